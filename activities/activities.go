@@ -1,0 +1,91 @@
+// Package activities holds the steps of a guarded call that touch the world:
+// Admit (always first), Claim, Execute, Record, and two small ones. They are
+// methods of one struct whose fields are what they need.
+//
+// Every step may be retried and may have happened already: the store's first
+// write wins, and a step answers with what stands.
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/tool"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+)
+
+// Policy evaluates calls. It must be safe for concurrent use.
+type Policy interface {
+	Evaluate(approval.Call) approval.Verdict
+}
+
+// Activities carries the dependencies of the steps. All fields are set before
+// the worker starts and never change. Methods are safe for concurrent use.
+type Activities struct {
+	Store  store.Calls
+	Policy Policy
+	Tools  *tool.Registry
+	Logger *slog.Logger
+
+	// Ordinary makes every step an ordinary activity, so that each shows in
+	// Temporal's UI. The default runs Admit and Record as local activities,
+	// which costs a call nothing.
+	Ordinary bool
+
+	// SearchAttributes says that the namespace has the Pawl* attributes. It is
+	// told to workflows through Admit, so that a worker that sees it otherwise
+	// can still replay them.
+	SearchAttributes bool
+}
+
+// errOrdinary sends a local attempt the ordinary way: the same road a call
+// takes when the store is briefly away.
+var errOrdinary = errors.New("this worker runs every step as an ordinary activity")
+
+// refuse makes an error that Temporal does not retry.
+func refuse(code, message string, cause error) error {
+	return temporal.NewNonRetryableApplicationError(message, code, cause)
+}
+
+// serverNow is Temporal's clock as near as an activity can see it: never the
+// host's, which may be wrong. An ordinary activity knows when the server
+// started this attempt; a local one is short, so the workflow's now will do.
+func serverNow(ctx context.Context, workflowNow time.Time) time.Time {
+	if info := activity.GetInfo(ctx); !info.IsLocalActivity && info.StartedTime.After(workflowNow) {
+		return info.StartedTime.UTC().Truncate(time.Microsecond)
+	}
+	return workflowNow
+}
+
+// RefuseInput is a batch of decisions that did not count.
+type RefuseInput struct {
+	ID, Run  string
+	Batch    int // numbers the batches of one run
+	Refusals []Refusal
+	At       time.Time
+}
+
+// Refusal is one decision that did not count.
+type Refusal struct {
+	approval.Answer
+	Signal   string `json:"signal"`
+	Reviewer string `json:"reviewer,omitempty"`
+	Channel  string `json:"channel,omitempty"`
+}
+
+// Refuse puts refused decisions on record, many in one entry.
+func (a *Activities) Refuse(ctx context.Context, in RefuseInput) error {
+	e, err := audit.New(in.ID, fmt.Sprintf("refused/%s/%d", in.Run, in.Batch), audit.KindRefused, in.At,
+		map[string]any{"run": in.Run, "refused": in.Refusals})
+	if err != nil {
+		return refuse(approval.CodeInternalError, err.Error(), err)
+	}
+	return a.Store.Append(ctx, e)
+}

@@ -1,0 +1,209 @@
+package activities
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/sdk/activity"
+)
+
+// AdmitInput is a call as its workflow received it.
+type AdmitInput struct {
+	ID, Run   string
+	Call      approval.Call
+	Digest    string
+	Problem   string    // why the input is no call; then Call and Digest are empty
+	CreatedAt time.Time // when the run started, by Temporal's clock
+	Now       time.Time // the workflow's now
+}
+
+// Admission is what the rest of the workflow goes by.
+type Admission struct {
+	View    approval.View // redacted; an ended status means: return this outcome
+	Verdict approval.Verdict
+	Claimed bool // the permit is taken: by policy, or by an earlier run of this call
+
+	Timeout    approval.Duration // of one run of the tool
+	Idempotent bool              // the tool may be run again when its end is unknown
+
+	Ordinary         bool // see Activities
+	SearchAttributes bool
+}
+
+// Admit is the policy activity: it resolves the tool, evaluates the policy,
+// checks the arguments and writes the call's row and audit entry, in one
+// transaction with the claim where the policy allows the call outright. If
+// the ID is known already, what the store holds stands.
+func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error) {
+	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
+		return Admission{}, errOrdinary
+	}
+	now := serverNow(ctx, in.Now)
+	admission, err := a.judge(in, now)
+	if err != nil {
+		return Admission{}, err
+	}
+	record, fresh, err := a.Store.Admit(ctx, admission)
+	if err != nil {
+		return Admission{}, fmt.Errorf("admitting call %s: %w", in.ID, err)
+	}
+	if !fresh && record.View.Digest != in.Digest {
+		if record, err = a.readmit(ctx, in, now, record); err != nil {
+			return Admission{}, err
+		}
+	}
+	out := Admission{
+		View: record.View, Verdict: record.Verdict,
+		Claimed:  record.Claim != nil && !record.Claim.Void,
+		Ordinary: a.Ordinary, SearchAttributes: a.SearchAttributes,
+	}
+	if t, ok := a.Tools.Lookup(in.Call.Tool); ok {
+		out.Timeout, out.Idempotent = approval.Duration(t.Timeout()), t.Idempotent()
+	}
+	return out, nil
+}
+
+// judge turns the input into the row to be written.
+func (a *Activities) judge(in AdmitInput, now time.Time) (store.Admission, error) {
+	verdict := approval.Verdict{Kind: approval.VerdictDeny}
+	code, message := approval.CodeInvalid, in.Problem
+	if in.Problem == "" {
+		verdict = a.Policy.Evaluate(in.Call)
+		code, message = a.blocks(in.Call, verdict)
+	}
+
+	view := redactedView(in, verdict)
+	admission := store.Admission{Verdict: verdict, Run: in.Run}
+	kind := audit.KindRequested
+	switch {
+	case code != "":
+		kind = audit.KindBlocked
+		view.End(approval.Outcome{
+			Status:   approval.StatusBlocked,
+			Error:    &approval.CallError{Code: code, Message: message},
+			Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
+		}, now)
+	case verdict.Kind == approval.VerdictAllow:
+		view.Status = approval.StatusExecuting
+		view.Decision = &approval.Settlement{Kind: approval.SettledAllow, By: "policy", At: now}
+		admission.Claim = true
+	default:
+		deadline := now.Add(verdict.Timeout.Std())
+		view.Status, view.Deadline, view.Requirement = approval.StatusPending, &deadline, verdict.Requirement
+		admission.Waits = true
+	}
+	admission.View = view
+
+	requested, err := audit.New(in.ID, "admit", kind, now, map[string]any{"call": view, "verdict": verdict, "run": in.Run})
+	if err != nil {
+		return store.Admission{}, refuse(approval.CodeInternalError, err.Error(), err)
+	}
+	admission.Entries = []audit.Entry{requested}
+	if admission.Claim {
+		claimed, err := claimEntry(in.ID, in.Run, in.Digest, view.Decision, now)
+		if err != nil {
+			return store.Admission{}, err
+		}
+		admission.Entries = append(admission.Entries, claimed)
+	}
+	return admission, nil
+}
+
+// blocks returns the code and message of what stops the call before any
+// person is asked, or an empty code.
+func (a *Activities) blocks(call approval.Call, verdict approval.Verdict) (code, message string) {
+	if err := verdict.Validate(); err != nil {
+		return approval.CodeInternalError, "the policy gave no usable verdict: " + err.Error()
+	}
+	t, ok := a.Tools.Lookup(call.Tool)
+	if !ok {
+		return approval.CodeUnknownTool, fmt.Sprintf("no worker offers the tool %q", call.Tool)
+	}
+	if verdict.Kind == approval.VerdictDeny {
+		return approval.CodePolicyDenied, "the policy forbids this call (" + verdict.Policy.Rule + ")"
+	}
+	if err := t.CheckArgs(call.Args); err != nil {
+		return approval.CodeBadArguments, err.Error()
+	}
+	return "", ""
+}
+
+func redactedView(in AdmitInput, verdict approval.Verdict) approval.View {
+	view := approval.View{
+		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: approval.StatusEvaluating,
+		Agent: in.Call.Agent, Team: in.Call.Team, Session: in.Call.Session, Requester: in.Call.Requester,
+		Risk: verdict.Risk, CreatedAt: in.CreatedAt,
+	}
+	if verdict.Policy != (approval.PolicyRef{}) {
+		view.Policy = &verdict.Policy
+	}
+	r := approval.NewRedactor(verdict.Redact)
+	view.Args = r.JSON(in.Call.Args)
+	view.Title, view.Description, view.Reason = r.Text(in.Call.Title), r.Text(in.Call.Description), r.Text(in.Call.Reason)
+	view.Labels = r.Labels(in.Call.Labels)
+	return view
+}
+
+// readmit handles an ID that is known with another digest: a fresh workflow
+// under an old idempotency key, after Temporal forgot the first one. Only one
+// workflow of an ID runs at a time, so the first one is gone for good.
+func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, record store.Record) (store.Record, error) {
+	if !sameCall(in, record) {
+		message := "the idempotency key was used for another call; use a new key for a new call"
+		e, err := audit.New(in.ID, "conflict/"+in.Run, audit.KindBlocked, now,
+			map[string]any{"run": in.Run, "digest": in.Digest, "code": approval.CodeConflict})
+		if err != nil {
+			return record, refuse(approval.CodeInternalError, err.Error(), err)
+		}
+		if err := a.Store.Append(ctx, e); err != nil {
+			return record, fmt.Errorf("recording conflict of call %s: %w", in.ID, err)
+		}
+		view := redactedView(in, record.Verdict)
+		view.End(approval.Outcome{
+			Status:   approval.StatusBlocked,
+			Error:    &approval.CallError{Code: approval.CodeConflict, Message: message},
+			Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
+		}, now)
+		return store.Record{View: view, Verdict: record.Verdict}, nil
+	}
+	if record.View.Status.Ended() {
+		return record, nil
+	}
+	// The first workflow ended without an outcome (terminated, or lost with
+	// its server). Nothing of it can go on: its digest is of another nonce.
+	_, err := a.finish(ctx, RecordInput{
+		ID: in.ID, Run: in.Run, Call: in.Call, Redact: record.Verdict.Redact, At: now,
+		Outcome: approval.Outcome{
+			Status: approval.StatusCancelled,
+			Error: &approval.CallError{Code: approval.CodeCancelled,
+				Message: "an earlier workflow of this call was ended from outside before the call was; start it anew under a new key"},
+			Decision: &approval.Settlement{Kind: approval.SettledCancel, By: "pawl", At: now},
+		},
+	})
+	if err != nil {
+		return record, err
+	}
+	record, err = a.Store.Call(ctx, in.ID)
+	return record, err
+}
+
+// sameCall compares what the store holds of a call, which is redacted, with
+// the call asked for. Values that are redacted can't be compared.
+func sameCall(in AdmitInput, record store.Record) bool {
+	now, then := redactedView(in, record.Verdict), record.View
+	return now.Tool == then.Tool && sameJSON(now.Args, then.Args) && now.Agent == then.Agent && now.Team == then.Team &&
+		now.Session == then.Session && now.Title == then.Title && now.Description == then.Description &&
+		now.Reason == then.Reason && maps.Equal(now.Labels, then.Labels) && now.Requester == then.Requester
+}
+
+func sameJSON(a, b []byte) bool {
+	x, errX := approval.CanonicalDoc(a)
+	y, errY := approval.CanonicalDoc(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}

@@ -1,0 +1,213 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/sdk/activity"
+)
+
+// ClaimInput asks for the one permit of a call that people approved.
+type ClaimInput struct {
+	ID, Run, Digest string
+	Votes           []approval.Decision
+	Decision        *approval.Settlement // the one that settled it; At is when it was approved
+	ValidFor        approval.Duration
+	Call            approval.Call
+	Redact          []string
+	Now             time.Time // the workflow's now
+}
+
+// Standing is how a call stands after a step. Outcome is nil while it goes on;
+// otherwise it is what the store holds, redacted.
+type Standing struct {
+	Outcome *approval.Outcome
+}
+
+// Claim records verdict and decisions and takes the permit. An approval older
+// than its validity ends the call as expired instead; a call that has ended
+// stays ended.
+func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error) {
+	now := serverNow(ctx, in.Now)
+	if late := now.Sub(in.Decision.At.Add(in.ValidFor.Std())); late > 0 {
+		return a.finish(ctx, RecordInput{
+			ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: now,
+			Outcome: approval.Outcome{
+				Status: approval.StatusExpired,
+				Error: &approval.CallError{Code: approval.CodeExpired,
+					Message: fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", in.ValidFor)},
+				Decision: &approval.Settlement{Kind: approval.SettledExpire, At: now},
+			},
+		})
+	}
+	r := in.redactor()
+	claiming := store.Claiming{
+		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now,
+		Votes: redactVotes(r, in.Votes), Decision: redactSettlement(r, in.Decision),
+	}
+	var err error
+	if claiming.Entries, err = decisionEntries(in.ID, in.Run, claiming.Votes); err != nil {
+		return Standing{}, err
+	}
+	claimed, err := claimEntry(in.ID, in.Run, in.Digest, claiming.Decision, now)
+	if err != nil {
+		return Standing{}, err
+	}
+	claiming.Entries = append(claiming.Entries, claimed)
+
+	record, err := a.Store.Claim(ctx, claiming)
+	switch {
+	case errors.Is(err, store.ErrDigest):
+		return a.finish(ctx, RecordInput{
+			ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: now,
+			Outcome: approval.Outcome{
+				Status: approval.StatusBlocked,
+				Error: &approval.CallError{Code: approval.CodeDigest,
+					Message: "the call is not the one that was admitted; nothing ran"},
+				Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
+			},
+		})
+	case err != nil:
+		return Standing{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
+	}
+	return standing(record), nil
+}
+
+// RecordInput is how a call ended, as the workflow knows it.
+type RecordInput struct {
+	ID, Run string
+	Call    approval.Call // its arguments teach the redactor what to hide
+	Redact  []string
+	Outcome approval.Outcome
+	Votes   []approval.Decision
+	At      time.Time
+}
+
+// Record writes the outcome. The outcome that stands comes back if it is not
+// the one given: an earlier run of the call was first.
+func (a *Activities) Record(ctx context.Context, in RecordInput) (Standing, error) {
+	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
+		return Standing{}, errOrdinary
+	}
+	return a.finish(ctx, in)
+}
+
+func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, error) {
+	r := in.redactor()
+	out := in.Outcome
+	out.ID, out.Tool = in.ID, in.Call.Tool
+	out.Result = r.JSON(out.Result)
+	out.Decision = redactSettlement(r, out.Decision)
+	if out.Error != nil {
+		out.Error = &approval.CallError{Code: out.Error.Code, Message: r.Text(out.Error.Message)}
+	}
+	votes := redactVotes(r, in.Votes)
+	entries, err := decisionEntries(in.ID, in.Run, votes)
+	if err != nil {
+		return Standing{}, err
+	}
+	ended, err := audit.New(in.ID, "end", audit.KindEnded, in.At, map[string]any{"outcome": entryOutcome(out), "run": in.Run})
+	if err != nil {
+		return Standing{}, refuse(approval.CodeInternalError, err.Error(), err)
+	}
+	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Votes: votes, At: in.At, Entries: append(entries, ended)})
+	switch {
+	case errors.Is(err, store.ErrStarted):
+		in.Outcome = alreadyStarted(in.At)
+		return a.finish(ctx, in)
+	case errors.Is(err, store.ErrNoClaim):
+		// Either somebody runs workflows of their own, or the store was set
+		// back. Both need a person; the step is retried until one came.
+		return Standing{}, fmt.Errorf("call %s can't end %s: the store holds no claim for it: %w", in.ID, out.Status, err)
+	case err != nil:
+		return Standing{}, fmt.Errorf("recording the outcome of call %s: %w", in.ID, err)
+	case fresh, record.View.Status == in.Outcome.Status && in.Outcome.Status.NeedsClaim():
+		// Ours stands, this time or an attempt before. The caller has the raw
+		// result, which the store does not.
+		return Standing{}, nil
+	}
+	return standing(record), nil
+}
+
+// alreadyStarted is the outcome of a call whose tool an earlier run started,
+// and about which nothing more is known.
+func alreadyStarted(at time.Time) approval.Outcome {
+	return approval.Outcome{
+		Status: approval.StatusOutcomeUnknown,
+		Error: &approval.CallError{Code: approval.CodeAlreadyRan,
+			Message: "an earlier run of this call started the tool and did not say how it ended; look at the tool's own records"},
+		Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: at},
+	}
+}
+
+func standing(record store.Record) Standing {
+	if !record.View.Status.Ended() {
+		return Standing{}
+	}
+	out := record.View.Outcome()
+	return Standing{Outcome: &out}
+}
+
+func (in ClaimInput) redactor() *approval.Redactor  { return learntRedactor(in.Redact, in.Call) }
+func (in RecordInput) redactor() *approval.Redactor { return learntRedactor(in.Redact, in.Call) }
+
+func learntRedactor(fields []string, call approval.Call) *approval.Redactor {
+	r := approval.NewRedactor(fields)
+	r.JSON(call.Args)
+	return r
+}
+
+func redactVotes(r *approval.Redactor, votes []approval.Decision) []approval.Decision {
+	var out []approval.Decision // none stays nil: the store keeps what it has
+	for _, v := range votes {
+		v.Notes = r.Text(v.Notes)
+		out = append(out, v)
+	}
+	return out
+}
+
+func redactSettlement(r *approval.Redactor, s *approval.Settlement) *approval.Settlement {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	c.Notes = r.Text(c.Notes)
+	return &c
+}
+
+func decisionEntries(id, run string, votes []approval.Decision) ([]audit.Entry, error) {
+	var entries []audit.Entry
+	for _, v := range votes {
+		e, err := audit.New(id, "decision/"+v.ID, audit.KindDecided, v.At, map[string]any{"decision": v, "run": run})
+		if err != nil {
+			return nil, refuse(approval.CodeInternalError, err.Error(), err)
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// entryOutcome readies an outcome for canonical JSON: a result that readers
+// could read differently (a tool may answer anything) goes in as text.
+func entryOutcome(o approval.Outcome) approval.Outcome {
+	if len(o.Result) > 0 && approval.CheckJSON(o.Result) != nil {
+		if text, err := json.Marshal(string(o.Result)); err == nil {
+			o.Result = text
+		}
+	}
+	return o
+}
+
+func claimEntry(id, run, digest string, by *approval.Settlement, at time.Time) (audit.Entry, error) {
+	e, err := audit.New(id, "claim", audit.KindClaimed, at, map[string]any{"digest": digest, "decision": by, "run": run})
+	if err != nil {
+		return e, refuse(approval.CodeInternalError, err.Error(), err)
+	}
+	return e, nil
+}

@@ -1,0 +1,151 @@
+package approval_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+func TestCallValidate(t *testing.T) {
+	for name, tc := range map[string]struct{ doc, want string }{
+		"smallest":          {`{"tool":"t"}`, ""},
+		"null args":         {`{"tool":"t","args":null}`, ""},
+		"names of servers":  {`{"tool":"mcp__srv.tool/v1:x-y"}`, ""},
+		"multi-line reason": {`{"tool":"t","reason":"a\nb"}`, ""},
+		"no tool":           {`{"args":{}}`, "tool is missing"},
+		"blank in name":     {`{"tool":"a b"}`, "not a tool name"},
+		"escape in name":    {`{"tool":"a\u001b[2J"}`, "not a tool name"},
+		"list as args":      {`{"tool":"t","args":[]}`, "args: must be a JSON object"},
+		"escape in agent":   {`{"tool":"t","agent":"a\u001bb"}`, "agent holds the control character"},
+		"long reason":       {`{"tool":"t","reason":"` + strings.Repeat("x", 5000) + `"}`, "reason is 5000 bytes"},
+		"long timeout":      {`{"tool":"t","timeout":"721h"}`, "timeout"},
+		"nameless label":    {`{"tool":"t","labels":{"":"x"}}`, "no name"},
+		"execution":         {`{"tool":"t","execution":"caller"}`, "not offered"},
+		"large args":        {`{"tool":"t","args":{"a":"` + strings.Repeat("x", approval.MaxArgs) + `"}}`, "at most 262144"},
+		"huge document":     {`{"tool":"t","args":{"a":"` + strings.Repeat("x", 2*approval.MaxArgs) + `"}}`, "bytes of JSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := approval.ParseCall([]byte(tc.doc))
+			if tc.want == "" {
+				if err != nil || string(c.Args) != "{}" {
+					t.Fatalf("err %v, args %s", err, c.Args)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// The digest is shown to reviewers, stored and, later, signed: it must never
+// change for a call that exists.
+func TestDigestGolden(t *testing.T) {
+	c := approval.Call{
+		Tool: "send_email", Args: json.RawMessage(`{"to":"a@example.com","n":1.0,"b":[true,null]}`),
+		Agent: "support", Reason: "customer asked", Labels: map[string]string{"env": "prod"},
+		Requester: "local", Timeout: approval.Duration(90 * time.Second), Nonce: "n0",
+	}
+	got, err := c.Digest("pawl-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "29623aa4c98851bda55c2ae015939df9c52b8f4c9b254122733d349ca3a8b234"; got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+
+	same := c
+	same.Args = json.RawMessage(` { "b" : [ true , null ] , "n" : 1, "to":"\u0061@example.com" } `)
+	if d, _ := same.Digest("pawl-1"); d != got {
+		t.Error("two spellings of one call have two digests")
+	}
+	for name, change := range map[string]func(*approval.Call){
+		"args":   func(c *approval.Call) { c.Args = json.RawMessage(`{"to":"b@example.com","n":1.0,"b":[true,null]}`) },
+		"tool":   func(c *approval.Call) { c.Tool = "send_mail" },
+		"nonce":  func(c *approval.Call) { c.Nonce = "n1" },
+		"reason": func(c *approval.Call) { c.Reason = "" },
+		"label":  func(c *approval.Call) { c.Labels = map[string]string{"env": "dev"} },
+	} {
+		other := c
+		change(&other)
+		if d, _ := other.Digest("pawl-1"); d == got {
+			t.Errorf("%s changed, the digest did not", name)
+		}
+	}
+	if d, _ := c.Digest("pawl-2"); d == got {
+		t.Error("two calls with other IDs share a digest")
+	}
+
+	f1, _ := c.Fingerprint()
+	c.Nonce = "other"
+	if f2, _ := c.Fingerprint(); f1 != f2 {
+		t.Error("the fingerprint depends on the nonce")
+	}
+}
+
+func TestKeyedID(t *testing.T) {
+	a := approval.KeyedID("local", "order-7")
+	if a != approval.KeyedID("local", "order-7") || len(a) != len("pawl-")+26 {
+		t.Errorf("unsteady or odd ID %q", a)
+	}
+	for _, b := range []string{approval.KeyedID("local", "order-8"), approval.KeyedID("other", "order-7"),
+		approval.KeyedID("localo", "rder-7"), approval.KeyedID("", "localorder-7")} {
+		if a == b {
+			t.Errorf("another requester or key has the same ID %q", b)
+		}
+	}
+	if strings.Contains(a, "order") {
+		t.Error("the key shows in the ID")
+	}
+	if approval.NewID() == approval.NewID() || approval.NewNonce() == approval.NewNonce() {
+		t.Error("random IDs repeat")
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for in, want := range map[string]time.Duration{
+		"90": 90 * time.Second, "90s": 90 * time.Second, "24h": 24 * time.Hour, "0.5": 500 * time.Millisecond, "0": 0,
+	} {
+		if d, err := approval.ParseDuration(in); err != nil || d.Std() != want {
+			t.Errorf("%q: %v, %v", in, d, err)
+		}
+	}
+	for _, in := range []string{"", "-1", "-1s", "Inf", "NaN", "1e300", "soon", "1d", "99999999999h"} {
+		if d, err := approval.ParseDuration(in); err == nil {
+			t.Errorf("%q was taken as %v", in, d)
+		}
+	}
+	for _, doc := range []string{`"1m30s"`, `90`} {
+		var d approval.Duration
+		if err := json.Unmarshal([]byte(doc), &d); err != nil || d.Std() != 90*time.Second {
+			t.Errorf("%s: %v, %v", doc, d, err)
+		}
+	}
+}
+
+func TestErrorCodes(t *testing.T) {
+	err := fmt.Errorf("outer: %w", approval.Errorf(approval.CodeExpired, "late"))
+	if approval.CodeOf(err) != approval.CodeExpired {
+		t.Error("code lost in wrapping")
+	}
+	if approval.CodeOf(fmt.Errorf("plain")) != approval.CodeInternalError {
+		t.Error("a plain error has a public code")
+	}
+	if _, err := approval.ParseStatus("done"); err == nil {
+		t.Error("unknown status taken")
+	}
+	if _, err := approval.ParseRisk("severe"); err == nil {
+		t.Error("unknown risk taken")
+	}
+	for _, s := range approval.Statuses {
+		if _, err := approval.ParseStatus(string(s)); err != nil {
+			t.Error(err)
+		}
+		if s.Denied() && s.NeedsClaim() || (s.Denied() || s.NeedsClaim()) != s.Ended() {
+			t.Errorf("%s: ended %v, denied %v, needs claim %v", s, s.Ended(), s.Denied(), s.NeedsClaim())
+		}
+	}
+}

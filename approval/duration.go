@@ -1,0 +1,62 @@
+package approval
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Bounds of waiting. Silence is denial, so no wait is endless.
+const (
+	DefaultTimeout  = Duration(time.Hour)
+	MaxTimeout      = Duration(30 * 24 * time.Hour)
+	DefaultValidFor = Duration(15 * time.Minute)
+)
+
+// Duration is a length of time written as "90s", "1h30m", or a number of
+// seconds. It marshals as a string.
+type Duration time.Duration
+
+// Std returns the standard library's form.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// MarshalJSON writes the string form.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+
+// UnmarshalJSON reads "90s" or a number of seconds.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	text := string(b)
+	if len(b) > 0 && b[0] == '"' {
+		if err := json.Unmarshal(b, &text); err != nil {
+			return err
+		}
+	} else if text == "null" {
+		return nil
+	}
+	parsed, err := ParseDuration(text)
+	if err != nil {
+		return err
+	}
+	*d = parsed
+	return nil
+}
+
+// ParseDuration reads "90s", "24h" or a plain number of seconds. It refuses
+// negative, infinite and overflowing values; zero is accepted.
+func ParseDuration(s string) (Duration, error) {
+	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
+		if math.IsNaN(seconds) || seconds < 0 || seconds >= math.MaxInt64/float64(time.Second) {
+			return 0, fmt.Errorf("duration %s is not a length of time: use seconds (90) or a form like \"90s\", \"24h\"", s)
+		}
+		return Duration(seconds * float64(time.Second)), nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("duration %q is not a length of time: use seconds (90) or a form like \"90s\", \"24h\"", s)
+	}
+	return Duration(d), nil
+}

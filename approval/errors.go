@@ -1,0 +1,54 @@
+package approval
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Stable codes, in errors and in CallError. Clients switch on them.
+const (
+	CodeInvalid       = "invalid"              // the input could not be read or breaks a rule
+	CodeUnknownTool   = "unknown_tool"         // no worker offers the tool
+	CodeBadArguments  = "invalid_arguments"    // the arguments break the tool's schema or the limits
+	CodePolicyDenied  = "policy_denied"        // a rule forbids the call
+	CodeConflict      = "idempotency_conflict" // the key was used for another call
+	CodeRejected      = "approval_rejected"
+	CodeExpired       = "approval_expired"
+	CodeCancelled     = "cancelled"
+	CodeToolFailed    = "tool_failed"
+	CodeUnknown       = "outcome_unknown"
+	CodeAlreadyRan    = "already_started" // an earlier run of this call started the tool
+	CodeDigest        = "digest_mismatch" // the call is not the one that was admitted
+	CodeNotFound      = "unknown"
+	CodeInternalError = "internal"
+)
+
+// Error is an error with a stable code and a message fit for whoever sent the
+// input: it never holds argument values or internal detail.
+type Error struct {
+	Code    string
+	Message string
+	err     error
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the cause, kept for logs.
+func (e *Error) Unwrap() error { return e.err }
+
+// Errorf makes an Error. %w keeps a cause, whose text becomes part of the
+// message: use it only for causes that are fit to show.
+func Errorf(code, format string, a ...any) error {
+	err := fmt.Errorf(format, a...)
+	return &Error{Code: code, Message: err.Error(), err: errors.Unwrap(err)}
+}
+
+// CodeOf returns the code of the first Error in err's chain, else
+// CodeInternalError.
+func CodeOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return CodeInternalError
+}

@@ -1,0 +1,100 @@
+package approval_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+func TestCheckJSON(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"a":[1,2.5,-3e10,true,null,"ü"]}`:    "",
+		`9007199254740992`:                     "",
+		`"\ud83d\ude00"`:                       "",
+		`"\uFFFD"`:                             "",
+		`{"a":1,"a":2}`:                        `the key "a" stands twice`,
+		`{"x":{"a":1,"\u0061":2}}`:             `at /x: the key "a" stands twice`,
+		`9007199254740993`:                     "beyond 2^53",
+		`{"a":[-9007199254740993]}`:            "at /a/0: the integer is beyond 2^53",
+		`123456789012345678901234567890`:       "beyond 2^53",
+		`1e400`:                                "number is too large",
+		`"a\u0000b"`:                           "NUL",
+		`{"a\u0000":1}`:                        "NUL",
+		`"\ud800"`:                             "surrogate",
+		`{"a":"x\uDC00y"}`:                     "at /a: text holds half of a surrogate pair",
+		"\"\xff\"":                             "UTF-8",
+		`{} {}`:                                "more after the end",
+		`{"a":1`:                               "ends too early",
+		``:                                     "ends too early",
+		`{a:1}`:                                "not JSON",
+		`[1,]`:                                 "not JSON",
+		strings.Repeat("[", 200):               "nested deeper",
+		strings.Repeat(`{"a":`, 150) + "1":     "nested deeper",
+		`{"password":9007199254740993,"b":{}}`: "at /password",
+	} {
+		err := approval.CheckJSON([]byte(doc))
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%.60s: %v", doc, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%.60s: %v, want %q", doc, err, want)
+		case err != nil && approval.CodeOf(err) != approval.CodeInvalid:
+			t.Errorf("%.60s: code %q", doc, approval.CodeOf(err))
+		}
+	}
+}
+
+func TestDecodeStrict(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"tool":"x"}`:                        "",
+		`{"tool":"x","require_aproval":true}`: `unknown field "require_aproval"`,
+		`{"tool":"x","requireApproval":true}`: `did you mean "require_approval"?`,
+		`{"Tool":"x"}`:                        `did you mean "tool"?`,
+		`{"tool":7}`:                          "tool: is a number, must be a string",
+		`{"tool":"x","labels":["a"]}`:         "labels: is a array, must be an object",
+		`{"tool":"x","timeout":"soon"}`:       "not a length of time",
+		`{"tool":"x","timeout":-1}`:           "not a length of time",
+		`[]`:                                  "must be a JSON object",
+		`null`:                                "must be a JSON object",
+		`"tool"`:                              "must be a JSON object",
+	} {
+		var c approval.Call
+		err := approval.DecodeStrict([]byte(doc), &c)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", doc, err, want)
+		}
+	}
+}
+
+func FuzzParseCall(f *testing.F) {
+	for _, s := range []string{`{"tool":"x"}`, `{"tool":"x","args":{"a":[1,{"b":null}]},"labels":{"k":"v"},"timeout":"90s"}`,
+		`{"tool":"x","args":"\ud800"}`, `{"tool":"x","args":{"a":1e308}}`, "{", "\x00", `{"tool":"x","timeout":1e30}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		c, err := approval.ParseCall(doc)
+		if err != nil {
+			if approval.CodeOf(err) != approval.CodeInvalid {
+				t.Fatalf("code %q for %v", approval.CodeOf(err), err)
+			}
+			return
+		}
+		digest, err := c.Digest("id")
+		if err != nil {
+			t.Fatalf("a parsed call has no digest: %v", err)
+		}
+		wire, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := approval.ParseCall(wire)
+		if err != nil {
+			t.Fatalf("what was parsed is refused when it comes back: %v\n%s", err, wire)
+		}
+		if d, _ := again.Digest("id"); d != digest {
+			t.Fatalf("the digest changed on the wire\n%s\n%s", doc, wire)
+		}
+	})
+}

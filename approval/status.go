@@ -1,0 +1,155 @@
+package approval
+
+import "fmt"
+
+// Status is where a call stands. See Status.Ended for the final ones.
+type Status string
+
+const (
+	StatusEvaluating Status = "evaluating" // the policy has not answered yet
+	StatusPending    Status = "pending"    // waits for people
+	StatusApproved   Status = "approved"   // people said yes; the claim is not taken yet
+	StatusExecuting  Status = "executing"  // claimed: the tool may be running
+
+	StatusExecuted       Status = "executed"        // the tool ran and answered
+	StatusRejected       Status = "rejected"        // a person said no
+	StatusExpired        Status = "expired"         // nobody said yes in time, or the yes ran out
+	StatusBlocked        Status = "blocked"         // refused before any person was asked
+	StatusFailed         Status = "failed"          // the tool certainly did not run, or said so itself
+	StatusOutcomeUnknown Status = "outcome_unknown" // the tool may have run; a person must find out
+	StatusCancelled      Status = "cancelled"       // withdrawn before the claim
+)
+
+// Statuses lists every status in the order of a call's life.
+var Statuses = []Status{
+	StatusEvaluating, StatusPending, StatusApproved, StatusExecuting,
+	StatusExecuted, StatusRejected, StatusExpired, StatusBlocked,
+	StatusFailed, StatusOutcomeUnknown, StatusCancelled,
+}
+
+// Ended reports whether the status is final.
+func (s Status) Ended() bool {
+	switch s {
+	case StatusExecuted, StatusRejected, StatusExpired, StatusBlocked,
+		StatusFailed, StatusOutcomeUnknown, StatusCancelled:
+		return true
+	}
+	return false
+}
+
+// NeedsClaim reports whether a call may end this way only after its claim was
+// taken: the tool ran, or may have.
+func (s Status) NeedsClaim() bool {
+	return s == StatusExecuted || s == StatusFailed || s == StatusOutcomeUnknown
+}
+
+// Denied reports whether the call ended without permission to run.
+func (s Status) Denied() bool {
+	return s == StatusRejected || s == StatusExpired || s == StatusBlocked || s == StatusCancelled
+}
+
+// ParseStatus refuses anything that is not a status.
+func ParseStatus(s string) (Status, error) {
+	for _, known := range Statuses {
+		if string(known) == s {
+			return known, nil
+		}
+	}
+	return "", Errorf(CodeInvalid, "unknown status %q; use one of %v", s, Statuses)
+}
+
+// Risk is how much harm a call can do. The zero value means "not stated".
+type Risk string
+
+const (
+	RiskLow      Risk = "low"
+	RiskMedium   Risk = "medium"
+	RiskHigh     Risk = "high"
+	RiskCritical Risk = "critical"
+)
+
+// Risks lists the levels, lowest first.
+var Risks = []Risk{RiskLow, RiskMedium, RiskHigh, RiskCritical}
+
+// ParseRisk refuses anything that is not a level.
+func ParseRisk(s string) (Risk, error) {
+	for _, known := range Risks {
+		if string(known) == s {
+			return known, nil
+		}
+	}
+	return "", Errorf(CodeInvalid, "unknown risk %q; use one of %v", s, Risks)
+}
+
+// VerdictKind is what the policy says about a call.
+type VerdictKind string
+
+const (
+	VerdictAllow   VerdictKind = "allow"
+	VerdictRequire VerdictKind = "require_approval"
+	VerdictDeny    VerdictKind = "deny"
+)
+
+// Verdict is the policy's answer for one call. It is snapshotted: a call keeps
+// the verdict it was admitted with, whatever the policy becomes later.
+type Verdict struct {
+	Kind        VerdictKind  `json:"verdict"`
+	Risk        Risk         `json:"risk,omitempty"`
+	Requirement *Requirement `json:"requirement,omitempty"` // with VerdictRequire
+	Timeout     Duration     `json:"timeout,omitempty"`     // how long to wait for people
+	ValidFor    Duration     `json:"valid_for,omitempty"`   // how long an approval may wait for the claim
+	Redact      []string     `json:"redact,omitempty"`      // field names hidden at any depth
+	Policy      PolicyRef    `json:"policy"`
+}
+
+// Validate refuses a verdict that no policy may give; callers treat that as a
+// reason to stop, never to go on.
+func (v Verdict) Validate() error {
+	switch v.Kind {
+	case VerdictAllow, VerdictDeny:
+		return nil
+	case VerdictRequire:
+		if v.Requirement == nil {
+			return fmt.Errorf("verdict requires approval but states no requirement")
+		}
+		if v.Timeout <= 0 || v.Timeout > MaxTimeout {
+			return fmt.Errorf("verdict timeout %v is not in (0, %v]", v.Timeout, MaxTimeout)
+		}
+		return v.Requirement.Validate()
+	}
+	return fmt.Errorf("unknown verdict %q", v.Kind)
+}
+
+// PolicyRef names the rule that decided.
+type PolicyRef struct {
+	Digest string `json:"digest,omitempty"` // of the whole policy set
+	Layer  string `json:"layer,omitempty"`
+	Rule   string `json:"rule,omitempty"` // as people would look it up: file:line and what it matches
+}
+
+// Requirement is what people must do before a call may run. Every group must
+// reach its count.
+type Requirement struct {
+	Approvals []Approvals `json:"approvals"`
+}
+
+// Approvals asks for Count distinct people.
+type Approvals struct {
+	Count int `json:"count"`
+}
+
+// OneApproval is the requirement that any one person satisfies.
+func OneApproval() *Requirement { return &Requirement{Approvals: []Approvals{{Count: 1}}} }
+
+// Validate refuses a requirement that nobody has to do anything for.
+func (r Requirement) Validate() error {
+	if len(r.Approvals) == 0 {
+		return fmt.Errorf("requirement asks for no approvals")
+	}
+	for i, a := range r.Approvals {
+		if a.Count < 1 {
+			return fmt.Errorf("requirement approvals[%d]: count %d is below 1", i, a.Count)
+		}
+	}
+	return nil
+}

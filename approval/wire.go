@@ -1,0 +1,89 @@
+package approval
+
+// Names on the Temporal wire. They are a contract with agents, reviewers and
+// recorded histories: additive changes only.
+const (
+	WorkflowType = "GuardedCall" // one guarded call
+	TaskQueue    = "pawl"        // where GuardedCall and its activities run
+
+	SignalApprove = "approve"     // DecisionSignal, or nothing
+	SignalReject  = "reject"      // DecisionSignal, or nothing
+	SignalCancel  = "cancel_call" // CancelSignal, or nothing
+
+	QueryState = "state" // answers State
+
+	// MemoFingerprint holds Call.Fingerprint: it tells a repeated start of the
+	// same call from another call under the same idempotency key.
+	MemoFingerprint = "pawl_fingerprint"
+
+	// Keyword search attributes. Only calls that wait for people set them.
+	SearchStatus = "PawlStatus"
+	SearchTool   = "PawlTool"
+	SearchAgent  = "PawlAgent"
+)
+
+// DecisionSignal is the payload of SignalApprove and SignalReject. Every field
+// is optional. Whoever may write to the Temporal namespace can send any of it,
+// so nothing here proves who decided.
+type DecisionSignal struct {
+	DecisionID string `json:"decision_id,omitempty"` // repeats of one ID count once
+	Reviewer   string `json:"reviewer,omitempty"`
+	Channel    string `json:"channel,omitempty"` // api, cli, …; empty means Temporal itself
+	Notes      string `json:"notes,omitempty"`
+	Digest     string `json:"digest,omitempty"` // when given, it must be the call's digest
+}
+
+// CancelSignal is the payload of SignalCancel. Every field is optional.
+type CancelSignal struct {
+	DecisionID string `json:"decision_id,omitempty"`
+	By         string `json:"by,omitempty"`
+	Channel    string `json:"channel,omitempty"`
+	Notes      string `json:"notes,omitempty"`
+}
+
+// State is the answer to QueryState: the call as reviewers see it (redacted)
+// and what became of the latest decisions.
+type State struct {
+	View
+	// Answers holds the latest answers, oldest first, at most MaxAnswers.
+	Answers []Answer `json:"answers,omitempty"`
+	// Judging is true while answers that arrived around the deadline are being
+	// compared with it; they have no Answer yet.
+	Judging bool `json:"judging,omitempty"`
+}
+
+// MaxAnswers bounds State.Answers.
+const MaxAnswers = 100
+
+// Answer tells what one decision did.
+type Answer struct {
+	DecisionID string        `json:"decision_id"`
+	Outcome    AnswerOutcome `json:"outcome"`
+	Message    string        `json:"message,omitempty"`
+}
+
+// Find returns the answer to a decision, if it is still held.
+func (s State) Find(decisionID string) (Answer, bool) {
+	for i := len(s.Answers) - 1; i >= 0; i-- {
+		if s.Answers[i].DecisionID == decisionID {
+			return s.Answers[i], true
+		}
+	}
+	return Answer{}, false
+}
+
+// AnswerOutcome is what a decision did to its call.
+type AnswerOutcome string
+
+const (
+	AnswerResolved        AnswerOutcome = "resolved"         // it settled the call
+	AnswerRecorded        AnswerOutcome = "recorded"         // counted; more are needed
+	AnswerAlreadyResolved AnswerOutcome = "already_resolved" // the call was settled before
+	AnswerExpired         AnswerOutcome = "expired"          // it came after the deadline
+	AnswerForbidden       AnswerOutcome = "forbidden"        // this reviewer may not
+	AnswerStale           AnswerOutcome = "stale"            // it was about another digest
+	AnswerInvalid         AnswerOutcome = "invalid"          // it could not be read
+)
+
+// Counted reports whether the decision counted toward the call's verdict.
+func (a AnswerOutcome) Counted() bool { return a == AnswerResolved || a == AnswerRecorded }

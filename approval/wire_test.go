@@ -1,0 +1,71 @@
+package approval_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+// TestWireGolden pins every shape that crosses a process border. A change here
+// may only add fields.
+func TestWireGolden(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
+	settlement := &approval.Settlement{Kind: approval.SettledApprove, By: "ana", Channel: "api", Notes: "ok", At: at}
+	shapes := map[string]any{
+		"names": map[string]string{
+			"workflow": approval.WorkflowType, "queue": approval.TaskQueue, "approve": approval.SignalApprove,
+			"reject": approval.SignalReject, "cancel": approval.SignalCancel, "query": approval.QueryState,
+			"memo": approval.MemoFingerprint, "status": approval.SearchStatus, "tool": approval.SearchTool, "agent": approval.SearchAgent,
+		},
+		"call": approval.Call{
+			Tool: "t", Args: json.RawMessage(`{"a":1}`), Agent: "a", Team: "b", Session: "s", Reason: "r", Title: "ti", Description: "d",
+			Labels: map[string]string{"k": "v"}, Requester: "q", IdempotencyKey: "i", RequireApproval: true,
+			Timeout: approval.Duration(90 * time.Second), Nonce: "n", Execution: "worker",
+		},
+		"decision_signal": approval.DecisionSignal{DecisionID: "d", Reviewer: "r", Channel: "c", Notes: "n", Digest: "x"},
+		"cancel_signal":   approval.CancelSignal{DecisionID: "d", By: "b", Channel: "c", Notes: "n"},
+		"outcome": approval.Outcome{
+			ID: "i", Tool: "t", Status: approval.StatusExecuted, Result: json.RawMessage(`{"ok":true}`),
+			Error: &approval.CallError{Code: "c", Message: "m"}, Decision: settlement, Digest: "d", Edited: true,
+		},
+		"state": approval.State{
+			View: approval.View{
+				ID: "i", Tool: "t", Args: json.RawMessage(`{"a":1}`), Digest: "d", Status: approval.StatusPending, Risk: approval.RiskHigh,
+				Agent: "a", Team: "b", Session: "s", Title: "ti", Description: "de", Reason: "r", Labels: map[string]string{"k": "v"}, Requester: "q",
+				CreatedAt: at, Deadline: &at, EndedAt: &at, Policy: &approval.PolicyRef{Digest: "p", Layer: "l", Rule: "u"},
+				Requirement: approval.OneApproval(),
+				Votes:       []approval.Decision{{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Notes: "n", At: at}},
+				Decision:    settlement, Result: json.RawMessage(`1`), Error: &approval.CallError{Code: "c", Message: "m"}, AttemptOf: "o",
+			},
+			Answers: []approval.Answer{{DecisionID: "d", Outcome: approval.AnswerResolved, Message: "m"}},
+			Judging: true,
+		},
+		"verdict": approval.Verdict{
+			Kind: approval.VerdictRequire, Risk: approval.RiskLow, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout,
+			ValidFor: approval.DefaultValidFor, Redact: []string{"x"}, Policy: approval.PolicyRef{Digest: "p"},
+		},
+	}
+	got, err := json.MarshalIndent(shapes, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "testdata/wire.golden.json"
+	if *update {
+		if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != string(got)+"\n" {
+		t.Errorf("the wire shapes differ from %s; additions are written with -update:\n%s", file, got)
+	}
+}

@@ -1,0 +1,121 @@
+// Package audit defines the record that nobody can quietly change: entries,
+// their canonical bytes and their leaf hashes. It knows no database.
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Kind says what happened. New kinds may come; old ones keep their meaning.
+type Kind string
+
+const (
+	KindRequested Kind = "call.requested"   // admitted: verdict, arguments (redacted)
+	KindBlocked   Kind = "call.blocked"     // refused before any person was asked
+	KindDecided   Kind = "decision.counted" // a reviewer's decision that counts
+	KindRefused   Kind = "decision.refused" // decisions that do not count, one entry for many
+	KindClaimed   Kind = "call.claimed"     // the one permit to run the tool was taken
+	KindStarted   Kind = "tool.started"     // the permit was used: from here the tool may have run
+	KindEnded     Kind = "call.ended"       // the outcome
+)
+
+// Entry is one audit record. Call and Step together are unique, so a step
+// that is retried is written once.
+type Entry struct {
+	Call    string          `json:"call_id"`
+	Step    string          `json:"step"`
+	Kind    Kind            `json:"kind"`
+	At      time.Time       `json:"at"`      // UTC, whole microseconds
+	Payload json.RawMessage `json:"payload"` // canonical JSON, redacted
+
+	// Metadata is the entry without its payload, but with the payload's hash,
+	// as canonical JSON: the bytes that Leaf is made of. Retention may remove
+	// a payload; the log still verifies.
+	Metadata []byte `json:"-"`
+	Leaf     Hash   `json:"leaf_hash"` // RFC 6962 leaf hash of Metadata
+}
+
+// Hash is a SHA-256 sum, in hex where it is text.
+type Hash [sha256.Size]byte
+
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// MarshalText writes hex.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads hex.
+func (h *Hash) UnmarshalText(b []byte) error {
+	raw, err := hex.DecodeString(string(b))
+	if err != nil || len(raw) != len(h) {
+		return fmt.Errorf("not a SHA-256 hash in hex")
+	}
+	copy(h[:], raw)
+	return nil
+}
+
+// metadata is what an entry's leaf hash covers. Its shape is part of the log:
+// a change needs a new V.
+type metadata struct {
+	V       int    `json:"v"`
+	Call    string `json:"call_id"`
+	Step    string `json:"step"`
+	Kind    Kind   `json:"kind"`
+	At      string `json:"at"`
+	Payload string `json:"payload_sha256"`
+}
+
+// timeLayout has six digits always, so equal times have equal bytes.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// New makes an entry. payload must marshal to a JSON object and be redacted
+// already; at is cut to whole microseconds, as stores keep it.
+func New(call, step string, kind Kind, at time.Time, payload any) (Entry, error) {
+	if call == "" || step == "" || kind == "" || at.IsZero() {
+		return Entry{}, fmt.Errorf("audit entry needs call, step, kind and time (call %q, step %q, kind %q)", call, step, kind)
+	}
+	body, err := approval.Canonical(payload)
+	if err != nil {
+		return Entry{}, fmt.Errorf("audit entry %s/%s: payload: %w", call, step, err)
+	}
+	e := Entry{Call: call, Step: step, Kind: kind, At: at.UTC().Truncate(time.Microsecond), Payload: body}
+	sum := sha256.Sum256(body)
+	if e.Metadata, err = approval.Canonical(metadata{
+		V: 1, Call: call, Step: step, Kind: kind,
+		At: e.At.Format(timeLayout), Payload: hex.EncodeToString(sum[:]),
+	}); err != nil {
+		return Entry{}, fmt.Errorf("audit entry %s/%s: %w", call, step, err)
+	}
+	e.Leaf = Hash(tlog.RecordHash(e.Metadata))
+	return e, e.Check() // what would not verify is never written
+}
+
+// Check recomputes an entry from what it says and reports the first thing
+// that does not fit. An entry whose payload was removed (nil) is checked by
+// its metadata alone.
+func (e Entry) Check() error {
+	var m metadata
+	if err := approval.DecodeStrict(e.Metadata, &m); err != nil {
+		return fmt.Errorf("audit entry %s/%s: metadata: %w", e.Call, e.Step, err)
+	}
+	switch {
+	case m.V != 1:
+		return fmt.Errorf("audit entry %s/%s: format %d is not known to this version", e.Call, e.Step, m.V)
+	case m.Call != e.Call, m.Step != e.Step, m.Kind != e.Kind, m.At != e.At.UTC().Format(timeLayout):
+		return fmt.Errorf("audit entry %s/%s: its columns differ from its metadata", e.Call, e.Step)
+	case Hash(tlog.RecordHash(e.Metadata)) != e.Leaf:
+		return fmt.Errorf("audit entry %s/%s: its metadata differs from its leaf hash", e.Call, e.Step)
+	}
+	if e.Payload != nil {
+		if sum := sha256.Sum256(e.Payload); hex.EncodeToString(sum[:]) != m.Payload {
+			return fmt.Errorf("audit entry %s/%s: its payload differs from its payload hash", e.Call, e.Step)
+		}
+	}
+	return nil
+}

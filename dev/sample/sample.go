@@ -1,0 +1,92 @@
+// Package sample holds harmless tools to try Pawl with. Each writes a line to
+// a log file, so that anybody can see what ran, and when.
+package sample
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl/tool"
+)
+
+// Tools returns the sample tools; they append to the file logPath.
+func Tools(logPath string) ([]*tool.Tool, error) {
+	l := &log{path: logPath}
+	var tools []*tool.Tool
+	var failed error
+	add := func(t *tool.Tool, err error) {
+		tools = append(tools, t)
+		if failed == nil {
+			failed = err
+		}
+	}
+	add(tool.New("read_docs", l.readDocs, tool.Options{Description: "Read a page of the public documentation."}))
+	add(tool.New("send_email", l.sendEmail, tool.Options{Description: "Send an email to a customer."}))
+	add(tool.New("read_customer", l.readCustomer, tool.Options{Description: "Read a customer's record, personal data included."}))
+	add(tool.New("delete_account", l.deleteAccount, tool.Options{Description: "Delete a customer's account for good."}))
+	add(tool.New("write_production", l.writeProduction, tool.Options{Description: "Run a write against the production database."}))
+	return tools, failed
+}
+
+type log struct {
+	mu   sync.Mutex
+	path string
+}
+
+// write notes that a tool ran. The call's ID ties the line to its record.
+func (l *log) write(ctx context.Context, what string) error {
+	call, _ := tool.FromContext(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintf(f, "%s %s %s\n", time.Now().UTC().Format(time.RFC3339), call.CallID, what); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+type page struct {
+	Page string `json:"page" jsonschema:"name of the page"`
+}
+
+func (l *log) readDocs(ctx context.Context, in page) (map[string]string, error) {
+	return map[string]string{"page": in.Page, "text": "Refunds take five working days."}, l.write(ctx, "read_docs")
+}
+
+type email struct {
+	To      string `json:"to"`
+	Subject string `json:"subject"`
+	Body    string `json:"body,omitempty"`
+}
+
+func (l *log) sendEmail(ctx context.Context, in email) (map[string]string, error) {
+	return map[string]string{"sent_to": in.To}, l.write(ctx, "send_email")
+}
+
+type customer struct {
+	CustomerID string `json:"customer_id"`
+}
+
+func (l *log) readCustomer(ctx context.Context, in customer) (map[string]string, error) {
+	return map[string]string{"customer_id": in.CustomerID, "name": "A. Customer", "email": "customer@example.com", "ssn": "000-00-0000"},
+		l.write(ctx, "read_customer")
+}
+
+func (l *log) deleteAccount(ctx context.Context, in customer) (map[string]any, error) {
+	return map[string]any{"customer_id": in.CustomerID, "deleted": true}, l.write(ctx, "delete_account")
+}
+
+type statement struct {
+	SQL string `json:"sql"`
+}
+
+func (l *log) writeProduction(ctx context.Context, _ statement) (map[string]int, error) {
+	return map[string]int{"rows": 1}, l.write(ctx, "write_production")
+}

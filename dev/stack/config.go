@@ -1,0 +1,145 @@
+// Package stack runs everything Pawl needs in one process: Temporal with its
+// UI, the store, a worker and the API. It is what pawl-dev starts, and what
+// end-to-end tests start in parts.
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/dev/temporal"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+const maxRetention = approval.Duration(365 * 24 * time.Hour)
+
+// DefaultFile is the configuration that is read if none is named.
+const DefaultFile = "temporal-dev.yaml"
+
+// Config says what the stack runs. Default fills it; a file and flags change it.
+type Config struct {
+	Data      string // directory of all files; created if absent
+	Namespace string
+
+	TemporalListen string
+	HistoryShards  int
+	Retention      time.Duration
+	LogLevel       string // of Temporal's server: debug, info, warn, error
+
+	UIListen  string
+	APIListen string
+
+	NoUI, NoAPI, NoWorker bool
+
+	SampleTools   bool
+	OrdinarySteps bool
+	Policy        []string // files, one layer each; none: everything needs approval
+	Tools         string   // tools file; empty: none
+}
+
+// Default is the stack without any file: no policy, no tools.
+func Default() Config {
+	return Config{
+		Data: ".pawl", Namespace: temporal.DefaultNamespace,
+		TemporalListen: temporal.DefaultListen, HistoryShards: temporal.DefaultHistoryShards,
+		Retention: temporal.DefaultRetention, LogLevel: "error",
+		UIListen: "127.0.0.1:8233", APIListen: "127.0.0.1:7295",
+	}
+}
+
+// LoadConfig reads a configuration file over the defaults. Paths in it are
+// relative to its folder. A missing file is an error only if it was named.
+func LoadConfig(path string, named bool) (Config, error) {
+	c := Default()
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !named {
+		return c, nil
+	}
+	var problems yamlfile.Problems
+	if data, ok := yamlfile.ReadFile(path, &problems); ok {
+		c.read(yamlfile.Parse(path, data, &problems).Mapping())
+	}
+	if err := problems.Err(); err != nil {
+		return Config{}, err
+	}
+	dir := filepath.Dir(path)
+	c.Data, c.Tools = within(dir, c.Data), within(dir, c.Tools)
+	for i, p := range c.Policy {
+		c.Policy[i] = within(dir, p)
+	}
+	return c, nil
+}
+
+func (c *Config) read(m *yamlfile.Mapping) {
+	text(m.Field("data"), &c.Data)
+	text(m.Field("namespace"), &c.Namespace)
+
+	t := m.Field("temporal").Mapping()
+	text(t.Field("listen"), &c.TemporalListen)
+	if n, ok := t.Field("history_shards").Int(1, 512); ok {
+		c.HistoryShards = n
+	}
+	if d, ok := t.Field("retention").Duration(maxRetention); ok {
+		c.Retention = d.Std()
+	}
+	text(t.Field("log_level"), &c.LogLevel)
+	t.Done()
+
+	ui := m.Field("ui").Mapping()
+	text(ui.Field("listen"), &c.UIListen)
+	ui.Done()
+	api := m.Field("api").Mapping()
+	text(api.Field("listen"), &c.APIListen)
+	api.Done()
+
+	w := m.Field("worker").Mapping()
+	yes(w.Field("sample_tools"), &c.SampleTools)
+	yes(w.Field("ordinary_steps"), &c.OrdinarySteps)
+	w.Done()
+
+	if list, ok := m.Field("policy").List(); ok {
+		c.Policy = nil
+		for _, v := range list {
+			if path, ok := v.Text(); ok {
+				c.Policy = append(c.Policy, path)
+			}
+		}
+	}
+	text(m.Field("tools"), &c.Tools)
+	m.Done()
+}
+
+func text(v yamlfile.Value, into *string) {
+	if s, ok := v.Text(); ok {
+		*into = s
+	}
+}
+
+func yes(v yamlfile.Value, into *bool) {
+	if b, ok := v.Bool(); ok {
+		*into = b
+	}
+}
+
+func within(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func (c Config) validate() error {
+	if c.Data == "" {
+		return errors.New("no data directory: name one with --data")
+	}
+	switch strings.ToLower(c.LogLevel) {
+	case "debug", "info", "warn", "error":
+		return nil
+	}
+	return fmt.Errorf("temporal.log_level %q is not debug, info, warn or error", c.LogLevel)
+}

@@ -1,0 +1,287 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/pawlhq/pawl/api"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/dev/sample"
+	"github.com/pawlhq/pawl/dev/temporal"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/store/sqlite"
+	"github.com/pawlhq/pawl/tool"
+	"github.com/pawlhq/pawl/worker"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+)
+
+// Options is a Config and what a program adds to it.
+type Options struct {
+	Config
+	Logger *slog.Logger // default: discard
+	Tools  []*tool.Tool // beside those of the configuration
+
+	// Progress is told what the stack is doing while it starts and stops.
+	// Default: nobody.
+	Progress func(step string)
+}
+
+// Stack is everything, running. Its methods are for one goroutine.
+type Stack struct {
+	Client   client.Client
+	Store    *sqlite.Store
+	Temporal string // host:port
+	API, UI  string // URLs; empty where not served
+
+	o        Options
+	policy   *policy.Set
+	tools    []*tool.Tool
+	server   *temporal.Server
+	worker   *worker.Worker
+	listener net.Listener
+	ready    atomic.Bool
+	api      chan error // what the API's server ended with
+	stopAPI  context.CancelFunc
+}
+
+// Start brings everything up, and returns when everything serves. Files are
+// read and ports taken before anything runs, so that what is wrong with them
+// is said at once. If ctx ends meanwhile, what was started is stopped again.
+func Start(ctx context.Context, o Options) (s *Stack, err error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	s = &Stack{o: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+			s = nil
+		}
+	}()
+	if err := s.readFiles(); err != nil {
+		return s, err
+	}
+	if !o.NoAPI {
+		if err := s.listen(); err != nil {
+			return s, err
+		}
+	}
+
+	o.Progress(fmt.Sprintf("Starting Temporal (%d history shards, data in %s) …", o.HistoryShards, o.Data))
+	if err := s.startTemporal(ctx); err != nil {
+		return s, err
+	}
+	o.Progress("Opening Pawl's store …")
+	if s.Store, err = sqlite.Open(ctx, sqlite.Options{Path: s.StorePath()}); err != nil {
+		return s, err
+	}
+	if !o.NoWorker {
+		o.Progress(fmt.Sprintf("Starting the worker (%d tools) …", len(s.tools)))
+		if err := s.StartWorker(ctx); err != nil {
+			return s, err
+		}
+	}
+	if !o.NoAPI {
+		if err := s.serveAPI(); err != nil {
+			return s, err
+		}
+	}
+	s.ready.Store(true)
+	return s, nil
+}
+
+// StorePath is the file of Pawl's own store.
+func (s *Stack) StorePath() string { return filepath.Join(s.o.Data, "pawl.db") }
+
+// ToolLog is the file that the sample tools write to.
+func (s *Stack) ToolLog() string { return filepath.Join(s.o.Data, "sample-tools.log") }
+
+func (s *Stack) readFiles() error {
+	var err error
+	if s.policy, err = policy.Load(s.o.Policy...); err != nil {
+		return fmt.Errorf("policy:\n%w", err)
+	}
+	if err := os.MkdirAll(s.o.Data, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w; choose another with --data", err)
+	}
+	s.tools = append(s.tools, s.o.Tools...)
+	if s.o.SampleTools {
+		samples, err := sample.Tools(s.ToolLog())
+		if err != nil {
+			return err
+		}
+		s.tools = append(s.tools, samples...)
+	}
+	if s.o.Config.Tools != "" {
+		fromFile, err := worker.LoadTools(s.o.Config.Tools, os.LookupEnv)
+		if err != nil {
+			return fmt.Errorf("tools:\n%w", err)
+		}
+		s.tools = append(s.tools, fromFile...)
+	}
+	return nil
+}
+
+func (s *Stack) listen() error {
+	var err error
+	s.listener, err = net.Listen("tcp", s.o.APIListen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("api.listen address %s is in use by another process; stop that one or choose another address with --api-listen", s.o.APIListen)
+	}
+	if err != nil {
+		return fmt.Errorf("api.listen %s: %w; choose another address with --api-listen", s.o.APIListen, err)
+	}
+	s.API = "http://" + s.listener.Addr().String()
+	return nil
+}
+
+func (s *Stack) startTemporal(ctx context.Context) error {
+	ui := s.o.UIListen
+	if s.o.NoUI {
+		ui = ""
+	}
+	var err error
+	s.server, err = temporal.Start(ctx, temporal.Options{
+		DataDir: s.o.Data, Listen: s.o.TemporalListen, UIListen: ui, Namespace: s.o.Namespace,
+		Retention: s.o.Retention, HistoryShards: s.o.HistoryShards,
+		SearchAttributes: map[string]enums.IndexedValueType{
+			approval.SearchStatus: enums.INDEXED_VALUE_TYPE_KEYWORD,
+			approval.SearchTool:   enums.INDEXED_VALUE_TYPE_KEYWORD,
+			approval.SearchAgent:  enums.INDEXED_VALUE_TYPE_KEYWORD,
+		},
+		Logger: s.serverLogger(),
+	})
+	if err != nil {
+		return err
+	}
+	s.Temporal, s.UI = s.server.FrontendAddr(), s.server.UIURL()
+	s.Client, err = client.DialContext(ctx, client.Options{
+		HostPort: s.Temporal, Namespace: s.o.Namespace, Logger: sdklog.NewStructuredLogger(s.o.Logger),
+	})
+	return err
+}
+
+// serverLogger passes Temporal's own log on from the level asked for.
+func (s *Stack) serverLogger() *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(strings.ToUpper(s.o.LogLevel))) // validated
+	return slog.New(leveled{s.o.Logger.Handler(), level})
+}
+
+type leveled struct {
+	slog.Handler
+	least slog.Level
+}
+
+func (l leveled) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= l.least && l.Handler.Enabled(ctx, level)
+}
+
+func (l leveled) WithAttrs(a []slog.Attr) slog.Handler {
+	return leveled{l.Handler.WithAttrs(a), l.least}
+}
+func (l leveled) WithGroup(name string) slog.Handler {
+	return leveled{l.Handler.WithGroup(name), l.least}
+}
+
+// StartWorker starts the worker, or starts it again.
+func (s *Stack) StartWorker(ctx context.Context) error {
+	w, err := worker.New(ctx, worker.Options{
+		Client: s.Client, Namespace: s.o.Namespace, Store: s.Store, Policy: s.policy, Tools: s.tools,
+		OrdinarySteps: s.o.OrdinarySteps, Logger: s.o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.Start(); err != nil {
+		return fmt.Errorf("starting the worker: %w", err)
+	}
+	s.worker = w
+	return nil
+}
+
+// StopWorker lets running tools end and stops the worker.
+func (s *Stack) StopWorker() {
+	if s.worker != nil {
+		s.worker.Stop()
+		s.worker = nil
+	}
+}
+
+func (s *Stack) serveAPI() error {
+	server, err := api.New(api.Options{
+		Temporal: s.Client, Store: s.Store, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
+		Ready: func(context.Context) error {
+			if !s.ready.Load() {
+				return errors.New("the stack is starting or stopping")
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	var ctx context.Context
+	ctx, s.stopAPI = context.WithCancel(context.Background())
+	s.api = make(chan error, 1)
+	go func() {
+		s.api <- server.Serve(ctx, s.listener)
+		close(s.api)
+	}()
+	return nil
+}
+
+// Wait blocks until ctx ends, which is no error, or a part of the stack does.
+func (s *Stack) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.api:
+		return fmt.Errorf("the API ended: %w", err)
+	}
+}
+
+// Close stops everything, in the order in which nothing is lost: no new calls,
+// running tools end, then the server and the files. It may be called once.
+func (s *Stack) Close() error {
+	s.ready.Store(false)
+	var errs []error
+	if s.stopAPI != nil {
+		s.o.Progress("Stopping the API …")
+		s.stopAPI()
+		errs = append(errs, <-s.api)
+	} else if s.listener != nil {
+		errs = append(errs, s.listener.Close())
+	}
+	if s.worker != nil {
+		s.o.Progress("Waiting for running tools …")
+		s.StopWorker()
+	}
+	if s.Client != nil {
+		s.Client.Close()
+	}
+	if s.server != nil {
+		s.o.Progress("Stopping Temporal …")
+		errs = append(errs, s.server.Stop())
+	}
+	if s.Store != nil {
+		errs = append(errs, s.Store.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,205 @@
+// Package store says what Pawl keeps and what every backend must promise. The
+// promises are checked by storetest, which runs against each backend.
+//
+// A store holds redacted values only. Every method is one transaction: it
+// happens whole or not at all, and is durable when it returns nil. After any
+// other answer it may still have happened, if the commit's own answer was lost:
+// every write may be repeated. Methods are safe for concurrent use, from
+// several processes where the backend allows it. Input that breaks a rule given
+// here is an approval.Error with CodeInvalid. Times keep whole microseconds.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+)
+
+var (
+	// ErrNotFound: no call (decision, …) has this ID.
+	ErrNotFound = errors.New("not found in the store")
+	// ErrAmbiguous: the ID prefix fits several calls.
+	ErrAmbiguous = errors.New("the ID prefix fits several calls")
+	// ErrNoClaim: the step needs the call's claim, and there is none to use.
+	ErrNoClaim = errors.New("the call was never claimed, or its claim can't be used any more")
+	// ErrStarted: the permit was used before, so the tool may have run.
+	ErrStarted = errors.New("the call's tool was started before")
+	// ErrDigest: the call was admitted with another digest.
+	ErrDigest = errors.New("the call's digest is not the one it was admitted with")
+	// ErrReadOnly: this handle may read only.
+	ErrReadOnly = errors.New("the store is open for reading only")
+)
+
+// Store is everything. Consumers ask for the narrow parts.
+type Store interface {
+	Calls
+	Reader
+	// PublishTools writes rows of the catalogue, each in place of the row of
+	// the same name; other rows stay. A name may stand once in tools.
+	PublishTools(ctx context.Context, tools []Tool) error
+	// Ping fails when the store can't be used now; it is for readiness.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// Calls writes the life of calls. Entries given to a method are written in its
+// transaction, and only if the method takes effect ("first write wins"): a
+// repeat changes nothing and returns what stands.
+type Calls interface {
+	// Admit writes a new call. If the ID is there already nothing is written,
+	// and the stored record comes back with fresh false.
+	Admit(ctx context.Context, a Admission) (r Record, fresh bool, err error)
+
+	// Claim takes the call's one permit. Repeats, by any run, return the record
+	// as it stands: look at Record.Claim and Record.View.Status. Errors:
+	// ErrNotFound; ErrDigest when digest is not the admitted one. A call that
+	// has ended is returned unclaimed and unchanged.
+	Claim(ctx context.Context, c Claiming) (Record, error)
+
+	// Use consumes the permit, once. A second use is ErrStarted, except for a
+	// Retry by the same Run and Activity. Errors: ErrNotFound, ErrNoClaim
+	// (never claimed, voided, or ended), ErrDigest, ErrStarted.
+	Use(ctx context.Context, u Use) error
+
+	// Finish ends the call. If it has ended before, nothing is written and
+	// what stands comes back with fresh false. Errors: ErrNotFound; ErrNoClaim
+	// for an ending that needs a claim (Status.NeedsClaim) without one;
+	// ErrStarted for any other ending when the permit was used. Any other
+	// ending voids an unused permit, so the tool can never run afterwards.
+	Finish(ctx context.Context, f Ending) (r Record, fresh bool, err error)
+
+	// Append writes entries; those whose call and step are there already are
+	// skipped.
+	Append(ctx context.Context, entries ...audit.Entry) error
+
+	// Call returns one call's record, by its whole ID, or ErrNotFound.
+	Call(ctx context.Context, id string) (Record, error)
+}
+
+// Reader serves lists.
+type Reader interface {
+	// Call returns one call's record, by its whole ID, or ErrNotFound.
+	Call(ctx context.Context, id string) (Record, error)
+	// Resolve returns the whole ID that a prefix (or a whole ID) stands for.
+	// Errors: ErrNotFound, also for an empty prefix; ErrAmbiguous.
+	Resolve(ctx context.Context, prefix string) (string, error)
+	// Calls returns one page, the one admitted last first.
+	Calls(ctx context.Context, q CallQuery) (CallPage, error)
+	// Entries returns one page of the audit log, in the order written.
+	Entries(ctx context.Context, q EntryQuery) (EntryPage, error)
+	// Tools returns the catalogue, by name.
+	Tools(ctx context.Context) ([]Tool, error)
+}
+
+// Admission is a call as its policy activity admits it.
+type Admission struct {
+	View    approval.View // Status: pending, executing (with Claim) or an ending (then EndedAt is set)
+	Verdict approval.Verdict
+	Run     string // Temporal run that admits
+	Claim   bool   // take the permit in the same transaction, as of View.CreatedAt: allowed calls
+	Waits   bool   // a request: reviewers list it
+	Entries []audit.Entry
+}
+
+// Record is a call as it is stored.
+type Record struct {
+	View    approval.View
+	Verdict approval.Verdict
+	Run     string // the run that admitted
+	Waits   bool
+	Claim   *Claim // nil: never claimed
+}
+
+// Claim is the permit of a call.
+type Claim struct {
+	Run    string    // the run that claimed
+	At     time.Time // when
+	UsedAt time.Time // zero: the tool was not started
+	Void   bool      // the call ended before the permit was used; it never can be
+}
+
+// Claiming asks for a permit.
+type Claiming struct {
+	ID, Run, Digest string
+	At              time.Time
+	Votes           []approval.Decision
+	Decision        *approval.Settlement
+	Entries         []audit.Entry
+}
+
+// Use consumes a permit.
+type Use struct {
+	ID, Digest    string
+	Run, Activity string // who uses it
+	Retry         bool   // the tool is declared idempotent: the same activity may come again
+	At            time.Time
+	Entries       []audit.Entry
+}
+
+// Ending ends a call. Outcome is redacted.
+type Ending struct {
+	Outcome approval.Outcome
+	Votes   []approval.Decision // nil keeps the stored ones
+	At      time.Time
+	Entries []audit.Entry
+}
+
+// CallQuery selects calls. Zero fields do not restrict.
+type CallQuery struct {
+	Requests             bool // only calls that wait or waited for people
+	Statuses             []approval.Status
+	Tool, Agent, Session string
+	Risk                 approval.Risk
+	Cursor               string // CallPage.Next of the page before
+	Limit                int    // 1 to MaxPage; 0 means DefaultPage
+}
+
+// Page sizes.
+const (
+	DefaultPage = 50
+	MaxPage     = 500
+	// ExactTotal is how far totals are counted.
+	ExactTotal = 1000
+	// PageBytes ends a page early: calls and entries may be a megabyte each.
+	PageBytes = 8 << 20
+)
+
+// CallPage is one page. It may hold fewer items than the limit and still have
+// a next one: about PageBytes end it too. Total counts all that match, but
+// stops at ExactTotal+1.
+type CallPage struct {
+	Items []approval.View
+	Total int
+	Next  string // empty: no more
+}
+
+// EntryQuery selects audit entries. Zero fields do not restrict.
+type EntryQuery struct {
+	Call   string
+	Kind   audit.Kind
+	Cursor string
+	Limit  int
+}
+
+// EntryPage is one page of the log, with the bounds of CallPage.
+type EntryPage struct {
+	Items []audit.Entry
+	Total int
+	Next  string
+}
+
+// Tool is one row of the catalogue.
+type Tool struct {
+	Name         string            `json:"name"`
+	Description  string            `json:"description,omitempty"`
+	Schema       json.RawMessage   `json:"schema,omitempty"`
+	SchemaDigest string            `json:"schema_digest,omitempty"`
+	Queue        string            `json:"queue"`
+	Kind         string            `json:"kind"` // go, http
+	Idempotent   bool              `json:"idempotent"`
+	Timeout      approval.Duration `json:"timeout"`
+}

@@ -1,0 +1,30 @@
+package worker
+
+import (
+	"fmt"
+
+	"github.com/pawlhq/pawl/tool"
+	"github.com/pawlhq/pawl/tool/httptool"
+	"github.com/pawlhq/pawl/tool/toolfile"
+)
+
+// LoadTools makes the tools of a tools file. env looks up the variables that
+// header values may name; os.LookupEnv will do.
+func LoadTools(path string, env func(string) (string, bool)) ([]*tool.Tool, error) {
+	specs, err := toolfile.Load(path, env)
+	if err != nil {
+		return nil, err
+	}
+	var tools []*tool.Tool
+	for _, s := range specs {
+		t, err := httptool.New(httptool.Options{
+			Name: s.Name, Description: s.Description, Schema: s.Schema, Idempotent: s.Idempotent,
+			URL: s.HTTP.URL, Timeout: s.HTTP.Timeout, Headers: s.HTTP.Headers,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		tools = append(tools, t)
+	}
+	return tools, nil
+}

@@ -1,0 +1,134 @@
+// Package worker starts what runs guarded calls: the workflow, its activities
+// and the tools. One call of New and one of Run is all a process needs.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/pawlhq/pawl/activities"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/tool"
+	"github.com/pawlhq/pawl/workflows"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+)
+
+// Options says what a worker serves.
+type Options struct {
+	Client    client.Client     // required
+	Namespace string            // the client's namespace; default "default"
+	Store     store.Store       // required, open for writing
+	Policy    activities.Policy // required
+	Tools     []*tool.Tool      // offered by this worker; none is allowed
+	TaskQueue string            // default approval.TaskQueue
+	Logger    *slog.Logger      // default: discard
+
+	// OrdinarySteps runs every step of a call as an ordinary activity, so that
+	// each shows in Temporal's UI; see activities.Activities. Default false.
+	OrdinarySteps bool
+
+	// StopTimeout is how long Stop waits for running tools. Default 10 s.
+	StopTimeout time.Duration
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.Client == nil:
+		return errors.New("worker: Options.Client is missing")
+	case o.Store == nil:
+		return errors.New("worker: Options.Store is missing")
+	case o.Policy == nil:
+		return errors.New("worker: Options.Policy is missing")
+	case o.StopTimeout < 0:
+		return errors.New("worker: Options.StopTimeout is negative")
+	}
+	if o.Namespace == "" {
+		o.Namespace = client.DefaultNamespace
+	}
+	if o.TaskQueue == "" {
+		o.TaskQueue = approval.TaskQueue
+	}
+	if o.StopTimeout == 0 {
+		o.StopTimeout = 10 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Worker serves guarded calls until it is stopped.
+type Worker struct {
+	worker worker.Worker
+}
+
+// New readies a worker: it publishes the tools to the catalogue and looks
+// whether the namespace has Pawl's search attributes. It does not poll yet.
+func New(ctx context.Context, o Options) (*Worker, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	registry, err := tool.NewRegistry(o.Tools...)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Store.PublishTools(ctx, catalogue(registry, o.TaskQueue)); err != nil {
+		return nil, fmt.Errorf("publishing the tools: %w", err)
+	}
+	attributes, err := hasSearchAttributes(ctx, o)
+	if err != nil {
+		o.Logger.WarnContext(ctx, "search attributes could not be looked up; going on without them", "error", err)
+	}
+	w := worker.New(o.Client, o.TaskQueue, worker.Options{
+		WorkerStopTimeout: o.StopTimeout,
+		// The default second is short for a busy machine: what it catches is a
+		// workflow that blocks for good.
+		DeadlockDetectionTimeout: 5 * time.Second,
+	})
+	w.RegisterWorkflowWithOptions(workflows.GuardedCall, workflow.RegisterOptions{Name: approval.WorkflowType})
+	w.RegisterActivity(&activities.Activities{
+		Store: o.Store, Policy: o.Policy, Tools: registry, Logger: o.Logger,
+		Ordinary: o.OrdinarySteps, SearchAttributes: attributes,
+	})
+	return &Worker{worker: w}, nil
+}
+
+// Start begins to poll. It returns an error if Temporal does not answer.
+func (w *Worker) Start() error { return w.worker.Start() }
+
+// Stop takes no more work, waits for running tools as long as
+// Options.StopTimeout says, and returns. A tool that runs on is cut off: its
+// call ends outcome_unknown.
+func (w *Worker) Stop() { w.worker.Stop() }
+
+func catalogue(registry *tool.Registry, queue string) []store.Tool {
+	var rows []store.Tool
+	for _, t := range registry.All() {
+		rows = append(rows, store.Tool{
+			Name: t.Name(), Description: t.Description(), Schema: t.Schema(), SchemaDigest: t.SchemaDigest(),
+			Queue: queue, Kind: t.Kind(), Idempotent: t.Idempotent(), Timeout: approval.Duration(t.Timeout()),
+		})
+	}
+	return rows
+}
+
+func hasSearchAttributes(ctx context.Context, o Options) (bool, error) {
+	answer, err := o.Client.OperatorService().ListSearchAttributes(ctx,
+		&operatorservice.ListSearchAttributesRequest{Namespace: o.Namespace})
+	if err != nil {
+		return false, err
+	}
+	for _, name := range []string{approval.SearchStatus, approval.SearchTool, approval.SearchAgent} {
+		if _, there := answer.GetCustomAttributes()[name]; !there {
+			return false, nil
+		}
+	}
+	return true, nil
+}

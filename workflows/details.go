@@ -1,0 +1,62 @@
+package workflows
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// maxDetailArgs keeps details far below Temporal's limit of 20,000 bytes.
+const maxDetailArgs = 8000
+
+// details is the call in Markdown for Temporal's UI. What agents and reviewers
+// wrote is untrusted: it goes into code spans and blocks that it can't leave.
+func details(v approval.View) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s** is **%s**\n\n", code(v.Tool), v.Status)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "- %s: %s\n", name, value)
+		}
+	}
+	row("risk", string(v.Risk))
+	row("agent", code(v.Agent))
+	row("team", code(v.Team))
+	row("session", code(v.Session))
+	if v.Deadline != nil {
+		row("deadline", v.Deadline.Format(time.RFC3339))
+	}
+	if r := v.Requirement; r != nil {
+		for _, a := range r.Approvals {
+			row("needs", fmt.Sprintf("%d approval(s)", a.Count))
+		}
+	}
+	if v.Policy != nil {
+		row("rule", code(v.Policy.Rule))
+	}
+	row("digest", code(v.Digest))
+	if d := v.Decision; d != nil {
+		row("decided", fmt.Sprintf("%s %s %s", d.Kind, code(d.By), code(d.Notes)))
+	}
+	row("reason given by the agent", code(v.Reason))
+
+	var args bytes.Buffer
+	if json.Indent(&args, v.Args, "", "  ") == nil {
+		text := approval.DisplayLines(args.String(), maxDetailArgs)
+		fmt.Fprintf(&b, "\nArguments:\n\n~~~json\n%s\n~~~\n", strings.ReplaceAll(text, "~~~", `\u{7E}~~`))
+	}
+	b.WriteString("\nSend the signal `approve` or `reject` to decide.\n")
+	return b.String()
+}
+
+// code is untrusted text as one Markdown code span.
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + strings.ReplaceAll(approval.Display(s, 400), "`", `\u{60}`) + "`"
+}

@@ -1,0 +1,297 @@
+// Package workflows holds GuardedCall, the workflow that is one guarded call.
+package workflows
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/pawlhq/pawl/activities"
+	"github.com/pawlhq/pawl/approval"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// steps names the activities by reference, so that the compiler checks them.
+// It is never called.
+var steps *activities.Activities
+
+// GuardedCall is one guarded tool call: policy, wait, claim, tool, record. Its
+// input is an approval.Call in JSON. It never fails: every ending, Temporal's
+// own cancel included, is an approval.Outcome.
+func GuardedCall(ctx workflow.Context, input converter.RawValue) (approval.Outcome, error) {
+	g, err := newGuarded(ctx, input)
+	if err != nil {
+		return approval.Outcome{}, err
+	}
+	return g.run(ctx), nil
+}
+
+// guarded is the state of one call. One coroutine owns it: signals are taken
+// from their channels in pump, between steps, never beside them.
+type guarded struct {
+	call    approval.Call
+	problem string // why the input is no call
+	digest  string
+
+	adm   activities.Admission
+	view  approval.View // what the query shows
+	tally *approval.Tally
+	timer workflow.Future // fires at the deadline
+
+	inbox     inbox
+	cancelled *approval.Settlement
+	answers   answers
+	late      []decision // came around the deadline: history decides
+
+	refusals  []activities.Refusal
+	refusing  workflow.Future
+	refuseSeq int
+}
+
+func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error) {
+	info := workflow.GetInfo(ctx)
+	g := &guarded{inbox: openInbox(ctx)}
+	call, err := parseInput(input)
+	if err != nil {
+		g.problem = err.Error()
+	} else {
+		g.call = call
+		if g.call.Nonce == "" {
+			g.call.Nonce = info.FirstRunID // random, and the same after a reset
+		}
+		if g.digest, err = g.call.Digest(info.WorkflowExecution.ID); err != nil {
+			g.problem = err.Error()
+		}
+	}
+	g.view = approval.View{
+		ID: info.WorkflowExecution.ID, Tool: g.call.Tool, Digest: g.digest,
+		Status: approval.StatusEvaluating, CreatedAt: stamp(info.WorkflowStartTime),
+	}
+	return g, workflow.SetQueryHandlerWithOptions(ctx, approval.QueryState, g.state, workflow.QueryHandlerOptions{
+		Description: "The call as reviewers see it, its votes and deadline, and what became of the latest decisions.",
+	})
+}
+
+func parseInput(input converter.RawValue) (approval.Call, error) {
+	p := input.Payload()
+	if p == nil {
+		return approval.Call{}, approval.Errorf(approval.CodeInvalid, "the workflow was started without a call: give {\"tool\": …, \"args\": {…}} as input")
+	}
+	if enc := string(p.GetMetadata()[converter.MetadataEncoding]); enc != converter.MetadataEncodingJSON {
+		return approval.Call{}, approval.Errorf(approval.CodeInvalid, "the call must be JSON (%s), not %q", converter.MetadataEncodingJSON, approval.Display(enc, 40))
+	}
+	return approval.ParseCall(p.GetData())
+}
+
+// state answers the query. Results and error texts are left to the outcome
+// (raw, for the caller) and the store (redacted, for everyone else).
+func (g *guarded) state() (approval.State, error) {
+	return approval.State{View: g.view, Answers: g.answers.list, Judging: len(g.late) > 0}, nil
+}
+
+func (g *guarded) run(ctx workflow.Context) approval.Outcome {
+	out := g.admit(ctx)
+	if out == nil && !g.adm.Claimed {
+		if out = g.wait(ctx); out == nil {
+			out = g.claim(ctx)
+		} else {
+			out = g.record(ctx, *out)
+		}
+	}
+	if out == nil {
+		out = g.record(ctx, g.execute(ctx))
+	}
+	g.close(ctx, *out)
+	return *out
+}
+
+// admit runs the policy activity. It returns an outcome if the call has ended
+// there: blocked, or ended long ago by an earlier run.
+func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
+	info := workflow.GetInfo(ctx)
+	in := activities.AdmitInput{
+		ID: info.WorkflowExecution.ID, Run: info.WorkflowExecution.RunID,
+		Call: g.call, Digest: g.digest, Problem: g.problem,
+		CreatedAt: g.view.CreatedAt, Now: now(ctx),
+	}
+	g.step(ctx, steps.Admit, in, &g.adm)
+	g.view = g.adm.View
+	if g.view.Status.Ended() {
+		out := g.view.Outcome()
+		return &out
+	}
+	return nil
+}
+
+// wait is where people decide. It returns nil when they approved. The timer
+// is there before anybody can answer: silence is denial.
+func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
+	deadline := *g.view.Deadline
+	g.tally = approval.NewTally(*g.adm.Verdict.Requirement)
+	g.timer = workflow.NewTimerWithOptions(detached(ctx), deadline.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: "deadline of the approval"})
+	g.show(ctx)
+	g.judgeHeld(ctx)
+
+	for {
+		g.until(ctx, func() bool {
+			return g.withdrawn(ctx) != nil || g.tally.Settled() != nil || g.overdue(ctx) || g.mustRefuse()
+		})
+		g.startRefusing(ctx)
+		switch {
+		case g.withdrawn(ctx) != nil:
+			return g.denied(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn", g.withdrawn(ctx))
+		case g.tally.Settled() != nil:
+			d := g.tally.Settled()
+			g.view.Decision = d.Settlement()
+			if d.Kind == approval.Approve {
+				g.view.Status = approval.StatusApproved
+				return nil
+			}
+			return g.denied(approval.StatusRejected, approval.CodeRejected, rejection(*d), d.Settlement())
+		case len(g.late) > 0:
+			g.judgeLate(ctx, deadline)
+		case g.overdue(ctx):
+			return g.denied(approval.StatusExpired, approval.CodeExpired, "nobody approved the call before its deadline",
+				&approval.Settlement{Kind: approval.SettledExpire, At: deadline})
+		}
+	}
+}
+
+func rejection(d approval.Decision) string {
+	message := "a reviewer rejected the call"
+	if d.Reviewer != "" {
+		message = d.Reviewer + " rejected the call"
+	}
+	if d.Notes != "" {
+		message += ": " + d.Notes
+	}
+	return message
+}
+
+func (g *guarded) denied(status approval.Status, code, message string, by *approval.Settlement) *approval.Outcome {
+	g.view.Status, g.view.Decision = status, by
+	return &approval.Outcome{Status: status, Error: &approval.CallError{Code: code, Message: message}, Decision: by}
+}
+
+// overdue reports whether the deadline has come, by timer or by clock: after
+// an outage a worker may see late answers before the timer that is due.
+func (g *guarded) overdue(ctx workflow.Context) bool {
+	return g.timer.IsReady() || !workflow.Now(ctx).Before(*g.view.Deadline)
+}
+
+// claim takes the permit. It returns an outcome if there is none to take.
+func (g *guarded) claim(ctx workflow.Context) *approval.Outcome {
+	in := activities.ClaimInput{
+		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Redact: g.adm.Verdict.Redact,
+		Votes: g.tally.Votes(), Decision: g.view.Decision, ValidFor: g.adm.Verdict.ValidFor, Now: now(ctx),
+	}
+	var stands activities.Standing
+	g.ordinary(ctx, steps.Claim, in, &stands)
+	return stands.Outcome
+}
+
+// execute runs the tool and tells what is certain about its end.
+func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
+	g.view.Status = approval.StatusExecuting
+	validFor := g.adm.Verdict.ValidFor
+	if validFor <= 0 {
+		validFor = approval.DefaultValidFor
+	}
+	// Not started while the approval is good means not started at all. The
+	// start-to-close time holds a wait for the store, then the tool's own time.
+	good := validFor.Std()
+	if d := g.view.Decision; d != nil {
+		good = max(good-workflow.Now(ctx).Sub(d.At), time.Second)
+	}
+	attempts := int32(1)
+	if g.adm.Idempotent {
+		attempts = 3
+	}
+	actx := workflow.WithActivityOptions(detached(ctx), workflow.ActivityOptions{
+		ScheduleToStartTimeout: good,
+		StartToCloseTimeout:    validFor.Std() + g.adm.Timeout.Std() + 10*time.Second,
+		HeartbeatTimeout:       activities.HeartbeatTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: attempts},
+		WaitForCancellation:    true,
+		Summary:                g.call.Tool,
+	})
+	future := workflow.ExecuteActivity(actx, steps.Execute, activities.ExecuteInput{
+		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, WaitForStore: validFor,
+	})
+	g.until(ctx, future.IsReady)
+	var result json.RawMessage
+	err := future.Get(detached(ctx), &result)
+	out := toolOutcome(result, err)
+	out.Decision = g.view.Decision
+	return out
+}
+
+// toolOutcome sorts the tool's end: failed only where it certainly did not run
+// or said so itself, expired where it was never started, else unknown.
+func toolOutcome(result json.RawMessage, err error) approval.Outcome {
+	if err == nil {
+		return approval.Outcome{Status: approval.StatusExecuted, Result: result}
+	}
+	status, code, message := approval.StatusOutcomeUnknown, approval.CodeUnknown, "the worker was lost while the tool ran; look at the tool's own records"
+	var app *temporal.ApplicationError
+	var timeout *temporal.TimeoutError
+	switch {
+	case errors.As(err, &app):
+		message = app.Message()
+		switch app.Type() {
+		case approval.CodeToolFailed, approval.CodeDigest:
+			status, code = approval.StatusFailed, app.Type()
+		case approval.CodeAlreadyRan:
+			code = app.Type()
+		}
+	case errors.As(err, &timeout) && timeout.TimeoutType() == timeoutScheduleToStart:
+		status, code, message = approval.StatusExpired, approval.CodeExpired, "no worker started the tool while the approval was valid; nothing ran"
+	}
+	return approval.Outcome{Status: status, Error: &approval.CallError{Code: code, Message: message}}
+}
+
+// record writes the outcome and returns the one that stands.
+func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.Outcome {
+	out.ID, out.Tool, out.Digest = g.view.ID, g.call.Tool, g.digest
+	in := activities.RecordInput{
+		ID: out.ID, Run: runID(ctx), Call: g.call, Redact: g.adm.Verdict.Redact,
+		Outcome: out, At: now(ctx),
+	}
+	if g.tally != nil && !out.Status.NeedsClaim() { // else the claim wrote them
+		in.Votes = g.tally.Votes()
+	}
+	var stands activities.Standing
+	if out.Status.NeedsClaim() {
+		g.step(ctx, steps.Record, in, &stands)
+	} else {
+		// What settles a race between answers and deadline is written down in
+		// history before anything follows from it.
+		g.ordinary(ctx, steps.Record, in, &stands)
+	}
+	if stands.Outcome != nil {
+		return stands.Outcome
+	}
+	return &out
+}
+
+// close answers the last signals, puts the refused ones on record and shows
+// the end.
+func (g *guarded) close(ctx workflow.Context, out approval.Outcome) {
+	at := now(ctx)
+	g.view.Status, g.view.Decision, g.view.EndedAt = out.Status, out.Decision, &at
+	g.show(ctx)
+	g.judgeHeld(ctx)
+	g.pump(ctx)
+	// Bounded, so that a flood of signals can't keep a finished call open. What
+	// is left then is in Temporal's history alone.
+	for range 10 {
+		g.startRefusing(ctx)
+		if g.refusing == nil {
+			return
+		}
+		g.until(ctx, g.refusing.IsReady)
+		g.pump(ctx)
+	}
+}

@@ -1,0 +1,405 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/activities"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+	"github.com/stretchr/testify/mock"
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/converter"
+)
+
+func TestEmptyAndOddSignals(t *testing.T) {
+	for name, payload := range map[string]any{
+		"nil": nil, "null": json.RawMessage("null"), "empty string": "", "empty object": struct{}{}, "spaces": json.RawMessage(" {} "),
+	} {
+		t.Run("approves with "+name, func(t *testing.T) {
+			h := setup(t)
+			h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, payload) })
+			out := h.call(sendDoc)
+			h.want(out, approval.StatusExecuted, "", 1)
+			if out.Decision.By != "" || out.Decision.Channel != "temporal" || out.Decision.Authenticated {
+				t.Errorf("decision %+v", out.Decision)
+			}
+		})
+	}
+	for name, payload := range map[string]any{
+		"text": "yes", "number": 7, "list": []int{1}, "bytes": []byte("yes"), "typo": map[string]string{"note": "x"},
+		"wrong type": map[string]int{"reviewer": 1}, "control character": map[string]string{"reviewer": "a\x1b[2J"},
+		"long notes": map[string]string{"notes": strings.Repeat("x", approval.MaxNotes+1)},
+		"huge":       map[string]string{"notes": strings.Repeat("x", 20000)},
+		"twice":      rawJSON(`{"notes":"a"}{"notes":"b"}`), "not JSON": rawJSON(`{notes`),
+	} {
+		for _, name2 := range []string{approval.SignalApprove, approval.SignalReject, approval.SignalCancel} {
+			t.Run(name2+" refuses "+name, func(t *testing.T) {
+				h := setup(t)
+				h.after(time.Second, func() { h.SignalWorkflow(name2, payload) })
+				h.after(2*time.Second, func() {
+					h.answered(name2+"-1", approval.AnswerInvalid)
+					if s := h.state(); s.Status != approval.StatusPending {
+						t.Errorf("status %s after a malformed signal", s.Status)
+					}
+				})
+				h.want(h.call(sendDoc), approval.StatusExpired, approval.CodeExpired, 0)
+				equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindRefused, audit.KindEnded})
+			})
+		}
+	}
+}
+
+// rawJSON is a payload that says it is JSON, whatever it holds.
+func rawJSON(data string) converter.RawValue {
+	return converter.NewRawValue(&commonpb.Payload{
+		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(converter.MetadataEncodingJSON)}, Data: []byte(data),
+	})
+}
+
+func TestFirstDecisionWinsAndRepeatsDoNothing(t *testing.T) {
+	h := setup(t)
+	h.after(time.Second, func() {
+		h.SignalWorkflow(approval.SignalReject, signal("d1", "ana"))
+		h.SignalWorkflow(approval.SignalReject, signal("d1", "ana"))
+		h.SignalWorkflow(approval.SignalApprove, signal("d1", "ana"))
+		h.SignalWorkflow(approval.SignalApprove, signal("d2", "bo"))
+	})
+	h.want(h.call(sendDoc), approval.StatusRejected, approval.CodeRejected, 0)
+	h.answered("d1", approval.AnswerResolved)
+	h.answered("d2", approval.AnswerAlreadyResolved)
+	if n := len(h.state().Answers); n != 2 {
+		t.Errorf("%d answers", n)
+	}
+	equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindDecided, audit.KindEnded, audit.KindRefused})
+}
+
+func TestRejectBeatsApproveThatIsThereWithIt(t *testing.T) {
+	h := setup(t)
+	h.after(time.Second, func() {
+		h.SignalWorkflow(approval.SignalApprove, signal("yes", "ana"))
+		h.SignalWorkflow(approval.SignalReject, signal("no", "bo"))
+	})
+	out := h.call(sendDoc)
+	// The test environment may hand the two over in one go or in two; either
+	// way exactly one of them resolved, and the outcome follows it.
+	yes, _ := h.state().Find("yes")
+	no, _ := h.state().Find("no")
+	if (yes.Outcome == approval.AnswerResolved) == (no.Outcome == approval.AnswerResolved) {
+		t.Fatalf("yes %s, no %s", yes.Outcome, no.Outcome)
+	}
+	if (out.Status == approval.StatusExecuted) != (yes.Outcome == approval.AnswerResolved) {
+		t.Errorf("%s, but yes was %s", out.Status, yes.Outcome)
+	}
+}
+
+func TestStaleDigest(t *testing.T) {
+	h := setup(t)
+	h.after(time.Second, func() {
+		h.SignalWorkflow(approval.SignalApprove, approval.DecisionSignal{DecisionID: "old", Digest: strings.Repeat("0", 64)})
+	})
+	h.after(2*time.Second, func() { h.answered("old", approval.AnswerStale) })
+	h.want(h.call(sendDoc), approval.StatusExpired, approval.CodeExpired, 0)
+}
+
+func TestApprovalBeforeAnybodyCouldLookIsRefused(t *testing.T) {
+	h := setup(t)
+	h.after(0, func() { h.SignalWorkflow(approval.SignalApprove, signal("early", "ana")) })
+	h.want(h.call(sendDoc), approval.StatusExpired, approval.CodeExpired, 0)
+	h.answered("early", approval.AnswerInvalid)
+}
+
+func TestEarlyRejectionIsKept(t *testing.T) {
+	h := setup(t)
+	h.after(0, func() { h.SignalWorkflow(approval.SignalReject, signal("early", "ana")) })
+	h.want(h.call(sendDoc), approval.StatusRejected, approval.CodeRejected, 0)
+}
+
+// deadlinePassed runs a call whose deadline has passed when the policy's
+// answer arrives, and so meets the rejection that came meanwhile. The other
+// way to get there, a worker that was away, is tested end to end.
+func (h *harness) deadlinePassed(inTime bool) approval.Outcome {
+	record := h.admitted(sendDoc)
+	h.OnActivity(h.acts.Admit, mock.Anything, mock.Anything).After(2*time.Minute).Return(
+		activities.Admission{View: record.View, Verdict: record.Verdict, Ordinary: true}, nil)
+	h.OnActivity(h.acts.AnswerTimes, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.AnswersInput) (activities.Answers, error) {
+			out := activities.Answers{InTime: map[string][]time.Time{}}
+			if inTime {
+				out.InTime[approval.SignalReject] = []time.Time{in.Deadline.Add(-time.Second)}
+			}
+			return out, nil
+		})
+	h.after(time.Minute, func() { h.SignalWorkflow(approval.SignalReject, signal("d1", "ana")) })
+	return h.call(sendDoc)
+}
+
+func TestAnswerAndDeadlineTogether(t *testing.T) {
+	t.Run("came in time", func(t *testing.T) {
+		h := setup(t)
+		out := h.deadlinePassed(true)
+		h.want(out, approval.StatusRejected, approval.CodeRejected, 0)
+		h.answered("d1", approval.AnswerResolved)
+		if !out.Decision.At.Before(*h.state().Deadline) {
+			t.Errorf("the decision counts for when it came, not for when it was seen: %v", out.Decision.At)
+		}
+	})
+	t.Run("came late", func(t *testing.T) {
+		h := setup(t)
+		h.want(h.deadlinePassed(false), approval.StatusExpired, approval.CodeExpired, 0)
+		h.answered("d1", approval.AnswerExpired)
+	})
+}
+
+func TestCancel(t *testing.T) {
+	t.Run("by signal", func(t *testing.T) {
+		h := setup(t)
+		h.after(time.Second, func() {
+			h.SignalWorkflow(approval.SignalCancel, approval.CancelSignal{By: "agent", Notes: "no longer needed"})
+		})
+		out := h.call(sendDoc)
+		h.want(out, approval.StatusCancelled, approval.CodeCancelled, 0)
+		if out.Decision.By != "agent" || out.Decision.Notes != "no longer needed" {
+			t.Errorf("decision %+v", out.Decision)
+		}
+	})
+	t.Run("by Temporal", func(t *testing.T) {
+		h := setup(t)
+		h.after(time.Second, h.CancelWorkflow)
+		out := h.call(sendDoc)
+		h.want(out, approval.StatusCancelled, approval.CodeCancelled, 0)
+		equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindEnded})
+	})
+	t.Run("by Temporal at once", func(t *testing.T) {
+		h := setup(t)
+		h.after(0, h.CancelWorkflow)
+		h.want(h.call(sendDoc), approval.StatusCancelled, approval.CodeCancelled, 0)
+	})
+	t.Run("too late", func(t *testing.T) {
+		h := setup(t)
+		h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
+		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10*time.Second).Return(json.RawMessage(`1`), nil)
+		h.after(5*time.Second, func() {
+			h.CancelWorkflow()
+			h.SignalWorkflow(approval.SignalCancel, approval.CancelSignal{DecisionID: "c"})
+		})
+		h.want(h.call(sendDoc), approval.StatusExecuted, "", 0)
+		h.answered("c", approval.AnswerAlreadyResolved)
+	})
+}
+
+func TestSignalsWhileTheToolRunsAreAnswered(t *testing.T) {
+	h := setup(t)
+	h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
+	h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10*time.Second).Return(json.RawMessage(`1`), nil)
+	h.after(5*time.Second, func() {
+		for i := range 20 {
+			h.SignalWorkflow(approval.SignalReject, signal(fmt.Sprint("late", i), "bo"))
+		}
+	})
+	h.want(h.call(sendDoc), approval.StatusExecuted, "", 0)
+	h.answered("late19", approval.AnswerAlreadyResolved)
+	refused := 0
+	for _, k := range h.kinds("call-1") {
+		if k == audit.KindRefused {
+			refused++
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d entries for 20 refused decisions, want 1", refused)
+	}
+}
+
+func TestStoreAwayHoldsTheCallAndLosesNothing(t *testing.T) {
+	h := setup(t)
+	flaky := &flakyStore{Calls: h.store}
+	h.acts.Store = flaky
+	flaky.failing.Store(7)
+	h.after(time.Hour, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
+	h.after(30*time.Second, func() {
+		if s := h.state(); s.Status != approval.StatusPending {
+			t.Errorf("status %s when the store is back", s.Status)
+		}
+		flaky.failing.Store(5)
+		h.SignalWorkflow(approval.SignalApprove, nil)
+	})
+	h.want(h.call(sendDoc), approval.StatusExecuted, "", 1)
+	equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindDecided, audit.KindClaimed, audit.KindStarted, audit.KindEnded})
+}
+
+// flakyStore fails the next so many writes, every other time after having
+// done them: the answer that is lost on the way.
+type flakyStore struct {
+	store.Calls
+	failing atomic.Int32
+}
+
+var errAway = errors.New("store is away")
+
+func (f *flakyStore) down() (fail, first bool) {
+	n := f.failing.Add(-1)
+	return n >= 0, n%2 == 0
+}
+
+func (f *flakyStore) Admit(ctx context.Context, a store.Admission) (store.Record, bool, error) {
+	fail, first := f.down()
+	if fail && first {
+		return store.Record{}, false, errAway
+	}
+	r, fresh, err := f.Calls.Admit(ctx, a)
+	if fail {
+		return store.Record{}, false, errAway
+	}
+	return r, fresh, err
+}
+
+func (f *flakyStore) Claim(ctx context.Context, c store.Claiming) (store.Record, error) {
+	fail, first := f.down()
+	if fail && first {
+		return store.Record{}, errAway
+	}
+	r, err := f.Calls.Claim(ctx, c)
+	if fail {
+		return store.Record{}, errAway
+	}
+	return r, err
+}
+
+func (f *flakyStore) Use(ctx context.Context, u store.Use) error {
+	fail, first := f.down()
+	if fail && first {
+		return errAway
+	}
+	err := f.Calls.Use(ctx, u)
+	if fail {
+		return errAway
+	}
+	return err
+}
+
+func (f *flakyStore) Finish(ctx context.Context, e store.Ending) (store.Record, bool, error) {
+	fail, first := f.down()
+	if fail && first {
+		return store.Record{}, false, errAway
+	}
+	r, fresh, err := f.Calls.Finish(ctx, e)
+	if fail {
+		return store.Record{}, false, errAway
+	}
+	return r, fresh, err
+}
+
+// A fresh run of an ID that the store knows: after a reset, or after Temporal
+// forgot the first one.
+func TestSecondRunOfOneCall(t *testing.T) {
+	const keyed = `{"tool":"send","args":{"to":"ann","secret":"hunter2"},"nonce":"n1"}`
+	const otherNonce = `{"tool":"send","args":{"to":"ann","secret":"hunter2"},"nonce":"n2"}`
+	approveIt := func(h *harness) { h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) }) }
+
+	for name, doc := range map[string]string{"same input": keyed, "other nonce": otherNonce} {
+		t.Run("ended, "+name, func(t *testing.T) {
+			h := setup(t)
+			approveIt(h)
+			h.want(h.call(keyed), approval.StatusExecuted, "", 1)
+			h.again("call-1", "run-2")
+			approveIt(h)
+			out := h.call(doc)
+			h.want(out, approval.StatusExecuted, "", 1)
+			if strings.Contains(string(out.Result), "hunter2") {
+				t.Errorf("the store gave out a secret: %s", out.Result)
+			}
+		})
+	}
+	t.Run("another call", func(t *testing.T) {
+		h := setup(t)
+		approveIt(h)
+		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
+		h.again("call-1", "run-2")
+		h.want(h.call(`{"tool":"send","args":{"to":"bob"},"nonce":"n2"}`), approval.StatusBlocked, approval.CodeConflict, 1)
+		if k := h.kinds("call-1"); k[len(k)-1] != audit.KindBlocked {
+			t.Errorf("the conflict is not on record: %v", k)
+		}
+	})
+	t.Run("tool was started, end unknown", func(t *testing.T) {
+		h := setup(t)
+		h.started(keyed)
+		h.again("call-1", "run-2")
+		h.want(h.call(keyed), approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0)
+	})
+	t.Run("tool was started, end unknown, other nonce", func(t *testing.T) {
+		h := setup(t)
+		h.started(keyed)
+		h.again("call-1", "run-2")
+		h.want(h.call(otherNonce), approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0)
+	})
+	t.Run("terminated while pending, other nonce", func(t *testing.T) {
+		h := setup(t)
+		h.admitted(keyed)
+		h.again("call-1", "run-2")
+		h.want(h.call(otherNonce), approval.StatusCancelled, approval.CodeCancelled, 0)
+	})
+	t.Run("reset while pending", func(t *testing.T) {
+		h := setup(t)
+		h.admitted(keyed)
+		h.again("call-1", "run-2")
+		approveIt(h)
+		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
+	})
+	t.Run("claimed, not started", func(t *testing.T) {
+		h := setup(t)
+		h.claimed(keyed)
+		h.again("call-1", "run-2")
+		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
+	})
+}
+
+// admitted leaves the call as a first run that got no further would.
+func (h *harness) admitted(doc string) store.Record {
+	h.t.Helper()
+	call, err := approval.ParseCall([]byte(doc))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	digest, err := call.Digest("call-1")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	deadline := h.Now().Add(time.Minute)
+	r := approval.NewRedactor([]string{"secret"})
+	record, _, err := h.store.Admit(context.Background(), store.Admission{
+		View: approval.View{ID: "call-1", Tool: call.Tool, Args: r.JSON(call.Args), Digest: digest, Status: approval.StatusPending,
+			CreatedAt: h.Now(), Deadline: &deadline, Requirement: approval.OneApproval()},
+		Verdict: approval.Verdict{Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout,
+			ValidFor: approval.DefaultValidFor, Redact: []string{"secret"}},
+		Run: "run-0", Waits: true,
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return record
+}
+
+func (h *harness) claimed(doc string) string {
+	h.t.Helper()
+	digest := h.admitted(doc).View.Digest
+	if _, err := h.store.Claim(context.Background(), store.Claiming{ID: "call-1", Run: "run-0", Digest: digest, At: h.Now(),
+		Decision: &approval.Settlement{Kind: approval.SettledApprove, At: h.Now()}}); err != nil {
+		h.t.Fatal(err)
+	}
+	return digest
+}
+
+func (h *harness) started(doc string) {
+	h.t.Helper()
+	digest := h.claimed(doc)
+	if err := h.store.Use(context.Background(), store.Use{ID: "call-1", Digest: digest, Run: "run-0", Activity: "a", At: h.Now()}); err != nil {
+		h.t.Fatal(err)
+	}
+}

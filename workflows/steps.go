@@ -1,0 +1,123 @@
+package workflows
+
+import (
+	"time"
+
+	"github.com/pawlhq/pawl/activities"
+	"github.com/pawlhq/pawl/approval"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+const timeoutScheduleToStart = enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
+
+// detached is a context that Temporal's cancel does not reach: cancel ends the
+// waiting (see withdrawn), never a step that is being written down.
+func detached(ctx workflow.Context) workflow.Context {
+	d, _ := workflow.NewDisconnectedContext(ctx)
+	return d
+}
+
+// stamp cuts a time to what stores keep.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+func now(ctx workflow.Context) time.Time { return stamp(workflow.Now(ctx)) }
+
+func runID(ctx workflow.Context) string { return workflow.GetInfo(ctx).WorkflowExecution.RunID }
+
+// until waits for cond and deals with signals meanwhile. Signals are always
+// looked at first: an answer that is there never loses to its place in a queue.
+func (g *guarded) until(ctx workflow.Context, cond func() bool) {
+	for {
+		g.pump(ctx)
+		if cond() {
+			return
+		}
+		// A detached context is never cancelled, so Await can't fail.
+		_ = workflow.Await(detached(ctx), func() bool { return g.inbox.waiting() || cond() })
+	}
+}
+
+// step runs an activity the fast way, as one local attempt, and falls back to
+// the ordinary way. Only for steps that are first-write-wins in the store.
+func (g *guarded) step(ctx workflow.Context, activity, in, out any) {
+	if !g.adm.Ordinary {
+		lctx := workflow.WithLocalActivityOptions(detached(ctx), workflow.LocalActivityOptions{
+			ScheduleToCloseTimeout: 3 * time.Second,
+			RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
+		})
+		future := workflow.ExecuteLocalActivity(lctx, activity, in)
+		g.until(ctx, future.IsReady)
+		if future.Get(lctx, out) == nil {
+			return
+		}
+	}
+	g.ordinary(ctx, activity, in, out)
+}
+
+// ordinary runs an activity until it succeeds: a call that can't be written
+// down does not go on, and loses nothing.
+func (g *guarded) ordinary(ctx workflow.Context, activity, in, out any) {
+	for pause := time.Minute; ; pause = min(2*pause, time.Hour) {
+		future := startOrdinary(ctx, activity, in)
+		g.until(ctx, future.IsReady)
+		err := future.Get(detached(ctx), out)
+		if err == nil {
+			return
+		}
+		// Only errors that no retry mends come here. They need a person: the
+		// call stays open and says so, and the step is tried again in a while.
+		workflow.GetLogger(ctx).Error("A step of a guarded call can't be done", "error", err)
+		g.until(ctx, workflow.NewTimer(detached(ctx), pause).IsReady)
+	}
+}
+
+func startOrdinary(ctx workflow.Context, activity, in any) workflow.Future {
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(detached(ctx), workflow.ActivityOptions{
+		StartToCloseTimeout: 30 * time.Second,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, MaximumInterval: 10 * time.Second},
+	}), activity, in)
+}
+
+// mustRefuse reports whether refused decisions wait to be put on record.
+func (g *guarded) mustRefuse() bool {
+	return len(g.refusals) > 0 && (g.refusing == nil || g.refusing.IsReady())
+}
+
+// startRefusing puts the refused decisions on record, many in one entry, and
+// waits for nothing: it must never hold up a call.
+func (g *guarded) startRefusing(ctx workflow.Context) {
+	if g.refusing != nil && g.refusing.IsReady() {
+		g.refusing = nil
+	}
+	if g.refusing != nil || len(g.refusals) == 0 {
+		return
+	}
+	g.refuseSeq++
+	g.refusing = startOrdinary(ctx, steps.Refuse, activities.RefuseInput{
+		ID: g.view.ID, Run: runID(ctx), Batch: g.refuseSeq, Refusals: g.refusals, At: now(ctx),
+	})
+	g.refusals = nil
+}
+
+// show puts a call that waits, or waited, where people look in Temporal's UI.
+func (g *guarded) show(ctx workflow.Context) {
+	if g.timer == nil {
+		return
+	}
+	workflow.SetCurrentDetails(ctx, details(g.view))
+	if g.adm.SearchAttributes {
+		attributes := []temporal.SearchAttributeUpdate{
+			temporal.NewSearchAttributeKeyKeyword(approval.SearchStatus).ValueSet(string(g.view.Status)),
+		}
+		if !g.view.Status.Ended() {
+			attributes = append(attributes,
+				temporal.NewSearchAttributeKeyKeyword(approval.SearchTool).ValueSet(g.view.Tool),
+				temporal.NewSearchAttributeKeyKeyword(approval.SearchAgent).ValueSet(g.view.Agent))
+		}
+		if err := workflow.UpsertTypedSearchAttributes(ctx, attributes...); err != nil {
+			workflow.GetLogger(ctx).Warn("Search attributes were not set", "error", err)
+		}
+	}
+}
