@@ -29,9 +29,19 @@ type ExecuteInput struct {
 // is refused if that was done before. Its errors carry what the workflow needs
 // to tell failed from unknown: CodeToolFailed means that the tool certainly
 // did not run or said so itself, CodeAlreadyRan that an earlier run started
-// it; everything else is unknown.
+// it; everything else is unknown. A second attempt, of an idempotent tool, is
+// certain of nothing but a result: the first may have run.
 func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
 	defer heartbeat(ctx)()
+	result, err := a.execute(ctx, in)
+	var app *temporal.ApplicationError
+	if activity.GetInfo(ctx).Attempt > 1 && errors.As(err, &app) && app.Type() == approval.CodeToolFailed {
+		return nil, refuse(approval.CodeUnknown, "the first attempt's end is unknown; the next one: "+app.Message(), nil)
+	}
+	return result, err
+}
+
+func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
 	digest, err := in.Call.Digest(in.ID)
 	if err != nil || digest != in.Digest {
 		return nil, refuse(approval.CodeDigest, "the call is not the one that was approved; nothing ran", err)

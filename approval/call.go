@@ -105,7 +105,8 @@ func (c Call) Validate() error {
 	if len(c.Labels) > maxLabels {
 		return Errorf(CodeInvalid, "labels: %d given; at most %d are taken", len(c.Labels), maxLabels)
 	}
-	for k, v := range c.Labels {
+	for _, k := range sortedKeys(c.Labels) {
+		v := c.Labels[k]
 		if k == "" {
 			return Errorf(CodeInvalid, "labels: a label has no name")
 		}

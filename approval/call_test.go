@@ -100,7 +100,8 @@ func TestKeyedID(t *testing.T) {
 	if strings.Contains(a, "order") {
 		t.Error("the key shows in the ID")
 	}
-	if approval.NewID() == approval.NewID() || approval.NewNonce() == approval.NewNonce() {
+	id, nonce := approval.NewID(), approval.NewNonce()
+	if id == approval.NewID() || nonce == approval.NewNonce() {
 		t.Error("random IDs repeat")
 	}
 }

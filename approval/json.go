@@ -29,7 +29,14 @@ func Canonical(v any) ([]byte, error) {
 }
 
 // CanonicalDoc returns the RFC 8785 canonical form of a JSON object or array.
-func CanonicalDoc(doc []byte) ([]byte, error) { return jcs.Transform(doc) }
+// Its error quotes nothing of the document.
+func CanonicalDoc(doc []byte) ([]byte, error) {
+	canonical, err := jcs.Transform(doc)
+	if err != nil {
+		return nil, Errorf(CodeInvalid, "the JSON has no canonical form (RFC 8785)")
+	}
+	return canonical, nil
+}
 
 // CheckJSON refuses what two readers of one JSON text could read differently:
 // duplicate keys, integers beyond 2^53, numbers no float64 holds, NUL
@@ -186,7 +193,7 @@ func DecodeStrict(doc []byte, v any) error {
 		return Errorf(CodeInvalid, "must be a JSON object")
 	}
 	known := fieldNames(reflect.TypeOf(v).Elem())
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
+	for _, name := range sortedKeys(fields) {
 		if !slices.Contains(known, name) {
 			return Errorf(CodeInvalid, "unknown field %q%s", Display(name, 80), didYouMean(name, known))
 		}
@@ -199,10 +206,29 @@ func DecodeStrict(doc []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &te):
-		return Errorf(CodeInvalid, "%s: is a %s, must be %s", te.Field, te.Value, jsonKind(te.Type))
+		kind, _, _ := strings.Cut(te.Value, " ") // behind a blank stands the value itself
+		return Errorf(CodeInvalid, "%s: is a %s, must be %s", onWire(te.Field, reflect.TypeOf(v).Elem()), kind, jsonKind(te.Type))
 	}
 	return Errorf(CodeInvalid, "%s", strings.TrimPrefix(err.Error(), "json: "))
 }
+
+// onWire drops the names of embedded structs, which encoding/json puts into
+// the path but no document shows.
+func onWire(path string, t reflect.Type) string {
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Anonymous {
+			if rest, ok := strings.CutPrefix(path, f.Name+"."); ok {
+				return onWire(rest, f.Type)
+			}
+		}
+	}
+	return path
+}
+
+// sortedKeys keeps what workflow code sees in one order.
+//
+//workflowcheck:ignore
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func fieldNames(t reflect.Type) []string {
 	var names []string

@@ -72,7 +72,9 @@ func setup(t *testing.T) *harness {
 		}, tool.Options{})))
 	}
 	tools = append(tools, mustTool(tool.New("retry", func(_ context.Context, in toolArgs) (int32, error) {
-		if n := h.runs.Add(1); n < 3 {
+		if n := h.runs.Add(1); n == 2 && h.fail != nil {
+			return n, h.fail
+		} else if n < 3 {
 			return n, tool.Unknown(errors.New("connection lost"))
 		}
 		return 3, nil
@@ -358,6 +360,12 @@ func TestToolEnds(t *testing.T) {
 		h := setup(t)
 		approve(h)
 		h.want(h.call(`{"tool":"retry","args":{"to":"x"}}`), approval.StatusExecuted, "", 3)
+	})
+	t.Run("a second attempt that failed leaves the first unknown", func(t *testing.T) {
+		h := setup(t)
+		h.fail = errors.New("mailbox full")
+		approve(h)
+		h.want(h.call(`{"tool":"retry","args":{"to":"x"}}`), approval.StatusOutcomeUnknown, approval.CodeUnknown, 2)
 	})
 	for kind, want := range map[string]struct {
 		err    error

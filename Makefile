@@ -1,0 +1,71 @@
+# Everything a person or CI does with Pawl. `make help` lists it.
+# Two modules: the root, which agents import, and dev/, which carries the
+# Temporal server.
+
+export GOTOOLCHAIN := local
+GO      ?= go
+BIN     := $(CURDIR)/bin
+TOOLS   := $(BIN)/tools
+MODULES := . dev
+
+STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+FUZZTIME      ?= 20s
+COUNT         ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev build test test-root test-dev race lint fmt fuzz bench record clean
+
+help: ## list every target
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## the whole of Pawl, with an agent whose calls wait for you
+	@$(BIN)/pawl-demo
+
+dev: build ## the dev stack alone: Temporal, its UI, worker and API
+	@$(BIN)/pawl-dev
+
+build: ## all binaries, into bin/ (the first build of Temporal's server takes minutes)
+	@if [ ! -x $(BIN)/pawl-dev ]; then echo "Building Pawl and the Temporal server; the first time takes some minutes …"; fi
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/pawl ./cmd/pawl
+	@$(GO) build -o $(BIN)/demo-agent ./examples/agent
+	@cd dev && $(GO) build -o $(BIN)/pawl-dev ./cmd/pawl-dev
+	@cd dev && $(GO) build -o $(BIN)/pawl-demo ./cmd/pawl-demo
+
+test: test-root test-dev ## every test of both modules
+
+test-root: ## tests of the root module, under the race detector
+	$(GO) test -race -timeout 20m -count=$(COUNT) ./...
+
+test-dev: ## tests against a real Temporal, end to end and under kill -9
+	cd dev && $(GO) test -timeout 30m -count=$(COUNT) ./...
+
+race: ## the end-to-end tests under the race detector, too (builds Temporal's server anew)
+	cd dev && $(GO) test -race -timeout 60m -count=$(COUNT) ./...
+
+lint: ## gofmt, vet, staticcheck, workflowcheck, tidy modules
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w is needed for:"; echo "$$bad"; exit 1; fi
+	@mkdir -p $(TOOLS)
+	@GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
+	@GOBIN=$(TOOLS) $(GO) install $(WORKFLOWCHECK)
+	@for m in $(MODULES); do (cd $$m && echo "lint $$m" && $(GO) mod tidy -diff && $(GO) vet ./... && $(TOOLS)/staticcheck ./...) || exit 1; done
+	@$(TOOLS)/workflowcheck -config .ci/workflowcheck.yaml ./workflows/...
+
+fmt: ## format the code
+	@gofmt -w .
+
+fuzz: ## each fuzz test for FUZZTIME (20s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \
+	  grep -oE '^func Fuzz[A-Za-z0-9]*' "$$f" | sed 's/func //' | while read -r t; do \
+	    echo "fuzz $$t in $$(dirname $$f)"; (cd $$(dirname $$f) && $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+	  done || exit 1; done
+
+bench: ## benchmarks, with memory
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+record: ## record the workflow histories anew that the replay test goes by
+	cd dev && $(GO) test ./e2e -run '^TestRecordHistories$$' -record -count=1
+
+clean: ## remove binaries and the data of demo and dev stack
+	rm -rf $(BIN) .pawl .pawl-demo

@@ -1,0 +1,172 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// View is a call as the API shows it: the state of one that goes on, or the
+// outcome of one that has ended (Status.Ended).
+type View struct {
+	approval.View
+	Edited   bool    `json:"edited,omitempty"`   // a reviewer changed the arguments
+	Timeline []Entry `json:"timeline,omitempty"` // filled by Request only; an entry's kind, time and payload
+
+	// TimelineNext is set where the timeline is cut: it is the cursor with
+	// which Entries goes on.
+	TimelineNext string `json:"timeline_cursor,omitempty"`
+
+	// Raw is the JSON object as it was received.
+	Raw json.RawMessage `json:"-"`
+}
+
+// Outcome is the view's ending. It is meaningful only when v.Status.Ended().
+func (v View) Outcome() approval.Outcome {
+	o := v.View.Outcome()
+	o.Edited = v.Edited
+	return o
+}
+
+// Lost reports a call without an outcome that will never get one: its workflow
+// was ended by other hands than Pawl's. Error says what is known, also whether
+// the tool may have run.
+func (v View) Lost() bool { return !v.Status.Ended() && v.Error != nil }
+
+// Start starts a guarded call and returns it as soon as it has ended, at most
+// after wait (zero: at once; the server caps it at 60 s). attached is true if
+// the idempotency key stands for a call that was started before: what comes
+// back is that one.
+//
+// A call without an idempotency key gets a random one, so that Start can send
+// it again when an answer is lost, without starting it twice. Errors: what
+// approval.Call.Validate refuses; *Error (approval.CodeConflict: the key was
+// used for another call; CodeWorkflowGone); *UnreachableError; *UncertainError, after which the
+// same call under its Key can be started again safely.
+func (c *Client) Start(ctx context.Context, call approval.Call, wait time.Duration) (v View, attached bool, err error) {
+	call.Normalize()
+	if err := call.Validate(); err != nil {
+		return View{}, false, err
+	}
+	own := call.IdempotencyKey == ""
+	if own {
+		call.IdempotencyKey = rand.Text()
+	}
+	body := struct {
+		approval.Call
+		Wait approval.Duration `json:"wait,omitempty"`
+	}{call, approval.Duration(max(wait, 0))}
+	err = c.resend(ctx, call.IdempotencyKey, func() error {
+		res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/calls", body: body, wait: wait})
+		if err != nil {
+			return err
+		}
+		attached = res.header.Get("Pawl-Attached") == "true" && !own
+		v, err = decodeView(res.body)
+		return err
+	})
+	return v, attached, err
+}
+
+// Get returns a call as it stands, by its whole ID: at once if it has ended,
+// else after wait at most (the server caps it at 60 s). Errors: *Error
+// (approval.CodeNotFound), *UnreachableError.
+func (c *Client) Get(ctx context.Context, id string, wait time.Duration) (View, error) {
+	if err := checkID("the call's ID", id); err != nil {
+		return View{}, err
+	}
+	r := request{method: http.MethodGet, path: path("api", "calls", id), wait: max(wait, 0)}
+	if wait > 0 {
+		r.query = url.Values{"wait": {wait.Round(time.Millisecond).String()}}
+	}
+	res, err := c.send(ctx, r)
+	if err != nil {
+		return View{}, err
+	}
+	v, err := decodeView(res.body)
+	if err == nil && v.ID != id {
+		return View{}, answerError("it is about another call than the one asked for")
+	}
+	return v, err
+}
+
+// Wait returns a call once it has ended, or is Lost. While the API does not answer (a
+// restart, 502, 503, 504) it asks again until ctx ends. When ctx ends first it
+// returns the call as last seen (zero if never) and an error that wraps ctx's,
+// and the API's if that was silent then.
+func (c *Client) Wait(ctx context.Context, id string) (View, error) {
+	var last View
+	var silence error
+	pause := firstPause
+	for {
+		began, hold := time.Now(), longPoll
+		if deadline, ok := ctx.Deadline(); ok {
+			hold = min(hold, time.Until(deadline))
+		}
+		v, err := c.Get(ctx, id, hold)
+		var delay time.Duration
+		switch {
+		case err == nil && (v.Status.Ended() || v.Lost()):
+			return v, nil
+		case err == nil:
+			last, silence, pause = v, nil, firstPause
+			delay = max(0, minRound-time.Since(began)) // a server that does not hold requests is not hammered
+		case ctx.Err() != nil:
+			return last, errors.Join(ctx.Err(), silence)
+		case !transient(err):
+			return last, err
+		default:
+			silence, delay = err, jitter(pause)
+			pause = min(2*pause, maxPause)
+		}
+		if !sleep(ctx, delay) {
+			return last, errors.Join(ctx.Err(), silence)
+		}
+	}
+}
+
+// Cancel withdraws a call, by its whole ID. done is true if the call has ended
+// as cancelled; false means that the call was asked, durably, and will end so
+// unless its tool is started first. Errors: *Error with Outcome
+// approval.AnswerAlreadyResolved if the call had ended or was under way.
+func (c *Client) Cancel(ctx context.Context, id, notes string) (done bool, err error) {
+	if err := checkID("the call's ID", id); err != nil {
+		return false, err
+	}
+	if err := approval.CheckNotes(notes); err != nil {
+		return false, err
+	}
+	res, err := c.send(ctx, request{
+		method: http.MethodPost, path: path("api", "calls", id, "cancel"),
+		body: map[string]string{"notes": notes},
+	})
+	return res.status == http.StatusOK, err
+}
+
+// decodeView reads one call. Fields this version does not know are kept in Raw
+// only; a call without an ID or with a status that is not known is refused.
+func decodeView(doc []byte) (View, error) {
+	var v View
+	if err := json.Unmarshal(doc, &v); err != nil {
+		return View{}, answerError(err.Error())
+	}
+	if v.ID == "" {
+		return View{}, answerError("it names no call")
+	}
+	if _, err := approval.ParseStatus(string(v.Status)); err != nil {
+		return View{}, answerError(err.Error())
+	}
+	v.Raw = doc
+	return v, nil
+}
+
+func answerError(what string) error {
+	return fmt.Errorf("the API's answer can't be used: %s", what)
+}

@@ -1,0 +1,271 @@
+// Package client is a typed client of Pawl's HTTP API: start a guarded call,
+// wait for its end, list what waits for people, decide. It needs net/http and
+// nothing of Temporal, so a reviewer or an agent gets by with an address and a
+// token.
+//
+//	c, err := client.New(client.Options{})
+//	v, _, err := c.Start(ctx, approval.Call{Tool: "send_email", Args: args}, 0)
+//	v, err = c.Wait(ctx, v.ID) // rides over restarts of the API
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// DefaultURL is where the API listens unless told otherwise.
+const DefaultURL = "http://127.0.0.1:7295"
+
+const (
+	defaultTimeout = 30 * time.Second
+	longPoll       = 30 * time.Second // one held request; the server takes up to 60 s, proxies often less
+	minRound       = 500 * time.Millisecond
+	firstPause     = 100 * time.Millisecond
+	maxPause       = 5 * time.Second
+	resendFor      = 10 * time.Second // how long an unanswered request is sent again
+	judgedWithin   = 10 * time.Second // how long a decision's answer is polled for
+
+	// maxBody bounds one answer: a page of 100 requests with the largest
+	// arguments and results fits.
+	maxBody = 160 << 20
+)
+
+// Options configures a Client. The zero value talks to DefaultURL without
+// authentication.
+type Options struct {
+	URL       string        // the API's address, http or https; default DefaultURL
+	Token     string        // bearer token; default: none is sent
+	Reviewer  string        // name sent with decisions, which only an API without authentication heeds; default: none
+	UserAgent string        // default "pawl-client"
+	Timeout   time.Duration // how long one answer may take beyond the wait asked for; default 30 s
+	HTTP      *http.Client  // default: a client of its own. Redirects are never followed
+}
+
+func (o *Options) validate() (*url.URL, error) {
+	if o.URL == "" {
+		o.URL = DefaultURL
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "pawl-client"
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.HTTP == nil {
+		o.HTTP = &http.Client{}
+	}
+	if o.Timeout < 0 {
+		return nil, approval.Errorf(approval.CodeInvalid, "client timeout %v is negative", o.Timeout)
+	}
+	// Never quoted: the address may hold a password.
+	u, err := url.Parse(o.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, approval.Errorf(approval.CodeInvalid, "the API address must look like %s or https://pawl.example.com", DefaultURL)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, approval.Errorf(approval.CodeInvalid, "the API address holds a user, query or fragment: give scheme, host, port and path only, and credentials as a token")
+	}
+	for _, r := range o.Token {
+		if r <= ' ' || r > '~' {
+			return nil, approval.Errorf(approval.CodeInvalid, "the token holds a space, a line break or another character that no token has: is it cut or pasted with its quotes?")
+		}
+	}
+	return u, approval.CheckName("reviewer", o.Reviewer)
+}
+
+// Client talks to one API. It is safe for concurrent use.
+type Client struct {
+	base      string
+	token     string
+	reviewer  string
+	userAgent string
+	timeout   time.Duration
+	http      *http.Client
+}
+
+// New makes a client; it opens no connection. Errors have CodeInvalid.
+func New(o Options) (*Client, error) {
+	u, err := o.validate()
+	if err != nil {
+		return nil, err
+	}
+	hc := *o.HTTP
+	// A redirect could carry token and arguments to somebody else.
+	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{
+		base: strings.TrimSuffix(u.String(), "/"), token: o.Token, reviewer: o.Reviewer,
+		userAgent: o.UserAgent, timeout: o.Timeout, http: &hc,
+	}, nil
+}
+
+// URL returns the API's address.
+func (c *Client) URL() string { return c.base }
+
+// Ready returns nil when the API says it can serve. Errors: *Error with
+// HTTPStatus 503 while it can't, *UnreachableError.
+func (c *Client) Ready(ctx context.Context) error {
+	_, err := c.send(ctx, request{method: http.MethodGet, path: "/readyz", anyBody: true})
+	return err
+}
+
+type request struct {
+	method, path string
+	query        url.Values
+	body         any
+	wait         time.Duration // how long the server was asked to hold the answer
+	anyBody      bool          // the answer need not be JSON
+}
+
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// send makes one HTTP request and returns a 2xx answer. Errors: *Error for
+// every other answer, *UnreachableError where none came.
+func (c *Client) send(ctx context.Context, r request) (response, error) {
+	var body io.Reader
+	if r.body != nil {
+		doc, err := json.Marshal(r.body)
+		if err != nil {
+			return response{}, fmt.Errorf("request body: %w", err)
+		}
+		body = bytes.NewReader(doc)
+	}
+	limit := r.wait + c.timeout
+	held, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var sent atomic.Bool
+	traced := httptrace.WithClientTrace(held, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
+	})
+	req, err := http.NewRequestWithContext(traced, r.method, c.base+r.path, body)
+	if err != nil {
+		return response{}, fmt.Errorf("request: %w", err)
+	}
+	req.URL.RawQuery = r.query.Encode()
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.userAgent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if c.reviewer != "" {
+		req.Header.Set("X-Pawl-Reviewer", c.reviewer)
+	}
+
+	out, err := c.exchange(req)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // the rest of it repeats the address with its query
+		}
+		if held.Err() != nil && ctx.Err() == nil {
+			err = fmt.Errorf("no answer within %v", limit) // not the caller's deadline: must not look like it
+		}
+		return response{}, &UnreachableError{URL: c.base, Sent: sent.Load(), err: err}
+	}
+	if out.status < 200 || out.status > 299 {
+		return response{}, problem(out)
+	}
+	if !r.anyBody && !isJSON(out.header, "application/json") {
+		return response{}, &Error{HTTPStatus: out.status, Code: approval.CodeInternalError,
+			Detail: "what answers at " + c.base + " is not Pawl's API: its answer is not JSON"}
+	}
+	return out, nil
+}
+
+func (c *Client) exchange(req *http.Request) (response, error) {
+	res, err := c.http.Do(req)
+	if err != nil {
+		return response{}, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	if err != nil {
+		return response{}, err
+	}
+	if len(body) > maxBody {
+		return response{}, fmt.Errorf("the answer is larger than %d bytes", maxBody)
+	}
+	return response{status: res.StatusCode, header: res.Header, body: body}, nil
+}
+
+func isJSON(h http.Header, want string) bool {
+	got, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && got == want
+}
+
+// resend sends a request that counts once however often it arrives, until an
+// answer comes or resendFor has passed since the first failure. When nothing
+// listens at the first try it gives up at once: nothing was sent, and most
+// likely the address is wrong.
+func (c *Client) resend(ctx context.Context, key string, send func() error) error {
+	pause, sent := firstPause, false
+	var failed time.Time
+	for first := true; ; first = false {
+		err := send()
+		if first {
+			failed = time.Now()
+		}
+		var u *UnreachableError
+		if err == nil || !transient(err) || (first && errors.As(err, &u) && !u.Sent) {
+			return err
+		}
+		sent = sent || u == nil || u.Sent
+		if time.Since(failed) > resendFor || !sleep(ctx, jitter(pause)) {
+			if sent {
+				return &UncertainError{Key: key, err: err}
+			}
+			return err
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+// sleep reports whether d passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// path joins escaped segments.
+func path(segments ...string) string {
+	var b strings.Builder
+	for _, s := range segments {
+		b.WriteString("/" + url.PathEscape(s))
+	}
+	return b.String()
+}
+
+func checkID(field, id string) error {
+	if id == "" || id == "." || id == ".." {
+		return approval.Errorf(approval.CodeInvalid, "%s is missing", field)
+	}
+	return approval.CheckName(field, id)
+}

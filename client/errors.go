@@ -1,0 +1,103 @@
+package client
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// CodeWorkflowGone is the code of a request about a call whose workflow was
+// ended by other hands than Pawl's: it has no outcome and nothing can be
+// decided any more.
+const CodeWorkflowGone = "workflow_gone"
+
+// Error is an answer of the API that is not a success: its problem document.
+// approval.CodeOf returns its Code. The texts come from the server; show them
+// through approval.Display.
+type Error struct {
+	HTTPStatus int                    // as received, e.g. 409
+	Code       string                 // stable: approval.CodeInvalid, …
+	Title      string                 // what kind of problem
+	Detail     string                 // what went wrong here
+	Outcome    approval.AnswerOutcome // what became of a decision; empty for anything else
+}
+
+func (e *Error) Error() string {
+	if e.Detail == "" && e.Title == "" {
+		return fmt.Sprintf("the API answered %d %s", e.HTTPStatus, http.StatusText(e.HTTPStatus))
+	}
+	return cmp.Or(e.Detail, e.Title)
+}
+
+// Unwrap returns the *approval.Error with the same code.
+func (e *Error) Unwrap() error { return &approval.Error{Code: e.Code, Message: e.Error()} }
+
+// UnreachableError means that no answer came.
+type UnreachableError struct {
+	URL  string // the API's address
+	Sent bool   // false: certainly nothing was sent; true: the request may have arrived
+	err  error
+}
+
+func (e *UnreachableError) Error() string {
+	if e.Sent {
+		return fmt.Sprintf("the connection to %s broke: %v", e.URL, e.err)
+	}
+	return fmt.Sprintf("nothing answers at %s: %v", e.URL, e.err)
+}
+
+// Unwrap returns the network's error, or the context's.
+func (e *UnreachableError) Unwrap() error { return e.err }
+
+// UncertainError means that a request was sent, perhaps several times, and no
+// answer came: it may have arrived. Sending it again under Key counts once.
+type UncertainError struct {
+	Key string // the idempotency key, or the decision's ID
+	err error
+}
+
+func (e *UncertainError) Error() string {
+	return fmt.Sprintf("no answer came, so it may or may not have arrived: %v", e.err)
+}
+
+// Unwrap returns the error of the last try.
+func (e *UncertainError) Unwrap() error { return e.err }
+
+// transient reports errors that a restart of the API explains.
+func transient(err error) bool {
+	var e *Error
+	if errors.As(err, &e) {
+		switch e.HTTPStatus {
+		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return true
+		}
+		return false
+	}
+	var u *UnreachableError
+	return errors.As(err, &u)
+}
+
+// problem reads an answer that is not a success. Text that is not a problem
+// document, a proxy's error page for instance, is dropped.
+func problem(r response) *Error {
+	e := &Error{HTTPStatus: r.status, Code: approval.CodeInternalError}
+	switch {
+	case isJSON(r.header, "application/problem+json"):
+		var doc struct {
+			Code, Title, Detail string
+			Outcome             approval.AnswerOutcome
+		}
+		if json.Unmarshal(r.body, &doc) == nil {
+			e.Code, e.Title, e.Detail, e.Outcome = cmp.Or(doc.Code, e.Code), doc.Title, doc.Detail, doc.Outcome
+		}
+	case r.status >= 300 && r.status < 400:
+		e.Detail = fmt.Sprintf("the API answered %d, a redirect, which is never followed: give its address as it is served", r.status)
+	case r.status == http.StatusNotFound:
+		e.Detail = "what answers there does not know this route: is it Pawl's API, and as new as this client?"
+	}
+	return e
+}

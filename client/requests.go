@@ -1,0 +1,281 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+const pageSize = 100
+
+// MoreThan is how far totals are counted: Page.Total is exact up to it, and
+// one more means "more than that".
+const MoreThan = 1000
+
+// NotJudged is the outcome of a decision that is durably sent while nobody has
+// judged it yet: no worker is running, or answer and deadline are being
+// compared.
+const NotJudged approval.AnswerOutcome = "not_judged_yet"
+
+// Page is part of a list.
+type Page[T any] struct {
+	Items []T
+	Raw   []json.RawMessage // the items as they were received
+	Total int               // of all that match; see MoreThan
+	Next  string            // cursor of what comes after; empty: nothing
+}
+
+// Entry is one audit record.
+type Entry struct {
+	CallID   string          `json:"call_id"`
+	Step     string          `json:"step"`
+	Kind     string          `json:"kind"`
+	At       time.Time       `json:"at"`
+	Payload  json.RawMessage `json:"payload,omitempty"` // redacted; absent where retention removed it
+	LeafHash string          `json:"leaf_hash"`
+}
+
+// Tool is one tool of the catalogue.
+type Tool struct {
+	Name         string            `json:"name"`
+	Description  string            `json:"description,omitempty"`
+	Schema       json.RawMessage   `json:"schema,omitempty"`
+	SchemaDigest string            `json:"schema_digest,omitempty"`
+	Queue        string            `json:"queue"`
+	Kind         string            `json:"kind"`
+	Idempotent   bool              `json:"idempotent"`
+	Timeout      approval.Duration `json:"timeout"`
+}
+
+// RequestQuery selects requests. Zero fields do not restrict.
+type RequestQuery struct {
+	Status               string // a status, or "all"; empty: pending
+	Tool, Agent, Session string
+	Risk                 approval.Risk
+	Cursor               string // Page.Next of an earlier answer
+	Limit                int    // how many at most, over as many HTTP pages as it takes; 0: all
+}
+
+// Requests lists calls that wait, or waited, for people, newest first.
+func (c *Client) Requests(ctx context.Context, q RequestQuery) (Page[View], error) {
+	query := url.Values{}
+	set(query, "status", q.Status)
+	set(query, "tool", q.Tool)
+	set(query, "agent", q.Agent)
+	set(query, "session", q.Session)
+	set(query, "risk", string(q.Risk))
+	page, err := list[View](ctx, c, "/api/requests", query, q.Cursor, q.Limit)
+	for i := range page.Items {
+		page.Items[i].Raw = page.Raw[i]
+	}
+	return page, err
+}
+
+// EntryQuery selects audit entries. Zero fields do not restrict.
+type EntryQuery struct {
+	RequestID string // whole ID of a call
+	Kind      string
+	Cursor    string
+	Limit     int // as in RequestQuery
+}
+
+// Entries lists the audit log in the order written.
+func (c *Client) Entries(ctx context.Context, q EntryQuery) (Page[Entry], error) {
+	query := url.Values{}
+	set(query, "request_id", q.RequestID)
+	set(query, "kind", q.Kind)
+	return list[Entry](ctx, c, "/api/audit", query, q.Cursor, q.Limit)
+}
+
+// Tools lists the catalogue by name.
+func (c *Client) Tools(ctx context.Context) (Page[Tool], error) {
+	return fetch[Tool](ctx, c, "/api/tools", nil)
+}
+
+// Request returns one call with its timeline, by its ID or a prefix that fits
+// no other. Errors: *Error (approval.CodeNotFound, or a prefix that fits
+// several), *UnreachableError.
+func (c *Client) Request(ctx context.Context, id string) (View, error) {
+	if err := checkID("the request's ID", id); err != nil {
+		return View{}, err
+	}
+	res, err := c.send(ctx, request{method: http.MethodGet, path: path("api", "requests", id)})
+	if err != nil {
+		return View{}, err
+	}
+	v, err := decodeView(res.body)
+	if err == nil && !strings.HasPrefix(v.ID, id) {
+		return View{}, answerError("it is about another call than the one asked for")
+	}
+	return v, err
+}
+
+// Decision is one reviewer's word on a request.
+type Decision struct {
+	Kind   approval.DecisionKind
+	Digest string // of the request as the reviewer saw it (View.Digest); needed to approve
+	Notes  string
+	ID     string // repeats of one ID count once; default: a random one
+}
+
+// Answer tells what a decision did.
+type Answer struct {
+	CallID     string                 `json:"id"`
+	DecisionID string                 `json:"decision_id"`
+	Outcome    approval.AnswerOutcome `json:"outcome"` // resolved, recorded, or NotJudged
+	Status     approval.Status        `json:"status,omitempty"`
+}
+
+// Decide sends a decision on a request, by its whole ID, and returns what it
+// did. A decision is durable once the API has taken it, so when its judgement
+// does not come within some seconds (or before ctx ends) the answer's outcome
+// is NotJudged, without an error. A decision that did not count is an *Error
+// whose Outcome says why. Other errors: *Error, *UnreachableError, and
+// *UncertainError, after which the same decision under its Key can be sent
+// again safely.
+func (c *Client) Decide(ctx context.Context, id string, d Decision) (Answer, error) {
+	if err := checkID("the request's ID", id); err != nil {
+		return Answer{}, err
+	}
+	if d.Kind != approval.Approve && d.Kind != approval.Reject {
+		return Answer{}, approval.Errorf(approval.CodeInvalid, "a decision is %q or %q", approval.Approve, approval.Reject)
+	}
+	if d.Kind == approval.Approve && d.Digest == "" {
+		return Answer{}, approval.Errorf(approval.CodeInvalid, "an approval needs the digest of the request that was shown")
+	}
+	if err := approval.CheckNotes(d.Notes); err != nil {
+		return Answer{}, err
+	}
+	if d.ID == "" {
+		d.ID = rand.Text()
+	}
+	if err := checkID("decision_id", d.ID); err != nil {
+		return Answer{}, err
+	}
+	body := struct {
+		Notes      string `json:"notes,omitempty"`
+		Digest     string `json:"digest,omitempty"`
+		DecisionID string `json:"decision_id"`
+	}{d.Notes, d.Digest, d.ID}
+	var res response
+	err := c.resend(ctx, d.ID, func() (err error) {
+		res, err = c.send(ctx, request{method: http.MethodPost, path: path("api", "requests", id, string(d.Kind)), body: body})
+		return err
+	})
+	if err != nil {
+		return Answer{}, err
+	}
+	if res.status == http.StatusAccepted {
+		return c.judgement(ctx, id, d.ID)
+	}
+	return decodeAnswer(res.body, id, d.ID)
+}
+
+// judgement polls for what an accepted decision did.
+func (c *Client) judgement(ctx context.Context, id, decisionID string) (Answer, error) {
+	notJudged := Answer{CallID: id, DecisionID: decisionID, Outcome: NotJudged}
+	began, pause := time.Now(), firstPause
+	for time.Since(began) < judgedWithin && sleep(ctx, jitter(pause)) {
+		pause = min(2*pause, time.Second)
+		res, err := c.send(ctx, request{method: http.MethodGet, path: path("api", "requests", id, "decisions", decisionID)})
+		switch {
+		case err == nil && res.status != http.StatusAccepted:
+			return decodeAnswer(res.body, id, decisionID)
+		case err != nil && !transient(err):
+			return notJudged, err
+		}
+	}
+	return notJudged, nil
+}
+
+func decodeAnswer(doc []byte, id, decisionID string) (Answer, error) {
+	var a struct {
+		Answer
+		Message string `json:"message"`
+	}
+	if err := json.Unmarshal(doc, &a); err != nil {
+		return Answer{}, answerError(err.Error())
+	}
+	if (a.CallID != "" && a.CallID != id) || (a.DecisionID != "" && a.DecisionID != decisionID) {
+		return Answer{}, answerError("it is about another decision than the one sent")
+	}
+	a.CallID, a.DecisionID = id, decisionID
+	if a.Outcome == "" {
+		return Answer{}, answerError("it names no outcome")
+	}
+	if !a.Outcome.Counted() { // also an outcome this version does not know
+		return Answer{}, &Error{HTTPStatus: http.StatusOK, Code: string(a.Outcome), Detail: a.Message, Outcome: a.Outcome,
+			Title: "the decision did not count"}
+	}
+	return a.Answer, nil
+}
+
+// list follows cursors until limit items (0: all) are there.
+func list[T any](ctx context.Context, c *Client, route string, query url.Values, cursor string, limit int) (Page[T], error) {
+	if limit < 0 {
+		return Page[T]{}, approval.Errorf(approval.CodeInvalid, "limit %d is negative", limit)
+	}
+	all := Page[T]{Next: cursor}
+	for first := true; ; first = false {
+		size := pageSize
+		if limit > 0 {
+			size = min(size, limit-len(all.Items))
+		}
+		query.Set("limit", strconv.Itoa(size))
+		set(query, "cursor", all.Next)
+		page, err := fetch[T](ctx, c, route, query)
+		if err != nil {
+			return all, err
+		}
+		all.Items, all.Raw = append(all.Items, page.Items...), append(all.Raw, page.Raw...)
+		if first {
+			all.Total = page.Total
+		}
+		again := page.Next == all.Next
+		if all.Next = page.Next; all.Next == "" || (limit > 0 && len(all.Items) >= limit) {
+			return all, nil
+		}
+		if again {
+			return all, errors.New("the API's list does not end: it named one page twice")
+		}
+	}
+}
+
+// fetch reads one HTTP page.
+func fetch[T any](ctx context.Context, c *Client, route string, query url.Values) (Page[T], error) {
+	res, err := c.send(ctx, request{method: http.MethodGet, path: route, query: query})
+	if err != nil {
+		return Page[T]{}, err
+	}
+	var doc struct {
+		Items []json.RawMessage `json:"items"`
+		Total int               `json:"total"`
+		Next  string            `json:"next_cursor"`
+	}
+	if err := json.Unmarshal(res.body, &doc); err != nil {
+		return Page[T]{}, answerError(err.Error())
+	}
+	page := Page[T]{Raw: doc.Items, Total: doc.Total, Next: doc.Next}
+	for _, raw := range doc.Items {
+		var item T
+		if err := json.Unmarshal(raw, &item); err != nil {
+			return Page[T]{}, answerError(err.Error())
+		}
+		page.Items = append(page.Items, item)
+	}
+	return page, nil
+}
+
+func set(query url.Values, key, value string) {
+	if value != "" {
+		query.Set(key, value)
+	}
+}

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+const (
+	// glance is how long a call is watched before anything is said about it:
+	// allowed calls mostly end within it.
+	glance = time.Second
+	// running is how long a call that no person has to decide is waited for
+	// when --wait is not given.
+	running = 10 * time.Second
+)
+
+// length is a flag that takes "90s", "24h" or seconds.
+type length approval.Duration
+
+func (l *length) String() string { return "" } // zero is not a default worth showing
+func (l *length) Type() string   { return "duration" }
+
+func (l *length) Set(s string) error {
+	d, err := approval.ParseDuration(s)
+	*l = length(d)
+	return err
+}
+
+const waitHelp = "how long to wait for people and the tool (default: not for people)"
+
+func (a *app) call() *cobra.Command {
+	var in approval.Call
+	var args string
+	var labels []string
+	var wait, timeout length
+	cmd := &cobra.Command{
+		Use:   "call TOOL",
+		Short: "Start a guarded tool call",
+		Long: `Start a guarded tool call and print its result.
+
+The result goes to standard output, everything else to standard error. A call
+that waits for approval goes on without this command: without --wait its ID is
+printed and the exit code is 5; pick it up with 'pawl continue'.
+
+With --key the call is started once, however often the command runs: the same
+call under the same key is picked up, another call under it is an error.`,
+		Example: `  pawl call get_weather --args '{"city":"Oslo"}'
+  pawl call send_email --args @mail.json --agent support-bot --reason "the customer asked" --wait 10m
+  echo '{"amount":120}' | pawl call charge_card --args - --key order-1041 --label env=prod`,
+		Args: oneArg("TOOL", "the tool to call"),
+		RunE: func(cmd *cobra.Command, positional []string) error {
+			var err error
+			if cmd.Flag("args").Changed {
+				if in.Args, err = a.readArgs(args); err != nil {
+					return err
+				}
+			}
+			in.Tool, in.Timeout = positional[0], approval.Duration(timeout)
+			if in.Labels, err = parseLabels(labels); err != nil {
+				return usage(err)
+			}
+			if cmd.Flag("key").Changed && in.IdempotencyKey == "" {
+				return usage(errors.New("--key is empty: leave it out, or name what this call is about"))
+			}
+			in.Normalize()
+			if err := in.Validate(); err != nil {
+				return usage(err)
+			}
+			c, err := a.client(cmd)
+			if err != nil {
+				return err
+			}
+			f := follow{app: a, c: c, patient: cmd.Flag("wait").Changed, until: a.Now().Add(time.Duration(wait))}
+			v, attached, err := c.Start(cmd.Context(), in, f.firstWait(time.Duration(wait)))
+			var uncertain *client.UncertainError
+			if errors.As(err, &uncertain) {
+				return fmt.Errorf("%w\nThe call may have been started. Run the same command with --key %s: it starts once", err, uncertain.Key)
+			}
+			if approval.CodeOf(err) == client.CodeWorkflowGone {
+				return &exit{exitFailed, err}
+			}
+			if err != nil {
+				return err
+			}
+			if attached {
+				a.note("picked up %s, started before with this key", v.ID)
+			}
+			return f.end(cmd.Context(), v)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&args, "args", "", "arguments: a `JSON` object, @file, or - for standard input (default {})")
+	flags.Var(&wait, "wait", waitHelp)
+	flags.StringVar(&in.IdempotencyKey, "key", "", "idempotency `key`: repeats start nothing new")
+	flags.StringVar(&in.Agent, "agent", "", "`name` of the agent that asks")
+	flags.StringVar(&in.Team, "team", "", "the agent's `team`")
+	flags.StringVar(&in.Session, "session", "", "`session` or conversation the call belongs to")
+	flags.StringVar(&in.Reason, "reason", "", "`text`: why the agent wants this, for reviewers")
+	flags.StringVar(&in.Title, "title", "", "short `text` for reviewers")
+	flags.StringArrayVar(&labels, "label", nil, "`name=value` that policies can look at; repeatable")
+	flags.BoolVar(&in.RequireApproval, "require-approval", false, "ask people even if the policy would allow it")
+	flags.Var(&timeout, "timeout", "shorten how long people have to answer")
+	return cmd
+}
+
+func (a *app) resume() *cobra.Command {
+	var key string
+	var wait length
+	cmd := &cobra.Command{
+		Use:   "continue [ID]",
+		Short: "Pick a call up again: its result, or where it stands",
+		Long: `Pick a call up again and print its result, as 'pawl call' would have.
+
+--key finds calls that were started with it where the API runs without
+authentication, whose callers are all the requester "local". Elsewhere use the
+ID, or run the same 'pawl call --key' again.`,
+		Example: `  pawl continue pawl-k3vq2m7 --wait 10m
+  pawl continue --key order-1041`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if byKey := cmd.Flag("key").Changed; byKey == (len(args) == 1) || len(args) > 1 {
+				return errors.New("give either the call's ID or its --key")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && key == "" {
+				return usage(errors.New("--key is empty"))
+			}
+			c, err := a.client(cmd)
+			if err != nil {
+				return err
+			}
+			id := approval.KeyedID("local", key)
+			if len(args) == 1 {
+				if id, err = wholeID(cmd.Context(), c, args[0]); err != nil {
+					return err
+				}
+			}
+			f := follow{app: a, c: c, patient: cmd.Flag("wait").Changed, until: a.Now().Add(time.Duration(wait))}
+			v, err := c.Get(cmd.Context(), id, f.firstWait(time.Duration(wait)))
+			if len(args) == 0 && approval.CodeOf(err) == approval.CodeNotFound {
+				return fmt.Errorf("no call was started with this key by the requester \"local\": %w", err)
+			}
+			if err != nil {
+				return err
+			}
+			return f.end(cmd.Context(), v)
+		},
+	}
+	cmd.Flags().StringVar(&key, "key", "", "the idempotency `key` the call was started with")
+	cmd.Flags().Var(&wait, "wait", waitHelp)
+	return cmd
+}
+
+func (a *app) cancel() *cobra.Command {
+	var notes string
+	cmd := &cobra.Command{
+		Use:   "cancel ID",
+		Short: "Withdraw a call that has not started its tool",
+		Example: `  pawl cancel pawl-k3vq2m7
+  pawl cancel pawl-k3vq2m7 --notes "the order was changed"`,
+		Args: oneArg("ID", "the call's ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := approval.CheckNotes(notes); err != nil {
+				return usage(err)
+			}
+			c, err := a.client(cmd)
+			if err != nil {
+				return err
+			}
+			id, err := wholeID(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			if _, err := c.Cancel(cmd.Context(), id, notes); err != nil {
+				return fmt.Errorf("%s: %w", id, err)
+			}
+			ctx, stop := context.WithTimeout(cmd.Context(), running)
+			defer stop()
+			v, err := c.Wait(ctx, id)
+			if v.ID == "" {
+				return fmt.Errorf("%s was asked to end; look with 'pawl show %s': %w", id, id, err)
+			}
+			if a.output == outputJSON {
+				if err := a.printJSON(v.Raw); err != nil {
+					return err
+				}
+			}
+			switch {
+			case v.Status == approval.StatusCancelled:
+				a.note("%s", ending(v))
+				return nil
+			case v.Lost():
+				a.note("%s", ending(v))
+				return done(exitFor(v))
+			case v.Status.Ended():
+				a.note("too late: %s", ending(v))
+				return done(exitDenied)
+			}
+			a.note("asked to end, and that is kept; for now %s", ending(v))
+			return done(exitPending)
+		},
+	}
+	cmd.Flags().StringVar(&notes, "notes", "", "`text`: why, for the audit log")
+	return cmd
+}
+
+// follow goes with a call to its end, or as far as it was told to.
+type follow struct {
+	*app
+	c       *client.Client
+	patient bool      // --wait was given: wait for people too
+	until   time.Time // end of --wait
+}
+
+func (f follow) firstWait(wait time.Duration) time.Duration {
+	if f.patient {
+		return min(wait, glance)
+	}
+	return glance
+}
+
+// end waits as far as told and reports where the call stands then.
+func (f follow) end(ctx context.Context, v client.View) error {
+	if f.patient && goesOn(v) {
+		if left := f.until.Sub(f.Now()); left > 0 {
+			f.note("%s; waiting up to %s (Ctrl-C leaves it waiting)", ending(v), span(left))
+			var err error
+			if v, err = f.wait(ctx, v, left); err != nil {
+				return err
+			}
+		}
+	}
+	for range int(running / glance) {
+		if f.patient || !goesOn(v) || v.Status == approval.StatusPending {
+			break
+		}
+		next, err := f.c.Get(ctx, v.ID, glance)
+		if err != nil {
+			if ctx.Err() == nil {
+				f.note("%v", err)
+			}
+			break
+		}
+		v = next
+	}
+	return f.report(v)
+}
+
+func goesOn(v client.View) bool { return !v.Status.Ended() && !v.Lost() }
+
+// wait returns the call as it was last seen. Silence of the API is no error:
+// the call goes on without it.
+func (f follow) wait(ctx context.Context, v client.View, most time.Duration) (client.View, error) {
+	held, stop := context.WithTimeout(ctx, most)
+	defer stop()
+	last, err := f.c.Wait(held, v.ID)
+	if last.ID == "" {
+		last = v
+	}
+	if err != nil && held.Err() == nil {
+		return last, fmt.Errorf("%s: %w", v.ID, err)
+	}
+	if errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*client.Error)) {
+		f.note("the API stopped answering; this is the call as it was last seen:")
+	}
+	return last, nil
+}
+
+func (f follow) report(v client.View) error {
+	code := exitFor(v)
+	if f.output == outputJSON {
+		if err := f.printJSON(v.Raw); err != nil {
+			return err
+		}
+	} else if code == exitDone {
+		result := []byte(v.Result)
+		if len(result) == 0 {
+			result = []byte("null")
+		}
+		if err := f.printJSON(result); err != nil {
+			return err
+		}
+	}
+	f.note("%s", ending(v))
+	if code == exitPending {
+		f.note("Look at it with 'pawl show %s', pick it up with 'pawl continue %s'.", v.ID, v.ID)
+	}
+	return done(code)
+}
+
+// readArgs reads the value of --args. What is in it is never part of an error.
+func (a *app) readArgs(value string) ([]byte, error) {
+	var from io.Reader = strings.NewReader(value)
+	name := "--args"
+	if value == "-" {
+		from, name = a.Stdin, "standard input"
+	}
+	if file, ok := strings.CutPrefix(value, "@"); ok {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fmt.Errorf("--args: %w", err)
+		}
+		defer f.Close()
+		from, name = f, file
+	}
+	doc, err := io.ReadAll(io.LimitReader(from, approval.MaxArgs+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(doc) > approval.MaxArgs {
+		return nil, usage(fmt.Errorf("%s: more than %d bytes of arguments", name, approval.MaxArgs))
+	}
+	return doc, usage(approval.CheckObject(name, doc, approval.MaxArgs))
+}
+
+func parseLabels(pairs []string) (map[string]string, error) {
+	labels := make(map[string]string, len(pairs))
+	for _, pair := range pairs {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--label must be name=value")
+		}
+		if _, twice := labels[name]; twice {
+			return nil, fmt.Errorf("--label: %q stands twice", name)
+		}
+		labels[name] = value
+	}
+	return labels, nil
+}

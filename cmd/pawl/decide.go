@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+func (a *app) decide(kind approval.DecisionKind) *cobra.Command {
+	var notes string
+	cmd := &cobra.Command{
+		Use:   "approve ID…",
+		Short: "Let calls go",
+		Long: `Approve calls, each by its ID or an unambiguous beginning of it. What is
+approved is exactly the call as it stands in the answer, by its digest; look at
+it first with 'pawl show' or decide with 'pawl review'.`,
+		Example: `  pawl approve pawl-k3vq2m7 --as ana
+  pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with the customer"`,
+	}
+	if kind == approval.Reject {
+		cmd.Use, cmd.Short, cmd.Long = "reject ID…", "Refuse calls", "Reject calls, each by its ID or an unambiguous beginning of it."
+		cmd.Example = `  pawl reject pawl-k3vq2m7 --as ana --notes "wrong account"`
+	}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("which calls? give their IDs; 'pawl pending' lists them")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		if err := approval.CheckNotes(notes); err != nil {
+			return usage(err)
+		}
+		c, err := a.reviewer(cmd)
+		if err != nil {
+			return err
+		}
+		code, failed := exitDone, error(nil)
+		for _, id := range ids {
+			v, err := find(cmd.Context(), c, id)
+			res := verdict{call: v}
+			if err == nil {
+				res, err = send(cmd.Context(), c, kind, v, notes)
+			}
+			if err != nil {
+				failed = errors.Join(failed, err)
+				continue
+			}
+			if err := a.printVerdict(res); err != nil {
+				return err
+			}
+			code = worse(code, res.code())
+		}
+		if failed != nil {
+			return failed
+		}
+		return done(code)
+	}
+	cmd.Flags().StringVar(&notes, "notes", "", "`text` for the audit log and the agent")
+	return cmd
+}
+
+// verdict is what became of one decision.
+type verdict struct {
+	call    client.View // as it was shown
+	kind    approval.DecisionKind
+	answer  client.Answer
+	refused *client.Error // the decision did not count
+}
+
+// send decides on a call as it was shown. Errors leave open or rule out that
+// the decision arrived; one that arrived and did not count is a verdict.
+func send(ctx context.Context, c *client.Client, kind approval.DecisionKind, shown client.View, notes string) (verdict, error) {
+	answer, err := c.Decide(ctx, shown.ID, client.Decision{Kind: kind, Digest: shown.Digest, Notes: notes})
+	res := verdict{call: shown, kind: kind, answer: answer}
+	if notCounted(err) && errors.As(err, &res.refused) {
+		return res, nil
+	}
+	var uncertain *client.UncertainError
+	if errors.As(err, &uncertain) {
+		return res, fmt.Errorf("%s: %w\nLook with 'pawl show %s'; deciding again counts once", shown.ID, err, shown.ID)
+	}
+	if err != nil {
+		return res, fmt.Errorf("%s: %w", shown.ID, err)
+	}
+	return res, nil
+}
+
+func (v verdict) code() int {
+	switch {
+	case v.refused != nil:
+		return exitDenied
+	case v.answer.Outcome == client.NotJudged:
+		return exitPending
+	}
+	return exitDone
+}
+
+// worse picks the code that says more about several decisions: one that did
+// not count before one that is open.
+func worse(a, b int) int {
+	if a == exitDenied || b == exitDenied {
+		return exitDenied
+	}
+	return max(a, b)
+}
+
+// line says what was decided and what became of it.
+func (v verdict) line() string {
+	verb := map[approval.DecisionKind]string{approval.Approve: "approved", approval.Reject: "rejected"}[v.kind]
+	text := fmt.Sprintf("%s %s (%s), digest %s: ", verb, cell(v.call.Tool, 80), approval.Display(v.call.ID, 0), brief(v.call.Digest))
+	switch {
+	case v.refused != nil:
+		return "NOT " + text + cell(cmp.Or(string(v.refused.Outcome), v.refused.Code), 40) + ": " + cell(v.refused.Error(), 300)
+	case v.answer.Outcome == client.NotJudged:
+		return text + "kept, but not judged yet (is a worker running?); look with 'pawl show'"
+	case v.answer.Outcome == approval.AnswerRecorded:
+		return text + "recorded; more approvals are needed"
+	}
+	return text + "resolved"
+}
+
+func (a *app) printVerdict(v verdict) error {
+	if a.output != outputJSON {
+		return a.print(v.line() + "\n")
+	}
+	doc := struct {
+		ID         string                 `json:"id"`
+		Tool       string                 `json:"tool"`
+		Digest     string                 `json:"digest"`
+		Decision   approval.DecisionKind  `json:"decision"`
+		DecisionID string                 `json:"decision_id,omitempty"`
+		Outcome    approval.AnswerOutcome `json:"outcome"`
+		Status     approval.Status        `json:"status,omitempty"`
+		Error      *approval.CallError    `json:"error,omitempty"`
+	}{v.call.ID, v.call.Tool, v.call.Digest, v.kind, v.answer.DecisionID, v.answer.Outcome, v.answer.Status, nil}
+	if e := v.refused; e != nil {
+		doc.Outcome = cmp.Or(e.Outcome, approval.AnswerOutcome(e.Code))
+		doc.Error = &approval.CallError{Code: e.Code, Message: e.Error()}
+	}
+	return a.printValue(doc)
+}

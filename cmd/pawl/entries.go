@@ -1,0 +1,128 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+func (a *app) auditList() *cobra.Command {
+	var request, kind string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List audit entries in the order they were written",
+		Example: `  pawl audit list --request pawl-k3vq2m7
+  pawl audit list --kind decision.counted --limit 0 -o json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usage(errors.New("--limit is negative"))
+			}
+			c, err := a.client(cmd)
+			if err != nil {
+				return err
+			}
+			q := client.EntryQuery{Kind: kind, Limit: limit}
+			if request != "" {
+				if q.RequestID, err = wholeID(cmd.Context(), c, request); err != nil {
+					return err
+				}
+			}
+			page, err := c.Entries(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			if a.output == outputJSON {
+				return printPage(a, page)
+			}
+			if len(page.Items) == 0 {
+				a.note("no entry fits")
+				return nil
+			}
+			var rows [][]string
+			for _, e := range page.Items {
+				rows = append(rows, []string{
+					clock(e.At), approval.Display(e.CallID, 0), cell(e.Kind, 30), cell(e.Step, 30),
+					brief(e.LeafHash), gist(e.Payload),
+				})
+			}
+			defer more(a, page)
+			return a.print(table([]string{"AT", "CALL", "WHAT", "STEP", "LEAF", "DETAILS"}, rows))
+		},
+	}
+	cmd.Flags().StringVar(&request, "request", "", "only entries of this call, by `ID` or its beginning")
+	cmd.Flags().StringVar(&kind, "kind", "", "only entries of this `kind`, e.g. decision.counted")
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most; 0 for all")
+	return cmd
+}
+
+// timeline is what the audit log says about a call.
+func timeline(entries []client.Entry) string {
+	if len(entries) == 0 {
+		return ""
+	}
+	var rows [][]string
+	for _, e := range entries {
+		rows = append(rows, []string{clock(e.At), cell(e.Kind, 30), gist(e.Payload)})
+	}
+	return "Timeline:\n" + table([]string{"AT", "WHAT", "DETAILS"}, rows)
+}
+
+// gist says in one line what an entry's payload holds; what it does not know
+// it shows as it is.
+func gist(payload json.RawMessage) string {
+	var p struct {
+		Call     *approval.View    `json:"call"`
+		Outcome  *approval.Outcome `json:"outcome"`
+		Decision *struct {
+			approval.Settlement
+			Reviewer string `json:"reviewer"`
+		} `json:"decision"`
+		Refused []struct {
+			Signal   string                 `json:"signal"`
+			Reviewer string                 `json:"reviewer"`
+			Outcome  approval.AnswerOutcome `json:"outcome"`
+			Message  string                 `json:"message"`
+		} `json:"refused"`
+	}
+	if len(payload) == 0 || string(payload) == "null" {
+		return "(removed)"
+	}
+	if json.Unmarshal(payload, &p) != nil {
+		return oneLine(payload, 80)
+	}
+	ended := func(status approval.Status, e *approval.CallError) string {
+		if e == nil {
+			return string(status)
+		}
+		return string(status) + ": " + e.Message
+	}
+	text := ""
+	switch {
+	case p.Outcome != nil:
+		text = ended(p.Outcome.Status, p.Outcome.Error)
+	case p.Call != nil:
+		text = p.Call.Tool + ": " + ended(p.Call.Status, p.Call.Error)
+	case p.Decision != nil:
+		text = deed(string(p.Decision.Kind)) + " by " + cmp.Or(p.Decision.Reviewer, p.Decision.By, "somebody unnamed")
+		if p.Decision.Notes != "" {
+			text += ": " + p.Decision.Notes
+		}
+	case len(p.Refused) > 0:
+		r := p.Refused[0]
+		text = fmt.Sprintf("%s by %s: %s", r.Signal, cmp.Or(r.Reviewer, "somebody unnamed"), cmp.Or(r.Message, string(r.Outcome)))
+		if more := len(p.Refused) - 1; more > 0 {
+			text += fmt.Sprintf(" (and %d more)", more)
+		}
+	default:
+		return oneLine(payload, 80)
+	}
+	return cell(text, 100)
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf16"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+type outputFormat string
+
+const (
+	outputTable outputFormat = "table"
+	outputJSON  outputFormat = "json"
+)
+
+func (o *outputFormat) String() string { return string(*o) }
+func (o *outputFormat) Type() string   { return "format" }
+
+func (o *outputFormat) Set(s string) error {
+	if f := outputFormat(s); f == outputTable || f == outputJSON {
+		*o = f
+		return nil
+	}
+	return fmt.Errorf("use table or json")
+}
+
+// print writes to standard output.
+func (a *app) print(text string) error {
+	_, err := io.WriteString(a.Stdout, text)
+	return err
+}
+
+// note writes a line to standard error, whatever it holds made visible.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintln(a.Stderr, approval.DisplayLines(fmt.Sprintf(format, args...), 0))
+}
+
+// printJSON writes a document as it came. On a terminal it is indented, and
+// what a terminal would act on or not show is written as \u escapes, which are
+// the same JSON.
+func (a *app) printJSON(doc []byte) error {
+	if a.IsTerminal(a.Stdout) {
+		doc = visibleJSON(doc)
+	}
+	return a.print(string(bytes.TrimRight(doc, "\n")) + "\n")
+}
+
+func visibleJSON(doc []byte) []byte {
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, doc, "", "  "); err != nil {
+		return []byte(approval.DisplayLines(string(doc), 0)) // not JSON: no escape would be the same
+	}
+	var b strings.Builder
+	for _, r := range indented.String() {
+		if r == '\n' || visible(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(escape(r))
+		}
+	}
+	return []byte(b.String())
+}
+
+// visible reports whether a terminal shows r, and nothing but r.
+func visible(r rune) bool { return approval.Display(string(r), 0) == string(r) }
+
+// escape writes r as JSON strings may hold it.
+func escape(r rune) string {
+	if r > 0xFFFF {
+		hi, lo := utf16.EncodeRune(r)
+		return fmt.Sprintf(`\u%04x\u%04x`, hi, lo)
+	}
+	return fmt.Sprintf(`\u%04x`, r)
+}
+
+var jsonEscapes = regexp.MustCompile(`(?:\\u[0-9A-Fa-f]{4})+|\\.`)
+
+// readable writes the letters that a JSON text holds as \u escapes, as many
+// encoders do with all but ASCII, so that people can read them. What can't be
+// seen stays escaped.
+func readable(doc []byte) string {
+	return jsonEscapes.ReplaceAllStringFunc(string(doc), func(run string) string {
+		var text string
+		if !strings.HasPrefix(run, `\u`) || json.Unmarshal([]byte(`"`+run+`"`), &text) != nil {
+			return run
+		}
+		var b strings.Builder
+		for _, r := range text {
+			if visible(r) && r != '"' && r != '\\' {
+				b.WriteRune(r)
+			} else {
+				b.WriteString(escape(r))
+			}
+		}
+		return b.String()
+	})
+}
+
+// printValue is printJSON for what was put together here.
+func (a *app) printValue(v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return a.printJSON(b.Bytes())
+}
+
+// printPage writes a list in the API's own shape, items as they came.
+func printPage[T any](a *app, p client.Page[T]) error {
+	items := p.Raw
+	if items == nil {
+		items = []json.RawMessage{}
+	}
+	return a.printValue(struct {
+		Items []json.RawMessage `json:"items"`
+		Total int               `json:"total"`
+		Next  string            `json:"next_cursor"`
+	}{items, p.Total, p.Next})
+}
+
+// more says on standard error that a list was cut.
+func more[T any](a *app, p client.Page[T]) {
+	switch {
+	case p.Next == "":
+	case p.Total > client.MoreThan:
+		a.note("%d shown of more than %d; --limit 0 shows all", len(p.Items), client.MoreThan)
+	default:
+		a.note("%d shown of %d; --limit 0 shows all", len(p.Items), p.Total)
+	}
+}
+
+// table lines up rows. Cells must be safe for a terminal: see cell.
+func table(header []string, rows [][]string) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{header}, rows...) {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	w.Flush()
+	return b.String()
+}
+
+// cell makes untrusted text fit for a table: one line, a visible cut, and no
+// runs of spaces, with which a long line could imitate another row.
+func cell(s string, most int) string {
+	if s == "" {
+		return "-"
+	}
+	words := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' })
+	return approval.Display(strings.Join(words, " "), most)
+}
+
+// oneLine is JSON as a table cell.
+func oneLine(doc json.RawMessage, most int) string {
+	var b bytes.Buffer
+	if json.Compact(&b, doc) != nil {
+		return cell(string(doc), most)
+	}
+	return cell(readable(b.Bytes()), most)
+}
+
+// brief is the beginning of a hash, for people to compare.
+func brief(hash string) string {
+	if len(hash) > 12 {
+		hash = hash[:12] + "…"
+	}
+	return cell(hash, 0)
+}
+
+// span writes a length of time as people say it.
+func span(d time.Duration) string {
+	switch d = max(d, 0).Round(time.Second); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// clock writes a time; one that is not known is empty.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+const (
+	bold   = "1"
+	red    = "31"
+	yellow = "33"
+)
+
+// paint colours text that is safe already, on terminals that want colours.
+func (a *app) paint(code, s string) string {
+	if !a.IsTerminal(a.Stdout) || a.Getenv("NO_COLOR") != "" || a.Getenv("TERM") == "dumb" {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// reviewQueue has three requests; the one listed last is due first.
+func reviewQueue(t *testing.T) *fakeAPI {
+	views := threeRequests(t)
+	views[2] = with(t, views[2], "deadline", "2026-03-01T12:01:00Z")
+	api := newFakeAPI(t, views...)
+	for _, id := range []string{"pawl-aaaaaaaaaab", "pawl-aaaaaaaaaac", "pawl-bbbbbbbbbbb"} {
+		api.on("POST /api/requests/"+id+"/approve", reply(200, resolved))
+		api.on("POST /api/requests/"+id+"/reject", reply(200, resolved))
+	}
+	return api
+}
+
+func TestReview(t *testing.T) {
+	for _, tt := range []struct {
+		name, stdin string
+		code        int
+		sent        []string // route and what the body holds
+		out         []string
+		summary     string
+	}{
+		{"one of each", "y\nn\nwrong account\ns\n", exitDone,
+			[]string{`pawl-bbbbbbbbbbb/approve {"digest":"` + mailSum, `pawl-aaaaaaaaaab/reject {"notes":"wrong account","digest":"` + mailSum},
+			[]string{"1 of 3", "2 of 3", "3 of 3", "approved send_email (pawl-bbbbbbbbbbb)", "rejected send_email (pawl-aaaaaaaaaab)"},
+			"1 approved, 1 rejected, 1 skipped\n"},
+		{"details, nonsense, no notes", "d\nmaybe\nNO\n\nq\n", exitDone,
+			[]string{`pawl-bbbbbbbbbbb/reject {"digest"`}, []string{"Timeline:", "call.requested"}, "0 approved, 1 rejected, 0 skipped, 2 left\n"},
+		{"end of input", "", exitDone, nil, []string{"1 of 3"}, "0 approved, 0 rejected, 0 skipped, 3 left\n"},
+		{"end of input before the notes", "n\n", exitDone, nil, nil, "0 approved, 0 rejected, 0 skipped, 3 left\n"},
+		{"control characters in notes", "n\na\x1bb\nfine\nq\n", exitDone, []string{`reject {"notes":"fine"`}, nil, "1 rejected"},
+		{"quit", "q\n", exitDone, nil, nil, "3 left"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			api := reviewQueue(t)
+			r := cmdline{api: api.URL, stdin: strings.NewReader(tt.stdin)}.run(t, "review", "--as", "ana")
+			r.want(t, tt.code, tt.out, []string{tt.summary})
+			sent := api.requests("POST")
+			if len(sent) != len(tt.sent) {
+				t.Fatalf("sent %q", sent)
+			}
+			for i, want := range tt.sent {
+				if !strings.Contains(sent[i], want) {
+					t.Errorf("sent %s, want %s", sent[i], want)
+				}
+			}
+		})
+	}
+}
+
+func TestReviewEmpty(t *testing.T) {
+	api := newFakeAPI(t)
+	cmdline{api: api.URL}.run(t, "review", "--as", "ana").want(t, exitDone, nil, []string{"nothing waits"})
+}
+
+// changing serves one request that becomes another document after n reads.
+func changing(t *testing.T, before, after string, n int) *fakeAPI {
+	api := newFakeAPI(t, before)
+	reads := 0
+	api.on("GET /api/requests/"+mailID, func(w http.ResponseWriter, r *http.Request) {
+		if reads++; reads > n {
+			reply(200, after)(w, r)
+			return
+		}
+		reply(200, before)(w, r)
+	})
+	api.on("POST /api/requests/"+mailID+"/approve", reply(200, resolved))
+	return api
+}
+
+func TestReviewReadsAgainBeforeDeciding(t *testing.T) {
+	mail := fixture(t, "request.json")
+	other := strings.Repeat("e", 64)
+
+	api := changing(t, mail, with(t, mail, "digest", other), 1)
+	r := cmdline{api: api.URL, stdin: strings.NewReader("y\n")}.run(t, "review", "--as", "ana")
+	r.want(t, exitDone, []string{other}, []string{"not what was shown", "1 left"})
+	if sent := api.requests("POST"); len(sent) != 0 {
+		t.Errorf("what was not shown was approved: %q", sent)
+	}
+	api = changing(t, mail, with(t, mail, "digest", other), 1)
+	cmdline{api: api.URL, stdin: strings.NewReader("y\ny\n")}.run(t, "review", "--as", "ana").want(t, exitDone, nil, []string{"1 approved"})
+	if sent := api.requests("POST"); len(sent) != 1 || !strings.Contains(sent[0], other) {
+		t.Errorf("sent %q", sent)
+	}
+
+	for n := range 2 { // settled by somebody else before it is shown, and while it is
+		api = changing(t, mail, with(t, mail, "status", "rejected"), n)
+		cmdline{api: api.URL, stdin: strings.NewReader("y\n")}.run(t, "review", "--as", "ana").
+			want(t, exitDone, []string{"no longer pending: send_email (" + mailID + ") was rejected"}, []string{"1 no longer pending"})
+		if sent := api.requests("POST"); len(sent) != 0 {
+			t.Errorf("sent %q", sent)
+		}
+	}
+}
+
+func TestReviewThatDidNotCount(t *testing.T) {
+	api := reviewQueue(t)
+	api.on("POST /api/requests/pawl-bbbbbbbbbbb/approve", reply(409, `{"code":"already_resolved","outcome":"already_resolved","detail":"ben was faster"}`))
+	cmdline{api: api.URL, stdin: strings.NewReader("y\ny\nq\n")}.run(t, "review", "--as", "ana").
+		want(t, exitDenied, []string{"NOT approved", "ben was faster"}, []string{"1 approved, 0 rejected, 0 skipped, 1 did not count, 1 left"})
+}
+
+func TestReviewGoesOnAfterAnError(t *testing.T) {
+	api := reviewQueue(t)
+	api.on("GET /api/requests/pawl-bbbbbbbbbbb", reply(500, `{"title":"Internal error","code":"internal"}`))
+	r := cmdline{api: api.URL, stdin: strings.NewReader("y\nq\n")}.run(t, "review", "--as", "ana")
+	r.want(t, exitError, []string{"approved send_email (pawl-aaaaaaaaaab)"}, []string{"pawl-bbbbbbbbbbb: Internal error", "1 approved"})
+}
+
+func TestReviewStopsWhenTheAPIIsGone(t *testing.T) {
+	api := reviewQueue(t)
+	api.on("GET /api/requests/pawl-bbbbbbbbbbb", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	r := cmdline{api: api.URL, stdin: strings.NewReader("y\ny\n")}.run(t, "review", "--as", "ana")
+	r.want(t, exitError, nil, []string{"the connection to " + api.URL + " broke", "3 left"})
+	if sent := api.requests("POST"); len(sent) != 0 {
+		t.Errorf("sent %q", sent)
+	}
+}
+
+func TestReviewInterrupted(t *testing.T) {
+	api := reviewQueue(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	in, typed := io.Pipe() // nothing is ever typed
+	defer typed.Close()
+	go func() {
+		_, _ = typed.Write([]byte("d\n"))
+		interrupt()
+	}()
+	cmdline{api: api.URL, stdin: in, ctx: ctx}.run(t, "review", "--as", "ana").
+		want(t, exitDone, nil, []string{"3 left"})
+}
+
+func TestReviewForgetsWhatWasTypedAhead(t *testing.T) {
+	api := reviewQueue(t)
+	in, typed := io.Pipe()
+	api.on("POST /api/requests/pawl-bbbbbbbbbbb/approve", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(typed, "y\n") // the key is pressed twice
+		typed.Close()
+		reply(200, resolved)(w, r)
+	})
+	out := &promptWatcher{prompted: make(chan struct{})}
+	go func() {
+		<-out.prompted
+		_, _ = io.WriteString(typed, "y\n")
+	}()
+	code := run(t.Context(), Env{
+		Stdin: in, Stdout: out, Stderr: io.Discard, Now: func() time.Time { return testNow },
+		Getenv: func(string) string { return "" }, IsTerminal: func(stream any) bool { return stream == any(in) },
+	}, []string{"review", "--as", "ana", "--api", api.URL})
+	if sent := api.requests("POST"); code != exitDone || len(sent) != 1 {
+		t.Errorf("code %d, sent %q", code, sent)
+	}
+}
+
+// promptWatcher closes prompted when the first question is there.
+type promptWatcher struct {
+	prompted chan struct{}
+	once     sync.Once
+}
+
+func (p *promptWatcher) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), "[y] approve") {
+		p.once.Do(func() { close(p.prompted) })
+	}
+	return len(b), nil
+}
+
+func TestReviewInterruptedWhileSending(t *testing.T) {
+	api := reviewQueue(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	api.on("POST /api/requests/pawl-bbbbbbbbbbb/approve", func(_ http.ResponseWriter, r *http.Request) {
+		interrupt()
+		<-r.Context().Done()
+	})
+	cmdline{api: api.URL, ctx: ctx, stdin: strings.NewReader("y\n")}.run(t, "review", "--as", "ana").
+		want(t, exitError, nil, []string{"may or may not have arrived", "pawl show pawl-bbbbbbbbbbb", "3 left"})
+}

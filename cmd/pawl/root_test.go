@@ -1,0 +1,227 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+func everyCommand(cmd *cobra.Command, visit func(*cobra.Command)) {
+	visit(cmd)
+	for _, sub := range cmd.Commands() {
+		everyCommand(sub, visit)
+	}
+}
+
+func testRoot() *cobra.Command {
+	return newRoot(Env{Getenv: func(string) string { return "" }})
+}
+
+func TestEveryCommandIsDocumented(t *testing.T) {
+	names := map[string]bool{}
+	everyCommand(testRoot(), func(cmd *cobra.Command) {
+		names[cmd.CommandPath()] = true
+		if cmd.Short == "" || cmd.Example == "" {
+			t.Errorf("%s lacks a short text or an example", cmd.CommandPath())
+		}
+		if cmd.RunE == nil || cmd.Args == nil {
+			t.Errorf("%s does not check its arguments", cmd.CommandPath())
+		}
+	})
+	for _, want := range []string{"call", "continue", "cancel", "pending", "show", "approve", "reject", "review", "audit list", "tools", "version"} {
+		if !names["pawl "+want] {
+			t.Errorf("no command %q", want)
+		}
+	}
+}
+
+// TestExamplesParse takes every line of every example apart as a shell would
+// and checks command, flags and arguments.
+func TestExamplesParse(t *testing.T) {
+	checked := 0
+	everyCommand(testRoot(), func(cmd *cobra.Command) {
+		for line := range strings.Lines(cmd.Example) {
+			for _, part := range strings.Split(line, " | ") {
+				words := shellWords(t, strings.TrimSpace(part))
+				if words[0] != "pawl" {
+					continue
+				}
+				checked++
+				target, rest, err := testRoot().Find(words[1:])
+				if err == nil {
+					err = target.ParseFlags(rest)
+				}
+				if err == nil {
+					err = target.ValidateArgs(target.Flags().Args())
+				}
+				if err != nil || (cmd.HasParent() && target.CommandPath() != cmd.CommandPath() && cmd.Name() != "audit") {
+					t.Errorf("example of %s: %s: runs %s, %v", cmd.CommandPath(), strings.TrimSpace(line), target.CommandPath(), err)
+				}
+			}
+		}
+	})
+	if checked < 20 {
+		t.Errorf("only %d examples found", checked)
+	}
+}
+
+func shellWords(t *testing.T, line string) []string {
+	var words []string
+	var word strings.Builder
+	quote, open := rune(0), false
+	for _, r := range line {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, open = r, true
+		case quote == 0 && r == ' ':
+			if open {
+				words = append(words, word.String())
+				word.Reset()
+				open = false
+			}
+		default:
+			open = true
+			word.WriteRune(r)
+		}
+	}
+	if quote != 0 {
+		t.Errorf("open quote in %s", line)
+	}
+	return append(words, word.String())
+}
+
+func TestUsageErrors(t *testing.T) {
+	api := newFakeAPI(t, fixture(t, "request.json"))
+	for _, tt := range []struct{ line, want string }{
+		{"pendin", `did you mean pending?`},
+		{"aprove pawl-1", `did you mean approve?`},
+		{"nonsense", `unknown command "nonsense"`},
+		{"audit lits", `did you mean list?`},
+		{"pending --bogus", "unknown flag: --bogus"},
+		{"pending extra", "takes flags only"},
+		{"pending -o yaml", "use table or json"},
+		{"pending --status done", "unknown status"},
+		{"pending --risk huge", "unknown risk"},
+		{"pending --limit -1", "--limit is negative"},
+		{"pending --limit many", "invalid argument"},
+		{"pending --all --status pending", "exclude each other"},
+		{"pending --watch -o json", "no JSON form"},
+		{"review --as ana -o json", "no JSON form"},
+		{"show", "ID is missing"},
+		{"show a b", "takes one ID"},
+		{"cancel", "ID is missing"},
+		{"approve --as ana", "which calls?"},
+		{"approve pawl-k3vq2m7", "who decides?"},
+		{"reject pawl-k3vq2m7", "--as NAME or PAWL_AS"},
+		{"review", "who decides?"},
+		{"continue", "either the call's ID or its --key"},
+		{"continue a --key b", "either the call's ID or its --key"},
+		{"continue --key=", "--key is empty"},
+		{"call", "TOOL is missing"},
+		{"call a b", "takes one TOOL"},
+		{"call bad$tool", "not a tool name"},
+		{"call t --args {", "--args: the JSON ends too early"},
+		{"call t --args=", "--args: the JSON ends too early"},
+		{"call t --args [1]", "must be a JSON object"},
+		{`call t --args {"a":1,"a":2}`, "stands twice"},
+		{`call t --args {"a":9007199254740993}`, "beyond 2^53"},
+		{"call t --label env", "name=value"},
+		{"call t --label a=1 --label a=2", "stands twice"},
+		{"call t --wait soon", "not a length of time"},
+		{"call t --timeout 99999h", "timeout"},
+		{"call t --key=", "--key is empty"},
+		{"audit list --limit -1", "--limit is negative"},
+		{"pending --api localhost:1", "must look like"},
+		{"pending --api http://a:hunter2@b", "credentials as a token"},
+		{"pending --token hunt\ner2", "the token holds"},
+	} {
+		t.Run(tt.line, func(t *testing.T) {
+			r := cmdline{api: api.URL}.run(t, strings.Split(tt.line, " ")...)
+			r.want(t, exitUsage, nil, []string{tt.want, "--help'"})
+			if r.out != "" || strings.Contains(r.err, "hunter2") {
+				t.Errorf("stdout %q, stderr %q", r.out, r.err)
+			}
+		})
+	}
+	if sent := api.requests(http.MethodPost); len(sent) > 0 {
+		t.Errorf("a wrong command line was sent: %q", sent)
+	}
+}
+
+func TestGlobalFlagsOverEnvironment(t *testing.T) {
+	api := newFakeAPI(t)
+	var header http.Header
+	api.on("GET /api/tools", func(w http.ResponseWriter, r *http.Request) {
+		header = r.Header
+		reply(200, `{"items":[],"total":0}`)(w, r)
+	})
+	env := map[string]string{"PAWL_API": "http://127.0.0.1:1", "PAWL_TOKEN": "env-token", "PAWL_AS": "env-name"}
+	cmdline{env: env}.run(t, "tools", "--api", api.URL, "--token", "flag-token", "--as", "flag-name").
+		want(t, exitDone, nil, []string{"other users of this machine can see --token"})
+	if header.Get("Authorization") != "Bearer flag-token" || header.Get("X-Pawl-Reviewer") != "flag-name" {
+		t.Errorf("sent %v", header)
+	}
+	env["PAWL_API"] = api.URL
+	r := cmdline{env: env}.run(t, "tools")
+	r.want(t, exitDone, nil, nil)
+	if header.Get("Authorization") != "Bearer env-token" || header.Get("X-Pawl-Reviewer") != "env-name" {
+		t.Errorf("sent %v", header)
+	}
+	if strings.Contains(r.err, "warning") {
+		t.Errorf("a warning without need: %s", r.err)
+	}
+	r = cmdline{env: env}.run(t, "pending", "--help")
+	r.want(t, exitDone, []string{"Examples:"}, nil)
+	if strings.Contains(r.out, "env-token") {
+		t.Error("help shows the token")
+	}
+}
+
+func TestTokenOverPlainHTTP(t *testing.T) {
+	env := map[string]string{"PAWL_TOKEN": "t"}
+	r := cmdline{env: env}.run(t, "tools", "--api", "http://pawl.invalid")
+	r.want(t, exitError, nil, []string{"unencrypted", "nothing answers at http://pawl.invalid"})
+}
+
+func TestNothingAnswers(t *testing.T) {
+	api := newFakeAPI(t)
+	api.Close()
+	for _, line := range []string{"pending", "show x", "call t", "continue --key a", "cancel x", "approve x --as ana", "review --as ana", "tools", "audit list"} {
+		r := cmdline{api: api.URL}.run(t, strings.Split(line, " ")...)
+		r.want(t, exitError, nil, []string{"nothing answers at " + api.URL, "`make demo`", "--api"})
+		if r.out != "" {
+			t.Errorf("%s: stdout %q", line, r.out)
+		}
+	}
+}
+
+func TestProblemsOfTheAPI(t *testing.T) {
+	api := newFakeAPI(t)
+	for _, tt := range []struct {
+		status int
+		body   string
+		want   string
+	}{
+		{401, `{"detail":"who are you?","code":"unauthenticated"}`, "PAWL_TOKEN"},
+		{403, `{"detail":"not \u001b[31myours","code":"forbidden"}`, `not \u{001B}[31myours`},
+		{500, `{"title":"Internal error","code":"internal"}`, "Internal error"},
+	} {
+		api.on("GET /api/tools", reply(tt.status, tt.body))
+		cmdline{api: api.URL}.run(t, "tools").want(t, exitError, nil, []string{tt.want})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	cmdline{}.run(t, "version").want(t, exitDone, []string{"pawl "}, nil)
+	cmdline{}.run(t, "version", "-o", "json").want(t, exitDone, []string{`"version":`}, nil)
+	cmdline{}.run(t, "--version").want(t, exitDone, []string{"pawl "}, nil)
+}
+
+func TestGroupsShowHelp(t *testing.T) {
+	cmdline{}.run(t).want(t, exitDone, []string{"approve", "review", "Exit codes"}, nil)
+	cmdline{}.run(t, "audit").want(t, exitDone, []string{"list"}, nil)
+}

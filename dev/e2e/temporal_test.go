@@ -1,0 +1,359 @@
+package e2e_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/activities"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/dev/stack"
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/enums/v1"
+	sdkpb "go.temporal.io/api/sdk/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+)
+
+// What Temporal's own UI and command line can do to a call.
+
+func TestSignalsFromTemporalsUI(t *testing.T) {
+	w := newWorld(t, func(c *stack.Config) { c.NoUI, c.UIListen = false, "127.0.0.1:0" })
+	for name, tc := range map[string]struct {
+		payload string // as the UI encodes it: json/plain data; "-" sends none
+		signal  string
+		status  approval.Status // "" means: refused, still pending
+	}{
+		"no payload":         {"-", "approve", approval.StatusExecuted},
+		"empty field":        {``, "approve", approval.StatusExecuted},
+		"empty text":         {`""`, "approve", approval.StatusExecuted},
+		"null":               {`null`, "reject", approval.StatusRejected},
+		"object":             {`{"reviewer":"ana","notes":"fine"}`, "approve", approval.StatusExecuted},
+		"reject with notes":  {`{"notes":"no"}`, "reject", approval.StatusRejected},
+		"cancel":             {`{"notes":"no longer"}`, "cancel_call", approval.StatusCancelled},
+		"words":              {`"yes please"`, "approve", ""},
+		"typo":               {`{"note":"x"}`, "approve", ""},
+		"not JSON":           {`{yes`, "approve", ""},
+		"a number":           {`1`, "reject", ""},
+		"other digest":       {`{"digest":"00"}`, "approve", ""},
+		"name in wrong type": {`{"reviewer":["ana"]}`, "approve", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+			input := ""
+			if tc.payload != "-" {
+				b64 := base64.StdEncoding.EncodeToString
+				input = fmt.Sprintf(`,"input":{"payloads":[{"metadata":{"encoding":%q},"data":%q}]}`, b64([]byte("json/plain")), b64([]byte(tc.payload)))
+			}
+			url := w.UI + "/api/v1/namespaces/default/workflows/" + id + "/signal/" + tc.signal
+			body := fmt.Sprintf(`{"workflowExecution":{"workflowId":%q},"signalName":%q%s}`, id, tc.signal, input)
+			if code, text := w.asUI(url, body); code != http.StatusOK {
+				t.Fatalf("%d %s", code, text)
+			}
+			if tc.status == "" {
+				w.until("the refusal shows", func() bool { return len(w.live(id).Answers) == 1 })
+				s := w.live(id)
+				if s.Status != approval.StatusPending || s.Answers[0].Outcome.Counted() || s.Answers[0].Message == "" {
+					t.Errorf("%+v", s)
+				}
+				return
+			}
+			runs := 0
+			if tc.status == approval.StatusExecuted {
+				runs = 1
+			}
+			out := w.ends(id, tc.status, runs)
+			if d := out["decision"].(map[string]any); d["channel"] != "temporal" || d["authenticated"] != false {
+				t.Errorf("%v", d)
+			}
+		})
+	}
+}
+
+// asUI sends what the UI's page sends, with the token of its cookie.
+func (w *world) asUI(url, body string) (int, string) {
+	w.t.Helper()
+	page, err := http.Get(w.UI + "/")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	page.Body.Close()
+	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for _, c := range page.Cookies() {
+		req.AddCookie(c)
+		if c.Name == "_csrf" {
+			req.Header.Set("X-CSRF-TOKEN", c.Value)
+		}
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var text json.RawMessage
+	_ = json.NewDecoder(resp.Body).Decode(&text)
+	return resp.StatusCode, string(text)
+}
+
+func (w *world) live(id string) approval.State {
+	w.t.Helper()
+	v, err := w.Client.QueryWorkflow(w.t.Context(), id, "", approval.QueryState)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var s approval.State
+	if err := v.Get(&s); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func TestTemporalShowsWhatWaits(t *testing.T) {
+	w := newWorld(t)
+	id := w.pending(`{"tool":"send","args":{"to":"x` + "`" + `**bold**","secret":"hunter2"},"agent":"bot"}`)
+
+	w.until("the call is found by its search attributes", func() bool {
+		found, err := w.Client.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
+			Query: `PawlStatus = "pending" AND PawlTool = "send" AND PawlAgent = "bot"`})
+		return err == nil && found.Count == 1
+	})
+	v, err := w.Client.QueryWorkflow(t.Context(), id, "", "__temporal_workflow_metadata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var metadata sdkpb.WorkflowMetadata
+	if err := v.Get(&metadata); err != nil {
+		t.Fatal(err)
+	}
+	d := metadata.CurrentDetails
+	for _, want := range []string{"`send`", "pending", "high", "1 approval", "[redacted]", w.live(id).Digest} {
+		if !strings.Contains(d, want) {
+			t.Errorf("details lack %q:\n%s", want, d)
+		}
+	}
+	if strings.Contains(d, "hunter2") {
+		t.Errorf("details show the secret:\n%s", d)
+	}
+	described := 0
+	for _, s := range metadata.Definition.SignalDefinitions {
+		if s.Description != "" {
+			described++
+		}
+	}
+	if described != 3 {
+		t.Errorf("signals offered: %+v", metadata.Definition.SignalDefinitions)
+	}
+
+	w.decide(id, "reject", "ana", "")
+	w.ends(id, approval.StatusRejected, 0)
+	w.until("the end is found, too", func() bool {
+		found, err := w.Client.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{Query: `PawlStatus = "rejected"`})
+		return err == nil && found.Count == 1
+	})
+}
+
+func TestAnswersWhileNoWorkerRuns(t *testing.T) {
+	w := newWorld(t)
+	inTime := w.pending(`{"tool":"hasty","args":{"to":"in time"}}`)
+	late := w.pending(`{"tool":"hasty","args":{"to":"late"}}`)
+	silent := w.pending(`{"tool":"hasty","args":{"to":"silent"}}`)
+	w.StopWorker()
+
+	a := w.decide(inTime, "approve", "ana", ``)
+	if a.code != http.StatusAccepted || a.text("outcome") != "not_judged_yet" || a.text("decision_id") == "" {
+		t.Fatalf("%d %v", a.code, a.doc)
+	}
+	deadline := *w.view(late).Deadline
+	w.until("the deadline is over", func() bool { return time.Now().After(deadline.Add(200 * time.Millisecond)) })
+	if err := w.Client.SignalWorkflow(t.Context(), late, "", approval.SignalApprove, approval.DecisionSignal{DecisionID: "too-late"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.StartWorker(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	out := w.ends(inTime, approval.StatusExecuted, 1)
+	if d := out["decision"].(map[string]any); d["at"].(string) >= w.view(inTime).Deadline.Format(time.RFC3339Nano) {
+		t.Errorf("the decision is dated %v, after the deadline", d["at"])
+	}
+	w.ends(late, approval.StatusExpired, 0)
+	w.ends(silent, approval.StatusExpired, 0)
+	if answer, _ := w.live(late).Find("too-late"); answer.Outcome != approval.AnswerExpired {
+		t.Errorf("late answer: %+v", answer)
+	}
+	poll := w.get("/api/requests/" + inTime + "/decisions/" + a.text("decision_id"))
+	if poll.code != http.StatusOK || poll.text("outcome") != "resolved" {
+		t.Errorf("%d %v", poll.code, poll.doc)
+	}
+}
+
+func (w *world) view(id string) approval.View {
+	w.t.Helper()
+	r, err := w.Store.Call(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.View
+}
+
+// reset goes back to the run's first workflow task, as an operator can.
+func (w *world) reset(id string) {
+	w.t.Helper()
+	_, err := w.Client.ResetWorkflowExecution(w.t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
+		Namespace:         "default",
+		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id},
+		Reason:            "test", RequestId: approval.NewID(),
+		WorkflowTaskFinishEventId: 4, // the first workflow task's completion
+		ResetReapplyType:          enums.RESET_REAPPLY_TYPE_ALL_ELIGIBLE,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestNothingRunsTwice(t *testing.T) {
+	w := newWorld(t)
+	t.Run("reset after the end", func(t *testing.T) {
+		id := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+		w.decide(id, "approve", "ana", ``)
+		w.ends(id, approval.StatusExecuted, 1)
+		before := w.checkEntries(id)
+		w.reset(id)
+		w.until("the new run has ended", func() bool {
+			d, err := w.Client.DescribeWorkflowExecution(t.Context(), id, "")
+			return err == nil && d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED
+		})
+		w.ends(id, approval.StatusExecuted, 1)
+		// Temporal hands the old approval to the new run, where it is refused.
+		after := slices.DeleteFunc(w.checkEntries(id), func(k audit.Kind) bool { return k == audit.KindRefused })
+		if !slices.Equal(before, after) {
+			t.Errorf("entries %v, before the reset %v", after, before)
+		}
+	})
+	t.Run("reset of an allowed call", func(t *testing.T) {
+		a := w.post("/api/calls", `{"tool":"read","args":{"to":"x"},"wait":"20s"}`)
+		id := a.text("id")
+		w.reset(id)
+		w.ends(id, approval.StatusExecuted, 1)
+	})
+	t.Run("a fresh workflow under the same ID", func(t *testing.T) {
+		for i, input := range []string{`{"tool":"read","args":{"to":"x"},"requester":"local","idempotency_key":"again"}`, `{"tool":"read","args":{"to":"other"}}`} {
+			a := w.post("/api/calls", `{"tool":"read","args":{"to":"x"},"idempotency_key":"again","wait":"20s"}`)
+			id := a.text("id")
+			run, err := w.Client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+				ID: id, TaskQueue: approval.TaskQueue, WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+			}, approval.WorkflowType, json.RawMessage(input))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out approval.Outcome
+			if err := run.Get(t.Context(), &out); err != nil {
+				t.Fatal(err)
+			}
+			want := []approval.Status{approval.StatusExecuted, approval.StatusBlocked}[i]
+			if out.Status != want || w.runs(id) != 1 {
+				t.Errorf("%+v after %d runs", out, w.runs(id))
+			}
+			if i == 1 && out.Error.Code != approval.CodeConflict {
+				t.Errorf("%+v", out.Error)
+			}
+		}
+	})
+	t.Run("an execute step scheduled by somebody else", func(t *testing.T) {
+		id := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+		// The forger reads the call, nonce included, from Temporal's history.
+		first, err := w.Client.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, err := approval.ParseCall(first.GetWorkflowExecutionStartedEventAttributes().Input.Payloads[0].Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		handle, err := w.Client.ExecuteActivity(t.Context(), client.StartActivityOptions{
+			ID: "forged", TaskQueue: approval.TaskQueue, StartToCloseTimeout: time.Minute,
+		}, "Execute", activities.ExecuteInput{ID: id, Run: "forged", Digest: w.view(id).Digest, Call: call})
+		var unimplemented *serviceerror.Unimplemented
+		if errors.As(err, &unimplemented) {
+			t.Skip("this Temporal offers no standalone activities")
+		}
+		if err == nil {
+			err = handle.Get(t.Context(), nil)
+		}
+		if err == nil || !strings.Contains(err.Error(), "no permit") || w.runs(id) != 0 {
+			t.Errorf("error %v, %d runs", err, w.runs(id))
+		}
+	})
+	t.Run("terminated", func(t *testing.T) {
+		id := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+		if err := w.Client.TerminateWorkflow(t.Context(), id, "", "test"); err != nil {
+			t.Fatal(err)
+		}
+		if a := w.decide(id, "approve", "ana", ``); a.code != http.StatusConflict || a.text("code") != "workflow_gone" {
+			t.Errorf("%d %v", a.code, a.doc)
+		}
+		if a := w.get("/api/calls/" + id); a.code != http.StatusOK || !strings.Contains(fmt.Sprint(a.doc["error"]), "workflow_terminated") {
+			t.Errorf("%d %v", a.code, a.doc)
+		}
+	})
+}
+
+func TestForeignStarters(t *testing.T) {
+	w := newWorld(t)
+	for name, tc := range map[string]struct {
+		input  []any
+		status approval.Status
+	}{
+		"a call":              {[]any{map[string]any{"tool": "read", "args": map[string]string{"to": "x"}}}, approval.StatusExecuted},
+		"a second argument":   {[]any{map[string]any{"tool": "read", "args": map[string]string{"to": "x"}}, "ignored"}, approval.StatusExecuted},
+		"nothing":             {nil, approval.StatusBlocked},
+		"null":                {[]any{nil}, approval.StatusBlocked},
+		"text":                {[]any{"read"}, approval.StatusBlocked},
+		"unknown field":       {[]any{map[string]any{"tool": "read", "require_aproval": true}}, approval.StatusBlocked},
+		"arguments as a list": {[]any{map[string]any{"tool": "read", "args": []int{1}}}, approval.StatusBlocked},
+		"big integer":         {[]any{json.RawMessage(`{"tool":"read","args":{"to":"x","n":9007199254740993}}`)}, approval.StatusBlocked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run, err := w.Client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: approval.TaskQueue}, approval.WorkflowType, tc.input...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out approval.Outcome
+			if err := run.Get(t.Context(), &out); err != nil {
+				t.Fatalf("the workflow failed, which it never may: %v", err)
+			}
+			if out.Status != tc.status {
+				t.Errorf("%+v %+v", out, out.Error)
+			}
+		})
+	}
+}
+
+func TestOrdinarySteps(t *testing.T) {
+	w := newWorld(t, func(c *stack.Config) { c.OrdinarySteps = true })
+	a := w.post("/api/calls", `{"tool":"read","args":{"to":"x"},"wait":"20s"}`)
+	w.ends(a.text("id"), approval.StatusExecuted, 1)
+	id := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+	w.decide(id, "approve", "ana", ``)
+	w.ends(id, approval.StatusExecuted, 1)
+
+	// The switch may be thrown while calls wait: each goes on as it began.
+	waiting := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+	w.stop()
+	w.config.OrdinarySteps = false
+	w.start()
+	w.decide(waiting, "approve", "ana", ``)
+	w.ends(waiting, approval.StatusExecuted, 1)
+}

@@ -1,0 +1,111 @@
+package pawl_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/pawlhq/pawl"
+
+// rooms says which rooms each room may import directly. Arrows point down
+// only: nobody imports a room that stands on him. A new room gets a line here
+// and in docs/architecture.md.
+var rooms = map[string][]string{
+	"approval":          {},
+	"internal/yamlfile": {"approval"},
+	"policy":            {"approval", "internal/yamlfile"},
+	"tool":              {"approval"},
+	"tool/httptool":     {"approval", "tool"},
+	"tool/toolfile":     {"approval", "internal/yamlfile"},
+	"audit":             {"approval"},
+	"store":             {"approval", "audit"},
+	"store/sqlite":      {"approval", "audit", "store"},
+	"store/storetest":   {"approval", "audit", "store"},
+	"activities":        {"approval", "audit", "store", "tool"},
+	"workflows":         {"approval", "activities"},
+	"worker":            {"approval", "activities", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
+	"api":               {"approval", "audit", "store"},
+	"client":            {"approval"},
+	"cmd/pawl":          {"api", "approval", "client", "store/sqlite"},
+	"examples/agent":    {"approval", "client"},
+}
+
+// light are the rooms that agents and workflows load, and what must never come
+// along with them.
+var (
+	light = []string{"approval", "tool", "policy", "client", "workflows", "activities"}
+	heavy = []string{"github.com/gin-gonic/gin", "github.com/jackc/pgx", "modernc.org/sqlite", "github.com/pressly/goose",
+		"go.temporal.io/server", "github.com/spf13/cobra"}
+)
+
+type pkg struct {
+	ImportPath    string
+	Imports, Deps []string
+}
+
+func TestImportRules(t *testing.T) {
+	var seen []string
+	for _, p := range list(t) {
+		room := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		if room == "" {
+			continue
+		}
+		seen = append(seen, room)
+		allowed, known := rooms[room]
+		if !known {
+			t.Errorf("%s is a room without a rule: add it to the table", room)
+		}
+		for _, i := range p.Imports {
+			if inner, ok := strings.CutPrefix(i, module+"/"); ok && !slices.Contains(allowed, inner) {
+				t.Errorf("%s must not import %s", room, inner)
+			}
+		}
+		for _, d := range p.Deps {
+			if strings.HasPrefix(d, "go.temporal.io/server") {
+				t.Errorf("%s comes to need Temporal's server by %s", room, d)
+			}
+			if slices.Contains(light, room) && slices.ContainsFunc(heavy, func(h string) bool { return strings.HasPrefix(d, h) }) {
+				t.Errorf("%s comes to need %s, which whoever imports it would have to carry", room, d)
+			}
+		}
+	}
+	for room := range rooms {
+		if !slices.Contains(seen, room) {
+			t.Errorf("there is a rule for the room %s, but no such room", room)
+		}
+	}
+}
+
+func TestModuleNeverNeedsTheServer(t *testing.T) {
+	out, err := exec.Command("go", "list", "-m", "all").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(out, []byte("go.temporal.io/server ")) {
+		t.Error("the root module's go.mod comes to need go.temporal.io/server; that belongs to dev/")
+	}
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps=false", "-json=ImportPath,Imports,Deps", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pkgs []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}

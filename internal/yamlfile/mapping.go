@@ -1,0 +1,155 @@
+package yamlfile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// Mapping is a mapping with known fields (Field, Need, Later, then Done) or
+// with free names (Entries).
+type Mapping struct {
+	Value
+	asked []string // fields that are offered, as asked for
+	later []string
+}
+
+// Field returns a field's value, absent if the file does not hold it.
+func (m *Mapping) Field(name string) Value {
+	m.asked = append(m.asked, name)
+	return m.find(name)
+}
+
+// Has reports whether the file holds the field, without asking for its value.
+func (m *Mapping) Has(name string) bool { return m.find(name).Present() }
+
+// Need is Field for one that must be there. hint says what to write.
+func (m *Mapping) Need(name, hint string) Value {
+	v := m.Field(name)
+	if !v.Present() {
+		m.Problem(name+" is missing", hint)
+	}
+	return v
+}
+
+// Later refuses fields that are known words but that this version does not
+// act on. Leaving one out of account would change what the file means.
+func (m *Mapping) Later(hint string, names ...string) {
+	m.later = append(m.later, names...)
+	for _, name := range names {
+		if key := m.key(name); key.Present() {
+			key.Problem(name+" is not offered by this version of Pawl", hint)
+		}
+	}
+}
+
+// Done notes every field that was not asked for.
+func (m *Mapping) Done() {
+	for _, e := range m.Entries() {
+		if slices.Contains(m.asked, e.Name) || slices.Contains(m.later, e.Name) {
+			continue
+		}
+		hint := "the fields here are " + strings.Join(m.asked, ", ")
+		if near := nearest(e.Name, m.asked); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		e.Key.Problem(fmt.Sprintf("unknown field %q", approval.Display(e.Name, 80)), hint)
+	}
+}
+
+// Entry is one name of a mapping and what stands under it.
+type Entry struct {
+	Name       string
+	Key, Value Value
+}
+
+// Entries returns a mapping's names and values in the order of the file. Keys
+// that are not text or repeat another are left out: they are problems already.
+func (m *Mapping) Entries() []Entry {
+	if !m.Present() {
+		return nil
+	}
+	var entries []Entry
+	seen := make(map[string]bool, len(m.node.Content)/2)
+	for i := 0; i < len(m.node.Content); i += 2 {
+		key, value := m.node.Content[i], m.node.Content[i+1]
+		if !isText(key) || seen[key.Value] {
+			continue
+		}
+		seen[key.Value] = true
+		what := approval.Display(key.Value, 80)
+		entries = append(entries, Entry{
+			Name:  key.Value,
+			Key:   Value{doc: m.doc, node: key, what: what},
+			Value: Value{doc: m.doc, node: value, what: what},
+		})
+	}
+	return entries
+}
+
+func (m *Mapping) find(name string) Value {
+	if i, ok := m.index(name); ok {
+		return Value{doc: m.doc, node: m.node.Content[i+1], what: name}
+	}
+	return Value{}
+}
+
+func (m *Mapping) key(name string) Value {
+	if i, ok := m.index(name); ok {
+		return Value{doc: m.doc, node: m.node.Content[i], what: name}
+	}
+	return Value{}
+}
+
+func (m *Mapping) index(name string) (int, bool) {
+	if !m.Present() {
+		return 0, false
+	}
+	for i := 0; i < len(m.node.Content); i += 2 {
+		if key := m.node.Content[i]; isText(key) && key.Value == name {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// nearest returns the known name that a mistyped one most likely stands for,
+// or "".
+func nearest(name string, known []string) string {
+	const longest = 40
+	if len(name) > longest {
+		return ""
+	}
+	fold := strings.NewReplacer("-", "", "_", "", " ", "")
+	plain := func(s string) string { return fold.Replace(strings.ToLower(s)) }
+	best, least := "", 1+min(3, max(1, len(name)/3))
+	for _, k := range known {
+		if d := distance(plain(name), plain(k)); d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's: insertions, deletions and replacements of bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,150 @@
+package yamlfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"gopkg.in/yaml.v3"
+)
+
+// Parse reads data as one YAML document and notes everything wrong with its
+// form. name is how problems call the file. A file that can't be taken apart
+// gives the absent Value, which reads as nothing without further problems.
+func Parse(name string, data []byte, problems *Problems) Value {
+	d := &document{name: displayName(name), problems: problems}
+	data = bytes.TrimPrefix(data, utf8BOM)
+	if !sizeFits(d.name, data, problems) || !checkText(d.name, data, problems) {
+		return Value{}
+	}
+	d.lines = bytes.Count(data, []byte("\n")) + 1
+	root, ok := d.parse(data)
+	if !ok {
+		return Value{}
+	}
+	if root == nil || root.Tag == nullTag {
+		d.add(1, 1, "the file is empty", "fill it in, or leave the file out")
+		return Value{}
+	}
+	d.check(root, 1)
+	return Value{doc: d, node: root, what: "the file"}
+}
+
+// document is what all values of one file share.
+type document struct {
+	name     string
+	lines    int
+	problems *Problems
+}
+
+func (d *document) add(line, column int, message, hint string) {
+	if line > d.lines { // the parser puts some absent values past the end
+		line, column = d.lines, 1
+	}
+	d.problems.Add(Problem{File: d.name, Line: line, Column: column, Message: message, Hint: hint})
+}
+
+func (d *document) parse(data []byte) (*yaml.Node, bool) {
+	lines := &lineReader{rest: data}
+	dec := yaml.NewDecoder(lines)
+	var doc, more yaml.Node
+	err := decode(dec, &doc)
+	if errors.Is(err, io.EOF) {
+		return nil, true
+	}
+	if err != nil {
+		d.syntax(err, data, lines.read)
+		return nil, false
+	}
+	switch err = decode(dec, &more); {
+	case err == nil:
+		d.add(more.Line, more.Column, "a second document starts here", "one file holds one document: put it into a file of its own")
+		return nil, false
+	case !errors.Is(err, io.EOF):
+		d.syntax(err, data, lines.read)
+		return nil, false
+	}
+	return doc.Content[0], true
+}
+
+// decode turns the parser's own panics into errors: it has some left for
+// states it believes to be impossible.
+func decode(dec *yaml.Decoder, n *yaml.Node) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("yaml: the parser can't read this")
+		}
+	}()
+	return dec.Decode(n)
+}
+
+// Tags of plain values, as the parser resolves them.
+const (
+	nullTag  = "!!null"
+	boolTag  = "!!bool"
+	strTag   = "!!str"
+	intTag   = "!!int"
+	floatTag = "!!float"
+	timeTag  = "!!timestamp"
+	mergeTag = "!!merge"
+)
+
+// check notes what YAML allows and Pawl's files do not use.
+func (d *document) check(n *yaml.Node, depth int) {
+	if n.Kind == yaml.AliasNode {
+		d.add(n.Line, n.Column, "aliases (*name) are not taken", `write the value out; if a star is meant as text, put it in quotes: "*"`)
+		return
+	}
+	if n.Anchor != "" {
+		d.add(n.Line, n.Column, "anchors (&name) are not taken", "remove it; if it is meant as text, put it in quotes")
+	}
+	if n.Style&yaml.TaggedStyle != 0 {
+		d.add(n.Line, n.Column, "tags (!name) are not taken", "remove it; if it is meant as text, put it in quotes")
+	}
+	if n.Kind == yaml.ScalarNode {
+		if strings.ContainsRune(n.Value, 0) {
+			d.add(n.Line, n.Column, "the text holds a NUL character", "remove it")
+		}
+		return
+	}
+	if depth > MaxDepth {
+		d.add(n.Line, n.Column, fmt.Sprintf("nested deeper than %d", MaxDepth), "make it flatter")
+		return
+	}
+	if n.Kind == yaml.MappingNode {
+		d.checkKeys(n)
+	}
+	for _, child := range n.Content {
+		d.check(child, depth+1)
+	}
+}
+
+func (d *document) checkKeys(mapping *yaml.Node) {
+	seen := make(map[string]*yaml.Node, len(mapping.Content)/2)
+	for i := 0; i < len(mapping.Content); i += 2 {
+		key := mapping.Content[i]
+		switch {
+		case key.Kind == yaml.AliasNode: // check says so
+		case key.Kind == yaml.ScalarNode && key.Tag == mergeTag:
+			d.add(key.Line, key.Column, "merge keys (<<) are not taken", "write the fields out")
+		case key.Kind != yaml.ScalarNode:
+			d.add(key.Line, key.Column, "a mapping or list stands as a key", "keys are text")
+		case key.Style&yaml.TaggedStyle != 0: // check says so
+		case !isText(key):
+			d.add(key.Line, key.Column, "the key is not text", "put it in quotes")
+		case seen[key.Value] != nil:
+			d.add(key.Line, key.Column, fmt.Sprintf("the key %q stands twice", approval.Display(key.Value, 80)),
+				"keep one; the first is at "+at(d.name, seen[key.Value].Line, seen[key.Value].Column))
+		default:
+			seen[key.Value] = key
+		}
+	}
+}
+
+// isText: YAML 1.2 knows no dates, so what the parser takes for one is text.
+func isText(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && (n.Tag == strTag || n.Tag == timeTag)
+}

@@ -1,0 +1,75 @@
+package yamlfile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing wrong in a file. Its texts are fit to show: they hold
+// no values, and names from the file only with what is invisible written out.
+type Problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`   // from 1; 0 means the file as a whole
+	Column  int    `json:"column,omitempty"` // in characters, from 1
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"` // how to mend it
+}
+
+// String is "file:line:column: message; hint".
+func (p Problem) String() string {
+	s := at(p.File, p.Line, p.Column) + ": " + p.Message
+	if p.Hint != "" {
+		s += "; " + p.Hint
+	}
+	return s
+}
+
+func at(file string, line, column int) string {
+	if line == 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d:%d", file, line, column)
+}
+
+// maxProblems bounds what a hostile file of nothing but mistakes can cost.
+const maxProblems = 1000
+
+// Problems collects what is wrong in one file or in several. As an error it
+// shows one problem a line. The zero value is ready to use.
+type Problems []Problem
+
+// Add notes a problem. Beyond the first 1,000 problems none are kept.
+func (ps *Problems) Add(p Problem) {
+	switch n := len(*ps); {
+	case n < maxProblems:
+		*ps = append(*ps, p)
+	case n == maxProblems:
+		*ps = append(*ps, Problem{File: p.File, Message: "there are more problems than are shown", Hint: "mend the others first"})
+	}
+}
+
+// Err returns nil where there are no problems, else Problems sorted by place,
+// each standing once.
+func (ps Problems) Err() error {
+	if len(ps) == 0 {
+		return nil
+	}
+	sorted := slices.Clone(ps)
+	slices.SortFunc(sorted, func(a, b Problem) int {
+		return cmp.Or(
+			cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+			cmp.Compare(a.Message, b.Message), cmp.Compare(a.Hint, b.Hint),
+		)
+	})
+	return slices.Compact(sorted)
+}
+
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}

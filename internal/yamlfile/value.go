@@ -1,0 +1,192 @@
+package yamlfile
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/pawlhq/pawl/approval"
+	"gopkg.in/yaml.v3"
+)
+
+// Value is one value in a file. The zero Value is absent: reading it gives
+// nothing and notes no problem. Each reading method returns false if the value
+// is absent, or if it is not what is asked for, which is then a problem.
+type Value struct {
+	doc  *document
+	node *yaml.Node
+	what string // how problems call it
+}
+
+// Present reports whether the file holds the value.
+func (v Value) Present() bool { return v.node != nil }
+
+// Where is the value's place, "file:line:column".
+func (v Value) Where() string {
+	if !v.Present() {
+		return ""
+	}
+	return at(v.doc.name, v.node.Line, v.node.Column)
+}
+
+// Line is the value's line, from 1; 0 if it is absent.
+func (v Value) Line() int {
+	if !v.Present() {
+		return 0
+	}
+	return v.node.Line
+}
+
+// Problem notes that something is wrong with the value. It is for what only
+// the caller can know. An absent value notes nothing.
+func (v Value) Problem(message, hint string) {
+	if v.Present() {
+		v.doc.add(v.node.Line, v.node.Column, message, hint)
+	}
+}
+
+// readable is false for values whose problem is noted already.
+func (v Value) readable() bool {
+	return v.Present() && v.node.Kind != yaml.AliasNode &&
+		(v.node.Kind != yaml.ScalarNode || v.node.Style&yaml.TaggedStyle == 0)
+}
+
+func (v Value) wrong(want, hint string) {
+	v.Problem(fmt.Sprintf("%s is %s, must be %s", v.what, v.kind(), want), hint)
+}
+
+func (v Value) kind() string {
+	switch {
+	case v.node.Kind == yaml.MappingNode:
+		return "a mapping"
+	case v.node.Kind == yaml.SequenceNode:
+		return "a list"
+	case v.node.Tag == nullTag:
+		return "empty"
+	case v.node.Tag == boolTag:
+		return "true or false"
+	case v.node.Tag == intTag, v.node.Tag == floatTag:
+		return "a number"
+	}
+	return "text"
+}
+
+// IsList reports whether the value is a list.
+func (v Value) IsList() bool { return v.Present() && v.node.Kind == yaml.SequenceNode }
+
+// Text reads one line of text. Numbers, true and false are not text without
+// quotes. Empty text and control characters are problems.
+func (v Value) Text() (string, bool) { return v.text(false) }
+
+// Lines reads text that may have line breaks and tabs in it.
+func (v Value) Lines() (string, bool) { return v.text(true) }
+
+func (v Value) text(lines bool) (string, bool) {
+	if !v.readable() {
+		return "", false
+	}
+	if !isText(v.node) {
+		hint := ""
+		if v.node.Kind == yaml.ScalarNode && v.node.Tag != nullTag {
+			hint = "put it in quotes"
+		}
+		v.wrong("text", hint)
+		return "", false
+	}
+	s := v.node.Value
+	if strings.TrimSpace(s) == "" {
+		v.Problem(v.what+" is empty", "fill it in, or remove it")
+		return "", false
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) && !(lines && (r == '\n' || r == '\t')) {
+			v.Problem(fmt.Sprintf("%s holds the control character %U", v.what, r), oneLine(lines))
+			return "", false
+		}
+	}
+	return s, true
+}
+
+func oneLine(lines bool) string {
+	if lines {
+		return "remove it"
+	}
+	return "write it as one line of text"
+}
+
+// Bool reads true or false. Quoted words, yes, no, on and off are not taken.
+func (v Value) Bool() (value, ok bool) {
+	if !v.readable() {
+		return false, false
+	}
+	if v.node.Kind != yaml.ScalarNode || v.node.Tag != boolTag {
+		v.wrong("true or false", "write true or false, without quotes")
+		return false, false
+	}
+	return strings.EqualFold(v.node.Value, "true"), true
+}
+
+// Duration reads a length of time, a number of seconds or a form like "90s",
+// that is more than zero and at most most.
+func (v Value) Duration(most approval.Duration) (approval.Duration, bool) {
+	if !v.readable() {
+		return 0, false
+	}
+	const hint = `use seconds (90) or a form like "90s", "30m", "24h"`
+	number := v.node.Kind == yaml.ScalarNode && (v.node.Tag == intTag || v.node.Tag == floatTag)
+	if !number && !isText(v.node) {
+		v.wrong("a length of time", hint)
+		return 0, false
+	}
+	d, err := approval.ParseDuration(v.node.Value)
+	if err != nil {
+		v.Problem(v.what+" is not a length of time", hint)
+		return 0, false
+	}
+	if d <= 0 || d > most {
+		v.Problem(v.what+" is out of bounds", "it must be more than 0 and at most "+short(most))
+		return 0, false
+	}
+	return d, true
+}
+
+// short leaves out what time.Duration always writes: 1h for 1h0m0s.
+func short(d approval.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// List reads a list's entries.
+func (v Value) List() ([]Value, bool) {
+	if !v.readable() {
+		return nil, false
+	}
+	if !v.IsList() {
+		v.wrong("a list", `write "- entry" on lines of their own, or [entry, entry]`)
+		return nil, false
+	}
+	entries := make([]Value, len(v.node.Content))
+	for i, n := range v.node.Content {
+		entries[i] = Value{doc: v.doc, node: n, what: "an entry of " + v.what}
+	}
+	return entries, true
+}
+
+// Mapping reads a mapping. The result is never nil: what is not a mapping
+// gives one whose fields are all absent, without further problems.
+func (v Value) Mapping() *Mapping {
+	m := &Mapping{Value: v}
+	if v.readable() && v.node.Kind != yaml.MappingNode {
+		v.wrong("a mapping", `write it as lines of "name: value"`)
+	}
+	if !v.readable() || v.node.Kind != yaml.MappingNode {
+		m.Value = Value{}
+	}
+	return m
+}

@@ -1,0 +1,197 @@
+package tool
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// Bounds of one run.
+const (
+	DefaultTimeout = time.Minute
+	MaxTimeout     = 24 * time.Hour
+)
+
+// kindGo is the kind of tools that are Go functions of this process.
+const kindGo = "go"
+
+// Options describes a tool beyond its name, arguments and function.
+type Options struct {
+	// Description tells agents and reviewers what the tool does: at most 4 KiB.
+	// Default: none.
+	Description string
+	// Idempotent declares that running the tool twice for one call ID does no
+	// more than running it once, so an executor may try again. Default: false.
+	Idempotent bool
+	// Timeout is how long one run may take. Default: DefaultTimeout; at most
+	// MaxTimeout.
+	Timeout time.Duration
+	// Kind says what runs the tool, for the catalogue. New sets it to "go".
+	// Default: "go".
+	Kind string
+}
+
+func (o *Options) validate() error {
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.Kind == "" {
+		o.Kind = kindGo
+	}
+	if o.Timeout < 0 || o.Timeout > MaxTimeout {
+		return approval.Errorf(approval.CodeInvalid, "timeout %v is not in (0, %v]", o.Timeout, MaxTimeout)
+	}
+	return nil
+}
+
+// Invocation is one run of a tool for one call. CallID stays the same over
+// every attempt at the call, so it is the idempotency key to pass on.
+type Invocation struct {
+	CallID string
+	Digest string // of the call that was allowed
+	Tool   string
+	Args   json.RawMessage // fits the tool's schema
+}
+
+// Func runs a tool and returns its result as JSON; empty means null. The
+// package's documentation says what its error means. It must be safe for
+// concurrent use and should stop when ctx is done.
+type Func func(ctx context.Context, c Invocation) (json.RawMessage, error)
+
+// Tool is something a guarded call can run. Make one with New or Custom.
+type Tool struct {
+	name, description, kind string
+	idempotent              bool
+	timeout                 time.Duration
+	schema                  *schema
+	fits                    func(args json.RawMessage) error // nil, or what New's type asks beyond the schema
+	run                     Func
+}
+
+// New makes a tool from a Go function. The schema is derived from In, a
+// struct or map[string]any: properties are the fields' JSON names, all are
+// required but those marked omitempty or omitzero, a `jsonschema` tag is a
+// property's description, and unknown properties are refused at every depth,
+// so a name in another case never reaches a field. The function finds its
+// Invocation with FromContext.
+//
+// Types whose JSON form can't be derived (their own UnmarshalJSON, the tag
+// option "string", fields that hide each other) are errors that name the
+// field.
+func New[In, Out any](name string, fn func(ctx context.Context, in In) (Out, error), o Options) (*Tool, error) {
+	if fn == nil {
+		return nil, invalidTool(name, fmt.Errorf("its function is nil"))
+	}
+	doc, err := deriveSchema(reflect.TypeFor[In]())
+	if err != nil {
+		return nil, invalidTool(name, err)
+	}
+	o.Kind = kindGo
+	t, err := Custom(name, doc, func(ctx context.Context, c Invocation) (json.RawMessage, error) {
+		in, err := decode[In](c.Args)
+		if err != nil {
+			return nil, Failed(err)
+		}
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		result, err := json.Marshal(out)
+		if err != nil {
+			return nil, undeliverable(fmt.Sprintf("%v does not marshal to JSON", reflect.TypeFor[Out]()), err)
+		}
+		return result, nil
+	}, o)
+	if err != nil {
+		return nil, err
+	}
+	t.fits = func(args json.RawMessage) error {
+		_, err := decode[In](args)
+		return err
+	}
+	return t, nil
+}
+
+// Custom makes a tool from a schema and a function over raw JSON. The schema
+// is JSON Schema 2020-12 of at most 64 KiB with "type": "object" at the top;
+// it refers to nothing outside itself. Formats are asserted.
+func Custom(name string, schema json.RawMessage, run Func, o Options) (*Tool, error) {
+	if err := o.validate(); err != nil {
+		return nil, invalidTool(name, err)
+	}
+	// A tool is nameable and describable exactly if a call can say the same.
+	if err := (approval.Call{Tool: name, Description: o.Description, Args: json.RawMessage("{}")}).Validate(); err != nil {
+		return nil, invalidTool(name, err)
+	}
+	if run == nil {
+		return nil, invalidTool(name, fmt.Errorf("its function is nil"))
+	}
+	compiled, err := compileSchema(schema)
+	if err != nil {
+		return nil, invalidTool(name, fmt.Errorf("schema: %w", err))
+	}
+	return &Tool{
+		name: name, description: o.Description, kind: o.Kind,
+		idempotent: o.Idempotent, timeout: o.Timeout,
+		schema: compiled, run: run,
+	}, nil
+}
+
+func invalidTool(name string, err error) error {
+	return approval.Errorf(approval.CodeInvalid, "tool %s: %w", quote(name), err)
+}
+
+// Name is what calls ask for.
+func (t *Tool) Name() string { return t.name }
+
+// Description is what Options said.
+func (t *Tool) Description() string { return t.description }
+
+// Kind is what Options said, or "go".
+func (t *Tool) Kind() string { return t.kind }
+
+// Idempotent is what Options said.
+func (t *Tool) Idempotent() bool { return t.idempotent }
+
+// Timeout is how long one run may take.
+func (t *Tool) Timeout() time.Duration { return t.timeout }
+
+// Schema returns a copy of the arguments' JSON Schema.
+func (t *Tool) Schema() json.RawMessage { return slices.Clone(t.schema.doc) }
+
+// SchemaDigest is the SHA-256, in hex, of the schema's RFC 8785 canonical
+// JSON: it changes exactly when the schema's content does.
+func (t *Tool) SchemaDigest() string { return t.schema.digest }
+
+// CheckArgs checks arguments against the limits, the schema and, for New, the
+// Go type. The error is an approval.Error with approval.CodeBadArguments. It
+// names up to ten problems by JSON pointer and never quotes a value of the
+// arguments.
+func (t *Tool) CheckArgs(args json.RawMessage) (err error) {
+	// Formats and the types' own text readers run on what an agent sent: a
+	// panic in one of them must refuse the call, not take the worker down.
+	defer func() {
+		if recover() != nil {
+			err = badArguments("the arguments could not be checked: reading them panicked")
+		}
+	}()
+	if err := approval.CheckObject("args", args, approval.MaxArgs); err != nil {
+		return badArguments("%w", err)
+	}
+	if err := t.schema.check(args); err != nil {
+		return err
+	}
+	if t.fits != nil {
+		return t.fits(args)
+	}
+	return nil
+}
+
+func badArguments(format string, a ...any) error {
+	return approval.Errorf(approval.CodeBadArguments, format, a...)
+}

@@ -1,0 +1,143 @@
+// Package toolfile reads the file in which tools are offered without writing
+// Go:
+//
+//	tools:
+//	  - name: charge_card
+//	    description: Charge a customer's card.
+//	    schema: {type: object, required: [amount], properties: {amount: {type: number}}}
+//	    http:
+//	      url: http://127.0.0.1:9000/charge
+//	      timeout: 10s                        # 30s, if left out
+//	      headers:
+//	        Authorization: Bearer ${CHARGE_TOKEN}
+//	    idempotent: false
+//
+// All problems are reported at once, as yamlfile.Problems with file, line and
+// column, and then no tool is returned. Whether a schema is a good one is for
+// whoever registers the tool to say; here it must be an object with "type:
+// object", written in numbers and words that JSON has too.
+//
+// Secrets belong into variables: ${NAME} in a header's value stands for what
+// the environment holds under NAME, taken as it is and not expanded again. A
+// variable that is missing or empty is a problem, since a tool would be called
+// without its credentials. No problem ever shows a variable's value, a header's
+// value or a URL.
+package toolfile
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+// Limits and defaults of a tool.
+const (
+	DefaultTimeout = 30 * time.Second
+	MaxTimeout     = time.Hour
+	maxDescription = 4 << 10 // bytes
+)
+
+// Spec is one tool of a tools file.
+type Spec struct {
+	Name        string
+	Description string
+	Schema      json.RawMessage // JSON Schema of the arguments; {"type":"object"} if the file has none
+	Idempotent  bool            // may be run again after an attempt whose end is not known
+	HTTP        *HTTP           // how it is run; never nil
+	Where       string          // "file:line:column" of the tool, for errors found later
+}
+
+// HTTP runs a tool by POST of its arguments to a URL.
+type HTTP struct {
+	URL     string            // http or https, without user, password or fragment
+	Timeout time.Duration     // in (0, MaxTimeout]
+	Headers map[string]string `json:"-"` // by canonical name, variables expanded: may hold secrets; nil if none
+}
+
+// Load reads the tools file at path. env looks up the variables in header
+// values, as os.LookupEnv does; nil knows none. The error is yamlfile.Problems.
+func Load(path string, env func(string) (string, bool)) ([]Spec, error) {
+	var problems yamlfile.Problems
+	data, ok := yamlfile.ReadFile(path, &problems)
+	if !ok {
+		return nil, problems.Err()
+	}
+	return Parse(path, data, env)
+}
+
+// Parse is Load for a file's contents. name is how problems call the file.
+func Parse(name string, data []byte, env func(string) (string, bool)) ([]Spec, error) {
+	var problems yamlfile.Problems
+	if env == nil {
+		env = func(string) (string, bool) { return "", false }
+	}
+	file := yamlfile.Parse(name, data, &problems).Mapping()
+	tools, _ := file.Need("tools", `write "tools:" and a list under it`).List()
+	file.Done()
+
+	specs := make([]Spec, 0, len(tools))
+	places := map[string]string{} // name to the place of its tool
+	for _, v := range tools {
+		spec, named := readTool(v.Mapping(), env)
+		if first, taken := places[spec.Name]; taken && spec.Name != "" {
+			named.Problem(fmt.Sprintf("the tool %q is there already", spec.Name),
+				"give one of them another name; the first is at "+first)
+		} else {
+			places[spec.Name] = named.Where()
+		}
+		specs = append(specs, spec)
+	}
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return specs, nil
+}
+
+func readTool(m *yamlfile.Mapping, env func(string) (string, bool)) (spec Spec, named yamlfile.Value) {
+	named = m.Need("name", "name the tool")
+	spec = Spec{Schema: json.RawMessage(`{"type":"object"}`), Where: m.Where()}
+	if name, ok := named.Text(); ok {
+		if approval.CheckTool(name) != nil {
+			named.Problem("name is not a tool name", "use at most 200 letters, digits and _ . : / -")
+		} else {
+			spec.Name = name
+		}
+	}
+	description := m.Field("description")
+	spec.Description, _ = description.Lines()
+	if len(spec.Description) > maxDescription {
+		description.Problem("the description is too long", fmt.Sprintf("use at most %d bytes", maxDescription))
+	}
+	if v := m.Field("schema"); v.Present() {
+		spec.Schema = readSchema(v)
+	}
+	spec.Idempotent, _ = m.Field("idempotent").Bool()
+
+	run := m.Field("http")
+	if run.Present() {
+		spec.HTTP = readHTTP(run.Mapping(), env)
+	}
+	m.Later("run the tool by http, or register it in Go", "activity")
+	if !run.Present() && !m.Has("activity") {
+		m.Problem("the tool does not say how it is run", `write "http:" and "url:" under it`)
+	}
+	m.Done()
+	return spec, named
+}
+
+// readSchema checks a schema's outer form and turns it into JSON.
+func readSchema(v yamlfile.Value) json.RawMessage {
+	m := v.Mapping()
+	if !m.Present() {
+		return nil
+	}
+	kind := m.Need("type", `arguments are always an object: write "type: object" at the top of the schema`)
+	if text, ok := kind.Text(); ok && text != "object" {
+		kind.Problem("the schema's type is not object", `arguments are always an object: write "type: object" at the top`)
+	}
+	doc, _ := v.JSON()
+	return doc
+}
