@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
@@ -86,11 +84,9 @@ func serveAPI(cmd *cobra.Command, path, listen string, hosts []string, logger *s
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", listen)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s is in use by another process; choose another address with --listen", listen)
-	} else if err != nil {
-		return fmt.Errorf("--listen %s: %w", listen, err)
+	listener, err := api.Listen(listen)
+	if err != nil {
+		return fmt.Errorf("%w; choose another address with --listen", err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "{\"ready\":true,\"api\":\"http://%s\"}\n", listener.Addr())
 	return server.Serve(ctx, listener)

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/pawlhq/pawl/api"
 	"github.com/pawlhq/pawl/approval"
@@ -140,12 +139,8 @@ func (s *Stack) readFiles() error {
 
 func (s *Stack) listen() error {
 	var err error
-	s.listener, err = net.Listen("tcp", s.o.APIListen)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("api.listen address %s is in use by another process; stop that one or choose another address with --api-listen", s.o.APIListen)
-	}
-	if err != nil {
-		return fmt.Errorf("api.listen %s: %w; choose another address with --api-listen", s.o.APIListen, err)
+	if s.listener, err = api.Listen(s.o.APIListen); err != nil {
+		return fmt.Errorf("%w; choose another address with --api-listen", err)
 	}
 	s.API = "http://" + s.listener.Addr().String()
 	return nil

@@ -1,0 +1,297 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+)
+
+// startRequest is the body of POST /api/calls.
+type startRequest struct {
+	approval.Call
+	Wait approval.Duration `json:"wait,omitempty"`
+}
+
+// stub is all that can be said of a call before the policy has answered.
+type stub struct {
+	ID        string              `json:"id"`
+	Tool      string              `json:"tool,omitempty"`
+	Status    approval.Status     `json:"status"`
+	CreatedAt *time.Time          `json:"created_at,omitempty"`
+	Error     *approval.CallError `json:"error,omitempty"`
+}
+
+func callPath(id string) string { return "/api/calls/" + url.PathEscape(id) }
+
+// startCall starts a call, or attaches to the one that the idempotency key
+// stands for. The caller's leaving ends the waiting, never the call.
+func (s *Server) startCall(c *gin.Context) error {
+	var in startRequest
+	if err := decode(c, &in, false); err != nil {
+		return err
+	}
+	call := in.Call
+	if err := idempotencyKey(c, &call); err != nil {
+		return err
+	}
+	call.Requester = Requester
+	if call.Nonce == "" {
+		call.Nonce = approval.NewNonce()
+	}
+	call, err := asSent(call)
+	if err != nil {
+		return err
+	}
+	fingerprint, err := call.Fingerprint()
+	if err != nil {
+		return err
+	}
+	id := approval.NewID()
+	if call.IdempotencyKey != "" {
+		id = approval.KeyedID(call.Requester, call.IdempotencyKey)
+	}
+
+	run, err := s.start(c.Request.Context(), id, call, fingerprint)
+	var duplicate *serviceerror.WorkflowExecutionAlreadyStarted
+	switch wait := min(in.Wait.Std(), s.o.MaxWait); {
+	case errors.As(err, &duplicate):
+		return s.attach(c, id, fingerprint, wait)
+	case err != nil:
+		// The call may have started all the same; its ID lets the caller look.
+		p := problemOf(fromTemporal(err))
+		p.ID, p.Location = id, callPath(id)
+		return p
+	default:
+		return s.started(c, run, call.Tool, wait)
+	}
+}
+
+// asSent checks the call and reads it as the workflow will: JSON for the wire
+// has escapes that the body may have done without, and limits are on what is
+// sent.
+func asSent(call approval.Call) (approval.Call, error) {
+	call.Normalize()
+	if err := call.Validate(); err != nil {
+		return call, err
+	}
+	doc, err := json.Marshal(call)
+	if err != nil {
+		return call, invalid("the call can't be written as JSON")
+	}
+	return approval.ParseCall(doc)
+}
+
+// idempotencyKey takes the key from the header too.
+func idempotencyKey(c *gin.Context, call *approval.Call) error {
+	const header = "Idempotency-Key"
+	switch keys := c.Request.Header.Values(header); {
+	case len(keys) == 0:
+		return nil
+	case len(keys) > 1 || keys[0] == "":
+		return invalid("the header %s must hold one key", header)
+	case call.IdempotencyKey != "" && call.IdempotencyKey != keys[0]:
+		return invalid("the header %s and the field idempotency_key hold different keys", header)
+	default:
+		call.IdempotencyKey = keys[0]
+		return nil
+	}
+}
+
+func (s *Server) start(ctx context.Context, id string, call approval.Call, fingerprint string) (client.WorkflowRun, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rpcTimeout)
+	defer cancel()
+	return s.o.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                                       id,
+		TaskQueue:                                s.o.TaskQueue,
+		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		EnableEagerStart:                         s.o.EagerStart,
+		Memo:                                     map[string]any{approval.MemoFingerprint: fingerprint},
+		StaticSummary:                            summary(call),
+	}, approval.WorkflowType, call)
+}
+
+var plainName = regexp.MustCompile(`^[\p{L}\p{N} ._@-]+$`)
+
+// summary is the line under which Temporal's UI lists the call: Markdown of at
+// most 400 bytes, so an agent's name that could be markup is left out.
+func summary(call approval.Call) string {
+	if !plainName.MatchString(call.Agent) {
+		return call.Tool
+	}
+	return call.Tool + " for " + approval.Display(call.Agent, 40)
+}
+
+// started answers for a call that this request has started, whatever happens
+// while it waits.
+func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wait time.Duration) error {
+	ctx, id := c.Request.Context(), run.GetID()
+	c.Header("Location", callPath(id))
+	begun := stub{ID: id, Tool: tool, Status: approval.StatusEvaluating}
+	if wait <= 0 {
+		return reply(c, http.StatusAccepted, begun)
+	}
+	waiting, cancel := waiting(ctx, wait)
+	defer cancel()
+	o, err := outcome(waiting, run)
+	if err == nil {
+		return replyOutcome(c, *o)
+	}
+	if waiting.Err() == nil {
+		s.o.Logger.WarnContext(ctx, "could not wait for a call that was started", "id", id, "error", err)
+	}
+	view, err := s.standing(ctx, id, false)
+	switch {
+	case err != nil:
+		s.o.Logger.WarnContext(ctx, "could not show a call that was started", "id", id, "error", err)
+	case view != nil:
+		return reply(c, http.StatusAccepted, view)
+	}
+	return reply(c, http.StatusAccepted, begun)
+}
+
+// attach continues the call that was started before under the same key, if it
+// was the same call.
+func (s *Server) attach(c *gin.Context, id, fingerprint string, wait time.Duration) error {
+	ctx := c.Request.Context()
+	first, err := s.describe(ctx, id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	var memo string
+	// A call started by other means may have no memo: then nobody can say
+	// that it is the same.
+	if err != nil || first.GetMemoValue(approval.MemoFingerprint, &memo) != nil || memo != fingerprint {
+		return conflict(id)
+	}
+	c.Header("Location", callPath(id))
+	c.Header("Pawl-Attached", "true")
+	o, d, err := s.follow(ctx, id, wait)
+	if err != nil {
+		return err
+	}
+	if o != nil {
+		return replyOutcome(c, *o)
+	}
+	if !running(d) {
+		r, err := s.o.Store.Call(ctx, id)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fromStore(err)
+		}
+		if r.View.Status.Ended() {
+			return replyOutcome(c, r.View.Outcome())
+		}
+		p := workflowGone(id, d, r)
+		p.Detail += " To ask for it again, use another idempotency key."
+		return p
+	}
+	return s.replyOpen(c, http.StatusAccepted, d, false)
+}
+
+func workflowGone(id string, d *client.WorkflowExecutionDescription, r store.Record) *problem {
+	return &problem{
+		Status: http.StatusConflict, Code: codeWorkflowGone, ID: id, CallStatus: r.View.Status,
+		Detail: lost(d, r).Message,
+	}
+}
+
+func conflict(id string) error {
+	return &problem{
+		Status: http.StatusConflict, Code: approval.CodeConflict, ID: id,
+		Detail: "The idempotency key was used for another call. Repeat that call exactly to continue it, or use another key.",
+	}
+}
+
+// replyOutcome answers with how a call ended. A call whose key turned out to
+// be another call's never ran, and that other call's end is not its own.
+func replyOutcome(c *gin.Context, o approval.Outcome) error {
+	if o.Error != nil && o.Error.Code == approval.CodeConflict {
+		return conflict(o.ID)
+	}
+	return reply(c, http.StatusOK, o)
+}
+
+// getCall shows a call from Temporal, and from the store when Temporal has
+// forgotten it.
+func (s *Server) getCall(c *gin.Context) error {
+	id, err := pathParam(c, "id")
+	if err != nil {
+		return err
+	}
+	wait, err := s.waitParam(c)
+	if err != nil {
+		return err
+	}
+	err = s.showCall(c, id, wait)
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	full, err := s.o.Store.Resolve(c.Request.Context(), id)
+	if err != nil {
+		return fromStore(err)
+	}
+	if full != id {
+		if err = s.showCall(c, full, wait); !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return s.showStored(c, full, nil)
+}
+
+// showCall shows a call by its whole ID, or fails with ErrNotFound if Temporal
+// does not know it.
+func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
+	ctx := c.Request.Context()
+	o, d, err := s.follow(ctx, id, wait)
+	switch {
+	case err != nil:
+		return err
+	case o != nil:
+		return replyOutcome(c, *o)
+	case !running(d):
+		return s.showStored(c, id, d)
+	}
+	return s.replyOpen(c, http.StatusOK, d, true)
+}
+
+// replyOpen answers with how a call stands whose workflow is open.
+func (s *Server) replyOpen(c *gin.Context, status int, d *client.WorkflowExecutionDescription, ask bool) error {
+	id := d.WorkflowExecution.ID
+	view, err := s.standing(c.Request.Context(), id, ask)
+	switch {
+	case err != nil:
+		return err
+	case view != nil:
+		return reply(c, status, view)
+	}
+	return reply(c, status, stub{ID: id, Status: approval.StatusEvaluating, CreatedAt: &d.WorkflowStartTime})
+}
+
+// showStored shows a call whose workflow has no outcome to give (any more).
+func (s *Server) showStored(c *gin.Context, id string, d *client.WorkflowExecutionDescription) error {
+	r, err := s.o.Store.Call(c.Request.Context(), id)
+	switch {
+	case errors.Is(err, store.ErrNotFound) && d != nil:
+		return reply(c, http.StatusOK, stub{
+			ID: id, Status: approval.StatusEvaluating, CreatedAt: &d.WorkflowStartTime, Error: lost(d, store.Record{}),
+		})
+	case err != nil:
+		return fromStore(err)
+	case r.View.Status.Ended():
+		return replyOutcome(c, r.View.Outcome())
+	}
+	r.View.Error = lost(d, r)
+	return reply(c, http.StatusOK, r.View)
+}

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+)
+
+type cancelRequest struct {
+	Notes string `json:"notes"`
+}
+
+// cancelCall withdraws a call: 200 once it is cancelled, also by an earlier
+// request; 202 while that is not certain; 409 when it ended otherwise.
+func (s *Server) cancelCall(c *gin.Context) error {
+	id, err := pathParam(c, "id")
+	if err != nil {
+		return err
+	}
+	by := Requester
+	if len(c.Request.Header.Values(reviewerHeader)) > 0 {
+		if by, err = reviewer(c); err != nil {
+			return err
+		}
+	}
+	var in cancelRequest
+	if err := decode(c, &in, true); err != nil {
+		return err
+	}
+	if err := approval.CheckNotes(in.Notes); err != nil {
+		return err
+	}
+
+	ctx := c.Request.Context()
+	o, d, err := s.follow(ctx, id, 0) // also keeps the signal from workflows that are no calls
+	if err == nil && o == nil && running(d) {
+		signal := approval.CancelSignal{DecisionID: newDecisionID(), By: by, Channel: channel(c), Notes: in.Notes}
+		err = s.signal(ctx, id, approval.SignalCancel, signal)
+		if err != nil && !isNotFound(err) { // not found: it ended meanwhile
+			return fromTemporal(err)
+		}
+		if status, refused := s.refused(ctx, id, signal.DecisionID); refused {
+			return tooLateToCancel(id, status)
+		}
+		o, d, err = s.follow(ctx, id, s.o.QueryBudget)
+	}
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return err
+	case o != nil:
+		return replyCancelled(c, *o)
+	case d != nil && running(d):
+		c.Header("Location", callPath(id))
+		return s.replyOpen(c, http.StatusAccepted, d, false)
+	}
+	r, err := s.o.Store.Call(ctx, id)
+	if err != nil {
+		return fromStore(err)
+	}
+	if !r.View.Status.Ended() {
+		return workflowGone(id, d, r)
+	}
+	return replyCancelled(c, r.View.Outcome())
+}
+
+// refused reports whether a running workflow says that it was withdrawn too
+// late, and how it stands.
+func (s *Server) refused(ctx context.Context, id, decisionID string) (approval.Status, bool) {
+	budget, cancel := within(ctx, s.o.QueryBudget)
+	defer cancel()
+	state, err := s.ask.state(budget, id)
+	if err != nil {
+		s.o.Logger.DebugContext(ctx, "the workflow did not say whether it is withdrawn", "id", id, "error", err)
+		return "", false
+	}
+	a, ok := state.Find(decisionID)
+	return state.Status, ok && a.Outcome == approval.AnswerAlreadyResolved && !state.Status.Ended()
+}
+
+func replyCancelled(c *gin.Context, o approval.Outcome) error {
+	if o.Status != approval.StatusCancelled {
+		return tooLateToCancel(o.ID, o.Status)
+	}
+	return reply(c, http.StatusOK, o)
+}
+
+func tooLateToCancel(id string, status approval.Status) error {
+	return &problem{
+		Status: http.StatusConflict, Code: string(approval.AnswerAlreadyResolved), ID: id, CallStatus: status,
+		Detail: "It is too late to withdraw the call: it is " + string(status) + ".",
+	}
+}

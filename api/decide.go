@@ -1,0 +1,284 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Outcomes of a decision that only the API gives.
+const (
+	answerNotJudged approval.AnswerOutcome = "not_judged_yet" // on record in Temporal; it will be judged
+	answerUnknown   approval.AnswerOutcome = "unknown"        // about a call that nobody knows
+)
+
+// judgingPause is how long after "judging" a workflow is asked again; it
+// doubles each time.
+const judgingPause = 50 * time.Millisecond
+
+// decisionRequest is the body of approve and reject. Without a decision_id
+// one is made up; with one, a request may be repeated and counts once.
+type decisionRequest struct {
+	DecisionID string `json:"decision_id"`
+	Notes      string `json:"notes"`
+	Digest     string `json:"digest"`
+}
+
+// decisionReply answers a decision that counted, or may: what it did, and the
+// call after it.
+type decisionReply struct {
+	Outcome    approval.AnswerOutcome `json:"outcome"`
+	DecisionID string                 `json:"decision_id"`
+	Message    string                 `json:"message,omitempty"`
+	Location   string                 `json:"location,omitempty"`
+	approval.View
+}
+
+func newDecisionID() string { return "decision-" + strings.ToLower(rand.Text()) }
+
+func decisionPath(id, decisionID string) string {
+	return "/api/requests/" + url.PathEscape(id) + "/decisions/" + url.PathEscape(decisionID)
+}
+
+// decide records one reviewer's decision: it sends the signal, which is
+// durable, then asks the workflow what the decision did.
+func (s *Server) decide(kind approval.DecisionKind) handler {
+	return func(c *gin.Context) error {
+		id, err := pathParam(c, "id")
+		if err != nil {
+			return err
+		}
+		d := approval.Decision{Kind: kind, Channel: channel(c)}
+		if d.Reviewer, err = reviewer(c); err != nil {
+			return err
+		}
+		var in decisionRequest
+		if err := decode(c, &in, true); err != nil {
+			return err
+		}
+		if err := in.check(); err != nil {
+			return &problem{
+				Status: http.StatusUnprocessableEntity, Code: string(approval.AnswerInvalid), Outcome: approval.AnswerInvalid,
+				Detail: err.Error(), ID: id, DecisionID: in.DecisionID,
+			}
+		}
+		if d.ID, d.Notes = in.DecisionID, in.Notes; d.ID == "" {
+			d.ID = newDecisionID()
+		}
+		ctx := c.Request.Context()
+		r, err := s.o.Store.Call(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			return &problem{
+				Status: http.StatusNotFound, Code: approval.CodeNotFound, Outcome: answerUnknown, ID: id, DecisionID: d.ID,
+				Detail: "No call has this ID. Decisions need the whole ID, not its beginning.",
+			}
+		}
+		if err != nil {
+			return fromStore(err)
+		}
+		if a, known := settled(r, d); known {
+			return replyAnswer(c, a, r.View)
+		}
+		err = s.signal(ctx, id, signalName(kind), approval.DecisionSignal{
+			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: in.Digest,
+		})
+		if isNotFound(err) {
+			return s.tooLate(c, id, d)
+		}
+		if err != nil {
+			p := problemOf(fromTemporal(err))
+			p.ID, p.DecisionID = id, d.ID
+			p.Detail += " The decision may have been taken all the same; repeat it with this decision_id and it counts once."
+			return p
+		}
+		a, view := s.judged(ctx, r, d)
+		if a.Outcome == answerNotJudged && in.Digest != "" && in.Digest != r.View.Digest {
+			a.Outcome = approval.AnswerStale // all it can become
+		}
+		return replyAnswer(c, a, view)
+	}
+}
+
+func (in decisionRequest) check() error {
+	return cmp.Or(
+		approval.CheckName("decision_id", in.DecisionID),
+		approval.CheckName("digest", in.Digest),
+		approval.CheckNotes(in.Notes),
+	)
+}
+
+func signalName(kind approval.DecisionKind) string {
+	if kind == approval.Approve {
+		return approval.SignalApprove
+	}
+	return approval.SignalReject
+}
+
+// settled answers a decision from the stored record, where no workflow will:
+// the call has ended, or never was a request.
+func settled(r store.Record, d approval.Decision) (approval.Answer, bool) {
+	v := r.View
+	if r.Waits && !v.Status.Ended() {
+		return approval.Answer{}, false
+	}
+	a := approval.Answer{DecisionID: d.ID, Outcome: approval.AnswerAlreadyResolved}
+	if v.Status == approval.StatusExpired {
+		a.Outcome = approval.AnswerExpired
+	}
+	for i, vote := range v.Votes {
+		if vote.ID == d.ID { // a repeat, after the answer was lost
+			a.Outcome = approval.AnswerRecorded
+			if v.Decision != nil && i == len(v.Votes)-1 && v.Decision.Kind == approval.SettlementKind(vote.Kind) {
+				a.Outcome = approval.AnswerResolved
+			}
+		}
+	}
+	return checkRepeat(a, v, d), true
+}
+
+// checkRepeat refuses to let one decision's answer stand for another decision
+// that was sent under the same ID.
+func checkRepeat(a approval.Answer, v approval.View, d approval.Decision) approval.Answer {
+	for _, vote := range v.Votes {
+		if vote.ID == d.ID && (vote.Kind != d.Kind || vote.Reviewer != d.Reviewer) {
+			return approval.Answer{
+				DecisionID: d.ID, Outcome: approval.AnswerInvalid,
+				Message: "The decision_id was used before, for another decision. Nothing was changed.",
+			}
+		}
+	}
+	return a
+}
+
+// judged asks the workflow what the acknowledged decision d did, within the
+// budget. Where it does not say, the store may: its end is recorded there
+// before a workflow closes.
+func (s *Server) judged(ctx context.Context, r store.Record, d approval.Decision) (approval.Answer, approval.View) {
+	budget, cancel := within(ctx, s.o.QueryBudget)
+	defer cancel()
+	id, view := r.View.ID, r.View
+	for pause := judgingPause; ; pause *= 2 {
+		state, err := s.ask.state(budget, id)
+		if err != nil {
+			s.o.Logger.DebugContext(ctx, "the workflow did not say what a decision did", "id", id, "error", err)
+			break
+		}
+		view = state.View
+		if a, ok := found(state, d.ID); ok {
+			return checkRepeat(a, view, d), view
+		}
+		if !state.Judging || !sleep(budget, pause) {
+			break
+		}
+	}
+	if r, err := s.o.Store.Call(ctx, id); err == nil {
+		if a, known := settled(r, d); known {
+			return a, r.View
+		}
+	}
+	return approval.Answer{DecisionID: d.ID, Outcome: answerNotJudged, Message: "The decision is on record and will be judged; ask again at the location."}, view
+}
+
+// found returns the workflow's answer to a decision; votes outlive answers.
+func found(state approval.State, decisionID string) (approval.Answer, bool) {
+	if a, ok := state.Find(decisionID); ok {
+		return a, true
+	}
+	for _, vote := range state.Votes {
+		if vote.ID == decisionID {
+			return approval.Answer{DecisionID: decisionID, Outcome: approval.AnswerRecorded}, true
+		}
+	}
+	return approval.Answer{}, false
+}
+
+// sleep waits for d, and reports whether ctx let it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// tooLate answers a decision whose workflow has closed before it came.
+func (s *Server) tooLate(c *gin.Context, id string, d approval.Decision) error {
+	r, err := s.o.Store.Call(c.Request.Context(), id)
+	if err != nil {
+		return fromStore(err)
+	}
+	if a, known := settled(r, d); known {
+		return replyAnswer(c, a, r.View)
+	}
+	desc, err := s.describe(c.Request.Context(), id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	p := workflowGone(id, desc, r)
+	p.DecisionID = d.ID
+	return p
+}
+
+// answerStatus says which HTTP status each answer to a decision has.
+var answerStatus = map[approval.AnswerOutcome]int{
+	approval.AnswerResolved:        http.StatusOK,
+	approval.AnswerRecorded:        http.StatusOK,
+	answerNotJudged:                http.StatusAccepted,
+	approval.AnswerForbidden:       http.StatusForbidden,
+	approval.AnswerAlreadyResolved: http.StatusConflict,
+	approval.AnswerStale:           http.StatusConflict,
+	approval.AnswerExpired:         http.StatusGone,
+	approval.AnswerInvalid:         http.StatusUnprocessableEntity,
+}
+
+// replyAnswer answers with what a decision did to the call v.
+func replyAnswer(c *gin.Context, a approval.Answer, v approval.View) error {
+	status, known := answerStatus[a.Outcome]
+	switch {
+	case !known:
+		return errors.New("the workflow gave an answer that this version does not know")
+	case status == http.StatusAccepted:
+		location := decisionPath(v.ID, a.DecisionID)
+		c.Header("Location", location)
+		return reply(c, status, decisionReply{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: v})
+	case status == http.StatusOK:
+		return reply(c, status, decisionReply{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: v})
+	}
+	p := &problem{
+		Status: status, Code: string(a.Outcome), Outcome: a.Outcome, Detail: a.Message,
+		ID: v.ID, DecisionID: a.DecisionID, CallStatus: v.Status,
+	}
+	if a.Outcome == approval.AnswerExpired {
+		p.Code = approval.CodeExpired
+	}
+	if p.Detail == "" {
+		p.Detail = refusal(a.Outcome, v.Status)
+	}
+	return p
+}
+
+func refusal(o approval.AnswerOutcome, status approval.Status) string {
+	switch o {
+	case approval.AnswerExpired:
+		return "The decision came after the deadline; the call is " + string(status) + "."
+	case approval.AnswerStale:
+		return "The decision was about another digest than the call has. Look at the call again, then decide."
+	case approval.AnswerForbidden:
+		return "This reviewer may not decide about this call."
+	case approval.AnswerInvalid:
+		return "The decision could not be read."
+	}
+	return "The decision does not count: the call is already " + string(status) + "."
+}

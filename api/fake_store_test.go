@@ -1,0 +1,136 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// fakeStore is a store in memory. A set err fails everything; a panicking one
+// stands for bugs.
+type fakeStore struct {
+	mu      sync.Mutex
+	records map[string]store.Record
+	entries []audit.Entry
+	tools   []store.Tool
+	err     error
+	broken  any
+	first   *store.Record // what the next reading of a call finds, once
+	asked   store.CallQuery
+	askedE  store.EntryQuery
+}
+
+func (s *fakeStore) begin() error {
+	if s.broken != nil {
+		panic(s.broken)
+	}
+	return s.err
+}
+
+func (s *fakeStore) put(r store.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records[r.View.ID] = r
+}
+
+func (s *fakeStore) Call(_ context.Context, id string) (store.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return store.Record{}, err
+	}
+	if r := s.first; r != nil {
+		s.first = nil
+		return *r, nil
+	}
+	r, ok := s.records[id]
+	if !ok {
+		return r, store.ErrNotFound
+	}
+	return r, nil
+}
+
+func (s *fakeStore) Resolve(_ context.Context, prefix string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return "", err
+	}
+	if _, ok := s.records[prefix]; ok {
+		return prefix, nil
+	}
+	found := ""
+	for id := range s.records {
+		if strings.HasPrefix(id, prefix) {
+			if found != "" {
+				return "", store.ErrAmbiguous
+			}
+			found = id
+		}
+	}
+	if found == "" {
+		return "", store.ErrNotFound
+	}
+	return found, nil
+}
+
+func (s *fakeStore) Calls(_ context.Context, q store.CallQuery) (store.CallPage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return store.CallPage{}, err
+	}
+	s.asked = q
+	if q.Cursor == "bad" {
+		return store.CallPage{}, approval.Errorf(approval.CodeInvalid, "cursor is not one that a list gave out")
+	}
+	var p store.CallPage
+	for _, r := range s.records {
+		if len(q.Statuses) == 0 || slices.Contains(q.Statuses, r.View.Status) {
+			p.Items = append(p.Items, r.View)
+		}
+	}
+	slices.SortFunc(p.Items, func(a, b approval.View) int { return strings.Compare(a.ID, b.ID) })
+	p.Total = len(p.Items)
+	if q.Limit < len(p.Items) {
+		p.Items, p.Next = p.Items[:q.Limit], "next"
+	}
+	return p, nil
+}
+
+func (s *fakeStore) Entries(_ context.Context, q store.EntryQuery) (store.EntryPage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return store.EntryPage{}, err
+	}
+	s.askedE = q
+	var p store.EntryPage
+	for _, e := range s.entries {
+		if q.Call == "" || e.Call == q.Call {
+			p.Items = append(p.Items, e)
+		}
+	}
+	p.Total = len(p.Items)
+	return p, nil
+}
+
+func (s *fakeStore) Tools(context.Context) ([]store.Tool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tools, s.begin()
+}
+
+func (s *fakeStore) Ping(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begin()
+}
+
+func raw(s string) json.RawMessage { return json.RawMessage(s) }

@@ -1,0 +1,191 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+)
+
+// maxBody bounds request bodies: the largest call, and room for its escapes.
+const maxBody = 384 << 10
+
+// handler answers a request, or returns what fail makes a problem of.
+type handler func(c *gin.Context) error
+
+func (s *Server) do(h handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := h(c); err != nil {
+			s.fail(c, err)
+		}
+	}
+}
+
+// logged writes the access log: the route's pattern, never the path, whose
+// parameters are somebody's data.
+func (s *Server) logged(c *gin.Context) {
+	start := time.Now()
+	c.Next()
+	s.o.Logger.DebugContext(c.Request.Context(), "http request",
+		"method", c.Request.Method, "route", c.FullPath(), "status", c.Writer.Status(),
+		"bytes", c.Writer.Size(), "duration", time.Since(start))
+}
+
+func (s *Server) recovered(c *gin.Context) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if v == http.ErrAbortHandler { // net/http's way to drop a connection
+			panic(v)
+		}
+		// Other panic values may hold a caller's data.
+		text := fmt.Sprintf("%T", v)
+		if err, ok := v.(runtime.Error); ok {
+			text = err.Error()
+		}
+		s.o.Logger.ErrorContext(c.Request.Context(), "panic in a handler", "panic", text, "stack", string(debug.Stack()))
+		if c.Writer.Written() {
+			panic(http.ErrAbortHandler) // half an answer must not look whole
+		}
+		s.fail(c, &problem{Status: http.StatusInternalServerError, Code: approval.CodeInternalError, Detail: internalDetail})
+	}()
+	c.Next()
+}
+
+var crossOrigin = http.NewCrossOriginProtection()
+
+// guarded keeps browsers out that another site sent (Origin check), or that
+// were told that a foreign name is this machine (DNS rebinding: Host check).
+func (s *Server) guarded(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if !s.hostAllowed(c.Request) {
+		s.fail(c, &problem{
+			Status: http.StatusMisdirectedRequest, Code: codeHost,
+			Detail: "The API does not answer under this Host name. Use 127.0.0.1 or localhost with the right port, or have the operator allow the name.",
+		})
+		return
+	}
+	if err := crossOrigin.Check(c.Request); err != nil {
+		s.fail(c, &problem{
+			Status: http.StatusForbidden, Code: codeOrigin,
+			Detail: "The request comes from a page of another site, and those may change nothing here.",
+		})
+		return
+	}
+	c.Next()
+}
+
+// hostAllowed compares the Host header with the names the API answers to.
+func (s *Server) hostAllowed(r *http.Request) bool {
+	u := url.URL{Host: r.Host}
+	name, port := strings.ToLower(u.Hostname()), u.Port()
+	own := port == "" || port == localPort(r)
+	if own && name == "localhost" {
+		return true
+	}
+	if a, err := netip.ParseAddr(name); own && err == nil && a.Zone() == "" && a.Unmap().IsLoopback() {
+		return true
+	}
+	for _, allowed := range s.o.Hosts {
+		if strings.EqualFold(allowed, r.Host) || own && strings.EqualFold(allowed, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func localPort(r *http.Request) string {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return ""
+	}
+	return port
+}
+
+func checkHost(h string) error {
+	if u, err := url.Parse("//" + h); err != nil || h == "" || u.Host != h || u.Hostname() == "" {
+		return fmt.Errorf("api: Options.Hosts: %q is not a host name: use \"name\" or \"name:port\"", approval.Display(h, 100))
+	}
+	return nil
+}
+
+// bodyKey is where read leaves the request's body.
+const bodyKey = "body"
+
+// read takes in the whole body. After it the connection's read deadline is
+// lifted: it would count as the client's disconnect while a request waits.
+func (s *Server) read(c *gin.Context) {
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		s.fail(c, &problem{
+			Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge,
+			Detail: fmt.Sprintf("The body is larger than the %d bytes that are taken.", maxBody),
+		})
+		return
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.fail(c, &problem{Status: http.StatusRequestTimeout, Code: codeInvalidRequest, Detail: "The body took too long to arrive."})
+		return
+	case err != nil:
+		s.fail(c, &problem{Status: http.StatusBadRequest, Code: codeInvalidRequest, Detail: "The body could not be read to its end."})
+		return
+	}
+	// Not every ResponseWriter has deadlines; those without need none lifted.
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})
+	c.Set(bodyKey, body)
+	c.Next()
+}
+
+// decode reads the body into v, strictly. An empty body leaves v alone where
+// it is optional.
+func decode(c *gin.Context, v any, optional bool) error {
+	body, _ := c.MustGet(bodyKey).([]byte)
+	types := c.Request.Header.Values("Content-Type")
+	if len(body) == 0 && optional && len(types) == 0 {
+		return nil
+	}
+	mediaType := ""
+	if len(types) == 1 {
+		if m, _, err := mime.ParseMediaType(types[0]); err == nil {
+			mediaType = m
+		}
+	}
+	if enc := c.Request.Header.Get("Content-Encoding"); mediaType != "application/json" || enc != "" && enc != "identity" {
+		return &problem{
+			Status: http.StatusUnsupportedMediaType, Code: codeMediaType,
+			Detail: "Send the body as Content-Type: application/json, without Content-Encoding.",
+		}
+	}
+	if len(body) == 0 && optional {
+		return nil
+	}
+	if err := approval.DecodeStrict(body, v); err != nil {
+		return approval.Errorf(approval.CodeInvalid, "body: %w", err)
+	}
+	return nil
+}

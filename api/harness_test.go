@@ -1,0 +1,181 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// world is a server between a fake Temporal and a fake store.
+type world struct {
+	t        testing.TB
+	temporal *fakeTemporal
+	store    *fakeStore
+	server   *Server
+}
+
+func newWorld(t testing.TB, change ...func(*Options)) *world {
+	f, c := newFakeTemporal(t)
+	w := &world{t: t, temporal: f, store: &fakeStore{records: map[string]store.Record{}}}
+	o := Options{Temporal: c, Store: w.store}
+	for _, f := range change {
+		f(&o)
+	}
+	var err error
+	if w.server, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// send makes one request; header holds names and values in turn. A body is
+// sent as JSON unless header says otherwise; the value "-" removes a header.
+func (w *world) send(method, path, body string, header ...string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = "localhost"
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		switch name, value := header[i], header[i+1]; {
+		case name == "Host":
+			r.Host = value
+		case value == "-":
+			r.Header.Del(name)
+		case name == "Content-Type":
+			r.Header.Set(name, value)
+		default:
+			r.Header.Add(name, value)
+		}
+	}
+	rec := httptest.NewRecorder()
+	w.server.ServeHTTP(rec, r)
+	return rec
+}
+
+func (w *world) get(path string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	return w.send("GET", path, "")
+}
+
+// as decides under a reviewer's name.
+func (w *world) as(reviewer, path, body string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	return w.send("POST", path, body, "X-Pawl-Reviewer", reviewer)
+}
+
+// expect checks status and code ("" for no problem) and returns the body.
+func expect(t testing.TB, rec *httptest.ResponseRecorder, status int, code string) map[string]any {
+	t.Helper()
+	var body map[string]any
+	if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
+		t.Fatalf("answer is not JSON: %v\n%s", err, rec.Body)
+	}
+	mediaType, got := rec.Header().Get("Content-Type"), ""
+	if mediaType == "application/problem+json" {
+		got, _ = body["code"].(string)
+		if body["status"] != float64(rec.Code) || body["title"] != http.StatusText(rec.Code) || body["type"] != "about:blank" || body["detail"] == "" {
+			t.Errorf("not a whole problem: %s", rec.Body)
+		}
+	}
+	if rec.Code != status || got != code || (code != "") != (mediaType == "application/problem+json") {
+		t.Errorf("got %d %q (%s), want %d %q\n%s", rec.Code, got, mediaType, status, code, rec.Body)
+	}
+	return body
+}
+
+// golden compares an answer's body with testdata/name.json.
+func golden(t *testing.T, name string, rec *httptest.ResponseRecorder) {
+	t.Helper()
+	var got bytes.Buffer
+	if err := json.Indent(&got, rec.Body.Bytes(), "", "  "); err != nil {
+		t.Fatalf("%v: %s", err, rec.Body)
+	}
+	path := filepath.Join("testdata", name+".json")
+	if *update {
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%s differs (go test ./api -update writes it anew):\n%s", path, got.Bytes())
+	}
+}
+
+// view is a call as the store holds it.
+func view(id string, status approval.Status) approval.View {
+	deadline := testDeadline
+	return approval.View{
+		ID: id, Tool: "refund", Args: raw(`{"amount":120,"card":"[redacted]"}`), Digest: "d1", Status: status,
+		Risk: approval.RiskHigh, Agent: "billing", Session: "s1", Reason: "customer asked",
+		Labels: map[string]string{"environment": "production"}, Requester: Requester,
+		CreatedAt: testTime, Deadline: &deadline,
+		Policy:      &approval.PolicyRef{Digest: "p1", Layer: "org", Rule: "org.yaml:3 refund"},
+		Requirement: approval.OneApproval(),
+	}
+}
+
+// request puts a call that waits for people into store and Temporal. Its
+// workflow counts with approval.Tally and knows stale digests.
+func (w *world) request(id string) *fakeWorkflow {
+	v := view(id, approval.StatusPending)
+	w.store.put(store.Record{View: v, Waits: true})
+	tally := approval.NewTally(*v.Requirement)
+	return w.temporal.add(&fakeWorkflow{
+		id: id, state: approval.State{View: v},
+		onSignal: func(f *fakeWorkflow, s fakeSignal) {
+			a := approval.Answer{DecisionID: s.DecisionID, Outcome: approval.AnswerStale}
+			if s.Digest == "" || s.Digest == f.state.Digest {
+				kind := approval.DecisionKind(s.name)
+				a.Outcome = tally.Add(approval.Decision{
+					ID: s.DecisionID, Kind: kind, Reviewer: s.Reviewer, Channel: s.Channel, Notes: s.Notes, At: testTime,
+				})
+			}
+			if d := tally.Settled(); d != nil {
+				f.state.Decision = d.Settlement()
+				f.state.Status = map[approval.DecisionKind]approval.Status{
+					approval.Approve: approval.StatusApproved, approval.Reject: approval.StatusRejected,
+				}[d.Kind]
+			}
+			f.state.Votes = tally.Votes()
+			f.state.Answers = append(f.state.Answers, a)
+		},
+	})
+}
+
+// ended puts a call that has ended into the store only.
+func (w *world) ended(id string, status approval.Status, change ...func(*store.Record)) {
+	v := view(id, status)
+	v.End(approval.Outcome{Status: status}, testTime)
+	r := store.Record{View: v, Waits: true}
+	for _, f := range change {
+		f(&r)
+	}
+	w.store.put(r)
+}
+
+func (w *world) entry(call, step string, kind audit.Kind, payload any) {
+	e, err := audit.New(call, step, kind, testTime, payload)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.store.entries = append(w.store.entries, e)
+}

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+)
+
+// maxParam bounds IDs and parameters, in bytes; Temporal's IDs end there too.
+const maxParam = 1000
+
+// allow lets a request through whose query string holds only these
+// parameters, each once and readable.
+func allow(h handler, names []string) handler {
+	return func(c *gin.Context) error {
+		values, err := url.ParseQuery(c.Request.URL.RawQuery)
+		if err != nil {
+			return invalid("the query string can't be read")
+		}
+		for name, vs := range values {
+			switch {
+			case !slices.Contains(names, name):
+				known := "none"
+				if len(names) > 0 {
+					known = strings.Join(names, ", ")
+				}
+				return invalid("unknown parameter %q; here are taken: %s", approval.Display(name, 80), known)
+			case len(vs) > 1:
+				return invalid("the parameter %s is given %d times", name, len(vs))
+			case !readable(vs[0]):
+				return invalid("%s is not readable text of at most %d bytes", name, maxParam)
+			}
+		}
+		return h(c)
+	}
+}
+
+func invalid(format string, a ...any) error {
+	return approval.Errorf(approval.CodeInvalid, format, a...)
+}
+
+func readable(s string) bool {
+	return len(s) <= maxParam && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// pathParam returns a parameter of the path. What can't be an ID is unknown.
+func pathParam(c *gin.Context, name string) (string, error) {
+	v, err := url.PathUnescape(c.Param(name))
+	if err != nil || v == "" || !readable(v) {
+		return "", store.ErrNotFound
+	}
+	return v, nil
+}
+
+// waitParam reads how long to wait, in whole or as s.o.MaxWait allows.
+func (s *Server) waitParam(c *gin.Context) (time.Duration, error) {
+	v := c.Query("wait")
+	if v == "" {
+		return 0, nil
+	}
+	d, err := approval.ParseDuration(v)
+	if err != nil {
+		return 0, invalid("wait: %w", err)
+	}
+	return min(d.Std(), s.o.MaxWait), nil
+}
+
+func limitParam(c *gin.Context) (int, error) {
+	v := c.Query("limit")
+	if v == "" {
+		return store.DefaultPage, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > store.MaxPage {
+		return 0, invalid("limit must be a whole number from 1 to %d", store.MaxPage)
+	}
+	return n, nil
+}
+
+const reviewerHeader = "X-Pawl-Reviewer"
+
+// reviewer returns who decides. Nobody is authenticated yet, so it is who the
+// header names.
+func reviewer(c *gin.Context) (string, error) {
+	const header = reviewerHeader
+	names := c.Request.Header.Values(header)
+	if len(names) == 0 || len(names) == 1 && names[0] == "" {
+		return "", &problem{
+			Status: http.StatusUnauthorized, Code: codeReviewerRequired,
+			Detail: "Say who decides: send the reviewer's name in the header " + header + ".",
+		}
+	}
+	if len(names) > 1 {
+		return "", invalid("the header %s is given %d times", header, len(names))
+	}
+	if err := approval.CheckName("the header "+header, names[0]); err != nil {
+		return "", err
+	}
+	if approval.Display(names[0], 0) != names[0] {
+		return "", invalid("the header %s holds characters that can't be seen", header)
+	}
+	return names[0], nil
+}
+
+// channel tells the command line from everybody else. It is a label, not
+// evidence.
+func channel(c *gin.Context) string {
+	if strings.HasPrefix(c.Request.UserAgent(), "pawl-cli/") {
+		return "cli"
+	}
+	return "api"
+}

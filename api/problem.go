@@ -1,0 +1,168 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/api/serviceerror"
+)
+
+// Codes of problems, beside those of package approval and of decisions'
+// outcomes. They are part of the contract.
+const (
+	codeInvalidRequest   = "invalid_request"        // body, parameter or header can't be read or breaks a rule
+	codeNoRoute          = "no_such_route"          // GET / lists the routes
+	codeNoMethod         = "method_not_allowed"     // Allow lists the methods
+	codeHost             = "host_not_allowed"       // Host header
+	codeOrigin           = "cross_origin"           // another site's page
+	codeMediaType        = "unsupported_media_type" // not JSON
+	codeTooLarge         = "body_too_large"         // more than maxBody
+	codeReviewerRequired = "reviewer_required"      // a decision by nobody
+	codeAmbiguous        = "ambiguous"              // the ID prefix fits several calls
+	codeWorkflowGone     = "workflow_gone"          // the workflow was ended outside Pawl
+	codeTerminated       = "workflow_terminated"    // the same, in the error of a call that is shown
+	codeTemporal         = "temporal_unavailable"   // try again
+	codeStore            = "store_unavailable"      // try again
+)
+
+// statusClientGone is what the access log shows for requests nobody waits for
+// any more.
+const statusClientGone = 499
+
+const internalDetail = "Something is wrong inside Pawl; the log says what."
+
+// retryAfter is what an unavailable answer advises, in seconds.
+const retryAfter = "2"
+
+// problem is an error as a client gets it (RFC 9457).
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+	// What it is about, where that is known.
+	Outcome    approval.AnswerOutcome `json:"outcome,omitempty"`
+	ID         string                 `json:"id,omitempty"`
+	DecisionID string                 `json:"decision_id,omitempty"`
+	CallStatus approval.Status        `json:"call_status,omitempty"`
+	Location   string                 `json:"location,omitempty"`
+
+	cause error // for the log only
+}
+
+func (p *problem) Error() string { return p.Code + ": " + p.Detail }
+func (p *problem) Unwrap() error { return p.cause }
+
+// storeError and temporalError say where an error comes from.
+type (
+	storeError    struct{ err error }
+	temporalError struct{ err error }
+)
+
+func (e storeError) Error() string    { return "store: " + e.err.Error() }
+func (e storeError) Unwrap() error    { return e.err }
+func (e temporalError) Error() string { return "temporal: " + e.err.Error() }
+func (e temporalError) Unwrap() error { return e.err }
+
+func fromStore(err error) error {
+	if err == nil {
+		return nil
+	}
+	return storeError{err}
+}
+
+// fromTemporal marks what Temporal answered, or did not. Anything else, such
+// as a payload that can't be decoded, is our own trouble, and so is a request
+// that Temporal finds malformed.
+func fromTemporal(err error) error {
+	var service serviceerror.ServiceError
+	var malformed *serviceerror.InvalidArgument
+	switch {
+	case errors.As(err, &malformed):
+		return err
+	case errors.As(err, &service), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return temporalError{err}
+	}
+	return err
+}
+
+// problemOf is the one place where errors become HTTP.
+func problemOf(err error) *problem {
+	var p *problem
+	var ours *approval.Error
+	var ofStore storeError
+	var ofTemporal temporalError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &ours) && ours.Code == approval.CodeInvalid:
+		return &problem{Status: http.StatusBadRequest, Code: codeInvalidRequest, Detail: ours.Message}
+	case errors.Is(err, store.ErrNotFound):
+		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No call has this ID."}
+	case errors.Is(err, store.ErrAmbiguous):
+		return &problem{Status: http.StatusConflict, Code: codeAmbiguous, Detail: "Several calls have IDs that begin like this; give more of it."}
+	case errors.As(err, &ofStore):
+		return &problem{Status: http.StatusServiceUnavailable, Code: codeStore, Detail: "Pawl's store can't be reached now; try again.", cause: err}
+	case errors.As(err, &ofTemporal):
+		return &problem{Status: http.StatusServiceUnavailable, Code: codeTemporal, Detail: "Temporal can't be reached now, or does not take the request; try again.", cause: err}
+	}
+	return &problem{Status: http.StatusInternalServerError, Code: approval.CodeInternalError, Detail: internalDetail, cause: err}
+}
+
+// fail answers with err's problem and ends the request.
+func (s *Server) fail(c *gin.Context, err error) {
+	c.Abort()
+	ctx := c.Request.Context()
+	if errors.Is(ctx.Err(), context.Canceled) {
+		c.Status(statusClientGone)
+		return // the client is gone: what failed is most likely its own leaving
+	}
+	p := problemOf(err)
+	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
+	if p.cause != nil {
+		level := slog.LevelError
+		if p.Status == http.StatusServiceUnavailable {
+			level = slog.LevelWarn
+		}
+		s.o.Logger.Log(ctx, level, "request failed", "route", c.FullPath(), "code", p.Code, "id", p.ID, "error", p.cause)
+	}
+	if p.Status == http.StatusServiceUnavailable {
+		c.Header("Retry-After", retryAfter)
+	}
+	if p.Status == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", reviewerHeader)
+	}
+	if p.Location != "" {
+		c.Header("Location", p.Location)
+	}
+	if body, err := marshal(p); err == nil {
+		c.Data(p.Status, "application/problem+json", body)
+	}
+}
+
+// reply answers with v as JSON.
+func reply(c *gin.Context, status int, v any) error {
+	body, err := marshal(v)
+	if err != nil {
+		return fmt.Errorf("marshal the answer: %w", err)
+	}
+	c.Data(status, "application/json", body)
+	return nil
+}
+
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return b.Bytes(), err
+}

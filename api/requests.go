@@ -1,0 +1,202 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// page is how every list is answered.
+type page[T any] struct {
+	Items []T    `json:"items"`
+	Total int    `json:"total"`
+	Next  string `json:"next_cursor"`
+}
+
+func replyPage[T any](c *gin.Context, items []T, total int, next string) error {
+	if items == nil {
+		items = []T{}
+	}
+	return reply(c, http.StatusOK, page[T]{items, total, next})
+}
+
+// listRequests lists what reviewers have before them: pending calls, unless
+// asked for others.
+func (s *Server) listRequests(c *gin.Context) error {
+	q := store.CallQuery{
+		Requests: true,
+		Tool:     c.Query("tool"), Agent: c.Query("agent"), Session: c.Query("session"),
+		Cursor: c.Query("cursor"),
+	}
+	switch status := c.DefaultQuery("status", string(approval.StatusPending)); status {
+	case "all":
+	default:
+		one, err := approval.ParseStatus(status)
+		if err != nil {
+			return invalid("status: must be all or one of %v", approval.Statuses)
+		}
+		q.Statuses = []approval.Status{one}
+	}
+	var err error
+	if risk := c.Query("risk"); risk != "" {
+		if q.Risk, err = approval.ParseRisk(risk); err != nil {
+			return invalid("risk: must be one of %v", approval.Risks)
+		}
+	}
+	if q.Limit, err = limitParam(c); err != nil {
+		return err
+	}
+	found, err := s.o.Store.Calls(c.Request.Context(), q)
+	if err != nil {
+		return fromStore(err)
+	}
+	return replyPage(c, found.Items, found.Total, found.Next)
+}
+
+// requestReply is one call with what happened to it.
+type requestReply struct {
+	approval.View
+	Answers []approval.Answer `json:"answers,omitempty"` // to the latest decisions
+	Live    bool              `json:"live"`              // status, votes and answers are its running workflow's
+	// Timeline is the call's part of the audit log; where that is very long,
+	// /api/audit goes on from the cursor.
+	Timeline []event `json:"timeline"`
+	Next     string  `json:"timeline_cursor,omitempty"`
+}
+
+type event struct {
+	Kind    audit.Kind      `json:"kind"`
+	At      time.Time       `json:"at"`
+	Payload json.RawMessage `json:"payload"`
+}
+
+func (s *Server) getRequest(c *gin.Context) error {
+	ctx := c.Request.Context()
+	id, err := s.resolved(c)
+	if err != nil {
+		return err
+	}
+	r, err := s.o.Store.Call(ctx, id)
+	if err != nil {
+		return fromStore(err)
+	}
+	out := requestReply{View: r.View, Timeline: []event{}}
+	if !r.View.Status.Ended() {
+		if err := s.enliven(ctx, &out); err != nil {
+			return err
+		}
+	}
+	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Call: id, Limit: store.MaxPage})
+	if err != nil {
+		return fromStore(err)
+	}
+	for _, e := range entries.Items {
+		out.Timeline = append(out.Timeline, event{e.Kind, e.At, e.Payload})
+	}
+	out.Next = entries.Next
+	return reply(c, http.StatusOK, out)
+}
+
+// resolved returns the whole ID that the path's ID, or prefix of one, means.
+func (s *Server) resolved(c *gin.Context) (string, error) {
+	prefix, err := pathParam(c, "id")
+	if err != nil {
+		return "", err
+	}
+	id, err := s.o.Store.Resolve(c.Request.Context(), prefix)
+	return id, fromStore(err)
+}
+
+// enliven brings a call that has not ended up to date with its workflow, as
+// far as that answers within the budget. What the call is stays the store's
+// word.
+func (s *Server) enliven(ctx context.Context, out *requestReply) error {
+	budget, cancel := within(ctx, s.o.QueryBudget)
+	defer cancel()
+	d, err := s.describe(budget, out.ID)
+	if err == nil && running(d) {
+		state, err := s.ask.state(budget, out.ID)
+		if err != nil {
+			s.o.Logger.DebugContext(ctx, "the workflow did not say how it stands", "id", out.ID, "error", err)
+			return nil
+		}
+		if state.Digest != out.Digest {
+			s.o.Logger.WarnContext(ctx, "the workflow shows another digest than the store", "id", out.ID)
+			return nil
+		}
+		out.Status, out.Votes, out.Answers, out.Live = state.Status, state.Votes, state.Answers, true
+		return nil
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		s.o.Logger.DebugContext(ctx, "Temporal did not say how a call stands", "id", out.ID, "error", err)
+		return nil
+	}
+	// Closed: it ended just now, or by other hands than Pawl's.
+	r, err := s.o.Store.Call(ctx, out.ID)
+	if err != nil {
+		return fromStore(err)
+	}
+	if out.View = r.View; !r.View.Status.Ended() {
+		out.Error = lost(d, r)
+	}
+	return nil
+}
+
+// decisionState is what became of one decision.
+type decisionState struct {
+	Outcome    approval.AnswerOutcome `json:"outcome"`
+	ID         string                 `json:"id"`
+	DecisionID string                 `json:"decision_id"`
+	Status     approval.Status        `json:"status"`
+	Message    string                 `json:"message,omitempty"`
+}
+
+// getDecision tells what became of a decision, from the workflow, which also
+// answers after its end, or from the votes that the store keeps.
+func (s *Server) getDecision(c *gin.Context) error {
+	ctx := c.Request.Context()
+	decision, err := pathParam(c, "decision")
+	if err != nil {
+		return err
+	}
+	id, err := s.resolved(c)
+	if err != nil {
+		return err
+	}
+	r, err := s.o.Store.Call(ctx, id)
+	if err != nil {
+		return fromStore(err)
+	}
+	out := decisionState{ID: id, DecisionID: decision, Status: r.View.Status, Outcome: answerNotJudged}
+	for _, vote := range r.View.Votes {
+		if vote.ID == decision && r.View.Status.Ended() {
+			a, _ := settled(r, vote)
+			out.Outcome = a.Outcome
+			return reply(c, http.StatusOK, out)
+		}
+	}
+	budget, cancel := within(ctx, s.o.QueryBudget)
+	defer cancel()
+	state, err := s.ask.state(budget, id)
+	if err != nil {
+		s.o.Logger.DebugContext(ctx, "the workflow did not say what a decision did", "id", id, "error", err)
+	}
+	if a, ok := found(state, decision); ok {
+		out.Outcome, out.Message, out.Status = a.Outcome, a.Message, state.Status
+		return reply(c, http.StatusOK, out)
+	}
+	if r.View.Status.Ended() || !r.Waits {
+		return &problem{
+			Status: http.StatusNotFound, Code: approval.CodeNotFound, ID: id, DecisionID: decision, CallStatus: r.View.Status,
+			Detail: "No decision with this ID is known for this call, and it waits for none any more.",
+		}
+	}
+	return reply(c, http.StatusAccepted, out)
+}

@@ -1,0 +1,235 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/sdk/client"
+)
+
+// Requester is who asks for every call, as long as callers are not
+// authenticated. Idempotency keys are scoped by it.
+const Requester = "local"
+
+// Defaults of Options.
+const (
+	DefaultQueryBudget = 2 * time.Second
+	DefaultMaxWait     = time.Minute
+)
+
+const (
+	// rpcTimeout bounds one exchange with Temporal. The SDK uses half of a
+	// deadline it can see and keeps trying until then, so this is ten seconds
+	// of patience with a Temporal that restarts.
+	rpcTimeout = 20 * time.Second
+	// drainTimeout is how long requests under way may take at shutdown.
+	drainTimeout = 15 * time.Second
+)
+
+// Temporal is what the API needs of a Temporal client. A client.Client is one;
+// it retries what can be retried until the context ends.
+type Temporal interface {
+	ExecuteWorkflow(ctx context.Context, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
+	GetWorkflow(ctx context.Context, workflowID, runID string) client.WorkflowRun
+	SignalWorkflow(ctx context.Context, workflowID, runID, signalName string, arg any) error
+	QueryWorkflowWithOptions(ctx context.Context, request *client.QueryWorkflowWithOptionsRequest) (*client.QueryWorkflowWithOptionsResponse, error)
+	DescribeWorkflow(ctx context.Context, workflowID, runID string) (*client.WorkflowExecutionDescription, error)
+	CheckHealth(ctx context.Context, request *client.CheckHealthRequest) (*client.CheckHealthResponse, error)
+}
+
+// Store is what the API needs of a store. It never writes, so a read-only
+// handle will do.
+type Store interface {
+	store.Reader
+	// Ping fails when the store can't be used now.
+	Ping(ctx context.Context) error
+}
+
+// Options configure a Server.
+type Options struct {
+	// Temporal starts, signals and asks workflows. Required.
+	Temporal Temporal
+	// Store serves lists. Required.
+	Store Store
+	// TaskQueue is where calls are started. Default: approval.TaskQueue.
+	TaskQueue string
+	// EagerStart asks Temporal to hand a new call straight to a worker that
+	// runs in this process on the same client. Default: false.
+	EagerStart bool
+	// Hosts are names under which the API may be addressed, beside localhost
+	// and the loopback addresses: "name" stands for the listener's port or
+	// none, "name:port" for that port. Default: none.
+	Hosts []string
+	// QueryBudget is how long a workflow may take to say how it stands; then
+	// the answer says what is known without it. Default: DefaultQueryBudget.
+	QueryBudget time.Duration
+	// MaxWait is the longest a request may wait for a call to end; longer
+	// waits are cut to it. Default: DefaultMaxWait.
+	MaxWait time.Duration
+	// Ready is one more condition of /readyz, shown there as "service". It must
+	// be safe for concurrent use. Default: none.
+	Ready func(ctx context.Context) error
+	// Logger gets one Debug line for each request, and the causes that
+	// answers leave out. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.Temporal == nil:
+		return errors.New("api: Options.Temporal is missing")
+	case o.Store == nil:
+		return errors.New("api: Options.Store is missing")
+	case o.QueryBudget < 0:
+		return fmt.Errorf("api: Options.QueryBudget %v is negative", o.QueryBudget)
+	case o.MaxWait < 0:
+		return fmt.Errorf("api: Options.MaxWait %v is negative", o.MaxWait)
+	}
+	for _, h := range o.Hosts {
+		if err := checkHost(h); err != nil {
+			return err
+		}
+	}
+	if o.TaskQueue == "" {
+		o.TaskQueue = approval.TaskQueue
+	}
+	if o.QueryBudget == 0 {
+		o.QueryBudget = DefaultQueryBudget
+	}
+	if o.MaxWait == 0 {
+		o.MaxWait = DefaultMaxWait
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Server is the API. It is an http.Handler, safe for concurrent use.
+type Server struct {
+	o      Options
+	ask    *asker
+	engine *gin.Engine
+}
+
+// New makes a Server. It fails on options that can't work and contacts nobody.
+func New(o Options) (*Server, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, ask: newAsker(o.Temporal, o.QueryBudget)}
+
+	gin.SetMode(gin.ReleaseMode) // otherwise gin prints every route to stdout
+	e := gin.New()
+	e.HandleMethodNotAllowed = true
+	e.RedirectTrailingSlash = false
+	e.RedirectFixedPath = false
+	e.ForwardedByClientIP = false
+	// IDs may hold any character, so paths are matched as they were sent and
+	// parameters are unescaped by pathParam: gin would turn + into a space.
+	e.UseEscapedPath = true
+	e.UnescapePathValues = false
+	if err := e.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	e.Use(s.logged, s.recovered, s.guarded, s.read)
+	e.NoRoute(s.do(func(c *gin.Context) error {
+		return &problem{Status: http.StatusNotFound, Code: codeNoRoute, Detail: "Nothing is served here; GET / lists what is."}
+	}))
+	e.NoMethod(s.do(func(c *gin.Context) error {
+		return &problem{Status: http.StatusMethodNotAllowed, Code: codeNoMethod, Detail: "This path takes " + c.Writer.Header().Get("Allow") + "."}
+	}))
+	for _, r := range s.routes() {
+		h := s.do(allow(r.handle, r.params))
+		e.Handle(r.method, r.path, h)
+		if r.method == http.MethodGet {
+			e.Handle(http.MethodHead, r.path, h)
+		}
+	}
+	s.engine = e
+	return s, nil
+}
+
+// route is one line of the contract.
+type route struct {
+	method, path string
+	params       []string // the query parameters it takes
+	what         string
+	handle       handler
+}
+
+func (s *Server) routes() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	return []route{
+		{get, "/", nil, "this list", s.index},
+		{post, "/api/calls", nil, "start a call, and wait for its outcome if asked to", s.startCall},
+		{get, "/api/calls/:id", []string{"wait"}, "a call's state or outcome", s.getCall},
+		{post, "/api/calls/:id/cancel", nil, "withdraw a call", s.cancelCall},
+		{get, "/api/requests", []string{"status", "tool", "agent", "session", "risk", "cursor", "limit"}, "calls that wait or waited for people", s.listRequests},
+		{get, "/api/requests/:id", nil, "one call with its timeline", s.getRequest},
+		{post, "/api/requests/:id/approve", nil, "approve", s.decide(approval.Approve)},
+		{post, "/api/requests/:id/reject", nil, "reject", s.decide(approval.Reject)},
+		{get, "/api/requests/:id/decisions/:decision", nil, "what became of a decision", s.getDecision},
+		{get, "/api/audit", []string{"request_id", "kind", "cursor", "limit"}, "the audit log", s.listAudit},
+		{get, "/api/tools", nil, "the catalogue of tools", s.listTools},
+		{get, "/healthz", nil, "200 while the process serves", s.healthz},
+		{get, "/readyz", nil, "200 while everything it needs can be reached", s.readyz},
+	}
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+
+// stoppingKey finds, in a request's context, the context that ends when the
+// server begins to stop.
+type stoppingKey struct{}
+
+func stopping(ctx context.Context) context.Context {
+	if c, ok := ctx.Value(stoppingKey{}).(context.Context); ok {
+		return c
+	}
+	return context.Background()
+}
+
+// Serve answers requests from l until ctx ends; then requests that wait are
+// answered at once with what is known, others may finish, and Serve returns
+// nil. It closes l. Since nobody is authenticated, it refuses a listener that
+// others than this machine can reach.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	if err := local(l.Addr()); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	hs := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      s.o.MaxWait + 45*time.Second, // a wait, and the exchanges with Temporal around it
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(context.Background(), stoppingKey{}, ctx)
+		},
+	}
+	served := make(chan error, 1)
+	go func() { served <- hs.Serve(l) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("api: %w", err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := hs.Shutdown(drain); err != nil {
+		return errors.Join(fmt.Errorf("api: requests were still under way %v after shutdown began: %w", drainTimeout, err), hs.Close())
+	}
+	return nil
+}

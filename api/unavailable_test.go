@@ -1,0 +1,74 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+)
+
+func TestUnavailable(t *testing.T) {
+	routes := []struct{ method, path string }{
+		{"POST", "/api/calls"}, {"GET", "/api/calls/pawl-1"}, {"POST", "/api/calls/pawl-1/cancel"},
+		{"POST", "/api/requests/pawl-1/approve"}, {"GET", "/api/requests"}, {"GET", "/api/requests/pawl-1"},
+		{"GET", "/api/requests/pawl-1/decisions/d"}, {"GET", "/api/audit"}, {"GET", "/api/tools"},
+	}
+	send := func(w *world, method, path string) *httptest.ResponseRecorder {
+		if path == "/api/calls" {
+			return w.send(method, path, `{"tool":"t"}`)
+		}
+		return w.send(method, path, "", "X-Pawl-Reviewer", "ana")
+	}
+	secret := errors.New("dial postgres://user:hunter2@db")
+	t.Run("store", func(t *testing.T) {
+		w := newWorld(t)
+		w.store.err = secret
+		for _, r := range routes[3:] {
+			rec := send(w, r.method, r.path)
+			expect(t, rec, 503, codeStore)
+			if rec.Header().Get("Retry-After") == "" || strings.Contains(rec.Body.String(), "hunter2") {
+				t.Errorf("%s: %v %s", r.path, rec.Header(), rec.Body)
+			}
+		}
+	})
+	for name, c := range map[string]struct {
+		err    error
+		status int
+		code   string
+	}{
+		"temporal down":             {serviceerror.NewUnavailable("hunter2"), 503, codeTemporal},
+		"temporal too slow":         {serviceerror.NewDeadlineExceeded("hunter2"), 503, codeTemporal},
+		"temporal busy":             {serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "hunter2"), 503, codeTemporal},
+		"temporal not ours":         {serviceerror.NewNamespaceNotFound("hunter2"), 503, codeTemporal},
+		"time is up":                {context.DeadlineExceeded, 503, codeTemporal},
+		"our own fault":             {serviceerror.NewInvalidArgument("hunter2"), 500, approval.CodeInternalError},
+		"something else altogether": {errors.New("hunter2"), 500, approval.CodeInternalError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(o *Options) { o.Temporal = brokenTemporal{o.Temporal, c.err} })
+			w.store.put(store.Record{View: view("pawl-1", approval.StatusPending), Waits: true})
+			for _, r := range routes[:4] {
+				rec := send(w, r.method, r.path)
+				body := expect(t, rec, c.status, c.code)
+				if (rec.Header().Get("Retry-After") == "") == (c.status == 503) || strings.Contains(rec.Body.String(), "hunter2") {
+					t.Errorf("%s: %v %s", r.path, rec.Header(), rec.Body)
+				}
+				if r.path == "/api/calls" && (body["id"] == nil || rec.Header().Get("Location") == "") {
+					t.Errorf("the caller can't look for its call: %s", rec.Body)
+				}
+			}
+			// What the store knows is shown all the same.
+			for _, r := range routes[4:6] {
+				if rec := send(w, r.method, r.path); rec.Code != 200 {
+					t.Errorf("%s: %d %s", r.path, rec.Code, rec.Body)
+				}
+			}
+		})
+	}
+}
