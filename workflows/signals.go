@@ -117,9 +117,11 @@ func (g *guarded) onDecision(ctx workflow.Context, signal string, kind approval.
 func (g *guarded) judge(ctx workflow.Context, d decision) {
 	switch {
 	case g.view.Status == approval.StatusEvaluating:
-		// Nobody can have seen the call yet, so nobody can approve of it. A
-		// rejection is kept.
-		if d.Kind == approval.Approve {
+		// Nobody can have seen the call yet, so nobody can approve of it, except
+		// who names its digest, which holds the nonce: the store shows a call
+		// before its workflow knows, and a crash may lie between. A rejection is
+		// kept.
+		if d.Kind == approval.Approve && d.digest != g.digest {
 			g.answer(d, approval.AnswerInvalid, "the call was not waiting for approval yet: look at it, then decide again")
 			return
 		}

@@ -249,6 +249,8 @@ func (s *Stack) Wait(ctx context.Context) error {
 		return nil
 	case err := <-s.api:
 		return fmt.Errorf("the API ended: %w", err)
+	case err := <-s.server.Failed():
+		return err
 	}
 }
 

@@ -1,0 +1,86 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+)
+
+var benchArgs = json.RawMessage(`{"query":"weather in the mountains","limit":10,"tags":["a","b","c"]}`)
+
+func BenchmarkAdmit(b *testing.B) {
+	s := open(b, fresh(b))
+	for b.Loop() {
+		if _, _, err := s.Admit(b.Context(), admission(approval.NewID(), benchArgs)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAdmitParallel(b *testing.B) {
+	s := open(b, fresh(b))
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, _, err := s.Admit(b.Context(), admission(approval.NewID(), benchArgs)); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
+
+func BenchmarkGuard(b *testing.B) {
+	s := open(b, fresh(b))
+	for b.Loop() {
+		a := admission(approval.NewID(), benchArgs)
+		_, _, err := s.Admit(b.Context(), a)
+		if err == nil {
+			err = s.Use(b.Context(), store.Use{ID: a.View.ID, Digest: a.View.Digest, Run: "run", Activity: "1", At: a.View.CreatedAt})
+		}
+		if err == nil {
+			_, _, err = s.Finish(b.Context(), store.Ending{Outcome: approval.Outcome{ID: a.View.ID, Status: approval.StatusExecuted}, At: a.View.CreatedAt})
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCalls lists one page out of 100,000 calls, of which one in fifty
+// waited for people and one in a thousand still does.
+func BenchmarkCalls(b *testing.B) {
+	s := open(b, fresh(b))
+	_, err := s.writes.ExecContext(b.Context(), `
+		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000),
+		c (i, status, waits) AS (SELECT i, iif(i % 1000 = 0, 'pending', iif(i % 50 = 7, 'rejected', 'executed')), i % 50 IN (0, 7) FROM n)
+		INSERT INTO calls (id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
+		SELECT 'pawl-' || i, status, waits, 'tool-' || (i % 20), 'agent-' || (i % 7), 'session-' || (i / 10), '', '', '', i,
+			iif(status = 'pending', NULL, i), '{"id":"' || i || '","reason":"' || hex(zeroblob(300)) || '"}', '{}' FROM c`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	pending, rejected := []approval.Status{approval.StatusPending}, []approval.Status{approval.StatusRejected, approval.StatusExpired}
+	for name, q := range map[string]store.CallQuery{
+		"all":             {},
+		"requests":        {Requests: true},
+		"pending":         {Requests: true, Statuses: pending},
+		"pending of tool": {Requests: true, Statuses: pending, Tool: "tool-0"},
+		"rejected":        {Requests: true, Statuses: rejected},
+		"tool":            {Requests: true, Tool: "tool-7"},
+		"agent and tool":  {Agent: "agent-3", Tool: "tool-3"},
+		"session":         {Requests: true, Session: "session-77"},
+		"nothing":         {Risk: approval.RiskCritical},
+		"page 2":          {Statuses: []approval.Status{approval.StatusExecuted, approval.StatusRejected}, Cursor: fmt.Sprint("calls-", 90000)},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := s.Calls(b.Context(), q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

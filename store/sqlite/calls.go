@@ -1,0 +1,233 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Admit implements store.Calls.
+func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, fresh bool, err error) {
+	if err := errors.Join(checkAdmission(a), checkEntries(a.Entries)); err != nil {
+		return store.Record{}, false, err
+	}
+	view, err := encode(a.View)
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	verdict, err := encode(a.Verdict)
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	err = s.write(ctx, "admit a call", func(t transaction) error {
+		v := a.View
+		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.Waits, v.Tool, v.Agent, v.Session, v.Risk, v.Digest,
+			a.Run, v.CreatedAt.UnixMicro(), microsOrNull(v.EndedAt), view, verdict)
+		if err != nil {
+			return err
+		}
+		written, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if written == 0 {
+			_, r, err = t.call(ctx, v.ID)
+			return err
+		}
+		seq, err := result.LastInsertId()
+		if err != nil {
+			return err
+		}
+		fresh, r = true, store.Record{Run: a.Run, Waits: a.Waits}
+		if err := errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict)); err != nil {
+			return err
+		}
+		if a.Claim {
+			if r.Claim, err = t.claim(ctx, seq, a.Run, v.CreatedAt); err != nil {
+				return err
+			}
+		}
+		return t.entries(ctx, a.Entries)
+	})
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	return r, fresh, nil
+}
+
+// Claim implements store.Calls.
+func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, err error) {
+	if err := errors.Join(checkTime(c.At), checkEntries(c.Entries)); err != nil {
+		return store.Record{}, err
+	}
+	err = s.write(ctx, "claim a call", func(t transaction) error {
+		var seq int64
+		if seq, r, err = t.call(ctx, c.ID); err != nil {
+			return err
+		}
+		if r.View.Digest != c.Digest {
+			return refuse(c.ID, store.ErrDigest)
+		}
+		if r.View.Status.Ended() || r.Claim != nil {
+			return nil
+		}
+		if r.Claim, err = t.claim(ctx, seq, c.Run, c.At); err != nil {
+			return err
+		}
+		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
+		if r.View, err = t.save(ctx, seq, r.View); err != nil {
+			return err
+		}
+		return t.entries(ctx, c.Entries)
+	})
+	if err != nil {
+		return store.Record{}, err
+	}
+	return r, nil
+}
+
+// Use implements store.Calls.
+func (s *Store) Use(ctx context.Context, u store.Use) error {
+	if err := errors.Join(checkTime(u.At), checkEntries(u.Entries)); err != nil {
+		return err
+	}
+	return s.write(ctx, "use a permit", func(t transaction) error {
+		var seq int64
+		var digest string
+		var usable sql.NullBool // null: no claim
+		var used bool
+		var run, activity sql.NullString
+		err := t.row(ctx, selectPermit, u.ID).Scan(&seq, &digest, &usable, &used, &run, &activity)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return refuse(u.ID, store.ErrNotFound)
+		case err != nil:
+			return err
+		case !usable.Valid || !usable.Bool:
+			return refuse(u.ID, store.ErrNoClaim)
+		case digest != u.Digest:
+			return refuse(u.ID, store.ErrDigest)
+		case used && u.Retry && u.Activity != "" && u.Run == run.String && u.Activity == activity.String:
+			return nil
+		case used:
+			return refuse(u.ID, store.ErrStarted)
+		}
+		if _, err := t.exec(ctx, useClaim, u.At.UnixMicro(), u.Run, u.Activity, seq); err != nil {
+			return err
+		}
+		return t.entries(ctx, u.Entries)
+	})
+}
+
+// Finish implements store.Calls.
+func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fresh bool, err error) {
+	if err := errors.Join(checkTime(f.At), checkEntries(f.Entries)); err != nil {
+		return store.Record{}, false, err
+	}
+	if !f.Outcome.Status.Ended() {
+		return store.Record{}, false, approval.Errorf(approval.CodeInvalid, "a call can't end with status %q", approval.Display(string(f.Outcome.Status), 40))
+	}
+	err = s.write(ctx, "end a call", func(t transaction) error {
+		var seq int64
+		if seq, r, err = t.call(ctx, f.Outcome.ID); err != nil {
+			return err
+		}
+		if r.View.Status.Ended() {
+			return nil
+		}
+		switch needs := f.Outcome.Status.NeedsClaim(); {
+		case needs && r.Claim == nil:
+			return refuse(f.Outcome.ID, store.ErrNoClaim)
+		case !needs && r.Claim != nil && !r.Claim.UsedAt.IsZero():
+			return refuse(f.Outcome.ID, store.ErrStarted)
+		case !needs && r.Claim != nil:
+			if _, err := t.exec(ctx, voidClaim, seq); err != nil {
+				return err
+			}
+			r.Claim.Void = true
+		}
+		r.View.End(f.Outcome, f.At.UTC().Truncate(time.Microsecond))
+		if f.Votes != nil {
+			r.View.Votes = f.Votes
+		}
+		if r.View, err = t.save(ctx, seq, r.View); err != nil {
+			return err
+		}
+		fresh = true
+		return t.entries(ctx, f.Entries)
+	})
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	return r, fresh, nil
+}
+
+// Append implements store.Calls.
+func (s *Store) Append(ctx context.Context, entries ...audit.Entry) error {
+	if err := checkEntries(entries); err != nil {
+		return err
+	}
+	return s.write(ctx, "append to the audit log", func(t transaction) error { return t.entries(ctx, entries) })
+}
+
+// Call implements store.Calls and store.Reader.
+func (s *Store) Call(ctx context.Context, id string) (r store.Record, err error) {
+	err = s.read(ctx, "read a call", func(tx *sql.Tx) error {
+		_, r, err = scanCall(id, tx.QueryRowContext(ctx, selectCall, id))
+		return err
+	})
+	return r, err
+}
+
+// checkAdmission refuses what could not be read back, or would start a call
+// in a state that it can't get to.
+func checkAdmission(a store.Admission) error {
+	v := a.View
+	invalid := func(what string) error { return approval.Errorf(approval.CodeInvalid, "call: %s", what) }
+	switch {
+	case v.ID == "":
+		return invalid("its ID is missing")
+	case !utf8.ValidString(v.ID) || strings.ContainsRune(v.ID, 0):
+		return invalid("its ID is not valid UTF-8, or holds a NUL character")
+	case v.CreatedAt.IsZero():
+		return invalid("its creation time is missing")
+	case a.Claim != (v.Status == approval.StatusExecuting):
+		return invalid("it is admitted as executing if, and only if, its claim is taken")
+	case v.Status.Ended() != (v.EndedAt != nil):
+		return invalid("it has an ending time if, and only if, it has ended")
+	case v.Status.NeedsClaim():
+		return invalid("it can't end with status " + string(v.Status) + " before it was claimed")
+	case v.Status != approval.StatusPending && v.Status != approval.StatusExecuting && !v.Status.Ended():
+		return invalid("it can't be admitted with status " + approval.Display(string(v.Status), 40))
+	}
+	if v.Risk != "" {
+		if _, err := approval.ParseRisk(string(v.Risk)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkEntries keeps an entry that would never verify out of the log.
+func checkEntries(entries []audit.Entry) error {
+	for _, e := range entries {
+		if err := e.Check(); err != nil {
+			return approval.Errorf(approval.CodeInvalid, "%w", err)
+		}
+	}
+	return nil
+}
+
+func checkTime(at time.Time) error {
+	if at.IsZero() {
+		return approval.Errorf(approval.CodeInvalid, "the time of the change is missing")
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/pawlhq/pawl/approval"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+var (
+	// ErrOwned: another open handle, nearly always another Pawl process, is
+	// the store's writer.
+	ErrOwned = errors.New("another Pawl process owns it")
+	// ErrMissing: a handle for reading found no store, or one whose owner has
+	// not set it up yet.
+	ErrMissing = errors.New("there is no store here")
+	// ErrSchema: the store was made by a newer Pawl, or must be upgraded by
+	// its owner before this one can read it.
+	ErrSchema = errors.New("the store's schema is not the one this Pawl knows")
+	// ErrForeign: the file is something else than a Pawl store.
+	ErrForeign = errors.New("the file is not a Pawl store")
+	// ErrDamaged: the file was a store, and SQLite or Pawl can't read it now.
+	ErrDamaged = errors.New("the store is damaged")
+	// ErrFull: there was no space for a write. Nothing of it was kept, and
+	// the store works on once there is space.
+	ErrFull = errors.New("the disk is full")
+	// ErrClosed: the handle was used after Close.
+	ErrClosed = errors.New("the store is closed")
+)
+
+// faults turns SQLite's primary result codes into what people can act on.
+var faults = map[int]struct {
+	err    error
+	advice string
+}{
+	sqlite3.SQLITE_FULL:    {ErrFull, "free some space on its volume; nothing was written"},
+	sqlite3.SQLITE_NOTADB:  {ErrForeign, "check the path, or restore the store from a backup"},
+	sqlite3.SQLITE_CORRUPT: {ErrDamaged, "stop Pawl, keep a copy of the file, its -wal and its -shm, and restore a backup"},
+	sqlite3.SQLITE_READONLY: {errors.New("the file or its folder may not be written"),
+		"let Pawl's user write both, for reading too, as SQLite keeps its -shm beside the file; or copy the store to where it may"},
+	sqlite3.SQLITE_CANTOPEN: {errors.New("the file, its -wal or its -shm can't be opened"),
+		"let Pawl's user read and write them and the folder they are in; or copy the store to where it may"},
+	sqlite3.SQLITE_PERM: {errors.New("access was refused"), "let Pawl's user read and write the file and its folder"},
+	sqlite3.SQLITE_BUSY: {errors.New("something else holds the file locked"),
+		"close other programs that have it open for writing"},
+	sqlite3.SQLITE_IOERR: {errors.New("reading or writing the disk failed"), "check the volume and its logs"},
+}
+
+// explain says what was being done to which file, what is wrong with it, and
+// what to do. Errors that say all that already pass unchanged.
+func explain(ctx context.Context, path, doing string, err error) error {
+	var refused *approval.Error
+	var done told
+	if err == nil || errors.As(err, &refused) || errors.As(err, &done) {
+		return err
+	}
+	var fault *sqlite.Error
+	known := errors.As(err, &fault)
+	if ctx.Err() != nil && (errors.Is(err, sql.ErrTxDone) || known && fault.Code()&0xff == sqlite3.SQLITE_INTERRUPT) {
+		err, known = ctx.Err(), false // what a context that ends looks like from inside
+	}
+	if known {
+		if f, ok := faults[fault.Code()&0xff]; ok {
+			return tell("store %s: %s: %w: %s (%w)", path, doing, f.err, f.advice, fault)
+		}
+	}
+	return tell("store %s: %s: %w", path, doing, err)
+}
+
+// told is an error whose text needs nothing added.
+type told struct{ error }
+
+func (e told) Unwrap() error { return e.error }
+
+func tell(format string, a ...any) error { return told{fmt.Errorf(format, a...)} }
+
+// refuse says which call one of package store's sentinels is about.
+func refuse(id string, err error) error { return tell("call %s: %w", approval.Display(id, 80), err) }

@@ -1,0 +1,150 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// The statements of the hot path, prepared once.
+const (
+	insertCall = `INSERT INTO calls
+		(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	updateCall  = `UPDATE calls SET status = ?, ended_at = ?, view = ? WHERE seq = ?`
+	insertClaim = `INSERT INTO claims (call, run, at) VALUES (?, ?, ?)`
+	useClaim    = `UPDATE claims SET used_at = ?, used_run = ?, used_activity = ? WHERE call = ?`
+	voidClaim   = `UPDATE claims SET void = 1 WHERE call = ?`
+	insertEntry = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
+		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call, step) DO NOTHING`
+	selectCall = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.used_at, k.void
+		FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
+	// selectPermit leaves the large columns out.
+	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND k.void = 0, k.used_at IS NOT NULL, k.used_run, k.used_activity
+		FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
+)
+
+type statements map[string]*sql.Stmt
+
+func prepare(ctx context.Context, db *sql.DB) (statements, error) {
+	hot := statements{}
+	for _, query := range []string{
+		insertCall, updateCall, insertClaim, useClaim, voidClaim, insertEntry, selectCall, selectPermit,
+	} {
+		stmt, err := db.PrepareContext(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		hot[query] = stmt
+	}
+	return hot, nil
+}
+
+// transaction is a write transaction.
+type transaction struct {
+	tx  *sql.Tx
+	hot statements
+}
+
+func (t transaction) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return t.tx.StmtContext(ctx, t.hot[query]).ExecContext(ctx, args...)
+}
+
+func (t transaction) row(ctx context.Context, query string, args ...any) *sql.Row {
+	return t.tx.StmtContext(ctx, t.hot[query]).QueryRowContext(ctx, args...)
+}
+
+// call loads a call, or answers store.ErrNotFound.
+func (t transaction) call(ctx context.Context, id string) (seq int64, r store.Record, err error) {
+	return scanCall(id, t.row(ctx, selectCall, id))
+}
+
+// save writes a changed view, and returns it as it will be read back.
+func (t transaction) save(ctx context.Context, seq int64, v approval.View) (approval.View, error) {
+	doc, err := encode(v)
+	if err != nil {
+		return v, err
+	}
+	if _, err := t.exec(ctx, updateCall, v.Status, microsOrNull(v.EndedAt), doc, seq); err != nil {
+		return v, err
+	}
+	var stored approval.View
+	return stored, decode(doc, &stored)
+}
+
+func (t transaction) claim(ctx context.Context, seq int64, run string, at time.Time) (*store.Claim, error) {
+	if _, err := t.exec(ctx, insertClaim, seq, run, at.UnixMicro()); err != nil {
+		return nil, err
+	}
+	return &store.Claim{Run: run, At: fromMicros(at.UnixMicro())}, nil
+}
+
+func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
+	for _, e := range entries {
+		_, err := t.exec(ctx, insertEntry, e.Call, e.Step, e.Kind, e.At.UnixMicro(), e.Metadata, e.Leaf[:], []byte(e.Payload))
+		if err != nil {
+			return fmt.Errorf("write audit entry %s/%s: %w", approval.Display(e.Call, 80), approval.Display(e.Step, 80), err)
+		}
+	}
+	return nil
+}
+
+func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
+	var view, verdict []byte
+	var run sql.NullString
+	var at, usedAt sql.NullInt64
+	var void sql.NullBool
+	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &usedAt, &void)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, store.Record{}, refuse(id, store.ErrNotFound)
+	}
+	if err != nil {
+		return 0, store.Record{}, err
+	}
+	if err := errors.Join(decode(string(view), &r.View), decode(string(verdict), &r.Verdict)); err != nil {
+		return 0, store.Record{}, err
+	}
+	if run.Valid {
+		r.Claim = &store.Claim{Run: run.String, At: fromMicros(at.Int64), Void: void.Bool}
+		if usedAt.Valid {
+			r.Claim.UsedAt = fromMicros(usedAt.Int64)
+		}
+	}
+	return seq, r, nil
+}
+
+// encode writes JSON as it came: unlike json.Marshal, which spells <, > and &
+// inside raw arguments and results in another way.
+func encode(v any) (string, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return "", approval.Errorf(approval.CodeInvalid, "the store can't keep it: %w", err)
+	}
+	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+}
+
+func decode(doc string, v any) error {
+	if err := json.Unmarshal([]byte(doc), v); err != nil {
+		return fmt.Errorf("%w: the JSON in a row can't be read as %T", ErrDamaged, v)
+	}
+	return nil
+}
+
+func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+func microsOrNull(t *time.Time) any {
+	if t == nil {
+		return nil
+	}
+	return t.UnixMicro()
+}

@@ -1,0 +1,199 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+func claimOnce(t *testing.T, s store.Store) {
+	_, err := s.Claim(t.Context(), claiming(t, "a"))
+	fails(t, "Claim of an unknown call", err, store.ErrNotFound)
+	wrote(t, s, "a")
+
+	admit(t, s, waiting(t, "a"))
+	first := claim(t, s, claiming(t, "a"))
+	want := store.Claim{Run: "run-1", At: after(2)}
+	if first.Claim == nil || *first.Claim != want {
+		t.Fatalf("the claim is %+v, want %+v", first.Claim, want)
+	}
+	same(t, "the votes", first.View.Votes, claiming(t, "a").Votes)
+	same(t, "the decision", first.View.Decision, claiming(t, "a").Decision)
+	stands(t, s, first)
+
+	repeat := claiming(t, "a")
+	repeat.Run, repeat.At, repeat.Votes, repeat.Decision = "run-2", after(9), nil, nil
+	repeat.Entries = []audit.Entry{entry(t, "a", "claimed again", audit.KindClaimed)}
+	same(t, "the answer to a repeat", claim(t, s, repeat), first)
+	stands(t, s, first)
+	wrote(t, s, "a", "requested", "claimed")
+
+	use(t, s, using(t, "a"))
+	if r := claim(t, s, repeat); r.Claim == nil || !r.Claim.UsedAt.Equal(after(3)) {
+		t.Errorf("a repeat after the use answers %+v, want the time of the use", r.Claim)
+	}
+	repeat.At = time.Time{}
+	_, err = s.Claim(t.Context(), repeat)
+	invalid(t, "Claim without a time", err)
+}
+
+func claimConcurrently(t *testing.T, s store.Store) {
+	admit(t, s, waiting(t, "a"))
+	runs := make([]string, many)
+	together(many, func(i int) {
+		c := claiming(t, "a")
+		c.Run = fmt.Sprintf("run-%d", i)
+		c.Entries = []audit.Entry{entry(t, "a", "claimed by "+c.Run, audit.KindClaimed)}
+		r, err := s.Claim(t.Context(), c)
+		if err != nil || r.Claim == nil {
+			t.Errorf("Claim: %+v, %v", r.Claim, err)
+			return
+		}
+		runs[i] = r.Claim.Run
+	})
+	for i, run := range runs {
+		if run != runs[0] {
+			t.Errorf("caller %d was told that %q claimed, caller 0 that %q", i, run, runs[0])
+		}
+	}
+	wrote(t, s, "a", "requested", "claimed by "+runs[0])
+}
+
+func claimDigest(t *testing.T, s store.Store) {
+	before := admit(t, s, waiting(t, "a"))
+	c := claiming(t, "a")
+	for _, digest := range []string{"", "another", c.Digest + " "} {
+		c.Digest = digest
+		_, err := s.Claim(t.Context(), c)
+		fails(t, "Claim with digest "+digest, err, store.ErrDigest)
+	}
+	stands(t, s, before)
+	wrote(t, s, "a", "requested")
+
+	claim(t, s, claiming(t, "a"))
+	_, err := s.Claim(t.Context(), c)
+	fails(t, "a repeat with another digest", err, store.ErrDigest)
+}
+
+func claimEnded(t *testing.T, s store.Store) {
+	admit(t, s, waiting(t, "a"))
+	over := finish(t, s, ending(t, "a", approval.StatusExpired))
+	same(t, "the answer to Claim", claim(t, s, claiming(t, "a")), over)
+	stands(t, s, over)
+	if over.Claim != nil {
+		t.Errorf("an ended call has the claim %+v", over.Claim)
+	}
+	wrote(t, s, "a", "requested", "ended")
+}
+
+func useOnce(t *testing.T, s store.Store) {
+	fails(t, "Use of an unknown call", s.Use(t.Context(), using(t, "a")), store.ErrNotFound)
+	admit(t, s, waiting(t, "a"))
+	fails(t, "Use before Claim", s.Use(t.Context(), using(t, "a")), store.ErrNoClaim)
+	claimed := claim(t, s, claiming(t, "a"))
+
+	wrong := using(t, "a")
+	wrong.Digest = "another"
+	fails(t, "Use with another digest", s.Use(t.Context(), wrong), store.ErrDigest)
+	late := using(t, "a")
+	late.At = time.Time{}
+	invalid(t, "Use without a time", s.Use(t.Context(), late))
+	stands(t, s, claimed)
+	wrote(t, s, "a", "requested", "claimed")
+
+	use(t, s, using(t, "a"))
+	again := using(t, "a")
+	again.Entries = []audit.Entry{entry(t, "a", "started again", audit.KindStarted)}
+	fails(t, "a second Use", s.Use(t.Context(), again), store.ErrStarted)
+
+	claimed.Claim.UsedAt = after(3)
+	stands(t, s, claimed)
+	wrote(t, s, "a", "requested", "claimed", "started")
+}
+
+func useConcurrently(t *testing.T, s store.Store) {
+	for _, id := range []string{"waited", "allowed"} {
+		if id == "waited" {
+			admit(t, s, waiting(t, id))
+			claim(t, s, claiming(t, id))
+		} else {
+			admit(t, s, allowed(t, id))
+		}
+		var won atomic.Int32
+		together(many, func(i int) {
+			u := using(t, id)
+			u.Retry, u.Activity = i%2 == 0, fmt.Sprint(i)
+			err := s.Use(t.Context(), u)
+			if err == nil {
+				won.Add(1)
+			} else if !errors.Is(err, store.ErrStarted) {
+				t.Errorf("Use: %v, want %v", err, store.ErrStarted)
+			}
+		})
+		if won.Load() != 1 {
+			t.Errorf("%d of %d used the permit, want 1", won.Load(), many)
+		}
+		wrote(t, s, id, "requested", "claimed", "started")
+	}
+}
+
+func useRetry(t *testing.T, s store.Store) {
+	admit(t, s, allowed(t, "a"))
+	use(t, s, using(t, "a"))
+	for _, c := range []struct {
+		name  string
+		alter func(*store.Use)
+		want  error
+	}{
+		{"the same activity, not retried", func(u *store.Use) { u.Retry = false }, store.ErrStarted},
+		{"the same activity, retried", func(*store.Use) {}, nil},
+		{"the same activity, retried once more", func(*store.Use) {}, nil},
+		{"another run", func(u *store.Use) { u.Run = "run-2" }, store.ErrStarted},
+		{"another activity", func(u *store.Use) { u.Activity = "8" }, store.ErrStarted},
+		{"nobody", func(u *store.Use) { u.Run, u.Activity = "", "" }, store.ErrStarted},
+		{"another digest", func(u *store.Use) { u.Digest = "another" }, store.ErrDigest},
+	} {
+		u := using(t, "a")
+		u.Retry, u.At = true, after(9)
+		u.Entries = []audit.Entry{entry(t, "a", c.name, audit.KindStarted)}
+		c.alter(&u)
+		if err := s.Use(t.Context(), u); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	r, err := s.Call(t.Context(), "a")
+	if err != nil || !r.Claim.UsedAt.Equal(after(3)) {
+		t.Errorf("the claim is %+v, %v; want the time of the first use", r.Claim, err)
+	}
+	wrote(t, s, "a", "requested", "claimed", "started")
+
+	admit(t, s, allowed(t, "nameless"))
+	u := using(t, "nameless")
+	u.Retry, u.Run, u.Activity = true, "", ""
+	use(t, s, u)
+	fails(t, "a retry by nobody of nobody's use", s.Use(t.Context(), u), store.ErrStarted)
+}
+
+func useWithoutClaim(t *testing.T, s store.Store) {
+	admit(t, s, allowed(t, "void"))
+	finish(t, s, ending(t, "void", approval.StatusCancelled))
+	fails(t, "Use of a void permit", s.Use(t.Context(), using(t, "void")), store.ErrNoClaim)
+	wrote(t, s, "void", "requested", "claimed", "ended")
+
+	admit(t, s, allowed(t, "over"))
+	finish(t, s, ending(t, "over", approval.StatusFailed))
+	fails(t, "the first Use after the end", s.Use(t.Context(), using(t, "over")), store.ErrNoClaim)
+
+	admit(t, s, allowed(t, "ran"))
+	u := using(t, "ran")
+	u.Retry = true
+	use(t, s, u)
+	finish(t, s, ending(t, "ran", approval.StatusExecuted))
+	fails(t, "a retry after the end", s.Use(t.Context(), u), store.ErrNoClaim)
+}

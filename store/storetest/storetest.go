@@ -1,0 +1,300 @@
+// Package storetest checks that a backend keeps what package store promises.
+// Every backend runs it from a test of its own.
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Run checks a backend. open makes an empty store that may be written, and
+// closes it with t.Cleanup; a store may be closed twice. Run calls it for
+// each promise, several at a time, and returns when all are checked.
+func Run(t *testing.T, open func(t *testing.T) store.Store) {
+	t.Run("store", func(t *testing.T) {
+		for _, promise := range []struct {
+			name  string
+			check func(*testing.T, store.Store)
+		}{
+			{"admit: the first write wins", admitFirstWins},
+			{"admit: one of many at once is fresh", admitConcurrently},
+			{"admit: an allowed call is claimed with it", admitAllowed},
+			{"admit: an ended call stays ended", admitEnded},
+			{"admit: what can't be is refused", admitInvalid},
+			{"claim: the permit is given once", claimOnce},
+			{"claim: one of many at once takes it", claimConcurrently},
+			{"claim: only for the admitted digest", claimDigest},
+			{"claim: not for a call that ended", claimEnded},
+			{"use: once", useOnce},
+			{"use: once among many at once", useConcurrently},
+			{"use: again only by the same retried activity", useRetry},
+			{"use: not without a claim that holds", useWithoutClaim},
+			{"finish: the first ending stands", finishFirstWins},
+			{"finish: one of many at once is fresh", finishConcurrently},
+			{"finish: a denial voids an unused permit", finishVoids},
+			{"finish: no denial after the tool started", finishStarted},
+			{"finish: no result without a claim", finishUnclaimed},
+			{"finish: votes are kept unless given", finishVotes},
+			{"finish: what can't be is refused", finishInvalid},
+			{"claim or finish: one of them wins", claimAgainstFinish},
+			{"the view follows the call's life", viewFollows},
+			{"append: once for each call and step", appendOnce},
+			{"entries: in order, by pages", entriesPaged},
+			{"entries: filters and totals", entriesFiltered},
+			{"entries: large ones end a page early", entriesLarge},
+			{"entries: none that would not verify", entriesChecked},
+			{"calls: newest first, by stable pages", callsPaged},
+			{"calls: filters", callsFiltered},
+			{"calls: totals are exact up to a thousand", callsTotal},
+			{"lists: bad cursors, limits and filters", listsInvalid},
+			{"resolve: prefixes", resolvePrefixes},
+			{"tools: published rows replace rows of their names", toolsReplaced},
+			{"values: they come back as they were", valuesRoundTrip},
+			{"values: large ones too", valuesLarge},
+			{"a cancelled context writes nothing", cancelled},
+			{"a closed store answers nothing", closed},
+		} {
+			t.Run(promise.name, func(t *testing.T) {
+				t.Parallel()
+				promise.check(t, open(t))
+			})
+		}
+	})
+}
+
+// many is how many callers do the same thing at once.
+const many = 32
+
+var began = time.Date(2026, 3, 1, 9, 0, 0, 123456000, time.UTC)
+
+// after is a time that differs in every microsecond digit.
+func after(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
+
+func digestOf(id string) string { return "digest of " + id }
+
+// waiting is a call that people must approve.
+func waiting(t *testing.T, id string) store.Admission {
+	deadline := after(3600)
+	return store.Admission{
+		View: approval.View{
+			ID: id, Tool: "charge_card", Args: json.RawMessage(`{"amount":5}`), Digest: digestOf(id),
+			Status: approval.StatusPending, CreatedAt: began, Deadline: &deadline, Requirement: approval.OneApproval(),
+		},
+		Verdict: approval.Verdict{
+			Kind: approval.VerdictRequire, Requirement: approval.OneApproval(),
+			Timeout: approval.DefaultTimeout, ValidFor: approval.DefaultValidFor,
+		},
+		Run: "run-1", Waits: true,
+		Entries: []audit.Entry{entry(t, id, "requested", audit.KindRequested)},
+	}
+}
+
+// allowed is a call that the policy lets run at once.
+func allowed(t *testing.T, id string) store.Admission {
+	a := waiting(t, id)
+	a.View.Status, a.View.Deadline, a.View.Requirement = approval.StatusExecuting, nil, nil
+	a.Verdict = approval.Verdict{Kind: approval.VerdictAllow}
+	a.Waits, a.Claim = false, true
+	a.Entries = append(a.Entries, entry(t, id, "claimed", audit.KindClaimed))
+	return a
+}
+
+func claiming(t *testing.T, id string) store.Claiming {
+	vote := approval.Decision{ID: "d-1", Kind: approval.Approve, Reviewer: "alice", Authenticated: true, At: after(1)}
+	return store.Claiming{
+		ID: id, Run: "run-1", Digest: digestOf(id), At: after(2),
+		Votes: []approval.Decision{vote}, Decision: vote.Settlement(),
+		Entries: []audit.Entry{entry(t, id, "claimed", audit.KindClaimed)},
+	}
+}
+
+func using(t *testing.T, id string) store.Use {
+	return store.Use{
+		ID: id, Digest: digestOf(id), Run: "run-1", Activity: "7", At: after(3),
+		Entries: []audit.Entry{entry(t, id, "started", audit.KindStarted)},
+	}
+}
+
+func ending(t *testing.T, id string, status approval.Status) store.Ending {
+	return store.Ending{
+		Outcome: approval.Outcome{ID: id, Tool: "charge_card", Status: status, Digest: digestOf(id)},
+		At:      after(4),
+		Entries: []audit.Entry{entry(t, id, "ended", audit.KindEnded)},
+	}
+}
+
+func entry(t *testing.T, id, step string, kind audit.Kind) audit.Entry {
+	t.Helper()
+	e, err := audit.New(id, step, kind, after(1), map[string]string{"note": "<ümlaut> & 🦀"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func admit(t *testing.T, s store.Store, a store.Admission) store.Record {
+	t.Helper()
+	r, fresh, err := s.Admit(t.Context(), a)
+	if err != nil || !fresh {
+		t.Fatalf("Admit(%q): fresh %v, %v; want a fresh call", a.View.ID, fresh, err)
+	}
+	return r
+}
+
+func claim(t *testing.T, s store.Store, c store.Claiming) store.Record {
+	t.Helper()
+	r, err := s.Claim(t.Context(), c)
+	if err != nil {
+		t.Fatalf("Claim(%q): %v", c.ID, err)
+	}
+	return r
+}
+
+func use(t *testing.T, s store.Store, u store.Use) {
+	t.Helper()
+	if err := s.Use(t.Context(), u); err != nil {
+		t.Fatalf("Use(%q): %v", u.ID, err)
+	}
+}
+
+func finish(t *testing.T, s store.Store, f store.Ending) store.Record {
+	t.Helper()
+	r, fresh, err := s.Finish(t.Context(), f)
+	if err != nil || !fresh {
+		t.Fatalf("Finish(%q): fresh %v, %v; want it to end now", f.Outcome.ID, fresh, err)
+	}
+	return r
+}
+
+// stands fails unless the stored call is r, and returns it.
+func stands(t *testing.T, s store.Store, r store.Record) store.Record {
+	t.Helper()
+	stored, err := s.Call(t.Context(), r.View.ID)
+	if err != nil {
+		t.Fatalf("Call(%q): %v", r.View.ID, err)
+	}
+	same(t, "the stored call", stored, r)
+	return stored
+}
+
+// wrote fails unless the log of a call has exactly these steps, in order.
+func wrote(t *testing.T, s store.Store, id string, steps ...string) {
+	t.Helper()
+	page, err := s.Entries(t.Context(), store.EntryQuery{Call: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range page.Items {
+		if err := e.Check(); err != nil {
+			t.Error(err)
+		}
+		got = append(got, e.Step)
+	}
+	if !slices.Equal(got, steps) {
+		t.Errorf("the log of %q has steps %q, want %q", id, got, steps)
+	}
+}
+
+// same compares values by what they say in JSON, in which times are compared
+// with their zone: stores answer in UTC.
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	g, gerr := approval.Canonical([]any{got})
+	w, werr := approval.Canonical([]any{want})
+	if err := errors.Join(gerr, werr); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if string(g) != string(w) {
+		t.Errorf("%s is\n%.2000s\nwant\n%.2000s", what, g, w)
+	}
+}
+
+func fails(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: error is %v, want %v", what, err, want)
+	}
+}
+
+func invalid(t *testing.T, what string, err error) {
+	t.Helper()
+	if approval.CodeOf(err) != approval.CodeInvalid {
+		t.Errorf("%s: error is %v, want code %s", what, err, approval.CodeInvalid)
+	}
+}
+
+// walk reads pages from the first to the last. page reads the one at a cursor
+// and returns the next.
+func walk(t *testing.T, page func(cursor string) (next string)) {
+	t.Helper()
+	cursor := ""
+	for range 100 {
+		if cursor = page(cursor); cursor == "" {
+			return
+		}
+	}
+	t.Fatal("the pages never end")
+}
+
+// together runs f many times, all starting at once.
+func together(n int, f func(i int)) {
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			f(i)
+		})
+	}
+	close(start)
+	wg.Wait()
+}
+
+func cancelled(t *testing.T, s store.Store) {
+	admit(t, s, waiting(t, "a"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err := s.Admit(ctx, waiting(t, "b"))
+	fails(t, "Admit", err, context.Canceled)
+	_, err = s.Claim(ctx, claiming(t, "a"))
+	fails(t, "Claim", err, context.Canceled)
+	_, _, err = s.Finish(ctx, ending(t, "a", approval.StatusExpired))
+	fails(t, "Finish", err, context.Canceled)
+	fails(t, "Append", s.Append(ctx, entry(t, "a", "more", audit.KindRefused)), context.Canceled)
+	_, err = s.Calls(ctx, store.CallQuery{})
+	fails(t, "Calls", err, context.Canceled)
+
+	_, err = s.Call(t.Context(), "b")
+	fails(t, "a call whose Admit was cancelled", err, store.ErrNotFound)
+	wrote(t, s, "a", "requested")
+	claim(t, s, claiming(t, "a"))
+}
+
+func closed(t *testing.T, s store.Store) {
+	admit(t, s, waiting(t, "a"))
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("Ping: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	if err := s.Ping(t.Context()); err == nil {
+		t.Error("Ping says that a closed store works")
+	}
+	if _, _, err := s.Admit(t.Context(), waiting(t, "b")); err == nil {
+		t.Error("Admit says that a closed store wrote")
+	}
+	if _, err := s.Call(t.Context(), "a"); err == nil {
+		t.Error("Call answered from a closed store")
+	}
+}

@@ -1,0 +1,142 @@
+package storetest
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// awkward is text that careless storage changes.
+const awkward = "ümlaut 🦀 <b>&amp;</b> \u2028 'quote' \"double\" \\ % _ \t\r\n\x7f \u202e end"
+
+func valuesRoundTrip(t *testing.T, s store.Store) {
+	text, err := json.Marshal(map[string]any{"text": awkward, "list": []any{1, 2.5, true, nil}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadline := after(5)
+	a := store.Admission{
+		View: approval.View{
+			ID: "pawl/" + awkward, Tool: awkward, Args: text, Digest: awkward, Status: approval.StatusPending, Risk: approval.RiskCritical,
+			Agent: awkward, Team: awkward, Session: awkward, Title: awkward, Description: awkward, Reason: awkward,
+			Labels: map[string]string{awkward: awkward, "empty": ""}, Requester: awkward,
+			CreatedAt: began, Deadline: &deadline,
+			Policy:      &approval.PolicyRef{Digest: "d", Layer: "org", Rule: awkward},
+			Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: 2}, {Count: 1}}},
+			AttemptOf:   awkward,
+		},
+		Verdict: approval.Verdict{
+			Kind: approval.VerdictRequire, Risk: approval.RiskCritical, Requirement: approval.OneApproval(),
+			Timeout: approval.Duration(time.Hour + time.Nanosecond), ValidFor: approval.DefaultValidFor,
+			Redact: []string{"card", awkward}, Policy: approval.PolicyRef{Rule: awkward},
+		},
+		Run: awkward, Waits: true,
+	}
+	r := admit(t, s, a)
+	same(t, "the view", r.View, a.View)
+	same(t, "the verdict", r.Verdict, a.Verdict)
+	if r.Run != a.Run {
+		t.Errorf("the run is %q, want %q", r.Run, a.Run)
+	}
+	stands(t, s, r)
+	page := calls(t, s, store.CallQuery{Tool: awkward, Agent: awkward, Session: awkward})
+	same(t, "the listed views", page.Items, []approval.View{a.View})
+	if id, err := s.Resolve(t.Context(), "pawl/ü"); id != a.View.ID || err != nil {
+		t.Errorf("Resolve answers %q, %v", id, err)
+	}
+
+	// A time in another zone is the same time.
+	c := store.Claiming{
+		ID: a.View.ID, Run: awkward, Digest: awkward, At: after(2).In(time.FixedZone("east", 3600)),
+		Votes: []approval.Decision{{ID: awkward, Kind: approval.Approve, Reviewer: awkward, Channel: "api", Notes: awkward, At: after(1)}},
+	}
+	r = claim(t, s, c)
+	if got := r.Claim.At; got != after(2) {
+		t.Errorf("the claim is of %v, want %v", got, after(2))
+	}
+	same(t, "the votes", r.View.Votes, c.Votes)
+	f := store.Ending{
+		Outcome: approval.Outcome{
+			ID: a.View.ID, Tool: awkward, Status: approval.StatusFailed, Result: json.RawMessage(`"` + `just a string` + `"`),
+			Error:    &approval.CallError{Code: approval.CodeToolFailed, Message: awkward},
+			Decision: c.Votes[0].Settlement(), Digest: awkward,
+		},
+		At: after(4).In(time.FixedZone("west", -3600)),
+	}
+	r = finish(t, s, f)
+	same(t, "the outcome", r.View.Outcome(), f.Outcome)
+	if got := r.View.EndedAt; got == nil || *got != after(4) {
+		t.Errorf("it ended at %v, want %v", got, after(4))
+	}
+	stands(t, s, r)
+}
+
+func valuesLarge(t *testing.T, s store.Store) {
+	large := func(size int) json.RawMessage {
+		return json.RawMessage(`{"text":"` + strings.Repeat("é<", (size-11)/3) + `"}`)
+	}
+	a := allowed(t, "a")
+	a.View.Args = large(approval.MaxArgs)
+	e, err := audit.New("a", "requested", audit.KindRequested, after(1), map[string]any{"args": a.View.Args})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Entries = []audit.Entry{e}
+	admit(t, s, a)
+	use(t, s, using(t, "a"))
+
+	f := ending(t, "a", approval.StatusExecuted)
+	f.Outcome.Result = large(approval.MaxResult)
+	if e, err = audit.New("a", "ended", audit.KindEnded, after(4), map[string]any{"result": f.Outcome.Result}); err != nil {
+		t.Fatal(err)
+	}
+	f.Entries = []audit.Entry{e}
+	r := stands(t, s, finish(t, s, f))
+	same(t, "the arguments", r.View.Args, a.View.Args)
+	same(t, "the result", r.View.Result, f.Outcome.Result)
+	wrote(t, s, "a", "requested", "started", "ended")
+}
+
+func toolsReplaced(t *testing.T, s store.Store) {
+	list := func(want ...store.Tool) {
+		t.Helper()
+		got, err := s.Tools(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "the catalogue", slices.Concat([]store.Tool{}, got), slices.Concat([]store.Tool{}, want))
+	}
+	publish := func(tools ...store.Tool) {
+		t.Helper()
+		if err := s.PublishTools(t.Context(), tools); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list()
+	publish()
+	pay := store.Tool{
+		Name: "pay", Description: awkward, Schema: json.RawMessage(`{"type":"object","required":["amount"]}`), SchemaDigest: "abc",
+		Queue: "pawl", Kind: "http", Idempotent: true, Timeout: approval.Duration(1500 * time.Millisecond),
+	}
+	read := store.Tool{Name: "Read", Queue: "pawl", Kind: "go"}
+	publish(pay, read)
+	list(read, pay) // upper case is before lower case, whatever the locale
+	publish(pay, read)
+	list(read, pay)
+
+	pay = store.Tool{Name: "pay", Queue: "pawl-tools-a", Kind: "go"}
+	other := store.Tool{Name: "a", Queue: "pawl", Kind: "go"}
+	publish(other, pay)
+	list(read, other, pay)
+
+	invalid(t, "a tool without a name", s.PublishTools(t.Context(), []store.Tool{{Name: "b"}, {}}))
+	invalid(t, "a name twice", s.PublishTools(t.Context(), []store.Tool{{Name: "b"}, {Name: "b"}}))
+	invalid(t, "a schema that is not JSON", s.PublishTools(t.Context(), []store.Tool{{Name: "b", Schema: json.RawMessage(`{`)}}))
+	list(read, other, pay)
+}
