@@ -13,9 +13,11 @@ import (
 // maxDetailArgs keeps details far below Temporal's limit of 20,000 bytes.
 const maxDetailArgs = 8000
 
-// details is the call in Markdown for Temporal's UI. What agents and reviewers
-// wrote is untrusted: it goes into code spans and blocks that it can't leave.
-func details(v approval.View) string {
+// details is the call in Markdown for Temporal's UI, with the latest decisions
+// that did not count: whoever sent one there sees only here why. What agents
+// and reviewers wrote is untrusted: it goes into code spans and blocks that it
+// can't leave.
+func details(v approval.View, answers []approval.Answer) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** is **%s**\n\n", code(v.Tool), v.Status)
 	row := func(name, value string) {
@@ -49,7 +51,16 @@ func details(v approval.View) string {
 		text := approval.DisplayLines(args.String(), maxDetailArgs)
 		fmt.Fprintf(&b, "\nArguments:\n\n~~~json\n%s\n~~~\n", strings.ReplaceAll(text, "~~~", `\u{7E}~~`))
 	}
-	b.WriteString("\nSend the signal `approve` or `reject` to decide.\n")
+	if v.Status == approval.StatusPending {
+		b.WriteString("\nSend the signal `approve` or `reject` to decide.\n")
+	}
+	shown := 0
+	for i := len(answers) - 1; i >= 0 && shown < 3; i-- {
+		if a := answers[i]; !a.Outcome.Counted() {
+			fmt.Fprintf(&b, "\nDid not count: %s, %s: %s\n", code(a.DecisionID), a.Outcome, code(a.Message))
+			shown++
+		}
+	}
 	return b.String()
 }
 

@@ -139,6 +139,7 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 			return g.withdrawn(ctx) != nil || g.tally.Settled() != nil || g.overdue(ctx) || g.mustRefuse()
 		})
 		g.startRefusing(ctx)
+		g.detail(ctx)
 		switch {
 		case g.withdrawn(ctx) != nil:
 			return g.denied(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn", g.withdrawn(ctx))

@@ -101,12 +101,20 @@ func (g *guarded) startRefusing(ctx workflow.Context) {
 	g.refusals = nil
 }
 
+// detail refreshes what Temporal's UI says of a call that waits, or waited. It
+// costs no event in history.
+func (g *guarded) detail(ctx workflow.Context) {
+	if g.timer != nil {
+		workflow.SetCurrentDetails(ctx, details(g.view, g.answers.list))
+	}
+}
+
 // show puts a call that waits, or waited, where people look in Temporal's UI.
 func (g *guarded) show(ctx workflow.Context) {
 	if g.timer == nil {
 		return
 	}
-	workflow.SetCurrentDetails(ctx, details(g.view))
+	g.detail(ctx)
 	if g.adm.SearchAttributes {
 		attributes := []temporal.SearchAttributeUpdate{
 			temporal.NewSearchAttributeKeyKeyword(approval.SearchStatus).ValueSet(string(g.view.Status)),

@@ -91,6 +91,7 @@ func gist(payload json.RawMessage) string {
 			Outcome  approval.AnswerOutcome `json:"outcome"`
 			Message  string                 `json:"message"`
 		} `json:"refused"`
+		SchemaDigest string `json:"schema_digest"` // of a tool that was started
 	}
 	if len(payload) == 0 || string(payload) == "null" {
 		return "(removed)"
@@ -121,6 +122,8 @@ func gist(payload json.RawMessage) string {
 		if more := len(p.Refused) - 1; more > 0 {
 			text += fmt.Sprintf(" (and %d more)", more)
 		}
+	case p.SchemaDigest != "":
+		text = "from here on the tool may have run"
 	default:
 		return oneLine(payload, 80)
 	}

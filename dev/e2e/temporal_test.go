@@ -146,6 +146,19 @@ func TestTemporalShowsWhatWaits(t *testing.T) {
 	if strings.Contains(d, "hunter2") {
 		t.Errorf("details show the secret:\n%s", d)
 	}
+	if err := w.Client.SignalWorkflow(t.Context(), id, "", approval.SignalApprove, "yes"); err != nil {
+		t.Fatal(err)
+	}
+	if v, err = w.Client.QueryWorkflow(t.Context(), id, "", "__temporal_workflow_metadata"); err != nil {
+		t.Fatal(err)
+	}
+	var after sdkpb.WorkflowMetadata
+	if err := v.Get(&after); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(after.CurrentDetails, "Did not count: `approve-1`, invalid: `must be a JSON object`") {
+		t.Errorf("the refusal does not show:\n%s", after.CurrentDetails)
+	}
 	described := 0
 	for _, s := range metadata.Definition.SignalDefinitions {
 		if s.Description != "" {
