@@ -35,16 +35,9 @@ type Standing struct {
 // stays ended.
 func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error) {
 	now := serverNow(ctx, in.Now)
-	if late := now.Sub(in.Decision.At.Add(in.ValidFor.Std())); late > 0 {
-		return a.finish(ctx, RecordInput{
-			ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: now,
-			Outcome: approval.Outcome{
-				Status: approval.StatusExpired,
-				Error: &approval.CallError{Code: approval.CodeExpired,
-					Message: fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", in.ValidFor)},
-				Decision: &approval.Settlement{Kind: approval.SettledExpire, At: now},
-			},
-		})
+	if now.After(in.Decision.At.Add(in.ValidFor.Std())) {
+		return a.endUnclaimed(ctx, in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
+			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", in.ValidFor))
 	}
 	r := in.redactor()
 	claiming := store.Claiming{
@@ -64,19 +57,23 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 	record, err := a.Store.Claim(ctx, claiming)
 	switch {
 	case errors.Is(err, store.ErrDigest):
-		return a.finish(ctx, RecordInput{
-			ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: now,
-			Outcome: approval.Outcome{
-				Status: approval.StatusBlocked,
-				Error: &approval.CallError{Code: approval.CodeDigest,
-					Message: "the call is not the one that was admitted; nothing ran"},
-				Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
-			},
-		})
+		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
+			"the call is not the one that was admitted; nothing ran")
 	case err != nil:
 		return Standing{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
 	}
 	return standing(record), nil
+}
+
+// endUnclaimed ends a call that people approved and that may not run.
+func (a *Activities) endUnclaimed(ctx context.Context, in ClaimInput, at time.Time,
+	status approval.Status, kind approval.SettlementKind, code, message string) (Standing, error) {
+	out := approval.Outcome{
+		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: status,
+		Error:    &approval.CallError{Code: code, Message: message},
+		Decision: &approval.Settlement{Kind: kind, By: "pawl", At: at},
+	}
+	return a.finishAs(ctx, RecordInput{ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: at}, out)
 }
 
 // RecordInput is how a call ended, as the workflow knows it.
@@ -119,8 +116,7 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, erro
 	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Votes: votes, At: in.At, Entries: append(entries, ended)})
 	switch {
 	case errors.Is(err, store.ErrStarted):
-		in.Outcome = alreadyStarted(in.At)
-		return a.finish(ctx, in)
+		return a.finishAs(ctx, in, alreadyStarted(in))
 	case errors.Is(err, store.ErrNoClaim):
 		// Either somebody runs workflows of their own, or the store was set
 		// back. Both need a person; the step is retried until one came.
@@ -135,14 +131,25 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, erro
 	return standing(record), nil
 }
 
+// finishAs ends the call with an outcome that the workflow does not know of,
+// and so has to be told.
+func (a *Activities) finishAs(ctx context.Context, in RecordInput, out approval.Outcome) (Standing, error) {
+	in.Outcome = out
+	stands, err := a.finish(ctx, in)
+	if err == nil && stands.Outcome == nil {
+		stands.Outcome = &out
+	}
+	return stands, err
+}
+
 // alreadyStarted is the outcome of a call whose tool an earlier run started,
 // and about which nothing more is known.
-func alreadyStarted(at time.Time) approval.Outcome {
+func alreadyStarted(in RecordInput) approval.Outcome {
 	return approval.Outcome{
-		Status: approval.StatusOutcomeUnknown,
+		ID: in.ID, Tool: in.Call.Tool, Digest: in.Outcome.Digest, Status: approval.StatusOutcomeUnknown,
 		Error: &approval.CallError{Code: approval.CodeAlreadyRan,
 			Message: "an earlier run of this call started the tool and did not say how it ended; look at the tool's own records"},
-		Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: at},
+		Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: in.At},
 	}
 }
 

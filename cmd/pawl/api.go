@@ -67,12 +67,12 @@ func serveAPI(cmd *cobra.Command, path, listen string, hosts []string, logger *s
 	ctx := cmd.Context()
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return fmt.Errorf("Temporal's settings: %w", err)
+		return fmt.Errorf("settings of Temporal: %w", err)
 	}
 	options.Logger = sdklog.NewStructuredLogger(logger)
 	temporal, err := client.DialContext(ctx, options)
 	if err != nil {
-		return fmt.Errorf("Temporal does not answer at %s: %w; set TEMPORAL_ADDRESS", options.HostPort, err)
+		return fmt.Errorf("no answer from Temporal at %s: %w; set TEMPORAL_ADDRESS", options.HostPort, err)
 	}
 	defer temporal.Close()
 	store, err := sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: true})

@@ -229,7 +229,6 @@ func (w *world) reset(id string) {
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id},
 		Reason:            "test", RequestId: approval.NewID(),
 		WorkflowTaskFinishEventId: 4, // the first workflow task's completion
-		ResetReapplyType:          enums.RESET_REAPPLY_TYPE_ALL_ELIGIBLE,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -1,0 +1,277 @@
+package activities_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/activities"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/sqlite"
+	"github.com/pawlhq/pawl/tool"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+)
+
+// The steps on their own, called as nobody should call them: the workflow's
+// tests show that they work together, these that they do not trust it.
+
+type bench struct {
+	*testsuite.TestActivityEnvironment
+	t     *testing.T
+	store *sqlite.Store
+	acts  *activities.Activities
+	runs  atomic.Int32
+}
+
+type verdict approval.Verdict
+
+func (v verdict) Evaluate(approval.Call) approval.Verdict { return approval.Verdict(v) }
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t}
+	var err error
+	if b.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "pawl.db")}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.store.Close() })
+	pay, err := tool.New("pay", func(context.Context, struct {
+		Amount float64 `json:"amount"`
+	}) (string, error) {
+		b.runs.Add(1)
+		return "paid", nil
+	}, tool.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, err := tool.NewRegistry(pay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.acts = &activities.Activities{Store: b.store, Tools: registry, Logger: slog.New(slog.DiscardHandler), Policy: verdict{
+		Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout, ValidFor: approval.DefaultValidFor,
+	}}
+	var suite testsuite.WorkflowTestSuite
+	b.TestActivityEnvironment = suite.NewTestActivityEnvironment()
+	b.RegisterActivity(b.acts)
+	return b
+}
+
+func (b *bench) call() approval.Call {
+	return approval.Call{Tool: "pay", Args: json.RawMessage(`{"amount":1}`), Nonce: "n"}
+}
+
+func (b *bench) digest() string {
+	d, err := b.call().Digest("c1")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return d
+}
+
+func (b *bench) admit() activities.Admission {
+	b.t.Helper()
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	v, err := b.ExecuteActivity(b.acts.Admit, activities.AdmitInput{ID: "c1", Run: "r1", Call: b.call(), Digest: b.digest(), CreatedAt: now, Now: now})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var a activities.Admission
+	if err := v.Get(&a); err != nil {
+		b.t.Fatal(err)
+	}
+	return a
+}
+
+func (b *bench) claim(digest string, approved time.Time) *approval.Outcome {
+	b.t.Helper()
+	v, err := b.ExecuteActivity(b.acts.Claim, activities.ClaimInput{
+		ID: "c1", Run: "r1", Digest: digest, Call: b.call(), ValidFor: approval.DefaultValidFor, Now: time.Now().UTC(),
+		Decision: &approval.Settlement{Kind: approval.SettledApprove, By: "ana", At: approved},
+		Votes:    []approval.Decision{{ID: "d1", Kind: approval.Approve, Reviewer: "ana", At: approved}},
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var s activities.Standing
+	if err := v.Get(&s); err != nil {
+		b.t.Fatal(err)
+	}
+	return s.Outcome
+}
+
+func (b *bench) execute(change func(*activities.ExecuteInput)) error {
+	in := activities.ExecuteInput{ID: "c1", Run: "r1", Digest: b.digest(), Call: b.call(), WaitForStore: approval.Duration(time.Second)}
+	if change != nil {
+		change(&in)
+	}
+	_, err := b.ExecuteActivity(b.acts.Execute, in)
+	return err
+}
+
+func code(err error) string {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return app.Type()
+	}
+	return ""
+}
+
+func TestExecuteTrustsTheStoreAlone(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare func(*bench)
+		change  func(*activities.ExecuteInput)
+		code    string
+	}{
+		"never admitted":     {nil, nil, approval.CodeToolFailed},
+		"admitted only":      {func(b *bench) { b.admit() }, nil, approval.CodeToolFailed},
+		"other arguments":    {(*bench).ready, func(in *activities.ExecuteInput) { in.Call.Args = json.RawMessage(`{"amount":9}`) }, approval.CodeDigest},
+		"other call's ID":    {(*bench).ready, func(in *activities.ExecuteInput) { in.ID = "c2" }, approval.CodeDigest},
+		"other nonce":        {(*bench).ready, func(in *activities.ExecuteInput) { in.Call.Nonce = "m" }, approval.CodeDigest},
+		"digest to fit":      {(*bench).ready, refit(func(c *approval.Call) { c.Args = json.RawMessage(`{"amount":9}`) }), approval.CodeToolFailed},
+		"unknown tool":       {(*bench).ready, refit(func(c *approval.Call) { c.Tool = "nope" }), approval.CodeToolFailed},
+		"arguments off":      {(*bench).ready, refit(func(c *approval.Call) { c.Args = json.RawMessage(`{"amount":"1"}`) }), approval.CodeToolFailed},
+		"ended before":       {(*bench).ended, nil, approval.CodeToolFailed},
+		"store closed early": {func(b *bench) { b.ready(); _ = b.store.Close() }, nil, approval.CodeToolFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			if tc.prepare != nil {
+				tc.prepare(b)
+			}
+			err := b.execute(tc.change)
+			if code(err) != tc.code || b.runs.Load() != 0 || !strings.Contains(err.Error(), "nothing ran") {
+				t.Errorf("%v (%s), %d runs", err, code(err), b.runs.Load())
+			}
+		})
+	}
+}
+
+// refit changes the call and makes the digest agree with it, as a forger would.
+func refit(change func(*approval.Call)) func(*activities.ExecuteInput) {
+	return func(in *activities.ExecuteInput) {
+		change(&in.Call)
+		in.Digest, _ = in.Call.Digest(in.ID)
+	}
+}
+
+// ready leaves the call claimed, its permit unused.
+func (b *bench) ready() {
+	b.admit()
+	if out := b.claim(b.digest(), time.Now().UTC()); out != nil {
+		b.t.Fatalf("%+v", out)
+	}
+}
+
+func (b *bench) ended() {
+	b.ready()
+	if _, _, err := b.store.Finish(b.t.Context(), store.Ending{Outcome: approval.Outcome{ID: "c1", Status: approval.StatusExpired}, At: time.Now()}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func TestExecuteRunsOnce(t *testing.T) {
+	b := setup(t)
+	b.ready()
+	if err := b.execute(nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.execute(nil); code(err) != approval.CodeAlreadyRan {
+		t.Errorf("%v", err)
+	}
+	if b.runs.Load() != 1 {
+		t.Errorf("%d runs", b.runs.Load())
+	}
+}
+
+func TestClaim(t *testing.T) {
+	t.Run("an approval does not keep for ever", func(t *testing.T) {
+		b := setup(t)
+		b.admit()
+		out := b.claim(b.digest(), time.Now().UTC().Add(-approval.DefaultValidFor.Std()-time.Minute))
+		if out == nil || out.Status != approval.StatusExpired {
+			t.Errorf("%+v", out)
+		}
+	})
+	t.Run("another digest", func(t *testing.T) {
+		b := setup(t)
+		b.admit()
+		out := b.claim(strings.Repeat("0", 64), time.Now().UTC())
+		if out == nil || out.Status != approval.StatusBlocked || out.Error.Code != approval.CodeDigest {
+			t.Errorf("%+v", out)
+		}
+	})
+	t.Run("twice is once", func(t *testing.T) {
+		b := setup(t)
+		b.ready()
+		if out := b.claim(b.digest(), time.Now().UTC()); out != nil {
+			t.Errorf("%+v", out)
+		}
+		page, err := b.store.Entries(t.Context(), store.EntryQuery{Call: "c1", Kind: audit.KindClaimed})
+		if err != nil || len(page.Items) != 1 {
+			t.Errorf("%d entries, %v", len(page.Items), err)
+		}
+	})
+}
+
+// A reset can bring a call back to its wait after an earlier run started the
+// tool. Whatever the new run ends with, the record must not say that nothing ran.
+func TestDenialAfterTheToolWasStarted(t *testing.T) {
+	b := setup(t)
+	b.ready()
+	if err := b.execute(nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // a retry tells the same
+		v, err := b.ExecuteActivity(b.acts.Record, activities.RecordInput{ID: "c1", Run: "r2", Call: b.call(), At: time.Now().UTC(),
+			Outcome: approval.Outcome{ID: "c1", Status: approval.StatusExpired}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s activities.Standing
+		if err := v.Get(&s); err != nil {
+			t.Fatal(err)
+		}
+		if s.Outcome == nil || s.Outcome.Status != approval.StatusOutcomeUnknown || s.Outcome.Error.Code != approval.CodeAlreadyRan {
+			t.Errorf("%+v", s.Outcome)
+		}
+	}
+}
+
+func TestAdmitFailsClosed(t *testing.T) {
+	for name, v := range map[string]verdict{
+		"no verdict":       {},
+		"unknown verdict":  {Kind: "perhaps"},
+		"nobody to ask":    {Kind: approval.VerdictRequire, Timeout: approval.DefaultTimeout},
+		"endless wait":     {Kind: approval.VerdictRequire, Requirement: approval.OneApproval()},
+		"the policy's no":  {Kind: approval.VerdictDeny},
+		"zero people, yes": {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{}}}, Timeout: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			b.acts.Policy = v
+			if a := b.admit(); a.View.Status != approval.StatusBlocked || a.Claimed {
+				t.Errorf("%+v", a.View)
+			}
+		})
+	}
+}
+
+func TestAdmitTwiceIsOnce(t *testing.T) {
+	b := setup(t)
+	first := b.admit()
+	b.acts.Policy = verdict{Kind: approval.VerdictAllow} // a laxer policy since
+	again := b.admit()
+	if again.Claimed || again.View.Status != approval.StatusPending || !again.View.Deadline.Equal(*first.View.Deadline) {
+		t.Errorf("%+v", again.View)
+	}
+}
