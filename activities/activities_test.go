@@ -241,7 +241,7 @@ func TestDenialAfterTheToolWasStarted(t *testing.T) {
 		if err := v.Get(&s); err != nil {
 			t.Fatal(err)
 		}
-		if s.Outcome == nil || s.Outcome.Status != approval.StatusOutcomeUnknown || s.Outcome.Error.Code != approval.CodeAlreadyRan {
+		if s.Outcome == nil || s.Outcome.Status != approval.StatusOutcomeUnknown || s.Outcome.Error.Code != approval.CodeAlreadyRan || s.Outcome.Decision.By != "ana" {
 			t.Errorf("%+v", s.Outcome)
 		}
 	}

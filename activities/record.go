@@ -116,7 +116,7 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, erro
 	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Votes: votes, At: in.At, Entries: append(entries, ended)})
 	switch {
 	case errors.Is(err, store.ErrStarted):
-		return a.finishAs(ctx, in, alreadyStarted(in))
+		return a.endStarted(ctx, in)
 	case errors.Is(err, store.ErrNoClaim):
 		// Either somebody runs workflows of their own, or the store was set
 		// back. Both need a person; the step is retried until one came.
@@ -142,15 +142,19 @@ func (a *Activities) finishAs(ctx context.Context, in RecordInput, out approval.
 	return stands, err
 }
 
-// alreadyStarted is the outcome of a call whose tool an earlier run started,
-// and about which nothing more is known.
-func alreadyStarted(in RecordInput) approval.Outcome {
-	return approval.Outcome{
-		ID: in.ID, Tool: in.Call.Tool, Digest: in.Outcome.Digest, Status: approval.StatusOutcomeUnknown,
+// endStarted ends a call whose tool an earlier run started, and about which
+// nothing more is known. Who allowed it stays on record.
+func (a *Activities) endStarted(ctx context.Context, in RecordInput) (Standing, error) {
+	record, err := a.Store.Call(ctx, in.ID)
+	if err != nil {
+		return Standing{}, fmt.Errorf("reading call %s: %w", in.ID, err)
+	}
+	return a.finishAs(ctx, in, approval.Outcome{
+		ID: in.ID, Tool: in.Call.Tool, Digest: record.View.Digest, Status: approval.StatusOutcomeUnknown,
 		Error: &approval.CallError{Code: approval.CodeAlreadyRan,
 			Message: "an earlier run of this call started the tool and did not say how it ended; look at the tool's own records"},
-		Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: in.At},
-	}
+		Decision: record.View.Decision,
+	})
 }
 
 func standing(record store.Record) Standing {

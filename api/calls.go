@@ -154,7 +154,7 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 	}
 	view, err := s.standing(ctx, id, false)
 	switch {
-	case err != nil:
+	case err != nil && ctx.Err() == nil:
 		s.o.Logger.WarnContext(ctx, "could not show a call that was started", "id", id, "error", err)
 	case view != nil:
 		return reply(c, http.StatusAccepted, view)

@@ -38,9 +38,11 @@ var (
 type Store interface {
 	Calls
 	Reader
-	// PublishTools writes rows of the catalogue, each in place of the row of
-	// the same name; other rows stay. A name may stand once in tools.
-	PublishTools(ctx context.Context, tools []Tool) error
+	// PublishTools says which tools a queue's workers offer: these and no
+	// others. Other queues' rows stay, but a name has one row only: the last
+	// to publish it has it. Every tool's Queue must be queue, every name
+	// different.
+	PublishTools(ctx context.Context, queue string, tools []Tool) error
 	// Ping fails when the store can't be used now; it is for readiness.
 	Ping(ctx context.Context) error
 	Close() error

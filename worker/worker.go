@@ -79,7 +79,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Store.PublishTools(ctx, catalogue(registry, o.TaskQueue)); err != nil {
+	if err := o.Store.PublishTools(ctx, o.TaskQueue, catalogue(registry, o.TaskQueue)); err != nil {
 		return nil, fmt.Errorf("publishing the tools: %w", err)
 	}
 	attributes, err := hasSearchAttributes(ctx, o)

@@ -80,7 +80,9 @@ func TestCalls(t *testing.T) {
 		w.ends(id, approval.StatusCancelled, 0)
 	})
 	t.Run("tool says no", func(t *testing.T) {
-		w.behave = func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "mailbox of hunter2 is full", http.StatusConflict) }
+		w.behave = func(rw http.ResponseWriter, _ *http.Request) {
+			http.Error(rw, "mailbox of hunter2 is full", http.StatusConflict)
+		}
 		a := w.post("/api/calls", `{"tool":"read","args":{"to":"x","secret":"hunter2"},"wait":"20s"}`)
 		if !strings.Contains(fmt.Sprint(a.doc["error"]), "mailbox of hunter2 is full") {
 			t.Errorf("the caller must get the tool's words: %v", a.doc)

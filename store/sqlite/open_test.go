@@ -167,7 +167,7 @@ func TestReadOnly(t *testing.T) {
 	_, claimErr := reader.Claim(t.Context(), store.Claiming{ID: "a", Digest: "digest", At: admission("a", nil).View.CreatedAt})
 	for what, err := range map[string]error{
 		"Admit": admitErr, "Claim": claimErr,
-		"Append": reader.Append(t.Context(), admission("c", nil).Entries...), "PublishTools": reader.PublishTools(t.Context(), nil),
+		"Append": reader.Append(t.Context(), admission("c", nil).Entries...), "PublishTools": reader.PublishTools(t.Context(), "q", nil),
 	} {
 		if !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("%s: %v, want %v", what, err, store.ErrReadOnly)

@@ -9,7 +9,10 @@ import (
 )
 
 // PublishTools implements store.Store.
-func (s *Store) PublishTools(ctx context.Context, tools []store.Tool) error {
+func (s *Store) PublishTools(ctx context.Context, queue string, tools []store.Tool) error {
+	if queue == "" {
+		return approval.Errorf(approval.CodeInvalid, "tools: the queue that offers them has no name")
+	}
 	docs := make(map[string]string, len(tools))
 	for i, tool := range tools {
 		if tool.Name == "" {
@@ -18,6 +21,9 @@ func (s *Store) PublishTools(ctx context.Context, tools []store.Tool) error {
 		if _, twice := docs[tool.Name]; twice {
 			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s stands twice in one list", i, approval.Display(tool.Name, 80))
 		}
+		if tool.Queue != queue {
+			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s is on another queue", i, approval.Display(tool.Name, 80))
+		}
 		doc, err := encode(tool)
 		if err != nil {
 			return err
@@ -25,9 +31,12 @@ func (s *Store) PublishTools(ctx context.Context, tools []store.Tool) error {
 		docs[tool.Name] = doc
 	}
 	return s.write(ctx, "publish tools", func(t transaction) error {
+		if _, err := t.tx.ExecContext(ctx, `DELETE FROM tools WHERE queue = ?`, queue); err != nil {
+			return err
+		}
 		for name, doc := range docs {
-			_, err := t.tx.ExecContext(ctx, `INSERT INTO tools (name, tool) VALUES (?, ?)
-				ON CONFLICT (name) DO UPDATE SET tool = excluded.tool WHERE tool <> excluded.tool`, name, doc)
+			_, err := t.tx.ExecContext(ctx, `INSERT INTO tools (name, queue, tool) VALUES (?, ?, ?)
+				ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, tool = excluded.tool`, name, queue, doc)
 			if err != nil {
 				return err
 			}

@@ -112,31 +112,44 @@ func toolsReplaced(t *testing.T, s store.Store) {
 		}
 		same(t, "the catalogue", slices.Concat([]store.Tool{}, got), slices.Concat([]store.Tool{}, want))
 	}
-	publish := func(tools ...store.Tool) {
+	publish := func(queue string, tools ...store.Tool) {
 		t.Helper()
-		if err := s.PublishTools(t.Context(), tools); err != nil {
+		if err := s.PublishTools(t.Context(), queue, tools); err != nil {
 			t.Fatal(err)
 		}
 	}
 	list()
-	publish()
+	publish("pawl")
 	pay := store.Tool{
 		Name: "pay", Description: awkward, Schema: json.RawMessage(`{"type":"object","required":["amount"]}`), SchemaDigest: "abc",
 		Queue: "pawl", Kind: "http", Idempotent: true, Timeout: approval.Duration(1500 * time.Millisecond),
 	}
 	read := store.Tool{Name: "Read", Queue: "pawl", Kind: "go"}
-	publish(pay, read)
+	publish("pawl", pay, read)
 	list(read, pay) // upper case is before lower case, whatever the locale
-	publish(pay, read)
+	publish("pawl", pay, read)
 	list(read, pay)
 
-	pay = store.Tool{Name: "pay", Queue: "pawl-tools-a", Kind: "go"}
-	other := store.Tool{Name: "a", Queue: "pawl", Kind: "go"}
-	publish(other, pay)
-	list(read, other, pay)
+	agents := store.Tool{Name: "a", Queue: "pawl-tools-a", Kind: "go"}
+	publish(agents.Queue, agents)
+	list(read, agents, pay)
+	publish("pawl", read) // pay is offered no longer
+	list(read, agents)
+	read.Queue = "pawl-tools-a"
+	publish(read.Queue, read, agents) // taken over
+	list(read, agents)
+	publish("pawl")
+	list(read, agents)
 
-	invalid(t, "a tool without a name", s.PublishTools(t.Context(), []store.Tool{{Name: "b"}, {}}))
-	invalid(t, "a name twice", s.PublishTools(t.Context(), []store.Tool{{Name: "b"}, {Name: "b"}}))
-	invalid(t, "a schema that is not JSON", s.PublishTools(t.Context(), []store.Tool{{Name: "b", Schema: json.RawMessage(`{`)}}))
-	list(read, other, pay)
+	refused := func(what, queue string, tools ...store.Tool) {
+		t.Helper()
+		invalid(t, what, s.PublishTools(t.Context(), queue, tools))
+	}
+	b := store.Tool{Name: "b", Queue: "q"}
+	refused("a tool without a name", "q", b, store.Tool{Queue: "q"})
+	refused("a name twice", "q", b, b)
+	refused("another queue's tool", "q", store.Tool{Name: "b", Queue: "r"})
+	refused("no queue", "", store.Tool{Name: "b"})
+	refused("a schema that is not JSON", "q", store.Tool{Name: "b", Queue: "q", Schema: json.RawMessage(`{`)})
+	list(read, agents)
 }

@@ -127,7 +127,7 @@ func serve(config stack.Config, logger *slog.Logger, stdout, stderr io.Writer) e
 		return err
 	}
 	banner(stderr, s, time.Since(began))
-	ready := map[string]any{"ready": true, "temporal": s.Temporal}
+	ready := map[string]any{"ready": true, "temporal": s.Temporal, "namespace": config.Namespace}
 	if s.API != "" {
 		ready["api"] = s.API
 	}

@@ -66,8 +66,9 @@ CREATE INDEX entries_kind ON entries (kind);
 
 -- The catalogue: tool is the row as JSON.
 CREATE TABLE tools (
-    name TEXT PRIMARY KEY CHECK (name <> ''),
-    tool TEXT NOT NULL
+    name  TEXT PRIMARY KEY CHECK (name <> ''),
+    queue TEXT NOT NULL CHECK (queue <> ''),
+    tool  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- +goose StatementBegin

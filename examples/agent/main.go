@@ -1,0 +1,145 @@
+// Command agent is a small support agent whose tool calls Pawl guards. It is
+// there to be copied from: ask for a call, see whether it waits for a person,
+// use its result, take a no for a no.
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+func main() {
+	api := flag.String("api", "", "the API's `address` (default $PAWL_API, else "+client.DefaultURL+")")
+	session := flag.String("session", "", "`name` of the conversation; calls of a known one are picked up again (default: a new one)")
+	timeout := flag.Duration("production-timeout", time.Minute, "how long people have to answer the production write")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "unexpected argument %q\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+
+	name := cmp.Or(*session, "support-"+strings.ToLower(rand.Text()[:8]))
+	err := run(ctx, cmp.Or(*api, os.Getenv("PAWL_API")), name, *timeout)
+	if err == nil {
+		return
+	}
+	again := "--session " + approval.Display(name, 0)
+	if ctx.Err() != nil {
+		fmt.Printf("\nStopped waiting. The calls go on without the agent; %s picks them up again.\n", again)
+		os.Exit(130) // 128 + SIGINT, as shells have it
+	}
+	fmt.Fprintf(os.Stderr, "agent: %s\nCalls that were asked for go on; %s picks them up again.\n", approval.Display(err.Error(), 2000), again)
+	os.Exit(1)
+}
+
+// calls is what this agent wants. One that thinks would come to its calls one
+// by one; what it tells Pawl about each would be the same.
+func calls(session string, timeout time.Duration) []approval.Call {
+	call := func(tool, args, title, reason string) approval.Call {
+		return approval.Call{
+			Tool: tool, Args: json.RawMessage(args), Title: title, Reason: reason,
+			Agent: "support-agent", Team: "support", Session: session,
+			// The same key is the same call: an agent that crashed asks again
+			// and gets the call it had, instead of a second one.
+			IdempotencyKey: session + "/" + tool,
+		}
+	}
+	production := call("write_production", `{"sql": "UPDATE refunds SET state = 'paid' WHERE id = 77"}`,
+		"Mark refund 77 as paid", "The refund has been stuck since Monday.")
+	production.Timeout = approval.Duration(timeout)
+	return []approval.Call{
+		call("read_docs", `{"page": "refunds"}`,
+			"Look up the refund rules", "The customer asks how long a refund takes."),
+		call("send_email", `{"to": "customer@example.com", "subject": "Your refund", "body": "It takes five working days."}`,
+			"Answer the customer", "The customer asked by email how long the refund takes."),
+		call("read_customer", `{"customer_id": "c-1042"}`,
+			"Look up the customer", "The refund goes to the account on file."),
+		call("delete_account", `{"customer_id": "c-1042"}`,
+			"Delete the customer's account", "The customer asked to be forgotten once the refund is paid."),
+		production,
+	}
+}
+
+// run asks for all calls at once, then reports each end as it comes.
+func run(ctx context.Context, api, session string, timeout time.Duration) error {
+	pawl, err := client.New(client.Options{URL: api, Token: os.Getenv("PAWL_TOKEN"), UserAgent: "support-agent"})
+	if err != nil {
+		return err
+	}
+	wanted := calls(session, timeout)
+	views, errs := make([]client.View, len(wanted)), make([]error, len(wanted))
+	var wg sync.WaitGroup
+	for i, call := range wanted {
+		wg.Go(func() { views[i], _, errs[i] = pawl.Start(ctx, call, time.Second) })
+	}
+	wg.Wait()
+	for i, v := range views {
+		if errs[i] != nil {
+			return fmt.Errorf("asking for %s: %w", wanted[i].Tool, errs[i])
+		}
+		fmt.Printf("  %-18s%s  %s\n", wanted[i].Tool, approval.Display(v.ID, 0), standing(v))
+	}
+
+	fmt.Print("\nWhat becomes of them:\n\n")
+	for i, v := range views {
+		wg.Go(func() {
+			// Wait rides over restarts of everything, this agent's own excepted.
+			if v, errs[i] = pawl.Wait(ctx, v.ID); errs[i] == nil {
+				fmt.Printf("  %-18s%s\n", wanted[i].Tool, ending(v))
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+// standing says where a call stands that was just asked for.
+func standing(v client.View) string {
+	switch {
+	case v.Status == approval.StatusExecuted:
+		return "ran at once"
+	case v.Status == approval.StatusPending && v.Deadline != nil:
+		return "waits for approval until " + v.Deadline.Local().Format(time.TimeOnly)
+	}
+	return string(v.Status)
+}
+
+// ending says how a call ended, and by whom. Names, notes and results come
+// from elsewhere, so none of them reaches the terminal as it is.
+func ending(v client.View) string {
+	how := string(v.Status)
+	if d := v.Decision; d != nil {
+		switch d.Kind {
+		case approval.SettledAllow:
+			how += ", allowed"
+		case approval.SettledApprove:
+			how += ", approved"
+		}
+		switch {
+		case d.By != "":
+			how += " by " + approval.Display(d.By, 80)
+		case d.Channel != "":
+			how += " via " + approval.Display(d.Channel, 80)
+		}
+	}
+	if v.Error != nil {
+		return how + ": " + approval.Display(v.Error.Message, 300) + " (" + approval.Display(v.Error.Code, 40) + ")"
+	}
+	return how + ": " + approval.Display(string(v.Result), 300)
+}
