@@ -49,6 +49,7 @@ type Stack struct {
 	worker   *worker.Worker
 	listener net.Listener
 	ready    atomic.Bool
+	stopping atomic.Bool
 	api      chan error // what the API's server ended with
 	stopAPI  context.CancelFunc
 }
@@ -160,7 +161,7 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 			approval.SearchTool:   enums.INDEXED_VALUE_TYPE_KEYWORD,
 			approval.SearchAgent:  enums.INDEXED_VALUE_TYPE_KEYWORD,
 		},
-		Logger: s.serverLogger(),
+		Logger: s.serverLogger(ctx),
 	})
 	if err != nil {
 		return err
@@ -172,27 +173,32 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	return err
 }
 
-// serverLogger passes Temporal's own log on from the level asked for.
-func (s *Stack) serverLogger() *slog.Logger {
+// serverLogger passes Temporal's own log on from the level asked for, until
+// the server is being stopped: then its parts complain of each other's absence.
+func (s *Stack) serverLogger(starting context.Context) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(strings.ToUpper(s.o.LogLevel))) // validated
-	return slog.New(leveled{s.o.Logger.Handler(), level})
+	return slog.New(filter{s.o.Logger.Handler(), func(l slog.Level) bool {
+		return l >= level && !s.stopping.Load() && (s.ready.Load() || starting.Err() == nil)
+	}})
 }
 
-type leveled struct {
+// filter is a handler that passes on what pass says.
+type filter struct {
 	slog.Handler
-	least slog.Level
+	pass func(slog.Level) bool
 }
 
-func (l leveled) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= l.least && l.Handler.Enabled(ctx, level)
+func (f filter) Enabled(ctx context.Context, l slog.Level) bool {
+	return f.pass(l) && f.Handler.Enabled(ctx, l)
 }
 
-func (l leveled) WithAttrs(a []slog.Attr) slog.Handler {
-	return leveled{l.Handler.WithAttrs(a), l.least}
+func (f filter) WithAttrs(a []slog.Attr) slog.Handler {
+	return filter{f.Handler.WithAttrs(a), f.pass}
 }
-func (l leveled) WithGroup(name string) slog.Handler {
-	return leveled{l.Handler.WithGroup(name), l.least}
+
+func (f filter) WithGroup(name string) slog.Handler {
+	return filter{f.Handler.WithGroup(name), f.pass}
 }
 
 // StartWorker starts the worker, or starts it again.
@@ -257,6 +263,7 @@ func (s *Stack) Wait(ctx context.Context) error {
 // Close stops everything, in the order in which nothing is lost: no new calls,
 // running tools end, then the server and the files. It may be called once.
 func (s *Stack) Close() error {
+	s.stopping.Store(true)
 	s.ready.Store(false)
 	var errs []error
 	if s.stopAPI != nil {
