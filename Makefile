@@ -62,7 +62,8 @@ fuzz: ## each fuzz test for FUZZTIME (20s)
 	  done || exit 1; done
 
 bench: ## benchmarks, with memory
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -run "^$$" -bench . -benchmem ./...
+	cd dev && $(GO) test -run "^$$" -bench . -benchtime 3s ./e2e
 
 record: ## record the workflow histories anew that the replay test goes by
 	cd dev && $(GO) test ./e2e -run '^TestRecordHistories$$' -record -count=1

@@ -80,7 +80,7 @@ func newWorld(t *testing.T, change ...func(*stack.Config)) *world {
 	return w
 }
 
-func write(t *testing.T, dir, name, text string) string {
+func write(t testing.TB, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
