@@ -88,8 +88,11 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if a, known := settled(r, d); known {
 			return replyAnswer(c, a, r.View)
 		}
+		// Without a digest the decision is about what the store shows. Saying so
+		// lets it count even if the workflow does not know yet that it waits:
+		// the store shows a call a moment before.
 		err = s.signal(ctx, id, signalName(kind), approval.DecisionSignal{
-			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: in.Digest,
+			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: cmp.Or(in.Digest, r.View.Digest),
 		})
 		if isNotFound(err) {
 			return s.tooLate(c, id, d)

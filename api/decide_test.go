@@ -123,6 +123,13 @@ func TestDecide(t *testing.T) {
 			if c.sent && (sent[0].name != c.verb || sent[0].Reviewer != "ana" || sent[0].Channel != "api" || sent[0].DecisionID == "") {
 				t.Errorf("signal %+v", sent[0])
 			}
+			want := view(id, "").Digest // what the store shows
+			if strings.Contains(c.body, `"digest":"d2"`) {
+				want = "d2"
+			}
+			if c.sent && sent[0].Digest != want {
+				t.Errorf("the signal names the digest %q, want %q", sent[0].Digest, want)
+			}
 		})
 	}
 }

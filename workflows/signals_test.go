@@ -116,6 +116,26 @@ func TestApprovalBeforeAnybodyCouldLookIsRefused(t *testing.T) {
 	h.answered("early", approval.AnswerInvalid)
 }
 
+// The store shows a call a moment before its workflow knows that it waits. Who
+// names the digest has seen it.
+func TestEarlyApprovalOfTheDigestCounts(t *testing.T) {
+	const doc = `{"tool":"send","args":{"to":"ann"},"nonce":"n1"}`
+	call, err := approval.ParseCall([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := call.Digest("call-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := setup(t)
+	h.after(0, func() {
+		h.SignalWorkflow(approval.SignalApprove, approval.DecisionSignal{DecisionID: "early", Digest: digest})
+	})
+	h.want(h.call(doc), approval.StatusExecuted, "", 1)
+	h.answered("early", approval.AnswerResolved)
+}
+
 func TestEarlyRejectionIsKept(t *testing.T) {
 	h := setup(t)
 	h.after(0, func() { h.SignalWorkflow(approval.SignalReject, signal("early", "ana")) })
