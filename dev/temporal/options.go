@@ -42,7 +42,9 @@ type Options struct {
 	// authentication, so keep it on loopback. Defaults to 127.0.0.1:7233.
 	Listen string
 
-	// UIListen is the host:port of Temporal's web UI. Port 0 picks a free one. Defaults to "": no UI.
+	// UIListen is the host:port of Temporal's web UI. Port 0 picks a free one. The UI answers only
+	// requests whose Host is a loopback name or this host; listening on all addresses adds no name.
+	// Defaults to "": no UI.
 	UIListen string
 
 	// Namespace is created if absent. Defaults to "default".

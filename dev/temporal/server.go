@@ -134,7 +134,7 @@ func (s *Server) start(ctx context.Context, o Options) error {
 		return err
 	}
 	if uiListener != nil {
-		if s.ui, err = newWebUI(s.frontend, o.Namespace, o.Logger); err != nil {
+		if s.ui, err = newWebUI(s.frontend, uiListener, o); err != nil {
 			return err
 		}
 	}

@@ -31,12 +31,12 @@ type webUI struct {
 	conn *grpc.ClientConn
 }
 
-// newWebUI prepares the UI for a frontend that need not answer yet.
-func newWebUI(frontend, namespace string, logger *slog.Logger) (*webUI, error) {
+// newWebUI prepares the UI for a frontend that need not answer yet. It is to be served on l.
+func newWebUI(frontend string, l net.Listener, o Options) (*webUI, error) {
 	provider, err := config.NewConfigProviderWithRefresh(&config.Config{
 		TemporalGRPCAddress: frontend,
 		EnableUI:            true,
-		DefaultNamespace:    namespace,
+		DefaultNamespace:    o.Namespace,
 		// The dev stack is plain HTTP: a Secure cookie would not come back, and every button in
 		// the UI would fail its CSRF check.
 		CORS:             config.CORS{CookieInsecure: true},
@@ -50,16 +50,16 @@ func newWebUI(frontend, namespace string, logger *slog.Logger) (*webUI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("temporal: connect web UI to %s: %w", frontend, err)
 	}
-	handler, err := uiHandler(provider, conn, logger)
+	handler, err := uiHandler(provider, conn, o.Logger)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &webUI{
 		conn: conn,
 		http: &http.Server{
-			Handler:           handler,
+			Handler:           guardUI(handler, o.UIListen, dialable(l)),
 			ReadHeaderTimeout: 10 * time.Second,
-			ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+			ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 		},
 	}, nil
 }
