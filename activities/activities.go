@@ -69,6 +69,7 @@ type RefuseInput struct {
 	ID, Run  string
 	Batch    int // numbers the batches of one run
 	Refusals []Refusal
+	More     int // further ones that are not kept singly
 	At       time.Time
 }
 
@@ -83,7 +84,7 @@ type Refusal struct {
 // Refuse puts refused decisions on record, many in one entry.
 func (a *Activities) Refuse(ctx context.Context, in RefuseInput) error {
 	e, err := audit.New(in.ID, fmt.Sprintf("refused/%s/%d", in.Run, in.Batch), audit.KindRefused, in.At,
-		map[string]any{"run": in.Run, "refused": in.Refusals})
+		map[string]any{"run": in.Run, "refused": in.Refusals, "more": in.More})
 	if err != nil {
 		return refuse(approval.CodeInternalError, err.Error(), err)
 	}

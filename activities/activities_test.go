@@ -110,7 +110,7 @@ func (b *bench) claim(digest string, approved time.Time) *approval.Outcome {
 }
 
 func (b *bench) execute(change func(*activities.ExecuteInput)) error {
-	in := activities.ExecuteInput{ID: "c1", Run: "r1", Digest: b.digest(), Call: b.call(), WaitForStore: approval.Duration(time.Second)}
+	in := activities.ExecuteInput{ID: "c1", Run: "r1", Digest: b.digest(), Call: b.call(), GoodUntil: time.Now().Add(time.Second)}
 	if change != nil {
 		change(&in)
 	}
@@ -126,22 +126,70 @@ func code(err error) string {
 	return ""
 }
 
+func text(err error) string {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return activities.ToolText(app)
+	}
+	return ""
+}
+
+// old leaves a call whose claim was taken in time, and whose permit is out.
+func (b *bench) old() {
+	b.admit()
+	at := time.Now().UTC().Add(-time.Hour)
+	if _, err := b.store.Claim(b.t.Context(), store.Claiming{ID: "c1", Run: "r1", Digest: b.digest(), At: at, GoodUntil: at.Add(15 * time.Minute)}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// lossy is a store whose first answer to Use is lost on the way.
+type lossy struct {
+	store.Calls
+	lost atomic.Bool
+}
+
+func (l *lossy) Use(ctx context.Context, u store.Use) error {
+	err := l.Calls.Use(ctx, u)
+	if l.lost.CompareAndSwap(false, true) {
+		return errors.New("connection reset")
+	}
+	return err
+}
+
+// A later execution has the same run and activity as the first, as after a
+// reset, and its first answer from the store is lost: it must not take the
+// first one's mark for its own.
+func TestExecuteTellsItsOwnMark(t *testing.T) {
+	b := setup(t)
+	b.ready()
+	b.acts.Store = &lossy{Calls: b.store}
+	if err := b.execute(nil); err != nil || b.runs.Load() != 1 {
+		t.Fatalf("%v, %d runs; the lost answer was about its own mark", err, b.runs.Load())
+	}
+	b.acts.Store = &lossy{Calls: b.store}
+	if err := b.execute(nil); code(err) != approval.CodeAlreadyRan || b.runs.Load() != 1 {
+		t.Errorf("%v, %d runs", err, b.runs.Load())
+	}
+}
+
 func TestExecuteTrustsTheStoreAlone(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare func(*bench)
 		change  func(*activities.ExecuteInput)
 		code    string
 	}{
-		"never admitted":     {nil, nil, approval.CodeToolFailed},
-		"admitted only":      {func(b *bench) { b.admit() }, nil, approval.CodeToolFailed},
+		"never admitted":     {nil, nil, approval.CodeNoPermit},
+		"admitted only":      {func(b *bench) { b.admit() }, nil, approval.CodeNoPermit},
 		"other arguments":    {(*bench).ready, func(in *activities.ExecuteInput) { in.Call.Args = json.RawMessage(`{"amount":9}`) }, approval.CodeDigest},
 		"other call's ID":    {(*bench).ready, func(in *activities.ExecuteInput) { in.ID = "c2" }, approval.CodeDigest},
 		"other nonce":        {(*bench).ready, func(in *activities.ExecuteInput) { in.Call.Nonce = "m" }, approval.CodeDigest},
-		"digest to fit":      {(*bench).ready, refit(func(c *approval.Call) { c.Args = json.RawMessage(`{"amount":9}`) }), approval.CodeToolFailed},
+		"digest to fit":      {(*bench).ready, refit(func(c *approval.Call) { c.Args = json.RawMessage(`{"amount":9}`) }), approval.CodeNoPermit},
 		"unknown tool":       {(*bench).ready, refit(func(c *approval.Call) { c.Tool = "nope" }), approval.CodeToolFailed},
 		"arguments off":      {(*bench).ready, refit(func(c *approval.Call) { c.Args = json.RawMessage(`{"amount":"1"}`) }), approval.CodeToolFailed},
-		"ended before":       {(*bench).ended, nil, approval.CodeToolFailed},
-		"store closed early": {func(b *bench) { b.ready(); _ = b.store.Close() }, nil, approval.CodeToolFailed},
+		"ended before":       {(*bench).ended, nil, approval.CodeNoPermit},
+		"approved long ago":  {(*bench).old, nil, approval.CodeExpired},
+		"store closed early": {func(b *bench) { b.ready(); _ = b.store.Close() }, nil, approval.CodeExpired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)
@@ -149,7 +197,7 @@ func TestExecuteTrustsTheStoreAlone(t *testing.T) {
 				tc.prepare(b)
 			}
 			err := b.execute(tc.change)
-			if code(err) != tc.code || b.runs.Load() != 0 || !strings.Contains(err.Error(), "nothing ran") {
+			if code(err) != tc.code || b.runs.Load() != 0 || !strings.Contains(text(err), "nothing ran") {
 				t.Errorf("%v (%s), %d runs", err, code(err), b.runs.Load())
 			}
 		})

@@ -3,6 +3,7 @@ package activities
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"time"
@@ -78,7 +79,7 @@ func (a *Activities) judge(in AdmitInput, now time.Time) (store.Admission, error
 		code, message = a.blocks(in.Call, verdict)
 	}
 
-	view := redactedView(in, verdict)
+	view, r := redactedView(in, verdict)
 	admission := store.Admission{Verdict: verdict, Run: in.Run}
 	kind := audit.KindRequested
 	switch {
@@ -86,13 +87,13 @@ func (a *Activities) judge(in AdmitInput, now time.Time) (store.Admission, error
 		kind = audit.KindBlocked
 		view.End(approval.Outcome{
 			Status:   approval.StatusBlocked,
-			Error:    &approval.CallError{Code: code, Message: message},
+			Error:    &approval.CallError{Code: code, Message: r.Text(message)},
 			Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
 		}, now)
 	case verdict.Kind == approval.VerdictAllow:
 		view.Status = approval.StatusExecuting
 		view.Decision = &approval.Settlement{Kind: approval.SettledAllow, By: "policy", At: now}
-		admission.Claim = true
+		admission.Claim, admission.GoodUntil = true, now.Add(goodFor(verdict))
 	default:
 		deadline := now.Add(verdict.Timeout.Std())
 		view.Status, view.Deadline, view.Requirement = approval.StatusPending, &deadline, verdict.Requirement
@@ -134,7 +135,16 @@ func (a *Activities) blocks(call approval.Call, verdict approval.Verdict) (code,
 	return "", ""
 }
 
-func redactedView(in AdmitInput, verdict approval.Verdict) approval.View {
+// goodFor is how long a permit may wait to be used.
+func goodFor(v approval.Verdict) time.Duration {
+	if v.ValidFor <= 0 {
+		return approval.DefaultValidFor.Std()
+	}
+	return v.ValidFor.Std()
+}
+
+// redactedView is the call as others see it, and the redactor that made it.
+func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *approval.Redactor) {
 	view := approval.View{
 		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: approval.StatusEvaluating,
 		Agent: in.Call.Agent, Team: in.Call.Team, Session: in.Call.Session, Requester: in.Call.Requester,
@@ -144,10 +154,10 @@ func redactedView(in AdmitInput, verdict approval.Verdict) approval.View {
 		view.Policy = &verdict.Policy
 	}
 	r := approval.NewRedactor(verdict.Redact)
-	view.Args = r.JSON(in.Call.Args)
+	view.Args = r.Args(in.Call.Args)
+	view.Labels = r.Labels(in.Call.Labels) // before the texts: what it hides may stand in them
 	view.Title, view.Description, view.Reason = r.Text(in.Call.Title), r.Text(in.Call.Description), r.Text(in.Call.Reason)
-	view.Labels = r.Labels(in.Call.Labels)
-	return view
+	return view, r
 }
 
 // readmit handles an ID that is known with another digest: a fresh workflow
@@ -164,7 +174,7 @@ func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, 
 		if err := a.Store.Append(ctx, e); err != nil {
 			return record, fmt.Errorf("recording conflict of call %s: %w", in.ID, err)
 		}
-		view := redactedView(in, record.Verdict)
+		view, _ := redactedView(in, record.Verdict)
 		view.End(approval.Outcome{
 			Status:   approval.StatusBlocked,
 			Error:    &approval.CallError{Code: approval.CodeConflict, Message: message},
@@ -193,11 +203,18 @@ func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, 
 	return record, err
 }
 
-// sameCall compares what the store holds of a call, which is redacted, with
-// the call asked for. Values that are redacted can't be compared.
+// sameCall compares what the store holds of a call with the call asked for.
+// What can't be compared is another call: redacted values, and what a call
+// asks for beyond what the store keeps of it.
 func sameCall(in AdmitInput, record store.Record) bool {
-	now, then := redactedView(in, record.Verdict), record.View
-	return now.Tool == then.Tool && sameJSON(now.Args, then.Args) && now.Agent == then.Agent && now.Team == then.Team &&
+	now, _ := redactedView(in, record.Verdict)
+	then := record.View
+	for _, v := range []approval.View{now, then} {
+		if doc, err := json.Marshal(v); err != nil || bytes.Contains(doc, []byte("redacted")) {
+			return false
+		}
+	}
+	return !in.Call.RequireApproval && in.Call.Timeout == 0 && now.Tool == then.Tool && sameJSON(now.Args, then.Args) && now.Agent == then.Agent && now.Team == then.Team &&
 		now.Session == then.Session && now.Title == then.Title && now.Description == then.Description &&
 		now.Reason == then.Reason && maps.Equal(now.Labels, then.Labels) && now.Requester == then.Requester
 }

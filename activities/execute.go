@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"time"
@@ -22,36 +23,56 @@ const HeartbeatTimeout = 10 * time.Second
 type ExecuteInput struct {
 	ID, Run, Digest string
 	Call            approval.Call
-	WaitForStore    approval.Duration // how long the approval stays good while the store is away
+	GoodUntil       time.Time // when to give up on a store that does not answer
 }
 
 // Execute runs the tool, once: it uses up the permit in the store first, and
-// is refused if that was done before. Its errors carry what the workflow needs
-// to tell failed from unknown: CodeToolFailed means that the tool certainly
-// did not run or said so itself, CodeAlreadyRan that an earlier run started
-// it; everything else is unknown. A second attempt, of an idempotent tool, is
-// certain of nothing but a result: the first may have run.
+// is refused if that was done before. Its errors carry a code that tells the
+// workflow what is certain: CodeToolFailed, CodeDigest, CodeNoPermit and
+// CodeExpired mean that the tool did not run or said so itself, CodeAlreadyRan
+// that an earlier run started it; everything else is unknown. A second
+// attempt, of an idempotent tool, is certain of nothing but a result: the
+// first may have run. What the tool said is in the error's details, so that no
+// log gets to see it.
 func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
 	defer heartbeat(ctx)()
 	result, err := a.execute(ctx, in)
 	var app *temporal.ApplicationError
-	if activity.GetInfo(ctx).Attempt > 1 && errors.As(err, &app) && app.Type() == approval.CodeToolFailed {
-		return nil, refuse(approval.CodeUnknown, "the first attempt's end is unknown; the next one: "+app.Message(), nil)
+	if activity.GetInfo(ctx).Attempt > 1 && errors.As(err, &app) && app.Type() != approval.CodeUnknown {
+		return nil, ended(approval.CodeUnknown, "the first attempt's end is unknown; the next one: "+ToolText(app), false)
 	}
 	return result, err
+}
+
+// ended is how a tool ended other than with a result.
+func ended(code, text string, again bool) error {
+	const message = "the tool gave no result; the details say why"
+	if again {
+		return temporal.NewApplicationError(message, code, text)
+	}
+	return temporal.NewNonRetryableApplicationError(message, code, nil, text)
+}
+
+// ToolText is what an error of Execute says.
+func ToolText(err *temporal.ApplicationError) string {
+	var text string
+	if !err.HasDetails() || err.Details(&text) != nil {
+		return err.Message()
+	}
+	return text
 }
 
 func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
 	digest, err := in.Call.Digest(in.ID)
 	if err != nil || digest != in.Digest {
-		return nil, refuse(approval.CodeDigest, "the call is not the one that was approved; nothing ran", err)
+		return nil, ended(approval.CodeDigest, "the call is not the one that was approved; nothing ran", false)
 	}
 	t, ok := a.Tools.Lookup(in.Call.Tool)
 	if !ok {
-		return nil, refuse(approval.CodeToolFailed, "no worker offers the tool any more; nothing ran", nil)
+		return nil, ended(approval.CodeToolFailed, "no worker offers the tool any more; nothing ran", false)
 	}
 	if err := t.CheckArgs(in.Call.Args); err != nil {
-		return nil, refuse(approval.CodeToolFailed, "the tool's schema changed since the call was admitted; nothing ran: "+err.Error(), nil)
+		return nil, ended(approval.CodeToolFailed, "the tool's schema changed since the call was admitted; nothing ran: "+err.Error(), false)
 	}
 	if err := a.usePermit(ctx, in, t); err != nil {
 		return nil, err
@@ -62,47 +83,51 @@ func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMess
 	case err == nil:
 		return result, nil
 	case tool.IsUnknown(err):
-		return nil, temporal.NewApplicationError(err.Error(), approval.CodeUnknown)
+		return nil, ended(approval.CodeUnknown, err.Error(), true)
 	}
-	return nil, refuse(approval.CodeToolFailed, err.Error(), nil)
+	return nil, ended(approval.CodeToolFailed, err.Error(), false)
 }
 
 // usePermit takes the permit out of the store. While the store is away it
-// tries again, for as long as the approval is good: until it answers, the tool
-// certainly has not run. A try whose answer was lost may have been written, so
-// later tries of this attempt may find their own mark.
+// tries again, until it answers that the permit ran out: before, the tool
+// certainly has not run. A try whose answer was lost may have been written; a
+// token that nobody else has tells later tries of this execution their own
+// mark. Run and activity would not: after a reset another execution has them,
+// too.
 func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Tool) error {
 	info := activity.GetInfo(ctx)
-	started := info.StartedTime.UTC().Truncate(time.Microsecond)
+	began, started := time.Now(), info.StartedTime.UTC().Truncate(time.Microsecond)
 	entry, err := audit.New(in.ID, "start", audit.KindStarted, started,
-		map[string]any{"digest": in.Digest, "run": in.Run, "schema_digest": t.SchemaDigest()})
+		map[string]any{"digest": in.Digest, "run": info.WorkflowExecution.RunID, "schema_digest": t.SchemaDigest()})
 	if err != nil {
 		return refuse(approval.CodeInternalError, err.Error(), err)
 	}
 	use := store.Use{
-		ID: in.ID, Digest: in.Digest, Run: in.Run, Activity: info.ActivityID,
-		Retry: t.Idempotent() && info.Attempt > 1, At: started, Entries: []audit.Entry{entry},
+		ID: in.ID, Digest: in.Digest, Run: info.WorkflowExecution.RunID, Activity: info.ActivityID, Token: rand.Text(),
+		Retry: t.Idempotent() && info.Attempt > 1, Entries: []audit.Entry{entry},
 	}
-	giveUp := time.NewTimer(in.WaitForStore.Std())
-	defer giveUp.Stop()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		// The server's clock when it started this attempt, and what has passed since.
+		use.At = started.Add(time.Since(began))
 		err := a.Store.Use(ctx, use)
 		switch {
 		case err == nil:
 			return nil
 		case errors.Is(err, store.ErrStarted):
-			return refuse(approval.CodeAlreadyRan, "an earlier run of this call started the tool", nil)
+			return ended(approval.CodeAlreadyRan, "an earlier run of this call started the tool", false)
+		case errors.Is(err, store.ErrRunOut):
+			return ended(approval.CodeExpired, "the approval ran out before the tool was started; nothing ran", false)
 		case errors.Is(err, store.ErrNoClaim), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDigest):
-			return refuse(approval.CodeToolFailed, "the store holds no permit for this call; nothing ran: "+err.Error(), nil)
+			return ended(approval.CodeNoPermit, "the store holds no permit for this call; nothing ran: "+err.Error(), false)
 		}
 		a.Logger.WarnContext(ctx, "store does not answer; tool waits", "call", in.ID, "error", err)
-		use.Retry = true // it is this attempt that may have left the mark
+		if use.At.After(in.GoodUntil) {
+			return ended(approval.CodeExpired, "the store did not answer while the approval was good; nothing ran", false)
+		}
 		select {
 		case <-time.After(pause):
-		case <-giveUp.C:
-			return refuse(approval.CodeToolFailed, "the store did not answer while the approval was valid; nothing ran", nil)
 		case <-ctx.Done():
-			return refuse(approval.CodeToolFailed, "the worker stopped before the tool was started; nothing ran", nil)
+			return ended(approval.CodeToolFailed, "the worker stopped before the tool was started; nothing ran", false)
 		}
 	}
 }

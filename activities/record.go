@@ -41,7 +41,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 	}
 	r := in.redactor()
 	claiming := store.Claiming{
-		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now,
+		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: in.Decision.At.Add(in.ValidFor.Std()),
 		Votes: redactVotes(r, in.Votes), Decision: redactSettlement(r, in.Decision),
 	}
 	var err error
@@ -170,7 +170,8 @@ func (in RecordInput) redactor() *approval.Redactor { return learntRedactor(in.R
 
 func learntRedactor(fields []string, call approval.Call) *approval.Redactor {
 	r := approval.NewRedactor(fields)
-	r.JSON(call.Args)
+	r.Args(call.Args)
+	r.Labels(call.Labels)
 	return r
 }
 
@@ -205,9 +206,17 @@ func decisionEntries(id, run string, votes []approval.Decision) ([]audit.Entry, 
 }
 
 // entryOutcome readies an outcome for canonical JSON: a result that readers
-// could read differently (a tool may answer anything) goes in as text.
+// could read differently, or that has no canonical form (a tool may answer
+// anything), goes in as text.
 func entryOutcome(o approval.Outcome) approval.Outcome {
-	if len(o.Result) > 0 && approval.CheckJSON(o.Result) != nil {
+	if len(o.Result) == 0 {
+		return o
+	}
+	_, err := approval.Canonical([]json.RawMessage{o.Result})
+	if err == nil {
+		err = approval.CheckJSON(o.Result)
+	}
+	if err != nil {
 		if text, err := json.Marshal(string(o.Result)); err == nil {
 			o.Result = text
 		}

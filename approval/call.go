@@ -24,7 +24,7 @@ const (
 	maxLabels  = 32
 	maxKey     = 256
 	maxNonce   = 128
-	maxCallDoc = MaxArgs + 64<<10
+	maxCallDoc = MaxArgs + 192<<10 // every other field at its longest, escaped
 )
 
 // Call is one guarded tool call, as the agent asks for it: the input of the
@@ -123,7 +123,19 @@ func (c Call) Validate() error {
 	if c.Execution != "" && c.Execution != "worker" {
 		return Errorf(CodeInvalid, "execution %q is not offered: leave it out, or use \"worker\"", Display(c.Execution, 40))
 	}
-	return CheckObject("args", c.Args, MaxArgs)
+	if err := CheckObject("args", c.Args, MaxArgs); err != nil {
+		return err
+	}
+	// What crosses the wire counts, there and everywhere after: marshalling
+	// escapes some characters.
+	wire, err := json.Marshal(c.Args)
+	if err != nil {
+		return Errorf(CodeInvalid, "args: not JSON")
+	}
+	if len(wire) > MaxArgs {
+		return Errorf(CodeInvalid, "args: %d bytes of JSON with the characters < > & escaped as \\u003c and so on; at most %d are taken", len(wire), MaxArgs)
+	}
+	return nil
 }
 
 // CheckTool checks the form of a tool's name; whether anyone offers the tool is

@@ -26,6 +26,7 @@ func TestCallValidate(t *testing.T) {
 		"nameless label":    {`{"tool":"t","labels":{"":"x"}}`, "no name"},
 		"execution":         {`{"tool":"t","execution":"caller"}`, "not offered"},
 		"large args":        {`{"tool":"t","args":{"a":"` + strings.Repeat("x", approval.MaxArgs) + `"}}`, "at most 262144"},
+		"large when sent":   {`{"tool":"t","args":{"a":"` + strings.Repeat("<", approval.MaxArgs/6) + `"}}`, "args: 262148 bytes of JSON with"},
 		"huge document":     {`{"tool":"t","args":{"a":"` + strings.Repeat("x", 2*approval.MaxArgs) + `"}}`, "bytes of JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -38,6 +39,26 @@ func TestCallValidate(t *testing.T) {
 				t.Fatalf("got %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// What is taken once is taken again after it crossed the wire, at every limit.
+func TestLargestCall(t *testing.T) {
+	wide := func(n int) string { return strings.Repeat("<", n) }
+	c := approval.Call{
+		Tool: "t", Args: json.RawMessage(`{"a":"` + wide((approval.MaxArgs-8)/6) + `"}`),
+		Agent: wide(200), Team: wide(200), Session: wide(200), Requester: wide(200), Title: wide(200), Reason: wide(4096),
+		Description: wide(4096), IdempotencyKey: wide(256), Nonce: wide(128), Labels: map[string]string{},
+	}
+	for i := range 32 {
+		c.Labels[wide(198)+fmt.Sprintf("%02d", i)] = wide(200)
+	}
+	doc, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := approval.ParseCall(doc); err != nil {
+		t.Fatalf("a call of %d bytes: %v", len(doc), err)
 	}
 }
 

@@ -7,6 +7,10 @@ import (
 	"unicode/utf8"
 )
 
+// CutMark begins what stands where text was cut off. Cutting text that may hold
+// secrets, end with it: Redactor.Text then knows secrets cut in two.
+const CutMark = "…"
+
 // Display makes untrusted text safe to show on one line of a terminal, a log
 // or a page of Markdown source: control characters, escape sequences, and the
 // invisible and direction-changing characters that make text look like other
@@ -22,7 +26,7 @@ func display(s string, most int, lines bool) string {
 	n := 0
 	for i, r := range s {
 		if most > 0 && n >= most {
-			fmt.Fprintf(&b, "… (%d bytes more)", len(s)-i)
+			fmt.Fprintf(&b, CutMark+" (%d bytes more)", len(s)-i)
 			break
 		}
 		n++

@@ -18,6 +18,7 @@ const (
 	CodeToolFailed    = "tool_failed"
 	CodeUnknown       = "outcome_unknown"
 	CodeAlreadyRan    = "already_started" // an earlier run of this call started the tool
+	CodeNoPermit      = "no_permit"       // the store holds no permit for the call
 	CodeDigest        = "digest_mismatch" // the call is not the one that was admitted
 	CodeNotFound      = "unknown"
 	CodeInternalError = "internal"

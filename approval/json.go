@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
@@ -39,8 +41,8 @@ func CanonicalDoc(doc []byte) ([]byte, error) {
 }
 
 // CheckJSON refuses what two readers of one JSON text could read differently:
-// duplicate keys, integers beyond 2^53, numbers no float64 holds, NUL
-// characters, invalid UTF-8, lone surrogates, trailing data, and nesting
+// duplicate keys, integers beyond 2^53 in any spelling that float64 rounds or
+// that has no exponent, numbers no float64 holds, NUL characters, invalid UTF-8, lone surrogates, trailing data, and nesting
 // beyond 100. The error's code is CodeInvalid; it names the place by JSON
 // pointer and never quotes a value.
 func CheckJSON(doc []byte) error {
@@ -68,6 +70,7 @@ func (w walker) value(at string, depth int) error {
 	if depth > maxDepth {
 		return Errorf(CodeInvalid, "JSON is nested deeper than %d", maxDepth)
 	}
+	from := w.dec.InputOffset()
 	tok, err := w.dec.Token()
 	if err != nil {
 		return w.syntax(err)
@@ -89,7 +92,7 @@ func (w walker) value(at string, depth int) error {
 	case json.Number:
 		return checkNumber(at, t.String())
 	case string:
-		return w.text(at, t)
+		return w.text(at, t, from)
 	}
 	return nil
 }
@@ -97,6 +100,7 @@ func (w walker) value(at string, depth int) error {
 func (w walker) object(at string, depth int) error {
 	seen := map[string]bool{}
 	for w.dec.More() {
+		from := w.dec.InputOffset()
 		tok, err := w.dec.Token()
 		if err != nil {
 			return w.syntax(err)
@@ -105,7 +109,7 @@ func (w walker) object(at string, depth int) error {
 		if !ok {
 			return Errorf(CodeInvalid, "%s: an object's key must be a string", place(at))
 		}
-		if err := w.text(at, key); err != nil {
+		if err := w.text(at, key, from); err != nil {
 			return err
 		}
 		if seen[key] {
@@ -119,19 +123,42 @@ func (w walker) object(at string, depth int) error {
 	return nil
 }
 
-// text refuses NUL and the replacement character that encoding/json silently
-// puts for a lone surrogate.
-func (w walker) text(at, s string) error {
+// text refuses NUL and lone surrogates in the string s, which was read from
+// the bytes since from. encoding/json silently puts another character for a
+// lone surrogate, so only the bytes show it.
+func (w walker) text(at, s string, from int64) error {
 	if strings.ContainsRune(s, 0) {
 		return Errorf(CodeInvalid, "%s: text holds a NUL character", place(at))
 	}
-	if strings.ContainsRune(s, utf8.RuneError) {
-		start := bytes.LastIndexByte(w.doc[:w.dec.InputOffset()-1], '"')
-		if lower := bytes.ToLower(w.doc[max(start, 0):w.dec.InputOffset()]); bytes.Contains(lower, []byte(`\ud`)) {
-			return Errorf(CodeInvalid, "%s: text holds half of a surrogate pair", place(at))
-		}
+	if strings.ContainsRune(s, utf8.RuneError) && halfPair(w.doc[from:w.dec.InputOffset()]) {
+		return Errorf(CodeInvalid, "%s: text holds half of a surrogate pair", place(at))
 	}
 	return nil
+}
+
+// halfPair reports whether the valid JSON string in raw escapes a lone
+// surrogate.
+func halfPair(raw []byte) bool {
+	for i := 0; i < len(raw); {
+		switch {
+		case raw[i] != '\\':
+			i++
+		case raw[i+1] != 'u':
+			i += 2
+		default:
+			first, n := hexEscape(string(raw[i:min(i+6, len(raw))]))
+			i += n
+			if !utf16.IsSurrogate(first) {
+				continue
+			}
+			second, n := hexEscape(string(raw[i:min(i+6, len(raw))]))
+			if utf16.DecodeRune(first, second) == utf8.RuneError {
+				return true
+			}
+			i += n
+		}
+	}
+	return false
 }
 
 func (w walker) syntax(err error) error {
@@ -145,18 +172,44 @@ func (w walker) syntax(err error) error {
 	return Errorf(CodeInvalid, "not JSON, at byte %d", w.dec.InputOffset())
 }
 
+// checkNumber takes from 2^53 on, where float64 has whole numbers only and not
+// all of them, 2^53 itself and what is written with an exponent and keeps all
+// its digits in a float64, as 1e20 does.
 func checkNumber(at, n string) error {
-	if strings.ContainsAny(n, ".eE") {
-		if _, err := strconv.ParseFloat(n, 64); err != nil {
-			return Errorf(CodeInvalid, "%s: the number is too large; send it as text", place(at))
-		}
-		return nil
+	f, err := strconv.ParseFloat(n, 64)
+	if err != nil {
+		return Errorf(CodeInvalid, "%s: the number is too large; send it as text", place(at))
 	}
 	const most = 1 << 53
-	if i, err := strconv.ParseInt(n, 10, 64); err != nil || i > most || i < -most {
+	if math.Abs(f) < most {
+		return nil
+	}
+	if !keepsDigits(n, f) || math.Abs(f) > most && !strings.ContainsAny(n, "eE") {
 		return Errorf(CodeInvalid, "%s: the integer is beyond 2^53 and readers would round it; send it as text", place(at))
 	}
 	return nil
+}
+
+// keepsDigits reports whether the shortest spelling of f has the digits of n.
+func keepsDigits(n string, f float64) bool {
+	digits, point := decimal(n)
+	kept, keptPoint := decimal(strconv.FormatFloat(f, 'e', -1, 64))
+	return digits == kept && point == keptPoint
+}
+
+// decimal returns a JSON number's significant digits, without zeros around
+// them, and where the point stands, counted from the first.
+func decimal(n string) (digits string, point int) {
+	mantissa, exponent := strings.TrimPrefix(n, "-"), ""
+	if i := strings.IndexAny(mantissa, "eE"); i >= 0 {
+		mantissa, exponent = mantissa[:i], mantissa[i+1:]
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	point, _ = strconv.Atoi(exponent) // "" is 0; a float64 that is not 0 bounds it
+	point += len(whole)
+	digits = strings.TrimLeft(whole+fraction, "0")
+	point -= len(whole) + len(fraction) - len(digits)
+	return strings.TrimRight(digits, "0"), point
 }
 
 func place(at string) string {

@@ -10,21 +10,39 @@ import (
 
 func TestCheckJSON(t *testing.T) {
 	for doc, want := range map[string]string{
-		`{"a":[1,2.5,-3e10,true,null,"ü"]}`:    "",
-		`9007199254740992`:                     "",
-		`"\ud83d\ude00"`:                       "",
-		`"\uFFFD"`:                             "",
-		`{"a":1,"a":2}`:                        `the key "a" stands twice`,
-		`{"x":{"a":1,"\u0061":2}}`:             `at /x: the key "a" stands twice`,
-		`9007199254740993`:                     "beyond 2^53",
-		`{"a":[-9007199254740993]}`:            "at /a/0: the integer is beyond 2^53",
-		`123456789012345678901234567890`:       "beyond 2^53",
-		`1e400`:                                "number is too large",
-		`"a\u0000b"`:                           "NUL",
-		`{"a\u0000":1}`:                        "NUL",
-		`"\ud800"`:                             "surrogate",
-		`{"a":"x\uDC00y"}`:                     "at /a: text holds half of a surrogate pair",
-		"\"\xff\"":                             "UTF-8",
+		`{"a":[1,2.5,-3e10,true,null,"ü"]}`:  "",
+		`9007199254740992`:                   "",
+		`"\ud83d\ude00"`:                     "",
+		`"\uFFFD"`:                           "",
+		`{"a":1,"a":2}`:                      `the key "a" stands twice`,
+		`{"x":{"a":1,"\u0061":2}}`:           `at /x: the key "a" stands twice`,
+		`9007199254740993`:                   "beyond 2^53",
+		`{"a":[-9007199254740993]}`:          "at /a/0: the integer is beyond 2^53",
+		`123456789012345678901234567890`:     "beyond 2^53",
+		`1e400`:                              "number is too large",
+		`"a\u0000b"`:                         "NUL",
+		`{"a\u0000":1}`:                      "NUL",
+		`"\ud800"`:                           "surrogate",
+		`{"a":"x\uDC00y"}`:                   "at /a: text holds half of a surrogate pair",
+		"\"\xff\"":                           "UTF-8",
+		`{"m":"\ud83d \"x\" y"}`:             "at /m: text holds half of a surrogate pair",
+		`{"\udc00\"":1}`:                     "surrogate",
+		`["\ud83d\u0041\\ude00"]`:            "surrogate",
+		`["\ud83d\ud83d\ude00"]`:             "surrogate",
+		"[\"\uFFFD \\ud83d\\uDE00\"]":        "",
+		`["\\ud800 \uFFFD"]`:                 "",
+		`{ "\ufffd" : [ "\ufffd" , "\\" ] }`: "",
+		`9007199254740993.0`:                 "beyond 2^53",
+		`9007199254740993e0`:                 "beyond 2^53",
+		`90071992547409930e-1`:               "beyond 2^53",
+		`-0.9007199254740993E16`:             "beyond 2^53",
+		`9007199254740992.5`:                 "beyond 2^53",
+		`9007199254740991.9`:                 "beyond 2^53",
+		`9007199254740994.0`:                 "beyond 2^53",
+		`123456789012345678901e0`:            "beyond 2^53",
+		`[9007199254740992.0,-9007199254740992,9007199254740991.0,9.007199254740992e15]`: "",
+		`[1e20,-1.50e300,12e0000000000000000000000021,0e999999999999,1e-999999999999]`:   "",
+		`1e99999999999999999999`:               "number is too large",
 		`{} {}`:                                "more after the end",
 		`{"a":1`:                               "ends too early",
 		``:                                     "ends too early",
@@ -44,6 +62,25 @@ func TestCheckJSON(t *testing.T) {
 			t.Errorf("%.60s: code %q", doc, approval.CodeOf(err))
 		}
 	}
+}
+
+// Whatever is taken has a digest.
+func FuzzCheckJSON(f *testing.F) {
+	for _, s := range []string{`{"m":"\ud83d \"x\" y"}`, `["\ud83d\ude00�"]`, `["\\ud800"]`, `[9007199254740993.0,1e20,-0,1e-400]`, `{"a":{"a":[]}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		if approval.CheckJSON(doc) != nil || !strings.ContainsAny(strings.TrimLeft(string(doc), " \t\r\n")[:1], "[{") {
+			return
+		}
+		canonical, err := approval.CanonicalDoc(doc)
+		if err != nil {
+			t.Fatalf("taken, but %v: %s", err, doc)
+		}
+		if again, err := approval.CanonicalDoc(canonical); err != nil || string(again) != string(canonical) {
+			t.Fatalf("the canonical form has another: %v\n%s\n%s", err, canonical, again)
+		}
+	})
 }
 
 func TestDecodeStrict(t *testing.T) {

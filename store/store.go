@@ -28,6 +28,8 @@ var (
 	ErrNoClaim = errors.New("the call was never claimed, or its claim can't be used any more")
 	// ErrStarted: the permit was used before, so the tool may have run.
 	ErrStarted = errors.New("the call's tool was started before")
+	// ErrRunOut: the permit was not used while the approval was good.
+	ErrRunOut = errors.New("the call's permit ran out before it was used")
 	// ErrDigest: the call was admitted with another digest.
 	ErrDigest = errors.New("the call's digest is not the one it was admitted with")
 	// ErrReadOnly: this handle may read only.
@@ -63,8 +65,10 @@ type Calls interface {
 	Claim(ctx context.Context, c Claiming) (Record, error)
 
 	// Use consumes the permit, once. A second use is ErrStarted, except for a
+	// repeat with the Token of the first, which finds its own mark, and for a
 	// Retry by the same Run and Activity. Errors: ErrNotFound, ErrNoClaim
-	// (never claimed, voided, or ended), ErrDigest, ErrStarted.
+	// (never claimed, voided, or ended), ErrDigest, ErrStarted, ErrRunOut for a
+	// first use after the permit's GoodUntil.
 	Use(ctx context.Context, u Use) error
 
 	// Finish ends the call. If it has ended before, nothing is written and
@@ -99,12 +103,13 @@ type Reader interface {
 
 // Admission is a call as its policy activity admits it.
 type Admission struct {
-	View    approval.View // Status: pending, executing (with Claim) or an ending (then EndedAt is set)
-	Verdict approval.Verdict
-	Run     string // Temporal run that admits
-	Claim   bool   // take the permit in the same transaction, as of View.CreatedAt: allowed calls
-	Waits   bool   // a request: reviewers list it
-	Entries []audit.Entry
+	View      approval.View // Status: pending, executing (with Claim) or an ending (then EndedAt is set)
+	Verdict   approval.Verdict
+	Run       string    // Temporal run that admits
+	Claim     bool      // take the permit in the same transaction, as of View.CreatedAt: allowed calls
+	GoodUntil time.Time // of the permit; required with Claim
+	Waits     bool      // a request: reviewers list it
+	Entries   []audit.Entry
 }
 
 // Record is a call as it is stored.
@@ -118,16 +123,17 @@ type Record struct {
 
 // Claim is the permit of a call.
 type Claim struct {
-	Run    string    // the run that claimed
-	At     time.Time // when
-	UsedAt time.Time // zero: the tool was not started
-	Void   bool      // the call ended before the permit was used; it never can be
+	Run       string    // the run that claimed
+	At        time.Time // when
+	GoodUntil time.Time // after that it can't be used
+	UsedAt    time.Time // zero: the tool was not started
+	Void      bool      // the call ended before the permit was used; it never can be
 }
 
 // Claiming asks for a permit.
 type Claiming struct {
 	ID, Run, Digest string
-	At              time.Time
+	At, GoodUntil   time.Time // GoodUntil is required
 	Votes           []approval.Decision
 	Decision        *approval.Settlement
 	Entries         []audit.Entry
@@ -137,6 +143,7 @@ type Claiming struct {
 type Use struct {
 	ID, Digest    string
 	Run, Activity string // who uses it
+	Token         string // random, of one execution: its own repeats are the same use
 	Retry         bool   // the tool is declared idempotent: the same activity may come again
 	At            time.Time
 	Entries       []audit.Entry

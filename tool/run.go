@@ -51,7 +51,7 @@ func classify(err error, unknown bool) error {
 		text = "the tool gave no reason"
 	}
 	if len(text) > maxErrorText {
-		const mark = "… (cut)"
+		const mark = approval.CutMark + " (cut)"
 		end := maxErrorText - len(mark)
 		for !utf8.RuneStart(text[end]) {
 			end--

@@ -88,6 +88,18 @@ func TestErrorTextIsBoundedAndClean(t *testing.T) {
 	}
 }
 
+func TestCutErrorTextHidesHalfASecret(t *testing.T) {
+	r := approval.NewRedactor([]string{"password"})
+	r.Args(json.RawMessage(`{"password":"correct horse"}`))
+	for lead := range 20 {
+		text := strings.Repeat("x", 4<<10-28+lead) + "correct horse" + strings.Repeat(" and more", 10)
+		got := r.Text(fails(t, func(context.Context, none) (any, error) { return nil, errors.New(text) }).Error())
+		if strings.Contains(got, "corr") || !strings.HasSuffix(got, approval.CutMark+" (cut)") {
+			t.Errorf("lead %d: …%q", lead, got[len(got)-40:])
+		}
+	}
+}
+
 type leaky struct{ Secret string }
 
 func (l leaky) Error() string { panic(l.Secret) }

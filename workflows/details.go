@@ -10,8 +10,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// maxDetailArgs keeps details far below Temporal's limit of 20,000 bytes.
-const maxDetailArgs = 8000
+// maxDetailArgs, in bytes, keeps details below Temporal's limit of 20,000.
+const maxDetailArgs = 12000
 
 // details is the call in Markdown for Temporal's UI, with the latest decisions
 // that did not count: whoever sent one there sees only here why. What agents
@@ -48,7 +48,10 @@ func details(v approval.View, answers []approval.Answer) string {
 
 	var args bytes.Buffer
 	if json.Indent(&args, v.Args, "", "  ") == nil {
-		text := approval.DisplayLines(args.String(), maxDetailArgs)
+		text := approval.DisplayLines(args.String(), 0)
+		if len(text) > maxDetailArgs { // what was hidden is written out and grows
+			text = strings.ToValidUTF8(text[:maxDetailArgs], "") + fmt.Sprintf("\n… (cut; the whole is %d bytes)", len(text))
+		}
 		fmt.Fprintf(&b, "\nArguments:\n\n~~~json\n%s\n~~~\n", strings.ReplaceAll(text, "~~~", `\u{7E}~~`))
 	}
 	if v.Status == approval.StatusPending {
@@ -69,5 +72,5 @@ func code(s string) string {
 	if s == "" {
 		return ""
 	}
-	return "`" + strings.ReplaceAll(approval.Display(s, 400), "`", `\u{60}`) + "`"
+	return "`" + strings.ReplaceAll(approval.Display(s, 200), "`", `\u{60}`) + "`"
 }

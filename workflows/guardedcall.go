@@ -45,9 +45,10 @@ type guarded struct {
 	answers   answers
 	late      []decision // came around the deadline: history decides
 
-	refusals  []activities.Refusal
-	refusing  workflow.Future
-	refuseSeq int
+	refusals    []activities.Refusal
+	refusedMore int // beyond maxRefusals
+	refusing    workflow.Future
+	refuseSeq   int
 }
 
 func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error) {
@@ -62,7 +63,7 @@ func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error
 			g.call.Nonce = info.FirstRunID // random, and the same after a reset
 		}
 		if g.digest, err = g.call.Digest(info.WorkflowExecution.ID); err != nil {
-			g.problem = err.Error()
+			g.problem, g.call = err.Error(), approval.Call{} // what has no digest is shown nowhere
 		}
 	}
 	g.view = approval.View{
@@ -200,11 +201,15 @@ func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
 	if validFor <= 0 {
 		validFor = approval.DefaultValidFor
 	}
-	// Not started while the approval is good means not started at all. The
-	// start-to-close time holds a wait for the store, then the tool's own time.
-	good := validFor.Std()
+	// Not started while the approval is good means not started at all; the store
+	// checks it again. Start-to-close holds a wait for the store, then the tool.
+	goodUntil := workflow.Now(ctx).Add(validFor.Std())
 	if d := g.view.Decision; d != nil {
-		good = max(good-workflow.Now(ctx).Sub(d.At), time.Second)
+		goodUntil = d.At.Add(validFor.Std())
+	}
+	good := goodUntil.Sub(workflow.Now(ctx))
+	if good <= 0 {
+		return *g.denied(approval.StatusExpired, approval.CodeExpired, "the approval ran out before the tool was started; nothing ran", g.view.Decision)
 	}
 	attempts := int32(1)
 	if g.adm.Idempotent {
@@ -219,7 +224,7 @@ func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
 		Summary:                g.call.Tool,
 	})
 	future := workflow.ExecuteActivity(actx, steps.Execute, activities.ExecuteInput{
-		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, WaitForStore: validFor,
+		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, GoodUntil: goodUntil,
 	})
 	g.until(ctx, future.IsReady)
 	var result json.RawMessage
@@ -240,10 +245,14 @@ func toolOutcome(result json.RawMessage, err error) approval.Outcome {
 	var timeout *temporal.TimeoutError
 	switch {
 	case errors.As(err, &app):
-		message = app.Message()
+		message = activities.ToolText(app)
 		switch app.Type() {
 		case approval.CodeToolFailed, approval.CodeDigest:
 			status, code = approval.StatusFailed, app.Type()
+		case approval.CodeNoPermit: // so the store holds no claim that an ending would need
+			status, code = approval.StatusBlocked, app.Type()
+		case approval.CodeExpired:
+			status, code = approval.StatusExpired, app.Type()
 		case approval.CodeAlreadyRan:
 			code = app.Type()
 		}

@@ -33,6 +33,8 @@ const rules = `
 rules:
   - tool: read
     auto_approve: true
+  - tool: odd
+    auto_approve: true
   - tool: send
     require_approval: true
     timeout: 60s
@@ -49,6 +51,7 @@ type harness struct {
 	acts  *activities.Activities
 	runs  atomic.Int32 // of the tool
 	fail  error        // what the tool answers instead
+	odd   string       // what the tool "odd" answers
 }
 
 type toolArgs struct {
@@ -79,18 +82,22 @@ func setup(t *testing.T) *harness {
 		}
 		return 3, nil
 	}, tool.Options{Idempotent: true})))
+	tools = append(tools, mustTool(tool.New("odd", func(context.Context, toolArgs) (json.RawMessage, error) {
+		h.runs.Add(1)
+		return json.RawMessage(h.odd), nil
+	}, tool.Options{})))
 	registry, err := tool.NewRegistry(tools...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.acts = &activities.Activities{Store: h.store, Policy: set, Tools: registry, Logger: slog.New(slog.DiscardHandler)}
-	h.again("call-1", "run-1")
+	h.again("call-1")
 	return h
 }
 
 // again makes a fresh run over the same store, as a reset or a start after
 // retention would.
-func (h *harness) again(id, run string) {
+func (h *harness) again(id string) {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
 	h.TestWorkflowEnvironment = suite.NewTestWorkflowEnvironment()
@@ -99,7 +106,6 @@ func (h *harness) again(id, run string) {
 	h.RegisterWorkflowWithOptions(workflows.GuardedCall, workflow.RegisterOptions{Name: approval.WorkflowType})
 	h.RegisterActivity(h.acts)
 	h.SetTestTimeout(20 * time.Second)
-	_ = run
 }
 
 func (h *harness) call(doc string) approval.Outcome {
@@ -228,8 +234,7 @@ func TestAllowedRunsAtOnce(t *testing.T) {
 func TestAllowedRunsAtOnceWithOrdinarySteps(t *testing.T) {
 	h := setup(t)
 	h.acts.Ordinary = true
-	var local, ordinary atomic.Int32
-	h.SetOnLocalActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) { local.Add(1) })
+	var ordinary atomic.Int32
 	h.SetOnActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) { ordinary.Add(1) })
 	h.want(h.call(`{"tool":"read","args":{"to":"x"}}`), approval.StatusExecuted, "", 1)
 	if ordinary.Load() != 3 {
@@ -386,6 +391,20 @@ func TestToolEnds(t *testing.T) {
 			h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).Return(nil, want.err)
 			h.want(h.call(sendDoc), want.status, want.code, 0)
 		})
+	}
+}
+
+// A tool may answer anything that is JSON: it ran, and that is recorded.
+func TestOddResultsAreRecorded(t *testing.T) {
+	for _, odd := range []string{`{"m":"\ud83d \"x\" y"}`, `{"a":1,"a":2}`, `9007199254740993`, `1e400`, `"\u0000"`, `"\ud800"`, `[]`} {
+		h := setup(t)
+		h.odd = odd
+		out := h.call(`{"tool":"odd","args":{"to":"x"}}`)
+		h.want(out, approval.StatusExecuted, "", 1)
+		if string(out.Result) != odd {
+			t.Errorf("the caller gets %s for %s", out.Result, odd)
+		}
+		equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindClaimed, audit.KindStarted, audit.KindEnded})
 	}
 }
 

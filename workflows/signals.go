@@ -3,6 +3,7 @@ package workflows
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/pawlhq/pawl/activities"
@@ -56,80 +57,89 @@ func (g *guarded) pump(ctx workflow.Context) {
 	}
 }
 
+// received starts the decision that a signal is. Its ID counts the signals of
+// that name, until the sender's own takes its place.
+func (g *guarded) received(ctx workflow.Context, signal string, kind approval.DecisionKind) decision {
+	g.inbox.nth[signal]++
+	d := decision{signal: signal, nth: g.inbox.nth[signal]}
+	d.Kind, d.At, d.ID = kind, now(ctx), fmt.Sprintf("%s-%d", signal, d.nth)
+	return d
+}
+
+// ourID is the form of the IDs that received gives. A sender that took one
+// could have the next signal's answer in advance.
+var ourID = regexp.MustCompile(`^(approve|reject|cancel_call)-[0-9]+$`)
+
 func (g *guarded) onCancel(ctx workflow.Context, raw converter.RawValue) {
 	var s approval.CancelSignal
+	d := g.received(ctx, approval.SignalCancel, "")
 	err := readSignal(raw, &s)
-	for _, f := range [][2]string{{"decision_id", s.DecisionID}, {"by", s.By}, {"channel", s.Channel}} {
-		if err == nil {
-			err = approval.CheckName(f[0], f[1])
-		}
-	}
 	if err == nil {
-		err = approval.CheckNotes(s.Notes)
+		err = checkSignal(s.DecisionID, s.Notes, [2]string{"by", s.By}, [2]string{"channel", s.Channel})
 	}
-	d := decision{signal: approval.SignalCancel, nth: g.inbox.count(approval.SignalCancel)}
-	d.ID = s.DecisionID
-	if d.ID == "" {
-		d.ID = fmt.Sprintf("%s-%d", d.signal, d.nth)
-	}
-	switch {
-	case err != nil:
-		g.answer(d, approval.AnswerInvalid, err.Error())
-	case g.answers.has(d.ID):
-	case g.view.Status != approval.StatusEvaluating && g.view.Status != approval.StatusPending || g.withdrawn(ctx) != nil:
-		d.Reviewer, d.Channel = s.By, s.Channel
-		g.answer(d, approval.AnswerAlreadyResolved, "the call is "+string(g.view.Status))
-	default:
-		g.cancelled = &approval.Settlement{Kind: approval.SettledCancel, By: s.By, Channel: channel(s.Channel), Notes: s.Notes, At: now(ctx)}
-		g.answer(d, approval.AnswerResolved, "")
-	}
+	d.Reviewer, d.Channel, d.Notes = s.By, channel(s.Channel), s.Notes
+	g.take(ctx, d, s.DecisionID, err)
 }
 
 func (g *guarded) onDecision(ctx workflow.Context, signal string, kind approval.DecisionKind, raw converter.RawValue) {
 	var s approval.DecisionSignal
+	d := g.received(ctx, signal, kind)
 	err := readSignal(raw, &s)
-	for _, f := range [][2]string{{"decision_id", s.DecisionID}, {"reviewer", s.Reviewer}, {"channel", s.Channel}, {"digest", s.Digest}} {
-		if err == nil {
-			err = approval.CheckName(f[0], f[1])
+	if err == nil {
+		err = checkSignal(s.DecisionID, s.Notes, [2]string{"reviewer", s.Reviewer}, [2]string{"channel", s.Channel}, [2]string{"digest", s.Digest})
+	}
+	d.Reviewer, d.Channel, d.Notes, d.digest = s.Reviewer, channel(s.Channel), s.Notes, s.Digest
+	g.take(ctx, d, s.DecisionID, err)
+}
+
+func checkSignal(id, notes string, names ...[2]string) error {
+	if ourID.MatchString(id) {
+		return approval.Errorf(approval.CodeInvalid, "decision_id must not look like the ones that Pawl gives itself (approve-1)")
+	}
+	for _, n := range append(names, [2]string{"decision_id", id}) {
+		if err := approval.CheckName(n[0], n[1]); err != nil {
+			return err
 		}
 	}
-	if err == nil {
-		err = approval.CheckNotes(s.Notes)
-	}
-	d := decision{signal: signal, nth: g.inbox.count(signal)}
-	d.Kind, d.At, d.ID = kind, now(ctx), fmt.Sprintf("%s-%d", signal, d.nth)
+	return approval.CheckNotes(notes)
+}
+
+// take judges a decision under the ID its sender gave it, if any: a repeat of
+// one that has its answer, or will get it, does nothing.
+func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 	if err != nil {
 		// Nothing of what could not be read is used, not even its ID.
+		d.Reviewer, d.Channel, d.Notes = "", "", ""
 		g.answer(d, approval.AnswerInvalid, err.Error())
 		return
 	}
-	if s.DecisionID != "" {
-		d.ID = s.DecisionID
-	}
-	d.Reviewer, d.Channel, d.Notes, d.digest = s.Reviewer, channel(s.Channel), s.Notes, s.Digest
-	if g.answers.has(d.ID) || g.isLate(d.ID) {
-		return // a repeat of a decision that has its answer, or will get it
+	if id != "" {
+		if g.answers.has(id) || g.isLate(id) {
+			return
+		}
+		d.ID = id
 	}
 	g.judge(ctx, d)
 }
 
 // judge answers one decision, or lays it aside.
 func (g *guarded) judge(ctx workflow.Context, d decision) {
+	status := g.view.Status
 	switch {
-	case g.view.Status == approval.StatusEvaluating:
+	case status == approval.StatusEvaluating && d.Kind == approval.Approve && d.digest != g.digest:
 		// Nobody can have seen the call yet, so nobody can approve of it, except
 		// who names its digest, which holds the nonce: the store shows a call
-		// before its workflow knows, and a crash may lie between. A rejection is
-		// kept.
-		if d.Kind == approval.Approve && d.digest != g.digest {
-			g.answer(d, approval.AnswerInvalid, "the call was not waiting for approval yet: look at it, then decide again")
-			return
-		}
+		// before its workflow knows, and a crash may lie between.
+		g.answer(d, approval.AnswerInvalid, "the call was not waiting for approval yet: look at it, then decide again")
+	case status == approval.StatusEvaluating:
 		g.late = append(g.late, d)
-	case g.view.Status == approval.StatusExpired:
+	case status == approval.StatusExpired:
 		g.answer(d, approval.AnswerExpired, "the call expired before this decision")
-	case g.view.Status != approval.StatusPending, g.withdrawn(ctx) != nil, g.tally.Settled() != nil:
+	case status != approval.StatusPending, g.withdrawn(ctx) != nil, g.tally.Settled() != nil:
 		g.answer(d, approval.AnswerAlreadyResolved, "the call is "+string(g.view.Status))
+	case d.signal == approval.SignalCancel:
+		g.cancelled = &approval.Settlement{Kind: approval.SettledCancel, By: d.Reviewer, Channel: d.Channel, Notes: g.redacted(d.Notes), At: d.At}
+		g.answer(d, approval.AnswerResolved, "")
 	case d.digest != "" && d.digest != g.view.Digest:
 		g.answer(d, approval.AnswerStale, "the decision is about another digest than the call's")
 	case g.overdue(ctx):
@@ -141,8 +151,19 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 
 // count lets the tally decide.
 func (g *guarded) count(d decision) {
+	d.Notes = g.redacted(d.Notes)
 	g.answer(d, g.tally.Add(d.Decision), "")
 	g.view.Votes = g.tally.Votes()
+}
+
+// redacted is what a reviewer wrote, without the values that the policy hides.
+func (g *guarded) redacted(notes string) string {
+	if notes == "" || len(g.adm.Verdict.Redact) == 0 {
+		return notes
+	}
+	r := approval.NewRedactor(g.adm.Verdict.Redact)
+	r.Args(g.call.Args) //workflowcheck:ignore (its answer does not depend on the order of maps)
+	return r.Text(notes)
 }
 
 // judgeHeld judges what came before the policy had answered.
@@ -196,10 +217,19 @@ func (g *guarded) withdrawn(ctx workflow.Context) *approval.Settlement {
 func (g *guarded) answer(d decision, outcome approval.AnswerOutcome, message string) {
 	a := approval.Answer{DecisionID: d.ID, Outcome: outcome, Message: message}
 	g.answers.add(a)
-	if !outcome.Counted() {
-		g.refusals = append(g.refusals, activities.Refusal{Answer: a, Signal: d.signal, Reviewer: d.Reviewer, Channel: d.Channel})
+	if outcome.Counted() {
+		return
 	}
+	if len(g.refusals) >= maxRefusals {
+		g.refusedMore++
+		return
+	}
+	g.refusals = append(g.refusals, activities.Refusal{Answer: a, Signal: d.signal, Reviewer: d.Reviewer, Channel: d.Channel})
 }
+
+// maxRefusals bounds what one entry tells singly: a flood of signals must not
+// grow an activity's input beyond what Temporal takes.
+const maxRefusals = 100
 
 // channelTemporal is the channel of decisions that name none: Temporal's own
 // UI, command line or any client of the namespace.
@@ -210,11 +240,6 @@ func channel(named string) string {
 		return channelTemporal
 	}
 	return named
-}
-
-func (b inbox) count(signal string) int {
-	b.nth[signal]++
-	return b.nth[signal]
 }
 
 // readSignal reads a payload into v. No payload, null, "" and {} all mean that

@@ -3,10 +3,8 @@ package workflows_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -237,189 +235,76 @@ func TestSignalsWhileTheToolRunsAreAnswered(t *testing.T) {
 	}
 }
 
-func TestStoreAwayHoldsTheCallAndLosesNothing(t *testing.T) {
+// IDs that Pawl gives to signals without one can't be taken in advance.
+func TestNobodyAnswersForALaterSignal(t *testing.T) {
 	h := setup(t)
-	flaky := &flakyStore{Calls: h.store}
-	h.acts.Store = flaky
-	flaky.failing.Store(7)
-	h.after(time.Hour, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
-	h.after(30*time.Second, func() {
-		if s := h.state(); s.Status != approval.StatusPending {
-			t.Errorf("status %s when the store is back", s.Status)
-		}
-		flaky.failing.Store(5)
-		h.SignalWorkflow(approval.SignalApprove, nil)
+	h.after(time.Second, func() {
+		h.SignalWorkflow(approval.SignalApprove, approval.DecisionSignal{DecisionID: "reject-1", Digest: "bad"})
+		h.SignalWorkflow(approval.SignalApprove, approval.DecisionSignal{DecisionID: "cancel_call-1"})
 	})
-	h.want(h.call(sendDoc), approval.StatusExecuted, "", 1)
-	equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindDecided, audit.KindClaimed, audit.KindStarted, audit.KindEnded})
+	h.after(2*time.Second, func() { h.SignalWorkflow(approval.SignalReject, nil) })
+	h.want(h.call(sendDoc), approval.StatusRejected, approval.CodeRejected, 0)
+	h.answered("approve-1", approval.AnswerInvalid)
+	h.answered("reject-1", approval.AnswerResolved)
 }
 
-// flakyStore fails the next so many writes, every other time after having
-// done them: the answer that is lost on the way.
-type flakyStore struct {
-	store.Calls
-	failing atomic.Int32
-}
-
-var errAway = errors.New("store is away")
-
-func (f *flakyStore) down() (fail, first bool) {
-	n := f.failing.Add(-1)
-	return n >= 0, n%2 == 0
-}
-
-func (f *flakyStore) Admit(ctx context.Context, a store.Admission) (store.Record, bool, error) {
-	fail, first := f.down()
-	if fail && first {
-		return store.Record{}, false, errAway
-	}
-	r, fresh, err := f.Calls.Admit(ctx, a)
-	if fail {
-		return store.Record{}, false, errAway
-	}
-	return r, fresh, err
-}
-
-func (f *flakyStore) Claim(ctx context.Context, c store.Claiming) (store.Record, error) {
-	fail, first := f.down()
-	if fail && first {
-		return store.Record{}, errAway
-	}
-	r, err := f.Calls.Claim(ctx, c)
-	if fail {
-		return store.Record{}, errAway
-	}
-	return r, err
-}
-
-func (f *flakyStore) Use(ctx context.Context, u store.Use) error {
-	fail, first := f.down()
-	if fail && first {
-		return errAway
-	}
-	err := f.Calls.Use(ctx, u)
-	if fail {
-		return errAway
-	}
-	return err
-}
-
-func (f *flakyStore) Finish(ctx context.Context, e store.Ending) (store.Record, bool, error) {
-	fail, first := f.down()
-	if fail && first {
-		return store.Record{}, false, errAway
-	}
-	r, fresh, err := f.Calls.Finish(ctx, e)
-	if fail {
-		return store.Record{}, false, errAway
-	}
-	return r, fresh, err
-}
-
-// A fresh run of an ID that the store knows: after a reset, or after Temporal
-// forgot the first one.
-func TestSecondRunOfOneCall(t *testing.T) {
-	const keyed = `{"tool":"send","args":{"to":"ann","secret":"hunter2"},"nonce":"n1"}`
-	const otherNonce = `{"tool":"send","args":{"to":"ann","secret":"hunter2"},"nonce":"n2"}`
-	approveIt := func(h *harness) { h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) }) }
-
-	for name, doc := range map[string]string{"same input": keyed, "other nonce": otherNonce} {
-		t.Run("ended, "+name, func(t *testing.T) {
-			h := setup(t)
-			approveIt(h)
-			h.want(h.call(keyed), approval.StatusExecuted, "", 1)
-			h.again("call-1", "run-2")
-			approveIt(h)
-			out := h.call(doc)
-			h.want(out, approval.StatusExecuted, "", 1)
-			if strings.Contains(string(out.Result), "hunter2") {
-				t.Errorf("the store gave out a secret: %s", out.Result)
-			}
-		})
-	}
-	t.Run("another call", func(t *testing.T) {
-		h := setup(t)
-		approveIt(h)
-		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
-		h.again("call-1", "run-2")
-		h.want(h.call(`{"tool":"send","args":{"to":"bob"},"nonce":"n2"}`), approval.StatusBlocked, approval.CodeConflict, 1)
-		if k := h.kinds("call-1"); k[len(k)-1] != audit.KindBlocked {
-			t.Errorf("the conflict is not on record: %v", k)
+func TestFloodOfRefusedSignals(t *testing.T) {
+	h := setup(t)
+	const flood = 700
+	h.after(time.Second, func() {
+		for i := range flood {
+			h.SignalWorkflow(approval.SignalApprove, approval.DecisionSignal{DecisionID: fmt.Sprint("f", i), Digest: "bad"})
 		}
 	})
-	t.Run("tool was started, end unknown", func(t *testing.T) {
+	h.want(h.call(sendDoc), approval.StatusExpired, approval.CodeExpired, 0)
+	total := 0
+	page, err := h.store.Entries(context.Background(), store.EntryQuery{Call: "call-1", Kind: audit.KindRefused})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range page.Items {
+		var p struct {
+			Refused []any
+			More    int
+		}
+		if err := json.Unmarshal(e.Payload, &p); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Refused) > 100 {
+			t.Errorf("%d refusals in one entry", len(p.Refused))
+		}
+		total += len(p.Refused) + p.More
+	}
+	if total != flood {
+		t.Errorf("%d refusals are on record, want %d", total, flood)
+	}
+}
+
+func TestCancelBeforeThePolicyAnswers(t *testing.T) {
+	t.Run("a call that waits", func(t *testing.T) {
 		h := setup(t)
-		h.started(keyed)
-		h.again("call-1", "run-2")
-		h.want(h.call(keyed), approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0)
+		h.after(0, func() { h.SignalWorkflow(approval.SignalCancel, approval.CancelSignal{DecisionID: "c"}) })
+		h.want(h.call(sendDoc), approval.StatusCancelled, approval.CodeCancelled, 0)
+		h.answered("c", approval.AnswerResolved)
 	})
-	t.Run("tool was started, end unknown, other nonce", func(t *testing.T) {
+	t.Run("a call that is allowed", func(t *testing.T) {
 		h := setup(t)
-		h.started(keyed)
-		h.again("call-1", "run-2")
-		h.want(h.call(otherNonce), approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0)
-	})
-	t.Run("terminated while pending, other nonce", func(t *testing.T) {
-		h := setup(t)
-		h.admitted(keyed)
-		h.again("call-1", "run-2")
-		h.want(h.call(otherNonce), approval.StatusCancelled, approval.CodeCancelled, 0)
-	})
-	t.Run("reset while pending", func(t *testing.T) {
-		h := setup(t)
-		h.admitted(keyed)
-		h.again("call-1", "run-2")
-		approveIt(h)
-		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
-	})
-	t.Run("claimed, not started", func(t *testing.T) {
-		h := setup(t)
-		h.claimed(keyed)
-		h.again("call-1", "run-2")
-		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
+		h.after(0, func() { h.SignalWorkflow(approval.SignalCancel, approval.CancelSignal{DecisionID: "c"}) })
+		h.want(h.call(`{"tool":"read","args":{"to":"x"}}`), approval.StatusExecuted, "", 1)
+		h.answered("c", approval.AnswerAlreadyResolved)
+		if k := h.kinds("call-1"); k[len(k)-1] != audit.KindRefused {
+			t.Errorf("the refusal is not on record: %v", k)
+		}
 	})
 }
 
-// admitted leaves the call as a first run that got no further would.
-func (h *harness) admitted(doc string) store.Record {
-	h.t.Helper()
-	call, err := approval.ParseCall([]byte(doc))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	digest, err := call.Digest("call-1")
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	deadline := h.Now().Add(time.Minute)
-	r := approval.NewRedactor([]string{"secret"})
-	record, _, err := h.store.Admit(context.Background(), store.Admission{
-		View: approval.View{ID: "call-1", Tool: call.Tool, Args: r.JSON(call.Args), Digest: digest, Status: approval.StatusPending,
-			CreatedAt: h.Now(), Deadline: &deadline, Requirement: approval.OneApproval()},
-		Verdict: approval.Verdict{Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout,
-			ValidFor: approval.DefaultValidFor, Redact: []string{"secret"}},
-		Run: "run-0", Waits: true,
+func TestNotesAreRedactedInTheState(t *testing.T) {
+	h := setup(t)
+	h.after(time.Second, func() {
+		h.SignalWorkflow(approval.SignalReject, approval.DecisionSignal{Notes: "do not send hunter2 about"})
 	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return record
-}
-
-func (h *harness) claimed(doc string) string {
-	h.t.Helper()
-	digest := h.admitted(doc).View.Digest
-	if _, err := h.store.Claim(context.Background(), store.Claiming{ID: "call-1", Run: "run-0", Digest: digest, At: h.Now(),
-		Decision: &approval.Settlement{Kind: approval.SettledApprove, At: h.Now()}}); err != nil {
-		h.t.Fatal(err)
-	}
-	return digest
-}
-
-func (h *harness) started(doc string) {
-	h.t.Helper()
-	digest := h.claimed(doc)
-	if err := h.store.Use(context.Background(), store.Use{ID: "call-1", Digest: digest, Run: "run-0", Activity: "a", At: h.Now()}); err != nil {
-		h.t.Fatal(err)
+	h.want(h.call(sendDoc), approval.StatusRejected, approval.CodeRejected, 0)
+	if doc, _ := json.Marshal(h.state()); strings.Contains(string(doc), "hunter2") {
+		t.Errorf("%s", doc)
 	}
 }

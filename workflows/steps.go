@@ -96,9 +96,9 @@ func (g *guarded) startRefusing(ctx workflow.Context) {
 	}
 	g.refuseSeq++
 	g.refusing = startOrdinary(ctx, steps.Refuse, activities.RefuseInput{
-		ID: g.view.ID, Run: runID(ctx), Batch: g.refuseSeq, Refusals: g.refusals, At: now(ctx),
+		ID: g.view.ID, Run: runID(ctx), Batch: g.refuseSeq, Refusals: g.refusals, More: g.refusedMore, At: now(ctx),
 	})
-	g.refusals = nil
+	g.refusals, g.refusedMore = nil, 0
 }
 
 // detail refreshes what Temporal's UI says of a call that waits, or waited. It

@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 )
 
 // What Temporal's own UI and command line can do to a call.
@@ -304,7 +305,8 @@ func TestNothingRunsTwice(t *testing.T) {
 		if err == nil {
 			err = handle.Get(t.Context(), nil)
 		}
-		if err == nil || !strings.Contains(err.Error(), "no permit") || w.runs(id) != 0 {
+		var app *temporal.ApplicationError
+		if !errors.As(err, &app) || app.Type() != approval.CodeNoPermit || w.runs(id) != 0 {
 			t.Errorf("error %v, %d runs", err, w.runs(id))
 		}
 	})

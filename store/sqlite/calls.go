@@ -50,7 +50,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 			return err
 		}
 		if a.Claim {
-			if r.Claim, err = t.claim(ctx, seq, a.Run, v.CreatedAt); err != nil {
+			if r.Claim, err = t.claim(ctx, seq, a.Run, v.CreatedAt, a.GoodUntil); err != nil {
 				return err
 			}
 		}
@@ -78,7 +78,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 		if r.View.Status.Ended() || r.Claim != nil {
 			return nil
 		}
-		if r.Claim, err = t.claim(ctx, seq, c.Run, c.At); err != nil {
+		if r.Claim, err = t.claim(ctx, seq, c.Run, c.At, c.GoodUntil); err != nil {
 			return err
 		}
 		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
@@ -103,8 +103,9 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 		var digest string
 		var usable sql.NullBool // null: no claim
 		var used bool
-		var run, activity sql.NullString
-		err := t.row(ctx, selectPermit, u.ID).Scan(&seq, &digest, &usable, &used, &run, &activity)
+		var goodUntil sql.NullInt64
+		var run, activity, token sql.NullString
+		err := t.row(ctx, selectPermit, u.ID).Scan(&seq, &digest, &usable, &goodUntil, &used, &run, &activity, &token)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return refuse(u.ID, store.ErrNotFound)
@@ -114,12 +115,16 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 			return refuse(u.ID, store.ErrNoClaim)
 		case digest != u.Digest:
 			return refuse(u.ID, store.ErrDigest)
+		case used && u.Token != "" && u.Token == token.String:
+			return nil
 		case used && u.Retry && u.Activity != "" && u.Run == run.String && u.Activity == activity.String:
 			return nil
 		case used:
 			return refuse(u.ID, store.ErrStarted)
+		case u.At.UnixMicro() > goodUntil.Int64:
+			return refuse(u.ID, store.ErrRunOut)
 		}
-		if _, err := t.exec(ctx, useClaim, u.At.UnixMicro(), u.Run, u.Activity, seq); err != nil {
+		if _, err := t.exec(ctx, useClaim, u.At.UnixMicro(), u.Run, u.Activity, u.Token, seq); err != nil {
 			return err
 		}
 		return t.entries(ctx, u.Entries)

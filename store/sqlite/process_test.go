@@ -79,7 +79,7 @@ func guard(ctx context.Context, s *Store, id string, tell io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(tell, id, approval.StatusPending)
-	if _, err := s.Claim(ctx, store.Claiming{ID: id, Run: "run", Digest: "digest", At: time.Now(), Entries: step("claimed", audit.KindClaimed)}); err != nil {
+	if _, err := s.Claim(ctx, store.Claiming{ID: id, Run: "run", Digest: "digest", At: time.Now(), GoodUntil: time.Now().Add(time.Hour), Entries: step("claimed", audit.KindClaimed)}); err != nil {
 		return err
 	}
 	fmt.Fprintln(tell, id, approval.StatusExecuting)

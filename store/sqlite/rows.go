@@ -20,15 +20,15 @@ const (
 		(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
 	updateCall  = `UPDATE calls SET status = ?, ended_at = ?, view = ? WHERE seq = ?`
-	insertClaim = `INSERT INTO claims (call, run, at) VALUES (?, ?, ?)`
-	useClaim    = `UPDATE claims SET used_at = ?, used_run = ?, used_activity = ? WHERE call = ?`
+	insertClaim = `INSERT INTO claims (call, run, at, good_until) VALUES (?, ?, ?, ?)`
+	useClaim    = `UPDATE claims SET used_at = ?, used_run = ?, used_activity = ?, used_token = ? WHERE call = ?`
 	voidClaim   = `UPDATE claims SET void = 1 WHERE call = ?`
 	insertEntry = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
 		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call, step) DO NOTHING`
-	selectCall = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.used_at, k.void
+	selectCall = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void
 		FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
 	// selectPermit leaves the large columns out.
-	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND k.void = 0, k.used_at IS NOT NULL, k.used_run, k.used_activity
+	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND k.void = 0, k.good_until, k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
 		FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
 )
 
@@ -80,11 +80,14 @@ func (t transaction) save(ctx context.Context, seq int64, v approval.View) (appr
 	return stored, decode(doc, &stored)
 }
 
-func (t transaction) claim(ctx context.Context, seq int64, run string, at time.Time) (*store.Claim, error) {
-	if _, err := t.exec(ctx, insertClaim, seq, run, at.UnixMicro()); err != nil {
+func (t transaction) claim(ctx context.Context, seq int64, run string, at, goodUntil time.Time) (*store.Claim, error) {
+	if goodUntil.IsZero() {
+		return nil, approval.Errorf(approval.CodeInvalid, "claim: the time until which it is good is missing")
+	}
+	if _, err := t.exec(ctx, insertClaim, seq, run, at.UnixMicro(), goodUntil.UnixMicro()); err != nil {
 		return nil, err
 	}
-	return &store.Claim{Run: run, At: fromMicros(at.UnixMicro())}, nil
+	return &store.Claim{Run: run, At: fromMicros(at.UnixMicro()), GoodUntil: fromMicros(goodUntil.UnixMicro())}, nil
 }
 
 func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
@@ -100,9 +103,9 @@ func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
 func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
 	var view, verdict []byte
 	var run sql.NullString
-	var at, usedAt sql.NullInt64
+	var at, goodUntil, usedAt sql.NullInt64
 	var void sql.NullBool
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &usedAt, &void)
+	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, store.Record{}, refuse(id, store.ErrNotFound)
 	}
@@ -113,7 +116,7 @@ func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
 		return 0, store.Record{}, err
 	}
 	if run.Valid {
-		r.Claim = &store.Claim{Run: run.String, At: fromMicros(at.Int64), Void: void.Bool}
+		r.Claim = &store.Claim{Run: run.String, At: fromMicros(at.Int64), GoodUntil: fromMicros(goodUntil.Int64), Void: void.Bool}
 		if usedAt.Valid {
 			r.Claim.UsedAt = fromMicros(usedAt.Int64)
 		}

@@ -69,7 +69,7 @@ func admission(id string, args json.RawMessage) store.Admission {
 			ID: id, Tool: "search", Agent: "agent", Session: "session", Args: args, Digest: "digest",
 			Status: approval.StatusExecuting, CreatedAt: time.Now(),
 		},
-		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", Claim: true, Entries: []audit.Entry{e},
+		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", Claim: true, GoodUntil: time.Now().Add(time.Hour), Entries: []audit.Entry{e},
 	}
 }
 
@@ -257,8 +257,8 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 		{`UPDATE entries SET payload = x'7b7d' WHERE seq = 1`, "append-only"},
 		{`UPDATE entries SET payload = NULL, leaf = zeroblob(32) WHERE seq = 1`, "append-only"},
 		{`DELETE FROM entries`, "append-only"},
-		{`UPDATE claims SET used_at = NULL, used_run = NULL, used_activity = NULL WHERE used_at IS NOT NULL`, "never changes"},
-		{`UPDATE claims SET void = 1, used_at = 1, used_run = '', used_activity = ''`, "constraint"},
+		{`UPDATE claims SET used_at = NULL, used_run = NULL, used_activity = NULL, used_token = NULL WHERE used_at IS NOT NULL`, "never changes"},
+		{`UPDATE claims SET void = 1, used_at = 1, used_run = '', used_activity = '', used_token = ''`, "constraint"},
 		{`UPDATE claims SET used_at = 1 WHERE used_at IS NULL`, "constraint"},
 		{`INSERT INTO claims (call, run, at) VALUES (1, 'other', 1)`, "constraint"},
 		{`INSERT INTO claims (call, run, at) VALUES (99, 'other', 1)`, "constraint"},

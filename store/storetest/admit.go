@@ -66,7 +66,7 @@ func admitConcurrently(t *testing.T, s store.Store) {
 
 func admitAllowed(t *testing.T, s store.Store) {
 	r := admit(t, s, allowed(t, "a"))
-	want := store.Claim{Run: "run-1", At: began}
+	want := store.Claim{Run: "run-1", At: began, GoodUntil: after(1000)}
 	if r.Claim == nil || *r.Claim != want {
 		t.Fatalf("the claim is %+v, want %+v", r.Claim, want)
 	}

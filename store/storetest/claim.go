@@ -19,7 +19,7 @@ func claimOnce(t *testing.T, s store.Store) {
 
 	admit(t, s, waiting(t, "a"))
 	first := claim(t, s, claiming(t, "a"))
-	want := store.Claim{Run: "run-1", At: after(2)}
+	want := store.Claim{Run: "run-1", At: after(2), GoodUntil: after(1000)}
 	if first.Claim == nil || *first.Claim != want {
 		t.Fatalf("the claim is %+v, want %+v", first.Claim, want)
 	}
@@ -145,7 +145,9 @@ func useConcurrently(t *testing.T, s store.Store) {
 
 func useRetry(t *testing.T, s store.Store) {
 	admit(t, s, allowed(t, "a"))
-	use(t, s, using(t, "a"))
+	first := using(t, "a")
+	first.Token = "token-1"
+	use(t, s, first)
 	for _, c := range []struct {
 		name  string
 		alter func(*store.Use)
@@ -156,11 +158,13 @@ func useRetry(t *testing.T, s store.Store) {
 		{"the same activity, retried once more", func(*store.Use) {}, nil},
 		{"another run", func(u *store.Use) { u.Run = "run-2" }, store.ErrStarted},
 		{"another activity", func(u *store.Use) { u.Activity = "8" }, store.ErrStarted},
+		{"the same execution", func(u *store.Use) { u.Retry, u.Run, u.Token = false, "run-2", "token-1" }, nil},
+		{"an execution without a token", func(u *store.Use) { u.Retry, u.Token = false, "" }, store.ErrStarted},
 		{"nobody", func(u *store.Use) { u.Run, u.Activity = "", "" }, store.ErrStarted},
 		{"another digest", func(u *store.Use) { u.Digest = "another" }, store.ErrDigest},
 	} {
 		u := using(t, "a")
-		u.Retry, u.At = true, after(9)
+		u.Retry, u.At, u.Token = true, after(9), "token-2"
 		u.Entries = []audit.Entry{entry(t, "a", c.name, audit.KindStarted)}
 		c.alter(&u)
 		if err := s.Use(t.Context(), u); !errors.Is(err, c.want) {
@@ -175,9 +179,29 @@ func useRetry(t *testing.T, s store.Store) {
 
 	admit(t, s, allowed(t, "nameless"))
 	u := using(t, "nameless")
-	u.Retry, u.Run, u.Activity = true, "", ""
+	u.Retry, u.Run, u.Activity, u.Token = true, "", "", ""
 	use(t, s, u)
 	fails(t, "a retry by nobody of nobody's use", s.Use(t.Context(), u), store.ErrStarted)
+}
+
+func useRunOut(t *testing.T, s store.Store) {
+	admit(t, s, allowed(t, "a"))
+	late := using(t, "a")
+	late.At, late.Token = after(1001), "token-1"
+	fails(t, "Use after the permit ran out", s.Use(t.Context(), late), store.ErrRunOut)
+	wrote(t, s, "a", "requested", "claimed")
+	last := using(t, "a")
+	last.At, last.Token = after(1000), "token-1"
+	use(t, s, last)
+	if err := s.Use(t.Context(), late); err != nil {
+		t.Errorf("an execution that finds its own mark late: %v", err)
+	}
+
+	admit(t, s, waiting(t, "endless"))
+	c := claiming(t, "endless")
+	c.GoodUntil = time.Time{}
+	_, err := s.Claim(t.Context(), c)
+	invalid(t, "a permit that never runs out", err)
 }
 
 func useWithoutClaim(t *testing.T, s store.Store) {

@@ -36,7 +36,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"claim: not for a call that ended", claimEnded},
 			{"use: once", useOnce},
 			{"use: once among many at once", useConcurrently},
-			{"use: again only by the same retried activity", useRetry},
+			{"use: again only by the same execution or retried activity", useRetry},
+			{"use: not after the permit ran out", useRunOut},
 			{"use: not without a claim that holds", useWithoutClaim},
 			{"finish: the first ending stands", finishFirstWins},
 			{"finish: one of many at once is fresh", finishConcurrently},
@@ -103,7 +104,7 @@ func allowed(t *testing.T, id string) store.Admission {
 	a := waiting(t, id)
 	a.View.Status, a.View.Deadline, a.View.Requirement = approval.StatusExecuting, nil, nil
 	a.Verdict = approval.Verdict{Kind: approval.VerdictAllow}
-	a.Waits, a.Claim = false, true
+	a.Waits, a.Claim, a.GoodUntil = false, true, after(1000)
 	a.Entries = append(a.Entries, entry(t, id, "claimed", audit.KindClaimed))
 	return a
 }
@@ -111,7 +112,7 @@ func allowed(t *testing.T, id string) store.Admission {
 func claiming(t *testing.T, id string) store.Claiming {
 	vote := approval.Decision{ID: "d-1", Kind: approval.Approve, Reviewer: "alice", Authenticated: true, At: after(1)}
 	return store.Claiming{
-		ID: id, Run: "run-1", Digest: digestOf(id), At: after(2),
+		ID: id, Run: "run-1", Digest: digestOf(id), At: after(2), GoodUntil: after(1000),
 		Votes: []approval.Decision{vote}, Decision: vote.Settlement(),
 		Entries: []audit.Entry{entry(t, id, "claimed", audit.KindClaimed)},
 	}

@@ -53,7 +53,7 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 
 	// A time in another zone is the same time.
 	c := store.Claiming{
-		ID: a.View.ID, Run: awkward, Digest: awkward, At: after(2).In(time.FixedZone("east", 3600)),
+		ID: a.View.ID, Run: awkward, Digest: awkward, GoodUntil: after(1000), At: after(2).In(time.FixedZone("east", 3600)),
 		Votes: []approval.Decision{{ID: awkward, Kind: approval.Approve, Reviewer: awkward, Channel: "api", Notes: awkward, At: after(1)}},
 	}
 	r = claim(t, s, c)

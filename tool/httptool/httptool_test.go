@@ -196,6 +196,23 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+func TestCutExplanationHidesHalfASecret(t *testing.T) {
+	r := approval.NewRedactor([]string{"password"})
+	r.Args(json.RawMessage(`{"password":"cörrect <horse>"}`))
+	for lead := 480; lead < 510; lead++ {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(400)
+			io.WriteString(w, strings.Repeat("x", lead)+`c\u00f6rrect \u003Chorse> and more`)
+		}))
+		_, text := run(t, options(server.URL), nil)
+		server.Close()
+		if got := r.Text(text); strings.Contains(got, `c\u00f6rr`) || strings.Contains(got, "horse") {
+			t.Errorf("behind %d characters: …%q", lead, got[len(got)-60:])
+		}
+	}
+}
+
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	var reached atomic.Int32
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))

@@ -41,11 +41,14 @@ CREATE TABLE claims (
     call          INTEGER PRIMARY KEY REFERENCES calls (seq),
     run           TEXT NOT NULL,
     at            INTEGER NOT NULL,
+    good_until    INTEGER NOT NULL,
     used_at       INTEGER,
     used_run      TEXT,
     used_activity TEXT,
+    used_token    TEXT,
     void          INTEGER NOT NULL DEFAULT 0 CHECK (void IN (0, 1)),
-    CHECK ((used_at IS NULL) = (used_run IS NULL) AND (used_at IS NULL) = (used_activity IS NULL)),
+    CHECK ((used_at IS NULL) = (used_run IS NULL) AND (used_at IS NULL) = (used_activity IS NULL)
+           AND (used_at IS NULL) = (used_token IS NULL)),
     CHECK (void = 0 OR used_at IS NULL)
 ) STRICT;
 

@@ -1,0 +1,250 @@
+package approval
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// matcher finds any of many words in one pass over a text, whatever the words
+// are (Aho and Corasick, 1975): an agent chooses them, and must not be able to
+// choose slow ones.
+type matcher struct {
+	nodes []matchNode // [0] is the root
+	root  [256]int32  // the root's children
+}
+
+type matchNode struct {
+	child, next int32 // first child and next sibling; 0 is none
+	fail        int32 // the longest other prefix of a word that ends here
+	depth       int32 // bytes
+	longest     int32 // length of the longest word that ends here
+	label       byte
+}
+
+func newMatcher() *matcher { return &matcher{nodes: make([]matchNode, 1)} }
+
+// add takes a word in. One that is not whole is known by its beginning only.
+func (m *matcher) add(word string, whole bool) {
+	at := int32(0)
+	for i := range len(word) {
+		to := m.child(at, word[i])
+		if to == 0 {
+			to = int32(len(m.nodes))
+			m.nodes = append(m.nodes, matchNode{label: word[i], depth: int32(i + 1), next: m.nodes[at].child})
+			m.nodes[at].child = to
+			if at == 0 {
+				m.root[word[i]] = to
+			}
+		}
+		at = to
+	}
+	if whole {
+		m.nodes[at].longest = m.nodes[at].depth
+	}
+}
+
+// link readies the matcher after the last add.
+func (m *matcher) link() {
+	queue := []int32{0}
+	for len(queue) > 0 {
+		parent := queue[0]
+		queue = queue[1:]
+		for c := m.nodes[parent].child; c != 0; c = m.nodes[c].next {
+			if parent != 0 {
+				m.nodes[c].fail = m.step(m.nodes[parent].fail, m.nodes[c].label)
+			}
+			m.nodes[c].longest = max(m.nodes[c].longest, m.nodes[m.nodes[c].fail].longest)
+			queue = append(queue, c)
+		}
+	}
+}
+
+func (m *matcher) child(at int32, b byte) int32 {
+	if at == 0 {
+		return m.root[b]
+	}
+	for c := m.nodes[at].child; c != 0; c = m.nodes[c].next {
+		if m.nodes[c].label == b {
+			return c
+		}
+	}
+	return 0
+}
+
+func (m *matcher) step(at int32, b byte) int32 {
+	for {
+		if c := m.child(at, b); c != 0 || at == 0 {
+			return c
+		}
+		at = m.nodes[at].fail
+	}
+}
+
+// find reports where words end in s, by the longest one, and with cut also
+// where s was cut off inside what may be a word.
+func (m *matcher) find(s string, cut bool, found func(from, to int)) {
+	if len(m.nodes) == 1 {
+		return
+	}
+	at := int32(0)
+	for i := range len(s) {
+		at = m.step(at, s[i])
+		n := m.nodes[at]
+		if n.longest > 0 {
+			found(i+1-int(n.longest), i+1)
+		}
+		if cut && n.depth >= shortSecret && cutOff(s[i+1:]) {
+			if from := i + 1 - int(n.depth); utf8.RuneCountInString(s[from:i+1]) >= shortSecret {
+				found(from, i+1)
+			}
+		}
+	}
+}
+
+// cutOff reports whether what stood before rest may have been cut: nothing
+// follows, or a cut's mark, or what a character cut in two turns into.
+func cutOff(rest string) bool {
+	return rest == "" || strings.HasPrefix(rest, CutMark) || strings.HasPrefix(rest, "\uFFFD")
+}
+
+// spelling is a text, or what it says once JSON escapes in it are resolved.
+type spelling struct {
+	text string
+	at   []int // where each byte, and the end, stands in the text; nil: where it is
+}
+
+func (s spelling) place(i int) int {
+	if s.at == nil {
+		return i
+	}
+	return s.at[i]
+}
+
+// unescaped resolves one level of JSON escapes, and those of Display. It
+// reports whether there were any. What is no escape stays; a cut one goes.
+func (s spelling) unescaped() (spelling, bool) {
+	if !strings.Contains(s.text, `\`) {
+		return s, false
+	}
+	out, found := spelling{at: make([]int, 0, len(s.text)+1)}, false
+	var b []byte
+	for i := 0; i < len(s.text); {
+		before := len(b)
+		r, n, ok := rune(0), 0, false
+		if s.text[i] == '\\' {
+			r, n, ok = escaped(s.text[i:])
+		}
+		switch {
+		case ok:
+			b = utf8.AppendRune(b, r)
+		case n == 0:
+			b, n = append(b, s.text[i]), 1
+		}
+		for range len(b) - before {
+			out.at = append(out.at, s.place(i))
+		}
+		found = found || ok || len(b) == before
+		i += n
+	}
+	out.text, out.at = string(b), append(out.at, s.place(len(s.text)))
+	return out, found
+}
+
+const escapes, escapedAs = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+
+// escaped reads the escape that s begins with and its length. One that was
+// cut has a length and is not ok.
+func escaped(s string) (r rune, n int, ok bool) {
+	if len(s) > 1 {
+		if i := strings.IndexByte(escapes, s[1]); i >= 0 {
+			return rune(escapedAs[i]), 2, true
+		}
+	}
+	if r, n := hexEscape(s); n > 0 {
+		if utf16.IsSurrogate(r) {
+			low, m := hexEscape(s[n:])
+			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+				return pair, n + m, true
+			}
+			r = utf8.RuneError
+		}
+		return r, n, true
+	}
+	n = 1
+	if strings.HasPrefix(s, `\u`) {
+		n = 2
+		for n < len(s) && n < len(`\u{10FFF`) && strings.IndexByte("{0123456789abcdefABCDEF", s[n]) >= 0 {
+			n++
+		}
+	}
+	if cutOff(s[n:]) {
+		return 0, n, false
+	}
+	return 0, 0, false
+}
+
+// hexEscape reads \uXXXX, or Display's \u{X…}. The length is 0 if s begins
+// with neither.
+func hexEscape(s string) (rune, int) {
+	if len(s) < 6 || s[:2] != `\u` {
+		return 0, 0
+	}
+	digits, n := s[2:6], 6
+	if s[2] == '{' {
+		end := strings.IndexByte(s[:min(len(s), len(`\u{10FFFF}`))], '}')
+		if end < 0 {
+			return 0, 0
+		}
+		digits, n = s[3:end], end+1
+	}
+	v, err := strconv.ParseUint(digits, 16, 32)
+	if err != nil {
+		return 0, 0
+	}
+	return rune(v), n
+}
+
+// cover counts what is to be hidden of a text: the sum up to a byte says how
+// many findings it is in. nil hides nothing.
+type cover []int32
+
+func (c *cover) add(size, from, to int) {
+	if *c == nil {
+		*c = make(cover, size+1)
+	}
+	(*c)[from]++
+	(*c)[to]--
+}
+
+// over returns s with Redacted in each place where c, and RedactedRepeat in
+// each where only repeats begins to cover it.
+func (c cover) over(s string, repeats cover) string {
+	if c == nil && repeats == nil {
+		return s
+	}
+	var b strings.Builder
+	depth, from := int32(0), 0
+	for i := range len(s) + 1 {
+		was, mark := depth, RedactedRepeat
+		if c != nil {
+			depth += c[i]
+			if c[i] > 0 {
+				mark = Redacted
+			}
+		}
+		if repeats != nil {
+			depth += repeats[i]
+		}
+		switch {
+		case was == 0 && depth > 0:
+			b.WriteString(s[from:i])
+			b.WriteString(mark)
+		case depth == 0 && was > 0:
+			from = i
+		}
+	}
+	b.WriteString(s[from:])
+	return b.String()
+}

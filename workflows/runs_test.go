@@ -1,0 +1,219 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Several runs of one call, and stores that come and go.
+
+func TestStoreAwayHoldsTheCallAndLosesNothing(t *testing.T) {
+	h := setup(t)
+	flaky := &flakyStore{Calls: h.store}
+	h.acts.Store = flaky
+	flaky.failing.Store(7)
+	h.after(time.Hour, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
+	h.after(30*time.Second, func() {
+		if s := h.state(); s.Status != approval.StatusPending {
+			t.Errorf("status %s when the store is back", s.Status)
+		}
+		flaky.failing.Store(5)
+		h.SignalWorkflow(approval.SignalApprove, nil)
+	})
+	h.want(h.call(sendDoc), approval.StatusExecuted, "", 1)
+	equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindDecided, audit.KindClaimed, audit.KindStarted, audit.KindEnded})
+}
+
+// flakyStore fails the next so many writes, every other time after having
+// done them: the answer that is lost on the way.
+type flakyStore struct {
+	store.Calls
+	failing atomic.Int32
+}
+
+var errAway = errors.New("store is away")
+
+func (f *flakyStore) down() (fail, first bool) {
+	n := f.failing.Add(-1)
+	return n >= 0, n%2 == 0
+}
+
+func (f *flakyStore) Admit(ctx context.Context, a store.Admission) (store.Record, bool, error) {
+	fail, first := f.down()
+	if fail && first {
+		return store.Record{}, false, errAway
+	}
+	r, fresh, err := f.Calls.Admit(ctx, a)
+	if fail {
+		return store.Record{}, false, errAway
+	}
+	return r, fresh, err
+}
+
+func (f *flakyStore) Claim(ctx context.Context, c store.Claiming) (store.Record, error) {
+	fail, first := f.down()
+	if fail && first {
+		return store.Record{}, errAway
+	}
+	r, err := f.Calls.Claim(ctx, c)
+	if fail {
+		return store.Record{}, errAway
+	}
+	return r, err
+}
+
+func (f *flakyStore) Use(ctx context.Context, u store.Use) error {
+	fail, first := f.down()
+	if fail && first {
+		return errAway
+	}
+	err := f.Calls.Use(ctx, u)
+	if fail {
+		return errAway
+	}
+	return err
+}
+
+func (f *flakyStore) Finish(ctx context.Context, e store.Ending) (store.Record, bool, error) {
+	fail, first := f.down()
+	if fail && first {
+		return store.Record{}, false, errAway
+	}
+	r, fresh, err := f.Calls.Finish(ctx, e)
+	if fail {
+		return store.Record{}, false, errAway
+	}
+	return r, fresh, err
+}
+
+// A fresh run of an ID that the store knows: after a reset, or after Temporal
+// forgot the first one.
+func TestSecondRunOfOneCall(t *testing.T) {
+	const keyed = `{"tool":"send","args":{"to":"ann"},"nonce":"n1"}`
+	const otherNonce = `{"tool":"send","args":{"to":"ann"},"nonce":"n2"}`
+	approveIt := func(h *harness) { h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) }) }
+
+	for name, doc := range map[string]string{"same input": keyed, "other nonce": otherNonce} {
+		t.Run("ended, "+name, func(t *testing.T) {
+			h := setup(t)
+			approveIt(h)
+			h.want(h.call(keyed), approval.StatusExecuted, "", 1)
+			h.again("call-1")
+			approveIt(h)
+			out := h.call(doc)
+			h.want(out, approval.StatusExecuted, "", 1)
+			if string(out.Result) != `{"echo":"","sent":"ann"}` {
+				t.Errorf("result %s", out.Result)
+			}
+		})
+	}
+	for name, doc := range map[string]string{
+		"another call":                  `{"tool":"send","args":{"to":"bob"},"nonce":"n2"}`,
+		"a call that can't be compared": `{"tool":"send","args":{"to":"ann","secret":"hunter2"},"nonce":"n2"}`,
+		"a call that asks for more":     `{"tool":"send","args":{"to":"ann"},"require_approval":true,"nonce":"n2"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := setup(t)
+			approveIt(h)
+			h.want(h.call(keyed), approval.StatusExecuted, "", 1)
+			h.again("call-1")
+			h.want(h.call(doc), approval.StatusBlocked, approval.CodeConflict, 1)
+			if k := h.kinds("call-1"); k[len(k)-1] != audit.KindBlocked {
+				t.Errorf("the conflict is not on record: %v", k)
+			}
+		})
+	}
+	t.Run("tool was started, end unknown", func(t *testing.T) {
+		h := setup(t)
+		h.started(keyed)
+		h.again("call-1")
+		h.want(h.call(keyed), approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0)
+	})
+	t.Run("tool was started, end unknown, other nonce", func(t *testing.T) {
+		h := setup(t)
+		h.started(keyed)
+		h.again("call-1")
+		h.want(h.call(otherNonce), approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0)
+	})
+	t.Run("terminated while pending, other nonce", func(t *testing.T) {
+		h := setup(t)
+		h.admitted(keyed)
+		h.again("call-1")
+		h.want(h.call(otherNonce), approval.StatusCancelled, approval.CodeCancelled, 0)
+	})
+	t.Run("reset while pending", func(t *testing.T) {
+		h := setup(t)
+		h.admitted(keyed)
+		h.again("call-1")
+		approveIt(h)
+		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
+	})
+	t.Run("claimed days ago, not started", func(t *testing.T) {
+		h := setup(t)
+		at := h.Now().Add(-72 * time.Hour)
+		digest := h.admitted(keyed).View.Digest
+		if _, err := h.store.Claim(context.Background(), store.Claiming{ID: "call-1", Run: "run-0", Digest: digest, At: at, GoodUntil: at.Add(time.Minute),
+			Decision: &approval.Settlement{Kind: approval.SettledApprove, At: at}}); err != nil {
+			t.Fatal(err)
+		}
+		h.again("call-1")
+		h.want(h.call(keyed), approval.StatusExpired, approval.CodeExpired, 0)
+	})
+	t.Run("claimed, not started", func(t *testing.T) {
+		h := setup(t)
+		h.claimed(keyed)
+		h.again("call-1")
+		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
+	})
+}
+
+// admitted leaves the call as a first run that got no further would.
+func (h *harness) admitted(doc string) store.Record {
+	h.t.Helper()
+	call, err := approval.ParseCall([]byte(doc))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	digest, err := call.Digest("call-1")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	deadline := h.Now().Add(time.Minute)
+	r := approval.NewRedactor([]string{"secret"})
+	record, _, err := h.store.Admit(context.Background(), store.Admission{
+		View: approval.View{ID: "call-1", Tool: call.Tool, Args: r.Args(call.Args), Digest: digest, Status: approval.StatusPending,
+			CreatedAt: h.Now(), Deadline: &deadline, Requirement: approval.OneApproval()},
+		Verdict: approval.Verdict{Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout,
+			ValidFor: approval.DefaultValidFor, Redact: []string{"secret"}},
+		Run: "run-0", Waits: true,
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return record
+}
+
+func (h *harness) claimed(doc string) string {
+	h.t.Helper()
+	digest := h.admitted(doc).View.Digest
+	if _, err := h.store.Claim(context.Background(), store.Claiming{ID: "call-1", Run: "run-0", Digest: digest, At: h.Now(), GoodUntil: h.Now().Add(time.Hour),
+		Decision: &approval.Settlement{Kind: approval.SettledApprove, At: h.Now()}}); err != nil {
+		h.t.Fatal(err)
+	}
+	return digest
+}
+
+func (h *harness) started(doc string) {
+	h.t.Helper()
+	digest := h.claimed(doc)
+	if err := h.store.Use(context.Background(), store.Use{ID: "call-1", Digest: digest, Run: "run-0", Activity: "a", At: h.Now()}); err != nil {
+		h.t.Fatal(err)
+	}
+}
