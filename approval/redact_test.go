@@ -163,7 +163,7 @@ func TestRedactorManyValues(t *testing.T) {
 		"many": many, "nested": nested, "one": {strings.Repeat("a", 200_000)}, "escapes": {strings.Repeat(`\`, 100_000)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			doc, err := json.Marshal(map[string]any{"secret": secrets, "x": strings.Repeat("a", 200_000) + strings.Repeat(`\u0061`, 20_000), "y": secrets})
+			doc, err := json.Marshal(map[string]any{"secret": secrets, "x": strings.Repeat("a", 200_000) + strings.Repeat(`\u0061`, 10_000)})
 			if err != nil {
 				t.Fatal(err)
 			}
