@@ -20,7 +20,7 @@ help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## the whole of Pawl, with an agent whose calls wait for you
-	@$(BIN)/pawl-demo
+	@$(BIN)/pawl-demo || [ $$? -eq 130 ] # stopped by Ctrl-C
 
 dev: build ## the dev stack alone: Temporal, its UI, worker and API
 	@$(BIN)/pawl-dev

@@ -60,6 +60,9 @@ func TestSnippets(t *testing.T) {
 	if _, err := policy.Load("examples/policy.yaml"); err != nil {
 		t.Error(err)
 	}
+	if _, err := toolfile.Load("examples/tools.yaml", os.LookupEnv); err != nil {
+		t.Error(err)
+	}
 }
 
 func compiles(t *testing.T, program string) error {

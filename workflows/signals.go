@@ -136,7 +136,7 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 	case status == approval.StatusExpired:
 		g.answer(d, approval.AnswerExpired, "the call expired before this decision")
 	case status != approval.StatusPending, g.withdrawn(ctx) != nil, g.tally.Settled() != nil:
-		g.answer(d, approval.AnswerAlreadyResolved, "the call is "+string(g.view.Status))
+		g.answer(d, approval.AnswerAlreadyResolved, g.settledAs(ctx))
 	case d.signal == approval.SignalCancel:
 		g.cancelled = &approval.Settlement{Kind: approval.SettledCancel, By: d.Reviewer, Channel: d.Channel, Notes: g.redacted(d.Notes), At: d.At}
 		g.answer(d, approval.AnswerResolved, "")
@@ -154,6 +154,19 @@ func (g *guarded) count(d decision) {
 	d.Notes = g.redacted(d.Notes)
 	g.answer(d, g.tally.Add(d.Decision), "")
 	g.view.Votes = g.tally.Votes()
+}
+
+// settledAs tells what came before a decision.
+func (g *guarded) settledAs(ctx workflow.Context) string {
+	switch {
+	case g.view.Status != approval.StatusPending:
+		return "the call is " + string(g.view.Status)
+	case g.withdrawn(ctx) != nil:
+		return "the call was withdrawn before"
+	case g.tally.Settled().Kind == approval.Approve:
+		return "the call was approved before"
+	}
+	return "the call was rejected before"
 }
 
 // redacted is what a reviewer wrote, without the values that the policy hides.
@@ -190,7 +203,7 @@ func (g *guarded) judgeLate(ctx workflow.Context, deadline time.Time) {
 		case d.nth > len(inTime):
 			g.answer(d, approval.AnswerExpired, "the decision came after the deadline")
 		case g.withdrawn(ctx) != nil || g.tally.Settled() != nil:
-			g.answer(d, approval.AnswerAlreadyResolved, "another decision came first")
+			g.answer(d, approval.AnswerAlreadyResolved, g.settledAs(ctx))
 		default:
 			d.At = stamp(inTime[d.nth-1])
 			g.count(d)

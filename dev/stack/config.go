@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,9 +134,27 @@ func within(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
+// loopback refuses addresses that other machines can reach: whoever reaches
+// Temporal or its UI can approve calls, and nobody is authenticated there.
+func loopback(flag, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%s %q is not host:port: %w", flag, address, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s %s: the dev stack has no authentication, so it serves loopback addresses only: use 127.0.0.1", flag, address)
+}
+
 func (c Config) validate() error {
 	if c.Data == "" {
 		return errors.New("no data directory: name one with --data")
+	}
+	for flag, address := range map[string]string{"--temporal-listen": c.TemporalListen, "--ui-listen": c.UIListen} {
+		if err := loopback(flag, address); err != nil {
+			return err
+		}
 	}
 	switch strings.ToLower(c.LogLevel) {
 	case "debug", "info", "warn", "error":

@@ -92,7 +92,7 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 		return s, err
 	}
 	if !o.NoWorker {
-		o.Progress(fmt.Sprintf("Starting the worker (%d tools) …", len(s.tools)))
+		o.Progress(fmt.Sprintf("Starting the worker (tools: %d) …", len(s.tools)))
 		if err := s.StartWorker(ctx); err != nil {
 			return s, err
 		}
@@ -134,6 +134,9 @@ func (s *Stack) readFiles() error {
 			return fmt.Errorf("tools:\n%w", err)
 		}
 		s.tools = append(s.tools, fromFile...)
+	}
+	if _, err := tool.NewRegistry(s.tools...); err != nil {
+		return fmt.Errorf("tools, of the tools file and of Pawl's samples: %w", err)
 	}
 	return nil
 }
@@ -274,7 +277,7 @@ func (s *Stack) Close() error {
 		errs = append(errs, s.listener.Close())
 	}
 	if s.worker != nil {
-		s.o.Progress("Waiting for running tools …")
+		s.o.Progress("Waiting for running tools (Ctrl-C again stops at once, and what runs ends outcome_unknown) …")
 		s.StopWorker()
 	}
 	if s.Client != nil {

@@ -113,6 +113,8 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		"busy Temporal port": {func(c *stack.Config) { c.TemporalListen = busy.Addr().String() }, []string{port, "--temporal-listen"}},
 		"busy UI port":       {func(c *stack.Config) { c.UIListen = busy.Addr().String() }, []string{port, "--ui-listen"}},
 		"open to the world":  {func(c *stack.Config) { c.APIListen = "0.0.0.0:0" }, []string{"loopback"}},
+		"open Temporal":      {func(c *stack.Config) { c.TemporalListen = "0.0.0.0:0" }, []string{"--temporal-listen", "loopback"}},
+		"open UI":            {func(c *stack.Config) { c.UIListen = "[::]:0" }, []string{"--ui-listen", "loopback"}},
 		"bad policy":         {func(c *stack.Config) { c.Policy = []string{bad} }, []string{"policy", "bad.yaml:1:1"}},
 		"bad tools":          {func(c *stack.Config) { c.Tools = bad }, []string{"tools", "bad.yaml:1:1"}},
 		"missing policy":     {func(c *stack.Config) { c.Policy = []string{"/nowhere/p.yaml"} }, []string{"/nowhere/p.yaml"}},

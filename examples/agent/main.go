@@ -39,7 +39,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	again := "--session " + approval.Display(name, 0)
+	again := "demo-agent --session " + approval.Display(name, 0)
 	if ctx.Err() != nil {
 		fmt.Printf("\nStopped waiting. The calls go on without the agent; %s picks them up again.\n", again)
 		os.Exit(130) // 128 + SIGINT, as shells have it

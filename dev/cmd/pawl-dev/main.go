@@ -116,7 +116,7 @@ func merge(cmd *cobra.Command, c *stack.Config, flags stack.Config) {
 }
 
 func serve(config stack.Config, logger *slog.Logger, stdout, stderr io.Writer) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	began := time.Now()
 	s, err := stack.Start(ctx, stack.Options{
