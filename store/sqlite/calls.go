@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
@@ -15,7 +13,7 @@ import (
 
 // Admit implements store.Calls.
 func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, fresh bool, err error) {
-	if err := errors.Join(checkAdmission(a), checkEntries(a.Entries)); err != nil {
+	if err := a.Check(); err != nil {
 		return store.Record{}, false, err
 	}
 	view, err := encode(a.View)
@@ -64,7 +62,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 
 // Claim implements store.Calls.
 func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, err error) {
-	if err := errors.Join(checkTime(c.At), checkEntries(c.Entries)); err != nil {
+	if err := c.Check(); err != nil {
 		return store.Record{}, err
 	}
 	err = s.write(ctx, "claim a call", func(t transaction) error {
@@ -95,7 +93,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 
 // Use implements store.Calls.
 func (s *Store) Use(ctx context.Context, u store.Use) error {
-	if err := errors.Join(checkTime(u.At), checkEntries(u.Entries)); err != nil {
+	if err := u.Check(); err != nil {
 		return err
 	}
 	return s.write(ctx, "use a permit", func(t transaction) error {
@@ -133,11 +131,8 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 
 // Finish implements store.Calls.
 func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fresh bool, err error) {
-	if err := errors.Join(checkTime(f.At), checkEntries(f.Entries)); err != nil {
+	if err := f.Check(); err != nil {
 		return store.Record{}, false, err
-	}
-	if !f.Outcome.Status.Ended() {
-		return store.Record{}, false, approval.Errorf(approval.CodeInvalid, "a call can't end with status %q", approval.Display(string(f.Outcome.Status), 40))
 	}
 	err = s.write(ctx, "end a call", func(t transaction) error {
 		var seq int64
@@ -176,7 +171,7 @@ func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fre
 
 // Append implements store.Calls.
 func (s *Store) Append(ctx context.Context, entries ...audit.Entry) error {
-	if err := checkEntries(entries); err != nil {
+	if err := store.CheckEntries(entries); err != nil {
 		return err
 	}
 	return s.write(ctx, "append to the audit log", func(t transaction) error { return t.entries(ctx, entries) })
@@ -189,50 +184,4 @@ func (s *Store) Call(ctx context.Context, id string) (r store.Record, err error)
 		return err
 	})
 	return r, err
-}
-
-// checkAdmission refuses what could not be read back, or would start a call
-// in a state that it can't get to.
-func checkAdmission(a store.Admission) error {
-	v := a.View
-	invalid := func(what string) error { return approval.Errorf(approval.CodeInvalid, "call: %s", what) }
-	switch {
-	case v.ID == "":
-		return invalid("its ID is missing")
-	case !utf8.ValidString(v.ID) || strings.ContainsRune(v.ID, 0):
-		return invalid("its ID is not valid UTF-8, or holds a NUL character")
-	case v.CreatedAt.IsZero():
-		return invalid("its creation time is missing")
-	case a.Claim != (v.Status == approval.StatusExecuting):
-		return invalid("it is admitted as executing if, and only if, its claim is taken")
-	case v.Status.Ended() != (v.EndedAt != nil):
-		return invalid("it has an ending time if, and only if, it has ended")
-	case v.Status.NeedsClaim():
-		return invalid("it can't end with status " + string(v.Status) + " before it was claimed")
-	case v.Status != approval.StatusPending && v.Status != approval.StatusExecuting && !v.Status.Ended():
-		return invalid("it can't be admitted with status " + approval.Display(string(v.Status), 40))
-	}
-	if v.Risk != "" {
-		if _, err := approval.ParseRisk(string(v.Risk)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkEntries keeps an entry that would never verify out of the log.
-func checkEntries(entries []audit.Entry) error {
-	for _, e := range entries {
-		if err := e.Check(); err != nil {
-			return approval.Errorf(approval.CodeInvalid, "%w", err)
-		}
-	}
-	return nil
-}
-
-func checkTime(at time.Time) error {
-	if at.IsZero() {
-		return approval.Errorf(approval.CodeInvalid, "the time of the change is missing")
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pawlhq/pawl/store"
 )
@@ -164,7 +165,7 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("Ping: %v", err)
 	}
 	_, _, admitErr := reader.Admit(t.Context(), admission("c", nil))
-	_, claimErr := reader.Claim(t.Context(), store.Claiming{ID: "a", Digest: "digest", At: admission("a", nil).View.CreatedAt})
+	_, claimErr := reader.Claim(t.Context(), store.Claiming{ID: "a", Digest: "digest", At: time.Now(), GoodUntil: time.Now()})
 	for what, err := range map[string]error{
 		"Admit": admitErr, "Claim": claimErr,
 		"Append": reader.Append(t.Context(), admission("c", nil).Entries...), "PublishTools": reader.PublishTools(t.Context(), "q", nil),

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+)
+
+// Check refuses what could not be read back, or would start a call in a state
+// that it can't get to. The error's code is approval.CodeInvalid.
+func (a Admission) Check() error {
+	v := a.View
+	invalid := func(what string) error { return approval.Errorf(approval.CodeInvalid, "call: %s", what) }
+	switch {
+	case v.ID == "":
+		return invalid("its ID is missing")
+	case !utf8.ValidString(v.ID) || strings.ContainsRune(v.ID, 0):
+		return invalid("its ID is not valid UTF-8, or holds a NUL character")
+	case v.CreatedAt.IsZero():
+		return invalid("its creation time is missing")
+	case a.Claim != (v.Status == approval.StatusExecuting):
+		return invalid("it is admitted as executing if, and only if, its claim is taken")
+	case a.Claim && a.GoodUntil.IsZero():
+		return invalid("the time until which its claim is good is missing")
+	case v.Status.Ended() != (v.EndedAt != nil):
+		return invalid("it has an ending time if, and only if, it has ended")
+	case v.Status.NeedsClaim():
+		return invalid("it can't end with status " + string(v.Status) + " before it was claimed")
+	case v.Status != approval.StatusPending && v.Status != approval.StatusExecuting && !v.Status.Ended():
+		return invalid("it can't be admitted with status " + approval.Display(string(v.Status), 40))
+	}
+	if v.Risk != "" {
+		if _, err := approval.ParseRisk(string(v.Risk)); err != nil {
+			return err
+		}
+	}
+	return CheckEntries(a.Entries)
+}
+
+// Check refuses a claim without its times or with an entry that would not
+// verify.
+func (c Claiming) Check() error {
+	if c.GoodUntil.IsZero() {
+		return approval.Errorf(approval.CodeInvalid, "claim: the time until which it is good is missing")
+	}
+	return checkChange(c.At, c.Entries)
+}
+
+// Check refuses a use without a time or with an entry that would not verify.
+func (u Use) Check() error { return checkChange(u.At, u.Entries) }
+
+// Check refuses what is no ending, has no time, or an entry that would not
+// verify.
+func (f Ending) Check() error {
+	if !f.Outcome.Status.Ended() {
+		return approval.Errorf(approval.CodeInvalid, "a call can't end with status %q", approval.Display(string(f.Outcome.Status), 40))
+	}
+	return checkChange(f.At, f.Entries)
+}
+
+// CheckEntries keeps an entry that would never verify out of the log.
+func CheckEntries(entries []audit.Entry) error {
+	for _, e := range entries {
+		if err := e.Check(); err != nil {
+			return approval.Errorf(approval.CodeInvalid, "%w", err)
+		}
+	}
+	return nil
+}
+
+func checkChange(at time.Time, entries []audit.Entry) error {
+	if at.IsZero() {
+		return approval.Errorf(approval.CodeInvalid, "the time of the change is missing")
+	}
+	return CheckEntries(entries)
+}
