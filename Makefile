@@ -37,6 +37,8 @@ test: test-root test-dev ## every test of both modules
 
 test-root: ## tests of the root module, under the race detector
 	$(GO) test -race -timeout 20m -count=$(COUNT) ./...
+	@if $(GO) test -race -count=1 -v -run '^TestThereIsAPostgres$$' ./store/postgres/pgtest | grep -B1 -- '--- SKIP'; then \
+	  echo "******** THE POSTGRES TESTS WERE SKIPPED: see above ********"; fi
 
 test-dev: ## tests against a real Temporal, end to end and under kill -9
 	cd dev && $(GO) test -timeout 30m -count=$(COUNT) ./...

@@ -1,0 +1,184 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Admit implements store.Calls.
+func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, fresh bool, err error) {
+	if err := a.Check(); err != nil {
+		return store.Record{}, false, err
+	}
+	if s.readOnly {
+		return store.Record{}, false, store.ErrReadOnly
+	}
+	view, err := encode(a.View)
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	verdict, err := encode(a.Verdict)
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	v := a.View
+	args := append([]any{v.ID, string(v.Status), a.Waits, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
+		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.Claim, a.GoodUntil}, entryArgs(a.Entries)...)
+	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
+		if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {
+			return uncertain{err}
+		}
+		if !fresh {
+			_, r, err = scanCall(v.ID, conn.QueryRow(ctx, selectCall, v.ID))
+			return err
+		}
+		r = store.Record{Run: a.Run, Waits: a.Waits}
+		if a.Claim {
+			r.Claim = &store.Claim{Run: a.Run, At: micros(v.CreatedAt), GoodUntil: micros(a.GoodUntil)}
+		}
+		return errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict))
+	})
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	return r, fresh, nil
+}
+
+// Claim implements store.Calls.
+func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, err error) {
+	if err := c.Check(); err != nil {
+		return store.Record{}, err
+	}
+	err = s.change(ctx, "claim a call", c.ID, selectCall, func(t *transaction, row pgx.Row) error {
+		var seq int64
+		if seq, r, err = scanCall(c.ID, row); err != nil {
+			return err
+		}
+		if r.View.Digest != c.Digest {
+			return refuse(c.ID, store.ErrDigest)
+		}
+		if r.View.Status.Ended() || r.Claim != nil {
+			return nil
+		}
+		r.Claim = t.claim(seq, c.Run, c.At, c.GoodUntil)
+		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
+		t.entries(c.Entries)
+		r.View, err = t.save(seq, r.View)
+		return err
+	})
+	if err != nil {
+		return store.Record{}, err
+	}
+	return r, nil
+}
+
+// Use implements store.Calls.
+func (s *Store) Use(ctx context.Context, u store.Use) error {
+	if err := u.Check(); err != nil {
+		return err
+	}
+	return s.change(ctx, "use a permit", u.ID, selectPermit, func(t *transaction, row pgx.Row) error {
+		var seq int64
+		var digest string
+		var usable *bool // nil: no claim
+		var used bool
+		var goodUntil *time.Time
+		var run, activity, token *string
+		err := row.Scan(&seq, &digest, &usable, &goodUntil, &used, &run, &activity, &token)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return refuse(u.ID, store.ErrNotFound)
+		case err != nil:
+			return err
+		case usable == nil || !*usable:
+			return refuse(u.ID, store.ErrNoClaim)
+		case digest != u.Digest:
+			return refuse(u.ID, store.ErrDigest)
+		case used && u.Token != "" && u.Token == *token:
+			return nil
+		case used && u.Retry && u.Activity != "" && u.Run == *run && u.Activity == *activity:
+			return nil
+		case used:
+			return refuse(u.ID, store.ErrStarted)
+		case micros(u.At).After(*goodUntil):
+			return refuse(u.ID, store.ErrRunOut)
+		}
+		t.writes.Queue(useClaim, u.At, u.Run, u.Activity, u.Token, seq)
+		t.entries(u.Entries)
+		return nil
+	})
+}
+
+// Finish implements store.Calls.
+func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fresh bool, err error) {
+	if err := f.Check(); err != nil {
+		return store.Record{}, false, err
+	}
+	err = s.change(ctx, "end a call", f.Outcome.ID, selectCall, func(t *transaction, row pgx.Row) error {
+		var seq int64
+		if seq, r, err = scanCall(f.Outcome.ID, row); err != nil {
+			return err
+		}
+		if fresh = !r.View.Status.Ended(); !fresh {
+			return nil
+		}
+		switch needs := f.Outcome.Status.NeedsClaim(); {
+		case needs && r.Claim == nil:
+			return refuse(f.Outcome.ID, store.ErrNoClaim)
+		case !needs && r.Claim != nil && !r.Claim.UsedAt.IsZero():
+			return refuse(f.Outcome.ID, store.ErrStarted)
+		case !needs && r.Claim != nil:
+			t.writes.Queue(voidClaim, seq)
+			r.Claim.Void = true
+		}
+		r.View.End(f.Outcome, f.At.UTC().Truncate(time.Microsecond))
+		if f.Votes != nil {
+			r.View.Votes = f.Votes
+		}
+		t.entries(f.Entries)
+		r.View, err = t.save(seq, r.View)
+		return err
+	})
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	return r, fresh, nil
+}
+
+// Append implements store.Calls.
+func (s *Store) Append(ctx context.Context, entries ...audit.Entry) error {
+	if err := store.CheckEntries(entries); err != nil {
+		return err
+	}
+	if s.readOnly {
+		return store.ErrReadOnly
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	return s.run(ctx, "append to the audit log", func(ctx context.Context, conn *pgxpool.Conn) error {
+		if _, err := conn.Exec(ctx, insertEntries, entryArgs(entries)...); err != nil {
+			return uncertain{err}
+		}
+		return nil
+	})
+}
+
+// Call implements store.Calls and store.Reader.
+func (s *Store) Call(ctx context.Context, id string) (r store.Record, err error) {
+	if !storable(id) {
+		return r, refuse(id, store.ErrNotFound)
+	}
+	err = s.run(ctx, "read a call", func(ctx context.Context, conn *pgxpool.Conn) error {
+		_, r, err = scanCall(id, conn.QueryRow(ctx, selectCall, id))
+		return err
+	})
+	return r, err
+}

@@ -1,0 +1,296 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// settlePoll is how often a reader of the log looks whether the transactions
+// in front of it have ended. They last milliseconds.
+const settlePoll = 5 * time.Millisecond
+
+// Resolve implements store.Reader.
+func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err error) {
+	if prefix == "" || !storable(prefix) {
+		return "", refuse(prefix, store.ErrNotFound)
+	}
+	var fits []string
+	err = s.run(ctx, "look an ID up", func(ctx context.Context, conn *pgxpool.Conn) error {
+		// What a prefix fits stands together and starts here, a whole ID first.
+		rows, err := conn.Query(ctx, `SELECT id FROM pawl.calls WHERE id >= $1 ORDER BY id LIMIT 2`, prefix)
+		if err != nil {
+			return err
+		}
+		fits, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	fits = slices.DeleteFunc(fits, func(id string) bool { return !strings.HasPrefix(id, prefix) })
+	switch {
+	case len(fits) == 0:
+		return "", refuse(prefix, store.ErrNotFound)
+	case len(fits) == 2 && fits[0] != prefix:
+		return "", refuse(prefix, store.ErrAmbiguous)
+	}
+	return fits[0], nil
+}
+
+// Calls implements store.Reader. A call that is committed late, with a number
+// lower than one listed already, is found on a later page.
+func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, error) {
+	f := filter{}
+	f.equal("tool", q.Tool)
+	f.equal("agent", q.Agent)
+	f.equal("session", q.Session)
+	f.equal("risk", string(q.Risk))
+	if q.Risk != "" {
+		if _, err := approval.ParseRisk(string(q.Risk)); err != nil {
+			return store.CallPage{}, err
+		}
+	}
+	if q.Requests {
+		f.add("waits") // not a parameter: this is what the partial index is recognised by
+	}
+	if len(q.Statuses) > 0 {
+		var known []string
+		for _, status := range q.Statuses {
+			if _, err := approval.ParseStatus(string(status)); err != nil {
+				return store.CallPage{}, err
+			}
+			known = append(known, string(status))
+		}
+		f.add("status = ANY(%s)", known)
+	}
+	p, err := page(ctx, s, "list calls", query[approval.View]{
+		table: "calls", columns: "view", size: "octet_length(view)", newest: true, where: f, cursor: q.Cursor, limit: q.Limit,
+		scan: func(rows pgx.Rows, seq *int64, found *int) (v approval.View, err error) {
+			var doc string
+			if err := rows.Scan(seq, found, &doc); err != nil {
+				return v, err
+			}
+			return v, decode(doc, &v)
+		},
+	})
+	if err != nil {
+		return store.CallPage{}, err
+	}
+	return store.CallPage{Items: p.items, Total: p.total, Next: p.next("calls", len(p.items))}, nil
+}
+
+// Entries implements store.Reader. A page that is not the last ends before
+// the first entry that another may still come in front of; if that is its
+// first one, Entries waits for the transactions that are writing.
+func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.EntryPage, error) {
+	f := filter{}
+	f.equal("call", q.Call)
+	f.equal("kind", string(q.Kind))
+	list := query[audit.Entry]{
+		table: "entries", columns: "call, step, kind, at, metadata, leaf, payload",
+		size: "octet_length(metadata) + coalesce(octet_length(payload), 0)", where: f, cursor: q.Cursor, limit: q.Limit, scan: scanEntry,
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, errSlow)
+	defer cancel()
+	for {
+		settled, err := s.settled(ctx) // before the page's snapshot
+		if err != nil {
+			return store.EntryPage{}, err
+		}
+		p, err := page(ctx, s, "list audit entries", list)
+		if err != nil {
+			return store.EntryPage{}, err
+		}
+		keep := len(p.items)
+		if p.more {
+			// Nobody goes on from a last page, so it may show what is there.
+			keep, _ = slices.BinarySearch(p.seqs, settled+1)
+		}
+		if keep > 0 || !p.more {
+			return store.EntryPage{Items: p.items[:keep], Total: p.total, Next: p.next("entries", keep)}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return store.EntryPage{}, explain(ctx, s.where, "wait for a transaction that writes to the audit log", ctx.Err())
+		case <-time.After(settlePoll):
+		}
+	}
+}
+
+// settled is a place in the log before which nothing will appear any more; see
+// the function of that name in the schema.
+func (s *Store) settled(ctx context.Context) (seq int64, err error) {
+	err = s.run(ctx, "list audit entries", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `SELECT pawl.settled()`).Scan(&seq)
+	})
+	return seq, err
+}
+
+func scanEntry(rows pgx.Rows, seq *int64, found *int) (e audit.Entry, err error) {
+	var leaf, payload []byte
+	if err := rows.Scan(seq, found, &e.Call, &e.Step, &e.Kind, &e.At, &e.Metadata, &leaf, &payload); err != nil {
+		return e, err
+	}
+	if len(leaf) != len(e.Leaf) {
+		return e, fmt.Errorf("%w: audit entry %d has no leaf hash", ErrDamaged, *seq)
+	}
+	copy(e.Leaf[:], leaf)
+	e.At, e.Payload = micros(e.At), payload
+	return e, nil
+}
+
+// filter is a WHERE clause of conditions that must all hold.
+type filter struct {
+	conditions []string
+	args       []any
+}
+
+// add takes a condition, with %s where its value goes.
+func (f *filter) add(condition string, value ...any) {
+	if len(value) > 0 {
+		condition = fmt.Sprintf(condition, f.value(value[0]))
+	}
+	f.conditions = append(f.conditions, condition)
+}
+
+// value adds a parameter and returns its name.
+func (f *filter) value(v any) string {
+	f.args = append(f.args, v)
+	return "$" + strconv.Itoa(len(f.args))
+}
+
+// equal asks for a value; an empty one does not restrict.
+func (f *filter) equal(column, value string) {
+	switch {
+	case value == "":
+	case !storable(value):
+		f.add("false")
+	default:
+		f.add(column+" = %s", value)
+	}
+}
+
+func (f *filter) sql() string {
+	if len(f.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(f.conditions, " AND ")
+}
+
+// query asks for one page of a table that is ordered by its column seq.
+type query[T any] struct {
+	table, columns string
+	size           string // a row's bytes, as SQL that does not read them
+	where          filter
+	newest         bool // newest first, else oldest first
+	cursor         string
+	limit          int
+	// scan reads seq, the number of rows found, and columns.
+	scan func(rows pgx.Rows, seq *int64, found *int) (T, error)
+}
+
+// result is what there is from a cursor on.
+type result[T any] struct {
+	items []T
+	seqs  []int64 // of the items
+	more  bool
+	total int
+}
+
+// next is the cursor behind the first keep items. It is the seq of the last
+// row before the page, so rows that are added never shift it.
+func (r result[T]) next(table string, keep int) string {
+	if !r.more {
+		return ""
+	}
+	return cursor(table, r.seqs[keep-1])
+}
+
+// page reads one page and counts, both from one snapshot.
+func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (r result[T], err error) {
+	limit, err := pageLimit(q.limit)
+	if err != nil {
+		return r, err
+	}
+	all := q.where
+	count := "SELECT count(*) FROM (SELECT FROM pawl." + q.table + all.sql() + " LIMIT " + strconv.Itoa(store.ExactTotal+1) + ") AS counted"
+	rest := filter{slices.Clone(all.conditions), slices.Clone(all.args)}
+	compare, order := "seq > %s", "seq"
+	if q.newest {
+		compare, order = "seq < %s", "seq DESC"
+	}
+	if q.cursor != "" {
+		after, err := parseCursor(q.table, q.cursor)
+		if err != nil {
+			return r, err
+		}
+		rest.add(compare, after)
+	}
+	// One row more than the limit shows whether there are more. The server
+	// stops at PageBytes, because everything it sends would have to be read.
+	list := "SELECT seq, found, " + q.columns +
+		" FROM (SELECT *, count(*) OVER () AS found, coalesce(sum(size) OVER (ORDER BY " + order + " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before" +
+		" FROM (SELECT seq, " + q.columns + ", " + q.size + " AS size FROM pawl." + q.table + rest.sql() +
+		" ORDER BY " + order + " LIMIT " + strconv.Itoa(limit+1) + ") AS found) AS sized" +
+		" WHERE before < " + strconv.Itoa(store.PageBytes) + " ORDER BY " + order + " LIMIT " + strconv.Itoa(limit)
+	err = s.read(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
+		r = result[T]{} // of an attempt before
+		// Planned for these very values: a plan for any status would read past
+		// all calls to find the few that are pending.
+		if err := tx.QueryRow(ctx, count, slices.Concat([]any{pgx.QueryExecModeExec}, all.args)...).Scan(&r.total); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, list, slices.Concat([]any{pgx.QueryExecModeExec}, rest.args)...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		found := 0
+		for rows.Next() {
+			var seq int64
+			item, err := q.scan(rows, &seq, &found)
+			if err != nil {
+				return err
+			}
+			r.items, r.seqs = append(r.items, item), append(r.seqs, seq)
+		}
+		r.more = found > len(r.items)
+		return rows.Err()
+	})
+	if err != nil {
+		return result[T]{}, err
+	}
+	return r, nil
+}
+
+func pageLimit(limit int) (int, error) {
+	switch {
+	case limit == 0:
+		return store.DefaultPage, nil
+	case limit < 0 || limit > store.MaxPage:
+		return 0, approval.Errorf(approval.CodeInvalid, "limit %d is not in 1 to %d", limit, store.MaxPage)
+	}
+	return limit, nil
+}
+
+// cursor names its table, so that one list's cursor is not taken by another.
+func cursor(table string, seq int64) string { return table + "-" + strconv.FormatInt(seq, 10) }
+
+func parseCursor(table, text string) (int64, error) {
+	number, ok := strings.CutPrefix(text, table+"-")
+	seq, err := strconv.ParseInt(number, 10, 64)
+	if !ok || err != nil || seq < 1 || text != cursor(table, seq) {
+		return 0, approval.Errorf(approval.CodeInvalid, "cursor: it is not one this list gave out; start again without one")
+	}
+	return seq, nil
+}

@@ -1,0 +1,116 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// The statements of the hot path. pgx prepares each once per connection.
+const (
+	// admitCall is a whole transaction in one statement: the call, its claim
+	// if $14 is true, and its entries ($16 to $22), or nothing of it.
+	admitCall = `WITH call AS (
+			INSERT INTO pawl.calls
+				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+			ON CONFLICT (id) DO NOTHING RETURNING seq
+		), claim AS (
+			INSERT INTO pawl.claims (call, run, at, good_until) SELECT seq, $9, $10, $15 FROM call WHERE $14
+		), log AS (
+			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
+			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM call,
+				unnest($16::text[], $17::text[], $18::text[], $19::timestamptz[], $20::bytea[], $21::bytea[], $22::bytea[])
+				WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
+			ORDER BY e.place
+			ON CONFLICT (call, step) DO NOTHING
+		)
+		SELECT EXISTS (SELECT FROM call)`
+	insertEntries = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
+		SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM
+			unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
+			WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
+		ORDER BY e.place
+		ON CONFLICT (call, step) DO NOTHING`
+	updateCall  = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
+	insertClaim = `INSERT INTO pawl.claims (call, run, at, good_until) VALUES ($1, $2, $3, $4)`
+	useClaim    = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4 WHERE call = $5`
+	voidClaim   = `UPDATE pawl.claims SET void = true WHERE call = $1`
+	selectCall  = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void
+		FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
+	// selectPermit leaves the large columns out.
+	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND NOT k.void, k.good_until, k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
+		FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
+)
+
+// entryArgs are the columns of entries, each as an array.
+func entryArgs(entries []audit.Entry) []any {
+	n := len(entries)
+	calls, steps, kinds := make([]string, n), make([]string, n), make([]string, n)
+	ats := make([]time.Time, n)
+	metadata, leaves, payloads := make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	for i, e := range entries {
+		calls[i], steps[i], kinds[i], ats[i] = e.Call, e.Step, string(e.Kind), e.At
+		metadata[i], leaves[i], payloads[i] = e.Metadata, e.Leaf[:], e.Payload
+	}
+	return []any{calls, steps, kinds, ats, metadata, leaves, payloads}
+}
+
+// scanCall reads a row of selectCall, or answers store.ErrNotFound.
+func scanCall(id string, row pgx.Row) (seq int64, r store.Record, err error) {
+	var view, verdict string
+	var run *string
+	var at, goodUntil, usedAt *time.Time
+	var void *bool
+	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, store.Record{}, refuse(id, store.ErrNotFound)
+	}
+	if err != nil {
+		return 0, store.Record{}, err
+	}
+	if err := errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict)); err != nil {
+		return 0, store.Record{}, err
+	}
+	if run != nil {
+		r.Claim = &store.Claim{Run: *run, At: micros(*at), GoodUntil: micros(*goodUntil), Void: *void}
+		if usedAt != nil {
+			r.Claim.UsedAt = micros(*usedAt)
+		}
+	}
+	return seq, r, nil
+}
+
+// encode writes JSON as it came: unlike json.Marshal, which spells <, > and &
+// inside raw arguments and results in another way.
+func encode(v any) (string, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return "", approval.Errorf(approval.CodeInvalid, "the store can't keep it: %w", err)
+	}
+	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+}
+
+func decode(doc string, v any) error {
+	if err := json.Unmarshal([]byte(doc), v); err != nil {
+		return fmt.Errorf("%w: the JSON in a row can't be read as %T", ErrDamaged, v)
+	}
+	return nil
+}
+
+// micros is a time as it is read back.
+func micros(t time.Time) time.Time { return time.UnixMicro(t.UnixMicro()).UTC() }
+
+// storable tells what a text column can hold; nothing else is ever found.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }

@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// attempts bounds how often one method is begun: again after a deadlock, or
+// after a connection that was dead already.
+const attempts = 4
+
+// run lets fn work on a connection, and begins it again where nothing of it
+// has happened. fn wraps errors of statements that commit in uncertain.
+func (s *Store) run(ctx context.Context, doing string, fn func(context.Context, *pgxpool.Conn) error) error {
+	bounded, cancel := context.WithTimeoutCause(ctx, s.timeout, errSlow)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		again, err := s.once(bounded, fn)
+		if err == nil {
+			return nil
+		}
+		if !again || attempt == attempts || bounded.Err() != nil {
+			if s.closed.Load() {
+				return tell("store %s: %s: %w", s.where, doing, ErrClosed)
+			}
+			return explain(bounded, s.where, doing, err)
+		}
+	}
+}
+
+func (s *Store) once(ctx context.Context, fn func(context.Context, *pgxpool.Conn) error) (again bool, err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Release()
+	if err = fn(ctx, conn); err == nil {
+		return false, nil
+	}
+	if conn.Conn().IsClosed() {
+		if ctx.Err() == nil {
+			// What broke this connection has probably broken the others.
+			s.pool.Reset()
+		}
+		return pgconn.SafeToRetry(err) || !errors.As(err, new(uncertain)), err
+	}
+	// The server rolls these back and says so, also when it was to commit.
+	return hasState(err, "40001", "40P01"), err
+}
+
+// uncertain marks the error of a statement that commits: if the connection
+// broke, nobody can say whether it did.
+type uncertain struct{ error }
+
+func (e uncertain) Unwrap() error { return e.error }
+
+// transaction collects what is written to a call whose row is locked, so that
+// what was read of the call stays true until the commit.
+type transaction struct{ writes pgx.Batch }
+
+const (
+	begin = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE`
+
+	// The row is locked by a statement of its own. One that locks and reads
+	// would, after a wait, show the call's new row beside its old claim.
+	lockCall = `SELECT FROM pawl.calls WHERE id = $1 FOR UPDATE`
+)
+
+// change runs fn on a locked call, of which it sees the row that query reads.
+// It takes two round trips: begin, lock and read; write and commit. If fn
+// queues no writes, nothing happens. fn may run several times.
+func (s *Store) change(ctx context.Context, doing, id, query string, fn func(*transaction, pgx.Row) error) error {
+	if s.readOnly {
+		return store.ErrReadOnly
+	}
+	if !storable(id) {
+		return refuse(id, store.ErrNotFound)
+	}
+	return s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
+		writes, err := prepare(ctx, conn, id, query, fn)
+		if err != nil || writes.Len() == 0 {
+			// Should this fail, the connection is not used again.
+			_, _ = conn.Exec(ctx, `ROLLBACK`)
+			return err
+		}
+		return commit(ctx, conn, writes)
+	})
+}
+
+func prepare(ctx context.Context, conn *pgxpool.Conn, id, query string, fn func(*transaction, pgx.Row) error) (writes *pgx.Batch, err error) {
+	var reads pgx.Batch
+	reads.Queue(begin)
+	reads.Queue(lockCall, id)
+	reads.Queue(query, id)
+	results := conn.SendBatch(ctx, &reads)
+	defer func() { err = errors.Join(err, results.Close()) }()
+	for range 2 {
+		if _, err := results.Exec(); err != nil {
+			return nil, err
+		}
+	}
+	t := &transaction{}
+	return &t.writes, fn(t, results.QueryRow())
+}
+
+func commit(ctx context.Context, conn *pgxpool.Conn, writes *pgx.Batch) error {
+	writes.Queue(`COMMIT`)
+	results := conn.SendBatch(ctx, writes)
+	// Once the server has answered the last one, COMMIT, it is done, whatever
+	// becomes of the connection.
+	defer func() { _ = results.Close() }()
+	for range writes.Len() {
+		if _, err := results.Exec(); err != nil {
+			return uncertain{err}
+		}
+	}
+	return nil
+}
+
+// save writes a changed view, and returns it as it will be read back.
+func (t *transaction) save(seq int64, v approval.View) (stored approval.View, err error) {
+	doc, err := encode(v)
+	if err != nil {
+		return v, err
+	}
+	t.writes.Queue(updateCall, string(v.Status), v.EndedAt, doc, seq)
+	return stored, decode(doc, &stored)
+}
+
+func (t *transaction) claim(seq int64, run string, at, goodUntil time.Time) *store.Claim {
+	t.writes.Queue(insertClaim, seq, run, at, goodUntil)
+	return &store.Claim{Run: run, At: micros(at), GoodUntil: micros(goodUntil)}
+}
+
+// entries queues audit entries, all in one statement: each statement that
+// writes entries holds a lock until the transaction ends.
+func (t *transaction) entries(entries []audit.Entry) {
+	if len(entries) > 0 {
+		t.writes.Queue(insertEntries, entryArgs(entries)...)
+	}
+}
+
+// read runs fn on one snapshot.
+func (s *Store) read(ctx context.Context, doing string, fn func(context.Context, pgx.Tx) error) error {
+	return s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
+		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+		if err != nil {
+			return err
+		}
+		if err := fn(ctx, tx); err != nil {
+			_ = tx.Rollback(ctx)
+			return err
+		}
+		if err := tx.Rollback(ctx); err != nil {
+			return fmt.Errorf("end reading: %w", err)
+		}
+		return nil
+	})
+}
