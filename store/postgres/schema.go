@@ -47,13 +47,15 @@ func Migrate(ctx context.Context, url string) error {
 func (s *Store) version(ctx context.Context) (version int64, err error) {
 	const doing = "open"
 	err = s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		var standby, laid bool
-		if err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), to_regclass($1) IS NOT NULL`, versionTable).Scan(&standby, &laid); err != nil {
+		var standby, refuses, laid bool
+		err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, to_regclass($1) IS NOT NULL`,
+			versionTable).Scan(&standby, &refuses, &laid)
+		if err != nil {
 			return err
 		}
-		if standby {
-			// Also for reading: what a primary is about to commit can't be
-			// seen here, and the log could not be read without a gap.
+		// A standby is not read from, either: what its primary is about to
+		// commit can't be seen there, so the log would be read with gaps.
+		if standby || (refuses && !s.readOnly) {
 			return tell("store %s: %s: %w: %s", s.where, doing, ErrStandby, adviceStandby)
 		}
 		if !laid {

@@ -66,6 +66,15 @@ func (c *Cluster) Stop(t testing.TB) {
 	}
 }
 
+// Standby makes a stopped server start as a standby, without a primary.
+func (c *Cluster) Standby(t testing.TB) {
+	t.Helper()
+	file := filepath.Join(c.dir, "data", "standby.signal")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), giveAway(file)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // find looks for the folder of the programs, the newest first.
 func find() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {

@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/postgres/pgtest"
+)
+
+var benchArgs = json.RawMessage(`{"query":"weather in the mountains","limit":10,"tags":["a","b","c"]}`)
+
+func BenchmarkAdmit(b *testing.B) {
+	s := open(b, pgtest.New(b))
+	for b.Loop() {
+		if _, _, err := s.Admit(b.Context(), admission(approval.NewID(), benchArgs)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAdmitParallel(b *testing.B) {
+	s := open(b, pgtest.New(b))
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, _, err := s.Admit(b.Context(), admission(approval.NewID(), benchArgs)); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
+
+func BenchmarkGuard(b *testing.B) {
+	s := open(b, pgtest.New(b))
+	for b.Loop() {
+		a := admission(approval.NewID(), benchArgs)
+		_, _, err := s.Admit(b.Context(), a)
+		if err == nil {
+			err = s.Use(b.Context(), store.Use{ID: a.View.ID, Digest: a.View.Digest, Run: "run", Activity: "1", At: a.View.CreatedAt})
+		}
+		if err == nil {
+			_, _, err = s.Finish(b.Context(), store.Ending{Outcome: approval.Outcome{ID: a.View.ID, Status: approval.StatusExecuted}, At: a.View.CreatedAt})
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCalls lists one page out of 100,000 calls, of which one in fifty
+// waited for people and one in a thousand still does.
+func BenchmarkCalls(b *testing.B) {
+	url := pgtest.New(b)
+	s := open(b, url)
+	conn := connect(b, url)
+	run(b, conn, `INSERT INTO pawl.calls (id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
+		SELECT 'pawl-' || i, status, i % 50 IN (0, 7), 'tool-' || (i % 20), 'agent-' || (i % 7), 'session-' || (i / 10), '', '', '', now(),
+			CASE WHEN status <> 'pending' THEN now() END, '{"id":"' || i || '","reason":"' || repeat('0', 600) || '"}', '{}'
+		FROM generate_series(1, 100000) AS i,
+			LATERAL (SELECT CASE WHEN i % 1000 = 0 THEN 'pending' WHEN i % 50 = 7 THEN 'rejected' ELSE 'executed' END AS status) AS s`)
+	run(b, conn, `VACUUM ANALYZE pawl.calls`)
+	pending, rejected := []approval.Status{approval.StatusPending}, []approval.Status{approval.StatusRejected, approval.StatusExpired}
+	for name, q := range map[string]store.CallQuery{
+		"all":             {},
+		"requests":        {Requests: true},
+		"pending":         {Requests: true, Statuses: pending},
+		"pending of tool": {Requests: true, Statuses: pending, Tool: "tool-0"},
+		"rejected":        {Requests: true, Statuses: rejected},
+		"tool":            {Requests: true, Tool: "tool-7"},
+		"agent and tool":  {Agent: "agent-3", Tool: "tool-3"},
+		"session":         {Requests: true, Session: "session-77"},
+		"nothing":         {Risk: approval.RiskCritical},
+		"page 2":          {Statuses: []approval.Status{approval.StatusExecuted, approval.StatusRejected}, Cursor: "calls-90000"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := s.Calls(b.Context(), q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
