@@ -68,7 +68,7 @@ func (e uncertain) Unwrap() error { return e.error }
 type transaction struct{ writes pgx.Batch }
 
 const (
-	begin = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE`
+	begin = `BEGIN ISOLATION LEVEL READ COMMITTED`
 
 	// The row is locked by a statement of its own. One that locks and reads
 	// would, after a wait, show the call's new row beside its old claim.
@@ -102,7 +102,11 @@ func prepare(ctx context.Context, conn *pgxpool.Conn, id, query string, fn func(
 	reads.Queue(lockCall, id)
 	reads.Queue(query, id)
 	results := conn.SendBatch(ctx, &reads)
-	defer func() { err = errors.Join(err, results.Close()) }()
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = closeErr
+		}
+	}()
 	for range 2 {
 		if _, err := results.Exec(); err != nil {
 			return nil, err

@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// proxy stands between a store and its server, and loses answers.
+type proxy struct {
+	url     string
+	answers atomic.Int32 // until one is lost
+}
+
+func newProxy(t *testing.T, server string) *proxy {
+	t.Helper()
+	config, err := pgx.ParseConfig(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, address := pgconn.NetworkAddress(config.Host, config.Port)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	p := &proxy{}
+	p.url = with(t, server, func(u *url.URL, q url.Values) {
+		u.Host = "127.0.0.1:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+		q.Del("host")
+		q.Set("sslmode", "disable")
+	})
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			up, err := net.Dial(network, address)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			go func() {
+				_, _ = io.Copy(up, client)
+				_ = up.Close()
+			}()
+			go p.answer(client, up)
+		}
+	}()
+	return p
+}
+
+// lose has the connection break instead of delivering the nth answer from now
+// on. The server has done then what it was asked to do.
+func (p *proxy) lose(n int32) { p.answers.Store(n) }
+
+func (p *proxy) answer(client, up net.Conn) {
+	defer client.Close()
+	defer up.Close()
+	// The server sends an answer of this size in one piece.
+	for piece := make([]byte, 1<<16); ; {
+		n, err := up.Read(piece)
+		if err != nil || p.answers.Add(-1) == 0 {
+			return
+		}
+		if _, err := client.Write(piece[:n]); err != nil {
+			return
+		}
+	}
+}
