@@ -54,9 +54,8 @@ func (o *Options) config() (*pgxpool.Config, string, error) {
 		c.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	if !given.Has("pool_max_conn_lifetime") {
-		c.MaxConnLifetime = connLifetime
+		c.MaxConnLifetime, c.MaxConnLifetimeJitter = connLifetime, connLifetime/10
 	}
-	c.MaxConnLifetimeJitter = c.MaxConnLifetime / 10
 	c.PingTimeout = connectTimeout
 	params := c.ConnConfig.RuntimeParams
 	if params["application_name"] == "" {

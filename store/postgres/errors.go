@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
@@ -88,6 +87,7 @@ func explain(ctx context.Context, where, doing string, err error) error {
 	if err == nil || errors.As(err, &refused) || errors.As(err, &done) {
 		return err
 	}
+	err = oneLine{err}
 	if state := sqlState(err); state != "" {
 		if state == "22021" || state == "22P05" {
 			return tell("store %s: %s: %w", where, doing, errText)
@@ -102,15 +102,14 @@ func explain(ctx context.Context, where, doing string, err error) error {
 		return tell("store %s: %s: %w", where, doing, err)
 	}
 	var connect *pgconn.ConnectError
-	var network net.Error
 	switch {
 	case errors.Is(context.Cause(ctx), errSlow):
 		return tell("store %s: %s: %w: %w: the server, the network or this pool is overloaded", where, doing, ErrBusy, errSlow)
 	case ctx.Err() != nil:
 		return tell("store %s: %s: %w", where, doing, ctx.Err())
 	case errors.As(err, &connect):
-		return tell("store %s: %s: %w: check that it runs, its address, and TLS (%w)", where, doing, ErrUnavailable, oneLine{err})
-	case errors.As(err, new(uncertain)), errors.As(err, &network), pgconn.SafeToRetry(err):
+		return tell("store %s: %s: %w: check that it runs, its address, and TLS (%w)", where, doing, ErrUnavailable, err)
+	case errors.As(err, new(lost)):
 		return tell("store %s: %s: %w: %s (%w)", where, doing, ErrUnavailable, adviceAgain, err)
 	}
 	return tell("store %s: %s: %w", where, doing, err)

@@ -16,9 +16,10 @@ import (
 // Options says which store to open and how.
 type Options struct {
 	// URL of the database, postgres://user:password@host:port/name?sslmode=….
-	// Required. Parameters are those of libpq and of pgxpool; what it leaves
-	// out, such as the password, is taken from where libpq looks for it
-	// (PGPASSWORD, PGPASSFILE, …). Errors never repeat it.
+	// Required. Parameters are those of libpq and of pgxpool; over a network
+	// use sslmode=verify-full, since the default takes TLS only if it is
+	// offered. What it leaves out, such as the password, is taken from where
+	// libpq looks for it (PGPASSWORD, PGPASSFILE, …). Errors never repeat it.
 	URL string
 	// ReadOnly opens a store that exists for reading; writes are
 	// store.ErrReadOnly. Default: write it, too.

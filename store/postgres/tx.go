@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,23 +41,40 @@ func (s *Store) run(ctx context.Context, doing string, fn func(context.Context, 
 
 func (s *Store) once(ctx context.Context, fn func(context.Context, *pgxpool.Conn) error) (again bool, err error) {
 	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
+	switch {
+	case err != nil && broken(err) && !errors.As(err, new(*pgconn.ConnectError)):
+		return true, lost{err} // just after it was made
+	case err != nil:
 		return false, err
 	}
 	defer conn.Release()
 	if err = fn(ctx, conn); err == nil {
 		return false, nil
 	}
-	if conn.Conn().IsClosed() {
+	if conn.Conn().IsClosed() || broken(err) {
+		// pgx does not close it after every failed write. Closed, it does not
+		// go back to the pool.
+		_ = conn.Conn().Close(ctx)
 		if ctx.Err() == nil {
 			// What broke this connection has probably broken the others.
 			s.pool.Reset()
 		}
-		return pgconn.SafeToRetry(err) || !errors.As(err, new(uncertain)), err
+		return pgconn.SafeToRetry(err) || !errors.As(err, new(uncertain)), lost{err}
 	}
 	// The server rolls these back and says so, also when it was to commit.
 	return hasState(err, "40001", "40P01"), err
 }
+
+// broken tells what the network says from what the server says.
+func broken(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
+}
+
+// lost marks an error after which the connection was gone.
+type lost struct{ error }
+
+func (e lost) Unwrap() error { return e.error }
 
 // uncertain marks the error of a statement that commits: if the connection
 // broke, nobody can say whether it did.

@@ -172,9 +172,9 @@ func (c *Cluster) run() error {
 		case <-stopped:
 			c.stopped = nil
 			said, _ := os.ReadFile(log.Name())
-			return fmt.Errorf("Postgres stopped while it started:\n%s", said)
+			return fmt.Errorf("the server stopped while it started:\n%s", said)
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("Postgres does not start: %w", err), c.halt(syscall.SIGKILL))
+			return errors.Join(fmt.Errorf("the server does not start: %w", err), c.halt(syscall.SIGKILL))
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -193,7 +193,7 @@ func (c *Cluster) halt(how syscall.Signal) error {
 	case <-stopped:
 		return nil
 	case <-time.After(patience):
-		return errors.Join(errors.New("Postgres does not stop"), c.process.Kill())
+		return errors.Join(errors.New("the server does not stop"), c.process.Kill())
 	}
 }
 
