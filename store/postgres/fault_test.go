@@ -200,14 +200,14 @@ func TestConnectionsThatAreCut(t *testing.T) {
 	t.Parallel()
 	url := pgtest.New(t)
 	s := open(t, url)
-	const workers, each = 4, 25
+	const workers, each = 4, 15
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() { lives(t, s, fmt.Sprint("w", w), each) })
 	}
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	axe, next := connect(t, url), time.NewTicker(2*time.Millisecond)
+	axe, next := connect(t, url), time.NewTicker(5*time.Millisecond)
 	defer next.Stop()
 	for cutting := true; cutting; {
 		select {

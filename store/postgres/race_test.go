@@ -133,7 +133,9 @@ func TestAHeldRow(t *testing.T) {
 
 func TestAnExhaustedPool(t *testing.T) {
 	t.Parallel()
-	s := openWith(t, Options{URL: pgtest.New(t), MaxConns: 1, Timeout: 50 * time.Millisecond})
+	s := openWith(t, Options{URL: pgtest.New(t), MaxConns: 1})
+	usual := s.timeout
+	s.timeout = 50 * time.Millisecond
 	conn, err := s.pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +144,7 @@ func TestAnExhaustedPool(t *testing.T) {
 		t.Errorf("Admit without a connection: %v, want %v", err, ErrBusy)
 	}
 	conn.Release()
+	s.timeout = usual
 	admit(t, s, "a")
 }
 
