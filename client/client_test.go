@@ -156,7 +156,7 @@ func TestProblems(t *testing.T) {
 		code, text       string
 		outcome          approval.AnswerOutcome
 	}{
-		{"full", "application/problem+json", `{"title":"Conflict","status":409,"detail":"the key is taken","code":"idempotency_conflict"}`,
+		{"full", "application/problem+json", `{"title":"Conflict","status":409,"detail":"the key is taken","code":"idempotency_conflict","id":"pawl-other"}`,
 			409, approval.CodeConflict, "the key is taken", ""},
 		{"decision", "application/problem+json", `{"title":"Gone","code":"approval_expired","outcome":"expired"}`,
 			410, approval.CodeExpired, "Gone", approval.AnswerExpired},
@@ -179,6 +179,9 @@ func TestProblems(t *testing.T) {
 			}
 			if e.HTTPStatus != tt.status || approval.CodeOf(err) != tt.code || e.Outcome != tt.outcome || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("got %+v", e)
+			}
+			if about := map[string]string{"full": "pawl-other"}[tt.name]; e.ID != about {
+				t.Errorf("about call %q, want %q", e.ID, about)
 			}
 			if strings.Contains(err.Error(), "secret page") {
 				t.Errorf("the error repeats a foreign page: %v", err)

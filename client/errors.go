@@ -24,6 +24,7 @@ type Error struct {
 	Title      string                 // what kind of problem
 	Detail     string                 // what went wrong here
 	Outcome    approval.AnswerOutcome // what became of a decision; empty for anything else
+	ID         string                 // whole ID of the call it is about; empty where the server does not say
 }
 
 func (e *Error) Error() string {
@@ -88,11 +89,11 @@ func problem(r response) *Error {
 	switch {
 	case isJSON(r.header, "application/problem+json"):
 		var doc struct {
-			Code, Title, Detail string
-			Outcome             approval.AnswerOutcome
+			Code, Title, Detail, ID string
+			Outcome                 approval.AnswerOutcome
 		}
 		if json.Unmarshal(r.body, &doc) == nil {
-			e.Code, e.Title, e.Detail, e.Outcome = cmp.Or(doc.Code, e.Code), doc.Title, doc.Detail, doc.Outcome
+			e.Code, e.Title, e.Detail, e.Outcome, e.ID = cmp.Or(doc.Code, e.Code), doc.Title, doc.Detail, doc.Outcome, doc.ID
 		}
 	case r.status >= 300 && r.status < 400:
 		e.Detail = fmt.Sprintf("the API answered %d, a redirect, which is never followed: give its address as it is served", r.status)

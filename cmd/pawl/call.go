@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,8 @@ const (
 	// glance is how long a call is watched before anything is said about it:
 	// allowed calls mostly end within it.
 	glance = time.Second
-	// running is how long a call that no person has to decide is waited for
-	// when --wait is not given.
+	// running is how long a call that no person has to decide, or one that was
+	// withdrawn, is waited for when --wait is not given.
 	running = 10 * time.Second
 )
 
@@ -89,9 +90,15 @@ call under the same key is picked up, another call under it is an error.`,
 			if approval.CodeOf(err) == client.CodeWorkflowGone {
 				return &exit{exitFailed, err}
 			}
+			var refused *client.Error
+			if errors.As(err, &refused) && refused.Code == approval.CodeConflict && refused.ID != "" {
+				id := approval.Display(refused.ID, 0)
+				return fmt.Errorf("%w\nIt was used for %s; look at it with 'pawl show %s'", err, id, id)
+			}
 			if err != nil {
 				return err
 			}
+			v.Tool = cmp.Or(v.Tool, in.Tool)
 			if attached {
 				a.note("picked up %s, started before with this key", v.ID)
 			}
@@ -107,7 +114,7 @@ call under the same key is picked up, another call under it is an error.`,
 	flags.StringVar(&in.Session, "session", "", "`session` or conversation the call belongs to")
 	flags.StringVar(&in.Reason, "reason", "", "`text`: why the agent wants this, for reviewers")
 	flags.StringVar(&in.Title, "title", "", "short `text` for reviewers")
-	flags.StringArrayVar(&labels, "label", nil, "`name=value` that policies can look at; repeatable")
+	flags.StringArrayVar(&labels, "label", nil, "`name=value` shown to reviewers; repeatable")
 	flags.BoolVar(&in.RequireApproval, "require-approval", false, "ask people even if the policy would allow it")
 	flags.Var(&timeout, "timeout", "shorten how long people have to answer")
 	return cmd
@@ -130,6 +137,9 @@ ID, or run the same 'pawl call --key' again.`,
 			if byKey := cmd.Flag("key").Changed; byKey == (len(args) == 1) || len(args) > 1 {
 				return errors.New("give either the call's ID or its --key")
 			}
+			if len(args) == 1 && args[0] == "" {
+				return errors.New("the call's ID is empty")
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -149,7 +159,7 @@ ID, or run the same 'pawl call --key' again.`,
 			f := follow{app: a, c: c, patient: cmd.Flag("wait").Changed, until: a.Now().Add(time.Duration(wait))}
 			v, err := c.Get(cmd.Context(), id, f.firstWait(time.Duration(wait)))
 			if len(args) == 0 && approval.CodeOf(err) == approval.CodeNotFound {
-				return fmt.Errorf("no call was started with this key by the requester \"local\": %w", err)
+				return errors.New("no call was started with this key by the requester \"local\"")
 			}
 			if err != nil {
 				return err
@@ -185,13 +195,11 @@ func (a *app) cancel() *cobra.Command {
 			if _, err := c.Cancel(cmd.Context(), id, notes); err != nil {
 				return fmt.Errorf("%s: %w", id, err)
 			}
-			ctx, stop := context.WithTimeout(cmd.Context(), running)
-			defer stop()
-			v, err := c.Wait(ctx, id)
-			if v.ID == "" {
-				return fmt.Errorf("%s was asked to end; look with 'pawl show %s': %w", id, id, err)
+			v, err := observe(cmd.Context(), c, client.View{View: approval.View{ID: id}}, goesOn)
+			if err != nil {
+				return fmt.Errorf("%s: the withdrawal is sent; look with 'pawl show %s': %w", id, id, err)
 			}
-			if a.output == outputJSON {
+			if a.output == outputJSON && v.Raw != nil {
 				if err := a.printJSON(v.Raw); err != nil {
 					return err
 				}
@@ -207,7 +215,7 @@ func (a *app) cancel() *cobra.Command {
 				a.note("too late: %s", ending(v))
 				return done(exitDenied)
 			}
-			a.note("asked to end, and that is kept; for now %s", ending(v))
+			a.note("the withdrawal of %s is sent and counts once a worker runs; look again with 'pawl show %s'", id, id)
 			return done(exitPending)
 		},
 	}
@@ -241,20 +249,36 @@ func (f follow) end(ctx context.Context, v client.View) error {
 			}
 		}
 	}
-	for range int(running / glance) {
-		if f.patient || !goesOn(v) || v.Status == approval.StatusPending {
-			break
-		}
-		next, err := f.c.Get(ctx, v.ID, glance)
+	if !f.patient {
+		var err error
+		v, err = observe(ctx, f.c, v, func(v client.View) bool { return goesOn(v) && v.Status != approval.StatusPending })
 		if err != nil {
-			if ctx.Err() == nil {
-				f.note("%v", err)
-			}
-			break
+			f.note("%v", err)
 		}
-		v = next
 	}
 	return f.report(v)
+}
+
+// observe looks at a call while on says so, as long as running at most, and
+// returns how it was last seen. That its time or ctx ended is no error.
+func observe(ctx context.Context, c *client.Client, v client.View, on func(client.View) bool) (client.View, error) {
+	ctx, stop := context.WithTimeout(ctx, running)
+	defer stop()
+	for range int(running / glance) {
+		if !on(v) {
+			break
+		}
+		next, err := c.Get(ctx, v.ID, glance)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			return v, err
+		}
+		next.Tool = cmp.Or(next.Tool, v.Tool) // unknown until the call is evaluated
+		v = next
+	}
+	return v, nil
 }
 
 func goesOn(v client.View) bool { return !v.Status.Ended() && !v.Lost() }
@@ -268,6 +292,7 @@ func (f follow) wait(ctx context.Context, v client.View, most time.Duration) (cl
 	if last.ID == "" {
 		last = v
 	}
+	last.Tool = cmp.Or(last.Tool, v.Tool)
 	if err != nil && held.Err() == nil {
 		return last, fmt.Errorf("%s: %w", v.ID, err)
 	}
@@ -292,7 +317,11 @@ func (f follow) report(v client.View) error {
 			return err
 		}
 	}
-	f.note("%s", ending(v))
+	text := ending(v)
+	if v.Status == approval.StatusEvaluating && code == exitPending {
+		text += "; is a worker running?"
+	}
+	f.note("%s", text)
 	if code == exitPending {
 		f.note("Look at it with 'pawl show %s', pick it up with 'pawl continue %s'.", v.ID, v.ID)
 	}
@@ -307,6 +336,9 @@ func (a *app) readArgs(value string) ([]byte, error) {
 		from, name = a.Stdin, "standard input"
 	}
 	if file, ok := strings.CutPrefix(value, "@"); ok {
+		if file == "" {
+			return nil, usage(errors.New("--args: name a file after the @"))
+		}
 		f, err := os.Open(file)
 		if err != nil {
 			return nil, fmt.Errorf("--args: %w", err)

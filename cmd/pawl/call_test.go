@@ -34,7 +34,11 @@ func TestCallEndings(t *testing.T) {
 			exitDone, `{"sent": true, "to":"<a>"}` + "\n", []string{"was executed", "approved by ben"}},
 		{"executed without result", 200, outcome(approval.StatusExecuted, ""), exitDone, "null\n", nil},
 		{"rejected", 200, outcome(approval.StatusRejected, `,"decision":{"kind":"reject","by":"ben","notes":"wrong account","at":"2026-03-01T12:00:00Z"}`),
-			exitDenied, "", []string{"was rejected by ben, who says: wrong account"}},
+			exitDenied, "", []string{"was rejected by ben, who says: wrong account\n"}},
+		{"rejected, as the workflow words it", 200, outcome(approval.StatusRejected, `,"decision":{"kind":"reject","by":"ben","notes":"no","at":"2026-03-01T12:00:00Z"},"error":{"code":"approval_rejected","message":"ben rejected the call: no"}`),
+			exitDenied, "", []string{"was rejected by ben, who says: no [approval_rejected]\n"}},
+		{"rejected by a bare signal", 200, outcome(approval.StatusRejected, `,"decision":{"kind":"reject","at":"2026-03-01T12:00:00Z"},"error":{"code":"approval_rejected","message":"a reviewer rejected the call: no"}`),
+			exitDenied, "", []string{"was rejected: a reviewer rejected the call: no [approval_rejected]\n"}},
 		{"expired", 200, outcome(approval.StatusExpired, ""), exitDenied, "", []string{"expired: no approval came in time"}},
 		{"blocked", 200, outcome(approval.StatusBlocked, `,"error":{"code":"unknown_tool","message":"no worker offers it"}`), exitDenied, "", []string{"no worker offers it [unknown_tool]"}},
 		{"cancelled", 200, outcome(approval.StatusCancelled, ""), exitDenied, "", []string{"was cancelled"}},
@@ -43,7 +47,8 @@ func TestCallEndings(t *testing.T) {
 		{"pending", 202, outcome(approval.StatusPending, ""), exitPending, "", []string{"waits for approval", "pawl show " + mailID, "pawl continue " + mailID}},
 		{"lost", 200, outcome(approval.StatusExecuting, `,"error":{"code":"workflow_terminated","message":"It may have run."}`), exitFailed, "", []string{"goes no further: It may have run."}},
 		{"gone", 409, `{"detail":"goes no further","code":"workflow_gone"}`, exitFailed, "", []string{"goes no further"}},
-		{"conflict", 409, `{"detail":"the key was used for another call","code":"idempotency_conflict"}`, exitError, "", []string{"used for another call"}},
+		{"conflict", 409, `{"detail":"the key was used for another call","code":"idempotency_conflict","id":"pawl-other"}`, exitError, "", []string{"used for another call", "used for pawl-other; look at it with 'pawl show pawl-other'"}},
+		{"conflict without ID", 409, `{"detail":"the key was used for another call","code":"idempotency_conflict"}`, exitError, "", []string{"pawl: the key was used for another call\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			api := newFakeAPI(t)
@@ -140,6 +145,18 @@ func TestCallFollowsWhatRuns(t *testing.T) {
 	cmdline{api: api.URL}.run(t, "call", "send_email").want(t, exitPending, nil, []string{"waits for approval"})
 }
 
+// Without a worker nobody evaluates the call, and the API knows no more of it
+// than its ID.
+func TestCallWithoutWorker(t *testing.T) {
+	api := newFakeAPI(t)
+	api.on("POST /api/calls", reply(202, outcome(approval.StatusEvaluating, "")))
+	api.on("GET /api/calls/"+mailID, reply(200, `{"id":"`+mailID+`","status":"evaluating"}`))
+	for _, line := range []string{"call send_email", "call send_email --wait 1ms"} {
+		cmdline{api: api.URL}.run(t, strings.Split(line, " ")...).
+			want(t, exitPending, nil, []string{"send_email (" + mailID + ") is being evaluated; is a worker running?", "pawl continue " + mailID})
+	}
+}
+
 func TestContinue(t *testing.T) {
 	api := newFakeAPI(t, fixture(t, "request.json"))
 	api.on("GET /api/calls/"+mailID, reply(200, outcome(approval.StatusExecuted, `,"result":{"n":1}`)))
@@ -149,7 +166,7 @@ func TestContinue(t *testing.T) {
 		cmdline{api: api.URL}.run(t, "continue", id).want(t, exitDone, []string{`{"n":1}`}, []string{"was executed"})
 	}
 	cmdline{api: api.URL}.run(t, "continue", "--key", "order-1041", "--wait", "10m").want(t, exitDenied, nil, []string{"was rejected"})
-	cmdline{api: api.URL}.run(t, "continue", "--key", "other").want(t, exitError, nil, []string{"no call was started with this key"})
+	cmdline{api: api.URL}.run(t, "continue", "--key", "other").want(t, exitError, nil, []string{"no call was started with this key by the requester \"local\"\n"})
 	cmdline{api: api.URL}.run(t, "continue", "pawl-none").want(t, exitError, nil, []string{"pawl-none: no call's ID begins so"})
 }
 
@@ -249,6 +266,7 @@ func TestCancel(t *testing.T) {
 		{"asked", 202, `{}`, approval.StatusCancelled, exitDone, "was cancelled"},
 		{"too late", 202, `{}`, approval.StatusExecuted, exitDenied, "too late: send_email"},
 		{"already resolved", 409, `{"code":"already_resolved","detail":"it ended as executed"}`, "", exitDenied, "it ended as executed"},
+		{"no worker", 202, `{}`, approval.StatusPending, exitPending, "the withdrawal of " + mailID + " is sent and counts once a worker runs; look again with 'pawl show " + mailID + "'\n"},
 		{"lost", 202, `{}`, approval.StatusPending, exitFailed, "goes no further"},
 		{"gone", 409, `{"code":"workflow_gone","detail":"nothing can be decided"}`, "", exitDenied, "nothing can be decided"},
 		{"unknown", 404, `{"code":"unknown","detail":"no such call"}`, "", exitError, "no such call"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,9 @@ it first with 'pawl show' or decide with 'pawl review'.`,
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return fmt.Errorf("which calls? give their IDs; 'pawl pending' lists them")
+		}
+		if slices.Contains(args, "") {
+			return errors.New("one of the IDs is empty")
 		}
 		return nil
 	}
@@ -114,12 +118,15 @@ func worse(a, b int) int {
 // line says what was decided and what became of it.
 func (v verdict) line() string {
 	verb := map[approval.DecisionKind]string{approval.Approve: "approved", approval.Reject: "rejected"}[v.kind]
-	text := fmt.Sprintf("%s %s (%s), digest %s: ", verb, cell(v.call.Tool, 80), approval.Display(v.call.ID, 0), brief(v.call.Digest))
+	id := approval.Display(v.call.ID, 0)
+	what := fmt.Sprintf("%s (%s), digest %s: ", cell(v.call.Tool, 80), id, brief(v.call.Digest))
+	text := verb + " " + what
 	switch {
 	case v.refused != nil:
 		return "NOT " + text + cell(cmp.Or(string(v.refused.Outcome), v.refused.Code), 40) + ": " + cell(v.refused.Error(), 300)
 	case v.answer.Outcome == client.NotJudged:
-		return text + "kept, but not judged yet (is a worker running?); look with 'pawl show'"
+		noun := map[approval.DecisionKind]string{approval.Approve: "approval", approval.Reject: "rejection"}[v.kind]
+		return noun + " of " + what + "sent, not judged yet; is a worker running? Ask again with 'pawl show " + id + "'"
 	case v.answer.Outcome == approval.AnswerRecorded:
 		return text + "recorded; more approvals are needed"
 	}

@@ -74,7 +74,8 @@ func TestDecideNotJudgedYet(t *testing.T) {
 		})
 		reply(202, `{"outcome":"not_judged_yet"}`)(w, r)
 	})
-	cmdline{api: api.URL, ctx: ctx}.run(t, "approve", mailID, "--as", "ana").want(t, exitPending, []string{"kept, but not judged yet"}, nil)
+	cmdline{api: api.URL, ctx: ctx}.run(t, "approve", mailID, "--as", "ana").want(t, exitPending,
+		[]string{"approval of send_email (" + mailID + "), digest 3f2a91bc1234…: sent, not judged yet; is a worker running? Ask again with 'pawl show " + mailID + "'\n"}, nil)
 }
 
 func TestDecideSeveral(t *testing.T) {

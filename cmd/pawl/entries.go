@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,7 @@ import (
 
 func (a *app) auditList() *cobra.Command {
 	var request, kind string
-	var limit int
+	limit := count(100)
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List audit entries in the order they were written",
@@ -22,14 +21,11 @@ func (a *app) auditList() *cobra.Command {
   pawl audit list --kind decision.counted --limit 0 -o json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 0 {
-				return usage(errors.New("--limit is negative"))
-			}
 			c, err := a.client(cmd)
 			if err != nil {
 				return err
 			}
-			q := client.EntryQuery{Kind: kind, Limit: limit}
+			q := client.EntryQuery{Kind: kind, Limit: int(limit)}
 			if request != "" {
 				if q.RequestID, err = wholeID(cmd.Context(), c, request); err != nil {
 					return err
@@ -53,14 +49,26 @@ func (a *app) auditList() *cobra.Command {
 					brief(e.LeafHash), gist(e.Payload),
 				})
 			}
-			defer more(a, page)
+			defer a.later(page)
 			return a.print(table([]string{"AT", "CALL", "WHAT", "STEP", "LEAF", "DETAILS"}, rows))
 		},
 	}
 	cmd.Flags().StringVar(&request, "request", "", "only entries of this call, by `ID` or its beginning")
 	cmd.Flags().StringVar(&kind, "kind", "", "only entries of this `kind`, e.g. decision.counted")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most; 0 for all")
+	cmd.Flags().Var(&limit, "limit", limitHelp)
 	return cmd
+}
+
+// later says on standard error that the newest entries are not shown.
+func (a *app) later(page client.Page[client.Entry]) {
+	if page.Next == "" {
+		return
+	}
+	left := fmt.Sprint(page.Total - len(page.Items))
+	if page.Total > client.MoreThan {
+		left = fmt.Sprintf("more than %d", max(0, client.MoreThan-len(page.Items)))
+	}
+	a.note("oldest first; %s more: narrow with --request or --kind, or --limit 0 shows all", left)
 }
 
 // timeline is what the audit log says about a call.
@@ -112,7 +120,7 @@ func gist(payload json.RawMessage) string {
 	case p.Call != nil:
 		text = p.Call.Tool + ": " + ended(p.Call.Status, p.Call.Error)
 	case p.Decision != nil:
-		text = deed(string(p.Decision.Kind)) + " by " + cmp.Or(p.Decision.Reviewer, p.Decision.By, "somebody unnamed")
+		text = deedBy(string(p.Decision.Kind), cmp.Or(p.Decision.Reviewer, p.Decision.By))
 		if p.Decision.Notes != "" {
 			text += ": " + p.Decision.Notes
 		}

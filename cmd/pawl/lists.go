@@ -23,6 +23,9 @@ func oneArg(name, what string) cobra.PositionalArgs {
 		case 0:
 			return fmt.Errorf("%s is missing: %s", name, what)
 		case 1:
+			if args[0] == "" {
+				return fmt.Errorf("%s is empty: %s", name, what)
+			}
 			return nil
 		}
 		return fmt.Errorf("takes one %s, %d arguments given; put values with spaces in quotes", name, len(args))

@@ -178,17 +178,28 @@ func brief(hash string) string {
 	return cell(hash, 0)
 }
 
-// span writes a length of time as people say it.
+// span writes a length of time as people say it, rounded to the nearest of
+// the smallest unit it shows.
 func span(d time.Duration) string {
-	switch d = max(d, 0).Round(time.Second); {
+	const day = 24 * time.Hour
+	unit := time.Second
+	switch d = max(d, 0); {
+	case d >= 2*day:
+		unit = time.Hour
+	case d >= 10*time.Minute:
+		unit = time.Minute
+	}
+	switch d = d.Round(unit); {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour && d%time.Minute != 0:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
 	case d < time.Hour:
 		return fmt.Sprintf("%dm", d/time.Minute)
-	case d < 48*time.Hour:
+	case d < 2*day:
 		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
 	}
-	return fmt.Sprintf("%dd", d/(24*time.Hour))
+	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
 }
 
 // clock writes a time; one that is not known is empty.

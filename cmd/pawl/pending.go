@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -24,7 +25,24 @@ const (
 // filter selects requests, for every command that goes through them.
 type filter struct {
 	tool, agent, session, risk string
-	limit                      int
+	limit                      count
+}
+
+const limitHelp = "how many at most; 0 for all"
+
+// count is a flag that takes a number of things.
+type count int
+
+func (c *count) String() string { return strconv.Itoa(int(*c)) }
+func (c *count) Type() string   { return "int" }
+
+func (c *count) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return errors.New("give a whole number, 0 for all")
+	}
+	*c = count(n)
+	return nil
 }
 
 func (f *filter) flags(flags *pflag.FlagSet) {
@@ -32,7 +50,8 @@ func (f *filter) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.agent, "agent", "", "only calls by this `agent`")
 	flags.StringVar(&f.session, "session", "", "only calls of this `session`")
 	flags.StringVar(&f.risk, "risk", "", "only calls of this `risk`: low, medium, high or critical")
-	flags.IntVar(&f.limit, "limit", 100, "how many at most; 0 for all")
+	f.limit = 100
+	flags.Var(&f.limit, "limit", limitHelp)
 }
 
 func (f *filter) query(status string) (client.RequestQuery, error) {
@@ -41,12 +60,9 @@ func (f *filter) query(status string) (client.RequestQuery, error) {
 			return client.RequestQuery{}, usage(fmt.Errorf("--risk: %w", err))
 		}
 	}
-	if f.limit < 0 {
-		return client.RequestQuery{}, usage(errors.New("--limit is negative"))
-	}
 	return client.RequestQuery{
 		Status: status, Tool: f.tool, Agent: f.agent, Session: f.session,
-		Risk: approval.Risk(f.risk), Limit: f.limit,
+		Risk: approval.Risk(f.risk), Limit: int(f.limit),
 	}, nil
 }
 
@@ -93,7 +109,12 @@ func (a *app) pending() *cobra.Command {
 			if a.output == outputJSON {
 				return printPage(a, page)
 			}
-			if len(page.Items) == 0 {
+			switch {
+			case len(page.Items) > 0:
+			case q == client.RequestQuery{Limit: q.Limit}:
+				a.note("nothing waits for approval")
+				return nil
+			default:
 				a.note("no request fits")
 				return nil
 			}
@@ -102,7 +123,7 @@ func (a *app) pending() *cobra.Command {
 		},
 	}
 	f.flags(cmd.Flags())
-	cmd.Flags().BoolVar(&all, "all", false, "those that were decided or ended too")
+	cmd.Flags().BoolVar(&all, "all", false, "calls that waited for people and have ended too; those nobody was asked about are in 'pawl audit list'")
 	cmd.Flags().StringVar(&status, "status", "", "only this `status` (default pending)")
 	cmd.Flags().BoolVar(&watch, "watch", false, "show the list again every 2 s until Ctrl-C")
 	return cmd

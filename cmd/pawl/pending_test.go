@@ -47,6 +47,8 @@ pawl-bbbbbbbbbbb  send_email  support-bot  high  pending  12m      48m         {
 
 func TestPendingFilters(t *testing.T) {
 	api := newFakeAPI(t)
+	cmdline{api: api.URL}.run(t, "pending", "--limit", "5").want(t, exitDone, nil, []string{"nothing waits for approval"})
+	api = newFakeAPI(t)
 	cmdline{api: api.URL}.run(t, "pending", "--status", "expired", "--tool", "t", "--agent", "a", "--session", "s", "--risk", "low", "--limit", "9").
 		want(t, exitDone, nil, []string{"no request fits"})
 	if got := api.requests("GET"); len(got) != 1 || got[0] != "GET /api/requests?agent=a&limit=9&risk=low&session=s&status=expired&tool=t" {
@@ -234,6 +236,7 @@ func TestAuditList(t *testing.T) {
 	if got := api.requests("GET"); got[1] != "GET /api/audit?kind=call.ended&limit=100&request_id="+mailID {
 		t.Errorf("asked %q", got)
 	}
+	cmdline{api: api.URL}.run(t, "audit", "list", "--limit", "1").want(t, exitDone, nil, []string{"oldest first; 1 more: narrow with --request or --kind"})
 	r = cmdline{api: api.URL}.run(t, "audit", "list", "-o", "json")
 	if want := `{"items":[` + entry("one") + "," + entry("two") + `],"total":2,"next_cursor":""}` + "\n"; r.out != want {
 		t.Errorf("JSON %s", r.out)
@@ -247,6 +250,7 @@ func TestGist(t *testing.T) {
 		`{"outcome":{"status":"failed","error":{"message":"a\nb"}}}`:                               `failed: a\u{000A}b`,
 		`{"decision":{"kind":"reject","reviewer":"zoe","notes":"no"}}`:                             "rejected by zoe: no",
 		`{"decision":{"kind":"allow","by":"policy"},"digest":"d"}`:                                 "allowed by policy",
+		`{"decision":{"kind":"expire"}}`:                                                           "expired",
 		`{"decision":{"kind":"approve"}}`:                                                          "approved by somebody unnamed",
 		`{"refused":[{"signal":"approve","reviewer":"ben","message":"too late"},{}]}`:              "approve by ben: too late (and 1 more)",
 		`{"refused":[{"signal":"reject","outcome":"stale"}]}`:                                      "reject by somebody unnamed: stale",

@@ -22,14 +22,17 @@ const (
 // sheet is text about one call. Everything given to it is made safe for a
 // terminal and wrapped here, with every line of foreign text behind a margin:
 // otherwise long text could break into lines that look like Pawl's own.
-type sheet struct{ strings.Builder }
+type sheet struct {
+	strings.Builder
+	wrapped bool // for a terminal; what reads a pipe gets lines whole
+}
 
 // field writes "label value"; an empty value writes nothing.
 func (s *sheet) field(label, value string) {
 	if value == "" {
 		return
 	}
-	for i, line := range wrap(approval.Display(value, 0), lineWidth-labelWidth) {
+	for i, line := range s.wrap(approval.Display(value, 0), lineWidth-labelWidth) {
 		if i > 0 {
 			label = ""
 		}
@@ -44,7 +47,7 @@ func (s *sheet) quote(heading, text string) {
 	}
 	fmt.Fprintf(s, "%s\n", heading)
 	for line := range strings.SplitSeq(approval.DisplayLines(text, 0), "\n") {
-		for _, part := range wrap(strings.ReplaceAll(line, "\t", "    "), lineWidth-4) {
+		for _, part := range s.wrap(strings.ReplaceAll(line, "\t", "    "), lineWidth-4) {
 			fmt.Fprintf(s, "  │ %s\n", part)
 		}
 	}
@@ -59,28 +62,56 @@ func (s *sheet) json(heading string, doc json.RawMessage) {
 	s.quote(heading, readable(doc))
 }
 
-// wrap cuts one line into parts of at most width columns. Characters from
-// Hangul Jamo (U+1100) on may be two columns wide.
+func (s *sheet) wrap(line string, width int) []string {
+	if !s.wrapped {
+		return []string{line}
+	}
+	return wrap(line, width)
+}
+
+// wrap breaks one line into rows of at most width columns, between words; only
+// a word that is longer than a row is cut.
 func wrap(line string, width int) []string {
-	var parts []string
-	start, columns := 0, 0
+	var rows []string
+	for {
+		end, next := row(line, width)
+		rows = append(rows, line[:end])
+		if next == len(line) {
+			return rows
+		}
+		line = line[next:]
+	}
+}
+
+// row returns where the line's first row ends and what is left begins: after
+// the space between them, or in the middle of a word. Characters from Hangul
+// Jamo (U+1100) on may be two columns wide.
+func row(line string, width int) (end, next int) {
+	columns, indent := 0, true
 	for i, r := range line {
 		size := 1
 		if r >= 0x1100 {
 			size = 2
 		}
-		if columns+size > width {
-			parts = append(parts, line[start:i])
-			start, columns = i, 0
+		if r != ' ' {
+			indent = false
+		} else if !indent {
+			end = i
 		}
-		columns += size
+		if columns += size; columns <= width {
+			continue
+		}
+		if end == 0 {
+			return i, i
+		}
+		return end, end + 1
 	}
-	return append(parts, line[start:])
+	return len(line), len(line)
 }
 
 // request is everything a reviewer must see of a call.
 func (a *app) request(v client.View) string {
-	var s sheet
+	s := sheet{wrapped: a.IsTerminal(a.Stdout)}
 	colour := bold
 	if v.Risk == approval.RiskHigh || v.Risk == approval.RiskCritical {
 		colour = red
@@ -165,12 +196,9 @@ func people(count int) string {
 }
 
 func who(kind, by, channel string, authenticated bool, at time.Time) string {
-	text := deed(kind)
-	if by != "" {
-		text += " by " + by
-		if !authenticated {
-			text += " (unauthenticated)"
-		}
+	text := deedBy(kind, by)
+	if byPeople(kind) && !authenticated {
+		text += " (unauthenticated)"
 	}
 	if channel != "" {
 		text += " via " + channel
@@ -189,6 +217,27 @@ var deeds = map[string]string{
 
 // deed writes the kind of a vote or settlement as what was done.
 func deed(kind string) string { return cmp.Or(deeds[kind], kind) }
+
+// byPeople reports kinds of votes and settlements behind which people stand,
+// named or not.
+func byPeople(kind string) bool {
+	switch approval.SettlementKind(kind) {
+	case approval.SettledApprove, approval.SettledReject, approval.SettledCancel:
+		return true
+	}
+	return false
+}
+
+// deedBy is deed and who did it.
+func deedBy(kind, by string) string {
+	if by == "" && byPeople(kind) {
+		by = "somebody unnamed"
+	}
+	if by == "" {
+		return deed(kind)
+	}
+	return deed(kind) + " by " + by
+}
 
 // ending says in one line how a call ended, or that it goes on.
 func ending(v client.View) string {
@@ -209,10 +258,13 @@ func ending(v client.View) string {
 		text += "has an unknown outcome: the tool may have run; find out before trying again"
 	case approval.StatusPending:
 		text += "waits for approval"
+	case approval.StatusEvaluating:
+		text += "is being evaluated"
 	default:
 		text += "is " + string(v.Status)
 	}
-	if d := v.Decision; d != nil && d.By != "" {
+	named := v.Decision != nil && v.Decision.By != ""
+	if d := v.Decision; named {
 		if verb := deed(string(d.Kind)); verb != string(v.Status) {
 			text += ", " + cell(verb, 20)
 		}
@@ -222,7 +274,10 @@ func ending(v client.View) string {
 		}
 	}
 	if v.Error != nil {
-		text += ": " + cell(v.Error.Message, 300) + " [" + cell(v.Error.Code, 40) + "]"
+		if v.Status != approval.StatusRejected || !named { // else it repeats who rejected and why
+			text += ": " + cell(v.Error.Message, 300)
+		}
+		text += " [" + cell(v.Error.Code, 40) + "]"
 	}
 	return text
 }

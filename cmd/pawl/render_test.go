@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ func TestLongTextStaysBehindItsMargin(t *testing.T) {
 	doc = with(t, doc, "args", map[string]string{"body": strings.Repeat("y ", 300)})
 	doc = with(t, doc, "agent", strings.Repeat("z", 200))
 	api := newFakeAPI(t, doc)
-	r := cmdline{api: api.URL}.run(t, "show", mailID)
+	r := cmdline{api: api.URL, terminal: true, env: map[string]string{"NO_COLOR": "1"}}.run(t, "show", mailID)
 	sheet, _, _ := strings.Cut(r.out, "Timeline:")
 	for l := range strings.Lines(sheet) {
 		l = strings.TrimSuffix(l, "\n")
@@ -118,10 +119,62 @@ func TestLongTextStaysBehindItsMargin(t *testing.T) {
 	}
 }
 
+func TestWrap(t *testing.T) {
+	for _, tt := range []struct {
+		line string
+		rows []string
+	}{
+		{"", []string{""}},
+		{"exactly 10", []string{"exactly 10"}},
+		{"approved at 2026-03-01", []string{"approved", "at", "2026-03-01"}},
+		{"ends in a ", []string{"ends in a "}},
+		{"0123456789 ", []string{"0123456789"}},
+		{"0123456789abcdef gh", []string{"0123456789", "abcdef gh"}},
+		{"    0123456789", []string{"    012345", "6789"}},
+		{"a" + strings.Repeat(" ", 22) + "b", []string{"a         ", "          ", "  b"}},
+		{"字字 字字字", []string{"字字", "字字字"}},
+		{"字字字字字字", []string{"字字字字字", "字"}},
+	} {
+		if got := wrap(tt.line, 10); !slices.Equal(got, tt.rows) {
+			t.Errorf("%q: got %q, want %q", tt.line, got, tt.rows)
+		}
+	}
+}
+
+// What reads a pipe gets lines as they are, foreign ones behind their margin.
+func TestPipesAreNotWrapped(t *testing.T) {
+	long := strings.TrimSpace(strings.Repeat("word ", 60))
+	doc := with(t, with(t, fixture(t, "request.json"), "reason", long+"\n"+long), "agent", long)
+	api := newFakeAPI(t, doc)
+	cmdline{api: api.URL}.run(t, "show", mailID).want(t, exitDone, []string{"\nAgent       " + long + "\n", "\n  │ " + long + "\n  │ " + long + "\n"}, nil)
+}
+
+func TestWho(t *testing.T) {
+	for _, tt := range []struct {
+		kind, by      string
+		authenticated bool
+		want          string
+	}{
+		{"approve", "ben", false, "approved by ben (unauthenticated) via api"},
+		{"approve", "ben", true, "approved by ben via api"},
+		{"reject", "", false, "rejected by somebody unnamed (unauthenticated) via api"},
+		{"cancel", "local", false, "cancelled by local (unauthenticated) via api"},
+		{"allow", "policy", false, "allowed by policy via api"},
+		{"deny", "pawl", false, "denied by pawl via api"},
+		{"expire", "", false, "expired via api"},
+	} {
+		if got := who(tt.kind, tt.by, "api", tt.authenticated, time.Time{}); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		-time.Minute: "0s", 0: "0s", 59 * time.Second: "59s", time.Minute: "1m", 59*time.Minute + 59*time.Second: "59m",
-		time.Hour: "1h00m", 47*time.Hour + 5*time.Minute: "47h05m", 48 * time.Hour: "2d",
+		-time.Minute: "0s", 0: "0s", 59 * time.Second: "59s", time.Minute: "1m",
+		61 * time.Second: "1m01s", 90 * time.Second: "1m30s", 9*time.Minute + 59*time.Second + 900*time.Millisecond: "10m",
+		29*time.Minute + 59*time.Second: "30m", 29*time.Minute + 29*time.Second: "29m", 59*time.Minute + 59*time.Second: "1h00m",
+		time.Hour: "1h00m", 47*time.Hour + 5*time.Minute: "47h05m", 48*time.Hour - time.Second: "2d00h", 60 * time.Hour: "2d12h",
 	} {
 		if got := span(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)

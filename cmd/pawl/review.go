@@ -56,8 +56,11 @@ is decided is exactly what was shown, by its digest.`,
 			err = r.all(page.Items)
 			a.note("%s", r.summary(len(page.Items)))
 			more(a, page)
-			if err == nil && r.lost > 0 {
+			switch {
+			case err == nil && r.lost > 0:
 				return done(exitDenied)
+			case err == nil && r.open > 0:
+				return done(exitPending)
 			}
 			return err
 		},
@@ -85,7 +88,7 @@ type reviewing struct {
 	c     *client.Client
 	lines <-chan string
 
-	approved, rejected, skipped, gone, lost int
+	approved, rejected, skipped, gone, lost, open int
 }
 
 // errQuit ends the walk: the reviewer asked for it, or there is no more input.
@@ -154,6 +157,8 @@ func (r *reviewing) decide(kind approval.DecisionKind, shown client.View, notes 
 	switch {
 	case res.refused != nil:
 		r.lost++
+	case res.answer.Outcome == client.NotJudged:
+		r.open++
 	case kind == approval.Approve:
 		r.approved++
 	default:
@@ -237,13 +242,16 @@ func (r *reviewing) forget() {
 }
 
 func (r *reviewing) summary(listed int) string {
-	decided := r.approved + r.rejected
+	decided := r.approved + r.rejected + r.open
 	text := fmt.Sprintf("%d approved, %d rejected, %d skipped", r.approved, r.rejected, r.skipped)
 	if r.gone > 0 {
 		text += fmt.Sprintf(", %d no longer pending", r.gone)
 	}
 	if r.lost > 0 {
 		text += fmt.Sprintf(", %d did not count", r.lost)
+	}
+	if r.open > 0 {
+		text += fmt.Sprintf(", %d sent and not judged yet", r.open)
 	}
 	if left := listed - decided - r.skipped - r.gone - r.lost; left > 0 {
 		text += fmt.Sprintf(", %d left", left)

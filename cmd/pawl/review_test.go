@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -109,6 +110,27 @@ func TestReviewThatDidNotCount(t *testing.T) {
 	api.on("POST /api/requests/pawl-bbbbbbbbbbb/approve", reply(409, `{"code":"already_resolved","outcome":"already_resolved","detail":"ben was faster"}`))
 	cmdline{api: api.URL, stdin: strings.NewReader("y\ny\nq\n")}.run(t, "review", "--as", "ana").
 		want(t, exitDenied, []string{"NOT approved", "ben was faster"}, []string{"1 approved, 0 rejected, 0 skipped, 1 did not count, 1 left"})
+}
+
+func TestReviewNotJudgedYet(t *testing.T) {
+	api := reviewQueue(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	api.on("POST /api/requests/pawl-bbbbbbbbbbb/approve", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		var sent struct {
+			ID string `json:"decision_id"`
+		}
+		if err := json.Unmarshal(body, &sent); err != nil {
+			t.Error(err)
+		}
+		api.on("GET /api/requests/pawl-bbbbbbbbbbb/decisions/"+sent.ID, func(_ http.ResponseWriter, r *http.Request) {
+			interrupt()
+			<-r.Context().Done()
+		})
+		reply(202, `{"outcome":"not_judged_yet"}`)(w, r)
+	})
+	cmdline{api: api.URL, ctx: ctx, stdin: strings.NewReader("y\n")}.run(t, "review", "--as", "ana").
+		want(t, exitPending, []string{"sent, not judged yet"}, []string{"0 approved, 0 rejected, 0 skipped, 1 sent and not judged yet, 2 left"})
 }
 
 func TestReviewGoesOnAfterAnError(t *testing.T) {
