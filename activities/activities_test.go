@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/sqlite"
 	"github.com/pawlhq/pawl/tool"
@@ -129,7 +130,7 @@ func code(err error) string {
 func text(err error) string {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
-		return activities.ToolText(app)
+		return runner.Text(app)
 	}
 	return ""
 }

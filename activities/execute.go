@@ -9,15 +9,12 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/tool"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 )
-
-// HeartbeatTimeout is how long a running tool's worker may be silent before
-// Temporal takes it for dead, and the call's end for unknown.
-const HeartbeatTimeout = 10 * time.Second
 
 // ExecuteInput is the call to run. The executor trusts the store, not this.
 type ExecuteInput struct {
@@ -35,57 +32,32 @@ type ExecuteInput struct {
 // first may have run. What the tool said is in the error's details, so that no
 // log gets to see it.
 func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
-	defer heartbeat(ctx)()
+	defer runner.Heartbeat(ctx)()
 	result, err := a.execute(ctx, in)
 	var app *temporal.ApplicationError
 	if activity.GetInfo(ctx).Attempt > 1 && errors.As(err, &app) && app.Type() != approval.CodeUnknown {
-		return nil, ended(approval.CodeUnknown, "the first attempt's end is unknown; the next one: "+ToolText(app), false)
+		return nil, runner.Ended(approval.CodeUnknown, "the first attempt's end is unknown; the next one: "+runner.Text(app))
 	}
 	return result, err
-}
-
-// ended is how a tool ended other than with a result.
-func ended(code, text string, again bool) error {
-	const message = "the tool gave no result; the details say why"
-	if again {
-		return temporal.NewApplicationError(message, code, text)
-	}
-	return temporal.NewNonRetryableApplicationError(message, code, nil, text)
-}
-
-// ToolText is what an error of Execute says.
-func ToolText(err *temporal.ApplicationError) string {
-	var text string
-	if !err.HasDetails() || err.Details(&text) != nil {
-		return err.Message()
-	}
-	return text
 }
 
 func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
 	digest, err := in.Call.Digest(in.ID)
 	if err != nil || digest != in.Digest {
-		return nil, ended(approval.CodeDigest, "the call is not the one that was approved; nothing ran", false)
+		return nil, runner.Ended(approval.CodeDigest, "the call is not the one that was approved; nothing ran")
 	}
 	t, ok := a.Tools.Lookup(in.Call.Tool)
 	if !ok {
-		return nil, ended(approval.CodeToolFailed, "no worker offers the tool any more; nothing ran", false)
+		return nil, runner.Ended(approval.CodeToolFailed, "no worker offers the tool any more; nothing ran")
 	}
 	if err := t.CheckArgs(in.Call.Args); err != nil {
-		return nil, ended(approval.CodeToolFailed, "the tool's schema changed since the call was admitted; nothing ran: "+err.Error(), false)
+		return nil, runner.Ended(approval.CodeToolFailed, "the tool's schema changed since the call was admitted; nothing ran: "+err.Error())
 	}
 	if err := a.usePermit(ctx, in, t); err != nil {
 		return nil, err
 	}
 
-	result, err := t.Run(ctx, tool.Invocation{CallID: in.ID, Digest: digest, Tool: in.Call.Tool, Args: in.Call.Args})
-	switch {
-	case err == nil:
-		return result, nil
-	case tool.IsUnknown(err):
-		return nil, ended(approval.CodeUnknown, err.Error(), true)
-	}
-	return nil, ended(approval.CodeToolFailed, err.Error(), false)
+	return runner.Run(ctx, t, tool.Invocation{CallID: in.ID, Digest: digest, Tool: in.Call.Tool, Args: in.Call.Args})
 }
 
 // usePermit takes the permit out of the store. While the store is away it
@@ -114,39 +86,20 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 		case err == nil:
 			return nil
 		case errors.Is(err, store.ErrStarted):
-			return ended(approval.CodeAlreadyRan, "an earlier run of this call started the tool", false)
+			return runner.Ended(approval.CodeAlreadyRan, "an earlier run of this call started the tool")
 		case errors.Is(err, store.ErrRunOut):
-			return ended(approval.CodeExpired, "the approval ran out before the tool was started; nothing ran", false)
+			return runner.Ended(approval.CodeExpired, "the approval ran out before the tool was started; nothing ran")
 		case errors.Is(err, store.ErrNoClaim), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDigest):
-			return ended(approval.CodeNoPermit, "the store holds no permit for this call; nothing ran: "+err.Error(), false)
+			return runner.Ended(approval.CodeNoPermit, "the store holds no permit for this call; nothing ran: "+err.Error())
 		}
 		a.Logger.WarnContext(ctx, "store does not answer; tool waits", "call", in.ID, "error", err)
 		if use.At.After(in.GoodUntil) {
-			return ended(approval.CodeExpired, "the store did not answer while the approval was good; nothing ran", false)
+			return runner.Ended(approval.CodeExpired, "the store did not answer while the approval was good; nothing ran")
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return ended(approval.CodeToolFailed, "the worker stopped before the tool was started; nothing ran", false)
+			return runner.Ended(approval.CodeToolFailed, "the worker stopped before the tool was started; nothing ran")
 		}
 	}
-}
-
-// heartbeat tells Temporal that this worker lives, until the returned func is
-// called.
-func heartbeat(ctx context.Context) (stop func()) {
-	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(HeartbeatTimeout / 4)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { close(done) }
 }

@@ -1,5 +1,7 @@
 package approval
 
+import "encoding/json"
+
 // Names on the Temporal wire. They are a contract with agents, reviewers and
 // recorded histories: additive changes only.
 const (
@@ -21,6 +23,56 @@ const (
 	SearchTool   = "PawlTool"
 	SearchAgent  = "PawlAgent"
 )
+
+// Tools that run outside Pawl's own worker: an ordinary activity, named as the
+// tool, on a queue of its own. It takes the arguments object and answers with
+// the result. Its header fields say which call it runs for; each is a JSON
+// string.
+const (
+	HeaderCallID = "pawl-call-id" // the same over every attempt at the call
+	HeaderDigest = "pawl-digest"
+
+	// WorkflowPublish takes a Publication, on TaskQueue, and answers Published.
+	WorkflowPublish = "PublishTools"
+
+	agentQueue = "pawl-tools-"
+)
+
+// AgentQueue is the task queue on which an agent's process runs the functions
+// that it guards.
+func AgentQueue(agent string) string { return agentQueue + agent }
+
+// Publication puts the tools that an agent's process serves into the
+// catalogue. A name belongs to whoever published it first: only that agent may
+// publish it again, or the operator's own worker, who goes before all agents.
+type Publication struct {
+	Agent string     `json:"agent"` // they run on AgentQueue(Agent)
+	Tools []ToolSpec `json:"tools"`
+}
+
+// ToolSpec is one tool of a Publication.
+type ToolSpec struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Schema      json.RawMessage `json:"schema"` // JSON Schema 2020-12 of the arguments
+	Idempotent  bool            `json:"idempotent,omitempty"`
+	Timeout     Duration        `json:"timeout,omitempty"` // of one run
+	// Heartbeat is how long a run may be silent before its process is taken
+	// for dead. Zero: it sends no heartbeats, and only Timeout ends it.
+	Heartbeat Duration `json:"heartbeat,omitempty"`
+}
+
+// Published says what became of a Publication: what is not refused is in the
+// catalogue.
+type Published struct {
+	Refused []RefusedTool `json:"refused,omitempty"`
+}
+
+// RefusedTool is a tool that did not get into the catalogue, and why.
+type RefusedTool struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
 
 // DecisionSignal is the payload of SignalApprove and SignalReject. Every field
 // is optional. Whoever may write to the Temporal namespace can send any of it,

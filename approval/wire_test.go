@@ -22,7 +22,14 @@ func TestWireGolden(t *testing.T) {
 			"workflow": approval.WorkflowType, "queue": approval.TaskQueue, "approve": approval.SignalApprove,
 			"reject": approval.SignalReject, "cancel": approval.SignalCancel, "query": approval.QueryState,
 			"memo": approval.MemoFingerprint, "status": approval.SearchStatus, "tool": approval.SearchTool, "agent": approval.SearchAgent,
+			"header_call_id": approval.HeaderCallID, "header_digest": approval.HeaderDigest,
+			"publish": approval.WorkflowPublish, "agent_queue": approval.AgentQueue("billing"),
 		},
+		"publication": approval.Publication{Agent: "a", Tools: []approval.ToolSpec{{
+			Name: "t", Description: "d", Schema: json.RawMessage(`{"type":"object"}`), Idempotent: true,
+			Timeout: approval.Duration(time.Minute), Heartbeat: approval.Duration(10 * time.Second),
+		}}},
+		"published": approval.Published{Refused: []approval.RefusedTool{{Name: "t", Reason: "r"}}},
 		"call": approval.Call{
 			Tool: "t", Args: json.RawMessage(`{"a":1}`), Agent: "a", Team: "b", Session: "s", Reason: "r", Title: "ti", Description: "d",
 			Labels: map[string]string{"k": "v"}, Requester: "q", IdempotencyKey: "i", RequireApproval: true,

@@ -11,10 +11,10 @@ import (
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/tool"
 	"github.com/pawlhq/pawl/workflows"
-	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -82,7 +82,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	if err := o.Store.PublishTools(ctx, o.TaskQueue, catalogue(registry, o.TaskQueue)); err != nil {
 		return nil, fmt.Errorf("publishing the tools: %w", err)
 	}
-	attributes, err := hasSearchAttributes(ctx, o)
+	missing, err := health.MissingAttributes(ctx, o.Client.OperatorService(), o.Namespace)
 	if err != nil {
 		o.Logger.WarnContext(ctx, "search attributes could not be looked up; going on without them", "error", err)
 	}
@@ -95,7 +95,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	w.RegisterWorkflowWithOptions(workflows.GuardedCall, workflow.RegisterOptions{Name: approval.WorkflowType})
 	w.RegisterActivity(&activities.Activities{
 		Store: o.Store, Policy: o.Policy, Tools: registry, Logger: o.Logger,
-		Ordinary: o.OrdinarySteps, SearchAttributes: attributes,
+		Ordinary: o.OrdinarySteps, SearchAttributes: err == nil && len(missing) == 0,
 	})
 	return &Worker{worker: w}, nil
 }
@@ -117,18 +117,4 @@ func catalogue(registry *tool.Registry, queue string) []store.Tool {
 		})
 	}
 	return rows
-}
-
-func hasSearchAttributes(ctx context.Context, o Options) (bool, error) {
-	answer, err := o.Client.OperatorService().ListSearchAttributes(ctx,
-		&operatorservice.ListSearchAttributesRequest{Namespace: o.Namespace})
-	if err != nil {
-		return false, err
-	}
-	for _, name := range []string{approval.SearchStatus, approval.SearchTool, approval.SearchAgent} {
-		if _, there := answer.GetCustomAttributes()[name]; !there {
-			return false, nil
-		}
-	}
-	return true, nil
 }

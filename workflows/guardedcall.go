@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/runner"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -218,7 +219,7 @@ func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
 	actx := workflow.WithActivityOptions(detached(ctx), workflow.ActivityOptions{
 		ScheduleToStartTimeout: good,
 		StartToCloseTimeout:    validFor.Std() + g.adm.Timeout.Std() + 10*time.Second,
-		HeartbeatTimeout:       activities.HeartbeatTimeout,
+		HeartbeatTimeout:       runner.HeartbeatTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: attempts},
 		WaitForCancellation:    true,
 		Summary:                g.call.Tool,
@@ -245,7 +246,7 @@ func toolOutcome(result json.RawMessage, err error) approval.Outcome {
 	var timeout *temporal.TimeoutError
 	switch {
 	case errors.As(err, &app):
-		message = activities.ToolText(app)
+		message = runner.Text(app)
 		switch app.Type() {
 		case approval.CodeToolFailed, approval.CodeDigest:
 			status, code = approval.StatusFailed, app.Type()
