@@ -32,7 +32,7 @@ var rooms = map[string][]string{
 	"health":                {"approval"},
 	"internal/runner":       {"approval", "tool"},
 	"activities":            {"approval", "audit", "internal/runner", "store", "tool"},
-	"workflows":             {"approval", "activities", "internal/runner"},
+	"workflows":             {"approval", "activities", "internal/runner", "tool"},
 	"worker":                {"approval", "activities", "health", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
 	"api":                   {"approval", "audit", "store"},
 	"client":                {"approval"},

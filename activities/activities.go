@@ -29,7 +29,10 @@ type Policy interface {
 // Activities carries the dependencies of the steps. All fields are set before
 // the worker starts and never change. Methods are safe for concurrent use.
 type Activities struct {
-	Store  store.Calls
+	Store interface {
+		store.Calls
+		store.Catalogue
+	}
 	Policy Policy
 	Tools  *tool.Registry
 	Logger *slog.Logger
@@ -43,6 +46,8 @@ type Activities struct {
 	// told to workflows through Admit, so that a worker that sees it otherwise
 	// can still replay them.
 	SearchAttributes bool
+
+	published published
 }
 
 // errOrdinary sends a local attempt the ordinary way: the same road a call

@@ -146,12 +146,12 @@ func (b *bench) old() {
 
 // lossy is a store whose first answer to Use is lost on the way.
 type lossy struct {
-	store.Calls
+	store.Store
 	lost atomic.Bool
 }
 
 func (l *lossy) Use(ctx context.Context, u store.Use) error {
-	err := l.Calls.Use(ctx, u)
+	err := l.Store.Use(ctx, u)
 	if l.lost.CompareAndSwap(false, true) {
 		return errors.New("connection reset")
 	}
@@ -164,11 +164,11 @@ func (l *lossy) Use(ctx context.Context, u store.Use) error {
 func TestExecuteTellsItsOwnMark(t *testing.T) {
 	b := setup(t)
 	b.ready()
-	b.acts.Store = &lossy{Calls: b.store}
+	b.acts.Store = &lossy{Store: b.store}
 	if err := b.execute(nil); err != nil || b.runs.Load() != 1 {
 		t.Fatalf("%v, %d runs; the lost answer was about its own mark", err, b.runs.Load())
 	}
-	b.acts.Store = &lossy{Calls: b.store}
+	b.acts.Store = &lossy{Store: b.store}
 	if err := b.execute(nil); code(err) != approval.CodeAlreadyRan || b.runs.Load() != 1 {
 		t.Errorf("%v, %d runs", err, b.runs.Load())
 	}

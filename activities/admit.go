@@ -11,6 +11,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/tool"
 	"go.temporal.io/sdk/activity"
 )
 
@@ -30,12 +31,23 @@ type Admission struct {
 	Verdict approval.Verdict
 	Claimed bool // the permit is taken: by policy, or by an earlier run of this call
 
+	Permit // when claimed; else its Queue alone says where the tool would run
+
 	Timeout    approval.Duration // of one run of the tool
+	Heartbeat  approval.Duration // of a tool elsewhere; 0: it sends none
 	Idempotent bool              // the tool may be run again when its end is unknown
 
 	Ordinary         bool // see Activities
 	SearchAttributes bool
 }
+
+// Permit says who holds a call's claim.
+type Permit struct {
+	Run   string // the run that claimed
+	Queue string // of the workers that run the tool; empty: Execute does
+}
+
+func permit(c *store.Claim) Permit { return Permit{Run: c.Run, Queue: c.Queue} }
 
 // Admit is the policy activity: it resolves the tool, evaluates the policy,
 // checks the arguments and writes the call's row and audit entry, in one
@@ -46,7 +58,11 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 		return Admission{}, errOrdinary
 	}
 	now := serverNow(ctx, in.Now)
-	admission, err := a.judge(in, now)
+	t, err := a.find(ctx, in.Call.Tool)
+	if err != nil {
+		return Admission{}, err
+	}
+	admission, err := a.judge(in, t, now)
 	if err != nil {
 		return Admission{}, err
 	}
@@ -64,19 +80,24 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 		Claimed:  record.Claim != nil && !record.Claim.Void,
 		Ordinary: a.Ordinary, SearchAttributes: a.SearchAttributes,
 	}
-	if t, ok := a.Tools.Lookup(in.Call.Tool); ok {
-		out.Timeout, out.Idempotent = approval.Duration(t.Timeout()), t.Idempotent()
+	if t != nil {
+		out.Queue, out.Idempotent = t.Queue(), t.Idempotent()
+		out.Timeout, out.Heartbeat = approval.Duration(t.Timeout()), approval.Duration(t.Heartbeat())
+	}
+	if out.Claimed {
+		out.Permit = permit(record.Claim)
 	}
 	return out, nil
 }
 
-// judge turns the input into the row to be written.
-func (a *Activities) judge(in AdmitInput, now time.Time) (store.Admission, error) {
+// judge turns the input into the row to be written. t is nil if nobody offers
+// the tool.
+func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Admission, error) {
 	verdict := approval.Verdict{Kind: approval.VerdictDeny}
 	code, message := approval.CodeInvalid, in.Problem
 	if in.Problem == "" {
 		verdict = a.Policy.Evaluate(in.Call)
-		code, message = a.blocks(in.Call, verdict)
+		code, message = blocks(in.Call, t, verdict)
 	}
 
 	view, r := redactedView(in, verdict)
@@ -93,7 +114,7 @@ func (a *Activities) judge(in AdmitInput, now time.Time) (store.Admission, error
 	case verdict.Kind == approval.VerdictAllow:
 		view.Status = approval.StatusExecuting
 		view.Decision = &approval.Settlement{Kind: approval.SettledAllow, By: "policy", At: now}
-		admission.Claim, admission.GoodUntil = true, now.Add(goodFor(verdict))
+		admission.Claim, admission.GoodUntil, admission.Queue = true, now.Add(goodFor(verdict)), t.Queue()
 	default:
 		deadline := now.Add(verdict.Timeout.Std())
 		view.Status, view.Deadline, view.Requirement = approval.StatusPending, &deadline, verdict.Requirement
@@ -107,7 +128,7 @@ func (a *Activities) judge(in AdmitInput, now time.Time) (store.Admission, error
 	}
 	admission.Entries = []audit.Entry{requested}
 	if admission.Claim {
-		claimed, err := claimEntry(in.ID, in.Run, in.Digest, view.Decision, now)
+		claimed, err := claimEntry(Permit{in.Run, t.Queue()}, in.ID, in.Digest, view.Decision, now)
 		if err != nil {
 			return store.Admission{}, err
 		}
@@ -118,12 +139,11 @@ func (a *Activities) judge(in AdmitInput, now time.Time) (store.Admission, error
 
 // blocks returns the code and message of what stops the call before any
 // person is asked, or an empty code.
-func (a *Activities) blocks(call approval.Call, verdict approval.Verdict) (code, message string) {
+func blocks(call approval.Call, t *tool.Tool, verdict approval.Verdict) (code, message string) {
 	if err := verdict.Validate(); err != nil {
 		return approval.CodeInternalError, "the policy gave no usable verdict: " + err.Error()
 	}
-	t, ok := a.Tools.Lookup(call.Tool)
-	if !ok {
+	if t == nil {
 		return approval.CodeUnknownTool, fmt.Sprintf("no worker offers the tool %q", call.Tool)
 	}
 	if verdict.Kind == approval.VerdictDeny {

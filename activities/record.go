@@ -19,6 +19,7 @@ type ClaimInput struct {
 	Votes           []approval.Decision
 	Decision        *approval.Settlement // the one that settled it; At is when it was approved
 	ValidFor        approval.Duration
+	Queue           string // of the workers that run the tool; empty: Execute does
 	Call            approval.Call
 	Redact          []string
 	Now             time.Time // the workflow's now
@@ -28,6 +29,7 @@ type ClaimInput struct {
 // otherwise it is what the store holds, redacted.
 type Standing struct {
 	Outcome *approval.Outcome
+	Permit  Permit // of a call that goes on after Claim
 }
 
 // Claim records verdict and decisions and takes the permit. An approval older
@@ -41,14 +43,14 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 	}
 	r := in.redactor()
 	claiming := store.Claiming{
-		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: in.Decision.At.Add(in.ValidFor.Std()),
+		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: in.Decision.At.Add(in.ValidFor.Std()), Queue: in.Queue,
 		Votes: redactVotes(r, in.Votes), Decision: redactSettlement(r, in.Decision),
 	}
 	var err error
 	if claiming.Entries, err = decisionEntries(in.ID, in.Run, claiming.Votes); err != nil {
 		return Standing{}, err
 	}
-	claimed, err := claimEntry(in.ID, in.Run, in.Digest, claiming.Decision, now)
+	claimed, err := claimEntry(Permit{in.Run, in.Queue}, in.ID, in.Digest, claiming.Decision, now)
 	if err != nil {
 		return Standing{}, err
 	}
@@ -62,7 +64,11 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 	case err != nil:
 		return Standing{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
 	}
-	return standing(record), nil
+	stands := standing(record)
+	if stands.Outcome == nil {
+		stands.Permit = permit(record.Claim)
+	}
+	return stands, nil
 }
 
 // endUnclaimed ends a call that people approved and that may not run.
@@ -113,7 +119,7 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, erro
 	if err != nil {
 		return Standing{}, refuse(approval.CodeInternalError, err.Error(), err)
 	}
-	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Votes: votes, At: in.At, Entries: append(entries, ended)})
+	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Run: in.Run, Votes: votes, At: in.At, Entries: append(entries, ended)})
 	switch {
 	case errors.Is(err, store.ErrStarted):
 		return a.endStarted(ctx, in)
@@ -224,8 +230,12 @@ func entryOutcome(o approval.Outcome) approval.Outcome {
 	return o
 }
 
-func claimEntry(id, run, digest string, by *approval.Settlement, at time.Time) (audit.Entry, error) {
-	e, err := audit.New(id, "claim", audit.KindClaimed, at, map[string]any{"digest": digest, "decision": by, "run": run})
+func claimEntry(p Permit, id, digest string, by *approval.Settlement, at time.Time) (audit.Entry, error) {
+	payload := map[string]any{"digest": digest, "decision": by, "run": p.Run}
+	if p.Queue != "" {
+		payload["queue"] = p.Queue
+	}
+	e, err := audit.New(id, "claim", audit.KindClaimed, at, payload)
 	if err != nil {
 		return e, refuse(approval.CodeInternalError, err.Error(), err)
 	}

@@ -61,6 +61,28 @@ func (f Ending) Check() error {
 	return checkChange(f.At, f.Entries)
 }
 
+// Check refuses a publication that names a tool twice, or somebody else's.
+func (p Publication) Check() error {
+	if p.Publisher == "" {
+		return approval.Errorf(approval.CodeInvalid, "tools: their publisher has no name")
+	}
+	names := make(map[string]bool, len(p.Tools))
+	for i, tool := range p.Tools {
+		switch {
+		case tool.Name == "":
+			return approval.Errorf(approval.CodeInvalid, "tools[%d]: it has no name", i)
+		case names[tool.Name]:
+			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s stands twice in one list", i, approval.Display(tool.Name, 80))
+		case tool.Queue == "":
+			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s is on no queue", i, approval.Display(tool.Name, 80))
+		case tool.Publisher != p.Publisher:
+			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s has another publisher", i, approval.Display(tool.Name, 80))
+		}
+		names[tool.Name] = true
+	}
+	return nil
+}
+
 // CheckEntries keeps an entry that would never verify out of the log.
 func CheckEntries(entries []audit.Entry) error {
 	for _, e := range entries {

@@ -39,12 +39,8 @@ var (
 // Store is everything. Consumers ask for the narrow parts.
 type Store interface {
 	Calls
+	Catalogue
 	Reader
-	// PublishTools says which tools a queue's workers offer: these and no
-	// others. Other queues' rows stay, but a name has one row only: the last
-	// to publish it has it. Every tool's Queue must be queue, every name
-	// different.
-	PublishTools(ctx context.Context, queue string, tools []Tool) error
 	// Ping fails when the store can't be used now; it is for readiness.
 	Ping(ctx context.Context) error
 	Close() error
@@ -74,8 +70,9 @@ type Calls interface {
 	// Finish ends the call. If it has ended before, nothing is written and
 	// what stands comes back with fresh false. Errors: ErrNotFound; ErrNoClaim
 	// for an ending that needs a claim (Status.NeedsClaim) without one;
-	// ErrStarted for any other ending when the permit was used. Any other
-	// ending voids an unused permit, so the tool can never run afterwards.
+	// ErrStarted for any other ending when the permit was used, or was handed
+	// to another queue by another run. Any other ending voids an unused
+	// permit, so the tool can never run afterwards.
 	Finish(ctx context.Context, f Ending) (r Record, fresh bool, err error)
 
 	// Append writes entries; those whose call and step are there already are
@@ -84,6 +81,16 @@ type Calls interface {
 
 	// Call returns one call's record, by its whole ID, or ErrNotFound.
 	Call(ctx context.Context, id string) (Record, error)
+}
+
+// Catalogue keeps the tools that workers offer.
+type Catalogue interface {
+	// PublishTools puts tools into the catalogue, where a name belongs to one
+	// publisher. It returns the names that belong to others and were left as
+	// they are; an operator's publication takes them over instead.
+	PublishTools(ctx context.Context, p Publication) (refused []string, err error)
+	// Tool returns one tool, or ErrNotFound.
+	Tool(ctx context.Context, name string) (Tool, error)
 }
 
 // Reader serves lists.
@@ -108,6 +115,7 @@ type Admission struct {
 	Run       string    // Temporal run that admits
 	Claim     bool      // take the permit in the same transaction, as of View.CreatedAt: allowed calls
 	GoodUntil time.Time // of the permit; required with Claim
+	Queue     string    // see Claim.Queue
 	Waits     bool      // a request: reviewers list it
 	Entries   []audit.Entry
 }
@@ -128,12 +136,22 @@ type Claim struct {
 	GoodUntil time.Time // after that it can't be used
 	UsedAt    time.Time // zero: the tool was not started
 	Void      bool      // the call ended before the permit was used; it never can be
+	// Queue is where other workers run the tool. They have no store to use the
+	// permit up in: it is handed to the run that claims, which alone knows
+	// whether they started the tool.
+	Queue string
+}
+
+// Settles reports whether a run may end the call as one whose tool never ran.
+func (c *Claim) Settles(run string) bool {
+	return c == nil || c.UsedAt.IsZero() && (c.Queue == "" || c.Run == run)
 }
 
 // Claiming asks for a permit.
 type Claiming struct {
 	ID, Run, Digest string
 	At, GoodUntil   time.Time // GoodUntil is required
+	Queue           string    // see Claim.Queue
 	Votes           []approval.Decision
 	Decision        *approval.Settlement
 	Entries         []audit.Entry
@@ -152,6 +170,7 @@ type Use struct {
 // Ending ends a call. Outcome is redacted.
 type Ending struct {
 	Outcome approval.Outcome
+	Run     string              // the run that says so
 	Votes   []approval.Decision // nil keeps the stored ones
 	At      time.Time
 	Entries []audit.Entry
@@ -207,8 +226,22 @@ type Tool struct {
 	Description  string            `json:"description,omitempty"`
 	Schema       json.RawMessage   `json:"schema,omitempty"`
 	SchemaDigest string            `json:"schema_digest,omitempty"`
-	Queue        string            `json:"queue"`
-	Kind         string            `json:"kind"` // go, http
+	Queue        string            `json:"queue"` // whose workers run it
+	Kind         string            `json:"kind"`  // go, http, activity
 	Idempotent   bool              `json:"idempotent"`
 	Timeout      approval.Duration `json:"timeout"`
+	Heartbeat    approval.Duration `json:"heartbeat,omitempty"` // of an activity; 0: none
+	Publisher    string            `json:"publisher"`           // the task queue of the worker that published it
+}
+
+// Publication is what one publisher offers.
+type Publication struct {
+	// Publisher is the task queue of the worker that publishes, and every
+	// tool's Publisher.
+	Publisher string
+	// Operator says that it is a worker of Pawl's own: it offers these tools
+	// and no others, and names that it offers are its. Otherwise it is an
+	// agent, whose tools that are not named here stay.
+	Operator bool
+	Tools    []Tool // every name different
 }

@@ -173,26 +173,27 @@ func (t *Tool) start(ctx context.Context, c Invocation, ended chan<- answer) {
 		a = answer{err: classify(err, over || IsUnknown(err))}
 		return
 	}
-	a = deliver(result)
+	a.result, a.err = Deliver(result)
 }
 
-// deliver turns a result into the bytes that cross the wire, and measures
-// those: marshalling escapes some characters.
-func deliver(result json.RawMessage) answer {
+// Deliver turns what a tool answered into the bytes that cross the wire, and
+// measures those: marshalling escapes some characters. Nothing is null. The
+// error is unknown, since the tool ran.
+func Deliver(result json.RawMessage) (json.RawMessage, error) {
 	if len(bytes.TrimSpace(result)) == 0 {
-		return answer{result: json.RawMessage("null")}
+		return json.RawMessage("null"), nil
 	}
 	if !utf8.Valid(result) {
-		return answer{err: undeliverable("it is not valid UTF-8", nil)}
+		return nil, undeliverable("it is not valid UTF-8", nil)
 	}
 	wire, err := json.Marshal(result)
 	if err != nil {
-		return answer{err: undeliverable("it is not valid JSON", err)}
+		return nil, undeliverable("it is not valid JSON", err)
 	}
 	if len(wire) > approval.MaxResult {
-		return answer{err: undeliverable(fmt.Sprintf("it is %d bytes of JSON; at most %d are taken", len(wire), approval.MaxResult), nil)}
+		return nil, undeliverable(fmt.Sprintf("it is %d bytes of JSON; at most %d are taken", len(wire), approval.MaxResult), nil)
 	}
-	return answer{result: wire}
+	return wire, nil
 }
 
 // panicking names the function that panicked. It works only directly inside a

@@ -17,8 +17,10 @@ const (
 	MaxTimeout     = 24 * time.Hour
 )
 
-// kindGo is the kind of tools that are Go functions of this process.
-const kindGo = "go"
+const (
+	kindGo       = "go"       // a Go function of this process
+	kindActivity = "activity" // an activity on another task queue
+)
 
 // Options describes a tool beyond its name, arguments and function.
 type Options struct {
@@ -31,9 +33,13 @@ type Options struct {
 	// Timeout is how long one run may take. Default: DefaultTimeout; at most
 	// MaxTimeout.
 	Timeout time.Duration
-	// Kind says what runs the tool, for the catalogue. New sets it to "go".
-	// Default: "go".
+	// Kind says what runs the tool, for the catalogue. New sets it to "go",
+	// Elsewhere to "activity". Default: "go".
 	Kind string
+	// Heartbeat, of a tool elsewhere, is how long the process that runs it may
+	// be silent before it is taken for dead. Default: it sends no heartbeats,
+	// and only Timeout ends it.
+	Heartbeat time.Duration
 }
 
 func (o *Options) validate() error {
@@ -45,6 +51,9 @@ func (o *Options) validate() error {
 	}
 	if o.Timeout < 0 || o.Timeout > MaxTimeout {
 		return approval.Errorf(approval.CodeInvalid, "timeout %v is not in (0, %v]", o.Timeout, MaxTimeout)
+	}
+	if o.Heartbeat < 0 || o.Heartbeat > MaxTimeout {
+		return approval.Errorf(approval.CodeInvalid, "heartbeat timeout %v is not in (0, %v]; 0 means no heartbeats", o.Heartbeat, MaxTimeout)
 	}
 	return nil
 }
@@ -67,7 +76,8 @@ type Func func(ctx context.Context, c Invocation) (json.RawMessage, error)
 type Tool struct {
 	name, description, kind string
 	idempotent              bool
-	timeout                 time.Duration
+	timeout, heartbeat      time.Duration
+	queue                   string // "": runs in this process
 	schema                  *schema
 	fits                    func(args json.RawMessage) error // nil, or what New's type asks beyond the schema
 	run                     Func
@@ -142,6 +152,30 @@ func Custom(name string, schema json.RawMessage, run Func, o Options) (*Tool, er
 	}, nil
 }
 
+// Elsewhere describes a tool that other workers run: an ordinary activity of
+// this name on a task queue of theirs, in any language. Its arguments are
+// checked here; Run refuses it.
+func Elsewhere(name string, schema json.RawMessage, queue string, o Options) (*Tool, error) {
+	if queue == "" {
+		return nil, invalidTool(name, fmt.Errorf("the task queue on which it runs is missing"))
+	}
+	if queue == approval.TaskQueue {
+		return nil, invalidTool(name, fmt.Errorf("the task queue %s is Pawl's own: name the one that its workers poll", queue))
+	}
+	if err := approval.CheckName("task queue", queue); err != nil {
+		return nil, invalidTool(name, err)
+	}
+	o.Kind = kindActivity
+	t, err := Custom(name, schema, func(context.Context, Invocation) (json.RawMessage, error) {
+		return nil, Failed(fmt.Errorf("the tool was not started: it runs on the task queue %s", quote(queue)))
+	}, o)
+	if err != nil {
+		return nil, err
+	}
+	t.queue, t.heartbeat = queue, o.Heartbeat
+	return t, nil
+}
+
 func invalidTool(name string, err error) error {
 	return approval.Errorf(approval.CodeInvalid, "tool %s: %w", quote(name), err)
 }
@@ -160,6 +194,13 @@ func (t *Tool) Idempotent() bool { return t.idempotent }
 
 // Timeout is how long one run may take.
 func (t *Tool) Timeout() time.Duration { return t.timeout }
+
+// Queue is the task queue on which other workers run the tool, or empty for a
+// tool of this process.
+func (t *Tool) Queue() string { return t.queue }
+
+// Heartbeat is what Options said; it is for tools with a Queue.
+func (t *Tool) Heartbeat() time.Duration { return t.heartbeat }
 
 // Schema returns a copy of the arguments' JSON Schema.
 func (t *Tool) Schema() json.RawMessage { return slices.Clone(t.schema.doc) }

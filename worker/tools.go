@@ -17,14 +17,23 @@ func LoadTools(path string, env func(string) (string, bool)) ([]*tool.Tool, erro
 	}
 	var tools []*tool.Tool
 	for _, s := range specs {
-		t, err := httptool.New(httptool.Options{
-			Name: s.Name, Description: s.Description, Schema: s.Schema, Idempotent: s.Idempotent,
-			URL: s.HTTP.URL, Timeout: s.HTTP.Timeout, Headers: s.HTTP.Headers,
-		})
+		t, err := makeTool(s)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, fmt.Errorf("%s: %w", s.Where, err)
 		}
 		tools = append(tools, t)
 	}
 	return tools, nil
+}
+
+func makeTool(s toolfile.Spec) (*tool.Tool, error) {
+	if a := s.Activity; a != nil {
+		return tool.Elsewhere(s.Name, s.Schema, a.TaskQueue, tool.Options{
+			Description: s.Description, Idempotent: s.Idempotent, Timeout: a.Timeout, Heartbeat: a.Heartbeat,
+		})
+	}
+	return httptool.New(httptool.Options{
+		Name: s.Name, Description: s.Description, Schema: s.Schema, Idempotent: s.Idempotent,
+		URL: s.HTTP.URL, Timeout: s.HTTP.Timeout, Headers: s.HTTP.Headers,
+	})
 }

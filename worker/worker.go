@@ -16,6 +16,7 @@ import (
 	"github.com/pawlhq/pawl/tool"
 	"github.com/pawlhq/pawl/workflows"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 )
@@ -79,8 +80,8 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Store.PublishTools(ctx, o.TaskQueue, catalogue(registry, o.TaskQueue)); err != nil {
-		return nil, fmt.Errorf("publishing the tools: %w", err)
+	if err := publish(ctx, o, registry); err != nil {
+		return nil, err
 	}
 	missing, err := health.MissingAttributes(ctx, o.Client.OperatorService(), o.Namespace)
 	if err != nil {
@@ -91,8 +92,10 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		// The default second is short for a busy machine: what it catches is a
 		// workflow that blocks for good.
 		DeadlockDetectionTimeout: 5 * time.Second,
+		Interceptors:             []interceptor.WorkerInterceptor{workflows.CallHeader()},
 	})
 	w.RegisterWorkflowWithOptions(workflows.GuardedCall, workflow.RegisterOptions{Name: approval.WorkflowType})
+	w.RegisterWorkflowWithOptions(workflows.PublishTools, workflow.RegisterOptions{Name: approval.WorkflowPublish})
 	w.RegisterActivity(&activities.Activities{
 		Store: o.Store, Policy: o.Policy, Tools: registry, Logger: o.Logger,
 		Ordinary: o.OrdinarySteps, SearchAttributes: err == nil && len(missing) == 0,
@@ -108,13 +111,18 @@ func (w *Worker) Start() error { return w.worker.Start() }
 // call ends outcome_unknown.
 func (w *Worker) Stop() { w.worker.Stop() }
 
-func catalogue(registry *tool.Registry, queue string) []store.Tool {
-	var rows []store.Tool
+// publish says in the catalogue which tools this worker offers.
+func publish(ctx context.Context, o Options, registry *tool.Registry) error {
+	p := store.Publication{Publisher: o.TaskQueue, Operator: true}
 	for _, t := range registry.All() {
-		rows = append(rows, store.Tool{
-			Name: t.Name(), Description: t.Description(), Schema: t.Schema(), SchemaDigest: t.SchemaDigest(),
-			Queue: queue, Kind: t.Kind(), Idempotent: t.Idempotent(), Timeout: approval.Duration(t.Timeout()),
-		})
+		if t.Queue() == o.TaskQueue {
+			return fmt.Errorf("worker: the tool %s is said to run elsewhere, on the task queue %s, which is this worker's own",
+				t.Name(), t.Queue())
+		}
+		p.Tools = append(p.Tools, activities.Row(t, o.TaskQueue))
 	}
-	return rows
+	if _, err := o.Store.PublishTools(ctx, p); err != nil {
+		return fmt.Errorf("publishing the tools: %w", err)
+	}
+	return nil
 }

@@ -2,15 +2,9 @@
 package workflows
 
 import (
-	"encoding/json"
-	"errors"
-	"time"
-
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/runner"
 	"go.temporal.io/sdk/converter"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 )
 
@@ -36,10 +30,11 @@ type guarded struct {
 	problem string // why the input is no call
 	digest  string
 
-	adm   activities.Admission
-	view  approval.View // what the query shows
-	tally *approval.Tally
-	timer workflow.Future // fires at the deadline
+	adm     activities.Admission
+	view    approval.View // what the query shows
+	claimed activities.Permit
+	tally   *approval.Tally
+	timer   workflow.Future // fires at the deadline
 
 	inbox     inbox
 	cancelled *approval.Settlement
@@ -119,7 +114,7 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 		CreatedAt: g.view.CreatedAt, Now: now(ctx),
 	}
 	g.step(ctx, steps.Admit, in, &g.adm)
-	g.view = g.adm.View
+	g.view, g.claimed = g.adm.View, g.adm.Permit
 	if g.view.Status.Ended() {
 		out := g.view.Outcome()
 		return &out
@@ -188,79 +183,12 @@ func (g *guarded) overdue(ctx workflow.Context) bool {
 func (g *guarded) claim(ctx workflow.Context) *approval.Outcome {
 	in := activities.ClaimInput{
 		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Redact: g.adm.Verdict.Redact,
-		Votes: g.tally.Votes(), Decision: g.view.Decision, ValidFor: g.adm.Verdict.ValidFor, Now: now(ctx),
+		Votes: g.tally.Votes(), Decision: g.view.Decision, ValidFor: g.adm.Verdict.ValidFor, Queue: g.adm.Queue, Now: now(ctx),
 	}
 	var stands activities.Standing
 	g.ordinary(ctx, steps.Claim, in, &stands)
+	g.claimed = stands.Permit
 	return stands.Outcome
-}
-
-// execute runs the tool and tells what is certain about its end.
-func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
-	g.view.Status = approval.StatusExecuting
-	validFor := g.adm.Verdict.ValidFor
-	if validFor <= 0 {
-		validFor = approval.DefaultValidFor
-	}
-	// Not started while the approval is good means not started at all; the store
-	// checks it again. Start-to-close holds a wait for the store, then the tool.
-	goodUntil := workflow.Now(ctx).Add(validFor.Std())
-	if d := g.view.Decision; d != nil {
-		goodUntil = d.At.Add(validFor.Std())
-	}
-	good := goodUntil.Sub(workflow.Now(ctx))
-	if good <= 0 {
-		return *g.denied(approval.StatusExpired, approval.CodeExpired, "the approval ran out before the tool was started; nothing ran", g.view.Decision)
-	}
-	attempts := int32(1)
-	if g.adm.Idempotent {
-		attempts = 3
-	}
-	actx := workflow.WithActivityOptions(detached(ctx), workflow.ActivityOptions{
-		ScheduleToStartTimeout: good,
-		StartToCloseTimeout:    validFor.Std() + g.adm.Timeout.Std() + 10*time.Second,
-		HeartbeatTimeout:       runner.HeartbeatTimeout,
-		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: attempts},
-		WaitForCancellation:    true,
-		Summary:                g.call.Tool,
-	})
-	future := workflow.ExecuteActivity(actx, steps.Execute, activities.ExecuteInput{
-		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, GoodUntil: goodUntil,
-	})
-	g.until(ctx, future.IsReady)
-	var result json.RawMessage
-	err := future.Get(detached(ctx), &result)
-	out := toolOutcome(result, err)
-	out.Decision = g.view.Decision
-	return out
-}
-
-// toolOutcome sorts the tool's end: failed only where it certainly did not run
-// or said so itself, expired where it was never started, else unknown.
-func toolOutcome(result json.RawMessage, err error) approval.Outcome {
-	if err == nil {
-		return approval.Outcome{Status: approval.StatusExecuted, Result: result}
-	}
-	status, code, message := approval.StatusOutcomeUnknown, approval.CodeUnknown, "the worker was lost while the tool ran; look at the tool's own records"
-	var app *temporal.ApplicationError
-	var timeout *temporal.TimeoutError
-	switch {
-	case errors.As(err, &app):
-		message = runner.Text(app)
-		switch app.Type() {
-		case approval.CodeToolFailed, approval.CodeDigest:
-			status, code = approval.StatusFailed, app.Type()
-		case approval.CodeNoPermit: // so the store holds no claim that an ending would need
-			status, code = approval.StatusBlocked, app.Type()
-		case approval.CodeExpired:
-			status, code = approval.StatusExpired, app.Type()
-		case approval.CodeAlreadyRan:
-			code = app.Type()
-		}
-	case errors.As(err, &timeout) && timeout.TimeoutType() == timeoutScheduleToStart:
-		status, code, message = approval.StatusExpired, approval.CodeExpired, "no worker started the tool while the approval was valid; nothing ran"
-	}
-	return approval.Outcome{Status: status, Error: &approval.CallError{Code: code, Message: message}}
 }
 
 // record writes the outcome and returns the one that stands.

@@ -16,7 +16,7 @@ import (
 
 func TestStoreAwayHoldsTheCallAndLosesNothing(t *testing.T) {
 	h := setup(t)
-	flaky := &flakyStore{Calls: h.store}
+	flaky := &flakyStore{Store: h.store}
 	h.acts.Store = flaky
 	flaky.failing.Store(7)
 	h.after(time.Hour, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
@@ -34,7 +34,7 @@ func TestStoreAwayHoldsTheCallAndLosesNothing(t *testing.T) {
 // flakyStore fails the next so many writes, every other time after having
 // done them: the answer that is lost on the way.
 type flakyStore struct {
-	store.Calls
+	store.Store
 	failing atomic.Int32
 }
 
@@ -50,7 +50,7 @@ func (f *flakyStore) Admit(ctx context.Context, a store.Admission) (store.Record
 	if fail && first {
 		return store.Record{}, false, errAway
 	}
-	r, fresh, err := f.Calls.Admit(ctx, a)
+	r, fresh, err := f.Store.Admit(ctx, a)
 	if fail {
 		return store.Record{}, false, errAway
 	}
@@ -62,7 +62,7 @@ func (f *flakyStore) Claim(ctx context.Context, c store.Claiming) (store.Record,
 	if fail && first {
 		return store.Record{}, errAway
 	}
-	r, err := f.Calls.Claim(ctx, c)
+	r, err := f.Store.Claim(ctx, c)
 	if fail {
 		return store.Record{}, errAway
 	}
@@ -74,7 +74,7 @@ func (f *flakyStore) Use(ctx context.Context, u store.Use) error {
 	if fail && first {
 		return errAway
 	}
-	err := f.Calls.Use(ctx, u)
+	err := f.Store.Use(ctx, u)
 	if fail {
 		return errAway
 	}
@@ -86,7 +86,7 @@ func (f *flakyStore) Finish(ctx context.Context, e store.Ending) (store.Record, 
 	if fail && first {
 		return store.Record{}, false, errAway
 	}
-	r, fresh, err := f.Calls.Finish(ctx, e)
+	r, fresh, err := f.Store.Finish(ctx, e)
 	if fail {
 		return store.Record{}, false, errAway
 	}

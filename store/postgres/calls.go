@@ -30,7 +30,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 	}
 	v := a.View
 	args := append([]any{v.ID, string(v.Status), a.Waits, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
-		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.Claim, a.GoodUntil}, entryArgs(a.Entries)...)
+		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.Claim, a.GoodUntil, a.Queue}, entryArgs(a.Entries)...)
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
 		if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {
 			return uncertain{err}
@@ -41,7 +41,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 		}
 		r = store.Record{Run: a.Run, Waits: a.Waits}
 		if a.Claim {
-			r.Claim = &store.Claim{Run: a.Run, At: micros(v.CreatedAt), GoodUntil: micros(a.GoodUntil)}
+			r.Claim = &store.Claim{Run: a.Run, At: micros(v.CreatedAt), GoodUntil: micros(a.GoodUntil), Queue: a.Queue}
 		}
 		return errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict))
 	})
@@ -67,7 +67,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 		if r.View.Status.Ended() || r.Claim != nil {
 			return nil
 		}
-		r.Claim = t.claim(seq, c.Run, c.At, c.GoodUntil)
+		r.Claim = t.claim(seq, store.Claim{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue})
 		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
 		t.entries(c.Entries)
 		r.View, err = t.save(seq, r.View)
@@ -132,7 +132,7 @@ func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fre
 		switch needs := f.Outcome.Status.NeedsClaim(); {
 		case needs && r.Claim == nil:
 			return refuse(f.Outcome.ID, store.ErrNoClaim)
-		case !needs && r.Claim != nil && !r.Claim.UsedAt.IsZero():
+		case !needs && !r.Claim.Settles(f.Run):
 			return refuse(f.Outcome.ID, store.ErrStarted)
 		case !needs && r.Claim != nil:
 			t.writes.Queue(voidClaim, seq)

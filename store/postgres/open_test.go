@@ -232,7 +232,9 @@ func TestLeastRights(t *testing.T) {
 	run(t, connect(t, database), `GRANT INSERT, UPDATE, DELETE ON pawl.tools TO "`+name+`"`)
 	admit(t, worker, "a")
 	_, _, finishErr := worker.Finish(t.Context(), ending("a"))
-	err = errors.Join(worker.PublishTools(t.Context(), "q", []store.Tool{{Name: "a", Queue: "q", Kind: "go"}}),
+	_, publishErr := worker.PublishTools(t.Context(), store.Publication{Publisher: "q", Operator: true,
+		Tools: []store.Tool{{Name: "a", Queue: "q", Kind: "go", Publisher: "q"}}})
+	err = errors.Join(publishErr,
 		worker.Append(t.Context(), ending("b").Entries...), finishErr)
 	if err != nil {
 		t.Error(err)

@@ -251,9 +251,10 @@ func TestReadOnly(t *testing.T) {
 	_, _, admitErr := reader.Admit(t.Context(), admission("c", nil))
 	_, claimErr := reader.Claim(t.Context(), store.Claiming{ID: "a", Digest: "digest", At: time.Now(), GoodUntil: time.Now()})
 	_, _, finishErr := reader.Finish(t.Context(), ending("a"))
+	_, publishErr := reader.PublishTools(t.Context(), store.Publication{Publisher: "q"})
 	for what, err := range map[string]error{
 		"Admit": admitErr, "Claim": claimErr, "Finish": finishErr, "Use": reader.Use(t.Context(), using("a")),
-		"Append": reader.Append(t.Context(), entry("a", "x", audit.KindRefused)), "PublishTools": reader.PublishTools(t.Context(), "q", nil),
+		"Append": reader.Append(t.Context(), entry("a", "x", audit.KindRefused)), "PublishTools": publishErr,
 	} {
 		if !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("%s: %v, want %v", what, err, store.ErrReadOnly)

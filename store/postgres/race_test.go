@@ -85,7 +85,9 @@ func TestPublishersAtTheSameTime(t *testing.T) {
 		wg.Go(func() {
 			queue := fmt.Sprint("q-", i%4)
 			for range 10 {
-				err := stores[i%2].PublishTools(t.Context(), queue, []store.Tool{{Name: "shared", Queue: queue}, {Name: "of " + queue, Queue: queue}})
+				_, err := stores[i%2].PublishTools(t.Context(), store.Publication{Publisher: queue, Operator: true, Tools: []store.Tool{
+					{Name: "shared", Queue: queue, Publisher: queue}, {Name: "of " + queue, Queue: queue, Publisher: queue},
+				}})
 				if err != nil {
 					t.Error(err)
 				}

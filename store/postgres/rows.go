@@ -18,18 +18,18 @@ import (
 // The statements of the hot path. pgx prepares each once per connection.
 const (
 	// admitCall is a whole transaction in one statement: the call, its claim
-	// if $14 is true, and its entries ($16 to $22), or nothing of it.
+	// if $14 is true, and its entries ($17 to $23), or nothing of it.
 	admitCall = `WITH call AS (
 			INSERT INTO pawl.calls
 				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 			ON CONFLICT (id) DO NOTHING RETURNING seq
 		), claim AS (
-			INSERT INTO pawl.claims (call, run, at, good_until) SELECT seq, $9, $10, $15 FROM call WHERE $14
+			INSERT INTO pawl.claims (call, run, at, good_until, queue) SELECT seq, $9, $10, $15, $16 FROM call WHERE $14
 		), log AS (
 			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM call,
-				unnest($16::text[], $17::text[], $18::text[], $19::timestamptz[], $20::bytea[], $21::bytea[], $22::bytea[])
+				unnest($17::text[], $18::text[], $19::text[], $20::timestamptz[], $21::bytea[], $22::bytea[], $23::bytea[])
 				WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
 			ORDER BY e.place
 			ON CONFLICT (call, step) DO NOTHING
@@ -42,13 +42,13 @@ const (
 		ORDER BY e.place
 		ON CONFLICT (call, step) DO NOTHING`
 	updateCall  = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
-	insertClaim = `INSERT INTO pawl.claims (call, run, at, good_until) VALUES ($1, $2, $3, $4)`
+	insertClaim = `INSERT INTO pawl.claims (call, run, at, good_until, queue) VALUES ($1, $2, $3, $4, $5)`
 	useClaim    = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4 WHERE call = $5`
 	voidClaim   = `UPDATE pawl.claims SET void = true WHERE call = $1`
-	selectCall  = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void
+	selectCall  = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue
 		FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 	// selectPermit leaves the large columns out.
-	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND NOT k.void, k.good_until, k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
+	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND NOT k.void AND k.queue = '', k.good_until, k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
 		FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 )
 
@@ -68,10 +68,10 @@ func entryArgs(entries []audit.Entry) []any {
 // scanCall reads a row of selectCall, or answers store.ErrNotFound.
 func scanCall(id string, row pgx.Row) (seq int64, r store.Record, err error) {
 	var view, verdict string
-	var run *string
+	var run, queue *string
 	var at, goodUntil, usedAt *time.Time
 	var void *bool
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void)
+	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void, &queue)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, store.Record{}, refuse(id, store.ErrNotFound)
 	}
@@ -82,7 +82,7 @@ func scanCall(id string, row pgx.Row) (seq int64, r store.Record, err error) {
 		return 0, store.Record{}, err
 	}
 	if run != nil {
-		r.Claim = &store.Claim{Run: *run, At: micros(*at), GoodUntil: micros(*goodUntil), Void: *void}
+		r.Claim = &store.Claim{Run: *run, At: micros(*at), GoodUntil: micros(*goodUntil), Void: *void, Queue: *queue}
 		if usedAt != nil {
 			r.Claim.UsedAt = micros(*usedAt)
 		}

@@ -2,8 +2,8 @@ package postgres
 
 import (
 	"context"
-	"maps"
-	"slices"
+	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,67 +11,91 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// PublishTools implements store.Store.
-func (s *Store) PublishTools(ctx context.Context, queue string, tools []store.Tool) error {
-	if queue == "" {
-		return approval.Errorf(approval.CodeInvalid, "tools: the queue that offers them has no name")
+// PublishTools implements store.Catalogue.
+func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused []string, err error) {
+	if err := p.Check(); err != nil {
+		return nil, err
 	}
 	if s.readOnly {
-		return store.ErrReadOnly
+		return nil, store.ErrReadOnly
 	}
-	docs := make(map[string]string, len(tools))
-	for i, tool := range tools {
-		if tool.Name == "" {
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: it has no name", i)
+	names, rows := make([]string, len(p.Tools)), make([]string, len(p.Tools))
+	for i, tool := range p.Tools {
+		names[i] = tool.Name
+		if rows[i], err = encode(tool); err != nil {
+			return nil, err
 		}
-		if _, twice := docs[tool.Name]; twice {
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s stands twice in one list", i, approval.Display(tool.Name, 80))
-		}
-		if tool.Queue != queue {
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s is on another queue", i, approval.Display(tool.Name, 80))
-		}
-		doc, err := encode(tool)
-		if err != nil {
-			return err
-		}
-		docs[tool.Name] = doc
 	}
-	names := slices.Sorted(maps.Keys(docs))
-	rows := make([]string, len(names))
-	for i, name := range names {
-		rows[i] = docs[name]
-	}
-	return s.run(ctx, "publish tools", func(ctx context.Context, conn *pgxpool.Conn) error {
+	err = s.run(ctx, "publish tools", func(ctx context.Context, conn *pgxpool.Conn) error {
 		var writes pgx.Batch
 		writes.Queue(begin)
 		// Publishers go one after the other; readers see the old catalogue.
 		writes.Queue(`LOCK TABLE pawl.tools IN SHARE ROW EXCLUSIVE MODE`)
-		writes.Queue(`DELETE FROM pawl.tools WHERE queue = $1`, queue)
-		writes.Queue(`INSERT INTO pawl.tools (name, queue, tool)
+		if p.Operator {
+			writes.Queue(`DELETE FROM pawl.tools WHERE publisher = $1`, p.Publisher)
+		}
+		writes.Queue(`INSERT INTO pawl.tools (name, publisher, tool)
 			SELECT name, $1, tool FROM unnest($2::text[], $3::text[]) AS t (name, tool)
-			ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, tool = excluded.tool`, queue, names, rows)
-		err := commit(ctx, conn, &writes)
-		if err != nil {
+			ON CONFLICT (name) DO UPDATE SET publisher = excluded.publisher, tool = excluded.tool
+			WHERE $4 OR tools.publisher = excluded.publisher`, p.Publisher, names, rows, p.Operator)
+		if err := commit(ctx, conn, &writes); err != nil {
 			_, _ = conn.Exec(ctx, `ROLLBACK`) // or else the connection is not used again
+			return err
+		}
+		if p.Operator {
+			return nil
+		}
+		// What another publisher had stays his, so there is no hurry to look.
+		taken, err := conn.Query(ctx, `SELECT name FROM pawl.tools WHERE name = ANY ($1) AND publisher <> $2 ORDER BY name`, names, p.Publisher)
+		if err != nil {
+			return err
+		}
+		refused, err = pgx.CollectRows(taken, pgx.RowTo[string])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return refused, nil
+}
+
+// Tool implements store.Catalogue.
+func (s *Store) Tool(ctx context.Context, name string) (tool store.Tool, err error) {
+	unknown := fmt.Errorf("tool %s: %w", approval.Display(name, 80), store.ErrNotFound)
+	if !storable(name) {
+		return tool, unknown
+	}
+	err = s.run(ctx, "look up a tool", func(ctx context.Context, conn *pgxpool.Conn) error {
+		tool, err = scanTool(conn.QueryRow(ctx, `SELECT publisher, tool FROM pawl.tools WHERE name = $1`, name))
+		if errors.Is(err, pgx.ErrNoRows) {
+			return unknown
 		}
 		return err
 	})
+	if err != nil {
+		return store.Tool{}, err
+	}
+	return tool, nil
+}
+
+func scanTool(row pgx.Row) (tool store.Tool, err error) {
+	var publisher, doc string
+	if err := row.Scan(&publisher, &doc); err != nil {
+		return tool, err
+	}
+	err = decode(doc, &tool)
+	tool.Publisher = publisher // rows of before there were publishers do not say it
+	return tool, err
 }
 
 // Tools implements store.Reader.
 func (s *Store) Tools(ctx context.Context) (tools []store.Tool, err error) {
 	err = s.run(ctx, "list tools", func(ctx context.Context, conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT tool FROM pawl.tools ORDER BY name`)
+		rows, err := conn.Query(ctx, `SELECT publisher, tool FROM pawl.tools ORDER BY name`)
 		if err != nil {
 			return err
 		}
-		tools, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (tool store.Tool, err error) {
-			var doc string
-			if err := row.Scan(&doc); err != nil {
-				return tool, err
-			}
-			return tool, decode(doc, &tool)
-		})
+		tools, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Tool, error) { return scanTool(row) })
 		return err
 	})
 	if err != nil {

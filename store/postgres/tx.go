@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -159,9 +158,11 @@ func (t *transaction) save(seq int64, v approval.View) (stored approval.View, er
 	return stored, decode(doc, &stored)
 }
 
-func (t *transaction) claim(seq int64, run string, at, goodUntil time.Time) *store.Claim {
-	t.writes.Queue(insertClaim, seq, run, at, goodUntil)
-	return &store.Claim{Run: run, At: micros(at), GoodUntil: micros(goodUntil)}
+// claim writes a new claim, and returns it as it will be read back.
+func (t *transaction) claim(seq int64, c store.Claim) *store.Claim {
+	t.writes.Queue(insertClaim, seq, c.Run, c.At, c.GoodUntil, c.Queue)
+	c.At, c.GoodUntil = micros(c.At), micros(c.GoodUntil)
+	return &c
 }
 
 // entries queues audit entries, all in one statement: each statement that

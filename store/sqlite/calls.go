@@ -48,7 +48,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 			return err
 		}
 		if a.Claim {
-			if r.Claim, err = t.claim(ctx, seq, a.Run, v.CreatedAt, a.GoodUntil); err != nil {
+			if r.Claim, err = t.claim(ctx, seq, store.Claim{Run: a.Run, At: v.CreatedAt, GoodUntil: a.GoodUntil, Queue: a.Queue}); err != nil {
 				return err
 			}
 		}
@@ -76,7 +76,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 		if r.View.Status.Ended() || r.Claim != nil {
 			return nil
 		}
-		if r.Claim, err = t.claim(ctx, seq, c.Run, c.At, c.GoodUntil); err != nil {
+		if r.Claim, err = t.claim(ctx, seq, store.Claim{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue}); err != nil {
 			return err
 		}
 		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
@@ -145,7 +145,7 @@ func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fre
 		switch needs := f.Outcome.Status.NeedsClaim(); {
 		case needs && r.Claim == nil:
 			return refuse(f.Outcome.ID, store.ErrNoClaim)
-		case !needs && r.Claim != nil && !r.Claim.UsedAt.IsZero():
+		case !needs && !r.Claim.Settles(f.Run):
 			return refuse(f.Outcome.ID, store.ErrStarted)
 		case !needs && r.Claim != nil:
 			if _, err := t.exec(ctx, voidClaim, seq); err != nil {

@@ -3,63 +3,89 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
 )
 
-// PublishTools implements store.Store.
-func (s *Store) PublishTools(ctx context.Context, queue string, tools []store.Tool) error {
-	if queue == "" {
-		return approval.Errorf(approval.CodeInvalid, "tools: the queue that offers them has no name")
+// PublishTools implements store.Catalogue.
+func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused []string, err error) {
+	if err := p.Check(); err != nil {
+		return nil, err
 	}
-	docs := make(map[string]string, len(tools))
-	for i, tool := range tools {
-		if tool.Name == "" {
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: it has no name", i)
+	docs := make([]string, len(p.Tools))
+	for i, tool := range p.Tools {
+		if docs[i], err = encode(tool); err != nil {
+			return nil, err
 		}
-		if _, twice := docs[tool.Name]; twice {
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s stands twice in one list", i, approval.Display(tool.Name, 80))
-		}
-		if tool.Queue != queue {
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s is on another queue", i, approval.Display(tool.Name, 80))
-		}
-		doc, err := encode(tool)
-		if err != nil {
-			return err
-		}
-		docs[tool.Name] = doc
 	}
-	return s.write(ctx, "publish tools", func(t transaction) error {
-		if _, err := t.tx.ExecContext(ctx, `DELETE FROM tools WHERE queue = ?`, queue); err != nil {
-			return err
+	err = s.write(ctx, "publish tools", func(t transaction) error {
+		if p.Operator {
+			if _, err := t.tx.ExecContext(ctx, `DELETE FROM tools WHERE publisher = ?`, p.Publisher); err != nil {
+				return err
+			}
 		}
-		for name, doc := range docs {
-			_, err := t.tx.ExecContext(ctx, `INSERT INTO tools (name, queue, tool) VALUES (?, ?, ?)
-				ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, tool = excluded.tool`, name, queue, doc)
+		for i, tool := range p.Tools {
+			result, err := t.tx.ExecContext(ctx, `INSERT INTO tools (name, publisher, tool) VALUES (?, ?, ?)
+				ON CONFLICT (name) DO UPDATE SET publisher = excluded.publisher, tool = excluded.tool
+				WHERE ? OR tools.publisher = excluded.publisher`, tool.Name, p.Publisher, docs[i], p.Operator)
 			if err != nil {
 				return err
+			}
+			written, err := result.RowsAffected()
+			if err != nil {
+				return err
+			}
+			if written == 0 {
+				refused = append(refused, tool.Name)
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return refused, nil
+}
+
+// Tool implements store.Catalogue.
+func (s *Store) Tool(ctx context.Context, name string) (tool store.Tool, err error) {
+	err = s.read(ctx, "look up a tool", func(tx *sql.Tx) error {
+		tool, err = scanTool(tx.QueryRowContext(ctx, `SELECT publisher, tool FROM tools WHERE name = ?`, name))
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("tool %s: %w", approval.Display(name, 80), store.ErrNotFound)
+		}
+		return err
+	})
+	if err != nil {
+		return store.Tool{}, err
+	}
+	return tool, nil
+}
+
+func scanTool(row interface{ Scan(...any) error }) (tool store.Tool, err error) {
+	var publisher, doc string
+	if err := row.Scan(&publisher, &doc); err != nil {
+		return tool, err
+	}
+	err = decode(doc, &tool)
+	tool.Publisher = publisher // rows of before there were publishers do not say it
+	return tool, err
 }
 
 // Tools implements store.Reader.
 func (s *Store) Tools(ctx context.Context) (tools []store.Tool, err error) {
 	err = s.read(ctx, "list tools", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT tool FROM tools ORDER BY name`)
+		rows, err := tx.QueryContext(ctx, `SELECT publisher, tool FROM tools ORDER BY name`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var doc string
-			if err := rows.Scan(&doc); err != nil {
-				return err
-			}
-			var tool store.Tool
-			if err := decode(doc, &tool); err != nil {
+			tool, err := scanTool(rows)
+			if err != nil {
 				return err
 			}
 			tools = append(tools, tool)

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,55 +100,4 @@ func valuesLarge(t *testing.T, s store.Store) {
 	same(t, "the arguments", r.View.Args, a.View.Args)
 	same(t, "the result", r.View.Result, f.Outcome.Result)
 	wrote(t, s, "a", "requested", "started", "ended")
-}
-
-func toolsReplaced(t *testing.T, s store.Store) {
-	list := func(want ...store.Tool) {
-		t.Helper()
-		got, err := s.Tools(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		same(t, "the catalogue", slices.Concat([]store.Tool{}, got), slices.Concat([]store.Tool{}, want))
-	}
-	publish := func(queue string, tools ...store.Tool) {
-		t.Helper()
-		if err := s.PublishTools(t.Context(), queue, tools); err != nil {
-			t.Fatal(err)
-		}
-	}
-	list()
-	publish("pawl")
-	pay := store.Tool{
-		Name: "pay", Description: awkward, Schema: json.RawMessage(`{"type":"object","required":["amount"]}`), SchemaDigest: "abc",
-		Queue: "pawl", Kind: "http", Idempotent: true, Timeout: approval.Duration(1500 * time.Millisecond),
-	}
-	read := store.Tool{Name: "Read", Queue: "pawl", Kind: "go"}
-	publish("pawl", pay, read)
-	list(read, pay) // upper case is before lower case, whatever the locale
-	publish("pawl", pay, read)
-	list(read, pay)
-
-	agents := store.Tool{Name: "a", Queue: "pawl-tools-a", Kind: "go"}
-	publish(agents.Queue, agents)
-	list(read, agents, pay)
-	publish("pawl", read) // pay is offered no longer
-	list(read, agents)
-	read.Queue = "pawl-tools-a"
-	publish(read.Queue, read, agents) // taken over
-	list(read, agents)
-	publish("pawl")
-	list(read, agents)
-
-	refused := func(what, queue string, tools ...store.Tool) {
-		t.Helper()
-		invalid(t, what, s.PublishTools(t.Context(), queue, tools))
-	}
-	b := store.Tool{Name: "b", Queue: "q"}
-	refused("a tool without a name", "q", b, store.Tool{Queue: "q"})
-	refused("a name twice", "q", b, b)
-	refused("another queue's tool", "q", store.Tool{Name: "b", Queue: "r"})
-	refused("no queue", "", store.Tool{Name: "b"})
-	refused("a schema that is not JSON", "q", store.Tool{Name: "b", Queue: "q", Schema: json.RawMessage(`{`)})
-	list(read, agents)
 }

@@ -11,6 +11,11 @@
 //	      headers:
 //	        Authorization: Bearer ${CHARGE_TOKEN}
 //	    idempotent: false
+//	  - name: translate
+//	    activity:                             # any Temporal worker, in any language
+//	      task_queue: tools-python
+//	      timeout: 30s                        # of one run
+//	      heartbeat_timeout: 10s              # none, if left out
 //
 // All problems are reported at once, as yamlfile.Problems with file, line and
 // column, and then no tool is returned. Whether a schema is a good one is for
@@ -46,7 +51,8 @@ type Spec struct {
 	Description string
 	Schema      json.RawMessage // JSON Schema of the arguments; {"type":"object"} if the file has none
 	Idempotent  bool            // may be run again after an attempt whose end is not known
-	HTTP        *HTTP           // how it is run; never nil
+	HTTP        *HTTP           // how it is run: this,
+	Activity    *Activity       // or this; the other one is nil
 	Where       string          // "file:line:column" of the tool, for errors found later
 }
 
@@ -55,6 +61,14 @@ type HTTP struct {
 	URL     string            // http or https, without user, password or fragment
 	Timeout time.Duration     // in (0, MaxTimeout]
 	Headers map[string]string `json:"-"` // by canonical name, variables expanded: may hold secrets; nil if none
+}
+
+// Activity runs a tool as an activity of its name on a task queue that other
+// workers poll.
+type Activity struct {
+	TaskQueue string
+	Timeout   time.Duration // in (0, MaxTimeout]
+	Heartbeat time.Duration // 0: none; else in (0, MaxTimeout]
 }
 
 // Load reads the tools file at path. env looks up the variables in header
@@ -116,16 +130,43 @@ func readTool(m *yamlfile.Mapping, env func(string) (string, bool)) (spec Spec, 
 	}
 	spec.Idempotent, _ = m.Field("idempotent").Bool()
 
-	run := m.Field("http")
-	if run.Present() {
-		spec.HTTP = readHTTP(run.Mapping(), env)
+	http, activity := m.Field("http"), m.Field("activity")
+	if http.Present() {
+		spec.HTTP = readHTTP(http.Mapping(), env)
 	}
-	m.Later("run the tool by http, or register it in Go", "activity")
-	if !run.Present() && !m.Has("activity") {
-		m.Problem("the tool does not say how it is run", `write "http:" and "url:" under it`)
+	if activity.Present() {
+		spec.Activity = readActivity(activity.Mapping())
+	}
+	switch {
+	case http.Present() && activity.Present():
+		activity.Problem("the tool is run in two ways", `keep "http:" or "activity:"`)
+	case !http.Present() && !activity.Present():
+		m.Problem("the tool does not say how it is run", `write "http:" and "url:" under it, or "activity:" and "task_queue:"`)
 	}
 	m.Done()
 	return spec, named
+}
+
+func readActivity(m *yamlfile.Mapping) *Activity {
+	a := &Activity{Timeout: DefaultTimeout}
+	queue := m.Need("task_queue", "name the task queue that the tool's workers poll")
+	if text, ok := queue.Text(); ok {
+		switch {
+		case text == approval.TaskQueue:
+			queue.Problem("this task queue is Pawl's own", "name the one that the tool's workers poll")
+		case text == "" || approval.CheckName("task_queue", text) != nil:
+			queue.Problem("task_queue is not the name of a task queue", "use one line of at most 200 bytes")
+		}
+		a.TaskQueue = text
+	}
+	if d, ok := m.Field("timeout").Duration(approval.Duration(MaxTimeout)); ok {
+		a.Timeout = d.Std()
+	}
+	if d, ok := m.Field("heartbeat_timeout").Duration(approval.Duration(MaxTimeout)); ok {
+		a.Heartbeat = d.Std()
+	}
+	m.Done()
+	return a
 }
 
 // readSchema checks a schema's outer form and turns it into JSON.

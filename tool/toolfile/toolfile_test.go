@@ -45,6 +45,9 @@ tools:
         X-Price: 5$ {net}
     idempotent: true
   - {name: ping, http: {url: "http://[::1]:9000"}}
+  - name: translate
+    activity: {task_queue: tools-python, timeout: 20s, heartbeat_timeout: 5}
+  - {name: slow, activity: {task_queue: q}}
 `
 	got, err := toolfile.Parse("dir/tools.yaml", []byte(text), env)
 	if err != nil {
@@ -65,6 +68,14 @@ tools:
 		{
 			Name: "ping", Schema: []byte(`{"type":"object"}`), Where: "dir/tools.yaml:21:5",
 			HTTP: &toolfile.HTTP{URL: "http://[::1]:9000", Timeout: 30 * time.Second},
+		},
+		{
+			Name: "translate", Schema: []byte(`{"type":"object"}`), Where: "dir/tools.yaml:22:5",
+			Activity: &toolfile.Activity{TaskQueue: "tools-python", Timeout: 20 * time.Second, Heartbeat: 5 * time.Second},
+		},
+		{
+			Name: "slow", Schema: []byte(`{"type":"object"}`), Where: "dir/tools.yaml:24:5",
+			Activity: &toolfile.Activity{TaskQueue: "q", Timeout: 30 * time.Second},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -87,10 +98,18 @@ func TestParseRefuses(t *testing.T) {
 		"bad name":  {"tools: [{name: a b, http: {url: http://h/}}]", "t:1:16: name is not a tool name"},
 		"twice":     {"tools:\n- {name: a, http: {url: http://h/}}\n- {name: b, http: {url: http://h/}}\n- {name: a, http: {url: http://h/}}", `t:4:10: the tool "a" is there already; give one of them another name; the first is at t:2:10`},
 		"no way":    {"tools: [{name: a}]", `t:1:9: the tool does not say how it is run; write "http:" and "url:" under it`},
-		"activity":  {tool("activity: {task_queue: q}"), "t:2:13: activity is not offered by this version of Pawl; run the tool by http, or register it in Go"},
+		"two ways":  {tool("activity: {task_queue: q}, http: {url: http://h/}"), `t:2:23: the tool is run in two ways; keep "http:" or "activity:"`},
 		"mistyped":  {tool("http: {url: http://h/}, idempotant: true"), `unknown field "idempotant"; did you mean "idempotent"?`},
 		"not a yes": {tool("http: {url: http://h/}, idempotent: yes"), "idempotent is text, must be true or false"},
 		"too long":  {tool("http: {url: http://h/}, description: " + strings.Repeat("x", 4097)), "the description is too long; use at most 4096 bytes"},
+
+		"no queue":              {tool("activity: {}"), "t:2:23: task_queue is missing; name the task queue that the tool's workers poll"},
+		"an empty queue":        {tool(`activity: {task_queue: ""}`), "task_queue"},
+		"Pawl's own queue":      {tool("activity: {task_queue: pawl}"), "this task queue is Pawl's own; name the one"},
+		"a queue of two lines":  {tool(`activity: {task_queue: "a\nb"}`), "task_queue"},
+		"no run of an activity": {tool("activity: {task_queue: q, timeout: 0}"), "timeout is out of bounds"},
+		"no heartbeat":          {tool("activity: {task_queue: q, heartbeat_timeout: 0}"), "heartbeat_timeout is out of bounds"},
+		"a mistyped activity":   {tool("activity: {task_queu: q}"), `did you mean "task_queue"?`},
 
 		"schema is a list":     {tool("http: {url: http://h/}, schema: [1]"), "schema is a list, must be a mapping"},
 		"schema without type":  {tool("http: {url: http://h/}, schema: {}"), "t:2:45: type is missing; arguments are always an object"},

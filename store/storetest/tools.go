@@ -1,0 +1,182 @@
+package storetest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+)
+
+// catalogue fails unless the catalogue holds exactly these tools, by name.
+func catalogue(t *testing.T, s store.Store, want ...store.Tool) {
+	t.Helper()
+	got, err := s.Tools(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the catalogue", slices.Concat([]store.Tool{}, got), slices.Concat([]store.Tool{}, want))
+	for _, tool := range want {
+		one, err := s.Tool(t.Context(), tool.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "the tool "+tool.Name, one, tool)
+	}
+}
+
+func publish(t *testing.T, s store.Store, p store.Publication, refused ...string) {
+	t.Helper()
+	got, err := s.PublishTools(t.Context(), p)
+	if err != nil || !slices.Equal(slices.Sorted(slices.Values(got)), refused) {
+		t.Errorf("PublishTools by %s refused %q, %v; want %q", p.Publisher, got, err, refused)
+	}
+}
+
+func operator(queue string, tools ...store.Tool) store.Publication {
+	return store.Publication{Publisher: queue, Operator: true, Tools: tools}
+}
+
+func agent(queue string, tools ...store.Tool) store.Publication {
+	return store.Publication{Publisher: queue, Tools: tools}
+}
+
+func toolsOfOperators(t *testing.T, s store.Store) {
+	catalogue(t, s)
+	publish(t, s, operator("pawl"))
+	pay := store.Tool{
+		Name: "pay", Description: awkward, Schema: json.RawMessage(`{"type":"object","required":["amount"]}`), SchemaDigest: "abc",
+		Queue: "pawl", Kind: "http", Idempotent: true, Timeout: approval.Duration(1500 * time.Millisecond), Publisher: "pawl",
+	}
+	read := store.Tool{Name: "Read", Queue: "elsewhere", Kind: "activity", Heartbeat: approval.Duration(time.Second), Publisher: "pawl"}
+	publish(t, s, operator("pawl", pay, read))
+	catalogue(t, s, read, pay) // upper case is before lower case, whatever the locale
+	publish(t, s, operator("pawl", pay, read))
+	catalogue(t, s, read, pay)
+	publish(t, s, operator("pawl", read)) // pay is offered no longer
+	catalogue(t, s, read)
+	read.Publisher = "pawl-2"
+	publish(t, s, operator("pawl-2", read)) // taken over
+	publish(t, s, operator("pawl"))
+	catalogue(t, s, read)
+	_, err := s.Tool(t.Context(), "pay")
+	fails(t, "Tool, of a name that nobody offers any more", err, store.ErrNotFound)
+	_, err = s.Tool(t.Context(), "a\x00b")
+	fails(t, "Tool, of a name that can't be", err, store.ErrNotFound)
+}
+
+func toolsOfAgents(t *testing.T, s store.Store) {
+	a := store.Tool{Name: "a", Queue: "pawl-tools-a", Kind: "activity", Publisher: "pawl-tools-a"}
+	b := store.Tool{Name: "b", Queue: "pawl-tools-a", Kind: "activity", Publisher: "pawl-tools-a"}
+	publish(t, s, agent("pawl-tools-a", a))
+	publish(t, s, agent("pawl-tools-a", b)) // a stays
+	catalogue(t, s, a, b)
+	a.Description = "another"
+	publish(t, s, agent("pawl-tools-a", a)) // its publisher may change it
+	catalogue(t, s, a, b)
+
+	theirs, c := a, store.Tool{Name: "c", Queue: "pawl-tools-b", Publisher: "pawl-tools-b"}
+	theirs.Queue, theirs.Publisher = "pawl-tools-b", "pawl-tools-b"
+	publish(t, s, agent("pawl-tools-b", theirs, c), "a") // nobody else may
+	catalogue(t, s, a, b, c)
+	ours := store.Tool{Name: "a", Queue: "pawl", Kind: "http", Publisher: "pawl"}
+	publish(t, s, operator("pawl", ours)) // but the operator
+	publish(t, s, agent("pawl-tools-a", a, b), "a")
+	catalogue(t, s, ours, b, c)
+	publish(t, s, operator("pawl"))
+	publish(t, s, agent("pawl-tools-b", theirs)) // free again
+	catalogue(t, s, theirs, b, c)
+}
+
+func toolsAtOnce(t *testing.T, s store.Store) {
+	refusals := make([]int, many)
+	together(many, func(i int) {
+		queue := fmt.Sprintf("pawl-tools-%d", i)
+		refused, err := s.PublishTools(t.Context(), agent(queue, store.Tool{Name: "a", Queue: queue, Publisher: queue}))
+		if err != nil {
+			t.Error(err)
+		}
+		refusals[i] = len(refused)
+	})
+	won := slices.Index(refusals, 0)
+	tool, err := s.Tool(t.Context(), "a")
+	if err != nil || won < 0 || slices.Contains(refusals[won+1:], 0) || tool.Publisher != fmt.Sprintf("pawl-tools-%d", won) {
+		t.Errorf("of many publishers at once, refusals are %v and the tool is %s's, %v", refusals, tool.Publisher, err)
+	}
+}
+
+func toolsInvalid(t *testing.T, s store.Store) {
+	tool := func(name string) store.Tool { return store.Tool{Name: name, Queue: "q", Publisher: "q"} }
+	broken := tool("b")
+	broken.Schema = json.RawMessage(`{`)
+	for what, p := range map[string]store.Publication{
+		"a tool without a name":        operator("q", tool("b"), tool("")),
+		"a name twice":                 operator("q", tool("b"), tool("b")),
+		"another publisher's tool":     operator("r", tool("b")),
+		"a tool on no queue":           operator("q", store.Tool{Name: "b", Publisher: "q"}),
+		"nobody":                       operator("", store.Tool{Name: "b", Queue: "q"}),
+		"a schema that is not JSON":    operator("q", broken),
+		"an agent's name twice":        agent("q", tool("b"), tool("b")),
+		"an agent with another's tool": agent("r", tool("b")),
+	} {
+		_, err := s.PublishTools(t.Context(), p)
+		invalid(t, what, err)
+	}
+	catalogue(t, s)
+}
+
+// elsewhere is a claim whose permit is handed to other workers.
+func elsewhere(t *testing.T, id, run string) store.Claiming {
+	c := claiming(t, id)
+	c.Run, c.Queue = run, "tools-python"
+	return c
+}
+
+func claimElsewhere(t *testing.T, s store.Store) {
+	admit(t, s, waiting(t, "a"))
+	first := claim(t, s, elsewhere(t, "a", "run-1"))
+	want := store.Claim{Run: "run-1", At: after(2), GoodUntil: after(1000), Queue: "tools-python"}
+	if first.Claim == nil || *first.Claim != want {
+		t.Fatalf("the claim is %+v, want %+v", first.Claim, want)
+	}
+	stands(t, s, first)
+	same(t, "the answer to another run", claim(t, s, elsewhere(t, "a", "run-2")), first)
+	fails(t, "Use of a permit that was handed away", s.Use(t.Context(), using(t, "a")), store.ErrNoClaim)
+
+	a := allowed(t, "b")
+	a.Queue = "tools-python"
+	if r := stands(t, s, admit(t, s, a)); r.Claim == nil || r.Claim.Queue != "tools-python" {
+		t.Errorf("the claim of an allowed call is %+v", r.Claim)
+	}
+	fails(t, "Use of an allowed call's", s.Use(t.Context(), using(t, "b")), store.ErrNoClaim)
+}
+
+func finishElsewhere(t *testing.T, s store.Store) {
+	for _, id := range []string{"a", "b", "c"} {
+		admit(t, s, waiting(t, id))
+		claim(t, s, elsewhere(t, id, "run-1"))
+	}
+	f := ending(t, "a", approval.StatusExpired)
+	for _, run := range []string{"", "run-2"} {
+		f.Run = run
+		_, _, err := s.Finish(t.Context(), f)
+		fails(t, "a denial by a run that can't know, "+run, err, store.ErrStarted)
+	}
+	f.Run = "run-1"
+	if r := stands(t, s, finish(t, s, f)); r.Claim == nil || !r.Claim.Void {
+		t.Errorf("the claim of a tool that nobody started is %+v", r.Claim)
+	}
+	f = ending(t, "b", approval.StatusExecuted)
+	f.Run = "run-1"
+	finish(t, s, f)
+	f = ending(t, "c", approval.StatusOutcomeUnknown)
+	f.Run = "run-2"
+	finish(t, s, f)
+	if _, _, err := s.Finish(t.Context(), ending(t, "d", approval.StatusExecuted)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Finish of an unknown call: %v", err)
+	}
+}

@@ -1,0 +1,198 @@
+package workflows
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pawlhq/pawl/activities"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/runner"
+	"github.com/pawlhq/pawl/tool"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// maxAttempts at a tool that is declared idempotent.
+const maxAttempts = 3
+
+// execute runs the tool and tells what is certain about its end.
+func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
+	g.view.Status = approval.StatusExecuting
+	validFor := g.adm.Verdict.ValidFor
+	if validFor <= 0 {
+		validFor = approval.DefaultValidFor
+	}
+	// Not started while the approval is good means not started at all.
+	goodUntil := workflow.Now(ctx).Add(validFor.Std())
+	if d := g.view.Decision; d != nil {
+		goodUntil = d.At.Add(validFor.Std())
+	}
+	if !workflow.Now(ctx).Before(goodUntil) {
+		return *g.denied(approval.StatusExpired, approval.CodeExpired, "the approval ran out before the tool was started; nothing ran", g.view.Decision)
+	}
+	run := g.runHere
+	if g.claimed.Queue != "" {
+		run = g.runElsewhere
+	}
+	out := run(ctx, goodUntil, validFor.Std())
+	out.Decision = g.view.Decision
+	return out
+}
+
+// runHere lets our own executor run the tool, which checks the permit, and
+// that it is still good, again.
+func (g *guarded) runHere(ctx workflow.Context, goodUntil time.Time, validFor time.Duration) approval.Outcome {
+	attempts := int32(1)
+	if g.adm.Idempotent {
+		attempts = maxAttempts
+	}
+	actx := workflow.WithActivityOptions(detached(ctx), workflow.ActivityOptions{
+		ScheduleToStartTimeout: goodUntil.Sub(workflow.Now(ctx)),
+		// A wait for the store, then the tool.
+		StartToCloseTimeout: validFor + g.adm.Timeout.Std() + 10*time.Second,
+		HeartbeatTimeout:    runner.HeartbeatTimeout,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: attempts},
+		WaitForCancellation: true,
+		Summary:             g.call.Tool,
+	})
+	future := workflow.ExecuteActivity(actx, steps.Execute, activities.ExecuteInput{
+		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, GoodUntil: goodUntil,
+	})
+	g.until(ctx, future.IsReady)
+	var result json.RawMessage
+	if err := future.Get(detached(ctx), &result); err != nil {
+		return toolOutcome(err)
+	}
+	return approval.Outcome{Status: approval.StatusExecuted, Result: result}
+}
+
+// toolOutcome sorts the end of a tool that our executor ran: failed only where
+// it certainly did not run or said so itself, expired where it was never
+// started, else unknown.
+func toolOutcome(err error) approval.Outcome {
+	var app *temporal.ApplicationError
+	switch {
+	case neverStarted(err):
+		return notStarted()
+	case !errors.As(err, &app):
+		return workerLost()
+	}
+	status, code := approval.StatusOutcomeUnknown, approval.CodeUnknown
+	switch app.Type() {
+	case approval.CodeToolFailed, approval.CodeDigest:
+		status, code = approval.StatusFailed, app.Type()
+	case approval.CodeNoPermit: // so the store holds no claim that an ending would need
+		status, code = approval.StatusBlocked, app.Type()
+	case approval.CodeExpired:
+		status, code = approval.StatusExpired, app.Type()
+	case approval.CodeAlreadyRan:
+		code = app.Type()
+	}
+	return toolEnd(status, code, runner.Text(app))
+}
+
+// runElsewhere lets other workers run the tool, as an ordinary activity. They
+// have no permit to use up, so this run goes by who holds it: after a reset,
+// another run does.
+func (g *guarded) runElsewhere(ctx workflow.Context, goodUntil time.Time, _ time.Duration) approval.Outcome {
+	if g.claimed.Run != runID(ctx) {
+		return toolEnd(approval.StatusOutcomeUnknown, approval.CodeAlreadyRan,
+			"an earlier run of this call handed the tool to its workers; look at the tool's own records")
+	}
+	timeout := g.adm.Timeout.Std()
+	if timeout <= 0 { // nobody offers the tool any more, or not yet again
+		timeout = tool.DefaultTimeout
+	}
+	actx := workflow.WithValue(detached(ctx), forCallKey{}, forCall{g.view.ID, g.digest})
+	for attempt := 1; ; attempt++ {
+		good := goodUntil.Sub(workflow.Now(ctx))
+		if attempt > 1 && good <= 0 {
+			return workerLost()
+		}
+		future := workflow.ExecuteActivity(workflow.WithActivityOptions(actx, workflow.ActivityOptions{
+			TaskQueue:              g.claimed.Queue,
+			ScheduleToStartTimeout: good,
+			StartToCloseTimeout:    timeout,
+			HeartbeatTimeout:       g.adm.Heartbeat.Std(),
+			// Attempts are made here: only the last error of Temporal's own would
+			// be known, and that one may say less than the one before.
+			RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+			WaitForCancellation: true,
+			Summary:             g.call.Tool,
+		}), g.call.Tool, g.call.Args)
+		g.until(ctx, future.IsReady)
+		var result converter.RawValue
+		err := future.Get(detached(ctx), &result)
+		out := elsewhereOutcome(result, err)
+		switch {
+		case out.Status == approval.StatusOutcomeUnknown && err != nil && g.adm.Idempotent && attempt < maxAttempts:
+			continue
+		case attempt > 1 && out.Status != approval.StatusExecuted:
+			return toolEnd(approval.StatusOutcomeUnknown, approval.CodeUnknown,
+				"an earlier attempt's end is unknown; the last one: "+out.Error.Message)
+		}
+		return out
+	}
+}
+
+// elsewhereOutcome sorts the end of a tool that other workers ran. What their
+// error says beside its text is theirs to choose: only that the end is unknown
+// is believed.
+func elsewhereOutcome(result converter.RawValue, err error) approval.Outcome {
+	var app *temporal.ApplicationError
+	switch {
+	case err == nil:
+		doc, err := resultOf(result)
+		if err != nil {
+			return toolEnd(approval.StatusOutcomeUnknown, approval.CodeUnknown, err.Error())
+		}
+		return approval.Outcome{Status: approval.StatusExecuted, Result: doc}
+	case neverStarted(err):
+		return notStarted()
+	case !errors.As(err, &app):
+		return workerLost()
+	case app.Type() == approval.CodeUnknown:
+		return toolEnd(approval.StatusOutcomeUnknown, approval.CodeUnknown, bounded(runner.Text(app)))
+	}
+	return toolEnd(approval.StatusFailed, approval.CodeToolFailed, bounded(runner.Text(app)))
+}
+
+// bounded is an error's text as tools of our own would have it.
+func bounded(text string) string { return tool.Failed(errors.New(text)).Error() }
+
+// resultOf is a result in JSON, from a worker that may have sent anything.
+func resultOf(raw converter.RawValue) (json.RawMessage, error) {
+	p := raw.Payload()
+	switch enc := string(p.GetMetadata()[converter.MetadataEncoding]); enc {
+	case "", converter.MetadataEncodingNil:
+		if len(p.GetData()) > 0 {
+			return nil, fmt.Errorf("the tool ran, but its result can't be delivered: it does not say how it is encoded")
+		}
+		return tool.Deliver(nil)
+	case converter.MetadataEncodingJSON:
+		return tool.Deliver(p.GetData())
+	default:
+		return nil, fmt.Errorf("the tool ran, but its result can't be delivered: it must be JSON (%s), not %q",
+			converter.MetadataEncodingJSON, approval.Display(enc, 40))
+	}
+}
+
+func neverStarted(err error) bool {
+	var timeout *temporal.TimeoutError
+	return errors.As(err, &timeout) && timeout.TimeoutType() == timeoutScheduleToStart
+}
+
+func notStarted() approval.Outcome {
+	return toolEnd(approval.StatusExpired, approval.CodeExpired, "no worker started the tool while the approval was valid; nothing ran")
+}
+
+func workerLost() approval.Outcome {
+	return toolEnd(approval.StatusOutcomeUnknown, approval.CodeUnknown, "the worker was lost while the tool ran; look at the tool's own records")
+}
+
+func toolEnd(status approval.Status, code, message string) approval.Outcome {
+	return approval.Outcome{Status: status, Error: &approval.CallError{Code: code, Message: message}}
+}
