@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlhq/pawl/activities"
+	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 )
@@ -110,7 +110,7 @@ func crashDuringTool(s *crashStack) {
 	s.start()
 	for _, v := range []client.View{approved, allowed} {
 		v = s.ends(v.ID, approval.StatusOutcomeUnknown)
-		if took, most := time.Since(began), activities.HeartbeatTimeout+10*time.Second; took > most {
+		if took, most := time.Since(began), runner.HeartbeatTimeout+10*time.Second; took > most {
 			s.t.Errorf("it took %v to see that the tool's end is unknown, want at most %v", took, most)
 		}
 		if runs := s.tools.ran(v.ID); runs != 1 {
