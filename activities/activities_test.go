@@ -81,8 +81,17 @@ func (b *bench) digest() string {
 
 func (b *bench) admit() activities.Admission {
 	b.t.Helper()
+	return b.admitCall("c1", b.call())
+}
+
+func (b *bench) admitCall(id string, call approval.Call) activities.Admission {
+	b.t.Helper()
+	digest, err := call.Digest(id)
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	v, err := b.ExecuteActivity(b.acts.Admit, activities.AdmitInput{ID: "c1", Run: "r1", Call: b.call(), Digest: b.digest(), CreatedAt: now, Now: now})
+	v, err := b.ExecuteActivity(b.acts.Admit, activities.AdmitInput{ID: id, Run: "r1", Call: call, Digest: digest, CreatedAt: now, Now: now})
 	if err != nil {
 		b.t.Fatal(err)
 	}

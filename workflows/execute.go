@@ -143,6 +143,7 @@ func (g *guarded) runElsewhere(ctx workflow.Context, goodUntil time.Time, _ time
 // is believed.
 func elsewhereOutcome(result converter.RawValue, err error) approval.Outcome {
 	var app *temporal.ApplicationError
+	var cancelled *temporal.CanceledError
 	switch {
 	case err == nil:
 		doc, err := resultOf(result)
@@ -152,7 +153,7 @@ func elsewhereOutcome(result converter.RawValue, err error) approval.Outcome {
 		return approval.Outcome{Status: approval.StatusExecuted, Result: doc}
 	case neverStarted(err):
 		return notStarted()
-	case !errors.As(err, &app):
+	case !errors.As(err, &app), errors.As(err, &cancelled): // a worker that stops cancels what it runs
 		return workerLost()
 	case app.Type() == approval.CodeUnknown:
 		return toolEnd(approval.StatusOutcomeUnknown, approval.CodeUnknown, bounded(runner.Text(app)))

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/runner"
 )
 
 // TestCrash kills the whole stack, Temporal, store, worker and API in one
