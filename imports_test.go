@@ -33,7 +33,7 @@ var rooms = map[string][]string{
 	"internal/runner":       {"approval", "tool"},
 	"activities":            {"approval", "audit", "internal/runner", "store", "tool"},
 	"workflows":             {"approval", "activities", "internal/runner", "tool"},
-	"worker":                {"approval", "activities", "health", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
+	"worker":                {"approval", "activities", "audit", "health", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
 	"api":                   {"approval", "audit", "store"},
 	"client":                {"approval"},
 	"cmd/pawl":              {"api", "approval", "client", "store/sqlite"},

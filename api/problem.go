@@ -28,7 +28,6 @@ const (
 	codeReviewerRequired = "reviewer_required"      // a decision by nobody
 	codeAmbiguous        = "ambiguous"              // the ID prefix fits several calls
 	codeWorkflowGone     = "workflow_gone"          // the workflow was ended outside Pawl
-	codeTerminated       = "workflow_terminated"    // the same, in the error of a call that is shown
 	codeTemporal         = "temporal_unavailable"   // try again
 	codeStore            = "store_unavailable"      // try again
 )

@@ -174,7 +174,7 @@ func lost(d *client.WorkflowExecutionDescription, r store.Record) *approval.Call
 		tool = "Its tool was permitted to run and may have run: find out before you ask for it again."
 	}
 	return &approval.CallError{
-		Code:    codeTerminated,
+		Code:    approval.CodeTerminated,
 		Message: "The workflow of this call " + how + ", so the call goes no further and nothing can be decided any more. " + tool,
 	}
 }

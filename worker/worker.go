@@ -67,7 +67,10 @@ func (o *Options) validate() error {
 
 // Worker serves guarded calls until it is stopped.
 type Worker struct {
-	worker worker.Worker
+	worker  worker.Worker
+	sweeper sweeper
+	cancel  context.CancelFunc // of the sweeper
+	swept   chan struct{}      // closed when it has ended
 }
 
 // New readies a worker: it publishes the tools to the catalogue and looks
@@ -100,16 +103,33 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		Store: o.Store, Policy: o.Policy, Tools: registry, Logger: o.Logger,
 		Ordinary: o.OrdinarySteps, SearchAttributes: err == nil && len(missing) == 0,
 	})
-	return &Worker{worker: w}, nil
+	return &Worker{worker: w, sweeper: sweeper{o: o}}, nil
 }
 
 // Start begins to poll. It returns an error if Temporal does not answer.
-func (w *Worker) Start() error { return w.worker.Start() }
+func (w *Worker) Start() error {
+	if err := w.worker.Start(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel, w.swept = cancel, make(chan struct{})
+	go func() {
+		defer close(w.swept)
+		w.sweeper.run(ctx)
+	}()
+	return nil
+}
 
 // Stop takes no more work, waits for running tools as long as
 // Options.StopTimeout says, and returns. A tool that runs on is cut off: its
 // call ends outcome_unknown.
-func (w *Worker) Stop() { w.worker.Stop() }
+func (w *Worker) Stop() {
+	w.worker.Stop()
+	if w.cancel != nil {
+		w.cancel()
+		<-w.swept
+	}
+}
 
 // publish says in the catalogue which tools this worker offers.
 func publish(ctx context.Context, o Options, registry *tool.Registry) error {

@@ -324,6 +324,44 @@ func TestNothingRunsTwice(t *testing.T) {
 	})
 }
 
+// Calls whose workflows were closed by other hands than Pawl's are ended, too,
+// by the next worker that looks.
+func TestClosedFromOutside(t *testing.T) {
+	w := newWorld(t)
+	release := make(chan struct{})
+	w.behave = func(http.ResponseWriter, *http.Request) { <-release }
+	waits := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+	runs := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+	w.decide(runs, "approve", "ana", ``)
+	w.until("the tool runs", func() bool { return w.runs(runs) == 1 })
+	for _, id := range []string{waits, runs} {
+		if err := w.Client.TerminateWorkflow(t.Context(), id, "", "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(release)
+	reset := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+	w.reset(reset)
+	w.StopWorker()
+	if err := w.StartWorker(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]approval.Status{waits: approval.StatusCancelled, runs: approval.StatusOutcomeUnknown} {
+		w.until("the call has ended", func() bool { return w.status(id).Ended() })
+		if v := w.view(id); v.Status != want || v.Error == nil || v.Error.Code != approval.CodeTerminated {
+			t.Errorf("%s, %+v; want %s", v.Status, v.Error, want)
+		}
+		if kinds := w.checkEntries(id); kinds[len(kinds)-1] != audit.KindEnded {
+			t.Errorf("the log is %v", kinds)
+		}
+		if a := w.get("/api/calls/" + id); a.text("status") != string(want) {
+			t.Errorf("the API shows %v", a.doc)
+		}
+	}
+	w.decide(reset, "reject", "ana", ``)
+	w.ends(reset, approval.StatusRejected, 0)
+}
+
 func TestForeignStarters(t *testing.T) {
 	w := newWorld(t)
 	for name, tc := range map[string]struct {

@@ -1,0 +1,128 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+)
+
+// sweepEvery is how often a worker looks for calls whose workflows were closed
+// by other hands than Pawl's. Nothing waits for it: such a call goes no
+// further, but lists would show it as pending for ever.
+const sweepEvery = time.Minute
+
+// closed lists runs that ended without an outcome, which GuardedCall never
+// does by itself. A reset closes one, too, and opens another.
+const closed = "WorkflowType = '" + approval.WorkflowType + "' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed', 'Canceled')"
+
+// sweeper ends calls whose workflows an operator terminated, or a time limit
+// of the starter's did.
+type sweeper struct {
+	o    Options
+	done map[string]bool // runs that need no further look
+}
+
+// run sweeps until ctx ends.
+func (s *sweeper) run(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			s.o.Logger.WarnContext(ctx, "could not look for calls whose workflows were closed from outside; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *sweeper) sweep(ctx context.Context) error {
+	seen := map[string]bool{}
+	for page := []byte(nil); ; {
+		listed, err := s.o.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Namespace: s.o.Namespace, Query: closed, NextPageToken: page,
+		})
+		if err != nil {
+			return fmt.Errorf("listing closed workflows: %w", err)
+		}
+		for _, w := range listed.GetExecutions() {
+			run := w.GetExecution().GetRunId()
+			if !s.done[run] {
+				if err := s.end(ctx, w.GetExecution().GetWorkflowId()); err != nil {
+					return err
+				}
+			}
+			seen[run] = true
+		}
+		if page = listed.GetNextPageToken(); len(page) == 0 {
+			s.done = seen // forget what Temporal has forgotten
+			return nil
+		}
+	}
+}
+
+// end ends the call if its latest run is closed without an outcome and the
+// store does not know. A run that is opened later, by a reset, finds the call
+// ended and ends the same way.
+func (s *sweeper) end(ctx context.Context, id string) error {
+	record, err := s.o.Store.Call(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil // closed before it was admitted, or another store's
+	case err != nil:
+		return err
+	case record.View.Status.Ended():
+		return nil
+	}
+	d, err := s.o.Client.DescribeWorkflow(ctx, id, "")
+	if err != nil {
+		return fmt.Errorf("looking at the workflow of call %s: %w", id, err)
+	}
+	switch d.Status {
+	case enums.WORKFLOW_EXECUTION_STATUS_TERMINATED, enums.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
+		enums.WORKFLOW_EXECUTION_STATUS_FAILED, enums.WORKFLOW_EXECUTION_STATUS_CANCELED:
+	default:
+		return nil
+	}
+	at := time.Now()
+	if d.WorkflowCloseTime != nil {
+		at = *d.WorkflowCloseTime
+	}
+	at = at.UTC().Truncate(time.Microsecond)
+	out := approval.Outcome{
+		ID: id, Tool: record.View.Tool, Digest: record.View.Digest, Status: approval.StatusCancelled,
+		Error:    &approval.CallError{Code: approval.CodeTerminated, Message: "the workflow was closed in Temporal by an operator or a time limit; nothing ran"},
+		Decision: &approval.Settlement{Kind: approval.SettledCancel, Channel: "temporal", At: at},
+	}
+	err = s.finish(ctx, out, d.WorkflowExecution.RunID, at)
+	if errors.Is(err, store.ErrStarted) {
+		out.Status, out.Decision = approval.StatusOutcomeUnknown, record.View.Decision
+		out.Error.Message = "the workflow was closed in Temporal by an operator or a time limit after its tool was permitted to run; look at the tool's own records"
+		err = s.finish(ctx, out, d.WorkflowExecution.RunID, at)
+	}
+	if err != nil {
+		return fmt.Errorf("ending call %s: %w", id, err)
+	}
+	s.o.Logger.WarnContext(ctx, "call ended, because its workflow was closed from outside", "call", id, "status", out.Status)
+	return nil
+}
+
+// finish writes the ending. It names no run: whoever closed the workflow did
+// not know whether other workers had started its tool.
+func (s *sweeper) finish(ctx context.Context, out approval.Outcome, run string, at time.Time) error {
+	entry, err := audit.New(out.ID, "end", audit.KindEnded, at, map[string]any{"outcome": out, "run": run})
+	if err != nil {
+		return err
+	}
+	_, _, err = s.o.Store.Finish(ctx, store.Ending{Outcome: out, At: at, Entries: []audit.Entry{entry}})
+	return err
+}
