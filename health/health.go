@@ -5,11 +5,15 @@ package health
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 )
@@ -60,4 +64,24 @@ func Polled(ctx context.Context, service workflowservice.WorkflowServiceClient, 
 		}
 	}
 	return false, nil
+}
+
+// Namespace returns an error that wraps ErrMissing if Temporal does not know
+// the namespace, another if it does not say.
+func Namespace(ctx context.Context, service workflowservice.WorkflowServiceClient, namespace string) error {
+	_, err := service.DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	if errors.As(err, new(*serviceerror.NamespaceNotFound)) || errors.As(err, new(*serviceerror.NotFound)) {
+		return fmt.Errorf("namespace: %w", ErrMissing)
+	}
+	return err
+}
+
+// SearchAttributes returns an error that wraps ErrMissing, and names them, if
+// MissingAttributes finds any.
+func SearchAttributes(ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string) error {
+	missing, err := MissingAttributes(ctx, operator, namespace)
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("search attributes %s: %w", strings.Join(missing, ", "), ErrMissing)
+	}
+	return err
 }

@@ -1,0 +1,96 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// ErrMissing: what was looked for answers, or was searched, and is not there.
+var ErrMissing = errors.New("missing")
+
+// Timeout is how long the checks of one Look may take, side by side. It is
+// below what probes of orchestrators are usually given.
+const Timeout = 2 * time.Second
+
+// State is what became of one check.
+type State string
+
+// States of a check. They are part of the contract of /readyz.
+const (
+	OK          State = "ok"
+	Unavailable State = "unavailable" // it does not answer, or says no
+	Missing     State = "missing"     // what could say so says that it is not there
+)
+
+// Check looks at one thing that a process needs, or had better have.
+type Check struct {
+	Name string
+	// Look returns nil, an error that wraps ErrMissing, or another. It must be
+	// safe for concurrent use, also with itself: one that does not heed its
+	// context is left behind.
+	Look func(context.Context) error
+	// Advice says what is wrong and what to do. Anybody may read it, so it holds
+	// no addresses and no secrets.
+	Advice string
+	// Optional: the process serves without it, so that it is told and no more.
+	Optional bool
+}
+
+// Report is what /readyz answers.
+type Report struct {
+	// Ready is false if a check that is not optional fails.
+	Ready  bool             `json:"ready"`
+	Checks map[string]State `json:"checks"`
+	// Detail holds the advice of each check that is not ok.
+	Detail map[string]string `json:"detail,omitempty"`
+}
+
+// Look makes all checks at once and returns after Timeout at the latest: what
+// has not answered by then, or before ctx ends, is Unavailable. Why a check
+// failed goes to the logger only.
+func Look(ctx context.Context, logger *slog.Logger, checks ...Check) Report {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	type answer struct {
+		Check
+		err error
+	}
+	answers := make(chan answer, len(checks))
+	left := map[string]Check{}
+	for _, c := range checks {
+		left[c.Name] = c
+		go func() { answers <- answer{c, c.Look(ctx)} }()
+	}
+	r := Report{Ready: true, Checks: map[string]State{}, Detail: map[string]string{}}
+	failed := func(c Check, err error) {
+		r.Checks[c.Name], r.Detail[c.Name] = Unavailable, c.Advice
+		if errors.Is(err, ErrMissing) {
+			r.Checks[c.Name] = Missing
+		}
+		r.Ready = r.Ready && c.Optional
+		level := slog.LevelWarn
+		if c.Optional { // probes come every few seconds
+			level = slog.LevelDebug
+		}
+		logger.Log(ctx, level, "a check of readiness failed", "check", c.Name, "error", err)
+	}
+	for len(left) > 0 {
+		select {
+		case a := <-answers:
+			delete(left, a.Name)
+			if a.err == nil {
+				r.Checks[a.Name] = OK
+			} else {
+				failed(a.Check, a.err)
+			}
+		case <-ctx.Done():
+			for _, c := range left {
+				failed(c, ctx.Err())
+			}
+			return r
+		}
+	}
+	return r
+}

@@ -1,0 +1,86 @@
+package health_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pawlhq/pawl/health"
+)
+
+func check(name string, optional bool, err error) health.Check {
+	return health.Check{Name: name, Optional: optional, Advice: "mend " + name, Look: func(context.Context) error { return err }}
+}
+
+func TestLook(t *testing.T) {
+	down := errors.New("dial postgres://user:hunter2@db")
+	missing := fmt.Errorf("the thing: %w", health.ErrMissing)
+	for name, c := range map[string]struct {
+		checks []health.Check
+		want   health.Report
+	}{
+		"nothing to check": {nil, health.Report{Ready: true}},
+		"all is well": {
+			[]health.Check{check("a", false, nil), check("b", true, nil)},
+			health.Report{Ready: true, Checks: map[string]health.State{"a": "ok", "b": "ok"}},
+		},
+		"something is down": {
+			[]health.Check{check("a", false, down), check("b", false, nil)},
+			health.Report{
+				Checks: map[string]health.State{"a": "unavailable", "b": "ok"}, Detail: map[string]string{"a": "mend a"},
+			},
+		},
+		"something is missing": {
+			[]health.Check{check("a", false, missing)},
+			health.Report{Checks: map[string]health.State{"a": "missing"}, Detail: map[string]string{"a": "mend a"}},
+		},
+		"it goes without": {
+			[]health.Check{check("a", true, missing), check("b", true, down), check("c", false, nil)},
+			health.Report{
+				Ready: true, Checks: map[string]health.State{"a": "missing", "b": "unavailable", "c": "ok"},
+				Detail: map[string]string{"a": "mend a", "b": "mend b"},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			got := health.Look(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), c.checks...)
+			if c.want.Checks == nil {
+				c.want.Checks = map[string]health.State{}
+			}
+			if c.want.Detail == nil {
+				c.want.Detail = map[string]string{}
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+			if quiet := !strings.Contains(log.String(), "level=WARN"); quiet != got.Ready {
+				t.Errorf("ready is %v, the log says %q", got.Ready, log.String())
+			}
+		})
+	}
+}
+
+// A check that never returns is a check that fails, and holds nobody up.
+func TestLookIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		hangs := health.Check{Name: "hangs", Look: func(context.Context) error { <-release; return nil }}
+		begun := time.Now()
+		got := health.Look(t.Context(), slog.New(slog.DiscardHandler), hangs, check("b", false, nil))
+		if took := time.Since(begun); took > health.Timeout {
+			t.Errorf("it took %v", took)
+		}
+		if got.Ready || got.Checks["hangs"] != health.Unavailable || got.Checks["b"] != health.OK {
+			t.Errorf("%+v", got)
+		}
+	})
+}
