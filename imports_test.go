@@ -34,7 +34,7 @@ var rooms = map[string][]string{
 	"activities":            {"approval", "audit", "internal/runner", "store", "tool"},
 	"workflows":             {"approval", "activities", "internal/runner", "tool"},
 	"worker":                {"approval", "activities", "audit", "health", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
-	"api":                   {"approval", "audit", "store"},
+	"api":                   {"approval", "audit", "health", "store"},
 	"client":                {"approval"},
 	"cmd/pawl":              {"api", "approval", "client", "store/sqlite"},
 	"examples/agent":        {"approval", "client"},

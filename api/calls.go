@@ -30,6 +30,7 @@ type stub struct {
 	Status    approval.Status     `json:"status"`
 	CreatedAt *time.Time          `json:"created_at,omitempty"`
 	Error     *approval.CallError `json:"error,omitempty"`
+	Waiting   *waitingFor         `json:"waiting,omitempty"`
 }
 
 func callPath(id string) string { return "/api/calls/" + url.PathEscape(id) }
@@ -157,8 +158,9 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 	case err != nil && ctx.Err() == nil:
 		s.o.Logger.WarnContext(ctx, "could not show a call that was started", "id", id, "error", err)
 	case view != nil:
-		return reply(c, http.StatusAccepted, view)
+		return reply(c, http.StatusAccepted, openReply{view, s.why(ctx, *view)})
 	}
+	begun.Waiting = s.why(ctx, approval.View{ID: id, Tool: tool, Status: begun.Status})
 	return reply(c, http.StatusAccepted, begun)
 }
 
@@ -268,15 +270,18 @@ func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 
 // replyOpen answers with how a call stands whose workflow is open.
 func (s *Server) replyOpen(c *gin.Context, status int, d *client.WorkflowExecutionDescription, ask bool) error {
-	id := d.WorkflowExecution.ID
-	view, err := s.standing(c.Request.Context(), id, ask)
+	ctx, id := c.Request.Context(), d.WorkflowExecution.ID
+	view, err := s.standing(ctx, id, ask)
 	switch {
 	case err != nil:
 		return err
 	case view != nil:
-		return reply(c, status, view)
+		return reply(c, status, openReply{view, s.why(ctx, *view)})
 	}
-	return reply(c, status, stub{ID: id, Status: approval.StatusEvaluating, CreatedAt: &d.WorkflowStartTime})
+	return reply(c, status, stub{
+		ID: id, Status: approval.StatusEvaluating, CreatedAt: &d.WorkflowStartTime,
+		Waiting: s.why(ctx, approval.View{ID: id, Status: approval.StatusEvaluating}),
+	})
 }
 
 // showStored shows a call whose workflow has no outcome to give (any more).

@@ -41,6 +41,7 @@ type decisionReply struct {
 	Message    string                 `json:"message,omitempty"`
 	Location   string                 `json:"location,omitempty"`
 	approval.View
+	Waiting *waitingFor `json:"waiting,omitempty"` // where the call goes on waiting
 }
 
 func newDecisionID() string { return "decision-" + strings.ToLower(rand.Text()) }
@@ -86,7 +87,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			return fromStore(err)
 		}
 		if a, known := settled(r, d); known {
-			return replyAnswer(c, a, r.View)
+			return s.replyAnswer(c, a, r.View)
 		}
 		// Without a digest the decision is about what the store shows. Saying so
 		// lets it count even if the workflow does not know yet that it waits:
@@ -107,7 +108,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if a.Outcome == answerNotJudged && in.Digest != "" && in.Digest != r.View.Digest {
 			a.Outcome = approval.AnswerStale // all it can become
 		}
-		return replyAnswer(c, a, view)
+		return s.replyAnswer(c, a, view)
 	}
 }
 
@@ -223,7 +224,7 @@ func (s *Server) tooLate(c *gin.Context, id string, d approval.Decision) error {
 		return fromStore(err)
 	}
 	if a, known := settled(r, d); known {
-		return replyAnswer(c, a, r.View)
+		return s.replyAnswer(c, a, r.View)
 	}
 	desc, err := s.describe(c.Request.Context(), id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -247,7 +248,7 @@ var answerStatus = map[approval.AnswerOutcome]int{
 }
 
 // replyAnswer answers with what a decision did to the call v.
-func replyAnswer(c *gin.Context, a approval.Answer, v approval.View) error {
+func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, v approval.View) error {
 	status, known := answerStatus[a.Outcome]
 	switch {
 	case !known:
@@ -255,9 +256,16 @@ func replyAnswer(c *gin.Context, a approval.Answer, v approval.View) error {
 	case status == http.StatusAccepted:
 		location := decisionPath(v.ID, a.DecisionID)
 		c.Header("Location", location)
-		return reply(c, status, decisionReply{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: v})
+		return reply(c, status, decisionReply{
+			Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: v,
+			Waiting: s.why(c.Request.Context(), v),
+		})
 	case status == http.StatusOK:
-		return reply(c, status, decisionReply{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: v})
+		out := decisionReply{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: v}
+		if a.Outcome == approval.AnswerRecorded {
+			out.Waiting = s.why(c.Request.Context(), v)
+		}
+		return reply(c, status, out)
 	}
 	p := &problem{
 		Status: status, Code: string(a.Outcome), Outcome: a.Outcome, Detail: a.Message,

@@ -8,10 +8,13 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/health"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -35,6 +38,13 @@ type fakeTemporal struct {
 	onQuery   func() error
 	onStart   func(*fakeWorkflow)
 	healthErr error
+
+	deserted  map[string]bool // task queues that nobody polls: "name", or "name/Activity"
+	looks     map[string]int  // at task queues
+	lookErr   error
+	onLook    func(context.Context)
+	namespace string // the only one there is
+	lacks     string // a search attribute
 }
 
 type fakeWorkflow struct {
@@ -48,6 +58,8 @@ type fakeWorkflow struct {
 	result       *commonpb.Payloads
 	closed       chan struct{}
 	signals      []fakeSignal
+	task         *workflowpb.PendingWorkflowTaskInfo
+	pending      []*workflowpb.PendingActivityInfo
 	onSignal     func(w *fakeWorkflow, s fakeSignal)
 }
 
@@ -63,7 +75,10 @@ var (
 )
 
 func newFakeTemporal(t testing.TB) (*fakeTemporal, client.Client) {
-	f := &fakeTemporal{workflows: map[string]*fakeWorkflow{}, asking: map[string]int{}}
+	f := &fakeTemporal{
+		workflows: map[string]*fakeWorkflow{}, asking: map[string]int{},
+		deserted: map[string]bool{}, looks: map[string]int{}, namespace: client.DefaultNamespace,
+	}
 	c, err := client.NewLazyClient(client.Options{
 		HostPort: "passthrough:///nowhere",
 		Logger:   quiet{},
@@ -101,6 +116,17 @@ func (f *fakeTemporal) answer(ctx context.Context, _ string, req, reply any, _ *
 		resp, err = f.query(ctx, req.GetExecution().GetWorkflowId())
 	case *workflowservice.GetWorkflowExecutionHistoryRequest:
 		resp, err = f.history(ctx, req.GetExecution().GetWorkflowId())
+	case *workflowservice.DescribeTaskQueueRequest:
+		resp, err = f.look(ctx, req)
+	case *workflowservice.DescribeNamespaceRequest:
+		resp = &workflowservice.DescribeNamespaceResponse{}
+		if req.Namespace != f.namespace {
+			err = serviceerror.NewNamespaceNotFound(req.Namespace)
+		}
+	case *operatorservice.ListSearchAttributesRequest:
+		attributes := health.Attributes()
+		delete(attributes, f.lacks)
+		resp = &operatorservice.ListSearchAttributesResponse{CustomAttributes: attributes}
 	case *healthpb.HealthCheckRequest:
 		resp, err = &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, f.healthErr
 	default:
@@ -206,7 +232,26 @@ func (f *fakeTemporal) describe(id string) (proto.Message, error) {
 			SearchAttributes: &commonpb.SearchAttributes{},
 			StartTime:        timestamppb.New(w.started),
 		},
+		PendingWorkflowTask: w.task,
+		PendingActivities:   w.pending,
 	}, nil
+}
+
+func (f *fakeTemporal) look(ctx context.Context, req *workflowservice.DescribeTaskQueueRequest) (proto.Message, error) {
+	f.mu.Lock()
+	queue, onLook := req.TaskQueue.Name, f.onLook
+	f.looks[queue]++
+	lonely := f.deserted[queue] || f.deserted[queue+"/"+req.TaskQueueType.String()]
+	err := f.lookErr
+	f.mu.Unlock()
+	if onLook != nil {
+		onLook(ctx)
+	}
+	resp := &workflowservice.DescribeTaskQueueResponse{}
+	if !lonely {
+		resp.Pollers = []*taskqueuepb.PollerInfo{{Identity: "somebody", LastAccessTime: timestamppb.Now()}}
+	}
+	return resp, err
 }
 
 func (f *fakeTemporal) signal(req *workflowservice.SignalWorkflowExecutionRequest) error {
@@ -321,5 +366,20 @@ func (b brokenTemporal) QueryWorkflowWithOptions(context.Context, *client.QueryW
 	return nil, b.err
 }
 func (b brokenTemporal) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
+	return nil, b.err
+}
+func (b brokenTemporal) WorkflowService() workflowservice.WorkflowServiceClient {
+	return brokenService{err: b.err}
+}
+
+type brokenService struct {
+	workflowservice.WorkflowServiceClient
+	err error
+}
+
+func (b brokenService) DescribeWorkflowExecution(context.Context, *workflowservice.DescribeWorkflowExecutionRequest, ...grpc.CallOption) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	return nil, b.err
+}
+func (b brokenService) DescribeTaskQueue(context.Context, *workflowservice.DescribeTaskQueueRequest, ...grpc.CallOption) (*workflowservice.DescribeTaskQueueResponse, error) {
 	return nil, b.err
 }

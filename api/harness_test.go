@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
@@ -133,11 +134,19 @@ func view(id string, status approval.Status) approval.View {
 	}
 }
 
+func refundTool() store.Tool {
+	return store.Tool{
+		Name: "refund", Description: "Pay <back>.", Schema: raw(`{"type":"object"}`), SchemaDigest: "s1", Queue: "pawl", Kind: "http",
+		Timeout: approval.Duration(10 * time.Second),
+	}
+}
+
 // request puts a call that waits for people into store and Temporal. Its
 // workflow counts with approval.Tally and knows stale digests.
 func (w *world) request(id string) *fakeWorkflow {
 	v := view(id, approval.StatusPending)
 	w.store.put(store.Record{View: v, Waits: true})
+	w.store.tools = []store.Tool{refundTool()}
 	tally := approval.NewTally(*v.Requirement)
 	return w.temporal.add(&fakeWorkflow{
 		id: id, state: approval.State{View: v},

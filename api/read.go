@@ -5,16 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
-	"go.temporal.io/sdk/client"
+	enumspb "go.temporal.io/api/enums/v1"
 )
-
-// readyTimeout bounds the checks of /readyz, which run side by side.
-const readyTimeout = 2 * time.Second
 
 func (s *Server) listAudit(c *gin.Context) error {
 	ctx := c.Request.Context()
@@ -35,12 +32,53 @@ func (s *Server) listAudit(c *gin.Context) error {
 	return replyPage(c, found.Items, found.Total, found.Next)
 }
 
+// toolReply is a tool, and whether a process polls its task queue: nil where
+// that can't be told now.
+type toolReply struct {
+	store.Tool
+	Served *bool `json:"served"`
+}
+
 func (s *Server) listTools(c *gin.Context) error {
-	tools, err := s.o.Store.Tools(c.Request.Context())
+	ctx := c.Request.Context()
+	tools, err := s.o.Store.Tools(ctx)
 	if err != nil {
 		return fromStore(err)
 	}
-	return replyPage(c, tools, len(tools), "")
+	served := s.served(ctx, tools)
+	items := make([]toolReply, len(tools))
+	for i, t := range tools {
+		items[i] = toolReply{t, served[t.Queue]}
+	}
+	return replyPage(c, items, len(items), "")
+}
+
+// served looks which of the tools' queues are polled, as far as that can be
+// told within the budget.
+func (s *Server) served(ctx context.Context, tools []store.Tool) map[string]*bool {
+	ctx, cancel := context.WithTimeout(ctx, s.o.QueryBudget)
+	defer cancel()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	found, asked := map[string]*bool{}, map[string]bool{}
+	for _, t := range tools {
+		if asked[t.Queue] {
+			continue
+		}
+		asked[t.Queue] = true
+		all.Go(func() {
+			polled, err := s.pollers.at(ctx, queue{t.Queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY})
+			if err != nil {
+				s.o.Logger.DebugContext(ctx, "Temporal did not say who polls a task queue", "queue", t.Queue, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found[t.Queue] = &polled
+		})
+	}
+	all.Wait()
+	return found
 }
 
 func (s *Server) index(c *gin.Context) error {
@@ -52,62 +90,4 @@ func (s *Server) index(c *gin.Context) error {
 	}
 	c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte(b.String()))
 	return nil
-}
-
-func (s *Server) healthz(c *gin.Context) error {
-	c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
-	return nil
-}
-
-const unavailable = "unavailable"
-
-// readiness says which needs are met.
-type readiness struct {
-	Ready  bool              `json:"ready"`
-	Checks map[string]string `json:"checks"` // "ok" or "unavailable"
-}
-
-func (s *Server) readyz(c *gin.Context) error {
-	checks := map[string]func(context.Context) error{
-		"store": s.o.Store.Ping,
-		"temporal": func(ctx context.Context) error {
-			_, err := s.o.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
-			return err
-		},
-	}
-	if s.o.Ready != nil {
-		checks["service"] = s.o.Ready
-	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
-	defer cancel()
-	type result struct {
-		name string
-		err  error
-	}
-	results := make(chan result, len(checks))
-	out := readiness{Ready: true, Checks: map[string]string{}}
-	for name, check := range checks {
-		out.Checks[name] = unavailable // until it answers
-		go func() { results <- result{name, check(ctx)} }()
-	}
-	for range checks {
-		select {
-		case r := <-results:
-			if r.err == nil {
-				out.Checks[r.name] = "ok"
-			} else {
-				s.o.Logger.WarnContext(ctx, "not ready", "check", r.name, "error", r.err)
-			}
-		case <-ctx.Done():
-		}
-	}
-	for _, v := range out.Checks {
-		out.Ready = out.Ready && v != unavailable
-	}
-	status := http.StatusOK
-	if !out.Ready {
-		status = http.StatusServiceUnavailable
-		c.Header("Retry-After", retryAfter)
-	}
-	return reply(c, status, out)
 }

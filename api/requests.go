@@ -65,6 +65,7 @@ type requestReply struct {
 	approval.View
 	Answers []approval.Answer `json:"answers,omitempty"` // to the latest decisions
 	Live    bool              `json:"live"`              // status, votes and answers are its running workflow's
+	Waiting *waitingFor       `json:"waiting,omitempty"`
 	// Timeline is the call's part of the audit log; where that is very long,
 	// /api/audit goes on from the cursor.
 	Timeline []event `json:"timeline"`
@@ -92,6 +93,7 @@ func (s *Server) getRequest(c *gin.Context) error {
 		if err := s.enliven(ctx, &out); err != nil {
 			return err
 		}
+		out.Waiting = s.why(ctx, out.View)
 	}
 	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Call: id, Limit: store.MaxPage})
 	if err != nil {

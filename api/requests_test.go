@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"reflect"
 	"testing"
 	"time"
@@ -40,10 +41,6 @@ func TestLists(t *testing.T) {
 	w.entry("pawl-1", "admit", audit.KindRequested, map[string]any{"tool": "refund"})
 	w.entry("pawl-2", "admit", audit.KindRequested, map[string]any{"tool": "refund"})
 	w.store.entries[1].Payload = nil // removed by retention
-	w.store.tools = []store.Tool{{
-		Name: "refund", Description: "Pay <back>.", Schema: raw(`{"type":"object"}`), SchemaDigest: "s1", Queue: "pawl", Kind: "http",
-		Timeout: approval.Duration(10 * time.Second),
-	}}
 	golden(t, "list_requests", w.get("/api/requests?limit=1"))
 	golden(t, "tools", w.get("/api/tools"))
 	golden(t, "audit", w.get("/api/audit"))
@@ -100,5 +97,39 @@ func TestGetRequest(t *testing.T) {
 				golden(t, c.golden, rec)
 			}
 		})
+	}
+}
+
+func TestToolsSayWhetherTheyAreServed(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.QueryBudget = 100 * time.Millisecond })
+	for name, queue := range map[string]string{"here": "pawl", "there": "tools-python", "nowhere": "tools-old", "nowhere_too": "tools-old"} {
+		w.store.tools = append(w.store.tools, store.Tool{Name: name, Queue: queue})
+	}
+	w.temporal.deserted["tools-old/Activity"] = true
+	served := func() map[string]any {
+		t.Helper()
+		got := map[string]any{}
+		for _, item := range expect(t, w.get("/api/tools"), 200, "")["items"].([]any) {
+			tool := item.(map[string]any)
+			got[tool["name"].(string)] = tool["served"]
+		}
+		return got
+	}
+	want := map[string]any{"here": true, "there": true, "nowhere": false, "nowhere_too": false}
+	for range 2 {
+		if got := served(); !reflect.DeepEqual(got, want) {
+			t.Errorf("%v", got)
+		}
+	}
+	if want := map[string]int{"pawl": 1, "tools-python": 1, "tools-old": 1}; !reflect.DeepEqual(w.temporal.looks, want) {
+		t.Errorf("looked %v", w.temporal.looks)
+	}
+
+	// Nobody can tell: the catalogue is shown all the same.
+	w.server.pollers = newGlances(w.server.polled)
+	w.temporal.onLook = func(ctx context.Context) { <-ctx.Done() }
+	want = map[string]any{"here": nil, "there": nil, "nowhere": nil, "nowhere_too": nil}
+	if got := served(); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
 	}
 }

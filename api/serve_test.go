@@ -222,6 +222,16 @@ func TestReadyz(t *testing.T) {
 		t.Errorf("healthz is %d", rec.Code)
 	}
 
+	// What the API can do without is told and no more.
+	w = newWorld(t, func(o *Options) { o.TaskQueue = "calls" })
+	w.temporal.deserted["calls/Workflow"], w.temporal.lacks = true, approval.SearchAgent
+	golden(t, "ready_without", w.get("/readyz"))
+
+	w = newWorld(t, func(o *Options) { o.Namespace = "payments" })
+	if rec := w.get("/readyz"); rec.Code != 503 || !strings.Contains(rec.Body.String(), `"namespace":"missing"`) || !strings.Contains(rec.Body.String(), `\"payments\"`) {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+
 	// A check that never returns is a check that fails.
 	w = newWorld(t, func(o *Options) {
 		o.Ready = func(context.Context) error { select {} }

@@ -11,7 +11,10 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 )
 
@@ -43,6 +46,10 @@ type Temporal interface {
 	QueryWorkflowWithOptions(ctx context.Context, request *client.QueryWorkflowWithOptionsRequest) (*client.QueryWorkflowWithOptionsResponse, error)
 	DescribeWorkflow(ctx context.Context, workflowID, runID string) (*client.WorkflowExecutionDescription, error)
 	CheckHealth(ctx context.Context, request *client.CheckHealthRequest) (*client.CheckHealthResponse, error)
+
+	// For looks that must be quick or do without: nothing is retried there.
+	WorkflowService() workflowservice.WorkflowServiceClient
+	OperatorService() operatorservice.OperatorServiceClient
 }
 
 // Store is what the API needs of a store. It never writes, so a read-only
@@ -59,6 +66,8 @@ type Options struct {
 	Temporal Temporal
 	// Store serves lists. Required.
 	Store Store
+	// Namespace is the Temporal client's. Default: client.DefaultNamespace.
+	Namespace string
 	// TaskQueue is where calls are started. Default: approval.TaskQueue.
 	TaskQueue string
 	// EagerStart asks Temporal to hand a new call straight to a worker that
@@ -68,8 +77,9 @@ type Options struct {
 	// and the loopback addresses: "name" stands for the listener's port or
 	// none, "name:port" for that port. Default: none.
 	Hosts []string
-	// QueryBudget is how long a workflow may take to say how it stands; then
-	// the answer says what is known without it. Default: DefaultQueryBudget.
+	// QueryBudget is how long a workflow may take to say how it stands, and
+	// Temporal to say what the call waits for; then the answer says what is
+	// known without it. Default: DefaultQueryBudget.
 	QueryBudget time.Duration
 	// MaxWait is the longest a request may wait for a call to end; longer
 	// waits are cut to it. Default: DefaultMaxWait.
@@ -98,6 +108,9 @@ func (o *Options) validate() error {
 			return err
 		}
 	}
+	if o.Namespace == "" {
+		o.Namespace = client.DefaultNamespace
+	}
 	if o.TaskQueue == "" {
 		o.TaskQueue = approval.TaskQueue
 	}
@@ -115,9 +128,12 @@ func (o *Options) validate() error {
 
 // Server is the API. It is an http.Handler, safe for concurrent use.
 type Server struct {
-	o      Options
-	ask    *asker
-	engine *gin.Engine
+	o       Options
+	ask     *asker
+	pollers *glances[queue, bool]
+	queues  *glances[catalogue, map[string]string]
+	checks  []health.Check // of /readyz
+	engine  *gin.Engine
 }
 
 // New makes a Server. It fails on options that can't work and contacts nobody.
@@ -126,6 +142,8 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, ask: newAsker(o.Temporal, o.QueryBudget)}
+	s.pollers, s.queues = newGlances(s.polled), newGlances(s.toolQueues)
+	s.checks = s.readiness()
 
 	gin.SetMode(gin.ReleaseMode) // otherwise gin prints every route to stdout
 	e := gin.New()
@@ -181,7 +199,7 @@ func (s *Server) routes() []route {
 		{get, "/api/audit", []string{"request_id", "kind", "cursor", "limit"}, "the audit log", s.listAudit},
 		{get, "/api/tools", nil, "the catalogue of tools", s.listTools},
 		{get, "/healthz", nil, "200 while the process serves", s.healthz},
-		{get, "/readyz", nil, "200 while everything it needs can be reached", s.readyz},
+		{get, "/readyz", nil, "200 while everything it needs can be reached, and what is missing", s.readyz},
 	}
 }
 

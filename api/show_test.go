@@ -34,7 +34,7 @@ func TestGetCall(t *testing.T) {
 			w.request(id).silent = true
 		}, id, 200, "", "call_pending"},
 		{"before the policy has answered", func(w *world) {
-			w.temporal.add(&fakeWorkflow{id: id, silent: true})
+			w.temporal.add(&fakeWorkflow{id: id, silent: true, task: taken()})
 		}, id, 200, "", "call_evaluating"},
 		{"not a call", func(w *world) {
 			w.temporal.add(&fakeWorkflow{id: id, typ: "Payroll"})
@@ -43,6 +43,7 @@ func TestGetCall(t *testing.T) {
 		{"recorded as executed, but not yet delivered", func(w *world) {
 			f := w.request(id)
 			f.state.End(approval.Outcome{Status: approval.StatusExecuted, Result: raw(`"[redacted]"`)}, testTime)
+			f.task = taken()
 		}, id, 200, "", "call_undelivered"},
 		{"forgotten by Temporal", func(w *world) {
 			w.ended(id, approval.StatusExecuted, func(r *store.Record) { r.View.Result = raw(`{"card":"[redacted]"}`) })

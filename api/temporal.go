@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -62,8 +63,16 @@ func isNotFound(err error) bool {
 	return errors.As(err, &notFound)
 }
 
-func running(d *client.WorkflowExecutionDescription) bool {
-	return d.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+func running(d *client.WorkflowExecutionDescription) bool { return isOpen(d.Status) }
+
+// isOpen reports whether a workflow may still go on: also after somebody
+// paused it.
+func isOpen(s enumspb.WorkflowExecutionStatus) bool {
+	return s == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING || s == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED
+}
+
+func execution(id string) *commonpb.WorkflowExecution {
+	return &commonpb.WorkflowExecution{WorkflowId: id}
 }
 
 // signal sends a signal that the caller's leaving does not take back.

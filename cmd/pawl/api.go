@@ -80,7 +80,7 @@ func serveAPI(cmd *cobra.Command, path, listen string, hosts []string, logger *s
 		return err
 	}
 	defer store.Close()
-	server, err := api.New(api.Options{Temporal: temporal, Store: store, Hosts: hosts, Logger: logger})
+	server, err := api.New(api.Options{Temporal: temporal, Namespace: options.Namespace, Store: store, Hosts: hosts, Logger: logger})
 	if err != nil {
 		return err
 	}

@@ -230,7 +230,7 @@ func (s *Stack) StopWorker() {
 
 func (s *Stack) serveAPI() error {
 	server, err := api.New(api.Options{
-		Temporal: s.Client, Store: s.Store, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
+		Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
 			if !s.ready.Load() {
 				return errors.New("the stack is starting or stopping")

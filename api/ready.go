@@ -1,0 +1,97 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/health"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+)
+
+func (s *Server) healthz(c *gin.Context) error {
+	c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+	return nil
+}
+
+// readyz says which needs are met. Without a worker, or without search
+// attributes, the API is ready all the same: what it takes is kept by Temporal,
+// and an API that says no to reviewers would only make an outage longer.
+func (s *Server) readyz(c *gin.Context) error {
+	out := health.Look(c.Request.Context(), s.o.Logger, s.checks...)
+	status := http.StatusOK
+	if !out.Ready {
+		status = http.StatusServiceUnavailable
+		c.Header("Retry-After", retryAfter)
+	}
+	return reply(c, status, out)
+}
+
+func (s *Server) readiness() []health.Check {
+	t, namespace, shown := s.o.Temporal, s.o.Namespace, approval.Display(s.o.Namespace, 0)
+	checks := []health.Check{
+		{
+			Name: "store", Look: s.o.Store.Ping,
+			Advice: "Pawl's store can't be reached: see that its database runs, and that this process may use it.",
+		},
+		{
+			Name: "temporal", Look: func(ctx context.Context) error {
+				_, err := t.CheckHealth(ctx, &client.CheckHealthRequest{})
+				return err
+			},
+			Advice: "Temporal does not answer: see that it runs where TEMPORAL_ADDRESS says. Until then nothing can be started or decided.",
+		},
+		{
+			Name: "namespace", Look: func(ctx context.Context) error { return health.Namespace(ctx, t.WorkflowService(), namespace) },
+			Advice: fmt.Sprintf("The namespace %q can't be found in Temporal: 'pawl setup' makes it, TEMPORAL_NAMESPACE names another.", shown),
+		},
+		{
+			Name: "search_attributes", Optional: true,
+			Look:   func(ctx context.Context) error { return health.SearchAttributes(ctx, t.OperatorService(), namespace) },
+			Advice: fmt.Sprintf("The search attributes %s, %s and %s can't be found in the namespace: 'pawl setup' adds them. Only lists in Temporal's own UI need them.", approval.SearchStatus, approval.SearchTool, approval.SearchAgent),
+		},
+		{
+			Name: "worker", Optional: true, Look: s.workerPolls,
+			Advice: noWorker(s.o.TaskQueue),
+		},
+	}
+	if s.o.Ready != nil {
+		checks = append(checks, health.Check{Name: "service", Look: s.o.Ready, Advice: "The service that this API is part of is starting or stopping."})
+	}
+	return checks
+}
+
+func (s *Server) workerPolls(ctx context.Context) error {
+	polled, err := s.pollers.at(ctx, queue{s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
+	if err == nil && !polled {
+		err = fmt.Errorf("worker: %w", health.ErrMissing)
+	}
+	return err
+}
+
+// queue is a task queue, for workflows or for activities.
+type queue struct {
+	name string
+	kind enumspb.TaskQueueType
+}
+
+// polled reports whether a worker polls a task queue.
+func (s *Server) polled(ctx context.Context, q queue) (bool, error) {
+	return health.Polled(ctx, s.o.Temporal.WorkflowService(), s.o.Namespace, q.name, q.kind)
+}
+
+// catalogue stands for all tools: they are read in one go.
+type catalogue struct{}
+
+// toolQueues returns the task queue of each tool.
+func (s *Server) toolQueues(ctx context.Context, _ catalogue) (map[string]string, error) {
+	tools, err := s.o.Store.Tools(ctx)
+	queues := make(map[string]string, len(tools))
+	for _, t := range tools {
+		queues[t.Name] = t.Queue
+	}
+	return queues, err
+}

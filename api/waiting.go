@@ -1,0 +1,350 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+)
+
+// waitingFor answers "why is this call waiting?".
+type waitingFor struct {
+	For      string     `json:"for"`             // reads on after "waits for"
+	Until    *time.Time `json:"until,omitempty"` // then it goes on without that, or ends
+	Problems []obstacle `json:"problems,omitempty"`
+}
+
+// obstacle is something that people must mend, or the call can't go on, or
+// will not when they think it does.
+type obstacle struct {
+	Code    string `json:"code"`
+	Message string `json:"message"` // what is wrong and what to do
+}
+
+// Codes of obstacles. They are part of the contract.
+const (
+	obstacleNoWorker   = "no_worker"        // nobody polls the calls' task queue
+	obstacleSlowWorker = "worker_slow"      // workers poll, but none takes the next step up
+	obstacleStuck      = "workflow_failing" // workers can't run this call's workflow
+	obstaclePaused     = "paused"           // an operator paused it in Temporal
+	obstacleStep       = "step_failing"     // something can't be written down, or read
+	obstacleStore      = codeStore          // the API can't reach the store
+	obstacleTemporal   = codeTemporal       // the API can't reach Temporal
+	obstacleNotServed  = "tool_not_served"  // nobody polls the tool's task queue
+	obstacleNoTool     = "tool_not_in_catalogue"
+)
+
+// slowAfter is how long a step may wait for a worker before that is told. A
+// worker's death costs ten seconds: so long Temporal keeps the next step for
+// it.
+const slowAfter = 15 * time.Second
+
+func noWorker(taskQueue string) string {
+	return fmt.Sprintf("No worker is seen on the task queue %q. Calls and answers are taken and are not lost, but nothing goes on until one runs: start it with 'pawl worker'.",
+		approval.Display(taskQueue, 100))
+}
+
+// openReply is a call that has not ended.
+type openReply struct {
+	*approval.View
+	Waiting *waitingFor `json:"waiting,omitempty"`
+}
+
+// why finds out what an open call waits for, within the budget: what can't be
+// told is left out. It is nil for a call that is open no more.
+func (s *Server) why(ctx context.Context, v approval.View) *waitingFor {
+	if v.Status.Ended() || v.Error != nil || stopping(ctx).Err() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.QueryBudget)
+	defer cancel()
+	look := lookup{s: s, view: v}
+	switch err := look.temporal(ctx); {
+	case isNotFound(err), err == nil && look.closed():
+		return nil
+	case err != nil:
+		s.o.Logger.DebugContext(ctx, "Temporal did not say what a call waits for", "id", v.ID, "error", err)
+		look.problem(obstacleTemporal, "Temporal can't be reached from this API. The call waits there and is not lost; until Temporal is back nothing goes on and nothing can be decided.")
+	}
+	look.store(ctx)
+	look.workers(ctx)
+	look.steps()
+	look.catalogue(ctx)
+	return look.sum()
+}
+
+// lookup is what was found out about one call.
+type lookup struct {
+	s      *Server
+	view   approval.View
+	record *store.Record // nil: the store has none, or does not say
+	blind  bool          // the store does not say
+
+	task     *workflowpb.PendingWorkflowTaskInfo // nil: none, or Temporal does not say
+	tool     *workflowpb.PendingActivityInfo     // the tool's run
+	pending  []*workflowpb.PendingActivityInfo   // the steps under way
+	status   enumspb.WorkflowExecutionStatus
+	begins   time.Time // later than its start if whoever started it wanted that
+	problems []obstacle
+}
+
+func (l *lookup) problem(code, format string, a ...any) {
+	if !slices.ContainsFunc(l.problems, func(o obstacle) bool { return o.Code == code }) {
+		l.problems = append(l.problems, obstacle{code, fmt.Sprintf(format, a...)})
+	}
+}
+
+func (l *lookup) temporal(ctx context.Context) error {
+	d, err := l.s.o.Temporal.WorkflowService().DescribeWorkflowExecution(ctx, &workflowservice.DescribeWorkflowExecutionRequest{
+		Namespace: l.s.o.Namespace, Execution: execution(l.view.ID),
+	})
+	if err != nil {
+		return err
+	}
+	info := d.GetWorkflowExecutionInfo()
+	l.status, l.begins, l.task = info.GetStatus(), info.GetExecutionTime().AsTime(), d.GetPendingWorkflowTask()
+	for _, a := range d.GetPendingActivities() {
+		if l.runsTool(a) {
+			l.tool = a
+		} else {
+			l.pending = append(l.pending, a)
+		}
+	}
+	return nil
+}
+
+func (l *lookup) closed() bool { return !isOpen(l.status) }
+
+// executeStep is the activity that runs a tool of Pawl's own worker.
+const executeStep = "Execute"
+
+// stepNames say what the other activities of a call do, after "the step that".
+var stepNames = map[string]string{
+	"Admit":       "asks the policy and writes the call down",
+	"Claim":       "writes the approval down and takes the permit to run the tool",
+	"Record":      "writes the call's end down",
+	"Refuse":      "writes down which answers did not count",
+	"AnswerTimes": "compares the last answers with the deadline",
+}
+
+// runsTool tells a tool's run from Pawl's steps: it is Execute, or an activity
+// on another task queue.
+func (l *lookup) runsTool(a *workflowpb.PendingActivityInfo) bool {
+	name := a.GetActivityType().GetName()
+	if q := queueOf(a); q != "" && q != l.s.o.TaskQueue {
+		return true
+	}
+	return name == executeStep || stepNames[name] == "" && name == l.view.Tool
+}
+
+func queueOf(a *workflowpb.PendingActivityInfo) string {
+	return a.GetActivityOptions().GetTaskQueue().GetName()
+}
+
+func (l *lookup) store(ctx context.Context) {
+	r, err := l.s.o.Store.Call(ctx, l.view.ID)
+	switch {
+	case err == nil:
+		l.record = &r
+	case !errors.Is(err, store.ErrNotFound):
+		l.unread(ctx, err)
+	}
+}
+
+func (l *lookup) unread(ctx context.Context, err error) {
+	l.blind = true
+	l.s.o.Logger.DebugContext(ctx, "the store did not say what a call waits for", "id", l.view.ID, "error", err)
+	l.problem(obstacleStore, "Pawl's store can't be reached from this API, and so perhaps not by the workers: what can't be written down does not go on. No call is lost. See that the database runs.")
+}
+
+// workers looks who could take the call's next step.
+func (l *lookup) workers(ctx context.Context) {
+	if l.status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED {
+		l.problem(obstaclePaused, "Somebody paused the call's workflow in Temporal. It goes on once it is unpaused there.")
+	}
+	polled, err := l.s.pollers.at(ctx, queue{l.s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
+	switch {
+	case err == nil && !polled:
+		l.problem(obstacleNoWorker, "%s", noWorker(l.s.o.TaskQueue))
+	case l.task.GetAttempt() > 1:
+		l.problem(obstacleStuck, "Workers take the call up and fail (attempt %d). Most likely they run a version of Pawl that does not fit it; their logs say more. The call is not lost.", l.task.GetAttempt())
+	case l.task.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED:
+		if waited := time.Since(l.task.GetScheduledTime().AsTime()); waited > slowAfter {
+			l.problem(obstacleSlowWorker, "No worker has taken up the call's next step for %v: they are too busy, or died just now.", waited.Round(time.Second))
+		}
+	}
+}
+
+// steps looks at what the workflow tries to get done. What a failure says
+// stays in the worker's log: it may hold secrets.
+func (l *lookup) steps() {
+	for _, a := range l.pending {
+		what := stepNames[a.GetActivityType().GetName()]
+		if what == "" {
+			what = "comes next"
+		}
+		switch {
+		case a.GetPaused():
+			l.problem(obstaclePaused, "Somebody paused, in Temporal, the step that %s. The call goes on once it is unpaused there.", what)
+		case a.GetAttempt() > 1:
+			l.problem(obstacleStep, "The step that %s fails (attempt %d); most likely the workers can't reach Pawl's store. It is tried again until it succeeds, and nothing is lost. The worker's log says what is wrong.", what, a.GetAttempt())
+		}
+	}
+	if a := l.tool; a.GetPaused() {
+		l.problem(obstaclePaused, "Somebody paused the tool's run in Temporal. It goes on once it is unpaused there.")
+	}
+	if l.held() {
+		l.problem(obstacleStep, "A step of the call can't be done, for a reason that repeating it at once would not mend. It is tried again within the hour, and nothing is lost. The worker's log says what is wrong.")
+	}
+}
+
+// held reports whether the workflow waits before it tries a step again: then
+// nothing is under way, though something should be. A call that was evaluating
+// a moment ago may wait for people by now, which looks the same; but then the
+// store has it.
+func (l *lookup) held() bool {
+	if l.status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING || l.begins.After(time.Now()) ||
+		l.task != nil || l.tool != nil || len(l.pending) > 0 {
+		return false
+	}
+	switch l.view.Status {
+	case approval.StatusEvaluating:
+		return l.record == nil && !l.blind
+	case approval.StatusApproved, approval.StatusExecuting:
+		return true
+	}
+	return false
+}
+
+// catalogue looks whether somebody would run the tool.
+func (l *lookup) catalogue(ctx context.Context) {
+	started := l.tool.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
+	if l.view.Tool == "" || l.view.Status == approval.StatusEvaluating || started || l.blind {
+		return
+	}
+	queues, err := l.s.queues.at(ctx, catalogue{})
+	if err != nil {
+		l.unread(ctx, err)
+		return
+	}
+	name := approval.Display(l.view.Tool, 100)
+	at, offered := queues[l.view.Tool]
+	if !offered {
+		l.problem(obstacleNoTool, "No worker offers the tool %q any more. Approved now, the call would fail and nothing would run: start a worker that has the tool first.", name)
+		return
+	}
+	if l.tool != nil && queueOf(l.tool) != "" {
+		at = queueOf(l.tool)
+	}
+	if at == l.s.o.TaskQueue {
+		return // its workers run the workflow, too
+	}
+	if polled, err := l.s.pollers.at(ctx, queue{at, enumspb.TASK_QUEUE_TYPE_ACTIVITY}); err == nil && !polled {
+		l.problem(obstacleNotServed, "Nobody polls the task queue %q, on which the tool %q runs. If the process that serves it does not come back while the approval is good, the call expires and nothing runs. Start that process.",
+			approval.Display(at, 100), name)
+	}
+}
+
+// sum says it in a sentence.
+func (l *lookup) sum() *waitingFor {
+	v := l.view
+	w := &waitingFor{Problems: l.problems}
+	tool := fmt.Sprintf("%q", approval.Display(v.Tool, 100))
+	switch v.Status {
+	case approval.StatusPending:
+		w.For, w.Until = people(v), v.Deadline
+		if v.Deadline != nil && time.Now().After(*v.Deadline) {
+			w.For = "its end to be written down: the deadline has passed"
+		}
+	case approval.StatusApproved:
+		w.For = "the approval to be written down, then the permit to run the tool " + tool
+		if r := l.record; r != nil && v.Decision != nil {
+			good := r.Verdict.ValidFor
+			if good <= 0 {
+				good = approval.DefaultValidFor
+			}
+			until := v.Decision.At.Add(good.Std())
+			w.Until = &until
+		}
+	case approval.StatusExecuting:
+		w.For, w.Until = l.running(tool)
+	default:
+		w.For = "the policy's answer"
+	}
+	return w
+}
+
+// people says who must still answer. Whoever satisfies the largest group
+// satisfies all: see approval.Tally.
+func people(v approval.View) string {
+	most, have := 1, 0
+	if v.Requirement != nil {
+		for _, a := range v.Requirement.Approvals {
+			most = max(most, a.Count)
+		}
+	}
+	for _, vote := range v.Votes {
+		if vote.Kind == approval.Approve {
+			have++
+		}
+	}
+	switch left := most - have; {
+	case left <= 0:
+		return "the answers to be judged"
+	case have == 0 && most == 1:
+		return "one approval by anybody"
+	case have == 0:
+		return fmt.Sprintf("%d approvals by different people", most)
+	case left == 1:
+		return fmt.Sprintf("one more approval by somebody else (%d of %d so far)", have, most)
+	default:
+		return fmt.Sprintf("%d more approvals by different other people (%d of %d so far)", left, have, most)
+	}
+}
+
+// running says how far a call came that holds its permit.
+func (l *lookup) running(tool string) (what string, until *time.Time) {
+	a := l.tool
+	if a == nil {
+		switch {
+		case len(l.pending) > 0:
+			return "its end to be written down", nil
+		case l.status == enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED: // Temporal does not say
+			return "the tool " + tool, nil
+		}
+		return "its next step", nil
+	}
+	on, try := "", ""
+	if q := queueOf(a); q != "" && q != l.s.o.TaskQueue {
+		on = fmt.Sprintf(" on the task queue %q", approval.Display(q, 100))
+	}
+	if a.GetAttempt() > 1 {
+		try = fmt.Sprintf(", attempt %d", a.GetAttempt())
+	}
+	claim := l.claim()
+	if a.GetState() != enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
+		since := a.GetLastStartedTime().AsTime()
+		if claim.UsedAt.After(since) {
+			since = claim.UsedAt // before, it waited for its permit
+		}
+		return fmt.Sprintf("the tool %s, which runs%s since %s%s", tool, on, since.UTC().Format(time.RFC3339), try), nil
+	}
+	if !claim.GoodUntil.IsZero() && claim.UsedAt.IsZero() {
+		until = &claim.GoodUntil
+	}
+	return fmt.Sprintf("a worker%s that starts the tool %s%s", on, tool, try), until
+}
+
+func (l *lookup) claim() store.Claim {
+	if l.record == nil || l.record.Claim == nil {
+		return store.Claim{}
+	}
+	return *l.record.Claim
+}
