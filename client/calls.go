@@ -20,12 +20,30 @@ type View struct {
 	Edited   bool    `json:"edited,omitempty"`   // a reviewer changed the arguments
 	Timeline []Entry `json:"timeline,omitempty"` // filled by Request only; an entry's kind, time and payload
 
+	// Waiting says why a call that has not ended is open. Nil: in lists, and
+	// where the API does not say.
+	Waiting *Waiting `json:"waiting,omitempty"`
+
 	// TimelineNext is set where the timeline is cut: it is the cursor with
 	// which Entries goes on.
 	TimelineNext string `json:"timeline_cursor,omitempty"`
 
 	// Raw is the JSON object as it was received.
 	Raw json.RawMessage `json:"-"`
+}
+
+// Waiting says what an open call waits for. Its texts come from the server;
+// show them through approval.Display.
+type Waiting struct {
+	For      string     `json:"for"`             // reads on after "waits for"
+	Until    *time.Time `json:"until,omitempty"` // then it goes on without that, or ends
+	Problems []Problem  `json:"problems,omitempty"`
+}
+
+// Problem is something that people must mend before a call can go on.
+type Problem struct {
+	Code    string `json:"code"`    // stable: "no_worker", "tool_not_served", …; see the API's documentation
+	Message string `json:"message"` // what is wrong and what to do
 }
 
 // Outcome is the view's ending. It is meaningful only when v.Status.Ended().
@@ -83,8 +101,8 @@ func (c *Client) Get(ctx context.Context, id string, wait time.Duration) (View, 
 		return View{}, err
 	}
 	r := request{method: http.MethodGet, path: path("api", "calls", id), wait: max(wait, 0)}
-	if wait > 0 {
-		r.query = url.Values{"wait": {wait.Round(time.Millisecond).String()}}
+	if whole := wait.Round(time.Millisecond); whole > 0 {
+		r.query = url.Values{"wait": {whole.String()}}
 	}
 	res, err := c.send(ctx, r)
 	if err != nil {
@@ -108,7 +126,8 @@ func (c *Client) Wait(ctx context.Context, id string) (View, error) {
 	for {
 		began, hold := time.Now(), longPoll
 		if deadline, ok := ctx.Deadline(); ok {
-			hold = min(hold, time.Until(deadline))
+			left := time.Until(deadline)
+			hold = max(0, min(hold, left-min(waitMargin, left/4)))
 		}
 		v, err := c.Get(ctx, id, hold)
 		var delay time.Duration

@@ -33,6 +33,7 @@ const DefaultURL = "http://127.0.0.1:7295"
 const (
 	defaultTimeout = 30 * time.Second
 	longPoll       = 30 * time.Second // one held request; the server takes up to 60 s, proxies often less
+	waitMargin     = 3 * time.Second  // between a held request's end and ctx's: the server may look for 2 s more
 	minRound       = 500 * time.Millisecond
 	firstPause     = 100 * time.Millisecond
 	maxPause       = 5 * time.Second
@@ -122,12 +123,36 @@ func (c *Client) Ready(ctx context.Context) error {
 	return err
 }
 
+// Readiness is what the API says of itself and of what it needs.
+type Readiness struct {
+	Ready bool `json:"ready"`
+	// Checks are "ok", "unavailable" or "missing". A check may fail while the
+	// API is ready all the same: "worker" and "search_attributes" do.
+	Checks map[string]string `json:"checks"`
+	Detail map[string]string `json:"detail"` // what to do, for each check that is not ok
+}
+
+// Readiness returns how ready the API is. That it is not ready is no error:
+// look at Readiness.Ready. Errors: *Error, *UnreachableError.
+func (c *Client) Readiness(ctx context.Context) (Readiness, error) {
+	res, err := c.send(ctx, request{method: http.MethodGet, path: "/readyz", also: http.StatusServiceUnavailable})
+	if err != nil {
+		return Readiness{}, err
+	}
+	var r Readiness
+	if err := json.Unmarshal(res.body, &r); err != nil {
+		return Readiness{}, answerError(err.Error())
+	}
+	return r, nil
+}
+
 type request struct {
 	method, path string
 	query        url.Values
 	body         any
 	wait         time.Duration // how long the server was asked to hold the answer
 	anyBody      bool          // the answer need not be JSON
+	also         int           // a status beyond 2xx that is an answer, too
 }
 
 type response struct {
@@ -136,7 +161,7 @@ type response struct {
 	body   []byte
 }
 
-// send makes one HTTP request and returns a 2xx answer. Errors: *Error for
+// send makes one HTTP request and returns a 2xx answer, or one with r.also. Errors: *Error for
 // every other answer, *UnreachableError where none came.
 func (c *Client) send(ctx context.Context, r request) (response, error) {
 	var body io.Reader
@@ -182,7 +207,7 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 		}
 		return response{}, &UnreachableError{URL: c.base, Sent: sent.Load(), err: err}
 	}
-	if out.status < 200 || out.status > 299 {
+	if (out.status < 200 || out.status > 299) && out.status != r.also {
 		return response{}, problem(out)
 	}
 	if !r.anyBody && !isJSON(out.header, "application/json") {

@@ -53,6 +53,7 @@ type Tool struct {
 	Kind         string            `json:"kind"`
 	Idempotent   bool              `json:"idempotent"`
 	Timeout      approval.Duration `json:"timeout"`
+	Served       *bool             `json:"served"` // a process polls its queue; nil: nobody can tell now
 }
 
 // RequestQuery selects requests. Zero fields do not restrict.

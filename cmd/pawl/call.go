@@ -23,6 +23,9 @@ const (
 	// running is how long a call that no person has to decide, or one that was
 	// withdrawn, is waited for when --wait is not given.
 	running = 10 * time.Second
+	// localRequester is everybody's name where the API runs without
+	// authentication; keys are scoped by it.
+	localRequester = "local"
 )
 
 // length is a flag that takes "90s", "24h" or seconds.
@@ -150,7 +153,7 @@ ID, or run the same 'pawl call --key' again.`,
 			if err != nil {
 				return err
 			}
-			id := approval.KeyedID("local", key)
+			id := approval.KeyedID(localRequester, key)
 			if len(args) == 1 {
 				if id, err = wholeID(cmd.Context(), c, args[0]); err != nil {
 					return err
@@ -159,7 +162,9 @@ ID, or run the same 'pawl call --key' again.`,
 			f := follow{app: a, c: c, patient: cmd.Flag("wait").Changed, until: a.Now().Add(time.Duration(wait))}
 			v, err := c.Get(cmd.Context(), id, f.firstWait(time.Duration(wait)))
 			if len(args) == 0 && approval.CodeOf(err) == approval.CodeNotFound {
-				return errors.New("no call was started with this key by the requester \"local\"")
+				return fmt.Errorf("no call is known that was started with the key %q by the requester %q (it would be %s)\n"+
+					"Is it the right API (%s), and the key to the letter? Keys of other requesters are not looked up: use the call's ID, "+
+					"which 'pawl pending --all' and 'pawl audit list --kind call.requested' show", approval.Display(key, 100), localRequester, id, c.URL())
 			}
 			if err != nil {
 				return err
@@ -318,11 +323,19 @@ func (f follow) report(v client.View) error {
 		}
 	}
 	text := ending(v)
-	if v.Status == approval.StatusEvaluating && code == exitPending {
+	switch w := v.Waiting; {
+	case w != nil && v.Status != approval.StatusPending:
+		text += "; it waits for " + cell(w.For, 200)
+	case w == nil && v.Status == approval.StatusEvaluating && code == exitPending:
 		text += "; is a worker running?"
 	}
 	f.note("%s", text)
 	if code == exitPending {
+		if v.Waiting != nil {
+			for _, p := range v.Waiting.Problems {
+				f.note("warning: %s", cell(p.Message, 1000))
+			}
+		}
 		f.note("Look at it with 'pawl show %s', pick it up with 'pawl continue %s'.", v.ID, v.ID)
 	}
 	return done(code)

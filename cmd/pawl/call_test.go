@@ -166,7 +166,10 @@ func TestContinue(t *testing.T) {
 		cmdline{api: api.URL}.run(t, "continue", id).want(t, exitDone, []string{`{"n":1}`}, []string{"was executed"})
 	}
 	cmdline{api: api.URL}.run(t, "continue", "--key", "order-1041", "--wait", "10m").want(t, exitDenied, nil, []string{"was rejected"})
-	cmdline{api: api.URL}.run(t, "continue", "--key", "other").want(t, exitError, nil, []string{"no call was started with this key by the requester \"local\"\n"})
+	cmdline{api: api.URL}.run(t, "continue", "--key", "other").want(t, exitError, nil, []string{
+		`no call is known that was started with the key "other" by the requester "local" (it would be ` + approval.KeyedID("local", "other") + ")\n",
+		api.URL, "pawl pending --all",
+	})
 	cmdline{api: api.URL}.run(t, "continue", "pawl-none").want(t, exitError, nil, []string{"pawl-none: no call's ID begins so"})
 }
 

@@ -131,6 +131,18 @@ func reply(status int, body string) http.HandlerFunc {
 	}
 }
 
+// replyJSON is reply for what is no problem document, whatever its status.
+func replyJSON(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// hang answers nothing for as long as anybody listens.
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
 func field(t *testing.T, doc, name string) string {
 	t.Helper()
 	var m map[string]any

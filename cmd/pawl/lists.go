@@ -36,6 +36,9 @@ func (a *app) tools() *cobra.Command {
 	return &cobra.Command{
 		Use:   "tools",
 		Short: "List the tools that workers offer",
+		Long: `List the tools that workers offer, and whether a process polls the task queue
+that they run on now: if none does (NO), an approved call waits for one, and
+expires if it does not come in time.`,
 		Example: `  pawl tools
   pawl tools -o json`,
 		Args: noArgs,
@@ -61,11 +64,15 @@ func (a *app) tools() *cobra.Command {
 				if t.Idempotent {
 					repeat = "yes"
 				}
+				served := "unknown"
+				if t.Served != nil {
+					served = map[bool]string{true: "yes", false: "NO"}[*t.Served]
+				}
 				rows = append(rows, []string{
-					cell(t.Name, 40), cell(t.Kind, 12), cell(t.Queue, 30), repeat, t.Timeout.String(), cell(t.Description, 70),
+					cell(t.Name, 40), cell(t.Kind, 12), cell(t.Queue, 30), served, repeat, t.Timeout.String(), cell(t.Description, 70),
 				})
 			}
-			return a.print(table([]string{"NAME", "KIND", "QUEUE", "IDEMPOTENT", "TIMEOUT", "DESCRIPTION"}, rows))
+			return a.print(table([]string{"NAME", "KIND", "QUEUE", "SERVED", "IDEMPOTENT", "TIMEOUT", "DESCRIPTION"}, rows))
 		},
 	}
 }

@@ -113,13 +113,18 @@ func (a *app) pending() *cobra.Command {
 			case len(page.Items) > 0:
 			case q == client.RequestQuery{Limit: q.Limit}:
 				a.note("nothing waits for approval")
+				a.warn(cmd.Context(), c, nil)
 				return nil
 			default:
 				a.note("no request fits")
 				return nil
 			}
-			defer more(a, page)
-			return a.print(a.requests(page.Items))
+			if err := a.print(a.requests(page.Items)); err != nil {
+				return err
+			}
+			more(a, page)
+			a.warn(cmd.Context(), c, page.Items)
+			return nil
 		},
 	}
 	f.flags(cmd.Flags())
@@ -151,6 +156,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery
 				return err
 			}
 			more(a, page)
+			a.warn(ctx, c, page.Items)
 		}
 		select {
 		case <-tick.C:
@@ -217,8 +223,8 @@ func (a *app) show() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show ID",
 		Short: "Show everything about one call",
-		Long: `Show everything about one call: what would run, why, who decided, and what the
-audit log says. The ID may be cut where no other call's ID begins so.`,
+		Long: `Show everything about one call: what would run, why, who decided, what the audit
+log says, and what a call that has not ended waits for. The ID may be cut where no other call's ID begins so.`,
 		Example: `  pawl show pawl-k3vq2m7
   pawl show pawl-k3vq2m7 -o json`,
 		Args: oneArg("ID", "the call's ID"),
@@ -234,7 +240,7 @@ audit log says. The ID may be cut where no other call's ID begins so.`,
 			if a.output == outputJSON {
 				return a.printJSON(v.Raw)
 			}
-			if err := a.print(a.request(v) + timeline(v.Timeline)); err != nil {
+			if err := a.print(a.request(v) + timeline(v.Timeline) + a.warnings(v)); err != nil {
 				return err
 			}
 			if v.TimelineNext != "" {

@@ -267,10 +267,12 @@ func TestGist(t *testing.T) {
 
 func TestTools(t *testing.T) {
 	api := newFakeAPI(t)
-	list := `{"items":[{"name":"send_email","description":"Send\nmail.","schema":{"type":"object"},"queue":"pawl","kind":"go","idempotent":false,"timeout":"30s"}],"total":1,"next_cursor":""}`
+	list := `{"items":[{"name":"send_email","description":"Send\nmail.","schema":{"type":"object"},"queue":"pawl","kind":"go","idempotent":false,"timeout":"30s"},{"name":"translate","queue":"tools-python","kind":"activity","idempotent":true,"timeout":"5s","served":false},{"name":"weather","queue":"pawl","kind":"http","idempotent":true,"timeout":"5s","served":true}],"total":3,"next_cursor":""}`
 	api.on("GET /api/tools", reply(200, list))
-	want := `NAME        KIND  QUEUE  IDEMPOTENT  TIMEOUT  DESCRIPTION
-send_email  go    pawl   no          30s      Send\u{000A}mail.
+	want := `NAME        KIND      QUEUE         SERVED   IDEMPOTENT  TIMEOUT  DESCRIPTION
+send_email  go        pawl          unknown  no          30s      Send\u{000A}mail.
+translate   activity  tools-python  NO       yes         5s       -
+weather     http      pawl          yes      yes         5s       -
 `
 	if r := (cmdline{api: api.URL}).run(t, "tools"); r.code != exitDone || r.out != want {
 		t.Errorf("code %d, stdout\n%s", r.code, r.out)

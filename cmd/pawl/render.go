@@ -129,7 +129,10 @@ func (a *app) request(v client.View) string {
 		s.field("Label", name+"="+v.Labels[name])
 	}
 	s.field("Created", clock(v.CreatedAt))
-	s.field("Deadline", a.deadline(v))
+	a.waits(&s, v.Waiting)
+	if w := v.Waiting; w == nil || w.Until == nil || v.Deadline == nil || !w.Until.Equal(*v.Deadline) {
+		s.field("Deadline", a.deadline(v))
+	}
 	if p := v.Policy; p != nil {
 		s.field("Rule", strings.TrimSpace(p.Layer+" "+p.Rule))
 		s.field("Policy", p.Digest)

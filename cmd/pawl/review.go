@@ -127,7 +127,7 @@ func (r *reviewing) one(place, id string) error {
 			r.gone++
 			return r.print(fmt.Sprintf("\nno longer pending: %s\n", ending(v)))
 		}
-		if err := r.print("\n" + r.paint(bold, place) + "\n" + r.request(v)); err != nil {
+		if err := r.print("\n" + r.paint(bold, place) + "\n" + r.request(v) + r.warnings(v)); err != nil {
 			return err
 		}
 		r.forget()
