@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ const MoreThan = 1000
 // judged it yet: no worker is running, or answer and deadline are being
 // compared.
 const NotJudged approval.AnswerOutcome = "not_judged_yet"
+
+// codeNoWorker is the problem of a call that no worker takes on.
+const codeNoWorker = "no_worker"
 
 // Page is part of a list.
 type Page[T any] struct {
@@ -133,12 +137,13 @@ type Answer struct {
 	DecisionID string                 `json:"decision_id"`
 	Outcome    approval.AnswerOutcome `json:"outcome"` // resolved, recorded, or NotJudged
 	Status     approval.Status        `json:"status,omitempty"`
+	Waiting    *Waiting               `json:"waiting,omitempty"` // why a NotJudged decision may stay so; nil where the API does not say
 }
 
 // Decide sends a decision on a request, by its whole ID, and returns what it
 // did. A decision is durable once the API has taken it, so when its judgement
-// does not come within some seconds (or before ctx ends) the answer's outcome
-// is NotJudged, without an error. A decision that did not count is an *Error
+// does not come within some seconds (or before ctx ends, or no worker runs) the
+// answer's outcome is NotJudged, without an error. A decision that did not count is an *Error
 // whose Outcome says why. Other errors: *Error, *UnreachableError, and
 // *UncertainError, after which the same decision under its Key can be sent
 // again safely.
@@ -175,14 +180,22 @@ func (c *Client) Decide(ctx context.Context, id string, d Decision) (Answer, err
 		return Answer{}, err
 	}
 	if res.status == http.StatusAccepted {
-		return c.judgement(ctx, id, d.ID)
+		return c.judgement(ctx, id, d.ID, res.body)
 	}
 	return decodeAnswer(res.body, id, d.ID)
 }
 
-// judgement polls for what an accepted decision did.
-func (c *Client) judgement(ctx context.Context, id, decisionID string) (Answer, error) {
+// judgement polls for what an accepted decision did, unless the answer says
+// that nobody is there to judge it.
+func (c *Client) judgement(ctx context.Context, id, decisionID string, accepted []byte) (Answer, error) {
 	notJudged := Answer{CallID: id, DecisionID: decisionID, Outcome: NotJudged}
+	var said struct{ Waiting *Waiting }
+	if json.Unmarshal(accepted, &said) == nil && said.Waiting != nil {
+		notJudged.Waiting = said.Waiting
+		if slices.ContainsFunc(said.Waiting.Problems, func(p Problem) bool { return p.Code == codeNoWorker }) {
+			return notJudged, nil
+		}
+	}
 	began, pause := time.Now(), firstPause
 	for time.Since(began) < judgedWithin && sleep(ctx, jitter(pause)) {
 		pause = min(2*pause, time.Second)

@@ -244,3 +244,19 @@ func TestDecideNotJudgedYet(t *testing.T) {
 		})
 	}
 }
+
+// Where the API says that no worker runs, a decision's answer is not polled for.
+func TestDecideWithoutWorker(t *testing.T) {
+	asked := 0
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) error {
+		asked++
+		return answer(w, 202, `{"outcome":"not_judged_yet","waiting":{"for":"one approval","problems":[{"code":"no_worker","message":"start one"}]}}`)
+	})
+	a, err := c.Decide(t.Context(), id, client.Decision{Kind: approval.Reject})
+	if err != nil || a.Outcome != client.NotJudged || asked != 1 {
+		t.Errorf("%+v, %v after %d requests", a, err, asked)
+	}
+	if a.Waiting == nil || len(a.Waiting.Problems) != 1 || a.Waiting.Problems[0].Message != "start one" {
+		t.Errorf("%+v", a.Waiting)
+	}
+}

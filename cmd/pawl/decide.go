@@ -81,6 +81,9 @@ type verdict struct {
 // send decides on a call as it was shown. Errors leave open or rule out that
 // the decision arrived; one that arrived and did not count is a verdict.
 func send(ctx context.Context, c *client.Client, kind approval.DecisionKind, shown client.View, notes string) (verdict, error) {
+	if kind == approval.Approve && shown.Digest == "" && !shown.Status.Ended() {
+		return verdict{}, fmt.Errorf("%s: nobody has been asked yet: the policy has not answered. 'pawl show %s' says why", shown.ID, shown.ID)
+	}
 	answer, err := c.Decide(ctx, shown.ID, client.Decision{Kind: kind, Digest: shown.Digest, Notes: notes})
 	res := verdict{call: shown, kind: kind, answer: answer}
 	if notCounted(err) && errors.As(err, &res.refused) {
@@ -126,7 +129,11 @@ func (v verdict) line() string {
 		return "NOT " + text + cell(cmp.Or(string(v.refused.Outcome), v.refused.Code), 40) + ": " + cell(v.refused.Error(), 300)
 	case v.answer.Outcome == client.NotJudged:
 		noun := map[approval.DecisionKind]string{approval.Approve: "approval", approval.Reject: "rejection"}[v.kind]
-		return noun + " of " + what + "sent, not judged yet; is a worker running? Ask again with 'pawl show " + id + "'"
+		why := "; is a worker running?"
+		if w := v.answer.Waiting; w != nil && len(w.Problems) > 0 {
+			why = ". " + cell(w.Problems[0].Message, 1000)
+		}
+		return noun + " of " + what + "sent, not judged yet" + why + " Ask again with 'pawl show " + id + "'"
 	case v.answer.Outcome == approval.AnswerRecorded:
 		return text + "recorded; more approvals are needed"
 	}

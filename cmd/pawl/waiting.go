@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -60,7 +61,7 @@ func troubles(ctx context.Context, c *client.Client, views []client.View) []stri
 	if r, err := c.Readiness(ctx); err == nil {
 		for _, name := range []string{"temporal", "namespace", "store", "worker"} {
 			if state := r.Checks[name]; state != "" && state != "ok" {
-				found = append(found, strings.TrimSpace(name+" "+state+": "+r.Detail[name]))
+				found = append(found, cmp.Or(r.Detail[name], name+" "+state))
 			}
 		}
 	}

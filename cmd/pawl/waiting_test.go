@@ -73,10 +73,10 @@ func TestPendingWarns(t *testing.T) {
 	}{
 		{"all is well", ready, 200, `{"items":[{"name":"send_email","queue":"pawl","served":true}]}`, "", 3, nil, []string{"warning"}},
 		{"no worker", `{"ready":true,"checks":{"worker":"missing"},"detail":{"worker":"start one"}}`, 200, `{"items":[]}`, "", 3,
-			[]string{"warning: worker missing: start one\n"}, nil},
+			[]string{"warning: start one\n"}, nil},
 		{"no worker, and so an empty list", `{"ready":true,"checks":{"worker":"missing"},"detail":{"worker":"start one"}}`, 200, `{"items":[]}`, "", 0,
-			[]string{"nothing waits for approval\nwarning: worker missing: start one\n"}, nil},
-		{"not ready", `{"ready":false,"checks":{"temporal":"unavailable"}}`, 503, `{"items":[]}`, "", 3, []string{"warning: temporal unavailable:\n"}, nil},
+			[]string{"nothing waits for approval\nwarning: start one\n"}, nil},
+		{"not ready", `{"ready":false,"checks":{"temporal":"unavailable"}}`, 503, `{"items":[]}`, "", 3, []string{"warning: temporal unavailable\n"}, nil},
 		{"nobody serves a listed tool", ready, 200, tools, "", 3, []string{`warning: nobody polls the task queue "tools-a", on which runs: send_email.`}, []string{"tools-b", "tools-c", `"pawl"`}},
 		{"an older API", `{}`, 404, `{"items":[{"name":"send_email","queue":"tools-a"}]}`, "", 3, nil, []string{"warning"}},
 		{"for programs", `{"checks":{"worker":"missing"}}`, 200, tools, "-o json", 3, nil, []string{"warning"}},
@@ -123,4 +123,17 @@ func TestCallSaysWhatItWaitsFor(t *testing.T) {
 	api.on("GET /api/calls/"+mailID, reply(200, `{"id":"`+mailID+`","status":"evaluating","waiting":{"for":"the policy's answer","problems":[{"code":"no_worker","message":"Start one."}]}}`))
 	cmdline{api: api.URL}.run(t, "call", "send_email", "--wait", "1ms").want(t, exitPending, nil,
 		[]string{"is being evaluated; it waits for the policy's answer\nwarning: Start one.\nLook at it with"})
+}
+
+func TestApproveWithoutWorker(t *testing.T) {
+	api := newFakeAPI(t, fixture(t, "request.json"))
+	api.on("POST /api/requests/"+mailID+"/approve", reply(202, `{"outcome":"not_judged_yet","waiting":{"for":"x","problems":[{"code":"no_worker","message":"Start a worker."}]}}`))
+	cmdline{api: api.URL}.run(t, "approve", mailID, "--as", "ana").want(t, exitPending,
+		[]string{"sent, not judged yet. Start a worker. Ask again with 'pawl show " + mailID + "'\n"}, nil)
+
+	api.on("GET /api/requests/"+mailID, reply(200, `{"id":"`+mailID+`","status":"evaluating"}`))
+	cmdline{api: api.URL}.run(t, "approve", mailID, "--as", "ana").want(t, exitError, nil, []string{"the policy has not answered", "pawl show " + mailID})
+	if sent := api.requests("POST"); len(sent) != 1 {
+		t.Errorf("sent %q", sent)
+	}
 }
