@@ -137,7 +137,7 @@ func view(id string, status approval.Status) approval.View {
 func refundTool() store.Tool {
 	return store.Tool{
 		Name: "refund", Description: "Pay <back>.", Schema: raw(`{"type":"object"}`), SchemaDigest: "s1", Queue: "pawl", Kind: "http",
-		Timeout: approval.Duration(10 * time.Second),
+		Timeout: approval.Duration(10 * time.Second), Publisher: "pawl",
 	}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,9 +97,13 @@ type lookup struct {
 }
 
 func (l *lookup) problem(code, format string, a ...any) {
-	if !slices.ContainsFunc(l.problems, func(o obstacle) bool { return o.Code == code }) {
+	if !l.told(code) {
 		l.problems = append(l.problems, obstacle{code, fmt.Sprintf(format, a...)})
 	}
+}
+
+func (l *lookup) told(code string) bool {
+	return slices.ContainsFunc(l.problems, func(o obstacle) bool { return o.Code == code })
 }
 
 func (l *lookup) temporal(ctx context.Context) error {
@@ -176,9 +181,24 @@ func (l *lookup) workers(ctx context.Context) {
 	case l.task.GetAttempt() > 1:
 		l.problem(obstacleStuck, "Workers take the call up and fail (attempt %d). Most likely they run a version of Pawl that does not fit it; their logs say more. The call is not lost.", l.task.GetAttempt())
 	case l.task.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED:
-		if waited := time.Since(l.task.GetScheduledTime().AsTime()); waited > slowAfter {
-			l.problem(obstacleSlowWorker, "No worker has taken up the call's next step for %v: they are too busy, or died just now.", waited.Round(time.Second))
-		}
+		l.untaken(l.task.GetScheduledTime().AsTime())
+	}
+	for _, a := range l.pending {
+		l.unstarted(a)
+	}
+}
+
+func (l *lookup) unstarted(a *workflowpb.PendingActivityInfo) {
+	if a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
+		l.untaken(a.GetScheduledTime().AsTime()) // a retry's own time, which may be still to come
+	}
+}
+
+// untaken tells of what has waited too long for a worker since then. Temporal
+// sees a worker for a while after it died.
+func (l *lookup) untaken(since time.Time) {
+	if waited := time.Since(since); waited > slowAfter && !l.told(obstacleNoWorker) {
+		l.problem(obstacleSlowWorker, "No worker has taken up the call's next step for %v: the workers are too busy, or died just now.", waited.Round(time.Second))
 	}
 }
 
@@ -236,17 +256,20 @@ func (l *lookup) catalogue(ctx context.Context) {
 	}
 	name := approval.Display(l.view.Tool, 100)
 	at, offered := queues[l.view.Tool]
+	if l.record != nil && l.record.Claim != nil {
+		at, offered = cmp.Or(l.record.Claim.Queue, l.s.o.TaskQueue), true // it was fixed then
+	}
 	if !offered {
-		l.problem(obstacleNoTool, "No worker offers the tool %q any more. Approved now, the call would fail and nothing would run: start a worker that has the tool first.", name)
+		l.problem(obstacleNoTool, "No worker offers the tool %q any more. Approved now, the call most likely fails or expires, and nothing runs: start the process that has the tool first.", name)
 		return
 	}
-	if l.tool != nil && queueOf(l.tool) != "" {
-		at = queueOf(l.tool)
+	if at == l.s.o.TaskQueue { // its workers run the workflow, too
+		l.unstarted(l.tool)
+		return
 	}
-	if at == l.s.o.TaskQueue {
-		return // its workers run the workflow, too
-	}
-	if polled, err := l.s.pollers.at(ctx, queue{at, enumspb.TASK_QUEUE_TYPE_ACTIVITY}); err == nil && !polled {
+	if polled, err := l.s.pollers.at(ctx, queue{at, enumspb.TASK_QUEUE_TYPE_ACTIVITY}); err != nil || polled {
+		l.unstarted(l.tool)
+	} else {
 		l.problem(obstacleNotServed, "Nobody polls the task queue %q, on which the tool %q runs. If the process that serves it does not come back while the approval is good, the call expires and nothing runs. Start that process.",
 			approval.Display(at, 100), name)
 	}

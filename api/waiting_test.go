@@ -36,6 +36,7 @@ func activity(name, queue string, state enumspb.PendingActivityState, attempt in
 	return &workflowpb.PendingActivityInfo{
 		ActivityType: &commonpb.ActivityType{Name: name}, State: state, Attempt: attempt,
 		LastStartedTime:    timestamppb.New(testTime.Add(time.Minute)),
+		ScheduledTime:      timestamppb.Now(),
 		LastFailure:        &failurepb.Failure{Message: "dial postgres://user:hunter2@db"},
 		LastWorkerIdentity: "hunter2@host",
 		ActivityOptions:    &activitypb.ActivityOptions{TaskQueue: &taskqueuepb.TaskQueue{Name: queue}},
@@ -83,6 +84,7 @@ func TestWhyACallWaits(t *testing.T) {
 		w.store.put(store.Record{View: v, Waits: true})
 	}
 	unused := &store.Claim{At: testTime, GoodUntil: testDeadline}
+	handed := &store.Claim{At: testTime, GoodUntil: testDeadline, Queue: "tools-python"}
 	used := &store.Claim{At: testTime, GoodUntil: testDeadline, UsedAt: testTime.Add(2 * time.Minute)}
 	good := testTime.Add(approval.DefaultValidFor.Std())
 
@@ -159,6 +161,11 @@ func TestWhyACallWaits(t *testing.T) {
 		{"the tool is to start", func(w *world) {
 			at(w, approval.StatusExecuting, unused).pending = []*workflowpb.PendingActivityInfo{activity("Execute", "pawl", scheduled, 1)}
 		}, `a worker that starts the tool "refund"`, &testDeadline, nil, ""},
+		{"no worker starts the tool", func(w *world) {
+			a := activity("Execute", "pawl", scheduled, 1)
+			a.ScheduledTime = timestamppb.New(time.Now().Add(-time.Minute))
+			at(w, approval.StatusExecuting, unused).pending = []*workflowpb.PendingActivityInfo{a}
+		}, `a worker that starts the tool "refund"`, &testDeadline, []string{obstacleSlowWorker}, "1m0s"},
 		{"the tool runs", func(w *world) {
 			at(w, approval.StatusExecuting, used).pending = []*workflowpb.PendingActivityInfo{activity("Execute", "pawl", started, 1)}
 		}, `the tool "refund", which runs since 2030-01-02T03:06:05Z`, nil, nil, ""},
@@ -166,17 +173,20 @@ func TestWhyACallWaits(t *testing.T) {
 			at(w, approval.StatusExecuting, used).pending = []*workflowpb.PendingActivityInfo{activity("Execute", "pawl", started, 2)}
 		}, `the tool "refund", which runs since 2030-01-02T03:06:05Z, attempt 2`, nil, nil, ""},
 		{"the tool is to start elsewhere, where nobody is", func(w *world) {
-			at(w, approval.StatusExecuting, unused).pending = []*workflowpb.PendingActivityInfo{activity("refund", "tools-python", scheduled, 1)}
-			w.elsewhere()
+			at(w, approval.StatusExecuting, handed).pending = []*workflowpb.PendingActivityInfo{activity("refund", "tools-python", scheduled, 1)}
 			w.temporal.deserted["tools-python"] = true
 		}, `a worker on the task queue "tools-python" that starts the tool "refund"`, &testDeadline, []string{obstacleNotServed}, ""},
+		{"the tool is to start elsewhere, where it is offered no more", func(w *world) {
+			at(w, approval.StatusExecuting, handed).pending = []*workflowpb.PendingActivityInfo{activity("refund", "tools-python", scheduled, 1)}
+			w.store.tools = nil
+		}, `a worker on the task queue "tools-python" that starts the tool "refund"`, &testDeadline, nil, ""},
 		{"the tool runs elsewhere", func(w *world) {
-			at(w, approval.StatusExecuting, unused).pending = []*workflowpb.PendingActivityInfo{activity("refund", "tools-python", started, 1)}
+			at(w, approval.StatusExecuting, handed).pending = []*workflowpb.PendingActivityInfo{activity("refund", "tools-python", started, 1)}
 			w.elsewhere()
 			w.temporal.deserted["tools-python"] = true // for new work: its process stops
 		}, `the tool "refund", which runs on the task queue "tools-python" since 2030-01-02T03:05:05Z`, nil, nil, ""},
 		{"a tool elsewhere that is named like a step", func(w *world) {
-			at(w, approval.StatusExecuting, unused).pending = []*workflowpb.PendingActivityInfo{activity("Record", "tools-python", started, 3)}
+			at(w, approval.StatusExecuting, handed).pending = []*workflowpb.PendingActivityInfo{activity("Record", "tools-python", started, 3)}
 		}, `the tool "refund", which runs on the task queue "tools-python" since 2030-01-02T03:05:05Z, attempt 3`, nil, nil, ""},
 		{"the end is to be written down", func(w *world) {
 			at(w, approval.StatusExecuting, used).pending = []*workflowpb.PendingActivityInfo{activity("Record", "pawl", scheduled, 2)}

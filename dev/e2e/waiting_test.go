@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/dev/stack"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/worker"
@@ -48,18 +50,35 @@ func (w *world) waiting(id string) (waiting, []string) {
 
 // What Temporal really says of a call, and of who polls, is understood.
 func TestWhyCallsWait(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(c *stack.Config) {
+		tools, err := os.ReadFile(c.Tools)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Tools = write(t, t.TempDir(), "tools.yaml", string(tools)+"  - {name: faraway, activity: {task_queue: tools-nobody, timeout: 20s}, schema: {type: object}}\n")
+	})
 	run := make(chan struct{})
 	w.behave = func(rw http.ResponseWriter, _ *http.Request) {
 		<-run
 		rw.Header().Set("Content-Type", "application/json")
 		_, _ = rw.Write([]byte(`{}`))
 	}
-
 	id := w.pending(`{"tool":"send","args":{"to":"x"}}`)
 	if said, codes := w.waiting(id); said.For != "one approval by anybody" || said.Until == "" || len(codes) != 0 {
 		t.Errorf("pending: %+v", said)
 	}
+
+	// A tool whose process nobody has started.
+	away := w.pending(`{"tool":"faraway"}`)
+	if said, codes := w.waiting(away); !slices.Equal(codes, []string{"tool_not_served"}) {
+		t.Errorf("pending, nobody serves the tool: %+v", said)
+	}
+	w.decide(away, "approve", "ana", "")
+	w.until("the tool is handed over", func() bool {
+		said, codes := w.waiting(away)
+		return said.For == `a worker on the task queue "tools-nobody" that starts the tool "faraway"` && said.Until != "" &&
+			slices.Equal(codes, []string{"tool_not_served"})
+	})
 
 	// A worker that can't write the approval down.
 	w.StopWorker()
@@ -81,13 +100,15 @@ func TestWhyCallsWait(t *testing.T) {
 		said, codes := w.waiting(id)
 		return strings.HasPrefix(said.For, "the approval to be written down") && slices.Contains(codes, "step_failing")
 	})
-
-	// Nobody at all.
 	sick.Stop()
-	w.until("the missing worker is told", func() bool {
-		_, codes := w.waiting(id)
-		return slices.Contains(codes, "no_worker")
-	})
+
+	// Nobody at all, since everything was started anew.
+	w.stop()
+	w.config.NoWorker = true
+	w.start()
+	if said, codes := w.waiting(id); !slices.Contains(codes, "no_worker") {
+		t.Errorf("no worker: %+v", said)
+	}
 	if r := w.get("/readyz"); r.code != http.StatusOK || r.doc["checks"].(map[string]any)["worker"] != "missing" {
 		t.Errorf("readyz without a worker: %d %v", r.code, r.doc)
 	}
