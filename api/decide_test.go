@@ -146,7 +146,7 @@ func (w *world) endAtSecondLook(id string, status approval.Status, change ...fun
 
 func TestDecisionShapes(t *testing.T) {
 	const id, mine = "pawl-1", `{"decision_id":"mine","notes":"fine"}`
-	w := newWorld(t, func(o *Options) { o.QueryBudget = 50 * time.Millisecond })
+	w := newWorld(t, func(o *Options) { o.QueryBudget = 500 * time.Millisecond })
 	w.request(id)
 	golden(t, "decision_resolved", w.as("ana", "/api/requests/"+id+"/approve", mine))
 	golden(t, "decision_already_resolved", w.as("bo", "/api/requests/"+id+"/reject", `{"decision_id":"his"}`))

@@ -88,7 +88,7 @@ func TestGetRequest(t *testing.T) {
 		}, id, 200, "", "request_forgotten"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t, func(o *Options) { o.QueryBudget = 50 * time.Millisecond })
+			w := newWorld(t, func(o *Options) { o.QueryBudget = 500 * time.Millisecond })
 			c.setup(w)
 			w.entry(id, "admit", audit.KindRequested, map[string]any{"tool": "refund"})
 			rec := w.get("/api/requests/" + c.path)
@@ -101,7 +101,7 @@ func TestGetRequest(t *testing.T) {
 }
 
 func TestToolsSayWhetherTheyAreServed(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.QueryBudget = 100 * time.Millisecond })
+	w := newWorld(t, func(o *Options) { o.QueryBudget = time.Second })
 	for name, queue := range map[string]string{"here": "pawl", "there": "tools-python", "nowhere": "tools-old", "nowhere_too": "tools-old"} {
 		w.store.tools = append(w.store.tools, store.Tool{Name: name, Queue: queue})
 	}

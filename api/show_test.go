@@ -88,7 +88,7 @@ func TestGetCall(t *testing.T) {
 		}, "a%2Fb+c%20d%25", 200, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t, func(o *Options) { o.QueryBudget = 100 * time.Millisecond })
+			w := newWorld(t, func(o *Options) { o.QueryBudget = 500 * time.Millisecond })
 			c.setup(w)
 			rec := w.get("/api/calls/" + c.path)
 			expect(t, rec, c.status, c.code)

@@ -56,6 +56,9 @@ func votes(n int) []approval.Decision {
 	return all
 }
 
+// noAnswer is a workflow that can't be asked, and says so at once.
+func noAnswer() error { return serviceerror.NewWorkflowNotReady("no worker") }
+
 // elsewhere moves the tool to a task queue of its own.
 func (w *world) elsewhere() {
 	t := refundTool()
@@ -108,7 +111,8 @@ func TestWhyACallWaits(t *testing.T) {
 		}, "its end to be written down: the deadline has passed", nil, nil, ""},
 
 		{"no worker", func(w *world) {
-			w.request(id).silent = true
+			w.request(id)
+			w.temporal.onQuery = noAnswer
 			w.temporal.deserted["pawl"] = true
 		}, "one approval by anybody", &testDeadline, []string{obstacleNoWorker}, "pawl worker"},
 		{"nobody can tell who polls", func(w *world) {
@@ -194,12 +198,16 @@ func TestWhyACallWaits(t *testing.T) {
 		{"between two steps", func(w *world) { at(w, approval.StatusExecuting, used).task = taken() }, "its next step", nil, nil, ""},
 
 		{"before the policy has answered", func(w *world) {
-			w.temporal.add(&fakeWorkflow{id: id, silent: true, pending: []*workflowpb.PendingActivityInfo{activity("Admit", "pawl", started, 9)}})
+			w.temporal.onQuery = noAnswer
+			w.temporal.add(&fakeWorkflow{id: id, pending: []*workflowpb.PendingActivityInfo{activity("Admit", "pawl", started, 9)}})
 		}, "the policy's answer", nil, []string{obstacleStep}, "asks the policy"},
-		{"its policy step is held", func(w *world) { w.temporal.add(&fakeWorkflow{id: id, silent: true}) },
-			"the policy's answer", nil, []string{obstacleStep}, ""},
+		{"its policy step is held", func(w *world) {
+			w.temporal.onQuery = noAnswer
+			w.temporal.add(&fakeWorkflow{id: id})
+		}, "the policy's answer", nil, []string{obstacleStep}, ""},
 		{"nobody has taken it up", func(w *world) {
-			w.temporal.add(&fakeWorkflow{id: id, silent: true, task: task(time.Hour, 1)})
+			w.temporal.onQuery = noAnswer
+			w.temporal.add(&fakeWorkflow{id: id, task: task(time.Hour, 1)})
 			w.temporal.deserted["pawl"] = true
 		}, "the policy's answer", nil, []string{obstacleNoWorker}, ""},
 		{"the store is away", func(w *world) {
@@ -208,7 +216,7 @@ func TestWhyACallWaits(t *testing.T) {
 		}, "one approval by anybody", &testDeadline, []string{obstacleStore}, "database"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t, func(o *Options) { o.QueryBudget = 100 * time.Millisecond })
+			w := newWorld(t)
 			c.setup(w)
 			rec := w.get("/api/calls/" + id)
 			expect(t, rec, 200, "")
@@ -240,9 +248,10 @@ func TestWhyACallWaits(t *testing.T) {
 
 // Whatever shows an open call says why it is open, and nothing else does.
 func TestWhereWaitingIsSaid(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.QueryBudget = 50 * time.Millisecond })
+	w := newWorld(t, func(o *Options) { o.QueryBudget = time.Second })
 	w.temporal.deserted["pawl"] = true
-	w.request("open").silent = true
+	w.temporal.onQuery = noAnswer
+	w.request("open")
 	w.request("over")
 	w.temporal.complete("over", executed("over"))
 	w.ended("over", approval.StatusExecuted)
