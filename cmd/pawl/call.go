@@ -162,7 +162,7 @@ ID, or run the same 'pawl call --key' again.`,
 			f := follow{app: a, c: c, patient: cmd.Flag("wait").Changed, until: a.Now().Add(time.Duration(wait))}
 			v, err := c.Get(cmd.Context(), id, f.firstWait(time.Duration(wait)))
 			if len(args) == 0 && approval.CodeOf(err) == approval.CodeNotFound {
-				return fmt.Errorf("no call is known that was started with the key %q by the requester %q (it would be %s)\n"+
+				return fmt.Errorf("no call is known that was started with the key \"%s\" by the requester %q (it would be %s)\n"+
 					"Is it the right API (%s), and the key to the letter? Keys of other requesters are not looked up: use the call's ID, "+
 					"which 'pawl pending --all' and 'pawl audit list --kind call.requested' show", approval.Display(key, 100), localRequester, id, c.URL())
 			}
