@@ -42,6 +42,8 @@ test-root: ## tests of the root module, under the race detector
 
 test-dev: ## tests against a real Temporal, end to end and under kill -9
 	cd dev && $(GO) test -timeout 30m -count=$(COUNT) ./...
+	@if (cd dev && $(GO) test -count=1 -v -run '^TestThereIsANode$$' ./nodetest) | grep -A5 -B5 -- '--- SKIP'; then \
+	  echo "******** THE TYPESCRIPT TESTS WERE SKIPPED: see above ********"; fi
 
 race: ## the end-to-end tests under the race detector, too (builds Temporal's server anew)
 	cd dev && $(GO) test -race -timeout 60m -count=$(COUNT) ./...

@@ -21,6 +21,10 @@ await connected(async (client) => {
   for (const field of ['tool', 'args', 'status', 'risk', 'agent', 'reason', 'deadline', 'digest'] as const) {
     if (shown[field] !== undefined) console.log(`${field.padEnd(9)} ${display(shown[field])}`);
   }
+  if (shown.status !== 'pending') {
+    console.log('it does not wait for a decision');
+    return 3;
+  }
   const kind = await ask();
   if (kind === undefined) {
     console.log('left as it is');

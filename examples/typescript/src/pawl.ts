@@ -1,7 +1,13 @@
 // What a TypeScript program needs of Pawl's wire: one workflow type, two
 // signals, one query, two header fields. docs/tools.md has the contract.
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { Client, Connection, WorkflowExecutionAlreadyStartedError, type WorkflowHandle } from '@temporalio/client';
+import {
+  Client,
+  Connection,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+  type WorkflowHandle,
+} from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
 export const header = { callId: 'pawl-call-id', digest: 'pawl-digest' } as const;
@@ -96,7 +102,12 @@ export async function decide(
   by: { reviewer: string; notes?: string },
 ): Promise<string> {
   const decisionId = randomUUID();
-  await handle.signal(kind, { decision_id: decisionId, digest: shown.digest, ...by });
+  try {
+    await handle.signal(kind, { decision_id: decisionId, digest: shown.digest, ...by });
+  } catch (err) {
+    if (err instanceof WorkflowNotFoundError) return 'already_resolved'; // it was shown, so it has ended
+    throw err;
+  }
   // Temporal holds the decision now, even if no worker runs; this only asks what it did.
   const { answers } = await handle.query<State>('state');
   return answers?.find((a) => a.decision_id === decisionId)?.outcome ?? 'not_judged_yet';
