@@ -28,8 +28,9 @@ const patience = 30 * time.Second
 // world is a stack, and the tools' other side, which outlives it.
 type world struct {
 	*stack.Stack
-	t      *testing.T
-	config stack.Config
+	t       *testing.T
+	config  stack.Config
+	toolURL string
 
 	mu     sync.Mutex
 	ran    map[string]int // runs by call ID
@@ -60,6 +61,7 @@ func newWorld(t *testing.T, change ...func(*stack.Config)) *world {
 		w.behave(rw, r)
 	}))
 	t.Cleanup(server.Close)
+	w.toolURL = server.URL
 
 	dir := t.TempDir()
 	tools := "tools:\n"
