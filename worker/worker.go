@@ -37,6 +37,11 @@ type Options struct {
 
 	// StopTimeout is how long Stop waits for running tools. Default 10 s.
 	StopTimeout time.Duration
+
+	// OnFatal is told, at most once and from another goroutine, why the worker
+	// has stopped polling and can't go on: the namespace is gone, for instance.
+	// Call Stop then. Default: nobody is told.
+	OnFatal func(error)
 }
 
 func (o *Options) validate() error {
@@ -92,6 +97,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	}
 	w := worker.New(o.Client, o.TaskQueue, worker.Options{
 		WorkerStopTimeout: o.StopTimeout,
+		OnFatalError:      o.OnFatal,
 		// The default second is short for a busy machine: what it catches is a
 		// workflow that blocks for good.
 		DeadlockDetectionTimeout: 5 * time.Second,

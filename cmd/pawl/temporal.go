@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	sdklog "go.temporal.io/sdk/log"
+)
+
+// temporalOptions reads Temporal's own settings: its environment variables, and
+// the profile of its configuration file.
+func temporalOptions(logger *slog.Logger) (client.Options, error) {
+	o, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return o, fmt.Errorf("Temporal's settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, … or its TOML file): %w", err)
+	}
+	if o.HostPort == "" {
+		o.HostPort = client.DefaultHostPort
+	}
+	if o.Namespace == "" {
+		o.Namespace = client.DefaultNamespace
+	}
+	o.Logger = sdklog.NewStructuredLogger(logger)
+	return o, nil
+}
+
+// dial connects, and waits for a Temporal that is about to come up.
+func (s *service) dial(ctx context.Context, o client.Options) (c client.Client, err error) {
+	err = s.await(ctx, "Temporal", func(ctx context.Context) error {
+		if c, err = client.DialContext(ctx, o); err != nil {
+			return fmt.Errorf("no answer from Temporal at %s: %w; check TEMPORAL_ADDRESS, and TLS (TEMPORAL_TLS, TEMPORAL_API_KEY, …)", o.HostPort, err)
+		}
+		return nil
+	}, func(err error) bool { return !refused(err) })
+	return c, err
+}
+
+// namespace waits until the namespace is there: it may be being set up.
+func (s *service) namespace(ctx context.Context, c client.Client, name string) error {
+	return s.await(ctx, "the namespace", func(ctx context.Context) error {
+		_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: name})
+		var absent *serviceerror.NamespaceNotFound
+		switch {
+		case errors.As(err, &absent):
+			return fmt.Errorf("Temporal has no namespace %q: create it with 'pawl setup', or name another with TEMPORAL_NAMESPACE", name)
+		case err != nil:
+			return fmt.Errorf("Temporal's namespace %q: %w; check TEMPORAL_NAMESPACE", name, err)
+		}
+		return nil
+	}, func(err error) bool { return !refused(err) })
+}
+
+// refused reports an answer of Temporal that waiting does not change.
+func refused(err error) bool {
+	var denied *serviceerror.PermissionDenied
+	var invalid *serviceerror.InvalidArgument
+	return errors.As(err, &denied) || errors.As(err, &invalid)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/tool"
+	"github.com/pawlhq/pawl/worker"
+)
+
+// workerCommand holds the settings of `pawl worker`.
+type workerCommand struct {
+	service
+	policy        []string
+	tools         string
+	ordinarySteps bool
+	stopTimeout   time.Duration
+	healthListen  string
+}
+
+func (a *app) worker() *cobra.Command {
+	w := &workerCommand{}
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run guarded calls: judge them, wait for people, run tools",
+		Long: `Run guarded calls: judge them by the policy, wait for people, run tools. As
+many workers as wanted may run at once on a Postgres store; on a SQLite store
+one, which owns the file.
+
+Which Temporal is told by its own environment variables and configuration file
+(TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_API_KEY, …).
+
+When it serves, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
+SIGTERM and SIGHUP stop it: it takes no more work, lets running tools end, and
+exits with 0. A second signal ends it at once, and the calls whose tools were
+running end outcome_unknown.`,
+		Example: `  pawl worker --database-url sqlite://.pawl/pawl.db --policy policy.yaml --tools tools.yaml
+  pawl worker --policy org.yaml --policy team.yaml --health-listen :8085`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := w.begin(a); err != nil {
+				return err
+			}
+			if w.stopTimeout <= 0 {
+				return usage(errors.New("--stop-timeout must be more than 0s"))
+			}
+			return w.run(cmd)
+		},
+	}
+	w.flags(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&w.policy, "policy", nil, "policy `file`; repeat it for more layers. None: everything needs approval")
+	f.StringVar(&w.tools, "tools", "", "tools `file`")
+	f.BoolVar(&w.ordinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI, at some cost")
+	f.DurationVar(&w.stopTimeout, "stop-timeout", 25*time.Second, "how long running tools may go on when the worker is stopped")
+	f.StringVar(&w.healthListen, "health-listen", "", "`address` for /healthz and /readyz, reachable by anybody; they show nothing secret (default none)")
+	f.BoolVar(&w.database.keepSchema, "keep-schema", false, "in Postgres, expect the schema that 'pawl setup' laid, for a database user without the right to change it")
+	return cmd
+}
+
+func (w *workerCommand) run(cmd *cobra.Command) (err error) {
+	ctx := cmd.Context()
+	// What is wrong with files is told before anything is connected.
+	rules, err := policy.Load(w.policy...)
+	if err != nil {
+		return fmt.Errorf("policy:\n%w", err)
+	}
+	var tools []*tool.Tool
+	if w.tools != "" {
+		if tools, err = worker.LoadTools(w.tools, os.LookupEnv); err != nil {
+			return fmt.Errorf("tools:\n%w", err)
+		}
+	}
+	options, err := temporalOptions(w.log)
+	if err != nil {
+		return err
+	}
+	probes := health.NewHandler(w.log)
+	fields := map[string]any{"task_queue": w.taskQueue, "namespace": options.Namespace}
+	if w.healthListen != "" {
+		l, err := net.Listen("tcp", w.healthListen)
+		if err != nil {
+			return fmt.Errorf("the health address %s: %w; choose another with --health-listen", w.healthListen, err)
+		}
+		defer serveHealth(l, probes, w.log)()
+		fields["health"] = urlOf(l)
+	}
+
+	temporal, err := w.dial(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	if err := w.namespace(ctx, temporal, options.Namespace); err != nil {
+		return err
+	}
+	opened, err := w.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+
+	fatal := make(chan error, 1)
+	running, err := worker.New(ctx, worker.Options{
+		Client: temporal, Namespace: options.Namespace, Store: opened, Policy: rules, Tools: tools, TaskQueue: w.taskQueue,
+		Logger: w.log, OrdinarySteps: w.ordinarySteps, StopTimeout: w.stopTimeout,
+		OnFatal: func(err error) { fatal <- err },
+	})
+	if err != nil {
+		return err
+	}
+	if err := running.Start(); err != nil {
+		return fmt.Errorf("starting the worker at Temporal %s: %w", options.HostPort, err)
+	}
+	probes.Set(w.checks(temporal, options.Namespace, opened))
+	if err := ready(cmd.OutOrStdout(), fields); err != nil {
+		running.Stop()
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		w.log.Info("stopping: no more work is taken, running tools may end", "within", w.stopTimeout)
+	case err = <-fatal:
+		err = fmt.Errorf("the worker can't go on: %w", err)
+	}
+	probes.Set([]health.Check{{Name: "worker", Probe: func(context.Context) error { return health.ErrChanging }}})
+	running.Stop()
+	return err
+}
+
+// checks are what a worker needs. Only its own polling says that it serves.
+func (w *workerCommand) checks(c client.Client, namespace string, s store.Store) []health.Check {
+	polled := func(kind enums.TaskQueueType) func(context.Context) error {
+		return func(ctx context.Context) error {
+			ok, err := health.Polled(ctx, c.WorkflowService(), namespace, w.taskQueue, kind)
+			if err == nil && !ok {
+				err = fmt.Errorf("no worker polls the task queue: %w", health.ErrAbsent)
+			}
+			return err
+		}
+	}
+	return []health.Check{
+		{Name: "temporal", Probe: func(ctx context.Context) error {
+			_, err := c.CheckHealth(ctx, &client.CheckHealthRequest{})
+			return err
+		}},
+		{Name: "store", Probe: s.Ping},
+		{Name: "workflow_worker", Probe: polled(enums.TASK_QUEUE_TYPE_WORKFLOW)},
+		{Name: "activity_worker", Probe: polled(enums.TASK_QUEUE_TYPE_ACTIVITY)},
+	}
+}
+
+// serveHealth serves until the returned function is called.
+func serveHealth(l net.Listener, h http.Handler, log *slog.Logger) (stop func()) {
+	server := &http.Server{
+		Handler: h, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 8 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("health checks are not served any more", "error", err)
+		}
+	}()
+	return func() { _ = server.Close() }
+}
