@@ -3,39 +3,38 @@ package health
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 )
 
-const (
-	// readyTimeout bounds the checks of one /readyz.
-	readyTimeout = 2 * time.Second
-	// fresh is how long an answer of /readyz stands, so that whoever can reach
-	// the port can't make the process hammer Temporal and the store.
-	fresh = time.Second
-)
+// fresh is how long a Report stands, so that whoever can reach the port can't
+// make the process hammer Temporal and the store.
+const fresh = time.Second
+
+var errChanging = errors.New("starting or stopping")
 
 // Handler serves GET /healthz, which is 200 as long as the process lives, and
-// GET /readyz, which is 200 when every check passes that is not advisory, else
-// 503, with a Readiness as JSON in both cases. It shows nothing secret, so it
-// may be reached from other machines. It is safe for concurrent use.
+// GET /readyz, which is 200 if it is ready, else 503, with the Report as JSON
+// in both cases. It shows nothing secret, so other machines may reach it. It
+// is safe for concurrent use.
 type Handler struct {
 	mux *http.ServeMux
 	log *slog.Logger
 
 	mu     sync.Mutex // held while the checks run: who asks meanwhile gets that answer
 	checks []Check
-	last   Readiness
+	last   Report
 	asked  time.Time
 }
 
-// NewHandler makes a Handler that is not ready: give it its checks with Set.
-// Failed checks are logged with their causes, which /readyz does not show.
+// NewHandler makes a Handler that is not ready until Use gives it checks. It
+// logs why checks failed, which /readyz does not show.
 func NewHandler(log *slog.Logger) *Handler {
 	h := &Handler{mux: http.NewServeMux(), log: log}
-	h.Set([]Check{{Name: "process", Probe: func(context.Context) error { return ErrChanging }}})
+	h.Pause()
 	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n"))
@@ -44,11 +43,19 @@ func NewHandler(log *slog.Logger) *Handler {
 	return h
 }
 
-// Set replaces the checks.
-func (h *Handler) Set(checks []Check) {
+// Use replaces the checks.
+func (h *Handler) Use(checks ...Check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks, h.asked = checks, time.Time{}
+}
+
+// Pause replaces the checks by one that fails: the process does not serve.
+func (h *Handler) Pause() {
+	h.Use(Check{
+		Name: "process", Advice: "This process is starting or stopping.",
+		Look: func(context.Context) error { return errChanging },
+	})
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -58,27 +65,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
-	ready := h.ready(r.Context())
+	report := h.report(r.Context())
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	if !ready.Ready {
+	if !report.Ready {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(ready)
+	_ = json.NewEncoder(w).Encode(report)
 }
 
-func (h *Handler) ready(ctx context.Context) Readiness {
+func (h *Handler) report(ctx context.Context) Report {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.asked.IsZero() && time.Since(h.asked) < fresh {
-		return h.last
+	if h.asked.IsZero() || time.Since(h.asked) >= fresh {
+		// Others get this answer, too: it does not end with who asked first.
+		h.last = Look(context.WithoutCancel(ctx), h.log, h.checks...)
+		h.asked = time.Now()
 	}
-	// The answer is for others, too: it outlives who asked first.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
-	defer cancel()
-	h.last = Ready(ctx, h.checks, func(check string, err error) {
-		h.log.WarnContext(ctx, "not ready", "check", check, "error", err)
-	})
-	h.asked = time.Now()
 	return h.last
 }

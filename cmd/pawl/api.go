@@ -11,7 +11,7 @@ import (
 
 // apiCommand holds the settings of `pawl api`.
 type apiCommand struct {
-	service
+	site
 	listen string
 	hosts  []string
 }
@@ -27,8 +27,7 @@ func (a *app) serve() *cobra.Command {
 wanted may run at once. The store is read only, and everything that is decided
 goes through Temporal.
 
-Which Temporal is told by its own environment variables and configuration file
-(TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_API_KEY, …).
+` + settingsHelp + `
 
 When it serves, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
 SIGTERM and SIGHUP stop it: requests under way are answered first. A second
@@ -38,13 +37,18 @@ There is no authentication yet, so only a loopback address is served.`,
 		Example: `  pawl api --database-url sqlite://.pawl/pawl.db --listen 127.0.0.1:7296`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.begin(a); err != nil {
+			if err := s.begin(a, cmd); err != nil {
 				return err
+			}
+			if err := s.database.validate(); err != nil {
+				return usage(err)
 			}
 			return s.run(cmd)
 		},
 	}
 	s.flags(cmd)
+	s.queueFlag(cmd)
+	s.startFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&s.listen, "listen", "127.0.0.1:7295", "loopback `address` to serve; port 0 picks one")
 	f.StringArrayVar(&s.hosts, "host", nil, "further host `name` under which the API may be addressed")

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"net/url"
 	"strings"
 
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/postgres"
 	"github.com/pawlhq/pawl/store/sqlite"
 )
+
+const sqliteScheme = "sqlite://"
 
 // database says which store a command uses and what it may do there.
 type database struct {
@@ -17,26 +20,46 @@ type database struct {
 	keepSchema bool // in Postgres: leave the schema as it is
 }
 
-// errDatabaseURL never holds the URL: it may hold a password.
-var errDatabaseURL = errors.New("the database URL must be sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
-
 // validate looks at the URL alone, so that a bad one is told before anything
-// is started.
+// is started. Errors never hold the URL: it may hold a password.
 func (d database) validate() error {
-	path, lite := strings.CutPrefix(d.url, "sqlite://")
 	switch {
 	case d.url == "":
 		return errors.New("which store? set PAWL_DATABASE_URL, or give --database-url: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
-	case lite && path == "":
+	case d.url == sqliteScheme:
 		return errors.New("the database URL names no file: write sqlite://PATH")
-	case lite, d.postgres():
+	case d.sqlite(), d.postgres():
 		return nil
 	}
-	return errDatabaseURL
+	return errors.New("the database URL must be sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
 }
+
+func (d database) sqlite() bool { return strings.HasPrefix(d.url, sqliteScheme) }
 
 func (d database) postgres() bool {
 	return strings.HasPrefix(d.url, "postgres://") || strings.HasPrefix(d.url, "postgresql://")
+}
+
+// String names the store without user, password and parameters.
+func (d database) String() string {
+	u, err := url.Parse(d.url)
+	switch {
+	case d.sqlite():
+		return "SQLite " + strings.TrimPrefix(d.url, sqliteScheme)
+	case err != nil || !d.postgres():
+		return "unreadable URL"
+	}
+	return "Postgres " + u.Host + u.Path
+}
+
+// password reports whether the URL holds one.
+func (d database) password() bool {
+	u, err := url.Parse(d.url)
+	if err != nil {
+		return false
+	}
+	_, given := u.User.Password()
+	return given || u.Query().Has("password")
 }
 
 // open opens the store. Errors name host and database or the file, and never
@@ -45,13 +68,13 @@ func (d database) open(ctx context.Context) (store.Store, error) {
 	if err := d.validate(); err != nil {
 		return nil, err
 	}
-	if path, ok := strings.CutPrefix(d.url, "sqlite://"); ok {
-		// Not returned as it is: a nil *Store in an interface is not nil.
-		if s, err := sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: d.readOnly}); err == nil {
-			return s, nil
-		} else {
+	// Neither store is returned as it comes: a nil *Store is no nil interface.
+	if d.sqlite() {
+		s, err := sqlite.Open(ctx, sqlite.Options{Path: strings.TrimPrefix(d.url, sqliteScheme), ReadOnly: d.readOnly})
+		if err != nil {
 			return nil, err
 		}
+		return s, nil
 	}
 	s, err := postgres.Open(ctx, postgres.Options{URL: d.url, ReadOnly: d.readOnly, KeepSchema: d.keepSchema})
 	if err != nil {
@@ -61,12 +84,19 @@ func (d database) open(ctx context.Context) (store.Store, error) {
 }
 
 // mayHeal reports whether a store that did not open may do so soon: its server
-// starts, or somebody is about to set it up.
+// starts, its owner ends, or somebody is about to set it up or upgrade it.
 func mayHeal(err error) bool {
-	for _, soon := range []error{
-		postgres.ErrUnavailable, postgres.ErrBusy, postgres.ErrStandby, postgres.ErrMissing, sqlite.ErrMissing, sqlite.ErrOwned,
-	} {
-		if errors.Is(err, soon) {
+	return is(err, postgres.ErrUnavailable, postgres.ErrBusy, postgres.ErrStandby, sqlite.ErrOwned) || needsSetup(err)
+}
+
+// needsSetup reports that there is no store yet, or one for an older Pawl.
+func needsSetup(err error) bool {
+	return is(err, postgres.ErrMissing, sqlite.ErrMissing, postgres.ErrSchema, sqlite.ErrSchema) && !is(err, postgres.ErrNewer, sqlite.ErrNewer)
+}
+
+func is(err error, targets ...error) bool {
+	for _, t := range targets {
+		if errors.Is(err, t) {
 			return true
 		}
 	}

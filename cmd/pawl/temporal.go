@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	sdklog "go.temporal.io/sdk/log"
+
+	"github.com/pawlhq/pawl/health"
 )
+
+// rpcTimeout bounds one exchange with Temporal.
+const rpcTimeout = 10 * time.Second
 
 // temporalOptions reads Temporal's own settings: its environment variables, and
 // the profile of its configuration file.
@@ -31,26 +36,26 @@ func temporalOptions(logger *slog.Logger) (client.Options, error) {
 }
 
 // dial connects, and waits for a Temporal that is about to come up.
-func (s *service) dial(ctx context.Context, o client.Options) (c client.Client, err error) {
+func (s *site) dial(ctx context.Context, o client.Options) (c client.Client, err error) {
 	err = s.await(ctx, "Temporal", func(ctx context.Context) error {
 		if c, err = client.DialContext(ctx, o); err != nil {
-			return fmt.Errorf("no answer from Temporal at %s: %w; check TEMPORAL_ADDRESS, and TLS (TEMPORAL_TLS, TEMPORAL_API_KEY, …)", o.HostPort, err)
+			return fmt.Errorf("no answer from Temporal at %s (TLS %s): %w; check TEMPORAL_ADDRESS, and TEMPORAL_TLS and its like", o.HostPort, tlsOf(o), err)
 		}
 		return nil
 	}, func(err error) bool { return !refused(err) })
 	return c, err
 }
 
-// namespace waits until the namespace is there: it may be being set up.
-func (s *service) namespace(ctx context.Context, c client.Client, name string) error {
+// awaitNamespace waits until the namespace is there: it may be being set up.
+func (s *site) awaitNamespace(ctx context.Context, c client.Client, name string) error {
 	return s.await(ctx, "the namespace", func(ctx context.Context) error {
-		_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: name})
-		var absent *serviceerror.NamespaceNotFound
-		switch {
-		case errors.As(err, &absent):
+		ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+		defer cancel()
+		switch err := health.Namespace(ctx, c.WorkflowService(), name); {
+		case errors.Is(err, health.ErrMissing):
 			return fmt.Errorf("Temporal has no namespace %q: create it with 'pawl setup', or name another with TEMPORAL_NAMESPACE", name)
 		case err != nil:
-			return fmt.Errorf("Temporal's namespace %q: %w; check TEMPORAL_NAMESPACE", name, err)
+			return fmt.Errorf("Temporal's namespace %q: %w; check TEMPORAL_NAMESPACE and the credentials", name, err)
 		}
 		return nil
 	}, func(err error) bool { return !refused(err) })
@@ -61,4 +66,12 @@ func refused(err error) bool {
 	var denied *serviceerror.PermissionDenied
 	var invalid *serviceerror.InvalidArgument
 	return errors.As(err, &denied) || errors.As(err, &invalid)
+}
+
+// tlsOf says whether a connection is encrypted. An API key alone makes it so.
+func tlsOf(o client.Options) string {
+	if !o.ConnectionOptions.TLSDisabled && (o.ConnectionOptions.TLS != nil || o.Credentials != nil) {
+		return "on"
+	}
+	return "off"
 }

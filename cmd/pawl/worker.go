@@ -23,7 +23,7 @@ import (
 
 // workerCommand holds the settings of `pawl worker`.
 type workerCommand struct {
-	service
+	site
 	policy        []string
 	tools         string
 	ordinarySteps bool
@@ -40,8 +40,7 @@ func (a *app) worker() *cobra.Command {
 many workers as wanted may run at once on a Postgres store; on a SQLite store
 one, which owns the file.
 
-Which Temporal is told by its own environment variables and configuration file
-(TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_API_KEY, …).
+` + settingsHelp + `
 
 When it serves, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
 SIGTERM and SIGHUP stop it: it takes no more work, lets running tools end, and
@@ -51,8 +50,11 @@ running end outcome_unknown.`,
   pawl worker --policy org.yaml --policy team.yaml --health-listen :8085`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := w.begin(a); err != nil {
+			if err := w.begin(a, cmd); err != nil {
 				return err
+			}
+			if err := w.database.validate(); err != nil {
+				return usage(err)
 			}
 			if w.stopTimeout <= 0 {
 				return usage(errors.New("--stop-timeout must be more than 0s"))
@@ -61,6 +63,8 @@ running end outcome_unknown.`,
 		},
 	}
 	w.flags(cmd)
+	w.queueFlag(cmd)
+	w.startFlag(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&w.policy, "policy", nil, "policy `file`; repeat it for more layers. None: everything needs approval")
 	f.StringVar(&w.tools, "tools", "", "tools `file`")
@@ -104,7 +108,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer temporal.Close()
-	if err := w.namespace(ctx, temporal, options.Namespace); err != nil {
+	if err := w.awaitNamespace(ctx, temporal, options.Namespace); err != nil {
 		return err
 	}
 	opened, err := w.openStore(ctx)
@@ -125,7 +129,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	if err := running.Start(); err != nil {
 		return fmt.Errorf("starting the worker at Temporal %s: %w", options.HostPort, err)
 	}
-	probes.Set(w.checks(temporal, options.Namespace, opened))
+	probes.Use(w.checks(temporal, options.Namespace, opened)...)
 	if err := ready(cmd.OutOrStdout(), fields); err != nil {
 		running.Stop()
 		return err
@@ -136,30 +140,37 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	case err = <-fatal:
 		err = fmt.Errorf("the worker can't go on: %w", err)
 	}
-	probes.Set([]health.Check{{Name: "worker", Probe: func(context.Context) error { return health.ErrChanging }}})
+	probes.Pause()
 	running.Stop()
 	return err
 }
 
-// checks are what a worker needs. Only its own polling says that it serves.
+// checks are what a worker needs. That it polls itself can't be told from that
+// others poll; but when it can't any more, it ends.
 func (w *workerCommand) checks(c client.Client, namespace string, s store.Store) []health.Check {
 	polled := func(kind enums.TaskQueueType) func(context.Context) error {
 		return func(ctx context.Context) error {
 			ok, err := health.Polled(ctx, c.WorkflowService(), namespace, w.taskQueue, kind)
 			if err == nil && !ok {
-				err = fmt.Errorf("no worker polls the task queue: %w", health.ErrAbsent)
+				err = fmt.Errorf("polls of the task queue: %w", health.ErrMissing)
 			}
 			return err
 		}
 	}
 	return []health.Check{
-		{Name: "temporal", Probe: func(ctx context.Context) error {
+		{Name: "temporal", Advice: "Temporal does not answer.", Look: func(ctx context.Context) error {
 			_, err := c.CheckHealth(ctx, &client.CheckHealthRequest{})
 			return err
 		}},
-		{Name: "store", Probe: s.Ping},
-		{Name: "workflow_worker", Probe: polled(enums.TASK_QUEUE_TYPE_WORKFLOW)},
-		{Name: "activity_worker", Probe: polled(enums.TASK_QUEUE_TYPE_ACTIVITY)},
+		{Name: "namespace", Advice: "Temporal does not find the namespace, or does not say: create it with 'pawl setup'.", Look: func(ctx context.Context) error {
+			return health.Namespace(ctx, c.WorkflowService(), namespace)
+		}},
+		{Name: "store", Advice: "The store can't be used now; calls wait until it can.", Look: s.Ping},
+		{Name: "search_attributes", Optional: true, Advice: "Calls can't be found by status, tool and agent in Temporal: run 'pawl setup' and restart the workers.", Look: func(ctx context.Context) error {
+			return health.SearchAttributes(ctx, c.OperatorService(), namespace)
+		}},
+		{Name: "workflow_worker", Advice: "Nobody polls the task queue for workflow tasks yet.", Look: polled(enums.TASK_QUEUE_TYPE_WORKFLOW)},
+		{Name: "activity_worker", Advice: "Nobody polls the task queue for activities yet.", Look: polled(enums.TASK_QUEUE_TYPE_ACTIVITY)},
 	}
 }
 

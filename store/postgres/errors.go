@@ -27,6 +27,9 @@ var (
 	// ErrSchema: the store was made by a newer Pawl, or must be upgraded
 	// before this one can use it.
 	ErrSchema = errors.New("the store's schema is not the one this Pawl knows")
+	// ErrNewer is the ErrSchema of a store that a newer Pawl made: no waiting
+	// and no upgrade of the store helps.
+	ErrNewer = fmt.Errorf("%w: a newer Pawl made it", ErrSchema)
 	// ErrForeign: the schema pawl holds something else.
 	ErrForeign = errors.New("the schema pawl in this database belongs to another program")
 	// ErrDamaged: the server or Pawl can't read what is stored.

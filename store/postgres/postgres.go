@@ -134,6 +134,14 @@ func (s *Store) Ping(ctx context.Context) error {
 	})
 }
 
+// Clock returns the server's time, for comparing clocks.
+func (s *Store) Clock(ctx context.Context) (now time.Time, err error) {
+	err = s.run(ctx, "ask the time", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now)
+	})
+	return now, err
+}
+
 // Close waits for methods that are running, then closes the connections.
 // Later calls of any method but Close are ErrClosed.
 func (s *Store) Close() error {

@@ -71,8 +71,8 @@ func checkVersion(where string, version, target int64) error {
 	case version == 0:
 		return tell("store %s: %w yet: open it for writing, with the right to create it", where, ErrMissing)
 	case version > target:
-		return tell("store %s: %w: it has version %d, made by a newer Pawl; this one knows up to %d: use the newer Pawl, or another database",
-			where, ErrSchema, version, target)
+		return tell("store %s: %w: it has version %d, this one knows up to %d: use the newer Pawl, or another database",
+			where, ErrNewer, version, target)
 	case version < target:
 		return tell("store %s: %w: it has version %d, this Pawl needs %d: open it once with this version for writing, with the right to upgrade it",
 			where, ErrSchema, version, target)

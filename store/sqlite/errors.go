@@ -21,6 +21,9 @@ var (
 	// ErrSchema: the store was made by a newer Pawl, or must be upgraded by
 	// its owner before this one can read it.
 	ErrSchema = errors.New("the store's schema is not the one this Pawl knows")
+	// ErrNewer is the ErrSchema of a store that a newer Pawl made: no waiting
+	// and no upgrade of the store helps.
+	ErrNewer = fmt.Errorf("%w: a newer Pawl made it", ErrSchema)
 	// ErrForeign: the file is something else than a Pawl store.
 	ErrForeign = errors.New("the file is not a Pawl store")
 	// ErrDamaged: the file was a store, and SQLite or Pawl can't read it now.

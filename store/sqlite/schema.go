@@ -136,8 +136,8 @@ func checkVersion(path string, db *sql.DB, version int64) error {
 }
 
 func newerSchema(path string, version, target int64) error {
-	return tell("store %s: %w: it has version %d, made by a newer Pawl; this one knows up to %d: use the newer Pawl, or another path",
-		path, ErrSchema, version, target)
+	return tell("store %s: %w: it has version %d, this one knows up to %d: use the newer Pawl, or another path",
+		path, ErrNewer, version, target)
 }
 
 // newProvider makes what migrates db, and says to which version.

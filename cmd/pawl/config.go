@@ -1,0 +1,224 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+const settingsHelp = `Settings come from flags, else from the environment, else from the file that
+--config names. A flag's variable is PAWL_ and its name in capitals, with _ for
+-: PAWL_STOP_TIMEOUT for --stop-timeout; lists are separated by commas there.
+Which Temporal is told by Temporal's own variables and TOML file alone:
+TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_API_KEY, ….`
+
+// maxPause bounds the lengths of time in settings.
+const maxPause = 24 * time.Hour
+
+// fromFile holds the values of a configuration file by the flags they stand
+// for.
+type fromFile map[string][]string
+
+// settle gives every setting that has no flag on the command line the value of
+// its environment variable, else that of the configuration file. Everything
+// that is wrong is told at once.
+func (a *app) settle(cmd *cobra.Command) error {
+	path, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return err
+	}
+	if path == "" {
+		path = strings.TrimSpace(a.Getenv("PAWL_CONFIG"))
+	}
+	file := fromFile{}
+	if path != "" {
+		if file, err = loadConfig(path); err != nil {
+			return fmt.Errorf("configuration:\n%w", err)
+		}
+	}
+	var problems []error
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed || f.Name == "config" || f.Name == "help" {
+			return
+		}
+		name := variable(f.Name)
+		if value := strings.TrimSpace(a.Getenv(name)); value != "" {
+			// The value stays out of the error: it may be a secret in the wrong place.
+			if err := set(f, split(f, value)); err != nil {
+				problems = append(problems, fmt.Errorf("%s can't be used: %w", name, err))
+			}
+			return
+		}
+		if values, ok := file[f.Name]; ok {
+			if err := set(f, values); err != nil {
+				problems = append(problems, fmt.Errorf("%s: --%s can't be set from it: %w", path, f.Name, err))
+			}
+		}
+	})
+	return usage(errors.Join(problems...))
+}
+
+// variable is the environment variable of a flag.
+func variable(flag string) string {
+	return "PAWL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+func split(f *pflag.Flag, value string) []string {
+	if _, list := f.Value.(pflag.SliceValue); !list {
+		return []string{value}
+	}
+	var values []string
+	for v := range strings.SplitSeq(value, ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// set marks the flag as changed, too: its value was chosen by somebody.
+func set(f *pflag.Flag, values []string) error {
+	f.Changed = true
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return list.Replace(values)
+	}
+	err := f.Value.Set(values[0])
+	switch {
+	case err == nil:
+		return nil
+	case f.Value.Type() == "bool":
+		return errors.New("use true or false")
+	case f.Value.Type() == "duration":
+		return errors.New(`use a form like "90s", "30m", "24h"`)
+	}
+	return err
+}
+
+// loadConfig reads a configuration file. Every setting of every command is
+// checked, so that one file serves all of them.
+func loadConfig(path string) (fromFile, error) {
+	var problems yamlfile.Problems
+	c := configReader{dir: filepath.Dir(path), values: fromFile{}}
+	if data, ok := yamlfile.ReadFile(path, &problems); ok {
+		c.read(yamlfile.Parse(path, data, &problems).Mapping())
+	}
+	return c.values, problems.Err()
+}
+
+type configReader struct {
+	dir    string
+	values fromFile
+}
+
+func (c configReader) read(m *yamlfile.Mapping) {
+	c.database(m.Field("database_url"))
+	c.flag("keep-schema", m.Field("keep_schema"))
+	c.text("task-queue", m.Field("task_queue"))
+	c.duration("start-timeout", m.Field("start_timeout"), maxPause)
+
+	log := m.Field("log").Mapping()
+	c.choice("log-level", log.Field("level"), logLevels...)
+	c.choice("log-format", log.Field("format"), logFormats...)
+	log.Done()
+
+	w := m.Field("worker").Mapping()
+	c.paths("policy", w.Field("policy"))
+	c.path("tools", w.Field("tools"))
+	c.flag("ordinary-steps", w.Field("ordinary_steps"))
+	c.duration("stop-timeout", w.Field("stop_timeout"), maxPause)
+	c.text("health-listen", w.Field("health_listen"))
+	w.Done()
+
+	api := m.Field("api").Mapping()
+	c.text("listen", api.Field("listen"))
+	c.texts("host", api.Field("hosts"))
+	api.Done()
+
+	setup := m.Field("setup").Mapping()
+	c.duration("retention", setup.Field("retention"), maxRetention)
+	setup.Done()
+	m.Done()
+}
+
+func (c configReader) text(flag string, v yamlfile.Value) {
+	if s, ok := v.Text(); ok {
+		c.values[flag] = []string{s}
+	}
+}
+
+func (c configReader) choice(flag string, v yamlfile.Value, words ...string) {
+	s, ok := v.Text()
+	switch {
+	case ok && !slices.Contains(words, s):
+		v.Problem(fmt.Sprintf("%q is not known here", approval.Display(s, 40)), "use "+strings.Join(words, ", "))
+	case ok:
+		c.values[flag] = []string{s}
+	}
+}
+
+func (c configReader) flag(flag string, v yamlfile.Value) {
+	if b, ok := v.Bool(); ok {
+		c.values[flag] = []string{fmt.Sprint(b)}
+	}
+}
+
+func (c configReader) duration(flag string, v yamlfile.Value, most time.Duration) {
+	if d, ok := v.Duration(approval.Duration(most)); ok {
+		c.values[flag] = []string{d.Std().String()}
+	}
+}
+
+func (c configReader) path(flag string, v yamlfile.Value) {
+	if s, ok := v.Text(); ok {
+		c.values[flag] = []string{within(c.dir, s)}
+	}
+}
+
+func (c configReader) texts(flag string, v yamlfile.Value) {
+	list, _ := v.List()
+	for _, entry := range list {
+		if s, ok := entry.Text(); ok {
+			c.values[flag] = append(c.values[flag], s)
+		}
+	}
+}
+
+func (c configReader) paths(flag string, v yamlfile.Value) {
+	c.texts(flag, v)
+	for i, path := range c.values[flag] {
+		c.values[flag][i] = within(c.dir, path)
+	}
+}
+
+// database takes care never to show the URL: it may hold a password.
+func (c configReader) database(v yamlfile.Value) {
+	url, ok := v.Text()
+	if !ok {
+		return
+	}
+	if err := (database{url: url}).validate(); err != nil {
+		v.Problem("the database URL can't be used", "write sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
+		return
+	}
+	if path, lite := strings.CutPrefix(url, sqliteScheme); lite {
+		url = sqliteScheme + within(c.dir, path)
+	}
+	c.values["database-url"] = []string{url}
+}
+
+// within makes a path of a file relative to the file's folder.
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const wholeConfig = `
+database_url: sqlite://data/pawl.db
+keep_schema: true
+task_queue: file-queue
+start_timeout: 5s
+log: {level: warn, format: json}
+worker:
+  policy: [org.yaml, /abs/team.yaml]
+  tools: tools.yaml
+  ordinary_steps: true
+  stop_timeout: 90
+  health_listen: 127.0.0.1:1
+api:
+  listen: 127.0.0.1:2
+  hosts: [pawl.internal]
+setup: {retention: 48h}
+`
+
+func configFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pawl.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// settings settles one command's flags and returns their values.
+func settings(t *testing.T, env map[string]string, build func(*app) *cobra.Command, args ...string) (map[string]string, error) {
+	t.Helper()
+	a := &app{Env: Env{Getenv: func(name string) string { return env[name] }}}
+	cmd := build(a)
+	if err := cmd.ParseFlags(args); err != nil {
+		t.Fatal(err)
+	}
+	err := a.settle(cmd)
+	values := map[string]string{}
+	for _, name := range []string{"database-url", "keep-schema", "task-queue", "start-timeout", "log-level", "log-format", "policy",
+		"tools", "ordinary-steps", "stop-timeout", "health-listen", "listen", "host"} {
+		if f := cmd.Flag(name); f != nil {
+			values[name] = f.Value.String()
+		}
+	}
+	return values, err
+}
+
+func TestFlagsOverEnvironmentOverFile(t *testing.T) {
+	path := configFile(t, wholeConfig)
+	dir := filepath.Dir(path)
+	fromFile := map[string]string{
+		"database-url": "sqlite://" + dir + "/data/pawl.db", "keep-schema": "true", "task-queue": "file-queue", "start-timeout": "5s",
+		"log-level": "warn", "log-format": "json", "policy": "[" + dir + "/org.yaml,/abs/team.yaml]", "tools": dir + "/tools.yaml",
+		"ordinary-steps": "true", "stop-timeout": "1m30s", "health-listen": "127.0.0.1:1",
+	}
+	env := map[string]string{
+		"PAWL_CONFIG": path, "PAWL_DATABASE_URL": "sqlite://env.db", "PAWL_KEEP_SCHEMA": "false", "PAWL_TASK_QUEUE": "env-queue",
+		"PAWL_START_TIMEOUT": "6s", "PAWL_LOG_LEVEL": "error", "PAWL_LOG_FORMAT": "text", "PAWL_POLICY": "a.yaml, b.yaml",
+		"PAWL_TOOLS": "env-tools.yaml", "PAWL_ORDINARY_STEPS": "false", "PAWL_STOP_TIMEOUT": "7s", "PAWL_HEALTH_LISTEN": ":3",
+	}
+	fromEnv := map[string]string{
+		"database-url": "sqlite://env.db", "keep-schema": "false", "task-queue": "env-queue", "start-timeout": "6s",
+		"log-level": "error", "log-format": "text", "policy": "[a.yaml,b.yaml]", "tools": "env-tools.yaml",
+		"ordinary-steps": "false", "stop-timeout": "7s", "health-listen": ":3",
+	}
+	given := []string{"--config", path, "--database-url", "sqlite://flag.db", "--keep-schema", "--task-queue", "flag-queue", "--start-timeout", "8s",
+		"--log-level", "debug", "--log-format", "json", "--policy", "c.yaml", "--policy", "d,e.yaml", "--tools", "flag-tools.yaml",
+		"--ordinary-steps", "--stop-timeout", "9s", "--health-listen", ":4"}
+	fromFlags := map[string]string{
+		"database-url": "sqlite://flag.db", "keep-schema": "true", "task-queue": "flag-queue", "start-timeout": "8s",
+		"log-level": "debug", "log-format": "json", "policy": `[c.yaml,"d,e.yaml"]`, "tools": "flag-tools.yaml",
+		"ordinary-steps": "true", "stop-timeout": "9s", "health-listen": ":4",
+	}
+	for _, tt := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		want map[string]string
+	}{
+		{"file", nil, []string{"--config", path}, fromFile},
+		{"file named by the environment", map[string]string{"PAWL_CONFIG": path, "PAWL_TOOLS": " "}, nil, fromFile},
+		{"environment", env, nil, fromEnv},
+		{"flags", env, given, fromFlags},
+	} {
+		got, err := settings(t, tt.env, (*app).worker, tt.args...)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		for name, want := range tt.want {
+			if got[name] != want {
+				t.Errorf("%s: --%s is %q, want %q", tt.name, name, got[name], want)
+			}
+		}
+	}
+	got, err := settings(t, map[string]string{"PAWL_HOST": "a,b:1"}, (*app).serve, "--config", path)
+	if err != nil || got["listen"] != "127.0.0.1:2" || got["host"] != "[a,b:1]" || got["task-queue"] != "file-queue" {
+		t.Errorf("api: %v %v", got, err)
+	}
+	for _, build := range []func(*app) *cobra.Command{(*app).setup, (*app).doctor} {
+		if got, err := settings(t, nil, build, "--config", path); err != nil || got["database-url"] != fromFile["database-url"] {
+			t.Errorf("%v %v", got, err)
+		}
+	}
+}
+
+// TestEverySettingCanComeFromEverywhere keeps the one rule for names whole.
+func TestEverySettingCanComeFromEverywhere(t *testing.T) {
+	file, err := loadConfig(configFile(t, wholeConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	perCommand := []string{"config", "help", "dry-run", "timeout"} // not of a site, but of one run
+	for _, name := range []string{"worker", "api", "setup", "doctor"} {
+		cmd, _, err := testRoot().Find([]string{name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		flags := cmd.LocalNonPersistentFlags()
+		for flag := range file {
+			if variable(flag) != "PAWL_"+strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) {
+				t.Errorf("--%s is %s", flag, variable(flag))
+			}
+		}
+		for _, flag := range strings.Fields(flags.FlagUsages()) {
+			if !strings.HasPrefix(flag, "--") || flags.Lookup(flag[2:]) == nil || slices.Contains(perCommand, flag[2:]) {
+				continue
+			}
+			if _, ok := file[flag[2:]]; !ok {
+				t.Errorf("pawl %s: %s can't be set in the file", name, flag)
+			}
+		}
+	}
+}
+
+func TestBadConfigFiles(t *testing.T) {
+	path := configFile(t, `databse_url: x
+database_url: mysql://u:hunter2@h/d
+log: {level: loud, format: xml}
+worker:
+  policy: one.yaml
+  stop_timeout: -1
+  ordinary_steps: yes
+api: {listen: 7295, hosts: [1]}
+setup: {retention: 20000h}
+`)
+	_, err := settings(t, nil, (*app).worker, "--config", path)
+	if err == nil {
+		t.Fatal("nonsense was loaded")
+	}
+	for _, want := range []string{
+		`pawl.yaml:1:1: unknown field "databse_url"; did you mean "database_url"?`, "pawl.yaml:2:15: the database URL can't be used",
+		"pawl.yaml:3:14: \"loud\" is not known here; use debug, info, warn, error", "pawl.yaml:3:28: ", "pawl.yaml:5:11: policy is text, must be a list",
+		"pawl.yaml:6:17: stop_timeout is ", "pawl.yaml:7:19: ordinary_steps is", "pawl.yaml:8:15: ", "pawl.yaml:8:29: ", "pawl.yaml:9:20: retention is out of bounds",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if t.Failed() || strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
+	}
+	for _, text := range []string{"", "- list", "a: b: c", "worker: &a {}\napi: *a\n"} {
+		if _, err := loadConfig(configFile(t, text)); err == nil {
+			t.Errorf("%q was loaded", text)
+		}
+	}
+}
+
+func TestBadEnvironment(t *testing.T) {
+	env := map[string]string{"PAWL_STOP_TIMEOUT": "hunter2", "PAWL_ORDINARY_STEPS": "hunter2", "PAWL_DATABASE_URL": "sqlite://x.db"}
+	_, err := settings(t, env, (*app).worker)
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`PAWL_STOP_TIMEOUT can't be used: use a form like "90s"`, "PAWL_ORDINARY_STEPS can't be used: use true or false"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in %v", want, err)
+		}
+	}
+}
+
+func TestOperatorsUsageErrors(t *testing.T) {
+	for _, tt := range []struct{ line, want string }{
+		{"worker", "which store? set PAWL_DATABASE_URL"},
+		{"api", "which store?"},
+		{"setup", "which store?"},
+		{"worker extra", "takes flags only"},
+		{"worker --bogus", "unknown flag"},
+		{"worker --database-url mysql://a:hunter2@b/c", "must be sqlite://PATH or postgres://"},
+		{"worker --database-url sqlite://", "names no file"},
+		{"worker --database-url sqlite://x --stop-timeout 0s", "--stop-timeout must be more than 0s"},
+		{"worker --database-url sqlite://x --start-timeout -1s", "--start-timeout is negative"},
+		{"worker --database-url sqlite://x --log-level loud", "log level is not debug"},
+		{"api --database-url sqlite://x --log-format xml", "log format is not text or json"},
+		{"api --database-url sqlite://x --policy p.yaml", "unknown flag: --policy"},
+		{"setup --database-url sqlite://x --retention 1h", "from 24h to 8760h"},
+		{"setup --database-url sqlite://x --retention soon", "not a length of time"},
+		{"doctor --timeout 0s", "--timeout must be more than 0s"},
+	} {
+		t.Run(tt.line, func(t *testing.T) {
+			r := cmdline{}.run(t, strings.Fields(tt.line)...)
+			r.want(t, exitUsage, nil, []string{tt.want, "--help'"})
+			if r.out != "" || strings.Contains(r.err, "hunter2") {
+				t.Errorf("stdout %q, stderr %q", r.out, r.err)
+			}
+		})
+	}
+}
+
+// TestPasswordsStaySecret sends every kind of bad database URL through every
+// command.
+func TestPasswordsStaySecret(t *testing.T) {
+	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+	for _, url := range []string{
+		"postgres://u:hunter2@127.0.0.1:1/d", "postgres://u:hunter2@127.0.0.1:1/d?sslmode=nonsense", "postgres://u:hunter2@%zz/d",
+		"postgresql://u:hunter2@127.0.0.1:port/d", "postgres://127.0.0.1:1/d?password=hunter2&connect_timeout=x",
+		"postgres//u:hunter2@h/d", "Postgres://u:hunter2@h/d", "u:hunter2@h",
+	} {
+		for _, line := range []string{"worker --start-timeout 0s", "api --start-timeout 0s --listen 127.0.0.1:0", "setup --start-timeout 0s", "doctor --timeout 2s"} {
+			r := cmdline{env: map[string]string{"PAWL_DATABASE_URL": url}}.run(t, strings.Fields(line)...)
+			if r.code == exitDone || strings.Contains(r.out+r.err, "hunter2") {
+				t.Errorf("%s: %d %s %s", line, r.code, r.out, r.err)
+			}
+			configured := configFile(t, "database_url: \""+url+"\"\n")
+			r = cmdline{}.run(t, append(strings.Fields(line), "--config", configured)...)
+			if r.code == exitDone || strings.Contains(r.out+r.err, "hunter2") {
+				t.Errorf("%s with the file: %d %s %s", line, r.code, r.out, r.err)
+			}
+		}
+	}
+	r := cmdline{}.run(t, "worker", "--start-timeout", "0s", "--database-url", "postgres://u:hunter2@127.0.0.1:1/d")
+	r.want(t, exitError, nil, []string{"can see the password in --database-url", "no answer from Temporal at 127.0.0.1:1", "TEMPORAL_ADDRESS"})
+}
+
+func TestDatabaseNames(t *testing.T) {
+	for url, want := range map[string]string{
+		"sqlite://a/b.db": "SQLite a/b.db", "postgres://u:p@h:1/d?password=x": "Postgres h:1/d", "postgresql:///d": "Postgres /d",
+		"postgres://u:p@%zz/": "unreadable URL", "u:p@h": "unreadable URL", "": "unreadable URL",
+	} {
+		if got := (database{url: url}).String(); got != want {
+			t.Errorf("%s: %q", url, got)
+		}
+	}
+}
+
+func TestFilesAreReadBeforeAnythingIsConnected(t *testing.T) {
+	policy := configFile(t, "rules: [{tool: a, require_aproval: true}]\n")
+	began := time.Now()
+	r := cmdline{}.run(t, "worker", "--database-url", "sqlite://"+filepath.Join(t.TempDir(), "x.db"), "--policy", policy, "--start-timeout", "1m")
+	r.want(t, exitError, nil, []string{"pawl.yaml:1:", `did you mean "require_approval"?`})
+	if time.Since(began) > 30*time.Second {
+		t.Error("it waited before it said so")
+	}
+}
+
+func TestDoctorWithEverythingDown(t *testing.T) {
+	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+	good := configFile(t, "rules: [{tool: a, auto_approve: true}]\n")
+	r := cmdline{}.run(t, "doctor", "--database-url", "postgres://u@127.0.0.1:1/d", "--policy", good, "--tools", good, "--timeout", "3s")
+	r.want(t, exitError, []string{"no answer from 127.0.0.1:1 (TLS off)", "skipped        namespace", "the database server is not available",
+		"ok             policy", "failed         tools", `unknown field "rules"`, "→ check TEMPORAL_ADDRESS"}, nil)
+	r = cmdline{}.run(t, "doctor", "-o", "json", "--timeout", "3s")
+	r.want(t, exitError, []string{`{"ok":false,"checks":[{"name":"temporal","state":"failed"`, `which store?`}, nil)
+}
