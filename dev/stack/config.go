@@ -28,6 +28,10 @@ type Config struct {
 	Data      string // directory of all files; created if absent
 	Namespace string
 
+	// DatabaseURL is a Postgres for Pawl's store, postgres://…; Temporal keeps
+	// its own files. Empty: SQLite under Data.
+	DatabaseURL string
+
 	TemporalListen string
 	HistoryShards  int
 	Retention      time.Duration
@@ -79,6 +83,10 @@ func LoadConfig(path string, named bool) (Config, error) {
 func (c *Config) read(m *yamlfile.Mapping) {
 	text(m.Field("data"), &c.Data)
 	text(m.Field("namespace"), &c.Namespace)
+	url := m.Field("database_url")
+	if text(url, &c.DatabaseURL); !c.databaseFits() {
+		url.Problem("database_url can't be used", adviceDatabase)
+	}
 
 	t := m.Field("temporal").Mapping()
 	text(t.Field("listen"), &c.TemporalListen)
@@ -147,7 +155,16 @@ func loopback(flag, address string) error {
 	return fmt.Errorf("%s %s: the dev stack has no authentication, so it serves loopback addresses only: use 127.0.0.1", flag, address)
 }
 
+const adviceDatabase = "write postgres://USER@HOST:PORT/DATABASE, or leave it out for SQLite in the data directory"
+
+func (c Config) databaseFits() bool {
+	return c.DatabaseURL == "" || strings.HasPrefix(c.DatabaseURL, "postgres://") || strings.HasPrefix(c.DatabaseURL, "postgresql://")
+}
+
 func (c Config) validate() error {
+	if !c.databaseFits() { // the URL stays out: it may hold a password
+		return errors.New("--database-url can't be used: " + adviceDatabase)
+	}
 	if c.Data == "" {
 		return errors.New("no data directory: name one with --data")
 	}

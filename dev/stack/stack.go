@@ -16,6 +16,8 @@ import (
 	"github.com/pawlhq/pawl/dev/sample"
 	"github.com/pawlhq/pawl/dev/temporal"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/postgres"
 	"github.com/pawlhq/pawl/store/sqlite"
 	"github.com/pawlhq/pawl/tool"
 	"github.com/pawlhq/pawl/worker"
@@ -38,7 +40,7 @@ type Options struct {
 // Stack is everything, running. Its methods are for one goroutine.
 type Stack struct {
 	Client   client.Client
-	Store    *sqlite.Store
+	Store    store.Store
 	Temporal string // host:port
 	API, UI  string // URLs; empty where not served
 
@@ -88,7 +90,7 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 		return s, err
 	}
 	o.Progress("Opening Pawl's store …")
-	if s.Store, err = sqlite.Open(ctx, sqlite.Options{Path: s.StorePath()}); err != nil {
+	if err := s.openStore(ctx); err != nil {
 		return s, err
 	}
 	if !o.NoWorker {
@@ -106,8 +108,24 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 	return s, nil
 }
 
-// StorePath is the file of Pawl's own store.
+// StorePath is the file of Pawl's own store, unless that is in Postgres.
 func (s *Stack) StorePath() string { return filepath.Join(s.o.Data, "pawl.db") }
+
+// openStore leaves s.Store nil if it fails: a nil pointer in it would not be.
+func (s *Stack) openStore(ctx context.Context) error {
+	if s.o.DatabaseURL == "" {
+		db, err := sqlite.Open(ctx, sqlite.Options{Path: s.StorePath()})
+		if err == nil {
+			s.Store = db
+		}
+		return err
+	}
+	db, err := postgres.Open(ctx, postgres.Options{URL: s.o.DatabaseURL})
+	if err == nil {
+		s.Store = db
+	}
+	return err
+}
 
 // ToolLog is the file that the sample tools write to.
 func (s *Stack) ToolLog() string { return filepath.Join(s.o.Data, "sample-tools.log") }

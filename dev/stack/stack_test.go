@@ -42,6 +42,14 @@ func TestLoadConfig(t *testing.T) {
 		}
 	}
 
+	if c, err = load("database_url: postgres://u@h/d\n"); err != nil || c.DatabaseURL != "postgres://u@h/d" {
+		t.Errorf("%+v %v", c, err)
+	}
+	_, err = load("database_url: mysql://u:hunter2@h/d\n")
+	if err == nil || !strings.Contains(err.Error(), "dev.yaml:1:15: database_url can't be used") || strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
+	}
+
 	missing := filepath.Join(dir, "none.yaml")
 	if _, err := stack.LoadConfig(missing, true); err == nil {
 		t.Error("a named file that is missing is no error")

@@ -82,6 +82,7 @@ go on at the next start, also if it was killed.`,
 	f := cmd.Flags()
 	f.StringVar(&file, "config", stack.DefaultFile, "configuration file")
 	f.StringVar(&flags.Data, "data", d.Data, "directory of all data")
+	f.StringVar(&flags.DatabaseURL, "database-url", "", "Postgres for Pawl's store, postgres://USER@HOST:PORT/DATABASE; a password belongs into $PGPASSWORD (default SQLite in the data directory)")
 	f.StringVar(&flags.APIListen, "api-listen", d.APIListen, "address of Pawl's API; port 0 picks one")
 	f.StringVar(&flags.TemporalListen, "temporal-listen", d.TemporalListen, "address of Temporal; port 0 picks one")
 	f.StringVar(&flags.UIListen, "ui-listen", d.UIListen, "address of Temporal's UI; port 0 picks one")
@@ -100,6 +101,7 @@ go on at the next start, also if it was killed.`,
 func merge(cmd *cobra.Command, c *stack.Config, flags stack.Config) {
 	for name, take := range map[string]func(){
 		"data":            func() { c.Data = flags.Data },
+		"database-url":    func() { c.DatabaseURL = flags.DatabaseURL },
 		"api-listen":      func() { c.APIListen = flags.APIListen },
 		"temporal-listen": func() { c.TemporalListen = flags.TemporalListen },
 		"ui-listen":       func() { c.UIListen = flags.UIListen },
