@@ -15,13 +15,7 @@ import (
 )
 
 func main() {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
-		signals = append(signals, syscall.SIGHUP)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	os.Exit(run(ctx, Env{
+	os.Exit(run(untilSignal(), Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Getenv: os.Getenv, Now: time.Now,
 		IsTerminal: func(stream any) bool {
@@ -29,4 +23,28 @@ func main() {
 			return ok && isatty.IsTerminal(f.Fd())
 		},
 	}, os.Args[1:]))
+}
+
+// untilSignal returns a context that the first signal ends. The second ends
+// the process, with the exit code that shells give to signals.
+func untilSignal() context.Context {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	// Not signal.NotifyContext: between its end and its stop a second signal
+	// could get lost.
+	told := make(chan os.Signal, 2)
+	signal.Notify(told, signals...)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-told
+		cancel()
+		code := exitError
+		if s, ok := (<-told).(syscall.Signal); ok {
+			code = 128 + int(s)
+		}
+		os.Exit(code)
+	}()
+	return ctx
 }

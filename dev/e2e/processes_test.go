@@ -1,0 +1,305 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/dev/stack"
+	"github.com/pawlhq/pawl/store/postgres/pgtest"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// TestProcesses runs workers and APIs as processes of their own, as real users
+// do, on one Temporal and one Postgres.
+func TestProcesses(t *testing.T) {
+	s := newSite(t)
+	for name, test := range map[string]func(*testing.T, *site){
+		"setup and doctor": testSetupAndDoctor,
+		"a call by all":    testCallByAll,
+		"graceful stop":    testGracefulStop,
+		"start":            testStart,
+		"readiness":        testReadiness,
+		"SQLite":           testProcessesOnSQLite,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, s) })
+	}
+	// The last, since it takes Temporal away from everybody.
+	t.Run("Temporal stops", func(t *testing.T) { testTemporalStops(t, s) })
+}
+
+func testSetupAndDoctor(t *testing.T, s *site) {
+	database := s.database(t)
+	env := s.environment("fresh", database)
+	s.want(t, env, 1, []string{"ok             temporal", "version 1.", "missing        namespace           fresh", "skipped        search attributes",
+		"missing        store", "there is no Pawl store in this database", "→ create it with 'pawl setup'"}, "doctor")
+	s.want(t, env, 0, []string{"to do          namespace           fresh: create it with a retention of 720h", "to do          search attributes", "to do          store"}, "setup", "--dry-run")
+	s.want(t, env, 1, []string{"missing        namespace", "missing        store"}, "doctor")
+
+	var outs [4]string
+	var all sync.WaitGroup
+	for i := range outs {
+		all.Go(func() { outs[i] = s.want(t, env, 0, nil, "setup", "-o", "json") })
+	}
+	all.Wait()
+	done := map[string]int{}
+	for _, out := range outs {
+		var report struct {
+			Checks []struct{ Name, State string }
+		}
+		if err := json.Unmarshal([]byte(out), &report); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		for _, c := range report.Checks {
+			if c.State == "done" {
+				done[c.Name]++
+			}
+		}
+	}
+	if done["namespace"] != 1 || done["search attributes"] < 1 || done["store"] < 1 {
+		t.Errorf("done %v", done)
+	}
+	s.want(t, env, 0, []string{"already there  namespace           fresh, retention 720h", "already there  search attributes   PawlAgent, PawlStatus, PawlTool", "already there  store"}, "setup")
+	s.want(t, env, 0, []string{"to do          namespace           fresh: change the retention from 720h to 48h"}, "setup", "--dry-run", "--retention", "48h")
+	s.want(t, env, 0, []string{"done           namespace           fresh, retention 48h, was 720h"}, "setup", "--retention", "48h")
+	s.want(t, env, 0, []string{"already there  namespace           fresh, retention 48h"}, "setup")
+
+	s.want(t, env, 1, []string{"ok             namespace", "ok             search attributes", "ok             store", "ok             clock", "ok             policy", "ok             tools               3 in ",
+		"missing        workflow workers", "missing        activity workers"}, "doctor", "--policy", s.policy, "--tools", s.tools)
+	s.worker(t, env)
+	waitFor(t, "doctor finds all well", func() bool {
+		out, code := s.run(t, env, "doctor", "-o", "json")
+		return code == 0 && strings.Contains(out, `"ok":true`)
+	})
+	elsewhere := write(t, t.TempDir(), "elsewhere.yaml", "tools: [{name: translate, activity: {task_queue: tools-python}}]\n")
+	s.serve(t, env, "worker", "--tools", elsewhere)
+	s.want(t, env, 1, []string{"missing        tool workers        nobody polls the task queue tools-python", "start what runs translate"}, "doctor")
+}
+
+// ready sets a namespace and a database up.
+func (s *site) ready(t *testing.T, namespace string) []string {
+	t.Helper()
+	env := s.environment(namespace, s.database(t))
+	s.want(t, env, 0, nil, "setup")
+	return env
+}
+
+func testCallByAll(t *testing.T, s *site) {
+	env := s.ready(t, "all")
+	s.worker(t, env)
+	s.worker(t, env, "--keep-schema", "--log-format", "json")
+	apis := []string{s.api(t, env).Ready.API, s.api(t, env).Ready.API}
+	w := &world{t: t}
+
+	a := w.http(http.MethodPost, apis[0]+"/api/calls", `{"tool":"read","args":{},"wait":"20s"}`)
+	if a.text("status") != "executed" || s.ran(a.text("id")) != 1 {
+		t.Errorf("%d %v", a.code, a.doc)
+	}
+	a = w.http(http.MethodPost, apis[0]+"/api/calls", `{"tool":"send","args":{"to":"x"},"idempotency_key":"k"}`)
+	again := w.http(http.MethodPost, apis[1]+"/api/calls", `{"tool":"send","args":{"to":"x"},"idempotency_key":"k"}`)
+	id := a.text("id")
+	if id == "" || again.text("id") != id {
+		t.Fatalf("%v %v", a.doc, again.doc)
+	}
+	waitFor(t, "the call is pending", func() bool {
+		return w.http(http.MethodGet, apis[1]+"/api/requests/"+id, "").text("status") == "pending"
+	})
+	a = w.http(http.MethodPost, apis[1]+"/api/requests/"+id+"/approve", `{}`, "X-Pawl-Reviewer", "ana")
+	if a.text("outcome") != "resolved" {
+		t.Errorf("%d %v", a.code, a.doc)
+	}
+	a = w.http(http.MethodGet, apis[0]+"/api/calls/"+id+"?wait=20s", "")
+	if a.text("status") != "executed" || s.ran(id) != 1 {
+		t.Errorf("%d %v, %d runs", a.code, a.doc, s.ran(id))
+	}
+}
+
+func testGracefulStop(t *testing.T, s *site) {
+	env := s.ready(t, "stop")
+	api := s.api(t, env)
+	w := &world{t: t}
+	slow := func() string {
+		id := w.http(http.MethodPost, api.Ready.API+"/api/calls", `{"tool":"slow","args":{}}`).text("id")
+		waitFor(t, "the tool runs", func() bool { return s.ran(id) == 1 })
+		return id
+	}
+	status := func(id string) string {
+		return w.http(http.MethodGet, api.Ready.API+"/api/calls/"+id+"?wait=20s", "").text("status")
+	}
+	stopping := func(p *process) {
+		waitFor(t, "it is stopping", func() bool {
+			code, r := p.readyz()
+			return code == http.StatusServiceUnavailable && r.Checks["process"] == "unavailable"
+		})
+	}
+	first := s.worker(t, env)
+	id := slow()
+	first.signal(syscall.SIGTERM)
+	stopping(first)
+	s.release(id)
+	if code := first.exit(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, first.stderr())
+	}
+	second := s.worker(t, env) // ends what the first left to do
+	if got := status(id); got != "executed" || s.ran(id) != 1 {
+		t.Errorf("the call is %s after %d runs", got, s.ran(id))
+	}
+	second.signal(syscall.SIGINT)
+	third := s.worker(t, env)
+	third.signal(syscall.SIGHUP)
+	for _, idle := range []*process{second, third} {
+		if code := idle.exit(); code != 0 {
+			t.Errorf("exit code %d\n%s", code, idle.stderr())
+		}
+	}
+
+	impatient := s.worker(t, env)
+	id = slow()
+	impatient.signal(syscall.SIGTERM)
+	stopping(impatient)
+	impatient.signal(syscall.SIGTERM)
+	if code := impatient.exit(); code != 128+int(syscall.SIGTERM) {
+		t.Errorf("exit code %d of a process that was told twice", code)
+	}
+	s.release(id)
+
+	short := s.worker(t, env, "--stop-timeout", "1s")
+	id = slow()
+	short.signal(syscall.SIGTERM)
+	if code := short.exit(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, short.stderr())
+	}
+	s.worker(t, env)
+	if got := status(id); got != "outcome_unknown" || s.ran(id) != 1 {
+		t.Errorf("a tool that was cut off: %s after %d runs", got, s.ran(id))
+	}
+	api.signal(syscall.SIGTERM)
+	if code := api.exit(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, api.stderr())
+	}
+}
+
+func testStart(t *testing.T, s *site) {
+	database := s.database(t)
+	s.want(t, s.environment("default", database), 0, nil, "setup")
+	pgtest.Exec(t, database, `INSERT INTO pawl.goose_db_version (version_id, is_applied) VALUES (999, true)`)
+	newer := s.environment("default", database)
+	const refused = "a newer Pawl made it: it has version 999"
+	for _, args := range [][]string{{"worker"}, {"worker", "--keep-schema"}, {"api", "--listen", "127.0.0.1:0"}, {"setup"}, {"setup", "--dry-run"}, {"doctor"}} {
+		began := time.Now()
+		s.want(t, newer, 1, []string{refused}, args...)
+		if time.Since(began) > 20*time.Second {
+			t.Errorf("%v waited, which can't help", args)
+		}
+	}
+
+	empty := s.environment("default", s.database(t))
+	s.want(t, empty, 1, []string{"there is no Pawl store in this database"}, "worker", "--keep-schema", "--start-timeout", "0s")
+	s.want(t, s.environment("nowhere", database), 1, []string{`Temporal has no namespace "nowhere"`, "pawl setup"}, "worker", "--start-timeout", "0s")
+	gone := append(s.environment("default", "postgres://u:hunter2@127.0.0.1:1/d"), "PGCONNECT_TIMEOUT=5")
+	s.want(t, gone, 1, []string{"127.0.0.1:1", "the database server is not available"}, "worker", "--start-timeout", "0s")
+	s.want(t, append(empty, "TEMPORAL_ADDRESS=127.0.0.1:1"), 1, []string{"no answer from Temporal at 127.0.0.1:1", "TEMPORAL_ADDRESS"}, "api", "--start-timeout", "0s")
+	s.want(t, empty, 1, []string{"--health-listen"}, "worker", "--health-listen", "nonsense")
+
+	// Started first, both wait for what setup makes.
+	late := s.environment("late", s.database(t))
+	worker, stdout := s.begin(t, late, "worker", "--keep-schema", "--health-listen", "127.0.0.1:0")
+	waitFor(t, "it waits", func() bool { return strings.Contains(worker.stderr(), "waiting at start") })
+	s.want(t, late, 0, nil, "setup")
+	if err := json.NewDecoder(stdout).Decode(&worker.Ready); err != nil {
+		t.Fatalf("%v\n%s", err, worker.stderr())
+	}
+	waiting, _ := s.begin(t, s.environment("nobody", database), "worker")
+	waitFor(t, "it waits", func() bool { return strings.Contains(waiting.stderr(), "waiting at start") })
+	waiting.signal(syscall.SIGTERM)
+	if code := waiting.exit(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func testReadiness(t *testing.T, s *site) {
+	// A Postgres of its own, to stop.
+	server := pgtest.NewCluster(t)
+	database := pgtest.Create(t, server.URL, "")
+	_, err := s.temporal.Client.WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
+		Namespace: "bare", WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := s.worker(t, s.environment("bare", database))
+	is := func(want int, states map[string]string) func() bool {
+		return func() bool {
+			code, r := worker.readyz()
+			for name, state := range states {
+				if r.Checks[name] != state {
+					return false
+				}
+			}
+			return code == want && r.Ready == (want == http.StatusOK)
+		}
+	}
+	waitFor(t, "it is ready, without search attributes", is(http.StatusOK, map[string]string{
+		"temporal": "ok", "namespace": "ok", "store": "ok", "search_attributes": "missing", "workflow_worker": "ok", "activity_worker": "ok",
+	}))
+	server.Stop(t)
+	waitFor(t, "it says that the store is away", is(http.StatusServiceUnavailable, map[string]string{"store": "unavailable", "temporal": "ok"}))
+	server.Start(t)
+	waitFor(t, "it is ready again", is(http.StatusOK, map[string]string{"store": "ok"}))
+}
+
+func testProcessesOnSQLite(t *testing.T, s *site) {
+	env := s.environment("default", "sqlite://"+filepath.Join(t.TempDir(), "pawl.db"))
+	worker := s.worker(t, env)
+	api := s.api(t, env)
+	s.want(t, env, 1, []string{"another Pawl process owns it"}, "worker", "--start-timeout", "0s")
+	s.want(t, env, 0, []string{"already there  store"}, "setup")
+	w := &world{t: t}
+	if a := w.http(http.MethodPost, api.Ready.API+"/api/calls", `{"tool":"read","args":{},"wait":"20s"}`); a.text("status") != "executed" {
+		t.Errorf("%d %v", a.code, a.doc)
+	}
+	worker.signal(syscall.SIGTERM)
+	if code := worker.exit(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, worker.stderr())
+	}
+}
+
+func testTemporalStops(t *testing.T, s *site) {
+	env := s.ready(t, "stopping")
+	worker := s.worker(t, env)
+	waitFor(t, "it is ready", func() bool { code, _ := worker.readyz(); return code == http.StatusOK })
+	temporal := s.temporal
+	s.temporal = nil
+	if err := temporal.Close(); err != nil {
+		t.Error(err)
+	}
+	waitFor(t, "it says that Temporal is away", func() bool {
+		code, r := worker.readyz()
+		return code == http.StatusServiceUnavailable && r.Checks["temporal"] == "unavailable" && r.Checks["store"] == "ok"
+	})
+	s.want(t, env, 1, []string{"failed         temporal", "ok             store", "skipped        namespace"}, "doctor", "--timeout", "3s")
+	worker.signal(syscall.SIGTERM)
+	if code := worker.exit(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, worker.stderr())
+	}
+}
+
+func TestDevStackOnPostgres(t *testing.T) {
+	cluster := pgtest.NewCluster(t)
+	w := newWorld(t, func(c *stack.Config) { c.DatabaseURL = pgtest.Create(t, cluster.URL, "") })
+	id := w.pending(`{"tool":"send","args":{"to":"x"}}`)
+	w.stop()
+	w.start()
+	if a := w.decide(id, "approve", "ana", `{}`); a.text("outcome") != "resolved" {
+		t.Errorf("%d %v", a.code, a.doc)
+	}
+	w.ends(id, "executed", 1)
+}
