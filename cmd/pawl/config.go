@@ -121,7 +121,6 @@ type configReader struct {
 
 func (c configReader) read(m *yamlfile.Mapping) {
 	c.database(m.Field("database_url"))
-	c.flag("keep-schema", m.Field("keep_schema"))
 	c.text("task-queue", m.Field("task_queue"))
 	c.duration("start-timeout", m.Field("start_timeout"), maxPause)
 
@@ -136,6 +135,7 @@ func (c configReader) read(m *yamlfile.Mapping) {
 	c.flag("ordinary-steps", w.Field("ordinary_steps"))
 	c.duration("stop-timeout", w.Field("stop_timeout"), maxPause)
 	c.text("health-listen", w.Field("health_listen"))
+	c.flag("keep-schema", w.Field("keep_schema"))
 	w.Done()
 
 	api := m.Field("api").Mapping()

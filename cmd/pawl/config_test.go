@@ -13,7 +13,6 @@ import (
 
 const wholeConfig = `
 database_url: sqlite://data/pawl.db
-keep_schema: true
 task_queue: file-queue
 start_timeout: 5s
 log: {level: warn, format: json}
@@ -23,6 +22,7 @@ worker:
   ordinary_steps: true
   stop_timeout: 90
   health_listen: 127.0.0.1:1
+  keep_schema: true
 api:
   listen: 127.0.0.1:2
   hosts: [pawl.internal]
@@ -273,4 +273,29 @@ func TestDoctorWithEverythingDown(t *testing.T) {
 		"ok             policy", "failed         tools", `unknown field "rules"`, "→ check TEMPORAL_ADDRESS"}, nil)
 	r = cmdline{}.run(t, "doctor", "-o", "json", "--timeout", "3s")
 	r.want(t, exitError, []string{`{"ok":false,"checks":[{"name":"temporal","state":"failed"`, `which store?`}, nil)
+}
+
+func TestDocumentedConfiguration(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "```text\n# pawl.yaml\n")
+	body, _, closed := strings.Cut(rest, "```")
+	if !ok || !closed {
+		t.Fatal("docs/operations.md shows no pawl.yaml")
+	}
+	shown, err := loadConfig(configFile(t, body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := loadConfig(configFile(t, wholeConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range all {
+		if shown[name] == nil {
+			t.Errorf("the file in docs/operations.md does not show what sets --%s", name)
+		}
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	sdklog "go.temporal.io/sdk/log"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/pawlhq/pawl/health"
 )
@@ -63,9 +65,8 @@ func (s *site) awaitNamespace(ctx context.Context, c client.Client, name string)
 
 // refused reports an answer of Temporal that waiting does not change.
 func refused(err error) bool {
-	var denied *serviceerror.PermissionDenied
-	var invalid *serviceerror.InvalidArgument
-	return errors.As(err, &denied) || errors.As(err, &invalid)
+	return errors.As(err, new(*serviceerror.PermissionDenied)) || errors.As(err, new(*serviceerror.InvalidArgument)) ||
+		status.Code(err) == codes.Unauthenticated
 }
 
 // tlsOf says whether a connection is encrypted. An API key alone makes it so.

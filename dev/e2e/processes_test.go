@@ -5,6 +5,8 @@ package e2e_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -92,11 +94,40 @@ func (s *site) ready(t *testing.T, namespace string) []string {
 	return env
 }
 
+// documentedGrants are the rights that docs/operations.md gives to workers and
+// APIs.
+func documentedGrants(t *testing.T) string {
+	doc, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(doc), "```sql\n")
+	grants, _, closed := strings.Cut(rest, "```")
+	if !ok || !closed {
+		t.Fatal("docs/operations.md shows no grants")
+	}
+	return grants
+}
+
+// as is a database for another user.
+func as(t *testing.T, database, user, password string) string {
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}
+
 func testCallByAll(t *testing.T, s *site) {
-	env := s.ready(t, "all")
+	database := s.database(t)
+	env := s.environment("all", database)
+	s.want(t, env, 0, nil, "setup")
+	pgtest.Exec(t, database, `CREATE ROLE pawl_worker LOGIN PASSWORD 'w'; CREATE ROLE pawl_api LOGIN PASSWORD 'a'`, documentedGrants(t))
 	s.worker(t, env)
-	s.worker(t, env, "--keep-schema", "--log-format", "json")
-	apis := []string{s.api(t, env).Ready.API, s.api(t, env).Ready.API}
+	s.worker(t, s.environment("all", as(t, database, "pawl_worker", "w")), "--keep-schema", "--log-format", "json")
+	limited := s.environment("all", as(t, database, "pawl_api", "a"))
+	apis := []string{s.api(t, env).Ready.API, s.api(t, limited).Ready.API}
 	w := &world{t: t}
 
 	a := w.http(http.MethodPost, apis[0]+"/api/calls", `{"tool":"read","args":{},"wait":"20s"}`)
