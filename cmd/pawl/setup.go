@@ -237,7 +237,7 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 				return err
 			}
 		}
-		return fmt.Errorf("Temporal does not show %s yet", strings.Join(absent, ", "))
+		return fmt.Errorf("not shown by Temporal yet: %s", strings.Join(absent, ", "))
 	})
 	if err != nil {
 		return failed(what, err, adviceSearch)

@@ -25,7 +25,7 @@ const rpcTimeout = 10 * time.Second
 func temporalOptions(logger *slog.Logger) (client.Options, error) {
 	o, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return o, fmt.Errorf("Temporal's settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, … or its TOML file): %w", err)
+		return o, fmt.Errorf("settings of Temporal (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, … or its TOML file): %w", err)
 	}
 	if o.HostPort == "" {
 		o.HostPort = client.DefaultHostPort
@@ -55,9 +55,9 @@ func (s *site) awaitNamespace(ctx context.Context, c client.Client, name string)
 		defer cancel()
 		switch err := health.Namespace(ctx, c.WorkflowService(), name); {
 		case errors.Is(err, health.ErrMissing):
-			return fmt.Errorf("Temporal has no namespace %q: create it with 'pawl setup', or name another with TEMPORAL_NAMESPACE", name)
+			return fmt.Errorf("there is no namespace %q in Temporal: create it with 'pawl setup', or name another with TEMPORAL_NAMESPACE", name)
 		case err != nil:
-			return fmt.Errorf("Temporal's namespace %q: %w; check TEMPORAL_NAMESPACE and the credentials", name, err)
+			return fmt.Errorf("the namespace %q in Temporal: %w; check TEMPORAL_NAMESPACE and the credentials", name, err)
 		}
 		return nil
 	}, func(err error) bool { return !refused(err) })

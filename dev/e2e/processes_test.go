@@ -234,7 +234,7 @@ func testStart(t *testing.T, s *site) {
 
 	empty := s.environment("default", s.database(t))
 	s.want(t, empty, 1, []string{"there is no Pawl store in this database"}, "worker", "--keep-schema", "--start-timeout", "0s")
-	s.want(t, s.environment("nowhere", database), 1, []string{`Temporal has no namespace "nowhere"`, "pawl setup"}, "worker", "--start-timeout", "0s")
+	s.want(t, s.environment("nowhere", database), 1, []string{`no namespace "nowhere" in Temporal`, "pawl setup"}, "worker", "--start-timeout", "0s")
 	gone := append(s.environment("default", "postgres://u:hunter2@127.0.0.1:1/d"), "PGCONNECT_TIMEOUT=5")
 	s.want(t, gone, 1, []string{"127.0.0.1:1", "the database server is not available"}, "worker", "--start-timeout", "0s")
 	s.want(t, append(empty, "TEMPORAL_ADDRESS=127.0.0.1:1"), 1, []string{"no answer from Temporal at 127.0.0.1:1", "TEMPORAL_ADDRESS"}, "api", "--start-timeout", "0s")
