@@ -39,7 +39,8 @@ func newRoot(env Env) *cobra.Command {
 	root.Long = root.Short + `.
 
 Agents start guarded calls, reviewers see and decide the ones that wait. Both
-go through Pawl's API.
+go through Pawl's API. Pawl itself is the commands worker and api; setup and
+doctor help to run them.
 
 Exit codes: 0 done, 1 error, 2 usage, 3 denied (rejected, expired, blocked,
 cancelled; a decision that did not count), 4 the tool failed or its outcome is

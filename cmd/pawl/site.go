@@ -43,7 +43,7 @@ type site struct {
 func (s *site) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.String("config", "", "configuration `file`; paths in it are relative to it (default $PAWL_CONFIG)")
-	f.StringVar(&s.database.url, "database-url", "", "the store: sqlite://`PATH` or postgres://USER@HOST:PORT/DATABASE. Other users can see flags: a password belongs into $PAWL_DATABASE_URL, $PGPASSWORD or a passfile")
+	f.StringVar(&s.database.url, "database-url", "", "`URL` of the store: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE. Other users can see flags: a password belongs into $PAWL_DATABASE_URL, $PGPASSWORD or a passfile")
 	f.StringVar(&s.logLevel, "log-level", "info", "least `level` of the log on stderr: debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "text", "`form` of the log: text or json")
 }
