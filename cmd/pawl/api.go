@@ -80,7 +80,7 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := ready(cmd.OutOrStdout(), map[string]any{"api": urlOf(listener), "task_queue": s.taskQueue, "namespace": options.Namespace}); err != nil {
+	if err := announce(cmd.OutOrStdout(), map[string]any{"api": urlOf(listener), "task_queue": s.taskQueue, "namespace": options.Namespace}); err != nil {
 		return err
 	}
 	return server.Serve(ctx, listener)

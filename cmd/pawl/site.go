@@ -124,8 +124,8 @@ func (s *site) await(ctx context.Context, what string, try func(context.Context)
 	}
 }
 
-// ready writes the one line that scripts wait for.
-func ready(w io.Writer, fields map[string]any) error {
+// announce writes the one line that scripts wait for.
+func announce(w io.Writer, fields map[string]any) error {
 	fields["ready"] = true
 	return json.NewEncoder(w).Encode(fields)
 }

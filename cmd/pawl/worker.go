@@ -130,7 +130,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 		return fmt.Errorf("starting the worker at Temporal %s: %w", options.HostPort, err)
 	}
 	probes.Use(w.checks(temporal, options.Namespace, opened)...)
-	if err := ready(cmd.OutOrStdout(), fields); err != nil {
+	if err := announce(cmd.OutOrStdout(), fields); err != nil {
 		running.Stop()
 		return err
 	}
