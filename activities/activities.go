@@ -38,7 +38,7 @@ type Activities struct {
 	Logger *slog.Logger
 
 	// Ordinary makes every step an ordinary activity, so that each shows in
-	// Temporal's UI. The default runs Admit and Record as local activities,
+	// Temporal's UI. The default runs Admit, Claim and Record as local activities,
 	// which costs a call nothing.
 	Ordinary bool
 

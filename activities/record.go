@@ -29,13 +29,21 @@ type ClaimInput struct {
 // otherwise it is what the store holds, redacted.
 type Standing struct {
 	Outcome *approval.Outcome
-	Permit  Permit // of a call that goes on after Claim
+	// Of a call that goes on after Claim: the permit and, as the store holds
+	// them, what it was given for. An earlier claim of the same approval, whose
+	// workflow task was lost, has another time.
+	Permit   Permit
+	Decision *approval.Settlement `json:",omitempty"`
+	Votes    []approval.Decision  `json:",omitempty"`
 }
 
 // Claim records verdict and decisions and takes the permit. An approval older
 // than its validity ends the call as expired instead; a call that has ended
 // stays ended.
 func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error) {
+	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
+		return Standing{}, errOrdinary
+	}
 	now := serverNow(ctx, in.Now)
 	if now.After(in.Decision.At.Add(in.ValidFor.Std())) {
 		return a.endUnclaimed(ctx, in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
@@ -66,7 +74,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 	}
 	stands := standing(record)
 	if stands.Outcome == nil {
-		stands.Permit = permit(record.Claim)
+		stands.Permit, stands.Decision, stands.Votes = permit(record.Claim), record.View.Decision, record.View.Votes
 	}
 	return stands, nil
 }

@@ -113,7 +113,7 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 		Call: g.call, Digest: g.digest, Problem: g.problem,
 		CreatedAt: g.view.CreatedAt, Now: now(ctx),
 	}
-	g.step(ctx, steps.Admit, in, &g.adm)
+	g.step(ctx, localTimeout, steps.Admit, in, &g.adm)
 	g.view, g.claimed = g.adm.View, g.adm.Permit
 	if g.view.Status.Ended() {
 		out := g.view.Outcome()
@@ -179,15 +179,20 @@ func (g *guarded) overdue(ctx workflow.Context) bool {
 	return g.timer.IsReady() || !workflow.Now(ctx).Before(*g.view.Deadline)
 }
 
-// claim takes the permit. It returns an outcome if there is none to take.
+// claim takes the permit. It returns an outcome if there is none to take. The
+// local attempt may have taken it in a workflow task that was lost: then what
+// it was taken for stands, in this run's outcome, too. Should an answer that
+// goes first have come meanwhile, the unused permit is void.
 func (g *guarded) claim(ctx workflow.Context) *approval.Outcome {
 	in := activities.ClaimInput{
 		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Redact: g.adm.Verdict.Redact,
 		Votes: g.tally.Votes(), Decision: g.view.Decision, ValidFor: g.adm.Verdict.ValidFor, Queue: g.adm.Queue, Now: now(ctx),
 	}
 	var stands activities.Standing
-	g.ordinary(ctx, steps.Claim, in, &stands)
-	g.claimed = stands.Permit
+	g.step(ctx, claimTimeout, steps.Claim, in, &stands)
+	if stands.Outcome == nil {
+		g.claimed, g.view.Decision, g.view.Votes = stands.Permit, stands.Decision, stands.Votes
+	}
 	return stands.Outcome
 }
 
@@ -198,15 +203,15 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 		ID: out.ID, Run: runID(ctx), Call: g.call, Redact: g.adm.Verdict.Redact,
 		Outcome: out, At: now(ctx),
 	}
-	if g.tally != nil && !out.Status.NeedsClaim() { // else the claim wrote them
-		in.Votes = g.tally.Votes()
+	if !out.Status.NeedsClaim() { // else the claim wrote them
+		in.Votes = g.view.Votes
 	}
 	var stands activities.Standing
 	if out.Status.NeedsClaim() {
-		g.step(ctx, steps.Record, in, &stands)
+		g.step(ctx, localTimeout, steps.Record, in, &stands)
 	} else {
-		// What settles a race between answers and deadline is written down in
-		// history before anything follows from it.
+		// A denial is final in the store at once, where a claim can be voided until
+		// the tool starts. So history fixes first what it follows from.
 		g.ordinary(ctx, steps.Record, in, &stands)
 	}
 	if stands.Outcome != nil {

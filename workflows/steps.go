@@ -39,12 +39,19 @@ func (g *guarded) until(ctx workflow.Context, cond func() bool) {
 	}
 }
 
+// Bounds of a step's local attempt. Queries wait for it: the API gives the one
+// that follows a decision 2 s.
+const (
+	localTimeout = 3 * time.Second
+	claimTimeout = time.Second
+)
+
 // step runs an activity the fast way, as one local attempt, and falls back to
 // the ordinary way. Only for steps that are first-write-wins in the store.
-func (g *guarded) step(ctx workflow.Context, activity, in, out any) {
+func (g *guarded) step(ctx workflow.Context, timeout time.Duration, activity, in, out any) {
 	if !g.adm.Ordinary {
 		lctx := workflow.WithLocalActivityOptions(detached(ctx), workflow.LocalActivityOptions{
-			ScheduleToCloseTimeout: 3 * time.Second,
+			ScheduleToCloseTimeout: timeout,
 			RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
 		})
 		future := workflow.ExecuteLocalActivity(lctx, activity, in)
