@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 )
 
@@ -72,6 +73,8 @@ func TestEntryNeedsItsParts(t *testing.T) {
 
 func FuzzEntry(f *testing.F) {
 	f.Add("call", "step", int64(1), "payload")
+	f.Add("ü\"\\", "<&>", int64(1), "payload")
+	f.Add("\xff", "step", int64(1), "payload")
 	f.Fuzz(func(t *testing.T, call, step string, micros int64, text string) {
 		e, err := audit.New(call, step, audit.KindEnded, time.UnixMicro(micros%253402300799000000), map[string]any{"t": text})
 		if err != nil {
@@ -79,6 +82,9 @@ func FuzzEntry(f *testing.F) {
 		}
 		if err := e.Check(); err != nil {
 			t.Fatalf("a fresh entry does not check: %v", err)
+		}
+		if canonical, err := approval.CanonicalDoc(e.Metadata); err != nil || string(canonical) != string(e.Metadata) {
+			t.Fatalf("its metadata is not canonical: %s, %v", e.Metadata, err)
 		}
 	})
 }
