@@ -190,6 +190,8 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	s.Temporal, s.UI = s.server.FrontendAddr(), s.server.UIURL()
 	s.Client, err = client.DialContext(ctx, client.Options{
 		HostPort: s.Temporal, Namespace: s.o.Namespace, Logger: sdklog.NewStructuredLogger(s.o.Logger),
+		// The server is in this process: there is no network to spare.
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},
 	})
 	return err
 }
