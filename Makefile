@@ -67,7 +67,7 @@ fuzz: ## each fuzz test for FUZZTIME (20s)
 
 bench: ## benchmarks, with memory
 	$(GO) test -run "^$$" -bench . -benchmem ./...
-	cd dev && $(GO) test -run "^$$" -bench . -benchtime 3s ./e2e
+	cd dev && $(GO) test -run "^$$" -bench . -benchtime 10x ./e2e
 
 record: ## record the workflow histories anew that the replay test goes by
 	cd dev && $(GO) test ./e2e -run '^TestRecordHistories$$' -record -count=1
