@@ -2,17 +2,15 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/starter"
 	"github.com/pawlhq/pawl/store"
-	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 )
@@ -47,27 +45,17 @@ func (s *Server) startCall(c *gin.Context) error {
 		return err
 	}
 	call.Requester = Requester
-	if call.Nonce == "" {
-		call.Nonce = approval.NewNonce()
-	}
-	call, err := asSent(call)
+	begin, err := starter.Prepare(call)
 	if err != nil {
 		return err
 	}
-	fingerprint, err := call.Fingerprint()
-	if err != nil {
-		return err
-	}
-	id := approval.NewID()
-	if call.IdempotencyKey != "" {
-		id = approval.KeyedID(call.Requester, call.IdempotencyKey)
-	}
+	id := begin.ID
 
-	run, err := s.start(c.Request.Context(), id, call, fingerprint)
+	run, err := s.start(c.Request.Context(), begin)
 	var duplicate *serviceerror.WorkflowExecutionAlreadyStarted
 	switch wait := min(in.Wait.Std(), s.o.MaxWait); {
 	case errors.As(err, &duplicate):
-		return s.attach(c, id, fingerprint, wait)
+		return s.attach(c, begin, wait)
 	case err != nil:
 		// The call may have started all the same; its ID lets the caller look.
 		p := problemOf(fromTemporal(err))
@@ -76,21 +64,6 @@ func (s *Server) startCall(c *gin.Context) error {
 	default:
 		return s.started(c, run, call.Tool, wait)
 	}
-}
-
-// asSent checks the call and reads it as the workflow will: JSON for the wire
-// has escapes that the body may have done without, and limits are on what is
-// sent.
-func asSent(call approval.Call) (approval.Call, error) {
-	call.Normalize()
-	if err := call.Validate(); err != nil {
-		return call, err
-	}
-	doc, err := json.Marshal(call)
-	if err != nil {
-		return call, invalid("the call can't be written as JSON")
-	}
-	return approval.ParseCall(doc)
 }
 
 // idempotencyKey takes the key from the header too.
@@ -109,30 +82,12 @@ func idempotencyKey(c *gin.Context, call *approval.Call) error {
 	}
 }
 
-func (s *Server) start(ctx context.Context, id string, call approval.Call, fingerprint string) (client.WorkflowRun, error) {
+func (s *Server) start(ctx context.Context, begin starter.Start) (client.WorkflowRun, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rpcTimeout)
 	defer cancel()
-	return s.o.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                                       id,
-		TaskQueue:                                s.o.TaskQueue,
-		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
-		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		EnableEagerStart:                         s.o.EagerStart,
-		Memo:                                     map[string]any{approval.MemoFingerprint: fingerprint},
-		StaticSummary:                            summary(call),
-	}, approval.WorkflowType, call)
-}
-
-var plainName = regexp.MustCompile(`^[\p{L}\p{N} ._@-]+$`)
-
-// summary is the line under which Temporal's UI lists the call: Markdown of at
-// most 400 bytes, so an agent's name that could be markup is left out.
-func summary(call approval.Call) string {
-	if !plainName.MatchString(call.Agent) {
-		return call.Tool
-	}
-	return call.Tool + " for " + approval.Display(call.Agent, 40)
+	options := begin.Options(s.o.TaskQueue)
+	options.EnableEagerStart = s.o.EagerStart
+	return s.o.Temporal.ExecuteWorkflow(ctx, options, approval.WorkflowType, begin.Call)
 }
 
 // started answers for a call that this request has started, whatever happens
@@ -166,16 +121,13 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 
 // attach continues the call that was started before under the same key, if it
 // was the same call.
-func (s *Server) attach(c *gin.Context, id, fingerprint string, wait time.Duration) error {
-	ctx := c.Request.Context()
+func (s *Server) attach(c *gin.Context, begin starter.Start, wait time.Duration) error {
+	ctx, id := c.Request.Context(), begin.ID
 	first, err := s.describe(ctx, id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	var memo string
-	// A call started by other means may have no memo: then nobody can say
-	// that it is the same.
-	if err != nil || first.GetMemoValue(approval.MemoFingerprint, &memo) != nil || memo != fingerprint {
+	if err != nil || !begin.Same(first) {
 		return conflict(id)
 	}
 	c.Header("Location", callPath(id))

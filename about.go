@@ -1,0 +1,75 @@
+package pawl
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// About is what reviewers and the policy are told about a call beyond its tool
+// and arguments. A guarded function takes it from its context; see With. The
+// zero value says nothing.
+type About struct {
+	Reason      string            // why the agent wants the call
+	Title       string            // one line that names it
+	Description string            // more than one line
+	Session     string            // the conversation or task it belongs to; default: Options.Session
+	Labels      map[string]string // what the policy's conditions may look at
+
+	// Key is an idempotency key: the same call under the same key is started
+	// once, also after a crash, and everybody who asks gets its one outcome.
+	// Another call under that key is ErrConflict. Keys are the agent's own.
+	// Default: none, so that each call is a new one.
+	Key string
+
+	RequireApproval bool          // ask people, whatever the policy says
+	Timeout         time.Duration // shortens the policy's wait for people; default: the policy's
+}
+
+type aboutKey struct{}
+
+// With returns a context that tells about the guarded calls made with it. What
+// about leaves empty is inherited from ctx; labels add up.
+func With(ctx context.Context, about About) context.Context {
+	a := aboutOf(ctx)
+	set(&a.Reason, about.Reason)
+	set(&a.Title, about.Title)
+	set(&a.Description, about.Description)
+	set(&a.Session, about.Session)
+	set(&a.Key, about.Key)
+	a.RequireApproval = a.RequireApproval || about.RequireApproval
+	if about.Timeout != 0 {
+		a.Timeout = about.Timeout
+	}
+	labels := maps.Clone(about.Labels)
+	for k, v := range a.Labels {
+		if _, mine := labels[k]; !mine {
+			if labels == nil {
+				labels = map[string]string{}
+			}
+			labels[k] = v
+		}
+	}
+	a.Labels = labels
+	return context.WithValue(ctx, aboutKey{}, a)
+}
+
+func set(to *string, from string) {
+	if from != "" {
+		*to = from
+	}
+}
+
+func aboutOf(ctx context.Context) About {
+	a, _ := ctx.Value(aboutKey{}).(About)
+	return a
+}
+
+func (a About) call(tool string, args []byte) approval.Call {
+	return approval.Call{
+		Tool: tool, Args: args, Session: a.Session, Reason: a.Reason, Title: a.Title, Description: a.Description,
+		Labels: a.Labels, IdempotencyKey: a.Key, RequireApproval: a.RequireApproval, Timeout: approval.Duration(a.Timeout),
+	}
+}

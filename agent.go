@@ -1,0 +1,222 @@
+package pawl
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/backend"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	sdklog "go.temporal.io/sdk/log"
+)
+
+// Defaults of Options.
+const (
+	DefaultDrain   = 30 * time.Second
+	DefaultRunning = 100
+)
+
+// Options configure an Agent. Only Agent is needed.
+type Options struct {
+	// Agent names the agent, everywhere: to reviewers, in the policy, and as
+	// owner of the tools it guards. All processes of one agent use one name and
+	// guard the same functions. Required; at most 194 bytes.
+	Agent string
+	// Team and Session are told with every call that does not say its own.
+	// Default: none.
+	Team, Session string
+	// TaskQueue is where Pawl's workers take calls. Default: approval.TaskQueue.
+	TaskQueue string
+	// Approver decides, in this process, the agent's calls that wait for
+	// people: for local work, without a second terminal. Only an API on a
+	// loopback address that authenticates nobody takes such decisions, and
+	// records them as unauthenticated. Default: none.
+	Approver Approver
+	// API is where decisions of Approver go, on a loopback address. Default:
+	// client.DefaultURL of package client.
+	API string
+	// Reviewer is the name under which they are recorded. Default: the agent's
+	// name and "(in process)".
+	Reviewer string
+	// Drain is how long Close waits for functions that run. Default:
+	// DefaultDrain.
+	Drain time.Duration
+	// Running is how many guarded functions run at once in this process; what
+	// comes on top waits, also in other processes. Default: DefaultRunning.
+	Running int
+	// Logger is told what can't be returned: that Temporal is away, that a tool
+	// was refused. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+func (o *Options) validate() error {
+	o.TaskQueue = cmp.Or(o.TaskQueue, approval.TaskQueue)
+	o.Drain = cmp.Or(o.Drain, DefaultDrain)
+	o.Running = cmp.Or(o.Running, DefaultRunning)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.Agent == "":
+		return approval.Errorf(approval.CodeInvalid, "pawl: Options.Agent is missing: name the agent")
+	case o.Drain < 0:
+		return approval.Errorf(approval.CodeInvalid, "pawl: Options.Drain %v is negative", o.Drain)
+	case o.Running < 0:
+		return approval.Errorf(approval.CodeInvalid, "pawl: Options.Running %d is negative", o.Running)
+	}
+	// What every call will say must be sayable.
+	probe := approval.Call{Tool: "probe", Agent: o.Agent, Team: o.Team, Session: o.Session, Requester: requesterOf(o.Agent)}
+	probe.Normalize()
+	if err := probe.Validate(); err != nil {
+		return fmt.Errorf("pawl: Options: %w", err)
+	}
+	return nil
+}
+
+// Agent guards functions, and starts, waits for and continues guarded calls.
+// Make one for each process, and close it. It is safe for concurrent use.
+type Agent struct {
+	o       Options
+	b       backend.Backend
+	watch   *watcher
+	publish *publisher
+	host    *host
+	asking  *asking // nil without an approver
+	causes  causes
+
+	ctx     context.Context // ends when Close has drained
+	cancel  context.CancelFunc
+	noWork  context.CancelFunc // ends the serving
+	closing sync.Once
+}
+
+// Connect dials Temporal as its environment variables and configuration file
+// say (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, …; default
+// localhost:7233), and makes an agent on that connection, which Close closes.
+// It is the one constructor that reads the environment; New does not.
+func Connect(ctx context.Context, o Options) (*Agent, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("pawl: settings of Temporal: %w", err)
+	}
+	options.Logger = sdklog.NewStructuredLogger(o.Logger)
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("pawl: no answer from Temporal at %s (set TEMPORAL_ADDRESS): %w", cmp.Or(options.HostPort, client.DefaultHostPort), err)
+	}
+	return newOwned(backend.NewTemporal(c, o.TaskQueue, true), o)
+}
+
+// newOwned closes the backend if no agent comes of it.
+func newOwned(b backend.Backend, o Options) (*Agent, error) {
+	a, err := NewWith(b, o)
+	if err != nil {
+		b.Close()
+	}
+	return a, err
+}
+
+// New makes an agent on a Temporal client, which stays the caller's to close,
+// after the agent. It contacts nobody.
+func New(c client.Client, o Options) (*Agent, error) {
+	if c == nil {
+		return nil, approval.Errorf(approval.CodeInvalid, "pawl: New needs a Temporal client: see Connect")
+	}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	return NewWith(backend.NewTemporal(c, o.TaskQueue, false), o)
+}
+
+// NewWith makes an agent on something that stands in for Temporal. It is there
+// for package pawltest.
+func NewWith(b backend.Backend, o Options) (*Agent, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	a := &Agent{o: o, b: b}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	work, noWork := context.WithCancel(a.ctx)
+	a.noWork = noWork
+	a.watch = newWatcher(a.ctx, b, o.Logger)
+	a.publish = newPublisher(a.ctx, b, o.Agent, o.Logger)
+	a.host = &host{b: b, log: o.Logger, ctx: work, o: backend.ServeOptions{
+		Queue: approval.AgentQueue(o.Agent), Drain: o.Drain, Running: o.Running, Run: a.perform,
+	}}
+	if o.Approver != nil {
+		asking, err := newAsking(a)
+		if err != nil {
+			a.cancel()
+			return nil, err
+		}
+		a.asking = asking
+	}
+	return a, nil
+}
+
+// Serve publishes the functions that are guarded so far and runs what was
+// approved of them until ctx ends. Agents that call need no Serve: their first
+// call does the same. It is for agents that only serve, and for those that
+// come back: calls that were approved while they were away run now. Running
+// goes on until Close. Serve returns nil when ctx ends, and an error if a tool
+// is refused (*PublishError) or the agent closed (ErrClosed).
+func (a *Agent) Serve(ctx context.Context) error {
+	if err := a.open(); err != nil {
+		return err
+	}
+	a.begin()
+	for _, name := range a.publish.names() {
+		if err := a.publish.await(ctx, name); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-a.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// Close takes no more work, waits for guarded functions that run here, at most
+// Options.Drain, and then ends every waiting (*PendingError with ErrClosed).
+// Calls go on without the agent; after it came back, Continue finds them.
+func (a *Agent) Close() {
+	a.closing.Do(func() {
+		a.noWork()
+		a.host.close()
+		a.cancel()
+		a.watch.close()
+		a.publish.close()
+		a.b.Close()
+	})
+}
+
+// begin starts what a waiting call needs in this process.
+func (a *Agent) begin() {
+	a.host.begin()
+	if a.asking != nil {
+		a.asking.begin()
+	}
+}
+
+func (a *Agent) open() error {
+	if a.ctx.Err() != nil {
+		return ErrClosed
+	}
+	return nil
+}
+
+// requester is who asks, as far as idempotency keys go. It is not proven: the
+// agent writes to Temporal itself.
+func (a *Agent) requester() string { return requesterOf(a.o.Agent) }
+
+func requesterOf(agent string) string { return "agent:" + agent }

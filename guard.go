@@ -1,0 +1,133 @@
+package pawl
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/runner"
+	"github.com/pawlhq/pawl/tool"
+)
+
+// Tool describes a guarded function beyond its name and types. The zero value
+// will do.
+type Tool struct {
+	// Description tells agents and reviewers what it does: at most 4 KiB.
+	// Default: none.
+	Description string
+	// Idempotent declares that running it twice for one call ID
+	// (tool.FromContext) does no more than running it once. Default: false, so
+	// it runs at most once.
+	Idempotent bool
+	// Timeout is how long one run may take. Default: tool.DefaultTimeout.
+	Timeout time.Duration
+}
+
+// Guard returns a function that looks like fn and asks first: each time it is
+// called, a guarded call named name starts, waits for policy and people, and
+// where they let it go runs fn in one of the agent's processes and returns its
+// result. Put it wherever fn was.
+//
+// In is a struct or map[string]any; arguments and results cross the wire as
+// JSON, and the schema that calls are checked against is derived from In (see
+// tool.New). fn must be safe for concurrent use. An error that it returns
+// means that it did not do what was asked; where it can't know, it returns
+// tool.Unknown(err). tool.FromContext tells it the call's ID, which is the
+// idempotency key to pass on. fn's context is not the caller's.
+//
+// The context of the returned function bounds the waiting, never the call; With
+// puts into it what reviewers should know. Its errors:
+//
+//   - *DeniedError: ErrRejected, ErrExpired, ErrBlocked, ErrCancelled. Nothing ran.
+//   - *FailedError: fn's own error, which errors.Is finds if fn ran in this process.
+//   - *OutcomeUnknownError, *ResultError: it ran or may have. Do not ask again.
+//   - *PendingError: the context ended first; see Agent.Continue.
+//   - *PublishError, ErrConflict, an *approval.Error (approval.CodeBadArguments,
+//     approval.CodeInvalid): nothing was started.
+//   - *GoneError, ErrUnknownCall, ErrClosed.
+//
+// A result comes with a nil error only, and then it is what fn returned. Guard
+// fails if the name is taken, or is no tool name, or In has no schema.
+func Guard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out, error), o Tool) (func(context.Context, In) (Out, error), error) {
+	if a == nil {
+		return nil, approval.Errorf(approval.CodeInvalid, "pawl.Guard needs an agent: see Connect")
+	}
+	inner := fn
+	if fn != nil {
+		inner = func(ctx context.Context, in In) (Out, error) {
+			out, err := fn(ctx, in)
+			if err != nil {
+				if c, ok := tool.FromContext(ctx); ok {
+					a.causes.add(c.CallID, err)
+				}
+			}
+			return out, err
+		}
+	}
+	t, err := tool.New(name, inner, tool.Options{Description: o.Description, Idempotent: o.Idempotent, Timeout: o.Timeout})
+	if err != nil {
+		return nil, err
+	}
+	if err := a.publish.offer(t); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, in In) (Out, error) {
+		var none Out
+		args, err := json.Marshal(in)
+		if err != nil { // its text could quote an argument
+			return none, approval.Errorf(approval.CodeBadArguments, "tool %s: %v can't be written as JSON; nothing was started", name, reflect.TypeFor[In]())
+		}
+		if err := t.CheckArgs(args); err != nil {
+			return none, err
+		}
+		call, err := a.Start(ctx, aboutOf(ctx).call(name, args))
+		if err != nil {
+			return none, err
+		}
+		return Await[Out](ctx, call)
+	}, nil
+}
+
+// MustGuard is Guard for programs that can't go on without: it panics where
+// Guard fails. The function it returns never panics.
+func MustGuard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out, error), o Tool) func(context.Context, In) (Out, error) {
+	guarded, err := Guard(a, name, fn, o)
+	if err != nil {
+		panic(err)
+	}
+	return guarded
+}
+
+// perform runs one task that Pawl let go, in this process.
+func (a *Agent) perform(ctx context.Context, task backend.Task) (json.RawMessage, error) {
+	t := a.publish.find(ctx, task.Tool)
+	switch {
+	case t == nil:
+		return nil, runner.Ended(approval.CodeToolFailed, "nothing ran: this process of the agent does not guard the tool")
+	case task.Attempt > 1 && !t.Idempotent():
+		return nil, runner.Ended(approval.CodeAlreadyRan, "an earlier attempt may have run the tool, so this one did not")
+	}
+	return runner.Run(ctx, t, task.Invocation)
+}
+
+// says reports whether the text of an outcome is what a tool's error became.
+func says(err error, text string) bool {
+	return tool.Failed(err).Error() == text
+}
+
+func typeName[T any]() string { return reflect.TypeFor[T]().String() }
+
+// nullable reports whether null is a value of its own for the type.
+func nullable(v any) bool {
+	if _, own := v.(json.Unmarshaler); own {
+		return true
+	}
+	switch reflect.TypeOf(v).Elem().Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,71 @@
+package pawl
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/pawlhq/pawl/internal/backend"
+)
+
+// host keeps a worker on the agent's queue, from the moment it is needed until
+// the agent closes.
+type host struct {
+	b   backend.Backend
+	log *slog.Logger
+	ctx context.Context // ends when no more work is taken
+	o   backend.ServeOptions
+
+	once    sync.Once
+	running sync.WaitGroup
+}
+
+// begin starts to serve, if that has not happened yet, and waits for nothing:
+// an approved call is patient.
+func (h *host) begin() {
+	h.once.Do(func() {
+		if h.ctx.Err() == nil {
+			h.running.Go(h.run)
+		}
+	})
+}
+
+func (h *host) run() {
+	for pause := firstPause; ; {
+		died := make(chan error, 1)
+		o := h.o
+		o.Died = func(err error) {
+			select {
+			case died <- err:
+			default:
+			}
+		}
+		stop, err := h.b.Serve(h.ctx, o)
+		if err == nil {
+			pause = firstPause
+			select {
+			case <-h.ctx.Done():
+				stop() // drains
+				return
+			case err = <-died:
+				stop()
+			}
+		}
+		if h.ctx.Err() != nil {
+			return
+		}
+		h.log.WarnContext(h.ctx, "the agent's tools can't be served; trying again", "queue", o.Queue, "error", err)
+		if !sleep(h.ctx, pause/2+rand.N(pause/2+1)) {
+			return
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// close stops taking work and waits for what runs. The context must have ended
+// before.
+func (h *host) close() {
+	h.once.Do(func() {}) // nothing begins any more
+	h.running.Wait()
+}

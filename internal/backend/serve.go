@@ -1,0 +1,98 @@
+package backend
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/runner"
+	"github.com/pawlhq/pawl/tool"
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+)
+
+// Serve implements Backend: an activity-only worker.
+func (t *Temporal) Serve(ctx context.Context, o ServeOptions) (func(), error) {
+	// Starting a worker can't be given up half-way, so ask first.
+	if _, err := t.client.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return nil, sorted(err)
+	}
+	w := worker.New(t.client, o.Queue, worker.Options{
+		DisableWorkflowWorker:              true,
+		MaxConcurrentActivityExecutionSize: o.Running,
+		WorkerStopTimeout:                  o.Drain,
+		OnFatalError:                       o.Died,
+		Interceptors:                       []interceptor.WorkerInterceptor{&headers{}},
+	})
+	register(w, o.Run)
+	if err := w.Start(); err != nil {
+		return nil, sorted(err)
+	}
+	return w.Stop, nil
+}
+
+// register dispatches by the activity's name, so that tools may be guarded
+// while the worker runs.
+func register(r worker.ActivityRegistry, run func(context.Context, Task) (json.RawMessage, error)) {
+	r.RegisterDynamicActivity(func(ctx context.Context, input converter.EncodedValues) (json.RawMessage, error) {
+		task, err := taskOf(ctx, input)
+		if err != nil {
+			return nil, runner.Ended(approval.CodeToolFailed, "nothing ran: "+err.Error())
+		}
+		defer runner.Heartbeat(ctx)()
+		return run(ctx, task)
+	}, activity.DynamicRegisterOptions{})
+}
+
+// taskOf reads what Pawl's workflow sent, and refuses what somebody else
+// scheduled here, by accident or by hand.
+func taskOf(ctx context.Context, input converter.EncodedValues) (Task, error) {
+	info := activity.GetInfo(ctx)
+	header, _ := ctx.Value(headerKey{}).(map[string]*commonpb.Payload)
+	task := Task{Attempt: int(info.Attempt), Invocation: tool.Invocation{Tool: info.ActivityType.Name}}
+	for key, into := range map[string]*string{approval.HeaderCallID: &task.CallID, approval.HeaderDigest: &task.Digest} {
+		p, ok := header[key]
+		if !ok {
+			return Task{}, fmt.Errorf("the task has no header %s, so it is not from Pawl", key)
+		}
+		if converter.GetDefaultDataConverter().FromPayload(p, into) != nil || *into == "" {
+			return Task{}, fmt.Errorf("the task's header %s is not a JSON string", key)
+		}
+	}
+	if task.CallID != info.WorkflowExecution.ID || info.WorkflowType == nil || info.WorkflowType.Name != approval.WorkflowType {
+		return Task{}, fmt.Errorf("the task does not come from the workflow of the call that its header %s names", approval.HeaderCallID)
+	}
+	if sum, err := hex.DecodeString(task.Digest); err != nil || len(sum) != 32 {
+		return Task{}, fmt.Errorf("the task's header %s is not a digest", approval.HeaderDigest)
+	}
+	if input.Get(&task.Args) != nil {
+		return Task{}, fmt.Errorf("the task's arguments can't be read: does this process use the data converter that Pawl's workers use?")
+	}
+	return task, nil
+}
+
+// headers hands the header of an activity down to its function: the SDK shows
+// it to interceptors only.
+type headers struct {
+	interceptor.WorkerInterceptorBase
+}
+
+type headerKey struct{}
+
+func (*headers) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &headersInbound{interceptor.ActivityInboundInterceptorBase{Next: next}}
+}
+
+type headersInbound struct {
+	interceptor.ActivityInboundInterceptorBase
+}
+
+func (h *headersInbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	return h.Next.ExecuteActivity(context.WithValue(ctx, headerKey{}, interceptor.Header(ctx)), in)
+}

@@ -1,0 +1,233 @@
+package pawl
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/runner"
+	"github.com/pawlhq/pawl/tool"
+)
+
+const (
+	// maxPublication keeps one publication well below Temporal's limit of 2 MiB
+	// for one payload. Bytes of schemas and descriptions.
+	maxPublication = 1 << 20
+
+	// warmUp is how long a task waits for its tool while the process that took
+	// it is still starting up.
+	warmUp = 10 * time.Second
+)
+
+// publisher holds the functions that the agent guards, and sees to it that
+// they are in the catalogue before a call of them goes out.
+type publisher struct {
+	b     backend.Backend
+	agent string
+	log   *slog.Logger
+	ctx   context.Context // ends with the agent
+
+	mu      sync.Mutex
+	offers  map[string]*offer
+	order   []*offer
+	more    chan struct{} // closed and made anew when an offer comes
+	busy    bool
+	running sync.WaitGroup
+}
+
+type offer struct {
+	tool     *tool.Tool
+	accepted bool
+	round    *round // under way; nil: nobody asked yet, or the last one has ended
+}
+
+// round is one attempt to get an offer into the catalogue.
+type round struct {
+	done    chan struct{}
+	refused string // written before done is closed
+	trouble error  // guarded by publisher.mu
+}
+
+func newPublisher(ctx context.Context, b backend.Backend, agent string, log *slog.Logger) *publisher {
+	return &publisher{b: b, agent: agent, log: log, ctx: ctx, offers: map[string]*offer{}, more: make(chan struct{})}
+}
+
+func (p *publisher) offer(t *tool.Tool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.offers[t.Name()] != nil {
+		return approval.Errorf(approval.CodeInvalid, "tool %s is guarded already: names stand once", t.Name())
+	}
+	o := &offer{tool: t}
+	p.offers[t.Name()] = o
+	p.order = append(p.order, o)
+	close(p.more)
+	p.more = make(chan struct{})
+	return nil
+}
+
+// find returns the tool of this name, or nil if none came within warmUp.
+func (p *publisher) find(ctx context.Context, name string) *tool.Tool {
+	ctx, cancel := context.WithTimeout(ctx, warmUp)
+	defer cancel()
+	for {
+		p.mu.Lock()
+		o, more := p.offers[name], p.more
+		p.mu.Unlock()
+		if o != nil {
+			return o.tool
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (p *publisher) names() (names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.order {
+		names = append(names, o.tool.Name())
+	}
+	return names
+}
+
+// await returns once the tool is in the catalogue, and at once if it is not
+// the agent's own. A refusal is not for ever: the next call asks again.
+func (p *publisher) await(ctx context.Context, name string) error {
+	p.mu.Lock()
+	o := p.offers[name]
+	if o == nil || o.accepted {
+		p.mu.Unlock()
+		return nil
+	}
+	if o.round == nil {
+		o.round = &round{done: make(chan struct{})}
+	}
+	r := o.round
+	if !p.busy && p.ctx.Err() == nil {
+		p.busy = true
+		p.running.Go(p.run)
+	}
+	p.mu.Unlock()
+
+	select {
+	case <-r.done:
+		if r.refused != "" {
+			return &PublishError{Tool: name, Reason: r.refused}
+		}
+		return nil
+	case <-p.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return &PublishError{Tool: name, why: stopped(ctx), trouble: r.trouble}
+	}
+}
+
+// run publishes until nobody waits for it.
+func (p *publisher) run() {
+	pause := firstPause
+	for {
+		batch, doc := p.next()
+		if batch == nil {
+			return
+		}
+		done, err := p.b.Publish(p.ctx, doc)
+		if p.ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			p.settle(batch, done)
+			pause = firstPause
+			continue
+		}
+		p.log.WarnContext(p.ctx, "tools could not be published; trying again", "tools", len(batch), "error", err)
+		p.mu.Lock()
+		for _, o := range batch {
+			if o.round != nil {
+				o.round.trouble = err
+			}
+		}
+		p.mu.Unlock()
+		if !sleep(p.ctx, pause/2+rand.N(pause/2+1)) {
+			return
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// next takes everything that is not in the catalogue, if somebody waits for
+// some of it: what is guarded in a row goes out together.
+func (p *publisher) next() ([]*offer, approval.Publication) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var wanted, others []*offer
+	for _, o := range p.order {
+		switch {
+		case o.accepted:
+		case o.round != nil:
+			wanted = append(wanted, o)
+		default:
+			others = append(others, o)
+		}
+	}
+	if len(wanted) == 0 {
+		p.busy = false
+		return nil, approval.Publication{}
+	}
+	doc, size := approval.Publication{Agent: p.agent}, 0
+	var batch []*offer
+	for _, o := range append(wanted, others...) {
+		spec := specOf(o.tool)
+		size += len(spec.Schema) + len(spec.Description) + 1<<10
+		if size > maxPublication && len(batch) > 0 {
+			break
+		}
+		doc.Tools, batch = append(doc.Tools, spec), append(batch, o)
+		if o.round == nil {
+			o.round = &round{done: make(chan struct{})}
+		}
+	}
+	return batch, doc
+}
+
+func specOf(t *tool.Tool) approval.ToolSpec {
+	return approval.ToolSpec{
+		Name: t.Name(), Description: t.Description(), Schema: t.Schema(), Idempotent: t.Idempotent(),
+		Timeout: approval.Duration(t.Timeout()), Heartbeat: approval.Duration(runner.HeartbeatTimeout),
+	}
+}
+
+func (p *publisher) settle(batch []*offer, done approval.Published) {
+	refused := map[string]string{}
+	for _, r := range done.Refused {
+		refused[r.Name] = orElse(r.Reason, "no reason was given")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range batch {
+		reason, no := refused[o.tool.Name()]
+		if no {
+			p.log.ErrorContext(p.ctx, "a tool was refused", "tool", o.tool.Name(), "reason", reason)
+		}
+		o.accepted, o.round.refused = !no, reason
+		close(o.round.done)
+		o.round = nil
+	}
+}
+
+// close waits for what is under way. The context must have ended before.
+func (p *publisher) close() {
+	p.mu.Lock()
+	p.busy = true // nothing begins any more
+	p.mu.Unlock()
+	p.running.Wait()
+}
