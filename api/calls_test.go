@@ -2,7 +2,6 @@ package api
 
 import (
 	"io"
-	"strings"
 	"testing"
 	"time"
 
@@ -53,25 +52,6 @@ func TestStartsWithoutKeyAreDifferentCalls(t *testing.T) {
 	b := expect(t, w.send("POST", "/api/calls", `{"tool":"t"}`), 202, "")
 	if a["id"] == b["id"] || w.temporal.get(a["id"].(string)).call.Nonce == w.temporal.get(b["id"].(string)).call.Nonce {
 		t.Errorf("ids %v and %v, or their nonces, are one", a["id"], b["id"])
-	}
-}
-
-func TestSummaryIsShortAndNoMarkup(t *testing.T) {
-	long := strings.Repeat("x", 200)
-	for _, c := range []struct{ tool, agent, want string }{
-		{"refund", "billing-bot 2", "refund for billing-bot 2"},
-		{"refund", "", "refund"},
-		{"refund", "[click](http://evil.example)", "refund"},
-		{"refund", "bot\u202e", "refund"},
-		{long, long, long + " for " + long[:40] + "… (160 bytes more)"},
-	} {
-		got := summary(approval.Call{Tool: c.tool, Agent: c.agent})
-		if got != c.want || len(got) > 400 {
-			t.Errorf("%q by %q: %q", c.tool, c.agent, got)
-		}
-	}
-	if got := summary(approval.Call{Tool: long, Agent: strings.Repeat("語", 66)}); len(got) > 400 {
-		t.Errorf("%d bytes", len(got))
 	}
 }
 

@@ -1,0 +1,155 @@
+// Package pawltest stands in for Temporal, Pawl and the people who decide, in
+// memory, so that agents can be tested without any of them.
+//
+//	fake := pawltest.New(t, pawl.Options{})
+//	refund, err := pawl.Guard(fake.Agent(), "refund", payBack, pawl.Tool{})
+//	fake.On("refund", pawltest.Reject("ana", "too much"))
+//
+// Guarded functions run in the test's process with the meaning they have in
+// earnest: arguments are checked against the schema and cross as JSON, a panic
+// leaves the outcome unknown, keys attach to the call they stand for.
+//
+// Every call must be scripted. One that is not fails the test, and ends
+// blocked: a test can't pass by letting through what it did not think of.
+package pawltest
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/backend"
+)
+
+// TB is what a Fake needs of a *testing.T.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Cleanup(func())
+}
+
+// Fake is an agent with everything around it. It is safe for concurrent use.
+type Fake struct {
+	t     TB
+	agent *pawl.Agent
+
+	mu     sync.Mutex
+	script map[string]func(approval.Call) Answer
+	refuse map[string]string
+	tools  map[string]approval.ToolSpec
+	calls  map[string]*call
+	order  []*call
+	serves *backend.ServeOptions
+	served chan struct{} // closed once serves is set
+	runs   sync.WaitGroup
+}
+
+// Call is one call that the agent started, and how it stands.
+type Call struct {
+	ID      string
+	Call    approval.Call    // as it was started
+	Outcome approval.Outcome // its Status is empty while the call goes on
+}
+
+type call struct {
+	Call
+	began       time.Time
+	fingerprint string
+	executing   bool
+	done        chan struct{}
+}
+
+// New makes a fake. The agent is named "test" unless o says otherwise; o's
+// Approver is never asked, since the script decides. The agent is closed when
+// the test ends. t may be nil in examples: then an unscripted call is only
+// blocked, and the agent is the caller's to close. Options that are wrong
+// panic.
+func New(t TB, o pawl.Options) *Fake {
+	if o.Agent == "" {
+		o.Agent = "test"
+	}
+	o.Approver = nil
+	f := &Fake{
+		t: t, script: map[string]func(approval.Call) Answer{}, refuse: map[string]string{},
+		tools: map[string]approval.ToolSpec{}, calls: map[string]*call{}, served: make(chan struct{}),
+	}
+	agent, err := pawl.NewWith((*temporal)(f), o)
+	if err != nil {
+		panic(fmt.Sprintf("pawltest: %v", err))
+	}
+	f.agent = agent
+	if t != nil {
+		t.Helper()
+		t.Cleanup(agent.Close)
+	}
+	return f
+}
+
+// Agent is the agent under test.
+func (f *Fake) Agent() *pawl.Agent { return f.agent }
+
+// On says what becomes of a tool's calls: the first answer is for the next
+// call, and the last one for all that follow. It replaces what was said before.
+func (f *Fake) On(tool string, answers ...Answer) {
+	f.OnFunc(tool, func(approval.Call) Answer {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if len(answers) == 0 {
+			return Block("the test gives no answer")
+		}
+		next := answers[0]
+		if len(answers) > 1 {
+			answers = answers[1:]
+		}
+		return next
+	})
+}
+
+// OnFunc says what becomes of a tool's calls, one by one. decide must be safe
+// for concurrent use, if calls are.
+func (f *Fake) OnFunc(tool string, decide func(approval.Call) Answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.script[tool] = decide
+}
+
+// RefuseTool keeps a function out of the catalogue, as happens to a name that
+// another agent has published. It is for before the function's first call.
+func (f *Fake) RefuseTool(tool, reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuse[tool] = reason
+}
+
+// Answer says what becomes of a call that is held. It fails if there is no
+// such call, or it waits for no answer.
+func (f *Fake) Answer(id string, a Answer) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.calls[id]
+	if c == nil || c.executing || c.Outcome.Status != "" {
+		return fmt.Errorf("pawltest: call %s is not held", id)
+	}
+	f.decide(c, a)
+	return nil
+}
+
+// Calls returns what the agent started, in order: calls of the named tools, or
+// of all.
+func (f *Fake) Calls(tools ...string) []Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []Call
+	for _, c := range f.order {
+		wanted := len(tools) == 0
+		for _, name := range tools {
+			wanted = wanted || name == c.Call.Call.Tool
+		}
+		if wanted {
+			list = append(list, c.Call)
+		}
+	}
+	return list
+}

@@ -1,0 +1,310 @@
+package pawltest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/runner"
+	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/tool"
+	sdk "go.temporal.io/sdk/temporal"
+)
+
+// maxAttempts is what Pawl grants an idempotent tool.
+const maxAttempts = 3
+
+// temporal is a Fake as its agent sees it.
+type temporal Fake
+
+var _ backend.Backend = (*temporal)(nil)
+
+func (t *temporal) fake() *Fake { return (*Fake)(t) }
+
+// Start starts a call, or finds it.
+func (t *temporal) Start(_ context.Context, s starter.Start) (string, error) {
+	f := t.fake()
+	f.mu.Lock()
+	first := f.calls[s.ID]
+	if first != nil {
+		defer f.mu.Unlock()
+		if first.fingerprint != s.Fingerprint {
+			return "", backend.ErrConflict
+		}
+		return "", nil
+	}
+	c := &call{Call: Call{ID: s.ID, Call: s.Call}, began: time.Now(), fingerprint: s.Fingerprint, done: make(chan struct{})}
+	f.calls[s.ID] = c
+	f.order = append(f.order, c)
+	blocked := f.check(c)
+	decide := f.script[s.Call.Tool]
+	f.mu.Unlock()
+
+	var a Answer
+	switch {
+	case blocked != nil:
+		a = *blocked
+	case decide != nil:
+		a = decide(s.Call)
+	default:
+		a = Block("the test does not say what becomes of calls of this tool")
+		if f.t != nil {
+			f.t.Helper()
+			f.t.Errorf("pawltest: a call of the tool %s was not scripted: say what becomes of it with On", s.Call.Tool)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if blocked == nil && a.runs() && f.unknown(s.Call.Tool) {
+		b := Block("no worker offers the tool; Return lets the test answer for it")
+		b.code = approval.CodeUnknownTool
+		a = b
+	}
+	f.decide(c, a)
+	return "", nil
+}
+
+func (f *Fake) unknown(name string) bool {
+	_, known := f.tools[name]
+	return !known
+}
+
+// check is what Pawl checks before it asks anybody.
+func (f *Fake) check(c *call) *Answer {
+	spec, known := f.tools[c.Call.Call.Tool]
+	if !known {
+		return nil
+	}
+	t, err := toolOf(spec)
+	if err == nil {
+		err = t.CheckArgs(c.Call.Call.Args)
+	}
+	if err == nil {
+		return nil
+	}
+	b := Block(err.Error())
+	b.code = approval.CodeBadArguments
+	return &b
+}
+
+func toolOf(s approval.ToolSpec) (*tool.Tool, error) {
+	never := func(context.Context, tool.Invocation) (json.RawMessage, error) {
+		return nil, errors.New("it runs elsewhere")
+	}
+	return tool.Custom(s.Name, s.Schema, never, tool.Options{Description: s.Description, Idempotent: s.Idempotent, Timeout: s.Timeout.Std()})
+}
+
+// runs reports whether the answer lets the tool run.
+func (a Answer) runs() bool {
+	return a.status == "" && (a.kind == approval.SettledAllow || a.kind == approval.SettledApprove)
+}
+
+// decide applies an answer to a call that waits for one. The caller holds f.mu.
+func (f *Fake) decide(c *call, a Answer) {
+	if a.kind == "" || c.executing || c.Outcome.Status != "" {
+		return
+	}
+	by := &approval.Settlement{Kind: a.kind, By: a.by, At: time.Now().UTC()}
+	if a.runs() {
+		c.executing = true
+		f.runs.Go(func() {
+			o := f.execute(c)
+			o.Decision = by
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.end(c, o)
+		})
+		return
+	}
+	o, err := a.outcome()
+	if err != nil {
+		o = approval.Outcome{Status: approval.StatusOutcomeUnknown, Error: &approval.CallError{Code: approval.CodeUnknown, Message: err.Error()}}
+	}
+	o.Decision = by
+	f.end(c, o)
+}
+
+// end writes an outcome. The caller holds f.mu.
+func (f *Fake) end(c *call, o approval.Outcome) {
+	o.ID, o.Tool = c.ID, c.Call.Call.Tool
+	o.Digest, _ = c.Call.Call.Digest(c.ID) // a call that was started has one
+	c.Outcome = o
+	close(c.done)
+}
+
+// execute runs the tool as soon as the agent serves it.
+func (f *Fake) execute(c *call) approval.Outcome {
+	<-f.served
+	f.mu.Lock()
+	run, idempotent := f.serves.Run, f.tools[c.Call.Call.Tool].Idempotent
+	f.mu.Unlock()
+	digest, err := c.Call.Call.Digest(c.ID)
+	if err != nil {
+		return failed(approval.StatusFailed, approval.CodeDigest, err.Error())
+	}
+	task := backend.Task{Invocation: tool.Invocation{CallID: c.ID, Digest: digest, Tool: c.Call.Call.Tool, Args: c.Call.Call.Args}}
+	for task.Attempt = 1; ; task.Attempt++ {
+		result, err := run(context.Background(), task)
+		if err == nil {
+			return approval.Outcome{Status: approval.StatusExecuted, Result: result}
+		}
+		var app *sdk.ApplicationError
+		if !errors.As(err, &app) {
+			return failed(approval.StatusOutcomeUnknown, approval.CodeUnknown, "the tool's end is not known")
+		}
+		if idempotent && !app.NonRetryable() && task.Attempt < maxAttempts {
+			continue
+		}
+		status := approval.StatusOutcomeUnknown
+		if app.Type() == approval.CodeToolFailed {
+			status = approval.StatusFailed
+		}
+		return failed(status, app.Type(), runner.Text(app))
+	}
+}
+
+func failed(status approval.Status, code, text string) approval.Outcome {
+	return approval.Outcome{Status: status, Error: &approval.CallError{Code: code, Message: text}}
+}
+
+// End tells how a call ended.
+func (t *temporal) End(ctx context.Context, id, _ string, wait bool) (approval.Outcome, error) {
+	f := t.fake()
+	f.mu.Lock()
+	c := f.calls[id]
+	f.mu.Unlock()
+	if c == nil {
+		return approval.Outcome{}, backend.ErrUnknown
+	}
+	if wait {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return approval.Outcome{}, ctx.Err()
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.Outcome.Status == "" {
+		return approval.Outcome{}, backend.ErrPending
+	}
+	return c.Outcome, nil
+}
+
+// Sweep looks at many calls.
+func (t *temporal) Sweep(_ context.Context, ids []string) (ended, missing []string, err error) {
+	f := t.fake()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range ids {
+		switch c := f.calls[id]; {
+		case c == nil:
+			missing = append(missing, id)
+		case c.Outcome.Status != "":
+			ended = append(ended, id)
+		}
+	}
+	return ended, missing, nil
+}
+
+// State shows a call.
+func (t *temporal) State(_ context.Context, id string) (approval.State, error) {
+	f := t.fake()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.calls[id]
+	if c == nil {
+		return approval.State{}, backend.ErrUnknown
+	}
+	in := c.Call.Call
+	wait := in.Timeout
+	if wait == 0 {
+		wait = approval.DefaultTimeout
+	}
+	deadline := c.began.Add(wait.Std()).UTC()
+	digest, err := in.Digest(id)
+	if err != nil {
+		return approval.State{}, err
+	}
+	v := approval.View{
+		ID: id, Tool: in.Tool, Args: in.Args, Digest: digest, Status: approval.StatusPending, Agent: in.Agent, Team: in.Team,
+		Session: in.Session, Title: in.Title, Description: in.Description, Reason: in.Reason, Labels: in.Labels,
+		Requester: in.Requester, CreatedAt: c.began.UTC(), Deadline: &deadline,
+	}
+	switch {
+	case c.Outcome.Status != "":
+		v.Status, v.Decision = c.Outcome.Status, c.Outcome.Decision
+	case c.executing:
+		v.Status = approval.StatusExecuting
+	}
+	return approval.State{View: v}, nil
+}
+
+// Cancel withdraws a call that is held.
+func (t *temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) error {
+	f := t.fake()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.calls[id]
+	switch {
+	case c == nil:
+		return backend.ErrUnknown
+	case c.Outcome.Status != "":
+		return backend.ErrEnded
+	case !c.executing: // else the tool's end is what counts
+		o := failed(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn")
+		o.Decision = &approval.Settlement{Kind: approval.SettledCancel, By: s.By, Notes: s.Notes, Channel: s.Channel, At: time.Now().UTC()}
+		f.end(c, o)
+	}
+	return nil
+}
+
+// Publish takes tools into the catalogue.
+func (t *temporal) Publish(_ context.Context, p approval.Publication) (approval.Published, error) {
+	f := t.fake()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var done approval.Published
+	for _, s := range p.Tools {
+		reason, no := f.refuse[s.Name]
+		if _, err := toolOf(s); err != nil && !no {
+			reason, no = err.Error(), true
+		}
+		if no {
+			done.Refused = append(done.Refused, approval.RefusedTool{Name: s.Name, Reason: reason})
+			continue
+		}
+		f.tools[s.Name] = s
+	}
+	return done, nil
+}
+
+// Serve runs what was let go.
+func (t *temporal) Serve(_ context.Context, o backend.ServeOptions) (func(), error) {
+	f := t.fake()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.serves == nil {
+		f.serves = &o
+		close(f.served)
+	}
+	return func() {
+		ended := make(chan struct{})
+		go func() {
+			f.runs.Wait()
+			close(ended)
+		}()
+		limit := time.NewTimer(o.Drain)
+		defer limit.Stop()
+		select {
+		case <-ended:
+		case <-limit.C:
+		}
+	}, nil
+}
+
+// Close is nothing: there is no connection.
+func (t *temporal) Close() {}
