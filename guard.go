@@ -107,8 +107,8 @@ func (a *Agent) perform(ctx context.Context, task backend.Task) (json.RawMessage
 	switch {
 	case t == nil:
 		return nil, runner.Ended(approval.CodeToolFailed, "nothing ran: this process of the agent does not guard the tool")
-	case task.Attempt > 1 && !t.Idempotent():
-		return nil, runner.Ended(approval.CodeAlreadyRan, "an earlier attempt may have run the tool, so this one did not")
+	case task.Attempt > 1 && !t.Idempotent(): // Pawl's workflow makes one attempt
+		return nil, runner.Ended(approval.CodeUnknown, "an earlier attempt may have run the tool, so this one did not")
 	}
 	return runner.Run(ctx, t, task.Invocation)
 }

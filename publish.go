@@ -17,9 +17,11 @@ const (
 	// maxPublication keeps one publication well below Temporal's limit of 2 MiB
 	// for one payload. Bytes of schemas and descriptions.
 	maxPublication = 1 << 20
+	maxTools       = 200 // of one publication
 
 	// warmUp is how long a task waits for its tool while the process that took
-	// it is still starting up.
+	// it is still starting up. At most half of the task's time: what did not run
+	// must say so before Temporal takes it for lost.
 	warmUp = 10 * time.Second
 )
 
@@ -72,7 +74,11 @@ func (p *publisher) offer(t *tool.Tool) error {
 
 // find returns the tool of this name, or nil if none came within warmUp.
 func (p *publisher) find(ctx context.Context, name string) *tool.Tool {
-	ctx, cancel := context.WithTimeout(ctx, warmUp)
+	patience := warmUp
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		p.mu.Lock()
@@ -144,6 +150,12 @@ func (p *publisher) run() {
 		if p.ctx.Err() != nil {
 			return
 		}
+		if backend.Permanent(err) {
+			for _, o := range batch {
+				done.Refused = append(done.Refused, approval.RefusedTool{Name: o.tool.Name(), Reason: err.Error()})
+			}
+			err = nil
+		}
 		if err == nil {
 			p.settle(batch, done)
 			pause = firstPause
@@ -188,7 +200,7 @@ func (p *publisher) next() ([]*offer, approval.Publication) {
 	for _, o := range append(wanted, others...) {
 		spec := specOf(o.tool)
 		size += len(spec.Schema) + len(spec.Description) + 1<<10
-		if size > maxPublication && len(batch) > 0 {
+		if len(batch) == maxTools || size > maxPublication && len(batch) > 0 {
 			break
 		}
 		doc.Tools, batch = append(doc.Tools, spec), append(batch, o)

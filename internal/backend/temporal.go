@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/internal/starter"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -230,10 +231,12 @@ func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approva
 	if err != nil {
 		return done, sorted(err)
 	}
-	if err := run.Get(ctx, &done); err != nil {
-		return done, sorted(err)
+	err = run.Get(ctx, &done)
+	var said *temporal.ApplicationError
+	if errors.As(err, &said) { // Pawl's word, where all other ends are an operator's or an outage's
+		return done, &RefusedError{errors.New(runner.Text(said))}
 	}
-	return done, nil
+	return done, sorted(err)
 }
 
 // Close implements Backend.
