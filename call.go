@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 
@@ -179,9 +180,9 @@ func (a *Agent) Start(ctx context.Context, call approval.Call) (*Call, error) {
 	switch {
 	case err == nil:
 		return &Call{agent: a, id: s.ID, tool: s.Call.Tool, run: run}, nil
-	case ctx.Err() != nil && !sent:
-		return nil, stopped(ctx)
-	case ctx.Err() != nil || errors.Is(err, ErrClosed):
+	case !sent:
+		return nil, fmt.Errorf("pawl: %s was not started: %w", s.Call.Tool, err)
+	case !backend.Permanent(err): // ctx or the agent ended before an answer came
 		p := &PendingError{ID: s.ID, Tool: s.Call.Tool, Uncertain: true, trouble: err, why: ErrClosed}
 		if ctx.Err() != nil {
 			p.why = stopped(ctx)
@@ -254,8 +255,8 @@ func (a *Agent) insist(ctx context.Context, ask func() error) error {
 		if err := a.ctx.Err(); err != nil {
 			return ErrClosed
 		}
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return stopped(ctx)
 		}
 		err := ask()
 		switch {
