@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -88,6 +89,7 @@ type Agent struct {
 	host    *host
 	asking  *asking // nil without an approver
 	causes  causes
+	live    atomic.Bool // begin was called
 
 	ctx     context.Context // ends when Close has drained
 	cancel  context.CancelFunc
@@ -200,9 +202,13 @@ func (a *Agent) Close() {
 	})
 }
 
-// begin starts what a waiting call needs in this process.
+// begin starts what a waiting call needs in this process. One that guards
+// nothing takes no tasks: they are for the agent's other processes.
 func (a *Agent) begin() {
-	a.host.begin()
+	a.live.Store(true)
+	if a.publish.any() {
+		a.host.begin()
+	}
 	if a.asking != nil {
 		a.asking.begin()
 	}

@@ -74,6 +74,9 @@ func Guard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out
 	if err := a.publish.offer(t); err != nil {
 		return nil, err
 	}
+	if a.live.Load() {
+		a.begin()
+	}
 	return func(ctx context.Context, in In) (Out, error) {
 		var none Out
 		args, err := json.Marshal(in)

@@ -95,6 +95,12 @@ func (p *publisher) find(ctx context.Context, name string) *tool.Tool {
 	}
 }
 
+func (p *publisher) any() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.order) > 0
+}
+
 func (p *publisher) names() (names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

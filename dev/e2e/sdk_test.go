@@ -381,7 +381,7 @@ func TestSDKWaitsThroughAnOutage(t *testing.T) {
 
 // More calls wait than there are long polls, without a goroutine each.
 func TestSDKManyWaits(t *testing.T) {
-	const many = 250
+	const many = 130
 	w := sdkWorld(t)
 	b := &bank{runs: map[string]int{}}
 	agent, _ := w.agent(t, pawl.Options{Agent: "billing"}, b, "refund")
