@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/approval"
@@ -411,5 +412,51 @@ func TestSDKManyWaits(t *testing.T) {
 		if o, err := call.Wait(ctx); err != nil || o.Status != approval.StatusRejected {
 			t.Errorf("%+v, %v", o, err)
 		}
+	}
+}
+
+// A process that stops while its function runs leaves an unknown outcome, and
+// nobody runs the function again.
+func TestSDKCutOffWhileItRuns(t *testing.T) {
+	w := sdkWorld(t)
+	agent, err := pawl.New(w.Client, pawl.Options{Agent: "billing", Drain: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs atomic.Int32
+	running := make(chan string, 10)
+	slow := func(ctx context.Context, _ refund) (receipt, error) {
+		runs.Add(1)
+		call, _ := tool.FromContext(ctx)
+		running <- call.CallID
+		<-ctx.Done()
+		return receipt{}, ctx.Err()
+	}
+	lookUp := pawl.MustGuard(agent, "look_up", slow, pawl.Tool{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := lookUp(ctx, refund{Order: "1"})
+		ended <- err
+	}()
+	id := <-running
+	agent.Close()
+	if err := <-ended; !errors.Is(err, pawl.ErrPending) && !errors.Is(err, pawl.ErrOutcomeUnknown) {
+		t.Errorf("%v", err)
+	}
+
+	back, err := pawl.New(w.Client, pawl.Options{Agent: "billing"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	pawl.MustGuard(back, "look_up", slow, pawl.Tool{})
+	call, err := back.Continue(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pawl.Await[receipt](ctx, call); !errors.Is(err, pawl.ErrOutcomeUnknown) || runs.Load() != 1 {
+		t.Errorf("%v after %d runs", err, runs.Load())
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/runner"
@@ -23,19 +25,36 @@ func (t *Temporal) Serve(ctx context.Context, o ServeOptions) (func(), error) {
 	if _, err := t.client.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
 		return nil, sorted(err)
 	}
+	tasks, cutOff := context.WithCancel(context.Background())
 	w := worker.New(t.client, o.Queue, worker.Options{
 		DisableWorkflowWorker:              true,
 		MaxConcurrentActivityExecutionSize: o.Running,
-		WorkerStopTimeout:                  o.Drain,
+		WorkerStopTimeout:                  o.Drain + lastWord,
 		OnFatalError:                       o.Died,
 		Interceptors:                       []interceptor.WorkerInterceptor{&headers{}},
 	})
-	register(w, o.Run)
+	register(w, func(ctx context.Context, task Task) (json.RawMessage, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(tasks, cancel)()
+		return o.Run(ctx, task)
+	})
 	if err := w.Start(); err != nil {
+		cutOff()
 		return nil, sorted(err)
 	}
-	return w.Stop, nil
+	return func() {
+		drained := time.AfterFunc(o.Drain, cutOff)
+		w.Stop()
+		drained.Stop()
+		cutOff()
+	}, nil
 }
+
+// lastWord is how long a run that was cut off may take to say that its end is
+// unknown. Once a worker has stopped, the SDK turns every answer, results too,
+// into an ordinary failure, which would pass for the tool's own word.
+const lastWord = 5 * time.Second
 
 // register dispatches by the activity's name, so that tools may be guarded
 // while the worker runs.
@@ -46,7 +65,13 @@ func register(r worker.ActivityRegistry, run func(context.Context, Task) (json.R
 			return nil, runner.Ended(approval.CodeToolFailed, "nothing ran: "+err.Error())
 		}
 		defer runner.Heartbeat(ctx)()
-		return run(ctx, task)
+		result, err := run(ctx, task)
+		if errors.Is(context.Cause(ctx), worker.ErrWorkerShutdown) {
+			// Too late for a word: say nothing, so that Temporal takes the run
+			// for lost, as it is.
+			return nil, activity.ErrResultPending
+		}
+		return result, err
 	}, activity.DynamicRegisterOptions{})
 }
 
