@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/approval"
@@ -77,13 +76,16 @@ func ExampleAgent_ContinueKey() {
 	fake := pawltest.New(nil, pawl.Options{})
 	agent := fake.Agent()
 	defer agent.Close()
-	fake.On("refund", pawltest.Hold())
 	refund := pawl.MustGuard(agent, "refund", payBack, pawl.Tool{})
 
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
+	// A context that has ended bounds the waiting, and ends none of the call.
+	ctx, cancel := context.WithCancel(context.Background())
+	fake.OnFunc("refund", func(approval.Call) pawltest.Answer {
+		cancel()
+		return pawltest.Hold()
+	})
 	_, err := refund(pawl.With(ctx, pawl.About{Key: "ticket-4711"}), Refund{Order: "4711", Cents: 1900})
-	fmt.Println(errors.Is(err, pawl.ErrPending), errors.Is(err, context.DeadlineExceeded))
+	fmt.Println(errors.Is(err, pawl.ErrPending), errors.Is(err, context.Canceled))
 
 	// Later, in any process of the agent:
 	ctx = context.Background()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -134,6 +135,8 @@ func TestElsewhereEnds(t *testing.T) {
 		"never started":    {nil, temporal.NewTimeoutError(workflows.ScheduleToStart, nil), approval.StatusExpired, approval.CodeExpired, "nothing ran"},
 		"worker lost":      {nil, temporal.NewHeartbeatTimeoutError(), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
 		"too slow":         {nil, temporal.NewTimeoutError(workflows.StartToClose, nil), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
+		"its worker stops": {nil, fmt.Errorf("calling: %w", context.Canceled), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
+		"it ran too long":  {nil, context.DeadlineExceeded, approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
 		"cancelled itself": {nil, temporal.NewCanceledError(), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
 	} {
 		t.Run(name, func(t *testing.T) {

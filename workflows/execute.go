@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -143,7 +144,6 @@ func (g *guarded) runElsewhere(ctx workflow.Context, goodUntil time.Time, _ time
 // is believed.
 func elsewhereOutcome(result converter.RawValue, err error) approval.Outcome {
 	var app *temporal.ApplicationError
-	var cancelled *temporal.CanceledError
 	switch {
 	case err == nil:
 		doc, err := resultOf(result)
@@ -153,12 +153,29 @@ func elsewhereOutcome(result converter.RawValue, err error) approval.Outcome {
 		return approval.Outcome{Status: approval.StatusExecuted, Result: doc}
 	case neverStarted(err):
 		return notStarted()
-	case !errors.As(err, &app), errors.As(err, &cancelled): // a worker that stops cancels what it runs
+	case !errors.As(err, &app), interrupted(err):
 		return workerLost()
 	case app.Type() == approval.CodeUnknown:
 		return toolEnd(approval.StatusOutcomeUnknown, approval.CodeUnknown, bounded(runner.Text(app)))
 	}
 	return toolEnd(approval.StatusFailed, approval.CodeToolFailed, bounded(runner.Text(app)))
+}
+
+// interrupted reports whether a run was cut short: workers that stop cancel
+// what they run, and Go's then answer with the context's error even for a run
+// that had a result.
+func interrupted(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch e := err.(type) {
+		case *temporal.CanceledError:
+			return true
+		case *temporal.ApplicationError:
+			if m := e.Message(); m == context.Canceled.Error() || m == context.DeadlineExceeded.Error() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // bounded is an error's text as tools of our own would have it.
