@@ -46,7 +46,10 @@ func TestCancel(t *testing.T) {
 			w := newWorld(t, func(o *Options) { o.QueryBudget = 50 * time.Millisecond })
 			c.setup(w)
 			rec := w.send("POST", "/api/calls/"+id+"/cancel", `{"notes":"no longer needed"}`)
-			expect(t, rec, c.status, c.code)
+			body := expect(t, rec, c.status, c.code)
+			if c.code == "already_resolved" && body["outcome"] != c.code {
+				t.Errorf("the outcome is %v", body["outcome"])
+			}
 			if c.status == 202 && rec.Header().Get("Location") != "/api/calls/"+id {
 				t.Errorf("headers %v", rec.Header())
 			}
