@@ -66,6 +66,25 @@ func (c *Cluster) Stop(t testing.TB) {
 	}
 }
 
+// Command is the server's process, for a test that starts and kills it itself.
+// Call Stop before. A killed server starts again only when the processes of its
+// connections have ended, too, and says so until then.
+func (c *Cluster) Command() *exec.Cmd {
+	server := exec.Command(filepath.Join(c.bin, "postgres"), "-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-c", "listen_addresses=",
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "autovacuum=off")
+	server.Dir, server.SysProcAttr = c.dir, attributes()
+	return server
+}
+
+// Ping fails while the server takes no connections.
+func (c *Cluster) Ping(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, c.URL)
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
+}
+
 // Standby makes a stopped server start as a standby, without a primary.
 func (c *Cluster) Standby(t testing.TB) {
 	t.Helper()
@@ -142,9 +161,8 @@ func (c *Cluster) run() error {
 		return err
 	}
 	defer log.Close()
-	server := exec.Command(filepath.Join(c.bin, "postgres"), "-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-c", "listen_addresses=",
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "autovacuum=off")
-	server.Dir, server.SysProcAttr, server.Stderr = c.dir, attributes(), log
+	server := c.Command()
+	server.Stderr = log
 	started, stopped := make(chan error), make(chan struct{})
 	go func() {
 		// A parent's death is that of the thread that started the child.
@@ -164,9 +182,9 @@ func (c *Cluster) run() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
-		conn, err := pgx.Connect(ctx, c.URL)
+		err := c.Ping(ctx)
 		if err == nil {
-			return conn.Close(ctx)
+			return nil
 		}
 		select {
 		case <-stopped:
