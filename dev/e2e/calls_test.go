@@ -158,36 +158,6 @@ func (w *world) secondAPI() string {
 	return ready.API
 }
 
-func TestIdempotencyKeyFromTwoAPIs(t *testing.T) {
-	w := newWorld(t)
-	apis := []string{w.API, w.secondAPI()}
-	const clients = 32
-	ids := make([]string, clients)
-	var wg sync.WaitGroup
-	for i := range clients {
-		wg.Go(func() {
-			a := w.http(http.MethodPost, apis[i%2]+"/api/calls", `{"tool":"read","args":{"to":"x"},"idempotency_key":"order-7","wait":"20s"}`)
-			if a.code != http.StatusOK || a.text("status") != "executed" {
-				t.Errorf("%d %v", a.code, a.doc)
-			}
-			ids[i] = a.text("id")
-		})
-	}
-	wg.Wait()
-	for _, id := range ids {
-		if id != ids[0] {
-			t.Fatalf("two IDs for one key: %s and %s", id, ids[0])
-		}
-	}
-	w.ends(ids[0], approval.StatusExecuted, 1)
-
-	other := w.post("/api/calls", `{"tool":"read","args":{"to":"y"},"idempotency_key":"order-7","wait":"20s"}`)
-	if other.code != http.StatusConflict || other.text("code") != approval.CodeConflict {
-		t.Errorf("%d %v", other.code, other.doc)
-	}
-	w.ends(ids[0], approval.StatusExecuted, 1)
-}
-
 func TestTwoDozenReviewersAtOnce(t *testing.T) {
 	w := newWorld(t)
 	apis := []string{w.API, w.secondAPI()}
