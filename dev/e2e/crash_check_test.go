@@ -5,112 +5,121 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
-	"time"
+	"strings"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/store"
-	"github.com/pawlhq/pawl/store/sqlite"
 	"go.temporal.io/api/workflowservice/v1"
 	temporalclient "go.temporal.io/sdk/client"
 )
 
 // crashLedger is everything that is on record when no call is open any more.
 type crashLedger struct {
-	records map[string]store.Record
-	entries map[string][]audit.Entry // by call, in the order written
-	tally   map[approval.Status]int
+	records   map[string]store.Record
+	byKey     map[string][]approval.View // by the key that a call carries in its arguments
+	entries   map[string][]audit.Entry   // by call, in the order written
+	histories map[string]crashHistory    // by call, as Temporal tells it
+	tally     map[approval.Status]int
 }
 
 // check waits until no call is open and holds what Temporal, the store, the
 // audit log and the tools say of every call against each other.
-func (s *crashStack) check() crashLedger {
-	s.t.Helper()
-	db, err := sqlite.Open(s.t.Context(), sqlite.Options{Path: filepath.Join(s.dir, "data", "pawl.db"), ReadOnly: true})
+func (w *crashWorld) check() crashLedger {
+	w.t.Helper()
+	reader, done, err := w.open(w.t.Context())
 	if err != nil {
-		s.t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	defer db.Close()
-	temporal := s.temporal()
+	defer func() {
+		if err := done(); err != nil {
+			w.t.Error(err)
+		}
+	}()
+	temporal := w.dialTemporal()
 	var l crashLedger
 	var last string
-	if !crashPoll(s.t.Context(), crashPatience, func() bool { l, last = s.settled(db, temporal); return last == "" }) {
-		s.t.Fatalf("after %v: %s", crashPatience, last)
+	if !crashPoll(w.t.Context(), crashPatience, func() bool { l, last = w.settled(reader, temporal); return last == "" }) {
+		w.t.Fatalf("after %v: %s", crashPatience, last)
 	}
 	for id, r := range l.records {
 		l.tally[r.View.Status]++
-		if err := s.agree(r, temporal); err != nil {
-			s.t.Errorf("call %s: %v", id, err)
-		}
-		if err := crashCheckRuns(r, s.tools.ran(id), s.killed); err != nil {
-			s.t.Errorf("call %s (%s, %s): %v", id, r.View.Tool, r.View.Status, err)
-		}
-		if err := crashCheckEntries(r.View, l.entries[id], s.tools.ran(id)); err != nil {
-			s.t.Errorf("call %s (%s): %v; entries %s", id, r.View.Status, err, crashKinds(l.entries[id]))
+		h, err := readCrashHistory(w.t.Context(), temporal, id)
+		l.histories[id] = h
+		for _, err := range []error{
+			err, h.agrees(r), h.fits(r), w.checkRuns(r, h), crashCheckEntries(r.View, l.entries[id], w.tools.ran(id)),
+		} {
+			if err != nil {
+				w.t.Errorf("call %s (%s, %s): %v\n%s", id, r.View.Tool, r.View.Status, err, crashCase(r, h, l.entries[id], w.tools.ran(id)))
+			}
 		}
 	}
 	for id := range l.entries {
 		if _, known := l.records[id]; !known {
-			s.t.Errorf("audit entries about call %s, which is not in the store", id)
+			w.t.Errorf("audit entries about call %s, which is not in the store", id)
 		}
 	}
-	s.tools.mu.Lock()
-	defer s.tools.mu.Unlock()
-	for id := range s.tools.runs {
-		if r, known := l.records[id]; !known || s.tools.digests[id] != r.View.Digest {
-			s.t.Errorf("a tool ran for call %s, digest %s; on record is %s", id, s.tools.digests[id], r.View.Digest)
+	for key, calls := range l.byKey {
+		if len(calls) > 1 {
+			w.t.Errorf("%d calls under the key %s", len(calls), key)
 		}
 	}
-	for _, odd := range s.tools.odd {
-		s.t.Errorf("a tool was asked by %s", odd)
-	}
+	w.checkTools(l)
 	return l
 }
 
 // settled reads the ledger, or says what is still open, or known to one side
 // only. Temporal's lists follow a little later than what they list.
-func (s *crashStack) settled(db *sqlite.Store, temporal temporalclient.Client) (l crashLedger, open string) {
-	s.t.Helper()
-	page, err := db.Calls(s.t.Context(), store.CallQuery{Statuses: []approval.Status{
+func (w *crashWorld) settled(reader store.Reader, temporal temporalclient.Client) (l crashLedger, open string) {
+	w.t.Helper()
+	page, err := reader.Calls(w.t.Context(), store.CallQuery{Statuses: []approval.Status{
 		approval.StatusEvaluating, approval.StatusPending, approval.StatusApproved, approval.StatusExecuting,
 	}})
 	if err != nil {
-		s.t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	for _, v := range page.Items {
 		return l, fmt.Sprintf("%d calls are open, one is %s, %s", page.Total, v.ID, v.Status)
 	}
-	running, err := temporal.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+	running, err := temporal.ListWorkflow(w.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
 		Query: `ExecutionStatus = "Running"`, PageSize: 1,
 	})
 	if err != nil {
 		return l, fmt.Sprintf("Temporal does not list workflows: %v", err)
 	}
-	for _, w := range running.GetExecutions() {
-		return l, fmt.Sprintf("workflow %s runs", w.GetExecution().GetWorkflowId())
+	for _, e := range running.GetExecutions() {
+		return l, fmt.Sprintf("workflow %s runs", e.GetExecution().GetWorkflowId())
 	}
-	all, err := temporal.CountWorkflow(s.t.Context(), &workflowservice.CountWorkflowExecutionsRequest{})
+	all, err := temporal.CountWorkflow(w.t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
+		Query: fmt.Sprintf("WorkflowType = %q", approval.WorkflowType),
+	})
 	if err != nil {
 		return l, fmt.Sprintf("Temporal does not count workflows: %v", err)
 	}
-	if l = s.read(db); all.GetCount() != int64(len(l.records)) {
+	if l = w.read(reader); all.GetCount() != int64(len(l.records)) {
 		return l, fmt.Sprintf("%d workflows and %d calls", all.GetCount(), len(l.records))
 	}
 	return l, ""
 }
 
-func (s *crashStack) read(db *sqlite.Store) crashLedger {
-	s.t.Helper()
-	l := crashLedger{records: map[string]store.Record{}, entries: map[string][]audit.Entry{}, tally: map[approval.Status]int{}}
+func (w *crashWorld) read(reader store.Reader) crashLedger {
+	w.t.Helper()
+	l := crashLedger{
+		records: map[string]store.Record{}, byKey: map[string][]approval.View{}, entries: map[string][]audit.Entry{},
+		histories: map[string]crashHistory{}, tally: map[approval.Status]int{},
+	}
 	for cursor := ""; ; {
-		page, err := db.Calls(s.t.Context(), store.CallQuery{Cursor: cursor, Limit: store.MaxPage})
+		page, err := reader.Calls(w.t.Context(), store.CallQuery{Cursor: cursor, Limit: store.MaxPage})
 		if err != nil {
-			s.t.Fatal(err)
+			w.t.Fatal(err)
 		}
 		for _, v := range page.Items {
-			if l.records[v.ID], err = db.Call(s.t.Context(), v.ID); err != nil {
-				s.t.Fatal(err)
+			if l.records[v.ID], err = reader.Call(w.t.Context(), v.ID); err != nil {
+				w.t.Fatal(err)
+			}
+			if key := crashKey(v.Args); key != "" {
+				l.byKey[key] = append(l.byKey[key], v)
 			}
 		}
 		if cursor = page.Next; cursor == "" {
@@ -118,9 +127,9 @@ func (s *crashStack) read(db *sqlite.Store) crashLedger {
 		}
 	}
 	for cursor := ""; ; {
-		page, err := db.Entries(s.t.Context(), store.EntryQuery{Cursor: cursor, Limit: store.MaxPage})
+		page, err := reader.Entries(w.t.Context(), store.EntryQuery{Cursor: cursor, Limit: store.MaxPage})
 		if err != nil {
-			s.t.Fatal(err)
+			w.t.Fatal(err)
 		}
 		for _, e := range page.Items {
 			l.entries[e.Call] = append(l.entries[e.Call], e)
@@ -131,26 +140,54 @@ func (s *crashStack) read(db *sqlite.Store) crashLedger {
 	}
 }
 
-// agree holds the workflow's result against the store's record.
-func (s *crashStack) agree(r store.Record, temporal temporalclient.Client) error {
-	var got approval.Outcome
-	if err := temporal.GetWorkflow(s.t.Context(), r.View.ID, "").Get(s.t.Context(), &got); err != nil {
-		return fmt.Errorf("the workflow has no outcome: %w", err)
-	}
-	a, errA := approval.Canonical(got)
-	b, errB := approval.Canonical(r.View.Outcome())
-	if errA != nil || errB != nil || string(a) != string(b) {
-		return fmt.Errorf("two outcomes:\nTemporal: %s %v\nstore:    %s %v", a, errA, b, errB)
-	}
-	return nil
+// crashKey is the key that a call carries in its arguments, so that Pawl's
+// notion of keys is not what tells calls apart.
+func crashKey(args json.RawMessage) string {
+	var a struct{ Key string }
+	_ = json.Unmarshal(args, &a) // others carry none
+	return a.Key
 }
 
-// crashCheckRuns holds an ending against the runs that the tool counted.
-func crashCheckRuns(r store.Record, runs int, killed func(from, to time.Time) bool) error {
-	v := r.View
+// checkTools holds what the tools counted against the record.
+func (w *crashWorld) checkTools(l crashLedger) {
+	w.t.Helper()
+	c := w.tools
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range c.runs {
+		if r, known := l.records[id]; !known || c.digests[id] != r.View.Digest {
+			w.t.Errorf("a tool ran for call %s, digest %s; on record is %s", id, c.digests[id], r.View.Digest)
+		}
+	}
+	for key, runs := range c.keys {
+		if runs > 1 {
+			w.t.Errorf("tools ran %d times under the key %s", runs, key)
+		}
+	}
+	for _, odd := range c.odd {
+		w.t.Errorf("a tool was asked by %s", odd)
+	}
+}
+
+// crashGrace is how long after Temporal's return its own timeouts may still
+// strike: it counts the time in which it was away.
+const crashGrace = runner.HeartbeatTimeout
+
+// checkRuns holds an ending against the runs that the tool counted. That the
+// end of a tool is unknown is fair only where the very process that ran it, or
+// Temporal, was cut off in that time.
+func (w *crashWorld) checkRuns(r store.Record, h crashHistory) error {
+	v, runs := r.View, w.tools.ran(r.View.ID)
 	most := 1
 	if v.Tool == "repeatable" {
 		most = 3 // as often as the workflow lets a repeatable tool try
+	}
+	cut := false
+	for _, x := range h.runs {
+		cut = cut || w.cutOff(x.pid, x.started, x.ended)
+		w.mu.Lock()
+		cut = cut || w.temporal.wasAway(x.started.Add(-crashGrace), x.ended)
+		w.mu.Unlock()
 	}
 	switch {
 	case !v.Status.Ended():
@@ -159,14 +196,16 @@ func crashCheckRuns(r store.Record, runs int, killed func(from, to time.Time) bo
 		return fmt.Errorf("its tool ran %d times", runs)
 	case v.Status == approval.StatusExecuted && runs == 0:
 		return fmt.Errorf("its tool never ran")
-	case v.Status.Denied() && runs > 0:
+	case (v.Status.Denied() || v.Status == approval.StatusFailed) && runs > 0:
 		return fmt.Errorf("its tool ran %d times", runs)
-	case v.Status == approval.StatusFailed:
-		return fmt.Errorf("these tools never fail and can always be reached: %+v", *v.Error)
-	case v.Status == approval.StatusOutcomeUnknown && !killed(r.Claim.At, *v.EndedAt):
-		return fmt.Errorf("nothing was killed while its tool may have run: %+v", *v.Error)
+	case v.Status == approval.StatusFailed && !cut:
+		return fmt.Errorf("these tools never fail and can always be reached")
+	case v.Status == approval.StatusOutcomeUnknown && !cut:
+		return fmt.Errorf("neither the worker nor Temporal was cut off while its tool may have run")
 	case v.Status == approval.StatusExpired && v.EndedAt.Before(*v.Deadline):
 		return fmt.Errorf("it expired before its deadline")
+	case v.Status.Denied() && r.Claim != nil && (!r.Claim.Void || !r.Claim.UsedAt.IsZero()):
+		return fmt.Errorf("its permit can still be used, or was")
 	}
 	return nil
 }
@@ -214,7 +253,8 @@ func crashCheckEntries(v approval.View, entries []audit.Entry, runs int) error {
 		return fmt.Errorf("no start")
 	case v.Status.Denied() && starts > 0:
 		return fmt.Errorf("its tool was started")
-	case v.Status == approval.StatusRejected && claims == 1 && kinds[audit.KindDecided] == 2:
+	case v.Status == approval.StatusRejected && claims == 1 && kinds[audit.KindDecided] == 2,
+		v.Status == approval.StatusCancelled && claims == 1 && kinds[audit.KindDecided] == 1:
 		// The workflow task that had claimed was lost; done again, it saw both answers.
 	case v.Decision != nil && (v.Decision.Kind == approval.SettledApprove || v.Decision.Kind == approval.SettledReject) != (kinds[audit.KindDecided] == 1):
 		return fmt.Errorf("%d decisions counted", kinds[audit.KindDecided])
@@ -222,9 +262,18 @@ func crashCheckEntries(v approval.View, entries []audit.Entry, runs int) error {
 	return nil
 }
 
-func crashKinds(entries []audit.Entry) (kinds []audit.Kind) {
+// crashCase is everything about one call, for a failure.
+func crashCase(r store.Record, h crashHistory, entries []audit.Entry, runs int) string {
+	var b strings.Builder
+	doc, _ := json.Marshal(r)
+	fmt.Fprintf(&b, "  its tool ran %d times\n  in the store: %s\n", runs, doc)
 	for _, e := range entries {
-		kinds = append(kinds, e.Kind)
+		fmt.Fprintf(&b, "  entry %s %s %s %s\n", e.At.Format(crashClock), e.Step, e.Kind, e.Payload)
 	}
-	return kinds
+	for _, line := range h.lines {
+		fmt.Fprintf(&b, "  event %s\n", line)
+	}
+	return b.String()
 }
+
+const crashClock = "15:04:05.000"

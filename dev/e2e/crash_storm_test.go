@@ -3,26 +3,24 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
-	enumspb "go.temporal.io/api/enums/v1"
-	temporalclient "go.temporal.io/sdk/client"
 )
 
 const (
-	crashActors = 12
+	crashActors = 20
 	// crashShort is how long people have where nobody, or somebody late,
 	// decides; crashLong is more than any storm takes.
 	crashShort, crashLong = 2 * time.Second, time.Hour
@@ -48,132 +46,112 @@ var crashPlots = []struct{ kind, tool string }{
 	{"ignored", "guarded"}, {"just in time", "guarded"}, {"disputed", "slow"}, {"withdrawn", "guarded"}, {"asked twice", "slow"},
 }
 
-// crashStorm lets actors start and decide calls while the stack is killed and
-// started at random moments. PAWL_CRASH_SECONDS and PAWL_CRASH_SEED make it
-// longer, or repeat its choices (not its timing).
-func crashStorm(s *crashStack) {
-	seconds := s.setting("PAWL_CRASH_SECONDS", 25)
-	seed := s.setting("PAWL_CRASH_SEED", uint64(time.Now().UnixNano()))
-	s.t.Cleanup(func() {
-		if s.t.Failed() {
-			s.t.Logf("repeat with PAWL_CRASH_SEED=%d", seed)
+var (
+	crashLongRun = flag.Bool("crash.long", false, "crash tests: ten minutes of storm, with outages of a minute")
+	crashFor     = flag.Duration("crash.for", 0, "crash tests: how long the storms last; 0 is 25s, or 10m with -crash.long")
+	crashSeed    = flag.Uint64("crash.seed", 0, "crash tests: what the storms' schedule and plots are derived from; 0 is a new one")
+)
+
+// crashStorm lets actors, and the agent if the world has one, start and decide
+// calls while the parts are killed, stopped, paused and started again.
+//
+// The seed fixes which parts are hit, how and when; which calls actors and
+// agent make under which keys; and what becomes of them by whose decision. It
+// does not fix what the system does meanwhile: which worker or API gets what,
+// how far a call is when a blow falls, and so how many calls there are.
+func crashStorm(w *crashWorld) {
+	seed, length, outage := *crashSeed, *crashFor, crashOutage
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	if *crashLongRun {
+		length, outage = cmp.Or(length, 10*time.Minute), time.Minute
+	}
+	length = cmp.Or(length, 25*time.Second)
+	w.patience = crashPatience + 3*outage // one part after the other may be away
+	deck, gap := crashTownDeck, 1200*time.Millisecond
+	if w.agent == nil {
+		deck, gap = crashStackDeck, 2500*time.Millisecond
+		if length < time.Minute { // while the one process sleeps nothing else can happen
+			deck = slices.DeleteFunc(slices.Clone(deck), func(b crashBlow) bool { return b.do == "pause" })
+		}
+	}
+	again := fmt.Sprintf("go test ./e2e -run %q -crash.seed %d -crash.for %v -crash.long=%v", "^"+w.t.Name()+"$", seed, length, *crashLongRun)
+	w.t.Logf("repeat with: %s", again)
+	acts := crashSchedule(seed, deck, gap, length, outage)
+	w.t.Cleanup(func() {
+		if w.t.Failed() {
+			for _, a := range acts {
+				w.t.Log(a)
+			}
+			w.t.Logf("the storm began at %s; repeat it with: %s", w.storm.Format(crashClock), again)
 		}
 	})
 
-	ctx, cancel := context.WithCancel(s.t.Context())
+	ctx, cancel := context.WithCancel(w.t.Context())
 	over, enough := context.WithCancel(ctx)
-	var actors sync.WaitGroup
-	defer actors.Wait() // last of all: actors report to the test
+	var actors, reviewers sync.WaitGroup
+	defer reviewers.Wait()
+	defer actors.Wait() // last of all: they report to the test
 	defer cancel()
 	defer enough()
-	bo := s.as("bo")
+	bo := w.as("bo")
 	var deeds [crashActors][]*crashDeed
 	for n := range deeds {
-		a := &crashActor{
-			crashStack: s, ctx: ctx, bo: bo, name: fmt.Sprintf("%d-%d", seed, n),
-			rand: rand.New(rand.NewPCG(seed, uint64(n)+1)),
-		}
+		a := &crashActor{crashWorld: w, ctx: ctx, bo: bo, name: fmt.Sprintf("%d-%d", seed, n)}
 		actors.Go(func() {
 			for i := 0; over.Err() == nil; i++ {
+				// Each call's choices are its own: how others went does not shift them.
+				a.rand = rand.New(rand.NewPCG(seed, uint64(n+1)<<32+uint64(i)))
 				deeds[n] = append(deeds[n], a.act(i))
 			}
 		})
 	}
-	blows := s.strike(rand.New(rand.NewPCG(seed, 0)), time.After(time.Duration(seconds)*time.Second))
+	if w.agent != nil {
+		w.agent.args = append(w.agent.args, "--seed", fmt.Sprint(seed))
+		w.agent.up()
+		reviewers.Go(func() { w.review(ctx, bo) })
+	}
+	w.storm = time.Now()
+	w.perform(acts)
 	enough()
+	w.ready()
+	calm := time.Now()
+	if w.agent != nil {
+		w.dismiss()
+	}
 	actors.Wait()
 
-	s.settleRest()
+	w.settleRest()
 	all := slices.Concat(deeds[:]...)
-	temporal := s.temporal()
 	for _, d := range all {
-		if d.settled == "" {
-			continue
-		}
-		d.repeat(ctx, s.api, bo, s.t)
-		if err := d.told(ctx, temporal); err != nil {
-			s.t.Errorf("%s call %s: %v", d.kind, d.id, err)
+		if d.settled != "" {
+			d.repeat(ctx, w.api, bo, w.t)
 		}
 	}
-	began := time.Now()
-	l := s.check()
-	s.t.Logf("seed %d: %d calls; %d kills, %d of them while it started and %d while it stopped; %v; all ended %v after the last decision",
-		seed, len(l.records), blows.kills, blows.starting, blows.stopping, l.tally, crashRound(began))
+	l := w.check()
+	agents := w.checkAgent(l)
 	for _, d := range all {
 		if err := d.stands(l); err != nil {
-			s.t.Errorf("%s call %s under key %s: %v", d.kind, d.id, d.key, err)
+			w.t.Errorf("%s call %s under key %s: %v", d.kind, d.id, d.key, err)
 		}
 	}
-}
-
-// setting is a number from the environment.
-func (s *crashStack) setting(name string, otherwise uint64) uint64 {
-	s.t.Helper()
-	text, set := os.LookupEnv(name)
-	if !set {
-		return otherwise
-	}
-	v, err := strconv.ParseUint(text, 10, 63)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return v
-}
-
-// crashBlows counts what a storm did to the stack.
-type crashBlows struct{ kills, starting, stopping int }
-
-// strike kills the stack every one to four seconds until end, and leaves it
-// running. Some blows fall while it starts or stops, and some processes show
-// every step in Temporal's UI, which takes other ways through the workflow.
-func (s *crashStack) strike(r *rand.Rand, end <-chan time.Time) (n crashBlows) {
-	upTo := func(most time.Duration) time.Duration { return time.Duration(r.Int64N(int64(most))) }
-	for {
-		select {
-		case <-end:
-			return n
-		case <-time.After(time.Second + upTo(3*time.Second)):
-		}
-		if r.IntN(5) == 0 {
-			p := s.running
-			if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-				s.t.Fatal(err)
-			}
-			select {
-			case <-p.done:
-			case <-time.After(upTo(500 * time.Millisecond)):
-			}
-			n.stopping++
-		}
-		s.kill()
-		n.kills++
-		for r.IntN(4) == 0 {
-			p := s.spawn()
-			select {
-			case <-p.done:
-				s.t.Fatalf("pawl-dev did not start: %v", p.err)
-			case <-time.After(upTo(500 * time.Millisecond)):
-			}
-			s.kill()
-			n.kills++
-			n.starting++
-		}
-		s.start(fmt.Sprintf("--ordinary-steps=%v", r.IntN(3) == 0))
-	}
+	w.t.Logf("%d calls, %d of them the agent's; %d acts, %d processes ended; %v; all checked %v after the last part was back",
+		len(l.records), agents, len(acts), w.deaths(), l.tally, crashRound(calm))
 }
 
 // settleRest rejects what still waits: calls whose actor never heard that they
 // were started, or whose decision was lost on its way.
-func (s *crashStack) settleRest() {
-	s.t.Helper()
-	s.until("no request waits", func() bool {
-		page, err := s.api.Requests(s.t.Context(), client.RequestQuery{})
+func (w *crashWorld) settleRest() {
+	w.t.Helper()
+	w.until("no request waits", func() bool {
+		page, err := w.api.Requests(w.t.Context(), client.RequestQuery{})
 		if err != nil {
 			return false
 		}
 		for _, v := range page.Items {
 			if v.Deadline.After(time.Now().Add(crashPatience)) {
-				_, _ = s.api.Decide(s.t.Context(), v.ID, client.Decision{Kind: approval.Reject})
+				_, _ = w.api.Decide(w.t.Context(), v.ID, client.Decision{Kind: approval.Reject})
 			}
 		}
 		return len(page.Items) == 0
@@ -181,7 +159,7 @@ func (s *crashStack) settleRest() {
 }
 
 type crashActor struct {
-	*crashStack
+	*crashWorld
 	ctx  context.Context // ends when the storm is broken off
 	rand *rand.Rand
 	bo   *client.Client // a second reviewer
@@ -192,7 +170,8 @@ type crashActor struct {
 func (a *crashActor) act(i int) *crashDeed {
 	plot := crashPlots[a.rand.IntN(len(crashPlots))]
 	d := &crashDeed{kind: plot.kind, key: fmt.Sprintf("%s-%d", a.name, i)}
-	call := approval.Call{Tool: plot.tool, Agent: "actor", IdempotencyKey: d.key, Timeout: approval.Duration(crashLong)}
+	call := approval.Call{Tool: plot.tool, Agent: "actor", IdempotencyKey: d.key, Timeout: approval.Duration(crashLong),
+		Args: json.RawMessage(fmt.Sprintf(`{"key":%q}`, d.key))}
 	if plot.kind == "ignored" || plot.kind == "just in time" {
 		call.Timeout = approval.Duration(crashShort)
 	}
@@ -264,7 +243,7 @@ func (a *crashActor) begin(d *crashDeed, call approval.Call, into *crashDeed) {
 // asked waits until the call waits for people. It gives up when the call has
 // ended without them: its time may have been too short.
 func (a *crashActor) asked(id string) (v client.View, ok bool) {
-	ok = crashPoll(a.ctx, crashPatience, func() bool {
+	ok = crashPoll(a.ctx, a.patience, func() bool {
 		last, err := a.api.Get(a.ctx, id, 0)
 		if err == nil {
 			v = last
@@ -309,28 +288,10 @@ func (d *crashDeed) repeat(ctx context.Context, ana, bo *client.Client, t *testi
 	}
 	answer, err := as.Decide(ctx, d.id, d.decision(d.settled, d.digest))
 	var refused *client.Error
-	if errors.As(err, &refused) && answer.Outcome != client.NotJudged ||
+	if errors.As(err, &refused) && refused.HTTPStatus < 500 && answer.Outcome != client.NotJudged ||
 		err == nil && answer.Outcome != approval.AnswerResolved && answer.Outcome != client.NotJudged {
 		t.Errorf("%s call %s: the %s that settled it was sent again and answered %+v, %v", d.kind, d.id, d.settled, answer, err)
 	}
-}
-
-// told looks in history for the signal of the decision that settled the call.
-func (d *crashDeed) told(ctx context.Context, temporal temporalclient.Client) error {
-	events := temporal.GetWorkflowHistory(ctx, d.id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		e, err := events.Next()
-		if err != nil {
-			return err
-		}
-		for _, p := range e.GetWorkflowExecutionSignaledEventAttributes().GetInput().GetPayloads() {
-			var s approval.DecisionSignal
-			if json.Unmarshal(p.GetData(), &s) == nil && s.DecisionID == d.decision(d.settled, "").ID {
-				return nil
-			}
-		}
-	}
-	return errors.New("its history does not hold the decision that settled it")
 }
 
 // stands holds what was acknowledged about a call against how it ended.
@@ -364,6 +325,9 @@ func (d *crashDeed) stands(l crashLedger) error {
 		fits = v.Status == approval.StatusRejected
 	case d.taken && d.kind == "withdrawn":
 		fits = v.Status == approval.StatusCancelled
+	}
+	if fits && d.settled != "" && !l.histories[v.ID].holds(d.decision(d.settled, "").ID) {
+		return errors.New("its history does not hold the decision that settled it")
 	}
 	if !fits {
 		return fmt.Errorf("it ended %s (%+v) after %+v", v.Status, v.Error, *d)

@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -14,36 +13,41 @@ import (
 	"github.com/pawlhq/pawl/internal/runner"
 )
 
-// TestCrash kills the whole stack, Temporal, store, worker and API in one
-// process, and starts it again on what is left: every call has one outcome,
-// no tool runs twice, and what was acknowledged stands.
+// TestCrash kills whole worlds and parts of them, and starts them again on what
+// is left: every call has one outcome, no tool runs twice, and what was
+// acknowledged stands. One world is a single process on SQLite; the other has
+// every part in a process of its own, with Postgres. -crash.long takes longer.
 func TestCrash(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes about a minute")
 	}
-	binary := crashBuild(t)
+	binaries := crashBuild(t)
 	for _, scenario := range []struct {
-		name string
-		run  func(*crashStack)
+		name  string
+		world func(*testing.T, crashBinaries) *crashWorld
+		run   func(*crashWorld)
 	}{
-		{"storm", crashStorm},
-		{"while the tool runs", crashDuringTool},
-		{"right after an approval", crashAfterApproval},
-		{"right after a start", crashAfterStart},
-		{"stopped while the tool runs", crashGracefully},
-		{"over the deadline", crashOverDeadline},
-		{"while calls wait", crashWhileWaiting},
+		{"storm over all parts", newCrashTown, crashStorm},
+		{"storm over one process", newCrashStack, crashStorm},
+		{"while the tool runs", newCrashStack, crashDuringTool},
+		{"right after an approval", newCrashStack, crashAfterApproval},
+		{"right after a start", newCrashStack, crashAfterStart},
+		{"stopped while the tool runs", newCrashStack, crashGracefully},
+		{"over the deadline", newCrashStack, crashOverDeadline},
+		{"asleep", newCrashTown, crashAsleep},
+		{"asleep before the permit", newCrashTown, crashAsleepBeforePermit},
+		{"while calls wait", newCrashStack, crashWhileWaiting},
 	} {
 		t.Run(scenario.name, func(t *testing.T) {
 			t.Parallel()
-			s := newCrashStack(t, binary)
-			s.start()
-			scenario.run(s)
+			w := scenario.world(t, binaries)
+			w.start()
+			scenario.run(w)
 		})
 	}
 }
 
-func crashWhileWaiting(s *crashStack) {
+func crashWhileWaiting(s *crashWorld) {
 	var calls []client.View
 	for range 12 {
 		calls = append(calls, s.pending("guarded", 0))
@@ -69,7 +73,7 @@ func crashWhileWaiting(s *crashStack) {
 
 // crashAfterApproval kills at several distances from an acknowledged approval,
 // to meet every step that follows it.
-func crashAfterApproval(s *crashStack) {
+func crashAfterApproval(s *crashWorld) {
 	var ids []string
 	for _, byAPI := range []bool{true, false} {
 		for _, distance := range []time.Duration{0, 0, 4, 8, 16, 32, 64} {
@@ -77,7 +81,7 @@ func crashAfterApproval(s *crashStack) {
 			ids = append(ids, v.ID)
 			if byAPI {
 				s.approve(v)
-			} else if err := s.temporal().SignalWorkflow(s.t.Context(), v.ID, "", approval.SignalApprove, nil); err != nil {
+			} else if err := s.dialTemporal().SignalWorkflow(s.t.Context(), v.ID, "", approval.SignalApprove, nil); err != nil {
 				s.t.Fatal(err)
 			}
 			if distance > 0 {
@@ -92,13 +96,13 @@ func crashAfterApproval(s *crashStack) {
 	for _, id := range ids {
 		tally[s.ends(id, approval.StatusExecuted, approval.StatusOutcomeUnknown).Status]++
 	}
-	s.t.Logf("%d approvals, %d kills: %v; the last one ended %v after the last start", len(ids), len(s.kills), tally, crashRound(began))
+	s.t.Logf("%d approvals, %d kills: %v; the last one ended %v after the last start", len(ids), s.deaths(), tally, crashRound(began))
 	s.check()
 }
 
 func crashRound(since time.Time) time.Duration { return time.Since(since).Round(time.Millisecond) }
 
-func crashDuringTool(s *crashStack) {
+func crashDuringTool(s *crashWorld) {
 	approved, allowed, repeatable := s.pending("block", 0), s.call("allowed_block", 0), s.pending("repeatable", 0)
 	s.arrival(allowed.ID)
 	s.approve(approved)
@@ -127,7 +131,7 @@ func crashDuringTool(s *crashStack) {
 }
 
 // crashAfterStart kills as soon as a start is acknowledged.
-func crashAfterStart(s *crashStack) {
+func crashAfterStart(s *crashWorld) {
 	type started struct{ id, tool, args, key string }
 	var calls []started
 	for i, tool := range []string{"allowed", "guarded", "allowed", "guarded", "allowed_slow", "slow", "allowed", "allowed"} {
@@ -170,10 +174,10 @@ func crashAfterStart(s *crashStack) {
 	if len(l.records) != len(calls)+1 {
 		s.t.Errorf("%d calls on record, %d were started", len(l.records), len(calls)+1)
 	}
-	s.t.Logf("%d starts, %d kills: %v; the last one ended %v after the last start", len(calls)+1, len(s.kills), l.tally, crashRound(began))
+	s.t.Logf("%d starts, %d kills: %v; the last one ended %v after the last start", len(calls)+1, s.deaths(), l.tally, crashRound(began))
 }
 
-func crashOverDeadline(s *crashStack) {
+func crashOverDeadline(s *crashWorld) {
 	const short, long = 4 * time.Second, 25 * time.Second // for slow machines, too
 	silent, late := s.pending("guarded", short), s.pending("guarded", short)
 	inTime, refused := s.pending("guarded", long), s.pending("guarded", long)
@@ -201,7 +205,7 @@ func crashOverDeadline(s *crashStack) {
 	s.check()
 }
 
-func (s *crashStack) decideUnjudged(v client.View, what string) {
+func (s *crashWorld) decideUnjudged(v client.View, what string) {
 	s.t.Helper()
 	status, answer := s.post("/api/requests/"+v.ID+"/"+what, fmt.Sprintf(`{"digest": %q}`, v.Digest))
 	if status != 202 || answer["outcome"] != string(client.NotJudged) {
@@ -211,7 +215,7 @@ func (s *crashStack) decideUnjudged(v client.View, what string) {
 
 const crashStopping = "Waiting for running tools"
 
-func crashGracefully(s *crashStack) {
+func crashGracefully(s *crashWorld) {
 	v := s.pending("block", 0)
 	s.approve(v)
 	s.arrival(v.ID)
@@ -223,8 +227,7 @@ func crashGracefully(s *crashStack) {
 	}
 	s.tools.letGo(v.ID)
 	began := time.Now()
-	<-p.done
-	s.ended()
+	p.part.gone()
 	if p.err != nil {
 		s.t.Errorf("a graceful stop ended with %v", p.err)
 	}
@@ -239,17 +242,14 @@ func crashGracefully(s *crashStack) {
 	s.arrival(v.ID)
 	p = s.interrupt()
 	began = time.Now()
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		s.t.Error(err)
-	}
-	<-p.done
+	p.signal(syscall.SIGINT)
+	p.part.gone()
 	if took := time.Since(began); took > 2*time.Second {
 		s.t.Errorf("the second interrupt took %v", took)
 	}
 	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGINT {
 		s.t.Errorf("the second interrupt ended the process with %v", p.err)
 	}
-	s.ended()
 	s.start()
 	s.ends(v.ID, approval.StatusOutcomeUnknown)
 	s.t.Logf("unknown %v after the second interrupt", crashRound(began))
@@ -260,15 +260,9 @@ func crashGracefully(s *crashStack) {
 }
 
 // interrupt is Ctrl-C; it returns when the worker waits for its tools.
-func (s *crashStack) interrupt() *crashProcess {
-	s.t.Helper()
-	p, err := s.serving(s.t.Context())
-	if err == nil {
-		err = p.cmd.Process.Signal(os.Interrupt)
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.until("the worker waits for its tools", func() bool { return p.log.has(crashStopping) })
-	return p
+func (w *crashWorld) interrupt() *crashLife {
+	w.t.Helper()
+	l := w.workers[0].interrupt()
+	w.until("the worker waits for its tools", func() bool { return l.log.has(crashStopping) })
+	return l
 }

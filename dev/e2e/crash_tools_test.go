@@ -22,6 +22,7 @@ type crashTools struct {
 
 	mu      sync.Mutex
 	runs    map[string]int           // by call ID
+	keys    map[string]int           // by the key in the arguments
 	digests map[string]string        // by call ID
 	held    map[string]chan struct{} // closed to let a blocked call go
 	odd     []string
@@ -29,7 +30,7 @@ type crashTools struct {
 
 func newCrashTools(t *testing.T) *crashTools {
 	c := &crashTools{
-		arrived: make(chan string, 100), runs: map[string]int{}, digests: map[string]string{}, held: map[string]chan struct{}{},
+		arrived: make(chan string, 100), runs: map[string]int{}, keys: map[string]int{}, digests: map[string]string{}, held: map[string]chan struct{}{},
 	}
 	c.Server = httptest.NewServer(c)
 	t.Cleanup(c.Close)
@@ -51,9 +52,9 @@ func (c *crashTools) file() string {
 }
 
 func (c *crashTools) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // from here the server notices when the caller is gone
+	args, _ := io.ReadAll(r.Body) // from here the server notices when the caller is gone
 	id := r.Header.Get("Pawl-Call-Id")
-	run, held := c.note(id, r)
+	run, held := c.note(id, args, r)
 	switch {
 	case r.URL.Path == "/slow":
 		sum := fnv.New32a()
@@ -74,10 +75,13 @@ func (c *crashTools) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // note counts a run before anything can go wrong with it.
-func (c *crashTools) note(id string, r *http.Request) (run int, held chan struct{}) {
+func (c *crashTools) note(id string, args []byte, r *http.Request) (run int, held chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.runs[id]++
+	if key := crashKey(args); key != "" {
+		c.keys[key]++
+	}
 	if c.held[id] == nil {
 		c.held[id] = make(chan struct{})
 	}
@@ -104,7 +108,7 @@ func (c *crashTools) letGo(id string) {
 }
 
 // arrival waits until a call has reached a tool that blocks.
-func (s *crashStack) arrival(id string) {
+func (s *crashWorld) arrival(id string) {
 	s.t.Helper()
 	select {
 	case got := <-s.tools.arrived:

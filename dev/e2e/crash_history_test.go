@@ -1,0 +1,255 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	temporalclient "go.temporal.io/sdk/client"
+)
+
+// crashSteps are the activities that write things down. Whatever else a
+// history schedules runs a tool.
+var crashSteps = map[string]bool{"Admit": true, "Claim": true, "Record": true, "AnswerTimes": true, "Refuse": true, "Publish": true}
+
+// crashHistory is what Temporal's history tells of one call.
+type crashHistory struct {
+	call    struct{ Tool string }
+	ends    []string // the types of the events that close it
+	outcome approval.Outcome
+	runs    []crashRun
+	claims  int       // how many were answered
+	claimed time.Time // when the last one was
+	answers []crashAnswer
+	broken  []string // what a healthy workflow never has
+	lines   []string // every event, for people
+}
+
+// crashRun is one activity that ran a tool, or was to.
+type crashRun struct {
+	scheduled, started, ended time.Time
+	pid                       int // of the process that took it last; 0: none did
+	result                    json.RawMessage
+}
+
+// crashAnswer is a signal that approves or rejects, and when Temporal took it.
+type crashAnswer struct {
+	signal, id string
+	at         time.Time
+}
+
+func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id string) (crashHistory, error) {
+	var h crashHistory
+	scheduled := map[int64]string{} // activity types
+	runs := map[int64]*crashRun{}
+	var order []int64
+	events := temporal.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		e, err := events.Next()
+		if err != nil {
+			return h, fmt.Errorf("its history can't be read: %w", err)
+		}
+		at := e.GetEventTime().AsTime()
+		note := ""
+		if s := e.GetWorkflowExecutionStartedEventAttributes(); s != nil {
+			note = s.GetWorkflowType().GetName()
+			for _, p := range s.GetInput().GetPayloads() {
+				err = json.Unmarshal(p.GetData(), &h.call)
+			}
+		}
+		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s != nil {
+			a := crashAnswer{signal: s.GetSignalName(), at: at}
+			for _, p := range s.GetInput().GetPayloads() {
+				var d approval.DecisionSignal
+				if json.Unmarshal(p.GetData(), &d) == nil {
+					a.id = d.DecisionID
+				}
+			}
+			h.answers = append(h.answers, a)
+			note = a.signal + " " + a.id
+		}
+		if s := e.GetActivityTaskScheduledEventAttributes(); s != nil {
+			note = s.GetActivityType().GetName()
+			scheduled[e.GetEventId()] = note
+			if !crashSteps[note] {
+				order = append(order, e.GetEventId())
+				runs[e.GetEventId()] = &crashRun{scheduled: at}
+			}
+		}
+		if s := e.GetActivityTaskStartedEventAttributes(); s != nil {
+			note = fmt.Sprintf("%s by %s, attempt %d", scheduled[s.GetScheduledEventId()], s.GetIdentity(), s.GetAttempt())
+			if r := runs[s.GetScheduledEventId()]; r != nil {
+				number, _, _ := strings.Cut(s.GetIdentity(), "@")
+				if r.pid, err = strconv.Atoi(number); err != nil {
+					err = fmt.Errorf("the worker %q does not tell its process: %w", s.GetIdentity(), err)
+				}
+				r.started = at
+			}
+		}
+		if of, how := crashActivityEnd(e); of != 0 {
+			note = scheduled[of] + " " + how
+			if scheduled[of] == "Claim" && how == "" {
+				h.claims, h.claimed = h.claims+1, at
+			}
+			if r := runs[of]; r != nil {
+				r.ended = at
+				for _, p := range e.GetActivityTaskCompletedEventAttributes().GetResult().GetPayloads() {
+					r.result = p.GetData()
+				}
+			}
+		}
+		if m := e.GetMarkerRecordedEventAttributes(); m != nil {
+			note = crashLocalStep(m)
+			if note == "Claim" {
+				h.claims, h.claimed = h.claims+1, at
+			}
+		}
+		h.close(e, &note)
+		if err != nil {
+			return h, err
+		}
+		h.lines = append(h.lines, fmt.Sprintf("%3d %s %s %s", e.GetEventId(), at.Format(crashClock), e.GetEventType(), note))
+	}
+	for _, n := range order {
+		h.runs = append(h.runs, *runs[n])
+	}
+	return h, nil
+}
+
+// crashLocalStep is the local activity that a marker holds the result of.
+func crashLocalStep(m *historypb.MarkerRecordedEventAttributes) string {
+	var step struct{ ActivityType string }
+	for _, p := range m.GetDetails()["data"].GetPayloads() {
+		if err := json.Unmarshal(p.GetData(), &step); err != nil {
+			return m.GetMarkerName()
+		}
+	}
+	if m.GetFailure() != nil {
+		return step.ActivityType + " failed: " + m.GetFailure().GetMessage()
+	}
+	return step.ActivityType
+}
+
+// crashActivityEnd is the activity that an event ends, and how if not with a
+// result.
+func crashActivityEnd(e *historypb.HistoryEvent) (scheduled int64, how string) {
+	if a := e.GetActivityTaskCompletedEventAttributes(); a != nil {
+		return a.GetScheduledEventId(), ""
+	}
+	if a := e.GetActivityTaskFailedEventAttributes(); a != nil {
+		return a.GetScheduledEventId(), a.GetFailure().GetApplicationFailureInfo().GetType() + ": " + a.GetFailure().GetMessage()
+	}
+	if a := e.GetActivityTaskTimedOutEventAttributes(); a != nil {
+		return a.GetScheduledEventId(), a.GetFailure().GetTimeoutFailureInfo().GetTimeoutType().String()
+	}
+	if a := e.GetActivityTaskCanceledEventAttributes(); a != nil {
+		return a.GetScheduledEventId(), "cancelled"
+	}
+	return 0, ""
+}
+
+// close reads the events that end a workflow, or should not be there.
+func (h *crashHistory) close(e *historypb.HistoryEvent, note *string) {
+	kind := e.GetEventType()
+	switch kind {
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+		for _, p := range e.GetWorkflowExecutionCompletedEventAttributes().GetResult().GetPayloads() {
+			if err := json.Unmarshal(p.GetData(), &h.outcome); err != nil {
+				h.broken = append(h.broken, "its result is no outcome: "+err.Error())
+			}
+		}
+		h.ends = append(h.ends, kind.String())
+		*note = string(h.outcome.Status)
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+		h.ends = append(h.ends, kind.String())
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+		f := e.GetWorkflowTaskFailedEventAttributes()
+		*note = f.GetCause().String() + ": " + f.GetFailure().GetMessage()
+		switch f.GetCause() {
+		case enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND, // a signal came while it ended: done anew
+			enumspb.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND, enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_STICKY_TASK_QUEUE:
+		default:
+			h.broken = append(h.broken, "a workflow task failed: "+*note)
+		}
+	}
+}
+
+// agrees holds the workflow's result against the store's record.
+func (h crashHistory) agrees(r store.Record) error {
+	a, errA := approval.Canonical(h.outcome)
+	b, errB := approval.Canonical(r.View.Outcome())
+	if errA != nil || errB != nil || string(a) != string(b) {
+		return fmt.Errorf("two outcomes:\nTemporal: %s %v\nstore:    %s %v", a, errA, b, errB)
+	}
+	return nil
+}
+
+// fits looks at the ways by which the call came to its end.
+func (h crashHistory) fits(r store.Record) error {
+	v := r.View
+	approved := v.Decision != nil && v.Decision.Kind == approval.SettledApprove
+	switch {
+	case len(h.broken) > 0:
+		return errors.New(strings.Join(h.broken, "; "))
+	case len(h.ends) != 1 || h.ends[0] != enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED.String():
+		return fmt.Errorf("its workflow ended by %v", h.ends)
+	case h.call.Tool != v.Tool:
+		return fmt.Errorf("its workflow was started with the tool %s", h.call.Tool)
+	case len(h.runs) > 1:
+		return fmt.Errorf("its tool was scheduled %d times", len(h.runs))
+	case v.Status.NeedsClaim() && len(h.runs) == 0:
+		return errors.New("its tool was never scheduled")
+	case v.Status == approval.StatusExecuted && string(h.runs[0].result) != string(v.Result):
+		return fmt.Errorf("its tool answered %s", h.runs[0].result)
+	case v.Status.Denied() && v.Status != approval.StatusExpired && len(h.runs) > 0:
+		return errors.New("its tool was scheduled")
+	case h.claims > 1, h.claims == 0 && approved:
+		return fmt.Errorf("its claim was answered %d times", h.claims)
+	case approved && len(h.runs) > 0 && h.runs[0].scheduled.Before(h.claimed):
+		return errors.New("its tool was scheduled before its claim was answered")
+	case !approved && h.claims > 0 && v.Status != approval.StatusExpired:
+		return errors.New("it was claimed without an approval")
+	}
+	for _, a := range h.answers {
+		if v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire && a.signal != approval.SignalCancel && a.at.Before(*v.Deadline) {
+			return fmt.Errorf("it expired, although %s came in time", a.signal)
+		}
+	}
+	for _, kind := range []approval.SettlementKind{approval.SettledApprove, approval.SettledReject} {
+		if v.Decision != nil && v.Decision.Kind == kind && !h.answered(string(kind)) {
+			return fmt.Errorf("its history holds no %s", kind)
+		}
+	}
+	return nil
+}
+
+func (h crashHistory) answered(signal string) bool {
+	for _, a := range h.answers {
+		if a.signal == signal {
+			return true
+		}
+	}
+	return false
+}
+
+// holds reports whether a decision is in the history.
+func (h crashHistory) holds(decisionID string) bool {
+	for _, a := range h.answers {
+		if a.id == decisionID {
+			return true
+		}
+	}
+	return false
+}

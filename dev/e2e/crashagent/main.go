@@ -1,0 +1,233 @@
+// Command crashagent is the agent that the crash tests kill. It asks for one
+// call after the other, each under a key of its own, and waits for its end.
+// What it began and what it was told stands in a journal, so that after its
+// own death it goes on with the calls that it had open: under the same keys.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+// line is one line of the journal: a call was begun (no status), or has ended,
+// or something was said that can't be true.
+type line struct {
+	N      uint64          `json:"n"`
+	Key    string          `json:"key"`
+	Fate   string          `json:"fate"` // what reviewers are to do with it
+	ID     string          `json:"id,omitempty"`
+	Status approval.Status `json:"status,omitempty"`
+	Odd    string          `json:"odd,omitempty"`
+}
+
+type agent struct {
+	seed uint64
+	apis []*client.Client
+
+	mu      sync.Mutex
+	journal *os.File
+	next    uint64
+	open    []uint64        // begun in an earlier life, and not known to have ended
+	ended   map[uint64]line // in any life
+}
+
+func main() {
+	a := &agent{ended: map[uint64]line{}}
+	journal := flag.String("journal", "", "`file` to keep in mind what was begun")
+	calls := flag.Int("calls", 8, "calls in flight")
+	flag.Uint64Var(&a.seed, "seed", 0, "what the calls are derived from")
+	flag.Func("api", "`address` of an API; repeat it for more", func(url string) error {
+		c, err := client.New(client.Options{URL: url, Timeout: 10 * time.Second})
+		a.apis = append(a.apis, c)
+		return err
+	})
+	flag.Parse()
+	if err := a.remember(*journal); err != nil {
+		fmt.Fprintln(os.Stderr, "crashagent:", err)
+		os.Exit(1)
+	}
+	// Told to stop, it begins nothing more, and stays until what it began has
+	// ended.
+	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var wg sync.WaitGroup
+	for range *calls {
+		wg.Go(func() {
+			for {
+				n, repeat, ok := a.take(stopping.Err() != nil)
+				if !ok {
+					return
+				}
+				a.call(n, repeat)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// remember reads the journal of the lives before. The last line may be torn.
+func (a *agent) remember(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	begun := map[uint64]bool{}
+	for doc := range bytes.Lines(text) {
+		var l line
+		if json.Unmarshal(doc, &l) != nil {
+			continue
+		}
+		begun[l.N] = true
+		a.next = max(a.next, l.N+1)
+		if l.Status != "" {
+			a.ended[l.N] = l
+		}
+	}
+	for n := range a.next {
+		if _, ended := a.ended[n]; begun[n] && !ended {
+			a.open = append(a.open, n)
+		}
+	}
+	if a.journal, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	_, err = a.journal.WriteString("\n") // after what may be torn
+	return err
+}
+
+// take says what is next: an open call, now and then one that has ended, which
+// must be told as before, or a new one.
+func (a *agent) take(stopping bool) (n uint64, repeat, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case len(a.open) > 0:
+		n, a.open = a.open[0], a.open[1:]
+		return n, false, true
+	case stopping:
+		return 0, false, false
+	case len(a.ended) > 0 && rand.IntN(5) == 0:
+		for n := range a.ended {
+			return n, true, true
+		}
+	}
+	n = a.next
+	a.next++
+	return n, false, true
+}
+
+// plan is the n-th call: the same in every life.
+func (a *agent) plan(n uint64) (approval.Call, string) {
+	r := rand.New(rand.NewPCG(a.seed, n))
+	tools := []string{"allowed", "allowed_slow", "guarded", "guarded", "slow", "slow"}
+	fates := []string{"approve", "approve", "approve", "approve", "reject", "cancel", "ignore"}
+	key := fmt.Sprintf("agent-%d-%d", a.seed, n)
+	call := approval.Call{
+		Tool: tools[r.IntN(len(tools))], Agent: "crash-agent", IdempotencyKey: key,
+		Args: json.RawMessage(fmt.Sprintf(`{"key":%q}`, key)), Timeout: approval.Duration(time.Hour),
+	}
+	fate := fates[r.IntN(len(fates))]
+	switch {
+	case strings.HasPrefix(call.Tool, "allowed"):
+		fate = "allow"
+	case fate == "ignore":
+		call.Timeout = approval.Duration(2 * time.Second)
+	}
+	call.Labels = map[string]string{"fate": fate}
+	return call, fate
+}
+
+// call asks for a call and stays until it has ended.
+func (a *agent) call(n uint64, repeat bool) {
+	call, fate := a.plan(n)
+	l := line{N: n, Key: call.IdempotencyKey, Fate: fate}
+	if !repeat {
+		a.write(l)
+	}
+	var v client.View
+	for {
+		var err error
+		if v, _, err = a.any().Start(context.Background(), call, time.Second); err == nil {
+			break
+		}
+		a.bear(l, "starting", err)
+	}
+	for l.ID = v.ID; !v.Status.Ended(); {
+		if v.Lost() {
+			a.odd(l, "the call is lost: "+v.Error.Message)
+			return
+		}
+		last, err := a.any().Get(context.Background(), l.ID, 5*time.Second)
+		if err != nil {
+			a.bear(l, "waiting", err)
+			continue
+		}
+		v = last
+	}
+	l.Status = v.Status
+	if repeat {
+		if before := a.before(n); before.ID != l.ID || before.Status != l.Status {
+			a.odd(l, fmt.Sprintf("asked again; before it was %s, %s", before.ID, before.Status))
+		}
+		return
+	}
+	a.write(l)
+	a.mu.Lock()
+	a.ended[n] = l
+	a.mu.Unlock()
+}
+
+func (a *agent) before(n uint64) line {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ended[n]
+}
+
+func (a *agent) any() *client.Client { return a.apis[rand.IntN(len(a.apis))] }
+
+// bear takes errors that a part's absence explains, and notes others.
+func (a *agent) bear(l line, doing string, err error) {
+	var unreachable *client.UnreachableError
+	var uncertain *client.UncertainError
+	var answered *client.Error
+	absent := errors.As(err, &unreachable) || errors.As(err, &uncertain) || errors.As(err, &answered) && answered.HTTPStatus >= 502
+	if !absent {
+		a.odd(l, doing+": "+err.Error())
+	}
+	time.Sleep(time.Duration(50+rand.IntN(200)) * time.Millisecond)
+}
+
+func (a *agent) odd(l line, what string) {
+	l.Odd, l.Status = what, ""
+	a.write(l)
+}
+
+// write puts a line on record, for good, before anything follows from it.
+func (a *agent) write(l line) {
+	doc, err := json.Marshal(l)
+	if err == nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if _, err = a.journal.Write(append(doc, '\n')); err == nil {
+			err = a.journal.Sync()
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "crashagent:", err)
+		os.Exit(1)
+	}
+}
