@@ -80,9 +80,14 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 	}
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		// The server's clock when it started this attempt, and what has passed since.
-		use.At = started.Add(time.Since(began))
+		tried := time.Now()
+		use.At = started.Add(tried.Sub(began))
 		err := a.Store.Use(ctx, use)
 		switch {
+		case err == nil && time.Since(tried) > runner.HeartbeatTimeout:
+			// The process may have been asleep, and the call may have ended since:
+			// nobody expects the tool to run any more.
+			return runner.Ended(approval.CodeToolFailed, "the store's answer about the permit came too late; nothing ran")
 		case err == nil:
 			return nil
 		case errors.Is(err, store.ErrStarted):
