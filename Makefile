@@ -12,9 +12,11 @@ STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 FUZZTIME      ?= 20s
 COUNT         ?= 1
+CRASHTIME     ?= 10m
+SEED          ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build test test-root test-dev race lint fmt fuzz bench record clean
+.PHONY: help demo dev build test test-root test-dev crash race lint fmt fuzz bench record clean
 
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,9 +43,12 @@ test-root: ## tests of the root module, under the race detector
 	  echo "******** THE POSTGRES TESTS WERE SKIPPED: see above ********"; fi
 
 test-dev: ## tests against a real Temporal, end to end and under kill -9
-	cd dev && $(GO) test -timeout 30m -count=$(COUNT) ./...
+	cd dev && $(GO) test -timeout 30m -parallel 4 -count=$(COUNT) ./...
 	@if (cd dev && $(GO) test -count=1 -v -run '^TestThereIsANode$$' ./nodetest) | grep -A5 -B5 -- '--- SKIP'; then \
 	  echo "******** THE TYPESCRIPT TESTS WERE SKIPPED: see above ********"; fi
+
+crash: ## kill -9, pauses and outages over every part for CRASHTIME (10m); SEED=n repeats a schedule
+	cd dev && $(GO) test ./e2e -run '^TestCrash$$' -v -count=1 -parallel 4 -timeout 0 -crash.long -crash.for $(CRASHTIME) -crash.seed $(SEED)
 
 race: ## the end-to-end tests under the race detector, too (builds Temporal's server anew)
 	cd dev && $(GO) test -race -timeout 60m -count=$(COUNT) ./...
