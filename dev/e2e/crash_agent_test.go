@@ -21,6 +21,7 @@ import (
 const (
 	crashAgent   = "crash-agent"   // the name under which the agent asks
 	crashJournal = "journal.jsonl" // see crashagent
+	crashRuns    = "runs.jsonl"
 )
 
 // crashFate is what reviewers do with a call of the agent, and how it then may
@@ -83,6 +84,22 @@ func (w *crashWorld) dismiss() {
 type crashLine struct {
 	Key, Fate, ID, Odd string
 	Status             approval.Status
+}
+
+// countOwn reads how often the agent's own functions ran: what it wrote down
+// first of all.
+func (w *crashWorld) countOwn() {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, crashRuns))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.t.Fatal(err)
+	}
+	for doc := range bytes.Lines(text) {
+		var run struct{ ID, Digest, Key string }
+		if json.Unmarshal(doc, &run) == nil { // else torn by a kill, before it ran
+			w.tools.count(run.ID, run.Digest, run.Key)
+		}
+	}
 }
 
 // checkAgent holds what the agent asked for and was told against the record.

@@ -43,12 +43,13 @@ func (w *crashWorld) check() crashLedger {
 	if !crashPoll(w.t.Context(), crashPatience, func() bool { l, last = w.settled(reader, temporal); return last == "" }) {
 		w.t.Fatalf("after %v: %s", crashPatience, last)
 	}
+	w.countOwn()
 	for id, r := range l.records {
 		l.tally[r.View.Status]++
 		h, err := readCrashHistory(w.t.Context(), temporal, id)
 		l.histories[id] = h
 		for _, err := range []error{
-			err, h.agrees(r), h.fits(r), w.checkRuns(r, h), crashCheckEntries(r.View, l.entries[id], w.tools.ran(id)),
+			err, h.agrees(r), h.fits(r), w.checkRuns(r, h), crashCheckEntries(r, l.entries[id], w.tools.ran(id)),
 		} {
 			if err != nil {
 				w.t.Errorf("call %s (%s, %s): %v\n%s", id, r.View.Tool, r.View.Status, err, crashCase(r, h, l.entries[id], w.tools.ran(id)))
@@ -210,9 +211,12 @@ func (w *crashWorld) checkRuns(r store.Record, h crashHistory) error {
 	return nil
 }
 
-// crashCheckEntries holds a call's audit entries against its record.
-func crashCheckEntries(v approval.View, entries []audit.Entry, runs int) error {
-	steps, kinds := map[string]bool{}, map[audit.Kind]int{}
+// crashCheckEntries holds a call's audit entries against its record. A tool of
+// ours is on record twice before it runs; one that others run, when it is
+// handed to them.
+func crashCheckEntries(r store.Record, entries []audit.Entry, runs int) error {
+	v, steps, kinds := r.View, map[string]bool{}, map[audit.Kind]int{}
+	ours := r.Claim == nil || r.Claim.Queue == ""
 	for _, e := range entries {
 		if err := e.Check(); err != nil {
 			return err
@@ -245,11 +249,13 @@ func crashCheckEntries(v approval.View, entries []audit.Entry, runs int) error {
 		return fmt.Errorf("blocked, or not blocked")
 	case claims > 1 || starts > 1:
 		return fmt.Errorf("%d claims, %d starts", claims, starts)
-	case runs > 0 && starts == 0:
+	case runs > 0 && (claims == 0 || ours && starts == 0):
 		return fmt.Errorf("its tool ran off the record")
+	case !ours && (starts > 0 || r.Claim.Queue != approval.AgentQueue(crashAgent) || !strings.HasPrefix(v.Tool, "own")):
+		return fmt.Errorf("the tool was handed to %s; %d starts by a worker of ours", r.Claim.Queue, starts)
 	case v.Status.NeedsClaim() && claims == 0:
 		return fmt.Errorf("no claim")
-	case v.Status == approval.StatusExecuted && starts == 0:
+	case v.Status == approval.StatusExecuted && ours && starts == 0:
 		return fmt.Errorf("no start")
 	case v.Status.Denied() && starts > 0:
 		return fmt.Errorf("its tool was started")

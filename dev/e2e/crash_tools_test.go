@@ -78,10 +78,6 @@ func (c *crashTools) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *crashTools) note(id string, args []byte, r *http.Request) (run int, held chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.runs[id]++
-	if key := crashKey(args); key != "" {
-		c.keys[key]++
-	}
 	if c.held[id] == nil {
 		c.held[id] = make(chan struct{})
 	}
@@ -89,8 +85,23 @@ func (c *crashTools) note(id string, args []byte, r *http.Request) (run int, hel
 	if r.Method != http.MethodPost || id == "" || r.Header.Get("Idempotency-Key") != id || digest == "" {
 		c.odd = append(c.odd, fmt.Sprintf("%s %s with call %q, key %q, digest %q", r.Method, r.URL.Path, id, r.Header.Get("Idempotency-Key"), digest))
 	}
-	c.digests[id] = digest
+	c.tell(id, digest, crashKey(args))
 	return c.runs[id], c.held[id]
+}
+
+// count counts a run elsewhere.
+func (c *crashTools) count(id, digest, key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tell(id, digest, key)
+}
+
+func (c *crashTools) tell(id, digest, key string) {
+	c.runs[id]++
+	c.digests[id] = digest
+	if key != "" {
+		c.keys[key]++
+	}
 }
 
 // ran is how often a call reached its tool.

@@ -22,6 +22,7 @@ rules:
   - {tool: allowed, auto_approve: true}
   - {tool: allowed_slow, auto_approve: true}
   - {tool: allowed_block, auto_approve: true}
+  - {tool: own_allowed, auto_approve: true}
   - {tool: "*", require_approval: true}
 `
 
@@ -61,11 +62,12 @@ func newCrashTown(t *testing.T, binaries crashBinaries) *crashWorld {
 	for _, name := range []string{"A", "B"} {
 		w.workers = append(w.workers, w.add("worker "+name, binaries.pawl, both,
 			"worker", "--log-level", "warn", "--policy", "policy.yaml", "--tools", "tools.yaml").env(settings...))
-		at := crashAddress(t)
-		urls = append(urls, "http://"+at)
-		w.apis = append(w.apis, w.add("api "+name, binaries.pawl, both, "api", "--log-level", "warn", "--listen", at).env(settings...))
+		listen := crashAddress(t)
+		urls = append(urls, "http://"+listen)
+		w.apis = append(w.apis, w.add("api "+name, binaries.pawl, both, "api", "--log-level", "warn", "--listen", listen).env(settings...))
 	}
-	w.agent = w.add("agent", binaries.agent, nil, "--journal", crashJournal, "--api", urls[0], "--api", urls[1])
+	w.agent = w.add("agent", binaries.agent, nil, "--journal", crashJournal, "--runs", crashRuns,
+		"--api", urls[0], "--api", urls[1]).env("TEMPORAL_ADDRESS=" + at)
 	w.agent.probe = func() bool { return true }
 	w.open = func(ctx context.Context) (store.Reader, func() error, error) {
 		s, err := postgres.Open(ctx, postgres.Options{URL: cluster.URL, ReadOnly: true})

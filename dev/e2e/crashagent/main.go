@@ -1,5 +1,6 @@
 // Command crashagent is the agent that the crash tests kill. It asks for one
-// call after the other, each under a key of its own, and waits for its end.
+// call after the other, over HTTP or by the SDK, each under a key of its own,
+// and waits for its end. Some of the tools are functions of its own.
 // What it began and what it was told stands in a journal, so that after its
 // own death it goes on with the calls that it had open: under the same keys.
 package main
@@ -34,9 +35,13 @@ type line struct {
 	Odd    string          `json:"odd,omitempty"`
 }
 
+// agentName is the agent's, over HTTP and in the SDK.
+const agentName = "crash-agent"
+
 type agent struct {
 	seed uint64
 	apis []*client.Client
+	own  *own
 
 	mu      sync.Mutex
 	journal *os.File
@@ -48,6 +53,7 @@ type agent struct {
 func main() {
 	a := &agent{ended: map[uint64]line{}}
 	journal := flag.String("journal", "", "`file` to keep in mind what was begun")
+	runs := flag.String("runs", "", "`file` that tells the runs of the agent's own functions")
 	calls := flag.Int("calls", 8, "calls in flight")
 	flag.Uint64Var(&a.seed, "seed", 0, "what the calls are derived from")
 	flag.Func("api", "`address` of an API; repeat it for more", func(url string) error {
@@ -56,10 +62,19 @@ func main() {
 		return err
 	})
 	flag.Parse()
-	if err := a.remember(*journal); err != nil {
+	err := a.remember(*journal)
+	if err == nil {
+		a.own, err = newOwn(*runs)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "crashagent:", err)
 		os.Exit(1)
 	}
+	go func() {
+		if err := a.own.serve(context.Background()); err != nil {
+			a.odd(line{Key: "serving"}, err.Error())
+		}
+	}()
 	// Told to stop, it begins nothing more, and stays until what it began has
 	// ended.
 	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -68,15 +83,16 @@ func main() {
 	for range *calls {
 		wg.Go(func() {
 			for {
-				n, repeat, ok := a.take(stopping.Err() != nil)
+				n, known, ok := a.take(stopping.Err() != nil)
 				if !ok {
 					return
 				}
-				a.call(n, repeat)
+				a.call(n, known)
 			}
 		})
 	}
 	wg.Wait()
+	a.own.connect().Close()
 }
 
 // remember reads the journal of the lives before. The last line may be torn.
@@ -109,15 +125,15 @@ func (a *agent) remember(path string) error {
 	return err
 }
 
-// take says what is next: an open call, now and then one that has ended, which
-// must be told as before, or a new one.
-func (a *agent) take(stopping bool) (n uint64, repeat, ok bool) {
+// take says what is next: a call that was open when this life began; now and
+// then one that has ended, which must be told as before; or a new one.
+func (a *agent) take(stopping bool) (n uint64, known, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case len(a.open) > 0:
 		n, a.open = a.open[0], a.open[1:]
-		return n, false, true
+		return n, true, true
 	case stopping:
 		return 0, false, false
 	case len(a.ended) > 0 && rand.IntN(5) == 0:
@@ -133,16 +149,16 @@ func (a *agent) take(stopping bool) (n uint64, repeat, ok bool) {
 // plan is the n-th call: the same in every life.
 func (a *agent) plan(n uint64) (approval.Call, string) {
 	r := rand.New(rand.NewPCG(a.seed, n))
-	tools := []string{"allowed", "allowed_slow", "guarded", "guarded", "slow", "slow"}
+	tools := []string{"allowed", "allowed_slow", "guarded", "slow", "slow", "own", "own", "own", "own_allowed"}
 	fates := []string{"approve", "approve", "approve", "approve", "reject", "cancel", "ignore"}
 	key := fmt.Sprintf("agent-%d-%d", a.seed, n)
 	call := approval.Call{
-		Tool: tools[r.IntN(len(tools))], Agent: "crash-agent", IdempotencyKey: key,
+		Tool: tools[r.IntN(len(tools))], Agent: agentName, IdempotencyKey: key,
 		Args: json.RawMessage(fmt.Sprintf(`{"key":%q}`, key)), Timeout: approval.Duration(time.Hour),
 	}
 	fate := fates[r.IntN(len(fates))]
 	switch {
-	case strings.HasPrefix(call.Tool, "allowed"):
+	case strings.Contains(call.Tool, "allowed"):
 		fate = "allow"
 	case fate == "ignore":
 		call.Timeout = approval.Duration(2 * time.Second)
@@ -151,50 +167,58 @@ func (a *agent) plan(n uint64) (approval.Call, string) {
 	return call, fate
 }
 
-// call asks for a call and stays until it has ended.
-func (a *agent) call(n uint64, repeat bool) {
+// call asks for a call and stays until it has ended. One that is known was
+// begun before.
+func (a *agent) call(n uint64, known bool) {
 	call, fate := a.plan(n)
 	l := line{N: n, Key: call.IdempotencyKey, Fate: fate}
-	if !repeat {
+	if !known {
 		a.write(l)
 	}
+	if isOwn(call.Tool) {
+		var err error
+		if l.ID, l.Status, err = a.own.call(call, known); err != nil {
+			a.odd(l, err.Error())
+			return
+		}
+	} else if !a.overHTTP(&l, call) {
+		return
+	}
+	a.mu.Lock()
+	before, ended := a.ended[n]
+	a.ended[n] = l
+	a.mu.Unlock()
+	if !ended {
+		a.write(l)
+	} else if before.ID != l.ID || before.Status != l.Status {
+		a.odd(l, fmt.Sprintf("asked again, it is %s; before it was %s, %s", l.Status, before.ID, before.Status))
+	}
+}
+
+// overHTTP rides over the absence of every part, on any API.
+func (a *agent) overHTTP(l *line, call approval.Call) bool {
 	var v client.View
 	for {
 		var err error
 		if v, _, err = a.any().Start(context.Background(), call, time.Second); err == nil {
 			break
 		}
-		a.bear(l, "starting", err)
+		a.bear(*l, "starting", err)
 	}
 	for l.ID = v.ID; !v.Status.Ended(); {
 		if v.Lost() {
-			a.odd(l, "the call is lost: "+v.Error.Message)
-			return
+			a.odd(*l, "the call is lost: "+v.Error.Message)
+			return false
 		}
 		last, err := a.any().Get(context.Background(), l.ID, 5*time.Second)
 		if err != nil {
-			a.bear(l, "waiting", err)
+			a.bear(*l, "waiting", err)
 			continue
 		}
 		v = last
 	}
 	l.Status = v.Status
-	if repeat {
-		if before := a.before(n); before.ID != l.ID || before.Status != l.Status {
-			a.odd(l, fmt.Sprintf("asked again; before it was %s, %s", before.ID, before.Status))
-		}
-		return
-	}
-	a.write(l)
-	a.mu.Lock()
-	a.ended[n] = l
-	a.mu.Unlock()
-}
-
-func (a *agent) before(n uint64) line {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ended[n]
+	return true
 }
 
 func (a *agent) any() *client.Client { return a.apis[rand.IntN(len(a.apis))] }
