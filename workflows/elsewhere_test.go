@@ -137,7 +137,12 @@ func TestElsewhereEnds(t *testing.T) {
 		"too slow":         {nil, temporal.NewTimeoutError(workflows.StartToClose, nil), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
 		"its worker stops": {nil, fmt.Errorf("calling: %w", context.Canceled), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
 		"it ran too long":  {nil, context.DeadlineExceeded, approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
-		"cancelled itself": {nil, temporal.NewCanceledError(), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
+		"its worker stops (TypeScript, Python, .NET)": {nil, temporal.NewApplicationError("Worker is shutting down and this activity did not complete in time", "WorkerShutdown"),
+			approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
+		"its worker stops (Java)": {nil, temporal.NewApplicationErrorWithCause("sending", "com.example.Broken", temporal.NewApplicationError("", "io.temporal.client.ActivityWorkerShutdownException")),
+			approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
+		"its event loop stops (Python)": {nil, temporal.NewApplicationError("", "CancelledError"), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
+		"cancelled itself":              {nil, temporal.NewCanceledError(), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := elsewhere(t, func(context.Context, json.RawMessage) (any, error) { return nil, nil })

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/activities"
@@ -163,19 +164,28 @@ func elsewhereOutcome(result converter.RawValue, err error) approval.Outcome {
 
 // interrupted reports whether a run was cut short: workers that stop cancel
 // what they run, and Go's then answer with the context's error even for a run
-// that had a result.
+// that had a result. Other SDKs' workers answer with errors of their own,
+// since Temporal takes no cancellation that nobody asked for.
 func interrupted(err error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
 		switch e := err.(type) {
 		case *temporal.CanceledError:
 			return true
 		case *temporal.ApplicationError:
-			if m := e.Message(); m == context.Canceled.Error() || m == context.DeadlineExceeded.Error() {
+			if m := e.Message(); m == context.Canceled.Error() || m == context.DeadlineExceeded.Error() || slices.Contains(cutShort, e.Type()) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// cutShort are the types of errors that workers of other SDKs report for what
+// they cancelled when they stopped.
+var cutShort = []string{
+	"WorkerShutdown", // TypeScript, Python, .NET, Ruby: worker_shutdown_failure in their common core
+	"CancelledError", // Python, of a task that was cancelled along with its worker
+	"io.temporal.client.ActivityWorkerShutdownException", // Java
 }
 
 // bounded is an error's text as tools of our own would have it.
