@@ -26,7 +26,7 @@ const (
 type Options struct {
 	// Agent names the agent, everywhere: to reviewers, in the policy, and as
 	// owner of the tools it guards. All processes of one agent use one name and
-	// guard the same functions. Required; at most 194 bytes.
+	// guard the same functions. Required; at most 189 bytes.
 	Agent string
 	// Team and Session are told with every call that does not say its own.
 	// Default: none.
@@ -69,6 +69,9 @@ func (o *Options) validate() error {
 		return approval.Errorf(approval.CodeInvalid, "pawl: Options.Drain %v is negative", o.Drain)
 	case o.Running < 0:
 		return approval.Errorf(approval.CodeInvalid, "pawl: Options.Running %d is negative", o.Running)
+	}
+	if err := approval.CheckName("agent's task queue", approval.AgentQueue(o.Agent)); err != nil {
+		return fmt.Errorf("pawl: Options.Agent: %w", err)
 	}
 	// What every call will say must be sayable.
 	probe := approval.Call{Tool: "probe", Agent: o.Agent, Team: o.Team, Session: o.Session, Requester: requesterOf(o.Agent)}

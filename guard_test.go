@@ -342,7 +342,7 @@ func TestOptions(t *testing.T) {
 	for name, o := range map[string]pawl.Options{
 		"no agent":         {},
 		"agent's name":     {Agent: "a\nb"},
-		"long name":        {Agent: strings.Repeat("a", 195)},
+		"long name":        {Agent: strings.Repeat("a", 190)}, // its queue's is too long
 		"drain":            {Agent: "a", Drain: -1},
 		"running":          {Agent: "a", Running: -1},
 		"API elsewhere":    {Agent: "a", Approver: decides, API: "http://pawl.example.com"},
@@ -358,6 +358,13 @@ func TestOptions(t *testing.T) {
 		if _, err := pawl.NewWith(nil, pawl.Options{Agent: "a", Approver: decides, API: api}); err != nil {
 			t.Errorf("%s: %v", api, err)
 		}
+	}
+	longest := strings.Repeat("a", 189)
+	if _, err := pawl.NewWith(nil, pawl.Options{Agent: longest}); err != nil {
+		t.Error(err)
+	}
+	if _, err := tool.Elsewhere("x", json.RawMessage(`{"type":"object"}`), approval.AgentQueue(longest), tool.Options{}); err != nil {
+		t.Errorf("tools of the agent with the longest name can't be published: %v", err)
 	}
 	if _, err := pawl.New(nil, pawl.Options{Agent: "a"}); err == nil {
 		t.Error("New takes no client")
