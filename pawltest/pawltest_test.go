@@ -74,6 +74,18 @@ func TestScript(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 
+	tries := 0
+	pay := pawl.MustGuard(agent, "pay", func(context.Context, note) (string, error) {
+		if tries++; tries == 1 {
+			return "", tool.Unknown(errors.New("the line broke"))
+		}
+		return "", errors.New("no such account")
+	}, pawl.Tool{Idempotent: true})
+	fake.On("pay", pawltest.Allow())
+	if _, err := pay(t.Context(), note{}); !errors.Is(err, pawl.ErrOutcomeUnknown) || errors.Is(err, pawl.ErrFailed) || tries != 2 {
+		t.Errorf("a second attempt that failed says nothing about the first: %v, %d runs", err, tries)
+	}
+
 	for name, c := range map[string]struct {
 		call approval.Call
 		code string

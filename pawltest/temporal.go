@@ -158,11 +158,13 @@ func (f *Fake) execute(c *call) approval.Outcome {
 		if idempotent && !app.NonRetryable() && task.Attempt < maxAttempts {
 			continue
 		}
-		status := approval.StatusOutcomeUnknown
-		if app.Type() == approval.CodeToolFailed {
-			status = approval.StatusFailed
+		switch {
+		case task.Attempt > 1:
+			return failed(approval.StatusOutcomeUnknown, approval.CodeUnknown, "an earlier attempt's end is unknown; the last one: "+runner.Text(app))
+		case app.Type() == approval.CodeToolFailed:
+			return failed(approval.StatusFailed, app.Type(), runner.Text(app))
 		}
-		return failed(status, app.Type(), runner.Text(app))
+		return failed(approval.StatusOutcomeUnknown, app.Type(), runner.Text(app))
 	}
 }
 
