@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,8 +46,11 @@ func (s *sweeper) run(ctx context.Context) {
 	}
 }
 
+// sweep looks at each run once. One that can't be dealt with keeps none of the
+// others: it is looked at again the next time.
 func (s *sweeper) sweep(ctx context.Context) error {
 	seen := map[string]bool{}
+	var first error
 	for page := []byte(nil); ; {
 		listed, err := s.o.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 			Namespace: s.o.Namespace, Query: closed, NextPageToken: page,
@@ -58,14 +62,18 @@ func (s *sweeper) sweep(ctx context.Context) error {
 			run := w.GetExecution().GetRunId()
 			if !s.done[run] {
 				if err := s.end(ctx, w.GetExecution().GetWorkflowId()); err != nil {
-					return err
+					if ctx.Err() != nil {
+						return err
+					}
+					first = cmp.Or(first, err)
+					continue
 				}
 			}
 			seen[run] = true
 		}
 		if page = listed.GetNextPageToken(); len(page) == 0 {
 			s.done = seen // forget what Temporal has forgotten
-			return nil
+			return first
 		}
 	}
 }
