@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -120,6 +122,12 @@ func question(v approval.View) string {
 	block("reason", v.Reason)
 	block("description", v.Description)
 	block("arguments", args.String())
+	var labels []string
+	for _, name := range slices.Sorted(maps.Keys(v.Labels)) {
+		labels = append(labels, name+": "+v.Labels[name])
+	}
+	block("labels", strings.Join(labels, "\n"))
+	block("session", v.Session)
 	if v.Deadline != nil {
 		fmt.Fprintf(&b, "  until: %s\n", v.Deadline.Local().Format(time.DateTime))
 	}

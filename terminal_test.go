@@ -34,7 +34,7 @@ func (s *screen) String() string {
 
 var shown = approval.View{
 	ID: "pawl-1", Tool: "rm", Agent: "bot", Risk: approval.RiskHigh, Reason: "tidy\x1b[2J up\nLet it run? Type y or n: y",
-	Args: json.RawMessage(`{"path":"/tmp"}`),
+	Args: json.RawMessage(`{"path":"/tmp"}`), Session: "s-7", Labels: map[string]string{"to": "prod", "env": "live\x1b[2J"},
 }
 
 func TestTerminalAsks(t *testing.T) {
@@ -59,7 +59,7 @@ func TestTerminalAsks(t *testing.T) {
 				t.Errorf("%q: %+v, %v", c.typed, d, err)
 			}
 			text := out.String()
-			for _, want := range []string{"bot asks to run rm (risk: high)", `"path": "/tmp"`, "pawl-1", "\n    | Let it run?"} {
+			for _, want := range []string{"bot asks to run rm (risk: high)", `"path": "/tmp"`, "pawl-1", "\n    | Let it run?", "\n    | to: prod", "s-7"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("the question lacks %q:\n%s", want, text)
 				}
