@@ -39,6 +39,11 @@ func (o *Options) config() (*pgxpool.Config, string, error) {
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 		return nil, "", errURL
 	}
+	// A slash in a password ends the host after digits: what follows it, up to
+	// the real host, would be shown as the database.
+	if strings.Contains(u.EscapedPath(), "@") {
+		return nil, "", errURL
+	}
 	c, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		return nil, "", errURL // not wrapped: the error carries the URL

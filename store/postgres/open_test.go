@@ -72,6 +72,7 @@ func TestOpenErrors(t *testing.T) {
 		{"no URL", Options{}, nil, "needs a URL"},
 		{"not a URL", Options{URL: "postgres://user:" + planted + "@%zz:host/db"}, errURL, ""},
 		{"a space in the host", Options{URL: "postgres://user:" + planted + "@ho st/db"}, errURL, ""},
+		{"a slash after digits", Options{URL: "postgres://user:123/" + planted[:6] + "@host:1/db"}, errURL, ""},
 		{"another scheme", Options{URL: "mysql://user:" + planted + "@host/db"}, errURL, ""},
 		{"keywords", Options{URL: "host=localhost password=" + planted}, errURL, ""},
 		{"an unknown mode", Options{URL: "postgres://user:x@localhost/db?sslmode=maybe&password=" + url.QueryEscape(planted)}, errURL, ""},
