@@ -119,6 +119,9 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 		out := g.view.Outcome()
 		return &out
 	}
+	if g.adm.Claimed {
+		g.answerVotes()
+	}
 	return nil
 }
 

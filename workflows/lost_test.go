@@ -2,12 +2,14 @@ package workflows_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/sdk/testsuite"
 )
 
@@ -78,6 +80,36 @@ func TestWorkflowTaskLostAfterClaim(t *testing.T) {
 			}
 			equal(t, h.kinds(out.ID), append(requested[:3:3], tc.after...))
 		})
+	}
+}
+
+// The lost task did everything from Admit to the claim. The approval that
+// comes again is the one that counted, so it is not refused; another one is.
+func TestWorkflowTaskLostFromAdmitToClaim(t *testing.T) {
+	for id, named := range map[string]string{"d1": "d1", "approve-1": ""} {
+		h := setup(t)
+		digest := h.admitted(sendDoc).View.Digest
+		again, other := signal(named, "ana"), signal("d2", "bo")
+		again.Digest, other.Digest = digest, digest
+		vote := approval.Decision{ID: id, Kind: approval.Approve, Reviewer: "ana", At: h.Now()}
+		if _, err := h.store.Claim(t.Context(), store.Claiming{
+			ID: "call-1", Run: "run-0", Digest: digest, At: h.Now(), GoodUntil: h.Now().Add(time.Hour),
+			Votes: []approval.Decision{vote}, Decision: vote.Settlement(),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		h.again("call-1")
+		h.after(0, func() {
+			h.SignalWorkflow(approval.SignalApprove, again)
+			h.SignalWorkflow(approval.SignalApprove, other)
+		})
+		h.want(h.call(sendDoc), approval.StatusExecuted, "", 1)
+		h.answered(id, approval.AnswerResolved)
+		h.answered("d2", approval.AnswerAlreadyResolved)
+		page, err := h.store.Entries(t.Context(), store.EntryQuery{Call: "call-1", Kind: audit.KindRefused})
+		if err != nil || len(page.Items) != 1 || strings.Contains(string(page.Items[0].Payload), `"`+id+`"`) {
+			t.Errorf("%d entries refuse, %v; want d2 alone to be", len(page.Items), err)
+		}
 	}
 }
 

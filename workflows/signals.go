@@ -114,12 +114,25 @@ func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 		return
 	}
 	if id != "" {
-		if g.answers.has(id) || g.isLate(id) {
-			return
-		}
 		d.ID = id
 	}
+	if g.answers.has(d.ID) || g.isLate(d.ID) {
+		return
+	}
 	g.judge(ctx, d)
+}
+
+// answerVotes answers the decisions for which the call was claimed before: by
+// an earlier run, or in a workflow task that was lost with all its answers.
+// Their signals come again.
+func (g *guarded) answerVotes() {
+	for i, v := range g.view.Votes {
+		outcome := approval.AnswerRecorded
+		if i == len(g.view.Votes)-1 {
+			outcome = approval.AnswerResolved
+		}
+		g.answers.add(approval.Answer{DecisionID: v.ID, Outcome: outcome})
+	}
 }
 
 // judge answers one decision, or lays it aside.
@@ -186,7 +199,9 @@ func (g *guarded) judgeHeld(ctx workflow.Context) {
 	held := g.late
 	g.late = nil
 	for _, d := range held {
-		g.judge(ctx, d)
+		if !g.answers.has(d.ID) {
+			g.judge(ctx, d)
+		}
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	temporalclient "go.temporal.io/sdk/client"
@@ -30,6 +32,7 @@ type crashHistory struct {
 	runs    []crashRun
 	claims  int       // how many were answered
 	claimed time.Time // when the last one was
+	found   bool      // Admit found the call claimed: by a workflow task that was lost
 	answers []crashAnswer
 	broken  []string // what a healthy workflow never has
 	lines   []string // every event, for people
@@ -98,6 +101,9 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 		}
 		if of, how := crashActivityEnd(e); of != 0 {
 			note = scheduled[of] + " " + how
+			if scheduled[of] == "Admit" && how == "" {
+				h.found = crashFoundClaimed(e.GetActivityTaskCompletedEventAttributes().GetResult())
+			}
 			if scheduled[of] == "Claim" && how == "" {
 				h.claims, h.claimed = h.claims+1, at
 			}
@@ -110,6 +116,9 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 		}
 		if m := e.GetMarkerRecordedEventAttributes(); m != nil {
 			note = crashLocalStep(m)
+			if note == "Admit" {
+				h.found = crashFoundClaimed(m.GetDetails()["result"])
+			}
 			if note == "Claim" {
 				h.claims, h.claimed = h.claims+1, at
 			}
@@ -138,6 +147,17 @@ func crashLocalStep(m *historypb.MarkerRecordedEventAttributes) string {
 		return step.ActivityType + " failed: " + m.GetFailure().GetMessage()
 	}
 	return step.ActivityType
+}
+
+// crashFoundClaimed reads what Admit answered.
+func crashFoundClaimed(result *commonpb.Payloads) bool {
+	var admission activities.Admission
+	for _, p := range result.GetPayloads() {
+		if json.Unmarshal(p.GetData(), &admission) != nil {
+			return false
+		}
+	}
+	return admission.Claimed
 }
 
 // crashActivityEnd is the activity that an event ends, and how if not with a
@@ -215,7 +235,7 @@ func (h crashHistory) fits(r store.Record) error {
 		return fmt.Errorf("its tool answered %s", h.runs[0].result)
 	case v.Status.Denied() && v.Status != approval.StatusExpired && len(h.runs) > 0:
 		return errors.New("its tool was scheduled")
-	case h.claims > 1, h.claims == 0 && approved:
+	case h.claims > 1, h.claims == 0 && approved && !h.found:
 		return fmt.Errorf("its claim was answered %d times", h.claims)
 	case approved && len(h.runs) > 0 && h.runs[0].scheduled.Before(h.claimed):
 		return errors.New("its tool was scheduled before its claim was answered")
