@@ -14,6 +14,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/dev/child"
 )
 
 const (
@@ -49,14 +50,14 @@ var errStackEnded = errors.New("pawl-dev ended by itself; what it said last is a
 // run returns when everything it started has ended. ctx ends it in order, hard
 // at once.
 func (d *demo) run(ctx, hard context.Context) (err error) {
-	stack, err := start(d.devBin, d.stackArgs()...)
+	stack, err := child.Start(child.Options{Path: d.devBin, Args: d.stackArgs()})
 	if err != nil {
 		return fmt.Errorf("starting the stack: %w", err)
 	}
 	defer func() {
-		stack.end(hard)
-		if stack.err != nil && err == nil {
-			err = fmt.Errorf("pawl-dev did not stop cleanly: %w", stack.err)
+		end(hard, stack)
+		if stack.Err() != nil && err == nil {
+			err = fmt.Errorf("pawl-dev did not stop cleanly: %w", stack.Err())
 		}
 	}()
 	if d.addresses, err = ready(ctx, stack); err != nil {
@@ -65,7 +66,7 @@ func (d *demo) run(ctx, hard context.Context) (err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go func() {
-		<-stack.done
+		<-stack.Done
 		stop(errStackEnded)
 	}()
 
@@ -88,6 +89,12 @@ func (d *demo) run(ctx, hard context.Context) (err error) {
 	return agentErr
 }
 
+func end(hard context.Context, p *child.Process) {
+	if p.End(hard) {
+		fmt.Fprintf(os.Stderr, "pawl-demo: %s did not end in time, and was killed\n", p.Name())
+	}
+}
+
 func (d *demo) stackArgs() []string {
 	args := []string{"--data", d.data}
 	for _, f := range [][2]string{
@@ -102,15 +109,15 @@ func (d *demo) stackArgs() []string {
 }
 
 // ready waits for the stack to serve. What it prints later is of no use.
-func ready(ctx context.Context, stack *process) (addresses, error) {
+func ready(ctx context.Context, stack *child.Process) (addresses, error) {
 	defer func() {
 		go func() {
-			for range stack.lines {
+			for range stack.Lines {
 			}
 		}()
 	}()
 	select {
-	case line, ok := <-stack.lines:
+	case line, ok := <-stack.Lines:
 		if !ok {
 			return addresses{}, errors.New("the stack did not start; pawl-dev says why above")
 		}
@@ -124,13 +131,14 @@ func ready(ctx context.Context, stack *process) (addresses, error) {
 	}
 }
 
-func (d *demo) startAgent() (agent *process, err error) {
+func (d *demo) startAgent() (agent *child.Process, err error) {
 	if d.pawl, err = client.New(client.Options{URL: d.API, UserAgent: "pawl-demo"}); err != nil {
 		return nil, err
 	}
 	d.session = "demo-" + strings.ToLower(rand.Text()[:8])
-	agent, err = start(d.agentBin, "--api", d.API, "--session", d.session,
-		"--production-timeout", d.productionTimeout.String())
+	agent, err = child.Start(child.Options{Path: d.agentBin, Args: []string{
+		"--api", d.API, "--session", d.session, "--production-timeout", d.productionTimeout.String(),
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("starting the agent: %w", err)
 	}
@@ -139,10 +147,10 @@ func (d *demo) startAgent() (agent *process, err error) {
 
 // follow shows what the agent says until it has ended. When ctx ends it is
 // asked to.
-func (d *demo) follow(ctx, hard context.Context, agent *process) error {
-	defer context.AfterFunc(ctx, func() { agent.end(hard) })()
-	d.prologue(agent.cmd.Process.Pid)
-	for line := range agent.lines {
+func (d *demo) follow(ctx, hard context.Context, agent *child.Process) error {
+	defer context.AfterFunc(ctx, func() { end(hard, agent) })()
+	d.prologue(agent.PID())
+	for line := range agent.Lines {
 		// The agent ends the list of what it asks for with an empty line.
 		if line == "" && !d.told && ctx.Err() == nil {
 			d.told = true
@@ -150,9 +158,9 @@ func (d *demo) follow(ctx, hard context.Context, agent *process) error {
 		}
 		fmt.Fprintln(d.out, line)
 	}
-	<-agent.done
-	if agent.err != nil {
-		return fmt.Errorf("the agent ended early: %w", agent.err)
+	<-agent.Done
+	if agent.Err() != nil {
+		return fmt.Errorf("the agent ended early: %w", agent.Err())
 	}
 	return nil
 }
