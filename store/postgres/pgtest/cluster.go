@@ -25,7 +25,8 @@ const (
 	patience = time.Minute
 )
 
-var errNone = errors.New(advice)
+// ErrNone: no Postgres is installed on this machine.
+var ErrNone = errors.New(advice)
 
 // Cluster is a Postgres server of its own, on a socket in a temporary folder.
 // The kernel stops it should the test process die.
@@ -33,6 +34,7 @@ type Cluster struct {
 	URL string // of its superuser, with a password
 
 	bin, dir string
+	durable  bool
 	stopped  chan struct{} // closed when it has ended; nil: it does not run
 	process  *os.Process
 }
@@ -42,13 +44,19 @@ type Cluster struct {
 // fails under CI=true.
 func NewCluster(t testing.TB) *Cluster {
 	t.Helper()
-	c, err := start()
+	c, err := start("", false)
 	if err != nil {
 		missing(t, err)
 	}
-	t.Cleanup(c.remove)
+	t.Cleanup(c.Remove)
 	return c
 }
+
+// Durable starts a server for measurements, in a new folder within dir ("" is
+// the system's for temporary files): with Postgres's own settings, where a
+// commit is flushed to the disk, and not those that make tests fast. The
+// caller removes it. The error is ErrNone where Postgres is not installed.
+func Durable(dir string) (*Cluster, error) { return start(dir, true) }
 
 // Start starts a server that was stopped.
 func (c *Cluster) Start(t testing.TB) {
@@ -70,8 +78,11 @@ func (c *Cluster) Stop(t testing.TB) {
 // Call Stop before. A killed server starts again only when the processes of its
 // connections have ended, too, and says so until then.
 func (c *Cluster) Command() *exec.Cmd {
-	server := exec.Command(filepath.Join(c.bin, "postgres"), "-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-c", "listen_addresses=",
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "autovacuum=off")
+	args := []string{"-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-c", "listen_addresses=", "-c", "max_connections=200"}
+	if !c.durable {
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off")
+	}
+	server := exec.Command(filepath.Join(c.bin, "postgres"), args...)
 	server.Dir, server.SysProcAttr = c.dir, attributes()
 	return server
 }
@@ -113,7 +124,7 @@ func find() (string, error) {
 			}
 		}
 	}
-	return "", errNone
+	return "", ErrNone
 }
 
 func isFile(path string) bool {
@@ -121,22 +132,22 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-func start() (_ *Cluster, err error) {
+func start(within string, durable bool) (_ *Cluster, err error) {
 	bin, err := find()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "pawlpg") // short: a socket's path has 107 bytes at most
+	dir, err := os.MkdirTemp(within, "pawlpg") // short: a socket's path has 107 bytes at most
 	if err != nil {
 		return nil, err
 	}
 	password := rand.Text()
-	c := &Cluster{bin: bin, dir: dir, URL: (&url.URL{
+	c := &Cluster{bin: bin, dir: dir, durable: durable, URL: (&url.URL{
 		Scheme: "postgres", User: url.UserPassword(owner, password), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode(),
 	}).String()}
 	defer func() {
 		if err != nil {
-			c.remove()
+			c.Remove()
 		}
 	}()
 	file := filepath.Join(dir, "password")
@@ -215,7 +226,8 @@ func (c *Cluster) halt(how syscall.Signal) error {
 	}
 }
 
-func (c *Cluster) remove() {
+// Remove stops the server and removes its folder. Tests need not call it.
+func (c *Cluster) Remove() {
 	err := errors.Join(c.halt(syscall.SIGQUIT), os.RemoveAll(c.dir))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest: remove the cluster:", err)

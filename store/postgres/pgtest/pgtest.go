@@ -35,7 +35,7 @@ var shared struct {
 func Main(m *testing.M) int {
 	defer func() {
 		if shared.c != nil {
-			shared.c.remove()
+			shared.c.Remove()
 		}
 	}()
 	return m.Run()
@@ -49,7 +49,7 @@ func URL(t testing.TB) string {
 		if shared.url = os.Getenv(variable); shared.url != "" {
 			return
 		}
-		if shared.c, shared.err = start(); shared.err == nil {
+		if shared.c, shared.err = start("", false); shared.err == nil {
 			shared.url = shared.c.URL
 		}
 	})
@@ -61,7 +61,7 @@ func URL(t testing.TB) string {
 
 func missing(t testing.TB, err error) {
 	t.Helper()
-	if err != errNone || os.Getenv("CI") == "true" {
+	if err != ErrNone || os.Getenv("CI") == "true" {
 		t.Fatal(err)
 	}
 	t.Skip(err)
