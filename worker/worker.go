@@ -38,6 +38,13 @@ type Options struct {
 	// StopTimeout is how long Stop waits for running tools. Default 10 s.
 	StopTimeout time.Duration
 
+	// WorkflowCache is how many waiting calls keep their workflow's state in
+	// memory between two events; the others are replayed from their history when
+	// something happens to them. The SDK has one such cache for the process: the
+	// size that was set last before the first worker was made holds for all.
+	// Default: the SDK's, 10,000 unless it was changed.
+	WorkflowCache int
+
 	// OnFatal is told, at most once and from another goroutine, why the worker
 	// has stopped polling and can't go on: the namespace is gone, for instance.
 	// Call Stop then. Default: nobody is told.
@@ -54,6 +61,8 @@ func (o *Options) validate() error {
 		return errors.New("worker: Options.Policy is missing")
 	case o.StopTimeout < 0:
 		return errors.New("worker: Options.StopTimeout is negative")
+	case o.WorkflowCache < 0:
+		return errors.New("worker: Options.WorkflowCache is negative")
 	}
 	if o.Namespace == "" {
 		o.Namespace = client.DefaultNamespace
@@ -94,6 +103,9 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	missing, err := health.MissingAttributes(ctx, o.Client.OperatorService(), o.Namespace)
 	if err != nil {
 		o.Logger.WarnContext(ctx, "search attributes could not be looked up; going on without them", "error", err)
+	}
+	if o.WorkflowCache > 0 {
+		worker.SetStickyWorkflowCacheSize(o.WorkflowCache)
 	}
 	w := worker.New(o.Client, o.TaskQueue, worker.Options{
 		WorkerStopTimeout: o.StopTimeout,

@@ -27,6 +27,7 @@ type workerCommand struct {
 	policy        []string
 	tools         string
 	ordinarySteps bool
+	workflowCache int
 	stopTimeout   time.Duration
 	healthListen  string
 }
@@ -69,6 +70,7 @@ running end outcome_unknown.`,
 	f.StringArrayVar(&w.policy, "policy", nil, "policy `file`; repeat it for more layers. None: everything needs approval")
 	f.StringVar(&w.tools, "tools", "", "tools `file`")
 	f.BoolVar(&w.ordinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI, at some cost")
+	f.IntVar(&w.workflowCache, "workflow-cache", 0, "how many waiting calls are kept in memory; the others are replayed when something happens to them (default 10000)")
 	f.DurationVar(&w.stopTimeout, "stop-timeout", 25*time.Second, "how long running tools may go on when the worker is stopped")
 	f.StringVar(&w.healthListen, "health-listen", "", "`address` for /healthz and /readyz, reachable by anybody; they show nothing secret (default none)")
 	f.BoolVar(&w.database.keepSchema, "keep-schema", false, "in Postgres, expect the schema that 'pawl setup' laid, for a database user without the right to change it")
@@ -120,7 +122,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	fatal := make(chan error, 1)
 	running, err := worker.New(ctx, worker.Options{
 		Client: temporal, Namespace: options.Namespace, Store: opened, Policy: rules, Tools: tools, TaskQueue: w.taskQueue,
-		Logger: w.log, OrdinarySteps: w.ordinarySteps, StopTimeout: w.stopTimeout,
+		Logger: w.log, OrdinarySteps: w.ordinarySteps, WorkflowCache: w.workflowCache, StopTimeout: w.stopTimeout,
 		OnFatal: func(err error) { fatal <- err },
 	})
 	if err != nil {
