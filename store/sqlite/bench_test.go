@@ -1,53 +1,18 @@
 package sqlite
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/storetest"
 )
 
-var benchArgs = json.RawMessage(`{"query":"weather in the mountains","limit":10,"tags":["a","b","c"]}`)
-
-func BenchmarkAdmit(b *testing.B) {
-	s := open(b, fresh(b))
-	for b.Loop() {
-		if _, _, err := s.Admit(b.Context(), admission(approval.NewID(), benchArgs)); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkAdmitParallel(b *testing.B) {
-	s := open(b, fresh(b))
-	b.SetParallelism(16)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if _, _, err := s.Admit(b.Context(), admission(approval.NewID(), benchArgs)); err != nil {
-				b.Error(err)
-			}
-		}
-	})
-}
-
-func BenchmarkGuard(b *testing.B) {
-	s := open(b, fresh(b))
-	for b.Loop() {
-		a := admission(approval.NewID(), benchArgs)
-		_, _, err := s.Admit(b.Context(), a)
-		if err == nil {
-			err = s.Use(b.Context(), store.Use{ID: a.View.ID, Digest: a.View.Digest, Run: "run", Activity: "1", At: a.View.CreatedAt})
-		}
-		if err == nil {
-			_, _, err = s.Finish(b.Context(), store.Ending{Outcome: approval.Outcome{ID: a.View.ID, Status: approval.StatusExecuted}, At: a.View.CreatedAt})
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func BenchmarkAdmit(b *testing.B)         { storetest.BenchmarkAdmit(b, open(b, fresh(b))) }
+func BenchmarkAdmitParallel(b *testing.B) { storetest.BenchmarkAdmitParallel(b, open(b, fresh(b))) }
+func BenchmarkGuard(b *testing.B)         { storetest.BenchmarkGuard(b, open(b, fresh(b))) }
+func BenchmarkAppend(b *testing.B)        { storetest.BenchmarkAppend(b, open(b, fresh(b))) }
 
 // BenchmarkCalls lists one page out of 100,000 calls, of which one in fifty
 // waited for people and one in a thousand still does.

@@ -1,0 +1,105 @@
+package storetest
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Sample is a call as agents make them, with its audit entry: one that is
+// allowed and claimed, or one that waits for people.
+func Sample(id string, waits bool) (store.Admission, error) {
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	args := json.RawMessage(`{"query":"weather in the mountains","limit":10,"tags":["a","b","c"]}`)
+	e, err := audit.New(id, "requested", audit.KindRequested, at, map[string]any{"args": args, "tool": "search", "agent": "agent"})
+	if err != nil {
+		return store.Admission{}, err
+	}
+	a := store.Admission{
+		View: approval.View{
+			ID: id, Tool: "search", Agent: "agent", Session: "session", Args: args, Digest: "digest", Reason: "the user asked for it",
+			Status: approval.StatusExecuting, CreatedAt: at, Policy: &approval.PolicyRef{Digest: "digest", Layer: "org", Rule: "search"},
+		},
+		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", Claim: true, GoodUntil: at.Add(time.Hour), Entries: []audit.Entry{e},
+	}
+	if waits {
+		deadline := at.Add(24 * time.Hour)
+		a.View.Status, a.View.Deadline, a.View.Requirement, a.View.Risk = approval.StatusPending, &deadline, approval.OneApproval(), approval.RiskHigh
+		a.Verdict.Kind, a.Verdict.Requirement, a.Verdict.Timeout = approval.VerdictRequire, approval.OneApproval(), approval.Duration(24*time.Hour)
+		a.Claim, a.GoodUntil, a.Waits = false, time.Time{}, true
+	}
+	return a, nil
+}
+
+// BenchmarkAdmit writes calls that are allowed.
+func BenchmarkAdmit(b *testing.B, s store.Store) {
+	for b.Loop() {
+		sampled(b, s)
+	}
+}
+
+// BenchmarkAdmitParallel is BenchmarkAdmit, many at once.
+func BenchmarkAdmitParallel(b *testing.B, s store.Store) {
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			sampled(b, s)
+		}
+	})
+}
+
+// BenchmarkGuard takes allowed calls through their whole life: Admit, Use and
+// Finish, one audit entry each.
+func BenchmarkGuard(b *testing.B, s store.Store) {
+	for b.Loop() {
+		a := sampled(b, s)
+		err := s.Use(b.Context(), store.Use{
+			ID: a.View.ID, Digest: a.View.Digest, Run: a.Run, Activity: "1", At: a.View.CreatedAt,
+			Entries: []audit.Entry{step(b, a, "start", audit.KindStarted)},
+		})
+		if err == nil {
+			_, _, err = s.Finish(b.Context(), store.Ending{
+				Outcome: approval.Outcome{ID: a.View.ID, Status: approval.StatusExecuted, Result: json.RawMessage(`{"hits":3}`)},
+				At:      a.View.CreatedAt, Entries: []audit.Entry{step(b, a, "end", audit.KindEnded)},
+			})
+		}
+		if err != nil {
+			b.Error(err)
+			return
+		}
+	}
+}
+
+// BenchmarkAppend writes audit entries alone, one at a time.
+func BenchmarkAppend(b *testing.B, s store.Store) {
+	a := sampled(b, s)
+	for b.Loop() {
+		if err := s.Append(b.Context(), step(b, a, approval.NewID(), audit.KindRefused)); err != nil {
+			b.Error(err)
+			return
+		}
+	}
+}
+
+func sampled(b *testing.B, s store.Store) store.Admission {
+	a, err := Sample(approval.NewID(), false)
+	if err == nil {
+		_, _, err = s.Admit(b.Context(), a)
+	}
+	if err != nil {
+		b.Error(err)
+	}
+	return a
+}
+
+func step(b *testing.B, a store.Admission, name string, kind audit.Kind) audit.Entry {
+	e, err := audit.New(a.View.ID, name, kind, a.View.CreatedAt, map[string]any{"digest": a.View.Digest})
+	if err != nil {
+		b.Error(err)
+	}
+	return e
+}
