@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scenario is one thing to measure.
+type scenario struct {
+	name, short string
+	site        func(*bench, context.Context, *site) error // on each setup, or
+	alone       func(*bench, context.Context) error        // by itself
+	children    bool                                       // needs pawl and pawl-dev
+}
+
+var scenarios []scenario
+
+// Not where it is declared: the report names the scenarios, which write it.
+func init() {
+	scenarios = []scenario{
+		{name: "calls", short: "guarded calls beside a bare workflow of one activity", site: (*bench).compare, children: true},
+		{name: "decision", short: "from a reviewer's decision until the tool begins", site: (*bench).decide, children: true},
+		{name: "events", short: "what a call leaves in Temporal's history", alone: (*bench).countEvents},
+		{name: "append", short: "what writing costs the store", alone: (*bench).appendCost},
+		{name: "memory", short: "a worker's memory with calls that wait", alone: (*bench).memory, children: true},
+		{name: "queue", short: "the reviewers' page with few and many pending calls", alone: (*bench).queue},
+	}
+}
+
+func scenarioNames() (names []string) {
+	for _, s := range scenarios {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+func scenarioHelp() string {
+	var b strings.Builder
+	for _, s := range scenarios {
+		fmt.Fprintf(&b, "  %-10s %s\n", s.name, s.short)
+	}
+	return b.String()
+}
+
+// bench is one run.
+type bench struct {
+	o                   options
+	self, pawl, pawlDev string
+	progress            io.Writer
+	began               time.Time
+	report              *report
+
+	server       string // Postgres; empty: none
+	stopPostgres func()
+	fail         context.CancelCauseFunc
+}
+
+func newBench(o options, progress io.Writer) (*bench, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(o.data); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("%w: --data %s is no folder", errUsage, o.data)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding the programs beside this one: %w", err)
+	}
+	b := &bench{o: o, self: self, pawl: o.pawl, pawlDev: o.pawlDev, progress: progress, report: &report{}, fail: func(error) {}}
+	if !slices.ContainsFunc(b.chosen(), func(s scenario) bool { return s.children }) {
+		return b, nil
+	}
+	for _, bin := range []struct {
+		path       *string
+		name, flag string
+	}{{&b.pawl, "pawl", "--pawl-bin"}, {&b.pawlDev, "pawl-dev", "--dev-bin"}} {
+		if *bin.path == "" {
+			*bin.path = filepath.Join(filepath.Dir(self), bin.name)
+			if runtime.GOOS == "windows" {
+				*bin.path += ".exe"
+			}
+		}
+		if *bin.path, err = filepath.Abs(*bin.path); err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(*bin.path); err != nil {
+			return nil, fmt.Errorf("%w: build it with `make build`, or say where it is with %s", err, bin.flag)
+		}
+	}
+	return b, nil
+}
+
+func (b *bench) chosen() []scenario {
+	return slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool {
+		return len(b.o.scenarios) > 0 && !slices.Contains(b.o.scenarios, s.name)
+	})
+}
+
+// say tells on stderr what is being done.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.progress, "%6s  %s\n", time.Since(b.began).Round(time.Second), fmt.Sprintf(format, args...))
+}
+
+// run measures. After an error, and after Ctrl-C, the report holds what was
+// measured until then.
+func (b *bench) run(ctx context.Context) (err error) {
+	ctx, b.fail = context.WithCancelCause(ctx)
+	defer b.fail(nil)
+	defer func() {
+		if b.stopPostgres != nil {
+			b.stopPostgres()
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause // what else failed followed from it
+		}
+	}()
+	b.began = time.Now()
+	b.report.Machine = inspect(ctx, b.o.data)
+	for _, path := range []string{b.pawl, b.pawlDev} {
+		if of := commitOf(path); of != unknown && of != b.report.Machine.Commit {
+			b.report.note("%s is of another commit: %s.", filepath.Base(path), of)
+		}
+	}
+	chosen := b.chosen()
+	if slices.ContainsFunc(chosen, func(s scenario) bool { return s.name != "events" && s.name != "memory" }) {
+		if err := b.findPostgres(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.onSites(ctx, chosen); err != nil {
+		return err
+	}
+	for _, s := range chosen {
+		if s.alone == nil {
+			continue
+		}
+		if err := s.alone(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	b.say("done")
+	return nil
+}
+
+// onSites measures on one setup after the other.
+func (b *bench) onSites(ctx context.Context, chosen []scenario) error {
+	chosen = slices.DeleteFunc(slices.Clone(chosen), func(s scenario) bool { return s.site == nil })
+	if len(chosen) == 0 {
+		return nil
+	}
+	opens := []func() (*site, error){
+		func() (*site, error) { return b.oneProcess(ctx) },
+		func() (*site, error) {
+			return b.separate(ctx, parts{name: "separate processes, SQLite", calls: true})
+		},
+	}
+	if b.server != "" {
+		opens = append(opens, func() (*site, error) {
+			return b.separate(ctx, parts{name: "separate processes, Postgres", calls: true, postgres: true})
+		})
+	}
+	for _, open := range opens {
+		s, err := open()
+		if err != nil {
+			return err
+		}
+		for _, c := range chosen {
+			if err = c.site(b, ctx, s); err != nil {
+				err = fmt.Errorf("%s, %s: %w", c.name, s.name, err)
+				break
+			}
+		}
+		if err = errors.Join(err, s.close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

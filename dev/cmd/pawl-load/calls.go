@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/sdk/client"
+)
+
+// kind is what is compared.
+type kind int
+
+const (
+	bare kind = iota
+	allowed
+	gated
+)
+
+var kinds = []kind{bare, allowed, gated}
+
+func (k kind) String() string { return [...]string{"bare", "allowed", "gated"}[k] }
+
+const (
+	inFlight = 16
+	rounds   = 8 // of bare, allowed and gated, side by side
+	glance   = 2 * time.Millisecond
+	patience = time.Minute // for one call
+)
+
+// request starts a guarded call.
+func (s *site) request(ctx context.Context, name string) (client.WorkflowRun, error) {
+	return s.start(ctx, approval.TaskQueue, approval.WorkflowType, approval.Call{
+		Tool: name, Args: argsJSON, Agent: "pawl-load", Nonce: approval.NewNonce(),
+	})
+}
+
+// run runs one call, from its start until its result is there.
+func (s *site) run(ctx context.Context, k kind) (id string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it did not end within %v", patience))
+	defer cancel()
+	if k == bare {
+		run, err := s.start(ctx, bareQueue, bareWorkflow, asked)
+		if err != nil {
+			return "", err
+		}
+		var f found
+		if err = run.Get(ctx, &f); err == nil && f != answered {
+			err = fmt.Errorf("a bare workflow answered %+v", f)
+		}
+		return run.GetID(), err
+	}
+	name := toolRead
+	if k == gated {
+		name = toolSend
+	}
+	run, err := s.request(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if k == gated {
+		waiting, err := s.awaitPending(ctx, run.GetID())
+		if err != nil {
+			return "", err
+		}
+		if err := s.signal(ctx, waiting); err != nil {
+			return "", err
+		}
+	}
+	return run.GetID(), executed(ctx, run)
+}
+
+func executed(ctx context.Context, run client.WorkflowRun) error {
+	var out approval.Outcome
+	if err := run.Get(ctx, &out); err != nil {
+		return err
+	}
+	if out.Status != approval.StatusExecuted {
+		return fmt.Errorf("a call ended %s instead of %s", out.Status, approval.StatusExecuted)
+	}
+	return nil
+}
+
+// awaitPending waits until the store shows that a call waits for people.
+func (s *site) awaitPending(ctx context.Context, id string) (approval.View, error) {
+	for tick := time.NewTicker(glance); ; {
+		r, err := s.store.Call(ctx, id)
+		switch {
+		case err == nil && r.View.Status == approval.StatusPending:
+			tick.Stop()
+			return r.View, nil
+		case err == nil:
+			return r.View, fmt.Errorf("a call that should wait for people is %s", r.View.Status)
+		case !errors.Is(err, store.ErrNotFound):
+			return approval.View{}, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return approval.View{}, context.Cause(ctx)
+		}
+	}
+}
+
+// signal approves a call by Temporal.
+func (s *site) signal(ctx context.Context, v approval.View) error {
+	return s.temporal.SignalWorkflow(ctx, v.ID, "", approval.SignalApprove, approval.DecisionSignal{Digest: v.Digest, Reviewer: "pawl-load"})
+}
+
+// batch runs calls of one kind for some time, a number of them at once, and
+// returns how many ended each second.
+func (s *site) batch(ctx context.Context, k kind, flight int, d time.Duration) (float64, error) {
+	began := time.Now()
+	var n int
+	var errs []error
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range flight {
+		all.Go(func() {
+			for done := false; !done; {
+				_, err := s.run(ctx, k)
+				mu.Lock()
+				if err == nil {
+					n++
+				} else {
+					errs = append(errs, fmt.Errorf("%s: %w", k, err))
+				}
+				done = len(errs) > 0 || time.Since(began) >= d
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if len(errs) > 0 {
+		return 0, errs[0] // the others followed from it
+	}
+	return float64(n) / time.Since(began).Seconds(), nil
+}
+
+// compare measures throughput and latency of calls beside the floor.
+func (b *bench) compare(ctx context.Context, s *site) error {
+	for _, k := range kinds { // connections, caches, the first page of every file
+		if _, err := s.batch(ctx, k, inFlight, b.o.duration/20); err != nil {
+			return err
+		}
+	}
+	if err := b.throughput(ctx, s); err != nil {
+		return err
+	}
+	return b.latencies(ctx, s)
+}
+
+func (b *bench) throughput(ctx context.Context, s *site) error {
+	rate := make([][]float64, len(kinds))
+	for round := range rounds {
+		b.say("%s: calls, %d in flight, round %d of %d", s.name, inFlight, round+1, rounds)
+		for i := range kinds {
+			k := kinds[(round+i)%len(kinds)] // who goes first changes
+			r, err := s.batch(ctx, k, inFlight, b.o.duration/rounds/3)
+			if err != nil {
+				return err
+			}
+			rate[k] = append(rate[k], r)
+		}
+	}
+	for _, k := range kinds {
+		b.report.median("calls", s.name, fmt.Sprintf("%s, %d in flight", k, inFlight), "calls/s", rate[k], nil)
+	}
+	b.report.median("calls", s.name, "allowed / bare, throughput", "×", ratios(rate[allowed], rate[bare]), &bound{AtLeast: 0.9})
+	b.report.median("calls", s.name, "gated / bare, throughput", "×", ratios(rate[gated], rate[bare]), nil)
+	return nil
+}
+
+func (b *bench) latencies(ctx context.Context, s *site) error {
+	all, p50 := make([][]float64, len(kinds)), make([][]float64, len(kinds))
+	turn := 0
+	for round := range rounds {
+		b.say("%s: calls, one at a time, round %d of %d", s.name, round+1, rounds)
+		took := make([][]float64, len(kinds))
+		for began := time.Now(); len(took[bare]) == 0 || time.Since(began) < b.o.duration/rounds; turn++ {
+			for i := range kinds {
+				k := kinds[(turn+i)%len(kinds)]
+				from := time.Now()
+				if _, err := s.run(ctx, k); err != nil {
+					return fmt.Errorf("%s: %w", k, err)
+				}
+				took[k] = append(took[k], ms(time.Since(from)))
+			}
+		}
+		for _, k := range kinds {
+			p50[k] = append(p50[k], summarize(took[k]).median)
+			all[k] = append(all[k], took[k]...)
+		}
+	}
+	for _, k := range kinds {
+		b.report.latency("calls", s.name, fmt.Sprintf("%s, 1 in flight", k), all[k])
+	}
+	b.report.median("calls", s.name, "allowed / bare, p50", "×", ratios(p50[allowed], p50[bare]), &bound{AtMost: 1.1})
+	b.report.median("calls", s.name, "gated / bare, p50", "×", ratios(p50[gated], p50[bare]), nil)
+	return nil
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
