@@ -14,9 +14,12 @@ FUZZTIME      ?= 20s
 COUNT         ?= 1
 CRASHTIME     ?= 10m
 SEED          ?= 0
+BENCH         ?= .
+LOAD          ?=
+COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build test test-root test-dev crash race lint fmt fuzz bench record clean
+.PHONY: help demo dev build test test-root test-dev crash race lint fmt fuzz bench bench-go bench-load record clean
 
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,9 +73,16 @@ fuzz: ## each fuzz test for FUZZTIME (20s)
 	    echo "fuzz $$t in $$(dirname $$f)"; (cd $$(dirname $$f) && $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
 	  done || exit 1; done
 
-bench: ## benchmarks, with memory
-	$(GO) test -run "^$$" -bench . -benchmem ./...
-	cd dev && $(GO) test -run "^$$" -bench . -benchtime 10x ./e2e
+bench: bench-go bench-load ## what everything costs: docs/performance.md (some 25 minutes)
+
+bench-go: ## Go benchmarks of both modules, those that match BENCH (all)
+	@echo "commit $(COMMIT)"
+	$(GO) test -run "^$$" -bench "$(BENCH)" -benchmem ./...
+	cd dev && $(GO) test -run "^$$" -bench "$(BENCH)" -benchtime 10x ./e2e
+
+bench-load: build ## guarded calls beside unguarded ones, with LOAD as flags of pawl-load
+	@cd dev && $(GO) build -ldflags "-X main.builtFrom=$(COMMIT)" -o $(BIN)/pawl-load ./cmd/pawl-load
+	@$(BIN)/pawl-load $(LOAD)
 
 record: ## record the workflow histories anew that the replay test goes by
 	cd dev && $(GO) test ./e2e -run '^TestRecordHistories$$' -record -count=1

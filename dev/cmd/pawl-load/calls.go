@@ -26,10 +26,10 @@ var kinds = []kind{bare, allowed, gated}
 func (k kind) String() string { return [...]string{"bare", "allowed", "gated"}[k] }
 
 const (
-	inFlight = 16
-	rounds   = 8 // of bare, allowed and gated, side by side
-	glance   = 2 * time.Millisecond
-	patience = time.Minute // for one call
+	inFlight   = 16
+	mostRounds = 8 // of bare, allowed and gated, side by side
+	glance     = 2 * time.Millisecond
+	patience   = time.Minute // for one call
 )
 
 // request starts a guarded call.
@@ -141,6 +141,10 @@ func (s *site) batch(ctx context.Context, k kind, flight int, d time.Duration) (
 	return float64(n) / time.Since(began).Seconds(), nil
 }
 
+// rounds is how many times those that are compared take turns: for a second or
+// more each, unless that leaves nothing to take a median of.
+func (b *bench) rounds() int { return min(mostRounds, max(2, int(b.o.duration/time.Second))) }
+
 // compare measures throughput and latency of calls beside the floor.
 func (b *bench) compare(ctx context.Context, s *site) error {
 	for _, k := range kinds { // connections, caches, the first page of every file
@@ -156,11 +160,12 @@ func (b *bench) compare(ctx context.Context, s *site) error {
 
 func (b *bench) throughput(ctx context.Context, s *site) error {
 	rate := make([][]float64, len(kinds))
+	rounds := b.rounds()
 	for round := range rounds {
 		b.say("%s: calls, %d in flight, round %d of %d", s.name, inFlight, round+1, rounds)
 		for i := range kinds {
 			k := kinds[(round+i)%len(kinds)] // who goes first changes
-			r, err := s.batch(ctx, k, inFlight, b.o.duration/rounds/3)
+			r, err := s.batch(ctx, k, inFlight, b.o.duration/time.Duration(3*rounds))
 			if err != nil {
 				return err
 			}
@@ -178,10 +183,11 @@ func (b *bench) throughput(ctx context.Context, s *site) error {
 func (b *bench) latencies(ctx context.Context, s *site) error {
 	all, p50 := make([][]float64, len(kinds)), make([][]float64, len(kinds))
 	turn := 0
+	rounds := b.rounds()
 	for round := range rounds {
 		b.say("%s: calls, one at a time, round %d of %d", s.name, round+1, rounds)
 		took := make([][]float64, len(kinds))
-		for began := time.Now(); len(took[bare]) == 0 || time.Since(began) < b.o.duration/rounds; turn++ {
+		for began := time.Now(); len(took[bare]) == 0 || time.Since(began) < b.o.duration/time.Duration(rounds); turn++ {
 			for i := range kinds {
 				k := kinds[(turn+i)%len(kinds)]
 				from := time.Now()

@@ -111,7 +111,9 @@ measured until then is printed).`,
 			if err != nil {
 				return err
 			}
-			err = b.run(cmd.Context())
+			if err = b.run(cmd.Context()); err != nil {
+				b.report.note("The run ended early; this is what was measured until then.")
+			}
 			if len(b.report.Rows) > 0 {
 				err = errors.Join(err, b.report.write(stdout, o.output))
 			}

@@ -65,9 +65,10 @@ func (b *bench) queueOn(ctx context.Context, k backend) (err error) {
 	} {
 		b.say("%s: %s", k.name, m.what)
 		all, p50 := make([][]float64, len(sizes)), make([][]float64, len(sizes))
+		rounds := b.rounds()
 		for range rounds {
 			took := make([][]float64, len(sizes))
-			for began := time.Now(); len(took[0]) < 5 || time.Since(began) < b.o.duration/rounds/4; {
+			for began := time.Now(); len(took[0]) < 5 || time.Since(began) < b.o.duration/time.Duration(4*rounds); {
 				for i := range sizes {
 					from := time.Now()
 					if err := m.list(i); err != nil {

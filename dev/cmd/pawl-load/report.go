@@ -119,7 +119,7 @@ func (f row) cells() (measured, between, expected, verdict string) {
 	return measured, between, expected, verdict
 }
 
-var columns = []string{"setup", "figure", "measured", "half of the rounds", "expected", ""}
+var columns = []string{"setup", "figure", "measured", "middle half", "expected", ""}
 
 func (r *report) write(w io.Writer, format string) error {
 	switch format {
