@@ -79,11 +79,11 @@ func (b *bench) onServer(ctx context.Context, do func(*pgx.Conn) error) error {
 		if errors.As(err, &parse) {
 			return errDatabaseURL
 		}
-		return fmt.Errorf("Postgres: %w", err)
+		return fmt.Errorf("no answer from Postgres: %w", err)
 	}
 	defer c.Close(context.WithoutCancel(ctx))
 	if err := do(c); err != nil {
-		return fmt.Errorf("Postgres, where pawl-load makes databases of its own: %w", err)
+		return fmt.Errorf("in Postgres, where pawl-load makes databases of its own: %w", err)
 	}
 	return nil
 }
