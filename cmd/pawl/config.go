@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,9 @@ const settingsHelp = `Settings come from flags, else from the environment, else 
 -: PAWL_STOP_TIMEOUT for --stop-timeout; lists are separated by commas there.
 Which Temporal is told by Temporal's own variables and TOML file alone:
 TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_API_KEY, ….`
+
+// maxCache is more workflows than fit into memory.
+const maxCache = 10_000_000
 
 // maxPause bounds the lengths of time in settings.
 const maxPause = 24 * time.Hour
@@ -133,6 +137,7 @@ func (c configReader) read(m *yamlfile.Mapping) {
 	c.paths("policy", w.Field("policy"))
 	c.path("tools", w.Field("tools"))
 	c.flag("ordinary-steps", w.Field("ordinary_steps"))
+	c.number("workflow-cache", w.Field("workflow_cache"), 1, maxCache)
 	c.duration("stop-timeout", w.Field("stop_timeout"), maxPause)
 	c.text("health-listen", w.Field("health_listen"))
 	c.flag("keep-schema", w.Field("keep_schema"))
@@ -168,6 +173,12 @@ func (c configReader) choice(flag string, v yamlfile.Value, words ...string) {
 func (c configReader) flag(flag string, v yamlfile.Value) {
 	if b, ok := v.Bool(); ok {
 		c.values[flag] = []string{fmt.Sprint(b)}
+	}
+}
+
+func (c configReader) number(flag string, v yamlfile.Value, least, most int) {
+	if n, ok := v.Int(least, most); ok {
+		c.values[flag] = []string{strconv.Itoa(n)}
 	}
 }
 

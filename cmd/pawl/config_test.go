@@ -20,6 +20,7 @@ worker:
   policy: [org.yaml, /abs/team.yaml]
   tools: tools.yaml
   ordinary_steps: true
+  workflow_cache: 500
   stop_timeout: 90
   health_listen: 127.0.0.1:1
   keep_schema: true
@@ -49,7 +50,7 @@ func settings(t *testing.T, env map[string]string, build func(*app) *cobra.Comma
 	err := a.settle(cmd)
 	values := map[string]string{}
 	for _, name := range []string{"database-url", "keep-schema", "task-queue", "start-timeout", "log-level", "log-format", "policy",
-		"tools", "ordinary-steps", "stop-timeout", "health-listen", "listen", "host"} {
+		"tools", "ordinary-steps", "workflow-cache", "stop-timeout", "health-listen", "listen", "host"} {
 		if f := cmd.Flag(name); f != nil {
 			values[name] = f.Value.String()
 		}
@@ -63,25 +64,26 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 	fromFile := map[string]string{
 		"database-url": "sqlite://" + dir + "/data/pawl.db", "keep-schema": "true", "task-queue": "file-queue", "start-timeout": "5s",
 		"log-level": "warn", "log-format": "json", "policy": "[" + dir + "/org.yaml,/abs/team.yaml]", "tools": dir + "/tools.yaml",
-		"ordinary-steps": "true", "stop-timeout": "1m30s", "health-listen": "127.0.0.1:1",
+		"ordinary-steps": "true", "workflow-cache": "500", "stop-timeout": "1m30s", "health-listen": "127.0.0.1:1",
 	}
 	env := map[string]string{
 		"PAWL_CONFIG": path, "PAWL_DATABASE_URL": "sqlite://env.db", "PAWL_KEEP_SCHEMA": "false", "PAWL_TASK_QUEUE": "env-queue",
 		"PAWL_START_TIMEOUT": "6s", "PAWL_LOG_LEVEL": "error", "PAWL_LOG_FORMAT": "text", "PAWL_POLICY": "a.yaml, b.yaml",
 		"PAWL_TOOLS": "env-tools.yaml", "PAWL_ORDINARY_STEPS": "false", "PAWL_STOP_TIMEOUT": "7s", "PAWL_HEALTH_LISTEN": ":3",
+		"PAWL_WORKFLOW_CACHE": "600",
 	}
 	fromEnv := map[string]string{
 		"database-url": "sqlite://env.db", "keep-schema": "false", "task-queue": "env-queue", "start-timeout": "6s",
 		"log-level": "error", "log-format": "text", "policy": "[a.yaml,b.yaml]", "tools": "env-tools.yaml",
-		"ordinary-steps": "false", "stop-timeout": "7s", "health-listen": ":3",
+		"ordinary-steps": "false", "workflow-cache": "600", "stop-timeout": "7s", "health-listen": ":3",
 	}
 	given := []string{"--config", path, "--database-url", "sqlite://flag.db", "--keep-schema", "--task-queue", "flag-queue", "--start-timeout", "8s",
 		"--log-level", "debug", "--log-format", "json", "--policy", "c.yaml", "--policy", "d,e.yaml", "--tools", "flag-tools.yaml",
-		"--ordinary-steps", "--stop-timeout", "9s", "--health-listen", ":4"}
+		"--ordinary-steps", "--workflow-cache", "700", "--stop-timeout", "9s", "--health-listen", ":4"}
 	fromFlags := map[string]string{
 		"database-url": "sqlite://flag.db", "keep-schema": "true", "task-queue": "flag-queue", "start-timeout": "8s",
 		"log-level": "debug", "log-format": "json", "policy": `[c.yaml,"d,e.yaml"]`, "tools": "flag-tools.yaml",
-		"ordinary-steps": "true", "stop-timeout": "9s", "health-listen": ":4",
+		"ordinary-steps": "true", "workflow-cache": "700", "stop-timeout": "9s", "health-listen": ":4",
 	}
 	for _, tt := range []struct {
 		name string

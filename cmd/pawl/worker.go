@@ -60,6 +60,9 @@ running end outcome_unknown.`,
 			if w.stopTimeout <= 0 {
 				return usage(errors.New("--stop-timeout must be more than 0s"))
 			}
+			if w.workflowCache < 0 || w.workflowCache > maxCache {
+				return usage(fmt.Errorf("--workflow-cache must be from 1 to %d", maxCache))
+			}
 			return w.run(cmd)
 		},
 	}
@@ -70,7 +73,7 @@ running end outcome_unknown.`,
 	f.StringArrayVar(&w.policy, "policy", nil, "policy `file`; repeat it for more layers. None: everything needs approval")
 	f.StringVar(&w.tools, "tools", "", "tools `file`")
 	f.BoolVar(&w.ordinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI, at some cost")
-	f.IntVar(&w.workflowCache, "workflow-cache", 0, "how many waiting calls are kept in memory; the others are replayed when something happens to them (default 10000)")
+	f.IntVar(&w.workflowCache, "workflow-cache", 0, "how `many` waiting calls are kept in memory; the others are replayed when something happens to them (default 10000)")
 	f.DurationVar(&w.stopTimeout, "stop-timeout", 25*time.Second, "how long running tools may go on when the worker is stopped")
 	f.StringVar(&w.healthListen, "health-listen", "", "`address` for /healthz and /readyz, reachable by anybody; they show nothing secret (default none)")
 	f.BoolVar(&w.database.keepSchema, "keep-schema", false, "in Postgres, expect the schema that 'pawl setup' laid, for a database user without the right to change it")

@@ -25,10 +25,13 @@ var kinds = []kind{bare, allowed, gated}
 
 func (k kind) String() string { return [...]string{"bare", "allowed", "gated"}[k] }
 
+// looks is how often the store is asked, by all that wait for a call to be
+// pending: often enough to see it soon, and too seldom to be a load itself.
+const looks = 500 // each second
+
 const (
 	inFlight   = 16
-	mostRounds = 8 // of bare, allowed and gated, side by side
-	glance     = 2 * time.Millisecond
+	mostRounds = 8           // of bare, allowed and gated, side by side
 	patience   = time.Minute // for one call
 )
 
@@ -39,8 +42,9 @@ func (s *site) request(ctx context.Context, name string) (client.WorkflowRun, er
 	})
 }
 
-// run runs one call, from its start until its result is there.
-func (s *site) run(ctx context.Context, k kind) (id string, err error) {
+// run runs one call, from its start until its result is there. flight is how
+// many do so at once.
+func (s *site) run(ctx context.Context, k kind, flight int) (id string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it did not end within %v", patience))
 	defer cancel()
 	if k == bare {
@@ -63,7 +67,7 @@ func (s *site) run(ctx context.Context, k kind) (id string, err error) {
 		return "", err
 	}
 	if k == gated {
-		waiting, err := s.awaitPending(ctx, run.GetID())
+		waiting, err := s.awaitPending(ctx, run.GetID(), flight)
 		if err != nil {
 			return "", err
 		}
@@ -86,12 +90,13 @@ func executed(ctx context.Context, run client.WorkflowRun) error {
 }
 
 // awaitPending waits until the store shows that a call waits for people.
-func (s *site) awaitPending(ctx context.Context, id string) (approval.View, error) {
-	for tick := time.NewTicker(glance); ; {
+func (s *site) awaitPending(ctx context.Context, id string, flight int) (approval.View, error) {
+	tick := time.NewTicker(time.Duration(flight) * time.Second / looks)
+	defer tick.Stop()
+	for {
 		r, err := s.store.Call(ctx, id)
 		switch {
 		case err == nil && r.View.Status == approval.StatusPending:
-			tick.Stop()
 			return r.View, nil
 		case err == nil:
 			return r.View, fmt.Errorf("a call that should wait for people is %s", r.View.Status)
@@ -122,7 +127,7 @@ func (s *site) batch(ctx context.Context, k kind, flight int, d time.Duration) (
 	for range flight {
 		all.Go(func() {
 			for done := false; !done; {
-				_, err := s.run(ctx, k)
+				_, err := s.run(ctx, k, flight)
 				mu.Lock()
 				if err == nil {
 					n++
@@ -191,7 +196,7 @@ func (b *bench) latencies(ctx context.Context, s *site) error {
 			for i := range kinds {
 				k := kinds[(turn+i)%len(kinds)]
 				from := time.Now()
-				if _, err := s.run(ctx, k); err != nil {
+				if _, err := s.run(ctx, k, 1); err != nil {
 					return fmt.Errorf("%s: %w", k, err)
 				}
 				took[k] = append(took[k], ms(time.Since(from)))

@@ -48,7 +48,7 @@ func (s *site) untilBegun(ctx context.Context, send func(context.Context, approv
 		return 0, err
 	}
 	began := s.tools.watch(run.GetID())
-	v, err := s.awaitPending(ctx, run.GetID())
+	v, err := s.awaitPending(ctx, run.GetID(), 1)
 	if err != nil {
 		return 0, err
 	}

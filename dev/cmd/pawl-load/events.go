@@ -78,7 +78,7 @@ func (b *bench) countOn(ctx context.Context, s *site, o stack.Options) (err erro
 func (b *bench) count(ctx context.Context, s *site, k kind, what string, expected *bound) error {
 	var events, bytes []float64
 	for range 10 {
-		id, err := s.run(ctx, k)
+		id, err := s.run(ctx, k, 1)
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}

@@ -89,7 +89,7 @@ func (s *site) wait(ctx context.Context, calls int) error {
 				run, err := s.request(ctx, toolSend)
 				if err == nil {
 					// One at a time for each starter: the worker is busy, never flooded.
-					_, err = s.awaitPending(ctx, run.GetID())
+					_, err = s.awaitPending(ctx, run.GetID(), starters)
 				}
 				if err != nil {
 					stop(err)
