@@ -83,10 +83,13 @@ func executed(ctx context.Context, run client.WorkflowRun) error {
 	if err := run.Get(ctx, &out); err != nil {
 		return err
 	}
-	if out.Status != approval.StatusExecuted {
-		return fmt.Errorf("a call ended %s instead of %s", out.Status, approval.StatusExecuted)
+	switch {
+	case out.Status == approval.StatusExecuted:
+		return nil
+	case out.Error != nil:
+		return fmt.Errorf("a call ended %s: %s", out.Status, approval.Display(out.Error.Message, 300))
 	}
-	return nil
+	return fmt.Errorf("a call ended %s instead of %s", out.Status, approval.StatusExecuted)
 }
 
 // awaitPending waits until the store shows that a call waits for people.
