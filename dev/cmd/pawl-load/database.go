@@ -39,7 +39,7 @@ func (b *bench) findPostgres(ctx context.Context) error {
 		}
 		b.server, b.stopPostgres = c.URL, c.Remove
 	}
-	return b.onServer(ctx, func(c *pgx.Conn) error {
+	return onServer(ctx, b.server, func(c *pgx.Conn) error {
 		return c.QueryRow(ctx, "SHOW server_version").Scan(&b.report.Machine.Postgres)
 	})
 }
@@ -47,7 +47,7 @@ func (b *bench) findPostgres(ctx context.Context) error {
 // newDatabase makes an empty database, which is dropped when the site closes.
 func (b *bench) newDatabase(ctx context.Context, s *site) (string, error) {
 	name := "pawl_load_" + strings.ToLower(rand.Text())
-	if err := b.onServer(ctx, func(c *pgx.Conn) error {
+	if err := onServer(ctx, b.server, func(c *pgx.Conn) error {
 		_, err := c.Exec(ctx, "CREATE DATABASE "+name)
 		return err
 	}); err != nil {
@@ -55,7 +55,7 @@ func (b *bench) newDatabase(ctx context.Context, s *site) (string, error) {
 	}
 	s.onClose(func() error {
 		ctx := context.WithoutCancel(ctx) // after Ctrl-C, too
-		return b.onServer(ctx, func(c *pgx.Conn) error {
+		return onServer(ctx, b.server, func(c *pgx.Conn) error {
 			_, err := c.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 			return err
 		})
@@ -72,8 +72,8 @@ var errDatabaseURL = errors.New("the database URL must be postgres://USER@HOST:P
 
 // onServer runs something in the database that the URL names. Errors never
 // hold the URL: it may hold a password.
-func (b *bench) onServer(ctx context.Context, do func(*pgx.Conn) error) error {
-	c, err := pgx.Connect(ctx, b.server)
+func onServer(ctx context.Context, database string, do func(*pgx.Conn) error) error {
+	c, err := pgx.Connect(ctx, database)
 	if err != nil {
 		var parse *pgconn.ParseConfigError
 		if errors.As(err, &parse) {
