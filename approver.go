@@ -46,15 +46,17 @@ type asking struct {
 	agent    *Agent
 	approver Approver
 	api      *client.Client
+	conns    *http.Transport // of api
 	asked    map[string]bool // by call ID; owned by run
 
 	once sync.Once
 }
 
 func newAsking(a *Agent) (*asking, error) {
+	conns := &http.Transport{} // no proxy: the address is this machine's
 	o := client.Options{
 		URL: orElse(a.o.API, client.DefaultURL), Reviewer: orElse(a.o.Reviewer, a.o.Agent+" (in process)"),
-		UserAgent: "pawl-sdk", HTTP: &http.Client{Transport: &http.Transport{}}, // no proxy: the address is this machine's
+		UserAgent: "pawl-sdk", HTTP: &http.Client{Transport: conns},
 	}
 	api, err := client.New(o)
 	if err != nil {
@@ -63,7 +65,7 @@ func newAsking(a *Agent) (*asking, error) {
 	if !loopback(o.URL) {
 		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.API is not a loopback address: an approver inside the agent's process is for local work; elsewhere people decide by pawl approve or the API")
 	}
-	return &asking{agent: a, approver: a.o.Approver, api: api, asked: map[string]bool{}}, nil
+	return &asking{agent: a, approver: a.o.Approver, api: api, conns: conns, asked: map[string]bool{}}, nil
 }
 
 func loopback(address string) bool {
@@ -85,6 +87,7 @@ func (k *asking) begin() {
 }
 
 func (k *asking) run() {
+	defer k.conns.CloseIdleConnections()
 	ctx, warned := k.agent.ctx, false
 	for sleep(ctx, askEvery) {
 		mine := k.agent.watch.ids()
