@@ -35,8 +35,18 @@ const (
 	// WorkflowPublish takes a Publication, on TaskQueue, and answers Published.
 	WorkflowPublish = "PublishTools"
 
-	agentQueue = "pawl-tools-"
+	// WorkflowStore stands, as long as it runs, for the store in which the
+	// calls of a task queue are kept. MemoStore, in its memo, is that store's
+	// ID. It takes nothing and does nothing.
+	WorkflowStore = "PawlStore"
+	MemoStore     = "pawl_store"
+
+	agentQueue    = "pawl-tools-"
+	storeWorkflow = "pawl-store-"
 )
+
+// StoreWorkflowID is the ID of a task queue's WorkflowStore.
+func StoreWorkflowID(queue string) string { return storeWorkflow + queue }
 
 // AgentQueue is the task queue on which an agent's process runs the functions
 // that it guards.

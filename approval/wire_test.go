@@ -23,7 +23,7 @@ func TestWireGolden(t *testing.T) {
 			"reject": approval.SignalReject, "cancel": approval.SignalCancel, "query": approval.QueryState,
 			"memo": approval.MemoFingerprint, "status": approval.SearchStatus, "tool": approval.SearchTool, "agent": approval.SearchAgent,
 			"header_call_id": approval.HeaderCallID, "header_digest": approval.HeaderDigest,
-			"publish": approval.WorkflowPublish, "agent_queue": approval.AgentQueue("billing"),
+			"publish": approval.WorkflowPublish, "store": approval.WorkflowStore, "memo_store": approval.MemoStore, "store_id": approval.StoreWorkflowID("pawl"), "agent_queue": approval.AgentQueue("billing"),
 		},
 		"publication": approval.Publication{Agent: "a", Tools: []approval.ToolSpec{{
 			Name: "t", Description: "d", Schema: json.RawMessage(`{"type":"object"}`), Idempotent: true,

@@ -41,6 +41,9 @@ type Store interface {
 	Calls
 	Catalogue
 	Reader
+	// ID names this store among all: it is random, given when the store was
+	// laid, and the same in its copies and backups.
+	ID(ctx context.Context) (string, error)
 	// Ping fails when the store can't be used now; it is for readiness.
 	Ping(ctx context.Context) error
 	Close() error

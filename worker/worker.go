@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/tool"
 	"github.com/pawlhq/pawl/workflows"
+	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
@@ -97,6 +98,9 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := bind(ctx, o); err != nil {
+		return nil, err
+	}
 	if err := publish(ctx, o, registry); err != nil {
 		return nil, err
 	}
@@ -117,6 +121,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	})
 	w.RegisterWorkflowWithOptions(workflows.GuardedCall, workflow.RegisterOptions{Name: approval.WorkflowType})
 	w.RegisterWorkflowWithOptions(workflows.PublishTools, workflow.RegisterOptions{Name: approval.WorkflowPublish})
+	w.RegisterWorkflowWithOptions(workflows.KeepStore, workflow.RegisterOptions{Name: approval.WorkflowStore})
 	w.RegisterActivity(&activities.Activities{
 		Store: o.Store, Policy: o.Policy, Tools: registry, Logger: o.Logger,
 		Ordinary: o.OrdinarySteps, SearchAttributes: err == nil && len(missing) == 0,
@@ -147,6 +152,28 @@ func (w *Worker) Stop() {
 		w.cancel()
 		<-w.swept
 	}
+}
+
+// bind says in Temporal that the task queue's calls are kept in this store, or
+// finds that they are kept in another one: health.ErrOtherStore.
+func bind(ctx context.Context, o Options) error {
+	id, err := o.Store.ID(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = o.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: approval.StoreWorkflowID(o.TaskQueue), TaskQueue: o.TaskQueue,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, // else who comes second would not learn
+		Memo:                     map[string]any{approval.MemoStore: id},
+		StaticSummary:            "the store of the task queue " + o.TaskQueue + ": leave it running",
+	}, approval.WorkflowStore)
+	if err != nil {
+		return fmt.Errorf("telling Temporal which store the task queue has: %w", err)
+	}
+	if err := health.SameStore(ctx, o.Client, o.TaskQueue, id); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	return nil
 }
 
 // publish says in the catalogue which tools this worker offers.

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/api"
+	"github.com/pawlhq/pawl/health"
 )
 
 // apiCommand holds the settings of `pawl api`.
@@ -76,6 +77,13 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
+	id, err := opened.ID(ctx)
+	if err != nil {
+		return err
+	}
+	if err := health.SameStore(ctx, temporal, s.taskQueue, id); err != nil {
+		return err
+	}
 	server, err := api.New(api.Options{Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.taskQueue, Hosts: s.hosts, Logger: s.log})
 	if err != nil {
 		return err

@@ -238,6 +238,7 @@ func (d *doctorCommand) lookAtQueues(ctx context.Context) []finding {
 	if d.store == nil {
 		return append(findings, found("tool queues", stateSkipped, "the store with the catalogue did not open"))
 	}
+	findings = append(findings, d.sameStore(ctx))
 	catalogue, err := d.store.Tools(ctx)
 	if err != nil {
 		return append(findings, failed("tool queues", err, ""))
@@ -253,6 +254,20 @@ func (d *doctorCommand) lookAtQueues(ctx context.Context) []finding {
 		findings = append(findings, d.polled(ctx, "tool workers", queue, enums.TASK_QUEUE_TYPE_ACTIVITY, advice))
 	}
 	return findings
+}
+
+// sameStore looks whether the store is the one in which the task queue's calls
+// are kept.
+func (d *doctorCommand) sameStore(ctx context.Context) finding {
+	const what = "store of the queue"
+	id, err := d.store.ID(ctx)
+	if err == nil {
+		err = health.SameStore(ctx, d.temporal, d.taskQueue, id)
+	}
+	if err != nil {
+		return failed(what, err, "")
+	}
+	return found(what, stateOK, "the calls of the task queue %s are kept in this store, or in none yet", cell(d.taskQueue, 200))
 }
 
 func (d *doctorCommand) polled(ctx context.Context, what, queue string, kind enums.TaskQueueType, advice string) finding {

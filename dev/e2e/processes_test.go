@@ -237,7 +237,7 @@ func testStart(t *testing.T, s *site) {
 	s.want(t, s.environment("nowhere", database), 1, []string{`no namespace "nowhere" in Temporal`, "pawl setup"}, "worker", "--start-timeout", "0s")
 	gone := append(s.environment("default", "postgres://u:hunter2@127.0.0.1:1/d"), "PGCONNECT_TIMEOUT=5")
 	s.want(t, gone, 1, []string{"127.0.0.1:1", "the database server is not available"}, "worker", "--start-timeout", "0s")
-	s.want(t, append(empty, "TEMPORAL_ADDRESS=127.0.0.1:1"), 1, []string{"no answer from Temporal at 127.0.0.1:1", "TEMPORAL_ADDRESS"}, "api", "--start-timeout", "0s")
+	s.want(t, append(empty, "TEMPORAL_ADDRESS=127.0.0.1:1"), 1, []string{"no answer from Temporal at 127.0.0.1:1", "TEMPORAL_ADDRESS"}, "api", "--listen", "127.0.0.1:0", "--start-timeout", "0s")
 	s.want(t, empty, 1, []string{"--health-listen"}, "worker", "--health-listen", "nonsense")
 
 	// Started first, both wait for what setup makes.

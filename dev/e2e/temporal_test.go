@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,11 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/dev/stack"
+	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/sqlite"
+	pawlworker "github.com/pawlhq/pawl/worker"
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
@@ -360,6 +366,41 @@ func TestClosedFromOutside(t *testing.T) {
 	}
 	w.decide(reset, "reject", "ana", ``)
 	w.ends(reset, approval.StatusRejected, 0)
+}
+
+// A task queue's calls are kept in one store: with another, they could be
+// judged anew, and their tools run again.
+func TestOneStoreForEachQueue(t *testing.T) {
+	w := newWorld(t)
+	other, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "other.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	start := func(s store.Store, queue string) error {
+		rules, err := policy.Load(w.config.Policy...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = pawlworker.New(t.Context(), pawlworker.Options{Client: w.Client, Store: s, Policy: rules, TaskQueue: queue})
+		return err
+	}
+	if err := start(other, approval.TaskQueue); !errors.Is(err, health.ErrOtherStore) {
+		t.Errorf("a worker with another store: %v, want %v", err, health.ErrOtherStore)
+	}
+	if err := start(w.Store, approval.TaskQueue); err != nil {
+		t.Errorf("one more worker with the same store: %v", err)
+	}
+	if err := start(other, "another-queue"); err != nil {
+		t.Errorf("another store for another task queue: %v", err)
+	}
+	id := approval.StoreWorkflowID(approval.TaskQueue)
+	if err := w.Client.TerminateWorkflow(t.Context(), id, "", "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(other, approval.TaskQueue); err != nil {
+		t.Errorf("after an operator gave the task queue away: %v", err)
+	}
 }
 
 func TestForeignStarters(t *testing.T) {

@@ -119,6 +119,14 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	return s, nil
 }
 
+// ID implements store.Store.
+func (s *Store) ID(ctx context.Context) (id string, err error) {
+	err = s.run(ctx, "read its ID", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `SELECT id FROM pawl.identity`).Scan(&id)
+	})
+	return id, err
+}
+
 // Ping fails when the store can't be used now: it is closed, its server can't
 // be reached, its schema is gone or, if it is open for writing, the server
 // takes no writes.

@@ -21,6 +21,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, database,
+		`DROP TABLE pawl.identity`,
 		`ALTER TABLE pawl.claims DROP COLUMN queue`,
 		`ALTER TABLE pawl.tools RENAME COLUMN publisher TO queue`,
 		`DELETE FROM pawl.goose_db_version WHERE version_id > 1`,

@@ -111,6 +111,14 @@ func (s *Store) openBeside(ctx context.Context) error {
 	return checkVersion(s.path, s.reads, version)
 }
 
+// ID implements store.Store.
+func (s *Store) ID(ctx context.Context) (id string, err error) {
+	err = s.read(ctx, "read its ID", func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT id FROM identity`).Scan(&id)
+	})
+	return id, err
+}
+
 // Ping fails when the store can't be used now: it is closed, its file is gone
 // or replaced, can't be read or, for the owner, not be locked for writing. It
 // writes nothing, so it does not see a full disk.

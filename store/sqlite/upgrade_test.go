@@ -20,6 +20,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, back := range []string{
+		`DROP TABLE identity`,
 		`ALTER TABLE claims DROP COLUMN queue`,
 		`ALTER TABLE tools RENAME COLUMN publisher TO queue`,
 		`DELETE FROM goose_db_version WHERE version_id > 1`,

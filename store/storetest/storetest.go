@@ -64,6 +64,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"tools: an agent's are changed by nobody else", toolsOfAgents},
 			{"tools: one of many at once gets the name", toolsAtOnce},
 			{"tools: what can't be is refused", toolsInvalid},
+			{"identity: every store has its own", identity},
 			{"values: they come back as they were", valuesRoundTrip},
 			{"values: large ones too", valuesLarge},
 			{"a cancelled context writes nothing", cancelled},
@@ -265,6 +266,23 @@ func together(n int, f func(i int)) {
 	close(start)
 	wg.Wait()
 }
+
+func identity(t *testing.T, s store.Store) {
+	id, err := s.ID(t.Context())
+	again, errAgain := s.ID(t.Context())
+	if err := errors.Join(err, errAgain); err != nil {
+		t.Fatal(err)
+	}
+	if len(id) != 32 || again != id {
+		t.Errorf("the ID is %q, then %q", id, again)
+	}
+	if _, twice := identities.LoadOrStore(id, true); twice {
+		t.Errorf("another store has the ID %q, too", id)
+	}
+}
+
+// identities are the IDs that were seen.
+var identities sync.Map
 
 func cancelled(t *testing.T, s store.Store) {
 	admit(t, s, waiting(t, "a"))

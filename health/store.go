@@ -1,0 +1,47 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pawlhq/pawl/approval"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+)
+
+// ErrOtherStore: the calls of the task queue are kept in another store. With
+// this one they could be judged anew, and their tools run again.
+var ErrOtherStore = errors.New("the task queue's calls are kept in another store")
+
+// Describer looks at workflows; a client.Client is one.
+type Describer interface {
+	DescribeWorkflow(ctx context.Context, workflowID, runID string) (*client.WorkflowExecutionDescription, error)
+}
+
+// SameStore looks whether a task queue's calls are kept in the store with this
+// ID. Nobody may have begun to keep any: then they are. Errors: ErrOtherStore,
+// and what Temporal says.
+func SameStore(ctx context.Context, temporal Describer, queue, id string) error {
+	d, err := temporal.DescribeWorkflow(ctx, approval.StoreWorkflowID(queue), "")
+	var unknown *serviceerror.NotFound
+	switch {
+	case errors.As(err, &unknown):
+		return nil
+	case err != nil:
+		return fmt.Errorf("looking up the task queue's store: %w", err)
+	case d.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+		return nil
+	}
+	var theirs string
+	if err := d.GetMemoValue(approval.MemoStore, &theirs); err != nil {
+		return fmt.Errorf("looking up the task queue's store: %w", err)
+	}
+	if theirs != id {
+		return fmt.Errorf("%w: those of %q in %.8s…, this is %.8s…. Use the store they were begun with, or another task queue. "+
+			"If that store is gone for good, terminate the workflow %s in Temporal: what waits will then not go on as it was",
+			ErrOtherStore, queue, approval.Display(theirs, 40), id, approval.StoreWorkflowID(queue))
+	}
+	return nil
+}
