@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/pawlhq/pawl/api"
 	"github.com/pawlhq/pawl/approval"
 	pawl "github.com/pawlhq/pawl/client"
@@ -41,17 +40,11 @@ func (b *bench) queueOn(ctx context.Context, k backend) (err error) {
 	stores, apis := make([]store.Store, len(sizes)), make([]*pawl.Client, len(sizes))
 	for i, size := range sizes {
 		b.say("%s: writing %d pending calls", k.name, size)
-		var database string
-		if stores[i], database, err = b.newStore(ctx, s, k); err != nil {
+		if stores[i], err = b.newStore(ctx, s, k); err != nil {
 			return err
 		}
 		if err := fill(ctx, stores[i], size); err != nil {
 			return err
-		}
-		if k.postgres {
-			if err := vacuum(ctx, database); err != nil {
-				return err
-			}
 		}
 		if apis[i], err = serveAPI(s, stores[i]); err != nil {
 			return err
@@ -123,15 +116,6 @@ func fill(ctx context.Context, to store.Store, size int) error {
 	}
 	all.Wait()
 	return context.Cause(ctx)
-}
-
-// vacuum does what autovacuum does within a minute: until then Postgres takes
-// the table for a small one, and plans for that.
-func vacuum(ctx context.Context, database string) error {
-	return onServer(ctx, database, func(c *pgx.Conn) error {
-		_, err := c.Exec(ctx, "VACUUM ANALYZE pawl.calls")
-		return err
-	})
 }
 
 // serveAPI serves a store. The queue page needs no Temporal, so there is none.

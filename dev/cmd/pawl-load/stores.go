@@ -28,22 +28,23 @@ func (b *bench) backends() []backend {
 }
 
 // newStore makes an empty store, which goes when the site closes.
-func (b *bench) newStore(ctx context.Context, s *site, k backend) (opened store.Store, database string, err error) {
+func (b *bench) newStore(ctx context.Context, s *site, k backend) (store.Store, error) {
 	dir, err := b.folder(s)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	database = "sqlite://" + filepath.Join(dir, "pawl.db")
+	database := "sqlite://" + filepath.Join(dir, "pawl.db")
 	if k.postgres {
 		if database, err = b.newDatabase(ctx, s); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 	}
-	if opened, err = openStore(ctx, database, false); err != nil {
-		return nil, "", err
+	opened, err := openStore(ctx, database, false)
+	if err != nil {
+		return nil, err
 	}
 	s.onClose(opened.Close)
-	return opened, database, nil
+	return opened, nil
 }
 
 // appendCost runs the stores' own benchmarks.
@@ -60,7 +61,7 @@ func (b *bench) appendOn(ctx context.Context, k backend) (err error) {
 	b.say("%s: what writing costs", k.name)
 	s := &site{name: k.name}
 	defer func() { err = errors.Join(err, s.close()) }()
-	opened, _, err := b.newStore(ctx, s, k)
+	opened, err := b.newStore(ctx, s, k)
 	if err != nil {
 		return err
 	}
