@@ -39,7 +39,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	again := "demo-agent --session " + approval.Display(name, 0)
+	again := approval.Display(os.Args[0], 0) + " --session " + approval.Display(name, 0)
 	if ctx.Err() != nil {
 		fmt.Printf("\nStopped waiting. The calls go on without the agent; %s picks them up again.\n", again)
 		os.Exit(130) // 128 + SIGINT, as shells have it
