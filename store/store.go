@@ -92,6 +92,10 @@ type Catalogue interface {
 	// publisher. It returns the names that belong to others and were left as
 	// they are; an operator's publication takes them over instead.
 	PublishTools(ctx context.Context, p Publication) (refused []string, err error)
+	// ForgetTools takes tools out of the catalogue, whoever published them, so
+	// that anybody may publish their names. It returns those that were there,
+	// sorted.
+	ForgetTools(ctx context.Context, names ...string) (forgotten []string, err error)
 	// Tool returns one tool, or ErrNotFound.
 	Tool(ctx context.Context, name string) (Tool, error)
 }

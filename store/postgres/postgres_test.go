@@ -252,9 +252,10 @@ func TestReadOnly(t *testing.T) {
 	_, claimErr := reader.Claim(t.Context(), store.Claiming{ID: "a", Digest: "digest", At: time.Now(), GoodUntil: time.Now()})
 	_, _, finishErr := reader.Finish(t.Context(), ending("a"))
 	_, publishErr := reader.PublishTools(t.Context(), store.Publication{Publisher: "q"})
+	_, forgetErr := reader.ForgetTools(t.Context(), "a")
 	for what, err := range map[string]error{
 		"Admit": admitErr, "Claim": claimErr, "Finish": finishErr, "Use": reader.Use(t.Context(), using("a")),
-		"Append": reader.Append(t.Context(), entry("a", "x", audit.KindRefused)), "PublishTools": publishErr,
+		"Append": reader.Append(t.Context(), entry("a", "x", audit.KindRefused)), "PublishTools": publishErr, "ForgetTools": forgetErr,
 	} {
 		if !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("%s: %v, want %v", what, err, store.ErrReadOnly)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -57,6 +58,34 @@ func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused 
 		return nil, err
 	}
 	return refused, nil
+}
+
+// ForgetTools implements store.Catalogue.
+func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []string, err error) {
+	if s.readOnly {
+		return nil, store.ErrReadOnly
+	}
+	var known []string // that can be there
+	for _, name := range names {
+		if storable(name) {
+			known = append(known, name)
+		}
+	}
+	err = s.run(ctx, "forget tools", func(ctx context.Context, conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, `DELETE FROM pawl.tools WHERE name = ANY ($1) RETURNING name`, known)
+		if err == nil {
+			forgotten, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if err != nil {
+			return uncertain{err}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(forgotten)
+	return forgotten, nil
 }
 
 // Tool implements store.Catalogue.

@@ -167,9 +167,10 @@ func TestReadOnly(t *testing.T) {
 	_, _, admitErr := reader.Admit(t.Context(), admission("c", nil))
 	_, claimErr := reader.Claim(t.Context(), store.Claiming{ID: "a", Digest: "digest", At: time.Now(), GoodUntil: time.Now()})
 	_, publishErr := reader.PublishTools(t.Context(), store.Publication{Publisher: "q"})
+	_, forgetErr := reader.ForgetTools(t.Context(), "a")
 	for what, err := range map[string]error{
 		"Admit": admitErr, "Claim": claimErr,
-		"Append": reader.Append(t.Context(), admission("c", nil).Entries...), "PublishTools": publishErr,
+		"Append": reader.Append(t.Context(), admission("c", nil).Entries...), "PublishTools": publishErr, "ForgetTools": forgetErr,
 	} {
 		if !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("%s: %v, want %v", what, err, store.ErrReadOnly)

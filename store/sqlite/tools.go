@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
@@ -48,6 +49,31 @@ func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused 
 		return nil, err
 	}
 	return refused, nil
+}
+
+// ForgetTools implements store.Catalogue.
+func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []string, err error) {
+	err = s.write(ctx, "forget tools", func(t transaction) error {
+		for _, name := range names {
+			result, err := t.tx.ExecContext(ctx, `DELETE FROM tools WHERE name = ?`, name)
+			if err != nil {
+				return err
+			}
+			deleted, err := result.RowsAffected()
+			if err != nil {
+				return err
+			}
+			if deleted > 0 {
+				forgotten = append(forgotten, name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(forgotten)
+	return forgotten, nil
 }
 
 // Tool implements store.Catalogue.

@@ -63,6 +63,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"tools: an operator's are what it says, and its names", toolsOfOperators},
 			{"tools: an agent's are changed by nobody else", toolsOfAgents},
 			{"tools: one of many at once gets the name", toolsAtOnce},
+			{"tools: forgotten ones leave their names to others", toolsForgotten},
 			{"tools: what can't be is refused", toolsInvalid},
 			{"identity: every store has its own", identity},
 			{"values: they come back as they were", valuesRoundTrip},

@@ -92,6 +92,34 @@ func toolsOfAgents(t *testing.T, s store.Store) {
 	catalogue(t, s, theirs, b, c)
 }
 
+func toolsForgotten(t *testing.T, s store.Store) {
+	forget := func(want []string, names ...string) {
+		t.Helper()
+		got, err := s.ForgetTools(t.Context(), names...)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("ForgetTools(%q) = %q, %v; want %q", names, got, err, want)
+		}
+	}
+	forget(nil)
+	forget(nil, "a")
+	tool := func(name, queue string) store.Tool {
+		return store.Tool{Name: name, Queue: queue, Kind: "activity", Publisher: queue}
+	}
+	a, b, c, pay := tool("a", "pawl-tools-a"), tool("b", "pawl-tools-a"), tool("c", "pawl-tools-a"), tool("pay", "pawl")
+	publish(t, s, agent("pawl-tools-a", c, b, a))
+	publish(t, s, operator("pawl", pay))
+	forget(nil)
+	forget(nil, "", "A", "%", "a\x00b", "\xff")
+	catalogue(t, s, a, b, c, pay)
+	forget([]string{"a", "c", "pay"}, "pay", "none", "c", "a", "c", "a\x00b")
+	catalogue(t, s, b)
+	forget(nil, "a", "c", "pay")
+	theirs := tool("a", "pawl-tools-b")
+	publish(t, s, agent("pawl-tools-b", theirs)) // the name is free
+	publish(t, s, agent("pawl-tools-a", a, c), "a")
+	catalogue(t, s, theirs, b, c)
+}
+
 func toolsAtOnce(t *testing.T, s store.Store) {
 	refusals := make([]int, many)
 	together(many, func(i int) {
