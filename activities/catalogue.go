@@ -113,11 +113,21 @@ func (a *Activities) Publish(ctx context.Context, in approval.Publication) (appr
 		return out, fmt.Errorf("publishing tools: %w", err)
 	}
 	for _, name := range taken {
-		no(name, "another agent published a tool of this name, or Pawl's own worker offers it")
+		no(name, a.owned(ctx, name))
 	}
 	a.Logger.InfoContext(ctx, "tools published", "queue", queue, "tools", len(p.Tools)-len(taken), "refused", len(out.Refused),
 		"run", activity.GetInfo(ctx).WorkflowExecution.RunID)
 	return out, nil
+}
+
+// owned says whose a name is that could not be published.
+func (a *Activities) owned(ctx context.Context, name string) string {
+	row, err := a.Store.Tool(ctx, name)
+	if err != nil { // most likely it was forgotten just now
+		return "another agent published a tool of this name, or Pawl's own worker offers it"
+	}
+	return fmt.Sprintf("the name was published by the task queue %s; if that is gone for good, an operator frees the name with 'pawl tools forget %s'",
+		approval.Display(row.Publisher, 80), approval.Display(name, 80))
 }
 
 // Row is a tool as the catalogue shows it. publisher is the task queue of the

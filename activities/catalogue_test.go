@@ -43,7 +43,8 @@ func TestPublish(t *testing.T) {
 		row.Heartbeat != approval.Duration(time.Second) || row.Timeout != approval.Duration(time.Minute) || row.SchemaDigest == "" {
 		t.Errorf("%+v, %v", row, err)
 	}
-	if out, err := b.publish("b", spec("mail")); err != nil || len(out.Refused) != 1 || !strings.Contains(out.Refused[0].Reason, "another agent") {
+	if out, err := b.publish("b", spec("mail")); err != nil || len(out.Refused) != 1 || !strings.Contains(out.Refused[0].Reason, "published by the task queue pawl-tools-a;") ||
+		!strings.Contains(out.Refused[0].Reason, "'pawl tools forget mail'") {
 		t.Errorf("%+v, %v; want the name to be a's", out, err)
 	}
 	for _, agent := range []string{"", "a\nb"} {

@@ -33,7 +33,7 @@ func oneArg(name, what string) cobra.PositionalArgs {
 }
 
 func (a *app) tools() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "tools",
 		Short: "List the tools that workers offer",
 		Long: `List the tools that workers offer, and whether a process polls the task queue
@@ -75,6 +75,8 @@ expires if it does not come in time.`,
 			return a.print(table([]string{"NAME", "KIND", "QUEUE", "SERVED", "IDEMPOTENT", "TIMEOUT", "DESCRIPTION"}, rows))
 		},
 	}
+	cmd.AddCommand(a.forget())
+	return cmd
 }
 
 func (a *app) version() *cobra.Command {

@@ -30,7 +30,7 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			t.Errorf("%s does not check its arguments", cmd.CommandPath())
 		}
 	})
-	for _, want := range []string{"call", "continue", "cancel", "pending", "show", "approve", "reject", "review", "audit list", "tools", "version"} {
+	for _, want := range []string{"call", "continue", "cancel", "pending", "show", "approve", "reject", "review", "audit list", "tools", "tools forget", "version"} {
 		if !names["pawl "+want] {
 			t.Errorf("no command %q", want)
 		}
