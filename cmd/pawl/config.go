@@ -216,7 +216,7 @@ func (c configReader) database(v yamlfile.Value) {
 	if !ok {
 		return
 	}
-	if err := (database{url: url}).validate(); err != nil {
+	if err := (database{url: url}).form(); err != nil {
 		v.Problem("the database URL can't be used", "write sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
 		return
 	}

@@ -209,6 +209,11 @@ func TestOperatorsUsageErrors(t *testing.T) {
 		{"api --database-url sqlite://x --policy p.yaml", "unknown flag: --policy"},
 		{"setup --database-url sqlite://x --retention 1h", "from 24h to 8760h"},
 		{"setup --database-url sqlite://x --retention soon", "not a length of time"},
+		{"setup --database-url postgres://a:hunter2@h/d?sslmode=nonsense", "the Postgres store's URL can't be used"},
+		{"worker --database-url postgres://a:hunter2@h/d?sslmode=nonsense", "the Postgres store's URL can't be used"},
+		{"tools forget", "NAME is missing"},
+		{"tools forget a", "which store?"},
+		{"tools forget a --database-url mysql://a:hunter2@b/c", "must be sqlite://PATH or postgres://"},
 		{"doctor --timeout 0s", "--timeout must be more than 0s"},
 	} {
 		t.Run(tt.line, func(t *testing.T) {
@@ -230,7 +235,7 @@ func TestPasswordsStaySecret(t *testing.T) {
 		"postgresql://u:hunter2@127.0.0.1:port/d", "postgres://127.0.0.1:1/d?password=hunter2&connect_timeout=x",
 		"postgres//u:hunter2@h/d", "Postgres://u:hunter2@h/d", "u:hunter2@h",
 	} {
-		for _, line := range []string{"worker --start-timeout 0s", "api --start-timeout 0s --listen 127.0.0.1:0", "setup --start-timeout 0s", "doctor --timeout 2s"} {
+		for _, line := range []string{"worker --start-timeout 0s", "api --start-timeout 0s --listen 127.0.0.1:0", "setup --start-timeout 0s", "doctor --timeout 2s", "tools forget a"} {
 			r := cmdline{env: map[string]string{"PAWL_DATABASE_URL": url}}.run(t, strings.Fields(line)...)
 			if r.code == exitDone || strings.Contains(r.out+r.err, "hunter2") {
 				t.Errorf("%s: %d %s %s", line, r.code, r.out, r.err)

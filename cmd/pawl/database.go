@@ -20,9 +20,18 @@ type database struct {
 	keepSchema bool // in Postgres: leave the schema as it is
 }
 
-// validate looks at the URL alone, so that a bad one is told before anything
-// is started. Errors never hold the URL: it may hold a password.
+// validate looks at the URL and the files it names, so that a bad one is told
+// before anything is started. Errors never hold the URL: it may hold a
+// password.
 func (d database) validate() error {
+	if err := d.form(); err != nil || !d.postgres() {
+		return err
+	}
+	return postgres.Options{URL: d.url}.Check()
+}
+
+// form looks at what kind of URL it is, and no further.
+func (d database) form() error {
 	switch {
 	case d.url == "":
 		return errors.New("which store? set PAWL_DATABASE_URL, or give --database-url: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")

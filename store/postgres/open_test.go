@@ -82,6 +82,7 @@ func TestOpenErrors(t *testing.T) {
 		{"nobody listens on a port", Options{URL: "postgres://user:" + url.QueryEscape(planted) + "@127.0.0.1:1/db"}, ErrUnavailable, "127.0.0.1:1"},
 		{"no such host", Options{URL: "postgres://user:" + url.QueryEscape(planted) + "@nowhere.invalid/db"}, ErrUnavailable, "nowhere.invalid"},
 		{"a wrong password", Options{URL: with(t, laid, func(u *url.URL, _ url.Values) { u.User = url.UserPassword(user, planted) })}, ErrAccess, "password"},
+		{"no password", Options{URL: with(t, laid, func(u *url.URL, _ url.Values) { u.User = url.User(user) })}, ErrAccess, "no password was given: set PGPASSWORD"},
 		{"no such user", Options{URL: with(t, laid, func(u *url.URL, _ url.Values) { u.User = url.UserPassword("nobody_here", planted) })}, ErrAccess, "user"},
 		{"no such database", Options{URL: with(t, laid, func(u *url.URL, _ url.Values) { u.Path = "/none_such" })}, ErrAccess, "does not exist"},
 		{"no rights", Options{URL: stranger}, ErrAccess, "grant"},

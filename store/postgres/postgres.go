@@ -39,6 +39,13 @@ type Options struct {
 	LockTimeout time.Duration
 }
 
+// Check reports what Open would refuse without asking the server: a URL that
+// can't be read, or that names files that can't. Errors never repeat it.
+func (o Options) Check() error {
+	_, _, err := o.config()
+	return err
+}
+
 func (o *Options) validate() error {
 	switch {
 	case o.URL == "":
@@ -97,6 +104,9 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		}
 	}()
 	version, err := s.version(ctx)
+	if hasState(err, "28P01") && config.ConnConfig.Password == "" {
+		return nil, tell("%w; no password was given: set PGPASSWORD or PGPASSFILE, or put it into the variable that holds the URL", err)
+	}
 	if err != nil {
 		return nil, err
 	}
