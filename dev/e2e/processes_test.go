@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -185,7 +186,11 @@ func testGracefulStop(t *testing.T, s *site) {
 	}
 	second.signal(syscall.SIGINT)
 	third := s.worker(t, env)
-	third.signal(syscall.SIGHUP)
+	hangup := syscall.SIGHUP
+	if signal.Ignored(hangup) { // under nohup, where it is meant to do nothing
+		hangup = syscall.SIGTERM
+	}
+	third.signal(hangup)
 	for _, idle := range []*process{second, third} {
 		if code := idle.exit(); code != 0 {
 			t.Errorf("exit code %d\n%s", code, idle.stderr())
