@@ -3,6 +3,7 @@ package pawl
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/backend"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
@@ -103,7 +105,8 @@ type Agent struct {
 // Connect dials Temporal as its environment variables and configuration file
 // say (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, …; default
 // localhost:7233), and makes an agent on that connection, which Close closes.
-// It is the one constructor that reads the environment; New does not.
+// It fails if nobody answers there, or the namespace is missing. It is the one
+// constructor that reads the environment; New does not.
 func Connect(ctx context.Context, o Options) (*Agent, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -113,11 +116,16 @@ func Connect(ctx context.Context, o Options) (*Agent, error) {
 		return nil, fmt.Errorf("pawl: settings of Temporal: %w", err)
 	}
 	options.Logger = sdklog.NewStructuredLogger(o.Logger)
-	c, err := client.DialContext(ctx, options)
-	if err != nil {
-		return nil, fmt.Errorf("pawl: no answer from Temporal at %s (set TEMPORAL_ADDRESS): %w", cmp.Or(options.HostPort, client.DefaultHostPort), err)
+	b, err := backend.Connect(ctx, options, o.TaskQueue)
+	where := cmp.Or(options.HostPort, client.DefaultHostPort)
+	if errors.Is(err, health.ErrMissing) {
+		return nil, fmt.Errorf("pawl: Temporal at %s has no namespace %s: create it with `pawl setup`, or set TEMPORAL_NAMESPACE: %w",
+			where, approval.Display(cmp.Or(options.Namespace, client.DefaultNamespace), 200), err)
 	}
-	return newOwned(backend.NewTemporal(c, o.TaskQueue, true), o)
+	if err != nil {
+		return nil, fmt.Errorf("pawl: no answer from Temporal at %s (set TEMPORAL_ADDRESS): %w", where, err)
+	}
+	return newOwned(b, o)
 }
 
 // newOwned closes the backend if no agent comes of it.
@@ -138,7 +146,7 @@ func New(c client.Client, o Options) (*Agent, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return NewWith(backend.NewTemporal(c, o.TaskQueue, false), o)
+	return NewWith(backend.NewTemporal(c, o.TaskQueue), o)
 }
 
 // NewWith makes an agent on something that stands in for Temporal. It is there
@@ -172,14 +180,19 @@ func NewWith(b backend.Backend, o Options) (*Agent, error) {
 // call does the same. It is for agents that only serve, and for those that
 // come back: calls that were approved while they were away run now. Running
 // goes on until Close. Serve returns nil when ctx ends, and an error if a tool
-// is refused (*PublishError) or the agent closed (ErrClosed).
+// is refused (*PublishError) or the agent closed (ErrClosed). Where no Pawl
+// worker runs it waits for one.
 func (a *Agent) Serve(ctx context.Context) error {
 	if err := a.open(); err != nil {
 		return err
 	}
 	a.begin()
 	for _, name := range a.publish.names() {
-		if err := a.publish.await(ctx, name); err != nil && ctx.Err() == nil {
+		err := a.publish.await(ctx, name)
+		for errors.Is(err, errNoWorker) { // who serves has the time to wait for one
+			err = a.publish.await(ctx, name)
+		}
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
 	}

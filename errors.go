@@ -176,9 +176,14 @@ func (e *GoneError) Error() string {
 // Is matches ErrGone.
 func (e *GoneError) Is(target error) bool { return target == ErrGone }
 
+// errNoWorker tells a publication that nobody takes from a refused one.
+var errNoWorker = errors.New("no Pawl worker polls")
+
 // PublishError is a guarded function that is not in the catalogue, so none of
-// its calls was started. Reason says why it was refused; it is empty where
-// there was no answer before the context ended (Unwrap returns its error).
+// its calls was started. Reason says why it was refused, or that no Pawl worker
+// is there to take it: then the agent goes on trying, and a later call succeeds
+// once there is one. It is empty where there was no answer before the context
+// ended (Unwrap returns its error).
 type PublishError struct {
 	Tool    string
 	Reason  string
@@ -197,7 +202,7 @@ func (e *PublishError) Error() string {
 	return fmt.Sprintf("%s%v; does a Pawl worker run?", msg, e.why)
 }
 
-// Unwrap returns the context's error, or nil.
+// Unwrap returns the context's error, if it ended the waiting.
 func (e *PublishError) Unwrap() error { return e.why }
 
 // about is one line; whatever comes from elsewhere is made fit to be shown.

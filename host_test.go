@@ -113,6 +113,19 @@ func TestServingBeginsWhenItIsNeeded(t *testing.T) {
 	})
 }
 
+func TestServingWaitsForAWorker(t *testing.T) {
+	hosting(t, func(t *testing.T, d *depot, a *Agent) {
+		guardOne(t, a)
+		d.alone, d.hold = true, make(chan struct{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := a.Serve(ctx); err != nil || d.looks < 10 {
+			t.Errorf("%v after %d looks", err, d.looks)
+		}
+		close(d.hold)
+	})
+}
+
 func TestServingComesBack(t *testing.T) {
 	hosting(t, func(t *testing.T, d *depot, a *Agent) {
 		guardOne(t, a)

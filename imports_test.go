@@ -18,7 +18,7 @@ const module = "github.com/pawlhq/pawl"
 // and in docs/architecture.md.
 // The room "" is package pawl, at the root.
 var rooms = map[string][]string{
-	"":                      {"approval", "client", "internal/backend", "internal/runner", "internal/starter", "tool"},
+	"":                      {"approval", "client", "health", "internal/backend", "internal/runner", "internal/starter", "tool"},
 	"pawltest":              {"", "approval", "internal/backend", "internal/runner", "internal/starter", "tool"},
 	"approval":              {},
 	"internal/yamlfile":     {"approval"},
@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"health":                {"approval"},
 	"internal/runner":       {"approval", "tool"},
 	"internal/starter":      {"approval"},
-	"internal/backend":      {"approval", "internal/runner", "internal/starter", "tool"},
+	"internal/backend":      {"approval", "health", "internal/runner", "internal/starter", "tool"},
 	"activities":            {"approval", "audit", "internal/runner", "store", "tool"},
 	"workflows":             {"approval", "activities", "internal/runner", "tool"},
 	"worker":                {"approval", "activities", "audit", "health", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},

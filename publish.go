@@ -23,6 +23,10 @@ const (
 	// it is still starting up. At most half of the task's time: what did not run
 	// must say so before Temporal takes it for lost.
 	warmUp = 10 * time.Second
+
+	// lookEvery is how often it is looked whether a Pawl worker polls at all,
+	// while a publication is under way. One that polls takes it sooner.
+	lookEvery = 5 * time.Second
 )
 
 // publisher holds the functions that the agent guards, and sees to it that
@@ -51,6 +55,7 @@ type offer struct {
 type round struct {
 	done    chan struct{}
 	refused string // written before done is closed
+	why     error  // likewise; errNoWorker, or nil
 	trouble error  // guarded by publisher.mu
 }
 
@@ -111,7 +116,8 @@ func (p *publisher) names() (names []string) {
 }
 
 // await returns once the tool is in the catalogue, and at once if it is not
-// the agent's own. A refusal is not for ever: the next call asks again.
+// the agent's own. A refusal is not for ever: the next call asks again. Nor is
+// errNoWorker: the publication goes on.
 func (p *publisher) await(ctx context.Context, name string) error {
 	p.mu.Lock()
 	o := p.offers[name]
@@ -132,7 +138,7 @@ func (p *publisher) await(ctx context.Context, name string) error {
 	select {
 	case <-r.done:
 		if r.refused != "" {
-			return &PublishError{Tool: name, Reason: r.refused}
+			return &PublishError{Tool: name, Reason: r.refused, why: r.why}
 		}
 		return nil
 	case <-p.ctx.Done():
@@ -146,6 +152,9 @@ func (p *publisher) await(ctx context.Context, name string) error {
 
 // run publishes until nobody waits for it.
 func (p *publisher) run() {
+	looking, stop := context.WithCancel(p.ctx)
+	defer stop()
+	p.running.Go(func() { p.look(looking) })
 	pause := firstPause
 	for {
 		batch, doc := p.next()
@@ -179,6 +188,36 @@ func (p *publisher) run() {
 			return
 		}
 		pause = min(2*pause, maxPause)
+	}
+}
+
+// look ends the waiting, but not the publication, whenever nobody is there who
+// could take it. Where Temporal does not say, the waiting goes on.
+func (p *publisher) look(ctx context.Context) {
+	warned := false
+	for sleep(ctx, lookEvery) {
+		polled, where, err := p.b.Polled(ctx)
+		if err != nil || polled {
+			continue
+		}
+		p.mu.Lock()
+		if ctx.Err() != nil { // it was taken meanwhile
+			p.mu.Unlock()
+			return
+		}
+		for _, o := range p.order {
+			if r := o.round; r != nil {
+				o.round = &round{done: make(chan struct{}), trouble: r.trouble}
+				r.refused = "nobody polls " + where + ": start `pawl worker`, or check TEMPORAL_NAMESPACE and Options.TaskQueue"
+				r.why = errNoWorker
+				close(r.done)
+			}
+		}
+		p.mu.Unlock()
+		if !warned {
+			warned = true
+			p.log.WarnContext(ctx, "tools can't be published, since no Pawl worker polls; going on", "where", where)
+		}
 	}
 }
 

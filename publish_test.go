@@ -26,6 +26,16 @@ type catalogue struct {
 	err    error
 	refuse map[string]string
 	hold   chan struct{} // nil: answers at once
+	alone  bool          // no worker polls
+	mute   error         // nobody says who polls
+	looks  int
+}
+
+func (c *catalogue) Polled(context.Context) (bool, string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.looks++
+	return !c.alone && c.mute == nil, "task queue q in namespace n", c.mute
 }
 
 func (c *catalogue) Publish(ctx context.Context, p approval.Publication) (approval.Published, error) {
@@ -162,6 +172,55 @@ func TestPublishingTriesAgain(t *testing.T) {
 		c.set(func() { c.err = nil })
 		if err := p.await(t.Context(), "one"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestPublishingWithoutAWorker(t *testing.T) {
+	c := &catalogue{alone: true}
+	publishing(t, c, func(t *testing.T, p *publisher) {
+		c.hold = make(chan struct{})
+		offered(t, p, "", "one", "two")
+		for range 3 {
+			var all sync.WaitGroup
+			for _, name := range []string{"one", "two"} {
+				all.Go(func() {
+					began := time.Now()
+					var not *PublishError
+					err := p.await(context.WithoutCancel(t.Context()), name)
+					if !errors.As(err, &not) || not.Tool != name || !strings.Contains(err.Error(), "nobody polls task queue q in namespace n: start `pawl worker`") {
+						t.Errorf("%v", err)
+					}
+					if waited := time.Since(began); waited > lookEvery {
+						t.Errorf("it took %v", waited)
+					}
+				})
+			}
+			all.Wait()
+		}
+		if c.looks != 3 {
+			t.Errorf("looked %d times, however many wait", c.looks)
+		}
+
+		// A slow worker, and a Temporal that does not say, are waited for.
+		for _, set := range []func(){func() { c.alone = false }, func() { c.alone, c.mute = true, errAway }} {
+			c.set(set)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			if err := p.await(ctx, "one"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v", err)
+			}
+			cancel()
+		}
+
+		close(c.hold) // a worker comes, and takes what was asked for at first
+		if err := p.await(t.Context(), "one"); err != nil || len(c.took) != 1 {
+			t.Errorf("%v, %d publications", err, len(c.took))
+		}
+		synctest.Wait()
+		looks := c.looks
+		time.Sleep(time.Hour)
+		if c.looks != looks {
+			t.Error("it is looked for workers, though nobody waits for one")
 		}
 	})
 }

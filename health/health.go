@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,12 +59,15 @@ func Polled(ctx context.Context, service workflowservice.WorkflowServiceClient, 
 	if err != nil {
 		return false, err
 	}
-	for _, p := range answer.GetPollers() {
-		if time.Since(p.GetLastAccessTime().AsTime()) < Alive {
-			return true, nil
-		}
-	}
-	return false, nil
+	return Polls(answer.GetPollers()), nil
+}
+
+// Polls reports whether one of a task queue's pollers is alive, for those who
+// ask Temporal themselves.
+func Polls(pollers []*taskqueue.PollerInfo) bool {
+	return slices.ContainsFunc(pollers, func(p *taskqueue.PollerInfo) bool {
+		return time.Since(p.GetLastAccessTime().AsTime()) < Alive
+	})
 }
 
 // Namespace returns an error that wraps ErrMissing if Temporal does not know

@@ -284,6 +284,9 @@ func (t *temporal) Publish(_ context.Context, p approval.Publication) (approval.
 	return done, nil
 }
 
+// Polled says that a worker is there.
+func (t *temporal) Polled(context.Context) (bool, string, error) { return true, "", nil }
+
 // Serve runs what was let go.
 func (t *temporal) Serve(_ context.Context, o backend.ServeOptions) (func(), error) {
 	f := t.fake()

@@ -67,6 +67,10 @@ type Backend interface {
 	// Publish puts tools into the catalogue and returns when that is done.
 	Publish(ctx context.Context, p approval.Publication) (approval.Published, error)
 
+	// Polled reports whether a worker is there to take publications and calls,
+	// and names the task queue and namespace where it should be.
+	Polled(ctx context.Context) (polled bool, where string, err error)
+
 	// Serve runs the tasks of a queue until stop is called, which waits for
 	// those that run.
 	Serve(ctx context.Context, o ServeOptions) (stop func(), err error)

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/internal/starter"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -27,15 +29,35 @@ const rpcTimeout = 10 * time.Second
 
 // Temporal is the Backend that agents run on.
 type Temporal struct {
-	client client.Client
-	queue  string
-	owned  bool
+	client    client.Client
+	queue     string
+	namespace string
+	owned     bool
 }
 
-// NewTemporal talks to Temporal by c; calls start on queue. Close closes c if
-// it is owned.
-func NewTemporal(c client.Client, queue string, owned bool) *Temporal {
-	return &Temporal{client: c, queue: queue, owned: owned}
+// NewTemporal talks to Temporal by c, which stays the caller's to close; calls
+// start on queue.
+func NewTemporal(c client.Client, queue string) *Temporal {
+	return &Temporal{client: c, queue: queue}
+}
+
+// Connect dials Temporal, and Close closes the connection. A namespace that is
+// missing is health.ErrMissing.
+func Connect(ctx context.Context, o client.Options, queue string) (*Temporal, error) {
+	c, err := client.DialContext(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	t := &Temporal{client: c, queue: queue, namespace: cmp.Or(o.Namespace, client.DefaultNamespace), owned: true}
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	// Any other answer proves nothing: credentials for a namespace's calls need
+	// not suffice to describe it.
+	if err := health.Namespace(ctx, c.WorkflowService(), t.namespace); errors.Is(err, health.ErrMissing) {
+		c.Close()
+		return nil, err
+	}
+	return t, nil
 }
 
 // Start implements Backend.
@@ -237,6 +259,22 @@ func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approva
 		return done, &RefusedError{errors.New(runner.Text(said))}
 	}
 	return done, sorted(err)
+}
+
+// Polled implements Backend.
+func (t *Temporal) Polled(ctx context.Context) (bool, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	where := "task queue " + t.queue + " in the namespace of the agent's client"
+	if t.namespace != "" {
+		where = "task queue " + t.queue + " in namespace " + t.namespace
+	}
+	// The client knows its namespace, and tells it nobody.
+	answer, err := t.client.DescribeTaskQueue(ctx, t.queue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil {
+		return false, where, sorted(err)
+	}
+	return health.Polls(answer.GetPollers()), where, nil
 }
 
 // Close implements Backend.

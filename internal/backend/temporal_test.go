@@ -114,7 +114,7 @@ func TestEnd(t *testing.T) {
 		"codec is missing":   {s: &server{get: func(string) (any, error) { return nil, converter.ErrUnableToDecode }}, run: "r1", wait: true, want: gone},
 		"permission refused": {s: &server{get: func(string) (any, error) { return nil, serviceerror.NewPermissionDenied("", "") }}, run: "r1", wait: true, want: new(RefusedError)},
 	} {
-		o, err := NewTemporal(c.s, "pawl", false).End(t.Context(), "id", c.run, c.wait)
+		o, err := NewTemporal(c.s, "pawl").End(t.Context(), "id", c.run, c.wait)
 		var wantGone *GoneError
 		var wantRefused *RefusedError
 		switch {
@@ -181,7 +181,7 @@ func TestStart(t *testing.T) {
 		"nobody can say":   {start: twice, describe: described(open, "r1", approval.WorkflowType), want: ErrConflict},
 		"another workflow": {start: twice, describe: described(open, "r1", "Backup"), want: ErrConflict},
 	} {
-		run, err := NewTemporal(&server{start: c.start, describe: c.describe}, "pawl", false).Start(t.Context(), s)
+		run, err := NewTemporal(&server{start: c.start, describe: c.describe}, "pawl").Start(t.Context(), s)
 		if run != c.run || !errors.Is(err, c.want) {
 			t.Errorf("%s: %q, %v", name, run, err)
 		}
@@ -196,7 +196,7 @@ func TestSweep(t *testing.T) {
 		{NextPageToken: []byte("more"), Executions: []*workflowpb.WorkflowExecutionInfo{seen("open", open), seen("ended", completed), seen("reset", terminated)}},
 		{Executions: []*workflowpb.WorkflowExecutionInfo{seen("reset", open), seen("cut", terminated)}},
 	}}
-	b := NewTemporal(s, "pawl", false)
+	b := NewTemporal(s, "pawl")
 	ended, missing, err := b.Sweep(t.Context(), []string{"open", "ended", "reset", "cut", "unseen", "it's odd"})
 	slices.Sort(missing)
 	if err != nil || !slices.Equal(ended, []string{"ended", "cut"}) || !slices.Equal(missing, []string{"it's odd", "unseen"}) {
@@ -216,7 +216,7 @@ func TestCancel(t *testing.T) {
 		"ended":            {&server{describe: described(completed, "r1", approval.WorkflowType), signal: serviceerror.NewNotFound("")}, ErrEnded},
 		"another workflow": {&server{describe: described(open, "r1", "Backup"), signal: errors.New("it was signalled")}, ErrUnknown},
 	} {
-		if err := NewTemporal(c.s, "pawl", false).Cancel(t.Context(), "id", approval.CancelSignal{}); !errors.Is(err, c.want) {
+		if err := NewTemporal(c.s, "pawl").Cancel(t.Context(), "id", approval.CancelSignal{}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
