@@ -232,7 +232,11 @@ func (a *Agent) ContinueKey(ctx context.Context, key string) (*Call, error) {
 	if key == "" {
 		return nil, approval.Errorf(approval.CodeInvalid, "the idempotency key is missing")
 	}
-	return a.Continue(ctx, approval.KeyedID(a.requester(), key))
+	c, err := a.Continue(ctx, approval.KeyedID(a.requester(), key))
+	if errors.Is(err, ErrUnknownCall) {
+		return nil, fmt.Errorf("%w, which idempotency key %q of agent %s stands for", err, approval.Display(key, 200), approval.Display(a.o.Agent, 200))
+	}
+	return c, err
 }
 
 // look asks once how a call ended: backend.ErrPending if it did not.

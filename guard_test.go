@@ -120,6 +120,9 @@ func TestNothingStartsThatIsNoCall(t *testing.T) {
 			t.Errorf("%q: %v", id, err)
 		}
 	}
+	if _, err := fake.Agent().ContinueKey(t.Context(), "nonesuch"); !errors.Is(err, pawl.ErrUnknownCall) || !strings.Contains(err.Error(), `"nonesuch"`) {
+		t.Errorf("%v", err)
+	}
 	if n := len(fake.Calls()); n != 0 {
 		t.Errorf("%d calls were started", n)
 	}

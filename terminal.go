@@ -23,8 +23,8 @@ import (
 const typedAhead = 300 * time.Millisecond
 
 // Terminal returns an Approver that shows each call on standard error and asks
-// y/n on standard input. It decides nothing where standard input is no
-// terminal. From its first question on, standard input is its own: what is
+// y/n on standard input. Where standard input is no terminal it says so once,
+// and decides nothing. From its first question on, standard input is its own: what is
 // typed while no question stands is dropped, so that it answers no later one.
 func Terminal() Approver {
 	return &terminal{
@@ -40,11 +40,15 @@ type terminal struct {
 
 	read  sync.Once
 	lines chan string // closed when the input ends
+	told  sync.Once   // that there is no terminal
 }
 
 // Review asks about one call. It is asked about one at a time.
 func (t *terminal) Review(ctx context.Context, v approval.View) (Decision, error) {
 	if !t.isTerminal() {
+		t.told.Do(func() {
+			fmt.Fprint(t.out, "pawl: standard input is no terminal, so calls can't be decided here; other reviewers still can: see `pawl pending`\n")
+		})
 		return Decision{}, errors.New("standard input is no terminal, so nobody can be asked")
 	}
 	t.read.Do(func() {

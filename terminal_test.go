@@ -94,8 +94,14 @@ func TestTerminalHeedsNoAnswerToAnotherQuestion(t *testing.T) {
 }
 
 func TestTerminalWithoutATerminal(t *testing.T) {
-	term := &terminal{in: strings.NewReader("y\n"), out: io.Discard, isTerminal: func() bool { return false }}
-	if d, err := term.Review(t.Context(), shown); d.Kind != "" || err == nil {
-		t.Errorf("%+v, %v", d, err)
+	out := &screen{}
+	term := &terminal{in: strings.NewReader("y\n"), out: out, isTerminal: func() bool { return false }}
+	for range 2 {
+		if d, err := term.Review(t.Context(), shown); d.Kind != "" || err == nil {
+			t.Errorf("%+v, %v", d, err)
+		}
+	}
+	if strings.Count(out.String(), "`pawl pending`") != 1 {
+		t.Errorf("it should say once who can decide: %q", out.String())
 	}
 }
