@@ -27,6 +27,11 @@ const (
 	// lookEvery is how often it is looked whether a Pawl worker polls at all,
 	// while a publication is under way. One that polls takes it sooner.
 	lookEvery = 5 * time.Second
+
+	// lookTimes in a row nobody must have been seen, before it is said that
+	// nobody is there: a Temporal that has just restarted has forgotten who
+	// polls, and workers come back to it within seconds.
+	lookTimes = 6
 )
 
 // publisher holds the functions that the agent guards, and sees to it that
@@ -195,11 +200,15 @@ func (p *publisher) run() {
 // could take it. Where Temporal does not say, the waiting goes on.
 func (p *publisher) look(ctx context.Context) {
 	warned := false
-	for sleep(ctx, lookEvery) {
+	for missed := 0; sleep(ctx, lookEvery); {
 		polled, where, err := p.b.Polled(ctx)
-		if err != nil || polled {
+		if missed++; err != nil || polled {
+			missed = 0
+		}
+		if missed < lookTimes {
 			continue
 		}
+		missed = 0
 		p.mu.Lock()
 		if ctx.Err() != nil { // it was taken meanwhile
 			p.mu.Unlock()
