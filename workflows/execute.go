@@ -35,11 +35,12 @@ func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
 	if !workflow.Now(ctx).Before(goodUntil) {
 		return *g.denied(approval.StatusExpired, approval.CodeExpired, "the approval ran out before the tool was started; nothing ran", g.view.Decision)
 	}
-	run := g.runHere
-	if g.claimed.Queue != "" {
-		run = g.runElsewhere
+	var out approval.Outcome
+	if g.claimed.Queue == "" {
+		out = g.runHere(ctx, goodUntil, validFor.Std())
+	} else {
+		out = g.runElsewhere(ctx, goodUntil)
 	}
-	out := run(ctx, goodUntil, validFor.Std())
 	out.Decision = g.view.Decision
 	return out
 }
@@ -99,7 +100,7 @@ func toolOutcome(err error) approval.Outcome {
 // runElsewhere lets other workers run the tool, as an ordinary activity. They
 // have no permit to use up, so this run goes by who holds it: after a reset,
 // another run does.
-func (g *guarded) runElsewhere(ctx workflow.Context, goodUntil time.Time, _ time.Duration) approval.Outcome {
+func (g *guarded) runElsewhere(ctx workflow.Context, goodUntil time.Time) approval.Outcome {
 	if g.claimed.Run != runID(ctx) {
 		return toolEnd(approval.StatusOutcomeUnknown, approval.CodeAlreadyRan,
 			"an earlier run of this call handed the tool to its workers; look at the tool's own records")

@@ -20,11 +20,11 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 	if s.readOnly {
 		return store.Record{}, false, store.ErrReadOnly
 	}
-	view, err := encode(a.View)
+	view, err := store.Encode(a.View)
 	if err != nil {
 		return store.Record{}, false, err
 	}
-	verdict, err := encode(a.Verdict)
+	verdict, err := store.Encode(a.Verdict)
 	if err != nil {
 		return store.Record{}, false, err
 	}

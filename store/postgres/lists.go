@@ -217,12 +217,12 @@ func (r result[T]) next(table string, keep int) string {
 	if !r.more {
 		return ""
 	}
-	return cursor(table, r.seqs[keep-1])
+	return store.Cursor(table, r.seqs[keep-1])
 }
 
 // page reads one page and counts, both from one snapshot.
 func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (r result[T], err error) {
-	limit, err := pageLimit(q.limit)
+	limit, err := store.PageLimit(q.limit)
 	if err != nil {
 		return r, err
 	}
@@ -234,7 +234,7 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (r res
 		compare, order = "seq < %s", "seq DESC"
 	}
 	if q.cursor != "" {
-		after, err := parseCursor(q.table, q.cursor)
+		after, err := store.ParseCursor(q.table, q.cursor)
 		if err != nil {
 			return r, err
 		}
@@ -275,26 +275,4 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (r res
 		return result[T]{}, err
 	}
 	return r, nil
-}
-
-func pageLimit(limit int) (int, error) {
-	switch {
-	case limit == 0:
-		return store.DefaultPage, nil
-	case limit < 0 || limit > store.MaxPage:
-		return 0, approval.Errorf(approval.CodeInvalid, "limit %d is not in 1 to %d", limit, store.MaxPage)
-	}
-	return limit, nil
-}
-
-// cursor names its table, so that one list's cursor is not taken by another.
-func cursor(table string, seq int64) string { return table + "-" + strconv.FormatInt(seq, 10) }
-
-func parseCursor(table, text string) (int64, error) {
-	number, ok := strings.CutPrefix(text, table+"-")
-	seq, err := strconv.ParseInt(number, 10, 64)
-	if !ok || err != nil || seq < 1 || text != cursor(table, seq) {
-		return 0, approval.Errorf(approval.CodeInvalid, "cursor: it is not one this list gave out; start again without one")
-	}
-	return seq, nil
 }

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
@@ -88,18 +86,6 @@ func scanCall(id string, row pgx.Row) (seq int64, r store.Record, err error) {
 		}
 	}
 	return seq, r, nil
-}
-
-// encode writes JSON as it came: unlike json.Marshal, which spells <, > and &
-// inside raw arguments and results in another way.
-func encode(v any) (string, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return "", approval.Errorf(approval.CodeInvalid, "the store can't keep it: %w", err)
-	}
-	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
 func decode(doc string, v any) error {

@@ -23,7 +23,7 @@ func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused 
 	names, rows := make([]string, len(p.Tools)), make([]string, len(p.Tools))
 	for i, tool := range p.Tools {
 		names[i] = tool.Name
-		if rows[i], err = encode(tool); err != nil {
+		if rows[i], err = store.Encode(tool); err != nil {
 			return nil, err
 		}
 	}

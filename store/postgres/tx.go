@@ -150,7 +150,7 @@ func commit(ctx context.Context, conn *pgxpool.Conn, writes *pgx.Batch) error {
 
 // save writes a changed view, and returns it as it will be read back.
 func (t *transaction) save(seq int64, v approval.View) (stored approval.View, err error) {
-	doc, err := encode(v)
+	doc, err := store.Encode(v)
 	if err != nil {
 		return v, err
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
@@ -156,7 +155,7 @@ type query[T any] struct {
 // page reads one page and counts, both from one snapshot. A cursor is the seq
 // of the last row before the page, so rows that are added never shift it.
 func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (items []T, total int, next string, err error) {
-	limit, err := pageLimit(q.limit)
+	limit, err := store.PageLimit(q.limit)
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -166,7 +165,7 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (items
 		compare, order = " < ?", " ORDER BY seq DESC"
 	}
 	if q.cursor != "" {
-		after, err := parseCursor(q.table, q.cursor)
+		after, err := store.ParseCursor(q.table, q.cursor)
 		if err != nil {
 			return nil, 0, "", err
 		}
@@ -185,7 +184,7 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (items
 		var last int64
 		for held := 0; rows.Next(); {
 			if len(items) == limit || held >= store.PageBytes {
-				next = cursor(q.table, last)
+				next = store.Cursor(q.table, last)
 				return nil
 			}
 			seq, item, size, err := q.scan(rows)
@@ -200,26 +199,4 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (items
 		return nil, 0, "", err
 	}
 	return items, total, next, nil
-}
-
-func pageLimit(limit int) (int, error) {
-	switch {
-	case limit == 0:
-		return store.DefaultPage, nil
-	case limit < 0 || limit > store.MaxPage:
-		return 0, approval.Errorf(approval.CodeInvalid, "limit %d is not in 1 to %d", limit, store.MaxPage)
-	}
-	return limit, nil
-}
-
-// cursor names its table, so that one list's cursor is not taken by another.
-func cursor(table string, seq int64) string { return table + "-" + strconv.FormatInt(seq, 10) }
-
-func parseCursor(table, text string) (int64, error) {
-	number, ok := strings.CutPrefix(text, table+"-")
-	seq, err := strconv.ParseInt(number, 10, 64)
-	if !ok || err != nil || seq < 1 || text != cursor(table, seq) {
-		return 0, approval.Errorf(approval.CodeInvalid, "cursor: it is not one this list gave out; start again without one")
-	}
-	return seq, nil
 }

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -69,7 +68,7 @@ func (t transaction) call(ctx context.Context, id string) (seq int64, r store.Re
 
 // save writes a changed view, and returns it as it will be read back.
 func (t transaction) save(ctx context.Context, seq int64, v approval.View) (approval.View, error) {
-	doc, err := encode(v)
+	doc, err := store.Encode(v)
 	if err != nil {
 		return v, err
 	}
@@ -123,18 +122,6 @@ func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
 		}
 	}
 	return seq, r, nil
-}
-
-// encode writes JSON as it came: unlike json.Marshal, which spells <, > and &
-// inside raw arguments and results in another way.
-func encode(v any) (string, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return "", approval.Errorf(approval.CodeInvalid, "the store can't keep it: %w", err)
-	}
-	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
 func decode(doc string, v any) error {

@@ -288,9 +288,9 @@ func FuzzCursor(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		seq, err := parseCursor("calls", text)
+		seq, err := store.ParseCursor("calls", text)
 		switch {
-		case err == nil && (seq < 1 || cursor("calls", seq) != text):
+		case err == nil && (seq < 1 || store.Cursor("calls", seq) != text):
 			t.Errorf("%q was taken as %d", text, seq)
 		case err != nil && approval.CodeOf(err) != approval.CodeInvalid:
 			t.Errorf("%q: error is %v, want code %s", text, err, approval.CodeInvalid)

@@ -18,7 +18,7 @@ func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused 
 	}
 	docs := make([]string, len(p.Tools))
 	for i, tool := range p.Tools {
-		if docs[i], err = encode(tool); err != nil {
+		if docs[i], err = store.Encode(tool); err != nil {
 			return nil, err
 		}
 	}
