@@ -23,7 +23,7 @@ import (
 // activity, in one process on one server, started the same way. "1" is one
 // call at a time, "16" sixteen in flight. Batches of both take turns, because
 // what else a machine does changes from second to second: the ratios are what
-// counts.
+// counts. "steps" is the least that a call of three activities can cost.
 //
 //	x-throughput  of the bare one's, median of the pairs of batches; 1 is free
 //	x-p50, x-cpu  median time from start to result, CPU time of everything
@@ -46,6 +46,7 @@ func BenchmarkCall(b *testing.B) {
 	defer s.Close()
 	w := worker.New(s.Client, "bare", worker.Options{})
 	w.RegisterWorkflow(bare)
+	w.RegisterWorkflow(steps)
 	w.RegisterActivity(noop)
 	if err := w.Start(); err != nil {
 		b.Fatal(err)
@@ -65,10 +66,12 @@ func BenchmarkCall(b *testing.B) {
 		return run, digest, err
 	}
 	floor := func() (client.WorkflowRun, error) { return start("bare", "", bare) }
+	empty := func() (client.WorkflowRun, error) { return start("bare", "", steps) }
 	for _, bench := range []struct {
 		name string
 		run  func() (client.WorkflowRun, error)
 	}{
+		{"steps", empty},
 		{"allowed", func() (client.WorkflowRun, error) {
 			run, _, err := call("read")
 			return run, err
@@ -199,6 +202,19 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 func bare(ctx workflow.Context) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
 	return workflow.ExecuteActivity(ctx, noop, struct{}{}).Get(ctx, nil)
+}
+
+// steps is bare between two local activities that do nothing: what a policy and
+// an audit activity cost before they have looked at or written anything.
+func steps(ctx workflow.Context) error {
+	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: time.Minute})
+	if err := workflow.ExecuteLocalActivity(local, noop, struct{}{}).Get(ctx, nil); err != nil {
+		return err
+	}
+	if err := bare(ctx); err != nil {
+		return err
+	}
+	return workflow.ExecuteLocalActivity(local, noop, struct{}{}).Get(ctx, nil)
 }
 
 func noop(context.Context, struct{}) (string, error) { return "done", nil }

@@ -132,7 +132,7 @@ func (t *Temporal) End(ctx context.Context, id, run string, wait bool) (approval
 // WorkflowExecutionError.
 func (t *Temporal) outcome(ctx context.Context, id, run string) (approval.Outcome, error) {
 	var raw json.RawMessage
-	err := t.client.GetWorkflow(ctx, id, run).Get(ctx, &raw)
+	err := starter.Await(ctx, t.client.GetWorkflow(ctx, id, run), &raw)
 	var closed *temporal.WorkflowExecutionError
 	switch {
 	case errors.As(err, &closed), isNotFound(err):
@@ -253,7 +253,7 @@ func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approva
 	if err != nil {
 		return done, sorted(err)
 	}
-	err = run.Get(ctx, &done)
+	err = starter.Await(ctx, run, &done)
 	var said *temporal.ApplicationError
 	if errors.As(err, &said) { // Pawl's word, where all other ends are an operator's or an outage's
 		return done, &RefusedError{errors.New(runner.Text(said))}
