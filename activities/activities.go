@@ -21,9 +21,10 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// Policy evaluates calls. It must be safe for concurrent use.
+// Policy evaluates calls. now is Temporal's clock: conditions may ask for it.
+// It must be safe for concurrent use.
 type Policy interface {
-	Evaluate(approval.Call) approval.Verdict
+	Evaluate(call approval.Call, now time.Time) approval.Verdict
 }
 
 // Activities carries the dependencies of the steps. All fields are set before

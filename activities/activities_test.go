@@ -35,7 +35,7 @@ type bench struct {
 
 type verdict approval.Verdict
 
-func (v verdict) Evaluate(approval.Call) approval.Verdict { return approval.Verdict(v) }
+func (v verdict) Evaluate(approval.Call, time.Time) approval.Verdict { return approval.Verdict(v) }
 
 func setup(t *testing.T) *bench {
 	t.Helper()

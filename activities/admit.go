@@ -96,7 +96,7 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 	verdict := approval.Verdict{Kind: approval.VerdictDeny}
 	code, message := approval.CodeInvalid, in.Problem
 	if in.Problem == "" {
-		verdict = a.Policy.Evaluate(in.Call)
+		verdict = a.Policy.Evaluate(in.Call, now)
 		code, message = blocks(in.Call, t, verdict)
 	}
 

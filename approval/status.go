@@ -1,6 +1,9 @@
 package approval
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Status is where a call stands. See Status.Ended for the final ones.
 type Status string
@@ -100,6 +103,23 @@ type Verdict struct {
 	ValidFor    Duration     `json:"valid_for,omitempty"`   // how long an approval may wait for the claim
 	Redact      []string     `json:"redact,omitempty"`      // field names hidden at any depth
 	Policy      PolicyRef    `json:"policy"`
+
+	// Audited marks a call that a rule lets run on condition that it is
+	// recorded as audited.
+	Audited bool `json:"audited,omitempty"`
+
+	// Observed is what layers that only observe would have decided. It
+	// decides nothing.
+	Observed []Observation `json:"observed,omitempty"`
+}
+
+// Observation is what one observing layer would have decided.
+type Observation struct {
+	Layer string      `json:"layer"`
+	Kind  VerdictKind `json:"verdict"`
+	Risk  Risk        `json:"risk,omitempty"`
+	Rule  string      `json:"rule"`
+	Why   string      `json:"why,omitempty"`
 }
 
 // Validate refuses a verdict that no policy may give; callers treat that as a
@@ -115,6 +135,9 @@ func (v Verdict) Validate() error {
 		if v.Timeout <= 0 || v.Timeout > MaxTimeout {
 			return fmt.Errorf("verdict timeout %v is not in (0, %v]", v.Timeout, MaxTimeout)
 		}
+		if names := v.Requirement.Unexecuted(); len(names) > 0 {
+			return fmt.Errorf("verdict requires what this version of Pawl does not execute: %s", strings.Join(names, ", "))
+		}
 		return v.Requirement.Validate()
 	}
 	return fmt.Errorf("unknown verdict %q", v.Kind)
@@ -125,31 +148,5 @@ type PolicyRef struct {
 	Digest string `json:"digest,omitempty"` // of the whole policy set
 	Layer  string `json:"layer,omitempty"`
 	Rule   string `json:"rule,omitempty"` // as people would look it up: file:line and what it matches
-}
-
-// Requirement is what people must do before a call may run. Every group must
-// reach its count.
-type Requirement struct {
-	Approvals []Approvals `json:"approvals"`
-}
-
-// Approvals asks for Count distinct people.
-type Approvals struct {
-	Count int `json:"count"`
-}
-
-// OneApproval is the requirement that any one person satisfies.
-func OneApproval() *Requirement { return &Requirement{Approvals: []Approvals{{Count: 1}}} }
-
-// Validate refuses a requirement that nobody has to do anything for.
-func (r Requirement) Validate() error {
-	if len(r.Approvals) == 0 {
-		return fmt.Errorf("requirement asks for no approvals")
-	}
-	for i, a := range r.Approvals {
-		if a.Count < 1 {
-			return fmt.Errorf("requirement approvals[%d]: count %d is below 1", i, a.Count)
-		}
-	}
-	return nil
+	Why    string `json:"why,omitempty"`  // what the rule alone does not tell; it quotes nothing of the call
 }

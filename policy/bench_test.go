@@ -27,7 +27,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			call := approval.Call{Tool: fmt.Sprintf("tool_%d", n/2)}
 			b.ReportAllocs()
 			for b.Loop() {
-				set.Evaluate(call)
+				set.Evaluate(call, now)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pawlhq/pawl/approval"
 )
@@ -10,9 +11,10 @@ import (
 // noRule is PolicyRef.Rule where no rule of any layer matches.
 const noRule = "no rule matches"
 
-// Evaluate says what the policy demands for a call. It is pure: equal sets and
-// calls give equal verdicts, and every verdict is valid. The call need not be.
-func (s *Set) Evaluate(c approval.Call) approval.Verdict {
+// Evaluate says what the policy demands for a call that is judged at now. It is
+// pure: equal sets, calls and times give equal verdicts, and every verdict of a
+// set that Compile made is valid. The call need not be.
+func (s *Set) Evaluate(c approval.Call, now time.Time) approval.Verdict {
 	picked := s.pick(c.Tool)
 	decisive := picked[0]
 	for _, r := range picked {
@@ -36,7 +38,7 @@ func (s *Set) Evaluate(c approval.Call) approval.Verdict {
 
 	if c.RequireApproval && v.Kind == approval.VerdictAllow {
 		v.Kind = approval.VerdictRequire
-		v.Policy.Rule += " (the call asks for approval)"
+		v.Policy.Why = "the call asks for approval"
 	}
 	if v.Kind == approval.VerdictRequire {
 		v.Requirement = approval.OneApproval()

@@ -41,7 +41,7 @@ func FuzzCompile(f *testing.F) {
 		}
 		for _, tool := range []string{tool, "a", "send_email", "*", ""} {
 			call := approval.Call{Tool: tool, Args: json.RawMessage("{"), Timeout: approval.Duration(timeout), RequireApproval: asks}
-			v := set.Evaluate(call)
+			v := set.Evaluate(call, now)
 			if err := v.Validate(); err != nil {
 				t.Errorf("tool %q: %v", tool, err)
 			}
@@ -51,7 +51,7 @@ func FuzzCompile(f *testing.F) {
 			if timeout > 0 && v.Timeout > call.Timeout {
 				t.Errorf("tool %q: waits %v, but the call asks for %v", tool, v.Timeout, call.Timeout)
 			}
-			if !reflect.DeepEqual(v, again.Evaluate(call)) {
+			if !reflect.DeepEqual(v, again.Evaluate(call, now)) {
 				t.Errorf("tool %q: two verdicts", tool)
 			}
 		}

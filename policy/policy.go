@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"slices"
 
 	"github.com/pawlhq/pawl/approval"
@@ -44,9 +45,10 @@ type rule struct {
 	where   string // for PolicyRef.Rule
 }
 
-// Load reads and compiles the files at paths. The error is yamlfile.Problems
-// and holds every problem of every file.
-func Load(paths ...string) (*Set, error) {
+// ReadFiles reads the files at paths. If some can't be read, the error is
+// yamlfile.Problems, and the others are returned all the same, so that every
+// problem of every file can be told at once.
+func ReadFiles(paths ...string) ([]File, error) {
 	var problems yamlfile.Problems
 	var files []File
 	for _, path := range paths {
@@ -54,6 +56,14 @@ func Load(paths ...string) (*Set, error) {
 			files = append(files, File{Name: path, Data: data})
 		}
 	}
+	return files, problems.Err()
+}
+
+// Load reads and compiles the files at paths. The error is yamlfile.Problems
+// and holds every problem of every file.
+func Load(paths ...string) (*Set, error) {
+	files, err := ReadFiles(paths...)
+	problems, _ := errors.AsType[yamlfile.Problems](err)
 	return compile(files, problems)
 }
 
@@ -61,6 +71,27 @@ func Load(paths ...string) (*Set, error) {
 // everything needs approval. The error is yamlfile.Problems and holds every
 // problem of every file.
 func Compile(files ...File) (*Set, error) { return compile(files, nil) }
+
+// Inspect is Compile for those who only look at a policy: it also takes rules
+// that require what this version does not execute, and Set.Unexecuted names
+// them. Such a set is not for running calls; those that it requires too much
+// for would end blocked.
+func Inspect(files ...File) (*Set, error) { return compile(files, nil) }
+
+// Check returns everything Compile would find wrong, and the warnings, by
+// place. Nothing is wrong where every problem is a warning.
+func Check(files ...File) yamlfile.Problems {
+	_, err := compile(files, nil)
+	problems, _ := errors.AsType[yamlfile.Problems](err)
+	return problems
+}
+
+// Warnings are what is allowed in the files, but hardly meant.
+func (s *Set) Warnings() yamlfile.Problems { return nil }
+
+// Unexecuted are the problems for which Compile refuses a set that Inspect
+// takes: requirements that this version of Pawl does not execute.
+func (s *Set) Unexecuted() yamlfile.Problems { return nil }
 
 func compile(files []File, problems yamlfile.Problems) (*Set, error) {
 	s := &Set{}

@@ -33,12 +33,12 @@ type said struct {
 	risk    approval.Risk
 	redact  string // joined by a space
 	layer   string
-	rule    string
+	rule    string // and, behind a bar, why
 }
 
 func evaluate(t *testing.T, set *policy.Set, c approval.Call) said {
 	t.Helper()
-	v := set.Evaluate(c)
+	v := set.Evaluate(c, now)
 	if err := v.Validate(); err != nil {
 		t.Errorf("invalid verdict: %v", err)
 	}
@@ -54,8 +54,14 @@ func evaluate(t *testing.T, set *policy.Set, c approval.Call) said {
 	if v.Kind == allow && (v.Requirement != nil || v.Timeout != 0) {
 		t.Errorf("allowed, but with requirement %v and timeout %v", v.Requirement, v.Timeout)
 	}
-	return said{v.Kind, v.Timeout.Std(), v.Risk, strings.Join(v.Redact, " "), v.Policy.Layer, v.Policy.Rule}
+	rule := v.Policy.Rule
+	if v.Policy.Why != "" {
+		rule += " | " + v.Policy.Why
+	}
+	return said{v.Kind, v.Timeout.Std(), v.Risk, strings.Join(v.Redact, " "), v.Policy.Layer, rule}
 }
+
+var now = time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)
 
 const (
 	allow   = approval.VerdictAllow
@@ -100,8 +106,8 @@ rules:
 		"a call shortens":          {approval.Call{Tool: "send_email", Timeout: approval.Duration(time.Minute)}, said{require, time.Minute, "high", "Body password", "policy", "policy.yaml:9 tool send_email"}},
 		"a call can't lengthen":    {approval.Call{Tool: "send_email", Timeout: approval.Duration(time.Hour)}, said{require, 90 * time.Second, "high", "Body password", "policy", "policy.yaml:9 tool send_email"}},
 		"a negative wait is none":  {approval.Call{Tool: "send_email", Timeout: -1}, said{require, 90 * time.Second, "high", "Body password", "policy", "policy.yaml:9 tool send_email"}},
-		"a call asks for approval": {approval.Call{Tool: "read_docs", RequireApproval: true}, said{require, 30 * time.Minute, "", "password", "policy", "policy.yaml:14 tool read_docs (the call asks for approval)"}},
-		"and gets the rule's wait": {approval.Call{Tool: "doubly_allowed", RequireApproval: true}, said{require, 5 * time.Minute, "", "password", "policy", "policy.yaml:19 tool doubly_allowed (the call asks for approval)"}},
+		"a call asks for approval": {approval.Call{Tool: "read_docs", RequireApproval: true}, said{require, 30 * time.Minute, "", "password", "policy", "policy.yaml:14 tool read_docs | the call asks for approval"}},
+		"and gets the rule's wait": {approval.Call{Tool: "doubly_allowed", RequireApproval: true}, said{require, 5 * time.Minute, "", "password", "policy", "policy.yaml:19 tool doubly_allowed | the call asks for approval"}},
 		"asking changes no more":   {approval.Call{Tool: "plain", RequireApproval: true}, said{require, 30 * time.Minute, "", "password", "policy", "policy.yaml:16 tool plain"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +171,7 @@ rules:
 		"the strictest wins, with its wait":      {approval.Call{Tool: "deploy"}, said{require, 24 * time.Hour, "high", "Token env region ssn", "org", "org.yaml:5 tool deploy"}},
 		"whichever layer it is in":               {approval.Call{Tool: "push"}, said{require, 4 * time.Hour, "", "Token ssn", "team", "team.yaml:11 tool push"}},
 		"all allow":                              {approval.Call{Tool: "read"}, said{allow, 0, "critical", "Token ssn", "org", "org.yaml:6 tool read"}},
-		"all allow, the call asks":               {approval.Call{Tool: "read", RequireApproval: true}, said{require, 10 * time.Second, "critical", "Token ssn", "org", "org.yaml:6 tool read (the call asks for approval)"}},
+		"all allow, the call asks":               {approval.Call{Tool: "read", RequireApproval: true}, said{require, 10 * time.Second, "critical", "Token ssn", "org", "org.yaml:6 tool read | the call asks for approval"}},
 		"an unstated wait is no wait of an hour": {approval.Call{Tool: "strict"}, said{require, 3 * time.Hour, "", "Token ssn", "org", "org.yaml:7 tool strict"}},
 		"a silent layer has no say":              {approval.Call{Tool: "build"}, said{allow, 0, "", "Token ssn", "team", "team.yaml:9 tool build"}},
 		"one layer decides alone":                {approval.Call{Tool: "own"}, said{require, 2 * time.Hour, "low", "Token ssn", "team", "team.yaml:10 tool own"}},
@@ -269,13 +275,13 @@ func TestDigest(t *testing.T) {
 func TestSetsDoNotChange(t *testing.T) {
 	f := file("p.yaml", "rules: [{tool: a, redact_fields: [x, y]}]")
 	set := compile(t, f)
-	want := set.Evaluate(approval.Call{Tool: "a"})
+	want := set.Evaluate(approval.Call{Tool: "a"}, now)
 	digest := set.Digest()
 	f.Data[0] = 'X'
 	set.Sources()[0].Data[0] = 'X'
-	v := set.Evaluate(approval.Call{Tool: "a"})
+	v := set.Evaluate(approval.Call{Tool: "a"}, now)
 	v.Redact[0], v.Requirement.Approvals[0].Count = "changed", 7
-	if got := set.Evaluate(approval.Call{Tool: "a"}); !reflect.DeepEqual(got, want) {
+	if got := set.Evaluate(approval.Call{Tool: "a"}, now); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if again := compile(t, set.Sources()...); again.Digest() != digest {

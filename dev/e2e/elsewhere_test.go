@@ -293,8 +293,8 @@ type brief struct {
 	validFor *atomic.Int64 // a time.Duration
 }
 
-func (b brief) Evaluate(c approval.Call) approval.Verdict {
-	v := b.Policy.Evaluate(c)
+func (b brief) Evaluate(c approval.Call, now time.Time) approval.Verdict {
+	v := b.Policy.Evaluate(c, now)
 	v.ValidFor = approval.Duration(b.validFor.Load())
 	return v
 }

@@ -15,11 +15,18 @@ type Problem struct {
 	Column  int    `json:"column,omitempty"` // in characters, from 1
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // how to mend it
+	// Warning marks what keeps no file from being loaded, and is hardly meant.
+	Warning bool `json:"warning,omitempty"`
 }
 
-// String is "file:line:column: message; hint".
+// String is "file:line:column: message; hint", a warning's message with
+// "warning: " before it.
 func (p Problem) String() string {
-	s := at(p.File, p.Line, p.Column) + ": " + p.Message
+	s := at(p.File, p.Line, p.Column) + ": "
+	if p.Warning {
+		s += "warning: "
+	}
+	s += p.Message
 	if p.Hint != "" {
 		s += "; " + p.Hint
 	}

@@ -1,0 +1,149 @@
+package approval
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Requirement is what must happen before a call may run. Everything in it
+// must be met: each entry of Approvals, and each stage.
+type Requirement struct {
+	Approvals     []Approvals     `json:"approvals"`
+	Stages        []Stage         `json:"stages,omitempty"`         // in this order, after which Approvals must be met too
+	DenyCount     int             `json:"deny_count,omitempty"`     // rejections that end the call; 0 means 1
+	SelfApproval  bool            `json:"self_approval,omitempty"`  // the requester may be one of the reviewers
+	RequireReason bool            `json:"require_reason,omitempty"` // a decision needs notes
+	AllowEdit     bool            `json:"allow_edit,omitempty"`     // a reviewer may change the arguments
+	Input         json.RawMessage `json:"input,omitempty"`          // JSON Schema of what the reviewer fills in
+	Execution     Execution       `json:"execution,omitempty"`      // who runs the tool; empty means a worker
+	RemindEvery   Duration        `json:"remind_every,omitempty"`
+	Escalate      []Escalation    `json:"escalate,omitempty"`
+	Grant         *Grant          `json:"grant,omitempty"`
+	Checks        []string        `json:"validate,omitempty"` // tools that must succeed before people are asked
+	Previews      []string        `json:"preview,omitempty"`  // tools whose results people are shown
+}
+
+// Approvals asks for Count distinct people, of Group if one is named.
+type Approvals struct {
+	Group string `json:"group,omitempty"`
+	Count int    `json:"count"`
+}
+
+// Stage is one step of several. It begins when the one before it is met.
+type Stage struct {
+	Name      string      `json:"name,omitempty"`
+	Approvals []Approvals `json:"approvals"`
+}
+
+// Escalation asks further people when a call has waited for so long.
+type Escalation struct {
+	After Duration `json:"after"`
+	To    string   `json:"to"` // a group
+}
+
+// Grant lets a reviewer approve calls like this one ahead, for at most Max.
+type Grant struct {
+	Max Duration `json:"max"`
+}
+
+// Execution says who runs an approved tool.
+type Execution string
+
+const (
+	ExecutionWorker   Execution = "worker"
+	ExecutionCaller   Execution = "caller"
+	ExecutionReviewer Execution = "reviewer"
+)
+
+// Executions lists who can run a tool, the least strict first.
+var Executions = []Execution{ExecutionCaller, ExecutionWorker, ExecutionReviewer}
+
+// executed says of each kind of requirement whether this version does what it
+// asks for. A policy that needs another one is refused when it is loaded, and
+// a verdict that carries one ends its call as blocked: a requirement left out
+// of account would let through what it was meant to hold.
+var executed = map[string]bool{
+	"approvals":      true, // a count of distinct people; see groups
+	"groups":         false,
+	"stages":         false,
+	"deny_count":     false,
+	"self_approval":  false,
+	"require_reason": false,
+	"allow_edit":     false,
+	"input":          false,
+	"execution":      false, // by anyone but a worker
+	"remind_every":   false,
+	"escalate":       false,
+	"grant":          false,
+	"validate":       false,
+	"preview":        false,
+}
+
+// Executed reports whether this version does what the requirement with this
+// name asks for.
+func Executed(name string) bool { return executed[name] }
+
+// Uses names the kinds of requirements that r holds, in a fixed order.
+func (r Requirement) Uses() []string {
+	var names []string
+	use := func(name string, used bool) {
+		if used {
+			names = append(names, name)
+		}
+	}
+	grouped := func(a Approvals) bool { return a.Group != "" }
+	use("approvals", len(r.Approvals) > 0)
+	use("groups", slices.ContainsFunc(r.Approvals, grouped) ||
+		slices.ContainsFunc(r.Stages, func(s Stage) bool { return slices.ContainsFunc(s.Approvals, grouped) }))
+	use("stages", len(r.Stages) > 0)
+	use("deny_count", r.DenyCount > 1)
+	use("self_approval", r.SelfApproval)
+	use("require_reason", r.RequireReason)
+	use("allow_edit", r.AllowEdit)
+	use("input", len(r.Input) > 0)
+	use("execution", r.Execution != "" && r.Execution != ExecutionWorker)
+	use("remind_every", r.RemindEvery > 0)
+	use("escalate", len(r.Escalate) > 0)
+	use("grant", r.Grant != nil)
+	use("validate", len(r.Checks) > 0)
+	use("preview", len(r.Previews) > 0)
+	return names
+}
+
+// Unexecuted names the kinds of requirements in r that this version does not
+// execute.
+func (r Requirement) Unexecuted() []string {
+	return slices.DeleteFunc(r.Uses(), Executed)
+}
+
+// OneApproval is the requirement that any one person satisfies.
+func OneApproval() *Requirement { return &Requirement{Approvals: []Approvals{{Count: 1}}} }
+
+// Validate refuses a requirement that nobody has to do anything for.
+func (r Requirement) Validate() error {
+	if len(r.Approvals) == 0 && len(r.Stages) == 0 {
+		return fmt.Errorf("requirement asks for no approvals")
+	}
+	if err := checkApprovals("requirement", r.Approvals); err != nil {
+		return err
+	}
+	for i, s := range r.Stages {
+		if len(s.Approvals) == 0 {
+			return fmt.Errorf("requirement stages[%d] asks for no approvals", i)
+		}
+		if err := checkApprovals(fmt.Sprintf("requirement stages[%d]", i), s.Approvals); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkApprovals(of string, list []Approvals) error {
+	for i, a := range list {
+		if a.Count < 1 {
+			return fmt.Errorf("%s approvals[%d]: count %d is below 1", of, i, a.Count)
+		}
+	}
+	return nil
+}
