@@ -22,7 +22,7 @@ var rooms = map[string][]string{
 	"pawltest":              {"", "approval", "internal/backend", "internal/runner", "internal/starter", "tool"},
 	"approval":              {},
 	"internal/yamlfile":     {"approval"},
-	"policy":                {"approval", "internal/yamlfile"},
+	"policy":                {"approval", "internal/yamlfile", "tool"},
 	"tool":                  {"approval"},
 	"tool/httptool":         {"approval", "tool"},
 	"tool/toolfile":         {"approval", "internal/yamlfile"},

@@ -15,71 +15,271 @@ const noRule = "no rule matches"
 // pure: equal sets, calls and times give equal verdicts, and every verdict of a
 // set that Compile made is valid. The call need not be.
 func (s *Set) Evaluate(c approval.Call, now time.Time) approval.Verdict {
-	picked := s.pick(c.Tool)
-	decisive := picked[0]
-	for _, r := range picked {
-		if decisive.kind == approval.VerdictAllow && r.kind != approval.VerdictAllow {
-			decisive = r
-		}
-	}
-	v := approval.Verdict{
-		Kind:     decisive.kind,
-		ValidFor: approval.DefaultValidFor,
-		Policy:   approval.PolicyRef{Digest: s.digest, Layer: decisive.layer, Rule: decisive.where},
-	}
-	var timeout approval.Duration
-	for _, r := range picked {
-		v.Risk = higher(v.Risk, r.risk)
-		if r.kind == decisive.kind {
-			timeout = shorter(timeout, r.timeout)
-		}
-	}
-	v.Redact = redactions(picked)
+	return s.evaluate(&input{call: &c, now: now})
+}
 
-	if c.RequireApproval && v.Kind == approval.VerdictAllow {
-		v.Kind = approval.VerdictRequire
-		v.Policy.Why = "the call asks for approval"
-	}
-	if v.Kind == approval.VerdictRequire {
-		v.Requirement = approval.OneApproval()
-		if timeout == 0 {
-			timeout = approval.DefaultTimeout
+// hit is a rule that counts.
+type hit struct {
+	rule *rule
+	kind approval.VerdictKind // the rule's, or require_approval where its condition could not be evaluated
+	why  string               // what the rule alone does not tell
+}
+
+func (s *Set) evaluate(in *input) approval.Verdict {
+	var space [8]hit
+	hits := space[:0]
+	redact := [][]string{s.redact}
+	var observed []approval.Observation
+	var waits approval.Duration // where no rule says how long
+	for _, l := range s.layers {
+		if !l.takes(in) {
+			continue
 		}
-		v.Timeout = shorter(timeout, c.Timeout)
+		if l.applies != nil && len(l.redact) > 0 {
+			redact = append(redact, l.redact)
+		}
+		before := len(hits)
+		hits = l.judge(in, hits, nil)
+		if !l.observe {
+			waits = shorter(waits, l.timeout)
+			continue
+		}
+		if own := hits[before:]; len(own) > 0 {
+			o := combine(own)
+			observed = append(observed, approval.Observation{Layer: l.name, Kind: o.kind, Risk: o.risk, Rule: o.rule.short, Why: o.why})
+			for _, h := range own { // what it would hide is hidden: the reviewers it is tried on see no more for it
+				redact = append(redact, h.rule.redact)
+			}
+			hits = hits[:before]
+		}
 	}
+	v := approval.Verdict{ValidFor: approval.DefaultValidFor, Policy: approval.PolicyRef{Digest: s.digest}, Observed: observed}
+	if len(hits) == 0 {
+		v.Kind, v.Requirement, v.Timeout, v.Policy.Rule = approval.VerdictRequire, approval.OneApproval(), waits, noRule
+	} else {
+		combine(hits).into(&v)
+	}
+	v.Redact = redactions(redact, hits)
+	ask(&v, in.call)
 	return v
 }
 
-// pick returns one rule for each layer that has a say, at least one.
-func (s *Set) pick(tool string) []*rule {
-	picked := make([]*rule, 0, len(s.layers)+1)
-	for i := range s.layers {
-		if r := s.layers[i].match(tool); r != nil {
-			picked = append(picked, r)
+// ask gives the call the scrutiny that it asks for itself: more, never less.
+func ask(v *approval.Verdict, c *approval.Call) {
+	if c.RequireApproval && v.Kind == approval.VerdictAllow {
+		v.Kind, v.Audited, v.Requirement = approval.VerdictRequire, false, approval.OneApproval()
+		v.Policy.Why = both(v.Policy.Why, asksApproval)
+	}
+	if v.Kind != approval.VerdictRequire {
+		v.Timeout = 0
+		return
+	}
+	if v.Timeout == 0 {
+		v.Timeout = approval.DefaultTimeout
+	}
+	v.Timeout = shorter(v.Timeout, c.Timeout)
+}
+
+const asksApproval = "the call asks for approval"
+
+// takes reports whether the layer is for such calls.
+func (l *layer) takes(in *input) bool { return l.applies.match(in.call, false) == "" }
+
+// judge adds the layer's rules that count to hits. note, if it is not nil, is
+// told why a rule for this tool does not.
+//
+// A rule whose condition can't be evaluated counts for an approval, and so does
+// what would be said without it: which of the two was meant can't be told.
+func (l *layer) judge(in *input, hits []hit, note func(*rule, string)) []hit {
+	hits, settled := l.judgeList(in, hits, note)
+	named := settled != nil && !slices.Contains(l.star, settled)
+	held := settled != nil
+	for i := range l.sections {
+		var some, exact bool
+		hits, some, exact = l.sections[i].judge(in, hits, note)
+		held, named = held || some, named || exact
+		if some && l.sections[i].form != formAllow {
+			break // what is denied need not be asked about, nor what is asked about allowed
 		}
 	}
-	if len(picked) > 0 {
-		return picked
+	if l.classifier != nil && !named {
+		if danger := l.classifier.danger(in.call.Tool); danger != "" {
+			hits = append(hits, hit{l.classifier.rule, l.classifier.rule.kind, danger})
+		} else if note != nil {
+			note(l.classifier.rule, "the tool's name has no dangerous word")
+		}
 	}
-	for i := range s.layers {
-		picked = append(picked, s.layers[i].none)
+	if l.unmatched != nil && !held {
+		hits = append(hits, hit{l.unmatched, l.unmatched.kind, ""})
 	}
-	if len(picked) == 0 {
-		picked = append(picked, unmatched(0))
-	}
-	return picked
+	return hits
 }
 
-func (l *layer) match(tool string) *rule {
-	if r, ok := l.exact[tool]; ok {
-		return r
+// judgeList goes through the rule list: exact names, patterns, then "*", each
+// in order. The first rule that holds settles it.
+func (l *layer) judgeList(in *input, hits []hit, note func(*rule, string)) ([]hit, *rule) {
+	try := func(r *rule) bool {
+		var held bool
+		hits, held = r.judge(in, hits, note)
+		return held
 	}
-	return l.star
+	for _, r := range l.exact[in.call.Tool] {
+		if try(r) {
+			return hits, r
+		}
+	}
+	for _, g := range l.globs {
+		if g.glob.match(in.call.Tool) && try(g.rule) {
+			return hits, g.rule
+		}
+	}
+	for _, r := range l.star {
+		if try(r) {
+			return hits, r
+		}
+	}
+	return hits, nil
 }
 
-// unmatched is what a layer with this default_timeout says where no rule does.
-func unmatched(timeout approval.Duration) *rule {
-	return &rule{kind: approval.VerdictRequire, timeout: timeout, where: noRule}
+// judge adds every entry of a section that holds. named is whether one did that
+// is not for all tools.
+func (s *section) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, some, named bool) {
+	for _, r := range s.exact[in.call.Tool] {
+		var held bool
+		hits, held = r.judge(in, hits, note)
+		some, named = some || held, named || held
+	}
+	for _, g := range s.globs {
+		if g.glob.match(in.call.Tool) {
+			var held bool
+			hits, held = g.rule.judge(in, hits, note)
+			some, named = some || held, named || held && g.glob != "*"
+		}
+	}
+	return hits, some, named
+}
+
+// judge adds the rule to hits if it holds for the call, or if that can't be
+// told; held is false then.
+func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, held bool) {
+	whyNot, problem := r.holds(in)
+	switch {
+	case problem != "":
+		return append(hits, hit{r, approval.VerdictRequire, "the condition of " + r.short + " could not be evaluated: " + problem}), false
+	case whyNot != "":
+		if note != nil {
+			note(r, whyNot)
+		}
+		return hits, false
+	}
+	return append(hits, hit{r, r.kind, ""}), true
+}
+
+// holds says why the rule does not hold for a call of its tool, or what keeps
+// that from being told. Both are empty where it holds.
+func (r *rule) holds(in *input) (whyNot, problem string) {
+	if whyNot = r.match.match(in.call, r.absent); whyNot != "" {
+		return whyNot, ""
+	}
+	for i := range r.fields {
+		if !r.fields[i].holds(in, r.absent) {
+			return "not " + r.fields[i].text, ""
+		}
+	}
+	if r.when == nil {
+		return "", ""
+	}
+	held, problem := r.when.holds(in)
+	if problem == "" && !held {
+		whyNot = "its condition (when) is false"
+	}
+	return whyNot, problem
+}
+
+// combined is what several rules say together.
+type combined struct {
+	rule        *rule // the first of the strictest
+	kind        approval.VerdictKind
+	audited     bool
+	risk        approval.Risk
+	requirement *approval.Requirement
+	timeout     approval.Duration
+	validFor    approval.Duration
+	why         string
+}
+
+// combine takes the strictest verdict, what each rule of that verdict demands,
+// and the highest risk. There is at least one hit.
+func combine(hits []hit) combined {
+	c := combined{rule: hits[0].rule, kind: hits[0].kind}
+	for _, h := range hits {
+		if stricter(h.kind, c.kind) {
+			c.rule, c.kind = h.rule, h.kind
+		}
+		c.risk = higher(c.risk, h.rule.risk)
+		c.why = both(c.why, h.why)
+	}
+	for _, h := range hits {
+		if h.kind != c.kind {
+			continue
+		}
+		c.audited = c.audited || h.rule.audited && c.kind == approval.VerdictAllow
+		c.timeout, c.validFor = shorter(c.timeout, h.rule.timeout), shorter(c.validFor, h.rule.validFor)
+		if c.kind == approval.VerdictRequire {
+			c.requirement = add(c.requirement, h.rule.requirement)
+		}
+	}
+	return c
+}
+
+// into writes what rules say into a verdict.
+func (c combined) into(v *approval.Verdict) {
+	v.Kind, v.Risk, v.Audited, v.Timeout, v.Requirement = c.kind, c.risk, c.audited, c.timeout, c.requirement
+	if c.validFor > 0 {
+		v.ValidFor = c.validFor
+	}
+	v.Policy.Layer, v.Policy.Rule, v.Policy.Why = c.rule.layer.name, c.rule.short, c.why
+}
+
+// add adds what a rule demands to what others do. nil demands one approval;
+// before any rule there is nothing.
+func add(sofar, next *approval.Requirement) *approval.Requirement {
+	if next == nil {
+		next = approval.OneApproval()
+	}
+	if sofar == nil {
+		return clone(next)
+	}
+	return sum(sofar, next)
+}
+
+// stricter reports whether a is stricter than b. An unknown kind is as strict
+// as can be.
+func stricter(a, b approval.VerdictKind) bool {
+	rank := func(k approval.VerdictKind) int {
+		switch k {
+		case approval.VerdictAllow:
+			return 0
+		case approval.VerdictRequire:
+			return 1
+		}
+		return 2
+	}
+	return rank(a) > rank(b)
+}
+
+// maxWhy bounds PolicyRef.Why, in bytes.
+const maxWhy = 500
+
+// both joins two remarks. What does not fit is left out whole.
+func both(a, b string) string {
+	switch {
+	case a == "" || b == "":
+		return a + b
+	case len(a)+len(b) > maxWhy || strings.Contains(a, b):
+		return a
+	}
+	return a + "; " + b
 }
 
 func higher(a, b approval.Risk) approval.Risk {
@@ -97,13 +297,14 @@ func shorter(a, b approval.Duration) approval.Duration {
 	return a
 }
 
-func redactions(picked []*rule) []string {
-	if len(picked) == 1 {
-		return slices.Clone(picked[0].redact)
+// redactions are those of lists and of all hits. With one rule, or none, the
+// lists are made already.
+func redactions(lists [][]string, hits []hit) []string {
+	for _, h := range hits {
+		lists = append(lists, h.rule.redact)
 	}
-	var lists [][]string
-	for _, r := range picked {
-		lists = append(lists, r.redact)
+	if len(hits) == 1 && len(lists) == 2 { // a rule's list holds those for all calls
+		return slices.Clone(hits[0].rule.redact)
 	}
 	return union(lists...)
 }

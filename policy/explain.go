@@ -1,6 +1,9 @@
 package policy
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -11,9 +14,10 @@ import (
 type Explanation struct {
 	approval.Verdict
 	Layers []LayerSays `json:"layers"`
+	Call   []string    `json:"call,omitempty"` // what the call asks for itself
 }
 
-// What a layer says: a verdict's kind, or nothing.
+// Nothing is what a layer says that has no say.
 const Nothing approval.VerdictKind = "nothing"
 
 // LayerSays is one layer's part in a verdict.
@@ -25,9 +29,9 @@ type LayerSays struct {
 	Says    approval.VerdictKind `json:"says"`              // or Nothing
 	Rule    *RuleRef             `json:"rule,omitempty"`    // the one that decided
 	Why     string               `json:"why,omitempty"`     // what the rule alone does not tell
-	Counted []RuleRef            `json:"counted,omitempty"` // further rules that count, since their conditions could not be evaluated
-	Others  []OtherRule          `json:"others,omitempty"`  // rules that did not match, the nearest first
-	More    int                  `json:"more,omitempty"`    // how many further ones did not
+	Counted []RuleRef            `json:"counted,omitempty"` // further rules that counted
+	Others  []OtherRule          `json:"others,omitempty"`  // rules that did not, those for this tool first
+	More    int                  `json:"more,omitempty"`    // how many more did not
 }
 
 // RuleRef names one rule of a set. Where is unique in a set.
@@ -36,7 +40,7 @@ type RuleRef struct {
 	Text  string `json:"text"`  // what it matches and says, on one line
 }
 
-// OtherRule is a rule that did not match.
+// OtherRule is a rule that did not count.
 type OtherRule struct {
 	RuleRef
 	WhyNot string `json:"why_not"`
@@ -49,29 +53,96 @@ type RuleInfo struct {
 	Says  approval.VerdictKind `json:"says"`
 }
 
-// Explain is Evaluate, and says why. Its texts quote nothing of the call but
-// the tool's name.
+// maxOthers bounds LayerSays.Others.
+const maxOthers = 20
+
+// Explain is Evaluate, and says why. Its texts quote nothing of the call.
 func (s *Set) Explain(c approval.Call, now time.Time) Explanation {
-	e := Explanation{Verdict: s.Evaluate(c, now), Layers: []LayerSays{}}
+	in := &input{call: &c, now: now}
+	e := Explanation{Verdict: s.evaluate(in), Layers: []LayerSays{}}
 	for _, l := range s.layers {
-		says := LayerSays{Layer: l.name, File: l.source.Name, Applies: true, Says: Nothing}
-		if r := l.match(c.Tool); r != nil {
-			says.Says, says.Rule = r.kind, &RuleRef{Where: r.where, Text: r.where}
-		}
-		e.Layers = append(e.Layers, says)
+		e.Layers = append(e.Layers, l.explain(in))
+	}
+	if c.RequireApproval {
+		e.Call = append(e.Call, asksApproval)
+	}
+	if c.Timeout > 0 {
+		e.Call = append(e.Call, fmt.Sprintf("the call asks to wait no longer than %v", c.Timeout))
 	}
 	return e
 }
 
-// Rules returns every rule of the set, by layer and place.
+func (l *layer) explain(in *input) LayerSays {
+	says := LayerSays{Layer: l.name, File: l.source.Name, Observe: l.observe, Says: Nothing}
+	if whyNot := l.applies.match(in.call, false); whyNot != "" {
+		says.Why = "the layer is not for this call: " + whyNot
+		return says
+	}
+	says.Applies = true
+	tried := map[*rule]string{}
+	hits := l.judge(in, nil, func(r *rule, whyNot string) { tried[r] = whyNot })
+	if len(hits) > 0 {
+		c := combine(hits)
+		says.Says, says.Rule, says.Why = c.kind, c.rule.ref(), c.why
+	}
+	var near, far []OtherRule
+	for _, r := range l.rules {
+		whyNot, was := tried[r]
+		switch {
+		case slices.ContainsFunc(hits, func(h hit) bool { return h.rule == r }):
+			if ref := r.ref(); *ref != *says.Rule {
+				says.Counted = append(says.Counted, *ref)
+			}
+		case was:
+			near = append(near, OtherRule{*r.ref(), whyNot})
+		case r.form == formUnmatched, r.form == formClassify:
+			near = append(near, OtherRule{*r.ref(), "a rule of this layer is about the call"})
+		case r.names == nil || slices.ContainsFunc(r.names, func(n string) bool { return glob(n).match(in.call.Tool) }):
+			near = append(near, OtherRule{*r.ref(), "a rule that goes before it counts"})
+		default:
+			far = append(far, OtherRule{*r.ref(), "it is for other tools"})
+		}
+	}
+	says.Others = append(near, far...)
+	if len(says.Others) > maxOthers {
+		says.More = len(says.Others) - maxOthers
+		says.Others = says.Others[:maxOthers]
+	}
+	return says
+}
+
+// Rules returns every rule of the set, by layer and place. What a layer says by
+// unmatched or classify is among them.
 func (s *Set) Rules() []RuleInfo {
 	var out []RuleInfo
 	for _, l := range s.layers {
 		for _, r := range l.rules {
-			if r != l.none {
-				out = append(out, RuleInfo{RuleRef: RuleRef{Where: r.where, Text: r.where}, Layer: l.name, Says: r.kind})
-			}
+			out = append(out, RuleInfo{RuleRef: *r.ref(), Layer: l.name, Says: r.kind})
 		}
 	}
 	return out
+}
+
+func (r *rule) ref() *RuleRef { return &RuleRef{Where: r.where, Text: r.text()} }
+
+// text is the rule on one line: form, tools, conditions, what it says.
+func (r *rule) text() string {
+	parts := []string{string(r.form) + " " + brief(r.names)}
+	if match := r.match.text(); match != "" {
+		parts = append(parts, match)
+	}
+	for _, f := range r.fields {
+		parts = append(parts, f.text)
+	}
+	if r.when != nil {
+		parts = append(parts, "when "+approval.Display(strings.Join(strings.Fields(r.when.source), " "), 200))
+	}
+	text := strings.Join(parts, ", ")
+	if r.form == formTool || r.form == formClassify {
+		text += ": " + string(r.kind)
+	}
+	if r.audited {
+		text += ", audited"
+	}
+	return text
 }

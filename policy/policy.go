@@ -22,27 +22,11 @@ type File struct {
 // Set is a compiled policy. It never changes and is safe for concurrent use.
 // Make one with Compile or Load.
 type Set struct {
-	layers []layer // by name
-	digest string
-}
-
-type layer struct {
-	name   string
-	source File
-	redact []string
-	rules  []*rule          // with none
-	exact  map[string]*rule // by tool
-	star   *rule            // tool: "*"; nil if the layer has none
-	none   *rule            // what the layer says if no layer has a match
-}
-
-type rule struct {
-	kind    approval.VerdictKind
-	risk    approval.Risk
-	timeout approval.Duration // the rule's or its layer's; 0: not stated
-	redact  []string          // with those of every layer
-	layer   string
-	where   string // for PolicyRef.Rule
+	layers     []*layer // by name
+	digest     string
+	redact     []string // of every layer that is for all calls
+	warnings   yamlfile.Problems
+	unexecuted yamlfile.Problems
 }
 
 // ReadFiles reads the files at paths. If some can't be read, the error is
@@ -63,64 +47,94 @@ func ReadFiles(paths ...string) ([]File, error) {
 // and holds every problem of every file.
 func Load(paths ...string) (*Set, error) {
 	files, err := ReadFiles(paths...)
-	problems, _ := errors.AsType[yamlfile.Problems](err)
-	return compile(files, problems)
+	unread, _ := errors.AsType[yamlfile.Problems](err)
+	set, problems := compile(files)
+	if err := append(append(unread, problems...), set.unexecuted...).Err(); err != nil {
+		return nil, err
+	}
+	return set, nil
 }
 
 // Compile compiles files, one layer each. No files make a set under which
 // everything needs approval. The error is yamlfile.Problems and holds every
 // problem of every file.
-func Compile(files ...File) (*Set, error) { return compile(files, nil) }
+func Compile(files ...File) (*Set, error) {
+	set, problems := compile(files)
+	if err := append(problems, set.unexecuted...).Err(); err != nil {
+		return nil, err
+	}
+	return set, nil
+}
 
 // Inspect is Compile for those who only look at a policy: it also takes rules
 // that require what this version does not execute, and Set.Unexecuted names
 // them. Such a set is not for running calls; those that it requires too much
 // for would end blocked.
-func Inspect(files ...File) (*Set, error) { return compile(files, nil) }
+func Inspect(files ...File) (*Set, error) {
+	set, problems := compile(files)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return set, nil
+}
 
 // Check returns everything Compile would find wrong, and the warnings, by
 // place. Nothing is wrong where every problem is a warning.
 func Check(files ...File) yamlfile.Problems {
-	_, err := compile(files, nil)
-	problems, _ := errors.AsType[yamlfile.Problems](err)
-	return problems
+	set, problems := compile(files)
+	return yamlfile.Sort(append(problems, set.unexecuted...))
 }
 
 // Warnings are what is allowed in the files, but hardly meant.
-func (s *Set) Warnings() yamlfile.Problems { return nil }
+func (s *Set) Warnings() yamlfile.Problems { return slices.Clone(s.warnings) }
 
 // Unexecuted are the problems for which Compile refuses a set that Inspect
 // takes: requirements that this version of Pawl does not execute.
-func (s *Set) Unexecuted() yamlfile.Problems { return nil }
+func (s *Set) Unexecuted() yamlfile.Problems { return slices.Clone(s.unexecuted) }
 
-func compile(files []File, problems yamlfile.Problems) (*Set, error) {
-	s := &Set{}
-	names := map[string]string{} // layer name to the place that gave it
-	for _, f := range files {
-		r := reader{problems: &problems, file: File{Name: f.Name, Data: bytes.Clone(f.Data)}, names: names}
-		s.layers = append(s.layers, r.layer())
-	}
-	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(s.layers, func(a, b layer) int { return cmp.Compare(a.name, b.name) })
-	s.digest = digest(s.layers)
-	spreadRedactions(s.layers)
-	return s, nil
+// compiler is what the files of one set share while they are read.
+type compiler struct {
+	problems   *yamlfile.Problems
+	unexecuted *yamlfile.Problems
+	names      map[string]string // of layers, to the place that gave it
+	conditions map[string]*condition
+	groups     map[string]group
+	asked      []asked
 }
 
-// spreadRedactions gives every rule the redactions of all layers.
-func spreadRedactions(layers []layer) {
-	var all []string
-	for _, l := range layers {
-		all = union(all, l.redact)
+// compile reads files. The set is of use only if no problem is an error.
+func compile(files []File) (*Set, yamlfile.Problems) {
+	var problems, unexecuted yamlfile.Problems
+	c := &compiler{
+		problems: &problems, unexecuted: &unexecuted,
+		names: map[string]string{}, conditions: map[string]*condition{}, groups: map[string]group{},
 	}
-	for _, l := range layers {
+	s := &Set{}
+	for _, f := range files {
+		r := reader{compiler: c, file: File{Name: f.Name, Data: bytes.Clone(f.Data)}}
+		s.layers = append(s.layers, r.layer())
+	}
+	c.checkGroups()
+	s.warnings, s.unexecuted = problems.Warnings(), yamlfile.Sort(unexecuted)
+	slices.SortFunc(s.layers, func(a, b *layer) int { return cmp.Compare(a.name, b.name) })
+	s.digest = digest(s.layers)
+	s.spreadRedactions()
+	return s, problems
+}
+
+// spreadRedactions gives every rule the redactions that are for all calls.
+func (s *Set) spreadRedactions() {
+	for _, l := range s.layers {
+		if l.applies.all() {
+			s.redact = union(s.redact, l.redact)
+		}
+	}
+	for _, l := range s.layers {
 		for _, r := range l.rules {
 			if len(r.redact) == 0 {
-				r.redact = all // most rules name none: they share one list
+				r.redact = s.redact // most rules name none: they share one list
 			} else {
-				r.redact = union(all, r.redact)
+				r.redact = union(s.redact, r.redact)
 			}
 		}
 	}
@@ -128,7 +142,7 @@ func spreadRedactions(layers []layer) {
 
 // digest covers what verdicts depend on: each layer's name and bytes. Lengths
 // keep one layer's end from being read as the next one's beginning.
-func digest(layers []layer) string {
+func digest(layers []*layer) string {
 	h := sha256.New()
 	h.Write([]byte("pawl policy v1\x00"))
 	for _, l := range layers {
@@ -153,3 +167,41 @@ func (s *Set) Sources() []File {
 	}
 	return files
 }
+
+// rule is one rule of a layer, whatever form it is written in. Rules never
+// change after compiling.
+type rule struct {
+	layer  *layer
+	line   int
+	where  string   // file:line:column
+	form   form     // what kind of rule it is
+	names  []string // of tools, exact or patterns
+	match  *matcher // nil: every call
+	fields []field  // of a section's entry
+	when   *condition
+	absent bool // what a call leaves out counts as a match
+
+	kind        approval.VerdictKind
+	audited     bool
+	risk        approval.Risk
+	timeout     approval.Duration     // the rule's or its layer's; 0: not stated
+	validFor    approval.Duration     // 0: not stated
+	redact      []string              // with those for all calls
+	requirement *approval.Requirement // nil: one approval
+	short       string                // for PolicyRef.Rule
+}
+
+// form is how a rule is written, as it is shown.
+type form string
+
+const (
+	formTool      form = "tool" // an entry of rules
+	formDeny      form = "deny"
+	formRequire   form = "require_approval"
+	formAllow     form = "allow"
+	formUnmatched form = "unmatched"
+	formClassify  form = "classify"
+)
+
+// conditional reports whether the rule is not for every call of its tools.
+func (r *rule) conditional() bool { return !r.match.all() || len(r.fields) > 0 || r.when != nil }

@@ -38,6 +38,13 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("only references inside the schema (#/$defs/…) are followed")
 }
 
+// CheckSchema refuses what Custom refuses as a schema. The error quotes no more
+// of it than names.
+func CheckSchema(doc json.RawMessage) error {
+	_, err := compileSchema(doc)
+	return err
+}
+
 func compileSchema(doc json.RawMessage) (s *schema, err error) {
 	if len(bytes.TrimSpace(doc)) == 0 {
 		return nil, errors.New(`it is missing; {"type": "object"} takes any arguments`)

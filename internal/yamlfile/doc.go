@@ -4,8 +4,8 @@
 // YAML has more than a file that guards something should use. Refused are
 // duplicate keys, unknown fields, wrong types, anchors and aliases, merge
 // keys, tags, several documents in one file, keys that are not text, nesting
-// beyond MaxDepth, files over MaxSize, and characters that make a file look
-// like something else than it is. Nothing is converted silently: yes, on and
+// beyond MaxDepth, files over MaxSize or of more than MaxValues values, and
+// characters that make a file look like something else than it is. Nothing is converted silently: yes, on and
 // 12:30 are text, as in YAML 1.2.
 //
 // A reader takes a file apart with Value and Mapping. Their methods note
@@ -26,6 +26,7 @@ package yamlfile
 
 // Limits of a file.
 const (
-	MaxSize  = 1 << 20 // bytes
-	MaxDepth = 64      // mappings and lists inside each other
+	MaxSize   = 4 << 20 // bytes
+	MaxDepth  = 64      // mappings and lists inside each other
+	MaxValues = 500_000 // keys and values; each takes some 200 bytes of memory
 )

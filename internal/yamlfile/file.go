@@ -46,7 +46,28 @@ func sizeFits(file string, data []byte, problems *Problems) bool {
 		return true
 	}
 	problems.Add(Problem{
-		File: file, Message: fmt.Sprintf("the file is larger than %d KiB", MaxSize>>10),
+		File: file, Message: fmt.Sprintf("the file is larger than %d MiB", MaxSize>>20),
+		Hint: "split it into several files",
+	})
+	return false
+}
+
+// valuesFit refuses, before the parser makes a node for each, files of too many
+// values. Behind each value but the last stands one of the characters that are
+// counted, so that texts with many of them count for more than they are.
+func valuesFit(file string, data []byte, problems *Problems) bool {
+	n := 1
+	for _, c := range data {
+		switch c {
+		case '\n', ',', ':', '[', '{', '-', '?':
+			n++
+		}
+	}
+	if n <= MaxValues {
+		return true
+	}
+	problems.Add(Problem{
+		File: file, Message: fmt.Sprintf("the file may hold more than %d values", MaxValues),
 		Hint: "split it into several files",
 	})
 	return false

@@ -24,3 +24,19 @@ func (v Value) Int(least, most int) (int, bool) {
 	}
 	return n, true
 }
+
+// Number reads a number as JSON writes them, which no reader of JSON rounds.
+func (v Value) Number() (float64, bool) {
+	if !v.readable() {
+		return 0, false
+	}
+	if !v.IsNumber() {
+		v.wrong("a number", "write it in plain decimal digits, without quotes")
+		return 0, false
+	}
+	if !v.exact() {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(v.node.Value, 64)
+	return n, err == nil
+}

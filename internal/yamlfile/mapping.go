@@ -52,7 +52,7 @@ func (m *Mapping) Done() {
 			continue
 		}
 		hint := "the fields here are " + strings.Join(m.asked, ", ")
-		if near := nearest(e.Name, m.asked); near != "" {
+		if near := Nearest(e.Name, m.asked); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		e.Key.Problem(fmt.Sprintf("unknown field %q", approval.Display(e.Name, 80)), hint)
@@ -115,9 +115,9 @@ func (m *Mapping) index(name string) (int, bool) {
 	return 0, false
 }
 
-// nearest returns the known name that a mistyped one most likely stands for,
+// Nearest returns the known name that a mistyped one most likely stands for,
 // or "".
-func nearest(name string, known []string) string {
+func Nearest(name string, known []string) string {
 	const longest = 40
 	if len(name) > longest {
 		return ""

@@ -17,7 +17,7 @@ import (
 func Parse(name string, data []byte, problems *Problems) Value {
 	d := &document{name: displayName(name), problems: problems}
 	data = bytes.TrimPrefix(data, utf8BOM)
-	if !sizeFits(d.name, data, problems) || !checkText(d.name, data, problems) {
+	if !sizeFits(d.name, data, problems) || !valuesFit(d.name, data, problems) || !checkText(d.name, data, problems) {
 		return Value{}
 	}
 	d.lines = bytes.Count(data, []byte("\n")) + 1
@@ -41,10 +41,15 @@ type document struct {
 }
 
 func (d *document) add(line, column int, message, hint string) {
-	if line > d.lines { // the parser puts some absent values past the end
-		line, column = d.lines, 1
+	d.note(Problem{Line: line, Column: column, Message: message, Hint: hint})
+}
+
+func (d *document) note(p Problem) {
+	p.File = d.name
+	if p.Line > d.lines { // the parser puts some absent values past the end
+		p.Line, p.Column = d.lines, 1
 	}
-	d.problems.Add(Problem{File: d.name, Line: line, Column: column, Message: message, Hint: hint})
+	d.problems.Add(p)
 }
 
 func (d *document) parse(data []byte) (*yaml.Node, bool) {

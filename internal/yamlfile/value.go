@@ -37,12 +37,52 @@ func (v Value) Line() int {
 	return v.node.Line
 }
 
+// At makes a problem of the value without noting it.
+func (v Value) At(message, hint string) Problem {
+	p := Problem{Message: message, Hint: hint}
+	if v.Present() {
+		p.File, p.Line, p.Column = v.doc.name, v.node.Line, v.node.Column
+	}
+	return p
+}
+
 // Problem notes that something is wrong with the value. It is for what only
 // the caller can know. An absent value notes nothing.
 func (v Value) Problem(message, hint string) {
 	if v.Present() {
 		v.doc.add(v.node.Line, v.node.Column, message, hint)
 	}
+}
+
+// Warn notes that something about the value is hardly meant. It keeps no file
+// from being loaded.
+func (v Value) Warn(message, hint string) {
+	if v.Present() {
+		p := v.At(message, hint)
+		p.Warning = true
+		v.doc.note(p)
+	}
+}
+
+// Within notes a problem inside text: at the line and column, from 1, of what
+// Text or Lines returned. Where the file does not show the text as it is
+// (folded, escaped, or a block, whose indentation is gone), the problem is put
+// at the value's beginning and its message says the place.
+func (v Value) Within(line, column int, message, hint string) {
+	if !v.Present() {
+		return
+	}
+	at := v.At(message, hint)
+	at.Column += column - 1
+	plain := v.node.Style&(yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 && !strings.ContainsAny(v.node.Value, "'\n")
+	if v.node.Style&yaml.SingleQuotedStyle != 0 {
+		at.Column++
+	}
+	if line != 1 || !plain {
+		at.Column = v.node.Column
+		at.Message = fmt.Sprintf("%s (at line %d, column %d of the text)", message, line, column)
+	}
+	v.doc.note(at)
 }
 
 // readable is false for values whose problem is noted already.
@@ -69,6 +109,30 @@ func (v Value) kind() string {
 		return "a number"
 	}
 	return "text"
+}
+
+// IsMapping reports whether the value is a mapping.
+func (v Value) IsMapping() bool { return v.Present() && v.node.Kind == yaml.MappingNode }
+
+// IsText reports whether the value is text, which may still be empty.
+func (v Value) IsText() bool { return v.Present() && isText(v.node) }
+
+// IsNumber reports whether the value is a number.
+func (v Value) IsNumber() bool {
+	return v.Present() && v.node.Kind == yaml.ScalarNode && (v.node.Tag == intTag || v.node.Tag == floatTag)
+}
+
+// IsBool reports whether the value is true or false.
+func (v Value) IsBool() bool {
+	return v.Present() && v.node.Kind == yaml.ScalarNode && v.node.Tag == boolTag
+}
+
+// Column is the value's column in characters, from 1; 0 if it is absent.
+func (v Value) Column() int {
+	if !v.Present() {
+		return 0
+	}
+	return v.node.Column
 }
 
 // IsList reports whether the value is a list.

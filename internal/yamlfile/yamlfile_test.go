@@ -33,7 +33,7 @@ func TestParseRefuses(t *testing.T) {
 		"only a comment":   {"# nothing\n", "f.yaml:1:1: the file is empty; fill it in, or leave the file out"},
 		"only a separator": {"---\n", "f.yaml:1:1: the file is empty; fill it in, or leave the file out"},
 		"null":             {"null\n", "f.yaml:1:1: the file is empty; fill it in, or leave the file out"},
-		"too large":        {strings.Repeat("#", yamlfile.MaxSize+1), "f.yaml: the file is larger than 1024 KiB; split it into several files"},
+		"too large":        {strings.Repeat("#", yamlfile.MaxSize+1), "f.yaml: the file is larger than 4 MiB; split it into several files"},
 
 		"UTF-16":          {"\xff\xfea\x00", "f.yaml:1:1: the file is UTF-16; save it as UTF-8"},
 		"not UTF-8":       {"a: 1\nä: \xe4\n", "f.yaml:2:4: the file is not valid UTF-8 from here on; save it as UTF-8"},
@@ -318,7 +318,7 @@ func TestReadFile(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(dir, "absent.yaml"): "absent.yaml: can't be read: ",
 		dir:                               ": can't be read: ",
-		large:                             "large.yaml: the file is larger than 1024 KiB",
+		large:                             "large.yaml: the file is larger than 4 MiB",
 	} {
 		var problems yamlfile.Problems
 		if _, ok := yamlfile.ReadFile(path, &problems); ok || !strings.Contains(said(problems), want) {

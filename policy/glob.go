@@ -1,0 +1,69 @@
+package policy
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// glob is a pattern over a whole name: * stands for any run of characters, dots
+// and none at all included, ? for exactly one. Everything else is itself.
+type glob string
+
+func isGlob(s string) bool { return strings.ContainsAny(s, "*?") }
+
+// match takes at most len(name) * len(pattern) steps, whatever they are: where
+// a run goes on too short, only the last * is given more.
+func (g glob) match(name string) bool {
+	p, n := 0, 0
+	star, resume := -1, 0 // behind the last * in the pattern, and where its run may end next
+	for n < len(name) {
+		r, size := utf8.DecodeRuneInString(name[n:])
+		switch {
+		case p < len(g) && g[p] == '*':
+			p++
+			star, resume = p, n
+			continue
+		case p < len(g) && g[p] == '?':
+			p, n = p+1, n+size
+			continue
+		case p < len(g):
+			if want, wide := utf8.DecodeRuneInString(string(g[p:])); want == r && wide == size {
+				p, n = p+wide, n+size
+				continue
+			}
+		}
+		if star < 0 {
+			return false
+		}
+		_, size = utf8.DecodeRuneInString(name[resume:])
+		resume += size
+		p, n = star, resume
+	}
+	for p < len(g) && g[p] == '*' {
+		p++
+	}
+	return p == len(g)
+}
+
+// covers reports whether g certainly matches every name that other matches. It
+// may miss some that do.
+func (g glob) covers(other glob) bool {
+	// Read as a name, a wildcard of other is a character that only g's own
+	// wildcards take. One ? of g takes no *.
+	if strings.Contains(string(g), "?") {
+		return g == other
+	}
+	return g.match(string(other))
+}
+
+// globs matches what any of its patterns matches.
+type globs []glob
+
+func (gs globs) match(name string) bool {
+	for _, g := range gs {
+		if g.match(name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,225 @@
+package policy
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+// layer is one file.
+type layer struct {
+	name    string
+	source  File
+	applies *matcher // nil: to every call
+	observe bool     // it decides nothing
+	timeout approval.Duration
+	redact  []string
+
+	rules      []*rule            // all of them, in the file's order
+	exact      map[string][]*rule // of the rule list, by tool, in order
+	globs      []namedRule        // of the rule list
+	star       []*rule            // of the rule list, for "*"
+	sections   [3]section         // deny, require_approval, allow
+	unmatched  *rule              // nil: no say where nothing matches
+	classifier *classifier        // nil: names are not looked at
+}
+
+// namedRule is a rule under one of its patterns.
+type namedRule struct {
+	glob glob
+	rule *rule
+}
+
+// section is a list of capabilities, all of which count.
+type section struct {
+	form  form
+	exact map[string][]*rule
+	globs []namedRule
+}
+
+// reader takes one file apart. What it returns is of use only if it noted no
+// problem.
+type reader struct {
+	*compiler
+	file  File
+	base  string // of the file's name, as verdicts show it
+	made  *layer
+	first map[string]first // of the rule list's rules, by what they match
+}
+
+const maxFieldName = 200 // bytes, of names of layers, fields, groups and the like
+
+func (r *reader) layer() *layer {
+	r.base = approval.Display(filepath.Base(r.file.Name), 100)
+	l := &layer{source: r.file, exact: map[string][]*rule{}}
+	r.made = l
+	m := yamlfile.Parse(r.file.Name, r.file.Data, r.problems).Mapping()
+	l.name = r.layerName(m)
+	for _, name := range []string{"version", "policy_name", "description"} { // for people only
+		if v := m.Field(name); v.IsList() || v.IsMapping() {
+			v.Problem(name+" must be one value", "write it on one line, or remove it")
+		}
+	}
+	if v := m.Field("applies_to"); v.Present() {
+		l.applies = appliesTo(v)
+	}
+	l.observe, _ = m.Field("observe").Bool()
+	l.timeout = defaultTimeout(m)
+	l.redact = readRedactions(m)
+	r.readGroups(m.Field("groups"))
+	r.readClassifier(m)
+	r.readUnmatched(m.Field("unmatched"))
+	r.readRules(m.Field("rules"))
+	r.readSections(m)
+	m.Later("remove it", "decisions")
+	if says := []string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}; m.Present() && !anyOf(m, says) {
+		m.Problem("the file has no rules", `write "rules:" and a list under it, or "rules: []" if there are none`)
+	}
+	m.Done()
+	return l
+}
+
+func anyOf(m *yamlfile.Mapping, names []string) bool {
+	for _, name := range names {
+		if m.Has(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// layerName reads the layer's name, which no layer before may have.
+func (r *reader) layerName(m *yamlfile.Mapping) string {
+	given := m.Field("layer")
+	from := given
+	name, ok := given.Text()
+	if !given.Present() {
+		base := filepath.Base(r.file.Name)
+		name, ok = strings.TrimSuffix(base, filepath.Ext(base)), m.Present()
+		from = m.Value
+	}
+	if !ok {
+		return ""
+	}
+	if message := nameProblem(name); message != "" {
+		from.Problem("the layer's name "+message, `give it another with "layer: NAME"`)
+		return ""
+	}
+	if first, taken := r.names[name]; taken {
+		from.Problem(fmt.Sprintf("the layer %q is there already", name),
+			fmt.Sprintf(`give each file its own with "layer: NAME"; the first is at %s`, first))
+		return ""
+	}
+	r.names[name] = from.Where()
+	return name
+}
+
+// nameProblem says what keeps a word from being a name, or nothing.
+func nameProblem(name string) string {
+	switch {
+	case strings.TrimSpace(name) != name || name == "":
+		return "is empty, or begins or ends with a space"
+	case len(name) > maxFieldName:
+		return fmt.Sprintf("is longer than %d bytes", maxFieldName)
+	case approval.Display(name, 0) != name:
+		return "holds characters that can't be seen"
+	}
+	return ""
+}
+
+func appliesTo(v yamlfile.Value) *matcher {
+	m := v.Mapping()
+	if !m.Present() {
+		return nil
+	}
+	out := readMatcher(m, true)
+	m.Done()
+	if len(m.Entries()) == 0 {
+		v.Problem("applies_to names nothing", "name an agent, team, tool or labels, or remove it")
+	}
+	return out
+}
+
+// defaultTimeout reads the layer's timeout under either of its names.
+func defaultTimeout(m *yamlfile.Mapping) approval.Duration {
+	own, other := m.Field("default_timeout"), m.Field("approval_timeout_seconds")
+	if own.Present() && other.Present() {
+		other.Problem("approval_timeout_seconds and default_timeout mean the same", "keep one")
+	}
+	timeout, given := own.Duration(approval.MaxTimeout)
+	if !given {
+		timeout, _ = other.Duration(approval.MaxTimeout)
+	}
+	return timeout
+}
+
+func (r *reader) readUnmatched(v yamlfile.Value) {
+	text, ok := v.Text()
+	if !ok {
+		return
+	}
+	kind := approval.VerdictKind(text)
+	switch kind {
+	case approval.VerdictAllow, approval.VerdictRequire, approval.VerdictDeny:
+	default:
+		v.Problem("unmatched is not a verdict", "use allow, require_approval or deny")
+		return
+	}
+	if kind == approval.VerdictAllow && r.made.classifier == nil {
+		v.Warn("every tool that no rule of this layer is about runs without asking",
+			`write "classify: true" beside it, to hold those with a dangerous name, or "unmatched: require_approval"`)
+	}
+	r.made.unmatched = r.newRule(v, formUnmatched, []string{text})
+	r.made.unmatched.kind = kind
+}
+
+// newRule makes a rule of the layer.
+func (r *reader) newRule(at yamlfile.Value, f form, names []string) *rule {
+	made := &rule{layer: r.made, line: at.Line(), where: at.Where(), form: f, names: names, timeout: r.made.timeout}
+	made.short = fmt.Sprintf("%s:%d %s %s", r.base, made.line, f, brief(names))
+	r.made.rules = append(r.made.rules, made)
+	return made
+}
+
+// brief shows a list's first entries.
+func brief[S ~string](list []S) string {
+	const most = 3
+	var b strings.Builder
+	for i, s := range list {
+		if i == most {
+			fmt.Fprintf(&b, " and %d more", len(list)-most)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(s))
+	}
+	return b.String()
+}
+
+func readRedactions(m *yamlfile.Mapping) []string {
+	entries, _ := m.Field("redact_fields").List()
+	var names []string
+	for _, v := range entries {
+		name, ok := v.Text()
+		if !ok {
+			continue
+		}
+		if message := nameProblem(name); message != "" {
+			v.Problem("the field name "+message, "write the name as the tool's arguments have it")
+			continue
+		}
+		// A path or pattern taken for a name would hide nothing.
+		if strings.ContainsAny(name, ".*[]") || strings.HasPrefix(name, "/") {
+			v.Problem("redact_fields takes names, not paths or patterns",
+				"a name matches at any depth: write only the last part of the path")
+			continue
+		}
+		names = append(names, name)
+	}
+	return union(names)
+}

@@ -1,0 +1,144 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+// matcher says which calls a rule or a layer is about, by who makes them. The
+// zero value takes all. Everything that is given must match; of a list, one.
+type matcher struct {
+	tool, agent, team globs
+	labels            []labelMatcher
+}
+
+type labelMatcher struct {
+	name   string
+	values globs
+}
+
+func (m *matcher) all() bool {
+	return m == nil || len(m.tool) == 0 && len(m.agent) == 0 && len(m.team) == 0 && len(m.labels) == 0
+}
+
+// match returns what does not match, or "". With absent, what the call leaves
+// out counts as a match.
+func (m *matcher) match(c *approval.Call, absent bool) string {
+	if m == nil {
+		return ""
+	}
+	for _, part := range [...]struct {
+		name, value string
+		globs       globs
+	}{{"tool", c.Tool, m.tool}, {"agent", c.Agent, m.agent}, {"team", c.Team, m.team}} {
+		if len(part.globs) == 0 || part.globs.match(part.value) && part.value != "" || absent && part.value == "" {
+			continue
+		}
+		return part.name + " does not match"
+	}
+	for _, l := range m.labels {
+		value, given := c.Labels[l.name]
+		if given && l.values.match(value) || !given && absent {
+			continue
+		}
+		return fmt.Sprintf("the label %q does not match", l.name)
+	}
+	return ""
+}
+
+// text shows the matcher on one line.
+func (m *matcher) text() string { return m.spell(brief[glob], ", ") }
+
+// key tells matchers apart. It is empty for one that takes all.
+func (m *matcher) key() string {
+	return m.spell(func(gs []glob) string { return fmt.Sprintf("%q", gs) }, "\x00")
+}
+
+func (m *matcher) spell(list func([]glob) string, between string) string {
+	if m.all() {
+		return ""
+	}
+	var parts []string
+	add := func(name string, gs globs) {
+		if len(gs) > 0 {
+			parts = append(parts, name+" "+list(gs))
+		}
+	}
+	add("tool", m.tool)
+	add("agent", m.agent)
+	add("team", m.team)
+	for _, l := range m.labels {
+		add("label "+l.name, l.values)
+	}
+	return strings.Join(parts, between)
+}
+
+const maxListed = 1000 // entries of one list of tools, names or values
+
+// readMatcher reads agent, team and labels, and with tools the tools, too.
+func readMatcher(m *yamlfile.Mapping, tools bool) *matcher {
+	out := &matcher{agent: readGlobs(m.Field("agent")), team: readGlobs(m.Field("team"))}
+	if tools {
+		for _, t := range readTools(m.Field("tool")) {
+			out.tool = append(out.tool, glob(t.name))
+		}
+	}
+	field := m.Field("labels")
+	if labels := field.Mapping(); labels.Present() {
+		entries := labels.Entries()
+		if len(entries) == 0 {
+			field.Problem("labels names no label", `write "labels: {name: value}", or remove it`)
+		}
+		for _, e := range entries {
+			if message := nameProblem(e.Name); message != "" {
+				e.Key.Problem("the label's name "+message, "write it as calls have it")
+				continue
+			}
+			out.labels = append(out.labels, labelMatcher{e.Name, readGlobs(e.Value)})
+		}
+	}
+	if out.all() {
+		return nil
+	}
+	return out
+}
+
+// readGlobs reads one name or pattern, or a list of them.
+func readGlobs(v yamlfile.Value) globs {
+	var out globs
+	for _, e := range oneOrMore(v) {
+		name, ok := e.Text()
+		if !ok {
+			continue
+		}
+		if message := nameProblem(name); message != "" {
+			e.Problem("the name "+message, "write it as calls have it; * stands for any run of characters, ? for one")
+			continue
+		}
+		out = append(out, glob(name))
+	}
+	return out
+}
+
+// oneOrMore is a list's entries, or the value itself. An empty list, which
+// would match nothing, or be taken for no condition, is a problem.
+func oneOrMore(v yamlfile.Value) []yamlfile.Value {
+	if !v.Present() {
+		return nil
+	}
+	if !v.IsList() {
+		return []yamlfile.Value{v}
+	}
+	list, _ := v.List()
+	switch {
+	case len(list) == 0:
+		v.Problem("the list is empty", "fill it in, or remove it")
+	case len(list) > maxListed:
+		v.Problem(fmt.Sprintf("the list has more than %d entries", maxListed), "use a pattern with *, or several rules")
+		return nil
+	}
+	return list
+}

@@ -1,0 +1,194 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+// first is the first of the rules that match the same calls.
+type first struct {
+	where string
+	rule  *rule
+}
+
+func (r *reader) readRules(v yamlfile.Value) {
+	r.first = map[string]first{}
+	list, _ := v.List()
+	for _, entry := range list {
+		r.readRule(entry.Mapping())
+	}
+}
+
+func (r *reader) readRule(m *yamlfile.Mapping) {
+	tools := readTools(m.Need("tool", `name the tool, or write "*" for every tool`))
+	made := r.newRule(m.Value, formTool, names(tools))
+	readKind(m, made)
+	made.match = readMatcher(m, false)
+	made.when = r.condition(m.Field("when"))
+	r.readTerms(m, made)
+	m.Later("write it as an entry of deny:, require_approval: or allow:, or as a condition: when: args.amount > 100",
+		"capability", "environment", "contains", "amount_gt", "amount_gte", "amount_lt", "amount_lte")
+	m.Done()
+	for _, t := range tools {
+		r.index(made, t)
+		if t.name == "*" && made.kind == approval.VerdictAllow && !made.conditional() {
+			m.Warn("every tool that no other rule names runs without asking",
+				"name the tools that may, or hold those with a dangerous name by classify: true")
+		}
+	}
+}
+
+// readTerms reads what every form of rule can say beside whom it is for.
+func (r *reader) readTerms(m *yamlfile.Mapping, made *rule) {
+	if t, given := m.Field("timeout").Duration(approval.MaxTimeout); given {
+		made.timeout = t
+	}
+	made.validFor, _ = m.Field("valid_for").Duration(approval.MaxTimeout)
+	made.risk = readRisk(m.Field("risk_level"))
+	made.redact = readRedactions(m)
+	r.readRequirement(m, made)
+}
+
+// index puts a rule of the list where its tool is looked up.
+func (r *reader) index(made *rule, t toolName) {
+	l, when := r.made, made.conditionKey()
+	// Two rules that match the same calls: the later one never has its turn.
+	for _, condition := range []string{"", when} {
+		before, taken := r.first[t.name+"\x00"+condition]
+		if !taken {
+			continue
+		}
+		message := fmt.Sprintf("a second rule for the tool %q can never match", t.name)
+		switch {
+		case before.rule == made:
+			message = fmt.Sprintf("the tool %q stands twice in the list", t.name)
+		case condition != "":
+			message = fmt.Sprintf("a second rule for the tool %q under the same conditions can never match", t.name)
+		}
+		t.at.Problem(message, "keep one; the first is at "+before.where)
+		return
+	}
+	r.first[t.name+"\x00"+when] = first{t.at.Where(), made}
+	switch {
+	case t.name == "*":
+		l.star = append(l.star, made)
+	case isGlob(t.name):
+		l.globs = append(l.globs, namedRule{glob(t.name), made})
+		r.warnHidden(made, t)
+	default:
+		l.exact[t.name] = append(l.exact[t.name], made)
+	}
+}
+
+// conditionKey tells apart rules for the same tool. It is empty for one that is
+// for every call.
+func (r *rule) conditionKey() string {
+	key := r.match.key()
+	if r.when != nil {
+		key += "\x00when " + r.when.source
+	}
+	return key
+}
+
+// maxPatterns bounds how many earlier patterns one is compared with.
+const maxPatterns = 500
+
+// warnHidden warns of a pattern that an earlier one takes every call from.
+func (r *reader) warnHidden(made *rule, t toolName) {
+	globs := r.made.globs
+	for _, before := range globs[:min(len(globs)-1, maxPatterns)] {
+		if before.rule != made && !before.rule.conditional() && before.glob.covers(glob(t.name)) {
+			t.at.Warn(fmt.Sprintf("the rule for %q can never match: the earlier one for %q takes every such call", t.name, before.glob),
+				"put the narrower pattern first")
+			return
+		}
+	}
+}
+
+// toolName is a tool's name or pattern, and its place.
+type toolName struct {
+	name string
+	at   yamlfile.Value
+}
+
+func names(tools []toolName) []string {
+	out := make([]string, len(tools))
+	for i, t := range tools {
+		out[i] = t.name
+	}
+	return out
+}
+
+// readTools reads one tool or a list of them: exact names and patterns.
+func readTools(v yamlfile.Value) []toolName {
+	var tools []toolName
+	for _, e := range oneOrMore(v) {
+		if tool, ok := readTool(e); ok {
+			tools = append(tools, toolName{tool, e})
+		}
+	}
+	return tools
+}
+
+func readTool(v yamlfile.Value) (string, bool) {
+	tool, ok := v.Text()
+	if !ok {
+		return "", false
+	}
+	// Where a pattern has a wildcard, a name could have any character.
+	name := strings.NewReplacer("*", "x", "?", "x").Replace(tool)
+	switch {
+	case strings.ContainsAny(tool, "[]{}!^"):
+		v.Problem("the pattern has more than * and ?", "* stands for any run of characters, ? for one; write alternatives as a list: [a, b]")
+		return "", false
+	case len(tool) > maxFieldName || approval.CheckTool(name) != nil:
+		v.Problem("tool is not a tool name", "use at most 200 letters, digits and _ . : / -, or * for any run of characters and ? for one")
+		return "", false
+	}
+	return tool, true
+}
+
+// readKind: see "Who may run without asking" in the package's documentation.
+func readKind(m *yamlfile.Mapping, made *rule) {
+	made.kind = approval.VerdictRequire
+	require := m.Field("require_approval")
+	said := ""
+	for _, word := range []struct {
+		name  string
+		value yamlfile.Value
+		kind  approval.VerdictKind
+	}{
+		{"require_approval", require, approval.VerdictRequire},
+		{"auto_approve", m.Field("auto_approve"), approval.VerdictAllow},
+		{"audit", m.Field("audit"), approval.VerdictAllow},
+		{"deny", m.Field("deny"), approval.VerdictDeny},
+	} {
+		if yes, _ := word.value.Bool(); !yes {
+			continue
+		}
+		if said != "" && made.kind != word.kind {
+			word.value.Problem(fmt.Sprintf("the rule says both %s: true and %s: true", said, word.name), "keep one")
+		}
+		said, made.kind = word.name, word.kind
+		made.audited = made.audited || word.name == "audit"
+	}
+	if no, ok := require.Bool(); ok && !no && said == "" {
+		require.Problem("require_approval: false does not say that the tool may run",
+			"write auto_approve: true if it may run without asking; else remove the line")
+	}
+}
+
+func readRisk(v yamlfile.Value) approval.Risk {
+	text, ok := v.Text()
+	if !ok {
+		return ""
+	}
+	risk, err := approval.ParseRisk(text)
+	if err != nil {
+		v.Problem("risk_level is not a level", "use low, medium, high or critical")
+	}
+	return risk
+}

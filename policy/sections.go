@@ -1,0 +1,313 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+// field is one condition of a section's entry on arguments and labels.
+type field struct {
+	text   string // as it stands in the file
+	name   string // of an argument or label
+	op     operator
+	number float64  // for the comparisons
+	values []any    // for equal: texts, numbers, bools; any will do
+	words  []string // for contains, in lower case; any will do
+}
+
+type operator int
+
+const (
+	equal operator = iota
+	greater
+	greaterEqual
+	less
+	lessEqual
+	containsWord
+)
+
+var suffixes = []struct {
+	suffix string
+	op     operator
+}{{"_gte", greaterEqual}, {"_gt", greater}, {"_lte", lessEqual}, {"_lt", less}}
+
+// Words in a section's entry that mean more than a field to compare.
+var (
+	ownWords = []string{
+		"capability", "when", "agent", "team", "labels", "contains", "match_keywords",
+		"timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level",
+	}
+	usualFields = []string{"environment", "amount_gt", "amount_gte", "amount_lt", "amount_lte"}
+
+	// Words that other tools read in a way of their own, or that look like a
+	// remark. Comparing a field of that name would be neither.
+	refusedWords = map[string]string{
+		"match_regex": `write it as a condition: when: args.command.matches("…")`,
+		"path_prefix": `write it as a condition: when: args.path.startsWith("…")`,
+		"description": "write it as a comment (# …); to compare an argument of that name, use when: args.description == …",
+		"reason":      "write it as a comment (# …); to compare an argument of that name, use when: args.reason == …",
+		"id":          "write it as a comment (# …); to compare an argument of that name, use when: args.id == …",
+		"tool":        "name the tool as capability:",
+		"action":      "the section says what is done; to compare an argument of that name, use when: args.action == …",
+	}
+)
+
+func (r *reader) readSections(m *yamlfile.Mapping) {
+	for i, s := range []struct {
+		form form
+		kind approval.VerdictKind
+	}{{formDeny, approval.VerdictDeny}, {formRequire, approval.VerdictRequire}, {formAllow, approval.VerdictAllow}} {
+		into := &r.made.sections[i]
+		into.form, into.exact = s.form, map[string][]*rule{}
+		list, _ := m.Field(string(s.form)).List()
+		for _, v := range list {
+			r.readEntry(into, v, s.kind)
+		}
+	}
+}
+
+// readEntry reads a capability with its conditions, or a capability alone.
+func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.VerdictKind) {
+	m := &yamlfile.Mapping{}
+	capability := v
+	if !v.IsText() {
+		m = v.Mapping()
+		capability = m.Need("capability", "name the tool as resource.action, or with a pattern: payments.*")
+	}
+	var tools []toolName
+	if tool, ok := readTool(capability); ok {
+		tools = []toolName{{tool, capability}}
+	}
+	made := r.newRule(v, into.form, names(tools))
+	made.kind, made.absent = kind, kind != approval.VerdictAllow
+	if m.Present() {
+		r.readEntryFields(m, made)
+	}
+	for _, t := range tools {
+		if isGlob(t.name) {
+			into.globs = append(into.globs, namedRule{glob(t.name), made})
+		} else {
+			into.exact[t.name] = append(into.exact[t.name], made)
+		}
+		if t.name == "*" && kind == approval.VerdictAllow && !made.conditional() {
+			v.Warn("every tool that no other rule of this layer holds runs without asking", "name the capabilities that may")
+		}
+	}
+}
+
+func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
+	made.match = readMatcher(m, false)
+	made.when = r.condition(m.Field("when"))
+	if risk := m.Field("risk_level"); risk.Present() && made.kind == approval.VerdictAllow {
+		risk.Problem("risk_level could be read as a condition here, or as a label",
+			"remove it; to give a tool a risk, write it in rules:; to compare an argument of that name, use when:")
+	}
+	if other := m.Field("approval_timeout_seconds"); other.Present() {
+		if m.Has("timeout") {
+			other.Problem("approval_timeout_seconds and timeout mean the same", "keep one")
+		}
+		if t, ok := other.Duration(approval.MaxTimeout); ok {
+			made.timeout = t
+		}
+	}
+	r.readTerms(m, made)
+	for _, word := range []string{"contains", "match_keywords"} {
+		if v := m.Field(word); v.Present() {
+			made.fields = append(made.fields, readContains(word, v))
+		}
+	}
+	for _, e := range m.Entries() {
+		if slices.Contains(ownWords, e.Name) || slices.Contains(requirementFields, e.Name) {
+			continue
+		}
+		if hint, refused := refusedWords[e.Name]; refused {
+			e.Key.Problem(e.Name+" is no condition here", hint)
+			continue
+		}
+		if f, ok := readField(e); ok {
+			made.fields = append(made.fields, f)
+		}
+	}
+}
+
+func readContains(word string, v yamlfile.Value) field {
+	f := field{text: word, op: containsWord}
+	var shown []string
+	for _, e := range oneOrMore(v) {
+		if text, ok := e.Lines(); ok {
+			f.words = append(f.words, strings.ToLower(text))
+			shown = append(shown, strconv.Quote(approval.Display(text, 40)))
+		}
+	}
+	f.text += " " + brief(shown)
+	return f
+}
+
+// readField reads "NAME_gt: number" and its like, or "NAME: value".
+func readField(e yamlfile.Entry) (field, bool) {
+	f := field{name: e.Name}
+	if message := nameProblem(e.Name); message != "" {
+		e.Key.Problem("the field's name "+message, "write it as the arguments have it")
+		return f, false
+	}
+	for _, s := range suffixes {
+		if name, ok := strings.CutSuffix(e.Name, s.suffix); ok && name != "" {
+			f.name, f.op = name, s.op
+			n, ok := e.Value.Number()
+			f.number, f.text = n, fmt.Sprintf("%s %v", e.Name, n)
+			return f, ok
+		}
+	}
+	known := append(slices.Concat(ownWords, usualFields), requirementFields...)
+	if near := yamlfile.Nearest(e.Name, known); near != "" && !slices.Contains(usualFields, e.Name) {
+		e.Key.Warn(fmt.Sprintf("%q is compared with an argument or label of that name", e.Name), fmt.Sprintf("did you mean %q?", near))
+	}
+	var shown []string
+	for _, v := range oneOrMore(e.Value) {
+		value, text, ok := readScalar(v)
+		if !ok {
+			return f, false
+		}
+		f.values = append(f.values, value)
+		shown = append(shown, text)
+	}
+	f.text = e.Name + " " + brief(shown)
+	return f, len(f.values) > 0
+}
+
+func readScalar(v yamlfile.Value) (value any, text string, ok bool) {
+	switch {
+	case v.IsNumber():
+		n, ok := v.Number()
+		return n, fmt.Sprint(n), ok
+	case v.IsBool():
+		b, ok := v.Bool()
+		return b, fmt.Sprint(b), ok
+	}
+	s, ok := v.Text()
+	return s, strconv.Quote(approval.Display(s, 40)), ok
+}
+
+// holds says whether the field is as the entry wants it. With absent, one that
+// is nowhere, or has another type than it is compared with, counts as a match;
+// without, everything found must match, so that a label can't talk an argument
+// over.
+func (f *field) holds(in *input, absent bool) bool {
+	args, err := in.arguments()
+	if err != nil {
+		return absent
+	}
+	if f.op == containsWord {
+		return f.inTexts(args, absent)
+	}
+	found, matched, mistyped := 0, 0, 0
+	count := func(match, typed bool) {
+		found++
+		if !typed {
+			mistyped++
+		} else if match {
+			matched++
+		}
+	}
+	if v, ok := args[f.name]; ok {
+		count(f.compare(v))
+	}
+	if v, ok := in.call.Labels[f.name]; ok {
+		count(f.compareLabel(v))
+	}
+	if absent {
+		return found == 0 || matched > 0 || mistyped > 0
+	}
+	return found > 0 && matched == found
+}
+
+// compare reports whether an argument matches, and whether it has a type that
+// can.
+func (f *field) compare(v any) (match, typed bool) {
+	n, number := asNumber(v)
+	if f.op != equal {
+		return number && f.inOrder(n), number
+	}
+	for _, want := range f.values {
+		switch want := want.(type) {
+		case float64:
+			match, typed = match || number && n == want, typed || number
+		case string:
+			s, ok := v.(string)
+			match, typed = match || ok && s == want, typed || ok
+		case bool:
+			b, ok := v.(bool)
+			match, typed = match || ok && b == want, typed || ok
+		}
+	}
+	return match, typed
+}
+
+// compareLabel is compare for labels, which are texts whatever they say.
+func (f *field) compareLabel(s string) (match, typed bool) {
+	n, err := strconv.ParseFloat(s, 64)
+	number := err == nil && !math.IsNaN(n) && !math.IsInf(n, 0)
+	if f.op != equal {
+		return number && f.inOrder(n), number
+	}
+	for _, want := range f.values {
+		switch want := want.(type) {
+		case float64:
+			match, typed = match || number && n == want, typed || number
+		case string:
+			match, typed = match || s == want, true
+		case bool:
+			match, typed = match || s == strconv.FormatBool(want), typed || s == "true" || s == "false"
+		}
+	}
+	return match, typed
+}
+
+func asNumber(v any) (float64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return float64(v), true
+	case float64:
+		return v, true
+	}
+	return 0, false
+}
+
+func (f *field) inOrder(n float64) bool {
+	switch f.op {
+	case greater:
+		return n > f.number
+	case greaterEqual:
+		return n >= f.number
+	case less:
+		return n < f.number
+	case lessEqual:
+		return n <= f.number
+	}
+	return false
+}
+
+// inTexts looks for the words in every text inside v, without case, and with
+// keys in the keys of objects, too.
+func (f *field) inTexts(v any, keys bool) bool {
+	switch v := v.(type) {
+	case string:
+		s := strings.ToLower(v)
+		return slices.ContainsFunc(f.words, func(w string) bool { return strings.Contains(s, w) })
+	case []any:
+		return slices.ContainsFunc(v, func(e any) bool { return f.inTexts(e, keys) })
+	case map[string]any:
+		for k, e := range v {
+			if f.inTexts(e, keys) || keys && f.inTexts(k, false) {
+				return true
+			}
+		}
+	}
+	return false
+}
