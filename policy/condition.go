@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/checker"
 	celast "cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/interpreter"
@@ -17,9 +18,10 @@ import (
 
 const (
 	maxCondition = 4096 // bytes of an expression
-	// maxCost bounds one evaluation, in CEL's units: about one for each step,
-	// and one for ten characters looked at. Reaching it takes some tens of ms.
-	maxCost = 1_000_000
+	// maxCost bounds what conditions take of one evaluation, in CEL's units:
+	// about one for each step, and one for ten characters looked at. Reaching
+	// it takes less than a tenth of a second.
+	maxCost = 300_000
 )
 
 // condition is a CEL expression that is true or false of a call. It is safe for
@@ -28,6 +30,7 @@ type condition struct {
 	source  string
 	program cel.Program
 	args    bool            // it looks at the arguments
+	counted bool            // its cost depends on the call, and could reach maxCost
 	names   map[string]bool // the fields it names
 }
 
@@ -65,7 +68,7 @@ func (c *compiler) condition(v yamlfile.Value) *condition {
 	}
 	env, err := celEnv()
 	if err != nil {
-		v.Problem("conditions can't be compiled: "+err.Error(), "")
+		v.Problem("conditions can't be compiled: "+err.Error(), "this is a mistake in Pawl")
 		return nil
 	}
 	checked, issues := env.Compile(source)
@@ -81,22 +84,47 @@ func (c *compiler) condition(v yamlfile.Value) *condition {
 		v.Problem(fmt.Sprintf("the condition gives %s, must give true or false", out), `compare it with something: args.amount > 100`)
 		return nil
 	}
-	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	// Counting costs time, so it is done only where the limit can be reached.
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	cost, err := env.EstimateCost(checked, largest{})
+	if err != nil || cost.Max > maxCost {
+		options = append(options, cel.CostLimit(maxCost))
+	}
+	program, err := env.Program(checked, options...)
 	if err != nil {
-		v.Problem("the condition can't be compiled: "+approval.Display(err.Error(), 200), "")
+		v.Problem("the condition can't be compiled: "+approval.Display(err.Error(), 200), "write it in another way")
 		return nil
 	}
-	made := &condition{source: source, program: program, names: map[string]bool{}}
+	if cost.Min > maxCost {
+		v.Problem("the condition always takes too long", "make it simpler")
+	}
+	made := &condition{source: source, program: program, counted: len(options) > 1, names: map[string]bool{}}
 	made.look(checked.NativeRep().Expr())
 	c.conditions[source] = made
 	return made
 }
 
-var undeclared = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
+// largest takes everything in a call to be as large as arguments may be.
+type largest struct{}
+
+func (largest) EstimateSize(checker.AstNode) *checker.SizeEstimate {
+	return &checker.SizeEstimate{Max: approval.MaxArgs}
+}
+
+func (largest) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+	return nil
+}
+
+var (
+	undeclared = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
+	misapplied = regexp.MustCompile(`^found no matching overload for '_?([^']*?)_?' applied to '(.*)'$`)
+	expecting  = regexp.MustCompile(` expecting .*$`)
+)
 
 // celProblem is what the compiler complains of, and how to mend it.
 func celProblem(message string) (string, string) {
 	hint := "conditions are CEL over " + strings.Join(variables, ", ")
+	message = strings.TrimPrefix(message, "Syntax error: ")
 	if m := undeclared.FindStringSubmatch(message); m != nil {
 		if near := yamlfile.Nearest(m[1], variables); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
@@ -105,7 +133,13 @@ func celProblem(message string) (string, string) {
 		}
 		return fmt.Sprintf("the condition knows no %q", approval.Display(m[1], 80)), hint
 	}
-	return "the condition is not valid: " + approval.Display(strings.TrimPrefix(message, "Syntax error: "), 200), hint
+	if m := misapplied.FindStringSubmatch(message); m != nil {
+		return fmt.Sprintf("the condition applies %s to %s", m[1], approval.Display(m[2], 100)), "compare values of one type; numbers in args are doubles"
+	}
+	if strings.HasPrefix(message, "mismatched input '<EOF>'") {
+		return "the condition ends too early", hint
+	}
+	return "the condition is not valid: " + approval.Display(expecting.ReplaceAllString(message, ""), 200), hint
 }
 
 // look notes which fields the expression names, and whether it needs the
@@ -133,7 +167,13 @@ func (c *condition) holds(in *input) (held bool, problem string) {
 			return false, err.Error()
 		}
 	}
-	out, _, err := c.program.Eval(in)
+	if c.counted && in.cost > maxCost {
+		return false, tooLong
+	}
+	out, details, err := c.program.Eval(in)
+	if c.counted {
+		in.spend(details)
+	}
 	if err != nil {
 		return false, c.explain(err)
 	}
@@ -144,6 +184,8 @@ func (c *condition) holds(in *input) (held bool, problem string) {
 	return value, ""
 }
 
+const tooLong = "conditions take too long for these arguments"
+
 var missingKey = regexp.MustCompile(`^no such key: (.*)$`)
 
 // explain turns an evaluation's error, which may quote arguments, into what may
@@ -151,7 +193,7 @@ var missingKey = regexp.MustCompile(`^no such key: (.*)$`)
 func (c *condition) explain(err error) string {
 	text := err.Error()
 	if cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err); ok && cancelled.Cause == interpreter.CostLimitExceeded {
-		return "it takes too long for these arguments"
+		return tooLong
 	}
 	if m := missingKey.FindStringSubmatch(text); m != nil {
 		if c.names[m[1]] {

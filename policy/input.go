@@ -1,12 +1,8 @@
 package policy
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -23,11 +19,14 @@ type input struct {
 	args    map[string]any
 	decoded bool
 	err     error
+
+	cost uint64 // of the conditions so far that are counted
 }
 
-// arguments returns the decoded arguments: texts, int64 and float64, bool, nil,
-// []any, map[string]any. Absent ones are empty. What the error stops, stops
-// allowing.
+// arguments returns the decoded arguments: texts, float64 for every number (one
+// type, so that a condition does not hold for 100.5 and fail for 100), bool,
+// nil, []any, map[string]any. Absent ones are empty. What the error stops,
+// stops allowing.
 func (in *input) arguments() (map[string]any, error) {
 	if !in.decoded {
 		in.decoded = true
@@ -39,74 +38,27 @@ func (in *input) arguments() (map[string]any, error) {
 var errArgs = errors.New("the arguments are not a JSON object that can be read")
 
 func decodeArgs(doc json.RawMessage) (map[string]any, error) {
-	if len(doc) == 0 {
-		return map[string]any{}, nil
-	}
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.UseNumber()
 	var args map[string]any
-	if err := dec.Decode(&args); err != nil {
-		return nil, errArgs
+	if len(doc) > 0 {
+		if err := json.Unmarshal(doc, &args); err != nil {
+			return nil, errArgs
+		}
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, errArgs
-	}
-	if args == nil { // null
+	if args == nil {
 		args = map[string]any{}
-	}
-	if err := plainNumbers(args); err != nil {
-		return nil, err
 	}
 	return args, nil
 }
 
-// plainNumbers replaces each json.Number inside v.
-func plainNumbers(v any) error {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			if n, ok := e.(json.Number); ok {
-				plain, err := plainNumber(n)
-				if err != nil {
-					return err
-				}
-				v[k] = plain
-			} else if err := plainNumbers(e); err != nil {
-				return err
-			}
-		}
-	case []any:
-		for i, e := range v {
-			if n, ok := e.(json.Number); ok {
-				plain, err := plainNumber(n)
-				if err != nil {
-					return err
-				}
-				v[i] = plain
-			} else if err := plainNumbers(e); err != nil {
-				return err
-			}
+// spend adds what a condition took. One that was cut off took all there is.
+func (in *input) spend(details *cel.EvalDetails) {
+	if details != nil {
+		if cost := details.ActualCost(); cost != nil {
+			in.cost += *cost
+			return
 		}
 	}
-	return nil
-}
-
-// plainNumber is an int64 for what is written as an integer, else a float64.
-// Integers that a float64 rounds are refused, as calls with them are.
-func plainNumber(n json.Number) (any, error) {
-	const most = 1 << 53
-	if !strings.ContainsAny(string(n), ".eE") {
-		i, err := strconv.ParseInt(string(n), 10, 64)
-		if err != nil || i > most || i < -most {
-			return nil, errArgs
-		}
-		return i, nil
-	}
-	f, err := strconv.ParseFloat(string(n), 64)
-	if err != nil {
-		return nil, errArgs
-	}
-	return f, nil
+	in.cost = maxCost + 1
 }
 
 // ResolveName makes an input what a condition is evaluated over.

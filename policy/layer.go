@@ -66,7 +66,11 @@ func (r *reader) layer() *layer {
 	if v := m.Field("applies_to"); v.Present() {
 		l.applies = appliesTo(v)
 	}
-	l.observe, _ = m.Field("observe").Bool()
+	if v := m.Field("observe"); v.Present() {
+		if l.observe, _ = v.Bool(); l.observe {
+			r.observing = append(r.observing, v)
+		}
+	}
 	l.timeout = defaultTimeout(m)
 	l.redact = readRedactions(m)
 	r.readGroups(m.Field("groups"))

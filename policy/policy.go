@@ -100,6 +100,7 @@ type compiler struct {
 	conditions map[string]*condition
 	groups     map[string]group
 	asked      []asked
+	observing  []yamlfile.Value // where layers say that they only observe
 }
 
 // compile reads files. The set is of use only if no problem is an error.
@@ -115,6 +116,9 @@ func compile(files []File) (*Set, yamlfile.Problems) {
 		s.layers = append(s.layers, r.layer())
 	}
 	c.checkGroups()
+	if len(files) > 0 && len(c.observing) == len(files) {
+		c.observing[0].Warn("no layer decides: every call needs approval", "let one layer decide, by leaving out observe: true")
+	}
 	s.warnings, s.unexecuted = problems.Warnings(), yamlfile.Sort(unexecuted)
 	slices.SortFunc(s.layers, func(a, b *layer) int { return cmp.Compare(a.name, b.name) })
 	s.digest = digest(s.layers)

@@ -41,7 +41,7 @@ func (r *reader) readRequirement(m *yamlfile.Mapping, made *rule) {
 				"remove it, or write require_approval: true instead")
 			continue
 		}
-		if r.readPart(name, v, &req, made); !r.plain(name, &req) && !approval.Executed(name) {
+		if r.readPart(name, v, &req, made); !plain(name, &req) && !approval.Executed(name) {
 			r.unexecuted.Add(v.At(name+" is not executed by this version of Pawl",
 				"remove it, and see that the rule still says what you mean"))
 		}
@@ -55,9 +55,9 @@ func (r *reader) readRequirement(m *yamlfile.Mapping, made *rule) {
 	made.requirement = &req
 }
 
-// plain reports whether a field says only what holds without it, too.
-func (r *reader) plain(name string, req *approval.Requirement) bool {
-	// Nothing keeps requesters from approving yet, so saying it is no matter of course.
+// plain reports whether a field says only what holds without it, too. Nothing
+// keeps requesters from approving yet, so self_approval: false does not.
+func plain(name string, req *approval.Requirement) bool {
 	return name != "self_approval" && !slices.Contains(req.Uses(), name)
 }
 
@@ -199,6 +199,7 @@ func readExecution(v yamlfile.Value) approval.Execution {
 	text, ok := v.Text()
 	if ok && !slices.Contains(approval.Executions, approval.Execution(text)) {
 		v.Problem("execution names nobody who can run a tool", "use worker, caller or reviewer")
+		return ""
 	}
 	return approval.Execution(text)
 }

@@ -41,7 +41,7 @@ var suffixes = []struct {
 var (
 	ownWords = []string{
 		"capability", "when", "agent", "team", "labels", "contains", "match_keywords",
-		"timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level",
+		"timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level", "audit",
 	}
 	usualFields = []string{"environment", "amount_gt", "amount_gte", "amount_lt", "amount_lte"}
 
@@ -55,6 +55,10 @@ var (
 		"id":          "write it as a comment (# …); to compare an argument of that name, use when: args.id == …",
 		"tool":        "name the tool as capability:",
 		"action":      "the section says what is done; to compare an argument of that name, use when: args.action == …",
+
+		"deny":             "the section says what is done: move the entry to deny:",
+		"require_approval": "the section says what is done: move the entry to require_approval:",
+		"auto_approve":     "the section says what is done: move the entry to allow:",
 	}
 )
 
@@ -104,6 +108,11 @@ func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.Verdic
 func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 	made.match = readMatcher(m, false)
 	made.when = r.condition(m.Field("when"))
+	if audit := m.Field("audit"); audit.Present() {
+		if made.audited, _ = audit.Bool(); made.audited && made.kind != approval.VerdictAllow {
+			audit.Problem("audit is for what runs without asking", "move the entry to allow:, or remove the line")
+		}
+	}
 	if risk := m.Field("risk_level"); risk.Present() && made.kind == approval.VerdictAllow {
 		risk.Problem("risk_level could be read as a condition here, or as a label",
 			"remove it; to give a tool a risk, write it in rules:; to compare an argument of that name, use when:")
@@ -230,7 +239,7 @@ func (f *field) holds(in *input, absent bool) bool {
 // compare reports whether an argument matches, and whether it has a type that
 // can.
 func (f *field) compare(v any) (match, typed bool) {
-	n, number := asNumber(v)
+	n, number := v.(float64)
 	if f.op != equal {
 		return number && f.inOrder(n), number
 	}
@@ -267,16 +276,6 @@ func (f *field) compareLabel(s string) (match, typed bool) {
 		}
 	}
 	return match, typed
-}
-
-func asNumber(v any) (float64, bool) {
-	switch v := v.(type) {
-	case int64:
-		return float64(v), true
-	case float64:
-		return v, true
-	}
-	return 0, false
 }
 
 func (f *field) inOrder(n float64) bool {

@@ -39,6 +39,7 @@ func details(v approval.View, answers []approval.Answer) string {
 	}
 	if v.Policy != nil {
 		row("rule", code(v.Policy.Rule))
+		row("why", code(v.Policy.Why))
 	}
 	row("digest", code(v.Digest))
 	if d := v.Decision; d != nil {

@@ -135,6 +135,7 @@ func (a *app) request(v client.View) string {
 	}
 	if p := v.Policy; p != nil {
 		s.field("Rule", strings.TrimSpace(p.Layer+" "+p.Rule))
+		s.field("Why", p.Why)
 		s.field("Policy", p.Digest)
 	}
 	s.field("Needs", needs(v))

@@ -150,8 +150,11 @@ func (v Value) text(lines bool) (string, bool) {
 		return "", false
 	}
 	if !isText(v.node) {
-		hint := ""
-		if v.node.Kind == yaml.ScalarNode && v.node.Tag != nullTag {
+		hint := "write one value, not several"
+		switch {
+		case v.node.Tag == nullTag:
+			hint = "fill it in, or remove it"
+		case v.node.Kind == yaml.ScalarNode:
 			hint = "put it in quotes"
 		}
 		v.wrong("text", hint)

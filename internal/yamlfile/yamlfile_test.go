@@ -140,9 +140,9 @@ func TestReadersSayWhatIsWrong(t *testing.T) {
 		{text, `"12"`, "12", ""},
 		{text, `12`, nil, "a is a number, must be text; put it in quotes"},
 		{text, `true`, nil, "a is true or false, must be text; put it in quotes"},
-		{text, `[x]`, nil, "a is a list, must be text"},
-		{text, `{x: 1}`, nil, "a is a mapping, must be text"},
-		{text, ``, nil, "a is empty, must be text"},
+		{text, `[x]`, nil, "a is a list, must be text; write one value, not several"},
+		{text, `{x: 1}`, nil, "a is a mapping, must be text; write one value, not several"},
+		{text, ``, nil, "a is empty, must be text; fill it in, or remove it"},
 		{text, `" "`, nil, "a is empty; fill it in, or remove it"},
 		{text, `"x\ny"`, nil, "a holds the control character U+000A; write it as one line of text"},
 		{lines, `"x\n\ty"`, "x\n\ty", ""},
@@ -270,7 +270,7 @@ f.yaml:7:1: the key "zzz" stands twice; keep one; the first is at f.yaml:5:1`
 func TestPlacesAreInTheFile(t *testing.T) {
 	var problems yamlfile.Problems
 	yamlfile.Parse("f.yaml", []byte("? a"), &problems).Mapping().Field("a").Text()
-	if got, want := said(problems), "f.yaml:1:1: a is empty, must be text"; got != want {
+	if got, want := said(problems), "f.yaml:1:1: a is empty, must be text; fill it in, or remove it"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
