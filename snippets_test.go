@@ -13,7 +13,10 @@ import (
 	"github.com/pawlhq/pawl/tool/toolfile"
 )
 
-var snippet = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```")
+var (
+	snippet   = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```")
+	toolsFile = regexp.MustCompile(`(?m)^tools:`)
+)
 
 // TestSnippets runs what the documentation shows: policies and tools files
 // load, calls parse, Go programs compile.
@@ -31,7 +34,7 @@ func TestSnippets(t *testing.T) {
 		for _, m := range snippet.FindAllStringSubmatch(string(text), -1) {
 			kind, body := m[1], m[2]
 			switch {
-			case kind == "yaml" && strings.Contains(body, "tools:"):
+			case kind == "yaml" && toolsFile.MatchString(body):
 				kind = "tools"
 				env := func(string) (string, bool) { return "secret", true }
 				_, err = toolfile.Parse(file, []byte(body), env)

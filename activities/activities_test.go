@@ -312,6 +312,8 @@ func TestAdmitFailsClosed(t *testing.T) {
 		"nobody to ask":    {Kind: approval.VerdictRequire, Timeout: approval.DefaultTimeout},
 		"endless wait":     {Kind: approval.VerdictRequire, Requirement: approval.OneApproval()},
 		"the policy's no":  {Kind: approval.VerdictDeny},
+		"needs a group":    {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Group: "g", Count: 1}}}, Timeout: 1},
+		"needs a reason":   {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, RequireReason: true}, Timeout: 1},
 		"zero people, yes": {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{}}}, Timeout: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -321,6 +323,30 @@ func TestAdmitFailsClosed(t *testing.T) {
 				t.Errorf("%+v", a.View)
 			}
 		})
+	}
+}
+
+// What a policy says beside the verdict is put on record: that the call is
+// audited, why, and what layers that only observe would have decided.
+func TestAdmitRecordsTheVerdict(t *testing.T) {
+	b := setup(t)
+	b.acts.Policy = verdict{
+		Kind: approval.VerdictAllow, Audited: true, Policy: approval.PolicyRef{Rule: "rule", Why: "because"},
+		Observed: []approval.Observation{{Layer: "trial", Kind: approval.VerdictDeny, Rule: "other"}},
+	}
+	if a := b.admit(); a.View.Policy == nil || a.View.Policy.Why != "because" || !a.Verdict.Audited {
+		t.Errorf("%+v", a)
+	}
+	page, err := b.store.Entries(t.Context(), store.EntryQuery{Kind: audit.KindRequested})
+	if err != nil || len(page.Items) != 1 {
+		t.Fatalf("%d entries, %v", len(page.Items), err)
+	}
+	var admitted struct{ Verdict approval.Verdict }
+	if err := json.Unmarshal(page.Items[0].Payload, &admitted); err != nil {
+		t.Fatal(err)
+	}
+	if v := admitted.Verdict; !v.Audited || v.Policy.Why != "because" || len(v.Observed) != 1 || v.Observed[0].Layer != "trial" {
+		t.Errorf("recorded %+v", v)
 	}
 }
 

@@ -12,6 +12,16 @@ import (
 
 var update = flag.Bool("update", false, "write golden files anew")
 
+// everything is a requirement that leaves nothing out.
+var everything = approval.Requirement{
+	Approvals: []approval.Approvals{{Group: "g", Count: 2}},
+	Stages:    []approval.Stage{{Name: "s", Approvals: []approval.Approvals{{Count: 1}}}},
+	DenyCount: 2, SelfApproval: true, RequireReason: true, AllowEdit: true, Input: json.RawMessage(`{"type":"object"}`),
+	Execution: approval.ExecutionCaller, RemindEvery: approval.Duration(time.Minute),
+	Escalate: []approval.Escalation{{After: approval.Duration(time.Minute), To: "g"}},
+	Grant:    &approval.Grant{Max: approval.Duration(time.Hour)}, Checks: []string{"c"}, Previews: []string{"p"},
+}
+
 // TestWireGolden pins every shape that crosses a process border. A change here
 // may only add fields.
 func TestWireGolden(t *testing.T) {
@@ -56,6 +66,10 @@ func TestWireGolden(t *testing.T) {
 		"verdict": approval.Verdict{
 			Kind: approval.VerdictRequire, Risk: approval.RiskLow, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout,
 			ValidFor: approval.DefaultValidFor, Redact: []string{"x"}, Policy: approval.PolicyRef{Digest: "p"},
+		},
+		"verdict_full": approval.Verdict{
+			Kind: approval.VerdictRequire, Requirement: &everything, Timeout: approval.DefaultTimeout, Policy: approval.PolicyRef{Why: "w"},
+			Audited: true, Observed: []approval.Observation{{Layer: "l", Kind: approval.VerdictDeny, Risk: approval.RiskLow, Rule: "r", Why: "w"}},
 		},
 	}
 	got, err := json.MarshalIndent(shapes, "", "  ")

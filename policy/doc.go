@@ -1,67 +1,58 @@
 // Package policy turns YAML files into an immutable Set that says, for one
-// call, whether it may run, must wait for people, and how people see it.
-//
-// # A file
-//
-//	layer: org                    # the file's name without extension, if left out
-//	default_timeout: 30m          # for rules without a timeout, and calls no rule matches
-//	redact_fields: [password]     # for every call, whichever rule is picked
-//	rules:
-//	  - tool: send_email          # a tool's exact name, or "*" (in quotes) for every tool
-//	    require_approval: true
-//	    timeout: 24h              # how long people have; seconds, or "90s", "30m", "24h"
-//	    risk_level: high          # low, medium, high or critical
-//	    redact_fields: [body]     # hidden from reviewers and records
-//	  - tool: read_docs
-//	    auto_approve: true
-//
-// In one file an exact name beats "*", wherever it stands. A second rule for
-// the same tool could never match, so it is an error. What no rule matches
-// needs approval.
+// call, whether it may run, must wait for people, or is forbidden, and how
+// people see it. docs/policy.md is the language's description; this is what it
+// rests on.
 //
 // # Who may run without asking
 //
-// Only auto_approve: true lets a call run. A rule without it needs approval,
-// whether or not it says require_approval: true. Both true is an error, and so
-// is require_approval: false without auto_approve: true: some would read it as
-// "may run" and some as "not decided here", so it must say which.
-// auto_approve: false is what a rule without it means anyway.
+// Only auto_approve: true, audit: true, an entry of allow: and unmatched: allow
+// let a call run. A rule without a word needs approval, whether or not it says
+// require_approval: true. Two words that differ are an error, and so is
+// require_approval: false by itself: some would read it as "may run" and some
+// as "not decided here", so it must say which.
 //
-// # How long people have
+// # Two forms
 //
-// The rule's timeout, else its file's default_timeout, else
-// approval.DefaultTimeout; never more than approval.MaxTimeout. A rule that
-// allows may have a timeout too: a call can ask for approval by itself. A call
-// can ask for more scrutiny and a shorter wait, never for less or longer.
+// In a rule list exact names go before patterns, patterns before "*", then
+// order decides, and the first rule that holds settles it. In sections, deny
+// goes before require_approval before allow, and within a section every entry
+// that holds counts. A layer with both says the stricter of the two.
 //
-// # What is hidden
+// In deny and require_approval what a call leaves out, or states as another
+// type, counts as a match; in allow it does not, and everything found must
+// match, so that a label can't talk an argument over. In rule lists agent, team
+// and labels match what is there.
 //
-// redact_fields are names, compared without case, that hide what stands under
-// them at any depth; dotted paths are refused, since they would hide nothing.
-// A rule's fields apply when that rule is picked. Those of a "*" rule do not
-// apply when an exact rule is picked; what must always be hidden belongs at the
-// top of the file.
+// # What can't be told
 //
-// # Several files
+// A condition that can't be evaluated makes its rule count for an approval, and
+// evaluation goes on as if the rule did not match. So both readings count, the
+// strictest wins, and nothing is allowed by it. PolicyRef.Why says what was
+// amiss in the policy's own words: never a value of the call.
+//
+// # Several layers
 //
 // Each file is a layer, and their order does not matter. Every layer with a
-// matching rule has a say:
+// rule that holds has a say: the strictest verdict wins, requirements add up,
+// the shortest stated timeout wins among those who decided so, the highest risk
+// wins, and redactions add up. approval.DefaultTimeout is nobody's statement,
+// and counts only where none is stated. A layer in which nothing matches has no
+// say if another one matches, so that a team's file need not repeat the
+// organisation's rules. Layers that observe are evaluated alone.
 //
-//   - The strictest verdict wins, so no layer can undo what another demands.
-//   - The shortest stated timeout wins among the layers that decided so: each
-//     was some author's limit. approval.DefaultTimeout is nobody's, and counts
-//     only where none is stated.
-//   - The highest risk wins, and redactions add up: both only add caution.
-//   - A layer in which nothing matches has no say if another one matches, so
-//     that a team's file need not repeat the organisation's rules. A layer that
-//     wants the last word on every tool has a "*" rule. Its redact_fields at
-//     the top apply in any case.
-//   - If no layer matches, the call needs approval.
+// # Cost
+//
+// Exact names are looked up in a map: the number of rules makes no difference.
+// Patterns and rules under conditions are tried in order. Arguments are decoded
+// when the first rule asks for them. What conditions cost is estimated when
+// they are compiled; those that could become expensive are counted while they
+// run, together, and cut off.
 //
 // # Loading
 //
 // All problems in all files are reported at once, as yamlfile.Problems with
 // file, line and column, and nothing is loaded. A field that this version does
-// not know, or knows and can't act on yet, is such a problem: a condition that
-// was left out of account would let through what it was meant to stop.
+// not know, or a requirement that it does not execute (approval.Executed), is
+// such a problem: what was left out of account would let through what it was
+// meant to stop.
 package policy

@@ -12,8 +12,10 @@ import (
 const noRule = "no rule matches"
 
 // Evaluate says what the policy demands for a call that is judged at now. It is
-// pure: equal sets, calls and times give equal verdicts, and every verdict of a
-// set that Compile made is valid. The call need not be.
+// pure: equal sets, calls and times give equal verdicts, but for a condition
+// over an object's keys, which come in no order: which failure it names, and
+// whether it is cut off before it is done. Every verdict of a set that Compile
+// made is valid. The call need not be.
 func (s *Set) Evaluate(c approval.Call, now time.Time) approval.Verdict {
 	return s.evaluate(&input{call: &c, now: now})
 }

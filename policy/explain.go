@@ -34,7 +34,7 @@ type LayerSays struct {
 	More    int                  `json:"more,omitempty"`    // how many more did not
 }
 
-// RuleRef names one rule of a set. Where is unique in a set.
+// RuleRef names one rule of a layer, where no other stands at the same place.
 type RuleRef struct {
 	Where string `json:"where"` // file:line:column
 	Text  string `json:"text"`  // what it matches and says, on one line

@@ -3,8 +3,10 @@ package policy_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -310,15 +312,18 @@ func TestInspectTakesWhatNothingExecutes(t *testing.T) {
 
 func TestWarningsStopNothing(t *testing.T) {
 	for text, want := range map[string]string{
-		`rules: [{tool: "*", auto_approve: true}]`:                                       `p.yaml:1:9: warning: every tool that no other rule names runs without asking`,
-		`rules: [{tool: "*", auto_approve: true, team: a}]`:                              "",
-		`{unmatched: allow}`:                                                             `p.yaml:1:13: warning: every tool that no rule of this layer is about runs without asking`,
-		`{unmatched: allow, classify: true}`:                                             "",
-		`{observe: true, rules: []}`:                                                     `p.yaml:1:11: warning: no layer decides`,
-		`rules: [{tool: a.*}, {tool: a.b*}]`:                                             `p.yaml:1:29: warning: the rule for "a.b*" can never match`,
-		`rules: [{tool: a.b*}, {tool: a.*}]`:                                             "",
-		`rules: [{tool: a.*, team: x}, {tool: a.b*}]`:                                    "",
-		`{allow: ["*"]}`:                                                                 `p.yaml:1:10: warning: every tool`,
+		`rules: [{tool: "*", auto_approve: true}]`:                                         `p.yaml:1:9: warning: every tool that no other rule names runs without asking`,
+		`rules: [{tool: "*", auto_approve: true, team: a}]`:                                "",
+		`{unmatched: allow}`:                                                               `p.yaml:1:13: warning: every tool that no rule of this layer is about runs without asking`,
+		`{unmatched: allow, classify: true}`:                                               "",
+		`{observe: true, rules: []}`:                                                       `p.yaml:1:11: warning: no layer decides`,
+		`rules: [{tool: a.*}, {tool: a.b*}]`:                                               `p.yaml:1:29: warning: the rule for "a.b*" can never match`,
+		`rules: [{tool: a.b*}, {tool: a.*}]`:                                               "",
+		`rules: [{tool: a.*, team: x}, {tool: a.b*}]`:                                      "",
+		`{deny: [a.*], allow: [a.b]}`:                                                      `p.yaml:1:23: warning: allow never comes to say anything about "a.b": the entry of deny at p.yaml:1:9 takes`,
+		`{deny: [{capability: a.b, x: 1}], allow: [a.b]}`:                                  "",
+		`{require_approval: [a.b], allow: [{capability: a.b, x_lt: 5}]}`:                   `p.yaml:1:48: warning: allow never comes to say anything about "a.b"`,
+		`{allow: ["*"]}`:                                                                   `p.yaml:1:10: warning: every tool`,
 		`{deny: [{capability: a, amounts_gt: 5}, {capability: b, amount_gt: 5, note: x}]}`: "",
 	} {
 		set := compile(t, file("p.yaml", text))
@@ -367,6 +372,27 @@ func TestExplanationsNameRules(t *testing.T) {
 
 func rulesOf(rules []policy.RuleInfo, layer string) []policy.RuleInfo {
 	return slices.DeleteFunc(slices.Clone(rules), func(r policy.RuleInfo) bool { return r.Layer != layer })
+}
+
+func TestSetsAreForManyAtOnce(t *testing.T) {
+	set, err := policy.Load("testdata/cases/conditions/policy.yaml", "testdata/cases/layers/org.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := approval.Call{Tool: "pay", Args: json.RawMessage(`{"amount":150,"currency":"EUR"}`)}
+	want := set.Evaluate(call, now)
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 50 {
+				if got := set.Evaluate(call, now); !reflect.DeepEqual(got, want) {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+				set.Explain(call, now)
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func TestExplanationsAreBounded(t *testing.T) {

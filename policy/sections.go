@@ -63,7 +63,7 @@ var (
 )
 
 func (r *reader) readSections(m *yamlfile.Mapping) {
-	for i, s := range []struct {
+	for i, s := range [...]struct {
 		form form
 		kind approval.VerdictKind
 	}{{formDeny, approval.VerdictDeny}, {formRequire, approval.VerdictRequire}, {formAllow, approval.VerdictAllow}} {
@@ -71,13 +71,14 @@ func (r *reader) readSections(m *yamlfile.Mapping) {
 		into.form, into.exact = s.form, map[string][]*rule{}
 		list, _ := m.Field(string(s.form)).List()
 		for _, v := range list {
-			r.readEntry(into, v, s.kind)
+			r.readEntry(into, v, s.kind, r.made.sections[:i])
 		}
 	}
 }
 
 // readEntry reads a capability with its conditions, or a capability alone.
-func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.VerdictKind) {
+// before are the sections that go before this one.
+func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.VerdictKind, before []section) {
 	m := &yamlfile.Mapping{}
 	capability := v
 	if !v.IsText() {
@@ -99,10 +100,32 @@ func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.Verdic
 		} else {
 			into.exact[t.name] = append(into.exact[t.name], made)
 		}
+		if always := alwaysHeld(t.name, before); always != nil {
+			t.at.Warn(fmt.Sprintf("%s never comes to say anything about %q: the entry of %s at %s takes every such call", into.form, t.name, always.form, always.where),
+				"keep one, or give the other conditions")
+		}
 		if t.name == "*" && kind == approval.VerdictAllow && !made.conditional() {
 			v.Warn("every tool that no other rule of this layer holds runs without asking", "name the capabilities that may")
 		}
 	}
+}
+
+// alwaysHeld returns an entry that takes every call of the tools before others
+// have a say.
+func alwaysHeld(tool string, before []section) *rule {
+	for i := range before {
+		for _, r := range before[i].exact[tool] {
+			if !r.conditional() {
+				return r
+			}
+		}
+		for _, g := range before[i].globs[:min(len(before[i].globs), maxPatterns)] {
+			if !g.rule.conditional() && g.glob.covers(glob(tool)) {
+				return g.rule
+			}
+		}
+	}
+	return nil
 }
 
 func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {

@@ -45,11 +45,15 @@ func (m *Mapping) Later(hint string, names ...string) {
 	}
 }
 
-// Done notes every field that was not asked for.
+// Done notes every field that was not asked for, as far as Problems keeps them.
 func (m *Mapping) Done() {
+	unknown := 0
 	for _, e := range m.Entries() {
 		if slices.Contains(m.asked, e.Name) || slices.Contains(m.later, e.Name) {
 			continue
+		}
+		if unknown++; unknown > maxProblems+1 {
+			return
 		}
 		hint := "the fields here are " + strings.Join(m.asked, ", ")
 		if near := Nearest(e.Name, m.asked); near != "" {

@@ -123,6 +123,7 @@ func TestReadersSayWhatIsWrong(t *testing.T) {
 		d, ok := v.Duration(approval.Duration(time.Hour))
 		return answer(d.String(), ok)
 	}
+	number := func(v yamlfile.Value) any { n, ok := v.Number(); return answer(n, ok) }
 	whole := func(v yamlfile.Value) any { n, ok := v.Int(1, 65535); return answer(n, ok) }
 	list := func(v yamlfile.Value) any { l, ok := v.List(); return answer(len(l), ok) }
 	mapping := func(v yamlfile.Value) any { m := v.Mapping(); return answer(len(m.Entries()), m.Present()) }
@@ -134,6 +135,13 @@ func TestReadersSayWhatIsWrong(t *testing.T) {
 		want  any    // nil: not read
 		says  string // a part of the one problem
 	}{
+		{number, `0.5`, 0.5, ""},
+		{number, `-3`, -3.0, ""},
+		{number, `9007199254740993`, nil, "the integer is beyond 2^53"},
+		{number, `0x10`, nil, "the number is not written as JSON writes numbers"},
+		{number, `.nan`, nil, "the number is not written as JSON writes numbers"},
+		{number, `"5"`, nil, "a is text, must be a number"},
+		{number, `[5]`, nil, "a is a list, must be a number"},
 		{text, `word`, "word", ""},
 		{text, `yes`, "yes", ""},
 		{text, `2024-01-01`, "2024-01-01", ""},
@@ -324,5 +332,63 @@ func TestReadFile(t *testing.T) {
 		if _, ok := yamlfile.ReadFile(path, &problems); ok || !strings.Contains(said(problems), want) {
 			t.Errorf("%s: %v, %q; want %q", path, ok, said(problems), want)
 		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	var problems yamlfile.Problems
+	file := yamlfile.Parse("f.yaml", []byte("a: 1\nb: 2"), &problems).Mapping()
+	file.Field("b").Warn("odd", "look at it")
+	if err := problems.Err(); err != nil {
+		t.Errorf("a warning is an error: %v", err)
+	}
+	if got := problems.Warnings().Error(); got != "f.yaml:2:4: warning: odd; look at it" {
+		t.Error(got)
+	}
+	file.Field("a").Problem("bad", "mend it")
+	if err := problems.Err(); err == nil || err.Error() != "f.yaml:1:4: bad; mend it" {
+		t.Errorf("errors: %v", err)
+	}
+	// However many warnings there are, an error is never lost among them.
+	for i := range 5000 {
+		problems.Add(yamlfile.Problem{File: "f", Line: i, Message: "odd", Warning: true})
+	}
+	problems = problems[:0]
+	for i := range 5000 {
+		problems.Add(yamlfile.Problem{File: "f", Line: i, Message: "odd", Warning: true})
+	}
+	problems.Add(yamlfile.Problem{File: "f", Line: 1, Message: "bad"})
+	if err := problems.Err(); err == nil || err.Error() != "f:1:0: bad" {
+		t.Errorf("the error among warnings: %v", err)
+	}
+	if got := len(problems.Warnings()); got != 101 {
+		t.Errorf("%d warnings are kept", got)
+	}
+}
+
+func TestProblemsWithinText(t *testing.T) {
+	for text, want := range map[string]string{
+		`a: x + y`:       "f.yaml:1:8: bad",
+		`a: 'x + y'`:     "f.yaml:1:9: bad",
+		`a: "x + y"`:     "f.yaml:1:4: bad (at line 1, column 5 of the text)",
+		"a: |\n  x + y":  "f.yaml:1:4: bad (at line 1, column 5 of the text)",
+		"a: >-\n  x + y": "f.yaml:1:4: bad (at line 1, column 5 of the text)",
+		`a: 'it''s'`:     "f.yaml:1:4: bad (at line 1, column 5 of the text)",
+	} {
+		var problems yamlfile.Problems
+		yamlfile.Parse("f.yaml", []byte(text), &problems).Mapping().Field("a").Within(1, 5, "bad", "")
+		if got := problems.Error(); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestTooManyValues(t *testing.T) {
+	var problems yamlfile.Problems
+	if v := yamlfile.Parse("f.yaml", []byte("a: ["+strings.Repeat("1,", yamlfile.MaxValues)+"]"), &problems); v.Present() {
+		t.Error("parsed")
+	}
+	if got := problems.Error(); got != "f.yaml: the file may hold more than 500000 values; split it into several files" {
+		t.Error(got)
 	}
 }

@@ -1,0 +1,66 @@
+package approval_test
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// Every part of a requirement has a name that Unexecuted can tell: a part
+// without one would be left out of account in silence.
+func TestRequirementNamesItsParts(t *testing.T) {
+	whole := reflect.ValueOf(everything)
+	if got, most := len(everything.Uses()), whole.NumField()+1; got != most { // groups are a part of approvals
+		t.Errorf("%d names for %d parts: %v", got, most, everything.Uses())
+	}
+	for i := range whole.NumField() {
+		if whole.Field(i).IsZero() {
+			t.Errorf("%s is left out of the test's requirement", whole.Type().Field(i).Name)
+			continue
+		}
+		var one approval.Requirement
+		reflect.ValueOf(&one).Elem().Field(i).Set(whole.Field(i))
+		if len(one.Uses()) == 0 {
+			t.Errorf("%s has no name", whole.Type().Field(i).Name)
+		}
+	}
+}
+
+func TestUnexecuted(t *testing.T) {
+	for name, c := range map[string]struct {
+		r    approval.Requirement
+		want []string
+	}{
+		"people":          {approval.Requirement{Approvals: []approval.Approvals{{Count: 3}}}, nil},
+		"as always":       {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, DenyCount: 1, Execution: approval.ExecutionWorker}, nil},
+		"a group":         {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}, {Group: "g", Count: 1}}}, []string{"groups"}},
+		"a stage's group": {approval.Requirement{Stages: []approval.Stage{{Approvals: []approval.Approvals{{Group: "g", Count: 1}}}}}, []string{"groups", "stages"}},
+		"a reason":        {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, RequireReason: true}, []string{"require_reason"}},
+	} {
+		if got := c.r.Unexecuted(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+		v := approval.Verdict{Kind: approval.VerdictRequire, Requirement: &c.r, Timeout: approval.DefaultTimeout}
+		if err := v.Validate(); (err != nil) != (c.want != nil) {
+			t.Errorf("%s: validated with %v", name, err)
+		}
+	}
+}
+
+func TestRequirementValidate(t *testing.T) {
+	for name, r := range map[string]approval.Requirement{
+		"nobody":               {},
+		"zero people":          {Approvals: []approval.Approvals{{Count: 0}}},
+		"an empty stage":       {Stages: []approval.Stage{{}}},
+		"a stage of no people": {Stages: []approval.Stage{{Approvals: []approval.Approvals{{Count: -1}}}}},
+	} {
+		if r.Validate() == nil {
+			t.Errorf("%s is valid", name)
+		}
+	}
+	if err := everything.Validate(); err != nil {
+		t.Error(err)
+	}
+}
