@@ -22,6 +22,9 @@ const (
 	// about one for each step, and one for ten characters looked at. Reaching
 	// it takes less than a tenth of a second.
 	maxCost = 300_000
+	// maxRegex bounds a compiled pattern: matching takes up to so many steps for
+	// each character.
+	maxRegex = 1_000
 )
 
 // condition is a CEL expression that is true or false of a call. It is safe for
@@ -31,6 +34,7 @@ type condition struct {
 	program cel.Program
 	args    bool            // it looks at the arguments
 	counted bool            // its cost depends on the call, and could reach maxCost
+	chosen  bool            // its patterns depend on the call, which could make them slow
 	names   map[string]bool // the fields it names
 }
 
@@ -47,6 +51,7 @@ var celEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.ParserExpressionSizeLimit(maxCondition),
+		cel.RegexProgramSizeLimit(maxRegex),
 		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
 	)
 })
@@ -99,7 +104,10 @@ func (c *compiler) condition(v yamlfile.Value) *condition {
 		v.Problem("the condition always takes too long", "make it simpler")
 	}
 	made := &condition{source: source, program: program, counted: len(options) > 1, names: map[string]bool{}}
-	made.look(checked.NativeRep().Expr())
+	if made.look(checked.NativeRep().Expr()); made.chosen {
+		v.Problem("the pattern of matches is not written out", "write it as one text: args.path.matches(\"^/tmp/\")")
+		return nil
+	}
 	c.conditions[source] = made
 	return made
 }
@@ -136,19 +144,24 @@ func celProblem(message string) (string, string) {
 	if m := misapplied.FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("the condition applies %s to %s", m[1], approval.Display(m[2], 100)), "compare values of one type; numbers in args are doubles"
 	}
+	if message == "invalid matches argument" || strings.HasPrefix(message, "regex program size") {
+		return "the pattern of matches is not a regular expression, or too large", "write it as RE2 takes it (https://github.com/google/re2/wiki/Syntax)"
+	}
 	if strings.HasPrefix(message, "mismatched input '<EOF>'") {
 		return "the condition ends too early", hint
 	}
 	return "the condition is not valid: " + approval.Display(expecting.ReplaceAllString(message, ""), 200), hint
 }
 
-// look notes which fields the expression names, and whether it needs the
-// arguments.
+// look notes what the expression has in it.
 func (c *condition) look(e celast.Expr) {
 	celast.PreOrderVisit(e, celast.NewExprVisitor(func(e celast.Expr) {
 		switch e.Kind() {
 		case celast.IdentKind:
 			c.args = c.args || e.AsIdent() == "args"
+		case celast.CallKind:
+			args := e.AsCall().Args()
+			c.chosen = c.chosen || e.AsCall().FunctionName() == "matches" && args[len(args)-1].Kind() != celast.LiteralKind
 		case celast.SelectKind:
 			c.names[e.AsSelect().FieldName()] = true
 		case celast.LiteralKind:

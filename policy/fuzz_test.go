@@ -79,11 +79,11 @@ func FuzzCompile(f *testing.F) {
 // itself finds true, and denies nothing that it does not.
 func FuzzCondition(f *testing.F) {
 	for _, when := range []string{
-		`args.amount > 100`, `args.a == args.b`, `args.l.exists(x, x > 1.0)`, `args[args.k]`, `args.s.matches(args.p)`,
+		`args.amount > 100`, `args.a == args.b`, `args.l.exists(x, x > 1.0)`, `args[args.k]`, `args.s.matches("t.*")`,
 		`args.a + args.b`, `!args.a`, `has(args.a) && args.a`, `size(args) > 2`, `args == {}`, `int(args.a) / int(args.b) > 0`,
 		`timestamp(args.t) < now`, `duration(args.d) > duration("1h")`, `labels.x == ""`, `type(args.a) == string`, `args.a ? true : args.b`,
 	} {
-		f.Add(when, `{"amount":150,"a":1,"b":"x","l":[1,2.5,"y"],"k":"a","s":"text","p":"t.*","t":"2026-01-01T00:00:00Z","d":"1h"}`)
+		f.Add(when, `{"amount":150,"a":1,"b":"x","l":[1,2.5,"y"],"k":"a","s":"text","t":"2026-01-01T00:00:00Z","d":"1h"}`)
 	}
 	env, err := cel.NewEnv(cel.Variable("tool", cel.StringType), cel.Variable("args", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("agent", cel.StringType), cel.Variable("team", cel.StringType), cel.Variable("session", cel.StringType),
