@@ -54,6 +54,8 @@ func BenchmarkCondition(b *testing.B) {
 		{"one", `args.amount > 100`, `{"amount": 150, "currency": "EUR"}`},
 		{"several", `args.amount > 100 && args.currency in ["EUR", "USD"] && !args.to.endsWith("@example.com") && now.getHours() >= 0`,
 			`{"amount": 150.5, "currency": "EUR", "to": "someone@example.org", "note": "as agreed", "lines": [{"n": 1, "price": 75}, {"n": 2, "price": 75.5}]}`},
+		{"counted", `args.lines.all(l, l.price > 0.0 && l.price < 100.0)`, // could take long, so its cost is counted
+			`{"lines": [{"price": 1}, {"price": 2}, {"price": 3}, {"price": 4}, {"price": 5}, {"price": 6}, {"price": 7}, {"price": 8}]}`},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			program := celProgram(b, c.when)
