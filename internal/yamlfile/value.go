@@ -211,22 +211,10 @@ func (v Value) Duration(most approval.Duration) (approval.Duration, bool) {
 		return 0, false
 	}
 	if d <= 0 || d > most {
-		v.Problem(v.what+" is out of bounds", "it must be more than 0 and at most "+short(most))
+		v.Problem(v.what+" is out of bounds", "it must be more than 0 and at most "+most.Short())
 		return 0, false
 	}
 	return d, true
-}
-
-// short leaves out what time.Duration always writes: 1h for 1h0m0s.
-func short(d approval.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 // List reads a list's entries.
