@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"approval":              {},
 	"internal/yamlfile":     {"approval"},
 	"policy":                {"approval", "internal/yamlfile", "tool"},
+	"policy/policytest":     {"approval", "internal/yamlfile", "policy"},
 	"tool":                  {"approval"},
 	"tool/httptool":         {"approval", "tool"},
 	"tool/toolfile":         {"approval", "internal/yamlfile"},

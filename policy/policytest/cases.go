@@ -1,0 +1,150 @@
+package policytest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+// maxLine bounds one line of NDJSON, in bytes: an audit entry holds a call of
+// 256 KiB at most, and what was decided about it.
+const maxLine = 2 << 20
+
+// LoadCases reads the calls at path: those of a suite (*.yaml, *.yml), or
+// NDJSON as ReadCases takes it. The error is yamlfile.Problems.
+func LoadCases(path string) ([]Case, error) {
+	if !isYAML(path) {
+		f, err := os.Open(path)
+		if err != nil {
+			var problems yamlfile.Problems
+			yamlfile.ReadFile(path, &problems)
+			return nil, problems.Err()
+		}
+		defer f.Close()
+		return ReadCases(path, f)
+	}
+	s, err := Load(path)
+	if err != nil {
+		return nil, err
+	}
+	cases := make([]Case, len(s.Tests))
+	for i, t := range s.Tests {
+		cases[i] = t.Case
+	}
+	return cases, nil
+}
+
+// ReadCases reads NDJSON. A line is a call, as 'POST /api/calls' takes it; or a
+// call as the API shows it (pawl pending --all -o json, .items[]); or an audit
+// entry, of which those that hold a call count and others are passed over. The
+// error is yamlfile.Problems, holds every line that is none of these, and
+// quotes no values. name is how problems call the file.
+func ReadCases(name string, from io.Reader) ([]Case, error) {
+	var problems yamlfile.Problems
+	var cases []Case
+	file := approval.Display(name, 300)
+	lines := bufio.NewReader(from)
+	for n := 1; ; n++ {
+		line, err := readLine(lines)
+		if len(bytes.TrimSpace(line)) > 0 {
+			c, ok, problem := readCase(line)
+			c.Place = fmt.Sprintf("%s:%d", file, n)
+			switch {
+			case problem != nil:
+				problems.Add(yamlfile.Problem{File: file, Line: n, Column: 1, Message: problem.Error(), Hint: "write one call as JSON on each line"})
+			case ok:
+				cases = append(cases, c)
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			if err := problems.Err(); err != nil {
+				return nil, err
+			}
+			return cases, nil
+		case err != nil:
+			problems.Add(yamlfile.Problem{File: file, Line: n, Column: 1, Message: "can't be read on: " + err.Error(), Hint: "write one call as JSON on each line"})
+			return nil, problems.Err()
+		}
+	}
+}
+
+// readLine returns a line, and io.EOF with the last one.
+func readLine(from *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := from.ReadSlice('\n')
+		line = append(line, part...)
+		if len(line) > maxLine {
+			return nil, fmt.Errorf("the line is longer than %d bytes", maxLine)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+	}
+}
+
+// readCase returns false for an audit entry without a call.
+func readCase(line []byte) (Case, bool, error) {
+	if err := approval.CheckJSON(line); err != nil {
+		return Case{}, false, err
+	}
+	var kind struct {
+		Status  *string         `json:"status"`
+		Payload json.RawMessage `json:"payload"`
+	}
+	if err := json.Unmarshal(line, &kind); err != nil {
+		return Case{}, false, errors.New("is not a JSON object")
+	}
+	switch {
+	case kind.Payload != nil:
+		c, ok := FromEntry(kind.Payload)
+		return c, ok, nil
+	case kind.Status != nil:
+		var v approval.View
+		if err := json.Unmarshal(line, &v); err != nil {
+			return Case{}, false, errors.New("is not a call as the API shows it")
+		}
+		c, err := fromView(v)
+		return c, err == nil, err
+	}
+	call, err := approval.ParseCall(line)
+	return Case{Name: call.Tool, Call: call, At: Noon}, err == nil, err
+}
+
+// FromEntry returns the call that an audit entry's payload holds. It returns
+// false if it holds none: only the entries of admitted and blocked calls do, and
+// of those some hold what could not be a call and was never judged. Values that
+// the policy of that time hid are hidden in it, too; see Case.Redacted.
+func FromEntry(payload json.RawMessage) (Case, bool) {
+	var p struct {
+		Call *approval.View `json:"call"`
+	}
+	if err := json.Unmarshal(payload, &p); err != nil || p.Call == nil {
+		return Case{}, false
+	}
+	c, err := fromView(*p.Call)
+	return c, err == nil
+}
+
+func fromView(v approval.View) (Case, error) {
+	c := Case{Name: v.Tool, Place: approval.Display(v.ID, 300), At: v.CreatedAt, Call: approval.Call{
+		Tool: v.Tool, Args: v.Args, Agent: v.Agent, Team: v.Team, Session: v.Session, Requester: v.Requester,
+		Reason: v.Reason, Title: v.Title, Description: v.Description, Labels: v.Labels,
+	}}
+	c.Call.Normalize()
+	return c, c.Call.Validate()
+}
+
+// Redacted reports whether values in the call's arguments were hidden before
+// they came here: conditions on them see the mark instead.
+func (c Case) Redacted() bool {
+	return bytes.Contains(c.Call.Args, []byte(approval.Redacted)) || bytes.Contains(c.Call.Args, []byte(approval.RedactedRepeat))
+}
