@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"internal/yamlfile":     {"approval"},
 	"policy":                {"approval", "internal/yamlfile", "tool"},
 	"policy/policytest":     {"approval", "internal/yamlfile", "policy"},
+	"policy/policydiff":     {"approval", "internal/yamlfile", "policy", "policy/policytest"},
 	"tool":                  {"approval"},
 	"tool/httptool":         {"approval", "tool"},
 	"tool/toolfile":         {"approval", "internal/yamlfile"},

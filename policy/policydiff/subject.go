@@ -1,0 +1,258 @@
+package policydiff
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/policytest"
+)
+
+// subject is what one rule is about: its tools, and what its conditions name.
+type subject struct {
+	place  string
+	tools  []string // names that the rule's patterns match
+	fields []field
+}
+
+// field is one place in a call, and values to try there, besides none.
+type field struct {
+	path   path
+	values []any
+}
+
+// path leads to a value of a call: "args" and keys, "labels" and one key, or
+// one of the call's own fields; or "now".
+type path struct {
+	root string
+	keys []string
+}
+
+func (p path) equal(other path) bool { return p.root == other.root && slices.Equal(p.keys, other.keys) }
+
+// notConditions are the fields of rules that don't look at the call.
+var notConditions = []string{
+	"tool", "capability", "require_approval", "auto_approve", "deny", "audit", "timeout", "approval_timeout_seconds",
+	"risk_level", "redact_fields", "approvals", "deny_count", "stages", "self_approval", "require_reason", "allow_edit",
+	"input", "execution", "valid_for", "remind_every", "escalate", "grant", "validate", "preview", "reason", "description",
+}
+
+// subjects reads the rules off a set's sources: they were compiled, so there
+// is nothing wrong with them.
+func subjects(set *policy.Set) []subject {
+	var out []subject
+	for _, file := range set.Sources() {
+		var none yamlfile.Problems
+		root := yamlfile.Parse(file.Name, file.Data, &none).Mapping()
+		var all collector
+		all.condition("", root.Field("applies_to"))
+		for _, name := range []string{"rules", "deny", "require_approval", "allow"} {
+			rules := root.Field(name)
+			if !rules.IsList() {
+				continue
+			}
+			entries, _ := rules.List()
+			for _, entry := range entries {
+				m := entry.Mapping()
+				c := collector{fields: slices.Clone(all.fields)}
+				for _, e := range m.Entries() {
+					if !slices.Contains(notConditions, e.Name) {
+						c.condition(e.Name, e.Value)
+					}
+				}
+				s := subject{place: fmt.Sprintf("%s:%d", approval.Display(file.Name, 300), m.Line()), fields: c.fields}
+				for _, name := range append(texts(m.Field("tool")), texts(m.Field("capability"))...) {
+					if name = matching(name); approval.CheckTool(name) == nil {
+						s.tools = append(s.tools, name)
+					}
+				}
+				out = append(out, s)
+			}
+		}
+		for _, name := range []string{"dangerous_tools", "safe_tools"} {
+			for _, tool := range texts(root.Field(name)) {
+				out = append(out, subject{tools: []string{matching(tool)}, fields: all.fields})
+			}
+		}
+	}
+	return out
+}
+
+// texts reads text or a list of texts.
+func texts(v yamlfile.Value) []string {
+	if !v.IsList() {
+		s, ok := v.Text()
+		if !ok {
+			return nil
+		}
+		return []string{s}
+	}
+	var out []string
+	entries, _ := v.List()
+	for _, e := range entries {
+		if s, ok := e.Text(); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+var wildcard = strings.NewReplacer("**", "probe", "*", "probe", "?", "x")
+
+// matching returns a name that a pattern matches.
+func matching(pattern string) string { return wildcard.Replace(pattern) }
+
+// collector gathers the fields that conditions name.
+type collector struct{ fields []field }
+
+func (c *collector) try(p path, values ...any) {
+	i := slices.IndexFunc(c.fields, func(f field) bool { return f.path.equal(p) })
+	if i < 0 {
+		i = len(c.fields)
+		c.fields = append(c.fields, field{path: p})
+	}
+	for _, v := range values {
+		if !slices.Contains(c.fields[i].values, v) {
+			// Clip: rules of a file share what their layer's condition names.
+			c.fields[i].values = append(slices.Clip(c.fields[i].values), v)
+		}
+	}
+}
+
+var bound = regexp.MustCompile(`^(.+)_(gt|gte|lt|lte)$`)
+
+// condition reads one condition of a rule by its name.
+func (c *collector) condition(name string, v yamlfile.Value) {
+	switch {
+	case !v.Present():
+	case name == "when":
+		if text, ok := v.Lines(); ok {
+			c.expression(text)
+		}
+	case name == "agent", name == "team", name == "session", name == "requester":
+		for _, text := range texts(v) {
+			c.try(path{root: name}, matching(text), "someone-else")
+		}
+	case name == "", name == "labels": // applies_to, and a rule's labels
+		for _, e := range v.Mapping().Entries() {
+			if name == "" {
+				c.condition(e.Name, e.Value)
+				continue
+			}
+			for _, value := range scalars(e.Value) {
+				c.try(path{"labels", []string{e.Name}}, fmt.Sprint(value), "other")
+			}
+		}
+	case name == "contains":
+		for _, value := range scalars(v) {
+			c.try(path{"args", []string{"text"}}, fmt.Sprintf("with %v in it", value), "other")
+		}
+	default:
+		if m := bound.FindStringSubmatch(name); m != nil {
+			name = m[1]
+		}
+		for _, value := range scalars(v) {
+			c.try(path{"args", []string{name}}, around(value)...)
+			if text, ok := value.(string); ok {
+				c.try(path{"labels", []string{name}}, text)
+			}
+		}
+	}
+}
+
+// scalars reads a text, number or boolean, or a list of them.
+func scalars(v yamlfile.Value) []any {
+	doc, ok := v.JSON()
+	if !ok {
+		return nil
+	}
+	var value any
+	if json.Unmarshal(doc, &value) != nil {
+		return nil
+	}
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	return slices.DeleteFunc(list, func(v any) bool {
+		switch v.(type) {
+		case string, float64, bool:
+			return false
+		}
+		return true
+	})
+}
+
+// around returns a value and its neighbours.
+func around(value any) []any {
+	switch v := value.(type) {
+	case float64:
+		return []any{v, v + 1, v - 1}
+	case bool:
+		return []any{v, !v}
+	case string:
+		return []any{matching(v), "other"}
+	}
+	return []any{value}
+}
+
+var (
+	inCEL = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'` + // text
+		`|\b(?:args|labels)(?:\.[A-Za-z_]\w*\b|\[\s*(?:"[^"\\]*"|'[^'\\]*')\s*\])+\(?` + // a value of a call, or a function on it
+		`|\b(?:agent|team|session|requester|now)\b` +
+		`|\b\d+(?:\.\d+)?\b|\b(?:true|false)\b`)
+	keyInCEL = regexp.MustCompile(`\.([A-Za-z_]\w*)|\[\s*["']([^"']*)["']\s*\]`)
+)
+
+// expression tries every value that a CEL expression names in every place that
+// it names, whatever it does with them.
+func (c *collector) expression(text string) {
+	var places []path
+	var values []any
+	for _, token := range inCEL.FindAllString(text, -1) {
+		switch {
+		case token[0] == '"' || token[0] == '\'':
+			values = append(values, token[1:len(token)-1], "other")
+		case token == "true" || token == "false":
+			values = append(values, true, false)
+		case token == "now":
+			c.try(path{root: "now"}, policytest.Noon.Add(12*time.Hour), policytest.Noon.Add(5*24*time.Hour))
+		case token[0] >= '0' && token[0] <= '9':
+			if n, err := strconv.ParseFloat(token, 64); err == nil {
+				values = append(values, around(n)...)
+			}
+		default:
+			if p := placeInCEL(token); len(p.keys) > 0 || p.root != "args" && p.root != "labels" {
+				places = append(places, p)
+			}
+		}
+	}
+	if len(values) == 0 {
+		values = []any{"other", 1.0}
+	}
+	for _, p := range places {
+		c.try(p, values...)
+	}
+}
+
+func placeInCEL(token string) path {
+	root := token
+	if i := strings.IndexAny(token, ".["); i >= 0 {
+		root = token[:i]
+	}
+	p := path{root: root}
+	for _, m := range keyInCEL.FindAllStringSubmatch(token, -1) {
+		p.keys = append(p.keys, m[1]+m[2])
+	}
+	if strings.HasSuffix(token, "(") && len(p.keys) > 0 { // args.to.contains(
+		p.keys = p.keys[:len(p.keys)-1]
+	}
+	return p
+}
