@@ -25,6 +25,7 @@ var rooms = map[string][]string{
 	"policy":                {"approval", "internal/yamlfile", "tool"},
 	"policy/policytest":     {"approval", "internal/yamlfile", "policy"},
 	"policy/policydiff":     {"approval", "internal/yamlfile", "policy", "policy/policytest"},
+	"policy/schema":         {},
 	"tool":                  {"approval"},
 	"tool/httptool":         {"approval", "tool"},
 	"tool/toolfile":         {"approval", "internal/yamlfile"},
