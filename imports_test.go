@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 	"worker":                {"approval", "activities", "audit", "health", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
 	"api":                   {"approval", "audit", "health", "internal/starter", "store"},
 	"client":                {"approval"},
-	"cmd/pawl":              {"api", "approval", "client", "health", "internal/yamlfile", "policy", "store", "store/postgres", "store/sqlite", "tool", "worker"},
+	"cmd/pawl":              {"api", "approval", "client", "health", "internal/yamlfile", "policy", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
 	"examples/agent":        {"approval", "client"},
 }
 

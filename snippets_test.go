@@ -10,12 +10,14 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/policytest"
 	"github.com/pawlhq/pawl/tool/toolfile"
 )
 
 var (
 	snippet   = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```")
 	toolsFile = regexp.MustCompile(`(?m)^tools:`)
+	suite     = regexp.MustCompile(`(?m)^tests:`)
 )
 
 // TestSnippets runs what the documentation shows: policies and tools files
@@ -34,6 +36,9 @@ func TestSnippets(t *testing.T) {
 		for _, m := range snippet.FindAllStringSubmatch(string(text), -1) {
 			kind, body := m[1], m[2]
 			switch {
+			case kind == "yaml" && suite.MatchString(body):
+				kind = "suite"
+				_, err = policytest.Parse(file, []byte(body))
 			case kind == "yaml" && toolsFile.MatchString(body):
 				kind = "tools"
 				env := func(string) (string, bool) { return "secret", true }
@@ -55,7 +60,7 @@ func TestSnippets(t *testing.T) {
 			ran[kind]++
 		}
 	}
-	for _, kind := range []string{"yaml", "tools", "go", "curl"} {
+	for _, kind := range []string{"yaml", "tools", "suite", "go", "curl"} {
 		if ran[kind] == 0 {
 			t.Errorf("no %s snippet was found: %v", kind, ran)
 		}

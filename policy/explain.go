@@ -53,6 +53,9 @@ type RuleInfo struct {
 	Says  approval.VerdictKind `json:"says"`
 }
 
+// OtherTools is OtherRule.WhyNot of rules whose tool is another one.
+const OtherTools = "it is for other tools"
+
 // maxOthers bounds LayerSays.Others.
 const maxOthers = 20
 
@@ -100,7 +103,7 @@ func (l *layer) explain(in *input) LayerSays {
 		case r.names == nil || slices.ContainsFunc(r.names, func(n string) bool { return glob(n).match(in.call.Tool) }):
 			near = append(near, OtherRule{*r.ref(), "a rule that goes before it counts"})
 		default:
-			far = append(far, OtherRule{*r.ref(), "it is for other tools"})
+			far = append(far, OtherRule{*r.ref(), OtherTools})
 		}
 	}
 	says.Others = append(near, far...)

@@ -341,32 +341,38 @@ func (f follow) report(v client.View) error {
 	return done(code)
 }
 
-// readArgs reads the value of --args. What is in it is never part of an error.
 func (a *app) readArgs(value string) ([]byte, error) {
+	return a.readObject("--args", value, approval.MaxArgs)
+}
+
+// readObject reads the value of a flag that takes a JSON object of at most
+// most bytes, @file, or - for standard input. What is in it is never part of an
+// error.
+func (a *app) readObject(flag, value string, most int) ([]byte, error) {
 	var from io.Reader = strings.NewReader(value)
-	name := "--args"
+	name := flag
 	if value == "-" {
 		from, name = a.Stdin, "standard input"
 	}
 	if file, ok := strings.CutPrefix(value, "@"); ok {
 		if file == "" {
-			return nil, usage(errors.New("--args: name a file after the @"))
+			return nil, usage(fmt.Errorf("%s: name a file after the @", flag))
 		}
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, fmt.Errorf("--args: %w", err)
+			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
 		defer f.Close()
 		from, name = f, file
 	}
-	doc, err := io.ReadAll(io.LimitReader(from, approval.MaxArgs+1))
+	doc, err := io.ReadAll(io.LimitReader(from, int64(most)+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if len(doc) > approval.MaxArgs {
-		return nil, usage(fmt.Errorf("%s: more than %d bytes of arguments", name, approval.MaxArgs))
+	if len(doc) > most {
+		return nil, usage(fmt.Errorf("%s: more than %d bytes of %s", name, most, strings.TrimPrefix(flag, "--")))
 	}
-	return doc, usage(approval.CheckObject(name, doc, approval.MaxArgs))
+	return doc, usage(approval.CheckObject(name, doc, most))
 }
 
 func parseLabels(pairs []string) (map[string]string, error) {

@@ -181,11 +181,7 @@ func needs(v client.View) string {
 	if v.Requirement == nil {
 		return ""
 	}
-	var groups []string
-	for _, g := range v.Requirement.Approvals {
-		groups = append(groups, people(g.Count))
-	}
-	text := strings.Join(groups, ", and ")
+	text := approvals(v.Requirement.Approvals)
 	if v.Status == approval.StatusPending {
 		text += fmt.Sprintf(" (%d so far)", len(v.Votes))
 	}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/policytest"
+)
+
+// maxCallDoc is above every call's JSON; approval.ParseCall has the limit.
+const maxCallDoc = 1 << 20
+
+func (a *app) policyExplain() *cobra.Command {
+	var files []string
+	var doc, at string
+	cmd := &cobra.Command{
+		Use:   "explain",
+		Short: "Say what a policy says to a call, and why",
+		Long: `Say what a policy says to a call, and why: the rule of each layer that matches,
+why others don't, and what comes of them all. Nothing runs, and nobody is asked.
+
+The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
+		Example: `  pawl policy explain --policy org.yaml --policy team.yaml --call '{"tool":"send_email"}'
+  pawl policy explain --policy policies/ --call @call.json -o json
+  pawl policy explain --policy policies/ --call @call.json --at 2026-03-01T22:00:00Z`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if doc == "" {
+				return usage(errors.New(`which call? give it with --call '{"tool":"send_email"}', @file, or - for standard input`))
+			}
+			if len(files) == 0 {
+				return usage(errors.New("which policy? name its files with --policy"))
+			}
+			now, err := a.readTime(at)
+			if err != nil {
+				return usage(err)
+			}
+			text, err := a.readObject("--call", doc, maxCallDoc)
+			if err != nil {
+				return err
+			}
+			call, err := approval.ParseCall(text)
+			if err != nil {
+				return usage(fmt.Errorf("--call: %w", err))
+			}
+			set, err := inspectPolicy(files)
+			if err != nil {
+				return a.problems(err)
+			}
+			a.warnPolicy(set)
+			e := set.Explain(call, now)
+			if a.output == outputJSON {
+				return a.printValue(e)
+			}
+			return a.print(a.explanation(call.Tool, e))
+		},
+	}
+	cmd.Flags().StringArrayVar(&files, "policy", nil, "the policy's `FILE` or folder; repeatable")
+	cmd.Flags().StringVar(&doc, "call", "", "the call: a `JSON` object, @file, or - for standard input")
+	cmd.Flags().StringVar(&at, "at", "", "`time` that conditions see as now, like 2026-03-01T22:00:00Z (default: now)")
+	return cmd
+}
+
+// readTime reads the value of --at; none means now.
+func (a *app) readTime(text string) (time.Time, error) {
+	if text == "" {
+		return a.Now(), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, errors.New(`--at is not a time: write it like 2026-03-01T22:00:00Z`)
+	}
+	return at, nil
+}
+
+// inspectPolicy compiles files, and the files of folders, to one policy, with
+// the rules that no worker would take yet. The error is yamlfile.Problems.
+func inspectPolicy(paths []string) (*policy.Set, error) {
+	paths, err := policytest.PolicyFiles(paths...)
+	if err != nil {
+		return nil, err
+	}
+	return policytest.Inspect(paths...)
+}
+
+// warnPolicy says what is questionable about a policy that is only looked at.
+func (a *app) warnPolicy(set *policy.Set) {
+	a.notes(set.Warnings())
+	if left := set.Unexecuted(); len(left) > 0 {
+		a.notes(left)
+		a.note("warning: no worker loads this policy as it is: see above")
+	}
+}
+
+// explanation writes for people what a policy says to a call.
+func (a *app) explanation(tool string, e policy.Explanation) string {
+	s := sheet{wrapped: a.IsTerminal(a.Stdout)}
+	fmt.Fprintf(&s, "%s  %s\n", a.paint(bold, cell(tool, 0)), a.paint(verdictColour(e.Kind), string(e.Kind)))
+	verdictFields(&s, e.Verdict)
+	for _, line := range e.Call {
+		s.field("Call", line)
+	}
+	s.field("Policy", e.Policy.Digest)
+	for _, l := range e.Layers {
+		a.layer(&s, l)
+	}
+	return s.String()
+}
+
+func verdictColour(k approval.VerdictKind) string {
+	if k == approval.VerdictDeny {
+		return red
+	}
+	return yellow
+}
+
+func verdictFields(s *sheet, v approval.Verdict) {
+	s.field("Rule", strings.TrimSpace(v.Policy.Layer+" "+v.Policy.Rule))
+	s.field("Because", v.Policy.Why)
+	s.field("Risk", string(v.Risk))
+	if v.Kind == approval.VerdictRequire {
+		for _, line := range demands(v.Requirement) {
+			s.field("Needs", line)
+		}
+		s.field("Timeout", v.Timeout.Short())
+	}
+	if v.Kind != approval.VerdictDeny && v.ValidFor > 0 {
+		s.field("Valid for", v.ValidFor.Short())
+	}
+	if v.Audited {
+		s.field("Recorded", "as audited")
+	}
+	s.field("Hidden", strings.Join(v.Redact, ", "))
+	for _, o := range v.Observed {
+		text := fmt.Sprintf("%s would say %s: %s", o.Layer, o.Kind, o.Rule)
+		if o.Why != "" {
+			text += ", " + o.Why
+		}
+		s.field("Observed", text)
+	}
+}
+
+func (a *app) layer(s *sheet, l policy.LayerSays) {
+	says := "says " + string(l.Says)
+	switch {
+	case !l.Applies:
+		says = "does not apply"
+	case l.Says == policy.Nothing:
+		says = "has no say"
+	case l.Observe:
+		says = "would say " + string(l.Says) + ", but only observes"
+	}
+	fmt.Fprintf(s, "\nLayer %s (%s) %s\n", a.paint(bold, cell(l.Layer, 60)), approval.Display(l.File, 200), says)
+	if l.Rule != nil {
+		s.field("  counts", l.Rule.Where+" "+l.Rule.Text)
+	}
+	for _, r := range l.Counted {
+		s.field("  counts", r.Where+" "+r.Text)
+	}
+	s.field("  because", l.Why)
+	elsewhere := l.More
+	for _, r := range l.Others {
+		if r.WhyNot == policy.OtherTools {
+			elsewhere++
+			continue
+		}
+		s.field("  not", r.Where+" "+r.Text+": "+r.WhyNot)
+	}
+	if elsewhere > 0 {
+		s.field("  not", plural(elsewhere, "rule")+" for other tools")
+	}
+}
+
+// demands writes a requirement as what people must do, one line each.
+func demands(r *approval.Requirement) []string {
+	if r == nil {
+		return nil
+	}
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for i, s := range r.Stages {
+		name := fmt.Sprintf("stage %d", i+1)
+		if s.Name != "" {
+			name += " (" + s.Name + ")"
+		}
+		add("%s: %s", name, approvals(s.Approvals))
+	}
+	if len(r.Approvals) > 0 {
+		add("%s", approvals(r.Approvals))
+	}
+	if r.DenyCount > 1 {
+		add("%d rejections before the call is denied", r.DenyCount)
+	}
+	if r.SelfApproval {
+		add("the requester may approve, too")
+	}
+	if r.RequireReason {
+		add("a reason with each decision")
+	}
+	if r.AllowEdit {
+		add("reviewers may change the arguments")
+	}
+	if len(r.Input) > 0 {
+		add("input from the reviewer")
+	}
+	if r.Execution != "" && r.Execution != approval.ExecutionWorker {
+		add("the %s runs the tool", r.Execution)
+	}
+	if r.RemindEvery > 0 {
+		add("a reminder every %s", r.RemindEvery.Short())
+	}
+	for _, e := range r.Escalate {
+		add("%s is asked after %s", e.To, e.After.Short())
+	}
+	if r.Grant != nil {
+		add("reviewers may approve calls like this one ahead, for at most %s", r.Grant.Max.Short())
+	}
+	if len(r.Checks) > 0 {
+		add("these tools must succeed before: %s", strings.Join(r.Checks, ", "))
+	}
+	if len(r.Previews) > 0 {
+		add("people see what these tools return: %s", strings.Join(r.Previews, ", "))
+	}
+	return lines
+}
+
+func approvals(list []approval.Approvals) string {
+	var groups []string
+	for _, g := range list {
+		text := people(g.Count)
+		if g.Group != "" {
+			text += " of " + g.Group
+		}
+		groups = append(groups, text)
+	}
+	return strings.Join(groups, ", and ")
+}
