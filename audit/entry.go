@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -25,12 +26,22 @@ const (
 	KindClaimed   Kind = "call.claimed"     // the one permit to run the tool was taken
 	KindStarted   Kind = "tool.started"     // the permit was used: from here the tool may have run
 	KindEnded     Kind = "call.ended"       // the outcome
+
+	KindPolicyApplied Kind = "policy.applied" // another policy became the active one
 )
+
+// SubjectPolicy stands in Entry.Call where the policy is what an entry is
+// about, and no call.
+const SubjectPolicy = "@policy"
+
+// Reserved reports whether an ID is kept for subjects that are no calls. No
+// call may have such an ID: its entries could stand where theirs belong.
+func Reserved(id string) bool { return strings.HasPrefix(id, "@") }
 
 // Entry is one audit record. Call and Step together are unique, so a step
 // that is retried is written once.
 type Entry struct {
-	Call    string          `json:"call_id"`
+	Call    string          `json:"call_id"` // or a reserved subject
 	Step    string          `json:"step"`
 	Kind    Kind            `json:"kind"`
 	At      time.Time       `json:"at"`      // UTC, whole microseconds

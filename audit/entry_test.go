@@ -59,6 +59,14 @@ func TestEntryCheckFindsEveryChange(t *testing.T) {
 	}
 }
 
+func TestReserved(t *testing.T) {
+	for id, want := range map[string]bool{audit.SubjectPolicy: true, "@": true, "pawl-1": false, "": false, "a@b": false} {
+		if audit.Reserved(id) != want {
+			t.Errorf("Reserved(%q) is %v", id, !want)
+		}
+	}
+}
+
 func TestEntryNeedsItsParts(t *testing.T) {
 	if _, err := audit.New("", "s", audit.KindEnded, at, nil); err == nil {
 		t.Error("no call")

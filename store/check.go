@@ -17,6 +17,8 @@ func (a Admission) Check() error {
 	switch {
 	case v.ID == "":
 		return invalid("its ID is missing")
+	case audit.Reserved(v.ID):
+		return invalid("its ID begins with @, which is kept for what is no call")
 	case !utf8.ValidString(v.ID) || strings.ContainsRune(v.ID, 0):
 		return invalid("its ID is not valid UTF-8, or holds a NUL character")
 	case v.CreatedAt.IsZero():
@@ -83,9 +85,13 @@ func (p Publication) Check() error {
 	return nil
 }
 
-// CheckEntries keeps an entry that would never verify out of the log.
+// CheckEntries keeps an entry of a call out of the log if it would never
+// verify, or stand where another subject's belongs.
 func CheckEntries(entries []audit.Entry) error {
 	for _, e := range entries {
+		if audit.Reserved(e.Call) {
+			return approval.Errorf(approval.CodeInvalid, "audit entry: no call has the ID %s", approval.Display(e.Call, 80))
+		}
 		if err := e.Check(); err != nil {
 			return approval.Errorf(approval.CodeInvalid, "%w", err)
 		}

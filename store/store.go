@@ -34,12 +34,16 @@ var (
 	ErrDigest = errors.New("the call's digest is not the one it was admitted with")
 	// ErrReadOnly: this handle may read only.
 	ErrReadOnly = errors.New("the store is open for reading only")
+	// ErrPolicyChanged: another version of the policy is active than the one
+	// that was to be replaced.
+	ErrPolicyChanged = errors.New("another policy was applied in the meantime")
 )
 
 // Store is everything. Consumers ask for the narrow parts.
 type Store interface {
 	Calls
 	Catalogue
+	Policies
 	Reader
 	// ID names this store among all: it is random, given when the store was
 	// laid, and the same in its copies and backups.

@@ -232,12 +232,17 @@ func TestLeastRights(t *testing.T) {
 	run(t, connect(t, database), `GRANT INSERT, UPDATE ON pawl.calls, pawl.claims TO "`+name+`"`)
 	run(t, connect(t, database), `GRANT INSERT ON pawl.entries TO "`+name+`"`)
 	run(t, connect(t, database), `GRANT INSERT, UPDATE, DELETE ON pawl.tools TO "`+name+`"`)
+	if _, _, err := worker.ApplyPolicy(t.Context(), applying); !errors.Is(err, store.ErrReadOnly) || !errors.Is(err, ErrAccess) {
+		t.Errorf("ApplyPolicy without the right to: %v, want %v and %v", err, store.ErrReadOnly, ErrAccess)
+	}
+	run(t, connect(t, database), `GRANT INSERT ON pawl.policies, pawl.policy_versions TO "`+name+`"`)
+	_, _, applyErr := worker.ApplyPolicy(t.Context(), applying)
 	admit(t, worker, "a")
 	_, _, finishErr := worker.Finish(t.Context(), ending("a"))
 	_, publishErr := worker.PublishTools(t.Context(), store.Publication{Publisher: "q", Operator: true,
 		Tools: []store.Tool{{Name: "a", Queue: "q", Kind: "go", Publisher: "q"}}})
 	err = errors.Join(publishErr,
-		worker.Append(t.Context(), ending("b").Entries...), finishErr)
+		worker.Append(t.Context(), ending("b").Entries...), finishErr, applyErr)
 	if err != nil {
 		t.Error(err)
 	}

@@ -127,6 +127,9 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 	if _, _, err := s.Finish(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
+	if _, _, err := s.ApplyPolicy(t.Context(), applying); err != nil {
+		t.Fatal(err)
+	}
 	conn := connect(t, url)
 	for _, c := range []struct{ query, want string }{
 		{`UPDATE pawl.entries SET step = 'other' WHERE seq = 1`, "append-only"},
@@ -149,6 +152,14 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 		{`UPDATE pawl.calls SET status = 'maybe'`, "constraint"},
 		{`UPDATE pawl.calls SET ended_at = now() WHERE id = 'free'`, "constraint"},
 		{`UPDATE pawl.calls SET id = 'used'`, "constraint"},
+		{`UPDATE pawl.policies SET layers = '[]'`, "never change"},
+		{`DELETE FROM pawl.policies`, "never deleted"},
+		{`TRUNCATE pawl.policies CASCADE`, "never deleted"},
+		{`UPDATE pawl.policy_versions SET by = 'x'`, "never changes"},
+		{`DELETE FROM pawl.policy_versions`, "never deleted"},
+		{`TRUNCATE pawl.policy_versions`, "never deleted"},
+		{`INSERT INTO pawl.policy_versions SELECT 1, digest, at, by, channel, authenticated, note FROM pawl.policy_versions`, "constraint"},
+		{`INSERT INTO pawl.policy_versions SELECT 2, 'other', at, by, channel, authenticated, note FROM pawl.policy_versions`, "constraint"},
 	} {
 		_, err := conn.Exec(t.Context(), c.query)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -253,8 +264,9 @@ func TestReadOnly(t *testing.T) {
 	_, _, finishErr := reader.Finish(t.Context(), ending("a"))
 	_, publishErr := reader.PublishTools(t.Context(), store.Publication{Publisher: "q"})
 	_, forgetErr := reader.ForgetTools(t.Context(), "a")
+	_, _, applyErr := reader.ApplyPolicy(t.Context(), applying)
 	for what, err := range map[string]error{
-		"Admit": admitErr, "Claim": claimErr, "Finish": finishErr, "Use": reader.Use(t.Context(), using("a")),
+		"ApplyPolicy": applyErr, "Admit": admitErr, "Claim": claimErr, "Finish": finishErr, "Use": reader.Use(t.Context(), using("a")),
 		"Append": reader.Append(t.Context(), entry("a", "x", audit.KindRefused)), "PublishTools": publishErr, "ForgetTools": forgetErr,
 	} {
 		if !errors.Is(err, store.ErrReadOnly) {

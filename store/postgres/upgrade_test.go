@@ -21,6 +21,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, database,
+		`DROP TABLE pawl.policy_versions, pawl.policies`,
 		`DROP TABLE pawl.identity`,
 		`ALTER TABLE pawl.claims DROP COLUMN queue`,
 		`ALTER TABLE pawl.tools RENAME COLUMN publisher TO queue`,
@@ -44,6 +45,12 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	}
 	if err := s.Use(t.Context(), using("unused")); err != nil {
 		t.Errorf("a permit of before can't be used: %v", err)
+	}
+	if _, err := s.ActivePolicy(t.Context()); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the active policy of a store that had none: %v", err)
+	}
+	if _, fresh, err := s.ApplyPolicy(t.Context(), applying); err != nil || !fresh {
+		t.Errorf("a policy can't be applied: %v", err)
 	}
 	if tool, err := s.Tool(t.Context(), "search"); err != nil || tool.Queue != "pawl" || tool.Publisher != "pawl" {
 		t.Errorf("the tool is %+v, %v", tool, err)

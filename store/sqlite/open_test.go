@@ -168,8 +168,9 @@ func TestReadOnly(t *testing.T) {
 	_, claimErr := reader.Claim(t.Context(), store.Claiming{ID: "a", Digest: "digest", At: time.Now(), GoodUntil: time.Now()})
 	_, publishErr := reader.PublishTools(t.Context(), store.Publication{Publisher: "q"})
 	_, forgetErr := reader.ForgetTools(t.Context(), "a")
+	_, _, applyErr := reader.ApplyPolicy(t.Context(), applying)
 	for what, err := range map[string]error{
-		"Admit": admitErr, "Claim": claimErr,
+		"ApplyPolicy": applyErr, "Admit": admitErr, "Claim": claimErr,
 		"Append": reader.Append(t.Context(), admission("c", nil).Entries...), "PublishTools": publishErr, "ForgetTools": forgetErr,
 	} {
 		if !errors.Is(err, store.ErrReadOnly) {

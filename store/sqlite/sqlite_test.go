@@ -251,6 +251,9 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 	if err := s.Use(t.Context(), store.Use{ID: "used", Digest: "digest", Run: "r", Activity: "1", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
+	if _, _, err := s.ApplyPolicy(t.Context(), applying); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ query, want string }{
 		{`UPDATE entries SET step = 'other' WHERE seq = 1`, "append-only"},
 		{`UPDATE entries SET at = at + 1 WHERE seq = 1`, "append-only"},
@@ -267,6 +270,12 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 		{`UPDATE calls SET ended_at = 1`, "constraint"},
 		{`UPDATE calls SET id = 'used'`, "constraint"},
 		{`UPDATE calls SET waits = 2`, "constraint"},
+		{`UPDATE policies SET layers = '[]'`, "never changes"},
+		{`DELETE FROM policies`, "never deleted"},
+		{`UPDATE policy_versions SET by = 'x'`, "never changes"},
+		{`DELETE FROM policy_versions`, "never deleted"},
+		{`INSERT INTO policy_versions SELECT 1, digest, at, by, channel, authenticated, note FROM policy_versions`, "constraint"},
+		{`INSERT INTO policy_versions SELECT 2, 'other', at, by, channel, authenticated, note FROM policy_versions`, "constraint"},
 	} {
 		_, err := s.writes.ExecContext(t.Context(), c.query)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

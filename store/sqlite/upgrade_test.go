@@ -20,6 +20,8 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, back := range []string{
+		`DROP TABLE policy_versions`,
+		`DROP TABLE policies`,
 		`DROP TABLE identity`,
 		`ALTER TABLE claims DROP COLUMN queue`,
 		`ALTER TABLE tools RENAME COLUMN publisher TO queue`,
@@ -47,6 +49,12 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	}
 	if err := s.Use(t.Context(), using("unused")); err != nil {
 		t.Errorf("a permit of before can't be used: %v", err)
+	}
+	if _, err := s.ActivePolicy(t.Context()); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the active policy of a store that had none: %v", err)
+	}
+	if _, fresh, err := s.ApplyPolicy(t.Context(), applying); err != nil || !fresh {
+		t.Errorf("a policy can't be applied: %v", err)
 	}
 	if tool, err := s.Tool(t.Context(), "search"); err != nil || tool.Queue != "pawl" || tool.Publisher != "pawl" {
 		t.Errorf("the tool is %+v, %v", tool, err)

@@ -65,6 +65,13 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"tools: one of many at once gets the name", toolsAtOnce},
 			{"tools: forgotten ones leave their names to others", toolsForgotten},
 			{"tools: what can't be is refused", toolsInvalid},
+			{"policies: one is active, and all are kept", policiesApplied},
+			{"policies: a repeat changes nothing", policiesRepeated},
+			{"policies: one of many at once replaces a version", policiesAtOnce},
+			{"policies: not without its record", policiesRecorded},
+			{"policies: by digest, or by its beginning", policiesByDigest},
+			{"policies: the latest first, by pages", policiesPaged},
+			{"policies: what can't be is refused", policiesInvalid},
 			{"identity: every store has its own", identity},
 			{"values: they come back as they were", valuesRoundTrip},
 			{"values: large ones too", valuesLarge},
@@ -298,9 +305,15 @@ func cancelled(t *testing.T, s store.Store) {
 	fails(t, "Append", s.Append(ctx, entry(t, "a", "more", audit.KindRefused)), context.Canceled)
 	_, err = s.Calls(ctx, store.CallQuery{})
 	fails(t, "Calls", err, context.Canceled)
+	_, _, err = s.ApplyPolicy(ctx, applying(0, "a"))
+	fails(t, "ApplyPolicy", err, context.Canceled)
+	_, err = s.ActivePolicy(ctx)
+	fails(t, "ActivePolicy", err, context.Canceled)
 
 	_, err = s.Call(t.Context(), "b")
 	fails(t, "a call whose Admit was cancelled", err, store.ErrNotFound)
+	_, err = s.ActivePolicy(t.Context())
+	fails(t, "a policy whose ApplyPolicy was cancelled", err, store.ErrNotFound)
 	wrote(t, s, "a", "requested")
 	claim(t, s, claiming(t, "a"))
 }
@@ -321,5 +334,11 @@ func closed(t *testing.T, s store.Store) {
 	}
 	if _, err := s.Call(t.Context(), "a"); err == nil {
 		t.Error("Call answered from a closed store")
+	}
+	if _, _, err := s.ApplyPolicy(t.Context(), applying(0, "a")); err == nil {
+		t.Error("ApplyPolicy says that a closed store wrote")
+	}
+	if _, err := s.ActivePolicy(t.Context()); err == nil || errors.Is(err, store.ErrNotFound) {
+		t.Errorf("ActivePolicy answered %v from a closed store", err)
 	}
 }

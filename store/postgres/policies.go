@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+const (
+	versionColumns = `digest, at, by, channel, authenticated, note`
+	selectActive   = `SELECT seq, ` + versionColumns + ` FROM pawl.policy_versions ORDER BY seq DESC LIMIT 1`
+
+	// applyPolicy is a whole transaction in one statement: the set, its
+	// version and its entry ($9 to $15), or nothing of it if another version
+	// than $3 is active or the set is active already. Of two at once one
+	// violates a key: the version's, or, as entries are never skipped here,
+	// its entry's.
+	applyPolicy = `WITH active AS (
+			SELECT seq, digest FROM pawl.policy_versions ORDER BY seq DESC LIMIT 1
+		), fits AS (
+			SELECT WHERE coalesce((SELECT seq FROM active), 0) = $3::bigint AND $1 IS DISTINCT FROM (SELECT digest FROM active)
+		), kept AS (
+			INSERT INTO pawl.policies (digest, layers) SELECT $1, $2 FROM fits ON CONFLICT (digest) DO NOTHING
+		), version AS (
+			INSERT INTO pawl.policy_versions (seq, ` + versionColumns + `) SELECT $3 + 1, $1, $4, $5, $6, $7, $8 FROM fits
+		), log AS (
+			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
+			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM fits,
+				unnest($9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::bytea[], $14::bytea[], $15::bytea[])
+				AS e (call, step, kind, at, metadata, leaf, payload)
+		)
+		SELECT EXISTS (SELECT FROM fits)`
+)
+
+// ApplyPolicy implements store.Policies.
+func (s *Store) ApplyPolicy(ctx context.Context, a store.Applying) (v store.PolicyVersion, fresh bool, err error) {
+	if err := a.Check(); err != nil {
+		return v, false, err
+	}
+	if s.readOnly {
+		return v, false, store.ErrReadOnly
+	}
+	entry, err := a.Entry()
+	if err != nil {
+		return v, false, err
+	}
+	layers, err := store.Encode(a.Set.Layers)
+	if err != nil {
+		return v, false, err
+	}
+	v = a.Version()
+	args := append([]any{v.Digest, layers, a.Expect, v.At, v.By, v.Channel, v.Authenticated, v.Note}, entryArgs([]audit.Entry{entry})...)
+	err = s.run(ctx, "apply a policy", func(ctx context.Context, conn *pgxpool.Conn) error {
+		err := conn.QueryRow(ctx, applyPolicy, args...).Scan(&fresh)
+		switch {
+		case hasState(err, "42501"):
+			return fmt.Errorf("%w: %w", store.ErrReadOnly, err) // for this database user
+		case err != nil && !hasState(err, "23505"):
+			return uncertain{err}
+		case fresh && err == nil:
+			return nil
+		}
+		fresh = false
+		active, activeErr := scanActive(conn.QueryRow(ctx, selectActive))
+		switch {
+		case activeErr != nil && !errors.Is(activeErr, store.ErrNotFound):
+			return activeErr
+		case active.Digest == a.Set.Digest:
+			v = active
+			return nil
+		case active.Version == a.Expect && err != nil:
+			return err // the record is there already, and not by us
+		}
+		v = active
+		return tell("%w: version %d is active", store.ErrPolicyChanged, active.Version)
+	})
+	if err != nil && !errors.Is(err, store.ErrPolicyChanged) {
+		return store.PolicyVersion{}, false, err
+	}
+	return v, fresh, err
+}
+
+// ActivePolicy implements store.Policies.
+func (s *Store) ActivePolicy(ctx context.Context) (v store.PolicyVersion, err error) {
+	err = s.run(ctx, "look which policy is active", func(ctx context.Context, conn *pgxpool.Conn) error {
+		v, err = scanActive(conn.QueryRow(ctx, selectActive))
+		return err
+	})
+	return v, err
+}
+
+// scanActive reads a row of selectActive, or answers store.ErrNotFound.
+func scanActive(row pgx.Row) (v store.PolicyVersion, err error) {
+	err = row.Scan(&v.Version, &v.Digest, &v.At, &v.By, &v.Channel, &v.Authenticated, &v.Note)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return v, tell("active policy: %w", store.ErrNotFound)
+	}
+	v.At = micros(v.At)
+	return v, err
+}
+
+// Policy implements store.Policies.
+func (s *Store) Policy(ctx context.Context, digest string) (set store.PolicySet, err error) {
+	refused := func(err error) error { return tell("policy %s: %w", approval.Display(digest, 80), err) }
+	if digest == "" || !storable(digest) {
+		return set, refused(store.ErrNotFound)
+	}
+	type row struct{ Digest, Layers string }
+	var found []row
+	err = s.run(ctx, "read a policy", func(ctx context.Context, conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT digest, layers FROM pawl.policies WHERE digest >= $1 ORDER BY digest LIMIT 2`, digest)
+		if err != nil {
+			return err
+		}
+		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+		return err
+	})
+	fits := func(i int) bool { return len(found) > i && strings.HasPrefix(found[i].Digest, digest) }
+	switch {
+	case err != nil:
+		return set, err
+	case !fits(0):
+		return set, refused(store.ErrNotFound)
+	case fits(1):
+		return set, refused(store.ErrAmbiguous)
+	}
+	set.Digest = found[0].Digest
+	return set, decode(found[0].Layers, &set.Layers)
+}
+
+// PolicyVersions implements store.Policies.
+func (s *Store) PolicyVersions(ctx context.Context, q store.VersionQuery) (store.VersionPage, error) {
+	p, err := page(ctx, s, "list the versions of the policy", query[store.PolicyVersion]{
+		table: "policy_versions", columns: versionColumns, size: "octet_length(note)", newest: true, cursor: q.Cursor, limit: q.Limit,
+		scan: func(rows pgx.Rows, seq *int64, found *int) (v store.PolicyVersion, err error) {
+			var at time.Time
+			err = rows.Scan(seq, found, &v.Digest, &at, &v.By, &v.Channel, &v.Authenticated, &v.Note)
+			v.Version, v.At = *seq, micros(at)
+			return v, err
+		},
+	})
+	if err != nil {
+		return store.VersionPage{}, err
+	}
+	return store.VersionPage{Items: p.items, Total: p.total, Next: p.next("policy_versions", len(p.items))}, nil
+}
