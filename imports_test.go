@@ -26,6 +26,7 @@ var rooms = map[string][]string{
 	"policy/policytest":     {"approval", "internal/yamlfile", "policy"},
 	"policy/policydiff":     {"approval", "internal/yamlfile", "policy", "policy/policytest"},
 	"policy/schema":         {},
+	"policy/active":         {"approval", "internal/yamlfile", "policy", "store"},
 	"tool":                  {"approval"},
 	"tool/httptool":         {"approval", "tool"},
 	"tool/toolfile":         {"approval", "internal/yamlfile"},
@@ -42,9 +43,9 @@ var rooms = map[string][]string{
 	"activities":            {"approval", "audit", "internal/runner", "store", "tool"},
 	"workflows":             {"approval", "activities", "internal/runner", "tool"},
 	"worker":                {"approval", "activities", "audit", "health", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
-	"api":                   {"approval", "audit", "health", "internal/starter", "store"},
+	"api":                   {"approval", "audit", "health", "internal/starter", "internal/yamlfile", "policy", "policy/active", "store"},
 	"client":                {"approval"},
-	"cmd/pawl":              {"api", "approval", "client", "health", "internal/yamlfile", "policy", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
+	"cmd/pawl":              {"api", "approval", "client", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
 	"examples/agent":        {"approval", "client"},
 }
 

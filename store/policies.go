@@ -50,9 +50,9 @@ type PolicyLayer struct {
 type PolicyVersion struct {
 	Version       int64     `json:"version"` // from 1 on, without gaps
 	Digest        string    `json:"digest"`
-	At            time.Time `json:"at"`
-	By            string    `json:"by"`
-	Channel       string    `json:"channel"` // api, cli, …: a label, no evidence
+	At            time.Time `json:"at,omitzero"`
+	By            string    `json:"by,omitempty"`
+	Channel       string    `json:"channel,omitempty"` // api, cli, …: a label, no evidence
 	Authenticated bool      `json:"authenticated"`
 	Note          string    `json:"note,omitempty"`
 }
