@@ -19,6 +19,7 @@ type fakeStore struct {
 	records map[string]store.Record
 	entries []audit.Entry
 	tools   []store.Tool
+	applied []store.Applying // policies, oldest first
 	err     error
 	broken  any
 	first   *store.Record // what the next reading of a call finds, once
@@ -131,6 +132,80 @@ func (s *fakeStore) Ping(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.begin()
+}
+
+func (s *fakeStore) ApplyPolicy(_ context.Context, a store.Applying) (v store.PolicyVersion, fresh bool, err error) {
+	if err := a.Check(); err != nil {
+		return v, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return v, false, err
+	}
+	if n := len(s.applied); n > 0 {
+		v = s.applied[n-1].Version()
+	}
+	switch {
+	case v.Digest == a.Set.Digest:
+		return v, false, nil
+	case v.Version != a.Expect:
+		return v, false, store.ErrPolicyChanged
+	}
+	a.At = testTime
+	s.applied = append(s.applied, a)
+	return a.Version(), true, nil
+}
+
+func (s *fakeStore) ActivePolicy(context.Context) (v store.PolicyVersion, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return v, err
+	}
+	if n := len(s.applied); n > 0 {
+		return s.applied[n-1].Version(), nil
+	}
+	return v, store.ErrNotFound
+}
+
+func (s *fakeStore) Policy(_ context.Context, digest string) (set store.PolicySet, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return set, err
+	}
+	for _, a := range s.applied {
+		if strings.HasPrefix(a.Set.Digest, digest) {
+			if set.Digest != "" && set.Digest != a.Set.Digest {
+				return set, store.ErrAmbiguous
+			}
+			set = a.Set
+		}
+	}
+	if set.Digest == "" {
+		return set, store.ErrNotFound
+	}
+	return set, nil
+}
+
+func (s *fakeStore) PolicyVersions(_ context.Context, q store.VersionQuery) (p store.VersionPage, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return p, err
+	}
+	if q.Cursor == "bad" {
+		return p, approval.Errorf(approval.CodeInvalid, "cursor is not one that a list gave out")
+	}
+	for _, a := range slices.Backward(s.applied) {
+		p.Items = append(p.Items, a.Version())
+	}
+	p.Total = len(p.Items)
+	if q.Limit < len(p.Items) {
+		p.Items, p.Next = p.Items[:q.Limit], "next"
+	}
+	return p, nil
 }
 
 func raw(s string) json.RawMessage { return json.RawMessage(s) }

@@ -22,6 +22,9 @@ import (
 // maxBody bounds request bodies: the largest call, and room for its escapes.
 const maxBody = 384 << 10
 
+// bodies are the bounds of routes that take more.
+var bodies = map[string]int64{"PUT /api/policy": maxPolicyBody}
+
 // handler answers a request, or returns what fail makes a problem of.
 type handler func(c *gin.Context) error
 
@@ -139,13 +142,14 @@ const bodyKey = "body"
 // read takes in the whole body. After it the connection's read deadline is
 // lifted: it would count as the client's disconnect while a request waits.
 func (s *Server) read(c *gin.Context) {
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
+	most := max(maxBody, bodies[c.Request.Method+" "+c.FullPath()])
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, most))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		s.fail(c, &problem{
 			Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge,
-			Detail: fmt.Sprintf("The body is larger than the %d bytes that are taken.", maxBody),
+			Detail: fmt.Sprintf("The body is larger than the %d bytes that are taken.", most),
 		})
 		return
 	case errors.Is(err, os.ErrDeadlineExceeded):

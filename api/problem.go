@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/serviceerror"
 )
@@ -25,9 +26,11 @@ const (
 	codeOrigin           = "cross_origin"           // another site's page
 	codeMediaType        = "unsupported_media_type" // not JSON
 	codeTooLarge         = "body_too_large"         // more than maxBody
-	codeReviewerRequired = "reviewer_required"      // a decision by nobody
+	codeReviewerRequired = "reviewer_required"      // a decision, or a policy, by nobody
 	codeAmbiguous        = "ambiguous"              // the ID prefix fits several calls
 	codeWorkflowGone     = "workflow_gone"          // the workflow was ended outside Pawl
+	codePolicyChanged    = "policy_changed"         // another policy was applied in the meantime
+	codeReadOnly         = "read_only"              // this API may not write its store
 	codeTemporal         = "temporal_unavailable"   // try again
 	codeStore            = "store_unavailable"      // try again
 )
@@ -54,6 +57,7 @@ type problem struct {
 	DecisionID string                 `json:"decision_id,omitempty"`
 	CallStatus approval.Status        `json:"call_status,omitempty"`
 	Location   string                 `json:"location,omitempty"`
+	Problems   []yamlfile.Problem     `json:"problems,omitempty"` // of a policy, all of them
 
 	cause error // for the log only
 }

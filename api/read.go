@@ -85,7 +85,7 @@ func (s *Server) index(c *gin.Context) error {
 	var b strings.Builder
 	b.WriteString("Pawl holds risky tool calls until a person lets them go.\n\n")
 	for _, r := range s.routes() {
-		path := strings.NewReplacer(":id", "{id}", ":decision", "{decision_id}").Replace(r.path)
+		path := strings.NewReplacer(":id", "{id}", ":decision", "{decision_id}", ":digest", "{digest}").Replace(r.path)
 		fmt.Fprintf(&b, "%-4s %-45s %s\n", r.method, path, r.what)
 	}
 	c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte(b.String()))

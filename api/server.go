@@ -52,10 +52,11 @@ type Temporal interface {
 	OperatorService() operatorservice.OperatorServiceClient
 }
 
-// Store is what the API needs of a store. It never writes, so a read-only
-// handle will do.
+// Store is what the API needs of a store. It writes policies that are applied,
+// and nothing else: over a read-only handle it refuses to.
 type Store interface {
 	store.Reader
+	store.Policies
 	// Ping fails when the store can't be used now.
 	Ping(ctx context.Context) error
 }
@@ -185,7 +186,7 @@ type route struct {
 }
 
 func (s *Server) routes() []route {
-	const get, post = http.MethodGet, http.MethodPost
+	const get, post, put = http.MethodGet, http.MethodPost, http.MethodPut
 	return []route{
 		{get, "/", nil, "this list", s.index},
 		{post, "/api/calls", nil, "start a call, and wait for its outcome if asked to", s.startCall},
@@ -198,6 +199,10 @@ func (s *Server) routes() []route {
 		{get, "/api/requests/:id/decisions/:decision", nil, "what became of a decision", s.getDecision},
 		{get, "/api/audit", []string{"request_id", "kind", "cursor", "limit"}, "the audit log", s.listAudit},
 		{get, "/api/tools", nil, "the catalogue of tools", s.listTools},
+		{get, "/api/policy", nil, "the active policy", s.getPolicy},
+		{put, "/api/policy", nil, "apply a policy, or say what is wrong with it", s.putPolicy},
+		{get, "/api/policy/history", []string{"cursor", "limit"}, "which policy was applied when and by whom", s.listPolicies},
+		{get, "/api/policy/:digest", nil, "a policy that was applied once", s.getPolicyText},
 		{get, "/healthz", nil, "200 while the process serves", s.healthz},
 		{get, "/readyz", nil, "200 while everything it needs can be reached, and what is missing", s.readyz},
 	}

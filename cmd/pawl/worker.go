@@ -14,8 +14,10 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/tool"
 	"github.com/pawlhq/pawl/worker"
@@ -40,6 +42,12 @@ func (a *app) worker() *cobra.Command {
 		Long: `Run guarded calls: judge them by the policy, wait for people, run tools. As
 many workers as wanted may run at once on a Postgres store; on a SQLite store
 one, which owns the file.
+
+All workers judge by the policy that is active in the store, and notice within
+seconds when 'pawl policy apply' changes it. --policy files are what a store
+without a policy begins with. If the store has one, they change nothing: files
+that were applied once are left out of account, with a warning; files that
+never were keep the worker from starting.
 
 ` + settingsHelp + `
 
@@ -70,7 +78,7 @@ running end outcome_unknown.`,
 	w.queueFlag(cmd)
 	w.startFlag(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&w.policy, "policy", nil, "policy `file`; repeat it for more layers. None: everything needs approval")
+	f.StringArrayVar(&w.policy, "policy", nil, "policy `file` for a store that has no policy yet; repeat it for more layers. Without any policy everything needs approval")
 	f.StringVar(&w.tools, "tools", "", "tools `file`")
 	f.BoolVar(&w.ordinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI, at some cost")
 	f.IntVar(&w.workflowCache, "workflow-cache", 0, "how `many` waiting calls are kept in memory; the others are replayed when something happens to them (default 10000)")
@@ -121,10 +129,15 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
+	judge, err := w.followPolicy(ctx, opened, rules)
+	if err != nil {
+		return err
+	}
+	defer judge.Close()
 
 	fatal := make(chan error, 1)
 	running, err := worker.New(ctx, worker.Options{
-		Client: temporal, Namespace: options.Namespace, Store: opened, Policy: rules, Tools: tools, TaskQueue: w.taskQueue,
+		Client: temporal, Namespace: options.Namespace, Store: opened, Policy: judge, Tools: tools, TaskQueue: w.taskQueue,
 		Logger: w.log, OrdinarySteps: w.ordinarySteps, WorkflowCache: w.workflowCache, StopTimeout: w.stopTimeout,
 		OnFatal: func(err error) { fatal <- err },
 	})
@@ -134,7 +147,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	if err := running.Start(); err != nil {
 		return fmt.Errorf("starting the worker at Temporal %s: %w", options.HostPort, err)
 	}
-	probes.Use(w.checks(temporal, options.Namespace, opened)...)
+	probes.Use(w.checks(temporal, options.Namespace, opened, judge)...)
 	if err := announce(cmd.OutOrStdout(), fields); err != nil {
 		running.Stop()
 		return err
@@ -150,9 +163,31 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	return err
 }
 
+// followPolicy lets the files be the first policy of a store that has none, and
+// follows the active one.
+func (w *workerCommand) followPolicy(ctx context.Context, s store.Store, files *policy.Set) (*active.Policy, error) {
+	v, fits, err := active.Seed(ctx, s, active.Change{
+		Files: active.Names(files.Sources()), By: "pawl worker", Channel: "file", Note: "the store had no policy",
+	})
+	switch {
+	case errors.Is(err, active.ErrNotApplied):
+		return nil, fmt.Errorf("%w; apply them with 'pawl policy apply', or start without --policy to go by the store's", err)
+	case err != nil:
+		return nil, fmt.Errorf("policy: %w", err)
+	case !fits:
+		w.log.WarnContext(ctx, "the --policy files are not the active policy but one from before; they are left out of account",
+			"active", v.Version, "by", approval.Display(v.By, 80))
+	}
+	judge, err := active.Follow(ctx, active.Options{Store: s, Logger: w.log})
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return judge, nil
+}
+
 // checks are what a worker needs. That it polls itself can't be told from that
 // others poll; but when it can't any more, it ends.
-func (w *workerCommand) checks(c client.Client, namespace string, s store.Store) []health.Check {
+func (w *workerCommand) checks(c client.Client, namespace string, s store.Store, judge *active.Policy) []health.Check {
 	polled := func(kind enums.TaskQueueType) func(context.Context) error {
 		return func(ctx context.Context) error {
 			ok, err := health.Polled(ctx, c.WorkflowService(), namespace, w.taskQueue, kind)
@@ -171,6 +206,7 @@ func (w *workerCommand) checks(c client.Client, namespace string, s store.Store)
 			return health.Namespace(ctx, c.WorkflowService(), namespace)
 		}},
 		{Name: "store", Advice: "The store can't be used now; calls wait until it can.", Look: s.Ping},
+		{Name: "policy", Advice: "Calls are judged by an older policy: the active one can't be used or looked up here. The log says why.", Look: judge.Check},
 		{Name: "search_attributes", Optional: true, Advice: "Calls can't be found by status, tool and agent in Temporal: run 'pawl setup' and restart the workers.", Look: func(ctx context.Context) error {
 			return health.SearchAttributes(ctx, c.OperatorService(), namespace)
 		}},

@@ -44,7 +44,7 @@ type Config struct {
 
 	SampleTools   bool
 	OrdinarySteps bool
-	Policy        []string // files, one layer each; none: everything needs approval
+	Policy        []string // files, one layer each, applied now and as they change; none: the store's policy stays
 	Tools         string   // tools file; empty: none
 }
 

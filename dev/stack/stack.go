@@ -16,6 +16,7 @@ import (
 	"github.com/pawlhq/pawl/dev/sample"
 	"github.com/pawlhq/pawl/dev/temporal"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/postgres"
 	"github.com/pawlhq/pawl/store/sqlite"
@@ -32,8 +33,8 @@ type Options struct {
 	Logger *slog.Logger // default: discard
 	Tools  []*tool.Tool // beside those of the configuration
 
-	// Progress is told what the stack is doing while it starts and stops.
-	// Default: nobody.
+	// Progress is told what the stack is doing while it starts and stops, and
+	// of changed policy files, from another goroutine. Default: nobody.
 	Progress func(step string)
 }
 
@@ -44,16 +45,18 @@ type Stack struct {
 	Temporal string // host:port
 	API, UI  string // URLs; empty where not served
 
-	o        Options
-	policy   *policy.Set
-	tools    []*tool.Tool
-	server   *temporal.Server
-	worker   *worker.Worker
-	listener net.Listener
-	ready    atomic.Bool
-	stopping atomic.Bool
-	api      chan error // what the API's server ended with
-	stopAPI  context.CancelFunc
+	o         Options
+	policy    *active.Policy
+	tools     []*tool.Tool
+	server    *temporal.Server
+	worker    *worker.Worker
+	listener  net.Listener
+	stopFiles context.CancelFunc // of the policy files' watcher
+	watched   chan struct{}      // closed when that has ended
+	ready     atomic.Bool
+	stopping  atomic.Bool
+	api       chan error // what the API's server ended with
+	stopAPI   context.CancelFunc
 }
 
 // Start brings everything up, and returns when everything serves. Files are
@@ -93,6 +96,9 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 	if err := s.openStore(ctx); err != nil {
 		return s, err
 	}
+	if err := s.startPolicy(ctx); err != nil {
+		return s, fmt.Errorf("policy:\n%w", err)
+	}
 	if !o.NoWorker {
 		o.Progress(fmt.Sprintf("Starting the worker (tools: %d) …", len(s.tools)))
 		if err := s.StartWorker(ctx); err != nil {
@@ -131,8 +137,7 @@ func (s *Stack) openStore(ctx context.Context) error {
 func (s *Stack) ToolLog() string { return filepath.Join(s.o.Data, "sample-tools.log") }
 
 func (s *Stack) readFiles() error {
-	var err error
-	if s.policy, err = policy.Load(s.o.Policy...); err != nil {
+	if _, err := policy.Load(s.o.Policy...); err != nil {
 		return fmt.Errorf("policy:\n%w", err)
 	}
 	if err := os.MkdirAll(s.o.Data, 0o700); err != nil {
@@ -155,6 +160,48 @@ func (s *Stack) readFiles() error {
 	}
 	if _, err := tool.NewRegistry(s.tools...); err != nil {
 		return fmt.Errorf("tools, of the tools file and of Pawl's samples: %w", err)
+	}
+	return nil
+}
+
+// startPolicy makes the policy files the active policy, now and whenever they
+// change, and follows that. Without files the store's stays.
+func (s *Stack) startPolicy(ctx context.Context) error {
+	var files *active.Files
+	if len(s.o.Policy) > 0 {
+		before, err := active.Version(ctx, s.Store)
+		if err != nil {
+			return err
+		}
+		var now store.PolicyVersion
+		files, now, err = active.ApplyFiles(ctx, active.FilesOptions{
+			Store: s.Store, Paths: s.o.Policy, By: "pawl-dev", Logger: s.o.Logger,
+			Applied: func(ctx context.Context, v store.PolicyVersion) {
+				_ = s.policy.Refresh(ctx) // it has logged, and looks again
+				s.o.Progress(fmt.Sprintf("Policy: the files have changed; version %d is active.", v.Version))
+			},
+		})
+		if err != nil {
+			return err
+		}
+		if before.Version > 0 && before.Digest != now.Digest {
+			s.o.Progress(fmt.Sprintf("Policy: the files replace version %d, which %s applied.", before.Version, approval.Display(before.By, 80)))
+		}
+	}
+	var err error
+	if s.policy, err = active.Follow(ctx, active.Options{Store: s.Store, Logger: s.o.Logger}); err != nil {
+		return err
+	}
+	if v := s.policy.Version(); files == nil && v.Version > 0 {
+		s.o.Progress(fmt.Sprintf("Policy: no files; version %d of the store, which %s applied.", v.Version, approval.Display(v.By, 80)))
+	}
+	if files != nil {
+		ctx, s.stopFiles = context.WithCancel(context.Background())
+		s.watched = make(chan struct{})
+		go func() {
+			defer close(s.watched)
+			files.Watch(ctx)
+		}()
 	}
 	return nil
 }
@@ -299,6 +346,13 @@ func (s *Stack) Close() error {
 	if s.worker != nil {
 		s.o.Progress("Waiting for running tools (Ctrl-C again stops at once, and what runs ends outcome_unknown) …")
 		s.StopWorker()
+	}
+	if s.stopFiles != nil {
+		s.stopFiles()
+		<-s.watched
+	}
+	if s.policy != nil {
+		s.policy.Close()
 	}
 	if s.Client != nil {
 		s.Client.Close()
