@@ -91,20 +91,20 @@ func (s *Server) listPolicies(c *gin.Context) error {
 
 // putPolicy makes a policy the active one. Repeating it does no harm.
 func (s *Server) putPolicy(c *gin.Context) error {
-	by, err := reviewer(c)
+	var in policyChange
+	err := decode(c, &in, false)
 	if err != nil {
 		return err
 	}
-	var in policyChange
-	if err := decode(c, &in, false); err != nil {
-		return err
-	}
-	change := active.Change{By: by, Channel: channel(c), Note: in.Note}
+	change := active.Change{Channel: channel(c), Note: in.Note}
 	for _, l := range in.Layers {
 		change.Files = append(change.Files, policy.File{Name: l.Name, Data: []byte(l.Text)})
 	}
 	if in.DryRun {
 		return s.tryPolicy(c, change)
+	}
+	if change.By, err = reviewer(c); err != nil {
+		return err
 	}
 	if in.Expect == nil {
 		return invalid("expect is missing: say which version is to be replaced, as GET /api/policy shows it")

@@ -116,6 +116,7 @@ func TestPolicyThatIsRefused(t *testing.T) {
 		}
 	}
 	send(policyBody(t, allowA, `,"expect":0`), 401, codeReviewerRequired)
+	send(policyBody(t, allowA, `,"dry_run":true`), 200, "") // nobody's record
 	send(policyBody(t, allowA, ``), 400, codeInvalidRequest, ana...)
 	send(policyBody(t, allowA, `,"expect":-1`), 400, codeInvalidRequest, ana...)
 	send(policyBody(t, allowA, `,"expect":"0"`), 400, codeInvalidRequest, ana...)

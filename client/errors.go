@@ -25,6 +25,7 @@ type Error struct {
 	Detail     string                 // what went wrong here
 	Outcome    approval.AnswerOutcome // what became of a decision; empty for anything else
 	ID         string                 // whole ID of the call it is about; empty where the server does not say
+	Problems   []PolicyProblem        // all that is wrong with a policy; empty for anything else
 }
 
 func (e *Error) Error() string {
@@ -57,7 +58,7 @@ func (e *UnreachableError) Unwrap() error { return e.err }
 // UncertainError means that a request was sent, perhaps several times, and no
 // answer came: it may have arrived. Sending it again under Key counts once.
 type UncertainError struct {
-	Key string // the idempotency key, or the decision's ID
+	Key string // the idempotency key, or the decision's ID; empty where the request alone is enough
 	err error
 }
 
@@ -91,9 +92,11 @@ func problem(r response) *Error {
 		var doc struct {
 			Code, Title, Detail, ID string
 			Outcome                 approval.AnswerOutcome
+			Problems                []PolicyProblem
 		}
 		if json.Unmarshal(r.body, &doc) == nil {
 			e.Code, e.Title, e.Detail, e.Outcome, e.ID = cmp.Or(doc.Code, e.Code), doc.Title, doc.Detail, doc.Outcome, doc.ID
+			e.Problems = doc.Problems
 		}
 	case r.status >= 300 && r.status < 400:
 		e.Detail = fmt.Sprintf("the API answered %d, a redirect, which is never followed: give its address as it is served", r.status)

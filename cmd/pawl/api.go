@@ -15,18 +15,21 @@ type apiCommand struct {
 	site
 	listen string
 	hosts  []string
+
+	readOnly bool
 }
 
 // api is named serve here: the package api has the better claim.
 func (a *app) serve() *cobra.Command {
 	s := &apiCommand{}
-	s.database.readOnly = true
+	s.database.keepSchema = true
 	cmd := &cobra.Command{
 		Use:   "api",
 		Short: "Serve the HTTP API",
 		Long: `Serve the HTTP API, next to workers that run elsewhere. As many of them as
-wanted may run at once. The store is read only, and everything that is decided
-goes through Temporal.
+wanted may run at once. Everything that is decided goes through Temporal; to the
+store the API writes nothing but the policies that it is told to apply. It can't
+do that with --read-only, or beside a worker on SQLite, which owns the file.
 
 ` + settingsHelp + `
 
@@ -44,6 +47,7 @@ There is no authentication yet, so only a loopback address is served.`,
 			if err := s.database.validate(); err != nil {
 				return usage(err)
 			}
+			s.database.readOnly = s.readOnly || s.database.sqlite()
 			return s.run(cmd)
 		},
 	}
@@ -52,6 +56,7 @@ There is no authentication yet, so only a loopback address is served.`,
 	s.startFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&s.listen, "listen", "127.0.0.1:7295", "loopback `address` to serve; port 0 picks one")
+	f.BoolVar(&s.readOnly, "read-only", false, "never write to the store: policies can't be applied through this API")
 	f.StringArrayVar(&s.hosts, "host", nil, "further host `name` under which the API may be addressed")
 	return cmd
 }

@@ -146,6 +146,7 @@ func (c configReader) read(m *yamlfile.Mapping) {
 	api := m.Field("api").Mapping()
 	c.text("listen", api.Field("listen"))
 	c.texts("host", api.Field("hosts"))
+	c.flag("read-only", api.Field("read_only"))
 	api.Done()
 
 	setup := m.Field("setup").Mapping()

@@ -27,6 +27,7 @@ worker:
 api:
   listen: 127.0.0.1:2
   hosts: [pawl.internal]
+  read_only: true
 setup: {retention: 48h}
 `
 
@@ -50,7 +51,7 @@ func settings(t *testing.T, env map[string]string, build func(*app) *cobra.Comma
 	err := a.settle(cmd)
 	values := map[string]string{}
 	for _, name := range []string{"database-url", "keep-schema", "task-queue", "start-timeout", "log-level", "log-format", "policy",
-		"tools", "ordinary-steps", "workflow-cache", "stop-timeout", "health-listen", "listen", "host"} {
+		"tools", "ordinary-steps", "workflow-cache", "stop-timeout", "health-listen", "listen", "host", "read-only"} {
 		if f := cmd.Flag(name); f != nil {
 			values[name] = f.Value.String()
 		}
@@ -107,7 +108,7 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 		}
 	}
 	got, err := settings(t, map[string]string{"PAWL_HOST": "a,b:1"}, (*app).serve, "--config", path)
-	if err != nil || got["listen"] != "127.0.0.1:2" || got["host"] != "[a,b:1]" || got["task-queue"] != "file-queue" {
+	if err != nil || got["listen"] != "127.0.0.1:2" || got["host"] != "[a,b:1]" || got["task-queue"] != "file-queue" || got["read-only"] != "true" {
 		t.Errorf("api: %v %v", got, err)
 	}
 	for _, build := range []func(*app) *cobra.Command{(*app).setup, (*app).doctor} {

@@ -92,6 +92,21 @@ func (d database) open(ctx context.Context) (store.Store, error) {
 	return s, nil
 }
 
+// openExisting opens a store that is there, with this version's schema, for
+// writing: open would make a SQLite store that is missing, and upgrade an older.
+func (d database) openExisting(ctx context.Context) (store.Store, error) {
+	look := d
+	look.readOnly = true
+	there, err := look.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := there.Close(); err != nil {
+		return nil, err
+	}
+	return d.open(ctx)
+}
+
 // mayHeal reports whether a store that did not open may do so soon: its server
 // starts, its owner ends, or somebody is about to set it up or upgrade it.
 func mayHeal(err error) bool {

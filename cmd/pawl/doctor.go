@@ -18,6 +18,7 @@ import (
 
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/worker"
 )
@@ -39,6 +40,7 @@ type doctorCommand struct {
 	options  client.Options
 	temporal client.Client // nil: it did not answer, or has not the namespace
 	store    store.Store   // nil: it did not open
+	rules    *policy.Set   // of the files; nil: none given, or broken
 }
 
 func (a *app) doctor() *cobra.Command {
@@ -93,6 +95,7 @@ func (d *doctorCommand) look(ctx context.Context) []finding {
 	parts.Go(func() { stored = d.lookAtStore(ctx) })
 	parts.Go(func() { files = d.lookAtFiles() })
 	parts.Wait()
+	judged := d.lookAtPolicy(ctx)
 	queues := d.lookAtQueues(ctx)
 	if d.temporal != nil {
 		d.temporal.Close()
@@ -100,7 +103,7 @@ func (d *doctorCommand) look(ctx context.Context) []finding {
 	if d.store != nil {
 		_ = d.store.Close() // it only read
 	}
-	return slices.Concat(temporal, stored, files, queues)
+	return slices.Concat(temporal, stored, files, judged, queues)
 }
 
 func (d *doctorCommand) lookAtTemporal(ctx context.Context) []finding {
@@ -205,11 +208,13 @@ func (d *doctorCommand) clocks(ctx context.Context) finding {
 }
 
 func (d *doctorCommand) lookAtFiles() []finding {
-	rules := found("policy", stateSkipped, "no --policy given")
+	const what = "policy"
+	rules := found(what, stateSkipped, "no --policy given")
 	if len(d.policy) > 0 {
-		rules = found("policy", stateOK, "%s", strings.Join(d.policy, ", "))
-		if _, err := policy.Load(d.policy...); err != nil {
-			rules = failed("policy", fmt.Errorf("it can't be used:\n%w", err), "a worker refuses to start with it")
+		rules = found(what, stateOK, "%s", strings.Join(d.policy, ", "))
+		var err error
+		if d.rules, err = policy.Load(d.policy...); err != nil {
+			rules = failed(what, fmt.Errorf("it can't be used:\n%w", err), "a worker refuses to start with it")
 		}
 	}
 	tools := found("tools", stateSkipped, "no --tools given")
@@ -221,6 +226,34 @@ func (d *doctorCommand) lookAtFiles() []finding {
 		}
 	}
 	return []finding{rules, tools}
+}
+
+// lookAtPolicy looks whether this version of Pawl can judge by the policy that
+// is active in the store, and whether the files say the same.
+func (d *doctorCommand) lookAtPolicy(ctx context.Context) []finding {
+	const what = "active policy"
+	if d.store == nil {
+		return []finding{found(what, stateSkipped, "the store with the policy did not open")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	v, _, err := active.Load(ctx, d.store)
+	var unusable *active.UnusableError
+	switch {
+	case errors.As(err, &unusable):
+		return []finding{failed(what, err, "workers of this version don't start with it, and those that run judge by the one before: use the Pawl that applied it, or apply one that this one knows")}
+	case err != nil:
+		return []finding{failed(what, err, "")}
+	case v.Version == 0 && d.rules != nil:
+		return []finding{found(what, stateOK, "none was applied yet; the first worker that starts with the files applies them")}
+	case v.Version == 0:
+		return []finding{found(what, stateOK, "none was applied yet: everything needs approval")}
+	}
+	said := found(what, stateOK, "version %d, digest %s, applied %s by %s", v.Version, brief(v.Digest), clock(v.At), cell(v.By, 80))
+	if d.rules != nil && d.rules.Digest() != v.Digest {
+		said = failed(what, fmt.Errorf("%s; the files given by --policy say something else", said.Detail), "apply them with 'pawl policy apply', or leave --policy out: workers go by the store's")
+	}
+	return []finding{said}
 }
 
 // lookAtQueues looks who polls: Pawl's workers, and what runs the catalogue's

@@ -99,7 +99,8 @@ func gist(payload json.RawMessage) string {
 			Outcome  approval.AnswerOutcome `json:"outcome"`
 			Message  string                 `json:"message"`
 		} `json:"refused"`
-		SchemaDigest string `json:"schema_digest"` // of a tool that was started
+		SchemaDigest string                `json:"schema_digest"` // of a tool that was started
+		Policy       *client.PolicyVersion `json:"policy"`        // that was applied
 	}
 	if len(payload) == 0 || string(payload) == "null" {
 		return "(removed)"
@@ -129,6 +130,11 @@ func gist(payload json.RawMessage) string {
 		text = fmt.Sprintf("%s by %s: %s", r.Signal, cmp.Or(r.Reviewer, "somebody unnamed"), cmp.Or(r.Message, string(r.Outcome)))
 		if more := len(p.Refused) - 1; more > 0 {
 			text += fmt.Sprintf(" (and %d more)", more)
+		}
+	case p.Policy != nil:
+		text = fmt.Sprintf("version %d, digest %.12s…, by %s", p.Policy.Version, p.Policy.Digest, p.Policy.By)
+		if p.Policy.Note != "" {
+			text += ": " + p.Policy.Note
 		}
 	case p.SchemaDigest != "":
 		text = "from here on the tool may have run"

@@ -64,17 +64,7 @@ Exit code 1: none of the names was there, or the store could not be used.`,
 }
 
 func (s *forgetCommand) run(ctx context.Context, names []string) (err error) {
-	// SQLite would make a store that is missing, and upgrade an older one.
-	look := s.database
-	look.readOnly = true
-	there, err := look.open(ctx)
-	if err != nil {
-		return err
-	}
-	if err := there.Close(); err != nil {
-		return err
-	}
-	opened, err := s.database.open(ctx)
+	opened, err := s.database.openExisting(ctx)
 	if err != nil {
 		return err
 	}

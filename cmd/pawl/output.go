@@ -213,6 +213,7 @@ func clock(t time.Time) string {
 const (
 	bold   = "1"
 	red    = "31"
+	green  = "32"
 	yellow = "33"
 )
 

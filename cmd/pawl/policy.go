@@ -1,14 +1,148 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
 
 // policy holds the commands about policies.
 func (a *app) policy() *cobra.Command {
 	cmd := group("policy", "Write, apply and look at policies")
 	cmd.Example = `  pawl policy check org.yaml team.yaml
-  pawl policy test policies/`
+  pawl policy test policies/
+  pawl policy apply org.yaml team.yaml --as ana`
 	cmd.AddCommand(
 		a.policyCheck(), a.policyExplain(), a.policyTest(), a.policyDiff(), a.policySchema(),
+		a.policyApply(), a.policyShow(), a.policyHistory(),
 	)
+	return cmd
+}
+
+func (a *app) policyShow() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show [DIGEST]",
+		Short: "Show the active policy, or one from before",
+		Long: `Show the text of the active policy, or of any that was ever applied: by the
+digest that verdicts name and 'pawl policy history' lists, or its beginning. The
+text goes to standard output, what is known about it to standard error. Of
+several files each has its name above it.`,
+		Example: `  pawl policy show
+  pawl policy show 3f2a91bc1234 -o json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("takes one DIGEST, %d arguments given", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client(cmd)
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				// As 'history' shows it, it may end in the sign of a cut.
+				set, err := c.PolicyText(cmd.Context(), strings.TrimSuffix(args[0], approval.CutMark))
+				if err != nil {
+					return err
+				}
+				if a.output == outputJSON {
+					return a.printJSON(set.Raw)
+				}
+				a.note("digest %s", set.Digest)
+				return a.printLayers(set.Layers)
+			}
+			p, err := c.Policy(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.output == outputJSON {
+				return a.printJSON(p.Raw)
+			}
+			a.note("%s", appliedBy(p.PolicyVersion))
+			return a.printLayers(p.Layers)
+		},
+	}
+}
+
+// appliedBy says what is known of a version.
+func appliedBy(v client.PolicyVersion) string {
+	if v.Version == 0 {
+		return "no policy was applied yet: everything needs approval"
+	}
+	who := "unauthenticated"
+	if v.Authenticated {
+		who = "authenticated"
+	}
+	text := fmt.Sprintf("version %d, applied %s by %s (%s, %s)\ndigest %s", v.Version, clock(v.At), cell(v.By, 80), cell(v.Channel, 20), who, v.Digest)
+	if v.Note != "" {
+		text += "\nnote: " + cell(v.Note, 0)
+	}
+	return text
+}
+
+// printLayers writes policy files byte for byte, unless a person looks on: then
+// with what can't be seen made visible.
+func (a *app) printLayers(layers []client.PolicyLayer) error {
+	var b strings.Builder
+	for _, l := range layers {
+		if len(layers) > 1 {
+			fmt.Fprintf(&b, "# ---- %s ----\n", approval.Display(l.Name, 0))
+		}
+		text := l.Text
+		if a.IsTerminal(a.Stdout) {
+			text = approval.DisplayLines(strings.ReplaceAll(text, "\r\n", "\n"), 0)
+		}
+		b.WriteString(text)
+		if text != "" && !strings.HasSuffix(text, "\n") {
+			b.WriteString("\n")
+		}
+	}
+	return a.print(b.String())
+}
+
+func (a *app) policyHistory() *cobra.Command {
+	limit := count(20)
+	cmd := &cobra.Command{
+		Use:   "history",
+		Short: "List which policy was applied when and by whom, the latest first",
+		Example: `  pawl policy history
+  pawl policy history --limit 0 -o json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client(cmd)
+			if err != nil {
+				return err
+			}
+			page, err := c.PolicyHistory(cmd.Context(), "", int(limit))
+			if err != nil {
+				return err
+			}
+			if a.output == outputJSON {
+				return printPage(a, page)
+			}
+			if len(page.Items) == 0 {
+				a.note("no policy was applied yet: everything needs approval")
+				return nil
+			}
+			var rows [][]string
+			for _, v := range page.Items {
+				authenticated := "no"
+				if v.Authenticated {
+					authenticated = "yes"
+				}
+				rows = append(rows, []string{
+					fmt.Sprint(v.Version), clock(v.At), cell(v.By, 30), authenticated, cell(v.Channel, 12), brief(v.Digest), cell(v.Note, 60),
+				})
+			}
+			defer more(a, page)
+			return a.print(table([]string{"VERSION", "APPLIED", "BY", "AUTHENTICATED", "VIA", "DIGEST", "NOTE"}, rows))
+		},
+	}
+	cmd.Flags().Var(&limit, "limit", limitHelp)
 	return cmd
 }

@@ -30,7 +30,7 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			t.Errorf("%s does not check its arguments", cmd.CommandPath())
 		}
 	})
-	for _, want := range []string{"call", "continue", "cancel", "pending", "show", "approve", "reject", "review", "audit list", "tools", "tools forget", "version"} {
+	for _, want := range []string{"call", "continue", "cancel", "pending", "show", "approve", "reject", "review", "audit list", "tools", "tools forget", "policy apply", "policy show", "policy history", "version"} {
 		if !names["pawl "+want] {
 			t.Errorf("no command %q", want)
 		}

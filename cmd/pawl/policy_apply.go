@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
+)
+
+// policyApplier makes policies active: the API, or the store itself.
+type policyApplier interface {
+	Policy(context.Context) (client.ActivePolicy, error)
+	TryPolicy(context.Context, client.PolicyChange) (client.PolicyTrial, error)
+	ApplyPolicy(context.Context, client.PolicyChange) (client.AppliedPolicy, error)
+}
+
+type applyCommand struct {
+	site
+	app    *app
+	dryRun bool
+	direct bool
+	note   string
+	expect int64
+}
+
+func (a *app) policyApply() *cobra.Command {
+	s := &applyCommand{app: a}
+	s.database.keepSchema = true
+	cmd := &cobra.Command{
+		Use:   "apply FILE…",
+		Short: "Make policy files the active policy",
+		Long: `Make policy files, one layer each, the active policy. It replaces the one from
+before as a whole: give all files. The files are checked first, and every
+problem is named with its place; a policy with problems is not applied. All
+workers judge by the new one within seconds; calls that were judged before keep
+their verdicts. Who applied what and when is on record.
+
+If somebody else applies a policy in the meantime, nothing is changed. With
+--expect that is so from the version on that you have looked at, with
+--dry-run for instance, which shows what would change.
+
+--direct writes to the store itself, that --database-url, $PAWL_DATABASE_URL or
+the configuration file names: where no API runs, or none that may write. With
+SQLite, stop the process that owns the store first.`,
+		Example: `  pawl policy apply org.yaml team.yaml --as ana --dry-run
+  pawl policy apply org.yaml team.yaml --as ana --expect 3 --note "refunds need approval"
+  pawl policy apply policy.yaml --as ana --direct --database-url sqlite://.pawl/pawl.db`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("FILE is missing: which policy files?")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			if f := cmd.Flag("expect"); f.Changed && s.expect < 0 {
+				return usage(errors.New("--expect is a version, from 0 on; 'pawl policy history' lists them"))
+			}
+			if err := approval.CheckNotes(s.note); err != nil {
+				return usage(fmt.Errorf("--note: %w", err))
+			}
+			files, err := policyFiles(paths)
+			if err != nil {
+				return fmt.Errorf("policy:\n%w", err)
+			}
+			to, done, err := s.applier(cmd)
+			if err != nil {
+				return err
+			}
+			return errors.Join(s.run(cmd.Context(), to, files), done())
+		},
+	}
+	s.flags(cmd)
+	f := cmd.Flags()
+	f.Lookup("log-level").DefValue, s.logLevel = "warn", "warn"
+	f.BoolVar(&s.dryRun, "dry-run", false, "only check the files, and show what would change")
+	f.StringVar(&s.note, "note", "", "why, for the record")
+	f.Int64Var(&s.expect, "expect", -1, "the `version` to replace, and no other (default: the one that is active now)")
+	f.Lookup("expect").DefValue = ""
+	f.BoolVar(&s.direct, "direct", false, "write to the store itself instead of asking the API")
+	return cmd
+}
+
+// policyFile is a file, and the path it came from.
+type policyFile struct {
+	policy.File
+	path string
+}
+
+func policyFiles(paths []string) ([]policyFile, error) {
+	var problems yamlfile.Problems
+	var read []policy.File
+	for _, path := range paths {
+		if data, ok := yamlfile.ReadFile(path, &problems); ok {
+			read = append(read, policy.File{Name: path, Data: data})
+		}
+	}
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	files := make([]policyFile, len(read))
+	for i, f := range active.Names(read) {
+		files[i] = policyFile{f, paths[i]}
+	}
+	return files, nil
+}
+
+// applier returns what applies, and what ends its use.
+func (s *applyCommand) applier(cmd *cobra.Command) (policyApplier, func() error, error) {
+	a := s.app
+	if !s.direct {
+		if f := cmd.Flag("database-url"); f.Changed {
+			return nil, nil, usage(errors.New("--database-url is for --direct; the API is named by --api"))
+		}
+		connect := a.reviewer
+		if s.dryRun {
+			connect = a.client // it is on nobody's record
+		}
+		c, err := connect(cmd)
+		return c, func() error { return nil }, err
+	}
+	by := a.setting(cmd, "as", "PAWL_AS")
+	if by == "" {
+		return nil, nil, usage(errors.New("who applies it? give your name with --as NAME or PAWL_AS"))
+	}
+	if err := s.begin(a, cmd); err != nil {
+		return nil, nil, err
+	}
+	if err := s.database.validate(); err != nil {
+		return nil, nil, usage(err)
+	}
+	opened, err := s.database.openExisting(cmd.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	return directPolicies{opened, by}, opened.Close, nil
+}
+
+func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policyFile) error {
+	a := s.app
+	was, err := to.Policy(ctx)
+	if err != nil {
+		return err
+	}
+	change := client.PolicyChange{Expect: s.expect, Note: s.note}
+	if s.expect < 0 {
+		change.Expect = was.Version
+	}
+	for _, f := range files {
+		change.Layers = append(change.Layers, client.PolicyLayer{Name: f.Name, Text: string(f.Data)})
+	}
+	if s.dryRun {
+		trial, err := to.TryPolicy(ctx, change)
+		if err != nil {
+			return a.policyRefused(err, files)
+		}
+		return s.tellTrial(was, trial, change)
+	}
+	applied, err := to.ApplyPolicy(ctx, change)
+	switch {
+	case err != nil:
+		return a.policyRefused(err, files)
+	case a.output == outputJSON:
+		return a.printJSON(applied.Raw)
+	case !applied.Changed:
+		return a.print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", applied.Version))
+	}
+	return a.print(fmt.Sprintf("Applied: version %d, digest %s, is active. Workers judge by it within seconds.\n", applied.Version, brief(applied.Digest)))
+}
+
+func (s *applyCommand) tellTrial(was client.ActivePolicy, trial client.PolicyTrial, change client.PolicyChange) error {
+	a := s.app
+	switch {
+	case a.output == outputJSON:
+		return a.printJSON(trial.Raw)
+	case !trial.Changed:
+		return a.print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", trial.Active.Version))
+	case trial.Active.Version != was.Version || was.Version != change.Expect:
+		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, change.Expect)
+	}
+	text, err := a.policyChanges(was.Layers, change.Layers)
+	if err != nil {
+		return err
+	}
+	if err := a.print(text); err != nil {
+		return err
+	}
+	a.note("nothing was applied. To replace what was compared here, and nothing newer, add --expect %d", was.Version)
+	return nil
+}
+
+// policyRefused names every problem that the answer holds.
+func (a *app) policyRefused(err error, files []policyFile) error {
+	var refused *client.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	for _, p := range refused.Problems {
+		for _, f := range files {
+			if p.File == f.Name {
+				p.File = f.path
+			}
+		}
+		a.note("%s", problemLine(p))
+	}
+	if refused.Code == client.CodePolicyChanged {
+		return fmt.Errorf("%w\n'pawl policy apply --dry-run' shows what your files would change now", err)
+	}
+	return err
+}
+
+// problemLine is "file:line:column: message; hint".
+func problemLine(p client.PolicyProblem) string {
+	line := approval.Display(p.File, 300)
+	if p.Line > 0 {
+		line += fmt.Sprintf(":%d:%d", p.Line, p.Column)
+	}
+	line += ": " + approval.Display(p.Message, 500)
+	if p.Hint != "" {
+		line += "; " + approval.Display(p.Hint, 500)
+	}
+	return line
+}

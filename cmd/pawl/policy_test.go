@@ -1,0 +1,244 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/sqlite"
+)
+
+const (
+	digest3      = "3f2a91bc1234567890abcdef3f2a91bc1234567890abcdef3f2a91bc12345678"
+	versionThree = `"version":3,"digest":"` + digest3 + `","at":"2026-03-01T09:00:00Z","by":"ana\u001b[2J","channel":"cli","authenticated":false,"note":"why\nnot"`
+	activeThree  = `{` + versionThree + `,"layers":[{"name":"org.yaml","text":"rules:\n  - {tool: a}\n"},{"name":"old.yaml","text":"layer: old\n"}]}`
+)
+
+func policyFileNamed(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestPolicyShowAndHistory(t *testing.T) {
+	f := newFakeAPI(t)
+	f.on("GET /api/policy", reply(200, activeThree))
+	f.on("GET /api/policy/3f2a", reply(200, `{"digest":"`+digest3+`","layers":[{"name":"org.yaml","text":"rules: [] # \u202e\r\n"}]}`))
+	f.on("GET /api/policy/history", reply(200, `{"items":[{`+versionThree+`}],"total":3,"next_cursor":"x"}`))
+	c := cmdline{api: f.URL}
+
+	c.run(t, "policy", "show").want(t, exitDone,
+		[]string{"# ---- org.yaml ----\nrules:\n  - {tool: a}\n# ---- old.yaml ----\nlayer: old\n"},
+		[]string{"version 3, applied 2026-03-01T09:00:00Z by ana\\u{001B}[2J (cli, unauthenticated)\ndigest " + digest3 + "\nnote: why\\u{000A}not"})
+	r := c.run(t, "policy", "show", "3f2a…")
+	r.want(t, exitDone, nil, []string{"digest " + digest3})
+	if r.out != "rules: [] # \u202e\r\n" {
+		t.Errorf("a file is not byte for byte what was applied: %q", r.out)
+	}
+	c.terminal = true
+	c.run(t, "policy", "show", "3f2a").want(t, exitDone, []string{"rules: [] # \\u{202E}\n"}, nil)
+	c.terminal = false
+	c.run(t, "policy", "show", "-o", "json").want(t, exitDone, []string{activeThree}, nil)
+	c.run(t, "policy", "show", "3f2a", "-o", "json").want(t, exitDone, []string{`"digest":"` + digest3}, nil)
+	c.run(t, "policy", "show", "none").want(t, exitError, nil, []string{"no such call"})
+	c.run(t, "policy", "show", "a", "b").want(t, exitUsage, nil, []string{"takes one DIGEST"})
+
+	c.run(t, "policy", "history", "--limit", "1").want(t, exitDone, []string{
+		"VERSION  APPLIED", "3        2026-03-01T09:00:00Z  ana\\u{001B}[2J  no", "3f2a91bc1234…", "why\\u{000A}not"}, []string{"1 shown of 3"})
+	c.run(t, "policy", "history", "--limit", "1", "-o", "json").want(t, exitDone, []string{`{"items":[{` + versionThree}, nil)
+
+	f.on("GET /api/policy", reply(200, `{"version":0,"digest":"d","layers":[]}`))
+	f.on("GET /api/policy/history", reply(200, `{"items":[],"total":0,"next_cursor":""}`))
+	r = c.run(t, "policy", "show")
+	r.want(t, exitDone, nil, []string{"no policy was applied yet"})
+	if r.out != "" {
+		t.Errorf("it shows %q", r.out)
+	}
+	c.run(t, "policy", "history").want(t, exitDone, nil, []string{"no policy was applied yet"})
+}
+
+func TestPolicyApply(t *testing.T) {
+	dir := t.TempDir()
+	org := policyFileNamed(t, dir, "org.yaml", "rules:\n  - {tool: a}\n  - {tool: b}\n")
+	team := policyFileNamed(t, dir, "team.yaml", "layer: team\n")
+	f := newFakeAPI(t)
+	f.on("GET /api/policy", reply(200, activeThree))
+	f.on("PUT /api/policy", reply(200, `{"changed":true,"version":4,"digest":"`+digest3+`"}`))
+	c := cmdline{api: f.URL, env: map[string]string{"PAWL_AS": "ana"}}
+	sent := func() (change struct {
+		Layers []struct{ Name, Text string }
+		Expect int64
+		Note   string
+		DryRun bool `json:"dry_run"`
+	}) {
+		t.Helper()
+		all := f.requests("PUT")
+		if err := json.Unmarshal([]byte(strings.TrimPrefix(all[len(all)-1], "PUT /api/policy ")), &change); err != nil {
+			t.Fatal(err)
+		}
+		return change
+	}
+
+	c.run(t, "policy", "apply", org, team, "--note", "refunds").want(t, exitDone, []string{"Applied: version 4, digest 3f2a91bc1234…, is active."}, nil)
+	if s := sent(); len(s.Layers) != 2 || s.Layers[0].Name != "org.yaml" || s.Layers[1].Text != "layer: team\n" || s.Expect != 3 || s.Note != "refunds" || s.DryRun {
+		t.Errorf("sent %+v", s)
+	}
+	c.run(t, "policy", "apply", org, "--expect", "2", "-o", "json").want(t, exitDone, []string{`{"changed":true,"version":4`}, nil)
+	if s := sent(); s.Expect != 2 {
+		t.Errorf("sent %+v", s)
+	}
+	f.on("PUT /api/policy", reply(200, `{"changed":false,"version":3}`))
+	c.run(t, "policy", "apply", org).want(t, exitDone, []string{"Nothing to do: these files are version 3"}, nil)
+
+	f.on("PUT /api/policy", reply(409, `{"code":"policy_changed","detail":"Version 4 is active."}`))
+	c.run(t, "policy", "apply", org).want(t, exitError, nil, []string{"Version 4 is active.", "--dry-run"})
+	f.on("PUT /api/policy", reply(422, `{"code":"invalid","detail":"2 problems.","problems":[
+		{"file":"org.yaml","line":2,"column":5,"message":"what\u001b","hint":"mend"},{"file":"team.yaml","message":"large"}]}`))
+	r := c.run(t, "policy", "apply", org, team)
+	r.want(t, exitError, nil, []string{org + ":2:5: what\\u{001B}; mend\n" + team + ": large\n", "2 problems."})
+
+	c.env = nil
+	c.run(t, "policy", "apply", org).want(t, exitUsage, nil, []string{"--as"})
+	c.run(t, "policy", "apply").want(t, exitUsage, nil, []string{"FILE is missing"})
+	c.run(t, "policy", "apply", org, "--as", "ana", "--expect", "-2").want(t, exitUsage, nil, []string{"--expect"})
+	c.run(t, "policy", "apply", org, "--as", "ana", "--database-url", "sqlite://x").want(t, exitUsage, nil, []string{"--direct"})
+	c.run(t, "policy", "apply", filepath.Join(dir, "none"), dir, "--as", "ana").want(t, exitError, nil, []string{"none: can't be read", dir + ": can't be read"})
+	c.run(t, "policy", "apply", org, "--as", "ana", "--note", "a\x00").want(t, exitUsage, nil, []string{"--note"})
+}
+
+func TestPolicyDryRun(t *testing.T) {
+	dir := t.TempDir()
+	org := policyFileNamed(t, dir, "org.yaml", "rules:\n  - {tool: b} # \x1b\n")
+	team := policyFileNamed(t, dir, "team.yaml", "layer: team")
+	f := newFakeAPI(t)
+	f.on("GET /api/policy", reply(200, activeThree))
+	trial := `{"dry_run":true,"changed":%v,"digest":"d","active":{"version":%d}}`
+	f.on("PUT /api/policy", reply(200, fmt.Sprintf(trial, true, 3)))
+	c := cmdline{api: f.URL}
+
+	r := c.run(t, "policy", "apply", org, team, "--dry-run")
+	r.want(t, exitDone, nil, []string{"nothing was applied", "--expect 3"})
+	want := `--- old.yaml (active)
++++ old.yaml (gone)
+@@ -1 +0,0 @@
+-layer: old
+--- org.yaml (active)
++++ org.yaml (new)
+@@ -1,2 +1,2 @@
+ rules:
+-  - {tool: a}
++  - {tool: b} # \u{001B}
+--- team.yaml (not there)
++++ team.yaml (new)
+@@ -0,0 +1 @@
++layer: team
+\ No newline at end of file
+`
+	if r.out != want {
+		t.Errorf("it shows\n%s\nwant\n%s", r.out, want)
+	}
+	if puts := f.requests("PUT"); len(puts) != 1 || !strings.Contains(puts[0], `"dry_run":true`) {
+		t.Errorf("sent %q", puts)
+	}
+	c.run(t, "policy", "apply", org, "--dry-run", "-o", "json").want(t, exitDone, []string{`"dry_run":true`}, nil)
+	c.run(t, "policy", "apply", org, "--dry-run", "--expect", "2").want(t, exitError, nil, []string{"version 3 is active, not 2"})
+	c.terminal = true
+	c.run(t, "policy", "apply", org, "--dry-run").want(t, exitDone, []string{"\x1b[32m+  - {tool: b} # \\u{001B}\x1b[0m\n", "\x1b[31m-  - {tool: a}\x1b[0m"}, nil)
+	c.terminal = false
+	f.on("PUT /api/policy", reply(200, fmt.Sprintf(trial, true, 4)))
+	c.run(t, "policy", "apply", org, "--dry-run").want(t, exitError, nil, []string{"version 4 is active, not 3"})
+	f.on("PUT /api/policy", reply(200, fmt.Sprintf(trial, false, 3)))
+	c.run(t, "policy", "apply", org, "--dry-run").want(t, exitDone, []string{"Nothing to do"}, nil)
+}
+
+func TestPolicyDirect(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pawl.db")
+	good := policyFileNamed(t, dir, "good.yaml", "rules: []\n")
+	other := policyFileNamed(t, dir, "other.yaml", "rules: [{tool: a, auto_approve: true}]\n")
+	bad := policyFileNamed(t, dir, "bad.yaml", "rulez: []\n")
+	direct := func(args ...string) result {
+		t.Helper()
+		c := cmdline{api: "http://127.0.0.1:1", env: map[string]string{"PAWL_DATABASE_URL": "sqlite://" + path, "PAWL_AS": "ana"}}
+		return c.run(t, append([]string{"policy", "apply", "--direct"}, args...)...)
+	}
+	direct(good).want(t, exitError, nil, []string{"there is no store here"})
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a store was made")
+	}
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct(good).want(t, exitError, nil, []string{"another Pawl process owns it"})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	direct(good, "--dry-run").want(t, exitDone, []string{"+rules: []"}, []string{"--expect 0"})
+	direct(good, "--note", "first").want(t, exitDone, []string{"Applied: version 1"}, nil)
+	direct(good).want(t, exitDone, []string{"Nothing to do"}, nil)
+	direct(bad).want(t, exitError, nil, []string{bad + ":1:1: ", "can't be applied"})
+	direct(bad, "--dry-run").want(t, exitError, nil, []string{bad + ":1:1: "})
+	direct(other, "--expect", "0").want(t, exitError, nil, []string{"version 1 is active, not 0"})
+	direct(other, "-o", "json").want(t, exitDone, []string{`"changed":true`, `"version":2`}, nil)
+	cmdline{}.run(t, "policy", "apply", good, "--direct", "--database-url", "sqlite://"+path).want(t, exitUsage, nil, []string{"--as"})
+	cmdline{}.run(t, "policy", "apply", good, "--direct", "--as", "ana").want(t, exitUsage, nil, []string{"--database-url"})
+
+	s, err = sqlite.Open(t.Context(), sqlite.Options{Path: path, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	page, err := s.PolicyVersions(t.Context(), store.VersionQuery{})
+	if err != nil || page.Total != 2 || page.Items[1].By != "ana" || page.Items[1].Channel != "direct" || page.Items[1].Note != "first" {
+		t.Errorf("%+v, %v", page, err)
+	}
+}
+
+func TestDoctorLooksAtTheActivePolicy(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pawl.db")
+	file := policyFileNamed(t, dir, "policy.yaml", "rules: []\n")
+	doctor := func(want string, args ...string) {
+		t.Helper()
+		c := cmdline{env: map[string]string{"PAWL_DATABASE_URL": "sqlite://" + path}}
+		t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+		r := c.run(t, append([]string{"doctor", "--timeout", "300ms"}, args...)...)
+		if !strings.Contains(r.out, want) {
+			t.Errorf("%q is missing in\n%s%s", want, r.out, r.err)
+		}
+	}
+	doctor("skipped        active policy")
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	doctor("ok             active policy       none was applied yet: everything")
+	doctor("ok             active policy       none was applied yet; the first worker", "--policy", file)
+	_, _, err = active.Apply(t.Context(), s, active.Change{Files: []policy.File{{Name: "p.yaml", Data: []byte("layer: x\nrules: []\n")}}, By: "ana", Channel: "cli"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doctor("ok             active policy       version 1, digest ")
+	doctor("failed         active policy       version 1, digest ", "--policy", file)
+	_, _, err = s.ApplyPolicy(t.Context(), store.Applying{
+		Set:    store.PolicySet{Digest: digest3, Layers: []store.PolicyLayer{{Name: "p.yaml", Text: "later: 1\n"}}},
+		Expect: 1, At: time.Now(), By: "newer", Channel: "cli",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doctor("failed         active policy       version 2 of the policy can't be used by this version of Pawl: p.yaml:1:1: ")
+}
