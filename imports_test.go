@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 	"internal/backend":      {"approval", "health", "internal/runner", "internal/starter", "tool"},
 	"activities":            {"approval", "audit", "internal/runner", "store", "tool"},
 	"workflows":             {"approval", "activities", "internal/runner", "tool"},
-	"worker":                {"approval", "activities", "audit", "health", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
+	"worker":                {"approval", "activities", "audit", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
 	"api":                   {"approval", "audit", "health", "internal/starter", "internal/yamlfile", "policy", "policy/active", "store"},
 	"client":                {"approval"},
 	"cmd/pawl":              {"api", "approval", "client", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},

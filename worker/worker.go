@@ -12,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/tool"
 	"github.com/pawlhq/pawl/workflows"
@@ -24,13 +25,17 @@ import (
 
 // Options says what a worker serves.
 type Options struct {
-	Client    client.Client     // required
-	Namespace string            // the client's namespace; default "default"
-	Store     store.Store       // required, open for writing
-	Policy    activities.Policy // required
-	Tools     []*tool.Tool      // offered by this worker; none is allowed
-	TaskQueue string            // default approval.TaskQueue
-	Logger    *slog.Logger      // default: discard
+	Client    client.Client // required
+	Namespace string        // the client's namespace; default "default"
+	Store     store.Store   // required, open for writing
+	Tools     []*tool.Tool  // offered by this worker; none is allowed
+	TaskQueue string        // default approval.TaskQueue
+	Logger    *slog.Logger  // default: discard
+
+	// Policy judges calls. Default: the policy that is active in the store,
+	// followed as it changes. Another one's text nobody can look up by the
+	// digest in its verdicts.
+	Policy activities.Policy
 
 	// OrdinarySteps runs every step of a call as an ordinary activity, so that
 	// each shows in Temporal's UI; see activities.Activities. Default false.
@@ -58,8 +63,6 @@ func (o *Options) validate() error {
 		return errors.New("worker: Options.Client is missing")
 	case o.Store == nil:
 		return errors.New("worker: Options.Store is missing")
-	case o.Policy == nil:
-		return errors.New("worker: Options.Policy is missing")
 	case o.StopTimeout < 0:
 		return errors.New("worker: Options.StopTimeout is negative")
 	case o.WorkflowCache < 0:
@@ -83,6 +86,7 @@ func (o *Options) validate() error {
 // Worker serves guarded calls until it is stopped.
 type Worker struct {
 	worker  worker.Worker
+	policy  *active.Policy // nil: Options.Policy judges
 	sweeper sweeper
 	cancel  context.CancelFunc // of the sweeper
 	swept   chan struct{}      // closed when it has ended
@@ -103,6 +107,13 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	}
 	if err := publish(ctx, o, registry); err != nil {
 		return nil, err
+	}
+	var follows *active.Policy
+	if o.Policy == nil {
+		if follows, err = active.Follow(ctx, active.Options{Store: o.Store, Logger: o.Logger}); err != nil {
+			return nil, fmt.Errorf("policy: %w", err)
+		}
+		o.Policy = follows
 	}
 	missing, err := health.MissingAttributes(ctx, o.Client.OperatorService(), o.Namespace)
 	if err != nil {
@@ -126,7 +137,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		Store: o.Store, Policy: o.Policy, Tools: registry, Logger: o.Logger,
 		Ordinary: o.OrdinarySteps, SearchAttributes: err == nil && len(missing) == 0,
 	})
-	return &Worker{worker: w, sweeper: sweeper{o: o}}, nil
+	return &Worker{worker: w, policy: follows, sweeper: sweeper{o: o}}, nil
 }
 
 // Start begins to poll. It returns an error if Temporal does not answer.
@@ -151,6 +162,9 @@ func (w *Worker) Stop() {
 	if w.cancel != nil {
 		w.cancel()
 		<-w.swept
+	}
+	if w.policy != nil {
+		w.policy.Close()
 	}
 }
 
