@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -30,6 +31,7 @@ type world struct {
 	*stack.Stack
 	t       *testing.T
 	config  stack.Config
+	logger  *slog.Logger // nil: nothing is logged
 	toolURL string
 
 	mu     sync.Mutex
@@ -93,7 +95,7 @@ func write(t testing.TB, dir, name, text string) string {
 
 func (w *world) start() {
 	w.t.Helper()
-	s, err := stack.Start(w.t.Context(), stack.Options{Config: w.config})
+	s, err := stack.Start(w.t.Context(), stack.Options{Config: w.config, Logger: w.logger})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ func TestProcesses(t *testing.T) {
 		"start":            testStart,
 		"readiness":        testReadiness,
 		"SQLite":           testProcessesOnSQLite,
+		"policy":           testPolicyOfProcesses,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
@@ -302,10 +303,17 @@ func testProcessesOnSQLite(t *testing.T, s *site) {
 	if a := w.http(http.MethodPost, api.Ready.API+"/api/calls", `{"tool":"read","args":{},"wait":"20s"}`); a.text("status") != "executed" {
 		t.Errorf("%d %v", a.code, a.doc)
 	}
+	apply := []string{"policy", "apply", s.policy, "--as", "ana", "--api", api.Ready.API}
+	s.want(t, env, 0, []string{"Nothing to do: these files are version 1"}, append(apply, "--dry-run")...)
+	other := write(t, t.TempDir(), "policy.yaml", "rules: []\n")
+	apply[2] = other
+	s.want(t, env, 1, []string{"may not write its store", "--direct"}, apply...)
+	s.want(t, env, 1, []string{"another Pawl process owns it"}, append(apply, "--direct")...)
 	worker.signal(syscall.SIGTERM)
 	if code := worker.exit(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, worker.stderr())
 	}
+	s.want(t, env, 0, []string{"Applied: version 2"}, append(apply, "--direct")...)
 }
 
 func testTemporalStops(t *testing.T, s *site) {
