@@ -154,7 +154,7 @@ func (s *Server) tryPolicy(c *gin.Context, change active.Change) error {
 func refusedPolicy(err error) error {
 	if problems, ok := errors.AsType[yamlfile.Problems](err); ok {
 		return &problem{Status: http.StatusUnprocessableEntity, Code: approval.CodeInvalid, Problems: problems,
-			Detail: fmt.Sprintf("The policy can't be applied: it has %d problems. The one that is active stays.", len(problems))}
+			Detail: fmt.Sprintf("The policy was not applied, problems: %d. The one that is active stays.", len(problems))}
 	}
 	if approval.CodeOf(err) == approval.CodeInvalid {
 		return err

@@ -82,7 +82,7 @@ SQLite, stop the process that owns the store first.`,
 	f.BoolVar(&s.dryRun, "dry-run", false, "only check the files, and show what would change")
 	f.StringVar(&s.note, "note", "", "why, for the record")
 	f.Int64Var(&s.expect, "expect", -1, "the `version` to replace, and no other (default: the one that is active now)")
-	f.Lookup("expect").DefValue = ""
+	f.Lookup("expect").DefValue = "0" // not shown
 	f.BoolVar(&s.direct, "direct", false, "write to the store itself instead of asking the API")
 	return cmd
 }

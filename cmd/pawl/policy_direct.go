@@ -75,7 +75,7 @@ func directRefusal(err error) error {
 	if !ok {
 		return err
 	}
-	refused := &client.Error{Code: approval.CodeInvalid, Detail: fmt.Sprintf("the policy can't be applied: it has %d problems", len(problems))}
+	refused := &client.Error{Code: approval.CodeInvalid, Detail: fmt.Sprintf("the policy was not applied, problems: %d; the one that is active stays", len(problems))}
 	for _, p := range problems {
 		refused.Problems = append(refused.Problems, client.PolicyProblem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Hint: p.Hint})
 	}

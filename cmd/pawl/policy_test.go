@@ -188,7 +188,7 @@ func TestPolicyDirect(t *testing.T) {
 	direct(good, "--dry-run").want(t, exitDone, []string{"+rules: []"}, []string{"--expect 0"})
 	direct(good, "--note", "first").want(t, exitDone, []string{"Applied: version 1"}, nil)
 	direct(good).want(t, exitDone, []string{"Nothing to do"}, nil)
-	direct(bad).want(t, exitError, nil, []string{bad + ":1:1: ", "can't be applied"})
+	direct(bad).want(t, exitError, nil, []string{bad + ":1:1: ", "was not applied, problems: 2"})
 	direct(bad, "--dry-run").want(t, exitError, nil, []string{bad + ":1:1: "})
 	direct(other, "--expect", "0").want(t, exitError, nil, []string{"version 1 is active, not 0"})
 	direct(other, "-o", "json").want(t, exitDone, []string{`"changed":true`, `"version":2`}, nil)
