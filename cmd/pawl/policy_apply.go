@@ -205,25 +205,14 @@ func (a *app) policyRefused(err error, files []policyFile) error {
 		for _, f := range files {
 			if p.File == f.Name {
 				p.File = f.path
+				break
 			}
 		}
-		a.note("%s", problemLine(p))
+		where := yamlfile.Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Hint: p.Hint}
+		a.note("%s", approval.Display(where.String(), 1000))
 	}
 	if refused.Code == client.CodePolicyChanged {
 		return fmt.Errorf("%w\n'pawl policy apply --dry-run' shows what your files would change now", err)
 	}
 	return err
-}
-
-// problemLine is "file:line:column: message; hint".
-func problemLine(p client.PolicyProblem) string {
-	line := approval.Display(p.File, 300)
-	if p.Line > 0 {
-		line += fmt.Sprintf(":%d:%d", p.Line, p.Column)
-	}
-	line += ": " + approval.Display(p.Message, 500)
-	if p.Hint != "" {
-		line += "; " + approval.Display(p.Hint, 500)
-	}
-	return line
 }
