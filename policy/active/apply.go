@@ -17,7 +17,7 @@ import (
 // Limits of a policy that is applied. A single file has yamlfile's, too.
 const (
 	MaxFiles = 100
-	MaxSize  = 4 << 20 // bytes of all files
+	MaxSize  = 8 << 20 // bytes of all files
 )
 
 // ErrNotApplied: files were given to start with, the store has a policy, and
