@@ -18,9 +18,10 @@ const module = "github.com/pawlhq/pawl"
 // and in docs/architecture.md.
 // The room "" is package pawl, at the root.
 var rooms = map[string][]string{
-	"":                      {"approval", "client", "health", "internal/backend", "internal/runner", "internal/starter", "tool"},
+	"":                      {"approval", "client", "codec", "health", "internal/backend", "internal/runner", "internal/starter", "tool"},
 	"pawltest":              {"", "approval", "internal/backend", "internal/runner", "internal/starter", "tool"},
 	"approval":              {},
+	"codec":                 {},
 	"internal/yamlfile":     {"approval"},
 	"policy":                {"approval", "internal/yamlfile", "tool"},
 	"policy/policytest":     {"approval", "internal/yamlfile", "policy"},
@@ -45,14 +46,14 @@ var rooms = map[string][]string{
 	"worker":                {"approval", "activities", "audit", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
 	"api":                   {"approval", "audit", "health", "internal/starter", "internal/yamlfile", "policy", "policy/active", "store"},
 	"client":                {"approval"},
-	"cmd/pawl":              {"api", "approval", "client", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
+	"cmd/pawl":              {"api", "approval", "client", "codec", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
 	"examples/agent":        {"approval", "client"},
 }
 
 // light are the rooms that agents and workflows load, and what must never come
 // along with them.
 var (
-	light = []string{"", "pawltest", "approval", "tool", "policy", "client", "workflows", "activities"}
+	light = []string{"", "pawltest", "approval", "codec", "tool", "policy", "client", "workflows", "activities"}
 	heavy = []string{"github.com/gin-gonic/gin", "github.com/jackc/pgx", "modernc.org/sqlite", "github.com/pressly/goose",
 		"go.temporal.io/server", "github.com/spf13/cobra"}
 	// evaluators are what only those carry who evaluate policies.

@@ -1,0 +1,226 @@
+package codec
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	keySize = 32 // bytes: AES-256
+	maxKeys = 1000
+)
+
+// Words of a keyring's "plain".
+const (
+	plainRefuse = "refuse" // what is not encrypted is not read
+	plainRead   = "read"   // it is: for histories that began before
+)
+
+// Keyring holds the keys that payloads are read with, and the one that they
+// are written with. It is a converter.PayloadCodec, never changes, and is safe
+// for concurrent use. Nothing that prints it shows a key.
+type Keyring struct {
+	active string
+	keys   []Key // oldest first
+	aeads  map[string]cipher.AEAD
+	plain  bool
+}
+
+// Key is what may be told about a key.
+type Key struct {
+	// ID is made from the key itself, so one ID never stands for two keys.
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+	Active  bool      `json:"active"` // payloads are written with it
+}
+
+// document is a keyring's file.
+type document struct {
+	Active string        `json:"active"`
+	Plain  string        `json:"plain"`
+	Keys   []documentKey `json:"keys"`
+}
+
+type documentKey struct {
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+	Key     []byte    `json:"key"` // base64
+}
+
+// Parse reads a keyring from the text of its file. Errors say what is wrong
+// and hold nothing of the text but key IDs.
+func Parse(text []byte) (*Keyring, error) {
+	d, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return d.keyring()
+}
+
+func parse(text []byte) (*document, error) {
+	if err := strict(text); err != nil {
+		return nil, err
+	}
+	var d document
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	// The decoder's own errors quote what it can't place.
+	if err := dec.Decode(&d); err != nil {
+		return nil, errors.New(`it is not of the form {"active": ID, "plain": "refuse", "keys": [{"id": ID, "created": TIME, "key": BASE64}]}`)
+	}
+	return &d, nil
+}
+
+// fields are the names in a keyring's file. The decoder would take others for
+// them: it does not mind capitals.
+var fields = []string{"active", "plain", "keys", "id", "created", "key"}
+
+// strict refuses what is not one JSON value, names a field twice, or has
+// fields that a keyring has not.
+func strict(text []byte) error {
+	type level struct {
+		names map[string]bool // nil in a list
+		value bool            // the next token is the value of a name
+	}
+	var levels []level
+	dec := json.NewDecoder(bytes.NewReader(text))
+	for {
+		t, err := dec.Token()
+		if err != nil {
+			return fmt.Errorf("it is not JSON: something is wrong around byte %d", dec.InputOffset())
+		}
+		delim, _ := t.(json.Delim)
+		switch delim {
+		case '{':
+			levels = append(levels, level{names: map[string]bool{}})
+			continue
+		case '[':
+			levels = append(levels, level{})
+			continue
+		case '}', ']':
+			levels = levels[:len(levels)-1]
+		}
+		if len(levels) == 0 {
+			if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+				return fmt.Errorf("something follows the keyring after byte %d", dec.InputOffset())
+			}
+			return nil
+		}
+		in := &levels[len(levels)-1]
+		if delim != 0 || in.names == nil || in.value {
+			in.value = false
+			continue
+		}
+		name, _ := t.(string)
+		if !slices.Contains(fields, name) || in.names[name] {
+			return fmt.Errorf("the field before byte %d is unknown, or there twice", dec.InputOffset())
+		}
+		in.names[name], in.value = true, true
+	}
+}
+
+// keyring checks the document.
+func (d *document) keyring() (*Keyring, error) {
+	r := &Keyring{active: d.Active, plain: d.Plain == plainRead, aeads: map[string]cipher.AEAD{}}
+	if d.Plain != plainRead && d.Plain != plainRefuse {
+		return nil, fmt.Errorf(`"plain" must be %q, or %q while histories from before the keyring are still open`, plainRefuse, plainRead)
+	}
+	if len(d.Keys) == 0 || len(d.Keys) > maxKeys {
+		return nil, fmt.Errorf("it holds %d keys; from 1 to %d are possible", len(d.Keys), maxKeys)
+	}
+	for i, k := range d.Keys {
+		if len(k.Key) != keySize {
+			return nil, fmt.Errorf("key %d is %d bytes long, not %d", i+1, len(k.Key), keySize)
+		}
+		id := idOf(k.Key)
+		switch {
+		case k.ID != id:
+			return nil, fmt.Errorf("key %d does not fit its ID; this one's is %s: was the file changed by hand?", i+1, id)
+		case r.aeads[id] != nil:
+			return nil, fmt.Errorf("the key %s is there twice", id)
+		case k.Created.IsZero():
+			return nil, fmt.Errorf("the key %s does not say when it was created", id)
+		}
+		aead, err := newAEAD(k.Key)
+		if err != nil {
+			return nil, fmt.Errorf("the key %s: %w", id, err)
+		}
+		r.aeads[id] = aead
+		r.keys = append(r.keys, Key{ID: id, Created: k.Created, Active: id == d.Active})
+	}
+	if r.aeads[r.active] == nil {
+		return nil, errors.New(`"active" names none of the keys, so nothing could be written`)
+	}
+	return r, nil
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func newKey(now time.Time) documentKey {
+	key := make([]byte, keySize)
+	_, _ = rand.Read(key) // it never fails: without randomness the process ends
+	return documentKey{ID: idOf(key), Created: now.UTC().Truncate(time.Second), Key: key}
+}
+
+// idOf is a key's ID: 80 bits of a hash, which say nothing about a random key.
+func idOf(key []byte) string {
+	sum := sha256.Sum256(append([]byte("pawl payload key\n"), key...))
+	return "pk-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
+}
+
+// find returns the place of the one key whose ID is id or begins with it.
+func (d *document) find(id string) (int, error) {
+	found := -1
+	for i, k := range d.Keys {
+		switch {
+		case k.ID == id:
+			return i, nil
+		case id == "" || !strings.HasPrefix(k.ID, id):
+		case found >= 0:
+			return 0, fmt.Errorf("several keys have IDs that begin with %q", id)
+		default:
+			found = i
+		}
+	}
+	if found < 0 {
+		return 0, fmt.Errorf("the keyring has no key %q", id)
+	}
+	return found, nil
+}
+
+// Keys lists the keys, in the order of the file: oldest first.
+func (r *Keyring) Keys() []Key { return slices.Clone(r.keys) }
+
+// Active is the key that payloads are written with.
+func (r *Keyring) Active() Key {
+	return r.keys[slices.IndexFunc(r.keys, func(k Key) bool { return k.Active })]
+}
+
+// ReadsPlain reports whether payloads that are not encrypted are read.
+func (r *Keyring) ReadsPlain() bool { return r.plain }
+
+// Format prints no key, whatever the verb.
+func (r *Keyring) Format(f fmt.State, _ rune) {
+	if r == nil {
+		fmt.Fprint(f, "no keyring")
+		return
+	}
+	fmt.Fprintf(f, "keyring of %d keys, active %s", len(r.keys), r.active)
+}
