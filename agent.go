@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/backend"
 	"go.temporal.io/sdk/client"
@@ -35,6 +38,12 @@ type Options struct {
 	Team, Session string
 	// TaskQueue is where Pawl's workers take calls. Default: approval.TaskQueue.
 	TaskQueue string
+	// PayloadKeys is a keyring file: with it Connect encrypts what the agent
+	// sends by Temporal, its functions' results and errors too, and reads what
+	// Pawl's workers encrypted. Default: the file that PAWL_PAYLOAD_KEYS names,
+	// else everything is plain. New refuses it: its client has a codec already,
+	// by Configure of package codec, or none.
+	PayloadKeys string
 	// Approver decides, in this process, the agent's calls that wait for
 	// people: for local work, without a second terminal. Only an API on a
 	// loopback address that authenticates nobody takes such decisions, and
@@ -105,7 +114,8 @@ type Agent struct {
 // Connect dials Temporal as its environment variables and configuration file
 // say (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, …; default
 // localhost:7233), and makes an agent on that connection, which Close closes.
-// It fails if nobody answers there, or the namespace is missing. It is the one
+// It fails if nobody answers there, if the namespace is missing, or if Pawl's
+// workers encrypt payloads and this process does not, or with other keys. It is the one
 // constructor that reads the environment; New does not.
 func Connect(ctx context.Context, o Options) (*Agent, error) {
 	if err := o.validate(); err != nil {
@@ -116,11 +126,23 @@ func Connect(ctx context.Context, o Options) (*Agent, error) {
 		return nil, fmt.Errorf("pawl: settings of Temporal: %w", err)
 	}
 	options.Logger = sdklog.NewStructuredLogger(o.Logger)
+	if path := cmp.Or(o.PayloadKeys, strings.TrimSpace(os.Getenv("PAWL_PAYLOAD_KEYS"))); path != "" {
+		keys, err := codec.Load(path)
+		if err == nil {
+			err = keys.Configure(&options)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("pawl: %w", err)
+		}
+	}
 	b, err := backend.Connect(ctx, options, o.TaskQueue)
 	where := cmp.Or(options.HostPort, client.DefaultHostPort)
 	if errors.Is(err, health.ErrMissing) {
 		return nil, fmt.Errorf("pawl: Temporal at %s has no namespace %s: create it with `pawl setup`, or set TEMPORAL_NAMESPACE: %w",
 			where, approval.Display(cmp.Or(options.Namespace, client.DefaultNamespace), 200), err)
+	}
+	if errors.Is(err, health.ErrUnreadable) {
+		return nil, fmt.Errorf("pawl: task queue %s at Temporal %s: %w", approval.Display(o.TaskQueue, 200), where, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pawl: no answer from Temporal at %s (set TEMPORAL_ADDRESS): %w", where, err)
@@ -145,6 +167,9 @@ func New(c client.Client, o Options) (*Agent, error) {
 	}
 	if err := o.validate(); err != nil {
 		return nil, err
+	}
+	if o.PayloadKeys != "" {
+		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.PayloadKeys is for Connect: configure the client of New with the keyring, by package codec")
 	}
 	return NewWith(backend.NewTemporal(c, o.TaskQueue), o)
 }

@@ -40,7 +40,7 @@ var rooms = map[string][]string{
 	"health":                {"approval"},
 	"internal/runner":       {"approval", "tool"},
 	"internal/starter":      {"approval"},
-	"internal/backend":      {"approval", "health", "internal/runner", "internal/starter", "tool"},
+	"internal/backend":      {"approval", "codec", "health", "internal/runner", "internal/starter", "tool"},
 	"activities":            {"approval", "audit", "internal/runner", "store", "tool"},
 	"workflows":             {"approval", "activities", "internal/runner", "tool"},
 	"worker":                {"approval", "activities", "audit", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},

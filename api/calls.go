@@ -127,7 +127,14 @@ func (s *Server) attach(c *gin.Context, begin starter.Start, wait time.Duration)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if err != nil || !begin.Same(first) {
+	if err != nil {
+		return conflict(id)
+	}
+	same, err := begin.Same(first)
+	switch {
+	case err != nil:
+		return err
+	case !same:
 		return conflict(id)
 	}
 	c.Header("Location", callPath(id))

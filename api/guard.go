@@ -69,6 +69,8 @@ func (s *Server) recovered(c *gin.Context) {
 	c.Next()
 }
 
+const hostDetail = "The API does not answer under this Host name. Use 127.0.0.1 or localhost with the right port, or have the operator allow the name."
+
 var crossOrigin = http.NewCrossOriginProtection()
 
 // guarded keeps browsers out that another site sent (Origin check), or that
@@ -84,7 +86,7 @@ func (s *Server) guarded(c *gin.Context) {
 	if !s.hostAllowed(c.Request) {
 		s.fail(c, &problem{
 			Status: http.StatusMisdirectedRequest, Code: codeHost,
-			Detail: "The API does not answer under this Host name. Use 127.0.0.1 or localhost with the right port, or have the operator allow the name.",
+			Detail: hostDetail,
 		})
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/serviceerror"
@@ -33,6 +34,7 @@ const (
 	codeReadOnly         = "read_only"              // this API may not write its store
 	codeTemporal         = "temporal_unavailable"   // try again
 	codeStore            = "store_unavailable"      // try again
+	codeKeyMissing       = "key_missing"            // the API lacks a key of the payloads'
 )
 
 // statusClientGone is what the access log shows for requests nobody waits for
@@ -115,6 +117,8 @@ func problemOf(err error) *problem {
 		return &problem{Status: http.StatusConflict, Code: codeAmbiguous, Detail: "Several calls have IDs that begin like this; give more of it."}
 	case errors.As(err, &ofStore):
 		return &problem{Status: http.StatusServiceUnavailable, Code: codeStore, Detail: "Pawl's store can't be reached now; try again.", cause: err}
+	case errors.As(err, new(*codec.KeyError)):
+		return &problem{Status: http.StatusServiceUnavailable, Code: codeKeyMissing, Detail: "The call was encrypted with a key that this API does not have; its operator has to give it the workers' keyring.", cause: err}
 	case errors.As(err, &ofTemporal):
 		return &problem{Status: http.StatusServiceUnavailable, Code: codeTemporal, Detail: "Temporal can't be reached now, or does not take the request; try again.", cause: err}
 	}

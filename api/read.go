@@ -88,6 +88,9 @@ func (s *Server) index(c *gin.Context) error {
 		path := strings.NewReplacer(":id", "{id}", ":decision", "{decision_id}", ":digest", "{digest}").Replace(r.path)
 		fmt.Fprintf(&b, "%-4s %-45s %s\n", r.method, path, r.what)
 	}
+	if s.codec != nil {
+		fmt.Fprintf(&b, "%-4s %-45s %s\n", http.MethodPost, codecPath+"decode", "for Temporal's UI and command line: show encrypted payloads")
+	}
 	c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte(b.String()))
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -88,6 +89,9 @@ type Options struct {
 	// Ready is one more condition of /readyz, shown there as "service". It must
 	// be safe for concurrent use. Default: none.
 	Ready func(ctx context.Context) error
+	// Codec offers to Temporal's UI and command line to decode payloads, under
+	// /codec/. Default: nil, it is not served.
+	Codec *CodecOptions
 	// Logger gets one Debug line for each request, and the causes that
 	// answers leave out. Default: nothing is logged.
 	Logger *slog.Logger
@@ -135,6 +139,7 @@ type Server struct {
 	queues  *glances[catalogue, map[string]string]
 	checks  []health.Check // of /readyz
 	engine  *gin.Engine
+	codec   http.Handler // nil: not served
 }
 
 // New makes a Server. It fails on options that can't work and contacts nobody.
@@ -145,6 +150,12 @@ func New(o Options) (*Server, error) {
 	s := &Server{o: o, ask: newAsker(o.Temporal, o.QueryBudget)}
 	s.pollers, s.queues = newGlances(s.polled), newGlances(s.toolQueues)
 	s.checks = s.readiness()
+	if o.Codec != nil {
+		var err error
+		if s.codec, err = s.newCodec(*o.Codec); err != nil {
+			return nil, err
+		}
+	}
 
 	gin.SetMode(gin.ReleaseMode) // otherwise gin prints every route to stdout
 	e := gin.New()
@@ -209,7 +220,13 @@ func (s *Server) routes() []route {
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.codec != nil && strings.HasPrefix(r.URL.Path, codecPath) {
+		s.codec.ServeHTTP(w, r)
+		return
+	}
+	s.engine.ServeHTTP(w, r)
+}
 
 // stoppingKey finds, in a request's context, the context that ends when the
 // server begins to stop.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
@@ -36,6 +37,10 @@ type Options struct {
 	// followed as it changes. Another one's text nobody can look up by the
 	// digest in its verdicts.
 	Policy activities.Policy
+
+	// PayloadKeys is the keyring that Client was configured with. Default: none,
+	// for a client that writes plain text.
+	PayloadKeys *codec.Keyring
 
 	// OrdinarySteps runs every step of a call as an ordinary activity, so that
 	// each shows in Temporal's UI; see activities.Activities. Default false.
@@ -175,17 +180,30 @@ func bind(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	_, err = o.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	keep := client.StartWorkflowOptions{
 		ID: approval.StoreWorkflowID(o.TaskQueue), TaskQueue: o.TaskQueue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, // else who comes second would not learn
 		Memo:                     map[string]any{approval.MemoStore: id},
 		StaticSummary:            "the store of the task queue " + o.TaskQueue + ": leave it running",
-	}, approval.WorkflowStore)
-	if err != nil {
+	}
+	if _, err = o.Client.ExecuteWorkflow(ctx, keep, approval.WorkflowStore); err != nil {
 		return fmt.Errorf("telling Temporal which store the task queue has: %w", err)
 	}
 	if err := health.SameStore(ctx, o.Client, o.TaskQueue, id); err != nil {
 		return fmt.Errorf("worker: %w", err)
+	}
+	if o.PayloadKeys == nil {
+		return nil
+	}
+	// The workflow outlives keys. Written anew with today's, its memo can be read
+	// when those before are forgotten.
+	d, err := o.Client.DescribeWorkflow(ctx, keep.ID, "")
+	if err == nil && !o.PayloadKeys.Current(d.Memo.GetFields()[approval.MemoStore]) {
+		keep.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING // in one step
+		_, err = o.Client.ExecuteWorkflow(ctx, keep, approval.WorkflowStore)
+	}
+	if err != nil {
+		return fmt.Errorf("telling Temporal with the active key which store the task queue has: %w", err)
 	}
 	return nil
 }

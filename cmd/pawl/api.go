@@ -7,16 +7,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/api"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 )
 
 // apiCommand holds the settings of `pawl api`.
 type apiCommand struct {
 	site
-	listen string
-	hosts  []string
-
-	readOnly bool
+	listen       string
+	hosts        []string
+	readOnly     bool
+	codecOrigins []string
+	codecEncode  bool
 }
 
 // api is named serve here: the package api has the better claim.
@@ -48,22 +50,55 @@ There is no authentication yet, so only a loopback address is served.`,
 				return usage(err)
 			}
 			s.database.readOnly = s.readOnly || s.database.sqlite()
+			if err := s.checkCodec(); err != nil {
+				return usage(err)
+			}
 			return s.run(cmd)
 		},
 	}
 	s.flags(cmd)
 	s.queueFlag(cmd)
+	s.keysFlag(cmd)
 	s.startFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&s.listen, "listen", "127.0.0.1:7295", "loopback `address` to serve; port 0 picks one")
 	f.BoolVar(&s.readOnly, "read-only", false, "never write to the store: policies can't be applied through this API")
 	f.StringArrayVar(&s.hosts, "host", nil, "further host `name` under which the API may be addressed")
+	f.StringArrayVar(&s.codecOrigins, "codec-origin", nil, "`origin` of Temporal's UI, https://HOST: its pages may have payloads decoded under /codec/ (default none: the codec endpoint is off)")
+	f.BoolVar(&s.codecEncode, "codec-encode", false, "let the codec endpoint encrypt, too: for signals with a payload from Temporal's UI")
 	return cmd
+}
+
+func (s *apiCommand) checkCodec() error {
+	switch {
+	case len(s.codecOrigins) > 0 && s.payloadKeys == "":
+		return errors.New("--codec-origin needs --payload-keys: without a keyring there is nothing to decode")
+	case s.codecEncode && len(s.codecOrigins) == 0:
+		return errors.New("--codec-encode needs --codec-origin: the codec endpoint is off")
+	}
+	for _, origin := range s.codecOrigins {
+		if err := codec.CheckOrigin(origin); err != nil {
+			return fmt.Errorf("--codec-origin: %w", err)
+		}
+	}
+	return nil
+}
+
+// codec is what the API serves under /codec/, or nil.
+func (s *apiCommand) codec(keys *codec.Keyring) *api.CodecOptions {
+	if len(s.codecOrigins) == 0 {
+		return nil
+	}
+	return &api.CodecOptions{Keyring: keys, Origins: s.codecOrigins, Encode: s.codecEncode}
 }
 
 func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	ctx := cmd.Context()
 	options, err := temporalOptions(s.log)
+	if err != nil {
+		return err
+	}
+	keys, err := s.encrypt(&options)
 	if err != nil {
 		return err
 	}
@@ -89,7 +124,7 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	if err := health.SameStore(ctx, temporal, s.taskQueue, id); err != nil {
 		return err
 	}
-	server, err := api.New(api.Options{Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.taskQueue, Hosts: s.hosts, Logger: s.log})
+	server, err := api.New(api.Options{Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.taskQueue, Hosts: s.hosts, Codec: s.codec(keys), Logger: s.log})
 	if err != nil {
 		return err
 	}

@@ -127,6 +127,7 @@ func (c configReader) read(m *yamlfile.Mapping) {
 	c.database(m.Field("database_url"))
 	c.text("task-queue", m.Field("task_queue"))
 	c.duration("start-timeout", m.Field("start_timeout"), maxPause)
+	c.path("payload-keys", m.Field("payload_keys"))
 
 	log := m.Field("log").Mapping()
 	c.choice("log-level", log.Field("level"), logLevels...)
@@ -147,6 +148,8 @@ func (c configReader) read(m *yamlfile.Mapping) {
 	c.text("listen", api.Field("listen"))
 	c.texts("host", api.Field("hosts"))
 	c.flag("read-only", api.Field("read_only"))
+	c.texts("codec-origin", api.Field("codec_origins"))
+	c.flag("codec-encode", api.Field("codec_encode"))
 	api.Done()
 
 	setup := m.Field("setup").Mapping()

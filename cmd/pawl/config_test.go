@@ -15,6 +15,7 @@ const wholeConfig = `
 database_url: sqlite://data/pawl.db
 task_queue: file-queue
 start_timeout: 5s
+payload_keys: keys.json
 log: {level: warn, format: json}
 worker:
   policy: [org.yaml, /abs/team.yaml]
@@ -28,6 +29,8 @@ api:
   listen: 127.0.0.1:2
   hosts: [pawl.internal]
   read_only: true
+  codec_origins: [https://ui.internal]
+  codec_encode: true
 setup: {retention: 48h}
 `
 
@@ -51,7 +54,8 @@ func settings(t *testing.T, env map[string]string, build func(*app) *cobra.Comma
 	err := a.settle(cmd)
 	values := map[string]string{}
 	for _, name := range []string{"database-url", "keep-schema", "task-queue", "start-timeout", "log-level", "log-format", "policy",
-		"tools", "ordinary-steps", "workflow-cache", "stop-timeout", "health-listen", "listen", "host", "read-only"} {
+		"tools", "ordinary-steps", "workflow-cache", "stop-timeout", "health-listen", "listen", "host", "read-only",
+		"payload-keys", "codec-origin", "codec-encode"} {
 		if f := cmd.Flag(name); f != nil {
 			values[name] = f.Value.String()
 		}
@@ -66,25 +70,26 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 		"database-url": "sqlite://" + dir + "/data/pawl.db", "keep-schema": "true", "task-queue": "file-queue", "start-timeout": "5s",
 		"log-level": "warn", "log-format": "json", "policy": "[" + dir + "/org.yaml,/abs/team.yaml]", "tools": dir + "/tools.yaml",
 		"ordinary-steps": "true", "workflow-cache": "500", "stop-timeout": "1m30s", "health-listen": "127.0.0.1:1",
+		"payload-keys": dir + "/keys.json",
 	}
 	env := map[string]string{
 		"PAWL_CONFIG": path, "PAWL_DATABASE_URL": "sqlite://env.db", "PAWL_KEEP_SCHEMA": "false", "PAWL_TASK_QUEUE": "env-queue",
 		"PAWL_START_TIMEOUT": "6s", "PAWL_LOG_LEVEL": "error", "PAWL_LOG_FORMAT": "text", "PAWL_POLICY": "a.yaml, b.yaml",
 		"PAWL_TOOLS": "env-tools.yaml", "PAWL_ORDINARY_STEPS": "false", "PAWL_STOP_TIMEOUT": "7s", "PAWL_HEALTH_LISTEN": ":3",
-		"PAWL_WORKFLOW_CACHE": "600",
+		"PAWL_WORKFLOW_CACHE": "600", "PAWL_PAYLOAD_KEYS": "env-keys.json",
 	}
 	fromEnv := map[string]string{
 		"database-url": "sqlite://env.db", "keep-schema": "false", "task-queue": "env-queue", "start-timeout": "6s",
 		"log-level": "error", "log-format": "text", "policy": "[a.yaml,b.yaml]", "tools": "env-tools.yaml",
-		"ordinary-steps": "false", "workflow-cache": "600", "stop-timeout": "7s", "health-listen": ":3",
+		"ordinary-steps": "false", "workflow-cache": "600", "stop-timeout": "7s", "health-listen": ":3", "payload-keys": "env-keys.json",
 	}
 	given := []string{"--config", path, "--database-url", "sqlite://flag.db", "--keep-schema", "--task-queue", "flag-queue", "--start-timeout", "8s",
 		"--log-level", "debug", "--log-format", "json", "--policy", "c.yaml", "--policy", "d,e.yaml", "--tools", "flag-tools.yaml",
-		"--ordinary-steps", "--workflow-cache", "700", "--stop-timeout", "9s", "--health-listen", ":4"}
+		"--ordinary-steps", "--workflow-cache", "700", "--stop-timeout", "9s", "--health-listen", ":4", "--payload-keys", "flag-keys.json"}
 	fromFlags := map[string]string{
 		"database-url": "sqlite://flag.db", "keep-schema": "true", "task-queue": "flag-queue", "start-timeout": "8s",
 		"log-level": "debug", "log-format": "json", "policy": `[c.yaml,"d,e.yaml"]`, "tools": "flag-tools.yaml",
-		"ordinary-steps": "true", "workflow-cache": "700", "stop-timeout": "9s", "health-listen": ":4",
+		"ordinary-steps": "true", "workflow-cache": "700", "stop-timeout": "9s", "health-listen": ":4", "payload-keys": "flag-keys.json",
 	}
 	for _, tt := range []struct {
 		name string
@@ -108,7 +113,8 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 		}
 	}
 	got, err := settings(t, map[string]string{"PAWL_HOST": "a,b:1"}, (*app).serve, "--config", path)
-	if err != nil || got["listen"] != "127.0.0.1:2" || got["host"] != "[a,b:1]" || got["task-queue"] != "file-queue" || got["read-only"] != "true" {
+	if err != nil || got["listen"] != "127.0.0.1:2" || got["host"] != "[a,b:1]" || got["task-queue"] != "file-queue" || got["read-only"] != "true" ||
+		got["payload-keys"] != dir+"/keys.json" || got["codec-origin"] != "[https://ui.internal]" || got["codec-encode"] != "true" {
 		t.Errorf("api: %v %v", got, err)
 	}
 	for _, build := range []func(*app) *cobra.Command{(*app).setup, (*app).doctor} {

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
@@ -79,6 +80,7 @@ Exit code 0: all is well; 1: something is missing or failed.`,
 	}
 	d.flags(cmd)
 	d.queueFlag(cmd)
+	d.keysFlag(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&d.policy, "policy", nil, "policy `file` to check; repeat it for more layers")
 	f.StringVar(&d.tools, "tools", "", "tools `file` to check")
@@ -111,6 +113,7 @@ func (d *doctorCommand) lookAtTemporal(ctx context.Context) []finding {
 	if d.options, err = temporalOptions(d.log); err != nil {
 		return []finding{failed("temporal", err, adviceTemporal)}
 	}
+	_, _ = d.encrypt(&d.options) // lookAtKeys tells
 	within, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	c, err := client.DialContext(within, d.options)
@@ -225,7 +228,32 @@ func (d *doctorCommand) lookAtFiles() []finding {
 			tools = failed("tools", fmt.Errorf("they can't be used:\n%w", err), "a worker refuses to start with them")
 		}
 	}
-	return []finding{rules, tools}
+	return []finding{rules, tools, d.lookAtKeys()}
+}
+
+// oldKey is when doctor advises another key: long before any site that there
+// is has written too many payloads with one.
+const oldKey = 365 * 24 * time.Hour
+
+func (d *doctorCommand) lookAtKeys() finding {
+	const what = "payload keys"
+	if d.payloadKeys == "" {
+		return found(what, stateSkipped, "no --payload-keys given: whoever reads the namespace reads arguments and results")
+	}
+	keys, err := codec.Load(d.payloadKeys)
+	if err != nil {
+		return failed(what, err, "workers and APIs refuse to start with it")
+	}
+	active := keys.Active()
+	f := found(what, stateOK, "%d, written with %s of %s", len(keys.Keys()), active.ID, active.Created.Format(time.DateOnly))
+	switch {
+	case keys.ReadsPlain():
+		f.Detail += "; payloads that are not encrypted are read, too"
+		return f.advise("when all calls from before have ended, 'pawl keyring plain refuse'")
+	case time.Since(active.Created) > oldKey:
+		return f.advise("it is old: 'pawl keyring add', and when every process has the new key, 'pawl keyring activate'")
+	}
+	return f
 }
 
 // lookAtPolicy looks whether this version of Pawl can judge by the policy that

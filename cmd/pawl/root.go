@@ -71,7 +71,7 @@ unknown, 5 still pending.`
 	root.AddCommand(
 		a.call(), a.resume(), a.cancel(),
 		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.review(),
-		audit, a.policy(), a.tools(), a.worker(), a.serve(), a.setup(), a.doctor(), a.version(),
+		audit, a.policy(), a.tools(), a.worker(), a.serve(), a.setup(), a.doctor(), a.keyring(), a.version(),
 	)
 	checkArgs(root)
 	return root

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -30,6 +32,7 @@ var (
 // Which Temporal they talk to is no setting of Pawl's.
 type site struct {
 	database     database
+	payloadKeys  string // file; empty: payloads are plain
 	taskQueue    string
 	logLevel     string
 	logFormat    string
@@ -54,6 +57,29 @@ func (s *site) queueFlag(cmd *cobra.Command) {
 
 func (s *site) startFlag(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&s.startTimeout, "start-timeout", 30*time.Second, "how long to wait at start for Temporal, its namespace and the store; 0s tries once")
+}
+
+func (s *site) keysFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.payloadKeys, "payload-keys", "", "keyring `file`: with it everything that goes to Temporal is encrypted. See 'pawl keyring --help' (default none: plain text)")
+}
+
+// encrypt lets a client encrypt by the keyring that was named. It returns nil
+// if none was.
+func (s *site) encrypt(o *client.Options) (*codec.Keyring, error) {
+	if s.payloadKeys == "" {
+		return nil, nil
+	}
+	keys, err := codec.Load(s.payloadKeys)
+	if err == nil {
+		err = keys.Configure(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if keys.ReadsPlain() {
+		s.log.Warn("payloads that are not encrypted are read, too, as the keyring says; switch that off with 'pawl keyring plain refuse' when all calls from before have ended")
+	}
+	return keys, nil
 }
 
 // begin reads the settings, checks them and makes the logger.

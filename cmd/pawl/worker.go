@@ -76,6 +76,7 @@ running end outcome_unknown.`,
 	}
 	w.flags(cmd)
 	w.queueFlag(cmd)
+	w.keysFlag(cmd)
 	w.startFlag(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&w.policy, "policy", nil, "policy `file` for a store that has no policy yet; repeat it for more layers. Without any policy everything needs approval")
@@ -102,6 +103,10 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 		}
 	}
 	options, err := temporalOptions(w.log)
+	if err != nil {
+		return err
+	}
+	keys, err := w.encrypt(&options)
 	if err != nil {
 		return err
 	}
@@ -137,7 +142,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 
 	fatal := make(chan error, 1)
 	running, err := worker.New(ctx, worker.Options{
-		Client: temporal, Namespace: options.Namespace, Store: opened, Policy: judge, Tools: tools, TaskQueue: w.taskQueue,
+		Client: temporal, Namespace: options.Namespace, PayloadKeys: keys, Store: opened, Policy: judge, Tools: tools, TaskQueue: w.taskQueue,
 		Logger: w.log, OrdinarySteps: w.ordinarySteps, WorkflowCache: w.workflowCache, StopTimeout: w.stopTimeout,
 		OnFatal: func(err error) { fatal <- err },
 	})

@@ -46,6 +46,11 @@ type Config struct {
 	OrdinarySteps bool
 	Policy        []string // files, one layer each, applied now and as they change; none: the store's policy stays
 	Tools         string   // tools file; empty: none
+
+	// Encrypt encrypts payloads by the keyring in Data, which is made at the
+	// first start. PayloadKeys names another keyring, and implies it.
+	Encrypt     bool
+	PayloadKeys string
 }
 
 // Default is the stack without any file: no policy, no tools.
@@ -73,7 +78,7 @@ func LoadConfig(path string, named bool) (Config, error) {
 		return Config{}, err
 	}
 	dir := filepath.Dir(path)
-	c.Data, c.Tools = within(dir, c.Data), within(dir, c.Tools)
+	c.Data, c.Tools, c.PayloadKeys = within(dir, c.Data), within(dir, c.Tools), within(dir, c.PayloadKeys)
 	for i, p := range c.Policy {
 		c.Policy[i] = within(dir, p)
 	}
@@ -120,6 +125,8 @@ func (c *Config) read(m *yamlfile.Mapping) {
 		}
 	}
 	text(m.Field("tools"), &c.Tools)
+	yes(m.Field("encrypt"), &c.Encrypt)
+	text(m.Field("payload_keys"), &c.PayloadKeys)
 	m.Done()
 }
 

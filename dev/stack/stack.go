@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlhq/pawl/api"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/dev/sample"
 	"github.com/pawlhq/pawl/dev/temporal"
 	"github.com/pawlhq/pawl/policy"
@@ -48,6 +49,7 @@ type Stack struct {
 	o         Options
 	policy    *active.Policy
 	tools     []*tool.Tool
+	keys      *codec.Keyring // nil: payloads are plain
 	server    *temporal.Server
 	worker    *worker.Worker
 	listener  net.Listener
@@ -143,6 +145,9 @@ func (s *Stack) readFiles() error {
 	if err := os.MkdirAll(s.o.Data, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w; choose another with --data", err)
 	}
+	if err := s.readKeys(); err != nil {
+		return err
+	}
 	s.tools = append(s.tools, s.o.Tools...)
 	if s.o.SampleTools {
 		samples, err := sample.Tools(s.ToolLog())
@@ -216,13 +221,16 @@ func (s *Stack) listen() error {
 }
 
 func (s *Stack) startTemporal(ctx context.Context) error {
-	ui := s.o.UIListen
+	ui, endpoint := s.o.UIListen, ""
 	if s.o.NoUI {
 		ui = ""
 	}
+	if s.keys != nil && s.API != "" {
+		endpoint = s.API + "/codec"
+	}
 	var err error
 	s.server, err = temporal.Start(ctx, temporal.Options{
-		DataDir: s.o.Data, Listen: s.o.TemporalListen, UIListen: ui, Namespace: s.o.Namespace,
+		DataDir: s.o.Data, Listen: s.o.TemporalListen, UIListen: ui, CodecEndpoint: endpoint, Namespace: s.o.Namespace,
 		Retention: s.o.Retention, HistoryShards: s.o.HistoryShards,
 		SearchAttributes: map[string]enums.IndexedValueType{
 			approval.SearchStatus: enums.INDEXED_VALUE_TYPE_KEYWORD,
@@ -235,11 +243,17 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 		return err
 	}
 	s.Temporal, s.UI = s.server.FrontendAddr(), s.server.UIURL()
-	s.Client, err = client.DialContext(ctx, client.Options{
+	o := client.Options{
 		HostPort: s.Temporal, Namespace: s.o.Namespace, Logger: sdklog.NewStructuredLogger(s.o.Logger),
 		// The server is in this process: there is no network to spare.
 		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},
-	})
+	}
+	if s.keys != nil {
+		if err := s.keys.Configure(&o); err != nil {
+			return err
+		}
+	}
+	s.Client, err = client.DialContext(ctx, o)
 	return err
 }
 
@@ -274,7 +288,7 @@ func (f filter) WithGroup(name string) slog.Handler {
 // StartWorker starts the worker, or starts it again.
 func (s *Stack) StartWorker(ctx context.Context) error {
 	w, err := worker.New(ctx, worker.Options{
-		Client: s.Client, Namespace: s.o.Namespace, Store: s.Store, Policy: s.policy, Tools: s.tools,
+		Client: s.Client, Namespace: s.o.Namespace, PayloadKeys: s.keys, Store: s.Store, Policy: s.policy, Tools: s.tools,
 		OrdinarySteps: s.o.OrdinarySteps, Logger: s.o.Logger,
 	})
 	if err != nil {
@@ -296,8 +310,12 @@ func (s *Stack) StopWorker() {
 }
 
 func (s *Stack) serveAPI() error {
+	codec, err := s.codec()
+	if err != nil {
+		return err
+	}
 	server, err := api.New(api.Options{
-		Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
+		Codec: codec, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
 			if !s.ready.Load() {
 				return errors.New("the stack is starting or stopping")

@@ -47,6 +47,9 @@ type Options struct {
 	// Defaults to "": no UI.
 	UIListen string
 
+	// CodecEndpoint is the URL of what decodes payloads for the UI's pages. Defaults to none.
+	CodecEndpoint string
+
 	// Namespace is created if absent. Defaults to "default".
 	Namespace string
 

@@ -96,8 +96,8 @@ func taskOf(ctx context.Context, input converter.EncodedValues) (Task, error) {
 	if sum, err := hex.DecodeString(task.Digest); err != nil || len(sum) != 32 {
 		return Task{}, fmt.Errorf("the task's header %s is not a digest", approval.HeaderDigest)
 	}
-	if input.Get(&task.Args) != nil {
-		return Task{}, fmt.Errorf("the task's arguments can't be read: does this process use the data converter that Pawl's workers use?")
+	if err := input.Get(&task.Args); err != nil {
+		return Task{}, fmt.Errorf("the task's arguments can't be read: %w", unreadable(err))
 	}
 	return task, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/internal/starter"
@@ -42,7 +43,8 @@ func NewTemporal(c client.Client, queue string) *Temporal {
 }
 
 // Connect dials Temporal, and Close closes the connection. A namespace that is
-// missing is health.ErrMissing.
+// missing is health.ErrMissing, payloads that are encrypted otherwise than
+// here are health.ErrUnreadable.
 func Connect(ctx context.Context, o client.Options, queue string) (*Temporal, error) {
 	c, err := client.DialContext(ctx, o)
 	if err != nil {
@@ -54,6 +56,11 @@ func Connect(ctx context.Context, o client.Options, queue string) (*Temporal, er
 	// Any other answer proves nothing: credentials for a namespace's calls need
 	// not suffice to describe it.
 	if err := health.Namespace(ctx, c.WorkflowService(), t.namespace); errors.Is(err, health.ErrMissing) {
+		c.Close()
+		return nil, err
+	}
+	// So does the answer that the workers write what this process can't read.
+	if err := health.SamePayloads(ctx, c, queue); errors.Is(err, health.ErrUnreadable) {
 		c.Close()
 		return nil, err
 	}
@@ -73,10 +80,20 @@ func (t *Temporal) Start(ctx context.Context, s starter.Start) (string, error) {
 		return "", sorted(err)
 	}
 	d, err := t.describe(ctx, s.ID)
-	if errors.Is(err, ErrUnknown) || err == nil && !s.Same(d) {
+	if errors.Is(err, ErrUnknown) {
 		return "", ErrConflict
 	}
-	return "", err
+	if err != nil {
+		return "", err
+	}
+	same, err := s.Same(d)
+	switch {
+	case err != nil:
+		return "", &RefusedError{fmt.Errorf("the key was used before, and this process can't read for which call: %w", unreadable(err))}
+	case !same:
+		return "", ErrConflict
+	}
+	return "", nil
 }
 
 // describe looks at the latest run of a call's workflow. A workflow of another
@@ -138,7 +155,7 @@ func (t *Temporal) outcome(ctx context.Context, id, run string) (approval.Outcom
 	case errors.As(err, &closed), isNotFound(err):
 		return approval.Outcome{}, err
 	case errors.Is(err, converter.ErrUnableToDecode), errors.Is(err, converter.ErrEncodingIsNotSupported), errors.Is(err, converter.ErrMetadataIsNotSet):
-		return approval.Outcome{}, &GoneError{How: "ended with a result that can't be read: does this process use the data converter that Pawl's workers use?"}
+		return approval.Outcome{}, &GoneError{How: "ended with a result that can't be read: " + unreadable(err).Error()}
 	case err != nil:
 		return approval.Outcome{}, sorted(err)
 	}
@@ -256,7 +273,11 @@ func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approva
 	err = starter.Await(ctx, run, &done)
 	var said *temporal.ApplicationError
 	if errors.As(err, &said) { // Pawl's word, where all other ends are an operator's or an outage's
-		return done, &RefusedError{errors.New(runner.Text(said))}
+		text := runner.Text(said)
+		if text == encodedFailure {
+			return done, &RefusedError{fmt.Errorf("Pawl's answer can't be read: %w", errForeign)}
+		}
+		return done, &RefusedError{errors.New(text)}
 	}
 	return done, sorted(err)
 }
@@ -287,6 +308,26 @@ func (t *Temporal) Close() {
 func isNotFound(err error) bool {
 	var notFound *serviceerror.NotFound
 	return errors.As(err, &notFound)
+}
+
+// encodedFailure is what the SDK makes of an error that it can't decode.
+const encodedFailure = "Encoded failure"
+
+// errForeign stands for errors that could quote what could not be read.
+var errForeign = errors.New("does this process have the keyring, and use the data converter, that Pawl's workers use?")
+
+// unreadable is why a payload could not be read, as far as that may be told.
+func unreadable(err error) error {
+	var key *codec.KeyError
+	switch {
+	case errors.As(err, &key):
+		return key
+	case errors.Is(err, codec.ErrPlain):
+		return codec.ErrPlain
+	case errors.Is(err, codec.ErrNotAuthentic):
+		return codec.ErrNotAuthentic
+	}
+	return errForeign
 }
 
 // sorted marks what asking again does not mend.

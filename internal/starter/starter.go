@@ -72,10 +72,17 @@ func (s Start) Options(queue string) client.StartWorkflowOptions {
 
 // Same reports whether the workflow that runs, or ran, under the ID is this
 // very call. One that was started by other means may have no memo: then nobody
-// can say that it is the same.
-func (s Start) Same(d *client.WorkflowExecutionDescription) bool {
+// can say that it is the same. A memo that can't be read, for want of a key, is
+// an error: the converter's.
+func (s Start) Same(d *client.WorkflowExecutionDescription) (bool, error) {
+	if d.Memo.GetFields()[approval.MemoFingerprint] == nil {
+		return false, nil
+	}
 	var memo string
-	return d.GetMemoValue(approval.MemoFingerprint, &memo) == nil && memo == s.Fingerprint
+	if err := d.GetMemoValue(approval.MemoFingerprint, &memo); err != nil {
+		return false, err
+	}
+	return memo == s.Fingerprint, nil
 }
 
 var plainName = regexp.MustCompile(`^[\p{L}\p{N} ._@-]+$`)

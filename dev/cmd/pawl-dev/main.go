@@ -90,6 +90,8 @@ go on at the next start, also if it was killed.`,
 	f.StringVar(&flags.Tools, "tools", "", "tools file")
 	f.BoolVar(&flags.SampleTools, "sample-tools", false, "offer harmless tools to try Pawl with")
 	f.BoolVar(&flags.OrdinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI")
+	f.BoolVar(&flags.Encrypt, "encrypt", false, "encrypt arguments and results in Temporal, by a keyring in the data directory that is made if it is missing; the UI shows them decoded")
+	f.StringVar(&flags.PayloadKeys, "payload-keys", "", "encrypt by this keyring file instead")
 	f.BoolVar(&flags.NoUI, "no-ui", false, "leave out Temporal's UI")
 	f.BoolVar(&flags.NoAPI, "no-api", false, "leave out Pawl's API")
 	f.BoolVar(&flags.NoWorker, "no-worker", false, "leave out the worker: calls and answers are taken, and wait")
@@ -109,6 +111,8 @@ func merge(cmd *cobra.Command, c *stack.Config, flags stack.Config) {
 		"tools":           func() { c.Tools = flags.Tools },
 		"sample-tools":    func() { c.SampleTools = flags.SampleTools },
 		"ordinary-steps":  func() { c.OrdinarySteps = flags.OrdinarySteps },
+		"encrypt":         func() { c.Encrypt = flags.Encrypt },
+		"payload-keys":    func() { c.PayloadKeys = flags.PayloadKeys },
 	} {
 		if cmd.Flags().Changed(name) {
 			take()
@@ -136,6 +140,9 @@ func serve(config stack.Config, logger *slog.Logger, stdout, stderr io.Writer) e
 	if s.UI != "" {
 		ready["ui"] = s.UI
 	}
+	if keys := s.KeysPath(); keys != "" {
+		ready["payload_keys"] = keys
+	}
 	if err := json.NewEncoder(stdout).Encode(ready); err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -150,7 +157,7 @@ func serve(config stack.Config, logger *slog.Logger, stdout, stderr io.Writer) e
 
 func banner(w io.Writer, s *stack.Stack, took time.Duration) {
 	fmt.Fprintf(w, "\nPawl is ready (%.1f s).\n", took.Seconds())
-	for _, line := range [][2]string{{"API", s.API}, {"Temporal", s.Temporal}, {"Temporal's UI", s.UI}} {
+	for _, line := range [][2]string{{"API", s.API}, {"Temporal", s.Temporal}, {"Temporal's UI", s.UI}, {"Payload keys", s.KeysPath()}} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-14s %s\n", line[0], line[1])
 		}

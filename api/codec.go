@@ -1,0 +1,43 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/pawlhq/pawl/codec"
+)
+
+// codecPath is where the codec endpoint is. It stands beside the other routes:
+// its bodies are larger, and it answers pages of the UI's origin.
+const codecPath = "/codec/"
+
+// CodecOptions say what the codec endpoint does. Whoever may ask it can read
+// every payload that he has got hold of.
+type CodecOptions struct {
+	// Keyring is that of the Temporal client. Required.
+	Keyring *codec.Keyring
+	// Origins are those of Temporal's UI; pages of no others get an answer.
+	// Default: none, for Temporal's command line alone.
+	Origins []string
+	// Encode offers to encrypt, too. Default: only reading.
+	Encode bool
+}
+
+func (s *Server) newCodec(o CodecOptions) (http.Handler, error) {
+	h, err := codec.NewHandler(codec.HandlerOptions{
+		Keyring: o.Keyring, Origins: o.Origins, Encode: o.Encode, Authorize: s.mayDecode, Logger: s.o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.hostAllowed(r) {
+			http.Error(w, hostDetail, http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}), nil
+}
+
+// mayDecode lets everybody decode who can reach the API: as long as nobody is
+// authenticated, that is this machine.
+func (s *Server) mayDecode(*http.Request) error { return nil }
