@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/proto"
 )
 
 // Configure lets a client, and the workers that run on it, encrypt what they
@@ -180,6 +181,9 @@ func (f *failureConverter) FailureToError(failure *failurepb.Failure) error {
 			}
 		}
 	}
+	// The SDK decodes in place, and a local activity's failure goes into history
+	// after it was read.
+	failure, _ = proto.Clone(failure).(*failurepb.Failure)
 	return f.inner.FailureToError(failure)
 }
 

@@ -139,6 +139,13 @@ func TestFailures(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 
+	if f.Message != "Encoded failure" {
+		t.Errorf("reading it has decoded it in place: %v", f)
+	}
+	if err := fc.FailureToError(nil); err != nil {
+		t.Error(err)
+	}
+
 	// In a workflow the words "Encoded failure" must not become the truth.
 	activity := converter.ActivitySerializationContext{WorkflowID: "w"}
 	without := configured(t, ring(t, false, 2)).FailureConverter
