@@ -36,6 +36,11 @@ var (
 	ErrTooLarge = fmt.Errorf("codec: %w the payload: it is larger than %d bytes", converter.ErrUnableToDecode, maxPayload)
 )
 
+// KeyMissing is the type of the error with which an activity fails whose input
+// can't be read for want of a key: its function was not called. Workflows may
+// hand it to another worker.
+const KeyMissing = "PayloadKeyMissing"
+
 // KeyError is returned for a payload that was encrypted with a key which the
 // keyring does not have. With the key it can be read.
 type KeyError struct {

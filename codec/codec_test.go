@@ -68,7 +68,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // The format is a contract with workers in other languages, and with every
-// history there is: examples/typescript reads the same one.
+// history there is.
 const golden = "XVZU1ZxPy5tUae07QO0eukK+N+BZgZuWvTAyN3uc1F6DVMsK1oOqhT5MbZdsJD+mWTLFIuDFMG5Lrxl4kw=="
 
 func TestFormat(t *testing.T) {

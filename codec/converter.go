@@ -166,7 +166,11 @@ type failureConverter struct {
 }
 
 func (f *failureConverter) ErrorToFailure(err error) *failurepb.Failure {
-	return f.inner.ErrorToFailure(err)
+	failure := f.inner.ErrorToFailure(err)
+	if app := failure.GetApplicationFailureInfo(); app != nil && missing(err) {
+		app.Type = KeyMissing
+	}
+	return failure
 }
 
 func (f *failureConverter) FailureToError(failure *failurepb.Failure) error {

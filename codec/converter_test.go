@@ -2,6 +2,7 @@ package codec
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -144,6 +145,12 @@ func TestFailures(t *testing.T) {
 	}
 	if err := fc.FailureToError(nil); err != nil {
 		t.Error(err)
+	}
+
+	// An activity whose input can't be read says so in a way that workflows know.
+	lost := fmt.Errorf("unable to decode the input: %w", &KeyError{ID: "pk-aaaaaaaaaaaaaaaa"})
+	if err := fc.FailureToError(fc.ErrorToFailure(lost)); !errors.As(err, &app) || app.Type() != KeyMissing || app.NonRetryable() {
+		t.Errorf("%v", err)
 	}
 
 	// In a workflow the words "Encoded failure" must not become the truth.

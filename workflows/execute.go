@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/tool"
 	"go.temporal.io/sdk/converter"
@@ -52,24 +53,42 @@ func (g *guarded) runHere(ctx workflow.Context, goodUntil time.Time, validFor ti
 	if g.adm.Idempotent {
 		attempts = maxAttempts
 	}
-	actx := workflow.WithActivityOptions(detached(ctx), workflow.ActivityOptions{
-		ScheduleToStartTimeout: goodUntil.Sub(workflow.Now(ctx)),
-		// A wait for the store, then the tool.
-		StartToCloseTimeout: validFor + g.adm.Timeout.Std() + 10*time.Second,
-		HeartbeatTimeout:    runner.HeartbeatTimeout,
-		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: attempts},
-		WaitForCancellation: true,
-		Summary:             g.call.Tool,
-	})
-	future := workflow.ExecuteActivity(actx, steps.Execute, activities.ExecuteInput{
-		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, GoodUntil: goodUntil,
-	})
-	g.until(ctx, future.IsReady)
-	var result json.RawMessage
-	if err := future.Get(detached(ctx), &result); err != nil {
-		return toolOutcome(err)
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		good := goodUntil.Sub(workflow.Now(ctx))
+		if good <= 0 { // never at first
+			return notStarted()
+		}
+		actx := workflow.WithActivityOptions(detached(ctx), workflow.ActivityOptions{
+			ScheduleToStartTimeout: good,
+			// A wait for the store, then the tool.
+			StartToCloseTimeout: validFor + g.adm.Timeout.Std() + 10*time.Second,
+			HeartbeatTimeout:    runner.HeartbeatTimeout,
+			RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: attempts},
+			WaitForCancellation: true,
+			Summary:             g.call.Tool,
+		})
+		future := workflow.ExecuteActivity(actx, steps.Execute, activities.ExecuteInput{
+			ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, GoodUntil: goodUntil,
+		})
+		g.until(ctx, future.IsReady)
+		var result json.RawMessage
+		err := future.Get(detached(ctx), &result)
+		switch {
+		case err == nil:
+			return approval.Outcome{Status: approval.StatusExecuted, Result: result}
+		case !unread(err):
+			return toolOutcome(err)
+		}
+		// Another worker may have the key. Should an attempt before have run the
+		// tool, the permit is used up, and the store says so.
+		g.until(ctx, workflow.NewTimer(detached(ctx), pause).IsReady)
 	}
-	return approval.Outcome{Status: approval.StatusExecuted, Result: result}
+}
+
+// unread reports whether the worker that took a task lacked the key to read it.
+func unread(err error) bool {
+	var app *temporal.ApplicationError
+	return errors.As(err, &app) && app.Type() == codec.KeyMissing
 }
 
 // toolOutcome sorts the end of a tool that our executor ran: failed only where

@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/sqlite"
@@ -392,6 +393,25 @@ func TestToolEnds(t *testing.T) {
 			h.want(h.call(sendDoc), want.status, want.code, 0)
 		})
 	}
+}
+
+// A worker that lacks the key to a call's payloads runs nothing, so another
+// one gets the call as long as its approval is good.
+func TestToolOfAWorkerWithoutTheKey(t *testing.T) {
+	lacks := temporal.NewApplicationError("no key", codec.KeyMissing)
+	t.Run("another one has it", func(t *testing.T) {
+		h := setup(t)
+		h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
+		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).Return(nil, lacks).Times(3)
+		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).Return(json.RawMessage(`"sent"`), nil).Once()
+		h.want(h.call(sendDoc), approval.StatusExecuted, "", 0)
+	})
+	t.Run("none has it", func(t *testing.T) {
+		h := setup(t)
+		h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
+		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).Return(nil, lacks)
+		h.want(h.call(sendDoc), approval.StatusExpired, approval.CodeExpired, 0)
+	})
 }
 
 // A tool may answer anything that is JSON: it ran, and that is recorded.

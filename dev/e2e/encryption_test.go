@@ -202,32 +202,7 @@ var plantedOrder = plant("a guarded function's argument")
 func (w *world) checkPayloads(t *testing.T) {
 	t.Helper()
 	c, plain := w.Client.WorkflowService(), 0
-	visit := func(where string, m proto.Message) {
-		err := proxy.VisitPayloads(t.Context(), m, proxy.VisitPayloadsOptions{
-			SkipSearchAttributes: true,
-			Visitor: func(v *proxy.VisitPayloadsContext, ps []*commonpb.Payload) ([]*commonpb.Payload, error) {
-				for _, p := range ps {
-					if _, header := v.Parent.(*commonpb.Header); header {
-						plain++
-					} else if !codec.Encrypted(p) {
-						t.Errorf("%s: %T holds plain text: %.200s", where, v.Parent, p)
-					}
-				}
-				return ps, nil
-			},
-		})
-		if err == nil {
-			err = proxy.VisitFailures(t.Context(), m, proxy.VisitFailuresOptions{Visitor: func(_ *proxy.VisitFailuresContext, f *failurepb.Failure) error {
-				if f.GetSource() != "" && (f.GetEncodedAttributes() == nil || f.GetMessage() != "Encoded failure" || f.GetStackTrace() != "") {
-					t.Errorf("%s: a plain failure: %.200s", where, f)
-				}
-				return nil
-			}})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	visit := func(where string, m proto.Message) { plain += onlyHeadersArePlain(t, where, m) }
 	list, err := c.ListWorkflowExecutions(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Namespace: "default", PageSize: 100})
 	if err != nil || len(list.GetExecutions()) < 7 {
 		t.Fatalf("%v, %v", list, err)
@@ -244,11 +219,7 @@ func (w *world) checkPayloads(t *testing.T) {
 		if e.GetType().GetName() == approval.WorkflowType && (d.GetExecutionConfig().GetUserMetadata().GetSummary() == nil || d.GetWorkflowExecutionInfo().GetMemo().GetFields()[approval.MemoFingerprint] == nil) {
 			t.Errorf("%s: no summary, or no memo", where)
 		}
-		h, err := c.GetWorkflowExecutionHistory(t.Context(), &workflowservice.GetWorkflowExecutionHistoryRequest{Namespace: "default", Execution: id})
-		if err != nil {
-			t.Fatal(err)
-		}
-		visit(where, h)
+		plain += w.checkHistory(t, id.GetWorkflowId())
 		if e.GetType().GetName() != approval.WorkflowType {
 			continue
 		}
@@ -263,6 +234,47 @@ func (w *world) checkPayloads(t *testing.T) {
 	if plain == 0 {
 		t.Error("no header was seen: the tool elsewhere should have one")
 	}
+}
+
+// checkHistory looks at a call's history alone, and counts the headers.
+func (w *world) checkHistory(t *testing.T, id string) int {
+	t.Helper()
+	h, err := w.Client.WorkflowService().GetWorkflowExecutionHistory(t.Context(), &workflowservice.GetWorkflowExecutionHistoryRequest{
+		Namespace: "default", Execution: &commonpb.WorkflowExecution{WorkflowId: id},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return onlyHeadersArePlain(t, id, h)
+}
+
+func onlyHeadersArePlain(t *testing.T, where string, m proto.Message) (headers int) {
+	t.Helper()
+	err := proxy.VisitPayloads(t.Context(), m, proxy.VisitPayloadsOptions{
+		SkipSearchAttributes: true,
+		Visitor: func(v *proxy.VisitPayloadsContext, ps []*commonpb.Payload) ([]*commonpb.Payload, error) {
+			for _, p := range ps {
+				if _, header := v.Parent.(*commonpb.Header); header {
+					headers++
+				} else if !codec.Encrypted(p) {
+					t.Errorf("%s: %T holds plain text: %.200s", where, v.Parent, p)
+				}
+			}
+			return ps, nil
+		},
+	})
+	if err == nil {
+		err = proxy.VisitFailures(t.Context(), m, proxy.VisitFailuresOptions{Visitor: func(_ *proxy.VisitFailuresContext, f *failurepb.Failure) error {
+			if f.GetSource() != "" && (f.GetEncodedAttributes() == nil || f.GetMessage() != "Encoded failure" || f.GetStackTrace() != "") {
+				t.Errorf("%s: a plain failure: %.200s", where, f)
+			}
+			return nil
+		}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return headers
 }
 
 // A worker without the key must not end a call, drop an answer, or go on with

@@ -151,6 +151,47 @@ func TestTypeScript(t *testing.T) {
 	worker.exits(0, "")
 }
 
+// TestTypeScriptEncrypts runs the example where Pawl has a keyring.
+func TestTypeScriptEncrypts(t *testing.T) {
+	const example = "../../examples/typescript"
+	dir := nodetest.Build(t, example)
+	w := tsWorld{dir: dir, outbox: filepath.Join(dir, "outbox")}
+	w.world = newWorld(t, encrypted, func(c *stack.Config) {
+		c.Tools = filepath.Join(example, "tools.yaml")
+		c.Policy = []string{filepath.Join(example, "policy.yaml")}
+	})
+	worker := w.program(t, "worker")
+	agent := w.program(t, "agent", "2026-001", "ana", "99.5", "--reason", plant("a reason in TypeScript"))
+	id := w.waiting(t, "2026-001")
+	w.approves(t, id, "y", 0, "approve: resolved")
+	agent.exits(0, `{"sent_to":"ana@example.com"}`)
+	w.ends(id, approval.StatusExecuted, 0)
+	w.program(t, "agent", "2026-001", "bo", "99.5").exits(1, "is another call") // by the memo
+	w.runsOf(t, worker, id, 1)
+
+	agent = w.program(t, "agent", "2026-004", "toString", "5")
+	no := w.waiting(t, "2026-004")
+	w.approves(t, no, "y", 0, "approve: resolved")
+	agent.exits(4, "failed, nothing was sent: the customer has no address")
+
+	// Who has no keyring is told so, and gets nothing.
+	mute := w.programWith(t, "", []string{"PAWL_PAYLOAD_KEYS="}, "agent", "2026-009", "ana", "5")
+	mute.exits(1, "binary/encrypted")
+	w.ends("invoice-2026-009", approval.StatusBlocked, 0)
+	for _, call := range []string{id, no} {
+		w.checkHistory(t, call)
+	}
+	if err := os.Chmod(w.KeysPath(), 0o604); err != nil {
+		t.Fatal(err)
+	}
+	w.program(t, "agent", "2026-010", "ana", "5").exits(1, "chmod 600")
+
+	if err := worker.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	worker.exits(0, "")
+}
+
 // waiting waits until the agent's call is pending.
 func (w tsWorld) waiting(t *testing.T, number string) (id string) {
 	t.Helper()
@@ -223,11 +264,17 @@ func (w tsWorld) program(t *testing.T, name string, args ...string) *tsProgram {
 
 func (w tsWorld) programReading(t *testing.T, input, name string, args ...string) *tsProgram {
 	t.Helper()
+	return w.programWith(t, input, nil, name, args...)
+}
+
+func (w tsWorld) programWith(t *testing.T, input string, env []string, name string, args ...string) *tsProgram {
+	t.Helper()
 	p := &tsProgram{t: t, ended: make(chan struct{})}
 	p.cmd = exec.Command("node", append([]string{filepath.Join("dist", name+".js")}, args...)...)
 	p.cmd.Dir = w.dir
-	p.cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+w.Temporal, "TEMPORAL_NAMESPACE=default", "OUTBOX="+w.outbox,
+	p.cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+w.Temporal, "TEMPORAL_NAMESPACE=default", "OUTBOX="+w.outbox, "PAWL_PAYLOAD_KEYS="+w.KeysPath(),
 		"TEMPORAL_CONFIG_FILE="+filepath.Join(w.dir, "none.toml")) // not the developer's own
+	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = strings.NewReader(input), p, p
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

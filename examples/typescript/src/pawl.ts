@@ -9,6 +9,7 @@ import {
   type WorkflowHandle,
 } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { encryption } from './codec.js';
 
 export const header = { callId: 'pawl-call-id', digest: 'pawl-digest' } as const;
 
@@ -58,7 +59,7 @@ export async function connected(main: (client: Client) => Promise<number>): Prom
   try {
     const { connectionOptions, namespace } = loadClientConnectConfig();
     connection = await Connection.connect(connectionOptions);
-    process.exitCode = await main(new Client(namespace ? { connection, namespace } : { connection }));
+    process.exitCode = await main(new Client({ connection, ...(namespace ? { namespace } : {}), ...encryption() }));
   } catch (err) {
     console.error(display(err instanceof Error ? err.message : String(err)));
     process.exitCode = 1;

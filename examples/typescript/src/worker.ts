@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection, Worker } from '@temporalio/worker';
+import { encryption } from './codec.js';
 import { guarded } from './guarded.js';
 import { sendInvoice } from './invoices.js';
 
@@ -13,6 +14,7 @@ const connection = await NativeConnection.connect(connectionOptions);
 try {
   const worker = await Worker.create({
     connection,
+    ...encryption(), // as Pawl's workers encrypt, by PAWL_PAYLOAD_KEYS
     namespace: namespace ?? 'default',
     taskQueue: 'tools-typescript', // as in tools.yaml
     activities: { send_invoice: sendInvoice(outbox) }, // the activity's name is the tool's
