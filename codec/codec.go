@@ -36,6 +36,9 @@ var (
 	ErrTooLarge = fmt.Errorf("codec: %w the payload: it is larger than %d bytes", converter.ErrUnableToDecode, maxPayload)
 )
 
+// ErrNoKeyring is for those who meet an encrypted payload without any keyring.
+var ErrNoKeyring = errors.New("codec: a payload is encrypted, and this process has no keyring: give it the one that the others have")
+
 // KeyMissing is the type of the error with which an activity fails whose input
 // can't be read for want of a key: its function was not called. Workflows may
 // hand it to another worker.

@@ -213,7 +213,7 @@ func bounded(text string) string { return tool.Failed(errors.New(text)).Error() 
 
 // resultOf is a result in JSON, from a worker that may have sent anything.
 func resultOf(raw converter.RawValue) (json.RawMessage, error) {
-	p := raw.Payload()
+	p := payload(raw)
 	switch enc := string(p.GetMetadata()[converter.MetadataEncoding]); enc {
 	case "", converter.MetadataEncodingNil:
 		if len(p.GetData()) > 0 {

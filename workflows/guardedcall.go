@@ -72,7 +72,7 @@ func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error
 }
 
 func parseInput(input converter.RawValue) (approval.Call, error) {
-	p := input.Payload()
+	p := payload(input)
 	if p == nil {
 		return approval.Call{}, approval.Errorf(approval.CodeInvalid, "the workflow was started without a call: give {\"tool\": …, \"args\": {…}} as input")
 	}

@@ -28,11 +28,12 @@ func PublishTools(ctx workflow.Context, input converter.RawValue) (out approval.
 }
 
 func readPublication(input converter.RawValue, into *approval.Publication) error {
-	enc := string(input.Payload().GetMetadata()[converter.MetadataEncoding])
+	p := payload(input)
+	enc := string(p.GetMetadata()[converter.MetadataEncoding])
 	switch {
 	case enc != converter.MetadataEncodingJSON:
 		return approval.Errorf(approval.CodeInvalid, "it must be JSON (%s), not %q", converter.MetadataEncodingJSON, approval.Display(enc, 40))
-	case json.Unmarshal(input.Payload().GetData(), into) != nil:
+	case json.Unmarshal(p.GetData(), into) != nil:
 		return errors.New("it is no JSON of the right form")
 	}
 	return nil

@@ -275,7 +275,7 @@ func channel(named string) string {
 // readSignal reads a payload into v. No payload, null, "" and {} all mean that
 // nothing was said beyond the signal itself: Temporal's UI sends any of them.
 func readSignal(raw converter.RawValue, v any) error {
-	p := raw.Payload()
+	p := payload(raw)
 	if p == nil || len(p.GetData()) == 0 {
 		return nil
 	}

@@ -182,3 +182,22 @@ func TestTheUIDecodes(t *testing.T) {
 		}
 	}
 }
+
+// A worker from before leaves alone what is encrypted.
+func TestAWorkerWithoutAnyKeyring(t *testing.T) {
+	w := newWorld(t)
+	path := filepath.Join(t.TempDir(), "keys.json")
+	keys, err := codec.Create(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.dialWith(keys).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "early", TaskQueue: approval.TaskQueue},
+		approval.WorkflowType, approval.Call{Tool: "read", Args: []byte(`{"to":"x"}`)}); err != nil {
+		t.Fatal(err)
+	}
+	w.until("its task has failed", func() bool { return w.failedTask("early") })
+	w.stop()
+	w.config.PayloadKeys = path
+	w.start()
+	w.ends("early", approval.StatusExecuted, 1)
+}
