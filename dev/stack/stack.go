@@ -16,6 +16,7 @@ import (
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/dev/sample"
 	"github.com/pawlhq/pawl/dev/temporal"
+	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
@@ -291,6 +292,9 @@ func (s *Stack) StartWorker(ctx context.Context) error {
 		Client: s.Client, Namespace: s.o.Namespace, PayloadKeys: s.keys, Store: s.Store, Policy: s.policy, Tools: s.tools,
 		OrdinarySteps: s.o.OrdinarySteps, Logger: s.o.Logger,
 	})
+	if errors.Is(err, health.ErrUnreadable) && s.keys == nil {
+		return fmt.Errorf("%w; in the dev stack that is --encrypt, or encrypt: true", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -275,7 +275,7 @@ func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approva
 	if errors.As(err, &said) { // Pawl's word, where all other ends are an operator's or an outage's
 		text := runner.Text(said)
 		if text == encodedFailure {
-			return done, &RefusedError{fmt.Errorf("Pawl's answer can't be read: %w", errForeign)}
+			return done, &RefusedError{fmt.Errorf("the answer of Pawl's worker can't be read: %w", errForeign)}
 		}
 		return done, &RefusedError{errors.New(text)}
 	}
