@@ -18,7 +18,9 @@ const (
 
 const (
 	// maxPayload bounds one payload, in bytes. Temporal takes 2 MiB unless it
-	// was told otherwise, and no more than what fits into a gRPC message.
+	// was told otherwise, and no more than what fits into a gRPC message of
+	// 4 MiB. It must not be less: the SDK writes a memo that its converter
+	// refuses in plain text.
 	maxPayload = 16 << 20
 
 	overhead = 12 + 16 // nonce and tag
