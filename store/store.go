@@ -44,6 +44,7 @@ type Store interface {
 	Calls
 	Catalogue
 	Policies
+	Tokens
 	Reader
 	// ID names this store among all: it is random, given when the store was
 	// laid, and the same in its copies and backups.
@@ -192,6 +193,7 @@ type CallQuery struct {
 	Requests             bool // only calls that wait or waited for people
 	Statuses             []approval.Status
 	Tool, Agent, Session string
+	Requester            string
 	Risk                 approval.Risk
 	Cursor               string // CallPage.Next of the page before
 	Limit                int    // 1 to MaxPage; 0 means DefaultPage

@@ -31,6 +31,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 	v := a.View
 	args := append([]any{v.ID, string(v.Status), a.Waits, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
 		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.Claim, a.GoodUntil, a.Queue}, entryArgs(a.Entries)...)
+	args = append(args, v.Requester)
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
 		if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {
 			return uncertain{err}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/url"
 	"strings"
 	"sync"
@@ -164,7 +165,7 @@ func TestOpenByManyAtOnce(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pawl.goose_db_version WHERE version_id > 0), (SELECT count(*) FROM pawl.calls)`).Scan(&applied, &calls); err != nil {
 		t.Fatal(err)
 	}
-	if target, err := newestVersion(); err != nil || int64(applied) != target || calls != 1 {
+	if files, err := fs.Glob(migrations, "migrations/*.sql"); err != nil || applied != len(files) || calls != 1 {
 		t.Errorf("%d migrations were applied and %d calls written, %v", applied, calls, err)
 	}
 }

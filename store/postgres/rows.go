@@ -19,8 +19,8 @@ const (
 	// if $14 is true, and its entries ($17 to $23), or nothing of it.
 	admitCall = `WITH call AS (
 			INSERT INTO pawl.calls
-				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict, requester)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24)
 			ON CONFLICT (id) DO NOTHING RETURNING seq
 		), claim AS (
 			INSERT INTO pawl.claims (call, run, at, good_until, queue) SELECT seq, $9, $10, $15, $16 FROM call WHERE $14

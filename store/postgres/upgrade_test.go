@@ -22,6 +22,8 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	}
 	pgtest.Exec(t, database,
 		`DROP TABLE pawl.policy_versions, pawl.policies`,
+		`DROP TABLE pawl.tokens`,
+		`ALTER TABLE pawl.calls DROP COLUMN requester`,
 		`DROP TABLE pawl.identity`,
 		`ALTER TABLE pawl.claims DROP COLUMN queue`,
 		`ALTER TABLE pawl.tools RENAME COLUMN publisher TO queue`,

@@ -26,7 +26,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 	}
 	err = s.write(ctx, "admit a call", func(t transaction) error {
 		v := a.View
-		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.Waits, v.Tool, v.Agent, v.Session, v.Risk, v.Digest,
+		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.Waits, v.Tool, v.Agent, v.Session, v.Requester, v.Risk, v.Digest,
 			a.Run, v.CreatedAt.UnixMicro(), microsOrNull(v.EndedAt), view, verdict)
 		if err != nil {
 			return err

@@ -60,6 +60,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, e
 	f.equal("tool", q.Tool)
 	f.equal("agent", q.Agent)
 	f.equal("session", q.Session)
+	f.equal("requester", q.Requester)
 	f.equal("risk", string(q.Risk))
 	if q.Risk != "" {
 		if _, err := approval.ParseRisk(string(q.Risk)); err != nil {

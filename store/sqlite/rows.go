@@ -16,8 +16,8 @@ import (
 // The statements of the hot path, prepared once.
 const (
 	insertCall = `INSERT INTO calls
-		(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view, verdict)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
 	updateCall  = `UPDATE calls SET status = ?, ended_at = ?, view = ? WHERE seq = ?`
 	insertClaim = `INSERT INTO claims (call, run, at, good_until, queue) VALUES (?, ?, ?, ?, ?)`
 	useClaim    = `UPDATE claims SET used_at = ?, used_run = ?, used_activity = ?, used_token = ? WHERE call = ?`

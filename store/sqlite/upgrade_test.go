@@ -22,6 +22,9 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	for _, back := range []string{
 		`DROP TABLE policy_versions`,
 		`DROP TABLE policies`,
+		`DROP TABLE tokens`,
+		`DROP INDEX calls_requester`,
+		`ALTER TABLE calls DROP COLUMN requester`,
 		`DROP TABLE identity`,
 		`ALTER TABLE claims DROP COLUMN queue`,
 		`ALTER TABLE tools RENAME COLUMN publisher TO queue`,

@@ -84,6 +84,7 @@ func callsPaged(t *testing.T, s store.Store) {
 
 func callsFiltered(t *testing.T, s store.Store) {
 	add := func(a store.Admission, tool, agent, session string, risk approval.Risk) {
+		a.View.Requester = "agent:" + agent
 		a.View.Tool, a.View.Agent, a.View.Session, a.View.Risk = tool, agent, session, risk
 		admit(t, s, a)
 	}
@@ -111,6 +112,9 @@ func callsFiltered(t *testing.T, s store.Store) {
 		{store.CallQuery{Tool: "p_y"}, "6"},
 		{store.CallQuery{Tool: "PAY"}, ""},
 		{store.CallQuery{Agent: "anna"}, "6 3 1"},
+		{store.CallQuery{Requester: "agent:ben"}, "5 2"},
+		{store.CallQuery{Requester: "agent:ben", Statuses: status(approval.StatusBlocked)}, "5"},
+		{store.CallQuery{Requester: "ben"}, ""},
 		{store.CallQuery{Session: "s2"}, "5 2"},
 		{store.CallQuery{Session: "s%"}, "6"},
 		{store.CallQuery{Risk: approval.RiskHigh}, "6 4 1"},

@@ -1,0 +1,170 @@
+package storetest
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+func token(id string) store.Token {
+	expires := after(1000)
+	return store.Token{
+		ID: id, Subject: "agent:billing", Kind: "agent", Owner: awkward, Roles: []string{"agent"}, Groups: []string{"a", awkward},
+		Team: "finance", Agents: []string{"billing"}, Note: awkward, CreatedAt: after(1), CreatedBy: "ana", ExpiresAt: &expires,
+		Hash: sha256.Sum256([]byte(id)),
+	}
+}
+
+func revocation(t *testing.T, id string) store.Revocation {
+	return store.Revocation{ID: id, By: "ben", At: after(9), Entries: []audit.Entry{entry(t, "token:"+id, "revoked", audit.KindTokenRevoked)}}
+}
+
+func addToken(t *testing.T, s store.Store, k store.Token) {
+	t.Helper()
+	if err := s.AddToken(t.Context(), k, entry(t, "token:"+k.ID, "created", audit.KindTokenCreated)); err != nil {
+		t.Fatalf("AddToken(%q): %v", k.ID, err)
+	}
+}
+
+// tokenStands fails unless the stored token is k.
+func tokenStands(t *testing.T, s store.Store, k store.Token) {
+	t.Helper()
+	got, err := s.Token(t.Context(), k.ID)
+	if err != nil {
+		t.Fatalf("Token(%q): %v", k.ID, err)
+	}
+	same(t, "the stored token", got, k)
+	if got.Hash != k.Hash {
+		t.Error("the token's hash is another one")
+	}
+}
+
+func tokensKept(t *testing.T, s store.Store) {
+	k, bare := token("k"), store.Token{ID: "bare", Subject: "ana", CreatedAt: after(2), Hash: [32]byte{1}}
+	addToken(t, s, k)
+	addToken(t, s, bare)
+	tokenStands(t, s, k)
+	tokenStands(t, s, bare)
+	for _, id := range []string{"", "K", "k ", "%", "a\x00b", "\xff"} {
+		_, err := s.Token(t.Context(), id)
+		fails(t, fmt.Sprintf("Token(%q)", id), err, store.ErrNotFound)
+	}
+
+	addToken(t, s, k) // a repeat
+	wrote(t, s, "token:k", "created")
+	other := k
+	other.Hash[0] ^= 1
+	other.Subject = "mallory"
+	invalid(t, "another token with the ID", s.AddToken(t.Context(), other, entry(t, "token:k", "again", audit.KindTokenCreated)))
+	tokenStands(t, s, k)
+	wrote(t, s, "token:k", "created")
+}
+
+func tokensRevoked(t *testing.T, s store.Store) {
+	k := token("k")
+	addToken(t, s, k)
+	got, fresh, err := s.RevokeToken(t.Context(), revocation(t, "k"))
+	if err != nil || !fresh {
+		t.Fatalf("RevokeToken: fresh %v, %v", fresh, err)
+	}
+	at := after(9)
+	k.RevokedAt, k.RevokedBy = &at, "ben"
+	same(t, "the revoked token", got, k)
+	tokenStands(t, s, k)
+	wrote(t, s, "token:k", "created", "revoked")
+
+	again := revocation(t, "k")
+	again.By, again.At = "mallory", after(10)
+	again.Entries = []audit.Entry{entry(t, "token:k", "revoked again", audit.KindTokenRevoked)}
+	if got, fresh, err = s.RevokeToken(t.Context(), again); err != nil || fresh {
+		t.Errorf("a second RevokeToken: fresh %v, %v", fresh, err)
+	}
+	same(t, "the token after a second revocation", got, k)
+	unrevoked := token("k")
+	addToken(t, s, unrevoked) // a late repeat does not bring it back
+	tokenStands(t, s, k)
+	wrote(t, s, "token:k", "created", "revoked")
+
+	_, _, err = s.RevokeToken(t.Context(), revocation(t, "none"))
+	fails(t, "RevokeToken of none", err, store.ErrNotFound)
+	wrote(t, s, "token:none")
+}
+
+func tokensAtOnce(t *testing.T, s store.Store) {
+	k := token("k")
+	wins := make([]bool, many)
+	together(many, func(int) {
+		if err := s.AddToken(t.Context(), k, entry(t, "token:k", "created", audit.KindTokenCreated)); err != nil {
+			t.Error(err)
+		}
+	})
+	together(many, func(i int) {
+		var err error
+		if _, wins[i], err = s.RevokeToken(t.Context(), revocation(t, "k")); err != nil {
+			t.Error(err)
+		}
+	})
+	if first := slices.Index(wins, true); first < 0 || slices.Contains(wins[first+1:], true) {
+		t.Errorf("of many revocations at once, these were fresh: %v", wins)
+	}
+	wrote(t, s, "token:k", "created", "revoked")
+}
+
+func tokensPaged(t *testing.T, s store.Store) {
+	for i := range 7 {
+		addToken(t, s, token(fmt.Sprint(i)))
+	}
+	var got []string
+	walk(t, func(cursor string) string {
+		page, err := s.Tokens(t.Context(), store.TokenQuery{Cursor: cursor, Limit: 3})
+		if err != nil || page.Total != 7 {
+			t.Fatalf("a page counts %d, %v", page.Total, err)
+		}
+		for _, k := range page.Items {
+			got = append(got, k.ID)
+			if k.Hash != token(k.ID).Hash {
+				t.Errorf("the token %s is listed with another hash", k.ID)
+			}
+		}
+		return page.Next
+	})
+	if want := []string{"6", "5", "4", "3", "2", "1", "0"}; !slices.Equal(got, want) {
+		t.Errorf("the pages list %q, want %q", got, want)
+	}
+	for _, q := range []store.TokenQuery{{Limit: -1}, {Limit: store.MaxPage + 1}, {Cursor: "calls-1"}, {Cursor: "x"}} {
+		_, err := s.Tokens(t.Context(), q)
+		invalid(t, fmt.Sprintf("Tokens(%+v)", q), err)
+	}
+}
+
+func tokensInvalid(t *testing.T, s store.Store) {
+	at := after(1)
+	for what, change := range map[string]func(*store.Token){
+		"no ID":           func(k *store.Token) { k.ID = "" },
+		"an ID with NUL":  func(k *store.Token) { k.ID = "a\x00" },
+		"nobody":          func(k *store.Token) { k.Subject = "" },
+		"no hash":         func(k *store.Token) { k.Hash = [32]byte{} },
+		"no time":         func(k *store.Token) { k.CreatedAt = time.Time{} },
+		"revoked already": func(k *store.Token) { k.RevokedAt = &at },
+	} {
+		k := token("k")
+		change(&k)
+		invalid(t, what, s.AddToken(t.Context(), k))
+	}
+	r := revocation(t, "k")
+	r.At = time.Time{}
+	_, _, err := s.RevokeToken(t.Context(), r)
+	invalid(t, "a revocation without a time", err)
+	bad := entry(t, "token:k", "created", audit.KindTokenCreated)
+	bad.Leaf[0] ^= 1
+	invalid(t, "an entry that does not verify", s.AddToken(t.Context(), token("k"), bad))
+	page, err := s.Tokens(t.Context(), store.TokenQuery{})
+	if err != nil || len(page.Items) != 0 {
+		t.Errorf("the store keeps %d tokens, %v", len(page.Items), err)
+	}
+}

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+)
+
+// Tokens keeps who may use the API by token. What a token says never changes;
+// it can be revoked, once and for good.
+type Tokens interface {
+	// AddToken keeps a new token, with its entries. A repeat changes nothing.
+	// Another token's ID is an error with approval.CodeInvalid.
+	AddToken(ctx context.Context, t Token, entries ...audit.Entry) error
+	// RevokeToken revokes a token, with its entries, and returns it as it
+	// stands; fresh is false if it was revoked before. Errors: ErrNotFound.
+	RevokeToken(ctx context.Context, r Revocation) (t Token, fresh bool, err error)
+	TokenReader
+}
+
+// TokenReader finds tokens.
+type TokenReader interface {
+	// Token returns one token by its ID, or ErrNotFound. It is never cached:
+	// whoever asks after a revocation was acknowledged sees it, in any process.
+	Token(ctx context.Context, id string) (Token, error)
+	// Tokens returns one page, the newest first.
+	Tokens(ctx context.Context, q TokenQuery) (TokenPage, error)
+}
+
+// Token is one token as it is kept: what it proves, and never its text.
+type Token struct {
+	ID        string     `json:"id"`
+	Subject   string     `json:"subject"`
+	Kind      string     `json:"kind"`
+	Owner     string     `json:"owner"`
+	Roles     []string   `json:"roles"`
+	Groups    []string   `json:"groups,omitempty"`
+	Team      string     `json:"team,omitempty"`
+	Agents    []string   `json:"agents,omitempty"`
+	Note      string     `json:"note,omitempty"`
+	CreatedAt time.Time  `json:"created_at"`
+	CreatedBy string     `json:"created_by"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"` // nil: never
+	RevokedAt *time.Time `json:"revoked_at,omitempty"` // nil: it is not
+	RevokedBy string     `json:"revoked_by,omitempty"`
+
+	Hash [32]byte `json:"-"` // SHA-256 of the token's text
+}
+
+// Check refuses what could not be read back.
+func (t Token) Check() error {
+	switch {
+	case t.ID == "" || !utf8.ValidString(t.ID) || strings.ContainsRune(t.ID, 0):
+		return approval.Errorf(approval.CodeInvalid, "token: its ID is missing or not valid")
+	case t.Subject == "":
+		return approval.Errorf(approval.CodeInvalid, "token: it names nobody")
+	case t.CreatedAt.IsZero():
+		return approval.Errorf(approval.CodeInvalid, "token: its creation time is missing")
+	case t.Hash == [32]byte{}:
+		return approval.Errorf(approval.CodeInvalid, "token: its hash is missing")
+	case t.RevokedAt != nil || t.RevokedBy != "":
+		return approval.Errorf(approval.CodeInvalid, "token: a new one can't be revoked")
+	}
+	return nil
+}
+
+// Revocation revokes a token.
+type Revocation struct {
+	ID, By  string
+	At      time.Time
+	Entries []audit.Entry
+}
+
+// Check refuses a revocation without a time, or with an entry that would not
+// verify.
+func (r Revocation) Check() error { return checkChange(r.At, r.Entries) }
+
+// TokenQuery selects tokens.
+type TokenQuery struct {
+	Cursor string // TokenPage.Next of the page before
+	Limit  int    // 1 to MaxPage; 0 means DefaultPage
+}
+
+// TokenPage is one page, with the bounds of CallPage.
+type TokenPage struct {
+	Items []Token
+	Total int
+	Next  string // empty: no more
+}
