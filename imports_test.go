@@ -44,16 +44,17 @@ var rooms = map[string][]string{
 	"activities":            {"approval", "audit", "internal/runner", "store", "tool"},
 	"workflows":             {"approval", "activities", "codec", "internal/runner", "tool"},
 	"worker":                {"approval", "activities", "audit", "codec", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
-	"api":                   {"approval", "audit", "codec", "health", "internal/starter", "internal/yamlfile", "policy", "policy/active", "store"},
-	"client":                {"approval"},
-	"cmd/pawl":              {"api", "approval", "client", "codec", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
+	"auth":                  {"approval", "audit", "store"},
+	"api":                   {"approval", "audit", "auth", "codec", "health", "internal/starter", "internal/yamlfile", "policy", "policy/active", "store"},
+	"client":                {"approval", "auth", "store"},
+	"cmd/pawl":              {"api", "approval", "auth", "client", "codec", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
 	"examples/agent":        {"approval", "client"},
 }
 
 // light are the rooms that agents and workflows load, and what must never come
 // along with them.
 var (
-	light = []string{"", "pawltest", "approval", "codec", "tool", "policy", "client", "workflows", "activities"}
+	light = []string{"", "pawltest", "approval", "codec", "tool", "policy", "auth", "client", "workflows", "activities"}
 	heavy = []string{"github.com/gin-gonic/gin", "github.com/jackc/pgx", "modernc.org/sqlite", "github.com/pressly/goose",
 		"go.temporal.io/server", "github.com/spf13/cobra"}
 	// evaluators are what only those carry who evaluate policies.

@@ -167,7 +167,8 @@ func goodFor(v approval.Verdict) time.Duration {
 func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *approval.Redactor) {
 	view := approval.View{
 		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: approval.StatusEvaluating,
-		Agent: in.Call.Agent, Team: in.Call.Team, Session: in.Call.Session, Requester: in.Call.Requester,
+		Agent: in.Call.Agent, Team: in.Call.Team, Session: in.Call.Session,
+		Requester: in.Call.Requester, Owner: in.Call.Owner,
 		Risk: verdict.Risk, CreatedAt: in.CreatedAt,
 	}
 	if verdict.Policy != (approval.PolicyRef{}) {
@@ -236,7 +237,7 @@ func sameCall(in AdmitInput, record store.Record) bool {
 	}
 	return !in.Call.RequireApproval && in.Call.Timeout == 0 && now.Tool == then.Tool && sameJSON(now.Args, then.Args) && now.Agent == then.Agent && now.Team == then.Team &&
 		now.Session == then.Session && now.Title == then.Title && now.Description == then.Description &&
-		now.Reason == then.Reason && maps.Equal(now.Labels, then.Labels) && now.Requester == then.Requester
+		now.Reason == then.Reason && maps.Equal(now.Labels, then.Labels) && now.Requester == then.Requester && now.Owner == then.Owner
 }
 
 func sameJSON(a, b []byte) bool {

@@ -44,12 +44,27 @@ func (s *Server) startCall(c *gin.Context) error {
 	if err := idempotencyKey(c, &call); err != nil {
 		return err
 	}
-	call.Requester = Requester
+	p := principal(c)
+	if err := identify(&call, p); err != nil {
+		return err
+	}
 	begin, err := starter.Prepare(call)
 	if err != nil {
 		return err
 	}
 	id := begin.ID
+	if p.Authenticated() {
+		if err := s.quotas.pace(p.Subject); err != nil {
+			return err
+		}
+		if err := s.quotas.room(c.Request.Context(), p.Subject); err != nil {
+			// However many calls wait, one that was started before may be continued.
+			if _, missing := s.describe(c.Request.Context(), id); call.IdempotencyKey == "" || missing != nil {
+				return err
+			}
+			return s.attach(c, begin, min(in.Wait.Std(), s.o.MaxWait))
+		}
+	}
 
 	run, err := s.start(c.Request.Context(), begin)
 	var duplicate *serviceerror.WorkflowExecutionAlreadyStarted
@@ -102,6 +117,9 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 	waiting, cancel := waiting(ctx, wait)
 	defer cancel()
 	o, err := outcome(waiting, run)
+	if refused := s.still(c); refused != nil {
+		return refused
+	}
 	if err == nil {
 		return replyOutcome(c, *o)
 	}
@@ -140,6 +158,9 @@ func (s *Server) attach(c *gin.Context, begin starter.Start, wait time.Duration)
 	c.Header("Location", callPath(id))
 	c.Header("Pawl-Attached", "true")
 	o, d, err := s.follow(ctx, id, wait)
+	if err == nil && wait > 0 {
+		err = s.still(c)
+	}
 	if err != nil {
 		return err
 	}
@@ -195,6 +216,9 @@ func (s *Server) getCall(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.visible(c, id); err != nil {
+		return err
+	}
 	err = s.showCall(c, id, wait)
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -216,6 +240,9 @@ func (s *Server) getCall(c *gin.Context) error {
 func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 	ctx := c.Request.Context()
 	o, d, err := s.follow(ctx, id, wait)
+	if err == nil && wait > 0 {
+		err = s.still(c)
+	}
 	switch {
 	case err != nil:
 		return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 )
@@ -21,7 +22,7 @@ func TestStartSendsTheWholeCall(t *testing.T) {
 	w := newWorld(t)
 	rec := w.send("POST", "/api/calls", `{"tool":"refund","args":{"amount":120},"agent":"billing","requester":"root","idempotency_key":"k1","timeout":"5m","require_approval":true,"wait":0}`)
 	body := expect(t, rec, 202, "")
-	id := approval.KeyedID(Requester, "k1")
+	id := approval.KeyedID(auth.LocalSubject, "k1")
 	if body["id"] != id || rec.Header().Get("Location") != "/api/calls/"+id || rec.Header().Get("Pawl-Attached") != "" {
 		t.Errorf("id %v, headers %v", body["id"], rec.Header())
 	}
@@ -34,7 +35,7 @@ func TestStartSendsTheWholeCall(t *testing.T) {
 		t.Errorf("started as %v", start)
 	}
 	call := w.temporal.get(id).call
-	if call.Requester != Requester || call.Nonce == "" || string(call.Args) != `{"amount":120}` || call.Timeout.Std() != 5*time.Minute || !call.RequireApproval {
+	if call.Requester != auth.LocalSubject || call.Nonce == "" || string(call.Args) != `{"amount":120}` || call.Timeout.Std() != 5*time.Minute || !call.RequireApproval {
 		t.Errorf("the workflow got %+v", call)
 	}
 	want, err := call.Fingerprint()
@@ -90,7 +91,7 @@ func TestIdempotencyKey(t *testing.T) {
 
 func TestAttach(t *testing.T) {
 	const call = `{"tool":"refund","args":{"amount":120},"idempotency_key":"k1"}`
-	id := approval.KeyedID(Requester, "k1")
+	id := approval.KeyedID(auth.LocalSubject, "k1")
 	for _, c := range []struct {
 		name   string
 		setup  func(w *world, f *fakeWorkflow)

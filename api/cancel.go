@@ -21,7 +21,10 @@ func (s *Server) cancelCall(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	by := Requester
+	if err := s.visible(c, id); err != nil {
+		return err
+	}
+	by := principal(c).Subject
 	if len(c.Request.Header.Values(reviewerHeader)) > 0 {
 		if by, err = reviewer(c); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 	enumspb "go.temporal.io/api/enums/v1"
 )
 
@@ -61,7 +62,7 @@ func TestCancel(t *testing.T) {
 				t.Fatalf("%d signals", len(f.signals))
 			}
 			for _, s := range f.signals {
-				if s.name != approval.SignalCancel || s.Notes != "no longer needed" || s.by != Requester || s.Channel != "api" || s.DecisionID == "" {
+				if s.name != approval.SignalCancel || s.Notes != "no longer needed" || s.by != auth.LocalSubject || s.Channel != "api" || s.DecisionID == "" {
 					t.Errorf("signal %+v", s)
 				}
 			}

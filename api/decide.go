@@ -12,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -58,8 +59,8 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if err != nil {
 			return err
 		}
-		d := approval.Decision{Kind: kind, Channel: channel(c)}
-		if d.Reviewer, err = reviewer(c); err != nil {
+		d, err := decision(c, kind)
+		if err != nil {
 			return err
 		}
 		var in decisionRequest
@@ -89,11 +90,16 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if a, known := settled(r, d); known {
 			return s.replyAnswer(c, a, r.View)
 		}
+		if a, forbidden := mayNot(r.View, d); forbidden {
+			s.recordForbidden(ctx, id, a, d)
+			return s.replyAnswer(c, a, r.View)
+		}
 		// Without a digest the decision is about what the store shows. Saying so
 		// lets it count even if the workflow does not know yet that it waits:
 		// the store shows a call a moment before.
 		err = s.signal(ctx, id, signalName(kind), approval.DecisionSignal{
 			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: cmp.Or(in.Digest, r.View.Digest),
+			Groups: d.Groups, Method: d.Method,
 		})
 		if isNotFound(err) {
 			return s.tooLate(c, id, d)
@@ -109,6 +115,48 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			a.Outcome = approval.AnswerStale // all it can become
 		}
 		return s.replyAnswer(c, a, view)
+	}
+}
+
+// decision is the one place where a principal becomes a decision: who decides,
+// in which groups, and how that is known.
+func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, error) {
+	name, err := reviewer(c)
+	d := approval.Decision{Kind: kind, Reviewer: name, Channel: channel(c)}
+	if p := principal(c); p.Authenticated() {
+		d.Groups, d.Method = p.Groups, string(p.Method)
+	}
+	return d, err
+}
+
+// mayNot answers a decision that its reviewer may not make. The workflow asks
+// the same of what it gets.
+func mayNot(v approval.View, d approval.Decision) (approval.Answer, bool) {
+	if d.Kind != approval.Approve || !v.AskedBy(d.Reviewer) {
+		return approval.Answer{}, false
+	}
+	return approval.Answer{
+		DecisionID: d.ID, Outcome: approval.AnswerForbidden,
+		Message: "You asked for this call, or own the agent that did, so somebody else has to approve it. You may reject it.",
+	}, true
+}
+
+// recordForbidden puts a decision on record that was never sent to its
+// workflow, where this process may write the record; the log tells in any case.
+func (s *Server) recordForbidden(ctx context.Context, id string, a approval.Answer, d approval.Decision) {
+	s.o.Logger.WarnContext(ctx, "a decision was forbidden", "id", id, "reviewer", d.Reviewer, "decision", d.Kind)
+	e, err := audit.New(id, "forbidden/"+d.ID, audit.KindRefused, time.Now(), map[string]any{
+		"refused": []any{map[string]any{
+			"decision_id": d.ID, "outcome": a.Outcome, "message": a.Message,
+			"signal": signalName(d.Kind), "reviewer": d.Reviewer, "channel": d.Channel, "method": d.Method,
+		}},
+		"more": 0,
+	})
+	if err == nil {
+		err = s.o.Store.Append(context.WithoutCancel(ctx), e)
+	}
+	if err != nil && !errors.Is(err, store.ErrReadOnly) {
+		s.o.Logger.ErrorContext(ctx, "a forbidden decision was not put on record", "id", id, "error", err)
 	}
 }
 

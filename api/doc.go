@@ -9,11 +9,13 @@
 //
 // # Who is who
 //
-// The one mode there is now, "none", authenticates nobody, so it serves on
-// loopback addresses only, and says so in what it records: every caller is
-// the requester [Requester], and a reviewer is whoever the header
-// X-Pawl-Reviewer names, recorded as unauthenticated. No body field ever says
-// who somebody is.
+// Callers send a bearer token; [Options].Auth makes a principal of it, and one
+// table says which role may do what on which route. Requester, team, agent and
+// reviewer are the principal's: a request that says something else is refused.
+//
+// Without Auth nobody is authenticated, so only loopback addresses are served,
+// and records say so: every caller is the requester [auth.LocalSubject], and a
+// reviewer is whoever the header X-Pawl-Reviewer names.
 //
 // # Errors
 //

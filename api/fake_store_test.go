@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ type fakeStore struct {
 	entries []audit.Entry
 	tools   []store.Tool
 	applied []store.Applying // policies, oldest first
+	tokens  map[string]store.Token
 	err     error
 	broken  any
 	first   *store.Record // what the next reading of a call finds, once
@@ -93,7 +95,7 @@ func (s *fakeStore) Calls(_ context.Context, q store.CallQuery) (store.CallPage,
 	}
 	var p store.CallPage
 	for _, r := range s.records {
-		if len(q.Statuses) == 0 || slices.Contains(q.Statuses, r.View.Status) {
+		if (len(q.Statuses) == 0 || slices.Contains(q.Statuses, r.View.Status)) && (q.Requester == "" || q.Requester == r.View.Requester) {
 			p.Items = append(p.Items, r.View)
 		}
 	}
@@ -126,6 +128,68 @@ func (s *fakeStore) Tools(context.Context) ([]store.Tool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tools, s.begin()
+}
+
+func (s *fakeStore) Append(_ context.Context, entries ...audit.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return err
+	}
+	s.entries = append(s.entries, entries...)
+	return nil
+}
+
+func (s *fakeStore) AddToken(_ context.Context, t store.Token, entries ...audit.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return err
+	}
+	if s.tokens == nil {
+		s.tokens = map[string]store.Token{}
+	}
+	s.tokens[t.ID] = t
+	s.entries = append(s.entries, entries...)
+	return nil
+}
+
+func (s *fakeStore) RevokeToken(_ context.Context, r store.Revocation) (store.Token, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, known := s.tokens[r.ID]
+	switch {
+	case s.begin() != nil:
+		return t, false, s.err
+	case !known:
+		return t, false, store.ErrNotFound
+	case t.RevokedAt != nil:
+		return t, false, nil
+	}
+	t.RevokedAt, t.RevokedBy = &r.At, r.By
+	s.tokens[r.ID] = t
+	s.entries = append(s.entries, r.Entries...)
+	return t, true, nil
+}
+
+func (s *fakeStore) Token(_ context.Context, id string) (store.Token, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return store.Token{}, err
+	}
+	t, known := s.tokens[id]
+	if !known {
+		return t, store.ErrNotFound
+	}
+	return t, nil
+}
+
+func (s *fakeStore) Tokens(context.Context, store.TokenQuery) (store.TokenPage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := store.TokenPage{Items: slices.Collect(maps.Values(s.tokens)), Total: len(s.tokens)}
+	return p, s.begin()
 }
 
 func (s *fakeStore) Ping(context.Context) error {

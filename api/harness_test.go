@@ -14,6 +14,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -127,7 +128,7 @@ func view(id string, status approval.Status) approval.View {
 	return approval.View{
 		ID: id, Tool: "refund", Args: raw(`{"amount":120,"card":"[redacted]"}`), Digest: "d1", Status: status,
 		Risk: approval.RiskHigh, Agent: "billing", Session: "s1", Reason: "customer asked",
-		Labels: map[string]string{"environment": "production"}, Requester: Requester,
+		Labels: map[string]string{"environment": "production"}, Requester: auth.LocalSubject,
 		CreatedAt: testTime, Deadline: &deadline,
 		Policy:      &approval.PolicyRef{Digest: "p1", Layer: "org", Rule: "org.yaml:3 refund"},
 		Requirement: approval.OneApproval(),

@@ -1,16 +1,60 @@
 package api
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
 	"syscall"
 )
 
+// Exposure says how others than this machine may reach the API. Without TLS
+// or a proxy that has it, they may not: tokens would cross the network in the
+// clear.
+type Exposure struct {
+	// CertFile and KeyFile are PEM files with the certificate, chain included,
+	// and its key. They are read again when they change. Default: plain HTTP.
+	CertFile, KeyFile string
+	// Proxies are where proxies stand that end TLS: only they, and this
+	// machine, may connect without, and their X-Forwarded-For counts. Default:
+	// there are none.
+	Proxies []netip.Prefix
+}
+
+func (e Exposure) validate() error {
+	if (e.CertFile == "") != (e.KeyFile == "") {
+		return errors.New("api: a certificate needs its key, and the key its certificate")
+	}
+	if e.CertFile != "" && len(e.Proxies) > 0 {
+		return errors.New("api: either this API ends TLS or a proxy in front of it does: give a certificate or proxies")
+	}
+	for _, p := range e.Proxies {
+		if !p.IsValid() {
+			return errors.New("api: a proxy's address is not valid")
+		}
+	}
+	return nil
+}
+
+// URL is where clients find what listens at an address.
+func (e Exposure) URL(a net.Addr) string {
+	scheme := "http://"
+	if e.CertFile != "" {
+		scheme = "https://"
+	}
+	return scheme + a.String()
+}
+
 // Listen opens a listener for Server.Serve at host:port; port 0 picks a free
-// one. Its errors name the address: it is in use, can't be listened on, or
-// can be reached from other machines.
-func Listen(address string) (net.Listener, error) {
+// one. authenticated says that Options.Auth will be set. Errors name the
+// address: it is in use, can't be listened on, or may not be; or the file that
+// can't be used.
+func (e Exposure) Listen(address string, authenticated bool) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -18,17 +62,107 @@ func Listen(address string) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the API's address %s: %w", address, err)
 	}
-	if err := local(l.Addr()); err != nil {
+	err = e.may(l.Addr(), authenticated)
+	if err == nil && e.CertFile != "" {
+		_, err = loadCertificate(e.CertFile, e.KeyFile)
+	}
+	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-// local refuses addresses that other machines can reach: nobody is
-// authenticated.
-func local(a net.Addr) error {
-	if addr, ok := a.(*net.TCPAddr); ok && addr.IP.IsLoopback() {
-		return nil
+// may refuses addresses that other machines can reach where somebody could
+// pass for another there.
+func (e Exposure) may(a net.Addr, authenticated bool) error {
+	if err := e.validate(); err != nil {
+		return err
 	}
-	return fmt.Errorf("api: callers are not authenticated, so the API serves loopback addresses only, not %v: listen on 127.0.0.1", a)
+	addr, ok := a.(*net.TCPAddr)
+	switch {
+	case ok && addr.IP.IsLoopback():
+		return nil
+	case !authenticated:
+		return fmt.Errorf("api: callers are not authenticated, so the API serves loopback addresses only, not %v: listen on 127.0.0.1, or authenticate with --auth", a)
+	case e.CertFile == "" && len(e.Proxies) == 0:
+		return fmt.Errorf("api: tokens would cross the network unencrypted, so without TLS the API serves loopback addresses only, not %v: "+
+			"give --tls-cert and --tls-key, or say with --behind-proxy which proxy ends TLS", a)
+	}
+	return nil
+}
+
+// guard makes of a listener one that takes only what may come.
+func (e Exposure) guard(l net.Listener, authenticated bool, log *slog.Logger) (net.Listener, error) {
+	if err := e.may(l.Addr(), authenticated); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if e.CertFile != "" {
+		certificate, err := newCertificate(e.CertFile, e.KeyFile, log)
+		if err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		return tls.NewListener(l, &tls.Config{
+			MinVersion: tls.VersionTLS12, GetCertificate: certificate.get,
+			// One request at a time on a connection: then the server's time
+			// limits are each request's own.
+			NextProtos: []string{"http/1.1"},
+		}), nil
+	}
+	if len(e.Proxies) > 0 {
+		return proxied{l, e}, nil
+	}
+	return l, nil
+}
+
+// proxied hangs up on whoever comes past the proxies.
+type proxied struct {
+	net.Listener
+	e Exposure
+}
+
+func (p proxied) Accept() (net.Conn, error) {
+	for {
+		conn, err := p.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if a := addrOf(conn.RemoteAddr().String()); a.IsLoopback() || p.e.proxy(a) {
+			return conn, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+func (e Exposure) proxy(a netip.Addr) bool {
+	return slices.ContainsFunc(e.Proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// addrOf is the address of host:port, or an invalid one.
+func addrOf(hostport string) netip.Addr {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	a, _ := netip.ParseAddr(host)
+	return a.Unmap().WithZone("")
+}
+
+// remote is whose request it is: the peer, or whom the proxies name. Of the
+// names the last that is no proxy's counts; those before it anybody can send.
+func (s *Server) remote(r *http.Request) netip.Addr {
+	peer := addrOf(r.RemoteAddr)
+	if !s.o.Exposure.proxy(peer) {
+		return peer
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		a := addrOf(strings.TrimSpace(hop))
+		if !a.IsValid() {
+			break
+		}
+		if peer = a; !s.o.Exposure.proxy(a) {
+			break
+		}
+	}
+	return peer
 }

@@ -88,15 +88,18 @@ func limitParam(c *gin.Context) (int, error) {
 
 const reviewerHeader = "X-Pawl-Reviewer"
 
-// reviewer returns who decides. Nobody is authenticated yet, so it is who the
+// reviewer returns who decides. Where nobody is authenticated, it is who the
 // header names.
 func reviewer(c *gin.Context) (string, error) {
 	const header = reviewerHeader
+	if p := principal(c); p.Authenticated() {
+		return p.Subject, claims(header, c.Request.Header.Get(header), p.Subject)
+	}
 	names := c.Request.Header.Values(header)
 	if len(names) == 0 || len(names) == 1 && names[0] == "" {
 		return "", &problem{
 			Status: http.StatusUnauthorized, Code: codeReviewerRequired,
-			Detail: "Say who decides: send the reviewer's name in the header " + header + ".",
+			Detail: "Say who decides: send the reviewer's name in the header " + header + ".", challenge: header,
 		}
 	}
 	if len(names) > 1 {

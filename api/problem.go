@@ -27,14 +27,21 @@ const (
 	codeOrigin           = "cross_origin"           // another site's page
 	codeMediaType        = "unsupported_media_type" // not JSON
 	codeTooLarge         = "body_too_large"         // more than maxBody
-	codeReviewerRequired = "reviewer_required"      // a decision, or a policy, by nobody
-	codeAmbiguous        = "ambiguous"              // the ID prefix fits several calls
-	codeWorkflowGone     = "workflow_gone"          // the workflow was ended outside Pawl
-	codePolicyChanged    = "policy_changed"         // another policy was applied in the meantime
-	codeReadOnly         = "read_only"              // this API may not write its store
-	codeTemporal         = "temporal_unavailable"   // try again
-	codeStore            = "store_unavailable"      // try again
-	codeKeyMissing       = "key_missing"            // the API lacks a key of the payloads'
+	codeReviewerRequired = "reviewer_required"      // a decision, or a policy, by nobody, where nobody is authenticated
+	codeUnauthenticated  = "unauthenticated"        // no token; those of refused tokens are auth.Code…
+	codeAuthUnavailable  = "authentication_unavailable"
+	codeNotPermitted     = "not_permitted"        // a role is missing
+	codeIdentity         = "identity_mismatch"    // the body claims to be somebody else
+	codeTooManyFailures  = "too_many_failures"    // refused credentials from one address
+	codeTooManyStarts    = "too_many_calls"       // Options.Limits
+	codeTooManyPending   = "too_many_pending"     // Options.Limits
+	codeAmbiguous        = "ambiguous"            // the ID prefix fits several calls
+	codeWorkflowGone     = "workflow_gone"        // the workflow was ended outside Pawl
+	codePolicyChanged    = "policy_changed"       // another policy was applied in the meantime
+	codeReadOnly         = "read_only"            // this API may not write its store
+	codeTemporal         = "temporal_unavailable" // try again
+	codeStore            = "store_unavailable"    // try again
+	codeKeyMissing       = "key_missing"          // the API lacks a key of the payloads'
 )
 
 // statusClientGone is what the access log shows for requests nobody waits for
@@ -61,7 +68,9 @@ type problem struct {
 	Location   string                 `json:"location,omitempty"`
 	Problems   []yamlfile.Problem     `json:"problems,omitempty"` // of a policy, all of them
 
-	cause error // for the log only
+	cause      error  // for the log only
+	challenge  string // WWW-Authenticate of a 401
+	retryAfter string // in seconds
 }
 
 func (p *problem) Error() string { return p.Code + ": " + p.Detail }
@@ -115,6 +124,8 @@ func problemOf(err error) *problem {
 		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No call has this ID."}
 	case errors.Is(err, store.ErrAmbiguous):
 		return &problem{Status: http.StatusConflict, Code: codeAmbiguous, Detail: "Several calls have IDs that begin like this; give more of it."}
+	case errors.Is(err, store.ErrReadOnly):
+		return &problem{Status: http.StatusConflict, Code: codeReadOnly, Detail: "This API may only read the store. Ask one that may write it, or use the database itself: pawl token … --database-url."}
 	case errors.As(err, &ofStore):
 		return &problem{Status: http.StatusServiceUnavailable, Code: codeStore, Detail: "Pawl's store can't be reached now; try again.", cause: err}
 	case errors.As(err, new(*codec.KeyError)):
@@ -145,8 +156,11 @@ func (s *Server) fail(c *gin.Context, err error) {
 	if p.Status == http.StatusServiceUnavailable {
 		c.Header("Retry-After", retryAfter)
 	}
-	if p.Status == http.StatusUnauthorized {
-		c.Header("WWW-Authenticate", reviewerHeader)
+	if p.retryAfter != "" {
+		c.Header("Retry-After", p.retryAfter)
+	}
+	if p.challenge != "" {
+		c.Header("WWW-Authenticate", p.challenge)
 	}
 	if p.Location != "" {
 		c.Header("Location", p.Location)

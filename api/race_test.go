@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 )
 
 // Two servers, as two processes would, get one key from many clients at once,
@@ -43,7 +44,7 @@ func TestOneKeyFromManyClients(t *testing.T) {
 	if began != 1 || len(w.temporal.workflows) != 1 {
 		t.Fatalf("%d clients began the call, %d workflows", began, len(w.temporal.workflows))
 	}
-	id := approval.KeyedID(Requester, "k1")
+	id := approval.KeyedID(auth.LocalSubject, "k1")
 	for i, rec := range answers {
 		if i/2%2 != winner {
 			expect(t, rec, 409, approval.CodeConflict)

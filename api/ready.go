@@ -21,7 +21,19 @@ func (s *Server) healthz(c *gin.Context) error {
 // attributes, the API is ready all the same: what it takes is kept by Temporal,
 // and an API that says no to reviewers would only make an outage longer.
 func (s *Server) readyz(c *gin.Context) error {
-	out := health.Look(c.Request.Context(), s.o.Logger, s.checks...)
+	ctx := c.Request.Context()
+	var out health.Report
+	if s.o.Auth == nil {
+		out = health.Look(ctx, s.o.Logger, s.checks...)
+	} else { // anybody may ask, as often as they like
+		var err error
+		if out, err = s.ready.at(ctx, struct{}{}); err != nil {
+			return err
+		}
+	}
+	if principal(c).Subject == "" {
+		out.Detail = nil // it names what only users need to know
+	}
 	status := http.StatusOK
 	if !out.Ready {
 		status = http.StatusServiceUnavailable
@@ -57,6 +69,12 @@ func (s *Server) readiness() []health.Check {
 			Name: "worker", Optional: true, Look: s.workerPolls,
 			Advice: noWorker(s.o.TaskQueue),
 		},
+	}
+	if s.o.Auth != nil {
+		checks = append(checks, health.Check{
+			Name: "authentication", Optional: true, Look: s.o.Auth.Ready,
+			Advice: "Nobody can be told apart now who signs in with the OpenID Connect issuer: see that this process reaches the issuer; its log says more.",
+		})
 	}
 	if s.o.Ready != nil {
 		checks = append(checks, health.Check{Name: "service", Look: s.o.Ready, Advice: "The service that this API is part of is starting or stopping."})

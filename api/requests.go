@@ -53,6 +53,9 @@ func (s *Server) listRequests(c *gin.Context) error {
 	if q.Limit, err = limitParam(c); err != nil {
 		return err
 	}
+	if onlyOwn(c) {
+		q.Requester = principal(c).Subject
+	}
 	found, err := s.o.Store.Calls(c.Request.Context(), q)
 	if err != nil {
 		return fromStore(err)
@@ -110,6 +113,9 @@ func (s *Server) getRequest(c *gin.Context) error {
 func (s *Server) resolved(c *gin.Context) (string, error) {
 	prefix, err := pathParam(c, "id")
 	if err != nil {
+		return "", err
+	}
+	if err := s.visible(c, prefix); err != nil {
 		return "", err
 	}
 	id, err := s.o.Store.Resolve(c.Request.Context(), prefix)

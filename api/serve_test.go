@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 )
 
 // waitFor waits for a condition that another goroutine brings about.
@@ -153,7 +154,7 @@ func TestDisconnectEndsOnlyTheWaiting(t *testing.T) {
 		_, err := http.DefaultClient.Do(r)
 		left <- err
 	}()
-	id := approval.KeyedID(Requester, "k1")
+	id := approval.KeyedID(auth.LocalSubject, "k1")
 	waitFor(t, "the call waits", func() bool { return w.temporal.waiters() == 1 })
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {

@@ -12,16 +12,14 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 )
-
-// Requester is who asks for every call, as long as callers are not
-// authenticated. Idempotency keys are scoped by it.
-const Requester = "local"
 
 // Defaults of Options.
 const (
@@ -54,10 +52,13 @@ type Temporal interface {
 }
 
 // Store is what the API needs of a store. It writes policies that are applied,
-// and nothing else: over a read-only handle it refuses to.
+// tokens, and decisions that were refused here: over a read-only handle it
+// refuses to.
 type Store interface {
 	store.Reader
 	store.Policies
+	store.Tokens
+	Append(ctx context.Context, entries ...audit.Entry) error
 	// Ping fails when the store can't be used now.
 	Ping(ctx context.Context) error
 }
@@ -68,6 +69,14 @@ type Options struct {
 	Temporal Temporal
 	// Store serves lists. Required.
 	Store Store
+	// Auth tells who sends a request. Default: nobody is authenticated, everybody
+	// may do everything, and only loopback addresses are served.
+	Auth auth.Authenticator
+	// Exposure says how others than this machine may reach the API, if Auth
+	// is set. Default: they may not.
+	Exposure Exposure
+	// Limits bound what one requester may ask for, if Auth is set.
+	Limits Limits
 	// Namespace is the Temporal client's. Default: client.DefaultNamespace.
 	Namespace string
 	// TaskQueue is where calls are started. Default: approval.TaskQueue.
@@ -108,6 +117,9 @@ func (o *Options) validate() error {
 	case o.MaxWait < 0:
 		return fmt.Errorf("api: Options.MaxWait %v is negative", o.MaxWait)
 	}
+	if err := o.Limits.validate(); err != nil {
+		return err
+	}
 	for _, h := range o.Hosts {
 		if err := checkHost(h); err != nil {
 			return err
@@ -138,8 +150,12 @@ type Server struct {
 	pollers *glances[queue, bool]
 	queues  *glances[catalogue, map[string]string]
 	checks  []health.Check // of /readyz
+	ready   *glances[struct{}, health.Report]
 	engine  *gin.Engine
 	codec   http.Handler // nil: not served
+
+	failures *failures
+	quotas   *quotas
 }
 
 // New makes a Server. It fails on options that can't work and contacts nobody.
@@ -147,9 +163,15 @@ func New(o Options) (*Server, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, ask: newAsker(o.Temporal, o.QueryBudget)}
+	s := &Server{
+		o: o, ask: newAsker(o.Temporal, o.QueryBudget),
+		failures: newFailures(), quotas: newQuotas(o.Limits, o.Store, o.Logger),
+	}
 	s.pollers, s.queues = newGlances(s.polled), newGlances(s.toolQueues)
 	s.checks = s.readiness()
+	s.ready = newGlances(func(ctx context.Context, _ struct{}) (health.Report, error) {
+		return health.Look(ctx, o.Logger, s.checks...), nil
+	})
 	if o.Codec != nil {
 		var err error
 		if s.codec, err = s.newCodec(*o.Codec); err != nil {
@@ -170,7 +192,7 @@ func New(o Options) (*Server, error) {
 	if err := e.SetTrustedProxies(nil); err != nil {
 		return nil, err
 	}
-	e.Use(s.logged, s.recovered, s.guarded, s.read)
+	e.Use(s.logged, s.recovered, s.guarded, s.admitted, s.read)
 	e.NoRoute(s.do(func(c *gin.Context) error {
 		return &problem{Status: http.StatusNotFound, Code: codeNoRoute, Detail: "Nothing is served here; GET / lists what is."}
 	}))
@@ -209,6 +231,10 @@ func (s *Server) routes() []route {
 		{post, "/api/requests/:id/reject", nil, "reject", s.decide(approval.Reject)},
 		{get, "/api/requests/:id/decisions/:decision", nil, "what became of a decision", s.getDecision},
 		{get, "/api/audit", []string{"request_id", "kind", "cursor", "limit"}, "the audit log", s.listAudit},
+		{get, "/api/whoami", nil, "who you are here, and what you may do", s.whoami},
+		{get, "/api/tokens", []string{"cursor", "limit"}, "tokens, without their secrets", s.listTokens},
+		{post, "/api/tokens", nil, "make a token; its text is answered this once", s.newToken},
+		{post, "/api/tokens/:id/revoke", nil, "revoke a token at once", s.revokeToken},
 		{get, "/api/tools", nil, "the catalogue of tools", s.listTools},
 		{get, "/api/policy", nil, "the active policy", s.getPolicy},
 		{put, "/api/policy", nil, "apply a policy, or say what is wrong with it", s.putPolicy},
@@ -241,11 +267,12 @@ func stopping(ctx context.Context) context.Context {
 
 // Serve answers requests from l until ctx ends; then requests that wait are
 // answered at once with what is known, others may finish, and Serve returns
-// nil. It closes l. Since nobody is authenticated, it refuses a listener that
-// others than this machine can reach.
+// nil. It closes l. It refuses a listener that others than this machine can
+// reach, unless Options.Auth and Options.Exposure fit that.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	if err := local(l.Addr()); err != nil {
-		return errors.Join(err, l.Close())
+	l, err := s.o.Exposure.guard(l, s.o.Auth != nil, s.o.Logger)
+	if err != nil {
+		return err
 	}
 	hs := &http.Server{
 		Handler:           s,

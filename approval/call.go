@@ -40,6 +40,7 @@ type Call struct {
 	Description    string            `json:"description,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
 	Requester      string            `json:"requester,omitempty"` // set by whoever authenticated the caller
+	Owner          string            `json:"owner,omitempty"`     // the person who answers for the requester; set likewise, and only if that was authenticated
 	IdempotencyKey string            `json:"idempotency_key,omitempty"`
 
 	// A call may ask for more scrutiny than the policy does, never for less.
@@ -92,6 +93,7 @@ func (c Call) Validate() error {
 		{"team", c.Team, maxName, false},
 		{"session", c.Session, maxName, false},
 		{"requester", c.Requester, maxName, false},
+		{"owner", c.Owner, maxName, false},
 		{"title", c.Title, maxName, false},
 		{"reason", c.Reason, maxText, true},
 		{"description", c.Description, maxText, true},

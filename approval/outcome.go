@@ -2,6 +2,7 @@ package approval
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -62,6 +63,7 @@ type View struct {
 	Reason      string            `json:"reason,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Requester   string            `json:"requester,omitempty"`
+	Owner       string            `json:"owner,omitempty"` // see Call.Owner
 	CreatedAt   time.Time         `json:"created_at"`
 	Deadline    *time.Time        `json:"deadline,omitempty"`
 	EndedAt     *time.Time        `json:"ended_at,omitempty"`
@@ -72,6 +74,14 @@ type View struct {
 	Result      json.RawMessage   `json:"result,omitempty"`
 	Error       *CallError        `json:"error,omitempty"`
 	AttemptOf   string            `json:"attempt_of,omitempty"`
+}
+
+// AskedBy reports whether the call is this person's own: they asked for it, or
+// own the agent that did, and so may not approve it. It is never true of a call
+// without an owner: nobody knows who asked for that. Names that differ in case
+// only are taken for one person's.
+func (v View) AskedBy(name string) bool {
+	return v.Owner != "" && (strings.EqualFold(name, v.Owner) || strings.EqualFold(name, v.Requester))
 }
 
 // Outcome is the view's ending; its result and error text are redacted. It is

@@ -17,8 +17,12 @@ type Decision struct {
 	Reviewer      string       `json:"reviewer,omitempty"`
 	Channel       string       `json:"channel,omitempty"`
 	Authenticated bool         `json:"authenticated"`
-	Notes         string       `json:"notes,omitempty"`
-	At            time.Time    `json:"at"`
+	// Groups the reviewer is in, and the method by which they were
+	// authenticated: mere claims unless Authenticated.
+	Groups []string  `json:"groups,omitempty"`
+	Method string    `json:"method,omitempty"`
+	Notes  string    `json:"notes,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 // Settlement is the decision as the one that settled its call.

@@ -18,6 +18,10 @@ const (
 	// same call from another call under the same idempotency key.
 	MemoFingerprint = "pawl_fingerprint"
 
+	// MemoRequester holds Call.Requester: it tells whose call it is before the
+	// policy has answered.
+	MemoRequester = "pawl_requester"
+
 	// Keyword search attributes. Only calls that wait for people set them.
 	SearchStatus = "PawlStatus"
 	SearchTool   = "PawlTool"
@@ -93,6 +97,9 @@ type DecisionSignal struct {
 	Channel    string `json:"channel,omitempty"` // api, cli, …; empty means Temporal itself
 	Notes      string `json:"notes,omitempty"`
 	Digest     string `json:"digest,omitempty"` // when given, it must be the call's digest
+
+	Groups []string `json:"groups,omitempty"` // see Decision
+	Method string   `json:"method,omitempty"`
 }
 
 // CancelSignal is the payload of SignalCancel. Every field is optional.

@@ -31,7 +31,7 @@ func TestWireGolden(t *testing.T) {
 		"names": map[string]string{
 			"workflow": approval.WorkflowType, "queue": approval.TaskQueue, "approve": approval.SignalApprove,
 			"reject": approval.SignalReject, "cancel": approval.SignalCancel, "query": approval.QueryState,
-			"memo": approval.MemoFingerprint, "status": approval.SearchStatus, "tool": approval.SearchTool, "agent": approval.SearchAgent,
+			"memo": approval.MemoFingerprint, "memo_requester": approval.MemoRequester, "status": approval.SearchStatus, "tool": approval.SearchTool, "agent": approval.SearchAgent,
 			"header_call_id": approval.HeaderCallID, "header_digest": approval.HeaderDigest,
 			"publish": approval.WorkflowPublish, "store": approval.WorkflowStore, "memo_store": approval.MemoStore, "store_id": approval.StoreWorkflowID("pawl"), "agent_queue": approval.AgentQueue("billing"),
 		},
@@ -42,10 +42,10 @@ func TestWireGolden(t *testing.T) {
 		"published": approval.Published{Refused: []approval.RefusedTool{{Name: "t", Reason: "r"}}},
 		"call": approval.Call{
 			Tool: "t", Args: json.RawMessage(`{"a":1}`), Agent: "a", Team: "b", Session: "s", Reason: "r", Title: "ti", Description: "d",
-			Labels: map[string]string{"k": "v"}, Requester: "q", IdempotencyKey: "i", RequireApproval: true,
+			Labels: map[string]string{"k": "v"}, Requester: "q", Owner: "o", IdempotencyKey: "i", RequireApproval: true,
 			Timeout: approval.Duration(90 * time.Second), Nonce: "n", Execution: "worker",
 		},
-		"decision_signal": approval.DecisionSignal{DecisionID: "d", Reviewer: "r", Channel: "c", Notes: "n", Digest: "x"},
+		"decision_signal": approval.DecisionSignal{DecisionID: "d", Reviewer: "r", Channel: "c", Notes: "n", Digest: "x", Groups: []string{"g"}, Method: "token"},
 		"cancel_signal":   approval.CancelSignal{DecisionID: "d", By: "b", Channel: "c", Notes: "n"},
 		"outcome": approval.Outcome{
 			ID: "i", Tool: "t", Status: approval.StatusExecuted, Result: json.RawMessage(`{"ok":true}`),
@@ -54,10 +54,10 @@ func TestWireGolden(t *testing.T) {
 		"state": approval.State{
 			View: approval.View{
 				ID: "i", Tool: "t", Args: json.RawMessage(`{"a":1}`), Digest: "d", Status: approval.StatusPending, Risk: approval.RiskHigh,
-				Agent: "a", Team: "b", Session: "s", Title: "ti", Description: "de", Reason: "r", Labels: map[string]string{"k": "v"}, Requester: "q",
+				Agent: "a", Team: "b", Session: "s", Title: "ti", Description: "de", Reason: "r", Labels: map[string]string{"k": "v"}, Requester: "q", Owner: "o",
 				CreatedAt: at, Deadline: &at, EndedAt: &at, Policy: &approval.PolicyRef{Digest: "p", Layer: "l", Rule: "u"},
 				Requirement: approval.OneApproval(),
-				Votes:       []approval.Decision{{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Notes: "n", At: at}},
+				Votes:       []approval.Decision{{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Groups: []string{"g"}, Method: "token", Notes: "n", At: at}},
 				Decision:    settlement, Result: json.RawMessage(`1`), Error: &approval.CallError{Code: "c", Message: "m"}, AttemptOf: "o",
 			},
 			Answers: []approval.Answer{{DecisionID: "d", Outcome: approval.AnswerResolved, Message: "m"}},

@@ -28,8 +28,8 @@ const (
 	KindEnded     Kind = "call.ended"       // the outcome
 
 	KindPolicyApplied Kind = "policy.applied" // another policy became the active one
-	KindTokenCreated Kind = "token.created" // somebody may use the API from now on
-	KindTokenRevoked Kind = "token.revoked" // and not any more
+	KindTokenCreated  Kind = "token.created"  // somebody may use the API from now on
+	KindTokenRevoked  Kind = "token.revoked"  // and not any more
 )
 
 // SubjectPolicy stands in Entry.Call where the policy is what an entry is

@@ -86,9 +86,14 @@ func (g *guarded) onDecision(ctx workflow.Context, signal string, kind approval.
 	d := g.received(ctx, signal, kind)
 	err := readSignal(raw, &s)
 	if err == nil {
-		err = checkSignal(s.DecisionID, s.Notes, [2]string{"reviewer", s.Reviewer}, [2]string{"channel", s.Channel}, [2]string{"digest", s.Digest})
+		names := [][2]string{{"reviewer", s.Reviewer}, {"channel", s.Channel}, {"digest", s.Digest}, {"method", s.Method}}
+		for _, group := range s.Groups {
+			names = append(names, [2]string{"groups", group})
+		}
+		err = checkSignal(s.DecisionID, s.Notes, names...)
 	}
 	d.Reviewer, d.Channel, d.Notes, d.digest = s.Reviewer, channel(s.Channel), s.Notes, s.Digest
+	d.Groups, d.Method = s.Groups, s.Method
 	g.take(ctx, d, s.DecisionID, err)
 }
 
@@ -109,7 +114,7 @@ func checkSignal(id, notes string, names ...[2]string) error {
 func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 	if err != nil {
 		// Nothing of what could not be read is used, not even its ID.
-		d.Reviewer, d.Channel, d.Notes = "", "", ""
+		d.Reviewer, d.Channel, d.Notes, d.Groups, d.Method = "", "", "", nil, ""
 		g.answer(d, approval.AnswerInvalid, err.Error())
 		return
 	}
@@ -155,6 +160,8 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 		g.answer(d, approval.AnswerResolved, "")
 	case d.digest != "" && d.digest != g.view.Digest:
 		g.answer(d, approval.AnswerStale, "the decision is about another digest than the call's")
+	case d.Kind == approval.Approve && g.view.AskedBy(d.Reviewer):
+		g.answer(d, approval.AnswerForbidden, "who asked for a call, or owns the agent that did, can't approve it")
 	case g.overdue(ctx):
 		g.late = append(g.late, d)
 	default:
@@ -286,7 +293,7 @@ func readSignal(raw converter.RawValue, v any) error {
 	case enc != converter.MetadataEncodingJSON:
 		return approval.Errorf(approval.CodeInvalid, "the payload must be JSON (%s), not %q", converter.MetadataEncodingJSON, approval.Display(enc, 40))
 	}
-	const most = 16 << 10
+	const most = 64 << 10 // escaped notes and groups
 	if len(data) > most {
 		return approval.Errorf(approval.CodeInvalid, "the payload is %d bytes; at most %d are taken", len(data), most)
 	}

@@ -35,7 +35,7 @@ func TestEmptyAndOddSignals(t *testing.T) {
 		"text": "yes", "number": 7, "list": []int{1}, "bytes": []byte("yes"), "typo": map[string]string{"note": "x"},
 		"wrong type": map[string]int{"reviewer": 1}, "control character": map[string]string{"reviewer": "a\x1b[2J"},
 		"long notes": map[string]string{"notes": strings.Repeat("x", approval.MaxNotes+1)},
-		"huge":       map[string]string{"notes": strings.Repeat("x", 20000)},
+		"huge":       map[string]string{"notes": strings.Repeat("x", 70000)},
 		"twice":      rawJSON(`{"notes":"a"}{"notes":"b"}`), "not JSON": rawJSON(`{notes`),
 	} {
 		for _, name2 := range []string{approval.SignalApprove, approval.SignalReject, approval.SignalCancel} {

@@ -102,7 +102,7 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := api.Listen(s.listen)
+	listener, err := api.Exposure{}.Listen(s.listen, false)
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with --listen", err)
 	}

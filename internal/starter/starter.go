@@ -65,7 +65,7 @@ func (s Start) Options(queue string) client.StartWorkflowOptions {
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		Memo:                                     map[string]any{approval.MemoFingerprint: s.Fingerprint},
+		Memo:                                     map[string]any{approval.MemoFingerprint: s.Fingerprint, approval.MemoRequester: s.Call.Requester},
 		StaticSummary:                            summary(s.Call),
 	}
 }

@@ -1,0 +1,240 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/store"
+)
+
+// reach is how far a role gets on a route.
+type reach int
+
+const (
+	nothing reach = iota
+	own           // the calls that it asked for; others are not there
+	all
+)
+
+// rule says who may use a route.
+type rule struct {
+	public bool // without credentials, too
+	proved bool // not where nobody is authenticated
+	roles  map[auth.Role]reach
+}
+
+// access is the whole of who may do what. A route that is not in it is refused.
+// The raw result of a call is its requester's alone, so nobody else has any use
+// of /api/calls, but to withdraw: everybody else sees requests, redacted.
+// docs/security.md shows it; a test compares.
+var access = map[string]rule{
+	"GET /":        {public: true},
+	"GET /healthz": {public: true},
+	"GET /readyz":  {public: true}, // details are for those who show credentials
+
+	"GET /api/whoami": {roles: map[auth.Role]reach{auth.RoleAgent: all, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+
+	"POST /api/calls":            {roles: map[auth.Role]reach{auth.RoleAgent: own}},
+	"GET /api/calls/:id":         {roles: map[auth.Role]reach{auth.RoleAgent: own}},
+	"POST /api/calls/:id/cancel": {roles: map[auth.Role]reach{auth.RoleAgent: own, auth.RoleAdmin: all}},
+
+	"GET /api/requests":                         {roles: map[auth.Role]reach{auth.RoleAgent: own, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"GET /api/requests/:id":                     {roles: map[auth.Role]reach{auth.RoleAgent: own, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"GET /api/requests/:id/decisions/:decision": {roles: map[auth.Role]reach{auth.RoleAgent: own, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"POST /api/requests/:id/approve":            {roles: map[auth.Role]reach{auth.RoleReviewer: all}},
+	"POST /api/requests/:id/reject":             {roles: map[auth.Role]reach{auth.RoleReviewer: all}},
+
+	"GET /api/audit": {roles: map[auth.Role]reach{auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"GET /api/tools": {roles: map[auth.Role]reach{auth.RoleAgent: all, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+
+	"GET /api/tokens":             {proved: true, roles: map[auth.Role]reach{auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"POST /api/tokens":            {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+	"POST /api/tokens/:id/revoke": {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+}
+
+// reachOf is how far a principal gets: as far as the best of its roles.
+// Nobody's word is taken for which calls are theirs where nobody is
+// authenticated: there all are everybody's.
+func (r rule) reachOf(p auth.Principal) reach {
+	best := nothing
+	if r.proved && !p.Authenticated() {
+		return nothing
+	}
+	for _, role := range p.Roles {
+		best = max(best, r.roles[role])
+	}
+	if best == own && !p.Authenticated() {
+		return all
+	}
+	return best
+}
+
+// Names of what admitted leaves in a request's context.
+const (
+	principalKey = "principal"
+	reachKey     = "reach"
+)
+
+// principal returns who asks. On public routes it may be the zero Principal.
+func principal(c *gin.Context) auth.Principal {
+	p, _ := c.Value(principalKey).(auth.Principal)
+	return p
+}
+
+// onlyOwn reports whether the principal sees its own calls only.
+func onlyOwn(c *gin.Context) bool { return c.GetInt(reachKey) != int(all) }
+
+// admitted lets through who may use the route. It runs before anything of the
+// body is read.
+func (s *Server) admitted(c *gin.Context) {
+	route := c.FullPath()
+	if route == "" { // nothing is served here, which is no secret
+		c.Next()
+		return
+	}
+	method := c.Request.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	r, known := access[method+" "+route]
+	if !known {
+		s.fail(c, &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: "Nobody may use this route."})
+		return
+	}
+	if r.public && (s.o.Auth == nil || len(c.Request.Header.Values("Authorization")) == 0) {
+		if s.o.Auth == nil {
+			c.Set(principalKey, auth.Local())
+		}
+		c.Next()
+		return
+	}
+	p, err := s.authenticate(c)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.Set(principalKey, p)
+	reached := r.reachOf(p)
+	if reached == nothing && !r.public {
+		s.fail(c, &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: notPermitted(p, r)})
+		return
+	}
+	c.Set(reachKey, int(reached))
+	c.Next()
+}
+
+// authenticate returns who sent the request.
+func (s *Server) authenticate(c *gin.Context) (auth.Principal, error) {
+	if s.o.Auth == nil {
+		return auth.Local(), nil
+	}
+	ctx, remote := c.Request.Context(), s.remote(c.Request)
+	credential, err := bearer(c.Request)
+	if err != nil {
+		return auth.Principal{}, err
+	}
+	if wait, blocked := s.failures.blocked(remote, credential); blocked {
+		return auth.Principal{}, tooMany(codeTooManyFailures, wait, "Too many credentials from this address were refused. Wait, and see which of its programs has an old token.")
+	}
+	p, err := s.o.Auth.Authenticate(ctx, credential)
+	refusal := auth.Refused(err)
+	switch {
+	case err == nil:
+		s.failures.worked(credential)
+		return p, nil
+	case refusal != nil:
+		s.failures.failed(remote, credential)
+		s.o.Logger.InfoContext(ctx, "a credential was refused", "code", refusal.Code, "remote", remote)
+		return auth.Principal{}, &problem{Status: http.StatusUnauthorized, Code: refusal.Code, Detail: refusal.Message, challenge: `Bearer realm="pawl", error="invalid_token"`}
+	case ctx.Err() != nil:
+		return auth.Principal{}, ctx.Err()
+	}
+	return auth.Principal{}, &problem{
+		Status: http.StatusServiceUnavailable, Code: codeAuthUnavailable, Detail: "It can't be told now whose credential this is; try again.", cause: err,
+	}
+}
+
+// still fails unless the request's credential, which was good when it came, is
+// so now: a long poll must not answer to a token that was revoked meanwhile.
+func (s *Server) still(c *gin.Context) error {
+	_, err := s.authenticate(c)
+	return err
+}
+
+// bearer returns the request's credential. It is taken from its header only:
+// addresses end up in logs.
+func bearer(r *http.Request) (string, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) == 0 {
+		return "", &problem{
+			Status: http.StatusUnauthorized, Code: codeUnauthenticated, challenge: `Bearer realm="pawl"`,
+			Detail: "Say who you are: send a token in the header Authorization: Bearer …. The command line takes it from PAWL_TOKEN or --token-file.",
+		}
+	}
+	scheme, credential, _ := strings.Cut(values[0], " ")
+	if credential = strings.Trim(credential, " "); len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || credential == "" {
+		return "", &problem{
+			Status: http.StatusUnauthorized, Code: codeUnauthenticated, challenge: `Bearer realm="pawl"`,
+			Detail: "The header Authorization must stand there once and hold Bearer and a token.",
+		}
+	}
+	return credential, nil
+}
+
+func notPermitted(p auth.Principal, r rule) string {
+	if r.proved && !p.Authenticated() {
+		return "This API authenticates nobody, so nobody may do this here: start it with --auth tokens."
+	}
+	var may []string
+	for _, role := range auth.Roles {
+		if r.roles[role] != nothing {
+			may = append(may, string(role))
+		}
+	}
+	if len(p.Roles) == 0 {
+		return fmt.Sprintf("You are known and have no role here; this takes the role %s.", strings.Join(may, " or "))
+	}
+	var has []string
+	for _, role := range p.Roles {
+		has = append(has, string(role))
+	}
+	slices.Sort(has)
+	return fmt.Sprintf("This takes the role %s; you have %s.", strings.Join(may, " or "), strings.Join(has, ", "))
+}
+
+// visible fails with store.ErrNotFound unless the principal may know of the
+// call: somebody else's is not there for those who see their own only. IDs must
+// be whole then, since what a prefix fits tells of others.
+func (s *Server) visible(c *gin.Context, id string) error {
+	if !onlyOwn(c) {
+		return nil
+	}
+	requester, err := s.requesterOf(c.Request.Context(), id)
+	if err == nil && requester != principal(c).Subject {
+		err = store.ErrNotFound
+	}
+	return err
+}
+
+// requesterOf tells whose a call is, also before the policy has answered.
+func (s *Server) requesterOf(ctx context.Context, id string) (string, error) {
+	r, err := s.o.Store.Call(ctx, id)
+	if err == nil {
+		return r.View.Requester, nil
+	}
+	d, missing := s.describe(ctx, id)
+	if missing != nil {
+		return "", missing
+	}
+	var requester string
+	if d.GetMemoValue(approval.MemoRequester, &requester) == nil && requester != "" {
+		return requester, nil
+	}
+	return "", fromStore(err)
+}

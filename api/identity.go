@@ -1,0 +1,58 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+)
+
+// identify makes a call its principal's. What the body says of that must be
+// true, or left out: nobody is to believe that a claim was heard.
+func identify(call *approval.Call, p auth.Principal) error {
+	if !p.Authenticated() {
+		call.Requester, call.Owner = p.Subject, ""
+		return nil
+	}
+	for _, err := range []error{
+		claims("the field requester", call.Requester, p.Subject),
+		claims("the field owner", call.Owner, p.Owner),
+		claims("the field team", call.Team, p.Team),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	call.Requester, call.Owner, call.Team = p.Subject, p.Owner, p.Team
+	switch {
+	case len(p.Agents) == 0:
+		return nil
+	case call.Agent == "" && len(p.Agents) == 1:
+		call.Agent = p.Agents[0]
+		return nil
+	case call.Agent == "":
+		return mismatch("Your token is for several agents: say in the field agent which one asks.")
+	case !slices.Contains(p.Agents, call.Agent):
+		return mismatch("The field agent names an agent that your token is not for.")
+	}
+	return nil
+}
+
+// claims compares what a request says of its sender with what is known.
+func claims(what, claimed, known string) error {
+	if claimed == "" || claimed == known {
+		return nil
+	}
+	return mismatch("Your token says who you are; " + what + " says something else. Leave it out.")
+}
+
+func mismatch(detail string) error {
+	return &problem{Status: http.StatusForbidden, Code: codeIdentity, Detail: detail}
+}
+
+// whoami tells a principal what is known of it.
+func (s *Server) whoami(c *gin.Context) error {
+	return reply(c, http.StatusOK, principal(c))
+}

@@ -1,0 +1,132 @@
+package api
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"math"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// lru holds the values that were used last, at most so many. It is not safe
+// for concurrent use.
+type lru[K comparable, V any] struct {
+	most  int
+	order *list.List // of *lruItem, the last used first
+	items map[K]*list.Element
+}
+
+type lruItem[K comparable, V any] struct {
+	key   K
+	value V
+}
+
+func newLRU[K comparable, V any](most int) *lru[K, V] {
+	return &lru[K, V]{most: most, order: list.New(), items: map[K]*list.Element{}}
+}
+
+func (l *lru[K, V]) get(key K) (v V, ok bool) {
+	e, ok := l.items[key]
+	if !ok {
+		return v, false
+	}
+	l.order.MoveToFront(e)
+	return e.Value.(*lruItem[K, V]).value, true
+}
+
+// put adds a value under a key that is not there.
+func (l *lru[K, V]) put(key K, v V) {
+	l.items[key] = l.order.PushFront(&lruItem[K, V]{key, v})
+	if l.order.Len() > l.most {
+		last := l.order.Remove(l.order.Back()).(*lruItem[K, V])
+		delete(l.items, last.key)
+	}
+}
+
+func (l *lru[K, V]) drop(key K) {
+	if e, ok := l.items[key]; ok {
+		l.order.Remove(e)
+		delete(l.items, key)
+	}
+}
+
+// Bounds of refused credentials, for each remote address: a burst, then one
+// in so long.
+const (
+	failureBurst  = 20
+	failurePause  = time.Second
+	maxRemembered = 8192 // addresses, and credentials that worked
+)
+
+// failures slows down who tries credentials. An address that failed too often
+// is answered without a look at what it sends, but for credentials that worked
+// not long ago: whoever shares an address with a mistaken program goes on. They
+// are looked up like all others, so none works longer than it should.
+type failures struct {
+	mu      sync.Mutex
+	of      *lru[netip.Prefix, *rate.Limiter]
+	working *lru[[sha256.Size]byte, struct{}]
+}
+
+func newFailures() *failures {
+	return &failures{of: newLRU[netip.Prefix, *rate.Limiter](maxRemembered), working: newLRU[[sha256.Size]byte, struct{}](maxRemembered)}
+}
+
+// blocked reports whether an address has to wait, and for how long.
+func (f *failures) blocked(remote netip.Addr, credential string) (time.Duration, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	limiter, known := f.of.get(network(remote))
+	if !known {
+		return 0, false
+	}
+	if _, works := f.working.get(sha256.Sum256([]byte(credential))); works {
+		return 0, false
+	}
+	missing := 1 - limiter.Tokens()
+	return time.Duration(missing * float64(failurePause)), missing > 0
+}
+
+func (f *failures) failed(remote netip.Addr, credential string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.working.drop(sha256.Sum256([]byte(credential)))
+	limiter, known := f.of.get(network(remote))
+	if !known {
+		limiter = rate.NewLimiter(rate.Every(failurePause), failureBurst)
+		f.of.put(network(remote), limiter)
+	}
+	limiter.Allow()
+}
+
+func (f *failures) worked(credential string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := sha256.Sum256([]byte(credential))
+	if _, known := f.working.get(key); !known {
+		f.working.put(key, struct{}{})
+	}
+}
+
+// network is whom an address stands for: a single IPv4 address, or the /64 that
+// one IPv6 customer has whole.
+func network(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits) // an invalid address gives the zero prefix: all of those are one
+	return p
+}
+
+// tooMany is the answer to who is too fast.
+func tooMany(code string, wait time.Duration, detail string) *problem {
+	seconds := max(1, int(math.Ceil(wait.Seconds())))
+	return &problem{Status: http.StatusTooManyRequests, Code: code, Detail: detail, retryAfter: strconv.Itoa(seconds)}
+}

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	"golang.org/x/time/rate"
+)
+
+// Limits bound what one requester may ask for. Each API process counts starts
+// for itself; what is pending is counted in the store.
+type Limits struct {
+	// StartsPerSecond is how many calls may be started in the long run.
+	// Default: DefaultStartsPerSecond; negative: any number.
+	StartsPerSecond float64
+	// StartBurst is how many may be started at once. Default: two seconds' worth.
+	StartBurst int
+	// Pending is how many calls may wait for people at the same time. A little
+	// more get through where many are started at once, since a call shows in
+	// the store a moment after its start. Default: DefaultPending; negative: any
+	// number.
+	Pending int
+}
+
+// Defaults of Limits. A person answers a few requests in a minute.
+const (
+	DefaultStartsPerSecond = 100
+	DefaultPending         = 200
+)
+
+func (l *Limits) validate() error {
+	if l.StartBurst < 0 {
+		return fmt.Errorf("api: Options.Limits.StartBurst %d is negative", l.StartBurst)
+	}
+	if l.Pending > store.ExactTotal {
+		return fmt.Errorf("api: Options.Limits.Pending %d is more than the %d that are counted", l.Pending, store.ExactTotal)
+	}
+	if l.StartsPerSecond == 0 {
+		l.StartsPerSecond = DefaultStartsPerSecond
+	}
+	if l.StartBurst == 0 {
+		l.StartBurst = max(1, int(2*l.StartsPerSecond))
+	}
+	if l.Pending == 0 {
+		l.Pending = DefaultPending
+	}
+	return nil
+}
+
+// recount is how long a number of pending calls is gone by, if it leaves room
+// for all that were started since.
+const recount = 2 * time.Second
+
+// quotas keep requesters to Limits.
+type quotas struct {
+	limits Limits
+	store  Store
+	log    *slog.Logger
+
+	mu sync.Mutex
+	of *lru[string, *quota]
+}
+
+// quota is one requester's.
+type quota struct {
+	starts *rate.Limiter
+
+	pending int // as counted
+	since   int // started after that
+	at      time.Time
+}
+
+func newQuotas(l Limits, s Store, log *slog.Logger) *quotas {
+	return &quotas{limits: l, store: s, log: log, of: newLRU[string, *quota](maxRemembered)}
+}
+
+func (q *quotas) quota(requester string) *quota {
+	one, known := q.of.get(requester)
+	if !known {
+		limit := rate.Limit(q.limits.StartsPerSecond)
+		if limit < 0 {
+			limit = rate.Inf
+		}
+		one = &quota{starts: rate.NewLimiter(limit, q.limits.StartBurst)}
+		q.of.put(requester, one)
+	}
+	return one
+}
+
+// pace fails if a requester asks too fast.
+func (q *quotas) pace(requester string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	one := q.quota(requester)
+	if one.starts.Allow() {
+		return nil
+	}
+	return tooMany(codeTooManyStarts, one.wait(),
+		fmt.Sprintf("You start calls faster than the %v in a second that are taken from one requester.", q.limits.StartsPerSecond))
+}
+
+// wait is when the next start will be taken.
+func (one *quota) wait() time.Duration {
+	return time.Duration((1 - one.starts.Tokens()) / float64(one.starts.Limit()) * float64(time.Second))
+}
+
+// room fails if too many of a requester's calls wait for people, else counts
+// one more.
+func (q *quotas) room(ctx context.Context, requester string) error {
+	if q.limits.Pending < 0 {
+		return nil
+	}
+	q.mu.Lock()
+	one := q.quota(requester)
+	if fits := one.pending+one.since < q.limits.Pending; fits && time.Since(one.at) < recount {
+		one.since++
+		q.mu.Unlock()
+		return nil
+	}
+	q.mu.Unlock()
+
+	// One item is enough: the total is what is asked for.
+	at := time.Now()
+	found, err := q.store.Calls(ctx, store.CallQuery{Requester: requester, Statuses: []approval.Status{approval.StatusPending}, Limit: 1})
+	if err != nil {
+		// What is started meanwhile is kept by Temporal; its pace is bounded.
+		q.log.WarnContext(ctx, "pending calls could not be counted, so their number is not bounded now", "error", err)
+		return nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if one.at.Before(at) {
+		one.pending, one.since, one.at = found.Total, 0, at
+	}
+	if one.pending+one.since >= q.limits.Pending {
+		return tooMany(codeTooManyPending, pendingPause,
+			fmt.Sprintf("%d of your calls wait for people, and no more than %d may. Wait for answers, or withdraw some.", found.Total, q.limits.Pending))
+	}
+	one.since++
+	return nil
+}
+
+// pendingPause is what is advised where only people can make room.
+const pendingPause = 10 * time.Second

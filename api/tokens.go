@@ -1,0 +1,71 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/store"
+)
+
+// newTokenReply is the one answer that holds a token's text.
+type newTokenReply struct {
+	Text string `json:"token"`
+	store.Token
+}
+
+func (s *Server) listTokens(c *gin.Context) error {
+	limit, err := limitParam(c)
+	if err != nil {
+		return err
+	}
+	found, err := s.o.Store.Tokens(c.Request.Context(), store.TokenQuery{Cursor: c.Query("cursor"), Limit: limit})
+	if err != nil {
+		return fromStore(err)
+	}
+	return replyPage(c, found.Items, found.Total, found.Next)
+}
+
+func (s *Server) newToken(c *gin.Context) error {
+	var spec auth.TokenSpec
+	if err := decode(c, &spec, false); err != nil {
+		return err
+	}
+	text, t, entry, err := auth.Issue(spec, principal(c).Subject, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := s.o.Store.AddToken(c.Request.Context(), t, entry); err != nil {
+		return fromStore(err)
+	}
+	return reply(c, http.StatusCreated, newTokenReply{text, t})
+}
+
+// revokeToken answers once nobody can use the token any more, also if it was
+// revoked before.
+func (s *Server) revokeToken(c *gin.Context) error {
+	id, err := pathParam(c, "id")
+	if err != nil {
+		return noToken
+	}
+	var none struct{}
+	if err := decode(c, &none, true); err != nil {
+		return err
+	}
+	r, err := auth.Revoke(id, principal(c).Subject, time.Now())
+	if err != nil {
+		return err
+	}
+	t, _, err := s.o.Store.RevokeToken(c.Request.Context(), r)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return noToken
+	case err != nil:
+		return fromStore(err)
+	}
+	return reply(c, http.StatusOK, t)
+}
+
+var noToken = &problem{Status: http.StatusNotFound, Code: "unknown", Detail: "No token has this ID."}

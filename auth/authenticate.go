@@ -1,0 +1,76 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// Codes of Refusals. They are part of the contract.
+const (
+	CodeUnknown = "token_unknown"       // it is nobody's, or not the one it looks like
+	CodeExpired = "token_expired"       //
+	CodeRevoked = "token_revoked"       //
+	CodeEarly   = "token_not_yet_valid" //
+	CodeForeign = "token_not_for_pawl"  // proved, but made for somebody else, or it says what can't be used
+)
+
+// Refusal is a credential that proves nobody. Its text never holds any of the
+// credential, and is fit for whoever sent it.
+type Refusal struct {
+	Code, Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// Refused returns the refusal in err's chain, or nil.
+func Refused(err error) *Refusal {
+	var r *Refusal
+	errors.As(err, &r)
+	return r
+}
+
+// MaxCredential bounds a credential, in bytes.
+const MaxCredential = 16 << 10
+
+// Authenticator tells who holds a credential. It is safe for concurrent use.
+type Authenticator interface {
+	// Authenticate returns who holds a credential: the text behind "Bearer ".
+	// It is asked at each request, and remembers no answer. Errors: *Refusal;
+	// any other means that it can't be told now.
+	Authenticate(ctx context.Context, credential string) (Principal, error)
+	// Ready fails when it can't tell of anybody now. It is quick.
+	Ready(ctx context.Context) error
+}
+
+// Any is an Authenticator for credentials of both kinds, which their form tells
+// apart: one is never tried as the other.
+type Any struct {
+	Tokens Authenticator // of Pawl's own; nil: none are taken
+	OIDC   Authenticator // of an issuer's; nil: none are taken
+}
+
+func (a Any) Authenticate(ctx context.Context, credential string) (Principal, error) {
+	ours := strings.HasPrefix(credential, tokenPrefix)
+	switch {
+	case len(credential) > MaxCredential:
+		return Principal{}, &Refusal{CodeUnknown, "The credential is longer than any token is."}
+	case ours && a.Tokens != nil:
+		return a.Tokens.Authenticate(ctx, credential)
+	case !ours && a.OIDC != nil:
+		return a.OIDC.Authenticate(ctx, credential)
+	case ours:
+		return Principal{}, &Refusal{CodeUnknown, "This API does not take Pawl's own tokens: send one of its OpenID Connect issuer."}
+	}
+	return Principal{}, &Refusal{CodeUnknown, "This API takes Pawl's own tokens only, which begin with " + tokenPrefix + ": is it cut, or pasted with its quotes?"}
+}
+
+func (a Any) Ready(ctx context.Context) error {
+	var errs []error
+	for _, one := range []Authenticator{a.Tokens, a.OIDC} {
+		if one != nil {
+			errs = append(errs, one.Ready(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,189 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math/big"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// A token is pawl_KIND_ID_SECRET: the ID finds it, the secret proves it. The
+// secret's last six characters are a CRC-32 of all before, so that scanners for
+// leaked secrets know a token without asking anybody.
+const (
+	tokenPrefix = "pawl_"
+	idDigits    = 12
+	secretBits  = 256
+	keyDigits   = 43 // of 256 bits in base 62
+	sumDigits   = 6  // of 32 bits
+
+	// TokenPattern is the form of a token, for scanners (RE2, PCRE).
+	TokenPattern = `pawl_(?:agent|person)_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}`
+)
+
+var tokenForm = regexp.MustCompile(`^` + TokenPattern + `$`)
+
+// TokenID returns the ID in a token's text, and whether it is a whole token:
+// text that was cut, mistyped or made up has another checksum. It asks nobody.
+func TokenID(text string) (id string, ok bool) {
+	if len(text) > 100 || !tokenForm.MatchString(text) {
+		return "", false
+	}
+	end := len(text) - sumDigits
+	if text[end:] != checksum(text[:end]) {
+		return "", false
+	}
+	secret := end - keyDigits
+	return text[secret-1-idDigits : secret-1], true
+}
+
+// hashToken is what is kept of a token. A plain SHA-256 is right for a secret
+// of 256 random bits: there is nothing to guess that slowness would protect.
+func hashToken(text string) [32]byte { return sha256.Sum256([]byte(text)) }
+
+func checksum(text string) string {
+	return base62(new(big.Int).SetUint64(uint64(crc32.ChecksumIEEE([]byte(text)))), sumDigits)
+}
+
+// base62 writes n in so many digits, leading zeros included.
+func base62(n *big.Int, digits int) string {
+	text := n.Text(62)
+	for len(text) < digits {
+		text = "0" + text
+	}
+	return text
+}
+
+func random(bits uint, digits int) string {
+	limit := new(big.Int).Lsh(big.NewInt(1), bits)
+	n, err := rand.Int(rand.Reader, limit)
+	if err != nil {
+		panic(err) // crypto/rand.Reader never fails
+	}
+	return base62(n, digits)
+}
+
+// Issue makes a token: its text, which is to be shown once and is kept nowhere,
+// what the store keeps of it, and the audit entry. by names who makes it. Errors
+// have approval.CodeInvalid.
+func Issue(s TokenSpec, by string, now time.Time) (text string, t store.Token, e audit.Entry, err error) {
+	now = now.UTC().Truncate(time.Microsecond)
+	p, err := s.Principal(now)
+	if err != nil {
+		return "", t, e, err
+	}
+	if s.Note != "" {
+		if err := checkName("note", s.Note); err != nil {
+			return "", t, e, err
+		}
+	}
+	t = store.Token{
+		ID:      random(71, idDigits), // 71 bits always fit twelve digits
+		Subject: p.Subject, Kind: string(p.Kind), Owner: p.Owner, Groups: p.Groups, Team: p.Team, Agents: p.Agents,
+		Note: s.Note, CreatedAt: now, CreatedBy: by,
+	}
+	for _, r := range p.Roles {
+		t.Roles = append(t.Roles, string(r))
+	}
+	if !p.Expires.IsZero() {
+		at := p.Expires.UTC().Truncate(time.Microsecond)
+		if !at.After(now) {
+			return "", t, e, invalid("the token would have expired before it is made")
+		}
+		t.ExpiresAt = &at
+	}
+	text = tokenPrefix + t.Kind + "_" + t.ID + "_" + random(secretBits, keyDigits)
+	text += checksum(text)
+	t.Hash = hashToken(text)
+	e, err = tokenEntry(t.ID, "created", audit.KindTokenCreated, now, map[string]any{"token": t})
+	return text, t, e, err
+}
+
+// Revoke is the revocation of a token, for the store, with its audit entry.
+func Revoke(id, by string, now time.Time) (store.Revocation, error) {
+	now = now.UTC().Truncate(time.Microsecond)
+	e, err := tokenEntry(id, "revoked", audit.KindTokenRevoked, now, map[string]any{"token_id": id, "revoked_by": by})
+	return store.Revocation{ID: id, By: by, At: now, Entries: []audit.Entry{e}}, err
+}
+
+// tokenEntry is about no call: what stands for its ID can't be one's.
+func tokenEntry(id, step string, kind audit.Kind, at time.Time, payload any) (audit.Entry, error) {
+	return audit.New("token:"+id, step, kind, at, payload)
+}
+
+// Tokens is the Authenticator of Pawl's own tokens. It looks each one up at
+// each request: what was revoked stops working at once, in every process.
+type Tokens struct {
+	store store.TokenReader
+}
+
+// NewTokens makes one on a store.
+func NewTokens(s store.TokenReader) *Tokens { return &Tokens{s} }
+
+// unknown is said of every token that was not made here, whatever is wrong with it.
+var unknown = &Refusal{CodeUnknown, "The token is not one that is known here: is it whole, and of this Pawl?"}
+
+// Authenticate implements Authenticator.
+func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, error) {
+	id, ok := TokenID(text)
+	if !ok {
+		return Principal{}, unknown
+	}
+	t, err := a.store.Token(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return Principal{}, unknown
+	}
+	if err != nil {
+		return Principal{}, fmt.Errorf("look up the token %s: %w", id, err)
+	}
+	hash := hashToken(text)
+	if subtle.ConstantTimeCompare(hash[:], t.Hash[:]) != 1 {
+		return Principal{}, unknown
+	}
+	switch { // from here on, it is told to somebody who held it
+	case t.RevokedAt != nil:
+		return Principal{}, &Refusal{CodeRevoked, "The token was revoked."}
+	case t.ExpiresAt != nil && !time.Now().Before(*t.ExpiresAt):
+		return Principal{}, &Refusal{CodeExpired, "The token expired on " + t.ExpiresAt.Format(time.RFC3339) + "."}
+	}
+	p, err := principalOf(t)
+	if err != nil {
+		return Principal{}, fmt.Errorf("the token %s is kept in a form that can't be used: %w", id, err)
+	}
+	return p, nil
+}
+
+// Ready implements Authenticator: whether the store is, is told elsewhere.
+func (a *Tokens) Ready(context.Context) error { return nil }
+
+func principalOf(t store.Token) (Principal, error) {
+	p := Principal{
+		Subject: t.Subject, Kind: Kind(t.Kind), Owner: t.Owner, Groups: t.Groups, Team: t.Team, Agents: t.Agents,
+		Method: MethodToken, TokenID: t.ID,
+	}
+	for _, r := range t.Roles {
+		p.Roles = append(p.Roles, Role(r))
+	}
+	if t.ExpiresAt != nil {
+		p.Expires = *t.ExpiresAt
+	}
+	return p, p.Check()
+}
+
+// Live reports whether a token works now.
+func Live(t store.Token, now time.Time) bool {
+	return t.RevokedAt == nil && (t.ExpiresAt == nil || now.Before(*t.ExpiresAt))
+}
+
+// IsAdmin reports whether a token is an administrator's.
+func IsAdmin(t store.Token) bool { return slices.Contains(t.Roles, string(RoleAdmin)) }
