@@ -45,6 +45,7 @@ var rooms = map[string][]string{
 	"workflows":             {"approval", "activities", "codec", "internal/runner", "tool"},
 	"worker":                {"approval", "activities", "audit", "codec", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
 	"auth":                  {"approval", "audit", "store"},
+	"auth/oidc":             {"approval", "auth"},
 	"api":                   {"approval", "audit", "auth", "codec", "health", "internal/starter", "internal/yamlfile", "policy", "policy/active", "store"},
 	"client":                {"approval", "auth", "store"},
 	"cmd/pawl":              {"api", "approval", "auth", "client", "codec", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
