@@ -125,6 +125,12 @@ func (s *Server) admitted(c *gin.Context) {
 		s.fail(c, &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: notPermitted(p, r)})
 		return
 	}
+	if p.Authenticated() && c.Request.Method == http.MethodPost {
+		if err := s.quotas.pace(p.Subject); err != nil {
+			s.fail(c, err)
+			return
+		}
+	}
 	c.Set(reachKey, int(reached))
 	c.Next()
 }

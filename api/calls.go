@@ -54,9 +54,6 @@ func (s *Server) startCall(c *gin.Context) error {
 	}
 	id := begin.ID
 	if p.Authenticated() {
-		if err := s.quotas.pace(p.Subject); err != nil {
-			return err
-		}
 		if err := s.quotas.room(c.Request.Context(), p.Subject); err != nil {
 			// However many calls wait, one that was started before may be continued.
 			if _, missing := s.describe(c.Request.Context(), id); call.IdempotencyKey == "" || missing != nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -16,17 +17,18 @@ import (
 // fakeStore is a store in memory. A set err fails everything; a panicking one
 // stands for bugs.
 type fakeStore struct {
-	mu      sync.Mutex
-	records map[string]store.Record
-	entries []audit.Entry
-	tools   []store.Tool
-	applied []store.Applying // policies, oldest first
-	tokens  map[string]store.Token
-	err     error
-	broken  any
-	first   *store.Record // what the next reading of a call finds, once
-	asked   store.CallQuery
-	askedE  store.EntryQuery
+	mu        sync.Mutex
+	records   map[string]store.Record
+	entries   []audit.Entry
+	tools     []store.Tool
+	applied   []store.Applying // policies, oldest first
+	tokens    map[string]store.Token
+	err       error
+	broken    any
+	first     *store.Record // what the next reading of a call finds, once
+	asked     store.CallQuery
+	appendErr error // fails what writes
+	askedE    store.EntryQuery
 }
 
 func (s *fakeStore) begin() error {
@@ -133,7 +135,7 @@ func (s *fakeStore) Tools(context.Context) ([]store.Tool, error) {
 func (s *fakeStore) Append(_ context.Context, entries ...audit.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.begin(); err != nil {
+	if err := cmp.Or(s.begin(), s.appendErr); err != nil {
 		return err
 	}
 	s.entries = append(s.entries, entries...)
@@ -143,7 +145,7 @@ func (s *fakeStore) Append(_ context.Context, entries ...audit.Entry) error {
 func (s *fakeStore) AddToken(_ context.Context, t store.Token, entries ...audit.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.begin(); err != nil {
+	if err := cmp.Or(s.begin(), s.appendErr); err != nil {
 		return err
 	}
 	if s.tokens == nil {

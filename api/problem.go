@@ -33,7 +33,7 @@ const (
 	codeNotPermitted     = "not_permitted"        // a role is missing
 	codeIdentity         = "identity_mismatch"    // the body claims to be somebody else
 	codeTooManyFailures  = "too_many_failures"    // refused credentials from one address
-	codeTooManyStarts    = "too_many_calls"       // Options.Limits
+	codeTooManyRequests  = "too_many_requests"    // Options.Limits
 	codeTooManyPending   = "too_many_pending"     // Options.Limits
 	codeAmbiguous        = "ambiguous"            // the ID prefix fits several calls
 	codeWorkflowGone     = "workflow_gone"        // the workflow was ended outside Pawl
@@ -140,11 +140,11 @@ func problemOf(err error) *problem {
 func (s *Server) fail(c *gin.Context, err error) {
 	c.Abort()
 	ctx := c.Request.Context()
-	if errors.Is(ctx.Err(), context.Canceled) {
+	p := problemOf(err)
+	if errors.Is(ctx.Err(), context.Canceled) && p.Status != http.StatusRequestTimeout {
 		c.Status(statusClientGone)
 		return // the client is gone: what failed is most likely its own leaving
 	}
-	p := problemOf(err)
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
 	if p.cause != nil {
 		level := slog.LevelError

@@ -12,14 +12,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound what one requester may ask for. Each API process counts starts
+// Limits bound what one principal may ask for. Each API process counts requests
 // for itself; what is pending is counted in the store.
 type Limits struct {
-	// StartsPerSecond is how many calls may be started in the long run.
-	// Default: DefaultStartsPerSecond; negative: any number.
-	StartsPerSecond float64
-	// StartBurst is how many may be started at once. Default: two seconds' worth.
-	StartBurst int
+	// PerSecond is how many requests that change something (starts, decisions,
+	// withdrawals, …) are taken in the long run. Default: DefaultPerSecond;
+	// negative: any number.
+	PerSecond float64
+	// Burst is how many are taken at once. Default: two seconds' worth.
+	Burst int
 	// Pending is how many calls may wait for people at the same time. A little
 	// more get through where many are started at once, since a call shows in
 	// the store a moment after its start. Default: DefaultPending; negative: any
@@ -29,22 +30,22 @@ type Limits struct {
 
 // Defaults of Limits. A person answers a few requests in a minute.
 const (
-	DefaultStartsPerSecond = 100
-	DefaultPending         = 200
+	DefaultPerSecond = 100
+	DefaultPending   = 200
 )
 
 func (l *Limits) validate() error {
-	if l.StartBurst < 0 {
-		return fmt.Errorf("api: Options.Limits.StartBurst %d is negative", l.StartBurst)
+	if l.Burst < 0 {
+		return fmt.Errorf("api: Options.Limits.Burst %d is negative", l.Burst)
 	}
 	if l.Pending > store.ExactTotal {
 		return fmt.Errorf("api: Options.Limits.Pending %d is more than the %d that are counted", l.Pending, store.ExactTotal)
 	}
-	if l.StartsPerSecond == 0 {
-		l.StartsPerSecond = DefaultStartsPerSecond
+	if l.PerSecond == 0 {
+		l.PerSecond = DefaultPerSecond
 	}
-	if l.StartBurst == 0 {
-		l.StartBurst = max(1, int(2*l.StartsPerSecond))
+	if l.Burst == 0 {
+		l.Burst = max(1, int(2*l.PerSecond))
 	}
 	if l.Pending == 0 {
 		l.Pending = DefaultPending
@@ -56,7 +57,7 @@ func (l *Limits) validate() error {
 // for all that were started since.
 const recount = 2 * time.Second
 
-// quotas keep requesters to Limits.
+// quotas keep principals to Limits.
 type quotas struct {
 	limits Limits
 	store  Store
@@ -66,9 +67,9 @@ type quotas struct {
 	of *lru[string, *quota]
 }
 
-// quota is one requester's.
+// quota is one principal's.
 type quota struct {
-	starts *rate.Limiter
+	requests *rate.Limiter
 
 	pending int // as counted
 	since   int // started after that
@@ -79,34 +80,30 @@ func newQuotas(l Limits, s Store, log *slog.Logger) *quotas {
 	return &quotas{limits: l, store: s, log: log, of: newLRU[string, *quota](maxRemembered)}
 }
 
-func (q *quotas) quota(requester string) *quota {
-	one, known := q.of.get(requester)
+func (q *quotas) quota(subject string) *quota {
+	one, known := q.of.get(subject)
 	if !known {
-		limit := rate.Limit(q.limits.StartsPerSecond)
+		limit := rate.Limit(q.limits.PerSecond)
 		if limit < 0 {
 			limit = rate.Inf
 		}
-		one = &quota{starts: rate.NewLimiter(limit, q.limits.StartBurst)}
-		q.of.put(requester, one)
+		one = &quota{requests: rate.NewLimiter(limit, q.limits.Burst)}
+		q.of.put(subject, one)
 	}
 	return one
 }
 
-// pace fails if a requester asks too fast.
-func (q *quotas) pace(requester string) error {
+// pace fails if a principal asks too fast.
+func (q *quotas) pace(subject string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	one := q.quota(requester)
-	if one.starts.Allow() {
+	asked := q.quota(subject).requests
+	if asked.Allow() {
 		return nil
 	}
-	return tooMany(codeTooManyStarts, one.wait(),
-		fmt.Sprintf("You start calls faster than the %v in a second that are taken from one requester.", q.limits.StartsPerSecond))
-}
-
-// wait is when the next start will be taken.
-func (one *quota) wait() time.Duration {
-	return time.Duration((1 - one.starts.Tokens()) / float64(one.starts.Limit()) * float64(time.Second))
+	wait := time.Duration((1 - asked.Tokens()) / float64(asked.Limit()) * float64(time.Second))
+	return tooMany(codeTooManyRequests, wait,
+		fmt.Sprintf("You ask faster than the %v times in a second that are taken from one.", q.limits.PerSecond))
 }
 
 // room fails if too many of a requester's calls wait for people, else counts

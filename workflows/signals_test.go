@@ -308,3 +308,42 @@ func TestNotesAreRedactedInTheState(t *testing.T) {
 		t.Errorf("%s", doc)
 	}
 }
+
+// Who asked, or owns the agent that did, can't approve; an API that did not
+// ask does not help. It is on record.
+func TestWhoAskedCantApprove(t *testing.T) {
+	const doc = `{"tool":"send","args":{"to":"ann","secret":"hunter2"},"requester":"agent:billing","owner":"Ana"}`
+	for _, name := range []string{"Ana", "ana", "agent:billing"} {
+		h := setup(t)
+		h.after(time.Second, func() {
+			h.SignalWorkflow(approval.SignalApprove, signal("own", name))
+		})
+		h.after(2*time.Second, func() {
+			h.answered("own", approval.AnswerForbidden)
+			if s := h.state(); s.Status != approval.StatusPending || len(s.Votes) != 0 {
+				t.Errorf("%s: status %s, votes %v", name, s.Status, s.Votes)
+			}
+		})
+		h.want(h.call(doc), approval.StatusExpired, approval.CodeExpired, 0)
+		equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindRefused, audit.KindEnded})
+	}
+
+	h := setup(t)
+	h.after(time.Second, func() { h.SignalWorkflow(approval.SignalReject, signal("own", "Ana")) })
+	h.want(h.call(doc), approval.StatusRejected, approval.CodeRejected, 0)
+
+	h = setup(t)
+	h.after(time.Second, func() {
+		s := signal("other", "rita")
+		s.Groups, s.Method = []string{"finance"}, "token"
+		h.SignalWorkflow(approval.SignalApprove, s)
+	})
+	h.want(h.call(doc), approval.StatusExecuted, "", 1)
+	if v := h.state().Votes; len(v) != 1 || v[0].Authenticated || v[0].Method != "token" || v[0].Groups[0] != "finance" {
+		t.Errorf("a signal's word is kept as a claim: %+v", v)
+	}
+
+	h = setup(t) // nobody was authenticated, so nobody knows who asked
+	h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, signal("own", "local")) })
+	h.want(h.call(strings.Replace(strings.Replace(doc, `,"owner":"Ana"`, "", 1), "agent:billing", "local", 1)), approval.StatusExecuted, "", 1)
+}

@@ -1,0 +1,411 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/store"
+	commonpb "go.temporal.io/api/common/v1"
+)
+
+// guarded is a world whose callers are authenticated by token.
+func guardedWorld(t testing.TB, change ...func(*Options)) *world {
+	var w *world
+	w = newWorld(t, append([]func(*Options){func(o *Options) {
+		o.Auth = auth.Any{Tokens: auth.NewTokens(o.Store)}
+		o.QueryBudget = 20 * time.Millisecond
+	}}, change...)...)
+	return w
+}
+
+// token makes a token for a subject; an agent's owner is ana.
+func (w *world) token(subject string, roles ...auth.Role) string {
+	spec := auth.TokenSpec{Subject: subject, Roles: roles}
+	if len(roles) == 1 && roles[0] == auth.RoleAgent {
+		spec.Owner = "ana"
+	}
+	return w.tokenOf(spec)
+}
+
+func (w *world) tokenOf(spec auth.TokenSpec) string {
+	w.t.Helper()
+	text, k, entry, err := auth.Issue(spec, "root", time.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.store.AddToken(w.t.Context(), k, entry); err != nil {
+		w.t.Fatal(err)
+	}
+	return text
+}
+
+// with sends a request with a bearer token.
+func (w *world) with(token, method, path, body string, header ...string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	return w.send(method, path, body, append([]string{"Authorization", "Bearer " + token}, header...)...)
+}
+
+func tokenID(t testing.TB, text string) string {
+	id, ok := auth.TokenID(text)
+	if !ok {
+		t.Fatal("not a token")
+	}
+	return id
+}
+
+// matrix says again, for people, what the table access says for the server:
+// a(ll), o(wn) or - for agent, reviewer, auditor and admin; "public" for all.
+var matrix = map[string]string{
+	"GET /":                      "public",
+	"GET /healthz":               "public",
+	"GET /readyz":                "public",
+	"GET /api/whoami":            "aaaa",
+	"POST /api/calls":            "o---",
+	"GET /api/calls/:id":         "o---",
+	"POST /api/calls/:id/cancel": "o--a",
+	"GET /api/requests":          "oaaa",
+	"GET /api/requests/:id":      "oaaa",
+	"GET /api/requests/:id/decisions/:decision": "oaaa",
+	"POST /api/requests/:id/approve":            "-a--",
+	"POST /api/requests/:id/reject":             "-a--",
+	"GET /api/audit":                            "--aa",
+	"GET /api/tools":                            "aaaa",
+	"GET /api/tokens":                           "--aa",
+	"POST /api/tokens":                          "---a",
+	"POST /api/tokens/:id/revoke":               "---a",
+}
+
+// row writes a rule as matrix does.
+func row(r rule) string {
+	if r.public {
+		return "public"
+	}
+	text := ""
+	for _, role := range auth.Roles {
+		text += map[reach]string{nothing: "-", own: "o", all: "a"}[r.roles[role]]
+	}
+	return text
+}
+
+func TestAccessIsWhatItShouldBe(t *testing.T) {
+	w := newWorld(t)
+	routes := map[string]bool{}
+	for _, r := range w.server.routes() {
+		key := r.method + " " + r.path
+		routes[key] = true
+		if got := row(access[key]); got != matrix[key] {
+			t.Errorf("%s is open to %q, and should be to %q", key, got, matrix[key])
+		}
+	}
+	for key := range access {
+		if !routes[key] {
+			t.Errorf("access has a rule for %s, which is no route", key)
+		}
+	}
+}
+
+// docs/security.md shows the same table.
+func TestAccessIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := map[byte]string{'-': "", 'o': "own", 'a': "all"}
+	line := regexp.MustCompile("(?m)^\\| `([A-Z]+ [^`]+)` \\|(.*)\\|$")
+	shown := map[string]string{}
+	for _, m := range line.FindAllStringSubmatch(string(doc), -1) {
+		path := strings.NewReplacer("{id}", ":id", "{decision_id}", ":decision").Replace(m[1])
+		shown[path] = m[2]
+	}
+	for key, r := range access {
+		want := " everybody | everybody | everybody | everybody "
+		if !r.public {
+			var cells []string
+			for _, c := range []byte(row(r)) {
+				cells = append(cells, words[c])
+			}
+			want = " " + strings.Join(cells, " | ") + " "
+		}
+		if got := shown[key]; strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(want), " ") {
+			t.Errorf("docs/security.md shows %s as |%s|, and it is |%s|", key, got, want)
+		}
+		delete(shown, key)
+	}
+	for key := range shown {
+		t.Errorf("docs/security.md shows %s, which is no route", key)
+	}
+}
+
+// A route that somebody adds and forgets here is closed.
+func TestRouteWithoutARuleIsClosed(t *testing.T) {
+	for _, w := range []*world{newWorld(t), guardedWorld(t)} {
+		w.server.engine.GET("/api/forgotten", func(*gin.Context) { t.Error("the route was served") })
+		rec := w.send("GET", "/api/forgotten", "", "Authorization", "Bearer "+w.token("root", auth.RoleAdmin))
+		expect(t, rec, http.StatusForbidden, codeNotPermitted)
+	}
+}
+
+// untouched fails if a request got as far as Temporal or changed the store.
+func (w *world) untouched(t *testing.T, what string, before int) {
+	t.Helper()
+	w.temporal.mu.Lock()
+	defer w.temporal.mu.Unlock()
+	signals := 0
+	for _, f := range w.temporal.workflows {
+		signals += len(f.signals)
+	}
+	if len(w.temporal.starts) != 0 || signals != 0 || w.temporal.queries != 0 || len(w.store.entries) != before {
+		t.Errorf("%s: it reached Temporal, or was written down", what)
+	}
+}
+
+// Every route with every identity.
+func TestEveryRouteWithEveryIdentity(t *testing.T) {
+	fresh := func(t *testing.T) (*world, map[string]string) {
+		w := guardedWorld(t)
+		w.request("pawl-1")
+		spare := w.token("spare", auth.RoleAuditor)
+		identities := map[string]string{
+			"agent": w.token("agent:billing", auth.RoleAgent), "reviewer": w.token("rita", auth.RoleReviewer),
+			"auditor": w.token("otto", auth.RoleAuditor), "admin": w.token("root", auth.RoleAdmin), "spare": tokenID(t, spare),
+		}
+		now := time.Now()
+		for name, change := range map[string]func(*store.Token){
+			"expired": func(k *store.Token) { k.ExpiresAt = &now }, "revoked": func(k *store.Token) { k.RevokedAt = &now },
+		} {
+			text := w.token(name, auth.RoleAgent, auth.RoleReviewer, auth.RoleAuditor, auth.RoleAdmin)
+			k := w.store.tokens[tokenID(t, text)]
+			change(&k)
+			w.store.tokens[k.ID] = k
+			identities[name] = text
+		}
+		return w, identities
+	}
+	for key, wanted := range matrix {
+		method, path, _ := strings.Cut(key, " ")
+		_, elsewhere := fresh(t)
+		for _, id := range []struct {
+			name, token, code string // code: of a 401
+			role              int    // in a row of matrix; -1: none
+		}{
+			{"nobody", "", codeUnauthenticated, -1},
+			{"a made-up token", "pawl_agent_made-up", auth.CodeUnknown, -1},
+			{"a token of another Pawl", elsewhere["admin"], auth.CodeUnknown, -1},
+			{"an expired token", "expired", auth.CodeExpired, -1},
+			{"a revoked token", "revoked", auth.CodeRevoked, -1},
+			{"an agent", "agent", "", 0}, {"a reviewer", "reviewer", "", 1}, {"an auditor", "auditor", "", 2}, {"an admin", "admin", "", 3},
+		} {
+			for _, verb := range []string{method, strings.Replace(method, "GET", "HEAD", 1)} {
+				if verb == method && strings.HasPrefix(verb, "HEAD") {
+					continue
+				}
+				t.Run(verb+" "+path+" by "+id.name, func(t *testing.T) {
+					w, identities := fresh(t)
+					token := id.token
+					if known, ok := identities[token]; ok {
+						token = known
+					}
+					at := strings.Replace(path, ":decision", "d1", 1)
+					body := ""
+					switch {
+					case strings.HasPrefix(at, "/api/tokens"):
+						at = strings.Replace(at, ":id", identities["spare"], 1)
+						if at == "/api/tokens" && verb == "POST" {
+							body = `{"subject":"new","roles":["reviewer"]}`
+						}
+					case at == "/api/calls":
+						body = `{"tool":"refund"}`
+					default:
+						at = strings.Replace(at, ":id", "pawl-1", 1)
+					}
+					before := len(w.store.entries)
+					var header []string
+					if token != "" {
+						header = []string{"Authorization", "Bearer " + token}
+					}
+					rec := w.send(verb, at, body, header...)
+					var code string
+					if rec.Header().Get("Content-Type") == "application/problem+json" {
+						var p struct{ Code string }
+						_ = json.Unmarshal(rec.Body.Bytes(), &p)
+						code = p.Code
+					}
+					switch {
+					case wanted == "public" && id.token == "", wanted == "public" && id.code == "":
+						if rec.Code != 200 {
+							t.Errorf("answers %d %s", rec.Code, rec.Body)
+						}
+					case id.code != "":
+						if rec.Code != 401 || code != id.code || !strings.HasPrefix(rec.Header().Get("WWW-Authenticate"), "Bearer ") {
+							t.Errorf("answers %d %s (WWW-Authenticate %q), want 401 %s", rec.Code, code, rec.Header().Get("WWW-Authenticate"), id.code)
+						}
+						w.untouched(t, "a refused request", before)
+					case wanted[id.role] == '-':
+						if rec.Code != 403 || code != codeNotPermitted {
+							t.Errorf("answers %d %s, want 403 %s", rec.Code, code, codeNotPermitted)
+						}
+						w.untouched(t, "a refused request", before)
+					case wanted[id.role] == 'o' && strings.Contains(at, "pawl-1"): // somebody else's
+						if rec.Code != 404 {
+							t.Errorf("answers %d %s, want 404", rec.Code, code)
+						}
+						w.untouched(t, "a request for somebody else's call", before)
+					default:
+						if rec.Code == 401 || rec.Code == 403 || rec.Code >= 500 {
+							t.Errorf("answers %d %s", rec.Code, rec.Body)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// What a call is to who asked for something else must be what no call is.
+func TestOthersCallsAreNotThere(t *testing.T) {
+	w := guardedWorld(t)
+	mine, other := w.token("agent:billing", auth.RoleAgent), w.token("agent:hr", auth.RoleAgent)
+	memo := &commonpb.Memo{Fields: map[string]*commonpb.Payload{approval.MemoRequester: payloads("agent:billing").Payloads[0]}}
+	var ids []string
+	put := func(id string, status approval.Status, inStore, inTemporal bool) {
+		v := view(id, status)
+		v.Requester, v.Owner = "agent:billing", "ana"
+		if status.Ended() {
+			v.End(approval.Outcome{ID: id, Tool: "refund", Status: status, Result: raw(`"raw secret"`)}, testTime)
+		}
+		if inStore {
+			w.store.put(store.Record{View: v, Waits: true})
+			w.entry(id, "admit", audit.KindRequested, map[string]any{})
+		}
+		if inTemporal {
+			w.temporal.add(&fakeWorkflow{id: id, memo: memo, state: approval.State{View: v}})
+			if status.Ended() {
+				w.temporal.complete(id, v.Outcome())
+			}
+		}
+		ids = append(ids, id)
+	}
+	put("pawl-pending", approval.StatusPending, true, true)
+	put("pawl-evaluating", approval.StatusEvaluating, false, true)
+	put("pawl-ended", approval.StatusExecuted, true, true)
+	put("pawl-forgotten", approval.StatusRejected, true, false)
+	w.temporal.add(&fakeWorkflow{id: "not-pawls", typ: "Other"})
+	w.temporal.add(&fakeWorkflow{id: "pawl-raw", state: approval.State{View: view("pawl-raw", approval.StatusPending)}}) // started by hand, without a memo
+
+	for _, c := range []struct{ method, path, body string }{
+		{"GET", "/api/calls/%s", ""},
+		{"GET", "/api/calls/%s?wait=5ms", ""},
+		{"POST", "/api/calls/%s/cancel", `{}`},
+		{"GET", "/api/requests/%s", ""},
+		{"GET", "/api/requests/%s/decisions/d1", ""},
+	} {
+		absent := w.with(other, c.method, fmt.Sprintf(c.path, "pawl-absent"), c.body)
+		expect(t, absent, 404, approval.CodeNotFound)
+		for _, id := range append([]string{"not-pawls", "pawl-raw", "pawl-pend", "pawl-", "p"}, ids...) {
+			rec := w.with(other, c.method, fmt.Sprintf(c.path, id), c.body)
+			if rec.Code != absent.Code || rec.Body.String() != absent.Body.String() || fmt.Sprint(rec.Header()) != fmt.Sprint(absent.Header()) {
+				t.Errorf("%s %s to somebody else: %d %s\nan absent call: %d %s", c.method, fmt.Sprintf(c.path, id), rec.Code, rec.Body, absent.Code, absent.Body)
+			}
+		}
+	}
+	if f := w.temporal.get("pawl-pending"); len(f.signals) != 0 {
+		t.Errorf("somebody else's withdrawal was sent: %+v", f.signals)
+	}
+
+	for _, id := range ids {
+		if rec := w.with(mine, "GET", "/api/calls/"+id, ""); rec.Code != 200 {
+			t.Errorf("its own %s: %d %s", id, rec.Code, rec.Body)
+		}
+	}
+	list := func(token string) string {
+		rec := w.with(token, "GET", "/api/requests?status=all", "")
+		expect(t, rec, 200, "")
+		return rec.Body.String()
+	}
+	if got := list(other); got != `{"items":[],"total":0,"next_cursor":""}`+"\n" {
+		t.Errorf("somebody else is shown %s", got)
+	}
+	if got := list(mine); !strings.Contains(got, "pawl-pending") {
+		t.Errorf("it is not shown its own: %s", got)
+	}
+	// Keys are each requester's own.
+	first := expect(t, w.with(mine, "POST", "/api/calls", `{"tool":"t","idempotency_key":"k"}`), 202, "")
+	second := expect(t, w.with(other, "POST", "/api/calls", `{"tool":"t","idempotency_key":"k"}`), 202, "")
+	again := w.with(mine, "POST", "/api/calls", `{"tool":"t","idempotency_key":"k"}`)
+	if body := expect(t, again, 202, ""); first["id"] == second["id"] || body["id"] != first["id"] || again.Header().Get("Pawl-Attached") != "true" {
+		t.Errorf("one key of two is %v and %v, and continued as %v", first["id"], second["id"], body["id"])
+	}
+	// A stranger's token of the same subject is the same agent.
+	if rec := w.with(w.token("agent:billing", auth.RoleAgent), "GET", "/api/calls/pawl-pending", ""); rec.Code != 200 {
+		t.Errorf("a newer token of the same agent: %d", rec.Code)
+	}
+}
+
+func TestWhoami(t *testing.T) {
+	w := guardedWorld(t)
+	body := expect(t, w.with(w.token("agent:billing", auth.RoleAgent), "GET", "/api/whoami", ""), 200, "")
+	if body["subject"] != "agent:billing" || body["kind"] != "agent" || body["owner"] != "ana" || body["method"] != "token" {
+		t.Errorf("%v", body)
+	}
+	body = expect(t, newWorld(t).get("/api/whoami"), 200, "")
+	if body["subject"] != auth.LocalSubject || body["method"] != "none" {
+		t.Errorf("%v", body)
+	}
+}
+
+func TestBearer(t *testing.T) {
+	w := guardedWorld(t)
+	good := w.token("rita", auth.RoleReviewer)
+	for _, c := range []struct {
+		name   string
+		header []string
+		status int
+		code   string
+	}{
+		{"as it should be", []string{"Authorization", "Bearer " + good}, 200, ""},
+		{"scheme in lower case", []string{"Authorization", "bearer " + good}, 200, ""},
+		{"basic", []string{"Authorization", "Basic " + good}, 401, codeUnauthenticated},
+		{"no scheme", []string{"Authorization", good}, 401, codeUnauthenticated},
+		{"no token", []string{"Authorization", "Bearer "}, 401, codeUnauthenticated},
+		{"empty", []string{"Authorization", ""}, 401, codeUnauthenticated},
+		{"twice", []string{"Authorization", "Bearer " + good, "Authorization", "Bearer " + good}, 401, codeUnauthenticated},
+		{"a list", []string{"Authorization", "Bearer " + good + ", Bearer " + good}, 401, auth.CodeUnknown},
+		{"with more behind", []string{"Authorization", "Bearer " + good + " x"}, 401, auth.CodeUnknown},
+		{"as a cookie", []string{"Cookie", "token=" + good}, 401, codeUnauthenticated},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			expect(t, w.send("GET", "/api/whoami", "", c.header...), c.status, c.code)
+		})
+	}
+	rec := w.send("GET", "/api/whoami?access_token="+good, "")
+	expect(t, rec, 401, codeUnauthenticated)
+}
+
+// Who may use what is decided before anything of the body is read.
+func TestStrangersBodiesAreNotRead(t *testing.T) {
+	w := guardedWorld(t)
+	r := httptest.NewRequest("POST", "/api/calls", failingBody{t})
+	r.Host = "localhost"
+	rec := httptest.NewRecorder()
+	w.server.ServeHTTP(rec, r)
+	expect(t, rec, 401, codeUnauthenticated)
+}
+
+type failingBody struct{ t *testing.T }
+
+func (b failingBody) Read([]byte) (int, error) {
+	b.t.Error("the body of somebody who is not known was read")
+	return 0, http.ErrBodyReadAfterClose
+}

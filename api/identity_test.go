@@ -1,0 +1,459 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/store"
+)
+
+func TestCallsAreTheirPrincipals(t *testing.T) {
+	one := auth.TokenSpec{Subject: "agent:billing", Owner: "ana", Roles: []auth.Role{auth.RoleAgent}, Team: "finance", Agents: []string{"billing"}}
+	two, any := one, one
+	two.Agents = []string{"billing", "refunds"}
+	any.Agents, any.Team = nil, ""
+	for _, c := range []struct {
+		name, body string
+		spec       auth.TokenSpec
+		code       string
+		agent      string
+	}{
+		{"says nothing", `{"tool":"t"}`, one, "", "billing"},
+		{"says what is true", `{"tool":"t","requester":"agent:billing","owner":"ana","team":"finance","agent":"billing"}`, one, "", "billing"},
+		{"another requester", `{"tool":"t","requester":"agent:hr"}`, one, codeIdentity, ""},
+		{"another owner", `{"tool":"t","owner":"ben"}`, one, codeIdentity, ""},
+		{"another team", `{"tool":"t","team":"hr"}`, one, codeIdentity, ""},
+		{"a team, where there is none", `{"tool":"t","team":"hr"}`, any, codeIdentity, ""},
+		{"another agent", `{"tool":"t","agent":"hr"}`, one, codeIdentity, ""},
+		{"another case", `{"tool":"t","agent":"Billing"}`, one, codeIdentity, ""},
+		{"any agent", `{"tool":"t","agent":"hr"}`, any, "", "hr"},
+		{"no agent", `{"tool":"t"}`, any, "", ""},
+		{"one of two", `{"tool":"t","agent":"refunds"}`, two, "", "refunds"},
+		{"none of two", `{"tool":"t"}`, two, codeIdentity, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := guardedWorld(t)
+			rec := w.with(w.tokenOf(c.spec), "POST", "/api/calls", c.body)
+			if c.code != "" {
+				expect(t, rec, http.StatusForbidden, c.code)
+				if len(w.temporal.starts) != 0 {
+					t.Error("a call was started")
+				}
+				return
+			}
+			id, _ := expect(t, rec, 202, "")["id"].(string)
+			call := w.temporal.get(id).call
+			if call.Requester != "agent:billing" || call.Owner != "ana" || call.Team != c.spec.Team || call.Agent != c.agent {
+				t.Errorf("the workflow got %+v", call)
+			}
+			if got := string(w.temporal.starts[0].Memo.Fields[approval.MemoRequester].Data); got != `"agent:billing"` {
+				t.Errorf("the memo says %s", got)
+			}
+		})
+	}
+	// Where nobody is authenticated, nobody is held to it.
+	w := newWorld(t)
+	id, _ := expect(t, w.send("POST", "/api/calls", `{"tool":"t","owner":"ana","team":"hr","agent":"x"}`), 202, "")["id"].(string)
+	if call := w.temporal.get(id).call; call.Requester != auth.LocalSubject || call.Owner != "" || call.Team != "hr" {
+		t.Errorf("the workflow got %+v", call)
+	}
+}
+
+func TestDecisionsAreTheirPrincipals(t *testing.T) {
+	w := guardedWorld(t)
+	f := w.request("pawl-1")
+	rita := w.tokenOf(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance", "leads"}})
+	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", `{"digest":"d1"}`, "X-Pawl-Reviewer", "ana"), 403, codeIdentity)
+	if len(f.signals) != 0 {
+		t.Fatal("a decision under another name was sent")
+	}
+	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", `{"digest":"d1"}`, "X-Pawl-Reviewer", "rita"), 200, "")
+	s := f.signals[0]
+	if s.Reviewer != "rita" || !slices.Equal(s.Groups, []string{"finance", "leads"}) || s.Method != "token" {
+		t.Errorf("the workflow got %+v", s.DecisionSignal)
+	}
+	w.request("pawl-2")
+	expect(t, w.with(w.token("root", auth.RoleAdmin), "POST", "/api/calls/pawl-2/cancel", ``), 202, "")
+	if by := w.temporal.get("pawl-2").signals[0].by; by != "root" {
+		t.Errorf("withdrawn by %q", by)
+	}
+
+	// Nobody is authenticated by a header, and nothing says so.
+	w = newWorld(t)
+	f = w.request("pawl-1")
+	expect(t, w.as("rita", "/api/requests/pawl-1/approve", ""), 200, "")
+	if s := f.signals[0]; s.Reviewer != "rita" || s.Groups != nil || s.Method != "" {
+		t.Errorf("the workflow got %+v", s.DecisionSignal)
+	}
+}
+
+// A token decides as what it is at that moment.
+func TestGroupIsGoneBeforeTheDecision(t *testing.T) {
+	w := guardedWorld(t)
+	f := w.request("pawl-1")
+	rita := w.tokenOf(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}})
+	r, err := auth.Revoke(tokenID(t, rita), "root", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.store.RevokeToken(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", `{"digest":"d1"}`), 401, auth.CodeRevoked)
+	if len(f.signals) != 0 {
+		t.Error("a revoked token's decision was sent")
+	}
+	without := w.token("rita", auth.RoleReviewer)
+	expect(t, w.with(without, "POST", "/api/requests/pawl-1/approve", `{"digest":"d1"}`), 200, "")
+	if s := f.signals[0]; s.Groups != nil {
+		t.Errorf("the decision still says the group: %+v", s.DecisionSignal)
+	}
+}
+
+func TestWhoAskedCantApprove(t *testing.T) {
+	for _, c := range []struct {
+		name, requester, owner, reviewer string
+		forbidden                        bool
+	}{
+		{"the owner of the agent", "agent:billing", "ana", "ana", true},
+		{"the owner, in another case", "agent:billing", "ana", "ANA", true},
+		{"who asked", "ana", "ana", "ana", true},
+		{"somebody else", "agent:billing", "ana", "rita", false},
+		{"somebody with a longer name", "agent:billing", "ana", "anastasia", false},
+		{"a call that nobody authenticated", "ana", "", "ana", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, verb := range []string{"approve", "reject"} {
+				w := guardedWorld(t)
+				f := w.request("pawl-1")
+				r := w.store.records["pawl-1"]
+				r.View.Requester, r.View.Owner = c.requester, c.owner
+				w.store.put(r)
+				token := w.token(c.reviewer, auth.RoleReviewer, auth.RoleAgent)
+				w.store.entries = nil
+				rec := w.with(token, "POST", "/api/requests/pawl-1/"+verb, `{"digest":"d1","decision_id":"x"}`)
+				if verb == "reject" || !c.forbidden {
+					expect(t, rec, 200, "")
+					continue
+				}
+				body := expect(t, rec, 403, "forbidden")
+				if body["outcome"] != "forbidden" || len(f.signals) != 0 {
+					t.Errorf("%v, and %d signals", body, len(f.signals))
+				}
+				if len(w.store.entries) != 1 || w.store.entries[0].Kind != audit.KindRefused || w.store.entries[0].Call != "pawl-1" ||
+					!bytes.Contains(w.store.entries[0].Payload, []byte(`"reviewer":"`+c.reviewer+`"`)) {
+					t.Errorf("on record is %+v", w.store.entries)
+				}
+				w.store.appendErr = store.ErrReadOnly // it is refused all the same
+				expect(t, w.with(token, "POST", "/api/requests/pawl-1/"+verb, `{"digest":"d1"}`), 403, "forbidden")
+			}
+		})
+	}
+}
+
+func TestTokenRoutes(t *testing.T) {
+	w := guardedWorld(t)
+	root := w.token("root", auth.RoleAdmin)
+	rec := w.with(root, "POST", "/api/tokens", `{"subject":"agent:hr","owner":"ben","roles":["agent"],"team":"hr"}`)
+	body := expect(t, rec, 201, "")
+	text, _ := body["token"].(string)
+	if id, ok := auth.TokenID(text); !ok || id != body["id"] || body["created_by"] != "root" || body["expires_at"] == nil {
+		t.Errorf("made %v", body)
+	}
+	if who := expect(t, w.with(text, "GET", "/api/whoami", ""), 200, ""); who["subject"] != "agent:hr" || who["owner"] != "ben" {
+		t.Errorf("it is %v", who)
+	}
+	list := w.with(root, "GET", "/api/tokens", "")
+	expect(t, list, 200, "")
+	if secret := text[strings.LastIndex(text, "_")+1:]; strings.Contains(list.Body.String(), secret) || strings.Contains(list.Body.String(), "hash") {
+		t.Error("the list shows a secret")
+	}
+	path := "/api/tokens/" + tokenID(t, text) + "/revoke"
+	for range 2 { // again does nothing more
+		if body := expect(t, w.with(root, "POST", path, ""), 200, ""); body["revoked_by"] != "root" {
+			t.Errorf("revoked: %v", body)
+		}
+	}
+	expect(t, w.with(text, "GET", "/api/whoami", ""), 401, auth.CodeRevoked)
+	expect(t, w.with(root, "POST", "/api/tokens/none/revoke", ""), 404, approval.CodeNotFound)
+	kinds := map[audit.Kind]int{}
+	for _, e := range w.store.entries {
+		kinds[e.Kind]++
+	}
+	if kinds[audit.KindTokenCreated] != 2 || kinds[audit.KindTokenRevoked] != 1 {
+		t.Errorf("on record are %v", kinds)
+	}
+	for _, bad := range []string{`{}`, `{"subject":"x"}`, `{"subject":"x","roles":["root"]}`, `{"subject":"x","roles":["agent"]}`,
+		`{"subject":"x","roles":["admin"],"expires_at":"2001-01-01T00:00:00Z"}`, `{"subject":"x","roles":["admin"],"created_by":"me"}`, `[]`} {
+		expect(t, w.with(root, "POST", "/api/tokens", bad), 400, codeInvalidRequest)
+	}
+	w.store.appendErr = store.ErrReadOnly
+	expect(t, w.with(root, "POST", "/api/tokens", `{"subject":"x","roles":["admin"]}`), 409, codeReadOnly)
+
+	// Whoever may use a machine where nobody is authenticated could lay tokens
+	// up for the day when somebody is.
+	open := newWorld(t)
+	expect(t, open.send("POST", "/api/tokens", `{"subject":"x","roles":["admin"]}`), 403, codeNotPermitted)
+	expect(t, open.send("POST", "/api/tokens/x/revoke", ""), 403, codeNotPermitted)
+	expect(t, open.get("/api/tokens"), 403, codeNotPermitted)
+}
+
+// A token that is revoked while its long poll waits gets no answer.
+func TestRevokedWhileWaiting(t *testing.T) {
+	for _, c := range []struct{ method, path, body string }{
+		{"GET", "/api/calls/pawl-1?wait=1m", ""},
+		{"POST", "/api/calls", `{"tool":"refund","idempotency_key":"k","wait":"1m"}`},
+		{"POST", "/api/calls", `{"tool":"refund","wait":"1m"}`},
+	} {
+		t.Run(c.method+" "+c.body, func(t *testing.T) {
+			w := guardedWorld(t, func(o *Options) { o.QueryBudget = time.Second })
+			agent := w.token("agent:billing", auth.RoleAgent)
+			id := "pawl-1"
+			v := view(id, approval.StatusPending)
+			v.Requester = "agent:billing"
+			w.store.put(store.Record{View: v, Waits: true})
+			w.temporal.add(&fakeWorkflow{id: id, state: approval.State{View: v}})
+			if strings.Contains(c.body, "key") {
+				id, _ = expect(t, w.with(agent, "POST", "/api/calls", strings.Replace(c.body, "1m", "0s", 1)), 202, "")["id"].(string)
+			}
+			answer := make(chan *http.Response, 1)
+			go func() { answer <- w.with(agent, c.method, c.path, c.body).Result() }()
+			waitFor(t, "the long poll", func() bool { return w.temporal.waiters() > 0 })
+			if strings.HasSuffix(c.body, `"refund","wait":"1m"}`) {
+				id = w.temporal.starts[0].WorkflowId
+			}
+			r, err := auth.Revoke(tokenID(t, agent), "root", time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := w.store.RevokeToken(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			w.temporal.complete(id, executed(id))
+			got := <-answer
+			var p struct{ Code string }
+			if err := json.NewDecoder(got.Body).Decode(&p); err != nil || got.StatusCode != 401 || p.Code != auth.CodeRevoked {
+				t.Errorf("it got %d %s, %v", got.StatusCode, p.Code, err)
+			}
+		})
+	}
+}
+
+func TestFailuresSlowDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFailures()
+		bad, good := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+		f.worked("shared")
+		for n := range failureBurst {
+			if _, blocked := f.blocked(bad, "x"); blocked {
+				t.Fatalf("blocked after %d", n)
+			}
+			f.failed(bad, "x")
+		}
+		if wait, blocked := f.blocked(bad, "x"); !blocked || wait <= 0 || wait > failurePause {
+			t.Errorf("after %d failures: blocked %v, for %v", failureBurst, blocked, wait)
+		}
+		if _, blocked := f.blocked(good, "x"); blocked {
+			t.Error("another address is blocked")
+		}
+		if _, blocked := f.blocked(bad, "shared"); blocked {
+			t.Error("a credential that worked is blocked with its neighbours")
+		}
+		f.failed(bad, "shared") // it was revoked
+		if _, blocked := f.blocked(bad, "shared"); !blocked {
+			t.Error("a credential that works no more is not")
+		}
+		time.Sleep(2 * failurePause)
+		if _, blocked := f.blocked(bad, "x"); blocked {
+			t.Error("blocked for ever")
+		}
+
+		six, neighbour, far := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db8:0:1::1")
+		for range failureBurst {
+			f.failed(six, "x")
+		}
+		if _, blocked := f.blocked(neighbour, "x"); !blocked {
+			t.Error("another address of the same /64 is not blocked")
+		}
+		if _, blocked := f.blocked(far, "x"); blocked {
+			t.Error("another /64 is blocked")
+		}
+		for n := range 2 * maxRemembered {
+			f.failed(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), "x")
+			f.worked(fmt.Sprint("credential ", n))
+		}
+		if n, m := len(f.of.items), len(f.working.items); n != maxRemembered || m != maxRemembered || f.of.order.Len() != n || f.working.order.Len() != m {
+			t.Errorf("%d addresses and %d credentials are remembered", n, m)
+		}
+	})
+}
+
+func TestTooManyFailuresAreToldSo(t *testing.T) {
+	w := guardedWorld(t)
+	good := w.token("rita", auth.RoleReviewer)
+	expect(t, w.with(good, "GET", "/api/whoami", ""), 200, "")
+	for range failureBurst {
+		expect(t, w.with("pawl_wrong", "GET", "/api/whoami", ""), 401, auth.CodeUnknown)
+	}
+	rec := w.with("pawl_wrong", "GET", "/api/whoami", "")
+	expect(t, rec, http.StatusTooManyRequests, codeTooManyFailures)
+	if rec.Header().Get("Retry-After") != "1" {
+		t.Errorf("Retry-After is %q", rec.Header().Get("Retry-After"))
+	}
+	expect(t, w.with(good, "GET", "/api/whoami", ""), 200, "")
+	if rec := w.get("/healthz"); rec.Code != 200 {
+		t.Errorf("what everybody may see answers %d", rec.Code)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	w := guardedWorld(t, func(o *Options) { o.Limits = Limits{PerSecond: 0.5, Burst: 3} })
+	agent, other := w.token("agent:a", auth.RoleAgent), w.token("agent:b", auth.RoleAgent)
+	for range 3 {
+		expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 202, "")
+	}
+	rec := w.with(agent, "POST", "/api/calls", `{"tool":"t"}`)
+	expect(t, rec, http.StatusTooManyRequests, codeTooManyRequests)
+	if after := rec.Header().Get("Retry-After"); after != "2" {
+		t.Errorf("Retry-After is %q", after)
+	}
+	expect(t, w.with(w.token("agent:a", auth.RoleAgent), "POST", "/api/calls", `{"tool":"t"}`), 429, codeTooManyRequests) // another token of the same
+	expect(t, w.with(other, "POST", "/api/calls", `{"tool":"t"}`), 202, "")
+	expect(t, w.with(agent, "GET", "/api/tools", ""), 200, "")
+
+	w = newWorld(t) // where nobody is authenticated, all are one
+	for range DefaultPending + 2*DefaultPerSecond + 1 {
+		expect(t, w.send("POST", "/api/calls", `{"tool":"t"}`), 202, "")
+	}
+}
+
+func TestPendingQuota(t *testing.T) {
+	w := guardedWorld(t, func(o *Options) { o.Limits = Limits{Pending: 2} })
+	agent, other := w.token("agent:a", auth.RoleAgent), w.token("agent:b", auth.RoleAgent)
+	w.temporal.onStart = func(f *fakeWorkflow) {
+		v := view(f.id, approval.StatusPending)
+		v.Requester = f.call.Requester
+		w.store.put(store.Record{View: v, Waits: true})
+	}
+	start := func(token, key string) map[string]any {
+		t.Helper()
+		return expect(t, w.with(token, "POST", "/api/calls", fmt.Sprintf(`{"tool":"t","idempotency_key":%q}`, key)), 202, "")
+	}
+	first := start(agent, "1")
+	start(agent, "2")
+	rec := w.with(agent, "POST", "/api/calls", `{"tool":"t","idempotency_key":"3"}`)
+	body := expect(t, rec, http.StatusTooManyRequests, codeTooManyPending)
+	if rec.Header().Get("Retry-After") == "" || !strings.Contains(body["detail"].(string), "2 of your calls") {
+		t.Errorf("%v, Retry-After %q", body, rec.Header().Get("Retry-After"))
+	}
+	if again := start(agent, "1"); again["id"] != first["id"] { // what was started goes on
+		t.Errorf("continued %v, want %v", again["id"], first["id"])
+	}
+	start(other, "1")
+	id := first["id"].(string)
+	v := w.store.records[id].View
+	v.Status = approval.StatusRejected
+	w.store.put(store.Record{View: v, Waits: true})
+	start(agent, "3")
+	expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 429, codeTooManyPending)
+}
+
+func TestLimitsOptions(t *testing.T) {
+	_, c := newFakeTemporal(t)
+	for _, l := range []Limits{{Burst: -1}, {Pending: store.ExactTotal + 1}} {
+		if _, err := New(Options{Temporal: c, Store: &fakeStore{}, Limits: l}); err == nil {
+			t.Errorf("%+v was taken", l)
+		}
+	}
+	w := guardedWorld(t, func(o *Options) { o.Limits = Limits{PerSecond: -1, Pending: -1} })
+	agent := w.token("agent:a", auth.RoleAgent)
+	for range 10 {
+		expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 202, "")
+	}
+}
+
+// Tokens are planted in every place of a request; then everything that the
+// server says and logs is looked through.
+func TestSecretsStayInside(t *testing.T) {
+	var log bytes.Buffer
+	w := guardedWorld(t, func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		o.Limits = Limits{PerSecond: -1, Pending: -1}
+	})
+	w.request("pawl-1")
+	elsewhere := guardedWorld(t)
+	tokens := []string{
+		w.token("rita", auth.RoleReviewer), w.token("agent:a", auth.RoleAgent), w.token("root", auth.RoleAdmin), w.token("otto", auth.RoleAuditor),
+		elsewhere.token("root", auth.RoleAdmin),
+	}
+	var secrets []string
+	for _, text := range tokens {
+		secrets = append(secrets, text[strings.LastIndex(text, "_")+1:])
+	}
+	leak := func(what, text string) {
+		t.Helper()
+		for i, secret := range secrets {
+			if strings.Contains(text, secret) {
+				t.Fatalf("%s shows the token %d:\n%s", what, i, text)
+			}
+		}
+	}
+	for _, token := range tokens {
+		for _, r := range w.server.routes() {
+			for _, odd := range []struct {
+				path, body string
+				header     []string
+			}{
+				{path: strings.NewReplacer(":id", "pawl-1", ":decision", "d").Replace(r.path)},
+				{path: strings.NewReplacer(":id", token, ":decision", token).Replace(r.path)},
+				{path: r.path + "?token=" + token},
+				{path: r.path, header: []string{"Host", token}},
+				{path: r.path, header: []string{"Origin", token, "X-Forwarded-For", token, "X-Pawl-Reviewer", token, "Idempotency-Key", token + "\x01"}},
+				{path: strings.Replace(r.path, ":id", "pawl-1", 1), body: `{"` + token + `":1}`},
+				{path: strings.Replace(r.path, ":id", "pawl-1", 1), body: `{"tool":"` + token + ` !","subject":"` + token + `\n","roles":["` + token + `"]}`},
+				{path: strings.Replace(r.path, ":id", "pawl-1", 1), body: token},
+			} {
+				for _, bearer := range []string{"Bearer " + token, token, "Bearer  " + token + " "} {
+					rec := w.send(r.method, odd.path, odd.body, append([]string{"Authorization", bearer}, odd.header...)...)
+					if !strings.Contains(odd.path+odd.body, token) { // what somebody sends as an argument may be named in the answer
+						leak("an answer", rec.Body.String()+fmt.Sprint(rec.Header()))
+					}
+				}
+			}
+		}
+	}
+	w.store.err = fmt.Errorf("the store is away")
+	for _, token := range tokens {
+		leak("an answer without a store", w.with(token, "GET", "/api/tools", "").Body.String())
+	}
+	leak("the log", log.String())
+	if !strings.Contains(log.String(), "a credential was refused") {
+		t.Error("the log says nothing of refused credentials")
+	}
+}
+
+func TestReadyzToStrangers(t *testing.T) {
+	w := guardedWorld(t)
+	w.temporal.deserted[approval.TaskQueue] = true
+	rec := w.get("/readyz")
+	body := expect(t, rec, 200, "")
+	if body["detail"] != nil || body["checks"].(map[string]any)["authentication"] != "ok" {
+		t.Errorf("a stranger is shown %v", body)
+	}
+	body = expect(t, w.with(w.token("rita", auth.RoleReviewer), "GET", "/readyz", ""), 200, "")
+	if body["detail"] == nil {
+		t.Errorf("a reviewer is shown %v", body)
+	}
+}
