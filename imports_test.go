@@ -48,7 +48,7 @@ var rooms = map[string][]string{
 	"auth/oidc":             {"approval", "auth"},
 	"api":                   {"approval", "audit", "auth", "codec", "health", "internal/starter", "internal/yamlfile", "policy", "policy/active", "store"},
 	"client":                {"approval", "auth", "store"},
-	"cmd/pawl":              {"api", "approval", "auth", "client", "codec", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
+	"cmd/pawl":              {"api", "approval", "auth", "auth/oidc", "client", "codec", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
 	"examples/agent":        {"approval", "client"},
 }
 

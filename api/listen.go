@@ -26,7 +26,8 @@ type Exposure struct {
 	Proxies []netip.Prefix
 }
 
-func (e Exposure) validate() error {
+// Check refuses what does not go together, and files that can't be used.
+func (e Exposure) Check() error {
 	if (e.CertFile == "") != (e.KeyFile == "") {
 		return errors.New("api: a certificate needs its key, and the key its certificate")
 	}
@@ -38,7 +39,11 @@ func (e Exposure) validate() error {
 			return errors.New("api: a proxy's address is not valid")
 		}
 	}
-	return nil
+	if e.CertFile == "" {
+		return nil
+	}
+	_, err := loadCertificate(e.CertFile, e.KeyFile)
+	return err
 }
 
 // URL is where clients find what listens at an address.
@@ -55,6 +60,9 @@ func (e Exposure) URL(a net.Addr) string {
 // address: it is in use, can't be listened on, or may not be; or the file that
 // can't be used.
 func (e Exposure) Listen(address string, authenticated bool) (net.Listener, error) {
+	if err := e.Check(); err != nil {
+		return nil, err
+	}
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -62,11 +70,7 @@ func (e Exposure) Listen(address string, authenticated bool) (net.Listener, erro
 	case err != nil:
 		return nil, fmt.Errorf("the API's address %s: %w", address, err)
 	}
-	err = e.may(l.Addr(), authenticated)
-	if err == nil && e.CertFile != "" {
-		_, err = loadCertificate(e.CertFile, e.KeyFile)
-	}
-	if err != nil {
+	if err := e.may(l.Addr(), authenticated); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -75,9 +79,6 @@ func (e Exposure) Listen(address string, authenticated bool) (net.Listener, erro
 // may refuses addresses that other machines can reach where somebody could
 // pass for another there.
 func (e Exposure) may(a net.Addr, authenticated bool) error {
-	if err := e.validate(); err != nil {
-		return err
-	}
 	addr, ok := a.(*net.TCPAddr)
 	switch {
 	case ok && addr.IP.IsLoopback():

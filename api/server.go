@@ -117,6 +117,9 @@ func (o *Options) validate() error {
 	case o.MaxWait < 0:
 		return fmt.Errorf("api: Options.MaxWait %v is negative", o.MaxWait)
 	}
+	if err := o.Exposure.Check(); err != nil {
+		return err
+	}
 	if err := o.Limits.validate(); err != nil {
 		return err
 	}

@@ -142,7 +142,8 @@ func (c *Client) Wait(ctx context.Context, id string) (View, error) {
 		case !transient(err):
 			return last, err
 		default:
-			silence, delay = err, jitter(pause)
+			wait, _ := refusedNow(err)
+			silence, delay = err, max(wait, jitter(pause))
 			pause = min(2*pause, maxPause)
 		}
 		if !sleep(ctx, delay) {

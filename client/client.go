@@ -254,8 +254,9 @@ func (c *Client) resend(ctx context.Context, key string, send func() error) erro
 		if err == nil || !transient(err) || (first && errors.As(err, &u) && !u.Sent) {
 			return err
 		}
-		sent = sent || u == nil || u.Sent
-		if time.Since(failed) > resendFor || !sleep(ctx, jitter(pause)) {
+		wait, refused := refusedNow(err)
+		sent = sent || !refused && (u == nil || u.Sent)
+		if time.Since(failed)+wait > resendFor || !sleep(ctx, max(wait, jitter(pause))) {
 			if sent {
 				return &UncertainError{Key: key, err: err}
 			}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/pawlhq/pawl/approval"
 )
@@ -26,6 +28,7 @@ type Error struct {
 	Outcome    approval.AnswerOutcome // what became of a decision; empty for anything else
 	ID         string                 // whole ID of the call it is about; empty where the server does not say
 	Problems   []PolicyProblem        // all that is wrong with a policy; empty for anything else
+	RetryAfter time.Duration          // when the server advises to ask again; zero: it does not say
 }
 
 func (e *Error) Error() string {
@@ -83,10 +86,26 @@ func transient(err error) bool {
 	return errors.As(err, &u)
 }
 
+// maxAdvice, in seconds, is more than any server of ours advises to wait.
+const maxAdvice = 24 * 60 * 60
+
+// refusedNow reports that the server was asked too fast, and did nothing.
+func refusedNow(err error) (wait time.Duration, ok bool) {
+	var e *Error
+	ok = errors.As(err, &e) && e.HTTPStatus == http.StatusTooManyRequests
+	if ok {
+		wait = e.RetryAfter
+	}
+	return wait, ok
+}
+
 // problem reads an answer that is not a success. Text that is not a problem
 // document, a proxy's error page for instance, is dropped.
 func problem(r response) *Error {
 	e := &Error{HTTPStatus: r.status, Code: approval.CodeInternalError}
+	if seconds, err := strconv.Atoi(r.header.Get("Retry-After")); err == nil && seconds > 0 && seconds < maxAdvice {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
 	switch {
 	case isJSON(r.header, "application/problem+json"):
 		var doc struct {

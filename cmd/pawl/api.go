@@ -14,6 +14,7 @@ import (
 // apiCommand holds the settings of `pawl api`.
 type apiCommand struct {
 	site
+	access       access
 	listen       string
 	hosts        []string
 	readOnly     bool
@@ -30,18 +31,21 @@ func (a *app) serve() *cobra.Command {
 		Short: "Serve the HTTP API",
 		Long: `Serve the HTTP API, next to workers that run elsewhere. As many of them as
 wanted may run at once. Everything that is decided goes through Temporal; to the
-store the API writes nothing but the policies that it is told to apply. It can't
-do that with --read-only, or beside a worker on SQLite, which owns the file.
+store the API writes the policies that it is told to apply, tokens, and which
+decisions it refused. It can't do that with --read-only, or beside a worker on
+SQLite, which owns the file.
+
+Without --auth nobody is known, so only a loopback address is served. Other
+addresses need --auth and either a certificate or a proxy that ends TLS.
 
 ` + settingsHelp + `
 
 When it serves, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
 SIGTERM and SIGHUP stop it: requests under way are answered first. A second
-signal ends it at once.
-
-There is no authentication yet, so only a loopback address is served.`,
-		Example: `  pawl api --database-url sqlite://.pawl/pawl.db --listen 127.0.0.1:7296`,
-		Args:    noArgs,
+signal ends it at once.`,
+		Example: `  pawl api --database-url sqlite://.pawl/pawl.db --listen 127.0.0.1:7296
+  pawl api --auth tokens --listen :7295 --host pawl.example.com --tls-cert cert.pem --tls-key key.pem`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.begin(a, cmd); err != nil {
 				return err
@@ -50,7 +54,7 @@ There is no authentication yet, so only a loopback address is served.`,
 				return usage(err)
 			}
 			s.database.readOnly = s.readOnly || s.database.sqlite()
-			if err := s.checkCodec(); err != nil {
+			if err := errors.Join(s.checkCodec(), s.access.check()); err != nil {
 				return usage(err)
 			}
 			return s.run(cmd)
@@ -61,8 +65,9 @@ There is no authentication yet, so only a loopback address is served.`,
 	s.keysFlag(cmd)
 	s.startFlag(cmd)
 	f := cmd.Flags()
-	f.StringVar(&s.listen, "listen", "127.0.0.1:7295", "loopback `address` to serve; port 0 picks one")
-	f.BoolVar(&s.readOnly, "read-only", false, "never write to the store: policies can't be applied through this API")
+	s.access.flags(cmd)
+	f.StringVar(&s.listen, "listen", "127.0.0.1:7295", "`address` to serve; port 0 picks one")
+	f.BoolVar(&s.readOnly, "read-only", false, "never write to the store: no policies and no tokens by this API")
 	f.StringArrayVar(&s.hosts, "host", nil, "further host `name` under which the API may be addressed")
 	f.StringArrayVar(&s.codecOrigins, "codec-origin", nil, "`origin` of Temporal's UI, https://HOST: its pages may have payloads decoded under /codec/ (default none: the codec endpoint is off)")
 	f.BoolVar(&s.codecEncode, "codec-encode", false, "let the codec endpoint encrypt, too: for signals with a payload from Temporal's UI")
@@ -102,7 +107,14 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := api.Exposure{}.Listen(s.listen, false)
+	exposure, err := s.access.exposure()
+	if err != nil {
+		return err
+	}
+	if err := exposure.Check(); err != nil {
+		return err
+	}
+	listener, err := exposure.Listen(s.listen, !s.access.has(authNone))
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with --listen", err)
 	}
@@ -124,11 +136,23 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	if err := health.SameStore(ctx, temporal, s.taskQueue, id); err != nil {
 		return err
 	}
-	server, err := api.New(api.Options{Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.taskQueue, Hosts: s.hosts, Codec: s.codec(keys), Logger: s.log})
+	authenticator, err := s.access.authenticator(opened, s.log)
 	if err != nil {
 		return err
 	}
-	if err := announce(cmd.OutOrStdout(), map[string]any{"api": urlOf(listener), "task_queue": s.taskQueue, "namespace": options.Namespace}); err != nil {
+	if s.access.has(authTokens) && !s.access.has(authOIDC) {
+		if n, err := adminTokens(ctx, opened); err == nil && n == 0 {
+			s.log.WarnContext(ctx, "there is no administrator's token that works", "advice", adviceFirstToken)
+		}
+	}
+	server, err := api.New(api.Options{
+		Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.taskQueue, Hosts: s.hosts, Logger: s.log,
+		Auth: authenticator, Exposure: exposure, Limits: s.access.limits(), Codec: s.codec(keys),
+	})
+	if err != nil {
+		return err
+	}
+	if err := announce(cmd.OutOrStdout(), map[string]any{"api": exposure.URL(listener.Addr()), "task_queue": s.taskQueue, "namespace": options.Namespace}); err != nil {
 		return err
 	}
 	return server.Serve(ctx, listener)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 )
 
@@ -23,9 +24,6 @@ const (
 	// running is how long a call that no person has to decide, or one that was
 	// withdrawn, is waited for when --wait is not given.
 	running = 10 * time.Second
-	// localRequester is everybody's name where the API runs without
-	// authentication; keys are scoped by it.
-	localRequester = "local"
 )
 
 // length is a flag that takes "90s", "24h" or seconds.
@@ -153,18 +151,24 @@ ID, or run the same 'pawl call --key' again.`,
 			if err != nil {
 				return err
 			}
-			id := approval.KeyedID(localRequester, key)
+			var id, requester string
 			if len(args) == 1 {
-				if id, err = wholeID(cmd.Context(), c, args[0]); err != nil {
-					return err
-				}
+				id, err = wholeID(cmd.Context(), c, args[0])
+			} else {
+				var me auth.Principal
+				me, err = c.Whoami(cmd.Context())
+				requester = me.Subject
+				id = approval.KeyedID(requester, key)
+			}
+			if err != nil {
+				return err
 			}
 			f := follow{app: a, c: c, patient: cmd.Flag("wait").Changed, until: a.Now().Add(time.Duration(wait))}
 			v, err := c.Get(cmd.Context(), id, f.firstWait(time.Duration(wait)))
 			if len(args) == 0 && approval.CodeOf(err) == approval.CodeNotFound {
 				return fmt.Errorf("no call is known that was started with the key \"%s\" by the requester %q (it would be %s)\n"+
 					"Is it the right API (%s), and the key to the letter? Keys of other requesters are not looked up: use the call's ID, "+
-					"which 'pawl pending --all' and 'pawl audit list --kind call.requested' show", approval.Display(key, 100), localRequester, id, c.URL())
+					"which 'pawl pending --all' and 'pawl audit list --kind call.requested' show", approval.Display(key, 100), approval.Display(requester, 100), id, c.URL())
 			}
 			if err != nil {
 				return err

@@ -13,7 +13,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/auth/oidc"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/store"
 )
 
 const settingsHelp = `Settings come from flags, else from the environment, else from the file that
@@ -150,6 +153,7 @@ func (c configReader) read(m *yamlfile.Mapping) {
 	c.flag("read-only", api.Field("read_only"))
 	c.texts("codec-origin", api.Field("codec_origins"))
 	c.flag("codec-encode", api.Field("codec_encode"))
+	c.access(api)
 	api.Done()
 
 	setup := m.Field("setup").Mapping()
@@ -236,4 +240,40 @@ func within(dir, path string) string {
 		return path
 	}
 	return filepath.Join(dir, path)
+}
+
+// access reads who may reach the API.
+func (c configReader) access(api *yamlfile.Mapping) {
+	c.texts("auth", api.Field("auth"))
+	c.number("max-rate", api.Field("max_rate"), -1, 1_000_000)
+	c.number("max-pending", api.Field("max_pending"), -1, store.ExactTotal)
+	c.texts("behind-proxy", api.Field("behind_proxy"))
+
+	tls := api.Field("tls").Mapping()
+	c.path("tls-cert", tls.Field("cert"))
+	c.path("tls-key", tls.Field("key"))
+	tls.Done()
+
+	issuer := api.Field("oidc").Mapping()
+	c.text("oidc-issuer", issuer.Field("issuer"))
+	c.texts("oidc-audience", issuer.Field("audience"))
+	c.duration("oidc-skew", issuer.Field("skew"), oidc.MaxSkew)
+	claims := issuer.Field("claims").Mapping()
+	for _, name := range claimNames {
+		if s, ok := claims.Field(name).Text(); ok {
+			c.values["oidc-claim"] = append(c.values["oidc-claim"], name+"="+s)
+		}
+	}
+	claims.Done()
+	roles := issuer.Field("roles").Mapping()
+	for _, role := range auth.Roles {
+		groups, _ := roles.Field(string(role)).List()
+		for _, group := range groups {
+			if s, ok := group.Text(); ok {
+				c.values["oidc-role"] = append(c.values["oidc-role"], string(role)+"="+s)
+			}
+		}
+	}
+	roles.Done()
+	issuer.Done()
 }

@@ -31,6 +31,17 @@ api:
   read_only: true
   codec_origins: [https://ui.internal]
   codec_encode: true
+  auth: [tokens, oidc]
+  max_rate: 10
+  max_pending: 20
+  behind_proxy: [10.0.0.5, fd00::/8]
+  tls: {cert: cert.pem, key: /abs/key.pem}
+  oidc:
+    issuer: https://id.example.com
+    audience: [pawl]
+    skew: 10s
+    claims: {subject: email, groups: roles, group_prefix: p-, roles: realm.roles, team: t, owner: o, agents: a}
+    roles: {reviewer: [leads, "a=b"], admin: [root]}
 setup: {retention: 48h}
 `
 
@@ -55,7 +66,9 @@ func settings(t *testing.T, env map[string]string, build func(*app) *cobra.Comma
 	values := map[string]string{}
 	for _, name := range []string{"database-url", "keep-schema", "task-queue", "start-timeout", "log-level", "log-format", "policy",
 		"tools", "ordinary-steps", "workflow-cache", "stop-timeout", "health-listen", "listen", "host", "read-only",
-		"payload-keys", "codec-origin", "codec-encode"} {
+		"payload-keys", "codec-origin", "codec-encode",
+		"auth", "max-rate", "max-pending", "behind-proxy", "tls-cert", "tls-key",
+		"oidc-issuer", "oidc-audience", "oidc-skew", "oidc-claim", "oidc-role"} {
 		if f := cmd.Flag(name); f != nil {
 			values[name] = f.Value.String()
 		}
@@ -112,7 +125,20 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 			}
 		}
 	}
-	got, err := settings(t, map[string]string{"PAWL_HOST": "a,b:1"}, (*app).serve, "--config", path)
+	got, err := settings(t, map[string]string{"PAWL_MAX_RATE": "5", "PAWL_AUTH": "tokens"}, (*app).serve, "--config", path, "--oidc-role", "admin=x")
+	for name, want := range map[string]string{
+		"auth": "[tokens]", "max-rate": "5", "max-pending": "20", "behind-proxy": "[10.0.0.5,fd00::/8]", "tls-cert": dir + "/cert.pem", "tls-key": "/abs/key.pem",
+		"oidc-issuer": "https://id.example.com", "oidc-audience": "[pawl]", "oidc-skew": "10s", "oidc-role": "[admin=x]",
+		"oidc-claim": "[subject=email,groups=roles,group_prefix=p-,roles=realm.roles,team=t,owner=o,agents=a]",
+	} {
+		if err != nil || got[name] != want {
+			t.Errorf("api: --%s is %q, want %q; %v", name, got[name], want, err)
+		}
+	}
+	if got, err := settings(t, nil, (*app).doctor, "--config", path); err != nil || got["oidc-role"] != "[reviewer=leads,reviewer=a=b,admin=root]" {
+		t.Errorf("doctor: %v, %v", got, err)
+	}
+	got, err = settings(t, map[string]string{"PAWL_HOST": "a,b:1"}, (*app).serve, "--config", path)
 	if err != nil || got["listen"] != "127.0.0.1:2" || got["host"] != "[a,b:1]" || got["task-queue"] != "file-queue" || got["read-only"] != "true" ||
 		got["payload-keys"] != dir+"/keys.json" || got["codec-origin"] != "[https://ui.internal]" || got["codec-encode"] != "true" {
 		t.Errorf("api: %v %v", got, err)
@@ -218,6 +244,33 @@ func TestOperatorsUsageErrors(t *testing.T) {
 		{"setup --database-url sqlite://x --retention soon", "not a length of time"},
 		{"setup --database-url postgres://a:hunter2@h/d?sslmode=nonsense", "the Postgres store's URL can't be used"},
 		{"worker --database-url postgres://a:hunter2@h/d?sslmode=nonsense", "the Postgres store's URL can't be used"},
+		{"api --database-url sqlite://x --auth maybe", `--auth "maybe" is not none, tokens or oidc`},
+		{"api --database-url sqlite://x --auth none,tokens", "goes with nothing else"},
+		{"api --database-url sqlite://x --oidc-issuer https://id.example.com", "add --auth oidc"},
+		{"api --database-url sqlite://x --auth oidc", "the issuer must be a URL"},
+		{"api --database-url sqlite://x --auth oidc --oidc-issuer http://id.example.com", "https://"},
+		{"api --database-url sqlite://x --auth oidc --oidc-issuer https://id.example.com", "audience is missing"},
+		{"api --database-url sqlite://x --auth oidc --oidc-issuer https://id.example.com --oidc-audience p", "no role is given"},
+		{"api --database-url sqlite://x --auth oidc --oidc-role boss=x", `--oidc-role "boss=x" is not role=group`},
+		{"api --database-url sqlite://x --auth oidc --oidc-role admin=", "is not role=group"},
+		{"api --database-url sqlite://x --auth oidc --oidc-claim colour=x", "is not what=claim"},
+		{"api --database-url sqlite://x --tls-cert c.pem", "--tls-cert needs --tls-key"},
+		{"api --database-url sqlite://x --tls-cert c.pem --tls-key k.pem --behind-proxy 10.0.0.1", "either this API ends TLS"},
+		{"api --database-url sqlite://x --behind-proxy proxy.internal", "is no address"},
+		{"api --database-url sqlite://x --behind-proxy 0.0.0.0/0", "is everybody"},
+		{"api --database-url sqlite://x --max-rate 0", "--max-rate must be"},
+		{"api --database-url sqlite://x --max-pending 5000", "--max-pending must be"},
+		{"doctor --auth maybe", "is not none, tokens or oidc"},
+		{"token new", "SUBJECT is missing"},
+		{"token new ana", "roles are missing"},
+		{"token new ana --role boss", `role "boss" is not one of`},
+		{"token new bot --role agent", "owner is missing"},
+		{"token new policy --role admin", "a name that Pawl uses itself"},
+		{"token new ana --role admin --expires soon", "--expires must be"},
+		{"token new ana --role admin --expires 0", "--expires must be"},
+		{"token revoke", "ID is missing"},
+		{"token revoke pawl_agent_x", "never write a token into a command line"},
+		{"whoami --token a --token-file b", "either --token-file or --token"},
 		{"tools forget", "NAME is missing"},
 		{"tools forget a", "which store?"},
 		{"tools forget a --database-url mysql://a:hunter2@b/c", "must be sqlite://PATH or postgres://"},

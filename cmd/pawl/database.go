@@ -92,16 +92,17 @@ func (d database) open(ctx context.Context) (store.Store, error) {
 	return s, nil
 }
 
-// openExisting opens a store that is there, with this version's schema, for
-// writing: open would make a SQLite store that is missing, and upgrade an older.
+// openExisting opens a store that is there with this Pawl's schema, and changes
+// neither: for writing, SQLite would make one that is missing, and upgrade an
+// older one.
 func (d database) openExisting(ctx context.Context) (store.Store, error) {
 	look := d
-	look.readOnly = true
-	there, err := look.open(ctx)
-	if err != nil {
-		return nil, err
+	look.readOnly, d.keepSchema = true, true
+	opened, err := look.open(ctx)
+	if err != nil || d.readOnly {
+		return opened, err
 	}
-	if err := there.Close(); err != nil {
+	if err := opened.Close(); err != nil {
 		return nil, err
 	}
 	return d.open(ctx)

@@ -34,6 +34,7 @@ const (
 
 type doctorCommand struct {
 	site
+	access  access
 	policy  []string
 	tools   string
 	timeout time.Duration
@@ -67,6 +68,9 @@ Exit code 0: all is well; 1: something is missing or failed.`,
 			if d.timeout <= 0 {
 				return usage(errors.New("--timeout must be more than 0s"))
 			}
+			if err := d.access.check(); err != nil {
+				return usage(err)
+			}
 			findings := d.look(cmd.Context())
 			if a.output != outputJSON {
 				for _, f := range findings {
@@ -82,6 +86,7 @@ Exit code 0: all is well; 1: something is missing or failed.`,
 	d.queueFlag(cmd)
 	d.keysFlag(cmd)
 	f := cmd.Flags()
+	d.access.flags(cmd)
 	f.StringArrayVar(&d.policy, "policy", nil, "policy `file` to check; repeat it for more layers")
 	f.StringVar(&d.tools, "tools", "", "tools `file` to check")
 	f.DurationVar(&d.timeout, "timeout", 10*time.Second, "how long each check may take")
@@ -98,7 +103,7 @@ func (d *doctorCommand) look(ctx context.Context) []finding {
 	parts.Go(func() { files = d.lookAtFiles() })
 	parts.Wait()
 	judged := d.lookAtPolicy(ctx)
-	queues := d.lookAtQueues(ctx)
+	queues := slices.Concat(d.lookAtAccess(ctx), d.lookAtQueues(ctx))
 	if d.temporal != nil {
 		d.temporal.Close()
 	}

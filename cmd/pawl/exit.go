@@ -83,9 +83,20 @@ func explain(err error) (int, string) {
 	case notCounted(err):
 		return exitDenied, err.Error()
 	case errors.As(err, &refused) && refused.HTTPStatus == 401:
-		return exitError, err.Error() + "\nGive your token with PAWL_TOKEN; where the API runs without authentication, your name with --as."
+		return exitError, err.Error() + adviceFor(refused)
 	}
 	return exitError, err.Error()
+}
+
+// adviceFor says what to do about a 401.
+func adviceFor(refused *client.Error) string {
+	switch refused.Code {
+	case "unauthenticated":
+		return "\nGive your token with PAWL_TOKEN or --token-file."
+	case "reviewer_required":
+		return "\nGive your name with --as."
+	}
+	return "\nAn administrator can make you a new token: 'pawl token new'."
 }
 
 // notCounted reports an answer that a decision or a cancellation can't count,

@@ -54,6 +54,8 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
 	switch id, one := strings.CutPrefix(r.URL.Path, "/api/requests/"); {
 	case h != nil:
 		h(w, r)
+	case r.URL.Path == "/api/whoami":
+		reply(200, `{"subject":"local","kind":"person","roles":["agent","reviewer","auditor","admin"],"method":"none"}`)(w, r)
 	case r.Method == http.MethodGet && r.URL.Path == "/api/requests":
 		f.list(w, r)
 	case r.Method == http.MethodGet && one:

@@ -18,7 +18,6 @@ type forgetCommand struct {
 func (a *app) forget() *cobra.Command {
 	// It tries once: a SQLite store that a worker owns stays so.
 	s := &forgetCommand{app: a}
-	s.database.keepSchema = true
 	cmd := &cobra.Command{
 		Use:   "forget NAME…",
 		Short: "Free the names of tools whose agent is gone or renamed",

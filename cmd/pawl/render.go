@@ -124,6 +124,9 @@ func (a *app) request(v client.View) string {
 	s.field("Team", v.Team)
 	s.field("Session", v.Session)
 	s.field("Requester", v.Requester)
+	if v.Owner != v.Requester {
+		s.field("Owner", v.Owner)
+	}
 	s.field("Attempt of", v.AttemptOf)
 	for _, name := range slices.Sorted(maps.Keys(v.Labels)) {
 		s.field("Label", name+"="+v.Labels[name])

@@ -1,17 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"os"
+	"runtime"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 )
 
@@ -61,7 +66,8 @@ unknown, 5 still pending.`
 	flags := root.PersistentFlags()
 	// The defaults stay out of the flags: help would print a token.
 	flags.String("api", "", "the API's `address` (default $PAWL_API, else "+client.DefaultURL+")")
-	flags.String("token", "", "bearer `token`; better set $PAWL_TOKEN, other users can see flags")
+	flags.String("token-file", "", "`file` with your token (default $PAWL_TOKEN_FILE)")
+	flags.String("token", "", "your `token`; better --token-file or $PAWL_TOKEN: other users can see flags")
 	flags.String("as", "", "your `name` as a reviewer, where the API runs without authentication (default $PAWL_AS)")
 	flags.VarP(&a.output, "output", "o", "output `format`: table or json")
 
@@ -71,7 +77,7 @@ unknown, 5 still pending.`
 	root.AddCommand(
 		a.call(), a.resume(), a.cancel(),
 		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.review(),
-		audit, a.policy(), a.tools(), a.worker(), a.serve(), a.setup(), a.doctor(), a.keyring(), a.version(),
+		audit, a.policy(), a.tools(), a.whoami(), a.token(), a.worker(), a.serve(), a.setup(), a.doctor(), a.keyring(), a.version(),
 	)
 	checkArgs(root)
 	return root
@@ -116,7 +122,10 @@ func (a *app) setting(cmd *cobra.Command, flag, env string) string {
 
 // client makes the client that the global flags ask for.
 func (a *app) client(cmd *cobra.Command) (*client.Client, error) {
-	token := a.setting(cmd, "token", "PAWL_TOKEN")
+	token, err := a.credential(cmd)
+	if err != nil {
+		return nil, err
+	}
 	c, err := client.New(client.Options{
 		URL: a.setting(cmd, "api", "PAWL_API"), Token: token,
 		Reviewer: a.setting(cmd, "as", "PAWL_AS"), UserAgent: "pawl-cli/" + buildVersion(),
@@ -135,6 +144,38 @@ func (a *app) client(cmd *cobra.Command) (*client.Client, error) {
 	return c, nil
 }
 
+// credential returns the token to send, or none.
+func (a *app) credential(cmd *cobra.Command) (string, error) {
+	byFlag, byFile := cmd.Flag("token").Changed, cmd.Flag("token-file").Changed
+	if byFlag && byFile {
+		return "", usage(errors.New("give either --token-file or --token"))
+	}
+	token := a.setting(cmd, "token", "PAWL_TOKEN")
+	path := a.setting(cmd, "token-file", "PAWL_TOKEN_FILE")
+	if path == "" || !byFile && token != "" {
+		return token, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("the token's file: %w", err)
+	}
+	// What a file holds that is no token is never shown: it may be another secret.
+	if !info.Mode().IsRegular() || info.Size() > auth.MaxCredential {
+		return "", fmt.Errorf("the token's file %s holds no token: is it the right file?", path)
+	}
+	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		a.note("warning: other users of this machine may read %s; 'chmod 600' keeps them out", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("the token's file: %w", err)
+	}
+	if token = strings.TrimSpace(string(text)); token == "" {
+		return "", fmt.Errorf("the token's file %s is empty", path)
+	}
+	return token, nil
+}
+
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
@@ -142,8 +183,8 @@ func loopback(host string) bool {
 
 // reviewer makes a client for deciding, which needs somebody who decides.
 func (a *app) reviewer(cmd *cobra.Command) (*client.Client, error) {
-	if a.setting(cmd, "as", "PAWL_AS") == "" && a.setting(cmd, "token", "PAWL_TOKEN") == "" {
-		return nil, usage(fmt.Errorf("who decides? give your name with --as NAME or PAWL_AS, or your token with PAWL_TOKEN"))
+	if token, err := a.credential(cmd); err != nil || token == "" && a.setting(cmd, "as", "PAWL_AS") == "" {
+		return nil, cmp.Or(err, usage(errors.New("who decides? give your token with PAWL_TOKEN or --token-file, or, where the API authenticates nobody, your name with --as NAME or PAWL_AS")))
 	}
 	return a.client(cmd)
 }

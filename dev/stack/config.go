@@ -39,6 +39,7 @@ type Config struct {
 
 	UIListen  string
 	APIListen string
+	Auth      string // how the API knows its callers: AuthNone or AuthTokens
 
 	NoUI, NoAPI, NoWorker bool
 
@@ -59,7 +60,7 @@ func Default() Config {
 		Data: ".pawl", Namespace: temporal.DefaultNamespace,
 		TemporalListen: temporal.DefaultListen, HistoryShards: temporal.DefaultHistoryShards,
 		Retention: temporal.DefaultRetention, LogLevel: "error",
-		UIListen: "127.0.0.1:8233", APIListen: "127.0.0.1:7295",
+		UIListen: "127.0.0.1:8233", APIListen: "127.0.0.1:7295", Auth: AuthNone,
 	}
 }
 
@@ -109,6 +110,7 @@ func (c *Config) read(m *yamlfile.Mapping) {
 	ui.Done()
 	api := m.Field("api").Mapping()
 	text(api.Field("listen"), &c.APIListen)
+	text(api.Field("auth"), &c.Auth)
 	api.Done()
 
 	w := m.Field("worker").Mapping()
@@ -171,6 +173,9 @@ func (c Config) databaseFits() bool {
 func (c Config) validate() error {
 	if !c.databaseFits() { // the URL stays out: it may hold a password
 		return errors.New("--database-url can't be used: " + adviceDatabase)
+	}
+	if c.Auth != AuthNone && c.Auth != AuthTokens {
+		return fmt.Errorf("--auth %q is not none or tokens; more is for 'pawl api'", c.Auth)
 	}
 	if c.Data == "" {
 		return errors.New("no data directory: name one with --data")

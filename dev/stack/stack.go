@@ -109,6 +109,9 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 		}
 	}
 	if !o.NoAPI {
+		if err := s.ensureAdmin(ctx); err != nil {
+			return s, err
+		}
 		if err := s.serveAPI(); err != nil {
 			return s, err
 		}
@@ -214,7 +217,7 @@ func (s *Stack) startPolicy(ctx context.Context) error {
 
 func (s *Stack) listen() error {
 	var err error
-	if s.listener, err = (api.Exposure{}).Listen(s.o.APIListen, false); err != nil {
+	if s.listener, err = (api.Exposure{}).Listen(s.o.APIListen, s.o.Auth != AuthNone); err != nil {
 		return fmt.Errorf("%w; choose another address with --api-listen", err)
 	}
 	s.API = "http://" + s.listener.Addr().String()
@@ -319,7 +322,7 @@ func (s *Stack) serveAPI() error {
 		return err
 	}
 	server, err := api.New(api.Options{
-		Codec: codec, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
+		Codec: codec, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store, Auth: s.authenticator(), Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
 			if !s.ready.Load() {
 				return errors.New("the stack is starting or stopping")

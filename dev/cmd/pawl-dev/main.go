@@ -84,6 +84,7 @@ go on at the next start, also if it was killed.`,
 	f.StringVar(&flags.Data, "data", d.Data, "directory of all data")
 	f.StringVar(&flags.DatabaseURL, "database-url", "", "Postgres for Pawl's store, postgres://USER@HOST:PORT/DATABASE; a password belongs into $PGPASSWORD (default SQLite in the data directory)")
 	f.StringVar(&flags.APIListen, "api-listen", d.APIListen, "address of Pawl's API; port 0 picks one")
+	f.StringVar(&flags.Auth, "auth", d.Auth, "how the API knows its callers: none, or tokens; then the first administrator's token is written to admin.token in the data directory")
 	f.StringVar(&flags.TemporalListen, "temporal-listen", d.TemporalListen, "address of Temporal; port 0 picks one")
 	f.StringVar(&flags.UIListen, "ui-listen", d.UIListen, "address of Temporal's UI; port 0 picks one")
 	f.StringArrayVar(&flags.Policy, "policy", nil, "policy file; repeat it for more layers")
@@ -105,6 +106,7 @@ func merge(cmd *cobra.Command, c *stack.Config, flags stack.Config) {
 		"data":            func() { c.Data = flags.Data },
 		"database-url":    func() { c.DatabaseURL = flags.DatabaseURL },
 		"api-listen":      func() { c.APIListen = flags.APIListen },
+		"auth":            func() { c.Auth = flags.Auth },
 		"temporal-listen": func() { c.TemporalListen = flags.TemporalListen },
 		"ui-listen":       func() { c.UIListen = flags.UIListen },
 		"policy":          func() { c.Policy = flags.Policy },
@@ -132,10 +134,13 @@ func serve(config stack.Config, logger *slog.Logger, stdout, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	banner(stderr, s, time.Since(began))
+	banner(stderr, s, config.Auth == stack.AuthTokens && s.API != "", time.Since(began))
 	ready := map[string]any{"ready": true, "temporal": s.Temporal, "namespace": config.Namespace}
 	if s.API != "" {
 		ready["api"] = s.API
+		if config.Auth == stack.AuthTokens {
+			ready["admin_token_file"] = s.AdminTokenFile()
+		}
 	}
 	if s.UI != "" {
 		ready["ui"] = s.UI
@@ -155,12 +160,17 @@ func serve(config stack.Config, logger *slog.Logger, stdout, stderr io.Writer) e
 	return err
 }
 
-func banner(w io.Writer, s *stack.Stack, took time.Duration) {
+func banner(w io.Writer, s *stack.Stack, tokens bool, took time.Duration) {
 	fmt.Fprintf(w, "\nPawl is ready (%.1f s).\n", took.Seconds())
 	for _, line := range [][2]string{{"API", s.API}, {"Temporal", s.Temporal}, {"Temporal's UI", s.UI}, {"Payload keys", s.KeysPath()}} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-14s %s\n", line[0], line[1])
 		}
+	}
+	if tokens {
+		fmt.Fprintf(w, "  %-14s %s\n", "Admin's token", s.AdminTokenFile())
+		fmt.Fprintf(w, "\nThe API takes tokens. Make some:\n  pawl token new rita --role reviewer --api %s --token-file %s\n", s.API, s.AdminTokenFile())
+		fmt.Fprintln(w, "Temporal, beside it, takes everybody on this machine.")
 	}
 	fmt.Fprintln(w, "Ctrl-C stops it.")
 }

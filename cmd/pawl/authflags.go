@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/api"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/auth/oidc"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Ways in which the API knows its callers.
+const (
+	authNone   = "none"
+	authTokens = "tokens"
+	authOIDC   = "oidc"
+)
+
+// claimNames are what --oidc-claim can say, in the order of help.
+var claimNames = []string{"subject", "groups", "group_prefix", "roles", "team", "owner", "agents"}
+
+// access is what `pawl api` is told about who may reach it; `pawl doctor` looks
+// at the same.
+type access struct {
+	modes    []string
+	issuer   string
+	audience []string
+	skew     time.Duration
+	claims   []string // name=claim
+	roles    []string // role=value
+
+	certFile, keyFile string
+	proxies           []string
+	perSecond         int
+	pending           int
+}
+
+func (x *access) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&x.modes, "auth", []string{authNone}, "how callers are known: none (loopback only), tokens, oidc, or `tokens,oidc`")
+	f.StringVar(&x.issuer, "oidc-issuer", "", "`URL` of the OpenID Connect issuer, to the letter as it calls itself")
+	f.StringArrayVar(&x.audience, "oidc-audience", nil, "`name` that its tokens must be made for, often a client ID; repeatable")
+	f.DurationVar(&x.skew, "oidc-skew", oidc.DefaultSkew, "how far the issuer's clock may differ")
+	f.StringArrayVar(&x.claims, "oidc-claim", nil, "`what=claim` to read: "+strings.Join(claimNames, ", ")+" (default subject=sub, groups=groups); repeatable")
+	f.StringArrayVar(&x.roles, "oidc-role", nil, "`role=group` whose members have the role: agent, reviewer, auditor or admin; repeatable")
+	f.StringVar(&x.certFile, "tls-cert", "", "PEM `file` with the API's certificate and its chain; read again when it changes")
+	f.StringVar(&x.keyFile, "tls-key", "", "PEM `file` with the certificate's key")
+	f.StringArrayVar(&x.proxies, "behind-proxy", nil, "`address` or network of a proxy that ends TLS; only it may then connect without, and its X-Forwarded-For counts; repeatable")
+	f.IntVar(&x.perSecond, "max-rate", api.DefaultPerSecond, "changes in a second that one caller may ask for; -1: any number")
+	f.IntVar(&x.pending, "max-pending", api.DefaultPending, "calls of one caller that may wait for people; -1: any number")
+}
+
+func (x *access) has(mode string) bool { return slices.Contains(x.modes, mode) }
+
+// check refuses what does not go together, before anything is opened. Its
+// errors are the command line's.
+func (x *access) check() error {
+	if len(x.modes) == 0 {
+		x.modes = []string{authNone}
+	}
+	for _, mode := range x.modes {
+		if mode != authNone && mode != authTokens && mode != authOIDC {
+			return fmt.Errorf("--auth %q is not none, tokens or oidc", mode)
+		}
+	}
+	switch {
+	case x.has(authNone) && len(x.modes) > 1:
+		return errors.New("--auth none goes with nothing else: either callers are known or they are not")
+	case !x.has(authOIDC) && (x.issuer != "" || len(x.audience)+len(x.claims)+len(x.roles) > 0):
+		return errors.New("an OpenID Connect issuer is set up and not used: add --auth oidc, or leave --oidc-… out")
+	case (x.certFile == "") != (x.keyFile == ""):
+		return errors.New("--tls-cert needs --tls-key, and --tls-key needs --tls-cert")
+	case x.certFile != "" && len(x.proxies) > 0:
+		return errors.New("either this API ends TLS or a proxy does: give --tls-cert or --behind-proxy")
+	case x.perSecond == 0 || x.perSecond < -1:
+		return errors.New("--max-rate must be 1 or more, or -1 for any number")
+	case x.pending == 0 || x.pending < -1 || x.pending > store.ExactTotal:
+		return fmt.Errorf("--max-pending must be from 1 to %d, or -1 for any number", store.ExactTotal)
+	}
+	if x.has(authOIDC) {
+		if _, err := x.oidc(nil); err != nil {
+			return err
+		}
+	}
+	_, err := x.exposure()
+	return err
+}
+
+func (x *access) exposure() (api.Exposure, error) {
+	e := api.Exposure{CertFile: x.certFile, KeyFile: x.keyFile}
+	for _, text := range x.proxies {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			a, errAddr := netip.ParseAddr(text)
+			if errAddr != nil {
+				return e, fmt.Errorf("--behind-proxy %q is no address like 10.0.0.5 and no network like 10.0.0.0/24", text)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		if p.Bits() == 0 {
+			return e, fmt.Errorf("--behind-proxy %s is everybody: name where the proxy stands", text)
+		}
+		e.Proxies = append(e.Proxies, p.Masked())
+	}
+	return e, nil
+}
+
+func (x *access) limits() api.Limits {
+	return api.Limits{PerSecond: float64(x.perSecond), Pending: x.pending}
+}
+
+// authenticator makes what --auth asks for; nil is none.
+func (x *access) authenticator(tokens store.TokenReader, log *slog.Logger) (auth.Authenticator, error) {
+	if x.has(authNone) {
+		return nil, nil
+	}
+	var any auth.Any
+	if x.has(authTokens) {
+		any.Tokens = auth.NewTokens(tokens)
+	}
+	if x.has(authOIDC) {
+		issuer, err := x.oidc(log)
+		if err != nil {
+			return nil, err
+		}
+		any.OIDC = issuer
+	}
+	return any, nil
+}
+
+func (x *access) oidc(log *slog.Logger) (*oidc.Authenticator, error) {
+	o := oidc.Options{Issuer: x.issuer, Audience: x.audience, Skew: x.skew, Roles: map[auth.Role][]string{}, Logger: log}
+	for _, pair := range x.claims {
+		what, claim, _ := strings.Cut(pair, "=")
+		into := map[string]*string{
+			"subject": &o.Claims.Subject, "groups": &o.Claims.Groups, "group_prefix": &o.Claims.GroupPrefix, "roles": &o.Claims.Roles,
+			"team": &o.Claims.Team, "owner": &o.Claims.Owner, "agents": &o.Claims.Agents,
+		}[what]
+		if into == nil || claim == "" {
+			return nil, fmt.Errorf("--oidc-claim %q is not what=claim, where what is one of %s", pair, strings.Join(claimNames, ", "))
+		}
+		*into = claim
+	}
+	for _, pair := range x.roles {
+		name, value, _ := strings.Cut(pair, "=")
+		role, err := auth.ParseRole(name)
+		if err != nil || value == "" {
+			return nil, fmt.Errorf("--oidc-role %q is not role=group, where role is agent, reviewer, auditor or admin", pair)
+		}
+		o.Roles[role] = append(o.Roles[role], value)
+	}
+	return oidc.New(o)
+}
+
+// adminTokens counts the administrators' tokens that work now.
+func adminTokens(ctx context.Context, s store.TokenReader) (n int, err error) {
+	for q := (store.TokenQuery{Limit: store.MaxPage}); ; {
+		page, err := s.Tokens(ctx, q)
+		if err != nil {
+			return 0, err
+		}
+		for _, t := range page.Items {
+			if auth.IsAdmin(t) && auth.Live(t, time.Now()) {
+				n++
+			}
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return n, nil
+		}
+	}
+}
+
+const adviceFirstToken = "make the first one on the database itself: pawl token new YOU --role admin --database-url …"

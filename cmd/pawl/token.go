@@ -1,0 +1,395 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/store"
+)
+
+const tokenPlaces = `Tokens are made by the API, as an administrator, or on the database itself where
+--database-url (or PAWL_DATABASE_URL, or the configuration file) names one: that
+is how the first administrator's token is made. A SQLite store belongs to the
+process that runs on it, so ask that one's API.`
+
+func (a *app) token() *cobra.Command {
+	cmd := group("token", "Make, list and revoke the tokens by which the API knows callers")
+	cmd.Long = cmd.Short + ".\n\n" + tokenPlaces
+	cmd.Example = "  pawl token new rita --role reviewer --group finance --out rita.token\n  pawl token list"
+	cmd.AddCommand(a.tokenNew(), a.tokenList(), a.tokenRevoke())
+	return cmd
+}
+
+// tokenSite is where tokens are: behind the API, or in a database.
+type tokenSite struct {
+	site
+	app *app
+}
+
+func (s *tokenSite) add(cmd *cobra.Command) {
+	s.site.flags(cmd)
+	cmd.Flags().Lookup("log-level").DefValue, s.logLevel = "warn", "warn"
+}
+
+// with runs one of two, depending on where the tokens are.
+func (s *tokenSite) with(cmd *cobra.Command, byAPI func(context.Context, *client.Client) error, onStore func(context.Context, store.Store) error) (err error) {
+	if err := s.begin(s.app, cmd); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	if s.database.url == "" {
+		c, err := s.app.client(cmd)
+		if err != nil {
+			return err
+		}
+		return byAPI(ctx, c)
+	}
+	if err := s.database.validate(); err != nil {
+		return usage(err)
+	}
+	opened, err := s.database.openExisting(ctx)
+	if err != nil {
+		return fmt.Errorf("%w\nIf its owner serves an API, ask that: leave --database-url out (and PAWL_DATABASE_URL empty), with an administrator's PAWL_TOKEN", err)
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	return onStore(ctx, opened)
+}
+
+// operator names who works on the database itself.
+func operator() string {
+	name := "database"
+	if u, err := user.Current(); err == nil && approval.CheckName("user", u.Username) == nil {
+		name += ":" + u.Username
+	}
+	return name
+}
+
+func (a *app) tokenNew() *cobra.Command {
+	s := &tokenSite{app: a}
+	var spec auth.TokenSpec
+	var roles []string
+	var kind, expires, out string
+	cmd := &cobra.Command{
+		Use:   "new SUBJECT",
+		Short: "Make a token and show it, this once",
+		Long: `Make a token and show it, this once: only its hash is kept.
+
+SUBJECT is who it stands for: a person's name as reviewers know it, or an agent's
+(agent:billing). Two tokens of one subject are one person, or one agent. An agent
+needs an --owner: the person who answers for it, and so may not approve what it
+asks for.
+
+` + tokenPlaces,
+		Example: `  pawl token new ana --role admin --database-url postgres://pawl@db:5432/pawl
+  pawl token new rita --role reviewer --group finance --out rita.token
+  pawl token new agent:billing --role agent --owner ana --team finance --expires 720h`,
+		Args: oneArg("SUBJECT", "whom does the token stand for?"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec.Subject, spec.Kind = args[0], auth.Kind(kind)
+			for _, name := range roles {
+				role, err := auth.ParseRole(name)
+				if err != nil {
+					return usage(err)
+				}
+				spec.Roles = append(spec.Roles, role)
+			}
+			if err := readExpiry(&spec, expires, time.Now()); err != nil {
+				return usage(err)
+			}
+			if _, err := spec.Principal(time.Now()); err != nil {
+				return usage(err)
+			}
+			made := newToken{app: a, out: out}
+			if err := made.reserve(); err != nil {
+				return err
+			}
+			err := s.with(cmd, func(ctx context.Context, c *client.Client) (err error) {
+				made.where = "by the API at " + c.URL()
+				made.text, made.Token, err = c.NewToken(ctx, spec)
+				return err
+			}, func(ctx context.Context, opened store.Store) error {
+				made.where = "in " + s.database.String()
+				text, t, entry, err := auth.Issue(spec, operator(), time.Now())
+				if err != nil {
+					return err
+				}
+				made.text, made.Token = text, t
+				return opened.AddToken(ctx, t, entry)
+			})
+			return made.tell(err)
+		},
+	}
+	s.add(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&roles, "role", nil, "`role` it has: agent, reviewer, auditor or admin; repeatable")
+	f.StringArrayVar(&spec.Groups, "group", nil, "`group` the reviewer is in; repeatable")
+	f.StringVar(&spec.Owner, "owner", "", "`person` who answers for the agent")
+	f.StringVar(&spec.Team, "team", "", "`team` it may start calls for")
+	f.StringArrayVar(&spec.Agents, "agent", nil, "`name` of an agent it may start calls as (default any); repeatable")
+	f.StringVar(&kind, "kind", "", "agent or person (default agent, if that is the only role)")
+	f.StringVar(&spec.Note, "note", "", "`text` for those who list tokens")
+	f.StringVar(&expires, "expires", "2160h", "how `long` it works, or never")
+	f.StringVar(&out, "out", "", "new `file` to write it to, for its owner only, instead of showing it")
+	return cmd
+}
+
+func readExpiry(spec *auth.TokenSpec, text string, now time.Time) error {
+	if text == "never" {
+		spec.NeverExpires = true
+		return nil
+	}
+	d, err := approval.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return errors.New(`--expires must be a length of time like "2160h" (90 days), or never`)
+	}
+	at := now.Add(d.Std())
+	spec.ExpiresAt = &at
+	return nil
+}
+
+// newToken is a token on its way to whom it is for.
+type newToken struct {
+	app   *app
+	where string
+	out   string
+	file  *os.File // nil: shown
+
+	text string
+	store.Token
+}
+
+// reserve makes the file first: a token that could not be written is lost.
+func (n *newToken) reserve() (err error) {
+	if n.out == "" {
+		return nil
+	}
+	n.file, err = os.OpenFile(n.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already: name another file, or remove it", n.out)
+	}
+	return err
+}
+
+// tell hands the token out, or takes back what was reserved for it.
+func (n *newToken) tell(err error) error {
+	if n.file != nil {
+		if err == nil {
+			_, err = n.file.WriteString(n.text + "\n")
+		}
+		if err = errors.Join(err, n.file.Close()); err != nil {
+			err = errors.Join(err, os.Remove(n.out))
+		}
+	}
+	if err != nil {
+		if n.text != "" {
+			err = fmt.Errorf("%w\nThe token %s may have been made: revoke it with 'pawl token revoke %s'", err, n.ID, n.ID)
+		}
+		return err
+	}
+	if n.app.output == outputJSON {
+		shown := struct {
+			Text string `json:"token,omitempty"`
+			File string `json:"file,omitempty"`
+			store.Token
+		}{n.text, n.out, n.Token}
+		if n.file != nil {
+			shown.Text = ""
+		}
+		return n.app.printValue(shown)
+	}
+	until := "for ever"
+	if n.ExpiresAt != nil {
+		until = "until " + clock(*n.ExpiresAt)
+	}
+	n.app.note("token %s for %s (%s), %s, made %s", n.ID, n.Subject, strings.Join(n.Roles, ", "), until, n.where)
+	if n.file != nil {
+		n.app.note("written to %s", n.out)
+		return nil
+	}
+	n.app.note("It is shown this once. Its owner sets PAWL_TOKEN, or puts it into a file for PAWL_TOKEN_FILE:")
+	return n.app.print(n.text + "\n")
+}
+
+func (a *app) tokenList() *cobra.Command {
+	s := &tokenSite{app: a}
+	s.database.readOnly = true
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List tokens, the newest first, without their secrets",
+		Example: `  pawl token list
+  pawl token list --database-url postgres://pawl@db:5432/pawl -o json`,
+		Long: "List tokens, the newest first, without their secrets.\n\n" + tokenPlaces,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
+				page, err := c.Tokens(ctx)
+				if err != nil {
+					return err
+				}
+				return a.listTokens(page.Items)
+			}, func(ctx context.Context, opened store.Store) error {
+				var all []store.Token
+				for q := (store.TokenQuery{Limit: store.MaxPage}); ; {
+					page, err := opened.Tokens(ctx, q)
+					if err != nil {
+						return err
+					}
+					if all = append(all, page.Items...); page.Next == "" {
+						return a.listTokens(all)
+					}
+					q.Cursor = page.Next
+				}
+			})
+		},
+	}
+	s.add(cmd)
+	return cmd
+}
+
+func (a *app) listTokens(tokens []store.Token) error {
+	if a.output == outputJSON {
+		return a.printValue(struct {
+			Items []store.Token `json:"items"`
+			Total int           `json:"total"`
+		}{append([]store.Token{}, tokens...), len(tokens)})
+	}
+	if len(tokens) == 0 {
+		a.note("there are no tokens yet")
+		return nil
+	}
+	var rows [][]string
+	for _, t := range tokens {
+		state, until := "works", "never"
+		if t.ExpiresAt != nil {
+			until = clock(*t.ExpiresAt)
+		}
+		switch {
+		case t.RevokedAt != nil:
+			state = "revoked"
+		case !auth.Live(t, a.Now()):
+			state = "expired"
+		}
+		rows = append(rows, []string{
+			cell(t.ID, 20), cell(t.Subject, 30), cell(strings.Join(t.Roles, ","), 40), cell(strings.Join(t.Groups, ","), 40),
+			cell(t.Team, 20), cell(t.Owner, 30), state, until, cell(t.Note, 40),
+		})
+	}
+	return a.print(table([]string{"ID", "SUBJECT", "ROLES", "GROUPS", "TEAM", "OWNER", "STATE", "EXPIRES", "NOTE"}, rows))
+}
+
+func (a *app) tokenRevoke() *cobra.Command {
+	s := &tokenSite{app: a}
+	cmd := &cobra.Command{
+		Use:   "revoke ID…",
+		Short: "Revoke tokens: they stop working at once, everywhere",
+		Long: `Revoke tokens by their IDs, which 'pawl token list' shows: they stop working at
+once, everywhere, and for good.
+
+` + tokenPlaces,
+		Example: `  pawl token revoke 4oYx0dQ8m2Kc
+  pawl token revoke 4oYx0dQ8m2Kc --database-url postgres://pawl@db:5432/pawl`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("ID is missing: which token? 'pawl token list' lists them")
+			}
+			for _, id := range args {
+				if _, whole := auth.TokenID(id); whole || strings.HasPrefix(id, "pawl_") {
+					return errors.New("that is a token, not its ID: never write a token into a command line. Its ID is the part between the second _ and the third")
+				}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
+				return a.revoke(ids, func(id string) (store.Token, error) { return c.RevokeToken(ctx, id) })
+			}, func(ctx context.Context, opened store.Store) error {
+				return a.revoke(ids, func(id string) (t store.Token, err error) {
+					r, err := auth.Revoke(id, operator(), time.Now())
+					if err == nil {
+						t, _, err = opened.RevokeToken(ctx, r)
+					}
+					return t, err
+				})
+			})
+		},
+	}
+	s.add(cmd)
+	return cmd
+}
+
+// revoke goes on after a token that is not there: the others are to be stopped.
+func (a *app) revoke(ids []string, one func(id string) (store.Token, error)) error {
+	var errs []error
+	revoked := []store.Token{}
+	for _, id := range ids {
+		t, err := one(id)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", approval.Display(id, 80), err))
+			continue
+		}
+		revoked = append(revoked, t)
+		if a.output != outputJSON {
+			if err := a.print(fmt.Sprintf("revoked: %s (%s)\n", cell(t.ID, 20), cell(t.Subject, 80))); err != nil {
+				return err
+			}
+		}
+	}
+	if a.output == outputJSON {
+		if err := a.printValue(struct {
+			Revoked []store.Token `json:"revoked"`
+		}{revoked}); err != nil {
+			return err
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) whoami() *cobra.Command {
+	return &cobra.Command{
+		Use:   "whoami",
+		Short: "Say who the API takes you for, and what you may do",
+		Example: `  pawl whoami
+  pawl whoami --token-file rita.token -o json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client(cmd)
+			if err != nil {
+				return err
+			}
+			p, err := c.Whoami(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.output == outputJSON {
+				return a.printValue(p)
+			}
+			var roles []string
+			for _, r := range p.Roles {
+				roles = append(roles, string(r))
+			}
+			var b sheet
+			b.field("Subject", p.Subject)
+			b.field("Kind", string(p.Kind))
+			b.field("Owner", p.Owner)
+			b.field("Roles", strings.Join(roles, ", "))
+			b.field("Groups", strings.Join(p.Groups, ", "))
+			b.field("Team", p.Team)
+			b.field("Agents", strings.Join(p.Agents, ", "))
+			b.field("Known by", string(p.Method))
+			b.field("Token", p.TokenID)
+			b.field("Until", clock(p.Expires))
+			return a.print(b.String())
+		},
+	}
+}
