@@ -20,14 +20,12 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 )
 
-// guarded is a world whose callers are authenticated by token.
+// guardedWorld is a world whose callers are authenticated by token.
 func guardedWorld(t testing.TB, change ...func(*Options)) *world {
-	var w *world
-	w = newWorld(t, append([]func(*Options){func(o *Options) {
+	return newWorld(t, append([]func(*Options){func(o *Options) {
 		o.Auth = auth.Any{Tokens: auth.NewTokens(o.Store)}
 		o.QueryBudget = 20 * time.Millisecond
 	}}, change...)...)
-	return w
 }
 
 // token makes a token for a subject; an agent's owner is ana.

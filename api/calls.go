@@ -115,7 +115,9 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 	defer cancel()
 	o, err := outcome(waiting, run)
 	if refused := s.still(c); refused != nil {
-		return refused
+		p := problemOf(refused)
+		p.ID, p.Location = id, callPath(id)
+		return p
 	}
 	if err == nil {
 		return replyOutcome(c, *o)

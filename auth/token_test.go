@@ -242,3 +242,15 @@ func FuzzTokens(f *testing.F) {
 		}
 	})
 }
+
+// What a request's token costs beside the look into the store.
+func BenchmarkTokens(b *testing.B) {
+	s := &tokens{kept: map[string]store.Token{}}
+	text, _ := issue(b, s, agentSpec())
+	a := auth.Any{Tokens: auth.NewTokens(s)}
+	for b.Loop() {
+		if _, err := a.Authenticate(b.Context(), text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -120,7 +120,7 @@ func set(name string, value any) func(claims) { return func(c claims) { c[name] 
 func unset(name string) func(claims) { return func(c claims) { delete(c, name) } }
 
 // sign makes a token; header holds names and values in turn.
-func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, c claims, header ...string) string {
+func sign(t testing.TB, alg jose.SignatureAlgorithm, key any, kid string, c claims, header ...string) string {
 	t.Helper()
 	o := (&jose.SignerOptions{}).WithType("JWT")
 	if kid != "" {

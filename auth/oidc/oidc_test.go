@@ -288,3 +288,25 @@ func FuzzAuthenticate(f *testing.F) {
 		}
 	})
 }
+
+// What a request's token costs while the issuer's keys are known.
+func BenchmarkAuthenticate(b *testing.B) {
+	a, err := New(Options{
+		Issuer: issuerURL, Audience: []string{audience}, HTTP: &http.Client{Transport: newIssuer(nil)},
+		Roles: map[auth.Role][]string{auth.RoleReviewer: {"approvers"}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"RS256": sign(b, jose.RS256, rsaKey, "r", good()), "ES256": sign(b, jose.ES256, ecKey, "e", good()),
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := a.Authenticate(b.Context(), text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -39,7 +39,7 @@ type Config struct {
 
 	UIListen  string
 	APIListen string
-	Auth      string // how the API knows its callers: AuthNone or AuthTokens
+	Auth      string // how the API knows its callers: AuthNone (also if empty) or AuthTokens
 
 	NoUI, NoAPI, NoWorker bool
 
@@ -174,7 +174,7 @@ func (c Config) validate() error {
 	if !c.databaseFits() { // the URL stays out: it may hold a password
 		return errors.New("--database-url can't be used: " + adviceDatabase)
 	}
-	if c.Auth != AuthNone && c.Auth != AuthTokens {
+	if c.Auth != "" && c.Auth != AuthNone && c.Auth != AuthTokens {
 		return fmt.Errorf("--auth %q is not none or tokens; more is for 'pawl api'", c.Auth)
 	}
 	if c.Data == "" {

@@ -217,7 +217,7 @@ func (s *Stack) startPolicy(ctx context.Context) error {
 
 func (s *Stack) listen() error {
 	var err error
-	if s.listener, err = (api.Exposure{}).Listen(s.o.APIListen, s.o.Auth != AuthNone); err != nil {
+	if s.listener, err = (api.Exposure{}).Listen(s.o.APIListen, s.o.Auth == AuthTokens); err != nil {
 		return fmt.Errorf("%w; choose another address with --api-listen", err)
 	}
 	s.API = "http://" + s.listener.Addr().String()
