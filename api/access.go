@@ -53,6 +53,16 @@ var access = map[string]rule{
 	"GET /api/audit": {roles: map[auth.Role]reach{auth.RoleAuditor: all, auth.RoleAdmin: all}},
 	"GET /api/tools": {roles: map[auth.Role]reach{auth.RoleAgent: all, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
 
+	"GET /api/policy":         {roles: map[auth.Role]reach{auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"GET /api/policy/history": {roles: map[auth.Role]reach{auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"GET /api/policy/:digest": {roles: map[auth.Role]reach{auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"PUT /api/policy":         {roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+
+	// What is encrypted is all of every call, so who may have it decoded is
+	// whoever operates Temporal.
+	"POST /codec/decode": {roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+	"POST /codec/encode": {roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+
 	"GET /api/tokens":             {proved: true, roles: map[auth.Role]reach{auth.RoleAuditor: all, auth.RoleAdmin: all}},
 	"POST /api/tokens":            {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
 	"POST /api/tokens/:id/revoke": {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
@@ -114,7 +124,7 @@ func (s *Server) admitted(c *gin.Context) {
 		c.Next()
 		return
 	}
-	p, err := s.authenticate(c)
+	p, err := s.authenticate(c.Request)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -125,7 +135,7 @@ func (s *Server) admitted(c *gin.Context) {
 		s.fail(c, &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: notPermitted(p, r)})
 		return
 	}
-	if p.Authenticated() && c.Request.Method == http.MethodPost {
+	if p.Authenticated() && method != http.MethodGet {
 		if err := s.quotas.pace(p.Subject); err != nil {
 			s.fail(c, err)
 			return
@@ -136,12 +146,12 @@ func (s *Server) admitted(c *gin.Context) {
 }
 
 // authenticate returns who sent the request.
-func (s *Server) authenticate(c *gin.Context) (auth.Principal, error) {
+func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 	if s.o.Auth == nil {
 		return auth.Local(), nil
 	}
-	ctx, remote := c.Request.Context(), s.remote(c.Request)
-	credential, err := bearer(c.Request)
+	ctx, remote := r.Context(), s.remote(r)
+	credential, err := bearer(r)
 	if err != nil {
 		return auth.Principal{}, err
 	}
@@ -169,7 +179,7 @@ func (s *Server) authenticate(c *gin.Context) (auth.Principal, error) {
 // still fails unless the request's credential, which was good when it came, is
 // so now: a long poll must not answer to a token that was revoked meanwhile.
 func (s *Server) still(c *gin.Context) error {
-	_, err := s.authenticate(c)
+	_, err := s.authenticate(c.Request)
 	return err
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"path"
 
 	"github.com/pawlhq/pawl/codec"
 )
@@ -38,6 +39,14 @@ func (s *Server) newCodec(o CodecOptions) (http.Handler, error) {
 	}), nil
 }
 
-// mayDecode lets everybody decode who can reach the API: as long as nobody is
-// authenticated, that is this machine.
-func (s *Server) mayDecode(*http.Request) error { return nil }
+// mayDecode is the codec endpoint's share of admitted.
+func (s *Server) mayDecode(r *http.Request) error {
+	p, err := s.authenticate(r)
+	if err != nil {
+		return err
+	}
+	if access[r.Method+" "+codecPath+path.Base(r.URL.Path)].reachOf(p) == nothing {
+		return &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: "it takes the role admin"}
+	}
+	return nil
+}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/codec"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -74,5 +75,32 @@ func TestMissingKeyIsNobodysFault(t *testing.T) {
 	p := problemOf(&codec.KeyError{ID: "pk-aaaaaaaaaaaaaaaa"})
 	if p.Status != 503 || p.Code != codeKeyMissing || strings.Contains(p.Detail, "pk-") {
 		t.Errorf("%+v", p)
+	}
+}
+
+// Where callers are known, only administrators may have payloads decoded.
+func TestCodecIsForAdmins(t *testing.T) {
+	w := guardedWorld(t, func(o *Options) {
+		o.Codec = &CodecOptions{Keyring: keyring(t), Origins: []string{uiOrigin}, Encode: true}
+	})
+	for who, c := range map[string]struct {
+		token  string
+		status int
+	}{
+		"nobody":                        {"", 403},
+		"a made-up":                     {"pawl_person_made-up", 403},
+		"an agent":                      {w.token("agent:a", auth.RoleAgent), 403},
+		"a reviewer, auditor and agent": {w.token("rita", auth.RoleReviewer, auth.RoleAuditor, auth.RoleAgent), 403},
+		"an admin":                      {w.token("root", auth.RoleAdmin), 200},
+	} {
+		for _, path := range []string{"/codec/decode", "/codec/encode", "/codec/default/decode"} {
+			header := []string{"Origin", uiOrigin}
+			if c.token != "" {
+				header = append(header, "Authorization", "Bearer "+c.token)
+			}
+			if rec := w.send("POST", path, `{"payloads":[]}`, header...); rec.Code != c.status {
+				t.Errorf("%s to %s: %d %s", who, path, rec.Code, rec.Body)
+			}
+		}
 	}
 }

@@ -142,7 +142,7 @@ func (s *fakeStore) Append(_ context.Context, entries ...audit.Entry) error {
 	return nil
 }
 
-func (s *fakeStore) AddToken(_ context.Context, t store.Token, entries ...audit.Entry) error {
+func (s *fakeStore) AddToken(_ context.Context, t store.Token) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := cmp.Or(s.begin(), s.appendErr); err != nil {
@@ -152,8 +152,9 @@ func (s *fakeStore) AddToken(_ context.Context, t store.Token, entries ...audit.
 		s.tokens = map[string]store.Token{}
 	}
 	s.tokens[t.ID] = t
-	s.entries = append(s.entries, entries...)
-	return nil
+	e, err := t.Entry()
+	s.entries = append(s.entries, e)
+	return err
 }
 
 func (s *fakeStore) RevokeToken(_ context.Context, r store.Revocation) (store.Token, bool, error) {
@@ -170,8 +171,9 @@ func (s *fakeStore) RevokeToken(_ context.Context, r store.Revocation) (store.To
 	}
 	t.RevokedAt, t.RevokedBy = &r.At, r.By
 	s.tokens[r.ID] = t
-	s.entries = append(s.entries, r.Entries...)
-	return t, true, nil
+	e, err := r.Entry()
+	s.entries = append(s.entries, e)
+	return t, true, err
 }
 
 func (s *fakeStore) Token(_ context.Context, id string) (store.Token, error) {

@@ -106,6 +106,7 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	if change.By, err = reviewer(c); err != nil {
 		return err
 	}
+	change.Authenticated = principal(c).Authenticated()
 	if in.Expect == nil {
 		return invalid("expect is missing: say which version is to be replaced, as GET /api/policy shows it")
 	}

@@ -125,7 +125,8 @@ func problemOf(err error) *problem {
 	case errors.Is(err, store.ErrAmbiguous):
 		return &problem{Status: http.StatusConflict, Code: codeAmbiguous, Detail: "Several calls have IDs that begin like this; give more of it."}
 	case errors.Is(err, store.ErrReadOnly):
-		return &problem{Status: http.StatusConflict, Code: codeReadOnly, Detail: "This API may only read the store. Ask one that may write it, or use the database itself: pawl token … --database-url."}
+		return &problem{Status: http.StatusForbidden, Code: codeReadOnly, cause: err,
+			Detail: "This API may not write its store: it was started so, or a SQLite store belongs to its worker. Use another API, or 'pawl token … --direct'."}
 	case errors.As(err, &ofStore):
 		return &problem{Status: http.StatusServiceUnavailable, Code: codeStore, Detail: "Pawl's store can't be reached now; try again.", cause: err}
 	case errors.As(err, new(*codec.KeyError)):

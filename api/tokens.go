@@ -33,11 +33,11 @@ func (s *Server) newToken(c *gin.Context) error {
 	if err := decode(c, &spec, false); err != nil {
 		return err
 	}
-	text, t, entry, err := auth.Issue(spec, principal(c).Subject, time.Now())
+	text, t, err := auth.Issue(spec, principal(c).Subject, time.Now())
 	if err != nil {
 		return err
 	}
-	if err := s.o.Store.AddToken(c.Request.Context(), t, entry); err != nil {
+	if err := s.o.Store.AddToken(c.Request.Context(), t); err != nil {
 		return fromStore(err)
 	}
 	return reply(c, http.StatusCreated, newTokenReply{text, t})
@@ -54,11 +54,7 @@ func (s *Server) revokeToken(c *gin.Context) error {
 	if err := decode(c, &none, true); err != nil {
 		return err
 	}
-	r, err := auth.Revoke(id, principal(c).Subject, time.Now())
-	if err != nil {
-		return err
-	}
-	t, _, err := s.o.Store.RevokeToken(c.Request.Context(), r)
+	t, _, err := s.o.Store.RevokeToken(c.Request.Context(), store.Revocation{ID: id, By: principal(c).Subject, At: time.Now()})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return noToken

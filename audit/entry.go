@@ -36,6 +36,10 @@ const (
 // about, and no call.
 const SubjectPolicy = "@policy"
 
+// SubjectToken begins what stands in Entry.Call where an entry is about a
+// token; the token's ID ends it.
+const SubjectToken = "@token/"
+
 // Reserved reports whether an ID is kept for subjects that are no calls. No
 // call may have such an ID: its entries could stand where theirs belong.
 func Reserved(id string) bool { return strings.HasPrefix(id, "@") }

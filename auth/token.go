@@ -13,7 +13,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -74,17 +73,17 @@ func random(bits uint, digits int) string {
 }
 
 // Issue makes a token: its text, which is to be shown once and is kept nowhere,
-// what the store keeps of it, and the audit entry. by names who makes it. Errors
-// have approval.CodeInvalid.
-func Issue(s TokenSpec, by string, now time.Time) (text string, t store.Token, e audit.Entry, err error) {
+// and what the store keeps of it. by names who makes it. Errors have
+// approval.CodeInvalid.
+func Issue(s TokenSpec, by string, now time.Time) (text string, t store.Token, err error) {
 	now = now.UTC().Truncate(time.Microsecond)
 	p, err := s.Principal(now)
 	if err != nil {
-		return "", t, e, err
+		return "", t, err
 	}
 	if s.Note != "" {
 		if err := checkName("note", s.Note); err != nil {
-			return "", t, e, err
+			return "", t, err
 		}
 	}
 	t = store.Token{
@@ -98,27 +97,14 @@ func Issue(s TokenSpec, by string, now time.Time) (text string, t store.Token, e
 	if !p.Expires.IsZero() {
 		at := p.Expires.UTC().Truncate(time.Microsecond)
 		if !at.After(now) {
-			return "", t, e, invalid("the token would have expired before it is made")
+			return "", t, invalid("the token would have expired before it is made")
 		}
 		t.ExpiresAt = &at
 	}
 	text = tokenPrefix + t.Kind + "_" + t.ID + "_" + random(secretBits, keyDigits)
 	text += checksum(text)
 	t.Hash = hashToken(text)
-	e, err = tokenEntry(t.ID, "created", audit.KindTokenCreated, now, map[string]any{"token": t})
-	return text, t, e, err
-}
-
-// Revoke is the revocation of a token, for the store, with its audit entry.
-func Revoke(id, by string, now time.Time) (store.Revocation, error) {
-	now = now.UTC().Truncate(time.Microsecond)
-	e, err := tokenEntry(id, "revoked", audit.KindTokenRevoked, now, map[string]any{"token_id": id, "revoked_by": by})
-	return store.Revocation{ID: id, By: by, At: now, Entries: []audit.Entry{e}}, err
-}
-
-// tokenEntry is about no call: what stands for its ID can't be one's.
-func tokenEntry(id, step string, kind audit.Kind, at time.Time, payload any) (audit.Entry, error) {
-	return audit.New("token:"+id, step, kind, at, payload)
+	return text, t, nil
 }
 
 // Tokens is the Authenticator of Pawl's own tokens. It looks each one up at

@@ -13,11 +13,11 @@ import (
 // Tokens keeps who may use the API by token. What a token says never changes;
 // it can be revoked, once and for good.
 type Tokens interface {
-	// AddToken keeps a new token, with its entries. A repeat changes nothing.
-	// Another token's ID is an error with approval.CodeInvalid.
-	AddToken(ctx context.Context, t Token, entries ...audit.Entry) error
-	// RevokeToken revokes a token, with its entries, and returns it as it
-	// stands; fresh is false if it was revoked before. Errors: ErrNotFound.
+	// AddToken keeps a new token, and puts that on record. A repeat changes
+	// nothing. Another token's ID is an error with approval.CodeInvalid.
+	AddToken(ctx context.Context, t Token) error
+	// RevokeToken revokes a token, puts that on record, and returns the token as
+	// it stands; fresh is false if it was revoked before. Errors: ErrNotFound.
 	RevokeToken(ctx context.Context, r Revocation) (t Token, fresh bool, err error)
 	TokenReader
 }
@@ -68,16 +68,29 @@ func (t Token) Check() error {
 	return nil
 }
 
-// Revocation revokes a token.
-type Revocation struct {
-	ID, By  string
-	At      time.Time
-	Entries []audit.Entry
+// Entry is the record of a new token.
+func (t Token) Entry() (audit.Entry, error) {
+	return audit.New(audit.SubjectToken+t.ID, "created", audit.KindTokenCreated, t.CreatedAt, map[string]any{"token": t})
 }
 
-// Check refuses a revocation without a time, or with an entry that would not
-// verify.
-func (r Revocation) Check() error { return checkChange(r.At, r.Entries) }
+// Revocation revokes a token.
+type Revocation struct {
+	ID, By string
+	At     time.Time
+}
+
+// Check refuses a revocation without a time.
+func (r Revocation) Check() error {
+	if r.At.IsZero() {
+		return approval.Errorf(approval.CodeInvalid, "token: the time of its revocation is missing")
+	}
+	return nil
+}
+
+// Entry is the record of a revocation.
+func (r Revocation) Entry() (audit.Entry, error) {
+	return audit.New(audit.SubjectToken+r.ID, "revoked", audit.KindTokenRevoked, r.At, map[string]any{"token_id": r.ID, "revoked_by": r.By})
+}
 
 // TokenQuery selects tokens.
 type TokenQuery struct {

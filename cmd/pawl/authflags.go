@@ -179,4 +179,4 @@ func adminTokens(ctx context.Context, s store.TokenReader) (n int, err error) {
 	}
 }
 
-const adviceFirstToken = "make the first one on the database itself: pawl token new YOU --role admin --database-url …"
+const adviceFirstToken = "make the first one in the store itself: pawl token new YOU --role admin --direct"

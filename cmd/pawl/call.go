@@ -129,9 +129,7 @@ func (a *app) resume() *cobra.Command {
 		Short: "Pick a call up again: its result, or where it stands",
 		Long: `Pick a call up again and print its result, as 'pawl call' would have.
 
---key finds calls that were started with it where the API runs without
-authentication, whose callers are all the requester "local". Elsewhere use the
-ID, or run the same 'pawl call --key' again.`,
+--key finds the calls that you started with it: keys are each requester's own.`,
 		Example: `  pawl continue pawl-k3vq2m7 --wait 10m
   pawl continue --key order-1041`,
 		Args: func(cmd *cobra.Command, args []string) error {

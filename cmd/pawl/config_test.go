@@ -269,6 +269,8 @@ func TestOperatorsUsageErrors(t *testing.T) {
 		{"token new ana --role admin --expires soon", "--expires must be"},
 		{"token new ana --role admin --expires 0", "--expires must be"},
 		{"token revoke", "ID is missing"},
+		{"token list --direct", "which store?"},
+		{"token list --database-url sqlite://x", "--database-url is for --direct"},
 		{"token revoke pawl_agent_x", "never write a token into a command line"},
 		{"whoami --token a --token-file b", "either --token-file or --token"},
 		{"tools forget", "NAME is missing"},

@@ -18,10 +18,10 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-const tokenPlaces = `Tokens are made by the API, as an administrator, or on the database itself where
---database-url (or PAWL_DATABASE_URL, or the configuration file) names one: that
-is how the first administrator's token is made. A SQLite store belongs to the
-process that runs on it, so ask that one's API.`
+const tokenPlaces = `It is done by the API, which takes an administrator's token for that. --direct
+uses the store itself, that --database-url, $PAWL_DATABASE_URL or the
+configuration file names: for the first administrator's token. With SQLite, stop
+the process that owns the store first.`
 
 func (a *app) token() *cobra.Command {
 	cmd := group("token", "Make, list and revoke the tokens by which the API knows callers")
@@ -34,33 +34,38 @@ func (a *app) token() *cobra.Command {
 // tokenSite is where tokens are: behind the API, or in a database.
 type tokenSite struct {
 	site
-	app *app
+	app    *app
+	direct bool
 }
 
 func (s *tokenSite) add(cmd *cobra.Command) {
 	s.site.flags(cmd)
 	cmd.Flags().Lookup("log-level").DefValue, s.logLevel = "warn", "warn"
+	cmd.Flags().BoolVar(&s.direct, "direct", false, "use the store itself instead of asking the API")
 }
 
 // with runs one of two, depending on where the tokens are.
 func (s *tokenSite) with(cmd *cobra.Command, byAPI func(context.Context, *client.Client) error, onStore func(context.Context, store.Store) error) (err error) {
-	if err := s.begin(s.app, cmd); err != nil {
-		return err
-	}
 	ctx := cmd.Context()
-	if s.database.url == "" {
+	if !s.direct {
+		if cmd.Flag("database-url").Changed {
+			return usage(errors.New("--database-url is for --direct; the API is named by --api"))
+		}
 		c, err := s.app.client(cmd)
 		if err != nil {
 			return err
 		}
 		return byAPI(ctx, c)
 	}
+	if err := s.begin(s.app, cmd); err != nil {
+		return err
+	}
 	if err := s.database.validate(); err != nil {
 		return usage(err)
 	}
 	opened, err := s.database.openExisting(ctx)
 	if err != nil {
-		return fmt.Errorf("%w\nIf its owner serves an API, ask that: leave --database-url out (and PAWL_DATABASE_URL empty), with an administrator's PAWL_TOKEN", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
 	return onStore(ctx, opened)
@@ -91,7 +96,7 @@ needs an --owner: the person who answers for it, and so may not approve what it
 asks for.
 
 ` + tokenPlaces,
-		Example: `  pawl token new ana --role admin --database-url postgres://pawl@db:5432/pawl
+		Example: `  pawl token new ana --role admin --direct --database-url postgres://pawl@db:5432/pawl
   pawl token new rita --role reviewer --group finance --out rita.token
   pawl token new agent:billing --role agent --owner ana --team finance --expires 720h`,
 		Args: oneArg("SUBJECT", "whom does the token stand for?"),
@@ -120,12 +125,12 @@ asks for.
 				return err
 			}, func(ctx context.Context, opened store.Store) error {
 				made.where = "in " + s.database.String()
-				text, t, entry, err := auth.Issue(spec, operator(), time.Now())
+				text, t, err := auth.Issue(spec, operator(), time.Now())
 				if err != nil {
 					return err
 				}
 				made.text, made.Token = text, t
-				return opened.AddToken(ctx, t, entry)
+				return opened.AddToken(ctx, t)
 			})
 			return made.tell(err)
 		},
@@ -228,7 +233,7 @@ func (a *app) tokenList() *cobra.Command {
 		Use:   "list",
 		Short: "List tokens, the newest first, without their secrets",
 		Example: `  pawl token list
-  pawl token list --database-url postgres://pawl@db:5432/pawl -o json`,
+  pawl token list --direct --database-url postgres://pawl@db:5432/pawl -o json`,
 		Long: "List tokens, the newest first, without their secrets.\n\n" + tokenPlaces,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -298,7 +303,7 @@ once, everywhere, and for good.
 
 ` + tokenPlaces,
 		Example: `  pawl token revoke 4oYx0dQ8m2Kc
-  pawl token revoke 4oYx0dQ8m2Kc --database-url postgres://pawl@db:5432/pawl`,
+  pawl token revoke 4oYx0dQ8m2Kc --direct --database-url postgres://pawl@db:5432/pawl`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("ID is missing: which token? 'pawl token list' lists them")
@@ -315,10 +320,7 @@ once, everywhere, and for good.
 				return a.revoke(ids, func(id string) (store.Token, error) { return c.RevokeToken(ctx, id) })
 			}, func(ctx context.Context, opened store.Store) error {
 				return a.revoke(ids, func(id string) (t store.Token, err error) {
-					r, err := auth.Revoke(id, operator(), time.Now())
-					if err == nil {
-						t, _, err = opened.RevokeToken(ctx, r)
-					}
+					t, _, err = opened.RevokeToken(ctx, store.Revocation{ID: id, By: operator(), At: time.Now()})
 					return t, err
 				})
 			})

@@ -50,13 +50,13 @@ func (s *Stack) ensureAdmin(ctx context.Context) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the administrator's token: %w", err)
 	}
-	text, t, entry, err := auth.Issue(auth.TokenSpec{
+	text, t, err := auth.Issue(auth.TokenSpec{
 		Subject: "admin", Roles: []auth.Role{auth.RoleAdmin}, Note: "made by pawl-dev at its start",
 	}, "pawl-dev", time.Now())
 	if err != nil {
 		return err
 	}
-	if err := s.Store.AddToken(ctx, t, entry); err != nil {
+	if err := s.Store.AddToken(ctx, t); err != nil {
 		return err
 	}
 	// A crash before the rename costs a token that nobody ever sees.

@@ -18,7 +18,7 @@ const (
 	selectToken  = `SELECT ` + tokenColumns + ` FROM pawl.tokens WHERE id = $1`
 
 	// addToken and revokeToken are whole transactions in one statement: the
-	// change with its entries ($4 to $10), or nothing.
+	// change with its entry ($4 to $10), or nothing.
 	addToken = `WITH token AS (
 			INSERT INTO pawl.tokens (id, hash, token) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING RETURNING seq
 		), log AS (` + tokenEntries + `)
@@ -36,15 +36,19 @@ const (
 )
 
 // AddToken implements store.Tokens.
-func (s *Store) AddToken(ctx context.Context, t store.Token, entries ...audit.Entry) error {
-	if err := errors.Join(t.Check(), store.CheckEntries(entries)); err != nil {
+func (s *Store) AddToken(ctx context.Context, t store.Token) error {
+	if err := t.Check(); err != nil {
+		return err
+	}
+	entry, err := t.Entry()
+	if err != nil {
 		return err
 	}
 	doc, err := store.Encode(t)
 	if err != nil {
 		return err
 	}
-	known, fresh, err := s.changeToken(ctx, "keep a token", t.ID, addToken, append([]any{t.ID, t.Hash[:], doc}, entryArgs(entries)...))
+	known, fresh, err := s.changeToken(ctx, "keep a token", t.ID, addToken, append([]any{t.ID, t.Hash[:], doc}, entryArgs([]audit.Entry{entry})...))
 	if err == nil && !fresh && known.Hash != t.Hash {
 		return approval.Errorf(approval.CodeInvalid, "token: another one has its ID")
 	}
@@ -59,7 +63,11 @@ func (s *Store) RevokeToken(ctx context.Context, r store.Revocation) (store.Toke
 	if !storable(r.ID) {
 		return store.Token{}, false, unknownToken(r.ID)
 	}
-	return s.changeToken(ctx, "revoke a token", r.ID, revokeToken, append([]any{r.ID, r.At, r.By}, entryArgs(r.Entries)...))
+	entry, err := r.Entry()
+	if err != nil {
+		return store.Token{}, false, err
+	}
+	return s.changeToken(ctx, "revoke a token", r.ID, revokeToken, append([]any{r.ID, r.At, r.By}, entryArgs([]audit.Entry{entry})...))
 }
 
 // changeToken runs a statement that changes a token, or finds nothing to

@@ -14,8 +14,12 @@ import (
 const tokenColumns = `hash, token, revoked_at, revoked_by`
 
 // AddToken implements store.Tokens.
-func (s *Store) AddToken(ctx context.Context, t store.Token, entries ...audit.Entry) error {
-	if err := errors.Join(t.Check(), store.CheckEntries(entries)); err != nil {
+func (s *Store) AddToken(ctx context.Context, t store.Token) error {
+	if err := t.Check(); err != nil {
+		return err
+	}
+	entry, err := t.Entry()
+	if err != nil {
 		return err
 	}
 	doc, err := store.Encode(t)
@@ -36,13 +40,17 @@ func (s *Store) AddToken(ctx context.Context, t store.Token, entries ...audit.En
 		if _, err := tx.tx.ExecContext(ctx, `INSERT INTO tokens (id, hash, token) VALUES (?, ?, ?)`, t.ID, t.Hash[:], doc); err != nil {
 			return err
 		}
-		return tx.entries(ctx, entries)
+		return tx.entries(ctx, []audit.Entry{entry})
 	})
 }
 
 // RevokeToken implements store.Tokens.
 func (s *Store) RevokeToken(ctx context.Context, r store.Revocation) (t store.Token, fresh bool, err error) {
 	if err := r.Check(); err != nil {
+		return store.Token{}, false, err
+	}
+	entry, err := r.Entry()
+	if err != nil {
 		return store.Token{}, false, err
 	}
 	err = s.write(ctx, "revoke a token", func(tx transaction) error {
@@ -52,7 +60,7 @@ func (s *Store) RevokeToken(ctx context.Context, r store.Revocation) (t store.To
 		if _, err := tx.tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = ?, revoked_by = ? WHERE id = ?`, r.At.UnixMicro(), r.By, r.ID); err != nil {
 			return err
 		}
-		if err := tx.entries(ctx, r.Entries); err != nil {
+		if err := tx.entries(ctx, []audit.Entry{entry}); err != nil {
 			return err
 		}
 		fresh = true
