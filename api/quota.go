@@ -123,7 +123,7 @@ func (q *quotas) room(ctx context.Context, requester string) error {
 
 	// One item is enough: the total is what is asked for.
 	at := time.Now()
-	found, err := q.store.Calls(ctx, store.CallQuery{Requester: requester, Statuses: []approval.Status{approval.StatusPending}, Limit: 1})
+	found, err := q.store.Calls(ctx, store.CallQuery{Requests: true, Requester: requester, Statuses: []approval.Status{approval.StatusPending}, Limit: 1})
 	if err != nil {
 		// What is started meanwhile is kept by Temporal; its pace is bounded.
 		q.log.WarnContext(ctx, "pending calls could not be counted, so their number is not bounded now", "error", err)

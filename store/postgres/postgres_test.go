@@ -220,7 +220,8 @@ func TestImpossibleText(t *testing.T) {
 		}
 	}
 	long := admission("b", nil)
-	for range 200 { // random, because what repeats is packed
+	long.Waits = true // lists of requests are by session
+	for range 200 {   // random, because what repeats is packed
 		long.View.Session += approval.NewID()
 	}
 	if _, _, err := s.Admit(t.Context(), long); approval.CodeOf(err) != approval.CodeInvalid {

@@ -56,12 +56,15 @@ func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err erro
 
 // Calls implements store.Reader.
 func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, error) {
-	f := filter{}
-	f.equal("tool", q.Tool)
-	f.equal("agent", q.Agent)
-	f.equal("session", q.Session)
-	f.equal("requester", q.Requester)
-	f.equal("risk", string(q.Risk))
+	f, by := filter{}, ""
+	if q.Requests && len(q.Statuses) > 0 {
+		by = "+" // the status tells most apart: this keeps SQLite from another index
+	}
+	f.equal(by+"tool", q.Tool)
+	f.equal(by+"agent", q.Agent)
+	f.equal(by+"session", q.Session)
+	f.equal("requester", q.Requester) // its index has the status, too
+	f.equal(by+"risk", string(q.Risk))
 	if q.Risk != "" {
 		if _, err := approval.ParseRisk(string(q.Risk)); err != nil {
 			return store.CallPage{}, err
