@@ -12,6 +12,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/dev/stack"
+	"github.com/pawlhq/pawl/internal/starter"
 	"github.com/pawlhq/pawl/tool"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -161,7 +162,7 @@ func (l *lane) one() {
 	began := time.Now()
 	run, err := l.run()
 	if err == nil {
-		err = run.Get(context.Background(), nil)
+		err = starter.Await(context.Background(), run, nil)
 	}
 	took := time.Since(began)
 	l.mu.Lock()
