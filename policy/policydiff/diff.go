@@ -1,8 +1,10 @@
 package policydiff
 
 import (
+	"iter"
 	"slices"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policytest"
 )
@@ -10,7 +12,7 @@ import (
 // Change is a call whose verdict is another one under the new policy.
 type Change struct {
 	Case     policytest.Case
-	Old, New policy.Explanation
+	Old, New approval.Verdict
 	Shifts   []Shift // at least one
 }
 
@@ -44,12 +46,15 @@ func (r Report) only(laxer bool) []Change {
 	return out
 }
 
-// Diff compares what two policies say to the calls of a corpus.
-func Diff(old, new *policy.Set, corpus []policytest.Case) Report {
-	r := Report{Calls: len(corpus)}
-	for _, c := range corpus {
-		if shifts := Compare(old.Evaluate(c.Call, c.At), new.Evaluate(c.Call, c.At)); len(shifts) > 0 {
-			r.Changes = append(r.Changes, Change{c, old.Explain(c.Call, c.At), new.Explain(c.Call, c.At), shifts})
+// Diff compares what two policies say to the calls of a corpus. It takes as
+// long as the corpus has calls: end that to bound it.
+func Diff(old, new *policy.Set, corpus iter.Seq[policytest.Case]) Report {
+	var r Report
+	for c := range corpus {
+		r.Calls++
+		was, will := old.Evaluate(c.Call, c.At), new.Evaluate(c.Call, c.At)
+		if shifts := Compare(was, will); len(shifts) > 0 {
+			r.Changes = append(r.Changes, Change{c, was, will, shifts})
 		}
 	}
 	return r

@@ -49,8 +49,9 @@ func TestProbesFindWhatBecomesLaxer(t *testing.T) {
 			"{deny: [{capability: a, contains: [drop, truncate]}], allow: [a]}",
 			"{deny: [{capability: a, contains: drop}], allow: [a]}",
 		},
-		"an agent":       {"rules: [{tool: a, agent: 'bot-*', deny: true}]", "rules: [{tool: a, agent: 'bot-?', deny: true}]"},
-		"a team's layer": {"{applies_to: {team: x}, rules: [{tool: a, deny: true}]}", "{applies_to: {team: y}, rules: [{tool: a, deny: true}]}"},
+		"a bare capability": {"{allow: []}", "{allow: [a]}"},
+		"an agent":          {"rules: [{tool: a, agent: 'bot-*', deny: true}]", "rules: [{tool: a, agent: 'bot-?', deny: true}]"},
+		"a team's layer":    {"{applies_to: {team: x}, rules: [{tool: a, deny: true}]}", "{applies_to: {team: y}, rules: [{tool: a, deny: true}]}"},
 		"a label": {
 			"rules: [{tool: a, labels: {env: prod}, deny: true}]",
 			"rules: [{tool: a, labels: {env: prod, zone: eu}, deny: true}]",
@@ -84,7 +85,7 @@ func TestProbesAreBounded(t *testing.T) {
 	for i := range 40 {
 		when = append(when, fmt.Sprintf("args.f%d == %d", i, i*10))
 	}
-	probes := policydiff.Probes(compile(t, fmt.Sprintf("rules: [{tool: a, when: '%s', deny: true}]", strings.Join(when, " && "))))
+	probes := slices.Collect(policydiff.Probes(compile(t, fmt.Sprintf("rules: [{tool: a, when: '%s', deny: true}]", strings.Join(when, " && ")))))
 	if len(probes) < 100 || len(probes) > 500 {
 		t.Errorf("%d probes", len(probes))
 	}
@@ -97,6 +98,26 @@ func TestProbesAreBounded(t *testing.T) {
 		if err := p.Call.Validate(); err != nil {
 			t.Errorf("%s: %v", p.Name, err)
 		}
+	}
+}
+
+// What changed is tried first, for those who can't wait for all.
+func TestProbesOfWhatChangedComeFirst(t *testing.T) {
+	var rules []string
+	for i := range 1000 {
+		rules = append(rules, fmt.Sprintf("{tool: t%d}", i))
+	}
+	old := compile(t, "rules: ["+strings.Join(rules, ", ")+"]")
+	rules[900] = "{tool: t900, auto_approve: true}"
+	new := compile(t, "rules: ["+strings.Join(rules, ", ")+"]")
+	tries := 0
+	for c := range policydiff.Probes(old, new) {
+		if tries++; c.Call.Tool == "t900" {
+			break
+		}
+	}
+	if tries > 10 {
+		t.Errorf("it takes %d tries", tries)
 	}
 }
 
@@ -134,7 +155,7 @@ func FuzzProbes(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, c := range policydiff.Probes(set) {
+		for c := range policydiff.Probes(set) {
 			if err := c.Call.Validate(); err != nil || c.Name == "" || c.At.IsZero() {
 				t.Errorf("probe %+v: %v", c, err)
 			}

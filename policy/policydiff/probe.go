@@ -1,8 +1,10 @@
 package policydiff
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -19,22 +21,46 @@ const maxProbes = 128
 // numbers; and tools that no rule names. What a condition computes from a call
 // can't be read off its text, so probes find most differences, and never prove
 // that there are none. Their names are the calls as JSON.
-func Probes(sets ...*policy.Set) []policytest.Case {
-	p := prober{seen: map[string]bool{}}
-	for _, tool := range []string{"unnamed_tool", "read_unnamed", "delete_unnamed"} {
-		p.add(subject{tools: []string{tool}})
-	}
-	for _, set := range sets {
-		for _, s := range subjects(set) {
+//
+// The rules that are not in all sets go first: whoever can't wait for the last
+// probe has seen those that matter most.
+func Probes(sets ...*policy.Set) iter.Seq[policytest.Case] {
+	return func(yield func(policytest.Case) bool) {
+		p := prober{yield: yield, seen: map[string]bool{}}
+		for _, tool := range []string{"unnamed_tool", "read_unnamed", "delete_unnamed"} {
+			p.add(subject{tools: []string{tool}})
+		}
+		for _, s := range changedFirst(sets) {
+			if p.stopped {
+				return
+			}
 			p.add(s)
 		}
 	}
-	return p.cases
+}
+
+// changedFirst returns the subjects of all sets, first those that not every set
+// has.
+func changedFirst(sets []*policy.Set) []subject {
+	var all []subject
+	in := map[string]int{} // how many sets have a rule
+	for _, set := range sets {
+		once := map[string]bool{}
+		for _, s := range subjects(set) {
+			if all = append(all, s); !once[s.text] {
+				once[s.text] = true
+				in[s.text]++
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b subject) int { return cmp.Compare(in[a.text], in[b.text]) })
+	return all
 }
 
 type prober struct {
-	cases []policytest.Case
-	seen  map[string]bool
+	yield   func(policytest.Case) bool
+	stopped bool // nobody wants more
+	seen    map[string]bool
 }
 
 // add makes the probes of one rule: every combination of its fields' values
@@ -42,6 +68,9 @@ type prober struct {
 // others and among none.
 func (p *prober) add(s subject) {
 	for _, tool := range s.tools {
+		if p.stopped {
+			return
+		}
 		p.call(s.place, tool, nil)
 		combinations := 1
 		for _, f := range s.fields {
@@ -90,6 +119,9 @@ type setting struct {
 }
 
 func (p *prober) call(place, tool string, settings []setting) {
+	if p.stopped {
+		return
+	}
 	c := policytest.Case{Place: place, At: policytest.Noon, Call: approval.Call{Tool: tool}}
 	args := map[string]any{}
 	for _, s := range settings {
@@ -130,7 +162,7 @@ func (p *prober) call(place, tool string, settings []setting) {
 	}
 	if !p.seen[c.Name] {
 		p.seen[c.Name] = true
-		p.cases = append(p.cases, c)
+		p.stopped = !p.yield(c)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // subject is what one rule is about: its tools, and what its conditions name.
 type subject struct {
 	place  string
+	text   string   // equal for rules that say the same
 	tools  []string // names that the rule's patterns match
 	fields []field
 }
@@ -68,7 +69,15 @@ func subjects(set *policy.Set) []subject {
 					}
 				}
 				s := subject{place: fmt.Sprintf("%s:%d", approval.Display(file.Name, 300), m.Line()), fields: c.fields}
-				for _, name := range append(texts(m.Field("tool")), texts(m.Field("capability"))...) {
+				s.text = s.place
+				if doc, ok := entry.JSON(); ok {
+					s.text = name + string(doc)
+				}
+				tools := append(texts(m.Field("tool")), texts(m.Field("capability"))...)
+				if entry.IsText() { // a capability by itself
+					tools = texts(entry)
+				}
+				for _, name := range tools {
 					if name = matching(name); approval.CheckTool(name) == nil {
 						s.tools = append(s.tools, name)
 					}
@@ -78,7 +87,7 @@ func subjects(set *policy.Set) []subject {
 		}
 		for _, name := range []string{"dangerous_tools", "safe_tools"} {
 			for _, tool := range texts(root.Field(name)) {
-				out = append(out, subject{tools: []string{matching(tool)}, fields: all.fields})
+				out = append(out, subject{text: name + " " + tool, tools: []string{matching(tool)}, fields: all.fields})
 			}
 		}
 	}
