@@ -36,6 +36,7 @@ type policyChange struct {
 type appliedReply struct {
 	Changed bool `json:"changed"` // false: it was active already
 	store.PolicyVersion
+	Warnings []yamlfile.Problem `json:"warnings"` // what is hardly meant in the policy
 }
 
 // dryRunReply says what applying would do.
@@ -44,6 +45,8 @@ type dryRunReply struct {
 	Changed bool                `json:"changed"`
 	Digest  string              `json:"digest"`
 	Active  store.PolicyVersion `json:"active"`
+
+	Warnings []yamlfile.Problem `json:"warnings"`
 }
 
 func (s *Server) getPolicy(c *gin.Context) error {
@@ -112,10 +115,10 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	}
 	change.Expect = *in.Expect
 	ctx := c.Request.Context()
-	v, fresh, err := active.Apply(ctx, s.o.Store, change)
+	v, err := active.Apply(ctx, s.o.Store, change)
 	switch {
 	case errors.Is(err, store.ErrPolicyChanged):
-		return &problem{Status: http.StatusConflict, Code: codePolicyChanged, Detail: policyChanged(change.Expect, v)}
+		return &problem{Status: http.StatusConflict, Code: codePolicyChanged, Detail: policyChanged(change.Expect, v.PolicyVersion)}
 	case errors.Is(err, store.ErrReadOnly):
 		return &problem{Status: http.StatusForbidden, Code: codeReadOnly, cause: err,
 			Detail: "This API may not write its store: it was started so, or a SQLite store belongs to its worker, or the database user lacks the right. " +
@@ -123,10 +126,10 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	case err != nil:
 		return refusedPolicy(err)
 	}
-	if fresh {
+	if v.Fresh {
 		s.o.Logger.InfoContext(ctx, "policy applied", "version", v.Version, "digest", v.Digest, "by", v.By)
 	}
-	return reply(c, http.StatusOK, appliedReply{fresh, v})
+	return reply(c, http.StatusOK, appliedReply{v.Fresh, v.PolicyVersion, listed(v.Warnings)})
 }
 
 func policyChanged(expect int64, there store.PolicyVersion) string {
@@ -147,7 +150,14 @@ func (s *Server) tryPolicy(c *gin.Context, change active.Change) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return reply(c, http.StatusOK, dryRunReply{DryRun: true, Changed: set.Digest() != v.Digest, Digest: set.Digest(), Active: v})
+	return reply(c, http.StatusOK, dryRunReply{
+		DryRun: true, Changed: set.Digest() != v.Digest, Digest: set.Digest(), Active: v, Warnings: listed(set.Warnings()),
+	})
+}
+
+// listed is a list that JSON never writes as null.
+func listed(problems yamlfile.Problems) []yamlfile.Problem {
+	return append([]yamlfile.Problem{}, problems...)
 }
 
 // refusedPolicy tells what is wrong with a policy from what is wrong with the

@@ -59,18 +59,20 @@ type PolicyChange struct {
 type AppliedPolicy struct {
 	Changed bool `json:"changed"` // false: it was active already
 	PolicyVersion
-	Raw json.RawMessage `json:"-"` // as it was received
+	Warnings []PolicyProblem `json:"warnings"` // what is hardly meant in the policy
+	Raw      json.RawMessage `json:"-"`        // as it was received
 }
 
 // PolicyTrial says what applying would do.
 type PolicyTrial struct {
-	Changed bool            `json:"changed"` // false: it is active already
-	Digest  string          `json:"digest"`
-	Active  PolicyVersion   `json:"active"`
-	Raw     json.RawMessage `json:"-"` // as it was received
+	Changed  bool            `json:"changed"` // false: it is active already
+	Digest   string          `json:"digest"`
+	Active   PolicyVersion   `json:"active"`
+	Warnings []PolicyProblem `json:"warnings"` // what is hardly meant in the policy
+	Raw      json.RawMessage `json:"-"`        // as it was received
 }
 
-// PolicyProblem is one thing that is wrong with a policy.
+// PolicyProblem is one thing that is wrong with a policy, or a warning.
 type PolicyProblem struct {
 	File    string `json:"file"`
 	Line    int    `json:"line"` // from 1; 0: the file as a whole

@@ -83,11 +83,25 @@ func timeline(entries []client.Entry) string {
 	return "Timeline:\n" + table([]string{"AT", "WHAT", "DETAILS"}, rows)
 }
 
+// verdictOf returns what the policy said of a call, as its first entry has it.
+func verdictOf(entries []client.Entry) (v approval.Verdict) {
+	for _, e := range entries {
+		var p struct {
+			Verdict *approval.Verdict `json:"verdict"`
+		}
+		if json.Unmarshal(e.Payload, &p) == nil && p.Verdict != nil {
+			return *p.Verdict
+		}
+	}
+	return v
+}
+
 // gist says in one line what an entry's payload holds; what it does not know
 // it shows as it is.
 func gist(payload json.RawMessage) string {
 	var p struct {
 		Call     *approval.View    `json:"call"`
+		Verdict  approval.Verdict  `json:"verdict"` // on Call
 		Outcome  *approval.Outcome `json:"outcome"`
 		Decision *struct {
 			approval.Settlement
@@ -120,6 +134,12 @@ func gist(payload json.RawMessage) string {
 		text = ended(p.Outcome.Status, p.Outcome.Error)
 	case p.Call != nil:
 		text = p.Call.Tool + ": " + ended(p.Call.Status, p.Call.Error)
+		if p.Verdict.Audited {
+			text += ", audited"
+		}
+		for _, o := range p.Verdict.Observed {
+			text += fmt.Sprintf("; %s would say %s", o.Layer, o.Kind)
+		}
 	case p.Decision != nil:
 		text = deedBy(string(p.Decision.Kind), cmp.Or(p.Decision.Reviewer, p.Decision.By))
 		if p.Decision.Notes != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -42,9 +43,15 @@ problem is named with its place; a policy with problems is not applied. All
 workers judge by the new one within seconds; calls that were judged before keep
 their verdicts. Who applied what and when is on record.
 
+--dry-run shows what would change: the text, and over calls derived from the
+rules which verdicts become laxer or stricter, as 'pawl policy diff' does. Its
+exit code is 1 if any becomes laxer, or if that can't be told. On policies so
+large that this takes long it stops after some seconds, and says so. Without
+--dry-run the verdicts that have changed are shown after applying.
+
 If somebody else applies a policy in the meantime, nothing is changed. With
 --expect that is so from the version on that you have looked at, with
---dry-run for instance, which shows what would change.
+--dry-run for instance.
 
 --direct writes to the store itself, that --database-url, $PAWL_DATABASE_URL or
 the configuration file names: where no API runs, or none that may write. With
@@ -160,39 +167,93 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 		if err != nil {
 			return a.policyRefused(err, files)
 		}
-		return s.tellTrial(was, trial, change)
+		return s.tellTrial(was, trial, change, files)
 	}
 	applied, err := to.ApplyPolicy(ctx, change)
-	switch {
-	case err != nil:
+	if err != nil {
 		return a.policyRefused(err, files)
-	case a.output == outputJSON:
+	}
+	if a.output == outputJSON {
 		return a.printJSON(applied.Raw)
-	case !applied.Changed:
+	}
+	a.placed(applied.Warnings, files, true)
+	if !applied.Changed {
 		return a.print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", applied.Version))
 	}
-	return a.print(fmt.Sprintf("Applied: version %d, digest %s, is active. Workers judge by it within seconds.\n", applied.Version, brief(applied.Digest)))
+	// What follows takes a moment: say first that it is done.
+	err = a.print(fmt.Sprintf("Applied: version %d, digest %s, is active. Workers judge by it within seconds.\n", applied.Version, brief(applied.Digest)))
+	if err != nil {
+		return err
+	}
+	return a.tellEffect(a.policyEffect(was, change.Layers))
 }
 
-func (s *applyCommand) tellTrial(was client.ActivePolicy, trial client.PolicyTrial, change client.PolicyChange) error {
+// tellTrial ends with exitError if calls are judged less strictly than before,
+// or if that can't be told.
+func (s *applyCommand) tellTrial(was client.ActivePolicy, trial client.PolicyTrial, change client.PolicyChange, files []policyFile) error {
 	a := s.app
+	if a.output != outputJSON {
+		a.placed(trial.Warnings, files, true)
+	}
 	switch {
-	case a.output == outputJSON:
+	case !trial.Changed && a.output == outputJSON:
 		return a.printJSON(trial.Raw)
 	case !trial.Changed:
 		return a.print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", trial.Active.Version))
 	case trial.Active.Version != was.Version || was.Version != change.Expect:
 		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, change.Expect)
 	}
+	e := a.policyEffect(was, change.Layers)
+	end := func(err error) error {
+		if err == nil && e.laxer() {
+			err = done(exitError)
+		}
+		return err
+	}
+	if a.output == outputJSON {
+		doc, err := withField(trial.Raw, "effect", e.json())
+		if err != nil {
+			return err
+		}
+		return end(a.printJSON(doc))
+	}
 	text, err := a.policyChanges(was.Layers, change.Layers)
 	if err != nil {
 		return err
 	}
-	if err := a.print(text); err != nil {
+	if err := errors.Join(a.print(text), a.tellEffect(e)); err != nil {
 		return err
 	}
 	a.note("nothing was applied. To replace what was compared here, and nothing newer, add --expect %d", was.Version)
-	return nil
+	return end(nil)
+}
+
+// withField adds a field to a JSON object.
+func withField(object json.RawMessage, name string, value any) (json.RawMessage, error) {
+	fields := map[string]any{}
+	var known map[string]json.RawMessage
+	if err := json.Unmarshal(object, &known); err != nil {
+		return nil, err
+	}
+	for k, v := range known {
+		fields[k] = v
+	}
+	fields[name] = value
+	return json.Marshal(fields)
+}
+
+// placed tells what the answer says about the policy, by the paths of its files.
+func (a *app) placed(problems []client.PolicyProblem, files []policyFile, warnings bool) {
+	for _, p := range problems {
+		for _, f := range files {
+			if p.File == f.Name {
+				p.File = f.path
+				break
+			}
+		}
+		where := yamlfile.Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Hint: p.Hint, Warning: warnings}
+		a.note("%s", approval.Display(where.String(), 1000))
+	}
 }
 
 // policyRefused names every problem that the answer holds.
@@ -201,16 +262,7 @@ func (a *app) policyRefused(err error, files []policyFile) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	for _, p := range refused.Problems {
-		for _, f := range files {
-			if p.File == f.Name {
-				p.File = f.path
-				break
-			}
-		}
-		where := yamlfile.Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Hint: p.Hint}
-		a.note("%s", approval.Display(where.String(), 1000))
-	}
+	a.placed(refused.Problems, files, false)
 	if refused.Code == client.CodePolicyChanged {
 		return fmt.Errorf("%w\n'pawl policy apply --dry-run' shows what your files would change now", err)
 	}

@@ -153,23 +153,6 @@ func (a *app) tellCheck(c checked) error {
 	return nil
 }
 
-// problems tells what is wrong with files, a line each, and ends the command.
-// Other errors it returns.
-func (a *app) problems(err error) error {
-	found, ok := errors.AsType[yamlfile.Problems](err)
-	if !ok {
-		return err
-	}
-	a.notes(found)
-	return done(exitError)
-}
-
-func (a *app) notes(problems []yamlfile.Problem) {
-	for _, p := range problems {
-		a.note("%s", p)
-	}
-}
-
 func (c checked) String() string {
 	rules := 0
 	var rows [][]string

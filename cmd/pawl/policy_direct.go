@@ -40,7 +40,7 @@ func (d directPolicies) Policy(ctx context.Context) (p client.ActivePolicy, err 
 
 // TryPolicy implements policyApplier.
 func (d directPolicies) TryPolicy(ctx context.Context, change client.PolicyChange) (t client.PolicyTrial, err error) {
-	set, err := active.Prepare(filesOf(change)...)
+	set, err := active.Prepare(filesOf(change.Layers)...)
 	if err != nil {
 		return t, directRefusal(err)
 	}
@@ -48,15 +48,15 @@ func (d directPolicies) TryPolicy(ctx context.Context, change client.PolicyChang
 	if err != nil {
 		return t, err
 	}
-	t = client.PolicyTrial{Changed: v.Digest != set.Digest(), Digest: set.Digest(), Active: versionOf(v)}
+	t = client.PolicyTrial{Changed: v.Digest != set.Digest(), Digest: set.Digest(), Active: versionOf(v), Warnings: problemsOf(set.Warnings())}
 	t.Raw, err = json.Marshal(t)
 	return t, err
 }
 
 // ApplyPolicy implements policyApplier.
 func (d directPolicies) ApplyPolicy(ctx context.Context, change client.PolicyChange) (a client.AppliedPolicy, err error) {
-	v, fresh, err := active.Apply(ctx, d.store, active.Change{
-		Files: filesOf(change), Expect: change.Expect, By: d.by, Channel: "direct", Note: change.Note,
+	v, err := active.Apply(ctx, d.store, active.Change{
+		Files: filesOf(change.Layers), Expect: change.Expect, By: d.by, Channel: "direct", Note: change.Note,
 	})
 	switch {
 	case errors.Is(err, store.ErrPolicyChanged):
@@ -65,7 +65,7 @@ func (d directPolicies) ApplyPolicy(ctx context.Context, change client.PolicyCha
 	case err != nil:
 		return a, directRefusal(err)
 	}
-	a = client.AppliedPolicy{Changed: fresh, PolicyVersion: versionOf(v)}
+	a = client.AppliedPolicy{Changed: v.Fresh, PolicyVersion: versionOf(v.PolicyVersion), Warnings: problemsOf(v.Warnings)}
 	a.Raw, err = json.Marshal(a)
 	return a, err
 }
@@ -75,11 +75,18 @@ func directRefusal(err error) error {
 	if !ok {
 		return err
 	}
-	refused := &client.Error{Code: approval.CodeInvalid, Detail: fmt.Sprintf("the policy was not applied, problems: %d; the one that is active stays", len(problems))}
-	for _, p := range problems {
-		refused.Problems = append(refused.Problems, client.PolicyProblem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Hint: p.Hint})
+	return &client.Error{
+		Code: approval.CodeInvalid, Detail: fmt.Sprintf("the policy was not applied, problems: %d; the one that is active stays", len(problems)),
+		Problems: problemsOf(problems),
 	}
-	return refused
+}
+
+func problemsOf(problems yamlfile.Problems) []client.PolicyProblem {
+	out := []client.PolicyProblem{}
+	for _, p := range problems {
+		out = append(out, client.PolicyProblem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Hint: p.Hint})
+	}
+	return out
 }
 
 func versionOf(v store.PolicyVersion) client.PolicyVersion {
@@ -88,8 +95,8 @@ func versionOf(v store.PolicyVersion) client.PolicyVersion {
 	}
 }
 
-func filesOf(change client.PolicyChange) (files []policy.File) {
-	for _, l := range change.Layers {
+func filesOf(layers []client.PolicyLayer) (files []policy.File) {
+	for _, l := range layers {
 		files = append(files, policy.File{Name: l.Name, Data: []byte(l.Text)})
 	}
 	return files

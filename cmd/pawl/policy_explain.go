@@ -10,7 +10,6 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy"
-	"github.com/pawlhq/pawl/policy/policytest"
 )
 
 // maxCallDoc is above every call's JSON; approval.ParseCall has the limit.
@@ -25,17 +24,21 @@ func (a *app) policyExplain() *cobra.Command {
 		Long: `Say what a policy says to a call, and why: the rule of each layer that matches,
 why others don't, and what comes of them all. Nothing runs, and nobody is asked.
 
+The policy is that of --policy: files and folders, or one that a running Pawl is
+asked for. Without --policy it is the active one.
+
 The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
-		Example: `  pawl policy explain --policy org.yaml --policy team.yaml --call '{"tool":"send_email"}'
+		Example: `  pawl policy explain --call '{"tool":"send_email","team":"support"}'
+  pawl policy explain --policy org.yaml --policy team.yaml --call '{"tool":"send_email"}'
   pawl policy explain --policy policies/ --call @call.json -o json
   pawl policy explain --policy policies/ --call @call.json --at 2026-03-01T22:00:00Z`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if doc == "" {
 				return usage(errors.New(`which call? give it with --call '{"tool":"send_email"}', @file, or - for standard input`))
 			}
 			if len(files) == 0 {
-				return usage(errors.New("which policy? name its files with --policy"))
+				files = []string{activeName}
 			}
 			now, err := a.readTime(at)
 			if err != nil {
@@ -49,11 +52,10 @@ The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 			if err != nil {
 				return usage(fmt.Errorf("--call: %w", err))
 			}
-			set, err := inspectPolicy(files)
+			set, err := a.readPolicy(cmd, files...)
 			if err != nil {
-				return a.problems(err)
+				return err
 			}
-			a.warnPolicy(set)
 			e := set.Explain(call, now)
 			if a.output == outputJSON {
 				return a.printValue(e)
@@ -61,7 +63,7 @@ The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 			return a.print(a.explanation(call.Tool, e))
 		},
 	}
-	cmd.Flags().StringArrayVar(&files, "policy", nil, "the policy's `FILE` or folder; repeatable")
+	cmd.Flags().StringArrayVar(&files, "policy", nil, "the policy's `FILE` or folder, repeatable; or @DIGEST for one that was applied (default: the active one)")
 	cmd.Flags().StringVar(&doc, "call", "", "the call: a `JSON` object, @file, or - for standard input")
 	cmd.Flags().StringVar(&at, "at", "", "`time` that conditions see as now, like 2026-03-01T22:00:00Z (default: now)")
 	return cmd
@@ -77,25 +79,6 @@ func (a *app) readTime(text string) (time.Time, error) {
 		return at, errors.New(`--at is not a time: write it like 2026-03-01T22:00:00Z`)
 	}
 	return at, nil
-}
-
-// inspectPolicy compiles files, and the files of folders, to one policy, with
-// the rules that no worker would take yet. The error is yamlfile.Problems.
-func inspectPolicy(paths []string) (*policy.Set, error) {
-	paths, err := policytest.PolicyFiles(paths...)
-	if err != nil {
-		return nil, err
-	}
-	return policytest.Inspect(paths...)
-}
-
-// warnPolicy says what is questionable about a policy that is only looked at.
-func (a *app) warnPolicy(set *policy.Set) {
-	a.notes(set.Warnings())
-	if left := set.Unexecuted(); len(left) > 0 {
-		a.notes(left)
-		a.note("warning: no worker loads this policy as it is: see above")
-	}
 }
 
 // explanation writes for people what a policy says to a call.
@@ -133,10 +116,15 @@ func verdictFields(s *sheet, v approval.Verdict) {
 	if v.Kind != approval.VerdictDeny && v.ValidFor > 0 {
 		s.field("Valid for", v.ValidFor.Short())
 	}
+	s.field("Hidden", strings.Join(v.Redact, ", "))
+	beside(s, v)
+}
+
+// beside writes what a verdict has beside its decision.
+func beside(s *sheet, v approval.Verdict) {
 	if v.Audited {
 		s.field("Recorded", "as audited")
 	}
-	s.field("Hidden", strings.Join(v.Redact, ", "))
 	for _, o := range v.Observed {
 		text := fmt.Sprintf("%s would say %s: %s", o.Layer, o.Kind, o.Rule)
 		if o.Why != "" {

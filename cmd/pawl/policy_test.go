@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
@@ -28,6 +31,48 @@ func policyFileNamed(t *testing.T, dir, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// activePolicy is what the API answers for an active policy of one file.
+func activePolicy(t *testing.T, version int, name, text string) (digest, doc string) {
+	t.Helper()
+	set, err := policy.Inspect(policy.File{Name: name, Data: []byte(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, err := json.Marshal(client.PolicyLayer{Name: name, Text: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set.Digest(), fmt.Sprintf(`{"version":%d,"digest":%q,"by":"ana","layers":[%s]}`, version, set.Digest(), layer)
+}
+
+func TestExplainAndDiffByTheStoresPolicies(t *testing.T) {
+	inFolder(t, map[string]string{"new.yaml": "rules: [{tool: mail, auto_approve: true}]\n", "active/other.yaml": "rules: [{tool: mail, deny: true}]\n"})
+	digest, doc := activePolicy(t, 3, "org.yaml", "rules:\n  - {tool: mail, timeout: 5m}\n")
+	f := newFakeAPI(t)
+	f.on("GET /api/policy", reply(200, doc))
+	f.on("GET /api/policy/"+digest[:12], reply(200, doc))
+	c := cmdline{api: f.URL}
+	const call = `{"tool":"mail"}`
+
+	c.run(t, "policy", "explain", "--call", call).want(t, exitDone,
+		[]string{"mail  require_approval\n", "Rule        org org.yaml:2 tool mail\n", "Policy      " + digest}, []string{"the active policy: version 3, applied", "digest " + digest})
+	c.run(t, "policy", "explain", "--policy", "@"+digest[:12]+"…", "--call", call).want(t, exitDone, []string{"Timeout     5m\n"}, []string{"the policy with digest " + digest})
+	r := c.run(t, "policy", "explain", "--call", call, "-o", "json")
+	if decodeJSON(t, r); !strings.HasPrefix(r.out, `{"verdict":"require_approval",`) {
+		t.Errorf("%s", r.out)
+	}
+	c.run(t, "policy", "diff", "active", "new.yaml").want(t, exitError, []string{"! verdict: require_approval → allow\n"}, nil)
+	c.run(t, "policy", "diff", "new.yaml", "@"+digest[:12]).want(t, exitDone, []string{"stricter"}, nil)
+	c.run(t, "policy", "diff", "active", "./active").want(t, exitDone, []string{"verdict: require_approval → deny\n"}, nil)
+	c.run(t, "policy", "diff", "@none", "active").want(t, exitError, nil, []string{"no such call"})
+
+	f.on("GET /api/policy", reply(200, strings.Replace(doc, "5m", "9m", 1)))
+	c.run(t, "policy", "explain", "--call", call).want(t, exitError, nil, []string{"has another digest here"})
+	f.on("GET /api/policy", reply(200, strings.Replace(doc, "timeout", "later", 1)))
+	c.run(t, "policy", "explain", "--call", call).want(t, exitError, nil, []string{"org.yaml:2:18: unknown field"})
+	cmdline{api: "http://127.0.0.1:1"}.run(t, "policy", "explain", "--call", call).want(t, exitError, nil, []string{"127.0.0.1:1"})
 }
 
 func TestPolicyShowAndHistory(t *testing.T) {
@@ -70,10 +115,11 @@ func TestPolicyShowAndHistory(t *testing.T) {
 func TestPolicyApply(t *testing.T) {
 	dir := t.TempDir()
 	org := policyFileNamed(t, dir, "org.yaml", "rules:\n  - {tool: a}\n  - {tool: b}\n")
-	team := policyFileNamed(t, dir, "team.yaml", "layer: team\n")
+	team := policyFileNamed(t, dir, "team.yaml", "layer: team\nrules: []\n")
 	f := newFakeAPI(t)
-	f.on("GET /api/policy", reply(200, activeThree))
-	f.on("PUT /api/policy", reply(200, `{"changed":true,"version":4,"digest":"`+digest3+`"}`))
+	_, doc := activePolicy(t, 3, "org.yaml", "rules:\n  - {tool: a, deny: true}\n")
+	f.on("GET /api/policy", reply(200, doc))
+	f.on("PUT /api/policy", reply(200, `{"changed":true,"version":4,"digest":"`+digest3+`","warnings":[{"file":"team.yaml","line":1,"column":2,"message":"odd"}]}`))
 	c := cmdline{api: f.URL, env: map[string]string{"PAWL_AS": "ana"}}
 	sent := func() (change struct {
 		Layers []struct{ Name, Text string }
@@ -89,8 +135,10 @@ func TestPolicyApply(t *testing.T) {
 		return change
 	}
 
-	c.run(t, "policy", "apply", org, team, "--note", "refunds").want(t, exitDone, []string{"Applied: version 4, digest 3f2a91bc1234…, is active."}, nil)
-	if s := sent(); len(s.Layers) != 2 || s.Layers[0].Name != "org.yaml" || s.Layers[1].Text != "layer: team\n" || s.Expect != 3 || s.Note != "refunds" || s.DryRun {
+	c.run(t, "policy", "apply", org, team, "--note", "refunds").want(t, exitDone, []string{
+		"Applied: version 4, digest 3f2a91bc1234…, is active.", "Over calls derived from the rules:\nLAXER !! 1 call of 1 tool\n       ! verdict: deny → require_approval\n",
+	}, []string{team + ":1:2: warning: odd\n"})
+	if s := sent(); len(s.Layers) != 2 || s.Layers[0].Name != "org.yaml" || s.Layers[1].Text != "layer: team\nrules: []\n" || s.Expect != 3 || s.Note != "refunds" || s.DryRun {
 		t.Errorf("sent %+v", s)
 	}
 	c.run(t, "policy", "apply", org, "--expect", "2", "-o", "json").want(t, exitDone, []string{`{"changed":true,"version":4`}, nil)
@@ -99,6 +147,9 @@ func TestPolicyApply(t *testing.T) {
 	}
 	f.on("PUT /api/policy", reply(200, `{"changed":false,"version":3}`))
 	c.run(t, "policy", "apply", org).want(t, exitDone, []string{"Nothing to do: these files are version 3"}, nil)
+	f.on("GET /api/policy", reply(200, activeThree))
+	f.on("PUT /api/policy", reply(200, `{"changed":true,"version":4,"digest":"d"}`))
+	c.run(t, "policy", "apply", org).want(t, exitDone, []string{"Applied: version 4"}, []string{"it can't be told which calls are judged less strictly"})
 
 	f.on("PUT /api/policy", reply(409, `{"code":"policy_changed","detail":"Version 4 is active."}`))
 	c.run(t, "policy", "apply", org).want(t, exitError, nil, []string{"Version 4 is active.", "--dry-run"})
@@ -122,12 +173,13 @@ func TestPolicyDryRun(t *testing.T) {
 	team := policyFileNamed(t, dir, "team.yaml", "layer: team")
 	f := newFakeAPI(t)
 	f.on("GET /api/policy", reply(200, activeThree))
-	trial := `{"dry_run":true,"changed":%v,"digest":"d","active":{"version":%d}}`
+	trial := `{"dry_run":true,"changed":%v,"digest":"d","active":{"version":%d},"warnings":[{"file":"org.yaml","message":"odd"}]}`
 	f.on("PUT /api/policy", reply(200, fmt.Sprintf(trial, true, 3)))
 	c := cmdline{api: f.URL}
 
 	r := c.run(t, "policy", "apply", org, team, "--dry-run")
-	r.want(t, exitDone, nil, []string{"nothing was applied", "--expect 3"})
+	// Nobody knows what a policy does that can't be read here: it counts as laxer.
+	r.want(t, exitError, nil, []string{org + ": warning: odd\n", "it can't be told which calls are judged less strictly", "nothing was applied", "--expect 3"})
 	want := `--- old.yaml (active)
 +++ old.yaml (gone)
 @@ -1 +0,0 @@
@@ -150,15 +202,59 @@ func TestPolicyDryRun(t *testing.T) {
 	if puts := f.requests("PUT"); len(puts) != 1 || !strings.Contains(puts[0], `"dry_run":true`) {
 		t.Errorf("sent %q", puts)
 	}
-	c.run(t, "policy", "apply", org, "--dry-run", "-o", "json").want(t, exitDone, []string{`"dry_run":true`}, nil)
+	c.run(t, "policy", "apply", org, "--dry-run", "-o", "json").want(t, exitError, []string{`"dry_run":true`, `"effect":{"error":`}, nil)
 	c.run(t, "policy", "apply", org, "--dry-run", "--expect", "2").want(t, exitError, nil, []string{"version 3 is active, not 2"})
 	c.terminal = true
-	c.run(t, "policy", "apply", org, "--dry-run").want(t, exitDone, []string{"\x1b[32m+  - {tool: b} # \\u{001B}\x1b[0m\n", "\x1b[31m-  - {tool: a}\x1b[0m"}, nil)
+	c.run(t, "policy", "apply", org, "--dry-run").want(t, exitError, []string{"\x1b[32m+  - {tool: b} # \\u{001B}\x1b[0m\n", "\x1b[31m-  - {tool: a}\x1b[0m"}, nil)
 	c.terminal = false
 	f.on("PUT /api/policy", reply(200, fmt.Sprintf(trial, true, 4)))
 	c.run(t, "policy", "apply", org, "--dry-run").want(t, exitError, nil, []string{"version 4 is active, not 3"})
 	f.on("PUT /api/policy", reply(200, fmt.Sprintf(trial, false, 3)))
 	c.run(t, "policy", "apply", org, "--dry-run").want(t, exitDone, []string{"Nothing to do"}, nil)
+}
+
+func TestPolicyDryRunSaysWhatBecomesLaxer(t *testing.T) {
+	dir := t.TempDir()
+	lax := policyFileNamed(t, dir, "lax.yaml", "layer: org\nrules: [{tool: mail, auto_approve: true}]\n")
+	strict := policyFileNamed(t, dir, "strict.yaml", "layer: org\nrules: [{tool: mail, deny: true}]\n")
+	same := policyFileNamed(t, dir, "same.yaml", "layer: org\nrules: [{tool: mail}] # the same\n")
+	_, doc := activePolicy(t, 3, "org.yaml", "rules: [{tool: mail}]\n")
+	f := newFakeAPI(t)
+	f.on("GET /api/policy", reply(200, doc))
+	f.on("PUT /api/policy", reply(200, `{"dry_run":true,"changed":true,"digest":"d","active":{"version":3},"warnings":[]}`))
+	c := cmdline{api: f.URL}
+
+	c.run(t, "policy", "apply", lax, "--dry-run").want(t, exitError, []string{
+		"+rules: [{tool: mail, auto_approve: true}]\n", "\nOver calls derived from the rules:\nLAXER !! 1 call of 1 tool\n       ! verdict: require_approval → allow\n", "1 LAXER, 0 stricter\n",
+	}, []string{"nothing was applied"})
+	c.run(t, "policy", "apply", strict, "--dry-run").want(t, exitDone, []string{"1 stricter, none laxer\n"}, nil)
+	c.run(t, "policy", "apply", same, "--dry-run").want(t, exitDone, []string{"no difference over "}, nil)
+	r := c.run(t, "policy", "apply", lax, "--dry-run", "-o", "json")
+	r.want(t, exitError, []string{`"changed":true`, `"warnings":[]`}, nil)
+	if effect := decodeJSON(t, r)["effect"].(map[string]any); effect["laxer"] != 1.0 || effect["stricter"] != 0.0 || effect["cut"] != nil {
+		t.Errorf("%v", effect)
+	}
+	c.terminal = true
+	c.run(t, "policy", "apply", lax, "--dry-run").want(t, exitError, []string{"\x1b[31mLAXER !!\x1b[0m"}, nil)
+}
+
+func TestEndingAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen, cut := 0, false
+		for range endingAfter(5*time.Second, slices.Values(make([]int, 100)), &cut) {
+			seen++
+			time.Sleep(time.Second)
+		}
+		if seen != 6 || !cut {
+			t.Errorf("%d, cut %v", seen, cut)
+		}
+		for range endingAfter(time.Second, slices.Values(make([]int, 100)), &cut) {
+			seen++
+		}
+		if seen != 106 || cut {
+			t.Errorf("%d, cut %v", seen, cut)
+		}
+	})
 }
 
 func TestPolicyDirect(t *testing.T) {
@@ -227,7 +323,7 @@ func TestDoctorLooksAtTheActivePolicy(t *testing.T) {
 	defer s.Close()
 	doctor("ok             active policy       none was applied yet: everything")
 	doctor("ok             active policy       none was applied yet; the first worker", "--policy", file)
-	_, _, err = active.Apply(t.Context(), s, active.Change{Files: []policy.File{{Name: "p.yaml", Data: []byte("layer: x\nrules: []\n")}}, By: "ana", Channel: "cli"})
+	_, err = active.Apply(t.Context(), s, active.Change{Files: []policy.File{{Name: "p.yaml", Data: []byte("layer: x\nrules: []\n")}}, By: "ana", Channel: "cli"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,8 @@ func TestPolicyExplain(t *testing.T) {
 		want string
 	}{
 		{[]string{"--policy", "team.yaml"}, "which call?"},
-		{[]string{"--call", "{}"}, "which policy?"},
+		{[]string{"--policy", "@", "--call", `{"tool":"a"}`}, "@ is without a digest"},
+		{[]string{"--policy", "active", "--policy", "team.yaml", "--call", `{"tool":"a"}`}, "active is a whole policy"},
 		{[]string{"--policy", "team.yaml", "--call", "{}"}, "--call: tool is missing"},
 		{[]string{"--policy", "team.yaml", "--call", `{"tool":"a","arg":{}}`}, `--call: unknown field "arg"`},
 		{[]string{"--policy", "team.yaml", "--call", "secret"}, "--call: not JSON, at byte 1"},

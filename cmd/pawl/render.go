@@ -141,6 +141,7 @@ func (a *app) request(v client.View) string {
 		s.field("Why", p.Why)
 		s.field("Policy", p.Digest)
 	}
+	beside(&s, verdictOf(v.Timeline))
 	s.field("Needs", needs(v))
 	for _, d := range v.Votes {
 		s.field("Vote", who(string(d.Kind), d.Reviewer, d.Channel, d.Authenticated, d.At))

@@ -182,6 +182,8 @@ func (w *workerCommand) followPolicy(ctx context.Context, s store.Store, files *
 	case !fits:
 		w.log.WarnContext(ctx, "the --policy files are not the active policy but one from before; they are left out of account",
 			"active", v.Version, "by", approval.Display(v.By, 80))
+	default:
+		active.LogWarnings(ctx, w.log, files.Warnings())
 	}
 	judge, err := active.Follow(ctx, active.Options{Store: s, Logger: w.log})
 	if err != nil {

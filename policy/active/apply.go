@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/store"
 )
@@ -67,19 +68,27 @@ func Prepare(files ...policy.File) (*policy.Set, error) {
 	return policy.Compile(files...)
 }
 
+// Applied is the version that is active after Apply.
+type Applied struct {
+	store.PolicyVersion
+	Fresh    bool              // false: it was active before, and nothing was written
+	Warnings yamlfile.Problems // what is hardly meant in the files
+}
+
 // Apply makes the files the active policy. If they are already, nothing is
-// written and fresh is false. Errors: those of Prepare, and of
-// store.Policies.ApplyPolicy, which returns the active version with
-// store.ErrPolicyChanged.
-func Apply(ctx context.Context, s store.Policies, c Change) (v store.PolicyVersion, fresh bool, err error) {
+// written. Errors: those of Prepare, and of store.Policies.ApplyPolicy, which
+// returns the active version with store.ErrPolicyChanged.
+func Apply(ctx context.Context, s store.Policies, c Change) (a Applied, err error) {
 	set, err := Prepare(c.Files...)
 	if err != nil {
-		return v, false, err
+		return a, err
 	}
-	return s.ApplyPolicy(ctx, store.Applying{
+	a.Warnings = set.Warnings()
+	a.PolicyVersion, a.Fresh, err = s.ApplyPolicy(ctx, store.Applying{
 		Set: sources(set), Expect: c.Expect, At: time.Now(),
 		By: c.By, Channel: c.Channel, Authenticated: c.Authenticated, Note: c.Note,
 	})
+	return a, err
 }
 
 // Seed makes the files the first policy of a store that has none. If the store
@@ -92,9 +101,11 @@ func Seed(ctx context.Context, s store.Policies, c Change) (v store.PolicyVersio
 	}
 	if v.Version == 0 {
 		c.Expect = 0
-		if v, _, err = Apply(ctx, s, c); err == nil {
-			return v, true, nil
+		var a Applied
+		if a, err = Apply(ctx, s, c); err == nil {
+			return a.PolicyVersion, true, nil
 		}
+		v = a.PolicyVersion
 		if !errors.Is(err, store.ErrPolicyChanged) {
 			return v, false, err
 		}

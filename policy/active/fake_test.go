@@ -124,11 +124,11 @@ func apply(t *testing.T, s store.Policies, files ...policy.File) store.PolicyVer
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, fresh, err := active.Apply(t.Context(), s, active.Change{Files: files, Expect: before.Version, By: "ana", Channel: "test"})
-	if err != nil || !fresh {
-		t.Fatalf("Apply: fresh %v, %v", fresh, err)
+	v, err := active.Apply(t.Context(), s, active.Change{Files: files, Expect: before.Version, By: "ana", Channel: "test"})
+	if err != nil || !v.Fresh {
+		t.Fatalf("Apply: %+v, %v", v, err)
 	}
-	return v
+	return v.PolicyVersion
 }
 
 // allows fails unless exactly this tool may run, by this version.

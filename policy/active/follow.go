@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/store"
 )
@@ -218,25 +217,5 @@ func (p *Policy) tell(ctx context.Context, err error) {
 		}
 	case before == nil || errors.As(before, &was):
 		p.o.Logger.WarnContext(ctx, "can't look which policy is active; calls are judged by the one before", "in_force", p.Version().Version, "error", err)
-	}
-}
-
-// mostProblems is how many problems of one policy are logged.
-const mostProblems = 20
-
-// logProblems logs why a policy can't be used, each problem on its own line.
-func logProblems(ctx context.Context, l *slog.Logger, message string, err error, attrs ...any) {
-	problems, ok := errors.AsType[yamlfile.Problems](err)
-	if !ok {
-		l.ErrorContext(ctx, message, append(attrs, "error", err)...)
-		return
-	}
-	l.ErrorContext(ctx, message, append(attrs, "problems", len(problems))...)
-	for i, p := range problems {
-		if i == mostProblems {
-			l.ErrorContext(ctx, "more problems of the policy are not logged", "more", len(problems)-i)
-			return
-		}
-		l.ErrorContext(ctx, "a problem of the policy", "what", p.String())
 	}
 }

@@ -215,7 +215,7 @@ func TestManyJudgeWhileItChanges(t *testing.T) {
 				if n%2 == 0 {
 					tool = fmt.Sprintf("b_%d_%d", i, n)
 				}
-				_, _, err = active.Apply(t.Context(), s, active.Change{Files: append(files(t), file(tool)), Expect: v.Version, By: "ana", Channel: "test"})
+				_, err = active.Apply(t.Context(), s, active.Change{Files: append(files(t), file(tool)), Expect: v.Version, By: "ana", Channel: "test"})
 				if err != nil && !errors.Is(err, store.ErrPolicyChanged) {
 					t.Error(err)
 				}

@@ -117,7 +117,8 @@ func (f *Files) look(ctx context.Context) {
 // apply compiles the files twice: under their paths, for people to find what is
 // wrong, and under the names that verdicts use.
 func (f *Files) apply(ctx context.Context, files []policy.File, problems yamlfile.Problems) (v store.PolicyVersion, err error) {
-	if _, err := policy.Compile(files...); err != nil {
+	set, err := policy.Compile(files...)
+	if err != nil {
 		more, ok := errors.AsType[yamlfile.Problems](err)
 		if !ok {
 			return v, err
@@ -131,10 +132,14 @@ func (f *Files) apply(ctx context.Context, files []policy.File, problems yamlfil
 		if v, err = Version(ctx, f.o.Store); err != nil {
 			return v, err
 		}
-		v, _, err = Apply(ctx, f.o.Store, Change{Files: Names(files), Expect: v.Version, By: f.o.By, Channel: "file"})
-		if !errors.Is(err, store.ErrPolicyChanged) {
+		var a Applied
+		a, err = Apply(ctx, f.o.Store, Change{Files: Names(files), Expect: v.Version, By: f.o.By, Channel: "file"})
+		if v = a.PolicyVersion; !errors.Is(err, store.ErrPolicyChanged) {
 			break
 		}
+	}
+	if err == nil {
+		LogWarnings(ctx, f.o.Logger, set.Warnings())
 	}
 	return v, err
 }

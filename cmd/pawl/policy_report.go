@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/policydiff"
+)
+
+type diffChange struct {
+	Name   string             `json:"name"`
+	Place  string             `json:"place,omitempty"`
+	Tool   string             `json:"tool"`
+	Laxer  bool               `json:"laxer"`
+	Shifts []policydiff.Shift `json:"shifts"`
+	Old    approval.Verdict   `json:"old"`
+	New    approval.Verdict   `json:"new"`
+}
+
+// diffDoc is a report as JSON.
+type diffDoc struct {
+	Old      string       `json:"old"` // digests
+	New      string       `json:"new"`
+	Calls    int          `json:"calls"`
+	Laxer    int          `json:"laxer"`
+	Stricter int          `json:"stricter"`
+	Changes  []diffChange `json:"changes"`
+}
+
+func diffJSON(old, new *policy.Set, r policydiff.Report) diffDoc {
+	doc := diffDoc{old.Digest(), new.Digest(), r.Calls, len(r.Laxer()), len(r.Stricter()), []diffChange{}}
+	for _, c := range r.Changes {
+		made := diffChange{
+			Name: c.Case.Name, Place: c.Case.Place, Tool: c.Case.Call.Tool, Laxer: c.Laxer(),
+			Shifts: c.Shifts, Old: c.Old, New: c.New,
+		}
+		doc.Changes = append(doc.Changes, made)
+	}
+	return doc
+}
+
+// Bounds of what is shown of changes that are alike. -o json has all of them.
+const (
+	maxTools    = 20
+	maxExamples = 3 // calls of one tool
+)
+
+// differences writes a report for people.
+func (a *app) differences(r policydiff.Report) string {
+	var b strings.Builder
+	for _, g := range r.Groups() {
+		word := a.paint(yellow, "stricter")
+		if g.Laxer() {
+			word = a.paint(red, "LAXER !!")
+		}
+		fmt.Fprintf(&b, "%s %s of %s\n", word, plural(g.Calls(), "call"), plural(len(g.Tools), "tool"))
+		for _, s := range g.Shifts {
+			line, mark := approval.Display(s.String(), 500), "-"
+			if s.Laxer {
+				line, mark = a.paint(red, line), "!"
+			}
+			fmt.Fprintf(&b, "       %s %s\n", mark, line)
+		}
+		for i, t := range g.Tools {
+			if i == maxTools {
+				fmt.Fprintf(&b, "         and %s more\n", plural(len(g.Tools)-i, "tool"))
+				break
+			}
+			a.examples(&b, t)
+		}
+	}
+	laxer, stricter := len(r.Laxer()), len(r.Stricter())
+	switch {
+	case laxer+stricter == 0:
+		fmt.Fprintf(&b, "no difference over %s\n", plural(r.Calls, "call"))
+	case laxer == 0:
+		fmt.Fprintf(&b, "%s: %d stricter, none laxer\n", plural(r.Calls, "call"), stricter)
+	default:
+		fmt.Fprintf(&b, "%s: %s, %d stricter\n", plural(r.Calls, "call"), a.paint(red, fmt.Sprintf("%d LAXER", laxer)), stricter)
+	}
+	return b.String()
+}
+
+func (a *app) examples(b *strings.Builder, t policydiff.ToolChanges) {
+	fmt.Fprintf(b, "         %s, %s\n", a.paint(bold, cell(t.Tool, 0)), plural(len(t.Changes), "call"))
+	rules := ""
+	for i, c := range t.Changes {
+		if i == maxExamples {
+			fmt.Fprintf(b, "           and %d more\n", len(t.Changes)-i)
+			break
+		}
+		// The place and name alone: the arguments of a real call may be secrets.
+		fmt.Fprintf(b, "           %s\n", approval.Display(strings.TrimSpace(c.Case.Place+" "+c.Case.Name), 300))
+		if now := fmt.Sprintf("             old: %s\n             new: %s\n", ruleLine(c.Old), ruleLine(c.New)); now != rules {
+			b.WriteString(now)
+			rules = now
+		}
+	}
+}
+
+func ruleLine(v approval.Verdict) string {
+	text := strings.TrimSpace(v.Policy.Layer + " " + v.Policy.Rule)
+	if v.Policy.Why != "" {
+		text += ", " + v.Policy.Why
+	}
+	return approval.Display(text, 300)
+}

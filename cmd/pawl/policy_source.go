@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/policytest"
+)
+
+// activeName stands for the active policy where a command takes files; @ and a
+// digest for one that was ever applied. Files of such names need ./ before.
+const activeName = "active"
+
+const sourceHelp = `'active' is the active policy and '@DIGEST' any that was ever applied, which a
+running Pawl is asked for.`
+
+// readPolicy reads the policy that names stand for: files and folders; or,
+// by itself, 'active' or '@DIGEST'. What is wrong with it has been told.
+func (a *app) readPolicy(cmd *cobra.Command, names ...string) (*policy.Set, error) {
+	var set *policy.Set
+	var err error
+	switch remote := remoteName(names); {
+	case remote == "":
+		set, err = inspectPolicy(names)
+	case len(names) > 1:
+		return nil, usage(fmt.Errorf("%s is a whole policy: name nothing beside it", approval.Display(remote, 80)))
+	default:
+		set, err = a.fetchPolicy(cmd, remote)
+	}
+	if err != nil {
+		return nil, a.problems(err)
+	}
+	a.warnPolicy(set)
+	return set, nil
+}
+
+// remoteName returns the first name that stands for no file.
+func remoteName(names []string) string {
+	for _, name := range names {
+		if name == activeName || strings.HasPrefix(name, "@") {
+			return name
+		}
+	}
+	return ""
+}
+
+// fetchPolicy asks the API for a policy, and says which one that is.
+func (a *app) fetchPolicy(cmd *cobra.Command, name string) (*policy.Set, error) {
+	digest, byDigest := strings.CutPrefix(name, "@")
+	if byDigest && digest == "" {
+		return nil, usage(errors.New("@ is without a digest: 'pawl policy history' lists them"))
+	}
+	c, err := a.client(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if !byDigest {
+		p, err := c.Policy(cmd.Context())
+		if err != nil {
+			return nil, err
+		}
+		a.note("the active policy: %s", appliedBy(p.PolicyVersion))
+		return compileLayers(p.Layers, p.Digest)
+	}
+	p, err := c.PolicyText(cmd.Context(), strings.TrimSuffix(digest, approval.CutMark))
+	if err != nil {
+		return nil, err
+	}
+	a.note("the policy with digest %s", p.Digest)
+	return compileLayers(p.Layers, p.Digest)
+}
+
+// compileLayers compiles the text of an applied policy to look at it. The error
+// is yamlfile.Problems where this Pawl does not know what stands there.
+func compileLayers(layers []client.PolicyLayer, digest string) (*policy.Set, error) {
+	set, err := policy.Inspect(filesOf(layers)...)
+	if err == nil && digest != set.Digest() {
+		err = fmt.Errorf("the text of the policy %s has another digest here: it was changed on its way or in the database, or this Pawl is of another version", approval.Display(brief(digest), 80))
+	}
+	return set, err
+}
+
+// inspectPolicy compiles files, and the files of folders, to one policy, with
+// the rules that no worker would take yet. The error is yamlfile.Problems.
+func inspectPolicy(paths []string) (*policy.Set, error) {
+	paths, err := policytest.PolicyFiles(paths...)
+	if err != nil {
+		return nil, err
+	}
+	return policytest.Inspect(paths...)
+}
+
+// warnPolicy says what is questionable about a policy that is only looked at.
+func (a *app) warnPolicy(set *policy.Set) {
+	a.notes(set.Warnings())
+	if left := set.Unexecuted(); len(left) > 0 {
+		a.notes(left)
+		a.note("warning: no worker loads this policy as it is: see above")
+	}
+}
+
+// problems tells what is wrong with files, a line each, and ends the command.
+// Other errors it returns.
+func (a *app) problems(err error) error {
+	found, ok := errors.AsType[yamlfile.Problems](err)
+	if !ok {
+		return err
+	}
+	a.notes(found)
+	return done(exitError)
+}
+
+func (a *app) notes(problems []yamlfile.Problem) {
+	for _, p := range problems {
+		a.note("%s", p)
+	}
+}
