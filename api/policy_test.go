@@ -77,6 +77,21 @@ func TestPolicy(t *testing.T) {
 	expect(t, w.get("/api/policy?x=1"), 400, codeInvalidRequest)
 }
 
+func TestPolicyWarnings(t *testing.T) {
+	w := newWorld(t)
+	for _, more := range []string{`,"dry_run":true`, `,"expect":0`} {
+		found := w.put(policyBody(t, "rules: [{tool: '*', auto_approve: true}]", more))["warnings"].([]any)
+		if len(found) != 1 || found[0].(map[string]any)["line"] != 1.0 || found[0].(map[string]any)["message"] == "" {
+			t.Errorf("%s: %v", more, found)
+		}
+	}
+	for _, more := range []string{`,"dry_run":true`, `,"expect":1`} {
+		if found := w.put(policyBody(t, allowA, more))["warnings"]; fmt.Sprint(found) != "[]" {
+			t.Errorf("%s, of what is fine: %v", more, found)
+		}
+	}
+}
+
 func TestPolicyIsNotOverwritten(t *testing.T) {
 	w := newWorld(t)
 	as := func(text, more string) map[string]any {

@@ -206,6 +206,9 @@ func readField(e yamlfile.Entry) (field, bool) {
 		if !ok {
 			return f, false
 		}
+		if s, isText := value.(string); isText && s != "*" && strings.Contains(s, "*") {
+			v.Warn("this is compared as it stands: * is no pattern here", `for a pattern write a condition: when: args.FIELD.startsWith("…")`)
+		}
 		f.values = append(f.values, value)
 		shown = append(shown, text)
 	}

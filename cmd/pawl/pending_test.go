@@ -246,6 +246,7 @@ func TestAuditList(t *testing.T) {
 func TestGist(t *testing.T) {
 	for payload, want := range map[string]string{
 		`{"call":{"tool":"t","status":"blocked","error":{"message":"no such tool"}},"verdict":{}}`: "t: blocked: no such tool",
+		`{"call":{"tool":"t","status":"executing"},"verdict":{"audited":true,"observed":[{"layer":"l","rule":"r","verdict":"deny"}]}}`: "t: executing, audited; l would say deny",
 		`{"outcome":{"status":"executed","decision":{"kind":"approve","by":"ana"}}}`:               "executed",
 		`{"outcome":{"status":"failed","error":{"message":"a\nb"}}}`:                               `failed: a\u{000A}b`,
 		`{"decision":{"kind":"reject","reviewer":"zoe","notes":"no"}}`:                             "rejected by zoe: no",

@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/policy/policytest"
 )
 
 // policyApplier makes policies active: the API, or the store itself.
@@ -35,10 +36,11 @@ func (a *app) policyApply() *cobra.Command {
 	s := &applyCommand{app: a}
 	s.database.keepSchema = true
 	cmd := &cobra.Command{
-		Use:   "apply FILE…",
+		Use:   "apply FILE...",
 		Short: "Make policy files the active policy",
 		Long: `Make policy files, one layer each, the active policy. It replaces the one from
-before as a whole: give all files. The files are checked first, and every
+before as a whole: give all files. Of a folder all YAML files are taken, but no
+suites (*_test.yaml). The files are checked first, and every
 problem is named with its place; a policy with problems is not applied. All
 workers judge by the new one within seconds; calls that were judged before keep
 their verdicts. Who applied what and when is on record.
@@ -101,14 +103,9 @@ type policyFile struct {
 }
 
 func policyFiles(paths []string) ([]policyFile, error) {
-	var problems yamlfile.Problems
-	var read []policy.File
-	for _, path := range paths {
-		if data, ok := yamlfile.ReadFile(path, &problems); ok {
-			read = append(read, policy.File{Name: path, Data: data})
-		}
-	}
-	if err := problems.Err(); err != nil {
+	paths, unlisted := policytest.PolicyFiles(paths...)
+	read, unread := policy.ReadFiles(paths...)
+	if err := errors.Join(unlisted, unread); err != nil {
 		return nil, err
 	}
 	files := make([]policyFile, len(read))

@@ -22,13 +22,16 @@ const sourceHelp = `'active' is the active policy and '@DIGEST' any that was eve
 running Pawl is asked for.`
 
 // readPolicy reads the policy that names stand for: files and folders; or,
-// by itself, 'active' or '@DIGEST'. What is wrong with it has been told.
+// by itself, 'active' or '@DIGEST'. Problems of files have been told, and
+// warnings about them; those of an applied policy were told when it was applied.
 func (a *app) readPolicy(cmd *cobra.Command, names ...string) (*policy.Set, error) {
 	var set *policy.Set
 	var err error
 	switch remote := remoteName(names); {
 	case remote == "":
-		set, err = inspectPolicy(names)
+		if set, err = inspectPolicy(names); err == nil {
+			a.notes(set.Warnings())
+		}
 	case len(names) > 1:
 		return nil, usage(fmt.Errorf("%s is a whole policy: name nothing beside it", approval.Display(remote, 80)))
 	default:
@@ -37,7 +40,10 @@ func (a *app) readPolicy(cmd *cobra.Command, names ...string) (*policy.Set, erro
 	if err != nil {
 		return nil, a.problems(err)
 	}
-	a.warnPolicy(set)
+	if left := set.Unexecuted(); len(left) > 0 {
+		a.notes(left)
+		a.note("warning: no worker loads this policy as it is: see above")
+	}
 	return set, nil
 }
 
@@ -95,15 +101,6 @@ func inspectPolicy(paths []string) (*policy.Set, error) {
 		return nil, err
 	}
 	return policytest.Inspect(paths...)
-}
-
-// warnPolicy says what is questionable about a policy that is only looked at.
-func (a *app) warnPolicy(set *policy.Set) {
-	a.notes(set.Warnings())
-	if left := set.Unexecuted(); len(left) > 0 {
-		a.notes(left)
-		a.note("warning: no worker loads this policy as it is: see above")
-	}
 }
 
 // problems tells what is wrong with files, a line each, and ends the command.

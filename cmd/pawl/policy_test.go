@@ -163,7 +163,13 @@ func TestPolicyApply(t *testing.T) {
 	c.run(t, "policy", "apply").want(t, exitUsage, nil, []string{"FILE is missing"})
 	c.run(t, "policy", "apply", org, "--as", "ana", "--expect", "-2").want(t, exitUsage, nil, []string{"--expect"})
 	c.run(t, "policy", "apply", org, "--as", "ana", "--database-url", "sqlite://x").want(t, exitUsage, nil, []string{"--direct"})
-	c.run(t, "policy", "apply", filepath.Join(dir, "none"), dir, "--as", "ana").want(t, exitError, nil, []string{"none: can't be read", dir + ": can't be read"})
+	c.run(t, "policy", "apply", filepath.Join(dir, "none"), t.TempDir(), "--as", "ana").want(t, exitError, nil, []string{"none: can't be read", "the folder holds no policy"})
+	policyFileNamed(t, dir, "org_test.yaml", "a suite")
+	f.on("PUT /api/policy", reply(200, `{"changed":false,"version":3}`))
+	c.run(t, "policy", "apply", dir, "--as", "ana").want(t, exitDone, []string{"Nothing to do"}, nil)
+	if s := sent(); len(s.Layers) != 2 || s.Layers[1].Name != "team.yaml" {
+		t.Errorf("of a folder it sent %+v", s)
+	}
 	c.run(t, "policy", "apply", org, "--as", "ana", "--note", "a\x00").want(t, exitUsage, nil, []string{"--note"})
 }
 

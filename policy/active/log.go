@@ -33,6 +33,7 @@ func logEach(ctx context.Context, l *slog.Logger, level slog.Level, message stri
 			l.Log(ctx, level, message, "what", "more of this policy are not logged; 'pawl policy check' shows all", "more", len(problems)-i)
 			return
 		}
+		p.Warning = false // the level says it
 		l.Log(ctx, level, message, "what", p.String())
 	}
 }
