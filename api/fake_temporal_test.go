@@ -157,6 +157,11 @@ func unpack(p *commonpb.Payloads, v any) {
 func (f *fakeTemporal) add(w *fakeWorkflow) *fakeWorkflow {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.put(w)
+}
+
+// put is add under the lock.
+func (f *fakeTemporal) put(w *fakeWorkflow) *fakeWorkflow {
 	w.run = cmp.Or(w.run, "run-1")
 	w.typ = cmp.Or(w.typ, approval.WorkflowType)
 	w.started = testTime
@@ -200,16 +205,18 @@ func notFound() error {
 }
 
 func (f *fakeTemporal) start(req *workflowservice.StartWorkflowExecutionRequest) (proto.Message, error) {
+	w := &fakeWorkflow{id: req.WorkflowId, memo: req.Memo, typ: req.WorkflowType.Name}
+	unpack(req.Input, &w.call)
 	f.mu.Lock()
 	f.starts = append(f.starts, req)
 	known := f.workflows[req.WorkflowId]
+	if known == nil {
+		f.put(w)
+	}
 	f.mu.Unlock()
 	if known != nil {
 		return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("already started", req.RequestId, known.run)
 	}
-	w := &fakeWorkflow{id: req.WorkflowId, memo: req.Memo, typ: req.WorkflowType.Name}
-	unpack(req.Input, &w.call)
-	f.add(w)
 	if f.onStart != nil {
 		f.onStart(w)
 	}
