@@ -40,10 +40,10 @@ func (a *app) policyApply() *cobra.Command {
 		Short: "Make policy files the active policy",
 		Long: `Make policy files, one layer each, the active policy. It replaces the one from
 before as a whole: give all files. Of a folder all YAML files are taken, but no
-suites (*_test.yaml). The files are checked first, and every
-problem is named with its place; a policy with problems is not applied. All
-workers judge by the new one within seconds; calls that were judged before keep
-their verdicts. Who applied what and when is on record.
+suites (*_test.yaml). The files are checked first, and every problem is named
+with its place; a policy with problems is not applied. All workers judge by the
+new one within seconds; calls that were judged before keep their verdicts. Who
+applied what and when is on record.
 
 --dry-run shows what would change: the text, and over calls derived from the
 rules which verdicts become laxer or stricter, as 'pawl policy diff' does. Its
@@ -182,7 +182,7 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 	if err != nil {
 		return err
 	}
-	return a.tellEffect(a.policyEffect(was, change.Layers))
+	return a.tellEffect(a.effectOf(was, change.Layers))
 }
 
 // tellTrial ends with exitError if calls are judged less strictly than before,
@@ -200,7 +200,7 @@ func (s *applyCommand) tellTrial(was client.ActivePolicy, trial client.PolicyTri
 	case trial.Active.Version != was.Version || was.Version != change.Expect:
 		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, change.Expect)
 	}
-	e := a.policyEffect(was, change.Layers)
+	e := a.effectOf(was, change.Layers)
 	end := func(err error) error {
 		if err == nil && e.laxer() {
 			err = done(exitError)

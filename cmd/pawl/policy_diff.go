@@ -27,7 +27,8 @@ func (a *app) policyDiff() *cobra.Command {
 		Use:   "diff OLD NEW",
 		Short: "Say which calls a new policy judges more strictly, and which less",
 		Long: `Say which calls a new policy judges more strictly than an old one, and which
-less. OLD and NEW are policy files, or folders of them. ` + sourceHelp + `
+less. OLD and NEW are policy files, or folders of them; 'active' is the active
+policy, and '@DIGEST' any that was ever applied: a running Pawl is asked for it.
 
 The calls are those of --calls and --recorded. Without either they are derived
 from the rules of both policies: each rule's tools, with and without what its
@@ -100,6 +101,7 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 	return err
 }
 
+// chain goes through one sequence after the other.
 func chain[T any](all ...iter.Seq[T]) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for _, each := range all {

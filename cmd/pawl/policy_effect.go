@@ -22,7 +22,7 @@ type policyEffect struct {
 	err      error // why it can't be told: this Pawl does not know one of the policies
 }
 
-func (a *app) policyEffect(was client.ActivePolicy, will []client.PolicyLayer) (e policyEffect) {
+func (a *app) effectOf(was client.ActivePolicy, will []client.PolicyLayer) (e policyEffect) {
 	if e.old, e.err = compileLayers(was.Layers, was.Digest); e.err != nil {
 		return e
 	}

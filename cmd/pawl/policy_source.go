@@ -18,9 +18,6 @@ import (
 // digest for one that was ever applied. Files of such names need ./ before.
 const activeName = "active"
 
-const sourceHelp = `'active' is the active policy and '@DIGEST' any that was ever applied, which a
-running Pawl is asked for.`
-
 // readPolicy reads the policy that names stand for: files and folders; or,
 // by itself, 'active' or '@DIGEST'. Problems of files have been told, and
 // warnings about them; those of an applied policy were told when it was applied.
