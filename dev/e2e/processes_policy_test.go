@@ -53,8 +53,8 @@ func testPolicyOfProcesses(t *testing.T, s *site) {
 	if status != "pending" {
 		t.Errorf("the first call is %s", status)
 	}
-	pawl(0, []string{"+rules: [{tool: send, auto_approve: true}]", "--expect 1"}, "policy", "apply", allow, "--dry-run")
-	pawl(0, []string{"Applied: version 2"}, "policy", "apply", allow, "--expect", "1", "--note", "try")
+	pawl(1, []string{"+rules: [{tool: send, auto_approve: true}]", "LAXER !!", "--expect 1"}, "policy", "apply", allow, "--dry-run")
+	pawl(0, []string{"Applied: version 2", "LAXER !!"}, "policy", "apply", allow, "--expect", "1", "--note", "try")
 	pawl(1, []string{"version 2 is", "applied by ana"}, "policy", "apply", deny, "--expect", "1")
 	waitFor(t, "calls are judged by version 2", func() bool {
 		_, now, _ := judged()
@@ -101,7 +101,7 @@ func testPolicyOfProcesses(t *testing.T, s *site) {
 	}
 	s.want(t, env, 1, []string{"failed         active policy       version 3", "new.yaml:1:1"}, "doctor")
 	s.want(t, env, 1, []string{"version 3 of the policy can't be used"}, "worker", "--start-timeout", "0s")
-	pawl(0, []string{"Applied: version 4"}, "policy", "apply", deny)
+	pawl(0, []string{"Applied: version 4", "it can't be told which calls are judged less strictly"}, "policy", "apply", deny)
 	isReady(http.StatusOK)
 
 	if a := w.http(http.MethodPost, api+"/api/requests/"+first+"/approve", `{}`, "X-Pawl-Reviewer", "ana"); a.text("outcome") != "resolved" {
