@@ -22,9 +22,13 @@ const (
 	// about one for each step, and one for ten characters looked at. Reaching
 	// it takes less than a tenth of a second.
 	maxCost = 300_000
-	// maxRegex bounds a compiled pattern: matching takes up to so many steps for
-	// each character.
-	maxRegex = 1_000
+	// maxRegex bounds a compiled pattern, of which matching takes up to so many
+	// steps for each character: in the worst case a second for 256 KiB.
+	maxRegex = 500
+	// maxDepth and maxComprehensions bound how deep an expression is nested:
+	// checking the types of deep ones takes seconds.
+	maxDepth          = 100
+	maxComprehensions = 8
 )
 
 // condition is a CEL expression that is true or false of a call. It is safe for
@@ -51,6 +55,7 @@ var celEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.ParserExpressionSizeLimit(maxCondition),
+		cel.ParserRecursionLimit(maxDepth),
 		cel.RegexProgramSizeLimit(maxRegex),
 		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
 	)
@@ -76,10 +81,38 @@ func (c *compiler) condition(v yamlfile.Value) *condition {
 		v.Problem("conditions can't be compiled: "+err.Error(), "this is a mistake in Pawl")
 		return nil
 	}
-	checked, issues := env.Compile(source)
+	made := compileCEL(env, source, v)
+	if made != nil {
+		c.conditions[source] = made
+	}
+	return made
+}
+
+// compileCEL notes what is wrong with an expression, and returns nil then.
+func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition) {
+	// A panic of the compiler's must not end a worker that takes up a policy.
+	defer func() {
+		if recover() != nil {
+			made = nil
+			v.Problem("the condition can't be compiled", "write it in another way")
+		}
+	}()
+	parsed, issues := env.Parse(source)
+	checked := parsed
+	if issues.Err() == nil {
+		if nesting(parsed) > maxComprehensions {
+			v.Problem(fmt.Sprintf("all, exists, map and filter are nested deeper than %d", maxComprehensions), "make it simpler")
+			return nil
+		}
+		checked, issues = env.Check(parsed)
+	}
 	if issues.Err() != nil {
 		for _, e := range issues.Errors() {
 			message, hint := celProblem(e.Message)
+			if e.Location.Line() < 1 {
+				v.Problem(message, hint)
+				continue
+			}
 			v.Within(e.Location.Line(), e.Location.Column()+1, message, hint)
 		}
 		return nil
@@ -103,13 +136,27 @@ func (c *compiler) condition(v yamlfile.Value) *condition {
 	if cost.Min > maxCost {
 		v.Problem("the condition always takes too long", "make it simpler")
 	}
-	made := &condition{source: source, program: program, counted: len(options) > 1, names: map[string]bool{}}
+	made = &condition{source: source, program: program, counted: len(options) > 1, names: map[string]bool{}}
 	if made.look(checked.NativeRep().Expr()); made.chosen {
 		v.Problem("the pattern of matches is not written out", "write it as one text: args.path.matches(\"^/tmp/\")")
 		return nil
 	}
-	c.conditions[source] = made
 	return made
+}
+
+// nesting is how deep macros like all and exists stand inside each other.
+func nesting(parsed *cel.Ast) int {
+	most := 0
+	for _, e := range celast.MatchDescendants(celast.NavigateAST(parsed.NativeRep()), celast.KindMatcher(celast.ComprehensionKind)) {
+		depth := 1
+		for outer, ok := e.Parent(); ok; outer, ok = outer.Parent() {
+			if outer.Kind() == celast.ComprehensionKind {
+				depth++
+			}
+		}
+		most = max(most, depth)
+	}
+	return most
 }
 
 // largest takes everything in a call to be as large as arguments may be.
@@ -146,6 +193,9 @@ func celProblem(message string) (string, string) {
 	}
 	if message == "invalid matches argument" || strings.HasPrefix(message, "regex program size") {
 		return "the pattern of matches is not a regular expression, or too large", "write it as RE2 takes it (https://github.com/google/re2/wiki/Syntax)"
+	}
+	if strings.Contains(message, "recursion") {
+		return "the condition is nested too deep", "split the rule in several"
 	}
 	if strings.HasPrefix(message, "mismatched input '<EOF>'") {
 		return "the condition ends too early", hint
