@@ -30,7 +30,7 @@ type hit struct {
 func (s *Set) evaluate(in *input) approval.Verdict {
 	var space [8]hit
 	hits := space[:0]
-	redact := [][]string{s.redact}
+	var redact [][]string // beside those for all calls
 	var observed []approval.Observation
 	var waits approval.Duration // where no rule says how long
 	for _, l := range s.layers {
@@ -61,7 +61,10 @@ func (s *Set) evaluate(in *input) approval.Verdict {
 	} else {
 		combine(hits).into(&v)
 	}
-	v.Redact = redactions(redact, hits)
+	for _, h := range hits {
+		redact = append(redact, h.rule.redact)
+	}
+	v.Redact = s.redactions(redact)
 	ask(&v, in.call)
 	return v
 }
@@ -299,26 +302,36 @@ func shorter(a, b approval.Duration) approval.Duration {
 	return a
 }
 
-// redactions are those of lists and of all hits. With one rule, or none, the
-// lists are made already.
-func redactions(lists [][]string, hits []hit) []string {
-	for _, h := range hits {
-		lists = append(lists, h.rule.redact)
+// redactions are those for all calls, and those of lists.
+func (s *Set) redactions(lists [][]string) []string {
+	out := slices.Clone(s.redact)
+	var added map[string]bool
+	for _, names := range lists {
+		for _, name := range names {
+			key := redactKey(name)
+			if s.redacted[key] || added[key] {
+				continue
+			}
+			if added == nil {
+				added = map[string]bool{}
+			}
+			added[key] = true
+			out = append(out, name)
+		}
 	}
-	if len(hits) == 1 && len(lists) == 2 { // a rule's list holds those for all calls
-		return slices.Clone(hits[0].rule.redact)
+	if added != nil {
+		slices.Sort(out)
 	}
-	return union(lists...)
+	return out
 }
 
-// union adds up field names, sorted. Names that differ in case only are one,
-// as they are to approval.Redactor.
+// union adds up field names, sorted.
 func union(lists ...[]string) []string {
 	var out []string
 	seen := map[string]bool{}
 	for _, names := range lists {
 		for _, name := range names {
-			if key := strings.ToLower(name); !seen[key] {
+			if key := redactKey(name); !seen[key] {
 				seen[key] = true
 				out = append(out, name)
 			}
@@ -327,3 +340,7 @@ func union(lists ...[]string) []string {
 	slices.Sort(out)
 	return out
 }
+
+// redactKey is the same for names that differ in case only: they are one to
+// approval.Redactor.
+func redactKey(name string) string { return strings.ToLower(name) }

@@ -11,12 +11,19 @@ type glob string
 
 func isGlob(s string) bool { return strings.ContainsAny(s, "*?") }
 
-// match takes at most len(name) * len(pattern) steps, whatever they are: where
-// a run goes on too short, only the last * is given more.
 func (g glob) match(name string) bool {
+	ok, _ := g.try(name)
+	return ok
+}
+
+// try is match, and counts its steps: at most len(name) * len(pattern),
+// whatever they are. Where a run goes on too short, only the last * is given
+// more.
+func (g glob) try(name string) (ok bool, steps int) {
 	p, n := 0, 0
 	star, resume := -1, 0 // behind the last * in the pattern, and where its run may end next
 	for n < len(name) {
+		steps++
 		r, size := utf8.DecodeRuneInString(name[n:])
 		switch {
 		case p < len(g) && g[p] == '*':
@@ -33,7 +40,7 @@ func (g glob) match(name string) bool {
 			}
 		}
 		if star < 0 {
-			return false
+			return false, steps
 		}
 		_, size = utf8.DecodeRuneInString(name[resume:])
 		resume += size
@@ -42,18 +49,24 @@ func (g glob) match(name string) bool {
 	for p < len(g) && g[p] == '*' {
 		p++
 	}
-	return p == len(g)
+	return p == len(g), steps
 }
 
+// maxCovering bounds what comparing patterns with each other takes of loading
+// one set, in steps: some tenths of a second.
+const maxCovering = 10_000_000
+
 // covers reports whether g certainly matches every name that other matches. It
-// may miss some that do.
-func (g glob) covers(other glob) bool {
+// may miss some that do, and does when what is left for comparing is spent.
+func (g glob) covers(other glob, left *int) bool {
 	// Read as a name, a wildcard of other is a character that only g's own
 	// wildcards take. One ? of g takes no *.
-	if strings.Contains(string(g), "?") {
+	if *left <= 0 || strings.Contains(string(g), "?") {
 		return g == other
 	}
-	return g.match(string(other))
+	ok, steps := g.try(string(other))
+	*left -= steps
+	return ok
 }
 
 // globs matches what any of its patterns matches.

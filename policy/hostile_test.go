@@ -2,8 +2,10 @@ package policy_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pawlhq/pawl/policy"
 )
@@ -47,6 +49,40 @@ func TestConditionsTheCompilerCanTake(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.problem)
 			case err != nil && strings.Contains(err.Error(), "line -1"):
 				t.Errorf("a place that is none: %v", err)
+			}
+		})
+	}
+}
+
+// Files that compare much, or add up much, load in about as long as others of
+// their size. Each took more than ten times as long as is allowed here.
+func TestLoadingStaysCheap(t *testing.T) {
+	write := func(head string, n int, line func(i int) string) string {
+		var b strings.Builder
+		b.WriteString(head)
+		for i := range n {
+			b.WriteString(line(i))
+		}
+		return b.String()
+	}
+	slow := func(i int) string { return fmt.Sprintf(`"*%sb%d"`, strings.Repeat("a", 90), i) }
+	for name, text := range map[string]string{
+		"patterns in rules": write("rules:\n", 500, func(i int) string { return "  - tool: " + slow(i) + "\n" }) +
+			write("", 15_000, func(i int) string { return fmt.Sprintf("  - tool: \"%s%d*\"\n", strings.Repeat("a", 190), i) }),
+		"patterns in sections": write("deny:\n", 500, func(i int) string { return "  - " + slow(i) + "\n" }) +
+			write("allow:\n", 15_000, func(i int) string { return fmt.Sprintf("  - %s%d\n", strings.Repeat("a", 190), i) }),
+		"redactions": "redact_fields: [" + write("", 20_000, func(i int) string { return fmt.Sprintf("n%d,", i) }) + "]\n" +
+			write("rules:\n", 20_000, func(i int) string { return fmt.Sprintf("  - {tool: a%d, redact_fields: [x]}\n", i) }),
+		"groups": "groups:\n" + write("", 10_000, func(i int) string { return fmt.Sprintf("  g%d: [ana]\n", i) }) +
+			write("rules:\n", 10_000, func(i int) string { return fmt.Sprintf("  - {tool: a%d, escalate: {after: 1m, to: h%d}}\n", i, i) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			if _, err := policy.Inspect(file("p.yaml", text)); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > 15*time.Second {
+				t.Errorf("%d bytes took %v", len(text), took)
 			}
 		})
 	}

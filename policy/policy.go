@@ -24,7 +24,8 @@ type File struct {
 type Set struct {
 	layers     []*layer // by name
 	digest     string
-	redact     []string // of every layer that is for all calls
+	redact     []string        // of every layer that is for all calls
+	redacted   map[string]bool // the same, by redactKey
 	warnings   yamlfile.Problems
 	unexecuted yamlfile.Problems
 }
@@ -101,6 +102,7 @@ type compiler struct {
 	groups     map[string]group
 	asked      []asked
 	observing  []yamlfile.Value // where layers say that they only observe
+	covering   int              // what is left for comparing patterns, in steps
 }
 
 // compile reads files. The set is of use only if no problem is an error.
@@ -109,6 +111,7 @@ func compile(files []File) (*Set, yamlfile.Problems) {
 	c := &compiler{
 		problems: &problems, unexecuted: &unexecuted,
 		names: map[string]string{}, conditions: map[string]*condition{}, groups: map[string]group{},
+		covering: maxCovering,
 	}
 	s := &Set{}
 	for _, f := range files {
@@ -122,25 +125,21 @@ func compile(files []File) (*Set, yamlfile.Problems) {
 	s.warnings, s.unexecuted = problems.Warnings(), yamlfile.Sort(unexecuted)
 	slices.SortFunc(s.layers, func(a, b *layer) int { return cmp.Compare(a.name, b.name) })
 	s.digest = digest(s.layers)
-	s.spreadRedactions()
+	s.redactAlways()
 	return s, problems
 }
 
-// spreadRedactions gives every rule the redactions that are for all calls.
-func (s *Set) spreadRedactions() {
+// redactAlways gathers the redactions that are for all calls.
+func (s *Set) redactAlways() {
+	var lists [][]string
 	for _, l := range s.layers {
 		if l.applies.all() {
-			s.redact = union(s.redact, l.redact)
+			lists = append(lists, l.redact)
 		}
 	}
-	for _, l := range s.layers {
-		for _, r := range l.rules {
-			if len(r.redact) == 0 {
-				r.redact = s.redact // most rules name none: they share one list
-			} else {
-				r.redact = union(s.redact, r.redact)
-			}
-		}
+	s.redact, s.redacted = union(lists...), map[string]bool{}
+	for _, name := range s.redact {
+		s.redacted[redactKey(name)] = true
 	}
 }
 
@@ -188,9 +187,9 @@ type rule struct {
 	kind        approval.VerdictKind
 	audited     bool
 	risk        approval.Risk
-	timeout     approval.Duration     // the rule's or its layer's; 0: not stated
-	validFor    approval.Duration     // 0: not stated
-	redact      []string              // with those for all calls
+	timeout     approval.Duration // the rule's or its layer's; 0: not stated
+	validFor    approval.Duration // 0: not stated
+	redact      []string
 	requirement *approval.Requirement // nil: one approval
 	short       string                // for PolicyRef.Rule
 }

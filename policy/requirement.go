@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -279,22 +280,23 @@ func (r *reader) readGroups(v yamlfile.Value) {
 	}
 }
 
+// maxSuggested bounds for how many unknown groups a known one is suggested.
+const maxSuggested = 100
+
 // checkGroups compares what rules ask of groups with who is in them.
 func (c *compiler) checkGroups() {
+	names := slices.Sorted(maps.Keys(c.groups))
+	suggested := 0
 	for _, a := range c.asked {
 		g, known := c.groups[a.group]
 		if known && a.count > g.members {
 			a.at.Problem(fmt.Sprintf("the rule asks %d of the group %q, which has %d: it can never be met", a.count, a.group, g.members),
 				"ask for fewer, or add members; the group is at "+g.where)
 		}
-		if known || len(c.groups) == 0 {
+		if known || suggested >= maxSuggested {
 			continue
 		}
-		var names []string
-		for name := range c.groups {
-			names = append(names, name)
-		}
-		slices.Sort(names)
+		suggested++
 		if near := yamlfile.Nearest(a.group, names); near != "" {
 			a.at.Warn(fmt.Sprintf("the files do not say who is in the group %q", a.group), fmt.Sprintf("did you mean %q?", near))
 		}

@@ -100,7 +100,7 @@ const maxPatterns = 500
 func (r *reader) warnHidden(made *rule, t toolName) {
 	globs := r.made.globs
 	for _, before := range globs[:min(len(globs)-1, maxPatterns)] {
-		if before.rule != made && !before.rule.conditional() && before.glob.covers(glob(t.name)) {
+		if before.rule != made && !before.rule.conditional() && before.glob.covers(glob(t.name), &r.covering) {
 			t.at.Warn(fmt.Sprintf("the rule for %q can never match: the earlier one for %q takes every such call", t.name, before.glob),
 				"put the narrower pattern first")
 			return

@@ -100,7 +100,7 @@ func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.Verdic
 		} else {
 			into.exact[t.name] = append(into.exact[t.name], made)
 		}
-		if always := alwaysHeld(t.name, before); always != nil {
+		if always := r.alwaysHeld(t.name, before); always != nil {
 			t.at.Warn(fmt.Sprintf("%s never comes to say anything about %q: the entry of %s at %s takes every such call", into.form, t.name, always.form, always.where),
 				"keep one, or give the other conditions")
 		}
@@ -112,15 +112,15 @@ func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.Verdic
 
 // alwaysHeld returns an entry that takes every call of the tools before others
 // have a say.
-func alwaysHeld(tool string, before []section) *rule {
+func (r *reader) alwaysHeld(tool string, before []section) *rule {
 	for i := range before {
-		for _, r := range before[i].exact[tool] {
-			if !r.conditional() {
-				return r
+		for _, made := range before[i].exact[tool] {
+			if !made.conditional() {
+				return made
 			}
 		}
 		for _, g := range before[i].globs[:min(len(before[i].globs), maxPatterns)] {
-			if !g.rule.conditional() && g.glob.covers(glob(tool)) {
+			if !g.rule.conditional() && g.glob.covers(glob(tool), &r.covering) {
 				return g.rule
 			}
 		}
