@@ -17,7 +17,7 @@ const noRule = "no rule matches"
 // whether it is cut off before it is done. Every verdict of a set that Compile
 // made is valid. The call need not be.
 func (s *Set) Evaluate(c approval.Call, now time.Time) approval.Verdict {
-	return s.evaluate(&input{call: &c, now: now})
+	return s.evaluate(&input{call: &c, now: now}, nil)
 }
 
 // hit is a rule that counts.
@@ -27,21 +27,27 @@ type hit struct {
 	why  string               // what the rule alone does not tell
 }
 
-func (s *Set) evaluate(in *input) approval.Verdict {
+// evaluate tells e, if it is not nil, what each layer has to do with it.
+func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	var space [8]hit
 	hits := space[:0]
 	var redact [][]string // beside those for all calls
 	var observed []approval.Observation
 	var waits approval.Duration // where no rule says how long
 	for _, l := range s.layers {
-		if !l.takes(in) {
+		if whyNot := l.applies.match(in.call, false); whyNot != "" {
+			e.passOver(l, whyNot)
 			continue
 		}
 		if l.applies != nil && len(l.redact) > 0 {
 			redact = append(redact, l.redact)
 		}
 		before := len(hits)
-		hits = l.judge(in, hits, nil)
+		if e == nil {
+			hits = l.judge(in, hits, nil)
+		} else {
+			hits = e.judge(l, in, hits)
+		}
 		if !l.observe {
 			waits = shorter(waits, l.timeout)
 			continue
@@ -87,15 +93,16 @@ func ask(v *approval.Verdict, c *approval.Call) {
 
 const asksApproval = "the call asks for approval"
 
-// takes reports whether the layer is for such calls.
-func (l *layer) takes(in *input) bool { return l.applies.match(in.call, false) == "" }
-
 // judge adds the layer's rules that count to hits. note, if it is not nil, is
 // told why a rule for this tool does not.
 //
 // A rule whose condition can't be evaluated counts for an approval, and so does
 // what would be said without it: which of the two was meant can't be told.
 func (l *layer) judge(in *input, hits []hit, note func(*rule, string)) []hit {
+	if l.observe { // what it costs must not cut off conditions of those that decide
+		in.cost, in.aside = in.aside, in.cost
+		defer func() { in.cost, in.aside = in.aside, in.cost }()
+	}
 	hits, settled := l.judgeList(in, hits, note)
 	named := settled != nil && !slices.Contains(l.star, settled)
 	held := settled != nil

@@ -61,11 +61,8 @@ const maxOthers = 20
 
 // Explain is Evaluate, and says why. Its texts quote nothing of the call.
 func (s *Set) Explain(c approval.Call, now time.Time) Explanation {
-	in := &input{call: &c, now: now}
-	e := Explanation{Verdict: s.evaluate(in), Layers: []LayerSays{}}
-	for _, l := range s.layers {
-		e.Layers = append(e.Layers, l.explain(in))
-	}
+	e := Explanation{Layers: []LayerSays{}}
+	e.Verdict = s.evaluate(&input{call: &c, now: now}, &e)
 	if c.RequireApproval {
 		e.Call = append(e.Call, asksApproval)
 	}
@@ -75,15 +72,36 @@ func (s *Set) Explain(c approval.Call, now time.Time) Explanation {
 	return e
 }
 
-func (l *layer) explain(in *input) LayerSays {
-	says := LayerSays{Layer: l.name, File: l.source.Name, Observe: l.observe, Says: Nothing}
-	if whyNot := l.applies.match(in.call, false); whyNot != "" {
+// passOver notes that a layer is not for the call. A nil e notes nothing.
+func (e *Explanation) passOver(l *layer, whyNot string) {
+	if e != nil {
+		says := l.says()
 		says.Why = "the layer is not for this call: " + whyNot
-		return says
+		e.Layers = append(e.Layers, says)
 	}
+}
+
+// judge is layer.judge, and notes how the layer came to what it says.
+func (e *Explanation) judge(l *layer, in *input, hits []hit) []hit {
+	before, tried := len(hits), map[*rule]string{}
+	hits = l.judge(in, hits, func(r *rule, whyNot string) { tried[r] = whyNot })
+	e.Layers = append(e.Layers, l.explain(in.call.Tool, hits[before:], tried))
+	return hits
+}
+
+func (l *layer) says() LayerSays {
+	return LayerSays{Layer: l.name, File: l.source.Name, Observe: l.observe, Says: Nothing}
+}
+
+// explain says what came of the layer's rules. tried are those that were about
+// the tool and did not hold, and why.
+func (l *layer) explain(tool string, hits []hit, tried map[*rule]string) LayerSays {
+	says := l.says()
 	says.Applies = true
-	tried := map[*rule]string{}
-	hits := l.judge(in, nil, func(r *rule, whyNot string) { tried[r] = whyNot })
+	counted := map[*rule]bool{}
+	for _, h := range hits {
+		counted[h.rule] = true
+	}
 	if len(hits) > 0 {
 		c := combine(hits)
 		says.Says, says.Rule, says.Why = c.kind, c.rule.ref(), c.why
@@ -92,7 +110,7 @@ func (l *layer) explain(in *input) LayerSays {
 	for _, r := range l.rules {
 		whyNot, was := tried[r]
 		switch {
-		case slices.ContainsFunc(hits, func(h hit) bool { return h.rule == r }):
+		case counted[r]:
 			if ref := r.ref(); *ref != *says.Rule {
 				says.Counted = append(says.Counted, *ref)
 			}
@@ -100,7 +118,7 @@ func (l *layer) explain(in *input) LayerSays {
 			near = append(near, OtherRule{*r.ref(), whyNot})
 		case r.form == formUnmatched, r.form == formClassify:
 			near = append(near, OtherRule{*r.ref(), "a rule of this layer is about the call"})
-		case r.names == nil || slices.ContainsFunc(r.names, func(n string) bool { return glob(n).match(in.call.Tool) }):
+		case r.names == nil || slices.ContainsFunc(r.names, func(n string) bool { return glob(n).match(tool) }):
 			near = append(near, OtherRule{*r.ref(), "a rule that goes before it counts"})
 		default:
 			far = append(far, OtherRule{*r.ref(), OtherTools})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy"
 )
 
@@ -85,5 +86,40 @@ func TestLoadingStaysCheap(t *testing.T) {
 				t.Errorf("%d bytes took %v", len(text), took)
 			}
 		})
+	}
+}
+
+// callWithList is a call with a list of so many numbers.
+func callWithList(n int) approval.Call {
+	return approval.Call{Tool: "t", Args: json.RawMessage(`{"l": [1` + strings.Repeat(",1", n-1) + `]}`)}
+}
+
+// A layer that observes decides nothing, not even by using up what conditions
+// may take.
+func TestObservingTakesNothingFromDeciding(t *testing.T) {
+	set := compile(t,
+		file("a.yaml", "layer: a\nobserve: true\nrules: [{tool: t, deny: true, when: 'args.l.all(x, args.l.all(y, x == y))'}]"),
+		file("b.yaml", "layer: b\nrules: [{tool: t, deny: true, when: 'args.l.all(x, args.l[0] == x)'}]"))
+	v := set.Evaluate(callWithList(1000), now)
+	if v.Kind != approval.VerdictDeny || len(v.Observed) != 1 || !strings.Contains(v.Observed[0].Why, "too long") {
+		t.Errorf("got %+v", v)
+	}
+}
+
+// What a verdict is explained by is what it came from: conditions are not
+// counted twice.
+func TestExplainingCountsOnce(t *testing.T) {
+	set := compile(t, file("b.yaml", `deny:
+  - {capability: t, when: 'args.l.all(x, args.l.all(y, x == y))'}
+  - {capability: t, when: 'args.l.all(x, args.l.all(y, y == x))'}
+`))
+	for n := 1; ; n += 1 + n/5 {
+		e := set.Explain(callWithList(n), now)
+		if says := e.Layers[0].Says; says != e.Kind || e.Layers[0].Why != e.Policy.Why {
+			t.Errorf("%d: the verdict is %s (%s), the layer says %s (%s)", n, e.Kind, e.Policy.Why, says, e.Layers[0].Why)
+		}
+		if e.Policy.Why != "" {
+			return
+		}
 	}
 }

@@ -20,7 +20,8 @@ type input struct {
 	decoded bool
 	err     error
 
-	cost uint64 // of the conditions so far that are counted
+	cost  uint64 // of the conditions so far that are counted
+	aside uint64 // of those in layers that observe, which count alone
 }
 
 // arguments returns the decoded arguments: texts, float64 for every number (one
