@@ -148,7 +148,16 @@ func readTool(v yamlfile.Value) (string, bool) {
 		v.Problem("tool is not a tool name", "use at most 200 letters, digits and _ . : / -, or * for any run of characters and ? for one")
 		return "", false
 	}
+	if everyTool(tool) {
+		tool = "*"
+	}
 	return tool, true
+}
+
+// everyTool reports whether a pattern is "*" in other words, as "**" and "?*"
+// are: no tool's name is empty.
+func everyTool(pattern string) bool {
+	return strings.Trim(pattern, "*?") == "" && strings.Contains(pattern, "*") && strings.Count(pattern, "?") <= 1
 }
 
 // readKind: see "Who may run without asking" in the package's documentation.
