@@ -123,3 +123,61 @@ func TestExplainingCountsOnce(t *testing.T) {
 		}
 	}
 }
+
+// Every way to write "all tools" is "*": it goes last, names no tool, and is
+// warned of.
+func TestEveryToolInOtherWords(t *testing.T) {
+	for _, pattern := range []string{"*", "**", "?*", "*?", "***"} {
+		rules := compile(t, file("p.yaml", "classify: true\nrules:\n  - {tool: '"+pattern+"', auto_approve: true}\n  - {tool: drop_*, deny: true}"))
+		sections := compile(t, file("p.yaml", "classify: true\nallow: ['"+pattern+"']"))
+		for tool, want := range map[string]approval.VerdictKind{
+			"drop_table": approval.VerdictDeny, "delete_all": approval.VerdictRequire, "read": approval.VerdictAllow,
+		} {
+			if got := rules.Evaluate(approval.Call{Tool: tool}, now).Kind; got != want {
+				t.Errorf("%s in rules: %s: %s", pattern, tool, got)
+			}
+		}
+		if got := sections.Evaluate(approval.Call{Tool: "delete_all"}, now).Kind; got != approval.VerdictRequire {
+			t.Errorf("%s in allow: %s", pattern, got)
+		}
+	}
+	if len(compile(t, file("p.yaml", "allow: ['**']")).Warnings()) == 0 {
+		t.Error("nothing warns of **")
+	}
+	if got := compile(t, file("p.yaml", "allow: ['??*']")).Evaluate(approval.Call{Tool: "x"}, now).Kind; got != approval.VerdictRequire {
+		t.Errorf("??* takes x: %s", got)
+	}
+}
+
+// No letter gets a word past contains that is the same word to others.
+func TestContainsInEveryCase(t *testing.T) {
+	set := compile(t, file("p.yaml", "deny: [{capability: t, contains: [Kill, STRASSE, ΣΑΣ]}]\nallow: [t]"))
+	for _, text := range []string{"kill", "KILL", "\u212Aill", "\u017Ftra\u017F\u017Fe", "σας", "σασ", "ΣΑς"} {
+		doc, err := json.Marshal(map[string]any{"deep": []any{map[string]string{"text": "<" + text + ">"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := set.Evaluate(approval.Call{Tool: "t", Args: doc}, now).Kind; got != approval.VerdictDeny {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+	if got := set.Evaluate(approval.Call{Tool: "t", Args: json.RawMessage(`{"text":"ki ll"}`)}, now).Kind; got != approval.VerdictAllow {
+		t.Errorf("got %s", got)
+	}
+}
+
+// Folding large arguments is done once, not for every rule.
+func TestContainsIsCheapInManyRules(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("deny:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, "  - {capability: t, contains: word%d}\n", i)
+	}
+	set := compile(t, file("p.yaml", b.String()))
+	call := approval.Call{Tool: "t", Args: json.RawMessage(`{"text":"` + strings.Repeat("ΑΒΓ", 40_000) + `"}`)}
+	began := time.Now()
+	set.Evaluate(call, now)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %v", took)
+	}
+}

@@ -20,6 +20,9 @@ type input struct {
 	decoded bool
 	err     error
 
+	folded       bool
+	values, keys []string // see texts
+
 	cost  uint64 // of the conditions so far that are counted
 	aside uint64 // of those in layers that observe, which count alone
 }
@@ -49,6 +52,34 @@ func decodeArgs(doc json.RawMessage) (map[string]any, error) {
 		args = map[string]any{}
 	}
 	return args, nil
+}
+
+// texts returns every text in the arguments and every key of their objects,
+// folded, in no order. They are folded once for all rules.
+func (in *input) texts() (values, keys []string) {
+	if !in.folded {
+		in.folded = true
+		if args, err := in.arguments(); err == nil {
+			in.gather(args)
+		}
+	}
+	return in.values, in.keys
+}
+
+func (in *input) gather(v any) {
+	switch v := v.(type) {
+	case string:
+		in.values = append(in.values, fold(v))
+	case []any:
+		for _, e := range v {
+			in.gather(e)
+		}
+	case map[string]any:
+		for k, e := range v {
+			in.keys = append(in.keys, fold(k))
+			in.gather(e)
+		}
+	}
 }
 
 // spend adds what a condition took. One that was cut off took all there is.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
@@ -173,7 +175,7 @@ func readContains(word string, v yamlfile.Value) field {
 	var shown []string
 	for _, e := range oneOrMore(v) {
 		if text, ok := e.Lines(); ok {
-			f.words = append(f.words, strings.ToLower(text))
+			f.words = append(f.words, fold(text))
 			shown = append(shown, strconv.Quote(approval.Display(text, 40)))
 		}
 	}
@@ -239,7 +241,7 @@ func (f *field) holds(in *input, absent bool) bool {
 		return absent
 	}
 	if f.op == containsWord {
-		return f.inTexts(args, absent)
+		return f.inTexts(in, absent)
 	}
 	found, matched, mistyped := 0, 0, 0
 	count := func(match, typed bool) {
@@ -318,21 +320,33 @@ func (f *field) inOrder(n float64) bool {
 	return false
 }
 
-// inTexts looks for the words in every text inside v, without case, and with
-// keys in the keys of objects, too.
-func (f *field) inTexts(v any, keys bool) bool {
-	switch v := v.(type) {
-	case string:
-		s := strings.ToLower(v)
-		return slices.ContainsFunc(f.words, func(w string) bool { return strings.Contains(s, w) })
-	case []any:
-		return slices.ContainsFunc(v, func(e any) bool { return f.inTexts(e, keys) })
-	case map[string]any:
-		for k, e := range v {
-			if f.inTexts(e, keys) || keys && f.inTexts(k, false) {
-				return true
-			}
+// inTexts looks for the words in every text in the arguments, without case, and
+// with keys in the keys of objects, too.
+func (f *field) inTexts(in *input, keys bool) bool {
+	found := func(texts []string) bool {
+		return slices.ContainsFunc(texts, func(s string) bool {
+			return slices.ContainsFunc(f.words, func(w string) bool { return strings.Contains(s, w) })
+		})
+	}
+	values, names := in.texts()
+	return found(values) || keys && found(names)
+}
+
+// fold is the same for texts that differ in case only, whatever letters Unicode
+// has for it: K and ſ, too.
+func fold(s string) string {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return strings.Map(foldRune, s)
 		}
 	}
-	return false
+	return strings.ToLower(s)
+}
+
+func foldRune(r rune) rune {
+	least := r
+	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+		least = min(least, other)
+	}
+	return unicode.ToLower(least)
 }
