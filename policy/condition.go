@@ -18,7 +18,7 @@ import (
 
 const (
 	maxCondition = 4096 // bytes of an expression
-	// maxCost bounds what conditions take of one evaluation, in CEL's units:
+	// maxCost bounds what one layer's conditions take of an evaluation, in CEL's units:
 	// about one for each step, and one for ten characters looked at. Reaching
 	// it takes less than a tenth of a second.
 	maxCost = 300_000

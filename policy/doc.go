@@ -46,7 +46,7 @@
 // Patterns and rules under conditions are tried in order. Arguments are decoded
 // when the first rule asks for them. What conditions cost is estimated when
 // they are compiled; those that could become expensive are counted while they
-// run, together, and cut off.
+// run, those of one layer together, and cut off.
 //
 // # Loading
 //

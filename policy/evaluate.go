@@ -99,10 +99,7 @@ const asksApproval = "the call asks for approval"
 // A rule whose condition can't be evaluated counts for an approval, and so does
 // what would be said without it: which of the two was meant can't be told.
 func (l *layer) judge(in *input, hits []hit, note func(*rule, string)) []hit {
-	if l.observe { // what it costs must not cut off conditions of those that decide
-		in.cost, in.aside = in.aside, in.cost
-		defer func() { in.cost, in.aside = in.aside, in.cost }()
-	}
+	in.cost = 0 // what one layer costs must not cut off the conditions of another
 	hits, settled := l.judgeList(in, hits, note)
 	named := settled != nil && !slices.Contains(l.star, settled)
 	held := settled != nil

@@ -94,15 +94,17 @@ func callWithList(n int) approval.Call {
 	return approval.Call{Tool: "t", Args: json.RawMessage(`{"l": [1` + strings.Repeat(",1", n-1) + `]}`)}
 }
 
-// A layer that observes decides nothing, not even by using up what conditions
+// No layer undoes what another demands, not even by using up what conditions
 // may take.
-func TestObservingTakesNothingFromDeciding(t *testing.T) {
-	set := compile(t,
-		file("a.yaml", "layer: a\nobserve: true\nrules: [{tool: t, deny: true, when: 'args.l.all(x, args.l.all(y, x == y))'}]"),
-		file("b.yaml", "layer: b\nrules: [{tool: t, deny: true, when: 'args.l.all(x, args.l[0] == x)'}]"))
-	v := set.Evaluate(callWithList(1000), now)
-	if v.Kind != approval.VerdictDeny || len(v.Observed) != 1 || !strings.Contains(v.Observed[0].Why, "too long") {
-		t.Errorf("got %+v", v)
+func TestLayersTakeNothingFromEachOther(t *testing.T) {
+	for _, observe := range []string{"true", "false"} {
+		set := compile(t,
+			file("a.yaml", "layer: a\nobserve: "+observe+"\nrules: [{tool: t, auto_approve: true, when: 'args.l.all(x, args.l.all(y, x == y))'}]"),
+			file("b.yaml", "layer: b\nrules: [{tool: t, deny: true, when: 'args.l.all(x, args.l[0] == x)'}]"))
+		e := set.Explain(callWithList(1000), now)
+		if e.Kind != approval.VerdictDeny || !strings.Contains(e.Layers[0].Why, "too long") {
+			t.Errorf("observe: %s: got %+v", observe, e)
+		}
 	}
 }
 

@@ -23,8 +23,7 @@ type input struct {
 	folded       bool
 	values, keys []string // see texts
 
-	cost  uint64 // of the conditions so far that are counted
-	aside uint64 // of those in layers that observe, which count alone
+	cost uint64 // of one layer's conditions so far that are counted
 }
 
 // arguments returns the decoded arguments: texts, float64 for every number (one
