@@ -2,10 +2,13 @@ package policydiff_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policydiff"
 )
@@ -61,7 +64,23 @@ func TestProbesFindWhatBecomesLaxer(t *testing.T) {
 		"deep down":              {`rules: [{tool: a, when: 'args.card["owner"].name == "y"', auto_approve: true}]`, `rules: [{tool: a, when: 'args.card["owner"].name in ["y", "z"]', auto_approve: true}]`},
 		"a label in a condition": {`rules: [{tool: a, when: 'labels.env == "prod"', deny: true}]`, `rules: [{tool: a, when: 'labels.env == "prod" && agent != "x"', deny: true}]`},
 		"at night":               {"rules: [{tool: a, deny: true}]", "rules: [{tool: a, when: now.getHours() > 6, deny: true}]"},
-		"names":                  {"{rules: [], classify: true, unmatched: allow}", "{rules: [], classify: true, unmatched: allow, safe_tools: [delete_x]}"},
+		"a capability alone":     {"allow: [b]", "allow: [a, b]"},
+		"a pattern alone":        {"deny: ['pay.*']", "deny: [pay.out]"},
+		"one layer's unmatched":  {"{applies_to: {team: x}, rules: []}", "{applies_to: {team: x}, rules: [], unmatched: allow}"},
+		"some tools' unmatched":  {"{applies_to: {tool: 'db.*', team: x}, rules: []}", "{applies_to: {tool: 'db.*', team: x}, rules: [], unmatched: allow}"},
+		"some tools' rules":      {"{applies_to: {tool: db.read}, rules: []}", "{applies_to: {tool: 'db.*'}, rules: [{tool: '*', auto_approve: true}]}"},
+		"one layer's names":      {"{applies_to: {team: x}, rules: [], classify: true, unmatched: allow}", "{applies_to: {team: x}, rules: [], unmatched: allow}"},
+		"one layer's redactions": {"{applies_to: {team: x}, rules: [], redact_fields: [pin]}", "{applies_to: {team: x}, rules: []}"},
+		"a label that is there":  {`rules: [{tool: a, when: '"vip" in labels', deny: true}]`, "rules: []"},
+		"a label's absence":      {`rules: [{tool: a, deny: true}]`, `rules: [{tool: a, when: '!("vip" in labels)', deny: true}]`},
+		"one of a list's":        {"rules: [{tool: a, when: 'args.lines[0].price > 5', deny: true}]", "rules: [{tool: a, when: 'args.lines[0].price > 6', deny: true}]"},
+		"any of a list":          {"rules: [{tool: a, when: 'args.to.exists(x, x == \"m\")', auto_approve: true}]", "rules: [{tool: a, when: 'args.to.exists(x, x in [\"m\", \"n\"])', auto_approve: true}]"},
+		"a word of either name":  {"{deny: [{capability: a, match_keywords: [drop, cut]}], allow: [a]}", "{deny: [{capability: a, match_keywords: drop}], allow: [a]}"},
+		"a label's bound": {
+			"{deny: [{capability: a, amount_gt: 5}], allow: [{capability: a, amount_lt: 100}]}",
+			"{deny: [{capability: a, amount_gt: 50}], allow: [{capability: a, amount_lt: 100}]}",
+		},
+		"names": {"{rules: [], classify: true, unmatched: allow}", "{rules: [], classify: true, unmatched: allow, safe_tools: [delete_x]}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			strict, lax := compile(t, c.strict), compile(t, c.lax)
@@ -161,4 +180,113 @@ func FuzzProbes(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A rule of many fields and many tools is tried on each of the tools.
+func TestProbesTryEveryTool(t *testing.T) {
+	var when, tools []string
+	for i := range 200 {
+		when = append(when, fmt.Sprintf("args.f%d == 1", i))
+	}
+	for i := range 30 {
+		tools = append(tools, fmt.Sprintf("t%d", i))
+	}
+	seen := map[string]bool{}
+	for p := range policydiff.Probes(compile(t, fmt.Sprintf("rules: [{tool: [%s], when: '%s', deny: true}]", strings.Join(tools, ", "), strings.Join(when, " && ")))) {
+		seen[p.Call.Tool] = true
+	}
+	for _, tool := range tools {
+		if !seen[tool] {
+			t.Errorf("no probe of %s", tool)
+		}
+	}
+}
+
+// Over random pairs of policies: a verdict that is laxer for a probe, by a
+// plain reading of it, is reported as laxer; one that is the same is not
+// reported; and there is no other change than in one of the two directions.
+func TestDiffReportsEveryLaxerVerdict(t *testing.T) {
+	rank := map[approval.VerdictKind]int{approval.VerdictAllow: 0, approval.VerdictRequire: 1, approval.VerdictDeny: 2}
+	people := func(v approval.Verdict) (n int) {
+		if v.Requirement != nil {
+			for _, a := range v.Requirement.Approvals {
+				n = max(n, a.Count)
+			}
+		}
+		return n
+	}
+	laxer := func(old, new approval.Verdict) bool {
+		hidden := slices.ContainsFunc(old.Redact, func(name string) bool {
+			return !slices.ContainsFunc(new.Redact, func(other string) bool { return strings.EqualFold(name, other) })
+		})
+		same := old.Kind == new.Kind
+		asks := same && new.Kind == approval.VerdictRequire
+		return rank[new.Kind] < rank[old.Kind] || hidden ||
+			new.Kind != approval.VerdictDeny && slices.Index(approval.Risks, new.Risk) < slices.Index(approval.Risks, old.Risk) ||
+			same && new.Kind == approval.VerdictAllow && old.Audited && !new.Audited ||
+			same && new.Kind != approval.VerdictDeny && new.ValidFor > old.ValidFor ||
+			asks && (new.Timeout > old.Timeout || people(new) < people(old))
+	}
+	found := 0
+	for seed := range uint64(400) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		old, err := policy.Inspect(policy.File{Name: "p.yaml", Data: randomPolicy(r)})
+		new, err2 := policy.Inspect(policy.File{Name: "p.yaml", Data: randomPolicy(r)})
+		if err != nil || err2 != nil {
+			continue // two rules of which one can never match
+		}
+		probes := slices.Collect(policydiff.Probes(old, new))
+		report := policydiff.Diff(old, new, slices.Values(probes))
+		reported := map[string]policydiff.Change{}
+		for _, c := range report.Changes {
+			reported[c.Case.Name] = c
+		}
+		some := false
+		for _, p := range probes {
+			was, is := old.Evaluate(p.Call, p.At), new.Evaluate(p.Call, p.At)
+			c, changed := reported[p.Name]
+			if want := laxer(was, is); want != (changed && c.Laxer()) {
+				t.Fatalf("%s: laxer %v, reported %+v\n%+v\n%+v", p.Name, want, c.Shifts, was, is)
+			}
+			some = some || laxer(was, is)
+			if changed && !reflect.DeepEqual(was, c.Old) {
+				t.Fatalf("%s: reported %+v, was %+v", p.Name, c.Old, was)
+			}
+			if !changed && (laxer(is, was) || was.Kind != is.Kind) {
+				t.Fatalf("%s: not reported\n%+v\n%+v", p.Name, was, is)
+			}
+		}
+		if some != (len(report.Laxer()) > 0) || some != slices.ContainsFunc(report.Groups(), policydiff.Group.Laxer) {
+			t.Fatalf("laxer: %v, reported %d in %d groups", some, len(report.Laxer()), len(report.Groups()))
+		}
+		if some {
+			found++
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d pairs get laxer", found)
+	}
+}
+
+func randomPolicy(r *rand.Rand) []byte {
+	of := func(from ...string) string { return from[r.IntN(len(from))] }
+	maybe := func(text string) string {
+		if r.IntN(3) == 0 {
+			return text
+		}
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%s%s%srules:\n  - {tool: never_called}\n", maybe("classify: true\n"), maybe("unmatched: "+of("allow", "deny")+"\n"),
+		maybe("default_timeout: "+of("10m", "2h")+"\n"), maybe("redact_fields: ["+of("pin", "PIN, note")+"]\n"))
+	for range 1 + r.IntN(4) {
+		fmt.Fprintf(&b, "  - {tool: '%s', %s%s%s%s%s}\n", of("a", "a*", "pay", "*", "delete_x"),
+			of("auto_approve: true", "audit: true", "deny: true", "require_approval: true", "approvals: 2", "risk_level: high"),
+			maybe(", agent: "+of("bot", "'b*'")), maybe(", when: '"+of("args.amount > 5", "args.amount > 6", `labels.env == "prod"`, `args.l.exists(x, x > 1.0)`)+"'"),
+			maybe(", redact_fields: [card]"), maybe(", valid_for: "+of("1m", "1h")))
+	}
+	for _, section := range []string{"deny", "require_approval", "allow"} {
+		fmt.Fprintf(&b, "%s:\n  - other\n  - {capability: '%s'%s%s}\n", section, of("a", "pay", "p*"), maybe(", amount_gt: "+of("5", "50")), maybe(", environment: prod"))
+	}
+	return []byte(b.String())
 }

@@ -27,9 +27,7 @@ const maxProbes = 128
 func Probes(sets ...*policy.Set) iter.Seq[policytest.Case] {
 	return func(yield func(policytest.Case) bool) {
 		p := prober{yield: yield, seen: map[string]bool{}}
-		for _, tool := range []string{"unnamed_tool", "read_unnamed", "delete_unnamed"} {
-			p.add(subject{tools: []string{tool}})
-		}
+		p.add(subject{tools: unnamed})
 		for _, s := range changedFirst(sets) {
 			if p.stopped {
 				return
@@ -67,6 +65,7 @@ type prober struct {
 // where those are few, else each value by itself, among the first ones of the
 // others and among none.
 func (p *prober) add(s subject) {
+tools:
 	for _, tool := range s.tools {
 		if p.stopped {
 			return
@@ -90,7 +89,7 @@ func (p *prober) add(s subject) {
 			p.call(s.place, tool, slices.Delete(slices.Clone(first), i, i+1))
 			for _, v := range f.values {
 				if tries++; tries > maxProbes {
-					return
+					continue tools
 				}
 				others := slices.Clone(first)
 				others[i].value = v
@@ -127,7 +126,7 @@ func (p *prober) call(place, tool string, settings []setting) {
 	for _, s := range settings {
 		switch s.path.root {
 		case "args":
-			put(args, s.path.keys, s.value)
+			put(args, s.path.keys, s.value) // into args itself, which is there
 		case "labels":
 			if c.Call.Labels == nil {
 				c.Call.Labels = map[string]string{}
@@ -166,19 +165,30 @@ func (p *prober) call(place, tool string, settings []setting) {
 	}
 }
 
-// put writes a value under keys, unless something that is no object stands in
-// its way.
-func put(in map[string]any, keys []string, value any) {
-	for _, key := range keys[:len(keys)-1] {
-		next, ok := in[key].(map[string]any)
-		if !ok {
-			if in[key] != nil {
-				return
-			}
-			next = map[string]any{}
-			in[key] = next
-		}
-		in = next
+// put returns a value with another one under keys, unless something that is
+// neither object nor list stands in its way.
+func put(in any, keys []string, value any) any {
+	if len(keys) == 0 {
+		return value
 	}
-	in[keys[len(keys)-1]] = value
+	if keys[0] == element {
+		list, ok := in.([]any)
+		if in == nil {
+			list, ok = []any{nil}, true
+		}
+		if ok {
+			list[0] = put(list[0], keys[1:], value)
+			return list
+		}
+		return in
+	}
+	object, ok := in.(map[string]any)
+	if in == nil {
+		object, ok = map[string]any{}, true
+	}
+	if ok {
+		object[keys[0]] = put(object[keys[0]], keys[1:], value)
+		return object
+	}
+	return in
 }

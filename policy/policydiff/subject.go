@@ -45,6 +45,12 @@ var notConditions = []string{
 	"input", "execution", "valid_for", "remind_every", "escalate", "grant", "validate", "preview", "reason", "description",
 }
 
+// unnamed are tools that hardly any rule is about.
+var unnamed = []string{"unnamed_tool", "read_unnamed", "delete_unnamed"}
+
+// ruleLists are the fields of a file that hold rules.
+var ruleLists = []string{"rules", "deny", "require_approval", "allow"}
+
 // subjects reads the rules off a set's sources: they were compiled, so there
 // is nothing wrong with them.
 func subjects(set *policy.Set) []subject {
@@ -52,42 +58,73 @@ func subjects(set *policy.Set) []subject {
 	for _, file := range set.Sources() {
 		var none yamlfile.Problems
 		root := yamlfile.Parse(file.Name, file.Data, &none).Mapping()
+		applies := root.Field("applies_to")
 		var all collector
-		all.condition("", root.Field("applies_to"))
-		for _, name := range []string{"rules", "deny", "require_approval", "allow"} {
+		all.condition("", applies)
+		own := layerTools(applies)
+		layer := textOf(applies)
+		// What the layer says by itself, of tools that no rule may be about.
+		itself := subject{text: layer, tools: append(slices.Clone(unnamed), own...), fields: all.fields}
+		for _, e := range root.Entries() {
+			if !slices.Contains(ruleLists, e.Name) {
+				itself.text += e.Name + textOf(e.Value)
+			}
+		}
+		out = append(out, itself)
+		for _, name := range ruleLists {
 			rules := root.Field(name)
 			if !rules.IsList() {
 				continue
 			}
 			entries, _ := rules.List()
 			for _, entry := range entries {
-				m := entry.Mapping()
+				s := subject{place: fmt.Sprintf("%s:%d", approval.Display(file.Name, 300), entry.Line()), tools: own}
+				patterns := texts(entry) // a capability alone
 				c := collector{fields: slices.Clone(all.fields)}
-				for _, e := range m.Entries() {
-					if !slices.Contains(notConditions, e.Name) {
-						c.condition(e.Name, e.Value)
+				if entry.IsMapping() {
+					m := entry.Mapping()
+					patterns = append(texts(m.Field("tool")), texts(m.Field("capability"))...)
+					for _, e := range m.Entries() {
+						if !slices.Contains(notConditions, e.Name) {
+							c.condition(e.Name, e.Value)
+						}
 					}
 				}
-				s := subject{place: fmt.Sprintf("%s:%d", approval.Display(file.Name, 300), m.Line()), fields: c.fields}
-				s.text = s.place
-				if doc, ok := entry.JSON(); ok {
-					s.text = name + string(doc)
-				}
-				tools := append(texts(m.Field("tool")), texts(m.Field("capability"))...)
-				if entry.IsText() { // a capability by itself
-					tools = texts(entry)
-				}
-				for _, name := range tools {
-					if name = matching(name); approval.CheckTool(name) == nil {
-						s.tools = append(s.tools, name)
+				s.text = layer + name + textOf(entry)
+				for _, pattern := range patterns {
+					if name := matching(pattern); approval.CheckTool(name) == nil {
+						s.tools = append(slices.Clip(s.tools), name)
 					}
 				}
+				s.fields = c.fields
 				out = append(out, s)
 			}
 		}
 		for _, name := range []string{"dangerous_tools", "safe_tools"} {
 			for _, tool := range texts(root.Field(name)) {
-				out = append(out, subject{text: name + " " + tool, tools: []string{matching(tool)}, fields: all.fields})
+				out = append(out, subject{text: layer + name + tool, tools: []string{matching(tool)}, fields: all.fields})
+			}
+		}
+	}
+	return out
+}
+
+// textOf is the same for values that say the same.
+func textOf(v yamlfile.Value) string {
+	if doc, ok := v.JSON(); ok {
+		return string(doc)
+	}
+	return v.Where() // a number that JSON writes otherwise
+}
+
+// layerTools returns names, one of them dangerous, that the patterns of a
+// layer's applies_to match.
+func layerTools(applies yamlfile.Value) []string {
+	var out []string
+	for _, pattern := range texts(applies.Mapping().Field("tool")) {
+		for _, name := range []string{matching(pattern), dangerous.Replace(pattern)} {
+			if !slices.Contains(out, name) && approval.CheckTool(name) == nil {
+				out = append(out, name)
 			}
 		}
 	}
@@ -96,6 +133,9 @@ func subjects(set *policy.Set) []subject {
 
 // texts reads text or a list of texts.
 func texts(v yamlfile.Value) []string {
+	if v.IsMapping() {
+		return nil
+	}
 	if !v.IsList() {
 		s, ok := v.Text()
 		if !ok {
@@ -113,7 +153,10 @@ func texts(v yamlfile.Value) []string {
 	return out
 }
 
-var wildcard = strings.NewReplacer("**", "probe", "*", "probe", "?", "x")
+var (
+	wildcard  = strings.NewReplacer("**", "probe", "*", "probe", "?", "x")
+	dangerous = strings.NewReplacer("**", "delete_probe", "*", "delete_probe", "?", "x")
+)
 
 // matching returns a name that a pattern matches.
 func matching(pattern string) string { return wildcard.Replace(pattern) }
@@ -152,14 +195,16 @@ func (c *collector) condition(name string, v yamlfile.Value) {
 	case name == "", name == "labels": // applies_to, and a rule's labels
 		for _, e := range v.Mapping().Entries() {
 			if name == "" {
-				c.condition(e.Name, e.Value)
+				if e.Name != "tool" { // see layerTools
+					c.condition(e.Name, e.Value)
+				}
 				continue
 			}
 			for _, value := range scalars(e.Value) {
 				c.try(path{"labels", []string{e.Name}}, fmt.Sprint(value), "other")
 			}
 		}
-	case name == "contains":
+	case name == "contains", name == "match_keywords":
 		for _, value := range scalars(v) {
 			c.try(path{"args", []string{"text"}}, fmt.Sprintf("with %v in it", value), "other")
 		}
@@ -212,21 +257,57 @@ func around(value any) []any {
 	return []any{value}
 }
 
+const (
+	quoted = `"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'`
+	inCall = `\b(?:args|labels)(?:\.[A-Za-z_]\w*\b|\[\s*(?:"[^"\\]*"|'[^'\\]*'|\d+)\s*\])+` // of a call
+)
+
 var (
-	inCEL = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'` + // text
-		`|\b(?:args|labels)(?:\.[A-Za-z_]\w*\b|\[\s*(?:"[^"\\]*"|'[^'\\]*')\s*\])+\(?` + // a value of a call, or a function on it
+	inCEL = regexp.MustCompile(`(?:` + quoted + `)\s+in\s+(?:args|labels)\b|` + quoted + `|` + inCall + `\(?` + // or a function on it
 		`|\b(?:agent|team|session|requester|now)\b` +
 		`|\b\d+(?:\.\d+)?\b|\b(?:true|false)\b`)
-	keyInCEL = regexp.MustCompile(`\.([A-Za-z_]\w*)|\[\s*["']([^"']*)["']\s*\]`)
+	keyInCEL = regexp.MustCompile(`\.([A-Za-z_]\w*)|\[\s*["']([^"']*)["']\s*\]|\[\s*\d+\s*(\])`)
+	isIn     = regexp.MustCompile(`^["'](.*)["']\s+in\s+(args|labels)$`)
+	macro    = regexp.MustCompile(`(` + inCall + `)\.(?:all|exists|exists_one|filter|map)\(\s*([A-Za-z_]\w*)\s*,`)
 )
+
+// element stands in a path for the only entry of a list.
+const element = "\x00"
+
+// maxMacros bounds how many macros of one expression are looked into.
+const maxMacros = 8
+
+// spelledOut adds to an expression what it says of lists' entries, as of the
+// first one: args.l.all(x, x.n > 1) says something of args.l[0].n, too.
+func spelledOut(text string) string {
+	out, seen := text, map[string]bool{}
+	for range maxMacros {
+		m := macro.FindStringSubmatch(text)
+		for _, other := range macro.FindAllStringSubmatch(text, -1) {
+			if !seen[other[1]+" "+other[2]] {
+				m = other
+				break
+			}
+		}
+		if m == nil || seen[m[1]+" "+m[2]] {
+			break
+		}
+		seen[m[1]+" "+m[2]] = true
+		text = regexp.MustCompile(`\b`+m[2]+`\b`).ReplaceAllLiteralString(text, m[1]+"[0]")
+		out += " " + text
+	}
+	return out
+}
 
 // expression tries every value that a CEL expression names in every place that
 // it names, whatever it does with them.
 func (c *collector) expression(text string) {
 	var places []path
 	var values []any
-	for _, token := range inCEL.FindAllString(text, -1) {
-		switch {
+	for _, token := range inCEL.FindAllString(spelledOut(text), -1) {
+		switch there := isIn.FindStringSubmatch(token); {
+		case there != nil:
+			places = append(places, path{there[2], []string{there[1]}})
 		case token[0] == '"' || token[0] == '\'':
 			values = append(values, token[1:len(token)-1], "other")
 		case token == "true" || token == "false":
@@ -238,7 +319,7 @@ func (c *collector) expression(text string) {
 				values = append(values, around(n)...)
 			}
 		default:
-			if p := placeInCEL(token); len(p.keys) > 0 || p.root != "args" && p.root != "labels" {
+			if p := placeInCEL(token); len(p.keys) > 0 && p.keys[0] != element || p.root != "args" && p.root != "labels" {
 				places = append(places, p)
 			}
 		}
@@ -258,6 +339,9 @@ func placeInCEL(token string) path {
 	}
 	p := path{root: root}
 	for _, m := range keyInCEL.FindAllStringSubmatch(token, -1) {
+		if m[3] != "" {
+			m[1] = element
+		}
 		p.keys = append(p.keys, m[1]+m[2])
 	}
 	if strings.HasSuffix(token, "(") && len(p.keys) > 0 { // args.to.contains(
