@@ -1,6 +1,10 @@
 package policytest
 
-import "github.com/pawlhq/pawl/policy"
+import (
+	"strings"
+
+	"github.com/pawlhq/pawl/policy"
+)
 
 // Coverage says which rules of a policy no test reaches: what they say is not
 // tested by anything.
@@ -29,7 +33,7 @@ type coverage struct {
 type covered struct {
 	paths []string
 	set   *policy.Set
-	hit   map[string]bool // RuleRef.Where
+	hit   map[string]bool // by spot
 }
 
 // use begins to count for a policy, and reports whether it is a new one.
@@ -42,16 +46,26 @@ func (c *coverage) use(paths []string, set *policy.Set) bool {
 	return true
 }
 
+// spot tells the rules of a policy apart, wherever its files lie: suites may
+// know the same files by different paths.
+func spot(layer string, r policy.RuleRef) string {
+	at := r.Where
+	for range 2 { // line and column
+		at = at[:max(0, strings.LastIndexByte(at, ':'))]
+	}
+	return layer + r.Where[len(at):]
+}
+
 // hit notes the rules that counted: those that decided in their layers, and
 // those whose conditions could not be evaluated.
 func (c *coverage) hit(e policy.Explanation) {
 	hit := c.policies[c.index[e.Policy.Digest]].hit
 	for _, l := range e.Layers {
 		if l.Rule != nil {
-			hit[l.Rule.Where] = true
+			hit[spot(l.Layer, *l.Rule)] = true
 		}
 		for _, r := range l.Counted {
-			hit[r.Where] = true
+			hit[spot(l.Layer, r)] = true
 		}
 	}
 }
@@ -62,7 +76,7 @@ func (c *coverage) result() []Coverage {
 		rules := p.set.Rules()
 		made := Coverage{Policy: p.paths, Digest: p.set.Digest(), Rules: len(rules), Missed: []policy.RuleInfo{}}
 		for _, r := range rules {
-			if !p.hit[r.Where] {
+			if !p.hit[spot(r.Layer, r.RuleRef)] {
 				made.Missed = append(made.Missed, r)
 			}
 		}

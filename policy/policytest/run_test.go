@@ -123,6 +123,23 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
+// Suites that know one policy by different paths reach its rules together.
+func TestCoverageOverPaths(t *testing.T) {
+	one := write(t, map[string]string{"org.yaml": org, "a_test.yaml": "policy: [org.yaml]\ncalls:\n  - {name: a, call: {tool: read}}\n"})
+	two := write(t, map[string]string{"org.yaml": org, "b_test.yaml": "policy: [org.yaml]\ncalls:\n  - {name: b, call: {tool: never}}\n"})
+	suites, err := policytest.LoadAll(filepath.Join(one, "a_test.yaml"), filepath.Join(two, "b_test.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := policytest.Run(suites...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Coverage) != 1 || len(report.Coverage[0].Missed) != 3 {
+		t.Errorf("%+v", report.Coverage)
+	}
+}
+
 // Nothing runs if any policy does not load, and every problem is told.
 func TestRunRefuses(t *testing.T) {
 	dir := write(t, map[string]string{
