@@ -8,8 +8,8 @@ import (
 	"sync"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/checker"
 	celast "cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/interpreter"
 	"github.com/pawlhq/pawl/approval"
@@ -124,8 +124,8 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 	}
 	// Counting costs time, so it is done only where the limit can be reached.
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	cost, err := env.EstimateCost(checked, largest{})
-	if err != nil || cost.Max > maxCost {
+	estimate, err := env.EstimateCost(checked, largest{})
+	if err != nil || estimate.Max > maxCost {
 		options = append(options, cel.CostLimit(maxCost))
 	}
 	program, err := env.Program(checked, options...)
@@ -133,7 +133,7 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 		v.Problem("the condition can't be compiled: "+approval.Display(err.Error(), 200), "write it in another way")
 		return nil
 	}
-	if cost.Min > maxCost {
+	if estimate.Min > maxCost {
 		v.Problem("the condition always takes too long", "make it simpler")
 	}
 	made = &condition{source: source, program: program, counted: len(options) > 1, names: map[string]bool{}}
@@ -162,11 +162,11 @@ func nesting(parsed *cel.Ast) int {
 // largest takes everything in a call to be as large as arguments may be.
 type largest struct{}
 
-func (largest) EstimateSize(checker.AstNode) *checker.SizeEstimate {
-	return &checker.SizeEstimate{Max: approval.MaxArgs}
+func (largest) EstimateSize(cost.AstNode) *cost.SizeEstimate {
+	return &cost.SizeEstimate{Max: approval.MaxArgs}
 }
 
-func (largest) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+func (largest) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 
