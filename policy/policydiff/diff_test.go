@@ -228,7 +228,7 @@ func TestDiffReportsEveryLaxerVerdict(t *testing.T) {
 			asks && (new.Timeout > old.Timeout || people(new) < people(old))
 	}
 	found := 0
-	for seed := range uint64(400) {
+	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		old, err := policy.Inspect(policy.File{Name: "p.yaml", Data: randomPolicy(r)})
 		new, err2 := policy.Inspect(policy.File{Name: "p.yaml", Data: randomPolicy(r)})
@@ -263,7 +263,7 @@ func TestDiffReportsEveryLaxerVerdict(t *testing.T) {
 			found++
 		}
 	}
-	if found < 50 {
+	if found < 25 {
 		t.Errorf("only %d pairs get laxer", found)
 	}
 }
