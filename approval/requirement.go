@@ -11,6 +11,7 @@ import (
 type Requirement struct {
 	Approvals     []Approvals     `json:"approvals"`
 	Stages        []Stage         `json:"stages,omitempty"`         // in this order, after which Approvals must be met too
+	Decisions     Decisions       `json:"decisions,omitempty"`      // which ones count; empty means DecisionsAny
 	DenyCount     int             `json:"deny_count,omitempty"`     // rejections that end the call; 0 means 1
 	SelfApproval  bool            `json:"self_approval,omitempty"`  // the requester may be one of the reviewers
 	RequireReason bool            `json:"require_reason,omitempty"` // a decision needs notes
@@ -28,6 +29,22 @@ type Requirement struct {
 type Approvals struct {
 	Group string `json:"group,omitempty"`
 	Count int    `json:"count"`
+}
+
+// Decisions says which decisions count.
+type Decisions string
+
+const (
+	DecisionsAny    Decisions = "any"    // also those that nobody vouches for; never toward a group
+	DecisionsSigned Decisions = "signed" // those that an API signed for an authenticated reviewer
+)
+
+// ParseDecisions refuses anything else. The error's code is CodeInvalid.
+func ParseDecisions(s string) (Decisions, error) {
+	if d := Decisions(s); d == DecisionsAny || d == DecisionsSigned {
+		return d, nil
+	}
+	return "", Errorf(CodeInvalid, "decisions %q are not known; use any or signed", Display(s, 40))
 }
 
 // Stage is one step of several. It begins when the one before it is met.
@@ -65,7 +82,8 @@ var Executions = []Execution{ExecutionCaller, ExecutionWorker, ExecutionReviewer
 // of account would let through what it was meant to hold.
 var executed = map[string]bool{
 	"approvals":      true, // a count of distinct people; see groups
-	"groups":         false,
+	"groups":         true,
+	"decisions":      true, // signed ones only
 	"stages":         false,
 	"deny_count":     false,
 	"self_approval":  false,
@@ -96,6 +114,7 @@ func (r Requirement) Uses() []string {
 	use("approvals", len(r.Approvals) > 0)
 	use("groups", slices.ContainsFunc(r.Approvals, grouped) ||
 		slices.ContainsFunc(r.Stages, func(s Stage) bool { return slices.ContainsFunc(s.Approvals, grouped) }))
+	use("decisions", r.Decisions == DecisionsSigned)
 	use("stages", len(r.Stages) > 0)
 	use("deny_count", r.DenyCount > 1)
 	use("self_approval", r.SelfApproval)
@@ -124,6 +143,11 @@ func OneApproval() *Requirement { return &Requirement{Approvals: []Approvals{{Co
 func (r Requirement) Validate() error {
 	if len(r.Approvals) == 0 && len(r.Stages) == 0 {
 		return fmt.Errorf("requirement asks for no approvals")
+	}
+	if r.Decisions != "" {
+		if _, err := ParseDecisions(string(r.Decisions)); err != nil {
+			return fmt.Errorf("requirement: %w", err)
+		}
 	}
 	if err := checkApprovals("requirement", r.Approvals); err != nil {
 		return err

@@ -35,8 +35,9 @@ func TestUnexecuted(t *testing.T) {
 	}{
 		"people":          {approval.Requirement{Approvals: []approval.Approvals{{Count: 3}}}, nil},
 		"as always":       {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, DenyCount: 1, Execution: approval.ExecutionWorker}, nil},
-		"a group":         {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}, {Group: "g", Count: 1}}}, []string{"groups"}},
-		"a stage's group": {approval.Requirement{Stages: []approval.Stage{{Approvals: []approval.Approvals{{Group: "g", Count: 1}}}}}, []string{"groups", "stages"}},
+		"a group":         {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}, {Group: "g", Count: 1}}}, nil},
+		"signed":          {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, Decisions: approval.DecisionsSigned}, nil},
+		"a stage's group": {approval.Requirement{Stages: []approval.Stage{{Approvals: []approval.Approvals{{Group: "g", Count: 1}}}}}, []string{"stages"}},
 		"a reason":        {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, RequireReason: true}, []string{"require_reason"}},
 	} {
 		if got := c.r.Unexecuted(); !slices.Equal(got, c.want) {
@@ -52,6 +53,7 @@ func TestUnexecuted(t *testing.T) {
 func TestRequirementValidate(t *testing.T) {
 	for name, r := range map[string]approval.Requirement{
 		"nobody":               {},
+		"unknown decisions":    {Approvals: []approval.Approvals{{Count: 1}}, Decisions: "sealed"},
 		"zero people":          {Approvals: []approval.Approvals{{Count: 0}}},
 		"an empty stage":       {Stages: []approval.Stage{{}}},
 		"a stage of no people": {Stages: []approval.Stage{{Approvals: []approval.Approvals{{Count: -1}}}}},

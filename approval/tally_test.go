@@ -1,6 +1,7 @@
 package approval_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
@@ -37,7 +38,7 @@ func TestTallySequences(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tally := approval.NewTally(approval.Requirement{Approvals: []approval.Approvals{{Count: tc.count}}})
 			for i, s := range tc.steps {
-				if got := tally.Add(approval.Decision{Kind: s.kind, Reviewer: s.by}); got != s.want {
+				if got := tally.Add(approval.Decision{Kind: s.kind, Reviewer: s.by}).Outcome; got != s.want {
 					t.Errorf("step %d (%s by %q): %s, want %s", i, s.kind, s.by, got, s.want)
 				}
 			}
@@ -49,6 +50,81 @@ func TestTallySequences(t *testing.T) {
 				t.Errorf("settled %q with %d votes, want %q with %d", settled, len(tally.Votes()), tc.settled, tc.votes)
 			}
 		})
+	}
+}
+
+func TestTallyGroups(t *testing.T) {
+	type step struct {
+		by     string
+		groups string // of an authenticated reviewer; empty: nobody vouches for this one
+		want   approval.AnswerOutcome
+	}
+	const (
+		resolved, recorded = approval.AnswerResolved, approval.AnswerRecorded
+		forbidden          = approval.AnswerForbidden
+		none               = "-" // authenticated, in no group that matters
+	)
+	finance, security := approval.Approvals{Group: "finance", Count: 1}, approval.Approvals{Group: "security", Count: 1}
+	anybody := func(n int) approval.Approvals { return approval.Approvals{Count: n} }
+	for name, tc := range map[string]struct {
+		needs []approval.Approvals
+		steps []step
+		by    string // who settled it; empty: still open
+		votes int
+	}{
+		"a member":                         {[]approval.Approvals{finance}, []step{{"ana", "finance", resolved}}, "ana", 1},
+		"no member":                        {[]approval.Approvals{finance}, []step{{"ana", none, forbidden}, {"bo", "security", forbidden}}, "", 0},
+		"nobody vouches for it":            {[]approval.Approvals{finance}, []step{{"ana", "", forbidden}, {"bo", "", forbidden}}, "", 0},
+		"two of one group":                 {[]approval.Approvals{{Group: "finance", Count: 2}}, []step{{"ana", "finance", recorded}, {"ana", "finance", recorded}, {"bo", "finance", resolved}}, "bo", 2},
+		"one of each":                      {[]approval.Approvals{finance, security}, []step{{"ana", "finance", recorded}, {"bo", "finance", recorded}, {"cy", "security", resolved}}, "cy", 3},
+		"one who is in both":               {[]approval.Approvals{finance, security}, []step{{"ana", "finance security", resolved}}, "ana", 1},
+		"two, one of them a member":        {[]approval.Approvals{anybody(2), finance}, []step{{"ana", "finance", recorded}, {"bo", "", resolved}}, "bo", 2},
+		"two, the second a member":         {[]approval.Approvals{anybody(2), finance}, []step{{"ana", "", recorded}, {"bo", none, recorded}, {"cy", "finance", resolved}}, "cy", 3},
+		"a member alone is one of two":     {[]approval.Approvals{anybody(2), finance}, []step{{"ana", "finance", recorded}, {"ana", "finance", recorded}}, "", 1},
+		"one person by two spellings":      {[]approval.Approvals{anybody(2)}, []step{{"ana", none, recorded}, {"Ana", none, recorded}}, "", 1},
+		"the name was taken before":        {[]approval.Approvals{anybody(2), finance}, []step{{"ana", "", recorded}, {"ana", "finance", recorded}, {"bo", "", resolved}}, "bo", 2},
+		"and is not taken afterwards":      {[]approval.Approvals{anybody(2), finance}, []step{{"ana", "finance", recorded}, {"ana", "", recorded}, {"bo", "", resolved}}, "bo", 2},
+		"a member since":                   {[]approval.Approvals{anybody(1), finance}, []step{{"ana", none, recorded}, {"ana", "finance", resolved}}, "ana", 1},
+		"a member no more, before the end": {[]approval.Approvals{finance, security}, []step{{"ana", "finance", recorded}, {"ana", "security", recorded}, {"bo", "finance", resolved}}, "bo", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tally := approval.NewTally(approval.Requirement{Approvals: tc.needs})
+			for i, s := range tc.steps {
+				d := approval.Decision{ID: "d", Kind: approval.Approve, Reviewer: s.by, Authenticated: s.groups != "", Groups: strings.Fields(s.groups)}
+				if !d.Authenticated {
+					d.Groups = []string{"finance", "security"} // as anybody may claim
+				}
+				got := tally.Add(d)
+				if got.Outcome != s.want || got.DecisionID != "d" || (got.Message != "") != (s.want == forbidden) {
+					t.Errorf("step %d (by %q): %+v, want %s", i, s.by, got, s.want)
+				}
+			}
+			by := ""
+			if d := tally.Settled(); d != nil {
+				by = d.Reviewer
+			}
+			if by != tc.by || len(tally.Votes()) != tc.votes {
+				t.Errorf("settled by %q with %d votes, want %q with %d", by, len(tally.Votes()), tc.by, tc.votes)
+			}
+			if got := tally.Add(approval.Decision{Kind: approval.Reject}).Outcome; (got == resolved) != (tc.by == "") {
+				t.Errorf("a rejection after that: %s", got)
+			}
+		})
+	}
+}
+
+func TestTallyOfSignedDecisions(t *testing.T) {
+	tally := approval.NewTally(approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, Decisions: approval.DecisionsSigned})
+	for _, kind := range []approval.DecisionKind{approval.Approve, approval.Reject} {
+		if got := tally.Add(approval.Decision{Kind: kind, Reviewer: "ana"}); got.Outcome != approval.AnswerForbidden || got.Message == "" {
+			t.Errorf("%s by nobody in particular: %+v", kind, got)
+		}
+	}
+	if len(tally.Votes()) != 0 || tally.Settled() != nil {
+		t.Fatalf("%v", tally.Votes())
+	}
+	if got := tally.Add(approval.Decision{Kind: approval.Approve, Reviewer: "ana", Authenticated: true}); got.Outcome != approval.AnswerResolved {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -90,7 +90,8 @@ type RefusedTool struct {
 
 // DecisionSignal is the payload of SignalApprove and SignalReject. Every field
 // is optional. Whoever may write to the Temporal namespace can send any of it,
-// so nothing here proves who decided.
+// so nothing here proves who decided, but Envelope: with one, the decision
+// counts only if all of it is what was signed.
 type DecisionSignal struct {
 	DecisionID string `json:"decision_id,omitempty"` // repeats of one ID count once
 	Reviewer   string `json:"reviewer,omitempty"`
@@ -98,8 +99,11 @@ type DecisionSignal struct {
 	Notes      string `json:"notes,omitempty"`
 	Digest     string `json:"digest,omitempty"` // when given, it must be the call's digest
 
-	Groups []string `json:"groups,omitempty"` // see Decision
-	Method string   `json:"method,omitempty"`
+	// See Decision.
+	Groups    []string        `json:"groups,omitempty"`
+	Method    string          `json:"method,omitempty"`
+	Envelope  json.RawMessage `json:"envelope,omitempty"`
+	NotesSalt string          `json:"notes_salt,omitempty"`
 }
 
 // CancelSignal is the payload of SignalCancel. Every field is optional.

@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write golden files anew")
 var everything = approval.Requirement{
 	Approvals: []approval.Approvals{{Group: "g", Count: 2}},
 	Stages:    []approval.Stage{{Name: "s", Approvals: []approval.Approvals{{Count: 1}}}},
-	DenyCount: 2, SelfApproval: true, RequireReason: true, AllowEdit: true, Input: json.RawMessage(`{"type":"object"}`),
+	Decisions: approval.DecisionsSigned, DenyCount: 2, SelfApproval: true, RequireReason: true, AllowEdit: true, Input: json.RawMessage(`{"type":"object"}`),
 	Execution: approval.ExecutionCaller, RemindEvery: approval.Duration(time.Minute),
 	Escalate: []approval.Escalation{{After: approval.Duration(time.Minute), To: "g"}},
 	Grant:    &approval.Grant{Max: approval.Duration(time.Hour)}, Checks: []string{"c"}, Previews: []string{"p"},
@@ -45,7 +45,7 @@ func TestWireGolden(t *testing.T) {
 			Labels: map[string]string{"k": "v"}, Requester: "q", Owner: "o", IdempotencyKey: "i", RequireApproval: true,
 			Timeout: approval.Duration(90 * time.Second), Nonce: "n", Execution: "worker",
 		},
-		"decision_signal": approval.DecisionSignal{DecisionID: "d", Reviewer: "r", Channel: "c", Notes: "n", Digest: "x", Groups: []string{"g"}, Method: "token"},
+		"decision_signal": approval.DecisionSignal{DecisionID: "d", Reviewer: "r", Channel: "c", Notes: "n", Digest: "x", Groups: []string{"g"}, Method: "token", Envelope: json.RawMessage(`{"payloadType":"p"}`), NotesSalt: "s"},
 		"cancel_signal":   approval.CancelSignal{DecisionID: "d", By: "b", Channel: "c", Notes: "n"},
 		"outcome": approval.Outcome{
 			ID: "i", Tool: "t", Status: approval.StatusExecuted, Result: json.RawMessage(`{"ok":true}`),
@@ -57,7 +57,7 @@ func TestWireGolden(t *testing.T) {
 				Agent: "a", Team: "b", Session: "s", Title: "ti", Description: "de", Reason: "r", Labels: map[string]string{"k": "v"}, Requester: "q", Owner: "o",
 				CreatedAt: at, Deadline: &at, EndedAt: &at, Policy: &approval.PolicyRef{Digest: "p", Layer: "l", Rule: "u"},
 				Requirement: approval.OneApproval(),
-				Votes:       []approval.Decision{{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Groups: []string{"g"}, Method: "token", Notes: "n", At: at}},
+				Votes:       []approval.Decision{{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Groups: []string{"g"}, Method: "token", Notes: "n", Envelope: json.RawMessage(`{"payloadType":"p"}`), NotesSalt: "s", At: at}},
 				Decision:    settlement, Result: json.RawMessage(`1`), Error: &approval.CallError{Code: "c", Message: "m"}, AttemptOf: "o",
 			},
 			Answers: []approval.Answer{{DecisionID: "d", Outcome: approval.AnswerResolved, Message: "m"}},

@@ -34,6 +34,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	var redact [][]string // beside those for all calls
 	var observed []approval.Observation
 	var waits approval.Duration // where no rule says how long
+	var decisions approval.Decisions
 	for _, l := range s.layers {
 		if whyNot := l.applies.match(in.call, false); whyNot != "" {
 			e.passOver(l, whyNot)
@@ -49,7 +50,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 			hits = e.judge(l, in, hits)
 		}
 		if !l.observe {
-			waits = shorter(waits, l.timeout)
+			waits, decisions = shorter(waits, l.timeout), max(decisions, l.decisions)
 			continue
 		}
 		if own := hits[before:]; len(own) > 0 {
@@ -72,6 +73,9 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	}
 	v.Redact = s.redactions(redact)
 	ask(&v, in.call)
+	if v.Requirement != nil {
+		v.Requirement.Decisions = max(v.Requirement.Decisions, decisions)
+	}
 	return v
 }
 

@@ -17,6 +17,9 @@ type layer struct {
 	observe bool     // it decides nothing
 	timeout approval.Duration
 	redact  []string
+	// decisions says which count for any call that the layer takes in, whatever
+	// its rules say of it.
+	decisions approval.Decisions
 
 	rules      []*rule            // all of them, in the file's order
 	exact      map[string][]*rule // of the rule list, by tool, in order
@@ -78,7 +81,7 @@ func (r *reader) layer() *layer {
 	r.readUnmatched(m.Field("unmatched"))
 	r.readRules(m.Field("rules"))
 	r.readSections(m)
-	m.Later("remove it", "decisions")
+	l.decisions = readDecisions(m.Field("decisions"))
 	if says := []string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}; m.Present() && !anyOf(m, says) {
 		m.Problem("the file has no rules", `write "rules:" and a list under it, or "rules: []" if there are none`)
 	}

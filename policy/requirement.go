@@ -22,7 +22,7 @@ const (
 
 // requirementFields are the words that say how people approve.
 var requirementFields = []string{
-	"approvals", "deny_count", "stages", "self_approval", "require_reason", "allow_edit", "input",
+	"approvals", "decisions", "deny_count", "stages", "self_approval", "require_reason", "allow_edit", "input",
 	"execution", "remind_every", "escalate", "grant", "validate", "preview",
 }
 
@@ -56,16 +56,15 @@ func (r *reader) readRequirement(m *yamlfile.Mapping, made *rule) {
 	made.requirement = &req
 }
 
-// plain reports whether a field says only what holds without it, too. Nothing
-// keeps requesters from approving yet, so self_approval: false does not.
-func plain(name string, req *approval.Requirement) bool {
-	return name != "self_approval" && !slices.Contains(req.Uses(), name)
-}
+// plain reports whether a field says only what holds without it, too.
+func plain(name string, req *approval.Requirement) bool { return !slices.Contains(req.Uses(), name) }
 
 func (r *reader) readPart(name string, v yamlfile.Value, req *approval.Requirement, made *rule) {
 	switch name {
 	case "approvals":
 		req.Approvals = r.readApprovals(v)
+	case "decisions":
+		req.Decisions = readDecisions(v)
 	case "deny_count":
 		req.DenyCount, _ = v.Int(1, maxPeople)
 	case "stages":
@@ -140,6 +139,22 @@ func (r *reader) readApprovals(v yamlfile.Value) []approval.Approvals {
 		out = append(out, a)
 	}
 	return out
+}
+
+// readDecisions reads which decisions count; any is empty.
+func readDecisions(v yamlfile.Value) approval.Decisions {
+	text, ok := v.Text()
+	if !ok {
+		return ""
+	}
+	d, err := approval.ParseDecisions(text)
+	if err != nil {
+		v.Problem("decisions is neither any nor signed", "write signed where only decisions that the API signed may count")
+	}
+	if d == approval.DecisionsAny {
+		return ""
+	}
+	return d
 }
 
 func (r *reader) readStages(v yamlfile.Value) []approval.Stage {
@@ -325,6 +340,7 @@ func sum(a, b *approval.Requirement) *approval.Requirement {
 	s := &approval.Requirement{
 		Approvals:     sumApprovals(a.Approvals, b.Approvals),
 		Stages:        slices.Concat(a.Stages, b.Stages),
+		Decisions:     max(a.Decisions, b.Decisions), // signed, or empty
 		DenyCount:     min(max(a.DenyCount, 1), max(b.DenyCount, 1)),
 		SelfApproval:  a.SelfApproval && b.SelfApproval,
 		RequireReason: a.RequireReason || b.RequireReason,

@@ -182,6 +182,9 @@ func demands(r *approval.Requirement) []string {
 	if len(r.Approvals) > 0 {
 		add("%s", approvals(r.Approvals))
 	}
+	if r.Decisions == approval.DecisionsSigned {
+		add("signed decisions: from Pawl's API, by somebody who is authenticated")
+	}
 	if r.DenyCount > 1 {
 		add("%d rejections before the call is denied", r.DenyCount)
 	}

@@ -64,6 +64,7 @@ func TestCompare(t *testing.T) {
 			asks(func(r *req) { r.Stages = []approval.Stage{{Approvals: groups("", 1)}, {Approvals: groups("ops", 1)}} }),
 			"approvals, approvals by ops, stage 2: approvals, stage 2: approvals by ops",
 		},
+		"unsigned":             {asks(func(r *req) { r.Decisions = approval.DecisionsSigned }), asks(func(r *req) { r.Decisions = approval.DecisionsAny }), "decisions: signed"},
 		"more rejections":      {asks(nil), asks(func(r *req) { r.DenyCount = 2 }), "deny_count"},
 		"by oneself":           {asks(nil), asks(func(r *req) { r.SelfApproval = true }), "self_approval"},
 		"without reasons":      {asks(func(r *req) { r.RequireReason = true }), asks(nil), "require_reason"},
@@ -145,7 +146,7 @@ func TestCompareKnowsEveryField(t *testing.T) {
 		want string
 	}{
 		{approval.Verdict{}, "Kind Risk Requirement Timeout ValidFor Redact Policy Audited Observed"},
-		{approval.Requirement{}, "Approvals Stages DenyCount SelfApproval RequireReason AllowEdit Input Execution RemindEvery Escalate Grant Checks Previews"},
+		{approval.Requirement{}, "Approvals Stages Decisions DenyCount SelfApproval RequireReason AllowEdit Input Execution RemindEvery Escalate Grant Checks Previews"},
 		{approval.Approvals{}, "Group Count"},
 		{approval.Stage{}, "Name Approvals"},
 		{approval.Escalation{}, "After To"},

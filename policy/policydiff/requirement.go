@@ -13,6 +13,8 @@ import (
 func (c *comparison) requirement(old, new approval.Requirement) {
 	c.people(old, new)
 	c.stages(old.Stages, new.Stages)
+	signed := func(r approval.Requirement) bool { return r.Decisions == approval.DecisionsSigned }
+	c.wish("decisions: signed", signed(old), signed(new))
 	// 0 means 1. What takes more rejections goes on after the first.
 	c.count("deny_count", max(1, old.DenyCount), max(1, new.DenyCount), true)
 	c.freedom("self_approval", old.SelfApproval, new.SelfApproval)

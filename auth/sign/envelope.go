@@ -1,0 +1,102 @@
+package sign
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// PayloadType is the DSSE payload type of a Statement in JSON.
+const PayloadType = "application/vnd.pawl.decision+json"
+
+// MaxEnvelope bounds an envelope, in bytes of JSON. A statement with as many
+// groups as a principal may have fits.
+const MaxEnvelope = 24 << 10
+
+// envelope is DSSE's. Its keyid is a hint which key to try and proves nothing.
+type envelope struct {
+	PayloadType string            `json:"payloadType"`
+	Payload     string            `json:"payload"`
+	Signatures  []json.RawMessage `json:"signatures"`
+}
+
+type signature struct {
+	KeyID string `json:"keyid"`
+	Sig   string `json:"sig"`
+}
+
+// pae is DSSE's pre-authentication encoding: what is signed. Lengths are in
+// bytes, so no two pairs of type and payload have the same.
+func pae(payloadType string, payload []byte) []byte {
+	b := []byte("DSSEv1 ")
+	b = strconv.AppendInt(b, int64(len(payloadType)), 10)
+	b = append(append(append(b, ' '), payloadType...), ' ')
+	b = strconv.AppendInt(b, int64(len(payload)), 10)
+	return append(append(b, ' '), payload...)
+}
+
+// seal signs a payload.
+func seal(k Key, payload []byte) (json.RawMessage, error) {
+	one, err := json.Marshal(signature{k.ID(), encode(ed25519.Sign(k.private, pae(PayloadType, payload)))})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(envelope{PayloadType, encode(payload), []json.RawMessage{one}})
+}
+
+// opened is an envelope that has its form. Nothing of it is proved.
+type opened struct {
+	payload, sig []byte
+	keyID        string
+}
+
+// open reads an envelope's form, which must be the one that seal gives: no
+// field more, one signature, canonical base64.
+func open(doc []byte) (o opened, err error) {
+	if len(doc) > MaxEnvelope {
+		return o, approval.Errorf(approval.CodeInvalid, "envelope: %d bytes; at most %d are taken", len(doc), MaxEnvelope)
+	}
+	var e envelope
+	if err := approval.DecodeStrict(doc, &e); err != nil {
+		return o, approval.Errorf(approval.CodeInvalid, "envelope: %w", err)
+	}
+	if e.PayloadType != PayloadType {
+		return o, approval.Errorf(approval.CodeInvalid, "envelope: payloadType is not %s", PayloadType)
+	}
+	if len(e.Signatures) != 1 {
+		return o, approval.Errorf(approval.CodeInvalid, "envelope: %d signatures; one is taken", len(e.Signatures))
+	}
+	var s signature
+	if err := approval.DecodeStrict(e.Signatures[0], &s); err != nil {
+		return o, approval.Errorf(approval.CodeInvalid, "envelope: signature: %w", err)
+	}
+	if o.payload, err = decode("payload", e.Payload); err != nil {
+		return o, err
+	}
+	if o.sig, err = decode("sig", s.Sig); err != nil {
+		return o, err
+	}
+	if len(o.sig) != ed25519.SignatureSize {
+		return o, approval.Errorf(approval.CodeInvalid, "envelope: sig is no Ed25519 signature")
+	}
+	if !validKeyID(s.KeyID) {
+		return o, approval.Errorf(approval.CodeInvalid, "envelope: keyid is not the ID of a key")
+	}
+	o.keyID = s.KeyID
+	return o, nil
+}
+
+func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+// decode takes the one spelling that encode gives: Go's decoder passes over
+// line breaks.
+func decode(field, text string) ([]byte, error) {
+	b, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) == 0 || encode(b) != text {
+		return nil, approval.Errorf(approval.CodeInvalid, "envelope: %s is not base64 with padding and nothing else", field)
+	}
+	return b, nil
+}

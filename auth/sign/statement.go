@@ -1,0 +1,181 @@
+package sign
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// Life is how long after it was signed a decision may reach Temporal. It
+// bounds what a lost envelope is good for, and how far the clocks of Pawl's
+// API and of Temporal may differ. It does not hurry anybody: a decision that
+// Temporal took in time stands, however late it is judged.
+const Life = 10 * time.Minute
+
+// CodeRefused is the code of a decision that has its form and proves nothing:
+// forged, about another call, expired, or by a key that is not trusted.
+const CodeRefused = "signature_refused"
+
+// ErrUnknownKey: the key that is named is not among those given. It may be
+// trusted since.
+var ErrUnknownKey = errors.New("the decision was signed with a key that is not trusted")
+
+const version = 1
+
+// Statement is what is signed: one decision by one authenticated reviewer.
+type Statement struct {
+	Version    int                   `json:"version"`
+	CallID     string                `json:"call_id"`
+	Digest     string                `json:"digest"`
+	Decision   approval.DecisionKind `json:"decision"`
+	DecisionID string                `json:"decision_id"`
+	Reviewer   string                `json:"reviewer"`
+	Groups     []string              `json:"groups"` // when the decision was made
+	Method     string                `json:"method"` // of authentication
+	Channel    string                `json:"channel"`
+	// NotesHash is HMAC-SHA256 of the notes under a random salt, in hex; empty
+	// without notes. Stores keep redacted notes, and what was hidden must not be
+	// guessed from the statement: the salt goes beside it, and only as far as
+	// the notes themselves.
+	NotesHash string    `json:"notes_hash,omitempty"`
+	At        time.Time `json:"at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Sign signs a decision about the call with this digest. It needs ID,
+// Reviewer, Method and Channel; At is when it is made. It returns the decision
+// with its envelope.
+func Sign(k Key, d approval.Decision, callID, digest string) (approval.Decision, error) {
+	d.NotesSalt = ""
+	if d.Notes != "" {
+		d.NotesSalt = rand.Text()
+	}
+	s := Statement{
+		Version: version, CallID: callID, Digest: digest, Decision: d.Kind, DecisionID: d.ID,
+		Reviewer: d.Reviewer, Groups: append([]string{}, d.Groups...), Method: d.Method, Channel: d.Channel,
+		NotesHash: notesHash(d.Notes, d.NotesSalt), At: d.At.UTC(), ExpiresAt: d.At.UTC().Add(Life),
+	}
+	if err := s.check(); err != nil {
+		return d, err
+	}
+	payload, err := json.Marshal(s)
+	if err != nil {
+		return d, err
+	}
+	d.Envelope, err = seal(k, payload)
+	return d, err
+}
+
+// Verify checks that the envelope of a decision about the call with this
+// digest is signed with one of the keys, and that the decision says what was
+// signed. Whether it came in time is left to Statement.Expired.
+// Errors: ErrUnknownKey; else approval.CodeInvalid for what can't be read, and
+// CodeRefused.
+func Verify(d approval.Decision, callID, digest string, keys []PublicKey) (Statement, error) {
+	s, err := verified(d.Envelope, keys)
+	if err != nil {
+		return Statement{}, err
+	}
+	switch {
+	case s.CallID != callID:
+		return s, refused("the signed decision is about another call")
+	case s.Digest != digest:
+		return s, refused("the signed decision is about another digest than the call's")
+	case s.Decision != d.Kind:
+		return s, refused("the signed decision is to " + string(s.Decision) + ", and was sent as another one")
+	case s.DecisionID != d.ID || s.Reviewer != d.Reviewer || !slices.Equal(s.Groups, d.Groups) || s.Method != d.Method || s.Channel != d.Channel,
+		s.NotesHash != notesHash(d.Notes, d.NotesSalt):
+		return s, refused("the decision says something else than what was signed")
+	}
+	return s, nil
+}
+
+// VerifyKept is Verify for an envelope alone: what was signed is what counts.
+func VerifyKept(doc []byte, callID, digest string, keys []PublicKey) (Statement, error) {
+	s, err := verified(doc, keys)
+	if err == nil && (s.CallID != callID || s.Digest != digest) {
+		err = refused("the signed decision is about another call")
+	}
+	return s, err
+}
+
+// KeyID is the ID of the key that an envelope says it was signed with, which
+// proves nothing. Errors have approval.CodeInvalid.
+func KeyID(doc []byte) (string, error) {
+	o, err := open(doc)
+	return o.keyID, err
+}
+
+// Expired reports whether a decision that Temporal took at this time came too
+// late.
+func (s Statement) Expired(at time.Time) bool { return at.After(s.ExpiresAt) }
+
+func verified(doc []byte, keys []PublicKey) (Statement, error) {
+	var s Statement
+	o, err := open(doc)
+	if err != nil {
+		return s, err
+	}
+	i := slices.IndexFunc(keys, func(k PublicKey) bool { return k.ID == o.keyID })
+	if i < 0 {
+		return s, ErrUnknownKey
+	}
+	k := keys[i]
+	if len(k.Public) != ed25519.PublicKeySize || !ed25519.Verify(k.Public, pae(PayloadType, o.payload), o.sig) {
+		return s, refused("the decision's signature is not its key's")
+	}
+	// The very bytes that were verified are read, once.
+	if err := approval.DecodeStrict(o.payload, &s); err != nil {
+		return s, approval.Errorf(approval.CodeInvalid, "signed statement: %w", err)
+	}
+	if err := s.check(); err != nil {
+		return s, err
+	}
+	if !k.RetiredAt.IsZero() && s.At.After(k.RetiredAt) {
+		return s, refused("the decision was signed with a key that had been replaced before")
+	}
+	return s, nil
+}
+
+// Methods of authentication that prove somebody.
+var methods = []string{"token", "oidc"}
+
+// check refuses what must never be signed, nor believed. Texts are judged
+// where they are used.
+func (s Statement) check() error {
+	invalid := func(what string) error {
+		return approval.Errorf(approval.CodeInvalid, "signed statement: %s", what)
+	}
+	switch {
+	case s.Version != version:
+		return invalid("its version is not known here")
+	case s.CallID == "", s.Digest == "", s.DecisionID == "", s.Reviewer == "", s.Channel == "":
+		return invalid("call_id, digest, decision_id, reviewer and channel must be there")
+	case s.Decision != approval.Approve && s.Decision != approval.Reject:
+		return invalid("decision is neither approve nor reject")
+	case !slices.Contains(methods, s.Method):
+		return invalid("method does not authenticate anybody")
+	case s.At.IsZero(), s.ExpiresAt.Before(s.At), s.ExpiresAt.After(s.At.Add(Life)):
+		return invalid("it must expire within " + Life.String() + " after it was signed")
+	}
+	return nil
+}
+
+func notesHash(notes, salt string) string {
+	if notes == "" {
+		return ""
+	}
+	h := hmac.New(sha256.New, []byte(salt))
+	h.Write([]byte(notes))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func refused(message string) error { return approval.Errorf(CodeRefused, "%s", message) }
