@@ -19,17 +19,22 @@ import (
 type Kind string
 
 const (
-	KindRequested Kind = "call.requested"   // admitted: verdict, arguments (redacted)
-	KindBlocked   Kind = "call.blocked"     // refused before any person was asked
-	KindDecided   Kind = "decision.counted" // a reviewer's decision that counts
-	KindRefused   Kind = "decision.refused" // decisions that do not count, one entry for many
-	KindClaimed   Kind = "call.claimed"     // the one permit to run the tool was taken
-	KindStarted   Kind = "tool.started"     // the permit was used: from here the tool may have run
-	KindEnded     Kind = "call.ended"       // the outcome
+	KindRequested  Kind = "call.requested"   // admitted: verdict, arguments (redacted)
+	KindBlocked    Kind = "call.blocked"     // refused before any person was asked
+	KindDecided    Kind = "decision.counted" // a reviewer's decision that counts
+	KindRefused    Kind = "decision.refused" // decisions that do not count, one entry for many
+	KindClaimed    Kind = "call.claimed"     // the one permit to run the tool was taken
+	KindStarted    Kind = "tool.started"     // the permit was used: from here the tool may have run
+	KindNotStarted Kind = "tool.not_started" // somebody wanted a tool run without a permit that holds
+	KindEnded      Kind = "call.ended"       // the outcome
 
 	KindPolicyApplied Kind = "policy.applied" // another policy became the active one
 	KindTokenCreated  Kind = "token.created"  // somebody may use the API from now on
 	KindTokenRevoked  Kind = "token.revoked"  // and not any more
+
+	KindKeyAdded   Kind = "key.added"   // decisions that it signs are believed from now on
+	KindKeyRetired Kind = "key.retired" // and what it signed until now still is
+	KindKeyRevoked Kind = "key.revoked" // nothing that it ever signed is
 )
 
 // SubjectPolicy stands in Entry.Call where the policy is what an entry is
@@ -39,6 +44,9 @@ const SubjectPolicy = "@policy"
 // SubjectToken begins what stands in Entry.Call where an entry is about a
 // token; the token's ID ends it.
 const SubjectToken = "@token/"
+
+// SubjectKey is the same for signing keys.
+const SubjectKey = "@key/"
 
 // Reserved reports whether an ID is kept for subjects that are no calls. No
 // call may have such an ID: its entries could stand where theirs belong.

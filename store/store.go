@@ -32,6 +32,9 @@ var (
 	ErrRunOut = errors.New("the call's permit ran out before it was used")
 	// ErrDigest: the call was admitted with another digest.
 	ErrDigest = errors.New("the call's digest is not the one it was admitted with")
+	// ErrUnverified: the permit rests on signed decisions, and they were not
+	// verified for this use.
+	ErrUnverified = errors.New("the signed decisions that the permit rests on were not verified")
 	// ErrReadOnly: this handle may read only.
 	ErrReadOnly = errors.New("the store is open for reading only")
 	// ErrPolicyChanged: another version of the policy is active than the one
@@ -45,6 +48,7 @@ type Store interface {
 	Catalogue
 	Policies
 	Tokens
+	Keys
 	Reader
 	// ID names this store among all: it is random, given when the store was
 	// laid, and the same in its copies and backups.
@@ -72,7 +76,8 @@ type Calls interface {
 	// repeat with the Token of the first, which finds its own mark, and for a
 	// Retry by the same Run and Activity. Errors: ErrNotFound, ErrNoClaim
 	// (never claimed, voided, or ended), ErrDigest, ErrStarted, ErrRunOut for a
-	// first use after the permit's GoodUntil.
+	// first use after the permit's GoodUntil, ErrUnverified for a first use
+	// without Verified of a claim with Evidence.
 	Use(ctx context.Context, u Use) error
 
 	// Finish ends the call. If it has ended before, nothing is written and
@@ -152,6 +157,9 @@ type Claim struct {
 	// permit up in: it is handed to the run that claims, which alone knows
 	// whether they started the tool.
 	Queue string
+	// Evidence is the signed decisions that it was given for: a JSON list of
+	// envelopes, which the store does not read. Empty: it rests on none.
+	Evidence string
 }
 
 // Settles reports whether a run may end the call as one whose tool never ran.
@@ -164,6 +172,7 @@ type Claiming struct {
 	ID, Run, Digest string
 	At, GoodUntil   time.Time // GoodUntil is required
 	Queue           string    // see Claim.Queue
+	Evidence        string    // see Claim.Evidence
 	Votes           []approval.Decision
 	Decision        *approval.Settlement
 	Entries         []audit.Entry
@@ -175,6 +184,7 @@ type Use struct {
 	Run, Activity string // who uses it
 	Token         string // random, of one execution: its own repeats are the same use
 	Retry         bool   // the tool is declared idempotent: the same activity may come again
+	Verified      bool   // the claim's Evidence was verified for this use
 	At            time.Time
 	Entries       []audit.Entry
 }

@@ -68,7 +68,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 		if r.View.Status.Ended() || r.Claim != nil {
 			return nil
 		}
-		r.Claim = t.claim(seq, store.Claim{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue})
+		r.Claim = t.claim(seq, store.Claim{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue, Evidence: c.Evidence})
 		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
 		t.entries(c.Entries)
 		r.View, err = t.save(seq, r.View)
@@ -88,11 +88,11 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 	return s.change(ctx, "use a permit", u.ID, selectPermit, func(t *transaction, row pgx.Row) error {
 		var seq int64
 		var digest string
-		var usable *bool // nil: no claim
+		var usable, rests *bool // nil: no claim; rests: on signed decisions
 		var used bool
 		var goodUntil *time.Time
 		var run, activity, token *string
-		err := row.Scan(&seq, &digest, &usable, &goodUntil, &used, &run, &activity, &token)
+		err := row.Scan(&seq, &digest, &usable, &goodUntil, &rests, &used, &run, &activity, &token)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return refuse(u.ID, store.ErrNotFound)
@@ -110,6 +110,8 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 			return refuse(u.ID, store.ErrStarted)
 		case micros(u.At).After(*goodUntil):
 			return refuse(u.ID, store.ErrRunOut)
+		case *rests && !u.Verified:
+			return refuse(u.ID, store.ErrUnverified)
 		}
 		t.writes.Queue(useClaim, u.At, u.Run, u.Activity, u.Token, seq)
 		t.entries(u.Entries)

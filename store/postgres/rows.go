@@ -40,13 +40,13 @@ const (
 		ORDER BY e.place
 		ON CONFLICT (call, step) DO NOTHING`
 	updateCall  = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
-	insertClaim = `INSERT INTO pawl.claims (call, run, at, good_until, queue) VALUES ($1, $2, $3, $4, $5)`
+	insertClaim = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence) VALUES ($1, $2, $3, $4, $5, $6)`
 	useClaim    = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4 WHERE call = $5`
 	voidClaim   = `UPDATE pawl.claims SET void = true WHERE call = $1`
-	selectCall  = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue
+	selectCall  = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue, k.evidence
 		FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 	// selectPermit leaves the large columns out.
-	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND NOT k.void AND k.queue = '', k.good_until, k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
+	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND NOT k.void AND k.queue = '', k.good_until, k.evidence <> '', k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
 		FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 )
 
@@ -66,10 +66,10 @@ func entryArgs(entries []audit.Entry) []any {
 // scanCall reads a row of selectCall, or answers store.ErrNotFound.
 func scanCall(id string, row pgx.Row) (seq int64, r store.Record, err error) {
 	var view, verdict string
-	var run, queue *string
+	var run, queue, evidence *string
 	var at, goodUntil, usedAt *time.Time
 	var void *bool
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void, &queue)
+	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void, &queue, &evidence)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, store.Record{}, refuse(id, store.ErrNotFound)
 	}
@@ -80,7 +80,7 @@ func scanCall(id string, row pgx.Row) (seq int64, r store.Record, err error) {
 		return 0, store.Record{}, err
 	}
 	if run != nil {
-		r.Claim = &store.Claim{Run: *run, At: micros(*at), GoodUntil: micros(*goodUntil), Void: *void, Queue: *queue}
+		r.Claim = &store.Claim{Run: *run, At: micros(*at), GoodUntil: micros(*goodUntil), Void: *void, Queue: *queue, Evidence: *evidence}
 		if usedAt != nil {
 			r.Claim.UsedAt = micros(*usedAt)
 		}

@@ -19,16 +19,16 @@ const (
 
 	// addToken and revokeToken are whole transactions in one statement: the
 	// change with its entry ($4 to $10), or nothing.
-	addToken = `WITH token AS (
+	addToken = `WITH changed AS (
 			INSERT INTO pawl.tokens (id, hash, token) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING RETURNING seq
-		), log AS (` + tokenEntries + `)
-		SELECT EXISTS (SELECT FROM token)`
-	revokeToken = `WITH token AS (
+		), log AS (` + changeEntries + `)
+		SELECT EXISTS (SELECT FROM changed)`
+	revokeToken = `WITH changed AS (
 			UPDATE pawl.tokens SET revoked_at = $2, revoked_by = $3 WHERE id = $1 AND revoked_at IS NULL RETURNING seq
-		), log AS (` + tokenEntries + `)
-		SELECT EXISTS (SELECT FROM token)`
-	tokenEntries = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
-			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM token,
+		), log AS (` + changeEntries + `)
+		SELECT EXISTS (SELECT FROM changed)`
+	changeEntries = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
+			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM changed,
 				unnest($4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bytea[], $9::bytea[], $10::bytea[])
 				WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
 			ORDER BY e.place

@@ -160,7 +160,7 @@ func (t *transaction) save(seq int64, v approval.View) (stored approval.View, er
 
 // claim writes a new claim, and returns it as it will be read back.
 func (t *transaction) claim(seq int64, c store.Claim) *store.Claim {
-	t.writes.Queue(insertClaim, seq, c.Run, c.At, c.GoodUntil, c.Queue)
+	t.writes.Queue(insertClaim, seq, c.Run, c.At, c.GoodUntil, c.Queue, c.Evidence)
 	c.At, c.GoodUntil = micros(c.At), micros(c.GoodUntil)
 	return &c
 }

@@ -21,6 +21,8 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, database,
+		`DROP TABLE pawl.signing_keys`,
+		`ALTER TABLE pawl.claims DROP COLUMN evidence`,
 		`DROP TABLE pawl.policy_versions, pawl.policies`,
 		`DROP TABLE pawl.tokens`,
 		`ALTER TABLE pawl.calls DROP COLUMN requester`,

@@ -76,7 +76,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 		if r.View.Status.Ended() || r.Claim != nil {
 			return nil
 		}
-		if r.Claim, err = t.claim(ctx, seq, store.Claim{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue}); err != nil {
+		if r.Claim, err = t.claim(ctx, seq, store.Claim{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue, Evidence: c.Evidence}); err != nil {
 			return err
 		}
 		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
@@ -99,11 +99,11 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 	return s.write(ctx, "use a permit", func(t transaction) error {
 		var seq int64
 		var digest string
-		var usable sql.NullBool // null: no claim
+		var usable, rests sql.NullBool // null: no claim; rests: on signed decisions
 		var used bool
 		var goodUntil sql.NullInt64
 		var run, activity, token sql.NullString
-		err := t.row(ctx, selectPermit, u.ID).Scan(&seq, &digest, &usable, &goodUntil, &used, &run, &activity, &token)
+		err := t.row(ctx, selectPermit, u.ID).Scan(&seq, &digest, &usable, &goodUntil, &rests, &used, &run, &activity, &token)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return refuse(u.ID, store.ErrNotFound)
@@ -121,6 +121,8 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 			return refuse(u.ID, store.ErrStarted)
 		case u.At.UnixMicro() > goodUntil.Int64:
 			return refuse(u.ID, store.ErrRunOut)
+		case rests.Bool && !u.Verified:
+			return refuse(u.ID, store.ErrUnverified)
 		}
 		if _, err := t.exec(ctx, useClaim, u.At.UnixMicro(), u.Run, u.Activity, u.Token, seq); err != nil {
 			return err

@@ -19,15 +19,15 @@ const (
 		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view, verdict)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
 	updateCall  = `UPDATE calls SET status = ?, ended_at = ?, view = ? WHERE seq = ?`
-	insertClaim = `INSERT INTO claims (call, run, at, good_until, queue) VALUES (?, ?, ?, ?, ?)`
+	insertClaim = `INSERT INTO claims (call, run, at, good_until, queue, evidence) VALUES (?, ?, ?, ?, ?, ?)`
 	useClaim    = `UPDATE claims SET used_at = ?, used_run = ?, used_activity = ?, used_token = ? WHERE call = ?`
 	voidClaim   = `UPDATE claims SET void = 1 WHERE call = ?`
 	insertEntry = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
 		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call, step) DO NOTHING`
-	selectCall = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue
+	selectCall = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue, k.evidence
 		FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
 	// selectPermit leaves the large columns out.
-	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND k.void = 0 AND k.queue = '', k.good_until, k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
+	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND k.void = 0 AND k.queue = '', k.good_until, k.evidence <> '', k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
 		FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
 )
 
@@ -81,7 +81,7 @@ func (t transaction) save(ctx context.Context, seq int64, v approval.View) (appr
 
 // claim writes a new claim, and returns it as it will be read back.
 func (t transaction) claim(ctx context.Context, seq int64, c store.Claim) (*store.Claim, error) {
-	if _, err := t.exec(ctx, insertClaim, seq, c.Run, c.At.UnixMicro(), c.GoodUntil.UnixMicro(), c.Queue); err != nil {
+	if _, err := t.exec(ctx, insertClaim, seq, c.Run, c.At.UnixMicro(), c.GoodUntil.UnixMicro(), c.Queue, c.Evidence); err != nil {
 		return nil, err
 	}
 	c.At, c.GoodUntil = fromMicros(c.At.UnixMicro()), fromMicros(c.GoodUntil.UnixMicro())
@@ -100,10 +100,10 @@ func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
 
 func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
 	var view, verdict []byte
-	var run, queue sql.NullString
+	var run, queue, evidence sql.NullString
 	var at, goodUntil, usedAt sql.NullInt64
 	var void sql.NullBool
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void, &queue)
+	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void, &queue, &evidence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, store.Record{}, refuse(id, store.ErrNotFound)
 	}
@@ -116,6 +116,7 @@ func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
 	if run.Valid {
 		r.Claim = &store.Claim{
 			Run: run.String, At: fromMicros(at.Int64), GoodUntil: fromMicros(goodUntil.Int64), Void: void.Bool, Queue: queue.String,
+			Evidence: evidence.String,
 		}
 		if usedAt.Valid {
 			r.Claim.UsedAt = fromMicros(usedAt.Int64)

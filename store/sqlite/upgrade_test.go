@@ -20,6 +20,8 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, back := range []string{
+		`DROP TABLE signing_keys`,
+		`ALTER TABLE claims DROP COLUMN evidence`,
 		`DROP TABLE policy_versions`,
 		`DROP TABLE policies`,
 		`DROP TABLE tokens`,

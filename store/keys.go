@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+)
+
+// Keys keeps the public keys by whose signatures decisions are believed. A key
+// is trusted when it is added, may be retired once, and revoked once and for
+// good; nothing else of it changes.
+type Keys interface {
+	// AddKey trusts a key, puts that on record, and returns the key as it stands;
+	// fresh is false if it was there before, also if it is retired or revoked
+	// since. Another key's ID is an error with approval.CodeInvalid.
+	AddKey(ctx context.Context, k SigningKey) (stands SigningKey, fresh bool, err error)
+	// EndKey retires or revokes a key, puts that on record, and returns the key as
+	// it stands; fresh is false if that was done before. A revoked one can't be
+	// retired. Errors: ErrNotFound.
+	EndKey(ctx context.Context, e KeyEnding) (stands SigningKey, fresh bool, err error)
+	KeyReader
+}
+
+// KeyReader finds keys. It is never cached: whoever asks after a change was
+// acknowledged sees it, in any process.
+type KeyReader interface {
+	// TrustedKeys returns those of the keys with these IDs that are not revoked;
+	// without IDs, the newest MaxTrusted of all. They come newest first.
+	TrustedKeys(ctx context.Context, ids ...string) ([]SigningKey, error)
+	// SigningKeys returns one page of all keys, the newest first.
+	SigningKeys(ctx context.Context, q KeyQuery) (KeyPage, error)
+}
+
+// MaxTrusted bounds what TrustedKeys returns without IDs.
+const MaxTrusted = 20
+
+// SigningKey is a key as it is kept. Its private half never is.
+type SigningKey struct {
+	ID        string     `json:"id"`
+	Public    []byte     `json:"public"`         // Ed25519, 32 bytes
+	Note      string     `json:"note,omitempty"` // where its private half is, for people
+	CreatedAt time.Time  `json:"created_at"`
+	CreatedBy string     `json:"created_by"`
+	RetiredAt *time.Time `json:"retired_at,omitempty"` // what it signed before counts
+	RetiredBy string     `json:"retired_by,omitempty"`
+	RevokedAt *time.Time `json:"revoked_at,omitempty"` // nothing that it ever signed counts
+	RevokedBy string     `json:"revoked_by,omitempty"`
+}
+
+// Check refuses what could not be read back, and a new key that has ended.
+func (k SigningKey) Check() error {
+	switch {
+	case k.ID == "" || !utf8.ValidString(k.ID) || strings.ContainsRune(k.ID, 0):
+		return approval.Errorf(approval.CodeInvalid, "signing key: its ID is missing or not valid")
+	case len(k.Public) != 32:
+		return approval.Errorf(approval.CodeInvalid, "signing key: its public half is missing or not valid")
+	case k.CreatedAt.IsZero():
+		return approval.Errorf(approval.CodeInvalid, "signing key: its creation time is missing")
+	case k.RetiredAt != nil, k.RetiredBy != "", k.RevokedAt != nil, k.RevokedBy != "":
+		return approval.Errorf(approval.CodeInvalid, "signing key: a new one can't be retired or revoked")
+	}
+	return nil
+}
+
+// Entry is the record of a new key.
+func (k SigningKey) Entry() (audit.Entry, error) {
+	return audit.New(audit.SubjectKey+k.ID, "added", audit.KindKeyAdded, k.CreatedAt, map[string]any{"key": k})
+}
+
+// KeyEnding retires a key, or revokes it.
+type KeyEnding struct {
+	ID, By string
+	Revoke bool // else it is retired
+	At     time.Time
+}
+
+// Check refuses an ending without a time.
+func (e KeyEnding) Check() error {
+	if e.At.IsZero() {
+		return approval.Errorf(approval.CodeInvalid, "signing key: the time of its end is missing")
+	}
+	return nil
+}
+
+// Entry is the record of an ending.
+func (e KeyEnding) Entry() (audit.Entry, error) {
+	if e.Revoke {
+		return audit.New(audit.SubjectKey+e.ID, "revoked", audit.KindKeyRevoked, e.At, map[string]any{"key_id": e.ID, "revoked_by": e.By})
+	}
+	return audit.New(audit.SubjectKey+e.ID, "retired", audit.KindKeyRetired, e.At, map[string]any{"key_id": e.ID, "retired_by": e.By})
+}
+
+// Done reports whether the key has ended this way, or a way that includes it.
+func (e KeyEnding) Done(k SigningKey) bool {
+	return k.RevokedAt != nil || !e.Revoke && k.RetiredAt != nil
+}
+
+// KeyQuery selects keys.
+type KeyQuery struct {
+	Cursor string // KeyPage.Next of the page before
+	Limit  int    // 1 to MaxPage; 0 means DefaultPage
+}
+
+// KeyPage is one page, with the bounds of CallPage.
+type KeyPage struct {
+	Items []SigningKey
+	Total int
+	Next  string // empty: no more
+}

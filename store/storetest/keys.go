@@ -1,0 +1,217 @@
+package storetest
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+func signingKey(id string) store.SigningKey {
+	return store.SigningKey{ID: id, Public: bytes.Repeat([]byte{id[0]}, 32), Note: awkward, CreatedAt: after(1), CreatedBy: awkward}
+}
+
+func addKey(t *testing.T, s store.Store, id string) store.SigningKey {
+	t.Helper()
+	k, fresh, err := s.AddKey(t.Context(), signingKey(id))
+	if err != nil || !fresh {
+		t.Fatalf("AddKey(%q): fresh %v, %v", id, fresh, err)
+	}
+	return k
+}
+
+func keyEnding(id string, revoke bool, at time.Time) store.KeyEnding {
+	return store.KeyEnding{ID: id, By: "ben", Revoke: revoke, At: at}
+}
+
+func endKey(t *testing.T, s store.Store, e store.KeyEnding, fresh bool) store.SigningKey {
+	t.Helper()
+	k, got, err := s.EndKey(t.Context(), e)
+	if err != nil || got != fresh {
+		t.Fatalf("EndKey(%+v): fresh %v, %v", e, got, err)
+	}
+	return k
+}
+
+// trusted returns the IDs that TrustedKeys answers.
+func trusted(t *testing.T, s store.Store, ids ...string) []string {
+	t.Helper()
+	keys, err := s.TrustedKeys(t.Context(), ids...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{}
+	for _, k := range keys {
+		if k.RevokedAt != nil || !bytes.Equal(k.Public, signingKey(k.ID).Public) {
+			t.Errorf("the trusted key %s is %+v", k.ID, k)
+		}
+		got = append(got, k.ID)
+	}
+	return got
+}
+
+func keysKept(t *testing.T, s store.Store) {
+	same(t, "a new key", addKey(t, s, "k"), signingKey("k"))
+	again, fresh, err := s.AddKey(t.Context(), signingKey("k"))
+	if err != nil || fresh {
+		t.Errorf("a repeat: fresh %v, %v", fresh, err)
+	}
+	same(t, "the answer to a repeat", again, signingKey("k"))
+	other := signingKey("k")
+	other.Public[0] ^= 1
+	_, _, err = s.AddKey(t.Context(), other)
+	invalid(t, "another key with the ID", err)
+	wrote(t, s, audit.SubjectKey+"k", "added")
+}
+
+func keysEnded(t *testing.T, s store.Store) {
+	addKey(t, s, "k")
+	at := after(5)
+	want := signingKey("k")
+	want.RetiredAt, want.RetiredBy = &at, "ben"
+	same(t, "a retired key", endKey(t, s, keyEnding("k", false, at), true), want)
+	same(t, "retired again", endKey(t, s, keyEnding("k", false, after(6)), false), want)
+	same(t, "added again", func() store.SigningKey { k, _, _ := s.AddKey(t.Context(), signingKey("k")); return k }(), want)
+	later := after(7)
+	want.RevokedAt, want.RevokedBy = &later, "ben"
+	same(t, "a revoked key", endKey(t, s, keyEnding("k", true, later), true), want)
+	same(t, "revoked again", endKey(t, s, keyEnding("k", true, after(8)), false), want)
+	wrote(t, s, audit.SubjectKey+"k", "added", "retired", "revoked")
+
+	addKey(t, s, "l")
+	endKey(t, s, keyEnding("l", true, at), true)
+	if k := endKey(t, s, keyEnding("l", false, later), false); k.RetiredAt != nil {
+		t.Errorf("a revoked key was retired: %+v", k)
+	}
+	for _, id := range []string{"", "none", "K", "a\x00b", "\xff"} {
+		_, _, err := s.EndKey(t.Context(), store.KeyEnding{ID: id, At: at})
+		fails(t, fmt.Sprintf("EndKey(%q)", id), err, store.ErrNotFound)
+	}
+}
+
+func keysAtOnce(t *testing.T, s store.Store) {
+	added, revoked := make([]bool, many), make([]bool, many)
+	together(many, func(i int) {
+		var err error
+		if _, added[i], err = s.AddKey(t.Context(), signingKey("k")); err != nil {
+			t.Error(err)
+		}
+	})
+	together(many, func(i int) {
+		var err error
+		if _, revoked[i], err = s.EndKey(t.Context(), keyEnding("k", true, after(5))); err != nil {
+			t.Error(err)
+		}
+	})
+	for what, wins := range map[string][]bool{"added": added, "revoked": revoked} {
+		if first := slices.Index(wins, true); first < 0 || slices.Contains(wins[first+1:], true) {
+			t.Errorf("of many at once, these %s it: %v", what, wins)
+		}
+	}
+	wrote(t, s, audit.SubjectKey+"k", "added", "revoked")
+}
+
+func keysTrusted(t *testing.T, s store.Store) {
+	if got := trusted(t, s); len(got) != 0 {
+		t.Errorf("an empty store trusts %v", got)
+	}
+	var newest []string
+	for i := range store.MaxTrusted + 5 {
+		id := string(rune('A' + i))
+		addKey(t, s, id)
+		newest = append([]string{id}, newest...)
+	}
+	endKey(t, s, keyEnding("A", false, after(5)), true)
+	endKey(t, s, keyEnding(newest[0], true, after(5)), true)
+	if got := trusted(t, s); !slices.Equal(got, newest[1:store.MaxTrusted+1]) {
+		t.Errorf("the newest are %v", got)
+	}
+	if got := trusted(t, s, "A", newest[0], "B", "none", "a\x00b", "\xff"); !slices.Equal(got, []string{"B", "A"}) {
+		t.Errorf("those asked for are %v", got)
+	}
+	if got := trusted(t, s, newest[0]); len(got) != 0 {
+		t.Errorf("a revoked one is trusted: %v", got)
+	}
+}
+
+func keysPaged(t *testing.T, s store.Store) {
+	for i := range 7 {
+		addKey(t, s, fmt.Sprint(i))
+	}
+	endKey(t, s, keyEnding("3", true, after(5)), true)
+	var got []string
+	walk(t, func(cursor string) string {
+		page, err := s.SigningKeys(t.Context(), store.KeyQuery{Cursor: cursor, Limit: 3})
+		if err != nil || page.Total != 7 {
+			t.Fatalf("a page counts %d, %v", page.Total, err)
+		}
+		for _, k := range page.Items {
+			got = append(got, k.ID)
+			if (k.RevokedAt != nil) != (k.ID == "3") {
+				t.Errorf("%+v", k)
+			}
+		}
+		return page.Next
+	})
+	if want := []string{"6", "5", "4", "3", "2", "1", "0"}; !slices.Equal(got, want) {
+		t.Errorf("the pages list %q, want %q", got, want)
+	}
+	for _, q := range []store.KeyQuery{{Limit: -1}, {Limit: store.MaxPage + 1}, {Cursor: "tokens-1"}, {Cursor: "x"}} {
+		_, err := s.SigningKeys(t.Context(), q)
+		invalid(t, fmt.Sprintf("SigningKeys(%+v)", q), err)
+	}
+}
+
+func keysInvalid(t *testing.T, s store.Store) {
+	at := after(1)
+	for what, change := range map[string]func(*store.SigningKey){
+		"no ID":           func(k *store.SigningKey) { k.ID = "" },
+		"an ID with NUL":  func(k *store.SigningKey) { k.ID = "a\x00" },
+		"half a key":      func(k *store.SigningKey) { k.Public = k.Public[:16] },
+		"no time":         func(k *store.SigningKey) { k.CreatedAt = time.Time{} },
+		"retired already": func(k *store.SigningKey) { k.RetiredAt = &at },
+		"revoked already": func(k *store.SigningKey) { k.RevokedAt = &at },
+	} {
+		k := signingKey("k")
+		change(&k)
+		_, _, err := s.AddKey(t.Context(), k)
+		invalid(t, what, err)
+	}
+	_, _, err := s.EndKey(t.Context(), store.KeyEnding{ID: "k"})
+	invalid(t, "an ending without a time", err)
+	if got := trusted(t, s); len(got) != 0 {
+		t.Errorf("the store trusts %v", got)
+	}
+}
+
+// A permit that rests on signed decisions is not used up by somebody who did
+// not verify them.
+func useVerified(t *testing.T, s store.Store) {
+	admit(t, s, waiting(t, "a"))
+	c := claiming(t, "a")
+	c.Evidence = `[{"payload":"<&🦀"}]`
+	claimed := claim(t, s, c)
+	if claimed.Claim.Evidence != c.Evidence {
+		t.Errorf("the claim rests on %q", claimed.Claim.Evidence)
+	}
+	stands(t, s, claimed)
+	u := using(t, "a")
+	fails(t, "Use without looking", s.Use(t.Context(), u), store.ErrUnverified)
+	stands(t, s, claimed)
+	wrote(t, s, "a", "requested", "claimed")
+
+	u.Verified = true
+	use(t, s, u)
+	u.Verified = false
+	fails(t, "a second Use", s.Use(t.Context(), u), store.ErrStarted)
+
+	admit(t, s, waiting(t, "b"))
+	plain := using(t, "b")
+	plain.Verified = true
+	claim(t, s, claiming(t, "b"))
+	use(t, s, plain) // of a claim that rests on none
+}
