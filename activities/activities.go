@@ -33,6 +33,7 @@ type Activities struct {
 	Store interface {
 		store.Calls
 		store.Catalogue
+		store.KeyReader
 	}
 	Policy Policy
 	Tools  *tool.Registry
@@ -42,6 +43,10 @@ type Activities struct {
 	// Temporal's UI. The default runs Admit, Claim and Record as local activities,
 	// which costs a call nothing.
 	Ordinary bool
+
+	// Decisions says which decisions count for every call; what a policy says
+	// can only be stricter. Empty means approval.DecisionsAny.
+	Decisions approval.Decisions
 
 	// SearchAttributes says that the namespace has the Pawl* attributes. It is
 	// told to workflows through Admit, so that a worker that sees it otherwise

@@ -31,6 +31,7 @@ type bench struct {
 	store *sqlite.Store
 	acts  *activities.Activities
 	runs  atomic.Int32
+	owner string // of the call
 }
 
 type verdict approval.Verdict
@@ -68,7 +69,7 @@ func setup(t *testing.T) *bench {
 }
 
 func (b *bench) call() approval.Call {
-	return approval.Call{Tool: "pay", Args: json.RawMessage(`{"amount":1}`), Nonce: "n"}
+	return approval.Call{Tool: "pay", Args: json.RawMessage(`{"amount":1}`), Nonce: "n", Owner: b.owner}
 }
 
 func (b *bench) digest() string {
@@ -105,9 +106,8 @@ func (b *bench) admitCall(id string, call approval.Call) activities.Admission {
 func (b *bench) claim(digest string, approved time.Time) *approval.Outcome {
 	b.t.Helper()
 	v, err := b.ExecuteActivity(b.acts.Claim, activities.ClaimInput{
-		ID: "c1", Run: "r1", Digest: digest, Call: b.call(), ValidFor: approval.DefaultValidFor, Now: time.Now().UTC(),
-		Decision: &approval.Settlement{Kind: approval.SettledApprove, By: "ana", At: approved},
-		Votes:    []approval.Decision{{ID: "d1", Kind: approval.Approve, Reviewer: "ana", At: approved}},
+		ID: "c1", Run: "r1", Digest: digest, Call: b.call(), Now: time.Now().UTC(),
+		Votes: []approval.Decision{{ID: "d1", Kind: approval.Approve, Reviewer: "ana", At: approved}},
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -307,14 +307,14 @@ func TestDenialAfterTheToolWasStarted(t *testing.T) {
 
 func TestAdmitFailsClosed(t *testing.T) {
 	for name, v := range map[string]verdict{
-		"no verdict":       {},
-		"unknown verdict":  {Kind: "perhaps"},
-		"nobody to ask":    {Kind: approval.VerdictRequire, Timeout: approval.DefaultTimeout},
-		"endless wait":     {Kind: approval.VerdictRequire, Requirement: approval.OneApproval()},
-		"the policy's no":  {Kind: approval.VerdictDeny},
-		"needs a group":    {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Group: "g", Count: 1}}}, Timeout: 1},
-		"needs a reason":   {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, RequireReason: true}, Timeout: 1},
-		"zero people, yes": {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{}}}, Timeout: 1},
+		"no verdict":        {},
+		"unknown verdict":   {Kind: "perhaps"},
+		"nobody to ask":     {Kind: approval.VerdictRequire, Timeout: approval.DefaultTimeout},
+		"endless wait":      {Kind: approval.VerdictRequire, Requirement: approval.OneApproval()},
+		"the policy's no":   {Kind: approval.VerdictDeny},
+		"needs more people": {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, DenyCount: 2}, Timeout: 1},
+		"needs a reason":    {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, RequireReason: true}, Timeout: 1},
+		"zero people, yes":  {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{}}}, Timeout: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/auth/sign"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/tool"
 	"go.temporal.io/sdk/activity"
@@ -37,6 +38,10 @@ type Admission struct {
 	Heartbeat  approval.Duration // of a tool elsewhere; 0: it sends none
 	Idempotent bool              // the tool may be run again when its end is unknown
 
+	// Keys are those by which signed decisions are believed, of a call that
+	// waits. Newer ones are asked for, and revoked ones found by Claim.
+	Keys []sign.PublicKey `json:",omitempty"`
+
 	Ordinary         bool // see Activities
 	SearchAttributes bool
 }
@@ -58,6 +63,13 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 		return Admission{}, errOrdinary
 	}
 	now := serverNow(ctx, in.Now)
+	if in.Problem == "" {
+		// People approve a digest by what they are shown, so it must be that of
+		// what they are shown, whoever runs the workflow.
+		if digest, err := in.Call.Digest(in.ID); err != nil || digest != in.Digest {
+			return Admission{}, refuse(approval.CodeDigest, "the digest is not the call's", err)
+		}
+	}
 	t, err := a.find(ctx, in.Call.Tool)
 	if err != nil {
 		return Admission{}, err
@@ -86,6 +98,10 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 	}
 	if out.Claimed {
 		out.Permit = permit(record.Claim)
+	} else if !out.View.Status.Ended() {
+		if out.Keys, err = a.trusted(ctx); err != nil {
+			return Admission{}, err
+		}
 	}
 	return out, nil
 }
@@ -97,6 +113,11 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 	code, message := approval.CodeInvalid, in.Problem
 	if in.Problem == "" {
 		verdict = a.Policy.Evaluate(in.Call, now)
+		if verdict.Requirement != nil && a.Decisions == approval.DecisionsSigned {
+			r := *verdict.Requirement
+			r.Decisions = approval.DecisionsSigned
+			verdict.Requirement = &r
+		}
 		code, message = blocks(in.Call, t, verdict)
 	}
 

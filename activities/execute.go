@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -34,11 +36,38 @@ type ExecuteInput struct {
 func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
 	defer runner.Heartbeat(ctx)()
 	result, err := a.execute(ctx, in)
+	a.recordRefusal(ctx, in, err)
 	var app *temporal.ApplicationError
 	if activity.GetInfo(ctx).Attempt > 1 && errors.As(err, &app) && app.Type() != approval.CodeUnknown {
 		return nil, runner.Ended(approval.CodeUnknown, "the first attempt's end is unknown; the next one: "+runner.Text(app))
 	}
 	return result, err
+}
+
+// recordRefusal puts on record that somebody wanted a tool run without a permit
+// that holds: perhaps a workflow of their own. The entry is about the workflow
+// that asked, which Temporal vouches for, not about the call it named.
+func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err error) {
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) || !slices.Contains([]string{approval.CodeNoPermit, approval.CodeDigest, approval.CodeUntrusted}, app.Type()) {
+		return
+	}
+	info := activity.GetInfo(ctx)
+	id, run := info.WorkflowExecution.ID, info.WorkflowExecution.RunID
+	if audit.Reserved(id) {
+		id = "workflow " + id
+	}
+	a.Logger.WarnContext(ctx, "a tool was not run: its call has no permit that holds", "workflow", id, "run", run, "code", app.Type())
+	e, err := audit.New(id, fmt.Sprintf("not started/%s/%s", run, info.ActivityID), audit.KindNotStarted, info.StartedTime, map[string]any{
+		"run": run, "workflow_type": info.WorkflowType.Name, "code": app.Type(),
+		"call_id": approval.Display(in.ID, 200), "tool": approval.Display(in.Call.Tool, 200),
+	})
+	if err == nil {
+		err = a.Store.Append(ctx, e)
+	}
+	if err != nil {
+		a.Logger.ErrorContext(ctx, "that a tool was not run could not be put on record", "workflow", id, "error", err)
+	}
 }
 
 func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
@@ -92,11 +121,23 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 			return nil
 		case errors.Is(err, store.ErrStarted):
 			return runner.Ended(approval.CodeAlreadyRan, "an earlier run of this call started the tool")
+		case errors.Is(err, store.ErrUnverified):
+			why, verifyErr := a.reverify(ctx, in.ID)
+			switch {
+			case verifyErr != nil:
+				err = verifyErr // the store does not answer
+			case why != "":
+				return runner.Ended(approval.CodeUntrusted, "the approval is not trusted any more: "+why+"; nothing ran")
+			default:
+				use.Verified = true
+				continue
+			}
 		case errors.Is(err, store.ErrRunOut):
 			return runner.Ended(approval.CodeExpired, "the approval ran out before the tool was started; nothing ran")
 		case errors.Is(err, store.ErrNoClaim), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDigest):
 			return runner.Ended(approval.CodeNoPermit, "the store holds no permit for this call; nothing ran: "+err.Error())
 		}
+		use.Verified = false // a key may be revoked meanwhile
 		a.Logger.WarnContext(ctx, "store does not answer; tool waits", "call", in.ID, "error", err)
 		if use.At.After(in.GoodUntil) {
 			return runner.Ended(approval.CodeExpired, "the store did not answer while the approval was good; nothing ran")

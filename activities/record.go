@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -16,10 +17,8 @@ import (
 // ClaimInput asks for the one permit of a call that people approved.
 type ClaimInput struct {
 	ID, Run, Digest string
-	Votes           []approval.Decision
-	Decision        *approval.Settlement // the one that settled it; At is when it was approved
-	ValidFor        approval.Duration
-	Queue           string // of the workers that run the tool; empty: Execute does
+	Votes           []approval.Decision // with their envelopes, and not redacted
+	Queue           string              // of the workers that run the tool; empty: Execute does
 	Call            approval.Call
 	Redact          []string
 	Now             time.Time // the workflow's now
@@ -37,46 +36,66 @@ type Standing struct {
 	Votes    []approval.Decision  `json:",omitempty"`
 }
 
-// Claim records verdict and decisions and takes the permit. An approval older
-// than its validity ends the call as expired instead; a call that has ended
-// stays ended.
+// Claim records verdict and decisions and takes the permit. It counts the
+// decisions again, by what the store says is required and which keys are trusted
+// now: the workflow may be anybody's, and a key revoked since. What does not
+// approve the call ends it as blocked, and an approval older than its validity
+// as expired; a call that has ended stays ended.
 func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error) {
 	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
 		return Standing{}, errOrdinary
 	}
 	now := serverNow(ctx, in.Now)
-	if now.After(in.Decision.At.Add(in.ValidFor.Std())) {
+	record, err := a.Store.Call(ctx, in.ID)
+	switch {
+	case err != nil:
+		return Standing{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
+	case record.View.Digest != in.Digest:
+		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
+			"the call is not the one that was admitted; nothing ran")
+	case record.View.Status.Ended() || record.Claim != nil:
+		return claimed(record), nil
+	}
+	votes, by, why, err := a.approved(ctx, record, in.Votes)
+	validFor := goodFor(record.Verdict)
+	switch {
+	case err != nil:
+		return Standing{}, err
+	case why != "":
+		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUntrusted, why+"; nothing ran")
+	case now.After(by.At.Add(validFor)):
 		return a.endUnclaimed(ctx, in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
-			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", in.ValidFor))
+			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", validFor))
 	}
 	r := in.redactor()
 	claiming := store.Claiming{
-		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: in.Decision.At.Add(in.ValidFor.Std()), Queue: in.Queue,
-		Votes: redactVotes(r, in.Votes), Decision: redactSettlement(r, in.Decision),
+		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: by.At.Add(validFor), Queue: in.Queue,
+		Votes: shown(r, votes), Decision: redactSettlement(r, by.Settlement()),
 	}
-	var err error
-	if claiming.Entries, err = decisionEntries(in.ID, in.Run, claiming.Votes); err != nil {
+	if claiming.Evidence, err = evidence(votes); err != nil {
 		return Standing{}, err
 	}
-	claimed, err := claimEntry(Permit{in.Run, in.Queue}, in.ID, in.Digest, claiming.Decision, now)
+	if claiming.Entries, err = decisionEntries(in.ID, in.Run, redactVotes(r, votes)); err != nil {
+		return Standing{}, err
+	}
+	entry, err := claimEntry(Permit{in.Run, in.Queue}, in.ID, in.Digest, claiming.Decision, now)
 	if err != nil {
 		return Standing{}, err
 	}
-	claiming.Entries = append(claiming.Entries, claimed)
-
-	record, err := a.Store.Claim(ctx, claiming)
-	switch {
-	case errors.Is(err, store.ErrDigest):
-		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
-			"the call is not the one that was admitted; nothing ran")
-	case err != nil:
+	claiming.Entries = append(claiming.Entries, entry)
+	if record, err = a.Store.Claim(ctx, claiming); err != nil {
 		return Standing{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
 	}
+	return claimed(record), nil
+}
+
+// claimed is how a call stands that was to be claimed.
+func claimed(record store.Record) Standing {
 	stands := standing(record)
 	if stands.Outcome == nil {
 		stands.Permit, stands.Decision, stands.Votes = permit(record.Claim), record.View.Decision, record.View.Votes
 	}
-	return stands, nil
+	return stands
 }
 
 // endUnclaimed ends a call that people approved and that may not run.
@@ -118,8 +137,14 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, erro
 	if out.Error != nil {
 		out.Error = &approval.CallError{Code: out.Error.Code, Message: r.Text(out.Error.Message)}
 	}
-	votes := redactVotes(r, in.Votes)
-	entries, err := decisionEntries(in.ID, in.Run, votes)
+	votes, _, err := a.believed(ctx, in.ID, in.Outcome.Digest, in.Votes)
+	if err != nil {
+		return Standing{}, err
+	}
+	if err := a.checkSettlement(ctx, in.ID, out.Decision, votes); err != nil {
+		return Standing{}, err
+	}
+	entries, err := decisionEntries(in.ID, in.Run, redactVotes(r, votes))
 	if err != nil {
 		return Standing{}, err
 	}
@@ -127,7 +152,7 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, erro
 	if err != nil {
 		return Standing{}, refuse(approval.CodeInternalError, err.Error(), err)
 	}
-	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Run: in.Run, Votes: votes, At: in.At, Entries: append(entries, ended)})
+	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, ended)})
 	switch {
 	case errors.Is(err, store.ErrStarted):
 		return a.endStarted(ctx, in)
@@ -143,6 +168,26 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, erro
 		return Standing{}, nil
 	}
 	return standing(record), nil
+}
+
+// checkSettlement keeps a decision from looking authenticated on the workflow's
+// word: one of the votes must be it, or what the store holds already.
+func (a *Activities) checkSettlement(ctx context.Context, id string, d *approval.Settlement, votes []approval.Decision) error {
+	if d == nil || !d.Authenticated {
+		return nil
+	}
+	if slices.ContainsFunc(votes, func(v approval.Decision) bool {
+		return v.Authenticated && v.Reviewer == d.By && approval.SettlementKind(v.Kind) == d.Kind
+	}) {
+		return nil
+	}
+	record, err := a.Store.Call(ctx, id)
+	if err != nil {
+		return fmt.Errorf("reading call %s: %w", id, err)
+	}
+	held := record.View.Decision
+	d.Authenticated = held != nil && held.Authenticated && held.By == d.By && held.Kind == d.Kind
+	return nil
 }
 
 // finishAs ends the call with an outcome that the workflow does not know of,
@@ -192,8 +237,19 @@ func learntRedactor(fields []string, call approval.Call) *approval.Redactor {
 func redactVotes(r *approval.Redactor, votes []approval.Decision) []approval.Decision {
 	var out []approval.Decision // none stays nil: the store keeps what it has
 	for _, v := range votes {
-		v.Notes = r.Text(v.Notes)
+		if notes := r.Text(v.Notes); notes != v.Notes {
+			v.Notes, v.NotesSalt = notes, "" // with the salt, what is hidden could be guessed
+		}
 		out = append(out, v)
+	}
+	return out
+}
+
+// shown is votes as views show them.
+func shown(r *approval.Redactor, votes []approval.Decision) []approval.Decision {
+	out := redactVotes(r, votes)
+	for i := range out {
+		out[i] = out[i].Shown()
 	}
 	return out
 }

@@ -157,7 +157,7 @@ func (w *world) request(id string) *fakeWorkflow {
 				kind := approval.DecisionKind(s.name)
 				a.Outcome = tally.Add(approval.Decision{
 					ID: s.DecisionID, Kind: kind, Reviewer: s.Reviewer, Channel: s.Channel, Notes: s.Notes, At: testTime,
-				})
+				}).Outcome
 			}
 			if d := tally.Settled(); d != nil {
 				f.state.Decision = d.Settlement()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -304,32 +305,45 @@ func (l *lookup) sum() *waitingFor {
 	return w
 }
 
-// people says who must still answer. Whoever satisfies the largest group
-// satisfies all: see approval.Tally.
+// people says who must still answer.
 func people(v approval.View) string {
-	most, have := 1, 0
-	if v.Requirement != nil {
-		for _, a := range v.Requirement.Approvals {
-			most = max(most, a.Count)
-		}
+	r := v.Requirement
+	if r == nil {
+		r = approval.OneApproval()
 	}
+	have := 0
 	for _, vote := range v.Votes {
 		if vote.Kind == approval.Approve {
 			have++
 		}
 	}
-	switch left := most - have; {
-	case left <= 0:
+	var who []string
+	for _, a := range r.Missing(v.Votes) {
+		who = append(who, approvals(a, have))
+	}
+	if len(who) == 0 {
 		return "the answers to be judged"
-	case have == 0 && most == 1:
+	}
+	return strings.Join(who, ", and ")
+}
+
+// approvals says what is missing of one group, or of anybody beside those who
+// have approved.
+func approvals(a approval.Approvals, have int) string {
+	group := approval.Display(a.Group, 80)
+	switch {
+	case a.Group != "" && a.Count == 1:
+		return fmt.Sprintf("one approval by a member of %q", group)
+	case a.Group != "":
+		return fmt.Sprintf("%d approvals by different members of %q", a.Count, group)
+	case have == 0 && a.Count == 1:
 		return "one approval by anybody"
 	case have == 0:
-		return fmt.Sprintf("%d approvals by different people", most)
-	case left == 1:
-		return fmt.Sprintf("one more approval by somebody else (%d of %d so far)", have, most)
-	default:
-		return fmt.Sprintf("%d more approvals by different other people (%d of %d so far)", left, have, most)
+		return fmt.Sprintf("%d approvals by different people", a.Count)
+	case a.Count == 1:
+		return fmt.Sprintf("one more approval by somebody else (%d of %d so far)", have, have+1)
 	}
+	return fmt.Sprintf("%d more approvals by different other people (%d of %d so far)", a.Count, have, have+a.Count)
 }
 
 // running says how far a call came that holds its permit.

@@ -102,6 +102,11 @@ func TestWhyACallWaits(t *testing.T) {
 		{"for anybody", func(w *world) { w.request(id) }, "one approval by anybody", &testDeadline, nil, ""},
 		{"for two people", func(w *world) { needs(w, 2, 0) }, "2 approvals by different people", &testDeadline, nil, ""},
 		{"for another one", func(w *world) { needs(w, 2, 1) }, "one more approval by somebody else (1 of 2 so far)", &testDeadline, nil, ""},
+		{"for groups", func(w *world) {
+			needs(w, 2, 1)
+			r := w.temporal.workflows[id].state.Requirement
+			r.Approvals = append(r.Approvals, approval.Approvals{Group: "fin", Count: 1}, approval.Approvals{Group: "sec", Count: 2})
+		}, `one more approval by somebody else (1 of 2 so far), and one approval by a member of "fin", and 2 approvals by different members of "sec"`, &testDeadline, nil, ""},
 		{"for others", func(w *world) { needs(w, 3, 1) }, "2 more approvals by different other people (1 of 3 so far)", &testDeadline, nil, ""},
 		{"for the answers to be judged", func(w *world) { needs(w, 2, 2) }, "the answers to be judged", &testDeadline, nil, ""},
 		{"nobody decided in time", func(w *world) {

@@ -34,7 +34,11 @@ func details(v approval.View, answers []approval.Answer) string {
 	}
 	if r := v.Requirement; r != nil {
 		for _, a := range r.Approvals {
-			row("needs", fmt.Sprintf("%d approval(s)", a.Count))
+			if a.Group == "" {
+				row("needs", fmt.Sprintf("%d approval(s)", a.Count))
+			} else {
+				row("needs", fmt.Sprintf("%d approval(s) by members of %s", a.Count, code(a.Group)))
+			}
 		}
 	}
 	if v.Policy != nil {
@@ -56,7 +60,11 @@ func details(v approval.View, answers []approval.Answer) string {
 		fmt.Fprintf(&b, "\nArguments:\n\n~~~json\n%s\n~~~\n", strings.ReplaceAll(text, "~~~", `\u{7E}~~`))
 	}
 	if v.Status == approval.StatusPending {
-		b.WriteString("\nSend the signal `approve` or `reject` to decide.\n")
+		if v.Requirement != nil && v.Requirement.Decisions == approval.DecisionsSigned {
+			b.WriteString("\nDecide through Pawl's API or command line: decisions must be signed, and signals from here do not count.\n")
+		} else {
+			b.WriteString("\nSend the signal `approve` or `reject` to decide.\n")
+		}
 	}
 	shown := 0
 	for i := len(answers) - 1; i >= 0 && shown < 3; i-- {

@@ -4,6 +4,7 @@ package workflows
 import (
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth/sign"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 )
@@ -39,7 +40,10 @@ type guarded struct {
 	inbox     inbox
 	cancelled *approval.Settlement
 	answers   answers
-	late      []decision // came around the deadline: history decides
+	late      []decision // came around the deadline, or their envelope's: history decides
+	unknown   []decision // signed with a key that came after the call was admitted, or that nobody trusts
+	keys      []sign.PublicKey
+	learnt    int // how often keys were asked for
 
 	refusals    []activities.Refusal
 	refusedMore int // beyond maxRefusals
@@ -85,7 +89,7 @@ func parseInput(input converter.RawValue) (approval.Call, error) {
 // state answers the query. Results and error texts are left to the outcome
 // (raw, for the caller) and the store (redacted, for everyone else).
 func (g *guarded) state() (approval.State, error) {
-	return approval.State{View: g.view, Answers: g.answers.list, Judging: len(g.late) > 0}, nil
+	return approval.State{View: g.view, Answers: g.answers.list, Judging: len(g.late)+len(g.unknown) > 0}, nil
 }
 
 func (g *guarded) run(ctx workflow.Context) approval.Outcome {
@@ -114,7 +118,7 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 		CreatedAt: g.view.CreatedAt, Now: now(ctx),
 	}
 	g.step(ctx, localTimeout, steps.Admit, in, &g.adm)
-	g.view, g.claimed = g.adm.View, g.adm.Permit
+	g.view, g.claimed, g.keys = g.adm.View, g.adm.Permit, g.adm.Keys
 	if g.view.Status.Ended() {
 		out := g.view.Outcome()
 		return &out
@@ -136,7 +140,7 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 
 	for {
 		g.until(ctx, func() bool {
-			return g.withdrawn(ctx) != nil || g.tally.Settled() != nil || g.overdue(ctx) || g.mustRefuse()
+			return g.withdrawn(ctx) != nil || g.tally.Settled() != nil || g.overdue(ctx) || g.mustRefuse() || len(g.unknown)+len(g.late) > 0
 		})
 		g.startRefusing(ctx)
 		g.detail(ctx)
@@ -144,13 +148,16 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 		case g.withdrawn(ctx) != nil:
 			return g.denied(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn", g.withdrawn(ctx))
 		case g.tally.Settled() != nil:
-			d := g.tally.Settled()
-			g.view.Decision = d.Settlement()
-			if d.Kind == approval.Approve {
+			s := g.tally.Settled().Settlement()
+			s.Notes = g.redacted(s.Notes)
+			g.view.Decision = s
+			if s.Kind == approval.SettledApprove {
 				g.view.Status = approval.StatusApproved
 				return nil
 			}
-			return g.denied(approval.StatusRejected, approval.CodeRejected, rejection(*d), d.Settlement())
+			return g.denied(approval.StatusRejected, approval.CodeRejected, rejection(*s), s)
+		case len(g.unknown) > 0:
+			g.learnKeys(ctx)
 		case len(g.late) > 0:
 			g.judgeLate(ctx, deadline)
 		case g.overdue(ctx):
@@ -160,13 +167,13 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 	}
 }
 
-func rejection(d approval.Decision) string {
+func rejection(s approval.Settlement) string {
 	message := "a reviewer rejected the call"
-	if d.Reviewer != "" {
-		message = d.Reviewer + " rejected the call"
+	if s.By != "" {
+		message = s.By + " rejected the call"
 	}
-	if d.Notes != "" {
-		message += ": " + d.Notes
+	if s.Notes != "" {
+		message += ": " + s.Notes
 	}
 	return message
 }
@@ -189,7 +196,7 @@ func (g *guarded) overdue(ctx workflow.Context) bool {
 func (g *guarded) claim(ctx workflow.Context) *approval.Outcome {
 	in := activities.ClaimInput{
 		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Redact: g.adm.Verdict.Redact,
-		Votes: g.tally.Votes(), Decision: g.view.Decision, ValidFor: g.adm.Verdict.ValidFor, Queue: g.adm.Queue, Now: now(ctx),
+		Votes: g.tally.Votes(), Queue: g.adm.Queue, Now: now(ctx),
 	}
 	var stands activities.Standing
 	g.step(ctx, claimTimeout, steps.Claim, in, &stands)
@@ -206,8 +213,8 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 		ID: out.ID, Run: runID(ctx), Call: g.call, Redact: g.adm.Verdict.Redact,
 		Outcome: out, At: now(ctx),
 	}
-	if !out.Status.NeedsClaim() { // else the claim wrote them
-		in.Votes = g.view.Votes
+	if !out.Status.NeedsClaim() && g.tally != nil { // else the claim wrote them
+		in.Votes = g.tally.Votes()
 	}
 	var stands activities.Standing
 	if out.Status.NeedsClaim() {

@@ -41,6 +41,13 @@ rules:
     timeout: 60s
     risk_level: high
     redact_fields: [secret]
+  - tool: sign
+    decisions: signed
+    timeout: 60s
+    redact_fields: [secret]
+  - tool: teams
+    approvals: [{group: finance}, {group: security}]
+    timeout: 60s
 `
 
 // harness runs GuardedCall in Temporal's test environment, with the real
@@ -69,7 +76,7 @@ func setup(t *testing.T) *harness {
 		t.Fatal(err)
 	}
 	var tools []*tool.Tool
-	for _, name := range []string{"read", "send"} {
+	for _, name := range []string{"read", "send", "sign", "teams"} {
 		tools = append(tools, mustTool(tool.New(name, func(_ context.Context, in toolArgs) (map[string]string, error) {
 			h.runs.Add(1)
 			return map[string]string{"sent": in.To, "echo": in.Secret}, h.fail

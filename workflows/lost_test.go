@@ -129,8 +129,8 @@ func (h *harness) claimedBy(at time.Time) {
 	}
 	vote := approval.Decision{ID: "d1", Kind: approval.Approve, Reviewer: "ana", Channel: "api", At: at}
 	if _, err := env.ExecuteLocalActivity(h.acts.Claim, activities.ClaimInput{
-		ID: "call-1", Run: r.Run, Digest: r.View.Digest, Call: call, Redact: r.Verdict.Redact, ValidFor: r.Verdict.ValidFor,
-		Votes: []approval.Decision{vote}, Decision: vote.Settlement(), Now: at,
+		ID: "call-1", Run: r.Run, Digest: r.View.Digest, Call: call, Redact: r.Verdict.Redact,
+		Votes: []approval.Decision{vote}, Now: at,
 	}); err != nil {
 		h.t.Fatal(err)
 	}

@@ -38,9 +38,11 @@ func (b inbox) waiting() bool { return b.cancel.Len()+b.reject.Len()+b.approve.L
 // decision is one approve or reject as it came in.
 type decision struct {
 	approval.Decision
-	digest string
-	nth    int // the n-th signal of its name in this run
-	signal string
+	digest  string
+	nth     int // the n-th signal of its name in this run
+	signal  string
+	expires time.Time // of its envelope, once that is verified
+	asked   bool      // its key was asked for
 }
 
 // pump takes every signal that is there.
@@ -86,14 +88,14 @@ func (g *guarded) onDecision(ctx workflow.Context, signal string, kind approval.
 	d := g.received(ctx, signal, kind)
 	err := readSignal(raw, &s)
 	if err == nil {
-		names := [][2]string{{"reviewer", s.Reviewer}, {"channel", s.Channel}, {"digest", s.Digest}, {"method", s.Method}}
+		names := [][2]string{{"reviewer", s.Reviewer}, {"channel", s.Channel}, {"digest", s.Digest}, {"method", s.Method}, {"notes_salt", s.NotesSalt}}
 		for _, group := range s.Groups {
 			names = append(names, [2]string{"groups", group})
 		}
 		err = checkSignal(s.DecisionID, s.Notes, names...)
 	}
 	d.Reviewer, d.Channel, d.Notes, d.digest = s.Reviewer, channel(s.Channel), s.Notes, s.Digest
-	d.Groups, d.Method = s.Groups, s.Method
+	d.Groups, d.Method, d.Envelope, d.NotesSalt = s.Groups, s.Method, s.Envelope, s.NotesSalt
 	g.take(ctx, d, s.DecisionID, err)
 }
 
@@ -121,7 +123,7 @@ func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 	if id != "" {
 		d.ID = id
 	}
-	if g.answers.has(d.ID) || g.isLate(d.ID) {
+	if g.answers.has(d.ID) || holds(g.late, d.ID) || holds(g.unknown, d.ID) {
 		return
 	}
 	g.judge(ctx, d)
@@ -160,9 +162,11 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 		g.answer(d, approval.AnswerResolved, "")
 	case d.digest != "" && d.digest != g.view.Digest:
 		g.answer(d, approval.AnswerStale, "the decision is about another digest than the call's")
+	case len(d.Envelope) > 0 && !d.Authenticated:
+		g.verify(ctx, d)
 	case d.Kind == approval.Approve && g.view.AskedBy(d.Reviewer):
 		g.answer(d, approval.AnswerForbidden, "who asked for a call, or owns the agent that did, can't approve it")
-	case g.overdue(ctx):
+	case g.overdue(ctx), d.expired(now(ctx)):
 		g.late = append(g.late, d)
 	default:
 		g.count(d)
@@ -171,9 +175,13 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 
 // count lets the tally decide.
 func (g *guarded) count(d decision) {
-	d.Notes = g.redacted(d.Notes)
-	g.answer(d, g.tally.Add(d.Decision), "")
-	g.view.Votes = g.tally.Votes()
+	a := g.tally.Add(d.Decision)
+	g.answer(d, a.Outcome, a.Message)
+	g.view.Votes = nil
+	for _, v := range g.tally.Votes() {
+		v.Notes = g.redacted(v.Notes)
+		g.view.Votes = append(g.view.Votes, v.Shown())
+	}
 }
 
 // settledAs tells what came before a decision.
@@ -203,8 +211,8 @@ func (g *guarded) redacted(notes string) string {
 
 // judgeHeld judges what came before the policy had answered.
 func (g *guarded) judgeHeld(ctx workflow.Context) {
-	held := g.late
-	g.late = nil
+	held := append(g.late, g.unknown...)
+	g.late, g.unknown = nil, nil
 	for _, d := range held {
 		if !g.answers.has(d.ID) {
 			g.judge(ctx, d)
@@ -227,14 +235,17 @@ func (g *guarded) judgeLate(ctx workflow.Context, deadline time.Time) {
 		case g.withdrawn(ctx) != nil || g.tally.Settled() != nil:
 			g.answer(d, approval.AnswerAlreadyResolved, g.settledAs(ctx))
 		default:
-			d.At = stamp(inTime[d.nth-1])
+			if d.At = stamp(inTime[d.nth-1]); d.expired(d.At) {
+				g.answer(d, approval.AnswerForbidden, "the signed decision had expired before it came: decide again, and see whether the clock of Pawl's API is right")
+				continue
+			}
 			g.count(d)
 		}
 	}
 }
 
-func (g *guarded) isLate(id string) bool {
-	for _, d := range g.late {
+func holds(list []decision, id string) bool {
+	for _, d := range list {
 		if d.ID == id {
 			return true
 		}

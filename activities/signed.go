@@ -1,0 +1,160 @@
+package activities
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/sdk/activity"
+)
+
+// KeysInput asks for the keys that signed decisions name.
+type KeysInput struct {
+	IDs []string
+}
+
+// Keys returns those of the keys that are trusted. A key that came after a call
+// was admitted is not in its Admission.
+func (a *Activities) Keys(ctx context.Context, in KeysInput) ([]sign.PublicKey, error) {
+	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
+		return nil, errOrdinary
+	}
+	if len(in.IDs) == 0 {
+		return nil, nil // without IDs, it would be all
+	}
+	return a.trusted(ctx, in.IDs...)
+}
+
+func (a *Activities) trusted(ctx context.Context, ids ...string) ([]sign.PublicKey, error) {
+	kept, err := a.Store.TrustedKeys(ctx, ids...)
+	if err != nil {
+		return nil, fmt.Errorf("looking up signing keys: %w", err)
+	}
+	var keys []sign.PublicKey
+	for _, k := range kept {
+		key := sign.PublicKey{ID: k.ID, Public: k.Public}
+		if k.RetiredAt != nil {
+			key.RetiredAt = *k.RetiredAt
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// trustedFor returns the keys that envelopes name, as far as they are trusted.
+func (a *Activities) trustedFor(ctx context.Context, envelopes []json.RawMessage) ([]sign.PublicKey, error) {
+	var ids []string
+	for _, e := range envelopes {
+		if id, err := sign.KeyID(e); err == nil && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil // without IDs, it would be all
+	}
+	return a.trusted(ctx, ids...)
+}
+
+// believed returns decisions as they are believed now: authenticated are those
+// whose envelope verifies, and no others, whatever the workflow says. doubts
+// tells, for each that carries an envelope, why it does not verify.
+func (a *Activities) believed(ctx context.Context, id, digest string, votes []approval.Decision) (out []approval.Decision, doubts []error, err error) {
+	keys, err := a.trustedFor(ctx, envelopes(votes))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, v := range votes {
+		v.Authenticated = false
+		if len(v.Envelope) > 0 {
+			s, err := sign.Verify(v, id, digest, keys)
+			if err == nil && s.Expired(v.At) {
+				err = errors.New("the signed decision had expired before it came")
+			}
+			if v.Authenticated = err == nil; !v.Authenticated {
+				doubts = append(doubts, err)
+			}
+		}
+		out = append(out, v)
+	}
+	return out, doubts, nil
+}
+
+func envelopes(votes []approval.Decision) []json.RawMessage {
+	var out []json.RawMessage
+	for _, v := range votes {
+		if len(v.Envelope) > 0 {
+			out = append(out, v.Envelope)
+		}
+	}
+	return out
+}
+
+// approved counts the workflow's votes again, by what the store says the call
+// requires: a workflow may be anybody's. It returns the votes and the one that
+// settled the call, or why the call is not approved.
+func (a *Activities) approved(ctx context.Context, r store.Record, votes []approval.Decision) (counted []approval.Decision, by *approval.Decision, why string, err error) {
+	votes, doubts, err := a.believed(ctx, r.View.ID, r.View.Digest, votes)
+	switch {
+	case err != nil:
+		return nil, nil, "", err
+	case len(doubts) > 0:
+		return nil, nil, "a decision that was counted is not trusted: " + doubts[0].Error(), nil
+	case r.Verdict.Requirement == nil:
+		return nil, nil, "nobody was asked to approve the call", nil
+	}
+	tally := approval.NewTally(*r.Verdict.Requirement)
+	for _, v := range votes {
+		if v.Kind == approval.Approve && r.View.AskedBy(v.Reviewer) {
+			return nil, nil, "who asked for a call, or owns the agent that did, can't approve it", nil
+		}
+		if answer := tally.Add(v); !answer.Outcome.Counted() {
+			return nil, nil, "a decision that was counted does not count: " + cmp.Or(answer.Message, string(answer.Outcome)), nil
+		}
+	}
+	by = tally.Settled()
+	if by == nil || by.Kind != approval.Approve {
+		return nil, nil, "too few have approved the call", nil
+	}
+	return tally.Votes(), by, "", nil
+}
+
+// evidence is what a claim keeps of the signed decisions it was taken for.
+func evidence(votes []approval.Decision) (string, error) {
+	all := envelopes(votes)
+	if len(all) == 0 {
+		return "", nil
+	}
+	return store.Encode(all)
+}
+
+// reverify looks whether the decisions that a call's claim rests on are trusted
+// now. It returns why they are not.
+func (a *Activities) reverify(ctx context.Context, id string) (why string, err error) {
+	r, err := a.Store.Call(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if r.Claim == nil {
+		return "the permit is gone", nil
+	}
+	var kept []json.RawMessage
+	if err := json.Unmarshal([]byte(r.Claim.Evidence), &kept); err != nil || len(kept) == 0 {
+		return "the signed decisions that the permit rests on can't be read", nil
+	}
+	keys, err := a.trustedFor(ctx, kept)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range kept {
+		if _, err := sign.VerifyKept(e, r.View.ID, r.View.Digest, keys); err != nil {
+			return err.Error(), nil
+		}
+	}
+	return "", nil
+}
