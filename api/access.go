@@ -66,6 +66,11 @@ var access = map[string]rule{
 	"GET /api/tokens":             {proved: true, roles: map[auth.Role]reach{auth.RoleAuditor: all, auth.RoleAdmin: all}},
 	"POST /api/tokens":            {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
 	"POST /api/tokens/:id/revoke": {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+
+	"GET /api/keys":             {proved: true, roles: map[auth.Role]reach{auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"POST /api/keys/rotate":     {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+	"POST /api/keys/:id/retire": {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+	"POST /api/keys/:id/revoke": {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
 }
 
 // reachOf is how far a principal gets: as far as the best of its roles.

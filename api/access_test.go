@@ -89,6 +89,10 @@ var matrix = map[string]string{
 	"GET /api/tokens":                           "--aa",
 	"POST /api/tokens":                          "---a",
 	"POST /api/tokens/:id/revoke":               "---a",
+	"GET /api/keys":                             "--aa",
+	"POST /api/keys/rotate":                     "---a",
+	"POST /api/keys/:id/retire":                 "---a",
+	"POST /api/keys/:id/revoke":                 "---a",
 }
 
 // row writes a rule as matrix does.

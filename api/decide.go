@@ -94,12 +94,19 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			s.recordForbidden(ctx, id, a, d)
 			return s.replyAnswer(c, a, r.View)
 		}
+		if a, cant := s.unsigned(r.View, d); cant {
+			return s.replyAnswer(c, a, r.View)
+		}
 		// Without a digest the decision is about what the store shows. Saying so
 		// lets it count even if the workflow does not know yet that it waits:
 		// the store shows a call a moment before.
+		digest := cmp.Or(in.Digest, r.View.Digest)
+		if d, err = s.signed(ctx, r.View, d, digest); err != nil {
+			return err
+		}
 		err = s.signal(ctx, id, signalName(kind), approval.DecisionSignal{
-			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: cmp.Or(in.Digest, r.View.Digest),
-			Groups: d.Groups, Method: d.Method,
+			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: digest,
+			Groups: d.Groups, Method: d.Method, Envelope: d.Envelope, NotesSalt: d.NotesSalt,
 		})
 		if isNotFound(err) {
 			return s.tooLate(c, id, d)

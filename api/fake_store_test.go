@@ -23,6 +23,7 @@ type fakeStore struct {
 	tools     []store.Tool
 	applied   []store.Applying // policies, oldest first
 	tokens    map[string]store.Token
+	keys      []store.SigningKey
 	err       error
 	broken    any
 	first     *store.Record // what the next reading of a call finds, once
@@ -194,6 +195,62 @@ func (s *fakeStore) Tokens(context.Context, store.TokenQuery) (store.TokenPage, 
 	defer s.mu.Unlock()
 	p := store.TokenPage{Items: slices.Collect(maps.Values(s.tokens)), Total: len(s.tokens)}
 	return p, s.begin()
+}
+
+func (s *fakeStore) AddKey(_ context.Context, k store.SigningKey) (store.SigningKey, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := cmp.Or(s.begin(), s.appendErr); err != nil {
+		return k, false, err
+	}
+	if i := s.keyAt(k.ID); i >= 0 {
+		return s.keys[i], false, nil
+	}
+	s.keys = append(s.keys, k)
+	return k, true, nil
+}
+
+func (s *fakeStore) EndKey(_ context.Context, e store.KeyEnding) (store.SigningKey, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return store.SigningKey{}, false, err
+	}
+	i := s.keyAt(e.ID)
+	if i < 0 {
+		return store.SigningKey{}, false, store.ErrNotFound
+	}
+	k := &s.keys[i]
+	if e.Done(*k) {
+		return *k, false, nil
+	}
+	if e.Revoke {
+		k.RevokedAt, k.RevokedBy = &e.At, e.By
+	} else {
+		k.RetiredAt, k.RetiredBy = &e.At, e.By
+	}
+	return *k, true, nil
+}
+
+func (s *fakeStore) keyAt(id string) int {
+	return slices.IndexFunc(s.keys, func(k store.SigningKey) bool { return k.ID == id })
+}
+
+func (s *fakeStore) TrustedKeys(_ context.Context, ids ...string) (out []store.SigningKey, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.keys {
+		if k.RevokedAt == nil && (len(ids) == 0 || slices.Contains(ids, k.ID)) {
+			out = append(out, k)
+		}
+	}
+	return out, s.begin()
+}
+
+func (s *fakeStore) SigningKeys(context.Context, store.KeyQuery) (store.KeyPage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return store.KeyPage{Items: slices.Clone(s.keys), Total: len(s.keys)}, s.begin()
 }
 
 func (s *fakeStore) Ping(context.Context) error {

@@ -41,6 +41,7 @@ const (
 	codeReadOnly         = "read_only"            // this API may not write its store
 	codeTemporal         = "temporal_unavailable" // try again
 	codeStore            = "store_unavailable"    // try again
+	codeSigning          = "signing_unavailable"  // the API's key can't be used, or changed
 	codeKeyMissing       = "key_missing"          // the API lacks a key of the payloads'
 )
 

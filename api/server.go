@@ -58,6 +58,7 @@ type Store interface {
 	store.Reader
 	store.Policies
 	store.Tokens
+	store.Keys
 	Append(ctx context.Context, entries ...audit.Entry) error
 	// Ping fails when the store can't be used now.
 	Ping(ctx context.Context) error
@@ -72,6 +73,9 @@ type Options struct {
 	// Auth tells who sends a request. Default: nobody is authenticated, everybody
 	// may do everything, and only loopback addresses are served.
 	Auth auth.Authenticator
+	// Signer signs the decisions of those whom Auth knows. Default: they are not
+	// signed, and where only signed ones count, nobody can decide.
+	Signer *auth.Signer
 	// Exposure says how others than this machine may reach the API, if Auth
 	// is set. Default: they may not.
 	Exposure Exposure
@@ -238,6 +242,10 @@ func (s *Server) routes() []route {
 		{get, "/api/tokens", []string{"cursor", "limit"}, "tokens, without their secrets", s.listTokens},
 		{post, "/api/tokens", nil, "make a token; its text is answered this once", s.newToken},
 		{post, "/api/tokens/:id/revoke", nil, "revoke a token at once", s.revokeToken},
+		{get, "/api/keys", []string{"cursor", "limit"}, "keys by whose signatures decisions are believed", s.listKeys},
+		{post, "/api/keys/rotate", nil, "give this API a new signing key", s.rotateKey},
+		{post, "/api/keys/:id/retire", nil, "trust no signature that a key makes from now on", s.endKey(false)},
+		{post, "/api/keys/:id/revoke", nil, "trust no signature that a key ever made", s.endKey(true)},
 		{get, "/api/tools", nil, "the catalogue of tools", s.listTools},
 		{get, "/api/policy", nil, "the active policy", s.getPolicy},
 		{put, "/api/policy", nil, "apply a policy, or say what is wrong with it", s.putPolicy},

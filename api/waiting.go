@@ -317,9 +317,16 @@ func people(v approval.View) string {
 			have++
 		}
 	}
+	most := map[string]int{}
+	missing := r.Missing(v.Votes)
+	for _, a := range missing {
+		most[a.Group] = max(most[a.Group], a.Count)
+	}
 	var who []string
-	for _, a := range r.Missing(v.Votes) {
-		who = append(who, approvals(a, have))
+	for _, a := range missing {
+		if a.Count == most[a.Group] { // who satisfies this one satisfies all of the group's
+			who = append(who, approvals(a, have))
+		}
 	}
 	if len(who) == 0 {
 		return "the answers to be judged"

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/store"
+)
+
+// signed signs a decision about the call that the store shows, where somebody
+// proved to make it and this API has a key. What is about another digest is not
+// signed: nobody was shown that here, and it can only become stale.
+func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decision, digest string) (approval.Decision, error) {
+	if s.o.Signer == nil || d.Method == "" || digest != v.Digest {
+		return d, nil
+	}
+	made, err := s.o.Signer.Sign(ctx, d, v.ID, v.Digest)
+	if err == nil {
+		return made, nil
+	}
+	p := &problem{
+		Status: http.StatusServiceUnavailable, Code: codeSigning, ID: v.ID, DecisionID: d.ID, cause: err,
+		Detail: "The decision can't be signed now, so it was not made; try again.",
+	}
+	if errors.Is(err, auth.ErrKeyEnded) {
+		p.Detail = "The decision was not made: the key that this API signs with was retired or revoked. An administrator gives it a new one with 'pawl key rotate'."
+	}
+	return d, p
+}
+
+// unsigned answers a decision that can't count, because the call takes signed
+// ones only and this API signs none.
+func (s *Server) unsigned(v approval.View, d approval.Decision) (approval.Answer, bool) {
+	if v.Requirement == nil || v.Requirement.Decisions != approval.DecisionsSigned || s.o.Signer != nil && d.Method != "" {
+		return approval.Answer{}, false
+	}
+	return approval.Answer{
+		DecisionID: d.ID, Outcome: approval.AnswerForbidden,
+		Message: "This call takes signed decisions only, and this API does not know who you are: it has to run with --auth tokens or oidc.",
+	}, true
+}
+
+func (s *Server) listKeys(c *gin.Context) error {
+	limit, err := limitParam(c)
+	if err != nil {
+		return err
+	}
+	found, err := s.o.Store.SigningKeys(c.Request.Context(), store.KeyQuery{Cursor: c.Query("cursor"), Limit: limit})
+	if err != nil {
+		return fromStore(err)
+	}
+	return replyPage(c, found.Items, found.Total, found.Next)
+}
+
+// rotateKey gives this API a new key, and answers with both.
+func (s *Server) rotateKey(c *gin.Context) error {
+	var in struct {
+		RevokeOld bool `json:"revoke_old"` // it may be known to others
+	}
+	if err := decode(c, &in, true); err != nil {
+		return err
+	}
+	if s.o.Signer == nil {
+		return &problem{Status: http.StatusConflict, Code: codeSigning, Detail: "This API has no signing key."}
+	}
+	// Not given up halfway because a client hung up.
+	rotated, err := s.o.Signer.Rotate(context.WithoutCancel(c.Request.Context()), principal(c).Subject, in.RevokeOld)
+	switch {
+	case errors.Is(err, auth.ErrKeyUnknown), errors.Is(err, store.ErrReadOnly):
+		return &problem{Status: http.StatusConflict, Code: codeReadOnly, cause: err,
+			Detail: "This API may not write its store: change the key on the database itself, with 'pawl key rotate --database-url …', and start the API again."}
+	case err != nil:
+		return &problem{Status: http.StatusInternalServerError, Code: codeSigning, cause: err,
+			Detail: "The key could not be changed, or not wholly: the log says how far it came, and 'pawl key list' which keys are trusted."}
+	}
+	return reply(c, http.StatusOK, rotated)
+}
+
+// endKey answers once the key has ended in every process, also if it had
+// before.
+func (s *Server) endKey(revoke bool) handler {
+	return func(c *gin.Context) error {
+		unknown := &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No signing key has this ID."}
+		id, err := pathParam(c, "id")
+		if err != nil {
+			return unknown
+		}
+		var none struct{}
+		if err := decode(c, &none, true); err != nil {
+			return err
+		}
+		k, _, err := s.o.Store.EndKey(c.Request.Context(), store.KeyEnding{ID: id, By: principal(c).Subject, Revoke: revoke, At: time.Now()})
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return unknown
+		case err != nil:
+			return fromStore(err)
+		}
+		return reply(c, http.StatusOK, k)
+	}
+}

@@ -1,0 +1,176 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/store"
+)
+
+// SignerOptions say with which key a Signer signs.
+type SignerOptions struct {
+	// File holds the private key, in PEM; it is made if it is not there.
+	// Required.
+	File string
+	// Store is told of the key. Required. Where it is read only, the key must be
+	// known there.
+	Store store.Keys
+	// By names who brings the key, for the record. Required.
+	By string
+	// Note tells people where the key is. Default: the host's name.
+	Note string
+}
+
+func (o *SignerOptions) validate() error {
+	switch {
+	case o.File == "":
+		return errors.New("auth: SignerOptions.File is missing")
+	case o.Store == nil:
+		return errors.New("auth: SignerOptions.Store is missing")
+	case o.By == "":
+		return errors.New("auth: SignerOptions.By is missing")
+	}
+	if o.Note == "" {
+		if name, err := os.Hostname(); err == nil && approval.CheckName("note", name) == nil {
+			o.Note = name
+		}
+	}
+	return nil
+}
+
+// ErrKeyEnded: the key was retired or revoked, and the file holds no other one.
+var ErrKeyEnded = errors.New("the signing key was retired or revoked")
+
+// ErrKeyUnknown: the store does not know the key, and can't be told of it by
+// this process.
+var ErrKeyUnknown = errors.New("the signing key is not known to the store")
+
+// Signer signs decisions with the key in a file that the store trusts. It is
+// safe for concurrent use, and several processes may share a file.
+type Signer struct {
+	o  SignerOptions
+	mu sync.Mutex
+	// key is the file's, as far as is known; it may be replaced by another process.
+	key sign.Key
+}
+
+// OpenSigner reads the key, or makes it, and has the store trust it. Errors:
+// ErrKeyEnded, ErrKeyUnknown, those of the file and of the store.
+func OpenSigner(ctx context.Context, o SignerOptions) (*Signer, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	s := &Signer{o: o}
+	return s, s.load(ctx)
+}
+
+// KeyID is the ID of the key that is in use.
+func (s *Signer) KeyID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key.ID()
+}
+
+// load takes the file's key into use.
+func (s *Signer) load(ctx context.Context) error {
+	key, _, err := loadKeyFile(s.o.File)
+	if err != nil {
+		return fmt.Errorf("signing key: %w", err)
+	}
+	stands, err := s.add(ctx, key, s.o.By)
+	switch {
+	case err != nil:
+		return err
+	case stands.RetiredAt != nil || stands.RevokedAt != nil:
+		return fmt.Errorf("%w: the one in %s, %s; move the file away and start again, and a new one is made", ErrKeyEnded, s.o.File, key.ID())
+	}
+	s.key = key
+	return nil
+}
+
+// add has the store trust a key, or finds that it does.
+func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.SigningKey, error) {
+	stands, _, err := s.o.Store.AddKey(ctx, store.SigningKey{
+		ID: key.ID(), Public: key.Public(), Note: s.o.Note, CreatedAt: now(), CreatedBy: by,
+	})
+	if !errors.Is(err, store.ErrReadOnly) {
+		return stands, err
+	}
+	known, err := s.o.Store.TrustedKeys(ctx, key.ID())
+	if err == nil && len(known) == 0 {
+		err = fmt.Errorf("%w, or was revoked there, and this process may only read it: %s; make it known on the database itself, with 'pawl key add %s'", ErrKeyUnknown, key.ID(), s.o.File)
+	}
+	if err != nil {
+		return store.SigningKey{}, err
+	}
+	return known[0], nil
+}
+
+// Sign signs a decision about the call with this digest, as made now. Errors:
+// ErrKeyEnded; those of sign.Sign, and of the store, which is asked each time
+// whether the key is good: what it refuses to believe is better not sent.
+func (s *Signer) Sign(ctx context.Context, d approval.Decision, callID, digest string) (approval.Decision, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	good, err := s.good(ctx)
+	if err == nil && !good {
+		err = s.load(ctx) // perhaps another process has replaced the file
+	}
+	if err != nil {
+		return d, err
+	}
+	d.At = now()
+	return sign.Sign(s.key, d, callID, digest)
+}
+
+func (s *Signer) good(ctx context.Context) (bool, error) {
+	keys, err := s.o.Store.TrustedKeys(ctx, s.key.ID())
+	return err == nil && len(keys) == 1 && keys[0].RetiredAt == nil, err
+}
+
+// Rotated is what Rotate did.
+type Rotated struct {
+	Key store.SigningKey `json:"key"` // in use now
+	Old store.SigningKey `json:"old"`
+}
+
+// Rotate replaces the key with a new one, in the file and in the store, and
+// retires the old one, or revokes it. by names who wants it. After an error the
+// old key may be in use, or the new one with the old one still trusted; the
+// error says so.
+func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key, err := sign.NewKey()
+	if err != nil {
+		return r, err
+	}
+	beside, err := writeKeyFile(s.o.File, key)
+	if err != nil {
+		return r, fmt.Errorf("signing key: its file can't be replaced, so nothing was changed: %w", err)
+	}
+	// From here on a crash leaves a key that is trusted and used by nobody.
+	if r.Key, err = s.add(ctx, key, by); err != nil {
+		return r, errors.Join(err, os.Remove(beside))
+	}
+	if err := os.Rename(beside, s.o.File); err != nil {
+		_, _, undo := s.o.Store.EndKey(ctx, store.KeyEnding{ID: key.ID(), By: by, Revoke: true, At: now()})
+		return r, errors.Join(fmt.Errorf("signing key: its file can't be replaced, so the old one stays: %w", err), undo, os.Remove(beside))
+	}
+	old := s.key
+	s.key = key
+	err = syncDir(s.o.File)
+	var ended error
+	if r.Old, _, ended = s.o.Store.EndKey(ctx, store.KeyEnding{ID: old.ID(), By: by, Revoke: revoke, At: now()}); ended != nil {
+		ended = fmt.Errorf("the new signing key %s is in use, but the old one, %s, could not be ended: do that with 'pawl key retire' or 'pawl key revoke': %w", key.ID(), old.ID(), ended)
+	}
+	return r, errors.Join(err, ended)
+}
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
