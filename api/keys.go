@@ -28,6 +28,7 @@ func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decisio
 		Detail: "The decision can't be signed now, so it was not made; try again.",
 	}
 	if errors.Is(err, auth.ErrKeyEnded) {
+		p.Status = http.StatusConflict // trying again does not help
 		p.Detail = "The decision was not made: the key that this API signs with was retired or revoked. An administrator gives it a new one with 'pawl key rotate'."
 	}
 	return d, p

@@ -94,7 +94,7 @@ func TestDecisionsThatCantBeSigned(t *testing.T) {
 	rita, root := w.token("rita", auth.RoleReviewer), w.token("root", auth.RoleAdmin)
 	id := w.store.keys[0].ID
 	expect(t, w.with(root, "POST", "/api/keys/"+id+"/revoke", ""), 200, "")
-	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", ""), 503, codeSigning)
+	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", ""), http.StatusConflict, codeSigning)
 	if len(f.signals) != 0 {
 		t.Errorf("the workflow got %v", f.signals)
 	}

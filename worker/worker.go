@@ -46,6 +46,11 @@ type Options struct {
 	// each shows in Temporal's UI; see activities.Activities. Default false.
 	OrdinarySteps bool
 
+	// Decisions says which decisions count for every call; policies can be
+	// stricter. All workers of a task queue should have the same. Default
+	// approval.DecisionsAny.
+	Decisions approval.Decisions
+
 	// StopTimeout is how long Stop waits for running tools. Default 10 s.
 	StopTimeout time.Duration
 
@@ -72,6 +77,12 @@ func (o *Options) validate() error {
 		return errors.New("worker: Options.StopTimeout is negative")
 	case o.WorkflowCache < 0:
 		return errors.New("worker: Options.WorkflowCache is negative")
+	}
+	if o.Decisions == "" {
+		o.Decisions = approval.DecisionsAny
+	}
+	if _, err := approval.ParseDecisions(string(o.Decisions)); err != nil {
+		return fmt.Errorf("worker: Options.Decisions: %w", err)
 	}
 	if o.Namespace == "" {
 		o.Namespace = client.DefaultNamespace
@@ -140,7 +151,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	w.RegisterWorkflowWithOptions(workflows.KeepStore, workflow.RegisterOptions{Name: approval.WorkflowStore})
 	w.RegisterActivity(&activities.Activities{
 		Store: o.Store, Policy: o.Policy, Tools: registry, Logger: o.Logger,
-		Ordinary: o.OrdinarySteps, SearchAttributes: err == nil && len(missing) == 0,
+		Ordinary: o.OrdinarySteps, Decisions: o.Decisions, SearchAttributes: err == nil && len(missing) == 0,
 	})
 	return &Worker{worker: w, policy: follows, sweeper: sweeper{o: o}}, nil
 }

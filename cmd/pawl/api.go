@@ -67,7 +67,7 @@ signal ends it at once.`,
 	f := cmd.Flags()
 	s.access.flags(cmd)
 	f.StringVar(&s.listen, "listen", "127.0.0.1:7295", "`address` to serve; port 0 picks one")
-	f.BoolVar(&s.readOnly, "read-only", false, "never write to the store: no policies and no tokens by this API")
+	f.BoolVar(&s.readOnly, "read-only", false, "never write to the store: no policies, tokens and signing keys by this API")
 	f.StringArrayVar(&s.hosts, "host", nil, "further host `name` under which the API may be addressed")
 	f.StringArrayVar(&s.codecOrigins, "codec-origin", nil, "`origin` of Temporal's UI, https://HOST: its pages may have payloads decoded under /codec/ (default none: the codec endpoint is off)")
 	f.BoolVar(&s.codecEncode, "codec-encode", false, "let the codec endpoint encrypt, too: for signals with a payload from Temporal's UI")
@@ -145,9 +145,13 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 			s.log.WarnContext(ctx, "there is no administrator's token that works", "advice", adviceFirstToken)
 		}
 	}
+	signer, err := s.access.signer(ctx, opened, cmd.Flag("signing-key").Changed, s.log)
+	if err != nil {
+		return err
+	}
 	server, err := api.New(api.Options{
 		Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.taskQueue, Hosts: s.hosts, Logger: s.log,
-		Auth: authenticator, Exposure: exposure, Limits: s.access.limits(), Codec: s.codec(keys),
+		Auth: authenticator, Signer: signer, Exposure: exposure, Limits: s.access.limits(), Codec: s.codec(keys),
 	})
 	if err != nil {
 		return err

@@ -38,6 +38,7 @@ type access struct {
 	claims   []string // name=claim
 	roles    []string // role=value
 
+	signingKey        string
 	certFile, keyFile string
 	proxies           []string
 	perSecond         int
@@ -52,6 +53,7 @@ func (x *access) flags(cmd *cobra.Command) {
 	f.DurationVar(&x.skew, "oidc-skew", oidc.DefaultSkew, "how far the issuer's clock may differ")
 	f.StringArrayVar(&x.claims, "oidc-claim", nil, "`what=claim` to read: "+strings.Join(claimNames, ", ")+" (default subject=sub, groups=groups); repeatable")
 	f.StringArrayVar(&x.roles, "oidc-role", nil, "`role=group` whose members have the role: agent, reviewer, auditor or admin; repeatable")
+	f.StringVar(&x.signingKey, "signing-key", defaultSigningKey, "`file` with the key that signs the decisions of authenticated reviewers; made if it is not there")
 	f.StringVar(&x.certFile, "tls-cert", "", "PEM `file` with the API's certificate and its chain; read again when it changes")
 	f.StringVar(&x.keyFile, "tls-key", "", "PEM `file` with the certificate's key")
 	f.StringArrayVar(&x.proxies, "behind-proxy", nil, "`address` or network of a proxy that ends TLS; only it may then connect without, and its X-Forwarded-For counts; repeatable")
@@ -159,6 +161,26 @@ func (x *access) oidc(log *slog.Logger) (*oidc.Authenticator, error) {
 		o.Roles[role] = append(o.Roles[role], value)
 	}
 	return oidc.New(o)
+}
+
+// signer makes what signs decisions; nil where nobody is authenticated. chosen
+// says that the key's file was. An API that may not write its store, and whose
+// key nobody made known, goes on without: its decisions count as
+// unauthenticated.
+func (x *access) signer(ctx context.Context, s store.Keys, chosen bool, log *slog.Logger) (*auth.Signer, error) {
+	if x.has(authNone) {
+		return nil, nil
+	}
+	signer, err := auth.OpenSigner(ctx, auth.SignerOptions{File: x.signingKey, Store: s, By: "pawl api"})
+	switch {
+	case err == nil:
+		return signer, nil
+	case errors.Is(err, auth.ErrKeyUnknown) && !chosen:
+		log.WarnContext(ctx, "decisions are not signed, and recorded as unauthenticated: this API may not write its store, and its key is not known there",
+			"advice", "pawl key add "+x.signingKey+" --database-url …, or --signing-key with the file of a key that is known")
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%w\nAnother file can be named with --signing-key", err)
 }
 
 // adminTokens counts the administrators' tokens that work now.

@@ -141,6 +141,7 @@ func (c configReader) read(m *yamlfile.Mapping) {
 	c.paths("policy", w.Field("policy"))
 	c.path("tools", w.Field("tools"))
 	c.flag("ordinary-steps", w.Field("ordinary_steps"))
+	c.choice("decisions", w.Field("decisions"), string(approval.DecisionsAny), string(approval.DecisionsSigned))
 	c.number("workflow-cache", w.Field("workflow_cache"), 1, maxCache)
 	c.duration("stop-timeout", w.Field("stop_timeout"), maxPause)
 	c.text("health-listen", w.Field("health_listen"))
@@ -248,6 +249,8 @@ func (c configReader) access(api *yamlfile.Mapping) {
 	c.number("max-rate", api.Field("max_rate"), -1, 1_000_000)
 	c.number("max-pending", api.Field("max_pending"), -1, store.ExactTotal)
 	c.texts("behind-proxy", api.Field("behind_proxy"))
+
+	c.path("signing-key", api.Field("signing_key"))
 
 	tls := api.Field("tls").Mapping()
 	c.path("tls-cert", tls.Field("cert"))

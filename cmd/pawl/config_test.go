@@ -21,6 +21,7 @@ worker:
   policy: [org.yaml, /abs/team.yaml]
   tools: tools.yaml
   ordinary_steps: true
+  decisions: signed
   workflow_cache: 500
   stop_timeout: 90
   health_listen: 127.0.0.1:1
@@ -35,6 +36,7 @@ api:
   max_rate: 10
   max_pending: 20
   behind_proxy: [10.0.0.5, fd00::/8]
+  signing_key: signing.pem
   tls: {cert: cert.pem, key: /abs/key.pem}
   oidc:
     issuer: https://id.example.com
@@ -65,7 +67,7 @@ func settings(t *testing.T, env map[string]string, build func(*app) *cobra.Comma
 	err := a.settle(cmd)
 	values := map[string]string{}
 	for _, name := range []string{"database-url", "keep-schema", "task-queue", "start-timeout", "log-level", "log-format", "policy",
-		"tools", "ordinary-steps", "workflow-cache", "stop-timeout", "health-listen", "listen", "host", "read-only",
+		"tools", "ordinary-steps", "decisions", "signing-key", "workflow-cache", "stop-timeout", "health-listen", "listen", "host", "read-only",
 		"payload-keys", "codec-origin", "codec-encode",
 		"auth", "max-rate", "max-pending", "behind-proxy", "tls-cert", "tls-key",
 		"oidc-issuer", "oidc-audience", "oidc-skew", "oidc-claim", "oidc-role"} {
@@ -82,7 +84,7 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 	fromFile := map[string]string{
 		"database-url": "sqlite://" + dir + "/data/pawl.db", "keep-schema": "true", "task-queue": "file-queue", "start-timeout": "5s",
 		"log-level": "warn", "log-format": "json", "policy": "[" + dir + "/org.yaml,/abs/team.yaml]", "tools": dir + "/tools.yaml",
-		"ordinary-steps": "true", "workflow-cache": "500", "stop-timeout": "1m30s", "health-listen": "127.0.0.1:1",
+		"ordinary-steps": "true", "decisions": "signed", "workflow-cache": "500", "stop-timeout": "1m30s", "health-listen": "127.0.0.1:1",
 		"payload-keys": dir + "/keys.json",
 	}
 	env := map[string]string{
@@ -127,7 +129,7 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 	}
 	got, err := settings(t, map[string]string{"PAWL_MAX_RATE": "5", "PAWL_AUTH": "tokens"}, (*app).serve, "--config", path, "--oidc-role", "admin=x")
 	for name, want := range map[string]string{
-		"auth": "[tokens]", "max-rate": "5", "max-pending": "20", "behind-proxy": "[10.0.0.5,fd00::/8]", "tls-cert": dir + "/cert.pem", "tls-key": "/abs/key.pem",
+		"auth": "[tokens]", "max-rate": "5", "max-pending": "20", "behind-proxy": "[10.0.0.5,fd00::/8]", "signing-key": dir + "/signing.pem", "tls-cert": dir + "/cert.pem", "tls-key": "/abs/key.pem",
 		"oidc-issuer": "https://id.example.com", "oidc-audience": "[pawl]", "oidc-skew": "10s", "oidc-role": "[admin=x]",
 		"oidc-claim": "[subject=email,groups=roles,group_prefix=p-,roles=realm.roles,team=t,owner=o,agents=a]",
 	} {

@@ -94,7 +94,7 @@ func TestPolicyExplain(t *testing.T) {
 	c.run(t, "policy", "explain", "--policy", "later.yaml", "--call", `{"tool":"a"}`).want(t, exitDone, []string{
 		"Needs       stage 1 (first): 1 approval\n", "Needs       2 approvals by different people of ops\n", "2 rejections", "the requester may approve, too", "a reason with each decision",
 		"may change the arguments", "input from the reviewer", "the caller runs the tool", "a reminder every 10m", "boss is asked after 20m", "for at most 1h", "must succeed before: v", "return: p",
-	}, []string{"groups are not executed", "no worker loads this policy as it is"})
+	}, []string{"deny_count is not executed", "no worker loads this policy as it is"})
 	c.run(t, "policy", "explain", "--policy", "night.yaml", "--call", `{"tool":"a"}`, "--at", "2026-01-05T03:00:00Z").want(t, exitDone, []string{"a  deny\n"}, nil)
 	c.run(t, "policy", "explain", "--policy", "night.yaml", "--call", `{"tool":"a"}`).want(t, exitDone, []string{"a  require_approval\n", "its condition (when) is false"}, nil)
 

@@ -186,6 +186,9 @@ func needs(v client.View) string {
 		return ""
 	}
 	text := approvals(v.Requirement.Approvals)
+	if v.Requirement.Decisions == approval.DecisionsSigned {
+		text += ", signed"
+	}
 	if v.Status == approval.StatusPending {
 		text += fmt.Sprintf(" (%d so far)", len(v.Votes))
 	}

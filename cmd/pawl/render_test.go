@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
 )
 
 // ours are the escape sequences the command line writes itself.
@@ -198,5 +199,13 @@ func TestReadable(t *testing.T) {
 		if got := readable([]byte(doc)); got != want {
 			t.Errorf("%s: got %s, want %s", doc, got, want)
 		}
+	}
+}
+
+func TestNeeds(t *testing.T) {
+	v := client.View{}
+	v.Requirement = &approval.Requirement{Approvals: []approval.Approvals{{Group: "finance", Count: 1}, {Count: 2}}, Decisions: approval.DecisionsSigned}
+	if got, want := needs(v), "1 approval of finance, and 2 approvals by different people, signed"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -77,7 +77,7 @@ unknown, 5 still pending.`
 	root.AddCommand(
 		a.call(), a.resume(), a.cancel(),
 		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.review(),
-		audit, a.policy(), a.tools(), a.whoami(), a.token(), a.worker(), a.serve(), a.setup(), a.doctor(), a.keyring(), a.version(),
+		audit, a.policy(), a.tools(), a.whoami(), a.token(), a.key(), a.worker(), a.serve(), a.setup(), a.doctor(), a.keyring(), a.version(),
 	)
 	checkArgs(root)
 	return root

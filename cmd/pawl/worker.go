@@ -29,6 +29,7 @@ type workerCommand struct {
 	policy        []string
 	tools         string
 	ordinarySteps bool
+	decisions     string
 	workflowCache int
 	stopTimeout   time.Duration
 	healthListen  string
@@ -65,6 +66,9 @@ running end outcome_unknown.`,
 			if err := w.database.validate(); err != nil {
 				return usage(err)
 			}
+			if _, err := approval.ParseDecisions(w.decisions); err != nil {
+				return usage(fmt.Errorf("--decisions: %w", err))
+			}
 			if w.stopTimeout <= 0 {
 				return usage(errors.New("--stop-timeout must be more than 0s"))
 			}
@@ -81,6 +85,7 @@ running end outcome_unknown.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&w.policy, "policy", nil, "policy `file` for a store that has no policy yet; repeat it for more layers. Without any policy everything needs approval")
 	f.StringVar(&w.tools, "tools", "", "tools `file`")
+	f.StringVar(&w.decisions, "decisions", string(approval.DecisionsAny), "which decisions count: `any`, or only signed ones; policies can be stricter. Set it alike on all workers")
 	f.BoolVar(&w.ordinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI, at some cost")
 	f.IntVar(&w.workflowCache, "workflow-cache", 0, "how `many` waiting calls are kept in memory; the others are replayed when something happens to them (default 10000)")
 	f.DurationVar(&w.stopTimeout, "stop-timeout", 25*time.Second, "how long running tools may go on when the worker is stopped")
@@ -143,7 +148,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	fatal := make(chan error, 1)
 	running, err := worker.New(ctx, worker.Options{
 		Client: temporal, Namespace: options.Namespace, PayloadKeys: keys, Store: opened, Policy: judge, Tools: tools, TaskQueue: w.taskQueue,
-		Logger: w.log, OrdinarySteps: w.ordinarySteps, WorkflowCache: w.workflowCache, StopTimeout: w.stopTimeout,
+		Logger: w.log, OrdinarySteps: w.ordinarySteps, Decisions: approval.Decisions(w.decisions), WorkflowCache: w.workflowCache, StopTimeout: w.stopTimeout,
 		OnFatal: func(err error) { fatal <- err },
 	})
 	if err != nil {

@@ -31,6 +31,18 @@ func (s *Stack) authenticator() auth.Authenticator {
 	return auth.Any{Tokens: auth.NewTokens(s.Store)}
 }
 
+// SigningKeyFile holds the key that signs decisions, where the API knows its
+// callers.
+func (s *Stack) SigningKeyFile() string { return filepath.Join(s.o.Data, "signing-key.pem") }
+
+// signer is the API's; nil where nobody is authenticated.
+func (s *Stack) signer(ctx context.Context) (*auth.Signer, error) {
+	if s.o.Auth != AuthTokens {
+		return nil, nil
+	}
+	return auth.OpenSigner(ctx, auth.SignerOptions{File: s.SigningKeyFile(), Store: s.Store, By: "pawl-dev"})
+}
+
 // ensureAdmin makes a token for an administrator and writes it down, unless
 // the one that is written down works.
 func (s *Stack) ensureAdmin(ctx context.Context) error {

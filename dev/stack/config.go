@@ -45,8 +45,9 @@ type Config struct {
 
 	SampleTools   bool
 	OrdinarySteps bool
-	Policy        []string // files, one layer each, applied now and as they change; none: the store's policy stays
-	Tools         string   // tools file; empty: none
+	Decisions     approval.Decisions // which count; empty: any
+	Policy        []string           // files, one layer each, applied now and as they change; none: the store's policy stays
+	Tools         string             // tools file; empty: none
 
 	// Encrypt encrypts payloads by the keyring in Data, which is made at the
 	// first start. PayloadKeys names another keyring, and implies it.
@@ -116,6 +117,13 @@ func (c *Config) read(m *yamlfile.Mapping) {
 	w := m.Field("worker").Mapping()
 	yes(w.Field("sample_tools"), &c.SampleTools)
 	yes(w.Field("ordinary_steps"), &c.OrdinarySteps)
+	decisions := w.Field("decisions")
+	if word, ok := decisions.Text(); ok {
+		var err error
+		if c.Decisions, err = approval.ParseDecisions(word); err != nil {
+			decisions.Problem("decisions is neither any nor signed", "write signed where only decisions that the API signed may count")
+		}
+	}
 	w.Done()
 
 	if list, ok := m.Field("policy").List(); ok {
@@ -176,6 +184,14 @@ func (c Config) validate() error {
 	}
 	if c.Auth != "" && c.Auth != AuthNone && c.Auth != AuthTokens {
 		return fmt.Errorf("--auth %q is not none or tokens; more is for 'pawl api'", c.Auth)
+	}
+	if c.Decisions != "" {
+		if _, err := approval.ParseDecisions(string(c.Decisions)); err != nil {
+			return fmt.Errorf("--decisions: %w", err)
+		}
+	}
+	if c.Decisions == approval.DecisionsSigned && c.Auth != AuthTokens && !c.NoAPI {
+		return errors.New("--decisions signed needs --auth tokens: the API signs for those whom it knows, so nobody could decide")
 	}
 	if c.Data == "" {
 		return errors.New("no data directory: name one with --data")

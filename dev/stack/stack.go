@@ -112,7 +112,7 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 		if err := s.ensureAdmin(ctx); err != nil {
 			return s, err
 		}
-		if err := s.serveAPI(); err != nil {
+		if err := s.serveAPI(ctx); err != nil {
 			return s, err
 		}
 	}
@@ -293,7 +293,7 @@ func (f filter) WithGroup(name string) slog.Handler {
 func (s *Stack) StartWorker(ctx context.Context) error {
 	w, err := worker.New(ctx, worker.Options{
 		Client: s.Client, Namespace: s.o.Namespace, PayloadKeys: s.keys, Store: s.Store, Policy: s.policy, Tools: s.tools,
-		OrdinarySteps: s.o.OrdinarySteps, Logger: s.o.Logger,
+		OrdinarySteps: s.o.OrdinarySteps, Decisions: s.o.Decisions, Logger: s.o.Logger,
 	})
 	if errors.Is(err, health.ErrUnreadable) && s.keys == nil {
 		return fmt.Errorf("%w; in the dev stack that is --encrypt, or encrypt: true", err)
@@ -316,13 +316,17 @@ func (s *Stack) StopWorker() {
 	}
 }
 
-func (s *Stack) serveAPI() error {
+func (s *Stack) serveAPI(starting context.Context) error {
 	codec, err := s.codec()
 	if err != nil {
 		return err
 	}
+	signer, err := s.signer(starting)
+	if err != nil {
+		return err
+	}
 	server, err := api.New(api.Options{
-		Codec: codec, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store, Auth: s.authenticator(), Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
+		Codec: codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store, Auth: s.authenticator(), Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
 			if !s.ready.Load() {
 				return errors.New("the stack is starting or stopping")

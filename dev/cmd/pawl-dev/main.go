@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/dev/stack"
 	"github.com/spf13/cobra"
 )
@@ -91,6 +92,7 @@ go on at the next start, also if it was killed.`,
 	f.StringVar(&flags.Tools, "tools", "", "tools file")
 	f.BoolVar(&flags.SampleTools, "sample-tools", false, "offer harmless tools to try Pawl with")
 	f.BoolVar(&flags.OrdinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI")
+	f.StringVar((*string)(&flags.Decisions), "decisions", string(approval.DecisionsAny), "which decisions count: any, or signed, which takes --auth tokens")
 	f.BoolVar(&flags.Encrypt, "encrypt", false, "encrypt arguments and results in Temporal, by a keyring in the data directory that is made if it is missing; the UI shows them decoded")
 	f.StringVar(&flags.PayloadKeys, "payload-keys", "", "encrypt by this keyring file instead")
 	f.BoolVar(&flags.NoUI, "no-ui", false, "leave out Temporal's UI")
@@ -113,6 +115,7 @@ func merge(cmd *cobra.Command, c *stack.Config, flags stack.Config) {
 		"tools":           func() { c.Tools = flags.Tools },
 		"sample-tools":    func() { c.SampleTools = flags.SampleTools },
 		"ordinary-steps":  func() { c.OrdinarySteps = flags.OrdinarySteps },
+		"decisions":       func() { c.Decisions = flags.Decisions },
 		"encrypt":         func() { c.Encrypt = flags.Encrypt },
 		"payload-keys":    func() { c.PayloadKeys = flags.PayloadKeys },
 	} {
