@@ -1,0 +1,475 @@
+package e2e_test
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/auth/sign"
+	pawlclient "github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/dev/stack"
+	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+)
+
+// What somebody tries who may read and write everything in Temporal, where only
+// signed decisions count. Nothing of it may run a tool, and each try is on
+// record where Pawl saw it. The other half is in attack_workflow_test.go.
+
+const attackPolicy = `
+redact_fields: [secret]
+rules:
+  - {tool: read, auto_approve: true}
+  - {tool: send, risk_level: high}
+  - {tool: read_broken, approvals: 2}
+  - {tool: hasty, approvals: [{group: finance}]}
+`
+
+// besieged is a world that takes signed decisions only, and its people.
+type besieged struct {
+	*world
+	key                     sign.Key // the API's own, which no attacker has; for envelopes that it never made
+	agent, rita, ben, admin *pawlclient.Client
+}
+
+func newBesieged(t *testing.T, change ...func(*stack.Config)) *besieged {
+	t.Helper()
+	policy := write(t, t.TempDir(), "policy.yaml", attackPolicy)
+	w := newWorld(t, append([]func(*stack.Config){func(c *stack.Config) {
+		c.Auth, c.Decisions, c.Policy = stack.AuthTokens, approval.DecisionsSigned, []string{policy}
+	}}, change...)...)
+	text, err := os.ReadFile(w.AdminTokenFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &besieged{world: w, admin: w.by(strings.TrimSpace(string(text)))}
+	b.agent = b.person(auth.TokenSpec{Subject: "agent:billing", Owner: "olga", Roles: []auth.Role{auth.RoleAgent}})
+	b.rita = b.person(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}})
+	b.ben = b.person(auth.TokenSpec{Subject: "ben", Roles: []auth.Role{auth.RoleReviewer}})
+	doc, err := os.ReadFile(filepath.Join(w.config.Data, "signing-key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(doc)
+	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.key, err = sign.KeyOf(private.(ed25519.PrivateKey)); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *besieged) person(spec auth.TokenSpec) *pawlclient.Client {
+	b.t.Helper()
+	text, _, err := b.admin.NewToken(b.t.Context(), spec)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.by(text)
+}
+
+// asks starts a call that waits for people, and returns it as they see it.
+func (b *besieged) asks(tool string) approval.View {
+	b.t.Helper()
+	v, _, err := b.agent.Start(b.t.Context(), approval.Call{Tool: tool, Args: []byte(`{"to":"x","secret":"hunter2"}`)}, 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.until("the call waits", func() bool { return b.status(v.ID) == approval.StatusPending })
+	record, err := b.Store.Call(b.t.Context(), v.ID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return record.View
+}
+
+// approves lets a reviewer approve by the API.
+func (b *besieged) approves(who *pawlclient.Client, v approval.View) (pawlclient.Answer, error) {
+	return who.Decide(b.t.Context(), v.ID, pawlclient.Decision{Kind: approval.Approve, Digest: v.Digest})
+}
+
+func (b *besieged) mustApprove(who *pawlclient.Client, v approval.View) {
+	b.t.Helper()
+	if _, err := b.approves(who, v); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// sealed is a decision as an API would send it.
+func (b *besieged) sealed(k sign.Key, v approval.View, change ...func(d *approval.Decision, callID, digest *string)) approval.DecisionSignal {
+	b.t.Helper()
+	d := approval.Decision{ID: approval.NewID(), Kind: approval.Approve, Reviewer: "rita", Channel: "api", Groups: []string{"finance"}, Method: "token", Notes: "go", At: time.Now().UTC()}
+	callID, digest := v.ID, v.Digest
+	for _, f := range change {
+		f(&d, &callID, &digest)
+	}
+	d, err := sign.Sign(k, d, callID, digest)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return approval.DecisionSignal{
+		DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: v.Digest,
+		Groups: d.Groups, Method: d.Method, Envelope: d.Envelope, NotesSalt: d.NotesSalt,
+	}
+}
+
+// signalled reads what signals a workflow was sent from its history, as anybody
+// with access to Temporal can.
+func (b *besieged) signalled(id, name string) []approval.DecisionSignal {
+	b.t.Helper()
+	var out []approval.DecisionSignal
+	events := b.Client.GetWorkflowHistory(b.t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		e, err := events.Next()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s.GetSignalName() == name && s != nil {
+			var d approval.DecisionSignal
+			if err := json.Unmarshal(s.Input.Payloads[0].Data, &d); err != nil {
+				b.t.Fatal(err)
+			}
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// refusals counts the refused decisions that are on record, by outcome.
+func (b *besieged) refusals(id string) map[approval.AnswerOutcome]int {
+	b.t.Helper()
+	out := map[approval.AnswerOutcome]int{}
+	page, err := b.Store.Entries(b.t.Context(), store.EntryQuery{Call: id, Kind: audit.KindRefused})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range page.Items {
+		var body struct {
+			Refused []approval.Answer `json:"refused"`
+			More    int               `json:"more"`
+		}
+		if err := json.Unmarshal(e.Payload, &body); err != nil {
+			b.t.Fatal(err)
+		}
+		for _, a := range body.Refused {
+			out[a.Outcome]++
+		}
+		out["more"] += body.More
+	}
+	return out
+}
+
+func (b *besieged) allRuns() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	total := 0
+	for _, n := range b.ran {
+		total += n
+	}
+	return total
+}
+
+func TestAttackBySignal(t *testing.T) {
+	b := newBesieged(t)
+	stranger, err := sign.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An approval that rita made, of another call, is there for all to read.
+	other := b.asks("send")
+	b.mustApprove(b.rita, other)
+	b.until("the other call has run", func() bool { return b.runs(other.ID) == 1 })
+	captured := b.signalled(other.ID, approval.SignalApprove)[0]
+	if len(captured.Envelope) == 0 {
+		t.Fatal("the API signs nothing")
+	}
+	const forbidden, invalid = approval.AnswerForbidden, approval.AnswerInvalid
+	type change = func(d *approval.Decision, callID, digest *string)
+	for name, tc := range map[string]struct {
+		signal  string
+		payload func(v approval.View) any
+		want    approval.AnswerOutcome
+	}{
+		"nothing":              {approval.SignalApprove, func(approval.View) any { return nil }, forbidden},
+		"a name":               {approval.SignalApprove, func(approval.View) any { return approval.DecisionSignal{Reviewer: "rita"} }, forbidden},
+		"an unsigned no":       {approval.SignalReject, func(approval.View) any { return approval.DecisionSignal{Reviewer: "rita"} }, forbidden},
+		"says authenticated":   {approval.SignalApprove, func(approval.View) any { return map[string]any{"reviewer": "rita", "authenticated": true} }, invalid},
+		"the API's own fields": {approval.SignalApprove, func(v approval.View) any { s := captured; s.Envelope, s.Digest = nil, v.Digest; return s }, forbidden},
+		"replayed":             {approval.SignalApprove, func(approval.View) any { return captured }, approval.AnswerStale},
+		"replayed, refitted":   {approval.SignalApprove, func(v approval.View) any { s := captured; s.Digest = v.Digest; return s }, forbidden},
+		"a key of one's own":   {approval.SignalApprove, func(v approval.View) any { return b.sealed(stranger, v) }, forbidden},
+		"under the API's key's name": {approval.SignalApprove, func(v approval.View) any {
+			s := b.sealed(stranger, v)
+			s.Envelope = json.RawMessage(strings.Replace(string(s.Envelope), stranger.ID(), b.key.ID(), 1))
+			return s
+		}, forbidden},
+		"re-signed": {approval.SignalApprove, func(v approval.View) any {
+			s := b.sealed(b.key, v)
+			var e map[string]any
+			if err := json.Unmarshal(s.Envelope, &e); err != nil {
+				t.Fatal(err)
+			}
+			var mine map[string]any
+			if err := json.Unmarshal(b.sealed(stranger, v).Envelope, &mine); err != nil {
+				t.Fatal(err)
+			}
+			e["signatures"] = mine["signatures"]
+			s.Envelope, _ = json.Marshal(e)
+			return s
+		}, forbidden},
+		"a no sent as a yes": {approval.SignalApprove, func(v approval.View) any {
+			return b.sealed(b.key, v, change(func(d *approval.Decision, _, _ *string) { d.Kind = approval.Reject }))
+		}, forbidden},
+		"other arguments": {approval.SignalApprove, func(v approval.View) any {
+			return b.sealed(b.key, v, change(func(_ *approval.Decision, _, digest *string) { *digest = strings.Repeat("0", 64) }))
+		}, forbidden},
+		"expired": {approval.SignalApprove, func(v approval.View) any {
+			return b.sealed(b.key, v, change(func(d *approval.Decision, _, _ *string) { d.At = d.At.Add(-sign.Life - time.Minute) }))
+		}, forbidden},
+		"by who asked": {approval.SignalApprove, func(v approval.View) any {
+			return b.sealed(b.key, v, change(func(d *approval.Decision, _, _ *string) { d.Reviewer = "Olga" }))
+		}, forbidden},
+		"more groups": {approval.SignalApprove, func(v approval.View) any { s := b.sealed(b.key, v); s.Groups = append(s.Groups, "board"); return s }, forbidden},
+		"no envelope": {approval.SignalApprove, func(v approval.View) any {
+			s := b.sealed(b.key, v)
+			s.Envelope = json.RawMessage(`{"payloadType":"application/vnd.pawl.decision+json","payload":"","signatures":[]}`)
+			return s
+		}, invalid},
+		"an oversized envelope": {approval.SignalApprove, func(v approval.View) any {
+			s := b.sealed(b.key, v)
+			s.Envelope = json.RawMessage(`{"payload":"` + strings.Repeat("A", sign.MaxEnvelope) + `"}`)
+			return s
+		}, invalid},
+		"an oversized signal": {approval.SignalApprove, func(v approval.View) any {
+			s := b.sealed(b.key, v)
+			s.Notes = strings.Repeat("x", 500_000)
+			return s
+		}, invalid},
+		"text": {approval.SignalApprove, func(approval.View) any { return "yes" }, invalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := b.asks("send")
+			before := b.allRuns()
+			if err := b.Client.SignalWorkflow(t.Context(), v.ID, "", tc.signal, tc.payload(v)); err != nil {
+				t.Fatal(err)
+			}
+			b.until("the try is on record", func() bool { return b.refusals(v.ID)[tc.want] == 1 })
+			if b.status(v.ID) != approval.StatusPending || b.allRuns() != before {
+				t.Errorf("it is %s, and %d tools ran", b.status(v.ID), b.allRuns()-before)
+			}
+			shown, err := b.rita.Request(t.Context(), v.ID)
+			if err != nil || len(shown.Votes) != 0 {
+				t.Errorf("votes %v, %v", shown.Votes, err)
+			}
+			// And nobody was kept from deciding.
+			b.mustApprove(b.rita, v)
+			b.until("it has run", func() bool { return b.status(v.ID) == approval.StatusExecuted })
+			record, err := b.Store.Call(t.Context(), v.ID)
+			if err != nil || !record.View.Decision.Authenticated || record.View.Decision.By != "rita" || b.runs(v.ID) != 1 {
+				t.Errorf("%+v, %d runs, %v", record.View.Decision, b.runs(v.ID), err)
+			}
+			b.checkEntries(v.ID)
+		})
+	}
+}
+
+// A flood neither approves a call nor breaks it.
+func TestAttackByFlood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("10,000 signals")
+	}
+	b := newBesieged(t)
+	v := b.asks("send")
+	const flood, senders = 10_000, 32
+	stranger, err := sign.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := b.sealed(stranger, v)
+	var taken atomic.Int32
+	failed := make(chan error, senders)
+	for i := range senders {
+		go func() {
+			for n := i; n < flood; n += senders {
+				var payload any
+				switch n % 3 {
+				case 1:
+					s := forged
+					s.DecisionID = approval.NewID()
+					payload = s
+				case 2:
+					payload = approval.DecisionSignal{Reviewer: "rita", DecisionID: approval.NewID()}
+				}
+				err := b.Client.SignalWorkflow(t.Context(), v.ID, "", []string{approval.SignalApprove, approval.SignalReject}[n%2], payload)
+				var full *serviceerror.InvalidArgument
+				switch {
+				case err == nil:
+					taken.Add(1)
+				case !errors.As(err, &full): // Temporal takes 10,000 of a run
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range senders {
+		if err := <-failed; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for part := int32(1); part <= 8; part++ { // each in good time
+		b.until("the flood is on record", func() bool {
+			r := b.refusals(v.ID)
+			return int32(r[approval.AnswerForbidden]+r["more"]) >= taken.Load()*part/8
+		})
+	}
+	if b.status(v.ID) != approval.StatusPending || b.allRuns() != 0 {
+		t.Errorf("it is %s after %d runs", b.status(v.ID), b.allRuns())
+	}
+	var failures []string
+	events := b.Client.GetWorkflowHistory(t.Context(), v.ID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	length := 0
+	for ; events.HasNext(); length++ {
+		e, err := events.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Temporal itself closes a task during which too many signals came.
+		if f := e.GetWorkflowTaskFailedEventAttributes(); f != nil && f.Cause != enums.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND {
+			failures = append(failures, f.Cause.String()+" "+f.GetFailure().GetMessage())
+		}
+	}
+	if len(failures) > 0 || length > 40_000 { // Temporal ends a run with 51,200
+		t.Errorf("workflow tasks failed: %q; its history has %d events", failures, length)
+	}
+	t.Logf("%d signals taken, %d events in its history", taken.Load(), length)
+	if err := b.Client.CancelWorkflow(t.Context(), v.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.until("it has ended", func() bool { return b.status(v.ID) == approval.StatusCancelled })
+}
+
+// Going back in time brings old approvals back, but none of them twice.
+func TestAttackByReset(t *testing.T) {
+	b := newBesieged(t)
+	t.Run("of a call that ran", func(t *testing.T) {
+		v := b.asks("send")
+		b.mustApprove(b.rita, v)
+		b.until("it has run", func() bool { return b.status(v.ID) == approval.StatusExecuted })
+		old := b.signalled(v.ID, approval.SignalApprove)[0]
+		b.reset(v.ID)
+		_ = b.Client.SignalWorkflow(t.Context(), v.ID, "", approval.SignalApprove, old) // the run may be over already
+		b.closed(v.ID)
+		if b.runs(v.ID) != 1 || b.status(v.ID) != approval.StatusExecuted {
+			t.Errorf("%s after %d runs", b.status(v.ID), b.runs(v.ID))
+		}
+	})
+	t.Run("of a call that was denied", func(t *testing.T) {
+		v := b.asks("read_broken")
+		b.mustApprove(b.rita, v)
+		old := b.signalled(v.ID, approval.SignalApprove)[0]
+		if _, err := b.ben.Decide(t.Context(), v.ID, pawlclient.Decision{Kind: approval.Reject}); err != nil {
+			t.Fatal(err)
+		}
+		b.until("it is denied", func() bool { return b.status(v.ID) == approval.StatusRejected })
+		b.reset(v.ID)
+		_ = b.Client.SignalWorkflow(t.Context(), v.ID, "", approval.SignalApprove, old)
+		b.closed(v.ID)
+		if b.runs(v.ID) != 0 || b.status(v.ID) != approval.StatusRejected {
+			t.Errorf("%s after %d runs", b.status(v.ID), b.runs(v.ID))
+		}
+	})
+	t.Run("of a call that waits for a second approval", func(t *testing.T) {
+		v := b.asks("read_broken")
+		b.mustApprove(b.rita, v)
+		old := b.signalled(v.ID, approval.SignalApprove)[0]
+		b.reset(v.ID)
+		for range 3 {
+			if err := b.Client.SignalWorkflow(t.Context(), v.ID, "", approval.SignalApprove, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		renamed := old
+		renamed.DecisionID = "another"
+		if err := b.Client.SignalWorkflow(t.Context(), v.ID, "", approval.SignalApprove, renamed); err != nil {
+			t.Fatal(err)
+		}
+		b.until("the renamed one is refused", func() bool { return b.refusals(v.ID)[approval.AnswerForbidden] == 1 })
+		if b.runs(v.ID) != 0 || b.status(v.ID) != approval.StatusPending {
+			t.Errorf("%s after %d runs", b.status(v.ID), b.runs(v.ID))
+		}
+		b.mustApprove(b.ben, v)
+		b.until("it has run", func() bool { return b.status(v.ID) == approval.StatusExecuted })
+		if b.runs(v.ID) != 1 {
+			t.Errorf("%d runs", b.runs(v.ID))
+		}
+	})
+	t.Run("a fresh workflow under its ID, with other arguments", func(t *testing.T) {
+		v := b.asks("send")
+		b.mustApprove(b.rita, v)
+		b.until("it has run", func() bool { return b.status(v.ID) == approval.StatusExecuted })
+		old := b.signalled(v.ID, approval.SignalApprove)[0]
+		run, err := b.Client.SignalWithStartWorkflow(t.Context(), v.ID, approval.SignalApprove, old, client.StartWorkflowOptions{
+			TaskQueue: approval.TaskQueue, WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		}, approval.WorkflowType, json.RawMessage(`{"tool":"send","args":{"to":"mallory"},"requester":"agent:billing","owner":"olga"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out approval.Outcome
+		if err := run.Get(t.Context(), &out); err != nil || out.Status != approval.StatusBlocked || b.runs(v.ID) != 1 {
+			t.Errorf("%+v after %d runs, %v", out, b.runs(v.ID), err)
+		}
+	})
+}
+
+// closed waits until no run of the call is open.
+func (b *besieged) closed(id string) {
+	b.t.Helper()
+	b.until("no run is open", func() bool {
+		d, err := b.Client.DescribeWorkflowExecution(b.t.Context(), id, "")
+		return err == nil && d.WorkflowExecutionInfo.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+	})
+}
+
+// What a group must approve is approved by who is in it at that moment.
+func TestGroupsByTokens(t *testing.T) {
+	b := newBesieged(t)
+	v := b.asks("hasty")
+	if _, err := b.approves(b.ben, v); approval.CodeOf(err) != string(approval.AnswerForbidden) {
+		t.Errorf("no member: %v", err)
+	}
+	text, k, err := b.admin.NewToken(t.Context(), auth.TokenSpec{Subject: "cy", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.admin.RevokeToken(t.Context(), k.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.approves(b.by(text), v); err == nil {
+		t.Error("a member no more approved")
+	}
+	if _, err := b.approves(b.person(auth.TokenSpec{Subject: "cy", Roles: []auth.Role{auth.RoleReviewer}}), v); approval.CodeOf(err) != string(approval.AnswerForbidden) {
+		t.Errorf("out of the group: %v", err)
+	}
+	if b.allRuns() != 0 {
+		t.Errorf("%d runs", b.allRuns())
+	}
+	b.mustApprove(b.rita, v)
+	b.until("it has run", func() bool { return b.runs(v.ID) == 1 })
+}
