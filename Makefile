@@ -10,6 +10,7 @@ MODULES := . dev
 
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 FUZZTIME      ?= 20s
 COUNT         ?= 1
 CRASHTIME     ?= 10m
@@ -19,7 +20,7 @@ LOAD          ?=
 COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build test test-root test-dev crash race lint fmt fuzz bench bench-go bench-load record clean
+.PHONY: help demo dev build test test-root test-dev crash race lint vulncheck fmt fuzz bench bench-go bench-load record clean
 
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,13 +57,20 @@ crash: ## kill -9, pauses and outages over every part for CRASHTIME (10m); SEED=
 race: ## the end-to-end tests under the race detector, too (builds Temporal's server anew)
 	cd dev && $(GO) test -race -timeout 60m -count=$(COUNT) ./...
 
-lint: ## gofmt, vet, staticcheck, workflowcheck, tidy modules
+lint: ## gofmt, vet, staticcheck, workflowcheck, tidy modules, known vulnerabilities
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w is needed for:"; echo "$$bad"; exit 1; fi
 	@mkdir -p $(TOOLS)
 	@GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
 	@GOBIN=$(TOOLS) $(GO) install $(WORKFLOWCHECK)
 	@for m in $(MODULES); do (cd $$m && echo "lint $$m" && $(GO) mod tidy -diff && $(GO) vet ./... && $(TOOLS)/staticcheck ./...) || exit 1; done
 	@$(TOOLS)/workflowcheck -config .ci/workflowcheck.yaml ./workflows/...
+	@GOBIN=$(TOOLS) $(GO) install $(GOVULNCHECK)
+	@.ci/vulncheck $(TOOLS)/govulncheck $(MODULES)
+
+vulncheck: ## known vulnerabilities, as in lint; fails if their database can't be reached
+	@mkdir -p $(TOOLS)
+	@GOBIN=$(TOOLS) $(GO) install $(GOVULNCHECK)
+	@.ci/vulncheck --strict $(TOOLS)/govulncheck $(MODULES)
 
 fmt: ## format the code
 	@gofmt -w .
