@@ -16,6 +16,10 @@ type Outcome struct {
 	Decision *Settlement     `json:"decision,omitempty"`
 	Digest   string          `json:"digest,omitempty"`
 	Edited   bool            `json:"edited,omitempty"` // a reviewer changed the arguments
+
+	// SameAs is the ID of the identical call that waited for people when this
+	// one ended as CodeDuplicate: the caller goes by how that one ends.
+	SameAs string `json:"same_as,omitempty"`
 }
 
 // CallError says why a call did not end executed.
@@ -74,6 +78,7 @@ type View struct {
 	Result      json.RawMessage   `json:"result,omitempty"`
 	Error       *CallError        `json:"error,omitempty"`
 	AttemptOf   string            `json:"attempt_of,omitempty"`
+	SameAs      string            `json:"same_as,omitempty"` // see Outcome.SameAs
 }
 
 // AskedBy reports whether the call is this person's own: they asked for it, or
@@ -89,12 +94,12 @@ func (v View) AskedBy(name string) bool {
 func (v View) Outcome() Outcome {
 	return Outcome{
 		ID: v.ID, Tool: v.Tool, Status: v.Status, Result: v.Result,
-		Error: v.Error, Decision: v.Decision, Digest: v.Digest,
+		Error: v.Error, Decision: v.Decision, Digest: v.Digest, SameAs: v.SameAs,
 	}
 }
 
 // End writes an outcome into the view.
 func (v *View) End(o Outcome, at time.Time) {
-	v.Status, v.Result, v.Error, v.Decision = o.Status, o.Result, o.Error, o.Decision
+	v.Status, v.Result, v.Error, v.Decision, v.SameAs = o.Status, o.Result, o.Error, o.Decision, o.SameAs
 	v.EndedAt = &at
 }

@@ -108,6 +108,10 @@ type Verdict struct {
 	// recorded as audited.
 	Audited bool `json:"audited,omitempty"`
 
+	// Collapse, with VerdictRequire, lets a call that is identical to one that
+	// waits for people end at once, as CodeDuplicate, instead of asking again.
+	Collapse bool `json:"collapse,omitempty"`
+
 	// Observed is what layers that only observe would have decided. It
 	// decides nothing.
 	Observed []Observation `json:"observed,omitempty"`

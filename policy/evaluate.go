@@ -214,6 +214,7 @@ type combined struct {
 	rule        *rule // the first of the strictest
 	kind        approval.VerdictKind
 	audited     bool
+	collapse    bool
 	risk        approval.Risk
 	requirement *approval.Requirement
 	timeout     approval.Duration
@@ -239,6 +240,7 @@ func combine(hits []hit) combined {
 		c.audited = c.audited || h.rule.audited && c.kind == approval.VerdictAllow
 		c.timeout, c.validFor = shorter(c.timeout, h.rule.timeout), shorter(c.validFor, h.rule.validFor)
 		if c.kind == approval.VerdictRequire {
+			c.collapse = c.collapse || h.rule.collapse // it only spares people requests, so any rule may say so
 			c.requirement = add(c.requirement, h.rule.requirement)
 		}
 	}
@@ -247,7 +249,7 @@ func combine(hits []hit) combined {
 
 // into writes what rules say into a verdict.
 func (c combined) into(v *approval.Verdict) {
-	v.Kind, v.Risk, v.Audited, v.Timeout, v.Requirement = c.kind, c.risk, c.audited, c.timeout, c.requirement
+	v.Kind, v.Risk, v.Audited, v.Timeout, v.Requirement, v.Collapse = c.kind, c.risk, c.audited, c.timeout, c.requirement, c.collapse
 	if c.validFor > 0 {
 		v.ValidFor = c.validFor
 	}

@@ -165,5 +165,8 @@ func (r *rule) text() string {
 	if r.audited {
 		text += ", audited"
 	}
+	if r.collapse {
+		text += ", collapse"
+	}
 	return text
 }

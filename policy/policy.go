@@ -189,6 +189,7 @@ type rule struct {
 	risk        approval.Risk
 	timeout     approval.Duration // the rule's or its layer's; 0: not stated
 	validFor    approval.Duration // 0: not stated
+	collapse    bool              // identical calls that wait are one request
 	redact      []string
 	requirement *approval.Requirement // nil: one approval
 	short       string                // for PolicyRef.Rule

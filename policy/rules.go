@@ -49,7 +49,16 @@ func (r *reader) readTerms(m *yamlfile.Mapping, made *rule) {
 	made.validFor, _ = m.Field("valid_for").Duration(approval.MaxTimeout)
 	made.risk = readRisk(m.Field("risk_level"))
 	made.redact = readRedactions(m)
+	made.collapse = readCollapse(m.Field("collapse"), made.kind)
 	r.readRequirement(m, made)
+}
+
+func readCollapse(v yamlfile.Value, kind approval.VerdictKind) bool {
+	yes, _ := v.Bool()
+	if yes && kind != approval.VerdictRequire {
+		v.Problem("collapse is about calls that wait for people, but under this rule none does", "remove it, or write require_approval: true instead")
+	}
+	return yes
 }
 
 // index puts a rule of the list where its tool is looked up.

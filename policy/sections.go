@@ -43,7 +43,7 @@ var suffixes = []struct {
 var (
 	ownWords = []string{
 		"capability", "when", "agent", "team", "labels", "contains", "match_keywords",
-		"timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level", "audit",
+		"timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level", "audit", "collapse",
 	}
 	usualFields = []string{"environment", "amount_gt", "amount_gte", "amount_lt", "amount_lte"}
 

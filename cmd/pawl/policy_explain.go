@@ -112,6 +112,9 @@ func verdictFields(s *sheet, v approval.Verdict) {
 			s.field("Needs", line)
 		}
 		s.field("Timeout", v.Timeout.Short())
+		if v.Collapse {
+			s.field("Identical", "calls collapse to this one while it waits")
+		}
 	}
 	if v.Kind != approval.VerdictDeny && v.ValidFor > 0 {
 		s.field("Valid for", v.ValidFor.Short())

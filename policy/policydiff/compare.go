@@ -26,6 +26,7 @@ func (s Shift) String() string { return fmt.Sprintf("%s: %s → %s", s.Field, s.
 //   - fields that are no longer hidden,
 //   - an allowed call that is no longer recorded as audited,
 //   - a longer wait for people, and approvals that stay valid for longer,
+//   - identical calls that wait and no longer collapse to one,
 //   - everything by which a requirement asks people for less.
 //
 // What people must do is compared only where both verdicts ask them. A change
@@ -44,6 +45,7 @@ func Compare(old, new approval.Verdict) []Shift {
 	}
 	if old.Kind == approval.VerdictRequire && new.Kind == approval.VerdictRequire {
 		c.limit("timeout", old.Timeout, new.Timeout)
+		c.wish("collapse", old.Collapse, new.Collapse) // with it, at most as much runs
 		c.requirement(value(old.Requirement), value(new.Requirement))
 	}
 	return c.shifts

@@ -53,6 +53,7 @@ func TestCompare(t *testing.T) {
 		"no risk":                  {with(allow, func(v *approval.Verdict) { v.Risk = approval.RiskLow }), allow, "risk"},
 		"fewer hidden":             {with(allow, func(v *approval.Verdict) { v.Redact = []string{"A", "b"} }), with(allow, func(v *approval.Verdict) { v.Redact = []string{"a"} }), "redact"},
 		"fewer hidden when denied": {with(deny, func(v *approval.Verdict) { v.Redact = []string{"a"} }), deny, "redact"},
+		"no collapse":              {with(asks(nil), func(v *approval.Verdict) { v.Collapse = true }), asks(nil), "collapse"},
 		"longer wait":              {asks(nil), with(asks(nil), func(v *approval.Verdict) { v.Timeout = hours(2) }), "timeout"},
 		"valid for longer":         {asks(nil), with(asks(nil), func(v *approval.Verdict) { v.ValidFor = hours(2) }), "valid_for"},
 		"fewer people":             {asks(func(r *req) { r.Approvals = groups("", 2) }), asks(nil), "approvals"},
@@ -145,7 +146,7 @@ func TestCompareKnowsEveryField(t *testing.T) {
 		of   any
 		want string
 	}{
-		{approval.Verdict{}, "Kind Risk Requirement Timeout ValidFor Redact Policy Audited Observed"},
+		{approval.Verdict{}, "Kind Risk Requirement Timeout ValidFor Redact Policy Audited Collapse Observed"},
 		{approval.Requirement{}, "Approvals Stages Decisions DenyCount SelfApproval RequireReason AllowEdit Input Execution RemindEvery Escalate Grant Checks Previews"},
 		{approval.Approvals{}, "Group Count"},
 		{approval.Stage{}, "Name Approvals"},

@@ -37,7 +37,7 @@ func (p path) equal(other path) bool { return p.root == other.root && slices.Equ
 
 // notConditions are the fields of rules that don't look at the call.
 var notConditions = []string{
-	"tool", "capability", "require_approval", "auto_approve", "deny", "audit", "timeout", "approval_timeout_seconds",
+	"tool", "capability", "require_approval", "auto_approve", "deny", "audit", "collapse", "timeout", "approval_timeout_seconds",
 	"risk_level", "redact_fields", "approvals", "decisions", "deny_count", "stages", "self_approval", "require_reason", "allow_edit",
 	"input", "execution", "valid_for", "remind_every", "escalate", "grant", "validate", "preview", "reason", "description",
 }

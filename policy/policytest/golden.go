@@ -36,6 +36,9 @@ func Golden(dir string, results []Result) []byte {
 			field("timeout", v.Timeout.Short())
 			requirement, _ := json.Marshal(v.Requirement) // texts, numbers and JSON that was read from a file
 			field("requirement", string(requirement))
+			if v.Collapse {
+				field("collapse", "true")
+			}
 		}
 		field("redact", strings.Join(v.Redact, ", "))
 		field("layer", v.Policy.Layer)
