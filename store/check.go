@@ -25,6 +25,8 @@ func (a Admission) Check() error {
 		return invalid("its creation time is missing")
 	case a.Claim != (v.Status == approval.StatusExecuting):
 		return invalid("it is admitted as executing if, and only if, its claim is taken")
+	case a.Twin != "" && !(a.Waits && v.Status == approval.StatusPending):
+		return invalid("only one that waits can be the twin of others")
 	case a.Claim && a.GoodUntil.IsZero():
 		return invalid("the time until which its claim is good is missing")
 	case v.Status.Ended() != (v.EndedAt != nil):

@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -42,6 +43,14 @@ var (
 	ErrPolicyChanged = errors.New("another policy was applied in the meantime")
 )
 
+// TwinError: a call was not admitted, since another one with its Twin is
+// pending.
+type TwinError struct{ ID string } // of the other one
+
+func (e *TwinError) Error() string {
+	return fmt.Sprintf("the identical call %s is pending", approval.Display(e.ID, 80))
+}
+
 // Store is everything. Consumers ask for the narrow parts.
 type Store interface {
 	Calls
@@ -63,7 +72,8 @@ type Store interface {
 // repeat changes nothing and returns what stands.
 type Calls interface {
 	// Admit writes a new call. If the ID is there already nothing is written,
-	// and the stored record comes back with fresh false.
+	// and the stored record comes back with fresh false. If another call with
+	// the same Twin is pending, nothing is written either: *TwinError.
 	Admit(ctx context.Context, a Admission) (r Record, fresh bool, err error)
 
 	// Claim takes the call's one permit. Repeats, by any run, return the record
@@ -134,6 +144,7 @@ type Admission struct {
 	GoodUntil time.Time // of the permit; required with Claim
 	Queue     string    // see Claim.Queue
 	Waits     bool      // a request: reviewers list it
+	Twin      string    // the same in calls of which one at a time may be pending; empty: in none. Needs Waits
 	Entries   []audit.Entry
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,14 +32,19 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 	v := a.View
 	args := append([]any{v.ID, string(v.Status), a.Waits, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
 		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.Claim, a.GoodUntil, a.Queue}, entryArgs(a.Entries)...)
-	args = append(args, v.Requester)
+	args = append(args, v.Requester, a.Twin)
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
-		if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {
-			return uncertain{err}
-		}
-		if !fresh {
-			_, r, err = scanCall(v.ID, conn.QueryRow(ctx, selectCall, v.ID))
-			return err
+		for try := 0; ; try++ {
+			if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {
+				return uncertain{err}
+			}
+			if fresh {
+				break
+			}
+			r, err = standing(ctx, conn, v.ID, a.Twin)
+			if !errors.Is(err, errNoTwin) || try == attempts {
+				return err
+			}
 		}
 		r = store.Record{Run: a.Run, Waits: a.Waits}
 		if a.Claim {
@@ -50,6 +56,26 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 		return store.Record{}, false, err
 	}
 	return r, fresh, nil
+}
+
+// errNoTwin: the twin that kept a call out has ended since.
+var errNoTwin = fmt.Errorf("%w: identical calls come and end too fast for another one", ErrBusy)
+
+// standing is why a call was not inserted: it is there already, or its twin is
+// pending.
+func standing(ctx context.Context, conn *pgxpool.Conn, id, twin string) (store.Record, error) {
+	_, r, err := scanCall(id, conn.QueryRow(ctx, selectCall, id))
+	if twin == "" || !errors.Is(err, store.ErrNotFound) {
+		return r, err
+	}
+	var other string
+	switch err := conn.QueryRow(ctx, selectTwin, twin).Scan(&other); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return r, errNoTwin
+	case err != nil:
+		return r, err
+	}
+	return r, refuse(id, &store.TwinError{ID: other})
 }
 
 // Claim implements store.Calls.

@@ -19,9 +19,9 @@ const (
 	// if $14 is true, and its entries ($17 to $23), or nothing of it.
 	admitCall = `WITH call AS (
 			INSERT INTO pawl.calls
-				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict, requester)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24)
-			ON CONFLICT (id) DO NOTHING RETURNING seq
+				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict, requester, twin)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, nullif($25, ''))
+			ON CONFLICT DO NOTHING RETURNING seq
 		), claim AS (
 			INSERT INTO pawl.claims (call, run, at, good_until, queue) SELECT seq, $9, $10, $15, $16 FROM call WHERE $14
 		), log AS (
@@ -33,6 +33,7 @@ const (
 			ON CONFLICT (call, step) DO NOTHING
 		)
 		SELECT EXISTS (SELECT FROM call)`
+	selectTwin    = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
 	insertEntries = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 		SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM
 			unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])

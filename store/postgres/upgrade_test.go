@@ -26,6 +26,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`DROP TABLE pawl.policy_versions, pawl.policies`,
 		`DROP TABLE pawl.tokens`,
 		`ALTER TABLE pawl.calls DROP COLUMN requester`,
+		`ALTER TABLE pawl.calls DROP COLUMN twin`,
 		`DROP TABLE pawl.identity`,
 		`ALTER TABLE pawl.claims DROP COLUMN queue`,
 		`ALTER TABLE pawl.tools RENAME COLUMN publisher TO queue`,

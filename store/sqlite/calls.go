@@ -27,7 +27,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 	err = s.write(ctx, "admit a call", func(t transaction) error {
 		v := a.View
 		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.Waits, v.Tool, v.Agent, v.Session, v.Requester, v.Risk, v.Digest,
-			a.Run, v.CreatedAt.UnixMicro(), microsOrNull(v.EndedAt), view, verdict)
+			a.Run, v.CreatedAt.UnixMicro(), microsOrNull(v.EndedAt), view, verdict, a.Twin)
 		if err != nil {
 			return err
 		}
@@ -36,7 +36,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 			return err
 		}
 		if written == 0 {
-			_, r, err = t.call(ctx, v.ID)
+			r, err = t.standing(ctx, v.ID, a.Twin)
 			return err
 		}
 		seq, err := result.LastInsertId()

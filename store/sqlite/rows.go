@@ -16,8 +16,9 @@ import (
 // The statements of the hot path, prepared once.
 const (
 	insertCall = `INSERT INTO calls
-		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view, verdict)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view, verdict, twin)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, '')) ON CONFLICT DO NOTHING`
+	selectTwin  = `SELECT id FROM calls WHERE twin = ? AND status = 'pending'`
 	updateCall  = `UPDATE calls SET status = ?, ended_at = ?, view = ? WHERE seq = ?`
 	insertClaim = `INSERT INTO claims (call, run, at, good_until, queue, evidence) VALUES (?, ?, ?, ?, ?, ?)`
 	useClaim    = `UPDATE claims SET used_at = ?, used_run = ?, used_activity = ?, used_token = ? WHERE call = ?`
@@ -36,7 +37,7 @@ type statements map[string]*sql.Stmt
 func prepare(ctx context.Context, db *sql.DB) (statements, error) {
 	hot := statements{}
 	for _, query := range []string{
-		insertCall, updateCall, insertClaim, useClaim, voidClaim, insertEntry, selectCall, selectPermit,
+		insertCall, selectTwin, updateCall, insertClaim, useClaim, voidClaim, insertEntry, selectCall, selectPermit,
 	} {
 		stmt, err := db.PrepareContext(ctx, query)
 		if err != nil {
@@ -64,6 +65,20 @@ func (t transaction) row(ctx context.Context, query string, args ...any) *sql.Ro
 // call loads a call, or answers store.ErrNotFound.
 func (t transaction) call(ctx context.Context, id string) (seq int64, r store.Record, err error) {
 	return scanCall(id, t.row(ctx, selectCall, id))
+}
+
+// standing is why a call could not be inserted: it is there already, or its
+// twin is pending.
+func (t transaction) standing(ctx context.Context, id, twin string) (r store.Record, err error) {
+	_, r, err = t.call(ctx, id)
+	if twin == "" || !errors.Is(err, store.ErrNotFound) {
+		return r, err
+	}
+	var other string
+	if err := t.row(ctx, selectTwin, twin).Scan(&other); err != nil {
+		return r, err
+	}
+	return r, refuse(id, &store.TwinError{ID: other})
 }
 
 // save writes a changed view, and returns it as it will be read back.

@@ -27,6 +27,8 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`DROP TABLE tokens`,
 		`DROP INDEX calls_requester`,
 		`ALTER TABLE calls DROP COLUMN requester`,
+		`DROP INDEX calls_twin`,
+		`ALTER TABLE calls DROP COLUMN twin`,
 		`DROP TABLE identity`,
 		`ALTER TABLE claims DROP COLUMN queue`,
 		`ALTER TABLE tools RENAME COLUMN publisher TO queue`,

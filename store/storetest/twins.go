@@ -1,0 +1,127 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+)
+
+func twin(t *testing.T, id, twin string) store.Admission {
+	a := waiting(t, id)
+	a.Twin = twin
+	return a
+}
+
+// heldBack fails unless a call is kept out by the other one, which is pending.
+func heldBack(t *testing.T, s store.Store, a store.Admission, other string) {
+	t.Helper()
+	_, fresh, err := s.Admit(t.Context(), a)
+	var held *store.TwinError
+	if fresh || !errors.As(err, &held) || held.ID != other {
+		t.Errorf("Admit(%q): fresh %v, %v; want to hear of %q", a.View.ID, fresh, err, other)
+	}
+	_, err = s.Call(t.Context(), a.View.ID)
+	fails(t, "a call that was kept out", err, store.ErrNotFound)
+	wrote(t, s, a.View.ID)
+}
+
+func twinsCollapse(t *testing.T, s store.Store) {
+	first := admit(t, s, twin(t, "a", "x"))
+	heldBack(t, s, twin(t, "b", "x"), "a")
+	again, fresh, err := s.Admit(t.Context(), twin(t, "a", "x"))
+	if fresh || err != nil {
+		t.Errorf("a repeat: fresh %v, %v", fresh, err)
+	}
+	same(t, "the answer to a repeat", again, first)
+	admit(t, s, twin(t, "of another kind", "y"))
+	admit(t, s, waiting(t, "of no kind"))
+	admit(t, s, waiting(t, "of no kind either"))
+
+	// Once it runs or has ended, the like of it is a new request.
+	claim(t, s, claiming(t, "a"))
+	admit(t, s, twin(t, "b", "x"))
+	heldBack(t, s, twin(t, "c", "x"), "b")
+	finish(t, s, ending(t, "b", approval.StatusRejected))
+	admit(t, s, twin(t, "c", "x"))
+
+	// A call that is known stands, whatever waits by now.
+	again, fresh, err = s.Admit(t.Context(), twin(t, "a", "x"))
+	if fresh || err != nil || again.View.Status != approval.StatusExecuting {
+		t.Errorf("a repeat: fresh %v, %v, %s", fresh, err, again.View.Status)
+	}
+
+	a := ended(t, "d", approval.StatusBlocked)
+	a.Twin = "z"
+	_, _, err = s.Admit(t.Context(), a)
+	invalid(t, "a twin that does not wait", err)
+}
+
+func twinsConcurrently(t *testing.T, s store.Store) {
+	var fresh atomic.Int32
+	told := make([]string, many)
+	together(many, func(i int) {
+		id := fmt.Sprintf("call-%d", i)
+		_, won, err := s.Admit(t.Context(), twin(t, id, "x"))
+		var held *store.TwinError
+		switch {
+		case won:
+			fresh.Add(1)
+			told[i] = id
+		case errors.As(err, &held):
+			told[i] = held.ID
+		default:
+			t.Errorf("Admit: fresh %v, %v", won, err)
+		}
+	})
+	page, err := s.Calls(t.Context(), store.CallQuery{})
+	if err != nil || len(page.Items) != 1 || fresh.Load() != 1 {
+		t.Fatalf("%d calls are stored, %d were fresh, %v; want one", len(page.Items), fresh.Load(), err)
+	}
+	for _, id := range told {
+		if id != page.Items[0].ID {
+			t.Errorf("one was told of %q, pending is %q", id, page.Items[0].ID)
+		}
+	}
+}
+
+// twinsRepeated races repeats of one call against each other: none of them may
+// take the call for its own twin.
+func twinsRepeated(t *testing.T, s store.Store) {
+	together(many, func(int) {
+		r, _, err := s.Admit(t.Context(), twin(t, "a", "x"))
+		if err != nil || r.View.ID != "a" {
+			t.Errorf("Admit: %q, %v", r.View.ID, err)
+		}
+	})
+}
+
+// twinsFollow lets calls end while the like of them come.
+func twinsFollow(t *testing.T, s store.Store) {
+	var pending atomic.Int32
+	together(many/4, func(i int) {
+		for n := range 8 {
+			id := fmt.Sprintf("call-%d-%d", i, n)
+			_, fresh, err := s.Admit(t.Context(), twin(t, id, "x"))
+			if !fresh {
+				if !errors.As(err, new(*store.TwinError)) {
+					t.Errorf("Admit: %v", err)
+				}
+				continue
+			}
+			if pending.Add(1) > 1 {
+				t.Error("two of a kind are pending at once")
+			}
+			if _, err := s.Call(t.Context(), id); err != nil {
+				t.Errorf("Call: %v", err)
+			}
+			pending.Add(-1)
+			if _, _, err := s.Finish(t.Context(), ending(t, id, approval.StatusExpired)); err != nil {
+				t.Errorf("Finish: %v", err)
+			}
+		}
+	})
+}
