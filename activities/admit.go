@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -79,6 +80,13 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 		return Admission{}, err
 	}
 	record, fresh, err := a.Store.Admit(ctx, admission)
+	if held := (*store.TwinError)(nil); errors.As(err, &held) {
+		// A crash before the next line leaves nothing: the call is judged anew.
+		if admission, err = duplicate(in, held, admission, now); err != nil {
+			return Admission{}, err
+		}
+		record, fresh, err = a.Store.Admit(ctx, admission)
+	}
 	if err != nil {
 		return Admission{}, fmt.Errorf("admitting call %s: %w", in.ID, err)
 	}
@@ -139,13 +147,13 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 	default:
 		deadline := now.Add(verdict.Timeout.Std())
 		view.Status, view.Deadline, view.Requirement = approval.StatusPending, &deadline, verdict.Requirement
-		admission.Waits = true
+		admission.Waits, admission.Twin = true, twin(in, view, verdict)
 	}
 	admission.View = view
 
-	requested, err := audit.New(in.ID, "admit", kind, now, map[string]any{"call": view, "verdict": verdict, "run": in.Run})
+	requested, err := admitted(in, view, verdict, kind, now)
 	if err != nil {
-		return store.Admission{}, refuse(approval.CodeInternalError, err.Error(), err)
+		return store.Admission{}, err
 	}
 	admission.Entries = []audit.Entry{requested}
 	if admission.Claim {
@@ -156,6 +164,15 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 		admission.Entries = append(admission.Entries, claimed)
 	}
 	return admission, nil
+}
+
+// admitted is the audit entry of a call's admission.
+func admitted(in AdmitInput, view approval.View, verdict approval.Verdict, kind audit.Kind, now time.Time) (audit.Entry, error) {
+	e, err := audit.New(in.ID, "admit", kind, now, map[string]any{"call": view, "verdict": verdict, "run": in.Run})
+	if err != nil {
+		return e, refuse(approval.CodeInternalError, err.Error(), err)
+	}
+	return e, nil
 }
 
 // blocks returns the code and message of what stops the call before any
