@@ -27,7 +27,9 @@ type Call struct {
 	end    *approval.Outcome // how it ended, once that is known
 }
 
-// ID is the call's ID: what reviewers see, and what Agent.Continue takes.
+// ID is the call's ID: what reviewers see, and what Agent.Continue takes. A call
+// that is identical to one that waits ends as that one does, where the policy
+// says so: then the outcome has that one's ID.
 func (c *Call) ID() string { return c.id }
 
 // Wait returns how the call ended, whichever way: Outcome.Status says which,

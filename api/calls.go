@@ -111,6 +111,7 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 	if wait <= 0 {
 		return reply(c, http.StatusAccepted, begun)
 	}
+	until := time.Now().Add(wait)
 	waiting, cancel := waiting(ctx, wait)
 	defer cancel()
 	o, err := outcome(waiting, run)
@@ -120,7 +121,7 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 		return p
 	}
 	if err == nil {
-		return replyOutcome(c, *o)
+		return s.replyStarted(c, *o, until)
 	}
 	if waiting.Err() == nil {
 		s.o.Logger.WarnContext(ctx, "could not wait for a call that was started", "id", id, "error", err)
@@ -154,8 +155,19 @@ func (s *Server) attach(c *gin.Context, begin starter.Start, wait time.Duration)
 	case !same:
 		return conflict(id)
 	}
-	c.Header("Location", callPath(id))
 	c.Header("Pawl-Attached", "true")
+	err = s.takeUp(c, id, time.Now().Add(wait))
+	var p *problem
+	if errors.As(err, &p) && p.Code == codeWorkflowGone && p.ID == id {
+		p.Detail += " To ask for it again, use another idempotency key."
+	}
+	return err
+}
+
+// takeUp answers with how a call ended or stands, which was started before.
+func (s *Server) takeUp(c *gin.Context, id string, until time.Time) error {
+	ctx, wait := c.Request.Context(), max(0, time.Until(until))
+	c.Header("Location", callPath(id))
 	o, d, err := s.follow(ctx, id, wait)
 	if err == nil && wait > 0 {
 		err = s.still(c)
@@ -164,7 +176,7 @@ func (s *Server) attach(c *gin.Context, begin starter.Start, wait time.Duration)
 		return err
 	}
 	if o != nil {
-		return replyOutcome(c, *o)
+		return s.replyStarted(c, *o, until)
 	}
 	if !running(d) {
 		r, err := s.o.Store.Call(ctx, id)
@@ -172,13 +184,35 @@ func (s *Server) attach(c *gin.Context, begin starter.Start, wait time.Duration)
 			return fromStore(err)
 		}
 		if r.View.Status.Ended() {
-			return replyOutcome(c, r.View.Outcome())
+			return s.replyStarted(c, r.View.Outcome(), until)
 		}
-		p := workflowGone(id, d, r)
-		p.Detail += " To ask for it again, use another idempotency key."
-		return p
+		return workflowGone(id, d, r)
 	}
 	return s.replyOpen(c, http.StatusAccepted, d, false)
+}
+
+// collapsedHeader names the call that a request started, where the answer is
+// about the identical one that waited already.
+const collapsedHeader = "Pawl-Collapsed"
+
+// replyStarted answers whoever starts a call with how it ended. One that was
+// collapsed into an identical one ends as that does: the caller is the same,
+// and would have asked for the same.
+func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Time) error {
+	if o.SameAs == "" || c.Writer.Header().Get(collapsedHeader) != "" {
+		return replyOutcome(c, o)
+	}
+	err := s.visible(c, o.SameAs) // the workflow's result alone is no proof of whose call that is
+	if err == nil {
+		c.Header(collapsedHeader, o.ID)
+		err = s.takeUp(c, o.SameAs, until)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		c.Writer.Header().Del(collapsedHeader)
+		c.Header("Location", callPath(o.ID))
+		return replyOutcome(c, o)
+	}
+	return err
 }
 
 func workflowGone(id string, d *client.WorkflowExecutionDescription, r store.Record) *problem {

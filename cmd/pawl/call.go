@@ -263,7 +263,15 @@ func (f follow) end(ctx context.Context, v client.View) error {
 			f.note("%v", err)
 		}
 	}
-	return f.report(v)
+	if v.SameAs == "" {
+		return f.report(v)
+	}
+	same, err := f.c.Get(ctx, v.SameAs, f.firstWait(f.until.Sub(f.Now())))
+	if err != nil || same.SameAs != "" {
+		return f.report(v)
+	}
+	f.note("%s is identical to %s, which waited already: following that one", v.ID, v.SameAs)
+	return f.end(ctx, same)
 }
 
 // observe looks at a call while on says so, as long as running at most, and

@@ -173,6 +173,22 @@ func TestContinue(t *testing.T) {
 	cmdline{api: api.URL}.run(t, "continue", "pawl-none").want(t, exitError, nil, []string{"pawl-none: no call's ID begins so"})
 }
 
+// A call that was collapsed into an identical one is followed to that one's end.
+func TestContinueADuplicate(t *testing.T) {
+	api := newFakeAPI(t)
+	const blocked = `{"id":"pawl-dup","tool":"send_email","status":"blocked","error":{"code":"duplicate","message":"identical"},"same_as":%q}`
+	dup := approval.KeyedID("local", "k")
+	api.on("GET /api/calls/"+dup, reply(200, strings.Replace(fmt.Sprintf(blocked, mailID), "pawl-dup", dup, 1)))
+	api.on("GET /api/calls/"+mailID, reply(200, outcome(approval.StatusExecuted, `,"result":{"n":1}`)))
+	follows := []string{dup + " is identical to " + mailID, "was executed"}
+	cmdline{api: api.URL}.run(t, "continue", "--key", "k").want(t, exitDone, []string{`{"n":1}`}, follows)
+	cmdline{api: api.URL}.run(t, "continue", "--key", "k", "--wait", "1m").want(t, exitDone, []string{`{"n":1}`}, follows)
+
+	// Where the other one can't be shown, the call itself is.
+	api.on("GET /api/calls/"+mailID, reply(404, `{"detail":"no such call","code":"unknown"}`))
+	cmdline{api: api.URL}.run(t, "continue", "--key", "k").want(t, exitDenied, nil, []string{"was blocked", "[duplicate]"})
+}
+
 // TestWaitAcrossARestart closes the API's listener while --wait is held, opens
 // it again, answers 503 once, and only then ends the call.
 func TestWaitAcrossARestart(t *testing.T) {

@@ -50,7 +50,9 @@ type Backend interface {
 	Start(ctx context.Context, s starter.Start) (run string, err error)
 
 	// End returns how a call ended. With wait it returns when that is so, or
-	// ctx ends; else ErrPending. A run may be given if it is known. Errors:
+	// ctx ends; else ErrPending. A call that was blocked as the duplicate of
+	// another one ends as that one does, for as long as Temporal knows it, and
+	// under its ID. A run may be given if it is known. Errors:
 	// ErrUnknown, *GoneError.
 	End(ctx context.Context, id, run string, wait bool) (approval.Outcome, error)
 

@@ -115,6 +115,19 @@ func (t *Temporal) describe(ctx context.Context, id string) (*client.WorkflowExe
 
 // End implements Backend.
 func (t *Temporal) End(ctx context.Context, id, run string, wait bool) (approval.Outcome, error) {
+	o, err := t.ownEnd(ctx, id, run, wait)
+	if err != nil || o.SameAs == "" {
+		return o, err
+	}
+	same, err := t.ownEnd(ctx, o.SameAs, "", wait)
+	if errors.Is(err, ErrUnknown) {
+		return o, nil
+	}
+	return same, err
+}
+
+// ownEnd is how the call itself ended, if it was a duplicate, too.
+func (t *Temporal) ownEnd(ctx context.Context, id, run string, wait bool) (approval.Outcome, error) {
 	if run != "" && wait {
 		o, err := t.outcome(ctx, id, run)
 		var closed *temporal.WorkflowExecutionError
