@@ -15,6 +15,7 @@ import (
 
 // The statements of the hot path, prepared once.
 const (
+	// insertCall does nothing where the ID is known, or the twin is pending.
 	insertCall = `INSERT INTO calls
 		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view, verdict, twin)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, '')) ON CONFLICT DO NOTHING`
