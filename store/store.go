@@ -92,7 +92,8 @@ type Calls interface {
 
 	// Finish ends the call. If it has ended before, nothing is written and
 	// what stands comes back with fresh false. Errors: ErrNotFound; ErrNoClaim
-	// for an ending that needs a claim (Status.NeedsClaim) without one;
+	// for an ending that needs a claim (Status.NeedsClaim) without one, or as
+	// executed before the permit was used (Claim.MayHaveRun);
 	// ErrStarted for any other ending when the permit was used, or was handed
 	// to another queue by another run. Any other ending voids an unused
 	// permit, so the tool can never run afterwards.
@@ -176,6 +177,12 @@ type Claim struct {
 // Settles reports whether a run may end the call as one whose tool never ran.
 func (c *Claim) Settles(run string) bool {
 	return c == nil || c.UsedAt.IsZero() && (c.Queue == "" || c.Run == run)
+}
+
+// MayHaveRun reports whether the tool can have given a result: the permit was
+// used, or is with other workers.
+func (c *Claim) MayHaveRun() bool {
+	return c != nil && (!c.UsedAt.IsZero() || c.Queue != "")
 }
 
 // Claiming asks for a permit.

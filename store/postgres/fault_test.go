@@ -116,7 +116,7 @@ func TestLostAnswers(t *testing.T) {
 	if _, fresh, err := s.Finish(t.Context(), ending("a")); !errors.Is(err, ErrUnavailable) || fresh {
 		t.Errorf("Finish whose answer is lost: fresh %v, %v; want %v", fresh, err, ErrUnavailable)
 	}
-	if r, fresh, err := s.Finish(t.Context(), ending("a")); err != nil || fresh || r.View.Status != approval.StatusExecuted {
+	if r, fresh, err := s.Finish(t.Context(), ending("a")); err != nil || fresh || r.View.Status != approval.StatusFailed {
 		t.Errorf("the repeat: fresh %v, %v", fresh, err)
 	}
 

@@ -92,7 +92,7 @@ func using(id string) store.Use {
 }
 
 func ending(id string) store.Ending {
-	return store.Ending{Outcome: approval.Outcome{ID: id, Status: approval.StatusExecuted}, At: time.Now(),
+	return store.Ending{Outcome: approval.Outcome{ID: id, Status: approval.StatusFailed}, At: time.Now(),
 		Entries: []audit.Entry{entry(id, "ended", audit.KindEnded)}}
 }
 

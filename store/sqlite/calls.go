@@ -145,7 +145,7 @@ func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fre
 			return nil
 		}
 		switch needs := f.Outcome.Status.NeedsClaim(); {
-		case needs && r.Claim == nil:
+		case needs && r.Claim == nil, f.Outcome.Status == approval.StatusExecuted && !r.Claim.MayHaveRun():
 			return refuse(f.Outcome.ID, store.ErrNoClaim)
 		case !needs && !r.Claim.Settles(f.Run):
 			return refuse(f.Outcome.ID, store.ErrStarted)

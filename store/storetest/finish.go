@@ -91,10 +91,28 @@ func finishVoids(t *testing.T, s store.Store) {
 		wrote(t, s, id, "requested", "claimed", "ended")
 	}
 	// Some tools run where no permit is consumed; a result voids nothing.
-	admit(t, s, allowed(t, "elsewhere"))
+	elsewhere := allowed(t, "elsewhere")
+	elsewhere.Queue = "others"
+	admit(t, s, elsewhere)
 	if r := finish(t, s, ending(t, "elsewhere", approval.StatusExecuted)); r.Claim == nil || r.Claim.Void {
 		t.Errorf("the claim of a call that ran is %+v", r.Claim)
 	}
+}
+
+// finishUnused has a call end as executed whose tool was never started here:
+// whoever says so made it up.
+func finishUnused(t *testing.T, s store.Store) {
+	admit(t, s, allowed(t, "a"))
+	_, fresh, err := s.Finish(t.Context(), ending(t, "a", approval.StatusExecuted))
+	if fresh {
+		t.Error("a permit that was never used gave a result")
+	}
+	fails(t, "Finish as executed before Use", err, store.ErrNoClaim)
+	wrote(t, s, "a", "requested", "claimed")
+	if err := s.Use(t.Context(), using(t, "a")); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, s, ending(t, "a", approval.StatusExecuted))
 }
 
 func finishStarted(t *testing.T, s store.Store) {

@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"finish: no result without a claim", finishUnclaimed},
 			{"finish: votes are kept unless given", finishVotes},
 			{"finish: what can't be is refused", finishInvalid},
+			{"finish: no result before the permit was used", finishUnused},
 			{"claim or finish: one of them wins", claimAgainstFinish},
 			{"the view follows the call's life", viewFollows},
 			{"append: once for each call and step", appendOnce},
