@@ -111,7 +111,7 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 		// The server's clock when it started this attempt, and what has passed since.
 		tried := time.Now()
 		use.At = started.Add(tried.Sub(began))
-		err := a.Store.Use(ctx, use)
+		err := a.use(ctx, use)
 		switch {
 		case err == nil && time.Since(tried) > runner.HeartbeatTimeout:
 			// The process may have been asleep, and the call may have ended since:
@@ -121,23 +121,13 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 			return nil
 		case errors.Is(err, store.ErrStarted):
 			return runner.Ended(approval.CodeAlreadyRan, "an earlier run of this call started the tool")
-		case errors.Is(err, store.ErrUnverified):
-			why, verifyErr := a.reverify(ctx, in.ID)
-			switch {
-			case verifyErr != nil:
-				err = verifyErr // the store does not answer
-			case why != "":
-				return runner.Ended(approval.CodeUntrusted, "the approval is not trusted any more: "+why+"; nothing ran")
-			default:
-				use.Verified = true
-				continue
-			}
+		case errors.Is(err, errUntrusted):
+			return runner.Ended(approval.CodeUntrusted, err.Error()+"; nothing ran")
 		case errors.Is(err, store.ErrRunOut):
 			return runner.Ended(approval.CodeExpired, "the approval ran out before the tool was started; nothing ran")
 		case errors.Is(err, store.ErrNoClaim), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDigest):
 			return runner.Ended(approval.CodeNoPermit, "the store holds no permit for this call; nothing ran: "+err.Error())
 		}
-		use.Verified = false // a key may be revoked meanwhile
 		a.Logger.WarnContext(ctx, "store does not answer; tool waits", "call", in.ID, "error", err)
 		if use.At.After(in.GoodUntil) {
 			return runner.Ended(approval.CodeExpired, "the store did not answer while the approval was good; nothing ran")
@@ -148,4 +138,20 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 			return runner.Ended(approval.CodeToolFailed, "the worker stopped before the tool was started; nothing ran")
 		}
 	}
+}
+
+// use uses the permit up, and before that verifies the signed decisions that it
+// rests on. An allowed call has none, and costs no look. Who comes again was
+// verified, but a key may have been revoked since.
+func (a *Activities) use(ctx context.Context, u store.Use) error {
+	if !u.Retry {
+		if err := a.Store.Use(ctx, u); !errors.Is(err, store.ErrUnverified) {
+			return err
+		}
+	}
+	if err := a.reverify(ctx, u.ID); err != nil {
+		return err
+	}
+	u.Verified = true
+	return a.Store.Use(ctx, u)
 }

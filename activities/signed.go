@@ -133,28 +133,27 @@ func evidence(votes []approval.Decision) (string, error) {
 	return store.Encode(all)
 }
 
-// reverify looks whether the decisions that a call's claim rests on are trusted
-// now. It returns why they are not.
-func (a *Activities) reverify(ctx context.Context, id string) (why string, err error) {
+var errUntrusted = errors.New("the approval is not trusted any more")
+
+// reverify fails with errUntrusted unless the decisions that a call's claim
+// rests on are trusted now.
+func (a *Activities) reverify(ctx context.Context, id string) error {
 	r, err := a.Store.Call(ctx, id)
-	if err != nil {
-		return "", err
-	}
-	if r.Claim == nil {
-		return "the permit is gone", nil
+	if err != nil || r.Claim == nil || r.Claim.Evidence == "" {
+		return err // the permit's use says what is wrong
 	}
 	var kept []json.RawMessage
 	if err := json.Unmarshal([]byte(r.Claim.Evidence), &kept); err != nil || len(kept) == 0 {
-		return "the signed decisions that the permit rests on can't be read", nil
+		return fmt.Errorf("%w: the decisions that it rests on can't be read", errUntrusted)
 	}
 	keys, err := a.trustedFor(ctx, kept)
 	if err != nil {
-		return "", err
+		return err
 	}
 	for _, e := range kept {
 		if _, err := sign.VerifyKept(e, r.View.ID, r.View.Digest, keys); err != nil {
-			return err.Error(), nil
+			return fmt.Errorf("%w: %w", errUntrusted, err)
 		}
 	}
-	return "", nil
+	return nil
 }

@@ -94,22 +94,23 @@ func (s *Signer) load(ctx context.Context) error {
 	return nil
 }
 
-// add has the store trust a key, or finds that it does.
+// add has the store trust a key, or finds that it does: an API's database user
+// may lack the right to bring keys.
 func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.SigningKey, error) {
-	stands, _, err := s.o.Store.AddKey(ctx, store.SigningKey{
-		ID: key.ID(), Public: key.Public(), Note: s.o.Note, CreatedAt: now(), CreatedBy: by,
-	})
-	if !errors.Is(err, store.ErrReadOnly) {
-		return stands, err
-	}
 	known, err := s.o.Store.TrustedKeys(ctx, key.ID())
-	if err == nil && len(known) == 0 {
-		err = fmt.Errorf("%w, or was revoked there, and this process may only read it: %s; make it known on the database itself, with 'pawl key add %s'", ErrKeyUnknown, key.ID(), s.o.File)
-	}
 	if err != nil {
 		return store.SigningKey{}, err
 	}
-	return known[0], nil
+	if len(known) == 1 {
+		return known[0], nil
+	}
+	stands, _, err := s.o.Store.AddKey(ctx, store.SigningKey{
+		ID: key.ID(), Public: key.Public(), Note: s.o.Note, CreatedAt: now(), CreatedBy: by,
+	})
+	if errors.Is(err, store.ErrReadOnly) {
+		err = fmt.Errorf("%w, or was revoked there, and this process may only read it: %s; make it known on the database itself, with 'pawl key add %s'", ErrKeyUnknown, key.ID(), s.o.File)
+	}
+	return stands, err
 }
 
 // Sign signs a decision about the call with this digest, as made now. Errors:

@@ -22,7 +22,7 @@ const (
 // verify judges a decision that carries an envelope: it counts as signed, or
 // not at all.
 func (g *guarded) verify(ctx workflow.Context, d decision) {
-	s, err := sign.Verify(d.Decision, g.view.ID, g.digest, g.keys) //workflowcheck:ignore
+	s, err := sign.Verify(d.Decision, g.view.ID, g.digest, g.keys)
 	switch {
 	case err == nil:
 		d.Authenticated, d.expires = true, s.ExpiresAt
@@ -46,7 +46,7 @@ func (g *guarded) learnKeys(ctx workflow.Context) {
 	var in activities.KeysInput
 	for i := range g.unknown {
 		g.unknown[i].asked = true                                                                     // further ones may come meanwhile
-		if id, err := sign.KeyID(g.unknown[i].Envelope); err == nil && !slices.Contains(in.IDs, id) { //workflowcheck:ignore
+		if id, err := sign.KeyID(g.unknown[i].Envelope); err == nil && !slices.Contains(in.IDs, id) {
 			in.IDs = append(in.IDs, id)
 		}
 	}

@@ -253,6 +253,24 @@ func TestKeyRevokedAfterTheClaim(t *testing.T) {
 	h.entries(audit.KindNotStarted)
 }
 
+// A tool that may be run again is run again only while that holds.
+func TestKeyRevokedBetweenAttempts(t *testing.T) {
+	h := setup(t)
+	h.acts.Decisions = approval.DecisionsSigned
+	k := newKey(t)
+	h.trust(k)
+	starts := 0
+	h.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, _ converter.EncodedValues) {
+		if info.ActivityType.Name == "Execute" {
+			if starts++; starts == 2 {
+				h.endKey(k, true, time.Now())
+			}
+		}
+	})
+	h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, h.signed(k, approval.Approve, "d1", "ana")) })
+	h.want(h.call(`{"tool":"retry","args":{"to":"x"}}`), approval.StatusOutcomeUnknown, approval.CodeUnknown, 1)
+}
+
 func TestGroupsCountSignedDecisionsOnly(t *testing.T) {
 	h := setup(t)
 	k := newKey(t)

@@ -180,7 +180,7 @@ func (x *access) signer(ctx context.Context, s store.Keys, chosen bool, log *slo
 			"advice", "pawl key add "+x.signingKey+" --database-url …, or --signing-key with the file of a key that is known")
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%w\nAnother file can be named with --signing-key", err)
+	return nil, fmt.Errorf("the key that signs decisions (--signing-key %s): %w", x.signingKey, err)
 }
 
 // adminTokens counts the administrators' tokens that work now.
