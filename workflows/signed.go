@@ -45,7 +45,7 @@ func (d decision) expired(at time.Time) bool { return !d.expires.IsZero() && at.
 func (g *guarded) learnKeys(ctx workflow.Context) {
 	var in activities.KeysInput
 	for i := range g.unknown {
-		g.unknown[i].asked = true                                                                     // further ones may come meanwhile
+		g.unknown[i].asked = true // further ones may come meanwhile
 		if id, err := sign.KeyID(g.unknown[i].Envelope); err == nil && !slices.Contains(in.IDs, id) {
 			in.IDs = append(in.IDs, id)
 		}
