@@ -35,7 +35,9 @@
 // Each file is a layer, and their order does not matter. Every layer with a
 // rule that holds has a say: the strictest verdict wins, requirements add up,
 // the shortest stated timeout wins among those who decided so, the highest risk
-// wins, and redactions add up. approval.DefaultTimeout is nobody's statement,
+// wins, and redactions add up: those of the layer, and of each of its rules that
+// is for the tool, whether or not it holds (for "*": if it holds), since calls
+// that are denied are stored, too. approval.DefaultTimeout is nobody's statement,
 // and counts only where none is stated. A layer in which nothing matches has no
 // say if another one matches, so that a team's file need not repeat the
 // organisation's rules. Layers that observe are evaluated alone.

@@ -43,6 +43,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 		if l.applies != nil && len(l.redact) > 0 {
 			redact = append(redact, l.redact)
 		}
+		redact = l.hide(in.call.Tool, redact)
 		before := len(hits)
 		if e == nil {
 			hits = l.judge(in, hits, nil)
@@ -56,9 +57,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 		if own := hits[before:]; len(own) > 0 {
 			o := combine(own)
 			observed = append(observed, approval.Observation{Layer: l.name, Kind: o.kind, Risk: o.risk, Rule: o.rule.short, Why: o.why})
-			for _, h := range own { // what it would hide is hidden: the reviewers it is tried on see no more for it
-				redact = append(redact, h.rule.redact)
-			}
+			redact = hidden(own, redact) // the reviewers it is tried on see no more for it
 			hits = hits[:before]
 		}
 	}
@@ -68,10 +67,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	} else {
 		combine(hits).into(&v)
 	}
-	for _, h := range hits {
-		redact = append(redact, h.rule.redact)
-	}
-	v.Redact = s.redactions(redact)
+	v.Redact = s.redactions(hidden(hits, redact))
 	ask(&v, in.call)
 	if v.Requirement != nil {
 		v.Requirement.Decisions = max(v.Requirement.Decisions, decisions)
@@ -311,46 +307,3 @@ func shorter(a, b approval.Duration) approval.Duration {
 	}
 	return a
 }
-
-// redactions are those for all calls, and those of lists.
-func (s *Set) redactions(lists [][]string) []string {
-	out := slices.Clone(s.redact)
-	var added map[string]bool
-	for _, names := range lists {
-		for _, name := range names {
-			key := redactKey(name)
-			if s.redacted[key] || added[key] {
-				continue
-			}
-			if added == nil {
-				added = map[string]bool{}
-			}
-			added[key] = true
-			out = append(out, name)
-		}
-	}
-	if added != nil {
-		slices.Sort(out)
-	}
-	return out
-}
-
-// union adds up field names, sorted.
-func union(lists ...[]string) []string {
-	var out []string
-	seen := map[string]bool{}
-	for _, names := range lists {
-		for _, name := range names {
-			if key := redactKey(name); !seen[key] {
-				seen[key] = true
-				out = append(out, name)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// redactKey is the same for names that differ in case only: they are one to
-// approval.Redactor.
-func redactKey(name string) string { return strings.ToLower(name) }

@@ -109,17 +109,21 @@ func (l *layer) explain(tool string, hits []hit, tried map[*rule]string) LayerSa
 	var near, far []OtherRule
 	for _, r := range l.rules {
 		whyNot, was := tried[r]
+		hides := ""
+		if r.hides(tool) {
+			hides = "; its redact_fields hide all the same"
+		}
 		switch {
 		case counted[r]:
 			if ref := r.ref(); *ref != *says.Rule {
 				says.Counted = append(says.Counted, *ref)
 			}
 		case was:
-			near = append(near, OtherRule{*r.ref(), whyNot})
+			near = append(near, OtherRule{*r.ref(), whyNot + hides})
 		case r.form == formUnmatched, r.form == formClassify:
 			near = append(near, OtherRule{*r.ref(), "a rule of this layer is about the call"})
 		case r.names == nil || slices.ContainsFunc(r.names, func(n string) bool { return glob(n).match(tool) }):
-			near = append(near, OtherRule{*r.ref(), "a rule that goes before it counts"})
+			near = append(near, OtherRule{*r.ref(), "a rule that goes before it counts" + hides})
 		default:
 			far = append(far, OtherRule{*r.ref(), OtherTools})
 		}

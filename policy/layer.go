@@ -28,6 +28,7 @@ type layer struct {
 	sections   [3]section         // deny, require_approval, allow
 	unmatched  *rule              // nil: no say where nothing matches
 	classifier *classifier        // nil: names are not looked at
+	hiding     hiding
 }
 
 // namedRule is a rule under one of its patterns.
@@ -82,6 +83,7 @@ func (r *reader) layer() *layer {
 	r.readRules(m.Field("rules"))
 	r.readSections(m)
 	l.decisions = readDecisions(m.Field("decisions"))
+	l.hiding = hidingRules(l.rules)
 	if says := []string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}; m.Present() && !anyOf(m, says) {
 		m.Problem("the file has no rules", `write "rules:" and a list under it, or "rules: []" if there are none`)
 	}
@@ -206,27 +208,4 @@ func brief[S ~string](list []S) string {
 		b.WriteString(string(s))
 	}
 	return b.String()
-}
-
-func readRedactions(m *yamlfile.Mapping) []string {
-	entries, _ := m.Field("redact_fields").List()
-	var names []string
-	for _, v := range entries {
-		name, ok := v.Text()
-		if !ok {
-			continue
-		}
-		if message := nameProblem(name); message != "" {
-			v.Problem("the field name "+message, "write the name as the tool's arguments have it")
-			continue
-		}
-		// A path or pattern taken for a name would hide nothing.
-		if strings.ContainsAny(name, ".*[]") || strings.HasPrefix(name, "/") {
-			v.Problem("redact_fields takes names, not paths or patterns",
-				"a name matches at any depth: write only the last part of the path")
-			continue
-		}
-		names = append(names, name)
-	}
-	return union(names)
 }

@@ -129,20 +129,6 @@ func compile(files []File) (*Set, yamlfile.Problems) {
 	return s, problems
 }
 
-// redactAlways gathers the redactions that are for all calls.
-func (s *Set) redactAlways() {
-	var lists [][]string
-	for _, l := range s.layers {
-		if l.applies.all() {
-			lists = append(lists, l.redact)
-		}
-	}
-	s.redact, s.redacted = union(lists...), map[string]bool{}
-	for _, name := range s.redact {
-		s.redacted[redactKey(name)] = true
-	}
-}
-
 // digest covers what verdicts depend on: each layer's name and bytes. Lengths
 // keep one layer's end from being read as the next one's beginning.
 func digest(layers []*layer) string {
@@ -183,6 +169,7 @@ type rule struct {
 	fields []field  // of a section's entry
 	when   *condition
 	absent bool // what a call leaves out counts as a match
+	broken bool // its conditions have a problem: there are others than are here
 
 	kind        approval.VerdictKind
 	audited     bool
@@ -208,4 +195,6 @@ const (
 )
 
 // conditional reports whether the rule is not for every call of its tools.
-func (r *rule) conditional() bool { return !r.match.all() || len(r.fields) > 0 || r.when != nil }
+func (r *rule) conditional() bool {
+	return !r.match.all() || len(r.fields) > 0 || r.when != nil || r.broken
+}

@@ -26,8 +26,7 @@ func (r *reader) readRule(m *yamlfile.Mapping) {
 	tools := readTools(m.Need("tool", `name the tool, or write "*" for every tool`))
 	made := r.newRule(m.Value, formTool, names(tools))
 	readKind(m, made)
-	made.match = readMatcher(m, false)
-	made.when = r.condition(m.Field("when"))
+	r.readConditions(m, made)
 	r.readTerms(m, made)
 	m.Later("write it as an entry of deny:, require_approval: or allow:, or as a condition: when: args.amount > 100",
 		"capability", "environment", "contains", "amount_gt", "amount_gte", "amount_lt", "amount_lte")
@@ -39,6 +38,14 @@ func (r *reader) readRule(m *yamlfile.Mapping) {
 				"name the tools that may, or hold those with a dangerous name by classify: true")
 		}
 	}
+}
+
+// readConditions reads what every form of rule can ask of a call.
+func (r *reader) readConditions(m *yamlfile.Mapping, made *rule) {
+	before := len(*r.problems)
+	made.match = readMatcher(m, false)
+	made.when = r.condition(m.Field("when"))
+	made.broken = len(*r.problems) > before
 }
 
 // readTerms reads what every form of rule can say beside whom it is for.
@@ -63,8 +70,25 @@ func readCollapse(v yamlfile.Value, kind approval.VerdictKind) bool {
 
 // index puts a rule of the list where its tool is looked up.
 func (r *reader) index(made *rule, t toolName) {
-	l, when := r.made, made.conditionKey()
-	// Two rules that match the same calls: the later one never has its turn.
+	if !made.broken && r.shadowed(made, t) {
+		return
+	}
+	l := r.made
+	switch {
+	case t.name == "*":
+		l.star = append(l.star, made)
+	case isGlob(t.name):
+		l.globs = append(l.globs, namedRule{glob(t.name), made})
+		r.warnHidden(made, t)
+	default:
+		l.exact[t.name] = append(l.exact[t.name], made)
+	}
+}
+
+// shadowed notes that an earlier rule takes every such call, so that this one
+// never has its turn.
+func (r *reader) shadowed(made *rule, t toolName) bool {
+	when := made.conditionKey()
 	for _, condition := range []string{"", when} {
 		before, taken := r.first[t.name+"\x00"+condition]
 		if !taken {
@@ -78,18 +102,10 @@ func (r *reader) index(made *rule, t toolName) {
 			message = fmt.Sprintf("a second rule for the tool %q under the same conditions can never match", t.name)
 		}
 		t.at.Problem(message, "keep one; the first is at "+before.where)
-		return
+		return true
 	}
 	r.first[t.name+"\x00"+when] = first{t.at.Where(), made}
-	switch {
-	case t.name == "*":
-		l.star = append(l.star, made)
-	case isGlob(t.name):
-		l.globs = append(l.globs, namedRule{glob(t.name), made})
-		r.warnHidden(made, t)
-	default:
-		l.exact[t.name] = append(l.exact[t.name], made)
-	}
+	return false
 }
 
 // conditionKey tells apart rules for the same tool. It is empty for one that is

@@ -131,8 +131,7 @@ func (r *reader) alwaysHeld(tool string, before []section) *rule {
 }
 
 func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
-	made.match = readMatcher(m, false)
-	made.when = r.condition(m.Field("when"))
+	r.readConditions(m, made)
 	if audit := m.Field("audit"); audit.Present() {
 		if made.audited, _ = audit.Bool(); made.audited && made.kind != approval.VerdictAllow {
 			audit.Problem("audit is for what runs without asking", "move the entry to allow:, or remove the line")
@@ -153,7 +152,8 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 	r.readTerms(m, made)
 	for _, word := range []string{"contains", "match_keywords"} {
 		if v := m.Field(word); v.Present() {
-			made.fields = append(made.fields, readContains(word, v))
+			f := readContains(word, v)
+			made.fields, made.broken = append(made.fields, f), made.broken || len(f.words) == 0
 		}
 	}
 	for _, e := range m.Entries() {
@@ -162,11 +162,15 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 		}
 		if hint, refused := refusedWords[e.Name]; refused {
 			e.Key.Problem(e.Name+" is no condition here", hint)
+			made.broken = true
 			continue
 		}
-		if f, ok := readField(e); ok {
-			made.fields = append(made.fields, f)
+		f, ok := readField(e)
+		if !ok {
+			made.broken = true
+			continue
 		}
+		made.fields = append(made.fields, f)
 	}
 }
 

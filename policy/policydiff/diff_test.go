@@ -70,6 +70,7 @@ func TestProbesFindWhatBecomesLaxer(t *testing.T) {
 		"some tools' unmatched":  {"{applies_to: {tool: 'db.*', team: x}, rules: []}", "{applies_to: {tool: 'db.*', team: x}, rules: [], unmatched: allow}"},
 		"some tools' rules":      {"{applies_to: {tool: db.read}, rules: []}", "{applies_to: {tool: 'db.*'}, rules: [{tool: '*', auto_approve: true}]}"},
 		"one layer's names":      {"{applies_to: {team: x}, rules: [], classify: true, unmatched: allow}", "{applies_to: {team: x}, rules: [], unmatched: allow}"},
+		"a passed over rule's":   {"rules: [{tool: a, agent: x, redact_fields: [pin]}, {tool: a, deny: true}]", "rules: [{tool: a, agent: x}, {tool: a, deny: true}]"},
 		"one layer's redactions": {"{applies_to: {team: x}, rules: [], redact_fields: [pin]}", "{applies_to: {team: x}, rules: []}"},
 		"a label that is there":  {`rules: [{tool: a, when: '"vip" in labels', deny: true}]`, "rules: []"},
 		"a label's absence":      {`rules: [{tool: a, deny: true}]`, `rules: [{tool: a, when: '!("vip" in labels)', deny: true}]`},

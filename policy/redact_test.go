@@ -1,0 +1,48 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/policy"
+)
+
+// A rule for the tool hides its fields whether or not it counts; a rule for
+// every tool only where it counts.
+func TestRulesHideThoughPassedOver(t *testing.T) {
+	for name, c := range map[string]struct{ text, call, want string }{
+		"its condition is false":   {"rules: [{tool: a, when: args.n > 1.0, redact_fields: [pin]}, {tool: a, deny: true}]", `{"tool":"a","args":{"n":0}}`, "pin"},
+		"its agent is another":     {"rules: [{tool: [b, a], agent: x, redact_fields: [pin]}]", `{"tool":"a"}`, "pin"},
+		"its label is not there":   {"rules: [{tool: 'a*', labels: {env: prod}, redact_fields: [pin]}]", `{"tool":"ab"}`, "pin"},
+		"another goes before it":   {"rules: [{tool: a, deny: true}, {tool: 'a*', redact_fields: [pin]}]", `{"tool":"a"}`, "pin"},
+		"behind a deny":            {"{deny: [a], require_approval: [{capability: a, redact_fields: [pin]}]}", `{"tool":"a"}`, "pin"},
+		"an allow behind it all":   {"{deny: [a], require_approval: ['*'], allow: [{capability: 'a*', n: 1, redact_fields: [pin]}]}", `{"tool":"a"}`, "pin"},
+		"several add up":           {"rules: [{tool: a, deny: true, redact_fields: [x]}, {tool: '?', redact_fields: [y, X]}]", `{"tool":"a"}`, "x y"},
+		"for another tool":         {"rules: [{tool: b, redact_fields: [pin]}, {tool: 'b*', redact_fields: [pin]}]", `{"tool":"a"}`, ""},
+		"for every tool, unused":   {"rules: [{tool: a}, {tool: '*', redact_fields: [pin]}]", `{"tool":"a"}`, ""},
+		"for every tool, spelt **": {"rules: [{tool: a}, {tool: '**', redact_fields: [pin]}]", `{"tool":"a"}`, ""},
+		"for every tool, counts":   {"rules: [{tool: '*', redact_fields: [pin]}]", `{"tool":"a"}`, "pin"},
+		"another team's layer":     {"{applies_to: {team: x}, rules: [{tool: a, redact_fields: [pin]}]}", `{"tool":"a"}`, ""},
+		"an observing layer":       {"{observe: true, rules: [{tool: a, agent: x, redact_fields: [pin]}]}", `{"tool":"a"}`, "pin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := compile(t, policy.File{Name: "p.yaml", Data: []byte(c.text)})
+			call, err := approval.ParseCall([]byte(c.call))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(set.Evaluate(call, now).Redact, " "); got != c.want {
+				t.Errorf("hides %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestExplainSaysThatAPassedOverRuleHides(t *testing.T) {
+	set := compile(t, policy.File{Name: "p.yaml", Data: []byte("rules: [{tool: a, agent: x, redact_fields: [pin]}, {tool: a, deny: true}]")})
+	others := set.Explain(approval.Call{Tool: "a"}, now).Layers[0].Others
+	if len(others) != 1 || others[0].WhyNot != "agent does not match; its redact_fields hide all the same" {
+		t.Errorf("%+v", others)
+	}
+}
