@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -107,8 +108,13 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 		checked, issues = env.Check(parsed)
 	}
 	if issues.Err() != nil {
-		for _, e := range issues.Errors() {
-			message, hint := celProblem(e.Message)
+		errs := issues.Errors()
+		// After a = the parser complains of what follows, too.
+		if i := slices.IndexFunc(errs, func(e *cel.Error) bool { return strings.Contains(e.Message, assigned) }); i >= 0 {
+			errs = errs[i : i+1]
+		}
+		for _, e := range errs {
+			message, hint := celProblem(e.Message, source)
 			if e.Location.Line() < 1 {
 				v.Problem(message, hint)
 				continue
@@ -176,14 +182,32 @@ var (
 	expecting  = regexp.MustCompile(` expecting .*$`)
 )
 
-// celProblem is what the compiler complains of, and how to mend it.
-func celProblem(message string) (string, string) {
+// assigned is in the parser's complaint of a single =.
+const assigned = "token recognition error at: '="
+
+// functions are those that are looked for where an expression calls another.
+var functions = []string{
+	"all", "contains", "double", "duration", "endsWith", "exists", "exists_one", "filter", "getDate", "getDayOfMonth", "getDayOfWeek",
+	"getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "has", "int", "map", "matches",
+	"size", "startsWith", "string", "timestamp",
+}
+
+// celProblem is what the compiler complains of in source, and how to mend it.
+func celProblem(message, source string) (string, string) {
+	if strings.Contains(message, assigned) {
+		return "a single = does not compare", "use == to compare"
+	}
 	hint := "conditions are CEL over " + strings.Join(variables, ", ")
 	message = strings.TrimPrefix(message, "Syntax error: ")
 	if m := undeclared.FindStringSubmatch(message); m != nil {
-		if near := yamlfile.Nearest(m[1], variables); near != "" {
+		known := variables
+		called := regexp.MustCompile(`(^|\W)` + regexp.QuoteMeta(m[1]) + `\s*\(`).MatchString(source)
+		if called {
+			known = functions
+		}
+		if near := yamlfile.Nearest(m[1], known); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
-		} else {
+		} else if !called {
 			hint += "; an argument is args." + approval.Display(m[1], 80)
 		}
 		return fmt.Sprintf("the condition knows no %q", approval.Display(m[1], 80)), hint

@@ -54,6 +54,13 @@ type reader struct {
 	first map[string]first // of the rule list's rules, by what they match
 }
 
+// foreignFields stand at the top of other tools' policies.
+var foreignFields = map[string]string{
+	"actor":       `to keep the file to some agents or teams write "applies_to: {agent: NAME}"`,
+	"actors":      `to keep the file to some agents or teams write "applies_to: {agent: NAME}"`,
+	"risk_levels": `write risk_level in each rule under "rules:", with require_approval, auto_approve or deny`,
+}
+
 const maxFieldName = 200 // bytes, of names of layers, fields, groups and the like
 
 func (r *reader) layer() *layer {
@@ -87,6 +94,7 @@ func (r *reader) layer() *layer {
 	if says := []string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}; m.Present() && !anyOf(m, says) {
 		m.Problem("the file has no rules", `write "rules:" and a list under it, or "rules: []" if there are none`)
 	}
+	m.Hint(foreignFields)
 	m.Done()
 	return l
 }

@@ -14,6 +14,7 @@ type Mapping struct {
 	Value
 	asked []string // fields that are offered, as asked for
 	later []string
+	hints map[string]string // for Done
 }
 
 // Field returns a field's value, absent if the file does not hold it.
@@ -45,6 +46,10 @@ func (m *Mapping) Later(hint string, names ...string) {
 	}
 }
 
+// Hint says what to write instead of fields that are not known here, by their
+// names, for Done to tell.
+func (m *Mapping) Hint(hints map[string]string) { m.hints = hints }
+
 // Done notes every field that was not asked for, as far as Problems keeps them.
 func (m *Mapping) Done() {
 	unknown := 0
@@ -58,6 +63,9 @@ func (m *Mapping) Done() {
 		hint := "the fields here are " + strings.Join(m.asked, ", ")
 		if near := Nearest(e.Name, m.asked); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		if own, ok := m.hints[e.Name]; ok {
+			hint = own
 		}
 		e.Key.Problem(fmt.Sprintf("unknown field %q", approval.Display(e.Name, 80)), hint)
 	}

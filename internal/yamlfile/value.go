@@ -2,7 +2,9 @@ package yamlfile
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/pawlhq/pawl/approval"
@@ -199,15 +201,14 @@ func (v Value) Duration(most approval.Duration) (approval.Duration, bool) {
 	if !v.readable() {
 		return 0, false
 	}
-	const hint = `use seconds (90) or a form like "90s", "30m", "24h"`
 	number := v.node.Kind == yaml.ScalarNode && (v.node.Tag == intTag || v.node.Tag == floatTag)
 	if !number && !isText(v.node) {
-		v.wrong("a length of time", hint)
+		v.wrong("a length of time", durationForms)
 		return 0, false
 	}
 	d, err := approval.ParseDuration(v.node.Value)
 	if err != nil {
-		v.Problem(v.what+" is not a length of time", hint)
+		v.Problem(v.what+" is not a length of time", durationHint(v.node.Value, most))
 		return 0, false
 	}
 	if d <= 0 || d > most {
@@ -215,6 +216,22 @@ func (v Value) Duration(most approval.Duration) (approval.Duration, bool) {
 		return 0, false
 	}
 	return d, true
+}
+
+const durationForms = `use seconds (90) or a form like "90s", "30m", "24h"`
+
+// durationHint says how to write what is no length of time.
+func durationHint(text string, most approval.Duration) string {
+	number, ok := strings.CutSuffix(text, "d")
+	days, err := strconv.ParseUint(number, 10, 16)
+	if !ok || err != nil {
+		return durationForms
+	}
+	hint := fmt.Sprintf("days are no unit; write %dh", days*24)
+	if time.Duration(days)*24*time.Hour > most.Std() {
+		hint = fmt.Sprintf("days are no unit: it would be %dh, and at most %s can be", days*24, most.Short())
+	}
+	return hint
 }
 
 // List reads a list's entries.
