@@ -164,7 +164,7 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 		if err != nil {
 			return a.policyRefused(err, files)
 		}
-		return s.tellTrial(was, trial, change, files)
+		return s.tellTrial(ctx, was, trial, change, files)
 	}
 	applied, err := to.ApplyPolicy(ctx, change)
 	if err != nil {
@@ -182,12 +182,12 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 	if err != nil {
 		return err
 	}
-	return a.tellEffect(a.effectOf(was, change.Layers))
+	return a.tellEffect(a.effectOf(ctx, was, change.Layers))
 }
 
 // tellTrial ends with exitError if calls are judged less strictly than before,
 // or if that can't be told.
-func (s *applyCommand) tellTrial(was client.ActivePolicy, trial client.PolicyTrial, change client.PolicyChange, files []policyFile) error {
+func (s *applyCommand) tellTrial(ctx context.Context, was client.ActivePolicy, trial client.PolicyTrial, change client.PolicyChange, files []policyFile) error {
 	a := s.app
 	if a.output != outputJSON {
 		a.placed(trial.Warnings, files, true)
@@ -200,7 +200,7 @@ func (s *applyCommand) tellTrial(was client.ActivePolicy, trial client.PolicyTri
 	case trial.Active.Version != was.Version || was.Version != change.Expect:
 		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, change.Expect)
 	}
-	e := a.effectOf(was, change.Layers)
+	e := a.effectOf(ctx, was, change.Layers)
 	end := func(err error) error {
 		if err == nil && e.laxer() {
 			err = done(exitError)

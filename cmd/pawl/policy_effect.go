@@ -1,7 +1,7 @@
 package main
 
 import (
-	"iter"
+	"context"
 	"time"
 
 	"github.com/pawlhq/pawl/client"
@@ -22,27 +22,17 @@ type policyEffect struct {
 	err      error // why it can't be told: this Pawl does not know one of the policies
 }
 
-func (a *app) effectOf(was client.ActivePolicy, will []client.PolicyLayer) (e policyEffect) {
+func (a *app) effectOf(ctx context.Context, was client.ActivePolicy, will []client.PolicyLayer) (e policyEffect) {
 	if e.old, e.err = compileLayers(was.Layers, was.Digest); e.err != nil {
 		return e
 	}
 	if e.new, e.err = policy.Inspect(filesOf(will)...); e.err != nil {
 		return e
 	}
-	e.report = policydiff.Diff(e.old, e.new, endingAfter(effectTime, policydiff.Probes(e.old, e.new), &e.cut))
+	ctx, cancel := context.WithTimeout(ctx, effectTime)
+	defer cancel()
+	e.report = policydiff.Diff(e.old, e.new, policydiff.Within(ctx, policydiff.Probes(e.old, e.new), &e.cut))
 	return e
-}
-
-// endingAfter ends a sequence after some time, and then sets cut.
-func endingAfter[T any](d time.Duration, all iter.Seq[T], cut *bool) iter.Seq[T] {
-	return func(yield func(T) bool) {
-		end := time.Now().Add(d)
-		for v := range all {
-			if *cut = time.Now().After(end); *cut || !yield(v) {
-				return
-			}
-		}
-	}
 }
 
 // laxer reports whether calls may be judged less strictly than before.
@@ -69,7 +59,7 @@ func (a *app) tellEffect(e policyEffect) error {
 		return err
 	}
 	if e.cut {
-		a.note("the rules suggest more calls than were looked at in %v; 'pawl policy diff' takes its time for all of them", effectTime)
+		a.note("warning: this was cut off after %v: the rules suggest more calls, and what becomes of those is unknown; 'pawl policy diff' looks at all of them", effectTime)
 	}
 	return nil
 }

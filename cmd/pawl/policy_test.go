@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pawlhq/pawl/client"
@@ -242,25 +240,6 @@ func TestPolicyDryRunSaysWhatBecomesLaxer(t *testing.T) {
 	}
 	c.terminal = true
 	c.run(t, "policy", "apply", lax, "--dry-run").want(t, exitError, []string{"\x1b[31mLAXER !!\x1b[0m"}, nil)
-}
-
-func TestEndingAfter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		seen, cut := 0, false
-		for range endingAfter(5*time.Second, slices.Values(make([]int, 100)), &cut) {
-			seen++
-			time.Sleep(time.Second)
-		}
-		if seen != 6 || !cut {
-			t.Errorf("%d, cut %v", seen, cut)
-		}
-		for range endingAfter(time.Second, slices.Values(make([]int, 100)), &cut) {
-			seen++
-		}
-		if seen != 106 || cut {
-			t.Errorf("%d, cut %v", seen, cut)
-		}
-	})
 }
 
 func TestPolicyDirect(t *testing.T) {

@@ -185,9 +185,10 @@ func (s *Stack) startPolicy(ctx context.Context) error {
 		var now store.PolicyVersion
 		files, now, err = active.ApplyFiles(ctx, active.FilesOptions{
 			Store: s.Store, Paths: s.o.Policy, By: "pawl-dev", Logger: s.o.Logger,
-			Applied: func(ctx context.Context, v store.PolicyVersion) {
+			Applied: func(ctx context.Context, was, now store.PolicyVersion) {
 				_ = s.policy.Refresh(ctx) // it has logged, and looks again
-				s.o.Progress(fmt.Sprintf("Policy: the files have changed; version %d is active.", v.Version))
+				s.o.Progress(fmt.Sprintf("Policy: the files have changed; version %d is active.", now.Version))
+				s.warnLaxer(ctx, was, now)
 			},
 		})
 		if err != nil {

@@ -22,7 +22,7 @@ type Problem struct {
 // String is "file:line:column: message; hint", a warning's message with
 // "warning: " before it.
 func (p Problem) String() string {
-	s := at(p.File, p.Line, p.Column) + ": "
+	s := p.Where() + ": "
 	if p.Warning {
 		s += "warning: "
 	}
@@ -32,6 +32,9 @@ func (p Problem) String() string {
 	}
 	return s
 }
+
+// Where is "file:line:column", or the file where the problem is of all of it.
+func (p Problem) Where() string { return at(p.File, p.Line, p.Column) }
 
 func at(file string, line, column int) string {
 	if line == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
@@ -33,7 +34,11 @@ func logEach(ctx context.Context, l *slog.Logger, level slog.Level, message stri
 			l.Log(ctx, level, message, "what", "more of this policy are not logged; 'pawl policy check' shows all", "more", len(problems)-i)
 			return
 		}
-		p.Warning = false // the level says it
-		l.Log(ctx, level, message, "what", p.String())
+		what := p.Message
+		if p.Hint != "" {
+			what += "; " + p.Hint
+		}
+		// The text handler would escape every quotation mark.
+		l.Log(ctx, level, message, "at", p.Where(), "what", strings.ReplaceAll(what, `"`, "'"))
 	}
 }

@@ -26,9 +26,9 @@ type FilesOptions struct {
 	Logger *slog.Logger   // told what is wrong with the files; default: discard
 
 	// Applied is told, from Watch's goroutine, of each version that Watch
-	// made active, and of the active one if the files say again what it says.
-	// Default: nobody is told.
-	Applied func(context.Context, store.PolicyVersion)
+	// made active, and of the one before, which is the same if the files say
+	// again what it says. Default: nobody is told.
+	Applied func(ctx context.Context, was, now store.PolicyVersion)
 }
 
 func (o *FilesOptions) validate() error {
@@ -44,7 +44,7 @@ func (o *FilesOptions) validate() error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Applied == nil {
-		o.Applied = func(context.Context, store.PolicyVersion) {}
+		o.Applied = func(context.Context, store.PolicyVersion, store.PolicyVersion) {}
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func ApplyFiles(ctx context.Context, o FilesOptions) (*Files, store.PolicyVersio
 	files, problems := f.read()
 	f.handled = fingerprint(files, problems)
 	f.seen = f.handled
-	v, err := f.apply(ctx, files, problems)
+	_, v, err := f.apply(ctx, files, problems)
 	return f, v, err
 }
 
@@ -97,14 +97,14 @@ func (f *Files) look(ctx context.Context) {
 	if f.seen = now; !settled || now == f.handled {
 		return
 	}
-	v, err := f.apply(ctx, files, problems)
+	was, v, err := f.apply(ctx, files, problems)
 	_, broken := errors.AsType[yamlfile.Problems](err)
 	switch {
 	case ctx.Err() != nil:
 		return
 	case err == nil:
 		f.handled, f.away = now, false
-		f.o.Applied(ctx, v)
+		f.o.Applied(ctx, was, v)
 	case broken, approval.CodeOf(err) == approval.CodeInvalid:
 		f.handled = now
 		logProblems(ctx, f.o.Logger, "THE POLICY FILES ARE BROKEN; the policy from before stays active", err)
@@ -116,24 +116,24 @@ func (f *Files) look(ctx context.Context) {
 
 // apply compiles the files twice: under their paths, for people to find what is
 // wrong, and under the names that verdicts use.
-func (f *Files) apply(ctx context.Context, files []policy.File, problems yamlfile.Problems) (v store.PolicyVersion, err error) {
+func (f *Files) apply(ctx context.Context, files []policy.File, problems yamlfile.Problems) (was, v store.PolicyVersion, err error) {
 	set, err := policy.Compile(files...)
 	if err != nil {
 		more, ok := errors.AsType[yamlfile.Problems](err)
 		if !ok {
-			return v, err
+			return was, v, err
 		}
 		problems = append(problems, more...)
 	}
 	if err := problems.Err(); err != nil {
-		return v, err
+		return was, v, err
 	}
 	for range 5 { // others may apply theirs meanwhile: the files go over them
-		if v, err = Version(ctx, f.o.Store); err != nil {
-			return v, err
+		if was, err = Version(ctx, f.o.Store); err != nil {
+			return was, v, err
 		}
 		var a Applied
-		a, err = Apply(ctx, f.o.Store, Change{Files: Names(files), Expect: v.Version, By: f.o.By, Channel: "file"})
+		a, err = Apply(ctx, f.o.Store, Change{Files: Names(files), Expect: was.Version, By: f.o.By, Channel: "file"})
 		if v = a.PolicyVersion; !errors.Is(err, store.ErrPolicyChanged) {
 			break
 		}
@@ -141,7 +141,7 @@ func (f *Files) apply(ctx context.Context, files []policy.File, problems yamlfil
 	if err == nil {
 		LogWarnings(ctx, f.o.Logger, set.Warnings())
 	}
-	return v, err
+	return was, v, err
 }
 
 func (f *Files) read() (files []policy.File, problems yamlfile.Problems) {

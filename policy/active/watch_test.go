@@ -50,7 +50,7 @@ func watch(t *testing.T, f func(*watching)) {
 		w.write("team.yaml", "rules: []\n")
 		files, v, err := active.ApplyFiles(t.Context(), active.FilesOptions{
 			Store: w.s, Paths: []string{filepath.Join(w.dir, "org.yaml"), filepath.Join(w.dir, "team.yaml")}, By: "dev", Logger: w.log.logger(),
-			Applied: func(_ context.Context, v store.PolicyVersion) { w.applied = append(w.applied, v.Version) },
+			Applied: func(_ context.Context, _, now store.PolicyVersion) { w.applied = append(w.applied, now.Version) },
 		})
 		if err != nil || v.Version != 1 {
 			t.Fatalf("%+v, %v", v, err)
@@ -97,7 +97,7 @@ func TestWatch(t *testing.T) {
 		}
 		w.write("team.yaml", "rules: [{tool: '*', auto_approve: true}]\n")
 		w.version(4)
-		if text := w.log.take(); strings.Count(text, "a warning about the policy") != 1 || !strings.Contains(text, filepath.Join(w.dir, "team.yaml")+":1:9: every tool") {
+		if text := w.log.take(); strings.Count(text, "a warning about the policy") != 1 || !strings.Contains(text, filepath.Join(w.dir, "team.yaml")+":1:9 what=\"every tool") {
 			w.t.Errorf("the log:\n%s", text)
 		}
 		w.write("team.yaml", "rules: []\n")
@@ -106,7 +106,7 @@ func TestWatch(t *testing.T) {
 			w.t.Fatal(err)
 		}
 		w.version(5)
-		if text := w.log.take(); !strings.Contains(text, "team.yaml: can't be read") {
+		if text := w.log.take(); !strings.Contains(text, "team.yaml what=\"can't be read") {
 			w.t.Errorf("the log:\n%s", text)
 		}
 		w.write("team.yaml", "rules: []\n")

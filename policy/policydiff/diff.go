@@ -1,6 +1,7 @@
 package policydiff
 
 import (
+	"context"
 	"iter"
 	"slices"
 
@@ -46,8 +47,20 @@ func (r Report) only(laxer bool) []Change {
 	return out
 }
 
+// Within is a corpus that ends when ctx does, and then sets cut: there were
+// more calls.
+func Within(ctx context.Context, corpus iter.Seq[policytest.Case], cut *bool) iter.Seq[policytest.Case] {
+	return func(yield func(policytest.Case) bool) {
+		for c := range corpus {
+			if *cut = ctx.Err() != nil; *cut || !yield(c) {
+				return
+			}
+		}
+	}
+}
+
 // Diff compares what two policies say to the calls of a corpus. It takes as
-// long as the corpus has calls: end that to bound it.
+// long as the corpus has calls: Within bounds that.
 func Diff(old, new *policy.Set, corpus iter.Seq[policytest.Case]) Report {
 	var r Report
 	for c := range corpus {

@@ -1,6 +1,7 @@
 package policydiff_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policydiff"
+	"github.com/pawlhq/pawl/policy/policytest"
 )
 
 func compile(t *testing.T, text string) *policy.Set {
@@ -290,4 +292,26 @@ func randomPolicy(r *rand.Rand) []byte {
 		fmt.Fprintf(&b, "%s:\n  - other\n  - {capability: '%s'%s%s}\n", section, of("a", "pay", "p*"), maybe(", amount_gt: "+of("5", "50")), maybe(", environment: prod"))
 	}
 	return []byte(b.String())
+}
+
+func TestWithin(t *testing.T) {
+	calls := slices.Values(make([]policytest.Case, 100))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	seen, cut := 0, false
+	for range policydiff.Within(ctx, calls, &cut) {
+		if seen++; seen == 5 {
+			stop()
+		}
+	}
+	if seen != 5 || !cut {
+		t.Errorf("%d, cut %v", seen, cut)
+	}
+	seen = 0
+	for range policydiff.Within(t.Context(), calls, &cut) {
+		seen++
+	}
+	if seen != 100 || cut {
+		t.Errorf("%d, cut %v", seen, cut)
+	}
 }
