@@ -124,6 +124,8 @@ type Observation struct {
 	Risk  Risk        `json:"risk,omitempty"`
 	Rule  string      `json:"rule"`
 	Why   string      `json:"why,omitempty"`
+
+	Requirement *Requirement `json:"requirement,omitempty"` // with VerdictRequire
 }
 
 // Validate refuses a verdict that no policy may give; callers treat that as a

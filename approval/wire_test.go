@@ -69,7 +69,7 @@ func TestWireGolden(t *testing.T) {
 		},
 		"verdict_full": approval.Verdict{
 			Kind: approval.VerdictRequire, Requirement: &everything, Timeout: approval.DefaultTimeout, Policy: approval.PolicyRef{Why: "w"},
-			Audited: true, Collapse: true, Observed: []approval.Observation{{Layer: "l", Kind: approval.VerdictDeny, Risk: approval.RiskLow, Rule: "r", Why: "w"}},
+			Audited: true, Collapse: true, Observed: []approval.Observation{{Layer: "l", Kind: approval.VerdictDeny, Risk: approval.RiskLow, Rule: "r", Why: "w", Requirement: approval.OneApproval()}},
 		},
 	}
 	got, err := json.MarshalIndent(shapes, "", "  ")

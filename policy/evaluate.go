@@ -56,7 +56,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 		}
 		if own := hits[before:]; len(own) > 0 {
 			o := combine(own)
-			observed = append(observed, approval.Observation{Layer: l.name, Kind: o.kind, Risk: o.risk, Rule: o.rule.short, Why: o.why})
+			observed = append(observed, o.observation(l.name))
 			redact = hidden(own, redact) // the reviewers it is tried on see no more for it
 			hits = hits[:before]
 		}
@@ -69,6 +69,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	}
 	v.Redact = s.redactions(hidden(hits, redact))
 	ask(&v, in.call)
+	e.waits(v, in.call, hits)
 	if v.Requirement != nil {
 		v.Requirement.Decisions = max(v.Requirement.Decisions, decisions)
 	}
@@ -250,6 +251,11 @@ func (c combined) into(v *approval.Verdict) {
 		v.ValidFor = c.validFor
 	}
 	v.Policy.Layer, v.Policy.Rule, v.Policy.Why = c.rule.layer.name, c.rule.short, c.why
+}
+
+// observation is what rules of an observing layer say.
+func (c combined) observation(layer string) approval.Observation {
+	return approval.Observation{Layer: layer, Kind: c.kind, Risk: c.risk, Rule: c.rule.short, Why: c.why, Requirement: c.requirement}
 }
 
 // add adds what a rule demands to what others do. nil demands one approval;

@@ -15,6 +15,8 @@ type Explanation struct {
 	approval.Verdict
 	Layers []LayerSays `json:"layers"`
 	Call   []string    `json:"call,omitempty"` // what the call asks for itself
+	// TimeoutFrom says where the timeout comes from, where there is one.
+	TimeoutFrom string `json:"timeout_from,omitempty"`
 }
 
 // Nothing is what a layer says that has no say.
@@ -78,6 +80,43 @@ func (e *Explanation) passOver(l *layer, whyNot string) {
 		says := l.says()
 		says.Why = "the layer is not for this call: " + whyNot
 		e.Layers = append(e.Layers, says)
+	}
+}
+
+// waits notes where the verdict's timeout comes from. A nil e notes nothing.
+func (e *Explanation) waits(v approval.Verdict, c *approval.Call, hits []hit) {
+	if e == nil || v.Kind != approval.VerdictRequire {
+		return
+	}
+	var shortest *rule
+	stated := 0
+	if len(hits) > 0 {
+		kind := combine(hits).kind
+		for _, h := range hits {
+			if h.kind != kind || h.rule.timeout == 0 {
+				continue
+			}
+			stated++
+			if shortest == nil || h.rule.timeout < shortest.timeout {
+				shortest = h.rule
+			}
+		}
+	}
+	switch {
+	case v.Timeout == c.Timeout && (shortest == nil || shortest.timeout != v.Timeout):
+		e.TimeoutFrom = "the call asks for it"
+	case shortest != nil:
+		e.TimeoutFrom = "by " + shortest.short
+		if !shortest.ownTimeout {
+			e.TimeoutFrom = fmt.Sprintf("the default of layer %s, for %s", shortest.layer.name, shortest.short)
+		}
+		if stated > 1 {
+			e.TimeoutFrom += fmt.Sprintf("; the shortest of %d rules that count", stated)
+		}
+	case len(hits) == 0 && v.Timeout != approval.DefaultTimeout:
+		e.TimeoutFrom = "the shortest default of the layers"
+	default:
+		e.TimeoutFrom = "as nothing states one"
 	}
 }
 

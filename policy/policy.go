@@ -175,6 +175,7 @@ type rule struct {
 	audited     bool
 	risk        approval.Risk
 	timeout     approval.Duration // the rule's or its layer's; 0: not stated
+	ownTimeout  bool              // it is the rule's
 	validFor    approval.Duration // 0: not stated
 	collapse    bool              // identical calls that wait are one request
 	redact      []string

@@ -288,3 +288,34 @@ func TestSetsDoNotChange(t *testing.T) {
 		t.Error("the sources compile to another set")
 	}
 }
+
+func TestExplainSaysWhereTheTimeoutIsFrom(t *testing.T) {
+	for name, c := range map[string]struct{ text, call, want string }{
+		"a rule's":              {"rules: [{tool: a, timeout: 4h}]", `{"tool":"a"}`, "by p.yaml:1 tool a"},
+		"the layer's":           {"{default_timeout: 4h, rules: [{tool: a}]}", `{"tool":"a"}`, "the default of layer p, for p.yaml:1 tool a"},
+		"a broken condition's":  {"{default_timeout: 30m, rules: [{tool: a, when: args.n > 1, auto_approve: true}, {tool: a, timeout: 4h}]}", `{"tool":"a"}`, "the default of layer p, for p.yaml:1 tool a; the shortest of 2 rules that count"},
+		"no rule's":             {"{default_timeout: 4h, rules: []}", `{"tool":"a"}`, "the shortest default of the layers"},
+		"nobody's":              {"rules: [{tool: a}]", `{"tool":"a"}`, "as nothing states one"},
+		"the call's":            {"rules: [{tool: a, timeout: 4h}]", `{"tool":"a","timeout":"5m"}`, "the call asks for it"},
+		"an allowed call's":     {"rules: [{tool: a, timeout: 4h, auto_approve: true}]", `{"tool":"a","require_approval":true}`, "by p.yaml:1 tool a"},
+		"none of a denied call": {"rules: [{tool: a, deny: true}]", `{"tool":"a"}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			call, err := approval.ParseCall([]byte(c.call))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := compile(t, file("p.yaml", c.text)).Explain(call, now).TimeoutFrom; got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestObservedSayWhatTheyWouldAskFor(t *testing.T) {
+	set := compile(t, file("p.yaml", "{observe: true, rules: [{tool: a, risk_level: high, approvals: 2}]}"))
+	o := set.Evaluate(approval.Call{Tool: "a"}, now).Observed
+	if len(o) != 1 || o[0].Risk != approval.RiskHigh || o[0].Requirement == nil || o[0].Requirement.Approvals[0].Count != 2 {
+		t.Errorf("%+v", o)
+	}
+}

@@ -51,7 +51,7 @@ func (r *reader) readConditions(m *yamlfile.Mapping, made *rule) {
 // readTerms reads what every form of rule can say beside whom it is for.
 func (r *reader) readTerms(m *yamlfile.Mapping, made *rule) {
 	if t, given := m.Field("timeout").Duration(approval.MaxTimeout); given {
-		made.timeout = t
+		made.timeout, made.ownTimeout = t, true
 	}
 	made.validFor, _ = m.Field("valid_for").Duration(approval.MaxTimeout)
 	made.risk = readRisk(m.Field("risk_level"))

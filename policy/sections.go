@@ -146,7 +146,7 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 			other.Problem("approval_timeout_seconds and timeout mean the same", "keep one")
 		}
 		if t, ok := other.Duration(approval.MaxTimeout); ok {
-			made.timeout = t
+			made.timeout, made.ownTimeout = t, true
 		}
 	}
 	r.readTerms(m, made)

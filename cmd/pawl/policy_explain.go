@@ -85,7 +85,7 @@ func (a *app) readTime(text string) (time.Time, error) {
 func (a *app) explanation(tool string, e policy.Explanation) string {
 	s := sheet{wrapped: a.IsTerminal(a.Stdout)}
 	fmt.Fprintf(&s, "%s  %s\n", a.paint(bold, cell(tool, 0)), a.paint(verdictColour(e.Kind), string(e.Kind)))
-	verdictFields(&s, e.Verdict)
+	verdictFields(&s, e)
 	for _, line := range e.Call {
 		s.field("Call", line)
 	}
@@ -103,7 +103,8 @@ func verdictColour(k approval.VerdictKind) string {
 	return yellow
 }
 
-func verdictFields(s *sheet, v approval.Verdict) {
+func verdictFields(s *sheet, e policy.Explanation) {
+	v := e.Verdict
 	s.field("Rule", strings.TrimSpace(v.Policy.Layer+" "+v.Policy.Rule))
 	s.field("Because", v.Policy.Why)
 	s.field("Risk", string(v.Risk))
@@ -111,7 +112,7 @@ func verdictFields(s *sheet, v approval.Verdict) {
 		for _, line := range demands(v.Requirement) {
 			s.field("Needs", line)
 		}
-		s.field("Timeout", v.Timeout.Short())
+		s.field("Timeout", v.Timeout.Short()+", "+e.TimeoutFrom)
 		if v.Collapse {
 			s.field("Identical", "calls collapse to this one while it waits")
 		}
@@ -130,6 +131,12 @@ func beside(s *sheet, v approval.Verdict) {
 	}
 	for _, o := range v.Observed {
 		text := fmt.Sprintf("%s would say %s: %s", o.Layer, o.Kind, o.Rule)
+		if o.Risk != "" && o.Risk != v.Risk {
+			text += ", at risk " + string(o.Risk)
+		}
+		if needs := strings.Join(demands(o.Requirement), ", and "); needs != "" && needs != strings.Join(demands(v.Requirement), ", and ") {
+			text += ", needs " + needs
+		}
 		if o.Why != "" {
 			text += ", " + o.Why
 		}

@@ -56,7 +56,7 @@ func TestExplainAndDiffByTheStoresPolicies(t *testing.T) {
 
 	c.run(t, "policy", "explain", "--call", call).want(t, exitDone,
 		[]string{"mail  require_approval\n", "Rule        org org.yaml:2 tool mail\n", "Policy      " + digest}, []string{"the active policy: version 3, applied", "digest " + digest})
-	c.run(t, "policy", "explain", "--policy", "@"+digest[:12]+"…", "--call", call).want(t, exitDone, []string{"Timeout     5m\n"}, []string{"the policy with digest " + digest})
+	c.run(t, "policy", "explain", "--policy", "@"+digest[:12]+"…", "--call", call).want(t, exitDone, []string{"Timeout     5m, "}, []string{"the policy with digest " + digest})
 	r := c.run(t, "policy", "explain", "--call", call, "-o", "json")
 	if decodeJSON(t, r); !strings.HasPrefix(r.out, `{"verdict":"require_approval",`) {
 		t.Errorf("%s", r.out)

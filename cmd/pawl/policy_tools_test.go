@@ -82,7 +82,7 @@ func TestPolicyExplain(t *testing.T) {
 	})
 	c := cmdline{stdin: strings.NewReader(`{"tool":"read"}`)}
 	c.run(t, "policy", "explain", "--policy", "team.yaml", "--policy", "watch.yaml", "--call", `{"tool":"mail","timeout":"5m"}`).want(t, exitDone, []string{
-		"mail  require_approval\n", "Rule        team team.yaml:3 tool mail\n", "Risk        high\n", "Needs       1 approval\n", "Timeout     5m\n",
+		"mail  require_approval\n", "Rule        team team.yaml:3 tool mail\n", "Risk        high\n", "Needs       1 approval\n", "Timeout     5m, ",
 		"Observed    watch would say deny: watch.yaml:2 tool mail\n", "Call        the call asks to wait",
 		"Layer team (team.yaml) says require_approval\n  counts    team.yaml:3:5 tool mail: require_approval\n  not       2 rules for other tools\n",
 		"Layer watch (watch.yaml) would say deny, but only observes\n",
