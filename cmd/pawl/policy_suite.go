@@ -239,7 +239,8 @@ func (s *suiteCommand) text(t tested) string {
 		b.WriteString(indent(s.explanation(r.Call.Tool, r.Explanation)) + "\n")
 	}
 	for _, g := range t.golden {
-		fmt.Fprintf(&b, "%s %s\n%s%s\n", s.paint(red, "GOLDEN"), approval.Display(g.Test, 500), marked("-", approval.DisplayLines(g.Old, 0)), marked("+", g.New))
+		gone, come := linesNotIn(g.New, g.Old), linesNotIn(g.Old, g.New)
+		fmt.Fprintf(&b, "%s %s\n%s%s\n", s.paint(red, "GOLDEN"), approval.Display(g.Test, 500), marked("-", approval.DisplayLines(gone, 0)), marked("+", come))
 	}
 	for _, suite := range suites {
 		word := "ok  "
@@ -271,6 +272,21 @@ func (s *suiteCommand) coverage(c policytest.Coverage) string {
 	fmt.Fprintf(&b, "%s coverage: %d%% of %s in %s%s\n", word, c.Percent(), plural(c.Rules, "rule"), approval.Display(strings.Join(c.Policy, ", "), 300), rest)
 	for _, r := range c.Missed {
 		fmt.Fprintf(&b, "     never hit: %s\n", approval.Display(r.Where+" "+r.Text, 300))
+	}
+	return b.String()
+}
+
+// linesNotIn returns the lines of text that other does not have.
+func linesNotIn(other, text string) string {
+	known := map[string]bool{}
+	for line := range strings.Lines(other) {
+		known[line] = true
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if !known[line] {
+			b.WriteString(line)
+		}
 	}
 	return b.String()
 }

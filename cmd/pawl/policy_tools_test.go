@@ -148,7 +148,7 @@ func TestPolicyTest(t *testing.T) {
 	c.run(t, "policy", "test", "--golden", "g", "--update").want(t, exitDone, []string{"wrote g\n"}, nil)
 	c.run(t, "policy", "test", "--golden", "g").want(t, exitDone, nil, nil)
 	c.run(t, "policy", "test", "--golden", "g", "--policy", "new").want(t, exitError, []string{
-		"GOLDEN a_test.yaml: mail waits\n", "-timeout: 2h\n", "+timeout: 3h\n", "FAIL g: 1 verdict changed"}, nil)
+		"GOLDEN a_test.yaml: mail waits\n-timeout: 2h\n+timeout: 3h\n\n", "FAIL g: 1 verdict changed"}, nil)
 	c.run(t, "policy", "test", "--update").want(t, exitUsage, nil, []string{"name it with --golden"})
 	c.run(t, "policy", "test", "--coverage-min", "101").want(t, exitUsage, nil, []string{"give a percentage from 0 to 100"})
 	c.run(t, "policy", "test", "").want(t, exitUsage, nil, []string{"a SUITE is empty"})

@@ -244,7 +244,7 @@ func TestCheck(t *testing.T) {
 	policytest.Check(f, t.TempDir())
 	policytest.Check(f, filepath.Join(dir, "no_test.yaml"))
 	policytest.Check(f, filepath.Join(dir, "org.yaml"))
-	want := []string{"a_test.yaml:3: mail runs: verdict: expected allow, got require_approval; the rule is org.yaml:4 tool mail", "holds no suite", "can't be read", "policy is missing"}
+	want := []string{"a_test.yaml:3: mail runs: verdict: expected allow, got require_approval; the rule is org.yaml:4 tool mail", "holds no suite", "can't be read", "this is a policy, not a suite"}
 	for i, w := range want {
 		if len(f.said) != len(want) || !strings.Contains(f.said[i], w) {
 			t.Fatalf("said %q, want %q", f.said, want)

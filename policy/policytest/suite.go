@@ -100,8 +100,15 @@ type suiteReader struct {
 
 func (r *suiteReader) suite(m *yamlfile.Mapping) *Suite {
 	s := &Suite{Name: r.name}
+	if isPolicy(m) {
+		m.Problem("this is a policy, not a suite", "name a suite of calls, a file with policy: and tests:; 'pawl policy check' takes policies")
+		return s
+	}
 	files := m.Need("policy", `name the policy's files, from this file's folder: "policy: [org.yaml, team.yaml]"`)
-	paths, ok := files.List()
+	paths, ok := []yamlfile.Value{files}, false
+	if !files.IsText() {
+		paths, ok = files.List()
+	}
 	if ok && len(paths) == 0 {
 		files.Problem("policy names no file", "name the files whose verdicts are tried")
 	}
@@ -134,6 +141,12 @@ func (r *suiteReader) suite(m *yamlfile.Mapping) *Suite {
 	m.Done()
 	slices.SortStableFunc(s.Tests, func(a, b Test) int { return cmp.Compare(a.line, b.line) })
 	return s
+}
+
+// isPolicy reports whether a file has rules, and nothing that a suite needs.
+func isPolicy(m *yamlfile.Mapping) bool {
+	return slices.ContainsFunc([]string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}, m.Has) &&
+		!slices.ContainsFunc([]string{"policy", "tests", "calls"}, m.Has)
 }
 
 func (r *suiteReader) test(m *yamlfile.Mapping, expects bool) Test {
@@ -272,9 +285,26 @@ func readRequirement(v yamlfile.Value) json.RawMessage {
 	if !ok {
 		return nil
 	}
+	doc = spelledOut(doc)
 	var known approval.Requirement
 	if err := approval.DecodeStrict(doc, &known); err != nil {
 		v.Problem("requirement: "+strings.TrimSuffix(err.Error(), "."), "use the fields that 'pawl policy explain -o json' shows")
+	}
+	return doc
+}
+
+// spelledOut writes a number of approvals, as rules have it, as the verdict
+// does.
+func spelledOut(requirement json.RawMessage) json.RawMessage {
+	var fields map[string]json.RawMessage
+	var count int
+	if json.Unmarshal(requirement, &fields) != nil || json.Unmarshal(fields["approvals"], &count) != nil || count < 1 {
+		return requirement
+	}
+	fields["approvals"] = json.RawMessage(fmt.Sprintf(`[{"count":%d}]`, count))
+	doc, err := json.Marshal(fields)
+	if err != nil {
+		return requirement
 	}
 	return doc
 }

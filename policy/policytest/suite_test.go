@@ -146,3 +146,25 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestSuitesTakeWhatPoliciesTake(t *testing.T) {
+	s, err := policytest.Parse("dir/a_test.yaml", []byte(`
+policy: org.yaml
+tests: [{name: a, call: {tool: a}, expect: {verdict: require_approval, requirement: {approvals: 2, deny_count: 1}}}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Policy) != 1 || s.Policy[0] != "dir/org.yaml" || string(s.Tests[0].Expect.Requirement) != `{"approvals":[{"count":2}],"deny_count":1}` {
+		t.Errorf("%q, %s", s.Policy, s.Tests[0].Expect.Requirement)
+	}
+	for text, want := range map[string]string{
+		"rules: []": "p.yaml:1:1: this is a policy, not a suite",
+		"policy: p\ntests: [{name: a, call: {tool: a}, expect: {verdict: require_approval, requirement: {approvals: 0}}}]": "requirement",
+		"policy: {a: b}\ntests: []": "policy is a mapping, must be a list",
+	} {
+		if _, err := policytest.Parse("p.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
