@@ -25,17 +25,18 @@ func (a *app) policy() *cobra.Command {
 
 func (a *app) policyShow() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show [DIGEST]",
+		Use:   "show [VERSION|DIGEST]",
 		Short: "Show the active policy, or one from before",
-		Long: `Show the text of the active policy, or of any that was ever applied: by the
-digest that verdicts name and 'pawl policy history' lists, or its beginning. The
-text goes to standard output, what is known about it to standard error. Of
+		Long: `Show the text of the active policy, or of any that was ever applied: by its
+version, or the digest that verdicts name, or its beginning; 'pawl policy
+history' lists both. A number is a version if there is one of it. The text goes to standard output, what is known about it to standard error. Of
 several files each has its name above it.`,
 		Example: `  pawl policy show
+  pawl policy show 3
   pawl policy show 3f2a91bc1234 -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return fmt.Errorf("takes one DIGEST, %d arguments given", len(args))
+				return fmt.Errorf("takes one VERSION or DIGEST, %d arguments given", len(args))
 			}
 			return nil
 		},
@@ -45,16 +46,7 @@ several files each has its name above it.`,
 				return err
 			}
 			if len(args) == 1 {
-				// As 'history' shows it, it may end in the sign of a cut.
-				set, err := c.PolicyText(cmd.Context(), strings.TrimSuffix(args[0], approval.CutMark))
-				if err != nil {
-					return err
-				}
-				if a.output == outputJSON {
-					return a.printJSON(set.Raw)
-				}
-				a.note("digest %s", set.Digest)
-				return a.printLayers(set.Layers)
+				return a.showPolicy(cmd.Context(), c, args[0])
 			}
 			p, err := c.Policy(cmd.Context())
 			if err != nil {

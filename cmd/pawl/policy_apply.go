@@ -48,7 +48,8 @@ applied what and when is on record.
 --dry-run shows what would change: the text, and over calls derived from the
 rules which verdicts become laxer or stricter, as 'pawl policy diff' does. Its
 exit code is 1 if any becomes laxer, or if that can't be told. On policies so
-large that this takes long it stops after some seconds, and says so. Without
+large that this takes long it stops after some seconds, and warns that the rest
+is unknown, which alone does not change the exit code. Without
 --dry-run the verdicts that have changed are shown after applying.
 
 If somebody else applies a policy in the meantime, nothing is changed. With

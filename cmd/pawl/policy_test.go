@@ -94,7 +94,7 @@ func TestPolicyShowAndHistory(t *testing.T) {
 	c.run(t, "policy", "show", "-o", "json").want(t, exitDone, []string{activeThree}, nil)
 	c.run(t, "policy", "show", "3f2a", "-o", "json").want(t, exitDone, []string{`"digest":"` + digest3}, nil)
 	c.run(t, "policy", "show", "none").want(t, exitError, nil, []string{"no such call"})
-	c.run(t, "policy", "show", "a", "b").want(t, exitUsage, nil, []string{"takes one DIGEST"})
+	c.run(t, "policy", "show", "a", "b").want(t, exitUsage, nil, []string{"takes one VERSION or DIGEST"})
 
 	c.run(t, "policy", "history", "--limit", "1").want(t, exitDone, []string{
 		"VERSION  APPLIED", "3        2026-03-01T09:00:00Z  ana\\u{001B}[2J  no", "3f2a91bc1234…", "why\\u{000A}not"}, []string{"1 shown of 3"})
@@ -322,4 +322,21 @@ func TestDoctorLooksAtTheActivePolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	doctor("failed         active policy       version 2 of the policy can't be used by this version of Pawl: p.yaml:1:1: ")
+}
+
+func TestPolicyShowByVersion(t *testing.T) {
+	const other = "aa"
+	f := newFakeAPI(t)
+	f.on("GET /api/policy/history", reply(200, `{"items":[{"version":4,"digest":"`+digest3+`","by":"bo"},{`+versionThree+`},{"version":1,"digest":"`+other+`","by":"ana"}]}`))
+	f.on("GET /api/policy/"+digest3, reply(200, `{"digest":"`+digest3+`","layers":[{"name":"p.yaml","text":"rules: []"}]}`))
+	f.on("GET /api/policy/3f2a", reply(200, `{"digest":"`+digest3+`","layers":[{"name":"p.yaml","text":"rules: []"}]}`))
+	c := cmdline{api: f.URL}
+	r := c.run(t, "policy", "show", "3")
+	r.want(t, exitDone, []string{"rules: []\n"}, []string{"version 3, applied", "digest " + digest3})
+	if strings.Contains(r.err, "version 4") {
+		t.Errorf("%s", r.err)
+	}
+	c.run(t, "policy", "show", "3f2a").want(t, exitDone, []string{"rules: []\n"}, []string{"version 4, applied", "by bo", "version 3, applied"})
+	c.run(t, "policy", "show", "3", "-o", "json").want(t, exitDone, []string{digest3}, nil)
+	c.run(t, "policy", "show", "7").want(t, exitError, nil, []string{"no version 7 was applied"})
 }
