@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -25,13 +26,9 @@ func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
 	if was.Digest == now.Digest {
 		return
 	}
-	before, err := s.policySet(ctx, was.Digest)
-	if err != nil {
-		s.o.Logger.WarnContext(ctx, "it can't be told what the changed policy files make laxer", "error", err)
-		return
-	}
-	after, err := s.policySet(ctx, now.Digest)
-	if err != nil {
+	before, errBefore := s.policySet(ctx, was.Digest)
+	after, errAfter := s.policySet(ctx, now.Digest)
+	if err := errors.Join(errBefore, errAfter); err != nil {
 		s.o.Logger.WarnContext(ctx, "it can't be told what the changed policy files make laxer", "error", err)
 		return
 	}
