@@ -221,6 +221,7 @@ func TestParameters(t *testing.T) {
 		"/api/requests?cursor=bad":                                 "cursor",
 		"/api/requests?tool=%zz":                                   "query string",
 		"/api/requests?session=" + strings.Repeat("x", maxParam+1): "session",
+		"/api/audit?kind=bogus":                                    "use one of call.requested, call.blocked",
 		"/api/audit?limit=-1":                                      "limit",
 		"/api/audit?status=all":                                    "status",
 		"/api/tools?limit=5":                                       "limit",

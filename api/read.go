@@ -15,8 +15,13 @@ import (
 
 func (s *Server) listAudit(c *gin.Context) error {
 	ctx := c.Request.Context()
-	q := store.EntryQuery{Kind: audit.Kind(c.Query("kind")), Cursor: c.Query("cursor")}
+	q := store.EntryQuery{Cursor: c.Query("cursor")}
 	var err error
+	if kind := c.Query("kind"); kind != "" {
+		if q.Kind, err = audit.ParseKind(kind); err != nil {
+			return err
+		}
+	}
 	if q.Limit, err = limitParam(c); err != nil {
 		return err
 	}

@@ -325,7 +325,7 @@ func people(v approval.View) string {
 	var who []string
 	for _, a := range missing {
 		if a.Count == most[a.Group] { // who satisfies this one satisfies all of the group's
-			who = append(who, approvals(a, have))
+			who = append(who, approvals(a, have, v.Owner != ""))
 		}
 	}
 	if len(who) == 0 {
@@ -335,14 +335,18 @@ func people(v approval.View) string {
 }
 
 // approvals says what is missing of one group, or of anybody beside those who
-// have approved.
-func approvals(a approval.Approvals, have int) string {
+// have approved; owned, if it is known who asked, that they don't count.
+func approvals(a approval.Approvals, have int, owned bool) string {
 	group := approval.Display(a.Group, 80)
 	switch {
 	case a.Group != "" && a.Count == 1:
 		return fmt.Sprintf("one approval by a member of %q", group)
 	case a.Group != "":
 		return fmt.Sprintf("%d approvals by different members of %q", a.Count, group)
+	case have == 0 && a.Count == 1 && owned:
+		return "one approval by anybody but who asked"
+	case have == 0 && owned:
+		return fmt.Sprintf("%d approvals by different people, none of them who asked", a.Count)
 	case have == 0 && a.Count == 1:
 		return "one approval by anybody"
 	case have == 0:

@@ -99,6 +99,7 @@ func TestWhyACallWaits(t *testing.T) {
 		codes []string   // of its problems
 		says  string     // in one of them
 	}{
+		{"for anybody else", func(w *world) { w.request(id).state.Owner = "ana" }, "one approval by anybody but who asked", &testDeadline, nil, ""},
 		{"for anybody", func(w *world) { w.request(id) }, "one approval by anybody", &testDeadline, nil, ""},
 		{"for two people", func(w *world) { needs(w, 2, 0) }, "2 approvals by different people", &testDeadline, nil, ""},
 		{"for another one", func(w *world) { needs(w, 2, 1) }, "one more approval by somebody else (1 of 2 so far)", &testDeadline, nil, ""},

@@ -58,7 +58,19 @@ func ParseStatus(s string) (Status, error) {
 			return known, nil
 		}
 	}
-	return "", Errorf(CodeInvalid, "unknown status %q; use one of %v", s, Statuses)
+	return "", Errorf(CodeInvalid, "unknown status %q; use one of %s", Display(s, 40), List(Statuses))
+}
+
+// List writes words for a sentence, with commas.
+func List[T ~string](words []T) string {
+	var b strings.Builder
+	for i, w := range words {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(w))
+	}
+	return b.String()
 }
 
 // Risk is how much harm a call can do. The zero value means "not stated".
@@ -81,7 +93,7 @@ func ParseRisk(s string) (Risk, error) {
 			return known, nil
 		}
 	}
-	return "", Errorf(CodeInvalid, "unknown risk %q; use one of %v", s, Risks)
+	return "", Errorf(CodeInvalid, "unknown risk %q; use one of %s", Display(s, 40), List(Risks))
 }
 
 // VerdictKind is what the policy says about a call.

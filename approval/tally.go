@@ -86,8 +86,12 @@ func (t *Tally) Add(d Decision) Answer {
 		t.settled = &d
 		return answer(AnswerResolved, "")
 	}
-	t.vote(d)
-	if len(t.requirement.Missing(t.votes)) > 0 {
+	before, again := t.requirement.Missing(t.votes), t.vote(d)
+	missing := t.requirement.Missing(t.votes)
+	if again && slices.Equal(before, missing) {
+		return answer(AnswerRecorded, "you have approved already; "+others(missing))
+	}
+	if len(missing) > 0 {
 		return answer(AnswerRecorded, "")
 	}
 	t.settled = &d
@@ -100,18 +104,38 @@ func (t *Tally) Settled() *Decision { return t.settled }
 // Votes returns the counted decisions in order.
 func (t *Tally) Votes() []Decision { return t.votes }
 
-// vote adds an approval. Of one reviewer the first stands, unless this one is
+// vote adds an approval, and reports whether its reviewer had approved before. Of one reviewer the first stands, unless this one is
 // authenticated: its groups are those of now, and the first may be anybody's.
-func (t *Tally) vote(d Decision) {
+func (t *Tally) vote(d Decision) (again bool) {
 	i := slices.IndexFunc(t.votes, func(v Decision) bool { return strings.EqualFold(v.Reviewer, d.Reviewer) })
 	switch {
 	case i < 0:
 	case d.Authenticated:
 		t.votes = slices.Concat(t.votes[:i], t.votes[i+1:])
 	default:
-		return
+		return true
 	}
 	t.votes = append(t.votes, d)
+	return i >= 0
+}
+
+// others says whose approvals are missing, to somebody whose own is there.
+func others(missing []Approvals) string {
+	var parts []string
+	for _, a := range missing {
+		what := "one more approval by another person"
+		if a.Count > 1 {
+			what = fmt.Sprintf("%d more approvals by other people", a.Count)
+		}
+		if a.Group != "" {
+			what += fmt.Sprintf(" in %q", Display(a.Group, 80))
+		}
+		parts = append(parts, what)
+	}
+	if len(missing) == 1 && missing[0].Count == 1 {
+		return parts[0] + " is needed"
+	}
+	return strings.Join(parts, " and ") + " are needed"
 }
 
 // Missing is what these votes, of different reviewers, leave to be approved.

@@ -30,6 +30,7 @@ func TestTallySequences(t *testing.T) {
 		"no after no":                     {1, []step{{no, "ana", resolved}, {no, "bo", already}}, no, 1},
 		"two people":                      {2, []step{{yes, "ana", recorded}, {yes, "bo", resolved}}, yes, 2},
 		"one person twice is one person":  {2, []step{{yes, "ana", recorded}, {yes, "ana", recorded}}, "", 1},
+		"names fold case":                 {2, []step{{yes, "rita", recorded}, {yes, "Rita", recorded}, {yes, "ANA", resolved}}, yes, 2},
 		"nameless people are one person":  {2, []step{{yes, "", recorded}, {yes, "", recorded}}, "", 1},
 		"a no after some yes settles":     {3, []step{{yes, "ana", recorded}, {yes, "bo", recorded}, {no, "cy", resolved}}, no, 3},
 		"a reviewer may take a yes back":  {2, []step{{yes, "ana", recorded}, {no, "ana", resolved}}, no, 2},
@@ -48,6 +49,36 @@ func TestTallySequences(t *testing.T) {
 			}
 			if settled != tc.settled || len(tally.Votes()) != tc.votes {
 				t.Errorf("settled %q with %d votes, want %q with %d", settled, len(tally.Votes()), tc.settled, tc.votes)
+			}
+		})
+	}
+}
+
+func TestTallyTellsWhoHasApproved(t *testing.T) {
+	yes := func(by string, groups ...string) approval.Decision {
+		return approval.Decision{Kind: approval.Approve, Reviewer: by, Groups: groups, Authenticated: groups != nil}
+	}
+	type approvals = []approval.Approvals
+	for name, tc := range map[string]struct {
+		needs approvals
+		votes []approval.Decision
+		want  string // what the last one hears
+	}{
+		"the first time":      {approvals{{Count: 2}}, []approval.Decision{yes("ana")}, ""},
+		"again":               {approvals{{Count: 2}}, []approval.Decision{yes("ana"), yes("Ana")}, "you have approved already; one more approval by another person is needed"},
+		"again, many missing": {approvals{{Count: 3}}, []approval.Decision{yes("ana"), yes("ana")}, "you have approved already; 2 more approvals by other people are needed"},
+		"again, a group": {approvals{{Count: 1, Group: "a"}, {Count: 1, Group: "b"}}, []approval.Decision{yes("ana", "a"), yes("ana", "a")},
+			`you have approved already; one more approval by another person in "b" is needed`},
+		"again, in another group": {approvals{{Count: 2, Group: "a"}, {Count: 1, Group: "b"}}, []approval.Decision{yes("ana", "a"), yes("ana", "a", "b")}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tally := approval.NewTally(approval.Requirement{Approvals: tc.needs})
+			var last approval.Answer
+			for _, v := range tc.votes {
+				last = tally.Add(v)
+			}
+			if last.Outcome != approval.AnswerRecorded || last.Message != tc.want {
+				t.Errorf("%s: %q", last.Outcome, last.Message)
 			}
 		})
 	}
@@ -95,7 +126,7 @@ func TestTallyGroups(t *testing.T) {
 					d.Groups = []string{"finance", "security"} // as anybody may claim
 				}
 				got := tally.Add(d)
-				if got.Outcome != s.want || got.DecisionID != "d" || (got.Message != "") != (s.want == forbidden) {
+				if got.Outcome != s.want || got.DecisionID != "d" || s.want == forbidden && got.Message == "" || s.want == resolved && got.Message != "" {
 					t.Errorf("step %d (by %q): %+v, want %s", i, s.by, got, s.want)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,20 @@ const (
 	KindKeyRetired Kind = "key.retired" // and what it signed until now still is
 	KindKeyRevoked Kind = "key.revoked" // nothing that it ever signed is
 )
+
+// Kinds lists every kind that this version writes.
+var Kinds = []Kind{
+	KindRequested, KindBlocked, KindDecided, KindRefused, KindClaimed, KindStarted, KindNotStarted, KindEnded,
+	KindPolicyApplied, KindTokenCreated, KindTokenRevoked, KindKeyAdded, KindKeyRetired, KindKeyRevoked,
+}
+
+// ParseKind reads a kind. The error's code is approval.CodeInvalid.
+func ParseKind(s string) (Kind, error) {
+	if k := Kind(s); slices.Contains(Kinds, k) {
+		return k, nil
+	}
+	return "", approval.Errorf(approval.CodeInvalid, "unknown kind %q; use one of %s", approval.Display(s, 40), approval.List(Kinds))
+}
 
 // SubjectPolicy stands in Entry.Call where the policy is what an entry is
 // about, and no call.

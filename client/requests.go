@@ -137,6 +137,7 @@ type Answer struct {
 	DecisionID string                 `json:"decision_id"`
 	Outcome    approval.AnswerOutcome `json:"outcome"` // resolved, recorded, or NotJudged
 	Status     approval.Status        `json:"status,omitempty"`
+	Message    string                 `json:"message,omitempty"` // for people, where there is more to say than the outcome
 	Waiting    *Waiting               `json:"waiting,omitempty"` // why a NotJudged decision may stay so; nil where the API does not say
 }
 
@@ -211,10 +212,7 @@ func (c *Client) judgement(ctx context.Context, id, decisionID string, accepted 
 }
 
 func decodeAnswer(doc []byte, id, decisionID string) (Answer, error) {
-	var a struct {
-		Answer
-		Message string `json:"message"`
-	}
+	var a Answer
 	if err := json.Unmarshal(doc, &a); err != nil {
 		return Answer{}, answerError(err.Error())
 	}
@@ -229,7 +227,7 @@ func decodeAnswer(doc []byte, id, decisionID string) (Answer, error) {
 		return Answer{}, &Error{HTTPStatus: http.StatusOK, Code: string(a.Outcome), Detail: a.Message, Outcome: a.Outcome,
 			Title: "the decision did not count"}
 	}
-	return a.Answer, nil
+	return a, nil
 }
 
 // list follows cursors until limit items (0: all) are there.

@@ -141,7 +141,7 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	if s.access.has(authTokens) && !s.access.has(authOIDC) {
-		if n, err := adminTokens(ctx, opened); err == nil && n == 0 {
+		if admins, err := adminTokens(ctx, opened); err == nil && len(admins) == 0 {
 			s.log.WarnContext(ctx, "there is no administrator's token that works", "advice", adviceFirstToken)
 		}
 	}

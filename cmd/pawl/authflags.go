@@ -183,22 +183,27 @@ func (x *access) signer(ctx context.Context, s store.Keys, chosen bool, log *slo
 	return nil, fmt.Errorf("the key that signs decisions (--signing-key %s): %w", x.signingKey, err)
 }
 
-// adminTokens counts the administrators' tokens that work now.
-func adminTokens(ctx context.Context, s store.TokenReader) (n int, err error) {
+// adminTokens returns the administrators' tokens that work now.
+func adminTokens(ctx context.Context, s store.TokenReader) (found []store.Token, err error) {
 	for q := (store.TokenQuery{Limit: store.MaxPage}); ; {
 		page, err := s.Tokens(ctx, q)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		for _, t := range page.Items {
-			if auth.IsAdmin(t) && auth.Live(t, time.Now()) {
-				n++
-			}
-		}
+		found = append(found, liveAdmins(page.Items)...)
 		if q.Cursor = page.Next; q.Cursor == "" {
-			return n, nil
+			return found, nil
 		}
 	}
+}
+
+func liveAdmins(tokens []store.Token) (found []store.Token) {
+	for _, t := range tokens {
+		if auth.IsAdmin(t) && auth.Live(t, time.Now()) {
+			found = append(found, t)
+		}
+	}
+	return found
 }
 
 const adviceFirstToken = "make the first one in the store itself: pawl token new YOU --role admin --direct"

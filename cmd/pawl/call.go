@@ -82,8 +82,8 @@ call under the same key is picked up, another call under it is an error.`,
 			if err != nil {
 				return err
 			}
-			f := follow{app: a, c: c, patient: cmd.Flag("wait").Changed, until: a.Now().Add(time.Duration(wait))}
-			v, attached, err := c.Start(cmd.Context(), in, f.firstWait(time.Duration(wait)))
+			f := a.follow(cmd, c, time.Duration(wait))
+			v, attached, err := c.Start(cmd.Context(), in, f.firstWait())
 			var uncertain *client.UncertainError
 			if errors.As(err, &uncertain) {
 				return fmt.Errorf("%w\nThe call may have been started. Run the same command with --key %s: it starts once", err, uncertain.Key)
@@ -161,8 +161,8 @@ func (a *app) resume() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f := follow{app: a, c: c, patient: cmd.Flag("wait").Changed, until: a.Now().Add(time.Duration(wait))}
-			v, err := c.Get(cmd.Context(), id, f.firstWait(time.Duration(wait)))
+			f := a.follow(cmd, c, time.Duration(wait))
+			v, err := c.Get(cmd.Context(), id, f.firstWait())
 			if len(args) == 0 && approval.CodeOf(err) == approval.CodeNotFound {
 				return fmt.Errorf("no call is known that was started with the key \"%s\" by the requester %q (it would be %s)\n"+
 					"Is it the right API (%s), and the key to the letter? Keys of other requesters are not looked up: use the call's ID, "+
@@ -234,13 +234,19 @@ func (a *app) cancel() *cobra.Command {
 type follow struct {
 	*app
 	c       *client.Client
-	patient bool      // --wait was given: wait for people too
-	until   time.Time // end of --wait
+	patient bool          // --wait was given: wait for people too
+	until   time.Time     // end of --wait
+	most    time.Duration // --wait
 }
 
-func (f follow) firstWait(wait time.Duration) time.Duration {
+func (a *app) follow(cmd *cobra.Command, c *client.Client, most time.Duration) follow {
+	return follow{app: a, c: c, patient: cmd.Flag("wait").Changed, most: most, until: a.Now().Add(most)}
+}
+
+// firstWait is for the first look, which is part of --wait.
+func (f follow) firstWait() time.Duration {
 	if f.patient {
-		return min(wait, glance)
+		return max(0, min(f.until.Sub(f.Now()), glance))
 	}
 	return glance
 }
@@ -249,7 +255,7 @@ func (f follow) firstWait(wait time.Duration) time.Duration {
 func (f follow) end(ctx context.Context, v client.View) error {
 	if f.patient && goesOn(v) {
 		if left := f.until.Sub(f.Now()); left > 0 {
-			f.note("%s; waiting up to %s (Ctrl-C leaves it waiting)", ending(v), span(left))
+			f.note("%s; waiting up to %s (Ctrl-C leaves it waiting)", ending(v), span(f.most))
 			var err error
 			if v, err = f.wait(ctx, v, left); err != nil {
 				return err
@@ -266,7 +272,7 @@ func (f follow) end(ctx context.Context, v client.View) error {
 	if v.SameAs == "" {
 		return f.report(v)
 	}
-	same, err := f.c.Get(ctx, v.SameAs, f.firstWait(f.until.Sub(f.Now())))
+	same, err := f.c.Get(ctx, v.SameAs, f.firstWait())
 	if err != nil || same.SameAs != "" {
 		return f.report(v)
 	}

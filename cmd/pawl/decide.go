@@ -134,6 +134,8 @@ func (v verdict) line() string {
 			why = ". " + cell(w.Problems[0].Message, 1000)
 		}
 		return noun + " of " + what + "sent, not judged yet" + why + " Ask again with 'pawl show " + id + "'"
+	case v.answer.Outcome == approval.AnswerRecorded && v.answer.Message != "":
+		return text + "recorded; " + cell(v.answer.Message, 300)
 	case v.answer.Outcome == approval.AnswerRecorded:
 		return text + "recorded; more approvals are needed"
 	}

@@ -23,6 +23,7 @@ func TestDecisions(t *testing.T) {
 		out  string
 	}{
 		{"resolved", 200, resolved, exitDone, "%s send_email (" + mailID + "), digest 3f2a91bc1234…: resolved\n"},
+		{"approved before", 200, `{"outcome":"recorded","message":"you have approved already"}`, exitDone, "%s send_email (" + mailID + "), digest 3f2a91bc1234…: recorded; you have approved already\n"},
 		{"recorded", 200, `{"outcome":"recorded"}`, exitDone, "%s send_email (" + mailID + "), digest 3f2a91bc1234…: recorded; more approvals are needed\n"},
 		{"already resolved", 409, `{"code":"already_resolved","outcome":"already_resolved","detail":"ben rejected it"}`, exitDenied,
 			"NOT %s send_email (" + mailID + "), digest 3f2a91bc1234…: already_resolved: ben rejected it\n"},
@@ -126,6 +127,6 @@ func TestWhoDecides(t *testing.T) {
 			t.Errorf("decided as %q, want %q", as, tt.want)
 		}
 	}
-	cmdline{api: api.URL, env: map[string]string{"USER": "root"}}.run(t, "reject", mailID).want(t, exitUsage, nil, []string{"who decides?"})
+	cmdline{api: api.URL, env: map[string]string{"USER": "root"}}.run(t, "reject", mailID).want(t, exitUsage, nil, []string{"who are you?"})
 	cmdline{api: api.URL}.run(t, "reject", mailID, "--as", "ana", "--notes", strings.Repeat("x", approval.MaxNotes+1)).want(t, exitUsage, nil, []string{"notes is"})
 }

@@ -18,7 +18,7 @@ func (d *doctorCommand) lookAtAccess(ctx context.Context) []finding {
 	defer cancel()
 	findings := []finding{found("authentication", stateOK, "%s", strings.Join(d.access.modes, ", "))}
 	if d.access.has(authNone) {
-		findings[0].Detail = "none: the API serves this machine only, and takes everybody's word"
+		findings[0].Detail = "none is configured here: 'pawl api' with these settings would serve this machine only, and take everybody's word; how an API that runs knows its callers, 'pawl whoami' asks it"
 	}
 	if d.access.has(authTokens) {
 		findings = append(findings, d.tokens(ctx))
@@ -37,14 +37,14 @@ func (d *doctorCommand) tokens(ctx context.Context) finding {
 	if d.store == nil {
 		return found(what, stateSkipped, "the store that keeps them did not open")
 	}
-	n, err := adminTokens(ctx, d.store)
+	admins, err := adminTokens(ctx, d.store)
 	switch {
 	case err != nil:
 		return failed(what, err, "")
-	case n == 0 && !d.access.has(authOIDC):
+	case len(admins) == 0 && !d.access.has(authOIDC):
 		return found(what, stateMissing, "no administrator's token works").advise(adviceFirstToken)
 	}
-	return found(what, stateOK, "%d of administrators work", n)
+	return found(what, stateOK, "%d of administrators work", len(admins))
 }
 
 func (d *doctorCommand) issuer(ctx context.Context) finding {

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/store"
 )
 
 func (a *app) auditList() *cobra.Command {
@@ -96,6 +99,14 @@ func verdictOf(entries []client.Entry) (v approval.Verdict) {
 	return v
 }
 
+// groupsOf names the groups of a token as such.
+func groupsOf(t store.Token) (names []string) {
+	for _, g := range t.Groups {
+		names = append(names, "group "+g)
+	}
+	return names
+}
+
 // gist says in one line what an entry's payload holds; what it does not know
 // it shows as it is.
 func gist(payload json.RawMessage) string {
@@ -115,6 +126,10 @@ func gist(payload json.RawMessage) string {
 		} `json:"refused"`
 		SchemaDigest string                `json:"schema_digest"` // of a tool that was started
 		Policy       *client.PolicyVersion `json:"policy"`        // that was applied
+		Token        *store.Token          `json:"token"`         // that was made
+		Key          *store.SigningKey     `json:"key"`           // that was added
+		RevokedBy    string                `json:"revoked_by"`    // the token or key that the entry is about
+		RetiredBy    string                `json:"retired_by"`    // the key
 	}
 	if len(payload) == 0 || string(payload) == "null" {
 		return "(removed)"
@@ -156,6 +171,17 @@ func gist(payload json.RawMessage) string {
 		if p.Policy.Note != "" {
 			text += ": " + p.Policy.Note
 		}
+	case p.Token != nil:
+		text = fmt.Sprintf("for %s (%s), by %s", p.Token.Subject, strings.Join(slices.Concat(p.Token.Roles, groupsOf(*p.Token)), ", "), p.Token.CreatedBy)
+	case p.Key != nil:
+		text = "by " + p.Key.CreatedBy
+		if p.Key.Note != "" {
+			text += ", in " + p.Key.Note
+		}
+	case p.RevokedBy != "":
+		text = "by " + p.RevokedBy
+	case p.RetiredBy != "":
+		text = "by " + p.RetiredBy
 	case p.SchemaDigest != "":
 		text = "from here on the tool may have run"
 	default:

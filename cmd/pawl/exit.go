@@ -96,7 +96,8 @@ func adviceFor(refused *client.Error) string {
 	case "reviewer_required":
 		return "\nGive your name with --as."
 	}
-	return "\nAn administrator can make you a new token: 'pawl token new'."
+	return "\nAn administrator can make you a new token: 'pawl token new'. Where no administrator's token works any more, " +
+		"whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts."
 }
 
 // notCounted reports an answer that a decision or a cancellation can't count,

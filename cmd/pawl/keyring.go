@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,7 +71,11 @@ func keyringNew(k *keyringCommand) *cobra.Command {
   pawl keyring new --read-plain`,
 		Args: noArgs,
 		RunE: k.run(func([]string) error {
-			if _, err := codec.Create(k.file, readPlain); err != nil {
+			_, err := codec.Create(k.file, readPlain)
+			if errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("%w: nothing was changed; 'pawl keyring add' puts another key into it", err)
+			}
+			if err != nil {
 				return err
 			}
 			return k.list()
@@ -105,7 +110,7 @@ every process has to have it, or its calls wait.`,
 			if _, err := codec.Add(k.file, activate); err != nil {
 				return err
 			}
-			return k.list()
+			return k.changed()
 		}),
 	}
 	cmd.Flags().BoolVar(&activate, "activate", false, "write with it from the next start of each process on")
@@ -123,7 +128,7 @@ func keyringActivate(k *keyringCommand) *cobra.Command {
 			if _, err := codec.Activate(k.file, args[0]); err != nil {
 				return err
 			}
-			return k.list()
+			return k.changed()
 		}),
 	}
 }
@@ -146,7 +151,7 @@ that was begun with it has ended.`,
 			if _, err := codec.Forget(k.file, args[0]); err != nil {
 				return err
 			}
-			return k.list()
+			return k.changed()
 		}),
 	}
 	cmd.Flags().BoolVar(&sure, "yes", false, "yes, for good")
@@ -171,9 +176,15 @@ may write to the namespace can send plain signals. Nothing is ever written plain
 			if err := codec.SetPlain(k.file, args[0] == "read"); err != nil {
 				return err
 			}
-			return k.list()
+			return k.changed()
 		}),
 	}
+}
+
+// changed says what else is to be done, and shows the file.
+func (k *keyringCommand) changed() error {
+	k.app.note("restart every process that uses this keyring: they read it when they start")
+	return k.list()
 }
 
 // list shows the file as it is now.

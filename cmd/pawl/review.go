@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 )
 
@@ -52,7 +53,7 @@ is decided is exactly what was shown, by its digest.`,
 				return nil
 			}
 			slices.SortStableFunc(page.Items, nearestDeadline)
-			r := reviewing{app: a, ctx: cmd.Context(), c: c, lines: readLines(cmd.Context(), a.Stdin)}
+			r := reviewing{app: a, ctx: cmd.Context(), c: c, me: a.me(cmd, c), lines: readLines(cmd.Context(), a.Stdin)}
 			err = r.all(page.Items)
 			a.note("%s", r.summary(len(page.Items)))
 			more(a, page)
@@ -86,6 +87,7 @@ type reviewing struct {
 	*app
 	ctx   context.Context
 	c     *client.Client
+	me    string // who reviews; empty: not known
 	lines <-chan string
 
 	approved, rejected, skipped, gone, lost, open int
@@ -127,7 +129,7 @@ func (r *reviewing) one(place, id string) error {
 			r.gone++
 			return r.print(fmt.Sprintf("\nno longer pending: %s\n", ending(v)))
 		}
-		if err := r.print("\n" + r.paint(bold, place) + "\n" + r.request(v) + r.warnings(v)); err != nil {
+		if err := r.print("\n" + r.paint(bold, place) + "\n" + r.request(v) + r.mine(v) + r.warnings(v)); err != nil {
 			return err
 		}
 		r.forget()
@@ -147,6 +149,26 @@ func (r *reviewing) one(place, id string) error {
 		}
 		v = now
 	}
+}
+
+// me names who decides, as votes will have it.
+func (a *app) me(cmd *cobra.Command, c *client.Client) string {
+	p, err := c.Whoami(cmd.Context())
+	if err == nil && p.Method != auth.MethodNone {
+		return p.Subject
+	}
+	return a.setting(cmd, "as", "PAWL_AS")
+}
+
+// mine says that the reviewer has approved a request that still waits.
+func (r *reviewing) mine(v client.View) string {
+	approved := func(d approval.Decision) bool {
+		return d.Kind == approval.Approve && r.me != "" && strings.EqualFold(d.Reviewer, r.me)
+	}
+	if !slices.ContainsFunc(v.Votes, approved) {
+		return ""
+	}
+	return r.paint(bold, "You have approved this already: others have to. [s] leaves it so.") + "\n"
 }
 
 func (r *reviewing) decide(kind approval.DecisionKind, shown client.View, notes string) error {

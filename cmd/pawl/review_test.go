@@ -59,6 +59,27 @@ func TestReview(t *testing.T) {
 	}
 }
 
+func TestReviewMarksWhatOneHasApproved(t *testing.T) {
+	view := with(t, threeRequests(t)[0], "votes", []any{map[string]any{"kind": "approve", "reviewer": "Ana", "decision_id": "d"}})
+	for _, tt := range []struct {
+		name, whoami, as string
+		marked           bool
+	}{
+		{"the same", `{"subject":"local","method":"none"}`, "ana", true},
+		{"another", `{"subject":"local","method":"none"}`, "bo", false},
+		{"the same by token", `{"subject":"ana","method":"token"}`, "bo", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			api := newFakeAPI(t, view)
+			api.on("GET /api/whoami", reply(200, tt.whoami))
+			r := cmdline{api: api.URL, stdin: strings.NewReader("s\n")}.run(t, "review", "--as", tt.as)
+			if r.want(t, exitDone, nil, nil); strings.Contains(r.out, "You have approved this already") != tt.marked {
+				t.Error(r.out)
+			}
+		})
+	}
+}
+
 func TestReviewEmpty(t *testing.T) {
 	api := newFakeAPI(t)
 	cmdline{api: api.URL}.run(t, "review", "--as", "ana").want(t, exitDone, nil, []string{"nothing waits"})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +49,7 @@ doctor help to run them.
 Exit codes: 0 done, 1 error, 2 usage, 3 denied (rejected, expired, blocked,
 cancelled; a decision that did not count), 4 the tool failed or its outcome is
 unknown, 5 still pending.`
-	root.Example = `  pawl call send_email --args '{"to":"ana@example.com"}' --wait 10m
+	root.Example = `  pawl call send_email --args '{"to":"ana@example.com","subject":"Hello"}' --wait 10m
   pawl pending
   pawl show pawl-k3vq2m7
   pawl approve pawl-k3vq2m7 --as ana
@@ -79,6 +78,9 @@ unknown, 5 still pending.`
 		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.review(),
 		audit, a.policy(), a.tools(), a.whoami(), a.token(), a.key(), a.worker(), a.serve(), a.setup(), a.doctor(), a.keyring(), a.version(),
 	)
+	help := helpCommand()
+	checkArgs(help) // it is not below root yet
+	root.SetHelpCommand(help)
 	checkArgs(root)
 	return root
 }
@@ -99,6 +101,30 @@ func group(use, short string) *cobra.Command {
 			return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
+// helpCommand is cobra's, but unknown commands are errors.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command", Example: "  pawl help token new",
+		Args: func(cmd *cobra.Command, args []string) error {
+			near, rest, err := cmd.Root().Find(args)
+			switch {
+			case err != nil:
+				return err
+			case len(rest) > 0:
+				return fmt.Errorf("unknown command %q for %q", rest[0], near.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, _, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			return target.Help()
+		},
 	}
 }
 
@@ -153,6 +179,9 @@ func (a *app) credential(cmd *cobra.Command) (string, error) {
 	token := a.setting(cmd, "token", "PAWL_TOKEN")
 	path := a.setting(cmd, "token-file", "PAWL_TOKEN_FILE")
 	if path == "" || !byFile && token != "" {
+		if path != "" && !byFlag {
+			a.note("note: PAWL_TOKEN and PAWL_TOKEN_FILE are both set; PAWL_TOKEN is used")
+		}
 		return token, nil
 	}
 	info, err := os.Stat(path)
@@ -183,8 +212,8 @@ func loopback(host string) bool {
 
 // reviewer makes a client for deciding, which needs somebody who decides.
 func (a *app) reviewer(cmd *cobra.Command) (*client.Client, error) {
-	if token, err := a.credential(cmd); err != nil || token == "" && a.setting(cmd, "as", "PAWL_AS") == "" {
-		return nil, cmp.Or(err, usage(errors.New("who decides? give your token with PAWL_TOKEN or --token-file, or, where the API authenticates nobody, your name with --as NAME or PAWL_AS")))
+	if a.setting(cmd, "token", "PAWL_TOKEN") == "" && a.setting(cmd, "token-file", "PAWL_TOKEN_FILE") == "" && a.setting(cmd, "as", "PAWL_AS") == "" {
+		return nil, usage(errors.New("who are you? Give your token with PAWL_TOKEN or --token-file, or, where the API authenticates nobody, your name with --as NAME or PAWL_AS"))
 	}
 	return a.client(cmd)
 }

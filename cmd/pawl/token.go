@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,6 +105,9 @@ asks for.
 			spec.Subject, spec.Kind = args[0], auth.Kind(kind)
 			for _, name := range roles {
 				role, err := auth.ParseRole(name)
+				if err != nil && strings.Contains(name, ",") {
+					err = errors.New("--role takes one role; for more, repeat it: --role agent --role reviewer")
+				}
 				if err != nil {
 					return usage(err)
 				}
@@ -317,9 +321,11 @@ once, everywhere, and for good.
 		},
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
-				return a.revoke(ids, func(id string) (store.Token, error) { return c.RevokeToken(ctx, id) })
+				page, _ := c.Tokens(ctx) // only for a warning
+				return a.revoke(ids, liveAdmins(page.Items), func(id string) (store.Token, error) { return c.RevokeToken(ctx, id) })
 			}, func(ctx context.Context, opened store.Store) error {
-				return a.revoke(ids, func(id string) (t store.Token, err error) {
+				admins, _ := adminTokens(ctx, opened) // only for a warning
+				return a.revoke(ids, admins, func(id string) (t store.Token, err error) {
 					t, _, err = opened.RevokeToken(ctx, store.Revocation{ID: id, By: operator(), At: time.Now()})
 					return t, err
 				})
@@ -331,7 +337,8 @@ once, everywhere, and for good.
 }
 
 // revoke goes on after a token that is not there: the others are to be stopped.
-func (a *app) revoke(ids []string, one func(id string) (store.Token, error)) error {
+// It warns where none is left of the administrators' tokens that worked before.
+func (a *app) revoke(ids []string, admins []store.Token, one func(id string) (store.Token, error)) error {
 	var errs []error
 	revoked := []store.Token{}
 	for _, id := range ids {
@@ -341,6 +348,11 @@ func (a *app) revoke(ids []string, one func(id string) (store.Token, error)) err
 			continue
 		}
 		revoked = append(revoked, t)
+		if i := slices.IndexFunc(admins, func(x store.Token) bool { return x.ID == t.ID }); i >= 0 && len(admins) == 1 {
+			defer a.note("warning: no administrator's token works now. Whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts")
+		} else if i >= 0 {
+			admins = slices.Delete(admins, i, i+1)
+		}
 		if a.output != outputJSON {
 			if err := a.print(fmt.Sprintf("revoked: %s (%s)\n", cell(t.ID, 20), cell(t.Subject, 80))); err != nil {
 				return err
@@ -375,6 +387,12 @@ func (a *app) whoami() *cobra.Command {
 			}
 			if a.output == outputJSON {
 				return a.printValue(p)
+			}
+			if p.Method == auth.MethodNone {
+				a.note("this API authenticates nobody: everybody may do everything, and reviewers name themselves with --as")
+				if a.setting(cmd, "token", "PAWL_TOKEN")+a.setting(cmd, "token-file", "PAWL_TOKEN_FILE") != "" {
+					a.note("warning: your token was not looked at")
+				}
 			}
 			var roles []string
 			for _, r := range p.Roles {

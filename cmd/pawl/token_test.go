@@ -128,6 +128,22 @@ func TestTokensByTheAPI(t *testing.T) {
 	}
 	run("list").want(t, exitDone, []string{kept.ID, "rita"}, nil)
 	run("revoke", kept.ID).want(t, exitDone, []string{"revoked: " + kept.ID}, nil)
+	if r := run("revoke", kept.ID); strings.Contains(r.err, "warning") {
+		t.Errorf("a reviewer's token: %s", r.err)
+	}
+	admin := kept
+	admin.ID, admin.Roles, admin.RevokedAt = "admin1", []string{"admin"}, nil
+	other := admin
+	other.ID = "admin2"
+	document := func(t store.Token) string { text, _ := json.Marshal(t); return string(text) }
+	api.replies["GET /api/tokens"] = reply(200, `{"items":[`+document(admin)+`,`+document(other)+`],"total":2,"next_cursor":""}`)
+	for _, a := range []store.Token{admin, other} {
+		api.replies["POST /api/tokens/"+a.ID+"/revoke"] = reply(200, document(a))
+	}
+	if r := run("revoke", "admin1"); strings.Contains(r.err, "warning") {
+		t.Errorf("one of two administrators' tokens: %s", r.err)
+	}
+	run("revoke", "admin1", "admin2").want(t, exitDone, nil, []string{"warning: no administrator's token works now", "--direct"})
 	run("revoke", "none").want(t, exitError, nil, []string{"none: "})
 
 	api.replies["POST /api/tokens"] = reply(201, `{"token":"surprise","id":"x"}`)
@@ -141,7 +157,12 @@ func TestTokensByTheAPI(t *testing.T) {
 func TestWhoami(t *testing.T) {
 	api := newFakeAPI(t)
 	r := cmdline{env: map[string]string{"PAWL_API": api.URL}}.run(t, "whoami")
-	r.want(t, exitDone, []string{"Subject     local\n", "agent, reviewer, auditor, admin", "Known by    none"}, nil)
+	r.want(t, exitDone, []string{"Subject     local\n", "agent, reviewer, auditor, admin", "Known by    none"}, []string{"authenticates nobody"})
+	if strings.Contains(r.err, "looked at") {
+		t.Error(r.err)
+	}
+	r = cmdline{env: map[string]string{"PAWL_API": api.URL, "PAWL_TOKEN": "t"}}.run(t, "whoami")
+	r.want(t, exitDone, nil, []string{"your token was not looked at"})
 }
 
 // A token comes from a flag, a file or the environment, in that order.
@@ -173,7 +194,7 @@ func TestWhereTokensComeFrom(t *testing.T) {
 		{"nothing", nil, nil, "", ""},
 		{"environment", map[string]string{"PAWL_TOKEN": "from-env"}, nil, "Bearer from-env", ""},
 		{"file of the environment", map[string]string{"PAWL_TOKEN_FILE": good}, nil, "Bearer from-file", ""},
-		{"both of the environment", map[string]string{"PAWL_TOKEN": "from-env", "PAWL_TOKEN_FILE": good}, nil, "Bearer from-env", ""},
+		{"both of the environment", map[string]string{"PAWL_TOKEN": "from-env", "PAWL_TOKEN_FILE": good}, nil, "Bearer from-env", "PAWL_TOKEN is used"},
 		{"file over environment", map[string]string{"PAWL_TOKEN": "from-env"}, []string{"--token-file", good}, "Bearer from-file", ""},
 		{"flag over environment", map[string]string{"PAWL_TOKEN": "from-env", "PAWL_TOKEN_FILE": good}, []string{"--token", "from-flag"}, "Bearer from-flag", "can see --token"},
 		{"a file that others may read", nil, []string{"--token-file", open}, "Bearer from-open", "may read"},
@@ -209,7 +230,7 @@ func TestDoctorLooksAtAccess(t *testing.T) {
 		t.Helper()
 		return cmdline{}.run(t, append([]string{"doctor", "--timeout", "2s", "--database-url", "sqlite://" + path}, args...)...)
 	}
-	doctor().want(t, exitError, []string{"authentication      none: the API serves this machine only"}, nil)
+	doctor().want(t, exitError, []string{"authentication      none is configured here", "'pawl whoami' asks it"}, nil)
 	doctor("--auth", "tokens").want(t, exitError, []string{"missing        tokens", "→ make the first one"}, nil)
 	_, k, err := auth.Issue(auth.TokenSpec{Subject: "ana", Roles: []auth.Role{auth.RoleAdmin}}, "test", time.Now())
 	if err != nil {

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -132,6 +134,23 @@ func TestOneKeyringForAll(t *testing.T) {
 		if s, err := stack.Start(t.Context(), stack.Options{Config: c}); !errors.Is(err, health.ErrUnreadable) {
 			t.Errorf("a worker with another keyring: %v, %v", s, err)
 		}
+	}
+	lost := w.KeysPath()
+	if err := os.Rename(lost, lost+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []func(*stack.Config){func(*stack.Config) {}, func(c *stack.Config) { c.NoWorker = true }} {
+		c := w.config
+		change(&c)
+		if s, err := stack.Start(t.Context(), stack.Options{Config: c}); !errors.Is(err, health.ErrUnreadable) || !strings.Contains(err.Error(), "put it back as "+lost) {
+			t.Errorf("without the keyring: %v, %v", s, err)
+		}
+		if _, err := os.Stat(lost); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("another keyring was left there: %v", err)
+		}
+	}
+	if err := os.Rename(lost+".away", lost); err != nil {
+		t.Fatal(err)
 	}
 	w.start()
 	w.decide(waiting, "approve", "ana", ``)

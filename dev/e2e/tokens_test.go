@@ -102,7 +102,7 @@ func TestTokens(t *testing.T) {
 		t.Fatalf("%s, %d runs, %v", end.Status, w.runs(v.ID), err)
 	}
 	r, err := w.Store.Call(t.Context(), v.ID)
-	if err != nil || len(r.View.Votes) != 1 || r.View.Votes[0].Reviewer != "rita" || r.View.Votes[0].Method != "token" || r.View.Votes[0].Groups[0] != "finance" {
+	if err != nil || len(r.View.Votes) != 1 || r.View.Votes[0].Reviewer != "rita" || r.View.Votes[0].Method != "token" || r.View.Votes[0].Groups[0] != "finance" || !r.View.Votes[0].Authenticated {
 		t.Errorf("on record are %+v, %v", r.View.Votes, err)
 	}
 

@@ -160,7 +160,8 @@ func within(dir, path string) string {
 }
 
 // loopback refuses addresses that other machines can reach: whoever reaches
-// Temporal or its UI can approve calls, and nobody is authenticated there.
+// Temporal or its UI can approve calls, and nobody is authenticated there; and
+// the API has no TLS here.
 func loopback(flag, address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -169,7 +170,7 @@ func loopback(flag, address string) error {
 	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("%s %s: the dev stack has no authentication, so it serves loopback addresses only: use 127.0.0.1", flag, address)
+	return fmt.Errorf("%s %s: the dev stack serves loopback addresses only: use 127.0.0.1. For other machines run 'pawl api', with --auth and TLS", flag, address)
 }
 
 const adviceDatabase = "write postgres://USER@HOST:PORT/DATABASE, or leave it out for SQLite in the data directory"
@@ -178,7 +179,8 @@ func (c Config) databaseFits() bool {
 	return c.DatabaseURL == "" || strings.HasPrefix(c.DatabaseURL, "postgres://") || strings.HasPrefix(c.DatabaseURL, "postgresql://")
 }
 
-func (c Config) validate() error {
+// Validate refuses what can't be started. Errors name the flag.
+func (c Config) Validate() error {
 	if !c.databaseFits() { // the URL stays out: it may hold a password
 		return errors.New("--database-url can't be used: " + adviceDatabase)
 	}
@@ -196,7 +198,7 @@ func (c Config) validate() error {
 	if c.Data == "" {
 		return errors.New("no data directory: name one with --data")
 	}
-	for flag, address := range map[string]string{"--temporal-listen": c.TemporalListen, "--ui-listen": c.UIListen} {
+	for flag, address := range map[string]string{"--temporal-listen": c.TemporalListen, "--ui-listen": c.UIListen, "--api-listen": c.APIListen} {
 		if err := loopback(flag, address); err != nil {
 			return err
 		}

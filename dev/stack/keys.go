@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +10,9 @@ import (
 	"path/filepath"
 
 	"github.com/pawlhq/pawl/api"
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/health"
 )
 
 // KeysPath is the keyring's file, or empty where payloads are plain.
@@ -34,8 +37,24 @@ func (s *Stack) readKeys() error {
 	if _, missing := os.Stat(path); s.o.PayloadKeys == "" && errors.Is(missing, fs.ErrNotExist) {
 		_, begun := os.Stat(filepath.Join(s.o.Data, "temporal.db"))
 		s.keys, err = codec.Create(path, begun == nil)
+		s.newKeys = err == nil && begun == nil
 	} else {
 		s.keys, err = codec.Load(path)
+	}
+	return err
+}
+
+// checkNewKeys takes a keyring back that was made for a data directory whose
+// own is lost. Nothing has been written with it yet.
+func (s *Stack) checkNewKeys(ctx context.Context) error {
+	if !s.newKeys {
+		return nil
+	}
+	err := health.SamePayloads(ctx, s.Client, approval.TaskQueue)
+	if errors.Is(err, health.ErrUnreadable) {
+		path := s.KeysPath()
+		return errors.Join(fmt.Errorf("what is in %s was encrypted by a keyring that is missing: put it back as %s; "+
+			"without it, calls there can't go on, and only another --data starts afresh: %w", s.o.Data, path, err), os.Remove(path))
 	}
 	return err
 }

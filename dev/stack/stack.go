@@ -51,6 +51,7 @@ type Stack struct {
 	policy    *active.Policy
 	tools     []*tool.Tool
 	keys      *codec.Keyring // nil: payloads are plain
+	newKeys   bool           // made in this start, though the data are older
 	server    *temporal.Server
 	worker    *worker.Worker
 	listener  net.Listener
@@ -66,7 +67,7 @@ type Stack struct {
 // read and ports taken before anything runs, so that what is wrong with them
 // is said at once. If ctx ends meanwhile, what was started is stopped again.
 func Start(ctx context.Context, o Options) (s *Stack, err error) {
-	if err := o.validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	if o.Logger == nil {
@@ -258,8 +259,10 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 			return err
 		}
 	}
-	s.Client, err = client.DialContext(ctx, o)
-	return err
+	if s.Client, err = client.DialContext(ctx, o); err != nil {
+		return err
+	}
+	return s.checkNewKeys(ctx)
 }
 
 // serverLogger passes Temporal's own log on from the level asked for, until

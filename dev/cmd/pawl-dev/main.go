@@ -68,6 +68,9 @@ go on at the next start, also if it was killed.`,
 				return err
 			}
 			merge(cmd, &config, flags)
+			if err := config.Validate(); err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
+			}
 			var level slog.Level
 			if err := level.UnmarshalText([]byte(logLevel)); err != nil {
 				return fmt.Errorf("%w: --log-level %q is not debug, info, warn or error", errUsage, logLevel)

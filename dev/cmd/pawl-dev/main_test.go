@@ -16,6 +16,8 @@ func TestCommandLine(t *testing.T) {
 		"unknown flag":  {[]string{"--dta", "x"}, 2, "unknown flag: --dta"},
 		"argument":      {[]string{"demo"}, 2, `unexpected argument "demo"`},
 		"log level":     {[]string{"--log-level", "loud"}, 2, "not debug, info, warn or error"},
+		"auth":          {[]string{"--auth", "bogus"}, 2, `--auth "bogus" is not none or tokens`},
+		"exposed":       {[]string{"--auth", "tokens", "--api-listen", "0.0.0.0:0"}, 2, "--api-listen 0.0.0.0:0: the dev stack serves loopback addresses only"},
 		"missing file":  {[]string{"--config", "none.yaml"}, 1, "none.yaml"},
 		"broken policy": {[]string{"--policy", "main.go", "--data", t.TempDir()}, 1, "main.go:"},
 	} {
