@@ -255,7 +255,7 @@ func (f follow) firstWait() time.Duration {
 func (f follow) end(ctx context.Context, v client.View) error {
 	if f.patient && goesOn(v) {
 		if left := f.until.Sub(f.Now()); left > 0 {
-			f.note("%s; waiting up to %s (Ctrl-C leaves it waiting)", ending(v), span(f.most))
+			f.note("%s; waiting up to %s (Ctrl-C leaves it waiting)", ending(v), span(min(f.most, left+glance)))
 			var err error
 			if v, err = f.wait(ctx, v, left); err != nil {
 				return err

@@ -124,6 +124,7 @@ func TestOneKeyringForAll(t *testing.T) {
 		t.Errorf("a call without a keyring: %v", err)
 	}
 
+	lost := w.KeysPath()
 	w.stop()
 	for _, change := range []func(*stack.Config){
 		func(c *stack.Config) { c.Encrypt = false },
@@ -135,7 +136,6 @@ func TestOneKeyringForAll(t *testing.T) {
 			t.Errorf("a worker with another keyring: %v, %v", s, err)
 		}
 	}
-	lost := w.KeysPath()
 	if err := os.Rename(lost, lost+".away"); err != nil {
 		t.Fatal(err)
 	}
