@@ -84,7 +84,9 @@ func TestPolicyFilesChange(t *testing.T) {
 		return w.judgedBy(ran) != first.text("digest")
 	})
 	w.ends(ran, approval.StatusExecuted, 1)
-	w.until("the log says what became laxer", func() bool { return said.has("THE CHANGED POLICY FILES ARE LAXER") && said.has("require_approval → allow") })
+	w.until("the log says what became laxer", func() bool {
+		return said.has("THE CHANGED POLICY FILES ARE LAXER") && said.has("require_approval → allow")
+	})
 	second := w.get("/api/policy")
 	if second.doc["version"] != 2.0 || w.judgedBy(ran) != second.text("digest") {
 		t.Errorf("judged by %s, and active is %v", w.judgedBy(ran), second.doc)
