@@ -45,28 +45,35 @@ func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMess
 }
 
 // recordRefusal puts on record that somebody wanted a tool run without a permit
-// that holds: perhaps a workflow of their own. The entry is about the workflow
-// that asked, which Temporal vouches for, not about the call it named.
+// that holds: perhaps a workflow of their own, or an activity without one. The
+// entry is about who asked, which Temporal vouches for, not about the call that
+// was named.
 func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err error) {
 	var app *temporal.ApplicationError
 	if !errors.As(err, &app) || !slices.Contains([]string{approval.CodeNoPermit, approval.CodeDigest, approval.CodeUntrusted}, app.Type()) {
 		return
 	}
 	info := activity.GetInfo(ctx)
-	id, run := info.WorkflowExecution.ID, info.WorkflowExecution.RunID
-	if audit.Reserved(id) {
+	id, run, workflow := info.WorkflowExecution.ID, info.WorkflowExecution.RunID, ""
+	switch {
+	case id == "":
+		id = "activity " + info.ActivityID
+	case audit.Reserved(id):
 		id = "workflow " + id
 	}
-	a.Logger.WarnContext(ctx, "a tool was not run: its call has no permit that holds", "workflow", id, "run", run, "code", app.Type())
+	if info.WorkflowType != nil {
+		workflow = info.WorkflowType.Name
+	}
+	a.Logger.WarnContext(ctx, "a tool was not run: its call has no permit that holds", "asked_by", id, "run", run, "code", app.Type())
 	e, err := audit.New(id, fmt.Sprintf("not started/%s/%s", run, info.ActivityID), audit.KindNotStarted, info.StartedTime, map[string]any{
-		"run": run, "workflow_type": info.WorkflowType.Name, "code": app.Type(),
+		"run": run, "workflow_type": workflow, "code": app.Type(),
 		"call_id": approval.Display(in.ID, 200), "tool": approval.Display(in.Call.Tool, 200),
 	})
 	if err == nil {
 		err = a.Store.Append(ctx, e)
 	}
 	if err != nil {
-		a.Logger.ErrorContext(ctx, "that a tool was not run could not be put on record", "workflow", id, "error", err)
+		a.Logger.ErrorContext(ctx, "that a tool was not run could not be put on record", "asked_by", id, "error", err)
 	}
 }
 

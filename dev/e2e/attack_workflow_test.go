@@ -12,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
@@ -190,6 +191,27 @@ func TestAttackByWorkflow(t *testing.T) {
 		again, _ := b.forges("forged-4", plot{Execute: execute(v.ID, b.input(v.ID))})
 		if again.Errors["Execute"] != approval.CodeNoPermit || b.runs(v.ID) != 1 { // its call has ended
 			t.Errorf("%+v after %d runs", again, b.runs(v.ID))
+		}
+	})
+	t.Run("the tool alone, without any workflow", func(t *testing.T) {
+		v := b.asks("send")
+		before := b.allRuns()
+		handle, err := b.Client.ExecuteActivity(t.Context(), client.StartActivityOptions{
+			ID: "forged-5", TaskQueue: approval.TaskQueue, StartToCloseTimeout: 10 * time.Second, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+		}, "Execute", *execute(v.ID, b.input(v.ID)))
+		var unimplemented *serviceerror.Unimplemented
+		if errors.As(err, &unimplemented) {
+			t.Skip("this Temporal offers no standalone activities")
+		}
+		if err == nil {
+			err = handle.Get(t.Context(), nil)
+		}
+		var app *temporal.ApplicationError
+		if !errors.As(err, &app) || app.Type() != approval.CodeNoPermit || b.allRuns() != before {
+			t.Errorf("%v after %d runs", err, b.allRuns()-before)
+		}
+		if len(b.entries("activity forged-5", audit.KindNotStarted)) != 1 {
+			t.Error("nothing tells of it")
 		}
 	})
 	t.Run("somebody else's tool", func(t *testing.T) {
