@@ -410,8 +410,8 @@ func TestToolOfAWorkerWithoutTheKey(t *testing.T) {
 		h := setup(t)
 		h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
 		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).Return(nil, lacks).Times(3)
-		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).Return(json.RawMessage(`"sent"`), nil).Once()
-		h.want(h.call(sendDoc), approval.StatusExecuted, "", 0)
+		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).Return(h.acts.Execute).Once()
+		h.want(h.call(sendDoc), approval.StatusExecuted, "", 1)
 	})
 	t.Run("none has it", func(t *testing.T) {
 		h := setup(t)

@@ -203,12 +203,12 @@ func TestCancel(t *testing.T) {
 	t.Run("too late", func(t *testing.T) {
 		h := setup(t)
 		h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
-		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10*time.Second).Return(json.RawMessage(`1`), nil)
+		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10*time.Second).Return(h.acts.Execute)
 		h.after(5*time.Second, func() {
 			h.CancelWorkflow()
 			h.SignalWorkflow(approval.SignalCancel, approval.CancelSignal{DecisionID: "c"})
 		})
-		h.want(h.call(sendDoc), approval.StatusExecuted, "", 0)
+		h.want(h.call(sendDoc), approval.StatusExecuted, "", 1)
 		h.answered("c", approval.AnswerAlreadyResolved)
 	})
 }
@@ -216,13 +216,13 @@ func TestCancel(t *testing.T) {
 func TestSignalsWhileTheToolRunsAreAnswered(t *testing.T) {
 	h := setup(t)
 	h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
-	h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10*time.Second).Return(json.RawMessage(`1`), nil)
+	h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10*time.Second).Return(h.acts.Execute)
 	h.after(5*time.Second, func() {
 		for i := range 20 {
 			h.SignalWorkflow(approval.SignalReject, signal(fmt.Sprint("late", i), "bo"))
 		}
 	})
-	h.want(h.call(sendDoc), approval.StatusExecuted, "", 0)
+	h.want(h.call(sendDoc), approval.StatusExecuted, "", 1)
 	h.answered("late19", approval.AnswerAlreadyResolved)
 	refused := 0
 	for _, k := range h.kinds("call-1") {
