@@ -203,7 +203,7 @@ func TestCancel(t *testing.T) {
 	t.Run("too late", func(t *testing.T) {
 		h := setup(t)
 		h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
-		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10*time.Second).Return(h.acts.Execute)
+		h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10 * time.Second).Return(h.acts.Execute)
 		h.after(5*time.Second, func() {
 			h.CancelWorkflow()
 			h.SignalWorkflow(approval.SignalCancel, approval.CancelSignal{DecisionID: "c"})
@@ -216,7 +216,7 @@ func TestCancel(t *testing.T) {
 func TestSignalsWhileTheToolRunsAreAnswered(t *testing.T) {
 	h := setup(t)
 	h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
-	h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10*time.Second).Return(h.acts.Execute)
+	h.OnActivity(h.acts.Execute, mock.Anything, mock.Anything).After(10 * time.Second).Return(h.acts.Execute)
 	h.after(5*time.Second, func() {
 		for i := range 20 {
 			h.SignalWorkflow(approval.SignalReject, signal(fmt.Sprint("late", i), "bo"))
