@@ -119,8 +119,8 @@ func TestServingWaitsForAWorker(t *testing.T) {
 		d.alone, d.hold = true, make(chan struct{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := a.Serve(ctx); err != nil || d.looks < 10 {
-			t.Errorf("%v after %d looks", err, d.looks)
+		if err := a.Serve(ctx); err != nil || d.looks.Load() < 10 {
+			t.Errorf("%v after %d looks", err, d.looks.Load())
 		}
 		close(d.hold)
 	})

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,13 +29,13 @@ type catalogue struct {
 	hold   chan struct{} // nil: answers at once
 	alone  bool          // no worker polls
 	mute   error         // nobody says who polls
-	looks  int
+	looks  atomic.Int32
 }
 
 func (c *catalogue) Polled(context.Context) (bool, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.looks++
+	c.looks.Add(1)
 	return !c.alone && c.mute == nil, "task queue q in namespace n", c.mute
 }
 
@@ -198,8 +199,8 @@ func TestPublishingWithoutAWorker(t *testing.T) {
 			}
 			all.Wait()
 		}
-		if c.looks != 3*lookTimes {
-			t.Errorf("looked %d times, however many wait", c.looks)
+		if c.looks.Load() != 3*lookTimes {
+			t.Errorf("looked %d times, however many wait", c.looks.Load())
 		}
 
 		// A slow worker, and a Temporal that does not say, are waited for.
@@ -217,9 +218,9 @@ func TestPublishingWithoutAWorker(t *testing.T) {
 			t.Errorf("%v, %d publications", err, len(c.took))
 		}
 		synctest.Wait()
-		looks := c.looks
+		looks := c.looks.Load()
 		time.Sleep(time.Hour)
-		if c.looks != looks {
+		if c.looks.Load() != looks {
 			t.Error("it is looked for workers, though nobody waits for one")
 		}
 	})
