@@ -232,7 +232,13 @@ func crashCheckEntries(r store.Record, entries []audit.Entry, runs int) error {
 		switch {
 		case len(steps) == 0 && e.Kind != audit.KindRequested && e.Kind != audit.KindBlocked:
 			return fmt.Errorf("it begins with %s", e.Kind)
-		case before > 0 && e.Kind != audit.KindRefused && e.Kind != audit.KindNotStarted: // an attempt that came late is refused, on record
+		case e.Kind == audit.KindNotStarted:
+			// An attempt that was slept over is refused its permit after the end, by the run that had it.
+			var late struct{ Run, Code string }
+			if err := json.Unmarshal(e.Payload, &late); err != nil || before == 0 || r.Claim == nil || late.Run != r.Claim.Run || late.Code != approval.CodeNoPermit {
+				return fmt.Errorf("%s, not by an attempt of its own that came late: %s (%v)", e.Kind, e.Payload, err)
+			}
+		case before > 0 && e.Kind != audit.KindRefused:
 			return fmt.Errorf("%s after its end", e.Kind)
 		case e.Kind == audit.KindStarted && kinds[audit.KindClaimed] == 0:
 			return fmt.Errorf("its tool was started without a claim")
