@@ -154,24 +154,29 @@ func (b *besieged) signalled(id, name string) []approval.DecisionSignal {
 func (b *besieged) refusals(id string) map[approval.AnswerOutcome]int {
 	b.t.Helper()
 	out := map[approval.AnswerOutcome]int{}
-	page, err := b.Store.Entries(b.t.Context(), store.EntryQuery{Call: id, Kind: audit.KindRefused})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, e := range page.Items {
-		var body struct {
-			Refused []approval.Answer `json:"refused"`
-			More    int               `json:"more"`
-		}
-		if err := json.Unmarshal(e.Payload, &body); err != nil {
+	q := store.EntryQuery{Call: id, Kind: audit.KindRefused, Limit: store.MaxPage}
+	for {
+		page, err := b.Store.Entries(b.t.Context(), q)
+		if err != nil {
 			b.t.Fatal(err)
 		}
-		for _, a := range body.Refused {
-			out[a.Outcome]++
+		for _, e := range page.Items {
+			var body struct {
+				Refused []approval.Answer `json:"refused"`
+				More    int               `json:"more"`
+			}
+			if err := json.Unmarshal(e.Payload, &body); err != nil {
+				b.t.Fatal(err)
+			}
+			for _, a := range body.Refused {
+				out[a.Outcome]++
+			}
+			out["more"] += body.More
 		}
-		out["more"] += body.More
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return out
+		}
 	}
-	return out
 }
 
 func (b *besieged) allRuns() int {
