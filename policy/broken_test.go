@@ -19,6 +19,8 @@ func TestBrokenConditionsHideNoOtherProblem(t *testing.T) {
 		"every tool":       "rules: [{tool: '*', when: args.n >, auto_approve: true}]",
 		"an entry":         "{deny: [{capability: a, when: args.n >}], allow: [a]}",
 		"an entry's bound": "{deny: [{capability: a, amount_gt: much}], allow: [a]}",
+		"no expression":    "{deny: [{capability: a, match_regex: '['}], allow: [a]}",
+		"no prefix":        "{deny: [{capability: a, path_prefix: 5}], allow: [a]}",
 		"no words":         "{deny: [{capability: a, contains: []}], allow: [a]}",
 	} {
 		t.Run(name, func(t *testing.T) {

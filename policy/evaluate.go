@@ -172,7 +172,7 @@ func (s *section) judge(in *input, hits []hit, note func(*rule, string)) (_ []hi
 // judge adds the rule to hits if it holds for the call, or if that can't be
 // told; held is false then.
 func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, held bool) {
-	whyNot, problem := r.holds(in)
+	whyNot, why, problem := r.holds(in)
 	switch {
 	case problem != "":
 		return append(hits, hit{r, approval.VerdictRequire, "the condition of " + r.short + " could not be evaluated: " + problem}), false
@@ -182,28 +182,39 @@ func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, 
 		}
 		return hits, false
 	}
-	return append(hits, hit{r, r.kind, ""}), true
+	if why != "" {
+		why = r.short + ": " + why
+	}
+	return append(hits, hit{r, r.kind, why}), true
 }
 
 // holds says why the rule does not hold for a call of its tool, or what keeps
-// that from being told. Both are empty where it holds.
-func (r *rule) holds(in *input) (whyNot, problem string) {
+// that from being told. Both are empty where it holds; why is what its
+// conditions do not tell then.
+func (r *rule) holds(in *input) (whyNot, why, problem string) {
 	if whyNot = r.match.match(in.call, r.absent); whyNot != "" {
-		return whyNot, ""
+		return whyNot, "", ""
 	}
 	for i := range r.fields {
-		if !r.fields[i].holds(in, r.absent) {
-			return "not " + r.fields[i].text, ""
+		held, say, problem := r.fields[i].holds(in, r.absent)
+		switch {
+		case problem != "":
+			return "", "", problem
+		case !held && say != "":
+			return "not " + r.fields[i].text + ": " + say, "", ""
+		case !held:
+			return "not " + r.fields[i].text, "", ""
 		}
+		why = both(why, say)
 	}
 	if r.when == nil {
-		return "", ""
+		return "", why, ""
 	}
 	held, problem := r.when.holds(in)
 	if problem == "" && !held {
 		whyNot = "its condition (when) is false"
 	}
-	return whyNot, problem
+	return whyNot, why, problem
 }
 
 // combined is what several rules say together.

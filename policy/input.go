@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -20,8 +21,14 @@ type input struct {
 	decoded bool
 	err     error
 
+	gathered bool
+	raw      texts // see written
+
 	folded       bool
 	values, keys []string // see texts
+
+	spotted bool
+	spots   []spot // see paths
 
 	cost uint64 // of one layer's conditions so far that are counted
 }
@@ -57,32 +64,62 @@ func decodeArgs(doc json.RawMessage) (map[string]any, error) {
 	return nil, errArgs
 }
 
+// texts are the texts in arguments, in no order.
+type texts struct {
+	values []string
+	keys   []string // of objects
+	plain  []string // numbers, true and false, as JSON writes them
+}
+
+// written returns the texts in the arguments. They are gathered once for all
+// rules.
+func (in *input) written() *texts {
+	if !in.gathered {
+		in.gathered = true
+		if args, err := in.arguments(); err == nil {
+			in.raw.gather(args)
+		}
+	}
+	return &in.raw
+}
+
+func (t *texts) gather(v any) {
+	switch v := v.(type) {
+	case string:
+		t.values = append(t.values, v)
+	case float64:
+		t.plain = append(t.plain, asJSON(v))
+	case bool:
+		t.plain = append(t.plain, strconv.FormatBool(v))
+	case []any:
+		for _, e := range v {
+			t.gather(e)
+		}
+	case map[string]any:
+		for k, e := range v {
+			t.keys = append(t.keys, k)
+			t.gather(e)
+		}
+	}
+}
+
 // texts returns every text in the arguments and every key of their objects,
-// folded, in no order. They are folded once for all rules.
+// folded. They are folded once for all rules.
 func (in *input) texts() (values, keys []string) {
 	if !in.folded {
 		in.folded = true
-		if args, err := in.arguments(); err == nil {
-			in.gather(args)
-		}
+		w := in.written()
+		in.values, in.keys = foldAll(w.values), foldAll(w.keys)
 	}
 	return in.values, in.keys
 }
 
-func (in *input) gather(v any) {
-	switch v := v.(type) {
-	case string:
-		in.values = append(in.values, fold(v))
-	case []any:
-		for _, e := range v {
-			in.gather(e)
-		}
-	case map[string]any:
-		for k, e := range v {
-			in.keys = append(in.keys, fold(k))
-			in.gather(e)
-		}
+func foldAll(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = fold(s)
 	}
+	return out
 }
 
 // spend adds what a condition took. One that was cut off took all there is.

@@ -99,6 +99,8 @@ type compiler struct {
 	unexecuted *yamlfile.Problems
 	names      map[string]string // of layers, to the place that gave it
 	conditions map[string]*condition
+	patterns   map[string]*pattern
+	regexes    int // how many instructions patterns have together
 	groups     map[string]group
 	asked      []asked
 	observing  []yamlfile.Value // where layers say that they only observe
@@ -110,7 +112,7 @@ func compile(files []File) (*Set, yamlfile.Problems) {
 	var problems, unexecuted yamlfile.Problems
 	c := &compiler{
 		problems: &problems, unexecuted: &unexecuted,
-		names: map[string]string{}, conditions: map[string]*condition{}, groups: map[string]group{},
+		names: map[string]string{}, conditions: map[string]*condition{}, patterns: map[string]*pattern{}, groups: map[string]group{},
 		covering: maxCovering,
 	}
 	s := &Set{}

@@ -29,7 +29,7 @@ func (r *reader) readRule(m *yamlfile.Mapping) {
 	r.readConditions(m, made)
 	r.readTerms(m, made)
 	m.Later("write it as an entry of deny:, require_approval: or allow:, or as a condition: when: args.amount > 100",
-		"capability", "environment", "contains", "amount_gt", "amount_gte", "amount_lt", "amount_lte")
+		"capability", "environment", "contains", "match_keywords", "match_regex", "path_prefix", "amount_gt", "amount_gte", "amount_lt", "amount_lte")
 	m.Done()
 	for _, t := range tools {
 		r.index(made, t)

@@ -21,6 +21,9 @@ type field struct {
 	number float64  // for the comparisons
 	values []any    // for equal: texts, numbers, bools; any will do
 	words  []string // for contains, in lower case; any will do
+
+	patterns []*pattern // for match_regex; any will do
+	prefixes []prefix   // for path_prefix; any will do
 }
 
 type operator int
@@ -32,6 +35,8 @@ const (
 	less
 	lessEqual
 	containsWord
+	matchesRegex
+	underPath
 )
 
 var suffixes = []struct {
@@ -42,7 +47,7 @@ var suffixes = []struct {
 // Words in a section's entry that mean more than a field to compare.
 var (
 	ownWords = []string{
-		"capability", "when", "agent", "team", "labels", "contains", "match_keywords",
+		"capability", "when", "agent", "team", "labels", "contains", "match_keywords", "match_regex", "path_prefix",
 		"timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level", "audit", "collapse",
 	}
 	usualFields = []string{"environment", "amount_gt", "amount_gte", "amount_lt", "amount_lte"}
@@ -50,8 +55,6 @@ var (
 	// Words that other tools read in a way of their own, or that look like a
 	// remark. Comparing a field of that name would be neither.
 	refusedWords = map[string]string{
-		"match_regex": `write it as a condition: when: args.command.matches("…")`,
-		"path_prefix": `write it as a condition: when: args.path.startsWith("…")`,
 		"description": "write it as a comment (# …); to compare an argument of that name, use when: args.description == …",
 		"reason":      "write it as a comment (# …); to compare an argument of that name, use when: args.reason == …",
 		"id":          "write it as a comment (# …); to compare an argument of that name, use when: args.id == …",
@@ -172,6 +175,14 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 		}
 		made.fields = append(made.fields, f)
 	}
+	if v := m.Field("path_prefix"); v.Present() {
+		f := readPrefixes(v, made.kind)
+		made.fields, made.broken = append(made.fields, f), made.broken || len(f.prefixes) == 0
+	}
+	if v := m.Field("match_regex"); v.Present() { // last, as it is what costs
+		f := r.readPatterns(v, made.kind)
+		made.fields, made.broken = append(made.fields, f), made.broken || len(f.patterns) == 0
+	}
 }
 
 func readContains(word string, v yamlfile.Value) field {
@@ -238,15 +249,30 @@ func readScalar(v yamlfile.Value) (value any, text string, ok bool) {
 // holds says whether the field is as the entry wants it. With absent, one that
 // is nowhere, or has another type than it is compared with, counts as a match;
 // without, everything found must match, so that a label can't talk an argument
-// over.
-func (f *field) holds(in *input, absent bool) bool {
+// over. say is how it came to that, where the condition does not tell; problem
+// is what keeps it from being told. Both quote nothing of the call but names of
+// the policy's own.
+func (f *field) holds(in *input, absent bool) (held bool, say, problem string) {
 	args, err := in.arguments()
-	if err != nil {
-		return absent
+	switch {
+	case err != nil:
+		return absent, "", ""
+	case f.op == matchesRegex:
+		return f.search(in, absent)
+	case f.op == underPath && absent:
+		held, say = f.someUnder(in)
+		return held, say, ""
+	case f.op == underPath:
+		held, say = f.allUnder(in)
+		return held, say, ""
+	case f.op == containsWord:
+		return f.inTexts(in, absent), "", ""
 	}
-	if f.op == containsWord {
-		return f.inTexts(in, absent)
-	}
+	return f.compared(in, args, absent), "", ""
+}
+
+// compared is holds for what is compared with one field.
+func (f *field) compared(in *input, args map[string]any, absent bool) bool {
 	found, matched, mistyped := 0, 0, 0
 	count := func(match, typed bool) {
 		found++

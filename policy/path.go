@@ -1,0 +1,322 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Paths are compared as texts: the policy does not see the disk, and which
+// system will open a path it can't tell. So a path is read twice. Exactly, for
+// allow: one that any system could take for another place is under no prefix.
+// And loosely, for deny and require_approval: in every way in which some system
+// could read it, of which any will do.
+
+// pathNames are the arguments and labels that hold file paths.
+var pathNames = []string{"path", "file", "filepath", "file_path", "filename", "target", "directory", "dir", "root"}
+
+const (
+	maxPath    = 4096 // bytes: Linux opens nothing that is longer
+	maxPaths   = 1000 // in one list
+	maxDecoded = 3    // how often %-escapes are taken out of a path
+)
+
+// style is how a path is written.
+type style int
+
+const (
+	posix   style = iota // / separates
+	windows              // \ does, too, and there are drives
+)
+
+// place is a path taken apart: where it begins, and the names from there on.
+type place struct {
+	base  string
+	names []string
+}
+
+// Where a path begins; else a drive (C:) or somebody's home (~, ~ana).
+const (
+	here  = ""   // wherever the tool works: the path is relative
+	lost  = ".." // above that
+	root  = "/"
+	share = "//" // of Windows: on another machine, or a place under another name
+)
+
+func (p place) absolute() bool {
+	return p.base != here && p.base != lost && p.base[0] != '~'
+}
+
+func (s style) split(path string) place {
+	var p place
+	if s == windows {
+		path = strings.ReplaceAll(path, `\`, "/")
+	}
+	switch {
+	case s == windows && strings.HasPrefix(path, share):
+		p.base = share
+	case s == windows && hasDrive(path):
+		if strings.HasPrefix(path[2:], "/") { // C:x is relative, to C:'s own directory
+			p.base = path[:2]
+		}
+		path = path[2:]
+	case strings.HasPrefix(path, "/"):
+		p.base = root
+	case strings.HasPrefix(path, "~"):
+		p.base, path, _ = strings.Cut(path, "/")
+	}
+	for name := range strings.SplitSeq(path, "/") {
+		if name != "" && name != "." {
+			p.names = append(p.names, name)
+		}
+	}
+	return p
+}
+
+func hasDrive(path string) bool {
+	return len(path) >= 2 && path[1] == ':' && lower(path[0]) >= 'a' && lower(path[0]) <= 'z'
+}
+
+// clean takes every .. out.
+func (p place) clean() place {
+	out := place{base: p.base}
+	for _, name := range p.names {
+		switch {
+		case name != "..":
+			out.names = append(out.names, name)
+		case len(out.names) > 0:
+			out.names = out.names[:len(out.names)-1]
+		case !p.absolute():
+			out.base = lost
+		}
+	}
+	return out
+}
+
+// join is the path of what has some name in the place.
+func (p place) join(name string) string {
+	names := strings.Join(append(slices.Clip(p.names), name), "/")
+	if p.base == here || p.base == root || p.base == share {
+		return p.base + names
+	}
+	return p.base + "/" + names
+}
+
+func startsWith(names, first []string) bool {
+	return len(names) >= len(first) && slices.Equal(names[:len(first)], first)
+}
+
+// holdsRun reports whether some names stand in others, one after the other.
+func holdsRun(names, run []string) bool {
+	for i := 0; i+len(run) <= len(names); i++ {
+		if startsWith(names[i:], run) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayHold reports whether a path could be under this one, and whether it is for
+// sure, as far as texts tell.
+func (p place) mayHold(path place, alone bool) (under, sure bool) {
+	switch {
+	case p.base == lost || path.base == lost:
+		return !path.absolute() || holdsRun(path.names, p.names), false
+	case p.base == path.base:
+		under = startsWith(path.names, p.names)
+		return under || p.base == here && !alone, under
+	case !path.absolute():
+		return true, false
+	case !p.absolute():
+		return holdsRun(path.names, p.names), false
+	case path.base == share:
+		return true, false
+	case path.base == root || p.base == root: // on whichever drive that is
+		return startsWith(path.names, p.names), false
+	}
+	return false, true
+}
+
+// pathText is a path of a call, read in every way.
+type pathText struct {
+	exact  [2]place  // by style
+	doubts [2]string // by style: why it is not exact
+
+	loose [2][]place // by the style of the prefix they are compared with
+	doubt string     // why the loose places are not all
+}
+
+func readPath(text string) *pathText {
+	p := &pathText{}
+	for s := range p.exact {
+		p.exact[s], p.doubts[s] = style(s).exactly(text)
+	}
+	p.readLoosely(text)
+	return p
+}
+
+// Why it can't be told where a path leads.
+const (
+	unseen   = "holds characters that can't be seen"
+	tooLarge = "is too long"
+	aURL     = "is a URL"
+	linked   = "goes through links of the system"
+	dots     = "holds a name of dots and spaces"
+)
+
+func doubtful(path string) string {
+	switch {
+	case len(path) > maxPath:
+		return tooLarge
+	case !utf8.ValidString(path), strings.ContainsFunc(path, invisible):
+		return unseen
+	case len(path) >= 5 && strings.EqualFold(path[:5], "file:"):
+		return aURL
+	}
+	return ""
+}
+
+// invisible are the characters that some systems cut a path off at, or leave
+// out, and what stands for those that could not be read.
+func invisible(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError
+}
+
+// exactly reads a path that everybody reads in the same way. Of others it says
+// what they are. Even where the names are clear, .. leads to another place than
+// they say if what goes before it is a link.
+func (s style) exactly(path string) (place, string) {
+	p := s.split(path)
+	if doubt := doubtful(path); doubt != "" {
+		return p, doubt
+	}
+	switch _, escaped := unescape(path); {
+	case escaped:
+		return p, "holds %-escapes"
+	case strings.Contains(path, "~"):
+		return p, "holds ~"
+	case s == posix && strings.Contains(path, `\`):
+		return p, `holds \`
+	case !p.absolute():
+		return p, "is relative"
+	case strings.ContainsFunc(path, lookalike):
+		return p, "holds characters that look like others"
+	case throughLinks(p):
+		return p, linked
+	}
+	for _, name := range p.names {
+		switch {
+		case name == "..":
+			return p, "holds .."
+		case onlyDots(name):
+			return p, dots
+		case s == windows && strings.Contains(name, ":"):
+			return p, "holds : in a name"
+		}
+	}
+	return p, ""
+}
+
+func onlyDots(name string) bool { return strings.TrimRight(name, " .") == "" }
+
+// lookalike are characters that some systems turn into one that means something
+// in a path, as full-width ones.
+func lookalike(r rune) bool {
+	return r >= utf8.RuneSelf && strings.ContainsAny(norm.NFKC.String(string(r)), `/\.~%:`)
+}
+
+// throughLinks reports whether a path is by way of the links with which Linux
+// gives the whole disk another name: /proc/self/root/etc is /etc.
+func throughLinks(p place) bool {
+	names := p.names
+	return len(names) > 1 && (names[0] == "dev" && names[1] == "fd" ||
+		names[0] == "proc" && slices.ContainsFunc(names[1:], func(n string) bool { return n == "root" || n == "cwd" || n == "fd" }))
+}
+
+// blur makes texts equal that name the same file on some system: case, ways to
+// write one letter, full-width characters.
+func blur(path string) string { return fold(strings.ToUpper(norm.NFKC.String(path))) }
+
+// readLoosely finds the places that a path could be: as it stands and with its
+// escapes taken out, with \ as a letter and as a separator, with .. as a name
+// that is gone through and taken out.
+func (p *pathText) readLoosely(path string) {
+	for range maxDecoded + 1 {
+		if p.doubt = doubtful(path); p.doubt != "" {
+			return
+		}
+		path = blur(path)
+		for s := range p.loose {
+			at, doubt := style(s).loosely(path)
+			both := []place{at, at.clean()}
+			if doubt == "" && slices.ContainsFunc(both, throughLinks) {
+				doubt = linked
+			}
+			if doubt != "" {
+				p.doubt = doubt
+				return
+			}
+			p.loose[s] = append(p.loose[s], both...)
+			if style(s) == windows && strings.Contains(path, `\`) {
+				p.loose[posix] = append(p.loose[posix], both...)
+			}
+		}
+		var escaped bool
+		if path, escaped = unescape(path); !escaped {
+			return
+		}
+	}
+	p.doubt = "holds escapes of escapes"
+}
+
+// loosely reads a path that blur is done with. Windows leaves out dots and
+// spaces at the end of a name, and what follows a colon.
+func (s style) loosely(path string) (place, string) {
+	p := s.split(path)
+	if p.base == share && len(p.names) > 0 && (p.names[0] == "?" || strings.HasPrefix(path[2:], ".")) {
+		return p, "names a device" // \\?\C:\, \\.\C:\
+	}
+	for i, name := range p.names {
+		if at := strings.IndexByte(name, '~'); at >= 0 && at+1 < len(name) && name[at+1] >= '0' && name[at+1] <= '9' {
+			return p, "holds a shortened name" // PROGRA~1
+		}
+		if s == windows {
+			name, _, _ = strings.Cut(name, ":")
+		}
+		if name != ".." {
+			if onlyDots(name) {
+				return p, dots
+			}
+			p.names[i] = strings.TrimRight(name, " .")
+		}
+	}
+	return p, ""
+}
+
+// unescape takes %-escapes out once, if there are any.
+func unescape(path string) (string, bool) {
+	var out []byte
+	last := 0
+	for i := 0; i+2 < len(path); i++ {
+		if high, low := hexDigit(path[i+1]), hexDigit(path[i+2]); path[i] == '%' && high >= 0 && low >= 0 {
+			out = append(append(out, path[last:i]...), byte(high<<4|low))
+			i += 2
+			last = i + 1
+		}
+	}
+	return string(append(out, path[last:]...)), last > 0
+}
+
+func hexDigit(c byte) int {
+	return strings.IndexByte("0123456789abcdef", lower(c))
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}

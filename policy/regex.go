@@ -1,0 +1,197 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"regexp/syntax"
+	"strconv"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+// maxRegexes bounds the instructions of all regular expressions in the sections
+// of one set: each takes about 40 bytes of memory.
+const maxRegexes = 1_000_000
+
+// pattern is one match_regex. It is safe for concurrent use.
+type pattern struct {
+	re       *regexp.Regexp
+	shown    string
+	size     uint64 // instructions: at most so many steps for each character
+	anchored bool   // it matches whole texts only
+}
+
+// readPatterns reads match_regex.
+func (r *reader) readPatterns(v yamlfile.Value, kind approval.VerdictKind) field {
+	f := field{text: "match_regex", op: matchesRegex}
+	var shown []string
+	for _, e := range oneOrMore(v) {
+		p := r.pattern(e)
+		if p == nil {
+			continue
+		}
+		f.patterns = append(f.patterns, p)
+		shown = append(shown, p.shown)
+		if kind == approval.VerdictAllow && !p.anchored {
+			e.Warn("the expression may match a part of a text, whatever the rest says", "write it as ^…$, to match whole texts only")
+		}
+	}
+	f.text += " " + brief(shown)
+	return f
+}
+
+const re2 = "write it as RE2 takes it (https://github.com/google/re2/wiki/Syntax)"
+
+// pattern compiles the expression in v. Equal ones are compiled once.
+func (c *compiler) pattern(v yamlfile.Value) *pattern {
+	text, ok := v.Lines()
+	if !ok {
+		return nil
+	}
+	if known, ok := c.patterns[text]; ok {
+		return known
+	}
+	if len(text) > maxCondition {
+		v.Problem(fmt.Sprintf("the regular expression is longer than %d bytes", maxCondition), "write several, as a list")
+		return nil
+	}
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		what := "can't be read"
+		if e, ok := errors.AsType[*syntax.Error](err); ok {
+			what = e.Code.String() + ": " + approval.Display(e.Expr, 80)
+		}
+		v.Problem("the regular expression is not valid: "+what, re2+", without look-ahead, look-behind and back-references")
+		return nil
+	}
+	size := maxRegex + 1
+	// What would be far too large is not even compiled.
+	if roughly(parsed) <= 10*maxRegex {
+		if program, err := syntax.Compile(parsed.Simplify()); err == nil {
+			size = len(program.Inst)
+		}
+	}
+	if size > maxRegex {
+		v.Problem("the regular expression is too large", "make it shorter, and its repetitions smaller: x{100} counts as 100 times x")
+		return nil
+	}
+	if c.regexes += size; c.regexes > maxRegexes {
+		v.Problem("the regular expressions are too large together", "write fewer, or smaller ones")
+		return nil
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		v.Problem("the regular expression can't be compiled", re2)
+		return nil
+	}
+	made := &pattern{re: re, shown: quote(text), size: uint64(size), anchored: begins(parsed) && ends(parsed)}
+	c.patterns[text] = made
+	return made
+}
+
+// roughly is about how many instructions an expression compiles to.
+func roughly(re *syntax.Regexp) int {
+	n := 1
+	if re.Op == syntax.OpLiteral {
+		n = len(re.Rune)
+	}
+	for _, sub := range re.Sub {
+		n += roughly(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return min(n, math.MaxInt32)
+}
+
+// begins and ends report whether whatever matches stands at the beginning or
+// the end of the text, as far as can be seen without trying.
+func begins(re *syntax.Regexp) bool {
+	return reaches(re, syntax.OpBeginText, func(subs []*syntax.Regexp) *syntax.Regexp { return subs[0] })
+}
+
+func ends(re *syntax.Regexp) bool {
+	return reaches(re, syntax.OpEndText, func(subs []*syntax.Regexp) *syntax.Regexp { return subs[len(subs)-1] })
+}
+
+func reaches(re *syntax.Regexp, edge syntax.Op, outermost func([]*syntax.Regexp) *syntax.Regexp) bool {
+	switch re.Op {
+	case edge:
+		return true
+	case syntax.OpConcat, syntax.OpCapture, syntax.OpPlus:
+		return reaches(outermost(re.Sub), edge, outermost)
+	case syntax.OpAlternate:
+		for _, sub := range re.Sub {
+			if !reaches(sub, edge, outermost) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// search looks for the expressions in every text in the arguments; with absent
+// in names of fields, numbers, true and false, too. It says what matched, or
+// why that can't be told.
+func (f *field) search(in *input, absent bool) (held bool, say, problem string) {
+	w := in.written()
+	kinds := []struct {
+		name  string
+		texts []string
+	}{{"a text in the arguments", w.values}}
+	if absent {
+		kinds = append(kinds, []struct {
+			name  string
+			texts []string
+		}{{"the name of a field", w.keys}, {"a number, true or false in the arguments", w.plain}}...)
+	}
+	var bytes, count uint64
+	for _, k := range kinds {
+		for _, text := range k.texts {
+			bytes += uint64(len(text))
+		}
+		count += uint64(len(k.texts))
+	}
+	for _, p := range f.patterns {
+		// As much as CEL takes for matches, but by the size of what is compiled.
+		in.cost += (bytes/10 + count) * (p.size/4 + 1)
+		if in.cost > maxCost {
+			return false, "", tooLong
+		}
+		for _, k := range kinds {
+			for _, text := range k.texts {
+				if p.matches(text, absent) {
+					return true, k.name + " matches " + p.shown, ""
+				}
+			}
+		}
+	}
+	return false, "nothing in the arguments matches", ""
+}
+
+// matches: where a match is not wished for, $ stands before a line break at the
+// end, too, as it does in other languages.
+func (p *pattern) matches(text string, absent bool) bool {
+	if p.re.MatchString(text) {
+		return true
+	}
+	line, cut := strings.CutSuffix(text, "\n")
+	return absent && cut && p.re.MatchString(line)
+}
+
+// asJSON is a number as JSON writes it.
+func asJSON(n float64) string {
+	format := byte('f')
+	if abs := math.Abs(n); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return strconv.FormatFloat(n, format, -1, 64)
+}
+
+// quote shows what a file says, as it stands there.
+func quote(text string) string { return `"` + approval.Display(text, 40) + `"` }
