@@ -23,6 +23,9 @@
 // match, so that a label can't talk an argument over. In rule lists agent, team
 // and labels match what is there.
 //
+// A path is read exactly in allow, and in deny and require_approval in every
+// way in which some system could read it.
+//
 // # What can't be told
 //
 // A condition that can't be evaluated makes its rule count for an approval, and

@@ -183,3 +183,67 @@ func TestContainsIsCheapInManyRules(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// Searching is bounded as conditions are, by what the expressions compile to:
+// what is cut off counts for an approval, and says so.
+func TestSearchingIsBounded(t *testing.T) {
+	slow := "(x+x+)+y{1,100}$"
+	for _, tt := range []struct {
+		section string
+		entries int
+		size    int
+		want    approval.VerdictKind
+		cut     bool
+	}{
+		{"deny", 1, 1_000, approval.VerdictRequire, false},
+		{"deny", 1, 200_000, approval.VerdictRequire, true},
+		{"deny", 1000, 200_000, approval.VerdictRequire, true},
+		{"allow", 1000, 200_000, approval.VerdictRequire, true},
+		{"require_approval", 1000, 200_000, approval.VerdictRequire, true},
+	} {
+		text := tt.section + ":\n" + strings.Repeat(fmt.Sprintf("  - {capability: t, match_regex: '%s'}\n", slow), tt.entries) + "unmatched: require_approval"
+		set := compile(t, file("p.yaml", text))
+		began := time.Now()
+		v := set.Evaluate(approval.Call{Tool: "t", Args: json.RawMessage(`{"a":"` + strings.Repeat("x", tt.size) + `"}`)}, now)
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%+v: took %v", tt, took)
+		}
+		if v.Kind != tt.want || strings.Contains(v.Policy.Why, "too long") != tt.cut {
+			t.Errorf("%+v: got %+v", tt, v)
+		}
+	}
+}
+
+// Expressions that would take much time or memory are refused before they do.
+func TestExpressionsTheCompilerCanTake(t *testing.T) {
+	repeated := func(n int, entry func(i int) string) string {
+		var b strings.Builder
+		b.WriteString("deny:\n")
+		for i := range n {
+			b.WriteString("  - {capability: t, match_regex: '" + entry(i) + "'}\n")
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct{ text, problem string }{
+		"a counted repetition":   {repeated(1, func(int) string { return "^[a-z0-9-]{1,63}$" }), ""},
+		"a large repetition":     {repeated(1, func(int) string { return "x{600}" }), "too large"},
+		"repeated repetitions":   {repeated(2000, func(i int) string { return fmt.Sprintf("((x{10}){10}){10}%d", i) }), "too large"},
+		"a long one":             {repeated(1, func(int) string { return strings.Repeat("x|", 3000) }), "longer than 4096 bytes"},
+		"many of them":           {repeated(4000, func(i int) string { return fmt.Sprintf("(x{1,10}){1,20}%d", i) }), "too large together"},
+		"many times the same":    {repeated(10_000, func(int) string { return "(x{1,10}){1,20}" }), ""},
+		"many small ones":        {repeated(10_000, func(i int) string { return fmt.Sprintf(`^rm\s+-rf /%d`, i) }), ""},
+		"nested deep":            {repeated(1, func(int) string { return nested("(", "x", ")", 1500) }), "nests too deeply"},
+		"what others understand": {repeated(1, func(int) string { return `(?P<name>a)\d\bx` }), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			_, err := policy.Compile(file("p.yaml", c.text))
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if c.problem == "" && err != nil || c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)) {
+				t.Errorf("got %.300v, want %q", err, c.problem)
+			}
+		})
+	}
+}

@@ -94,6 +94,8 @@ func TestSectionsLookFieldsUp(t *testing.T) {
 		"under each prefix one": {"path_prefix: [/srv, /tmp]", `{"args":{"path":["/srv/x","/tmp/y"]}}`, "deny", "allow"},
 		"two fields, one under": {"path_prefix: /tmp", `{"args":{"file":"/etc/x","target":"/tmp/x"}}`, "deny", ""},
 		"two fields, both":      {"path_prefix: /tmp", `{"args":{"file":"/tmp/x","dir":"/tmp"}}`, "deny", "allow"},
+		"in another case, too":  {"path_prefix: /tmp", `{"args":{"path":"/tmp/x","Path":"/tmp/x"}}`, "deny", ""},
+		"elsewhere, but case":   {"path_prefix: /tmp", `{"args":{"path":"/etc/x","PATH":"/etc/x"}}`, "deny", ""},
 		"the label as well":     {"path_prefix: /tmp", `{"args":{"file":"/tmp/x"},"labels":{"root":"/"}}`, "deny", ""},
 		"the label alone":       {"path_prefix: /tmp", `{"labels":{"root":"/tmp/x"}}`, "deny", "allow"},
 		"no agent":              {"agent: bot-*", `{}`, "deny", ""},

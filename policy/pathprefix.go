@@ -75,9 +75,18 @@ func (in *input) paths() []spot {
 	}
 	in.spotted = true
 	args, _ := in.arguments()
+	inCase := map[string]bool{} // some tools take Path for path
+	for name := range args {
+		if lower := fold(name); lower != name {
+			inCase[lower] = true
+		}
+	}
 	for _, name := range pathNames {
 		if v, ok := args[name]; ok {
 			in.spots = append(in.spots, readSpot(name, v))
+		}
+		if inCase[name] {
+			in.spots = append(in.spots, spot{name: name, wrong: "is there in another case"})
 		}
 	}
 	for _, name := range pathNames {

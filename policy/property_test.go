@@ -39,6 +39,11 @@ func (c chooser) conditions() string {
 			`args.list.all(x, args.list.all(y, x == y))`, `args.list.exists(x, x > 1.0)`, `tool.startsWith("pay")`, `now.getHours() < 12`)+"'")
 }
 
+func (c chooser) forms() string {
+	return c.maybe(", match_regex: "+c.of("'^drop'", "'^(drop it|[0-9]+)$'", "[x, 'it$']", "'(?i)^DROP .*$'", "'.'")) +
+		c.maybe(", path_prefix: "+c.of("/srv", "/", "[/tmp/, /srv/a]", "./work", "~/.ssh", "'C:\\work'"))
+}
+
 func (c chooser) terms() string {
 	return c.maybe(", redact_fields: ["+c.of("card", "note", "CARD, pin")+"]") + c.maybe(", timeout: "+c.of("30", "10m", "3h")) + c.maybe(", valid_for: "+c.of("1m", "2h"))
 }
@@ -68,7 +73,7 @@ func (c chooser) file(name string) policy.File {
 				pattern = "pay"
 			}
 			fmt.Fprintf(&b, "  - {capability: %s%s%s%s%s%s}\n", quotedPattern(pattern), c.maybe(", amount_gt: 50"), c.maybe(", environment: prod"),
-				c.maybe(", contains: drop"), c.conditions(), c.terms())
+				c.maybe(", contains: drop"), c.conditions()+c.forms(), c.terms())
 		}
 	}
 	return file(name+".yaml", b.String())
@@ -84,9 +89,13 @@ func quotedPattern(p string) string {
 func (c chooser) call() approval.Call {
 	call := approval.Call{Tool: c.tool(), Agent: c.of("", "bot", "else"), Team: c.of("", "a", "b"), Session: "s"}
 	call.Args = json.RawMessage(c.of(`{}`, `{"amount":150}`, `{"amount":50,"note":"drop it"}`, `{"amount":"150"}`, `{"amount":null,"environment":"prod"}`,
-		`{"list":[1,1,2],"amount":60}`, `{"list":[1`+strings.Repeat(",1", 200)+`],"amount":5}`, `{"list":"x","environment":5}`, `[]`, `{"amount":1e999}`, `nonsense`, ``))
+		`{"list":[1,1,2],"amount":60}`, `{"list":[1`+strings.Repeat(",1", 200)+`],"amount":5}`, `{"list":"x","environment":5}`, `{"path":"/srv/a/x"}`, `{"path":["/srv/a","/tmp/x"],"note":"drop it"}`, `{"file":"work/x","dir":"/srv"}`, `{"path":"/srv/../etc","amount":60}`,
+		`{"target":"~/.ssh/id"}`, `{"path":5,"amount":150}`, `{"root":"C:\\work\\x","Path":"/"}`, `[]`, `{"amount":1e999}`, `nonsense`, ``))
 	if c.IntN(2) == 0 {
 		call.Labels = map[string]string{"env": c.of("prod", "test"), "amount": c.of("1", "1000", "NaN")}
+		if c.IntN(3) == 0 {
+			call.Labels["path"] = c.of("/srv/a", "/etc", "x")
+		}
 	}
 	call.RequireApproval = c.IntN(5) == 0
 	if c.IntN(5) == 0 {
@@ -227,4 +236,31 @@ func TestMoreLayersAreNeverLaxer(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What an entry of allow lets through by one of these conditions, the same entry
+// of deny or require_approval holds; and what one of them takes, it takes with
+// one more expression or prefix, too.
+func TestFormsAreStricterInDeny(t *testing.T) {
+	for seed := range uint64(200) {
+		c := chooser{rand.New(rand.NewPCG(seed, 5))}
+		forms := c.forms()
+		set := func(section, forms string) *policy.Set {
+			return compile(t, file("p.yaml", section+": [{capability: '*'"+forms+"}]"))
+		}
+		wider := strings.NewReplacer("match_regex: [", "match_regex: [other, ", "path_prefix: [", "path_prefix: [/other, ").Replace(forms)
+		deny, require, allow := set("deny", forms), set("require_approval", forms+", approvals: 2"), set("allow", forms)
+		for range 20 {
+			call := c.call()
+			call.RequireApproval = false
+			denied, allowed := deny.Evaluate(call, now).Kind == approval.VerdictDeny, allow.Evaluate(call, now).Kind == approval.VerdictAllow
+			required := require.Evaluate(call, now).Requirement.Approvals[0].Count == 2
+			if allowed && !denied || denied != required {
+				t.Errorf("%s: allowed %v, denied %v, required %v: %+v", forms, allowed, denied, required, call)
+			}
+			if denied && set("deny", wider).Evaluate(call, now).Kind != approval.VerdictDeny || allowed && set("allow", wider).Evaluate(call, now).Kind != approval.VerdictAllow {
+				t.Errorf("%s takes less than %s: %+v", wider, forms, call)
+			}
+		}
+	}
 }

@@ -79,6 +79,12 @@ func TestProbesFindWhatBecomesLaxer(t *testing.T) {
 		"one of a list's":        {"rules: [{tool: a, when: 'args.lines[0].price > 5', deny: true}]", "rules: [{tool: a, when: 'args.lines[0].price > 6', deny: true}]"},
 		"any of a list":          {"rules: [{tool: a, when: 'args.to.exists(x, x == \"m\")', auto_approve: true}]", "rules: [{tool: a, when: 'args.to.exists(x, x in [\"m\", \"n\"])', auto_approve: true}]"},
 		"a word of either name":  {"{deny: [{capability: a, match_keywords: [drop, cut]}], allow: [a]}", "{deny: [{capability: a, match_keywords: drop}], allow: [a]}"},
+		"an expression":          {"{deny: [{capability: a, match_regex: ['rm\\s+-rf', '^mkfs\\.[a-z]{4}$']}], allow: [a]}", "{deny: [{capability: a, match_regex: 'rm\\s+-rf'}], allow: [a]}"},
+		"an anchor":              {"allow: [{capability: a, match_regex: ^ls$}]", "allow: [{capability: a, match_regex: ls}]"},
+		"a prefix":               {"{deny: [{capability: a, path_prefix: [/etc, /root/]}], allow: [a]}", "{deny: [{capability: a, path_prefix: /etc}], allow: [a]}"},
+		"a longer prefix":        {"allow: [{capability: a, path_prefix: /tmp/a}]", "allow: [{capability: a, path_prefix: /tmp}]"},
+		"the directory itself":   {"allow: [{capability: a, path_prefix: /tmp/}]", "allow: [{capability: a, path_prefix: /tmp}]"},
+		"a relative prefix":      {"{deny: [{capability: a, path_prefix: ./work}], allow: [a]}", "{deny: [{capability: a, path_prefix: ./work/a}], allow: [a]}"},
 		"a label's bound": {
 			"{deny: [{capability: a, amount_gt: 5}], allow: [{capability: a, amount_lt: 100}]}",
 			"{deny: [{capability: a, amount_gt: 50}], allow: [{capability: a, amount_lt: 100}]}",
@@ -289,7 +295,8 @@ func randomPolicy(r *rand.Rand) []byte {
 			maybe(", redact_fields: [card]"), maybe(", valid_for: "+of("1m", "1h")))
 	}
 	for _, section := range []string{"deny", "require_approval", "allow"} {
-		fmt.Fprintf(&b, "%s:\n  - other\n  - {capability: '%s'%s%s}\n", section, of("a", "pay", "p*"), maybe(", amount_gt: "+of("5", "50")), maybe(", environment: prod"))
+		fmt.Fprintf(&b, "%s:\n  - other\n  - {capability: '%s'%s%s}\n", section, of("a", "pay", "p*"), maybe(", amount_gt: "+of("5", "50")), maybe(", environment: prod")+
+			maybe(", path_prefix: "+of("/srv", "/srv/a", "./x"))+maybe(", match_regex: '"+of("^x$", "x", "[0-9]+")+"'"))
 	}
 	return []byte(b.String())
 }

@@ -205,6 +205,16 @@ func (c *collector) condition(name string, v yamlfile.Value) {
 		for _, value := range scalars(v) {
 			c.try(path{"args", []string{"text"}}, fmt.Sprintf("with %v in it", value), "other")
 		}
+	case name == "match_regex":
+		for _, expression := range texts(v) {
+			if text, ok := sample(expression); ok {
+				c.try(path{"args", []string{"text"}}, text, "before "+text+" after", "other")
+			}
+		}
+	case name == "path_prefix":
+		for _, prefix := range texts(v) {
+			c.try(path{"args", []string{"path"}}, strings.TrimRight(prefix, `/\`)+"/probe", "/elsewhere/probe", prefix, "probe")
+		}
 	default:
 		if m := bound.FindStringSubmatch(name); m != nil {
 			name = m[1]
