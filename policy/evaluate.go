@@ -182,9 +182,6 @@ func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, 
 		}
 		return hits, false
 	}
-	if why != "" {
-		why = r.short + ": " + why
-	}
 	return append(hits, hit{r, r.kind, why}), true
 }
 

@@ -56,9 +56,11 @@ type reader struct {
 
 // foreignFields stand at the top of other tools' policies.
 var foreignFields = map[string]string{
-	"actor":       `to keep the file to some agents or teams write "applies_to: {agent: NAME}"`,
-	"actors":      `to keep the file to some agents or teams write "applies_to: {agent: NAME}"`,
-	"risk_levels": `write risk_level in each rule under "rules:", with require_approval, auto_approve or deny`,
+	"actor":            `to keep the file to some agents or teams write "applies_to: {agent: NAME}"`,
+	"actors":           `to keep the file to some agents or teams write "applies_to: {agent: NAME}"`,
+	"extends":          "give Pawl the other file, too: each is a layer, and the strictest counts",
+	"enforcement_mode": `to see what the file would decide, without deciding, write "observe: true"`,
+	"risk_levels":      `write risk_level in each rule under "rules:", with require_approval, auto_approve or deny`,
 }
 
 const maxFieldName = 200 // bytes, of names of layers, fields, groups and the like

@@ -53,6 +53,8 @@ func (p *prefix) mayTake(path *pathText, alone bool) string {
 		switch {
 		case under && sure:
 			return "is under " + p.shown
+		case under && (at.base == here || at.base == lost):
+			unsure = "is relative and could lead to " + p.shown + counts
 		case under:
 			unsure = "could lead to " + p.shown + counts
 		}

@@ -14,6 +14,13 @@ type first struct {
 	rule  *rule
 }
 
+// foreignRuleFields are words that other tools have in rule lists.
+var foreignRuleFields = map[string]string{
+	"action":      "write require_approval: true, auto_approve: true or deny: true",
+	"id":          "write it as a comment (# …)",
+	"description": "write it as a comment (# …)",
+}
+
 func (r *reader) readRules(v yamlfile.Value) {
 	r.first = map[string]first{}
 	list, _ := v.List()
@@ -30,6 +37,7 @@ func (r *reader) readRule(m *yamlfile.Mapping) {
 	r.readTerms(m, made)
 	m.Later("write it as an entry of deny:, require_approval: or allow:, or as a condition: when: args.amount > 100",
 		"capability", "environment", "contains", "match_keywords", "match_regex", "path_prefix", "amount_gt", "amount_gte", "amount_lt", "amount_lte")
+	m.Hint(foreignRuleFields)
 	m.Done()
 	for _, t := range tools {
 		r.index(made, t)
