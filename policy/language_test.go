@@ -260,13 +260,17 @@ rules:
   - tool: t
     agent: x
     labels: {k: v}
-deny: [{capability: t, a: other}]
+deny: [{capability: t, a: other}, {capability: t, match_regex: hu.h, path_prefix: /etc}]
+require_approval: [{capability: t, match_regex: hu.h, path_prefix: /etc}, {capability: t, path_prefix: /srv}]
+allow: [{capability: t, match_regex: ^hu.h-a$, path_prefix: /}]
 `))
-	call := approval.Call{Tool: "t", Agent: "hush-agent", Labels: map[string]string{"k": "hush-label"},
-		Args: json.RawMessage(`{"a":"hush-a","b":"hush-b"}`)}
-	doc, err := json.Marshal(set.Explain(call, now))
-	if err != nil || strings.Contains(string(doc), "hush") {
-		t.Errorf("%v: %s", err, doc)
+	call := approval.Call{Tool: "t", Agent: "hush-agent", Labels: map[string]string{"k": "hush-label"}}
+	for _, path := range []string{`"/srv/hush"`, `"/etc/hush"`, `"hush"`, `["/hush",5]`, `"/hush"`, `{"hush":"/hush"}`, `"/tmp/../hush"`} {
+		call.Args = json.RawMessage(`{"a":"hush-a","b":"hush-b","path":` + path + `}`)
+		doc, err := json.Marshal(set.Explain(call, now))
+		if err != nil || strings.Contains(string(doc), "hush") {
+			t.Errorf("%v: %s", err, doc)
+		}
 	}
 }
 

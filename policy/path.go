@@ -109,10 +109,32 @@ func startsWith(names, first []string) bool {
 	return len(names) >= len(first) && slices.Equal(names[:len(first)], first)
 }
 
-// holdsRun reports whether some names stand in others, one after the other.
-func holdsRun(names, run []string) bool {
-	for i := 0; i+len(run) <= len(names); i++ {
-		if startsWith(names[i:], run) {
+// couldStartWith is startsWith for names that somebody may take for patterns or
+// variables: /et?, /$DIR.
+func couldStartWith(names, first []string) bool {
+	for i, want := range first {
+		switch {
+		case i == len(names):
+			return false
+		case expands(names[i]):
+			return true
+		case names[i] != want && !strings.ContainsAny(names[i], "*?["):
+			return false
+		}
+	}
+	return true
+}
+
+// expands reports whether a name may stand for several, one after the other.
+func expands(name string) bool {
+	return strings.ContainsAny(name, "$`{") || strings.Contains(name, "**") || strings.Count(name, "%") > 1
+}
+
+// couldHoldRun reports whether some names may stand in others, one after the
+// other.
+func couldHoldRun(names, run []string) bool {
+	for i := range len(names) + 1 {
+		if couldStartWith(names[i:], run) {
 			return true
 		}
 	}
@@ -124,20 +146,20 @@ func holdsRun(names, run []string) bool {
 func (p place) mayHold(path place, alone bool) (under, sure bool) {
 	switch {
 	case p.base == lost || path.base == lost:
-		return !path.absolute() || holdsRun(path.names, p.names), false
+		return !path.absolute() || couldHoldRun(path.names, p.names), false
 	case p.base == path.base:
-		under = startsWith(path.names, p.names)
-		return under || p.base == here && !alone, under
+		sure = startsWith(path.names, p.names)
+		return sure || couldStartWith(path.names, p.names) || p.base == here && !alone, sure
 	case !path.absolute():
 		return true, false
 	case !p.absolute():
-		return holdsRun(path.names, p.names), false
+		return couldHoldRun(path.names, p.names), false
 	case path.base == share:
 		return true, false
 	case path.base == root || p.base == root: // on whichever drive that is
-		return startsWith(path.names, p.names), false
+		return couldStartWith(path.names, p.names), false
 	}
-	return false, true
+	return false, false
 }
 
 // pathText is a path of a call, read in every way.
@@ -165,6 +187,8 @@ const (
 	aURL     = "is a URL"
 	linked   = "goes through links of the system"
 	dots     = "holds a name of dots and spaces"
+	escapes  = "holds %-escapes"
+	replaced = "holds what some systems replace, as ~ or $"
 )
 
 func doubtful(path string) string {
@@ -195,9 +219,9 @@ func (s style) exactly(path string) (place, string) {
 	}
 	switch _, escaped := unescape(path); {
 	case escaped:
-		return p, "holds %-escapes"
-	case strings.Contains(path, "~"):
-		return p, "holds ~"
+		return p, escapes
+	case strings.ContainsAny(path, "~$`"), strings.Count(path, "%") > 1:
+		return p, replaced
 	case s == posix && strings.Contains(path, `\`):
 		return p, `holds \`
 	case !p.absolute():

@@ -67,6 +67,10 @@ func TestPathPrefix(t *testing.T) {
 			"/%74mp/x": denied, "/tmp/%2e%2e/etc": denied, "/srv/%2E%2E/tmp/x": denied, "/tmp%2fx": denied, "/srv/..%2ftmp": denied,
 			"/srv/%252e%252e/tmp": denied, "/srv/%25252525252e": denied, "/tmp/%00": denied, "/tmp/%c0%ae": denied, "/tmp/x%20y": denied,
 
+			// Patterns and variables.
+			"/t?p/x": denied, "/t*/x": denied, "/[st]mp": denied, "/{srv,tmp}/x": denied, "/**/x": denied, "/$DIR/x": denied, "/srv/*": neither,
+			"/srv/app/[id].ts": neither, "/srv/$X/y": neither, "/tmp/*.txt": both, "/tmp/$X": denied, "/tmp/`x`": denied, "/tmp/%X%/y": denied,
+
 			// What can't be told.
 			"/srv/x\x00": denied, "/srv/x\n": denied, "/srv/\u200bx": denied, "/srv/\u202ex": denied, "/srv/\ufffd": denied,
 			"file:///srv/x": denied, "FILE:/srv/x": denied, "https://example.com/tmp": denied,
@@ -81,7 +85,7 @@ func TestPathPrefix(t *testing.T) {
 		"/Tmp":       {"/Tmp/x": both, "/tmp/x": denied},
 		"/srv/Café":  {"/srv/Café/x": both, "/srv/Cafe\u0301/x": denied, "/SRV/CAFÉ/x": denied, "/srv/cafe/x": neither},
 		"/srv/K/ſ":   {"/srv/k/s/x": denied, "/srv/\u212a/S": denied},
-		"/srv/a/b/c": {"/srv/a/b": neither, "/srv/a/b/c/d": both, "/srv/a/b/cd": neither},
+		"/srv/a/b/c": {"/srv/a/b": neither, "/srv/a/b/c/d": both, "/srv/a/b/cd": neither, "/srv/$X": denied, "/srv/a/*/c": denied, "/srv/*": neither},
 
 		// Relative: under a prefix that is, too, unless there may be more to it.
 		"./work/": {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
@@ -35,9 +36,9 @@ func (p *prefix) takes(path *pathText) (bool, string) {
 	case doubt != "":
 		return false, doubt
 	case exact.base != p.exact.base || !startsWith(exact.names, p.exact.names):
-		return false, "is elsewhere"
+		return false, elsewhere
 	}
-	return !p.inside || len(exact.names) > len(p.exact.names), "is elsewhere"
+	return !p.inside || len(exact.names) > len(p.exact.names), elsewhere
 }
 
 // mayTake says in what way a path could be under the prefix, or nothing. alone
@@ -126,8 +127,9 @@ func readSpot(name string, v any) spot {
 }
 
 const (
-	noPath = "no argument or label names a path"
-	counts = ", which counts as a match"
+	elsewhere = "is elsewhere"
+	noPath    = "no argument or label names a path"
+	counts    = ", which counts as a match"
 )
 
 // someUnder is the reading of deny and require_approval: whether any path could
@@ -173,6 +175,7 @@ func (f *field) allUnder(in *input) (held bool, say string) {
 }
 
 func (f *field) outside(path *pathText) (whyNot string) {
+	whyNot = elsewhere
 	for i := range f.prefixes {
 		held, why := f.prefixes[i].takes(path)
 		if held {
@@ -204,19 +207,20 @@ func readPrefixes(v yamlfile.Value, kind approval.VerdictKind) field {
 // warn warns of what the prefix is hardly meant to say.
 func (p *prefix) warn(v yamlfile.Value, text string, kind approval.VerdictKind) {
 	inside := readPath(p.exact.join("x"))
-	_, escaped := unescape(text)
 	held, whyNot := p.takes(inside)
+	doubt := inside.doubt
+	if _, escaped := unescape(text); escaped {
+		doubt = escapes
+	} else if slices.ContainsFunc(p.loose.names, expands) {
+		doubt = replaced
+	}
 	last := text[len(text)-1]
 	switch {
 	case strings.Contains(text, "*"):
 		v.Warn("this is compared as it stands: * is no pattern here", "write the directory alone: everything in it is under it")
 	case kind == approval.VerdictAllow && !held:
 		v.Warn("no path is let through under this prefix: it "+whyNot, "write the whole path of a directory: /srv/workspace")
-	case kind != approval.VerdictAllow && (inside.doubt != "" || escaped):
-		doubt := inside.doubt
-		if doubt == "" {
-			doubt = "holds %-escapes"
-		}
+	case kind != approval.VerdictAllow && doubt != "":
 		v.Warn("the prefix "+doubt+": paths that are written in another way are not under it", "write the whole path of a directory: /srv/workspace")
 	case last == '-' || last == '_':
 		v.Warn("names are compared whole: /srv/app-1 is not under /srv/app-", "write the directory, or a condition: when: args.path.startsWith(\"…\")")
