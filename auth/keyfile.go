@@ -13,6 +13,7 @@ import (
 	"runtime"
 
 	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/internal/osfile"
 )
 
 // A signing key's private half is kept in PEM, PKCS #8, as
@@ -91,7 +92,7 @@ func loadKeyFile(path string) (k sign.Key, made bool, err error) {
 	}
 	// A link, unlike a rename, never takes the place of another's key.
 	err = os.Link(beside, path)
-	if err = errors.Join(notExist(err), os.Remove(beside), syncDir(path)); err != nil {
+	if err = errors.Join(notExist(err), os.Remove(beside), osfile.SyncDir(filepath.Dir(path))); err != nil {
 		return sign.Key{}, false, err
 	}
 	there, err := readKeyFile(path)
@@ -103,16 +104,4 @@ func notExist(err error) error {
 		return nil
 	}
 	return err
-}
-
-// syncDir makes sure that a file's name is on disk.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

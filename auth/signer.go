@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -166,7 +168,7 @@ func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated,
 	}
 	old := s.key
 	s.key = key
-	err = syncDir(s.o.File)
+	err = osfile.SyncDir(filepath.Dir(s.o.File))
 	var ended error
 	if r.Old, _, ended = s.o.Store.EndKey(ctx, store.KeyEnding{ID: old.ID(), By: by, Revoke: revoke, At: now()}); ended != nil {
 		ended = fmt.Errorf("the new signing key %s is in use, but the old one, %s, could not be ended: do that with 'pawl key retire' or 'pawl key revoke': %w", key.ID(), old.ID(), ended)

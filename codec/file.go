@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/pawlhq/pawl/internal/osfile"
 )
 
 // maxFile is more than maxKeys keys need, in bytes.
@@ -75,7 +77,7 @@ func Create(path string, readPlain bool) (*Keyring, error) {
 		return nil, fmt.Errorf("keyring: %w", err)
 	}
 	// Nobody has used the key yet, so half a file may go.
-	if err := errors.Join(fill(f, d), syncDir(path)); err != nil {
+	if err := errors.Join(fill(f, d), osfile.SyncDir(filepath.Dir(path))); err != nil {
 		return nil, fmt.Errorf("keyring: %w", errors.Join(err, os.Remove(path)))
 	}
 	return d.keyring()
@@ -180,7 +182,7 @@ func update(path string, change func(*document) error) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return fmt.Errorf("keyring: %w", errors.Join(err, os.Remove(f.Name())))
 	}
-	if err := syncDir(path); err != nil {
+	if err := osfile.SyncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("keyring: it was changed, but a crash of the machine may undo that: %w", err)
 	}
 	return nil

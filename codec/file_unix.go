@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -45,14 +44,4 @@ func lock(path string) (*os.File, error) {
 		}
 		f.Close()
 	}
-}
-
-// syncDir makes a new name in path's folder outlast a crash of the machine.
-func syncDir(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

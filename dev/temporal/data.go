@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pawlhq/pawl/internal/osfile"
 	"go.temporal.io/server/common/persistence/sql/sqlplugin"
 	sqliteschema "go.temporal.io/server/schema/sqlite"
 	_ "modernc.org/sqlite" // driver "sqlite", the one Temporal's plugin uses
@@ -25,8 +26,6 @@ const (
 	// migrations.
 	schemaVersion = sqliteschema.Version + "/" + sqliteschema.VisibilityVersion
 )
-
-var errHeld = errors.New("lock is held")
 
 // dataDir is a locked data directory with a laid database.
 type dataDir struct {
@@ -55,13 +54,13 @@ func acquire(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("temporal: open lock file: %w", err)
 	}
-	if err := lockFile(f); err != nil {
+	if err := osfile.Lock(f); err != nil {
 		holder := ""
 		if b, readErr := os.ReadFile(f.Name()); readErr == nil && len(b) > 0 {
 			holder = " by process " + strings.TrimSpace(string(b))
 		}
 		_ = f.Close()
-		if errors.Is(err, errHeld) {
+		if errors.Is(err, osfile.ErrHeld) {
 			return nil, fmt.Errorf("%w: %s is held%s: stop it, or choose another directory with --data", ErrLocked, dir, holder)
 		}
 		return nil, fmt.Errorf("temporal: lock %s: %w", f.Name(), err)
@@ -135,7 +134,7 @@ func (d *dataDir) layDatabase(ctx context.Context, shards int) (err error) {
 	if err := os.Rename(aside, d.database()); err != nil {
 		return fmt.Errorf("move database into place: %w", err)
 	}
-	if err := syncDir(d.path); err != nil {
+	if err := osfile.SyncDir(d.path); err != nil {
 		return fmt.Errorf("flush data directory: %w", err)
 	}
 	return nil

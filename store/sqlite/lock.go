@@ -6,14 +6,14 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/pawlhq/pawl/internal/osfile"
 )
 
 // lockSuffix is added to the store's path. The lock can't be on the file
 // itself: closing any descriptor of that file would drop the POSIX locks
 // SQLite holds on it in this process.
 const lockSuffix = ".lock"
-
-var errHeld = errors.New("the lock is held")
 
 // own makes this handle the store's one writer.
 func own(path string) (*os.File, error) {
@@ -22,9 +22,9 @@ func own(path string) (*os.File, error) {
 	if err != nil {
 		return nil, tell("store %s: take the lock: %w: Pawl must be able to write to the folder", path, err)
 	}
-	if err := lockFile(f); err != nil {
+	if err := osfile.Lock(f); err != nil {
 		_ = f.Close()
-		if errors.Is(err, errHeld) {
+		if errors.Is(err, osfile.ErrHeld) {
 			return nil, tell("store %s: %w%s (lock file %s): stop it, or use another file", path, ErrOwned, holder(name), name)
 		}
 		return nil, tell("store %s: lock %s: %w", path, name, err)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -279,4 +280,14 @@ func createFile(path string) error {
 		return err
 	}
 	return errors.Join(f.Close(), syncDir(filepath.Dir(path)))
+}
+
+// syncDir makes a new name in dir survive a power cut. A folder that may be
+// written but not listed can't be opened, and so can't be synced.
+func syncDir(dir string) error {
+	err := osfile.SyncDir(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return err
 }
