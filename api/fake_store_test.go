@@ -86,17 +86,17 @@ func (s *fakeStore) Resolve(_ context.Context, prefix string) (string, error) {
 	return found, nil
 }
 
-func (s *fakeStore) Calls(_ context.Context, q store.CallQuery) (store.CallPage, error) {
+func (s *fakeStore) Calls(_ context.Context, q store.CallQuery) (store.Page[approval.View], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.begin(); err != nil {
-		return store.CallPage{}, err
+		return store.Page[approval.View]{}, err
 	}
 	s.asked = q
 	if q.Cursor == "bad" {
-		return store.CallPage{}, approval.Errorf(approval.CodeInvalid, "cursor is not one that a list gave out")
+		return store.Page[approval.View]{}, approval.Errorf(approval.CodeInvalid, "cursor is not one that a list gave out")
 	}
-	var p store.CallPage
+	var p store.Page[approval.View]
 	for _, r := range s.records {
 		if (len(q.Statuses) == 0 || slices.Contains(q.Statuses, r.View.Status)) && (q.Requester == "" || q.Requester == r.View.Requester) {
 			p.Items = append(p.Items, r.View)
@@ -110,14 +110,14 @@ func (s *fakeStore) Calls(_ context.Context, q store.CallQuery) (store.CallPage,
 	return p, nil
 }
 
-func (s *fakeStore) Entries(_ context.Context, q store.EntryQuery) (store.EntryPage, error) {
+func (s *fakeStore) Entries(_ context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.begin(); err != nil {
-		return store.EntryPage{}, err
+		return store.Page[audit.Entry]{}, err
 	}
 	s.askedE = q
-	var p store.EntryPage
+	var p store.Page[audit.Entry]
 	for _, e := range s.entries {
 		if q.Call == "" || e.Call == q.Call {
 			p.Items = append(p.Items, e)
@@ -190,10 +190,10 @@ func (s *fakeStore) Token(_ context.Context, id string) (store.Token, error) {
 	return t, nil
 }
 
-func (s *fakeStore) Tokens(context.Context, store.TokenQuery) (store.TokenPage, error) {
+func (s *fakeStore) Tokens(context.Context, store.Paging) (store.Page[store.Token], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := store.TokenPage{Items: slices.Collect(maps.Values(s.tokens)), Total: len(s.tokens)}
+	p := store.Page[store.Token]{Items: slices.Collect(maps.Values(s.tokens)), Total: len(s.tokens)}
 	return p, s.begin()
 }
 
@@ -247,10 +247,10 @@ func (s *fakeStore) TrustedKeys(_ context.Context, ids ...string) (out []store.S
 	return out, s.begin()
 }
 
-func (s *fakeStore) SigningKeys(context.Context, store.KeyQuery) (store.KeyPage, error) {
+func (s *fakeStore) SigningKeys(context.Context, store.Paging) (store.Page[store.SigningKey], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return store.KeyPage{Items: slices.Clone(s.keys), Total: len(s.keys)}, s.begin()
+	return store.Page[store.SigningKey]{Items: slices.Clone(s.keys), Total: len(s.keys)}, s.begin()
 }
 
 func (s *fakeStore) Ping(context.Context) error {
@@ -314,7 +314,7 @@ func (s *fakeStore) Policy(_ context.Context, digest string) (set store.PolicySe
 	return set, nil
 }
 
-func (s *fakeStore) PolicyVersions(_ context.Context, q store.VersionQuery) (p store.VersionPage, err error) {
+func (s *fakeStore) PolicyVersions(_ context.Context, q store.Paging) (p store.Page[store.PolicyVersion], err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.begin(); err != nil {

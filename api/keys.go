@@ -46,18 +46,6 @@ func (s *Server) unsigned(v approval.View, d approval.Decision) (approval.Answer
 	}, true
 }
 
-func (s *Server) listKeys(c *gin.Context) error {
-	limit, err := limitParam(c)
-	if err != nil {
-		return err
-	}
-	found, err := s.o.Store.SigningKeys(c.Request.Context(), store.KeyQuery{Cursor: c.Query("cursor"), Limit: limit})
-	if err != nil {
-		return fromStore(err)
-	}
-	return replyPage(c, found.Items, found.Total, found.Next)
-}
-
 // rotateKey gives this API a new key, and answers with both.
 func (s *Server) rotateKey(c *gin.Context) error {
 	var in struct {

@@ -80,18 +80,6 @@ func (s *Server) getPolicyText(c *gin.Context) error {
 	return reply(c, http.StatusOK, set)
 }
 
-func (s *Server) listPolicies(c *gin.Context) error {
-	limit, err := limitParam(c)
-	if err != nil {
-		return err
-	}
-	found, err := s.o.Store.PolicyVersions(c.Request.Context(), store.VersionQuery{Cursor: c.Query("cursor"), Limit: limit})
-	if err != nil {
-		return fromStore(err)
-	}
-	return replyPage(c, found.Items, found.Total, found.Next)
-}
-
 // putPolicy makes a policy the active one. Repeating it does no harm.
 func (s *Server) putPolicy(c *gin.Context) error {
 	var in policyChange

@@ -34,7 +34,7 @@ func (s *Server) listAudit(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return replyPage(c, found.Items, found.Total, found.Next)
+	return replyPage(c, found)
 }
 
 // toolReply is a tool, and whether a process polls its task queue: nil where
@@ -55,7 +55,7 @@ func (s *Server) listTools(c *gin.Context) error {
 	for i, t := range tools {
 		items[i] = toolReply{t, served[t.Queue]}
 	}
-	return replyPage(c, items, len(items), "")
+	return replyPage(c, store.Page[toolReply]{Items: items, Total: len(items)})
 }
 
 // served looks which of the tools' queues are polled, as far as that can be

@@ -20,11 +20,26 @@ type page[T any] struct {
 	Next  string `json:"next_cursor"`
 }
 
-func replyPage[T any](c *gin.Context, items []T, total int, next string) error {
-	if items == nil {
-		items = []T{}
+func replyPage[T any](c *gin.Context, found store.Page[T]) error {
+	if found.Items == nil {
+		found.Items = []T{}
 	}
-	return reply(c, http.StatusOK, page[T]{items, total, next})
+	return reply(c, http.StatusOK, page[T](found))
+}
+
+// listPages answers with a page of a list that takes no other parameters.
+func listPages[T any](list func(context.Context, store.Paging) (store.Page[T], error)) handler {
+	return func(c *gin.Context) error {
+		limit, err := limitParam(c)
+		if err != nil {
+			return err
+		}
+		found, err := list(c.Request.Context(), store.Paging{Cursor: c.Query("cursor"), Limit: limit})
+		if err != nil {
+			return fromStore(err)
+		}
+		return replyPage(c, found)
+	}
 }
 
 // listRequests lists what reviewers have before them: pending calls, unless
@@ -60,7 +75,7 @@ func (s *Server) listRequests(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return replyPage(c, found.Items, found.Total, found.Next)
+	return replyPage(c, found)
 }
 
 // requestReply is one call with what happened to it.

@@ -16,18 +16,6 @@ type newTokenReply struct {
 	store.Token
 }
 
-func (s *Server) listTokens(c *gin.Context) error {
-	limit, err := limitParam(c)
-	if err != nil {
-		return err
-	}
-	found, err := s.o.Store.Tokens(c.Request.Context(), store.TokenQuery{Cursor: c.Query("cursor"), Limit: limit})
-	if err != nil {
-		return fromStore(err)
-	}
-	return replyPage(c, found.Items, found.Total, found.Next)
-}
-
 func (s *Server) newToken(c *gin.Context) error {
 	var spec auth.TokenSpec
 	if err := decode(c, &spec, false); err != nil {

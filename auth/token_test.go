@@ -29,8 +29,8 @@ func (s *tokens) Token(_ context.Context, id string) (store.Token, error) {
 	return t, s.err
 }
 
-func (s *tokens) Tokens(context.Context, store.TokenQuery) (store.TokenPage, error) {
-	return store.TokenPage{}, s.err
+func (s *tokens) Tokens(context.Context, store.Paging) (store.Page[store.Token], error) {
+	return store.Page[store.Token]{}, s.err
 }
 
 // agentSpec is a token for an agent, with everything in it.

@@ -32,7 +32,7 @@ type KeyReader interface {
 	// without IDs, the newest MaxTrusted of all. They come newest first.
 	TrustedKeys(ctx context.Context, ids ...string) ([]SigningKey, error)
 	// SigningKeys returns one page of all keys, the newest first.
-	SigningKeys(ctx context.Context, q KeyQuery) (KeyPage, error)
+	SigningKeys(ctx context.Context, q Paging) (Page[SigningKey], error)
 }
 
 // MaxTrusted bounds what TrustedKeys returns without IDs.
@@ -97,17 +97,4 @@ func (e KeyEnding) Entry() (audit.Entry, error) {
 // Done reports whether the key has ended this way, or a way that includes it.
 func (e KeyEnding) Done(k SigningKey) bool {
 	return k.RevokedAt != nil || !e.Revoke && k.RetiredAt != nil
-}
-
-// KeyQuery selects keys.
-type KeyQuery struct {
-	Cursor string // KeyPage.Next of the page before
-	Limit  int    // 1 to MaxPage; 0 means DefaultPage
-}
-
-// KeyPage is one page, with the bounds of CallPage.
-type KeyPage struct {
-	Items []SigningKey
-	Total int
-	Next  string // empty: no more
 }

@@ -31,7 +31,7 @@ type Policies interface {
 	// begins so. Errors: ErrNotFound, also for an empty digest; ErrAmbiguous.
 	Policy(ctx context.Context, digest string) (PolicySet, error)
 	// PolicyVersions returns one page, the latest version first.
-	PolicyVersions(ctx context.Context, q VersionQuery) (VersionPage, error)
+	PolicyVersions(ctx context.Context, q Paging) (Page[PolicyVersion], error)
 }
 
 // PolicySet is the source of a policy. Package policy makes its digest.
@@ -66,19 +66,6 @@ type Applying struct {
 	By, Channel   string
 	Authenticated bool
 	Note          string
-}
-
-// VersionQuery selects versions.
-type VersionQuery struct {
-	Cursor string // VersionPage.Next of the page before
-	Limit  int    // 1 to MaxPage; 0 means DefaultPage
-}
-
-// VersionPage is one page of versions, with the bounds of CallPage.
-type VersionPage struct {
-	Items []PolicyVersion
-	Total int
-	Next  string
 }
 
 var policyDigest = regexp.MustCompile("^[0-9a-f]{64}$")

@@ -129,9 +129,9 @@ type Reader interface {
 	// Errors: ErrNotFound, also for an empty prefix; ErrAmbiguous.
 	Resolve(ctx context.Context, prefix string) (string, error)
 	// Calls returns one page, the one admitted last first.
-	Calls(ctx context.Context, q CallQuery) (CallPage, error)
+	Calls(ctx context.Context, q CallQuery) (Page[approval.View], error)
 	// Entries returns one page of the audit log, in the order written.
-	Entries(ctx context.Context, q EntryQuery) (EntryPage, error)
+	Entries(ctx context.Context, q EntryQuery) (Page[audit.Entry], error)
 	// Tools returns the catalogue, by name.
 	Tools(ctx context.Context) ([]Tool, error)
 }
@@ -223,8 +223,22 @@ type CallQuery struct {
 	Tool, Agent, Session string
 	Requester            string
 	Risk                 approval.Risk
-	Cursor               string // CallPage.Next of the page before
-	Limit                int    // 1 to MaxPage; 0 means DefaultPage
+	Cursor               string // as in Paging
+	Limit                int
+}
+
+// EntryQuery selects audit entries. Zero fields do not restrict.
+type EntryQuery struct {
+	Call   string
+	Kind   audit.Kind
+	Cursor string // as in Paging
+	Limit  int
+}
+
+// Paging selects one page of a list.
+type Paging struct {
+	Cursor string // Page.Next of the page before
+	Limit  int    // 1 to MaxPage; 0 means DefaultPage
 }
 
 // Page sizes.
@@ -237,28 +251,13 @@ const (
 	PageBytes = 8 << 20
 )
 
-// CallPage is one page. It may hold fewer items than the limit and still have
-// a next one: about PageBytes end it too. Total counts all that match, but
+// Page is one page of a list. It may hold fewer items than the limit and still
+// have a next one: about PageBytes end it too. Total counts all that match, but
 // stops at ExactTotal+1.
-type CallPage struct {
-	Items []approval.View
+type Page[T any] struct {
+	Items []T
 	Total int
 	Next  string // empty: no more
-}
-
-// EntryQuery selects audit entries. Zero fields do not restrict.
-type EntryQuery struct {
-	Call   string
-	Kind   audit.Kind
-	Cursor string
-	Limit  int
-}
-
-// EntryPage is one page of the log, with the bounds of CallPage.
-type EntryPage struct {
-	Items []audit.Entry
-	Total int
-	Next  string
 }
 
 // Tool is one row of the catalogue.

@@ -28,7 +28,7 @@ type TokenReader interface {
 	// whoever asks after a revocation was acknowledged sees it, in any process.
 	Token(ctx context.Context, id string) (Token, error)
 	// Tokens returns one page, the newest first.
-	Tokens(ctx context.Context, q TokenQuery) (TokenPage, error)
+	Tokens(ctx context.Context, q Paging) (Page[Token], error)
 }
 
 // Token is one token as it is kept: what it proves, and never its text.
@@ -90,17 +90,4 @@ func (r Revocation) Check() error {
 // Entry is the record of a revocation.
 func (r Revocation) Entry() (audit.Entry, error) {
 	return audit.New(audit.SubjectToken+r.ID, "revoked", audit.KindTokenRevoked, r.At, map[string]any{"token_id": r.ID, "revoked_by": r.By})
-}
-
-// TokenQuery selects tokens.
-type TokenQuery struct {
-	Cursor string // TokenPage.Next of the page before
-	Limit  int    // 1 to MaxPage; 0 means DefaultPage
-}
-
-// TokenPage is one page, with the bounds of CallPage.
-type TokenPage struct {
-	Items []Token
-	Total int
-	Next  string // empty: no more
 }

@@ -184,17 +184,9 @@ func (x *access) signer(ctx context.Context, s store.Keys, chosen bool, log *slo
 }
 
 // adminTokens returns the administrators' tokens that work now.
-func adminTokens(ctx context.Context, s store.TokenReader) (found []store.Token, err error) {
-	for q := (store.TokenQuery{Limit: store.MaxPage}); ; {
-		page, err := s.Tokens(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, liveAdmins(page.Items)...)
-		if q.Cursor = page.Next; q.Cursor == "" {
-			return found, nil
-		}
-	}
+func adminTokens(ctx context.Context, s store.TokenReader) ([]store.Token, error) {
+	tokens, err := everyPage(ctx, s.Tokens)
+	return liveAdmins(tokens), err
 }
 
 func liveAdmins(tokens []store.Token) (found []store.Token) {

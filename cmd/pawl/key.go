@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/store"
@@ -34,7 +33,7 @@ other keys: see 'pawl keyring'.
 }
 
 func (a *app) keyList() *cobra.Command {
-	s := &tokenSite{app: a}
+	s := &accessSite{app: a}
 	s.database.readOnly = true
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -51,17 +50,11 @@ func (a *app) keyList() *cobra.Command {
 				}
 				return a.listKeys(page.Items)
 			}, func(ctx context.Context, opened store.Store) error {
-				var all []store.SigningKey
-				for q := (store.KeyQuery{Limit: store.MaxPage}); ; {
-					page, err := opened.SigningKeys(ctx, q)
-					if err != nil {
-						return err
-					}
-					if all = append(all, page.Items...); page.Next == "" {
-						return a.listKeys(all)
-					}
-					q.Cursor = page.Next
+				keys, err := everyPage(ctx, opened.SigningKeys)
+				if err != nil {
+					return err
 				}
+				return a.listKeys(keys)
 			})
 		},
 	}
@@ -71,10 +64,7 @@ func (a *app) keyList() *cobra.Command {
 
 func (a *app) listKeys(keys []store.SigningKey) error {
 	if a.output == outputJSON {
-		return a.printValue(struct {
-			Items []store.SigningKey `json:"items"`
-			Total int                `json:"total"`
-		}{append([]store.SigningKey{}, keys...), len(keys)})
+		return printList(a, keys)
 	}
 	if len(keys) == 0 {
 		a.note("there are no signing keys: an API that authenticates its callers makes one when it starts")
@@ -95,7 +85,7 @@ func (a *app) listKeys(keys []store.SigningKey) error {
 }
 
 func (a *app) keyAdd() *cobra.Command {
-	s := &tokenSite{app: a, direct: true}
+	s := &accessSite{app: a, direct: true}
 	cmd := &cobra.Command{
 		Use:   "add FILE",
 		Short: "Trust the key in a file, on the store itself; make it if the file is not there",
@@ -124,7 +114,7 @@ its store. FILE is PEM with an Ed25519 key, for its owner alone (mode 0600).`,
 }
 
 func (a *app) keyRotate() *cobra.Command {
-	s := &tokenSite{app: a}
+	s := &accessSite{app: a}
 	var file string
 	var revokeOld bool
 	cmd := &cobra.Command{
@@ -176,7 +166,7 @@ several APIs run, each has its own key, and --api says whose is replaced.
 }
 
 func (a *app) keyEnd(revoke bool) *cobra.Command {
-	s := &tokenSite{app: a}
+	s := &accessSite{app: a}
 	cmd := &cobra.Command{
 		Use:   "retire ID…",
 		Short: "Trust nothing that a key signs from now on: its API is gone for good",
@@ -217,27 +207,19 @@ as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
 	return cmd
 }
 
-// endKeys goes on after a key that is not there: the others are to be ended.
 func (a *app) endKeys(ids []string, one func(id string) (store.SigningKey, error)) error {
-	var errs []error
-	done := []store.SigningKey{}
-	for _, id := range ids {
-		k, err := one(id)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", approval.Display(id, 80), err))
-			continue
+	done, err := each(ids, one, func(k store.SigningKey) error {
+		if a.output == outputJSON {
+			return nil
 		}
-		done = append(done, k)
-		if a.output != outputJSON {
-			errs = append(errs, a.tellKey(ended(k), k))
-		}
-	}
+		return a.tellKey(ended(k), k)
+	})
 	if a.output == outputJSON {
-		errs = append(errs, a.printValue(struct {
+		err = errors.Join(err, a.printValue(struct {
 			Ended []store.SigningKey `json:"ended"`
 		}{done}))
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 func ended(k store.SigningKey) string {

@@ -116,6 +116,14 @@ func (a *app) printValue(v any) error {
 	return a.printJSON(b.Bytes())
 }
 
+// printList writes a whole list that was put together here.
+func printList[T any](a *app, items []T) error {
+	return a.printValue(struct {
+		Items []T `json:"items"`
+		Total int `json:"total"`
+	}{append([]T{}, items...), len(items)})
+}
+
 // printPage writes a list in the API's own shape, items as they came.
 func printPage[T any](a *app, p client.Page[T]) error {
 	items := p.Raw

@@ -281,7 +281,7 @@ func TestPolicyDirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	page, err := s.PolicyVersions(t.Context(), store.VersionQuery{})
+	page, err := s.PolicyVersions(t.Context(), store.Paging{})
 	if err != nil || page.Total != 2 || page.Items[1].By != "ana" || page.Items[1].Channel != "direct" || page.Items[1].Note != "first" {
 		t.Errorf("%+v, %v", page, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"slices"
 	"strings"
 	"time"
@@ -32,57 +31,8 @@ func (a *app) token() *cobra.Command {
 	return cmd
 }
 
-// tokenSite is where tokens are: behind the API, or in a database.
-type tokenSite struct {
-	site
-	app    *app
-	direct bool
-}
-
-func (s *tokenSite) add(cmd *cobra.Command) {
-	s.site.flags(cmd)
-	cmd.Flags().Lookup("log-level").DefValue, s.logLevel = "warn", "warn"
-	cmd.Flags().BoolVar(&s.direct, "direct", false, "use the store itself instead of asking the API")
-}
-
-// with runs one of two, depending on where the tokens are.
-func (s *tokenSite) with(cmd *cobra.Command, byAPI func(context.Context, *client.Client) error, onStore func(context.Context, store.Store) error) (err error) {
-	ctx := cmd.Context()
-	if !s.direct {
-		if cmd.Flag("database-url").Changed {
-			return usage(errors.New("--database-url is for --direct; the API is named by --api"))
-		}
-		c, err := s.app.client(cmd)
-		if err != nil {
-			return err
-		}
-		return byAPI(ctx, c)
-	}
-	if err := s.begin(s.app, cmd); err != nil {
-		return err
-	}
-	if err := s.database.validate(); err != nil {
-		return usage(err)
-	}
-	opened, err := s.database.openExisting(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, opened.Close()) }()
-	return onStore(ctx, opened)
-}
-
-// operator names who works on the database itself.
-func operator() string {
-	name := "database"
-	if u, err := user.Current(); err == nil && approval.CheckName("user", u.Username) == nil {
-		name += ":" + u.Username
-	}
-	return name
-}
-
 func (a *app) tokenNew() *cobra.Command {
-	s := &tokenSite{app: a}
+	s := &accessSite{app: a}
 	var spec auth.TokenSpec
 	var roles []string
 	var kind, expires, out string
@@ -231,7 +181,7 @@ func (n *newToken) tell(err error) error {
 }
 
 func (a *app) tokenList() *cobra.Command {
-	s := &tokenSite{app: a}
+	s := &accessSite{app: a}
 	s.database.readOnly = true
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -248,17 +198,11 @@ func (a *app) tokenList() *cobra.Command {
 				}
 				return a.listTokens(page.Items)
 			}, func(ctx context.Context, opened store.Store) error {
-				var all []store.Token
-				for q := (store.TokenQuery{Limit: store.MaxPage}); ; {
-					page, err := opened.Tokens(ctx, q)
-					if err != nil {
-						return err
-					}
-					if all = append(all, page.Items...); page.Next == "" {
-						return a.listTokens(all)
-					}
-					q.Cursor = page.Next
+				tokens, err := everyPage(ctx, opened.Tokens)
+				if err != nil {
+					return err
 				}
+				return a.listTokens(tokens)
 			})
 		},
 	}
@@ -268,10 +212,7 @@ func (a *app) tokenList() *cobra.Command {
 
 func (a *app) listTokens(tokens []store.Token) error {
 	if a.output == outputJSON {
-		return a.printValue(struct {
-			Items []store.Token `json:"items"`
-			Total int           `json:"total"`
-		}{append([]store.Token{}, tokens...), len(tokens)})
+		return printList(a, tokens)
 	}
 	if len(tokens) == 0 {
 		a.note("there are no tokens yet")
@@ -298,7 +239,7 @@ func (a *app) listTokens(tokens []store.Token) error {
 }
 
 func (a *app) tokenRevoke() *cobra.Command {
-	s := &tokenSite{app: a}
+	s := &accessSite{app: a}
 	cmd := &cobra.Command{
 		Use:   "revoke ID…",
 		Short: "Revoke tokens: they stop working at once, everywhere",
@@ -339,35 +280,25 @@ once, everywhere, and for good.
 	return cmd
 }
 
-// revoke goes on after a token that is not there: the others are to be stopped.
-// It warns where none is left of the administrators' tokens that worked before.
+// revoke warns where none is left of the administrators' tokens that worked
+// before.
 func (a *app) revoke(ids []string, admins []store.Token, one func(id string) (store.Token, error)) error {
-	var errs []error
-	revoked := []store.Token{}
-	for _, id := range ids {
-		t, err := one(id)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", approval.Display(id, 80), err))
-			continue
+	revoked, err := each(ids, one, func(t store.Token) error {
+		if a.output == outputJSON {
+			return nil
 		}
-		revoked = append(revoked, t)
-		if i := slices.IndexFunc(admins, func(x store.Token) bool { return x.ID == t.ID }); i >= 0 && len(admins) == 1 {
-			defer a.note("warning: no administrator's token works now. Whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts")
-		} else if i >= 0 {
-			admins = slices.Delete(admins, i, i+1)
-		}
-		if a.output != outputJSON {
-			if err := a.print(fmt.Sprintf("revoked: %s (%s)\n", cell(t.ID, 20), cell(t.Subject, 80))); err != nil {
-				return err
-			}
-		}
-	}
+		return a.print(fmt.Sprintf("revoked: %s (%s)\n", cell(t.ID, 20), cell(t.Subject, 80)))
+	})
 	if a.output == outputJSON {
-		if err := a.printValue(struct {
+		err = errors.Join(err, a.printValue(struct {
 			Revoked []store.Token `json:"revoked"`
-		}{revoked}); err != nil {
-			return err
-		}
+		}{revoked}))
 	}
-	return errors.Join(errs...)
+	left := slices.DeleteFunc(admins, func(x store.Token) bool {
+		return slices.ContainsFunc(revoked, func(t store.Token) bool { return t.ID == x.ID })
+	})
+	if len(admins) > 0 && len(left) == 0 {
+		a.note("warning: no administrator's token works now. Whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts")
+	}
+	return err
 }

@@ -89,7 +89,7 @@ func (s *fakeStore) Policy(_ context.Context, digest string) (store.PolicySet, e
 	return set, nil
 }
 
-func (s *fakeStore) PolicyVersions(context.Context, store.VersionQuery) (store.VersionPage, error) {
+func (s *fakeStore) PolicyVersions(context.Context, store.Paging) (store.Page[store.PolicyVersion], error) {
 	panic("nobody asks")
 }
 

@@ -123,17 +123,14 @@ func (s *Store) TrustedKeys(ctx context.Context, ids ...string) (keys []store.Si
 }
 
 // SigningKeys implements store.KeyReader.
-func (s *Store) SigningKeys(ctx context.Context, q store.KeyQuery) (store.KeyPage, error) {
-	p, err := page(ctx, s, "list signing keys", query[store.SigningKey]{
+func (s *Store) SigningKeys(ctx context.Context, q store.Paging) (store.Page[store.SigningKey], error) {
+	p, _, err := page(ctx, s, "list signing keys", query[store.SigningKey]{
 		table: "signing_keys", columns: keyColumns, size: "octet_length(key)", newest: true, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows pgx.Rows, seq *int64, found *int) (store.SigningKey, error) {
 			return scanKey(rows, seq, found)
 		},
 	})
-	if err != nil {
-		return store.KeyPage{}, err
-	}
-	return store.KeyPage{Items: p.items, Total: p.total, Next: p.next("signing_keys", len(p.items))}, nil
+	return p, err
 }
 
 func unknownKey(id string) error {

@@ -49,7 +49,7 @@ func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err erro
 
 // Calls implements store.Reader. A call that is committed late, with a number
 // lower than one listed already, is found on a later page.
-func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, error) {
+func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approval.View], error) {
 	f := filter{}
 	f.equal("tool", q.Tool)
 	f.equal("agent", q.Agent)
@@ -58,7 +58,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, e
 	f.equal("risk", string(q.Risk))
 	if q.Risk != "" {
 		if _, err := approval.ParseRisk(string(q.Risk)); err != nil {
-			return store.CallPage{}, err
+			return store.Page[approval.View]{}, err
 		}
 	}
 	if q.Requests {
@@ -67,7 +67,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, e
 	var known []string
 	for _, status := range q.Statuses {
 		if _, err := approval.ParseStatus(string(status)); err != nil {
-			return store.CallPage{}, err
+			return store.Page[approval.View]{}, err
 		}
 		known = append(known, string(status))
 	}
@@ -78,7 +78,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, e
 	default:
 		f.add("status = ANY(%s)", known)
 	}
-	p, err := page(ctx, s, "list calls", query[approval.View]{
+	p, _, err := page(ctx, s, "list calls", query[approval.View]{
 		table: "calls", columns: "view", size: "octet_length(view)", newest: true, where: f, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows pgx.Rows, seq *int64, found *int) (v approval.View, err error) {
 			var doc string
@@ -88,16 +88,13 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, e
 			return v, decode(doc, &v)
 		},
 	})
-	if err != nil {
-		return store.CallPage{}, err
-	}
-	return store.CallPage{Items: p.items, Total: p.total, Next: p.next("calls", len(p.items))}, nil
+	return p, err
 }
 
 // Entries implements store.Reader. A page that is not the last ends before
 // the first entry that another may still come in front of; if that is its
 // first one, Entries waits for the transactions that are writing.
-func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.EntryPage, error) {
+func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {
 	f := filter{}
 	f.equal("call", q.Call)
 	f.equal("kind", string(q.Kind))
@@ -110,23 +107,19 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.EntryPag
 	for {
 		settled, err := s.settled(ctx) // before the page's snapshot
 		if err != nil {
-			return store.EntryPage{}, err
+			return store.Page[audit.Entry]{}, err
 		}
-		p, err := page(ctx, s, "list audit entries", list)
-		if err != nil {
-			return store.EntryPage{}, err
+		p, seqs, err := page(ctx, s, "list audit entries", list)
+		if err != nil || p.Next == "" {
+			return p, err // nobody goes on from a last page, so it may show what is there
 		}
-		keep := len(p.items)
-		if p.more {
-			// Nobody goes on from a last page, so it may show what is there.
-			keep, _ = slices.BinarySearch(p.seqs, settled+1)
-		}
-		if keep > 0 || !p.more {
-			return store.EntryPage{Items: p.items[:keep], Total: p.total, Next: p.next("entries", keep)}, nil
+		if keep, _ := slices.BinarySearch(seqs, settled+1); keep > 0 {
+			p.Items, p.Next = p.Items[:keep], store.Cursor("entries", seqs[keep-1])
+			return p, nil
 		}
 		select {
 		case <-ctx.Done():
-			return store.EntryPage{}, explain(ctx, s.where, "wait for a transaction that writes to the audit log", ctx.Err())
+			return store.Page[audit.Entry]{}, explain(ctx, s.where, "wait for a transaction that writes to the audit log", ctx.Err())
 		case <-time.After(settlePoll):
 		}
 	}
@@ -204,28 +197,13 @@ type query[T any] struct {
 	scan func(rows pgx.Rows, seq *int64, found *int) (T, error)
 }
 
-// result is what there is from a cursor on.
-type result[T any] struct {
-	items []T
-	seqs  []int64 // of the items
-	more  bool
-	total int
-}
-
-// next is the cursor behind the first keep items. It is the seq of the last
-// row before the page, so rows that are added never shift it.
-func (r result[T]) next(table string, keep int) string {
-	if !r.more {
-		return ""
-	}
-	return store.Cursor(table, r.seqs[keep-1])
-}
-
-// page reads one page and counts, both from one snapshot.
-func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (r result[T], err error) {
+// page reads one page, with the seqs of its items, and counts, all from one
+// snapshot. A cursor is the seq of the last row before the page, so rows that
+// are added never shift it.
+func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (p store.Page[T], seqs []int64, err error) {
 	limit, err := store.PageLimit(q.limit)
 	if err != nil {
-		return r, err
+		return p, nil, err
 	}
 	all := q.where
 	count := "SELECT count(*) FROM (SELECT FROM pawl." + q.table + all.sql() + " LIMIT " + strconv.Itoa(store.ExactTotal+1) + ") AS counted"
@@ -237,7 +215,7 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (r res
 	if q.cursor != "" {
 		after, err := store.ParseCursor(q.table, q.cursor)
 		if err != nil {
-			return r, err
+			return p, nil, err
 		}
 		rest.add(compare, after)
 	}
@@ -249,10 +227,10 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (r res
 		" ORDER BY " + order + " LIMIT " + strconv.Itoa(limit+1) + ") AS found) AS sized" +
 		" WHERE before < " + strconv.Itoa(store.PageBytes) + " ORDER BY " + order + " LIMIT " + strconv.Itoa(limit)
 	err = s.read(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
-		r = result[T]{} // of an attempt before
+		p, seqs = store.Page[T]{}, nil // of an attempt before
 		// Planned for these very values: a plan for any status would read past
 		// all calls to find the few that are pending.
-		if err := tx.QueryRow(ctx, count, slices.Concat([]any{pgx.QueryExecModeExec}, all.args)...).Scan(&r.total); err != nil {
+		if err := tx.QueryRow(ctx, count, slices.Concat([]any{pgx.QueryExecModeExec}, all.args)...).Scan(&p.Total); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, list, slices.Concat([]any{pgx.QueryExecModeExec}, rest.args)...)
@@ -267,13 +245,15 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (r res
 			if err != nil {
 				return err
 			}
-			r.items, r.seqs = append(r.items, item), append(r.seqs, seq)
+			p.Items, seqs = append(p.Items, item), append(seqs, seq)
 		}
-		r.more = found > len(r.items)
+		if found > len(p.Items) {
+			p.Next = store.Cursor(q.table, seqs[len(seqs)-1])
+		}
 		return rows.Err()
 	})
 	if err != nil {
-		return result[T]{}, err
+		return store.Page[T]{}, nil, err
 	}
-	return r, nil
+	return p, seqs, nil
 }

@@ -137,8 +137,8 @@ func (s *Store) Policy(ctx context.Context, digest string) (set store.PolicySet,
 }
 
 // PolicyVersions implements store.Policies.
-func (s *Store) PolicyVersions(ctx context.Context, q store.VersionQuery) (store.VersionPage, error) {
-	p, err := page(ctx, s, "list the versions of the policy", query[store.PolicyVersion]{
+func (s *Store) PolicyVersions(ctx context.Context, q store.Paging) (store.Page[store.PolicyVersion], error) {
+	p, _, err := page(ctx, s, "list the versions of the policy", query[store.PolicyVersion]{
 		table: "policy_versions", columns: versionColumns, size: "octet_length(note)", newest: true, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows pgx.Rows, seq *int64, found *int) (v store.PolicyVersion, err error) {
 			var at time.Time
@@ -147,8 +147,5 @@ func (s *Store) PolicyVersions(ctx context.Context, q store.VersionQuery) (store
 			return v, err
 		},
 	})
-	if err != nil {
-		return store.VersionPage{}, err
-	}
-	return store.VersionPage{Items: p.items, Total: p.total, Next: p.next("policy_versions", len(p.items))}, nil
+	return p, err
 }

@@ -111,15 +111,12 @@ func (s *Store) Token(ctx context.Context, id string) (t store.Token, err error)
 }
 
 // Tokens implements store.TokenReader.
-func (s *Store) Tokens(ctx context.Context, q store.TokenQuery) (store.TokenPage, error) {
-	p, err := page(ctx, s, "list tokens", query[store.Token]{
+func (s *Store) Tokens(ctx context.Context, q store.Paging) (store.Page[store.Token], error) {
+	p, _, err := page(ctx, s, "list tokens", query[store.Token]{
 		table: "tokens", columns: tokenColumns, size: "octet_length(token)", newest: true, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows pgx.Rows, seq *int64, found *int) (store.Token, error) { return scanToken(rows, seq, found) },
 	})
-	if err != nil {
-		return store.TokenPage{}, err
-	}
-	return store.TokenPage{Items: p.items, Total: p.total, Next: p.next("tokens", len(p.items))}, nil
+	return p, err
 }
 
 func unknownToken(id string) error {

@@ -121,15 +121,14 @@ func (s *Store) TrustedKeys(ctx context.Context, ids ...string) (keys []store.Si
 }
 
 // SigningKeys implements store.KeyReader.
-func (s *Store) SigningKeys(ctx context.Context, q store.KeyQuery) (store.KeyPage, error) {
-	items, total, next, err := page(ctx, s, "list signing keys", query[store.SigningKey]{
+func (s *Store) SigningKeys(ctx context.Context, q store.Paging) (store.Page[store.SigningKey], error) {
+	return page(ctx, s, "list signing keys", query[store.SigningKey]{
 		table: "signing_keys", columns: "seq, " + keyColumns, newest: true, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows *sql.Rows) (seq int64, k store.SigningKey, size int, err error) {
 			k, size, err = scanKey(rows, &seq)
 			return seq, k, size, err
 		},
 	})
-	return store.KeyPage{Items: items, Total: total, Next: next}, err
 }
 
 func findKey(ctx context.Context, tx *sql.Tx, id string) (store.SigningKey, error) {

@@ -55,7 +55,7 @@ func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err erro
 }
 
 // Calls implements store.Reader.
-func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, error) {
+func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approval.View], error) {
 	f, by := filter{}, ""
 	if q.Requests && len(q.Statuses) > 0 {
 		by = "+" // the status tells most apart: this keeps SQLite from another index
@@ -67,7 +67,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, e
 	f.equal(by+"risk", string(q.Risk))
 	if q.Risk != "" {
 		if _, err := approval.ParseRisk(string(q.Risk)); err != nil {
-			return store.CallPage{}, err
+			return store.Page[approval.View]{}, err
 		}
 	}
 	if q.Requests {
@@ -77,7 +77,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, e
 		var known []any
 		for _, status := range q.Statuses {
 			if _, err := approval.ParseStatus(string(status)); err != nil {
-				return store.CallPage{}, err
+				return store.Page[approval.View]{}, err
 			}
 			if !slices.Contains(known, any(status)) {
 				known = append(known, status)
@@ -85,7 +85,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, e
 		}
 		f.add("status IN (?"+strings.Repeat(", ?", len(known)-1)+")", known...)
 	}
-	items, total, next, err := page(ctx, s, "list calls", query[approval.View]{
+	return page(ctx, s, "list calls", query[approval.View]{
 		table: "calls", columns: "seq, view", newest: true, where: f, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows *sql.Rows) (seq int64, v approval.View, size int, err error) {
 			var doc string
@@ -95,15 +95,14 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.CallPage, e
 			return seq, v, len(doc), decode(doc, &v)
 		},
 	})
-	return store.CallPage{Items: items, Total: total, Next: next}, err
 }
 
 // Entries implements store.Reader.
-func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.EntryPage, error) {
+func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {
 	f := filter{}
 	f.equal("call", q.Call)
 	f.equal("kind", string(q.Kind))
-	items, total, next, err := page(ctx, s, "list audit entries", query[audit.Entry]{
+	return page(ctx, s, "list audit entries", query[audit.Entry]{
 		table: "entries", columns: "seq, call, step, kind, at, metadata, leaf, payload", where: f, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows *sql.Rows) (seq int64, e audit.Entry, size int, err error) {
 			var at int64
@@ -119,7 +118,6 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.EntryPag
 			return seq, e, len(e.Metadata) + len(payload), nil
 		},
 	})
-	return store.EntryPage{Items: items, Total: total, Next: next}, err
 }
 
 // filter is a WHERE clause of conditions that must all hold.
@@ -158,10 +156,10 @@ type query[T any] struct {
 
 // page reads one page and counts, both from one snapshot. A cursor is the seq
 // of the last row before the page, so rows that are added never shift it.
-func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (items []T, total int, next string, err error) {
+func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (p store.Page[T], err error) {
 	limit, err := store.PageLimit(q.limit)
 	if err != nil {
-		return nil, 0, "", err
+		return p, err
 	}
 	rest := filter{slices.Clone(q.where.conditions), slices.Clone(q.where.args)}
 	compare, order := " > ?", " ORDER BY seq"
@@ -171,13 +169,13 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (items
 	if q.cursor != "" {
 		after, err := store.ParseCursor(q.table, q.cursor)
 		if err != nil {
-			return nil, 0, "", err
+			return p, err
 		}
 		rest.add("seq"+compare, after)
 	}
 	err = s.read(ctx, doing, func(tx *sql.Tx) error {
 		count := "SELECT count(*) FROM (SELECT 1 FROM " + q.table + q.where.sql() + " LIMIT ?)"
-		if err := tx.QueryRowContext(ctx, count, slices.Concat(q.where.args, []any{store.ExactTotal + 1})...).Scan(&total); err != nil {
+		if err := tx.QueryRowContext(ctx, count, slices.Concat(q.where.args, []any{store.ExactTotal + 1})...).Scan(&p.Total); err != nil {
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, "SELECT "+q.columns+" FROM "+q.table+rest.sql()+order+" LIMIT ?", slices.Concat(rest.args, []any{limit + 1})...)
@@ -187,20 +185,20 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (items
 		defer rows.Close()
 		var last int64
 		for held := 0; rows.Next(); {
-			if len(items) == limit || held >= store.PageBytes {
-				next = store.Cursor(q.table, last)
+			if len(p.Items) == limit || held >= store.PageBytes {
+				p.Next = store.Cursor(q.table, last)
 				return nil
 			}
 			seq, item, size, err := q.scan(rows)
 			if err != nil {
 				return err
 			}
-			last, held, items = seq, held+size, append(items, item)
+			last, held, p.Items = seq, held+size, append(p.Items, item)
 		}
 		return rows.Err()
 	})
 	if err != nil {
-		return nil, 0, "", err
+		return store.Page[T]{}, err
 	}
-	return items, total, next, nil
+	return p, nil
 }

@@ -126,13 +126,12 @@ func (s *Store) Policy(ctx context.Context, digest string) (set store.PolicySet,
 }
 
 // PolicyVersions implements store.Policies.
-func (s *Store) PolicyVersions(ctx context.Context, q store.VersionQuery) (store.VersionPage, error) {
-	items, total, next, err := page(ctx, s, "list the versions of the policy", query[store.PolicyVersion]{
+func (s *Store) PolicyVersions(ctx context.Context, q store.Paging) (store.Page[store.PolicyVersion], error) {
+	return page(ctx, s, "list the versions of the policy", query[store.PolicyVersion]{
 		table: "policy_versions", columns: versionColumns, newest: true, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows *sql.Rows) (int64, store.PolicyVersion, int, error) {
 			v, err := scanVersion(rows)
 			return v.Version, v, len(v.Note), err
 		},
 	})
-	return store.VersionPage{Items: items, Total: total, Next: next}, err
 }

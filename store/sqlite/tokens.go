@@ -86,15 +86,14 @@ func (s *Store) Token(ctx context.Context, id string) (t store.Token, err error)
 }
 
 // Tokens implements store.TokenReader.
-func (s *Store) Tokens(ctx context.Context, q store.TokenQuery) (store.TokenPage, error) {
-	items, total, next, err := page(ctx, s, "list tokens", query[store.Token]{
+func (s *Store) Tokens(ctx context.Context, q store.Paging) (store.Page[store.Token], error) {
+	return page(ctx, s, "list tokens", query[store.Token]{
 		table: "tokens", columns: "seq, " + tokenColumns, newest: true, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows *sql.Rows) (seq int64, t store.Token, size int, err error) {
 			t, size, err = scanToken(rows, &seq)
 			return seq, t, size, err
 		},
 	})
-	return store.TokenPage{Items: items, Total: total, Next: next}, err
 }
 
 func findToken(ctx context.Context, tx *sql.Tx, id string) (store.Token, error) {

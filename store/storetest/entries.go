@@ -13,7 +13,7 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-func entries(t *testing.T, s store.Store, q store.EntryQuery) store.EntryPage {
+func entries(t *testing.T, s store.Store, q store.EntryQuery) store.Page[audit.Entry] {
 	t.Helper()
 	page, err := s.Entries(t.Context(), q)
 	if err != nil {

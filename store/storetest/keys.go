@@ -145,7 +145,7 @@ func keysPaged(t *testing.T, s store.Store) {
 	endKey(t, s, keyEnding("3", true, after(5)), true)
 	var got []string
 	walk(t, func(cursor string) string {
-		page, err := s.SigningKeys(t.Context(), store.KeyQuery{Cursor: cursor, Limit: 3})
+		page, err := s.SigningKeys(t.Context(), store.Paging{Cursor: cursor, Limit: 3})
 		if err != nil || page.Total != 7 {
 			t.Fatalf("a page counts %d, %v", page.Total, err)
 		}
@@ -160,7 +160,7 @@ func keysPaged(t *testing.T, s store.Store) {
 	if want := []string{"6", "5", "4", "3", "2", "1", "0"}; !slices.Equal(got, want) {
 		t.Errorf("the pages list %q, want %q", got, want)
 	}
-	for _, q := range []store.KeyQuery{{Limit: -1}, {Limit: store.MaxPage + 1}, {Cursor: "tokens-1"}, {Cursor: "x"}} {
+	for _, q := range []store.Paging{{Limit: -1}, {Limit: store.MaxPage + 1}, {Cursor: "tokens-1"}, {Cursor: "x"}} {
 		_, err := s.SigningKeys(t.Context(), q)
 		invalid(t, fmt.Sprintf("SigningKeys(%+v)", q), err)
 	}

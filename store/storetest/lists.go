@@ -11,7 +11,7 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-func calls(t *testing.T, s store.Store, q store.CallQuery) store.CallPage {
+func calls(t *testing.T, s store.Store, q store.CallQuery) store.Page[approval.View] {
 	t.Helper()
 	page, err := s.Calls(t.Context(), q)
 	if err != nil {

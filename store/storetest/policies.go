@@ -184,7 +184,7 @@ func policiesByDigest(t *testing.T, s store.Store) {
 }
 
 func policiesPaged(t *testing.T, s store.Store) {
-	page, err := s.PolicyVersions(t.Context(), store.VersionQuery{})
+	page, err := s.PolicyVersions(t.Context(), store.Paging{})
 	if err != nil || len(page.Items) != 0 || page.Total != 0 || page.Next != "" {
 		t.Fatalf("a fresh store: %+v, %v", page, err)
 	}
@@ -194,7 +194,7 @@ func policiesPaged(t *testing.T, s store.Store) {
 	}
 	want, total := int64(n), n
 	walk(t, func(cursor string) string {
-		page, err := s.PolicyVersions(t.Context(), store.VersionQuery{Cursor: cursor, Limit: 3})
+		page, err := s.PolicyVersions(t.Context(), store.Paging{Cursor: cursor, Limit: 3})
 		if err != nil || len(page.Items) > 3 || page.Total != total {
 			t.Fatalf("a page has %d versions of %d, %v", len(page.Items), page.Total, err)
 		}
@@ -211,7 +211,7 @@ func policiesPaged(t *testing.T, s store.Store) {
 	if want != 0 {
 		t.Errorf("the pages end before version %d", want)
 	}
-	for _, q := range []store.VersionQuery{{Cursor: "calls-1"}, {Cursor: "policy_versions-0"}, {Limit: -1}, {Limit: store.MaxPage + 1}} {
+	for _, q := range []store.Paging{{Cursor: "calls-1"}, {Cursor: "policy_versions-0"}, {Limit: -1}, {Limit: store.MaxPage + 1}} {
 		_, err := s.PolicyVersions(t.Context(), q)
 		invalid(t, fmt.Sprintf("%+v", q), err)
 	}

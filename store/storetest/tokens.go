@@ -120,7 +120,7 @@ func tokensPaged(t *testing.T, s store.Store) {
 	}
 	var got []string
 	walk(t, func(cursor string) string {
-		page, err := s.Tokens(t.Context(), store.TokenQuery{Cursor: cursor, Limit: 3})
+		page, err := s.Tokens(t.Context(), store.Paging{Cursor: cursor, Limit: 3})
 		if err != nil || page.Total != 7 {
 			t.Fatalf("a page counts %d, %v", page.Total, err)
 		}
@@ -135,7 +135,7 @@ func tokensPaged(t *testing.T, s store.Store) {
 	if want := []string{"6", "5", "4", "3", "2", "1", "0"}; !slices.Equal(got, want) {
 		t.Errorf("the pages list %q, want %q", got, want)
 	}
-	for _, q := range []store.TokenQuery{{Limit: -1}, {Limit: store.MaxPage + 1}, {Cursor: "calls-1"}, {Cursor: "x"}} {
+	for _, q := range []store.Paging{{Limit: -1}, {Limit: store.MaxPage + 1}, {Cursor: "calls-1"}, {Cursor: "x"}} {
 		_, err := s.Tokens(t.Context(), q)
 		invalid(t, fmt.Sprintf("Tokens(%+v)", q), err)
 	}
@@ -159,7 +159,7 @@ func tokensInvalid(t *testing.T, s store.Store) {
 	r.At = time.Time{}
 	_, _, err := s.RevokeToken(t.Context(), r)
 	invalid(t, "a revocation without a time", err)
-	page, err := s.Tokens(t.Context(), store.TokenQuery{})
+	page, err := s.Tokens(t.Context(), store.Paging{})
 	if err != nil || len(page.Items) != 0 {
 		t.Errorf("the store keeps %d tokens, %v", len(page.Items), err)
 	}
