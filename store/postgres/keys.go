@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -18,20 +17,9 @@ const (
 	keyColumns = `public, key, retired_at, retired_by, revoked_at, revoked_by`
 	selectKey  = `SELECT ` + keyColumns + ` FROM pawl.signing_keys WHERE id = $1`
 
-	// Whole transactions in one statement, like those of tokens: the change
-	// with its entry ($4 to $10), or nothing.
-	addKey = `WITH changed AS (
-			INSERT INTO pawl.signing_keys (id, public, key) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING RETURNING seq
-		), log AS (` + changeEntries + `)
-		SELECT EXISTS (SELECT FROM changed)`
-	retireKey = `WITH changed AS (
-			UPDATE pawl.signing_keys SET retired_at = $2, retired_by = $3 WHERE id = $1 AND retired_at IS NULL AND revoked_at IS NULL RETURNING seq
-		), log AS (` + changeEntries + `)
-		SELECT EXISTS (SELECT FROM changed)`
-	revokeKey = `WITH changed AS (
-			UPDATE pawl.signing_keys SET revoked_at = $2, revoked_by = $3 WHERE id = $1 AND revoked_at IS NULL RETURNING seq
-		), log AS (` + changeEntries + `)
-		SELECT EXISTS (SELECT FROM changed)`
+	addKey    = `INSERT INTO pawl.signing_keys (id, public, key) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING`
+	retireKey = `UPDATE pawl.signing_keys SET retired_at = $2, retired_by = $3 WHERE id = $1 AND retired_at IS NULL AND revoked_at IS NULL`
+	revokeKey = `UPDATE pawl.signing_keys SET revoked_at = $2, revoked_by = $3 WHERE id = $1 AND revoked_at IS NULL`
 )
 
 // AddKey implements store.Keys.
@@ -47,7 +35,7 @@ func (s *Store) AddKey(ctx context.Context, k store.SigningKey) (store.SigningKe
 	if err != nil {
 		return store.SigningKey{}, false, err
 	}
-	stands, fresh, err := s.changeKey(ctx, "keep a signing key", k.ID, addKey, append([]any{k.ID, k.Public, doc}, entryArgs([]audit.Entry{entry})...))
+	stands, fresh, err := amend(ctx, s, "keep a signing key", s.key, entry, addKey, k.ID, [2]any{k.Public, doc})
 	if err == nil && !fresh && !bytes.Equal(stands.Public, k.Public) {
 		return store.SigningKey{}, false, approval.Errorf(approval.CodeInvalid, "signing key: another one has its ID")
 	}
@@ -60,7 +48,7 @@ func (s *Store) EndKey(ctx context.Context, e store.KeyEnding) (store.SigningKey
 		return store.SigningKey{}, false, err
 	}
 	if !storable(e.ID) {
-		return store.SigningKey{}, false, unknownKey(e.ID)
+		return store.SigningKey{}, false, unknown("signing key", e.ID)
 	}
 	entry, err := e.Entry()
 	if err != nil {
@@ -70,34 +58,22 @@ func (s *Store) EndKey(ctx context.Context, e store.KeyEnding) (store.SigningKey
 	if e.Revoke {
 		end = revokeKey
 	}
-	return s.changeKey(ctx, "end a signing key", e.ID, end, append([]any{e.ID, e.At, e.By}, entryArgs([]audit.Entry{entry})...))
+	return amend(ctx, s, "end a signing key", s.key, entry, end, e.ID, [2]any{e.At, e.By})
 }
 
-// changeKey runs a statement that changes a key, or finds nothing to change,
-// and returns the key as it stands.
-func (s *Store) changeKey(ctx context.Context, doing, id, statement string, args []any) (k store.SigningKey, fresh bool, err error) {
-	if s.readOnly {
-		return store.SigningKey{}, false, store.ErrReadOnly
-	}
-	err = s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		if err := conn.QueryRow(ctx, statement, args...).Scan(&fresh); err != nil {
-			return uncertain{err}
+// key returns one key, whatever became of it.
+func (s *Store) key(ctx context.Context, id string) (k store.SigningKey, err error) {
+	err = s.run(ctx, "look up a signing key", func(ctx context.Context, conn *pgxpool.Conn) error {
+		k, err = scanKey(conn.QueryRow(ctx, selectKey, id))
+		if errors.Is(err, pgx.ErrNoRows) {
+			return unknown("signing key", id)
 		}
-		return nil
+		return err
 	})
-	if err == nil {
-		err = s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-			k, err = scanKey(conn.QueryRow(ctx, selectKey, id))
-			if errors.Is(err, pgx.ErrNoRows) {
-				return unknownKey(id)
-			}
-			return err
-		})
-	}
 	if err != nil {
-		return store.SigningKey{}, false, err
+		return store.SigningKey{}, err
 	}
-	return k, fresh, nil
+	return k, nil
 }
 
 // TrustedKeys implements store.KeyReader.
@@ -133,10 +109,6 @@ func (s *Store) SigningKeys(ctx context.Context, q store.Paging) (store.Page[sto
 	return p, err
 }
 
-func unknownKey(id string) error {
-	return tell("signing key %s: %w", approval.Display(id, 80), store.ErrNotFound)
-}
-
 // scanKey reads what comes first, then a key's columns.
 func scanKey(row interface{ Scan(...any) error }, first ...any) (k store.SigningKey, err error) {
 	var public []byte
@@ -148,14 +120,8 @@ func scanKey(row interface{ Scan(...any) error }, first ...any) (k store.Signing
 	if err := decode(doc, &k); err != nil {
 		return k, err
 	}
-	k.Public, k.RetiredBy, k.RevokedBy = public, retiredBy, revokedBy
-	if retiredAt != nil {
-		at := micros(*retiredAt)
-		k.RetiredAt = &at
-	}
-	if revokedAt != nil {
-		at := micros(*revokedAt)
-		k.RevokedAt = &at
-	}
+	k.Public = public
+	k.RetiredAt, k.RetiredBy = microsOrNil(retiredAt), retiredBy
+	k.RevokedAt, k.RevokedBy = microsOrNil(revokedAt), revokedBy
 	return k, nil
 }

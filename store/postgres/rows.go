@@ -100,5 +100,13 @@ func decode(doc string, v any) error {
 // micros is a time as it is read back.
 func micros(t time.Time) time.Time { return time.UnixMicro(t.UnixMicro()).UTC() }
 
+func microsOrNil(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	at := micros(*t)
+	return &at
+}
+
 // storable tells what a text column can hold; nothing else is ever found.
 func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }

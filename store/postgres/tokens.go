@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -17,22 +16,8 @@ const (
 	tokenColumns = `hash, token, revoked_at, revoked_by`
 	selectToken  = `SELECT ` + tokenColumns + ` FROM pawl.tokens WHERE id = $1`
 
-	// addToken and revokeToken are whole transactions in one statement: the
-	// change with its entry ($4 to $10), or nothing.
-	addToken = `WITH changed AS (
-			INSERT INTO pawl.tokens (id, hash, token) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING RETURNING seq
-		), log AS (` + changeEntries + `)
-		SELECT EXISTS (SELECT FROM changed)`
-	revokeToken = `WITH changed AS (
-			UPDATE pawl.tokens SET revoked_at = $2, revoked_by = $3 WHERE id = $1 AND revoked_at IS NULL RETURNING seq
-		), log AS (` + changeEntries + `)
-		SELECT EXISTS (SELECT FROM changed)`
-	changeEntries = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
-			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM changed,
-				unnest($4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bytea[], $9::bytea[], $10::bytea[])
-				WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
-			ORDER BY e.place
-			ON CONFLICT (call, step) DO NOTHING`
+	addToken    = `INSERT INTO pawl.tokens (id, hash, token) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING`
+	revokeToken = `UPDATE pawl.tokens SET revoked_at = $2, revoked_by = $3 WHERE id = $1 AND revoked_at IS NULL`
 )
 
 // AddToken implements store.Tokens.
@@ -48,7 +33,7 @@ func (s *Store) AddToken(ctx context.Context, t store.Token) error {
 	if err != nil {
 		return err
 	}
-	known, fresh, err := s.changeToken(ctx, "keep a token", t.ID, addToken, append([]any{t.ID, t.Hash[:], doc}, entryArgs([]audit.Entry{entry})...))
+	known, fresh, err := amend(ctx, s, "keep a token", s.Token, entry, addToken, t.ID, [2]any{t.Hash[:], doc})
 	if err == nil && !fresh && known.Hash != t.Hash {
 		return approval.Errorf(approval.CodeInvalid, "token: another one has its ID")
 	}
@@ -61,46 +46,24 @@ func (s *Store) RevokeToken(ctx context.Context, r store.Revocation) (store.Toke
 		return store.Token{}, false, err
 	}
 	if !storable(r.ID) {
-		return store.Token{}, false, unknownToken(r.ID)
+		return store.Token{}, false, unknown("token", r.ID)
 	}
 	entry, err := r.Entry()
 	if err != nil {
 		return store.Token{}, false, err
 	}
-	return s.changeToken(ctx, "revoke a token", r.ID, revokeToken, append([]any{r.ID, r.At, r.By}, entryArgs([]audit.Entry{entry})...))
-}
-
-// changeToken runs a statement that changes a token, or finds nothing to
-// change, and returns the token as it stands.
-func (s *Store) changeToken(ctx context.Context, doing, id, statement string, args []any) (t store.Token, fresh bool, err error) {
-	if s.readOnly {
-		return store.Token{}, false, store.ErrReadOnly
-	}
-	err = s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		if err := conn.QueryRow(ctx, statement, args...).Scan(&fresh); err != nil {
-			return uncertain{err}
-		}
-		return nil
-	})
-	if err == nil {
-		// A token does not change further, so there is no hurry to look.
-		t, err = s.Token(ctx, id)
-	}
-	if err != nil {
-		return store.Token{}, false, err
-	}
-	return t, fresh, nil
+	return amend(ctx, s, "revoke a token", s.Token, entry, revokeToken, r.ID, [2]any{r.At, r.By})
 }
 
 // Token implements store.TokenReader.
 func (s *Store) Token(ctx context.Context, id string) (t store.Token, err error) {
 	if !storable(id) {
-		return t, unknownToken(id)
+		return t, unknown("token", id)
 	}
 	err = s.run(ctx, "look up a token", func(ctx context.Context, conn *pgxpool.Conn) error {
 		t, err = scanToken(conn.QueryRow(ctx, selectToken, id))
 		if errors.Is(err, pgx.ErrNoRows) {
-			return unknownToken(id)
+			return unknown("token", id)
 		}
 		return err
 	})
@@ -119,10 +82,6 @@ func (s *Store) Tokens(ctx context.Context, q store.Paging) (store.Page[store.To
 	return p, err
 }
 
-func unknownToken(id string) error {
-	return tell("token %s: %w", approval.Display(id, 80), store.ErrNotFound)
-}
-
 // scanToken reads what comes first, then a token's columns.
 func scanToken(row pgx.Row, first ...any) (t store.Token, err error) {
 	var hash []byte
@@ -137,9 +96,6 @@ func scanToken(row pgx.Row, first ...any) (t store.Token, err error) {
 	if copy(t.Hash[:], hash) != len(t.Hash) {
 		return t, fmt.Errorf("%w: a token has no hash", ErrDamaged)
 	}
-	if t.RevokedAt, t.RevokedBy = nil, revokedBy; revokedAt != nil {
-		at := micros(*revokedAt)
-		t.RevokedAt = &at
-	}
+	t.RevokedAt, t.RevokedBy = microsOrNil(revokedAt), revokedBy
 	return t, nil
 }

@@ -148,6 +148,40 @@ func commit(ctx context.Context, conn *pgxpool.Conn, writes *pgx.Batch) error {
 	return nil
 }
 
+// amend changes the row of a token or a key by a statement of $1, its ID, and
+// two values, and returns the row as it stands. The change and its entry are
+// one transaction; fresh is false if there was nothing to change.
+func amend[T any](ctx context.Context, s *Store, doing string, find func(ctx context.Context, id string) (T, error),
+	entry audit.Entry, statement, id string, values [2]any) (stands T, fresh bool, err error) {
+	var none T
+	if s.readOnly {
+		return none, false, store.ErrReadOnly
+	}
+	logged := `WITH changed AS (` + statement + ` RETURNING seq), log AS (
+			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
+			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM changed,
+				unnest($4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bytea[], $9::bytea[], $10::bytea[])
+				AS e (call, step, kind, at, metadata, leaf, payload)
+			ON CONFLICT (call, step) DO NOTHING
+		)
+		SELECT EXISTS (SELECT FROM changed)`
+	args := append([]any{id, values[0], values[1]}, entryArgs([]audit.Entry{entry})...)
+	err = s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
+		if err := conn.QueryRow(ctx, logged, args...).Scan(&fresh); err != nil {
+			return uncertain{err}
+		}
+		return nil
+	})
+	if err == nil {
+		// Nothing of it is ever taken back, so there is no hurry to look.
+		stands, err = find(ctx, id)
+	}
+	if err != nil {
+		return none, false, err
+	}
+	return stands, fresh, nil
+}
+
 // save writes a changed view, and returns it as it will be read back.
 func (t *transaction) save(seq int64, v approval.View) (stored approval.View, err error) {
 	doc, err := store.Encode(v)

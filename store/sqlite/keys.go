@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -39,10 +38,7 @@ func (s *Store) AddKey(ctx context.Context, k store.SigningKey) (stands store.Si
 		default:
 			return nil
 		}
-		if _, err := tx.tx.ExecContext(ctx, `INSERT INTO signing_keys (id, public, key) VALUES (?, ?, ?)`, k.ID, k.Public, doc); err != nil {
-			return err
-		}
-		if err := tx.entries(ctx, []audit.Entry{entry}); err != nil {
+		if err := tx.amend(ctx, entry, `INSERT INTO signing_keys (id, public, key) VALUES (?, ?, ?)`, k.ID, k.Public, doc); err != nil {
 			return err
 		}
 		fresh = true
@@ -72,10 +68,7 @@ func (s *Store) EndKey(ctx context.Context, e store.KeyEnding) (stands store.Sig
 		if err != nil {
 			return err
 		}
-		if _, err := tx.tx.ExecContext(ctx, end, e.At.UnixMicro(), e.By, e.ID); err != nil {
-			return err
-		}
-		if err := tx.entries(ctx, []audit.Entry{entry}); err != nil {
+		if err := tx.amend(ctx, entry, end, e.At.UnixMicro(), e.By, e.ID); err != nil {
 			return err
 		}
 		fresh = true
@@ -150,14 +143,8 @@ func scanKey(row interface{ Scan(...any) error }, first ...any) (k store.Signing
 	if err := decode(doc, &k); err != nil {
 		return k, 0, err
 	}
-	k.Public, k.RetiredBy, k.RevokedBy = public, retiredBy, revokedBy
-	if retiredAt.Valid {
-		at := fromMicros(retiredAt.Int64)
-		k.RetiredAt = &at
-	}
-	if revokedAt.Valid {
-		at := fromMicros(revokedAt.Int64)
-		k.RevokedAt = &at
-	}
+	k.Public = public
+	k.RetiredAt, k.RetiredBy = timeOrNil(retiredAt), retiredBy
+	k.RevokedAt, k.RevokedBy = timeOrNil(revokedAt), revokedBy
 	return k, len(doc), nil
 }

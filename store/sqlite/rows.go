@@ -114,6 +114,14 @@ func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
 	return nil
 }
 
+// amend runs a statement that changes a row, and writes the record of it.
+func (t transaction) amend(ctx context.Context, entry audit.Entry, statement string, args ...any) error {
+	if _, err := t.tx.ExecContext(ctx, statement, args...); err != nil {
+		return err
+	}
+	return t.entries(ctx, []audit.Entry{entry})
+}
+
 func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
 	var view, verdict []byte
 	var run, queue, evidence sql.NullString
@@ -149,6 +157,14 @@ func decode(doc string, v any) error {
 }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+func timeOrNil(us sql.NullInt64) *time.Time {
+	if !us.Valid {
+		return nil
+	}
+	at := fromMicros(us.Int64)
+	return &at
+}
 
 func microsOrNull(t *time.Time) any {
 	if t == nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -37,10 +36,7 @@ func (s *Store) AddToken(ctx context.Context, t store.Token) error {
 		default:
 			return nil
 		}
-		if _, err := tx.tx.ExecContext(ctx, `INSERT INTO tokens (id, hash, token) VALUES (?, ?, ?)`, t.ID, t.Hash[:], doc); err != nil {
-			return err
-		}
-		return tx.entries(ctx, []audit.Entry{entry})
+		return tx.amend(ctx, entry, `INSERT INTO tokens (id, hash, token) VALUES (?, ?, ?)`, t.ID, t.Hash[:], doc)
 	})
 }
 
@@ -57,10 +53,7 @@ func (s *Store) RevokeToken(ctx context.Context, r store.Revocation) (t store.To
 		if t, err = findToken(ctx, tx.tx, r.ID); err != nil || t.RevokedAt != nil {
 			return err
 		}
-		if _, err := tx.tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = ?, revoked_by = ? WHERE id = ?`, r.At.UnixMicro(), r.By, r.ID); err != nil {
-			return err
-		}
-		if err := tx.entries(ctx, []audit.Entry{entry}); err != nil {
+		if err := tx.amend(ctx, entry, `UPDATE tokens SET revoked_at = ?, revoked_by = ? WHERE id = ?`, r.At.UnixMicro(), r.By, r.ID); err != nil {
 			return err
 		}
 		fresh = true
@@ -118,9 +111,6 @@ func scanToken(row interface{ Scan(...any) error }, first ...any) (t store.Token
 	if copy(t.Hash[:], hash) != len(t.Hash) {
 		return t, 0, fmt.Errorf("%w: a token has no hash", ErrDamaged)
 	}
-	if t.RevokedAt, t.RevokedBy = nil, revokedBy; revokedAt.Valid {
-		at := fromMicros(revokedAt.Int64)
-		t.RevokedAt = &at
-	}
+	t.RevokedAt, t.RevokedBy = timeOrNil(revokedAt), revokedBy
 	return t, len(doc), nil
 }
