@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,6 +81,32 @@ func callsPaged(t *testing.T, s store.Store) {
 	if page := calls(t, s, store.CallQuery{}); len(page.Items) != store.DefaultPage || page.Next == "" {
 		t.Errorf("without a limit a page has %d calls and next %q", len(page.Items), page.Next)
 	}
+}
+
+// newestFirst fails unless a list of the IDs 0 to 6 comes in pages, the newest
+// first, and refuses what is no page of it, such as another list's cursor. It
+// returns the items.
+func newestFirst[T any](t *testing.T, list func(context.Context, store.Paging) (store.Page[T], error), id func(T) string, foreign string) (all []T) {
+	t.Helper()
+	var got []string
+	walk(t, func(cursor string) string {
+		page, err := list(t.Context(), store.Paging{Cursor: cursor, Limit: 3})
+		if err != nil || page.Total != 7 {
+			t.Fatalf("a page counts %d, %v", page.Total, err)
+		}
+		for _, item := range page.Items {
+			got, all = append(got, id(item)), append(all, item)
+		}
+		return page.Next
+	})
+	if want := []string{"6", "5", "4", "3", "2", "1", "0"}; !slices.Equal(got, want) {
+		t.Errorf("the pages list %q, want %q", got, want)
+	}
+	for _, q := range []store.Paging{{Limit: -1}, {Limit: store.MaxPage + 1}, {Cursor: foreign}, {Cursor: "x"}} {
+		_, err := list(t.Context(), q)
+		invalid(t, fmt.Sprintf("%+v", q), err)
+	}
+	return all
 }
 
 func callsFiltered(t *testing.T, s store.Store) {

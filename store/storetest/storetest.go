@@ -278,6 +278,14 @@ func walk(t *testing.T, page func(cursor string) (next string)) {
 	t.Fatal("the pages never end")
 }
 
+// once fails unless one of many that tried at once did it.
+func once(t *testing.T, what string, did []bool) {
+	t.Helper()
+	if first := slices.Index(did, true); first < 0 || slices.Contains(did[first+1:], true) {
+		t.Errorf("of many at once, these %s it: %v", what, did)
+	}
+}
+
 // together runs f many times, all starting at once.
 func together(n int, f func(i int)) {
 	start := make(chan struct{})
