@@ -147,7 +147,7 @@ func tell(format string, a ...any) error { return told{fmt.Errorf(format, a...)}
 // refuse says which call one of package store's sentinels is about.
 func refuse(id string, err error) error { return tell("call %s: %w", approval.Display(id, 80), err) }
 
-// unknown says that there is no token or key with an ID.
+// unknown says that there is no tool, token or key with an ID.
 func unknown(what, id string) error {
 	return tell("%s %s: %w", what, approval.Display(id, 80), store.ErrNotFound)
 }

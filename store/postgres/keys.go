@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -62,18 +61,8 @@ func (s *Store) EndKey(ctx context.Context, e store.KeyEnding) (store.SigningKey
 }
 
 // key returns one key, whatever became of it.
-func (s *Store) key(ctx context.Context, id string) (k store.SigningKey, err error) {
-	err = s.run(ctx, "look up a signing key", func(ctx context.Context, conn *pgxpool.Conn) error {
-		k, err = scanKey(conn.QueryRow(ctx, selectKey, id))
-		if errors.Is(err, pgx.ErrNoRows) {
-			return unknown("signing key", id)
-		}
-		return err
-	})
-	if err != nil {
-		return store.SigningKey{}, err
-	}
-	return k, nil
+func (s *Store) key(ctx context.Context, id string) (store.SigningKey, error) {
+	return one(ctx, s, "signing key", selectKey, id, func(row pgx.Row) (store.SigningKey, error) { return scanKey(row) })
 }
 
 // TrustedKeys implements store.KeyReader.

@@ -2,12 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
 )
@@ -56,21 +54,8 @@ func (s *Store) RevokeToken(ctx context.Context, r store.Revocation) (store.Toke
 }
 
 // Token implements store.TokenReader.
-func (s *Store) Token(ctx context.Context, id string) (t store.Token, err error) {
-	if !storable(id) {
-		return t, unknown("token", id)
-	}
-	err = s.run(ctx, "look up a token", func(ctx context.Context, conn *pgxpool.Conn) error {
-		t, err = scanToken(conn.QueryRow(ctx, selectToken, id))
-		if errors.Is(err, pgx.ErrNoRows) {
-			return unknown("token", id)
-		}
-		return err
-	})
-	if err != nil {
-		return store.Token{}, err
-	}
-	return t, nil
+func (s *Store) Token(ctx context.Context, id string) (store.Token, error) {
+	return one(ctx, s, "token", selectToken, id, func(row pgx.Row) (store.Token, error) { return scanToken(row) })
 }
 
 // Tokens implements store.TokenReader.

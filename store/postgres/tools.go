@@ -2,13 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -89,22 +86,8 @@ func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []s
 }
 
 // Tool implements store.Catalogue.
-func (s *Store) Tool(ctx context.Context, name string) (tool store.Tool, err error) {
-	unknown := fmt.Errorf("tool %s: %w", approval.Display(name, 80), store.ErrNotFound)
-	if !storable(name) {
-		return tool, unknown
-	}
-	err = s.run(ctx, "look up a tool", func(ctx context.Context, conn *pgxpool.Conn) error {
-		tool, err = scanTool(conn.QueryRow(ctx, `SELECT publisher, tool FROM pawl.tools WHERE name = $1`, name))
-		if errors.Is(err, pgx.ErrNoRows) {
-			return unknown
-		}
-		return err
-	})
-	if err != nil {
-		return store.Tool{}, err
-	}
-	return tool, nil
+func (s *Store) Tool(ctx context.Context, name string) (store.Tool, error) {
+	return one(ctx, s, "tool", `SELECT publisher, tool FROM pawl.tools WHERE name = $1`, name, scanTool)
 }
 
 func scanTool(row pgx.Row) (tool store.Tool, err error) {

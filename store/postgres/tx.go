@@ -207,6 +207,25 @@ func (t *transaction) entries(entries []audit.Entry) {
 	}
 }
 
+// one reads the row that query finds by $1, or says what there is none of.
+func one[T any](ctx context.Context, s *Store, what, query, id string, scan func(pgx.Row) (T, error)) (item T, err error) {
+	var none T
+	if !storable(id) {
+		return none, unknown(what, id)
+	}
+	err = s.run(ctx, "look up a "+what, func(ctx context.Context, conn *pgxpool.Conn) error {
+		item, err = scan(conn.QueryRow(ctx, query, id))
+		if errors.Is(err, pgx.ErrNoRows) {
+			return unknown(what, id)
+		}
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	return item, nil
+}
+
 // read runs fn on one snapshot.
 func (s *Store) read(ctx context.Context, doing string, fn func(context.Context, pgx.Tx) error) error {
 	return s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
