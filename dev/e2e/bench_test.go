@@ -29,22 +29,7 @@ import (
 //	x-throughput  of the bare one's, median of the pairs of batches; 1 is free
 //	x-p50, x-cpu  median time from start to result, CPU time of everything
 func BenchmarkCall(b *testing.B) {
-	c := stack.Default()
-	c.Data, c.APIListen, c.TemporalListen, c.NoUI, c.NoAPI = b.TempDir(), "127.0.0.1:0", "127.0.0.1:0", true, true
-	c.Policy = []string{write(b, b.TempDir(), "policy.yaml", "rules:\n  - {tool: read, auto_approve: true}\n")}
-	var tools []*tool.Tool
-	for _, name := range []string{"read", "send"} {
-		t, err := tool.New(name, noop, tool.Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		tools = append(tools, t)
-	}
-	s, err := stack.Start(b.Context(), stack.Options{Config: c, Tools: tools})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
+	s := benchStack(b, "rules:\n  - {tool: read, auto_approve: true}\n", false, "read", "send")
 	w := worker.New(s.Client, "bare", worker.Options{})
 	w.RegisterWorkflow(bare)
 	w.RegisterWorkflow(steps)
@@ -54,65 +39,28 @@ func BenchmarkCall(b *testing.B) {
 	}
 	defer w.Stop()
 
-	start := func(queue, id string, what any, args ...any) (client.WorkflowRun, error) {
-		return s.Client.ExecuteWorkflow(context.Background(), client.StartWorkflowOptions{ID: id, TaskQueue: queue, EnableEagerStart: true}, what, args...)
+	floor := func(workflow any) func() (client.WorkflowRun, error) {
+		return func() (client.WorkflowRun, error) { return start(s, "bare", "", workflow) }
 	}
-	call := func(name string) (client.WorkflowRun, string, error) {
-		id, c := approval.NewID(), approval.Call{Tool: name, Args: []byte(`{}`), Nonce: approval.NewNonce()}
-		digest, err := c.Digest(id)
-		if err != nil {
-			return nil, "", err
-		}
-		run, err := start(approval.TaskQueue, id, approval.WorkflowType, c)
-		return run, digest, err
-	}
-	floor := func() (client.WorkflowRun, error) { return start("bare", "", bare) }
-	empty := func() (client.WorkflowRun, error) { return start("bare", "", steps) }
 	for _, bench := range []struct {
 		name string
 		run  func() (client.WorkflowRun, error)
 	}{
-		{"steps", empty},
-		{"allowed", func() (client.WorkflowRun, error) {
-			run, _, err := call("read")
-			return run, err
-		}},
-		{"gated", func() (client.WorkflowRun, error) {
-			run, digest, err := call("send")
-			if err != nil {
-				return nil, err
-			}
-			// Who names the digest may approve before the call is seen to wait.
-			return run, s.Client.SignalWorkflow(context.Background(), run.GetID(), "", approval.SignalApprove, approval.DecisionSignal{Digest: digest})
-		}},
+		{"steps", floor(steps)},
+		{"allowed", func() (client.WorkflowRun, error) { return allowed(s, "read") }},
+		{"gated", func() (client.WorkflowRun, error) { return approved(s, "send") }},
 	} {
 		for _, n := range []struct {
 			name     string
 			inFlight int
 		}{{"/1", 1}, {"/16", 16}} {
 			b.Run(bench.name+n.name, func(b *testing.B) {
-				bare, guarded := lane{b: b, run: floor, inFlight: n.inFlight}, lane{b: b, run: bench.run, inFlight: n.inFlight}
-				bare.batch() // connections, caches
-				guarded.batch()
-				bare.reset()
-				guarded.reset()
-				for first, second := &bare, &guarded; b.Loop(); first, second = second, first {
-					first.batch()
-					second.batch()
-				}
-				events, bytes := history(b, s.Client, guarded.last)
-				var turns []float64
-				for i, d := range guarded.walls {
-					turns = append(turns, float64(bare.walls[i])/float64(d))
-				}
-				b.ReportMetric(0, "ns/op") // of a pair of batches: says nothing
-				b.ReportMetric(median(turns), "x-throughput")
-				b.ReportMetric(ms(median(guarded.took))/ms(median(bare.took)), "x-p50")
-				b.ReportMetric(ms(guarded.cpu)/ms(bare.cpu), "x-cpu")
-				b.ReportMetric(ms(median(guarded.took)), "p50-ms")
-				b.ReportMetric(ms(median(bare.took)), "bare-p50-ms")
+				base := &lane{b: b, stack: s, run: floor(bare), inFlight: n.inFlight}
+				guarded := &lane{b: b, stack: s, run: bench.run, inFlight: n.inFlight}
+				takeTurns(b, "bare", base, guarded)
+				events, bytes := guarded.history()
 				b.ReportMetric(ms(guarded.cpu)/float64(len(guarded.took)), "cpu-ms/call")
-				b.ReportMetric(ms(bare.cpu)/float64(len(bare.took)), "bare-cpu-ms/call")
+				b.ReportMetric(ms(base.cpu)/float64(len(base.took)), "bare-cpu-ms/call")
 				b.ReportMetric(float64(events), "events/call")
 				b.ReportMetric(float64(bytes), "history-B/call")
 			})
@@ -120,9 +68,91 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
+// benchStack is a stack without API and UI, with tools that do nothing.
+func benchStack(b *testing.B, policy string, encrypt bool, tools ...string) *stack.Stack {
+	c := stack.Default()
+	c.Data, c.APIListen, c.TemporalListen, c.NoUI, c.NoAPI, c.Encrypt = b.TempDir(), "127.0.0.1:0", "127.0.0.1:0", true, true, encrypt
+	c.Policy = []string{write(b, b.TempDir(), "policy.yaml", policy)}
+	o := stack.Options{Config: c}
+	for _, name := range tools {
+		t, err := tool.New(name, noop, tool.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		o.Tools = append(o.Tools, t)
+	}
+	s, err := stack.Start(b.Context(), o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// start starts a workflow, a call or not, the same way as all.
+func start(s *stack.Stack, queue, id string, what any, args ...any) (client.WorkflowRun, error) {
+	return s.Client.ExecuteWorkflow(context.Background(), client.StartWorkflowOptions{ID: id, TaskQueue: queue, EnableEagerStart: true}, what, args...)
+}
+
+func startCall(s *stack.Stack, name string) (run client.WorkflowRun, digest string, err error) {
+	id, c := approval.NewID(), approval.Call{Tool: name, Args: []byte(`{}`), Nonce: approval.NewNonce()}
+	if digest, err = c.Digest(id); err != nil {
+		return nil, "", err
+	}
+	run, err = start(s, approval.TaskQueue, id, approval.WorkflowType, c)
+	return run, digest, err
+}
+
+// allowed starts a call that waits for nobody.
+func allowed(s *stack.Stack, name string) (client.WorkflowRun, error) {
+	run, _, err := startCall(s, name)
+	return run, err
+}
+
+// approved starts a call and approves it: who names the digest may do so before
+// the call is seen to wait.
+func approved(s *stack.Stack, name string) (client.WorkflowRun, error) {
+	run, digest, err := startCall(s, name)
+	if err != nil {
+		return nil, err
+	}
+	return run, s.Client.SignalWorkflow(context.Background(), run.GetID(), "", approval.SignalApprove, approval.DecisionSignal{Digest: digest})
+}
+
+// takeTurns lets batches of two lanes take turns until b has enough, and reports
+// how other does against base, by whose name its own figure goes.
+func takeTurns(b *testing.B, name string, base, other *lane) {
+	for _, l := range []*lane{base, other} {
+		l.batch() // connections, caches
+		l.reset()
+	}
+	for first, second := base, other; b.Loop(); first, second = second, first {
+		first.batch()
+		second.batch()
+	}
+	var turns []float64
+	for i, d := range other.walls {
+		turns = append(turns, float64(base.walls[i])/float64(d))
+	}
+	b.ReportMetric(0, "ns/op") // of a pair of batches: says nothing
+	b.ReportMetric(median(turns), "x-throughput")
+	b.ReportMetric(ms(median(other.took))/ms(median(base.took)), "x-p50")
+	b.ReportMetric(ms(other.cpu)/ms(base.cpu), "x-cpu")
+	b.ReportMetric(ms(median(other.took)), "p50-ms")
+	b.ReportMetric(ms(median(base.took)), name+"-p50-ms")
+}
+
+// reportHistory reports the size of other's histories against base's.
+func reportHistory(b *testing.B, base, other *lane) {
+	_, baseBytes := base.history()
+	_, otherBytes := other.history()
+	b.ReportMetric(float64(otherBytes)/float64(baseBytes), "x-history")
+}
+
 // lane is one of the two that take turns.
 type lane struct {
 	b        *testing.B
+	stack    *stack.Stack
 	run      func() (client.WorkflowRun, error)
 	inFlight int
 
@@ -182,11 +212,12 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func history(b *testing.B, c client.Client, run client.WorkflowRun) (events, bytes int) {
-	for it := c.GetWorkflowHistory(b.Context(), run.GetID(), run.GetRunID(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); events++ {
+// history measures that of the last call.
+func (l *lane) history() (events, bytes int) {
+	for it := l.stack.Client.GetWorkflowHistory(l.b.Context(), l.last.GetID(), l.last.GetRunID(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); events++ {
 		e, err := it.Next()
 		if err != nil {
-			b.Fatal(err)
+			l.b.Fatal(err)
 		}
 		bytes += e.Size()
 	}

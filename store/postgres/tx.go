@@ -207,7 +207,7 @@ func (t *transaction) entries(entries []audit.Entry) {
 	}
 }
 
-// one reads the row that query finds by $1, or says what there is none of.
+// one reads the row that query finds by an ID, or says that it is not there.
 func one[T any](ctx context.Context, s *Store, what, query, id string, scan func(pgx.Row) (T, error)) (item T, err error) {
 	var none T
 	if !storable(id) {
