@@ -109,6 +109,15 @@ func (l *lake) open(id string) { l.set(func() { l.ended[id] = make(chan struct{}
 
 func (l *lake) end(id string) { l.set(func() { close(l.ended[id]) }) }
 
+// joined opens calls and waits for each.
+func (l *lake) joined(w *watcher, ids []string) (waits []*wait) {
+	for _, id := range ids {
+		l.open(id)
+		waits = append(waits, w.join(id, ""))
+	}
+	return waits
+}
+
 func numbered(n int) (ids []string) {
 	for i := range n {
 		ids = append(ids, fmt.Sprintf("call-%d", i))
@@ -140,11 +149,7 @@ func TestWaitsBeyondThePollsAreSwept(t *testing.T) {
 	ids := numbered(1000)
 	l := newLake()
 	watching(t, l, func(t *testing.T, w *watcher) {
-		var waits []*wait
-		for _, id := range ids {
-			l.open(id)
-			waits = append(waits, w.join(id, ""))
-		}
+		waits := l.joined(w, ids)
 		synctest.Wait()
 		if l.polls != maxPolls {
 			t.Errorf("%d polls", l.polls)
@@ -191,11 +196,7 @@ func TestWaitingSurvivesAnOutageWithoutHaste(t *testing.T) {
 	l := newLake()
 	watching(t, l, func(t *testing.T, w *watcher) {
 		l.away = true
-		var waits []*wait
-		for _, id := range ids {
-			l.open(id)
-			waits = append(waits, w.join(id, ""))
-		}
+		waits := l.joined(w, ids)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		// Each of 101 callers asks every 5 to 10 s at last.
@@ -225,11 +226,7 @@ func TestCutOffCallsEndTheWait(t *testing.T) {
 	ids := numbered(maxPolls + 3)
 	l := newLake()
 	watching(t, l, func(t *testing.T, w *watcher) {
-		var waits []*wait
-		for _, id := range ids {
-			l.open(id)
-			waits = append(waits, w.join(id, ""))
-		}
+		waits := l.joined(w, ids)
 		terminated, deleted := waits[maxPolls+1], waits[maxPolls+2]
 		l.set(func() {
 			l.gone[terminated.id] = true
@@ -255,11 +252,7 @@ func TestLeavingFreesAPoll(t *testing.T) {
 	ids := numbered(maxPolls + 1)
 	l := newLake()
 	watching(t, l, func(t *testing.T, w *watcher) {
-		var waits []*wait
-		for _, id := range ids {
-			l.open(id)
-			waits = append(waits, w.join(id, ""))
-		}
+		waits := l.joined(w, ids)
 		again := w.join(ids[0], "")
 		if again != waits[0] {
 			t.Error("one call is waited for twice")
@@ -304,11 +297,7 @@ func TestClosingEndsEveryWait(t *testing.T) {
 		l := newLake()
 		ctx, cancel := context.WithCancel(t.Context())
 		w := newWatcher(ctx, l, slog.New(slog.DiscardHandler))
-		var waits []*wait
-		for _, id := range ids {
-			l.open(id)
-			waits = append(waits, w.join(id, ""))
-		}
+		waits := l.joined(w, ids)
 		cancel()
 		w.close()
 		for _, x := range append(waits, w.join("late", "")) {

@@ -45,6 +45,17 @@ func (b *bench) requireSigned(approvals ...approval.Approvals) {
 	}
 }
 
+// signedOnce is a call that waits for one signed approval, and a trusted key.
+func signedOnce(t *testing.T) (*bench, sign.Key) {
+	t.Helper()
+	b := setup(t)
+	k := b.key()
+	b.trust(k)
+	b.requireSigned(approval.Approvals{Count: 1})
+	b.admit()
+	return b, k
+}
+
 // vote is a signed approval of the call c1.
 func (b *bench) vote(k sign.Key, reviewer string, change ...func(d *approval.Decision, callID, digest *string)) approval.Decision {
 	b.t.Helper()
@@ -156,11 +167,7 @@ func TestClaimBelievesSignaturesOnly(t *testing.T) {
 // The approval of a workflow of somebody's own is good no longer than the
 // envelopes say, whatever the workflow does.
 func TestClaimOfOldDecisions(t *testing.T) {
-	b := setup(t)
-	k := b.key()
-	b.trust(k)
-	b.requireSigned(approval.Approvals{Count: 1})
-	b.admit()
+	b, k := signedOnce(t)
 	old := time.Now().UTC().Add(-sign.Life - approval.DefaultValidFor.Std() - time.Minute)
 	d := b.vote(k, "ana", func(d *approval.Decision, _, _ *string) { d.At = old })
 	d.At = old.Add(sign.Life)
@@ -171,22 +178,14 @@ func TestClaimOfOldDecisions(t *testing.T) {
 
 func TestRevokedKeys(t *testing.T) {
 	t.Run("before the claim", func(t *testing.T) {
-		b := setup(t)
-		k := b.key()
-		b.trust(k)
-		b.requireSigned(approval.Approvals{Count: 1})
-		b.admit()
+		b, k := signedOnce(t)
 		b.endKey(k, true)
 		if s := b.claimFor(b.vote(k, "ana")); s.Outcome == nil || s.Outcome.Error.Code != approval.CodeUntrusted {
 			t.Errorf("%+v", s)
 		}
 	})
 	t.Run("between claim and tool", func(t *testing.T) {
-		b := setup(t)
-		k := b.key()
-		b.trust(k)
-		b.requireSigned(approval.Approvals{Count: 1})
-		b.admit()
+		b, k := signedOnce(t)
 		if s := b.claimFor(b.vote(k, "ana")); s.Outcome != nil {
 			t.Fatalf("%+v", s)
 		}
@@ -199,11 +198,7 @@ func TestRevokedKeys(t *testing.T) {
 		}
 	})
 	t.Run("replaced since", func(t *testing.T) {
-		b := setup(t)
-		k := b.key()
-		b.trust(k)
-		b.requireSigned(approval.Approvals{Count: 1})
-		b.admit()
+		b, k := signedOnce(t)
 		d := b.vote(k, "ana")
 		b.endKey(k, false)
 		if s := b.claimFor(d); s.Outcome != nil {

@@ -262,10 +262,8 @@ func found(state approval.State, decisionID string) (approval.Answer, bool) {
 
 // sleep waits for d, and reports whether ctx let it.
 func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false

@@ -40,57 +40,41 @@ type flakyStore struct {
 
 var errAway = errors.New("store is away")
 
-func (f *flakyStore) down() (fail, first bool) {
+func (f *flakyStore) try(write func() error) error {
 	n := f.failing.Add(-1)
-	return n >= 0, n%2 == 0
-}
-
-func (f *flakyStore) Admit(ctx context.Context, a store.Admission) (store.Record, bool, error) {
-	fail, first := f.down()
-	if fail && first {
-		return store.Record{}, false, errAway
-	}
-	r, fresh, err := f.Store.Admit(ctx, a)
-	if fail {
-		return store.Record{}, false, errAway
-	}
-	return r, fresh, err
-}
-
-func (f *flakyStore) Claim(ctx context.Context, c store.Claiming) (store.Record, error) {
-	fail, first := f.down()
-	if fail && first {
-		return store.Record{}, errAway
-	}
-	r, err := f.Store.Claim(ctx, c)
-	if fail {
-		return store.Record{}, errAway
-	}
-	return r, err
-}
-
-func (f *flakyStore) Use(ctx context.Context, u store.Use) error {
-	fail, first := f.down()
-	if fail && first {
+	if n >= 0 && n%2 == 0 {
 		return errAway
 	}
-	err := f.Store.Use(ctx, u)
-	if fail {
+	err := write()
+	if n >= 0 {
 		return errAway
 	}
 	return err
 }
 
-func (f *flakyStore) Finish(ctx context.Context, e store.Ending) (store.Record, bool, error) {
-	fail, first := f.down()
-	if fail && first {
-		return store.Record{}, false, errAway
+func (f *flakyStore) Admit(ctx context.Context, a store.Admission) (r store.Record, fresh bool, err error) {
+	if err := f.try(func() error { r, fresh, err = f.Store.Admit(ctx, a); return err }); err != nil {
+		return store.Record{}, false, err
 	}
-	r, fresh, err := f.Store.Finish(ctx, e)
-	if fail {
-		return store.Record{}, false, errAway
+	return r, fresh, nil
+}
+
+func (f *flakyStore) Claim(ctx context.Context, c store.Claiming) (r store.Record, err error) {
+	if err := f.try(func() error { r, err = f.Store.Claim(ctx, c); return err }); err != nil {
+		return store.Record{}, err
 	}
-	return r, fresh, err
+	return r, nil
+}
+
+func (f *flakyStore) Use(ctx context.Context, u store.Use) error {
+	return f.try(func() error { return f.Store.Use(ctx, u) })
+}
+
+func (f *flakyStore) Finish(ctx context.Context, e store.Ending) (r store.Record, fresh bool, err error) {
+	if err := f.try(func() error { r, fresh, err = f.Store.Finish(ctx, e); return err }); err != nil {
+		return store.Record{}, false, err
+	}
+	return r, fresh, nil
 }
 
 // A fresh run of an ID that the store knows: after a reset, or after Temporal
