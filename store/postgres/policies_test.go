@@ -9,6 +9,7 @@ import (
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
+	"github.com/pawlhq/pawl/store/storetest"
 )
 
 // applying is the first policy of a store.
@@ -24,15 +25,7 @@ func TestPolicyNeedsItsEntry(t *testing.T) {
 	s := open(t, url)
 	run(t, connect(t, url), `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf)
 		VALUES ('@policy', 'version/1', 'k', now(), '{}', decode(repeat('00', 32), 'hex'))`)
-	if v, fresh, err := s.ApplyPolicy(t.Context(), applying); err == nil || errors.Is(err, store.ErrPolicyChanged) || fresh || v.Version != 0 {
-		t.Errorf("version %d, fresh %v, %v", v.Version, fresh, err)
-	}
-	if _, err := s.Policy(t.Context(), applying.Set.Digest); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("the set is kept: %v", err)
-	}
-	if _, err := s.ActivePolicy(t.Context()); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("it is active: %v", err)
-	}
+	storetest.PolicyNotRecorded(t, s)
 }
 
 // Whoever gets no answer asks again, and nothing happens twice.

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
+	"github.com/pawlhq/pawl/store/storetest"
 )
 
 // A store of version 1, with calls, permits and tools in it, goes on.
@@ -13,10 +13,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	t.Parallel()
 	database := pgtest.New(t)
 	s := open(t, database)
-	admit(t, s, "unused", "used")
-	if err := s.Use(t.Context(), using("used")); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Version1(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -38,26 +35,5 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 			t.Errorf("opened without the right to upgrade: %v", err)
 		}
 	}
-	s = open(t, database)
-	for id, used := range map[string]bool{"unused": false, "used": true} {
-		r, err := s.Call(t.Context(), id)
-		if err != nil || r.Claim == nil || r.Claim.Queue != "" || r.Claim.UsedAt.IsZero() == used {
-			t.Errorf("%s: %+v, %v", id, r.Claim, err)
-		}
-	}
-	if err := s.Use(t.Context(), using("used")); !errors.Is(err, store.ErrStarted) {
-		t.Errorf("a permit was used twice: %v", err)
-	}
-	if err := s.Use(t.Context(), using("unused")); err != nil {
-		t.Errorf("a permit of before can't be used: %v", err)
-	}
-	if _, err := s.ActivePolicy(t.Context()); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("the active policy of a store that had none: %v", err)
-	}
-	if _, fresh, err := s.ApplyPolicy(t.Context(), applying); err != nil || !fresh {
-		t.Errorf("a policy can't be applied: %v", err)
-	}
-	if tool, err := s.Tool(t.Context(), "search"); err != nil || tool.Queue != "pawl" || tool.Publisher != "pawl" {
-		t.Errorf("the tool is %+v, %v", tool, err)
-	}
+	storetest.Upgraded(t, open(t, database))
 }

@@ -1,11 +1,8 @@
 package sqlite
 
 import (
-	"fmt"
 	"testing"
 
-	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/storetest"
 )
 
@@ -27,25 +24,5 @@ func BenchmarkCalls(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	pending, rejected := []approval.Status{approval.StatusPending}, []approval.Status{approval.StatusRejected, approval.StatusExpired}
-	for name, q := range map[string]store.CallQuery{
-		"all":             {},
-		"requests":        {Requests: true},
-		"pending":         {Requests: true, Statuses: pending},
-		"pending of tool": {Requests: true, Statuses: pending, Tool: "tool-0"},
-		"rejected":        {Requests: true, Statuses: rejected},
-		"tool":            {Requests: true, Tool: "tool-7"},
-		"agent and tool":  {Agent: "agent-3", Tool: "tool-3"},
-		"session":         {Requests: true, Session: "session-77"},
-		"nothing":         {Risk: approval.RiskCritical},
-		"page 2":          {Statuses: []approval.Status{approval.StatusExecuted, approval.StatusRejected}, Cursor: fmt.Sprint("calls-", 90000)},
-	} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				if _, err := s.Calls(b.Context(), q); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
+	storetest.BenchmarkCalls(b, s)
 }

@@ -103,3 +103,29 @@ func step(b *testing.B, a store.Admission, name string, kind audit.Kind) audit.E
 	}
 	return e
 }
+
+// BenchmarkCalls lists pages out of 100,000 calls that the backend made. One in
+// fifty waited for people, and one in a thousand still does.
+func BenchmarkCalls(b *testing.B, s store.Store) {
+	pending, rejected := []approval.Status{approval.StatusPending}, []approval.Status{approval.StatusRejected, approval.StatusExpired}
+	for name, q := range map[string]store.CallQuery{
+		"all":             {},
+		"requests":        {Requests: true},
+		"pending":         {Requests: true, Statuses: pending},
+		"pending of tool": {Requests: true, Statuses: pending, Tool: "tool-0"},
+		"rejected":        {Requests: true, Statuses: rejected},
+		"tool":            {Requests: true, Tool: "tool-7"},
+		"agent and tool":  {Agent: "agent-3", Tool: "tool-3"},
+		"session":         {Requests: true, Session: "session-77"},
+		"nothing":         {Risk: approval.RiskCritical},
+		"page 2":          {Statuses: []approval.Status{approval.StatusExecuted, approval.StatusRejected}, Cursor: "calls-90000"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := s.Calls(b.Context(), q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,53 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/pawlhq/pawl/store"
+)
+
+// Version1 writes what an upgrade of a store of version 1 must keep: a permit
+// that was used, and one that was not.
+func Version1(t *testing.T, s store.Store) {
+	t.Helper()
+	admit(t, s, allowed(t, "unused"))
+	admit(t, s, allowed(t, "used"))
+	use(t, s, using(t, "used"))
+}
+
+// Upgraded checks that a store with what Version1 wrote, and with a tool search
+// of the queue pawl, goes on.
+func Upgraded(t *testing.T, s store.Store) {
+	t.Helper()
+	for id, used := range map[string]bool{"unused": false, "used": true} {
+		r, err := s.Call(t.Context(), id)
+		if err != nil || r.Claim == nil || r.Claim.Queue != "" || r.Claim.UsedAt.IsZero() == used {
+			t.Errorf("%s: %+v, %v", id, r.Claim, err)
+		}
+	}
+	fails(t, "a second use of a permit", s.Use(t.Context(), using(t, "used")), store.ErrStarted)
+	if err := s.Use(t.Context(), using(t, "unused")); err != nil {
+		t.Errorf("a permit of before can't be used: %v", err)
+	}
+	_, err := s.ActivePolicy(t.Context())
+	fails(t, "the active policy of a store that had none", err, store.ErrNotFound)
+	apply(t, s, applying(0, "a"))
+	if tool, err := s.Tool(t.Context(), "search"); err != nil || tool.Queue != "pawl" || tool.Publisher != "pawl" {
+		t.Errorf("the tool is %+v, %v", tool, err)
+	}
+}
+
+// PolicyNotRecorded checks that a store's first policy is not applied where its
+// audit entry can't be written, which the backend sees to.
+func PolicyNotRecorded(t *testing.T, s store.Store) {
+	t.Helper()
+	a := applying(0, "a")
+	if v, fresh, err := s.ApplyPolicy(t.Context(), a); err == nil || errors.Is(err, store.ErrPolicyChanged) || fresh || v.Version != 0 {
+		t.Errorf("version %d, fresh %v, %v", v.Version, fresh, err)
+	}
+	_, err := s.Policy(t.Context(), a.Set.Digest)
+	fails(t, "the set of a policy that was not applied", err, store.ErrNotFound)
+	_, err = s.ActivePolicy(t.Context())
+	fails(t, "the active policy", err, store.ErrNotFound)
+}
