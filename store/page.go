@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 )
 
 // What backends have in common beside their promises.
@@ -36,6 +37,22 @@ func ParseCursor(table, text string) (int64, error) {
 		return 0, approval.Errorf(approval.CodeInvalid, "cursor: it is not one this list gave out; start again without one")
 	}
 	return seq, nil
+}
+
+// Added checks a new token or key, and returns what is written of it: its JSON
+// and its record.
+func Added(v interface {
+	Check() error
+	Entry() (audit.Entry, error)
+}) (doc string, entry audit.Entry, err error) {
+	if err := v.Check(); err != nil {
+		return "", audit.Entry{}, err
+	}
+	if entry, err = v.Entry(); err != nil {
+		return "", audit.Entry{}, err
+	}
+	doc, err = Encode(v)
+	return doc, entry, err
 }
 
 // Encode writes JSON as it came: unlike json.Marshal, which spells <, > and &

@@ -114,46 +114,32 @@ func TestSecondRunOfOneCall(t *testing.T) {
 			}
 		})
 	}
-	t.Run("tool was started, end unknown", func(t *testing.T) {
-		h := setup(t)
-		h.started(keyed)
-		h.again("call-1")
-		h.want(h.call(keyed), approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0)
-	})
-	t.Run("tool was started, end unknown, other nonce", func(t *testing.T) {
-		h := setup(t)
-		h.started(keyed)
-		h.again("call-1")
-		h.want(h.call(otherNonce), approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0)
-	})
-	t.Run("terminated while pending, other nonce", func(t *testing.T) {
-		h := setup(t)
-		h.admitted(keyed)
-		h.again("call-1")
-		h.want(h.call(otherNonce), approval.StatusCancelled, approval.CodeCancelled, 0)
-	})
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct {
+		left   func(h *harness) // by the first run
+		doc    string
+		status approval.Status
+		code   string
+		runs   int32
+	}{
+		"tool was started, end unknown":              {func(h *harness) { h.started(keyed) }, keyed, approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0},
+		"tool was started, end unknown, other nonce": {func(h *harness) { h.started(keyed) }, otherNonce, approval.StatusOutcomeUnknown, approval.CodeAlreadyRan, 0},
+		"terminated while pending, other nonce":      {func(h *harness) { h.admitted(keyed) }, otherNonce, approval.StatusCancelled, approval.CodeCancelled, 0},
+		"claimed, not started":                       {func(h *harness) { h.claimed(keyed, 0) }, keyed, approval.StatusExecuted, "", 1},
+		"claimed days ago, not started":              {func(h *harness) { h.claimed(keyed, 3*day) }, keyed, approval.StatusExpired, approval.CodeExpired, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := setup(t)
+			c.left(h)
+			h.again("call-1")
+			h.want(h.call(c.doc), c.status, c.code, c.runs)
+		})
+	}
 	t.Run("reset while pending", func(t *testing.T) {
 		h := setup(t)
 		h.admitted(keyed)
 		h.again("call-1")
 		approveIt(h)
-		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
-	})
-	t.Run("claimed days ago, not started", func(t *testing.T) {
-		h := setup(t)
-		at := h.Now().Add(-72 * time.Hour)
-		digest := h.admitted(keyed).View.Digest
-		if _, err := h.store.Claim(context.Background(), store.Claiming{ID: "call-1", Run: "run-0", Digest: digest, At: at, GoodUntil: at.Add(time.Minute),
-			Decision: &approval.Settlement{Kind: approval.SettledApprove, At: at}}); err != nil {
-			t.Fatal(err)
-		}
-		h.again("call-1")
-		h.want(h.call(keyed), approval.StatusExpired, approval.CodeExpired, 0)
-	})
-	t.Run("claimed, not started", func(t *testing.T) {
-		h := setup(t)
-		h.claimed(keyed)
-		h.again("call-1")
 		h.want(h.call(keyed), approval.StatusExecuted, "", 1)
 	})
 }
@@ -184,11 +170,13 @@ func (h *harness) admitted(doc string) store.Record {
 	return record
 }
 
-func (h *harness) claimed(doc string) string {
+// claimed leaves it with a permit that was taken so long ago.
+func (h *harness) claimed(doc string, ago time.Duration) (digest string) {
 	h.t.Helper()
-	digest := h.admitted(doc).View.Digest
-	if _, err := h.store.Claim(context.Background(), store.Claiming{ID: "call-1", Run: "run-0", Digest: digest, At: h.Now(), GoodUntil: h.Now().Add(time.Hour),
-		Decision: &approval.Settlement{Kind: approval.SettledApprove, At: h.Now()}}); err != nil {
+	digest = h.admitted(doc).View.Digest
+	at := h.Now().Add(-ago)
+	if _, err := h.store.Claim(context.Background(), store.Claiming{ID: "call-1", Run: "run-0", Digest: digest, At: at, GoodUntil: at.Add(time.Hour),
+		Decision: &approval.Settlement{Kind: approval.SettledApprove, At: at}}); err != nil {
 		h.t.Fatal(err)
 	}
 	return digest
@@ -196,7 +184,7 @@ func (h *harness) claimed(doc string) string {
 
 func (h *harness) started(doc string) {
 	h.t.Helper()
-	digest := h.claimed(doc)
+	digest := h.claimed(doc, 0)
 	if err := h.store.Use(context.Background(), store.Use{ID: "call-1", Digest: digest, Run: "run-0", Activity: "a", At: h.Now()}); err != nil {
 		h.t.Fatal(err)
 	}

@@ -23,14 +23,7 @@ const (
 
 // AddKey implements store.Keys.
 func (s *Store) AddKey(ctx context.Context, k store.SigningKey) (store.SigningKey, bool, error) {
-	if err := k.Check(); err != nil {
-		return store.SigningKey{}, false, err
-	}
-	entry, err := k.Entry()
-	if err != nil {
-		return store.SigningKey{}, false, err
-	}
-	doc, err := store.Encode(k)
+	doc, entry, err := store.Added(k)
 	if err != nil {
 		return store.SigningKey{}, false, err
 	}

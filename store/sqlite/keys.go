@@ -16,14 +16,7 @@ const keyColumns = `public, key, retired_at, retired_by, revoked_at, revoked_by`
 
 // AddKey implements store.Keys.
 func (s *Store) AddKey(ctx context.Context, k store.SigningKey) (stands store.SigningKey, fresh bool, err error) {
-	if err := k.Check(); err != nil {
-		return store.SigningKey{}, false, err
-	}
-	entry, err := k.Entry()
-	if err != nil {
-		return store.SigningKey{}, false, err
-	}
-	doc, err := store.Encode(k)
+	doc, entry, err := store.Added(k)
 	if err != nil {
 		return store.SigningKey{}, false, err
 	}

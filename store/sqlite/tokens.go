@@ -14,14 +14,7 @@ const tokenColumns = `hash, token, revoked_at, revoked_by`
 
 // AddToken implements store.Tokens.
 func (s *Store) AddToken(ctx context.Context, t store.Token) error {
-	if err := t.Check(); err != nil {
-		return err
-	}
-	entry, err := t.Entry()
-	if err != nil {
-		return err
-	}
-	doc, err := store.Encode(t)
+	doc, entry, err := store.Added(t)
 	if err != nil {
 		return err
 	}
