@@ -56,7 +56,7 @@ func testPolicyOfProcesses(t *testing.T, s *site) {
 	pawl(1, []string{"+rules: [{tool: send, auto_approve: true}]", "LAXER !!", "--expect 1"}, "policy", "apply", allow, "--dry-run")
 	pawl(0, []string{"Applied: version 2", "LAXER !!"}, "policy", "apply", allow, "--expect", "1", "--note", "try")
 	pawl(1, []string{"version 2 is", "applied by ana"}, "policy", "apply", deny, "--expect", "1")
-	waitFor(t, "calls are judged by version 2", func() bool {
+	waitFor(t, "calls are judged by version 2", func() bool { // by this worker or that; the other may be yet to look
 		_, now, _ := judged()
 		return now != digest
 	})

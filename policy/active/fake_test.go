@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ var errAway = errors.New("the store is away")
 type fakeStore struct {
 	mu       sync.Mutex
 	away     bool
+	mute     bool // it does not list versions
 	versions []store.PolicyVersion
 	sets     map[string]store.PolicySet
 	reads    int              // of sets
@@ -90,7 +92,14 @@ func (s *fakeStore) Policy(_ context.Context, digest string) (store.PolicySet, e
 }
 
 func (s *fakeStore) PolicyVersions(context.Context, store.Paging) (store.Page[store.PolicyVersion], error) {
-	panic("nobody asks")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away || s.mute {
+		return store.Page[store.PolicyVersion]{}, errAway
+	}
+	page := store.Page[store.PolicyVersion]{Items: slices.Clone(s.versions), Total: len(s.versions)}
+	slices.Reverse(page.Items)
+	return page, nil
 }
 
 // force makes a set active as another Pawl might have: unchecked.
@@ -105,6 +114,12 @@ func (s *fakeStore) goAway(away bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.away = away
+}
+
+func (s *fakeStore) lists(does bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mute = !does
 }
 
 func (s *fakeStore) setReads() int {

@@ -1,6 +1,7 @@
 package active
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,16 +186,51 @@ func (p *Policy) look(ctx context.Context) error {
 		if errors.As(p.Check(ctx), &known) && known.Version.Digest == v.Digest {
 			return known // compiling it once is enough
 		}
-		if set, err = load(ctx, p.o.Store, v); err != nil {
+		if set, err = load(ctx, p.o.Store, v); errors.As(err, &known) {
+			err = cmp.Or(p.fallBack(ctx, v), err)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	if v.Version != was.version.Version || set != was.Set {
-		p.now.Store(&inForce{set, v})
-		p.o.Logger.InfoContext(ctx, "another policy is in force",
-			"version", v.Version, "digest", v.Digest, "by", approval.Display(v.By, 80), "was", was.version.Version)
+		p.take(ctx, set, v)
 	}
 	return nil
+}
+
+// fallBack takes up the last usable version before one that is not. It may
+// have come between two looks, and the other workers may have seen it: they
+// shall all judge by the same.
+func (p *Policy) fallBack(ctx context.Context, unusable store.PolicyVersion) error {
+	page, err := p.o.Store.PolicyVersions(ctx, store.Paging{})
+	if err != nil {
+		return err
+	}
+	for _, v := range page.Items {
+		if v.Version >= unusable.Version {
+			continue
+		}
+		if v.Version <= p.Version().Version {
+			return nil
+		}
+		set, err := load(ctx, p.o.Store, v)
+		if errors.As(err, new(*UnusableError)) {
+			continue
+		}
+		if err == nil {
+			p.take(ctx, set, v)
+		}
+		return err
+	}
+	return nil
+}
+
+// take makes a version the one that calls are judged by.
+func (p *Policy) take(ctx context.Context, set *policy.Set, v store.PolicyVersion) {
+	was := p.now.Swap(&inForce{set, v})
+	p.o.Logger.InfoContext(ctx, "another policy is in force",
+		"version", v.Version, "digest", v.Digest, "by", approval.Display(v.By, 80), "was", was.version.Version)
 }
 
 // tell logs what kept the look from the active policy, once until that changes.

@@ -175,6 +175,36 @@ func TestWhatCantBeUsedReplacesNothing(t *testing.T) {
 	}
 }
 
+// What came between two looks counts, even if what came next can't be used:
+// another worker may have seen it.
+func TestTheLastUsableOneCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := func(digit string) store.PolicySet {
+			return store.PolicySet{Digest: strings.Repeat(digit, 64), Layers: []store.PolicyLayer{{Name: "org.yaml", Text: "later: 1\n"}}}
+		}
+		s, l := &fakeStore{}, &logged{}
+		v := apply(t, s, file("a"))
+		p := follow(t, s, l)
+		defer p.Close()
+		s.force(bad("d"))
+		pass()
+		allows(t, p, "a", v)
+		next := apply(t, s, file("b"))
+		s.force(bad("e"))
+		s.force(bad("f"))
+		s.lists(false)
+		pass()
+		allows(t, p, "a", v)
+		s.lists(true)
+		pass()
+		allows(t, p, "b", next)
+		var unusable *active.UnusableError
+		if err := p.Check(t.Context()); !errors.As(err, &unusable) || unusable.Version.Version != 5 {
+			t.Errorf("Check: %v", err)
+		}
+	})
+}
+
 // Whatever verdict is given while policies change, it is by one whole set, whose
 // text the store has.
 func TestManyJudgeWhileItChanges(t *testing.T) {
