@@ -325,7 +325,7 @@ func people(v approval.View) string {
 	var who []string
 	for _, a := range missing {
 		if a.Count == most[a.Group] { // who satisfies this one satisfies all of the group's
-			who = append(who, approvals(a, have, v.Owner != ""))
+			who = append(who, approvals(a, have, askers(v)))
 		}
 	}
 	if len(who) == 0 {
@@ -334,19 +334,31 @@ func people(v approval.View) string {
 	return strings.Join(who, ", and ")
 }
 
+// askers says whose approval can't count because they asked, or nothing where
+// nobody knows who did.
+func askers(v approval.View) string {
+	switch {
+	case v.Owner == "":
+		return ""
+	case strings.EqualFold(v.Owner, v.Requester):
+		return "who asked"
+	}
+	return "who asked and " + approval.Display(v.Owner, 80) + ", who owns the agent"
+}
+
 // approvals says what is missing of one group, or of anybody beside those who
-// have approved; owned, if it is known who asked, that they don't count.
-func approvals(a approval.Approvals, have int, owned bool) string {
+// have approved, and beside the askers.
+func approvals(a approval.Approvals, have int, askers string) string {
 	group := approval.Display(a.Group, 80)
 	switch {
 	case a.Group != "" && a.Count == 1:
 		return fmt.Sprintf("one approval by a member of %q", group)
 	case a.Group != "":
 		return fmt.Sprintf("%d approvals by different members of %q", a.Count, group)
-	case have == 0 && a.Count == 1 && owned:
-		return "one approval by anybody but who asked"
-	case have == 0 && owned:
-		return fmt.Sprintf("%d approvals by different people, none of them who asked", a.Count)
+	case have == 0 && a.Count == 1 && askers != "":
+		return "one approval by anybody but " + askers
+	case have == 0 && askers != "":
+		return fmt.Sprintf("%d approvals by different people, not by %s", a.Count, askers)
 	case have == 0 && a.Count == 1:
 		return "one approval by anybody"
 	case have == 0:

@@ -99,7 +99,9 @@ func TestWhyACallWaits(t *testing.T) {
 		codes []string   // of its problems
 		says  string     // in one of them
 	}{
-		{"for anybody else", func(w *world) { w.request(id).state.Owner = "ana" }, "one approval by anybody but who asked", &testDeadline, nil, ""},
+		{"for anybody else", func(w *world) { v := w.request(id); v.state.Requester, v.state.Owner = "ana", "ana" }, "one approval by anybody but who asked", &testDeadline, nil, ""},
+		{"for anybody but an owner", func(w *world) { v := w.request(id); v.state.Requester, v.state.Owner = "agent:support", "ana" }, "one approval by anybody but who asked and ana, who owns the agent", &testDeadline, nil, ""},
+		{"for two others", func(w *world) { needs(w, 2, 0); w.temporal.workflows[id].state.Owner = "ana" }, "2 approvals by different people, not by who asked and ana, who owns the agent", &testDeadline, nil, ""},
 		{"for anybody", func(w *world) { w.request(id) }, "one approval by anybody", &testDeadline, nil, ""},
 		{"for two people", func(w *world) { needs(w, 2, 0) }, "2 approvals by different people", &testDeadline, nil, ""},
 		{"for another one", func(w *world) { needs(w, 2, 1) }, "one more approval by somebody else (1 of 2 so far)", &testDeadline, nil, ""},
