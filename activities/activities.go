@@ -67,9 +67,10 @@ func refuse(code, message string, cause error) error {
 
 // serverNow is Temporal's clock as near as an activity can see it: never the
 // host's, which may be wrong. An ordinary activity knows when the server
-// started this attempt; a local one is short, so the workflow's now will do.
+// started this attempt, and believes nothing else: anybody may schedule it. A
+// local one is Pawl's own workflow's, and short, so the workflow's now will do.
 func serverNow(ctx context.Context, workflowNow time.Time) time.Time {
-	if info := activity.GetInfo(ctx); !info.IsLocalActivity && info.StartedTime.After(workflowNow) {
+	if info := activity.GetInfo(ctx); !info.IsLocalActivity {
 		return info.StartedTime.UTC().Truncate(time.Microsecond)
 	}
 	return workflowNow

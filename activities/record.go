@@ -18,7 +18,7 @@ import (
 type ClaimInput struct {
 	ID, Run, Digest string
 	Votes           []approval.Decision // with their envelopes, and not redacted
-	Queue           string              // of the workers that run the tool; empty: Execute does
+	Queue           string              // of the workers that run the tool, as when the call was admitted; empty: Execute does
 	Call            approval.Call
 	Redact          []string
 	Now             time.Time // the workflow's now
@@ -67,6 +67,13 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 		return a.endUnclaimed(ctx, in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
 			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", validFor))
 	}
+	switch offered, err := a.offered(ctx, record.View.Tool, in.Queue); {
+	case err != nil:
+		return Standing{}, err
+	case !offered:
+		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUnknownTool,
+			"the tool is not offered any more where it was when the call was admitted; nothing ran")
+	}
 	r := in.redactor()
 	claiming := store.Claiming{
 		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: by.At.Add(validFor), Queue: in.Queue,
@@ -87,6 +94,18 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 		return Standing{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
 	}
 	return claimed(record), nil
+}
+
+// offered reports whether a tool runs on the task queue that a workflow names:
+// of what other workers are said to run any result is believed, so the
+// workflow's word is not enough. Of a tool of Pawl's workers that is gone
+// Execute tells.
+func (a *Activities) offered(ctx context.Context, name, queue string) (bool, error) {
+	t, err := a.find(ctx, name)
+	if err != nil || t == nil {
+		return queue == "", err
+	}
+	return t.Queue() == queue, nil
 }
 
 // claimed is how a call stands that was to be claimed.

@@ -73,8 +73,8 @@ func (a *Activities) believed(ctx context.Context, id, digest string, votes []ap
 		v.Authenticated = false
 		if len(v.Envelope) > 0 {
 			s, err := sign.Verify(v, id, digest, keys)
-			if err == nil && s.Expired(v.At) {
-				err = errors.New("the signed decision had expired before it came")
+			if err == nil && s.Untimely(v.At) {
+				err = errors.New("the signed decision had expired before it came, or was not to be made yet")
 			}
 			if v.Authenticated = err == nil; !v.Authenticated {
 				doubts = append(doubts, err)
@@ -110,6 +110,9 @@ func (a *Activities) approved(ctx context.Context, r store.Record, votes []appro
 	}
 	tally := approval.NewTally(*r.Verdict.Requirement)
 	for _, v := range votes {
+		if d := r.View.Deadline; d != nil && !v.At.Before(*d) {
+			return nil, nil, "a decision that was counted came after the deadline", nil
+		}
 		if v.Kind == approval.Approve && r.View.AskedBy(v.Reviewer) {
 			return nil, nil, "who asked for a call, or owns the agent that did, can't approve it", nil
 		}

@@ -266,3 +266,102 @@ func TestAdmitSnapshotsKeys(t *testing.T) {
 		t.Errorf("a call that waits for nobody has %+v", a.Keys)
 	}
 }
+
+// Silence is denial, whatever a workflow of somebody's own does with the
+// deadline.
+func TestClaimCountsTheDeadline(t *testing.T) {
+	for name, signed := range map[string]time.Duration{"just after": time.Second, "by a clock that is far off": 2 * sign.Life} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			k := b.key()
+			b.trust(k)
+			v := verdict{
+				Kind: approval.VerdictRequire, Timeout: approval.Duration(time.Minute), ValidFor: approval.DefaultValidFor,
+				Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, Decisions: approval.DecisionsSigned},
+			}
+			b.acts.Policy = v
+			b.admit()
+			r, err := b.store.Call(t.Context(), "c1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := b.vote(k, "ana", func(d *approval.Decision, _, _ *string) { d.At = r.View.Deadline.Add(signed) })
+			if signed > sign.Life {
+				d.At = r.View.Deadline.Add(-time.Second) // as the workflow says
+			}
+			if s := b.claimFor(d); s.Outcome == nil || s.Outcome.Error.Code != approval.CodeUntrusted {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// Whoever schedules Admit can't say what time it is: a condition may ask for it.
+func TestAdmitHasTheServersTime(t *testing.T) {
+	b := setup(t)
+	var asked time.Time
+	b.acts.Policy = judge(func(now time.Time) approval.Verdict {
+		asked = now
+		return approval.Verdict{Kind: approval.VerdictAllow}
+	})
+	later := time.Now().UTC().Add(48 * time.Hour)
+	if _, err := b.ExecuteActivity(b.acts.Admit, activities.AdmitInput{ID: "c1", Run: "r1", Call: b.call(), Digest: b.digest(), CreatedAt: later, Now: later}); err != nil {
+		t.Fatal(err)
+	}
+	if asked.After(time.Now().Add(time.Minute)) {
+		t.Errorf("the policy was asked about %v", asked)
+	}
+}
+
+type judge func(now time.Time) approval.Verdict
+
+func (j judge) Evaluate(_ approval.Call, now time.Time) approval.Verdict { return j(now) }
+
+// A made-up result would be believed of a tool that other workers run, so
+// nobody claims a tool of Pawl's worker, or of somebody else's, for his own.
+func TestClaimForAnotherQueue(t *testing.T) {
+	claim := func(b *bench, call approval.Call, queue string) {
+		t.Helper()
+		digest, err := call.Digest("c1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.admitCall("c1", call)
+		if _, err := b.ExecuteActivity(b.acts.Claim, activities.ClaimInput{ID: "c1", Run: "r1", Digest: digest, Call: call, Now: time.Now().UTC(),
+			Votes: []approval.Decision{{ID: "d", Kind: approval.Approve, Reviewer: "ana", At: time.Now().UTC()}}, Queue: queue}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.ExecuteActivity(b.acts.Record, activities.RecordInput{ID: "c1", Run: "r1", Call: call, At: time.Now().UTC(),
+			Outcome: approval.Outcome{ID: "c1", Digest: digest, Status: approval.StatusExecuted, Result: json.RawMessage(`"made up"`)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.store.Call(t.Context(), "c1")
+		if err != nil || r.View.Status != approval.StatusBlocked || r.View.Error.Code != approval.CodeUnknownTool || r.Claim != nil || r.View.Result != nil {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	t.Run("of Pawl's worker", func(t *testing.T) {
+		b := setup(t)
+		claim(b, b.call(), "pawl-tools-mine")
+	})
+	t.Run("of other workers", func(t *testing.T) {
+		b := setup(t)
+		if _, err := b.publish("a", spec("mail")); err != nil {
+			t.Fatal(err)
+		}
+		claim(b, approval.Call{Tool: "mail", Args: json.RawMessage(`{"to":"x"}`)}, "pawl-tools-mine")
+	})
+	t.Run("of nobody any more", func(t *testing.T) {
+		b := setup(t)
+		if _, err := b.publish("a", spec("mail")); err != nil {
+			t.Fatal(err)
+		}
+		call := approval.Call{Tool: "mail", Args: json.RawMessage(`{"to":"x"}`)}
+		b.admitCall("c1", call)
+		if _, err := b.store.ForgetTools(t.Context(), "mail"); err != nil {
+			t.Fatal(err)
+		}
+		claim(b, call, "pawl-tools-a")
+	})
+}

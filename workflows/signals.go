@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth/sign"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 )
@@ -38,11 +39,11 @@ func (b inbox) waiting() bool { return b.cancel.Len()+b.reject.Len()+b.approve.L
 // decision is one approve or reject as it came in.
 type decision struct {
 	approval.Decision
-	digest  string
-	nth     int // the n-th signal of its name in this run
-	signal  string
-	expires time.Time // of its envelope, once that is verified
-	asked   bool      // its key was asked for
+	digest    string
+	nth       int // the n-th signal of its name in this run
+	signal    string
+	statement sign.Statement // of its envelope, once that is verified
+	asked     bool           // its key was asked for
 }
 
 // pump takes every signal that is there.
@@ -166,7 +167,7 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 		g.verify(ctx, d)
 	case d.Kind == approval.Approve && g.view.AskedBy(d.Reviewer):
 		g.answer(d, approval.AnswerForbidden, "who asked for a call, or owns the agent that did, can't approve it")
-	case g.overdue(ctx), d.expired(now(ctx)):
+	case g.overdue(ctx), d.untimely(now(ctx)):
 		g.late = append(g.late, d)
 	default:
 		g.count(d)
@@ -235,8 +236,8 @@ func (g *guarded) judgeLate(ctx workflow.Context, deadline time.Time) {
 		case g.withdrawn(ctx) != nil || g.tally.Settled() != nil:
 			g.answer(d, approval.AnswerAlreadyResolved, g.settledAs(ctx))
 		default:
-			if d.At = stamp(inTime[d.nth-1]); d.expired(d.At) {
-				g.answer(d, approval.AnswerForbidden, "the signed decision had expired before it came: decide again, and see whether the clock of Pawl's API is right")
+			if d.At = stamp(inTime[d.nth-1]); d.untimely(d.At) {
+				g.answer(d, approval.AnswerForbidden, "the signed decision had expired before it came, or was not to be made yet: decide again, and see whether the clock of Pawl's API is right")
 				continue
 			}
 			g.count(d)

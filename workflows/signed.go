@@ -25,7 +25,7 @@ func (g *guarded) verify(ctx workflow.Context, d decision) {
 	s, err := sign.Verify(d.Decision, g.view.ID, g.digest, g.keys)
 	switch {
 	case err == nil:
-		d.Authenticated, d.expires = true, s.ExpiresAt
+		d.Authenticated, d.statement = true, s
 		g.judge(ctx, d)
 	case errors.Is(err, sign.ErrUnknownKey) && !d.asked && g.learnt < maxLearnt && len(g.unknown) < maxUnknown:
 		g.unknown = append(g.unknown, d)
@@ -36,9 +36,9 @@ func (g *guarded) verify(ctx workflow.Context, d decision) {
 	}
 }
 
-// expired reports whether a decision that came at this time came after its
-// envelope had expired.
-func (d decision) expired(at time.Time) bool { return !d.expires.IsZero() && at.After(d.expires) }
+// untimely reports whether a decision that came at this time came when its
+// envelope was not good.
+func (d decision) untimely(at time.Time) bool { return d.Authenticated && d.statement.Untimely(at) }
 
 // learnKeys asks for the keys that decisions name and the admission does not
 // know, and judges them anew: a key may have been added since.

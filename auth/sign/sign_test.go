@@ -63,7 +63,7 @@ func TestSignAndVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Reviewer != d.Reviewer || s.Expired(at.Add(sign.Life)) || !s.Expired(at.Add(sign.Life+1)) {
+		if s.Reviewer != d.Reviewer || s.Untimely(at.Add(sign.Life)) || !s.Untimely(at.Add(sign.Life+1)) || s.Untimely(at.Add(-sign.Life)) || !s.Untimely(at.Add(-sign.Life-1)) {
 			t.Errorf("%+v", s)
 		}
 		if bytes.Contains(d.Envelope, []byte(d.Notes)) && d.Notes != "" {

@@ -14,10 +14,10 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Life is how long after it was signed a decision may reach Temporal. It
-// bounds what a lost envelope is good for, and how far the clocks of Pawl's
-// API and of Temporal may differ. It does not hurry anybody: a decision that
-// Temporal took in time stands, however late it is judged.
+// Life is how long after it was signed a decision may reach Temporal, and how
+// long before, since the clocks of Pawl's API and of Temporal may differ. It
+// bounds what a lost envelope is good for. It does not hurry anybody: a decision
+// that Temporal took in time stands, however late it is judged.
 const Life = 10 * time.Minute
 
 // CodeRefused is the code of a decision that has its form and proves nothing:
@@ -76,7 +76,7 @@ func Sign(k Key, d approval.Decision, callID, digest string) (approval.Decision,
 
 // Verify checks that the envelope of a decision about the call with this
 // digest is signed with one of the keys, and that the decision says what was
-// signed. Whether it came in time is left to Statement.Expired.
+// signed. Whether it came in time is left to Statement.Untimely.
 // Errors: ErrUnknownKey; else approval.CodeInvalid for what can't be read, and
 // CodeRefused.
 func Verify(d approval.Decision, callID, digest string, keys []PublicKey) (Statement, error) {
@@ -114,9 +114,11 @@ func KeyID(doc []byte) (string, error) {
 	return o.keyID, err
 }
 
-// Expired reports whether a decision that Temporal took at this time came too
-// late.
-func (s Statement) Expired(at time.Time) bool { return at.After(s.ExpiresAt) }
+// Untimely reports whether Temporal can't have taken the decision at this time:
+// it had expired, or was to be signed much later.
+func (s Statement) Untimely(at time.Time) bool {
+	return at.After(s.ExpiresAt) || at.Before(s.At.Add(-Life))
+}
 
 func verified(doc []byte, keys []PublicKey) (Statement, error) {
 	var s Statement
