@@ -71,8 +71,8 @@ type Claims struct {
 	GroupPrefix string
 	// Roles is a list that Options.Roles are found in. Default: Groups.
 	Roles string
-	// Team and Owner are read if they are named. Default: no team, and an agent
-	// is its own owner.
+	// Team and Owner are read if they are named; an owner's email must be
+	// verified, too. Default: no team, and an agent is its own owner.
 	Team, Owner string
 	// Agents is a list of agents' names, read if it is named. Default: any.
 	Agents string
@@ -219,7 +219,7 @@ func (a *Authenticator) valid(c jwt.Claims, now time.Time) error {
 // principal reads the claims.
 func (a *Authenticator) principal(claims map[string]any) (auth.Principal, error) {
 	r := reader{claims: claims}
-	p := auth.Principal{Subject: r.subject(a.o.Claims.Subject), Kind: auth.KindPerson, Method: auth.MethodOIDC}
+	p := auth.Principal{Subject: r.person(a.o.Claims.Subject), Kind: auth.KindPerson, Method: auth.MethodOIDC}
 	roles := r.names(a.o.Claims.Roles)
 	for _, group := range r.names(a.o.Claims.Groups) {
 		if strings.HasPrefix(group, a.o.Claims.GroupPrefix) {
@@ -241,7 +241,7 @@ func (a *Authenticator) principal(claims map[string]any) (auth.Principal, error)
 	if len(p.Roles) == 1 && p.Roles[0] == auth.RoleAgent {
 		p.Kind = auth.KindAgent
 		if a.o.Claims.Owner != "" {
-			p.Owner = r.text(a.o.Claims.Owner)
+			p.Owner = r.person(a.o.Claims.Owner)
 		}
 	}
 	if r.problem != "" {
@@ -278,7 +278,9 @@ func (r *reader) find(name string) any {
 	return v
 }
 
-func (r *reader) subject(name string) string {
+// person returns a claim that names somebody: who could write another's address
+// there would be that other, or keep who owns an agent from being known.
+func (r *reader) person(name string) string {
 	const email = "email"
 	if verified := r.claims["email_verified"]; name == email && verified != true && verified != "true" {
 		r.bad("the issuer does not say that the email is verified")

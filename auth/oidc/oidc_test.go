@@ -194,6 +194,7 @@ func TestClaims(t *testing.T) {
 		{"agent", nil, good(set("groups", []string{"agents"})), auth.Principal{Kind: auth.KindAgent, Roles: []auth.Role{auth.RoleAgent}, Groups: []string{"agents"}}, ""},
 		{"agent of somebody", named(Claims{Owner: "owner", Agents: "agents"}), good(set("groups", []string{"agents"}), set("owner", "ben"), set("agents", []string{"billing"})),
 			auth.Principal{Kind: auth.KindAgent, Owner: "ben", Roles: []auth.Role{auth.RoleAgent}, Groups: []string{"agents"}, Agents: []string{"billing"}}, ""},
+		{"agent of an email that is not verified", named(Claims{Owner: "email"}), good(set("groups", []string{"agents"}), set("email", "ben@example.com")), auth.Principal{}, auth.CodeForeign},
 		{"agent of nobody", named(Claims{Owner: "owner"}), good(set("groups", []string{"agents"})), auth.Principal{}, auth.CodeForeign},
 		{"a person has no other owner", named(Claims{Owner: "owner"}), good(set("owner", "ben")),
 			auth.Principal{Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"approvers", "finance"}}, ""},
