@@ -136,18 +136,25 @@ func (s *Server) admitted(c *gin.Context) {
 	}
 	c.Set(principalKey, p)
 	reached := r.reachOf(p)
-	if reached == nothing && !r.public {
-		s.fail(c, &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: notPermitted(p, r)})
-		return
-	}
-	if p.Authenticated() && method != http.MethodGet {
+	refused := reached == nothing && !r.public
+	if p.Authenticated() && (refused || method != http.MethodGet) {
 		if err := s.quotas.pace(p.Subject); err != nil {
 			s.fail(c, err)
 			return
 		}
 	}
+	if refused {
+		s.logNoRole(c.Request.Context(), p, method+" "+route)
+		s.fail(c, &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: notPermitted(p, r)})
+		return
+	}
 	c.Set(reachKey, int(reached))
 	c.Next()
+}
+
+// logNoRole tells the operator who tried what is not theirs.
+func (s *Server) logNoRole(ctx context.Context, p auth.Principal, route string) {
+	s.o.Logger.WarnContext(ctx, "a request was refused for want of a role", "subject", p.Subject, "token", p.TokenID, "route", route)
 }
 
 // authenticate returns who sent the request.

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -415,11 +417,48 @@ func TestBearer(t *testing.T) {
 // Who may use what is decided before anything of the body is read.
 func TestStrangersBodiesAreNotRead(t *testing.T) {
 	w := guardedWorld(t)
-	r := httptest.NewRequest("POST", "/api/calls", failingBody{t})
-	r.Host = "localhost"
-	rec := httptest.NewRecorder()
-	w.server.ServeHTTP(rec, r)
-	expect(t, rec, 401, codeUnauthenticated)
+	for at, want := range map[string]struct {
+		status int
+		code   string
+	}{
+		"POST /api/calls":  {401, codeUnauthenticated},
+		"POST /api/nobody": {404, codeNoRoute},
+		"POST /api/tools":  {405, codeNoMethod},
+		"POST /healthz":    {405, codeNoMethod},
+	} {
+		method, path, _ := strings.Cut(at, " ")
+		r := httptest.NewRequest(method, path, failingBody{t})
+		r.Host = "localhost"
+		rec := httptest.NewRecorder()
+		w.server.ServeHTTP(rec, r)
+		expect(t, rec, want.status, want.code)
+	}
+}
+
+// Who tries what is not theirs is told of in the log, and not without bound.
+func TestRefusedForWantOfARole(t *testing.T) {
+	var log bytes.Buffer
+	w := guardedWorld(t, func(o *Options) {
+		o.Limits = Limits{PerSecond: 0.5, Burst: 4}
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		o.Codec = &CodecOptions{Keyring: keyring(t)}
+	})
+	w.request("pawl-1")
+	agent := w.token("agent:billing", auth.RoleAgent)
+	for range 2 {
+		expect(t, w.with(agent, "POST", "/api/requests/pawl-1/approve", ""), 403, codeNotPermitted)
+	}
+	expect(t, w.with(agent, "GET", "/api/audit", ""), 403, codeNotPermitted)
+	for range 2 {
+		if rec := w.with(agent, "POST", "/codec/decode", `{"payloads":[]}`); rec.Code != 403 {
+			t.Errorf("decode answers %d", rec.Code)
+		}
+	}
+	expect(t, w.with(agent, "GET", "/api/audit", ""), 429, codeTooManyRequests)
+	said := strings.Count(log.String(), "agent:billing")
+	if said != 4 || !strings.Contains(log.String(), tokenID(t, agent)) || strings.Contains(log.String(), agent) || !strings.Contains(log.String(), "/api/requests/:id/approve") {
+		t.Errorf("the log tells of %d:\n%s", said, log.String())
+	}
 }
 
 type failingBody struct{ t *testing.T }

@@ -45,7 +45,12 @@ func (s *Server) mayDecode(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if access[r.Method+" "+codecPath+path.Base(r.URL.Path)].reachOf(p) == nothing {
+	route := r.Method + " " + codecPath + path.Base(r.URL.Path)
+	if access[route].reachOf(p) == nothing {
+		if err := s.quotas.pace(p.Subject); err != nil {
+			return err
+		}
+		s.logNoRole(r.Context(), p, route)
 		return &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: "it takes the role admin"}
 	}
 	return nil

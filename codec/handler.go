@@ -26,7 +26,7 @@ type HandlerOptions struct {
 	Keyring *Keyring
 	// Authorize says whether the sender of a request may see what is
 	// encrypted. It must be safe for concurrent use. Its error's text goes to
-	// the log alone. Required.
+	// the log alone, at level Debug. Required.
 	Authorize func(*http.Request) error
 	// Origins are those of Temporal's UI, "https://temporal.example.com": pages
 	// of no others get an answer. Default: none, for the command line alone.
@@ -101,7 +101,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := h.o.Authorize(r); err != nil {
-		h.o.Logger.WarnContext(r.Context(), "the codec endpoint refused a request", "error", err)
+		h.o.Logger.DebugContext(r.Context(), "the codec endpoint refused a request", "error", err) // strangers can send any number
 		refuse(w, http.StatusForbidden, "forbidden", "You may not see what is encrypted.")
 		return
 	}
