@@ -35,6 +35,9 @@ type Activities struct {
 		store.Catalogue
 		store.KeyReader
 	}
+	// StoreID is the Store's own: decisions are believed that were signed for it.
+	StoreID string
+
 	Policy Policy
 	Tools  *tool.Registry
 	Logger *slog.Logger

@@ -38,7 +38,7 @@ func (a *Activities) trusted(ctx context.Context, ids ...string) ([]sign.PublicK
 	}
 	var keys []sign.PublicKey
 	for _, k := range kept {
-		key := sign.PublicKey{ID: k.ID, Public: k.Public}
+		key := sign.PublicKey{ID: k.ID, Public: k.Public, Store: a.StoreID}
 		if k.RetiredAt != nil {
 			key.RetiredAt = *k.RetiredAt
 		}

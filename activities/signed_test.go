@@ -67,7 +67,7 @@ func (b *bench) vote(k sign.Key, reviewer string, change ...func(d *approval.Dec
 	for _, f := range change {
 		f(&d, &callID, &digest)
 	}
-	d, err := sign.Sign(k, d, callID, digest)
+	d, err := sign.Sign(k, d, b.acts.StoreID, callID, digest)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -117,6 +117,13 @@ func TestClaimBelievesSignaturesOnly(t *testing.T) {
 		}},
 		"another digest": {one, func(b *bench, k sign.Key) []approval.Decision {
 			return []approval.Decision{b.vote(k, "ana", change(func(_ *approval.Decision, _, digest *string) { *digest = "d" }))}
+		}},
+		"another store's": {one, func(b *bench, k sign.Key) []approval.Decision {
+			d, err := sign.Sign(k, b.vote(k, "ana"), "store-2", "c1", b.digest())
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			return []approval.Decision{d}
 		}},
 		"a rejection": {one, func(b *bench, k sign.Key) []approval.Decision {
 			d := b.vote(k, "ana", change(func(d *approval.Decision, _, _ *string) { d.Kind = approval.Reject }))

@@ -253,6 +253,10 @@ func (s *fakeStore) SigningKeys(context.Context, store.Paging) (store.Page[store
 	return store.Page[store.SigningKey]{Items: slices.Clone(s.keys), Total: len(s.keys)}, s.begin()
 }
 
+const fakeStoreID = "store-1"
+
+func (s *fakeStore) ID(context.Context) (string, error) { return fakeStoreID, nil }
+
 func (s *fakeStore) Ping(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

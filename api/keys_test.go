@@ -19,7 +19,7 @@ func signingWorld(t *testing.T) (*world, string) {
 	file := filepath.Join(t.TempDir(), "signing.pem")
 	w := guardedWorld(t, func(o *Options) {
 		var err error
-		if o.Signer, err = auth.OpenSigner(t.Context(), auth.SignerOptions{File: file, Store: o.Store, By: "pawl api"}); err != nil {
+		if o.Signer, err = auth.OpenSigner(t.Context(), auth.SignerOptions{File: file, Store: o.Store.(*fakeStore), By: "pawl api"}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -31,7 +31,7 @@ func (w *world) verify(s fakeSignal, kind approval.DecisionKind, id, digest stri
 	w.t.Helper()
 	var keys []sign.PublicKey
 	for _, k := range w.store.keys {
-		keys = append(keys, sign.PublicKey{ID: k.ID, Public: k.Public})
+		keys = append(keys, sign.PublicKey{ID: k.ID, Store: fakeStoreID, Public: k.Public})
 	}
 	return sign.Verify(approval.Decision{
 		ID: s.DecisionID, Kind: kind, Reviewer: s.Reviewer, Channel: s.Channel, Groups: s.Groups, Method: s.Method, Notes: s.Notes,

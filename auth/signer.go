@@ -20,9 +20,12 @@ type SignerOptions struct {
 	// File holds the private key, in PEM; it is made if it is not there.
 	// Required.
 	File string
-	// Store is told of the key. Required. Where it is read only, the key must be
-	// known there.
-	Store store.Keys
+	// Store is told of the key, and is the one about whose calls is decided.
+	// Required. Where it is read only, the key must be known there.
+	Store interface {
+		store.Keys
+		ID(ctx context.Context) (string, error)
+	}
 	// By names who brings the key, for the record. Required.
 	By string
 	// Note tells people where the key is. Default: the host's name.
@@ -56,7 +59,9 @@ var ErrKeyUnknown = errors.New("the signing key is not known to the store")
 // Signer signs decisions with the key in a file that the store trusts. It is
 // safe for concurrent use, and several processes may share a file.
 type Signer struct {
-	o  SignerOptions
+	o       SignerOptions
+	storeID string
+
 	mu sync.Mutex
 	// key is the file's, as far as is known; it may be replaced by another process.
 	key sign.Key
@@ -68,7 +73,11 @@ func OpenSigner(ctx context.Context, o SignerOptions) (*Signer, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	s := &Signer{o: o}
+	id, err := o.Store.ID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Signer{o: o, storeID: id}
 	return s, s.load(ctx)
 }
 
@@ -129,7 +138,7 @@ func (s *Signer) Sign(ctx context.Context, d approval.Decision, callID, digest s
 		return d, err
 	}
 	d.At = now()
-	return sign.Sign(s.key, d, callID, digest)
+	return sign.Sign(s.key, d, s.storeID, callID, digest)
 }
 
 func (s *Signer) good(ctx context.Context) (bool, error) {

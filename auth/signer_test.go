@@ -35,7 +35,13 @@ func keyStore(t *testing.T) *sqlite.Store {
 	return s
 }
 
-func openSigner(t *testing.T, s store.Keys, file string) *auth.Signer {
+// Keys is what a Signer needs of a store.
+type Keys interface {
+	store.Keys
+	ID(ctx context.Context) (string, error)
+}
+
+func openSigner(t *testing.T, s Keys, file string) *auth.Signer {
 	t.Helper()
 	signer, err := auth.OpenSigner(t.Context(), auth.SignerOptions{File: file, Store: s, By: "pawl api"})
 	if err != nil {
@@ -45,7 +51,7 @@ func openSigner(t *testing.T, s store.Keys, file string) *auth.Signer {
 }
 
 // signs fails unless what the signer signs verifies with the store's keys.
-func signs(t *testing.T, s store.Keys, signer *auth.Signer) approval.Decision {
+func signs(t *testing.T, s Keys, signer *auth.Signer) approval.Decision {
 	t.Helper()
 	d, err := signer.Sign(t.Context(), approval.Decision{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Method: string(auth.MethodOIDC)}, "c1", "x")
 	if err != nil {
@@ -57,15 +63,19 @@ func signs(t *testing.T, s store.Keys, signer *auth.Signer) approval.Decision {
 	return d
 }
 
-func verifies(t *testing.T, s store.Keys, d approval.Decision) error {
+func verifies(t *testing.T, s Keys, d approval.Decision) error {
 	t.Helper()
 	kept, err := s.TrustedKeys(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	id, err := s.ID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var keys []sign.PublicKey
 	for _, k := range kept {
-		key := sign.PublicKey{ID: k.ID, Public: k.Public}
+		key := sign.PublicKey{ID: k.ID, Store: id, Public: k.Public}
 		if k.RetiredAt != nil {
 			key.RetiredAt = *k.RetiredAt
 		}
@@ -195,7 +205,7 @@ func TestRotationThatFails(t *testing.T) {
 
 // halfway is a store that fails to add keys, or to end them.
 type halfway struct {
-	store.Keys
+	Keys
 	add, end, away bool
 }
 

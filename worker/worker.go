@@ -118,7 +118,11 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := bind(ctx, o); err != nil {
+	storeID, err := o.Store.ID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := bind(ctx, o, storeID); err != nil {
 		return nil, err
 	}
 	if err := publish(ctx, o, registry); err != nil {
@@ -150,7 +154,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	w.RegisterWorkflowWithOptions(workflows.PublishTools, workflow.RegisterOptions{Name: approval.WorkflowPublish})
 	w.RegisterWorkflowWithOptions(workflows.KeepStore, workflow.RegisterOptions{Name: approval.WorkflowStore})
 	w.RegisterActivity(&activities.Activities{
-		Store: o.Store, Policy: o.Policy, Tools: registry, Logger: o.Logger,
+		Store: o.Store, StoreID: storeID, Policy: o.Policy, Tools: registry, Logger: o.Logger,
 		Ordinary: o.OrdinarySteps, Decisions: o.Decisions, SearchAttributes: err == nil && len(missing) == 0,
 	})
 	return &Worker{worker: w, policy: follows, sweeper: sweeper{o: o}}, nil
@@ -186,18 +190,14 @@ func (w *Worker) Stop() {
 
 // bind says in Temporal that the task queue's calls are kept in this store, or
 // finds that they are kept in another one: health.ErrOtherStore.
-func bind(ctx context.Context, o Options) error {
-	id, err := o.Store.ID(ctx)
-	if err != nil {
-		return err
-	}
+func bind(ctx context.Context, o Options, id string) error {
 	keep := client.StartWorkflowOptions{
 		ID: approval.StoreWorkflowID(o.TaskQueue), TaskQueue: o.TaskQueue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, // else who comes second would not learn
 		Memo:                     map[string]any{approval.MemoStore: id},
 		StaticSummary:            "the store of the task queue " + o.TaskQueue + ": leave it running",
 	}
-	if _, err = o.Client.ExecuteWorkflow(ctx, keep, approval.WorkflowStore); err != nil {
+	if _, err := o.Client.ExecuteWorkflow(ctx, keep, approval.WorkflowStore); err != nil {
 		return fmt.Errorf("telling Temporal which store the task queue has: %w", err)
 	}
 	if err := health.SameStore(ctx, o.Client, o.TaskQueue, id); err != nil {

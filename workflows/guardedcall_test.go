@@ -98,7 +98,7 @@ func setup(t *testing.T) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.acts = &activities.Activities{Store: h.store, Policy: set, Tools: registry, Logger: slog.New(slog.DiscardHandler)}
+	h.acts = &activities.Activities{Store: h.store, StoreID: storeID, Policy: set, Tools: registry, Logger: slog.New(slog.DiscardHandler)}
 	h.again("call-1")
 	return h
 }

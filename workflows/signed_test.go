@@ -18,6 +18,8 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
+const storeID = "store-1"
+
 const signedDoc = `{"tool":"sign","args":{"to":"ann","secret":"hunter2"},"requester":"agent:billing","owner":"olga"}`
 
 func newKey(t testing.TB) sign.Key {
@@ -54,7 +56,7 @@ func (h *harness) signed(k sign.Key, kind approval.DecisionKind, id, reviewer st
 	for _, f := range change {
 		f(&d, &callID, &digest)
 	}
-	d, err := sign.Sign(k, d, callID, digest)
+	d, err := sign.Sign(k, d, storeID, callID, digest)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -147,7 +149,7 @@ func TestOnlySignedDecisionsCount(t *testing.T) {
 	if err := json.Unmarshal(decided.Payload, &kept); err != nil || kept.Decision.NotesSalt != "" {
 		t.Fatalf("%s, %v", decided.Payload, err)
 	}
-	keys := []sign.PublicKey{{ID: trusted.ID(), Public: trusted.Public()}}
+	keys := []sign.PublicKey{{ID: trusted.ID(), Store: storeID, Public: trusted.Public()}}
 	if s, err := sign.VerifyKept(kept.Decision.Envelope, "call-1", record.View.Digest, keys); err != nil || s.Reviewer != "ana" {
 		t.Errorf("an auditor finds %+v, %v", s, err)
 	}

@@ -66,6 +66,7 @@ func validKeyID(id string) bool {
 type PublicKey struct {
 	ID     string `json:"id"`
 	Public []byte `json:"public"`
+	Store  string `json:"store"` // the ID of the one that trusts it, for its own calls alone
 	// RetiredAt is when it was replaced; zero: it was not. What it signed
 	// before counts.
 	RetiredAt time.Time `json:"retired_at,omitzero"`

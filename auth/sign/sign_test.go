@@ -15,7 +15,7 @@ import (
 	"github.com/pawlhq/pawl/auth/sign"
 )
 
-const call, digest = "pawl-1", "d1"
+const storeID, call, digest = "store-1", "pawl-1", "d1"
 
 var at = time.Date(2026, 5, 6, 7, 8, 9, 123456000, time.UTC)
 
@@ -31,7 +31,7 @@ func key(t testing.TB) sign.Key {
 func trusted(keys ...sign.Key) []sign.PublicKey {
 	var out []sign.PublicKey
 	for _, k := range keys {
-		out = append(out, sign.PublicKey{ID: k.ID(), Public: k.Public()})
+		out = append(out, sign.PublicKey{ID: k.ID(), Store: storeID, Public: k.Public()})
 	}
 	return out
 }
@@ -45,7 +45,7 @@ func decision() approval.Decision {
 
 func signed(t testing.TB, k sign.Key, d approval.Decision) approval.Decision {
 	t.Helper()
-	d, err := sign.Sign(k, d, call, digest)
+	d, err := sign.Sign(k, d, storeID, call, digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,9 +124,10 @@ func TestVerifyRefuses(t *testing.T) {
 		"another digest":   {call, "d2", trusted(k), false},
 		"no key":           {call, digest, nil, true},
 		"another key":      {call, digest, trusted(other), true},
-		"replaced before":  {call, digest, []sign.PublicKey{{ID: k.ID(), Public: k.Public(), RetiredAt: at.Add(-1)}}, false},
-		"a key cut short":  {call, digest, []sign.PublicKey{{ID: k.ID(), Public: k.Public()[:31]}}, false},
-		"another's public": {call, digest, []sign.PublicKey{{ID: k.ID(), Public: other.Public()}}, false},
+		"replaced before":  {call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: k.Public(), RetiredAt: at.Add(-1)}}, false},
+		"a key cut short":  {call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: k.Public()[:31]}}, false},
+		"another store":    {call, digest, []sign.PublicKey{{ID: k.ID(), Store: "store-2", Public: k.Public()}}, false},
+		"another's public": {call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: other.Public()}}, false},
 	} {
 		_, err := sign.Verify(fine, tc.call, tc.digest, tc.keys)
 		_, kept := sign.VerifyKept(fine.Envelope, tc.call, tc.digest, tc.keys)
@@ -136,7 +137,7 @@ func TestVerifyRefuses(t *testing.T) {
 			}
 		}
 	}
-	if _, err := sign.Verify(fine, call, digest, []sign.PublicKey{{ID: k.ID(), Public: k.Public(), RetiredAt: at}}); err != nil {
+	if _, err := sign.Verify(fine, call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: k.Public(), RetiredAt: at}}); err != nil {
 		t.Errorf("signed before its key was replaced: %v", err)
 	}
 }
@@ -244,7 +245,7 @@ func loose(text string) string {
 func TestStatementsThatNobodyShouldSign(t *testing.T) {
 	k := key(t)
 	valid := map[string]any{
-		"version": 1, "call_id": call, "digest": digest, "decision": "approve", "decision_id": "decision-1", "reviewer": "ana",
+		"version": 1, "store": storeID, "call_id": call, "digest": digest, "decision": "approve", "decision_id": "decision-1", "reviewer": "ana",
 		"groups": []string{}, "method": "token", "channel": "api", "at": at, "expires_at": at.Add(time.Minute),
 	}
 	verify := func(change func(map[string]any)) error {
@@ -266,6 +267,7 @@ func TestStatementsThatNobodyShouldSign(t *testing.T) {
 	for name, change := range map[string]func(map[string]any){
 		"another version":     func(f map[string]any) { f["version"] = 2 },
 		"no version":          func(f map[string]any) { delete(f, "version") },
+		"no store":            func(f map[string]any) { delete(f, "store") },
 		"no call":             func(f map[string]any) { f["call_id"] = "" },
 		"no digest":           func(f map[string]any) { f["digest"] = "" },
 		"nobody":              func(f map[string]any) { f["reviewer"] = "" },
@@ -290,7 +292,7 @@ func TestStatementsThatNobodyShouldSign(t *testing.T) {
 	}
 	unauthenticated := decision()
 	unauthenticated.Method = "none"
-	if d, err := sign.Sign(k, unauthenticated, call, digest); err == nil || d.Envelope != nil {
+	if d, err := sign.Sign(k, unauthenticated, storeID, call, digest); err == nil || d.Envelope != nil {
 		t.Error("a decision of nobody in particular was signed")
 	}
 }

@@ -33,6 +33,7 @@ const version = 1
 // Statement is what is signed: one decision by one authenticated reviewer.
 type Statement struct {
 	Version    int                   `json:"version"`
+	Store      string                `json:"store"` // the ID of the one that keeps the call: elsewhere the same call is another
 	CallID     string                `json:"call_id"`
 	Digest     string                `json:"digest"`
 	Decision   approval.DecisionKind `json:"decision"`
@@ -50,16 +51,16 @@ type Statement struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// Sign signs a decision about the call with this digest. It needs ID,
-// Reviewer, Method and Channel; At is when it is made. It returns the decision
-// with its envelope.
-func Sign(k Key, d approval.Decision, callID, digest string) (approval.Decision, error) {
+// Sign signs a decision about the call with this digest in the store with this
+// ID. It needs ID, Reviewer, Method and Channel; At is when it is made. It
+// returns the decision with its envelope.
+func Sign(k Key, d approval.Decision, storeID, callID, digest string) (approval.Decision, error) {
 	d.NotesSalt = ""
 	if d.Notes != "" {
 		d.NotesSalt = rand.Text()
 	}
 	s := Statement{
-		Version: version, CallID: callID, Digest: digest, Decision: d.Kind, DecisionID: d.ID,
+		Version: version, Store: storeID, CallID: callID, Digest: digest, Decision: d.Kind, DecisionID: d.ID,
 		Reviewer: d.Reviewer, Groups: append([]string{}, d.Groups...), Method: d.Method, Channel: d.Channel,
 		NotesHash: notesHash(d.Notes, d.NotesSalt), At: d.At.UTC(), ExpiresAt: d.At.UTC().Add(Life),
 	}
@@ -141,6 +142,9 @@ func verified(doc []byte, keys []PublicKey) (Statement, error) {
 	if err := s.check(); err != nil {
 		return s, err
 	}
+	if s.Store != k.Store {
+		return s, refused("the signed decision is about a call in another store")
+	}
 	if !k.RetiredAt.IsZero() && s.At.After(k.RetiredAt) {
 		return s, refused("the decision was signed with a key that had been replaced before")
 	}
@@ -159,8 +163,8 @@ func (s Statement) check() error {
 	switch {
 	case s.Version != version:
 		return invalid("its version is not known here")
-	case s.CallID == "", s.Digest == "", s.DecisionID == "", s.Reviewer == "", s.Channel == "":
-		return invalid("call_id, digest, decision_id, reviewer and channel must be there")
+	case s.Store == "", s.CallID == "", s.Digest == "", s.DecisionID == "", s.Reviewer == "", s.Channel == "":
+		return invalid("store, call_id, digest, decision_id, reviewer and channel must be there")
 	case s.Decision != approval.Approve && s.Decision != approval.Reject:
 		return invalid("decision is neither approve nor reject")
 	case !slices.Contains(methods, s.Method):

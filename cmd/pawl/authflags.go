@@ -167,7 +167,7 @@ func (x *access) oidc(log *slog.Logger) (*oidc.Authenticator, error) {
 // says that the key's file was. An API that may not write its store, and whose
 // key nobody made known, goes on without: its decisions count as
 // unauthenticated.
-func (x *access) signer(ctx context.Context, s store.Keys, chosen bool, log *slog.Logger) (*auth.Signer, error) {
+func (x *access) signer(ctx context.Context, s store.Store, chosen bool, log *slog.Logger) (*auth.Signer, error) {
 	if x.has(authNone) {
 		return nil, nil
 	}

@@ -112,7 +112,11 @@ func (b *besieged) sealed(k sign.Key, v approval.View, change ...func(d *approva
 	for _, f := range change {
 		f(&d, &callID, &digest)
 	}
-	d, err := sign.Sign(k, d, callID, digest)
+	id, err := b.Store.ID(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	d, err = sign.Sign(k, d, id, callID, digest)
 	if err != nil {
 		b.t.Fatal(err)
 	}
