@@ -2,7 +2,6 @@ package approval
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
 )
 
@@ -83,10 +82,10 @@ type View struct {
 
 // AskedBy reports whether the call is this person's own: they asked for it, or
 // own the agent that did, and so may not approve it. It is never true of a call
-// without an owner: nobody knows who asked for that. Names that differ in case
-// only are taken for one person's.
+// without an owner: nobody knows who asked for that. Names are compared by
+// SamePerson.
 func (v View) AskedBy(name string) bool {
-	return v.Owner != "" && (strings.EqualFold(name, v.Owner) || strings.EqualFold(name, v.Requester))
+	return v.Owner != "" && (SamePerson(name, v.Owner) || SamePerson(name, v.Requester))
 }
 
 // Outcome is the view's ending; its result and error text are redacted. It is

@@ -50,9 +50,9 @@ func (d Decision) Settlement() *Settlement {
 }
 
 // Tally turns decisions into a verdict. One reject settles it; approvals
-// settle it once every group has its count of distinct reviewers. Names that
-// differ in case only are one reviewer's, and reviewers without a name are one
-// and the same person, so namelessness never adds up. Groups are believed of
+// settle it once every group has its count of distinct reviewers. Names of the
+// SamePerson are one reviewer's, and reviewers without a name are one and the
+// same person, so namelessness never adds up. Groups are believed of
 // authenticated decisions only, and whoever is in two groups counts in both.
 // The zero value is not usable; make one with NewTally.
 type Tally struct {
@@ -107,7 +107,7 @@ func (t *Tally) Votes() []Decision { return t.votes }
 // vote adds an approval, and reports whether its reviewer had approved before. Of one reviewer the first stands, unless this one is
 // authenticated: its groups are those of now, and the first may be anybody's.
 func (t *Tally) vote(d Decision) (again bool) {
-	i := slices.IndexFunc(t.votes, func(v Decision) bool { return strings.EqualFold(v.Reviewer, d.Reviewer) })
+	i := slices.IndexFunc(t.votes, func(v Decision) bool { return SamePerson(v.Reviewer, d.Reviewer) })
 	switch {
 	case i < 0:
 	case d.Authenticated:

@@ -146,7 +146,7 @@ func checkPerson(field, name string) error {
 	if err := checkName(field, name); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) }) {
+	if slices.ContainsFunc(reserved, func(r string) bool { return approval.SamePerson(r, name) }) {
 		return invalid("%s: %s is a name that Pawl uses itself: take another", field, name)
 	}
 	return nil

@@ -163,7 +163,7 @@ func (a *app) me(cmd *cobra.Command, c *client.Client) string {
 // mine says that the reviewer has approved a request that still waits.
 func (r *reviewing) mine(v client.View) string {
 	approved := func(d approval.Decision) bool {
-		return d.Kind == approval.Approve && r.me != "" && strings.EqualFold(d.Reviewer, r.me)
+		return d.Kind == approval.Approve && r.me != "" && approval.SamePerson(d.Reviewer, r.me)
 	}
 	if !slices.ContainsFunc(v.Votes, approved) {
 		return ""
