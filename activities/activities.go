@@ -8,6 +8,7 @@ package activities
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,10 +97,17 @@ type Refusal struct {
 	Channel  string `json:"channel,omitempty"`
 }
 
-// Refuse puts refused decisions on record, many in one entry.
+// Refuse puts refused decisions on record, many in one entry. The entry's step
+// holds a hash of what it tells: a batch that a workflow of somebody's own wrote
+// before, under the same number, takes no other's place.
 func (a *Activities) Refuse(ctx context.Context, in RefuseInput) error {
-	e, err := audit.New(in.ID, fmt.Sprintf("refused/%s/%d", in.Run, in.Batch), audit.KindRefused, in.At,
-		map[string]any{"run": in.Run, "refused": in.Refusals, "more": in.More})
+	told := map[string]any{"run": in.Run, "refused": in.Refusals, "more": in.More}
+	doc, err := approval.Canonical(told)
+	if err != nil {
+		return refuse(approval.CodeInternalError, err.Error(), err)
+	}
+	sum := sha256.Sum256(doc)
+	e, err := audit.New(in.ID, fmt.Sprintf("refused/%s/%d/%x", in.Run, in.Batch, sum[:16]), audit.KindRefused, in.At, told)
 	if err != nil {
 		return refuse(approval.CodeInternalError, err.Error(), err)
 	}

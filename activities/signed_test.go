@@ -3,6 +3,7 @@ package activities_test
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -371,4 +372,25 @@ func TestClaimForAnotherQueue(t *testing.T) {
 		}
 		claim(b, call, "pawl-tools-a")
 	})
+}
+
+// What was refused is on record, also if somebody wrote another batch under the
+// same number before.
+func TestRefusalsAreNotHidden(t *testing.T) {
+	b := setup(t)
+	b.admit()
+	refuse := func(refusals ...activities.Refusal) {
+		t.Helper()
+		if _, err := b.ExecuteActivity(b.acts.Refuse, activities.RefuseInput{ID: "c1", Run: "r1", Batch: 1, Refusals: refusals, At: time.Now().UTC()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forged := activities.Refusal{Answer: approval.Answer{DecisionID: "forged", Outcome: approval.AnswerForbidden}, Signal: approval.SignalApprove}
+	refuse()
+	refuse(forged)
+	refuse(forged) // an attempt after its answer was lost
+	page, err := b.store.Entries(t.Context(), store.EntryQuery{Call: "c1", Kind: audit.KindRefused})
+	if err != nil || len(page.Items) != 2 || !strings.Contains(string(page.Items[1].Payload), "forged") {
+		t.Errorf("%+v, %v", page.Items, err)
+	}
 }
