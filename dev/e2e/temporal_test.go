@@ -78,11 +78,16 @@ func (w *world) view(id string) approval.View {
 // reset goes back to the run's first workflow task, as an operator can.
 func (w *world) reset(id string) {
 	w.t.Helper()
+	const first = 4 // the first workflow task's completion; the store shows the call a moment before
+	w.until("the first workflow task has completed", func() bool {
+		d, err := w.Client.DescribeWorkflowExecution(w.t.Context(), id, "")
+		return err == nil && d.WorkflowExecutionInfo.HistoryLength >= first
+	})
 	_, err := w.Client.ResetWorkflowExecution(w.t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
 		Namespace:         "default",
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id},
 		Reason:            "test", RequestId: approval.NewID(),
-		WorkflowTaskFinishEventId: 4, // the first workflow task's completion
+		WorkflowTaskFinishEventId: first,
 	})
 	if err != nil {
 		w.t.Fatal(err)
