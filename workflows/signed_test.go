@@ -98,6 +98,7 @@ func TestOnlySignedDecisionsCount(t *testing.T) {
 			h.signed(trusted, approval.Reject, "turned", "ana"),
 			h.signed(trusted, approval.Approve, "own", "Olga"),
 			h.signed(trusted, approval.Approve, "expired", "ana", func(d *approval.Decision, _, _ *string) { d.At = d.At.Add(-sign.Life - time.Minute) }),
+			h.signed(trusted, approval.Approve, "ahead", "ana", func(d *approval.Decision, _, _ *string) { d.At = d.At.Add(sign.Life + time.Minute) }),
 		} {
 			h.SignalWorkflow(approval.SignalApprove, s)
 		}
@@ -109,7 +110,7 @@ func TestOnlySignedDecisionsCount(t *testing.T) {
 		for id, want := range map[string]approval.AnswerOutcome{
 			"approve-1": forbidden, "unsigned": forbidden, "approve-3": invalid, "claims": forbidden, "forged": forbidden, "renamed": forbidden,
 			"altered": forbidden, "relabelled": forbidden, "huge": invalid, "list": invalid, "another call": forbidden,
-			"another digest": forbidden, "turned": forbidden, "own": forbidden, "expired": forbidden, "unsigned no": forbidden, "reject-2": forbidden,
+			"another digest": forbidden, "turned": forbidden, "own": forbidden, "expired": forbidden, "ahead": forbidden, "unsigned no": forbidden, "reject-2": forbidden,
 		} {
 			h.answered(id, want)
 		}
@@ -157,7 +158,7 @@ func TestOnlySignedDecisionsCount(t *testing.T) {
 	for _, e := range h.entries(audit.KindRefused) {
 		refused += strings.Count(string(e.Payload), `"outcome":`)
 	}
-	if refused != 17 {
+	if refused != 18 {
 		t.Errorf("%d refusals are on record", refused)
 	}
 }
