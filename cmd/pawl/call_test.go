@@ -308,7 +308,7 @@ func TestResultThatCanNotBePrinted(t *testing.T) {
 	api.on("POST /api/calls", reply(200, outcome(approval.StatusExecuted, "")))
 	env := Env{
 		Stdin: strings.NewReader(""), Stdout: brokenWriter{}, Stderr: io.Discard,
-		Getenv: func(string) string { return "" }, IsTerminal: func(any) bool { return false },
+		Getenv: func(string) string { return "" }, Environ: func() []string { return nil }, IsTerminal: func(any) bool { return false },
 		Now: func() time.Time { return testNow },
 	}
 	if code := run(t.Context(), env, []string{"call", "t", "--api", api.URL}); code != exitError {

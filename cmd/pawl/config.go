@@ -76,7 +76,7 @@ func (a *app) settle(cmd *cobra.Command) error {
 
 // variable is the environment variable of a flag.
 func variable(flag string) string {
-	return "PAWL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return ownPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 func split(f *pflag.Flag, value string) []string {

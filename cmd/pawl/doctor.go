@@ -39,6 +39,8 @@ type doctorCommand struct {
 	tools   string
 	timeout time.Duration
 
+	strangers []string // variables that nobody reads
+
 	options  client.Options
 	temporal client.Client // nil: it did not answer, or has not the namespace
 	store    store.Store   // nil: it did not open
@@ -71,6 +73,7 @@ Exit code 0: all is well; 1: something is missing or failed.`,
 			if err := d.access.check(); err != nil {
 				return usage(err)
 			}
+			d.strangers = a.strangers(cmd.Root())
 			findings := d.look(cmd.Context())
 			if a.output != outputJSON {
 				for _, f := range findings {
@@ -215,6 +218,14 @@ func (d *doctorCommand) clocks(ctx context.Context) finding {
 	return found(what, stateOK, "this host and the database server agree within %v", (skew + took).Round(time.Millisecond))
 }
 
+func (d *doctorCommand) lookAtEnvironment() finding {
+	const what = "environment"
+	if len(d.strangers) == 0 {
+		return found(what, stateOK, "every variable that begins with %s is one of Pawl's", ownPrefix)
+	}
+	return failed(what, errors.New(strings.Join(d.strangers, "\n")), "unset them, or mend their names: workers and APIs refuse to start with them")
+}
+
 func (d *doctorCommand) lookAtFiles() []finding {
 	const what = "policy"
 	rules := found(what, stateSkipped, "no --policy given")
@@ -233,7 +244,7 @@ func (d *doctorCommand) lookAtFiles() []finding {
 			tools = failed("tools", fmt.Errorf("they can't be used:\n%w", err), "a worker refuses to start with them")
 		}
 	}
-	return []finding{rules, tools, d.lookAtKeys()}
+	return []finding{d.lookAtEnvironment(), rules, tools, d.lookAtKeys()}
 }
 
 // oldKey is when doctor advises another key: long before any site that there
@@ -283,8 +294,17 @@ func (d *doctorCommand) lookAtPolicy(ctx context.Context) []finding {
 		return []finding{found(what, stateOK, "none was applied yet: everything needs approval")}
 	}
 	said := found(what, stateOK, "version %d, digest %s, applied %s by %s", v.Version, brief(v.Digest), clock(v.At), cell(v.By, 80))
-	if d.rules != nil && d.rules.Digest() != v.Digest {
-		said = failed(what, fmt.Errorf("%s; the files given by --policy say something else", said.Detail), "apply them with 'pawl policy apply', or leave --policy out: workers go by the store's")
+	if d.rules == nil {
+		return []finding{said}
+	}
+	switch fits, err := active.Fits(ctx, d.store, v, d.rules); {
+	case errors.Is(err, active.ErrNotApplied):
+		said = failed(what, fmt.Errorf("%s; the files given by --policy say something else, and were never applied", said.Detail),
+			"apply them with 'pawl policy apply' if they are newer, or leave --policy out: workers refuse to start with them")
+	case err != nil:
+		said = failed(what, err, "")
+	case !fits:
+		said.Detail += "; the files given by --policy are one from before, and left out of account"
 	}
 	return []finding{said}
 }

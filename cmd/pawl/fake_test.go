@@ -211,6 +211,12 @@ func (c cmdline) run(t *testing.T, args ...string) result {
 			}
 			return c.api
 		},
+		Environ: func() (pairs []string) {
+			for name, value := range c.env {
+				pairs = append(pairs, name+"="+value)
+			}
+			return pairs
+		},
 		IsTerminal: func(stream any) bool {
 			if stream == any(c.stdin) {
 				return c.typing

@@ -17,7 +17,7 @@ import (
 func main() {
 	os.Exit(run(untilSignal(), Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Getenv: os.Getenv, Now: time.Now,
+		Getenv: os.Getenv, Environ: os.Environ, Now: time.Now,
 		IsTerminal: func(stream any) bool {
 			f, ok := stream.(*os.File)
 			return ok && isatty.IsTerminal(f.Fd())

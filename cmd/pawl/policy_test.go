@@ -313,15 +313,27 @@ func TestDoctorLooksAtTheActivePolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	doctor("ok             active policy       version 1, digest ")
-	doctor("failed         active policy       version 1, digest ", "--policy", file)
+	doctor("; the files given by --policy say something else, and were never applied\n               → apply them", "--policy", file)
+	apply := func(expect int64, name, text string) {
+		t.Helper()
+		_, err := active.Apply(t.Context(), s, active.Change{Files: []policy.File{{Name: name, Data: []byte(text)}}, Expect: expect, By: "ana", Channel: "cli"})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(1, "policy.yaml", "rules: []\n")
+	doctor("by ana\n", "--policy", file)
+	apply(2, "p.yaml", "layer: y\nrules: []\n")
+	doctor("ok             active policy       version 3, digest ", "--policy", file)
+	doctor("; the files given by --policy are one from before, and left out of account\n", "--policy", file)
 	_, _, err = s.ApplyPolicy(t.Context(), store.Applying{
 		Set:    store.PolicySet{Digest: digest3, Layers: []store.PolicyLayer{{Name: "p.yaml", Text: "later: 1\n"}}},
-		Expect: 1, At: time.Now(), By: "newer", Channel: "cli",
+		Expect: 3, At: time.Now(), By: "newer", Channel: "cli",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	doctor("failed         active policy       version 2 of the policy can't be used by this version of Pawl: p.yaml:1:1: ")
+	doctor("failed         active policy       version 4 of the policy can't be used by this version of Pawl: p.yaml:1:1: ")
 }
 
 func TestPolicyShowByVersion(t *testing.T) {

@@ -239,7 +239,7 @@ func TestFullDiskIsTold(t *testing.T) {
 	for _, line := range []string{"policy check team.yaml", "policy explain --policy team.yaml --call {\"tool\":\"a\"}", "policy test", "policy diff team.yaml team.yaml", "policy schema"} {
 		var errs strings.Builder
 		code := run(t.Context(), Env{
-			Stdin: strings.NewReader(""), Stdout: brokenWriter{}, Stderr: &errs, Getenv: func(string) string { return "" },
+			Stdin: strings.NewReader(""), Stdout: brokenWriter{}, Stderr: &errs, Getenv: func(string) string { return "" }, Environ: func() []string { return nil },
 			IsTerminal: func(any) bool { return false }, Now: policytest.Noon.Local,
 		}, strings.Fields(line))
 		if code != exitError || !strings.Contains(errs.String(), "no space left") {

@@ -199,7 +199,7 @@ func TestReviewForgetsWhatWasTypedAhead(t *testing.T) {
 	}()
 	code := run(t.Context(), Env{
 		Stdin: in, Stdout: out, Stderr: io.Discard, Now: func() time.Time { return testNow },
-		Getenv: func(string) string { return "" }, IsTerminal: func(stream any) bool { return stream == any(in) },
+		Getenv: func(string) string { return "" }, Environ: func() []string { return nil }, IsTerminal: func(stream any) bool { return stream == any(in) },
 	}, []string{"review", "--as", "ana", "--api", api.URL})
 	if sent := api.requests("POST"); code != exitDone || len(sent) != 1 {
 		t.Errorf("code %d, sent %q", code, sent)

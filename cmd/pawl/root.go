@@ -25,6 +25,7 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	Environ        func() []string // all that Getenv knows, as NAME=VALUE
 	IsTerminal     func(stream any) bool // of Stdin, Stdout or Stderr
 	Now            func() time.Time
 }
@@ -60,6 +61,7 @@ unknown, 5 still pending.`
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.checkEnvironment(cmd) }
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 
 	flags := root.PersistentFlags()

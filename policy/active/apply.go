@@ -114,14 +114,22 @@ func Seed(ctx context.Context, s store.Policies, c Change) (v store.PolicyVersio
 	if err != nil {
 		return v, false, err
 	}
-	if set.Digest() == v.Digest {
-		return v, true, nil
+	fits, err = Fits(ctx, s, v, set)
+	return v, fits, err
+}
+
+// Fits says whether the active version v is what files say. If it is not, but
+// was once, that is for the caller to tell; what was never applied is
+// ErrNotApplied.
+func Fits(ctx context.Context, s store.Policies, v store.PolicyVersion, files *policy.Set) (bool, error) {
+	if files.Digest() == v.Digest {
+		return true, nil
 	}
-	_, err = s.Policy(ctx, set.Digest())
+	_, err := s.Policy(ctx, files.Digest())
 	if errors.Is(err, store.ErrNotFound) {
 		err = fmt.Errorf("%w: version %d, applied %s by %s", ErrNotApplied, v.Version, v.At.Format(time.RFC3339), approval.Display(v.By, 80))
 	}
-	return v, false, err
+	return false, err
 }
 
 // Names gives the files the names that they are applied under: without their

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestVariablesThatNobodyReads(t *testing.T) {
+	const key = "PAWL_TEST_DATABASE_URL"
+	for name, want := range map[string]string{
+		"PAWL_DECISION":     "PAWL_DECISION is no variable of Pawl's; did you mean PAWL_DECISIONS?",
+		"PAWL_AUHT":         "did you mean PAWL_AUTH?",
+		"PAWL_TOKENFILE":    "did you mean PAWL_TOKEN_FILE?",
+		"PAWL_auth":         "did you mean PAWL_AUTH?",
+		"PAWL_OUTPUT":       "PAWL_OUTPUT is no variable",
+		"PAWL_DB":           "PAWL_DB is no variable of Pawl's\n",
+		"PAWL_":             "PAWL_ is no variable of Pawl's",
+		"PAWL_A\x1b[2J":     `PAWL_A\u{001B}[2J is no variable`,
+		"PAWL_SERVICE_NAME": "PAWL_SERVICE_NAME is no variable",
+
+		"PAWL_DECISIONS": "", "PAWL_AUTH": "", "PAWL_API": "", "PAWL_AS": "", "PAWL_TOKEN": "", "PAWL_CONFIG": "", "PAWL_PAYLOAD_KEYS": "",
+		"PAWL_STOP_TIMEOUT": "", "PAWL_SIGNING_KEY": "", "PAWL_LOG_LEVEL": "", "PAWLS_OWN": "", "MY_PAWL_AUHT": "",
+		key: "", "PAWL_SERVICE_HOST": "", "PAWL_PORT": "", "PAWL_PORT_7295_TCP_ADDR": "", "PAWL_API_SERVICE_PORT_HTTP": "", "PAWL_API_PORT_7295_TCP": "",
+	} {
+		env := map[string]string{name: "hunter2"}
+		a := &app{Env: Env{Environ: func() []string { return []string{"HOME=/", name + "=hunter2", "PAWL_EMPTY= ", "odd"} }}}
+		got := strings.Join(a.strangers(testRoot()), "\n") + "\n"
+		if (want == "") != (got == "\n") || !strings.Contains(got, want) || strings.Contains(got, "hunter2") {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+		if want == "" {
+			continue
+		}
+		want = strings.TrimSpace(want)
+		for _, line := range []string{"worker", "api", "setup"} {
+			r := cmdline{env: env}.run(t, line, "--database-url", "sqlite://x", "--start-timeout", "0s")
+			if r.code != exitUsage || !strings.Contains(r.err, want) || strings.Contains(r.err, "hunter2") {
+				t.Errorf("pawl %s with %s: %d %s", line, name, r.code, r.err)
+			}
+		}
+		cmdline{env: env}.run(t, "version").want(t, exitDone, nil, []string{"warning: PAWL_", want})
+	}
+}
+
+func TestDoctorLooksAtTheEnvironment(t *testing.T) {
+	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+	r := cmdline{env: map[string]string{"PAWL_AUHT": "tokens"}}.run(t, "doctor", "--timeout", "300ms")
+	r.want(t, exitError, []string{"failed         environment         PAWL_AUHT is no variable of Pawl's; did you mean PAWL_AUTH?", "→ unset them, or mend"}, nil)
+	cmdline{}.run(t, "doctor", "--timeout", "300ms").want(t, exitError, []string{"ok             environment"}, nil)
+}
