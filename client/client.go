@@ -30,6 +30,10 @@ import (
 // DefaultURL is where the API listens unless told otherwise.
 const DefaultURL = "http://127.0.0.1:7295"
 
+// ReviewerHeader carries Options.Reviewer. The API names it where a token
+// contradicts it.
+const ReviewerHeader = "X-Pawl-Reviewer"
+
 const (
 	defaultTimeout = 30 * time.Second
 	longPoll       = 30 * time.Second // one held request; the server takes up to 60 s, proxies often less
@@ -193,7 +197,7 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	if c.reviewer != "" {
-		req.Header.Set("X-Pawl-Reviewer", c.reviewer)
+		req.Header.Set(ReviewerHeader, c.reviewer)
 	}
 
 	out, err := c.exchange(req)

@@ -25,6 +25,8 @@ const (
 	authOIDC   = "oidc"
 )
 
+var authModes = []string{authNone, authTokens, authOIDC}
+
 // claimNames are what --oidc-claim can say, in the order of help.
 var claimNames = []string{"subject", "groups", "group_prefix", "roles", "team", "owner", "agents"}
 
@@ -70,7 +72,7 @@ func (x *access) check() error {
 		x.modes = []string{authNone}
 	}
 	for _, mode := range x.modes {
-		if mode != authNone && mode != authTokens && mode != authOIDC {
+		if !slices.Contains(authModes, mode) {
 			return fmt.Errorf("--auth %q is not none, tokens or oidc", mode)
 		}
 	}
@@ -100,20 +102,28 @@ func (x *access) check() error {
 func (x *access) exposure() (api.Exposure, error) {
 	e := api.Exposure{CertFile: x.certFile, KeyFile: x.keyFile}
 	for _, text := range x.proxies {
-		p, err := netip.ParsePrefix(text)
+		p, err := parseProxy(text)
 		if err != nil {
-			a, errAddr := netip.ParseAddr(text)
-			if errAddr != nil {
-				return e, fmt.Errorf("--behind-proxy %q is no address like 10.0.0.5 and no network like 10.0.0.0/24", text)
-			}
-			p = netip.PrefixFrom(a, a.BitLen())
+			return e, fmt.Errorf("--behind-proxy %w", err)
 		}
-		if p.Bits() == 0 {
-			return e, fmt.Errorf("--behind-proxy %s is everybody: name where the proxy stands", text)
-		}
-		e.Proxies = append(e.Proxies, p.Masked())
+		e.Proxies = append(e.Proxies, p)
 	}
 	return e, nil
+}
+
+func parseProxy(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		a, errAddr := netip.ParseAddr(text)
+		if errAddr != nil {
+			return p, fmt.Errorf("%q is no address like 10.0.0.5 and no network like 10.0.0.0/24", text)
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	if p.Bits() == 0 {
+		return p, fmt.Errorf("%s is everybody: name where the proxy stands", text)
+	}
+	return p.Masked(), nil
 }
 
 func (x *access) limits() api.Limits {

@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/oidc"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/store"
 )
@@ -152,7 +153,13 @@ func (c configReader) read(m *yamlfile.Mapping) {
 	c.text("listen", api.Field("listen"))
 	c.texts("host", api.Field("hosts"))
 	c.flag("read-only", api.Field("read_only"))
-	c.texts("codec-origin", api.Field("codec_origins"))
+	c.textsThat("codec-origin", api.Field("codec_origins"), func(v yamlfile.Value, s string) bool {
+		err := codec.CheckOrigin(s)
+		if err != nil {
+			v.Problem(err.Error(), "write it like https://temporal.internal")
+		}
+		return err == nil
+	})
 	c.flag("codec-encode", api.Field("codec_encode"))
 	c.access(api)
 	api.Done()
@@ -170,13 +177,17 @@ func (c configReader) text(flag string, v yamlfile.Value) {
 }
 
 func (c configReader) choice(flag string, v yamlfile.Value, words ...string) {
-	s, ok := v.Text()
-	switch {
-	case ok && !slices.Contains(words, s):
-		v.Problem(fmt.Sprintf("%q is not known here", approval.Display(s, 40)), "use "+strings.Join(words, ", "))
-	case ok:
+	if s, ok := v.Text(); ok && oneOf(v, s, words) {
 		c.values[flag] = []string{s}
 	}
+}
+
+func oneOf(v yamlfile.Value, s string, words []string) bool {
+	known := slices.Contains(words, s)
+	if !known {
+		v.Problem(fmt.Sprintf("%q is not known here", approval.Display(s, 40)), "use "+strings.Join(words, ", "))
+	}
+	return known
 }
 
 func (c configReader) flag(flag string, v yamlfile.Value) {
@@ -204,9 +215,14 @@ func (c configReader) path(flag string, v yamlfile.Value) {
 }
 
 func (c configReader) texts(flag string, v yamlfile.Value) {
+	c.textsThat(flag, v, func(yamlfile.Value, string) bool { return true })
+}
+
+// textsThat reads a list of texts; good notes what is wrong with one.
+func (c configReader) textsThat(flag string, v yamlfile.Value, good func(yamlfile.Value, string) bool) {
 	list, _ := v.List()
 	for _, entry := range list {
-		if s, ok := entry.Text(); ok {
+		if s, ok := entry.Text(); ok && good(entry, s) {
 			c.values[flag] = append(c.values[flag], s)
 		}
 	}
@@ -245,10 +261,16 @@ func within(dir, path string) string {
 
 // access reads who may reach the API.
 func (c configReader) access(api *yamlfile.Mapping) {
-	c.texts("auth", api.Field("auth"))
+	c.textsThat("auth", api.Field("auth"), func(v yamlfile.Value, s string) bool { return oneOf(v, s, authModes) })
 	c.number("max-rate", api.Field("max_rate"), -1, 1_000_000)
 	c.number("max-pending", api.Field("max_pending"), -1, store.ExactTotal)
-	c.texts("behind-proxy", api.Field("behind_proxy"))
+	c.textsThat("behind-proxy", api.Field("behind_proxy"), func(v yamlfile.Value, s string) bool {
+		_, err := parseProxy(s)
+		if err != nil {
+			v.Problem(err.Error(), "write the address that the proxy connects from")
+		}
+		return err == nil
+	})
 
 	c.path("signing-key", api.Field("signing_key"))
 

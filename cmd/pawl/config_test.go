@@ -192,6 +192,26 @@ worker:
 api: {listen: 7295, hosts: [1]}
 setup: {retention: 20000h}
 `)
+	apis := configFile(t, `api:
+  auth: [token, tokens, OIDC]
+  behind_proxy: [10.0.0.5, proxy.internal, 0.0.0.0/0]
+  codec_origins: ["temporal.internal"]
+worker: {decisions: sign, policy: [1]}
+log: {level: loud}
+`)
+	if _, err := settings(t, nil, (*app).serve, "--config", apis); err == nil {
+		t.Error("nonsense of the API was loaded")
+	} else {
+		for _, want := range []string{
+			`pawl.yaml:2:10: "token" is not known here; use none, tokens, oidc`, `pawl.yaml:2:25: "OIDC" is not known here`,
+			`pawl.yaml:3:28: "proxy.internal" is no address like 10.0.0.5`, "pawl.yaml:3:44: 0.0.0.0/0 is everybody", "pawl.yaml:4:19: ",
+			`pawl.yaml:5:21: "sign" is not known here; use any, signed`, `pawl.yaml:6:14: "loud"`, "pawl.yaml:5:36: ",
+		} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q is missing in\n%v", want, err)
+			}
+		}
+	}
 	_, err := settings(t, nil, (*app).worker, "--config", path)
 	if err == nil {
 		t.Fatal("nonsense was loaded")

@@ -106,6 +106,32 @@ func TestDecideSeveral(t *testing.T) {
 	}
 }
 
+// TestNameBesideAToken: the answer speaks of a header that nobody has typed.
+func TestNameBesideAToken(t *testing.T) {
+	api := newFakeAPI(t, fixture(t, "request.json"))
+	refused := reply(403, `{"code":"identity_mismatch","detail":"Your token says who you are; the header X-Pawl-Reviewer says something else. Leave it out."}`)
+	_, doc := activePolicy(t, 3, "org.yaml", "rules: []\n")
+	api.on("GET /api/policy", reply(200, doc))
+	api.on("PUT /api/policy", refused)
+	api.on("POST /api/requests/"+mailID+"/approve", refused)
+	api.on("POST /api/calls", reply(403, `{"code":"identity_mismatch","detail":"Your token says who you are; the field team says something else. Leave it out."}`))
+	file := policyFileNamed(t, t.TempDir(), "org.yaml", "rules: [{tool: a}]\n")
+	byEnv, byFlag := "unset PAWL_AS", "leave out --as"
+	for _, tt := range []struct{ line, name, want, not string }{
+		{"approve " + mailID, "zoe", byEnv, "--as"},
+		{"approve --as zoe " + mailID, "", byFlag, "PAWL_AS"},
+		{"approve --as zoe " + mailID, "zoe", byFlag, "PAWL_AS"},
+		{"policy apply " + file, "zoe", byEnv, "--as"},
+		{"policy apply --as zoe " + file, "", byFlag, "PAWL_AS"},
+		{"call t --team x", "zoe", "the field team", "PAWL_AS"},
+	} {
+		r := cmdline{api: api.URL, env: map[string]string{"PAWL_TOKEN": "t", "PAWL_AS": tt.name}}.run(t, strings.Fields(tt.line)...)
+		if r.want(t, exitError, nil, []string{tt.want}); strings.Contains(r.err, tt.not) {
+			t.Errorf("%s: %s", tt.line, r.err)
+		}
+	}
+}
+
 func TestWhoDecides(t *testing.T) {
 	api := newFakeAPI(t, fixture(t, "request.json"))
 	var as string

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
@@ -98,6 +101,18 @@ func adviceFor(refused *client.Error) string {
 	}
 	return "\nAn administrator can make you a new token: 'pawl token new'. Where no administrator's token works any more, " +
 		"whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts."
+}
+
+// adviceForName says where the name comes from that a token contradicts.
+func adviceForName(cmd *cobra.Command, err error) string {
+	var refused *client.Error
+	if !errors.As(err, &refused) || refused.Code != "identity_mismatch" || !strings.Contains(refused.Detail, client.ReviewerHeader) {
+		return ""
+	}
+	if cmd.Flag("as").Changed {
+		return "\nThe name comes from --as: leave out --as, the token is enough."
+	}
+	return "\nThe name comes from PAWL_AS: unset PAWL_AS, the token is enough."
 }
 
 // notCounted reports an answer that a decision or a cancellation can't count,

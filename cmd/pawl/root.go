@@ -25,7 +25,7 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
-	Environ        func() []string // all that Getenv knows, as NAME=VALUE
+	Environ        func() []string       // all that Getenv knows, as NAME=VALUE
 	IsTerminal     func(stream any) bool // of Stdin, Stdout or Stderr
 	Now            func() time.Time
 }
@@ -226,6 +226,7 @@ func run(ctx context.Context, env Env, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	code, text := explain(err)
+	text += adviceForName(cmd, err)
 	if text != "" {
 		// Errors quote servers and arguments, so they are as untrusted as those.
 		fmt.Fprintf(env.Stderr, "pawl: %s\n", approval.DisplayLines(text, 2000))
