@@ -49,11 +49,18 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
+	if trouble := tlsTrouble(e.err); trouble != "" {
+		return fmt.Sprintf("no connection to %s that can be trusted: %s", e.URL, trouble)
+	}
 	if e.Sent {
 		return fmt.Sprintf("the connection to %s broke: %v", e.URL, e.err)
 	}
 	return fmt.Sprintf("nothing answers at %s: %v", e.URL, e.err)
 }
+
+// Answers reports that something answers at URL, with which no TLS connection
+// that can be trusted came about; the error says why, and what to do.
+func (e *UnreachableError) Answers() bool { return tlsTrouble(e.err) != "" }
 
 // Unwrap returns the network's error, or the context's.
 func (e *UnreachableError) Unwrap() error { return e.err }
@@ -119,6 +126,8 @@ func problem(r response) *Error {
 		}
 	case r.status >= 300 && r.status < 400:
 		e.Detail = fmt.Sprintf("the API answered %d, a redirect, which is never followed: give its address as it is served", r.status)
+	case plainToTLS(r):
+		e.Detail = "what answers there speaks TLS: give the API's address with https://"
 	case r.status == http.StatusNotFound:
 		e.Detail = "what answers there does not know this route: is it Pawl's API, and as new as this client?"
 	}

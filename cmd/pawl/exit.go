@@ -81,7 +81,7 @@ func explain(err error) (int, string) {
 		return e.code, e.err.Error()
 	case errors.Is(err, context.Canceled):
 		return exitError, "interrupted: " + err.Error()
-	case errors.As(err, &silent) && !silent.Sent:
+	case errors.As(err, &silent) && !silent.Sent && !silent.Answers():
 		return exitError, err.Error() + "\nIs Pawl running? Start it with `make demo`, or say where it is with --api or PAWL_API."
 	case notCounted(err):
 		return exitDenied, err.Error()

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -203,6 +206,22 @@ func TestNothingAnswers(t *testing.T) {
 		r.want(t, exitError, nil, []string{"nothing answers at " + api.URL, "`make demo`", "--api"})
 		if r.out != "" {
 			t.Errorf("%s: stdout %q", line, r.out)
+		}
+	}
+}
+
+func TestNoTLSThatCanBeTrusted(t *testing.T) {
+	secret := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secret.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secret.StartTLS()
+	defer secret.Close()
+	for url, want := range map[string]string{
+		secret.URL: "SSL_CERT_FILE", strings.Replace(secret.URL, "https", "http", 1): "https://",
+		strings.Replace(newFakeAPI(t).URL, "http", "https", 1): "does not speak TLS",
+	} {
+		r := cmdline{api: url}.run(t, "pending")
+		if r.want(t, exitError, nil, []string{want}); strings.Contains(r.err, "make demo") {
+			t.Errorf("%s: %s", url, r.err)
 		}
 	}
 }
