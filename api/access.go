@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -243,7 +244,20 @@ func (s *Server) visible(c *gin.Context, id string) error {
 	if !onlyOwn(c) {
 		return nil
 	}
-	ctx, who := c.Request.Context(), principal(c).Subject
+	err := s.asked(c.Request.Context(), principal(c).Subject, id)
+	// By its form alone, so that it tells nothing of what is there.
+	if errors.Is(err, store.ErrNotFound) && len(id) < len(approval.KeyedID("", "")) {
+		err = errBeginning
+	}
+	return err
+}
+
+// errBeginning: an agent names a call by what may be the beginning of an ID.
+var errBeginning = fmt.Errorf("not a whole ID: %w", store.ErrNotFound)
+
+// asked returns nil if it was who that asked for the call, else
+// store.ErrNotFound, whether or not there is such a call.
+func (s *Server) asked(ctx context.Context, who, id string) error {
 	r, err := s.o.Store.Call(ctx, id)
 	if err == nil && r.View.Requester == who {
 		return nil

@@ -342,6 +342,16 @@ func TestOthersCallsAreNotThere(t *testing.T) {
 			}
 		}
 	}
+	const hint = "agents name calls by their whole IDs"
+	for id, hinted := range map[string]bool{approval.KeyedID("x", "y"): false, approval.KeyedID("x", "y")[:30]: true, "order-1": true, strings.Repeat("order-", 9): false} {
+		rec := w.with(other, "GET", "/api/requests/"+id, "")
+		if expect(t, rec, 404, approval.CodeNotFound); strings.Contains(rec.Body.String(), hint) != hinted {
+			t.Errorf("%s to an agent: %s", id, rec.Body)
+		}
+		if rec := w.with(w.token("rita", auth.RoleReviewer), "GET", "/api/requests/"+id, ""); strings.Contains(rec.Body.String(), hint) {
+			t.Errorf("%s to a reviewer: %s", id, rec.Body)
+		}
+	}
 	if f := w.temporal.get("pawl-pending"); len(f.signals) != 0 {
 		t.Errorf("somebody else's withdrawal was sent: %+v", f.signals)
 	}

@@ -18,7 +18,8 @@ import (
 // startRequest is the body of POST /api/calls.
 type startRequest struct {
 	approval.Call
-	Wait approval.Duration `json:"wait,omitempty"`
+	Timeout *approval.Duration `json:"timeout"` // Call's: to tell zero from none
+	Wait    approval.Duration  `json:"wait"`    // cut to Options.MaxWait
 }
 
 // stub is all that can be said of a call before the policy has answered.
@@ -41,6 +42,11 @@ func (s *Server) startCall(c *gin.Context) error {
 		return err
 	}
 	call := in.Call
+	if in.Timeout != nil {
+		if call.Timeout = *in.Timeout; call.Timeout <= 0 {
+			return invalid("timeout: nobody can answer in no time; give more than 0s, or leave it out")
+		}
+	}
 	if err := idempotencyKey(c, &call); err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *Server) cancelCall(c *gin.Context) error {
 	}
 	by := principal(c).Subject
 	if len(c.Request.Header.Values(reviewerHeader)) > 0 {
-		if by, err = reviewer(c); err != nil {
+		if by, err = reviewer(c, "withdraws it"); err != nil {
 			return err
 		}
 	}

@@ -128,7 +128,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 // decision is the one place where a principal becomes a decision: who decides,
 // in which groups, and how that is known.
 func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, error) {
-	name, err := reviewer(c)
+	name, err := reviewer(c, "decides")
 	d := approval.Decision{Kind: kind, Reviewer: name, Channel: channel(c)}
 	if p := principal(c); p.Authenticated() {
 		d.Groups, d.Method = p.Groups, string(p.Method)

@@ -70,31 +70,31 @@ func (e Exposure) Listen(address string, authenticated bool) (net.Listener, erro
 	case err != nil:
 		return nil, fmt.Errorf("the API's address %s: %w", address, err)
 	}
-	if err := e.may(l.Addr(), authenticated); err != nil {
+	if err := e.may(l.Addr(), address, authenticated); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
 // may refuses addresses that other machines can reach where somebody could
-// pass for another there.
-func (e Exposure) may(a net.Addr, authenticated bool) error {
+// pass for another there. given is how the operator wrote the address.
+func (e Exposure) may(a net.Addr, given string, authenticated bool) error {
 	addr, ok := a.(*net.TCPAddr)
 	switch {
 	case ok && addr.IP.IsLoopback():
 		return nil
 	case !authenticated:
-		return fmt.Errorf("api: callers are not authenticated, so the API serves loopback addresses only, not %v: listen on 127.0.0.1, or authenticate with --auth", a)
+		return fmt.Errorf("api: callers are not authenticated, so the API serves loopback addresses only, not %s: listen on 127.0.0.1, or authenticate with --auth", given)
 	case e.CertFile == "" && len(e.Proxies) == 0:
-		return fmt.Errorf("api: tokens would cross the network unencrypted, so without TLS the API serves loopback addresses only, not %v: "+
-			"give --tls-cert and --tls-key, or say with --behind-proxy which proxy ends TLS", a)
+		return fmt.Errorf("api: tokens would cross the network unencrypted, so without TLS the API serves loopback addresses only, not %s: "+
+			"give --tls-cert and --tls-key, or say with --behind-proxy which proxy ends TLS", given)
 	}
 	return nil
 }
 
 // guard makes of a listener one that takes only what may come.
 func (e Exposure) guard(l net.Listener, authenticated bool, log *slog.Logger) (net.Listener, error) {
-	if err := e.may(l.Addr(), authenticated); err != nil {
+	if err := e.may(l.Addr(), l.Addr().String(), authenticated); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	if e.CertFile != "" {

@@ -88,9 +88,9 @@ func limitParam(c *gin.Context) (int, error) {
 
 const reviewerHeader = "X-Pawl-Reviewer"
 
-// reviewer returns who decides. Where nobody is authenticated, it is who the
-// header names.
-func reviewer(c *gin.Context) (string, error) {
+// reviewer returns who does what a person is asked for ("decides"). Where
+// nobody is authenticated, it is who the header names.
+func reviewer(c *gin.Context, does string) (string, error) {
 	const header = reviewerHeader
 	if p := principal(c); p.Authenticated() {
 		return p.Subject, claims(header, c.Request.Header.Get(header), p.Subject)
@@ -99,7 +99,7 @@ func reviewer(c *gin.Context) (string, error) {
 	if len(names) == 0 || len(names) == 1 && names[0] == "" {
 		return "", &problem{
 			Status: http.StatusUnauthorized, Code: codeReviewerRequired,
-			Detail: "Say who decides: send the reviewer's name in the header " + header + ".", challenge: header,
+			Detail: "Say who " + does + ": send their name in the header " + header + ".", challenge: header,
 		}
 	}
 	if len(names) > 1 {

@@ -94,7 +94,7 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	if in.DryRun {
 		return s.tryPolicy(c, change)
 	}
-	if change.By, err = reviewer(c); err != nil {
+	if change.By, err = reviewer(c, "applies it"); err != nil {
 		return err
 	}
 	change.Authenticated = principal(c).Authenticated()

@@ -130,7 +130,9 @@ func TestPolicyThatIsRefused(t *testing.T) {
 			t.Errorf("problems at%s: %v", places, p)
 		}
 	}
-	send(policyBody(t, allowA, `,"expect":0`), 401, codeReviewerRequired)
+	if p := expect(t, w.send("PUT", "/api/policy", policyBody(t, allowA, `,"expect":0`)), 401, codeReviewerRequired); !strings.Contains(fmt.Sprint(p["detail"]), "Say who applies it") {
+		t.Errorf("applied by nobody: %v", p)
+	}
 	send(policyBody(t, allowA, `,"dry_run":true`), 200, "") // nobody's record
 	send(policyBody(t, allowA, ``), 400, codeInvalidRequest, ana...)
 	send(policyBody(t, allowA, `,"expect":-1`), 400, codeInvalidRequest, ana...)

@@ -121,6 +121,9 @@ func problemOf(err error) *problem {
 		return p
 	case errors.As(err, &ours) && ours.Code == approval.CodeInvalid:
 		return &problem{Status: http.StatusBadRequest, Code: codeInvalidRequest, Detail: ours.Message}
+	case errors.Is(err, errBeginning):
+		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound,
+			Detail: "No call has this ID. If it is the beginning of one: agents name calls by their whole IDs."}
 	case errors.Is(err, store.ErrNotFound):
 		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No call has this ID."}
 	case errors.Is(err, store.ErrAmbiguous):
