@@ -59,7 +59,7 @@ call under the same key is picked up, another call under it is an error.`,
 		Example: `  pawl call get_weather --args '{"city":"Oslo"}'
   pawl call send_email --args @mail.json --agent support-bot --reason "the customer asked" --wait 10m
   echo '{"amount":120}' | pawl call charge_card --args - --key order-1041 --label env=prod`,
-		Args: oneArg("TOOL", "the tool to call"),
+		Args: oneArg("TOOL", "which tool? 'pawl tools' lists them"),
 		RunE: func(cmd *cobra.Command, positional []string) error {
 			var err error
 			if cmd.Flag("args").Changed {
@@ -73,6 +73,9 @@ call under the same key is picked up, another call under it is an error.`,
 			}
 			if cmd.Flag("key").Changed && in.IdempotencyKey == "" {
 				return usage(errors.New("--key is empty: leave it out, or name what this call is about"))
+			}
+			if cmd.Flag("timeout").Changed && timeout == 0 {
+				return usage(errors.New("--timeout is 0s: nobody can answer in no time; give more, or leave it out"))
 			}
 			in.Normalize()
 			if err := in.Validate(); err != nil {
@@ -137,7 +140,7 @@ func (a *app) resume() *cobra.Command {
 				return errors.New("give either the call's ID or its --key")
 			}
 			if len(args) == 1 && args[0] == "" {
-				return errors.New("the call's ID is empty")
+				return errors.New("ID is empty: " + whichCall)
 			}
 			return nil
 		},
@@ -186,7 +189,7 @@ func (a *app) cancel() *cobra.Command {
 		Short: "Withdraw a call that has not started its tool",
 		Example: `  pawl cancel pawl-k3vq2m7
   pawl cancel pawl-k3vq2m7 --notes "the order was changed"`,
-		Args: oneArg("ID", "the call's ID"),
+		Args: oneArg("ID", whichCall),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := approval.CheckNotes(notes); err != nil {
 				return usage(err)

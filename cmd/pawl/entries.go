@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -156,7 +157,7 @@ func gist(payload json.RawMessage) string {
 			text += fmt.Sprintf("; %s would say %s", o.Layer, o.Kind)
 		}
 	case p.Decision != nil:
-		text = deedBy(string(p.Decision.Kind), cmp.Or(p.Decision.Reviewer, p.Decision.By))
+		text = who(string(p.Decision.Kind), cmp.Or(p.Decision.Reviewer, p.Decision.By), "", p.Decision.Authenticated, time.Time{})
 		if p.Decision.Notes != "" {
 			text += ": " + p.Decision.Notes
 		}

@@ -20,6 +20,9 @@ import (
 const (
 	shortID    = 12 // the shortest ID prefix shown: "pawl-" and 35 bits
 	watchEvery = 2 * time.Second
+
+	ownID     = "pawl-" // begins the IDs that Pawl makes
+	whichCall = "which call? 'pawl pending' lists those that wait"
 )
 
 // filter selects requests, for every command that goes through them.
@@ -224,10 +227,11 @@ func (a *app) show() *cobra.Command {
 		Use:   "show ID",
 		Short: "Show everything about one call",
 		Long: `Show everything about one call: what would run, why, who decided, what the audit
-log says, and what a call that has not ended waits for. The ID may be cut where no other call's ID begins so.`,
+log says, and what a call that has not ended waits for. The ID may be cut where no other call's ID begins so,
+and pawl- be left out.`,
 		Example: `  pawl show pawl-k3vq2m7
   pawl show pawl-k3vq2m7 -o json`,
-		Args: oneArg("ID", "the call's ID"),
+		Args: oneArg("ID", whichCall),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client(cmd)
 			if err != nil {
@@ -251,13 +255,19 @@ log says, and what a call that has not ended waits for. The ID may be cut where 
 	}
 }
 
-// find returns a call by ID or prefix. Calls the store has not seen yet, while
-// no worker runs, are looked up by whole ID where they wait.
+// find returns a call by ID or prefix, also of what follows ownID. Calls the
+// store has not seen yet, while no worker runs, are looked up by whole ID where
+// they wait.
 func find(ctx context.Context, c *client.Client, id string) (client.View, error) {
 	v, err := c.Request(ctx, id)
 	if approval.CodeOf(err) == approval.CodeNotFound {
 		if waiting, e := c.Get(ctx, id, 0); e == nil {
 			return waiting, nil
+		}
+		if !strings.HasPrefix(id, ownID) {
+			if bare, e := c.Request(ctx, ownID+id); approval.CodeOf(e) != approval.CodeNotFound {
+				v, err = bare, e
+			}
 		}
 	}
 	if err != nil {
@@ -268,7 +278,7 @@ func find(ctx context.Context, c *client.Client, id string) (client.View, error)
 
 // wholeID returns the ID that a prefix stands for.
 func wholeID(ctx context.Context, c *client.Client, id string) (string, error) {
-	if len(id) == len(approval.KeyedID("", "")) && strings.HasPrefix(id, "pawl-") {
+	if len(id) == len(approval.KeyedID("", "")) && strings.HasPrefix(id, ownID) {
 		return id, nil
 	}
 	v, err := find(ctx, c, id)

@@ -22,6 +22,27 @@ func threeRequests(t *testing.T) []string {
 	return views
 }
 
+// TestBareIDs names calls by what stands behind pawl-.
+func TestBareIDs(t *testing.T) {
+	api := newFakeAPI(t, append(threeRequests(t), with(t, fixture(t, "request.json"), "id", "bbb-own"))...)
+	for _, tt := range []struct {
+		id   string
+		code int
+		want string
+	}{
+		{"bbbb", exitDone, "pawl-bbbbbbbbbbb"},
+		{"bbb", exitDone, "bbb-own"}, // an ID that begins so goes before
+		{"aaa", exitError, "aaa: the ID prefix fits several"},
+		{"zzz", exitError, "zzz: no call's ID begins so"},
+		{"pawl-bbb", exitDone, "pawl-bbbbbbbbbbb"},
+	} {
+		r := cmdline{api: api.URL}.run(t, "show", tt.id)
+		if r.code != tt.code || !strings.Contains(r.out+r.err, tt.want) {
+			t.Errorf("%s: %d %s%s", tt.id, r.code, r.out, r.err)
+		}
+	}
+}
+
 func TestPendingTable(t *testing.T) {
 	api := newFakeAPI(t, append(threeRequests(t), with(t, fixture(t, "request.json"), "status", "rejected"))...)
 	r := cmdline{api: api.URL}.run(t, "pending")
@@ -155,7 +176,7 @@ Arguments:
 Timeline:
 AT                    WHAT              DETAILS
 2026-03-01T11:48:00Z  call.requested    send_email: pending
-2026-03-01T11:50:00Z  decision.counted  approved by ben: looks fine
+2026-03-01T11:50:00Z  decision.counted  approved by ben (unauthenticated): looks fine
 `
 	for _, id := range []string{mailID, mailID[:10]} {
 		if r := (cmdline{api: api.URL}).run(t, "show", id); r.code != exitDone || r.out != want || r.err != "" {
@@ -249,10 +270,12 @@ func TestGist(t *testing.T) {
 		`{"call":{"tool":"t","status":"executing"},"verdict":{"audited":true,"observed":[{"layer":"l","rule":"r","verdict":"deny"}]}}`: "t: executing, audited; l would say deny",
 		`{"outcome":{"status":"executed","decision":{"kind":"approve","by":"ana"}}}`:                                                   "executed",
 		`{"outcome":{"status":"failed","error":{"message":"a\nb"}}}`:                                                                   `failed: a\u{000A}b`,
-		`{"decision":{"kind":"reject","reviewer":"zoe","notes":"no"}}`:                                                                 "rejected by zoe: no",
+		`{"decision":{"kind":"reject","reviewer":"zoe","notes":"no"}}`:                                                                 "rejected by zoe (unauthenticated): no",
+		`{"decision":{"kind":"approve","reviewer":"zoe","authenticated":true}}`:                                                        "approved by zoe",
+		`{"decision":{"kind":"cancel","by":"bot","authenticated":false}}`:                                                              "cancelled by bot (unauthenticated)",
 		`{"decision":{"kind":"allow","by":"policy"},"digest":"d"}`:                                                                     "allowed by policy",
 		`{"decision":{"kind":"expire"}}`:                                                                                               "expired",
-		`{"decision":{"kind":"approve"}}`:                                                                                              "approved by somebody unnamed",
+		`{"decision":{"kind":"approve"}}`:                                                                                              "approved by somebody unnamed (unauthenticated)",
 		`{"refused":[{"signal":"approve","reviewer":"ben","message":"too late"},{}]}`:                                                  "approve by ben: too late (and 1 more)",
 		`{"refused":[{"signal":"reject","outcome":"stale"}]}`:                                                                          "reject by somebody unnamed: stale",
 		`{"digest": "d"}`:       `{"digest":"d"}`,

@@ -75,10 +75,14 @@ asks for.
 			}
 			err := s.with(cmd, func(ctx context.Context, c *client.Client) (err error) {
 				made.where = "by the API at " + c.URL()
+				if page, err := c.Tokens(ctx); err == nil { // only for warnings
+					made.before = page.Items
+				}
 				made.text, made.Token, err = c.NewToken(ctx, spec)
 				return err
 			}, func(ctx context.Context, opened store.Store) error {
 				made.where = "in " + s.database.String()
+				made.before, _ = everyPage(ctx, opened.Tokens) // only for warnings
 				text, t, err := auth.Issue(spec, operator(), time.Now())
 				if err != nil {
 					return err
@@ -124,6 +128,8 @@ type newToken struct {
 	out   string
 	file  *os.File // nil: shown
 
+	before []store.Token // that there were
+
 	text string
 	store.Token
 }
@@ -156,6 +162,7 @@ func (n *newToken) tell(err error) error {
 		}
 		return err
 	}
+	defer n.sameAs()
 	if n.app.output == outputJSON {
 		shown := struct {
 			Text string `json:"token,omitempty"`
@@ -178,6 +185,30 @@ func (n *newToken) tell(err error) error {
 	}
 	n.app.note("It is shown this once. Its owner sets PAWL_TOKEN, or puts it into a file for PAWL_TOKEN_FILE:")
 	return n.app.print(n.text + "\n")
+}
+
+// sameAs warns where the token makes one of two that its maker may take for
+// different: whoever asks can't approve, and one person's approvals count once.
+func (n *newToken) sameAs() {
+	said := map[string]bool{}
+	for _, t := range n.before {
+		if !strings.EqualFold(t.Subject, n.Subject) || !auth.Live(t, n.app.Now()) {
+			continue
+		}
+		text := ""
+		switch {
+		case t.Kind != n.Kind:
+			text = fmt.Sprintf("warning: %s (%s) has tokens, too, and counts as the same as %s (%s): what one of them asks for, the other can't approve",
+				cell(t.Subject, 80), t.Kind, cell(n.Subject, 80), n.Kind)
+		case t.Subject != n.Subject:
+			text = fmt.Sprintf("warning: %s has tokens, too, and counts as the same as %s: names that differ in case only are one approver",
+				cell(t.Subject, 80), cell(n.Subject, 80))
+		}
+		if text != "" && !said[text] {
+			said[text] = true
+			n.app.note("%s", text)
+		}
+	}
 }
 
 func (a *app) tokenList() *cobra.Command {
@@ -243,8 +274,9 @@ func (a *app) tokenRevoke() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke ID…",
 		Short: "Revoke tokens: they stop working at once, everywhere",
-		Long: `Revoke tokens by their IDs, which 'pawl token list' shows: they stop working at
-once, everywhere, and for good.
+		Long: `Revoke tokens by their IDs, which 'pawl token list' shows, or by an unambiguous
+beginning of four characters or more: they stop working at once, everywhere, and
+for good.
 
 ` + tokenPlaces,
 		Example: `  pawl token revoke 4oYx0dQ8m2Kc
@@ -262,14 +294,11 @@ once, everywhere, and for good.
 		},
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
-				var admins []store.Token // only for a warning
-				if page, err := c.Tokens(ctx); err == nil {
-					admins = liveAdmins(page.Items)
-				}
-				return a.revoke(ids, admins, func(id string) (store.Token, error) { return c.RevokeToken(ctx, id) })
+				page, _ := c.Tokens(ctx) // only for a warning, and for the beginnings of IDs
+				return a.revoke(ids, page.Items, func(id string) (store.Token, error) { return c.RevokeToken(ctx, id) })
 			}, func(ctx context.Context, opened store.Store) error {
-				admins, _ := adminTokens(ctx, opened) // only for a warning
-				return a.revoke(ids, admins, func(id string) (t store.Token, err error) {
+				all, _ := everyPage(ctx, opened.Tokens) // likewise
+				return a.revoke(ids, all, func(id string) (t store.Token, err error) {
 					t, _, err = opened.RevokeToken(ctx, store.Revocation{ID: id, By: operator(), At: time.Now()})
 					return t, err
 				})
@@ -280,9 +309,40 @@ once, everywhere, and for good.
 	return cmd
 }
 
-// revoke warns where none is left of the administrators' tokens that worked
-// before.
-func (a *app) revoke(ids []string, admins []store.Token, one func(id string) (store.Token, error)) error {
+// leastTokenID is how much of an ID revoking takes for it: it is for good.
+const leastTokenID = 4
+
+// wholeTokenID returns the ID that begins so. What begins none, or is too short
+// to go by, stays as it is, for whoever revokes to refuse.
+func wholeTokenID(id string, all []store.Token) (string, error) {
+	var fits []string
+	for _, t := range all {
+		if t.ID == id {
+			return id, nil
+		}
+		if strings.HasPrefix(t.ID, id) {
+			fits = append(fits, t.ID)
+		}
+	}
+	switch {
+	case len(fits) == 0 || len(id) < leastTokenID:
+		return id, nil
+	case len(fits) > 1:
+		return "", errors.New("several tokens have IDs that begin like this; give more of it")
+	}
+	return fits[0], nil
+}
+
+// revoke takes IDs, or the beginnings of those of all tokens. It warns where
+// none is left of the administrators' tokens that worked before.
+func (a *app) revoke(ids []string, all []store.Token, revoke func(id string) (store.Token, error)) error {
+	one := func(id string) (t store.Token, err error) {
+		if id, err = wholeTokenID(id, all); err != nil {
+			return t, err
+		}
+		return revoke(id)
+	}
+	admins := liveAdmins(all)
 	revoked, err := each(ids, one, func(t store.Token) error {
 		if a.output == outputJSON {
 			return nil

@@ -65,8 +65,23 @@ func TestTokensOnTheDatabase(t *testing.T) {
 		t.Errorf("stdout is %s", r.out)
 	}
 
+	for _, tt := range []struct{ args, want string }{
+		{"ana --role reviewer --expires 48h", ""},
+		{"zoe --role reviewer", ""},
+		{"Ana --role reviewer", "warning: ana has tokens, too, and counts as the same as Ana: names that differ in case only are one approver"},
+		{"rita --role agent --owner ana", "warning: rita (person) has tokens, too, and counts as the same as rita (agent): what one of them asks for"},
+		{"Agent:billing --role reviewer", "warning: agent:billing (agent) has tokens, too, and counts as the same as Agent:billing (person)"},
+	} {
+		r := run(append(strings.Fields("new "+tt.args), "-o", "json")...)
+		if r.code != exitDone || !strings.Contains(r.err, tt.want) || strings.Count(r.err, "warning") != strings.Count(tt.want, "warning") {
+			t.Errorf("%s: %d %s", tt.args, r.code, r.err)
+		}
+	}
+
 	run("revoke", agent.ID, "none").want(t, exitError, []string{"revoked: " + agent.ID + " (agent:billing)"}, []string{"none: ", "not found"})
 	run("revoke", agent.ID).want(t, exitDone, []string{"revoked: "}, nil)
+	run("revoke", agent.ID[:8]).want(t, exitDone, []string{"revoked: " + agent.ID}, nil)
+	run("revoke", agent.ID[:leastTokenID-1]).want(t, exitError, nil, []string{"not found"})
 	list := run("list")
 	list.want(t, exitDone, nil, nil)
 	for _, line := range []string{
@@ -76,7 +91,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 			t.Errorf("no line like %q in\n%s", line, list.out)
 		}
 	}
-	run("list", "-o", "json").want(t, exitDone, []string{`"total":4`, `"revoked_by":"database:`}, nil)
+	run("list", "-o", "json").want(t, exitDone, []string{`"total":9`, `"revoked_by":"database:`}, nil)
 	for _, secret := range []string{text, agent.Token} {
 		if secret = secret[strings.LastIndex(secret, "_")+1:]; strings.Contains(list.out+list.err, secret) {
 			t.Error("the list shows a secret")
@@ -94,7 +109,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 	if _, err := auth.NewTokens(s).Authenticate(t.Context(), agent.Token); auth.Refused(err) == nil {
 		t.Errorf("the revoked one: %v", err)
 	}
-	for kind, want := range map[audit.Kind]int{audit.KindTokenCreated: 4, audit.KindTokenRevoked: 1} {
+	for kind, want := range map[audit.Kind]int{audit.KindTokenCreated: 9, audit.KindTokenRevoked: 1} {
 		if page, err := s.Entries(t.Context(), store.EntryQuery{Kind: kind}); err != nil || len(page.Items) != want {
 			t.Errorf("%d entries %s, %v", len(page.Items), kind, err)
 		}
@@ -145,6 +160,7 @@ func TestTokensByTheAPI(t *testing.T) {
 	}
 	run("revoke", "admin1", "admin2").want(t, exitDone, nil, []string{"warning: no administrator's token works now", "--direct"})
 	run("revoke", "none").want(t, exitError, nil, []string{"none: "})
+	run("revoke", "admin").want(t, exitError, nil, []string{"admin: several tokens have IDs that begin like this"})
 
 	api.replies["POST /api/tokens"] = reply(201, `{"token":"surprise","id":"x"}`)
 	file := filepath.Join(t.TempDir(), "f")
