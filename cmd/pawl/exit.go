@@ -103,16 +103,18 @@ func adviceFor(refused *client.Error) string {
 		"whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts."
 }
 
-// adviceForName says where the name comes from that a token contradicts.
-func adviceForName(cmd *cobra.Command, err error) string {
+// nameSetting says, where a token contradicts the reviewer's name, which setting
+// gave that name: nobody has typed the header that the answer speaks of.
+func nameSetting(cmd *cobra.Command, err error, text string) string {
 	var refused *client.Error
-	if !errors.As(err, &refused) || refused.Code != "identity_mismatch" || !strings.Contains(refused.Detail, client.ReviewerHeader) {
-		return ""
+	if !errors.As(err, &refused) || refused.Code != "identity_mismatch" || !strings.Contains(text, client.ReviewerHeader) {
+		return text
 	}
+	from, advice := "PAWL_AS", "unset PAWL_AS"
 	if cmd.Flag("as").Changed {
-		return "\nThe name comes from --as: leave out --as, the token is enough."
+		from, advice = "--as", "leave out --as"
 	}
-	return "\nThe name comes from PAWL_AS: unset PAWL_AS, the token is enough."
+	return strings.ReplaceAll(text, client.ReviewerHeader, from) + "\nThe token is enough: " + advice + "."
 }
 
 // notCounted reports an answer that a decision or a cancellation can't count,

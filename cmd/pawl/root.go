@@ -226,7 +226,7 @@ func run(ctx context.Context, env Env, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	code, text := explain(err)
-	text += adviceForName(cmd, err)
+	text = nameSetting(cmd, err, text)
 	if text != "" {
 		// Errors quote servers and arguments, so they are as untrusted as those.
 		fmt.Fprintf(env.Stderr, "pawl: %s\n", approval.DisplayLines(text, 2000))
