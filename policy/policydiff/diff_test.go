@@ -85,6 +85,35 @@ func TestProbesFindWhatBecomesLaxer(t *testing.T) {
 		"a longer prefix":        {"allow: [{capability: a, path_prefix: /tmp/a}]", "allow: [{capability: a, path_prefix: /tmp}]"},
 		"the directory itself":   {"allow: [{capability: a, path_prefix: /tmp/}]", "allow: [{capability: a, path_prefix: /tmp}]"},
 		"a relative prefix":      {"{deny: [{capability: a, path_prefix: ./work}], allow: [a]}", "{deny: [{capability: a, path_prefix: ./work/a}], allow: [a]}"},
+		"a home": {
+			"{deny: [{capability: 'files.*', path_prefix: [/etc, ~/.ssh]}], allow: ['files.*']}",
+			"{deny: [{capability: 'files.*', path_prefix: [/etc]}], allow: ['files.*']}",
+		},
+		"somebody's home": {
+			"{deny: [{capability: a, path_prefix: [/etc, ~ana/x]}], allow: [a]}",
+			"{deny: [{capability: a, path_prefix: [/etc]}], allow: [a]}",
+		},
+		"a relative one of several prefixes": {
+			"{deny: [{capability: a, path_prefix: [/etc, ./secret]}], allow: [a]}",
+			"{deny: [{capability: a, path_prefix: [/etc]}], allow: [a]}",
+		},
+		"a drive": {
+			`{deny: [{capability: a, path_prefix: [/etc, 'C:\keys']}], allow: [a]}`,
+			`{deny: [{capability: a, path_prefix: [/etc]}], allow: [a]}`,
+		},
+		"the last of many prefixes": {
+			"{deny: [{capability: a, path_prefix: [" + prefixes(100) + ", /etc]}], allow: [a]}",
+			"{deny: [{capability: a, path_prefix: [" + prefixes(100) + "]}], allow: [a]}",
+		},
+		"an hour":             {`rules: [{tool: a, when: 'now.getHours("UTC") < 17', auto_approve: true}]`, `rules: [{tool: a, when: 'now.getHours("UTC") < 22', auto_approve: true}]`},
+		"an hour somewhere":   {`rules: [{tool: a, when: 'now.getHours("+05:30") >= 9', auto_approve: true}]`, `rules: [{tool: a, when: 'now.getHours("+05:30") >= 8', auto_approve: true}]`},
+		"an hour of a day":    {`rules: [{tool: a, when: 'now.getDayOfWeek() == 5 && now.getHours() < 14', auto_approve: true}]`, `rules: [{tool: a, when: 'now.getDayOfWeek() == 5 && now.getHours() < 16', auto_approve: true}]`},
+		"a date":              {`rules: [{tool: a, when: 'now < timestamp("2030-01-01T00:00:00Z")', deny: true}]`, `rules: [{tool: a, when: 'now < timestamp("2029-01-01T00:00:00Z")', deny: true}]`},
+		"a pattern's text":    {`rules: [{tool: a, when: 'args.cmd.matches("^rm")', deny: true}]`, `rules: [{tool: a, when: 'args.cmd.matches("^rm -rf")', deny: true}]`},
+		"a pattern's class":   {`rules: [{tool: a, when: 'args.cmd.matches("^\\d+[a-c]$")', deny: true}]`, `rules: [{tool: a, when: 'args.cmd.matches("^\\d+[a-b]$")', deny: true}]`},
+		"a raw pattern":       {`rules: [{tool: a, when: 'args.cmd.matches(r"^\s?x{2}$")', deny: true}]`, `rules: [{tool: a, when: 'args.cmd.matches(r"^x{2}$")', deny: true}]`},
+		"an expression's end": {`{deny: [{capability: a, match_regex: '^[a-c]{3}\d+foo(bar|baz)$'}], allow: [a]}`, `{deny: [{capability: a, match_regex: '^[a-b]{3}\d+foo(bar|baz)$'}], allow: [a]}`},
+		"an alternative":      {`{deny: [{capability: a, match_regex: '^foo(bar|baz)$'}], allow: [a]}`, `{deny: [{capability: a, match_regex: '^foo(bar)$'}], allow: [a]}`},
 		"a label's bound": {
 			"{deny: [{capability: a, amount_gt: 5}], allow: [{capability: a, amount_lt: 100}]}",
 			"{deny: [{capability: a, amount_gt: 50}], allow: [{capability: a, amount_lt: 100}]}",
@@ -104,6 +133,14 @@ func TestProbesFindWhatBecomesLaxer(t *testing.T) {
 			}
 		})
 	}
+}
+
+func prefixes(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf("/srv/%d", i))
+	}
+	return strings.Join(all, ", ")
 }
 
 // Many fields in one rule make no more probes than a bound, and each value is

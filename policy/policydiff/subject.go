@@ -207,13 +207,21 @@ func (c *collector) condition(name string, v yamlfile.Value) {
 		}
 	case name == "match_regex":
 		for _, expression := range texts(v) {
-			if text, ok := sample(expression); ok {
-				c.try(path{"args", []string{"text"}}, text, "before "+text+" after", "other")
+			for i, text := range samples(expression) {
+				c.try(path{"args", []string{"text"}}, text)
+				if i == 0 {
+					c.try(path{"args", []string{"text"}}, "before "+text+" after", "other")
+				}
 			}
 		}
 	case name == "path_prefix":
-		for _, prefix := range texts(v) {
-			c.try(path{"args", []string{"path"}}, strings.TrimRight(prefix, `/\`)+"/probe", "/elsewhere/probe", prefix, "probe")
+		prefixes, in := texts(v), path{"args", []string{"path"}}
+		for _, prefix := range prefixes { // first what tells one prefix from the others
+			c.try(in, under(prefix)...)
+		}
+		c.try(in, "/elsewhere/probe", "probe")
+		for _, prefix := range prefixes {
+			c.try(in, prefix)
 		}
 	default:
 		if m := bound.FindStringSubmatch(name); m != nil {
@@ -227,6 +235,28 @@ func (c *collector) condition(name string, v yamlfile.Value) {
 		}
 	}
 }
+
+// under returns paths under a prefix. One that is relative, begins at
+// somebody's home or has a drive could lead under any other prefix, so beside
+// it there are whole paths that are under this one alone.
+func under(prefix string) []any {
+	at := strings.TrimRight(prefix, `/\`) + "/probe"
+	slashed := strings.ReplaceAll(at, `\`, "/")
+	user, rest, _ := strings.Cut(slashed, "/")
+	switch {
+	case user == "~":
+		return []any{"/home/probe/" + rest, "/root/" + rest, at}
+	case strings.HasPrefix(user, "~"):
+		return []any{"/home/" + user[1:] + "/" + rest, at}
+	case drive.MatchString(prefix):
+		return []any{at, "/" + strings.TrimLeft(slashed[2:], "/")}
+	case user != "": // relative
+		return []any{"/elsewhere/" + strings.TrimPrefix(slashed, "./"), at}
+	}
+	return []any{at}
+}
+
+var drive = regexp.MustCompile(`^[A-Za-z]:`)
 
 // scalars reads a text, number or boolean, or a list of them.
 func scalars(v yamlfile.Value) []any {
