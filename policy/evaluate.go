@@ -25,6 +25,8 @@ type hit struct {
 	rule *rule
 	kind approval.VerdictKind // the rule's, or require_approval where its condition could not be evaluated
 	why  string               // what the rule alone does not tell
+	// unsure: its condition could not be evaluated.
+	unsure bool
 }
 
 // evaluate tells e, if it is not nil, what each layer has to do with it.
@@ -114,13 +116,13 @@ func (l *layer) judge(in *input, hits []hit, note func(*rule, string)) []hit {
 	}
 	if l.classifier != nil && !named {
 		if danger := l.classifier.danger(in.call.Tool); danger != "" {
-			hits = append(hits, hit{l.classifier.rule, l.classifier.rule.kind, danger})
+			hits = append(hits, hit{l.classifier.rule, l.classifier.rule.kind, danger, false})
 		} else if note != nil {
 			note(l.classifier.rule, "the tool's name has no dangerous word")
 		}
 	}
 	if l.unmatched != nil && !held {
-		hits = append(hits, hit{l.unmatched, l.unmatched.kind, ""})
+		hits = append(hits, hit{l.unmatched, l.unmatched.kind, "", false})
 	}
 	return hits
 }
@@ -175,14 +177,14 @@ func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, 
 	whyNot, why, problem := r.holds(in)
 	switch {
 	case problem != "":
-		return append(hits, hit{r, approval.VerdictRequire, "the condition of " + r.short + " could not be evaluated: " + problem}), false
+		return append(hits, hit{r, approval.VerdictRequire, "the condition of " + r.short + " could not be evaluated: " + problem, true}), false
 	case whyNot != "":
 		if note != nil {
 			note(r, whyNot)
 		}
 		return hits, false
 	}
-	return append(hits, hit{r, r.kind, why}), true
+	return append(hits, hit{r, r.kind, why, false}), true
 }
 
 // holds says why the rule does not hold for a call of its tool, or what keeps

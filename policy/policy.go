@@ -159,6 +159,15 @@ func (s *Set) Sources() []File {
 	return files
 }
 
+// Layers returns the layers' names, in the order of Sources.
+func (s *Set) Layers() []string {
+	names := make([]string, len(s.layers))
+	for i, l := range s.layers {
+		names[i] = l.name
+	}
+	return names
+}
+
 // rule is one rule of a layer, whatever form it is written in. Rules never
 // change after compiling.
 type rule struct {

@@ -47,10 +47,11 @@ applied what and when is on record.
 
 --dry-run shows what would change: the text, and over calls derived from the
 rules which verdicts become laxer or stricter, as 'pawl policy diff' does. Its
-exit code is 1 if any becomes laxer, or if that can't be told. On policies so
-large that this takes long it stops after some seconds, and warns that the rest
-is unknown, which alone does not change the exit code. Without
---dry-run the verdicts that have changed are shown after applying.
+exit code is 1 if any becomes laxer, or if that can't be told: where a rule for
+some calls only was edited and no derived call shows a difference by it, for
+instance. On policies so large that this takes long it stops after some seconds,
+and warns that the rest is unknown, which alone does not change the exit code.
+Without --dry-run the verdicts that have changed are shown after applying.
 
 If somebody else applies a policy in the meantime, nothing is changed. With
 --expect that is so from the version on that you have looked at, with

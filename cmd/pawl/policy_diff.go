@@ -39,8 +39,11 @@ Laxer is a verdict that asks for less in any respect, however much stricter it i
 in others: allow instead of require_approval instead of deny, fewer approvals, a
 longer timeout, fewer hidden fields, a lower risk, and so on.
 
-Exit code 0: nothing becomes laxer; 1: something does, or the policies can't be
-compared.`,
+A rule that is for some calls only, and was edited, needs a call whose verdict
+differs by it. Where none does, it can't be told what becomes laxer: the command
+names the edit, with its place. Give calls that differ with --calls.
+
+Exit code 0: nothing becomes laxer; 1: something does, or that can't be told.`,
 		Example: `  pawl policy diff org.yaml new/org.yaml
   pawl policy diff active policies/
   pawl policy diff @3f2a91bc1234 active --recorded
@@ -95,7 +98,7 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 	} else {
 		err = d.print(d.differences(report))
 	}
-	if err == nil && len(report.Laxer()) > 0 {
+	if err == nil && !report.Clear() {
 		err = done(exitError)
 	}
 	return err

@@ -35,8 +35,9 @@ func (a *app) effectOf(ctx context.Context, was client.ActivePolicy, will []clie
 	return e
 }
 
-// laxer reports whether calls may be judged less strictly than before.
-func (e policyEffect) laxer() bool { return e.err != nil || len(e.report.Laxer()) > 0 }
+// laxer reports whether calls are judged less strictly than before, or whether
+// that can't be told.
+func (e policyEffect) laxer() bool { return e.err != nil || !e.report.Clear() }
 
 func (e policyEffect) json() any {
 	if e.err != nil {

@@ -27,10 +27,15 @@ type diffDoc struct {
 	Laxer    int          `json:"laxer"`
 	Stricter int          `json:"stricter"`
 	Changes  []diffChange `json:"changes"`
+	// Unknown are edits of which it can't be told what they make laxer.
+	Unknown []policydiff.Edit `json:"unknown"`
 }
 
 func diffJSON(old, new *policy.Set, r policydiff.Report) diffDoc {
-	doc := diffDoc{old.Digest(), new.Digest(), r.Calls, len(r.Laxer()), len(r.Stricter()), []diffChange{}}
+	doc := diffDoc{
+		Old: old.Digest(), New: new.Digest(), Calls: r.Calls, Laxer: len(r.Laxer()), Stricter: len(r.Stricter()),
+		Changes: []diffChange{}, Unknown: append([]policydiff.Edit{}, r.Unknown...),
+	}
 	for _, c := range r.Changes {
 		made := diffChange{
 			Name: c.Case.Name, Place: c.Case.Place, Tool: c.Case.Call.Tool, Laxer: c.Laxer(),
@@ -45,6 +50,7 @@ func diffJSON(old, new *policy.Set, r policydiff.Report) diffDoc {
 const (
 	maxTools    = 20
 	maxExamples = 3 // calls of one tool
+	maxEdits    = 20
 )
 
 // differences writes a report for people.
@@ -71,16 +77,34 @@ func (a *app) differences(r policydiff.Report) string {
 			a.examples(&b, t)
 		}
 	}
+	rest := ""
+	if n := len(r.Unknown); n > 0 {
+		a.unknown(&b, r.Unknown)
+		rest = "; " + a.paint(red, fmt.Sprintf("%d UNKNOWN", n))
+	}
 	laxer, stricter := len(r.Laxer()), len(r.Stricter())
 	switch {
 	case laxer+stricter == 0:
-		fmt.Fprintf(&b, "no difference over %s\n", plural(r.Calls, "call"))
+		fmt.Fprintf(&b, "no difference over %s%s\n", plural(r.Calls, "call"), rest)
 	case laxer == 0:
-		fmt.Fprintf(&b, "%s: %d stricter, none laxer\n", plural(r.Calls, "call"), stricter)
+		fmt.Fprintf(&b, "%s: %d stricter, none laxer%s\n", plural(r.Calls, "call"), stricter, rest)
 	default:
-		fmt.Fprintf(&b, "%s: %s, %d stricter\n", plural(r.Calls, "call"), a.paint(red, fmt.Sprintf("%d LAXER", laxer)), stricter)
+		fmt.Fprintf(&b, "%s: %s, %d stricter%s\n", plural(r.Calls, "call"), a.paint(red, fmt.Sprintf("%d LAXER", laxer)), stricter, rest)
 	}
 	return b.String()
+}
+
+// unknown tells of edits that show in no verdict.
+func (a *app) unknown(b *strings.Builder, edits []policydiff.Edit) {
+	fmt.Fprintf(b, "%s it can't be told what becomes laxer by %s\n", a.paint(red, "UNKNOWN !!"), plural(len(edits), "edit"))
+	for i, e := range edits {
+		if i == maxEdits {
+			fmt.Fprintf(b, "       and %d more\n", len(edits)-i)
+			break
+		}
+		fmt.Fprintf(b, "       ? %s\n", a.paint(red, e.String()))
+	}
+	b.WriteString("       give calls that do: pawl policy diff OLD NEW --probe --calls FILE\n")
 }
 
 func (a *app) examples(b *strings.Builder, t policydiff.ToolChanges) {

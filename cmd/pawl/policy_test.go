@@ -240,6 +240,16 @@ func TestPolicyDryRunSaysWhatBecomesLaxer(t *testing.T) {
 	}
 	c.terminal = true
 	c.run(t, "policy", "apply", lax, "--dry-run").want(t, exitError, []string{"\x1b[31mLAXER !!\x1b[0m"}, nil)
+	c.terminal = false
+
+	// An edit that no call shows: trying it does not pass, applying it warns.
+	far := policyFileNamed(t, dir, "far.yaml", "layer: org\nrules: [{tool: mail}, {tool: pay, when: 'args.n.size() % 971 == 96', auto_approve: true}]\n")
+	unknown := "UNKNOWN !! it can't be told what becomes laxer by 1 edit\n       ? far.yaml:2: a rule with a condition is new, and no call shows a difference by it\n"
+	c.run(t, "policy", "apply", far, "--dry-run").want(t, exitError, []string{unknown}, nil)
+	c.run(t, "policy", "apply", far, "--dry-run", "-o", "json").want(t, exitError, []string{`"unknown":[{"place":"far.yaml:2","change":"a rule with a condition is new"}]`}, nil)
+	f.on("PUT /api/policy", reply(200, `{"changed":true,"version":4,"digest":"d"}`))
+	c.env = map[string]string{"PAWL_AS": "ana"}
+	c.run(t, "policy", "apply", far).want(t, exitDone, []string{"Applied: version 4", unknown}, nil)
 }
 
 func TestPolicyDirect(t *testing.T) {

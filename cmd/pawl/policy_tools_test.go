@@ -168,6 +168,7 @@ func TestPolicyDiff(t *testing.T) {
 		"old/team.yaml": teamPolicy,
 		"lax.yaml":      strings.NewReplacer("2h", "3h", "> 5", "> 6").Replace(teamPolicy),
 		"strict.yaml":   strings.Replace(teamPolicy, "auto_approve: true", "deny: true", 1),
+		"far.yaml":      strings.NewReplacer("auto_approve: true", "deny: true", "args.amount > 5", "args.x.size() % 971 == 96").Replace(teamPolicy),
 		"moved.yaml":    "# moved\n\n" + teamPolicy,
 		"bad.yaml":      "ruls: []",
 		"a_test.yaml":   strings.Replace(teamSuite, "team.yaml", "old/team.yaml", 1),
@@ -178,14 +179,15 @@ func TestPolicyDiff(t *testing.T) {
 	var c cmdline
 	c.run(t, "policy", "diff", "old", "moved.yaml").want(t, exitDone, []string{"no difference over "}, nil)
 	c.run(t, "policy", "diff", "old", "strict.yaml").want(t, exitDone, []string{"stricter 1 call of 1 tool\n       - verdict: allow → deny\n         read, 1 call\n", " calls: 1 stricter, none laxer\n"}, nil)
-	c.run(t, "policy", "diff", "old", "lax.yaml").want(t, exitError, []string{"LAXER !! 1 call of 1 tool\n       ! timeout: 2h → 3h\n", "1 LAXER, 0 stricter\n", "old: team team.yaml:3 tool mail\n             new: team lax.yaml:3 tool mail\n"}, nil)
+	c.run(t, "policy", "diff", "old", "lax.yaml").want(t, exitError, []string{"LAXER !! 1 call of 1 tool\n       ! timeout: 2h → 3h\n", "1 LAXER, 0 stricter; 1 UNKNOWN\n", "old: team team.yaml:3 tool mail\n             new: team lax.yaml:3 tool mail\n"}, nil)
 	r := c.run(t, "policy", "diff", "old", "lax.yaml", "--calls", "calls.ndjson", "--calls", "a_test.yaml")
-	r.want(t, exitError, []string{"           calls.ndjson:1 mail\n", "           a_test.yaml:3 mail waits\n", "3 calls: 2 LAXER, 0 stricter\n"}, nil)
+	r.want(t, exitError, []string{"           calls.ndjson:1 mail\n", "           a_test.yaml:3 mail waits\n", "3 calls: 2 LAXER, 0 stricter; 1 UNKNOWN\n"}, nil)
 	if strings.Contains(r.out, "someone") {
 		t.Error("arguments of a real call are shown")
 	}
 	c.stdin = strings.NewReader(`{"tool":"other"}`)
-	c.run(t, "policy", "diff", "old", "lax.yaml", "--calls", "-").want(t, exitDone, []string{"no difference over 1 call\n"}, nil)
+	c.run(t, "policy", "diff", "old", "lax.yaml", "--calls", "-").want(t, exitError, []string{
+		"UNKNOWN !! it can't be told what becomes laxer by 1 edit\n       ? lax.yaml:5: the condition changed, and no call shows a difference by it\n", "--calls FILE\nno difference over 1 call; 1 UNKNOWN\n"}, nil)
 	c.stdin = strings.NewReader(`{"tool":"other"}`)
 	c.run(t, "policy", "diff", "old", "lax.yaml", "--calls", "-", "--probe").want(t, exitError, []string{"LAXER"}, nil)
 
@@ -196,6 +198,12 @@ func TestPolicyDiff(t *testing.T) {
 
 	r = c.run(t, "policy", "diff", "old", "lax.yaml", "--calls", "calls.ndjson", "-o", "json")
 	r.want(t, exitError, []string{`"calls":1,"laxer":1,"stricter":0,"changes":[{"name":"mail","place":"calls.ndjson:1","tool":"mail","laxer":true,"shifts":[{"field":"timeout","old":"2h","new":"3h","laxer":true}],"old":{"verdict":`}, nil)
+
+	r.want(t, exitError, []string{`}],"unknown":[{"place":"lax.yaml:5","change":"the condition changed"}]}`}, nil)
+	r = c.run(t, "policy", "diff", "old", "moved.yaml", "-o", "json")
+	r.want(t, exitDone, []string{`"changes":[],"unknown":[]}`}, nil)
+	// What only becomes stricter does not pass either where an edit is left over.
+	c.run(t, "policy", "diff", "old", "far.yaml").want(t, exitError, []string{" calls: 1 stricter, none laxer; 1 UNKNOWN\n"}, nil)
 
 	c.run(t, "policy", "diff", "old", "bad.yaml").want(t, exitError, nil, []string{"bad.yaml:1:1: unknown field"})
 	c.run(t, "policy", "diff", "old", "lax.yaml", "--calls", "bad.ndjson").want(t, exitError, nil, []string{"bad.ndjson:1:1: not JSON, at byte 1; write one call as JSON on each line"})

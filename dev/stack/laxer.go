@@ -59,6 +59,14 @@ func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
 		s.o.Logger.WarnContext(ctx, "THE CHANGED POLICY FILES ARE LAXER", "version", now.Version,
 			"what", strings.Join(shifts, "; "), "tools", strings.Join(tools, ", "))
 	}
+	if edits := report.Unknown; len(edits) > 0 {
+		var places []string
+		for _, e := range edits[:min(len(edits), maxShifts)] {
+			places = append(places, e.String())
+		}
+		s.o.Logger.WarnContext(ctx, "it can't be told what some edits of the policy files make laxer; 'pawl policy diff --calls' tries them on your calls",
+			"version", now.Version, "edits", len(edits), "what", strings.Join(places, "; "))
+	}
 	if cut {
 		s.o.Logger.WarnContext(ctx, "the search for what is laxer was cut off; 'pawl policy diff' takes its time", "after", laxerTime)
 	}

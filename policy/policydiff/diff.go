@@ -29,7 +29,14 @@ func isLaxer(shifts []Shift) bool {
 type Report struct {
 	Calls   int      // compared
 	Changes []Change // in the corpus's order
+	// Unknown are the edits that show in no change: it can't be told what they
+	// make laxer.
+	Unknown []Edit
 }
+
+// Clear reports whether nothing becomes laxer as far as the calls tell, and
+// whether they show what every edit does that is for some calls only.
+func (r Report) Clear() bool { return len(r.Laxer()) == 0 && len(r.Unknown) == 0 }
 
 // Laxer returns the changes that are laxer in any respect.
 func (r Report) Laxer() []Change { return r.only(true) }
@@ -63,12 +70,19 @@ func Within(ctx context.Context, corpus iter.Seq[policytest.Case], cut *bool) it
 // long as the corpus has calls: Within bounds that.
 func Diff(old, new *policy.Set, corpus iter.Seq[policytest.Case]) Report {
 	var r Report
+	open := edits(old, new)
 	for c := range corpus {
 		r.Calls++
 		was, will := old.Evaluate(c.Call, c.At), new.Evaluate(c.Call, c.At)
 		if shifts := Compare(was, will); len(shifts) > 0 {
 			r.Changes = append(r.Changes, Change{c, was, will, shifts})
+			if len(open) > 0 {
+				open = unshown(open, old.Counting(c.Call, c.At), new.Counting(c.Call, c.At))
+			}
 		}
+	}
+	for _, w := range open {
+		r.Unknown = append(r.Unknown, w.Edit)
 	}
 	return r
 }

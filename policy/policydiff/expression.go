@@ -121,8 +121,8 @@ func literal(token string) string {
 const maxTimes = 24
 
 // times tries times around what the expression compares now with: points in
-// time, and each number as an hour and as a day of the week, in the zones that
-// it names.
+// time, and each number as an hour or as a day of the week, whichever it asks
+// for, in the zones that it names.
 func (c *collector) times(text string) {
 	noon, weekend := policytest.Noon, policytest.Noon.Add(5*24*time.Hour)
 	tries := []any{noon.Add(12 * time.Hour), weekend}
@@ -137,10 +137,13 @@ func (c *collector) times(text string) {
 		}
 	}
 	var hours, days []int
+	ofHours, ofDays := strings.Contains(text, "getHours"), strings.Contains(text, "getDayOfWeek")
 	for _, token := range inCEL.FindAllString(text, -1) {
 		if n, err := strconv.Atoi(token); err == nil && n < 24 {
-			hours = append(hours, n, n-1, n+1)
-			if n < 7 {
+			if ofHours {
+				hours = append(hours, n, n-1, n+1)
+			}
+			if ofDays && n < 7 {
 				days = append(days, n)
 			}
 		} else if at, err := time.Parse(time.RFC3339, strings.Trim(token, `"'`)); err == nil {

@@ -14,11 +14,34 @@ import (
 
 // subject is what one rule is about: its tools, and what its conditions name.
 type subject struct {
-	place  string
+	kind   kind
+	place  string   // file:line
 	text   string   // equal for rules that say the same
 	tools  []string // names that the rule's patterns match
 	fields []field
+
+	// Of rules and layers, to tell how they differ; see edits.
+	layer      string
+	list       string // the field that the rule stands in
+	where      string // file:line:column of the rule
+	patterns   string
+	conditions string // beside when
+	when       string
+	terms      string // what else it says
+	denies     bool
+	observes   bool // the layer
 }
+
+type kind int
+
+const (
+	aName kind = iota // of a tool, in a list of them
+	aLayer
+	aRule
+)
+
+// conditional reports whether the rule or layer is for some calls only.
+func (s *subject) conditional() bool { return s.conditions != "" || s.when != "" }
 
 // field is one place in a call, and values to try there, besides none.
 type field struct {
@@ -52,7 +75,8 @@ var ruleLists = []string{"rules", "deny", "require_approval", "allow"}
 // is nothing wrong with them.
 func subjects(set *policy.Set) []subject {
 	var out []subject
-	for _, file := range set.Sources() {
+	names := set.Layers()
+	for i, file := range set.Sources() {
 		var none yamlfile.Problems
 		root := yamlfile.Parse(file.Name, file.Data, &none).Mapping()
 		applies := root.Field("applies_to")
@@ -61,7 +85,13 @@ func subjects(set *policy.Set) []subject {
 		own := layerTools(applies)
 		layer := textOf(applies)
 		// What the layer says by itself, of tools that no rule may be about.
-		itself := subject{text: layer, tools: append(slices.Clone(unnamed), own...), fields: all.fields}
+		itself := subject{
+			kind: aLayer, text: layer, tools: append(slices.Clone(unnamed), own...), fields: all.fields,
+			layer: names[i], place: placeOf(file.Name, max(applies.Line(), 1)), conditions: unordered(applies),
+		}
+		if itself.observes, _ = root.Field("observe").Bool(); itself.observes {
+			itself.conditions += "observe"
+		}
 		for _, e := range root.Entries() {
 			if !slices.Contains(ruleLists, e.Name) {
 				itself.text += e.Name + textOf(e.Value)
@@ -75,18 +105,35 @@ func subjects(set *policy.Set) []subject {
 			}
 			entries, _ := rules.List()
 			for _, entry := range entries {
-				s := subject{place: fmt.Sprintf("%s:%d", approval.Display(file.Name, 300), entry.Line()), tools: own}
+				s := subject{
+					kind: aRule, place: placeOf(file.Name, entry.Line()), tools: own,
+					layer: names[i], list: name, where: entry.Where(), denies: name == "deny",
+				}
 				patterns := texts(entry) // a capability alone
 				c := collector{fields: slices.Clone(all.fields)}
+				var conditions, terms []string
 				if entry.IsMapping() {
 					m := entry.Mapping()
 					patterns = append(texts(m.Field("tool")), texts(m.Field("capability"))...)
 					for _, e := range m.Entries() {
-						if !slices.Contains(notConditions, e.Name) {
-							c.condition(e.Name, e.Value)
+						switch {
+						case e.Name == "tool", e.Name == "capability":
+							continue
+						case slices.Contains(notConditions, e.Name):
+							terms = append(terms, e.Name+"\x00"+textOf(e.Value))
+							continue
+						case e.Name == "when":
+							s.when, _ = e.Value.Lines()
+						default:
+							conditions = append(conditions, e.Name+"\x00"+unordered(e.Value))
 						}
+						c.condition(e.Name, e.Value)
+					}
+					if deny, _ := m.Field("deny").Bool(); deny {
+						s.denies = true
 					}
 				}
+				s.patterns, s.conditions, s.terms = together(slices.Clone(patterns)), together(conditions), together(terms)
 				s.text = layer + name + textOf(entry)
 				for _, pattern := range patterns {
 					if name := matching(pattern); approval.CheckTool(name) == nil {
@@ -112,6 +159,37 @@ func textOf(v yamlfile.Value) string {
 		return string(doc)
 	}
 	return v.Where() // a number that JSON writes otherwise
+}
+
+func placeOf(file string, line int) string {
+	return fmt.Sprintf("%s:%d", approval.Display(file, 300), line)
+}
+
+// unordered is textOf, and the same for lists and mappings in another order.
+func unordered(v yamlfile.Value) string {
+	var parts []string
+	switch {
+	case !v.Present():
+		return ""
+	case v.IsList():
+		entries, _ := v.List()
+		for _, e := range entries {
+			parts = append(parts, unordered(e))
+		}
+	case v.IsMapping():
+		for _, e := range v.Mapping().Entries() {
+			parts = append(parts, e.Name+"\x00"+unordered(e.Value))
+		}
+	default:
+		return textOf(v)
+	}
+	return together(parts)
+}
+
+// together sorts parts and joins them.
+func together(parts []string) string {
+	slices.Sort(parts)
+	return strings.Join(parts, "\x00")
 }
 
 // layerTools returns names, one of them dangerous, that the patterns of a
