@@ -48,18 +48,18 @@ func (r *reader) readClassifier(m *yamlfile.Mapping) {
 	r.made.classifier = c
 }
 
-// danger says what makes a name dangerous, or "".
-func (c *classifier) danger(tool string) string {
+// danger says what makes a name dangerous, or else why it is not.
+func (c *classifier) danger(tool string) (danger, whyNot string) {
 	if c.dangerous.match(tool) {
-		return "the tool is one of dangerous_tools"
+		return "the tool is one of dangerous_tools", ""
 	}
 	if c.safe.match(tool) {
-		return ""
+		return "", "the tool is one of safe_tools"
 	}
 	if word := dangerousWord(tool); word != "" {
-		return fmt.Sprintf("the tool's name has the dangerous word %q", word)
+		return fmt.Sprintf("the tool's name has the dangerous word %q", word), ""
 	}
-	return ""
+	return "", "the tool's name has no dangerous word"
 }
 
 //go:embed words.txt

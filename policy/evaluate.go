@@ -115,10 +115,10 @@ func (l *layer) judge(in *input, hits []hit, note func(*rule, string)) []hit {
 		}
 	}
 	if l.classifier != nil && !named {
-		if danger := l.classifier.danger(in.call.Tool); danger != "" {
+		if danger, whyNot := l.classifier.danger(in.call.Tool); danger != "" {
 			hits = append(hits, hit{l.classifier.rule, l.classifier.rule.kind, danger, false})
 		} else if note != nil {
-			note(l.classifier.rule, "the tool's name has no dangerous word")
+			note(l.classifier.rule, whyNot)
 		}
 	}
 	if l.unmatched != nil && !held {

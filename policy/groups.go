@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
@@ -19,10 +20,12 @@ type asked struct {
 	group string
 	count int
 	at    yamlfile.Value
+	layer *layer
 }
 
 // readGroups reads who is in which group, as far as the policy knows.
 func (r *reader) readGroups(v yamlfile.Value) {
+	r.made.groups = v.Present()
 	for _, e := range v.Mapping().Entries() {
 		if message := nameProblem(e.Name); message != "" {
 			e.Key.Problem("the group's name "+message, "write it as rules name it")
@@ -65,8 +68,14 @@ func (c *compiler) checkGroups() {
 			continue
 		}
 		suggested++
+		hint := ""
 		if near := yamlfile.Nearest(a.group, names); near != "" {
-			a.at.Warn(fmt.Sprintf("the files do not say who is in the group %q", a.group), fmt.Sprintf("did you mean %q?", near))
+			hint = fmt.Sprintf("did you mean %q?", near)
+		} else if a.layer.groups {
+			hint = "add it to groups, whose names are " + approval.Display(brief(names), 300)
+		}
+		if hint != "" {
+			a.at.Warn(fmt.Sprintf("the files do not say who is in the group %q", approval.Display(a.group, 80)), hint)
 		}
 	}
 }

@@ -344,20 +344,46 @@ func TestInspectTakesWhatNothingExecutes(t *testing.T) {
 	}
 }
 
+func TestRegexErrorsSayWhatIsMissing(t *testing.T) {
+	for expression, want := range map[string]string{
+		`(`: `close it with ), or write \(`, `a)`: `or write \)`, `[a`: `close it with ]`, `*a`: "put before it what is to be repeated", `a**`: "write one of them",
+		`a{2,1}`: "write the smaller number first", `[z-a]`: "write the smaller character first", `a\`: `write \\ for`, `(?=a)`: "without look-ahead", `(?<!a)`: "without look-ahead",
+		`(a)\1`: "back-references", `[[:no:]]`: "or name a class that RE2 knows",
+	} {
+		_, err := policy.Inspect(file("p.yaml", "deny: [{capability: a, match_regex: '"+expression+"'}]"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", expression, err, want)
+		}
+	}
+}
+
+// Why the name of a tool does not matter is told, too.
+func TestExplainSaysWhatClassifyMakesOfAName(t *testing.T) {
+	set := compile(t, file("p.yaml", "{classify: true, safe_tools: [delete_draft], rules: []}"))
+	for tool, want := range map[string]string{"delete_draft": "the tool is one of safe_tools", "read_draft": "the tool's name has no dangerous word"} {
+		if got := set.Explain(approval.Call{Tool: tool}, now).Layers[0].Others[0].WhyNot; got != want {
+			t.Errorf("%s: got %q, want %q", tool, got, want)
+		}
+	}
+}
+
 func TestWarningsStopNothing(t *testing.T) {
 	for text, want := range map[string]string{
-		`rules: [{tool: "*", auto_approve: true}]`:                                         `p.yaml:1:9: warning: every tool that no other rule names runs without asking`,
-		`rules: [{tool: "*", auto_approve: true, team: a}]`:                                "",
-		`{unmatched: allow}`:                                                               `p.yaml:1:13: warning: every tool that no rule of this layer is about runs without asking`,
-		`{unmatched: allow, classify: true}`:                                               "",
-		`{observe: true, rules: []}`:                                                       `p.yaml:1:11: warning: no layer decides`,
-		`rules: [{tool: a.*}, {tool: a.b*}]`:                                               `p.yaml:1:29: warning: the rule for "a.b*" can never match`,
-		`rules: [{tool: a.b*}, {tool: a.*}]`:                                               "",
-		`rules: [{tool: a.*, team: x}, {tool: a.b*}]`:                                      "",
-		`{deny: [a.*], allow: [a.b]}`:                                                      `p.yaml:1:23: warning: allow never comes to say anything about "a.b": the entry of deny at p.yaml:1:9 takes`,
-		`{deny: [{capability: a.b, x: 1}], allow: [a.b]}`:                                  "",
-		`{require_approval: [a.b], allow: [{capability: a.b, x_lt: 5}]}`:                   `p.yaml:1:48: warning: allow never comes to say anything about "a.b"`,
-		`{allow: ["*"]}`:                                                                   `p.yaml:1:10: warning: every tool`,
+		`rules: [{tool: "*", auto_approve: true}]`:                                 `p.yaml:1:9: warning: every tool that no other rule names runs without asking`,
+		`rules: [{tool: "*", auto_approve: true, team: a}]`:                        "",
+		`{unmatched: allow}`:                                                       `p.yaml:1:13: warning: every tool that no rule of this layer is about runs without asking`,
+		`{unmatched: allow, classify: true}`:                                       "",
+		`{observe: true, rules: []}`:                                               `p.yaml:1:11: warning: no layer decides`,
+		`rules: [{tool: a.*}, {tool: a.b*}]`:                                       `p.yaml:1:29: warning: the rule for "a.b*" can never match`,
+		`rules: [{tool: a.b*}, {tool: a.*}]`:                                       "",
+		`rules: [{tool: a.*, team: x}, {tool: a.b*}]`:                              "",
+		`{deny: [a.*], allow: [a.b]}`:                                              `p.yaml:1:23: warning: allow never comes to say anything about "a.b": the entry of deny at p.yaml:1:9 takes`,
+		`{deny: [{capability: a.b, x: 1}], allow: [a.b]}`:                          "",
+		`{require_approval: [a.b], allow: [{capability: a.b, x_lt: 5}]}`:           `p.yaml:1:48: warning: allow never comes to say anything about "a.b"`,
+		`{groups: {ops: [ana]}, rules: [{tool: a, approvals: [{group: nobody}]}]}`: `p.yaml:1:62: warning: the files do not say who is in the group "nobody"; add it to groups, whose names are ops`,
+		`{groups: {ops: [ana]}, rules: [{tool: a, approvals: [{group: opps}]}]}`:   `p.yaml:1:62: warning: the files do not say who is in the group "opps"; did you mean "ops"?`,
+		`{rules: [{tool: a, approvals: [{group: nobody}]}]}`:                       "",
+		`{allow: ["*"]}`: `p.yaml:1:10: warning: every tool`,
 		`{deny: [{capability: a, amounts_gt: 5}, {capability: b, amount_gt: 5, note: x}]}`: "",
 	} {
 		set := compile(t, file("p.yaml", text))

@@ -17,6 +17,7 @@ type layer struct {
 	observe bool     // it decides nothing
 	timeout approval.Duration
 	redact  []string
+	groups  bool // it says who is in groups
 	// decisions says which count for any call that the layer takes in, whatever
 	// its rules say of it.
 	decisions approval.Decisions

@@ -61,11 +61,11 @@ func (c *compiler) pattern(v yamlfile.Value) *pattern {
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		what := "can't be read"
+		what, hint := "can't be read", re2
 		if e, ok := errors.AsType[*syntax.Error](err); ok {
-			what = e.Code.String() + ": " + approval.Display(e.Expr, 80)
+			what, hint = e.Code.String()+": "+approval.Display(e.Expr, 80), mendRegex(e.Code)
 		}
-		v.Problem("the regular expression is not valid: "+what, re2+", without look-ahead, look-behind and back-references")
+		v.Problem("the regular expression is not valid: "+what, hint)
 		return nil
 	}
 	size := maxRegex + 1
@@ -91,6 +91,31 @@ func (c *compiler) pattern(v yamlfile.Value) *pattern {
 	made := &pattern{re: re, shown: quote(text), size: uint64(size), anchored: begins(parsed) && ends(parsed)}
 	c.patterns[text] = made
 	return made
+}
+
+// mendRegex says what an expression with an error needs.
+func mendRegex(code syntax.ErrorCode) string {
+	switch code {
+	case syntax.ErrMissingParen:
+		return `close it with ), or write \( for the character itself`
+	case syntax.ErrUnexpectedParen:
+		return `open it with ( before, or write \) for the character itself`
+	case syntax.ErrMissingBracket:
+		return `close it with ], or write \[ for the character itself`
+	case syntax.ErrMissingRepeatArgument:
+		return `put before it what is to be repeated (.* is any text), or a \ for the character itself`
+	case syntax.ErrInvalidRepeatOp:
+		return "write one of them, or put what is repeated in ( )"
+	case syntax.ErrInvalidRepeatSize:
+		return "repeat at most 1,000 times, also what repetitions inside each other come to, and write the smaller number first"
+	case syntax.ErrInvalidCharRange:
+		return `write the smaller character first, or \- for the character itself, or name a class that RE2 knows: [[:alpha:]]`
+	case syntax.ErrTrailingBackslash:
+		return `write \\ for the character itself`
+	case syntax.ErrInvalidPerlOp, syntax.ErrInvalidNamedCapture, syntax.ErrInvalidEscape:
+		return re2 + ", without look-ahead, look-behind and back-references"
+	}
+	return re2
 }
 
 // roughly is about how many instructions an expression compiles to.

@@ -132,7 +132,7 @@ func (r *reader) readApprovals(v yamlfile.Value) []approval.Approvals {
 		}
 		seen[a.Group] = true
 		if named {
-			r.asked = append(r.asked, asked{name, a.Count, group})
+			r.asked = append(r.asked, asked{name, a.Count, group, r.made})
 		}
 		out = append(out, a)
 	}
@@ -189,7 +189,7 @@ func (r *reader) readEscalations(v yamlfile.Value, timeout approval.Duration) []
 				to.Problem("the group's name "+message, "write it as it is known")
 			}
 			esc.To = name
-			r.asked = append(r.asked, asked{name, 1, to})
+			r.asked = append(r.asked, asked{name, 1, to, r.made})
 		}
 		m.Done()
 		out = append(out, esc)
