@@ -70,19 +70,22 @@ func Within(ctx context.Context, corpus iter.Seq[policytest.Case], cut *bool) it
 // long as the corpus has calls: Within bounds that.
 func Diff(old, new *policy.Set, corpus iter.Seq[policytest.Case]) Report {
 	var r Report
-	open := edits(old, new)
+	edits := edits(old, new)
+	watch := newWatch(edits)
 	for c := range corpus {
 		r.Calls++
 		was, will := old.Evaluate(c.Call, c.At), new.Evaluate(c.Call, c.At)
 		if shifts := Compare(was, will); len(shifts) > 0 {
 			r.Changes = append(r.Changes, Change{c, was, will, shifts})
-			if len(open) > 0 {
-				open = unshown(open, old.Counting(c.Call, c.At), new.Counting(c.Call, c.At))
+			if watch.open > 0 {
+				watch.show(old.Counting(c.Call, c.At), new.Counting(c.Call, c.At))
 			}
 		}
 	}
-	for _, w := range open {
-		r.Unknown = append(r.Unknown, w.Edit)
+	for _, e := range edits {
+		if !e.shown {
+			r.Unknown = append(r.Unknown, e.Edit)
+		}
 	}
 	return r
 }

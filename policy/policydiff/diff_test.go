@@ -215,6 +215,12 @@ func TestGroups(t *testing.T) {
 func FuzzProbes(f *testing.F) {
 	f.Add([]byte("rules: [{tool: 'a.*', when: 'args.x.y > 1 && labels[\"e\"] == \"p\" && args.contains(\"z\") && now > now'}]"))
 	f.Add([]byte("{applies_to: {labels: {a: [b, 'c*']}}, deny: [{capability: x, amount_gt: 1e300, contains: [y]}]}"))
+	f.Add([]byte("rules: [{tool: a, when: 'now.getHours(\"+05:30\") in [1, 2] && args.l.all(x, x.matches(r\"^a|b$\")) // é'}]"))
+	f.Add([]byte("deny: [{capability: a, path_prefix: [~/x, 'C:\\y', ./z, '//h'], match_regex: '(?i)[^a-c]{2,}(x|y)?$'}]"))
+	other, err := policy.Inspect(policy.File{Name: "p.yaml", Data: []byte("{applies_to: {team: x}, rules: [{tool: a, when: 'args.x > 5', deny: true}], deny: [{capability: a, contains: x}]}")})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, err := policy.Inspect(policy.File{Name: "p.yaml", Data: data})
 		if err != nil {
@@ -225,6 +231,10 @@ func FuzzProbes(f *testing.F) {
 				t.Errorf("probe %+v: %v", c, err)
 			}
 		}
+		if same := policydiff.Diff(set, set, slices.Values([]policytest.Case(nil))); !same.Clear() {
+			t.Errorf("a policy and itself: %+v", same.Unknown)
+		}
+		policydiff.Diff(other, set, policydiff.Probes(other, set))
 	})
 }
 

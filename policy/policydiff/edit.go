@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
-	"cel.dev/cel-go/cel"
 	"github.com/pawlhq/pawl/policy"
 )
 
@@ -37,9 +35,13 @@ func (e Edit) String() string {
 type watched struct {
 	Edit
 	layer    string
-	old, new string // where the rule is in either policy; both empty: the layer itself
+	old, new string // where the rule is in either policy, or nowhere; both empty: the layer itself
 	terms    bool   // a call that the rule counts for under both policies shows it
+	shown    bool
 }
+
+// nowhere is no rule's place.
+const nowhere = "-"
 
 // edits finds the rules and layers for some calls only that are not the same in
 // both sets: the calls of a corpus may not show what such an edit does. Left out
@@ -68,13 +70,13 @@ func edits(old, new *policy.Set) []watched {
 	changed := func(what string, pairs [][2]*subject) {
 		for _, p := range pairs {
 			if p[0].conditional() || p[1].conditional() {
-				out = append(out, watched{Edit{p[1].place, what}, p[1].layer, p[0].where, p[1].where, what == termsChanged})
+				out = append(out, watched{Edit{p[1].place, what}, p[1].layer, p[0].where, p[1].where, what == termsChanged, false})
 			}
 		}
 	}
 	// First those that are the same, up to how a condition is written.
 	gone, made = deciding(was, false), deciding(will, false)
-	for _, write := range []func(string) string{strings.TrimSpace, canonical} {
+	for _, write := range []func(string) string{strings.TrimSpace, policy.Canonical} {
 		pairs, gone, made = pair(gone, made, func(s *subject) string {
 			return s.key(s.patterns, s.conditions, write(s.when))
 		})
@@ -82,16 +84,16 @@ func edits(old, new *policy.Set) []watched {
 	}
 	pairs, gone, made = pair(gone, made, func(s *subject) string { return s.key(s.patterns) })
 	changed(conditionChanged, pairs)
-	pairs, gone, made = pair(gone, made, func(s *subject) string { return s.key(s.conditions, canonical(s.when)) })
+	pairs, gone, made = pair(gone, made, func(s *subject) string { return s.key(s.conditions, policy.Canonical(s.when)) })
 	changed(toolsChanged, pairs)
 	for _, s := range gone {
 		if s.conditional() {
-			out = append(out, watched{Edit: Edit{s.place, ruleGone}, layer: s.layer, old: s.where})
+			out = append(out, watched{Edit: Edit{s.place, ruleGone}, layer: s.layer, old: s.where, new: nowhere})
 		}
 	}
 	for _, s := range made {
 		if s.conditional() && !s.denies {
-			out = append(out, watched{Edit: Edit{s.place, ruleNew}, layer: s.layer, new: s.where})
+			out = append(out, watched{Edit: Edit{s.place, ruleNew}, layer: s.layer, old: nowhere, new: s.where})
 		}
 	}
 	return out
@@ -146,41 +148,47 @@ func pair(old, new []*subject, key func(*subject) string) (pairs [][2]*subject, 
 	return pairs, oldRest, newRest
 }
 
-var celParser = sync.OnceValues(func() (*cel.Env, error) { return cel.NewEnv(cel.EnableMacroCallTracking()) })
+// spot is a rule of a layer by its place, or with none the layer.
+type spot struct{ layer, where string }
 
-// canonical is the same for CEL expressions that differ in spaces and comments
-// alone.
-func canonical(expression string) string {
-	env, err := celParser()
-	if err != nil || expression == "" {
-		return expression
-	}
-	parsed, issues := env.Parse(expression)
-	if issues.Err() != nil {
-		return expression
-	}
-	text, err := cel.AstToString(parsed)
-	if err != nil {
-		return expression
-	}
-	return text
+// watch is a set of edits by what they are about.
+type watch struct {
+	open int // how many are not shown
+	at   map[spot][]*watched
 }
 
-// unshown returns the edits that a call whose verdict changes does not show:
-// the rule counts for it under both policies in the same way, or under neither.
-func unshown(open []watched, old, new []policy.Counted) []watched {
-	type at struct{ layer, where string }
-	index := func(counted []policy.Counted) map[at]policy.Counted {
-		out := make(map[at]policy.Counted, len(counted))
+func newWatch(edits []watched) *watch {
+	w := &watch{len(edits), map[spot][]*watched{}}
+	for i := range edits {
+		e := &edits[i]
+		w.at[spot{e.layer, e.old}] = append(w.at[spot{e.layer, e.old}], e)
+		if e.new != e.old {
+			w.at[spot{e.layer, e.new}] = append(w.at[spot{e.layer, e.new}], e)
+		}
+	}
+	return w
+}
+
+// show marks the edits that a call shows whose verdict changes: the rule counts
+// for it under one of the policies, or otherwise than under the other.
+func (w *watch) show(old, new []policy.Counted) {
+	index := func(counted []policy.Counted) map[spot]policy.Counted {
+		out := make(map[spot]policy.Counted, len(counted))
 		for _, c := range counted {
-			out[at{c.Layer, c.Where}] = c
+			out[spot{c.Layer, c.Where}] = c
 		}
 		return out
 	}
 	was, is := index(old), index(new)
-	return slices.DeleteFunc(open, func(w watched) bool {
-		before, counted := was[at{w.layer, w.old}]
-		after, counts := is[at{w.layer, w.new}]
-		return counted != counts || before.Unsure != after.Unsure || w.terms && counted && !before.Unsure
-	})
+	for _, c := range slices.Concat(old, new) {
+		for _, e := range w.at[spot{c.Layer, c.Where}] {
+			before, counted := was[spot{e.layer, e.old}]
+			after, counts := is[spot{e.layer, e.new}]
+			shown := counted != counts || before.Unsure != after.Unsure || e.terms && counted && !before.Unsure
+			if shown && !e.shown {
+				e.shown = true
+				w.open--
+			}
+		}
+	}
 }
