@@ -34,14 +34,17 @@ func (e Edit) String() string {
 // watched is an edit until a call is found whose verdict it changes.
 type watched struct {
 	Edit
-	layer    string
-	old, new string // where the rule is in either policy, or nowhere; both empty: the layer itself
-	terms    bool   // a call that the rule counts for under both policies shows it
+	old, new spot // in either policy, or nowhere
+	terms    bool // a call that the rule counts for under both policies shows it
 	shown    bool
 }
 
-// nowhere is no rule's place.
-const nowhere = "-"
+// spot is a rule of a layer by its place, or with none the layer.
+type spot struct{ layer, where string }
+
+var nowhere = spot{where: "-"}
+
+func (s *subject) spot() spot { return spot{s.layer, s.where} }
 
 // edits finds the rules and layers for some calls only that are not the same in
 // both sets: the calls of a corpus may not show what such an edit does. Left out
@@ -49,33 +52,38 @@ const nowhere = "-"
 // observe.
 func edits(old, new *policy.Set) []watched {
 	was, will := subjects(old), subjects(new)
+	sameLayers(was, will)
 	var out []watched
+	one := func(what string, s *subject, old, new spot) {
+		out = append(out, watched{Edit: Edit{s.place, what}, old: old, new: new})
+	}
 
-	pairs, gone, made := pair(deciding(was, true), deciding(will, true), func(s *subject) string { return s.layer })
+	pairs, gone, made := pair(layers(was), layers(will), func(s *subject) string { return s.as })
 	for _, p := range pairs {
-		if p[0].conditions != p[1].conditions {
-			out = append(out, watched{Edit: Edit{p[1].place, layerChanged}, layer: p[1].layer})
+		if p[0].conditions != p[1].conditions && !(p[0].observes && p[1].observes) {
+			one(layerChanged, p[1], p[0].spot(), p[1].spot())
 		}
 	}
-	for i, s := range slices.Concat(gone, made) {
-		what := layerGone
-		if i >= len(gone) {
-			what = layerNew
+	for _, s := range gone {
+		if s.conditional() && !s.observes {
+			one(layerGone, s, s.spot(), nowhere)
 		}
-		if s.conditional() {
-			out = append(out, watched{Edit: Edit{s.place, what}, layer: s.layer})
+	}
+	for _, s := range made {
+		if s.conditional() && !s.observes {
+			one(layerNew, s, nowhere, s.spot())
 		}
 	}
 
 	changed := func(what string, pairs [][2]*subject) {
 		for _, p := range pairs {
 			if p[0].conditional() || p[1].conditional() {
-				out = append(out, watched{Edit{p[1].place, what}, p[1].layer, p[0].where, p[1].where, what == termsChanged, false})
+				out = append(out, watched{Edit{p[1].place, what}, p[0].spot(), p[1].spot(), what == termsChanged, false})
 			}
 		}
 	}
 	// First those that are the same, up to how a condition is written.
-	gone, made = deciding(was, false), deciding(will, false)
+	gone, made = deciding(was), deciding(will)
 	for _, write := range []func(string) string{strings.TrimSpace, policy.Canonical} {
 		pairs, gone, made = pair(gone, made, func(s *subject) string {
 			return s.key(s.patterns, s.conditions, write(s.when))
@@ -88,12 +96,12 @@ func edits(old, new *policy.Set) []watched {
 	changed(toolsChanged, pairs)
 	for _, s := range gone {
 		if s.conditional() {
-			out = append(out, watched{Edit: Edit{s.place, ruleGone}, layer: s.layer, old: s.where, new: nowhere})
+			one(ruleGone, s, s.spot(), nowhere)
 		}
 	}
 	for _, s := range made {
 		if s.conditional() && !s.denies {
-			out = append(out, watched{Edit: Edit{s.place, ruleNew}, layer: s.layer, old: nowhere, new: s.where})
+			one(ruleNew, s, nowhere, s.spot())
 		}
 	}
 	return out
@@ -101,22 +109,44 @@ func edits(old, new *policy.Set) []watched {
 
 // key is for pair.
 func (s *subject) key(more ...string) string {
-	return fmt.Sprintf("%q", append([]string{s.layer, s.list}, more...))
+	return fmt.Sprintf("%q", append([]string{s.as, s.list}, more...))
 }
 
-// deciding returns the subjects that are layers, or those that are rules, of
-// layers that decide.
-func deciding(all []subject, layers bool) []*subject {
-	var out []*subject
-	observes := map[string]bool{}
-	for i := range all {
-		if all[i].kind == aLayer && all[i].observes {
-			observes[all[i].layer] = true
+// sameLayers takes layers of other names for the same where it is clear which:
+// a layer that states none goes by its file's.
+func sameLayers(was, will []subject) {
+	_, gone, made := pair(layers(was), layers(will), func(s *subject) string { return s.as })
+	if len(gone) != 1 || len(made) != 1 {
+		return
+	}
+	from, to := made[0].layer, gone[0].layer
+	for i := range will {
+		if will[i].layer == from {
+			will[i].as = to
 		}
 	}
+}
+
+// layers returns the subjects that are layers.
+func layers(all []subject) []*subject {
+	var out []*subject
 	for i := range all {
-		s := &all[i]
-		if layers && s.kind == aLayer || !layers && s.kind == aRule && !observes[s.layer] {
+		if all[i].kind == aLayer {
+			out = append(out, &all[i])
+		}
+	}
+	return out
+}
+
+// deciding returns the rules of layers that decide.
+func deciding(all []subject) []*subject {
+	observes := map[string]bool{}
+	for _, l := range layers(all) {
+		observes[l.layer] = l.observes
+	}
+	var out []*subject
+	for i := range all {
+		if s := &all[i]; s.kind == aRule && !observes[s.layer] {
 			out = append(out, s)
 		}
 	}
@@ -148,9 +178,6 @@ func pair(old, new []*subject, key func(*subject) string) (pairs [][2]*subject, 
 	return pairs, oldRest, newRest
 }
 
-// spot is a rule of a layer by its place, or with none the layer.
-type spot struct{ layer, where string }
-
 // watch is a set of edits by what they are about.
 type watch struct {
 	open int // how many are not shown
@@ -161,9 +188,9 @@ func newWatch(edits []watched) *watch {
 	w := &watch{len(edits), map[spot][]*watched{}}
 	for i := range edits {
 		e := &edits[i]
-		w.at[spot{e.layer, e.old}] = append(w.at[spot{e.layer, e.old}], e)
+		w.at[e.old] = append(w.at[e.old], e)
 		if e.new != e.old {
-			w.at[spot{e.layer, e.new}] = append(w.at[spot{e.layer, e.new}], e)
+			w.at[e.new] = append(w.at[e.new], e)
 		}
 	}
 	return w
@@ -182,8 +209,8 @@ func (w *watch) show(old, new []policy.Counted) {
 	was, is := index(old), index(new)
 	for _, c := range slices.Concat(old, new) {
 		for _, e := range w.at[spot{c.Layer, c.Where}] {
-			before, counted := was[spot{e.layer, e.old}]
-			after, counts := is[spot{e.layer, e.new}]
+			before, counted := was[e.old]
+			after, counts := is[e.new]
 			shown := counted != counts || before.Unsure != after.Unsure || e.terms && counted && !before.Unsure
 			if shown && !e.shown {
 				e.shown = true

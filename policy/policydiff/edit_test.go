@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policydiff"
 	"github.com/pawlhq/pawl/policy/policytest"
 )
@@ -66,6 +67,7 @@ func TestUnknownEdits(t *testing.T) {
 		"a macro's spaces":            {when("args.l.all(x, "+far+")", "deny: true"), when("args.l.all( x,"+far+" )", "deny: true"), ""},
 		"another place":               {when(far, "deny: true"), strings.Replace(when(far, "deny: true"), "tool: other", "tool: other # moved\n   ", 1), ""},
 		"another order":               {"{deny: [{capability: a, path_prefix: [/x, /y]}], allow: [a]}", "{deny: [{capability: a, path_prefix: [/y, /x]}], allow: [a]}", ""},
+		"a new layer's observing":     {"observe: true\n" + rest, "{observe: true, applies_to: {team: x}, rules: []}", ""},
 		"only observed":               {"observe: true\n" + when(far, "deny: true"), "observe: true\n" + rest, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,5 +97,29 @@ func TestGivenCallsShowEdits(t *testing.T) {
 	}
 	if r := policydiff.Diff(old, new, slices.Values(given)); !r.Clear() || len(r.Stricter()) != 1 {
 		t.Errorf("with one that differs: %+v, %+v", r.Unknown, r.Changes)
+	}
+}
+
+// A file of another name is another layer, but not another policy.
+func TestRenamedLayersAreTheSame(t *testing.T) {
+	named := func(files ...policy.File) *policy.Set {
+		set, err := policy.Inspect(files...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	text := []byte("applies_to: {team: x}\nrules: [{tool: a, when: '" + far + "', deny: true}]\n")
+	other := policy.File{Name: "other.yaml", Data: []byte("rules: []")}
+	trial := policy.File{Name: "trial.yaml", Data: []byte("observe: true\napplies_to: {team: x}\nrules: [{tool: a, when: '" + far + "'}]\n")}
+	old, new := named(policy.File{Name: "old.yaml", Data: text}, other), named(policy.File{Name: "new.yaml", Data: text}, other)
+	if r := policydiff.Diff(old, new, policydiff.Probes(old, new)); !r.Clear() {
+		t.Errorf("%+v, %+v", r.Unknown, r.Changes)
+	}
+	if new = named(policy.File{Name: "old.yaml", Data: text}, other, trial); !policydiff.Diff(old, new, policydiff.Probes(old, new)).Clear() {
+		t.Error("a new layer that only observes is not clear")
+	}
+	if new = named(other); len(policydiff.Diff(old, new, policydiff.Probes(old, new)).Unknown) != 2 {
+		t.Error("a layer that is gone, and its rule, are not told")
 	}
 }

@@ -22,6 +22,7 @@ type subject struct {
 
 	// Of rules and layers, to tell how they differ; see edits.
 	layer      string
+	as         string // the layer's name in the other set
 	list       string // the field that the rule stands in
 	where      string // file:line:column of the rule
 	patterns   string
@@ -87,7 +88,7 @@ func subjects(set *policy.Set) []subject {
 		// What the layer says by itself, of tools that no rule may be about.
 		itself := subject{
 			kind: aLayer, text: layer, tools: append(slices.Clone(unnamed), own...), fields: all.fields,
-			layer: names[i], place: placeOf(file.Name, max(applies.Line(), 1)), conditions: unordered(applies),
+			layer: names[i], as: names[i], place: placeOf(file.Name, max(applies.Line(), 1)), conditions: unordered(applies),
 		}
 		if itself.observes, _ = root.Field("observe").Bool(); itself.observes {
 			itself.conditions += "observe"
@@ -107,7 +108,7 @@ func subjects(set *policy.Set) []subject {
 			for _, entry := range entries {
 				s := subject{
 					kind: aRule, place: placeOf(file.Name, entry.Line()), tools: own,
-					layer: names[i], list: name, where: entry.Where(), denies: name == "deny",
+					layer: names[i], as: names[i], list: name, where: entry.Where(), denies: name == "deny",
 				}
 				patterns := texts(entry) // a capability alone
 				c := collector{fields: slices.Clone(all.fields)}
