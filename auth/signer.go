@@ -153,15 +153,20 @@ type Rotated struct {
 }
 
 // Rotate replaces the key with a new one, in the file and in the store, and
-// retires the old one, or revokes it. by names who wants it. After an error the
-// old key may be in use, or the new one with the old one still trusted; the
-// error says so.
+// retires the old one, or revokes it: the one in the file, should another
+// process have put it there, and the one that was in use here, too. by names who
+// wants it. After an error the old key may be in use, or the new one with the
+// old one still trusted; the error says so.
 func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key, err := sign.NewKey()
 	if err != nil {
 		return r, err
+	}
+	old := []sign.Key{s.key}
+	if there, err := readKeyFile(s.o.File); err == nil && there.ID() != s.key.ID() {
+		old = append(old, there)
 	}
 	beside, err := writeKeyFile(s.o.File, key)
 	if err != nil {
@@ -175,14 +180,18 @@ func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated,
 		_, _, undo := s.o.Store.EndKey(ctx, store.KeyEnding{ID: key.ID(), By: by, Revoke: true, At: now()})
 		return r, errors.Join(fmt.Errorf("signing key: its file can't be replaced, so the old one stays: %w", err), undo, os.Remove(beside))
 	}
-	old := s.key
 	s.key = key
 	err = osfile.SyncDir(filepath.Dir(s.o.File))
-	var ended error
-	if r.Old, _, ended = s.o.Store.EndKey(ctx, store.KeyEnding{ID: old.ID(), By: by, Revoke: revoke, At: now()}); ended != nil {
-		ended = fmt.Errorf("the new signing key %s is in use, but the old one, %s, could not be ended: do that with 'pawl key retire' or 'pawl key revoke': %w", key.ID(), old.ID(), ended)
+	for _, k := range old {
+		stands, _, ended := s.o.Store.EndKey(ctx, store.KeyEnding{ID: k.ID(), By: by, Revoke: revoke, At: now()})
+		switch {
+		case ended == nil:
+			r.Old = stands
+		case !errors.Is(ended, store.ErrNotFound): // a file that no API has read yet: nobody trusts its key
+			err = errors.Join(err, fmt.Errorf("the new signing key %s is in use, but the old one, %s, could not be ended: do that with 'pawl key retire' or 'pawl key revoke': %w", key.ID(), k.ID(), ended))
+		}
 	}
-	return r, errors.Join(err, ended)
+	return r, err
 }
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

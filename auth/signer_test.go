@@ -203,6 +203,65 @@ func TestRotationThatFails(t *testing.T) {
 	}
 }
 
+// Of several processes that share a file, one may rotate behind the others'
+// backs. The next to rotate ends the key that is in the file, which is the one
+// that others may have.
+func TestRotationAfterAnothers(t *testing.T) {
+	for _, revoke := range []bool{false, true} {
+		s, file := keyStore(t), filepath.Join(t.TempDir(), "signing.pem")
+		a, b := openSigner(t, s, file), openSigner(t, s, file)
+		by, err := a.Rotate(t.Context(), "root", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.Rotate(t.Context(), "root", revoke)
+		if err != nil || r.Old.ID != by.Key.ID || revoke != (r.Old.RevokedAt != nil) {
+			t.Errorf("revoke %v: ended %+v, want %s; %v", revoke, r.Old, by.Key.ID, err)
+		}
+		all, err := s.SigningKeys(t.Context(), store.Paging{})
+		if err != nil || len(all.Items) != 3 {
+			t.Fatalf("%+v, %v", all.Items, err)
+		}
+		for _, k := range all.Items {
+			if ended := k.RetiredAt != nil || k.RevokedAt != nil; ended == (k.ID == r.Key.ID) {
+				t.Errorf("revoke %v: of the keys, %s in use, this is left: %+v", revoke, r.Key.ID, k)
+			}
+		}
+		signs(t, s, a)
+		signs(t, s, b)
+	}
+}
+
+// A key that is retired while a decision is signed, by another process and with
+// another clock, still signed it: nobody who decides is to notice a rotation.
+func TestSignWhileTheKeyIsRetired(t *testing.T) {
+	for _, behind := range []time.Duration{0, 10 * time.Second} {
+		s, file := keyStore(t), filepath.Join(t.TempDir(), "signing.pem")
+		signer := openSigner(t, &retiring{Keys: s, behind: behind}, file)
+		signs(t, s, signer)
+		if d, err := signer.Sign(t.Context(), approval.Decision{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Method: "token"}, "c1", "x"); !errors.Is(err, auth.ErrKeyEnded) {
+			t.Errorf("the next one: %s, %v", d.Envelope, err)
+		}
+	}
+}
+
+// retiring is a store in which a key is retired as soon as a signer has heard
+// that it is good, by a clock that is behind.
+type retiring struct {
+	Keys
+	behind time.Duration
+}
+
+func (r *retiring) TrustedKeys(ctx context.Context, ids ...string) ([]store.SigningKey, error) {
+	keys, err := r.Keys.TrustedKeys(ctx, ids...)
+	for _, k := range keys {
+		if _, _, ended := r.EndKey(ctx, store.KeyEnding{ID: k.ID, By: "another", At: time.Now().Add(-r.behind)}); ended != nil {
+			err = errors.Join(err, ended)
+		}
+	}
+	return keys, err
+}
+
 // halfway is a store that fails to add keys, or to end them.
 type halfway struct {
 	Keys

@@ -68,6 +68,6 @@ type PublicKey struct {
 	Public []byte `json:"public"`
 	Store  string `json:"store"` // the ID of the one that trusts it, for its own calls alone
 	// RetiredAt is when it was replaced; zero: it was not. What it signed
-	// before counts.
+	// before, or within Overlap, counts.
 	RetiredAt time.Time `json:"retired_at,omitzero"`
 }

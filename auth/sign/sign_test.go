@@ -124,7 +124,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"another digest":   {call, "d2", trusted(k), false},
 		"no key":           {call, digest, nil, true},
 		"another key":      {call, digest, trusted(other), true},
-		"replaced before":  {call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: k.Public(), RetiredAt: at.Add(-1)}}, false},
+		"replaced before":  {call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: k.Public(), RetiredAt: at.Add(-sign.Overlap - 1)}}, false},
 		"a key cut short":  {call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: k.Public()[:31]}}, false},
 		"another store":    {call, digest, []sign.PublicKey{{ID: k.ID(), Store: "store-2", Public: k.Public()}}, false},
 		"another's public": {call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: other.Public()}}, false},
@@ -137,8 +137,10 @@ func TestVerifyRefuses(t *testing.T) {
 			}
 		}
 	}
-	if _, err := sign.Verify(fine, call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: k.Public(), RetiredAt: at}}); err != nil {
-		t.Errorf("signed before its key was replaced: %v", err)
+	for _, retired := range []time.Time{at, at.Add(-sign.Overlap)} {
+		if _, err := sign.Verify(fine, call, digest, []sign.PublicKey{{ID: k.ID(), Store: storeID, Public: k.Public(), RetiredAt: retired}}); err != nil {
+			t.Errorf("signed before its key was replaced, or just then: %v", err)
+		}
 	}
 }
 

@@ -20,6 +20,12 @@ import (
 // that Temporal took in time stands, however late it is judged.
 const Life = 10 * time.Minute
 
+// Overlap is how long a key goes on counting after it was replaced. One process
+// replaces it while others sign: they see that a moment later, and their clocks
+// differ. A key that somebody else has is not stopped by its retirement in any
+// case, since what it signs may be dated back: for that there is revocation.
+const Overlap = time.Minute
+
 // CodeRefused is the code of a decision that has its form and proves nothing:
 // forged, about another call, expired, or by a key that is not trusted.
 const CodeRefused = "signature_refused"
@@ -145,7 +151,7 @@ func verified(doc []byte, keys []PublicKey) (Statement, error) {
 	if s.Store != k.Store {
 		return s, refused("the signed decision is about a call in another store")
 	}
-	if !k.RetiredAt.IsZero() && s.At.After(k.RetiredAt) {
+	if !k.RetiredAt.IsZero() && s.At.After(k.RetiredAt.Add(Overlap)) {
 		return s, refused("the decision was signed with a key that had been replaced before")
 	}
 	return s, nil
