@@ -142,6 +142,11 @@ several APIs run, each has its own key, and --api says whose is replaced.
 					return usage(errors.New("--signing-key is for --direct; the API knows its own"))
 				}
 				r, err := c.RotateKey(ctx, revokeOld)
+				var silent *client.UnreachableError
+				if errors.As(err, &silent) && silent.Sent {
+					// The next rotation would end the new key, not the one that was meant.
+					return fmt.Errorf("%w\nThe key may have been replaced all the same, and the old one still be trusted: 'pawl key list' shows it, and 'pawl key retire' or 'pawl key revoke' ends it", err)
+				}
 				if err != nil {
 					return err
 				}

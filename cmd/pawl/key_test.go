@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -95,6 +96,8 @@ func TestKeysByTheAPI(t *testing.T) {
 	}
 	run("retire", "k1").want(t, exitDone, []string{"retired: k1"}, nil)
 	run("revoke", "none").want(t, exitError, nil, []string{"none: "})
+	api.replies["POST /api/keys/rotate"] = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) } // it dies on the way
+	run("rotate", "--revoke-old").want(t, exitError, nil, []string{"may have been replaced", "pawl key list", "pawl key revoke"})
 	run("rotate", "--signing-key", "f").want(t, exitUsage, nil, []string{"--signing-key is for --direct"})
 }
 
