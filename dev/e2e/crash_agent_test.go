@@ -35,13 +35,13 @@ var crashFates = map[string][]approval.Status{
 }
 
 // review decides the agent's calls, each as its label says, until ctx ends.
-func (w *crashWorld) review(ctx context.Context, as *client.Client) {
+func (w *crashWorld) review(ctx context.Context) {
 	settled := map[string]bool{}
 	for ctx.Err() == nil {
-		page, err := as.Requests(ctx, client.RequestQuery{Agent: crashAgent})
+		page, err := w.bo.Requests(ctx, client.RequestQuery{Agent: crashAgent})
 		for _, v := range page.Items {
 			if err == nil && !settled[v.ID] {
-				settled[v.ID] = w.reviewed(ctx, as, v)
+				settled[v.ID] = w.reviewed(ctx, v)
 			}
 		}
 		select {
@@ -51,14 +51,14 @@ func (w *crashWorld) review(ctx context.Context, as *client.Client) {
 	}
 }
 
-func (w *crashWorld) reviewed(ctx context.Context, as *client.Client, v client.View) (settled bool) {
+func (w *crashWorld) reviewed(ctx context.Context, v client.View) (settled bool) {
 	var err error
 	switch fate := v.Labels["fate"]; fate {
 	case "approve", "reject":
 		// The ID makes it one decision however often it is sent.
-		_, err = as.Decide(ctx, v.ID, client.Decision{Kind: approval.DecisionKind(fate), Digest: v.Digest, ID: v.ID + "-" + fate})
+		_, err = w.decide(ctx, w.bo, v.ID, client.Decision{Kind: approval.DecisionKind(fate), Digest: v.Digest, ID: v.ID + "-" + fate})
 	case "cancel":
-		_, err = as.Cancel(ctx, v.ID, "")
+		_, err = w.withdraws.Cancel(ctx, v.ID, "")
 	case "ignore":
 	default:
 		w.t.Errorf("call %s has the fate %q", v.ID, fate)

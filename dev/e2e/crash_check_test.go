@@ -38,6 +38,7 @@ func (w *crashWorld) check() crashLedger {
 		}
 	}()
 	temporal := w.dialTemporal()
+	vault := w.vault(reader)
 	var l crashLedger
 	var last string
 	if !crashPoll(w.t.Context(), crashPatience, func() bool { l, last = w.settled(reader, temporal); return last == "" }) {
@@ -46,10 +47,12 @@ func (w *crashWorld) check() crashLedger {
 	w.countOwn()
 	for id, r := range l.records {
 		l.tally[r.View.Status]++
-		h, err := readCrashHistory(w.t.Context(), temporal, id)
+		h, err := readCrashHistory(w.t.Context(), temporal, id, vault)
+		vault.judge(r.View, h.answers)
 		l.histories[id] = h
 		for _, err := range []error{
 			err, h.agrees(r), h.fits(r), w.checkRuns(r, h), crashCheckEntries(r, l.entries[id], w.tools.ran(id)),
+			vault.check(r, h, l.entries[id]),
 		} {
 			if err != nil {
 				w.t.Errorf("call %s (%s, %s): %v\n%s", id, r.View.Tool, r.View.Status, err, crashCase(r, h, l.entries[id], w.tools.ran(id)))
@@ -71,12 +74,13 @@ func (w *crashWorld) check() crashLedger {
 		}
 	}
 	w.checkTools(l)
+	vault.sum()
 	return l
 }
 
 // settled reads the ledger, or says what is still open, or known to one side
 // only. Temporal's lists follow a little later than what they list.
-func (w *crashWorld) settled(reader store.Reader, temporal temporalclient.Client) (l crashLedger, open string) {
+func (w *crashWorld) settled(reader crashStore, temporal temporalclient.Client) (l crashLedger, open string) {
 	w.t.Helper()
 	page, err := reader.Calls(w.t.Context(), store.CallQuery{Statuses: []approval.Status{
 		approval.StatusEvaluating, approval.StatusPending, approval.StatusApproved, approval.StatusExecuting,

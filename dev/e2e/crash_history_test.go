@@ -22,7 +22,7 @@ import (
 
 // crashSteps are the activities that write things down. Whatever else a
 // history schedules runs a tool.
-var crashSteps = map[string]bool{"Admit": true, "Claim": true, "Record": true, "AnswerTimes": true, "Refuse": true, "Publish": true}
+var crashSteps = map[string]bool{"Admit": true, "Claim": true, "Record": true, "AnswerTimes": true, "Refuse": true, "Keys": true, "Publish": true}
 
 // crashHistory is what Temporal's history tells of one call.
 type crashHistory struct {
@@ -45,13 +45,19 @@ type crashRun struct {
 	result                    json.RawMessage
 }
 
-// crashAnswer is a signal that approves or rejects, and when Temporal took it.
+// crashAnswer is a signal that approves, rejects or withdraws, and when Temporal
+// took it.
 type crashAnswer struct {
 	signal, id string
 	at         time.Time
+	sent       approval.DecisionSignal
+	plain      bool // in a sealed world: as a forger sent it who has no keyring
+	worthless  bool // in a sealed world: nothing proves who decided so
 }
 
-func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id string) (crashHistory, error) {
+// readCrashHistory reads a call's history. That of a sealed world is nothing
+// but ciphertext, which the vault opens; it is nil for a plain one.
+func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id string, vault *crashVault) (crashHistory, error) {
 	var h crashHistory
 	scheduled := map[int64]string{} // activity types
 	runs := map[int64]*crashRun{}
@@ -62,6 +68,10 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 		if err != nil {
 			return h, fmt.Errorf("its history can't be read: %w", err)
 		}
+		forged, err := vault.open(ctx, e)
+		if err != nil {
+			return h, fmt.Errorf("event %d, %s: %w", e.GetEventId(), e.GetEventType(), err)
+		}
 		at := e.GetEventTime().AsTime()
 		note := ""
 		if s := e.GetWorkflowExecutionStartedEventAttributes(); s != nil {
@@ -71,11 +81,10 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 			}
 		}
 		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s != nil {
-			a := crashAnswer{signal: s.GetSignalName(), at: at}
+			a := crashAnswer{signal: s.GetSignalName(), at: at, plain: forged}
 			for _, p := range s.GetInput().GetPayloads() {
-				var d approval.DecisionSignal
-				if json.Unmarshal(p.GetData(), &d) == nil {
-					a.id = d.DecisionID
+				if json.Unmarshal(p.GetData(), &a.sent) == nil {
+					a.id = a.sent.DecisionID
 				}
 			}
 			h.answers = append(h.answers, a)
@@ -243,7 +252,7 @@ func (h crashHistory) fits(r store.Record) error {
 		return errors.New("it was claimed without an approval")
 	}
 	for _, a := range h.answers {
-		if v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire && a.signal != approval.SignalCancel && a.at.Before(*v.Deadline) {
+		if v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire && a.signal != approval.SignalCancel && !a.worthless && a.at.Before(*v.Deadline) {
 			return fmt.Errorf("it expired, although %s came in time", a.signal)
 		}
 	}
@@ -257,7 +266,7 @@ func (h crashHistory) fits(r store.Record) error {
 
 func (h crashHistory) answered(signal string) bool {
 	for _, a := range h.answers {
-		if a.signal == signal {
+		if a.signal == signal && !a.worthless {
 			return true
 		}
 	}

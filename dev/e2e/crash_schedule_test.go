@@ -17,18 +17,25 @@ import (
 // crashAct is one thing done to a part, so long after the storm began.
 type crashAct struct {
 	at    time.Duration
-	do    string // kill, stop (Ctrl-C, then kill), up, pause, resume
+	do    string // kill, stop (Ctrl-C, then kill), up, pause, resume; or of keys: rotate, add, activate
 	part  string
-	flags []string // with up
+	flags []string // with up and rotate
 }
 
 func (a crashAct) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%8s %-6s %s %s", a.at.Round(time.Millisecond), a.do, a.part, strings.Join(a.flags, " ")))
 }
 
+// Acts of keys, which are no part. See crashSeal.
+const (
+	crashKeys   = "keys"
+	crashAddKey = "add"
+	crashUseKey = "activate"
+)
+
 // crashBlow is what one card of the deck does, and to which parts.
 type crashBlow struct {
-	do    string // kill, stutter (killed while it starts, too), stop, pause, outage
+	do    string // kill, stutter (killed while it starts, too), stop, pause, outage; of sealed worlds: rotate, rekey
 	parts []string
 }
 
@@ -50,6 +57,15 @@ var (
 		{"pause", []string{"worker A"}}, {"pause", []string{"worker B"}}, {"pause", []string{"agent"}},
 		{"outage", []string{"temporal"}}, {"outage", []string{"postgres"}},
 	}
+	// Cards of sealed worlds. A signing key is replaced while an API that signs
+	// dies; a payload key where all who use it are started again between its
+	// coming and its use.
+	crashStackKeys = []crashBlow{{"rekey", []string{"pawl-dev"}}, {"rotate", []string{"pawl-dev"}}}
+	crashTownKeys  = []crashBlow{
+		{"rekey", []string{"agent", "worker A", "worker B", "api A", "api B"}}, {"rotate", []string{"api A"}}, {"rotate", []string{"api B"}},
+	}
+	// How long a storm takes at least, and how long is between its blows, about.
+	crashLength, crashStackGap, crashTownGap = 25 * time.Second, 2500 * time.Millisecond, 1200 * time.Millisecond
 	// crashOutage is how long a part is kept away, but for the long outages.
 	crashOutage = 4 * time.Second
 	// crashStarts is how long a start takes, about: a part that has just been
@@ -61,15 +77,17 @@ var (
 // arguments alone. Blows come from the deck, shuffled anew when it is used up;
 // one that hits a part which is down or asleep waits for the next turn. Of the
 // outages, the first and then every fourth is as long as told. The last part is up again some seconds after length, or outage.
-func crashSchedule(seed uint64, deck []crashBlow, gap, length, outage time.Duration) (acts []crashAct) {
+// The cards of keys come first, and then again among the others: no storm is
+// too short for them.
+func crashSchedule(seed uint64, keys, deck []crashBlow, gap, length, outage time.Duration) (acts []crashAct) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	upTo := func(most time.Duration) time.Duration { return time.Duration(r.Int64N(int64(most))) }
 	busy := map[string]time.Duration{} // until when
-	var hand []crashBlow
+	hand := slices.Clone(keys)
 	outages := 0
 	for now := gap; now < length; now += gap/4 + upTo(3*gap/2) {
 		if len(hand) == 0 {
-			hand = slices.Clone(deck)
+			hand = slices.Concat(deck, keys)
 			r.Shuffle(len(hand), func(i, j int) { hand[i], hand[j] = hand[j], hand[i] })
 		}
 		next := slices.IndexFunc(hand, func(b crashBlow) bool {
@@ -80,6 +98,14 @@ func crashSchedule(seed uint64, deck []crashBlow, gap, length, outage time.Durat
 		}
 		blow := hand[next]
 		hand = slices.Delete(hand, next, next+1)
+		last := now // when the last of its parts is up
+		switch blow.do {
+		case "rotate":
+			acts = append(acts, crashAct{now, "rotate", crashKeys, []string{fmt.Sprintf("--direct=%v", r.IntN(2) == 0)}})
+			now += upTo(500 * time.Millisecond) // so long it may take
+		case "rekey":
+			acts = append(acts, crashAct{now, crashAddKey, crashKeys, nil})
+		}
 		for _, part := range blow.parts {
 			add := func(at time.Duration, do string, flags ...string) time.Duration {
 				acts = append(acts, crashAct{at, do, part, flags})
@@ -115,7 +141,11 @@ func crashSchedule(seed uint64, deck []crashBlow, gap, length, outage time.Durat
 				// Every step in Temporal's UI takes other ways through the workflow.
 				flags = []string{fmt.Sprintf("--ordinary-steps=%v", r.IntN(3) == 0)}
 			}
-			busy[part] = add(back, "up", flags...) + 500*time.Millisecond + crashStarts[part]
+			last = max(last, add(back, "up", flags...))
+			busy[part] = back + 500*time.Millisecond + crashStarts[part]
+		}
+		if blow.do == "rekey" {
+			acts = append(acts, crashAct{last, crashUseKey, crashKeys, nil})
 		}
 	}
 	slices.SortStableFunc(acts, func(a, b crashAct) int { return int(a.at - b.at) })
@@ -145,20 +175,74 @@ func (w *crashWorld) perform(acts []crashAct) {
 			p.pause()
 		case "resume":
 			p.resume()
+		case "rotate":
+			w.seal.rotate(slices.Contains(a.flags, "--direct=true"))
+		case crashAddKey, crashUseKey:
+			w.seal.rekey(a.do)
+		}
+	}
+}
+
+// crashReaders are the parts that read the keyring.
+func crashReaders(keys []crashBlow) (parts []string) {
+	for _, b := range keys {
+		if b.do == "rekey" {
+			parts = b.parts
+		}
+	}
+	return parts
+}
+
+// The shortest storms replace keys, and start an API again after that.
+func TestCrashScheduleOfKeys(t *testing.T) {
+	for _, cards := range []struct {
+		keys, deck []crashBlow
+		gap        time.Duration
+	}{{crashStackKeys, crashStackDeck, crashStackGap}, {crashTownKeys, crashTownDeck, crashTownGap}} {
+		for seed := range uint64(200) {
+			used, rotated, started := false, 0, false
+			for _, a := range crashSchedule(seed, cards.keys, cards.deck, cards.gap, crashLength, crashOutage) {
+				switch {
+				case a.do == crashUseKey:
+					used = true
+				case a.do == "rotate":
+					rotated++
+				case a.do == "up" && used:
+					started = started || a.part == "api A" || a.part == "pawl-dev"
+				}
+			}
+			if !used || rotated == 0 || !started {
+				t.Errorf("seed %d: another payload key is used: %v, and by an API: %v; %d other signing keys", seed, used, started, rotated)
+			}
 		}
 	}
 }
 
 func TestCrashSchedule(t *testing.T) {
-	for _, deck := range [][]crashBlow{crashStackDeck, crashTownDeck} {
+	for _, cards := range [][2][]crashBlow{{nil, crashStackDeck}, {nil, crashTownDeck}, {crashStackKeys, crashStackDeck}, {crashTownKeys, crashTownDeck}} {
 		for seed := range uint64(50) {
-			acts := crashSchedule(seed, deck, time.Second, time.Minute, 20*time.Second)
-			if again := crashSchedule(seed, deck, time.Second, time.Minute, 20*time.Second); fmt.Sprint(acts) != fmt.Sprint(again) {
+			acts := crashSchedule(seed, cards[0], cards[1], time.Second, time.Minute, 20*time.Second)
+			if again := crashSchedule(seed, cards[0], cards[1], time.Second, time.Minute, 20*time.Second); fmt.Sprint(acts) != fmt.Sprint(again) {
 				t.Fatalf("seed %d: two schedules:\n%v\n%v", seed, acts, again)
 			}
 			undoes := map[string]string{"kill": "up", "stop": "up", "pause": "resume"}
 			wants := map[string]string{} // what has to be done to a part next, if anything
+			keys := map[string]int{}
+			fresh := map[string]bool{} // parts that read the keyring since its key was added
 			for _, a := range acts {
+				if a.part == crashKeys {
+					keys[a.do]++
+					for _, part := range crashReaders(cards[0]) {
+						if a.do == crashUseKey && !fresh[part] {
+							t.Errorf("seed %d: %s may lack the key that is used from %v on:\n%v", seed, part, a.at, acts)
+						}
+					}
+					if a.do == crashAddKey {
+						fresh = map[string]bool{}
+					}
+					continue
+				}
+				fresh[a.part] = fresh[a.part] || a.do == "up"
 				if wants[a.part] != "" && a.do != wants[a.part] || wants[a.part] == "" && undoes[a.do] == "" {
 					t.Fatalf("seed %d: %v, and %q was due:\n%v", seed, a, wants[a.part], acts)
 				}
@@ -168,6 +252,9 @@ func TestCrashSchedule(t *testing.T) {
 				if want != "" {
 					t.Errorf("seed %d: %s is left without %s", seed, part, want)
 				}
+			}
+			if len(cards[0]) > 0 && (keys["rotate"] == 0 || keys[crashAddKey] == 0 || keys[crashAddKey] != keys[crashUseKey]) {
+				t.Errorf("seed %d: acts of keys: %v", seed, keys)
 			}
 			if len(acts) < 20 {
 				t.Errorf("seed %d: only %d acts in a minute", seed, len(acts))

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -30,6 +29,7 @@ const (
 // acknowledged.
 type crashDeed struct {
 	kind    string
+	of      string // who asked for it, to Pawl
 	key, id string // id is empty if no start was acknowledged
 
 	settled approval.DecisionKind // this decision was acknowledged as the one that settled the call
@@ -37,19 +37,23 @@ type crashDeed struct {
 	taken   bool                  // a decision was acknowledged, unjudged
 	late    bool                  // a decision was refused: the call had expired
 	undone  bool                  // cancelled, and acknowledged as done
+	forged  int                   // so many forged decisions were acknowledged
 }
 
-// crashPlots are how actors treat a call, and the tools they call.
-var crashPlots = []struct{ kind, tool string }{
-	{"allowed", "allowed"}, {"allowed", "allowed_slow"}, {"blocked", "unheard_of"},
-	{"approved", "guarded"}, {"approved", "slow"}, {"approved", "slow"}, {"rejected", "guarded"},
-	{"ignored", "guarded"}, {"just in time", "guarded"}, {"disputed", "slow"}, {"withdrawn", "guarded"}, {"asked twice", "slow"},
+// crashPlot is how an actor treats a call, which tool it calls, and what else
+// is tried on it: see crashTricks.
+type crashPlot struct{ kind, tool, trick string }
+
+var crashPlots = []crashPlot{
+	{"allowed", "allowed", ""}, {"allowed", "allowed_slow", ""}, {"blocked", "unheard_of", ""},
+	{"approved", "guarded", ""}, {"approved", "slow", ""}, {"approved", "slow", ""}, {"rejected", "guarded", ""},
+	{"ignored", "guarded", ""}, {"just in time", "guarded", ""}, {"disputed", "slow", ""}, {"withdrawn", "guarded", ""}, {"asked twice", "slow", ""},
 }
 
 var (
 	crashLongRun = flag.Bool("crash.long", false, "crash tests: ten minutes of storm, with outages of a minute")
 	crashFor     = flag.Duration("crash.for", 0, "crash tests: how long the storms last; 0 is 25s, or 10m with -crash.long")
-	crashSeed    = flag.Uint64("crash.seed", 0, "crash tests: what the storms' schedule and plots are derived from; 0 is a new one")
+	crashSeed    = flag.Uint64("crash.seed", 0, "crash tests: what the storms' schedule and plots are derived from, and in short runs which world is sealed; 0 is a new one")
 )
 
 // crashStorm lets actors, and the agent if the world has one, start and decide
@@ -60,25 +64,28 @@ var (
 // does not fix what the system does meanwhile: which worker or API gets what,
 // how far a call is when a blow falls, and so how many calls there are.
 func crashStorm(w *crashWorld) {
-	seed, length, outage := *crashSeed, *crashFor, crashOutage
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
+	seed, length, outage := w.seed, *crashFor, crashOutage
 	if *crashLongRun {
 		length, outage = cmp.Or(length, 10*time.Minute), time.Minute
 	}
-	length = cmp.Or(length, 25*time.Second)
+	length = cmp.Or(length, crashLength)
 	w.patience = crashPatience + 3*outage // one part after the other may be away
-	deck, gap := crashTownDeck, 1200*time.Millisecond
+	keys, deck, gap := crashTownKeys, crashTownDeck, crashTownGap
 	if w.agent == nil {
-		deck, gap = crashStackDeck, 2500*time.Millisecond
+		keys, deck, gap = crashStackKeys, crashStackDeck, crashStackGap
 		if length < time.Minute { // while the one process sleeps nothing else can happen
 			deck = slices.DeleteFunc(slices.Clone(deck), func(b crashBlow) bool { return b.do == "pause" })
 		}
 	}
 	again := fmt.Sprintf("go test ./e2e -run %q -crash.seed %d -crash.for %v -crash.long=%v", "^"+w.t.Name()+"$", seed, length, *crashLongRun)
 	w.t.Logf("repeat with: %s", again)
-	acts := crashSchedule(seed, deck, gap, length, outage)
+	plots := crashPlots
+	if w.seal == nil {
+		keys = nil
+	} else {
+		plots = slices.Concat(plots, crashTricks)
+	}
+	acts := crashSchedule(seed, keys, deck, gap, length, outage)
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
 			for _, a := range acts {
@@ -95,10 +102,11 @@ func crashStorm(w *crashWorld) {
 	defer actors.Wait() // last of all: they report to the test
 	defer cancel()
 	defer enough()
-	bo := w.as("bo")
+	first := w.sample(ctx, "first")
 	var deeds [crashActors][]*crashDeed
 	for n := range deeds {
-		a := &crashActor{crashWorld: w, ctx: ctx, bo: bo, name: fmt.Sprintf("%d-%d", seed, n)}
+		a := &crashActor{crashWorld: w, ctx: ctx, plots: plots, name: fmt.Sprintf("%d-%d", seed, n)}
+		a.asks, a.requester = w.asker(n)
 		actors.Go(func() {
 			for i := 0; over.Err() == nil; i++ {
 				// Each call's choices are its own: how others went does not shift them.
@@ -110,7 +118,7 @@ func crashStorm(w *crashWorld) {
 	if w.agent != nil {
 		w.agent.args = append(w.agent.args, "--seed", fmt.Sprint(seed))
 		w.agent.up()
-		reviewers.Go(func() { w.review(ctx, bo) })
+		reviewers.Go(func() { w.review(ctx) })
 	}
 	w.storm = time.Now()
 	w.perform(acts)
@@ -121,12 +129,15 @@ func crashStorm(w *crashWorld) {
 		w.dismiss()
 	}
 	actors.Wait()
+	if w.seal != nil {
+		w.seal.rotating.Wait()
+	}
 
+	all := slices.Concat(slices.Concat(deeds[:]...), first, w.sample(ctx, "last"))
 	w.settleRest()
-	all := slices.Concat(deeds[:]...)
 	for _, d := range all {
 		if d.settled != "" {
-			d.repeat(ctx, w.api, bo, w.t)
+			w.repeat(ctx, d)
 		}
 	}
 	l := w.check()
@@ -136,8 +147,25 @@ func crashStorm(w *crashWorld) {
 			w.t.Errorf("%s call %s under key %s: %v", d.kind, d.id, d.key, err)
 		}
 	}
+	w.checkFiles()
 	w.t.Logf("%d calls, %d of them the agent's; %d acts, %d processes ended; %v; all checked %v after the last part was back",
 		len(l.records), agents, len(acts), w.deaths(), l.tally, crashRound(calm))
+}
+
+// sample makes a call of each kind that every storm must have met, while nothing
+// stands in its way: before all keys are replaced, and after.
+func (w *crashWorld) sample(ctx context.Context, name string) (deeds []*crashDeed) {
+	a := &crashActor{crashWorld: w, ctx: ctx, name: fmt.Sprintf("%d-%s", w.seed, name)}
+	a.asks, a.requester = w.asker(0)
+	plots := []crashPlot{{"approved", "guarded", ""}}
+	if w.seal != nil {
+		plots = append(plots, crashPlot{"ignored", "guarded", "forged"})
+	}
+	for i, plot := range plots {
+		a.plots, a.rand = []crashPlot{plot}, rand.New(rand.NewPCG(w.seed, uint64(i)))
+		deeds = append(deeds, a.act(i))
+	}
+	return deeds
 }
 
 // settleRest rejects what still waits: calls whose actor never heard that they
@@ -151,7 +179,7 @@ func (w *crashWorld) settleRest() {
 		}
 		for _, v := range page.Items {
 			if v.Deadline.After(time.Now().Add(crashPatience)) {
-				_, _ = w.api.Decide(w.t.Context(), v.ID, client.Decision{Kind: approval.Reject})
+				_, _ = w.decide(w.t.Context(), w.ana, v.ID, client.Decision{Kind: approval.Reject, ID: v.ID + "-rest"})
 			}
 		}
 		return len(page.Items) == 0
@@ -160,18 +188,20 @@ func (w *crashWorld) settleRest() {
 
 type crashActor struct {
 	*crashWorld
-	ctx  context.Context // ends when the storm is broken off
-	rand *rand.Rand
-	bo   *client.Client // a second reviewer
-	name string
+	ctx       context.Context // ends when the storm is broken off
+	rand      *rand.Rand
+	plots     []crashPlot
+	asks      *client.Client // for calls
+	requester string         // who that is to Pawl
+	name      string
 }
 
 // act starts one call, and does with it what its plot says.
 func (a *crashActor) act(i int) *crashDeed {
-	plot := crashPlots[a.rand.IntN(len(crashPlots))]
-	d := &crashDeed{kind: plot.kind, key: fmt.Sprintf("%s-%d", a.name, i)}
-	call := approval.Call{Tool: plot.tool, Agent: "actor", IdempotencyKey: d.key, Timeout: approval.Duration(crashLong),
-		Args: json.RawMessage(fmt.Sprintf(`{"key":%q}`, d.key))}
+	plot := a.plots[a.rand.IntN(len(a.plots))]
+	d := &crashDeed{kind: plot.kind, of: a.requester, key: fmt.Sprintf("%s-%d", a.name, i)}
+	call := approval.Call{Tool: plot.tool, Agent: "actor", IdempotencyKey: d.key, Timeout: approval.Duration(crashLong), Reason: crashPlant("reason"),
+		Args: json.RawMessage(fmt.Sprintf(`{"key":%q,"marker":%q}`, d.key, crashPlant("argument")))}
 	if plot.kind == "ignored" || plot.kind == "just in time" {
 		call.Timeout = approval.Duration(crashShort)
 	}
@@ -185,29 +215,31 @@ func (a *crashActor) act(i int) *crashDeed {
 		return d
 	}
 	hesitation := time.Duration(a.rand.Int64N(int64(300 * time.Millisecond)))
-	switch plot.kind {
-	case "allowed", "blocked", "ignored":
+	switch {
+	case plot.kind == "allowed", plot.kind == "blocked", plot.kind == "ignored" && plot.trick == "":
 		return d
-	case "just in time":
+	case plot.kind == "just in time":
 		hesitation += crashShort - 200*time.Millisecond
 	}
 	v, ok := a.asked(d.id)
 	if !ok {
 		return d
 	}
+	forge, forged := a.forger(plot.trick, v), 0
+	second.Go(func() { forged = forge() })
 	<-time.After(hesitation)
 	switch plot.kind {
 	case "approved", "just in time", "asked twice":
-		a.decide(a.api, d, v, approval.Approve)
+		a.settle(a.ana, d, v, approval.Approve)
 	case "rejected":
-		a.decide(a.api, d, v, approval.Reject)
+		a.settle(a.ana, d, v, approval.Reject)
 	case "withdrawn":
-		done, err := a.api.Cancel(a.ctx, d.id, "")
+		done, err := a.asks.Cancel(a.ctx, d.id, "")
 		d.undone, d.taken = err == nil && done, err == nil && !done
 	case "disputed":
 		no := *d
-		second.Go(func() { a.decide(a.bo, &no, v, approval.Reject) })
-		a.decide(a.api, d, v, approval.Approve)
+		second.Go(func() { a.settle(a.bo, &no, v, approval.Reject) })
+		a.settle(a.ana, d, v, approval.Approve)
 		second.Wait()
 		if no.settled != "" && d.settled != "" {
 			a.t.Errorf("call %s: both its approval and its rejection are said to have settled it", d.id)
@@ -217,20 +249,22 @@ func (a *crashActor) act(i int) *crashDeed {
 		}
 		d.taken = d.taken || no.taken
 	}
+	second.Wait()
+	d.forged = forged
 	if d.settled != "" && a.rand.IntN(2) == 0 { // impatience
 		<-time.After(time.Duration(a.rand.Int64N(int64(time.Second))))
-		d.repeat(a.ctx, a.api, a.bo, a.t)
+		a.repeat(a.ctx, d)
 	}
 	return d
 }
 
 // begin starts a call and notes in into that it was acknowledged.
 func (a *crashActor) begin(d *crashDeed, call approval.Call, into *crashDeed) {
-	v, _, err := a.api.Start(a.ctx, call, 0)
+	v, _, err := a.asks.Start(a.ctx, call, 0)
 	var uncertain *client.UncertainError
 	var unreachable *client.UnreachableError
 	switch {
-	case err == nil && v.ID != approval.KeyedID("local", call.IdempotencyKey):
+	case err == nil && v.ID != approval.KeyedID(d.of, call.IdempotencyKey):
 		a.t.Errorf("key %s: started as %s, which is not its ID", d.key, v.ID)
 	case err == nil:
 		into.id = v.ID
@@ -244,7 +278,7 @@ func (a *crashActor) begin(d *crashDeed, call approval.Call, into *crashDeed) {
 // ended without them: its time may have been too short.
 func (a *crashActor) asked(id string) (v client.View, ok bool) {
 	ok = crashPoll(a.ctx, a.patience, func() bool {
-		last, err := a.api.Get(a.ctx, id, 0)
+		last, err := a.asks.Get(a.ctx, id, 0)
 		if err == nil {
 			v = last
 		}
@@ -256,8 +290,8 @@ func (a *crashActor) asked(id string) (v client.View, ok bool) {
 	return v, ok && v.Status == approval.StatusPending
 }
 
-func (a *crashActor) decide(as *client.Client, d *crashDeed, v client.View, kind approval.DecisionKind) {
-	answer, err := as.Decide(a.ctx, v.ID, d.decision(kind, v.Digest))
+func (a *crashActor) settle(who crashPerson, d *crashDeed, v client.View, kind approval.DecisionKind) {
+	answer, err := a.decide(a.ctx, who, v.ID, d.decision(kind, v.Digest))
 	var refused *client.Error
 	var uncertain *client.UncertainError
 	var unreachable *client.UnreachableError
@@ -281,22 +315,22 @@ func (d *crashDeed) decision(kind approval.DecisionKind, digest string) client.D
 }
 
 // repeat sends the decision that settled the call again: it still did.
-func (d *crashDeed) repeat(ctx context.Context, ana, bo *client.Client, t *testing.T) {
-	as := ana
+func (w *crashWorld) repeat(ctx context.Context, d *crashDeed) {
+	who := w.ana
 	if d.kind == "disputed" && d.settled == approval.Reject {
-		as = bo
+		who = w.bo
 	}
-	answer, err := as.Decide(ctx, d.id, d.decision(d.settled, d.digest))
+	answer, err := w.decide(ctx, who, d.id, d.decision(d.settled, d.digest))
 	var refused *client.Error
 	if errors.As(err, &refused) && refused.HTTPStatus < 500 && answer.Outcome != client.NotJudged ||
 		err == nil && answer.Outcome != approval.AnswerResolved && answer.Outcome != client.NotJudged {
-		t.Errorf("%s call %s: the %s that settled it was sent again and answered %+v, %v", d.kind, d.id, d.settled, answer, err)
+		w.t.Errorf("%s call %s: the %s that settled it was sent again and answered %+v, %v", d.kind, d.id, d.settled, answer, err)
 	}
 }
 
 // stands holds what was acknowledged about a call against how it ended.
 func (d *crashDeed) stands(l crashLedger) error {
-	record, known := l.records[approval.KeyedID("local", d.key)]
+	record, known := l.records[approval.KeyedID(d.of, d.key)]
 	if !known {
 		if d.id != "" {
 			return errors.New("its start was acknowledged, and it is not on record")
@@ -304,7 +338,9 @@ func (d *crashDeed) stands(l crashLedger) error {
 		return nil
 	}
 	v := record.View
-	ran := v.Status == approval.StatusExecuted || v.Status == approval.StatusOutcomeUnknown
+	// Failed are tools that were not started, since their worker slept over the
+	// answer about the permit: checkRuns sees to it that it did.
+	ran := v.Status == approval.StatusExecuted || v.Status == approval.StatusOutcomeUnknown || v.Status == approval.StatusFailed
 	fits := true
 	switch {
 	case d.kind == "allowed":
@@ -328,6 +364,9 @@ func (d *crashDeed) stands(l crashLedger) error {
 	}
 	if fits && d.settled != "" && !l.histories[v.ID].holds(d.decision(d.settled, "").ID) {
 		return errors.New("its history does not hold the decision that settled it")
+	}
+	if n := l.histories[v.ID].worthless(); n < d.forged {
+		return fmt.Errorf("its history holds %d forged decisions, and %d were acknowledged", n, d.forged)
 	}
 	if !fits {
 		return fmt.Errorf("it ended %s (%+v) after %+v", v.Status, v.Error, *d)

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"fmt"
 	"syscall"
 	"testing"
@@ -16,32 +17,47 @@ import (
 // TestCrash kills whole worlds and parts of them, and starts them again on what
 // is left: every call has one outcome, no tool runs twice, and what was
 // acknowledged stands. One world is a single process on SQLite; the other has
-// every part in a process of its own, with Postgres. -crash.long takes longer.
+// every part in a process of its own, with Postgres. The storms come over plain
+// worlds, and over sealed ones: see crashSeal. Short runs have one storm of
+// either kind, in which world is up to the seed; -crash.long has all.
 func TestCrash(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes about a minute")
 	}
-	binaries := crashBuild(t)
+	site := crashSite{crashBinaries: crashBuild(t), seed: cmp.Or(*crashSeed, uint64(time.Now().UnixNano()))}
+	const plain, sealed, even, odd, always = false, true, 0, 1, 2
 	for _, scenario := range []struct {
-		name  string
-		world func(*testing.T, crashBinaries) *crashWorld
-		run   func(*crashWorld)
+		name   string
+		sealed bool
+		seeds  uint64 // of the short runs that have it
+		world  func(*testing.T, crashSite) *crashWorld
+		run    func(*crashWorld)
 	}{
-		{"storm over all parts", newCrashTown, crashStorm},
-		{"storm over one process", newCrashStack, crashStorm},
-		{"while the tool runs", newCrashStack, crashDuringTool},
-		{"right after an approval", newCrashStack, crashAfterApproval},
-		{"right after a start", newCrashStack, crashAfterStart},
-		{"stopped while the tool runs", newCrashStack, crashGracefully},
-		{"over the deadline", newCrashStack, crashOverDeadline},
-		{"asleep", newCrashTown, crashAsleep},
-		{"asleep before the permit", newCrashTown, crashAsleepBeforePermit},
-		{"while calls wait", newCrashStack, crashWhileWaiting},
+		{"storm over all parts", plain, even, newCrashTown, crashStorm},
+		{"storm over one process", plain, odd, newCrashStack, crashStorm},
+		{"sealed storm over all parts", sealed, odd, newCrashTown, crashStorm},
+		{"sealed storm over one process", sealed, even, newCrashStack, crashStorm},
+		{"while the tool runs", plain, always, newCrashStack, crashDuringTool},
+		{"right after an approval", plain, always, newCrashStack, crashAfterApproval},
+		{"right after a start", plain, always, newCrashStack, crashAfterStart},
+		{"stopped while the tool runs", plain, always, newCrashStack, crashGracefully},
+		{"over the deadline", plain, always, newCrashStack, crashOverDeadline},
+		{"asleep", plain, always, newCrashTown, crashAsleep},
+		{"asleep before the permit", plain, always, newCrashTown, crashAsleepBeforePermit},
+		{"while calls wait", plain, always, newCrashStack, crashWhileWaiting},
 	} {
 		t.Run(scenario.name, func(t *testing.T) {
+			if !*crashLongRun && scenario.seeds != always && scenario.seeds != site.seed%2 {
+				t.Skip("this seed's short run has the other kind of storm here")
+			}
 			t.Parallel()
-			w := scenario.world(t, binaries)
+			of := site
+			of.sealed = scenario.sealed
+			w := scenario.world(t, of)
 			w.start()
+			if w.seal != nil {
+				w.seal.enrol()
+			}
 			scenario.run(w)
 		})
 	}

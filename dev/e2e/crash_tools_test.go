@@ -71,7 +71,7 @@ func (c *crashTools) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"run":%d}`, run)
+	fmt.Fprintf(w, `{"run":%d,"marker":%q}`, run, crashPlant("result"))
 }
 
 // note counts a run before anything can go wrong with it.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/store"
 	temporalclient "go.temporal.io/sdk/client"
 	temporallog "go.temporal.io/sdk/log"
@@ -33,8 +34,10 @@ const crashPatience = 90 * time.Second
 type crashWorld struct {
 	t     *testing.T
 	dir   string
+	seed  uint64 // of the storm
 	tools *crashTools
-	api   *client.Client // of the reviewer ana
+	seal  *crashSeal // nil: the world is plain
+	crashPeople
 
 	parts    []*crashPart
 	temporal *crashPart    // the one in which Temporal runs
@@ -48,15 +51,27 @@ type crashWorld struct {
 	database    *crashPart
 	databaseURL string
 
-	open func(context.Context) (store.Reader, func() error, error)
+	open func(context.Context) (crashStore, func() error, error)
 
 	mu      sync.Mutex
-	changed chan struct{} // closed when a part begins or ceases to serve
+	sent    map[string]crashSent // what people decided, by decision ID
+	changed chan struct{}        // closed when a part begins or ceases to serve
 }
 
-func newCrashWorld(t *testing.T) *crashWorld {
-	w := &crashWorld{t: t, dir: t.TempDir(), tools: newCrashTools(t), changed: make(chan struct{})}
-	w.api = w.as("ana")
+// crashStore is what a checker reads.
+type crashStore interface {
+	store.Reader
+	store.KeyReader
+	ID(context.Context) (string, error)
+}
+
+func newCrashWorld(t *testing.T, site crashSite) *crashWorld {
+	w := &crashWorld{t: t, dir: t.TempDir(), seed: site.seed, tools: newCrashTools(t), changed: make(chan struct{}), sent: map[string]crashSent{}}
+	if site.sealed {
+		w.seal = &crashSeal{w: w, pawl: site.pawl}
+	} else {
+		w.crashPeople = w.people()
+	}
 	for name, text := range map[string]string{"tools.yaml": w.tools.file(), "policy.yaml": crashPolicy} {
 		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -247,9 +262,9 @@ func (w *crashWorld) serving(ctx context.Context, parts ...*crashPart) (*crashLi
 	}
 }
 
-// as is a client of one reviewer. Each of its connections goes to any API that
-// serves, and waits while none does.
-func (w *crashWorld) as(reviewer string) *client.Client {
+// as is a client of one person or agent. Each of its connections goes to any
+// API that serves, and waits while none does.
+func (w *crashWorld) as(name string) *client.Client {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		l, err := w.serving(ctx, w.apis...)
 		if err != nil {
@@ -259,7 +274,11 @@ func (w *crashWorld) as(reviewer string) *client.Client {
 	}
 	transport := &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 16}
 	w.t.Cleanup(transport.CloseIdleConnections)
-	c, err := client.New(client.Options{URL: "http://localhost", Reviewer: reviewer, HTTP: &http.Client{Transport: transport}})
+	o := client.Options{URL: "http://localhost", Reviewer: name, HTTP: &http.Client{Transport: transport}}
+	if w.seal != nil {
+		o.Reviewer, o.Token = "", w.seal.token(name)
+	}
+	c, err := client.New(o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -273,14 +292,23 @@ func (w *crashWorld) dialTemporal() temporalclient.Client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c, err := temporalclient.Dial(temporalclient.Options{
-		HostPort: l.at.Temporal, Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
-	})
+	c, err := crashDial(w.t.Context(), l, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(c.Close)
 	return c
+}
+
+// crashDial connects to a life of Temporal, with a keyring or without.
+func crashDial(ctx context.Context, l *crashLife, keys *codec.Keyring) (temporalclient.Client, error) {
+	o := temporalclient.Options{HostPort: l.at.Temporal, Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler))}
+	if keys != nil {
+		if err := keys.Configure(&o); err != nil {
+			return nil, err
+		}
+	}
+	return temporalclient.DialContext(ctx, o)
 }
 
 // until polls until f is true.

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/postgres"
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
 	"github.com/pawlhq/pawl/store/sqlite"
@@ -26,13 +25,24 @@ rules:
   - {tool: "*", require_approval: true}
 `
 
+// crashSite is where a world is laid, and which.
+type crashSite struct {
+	crashBinaries
+	seed   uint64 // of storms
+	sealed bool   // see crashSeal
+}
+
 // newCrashStack is everything in one process, on SQLite.
-func newCrashStack(t *testing.T, binaries crashBinaries) *crashWorld {
-	w := newCrashWorld(t)
-	p := w.add("pawl-dev", binaries.dev, nil, "--data", "data", "--tools", "tools.yaml", "--policy", "policy.yaml", "--no-ui",
+func newCrashStack(t *testing.T, site crashSite) *crashWorld {
+	w := newCrashWorld(t, site)
+	p := w.add("pawl-dev", site.dev, nil, "--data", "data", "--tools", "tools.yaml", "--policy", "policy.yaml", "--no-ui",
 		"--api-listen", "127.0.0.1:0", "--temporal-listen", "127.0.0.1:0")
 	w.temporal, w.apis, w.workers = p, []*crashPart{p}, []*crashPart{p}
-	w.open = func(ctx context.Context) (store.Reader, func() error, error) {
+	if w.seal != nil {
+		p.args = append(p.args, "--auth", "tokens", "--decisions", "signed", "--encrypt")
+		w.seal.keyring, w.seal.root = filepath.Join("data", "payload-keys.json"), filepath.Join("data", "admin.token")
+	}
+	w.open = func(ctx context.Context) (crashStore, func() error, error) {
 		s, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(w.dir, "data", "pawl.db"), ReadOnly: true})
 		if err != nil {
 			return nil, nil, err
@@ -44,9 +54,9 @@ func newCrashStack(t *testing.T, binaries crashBinaries) *crashWorld {
 
 // newCrashTown is every part in a process of its own: Temporal, Postgres, two
 // workers, two APIs, and an agent that is not started yet.
-func newCrashTown(t *testing.T, binaries crashBinaries) *crashWorld {
+func newCrashTown(t *testing.T, site crashSite) *crashWorld {
 	cluster := pgtest.NewCluster(t)
-	w := newCrashWorld(t)
+	w := newCrashWorld(t, site)
 	cluster.Stop(t)
 	database := w.add("postgres", "", nil)
 	w.database, w.databaseURL = database, cluster.URL
@@ -55,21 +65,32 @@ func newCrashTown(t *testing.T, binaries crashBinaries) *crashWorld {
 	database.stubborn = true // as long as processes of its life before are still ending
 
 	at := crashAddress(t)
-	w.temporal = w.add("temporal", binaries.dev, nil, "--data", "data", "--no-api", "--no-worker", "--no-ui", "--temporal-listen", at)
+	w.temporal = w.add("temporal", site.dev, nil, "--data", "data", "--no-api", "--no-worker", "--no-ui", "--temporal-listen", at)
 	both := []*crashPart{database, w.temporal}
 	settings := []string{"TEMPORAL_ADDRESS=" + at, "PAWL_DATABASE_URL=" + cluster.URL}
+	agentSettings := settings[:1:1]
 	var urls []string
+	if w.seal != nil {
+		w.seal.keyring, w.seal.root, w.seal.database = "payload-keys.json", "root.token", cluster.URL
+		w.seal.must("keyring", "new")
+		settings, agentSettings = append(settings, w.seal.keys()), append(agentSettings, w.seal.keys())
+	}
 	for _, name := range []string{"A", "B"} {
-		w.workers = append(w.workers, w.add("worker "+name, binaries.pawl, both,
-			"worker", "--log-level", "warn", "--policy", "policy.yaml", "--tools", "tools.yaml").env(settings...))
+		worker := w.add("worker "+name, site.pawl, both,
+			"worker", "--log-level", "warn", "--policy", "policy.yaml", "--tools", "tools.yaml").env(settings...)
 		listen := crashAddress(t)
 		urls = append(urls, "http://"+listen)
-		w.apis = append(w.apis, w.add("api "+name, binaries.pawl, both, "api", "--log-level", "warn", "--listen", listen).env(settings...))
+		api := w.add("api "+name, site.pawl, both, "api", "--log-level", "warn", "--listen", listen).env(settings...)
+		if w.seal != nil {
+			worker.args = append(worker.args, "--decisions", "signed")
+			api.args = append(api.args, "--auth", "tokens", "--signing-key", crashSigningKey(site.seed, name))
+		}
+		w.workers, w.apis = append(w.workers, worker), append(w.apis, api)
 	}
-	w.agent = w.add("agent", binaries.agent, nil, "--journal", crashJournal, "--runs", crashRuns,
-		"--api", urls[0], "--api", urls[1]).env("TEMPORAL_ADDRESS=" + at)
+	w.agent = w.add("agent", site.agent, nil, "--journal", crashJournal, "--runs", crashRuns,
+		"--api", urls[0], "--api", urls[1]).env(agentSettings...)
 	w.agent.probe = func() bool { return true }
-	w.open = func(ctx context.Context) (store.Reader, func() error, error) {
+	w.open = func(ctx context.Context) (crashStore, func() error, error) {
 		s, err := postgres.Open(ctx, postgres.Options{URL: cluster.URL, ReadOnly: true})
 		if err != nil {
 			return nil, nil, err

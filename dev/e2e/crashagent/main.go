@@ -38,6 +38,11 @@ type line struct {
 // agentName is the agent's, over HTTP and in the SDK.
 const agentName = "crash-agent"
 
+// marker is in the arguments of all calls: the tests look for it where nobody
+// should be able to read it. It stands there several times, so that one of them
+// lies in one page of a file.
+const marker = "planted-in-the-agent-9d3c;planted-in-the-agent-9d3c;planted-in-the-agent-9d3c;"
+
 type agent struct {
 	seed uint64
 	apis []*client.Client
@@ -56,13 +61,14 @@ func main() {
 	runs := flag.String("runs", "", "`file` that tells the runs of the agent's own functions")
 	calls := flag.Int("calls", 8, "calls in flight")
 	flag.Uint64Var(&a.seed, "seed", 0, "what the calls are derived from")
+	var urls []string
 	flag.Func("api", "`address` of an API; repeat it for more", func(url string) error {
-		c, err := client.New(client.Options{URL: url, Timeout: 10 * time.Second})
-		a.apis = append(a.apis, c)
-		return err
+		urls = append(urls, url)
+		return nil
 	})
+	token := flag.String("token-file", "", "`file` with the token that the APIs know the agent by")
 	flag.Parse()
-	err := a.remember(*journal)
+	err := errors.Join(a.reach(urls, *token), a.remember(*journal))
 	if err == nil {
 		a.own, err = newOwn(*runs)
 	}
@@ -93,6 +99,25 @@ func main() {
 	}
 	wg.Wait()
 	a.own.connect().Close()
+}
+
+// reach makes a client of each API.
+func (a *agent) reach(urls []string, tokenFile string) error {
+	var token []byte
+	if tokenFile != "" {
+		var err error
+		if token, err = os.ReadFile(tokenFile); err != nil {
+			return err
+		}
+	}
+	for _, url := range urls {
+		c, err := client.New(client.Options{URL: url, Token: string(token), Timeout: 10 * time.Second})
+		if err != nil {
+			return err
+		}
+		a.apis = append(a.apis, c)
+	}
+	return nil
 }
 
 // remember reads the journal of the lives before. The last line may be torn.
@@ -154,7 +179,7 @@ func (a *agent) plan(n uint64) (approval.Call, string) {
 	key := fmt.Sprintf("agent-%d-%d", a.seed, n)
 	call := approval.Call{
 		Tool: tools[r.IntN(len(tools))], Agent: agentName, IdempotencyKey: key,
-		Args: json.RawMessage(fmt.Sprintf(`{"key":%q}`, key)), Timeout: approval.Duration(time.Hour),
+		Args: json.RawMessage(fmt.Sprintf(`{"key":%q,"marker":%q}`, key, marker)), Timeout: approval.Duration(time.Hour),
 	}
 	fate := fates[r.IntN(len(fates))]
 	switch {

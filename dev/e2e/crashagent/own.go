@@ -25,7 +25,8 @@ type own struct {
 }
 
 type ownArgs struct {
-	Key string `json:"key"`
+	Key    string `json:"key"`
+	Marker string `json:"marker"`
 }
 
 func isOwn(tool string) bool { return strings.HasPrefix(tool, "own") }
@@ -91,10 +92,20 @@ func (o *own) call(call approval.Call, known bool) (id string, status approval.S
 	}
 	if c == nil && (err == nil || errors.Is(err, pawl.ErrUnknownCall)) {
 		c, err = a.Start(ctx, call)
+		for unserved(err) {
+			c, err = a.Start(ctx, call)
+		}
 	}
 	if err != nil {
 		return "", "", err
 	}
 	out, err := c.Wait(ctx)
 	return c.ID(), out.Status, err
+}
+
+// unserved reports that no worker was there for half a minute to publish the
+// function: nothing was started, and a later call succeeds.
+func unserved(err error) bool {
+	var p *pawl.PublishError
+	return errors.As(err, &p) && strings.HasPrefix(p.Reason, "nobody polls")
 }

@@ -1,0 +1,335 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/store"
+	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/proxy"
+)
+
+// crashVault opens what a sealed world hides, and verifies what its people
+// signed: by the keys alone, asking none of Pawl's processes. Its methods do
+// nothing for nil, a plain world.
+type crashVault struct {
+	w       *crashWorld
+	payload *codec.Keyring
+	trusted []sign.PublicKey
+
+	written  map[string]int // payloads, by their key
+	signed   map[string]int // counted decisions, by their key
+	forged   int            // decisions that were worth nothing
+	verified int            // claims, by all their envelopes
+}
+
+// vault takes the keys as they are when no call is open any more.
+func (w *crashWorld) vault(reader crashStore) *crashVault {
+	w.t.Helper()
+	if w.seal == nil {
+		return nil
+	}
+	v := &crashVault{w: w, written: map[string]int{}, signed: map[string]int{}}
+	var err error
+	if v.payload, err = w.seal.load(); err != nil {
+		w.t.Fatal(err)
+	}
+	for q := (store.Paging{Limit: store.MaxPage}); ; {
+		page, err := reader.SigningKeys(w.t.Context(), q)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, k := range page.Items {
+			key := sign.PublicKey{ID: k.ID, Store: w.seal.store, Public: k.Public}
+			if k.RetiredAt != nil {
+				key.RetiredAt = *k.RetiredAt
+			}
+			if k.RevokedAt != nil {
+				w.t.Errorf("the signing key %s was revoked", k.ID)
+			}
+			v.trusted = append(v.trusted, key)
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return v
+		}
+	}
+}
+
+// open puts what is encrypted in an event in its place. Headers and search
+// attributes are plain, and what a forger without a keyring sent, which it
+// reports; all else that can be read without a key is an error.
+func (v *crashVault) open(ctx context.Context, e *historypb.HistoryEvent) (forged bool, err error) {
+	if v == nil {
+		return false, nil
+	}
+	err = proxy.VisitPayloads(ctx, e, proxy.VisitPayloadsOptions{
+		SkipSearchAttributes: true,
+		Visitor: func(at *proxy.VisitPayloadsContext, ps []*commonpb.Payload) ([]*commonpb.Payload, error) {
+			if _, header := at.Parent.(*commonpb.Header); header {
+				return ps, nil
+			}
+			out := make([]*commonpb.Payload, 0, len(ps))
+			for _, p := range ps {
+				if signal := e.GetWorkflowExecutionSignaledEventAttributes(); signal != nil && !codec.Encrypted(p) && crashForgery(p.GetData()) {
+					forged = true
+					out = append(out, p)
+					continue
+				}
+				opened, err := v.payload.Decode([]*commonpb.Payload{p})
+				if err != nil {
+					return nil, fmt.Errorf("%T: %w", at.Parent, err)
+				}
+				v.written[string(p.GetMetadata()[codec.MetadataKeyID])]++
+				out = append(out, opened...)
+			}
+			return out, nil
+		},
+	})
+	if err != nil {
+		return forged, err
+	}
+	return forged, proxy.VisitFailures(ctx, e, proxy.VisitFailuresOptions{Visitor: func(_ *proxy.VisitFailuresContext, f *failurepb.Failure) error {
+		if source := f.GetSource(); source == "" || source == "Server" { // Temporal's own: timeouts
+			return nil
+		}
+		if f.GetMessage() != "Encoded failure" || f.GetStackTrace() != "" || f.GetEncodedAttributes() == nil {
+			return fmt.Errorf("an error can be read without a key: %v", f)
+		}
+		var said struct{ Message string }
+		err := json.Unmarshal(f.GetEncodedAttributes().GetData(), &said)
+		f.Message = said.Message
+		return err
+	}})
+}
+
+// judge marks the answers that nothing proves, and names all as their workflow
+// does: one without an ID of its own, or that can't be read, by its number.
+func (v *crashVault) judge(call approval.View, answers []crashAnswer) {
+	if v == nil {
+		return
+	}
+	nth := map[string]int{}
+	for i := range answers {
+		a := &answers[i]
+		nth[a.signal]++
+		if a.id == "" || a.plain {
+			a.id = fmt.Sprintf("%s-%d", a.signal, nth[a.signal])
+		}
+		if a.signal == approval.SignalCancel {
+			continue
+		}
+		d := a.sent
+		s, err := sign.Verify(approval.Decision{
+			ID: d.DecisionID, Kind: approval.DecisionKind(a.signal), Reviewer: d.Reviewer, Channel: d.Channel, Groups: d.Groups,
+			Method: d.Method, Notes: d.Notes, NotesSalt: d.NotesSalt, Envelope: d.Envelope,
+		}, call.ID, call.Digest, v.trusted)
+		if a.worthless = a.plain || err != nil || s.Untimely(a.at); a.worthless {
+			v.forged++
+		}
+	}
+}
+
+// worthless counts the decisions in a history that nothing proves.
+func (h crashHistory) worthless() (n int) {
+	for _, a := range h.answers {
+		if a.worthless {
+			n++
+		}
+	}
+	return n
+}
+
+// check holds a call against what was signed about it.
+func (v *crashVault) check(r store.Record, h crashHistory, entries []audit.Entry) error {
+	if v == nil {
+		return nil
+	}
+	if err := v.checkClaim(r); err != nil {
+		return err
+	}
+	for _, vote := range r.View.Votes {
+		if err := v.made(r, vote.ID, vote.Reviewer, vote.Kind); err != nil || !vote.Authenticated {
+			return errors.Join(fmt.Errorf("the vote %s, authenticated %v", vote.ID, vote.Authenticated), err)
+		}
+	}
+	if d := r.View.Decision; d != nil && (d.Kind == approval.SettledApprove || d.Kind == approval.SettledReject) {
+		last := len(r.View.Votes) - 1
+		if !d.Authenticated || last < 0 || r.View.Votes[last].Reviewer != d.By || approval.SettlementKind(r.View.Votes[last].Kind) != d.Kind {
+			return fmt.Errorf("it was settled by %+v, and the votes are %+v", *d, r.View.Votes)
+		}
+	}
+	refused := map[string]approval.AnswerOutcome{}
+	for _, e := range entries {
+		switch e.Kind {
+		case audit.KindDecided:
+			var body struct{ Decision approval.Decision }
+			if err := json.Unmarshal(e.Payload, &body); err != nil {
+				return err
+			}
+			d := body.Decision
+			if _, err := sign.Verify(d, r.View.ID, r.View.Digest, v.trusted); err != nil || !d.Authenticated {
+				return errors.Join(fmt.Errorf("the decision %s counted, authenticated %v", d.ID, d.Authenticated), err)
+			}
+			if err := v.made(r, d.ID, d.Reviewer, d.Kind); err != nil {
+				return err
+			}
+			key, err := sign.KeyID(d.Envelope)
+			if err != nil {
+				return err
+			}
+			v.signed[key]++
+		case audit.KindRefused:
+			var body struct{ Refused []approval.Answer }
+			if err := json.Unmarshal(e.Payload, &body); err != nil {
+				return err
+			}
+			for _, a := range body.Refused {
+				refused[a.DecisionID] = a.Outcome
+			}
+		}
+	}
+	for _, a := range h.answers {
+		if !a.worthless {
+			continue
+		}
+		if o, there := refused[a.id]; !there || o.Counted() {
+			return fmt.Errorf("the decision %s, which nothing proves, is not on record as refused (%q)", a.id, o)
+		}
+		if id := a.sent.DecisionID; id != "" && !strings.HasPrefix(id, crashForged) {
+			return fmt.Errorf("the decision %s does not verify, and nobody forged it", id)
+		}
+	}
+	return nil
+}
+
+// checkClaim verifies what the claim of a call rests on that people had to
+// approve.
+func (v *crashVault) checkClaim(r store.Record) error {
+	if r.Claim == nil || r.Verdict.Requirement == nil {
+		if r.Claim != nil && r.Claim.Evidence != "" {
+			return errors.New("nobody had to approve it, and its claim holds envelopes")
+		}
+		return nil
+	}
+	var envelopes []json.RawMessage
+	if err := json.Unmarshal([]byte(r.Claim.Evidence), &envelopes); err != nil || len(envelopes) == 0 {
+		return errors.Join(fmt.Errorf("its claim rests on nothing: %q", r.Claim.Evidence), err)
+	}
+	for _, e := range envelopes {
+		s, err := sign.VerifyKept(e, r.View.ID, r.View.Digest, v.trusted)
+		if err == nil {
+			err = v.made(r, s.DecisionID, s.Reviewer, s.Decision)
+		}
+		switch {
+		case err != nil:
+			return fmt.Errorf("its claim rests on an envelope that does not hold: %w", err)
+		case s.Decision != approval.Approve, s.At.Before(r.View.CreatedAt), s.At.After(r.Claim.At):
+			return fmt.Errorf("its claim rests on %s of %v", s.Decision, s.At)
+		}
+	}
+	v.verified++
+	return nil
+}
+
+// made holds a decision that counted against those that people made.
+func (v *crashVault) made(r store.Record, id, by string, kind approval.DecisionKind) error {
+	v.w.mu.Lock()
+	sent, known := v.w.sent[id]
+	v.w.mu.Unlock()
+	switch {
+	case !known || sent != crashSent{by, r.View.ID, kind}:
+		return fmt.Errorf("%s said %s by the decision %s; sent was %+v", by, kind, id, sent)
+	case kind == approval.Approve && r.View.AskedBy(by):
+		return fmt.Errorf("%s approved their own call", by)
+	}
+	return nil
+}
+
+// sum sees that what was to be shown came up.
+func (v *crashVault) sum() {
+	if v == nil {
+		return
+	}
+	s := v.w.seal
+	v.w.t.Logf("%d claims verified, %d forged decisions refused; %d signing keys (%d rotations) signed %v; payload keys (%d rotations) wrote %v",
+		v.verified, v.forged, len(v.trusted), s.rotated.Load(), v.signed, s.rekeyed.Load(), v.written)
+	if v.verified == 0 || v.forged == 0 || s.rotated.Load() == 0 || len(v.written) < 2 {
+		v.w.t.Error("some claim, some forged decision, and other keys of both kinds belong to a storm")
+	}
+}
+
+// crashPlant marks a place in calls: what is there is looked for in Temporal's
+// files. It is written several times in a row, so that one of them lies in one
+// page of a file.
+func crashPlant(where string) string { return strings.Repeat(crashPlanted(where), 3) }
+
+func crashPlanted(where string) string { return "planted-in-" + where + "-9d3c;" }
+
+// checkFiles looks for what was planted in the files of Temporal, before and
+// after it is stopped. In a plain world it must be there: so that this would be
+// seen in a sealed one.
+func (w *crashWorld) checkFiles() {
+	w.t.Helper()
+	found := map[string]bool{}
+	for _, where := range []string{"argument", "reason", "notes", "result", "the-agent"} {
+		found[crashPlanted(where)] = false
+	}
+	if w.agent == nil {
+		delete(found, crashPlanted("the-agent"))
+	}
+	w.searchFiles(found)
+	w.temporal.down(syscall.SIGINT, crashPatience)
+	w.searchFiles(found)
+	for secret, there := range found {
+		if there == (w.seal != nil) {
+			w.t.Errorf("%s was found in Temporal's files: %v", secret, there)
+		}
+	}
+}
+
+func (w *crashWorld) searchFiles(found map[string]bool) {
+	w.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(w.dir, "data", "temporal.db*"))
+	if err != nil || len(paths) == 0 {
+		w.t.Fatalf("Temporal has no files: %v", err)
+	}
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if errors.Is(err, os.ErrNotExist) { // a log that went into the file
+			continue
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		const overlap = 4 << 10
+		part := make([]byte, 0, 1<<20)
+		for err == nil {
+			kept := copy(part[:cap(part)], part[max(0, len(part)-overlap):])
+			var n int
+			n, err = io.ReadFull(f, part[kept:cap(part)])
+			part = part[:kept+n]
+			for secret, there := range found {
+				found[secret] = there || holds(part, secret)
+			}
+		}
+		f.Close()
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			w.t.Fatal(err)
+		}
+	}
+}
