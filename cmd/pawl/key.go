@@ -175,9 +175,9 @@ func (a *app) keyEnd(revoke bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retire ID…",
 		Short: "Trust nothing that a key signs from now on: its API is gone for good",
-		Long: `Trust nothing that keys sign from now on. What they signed before counts. This is
-for an API that is gone for good; 'pawl key rotate' replaces the key of one that
-goes on.
+		Long: `Trust nothing that keys sign from now on (to be exact, from a minute from now on,
+since clocks differ). What they signed before counts. This is for an API that is
+gone for good; 'pawl key rotate' replaces the key of one that goes on.
 
 ` + keyPlaces,
 		Example: "  pawl key retire 5748c5a59b437bb2b85f4a44ddaf6be9",
