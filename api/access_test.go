@@ -1,15 +1,12 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
-
 	"strings"
 	"testing"
 	"time"
@@ -398,98 +395,4 @@ func TestOutagesTellNothingOfOthersCalls(t *testing.T) {
 		t.Errorf("somebody else's: %d %s\nan absent one: %d %s", there.Code, there.Body, absent.Code, absent.Body)
 	}
 	expect(t, w.with(w.token("agent:billing", auth.RoleAgent), "GET", "/api/requests/pawl-1", ""), 200, "")
-}
-
-func TestWhoami(t *testing.T) {
-	w := guardedWorld(t)
-	body := expect(t, w.with(w.token("agent:billing", auth.RoleAgent), "GET", "/api/whoami", ""), 200, "")
-	if body["subject"] != "agent:billing" || body["kind"] != "agent" || body["owner"] != "ana" || body["method"] != "token" {
-		t.Errorf("%v", body)
-	}
-	body = expect(t, newWorld(t).get("/api/whoami"), 200, "")
-	if body["subject"] != auth.LocalSubject || body["method"] != "none" {
-		t.Errorf("%v", body)
-	}
-}
-
-func TestBearer(t *testing.T) {
-	w := guardedWorld(t)
-	good := w.token("rita", auth.RoleReviewer)
-	for _, c := range []struct {
-		name   string
-		header []string
-		status int
-		code   string
-	}{
-		{"as it should be", []string{"Authorization", "Bearer " + good}, 200, ""},
-		{"scheme in lower case", []string{"Authorization", "bearer " + good}, 200, ""},
-		{"basic", []string{"Authorization", "Basic " + good}, 401, codeUnauthenticated},
-		{"no scheme", []string{"Authorization", good}, 401, codeUnauthenticated},
-		{"no token", []string{"Authorization", "Bearer "}, 401, codeUnauthenticated},
-		{"empty", []string{"Authorization", ""}, 401, codeUnauthenticated},
-		{"twice", []string{"Authorization", "Bearer " + good, "Authorization", "Bearer " + good}, 401, codeUnauthenticated},
-		{"a list", []string{"Authorization", "Bearer " + good + ", Bearer " + good}, 401, auth.CodeUnknown},
-		{"with more behind", []string{"Authorization", "Bearer " + good + " x"}, 401, auth.CodeUnknown},
-		{"as a cookie", []string{"Cookie", "token=" + good}, 401, codeUnauthenticated},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			expect(t, w.send("GET", "/api/whoami", "", c.header...), c.status, c.code)
-		})
-	}
-	rec := w.send("GET", "/api/whoami?access_token="+good, "")
-	expect(t, rec, 401, codeUnauthenticated)
-}
-
-// Who may use what is decided before anything of the body is read.
-func TestStrangersBodiesAreNotRead(t *testing.T) {
-	w := guardedWorld(t)
-	for at, want := range map[string]struct {
-		status int
-		code   string
-	}{
-		"POST /api/calls":  {401, codeUnauthenticated},
-		"POST /api/nobody": {404, codeNoRoute},
-		"POST /api/tools":  {405, codeNoMethod},
-		"POST /healthz":    {405, codeNoMethod},
-	} {
-		method, path, _ := strings.Cut(at, " ")
-		r := httptest.NewRequest(method, path, failingBody{t})
-		r.Host = "localhost"
-		rec := httptest.NewRecorder()
-		w.server.ServeHTTP(rec, r)
-		expect(t, rec, want.status, want.code)
-	}
-}
-
-// Who tries what is not theirs is told of in the log, and not without bound.
-func TestRefusedForWantOfARole(t *testing.T) {
-	var log bytes.Buffer
-	w := guardedWorld(t, func(o *Options) {
-		o.Limits = Limits{PerSecond: 0.5, Burst: 4}
-		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		o.Codec = &CodecOptions{Keyring: keyring(t)}
-	})
-	w.request("pawl-1")
-	agent := w.token("agent:billing", auth.RoleAgent)
-	for range 2 {
-		expect(t, w.with(agent, "POST", "/api/requests/pawl-1/approve", ""), 403, codeNotPermitted)
-	}
-	expect(t, w.with(agent, "GET", "/api/audit", ""), 403, codeNotPermitted)
-	for range 2 {
-		if rec := w.with(agent, "POST", "/codec/decode", `{"payloads":[]}`); rec.Code != 403 {
-			t.Errorf("decode answers %d", rec.Code)
-		}
-	}
-	expect(t, w.with(agent, "GET", "/api/audit", ""), 429, codeTooManyRequests)
-	said := strings.Count(log.String(), "agent:billing")
-	if said != 4 || !strings.Contains(log.String(), tokenID(t, agent)) || strings.Contains(log.String(), agent) || !strings.Contains(log.String(), "/api/requests/:id/approve") {
-		t.Errorf("the log tells of %d:\n%s", said, log.String())
-	}
-}
-
-type failingBody struct{ t *testing.T }
-
-func (b failingBody) Read([]byte) (int, error) {
-	b.t.Error("the body of somebody who is not known was read")
-	return 0, http.ErrBodyReadAfterClose
 }
