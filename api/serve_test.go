@@ -187,12 +187,12 @@ func TestReadDeadlineDoesNotEndWaiting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hs := &http.Server{Handler: w.server, ReadTimeout: 30 * time.Millisecond}
+	hs := &http.Server{Handler: w.server, ReadTimeout: 500 * time.Millisecond}
 	go hs.Serve(l)
 	defer hs.Close()
 	done := make(chan error, 1)
 	go func() {
-		resp, err := http.Get(fmt.Sprintf("http://%s/api/calls/pawl-1?wait=150ms", l.Addr()))
+		resp, err := http.Get(fmt.Sprintf("http://%s/api/calls/pawl-1?wait=1500ms", l.Addr()))
 		if err == nil {
 			defer resp.Body.Close()
 			if body, _ := io.ReadAll(resp.Body); !strings.Contains(string(body), `"pending"`) {

@@ -206,13 +206,19 @@ func (p *crashPart) gone() {
 	}
 }
 
-// pause stops it in the middle of whatever it does; resume lets it go on.
+// pause stops it in the middle of whatever it does; resume lets it go on. The
+// signal is taken a moment after it was sent, in which a busy machine does a
+// lot: pause returns when the process stands still.
 func (p *crashPart) pause() {
+	p.w.t.Helper()
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	p.paused = p.last()
 	p.paused.sleeps = append(p.paused.sleeps, crashSpan{from: time.Now()})
 	p.paused.signal(syscall.SIGSTOP)
+	if !crashPoll(p.w.t.Context(), crashPatience, func() bool { return crashStands(p.paused.cmd.Process.Pid) }) {
+		p.w.t.Errorf("%s does not stand still", p.name)
+	}
 }
 
 func (p *crashPart) resume() {
