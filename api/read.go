@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/audit"
@@ -24,6 +25,11 @@ func (s *Server) listAudit(c *gin.Context) error {
 	}
 	if q.Limit, err = limitParam(c); err != nil {
 		return err
+	}
+	if since := c.Query("since"); since != "" {
+		if q.Since, err = time.Parse(time.RFC3339, since); err != nil {
+			return invalid("since: must be a time like 2026-01-05T12:00:00Z")
+		}
 	}
 	if prefix := c.Query("request_id"); prefix != "" {
 		if q.Call, err = s.o.Store.Resolve(ctx, prefix); err != nil {

@@ -47,14 +47,15 @@ func TestLists(t *testing.T) {
 	if body := expect(t, w.get("/api/requests?status=all"), 200, ""); body["total"] != 3.0 {
 		t.Errorf("%v", body)
 	}
-	if body := expect(t, w.get("/api/audit?request_id=pawl-1&kind=call.requested&cursor=c&limit=3"), 200, ""); body["total"] != 1.0 {
+	if body := expect(t, w.get("/api/audit?request_id=pawl-1&kind=call.requested&since=2026-01-05T12:00:00Z&cursor=c&limit=3"), 200, ""); body["total"] != 1.0 {
 		t.Errorf("%v", body)
 	}
-	if want := (store.EntryQuery{Call: "pawl-1", Kind: audit.KindRequested, Cursor: "c", Limit: 3}); w.store.askedE != want {
+	if want := (store.EntryQuery{Call: "pawl-1", Kind: audit.KindRequested, Since: time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC), Cursor: "c", Limit: 3}); w.store.askedE != want {
 		t.Errorf("asked %+v", w.store.askedE)
 	}
 	expect(t, w.get("/api/audit?request_id=pawl"), 409, codeAmbiguous)
 	expect(t, w.get("/api/audit?request_id=none"), 404, approval.CodeNotFound)
+	expect(t, w.get("/api/audit?since=yesterday"), 400, codeInvalidRequest)
 }
 
 func TestGetRequest(t *testing.T) {

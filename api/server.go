@@ -237,7 +237,7 @@ func (s *Server) routes() []route {
 		{post, "/api/requests/:id/approve", nil, "approve", s.decide(approval.Approve)},
 		{post, "/api/requests/:id/reject", nil, "reject", s.decide(approval.Reject)},
 		{get, "/api/requests/:id/decisions/:decision", nil, "what became of a decision", s.getDecision},
-		{get, "/api/audit", []string{"request_id", "kind", "cursor", "limit"}, "the audit log", s.listAudit},
+		{get, "/api/audit", []string{"request_id", "kind", "since", "cursor", "limit"}, "the audit log", s.listAudit},
 		{get, "/api/whoami", nil, "who you are here, and what you may do", s.whoami},
 		{get, "/api/tokens", []string{"cursor", "limit"}, "tokens, without their secrets", listPages(s.o.Store.Tokens)},
 		{post, "/api/tokens", nil, "make a token; its text is answered this once", s.newToken},

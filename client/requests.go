@@ -88,6 +88,7 @@ func (c *Client) Requests(ctx context.Context, q RequestQuery) (Page[View], erro
 type EntryQuery struct {
 	RequestID string // whole ID of a call
 	Kind      string
+	Since     time.Time // only what was written in that second or later
 	Cursor    string
 	Limit     int // as in RequestQuery
 }
@@ -97,6 +98,9 @@ func (c *Client) Entries(ctx context.Context, q EntryQuery) (Page[Entry], error)
 	query := url.Values{}
 	set(query, "request_id", q.RequestID)
 	set(query, "kind", q.Kind)
+	if !q.Since.IsZero() {
+		query.Set("since", q.Since.UTC().Format(time.RFC3339))
+	}
 	return list[Entry](ctx, c, "/api/audit", query, q.Cursor, q.Limit)
 }
 

@@ -231,7 +231,8 @@ type CallQuery struct {
 type EntryQuery struct {
 	Call   string
 	Kind   audit.Kind
-	Cursor string // as in Paging
+	Since  time.Time // only what was written then or later
+	Cursor string    // as in Paging
 	Limit  int
 }
 

@@ -98,6 +98,9 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 	f := filter{}
 	f.equal("call", q.Call)
 	f.equal("kind", string(q.Kind))
+	if !q.Since.IsZero() {
+		f.add("at >= %s", q.Since)
+	}
 	list := query[audit.Entry]{
 		table: "entries", columns: "call, step, kind, at, metadata, leaf, payload",
 		size: "octet_length(metadata) + coalesce(octet_length(payload), 0)", where: f, cursor: q.Cursor, limit: q.Limit, scan: scanEntry,

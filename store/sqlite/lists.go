@@ -102,6 +102,9 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 	f := filter{}
 	f.equal("call", q.Call)
 	f.equal("kind", string(q.Kind))
+	if !q.Since.IsZero() {
+		f.add("at >= ?", q.Since.UnixMicro())
+	}
 	return page(ctx, s, "list audit entries", query[audit.Entry]{
 		table: "entries", columns: "seq, call, step, kind, at, metadata, leaf, payload", where: f, cursor: q.Cursor, limit: q.Limit,
 		scan: func(rows *sql.Rows) (seq int64, e audit.Entry, size int, err error) {

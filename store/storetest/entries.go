@@ -108,7 +108,11 @@ func entriesFiltered(t *testing.T, s store.Store) {
 	for i := range store.ExactTotal {
 		batch = append(batch, entry(t, "busy", fmt.Sprint(i), audit.KindRefused))
 	}
-	batch = append(batch, entry(t, "quiet", "1", audit.KindRefused), entry(t, "quiet", "2", audit.KindEnded))
+	late, err := audit.New("quiet", "3", audit.KindEnded, after(5), map[string]string{"note": "late"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch = append(batch, entry(t, "quiet", "1", audit.KindRefused), entry(t, "quiet", "2", audit.KindEnded), late)
 	appendAll(t, s, batch...)
 	for _, c := range []struct {
 		q     store.EntryQuery
@@ -118,8 +122,12 @@ func entriesFiltered(t *testing.T, s store.Store) {
 		{store.EntryQuery{}, store.ExactTotal + 1, "busy/0"},
 		{store.EntryQuery{Call: "busy"}, store.ExactTotal, "busy/0"},
 		{store.EntryQuery{Kind: audit.KindRefused}, store.ExactTotal + 1, "busy/0"},
-		{store.EntryQuery{Call: "quiet"}, 2, "quiet/1"},
-		{store.EntryQuery{Kind: audit.KindEnded}, 1, "quiet/2"},
+		{store.EntryQuery{Call: "quiet"}, 3, "quiet/1"},
+		{store.EntryQuery{Kind: audit.KindEnded}, 2, "quiet/2"},
+		{store.EntryQuery{Since: after(1)}, store.ExactTotal + 1, "busy/0"},
+		{store.EntryQuery{Since: after(1).Add(time.Microsecond)}, 1, "quiet/3"},
+		{store.EntryQuery{Since: after(5).In(time.FixedZone("east", 3600)), Kind: audit.KindEnded}, 1, "quiet/3"},
+		{store.EntryQuery{Since: after(6)}, 0, ""},
 		{store.EntryQuery{Call: "quiet", Kind: audit.KindRefused}, 1, "quiet/1"},
 		{store.EntryQuery{Call: "qui%"}, 0, ""},
 		{store.EntryQuery{Kind: "unheard.of"}, 0, ""},
