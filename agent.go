@@ -15,7 +15,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	sdklog "go.temporal.io/sdk/log"
@@ -97,7 +97,7 @@ func (o *Options) validate() error {
 // Make one for each process, and close it. It is safe for concurrent use.
 type Agent struct {
 	o       Options
-	b       backend.Backend
+	b       agent.Backend
 	watch   *watcher
 	publish *publisher
 	host    *host
@@ -135,7 +135,7 @@ func Connect(ctx context.Context, o Options) (*Agent, error) {
 			return nil, fmt.Errorf("pawl: %w", err)
 		}
 	}
-	b, err := backend.Connect(ctx, options, o.TaskQueue)
+	b, err := agent.Connect(ctx, options, o.TaskQueue)
 	where := cmp.Or(options.HostPort, client.DefaultHostPort)
 	if errors.Is(err, health.ErrMissing) {
 		return nil, fmt.Errorf("pawl: Temporal at %s has no namespace %s: create it with `pawl setup`, or set TEMPORAL_NAMESPACE: %w",
@@ -151,7 +151,7 @@ func Connect(ctx context.Context, o Options) (*Agent, error) {
 }
 
 // newOwned closes the backend if no agent comes of it.
-func newOwned(b backend.Backend, o Options) (*Agent, error) {
+func newOwned(b agent.Backend, o Options) (*Agent, error) {
 	a, err := NewWith(b, o)
 	if err != nil {
 		b.Close()
@@ -171,12 +171,12 @@ func New(c client.Client, o Options) (*Agent, error) {
 	if o.PayloadKeys != "" {
 		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.PayloadKeys is for Connect: configure the client of New with the keyring, by package codec")
 	}
-	return NewWith(backend.NewTemporal(c, o.TaskQueue), o)
+	return NewWith(agent.NewTemporal(c, o.TaskQueue), o)
 }
 
 // NewWith makes an agent on something that stands in for Temporal. It is there
 // for package pawltest.
-func NewWith(b backend.Backend, o Options) (*Agent, error) {
+func NewWith(b agent.Backend, o Options) (*Agent, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func NewWith(b backend.Backend, o Options) (*Agent, error) {
 	a.noWork = noWork
 	a.watch = newWatcher(a.ctx, b, o.Logger)
 	a.publish = newPublisher(a.ctx, b, o.Agent, o.Logger)
-	a.host = &host{b: b, log: o.Logger, ctx: work, o: backend.ServeOptions{
+	a.host = &host{b: b, log: o.Logger, ctx: work, o: agent.ServeOptions{
 		Queue: approval.AgentQueue(o.Agent), Drain: o.Drain, Running: o.Running, Run: a.perform,
 	}}
 	if o.Approver != nil {

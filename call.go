@@ -9,8 +9,8 @@ import (
 	"sync"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
-	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/calls"
 )
 
 // Call is a guarded call that was started. It costs nothing while nobody waits
@@ -68,7 +68,7 @@ func (c *Call) Outcome(ctx context.Context) (approval.Outcome, error) {
 		return *o, nil
 	}
 	o, err := c.agent.look(ctx, c.id)
-	if errors.Is(err, backend.ErrPending) {
+	if errors.Is(err, agent.ErrPending) {
 		return approval.Outcome{}, &PendingError{ID: c.id, Tool: c.tool}
 	}
 	if err != nil {
@@ -164,7 +164,7 @@ func (a *Agent) Start(ctx context.Context, call approval.Call) (*Call, error) {
 	call.Agent, call.Requester, call.Nonce = a.o.Agent, a.requester(), approval.NewNonce()
 	set(&call.Team, orElse(call.Team, a.o.Team))
 	set(&call.Session, orElse(call.Session, a.o.Session))
-	s, err := starter.Prepare(call)
+	s, err := calls.Prepare(call)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func (a *Agent) Start(ctx context.Context, call approval.Call) (*Call, error) {
 		return &Call{agent: a, id: s.ID, tool: s.Call.Tool, run: run}, nil
 	case !sent:
 		return nil, fmt.Errorf("pawl: %s was not started: %w", s.Call.Tool, err)
-	case !backend.Permanent(err): // ctx or the agent ended before an answer came
+	case !agent.Permanent(err): // ctx or the agent ended before an answer came
 		p := &PendingError{ID: s.ID, Tool: s.Call.Tool, Uncertain: true, trouble: err, why: ErrClosed}
 		if ctx.Err() != nil {
 			p.why = stopped(ctx)
@@ -221,7 +221,7 @@ func (a *Agent) Continue(ctx context.Context, id string) (*Call, error) {
 	case err == nil:
 		c.tool = o.Tool
 		c.keep(o)
-	case errors.Is(err, ErrGone), errors.Is(err, backend.ErrPending): // Wait says what became of it
+	case errors.Is(err, ErrGone), errors.Is(err, agent.ErrPending): // Wait says what became of it
 	default:
 		return nil, err
 	}
@@ -241,13 +241,13 @@ func (a *Agent) ContinueKey(ctx context.Context, key string) (*Call, error) {
 	return c, err
 }
 
-// look asks once how a call ended: backend.ErrPending if it did not.
+// look asks once how a call ended: agent.ErrPending if it did not.
 func (a *Agent) look(ctx context.Context, id string) (o approval.Outcome, err error) {
 	err = a.insist(ctx, func() (err error) {
 		o, err = a.b.End(ctx, id, "", false)
 		return err
 	})
-	if err == nil || errors.Is(err, backend.ErrPending) {
+	if err == nil || errors.Is(err, agent.ErrPending) {
 		return o, err
 	}
 	return o, told(id, err)
@@ -266,7 +266,7 @@ func (a *Agent) insist(ctx context.Context, ask func() error) error {
 		}
 		err := ask()
 		switch {
-		case err == nil || backend.Permanent(err):
+		case err == nil || agent.Permanent(err):
 			return err
 		case ctx.Err() != nil:
 			return errors.Join(stopped(ctx), err)

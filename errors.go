@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
 )
 
 // What errors.Is matches. The types below carry the details.
@@ -241,15 +241,15 @@ func ended(o approval.Outcome, cause error) error {
 
 // told turns an error of the backend that settles something into one of ours.
 func told(id string, err error) error {
-	var gone *backend.GoneError
+	var gone *agent.GoneError
 	switch {
 	case errors.As(err, &gone):
 		return &GoneError{ID: id, How: gone.How}
-	case errors.Is(err, backend.ErrUnknown):
+	case errors.Is(err, agent.ErrUnknown):
 		return fmt.Errorf("%w: %s", ErrUnknownCall, approval.Display(id, 80))
-	case errors.Is(err, backend.ErrConflict):
+	case errors.Is(err, agent.ErrConflict):
 		return fmt.Errorf("%w: repeat call %s exactly to continue it, or use another key", ErrConflict, approval.Display(id, 80))
-	case errors.Is(err, backend.ErrEnded):
+	case errors.Is(err, agent.ErrEnded):
 		return fmt.Errorf("%w: %s", ErrEnded, approval.Display(id, 80))
 	}
 	return fmt.Errorf("call %s: %w", approval.Display(id, 80), err)

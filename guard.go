@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/tool"
 )
@@ -105,7 +105,7 @@ func MustGuard[In, Out any](a *Agent, name string, fn func(context.Context, In) 
 }
 
 // perform runs one task that Pawl let go, in this process.
-func (a *Agent) perform(ctx context.Context, task backend.Task) (json.RawMessage, error) {
+func (a *Agent) perform(ctx context.Context, task agent.Task) (json.RawMessage, error) {
 	t := a.publish.find(ctx, task.Tool)
 	switch {
 	case t == nil:

@@ -6,16 +6,16 @@ import (
 	"math/rand/v2"
 	"sync"
 
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
 )
 
 // host keeps a worker on the agent's queue, from the moment it is needed until
 // the agent closes.
 type host struct {
-	b   backend.Backend
+	b   agent.Backend
 	log *slog.Logger
 	ctx context.Context // ends when no more work is taken
-	o   backend.ServeOptions
+	o   agent.ServeOptions
 
 	once    sync.Once
 	running sync.WaitGroup

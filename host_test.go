@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
-	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/calls"
 )
 
 // depot serves queues, or fails to.
@@ -19,7 +19,7 @@ type depot struct {
 	catalogue
 	mu      sync.Mutex
 	fail    int
-	serving []backend.ServeOptions
+	serving []agent.ServeOptions
 	stopped int
 }
 
@@ -39,7 +39,7 @@ func (d *depot) Publish(ctx context.Context, p approval.Publication) (approval.P
 	return d.catalogue.Publish(ctx, p)
 }
 
-func (d *depot) Serve(_ context.Context, o backend.ServeOptions) (func(), error) {
+func (d *depot) Serve(_ context.Context, o agent.ServeOptions) (func(), error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fail--; d.fail >= 0 {
@@ -53,7 +53,7 @@ func (d *depot) Serve(_ context.Context, o backend.ServeOptions) (func(), error)
 	}, nil
 }
 
-func (d *depot) Start(context.Context, starter.Start) (string, error)        { return "", errAway }
+func (d *depot) Start(context.Context, calls.Start) (string, error)          { return "", errAway }
 func (d *depot) Cancel(context.Context, string, approval.CancelSignal) error { return errAway }
 func (d *depot) Close()                                                      {}
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/tool"
 )
@@ -37,7 +37,7 @@ const (
 // publisher holds the functions that the agent guards, and sees to it that
 // they are in the catalogue before a call of them goes out.
 type publisher struct {
-	b     backend.Backend
+	b     agent.Backend
 	agent string
 	log   *slog.Logger
 	ctx   context.Context // ends with the agent
@@ -64,7 +64,7 @@ type round struct {
 	trouble error  // guarded by publisher.mu
 }
 
-func newPublisher(ctx context.Context, b backend.Backend, agent string, log *slog.Logger) *publisher {
+func newPublisher(ctx context.Context, b agent.Backend, agent string, log *slog.Logger) *publisher {
 	return &publisher{b: b, agent: agent, log: log, ctx: ctx, offers: map[string]*offer{}, more: make(chan struct{})}
 }
 
@@ -170,7 +170,7 @@ func (p *publisher) run() {
 		if p.ctx.Err() != nil {
 			return
 		}
-		if backend.Permanent(err) {
+		if agent.Permanent(err) {
 			for _, o := range batch {
 				done.Refused = append(done.Refused, approval.RefusedTool{Name: o.tool.Name(), Reason: err.Error()})
 			}

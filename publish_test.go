@@ -14,13 +14,13 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/tool"
 )
 
 // catalogue takes publications.
 type catalogue struct {
-	backend.Backend
+	agent.Backend
 
 	mu     sync.Mutex
 	took   []approval.Publication
@@ -241,7 +241,7 @@ func TestRefusals(t *testing.T) {
 		if err := p.await(t.Context(), "theirs"); err != nil {
 			t.Error(err)
 		}
-		c.set(func() { c.err = &backend.RefusedError{Err: errors.New("permission denied")} })
+		c.set(func() { c.err = &agent.RefusedError{Err: errors.New("permission denied")} })
 		offered(t, p, "", "new")
 		if err := p.await(t.Context(), "new"); !errors.As(err, &not) || not.Reason != "permission denied" {
 			t.Errorf("%v", err)

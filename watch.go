@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
 )
 
 const (
@@ -37,7 +37,7 @@ const (
 // the end at once, for all others by one list for many. A call that only waits
 // in a list costs its entry here and no goroutine.
 type watcher struct {
-	b   backend.Backend
+	b   agent.Backend
 	log *slog.Logger
 	ctx context.Context // ends with the agent
 
@@ -66,7 +66,7 @@ type wait struct {
 	err     error
 }
 
-func newWatcher(ctx context.Context, b backend.Backend, log *slog.Logger) *watcher {
+func newWatcher(ctx context.Context, b agent.Backend, log *slog.Logger) *watcher {
 	return &watcher{b: b, log: log, ctx: ctx, waits: map[string]*wait{}}
 }
 
@@ -152,7 +152,7 @@ func (w *watcher) follow(ctx context.Context, x *wait) {
 			return
 		case ctx.Err() != nil:
 			return
-		case backend.Permanent(err) && !errors.Is(err, backend.ErrPending):
+		case agent.Permanent(err) && !errors.Is(err, agent.ErrPending):
 			w.finish(x, approval.Outcome{}, told(x.id, err))
 			return
 		}
@@ -234,7 +234,7 @@ func (w *watcher) batch() []*wait {
 		w.queue, w.sweeping = nil, false
 		return nil
 	}
-	n := min(len(live), backend.MaxSweep)
+	n := min(len(live), agent.MaxSweep)
 	w.queue = append(live[n:], live[:n]...)
 	return live[:n:n]
 }
@@ -271,8 +271,8 @@ func (w *watcher) look(batch []*wait) error {
 			switch {
 			case err == nil:
 				w.finish(x, o, nil)
-			case errors.Is(err, backend.ErrPending):
-			case backend.Permanent(err):
+			case errors.Is(err, agent.ErrPending):
+			case agent.Permanent(err):
 				w.finish(x, approval.Outcome{}, told(x.id, err))
 			default:
 				x.hit(err)

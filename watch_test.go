@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
 )
 
 // lake is a Temporal full of calls that only end.
 type lake struct {
-	backend.Backend
+	agent.Backend
 
 	mu      sync.Mutex
 	ended   map[string]chan struct{}
@@ -51,9 +51,9 @@ func (l *lake) End(ctx context.Context, id, _ string, wait bool) (approval.Outco
 	case away:
 		return approval.Outcome{}, errAway
 	case gone:
-		return approval.Outcome{}, &backend.GoneError{How: "was terminated"}
+		return approval.Outcome{}, &agent.GoneError{How: "was terminated"}
 	case !known:
-		return approval.Outcome{}, backend.ErrUnknown
+		return approval.Outcome{}, agent.ErrUnknown
 	}
 	if wait {
 		select {
@@ -66,7 +66,7 @@ func (l *lake) End(ctx context.Context, id, _ string, wait bool) (approval.Outco
 	case <-done:
 		return approval.Outcome{ID: id, Status: approval.StatusExecuted, Result: []byte(`1`)}, nil
 	default:
-		return approval.Outcome{}, backend.ErrPending
+		return approval.Outcome{}, agent.ErrPending
 	}
 }
 
@@ -161,7 +161,7 @@ func TestWaitsBeyondThePollsAreSwept(t *testing.T) {
 			t.Error("a call with a poll of its own was not told at once")
 		}
 		l.end(ids[999])
-		time.Sleep(time.Duration(len(ids)/backend.MaxSweep+1) * sweepEvery)
+		time.Sleep(time.Duration(len(ids)/agent.MaxSweep+1) * sweepEvery)
 		synctest.Wait()
 		if !isDone(waits[999]) || waits[999].outcome.ID != ids[999] {
 			t.Errorf("after a whole round: %+v, %v", waits[999].outcome, waits[999].err)
@@ -175,7 +175,7 @@ func TestWaitsBeyondThePollsAreSwept(t *testing.T) {
 				t.Fatalf("%+v, %v", x.outcome, x.err)
 			}
 		}
-		if l.most > maxPolls || l.biggest > backend.MaxSweep {
+		if l.most > maxPolls || l.biggest > agent.MaxSweep {
 			t.Errorf("%d polls at once, lists of %d", l.most, l.biggest)
 		}
 		for i := 1; i < len(l.sweeps); i++ {

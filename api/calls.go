@@ -9,7 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -54,7 +54,7 @@ func (s *Server) startCall(c *gin.Context) error {
 	if err := identify(&call, p); err != nil {
 		return err
 	}
-	begin, err := starter.Prepare(call)
+	begin, err := calls.Prepare(call)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func idempotencyKey(c *gin.Context, call *approval.Call) error {
 	}
 }
 
-func (s *Server) start(ctx context.Context, begin starter.Start) (client.WorkflowRun, error) {
+func (s *Server) start(ctx context.Context, begin calls.Start) (client.WorkflowRun, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rpcTimeout)
 	defer cancel()
 	options := begin.Options(s.o.TaskQueue)
@@ -145,7 +145,7 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 
 // attach continues the call that was started before under the same key, if it
 // was the same call.
-func (s *Server) attach(c *gin.Context, begin starter.Start, wait time.Duration) error {
+func (s *Server) attach(c *gin.Context, begin calls.Start, wait time.Duration) error {
 	ctx, id := c.Request.Context(), begin.ID
 	first, err := s.describe(ctx, id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {

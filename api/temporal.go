@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -86,7 +86,7 @@ func (s *Server) signal(ctx context.Context, id, name string, arg any) error {
 // outcome waits for a run to end and returns what it ended with.
 func outcome(ctx context.Context, run client.WorkflowRun) (*approval.Outcome, error) {
 	var o approval.Outcome
-	if err := starter.Await(ctx, run, &o); err != nil {
+	if err := calls.Await(ctx, run, &o); err != nil {
 		return nil, fromTemporal(err)
 	}
 	if !o.Status.Ended() {

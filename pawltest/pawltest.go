@@ -20,7 +20,7 @@ import (
 
 	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
 )
 
 // TB is what a Fake needs of a *testing.T.
@@ -41,7 +41,7 @@ type Fake struct {
 	tools  map[string]approval.ToolSpec
 	calls  map[string]*call
 	order  []*call
-	serves *backend.ServeOptions
+	serves *agent.ServeOptions
 	served chan struct{} // closed once serves is set
 	runs   sync.WaitGroup
 }

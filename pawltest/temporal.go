@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/backend"
+	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/runner"
-	"github.com/pawlhq/pawl/internal/starter"
 	"github.com/pawlhq/pawl/tool"
 	sdk "go.temporal.io/sdk/temporal"
 )
@@ -20,19 +20,19 @@ const maxAttempts = 3
 // temporal is a Fake as its agent sees it.
 type temporal Fake
 
-var _ backend.Backend = (*temporal)(nil)
+var _ agent.Backend = (*temporal)(nil)
 
 func (t *temporal) fake() *Fake { return (*Fake)(t) }
 
 // Start starts a call, or finds it.
-func (t *temporal) Start(_ context.Context, s starter.Start) (string, error) {
+func (t *temporal) Start(_ context.Context, s calls.Start) (string, error) {
 	f := t.fake()
 	f.mu.Lock()
 	first := f.calls[s.ID]
 	if first != nil {
 		defer f.mu.Unlock()
 		if first.fingerprint != s.Fingerprint {
-			return "", backend.ErrConflict
+			return "", agent.ErrConflict
 		}
 		return "", nil
 	}
@@ -145,7 +145,7 @@ func (f *Fake) execute(c *call) approval.Outcome {
 	if err != nil {
 		return failed(approval.StatusFailed, approval.CodeDigest, err.Error())
 	}
-	task := backend.Task{Invocation: tool.Invocation{CallID: c.ID, Digest: digest, Tool: c.Call.Call.Tool, Args: c.Call.Call.Args}}
+	task := agent.Task{Invocation: tool.Invocation{CallID: c.ID, Digest: digest, Tool: c.Call.Call.Tool, Args: c.Call.Call.Args}}
 	for task.Attempt = 1; ; task.Attempt++ {
 		result, err := run(context.Background(), task)
 		if err == nil {
@@ -179,7 +179,7 @@ func (t *temporal) End(ctx context.Context, id, _ string, wait bool) (approval.O
 	c := f.calls[id]
 	f.mu.Unlock()
 	if c == nil {
-		return approval.Outcome{}, backend.ErrUnknown
+		return approval.Outcome{}, agent.ErrUnknown
 	}
 	if wait {
 		select {
@@ -191,7 +191,7 @@ func (t *temporal) End(ctx context.Context, id, _ string, wait bool) (approval.O
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.Outcome.Status == "" {
-		return approval.Outcome{}, backend.ErrPending
+		return approval.Outcome{}, agent.ErrPending
 	}
 	return c.Outcome, nil
 }
@@ -219,7 +219,7 @@ func (t *temporal) State(_ context.Context, id string) (approval.State, error) {
 	defer f.mu.Unlock()
 	c := f.calls[id]
 	if c == nil {
-		return approval.State{}, backend.ErrUnknown
+		return approval.State{}, agent.ErrUnknown
 	}
 	in := c.Call.Call
 	wait := in.Timeout
@@ -253,9 +253,9 @@ func (t *temporal) Cancel(_ context.Context, id string, s approval.CancelSignal)
 	c := f.calls[id]
 	switch {
 	case c == nil:
-		return backend.ErrUnknown
+		return agent.ErrUnknown
 	case c.Outcome.Status != "":
-		return backend.ErrEnded
+		return agent.ErrEnded
 	case !c.executing: // else the tool's end is what counts
 		o := failed(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn")
 		o.Decision = &approval.Settlement{Kind: approval.SettledCancel, By: s.By, Notes: s.Notes, Channel: s.Channel, At: time.Now().UTC()}
@@ -288,7 +288,7 @@ func (t *temporal) Publish(_ context.Context, p approval.Publication) (approval.
 func (t *temporal) Polled(context.Context) (bool, string, error) { return true, "", nil }
 
 // Serve runs what was let go.
-func (t *temporal) Serve(_ context.Context, o backend.ServeOptions) (func(), error) {
+func (t *temporal) Serve(_ context.Context, o agent.ServeOptions) (func(), error) {
 	f := t.fake()
 	f.mu.Lock()
 	defer f.mu.Unlock()

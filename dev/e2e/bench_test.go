@@ -12,7 +12,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/dev/stack"
-	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/tool"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -192,7 +192,7 @@ func (l *lane) one() {
 	began := time.Now()
 	run, err := l.run()
 	if err == nil {
-		err = starter.Await(context.Background(), run, nil)
+		err = calls.Await(context.Background(), run, nil)
 	}
 	took := time.Since(began)
 	l.mu.Lock()

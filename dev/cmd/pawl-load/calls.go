@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/sdk/client"
 )
@@ -54,7 +54,7 @@ func (s *site) run(ctx context.Context, k kind, flight int) (id string, err erro
 			return "", err
 		}
 		var f found
-		if err = starter.Await(ctx, run, &f); err == nil && f != answered {
+		if err = calls.Await(ctx, run, &f); err == nil && f != answered {
 			err = fmt.Errorf("a bare workflow answered %+v", f)
 		}
 		return run.GetID(), err
@@ -81,7 +81,7 @@ func (s *site) run(ctx context.Context, k kind, flight int) (id string, err erro
 
 func executed(ctx context.Context, run client.WorkflowRun) error {
 	var out approval.Outcome
-	if err := starter.Await(ctx, run, &out); err != nil {
+	if err := calls.Await(ctx, run, &out); err != nil {
 		return err
 	}
 	switch {

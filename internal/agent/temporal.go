@@ -1,4 +1,4 @@
-package backend
+package agent
 
 import (
 	"cmp"
@@ -14,8 +14,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/runner"
-	"github.com/pawlhq/pawl/internal/starter"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
@@ -68,7 +68,7 @@ func Connect(ctx context.Context, o client.Options, queue string) (*Temporal, er
 }
 
 // Start implements Backend.
-func (t *Temporal) Start(ctx context.Context, s starter.Start) (string, error) {
+func (t *Temporal) Start(ctx context.Context, s calls.Start) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()
 	run, err := t.client.ExecuteWorkflow(ctx, s.Options(t.queue), approval.WorkflowType, s.Call)
@@ -162,7 +162,7 @@ func (t *Temporal) ownEnd(ctx context.Context, id, run string, wait bool) (appro
 // WorkflowExecutionError.
 func (t *Temporal) outcome(ctx context.Context, id, run string) (approval.Outcome, error) {
 	var raw json.RawMessage
-	err := starter.Await(ctx, t.client.GetWorkflow(ctx, id, run), &raw)
+	err := calls.Await(ctx, t.client.GetWorkflow(ctx, id, run), &raw)
 	var closed *temporal.WorkflowExecutionError
 	switch {
 	case errors.As(err, &closed), isNotFound(err):
@@ -283,7 +283,7 @@ func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approva
 	if err != nil {
 		return done, sorted(err)
 	}
-	err = starter.Await(ctx, run, &done)
+	err = calls.Await(ctx, run, &done)
 	var said *temporal.ApplicationError
 	if errors.As(err, &said) { // Pawl's word, where all other ends are an operator's or an outage's
 		text := runner.Text(said)

@@ -1,6 +1,7 @@
-// Package backend is what stands between package pawl and Temporal: the few
-// things that an agent needs of it. Package pawltest puts another one there.
-package backend
+// Package agent is what runs inside an agent's process below package pawl, and
+// Backend the few things that it needs of Temporal. Package pawltest puts
+// another one there.
+package agent
 
 import (
 	"context"
@@ -9,7 +10,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/tool"
 )
 
@@ -47,7 +48,7 @@ func Permanent(err error) bool {
 type Backend interface {
 	// Start starts the call under its ID and returns its run, or nothing where
 	// the same call was started before. Errors: ErrConflict.
-	Start(ctx context.Context, s starter.Start) (run string, err error)
+	Start(ctx context.Context, s calls.Start) (run string, err error)
 
 	// End returns how a call ended. With wait it returns when that is so, or
 	// ctx ends; else ErrPending. A call that was blocked as the duplicate of

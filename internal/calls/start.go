@@ -1,7 +1,7 @@
-// Package starter is what everybody who starts guarded calls has in common:
-// how a call is checked, under which ID it is started, and when a call that
-// was started before is the same one.
-package starter
+// Package calls talks to Temporal about guarded calls, for the API and the SDK:
+// how a call is checked, under which ID it is started, when a call that was
+// started before is the same one, and how its end is waited for.
+package calls
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package starter_test
+package calls_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/internal/calls"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 )
@@ -47,7 +47,7 @@ func TestAwaitAsksAgain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				run, began, got := &deafRun{end: time.Now().Add(c.ends)}, time.Now(), ""
-				if err := starter.Await(t.Context(), run, &got); err != nil || got != "done" {
+				if err := calls.Await(t.Context(), run, &got); err != nil || got != "done" {
 					t.Fatalf("Await = %v, result %q", err, got)
 				}
 				if took := time.Since(began); took != c.seen || run.polls != c.polls {
@@ -62,15 +62,15 @@ func TestAwaitEnds(t *testing.T) {
 	closed := &temporal.WorkflowExecutionError{}
 	lost := errors.New("connection lost")
 	synctest.Test(t, func(t *testing.T) {
-		if err := starter.Await(t.Context(), &deafRun{err: closed}, nil); !errors.Is(err, closed) {
+		if err := calls.Await(t.Context(), &deafRun{err: closed}, nil); !errors.Is(err, closed) {
 			t.Errorf("a run that failed: %v", err)
 		}
-		if err := starter.Await(t.Context(), &deafRun{err: lost}, nil); !errors.Is(err, lost) {
+		if err := calls.Await(t.Context(), &deafRun{err: lost}, nil); !errors.Is(err, lost) {
 			t.Errorf("a poll that failed: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if err := starter.Await(ctx, &deafRun{end: time.Now().Add(time.Hour)}, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if err := calls.Await(ctx, &deafRun{end: time.Now().Add(time.Hour)}, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("waiting that was given up: %v", err)
 		}
 	})

@@ -1,4 +1,4 @@
-package backend
+package agent
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/starter"
+	"github.com/pawlhq/pawl/internal/calls"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -158,7 +158,7 @@ func resetting() *server {
 }
 
 func TestStart(t *testing.T) {
-	s, err := starter.Prepare(approval.Call{Tool: "t", Requester: "agent:a", IdempotencyKey: "k"})
+	s, err := calls.Prepare(approval.Call{Tool: "t", Requester: "agent:a", IdempotencyKey: "k"})
 	if err != nil {
 		t.Fatal(err)
 	}
