@@ -21,6 +21,7 @@ var rooms = map[string][]string{
 	"":                      {"approval", "client", "codec", "health", "internal/agent", "internal/calls", "internal/runner", "tool"},
 	"pawltest":              {"", "approval", "internal/agent", "internal/calls", "internal/runner", "tool"},
 	"approval":              {},
+	"ballot":                {"approval"},
 	"codec":                 {"internal/osfile"},
 	"internal/osfile":       {},
 	"internal/yamlfile":     {"approval"},
@@ -42,13 +43,13 @@ var rooms = map[string][]string{
 	"internal/runner":       {"approval", "tool"},
 	"internal/calls":        {"approval"},
 	"internal/agent":        {"approval", "codec", "health", "internal/calls", "internal/runner", "tool"},
-	"activities":            {"approval", "audit", "auth/sign", "internal/runner", "store", "tool"},
-	"workflows":             {"approval", "activities", "auth/sign", "codec", "internal/runner", "tool"},
+	"activities":            {"approval", "audit", "auth/sign", "ballot", "internal/runner", "store", "tool"},
+	"workflows":             {"activities", "approval", "auth/sign", "ballot", "codec", "internal/runner", "tool"},
 	"worker":                {"approval", "activities", "audit", "codec", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
 	"auth":                  {"approval", "audit", "auth/sign", "internal/osfile", "store"},
 	"auth/sign":             {"approval"},
 	"auth/oidc":             {"approval", "auth"},
-	"api":                   {"approval", "audit", "auth", "codec", "health", "internal/calls", "internal/yamlfile", "policy", "policy/active", "store"},
+	"api":                   {"approval", "audit", "auth", "ballot", "codec", "health", "internal/calls", "internal/yamlfile", "policy", "policy/active", "store"},
 	"client":                {"approval", "auth", "store"},
 	"cmd/pawl":              {"api", "approval", "auth", "auth/oidc", "client", "codec", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
 	"examples/agent":        {"approval", "client"},
@@ -57,7 +58,7 @@ var rooms = map[string][]string{
 // light are the rooms that agents and workflows load, and what must never come
 // along with them.
 var (
-	light = []string{"", "pawltest", "approval", "codec", "tool", "policy", "auth", "client", "workflows", "activities"}
+	light = []string{"", "pawltest", "approval", "ballot", "codec", "tool", "policy", "auth", "client", "workflows", "activities"}
 	heavy = []string{"github.com/gin-gonic/gin", "github.com/jackc/pgx", "modernc.org/sqlite", "github.com/pressly/goose",
 		"go.temporal.io/server", "github.com/spf13/cobra"}
 	// evaluators are what only those carry who evaluate policies.

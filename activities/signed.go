@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/sdk/activity"
 )
@@ -105,20 +105,12 @@ func (a *Activities) approved(ctx context.Context, r store.Record, votes []appro
 		return nil, nil, "", err
 	case len(doubts) > 0:
 		return nil, nil, "a decision that was counted is not trusted: " + doubts[0].Error(), nil
-	case r.Verdict.Requirement == nil:
+	case r.View.Requirement == nil:
 		return nil, nil, "nobody was asked to approve the call", nil
 	}
-	tally := approval.NewTally(*r.Verdict.Requirement)
-	for _, v := range votes {
-		if d := r.View.Deadline; d != nil && !v.At.Before(*d) {
-			return nil, nil, "a decision that was counted came after the deadline", nil
-		}
-		if v.Kind == approval.Approve && r.View.AskedBy(v.Reviewer) {
-			return nil, nil, "who asked for a call, or owns the agent that did, can't approve it", nil
-		}
-		if answer := tally.Add(v); !answer.Outcome.Counted() {
-			return nil, nil, "a decision that was counted does not count: " + cmp.Or(answer.Message, string(answer.Outcome)), nil
-		}
+	tally, refused := ballot.Count(ballot.RulesOf(r.View), votes)
+	if len(refused) > 0 {
+		return nil, nil, "a decision that was counted does not count: " + refused[0].Message, nil
 	}
 	by = tally.Settled()
 	if by == nil || by.Kind != approval.Approve {

@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -90,19 +91,20 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if a, known := settled(r, d); known {
 			return s.replyAnswer(c, a, r.View)
 		}
-		if a, forbidden := mayNot(r.View, d); forbidden {
-			s.recordForbidden(ctx, id, a, d)
-			return s.replyAnswer(c, a, r.View)
-		}
-		if a, cant := s.unsigned(r.View, d); cant {
-			return s.replyAnswer(c, a, r.View)
-		}
 		// Without a digest the decision is about what the store shows. Saying so
 		// lets it count even if the workflow does not know yet that it waits:
 		// the store shows a call a moment before.
 		digest := cmp.Or(in.Digest, r.View.Digest)
-		if d, err = s.signed(ctx, r.View, d, digest); err != nil {
-			return err
+		foreseen := s.foreseen(r.View, d, digest)
+		if foreseen.Outcome == approval.AnswerForbidden {
+			s.recordForbidden(ctx, id, foreseen.Answer, d)
+			return s.replyAnswer(c, foreseen.Answer, r.View)
+		}
+		// What is refused is not signed: nobody was shown that here.
+		if !foreseen.Refused() {
+			if d, err = s.signed(ctx, r.View, d); err != nil {
+				return err
+			}
 		}
 		err = s.signal(ctx, id, signalName(kind), approval.DecisionSignal{
 			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: digest,
@@ -118,8 +120,8 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			return p
 		}
 		a, view := s.judged(ctx, r, d)
-		if a.Outcome == answerNotJudged && in.Digest != "" && in.Digest != r.View.Digest {
-			a.Outcome = approval.AnswerStale // all it can become
+		if a.Outcome == answerNotJudged && foreseen.Refused() {
+			a = foreseen.Answer // all it can become
 		}
 		return s.replyAnswer(c, a, view)
 	}
@@ -136,16 +138,15 @@ func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, er
 	return d, err
 }
 
-// mayNot answers a decision that its reviewer may not make. The workflow asks
-// the same of what it gets.
-func mayNot(v approval.View, d approval.Decision) (approval.Answer, bool) {
-	if d.Kind != approval.Approve || !v.AskedBy(d.Reviewer) {
-		return approval.Answer{}, false
+// foreseen is what the rules say of a decision that was not sent yet, taking it to come in time and to
+// be signed where this API signs. Whatever else the call's decisions are, the workflow says the same.
+func (s *Server) foreseen(v approval.View, d approval.Decision, digest string) ballot.Judgement {
+	d.Authenticated = s.o.Signer != nil && d.Method != ""
+	j := ballot.RulesOf(v).Judge(ballot.Decision{Decision: d, Digest: digest})
+	if j.Reason == ballot.Unsigned {
+		j.Message = "This call takes signed decisions only, and this API does not know who you are: it has to run with --auth tokens or oidc."
 	}
-	return approval.Answer{
-		DecisionID: d.ID, Outcome: approval.AnswerForbidden,
-		Message: "You asked for this call, or own the agent that did, so somebody else has to approve it. You may reject it.",
-	}, true
+	return j
 }
 
 // recordForbidden puts a decision on record that was never sent to its
@@ -185,37 +186,10 @@ func signalName(kind approval.DecisionKind) string {
 // settled answers a decision from the stored record, where no workflow will:
 // the call has ended, or never was a request.
 func settled(r store.Record, d approval.Decision) (approval.Answer, bool) {
-	v := r.View
-	if r.Waits && !v.Status.Ended() {
+	if r.Waits && !r.View.Status.Ended() {
 		return approval.Answer{}, false
 	}
-	a := approval.Answer{DecisionID: d.ID, Outcome: approval.AnswerAlreadyResolved}
-	if v.Status == approval.StatusExpired {
-		a.Outcome = approval.AnswerExpired
-	}
-	for i, vote := range v.Votes {
-		if vote.ID == d.ID { // a repeat, after the answer was lost
-			a.Outcome = approval.AnswerRecorded
-			if v.Decision != nil && i == len(v.Votes)-1 && v.Decision.Kind == approval.SettlementKind(vote.Kind) {
-				a.Outcome = approval.AnswerResolved
-			}
-		}
-	}
-	return checkRepeat(a, v, d), true
-}
-
-// checkRepeat refuses to let one decision's answer stand for another decision
-// that was sent under the same ID.
-func checkRepeat(a approval.Answer, v approval.View, d approval.Decision) approval.Answer {
-	for _, vote := range v.Votes {
-		if vote.ID == d.ID && (vote.Kind != d.Kind || vote.Reviewer != d.Reviewer) {
-			return approval.Answer{
-				DecisionID: d.ID, Outcome: approval.AnswerInvalid,
-				Message: "The decision_id was used before, for another decision. Nothing was changed.",
-			}
-		}
-	}
-	return a
+	return ballot.Closed(r.View, d), true
 }
 
 // judged asks the workflow what the acknowledged decision d did, within the
@@ -233,7 +207,7 @@ func (s *Server) judged(ctx context.Context, r store.Record, d approval.Decision
 		}
 		view = state.View
 		if a, ok := found(state, d.ID); ok {
-			return checkRepeat(a, view, d), view
+			return ballot.Same(a, view, d), view
 		}
 		if !state.Judging || !sleep(budget, pause) {
 			break
@@ -252,9 +226,9 @@ func found(state approval.State, decisionID string) (approval.Answer, bool) {
 	if a, ok := state.Find(decisionID); ok {
 		return a, true
 	}
-	for _, vote := range state.Votes {
-		if vote.ID == decisionID {
-			return approval.Answer{DecisionID: decisionID, Outcome: approval.AnswerRecorded}, true
+	for _, a := range ballot.Answers(state.View) {
+		if a.DecisionID == decisionID {
+			return a, true
 		}
 	}
 	return approval.Answer{}, false

@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -143,22 +144,18 @@ func refundTool() store.Tool {
 }
 
 // request puts a call that waits for people into store and Temporal. Its
-// workflow counts with approval.Tally and knows stale digests.
+// workflow counts with package ballot.
 func (w *world) request(id string) *fakeWorkflow {
 	v := view(id, approval.StatusPending)
 	w.store.put(store.Record{View: v, Waits: true})
 	w.store.tools = []store.Tool{refundTool()}
-	tally := approval.NewTally(*v.Requirement)
+	tally := ballot.New(ballot.RulesOf(v))
 	return w.temporal.add(&fakeWorkflow{
 		id: id, state: approval.State{View: v},
 		onSignal: func(f *fakeWorkflow, s fakeSignal) {
-			a := approval.Answer{DecisionID: s.DecisionID, Outcome: approval.AnswerStale}
-			if s.Digest == "" || s.Digest == f.state.Digest {
-				kind := approval.DecisionKind(s.name)
-				a.Outcome = tally.Add(approval.Decision{
-					ID: s.DecisionID, Kind: kind, Reviewer: s.Reviewer, Channel: s.Channel, Notes: s.Notes, At: testTime,
-				}).Outcome
-			}
+			a := approval.Answer{DecisionID: s.DecisionID, Outcome: tally.Add(ballot.Decision{Digest: s.Digest, Decision: approval.Decision{
+				ID: s.DecisionID, Kind: approval.DecisionKind(s.name), Reviewer: s.Reviewer, Channel: s.Channel, Notes: s.Notes, At: testTime,
+			}}).Outcome}
 			if d := tally.Settled(); d != nil {
 				f.state.Decision = d.Settlement()
 				f.state.Status = map[approval.DecisionKind]approval.Status{

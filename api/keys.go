@@ -13,10 +13,9 @@ import (
 )
 
 // signed signs a decision about the call that the store shows, where somebody
-// proved to make it and this API has a key. What is about another digest is not
-// signed: nobody was shown that here, and it can only become stale.
-func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decision, digest string) (approval.Decision, error) {
-	if s.o.Signer == nil || d.Method == "" || digest != v.Digest {
+// proved to make it and this API has a key.
+func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decision) (approval.Decision, error) {
+	if s.o.Signer == nil || d.Method == "" {
 		return d, nil
 	}
 	made, err := s.o.Signer.Sign(ctx, d, v.ID, v.Digest)
@@ -32,18 +31,6 @@ func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decisio
 		p.Detail = "The decision was not made: the key that this API signs with was retired or revoked. An administrator gives it a new one with 'pawl key rotate'."
 	}
 	return d, p
-}
-
-// unsigned answers a decision that can't count, because the call takes signed
-// ones only and this API signs none.
-func (s *Server) unsigned(v approval.View, d approval.Decision) (approval.Answer, bool) {
-	if v.Requirement == nil || v.Requirement.Decisions != approval.DecisionsSigned || s.o.Signer != nil && d.Method != "" {
-		return approval.Answer{}, false
-	}
-	return approval.Answer{
-		DecisionID: d.ID, Outcome: approval.AnswerForbidden,
-		Message: "This call takes signed decisions only, and this API does not know who you are: it has to run with --auth tokens or oidc.",
-	}, true
 }
 
 // rotateKey gives this API a new key, and answers with both.

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
@@ -283,7 +283,8 @@ func (l *lookup) sum() *waitingFor {
 	tool := fmt.Sprintf("%q", approval.Display(v.Tool, 100))
 	switch v.Status {
 	case approval.StatusPending:
-		w.For, w.Until = people(v), v.Deadline
+		tally, _ := ballot.Count(ballot.RulesOf(v), v.Votes)
+		w.For, w.Until = tally.Waiting(), v.Deadline
 		if v.Deadline != nil && time.Now().After(*v.Deadline) {
 			w.For = "its end to be written down: the deadline has passed"
 		}
@@ -303,70 +304,6 @@ func (l *lookup) sum() *waitingFor {
 		w.For = "the policy's answer"
 	}
 	return w
-}
-
-// people says who must still answer.
-func people(v approval.View) string {
-	r := v.Requirement
-	if r == nil {
-		r = approval.OneApproval()
-	}
-	have := 0
-	for _, vote := range v.Votes {
-		if vote.Kind == approval.Approve {
-			have++
-		}
-	}
-	most := map[string]int{}
-	missing := r.Missing(v.Votes)
-	for _, a := range missing {
-		most[a.Group] = max(most[a.Group], a.Count)
-	}
-	var who []string
-	for _, a := range missing {
-		if a.Count == most[a.Group] { // who satisfies this one satisfies all of the group's
-			who = append(who, approvals(a, have, askers(v)))
-		}
-	}
-	if len(who) == 0 {
-		return "the answers to be judged"
-	}
-	return strings.Join(who, ", and ")
-}
-
-// askers says whose approval can't count because they asked, or nothing where
-// nobody knows who did.
-func askers(v approval.View) string {
-	switch {
-	case v.Owner == "":
-		return ""
-	case strings.EqualFold(v.Owner, v.Requester):
-		return "who asked"
-	}
-	return "who asked and " + approval.Display(v.Owner, 80) + ", who owns the agent"
-}
-
-// approvals says what is missing of one group, or of anybody beside those who
-// have approved, and beside the askers.
-func approvals(a approval.Approvals, have int, askers string) string {
-	group := approval.Display(a.Group, 80)
-	switch {
-	case a.Group != "" && a.Count == 1:
-		return fmt.Sprintf("one approval by a member of %q", group)
-	case a.Group != "":
-		return fmt.Sprintf("%d approvals by different members of %q", a.Count, group)
-	case have == 0 && a.Count == 1 && askers != "":
-		return "one approval by anybody but " + askers
-	case have == 0 && askers != "":
-		return fmt.Sprintf("%d approvals by different people, not by %s", a.Count, askers)
-	case have == 0 && a.Count == 1:
-		return "one approval by anybody"
-	case have == 0:
-		return fmt.Sprintf("%d approvals by different people", a.Count)
-	case a.Count == 1:
-		return fmt.Sprintf("one more approval by somebody else (%d of %d so far)", have, have+1)
-	}
-	return fmt.Sprintf("%d more approvals by different other people (%d of %d so far)", a.Count, have, have+a.Count)
 }
 
 // running says how far a call came that holds its permit.

@@ -80,14 +80,6 @@ type View struct {
 	SameAs      string            `json:"same_as,omitempty"` // see Outcome.SameAs
 }
 
-// AskedBy reports whether the call is this person's own: they asked for it, or
-// own the agent that did, and so may not approve it. It is never true of a call
-// without an owner: nobody knows who asked for that. Names are compared by
-// SamePerson.
-func (v View) AskedBy(name string) bool {
-	return v.Owner != "" && (SamePerson(name, v.Owner) || SamePerson(name, v.Requester))
-}
-
 // Outcome is the view's ending; its result and error text are redacted. It is
 // meaningful only when v.Status.Ended().
 func (v View) Outcome() Outcome {

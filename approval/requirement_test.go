@@ -66,3 +66,25 @@ func TestRequirementValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestVerdictValidate(t *testing.T) {
+	fine := approval.Verdict{Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout}
+	if err := fine.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*approval.Verdict){
+		"unknown kind":   func(v *approval.Verdict) { v.Kind = "perhaps" },
+		"no kind":        func(v *approval.Verdict) { v.Kind = "" },
+		"no requirement": func(v *approval.Verdict) { v.Requirement = nil },
+		"nobody asked":   func(v *approval.Verdict) { v.Requirement = &approval.Requirement{} },
+		"zero people":    func(v *approval.Verdict) { v.Requirement = &approval.Requirement{Approvals: []approval.Approvals{{}}} },
+		"endless wait":   func(v *approval.Verdict) { v.Timeout = approval.MaxTimeout + 1 },
+		"no wait":        func(v *approval.Verdict) { v.Timeout = 0 },
+	} {
+		v := fine
+		spoil(&v)
+		if v.Validate() == nil {
+			t.Errorf("%s: not refused", name)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/ballot"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 )
@@ -34,12 +35,13 @@ type guarded struct {
 	adm     activities.Admission
 	view    approval.View // what the query shows
 	claimed activities.Permit
-	tally   *approval.Tally
+	tally   ballot.Tally
 	timer   workflow.Future // fires at the deadline
 
 	inbox     inbox
 	cancelled *approval.Settlement
 	answers   answers
+	early     []decision // came before the policy answered
 	late      []decision // came around the deadline, or their envelope's: history decides
 	unknown   []decision // signed with a key that came after the call was admitted, or that nobody trusts
 	keys      []sign.PublicKey
@@ -89,7 +91,7 @@ func parseInput(input converter.RawValue) (approval.Call, error) {
 // state answers the query. Results and error texts are left to the outcome
 // (raw, for the caller) and the store (redacted, for everyone else).
 func (g *guarded) state() (approval.State, error) {
-	return approval.State{View: g.view, Answers: g.answers.list, Judging: len(g.late)+len(g.unknown) > 0}, nil
+	return approval.State{View: g.view, Answers: g.answers.list, Judging: len(g.early)+len(g.late)+len(g.unknown) > 0}, nil
 }
 
 func (g *guarded) run(ctx workflow.Context) approval.Outcome {
@@ -133,7 +135,7 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 // is there before anybody can answer: silence is denial.
 func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 	deadline := *g.view.Deadline
-	g.tally = approval.NewTally(*g.adm.Verdict.Requirement)
+	g.tally = ballot.New(ballot.RulesOf(g.view))
 	g.timer = workflow.NewTimerWithOptions(detached(ctx), deadline.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: "deadline of the approval"})
 	g.show(ctx)
 	g.judgeHeld(ctx)
@@ -213,7 +215,7 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 		ID: out.ID, Run: runID(ctx), Call: g.call, Redact: g.adm.Verdict.Redact,
 		Outcome: out, At: now(ctx),
 	}
-	if !out.Status.NeedsClaim() && g.tally != nil { // else the claim wrote them
+	if !out.Status.NeedsClaim() { // else the claim wrote them
 		in.Votes = g.tally.Votes()
 	}
 	var stands activities.Standing

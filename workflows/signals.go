@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/ballot"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 )
@@ -38,12 +40,12 @@ func (b inbox) waiting() bool { return b.cancel.Len()+b.reject.Len()+b.approve.L
 
 // decision is one approve or reject as it came in.
 type decision struct {
-	approval.Decision
-	digest    string
+	ballot.Decision
 	nth       int // the n-th signal of its name in this run
 	signal    string
 	statement sign.Statement // of its envelope, once that is verified
 	asked     bool           // its key was asked for
+	timed     bool           // At is the time of its event in history
 }
 
 // pump takes every signal that is there.
@@ -95,7 +97,7 @@ func (g *guarded) onDecision(ctx workflow.Context, signal string, kind approval.
 		}
 		err = checkSignal(s.DecisionID, s.Notes, names...)
 	}
-	d.Reviewer, d.Channel, d.Notes, d.digest = s.Reviewer, channel(s.Channel), s.Notes, s.Digest
+	d.Reviewer, d.Channel, d.Notes, d.Digest = s.Reviewer, channel(s.Channel), s.Notes, s.Digest
 	d.Groups, d.Method, d.Envelope, d.NotesSalt = s.Groups, s.Method, s.Envelope, s.NotesSalt
 	g.take(ctx, d, s.DecisionID, err)
 }
@@ -124,7 +126,7 @@ func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 	if id != "" {
 		d.ID = id
 	}
-	if g.answers.has(d.ID) || holds(g.late, d.ID) || holds(g.unknown, d.ID) {
+	if g.answers.has(d.ID) || holds(g.early, d.ID) || holds(g.late, d.ID) || holds(g.unknown, d.ID) {
 		return
 	}
 	g.judge(ctx, d)
@@ -134,68 +136,58 @@ func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 // an earlier run, or in a workflow task that was lost with all its answers.
 // Their signals come again.
 func (g *guarded) answerVotes() {
-	for i, v := range g.view.Votes {
-		outcome := approval.AnswerRecorded
-		if i == len(g.view.Votes)-1 {
-			outcome = approval.AnswerResolved
-		}
-		g.answers.add(approval.Answer{DecisionID: v.ID, Outcome: outcome})
+	for _, a := range ballot.Answers(g.view) {
+		g.answers.add(a)
 	}
 }
 
-// judge answers one decision, or lays it aside.
+// judge answers one decision, or lays it aside until what its answer depends on is known.
 func (g *guarded) judge(ctx workflow.Context, d decision) {
-	status := g.view.Status
-	switch {
-	case status == approval.StatusEvaluating && d.Kind == approval.Approve && d.digest != g.digest:
+	switch status := g.view.Status; {
+	case status == approval.StatusEvaluating && d.Kind == approval.Approve && d.Digest != g.digest:
 		// Nobody can have seen the call yet, so nobody can approve of it, except
 		// who names its digest, which holds the nonce: the store shows a call
 		// before its workflow knows, and a crash may lie between.
 		g.answer(d, approval.AnswerInvalid, "the call was not waiting for approval yet: look at it, then decide again")
 	case status == approval.StatusEvaluating:
-		g.late = append(g.late, d)
+		g.early = append(g.early, d)
 	case status == approval.StatusExpired:
 		g.answer(d, approval.AnswerExpired, "the call expired before this decision")
-	case status != approval.StatusPending, g.withdrawn(ctx) != nil, g.tally.Settled() != nil:
-		g.answer(d, approval.AnswerAlreadyResolved, g.settledAs(ctx))
-	case d.signal == approval.SignalCancel:
+	case status != approval.StatusPending:
+		g.answer(d, approval.AnswerAlreadyResolved, "the call is "+string(status))
+	case g.withdrawn(ctx) != nil:
+		g.answer(d, approval.AnswerAlreadyResolved, "the call was withdrawn before")
+	case d.signal == approval.SignalCancel && g.tally.Settled() == nil:
 		g.cancelled = &approval.Settlement{Kind: approval.SettledCancel, By: d.Reviewer, Channel: d.Channel, Notes: g.redacted(d.Notes), At: d.At}
 		g.answer(d, approval.AnswerResolved, "")
-	case d.digest != "" && d.digest != g.view.Digest:
-		g.answer(d, approval.AnswerStale, "the decision is about another digest than the call's")
-	case len(d.Envelope) > 0 && !d.Authenticated:
+	default:
+		g.count(ctx, d)
+	}
+}
+
+// count lets the ballot judge a decision, and has found out what that depends on: first whether its
+// envelope is genuine, then, where it matters, when it came.
+func (g *guarded) count(ctx workflow.Context, d decision) {
+	at := d.At
+	if !d.timed {
+		at = now(ctx) // at the latest
+	}
+	d.Unverified = len(d.Envelope) > 0 && !d.Authenticated
+	d.Untimely = d.Authenticated && d.statement.Untimely(at)
+	d.Untimed = !d.timed && (g.overdue(ctx) || d.Untimely)
+	switch j := g.tally.Add(d.Decision); j.Needs {
+	case ballot.NeedsProof:
 		g.verify(ctx, d)
-	case d.Kind == approval.Approve && g.view.AskedBy(d.Reviewer):
-		g.answer(d, approval.AnswerForbidden, "who asked for a call, or owns the agent that did, can't approve it")
-	case g.overdue(ctx), d.untimely(now(ctx)):
+	case ballot.NeedsTime:
 		g.late = append(g.late, d)
 	default:
-		g.count(d)
+		g.answer(d, j.Outcome, j.Message)
+		g.view.Votes = nil
+		for _, v := range g.tally.Votes() {
+			v.Notes = g.redacted(v.Notes)
+			g.view.Votes = append(g.view.Votes, v.Shown())
+		}
 	}
-}
-
-// count lets the tally decide.
-func (g *guarded) count(d decision) {
-	a := g.tally.Add(d.Decision)
-	g.answer(d, a.Outcome, a.Message)
-	g.view.Votes = nil
-	for _, v := range g.tally.Votes() {
-		v.Notes = g.redacted(v.Notes)
-		g.view.Votes = append(g.view.Votes, v.Shown())
-	}
-}
-
-// settledAs tells what came before a decision.
-func (g *guarded) settledAs(ctx workflow.Context) string {
-	switch {
-	case g.view.Status != approval.StatusPending:
-		return "the call is " + string(g.view.Status)
-	case g.withdrawn(ctx) != nil:
-		return "the call was withdrawn before"
-	case g.tally.Settled().Kind == approval.Approve:
-		return "the call was approved before"
-	}
-	return "the call was rejected before"
 }
 
 // redacted is what a reviewer wrote, without the values that the policy hides.
@@ -210,10 +202,11 @@ func (g *guarded) redacted(notes string) string {
 	return r.Text(notes) //workflowcheck:ignore
 }
 
-// judgeHeld judges what came before the policy had answered.
+// judgeHeld judges all decisions that were laid aside: those that came before the policy had answered,
+// and, of a call that has ended, the others.
 func (g *guarded) judgeHeld(ctx workflow.Context) {
-	held := append(g.late, g.unknown...)
-	g.late, g.unknown = nil, nil
+	held := slices.Concat(g.early, g.late, g.unknown)
+	g.early, g.late, g.unknown = nil, nil, nil
 	for _, d := range held {
 		if !g.answers.has(d.ID) {
 			g.judge(ctx, d)
@@ -229,19 +222,11 @@ func (g *guarded) judgeLate(ctx workflow.Context, deadline time.Time) {
 	held := g.late
 	g.late = nil
 	for _, d := range held {
-		inTime := answers.InTime[d.signal]
-		switch {
-		case d.nth > len(inTime):
-			g.answer(d, approval.AnswerExpired, "the decision came after the deadline")
-		case g.withdrawn(ctx) != nil || g.tally.Settled() != nil:
-			g.answer(d, approval.AnswerAlreadyResolved, g.settledAs(ctx))
-		default:
-			if d.At = stamp(inTime[d.nth-1]); d.untimely(d.At) {
-				g.answer(d, approval.AnswerForbidden, "the signed decision had expired before it came, or was not to be made yet: decide again, and see whether the clock of Pawl's API is right")
-				continue
-			}
-			g.count(d)
+		d.At, d.timed = deadline, true // at the earliest
+		if inTime := answers.InTime[d.signal]; d.nth <= len(inTime) {
+			d.At = stamp(inTime[d.nth-1])
 		}
+		g.judge(ctx, d)
 	}
 }
 

@@ -3,7 +3,6 @@ package workflows
 import (
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
@@ -22,11 +21,11 @@ const (
 // verify judges a decision that carries an envelope: it counts as signed, or
 // not at all.
 func (g *guarded) verify(ctx workflow.Context, d decision) {
-	s, err := sign.Verify(d.Decision, g.view.ID, g.digest, g.keys)
+	s, err := sign.Verify(d.Decision.Decision, g.view.ID, g.digest, g.keys)
 	switch {
 	case err == nil:
 		d.Authenticated, d.statement = true, s
-		g.judge(ctx, d)
+		g.count(ctx, d)
 	case errors.Is(err, sign.ErrUnknownKey) && !d.asked && g.learnt < maxLearnt && len(g.unknown) < maxUnknown:
 		g.unknown = append(g.unknown, d)
 	case approval.CodeOf(err) == approval.CodeInvalid:
@@ -35,10 +34,6 @@ func (g *guarded) verify(ctx workflow.Context, d decision) {
 		g.answer(d, approval.AnswerForbidden, err.Error())
 	}
 }
-
-// untimely reports whether a decision that came at this time came when its
-// envelope was not good.
-func (d decision) untimely(at time.Time) bool { return d.Authenticated && d.statement.Untimely(at) }
 
 // learnKeys asks for the keys that decisions name and the admission does not
 // know, and judges them anew: a key may have been added since.

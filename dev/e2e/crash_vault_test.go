@@ -254,7 +254,7 @@ func (v *crashVault) made(r store.Record, id, by string, kind approval.DecisionK
 	switch {
 	case !known || sent != crashSent{by, r.View.ID, kind}:
 		return fmt.Errorf("%s said %s by the decision %s; sent was %+v", by, kind, id, sent)
-	case kind == approval.Approve && r.View.AskedBy(by):
+	case kind == approval.Approve && r.View.Owner != "" && (approval.SamePerson(by, r.View.Owner) || approval.SamePerson(by, r.View.Requester)):
 		return fmt.Errorf("%s approved their own call", by)
 	}
 	return nil

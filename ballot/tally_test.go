@@ -1,11 +1,16 @@
-package approval_test
+package ballot_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/ballot"
 )
+
+func add(t *ballot.Tally, d approval.Decision) ballot.Judgement {
+	return t.Add(ballot.Decision{Decision: d})
+}
 
 func TestTallySequences(t *testing.T) {
 	type step struct {
@@ -38,9 +43,9 @@ func TestTallySequences(t *testing.T) {
 		"an unknown kind counts for none": {1, []step{{"maybe", "ana", unreadable}, {yes, "ana", resolved}}, yes, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tally := approval.NewTally(approval.Requirement{Approvals: []approval.Approvals{{Count: tc.count}}})
+			tally := ballot.New(ballot.Rules{Requirement: approval.Requirement{Approvals: []approval.Approvals{{Count: tc.count}}}})
 			for i, s := range tc.steps {
-				if got := tally.Add(approval.Decision{Kind: s.kind, Reviewer: s.by}).Outcome; got != s.want {
+				if got := add(&tally, approval.Decision{Kind: s.kind, Reviewer: s.by}).Outcome; got != s.want {
 					t.Errorf("step %d (%s by %q): %s, want %s", i, s.kind, s.by, got, s.want)
 				}
 			}
@@ -73,10 +78,10 @@ func TestTallyTellsWhoHasApproved(t *testing.T) {
 		"again, in another group": {approvals{{Count: 2, Group: "a"}, {Count: 1, Group: "b"}}, []approval.Decision{yes("ana", "a"), yes("ana", "a", "b")}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tally := approval.NewTally(approval.Requirement{Approvals: tc.needs})
-			var last approval.Answer
+			tally := ballot.New(ballot.Rules{Requirement: approval.Requirement{Approvals: tc.needs}})
+			var last ballot.Judgement
 			for _, v := range tc.votes {
-				last = tally.Add(v)
+				last = add(&tally, v)
 			}
 			if last.Outcome != approval.AnswerRecorded || last.Message != tc.want {
 				t.Errorf("%s: %q", last.Outcome, last.Message)
@@ -120,13 +125,13 @@ func TestTallyGroups(t *testing.T) {
 		"a member no more, before the end": {[]approval.Approvals{finance, security}, []step{{"ana", "finance", recorded}, {"ana", "security", recorded}, {"bo", "finance", resolved}}, "bo", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tally := approval.NewTally(approval.Requirement{Approvals: tc.needs})
+			tally := ballot.New(ballot.Rules{Requirement: approval.Requirement{Approvals: tc.needs}})
 			for i, s := range tc.steps {
 				d := approval.Decision{ID: "d", Kind: approval.Approve, Reviewer: s.by, Authenticated: s.groups != "", Groups: strings.Fields(s.groups)}
 				if !d.Authenticated {
 					d.Groups = []string{"finance", "security"} // as anybody may claim
 				}
-				got := tally.Add(d)
+				got := add(&tally, d)
 				if got.Outcome != s.want || got.DecisionID != "d" || s.want == forbidden && got.Message == "" || s.want == resolved && got.Message != "" {
 					t.Errorf("step %d (by %q): %+v, want %s", i, s.by, got, s.want)
 				}
@@ -138,7 +143,7 @@ func TestTallyGroups(t *testing.T) {
 			if by != tc.by || len(tally.Votes()) != tc.votes {
 				t.Errorf("settled by %q with %d votes, want %q with %d", by, len(tally.Votes()), tc.by, tc.votes)
 			}
-			if got := tally.Add(approval.Decision{Kind: approval.Reject}).Outcome; (got == resolved) != (tc.by == "") {
+			if got := add(&tally, approval.Decision{Kind: approval.Reject}).Outcome; (got == resolved) != (tc.by == "") {
 				t.Errorf("a rejection after that: %s", got)
 			}
 		})
@@ -146,38 +151,16 @@ func TestTallyGroups(t *testing.T) {
 }
 
 func TestTallyOfSignedDecisions(t *testing.T) {
-	tally := approval.NewTally(approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, Decisions: approval.DecisionsSigned})
+	tally := ballot.New(ballot.Rules{Requirement: approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, Decisions: approval.DecisionsSigned}})
 	for _, kind := range []approval.DecisionKind{approval.Approve, approval.Reject} {
-		if got := tally.Add(approval.Decision{Kind: kind, Reviewer: "ana"}); got.Outcome != approval.AnswerForbidden || got.Message == "" {
+		if got := add(&tally, approval.Decision{Kind: kind, Reviewer: "ana"}); got.Outcome != approval.AnswerForbidden || got.Message == "" {
 			t.Errorf("%s by nobody in particular: %+v", kind, got)
 		}
 	}
 	if len(tally.Votes()) != 0 || tally.Settled() != nil {
 		t.Fatalf("%v", tally.Votes())
 	}
-	if got := tally.Add(approval.Decision{Kind: approval.Approve, Reviewer: "ana", Authenticated: true}); got.Outcome != approval.AnswerResolved {
+	if got := add(&tally, approval.Decision{Kind: approval.Approve, Reviewer: "ana", Authenticated: true}); got.Outcome != approval.AnswerResolved {
 		t.Errorf("%+v", got)
-	}
-}
-
-func TestVerdictValidate(t *testing.T) {
-	fine := approval.Verdict{Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout}
-	if err := fine.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	for name, spoil := range map[string]func(*approval.Verdict){
-		"unknown kind":   func(v *approval.Verdict) { v.Kind = "perhaps" },
-		"no kind":        func(v *approval.Verdict) { v.Kind = "" },
-		"no requirement": func(v *approval.Verdict) { v.Requirement = nil },
-		"nobody asked":   func(v *approval.Verdict) { v.Requirement = &approval.Requirement{} },
-		"zero people":    func(v *approval.Verdict) { v.Requirement = &approval.Requirement{Approvals: []approval.Approvals{{}}} },
-		"endless wait":   func(v *approval.Verdict) { v.Timeout = approval.MaxTimeout + 1 },
-		"no wait":        func(v *approval.Verdict) { v.Timeout = 0 },
-	} {
-		v := fine
-		spoil(&v)
-		if v.Validate() == nil {
-			t.Errorf("%s: not refused", name)
-		}
 	}
 }

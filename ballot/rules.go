@@ -1,0 +1,135 @@
+// Package ballot judges people's decisions about one call: who may decide, what a decision does, what
+// is missing still, and how to say so. It is pure, so that workflows may use it.
+//
+// It is the one judge. The API asks it before it sends a decision, the workflow counts with it, and
+// the claim of the permit counts again with it, by what the store says of the call.
+package ballot
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// Rules is everything about a call that its decisions are judged by.
+type Rules struct {
+	Requirement approval.Requirement // must be valid
+	Requester   string               // who asked: see approval.Call
+	Owner       string               // the person who answers for Requester; empty: nobody knows who asked
+	Digest      string               // what decisions are about
+	Deadline    time.Time            // a decision has to come before it; zero: there is none
+}
+
+// RulesOf takes the rules from a call's view. A view without a requirement is judged as if the call
+// needed one approval.
+func RulesOf(v approval.View) Rules {
+	r := Rules{Requirement: *approval.OneApproval(), Requester: v.Requester, Owner: v.Owner, Digest: v.Digest}
+	if v.Requirement != nil {
+		r.Requirement = *v.Requirement
+	}
+	if v.Deadline != nil {
+		r.Deadline = *v.Deadline
+	}
+	return r
+}
+
+// Decision is a decision as it came, and what is known of it.
+type Decision struct {
+	approval.Decision // At is when it came; zero counts as in time
+
+	Digest     string // the call's, as whoever decided saw it; empty: they did not say
+	Unverified bool   // it carries an envelope that was not verified yet
+	Untimed    bool   // whether it came at At is not certain
+	Untimely   bool   // its envelope was verified, and was not valid at At
+}
+
+// Judgement is what a decision does, or why it does nothing, or what has to be found out before that
+// can be said. Then Outcome is empty and Needs is not.
+type Judgement struct {
+	approval.Answer
+	Reason Reason
+	Needs  Need
+}
+
+// Refused reports whether the decision does not count.
+func (j Judgement) Refused() bool { return j.Outcome != "" && !j.Outcome.Counted() }
+
+// Need is what has to be found out about a decision.
+type Need string
+
+const (
+	NeedsProof Need = "proof" // whether its envelope is genuine
+	NeedsTime  Need = "time"  // when it came
+)
+
+// Reason is why a decision does not count. The zero value says nothing.
+type Reason string
+
+const (
+	Late          Reason = "late"           // it came after the deadline
+	Settled       Reason = "settled"        // the call was decided before
+	UnknownKind   Reason = "unknown_kind"   // it is neither approve nor reject
+	Stale         Reason = "stale"          // it is about another digest
+	Own           Reason = "own"            // who asked can't approve
+	Untimely      Reason = "untimely"       // its envelope was not valid when it came
+	Unsigned      Reason = "unsigned"       // signed decisions only count
+	NoMember      Reason = "no_member"      // its reviewer is in no group that is asked
+	NotExecutable Reason = "not_executable" // the requirement holds what this version can't judge
+)
+
+func refuse(d Decision, o approval.AnswerOutcome, why Reason, message string) Judgement {
+	return Judgement{Answer: approval.Answer{DecisionID: d.ID, Outcome: o, Message: message}, Reason: why}
+}
+
+// Judge says what the rules alone say of a decision, whoever else has decided. A decision that they
+// let count has neither Outcome nor Needs; what it does is for the Tally to say.
+func (r Rules) Judge(d Decision) Judgement {
+	const forbidden = approval.AnswerForbidden
+	approve := d.Kind == approval.Approve
+	switch {
+	case !d.Untimed && !r.Deadline.IsZero() && !d.At.Before(r.Deadline):
+		return refuse(d, approval.AnswerExpired, Late, "the decision came after the deadline")
+	case !approve && d.Kind != approval.Reject:
+		return refuse(d, approval.AnswerInvalid, UnknownKind, "the decision is neither approve nor reject")
+	case d.Digest != "" && d.Digest != r.Digest:
+		return refuse(d, approval.AnswerStale, Stale, "the decision is about another digest than the call's")
+	case d.Unverified:
+		return Judgement{Needs: NeedsProof}
+	case approve && r.asked(d.Reviewer):
+		return refuse(d, forbidden, Own, "who asked for a call, or owns the agent that did, may reject it but not approve it: somebody else has to")
+	case d.Untimed:
+		return Judgement{Needs: NeedsTime}
+	case d.Untimely:
+		return refuse(d, forbidden, Untimely, "the signed decision had expired before it came, or was not to be made yet: decide again, and see whether the clock of Pawl's API is right")
+	case r.Requirement.Decisions == approval.DecisionsSigned && !d.Authenticated:
+		return refuse(d, forbidden, Unsigned, "this call takes signed decisions only: decide through Pawl's API or command line, with a token")
+	case approve && len(r.Requirement.Unexecuted()) > 0:
+		return refuse(d, forbidden, NotExecutable, "this version of Pawl can't judge approvals of this call: it needs "+approval.List(r.Requirement.Unexecuted()))
+	case approve && !slices.ContainsFunc(r.Requirement.Approvals, func(a approval.Approvals) bool { return takes(a, d.Decision) }):
+		return refuse(d, forbidden, NoMember, "this call takes approvals by "+groups(r.Requirement)+" only")
+	}
+	return Judgement{Answer: approval.Answer{DecisionID: d.ID}}
+}
+
+// asked reports whether the call is this person's own: they asked for it, or own the agent that did.
+// It is never true of a call without an owner: nobody knows who asked for that.
+func (r Rules) asked(name string) bool {
+	return r.Owner != "" && (approval.SamePerson(name, r.Owner) || approval.SamePerson(name, r.Requester))
+}
+
+// takes reports whether a decision counts toward a. Groups are believed of authenticated decisions only.
+func takes(a approval.Approvals, d approval.Decision) bool {
+	return a.Group == "" || d.Authenticated && slices.Contains(d.Groups, a.Group)
+}
+
+// groups names the groups that r asks, for people.
+func groups(r approval.Requirement) string {
+	var names []string
+	for _, a := range r.Approvals {
+		names = append(names, fmt.Sprintf("%q", approval.Display(a.Group, 80)))
+	}
+	return "authenticated members of " + strings.Join(names, " and ")
+}
