@@ -51,7 +51,14 @@ var rooms = map[string][]string{
 	"auth/oidc":             {"approval", "auth"},
 	"api":                   {"approval", "audit", "auth", "ballot", "codec", "health", "internal/calls", "internal/yamlfile", "policy", "policy/active", "store"},
 	"client":                {"approval", "auth", "store"},
-	"cmd/pawl":              {"api", "approval", "auth", "auth/oidc", "client", "codec", "health", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store", "store/postgres", "store/sqlite", "tool", "worker"},
+	"cmd/pawl":              {"internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review"},
+	"internal/cli":          {"approval", "auth", "auth/oidc", "client", "codec", "internal/yamlfile", "store", "store/postgres", "store/sqlite"},
+	"internal/cli/access":   {"approval", "auth", "client", "codec", "internal/cli", "store"},
+	"internal/cli/call":     {"approval", "auth", "client", "internal/cli"},
+	"internal/cli/clitest":  {"approval", "client", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy"},
+	"internal/cli/operate":  {"api", "approval", "auth", "auth/oidc", "codec", "health", "internal/cli", "policy", "policy/active", "store", "tool", "worker"},
+	"internal/cli/policies": {"approval", "client", "internal/cli", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store"},
+	"internal/cli/review":   {"approval", "auth", "client", "internal/cli", "store"},
 	"examples/agent":        {"approval", "client"},
 }
 

@@ -3,6 +3,9 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/clitest"
 )
 
 func TestVariablesThatNobodyReads(t *testing.T) {
@@ -23,8 +26,8 @@ func TestVariablesThatNobodyReads(t *testing.T) {
 		key: "", "PAWL_SERVICE_HOST": "", "PAWL_PORT": "", "PAWL_PORT_7295_TCP_ADDR": "", "PAWL_API_SERVICE_PORT_HTTP": "", "PAWL_API_PORT_7295_TCP": "",
 	} {
 		env := map[string]string{name: "hunter2"}
-		a := &app{Env: Env{Environ: func() []string { return []string{"HOME=/", name + "=hunter2", "PAWL_EMPTY= ", "odd"} }}}
-		got := strings.Join(a.strangers(testRoot()), "\n") + "\n"
+		a := &cli.App{Env: cli.Env{Environ: func() []string { return []string{"HOME=/", name + "=hunter2", "PAWL_EMPTY= ", "odd"} }}}
+		got := strings.Join(a.UnknownVariables(testRoot()), "\n") + "\n"
 		if (want == "") != (got == "\n") || !strings.Contains(got, want) || strings.Contains(got, "hunter2") {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
@@ -33,18 +36,18 @@ func TestVariablesThatNobodyReads(t *testing.T) {
 		}
 		want = strings.TrimSpace(want)
 		for _, line := range []string{"worker", "api", "setup"} {
-			r := cmdline{env: env}.run(t, line, "--database-url", "sqlite://x", "--start-timeout", "0s")
-			if r.code != exitUsage || !strings.Contains(r.err, want) || strings.Contains(r.err, "hunter2") {
-				t.Errorf("pawl %s with %s: %d %s", line, name, r.code, r.err)
+			r := clitest.CommandLine{Env: env}.Run(t, line, "--database-url", "sqlite://x", "--start-timeout", "0s")
+			if r.Code != cli.ExitUsage || !strings.Contains(r.Err, want) || strings.Contains(r.Err, "hunter2") {
+				t.Errorf("pawl %s with %s: %d %s", line, name, r.Code, r.Err)
 			}
 		}
-		cmdline{env: env}.run(t, "version").want(t, exitDone, nil, []string{"warning: PAWL_", want})
+		clitest.CommandLine{Env: env}.Run(t, "version").Want(t, cli.ExitDone, nil, []string{"warning: PAWL_", want})
 	}
 }
 
 func TestDoctorLooksAtTheEnvironment(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
-	r := cmdline{env: map[string]string{"PAWL_AUHT": "tokens"}}.run(t, "doctor", "--timeout", "300ms")
-	r.want(t, exitError, []string{"failed         environment         PAWL_AUHT is no variable of Pawl's; did you mean PAWL_AUTH?", "→ unset them, or mend"}, nil)
-	cmdline{}.run(t, "doctor", "--timeout", "300ms").want(t, exitError, []string{"ok             environment"}, nil)
+	r := clitest.CommandLine{Env: map[string]string{"PAWL_AUHT": "tokens"}}.Run(t, "doctor", "--timeout", "300ms")
+	r.Want(t, cli.ExitError, []string{"failed         environment         PAWL_AUHT is no variable of Pawl's; did you mean PAWL_AUTH?", "→ unset them, or mend"}, nil)
+	clitest.CommandLine{}.Run(t, "doctor", "--timeout", "300ms").Want(t, cli.ExitError, []string{"ok             environment"}, nil)
 }

@@ -12,17 +12,27 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
+
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/access"
+	"github.com/pawlhq/pawl/internal/cli/call"
+	"github.com/pawlhq/pawl/internal/cli/operate"
+	"github.com/pawlhq/pawl/internal/cli/policies"
+	"github.com/pawlhq/pawl/internal/cli/review"
 )
 
+// groups are the packages that the command line is made of.
+var groups = []cli.Commands{call.Commands, review.Commands, policies.Commands, access.Commands, operate.Commands}
+
 func main() {
-	os.Exit(run(untilSignal(), Env{
+	os.Exit(cli.Run(untilSignal(), cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Getenv: os.Getenv, Environ: os.Environ, Now: time.Now,
 		IsTerminal: func(stream any) bool {
 			f, ok := stream.(*os.File)
 			return ok && isatty.IsTerminal(f.Fd())
 		},
-	}, os.Args[1:]))
+	}, os.Args[1:], groups...))
 }
 
 // untilSignal returns a context that the first signal ends. The second ends
@@ -40,7 +50,7 @@ func untilSignal() context.Context {
 	go func() {
 		<-told
 		cancel()
-		code := exitError
+		code := cli.ExitError
 		if s, ok := (<-told).(syscall.Signal); ok {
 			code = 128 + int(s)
 		}

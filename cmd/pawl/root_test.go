@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/clitest"
 )
 
 func everyCommand(cmd *cobra.Command, visit func(*cobra.Command)) {
@@ -19,7 +22,7 @@ func everyCommand(cmd *cobra.Command, visit func(*cobra.Command)) {
 }
 
 func testRoot() *cobra.Command {
-	return newRoot(Env{Getenv: func(string) string { return "" }})
+	return cli.NewRoot(cli.Env{Getenv: func(string) string { return "" }}, groups...)
 }
 
 func TestEveryCommandIsDocumented(t *testing.T) {
@@ -47,7 +50,7 @@ func TestExamplesParse(t *testing.T) {
 	everyCommand(testRoot(), func(cmd *cobra.Command) {
 		for line := range strings.Lines(cmd.Example) {
 			for _, part := range strings.Split(line, " | ") {
-				words := shellWords(t, strings.TrimSpace(part))
+				words := clitest.ShellWords(t, strings.TrimSpace(part))
 				if words[0] != "pawl" {
 					continue
 				}
@@ -70,35 +73,8 @@ func TestExamplesParse(t *testing.T) {
 	}
 }
 
-func shellWords(t *testing.T, line string) []string {
-	var words []string
-	var word strings.Builder
-	quote, open := rune(0), false
-	for _, r := range line {
-		switch {
-		case quote != 0 && r == quote:
-			quote = 0
-		case quote == 0 && (r == '\'' || r == '"'):
-			quote, open = r, true
-		case quote == 0 && r == ' ':
-			if open {
-				words = append(words, word.String())
-				word.Reset()
-				open = false
-			}
-		default:
-			open = true
-			word.WriteRune(r)
-		}
-	}
-	if quote != 0 {
-		t.Errorf("open quote in %s", line)
-	}
-	return append(words, word.String())
-}
-
 func TestUsageErrors(t *testing.T) {
-	api := newFakeAPI(t, fixture(t, "request.json"))
+	api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
 	for _, tt := range []struct{ line, want string }{
 		{"pendin", `did you mean pending?`},
 		{"aprove pawl-1", `did you mean approve?`},
@@ -154,61 +130,61 @@ func TestUsageErrors(t *testing.T) {
 		{"pending --token hunt\ner2", "the token holds"},
 	} {
 		t.Run(tt.line, func(t *testing.T) {
-			r := cmdline{api: api.URL}.run(t, strings.Split(tt.line, " ")...)
-			r.want(t, exitUsage, nil, []string{tt.want, "--help'"})
-			if r.out != "" || strings.Contains(r.err, "hunter2") {
-				t.Errorf("stdout %q, stderr %q", r.out, r.err)
+			r := clitest.CommandLine{API: api.URL}.Run(t, strings.Split(tt.line, " ")...)
+			r.Want(t, cli.ExitUsage, nil, []string{tt.want, "--help'"})
+			if r.Out != "" || strings.Contains(r.Err, "hunter2") {
+				t.Errorf("stdout %q, stderr %q", r.Out, r.Err)
 			}
 		})
 	}
-	if sent := api.requests(http.MethodPost); len(sent) > 0 {
+	if sent := api.Requests(http.MethodPost); len(sent) > 0 {
 		t.Errorf("a wrong command line was sent: %q", sent)
 	}
 }
 
 func TestGlobalFlagsOverEnvironment(t *testing.T) {
-	api := newFakeAPI(t)
+	api := clitest.NewAPI(t)
 	var header http.Header
-	api.on("GET /api/tools", func(w http.ResponseWriter, r *http.Request) {
+	api.On("GET /api/tools", func(w http.ResponseWriter, r *http.Request) {
 		header = r.Header
-		reply(200, `{"items":[],"total":0}`)(w, r)
+		clitest.Reply(200, `{"items":[],"total":0}`)(w, r)
 	})
 	env := map[string]string{"PAWL_API": "http://127.0.0.1:1", "PAWL_TOKEN": "env-token", "PAWL_AS": "env-name"}
-	cmdline{env: env}.run(t, "tools", "--api", api.URL, "--token", "flag-token", "--as", "flag-name").
-		want(t, exitDone, nil, []string{"other users of this machine can see --token"})
+	clitest.CommandLine{Env: env}.Run(t, "tools", "--api", api.URL, "--token", "flag-token", "--as", "flag-name").
+		Want(t, cli.ExitDone, nil, []string{"other users of this machine can see --token"})
 	if header.Get("Authorization") != "Bearer flag-token" || header.Get("X-Pawl-Reviewer") != "flag-name" {
 		t.Errorf("sent %v", header)
 	}
 	env["PAWL_API"] = api.URL
-	r := cmdline{env: env}.run(t, "tools")
-	r.want(t, exitDone, nil, nil)
+	r := clitest.CommandLine{Env: env}.Run(t, "tools")
+	r.Want(t, cli.ExitDone, nil, nil)
 	if header.Get("Authorization") != "Bearer env-token" || header.Get("X-Pawl-Reviewer") != "env-name" {
 		t.Errorf("sent %v", header)
 	}
-	if strings.Contains(r.err, "warning") {
-		t.Errorf("a warning without need: %s", r.err)
+	if strings.Contains(r.Err, "warning") {
+		t.Errorf("a warning without need: %s", r.Err)
 	}
-	r = cmdline{env: env}.run(t, "pending", "--help")
-	r.want(t, exitDone, []string{"Examples:"}, nil)
-	if strings.Contains(r.out, "env-token") {
+	r = clitest.CommandLine{Env: env}.Run(t, "pending", "--help")
+	r.Want(t, cli.ExitDone, []string{"Examples:"}, nil)
+	if strings.Contains(r.Out, "env-token") {
 		t.Error("help shows the token")
 	}
 }
 
 func TestTokenOverPlainHTTP(t *testing.T) {
 	env := map[string]string{"PAWL_TOKEN": "t"}
-	r := cmdline{env: env}.run(t, "tools", "--api", "http://pawl.invalid")
-	r.want(t, exitError, nil, []string{"unencrypted", "nothing answers at http://pawl.invalid"})
+	r := clitest.CommandLine{Env: env}.Run(t, "tools", "--api", "http://pawl.invalid")
+	r.Want(t, cli.ExitError, nil, []string{"unencrypted", "nothing answers at http://pawl.invalid"})
 }
 
 func TestNothingAnswers(t *testing.T) {
-	api := newFakeAPI(t)
+	api := clitest.NewAPI(t)
 	api.Close()
 	for _, line := range []string{"pending", "show x", "call t", "continue --key a", "cancel x", "approve x --as ana", "review --as ana", "tools", "audit list"} {
-		r := cmdline{api: api.URL}.run(t, strings.Split(line, " ")...)
-		r.want(t, exitError, nil, []string{"nothing answers at " + api.URL, "`make demo`", "--api"})
-		if r.out != "" {
-			t.Errorf("%s: stdout %q", line, r.out)
+		r := clitest.CommandLine{API: api.URL}.Run(t, strings.Split(line, " ")...)
+		r.Want(t, cli.ExitError, nil, []string{"nothing answers at " + api.URL, "`make demo`", "--api"})
+		if r.Out != "" {
+			t.Errorf("%s: stdout %q", line, r.Out)
 		}
 	}
 }
@@ -220,17 +196,17 @@ func TestNoTLSThatCanBeTrusted(t *testing.T) {
 	defer secret.Close()
 	for url, want := range map[string]string{
 		secret.URL: "SSL_CERT_FILE", strings.Replace(secret.URL, "https", "http", 1): "https://",
-		strings.Replace(newFakeAPI(t).URL, "http", "https", 1): "does not speak TLS",
+		strings.Replace(clitest.NewAPI(t).URL, "http", "https", 1): "does not speak TLS",
 	} {
-		r := cmdline{api: url}.run(t, "pending")
-		if r.want(t, exitError, nil, []string{want}); strings.Contains(r.err, "make demo") {
-			t.Errorf("%s: %s", url, r.err)
+		r := clitest.CommandLine{API: url}.Run(t, "pending")
+		if r.Want(t, cli.ExitError, nil, []string{want}); strings.Contains(r.Err, "make demo") {
+			t.Errorf("%s: %s", url, r.Err)
 		}
 	}
 }
 
 func TestProblemsOfTheAPI(t *testing.T) {
-	api := newFakeAPI(t)
+	api := clitest.NewAPI(t)
 	for _, tt := range []struct {
 		status int
 		body   string
@@ -240,18 +216,18 @@ func TestProblemsOfTheAPI(t *testing.T) {
 		{403, `{"detail":"not \u001b[31myours","code":"forbidden"}`, `not \u{001B}[31myours`},
 		{500, `{"title":"Internal error","code":"internal"}`, "Internal error"},
 	} {
-		api.on("GET /api/tools", reply(tt.status, tt.body))
-		cmdline{api: api.URL}.run(t, "tools").want(t, exitError, nil, []string{tt.want})
+		api.On("GET /api/tools", clitest.Reply(tt.status, tt.body))
+		clitest.CommandLine{API: api.URL}.Run(t, "tools").Want(t, cli.ExitError, nil, []string{tt.want})
 	}
 }
 
-func TestVersion(t *testing.T) {
-	cmdline{}.run(t, "version").want(t, exitDone, []string{"pawl "}, nil)
-	cmdline{}.run(t, "version", "-o", "json").want(t, exitDone, []string{`"version":`}, nil)
-	cmdline{}.run(t, "--version").want(t, exitDone, []string{"pawl "}, nil)
+func TestGroupsShowHelp(t *testing.T) {
+	clitest.CommandLine{}.Run(t).Want(t, cli.ExitDone, []string{"approve", "review", "Exit codes"}, nil)
+	clitest.CommandLine{}.Run(t, "audit").Want(t, cli.ExitDone, []string{"list"}, nil)
 }
 
-func TestGroupsShowHelp(t *testing.T) {
-	cmdline{}.run(t).want(t, exitDone, []string{"approve", "review", "Exit codes"}, nil)
-	cmdline{}.run(t, "audit").want(t, exitDone, []string{"list"}, nil)
+func TestVersion(t *testing.T) {
+	clitest.CommandLine{}.Run(t, "version").Want(t, cli.ExitDone, []string{"pawl "}, nil)
+	clitest.CommandLine{}.Run(t, "version", "-o", "json").Want(t, cli.ExitDone, []string{`"version":`}, nil)
+	clitest.CommandLine{}.Run(t, "--version").Want(t, cli.ExitDone, []string{"pawl "}, nil)
 }

@@ -1,0 +1,18 @@
+// Package access holds the commands about who may do what: tokens, signing keys, and the keyring of
+// payloads.
+package access
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+// app is the command line, with the commands of this package as methods.
+type app struct{ *cli.App }
+
+// Commands makes the commands of this package.
+func Commands(base *cli.App) []*cobra.Command {
+	a := &app{base}
+	return []*cobra.Command{a.whoami(), a.token(), a.key(), a.keyring()}
+}

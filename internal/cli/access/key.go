@@ -1,0 +1,244 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/store"
+)
+
+const keyPlaces = `It is done by the API, which takes an administrator's token for that. --direct
+uses the store itself, that --database-url, $PAWL_DATABASE_URL or the
+configuration file names. With SQLite, stop the process that owns the store
+first.`
+
+func (a *app) key() *cobra.Command {
+	cmd := cli.Group("key", "List, replace and revoke the keys that sign decisions")
+	cmd.Long = cmd.Short + `. Payloads are encrypted by
+other keys: see 'pawl keyring'.
+
+` + keyPlaces
+	cmd.Example = "  pawl key list\n  pawl key rotate\n  pawl key revoke 5748c5a59b437bb2b85f4a44ddaf6be9"
+	cmd.AddCommand(a.keyList(), a.keyAdd(), a.keyRotate(), a.keyEnd(false), a.keyEnd(true))
+	return cmd
+}
+
+func (a *app) keyList() *cobra.Command {
+	s := &accessSite{app: a}
+	s.Database.ReadOnly = true
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List signing keys, the newest first",
+		Long:  "List signing keys, the newest first, with those that have ended.\n\n" + keyPlaces,
+		Example: `  pawl key list
+  pawl key list --direct --database-url postgres://pawl@db:5432/pawl -o json`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
+				page, err := c.Keys(ctx)
+				if err != nil {
+					return err
+				}
+				return a.listKeys(page.Items)
+			}, func(ctx context.Context, opened store.Store) error {
+				keys, err := cli.AllPages(ctx, opened.SigningKeys)
+				if err != nil {
+					return err
+				}
+				return a.listKeys(keys)
+			})
+		},
+	}
+	s.add(cmd)
+	return cmd
+}
+
+func (a *app) listKeys(keys []store.SigningKey) error {
+	if a.Output == cli.OutputJSON {
+		return cli.PrintList(a.App, keys)
+	}
+	if len(keys) == 0 {
+		a.Note("there are no signing keys: an API that authenticates its callers makes one when it starts")
+		return nil
+	}
+	var rows [][]string
+	for _, k := range keys {
+		state, by := "trusted", ""
+		switch {
+		case k.RevokedAt != nil:
+			state, by = "revoked "+cli.Timestamp(*k.RevokedAt), k.RevokedBy
+		case k.RetiredAt != nil:
+			state, by = "retired "+cli.Timestamp(*k.RetiredAt), k.RetiredBy
+		}
+		rows = append(rows, []string{cli.Cell(k.ID, 40), cli.Cell(k.Note, 40), cli.Timestamp(k.CreatedAt), cli.Cell(k.CreatedBy, 30), state, cli.Cell(by, 30)})
+	}
+	return a.Print(cli.Table([]string{"ID", "WHERE", "SINCE", "ADDED BY", "STATE", "BY"}, rows))
+}
+
+func (a *app) keyAdd() *cobra.Command {
+	s := &accessSite{app: a, direct: true}
+	cmd := &cobra.Command{
+		Use:   "add FILE",
+		Short: "Trust the key in a file, on the store itself; make it if the file is not there",
+		Long: `Trust the key in a file, on the store itself, and make it if the file is not
+there. An API does so by itself when it starts; this is for one that may not write
+its store. FILE is PEM with an Ed25519 key, for its owner alone (mode 0600).`,
+		Example: "  pawl key add .pawl/signing-key.pem --database-url sqlite://.pawl/pawl.db",
+		Args:    cli.OneArg("FILE", "which file holds the private key, or is to hold it?"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.with(cmd, nil, func(ctx context.Context, opened store.Store) error {
+				signer, err := auth.OpenSigner(ctx, auth.SignerOptions{File: args[0], Store: opened, By: operator()})
+				if err != nil {
+					return err
+				}
+				keys, err := opened.TrustedKeys(ctx, signer.KeyID())
+				if err != nil || len(keys) == 0 {
+					return errors.Join(err, errors.New("the key was revoked meanwhile"))
+				}
+				return a.tellKey("trusted", keys[0])
+			})
+		},
+	}
+	s.Site.Flags(cmd)
+	cmd.Flags().Lookup("log-level").DefValue, s.LogLevel = "warn", "warn"
+	return cmd
+}
+
+func (a *app) keyRotate() *cobra.Command {
+	s := &accessSite{app: a}
+	var file string
+	var revokeOld bool
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace the API's signing key with a new one",
+		Long: `Replace the signing key of the API that answers with a new one, in its file, too.
+What the old one signed goes on counting; with --revoke-old it does not, which is
+for a key that somebody else may have. Calls that wait are not held up. Where
+several APIs run, each has its own key, and --api says whose is replaced.
+
+` + keyPlaces + ` Name the key's file, too; APIs that use it notice.`,
+		Example: `  pawl key rotate
+  pawl key rotate --revoke-old
+  pawl key rotate --direct --signing-key .pawl/signing-key.pem`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			tell := func(r auth.Rotated) error {
+				if a.Output == cli.OutputJSON {
+					return a.PrintValue(r)
+				}
+				return errors.Join(a.tellKey("in use", r.Key), a.tellKey(ended(r.Old), r.Old))
+			}
+			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
+				if cmd.Flag("signing-key").Changed {
+					return cli.UsageError(errors.New("--signing-key is for --direct; the API knows its own"))
+				}
+				r, err := c.RotateKey(ctx, revokeOld)
+				var silent *client.UnreachableError
+				if errors.As(err, &silent) && silent.Sent {
+					// The next rotation would end the new key, not the one that was meant.
+					return fmt.Errorf("%w\nThe key may have been replaced all the same, and the old one still be trusted: 'pawl key list' shows it, and 'pawl key retire' or 'pawl key revoke' ends it", err)
+				}
+				if err != nil {
+					return err
+				}
+				return tell(r)
+			}, func(ctx context.Context, opened store.Store) error {
+				signer, err := auth.OpenSigner(ctx, auth.SignerOptions{File: file, Store: opened, By: operator()})
+				if err != nil {
+					return err
+				}
+				r, err := signer.Rotate(ctx, operator(), revokeOld)
+				if err != nil {
+					return err
+				}
+				return tell(r)
+			})
+		},
+	}
+	s.add(cmd)
+	cmd.Flags().StringVar(&file, "signing-key", cli.DefaultSigningKey, "`file` of the private key, with --direct")
+	cmd.Flags().BoolVar(&revokeOld, "revoke-old", false, "trust nothing that the old key ever signed: what waits to run by it is blocked")
+	return cmd
+}
+
+func (a *app) keyEnd(revoke bool) *cobra.Command {
+	s := &accessSite{app: a}
+	cmd := &cobra.Command{
+		Use:   "retire ID…",
+		Short: "Trust nothing that a key signs from now on: its API is gone for good",
+		Long: `Trust nothing that keys sign from now on (to be exact, from a minute from now on,
+since clocks differ). What they signed before counts. This is for an API that is
+gone for good; 'pawl key rotate' replaces the key of one that goes on.
+
+` + keyPlaces,
+		Example: "  pawl key retire 5748c5a59b437bb2b85f4a44ddaf6be9",
+	}
+	if revoke {
+		cmd.Use = "revoke ID…"
+		cmd.Short = "Trust nothing that a key ever signed: somebody else may have it"
+		cmd.Long = `Trust nothing that keys ever signed, from now on and for good: somebody else may
+have them. Calls that were approved by one, and whose tools were not started, end
+as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
+
+` + keyPlaces
+		cmd.Example = "  pawl key revoke 5748c5a59b437bb2b85f4a44ddaf6be9"
+	}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return errors.New("ID is missing: which key? 'pawl key list' lists them")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		return s.with(cmd, func(ctx context.Context, c *client.Client) error {
+			return a.endKeys(ids, func(id string) (store.SigningKey, error) { return c.EndKey(ctx, id, revoke) })
+		}, func(ctx context.Context, opened store.Store) error {
+			return a.endKeys(ids, func(id string) (k store.SigningKey, err error) {
+				k, _, err = opened.EndKey(ctx, store.KeyEnding{ID: id, By: operator(), Revoke: revoke, At: time.Now()})
+				return k, err
+			})
+		})
+	}
+	s.add(cmd)
+	return cmd
+}
+
+func (a *app) endKeys(ids []string, one func(id string) (store.SigningKey, error)) error {
+	done, err := each(ids, one, func(k store.SigningKey) error {
+		if a.Output == cli.OutputJSON {
+			return nil
+		}
+		return a.tellKey(ended(k), k)
+	})
+	if a.Output == cli.OutputJSON {
+		err = errors.Join(err, a.PrintValue(struct {
+			Ended []store.SigningKey `json:"ended"`
+		}{done}))
+	}
+	return err
+}
+
+func ended(k store.SigningKey) string {
+	if k.RevokedAt != nil {
+		return "revoked"
+	}
+	return "retired"
+}
+
+func (a *app) tellKey(what string, k store.SigningKey) error {
+	if a.Output == cli.OutputJSON {
+		return a.PrintValue(k)
+	}
+	note := ""
+	if k.Note != "" {
+		note = " (" + cli.Cell(k.Note, 40) + ")"
+	}
+	return a.Print(fmt.Sprintf("%s: %s%s\n", what, cli.Cell(k.ID, 40), note))
+}

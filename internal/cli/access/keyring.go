@@ -1,0 +1,217 @@
+package access
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+const keyringHelp = `Which file: --payload-keys, else $PAWL_PAYLOAD_KEYS, else payload_keys of the file
+that --config names.`
+
+// keyringCommand is what the commands on a keyring's file share. They need
+// neither Temporal nor the store.
+type keyringCommand struct {
+	app  *app
+	file string
+}
+
+func (a *app) keyring() *cobra.Command {
+	cmd := cli.Group("keyring", "Make and change the keys that payloads in Temporal are encrypted with")
+	cmd.Long = cmd.Short + `.
+
+A keyring is a file that only its owner may read. Everybody who takes part needs
+it, or a copy: workers, APIs, Go agents (PAWL_PAYLOAD_KEYS) and workers in other
+languages. They read it when they start.
+
+To change the key without a pause: 'add', give the file to every process and
+restart them, then 'activate', and the same again. Old keys stay for reading, as
+long as Temporal keeps what was written with them. Who loses a key loses that.`
+	cmd.Example = `  export PAWL_PAYLOAD_KEYS=/etc/pawl/payload-keys.json
+  pawl keyring new
+  pawl keyring add
+  pawl keyring activate pk-7m2`
+	for _, sub := range []func(*keyringCommand) *cobra.Command{keyringNew, keyringList, keyringAdd, keyringActivate, keyringForget, keyringPlain} {
+		k := &keyringCommand{app: a}
+		c := sub(k)
+		c.Long += "\n\n" + keyringHelp
+		f := c.Flags()
+		f.String("config", "", "configuration `file` (default $PAWL_CONFIG)")
+		f.StringVar(&k.file, "payload-keys", "", "keyring `file`")
+		cmd.AddCommand(c)
+	}
+	return cmd
+}
+
+// run settles which file it is about, and does the command's work.
+func (k *keyringCommand) run(do func(args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := k.app.ReadSettings(cmd); err != nil {
+			return err
+		}
+		if k.file == "" {
+			return cli.UsageError(errors.New("which keyring? name its file with --payload-keys or PAWL_PAYLOAD_KEYS"))
+		}
+		return do(args)
+	}
+}
+
+func keyringNew(k *keyringCommand) *cobra.Command {
+	readPlain := false
+	cmd := &cobra.Command{
+		Use:   "new",
+		Short: "Make a keyring with one key",
+		Long:  `Make a keyring with one key, in a file that is not there yet.`,
+		Example: `  pawl keyring new --payload-keys /etc/pawl/payload-keys.json
+  pawl keyring new --read-plain`,
+		Args: cli.NoArgs,
+		RunE: k.run(func([]string) error {
+			_, err := codec.Create(k.file, readPlain)
+			if errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("%w: nothing was changed; 'pawl keyring add' puts another key into it", err)
+			}
+			if err != nil {
+				return err
+			}
+			return k.list()
+		}),
+	}
+	cmd.Flags().BoolVar(&readPlain, "read-plain", false, "let payloads be read that are not encrypted, until 'pawl keyring plain refuse'")
+	return cmd
+}
+
+func keyringList(k *keyringCommand) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the keys' IDs, never the keys",
+		Long:    `List the keys' IDs, when they were made, and which one is written with.`,
+		Example: `  pawl keyring list -o json`,
+		Args:    cli.NoArgs,
+		RunE:    k.run(func([]string) error { return k.list() }),
+	}
+}
+
+func keyringAdd(k *keyringCommand) *cobra.Command {
+	activate := false
+	cmd := &cobra.Command{
+		Use:   "add",
+		Short: "Add a new key, to be read with",
+		Long: `Add a new key. Nothing is written with it before 'pawl keyring activate': first
+every process has to have it, or its calls wait.`,
+		Example: `  pawl keyring add
+  pawl keyring add --activate`,
+		Args: cli.NoArgs,
+		RunE: k.run(func([]string) error {
+			if _, err := codec.Add(k.file, activate); err != nil {
+				return err
+			}
+			return k.changed()
+		}),
+	}
+	cmd.Flags().BoolVar(&activate, "activate", false, "write with it from the next start of each process on")
+	return cmd
+}
+
+func keyringActivate(k *keyringCommand) *cobra.Command {
+	return &cobra.Command{
+		Use:     "activate ID",
+		Short:   "Write with another key",
+		Long:    `Write with another key of the keyring, from the next start of each process on.`,
+		Example: `  pawl keyring activate pk-7m2`,
+		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
+		RunE: k.run(func(args []string) error {
+			if _, err := codec.Activate(k.file, args[0]); err != nil {
+				return err
+			}
+			return k.changed()
+		}),
+	}
+}
+
+func keyringForget(k *keyringCommand) *cobra.Command {
+	sure := false
+	cmd := &cobra.Command{
+		Use:   "forget ID",
+		Short: "Take an old key out of the keyring, for good",
+		Long: `Take an old key out of the keyring. What was written with it can't be read any
+more: calls that are still open stand still, and results that were not fetched
+are lost. Wait until the namespace's retention has passed since the last call
+that was begun with it has ended.`,
+		Example: `  pawl keyring forget pk-7m2 --yes`,
+		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
+		RunE: k.run(func(args []string) error {
+			if !sure {
+				return cli.UsageError(errors.New("what was written with the key can't be read any more; if that is meant, say --yes"))
+			}
+			if _, err := codec.Forget(k.file, args[0]); err != nil {
+				return err
+			}
+			return k.changed()
+		}),
+	}
+	cmd.Flags().BoolVar(&sure, "yes", false, "yes, for good")
+	return cmd
+}
+
+func keyringPlain(k *keyringCommand) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plain read|refuse",
+		Short: "Say whether payloads that are not encrypted are read",
+		Long: `Say whether payloads that are not encrypted are read. 'read' is for the time in
+which calls from before encryption are still open: as long as it holds, whoever
+may write to the namespace can send plain signals. Nothing is ever written plain.`,
+		Example: `  pawl keyring plain refuse`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || args[0] != "read" && args[0] != "refuse" {
+				return errors.New("say read or refuse")
+			}
+			return nil
+		},
+		RunE: k.run(func(args []string) error {
+			if err := codec.SetPlain(k.file, args[0] == "read"); err != nil {
+				return err
+			}
+			return k.changed()
+		}),
+	}
+}
+
+// changed says what else is to be done, and shows the file.
+func (k *keyringCommand) changed() error {
+	k.app.Note("restart every process that uses this keyring: they read it when they start")
+	return k.list()
+}
+
+// list shows the file as it is now.
+func (k *keyringCommand) list() error {
+	r, err := codec.Load(k.file)
+	if err != nil {
+		return err
+	}
+	if k.app.Output == cli.OutputJSON {
+		return k.app.PrintValue(struct {
+			File       string      `json:"file"`
+			ReadsPlain bool        `json:"reads_plain"`
+			Keys       []codec.Key `json:"keys"`
+		}{k.file, r.ReadsPlain(), r.Keys()})
+	}
+	var rows [][]string
+	for _, key := range r.Keys() {
+		use := "read"
+		if key.Active {
+			use = "read and write"
+		}
+		rows = append(rows, []string{key.ID, key.Created.UTC().Format(time.RFC3339), use})
+	}
+	plain := "refused"
+	if r.ReadsPlain() {
+		plain = "read, too; 'pawl keyring plain refuse' ends that"
+	}
+	return k.app.Print(cli.Table([]string{"KEY", "CREATED", "USED TO"}, rows) + fmt.Sprintf("\nPayloads that are not encrypted are %s.\n", plain))
+}

@@ -1,0 +1,365 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/store"
+)
+
+const tokenPlaces = `It is done by the API, which takes an administrator's token for that. --direct
+uses the store itself, that --database-url, $PAWL_DATABASE_URL or the
+configuration file names: for the first administrator's token. With SQLite, stop
+the process that owns the store first.`
+
+func (a *app) token() *cobra.Command {
+	cmd := cli.Group("token", "Make, list and revoke the tokens by which the API knows callers")
+	cmd.Long = cmd.Short + ".\n\n" + tokenPlaces
+	cmd.Example = "  pawl token new rita --role reviewer --group finance --out rita.token\n  pawl token list"
+	cmd.AddCommand(a.tokenNew(), a.tokenList(), a.tokenRevoke())
+	return cmd
+}
+
+func (a *app) tokenNew() *cobra.Command {
+	s := &accessSite{app: a}
+	var spec auth.TokenSpec
+	var roles []string
+	var kind, expires, out string
+	cmd := &cobra.Command{
+		Use:   "new SUBJECT",
+		Short: "Make a token and show it, this once",
+		Long: `Make a token and show it, this once: only its hash is kept.
+
+SUBJECT is who it stands for: a person's name as reviewers know it, or an agent's
+(agent:billing). Two tokens of one subject are one person, or one agent. An agent
+needs an --owner: the person who answers for it, and so may not approve what it
+asks for.
+
+` + tokenPlaces,
+		Example: `  pawl token new ana --role admin --direct --database-url postgres://pawl@db:5432/pawl
+  pawl token new rita --role reviewer --group finance --out rita.token
+  pawl token new agent:billing --role agent --owner ana --team finance --expires 720h`,
+		Args: cli.OneArg("SUBJECT", "whom does the token stand for?"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec.Subject, spec.Kind = args[0], auth.Kind(kind)
+			for _, name := range roles {
+				role, err := auth.ParseRole(name)
+				if err != nil && strings.Contains(name, ",") {
+					err = errors.New("--role takes one role; for more, repeat it: --role agent --role reviewer")
+				}
+				if err != nil {
+					return cli.UsageError(err)
+				}
+				spec.Roles = append(spec.Roles, role)
+			}
+			if err := readExpiry(&spec, expires, time.Now()); err != nil {
+				return cli.UsageError(err)
+			}
+			if _, err := spec.Principal(time.Now()); err != nil {
+				return cli.UsageError(err)
+			}
+			made := newToken{app: a, out: out}
+			if err := made.reserve(); err != nil {
+				return err
+			}
+			err := s.with(cmd, func(ctx context.Context, c *client.Client) (err error) {
+				made.where = "by the API at " + c.URL()
+				if page, err := c.Tokens(ctx); err == nil { // only for warnings
+					made.before = page.Items
+				}
+				made.text, made.Token, err = c.NewToken(ctx, spec)
+				return err
+			}, func(ctx context.Context, opened store.Store) error {
+				made.where = "in " + s.Database.String()
+				made.before, _ = cli.AllPages(ctx, opened.Tokens) // only for warnings
+				text, t, err := auth.Issue(spec, operator(), time.Now())
+				if err != nil {
+					return err
+				}
+				made.text, made.Token = text, t
+				return opened.AddToken(ctx, t)
+			})
+			return made.tell(err)
+		},
+	}
+	s.add(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&roles, "role", nil, "`role` it has: agent, reviewer, auditor or admin; repeatable")
+	f.StringArrayVar(&spec.Groups, "group", nil, "`group` the reviewer is in; repeatable")
+	f.StringVar(&spec.Owner, "owner", "", "`person` who answers for the agent")
+	f.StringVar(&spec.Team, "team", "", "`team` it may start calls for")
+	f.StringArrayVar(&spec.Agents, "agent", nil, "`name` of an agent it may start calls as (default any); repeatable")
+	f.StringVar(&kind, "kind", "", "agent or person (default agent, if that is the only role)")
+	f.StringVar(&spec.Note, "note", "", "`text` for those who list tokens")
+	f.StringVar(&expires, "expires", "2160h", "how `long` it works, or never")
+	f.StringVar(&out, "out", "", "new `file` to write it to, for its owner only, instead of showing it")
+	return cmd
+}
+
+func readExpiry(spec *auth.TokenSpec, text string, now time.Time) error {
+	if text == "never" {
+		spec.NeverExpires = true
+		return nil
+	}
+	d, err := approval.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return errors.New(`--expires must be a length of time like "2160h" (90 days), or never`)
+	}
+	at := now.Add(d.Std())
+	spec.ExpiresAt = &at
+	return nil
+}
+
+// newToken is a token on its way to whom it is for.
+type newToken struct {
+	app   *app
+	where string
+	out   string
+	file  *os.File // nil: shown
+
+	before []store.Token // that there were
+
+	text string
+	store.Token
+}
+
+// reserve makes the file first: a token that could not be written is lost.
+func (n *newToken) reserve() (err error) {
+	if n.out == "" {
+		return nil
+	}
+	n.file, err = os.OpenFile(n.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already: name another file, or remove it", n.out)
+	}
+	return err
+}
+
+// tell hands the token out, or takes back what was reserved for it.
+func (n *newToken) tell(err error) error {
+	if n.file != nil {
+		if err == nil {
+			_, err = n.file.WriteString(n.text + "\n")
+		}
+		if err = errors.Join(err, n.file.Close()); err != nil {
+			err = errors.Join(err, os.Remove(n.out))
+		}
+	}
+	if err != nil {
+		if n.text != "" {
+			err = fmt.Errorf("%w\nThe token %s may have been made: revoke it with 'pawl token revoke %s'", err, n.ID, n.ID)
+		}
+		return err
+	}
+	defer n.sameAs()
+	if n.app.Output == cli.OutputJSON {
+		shown := struct {
+			Text string `json:"token,omitempty"`
+			File string `json:"file,omitempty"`
+			store.Token
+		}{n.text, n.out, n.Token}
+		if n.file != nil {
+			shown.Text = ""
+		}
+		return n.app.PrintValue(shown)
+	}
+	until := "for ever"
+	if n.ExpiresAt != nil {
+		until = "until " + cli.Timestamp(*n.ExpiresAt)
+	}
+	n.app.Note("token %s for %s (%s), %s, made %s", n.ID, n.Subject, strings.Join(n.Roles, ", "), until, n.where)
+	if n.file != nil {
+		n.app.Note("written to %s", n.out)
+		return nil
+	}
+	n.app.Note("It is shown this once. Its owner sets PAWL_TOKEN, or puts it into a file for PAWL_TOKEN_FILE:")
+	return n.app.Print(n.text + "\n")
+}
+
+// sameAs warns where the token makes one of two that its maker may take for
+// different: whoever asks can't approve, and one person's approvals count once.
+func (n *newToken) sameAs() {
+	said := map[string]bool{}
+	for _, t := range n.before {
+		if !strings.EqualFold(t.Subject, n.Subject) || !auth.Live(t, n.app.Now()) {
+			continue
+		}
+		text := ""
+		switch {
+		case t.Kind != n.Kind:
+			text = fmt.Sprintf("warning: %s (%s) has tokens, too, and counts as the same as %s (%s): what one of them asks for, the other can't approve",
+				cli.Cell(t.Subject, 80), t.Kind, cli.Cell(n.Subject, 80), n.Kind)
+		case t.Subject != n.Subject:
+			text = fmt.Sprintf("warning: %s has tokens, too, and counts as the same as %s: names that differ in case only are one approver",
+				cli.Cell(t.Subject, 80), cli.Cell(n.Subject, 80))
+		}
+		if text != "" && !said[text] {
+			said[text] = true
+			n.app.Note("%s", text)
+		}
+	}
+}
+
+func (a *app) tokenList() *cobra.Command {
+	s := &accessSite{app: a}
+	s.Database.ReadOnly = true
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List tokens, the newest first, without their secrets",
+		Example: `  pawl token list
+  pawl token list --direct --database-url postgres://pawl@db:5432/pawl -o json`,
+		Long: "List tokens, the newest first, without their secrets.\n\n" + tokenPlaces,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
+				page, err := c.Tokens(ctx)
+				if err != nil {
+					return err
+				}
+				return a.listTokens(page.Items)
+			}, func(ctx context.Context, opened store.Store) error {
+				tokens, err := cli.AllPages(ctx, opened.Tokens)
+				if err != nil {
+					return err
+				}
+				return a.listTokens(tokens)
+			})
+		},
+	}
+	s.add(cmd)
+	return cmd
+}
+
+func (a *app) listTokens(tokens []store.Token) error {
+	if a.Output == cli.OutputJSON {
+		return cli.PrintList(a.App, tokens)
+	}
+	if len(tokens) == 0 {
+		a.Note("there are no tokens yet")
+		return nil
+	}
+	var rows [][]string
+	for _, t := range tokens {
+		state, until := "works", "never"
+		if t.ExpiresAt != nil {
+			until = cli.Timestamp(*t.ExpiresAt)
+		}
+		switch {
+		case t.RevokedAt != nil:
+			state = "revoked"
+		case !auth.Live(t, a.Now()):
+			state = "expired"
+		}
+		rows = append(rows, []string{
+			cli.Cell(t.ID, 20), cli.Cell(t.Subject, 30), cli.Cell(strings.Join(t.Roles, ","), 40), cli.Cell(strings.Join(t.Groups, ","), 40),
+			cli.Cell(t.Team, 20), cli.Cell(t.Owner, 30), state, until, cli.Cell(t.Note, 40),
+		})
+	}
+	return a.Print(cli.Table([]string{"ID", "SUBJECT", "ROLES", "GROUPS", "TEAM", "OWNER", "STATE", "EXPIRES", "NOTE"}, rows))
+}
+
+func (a *app) tokenRevoke() *cobra.Command {
+	s := &accessSite{app: a}
+	cmd := &cobra.Command{
+		Use:   "revoke ID…",
+		Short: "Revoke tokens: they stop working at once, everywhere",
+		Long: `Revoke tokens by their IDs, which 'pawl token list' shows, or by an unambiguous
+beginning of four characters or more: they stop working at once, everywhere, and
+for good.
+
+` + tokenPlaces,
+		Example: `  pawl token revoke 4oYx0dQ8m2Kc
+  pawl token revoke 4oYx0dQ8m2Kc --direct --database-url postgres://pawl@db:5432/pawl`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("ID is missing: which token? 'pawl token list' lists them")
+			}
+			for _, id := range args {
+				if _, whole := auth.TokenID(id); whole || strings.HasPrefix(id, "pawl_") {
+					return errors.New("that is a token, not its ID: never write a token into a command line. Its ID is the part between the second _ and the third")
+				}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
+				page, _ := c.Tokens(ctx) // only for a warning, and for the beginnings of IDs
+				return a.revoke(ids, page.Items, func(id string) (store.Token, error) { return c.RevokeToken(ctx, id) })
+			}, func(ctx context.Context, opened store.Store) error {
+				all, _ := cli.AllPages(ctx, opened.Tokens) // likewise
+				return a.revoke(ids, all, func(id string) (t store.Token, err error) {
+					t, _, err = opened.RevokeToken(ctx, store.Revocation{ID: id, By: operator(), At: time.Now()})
+					return t, err
+				})
+			})
+		},
+	}
+	s.add(cmd)
+	return cmd
+}
+
+// leastTokenID is how much of an ID revoking takes for it: it is for good.
+const leastTokenID = 4
+
+// wholeTokenID returns the ID that begins so. What begins none, or is too short
+// to go by, stays as it is, for whoever revokes to refuse.
+func wholeTokenID(id string, all []store.Token) (string, error) {
+	var fits []string
+	for _, t := range all {
+		if t.ID == id {
+			return id, nil
+		}
+		if strings.HasPrefix(t.ID, id) {
+			fits = append(fits, t.ID)
+		}
+	}
+	switch {
+	case len(fits) == 0 || len(id) < leastTokenID:
+		return id, nil
+	case len(fits) > 1:
+		return "", errors.New("several tokens have IDs that begin like this; give more of it")
+	}
+	return fits[0], nil
+}
+
+// revoke takes IDs, or the beginnings of those of all tokens. It warns where
+// none is left of the administrators' tokens that worked before.
+func (a *app) revoke(ids []string, all []store.Token, revoke func(id string) (store.Token, error)) error {
+	one := func(id string) (t store.Token, err error) {
+		if id, err = wholeTokenID(id, all); err != nil {
+			return t, err
+		}
+		return revoke(id)
+	}
+	admins := cli.LiveAdmins(all)
+	revoked, err := each(ids, one, func(t store.Token) error {
+		if a.Output == cli.OutputJSON {
+			return nil
+		}
+		return a.Print(fmt.Sprintf("revoked: %s (%s)\n", cli.Cell(t.ID, 20), cli.Cell(t.Subject, 80)))
+	})
+	if a.Output == cli.OutputJSON {
+		err = errors.Join(err, a.PrintValue(struct {
+			Revoked []store.Token `json:"revoked"`
+		}{revoked}))
+	}
+	left := slices.DeleteFunc(admins, func(x store.Token) bool {
+		return slices.ContainsFunc(revoked, func(t store.Token) bool { return t.ID == x.ID })
+	})
+	if len(admins) > 0 && len(left) == 0 {
+		a.Note("warning: no administrator's token works now. Whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts")
+	}
+	return err
+}

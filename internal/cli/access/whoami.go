@@ -1,0 +1,55 @@
+package access
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+func (a *app) whoami() *cobra.Command {
+	return &cobra.Command{
+		Use:   "whoami",
+		Short: "Say who the API takes you for, and what you may do",
+		Example: `  pawl whoami
+  pawl whoami --token-file rita.token -o json`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.Client(cmd)
+			if err != nil {
+				return err
+			}
+			p, err := c.Whoami(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.Output == cli.OutputJSON {
+				return a.PrintValue(p)
+			}
+			if p.Method == auth.MethodNone {
+				a.Note("this API authenticates nobody: everybody may do everything, and reviewers name themselves with --as")
+				if a.Setting(cmd, "token", "PAWL_TOKEN")+a.Setting(cmd, "token-file", "PAWL_TOKEN_FILE") != "" {
+					a.Note("warning: your token was not looked at")
+				}
+			}
+			var roles []string
+			for _, r := range p.Roles {
+				roles = append(roles, string(r))
+			}
+			var b cli.Sheet
+			b.Field("Subject", p.Subject)
+			b.Field("Kind", string(p.Kind))
+			b.Field("Owner", p.Owner)
+			b.Field("Roles", strings.Join(roles, ", "))
+			b.Field("Groups", strings.Join(p.Groups, ", "))
+			b.Field("Team", p.Team)
+			b.Field("Agents", strings.Join(p.Agents, ", "))
+			b.Field("Known by", string(p.Method))
+			b.Field("Token", p.TokenID)
+			b.Field("Until", cli.Timestamp(p.Expires))
+			return a.Print(b.String())
+		},
+	}
+}

@@ -1,0 +1,367 @@
+package call
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+const (
+	// glance is how long a call is watched before anything is said about it:
+	// allowed calls mostly end within it.
+	glance = time.Second
+	// running is how long a call that no person has to decide, or one that was
+	// withdrawn, is waited for when --wait is not given.
+	running = 10 * time.Second
+)
+
+const waitHelp = "how long to wait for people and the tool (default: not for people)"
+
+func (a *app) call() *cobra.Command {
+	var in approval.Call
+	var args string
+	var labels []string
+	var wait, timeout cli.Length
+	cmd := &cobra.Command{
+		Use:   "call TOOL",
+		Short: "Start a guarded tool call",
+		Long: `Start a guarded tool call and print its result.
+
+The result goes to standard output, everything else to standard error. A call
+that waits for approval goes on without this command: without --wait its ID is
+printed and the exit code is 5; pick it up with 'pawl continue'.
+
+With --key the call is started once, however often the command runs: the same
+call under the same key is picked up, another call under it is an error.`,
+		Example: `  pawl call get_weather --args '{"city":"Oslo"}'
+  pawl call send_email --args @mail.json --agent support-bot --reason "the customer asked" --wait 10m
+  echo '{"amount":120}' | pawl call charge_card --args - --key order-1041 --label env=prod`,
+		Args: cli.OneArg("TOOL", "which tool? 'pawl tools' lists them"),
+		RunE: func(cmd *cobra.Command, positional []string) error {
+			var err error
+			if cmd.Flag("args").Changed {
+				if in.Args, err = a.readArgs(args); err != nil {
+					return err
+				}
+			}
+			in.Tool, in.Timeout = positional[0], approval.Duration(timeout)
+			if in.Labels, err = parseLabels(labels); err != nil {
+				return cli.UsageError(err)
+			}
+			if cmd.Flag("key").Changed && in.IdempotencyKey == "" {
+				return cli.UsageError(errors.New("--key is empty: leave it out, or name what this call is about"))
+			}
+			if cmd.Flag("timeout").Changed && timeout == 0 {
+				return cli.UsageError(errors.New("--timeout is 0s: nobody can answer in no time; give more, or leave it out"))
+			}
+			in.Normalize()
+			if err := in.Validate(); err != nil {
+				return cli.UsageError(err)
+			}
+			c, err := a.Client(cmd)
+			if err != nil {
+				return err
+			}
+			f := a.follow(cmd, c, time.Duration(wait))
+			v, attached, err := c.Start(cmd.Context(), in, f.firstWait())
+			var uncertain *client.UncertainError
+			if errors.As(err, &uncertain) {
+				return fmt.Errorf("%w\nThe call may have been started. Run the same command with --key %s: it starts once", err, uncertain.Key)
+			}
+			if approval.CodeOf(err) == client.CodeWorkflowGone {
+				return cli.Fail(cli.ExitFailed, err)
+			}
+			var refused *client.Error
+			if errors.As(err, &refused) && refused.Code == approval.CodeConflict && refused.ID != "" {
+				id := approval.Display(refused.ID, 0)
+				return fmt.Errorf("%w\nIt was used for %s; look at it with 'pawl show %s'", err, id, id)
+			}
+			if err != nil {
+				return err
+			}
+			v.Tool = cmp.Or(v.Tool, in.Tool)
+			if attached {
+				a.Note("picked up %s, started before with this key", v.ID)
+			}
+			return f.end(cmd.Context(), v)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&args, "args", "", "arguments: a `JSON` object, @file, or - for standard input (default {})")
+	flags.Var(&wait, "wait", waitHelp)
+	flags.StringVar(&in.IdempotencyKey, "key", "", "idempotency `key`: repeats start nothing new")
+	flags.StringVar(&in.Agent, "agent", "", "`name` of the agent that asks")
+	flags.StringVar(&in.Team, "team", "", "the agent's `team`")
+	flags.StringVar(&in.Session, "session", "", "`session` or conversation the call belongs to")
+	flags.StringVar(&in.Reason, "reason", "", "`text`: why the agent wants this, for reviewers")
+	flags.StringVar(&in.Title, "title", "", "short `text` for reviewers")
+	flags.StringArrayVar(&labels, "label", nil, "`name=value` shown to reviewers; repeatable")
+	flags.BoolVar(&in.RequireApproval, "require-approval", false, "ask people even if the policy would allow it")
+	flags.Var(&timeout, "timeout", "shorten how long people have to answer")
+	return cmd
+}
+
+func (a *app) resume() *cobra.Command {
+	var key string
+	var wait cli.Length
+	cmd := &cobra.Command{
+		Use:   "continue [ID]",
+		Short: "Pick a call up again: its result, or where it stands",
+		Long: `Pick a call up again and print its result, as 'pawl call' would have.
+
+--key finds the calls that you started with it: keys are each requester's own.`,
+		Example: `  pawl continue pawl-k3vq2m7 --wait 10m
+  pawl continue --key order-1041`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if byKey := cmd.Flag("key").Changed; byKey == (len(args) == 1) || len(args) > 1 {
+				return errors.New("give either the call's ID or its --key")
+			}
+			if len(args) == 1 && args[0] == "" {
+				return errors.New("ID is empty: " + cli.WhichCall)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && key == "" {
+				return cli.UsageError(errors.New("--key is empty"))
+			}
+			c, err := a.Client(cmd)
+			if err != nil {
+				return err
+			}
+			var id, requester string
+			if len(args) == 1 {
+				id, err = cli.WholeID(cmd.Context(), c, args[0])
+			} else {
+				var me auth.Principal
+				me, err = c.Whoami(cmd.Context())
+				requester = me.Subject
+				id = approval.KeyedID(requester, key)
+			}
+			if err != nil {
+				return err
+			}
+			f := a.follow(cmd, c, time.Duration(wait))
+			v, err := c.Get(cmd.Context(), id, f.firstWait())
+			if len(args) == 0 && approval.CodeOf(err) == approval.CodeNotFound {
+				return fmt.Errorf("no call is known that was started with the key \"%s\" by the requester %q (it would be %s)\n"+
+					"Is it the right API (%s), and the key to the letter? Keys of other requesters are not looked up: use the call's ID, "+
+					"which 'pawl pending --all' and 'pawl audit list --kind call.requested' show", approval.Display(key, 100), approval.Display(requester, 100), id, c.URL())
+			}
+			if err != nil {
+				return err
+			}
+			return f.end(cmd.Context(), v)
+		},
+	}
+	cmd.Flags().StringVar(&key, "key", "", "the idempotency `key` the call was started with")
+	cmd.Flags().Var(&wait, "wait", waitHelp)
+	return cmd
+}
+
+func (a *app) cancel() *cobra.Command {
+	var notes string
+	cmd := &cobra.Command{
+		Use:   "cancel ID",
+		Short: "Withdraw a call that has not started its tool",
+		Example: `  pawl cancel pawl-k3vq2m7
+  pawl cancel pawl-k3vq2m7 --notes "the order was changed"`,
+		Args: cli.OneArg("ID", cli.WhichCall),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := approval.CheckNotes(notes); err != nil {
+				return cli.UsageError(err)
+			}
+			c, err := a.Client(cmd)
+			if err != nil {
+				return err
+			}
+			id, err := cli.WholeID(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			if _, err := c.Cancel(cmd.Context(), id, notes); err != nil {
+				return fmt.Errorf("%s: %w", id, err)
+			}
+			v, err := observe(cmd.Context(), c, client.View{View: approval.View{ID: id}}, goesOn)
+			if err != nil {
+				return fmt.Errorf("%s: the withdrawal is sent; look with 'pawl show %s': %w", id, id, err)
+			}
+			if a.Output == cli.OutputJSON && v.Raw != nil {
+				if err := a.PrintJSON(v.Raw); err != nil {
+					return err
+				}
+			}
+			switch {
+			case v.Status == approval.StatusCancelled:
+				a.Note("%s", cli.Ending(v))
+				return nil
+			case v.Lost():
+				a.Note("%s", cli.Ending(v))
+				return cli.ExitWith(cli.ExitFor(v))
+			case v.Status.Ended():
+				a.Note("too late: %s", cli.Ending(v))
+				return cli.ExitWith(cli.ExitDenied)
+			}
+			a.Note("the withdrawal of %s is sent and counts once a worker runs; look again with 'pawl show %s'", id, id)
+			return cli.ExitWith(cli.ExitPending)
+		},
+	}
+	cmd.Flags().StringVar(&notes, "notes", "", "`text`: why, for the audit log")
+	return cmd
+}
+
+// follow goes with a call to its end, or as far as it was told to.
+type follow struct {
+	*app
+	c       *client.Client
+	patient bool          // --wait was given: wait for people too
+	until   time.Time     // end of --wait
+	most    time.Duration // --wait
+}
+
+func (a *app) follow(cmd *cobra.Command, c *client.Client, most time.Duration) follow {
+	return follow{app: a, c: c, patient: cmd.Flag("wait").Changed, most: most, until: a.Now().Add(most)}
+}
+
+// firstWait is for the first look, which is part of --wait.
+func (f follow) firstWait() time.Duration {
+	if f.patient {
+		return max(0, min(f.until.Sub(f.Now()), glance))
+	}
+	return glance
+}
+
+// end waits as far as told and reports where the call stands then.
+func (f follow) end(ctx context.Context, v client.View) error {
+	if f.patient && goesOn(v) {
+		if left := f.until.Sub(f.Now()); left > 0 {
+			f.Note("%s; waiting up to %s (Ctrl-C leaves it waiting)", cli.Ending(v), cli.Span(min(f.most, left+glance)))
+			var err error
+			if v, err = f.wait(ctx, v, left); err != nil {
+				return err
+			}
+		}
+	}
+	if !f.patient {
+		var err error
+		v, err = observe(ctx, f.c, v, func(v client.View) bool { return goesOn(v) && v.Status != approval.StatusPending })
+		if err != nil {
+			f.Note("%v", err)
+		}
+	}
+	if v.SameAs == "" {
+		return f.report(v)
+	}
+	same, err := f.c.Get(ctx, v.SameAs, f.firstWait())
+	if err != nil || same.SameAs != "" {
+		return f.report(v)
+	}
+	f.Note("%s is identical to %s, which waited already: following that one", v.ID, v.SameAs)
+	return f.end(ctx, same)
+}
+
+// observe looks at a call while on says so, as long as running at most, and
+// returns how it was last seen. That its time or ctx ended is no error.
+func observe(ctx context.Context, c *client.Client, v client.View, on func(client.View) bool) (client.View, error) {
+	ctx, stop := context.WithTimeout(ctx, running)
+	defer stop()
+	for range int(running / glance) {
+		if !on(v) {
+			break
+		}
+		next, err := c.Get(ctx, v.ID, glance)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			return v, err
+		}
+		next.Tool = cmp.Or(next.Tool, v.Tool) // unknown until the call is evaluated
+		v = next
+	}
+	return v, nil
+}
+
+func goesOn(v client.View) bool { return !v.Status.Ended() && !v.Lost() }
+
+// wait returns the call as it was last seen. Silence of the API is no error:
+// the call goes on without it.
+func (f follow) wait(ctx context.Context, v client.View, most time.Duration) (client.View, error) {
+	held, stop := context.WithTimeout(ctx, most)
+	defer stop()
+	last, err := f.c.Wait(held, v.ID)
+	if last.ID == "" {
+		last = v
+	}
+	last.Tool = cmp.Or(last.Tool, v.Tool)
+	if err != nil && held.Err() == nil {
+		return last, fmt.Errorf("%s: %w", v.ID, err)
+	}
+	if errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*client.Error)) {
+		f.Note("the API stopped answering; this is the call as it was last seen:")
+	}
+	return last, nil
+}
+
+func (f follow) report(v client.View) error {
+	code := cli.ExitFor(v)
+	if f.Output == cli.OutputJSON {
+		if err := f.PrintJSON(v.Raw); err != nil {
+			return err
+		}
+	} else if code == cli.ExitDone {
+		result := []byte(v.Result)
+		if len(result) == 0 {
+			result = []byte("null")
+		}
+		if err := f.PrintJSON(result); err != nil {
+			return err
+		}
+	}
+	text := cli.Ending(v)
+	switch w := v.Waiting; {
+	case w != nil && v.Status != approval.StatusPending:
+		text += "; it waits for " + cli.Cell(w.For, 200)
+	case w == nil && v.Status == approval.StatusEvaluating && code == cli.ExitPending:
+		text += "; is a worker running?"
+	}
+	f.Note("%s", text)
+	if code == cli.ExitPending {
+		if v.Waiting != nil {
+			for _, p := range v.Waiting.Problems {
+				f.Note("warning: %s", cli.Cell(p.Message, 1000))
+			}
+		}
+		f.Note("Look at it with 'pawl show %s', pick it up with 'pawl continue %s'.", v.ID, v.ID)
+	}
+	return cli.ExitWith(code)
+}
+
+func (a *app) readArgs(value string) ([]byte, error) {
+	return a.ReadObject("--args", value, approval.MaxArgs)
+}
+
+func parseLabels(pairs []string) (map[string]string, error) {
+	labels := make(map[string]string, len(pairs))
+	for _, pair := range pairs {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--label must be name=value")
+		}
+		if _, twice := labels[name]; twice {
+			return nil, fmt.Errorf("--label: %q stands twice", name)
+		}
+		labels[name] = value
+	}
+	return labels, nil
+}

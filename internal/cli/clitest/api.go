@@ -1,0 +1,271 @@
+// Package clitest runs the whole command line in the test's process, against an API that answers as
+// the test says.
+package clitest
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/access"
+	"github.com/pawlhq/pawl/internal/cli/call"
+	"github.com/pawlhq/pawl/internal/cli/operate"
+	"github.com/pawlhq/pawl/internal/cli/policies"
+	"github.com/pawlhq/pawl/internal/cli/review"
+)
+
+const (
+	MailID    = "pawl-k3vq2m7aaaaaaaaaaaaaaaaaaa"
+	HostileID = "pawl-t7aa4nqaaaaaaaaaaaaaaaaaaa"
+	MailSum   = "3f2a91bc1234567890abcdef3f2a91bc1234567890abcdef3f2a91bc12345678"
+)
+
+var Now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// API answers as the HTTP contract says. Tests put replies under "METHOD
+// path"; requests in views are served by ID prefix and as a list.
+type API struct {
+	*httptest.Server
+	t *testing.T
+
+	mu      sync.Mutex
+	views   []string // JSON, newest first
+	Replies map[string]http.HandlerFunc
+	Seen    []string // "METHOD path?query body"
+}
+
+func NewAPI(t *testing.T, views ...string) *API {
+	f := &API{t: t, views: views, Replies: map[string]http.HandlerFunc{}}
+	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f *API) serve(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	f.mu.Lock()
+	f.Seen = append(f.Seen, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
+	h := f.Replies[r.Method+" "+r.URL.Path]
+	f.mu.Unlock()
+	switch id, one := strings.CutPrefix(r.URL.Path, "/api/requests/"); {
+	case h != nil:
+		h(w, r)
+	case r.URL.Path == "/api/whoami":
+		Reply(200, `{"subject":"local","kind":"person","roles":["agent","reviewer","auditor","admin"],"method":"none"}`)(w, r)
+	case r.Method == http.MethodGet && r.URL.Path == "/api/requests":
+		f.list(w, r)
+	case r.Method == http.MethodGet && one:
+		f.one(w, id)
+	default:
+		Reply(404, `{"title":"Not Found","detail":"no such call","code":"unknown"}`)(w, r)
+	}
+}
+
+func (f *API) one(w http.ResponseWriter, prefix string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var fits []string
+	for _, v := range f.views {
+		if strings.HasPrefix(field(f.t, v, "id"), prefix) {
+			fits = append(fits, v)
+		}
+	}
+	switch len(fits) {
+	case 0:
+		Reply(404, `{"detail":"no call's ID begins so","code":"unknown"}`)(w, nil)
+	case 1:
+		Reply(200, fits[0])(w, nil)
+	default:
+		Reply(409, `{"detail":"the ID prefix fits several calls; give more of it","code":"ambiguous"}`)(w, nil)
+	}
+}
+
+// list pages by two, whatever the limit, so every test goes through cursors.
+func (f *API) list(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var fits []string
+	for _, v := range f.views {
+		if status := r.URL.Query().Get("status"); status == "all" || field(f.t, v, "status") == status || (status == "" && field(f.t, v, "status") == "pending") {
+			fits = append(fits, v)
+		}
+	}
+	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+	to, next := from+min(2, limit), strconv.Itoa(from+min(2, limit))
+	if to >= len(fits) {
+		to, next = len(fits), ""
+	}
+	Reply(200, fmt.Sprintf(`{"items":[%s],"total":%d,"next_cursor":%q}`, strings.Join(fits[from:to], ","), len(fits), next))(w, r)
+}
+
+func (f *API) On(route string, h http.HandlerFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Replies[route] = h
+}
+
+// Requests returns what was asked, of one method.
+func (f *API) Requests(method string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []string
+	for _, s := range f.Seen {
+		if strings.HasPrefix(s, method+" ") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func Reply(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		if status >= 400 {
+			w.Header().Set("Content-Type", "application/problem+json")
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// ReplyJSON is reply for what is no problem document, whatever its status.
+func ReplyJSON(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// Hang answers nothing for as long as anybody listens.
+func Hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+func field(t *testing.T, doc, name string) string {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(doc), &m); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := m[name].(string)
+	return s
+}
+
+//go:embed testdata
+var testdata embed.FS
+
+// Fixture returns a view that the fake API can serve: request.json or hostile.json.
+func Fixture(t *testing.T, name string) string {
+	t.Helper()
+	doc, err := testdata.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(doc)
+}
+
+// WithField returns a copy of a JSON object with a field replaced.
+func WithField(t *testing.T, doc, name string, value any) string {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(doc), &m); err != nil {
+		t.Fatal(err)
+	}
+	m[name] = value
+	out, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// CommandLine runs the command line in process.
+type CommandLine struct {
+	API      string
+	Stdin    io.Reader
+	Env      map[string]string
+	Terminal bool // for output
+	typing   bool // a person types the input
+	Ctx      context.Context
+}
+
+type Result struct {
+	Code     int
+	Out, Err string
+}
+
+func (c CommandLine) Run(t *testing.T, args ...string) Result {
+	t.Helper()
+	if c.Stdin == nil {
+		c.Stdin = strings.NewReader("")
+	}
+	if c.Ctx == nil {
+		c.Ctx = t.Context()
+	}
+	var out, errs strings.Builder
+	code := Execute(c.Ctx, cli.Env{
+		Stdin: c.Stdin, Stdout: &out, Stderr: &errs,
+		Getenv: func(name string) string {
+			if v, ok := c.Env[name]; ok || name != "PAWL_API" {
+				return v
+			}
+			return c.API
+		},
+		Environ: func() (pairs []string) {
+			for name, value := range c.Env {
+				pairs = append(pairs, name+"="+value)
+			}
+			return pairs
+		},
+		IsTerminal: func(stream any) bool {
+			if stream == any(c.Stdin) {
+				return c.typing
+			}
+			return c.Terminal
+		},
+		Now: func() time.Time { return Now },
+	}, args...)
+	return Result{code, out.String(), errs.String()}
+}
+
+func (r Result) Want(t *testing.T, code int, out, errs []string) {
+	t.Helper()
+	if r.Code != code {
+		t.Errorf("exit code %d, want %d", r.Code, code)
+	}
+	for _, s := range out {
+		if !strings.Contains(r.Out, s) {
+			t.Errorf("stdout misses %q", s)
+		}
+	}
+	for _, s := range errs {
+		if !strings.Contains(r.Err, s) {
+			t.Errorf("stderr misses %q", s)
+		}
+	}
+	if t.Failed() {
+		t.Logf("stdout:\n%s\nstderr:\n%s", r.Out, r.Err)
+	}
+}
+
+// BrokenWriter fails like a full disk.
+type BrokenWriter struct{}
+
+func (BrokenWriter) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+// Execute runs one command line in this process, and returns its exit code.
+func Execute(ctx context.Context, env cli.Env, args ...string) int {
+	return cli.Run(ctx, env, args, call.Commands, review.Commands, policies.Commands, access.Commands, operate.Commands)
+}

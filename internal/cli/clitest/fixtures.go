@@ -1,0 +1,49 @@
+package clitest
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/policy"
+)
+
+func WriteFile(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// ActivePolicy is what the API answers for an active policy of one file.
+func ActivePolicy(t *testing.T, version int, name, text string) (digest, doc string) {
+	t.Helper()
+	set, err := policy.Inspect(policy.File{Name: name, Data: []byte(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, err := json.Marshal(client.PolicyLayer{Name: name, Text: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set.Digest(), fmt.Sprintf(`{"version":%d,"digest":%q,"by":"ana","layers":[%s]}`, version, set.Digest(), layer)
+}
+
+func Outcome(status approval.Status, more string) string {
+	return fmt.Sprintf(`{"id":%q,"tool":"send_email","status":%q%s}`, MailID, status, more)
+}
+
+func ConfigFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pawl.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/client"
+)
+
+// Setting reads a global flag, else its environment variable.
+func (a *App) Setting(cmd *cobra.Command, flag, env string) string {
+	if f := cmd.Flag(flag); f.Changed {
+		return strings.TrimSpace(f.Value.String())
+	}
+	return strings.TrimSpace(a.Getenv(env))
+}
+
+// Client makes the client that the global flags ask for.
+func (a *App) Client(cmd *cobra.Command) (*client.Client, error) {
+	token, err := a.credential(cmd)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(client.Options{
+		URL: a.Setting(cmd, "api", "PAWL_API"), Token: token,
+		Reviewer: a.Setting(cmd, "as", "PAWL_AS"), UserAgent: "pawl-cli/" + buildVersion(),
+	})
+	if err != nil {
+		return nil, UsageError(err)
+	}
+	if token != "" {
+		if cmd.Flag("token").Changed {
+			a.Note("warning: other users of this machine can see --token; set PAWL_TOKEN instead")
+		}
+		if u, err := url.Parse(c.URL()); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+			a.Note("warning: the token goes to %s unencrypted; use https", c.URL())
+		}
+	}
+	return c, nil
+}
+
+// credential returns the token to send, or none.
+func (a *App) credential(cmd *cobra.Command) (string, error) {
+	byFlag, byFile := cmd.Flag("token").Changed, cmd.Flag("token-file").Changed
+	if byFlag && byFile {
+		return "", UsageError(errors.New("give either --token-file or --token"))
+	}
+	token := a.Setting(cmd, "token", "PAWL_TOKEN")
+	path := a.Setting(cmd, "token-file", "PAWL_TOKEN_FILE")
+	if path == "" || !byFile && token != "" {
+		if path != "" && !byFlag {
+			a.Note("note: PAWL_TOKEN and PAWL_TOKEN_FILE are both set; PAWL_TOKEN is used")
+		}
+		return token, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("the token's file: %w", err)
+	}
+	// What a file holds that is no token is never shown: it may be another secret.
+	if !info.Mode().IsRegular() || info.Size() > auth.MaxCredential {
+		return "", fmt.Errorf("the token's file %s holds no token: is it the right file?", path)
+	}
+	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		a.Note("warning: other users of this machine may read %s; 'chmod 600' keeps them out", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("the token's file: %w", err)
+	}
+	if token = strings.TrimSpace(string(text)); token == "" {
+		return "", fmt.Errorf("the token's file %s is empty", path)
+	}
+	return token, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// Reviewer makes a client for deciding, which needs somebody who decides.
+func (a *App) Reviewer(cmd *cobra.Command) (*client.Client, error) {
+	if a.Setting(cmd, "token", "PAWL_TOKEN") == "" && a.Setting(cmd, "token-file", "PAWL_TOKEN_FILE") == "" && a.Setting(cmd, "as", "PAWL_AS") == "" {
+		return nil, UsageError(errors.New("who are you? Give your token with PAWL_TOKEN or --token-file, or, where the API authenticates nobody, your name with --as NAME or PAWL_AS"))
+	}
+	return a.Client(cmd)
+}

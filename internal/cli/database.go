@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/postgres"
+	"github.com/pawlhq/pawl/store/sqlite"
+)
+
+const sqliteScheme = "sqlite://"
+
+// Database says which store a command uses and what it may do there.
+type Database struct {
+	URL        string // sqlite://PATH, postgres://… or postgresql://…
+	ReadOnly   bool
+	KeepSchema bool // in Postgres: leave the schema as it is
+}
+
+// Validate looks at the URL and the files it names, so that a bad one is told
+// before anything is started. Errors never hold the URL: it may hold a
+// password.
+func (d Database) Validate() error {
+	if err := d.form(); err != nil || !d.postgres() {
+		return err
+	}
+	return postgres.Options{URL: d.URL}.Check()
+}
+
+// form looks at what kind of URL it is, and no further.
+func (d Database) form() error {
+	switch {
+	case d.URL == "":
+		return errors.New("which store? set PAWL_DATABASE_URL, or give --database-url: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
+	case d.URL == sqliteScheme:
+		return errors.New("the database URL names no file: write sqlite://PATH")
+	case d.SQLite(), d.postgres():
+		return nil
+	}
+	return errors.New("the database URL must be sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
+}
+
+func (d Database) SQLite() bool { return strings.HasPrefix(d.URL, sqliteScheme) }
+
+func (d Database) postgres() bool {
+	return strings.HasPrefix(d.URL, "postgres://") || strings.HasPrefix(d.URL, "postgresql://")
+}
+
+// String names the store without user, password and parameters.
+func (d Database) String() string {
+	u, err := url.Parse(d.URL)
+	switch {
+	case d.SQLite():
+		return "SQLite " + strings.TrimPrefix(d.URL, sqliteScheme)
+	case err != nil || !d.postgres():
+		return "unreadable URL"
+	}
+	return "Postgres " + u.Host + u.Path
+}
+
+// password reports whether the URL holds one.
+func (d Database) password() bool {
+	u, err := url.Parse(d.URL)
+	if err != nil {
+		return false
+	}
+	_, given := u.User.Password()
+	return given || u.Query().Has("password")
+}
+
+// Open opens the store. Errors name host and database or the file, and never
+// repeat the URL.
+func (d Database) Open(ctx context.Context) (store.Store, error) {
+	if err := d.Validate(); err != nil {
+		return nil, err
+	}
+	// Neither store is returned as it comes: a nil *Store is no nil interface.
+	if d.SQLite() {
+		s, err := sqlite.Open(ctx, sqlite.Options{Path: strings.TrimPrefix(d.URL, sqliteScheme), ReadOnly: d.ReadOnly})
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	s, err := postgres.Open(ctx, postgres.Options{URL: d.URL, ReadOnly: d.ReadOnly, KeepSchema: d.KeepSchema})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenExisting opens a store that is there with this Pawl's schema, and changes
+// neither: for writing, SQLite would make one that is missing, and upgrade an
+// older one.
+func (d Database) OpenExisting(ctx context.Context) (store.Store, error) {
+	look := d
+	look.ReadOnly, d.KeepSchema = true, true
+	opened, err := look.Open(ctx)
+	if err != nil || d.ReadOnly {
+		return opened, err
+	}
+	if err := opened.Close(); err != nil {
+		return nil, err
+	}
+	return d.Open(ctx)
+}
+
+// MayRecover reports whether a store that did not open may do so soon: its server
+// starts, its owner ends, or somebody is about to set it up or upgrade it.
+func MayRecover(err error) bool {
+	return is(err, postgres.ErrUnavailable, postgres.ErrBusy, postgres.ErrStandby, sqlite.ErrOwned) || NeedsSetup(err)
+}
+
+// NeedsSetup reports that there is no store yet, or one for an older Pawl.
+func NeedsSetup(err error) bool {
+	return is(err, postgres.ErrMissing, sqlite.ErrMissing, postgres.ErrSchema, sqlite.ErrSchema) && !is(err, postgres.ErrNewer, sqlite.ErrNewer)
+}
+
+func is(err error, targets ...error) bool {
+	for _, t := range targets {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+// Exit codes are a contract with scripts.
+const (
+	ExitDone    = 0
+	ExitError   = 1
+	ExitUsage   = 2
+	ExitDenied  = 3 // the call may not run; the decision did not count
+	ExitFailed  = 4 // the tool failed, or nobody knows
+	ExitPending = 5 // not ended yet
+)
+
+// exit ends a command with a code. A nil err means that everything was said.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+// Fail ends a command with a code and an error.
+func Fail(code int, err error) error { return &exit{code, err} }
+
+// UsageError marks what is wrong with the command line itself; nil stays nil.
+func UsageError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exit{ExitUsage, err}
+}
+
+// ExitWith is the way a command ends with a code after it said everything.
+func ExitWith(code int) error {
+	if code == ExitDone {
+		return nil
+	}
+	return &exit{code: code}
+}
+
+// ExitFor is the code for how a call stands.
+func ExitFor(v client.View) int {
+	switch {
+	case v.Status == approval.StatusExecuted:
+		return ExitDone
+	case v.Status.Denied():
+		return ExitDenied
+	case v.Status == approval.StatusFailed, v.Status == approval.StatusOutcomeUnknown, v.Lost():
+		return ExitFailed
+	}
+	return ExitPending
+}
+
+// explain turns a command's error into its exit code and what to say.
+func explain(err error) (int, string) {
+	var e *exit
+	var refused *client.Error
+	var silent *client.UnreachableError
+	switch {
+	case err == nil:
+		return ExitDone, ""
+	case errors.As(err, &e):
+		if e.err == nil {
+			return e.code, ""
+		}
+		return e.code, e.err.Error()
+	case errors.Is(err, context.Canceled):
+		return ExitError, "interrupted: " + err.Error()
+	case errors.As(err, &silent) && !silent.Sent && !silent.Answers():
+		return ExitError, err.Error() + "\nIs Pawl running? Start it with `make demo`, or say where it is with --api or PAWL_API."
+	case NotCounted(err):
+		return ExitDenied, err.Error()
+	case errors.As(err, &refused) && refused.HTTPStatus == 401:
+		return ExitError, err.Error() + adviceFor(refused)
+	}
+	return ExitError, err.Error()
+}
+
+// adviceFor says what to do about a 401.
+func adviceFor(refused *client.Error) string {
+	switch refused.Code {
+	case "unauthenticated":
+		return "\nGive your token with PAWL_TOKEN or --token-file."
+	case "reviewer_required":
+		return "\nGive your name with --as."
+	}
+	return "\nAn administrator can make you a new token: 'pawl token new'. Where no administrator's token works any more, " +
+		"whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts."
+}
+
+// nameSetting says, where a token contradicts the reviewer's name, which setting
+// gave that name: nobody has typed the header that the answer speaks of.
+func nameSetting(cmd *cobra.Command, err error, text string) string {
+	var refused *client.Error
+	if !errors.As(err, &refused) || refused.Code != "identity_mismatch" || !strings.Contains(text, client.ReviewerHeader) {
+		return text
+	}
+	from, advice := "PAWL_AS", "unset PAWL_AS"
+	if cmd.Flag("as").Changed {
+		from, advice = "--as", "leave out --as"
+	}
+	return strings.ReplaceAll(text, client.ReviewerHeader, from) + "\nThe token is enough: " + advice + "."
+}
+
+// NotCounted reports an answer that a decision or a cancellation can't count,
+// as opposed to a request that went wrong.
+func NotCounted(err error) bool {
+	var e *client.Error
+	return errors.As(err, &e) &&
+		(e.Outcome != "" || e.Code == string(approval.AnswerAlreadyResolved) || e.Code == client.CodeWorkflowGone)
+}

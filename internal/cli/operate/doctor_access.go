@@ -1,0 +1,76 @@
+package operate
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+// expiresSoon is how long before its end a certificate is worth a word.
+const expiresSoon = 7 * 24 * time.Hour
+
+// lookAtAccess looks whether the API could know its callers, as it is set up.
+func (d *doctorCommand) lookAtAccess(ctx context.Context) []finding {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	findings := []finding{found("authentication", stateOK, "%s", strings.Join(d.access.modes, ", "))}
+	if d.access.has(cli.AuthNone) {
+		findings[0].Detail = "none is configured here: 'pawl api' with these settings would serve this machine only, and take everybody's word; how an API that runs knows its callers, 'pawl whoami' asks it"
+	}
+	if d.access.has(cli.AuthTokens) {
+		findings = append(findings, d.tokens(ctx))
+	}
+	if d.access.has(cli.AuthOIDC) {
+		findings = append(findings, d.issuer(ctx))
+	}
+	if d.access.certFile != "" {
+		findings = append(findings, d.certificate(time.Now()))
+	}
+	return findings
+}
+
+func (d *doctorCommand) tokens(ctx context.Context) finding {
+	const what = "tokens"
+	if d.store == nil {
+		return found(what, stateSkipped, "the store that keeps them did not open")
+	}
+	admins, err := cli.AdminTokens(ctx, d.store)
+	switch {
+	case err != nil:
+		return failed(what, err, "")
+	case len(admins) == 0 && !d.access.has(cli.AuthOIDC):
+		return found(what, stateMissing, "no administrator's token works").advise(cli.AdviceFirstToken)
+	}
+	return found(what, stateOK, "%d of administrators work", len(admins))
+}
+
+func (d *doctorCommand) issuer(ctx context.Context) finding {
+	const what = "OpenID Connect"
+	issuer, err := d.access.oidc(slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = issuer.Check(ctx)
+	}
+	if err != nil {
+		return failed(what, err, "see that this host reaches the issuer, and that --oidc-issuer is its name to the letter; until then nobody is known by it")
+	}
+	return found(what, stateOK, "%s, its keys are there", d.access.issuer)
+}
+
+func (d *doctorCommand) certificate(now time.Time) finding {
+	const what = "certificate"
+	pair, err := tls.LoadX509KeyPair(d.access.certFile, d.access.keyFile)
+	switch {
+	case err != nil:
+		return failed(what, err, "see that both files are PEM, belong together, and may be read")
+	case now.After(pair.Leaf.NotAfter):
+		return failed(what, fmt.Errorf("%s expired on %s", d.access.certFile, cli.Timestamp(pair.Leaf.NotAfter)), "put a new one there; a running API reads it by itself")
+	case now.Add(expiresSoon).After(pair.Leaf.NotAfter):
+		return found(what, stateOK, "%s, only until %s", d.access.certFile, cli.Timestamp(pair.Leaf.NotAfter)).advise("put a new one there; a running API reads it by itself")
+	}
+	return found(what, stateOK, "%s, until %s", d.access.certFile, cli.Timestamp(pair.Leaf.NotAfter))
+}

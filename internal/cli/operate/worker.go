@@ -1,0 +1,243 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/tool"
+	"github.com/pawlhq/pawl/worker"
+)
+
+// workerCommand holds the settings of `pawl worker`.
+type workerCommand struct {
+	cli.Site
+	policy        []string
+	tools         string
+	ordinarySteps bool
+	decisions     string
+	workflowCache int
+	stopTimeout   time.Duration
+	healthListen  string
+}
+
+func (a *app) worker() *cobra.Command {
+	w := &workerCommand{}
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run guarded calls: judge them, wait for people, run tools",
+		Long: `Run guarded calls: judge them by the policy, wait for people, run tools. As
+many workers as wanted may run at once on a Postgres store; on a SQLite store
+one, which owns the file.
+
+All workers judge by the policy that is active in the store, and notice within
+seconds when 'pawl policy apply' changes it. --policy files are what a store
+without a policy begins with. If the store has one, they change nothing: files
+that were applied once are left out of account, with a warning; files that
+never were keep the worker from starting.
+
+` + cli.SettingsHelp + `
+
+When it serves, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
+SIGTERM and SIGHUP stop it: it takes no more work, lets running tools end, and
+exits with 0. A second signal ends it at once, and the calls whose tools were
+running end outcome_unknown.`,
+		Example: `  pawl worker --database-url sqlite://.pawl/pawl.db --policy policy.yaml --tools tools.yaml
+  pawl worker --policy org.yaml --policy team.yaml --health-listen :8085`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := w.Begin(a.App, cmd); err != nil {
+				return err
+			}
+			if err := w.Database.Validate(); err != nil {
+				return cli.UsageError(err)
+			}
+			if _, err := approval.ParseDecisions(w.decisions); err != nil {
+				return cli.UsageError(fmt.Errorf("--decisions: %w", err))
+			}
+			if w.stopTimeout <= 0 {
+				return cli.UsageError(errors.New("--stop-timeout must be more than 0s"))
+			}
+			if w.workflowCache < 0 || w.workflowCache > cli.MaxCache {
+				return cli.UsageError(fmt.Errorf("--workflow-cache must be from 1 to %d", cli.MaxCache))
+			}
+			return w.run(cmd)
+		},
+	}
+	w.Flags(cmd)
+	w.QueueFlag(cmd)
+	w.KeysFlag(cmd)
+	w.StartFlag(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&w.policy, "policy", nil, "policy `file` for a store that has no policy yet; repeat it for more layers. Without any policy everything needs approval")
+	f.StringVar(&w.tools, "tools", "", "tools `file`")
+	f.StringVar(&w.decisions, "decisions", string(approval.DecisionsAny), "which decisions count: `any`, or only signed ones; policies can be stricter. Set it alike on all workers")
+	f.BoolVar(&w.ordinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI, at some cost")
+	f.IntVar(&w.workflowCache, "workflow-cache", 0, "how `many` waiting calls are kept in memory; the others are replayed when something happens to them (default 10000)")
+	f.DurationVar(&w.stopTimeout, "stop-timeout", 25*time.Second, "how long running tools may go on when the worker is stopped")
+	f.StringVar(&w.healthListen, "health-listen", "", "`address` for /healthz and /readyz, reachable by anybody; they show nothing secret (default none)")
+	f.BoolVar(&w.Database.KeepSchema, "keep-schema", false, "in Postgres, expect the schema that 'pawl setup' laid, for a database user without the right to change it")
+	return cmd
+}
+
+func (w *workerCommand) run(cmd *cobra.Command) (err error) {
+	ctx := cmd.Context()
+	// What is wrong with files is told before anything is connected.
+	rules, err := policy.Load(w.policy...)
+	if err != nil {
+		return fmt.Errorf("policy:\n%w", err)
+	}
+	var tools []*tool.Tool
+	if w.tools != "" {
+		if tools, err = worker.LoadTools(w.tools, os.LookupEnv); err != nil {
+			return fmt.Errorf("tools:\n%w", err)
+		}
+	}
+	options, err := temporalOptions(w.Log)
+	if err != nil {
+		return err
+	}
+	keys, err := w.Encrypt(&options)
+	if err != nil {
+		return err
+	}
+	probes := health.NewHandler(w.Log)
+	fields := map[string]any{"task_queue": w.TaskQueue, "namespace": options.Namespace}
+	if w.healthListen != "" {
+		l, err := net.Listen("tcp", w.healthListen)
+		if err != nil {
+			return fmt.Errorf("the health address %s: %w; choose another with --health-listen", w.healthListen, err)
+		}
+		defer serveHealth(l, probes, w.Log)()
+		fields["health"] = cli.URLOf(l)
+	}
+
+	temporal, err := dial(ctx, &w.Site, options)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	if err := awaitNamespace(ctx, &w.Site, temporal, options.Namespace); err != nil {
+		return err
+	}
+	opened, err := w.OpenStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	judge, err := w.followPolicy(ctx, opened, rules)
+	if err != nil {
+		return err
+	}
+	defer judge.Close()
+
+	fatal := make(chan error, 1)
+	running, err := worker.New(ctx, worker.Options{
+		Client: temporal, Namespace: options.Namespace, PayloadKeys: keys, Store: opened, Policy: judge, Tools: tools, TaskQueue: w.TaskQueue,
+		Logger: w.Log, OrdinarySteps: w.ordinarySteps, Decisions: approval.Decisions(w.decisions), WorkflowCache: w.workflowCache, StopTimeout: w.stopTimeout,
+		OnFatal: func(err error) { fatal <- err },
+	})
+	if err != nil {
+		return err
+	}
+	if err := running.Start(); err != nil {
+		return fmt.Errorf("starting the worker at Temporal %s: %w", options.HostPort, err)
+	}
+	probes.Use(w.checks(temporal, options.Namespace, opened, judge)...)
+	if err := cli.AnnounceReady(cmd.OutOrStdout(), fields); err != nil {
+		running.Stop()
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		w.Log.Info("stopping: no more work is taken, running tools may end", "within", w.stopTimeout)
+	case err = <-fatal:
+		err = fmt.Errorf("the worker can't go on: %w", err)
+	}
+	probes.Pause()
+	running.Stop()
+	return err
+}
+
+// followPolicy lets the files be the first policy of a store that has none, and
+// follows the active one.
+func (w *workerCommand) followPolicy(ctx context.Context, s store.Store, files *policy.Set) (*active.Policy, error) {
+	v, fits, err := active.Seed(ctx, s, active.Change{
+		Files: active.Names(files.Sources()), By: "pawl worker", Channel: "file", Note: "the store had no policy",
+	})
+	switch {
+	case errors.Is(err, active.ErrNotApplied):
+		return nil, fmt.Errorf("%w; apply them with 'pawl policy apply', or start without --policy to go by the store's", err)
+	case err != nil:
+		return nil, fmt.Errorf("policy: %w", err)
+	case !fits:
+		w.Log.WarnContext(ctx, "the --policy files are not the active policy but one from before; they are left out of account",
+			"active", v.Version, "by", approval.Display(v.By, 80))
+	default:
+		active.LogWarnings(ctx, w.Log, files.Warnings())
+	}
+	judge, err := active.Follow(ctx, active.Options{Store: s, Logger: w.Log})
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return judge, nil
+}
+
+// checks are what a worker needs. That it polls itself can't be told from that
+// others poll; but when it can't any more, it ends.
+func (w *workerCommand) checks(c client.Client, namespace string, s store.Store, judge *active.Policy) []health.Check {
+	polled := func(kind enums.TaskQueueType) func(context.Context) error {
+		return func(ctx context.Context) error {
+			ok, err := health.Polled(ctx, c.WorkflowService(), namespace, w.TaskQueue, kind)
+			if err == nil && !ok {
+				err = fmt.Errorf("polls of the task queue: %w", health.ErrMissing)
+			}
+			return err
+		}
+	}
+	return []health.Check{
+		{Name: "temporal", Advice: "Temporal does not answer.", Look: func(ctx context.Context) error {
+			_, err := c.CheckHealth(ctx, &client.CheckHealthRequest{})
+			return err
+		}},
+		{Name: "namespace", Advice: "Temporal does not find the namespace, or does not say: create it with 'pawl setup'.", Look: func(ctx context.Context) error {
+			return health.Namespace(ctx, c.WorkflowService(), namespace)
+		}},
+		{Name: "store", Advice: "The store can't be used now; calls wait until it can.", Look: s.Ping},
+		{Name: "policy", Advice: "Calls are judged by an older policy: the active one can't be used or looked up here. The log says why.", Look: judge.Check},
+		{Name: "search_attributes", Optional: true, Advice: "Calls can't be found by status, tool and agent in Temporal: run 'pawl setup' and restart the workers.", Look: func(ctx context.Context) error {
+			return health.SearchAttributes(ctx, c.OperatorService(), namespace)
+		}},
+		{Name: "workflow_worker", Advice: "Nobody polls the task queue for workflow tasks yet.", Look: polled(enums.TASK_QUEUE_TYPE_WORKFLOW)},
+		{Name: "activity_worker", Advice: "Nobody polls the task queue for activities yet.", Look: polled(enums.TASK_QUEUE_TYPE_ACTIVITY)},
+	}
+}
+
+// serveHealth serves until the returned function is called.
+func serveHealth(l net.Listener, h http.Handler, log *slog.Logger) (stop func()) {
+	server := &http.Server{
+		Handler: h, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 8 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("health checks are not served any more", "error", err)
+		}
+	}()
+	return func() { _ = server.Close() }
+}

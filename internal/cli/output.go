@@ -1,0 +1,234 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf16"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+type outputFormat string
+
+const (
+	outputTable outputFormat = "table"
+	OutputJSON  outputFormat = "json"
+)
+
+func (o *outputFormat) String() string { return string(*o) }
+func (o *outputFormat) Type() string   { return "format" }
+
+func (o *outputFormat) Set(s string) error {
+	if f := outputFormat(s); f == outputTable || f == OutputJSON {
+		*o = f
+		return nil
+	}
+	return fmt.Errorf("use table or json")
+}
+
+// Print writes to standard output.
+func (a *App) Print(text string) error {
+	_, err := io.WriteString(a.Stdout, text)
+	return err
+}
+
+// Note writes a line to standard error, whatever it holds made visible.
+func (a *App) Note(format string, args ...any) {
+	fmt.Fprintln(a.Stderr, approval.DisplayLines(fmt.Sprintf(format, args...), 0))
+}
+
+// PrintJSON writes a document as it came. On a terminal it is indented, and
+// what a terminal would act on or not show is written as \u escapes, which are
+// the same JSON.
+func (a *App) PrintJSON(doc []byte) error {
+	if a.IsTerminal(a.Stdout) {
+		doc = visibleJSON(doc)
+	}
+	return a.Print(string(bytes.TrimRight(doc, "\n")) + "\n")
+}
+
+func visibleJSON(doc []byte) []byte {
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, doc, "", "  "); err != nil {
+		return []byte(approval.DisplayLines(string(doc), 0)) // not JSON: no escape would be the same
+	}
+	var b strings.Builder
+	for _, r := range indented.String() {
+		if r == '\n' || visible(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(escape(r))
+		}
+	}
+	return []byte(b.String())
+}
+
+// visible reports whether a terminal shows r, and nothing but r.
+func visible(r rune) bool { return approval.Display(string(r), 0) == string(r) }
+
+// escape writes r as JSON strings may hold it.
+func escape(r rune) string {
+	if r > 0xFFFF {
+		hi, lo := utf16.EncodeRune(r)
+		return fmt.Sprintf(`\u%04x\u%04x`, hi, lo)
+	}
+	return fmt.Sprintf(`\u%04x`, r)
+}
+
+var jsonEscapes = regexp.MustCompile(`(?:\\u[0-9A-Fa-f]{4})+|\\.`)
+
+// readable writes the letters that a JSON text holds as \u escapes, as many
+// encoders do with all but ASCII, so that people can read them. What can't be
+// seen stays escaped.
+func readable(doc []byte) string {
+	return jsonEscapes.ReplaceAllStringFunc(string(doc), func(run string) string {
+		var text string
+		if !strings.HasPrefix(run, `\u`) || json.Unmarshal([]byte(`"`+run+`"`), &text) != nil {
+			return run
+		}
+		var b strings.Builder
+		for _, r := range text {
+			if visible(r) && r != '"' && r != '\\' {
+				b.WriteRune(r)
+			} else {
+				b.WriteString(escape(r))
+			}
+		}
+		return b.String()
+	})
+}
+
+// PrintValue is printJSON for what was put together here.
+func (a *App) PrintValue(v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return a.PrintJSON(b.Bytes())
+}
+
+// PrintList writes a whole list that was put together here.
+func PrintList[T any](a *App, items []T) error {
+	return a.PrintValue(struct {
+		Items []T `json:"items"`
+		Total int `json:"total"`
+	}{append([]T{}, items...), len(items)})
+}
+
+// PrintPage writes a list in the API's own shape, items as they came.
+func PrintPage[T any](a *App, p client.Page[T]) error {
+	items := p.Raw
+	if items == nil {
+		items = []json.RawMessage{}
+	}
+	return a.PrintValue(struct {
+		Items []json.RawMessage `json:"items"`
+		Total int               `json:"total"`
+		Next  string            `json:"next_cursor"`
+	}{items, p.Total, p.Next})
+}
+
+// NoteMore says on standard error that a list was cut.
+func NoteMore[T any](a *App, p client.Page[T]) {
+	switch {
+	case p.Next == "":
+	case p.Total > client.MoreThan:
+		a.Note("%d shown of more than %d; --limit 0 shows all", len(p.Items), client.MoreThan)
+	default:
+		a.Note("%d shown of %d; --limit 0 shows all", len(p.Items), p.Total)
+	}
+}
+
+// Table lines up rows. Cells must be safe for a terminal: see cell.
+func Table(header []string, rows [][]string) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{header}, rows...) {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	w.Flush()
+	return b.String()
+}
+
+// Cell makes untrusted text fit for a table: one line, a visible cut, and no
+// runs of spaces, with which a long line could imitate another row.
+func Cell(s string, most int) string {
+	if s == "" {
+		return "-"
+	}
+	words := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' })
+	return approval.Display(strings.Join(words, " "), most)
+}
+
+// OneLine is JSON as a table cell.
+func OneLine(doc json.RawMessage, most int) string {
+	var b bytes.Buffer
+	if json.Compact(&b, doc) != nil {
+		return Cell(string(doc), most)
+	}
+	return Cell(readable(b.Bytes()), most)
+}
+
+// ShortHash is the beginning of a hash, for people to compare.
+func ShortHash(hash string) string {
+	if len(hash) > 12 {
+		hash = hash[:12] + "…"
+	}
+	return Cell(hash, 0)
+}
+
+// Span writes a length of time as people say it, rounded to the nearest of
+// the smallest unit it shows.
+func Span(d time.Duration) string {
+	const day = 24 * time.Hour
+	unit := time.Second
+	switch d = max(d, 0); {
+	case d >= 2*day:
+		unit = time.Hour
+	case d >= 10*time.Minute:
+		unit = time.Minute
+	}
+	switch d = d.Round(unit); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour && d%time.Minute != 0:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 2*day:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
+}
+
+// Timestamp writes a time; one that is not known is empty.
+func Timestamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+const (
+	Bold   = "1"
+	Red    = "31"
+	Green  = "32"
+	Yellow = "33"
+)
+
+// Paint colours text that is safe already, on terminals that want colours.
+func (a *App) Paint(code, s string) string {
+	if !a.IsTerminal(a.Stdout) || a.Getenv("NO_COLOR") != "" || a.Getenv("TERM") == "dumb" {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}

@@ -1,0 +1,270 @@
+package policies
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/policy/policytest"
+)
+
+// policyApplier makes policies active: the API, or the store itself.
+type policyApplier interface {
+	Policy(context.Context) (client.ActivePolicy, error)
+	TryPolicy(context.Context, client.PolicyChange) (client.PolicyTrial, error)
+	ApplyPolicy(context.Context, client.PolicyChange) (client.AppliedPolicy, error)
+}
+
+type applyCommand struct {
+	cli.Site
+	app    *app
+	dryRun bool
+	direct bool
+	note   string
+	expect int64
+}
+
+func (a *app) policyApply() *cobra.Command {
+	s := &applyCommand{app: a}
+	s.Database.KeepSchema = true
+	cmd := &cobra.Command{
+		Use:   "apply FILE...",
+		Short: "Make policy files the active policy",
+		Long: `Make policy files, one layer each, the active policy. It replaces the one from
+before as a whole: give all files. Of a folder all YAML files are taken, but no
+suites (*_test.yaml). The files are checked first, and every problem is named
+with its place; a policy with problems is not applied. All workers judge by the
+new one within seconds; calls that were judged before keep their verdicts. Who
+applied what and when is on record.
+
+--dry-run shows what would change: the text, and over calls derived from the
+rules which verdicts become laxer or stricter, as 'pawl policy diff' does. Its
+exit code is 1 if any becomes laxer, or if that can't be told: where a rule for
+some calls only was edited and no derived call shows a difference by it, for
+instance. On policies so large that this takes long it stops after some seconds,
+and warns that the rest is unknown, which alone does not change the exit code.
+Without --dry-run the verdicts that have changed are shown after applying.
+
+If somebody else applies a policy in the meantime, nothing is changed. With
+--expect that is so from the version on that you have looked at, with
+--dry-run for instance.
+
+--direct writes to the store itself, that --database-url, $PAWL_DATABASE_URL or
+the configuration file names: where no API runs, or none that may write. With
+SQLite, stop the process that owns the store first.`,
+		Example: `  pawl policy apply org.yaml team.yaml --as ana --dry-run
+  pawl policy apply org.yaml team.yaml --as ana --expect 3 --note "refunds need approval"
+  pawl policy apply policy.yaml --as ana --direct --database-url sqlite://.pawl/pawl.db`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("FILE is missing: which policy files?")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			if f := cmd.Flag("expect"); f.Changed && s.expect < 0 {
+				return cli.UsageError(errors.New("--expect is a version, from 0 on; 'pawl policy history' lists them"))
+			}
+			if err := approval.CheckNotes(s.note); err != nil {
+				return cli.UsageError(fmt.Errorf("--note: %w", err))
+			}
+			files, err := policyFiles(paths)
+			if err != nil {
+				return fmt.Errorf("policy:\n%w", err)
+			}
+			to, done, err := s.applier(cmd)
+			if err != nil {
+				return err
+			}
+			return errors.Join(s.run(cmd.Context(), to, files), done())
+		},
+	}
+	s.Flags(cmd)
+	f := cmd.Flags()
+	f.Lookup("log-level").DefValue, s.LogLevel = "warn", "warn"
+	f.BoolVar(&s.dryRun, "dry-run", false, "only check the files, and show what would change")
+	f.StringVar(&s.note, "note", "", "why, for the record")
+	f.Int64Var(&s.expect, "expect", -1, "the `version` to replace, and no other (default: the one that is active now)")
+	f.Lookup("expect").DefValue = "0" // not shown
+	f.BoolVar(&s.direct, "direct", false, "write to the store itself instead of asking the API")
+	return cmd
+}
+
+// policyFile is a file, and the path it came from.
+type policyFile struct {
+	policy.File
+	path string
+}
+
+func policyFiles(paths []string) ([]policyFile, error) {
+	paths, unlisted := policytest.PolicyFiles(paths...)
+	read, unread := policy.ReadFiles(paths...)
+	if err := errors.Join(unlisted, unread); err != nil {
+		return nil, err
+	}
+	files := make([]policyFile, len(read))
+	for i, f := range active.Names(read) {
+		files[i] = policyFile{f, paths[i]}
+	}
+	return files, nil
+}
+
+// applier returns what applies, and what ends its use.
+func (s *applyCommand) applier(cmd *cobra.Command) (policyApplier, func() error, error) {
+	a := s.app
+	if !s.direct {
+		if f := cmd.Flag("database-url"); f.Changed {
+			return nil, nil, cli.UsageError(errors.New("--database-url is for --direct; the API is named by --api"))
+		}
+		connect := a.Reviewer
+		if s.dryRun {
+			connect = a.Client // it is on nobody's record
+		}
+		c, err := connect(cmd)
+		return c, func() error { return nil }, err
+	}
+	by := a.Setting(cmd, "as", "PAWL_AS")
+	if by == "" {
+		return nil, nil, cli.UsageError(errors.New("who applies it? give your name with --as NAME or PAWL_AS"))
+	}
+	if err := s.Begin(a.App, cmd); err != nil {
+		return nil, nil, err
+	}
+	if err := s.Database.Validate(); err != nil {
+		return nil, nil, cli.UsageError(err)
+	}
+	opened, err := s.Database.OpenExisting(cmd.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	return directPolicies{opened, by}, opened.Close, nil
+}
+
+func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policyFile) error {
+	a := s.app
+	was, err := to.Policy(ctx)
+	if err != nil {
+		return err
+	}
+	change := client.PolicyChange{Expect: s.expect, Note: s.note}
+	if s.expect < 0 {
+		change.Expect = was.Version
+	}
+	for _, f := range files {
+		change.Layers = append(change.Layers, client.PolicyLayer{Name: f.Name, Text: string(f.Data)})
+	}
+	if s.dryRun {
+		trial, err := to.TryPolicy(ctx, change)
+		if err != nil {
+			return a.policyRefused(err, files)
+		}
+		return s.tellTrial(ctx, was, trial, change, files)
+	}
+	applied, err := to.ApplyPolicy(ctx, change)
+	if err != nil {
+		return a.policyRefused(err, files)
+	}
+	if a.Output == cli.OutputJSON {
+		return a.PrintJSON(applied.Raw)
+	}
+	a.placed(applied.Warnings, files, true)
+	if !applied.Changed {
+		return a.Print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", applied.Version))
+	}
+	// What follows takes a moment: say first that it is done.
+	err = a.Print(fmt.Sprintf("Applied: version %d, digest %s, is active. Workers judge by it within seconds.\n", applied.Version, cli.ShortHash(applied.Digest)))
+	if err != nil {
+		return err
+	}
+	return a.tellEffect(a.effectOf(ctx, was, change.Layers))
+}
+
+// tellTrial ends with exitError if calls are judged less strictly than before,
+// or if that can't be told.
+func (s *applyCommand) tellTrial(ctx context.Context, was client.ActivePolicy, trial client.PolicyTrial, change client.PolicyChange, files []policyFile) error {
+	a := s.app
+	if a.Output != cli.OutputJSON {
+		a.placed(trial.Warnings, files, true)
+	}
+	switch {
+	case !trial.Changed && a.Output == cli.OutputJSON:
+		return a.PrintJSON(trial.Raw)
+	case !trial.Changed:
+		return a.Print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", trial.Active.Version))
+	case trial.Active.Version != was.Version || was.Version != change.Expect:
+		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, change.Expect)
+	}
+	e := a.effectOf(ctx, was, change.Layers)
+	end := func(err error) error {
+		if err == nil && e.laxer() {
+			err = cli.ExitWith(cli.ExitError)
+		}
+		return err
+	}
+	if a.Output == cli.OutputJSON {
+		doc, err := withField(trial.Raw, "effect", e.json())
+		if err != nil {
+			return err
+		}
+		return end(a.PrintJSON(doc))
+	}
+	text, err := a.policyChanges(was.Layers, change.Layers)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(a.Print(text), a.tellEffect(e)); err != nil {
+		return err
+	}
+	a.Note("nothing was applied. To replace what was compared here, and nothing newer, add --expect %d", was.Version)
+	return end(nil)
+}
+
+// withField adds a field to a JSON object.
+func withField(object json.RawMessage, name string, value any) (json.RawMessage, error) {
+	fields := map[string]any{}
+	var known map[string]json.RawMessage
+	if err := json.Unmarshal(object, &known); err != nil {
+		return nil, err
+	}
+	for k, v := range known {
+		fields[k] = v
+	}
+	fields[name] = value
+	return json.Marshal(fields)
+}
+
+// placed tells what the answer says about the policy, by the paths of its files.
+func (a *app) placed(problems []client.PolicyProblem, files []policyFile, warnings bool) {
+	for _, p := range problems {
+		for _, f := range files {
+			if p.File == f.Name {
+				p.File = f.path
+				break
+			}
+		}
+		where := yamlfile.Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Hint: p.Hint, Warning: warnings}
+		a.Note("%s", approval.Display(where.String(), 1000))
+	}
+}
+
+// policyRefused names every problem that the answer holds.
+func (a *app) policyRefused(err error, files []policyFile) error {
+	var refused *client.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	a.placed(refused.Problems, files, false)
+	if refused.Code == client.CodePolicyChanged {
+		return fmt.Errorf("%w\n'pawl policy apply --dry-run' shows what your files would change now", err)
+	}
+	return err
+}

@@ -1,0 +1,157 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/policy"
+)
+
+// maxCallDoc is above every call's JSON; approval.ParseCall has the limit.
+const maxCallDoc = 1 << 20
+
+func (a *app) policyExplain() *cobra.Command {
+	var files []string
+	var doc, at string
+	cmd := &cobra.Command{
+		Use:   "explain",
+		Short: "Say what a policy says to a call, and why",
+		Long: `Say what a policy says to a call, and why: the rule of each layer that matches,
+why others don't, and what comes of them all. Nothing runs, and nobody is asked.
+
+The policy is that of --policy: files and folders, or one that a running Pawl is
+asked for. Without --policy it is the active one.
+
+The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
+		Example: `  pawl policy explain --call '{"tool":"send_email","team":"support"}'
+  pawl policy explain --policy org.yaml --policy team.yaml --call '{"tool":"send_email"}'
+  pawl policy explain --policy policies/ --call @call.json -o json
+  pawl policy explain --policy policies/ --call @call.json --at 2026-03-01T22:00:00Z`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if doc == "" {
+				return cli.UsageError(errors.New(`which call? give it with --call '{"tool":"send_email"}', @file, or - for standard input`))
+			}
+			if len(files) == 0 {
+				files = []string{activeName}
+			}
+			now, err := a.readTime(at)
+			if err != nil {
+				return cli.UsageError(err)
+			}
+			text, err := a.ReadObject("--call", doc, maxCallDoc)
+			if err != nil {
+				return err
+			}
+			call, err := approval.ParseCall(text)
+			if err != nil {
+				return cli.UsageError(fmt.Errorf("--call: %w", err))
+			}
+			set, err := a.readPolicy(cmd, files...)
+			if err != nil {
+				return err
+			}
+			e := set.Explain(call, now)
+			if a.Output == cli.OutputJSON {
+				return a.PrintValue(e)
+			}
+			return a.Print(a.explanation(call.Tool, e))
+		},
+	}
+	cmd.Flags().StringArrayVar(&files, "policy", nil, "the policy's `FILE` or folder, repeatable; or @DIGEST for one that was applied (default: the active one)")
+	cmd.Flags().StringVar(&doc, "call", "", "the call: a `JSON` object, @file, or - for standard input")
+	cmd.Flags().StringVar(&at, "at", "", "`time` that conditions see as now, like 2026-03-01T22:00:00Z (default: now)")
+	return cmd
+}
+
+// readTime reads the value of --at; none means now.
+func (a *app) readTime(text string) (time.Time, error) {
+	if text == "" {
+		return a.Now(), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, errors.New(`--at is not a time: write it like 2026-03-01T22:00:00Z`)
+	}
+	return at, nil
+}
+
+// explanation writes for people what a policy says to a call.
+func (a *app) explanation(tool string, e policy.Explanation) string {
+	s := cli.Sheet{Wrapped: a.IsTerminal(a.Stdout)}
+	fmt.Fprintf(&s, "%s  %s\n", a.Paint(cli.Bold, cli.Cell(tool, 0)), a.Paint(verdictColour(e.Kind), string(e.Kind)))
+	verdictFields(&s, e)
+	for _, line := range e.Call {
+		s.Field("Call", line)
+	}
+	s.Field("Policy", e.Policy.Digest)
+	for _, l := range e.Layers {
+		a.layer(&s, l)
+	}
+	return s.String()
+}
+
+func verdictColour(k approval.VerdictKind) string {
+	if k == approval.VerdictDeny {
+		return cli.Red
+	}
+	return cli.Yellow
+}
+
+func verdictFields(s *cli.Sheet, e policy.Explanation) {
+	v := e.Verdict
+	s.Field("Rule", strings.TrimSpace(v.Policy.Layer+" "+v.Policy.Rule))
+	s.Field("Because", v.Policy.Why)
+	s.Field("Risk", string(v.Risk))
+	if v.Kind == approval.VerdictRequire {
+		for _, line := range cli.Demands(v.Requirement) {
+			s.Field("Needs", line)
+		}
+		s.Field("Timeout", v.Timeout.Short()+", "+e.TimeoutFrom)
+		if v.Collapse {
+			s.Field("Identical", "calls collapse to this one while it waits")
+		}
+	}
+	if v.Kind != approval.VerdictDeny && v.ValidFor > 0 {
+		s.Field("Valid for", v.ValidFor.Short())
+	}
+	s.Field("Hidden", strings.Join(v.Redact, ", "))
+	cli.Beside(s, v)
+}
+
+func (a *app) layer(s *cli.Sheet, l policy.LayerSays) {
+	says := "says " + string(l.Says)
+	switch {
+	case !l.Applies:
+		says = "does not apply"
+	case l.Says == policy.Nothing:
+		says = "has no say"
+	case l.Observe:
+		says = "would say " + string(l.Says) + ", but only observes"
+	}
+	fmt.Fprintf(s, "\nLayer %s (%s) %s\n", a.Paint(cli.Bold, cli.Cell(l.Layer, 60)), approval.Display(l.File, 200), says)
+	if l.Rule != nil {
+		s.Field("  counts", l.Rule.Where+" "+l.Rule.Text)
+	}
+	for _, r := range l.Counted {
+		s.Field("  counts", r.Where+" "+r.Text)
+	}
+	s.Field("  because", l.Why)
+	elsewhere := l.More
+	for _, r := range l.Others {
+		if r.WhyNot == policy.OtherTools {
+			elsewhere++
+			continue
+		}
+		s.Field("  not", r.Where+" "+r.Text+": "+r.WhyNot)
+	}
+	if elsewhere > 0 {
+		s.Field("  not", cli.Plural(elsewhere, "rule")+" for other tools")
+	}
+}

@@ -1,0 +1,141 @@
+package policies
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+// policy holds the commands about policies.
+func (a *app) policy() *cobra.Command {
+	cmd := cli.Group("policy", "Write, apply and look at policies")
+	cmd.Example = `  pawl policy check org.yaml team.yaml
+  pawl policy test policies/
+  pawl policy apply org.yaml team.yaml --as ana`
+	cmd.AddCommand(
+		a.policyCheck(), a.policyExplain(), a.policyTest(), a.policyDiff(), a.policySchema(),
+		a.policyApply(), a.policyShow(), a.policyHistory(),
+	)
+	return cmd
+}
+
+func (a *app) policyShow() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show [VERSION|DIGEST]",
+		Short: "Show the active policy, or one from before",
+		Long: `Show the text of the active policy, or of any that was ever applied: by its
+version, or the digest that verdicts name, or its beginning; 'pawl policy
+history' lists both. A number is a version if there is one of it. The text goes to standard output, what is known about it to standard error. Of
+several files each has its name above it.`,
+		Example: `  pawl policy show
+  pawl policy show 3
+  pawl policy show 3f2a91bc1234 -o json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("takes one VERSION or DIGEST, %d arguments given", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.Client(cmd)
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				return a.showPolicy(cmd.Context(), c, args[0])
+			}
+			p, err := c.Policy(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.Output == cli.OutputJSON {
+				return a.PrintJSON(p.Raw)
+			}
+			a.Note("%s", appliedBy(p.PolicyVersion))
+			return a.printLayers(p.Layers)
+		},
+	}
+}
+
+// appliedBy says what is known of a version.
+func appliedBy(v client.PolicyVersion) string {
+	if v.Version == 0 {
+		return "no policy was applied yet: everything needs approval"
+	}
+	who := "unauthenticated"
+	if v.Authenticated {
+		who = "authenticated"
+	}
+	text := fmt.Sprintf("version %d, applied %s by %s (%s, %s)\ndigest %s", v.Version, cli.Timestamp(v.At), cli.Cell(v.By, 80), cli.Cell(v.Channel, 20), who, v.Digest)
+	if v.Note != "" {
+		text += "\nnote: " + cli.Cell(v.Note, 0)
+	}
+	return text
+}
+
+// printLayers writes policy files byte for byte, unless a person looks on: then
+// with what can't be seen made visible.
+func (a *app) printLayers(layers []client.PolicyLayer) error {
+	var b strings.Builder
+	for _, l := range layers {
+		if len(layers) > 1 {
+			fmt.Fprintf(&b, "# ---- %s ----\n", approval.Display(l.Name, 0))
+		}
+		text := l.Text
+		if a.IsTerminal(a.Stdout) {
+			text = approval.DisplayLines(strings.ReplaceAll(text, "\r\n", "\n"), 0)
+		}
+		b.WriteString(text)
+		if text != "" && !strings.HasSuffix(text, "\n") {
+			b.WriteString("\n")
+		}
+	}
+	return a.Print(b.String())
+}
+
+func (a *app) policyHistory() *cobra.Command {
+	limit := cli.Count(20)
+	cmd := &cobra.Command{
+		Use:   "history",
+		Short: "List which policy was applied when and by whom, the latest first",
+		Example: `  pawl policy history
+  pawl policy history --limit 0 -o json`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.Client(cmd)
+			if err != nil {
+				return err
+			}
+			page, err := c.PolicyHistory(cmd.Context(), "", int(limit))
+			if err != nil {
+				return err
+			}
+			if a.Output == cli.OutputJSON {
+				return cli.PrintPage(a.App, page)
+			}
+			if len(page.Items) == 0 {
+				a.Note("no policy was applied yet: everything needs approval")
+				return nil
+			}
+			var rows [][]string
+			for _, v := range page.Items {
+				authenticated := "no"
+				if v.Authenticated {
+					authenticated = "yes"
+				}
+				rows = append(rows, []string{
+					fmt.Sprint(v.Version), cli.Timestamp(v.At), cli.Cell(v.By, 30), authenticated, cli.Cell(v.Channel, 12), cli.ShortHash(v.Digest), cli.Cell(v.Note, 60),
+				})
+			}
+			defer cli.NoteMore(a.App, page)
+			return a.Print(cli.Table([]string{"VERSION", "APPLIED", "BY", "AUTHENTICATED", "VIA", "DIGEST", "NOTE"}, rows))
+		},
+	}
+	cmd.Flags().Var(&limit, "limit", cli.LimitHelp)
+	return cmd
+}

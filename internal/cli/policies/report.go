@@ -1,0 +1,134 @@
+package policies
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/policydiff"
+)
+
+type diffChange struct {
+	Name   string             `json:"name"`
+	Place  string             `json:"place,omitempty"`
+	Tool   string             `json:"tool"`
+	Laxer  bool               `json:"laxer"`
+	Shifts []policydiff.Shift `json:"shifts"`
+	Old    approval.Verdict   `json:"old"`
+	New    approval.Verdict   `json:"new"`
+}
+
+// diffDoc is a report as JSON.
+type diffDoc struct {
+	Old      string       `json:"old"` // digests
+	New      string       `json:"new"`
+	Calls    int          `json:"calls"`
+	Laxer    int          `json:"laxer"`
+	Stricter int          `json:"stricter"`
+	Changes  []diffChange `json:"changes"`
+	// Unknown are edits of which it can't be told what they make laxer.
+	Unknown []policydiff.Edit `json:"unknown"`
+}
+
+func diffJSON(old, new *policy.Set, r policydiff.Report) diffDoc {
+	doc := diffDoc{
+		Old: old.Digest(), New: new.Digest(), Calls: r.Calls, Laxer: len(r.Laxer()), Stricter: len(r.Stricter()),
+		Changes: []diffChange{}, Unknown: append([]policydiff.Edit{}, r.Unknown...),
+	}
+	for _, c := range r.Changes {
+		made := diffChange{
+			Name: c.Case.Name, Place: c.Case.Place, Tool: c.Case.Call.Tool, Laxer: c.Laxer(),
+			Shifts: c.Shifts, Old: c.Old, New: c.New,
+		}
+		doc.Changes = append(doc.Changes, made)
+	}
+	return doc
+}
+
+// Bounds of what is shown of changes that are alike. -o json has all of them.
+const (
+	maxTools    = 20
+	maxExamples = 3 // calls of one tool
+	maxEdits    = 20
+)
+
+// differences writes a report for people.
+func (a *app) differences(r policydiff.Report) string {
+	var b strings.Builder
+	for _, g := range r.Groups() {
+		word := a.Paint(cli.Yellow, "stricter")
+		if g.Laxer() {
+			word = a.Paint(cli.Red, "LAXER !!")
+		}
+		fmt.Fprintf(&b, "%s %s of %s\n", word, cli.Plural(g.Calls(), "call"), cli.Plural(len(g.Tools), "tool"))
+		for _, s := range g.Shifts {
+			line, mark := approval.Display(s.String(), 500), "-"
+			if s.Laxer {
+				line, mark = a.Paint(cli.Red, line), "!"
+			}
+			fmt.Fprintf(&b, "       %s %s\n", mark, line)
+		}
+		for i, t := range g.Tools {
+			if i == maxTools {
+				fmt.Fprintf(&b, "         and %s more\n", cli.Plural(len(g.Tools)-i, "tool"))
+				break
+			}
+			a.examples(&b, t)
+		}
+	}
+	rest := ""
+	if n := len(r.Unknown); n > 0 {
+		a.unknown(&b, r.Unknown)
+		rest = "; " + a.Paint(cli.Red, fmt.Sprintf("%d UNKNOWN", n))
+	}
+	laxer, stricter := len(r.Laxer()), len(r.Stricter())
+	switch {
+	case laxer+stricter == 0:
+		fmt.Fprintf(&b, "no difference over %s%s\n", cli.Plural(r.Calls, "call"), rest)
+	case laxer == 0:
+		fmt.Fprintf(&b, "%s: %d stricter, none laxer%s\n", cli.Plural(r.Calls, "call"), stricter, rest)
+	default:
+		fmt.Fprintf(&b, "%s: %s, %d stricter%s\n", cli.Plural(r.Calls, "call"), a.Paint(cli.Red, fmt.Sprintf("%d LAXER", laxer)), stricter, rest)
+	}
+	return b.String()
+}
+
+// unknown tells of edits that show in no verdict.
+func (a *app) unknown(b *strings.Builder, edits []policydiff.Edit) {
+	fmt.Fprintf(b, "%s it can't be told what becomes laxer by %s\n", a.Paint(cli.Red, "UNKNOWN !!"), cli.Plural(len(edits), "edit"))
+	for i, e := range edits {
+		if i == maxEdits {
+			fmt.Fprintf(b, "       and %d more\n", len(edits)-i)
+			break
+		}
+		fmt.Fprintf(b, "       ? %s\n", a.Paint(cli.Red, e.String()))
+	}
+	b.WriteString("       give calls that do: pawl policy diff OLD NEW --probe --calls FILE\n")
+}
+
+func (a *app) examples(b *strings.Builder, t policydiff.ToolChanges) {
+	fmt.Fprintf(b, "         %s, %s\n", a.Paint(cli.Bold, cli.Cell(t.Tool, 0)), cli.Plural(len(t.Changes), "call"))
+	rules := ""
+	for i, c := range t.Changes {
+		if i == maxExamples {
+			fmt.Fprintf(b, "           and %d more\n", len(t.Changes)-i)
+			break
+		}
+		// The place and name alone: the arguments of a real call may be secrets.
+		fmt.Fprintf(b, "           %s\n", approval.Display(strings.TrimSpace(c.Case.Place+" "+c.Case.Name), 300))
+		if now := fmt.Sprintf("             old: %s\n             new: %s\n", ruleLine(c.Old), ruleLine(c.New)); now != rules {
+			b.WriteString(now)
+			rules = now
+		}
+	}
+}
+
+func ruleLine(v approval.Verdict) string {
+	text := strings.TrimSpace(v.Policy.Layer + " " + v.Policy.Rule)
+	if v.Policy.Why != "" {
+		text += ", " + v.Policy.Why
+	}
+	return approval.Display(text, 300)
+}

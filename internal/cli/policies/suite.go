@@ -1,0 +1,304 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/policytest"
+)
+
+// suiteCommand is pawl policy test.
+type suiteCommand struct {
+	*app
+	policy      []string
+	golden      string
+	update      bool
+	least       percent // of the rules that must be hit
+	requireFull bool
+}
+
+func (a *app) policyTest() *cobra.Command {
+	s := &suiteCommand{app: a}
+	cmd := &cobra.Command{
+		Use:   "test [SUITE...]",
+		Short: "Try suites of calls on their policy",
+		Long: `Try suites of calls on their policy, and say which verdicts are not as expected,
+which changed against a golden file, and which rules no call reaches.
+
+A suite is a YAML file beside the policy that it names. Of a folder all files
+named *_test.yaml are taken; without an argument, those of this folder.
+
+Exit code 0: all is as expected; 1: something is not, or can't be read.`,
+		Example: `  pawl policy test
+  pawl policy test policies/ --golden policies/verdicts.golden --coverage-min 90
+  pawl policy test policies/ --golden policies/verdicts.golden --update
+  pawl policy test policies/refunds_test.yaml --policy new/org.yaml -o json`,
+		Args: cli.AnyArgs("SUITE"),
+		RunE: func(_ *cobra.Command, paths []string) error {
+			if err := s.validate(); err != nil {
+				return cli.UsageError(err)
+			}
+			return s.run(paths)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&s.policy, "policy", nil, "try another policy than the suites': its `FILE` or folder; repeatable")
+	flags.StringVar(&s.golden, "golden", "", "compare all verdicts with this `FILE`")
+	flags.BoolVar(&s.update, "update", false, "write the file that --golden names, instead of comparing")
+	flags.Var(&s.least, "coverage-min", "fail if fewer than this `percent` of a policy's rules are hit")
+	flags.BoolVar(&s.requireFull, "require-coverage", false, "fail if any rule is never hit")
+	return cmd
+}
+
+// percent is a flag that takes 0 to 100.
+type percent int
+
+func (p *percent) String() string { return "" } // zero is not a default worth showing
+func (p *percent) Type() string   { return "percent" }
+
+func (p *percent) Set(s string) error {
+	n, err := strconv.Atoi(strings.TrimSuffix(s, "%"))
+	if err != nil || n < 0 || n > 100 {
+		return errors.New("give a percentage from 0 to 100")
+	}
+	*p = percent(n)
+	return nil
+}
+
+func (s *suiteCommand) validate() error {
+	if s.update && s.golden == "" {
+		return errors.New("--update: which file? name it with --golden")
+	}
+	if s.requireFull {
+		s.least = 100
+	}
+	return nil
+}
+
+func (s *suiteCommand) run(paths []string) error {
+	report, err := s.try(paths)
+	if err != nil {
+		return s.problems(err)
+	}
+	changes, err := s.compare(report.Results)
+	if err != nil {
+		return err
+	}
+	t := tested{Report: report, golden: changes, least: int(s.least)}
+	if s.Output == cli.OutputJSON {
+		err = s.PrintValue(t.json())
+	} else {
+		s.notes(report.Warnings)
+		s.hint(report)
+		err = s.Print(s.text(t))
+	}
+	if err == nil && !t.ok() {
+		err = cli.ExitWith(cli.ExitError)
+	}
+	return err
+}
+
+// try reads all suites before it runs any, so that every mistake in any of
+// them is told at once.
+func (s *suiteCommand) try(paths []string) (policytest.Report, error) {
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	files, err := policytest.Suites(paths...)
+	if err != nil {
+		return policytest.Report{}, err
+	}
+	instead, err := policytest.PolicyFiles(s.policy...)
+	if err != nil {
+		return policytest.Report{}, err
+	}
+	suites, err := policytest.LoadAll(files...)
+	if err != nil {
+		return policytest.Report{}, err
+	}
+	if len(instead) > 0 {
+		for _, suite := range suites {
+			suite.Policy = instead
+		}
+	}
+	return policytest.Run(suites...)
+}
+
+// compare writes the golden file, or says what changed against it.
+func (s *suiteCommand) compare(results []policytest.Result) ([]policytest.GoldenChange, error) {
+	if s.golden == "" {
+		return nil, nil
+	}
+	text := policytest.Golden(filepath.Dir(s.golden), results)
+	if s.update {
+		return nil, os.WriteFile(s.golden, text, 0o644)
+	}
+	old, err := os.ReadFile(s.golden)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; write it with --update", err)
+	}
+	return policytest.CompareGolden(old, text), err
+}
+
+// hint says what looks like a check and is none.
+func (s *suiteCommand) hint(report policytest.Report) {
+	n := 0
+	for _, r := range report.Results {
+		if r.Expect == nil {
+			n++
+		}
+	}
+	if n > 0 && s.golden == "" {
+		s.Note("%s with nothing expected; --golden FILE compares their verdicts", cli.Plural(n, "call"))
+	}
+}
+
+// tested is what came of it all.
+type tested struct {
+	policytest.Report
+	golden []policytest.GoldenChange
+	least  int
+}
+
+func (t tested) ok() bool {
+	for _, c := range t.Coverage {
+		if c.Percent() < t.least {
+			return false
+		}
+	}
+	return t.Failed() == 0 && len(t.golden) == 0
+}
+
+type testedResult struct {
+	Suite      string                `json:"suite"`
+	Name       string                `json:"name"`
+	Place      string                `json:"place"`
+	OK         bool                  `json:"ok"`
+	Mismatches []policytest.Mismatch `json:"mismatches"`
+	Explained  policy.Explanation    `json:"explanation"`
+}
+
+type testedCoverage struct {
+	policytest.Coverage
+	Percent int  `json:"percent"`
+	OK      bool `json:"ok"`
+}
+
+func (t tested) json() any {
+	doc := struct {
+		OK       bool                      `json:"ok"`
+		Tests    int                       `json:"tests"`
+		Failed   int                       `json:"failed"`
+		Results  []testedResult            `json:"results"`
+		Golden   []policytest.GoldenChange `json:"golden"`
+		Coverage []testedCoverage          `json:"coverage"`
+		Warnings []yamlfile.Problem        `json:"warnings"`
+	}{
+		OK: t.ok(), Tests: len(t.Results), Failed: t.Failed(),
+		Golden:   append([]policytest.GoldenChange{}, t.golden...),
+		Warnings: append([]yamlfile.Problem{}, t.Warnings...),
+	}
+	for _, r := range t.Results {
+		doc.Results = append(doc.Results, testedResult{
+			Suite: r.Suite, Name: r.Name, Place: r.Place, OK: len(r.Mismatches) == 0,
+			Mismatches: append([]policytest.Mismatch{}, r.Mismatches...), Explained: r.Explanation,
+		})
+	}
+	for _, c := range t.Coverage {
+		doc.Coverage = append(doc.Coverage, testedCoverage{c, c.Percent(), c.Percent() >= t.least})
+	}
+	return doc
+}
+
+func (s *suiteCommand) text(t tested) string {
+	var b strings.Builder
+	var suites []string
+	tests, failed := map[string]int{}, map[string]int{}
+	for _, r := range t.Results {
+		if tests[r.Suite]++; tests[r.Suite] == 1 {
+			suites = append(suites, r.Suite)
+		}
+		if len(r.Mismatches) == 0 {
+			continue
+		}
+		failed[r.Suite]++
+		fmt.Fprintf(&b, "%s %s: %s\n", s.Paint(cli.Red, "FAIL"), r.Place, approval.Display(r.Name, 200))
+		for _, m := range r.Mismatches {
+			fmt.Fprintf(&b, "     %s\n", approval.Display(m.String(), 1000))
+		}
+		b.WriteString(indent(s.explanation(r.Call.Tool, r.Explanation)) + "\n")
+	}
+	for _, g := range t.golden {
+		gone, come := linesNotIn(g.New, g.Old), linesNotIn(g.Old, g.New)
+		fmt.Fprintf(&b, "%s %s\n%s%s\n", s.Paint(cli.Red, "GOLDEN"), approval.Display(g.Test, 500), marked("-", approval.DisplayLines(gone, 0)), marked("+", come))
+	}
+	for _, suite := range suites {
+		word := "ok  "
+		rest := ""
+		if n := failed[suite]; n > 0 {
+			word, rest = s.Paint(cli.Red, "FAIL"), fmt.Sprintf(", %d failed", n)
+		}
+		fmt.Fprintf(&b, "%s %s: %s%s\n", word, approval.Display(suite, 300), cli.Plural(tests[suite], "test"), rest)
+	}
+	if n := len(t.golden); n > 0 {
+		fmt.Fprintf(&b, "%s %s: %s changed; look, then write it anew with --update\n", s.Paint(cli.Red, "FAIL"), approval.Display(s.golden, 300), cli.Plural(n, "verdict"))
+	}
+	if s.update {
+		fmt.Fprintf(&b, "wrote %s\n", approval.Display(s.golden, 300))
+	}
+	for _, c := range t.Coverage {
+		b.WriteString(s.coverage(c))
+	}
+	return b.String()
+}
+
+func (s *suiteCommand) coverage(c policytest.Coverage) string {
+	var b strings.Builder
+	word := "    "
+	rest := ""
+	if c.Percent() < int(s.least) {
+		word, rest = s.Paint(cli.Red, "FAIL"), fmt.Sprintf(", at least %d%% are demanded", s.least)
+	}
+	fmt.Fprintf(&b, "%s coverage: %d%% of %s in %s%s\n", word, c.Percent(), cli.Plural(c.Rules, "rule"), approval.Display(strings.Join(c.Policy, ", "), 300), rest)
+	for _, r := range c.Missed {
+		fmt.Fprintf(&b, "     never hit: %s\n", approval.Display(r.Where+" "+r.Text, 300))
+	}
+	return b.String()
+}
+
+// linesNotIn returns the lines of text that other does not have.
+func linesNotIn(other, text string) string {
+	known := map[string]bool{}
+	for line := range strings.Lines(other) {
+		known[line] = true
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if !known[line] {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+func indent(text string) string { return marked("     ", text) }
+
+// marked puts a mark before each line.
+func marked(mark, text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimRight(mark+line, " \n") + "\n")
+	}
+	return b.String()
+}

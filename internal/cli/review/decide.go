@@ -1,0 +1,165 @@
+package review
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+func (a *app) decide(kind approval.DecisionKind) *cobra.Command {
+	var notes string
+	cmd := &cobra.Command{
+		Use:   "approve ID…",
+		Short: "Let calls go",
+		Long: `Approve calls, each by its ID or an unambiguous beginning of it. What is
+approved is exactly the call as it stands in the answer, by its digest; look at
+it first with 'pawl show' or decide with 'pawl review'.`,
+		Example: `  pawl approve pawl-k3vq2m7 --as ana
+  pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with the customer"`,
+	}
+	if kind == approval.Reject {
+		cmd.Use, cmd.Short, cmd.Long = "reject ID…", "Refuse calls", "Reject calls, each by its ID or an unambiguous beginning of it."
+		cmd.Example = `  pawl reject pawl-k3vq2m7 --as ana --notes "wrong account"`
+	}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("which calls? give their IDs; 'pawl pending' lists them")
+		}
+		if slices.Contains(args, "") {
+			return errors.New("one of the IDs is empty")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		if err := approval.CheckNotes(notes); err != nil {
+			return cli.UsageError(err)
+		}
+		c, err := a.Reviewer(cmd)
+		if err != nil {
+			return err
+		}
+		code, failed := cli.ExitDone, error(nil)
+		for _, id := range ids {
+			v, err := cli.Find(cmd.Context(), c, id)
+			res := verdict{call: v}
+			if err == nil {
+				res, err = send(cmd.Context(), c, kind, v, notes)
+			}
+			if err != nil {
+				failed = errors.Join(failed, err)
+				continue
+			}
+			if err := a.printVerdict(res); err != nil {
+				return err
+			}
+			code = worse(code, res.code())
+		}
+		if failed != nil {
+			return failed
+		}
+		return cli.ExitWith(code)
+	}
+	cmd.Flags().StringVar(&notes, "notes", "", "`text` for the audit log and the agent")
+	return cmd
+}
+
+// verdict is what became of one decision.
+type verdict struct {
+	call    client.View // as it was shown
+	kind    approval.DecisionKind
+	answer  client.Answer
+	refused *client.Error // the decision did not count
+}
+
+// send decides on a call as it was shown. Errors leave open or rule out that
+// the decision arrived; one that arrived and did not count is a verdict.
+func send(ctx context.Context, c *client.Client, kind approval.DecisionKind, shown client.View, notes string) (verdict, error) {
+	if kind == approval.Approve && shown.Digest == "" && !shown.Status.Ended() {
+		return verdict{}, fmt.Errorf("%s: nobody has been asked yet: the policy has not answered. 'pawl show %s' says why", shown.ID, shown.ID)
+	}
+	answer, err := c.Decide(ctx, shown.ID, client.Decision{Kind: kind, Digest: shown.Digest, Notes: notes})
+	res := verdict{call: shown, kind: kind, answer: answer}
+	if cli.NotCounted(err) && errors.As(err, &res.refused) {
+		return res, nil
+	}
+	var uncertain *client.UncertainError
+	if errors.As(err, &uncertain) {
+		return res, fmt.Errorf("%s: %w\nLook with 'pawl show %s'; deciding again counts once", shown.ID, err, shown.ID)
+	}
+	if err != nil {
+		return res, fmt.Errorf("%s: %w", shown.ID, err)
+	}
+	return res, nil
+}
+
+func (v verdict) code() int {
+	switch {
+	case v.refused != nil:
+		return cli.ExitDenied
+	case v.answer.Outcome == client.NotJudged:
+		return cli.ExitPending
+	}
+	return cli.ExitDone
+}
+
+// worse picks the code that says more about several decisions: one that did
+// not count before one that is open.
+func worse(a, b int) int {
+	if a == cli.ExitDenied || b == cli.ExitDenied {
+		return cli.ExitDenied
+	}
+	return max(a, b)
+}
+
+// line says what was decided and what became of it.
+func (v verdict) line() string {
+	verb := map[approval.DecisionKind]string{approval.Approve: "approved", approval.Reject: "rejected"}[v.kind]
+	id := approval.Display(v.call.ID, 0)
+	what := fmt.Sprintf("%s (%s), digest %s: ", cli.Cell(v.call.Tool, 80), id, cli.ShortHash(v.call.Digest))
+	text := verb + " " + what
+	switch {
+	case v.refused != nil:
+		return "NOT " + text + cli.Cell(cmp.Or(string(v.refused.Outcome), v.refused.Code), 40) + ": " + cli.Cell(v.refused.Error(), 300)
+	case v.answer.Outcome == client.NotJudged:
+		noun := map[approval.DecisionKind]string{approval.Approve: "approval", approval.Reject: "rejection"}[v.kind]
+		why := "; is a worker running?"
+		if w := v.answer.Waiting; w != nil && len(w.Problems) > 0 {
+			why = ". " + cli.Cell(w.Problems[0].Message, 1000)
+		}
+		return noun + " of " + what + "sent, not judged yet" + why + " Ask again with 'pawl show " + id + "'"
+	case v.answer.Outcome == approval.AnswerRecorded && v.answer.Message != "":
+		return text + "recorded; " + cli.Cell(v.answer.Message, 300)
+	case v.answer.Outcome == approval.AnswerRecorded:
+		return text + "recorded; more approvals are needed"
+	}
+	return text + "resolved"
+}
+
+func (a *app) printVerdict(v verdict) error {
+	if a.Output != cli.OutputJSON {
+		return a.Print(v.line() + "\n")
+	}
+	doc := struct {
+		ID         string                 `json:"id"`
+		Tool       string                 `json:"tool"`
+		Digest     string                 `json:"digest"`
+		Decision   approval.DecisionKind  `json:"decision"`
+		DecisionID string                 `json:"decision_id,omitempty"`
+		Outcome    approval.AnswerOutcome `json:"outcome"`
+		Status     approval.Status        `json:"status,omitempty"`
+		Error      *approval.CallError    `json:"error,omitempty"`
+	}{v.call.ID, v.call.Tool, v.call.Digest, v.kind, v.answer.DecisionID, v.answer.Outcome, v.answer.Status, nil}
+	if e := v.refused; e != nil {
+		doc.Outcome = cmp.Or(e.Outcome, approval.AnswerOutcome(e.Code))
+		doc.Error = &approval.CallError{Code: e.Code, Message: e.Error()}
+	}
+	return a.PrintValue(doc)
+}

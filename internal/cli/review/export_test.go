@@ -1,0 +1,3 @@
+package review
+
+const TroublesWithin = troublesWithin

@@ -1,0 +1,135 @@
+package review
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+// request is everything a reviewer must see of a call.
+func (a *app) request(v client.View) string {
+	s := cli.Sheet{Wrapped: a.IsTerminal(a.Stdout)}
+	colour := cli.Bold
+	if v.Risk == approval.RiskHigh || v.Risk == approval.RiskCritical {
+		colour = cli.Red
+	}
+	fmt.Fprintf(&s, "%s  %s, risk %s\n", a.Paint(cli.Bold, cli.Cell(cmp.Or(v.Tool, "unknown tool"), 0)),
+		a.Paint(cli.Yellow, string(v.Status)), a.Paint(colour, cli.Cell(cmp.Or(string(v.Risk), "not stated"), 20)))
+	s.Field("ID", v.ID)
+	s.Field("Digest", v.Digest)
+	s.Field("Agent", v.Agent)
+	s.Field("Team", v.Team)
+	s.Field("Session", v.Session)
+	s.Field("Requester", v.Requester)
+	if v.Owner != v.Requester {
+		s.Field("Owner", v.Owner)
+	}
+	s.Field("Attempt of", v.AttemptOf)
+	for _, name := range slices.Sorted(maps.Keys(v.Labels)) {
+		s.Field("Label", name+"="+v.Labels[name])
+	}
+	s.Field("Created", cli.Timestamp(v.CreatedAt))
+	a.waits(&s, v.Waiting)
+	if w := v.Waiting; w == nil || w.Until == nil || v.Deadline == nil || !w.Until.Equal(*v.Deadline) {
+		s.Field("Deadline", a.deadline(v))
+	}
+	if p := v.Policy; p != nil {
+		s.Field("Rule", strings.TrimSpace(p.Layer+" "+p.Rule))
+		s.Field("Why", p.Why)
+		s.Field("Policy", p.Digest)
+	}
+	cli.Beside(&s, verdictOf(v.Timeline))
+	s.Field("Needs", needs(v))
+	for _, d := range v.Votes {
+		s.Field("Vote", who(string(d.Kind), d.Reviewer, d.Channel, d.Authenticated, d.At))
+		s.Quote("  Notes:", d.Notes)
+	}
+	if d := v.Decision; d != nil {
+		s.Field("Decision", who(string(d.Kind), d.By, d.Channel, d.Authenticated, d.At))
+		if len(v.Votes) == 0 {
+			s.Quote("  Notes:", d.Notes)
+		}
+	}
+	if v.EndedAt != nil {
+		s.Field("Ended", cli.Timestamp(*v.EndedAt))
+	}
+	s.Quote("Title, in the agent's own words (untrusted):", v.Title)
+	s.Quote("Description, in the agent's own words (untrusted):", v.Description)
+	s.Quote("Reason, in the agent's own words (untrusted):", v.Reason)
+	s.JSON("Arguments:", v.Args)
+	s.JSON("Result:", v.Result)
+	if e := v.Error; e != nil {
+		s.Quote("Error ("+approval.Display(e.Code, 40)+"):", cmp.Or(e.Message, "no message"))
+	}
+	return s.String()
+}
+
+func (a *app) deadline(v client.View) string {
+	if v.Deadline == nil {
+		return ""
+	}
+	text := cli.Timestamp(*v.Deadline)
+	if v.Status != approval.StatusPending {
+		return text
+	}
+	if left := v.Deadline.Sub(a.Now()); left > 0 {
+		return text + " (" + cli.Span(left) + " left)"
+	}
+	return text + " (passed)"
+}
+
+func needs(v client.View) string {
+	if v.Requirement == nil {
+		return ""
+	}
+	text := cli.Approvals(v.Requirement.Approvals)
+	if v.Requirement.Decisions == approval.DecisionsSigned {
+		text += ", signed"
+	}
+	if v.Status == approval.StatusPending {
+		text += fmt.Sprintf(" (%d so far)", len(v.Votes))
+	}
+	return text
+}
+
+func who(kind, by, channel string, authenticated bool, at time.Time) string {
+	text := deedBy(kind, by)
+	if byPeople(kind) && !authenticated {
+		text += " (unauthenticated)"
+	}
+	if channel != "" {
+		text += " via " + channel
+	}
+	if !at.IsZero() {
+		text += " at " + cli.Timestamp(at)
+	}
+	return text
+}
+
+// byPeople reports kinds of votes and settlements behind which people stand,
+// named or not.
+func byPeople(kind string) bool {
+	switch approval.SettlementKind(kind) {
+	case approval.SettledApprove, approval.SettledReject, approval.SettledCancel:
+		return true
+	}
+	return false
+}
+
+// deedBy is deed and who did it.
+func deedBy(kind, by string) string {
+	if by == "" && byPeople(kind) {
+		by = "somebody unnamed"
+	}
+	if by == "" {
+		return cli.Deed(kind)
+	}
+	return cli.Deed(kind) + " by " + by
+}

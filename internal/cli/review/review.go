@@ -1,0 +1,300 @@
+package review
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+// typedAhead is how long input must be quiet before a question is asked.
+const typedAhead = 30 * time.Millisecond
+
+func (a *app) review() *cobra.Command {
+	var f filter
+	cmd := &cobra.Command{
+		Use:   "review",
+		Short: "Go through the calls that wait and decide them one by one",
+		Long: `Go through the calls that wait for approval, the one with the nearest deadline
+first, and decide each. Each is read again before a decision is sent, and what
+is decided is exactly what was shown, by its digest.`,
+		Example: `  pawl review --as ana
+  pawl review --as ana --risk critical`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.Output == cli.OutputJSON {
+				return cli.UsageError(errors.New("review is for people: it has no JSON form"))
+			}
+			q, err := f.query("")
+			if err != nil {
+				return err
+			}
+			c, err := a.Reviewer(cmd)
+			if err != nil {
+				return err
+			}
+			page, err := c.Requests(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			if len(page.Items) == 0 {
+				a.Note("nothing waits for approval")
+				return nil
+			}
+			slices.SortStableFunc(page.Items, nearestDeadline)
+			r := reviewing{app: a, ctx: cmd.Context(), c: c, me: a.me(cmd, c), lines: readLines(cmd.Context(), a.Stdin)}
+			err = r.all(page.Items)
+			a.Note("%s", r.summary(len(page.Items)))
+			cli.NoteMore(a.App, page)
+			switch {
+			case err == nil && r.lost > 0:
+				return cli.ExitWith(cli.ExitDenied)
+			case err == nil && r.open > 0:
+				return cli.ExitWith(cli.ExitPending)
+			}
+			return err
+		},
+	}
+	f.flags(cmd.Flags())
+	return cmd
+}
+
+func nearestDeadline(a, b client.View) int {
+	switch {
+	case a.Deadline == nil && b.Deadline == nil:
+		return a.CreatedAt.Compare(b.CreatedAt)
+	case a.Deadline == nil:
+		return 1
+	case b.Deadline == nil:
+		return -1
+	}
+	return a.Deadline.Compare(*b.Deadline)
+}
+
+// reviewing is one walk through the queue.
+type reviewing struct {
+	*app
+	ctx   context.Context
+	c     *client.Client
+	me    string // who reviews; empty: not known
+	lines <-chan string
+
+	approved, rejected, skipped, gone, lost, open int
+}
+
+// errQuit ends the walk: the reviewer asked for it, or there is no more input.
+var errQuit = errors.New("quit")
+
+func (r *reviewing) all(views []client.View) error {
+	var failed error
+	for i, listed := range views {
+		err := r.one(fmt.Sprintf("%d of %d", i+1, len(views)), listed.ID)
+		switch {
+		case err == nil:
+		case errors.Is(err, errQuit):
+			return failed
+		case errors.As(err, new(*client.UncertainError)):
+			return err
+		case r.ctx.Err() != nil:
+			return failed
+		case errors.As(err, new(*client.UnreachableError)):
+			return err
+		default:
+			r.Note("%v", err)
+			failed = cli.ExitWith(cli.ExitError)
+		}
+	}
+	return failed
+}
+
+// one shows a request until it is decided or left.
+func (r *reviewing) one(place, id string) error {
+	v, err := cli.Find(r.ctx, r.c, id)
+	if err != nil {
+		return err
+	}
+	for {
+		if v.Status != approval.StatusPending || v.Lost() {
+			r.gone++
+			return r.Print(fmt.Sprintf("\nno longer pending: %s\n", cli.Ending(v)))
+		}
+		if err := r.Print("\n" + r.Paint(cli.Bold, place) + "\n" + r.request(v) + r.mine(v) + r.warnings(v)); err != nil {
+			return err
+		}
+		r.forget()
+		kind, notes, err := r.choose(v)
+		if err != nil || kind == "" {
+			return err
+		}
+		now, err := cli.Find(r.ctx, r.c, v.ID)
+		if err != nil {
+			return err
+		}
+		if now.Status == approval.StatusPending && now.Digest == v.Digest {
+			return r.decide(kind, v, notes)
+		}
+		if now.Digest != v.Digest {
+			r.Note("this request is not what was shown; nothing was sent; look again")
+		}
+		v = now
+	}
+}
+
+// me names who decides, as votes will have it.
+func (a *app) me(cmd *cobra.Command, c *client.Client) string {
+	p, err := c.Whoami(cmd.Context())
+	if err == nil && p.Method != auth.MethodNone {
+		return p.Subject
+	}
+	return a.Setting(cmd, "as", "PAWL_AS")
+}
+
+// mine says that the reviewer has approved a request that still waits.
+func (r *reviewing) mine(v client.View) string {
+	approved := func(d approval.Decision) bool {
+		return d.Kind == approval.Approve && r.me != "" && approval.SamePerson(d.Reviewer, r.me)
+	}
+	if !slices.ContainsFunc(v.Votes, approved) {
+		return ""
+	}
+	return r.Paint(cli.Bold, "You have approved this already: others have to. [s] leaves it so.") + "\n"
+}
+
+func (r *reviewing) decide(kind approval.DecisionKind, shown client.View, notes string) error {
+	res, err := send(r.ctx, r.c, kind, shown, notes)
+	if err != nil {
+		return err
+	}
+	switch {
+	case res.refused != nil:
+		r.lost++
+	case res.answer.Outcome == client.NotJudged:
+		r.open++
+	case kind == approval.Approve:
+		r.approved++
+	default:
+		r.rejected++
+	}
+	return r.Print(res.line() + "\n")
+}
+
+// choose asks until there is a choice. An empty kind leaves the request as it
+// is.
+func (r *reviewing) choose(v client.View) (kind approval.DecisionKind, notes string, err error) {
+	for {
+		answer, err := r.ask("[y] approve  [n] reject  [d] details  [s] skip  [q] quit > ")
+		if err != nil {
+			return "", "", err
+		}
+		switch strings.ToLower(answer) {
+		case "y", "yes", "approve":
+			return approval.Approve, "", nil
+		case "n", "no", "reject":
+			for {
+				notes, err := r.ask("why? (empty: no notes) > ")
+				if err != nil {
+					return "", "", err
+				}
+				if err := approval.CheckNotes(notes); err != nil {
+					r.Note("%v", err)
+					continue
+				}
+				return approval.Reject, notes, nil
+			}
+		case "d", "details":
+			details := cmp.Or(timeline(v.Timeline), "no timeline\n")
+			if err := r.Print(details); err != nil {
+				return "", "", err
+			}
+		case "s", "skip":
+			r.skipped++
+			return "", "", nil
+		case "q", "quit":
+			return "", "", errQuit
+		default:
+			r.Note("answer y, n, d, s or q")
+		}
+	}
+}
+
+func (r *reviewing) ask(prompt string) (string, error) {
+	if err := r.Print(prompt); err != nil {
+		return "", err
+	}
+	select {
+	case line, ok := <-r.lines:
+		if ok {
+			return strings.TrimSpace(line), nil
+		}
+	case <-r.ctx.Done():
+	}
+	return "", errors.Join(errQuit, r.Print("\n"))
+}
+
+// forget drops what a person typed before there was anything to answer: a key
+// pressed twice must not decide the next request, unseen.
+func (r *reviewing) forget() {
+	if !r.IsTerminal(r.Stdin) {
+		return
+	}
+	for {
+		quiet := time.NewTimer(typedAhead)
+		select {
+		case _, ok := <-r.lines:
+			quiet.Stop()
+			if !ok {
+				return
+			}
+			r.Note("ignored what was typed before this request was shown")
+		case <-quiet.C:
+			return
+		}
+	}
+}
+
+func (r *reviewing) summary(listed int) string {
+	decided := r.approved + r.rejected + r.open
+	text := fmt.Sprintf("%d approved, %d rejected, %d skipped", r.approved, r.rejected, r.skipped)
+	if r.gone > 0 {
+		text += fmt.Sprintf(", %d no longer pending", r.gone)
+	}
+	if r.lost > 0 {
+		text += fmt.Sprintf(", %d did not count", r.lost)
+	}
+	if r.open > 0 {
+		text += fmt.Sprintf(", %d sent and not judged yet", r.open)
+	}
+	if left := listed - decided - r.skipped - r.gone - r.lost; left > 0 {
+		text += fmt.Sprintf(", %d left", left)
+	}
+	return text
+}
+
+// readLines reads lines until the input or ctx ends, so that waiting for a
+// person can be interrupted.
+func readLines(ctx context.Context, in io.Reader) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(in); s.Scan(); {
+			select {
+			case lines <- s.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return lines
+}

@@ -1,0 +1,101 @@
+package review
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+)
+
+// troublesWithin is how long a list looks for what is wrong around it.
+const troublesWithin = 3 * time.Second
+
+// waits writes what an open call waits for.
+func (a *app) waits(s *cli.Sheet, w *client.Waiting) {
+	if w == nil {
+		return
+	}
+	s.Field("Waits for", w.For)
+	if w.Until == nil {
+		return
+	}
+	text := cli.Timestamp(*w.Until)
+	if left := w.Until.Sub(a.Now()); left > 0 {
+		text += " (in " + cli.Span(left) + ")"
+	} else {
+		text += " (passed)"
+	}
+	s.Field("Until", text)
+}
+
+// warnings writes what is in a call's way, every line marked. It goes below
+// everything else, where people look when the text stops.
+func (a *app) warnings(v client.View) string {
+	if v.Waiting == nil {
+		return ""
+	}
+	var b strings.Builder
+	s := cli.Sheet{Wrapped: a.IsTerminal(a.Stdout)}
+	for _, p := range v.Waiting.Problems {
+		text := "WARNING (" + cli.Cell(p.Code, 40) + "): " + approval.Display(p.Message, 1000)
+		for _, line := range s.Wrap(text, cli.LineWidth-3) {
+			fmt.Fprintln(&b, a.Paint(cli.Red, "!! "+line))
+		}
+	}
+	return b.String()
+}
+
+// troubles returns what keeps the listed calls, or any, from going on. It asks
+// two questions however long the list is, and what nobody answers in time is
+// left out: the list itself does not depend on it.
+func troubles(ctx context.Context, c *client.Client, views []client.View) []string {
+	ctx, cancel := context.WithTimeout(ctx, troublesWithin)
+	defer cancel()
+	var found []string
+	if r, err := c.Readiness(ctx); err == nil {
+		for _, name := range []string{"temporal", "namespace", "store", "worker"} {
+			if state := r.Checks[name]; state != "" && state != "ok" {
+				found = append(found, cmp.Or(r.Detail[name], name+" "+state))
+			}
+		}
+	}
+	listed := map[string]bool{}
+	for _, v := range views {
+		if !v.Status.Ended() {
+			listed[v.Tool] = true
+		}
+	}
+	if len(listed) == 0 {
+		return found
+	}
+	tools, err := c.Tools(ctx)
+	if err != nil {
+		return found
+	}
+	lonely := map[string][]string{} // tools by queue
+	for _, t := range tools.Items {
+		// The workers' own queue is the readiness check "worker".
+		if listed[t.Name] && t.Served != nil && !*t.Served && t.Queue != approval.TaskQueue {
+			lonely[t.Queue] = append(lonely[t.Queue], cli.Cell(t.Name, 80))
+		}
+	}
+	for _, queue := range slices.Sorted(maps.Keys(lonely)) {
+		found = append(found, fmt.Sprintf("nobody polls the task queue %q, on which runs: %s. Approved now, such a call expires unless the process that serves it comes back",
+			approval.Display(queue, 100), strings.Join(lonely[queue], ", ")))
+	}
+	return found
+}
+
+// warn says below a list what troubles finds.
+func (a *app) warn(ctx context.Context, c *client.Client, views []client.View) {
+	for _, t := range troubles(ctx, c, views) {
+		a.Note("warning: %s", t)
+	}
+}

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+// Commands makes the commands of one package.
+type Commands func(*App) []*cobra.Command
+
+// NewRoot builds the whole command tree. It prints no errors; run does.
+func NewRoot(env Env, groups ...Commands) *cobra.Command {
+	a := &App{Env: env, Output: outputTable}
+	root := Group("pawl", "Hold an AI agent's risky tool calls until a person lets them go")
+	root.Long = root.Short + `.
+
+Agents start guarded calls, reviewers see and decide the ones that wait. Both
+go through Pawl's API. Pawl itself is the commands worker and api; setup and
+doctor help to run them.
+
+Exit codes: 0 done, 1 error, 2 usage, 3 denied (rejected, expired, blocked,
+cancelled; a decision that did not count), 4 the tool failed or its outcome is
+unknown, 5 still pending.`
+	root.Example = `  pawl call send_email --args '{"to":"ana@example.com","subject":"Hello"}' --wait 10m
+  pawl pending
+  pawl show pawl-k3vq2m7
+  pawl approve pawl-k3vq2m7 --as ana
+  pawl review --as ana`
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.Version = buildVersion()
+	root.SetVersionTemplate("pawl {{.Version}}\n")
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.checkEnvironment(cmd) }
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return UsageError(err) })
+
+	flags := root.PersistentFlags()
+	// The defaults stay out of the flags: help would print a token.
+	flags.String("api", "", "the API's `address` (default $PAWL_API, else "+client.DefaultURL+")")
+	flags.String("token-file", "", "`file` with your token (default $PAWL_TOKEN_FILE)")
+	flags.String("token", "", "your `token`; better --token-file or $PAWL_TOKEN: other users can see flags")
+	flags.String("as", "", "your `name` as a reviewer, where the API runs without authentication (default $PAWL_AS)")
+	flags.VarP(&a.Output, "output", "o", "output `format`: table or json")
+
+	for _, commands := range groups {
+		root.AddCommand(commands(a)...)
+	}
+	root.AddCommand(a.version())
+	help := helpCommand()
+	checkArgs(help) // it is not below root yet
+	root.SetHelpCommand(help)
+	checkArgs(root)
+	return root
+}
+
+// Group is a command that only holds others: alone it prints its help.
+func Group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			cmd.SuggestionsMinimumDistance = 2
+			hint := ""
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "; did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
+// helpCommand is cobra's, but unknown commands are errors.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command", Example: "  pawl help token new",
+		Args: func(cmd *cobra.Command, args []string) error {
+			near, rest, err := cmd.Root().Find(args)
+			switch {
+			case err != nil:
+				return err
+			case len(rest) > 0:
+				return fmt.Errorf("unknown command %q for %q", rest[0], near.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, _, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			return target.Help()
+		},
+	}
+}
+
+// checkArgs makes every refusal of positional arguments a usage error.
+func checkArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error { return UsageError(check(cmd, args)) }
+	}
+	for _, sub := range cmd.Commands() {
+		checkArgs(sub)
+	}
+}
+
+// Run executes one command line, of these commands, and returns its exit code.
+func Run(ctx context.Context, env Env, args []string, groups ...Commands) int {
+	root := NewRoot(env, groups...)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	code, text := explain(err)
+	text = nameSetting(cmd, err, text)
+	if text != "" {
+		// Errors quote servers and arguments, so they are as untrusted as those.
+		fmt.Fprintf(env.Stderr, "pawl: %s\n", approval.DisplayLines(text, 2000))
+	}
+	if code == ExitUsage {
+		fmt.Fprintf(env.Stderr, "See '%s --help'.\n", cmd.CommandPath())
+	}
+	return code
+}
