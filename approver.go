@@ -12,6 +12,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/retry"
 )
 
 // Approver decides in the agent's own process: see Options.Approver. It is
@@ -89,7 +90,7 @@ func (k *asking) begin() {
 func (k *asking) run() {
 	defer k.conns.CloseIdleConnections()
 	ctx, warned := k.agent.ctx, false
-	for sleep(ctx, askEvery) {
+	for retry.Sleep(ctx, askEvery) {
 		mine := k.agent.watch.ids()
 		for id := range k.asked {
 			if !mine[id] {

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
 )
 
 // Call is a guarded call that was started. It costs nothing while nobody waits
@@ -257,7 +257,8 @@ func (a *Agent) look(ctx context.Context, id string) (o approval.Outcome, err er
 // agent ends.
 func (a *Agent) insist(ctx context.Context, ask func() error) error {
 	warned := false
-	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+	var pause retry.Backoff
+	for {
 		if err := a.ctx.Err(); err != nil {
 			return ErrClosed
 		}
@@ -277,7 +278,7 @@ func (a *Agent) insist(ctx context.Context, ask func() error) error {
 		}
 		both, cancel := context.WithCancel(ctx)
 		release := context.AfterFunc(a.ctx, cancel)
-		slept := sleep(both, pause/2+rand.N(pause/2+1))
+		slept := pause.Wait(both)
 		release()
 		cancel()
 		if !slept && ctx.Err() != nil {

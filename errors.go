@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/calls"
 )
 
 // What errors.Is matches. The types below carry the details.
@@ -245,11 +246,11 @@ func told(id string, err error) error {
 	switch {
 	case errors.As(err, &gone):
 		return &GoneError{ID: id, How: gone.How}
-	case errors.Is(err, agent.ErrUnknown):
+	case errors.Is(err, calls.ErrUnknown):
 		return fmt.Errorf("%w: %s", ErrUnknownCall, approval.Display(id, 80))
-	case errors.Is(err, agent.ErrConflict):
+	case errors.Is(err, calls.ErrConflict):
 		return fmt.Errorf("%w: repeat call %s exactly to continue it, or use another key", ErrConflict, approval.Display(id, 80))
-	case errors.Is(err, agent.ErrEnded):
+	case errors.Is(err, calls.ErrEnded):
 		return fmt.Errorf("%w: %s", ErrEnded, approval.Display(id, 80))
 	}
 	return fmt.Errorf("call %s: %w", approval.Display(id, 80), err)

@@ -3,10 +3,10 @@ package pawl
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 
 	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/retry"
 )
 
 // host keeps a worker on the agent's queue, from the moment it is needed until
@@ -32,7 +32,8 @@ func (h *host) begin() {
 }
 
 func (h *host) run() {
-	for pause := firstPause; ; {
+	var pause retry.Backoff
+	for {
 		died := make(chan error, 1)
 		o := h.o
 		o.Died = func(err error) {
@@ -43,7 +44,7 @@ func (h *host) run() {
 		}
 		stop, err := h.b.Serve(h.ctx, o)
 		if err == nil {
-			pause = firstPause
+			pause.Reset()
 			select {
 			case <-h.ctx.Done():
 				stop() // drains
@@ -56,10 +57,9 @@ func (h *host) run() {
 			return
 		}
 		h.log.WarnContext(h.ctx, "the agent's tools can't be served; trying again", "queue", o.Queue, "error", err)
-		if !sleep(h.ctx, pause/2+rand.N(pause/2+1)) {
+		if !pause.Wait(h.ctx) {
 			return
 		}
-		pause = min(2*pause, maxPause)
 	}
 }
 

@@ -3,12 +3,12 @@ package pawl
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/tool"
 )
@@ -160,7 +160,7 @@ func (p *publisher) run() {
 	looking, stop := context.WithCancel(p.ctx)
 	defer stop()
 	p.running.Go(func() { p.look(looking) })
-	pause := firstPause
+	var pause retry.Backoff
 	for {
 		batch, doc := p.next()
 		if batch == nil {
@@ -178,7 +178,7 @@ func (p *publisher) run() {
 		}
 		if err == nil {
 			p.settle(batch, done)
-			pause = firstPause
+			pause.Reset()
 			continue
 		}
 		p.log.WarnContext(p.ctx, "tools could not be published; trying again", "tools", len(batch), "error", err)
@@ -189,10 +189,9 @@ func (p *publisher) run() {
 			}
 		}
 		p.mu.Unlock()
-		if !sleep(p.ctx, pause/2+rand.N(pause/2+1)) {
+		if !pause.Wait(p.ctx) {
 			return
 		}
-		pause = min(2*pause, maxPause)
 	}
 }
 
@@ -200,7 +199,7 @@ func (p *publisher) run() {
 // could take it. Where Temporal does not say, the waiting goes on.
 func (p *publisher) look(ctx context.Context) {
 	warned := false
-	for missed := 0; sleep(ctx, lookEvery); {
+	for missed := 0; retry.Sleep(ctx, lookEvery); {
 		polled, where, err := p.b.Polled(ctx)
 		if missed++; err != nil || polled {
 			missed = 0

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/tool"
 )
 
@@ -241,7 +242,7 @@ func TestRefusals(t *testing.T) {
 		if err := p.await(t.Context(), "theirs"); err != nil {
 			t.Error(err)
 		}
-		c.set(func() { c.err = &agent.RefusedError{Err: errors.New("permission denied")} })
+		c.set(func() { c.err = &calls.Error{Err: errors.New("permission denied"), Refused: true} })
 		offered(t, p, "", "new")
 		if err := p.await(t.Context(), "new"); !errors.As(err, &not) || not.Reason != "permission denied" {
 			t.Errorf("%v", err)

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
 )
 
 const (
@@ -28,9 +29,6 @@ const (
 	lagging = time.Minute
 
 	deadlineAfter = time.Second // a call that waits this long is asked for its deadline
-
-	firstPause = 100 * time.Millisecond
-	maxPause   = 10 * time.Second
 )
 
 // watcher waits for calls to end: for some by a long poll each, which brings
@@ -143,7 +141,8 @@ func (w *watcher) poll(x *wait) {
 
 // follow asks until the call has ended, however often Temporal goes away.
 func (w *watcher) follow(ctx context.Context, x *wait) {
-	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+	var pause retry.Backoff
+	for {
 		began := time.Now()
 		o, err := w.b.End(ctx, x.id, x.run, true)
 		switch {
@@ -156,12 +155,12 @@ func (w *watcher) follow(ctx context.Context, x *wait) {
 			w.finish(x, approval.Outcome{}, told(x.id, err))
 			return
 		}
-		if time.Since(began) > maxPause { // it was held for a while, so this is no row of failures
-			pause = firstPause
+		if time.Since(began) > retry.Most { // it was held for a while, so this is no row of failures
+			pause.Reset()
 		}
 		x.hit(err)
 		w.log.DebugContext(ctx, "waiting for a call was interrupted", "id", x.id, "error", err)
-		if !sleep(ctx, pause/2+rand.N(pause/2+1)) {
+		if !pause.Wait(ctx) {
 			return
 		}
 	}
@@ -201,7 +200,7 @@ func (w *watcher) sweep() {
 	w.sweeping = true
 	w.running.Go(func() {
 		pause := sweepEvery
-		for sleep(w.ctx, pause) {
+		for retry.Sleep(w.ctx, pause) {
 			batch := w.batch()
 			if batch == nil {
 				return
@@ -211,7 +210,7 @@ func (w *watcher) sweep() {
 				for _, x := range batch {
 					x.hit(err)
 				}
-				pause = min(2*pause, maxPause)
+				pause = min(2*pause, retry.Most)
 				continue
 			}
 			pause = sweepEvery
@@ -234,7 +233,7 @@ func (w *watcher) batch() []*wait {
 		w.queue, w.sweeping = nil, false
 		return nil
 	}
-	n := min(len(live), agent.MaxSweep)
+	n := min(len(live), calls.MaxSweep)
 	w.queue = append(live[n:], live[:n]...)
 	return live[:n:n]
 }
@@ -312,14 +311,4 @@ func (w *watcher) ids() map[string]bool {
 		all[id] = true
 	}
 	return all
-}
-
-// sleep reports whether d passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }

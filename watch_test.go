@@ -12,6 +12,8 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
 )
 
 // lake is a Temporal full of calls that only end.
@@ -53,7 +55,7 @@ func (l *lake) End(ctx context.Context, id, _ string, wait bool) (approval.Outco
 	case gone:
 		return approval.Outcome{}, &agent.GoneError{How: "was terminated"}
 	case !known:
-		return approval.Outcome{}, agent.ErrUnknown
+		return approval.Outcome{}, calls.ErrUnknown
 	}
 	if wait {
 		select {
@@ -161,7 +163,7 @@ func TestWaitsBeyondThePollsAreSwept(t *testing.T) {
 			t.Error("a call with a poll of its own was not told at once")
 		}
 		l.end(ids[999])
-		time.Sleep(time.Duration(len(ids)/agent.MaxSweep+1) * sweepEvery)
+		time.Sleep(time.Duration(len(ids)/calls.MaxSweep+1) * sweepEvery)
 		synctest.Wait()
 		if !isDone(waits[999]) || waits[999].outcome.ID != ids[999] {
 			t.Errorf("after a whole round: %+v, %v", waits[999].outcome, waits[999].err)
@@ -175,7 +177,7 @@ func TestWaitsBeyondThePollsAreSwept(t *testing.T) {
 				t.Fatalf("%+v, %v", x.outcome, x.err)
 			}
 		}
-		if l.most > maxPolls || l.biggest > agent.MaxSweep {
+		if l.most > maxPolls || l.biggest > calls.MaxSweep {
 			t.Errorf("%d polls at once, lists of %d", l.most, l.biggest)
 		}
 		for i := 1; i < len(l.sweeps); i++ {
@@ -212,7 +214,7 @@ func TestWaitingSurvivesAnOutageWithoutHaste(t *testing.T) {
 		for _, id := range ids {
 			l.end(id)
 		}
-		time.Sleep(2 * maxPause)
+		time.Sleep(2 * retry.Most)
 		synctest.Wait()
 		for _, x := range waits {
 			if !isDone(x) || x.err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -265,8 +266,11 @@ func (s *Server) asked(ctx context.Context, who, id string) error {
 	// Before the policy has answered, a call is in Temporal alone. Somebody
 	// else's is looked for there, too: its ID can be guessed from its key, and
 	// neither time nor an outage may tell it from one that does not exist.
-	d, missing := s.describe(ctx, id)
-	if missing != nil {
+	d, missing := s.calls.Describe(ctx, id)
+	switch {
+	case errors.Is(missing, calls.ErrUnknown):
+		return store.ErrNotFound
+	case missing != nil:
 		return missing
 	}
 	var requester string

@@ -11,7 +11,6 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 )
 
@@ -58,30 +57,37 @@ func (s *Server) startCall(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	id := begin.ID
+	id, wait := begin.ID, min(in.Wait.Std(), s.o.MaxWait)
 	if p.Authenticated() {
 		if err := s.quotas.room(c.Request.Context(), p.Subject); err != nil {
-			// However many calls wait, one that was started before may be continued.
-			if _, missing := s.describe(c.Request.Context(), id); call.IdempotencyKey == "" || missing != nil {
+			if call.IdempotencyKey == "" {
 				return err
 			}
-			return s.attach(c, begin, min(in.Wait.Std(), s.o.MaxWait))
+			// However many calls wait, one that was started before may be continued.
+			switch known := s.calls.Same(c.Request.Context(), begin); {
+			case known == nil:
+				return s.attach(c, id, wait)
+			case errors.Is(known, calls.ErrConflict):
+				return conflict(id)
+			}
+			return err
 		}
 	}
 
-	run, err := s.start(c.Request.Context(), begin)
-	var duplicate *serviceerror.WorkflowExecutionAlreadyStarted
-	switch wait := min(in.Wait.Std(), s.o.MaxWait); {
-	case errors.As(err, &duplicate):
-		return s.attach(c, begin, wait)
+	// The caller's leaving does not take it back.
+	run, err := s.calls.Start(context.WithoutCancel(c.Request.Context()), begin)
+	switch {
+	case errors.Is(err, calls.ErrConflict):
+		return conflict(id)
 	case err != nil:
 		// The call may have started all the same; its ID lets the caller look.
-		p := problemOf(fromTemporal(err))
+		p := problemOf(err)
 		p.ID, p.Location = id, callPath(id)
 		return p
-	default:
-		return s.started(c, run, call.Tool, wait)
+	case run == "":
+		return s.attach(c, id, wait)
 	}
+	return s.started(c, id, run, call.Tool, wait)
 }
 
 // idempotencyKey takes the key from the header too.
@@ -100,18 +106,10 @@ func idempotencyKey(c *gin.Context, call *approval.Call) error {
 	}
 }
 
-func (s *Server) start(ctx context.Context, begin calls.Start) (client.WorkflowRun, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rpcTimeout)
-	defer cancel()
-	options := begin.Options(s.o.TaskQueue)
-	options.EnableEagerStart = s.o.EagerStart
-	return s.o.Temporal.ExecuteWorkflow(ctx, options, approval.WorkflowType, begin.Call)
-}
-
 // started answers for a call that this request has started, whatever happens
 // while it waits.
-func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wait time.Duration) error {
-	ctx, id := c.Request.Context(), run.GetID()
+func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duration) error {
+	ctx := c.Request.Context()
 	c.Header("Location", callPath(id))
 	begun := stub{ID: id, Tool: tool, Status: approval.StatusEvaluating}
 	if wait <= 0 {
@@ -120,7 +118,7 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 	until := time.Now().Add(wait)
 	waiting, cancel := waiting(ctx, wait)
 	defer cancel()
-	o, err := outcome(waiting, run)
+	o, err := s.calls.Outcome(waiting, id, run)
 	if refused := s.still(c); refused != nil {
 		p := problemOf(refused)
 		p.ID, p.Location = id, callPath(id)
@@ -143,26 +141,10 @@ func (s *Server) started(c *gin.Context, run client.WorkflowRun, tool string, wa
 	return reply(c, http.StatusAccepted, begun)
 }
 
-// attach continues the call that was started before under the same key, if it
-// was the same call.
-func (s *Server) attach(c *gin.Context, begin calls.Start, wait time.Duration) error {
-	ctx, id := c.Request.Context(), begin.ID
-	first, err := s.describe(ctx, id)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	if err != nil {
-		return conflict(id)
-	}
-	same, err := begin.Same(first)
-	switch {
-	case err != nil:
-		return err
-	case !same:
-		return conflict(id)
-	}
+// attach continues the call that was started before under the same key.
+func (s *Server) attach(c *gin.Context, id string, wait time.Duration) error {
 	c.Header("Pawl-Attached", "true")
-	err = s.takeUp(c, id, time.Now().Add(wait))
+	err := s.takeUp(c, id, time.Now().Add(wait))
 	var p *problem
 	if errors.As(err, &p) && p.Code == codeWorkflowGone && p.ID == id {
 		p.Detail += " To ask for it again, use another idempotency key."
@@ -184,7 +166,7 @@ func (s *Server) takeUp(c *gin.Context, id string, until time.Time) error {
 	if o != nil {
 		return s.replyStarted(c, *o, until)
 	}
-	if !running(d) {
+	if !calls.IsOpen(d.Status) {
 		r, err := s.o.Store.Call(ctx, id)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return fromStore(err)
@@ -213,7 +195,7 @@ func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Tim
 		c.Header(collapsedHeader, o.ID)
 		err = s.takeUp(c, o.SameAs, until)
 	}
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calls.ErrUnknown) {
 		c.Writer.Header().Del(collapsedHeader)
 		c.Header("Location", callPath(o.ID))
 		return replyOutcome(c, o)
@@ -259,7 +241,7 @@ func (s *Server) getCall(c *gin.Context) error {
 		return err
 	}
 	err = s.showCall(c, id, wait)
-	if !errors.Is(err, store.ErrNotFound) {
+	if !errors.Is(err, calls.ErrUnknown) {
 		return err
 	}
 	full, err := s.o.Store.Resolve(c.Request.Context(), id)
@@ -267,15 +249,14 @@ func (s *Server) getCall(c *gin.Context) error {
 		return fromStore(err)
 	}
 	if full != id {
-		if err = s.showCall(c, full, wait); !errors.Is(err, store.ErrNotFound) {
+		if err = s.showCall(c, full, wait); !errors.Is(err, calls.ErrUnknown) {
 			return err
 		}
 	}
 	return s.showStored(c, full, nil)
 }
 
-// showCall shows a call by its whole ID, or fails with ErrNotFound if Temporal
-// does not know it.
+// showCall shows a call by its whole ID, or fails with calls.ErrUnknown.
 func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 	ctx := c.Request.Context()
 	o, d, err := s.follow(ctx, id, wait)
@@ -287,7 +268,7 @@ func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 		return err
 	case o != nil:
 		return replyOutcome(c, *o)
-	case !running(d):
+	case !calls.IsOpen(d.Status):
 		return s.showStored(c, id, d)
 	}
 	return s.replyOpen(c, http.StatusOK, d, true)

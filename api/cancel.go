@@ -7,7 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/internal/calls"
 )
 
 type cancelRequest struct {
@@ -40,11 +40,11 @@ func (s *Server) cancelCall(c *gin.Context) error {
 
 	ctx := c.Request.Context()
 	o, d, err := s.follow(ctx, id, 0) // also keeps the signal from workflows that are no calls
-	if err == nil && o == nil && running(d) {
+	if err == nil && o == nil && calls.IsOpen(d.Status) {
 		signal := approval.CancelSignal{DecisionID: newDecisionID(), By: by, Channel: channel(c), Notes: in.Notes}
-		err = s.signal(ctx, id, approval.SignalCancel, signal)
-		if err != nil && !isNotFound(err) { // not found: it ended meanwhile
-			return fromTemporal(err)
+		err = s.calls.Signal(context.WithoutCancel(ctx), id, approval.SignalCancel, signal)
+		if err != nil && !errors.Is(err, calls.ErrEnded) { // ended meanwhile
+			return err
 		}
 		if status, refused := s.refused(ctx, id, signal.DecisionID); refused {
 			return tooLateToCancel(id, status)
@@ -52,11 +52,11 @@ func (s *Server) cancelCall(c *gin.Context) error {
 		o, d, err = s.follow(ctx, id, s.o.QueryBudget)
 	}
 	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound):
+	case err != nil && !errors.Is(err, calls.ErrUnknown):
 		return err
 	case o != nil:
 		return replyCancelled(c, *o)
-	case d != nil && running(d):
+	case d != nil && calls.IsOpen(d.Status):
 		c.Header("Location", callPath(id))
 		return s.replyOpen(c, http.StatusAccepted, d, false)
 	}
@@ -73,9 +73,9 @@ func (s *Server) cancelCall(c *gin.Context) error {
 // refused reports whether a running workflow says that it was withdrawn too
 // late, and how it stands.
 func (s *Server) refused(ctx context.Context, id, decisionID string) (approval.Status, bool) {
-	budget, cancel := within(ctx, s.o.QueryBudget)
+	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
-	state, err := s.ask.state(budget, id)
+	state, err := s.calls.State(budget, id)
 	if err != nil {
 		s.o.Logger.DebugContext(ctx, "the workflow did not say whether it is withdrawn", "id", id, "error", err)
 		return "", false

@@ -14,6 +14,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -106,15 +108,16 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 				return err
 			}
 		}
-		err = s.signal(ctx, id, signalName(kind), approval.DecisionSignal{
+		// The caller's leaving does not take it back.
+		err = s.calls.Signal(context.WithoutCancel(ctx), id, signalName(kind), approval.DecisionSignal{
 			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: digest,
 			Groups: d.Groups, Method: d.Method, Envelope: d.Envelope, NotesSalt: d.NotesSalt,
 		})
-		if isNotFound(err) {
+		if errors.Is(err, calls.ErrEnded) {
 			return s.tooLate(c, id, d)
 		}
 		if err != nil {
-			p := problemOf(fromTemporal(err))
+			p := problemOf(err)
 			p.ID, p.DecisionID = id, d.ID
 			p.Detail += " The decision may have been taken all the same; repeat it with this decision_id and it counts once."
 			return p
@@ -196,11 +199,11 @@ func settled(r store.Record, d approval.Decision) (approval.Answer, bool) {
 // budget. Where it does not say, the store may: its end is recorded there
 // before a workflow closes.
 func (s *Server) judged(ctx context.Context, r store.Record, d approval.Decision) (approval.Answer, approval.View) {
-	budget, cancel := within(ctx, s.o.QueryBudget)
+	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
 	id, view := r.View.ID, r.View
 	for pause := judgingPause; ; pause *= 2 {
-		state, err := s.ask.state(budget, id)
+		state, err := s.calls.State(budget, id)
 		if err != nil {
 			s.o.Logger.DebugContext(ctx, "the workflow did not say what a decision did", "id", id, "error", err)
 			break
@@ -209,7 +212,7 @@ func (s *Server) judged(ctx context.Context, r store.Record, d approval.Decision
 		if a, ok := found(state, d.ID); ok {
 			return ballot.Same(a, view, d), view
 		}
-		if !state.Judging || !sleep(budget, pause) {
+		if !state.Judging || !retry.Sleep(budget, pause) {
 			break
 		}
 	}
@@ -234,16 +237,6 @@ func found(state approval.State, decisionID string) (approval.Answer, bool) {
 	return approval.Answer{}, false
 }
 
-// sleep waits for d, and reports whether ctx let it.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // tooLate answers a decision whose workflow has closed before it came.
 func (s *Server) tooLate(c *gin.Context, id string, d approval.Decision) error {
 	r, err := s.o.Store.Call(c.Request.Context(), id)
@@ -253,8 +246,8 @@ func (s *Server) tooLate(c *gin.Context, id string, d approval.Decision) error {
 	if a, known := settled(r, d); known {
 		return s.replyAnswer(c, a, r.View)
 	}
-	desc, err := s.describe(c.Request.Context(), id)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	desc, err := s.calls.Describe(c.Request.Context(), id)
+	if err != nil && !errors.Is(err, calls.ErrUnknown) {
 		return err
 	}
 	p := workflowGone(id, desc, r)

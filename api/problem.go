@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/serviceerror"
@@ -77,16 +78,11 @@ type problem struct {
 func (p *problem) Error() string { return p.Code + ": " + p.Detail }
 func (p *problem) Unwrap() error { return p.cause }
 
-// storeError and temporalError say where an error comes from.
-type (
-	storeError    struct{ err error }
-	temporalError struct{ err error }
-)
+// storeError says that an error comes from the store.
+type storeError struct{ err error }
 
-func (e storeError) Error() string    { return "store: " + e.err.Error() }
-func (e storeError) Unwrap() error    { return e.err }
-func (e temporalError) Error() string { return "temporal: " + e.err.Error() }
-func (e temporalError) Unwrap() error { return e.err }
+func (e storeError) Error() string { return "store: " + e.err.Error() }
+func (e storeError) Unwrap() error { return e.err }
 
 func fromStore(err error) error {
 	if err == nil {
@@ -95,27 +91,11 @@ func fromStore(err error) error {
 	return storeError{err}
 }
 
-// fromTemporal marks what Temporal answered, or did not. Anything else, such
-// as a payload that can't be decoded, is our own trouble, and so is a request
-// that Temporal finds malformed.
-func fromTemporal(err error) error {
-	var service serviceerror.ServiceError
-	var malformed *serviceerror.InvalidArgument
-	switch {
-	case errors.As(err, &malformed):
-		return err
-	case errors.As(err, &service), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return temporalError{err}
-	}
-	return err
-}
-
 // problemOf is the one place where errors become HTTP.
 func problemOf(err error) *problem {
 	var p *problem
 	var ours *approval.Error
 	var ofStore storeError
-	var ofTemporal temporalError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -124,7 +104,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, errBeginning):
 		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound,
 			Detail: "No call has this ID. If it is the beginning of one: agents name calls by their whole IDs."}
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, calls.ErrUnknown):
 		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No call has this ID."}
 	case errors.Is(err, store.ErrAmbiguous):
 		return &problem{Status: http.StatusConflict, Code: codeAmbiguous, Detail: "Several calls have IDs that begin like this; give more of it."}
@@ -135,7 +115,7 @@ func problemOf(err error) *problem {
 		return &problem{Status: http.StatusServiceUnavailable, Code: codeStore, Detail: "Pawl's store can't be reached now; try again.", cause: err}
 	case errors.As(err, new(*codec.KeyError)):
 		return &problem{Status: http.StatusServiceUnavailable, Code: codeKeyMissing, Detail: "The call was encrypted with a key that this API does not have; its operator has to give it the workers' keyring.", cause: err}
-	case errors.As(err, &ofTemporal):
+	case errors.As(err, new(*calls.Error)) && !errors.As(err, new(*serviceerror.InvalidArgument)): // those are our own fault
 		return &problem{Status: http.StatusServiceUnavailable, Code: codeTemporal, Detail: "Temporal can't be reached now, or does not take the request; try again.", cause: err}
 	}
 	return &problem{Status: http.StatusInternalServerError, Code: approval.CodeInternalError, Detail: internalDetail, cause: err}

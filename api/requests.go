@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -141,11 +142,11 @@ func (s *Server) resolved(c *gin.Context) (string, error) {
 // far as that answers within the budget. What the call is stays the store's
 // word.
 func (s *Server) enliven(ctx context.Context, out *requestReply) error {
-	budget, cancel := within(ctx, s.o.QueryBudget)
+	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
-	d, err := s.describe(budget, out.ID)
-	if err == nil && running(d) {
-		state, err := s.ask.state(budget, out.ID)
+	d, err := s.calls.Describe(budget, out.ID)
+	if err == nil && calls.IsOpen(d.Status) {
+		state, err := s.calls.State(budget, out.ID)
 		if err != nil {
 			s.o.Logger.DebugContext(ctx, "the workflow did not say how it stands", "id", out.ID, "error", err)
 			return nil
@@ -157,7 +158,7 @@ func (s *Server) enliven(ctx context.Context, out *requestReply) error {
 		out.Status, out.Votes, out.Answers, out.Live = state.Status, state.Votes, state.Answers, true
 		return nil
 	}
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err != nil && !errors.Is(err, calls.ErrUnknown) {
 		s.o.Logger.DebugContext(ctx, "Temporal did not say how a call stands", "id", out.ID, "error", err)
 		return nil
 	}
@@ -205,9 +206,9 @@ func (s *Server) getDecision(c *gin.Context) error {
 			return reply(c, http.StatusOK, out)
 		}
 	}
-	budget, cancel := within(ctx, s.o.QueryBudget)
+	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
-	state, err := s.ask.state(budget, id)
+	state, err := s.calls.State(budget, id)
 	if err != nil {
 		s.o.Logger.DebugContext(ctx, "the workflow did not say what a decision did", "id", id, "error", err)
 	}

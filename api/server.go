@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -39,11 +40,7 @@ const (
 // Temporal is what the API needs of a Temporal client. A client.Client is one;
 // it retries what can be retried until the context ends.
 type Temporal interface {
-	ExecuteWorkflow(ctx context.Context, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
-	GetWorkflow(ctx context.Context, workflowID, runID string) client.WorkflowRun
-	SignalWorkflow(ctx context.Context, workflowID, runID, signalName string, arg any) error
-	QueryWorkflowWithOptions(ctx context.Context, request *client.QueryWorkflowWithOptionsRequest) (*client.QueryWorkflowWithOptionsResponse, error)
-	DescribeWorkflow(ctx context.Context, workflowID, runID string) (*client.WorkflowExecutionDescription, error)
+	calls.Temporal
 	CheckHealth(ctx context.Context, request *client.CheckHealthRequest) (*client.CheckHealthResponse, error)
 
 	// For looks that must be quick or do without: nothing is retried there.
@@ -153,7 +150,7 @@ func (o *Options) validate() error {
 // Server is the API. It is an http.Handler, safe for concurrent use.
 type Server struct {
 	o       Options
-	ask     *asker
+	calls   *calls.Client
 	pollers *glances[queue, bool]
 	queues  *glances[catalogue, map[string]string]
 	checks  []health.Check // of /readyz
@@ -171,7 +168,10 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		o: o, ask: newAsker(o.Temporal, o.QueryBudget),
+		o: o,
+		calls: calls.New(calls.Options{
+			Temporal: o.Temporal, TaskQueue: o.TaskQueue, EagerStart: o.EagerStart, Timeout: rpcTimeout, Query: o.QueryBudget,
+		}),
 		failures: newFailures(), quotas: newQuotas(o.Limits, o.Store, o.Logger),
 	}
 	s.pollers, s.queues = newGlances(s.polled), newGlances(s.toolQueues)

@@ -10,7 +10,9 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -69,7 +71,7 @@ func (s *Server) why(ctx context.Context, v approval.View) *waitingFor {
 	defer cancel()
 	look := lookup{s: s, view: v}
 	switch err := look.temporal(ctx); {
-	case isNotFound(err), err == nil && look.closed():
+	case calls.IsNotFound(err), err == nil && look.closed():
 		return nil
 	case err != nil:
 		s.o.Logger.DebugContext(ctx, "Temporal did not say what a call waits for", "id", v.ID, "error", err)
@@ -109,7 +111,7 @@ func (l *lookup) told(code string) bool {
 
 func (l *lookup) temporal(ctx context.Context) error {
 	d, err := l.s.o.Temporal.WorkflowService().DescribeWorkflowExecution(ctx, &workflowservice.DescribeWorkflowExecutionRequest{
-		Namespace: l.s.o.Namespace, Execution: execution(l.view.ID),
+		Namespace: l.s.o.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: l.view.ID},
 	})
 	if err != nil {
 		return err
@@ -126,7 +128,7 @@ func (l *lookup) temporal(ctx context.Context) error {
 	return nil
 }
 
-func (l *lookup) closed() bool { return !isOpen(l.status) }
+func (l *lookup) closed() bool { return !calls.IsOpen(l.status) }
 
 // executeStep is the activity that runs a tool of Pawl's own worker.
 const executeStep = "Execute"

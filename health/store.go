@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/pawlhq/pawl/approval"
-	"go.temporal.io/api/enums/v1"
+	"github.com/pawlhq/pawl/internal/calls"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 )
@@ -58,7 +58,7 @@ func keptIn(ctx context.Context, temporal Describer, queue string) (id string, k
 		return "", false, nil
 	case err != nil:
 		return "", false, fmt.Errorf("looking up the task queue's store: %w", err)
-	case d.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+	case !calls.IsOpen(d.Status):
 		return "", false, nil
 	}
 	if err := d.GetMemoValue(approval.MemoStore, &id); err != nil {

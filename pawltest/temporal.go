@@ -32,7 +32,7 @@ func (t *temporal) Start(_ context.Context, s calls.Start) (string, error) {
 	if first != nil {
 		defer f.mu.Unlock()
 		if first.fingerprint != s.Fingerprint {
-			return "", agent.ErrConflict
+			return "", calls.ErrConflict
 		}
 		return "", nil
 	}
@@ -179,7 +179,7 @@ func (t *temporal) End(ctx context.Context, id, _ string, wait bool) (approval.O
 	c := f.calls[id]
 	f.mu.Unlock()
 	if c == nil {
-		return approval.Outcome{}, agent.ErrUnknown
+		return approval.Outcome{}, calls.ErrUnknown
 	}
 	if wait {
 		select {
@@ -219,7 +219,7 @@ func (t *temporal) State(_ context.Context, id string) (approval.State, error) {
 	defer f.mu.Unlock()
 	c := f.calls[id]
 	if c == nil {
-		return approval.State{}, agent.ErrUnknown
+		return approval.State{}, calls.ErrUnknown
 	}
 	in := c.Call.Call
 	wait := in.Timeout
@@ -253,9 +253,9 @@ func (t *temporal) Cancel(_ context.Context, id string, s approval.CancelSignal)
 	c := f.calls[id]
 	switch {
 	case c == nil:
-		return agent.ErrUnknown
+		return calls.ErrUnknown
 	case c.Outcome.Status != "":
-		return agent.ErrEnded
+		return calls.ErrEnded
 	case !c.executing: // else the tool's end is what counts
 		o := failed(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn")
 		o.Decision = &approval.Settlement{Kind: approval.SettledCancel, By: s.By, Notes: s.Notes, Channel: s.Channel, At: time.Now().UTC()}

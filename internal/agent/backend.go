@@ -14,58 +14,40 @@ import (
 	"github.com/pawlhq/pawl/tool"
 )
 
-// Errors that settle a question. Every other error of a Backend, but for those
-// that Permanent knows, is a passing trouble: ask again.
-var (
-	ErrPending  = errors.New("the call has not ended yet")
-	ErrUnknown  = errors.New("no such call is known to Temporal")
-	ErrConflict = errors.New("the idempotency key was used for another call")
-	ErrEnded    = errors.New("the call had ended before")
-)
+// ErrPending: the call has not ended yet.
+var ErrPending = errors.New("the call has not ended yet")
 
 // GoneError is the end of a call without an outcome.
 type GoneError struct{ How string }
 
 func (e *GoneError) Error() string { return e.How }
 
-// RefusedError holds an answer that asking again does not mend.
-type RefusedError struct{ Err error }
-
-func (e *RefusedError) Error() string { return e.Err.Error() }
-
-// Unwrap returns what Temporal said.
-func (e *RefusedError) Unwrap() error { return e.Err }
-
-// Permanent reports whether asking again would bring the same answer.
+// Permanent reports whether asking a Backend again would bring the same answer.
+// Every other error is a passing trouble.
 func Permanent(err error) bool {
-	var gone *GoneError
-	var refused *RefusedError
-	return errors.Is(err, ErrPending) || errors.Is(err, ErrUnknown) || errors.Is(err, ErrConflict) || errors.Is(err, ErrEnded) ||
-		errors.As(err, &gone) || errors.As(err, &refused)
+	for _, settled := range []error{ErrPending, calls.ErrUnknown, calls.ErrConflict, calls.ErrEnded} {
+		if errors.Is(err, settled) {
+			return true
+		}
+	}
+	var answer *calls.Error
+	return errors.As(err, new(*GoneError)) || errors.As(err, new(*calls.UnreadableError)) || errors.As(err, &answer) && answer.Refused
 }
 
 // Backend is safe for concurrent use.
 type Backend interface {
-	// Start starts the call under its ID and returns its run, or nothing where
-	// the same call was started before. Errors: ErrConflict.
+	// Start, Sweep, State and Cancel are those of calls.Client.
 	Start(ctx context.Context, s calls.Start) (run string, err error)
+	Sweep(ctx context.Context, ids []string) (ended, missing []string, err error)
+	State(ctx context.Context, id string) (approval.State, error)
+	Cancel(ctx context.Context, id string, s approval.CancelSignal) error
 
 	// End returns how a call ended. With wait it returns when that is so, or
 	// ctx ends; else ErrPending. A call that was blocked as the duplicate of
 	// another one ends as that one does, for as long as Temporal knows it, and
 	// under its ID. A run may be given if it is known. Errors:
-	// ErrUnknown, *GoneError.
+	// calls.ErrUnknown, *GoneError.
 	End(ctx context.Context, id, run string, wait bool) (approval.Outcome, error)
-
-	// Sweep looks at up to MaxSweep calls at once: which seem to have ended,
-	// and which are not to be seen. It may lag behind.
-	Sweep(ctx context.Context, ids []string) (ended, missing []string, err error)
-
-	// State asks how a call stands. Errors: ErrUnknown.
-	State(ctx context.Context, id string) (approval.State, error)
-
-	// Cancel withdraws a call. Errors: ErrEnded, ErrUnknown.
-	Cancel(ctx context.Context, id string, s approval.CancelSignal) error
 
 	// Publish puts tools into the catalogue and returns when that is done.
 	Publish(ctx context.Context, p approval.Publication) (approval.Published, error)
@@ -80,10 +62,6 @@ type Backend interface {
 
 	Close()
 }
-
-// MaxSweep bounds one Sweep. An ID is some 30 bytes, and the query has to stay
-// a size that every visibility store takes.
-const MaxSweep = 200
 
 // Task is one run of a tool for a call.
 type Task struct {

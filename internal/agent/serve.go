@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/tool"
 	commonpb "go.temporal.io/api/common/v1"
@@ -23,7 +24,7 @@ import (
 func (t *Temporal) Serve(ctx context.Context, o ServeOptions) (func(), error) {
 	// Starting a worker can't be given up half-way, so ask first.
 	if _, err := t.client.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return nil, sorted(err)
+		return nil, calls.Classify(err)
 	}
 	tasks, cutOff := context.WithCancel(context.Background())
 	w := worker.New(t.client, o.Queue, worker.Options{
@@ -41,7 +42,7 @@ func (t *Temporal) Serve(ctx context.Context, o ServeOptions) (func(), error) {
 	})
 	if err := w.Start(); err != nil {
 		cutOff()
-		return nil, sorted(err)
+		return nil, calls.Classify(err)
 	}
 	return func() {
 		drained := time.AfterFunc(o.Drain, cutOff)
@@ -97,7 +98,7 @@ func taskOf(ctx context.Context, input converter.EncodedValues) (Task, error) {
 		return Task{}, fmt.Errorf("the task's header %s is not a digest", approval.HeaderDigest)
 	}
 	if err := input.Get(&task.Args); err != nil {
-		return Task{}, fmt.Errorf("the task's arguments can't be read: %w", unreadable(err))
+		return Task{}, &calls.UnreadableError{What: "the task's arguments", Err: err}
 	}
 	return task, nil
 }

@@ -1,6 +1,3 @@
-// Package calls talks to Temporal about guarded calls, for the API and the SDK:
-// how a call is checked, under which ID it is started, when a call that was
-// started before is the same one, and how its end is waited for.
 package calls
 
 import (
@@ -56,33 +53,19 @@ func asSent(call approval.Call) (approval.Call, error) {
 	return approval.ParseCall(doc)
 }
 
-// Options start the call so that its ID never starts a second one: not while
+// options start the call so that its ID never starts a second one: not while
 // the first runs, and not after its end.
-func (s Start) Options(queue string) client.StartWorkflowOptions {
+func (s Start) options(queue string, eager bool) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID:                                       s.ID,
 		TaskQueue:                                queue,
+		EnableEagerStart:                         eager,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		Memo:                                     map[string]any{approval.MemoFingerprint: s.Fingerprint, approval.MemoRequester: s.Call.Requester},
 		StaticSummary:                            summary(s.Call),
 	}
-}
-
-// Same reports whether the workflow that runs, or ran, under the ID is this
-// very call. One that was started by other means may have no memo: then nobody
-// can say that it is the same. A memo that can't be read, for want of a key, is
-// an error: the converter's.
-func (s Start) Same(d *client.WorkflowExecutionDescription) (bool, error) {
-	if d.Memo.GetFields()[approval.MemoFingerprint] == nil {
-		return false, nil
-	}
-	var memo string
-	if err := d.GetMemoValue(approval.MemoFingerprint, &memo); err != nil {
-		return false, err
-	}
-	return memo == s.Fingerprint, nil
 }
 
 var plainName = regexp.MustCompile(`^[\p{L}\p{N} ._@-]+$`)

@@ -1,0 +1,151 @@
+// Package calls is the one room that talks to Temporal about guarded calls, for
+// the API and the SDK: how a call is checked and started once under its ID,
+// found, followed to its end, asked, signalled and withdrawn, and what errors
+// mean there.
+package calls
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+)
+
+// Temporal is what a Client needs of Temporal's. A client.Client is one; it
+// retries what can be retried until the context ends.
+type Temporal interface {
+	ExecuteWorkflow(ctx context.Context, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
+	GetWorkflow(ctx context.Context, workflowID, runID string) client.WorkflowRun
+	DescribeWorkflow(ctx context.Context, workflowID, runID string) (*client.WorkflowExecutionDescription, error)
+	ListWorkflow(ctx context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
+	QueryWorkflow(ctx context.Context, workflowID, runID, query string, args ...any) (converter.EncodedValue, error)
+	SignalWorkflow(ctx context.Context, workflowID, runID, signal string, arg any) error
+}
+
+// Options configure a Client. All but EagerStart are required.
+type Options struct {
+	Temporal  Temporal
+	TaskQueue string // where calls are started
+	// EagerStart asks Temporal to hand a new call straight to a worker that runs
+	// in this process on the same client.
+	EagerStart bool
+	// Timeout bounds one exchange. Temporal's SDK uses half of a deadline it can
+	// see, and keeps trying until then.
+	Timeout time.Duration
+	// Query bounds one query: a workflow answers by a worker, which may be busy.
+	Query time.Duration
+}
+
+// Client is safe for concurrent use.
+type Client struct {
+	o       Options
+	queries queries
+}
+
+// New makes a Client. It contacts nobody.
+func New(o Options) *Client {
+	return &Client{o: o, queries: queries{byCall: map[string]*turn{}}}
+}
+
+// Start starts the call and returns its run, or "" where this very call was
+// started before. Errors: ErrConflict, *UnreadableError, *Error.
+func (c *Client) Start(ctx context.Context, s Start) (run string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	started, err := c.o.Temporal.ExecuteWorkflow(ctx, s.options(c.o.TaskQueue, c.o.EagerStart), approval.WorkflowType, s.Call)
+	switch {
+	case err == nil:
+		return started.GetRunID(), nil
+	case !errors.As(err, new(*serviceerror.WorkflowExecutionAlreadyStarted)):
+		return "", Classify(err)
+	}
+	if err = c.Same(ctx, s); errors.Is(err, ErrUnknown) { // another type of workflow has the ID
+		err = ErrConflict
+	}
+	return "", err
+}
+
+// Same returns nil if the workflow that runs, or ran, under the ID is this very
+// call. Of one that was started by other means, and has no memo, nobody can say
+// that: ErrConflict. Other errors: ErrUnknown, *UnreadableError, *Error.
+func (c *Client) Same(ctx context.Context, s Start) error {
+	d, err := c.Describe(ctx, s.ID)
+	switch {
+	case err != nil:
+		return err
+	case d.Memo.GetFields()[approval.MemoFingerprint] == nil:
+		return ErrConflict
+	}
+	var memo string
+	if err := d.GetMemoValue(approval.MemoFingerprint, &memo); err != nil {
+		return &UnreadableError{What: "for which call the key was used before", Err: err}
+	}
+	if memo != s.Fingerprint {
+		return ErrConflict
+	}
+	return nil
+}
+
+// Describe looks at the latest run of a call's workflow; it needs no worker. A
+// workflow of another type is nobody's call, so ErrUnknown: the namespace may
+// hold other people's. Other errors: *Error.
+func (c *Client) Describe(ctx context.Context, id string) (*client.WorkflowExecutionDescription, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	d, err := c.o.Temporal.DescribeWorkflow(ctx, id, "")
+	switch {
+	case IsNotFound(err):
+		return nil, ErrUnknown
+	case err != nil:
+		return nil, Classify(err)
+	case d.WorkflowType.Name != approval.WorkflowType:
+		return nil, ErrUnknown
+	}
+	return d, nil
+}
+
+// Signal sends a signal to a call's workflow, whatever type that has: see
+// Describe. Errors: ErrEnded, *Error.
+func (c *Client) Signal(ctx context.Context, id, name string, arg any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	err := c.o.Temporal.SignalWorkflow(ctx, id, "", name, arg)
+	if IsNotFound(err) {
+		return ErrEnded
+	}
+	return Classify(err)
+}
+
+// Cancel asks for the withdrawal of a call. Errors: ErrUnknown, ErrEnded, *Error.
+func (c *Client) Cancel(ctx context.Context, id string, s approval.CancelSignal) error {
+	if _, err := c.Describe(ctx, id); err != nil { // never signal what is no call
+		return err
+	}
+	return c.Signal(ctx, id, approval.SignalCancel, s)
+}
+
+// IsOpen reports whether a workflow may still go on: one that somebody paused
+// in Temporal, too.
+func IsOpen(s enumspb.WorkflowExecutionStatus) bool {
+	return s == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING || s == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED
+}
+
+// HowClosed says, after "the workflow", what became of one that is not open and
+// did not complete.
+func HowClosed(s enumspb.WorkflowExecutionStatus) string {
+	switch s {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
+		return "was terminated in Temporal by an operator"
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+		return "ran into a time limit that an operator or starter set in Temporal"
+	case enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
+		return "was cancelled in Temporal before it could answer"
+	}
+	return "was closed in Temporal without an outcome"
+}
