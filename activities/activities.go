@@ -3,7 +3,7 @@
 // methods of one struct whose fields are what they need.
 //
 // Every step may be retried and may have happened already: the store's first
-// write wins, and a step answers with what stands.
+// write wins, and a step answers with what the store holds.
 package activities
 
 import (

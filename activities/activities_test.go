@@ -112,7 +112,7 @@ func (b *bench) claim(digest string, approved time.Time) *approval.Outcome {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	var s activities.Standing
+	var s activities.ClaimResult
 	if err := v.Get(&s); err != nil {
 		b.t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestDenialAfterTheToolWasStarted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var s activities.Standing
+		var s activities.ClaimResult
 		if err := v.Get(&s); err != nil {
 			t.Fatal(err)
 		}

@@ -58,7 +58,7 @@ func permit(c *store.Claim) Permit { return Permit{Run: c.Run, Queue: c.Queue} }
 // Admit is the policy activity: it resolves the tool, evaluates the policy,
 // checks the arguments and writes the call's row and audit entry, in one
 // transaction with the claim where the policy allows the call outright. If
-// the ID is known already, what the store holds stands.
+// the ID is known already, the store keeps what it has, and that is the answer.
 func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error) {
 	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
 		return Admission{}, errOrdinary
@@ -82,7 +82,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 	record, fresh, err := a.Store.Admit(ctx, admission)
 	if held := (*store.TwinError)(nil); errors.As(err, &held) {
 		// A crash before the next line leaves nothing: the call is judged anew.
-		if admission, err = duplicate(in, held, admission, now); err != nil {
+		if admission, err = endedDuplicate(in, held, admission, now); err != nil {
 			return Admission{}, err
 		}
 		record, fresh, err = a.Store.Admit(ctx, admission)
@@ -147,7 +147,7 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 	default:
 		deadline := now.Add(verdict.Timeout.Std())
 		view.Status, view.Deadline, view.Requirement = approval.StatusPending, &deadline, verdict.Requirement
-		admission.Waits, admission.Twin = true, twin(in, view, verdict)
+		admission.Waits, admission.Twin = true, duplicateKey(in, view, verdict)
 	}
 	admission.View = view
 

@@ -102,7 +102,7 @@ func (a *Activities) Publish(ctx context.Context, in approval.Publication) (appr
 		case own:
 			no(spec.Name, "Pawl's own worker offers a tool of this name")
 		case seen[spec.Name]:
-			no(spec.Name, "the name stands twice in the publication")
+			no(spec.Name, "the name is in the publication twice")
 		default:
 			p.Tools = append(p.Tools, Row(t, queue))
 		}

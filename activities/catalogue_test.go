@@ -33,7 +33,7 @@ func TestPublish(t *testing.T) {
 	for _, r := range out.Refused {
 		refused = append(refused, r.Name+": "+r.Reason)
 	}
-	for _, want := range []string{"mail: the name stands twice", "not a name: ", "pay: Pawl's own worker offers", "bad: "} {
+	for _, want := range []string{"mail: the name is in the publication twice", "not a name: ", "pay: Pawl's own worker offers", "bad: "} {
 		if !strings.Contains(strings.Join(refused, "\n"), want) {
 			t.Errorf("%q is missing in %q", want, refused)
 		}

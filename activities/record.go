@@ -24,13 +24,13 @@ type ClaimInput struct {
 	Now             time.Time // the workflow's now
 }
 
-// Standing is how a call stands after a step. Outcome is nil while it goes on;
-// otherwise it is what the store holds, redacted.
-type Standing struct {
+// ClaimResult says whether a call may run. Outcome is nil if it may; otherwise the call has ended so,
+// as the store holds it, redacted.
+type ClaimResult struct {
 	Outcome *approval.Outcome
-	// Of a call that goes on after Claim: the permit and, as the store holds
-	// them, what it was given for. An earlier claim of the same approval, whose
-	// workflow task was lost, has another time.
+	// Of a call that may run: the permit and, as the store holds them, what it
+	// was given for. An earlier claim of the same approval, whose workflow task
+	// was lost, has another time.
 	Permit   Permit
 	Decision *approval.Settlement `json:",omitempty"`
 	Votes    []approval.Decision  `json:",omitempty"`
@@ -41,15 +41,15 @@ type Standing struct {
 // now: the workflow may be anybody's, and a key revoked since. What does not
 // approve the call ends it as blocked, and an approval older than its validity
 // as expired; a call that has ended stays ended.
-func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error) {
+func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, error) {
 	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
-		return Standing{}, errOrdinary
+		return ClaimResult{}, errOrdinary
 	}
 	now := serverNow(ctx, in.Now)
 	record, err := a.Store.Call(ctx, in.ID)
 	switch {
 	case err != nil:
-		return Standing{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
+		return ClaimResult{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
 	case record.View.Digest != in.Digest:
 		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
 			"the call is not the one that was admitted; nothing ran")
@@ -60,7 +60,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 	validFor := goodFor(record.Verdict)
 	switch {
 	case err != nil:
-		return Standing{}, err
+		return ClaimResult{}, err
 	case why != "":
 		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUntrusted, why+"; nothing ran")
 	case now.After(by.At.Add(validFor)):
@@ -69,7 +69,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 	}
 	switch offered, err := a.offered(ctx, record.View.Tool, in.Queue); {
 	case err != nil:
-		return Standing{}, err
+		return ClaimResult{}, err
 	case !offered:
 		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUnknownTool,
 			"the tool is not offered any more where it was when the call was admitted; nothing ran")
@@ -80,18 +80,18 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (Standing, error)
 		Votes: shown(r, votes), Decision: redactSettlement(r, by.Settlement()),
 	}
 	if claiming.Evidence, err = evidence(votes); err != nil {
-		return Standing{}, err
+		return ClaimResult{}, err
 	}
 	if claiming.Entries, err = decisionEntries(in.ID, in.Run, redactVotes(r, votes)); err != nil {
-		return Standing{}, err
+		return ClaimResult{}, err
 	}
 	entry, err := claimEntry(Permit{in.Run, in.Queue}, in.ID, in.Digest, claiming.Decision, now)
 	if err != nil {
-		return Standing{}, err
+		return ClaimResult{}, err
 	}
 	claiming.Entries = append(claiming.Entries, entry)
 	if record, err = a.Store.Claim(ctx, claiming); err != nil {
-		return Standing{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
+		return ClaimResult{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
 	}
 	return claimed(record), nil
 }
@@ -108,24 +108,24 @@ func (a *Activities) offered(ctx context.Context, name, queue string) (bool, err
 	return t.Queue() == queue, nil
 }
 
-// claimed is how a call stands that was to be claimed.
-func claimed(record store.Record) Standing {
-	stands := standing(record)
-	if stands.Outcome == nil {
-		stands.Permit, stands.Decision, stands.Votes = permit(record.Claim), record.View.Decision, record.View.Votes
+// claimed is the result of a claim by what the store holds after it.
+func claimed(record store.Record) ClaimResult {
+	if out := ended(record); out != nil {
+		return ClaimResult{Outcome: out}
 	}
-	return stands
+	return ClaimResult{Permit: permit(record.Claim), Decision: record.View.Decision, Votes: record.View.Votes}
 }
 
 // endUnclaimed ends a call that people approved and that may not run.
 func (a *Activities) endUnclaimed(ctx context.Context, in ClaimInput, at time.Time,
-	status approval.Status, kind approval.SettlementKind, code, message string) (Standing, error) {
+	status approval.Status, kind approval.SettlementKind, code, message string) (ClaimResult, error) {
 	out := approval.Outcome{
 		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: status,
 		Error:    &approval.CallError{Code: code, Message: message},
 		Decision: &approval.Settlement{Kind: kind, By: "pawl", At: at},
 	}
-	return a.finishAs(ctx, RecordInput{ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: at}, out)
+	ended, err := a.finishAs(ctx, RecordInput{ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: at}, out)
+	return ClaimResult{Outcome: ended}, err
 }
 
 // RecordInput is how a call ended, as the workflow knows it.
@@ -138,16 +138,23 @@ type RecordInput struct {
 	At      time.Time
 }
 
-// Record writes the outcome. The outcome that stands comes back if it is not
-// the one given: an earlier run of the call was first.
-func (a *Activities) Record(ctx context.Context, in RecordInput) (Standing, error) {
-	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
-		return Standing{}, errOrdinary
-	}
-	return a.finish(ctx, in)
+// RecordResult holds how the call ended, as the store holds it, if that is not as Record was told: an
+// earlier run of the call was first.
+type RecordResult struct {
+	Outcome *approval.Outcome
 }
 
-func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, error) {
+// Record writes the outcome.
+func (a *Activities) Record(ctx context.Context, in RecordInput) (RecordResult, error) {
+	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
+		return RecordResult{}, errOrdinary
+	}
+	out, err := a.finish(ctx, in)
+	return RecordResult{Outcome: out}, err
+}
+
+// finish ends a call. It returns how the call ended before, or nil if it ends as the input says.
+func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outcome, error) {
 	r := in.redactor()
 	out := in.Outcome
 	out.ID, out.Tool = in.ID, in.Call.Tool
@@ -158,35 +165,35 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (Standing, erro
 	}
 	votes, _, err := a.believed(ctx, in.ID, in.Outcome.Digest, in.Votes)
 	if err != nil {
-		return Standing{}, err
+		return nil, err
 	}
 	if err := a.checkSettlement(ctx, in.ID, out.Decision, votes); err != nil {
-		return Standing{}, err
+		return nil, err
 	}
 	entries, err := decisionEntries(in.ID, in.Run, redactVotes(r, votes))
 	if err != nil {
-		return Standing{}, err
+		return nil, err
 	}
-	ended, err := audit.New(in.ID, "end", audit.KindEnded, in.At, map[string]any{"outcome": entryOutcome(out), "run": in.Run})
+	end, err := audit.New(in.ID, "end", audit.KindEnded, in.At, map[string]any{"outcome": entryOutcome(out), "run": in.Run})
 	if err != nil {
-		return Standing{}, refuse(approval.CodeInternalError, err.Error(), err)
+		return nil, refuse(approval.CodeInternalError, err.Error(), err)
 	}
-	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, ended)})
+	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, end)})
 	switch {
 	case errors.Is(err, store.ErrStarted):
 		return a.endStarted(ctx, in)
 	case errors.Is(err, store.ErrNoClaim):
 		// Either somebody runs workflows of their own, or the store was set
 		// back. Both need a person; the step is retried until one came.
-		return Standing{}, fmt.Errorf("call %s can't end %s: the store holds no claim for it: %w", in.ID, out.Status, err)
+		return nil, fmt.Errorf("call %s can't end %s: the store holds no claim for it: %w", in.ID, out.Status, err)
 	case err != nil:
-		return Standing{}, fmt.Errorf("recording the outcome of call %s: %w", in.ID, err)
+		return nil, fmt.Errorf("recording the outcome of call %s: %w", in.ID, err)
 	case fresh, record.View.Status == in.Outcome.Status && in.Outcome.Status.NeedsClaim():
-		// Ours stands, this time or an attempt before. The caller has the raw
-		// result, which the store does not.
-		return Standing{}, nil
+		// It ends as the input says, by this attempt or one before. The workflow
+		// has the raw result, which the store does not.
+		return nil, nil
 	}
-	return standing(record), nil
+	return ended(record), nil
 }
 
 // checkSettlement keeps a decision from looking authenticated on the workflow's
@@ -211,21 +218,21 @@ func (a *Activities) checkSettlement(ctx context.Context, id string, d *approval
 
 // finishAs ends the call with an outcome that the workflow does not know of,
 // and so has to be told.
-func (a *Activities) finishAs(ctx context.Context, in RecordInput, out approval.Outcome) (Standing, error) {
+func (a *Activities) finishAs(ctx context.Context, in RecordInput, out approval.Outcome) (*approval.Outcome, error) {
 	in.Outcome = out
-	stands, err := a.finish(ctx, in)
-	if err == nil && stands.Outcome == nil {
-		stands.Outcome = &out
+	ended, err := a.finish(ctx, in)
+	if err == nil && ended == nil {
+		ended = &out
 	}
-	return stands, err
+	return ended, err
 }
 
 // endStarted ends a call whose tool an earlier run started, and about which
 // nothing more is known. Who allowed it stays on record.
-func (a *Activities) endStarted(ctx context.Context, in RecordInput) (Standing, error) {
+func (a *Activities) endStarted(ctx context.Context, in RecordInput) (*approval.Outcome, error) {
 	record, err := a.Store.Call(ctx, in.ID)
 	if err != nil {
-		return Standing{}, fmt.Errorf("reading call %s: %w", in.ID, err)
+		return nil, fmt.Errorf("reading call %s: %w", in.ID, err)
 	}
 	return a.finishAs(ctx, in, approval.Outcome{
 		ID: in.ID, Tool: in.Call.Tool, Digest: record.View.Digest, Status: approval.StatusOutcomeUnknown,
@@ -235,12 +242,13 @@ func (a *Activities) endStarted(ctx context.Context, in RecordInput) (Standing, 
 	})
 }
 
-func standing(record store.Record) Standing {
+// ended is how a call ended, or nil.
+func ended(record store.Record) *approval.Outcome {
 	if !record.View.Status.Ended() {
-		return Standing{}
+		return nil
 	}
 	out := record.View.Outcome()
-	return Standing{Outcome: &out}
+	return &out
 }
 
 func (in ClaimInput) redactor() *approval.Redactor  { return learntRedactor(in.Redact, in.Call) }

@@ -75,7 +75,7 @@ func (b *bench) vote(k sign.Key, reviewer string, change ...func(d *approval.Dec
 	return d
 }
 
-func (b *bench) claimFor(votes ...approval.Decision) activities.Standing {
+func (b *bench) claimFor(votes ...approval.Decision) activities.ClaimResult {
 	b.t.Helper()
 	v, err := b.ExecuteActivity(b.acts.Claim, activities.ClaimInput{
 		ID: "c1", Run: "r1", Digest: b.digest(), Call: b.call(), Now: time.Now().UTC(), Votes: votes,
@@ -83,7 +83,7 @@ func (b *bench) claimFor(votes ...approval.Decision) activities.Standing {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	var s activities.Standing
+	var s activities.ClaimResult
 	if err := v.Get(&s); err != nil {
 		b.t.Fatal(err)
 	}

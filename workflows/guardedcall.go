@@ -192,23 +192,23 @@ func (g *guarded) overdue(ctx workflow.Context) bool {
 }
 
 // claim takes the permit. It returns an outcome if there is none to take. The
-// local attempt may have taken it in a workflow task that was lost: then what
-// it was taken for stands, in this run's outcome, too. Should an answer that
-// goes first have come meanwhile, the unused permit is void.
+// local attempt may have taken it in a workflow task that was lost: then this
+// run's outcome names the decisions for which it was taken. Should an answer
+// that goes first have come meanwhile, the unused permit is void.
 func (g *guarded) claim(ctx workflow.Context) *approval.Outcome {
 	in := activities.ClaimInput{
 		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Redact: g.adm.Verdict.Redact,
 		Votes: g.tally.Votes(), Queue: g.adm.Queue, Now: now(ctx),
 	}
-	var stands activities.Standing
-	g.step(ctx, claimTimeout, steps.Claim, in, &stands)
-	if stands.Outcome == nil {
-		g.claimed, g.view.Decision, g.view.Votes = stands.Permit, stands.Decision, stands.Votes
+	var res activities.ClaimResult
+	g.step(ctx, claimTimeout, steps.Claim, in, &res)
+	if res.Outcome == nil {
+		g.claimed, g.view.Decision, g.view.Votes = res.Permit, res.Decision, res.Votes
 	}
-	return stands.Outcome
+	return res.Outcome
 }
 
-// record writes the outcome and returns the one that stands.
+// record writes the outcome and returns the one that the store holds.
 func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.Outcome {
 	out.ID, out.Tool, out.Digest = g.view.ID, g.call.Tool, g.digest
 	in := activities.RecordInput{
@@ -218,16 +218,16 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 	if !out.Status.NeedsClaim() { // else the claim wrote them
 		in.Votes = g.tally.Votes()
 	}
-	var stands activities.Standing
+	var res activities.RecordResult
 	if out.Status.NeedsClaim() {
-		g.step(ctx, localTimeout, steps.Record, in, &stands)
+		g.step(ctx, localTimeout, steps.Record, in, &res)
 	} else {
 		// A denial is final in the store at once, where a claim can be voided until
 		// the tool starts. So history fixes first what it follows from.
-		g.ordinary(ctx, steps.Record, in, &stands)
+		g.ordinary(ctx, steps.Record, in, &res)
 	}
-	if stands.Outcome != nil {
-		return stands.Outcome
+	if res.Outcome != nil {
+		return res.Outcome
 	}
 	return &out
 }

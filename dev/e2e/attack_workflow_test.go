@@ -29,7 +29,7 @@ type plot struct {
 // loot is what came of it.
 type loot struct {
 	Admission activities.Admission
-	Standing  activities.Standing
+	Claim     activities.ClaimResult
 	Errors    map[string]string // code by activity
 }
 
@@ -53,7 +53,7 @@ func forgery(ctx workflow.Context, p plot) (loot, error) {
 		do("Admit", *p.Admit, &out.Admission, out.Errors)
 	}
 	if p.Claim != nil {
-		do("Claim", *p.Claim, &out.Standing, out.Errors)
+		do("Claim", *p.Claim, &out.Claim, out.Errors)
 	}
 	if p.Execute != nil {
 		var result json.RawMessage
@@ -132,7 +132,7 @@ func TestAttackByWorkflow(t *testing.T) {
 			Admit: &activities.AdmitInput{ID: id, Run: "r", Call: call, Digest: execute(id, call).Digest, CreatedAt: now(), Now: now()},
 			Claim: claim(id, call, votes(approval.View{})), Execute: execute(id, call),
 		})
-		if got.Standing.Outcome == nil || got.Standing.Outcome.Error.Code != approval.CodeUntrusted || got.Errors["Execute"] != approval.CodeNoPermit || b.allRuns() != 0 {
+		if got.Claim.Outcome == nil || got.Claim.Outcome.Error.Code != approval.CodeUntrusted || got.Errors["Execute"] != approval.CodeNoPermit || b.allRuns() != 0 {
 			t.Errorf("%+v after %d runs", got, b.allRuns())
 		}
 		if b.status(id) != approval.StatusBlocked || len(b.entries(id, audit.KindNotStarted)) != 1 {
@@ -164,7 +164,7 @@ func TestAttackByWorkflow(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, _ := b.forges(v.ID, plot{Claim: claim(v.ID, call, []approval.Decision{replayed}), Execute: execute(v.ID, call)})
-		if got.Standing.Outcome == nil || !got.Standing.Outcome.Status.Denied() || got.Errors["Execute"] != approval.CodeNoPermit || b.allRuns() != before {
+		if got.Claim.Outcome == nil || !got.Claim.Outcome.Status.Denied() || got.Errors["Execute"] != approval.CodeNoPermit || b.allRuns() != before {
 			t.Errorf("%+v after %d runs", got, b.allRuns()-before)
 		}
 		if s := b.status(v.ID); s != approval.StatusBlocked && s != approval.StatusCancelled { // the sweeper may have been there first

@@ -12,14 +12,14 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// twin is the same for calls of one requester and agent that collapse to one
-// request: equal in what would be done, for whom, and in what the policy says of
-// it, so that nothing ever hides behind a request that was judged otherwise. How
-// the agent words it (title, description, reason) and the idempotency key make
-// no difference. It is empty for a call that never collapses: the policy does
-// not say so, nobody is known to ask, or a value is redacted, of which no hash
-// may be kept either.
-func twin(in AdmitInput, view approval.View, verdict approval.Verdict) string {
+// duplicateKey is the same for calls of one requester and agent that collapse to
+// one request: equal in what would be done, for whom, and in what the policy
+// says of it, so that nothing ever hides behind a request that was judged
+// otherwise. How the agent words it (title, description, reason) and the
+// idempotency key make no difference. It is empty for a call that never
+// collapses: the policy does not say so, nobody is known to ask, or a value is
+// redacted, of which no hash may be kept either.
+func duplicateKey(in AdmitInput, view approval.View, verdict approval.Verdict) string {
 	call := in.Call
 	if !verdict.Collapse || call.Requester == "" && call.Agent == "" ||
 		!sameJSON(view.Args, call.Args) || !maps.Equal(view.Labels, call.Labels) {
@@ -29,15 +29,16 @@ func twin(in AdmitInput, view approval.View, verdict approval.Verdict) string {
 		"v": 1, "tool": call.Tool, "args": call.Args, "labels": call.Labels, "agent": call.Agent, "team": call.Team,
 		"session": call.Session, "requester": call.Requester, "owner": call.Owner, "verdict": verdict,
 	})
-	if err != nil { // what has no canonical form is like nothing else
+	if err != nil { // without a canonical form nothing can be compared
 		return ""
 	}
 	sum := sha256.Sum256(doc)
 	return hex.EncodeToString(sum[:])
 }
 
-// duplicate is the admission of a call whose twin waits: it ends at once.
-func duplicate(in AdmitInput, held *store.TwinError, a store.Admission, now time.Time) (store.Admission, error) {
+// endedDuplicate is the admission of a call that is identical to one that
+// waits: it ends at once.
+func endedDuplicate(in AdmitInput, held *store.TwinError, a store.Admission, now time.Time) (store.Admission, error) {
 	view := a.View
 	view.Deadline, view.Requirement = nil, nil
 	view.End(approval.Outcome{
