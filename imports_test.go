@@ -18,50 +18,55 @@ const module = "github.com/pawlhq/pawl"
 // and in docs/architecture.md.
 // The room "" is package pawl, at the root.
 var rooms = map[string][]string{
-	"":                      {"approval", "client", "codec", "health", "internal/agent", "internal/calls", "internal/retry", "internal/runner", "tool"},
-	"pawltest":              {"", "approval", "internal/agent", "internal/calls", "internal/runner", "tool"},
-	"approval":              {},
-	"ballot":                {"approval"},
+	"":                      {"client", "codec", "health", "internal/agent", "internal/calls", "internal/retry", "internal/runner", "tool"},
+	"pawltest":              {"", "internal/agent", "internal/calls", "internal/runner", "tool"},
+	"approval":              {"strictjson"},
+	"strictjson":            {},
+	"redact":                {"approval", "strictjson"},
+	"ballot":                {},
 	"codec":                 {"internal/osfile"},
 	"internal/osfile":       {},
-	"internal/yamlfile":     {"approval"},
-	"policy":                {"approval", "internal/yamlfile", "tool"},
-	"policy/policytest":     {"approval", "internal/yamlfile", "policy"},
-	"policy/policydiff":     {"approval", "internal/yamlfile", "policy", "policy/policytest"},
+	"internal/yamlfile":     {},
+	"policy":                {"internal/yamlfile", "tool"},
+	"policy/policytest":     {"internal/yamlfile", "policy"},
+	"policy/policydiff":     {"internal/yamlfile", "policy", "policy/policytest"},
 	"policy/schema":         {},
-	"policy/active":         {"approval", "internal/yamlfile", "policy", "store"},
-	"tool":                  {"approval"},
-	"tool/httptool":         {"approval", "tool"},
-	"tool/toolfile":         {"approval", "internal/yamlfile"},
-	"audit":                 {"approval"},
-	"store":                 {"approval", "audit"},
-	"store/sqlite":          {"approval", "audit", "internal/osfile", "store"},
-	"store/postgres":        {"approval", "audit", "store"},
+	"policy/active":         {"internal/yamlfile", "policy", "store"},
+	"tool":                  {},
+	"tool/httptool":         {"tool"},
+	"tool/toolfile":         {"internal/yamlfile"},
+	"audit":                 {},
+	"store":                 {"audit"},
+	"store/sqlite":          {"audit", "internal/osfile", "store"},
+	"store/postgres":        {"audit", "store"},
 	"store/postgres/pgtest": {},
-	"store/storetest":       {"approval", "audit", "store"},
-	"health":                {"approval", "internal/calls"},
-	"internal/runner":       {"approval", "tool"},
+	"store/storetest":       {"audit", "store"},
+	"health":                {"internal/calls"},
+	"internal/runner":       {"tool"},
 	"internal/retry":        {},
-	"internal/calls":        {"approval", "codec"},
-	"internal/agent":        {"approval", "health", "internal/calls", "internal/runner", "tool"},
-	"activities":            {"approval", "audit", "auth/sign", "ballot", "internal/runner", "store", "tool"},
-	"workflows":             {"activities", "approval", "auth/sign", "ballot", "codec", "internal/runner", "tool"},
-	"worker":                {"approval", "activities", "audit", "codec", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
-	"auth":                  {"approval", "audit", "auth/sign", "internal/osfile", "store"},
-	"auth/sign":             {"approval"},
-	"auth/oidc":             {"approval", "auth"},
-	"api":                   {"approval", "audit", "auth", "ballot", "codec", "health", "internal/calls", "internal/retry", "internal/yamlfile", "policy", "policy/active", "store"},
-	"client":                {"approval", "auth", "store"},
+	"internal/calls":        {"codec"},
+	"internal/agent":        {"health", "internal/calls", "internal/runner", "tool"},
+	"activities":            {"audit", "auth/sign", "ballot", "internal/runner", "store", "tool"},
+	"workflows":             {"activities", "auth/sign", "ballot", "codec", "internal/runner", "tool"},
+	"worker":                {"activities", "audit", "codec", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
+	"auth":                  {"audit", "auth/sign", "internal/osfile", "store"},
+	"auth/sign":             {},
+	"auth/oidc":             {"auth"},
+	"api":                   {"audit", "auth", "ballot", "codec", "health", "internal/calls", "internal/retry", "internal/yamlfile", "policy", "policy/active", "store"},
+	"client":                {"auth", "store"},
 	"cmd/pawl":              {"internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review"},
-	"internal/cli":          {"approval", "auth", "auth/oidc", "client", "codec", "internal/yamlfile", "store", "store/postgres", "store/sqlite"},
-	"internal/cli/access":   {"approval", "auth", "client", "codec", "internal/cli", "store"},
-	"internal/cli/call":     {"approval", "auth", "client", "internal/cli"},
-	"internal/cli/clitest":  {"approval", "client", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy"},
-	"internal/cli/operate":  {"api", "approval", "auth", "auth/oidc", "codec", "health", "internal/cli", "policy", "policy/active", "store", "tool", "worker"},
-	"internal/cli/policies": {"approval", "client", "internal/cli", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store"},
-	"internal/cli/review":   {"approval", "auth", "client", "internal/cli", "store"},
-	"examples/agent":        {"approval", "client"},
+	"internal/cli":          {"auth", "auth/oidc", "client", "codec", "internal/yamlfile", "store", "store/postgres", "store/sqlite"},
+	"internal/cli/access":   {"auth", "client", "codec", "internal/cli", "store"},
+	"internal/cli/call":     {"auth", "client", "internal/cli"},
+	"internal/cli/clitest":  {"client", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy"},
+	"internal/cli/operate":  {"api", "auth", "auth/oidc", "codec", "health", "internal/cli", "policy", "policy/active", "store", "tool", "worker"},
+	"internal/cli/policies": {"client", "internal/cli", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store"},
+	"internal/cli/review":   {"auth", "client", "internal/cli", "store"},
+	"examples/agent":        {"client"},
 }
+
+// leaves are the rooms that every other room may import.
+var leaves = []string{"approval", "strictjson", "redact"}
 
 // light are the rooms that agents and workflows load, and what must never come
 // along with them.
@@ -92,7 +97,8 @@ func TestImportRules(t *testing.T) {
 			if i == module {
 				inner, ours = "", true
 			}
-			if ours && !slices.Contains(allowed, inner) {
+			free := slices.Contains(leaves, inner) && !slices.Contains(leaves, room)
+			if ours && !free && !slices.Contains(allowed, inner) {
 				t.Errorf("%s must not import %s", p.ImportPath, i)
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 	"github.com/pawlhq/pawl/tool"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -102,7 +103,7 @@ type Refusal struct {
 // before, under the same number, takes no other's place.
 func (a *Activities) Refuse(ctx context.Context, in RefuseInput) error {
 	told := map[string]any{"run": in.Run, "refused": in.Refusals, "more": in.More}
-	doc, err := approval.Canonical(told)
+	doc, err := strictjson.Canonical(told)
 	if err != nil {
 		return refuse(approval.CodeInternalError, err.Error(), err)
 	}

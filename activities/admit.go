@@ -12,7 +12,9 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 	"github.com/pawlhq/pawl/tool"
 	"go.temporal.io/sdk/activity"
 )
@@ -202,7 +204,7 @@ func goodFor(v approval.Verdict) time.Duration {
 }
 
 // redactedView is the call as others see it, and the redactor that made it.
-func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *approval.Redactor) {
+func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *redact.Redactor) {
 	view := approval.View{
 		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: approval.StatusEvaluating,
 		Agent: in.Call.Agent, Team: in.Call.Team, Session: in.Call.Session,
@@ -212,7 +214,7 @@ func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *appr
 	if verdict.Policy != (approval.PolicyRef{}) {
 		view.Policy = &verdict.Policy
 	}
-	r := approval.NewRedactor(verdict.Redact)
+	r := redact.New(verdict.Redact)
 	view.Args = r.Args(in.Call.Args)
 	view.Labels = r.Labels(in.Call.Labels) // before the texts: what it hides may stand in them
 	view.Title, view.Description, view.Reason = r.Text(in.Call.Title), r.Text(in.Call.Description), r.Text(in.Call.Reason)
@@ -279,7 +281,7 @@ func sameCall(in AdmitInput, record store.Record) bool {
 }
 
 func sameJSON(a, b []byte) bool {
-	x, errX := approval.CanonicalDoc(a)
-	y, errY := approval.CanonicalDoc(b)
+	x, errX := strictjson.CanonicalDoc(a)
+	y, errY := strictjson.CanonicalDoc(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // duplicateKey is the same for calls of one requester and agent that collapse to
@@ -25,7 +26,7 @@ func duplicateKey(in AdmitInput, view approval.View, verdict approval.Verdict) s
 		!sameJSON(view.Args, call.Args) || !maps.Equal(view.Labels, call.Labels) {
 		return ""
 	}
-	doc, err := approval.Canonical(map[string]any{
+	doc, err := strictjson.Canonical(map[string]any{
 		"v": 1, "tool": call.Tool, "args": call.Args, "labels": call.Labels, "agent": call.Agent, "team": call.Team,
 		"session": call.Session, "requester": call.Requester, "owner": call.Owner, "verdict": verdict,
 	})

@@ -10,7 +10,9 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 	"go.temporal.io/sdk/activity"
 )
 
@@ -251,17 +253,17 @@ func ended(record store.Record) *approval.Outcome {
 	return &out
 }
 
-func (in ClaimInput) redactor() *approval.Redactor  { return learntRedactor(in.Redact, in.Call) }
-func (in RecordInput) redactor() *approval.Redactor { return learntRedactor(in.Redact, in.Call) }
+func (in ClaimInput) redactor() *redact.Redactor  { return learntRedactor(in.Redact, in.Call) }
+func (in RecordInput) redactor() *redact.Redactor { return learntRedactor(in.Redact, in.Call) }
 
-func learntRedactor(fields []string, call approval.Call) *approval.Redactor {
-	r := approval.NewRedactor(fields)
+func learntRedactor(fields []string, call approval.Call) *redact.Redactor {
+	r := redact.New(fields)
 	r.Args(call.Args)
 	r.Labels(call.Labels)
 	return r
 }
 
-func redactVotes(r *approval.Redactor, votes []approval.Decision) []approval.Decision {
+func redactVotes(r *redact.Redactor, votes []approval.Decision) []approval.Decision {
 	var out []approval.Decision // none stays nil: the store keeps what it has
 	for _, v := range votes {
 		if notes := r.Text(v.Notes); notes != v.Notes {
@@ -273,7 +275,7 @@ func redactVotes(r *approval.Redactor, votes []approval.Decision) []approval.Dec
 }
 
 // shown is votes as views show them.
-func shown(r *approval.Redactor, votes []approval.Decision) []approval.Decision {
+func shown(r *redact.Redactor, votes []approval.Decision) []approval.Decision {
 	out := redactVotes(r, votes)
 	for i := range out {
 		out[i] = out[i].Shown()
@@ -281,7 +283,7 @@ func shown(r *approval.Redactor, votes []approval.Decision) []approval.Decision 
 	return out
 }
 
-func redactSettlement(r *approval.Redactor, s *approval.Settlement) *approval.Settlement {
+func redactSettlement(r *redact.Redactor, s *approval.Settlement) *approval.Settlement {
 	if s == nil {
 		return nil
 	}
@@ -309,9 +311,9 @@ func entryOutcome(o approval.Outcome) approval.Outcome {
 	if len(o.Result) == 0 {
 		return o
 	}
-	_, err := approval.Canonical([]json.RawMessage{o.Result})
+	_, err := strictjson.Canonical([]json.RawMessage{o.Result})
 	if err == nil {
-		err = approval.CheckJSON(o.Result)
+		err = strictjson.Check(o.Result)
 	}
 	if err != nil {
 		if text, err := json.Marshal(string(o.Result)); err == nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // maxBody bounds request bodies: the largest call, and room for its escapes.
@@ -195,7 +196,7 @@ func decode(c *gin.Context, v any, optional bool) error {
 	if len(body) == 0 && optional {
 		return nil
 	}
-	if err := approval.DecodeStrict(body, v); err != nil {
+	if err := strictjson.Decode(body, v); err != nil {
 		return approval.Errorf(approval.CodeInvalid, "body: %w", err)
 	}
 	return nil

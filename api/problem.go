@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 	"go.temporal.io/api/serviceerror"
 )
 
@@ -95,12 +96,15 @@ func fromStore(err error) error {
 func problemOf(err error) *problem {
 	var p *problem
 	var ours *approval.Error
+	var badJSON *strictjson.Error
 	var ofStore storeError
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &ours) && ours.Code == approval.CodeInvalid:
 		return &problem{Status: http.StatusBadRequest, Code: codeInvalidRequest, Detail: ours.Message}
+	case errors.As(err, &badJSON):
+		return &problem{Status: http.StatusBadRequest, Code: codeInvalidRequest, Detail: badJSON.Error()}
 	case errors.Is(err, errBeginning):
 		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound,
 			Detail: "No call has this ID. If it is the beginning of one: agents name calls by their whole IDs."}

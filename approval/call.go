@@ -8,10 +8,14 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // Limits of a call. Sizes are bytes of JSON text.
@@ -65,7 +69,7 @@ func ParseCall(doc []byte) (Call, error) {
 	if len(doc) > maxCallDoc {
 		return c, Errorf(CodeInvalid, "the call is %d bytes of JSON; at most %d are taken", len(doc), maxCallDoc)
 	}
-	if err := DecodeStrict(doc, &c); err != nil {
+	if err := strictjson.Decode(doc, &c); err != nil {
 		return c, err
 	}
 	c.Normalize()
@@ -107,7 +111,7 @@ func (c Call) Validate() error {
 	if len(c.Labels) > maxLabels {
 		return Errorf(CodeInvalid, "labels: %d given; at most %d are taken", len(c.Labels), maxLabels)
 	}
-	for _, k := range sortedKeys(c.Labels) {
+	for _, k := range slices.Sorted(maps.Keys(c.Labels)) { //workflowcheck:ignore
 		v := c.Labels[k]
 		if k == "" {
 			return Errorf(CodeInvalid, "labels: a label has no name")
@@ -125,7 +129,7 @@ func (c Call) Validate() error {
 	if c.Execution != "" && c.Execution != "worker" {
 		return Errorf(CodeInvalid, "execution %q is not offered: leave it out, or use \"worker\"", Display(c.Execution, 40))
 	}
-	if err := CheckObject("args", c.Args, MaxArgs); err != nil {
+	if err := strictjson.CheckObject("args", c.Args, MaxArgs); err != nil {
 		return err
 	}
 	// What crosses the wire counts, there and everywhere after: marshalling
@@ -193,7 +197,7 @@ func (c Call) Fingerprint() (string, error) {
 }
 
 func canonicalSum(v any) (string, error) {
-	canonical, err := Canonical(v)
+	canonical, err := strictjson.Canonical(v)
 	if err != nil {
 		return "", err
 	}

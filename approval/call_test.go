@@ -171,3 +171,34 @@ func TestErrorCodes(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseCall(f *testing.F) {
+	for _, s := range []string{`{"tool":"x"}`, `{"tool":"x","args":{"a":[1,{"b":null}]},"labels":{"k":"v"},"timeout":"90s"}`,
+		`{"tool":"x","args":"\ud800"}`, `{"tool":"x","args":{"a":1e308}}`, "{", "\x00", `{"tool":"x","timeout":1e30}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		c, err := approval.ParseCall(doc)
+		if err != nil {
+			if approval.CodeOf(err) != approval.CodeInvalid {
+				t.Fatalf("code %q for %v", approval.CodeOf(err), err)
+			}
+			return
+		}
+		digest, err := c.Digest("id")
+		if err != nil {
+			t.Fatalf("a parsed call has no digest: %v", err)
+		}
+		wire, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := approval.ParseCall(wire)
+		if err != nil {
+			t.Fatalf("what was parsed is refused when it comes back: %v\n%s", err, wire)
+		}
+		if d, _ := again.Digest("id"); d != digest {
+			t.Fatalf("the digest changed on the wire\n%s\n%s", doc, wire)
+		}
+	})
+}

@@ -3,6 +3,8 @@ package approval
 import (
 	"errors"
 	"fmt"
+
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // Stable codes, in errors and in CallError. Clients switch on them.
@@ -47,12 +49,15 @@ func Errorf(code, format string, a ...any) error {
 	return &Error{Code: code, Message: err.Error(), err: errors.Unwrap(err)}
 }
 
-// CodeOf returns the code of the first Error in err's chain, else
-// CodeInternalError.
+// CodeOf returns the code of the first Error in err's chain; CodeInvalid where
+// JSON was refused by package strictjson; else CodeInternalError.
 func CodeOf(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Code
+	}
+	if errors.As(err, new(*strictjson.Error)) {
+		return CodeInvalid
 	}
 	return CodeInternalError
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -121,7 +122,7 @@ func New(call, step string, kind Kind, at time.Time, payload any) (Entry, error)
 	if call == "" || step == "" || kind == "" || at.IsZero() {
 		return Entry{}, fmt.Errorf("audit entry needs call, step, kind and time (call %q, step %q, kind %q)", call, step, kind)
 	}
-	body, err := approval.Canonical(payload)
+	body, err := strictjson.Canonical(payload)
 	if err != nil {
 		return Entry{}, fmt.Errorf("audit entry %s/%s: payload: %w", call, step, err)
 	}
@@ -143,7 +144,7 @@ func (e Entry) covered() ([]byte, error) {
 		At: e.At.UTC().Format(timeLayout), Payload: hex.EncodeToString(sum[:]),
 	}
 	if !e.plain() {
-		return approval.Canonical(m)
+		return strictjson.Canonical(m)
 	}
 	return []byte(`{"at":"` + m.At + `","call_id":"` + m.Call + `","kind":"` + string(m.Kind) +
 		`","payload_sha256":"` + m.Payload + `","step":"` + m.Step + `","v":1}`), nil
@@ -172,7 +173,7 @@ func (e Entry) Check() error {
 		}
 	}
 	var m metadata
-	if err := approval.DecodeStrict(e.Metadata, &m); err != nil {
+	if err := strictjson.Decode(e.Metadata, &m); err != nil {
 		return fmt.Errorf("audit entry %s/%s: metadata: %w", e.Call, e.Step, err)
 	}
 	switch {

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 var at = time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.FixedZone("x", 3600))
@@ -91,7 +91,7 @@ func FuzzEntry(f *testing.F) {
 		if err := e.Check(); err != nil {
 			t.Fatalf("a fresh entry does not check: %v", err)
 		}
-		if canonical, err := approval.CanonicalDoc(e.Metadata); err != nil || string(canonical) != string(e.Metadata) {
+		if canonical, err := strictjson.CanonicalDoc(e.Metadata); err != nil || string(canonical) != string(e.Metadata) {
 			t.Fatalf("its metadata is not canonical: %s, %v", e.Metadata, err)
 		}
 	})

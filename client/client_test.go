@@ -16,6 +16,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 const id = "pawl-abcdefghijklmnopqrstuvwxyz"
@@ -198,7 +199,7 @@ func TestStart(t *testing.T) {
 			approval.Call
 			Wait approval.Duration `json:"wait"`
 		}
-		if err := approval.DecodeStrict(doc, &body); err != nil {
+		if err := strictjson.Decode(doc, &body); err != nil {
 			t.Errorf("the body is not what the contract says: %v: %s", err, doc)
 		}
 		if body.Wait.Std() != 30*time.Second || body.Agent != "bot" || body.Timeout.Std() != time.Minute || body.IdempotencyKey == "" {

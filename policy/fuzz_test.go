@@ -13,6 +13,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // Whatever the file and the call: no panic, either a set or problems, and
@@ -94,7 +95,7 @@ func FuzzCondition(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, when, args string) {
 		quoted, err := json.Marshal(when)
-		if err != nil || approval.CheckObject("args", []byte(args), 1<<10) != nil || len(when) > 200 {
+		if err != nil || strictjson.CheckObject("args", []byte(args), 1<<10) != nil || len(when) > 200 {
 			return
 		}
 		text := "rules:\n  - tool: t\n    when: " + string(quoted) + "\n    "

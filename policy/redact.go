@@ -118,7 +118,7 @@ func union(lists ...[]string) []string {
 }
 
 // redactKey is the same for names that differ in case only: they are one to
-// approval.Redactor.
+// redact.Redactor.
 func redactKey(name string) string { return strings.ToLower(name) }
 
 func readRedactions(m *yamlfile.Mapping) []string {

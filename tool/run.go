@@ -113,7 +113,7 @@ type answer struct {
 }
 
 // Run checks the arguments and runs the tool once. The result is valid JSON
-// of at most approval.MaxResult bytes, but may hold what approval.CheckJSON
+// of at most approval.MaxResult bytes, but may hold what strictjson.Check
 // refuses: a tool that ran is not failed for an odd answer. An error is failed
 // or unknown, as IsUnknown says; its text is at most 4 KiB of valid UTF-8 in
 // the tool's own words.

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/tool"
 )
 
@@ -89,7 +90,7 @@ func TestErrorTextIsBoundedAndClean(t *testing.T) {
 }
 
 func TestCutErrorTextHidesHalfASecret(t *testing.T) {
-	r := approval.NewRedactor([]string{"password"})
+	r := redact.New([]string{"password"})
 	r.Args(json.RawMessage(`{"password":"correct horse"}`))
 	for lead := range 20 {
 		text := strings.Repeat("x", 4<<10-28+lead) + "correct horse" + strings.Repeat(" and more", 10)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -49,7 +50,7 @@ func compileSchema(doc json.RawMessage) (s *schema, err error) {
 	if len(bytes.TrimSpace(doc)) == 0 {
 		return nil, errors.New(`it is missing; {"type": "object"} takes any arguments`)
 	}
-	if err := approval.CheckObject("it", doc, maxSchema); err != nil {
+	if err := strictjson.CheckObject("it", doc, maxSchema); err != nil {
 		return nil, err
 	}
 	// Plain float64 numbers, here and in check, keep big exponents from
@@ -70,7 +71,7 @@ func compileSchema(doc json.RawMessage) (s *schema, err error) {
 	if err != nil {
 		return nil, err
 	}
-	canonical, err := approval.Canonical(doc)
+	canonical, err := strictjson.Canonical(doc)
 	if err != nil {
 		return nil, fmt.Errorf("it has no canonical form: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // Bounds of one run.
@@ -221,7 +222,7 @@ func (t *Tool) CheckArgs(args json.RawMessage) (err error) {
 			err = badArguments("the arguments could not be checked: reading them panicked")
 		}
 	}()
-	if err := approval.CheckObject("args", args, approval.MaxArgs); err != nil {
+	if err := strictjson.CheckObject("args", args, approval.MaxArgs); err != nil {
 		return badArguments("%w", err)
 	}
 	if err := t.schema.check(args); err != nil {

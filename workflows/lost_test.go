@@ -10,6 +10,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 	"go.temporal.io/sdk/testsuite"
 )
 
@@ -138,7 +139,7 @@ func (h *harness) claimedBy(at time.Time) {
 
 func canonical(t *testing.T, v any) string {
 	t.Helper()
-	doc, err := approval.Canonical(v)
+	doc, err := strictjson.Canonical(v)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -156,7 +157,7 @@ func (h *harness) admitted(doc string) store.Record {
 		h.t.Fatal(err)
 	}
 	deadline := h.Now().Add(time.Minute)
-	r := approval.NewRedactor([]string{"secret"})
+	r := redact.New([]string{"secret"})
 	record, _, err := h.store.Admit(context.Background(), store.Admission{
 		View: approval.View{ID: "call-1", Tool: call.Tool, Args: r.Args(call.Args), Digest: digest, Status: approval.StatusPending,
 			CreatedAt: h.Now(), Deadline: &deadline, Requirement: approval.OneApproval()},

@@ -11,6 +11,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/sign"
 	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/redact"
+	"github.com/pawlhq/pawl/strictjson"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 )
@@ -195,7 +197,7 @@ func (g *guarded) redacted(notes string) string {
 	if notes == "" || len(g.adm.Verdict.Redact) == 0 {
 		return notes
 	}
-	r := approval.NewRedactor(g.adm.Verdict.Redact)
+	r := redact.New(g.adm.Verdict.Redact)
 	// A redactor gathers its values from maps; what it hides does not depend on
 	// their order.
 	r.Args(g.call.Args)  //workflowcheck:ignore
@@ -294,7 +296,7 @@ func readSignal(raw converter.RawValue, v any) error {
 	if len(data) > most {
 		return approval.Errorf(approval.CodeInvalid, "the payload is %d bytes; at most %d are taken", len(data), most)
 	}
-	return approval.DecodeStrict(data, v)
+	return strictjson.Decode(data, v)
 }
 
 // answers holds the latest answers. IDs beyond approval.MaxAnswers are

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // PayloadType is the DSSE payload type of a Statement in JSON.
@@ -60,7 +61,7 @@ func open(doc []byte) (o opened, err error) {
 		return o, approval.Errorf(approval.CodeInvalid, "envelope: %d bytes; at most %d are taken", len(doc), MaxEnvelope)
 	}
 	var e envelope
-	if err := approval.DecodeStrict(doc, &e); err != nil {
+	if err := strictjson.Decode(doc, &e); err != nil {
 		return o, approval.Errorf(approval.CodeInvalid, "envelope: %w", err)
 	}
 	if e.PayloadType != PayloadType {
@@ -70,7 +71,7 @@ func open(doc []byte) (o opened, err error) {
 		return o, approval.Errorf(approval.CodeInvalid, "envelope: %d signatures; one is taken", len(e.Signatures))
 	}
 	var s signature
-	if err := approval.DecodeStrict(e.Signatures[0], &s); err != nil {
+	if err := strictjson.Decode(e.Signatures[0], &s); err != nil {
 		return o, approval.Errorf(approval.CodeInvalid, "envelope: signature: %w", err)
 	}
 	if o.payload, err = decode("payload", e.Payload); err != nil {

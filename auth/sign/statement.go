@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // Life is how long after it was signed a decision may reach Temporal, and how
@@ -142,7 +143,7 @@ func verified(doc []byte, keys []PublicKey) (Statement, error) {
 		return s, refused("the decision's signature is not its key's")
 	}
 	// The very bytes that were verified are read, once.
-	if err := approval.DecodeStrict(o.payload, &s); err != nil {
+	if err := strictjson.Decode(o.payload, &s); err != nil {
 		return s, approval.Errorf(approval.CodeInvalid, "signed statement: %w", err)
 	}
 	if err := s.check(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -217,8 +218,8 @@ func (h *crashHistory) close(e *historypb.HistoryEvent, note *string) {
 
 // agrees holds the workflow's result against the store's record.
 func (h crashHistory) agrees(r store.Record) error {
-	a, errA := approval.Canonical(h.outcome)
-	b, errB := approval.Canonical(r.View.Outcome())
+	a, errA := strictjson.Canonical(h.outcome)
+	b, errB := strictjson.Canonical(r.View.Outcome())
 	if errA != nil || errB != nil || string(a) != string(b) {
 		return fmt.Errorf("two outcomes:\nTemporal: %s %v\nstore:    %s %v", a, errA, b, errB)
 	}

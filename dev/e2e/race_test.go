@@ -11,6 +11,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // reviewer is a client of one API.
@@ -170,8 +171,8 @@ func (w *world) settledTruthfully(id string, told map[string]*verdictOf) approva
 		w.t.Errorf("call %s: %v", id, err)
 		return ""
 	}
-	inStore, errA := approval.Canonical(record.View.Outcome())
-	inTemporal, errB := approval.Canonical(out)
+	inStore, errA := strictjson.Canonical(record.View.Outcome())
+	inTemporal, errB := strictjson.Canonical(out)
 	if errA != nil || errB != nil || string(inStore) != string(inTemporal) {
 		w.t.Errorf("call %s: the store says %s %v, the workflow %s %v", id, inStore, errA, inTemporal, errB)
 	}

@@ -7,9 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/pawlhq/pawl/strictjson"
 	"github.com/spf13/cobra"
-
-	"github.com/pawlhq/pawl/approval"
 )
 
 // SomeArgs takes one argument or more, none of them empty: that is what an
@@ -83,5 +82,5 @@ func (a *App) ReadObject(flag, value string, most int) ([]byte, error) {
 	if len(doc) > most {
 		return nil, UsageError(fmt.Errorf("%s: more than %d bytes of %s", name, most, strings.TrimPrefix(flag, "--")))
 	}
-	return doc, UsageError(approval.CheckObject(name, doc, most))
+	return doc, UsageError(strictjson.CheckObject(name, doc, most))
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // Whatever the bytes, nothing panics, every problem has a place in the file,
@@ -44,7 +45,7 @@ func FuzzParse(f *testing.F) {
 		}
 		switch {
 		case ok:
-			if err := approval.CheckJSON(doc); err != nil && len(problems) == 0 {
+			if err := strictjson.Check(doc); err != nil && len(problems) == 0 {
 				t.Errorf("JSON %q: %v", doc, err)
 			}
 		case problems.Err() == nil:

@@ -11,6 +11,8 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/redact"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // maxLine bounds one line of NDJSON, in bytes: an audit entry holds a call of
@@ -93,7 +95,7 @@ func readLine(from *bufio.Reader) ([]byte, error) {
 
 // readCase returns false for an audit entry without a call.
 func readCase(line []byte) (Case, bool, error) {
-	if err := approval.CheckJSON(line); err != nil {
+	if err := strictjson.Check(line); err != nil {
 		return Case{}, false, err
 	}
 	var kind struct {
@@ -146,5 +148,5 @@ func fromView(v approval.View) (Case, error) {
 // Redacted reports whether values in the call's arguments were hidden before
 // they came here: conditions on them see the mark instead.
 func (c Case) Redacted() bool {
-	return bytes.Contains(c.Call.Args, []byte(approval.Redacted)) || bytes.Contains(c.Call.Args, []byte(approval.RedactedRepeat))
+	return bytes.Contains(c.Call.Args, []byte(redact.Mark)) || bytes.Contains(c.Call.Args, []byte(redact.Repeat))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // Noon is the time that conditions see as now where neither the suite nor the
@@ -287,7 +288,7 @@ func readRequirement(v yamlfile.Value) json.RawMessage {
 	}
 	doc = spelledOut(doc)
 	var known approval.Requirement
-	if err := approval.DecodeStrict(doc, &known); err != nil {
+	if err := strictjson.Decode(doc, &known); err != nil {
 		v.Problem("requirement: "+strings.TrimSuffix(err.Error(), "."), "use the fields that 'pawl policy explain -o json' shows")
 	}
 	return doc

@@ -86,9 +86,8 @@ var (
 // explain says what was being done where, what is wrong, and what to do.
 // Errors that say all that already pass unchanged.
 func explain(ctx context.Context, where, doing string, err error) error {
-	var refused *approval.Error
 	var done told
-	if err == nil || errors.As(err, &refused) || errors.As(err, &done) {
+	if err == nil || approval.CodeOf(err) != approval.CodeInternalError || errors.As(err, &done) {
 		return err
 	}
 	err = oneLine{err}

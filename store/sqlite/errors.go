@@ -56,9 +56,8 @@ var faults = map[int]struct {
 // explain says what was being done to which file, what is wrong with it, and
 // what to do. Errors that say all that already pass unchanged.
 func explain(ctx context.Context, path, doing string, err error) error {
-	var refused *approval.Error
 	var done told
-	if err == nil || errors.As(err, &refused) || errors.As(err, &done) {
+	if err == nil || approval.CodeOf(err) != approval.CodeInternalError || errors.As(err, &done) {
 		return err
 	}
 	var fault *sqlite.Error

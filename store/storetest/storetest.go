@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // Run checks a backend. open makes an empty store that may be written, and
@@ -241,8 +242,8 @@ func wrote(t *testing.T, s store.Store, id string, steps ...string) {
 // with their zone: stores answer in UTC.
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()
-	g, gerr := approval.Canonical([]any{got})
-	w, werr := approval.Canonical([]any{want})
+	g, gerr := strictjson.Canonical([]any{got})
+	w, werr := strictjson.Canonical([]any{want})
 	if err := errors.Join(gerr, werr); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}

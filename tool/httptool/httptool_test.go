@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/tool"
 )
 
@@ -197,7 +198,7 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestCutExplanationHidesHalfASecret(t *testing.T) {
-	r := approval.NewRedactor([]string{"password"})
+	r := redact.New([]string{"password"})
 	r.Args(json.RawMessage(`{"password":"cörrect <horse>"}`))
 	for lead := 480; lead < 510; lead++ {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 	"github.com/pawlhq/pawl/tool/toolfile"
 )
 
@@ -42,7 +43,7 @@ func FuzzParse(f *testing.F) {
 			}
 			names[s.Name] = true
 			var schema struct{ Type string }
-			if err := approval.CheckJSON(s.Schema); err != nil {
+			if err := strictjson.Check(s.Schema); err != nil {
 				t.Errorf("schema %s: %v", s.Schema, err)
 			}
 			if json.Unmarshal(s.Schema, &schema) != nil || schema.Type != "object" {

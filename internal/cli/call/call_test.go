@@ -17,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/clitest"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 func TestCallEndings(t *testing.T) {
@@ -75,7 +76,7 @@ func TestCallSendsEverything(t *testing.T) {
 			approval.Call
 			Wait approval.Duration `json:"wait"`
 		}
-		if err := approval.DecodeStrict(doc, &body); err != nil {
+		if err := strictjson.Decode(doc, &body); err != nil {
 			t.Error(err)
 		}
 		got = body.Call

@@ -1,4 +1,4 @@
-package approval_test
+package redact_test
 
 import (
 	"encoding/json"
@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/redact"
 )
 
 func TestRedactor(t *testing.T) {
-	r := approval.NewRedactor([]string{"password", "Card", "pin"})
+	r := redact.New([]string{"password", "Card", "pin"})
 	args := r.Args(json.RawMessage(`{
 		"user":"ann","PASSWORD":"hunter2 long","pin":7,"n":7,"m":17,
 		"list":[{"password":["s3cret",{"deep":"d33per"}]},"say hunter2 long twice: hunter2 long"],
@@ -47,7 +47,7 @@ func TestRedactor(t *testing.T) {
 		}
 	}
 	labels := r.Labels(map[string]string{"pin": "0000", "env": "prod", "hint": "hunter2 long"})
-	if labels["pin"] != approval.Redacted || labels["env"] != "prod" || labels["hint"] != approval.Redacted {
+	if labels["pin"] != redact.Mark || labels["env"] != "prod" || labels["hint"] != redact.Mark {
 		t.Errorf("labels: %v", labels)
 	}
 	if got := r.JSON(json.RawMessage(`{broken`)); string(got) != `"[redacted]"` {
@@ -56,7 +56,7 @@ func TestRedactor(t *testing.T) {
 }
 
 func TestRedactorWithoutFields(t *testing.T) {
-	r := approval.NewRedactor(nil)
+	r := redact.New(nil)
 	doc := json.RawMessage(`{"password":"x"}`)
 	if got := r.JSON(doc); string(got) != string(doc) || r.Text("password=x") != "password=x" {
 		t.Errorf("nothing was to be hidden: %s", got)
@@ -80,7 +80,7 @@ func TestRedactorArgs(t *testing.T) {
 		`{"secret":"abcd","x":"abcabcd secret=abcd"}`:              `{"secret":"[redacted]","x":"abc[same as a redacted field] secret=[redacted]"}`,
 		`{"secret":["abcdef","defghi"],"x":"abcdefghi-"}`:          `{"secret":"[redacted]","x":"[same as a redacted field]-"}`,
 	} {
-		if got := approval.NewRedactor([]string{"secret"}).Args(json.RawMessage(doc)); string(got) != want {
+		if got := redact.New([]string{"secret"}).Args(json.RawMessage(doc)); string(got) != want {
 			t.Errorf("%s\n got %s\nwant %s", doc, got, want)
 		}
 	}
@@ -96,7 +96,7 @@ func TestRedactorResult(t *testing.T) {
 		`["k3yname","aaa"]`:                                    `["[redacted]","aaa"]`,
 		`{"secret":{"n3w":"n4wn4w"},"x":"n3w n4wn4w"}`:         `{"secret":"[redacted]","x":"[redacted] [redacted]"}`,
 	} {
-		r := approval.NewRedactor([]string{"secret"})
+		r := redact.New([]string{"secret"})
 		r.Args(json.RawMessage(`{"secret":[{"k3yname":null},"aaaa","bbbb",7,1e3,"ö!"]}`))
 		if got := r.JSON(json.RawMessage(doc)); string(got) != want {
 			t.Errorf("%s\n got %s\nwant %s", doc, got, want)
@@ -105,7 +105,7 @@ func TestRedactorResult(t *testing.T) {
 }
 
 func TestRedactorText(t *testing.T) {
-	r := approval.NewRedactor([]string{"secret", "Authorization"})
+	r := redact.New([]string{"secret", "Authorization"})
 	r.Args(json.RawMessage(`{"secret":["päss <w>/1","two\nlines","nb\u00a0space","😀😀😀😀"," trimmed  ",{"k":41112222}]}`))
 	for in, want := range map[string]string{
 		`Authorization: Bearer sk-1 2`:            `Authorization: [redacted]`,
@@ -138,7 +138,7 @@ func TestRedactorText(t *testing.T) {
 }
 
 func TestRedactorLearnsLabels(t *testing.T) {
-	r := approval.NewRedactor([]string{"pin", "token"})
+	r := redact.New([]string{"pin", "token"})
 	labels := r.Labels(map[string]string{"pin": "007", "token": "tok-99", "a": "has tok-99", "z": "has 007"})
 	if labels["a"] != "has [redacted]" || labels["z"] != "has [redacted]" {
 		t.Errorf("labels: %v", labels)
@@ -168,7 +168,7 @@ func TestRedactorManyValues(t *testing.T) {
 				t.Fatal(err)
 			}
 			start := time.Now()
-			r := approval.NewRedactor([]string{"secret"})
+			r := redact.New([]string{"secret"})
 			r.Args(doc)
 			r.JSON(doc)
 			r.Text(string(doc))
@@ -186,7 +186,7 @@ func FuzzRedactor(f *testing.F) {
 	f.Add(`[{"secret":"b","b":"secret=planted-value b"},7,"\\uD83D"]`, "planted-\uFFFD", 12)
 	f.Fuzz(func(t *testing.T, doc, text string, cut int) {
 		const planted = "planted-value"
-		r := approval.NewRedactor([]string{"secret"})
+		r := redact.New([]string{"secret"})
 		// The planted value is learnt, then may stand anywhere.
 		r.Args(json.RawMessage(`{"secret":"` + planted + `"}`))
 		cut = min(max(cut, 4), len(planted))
@@ -234,7 +234,7 @@ func sameShape(t *testing.T, before, after any, planted string) {
 		for k, v := range b {
 			if strings.ToLower(k) != "secret" {
 				sameShape(t, v, a[k], planted)
-			} else if a[k] != approval.Redacted {
+			} else if a[k] != redact.Mark {
 				t.Fatalf("%q is not hidden: %v", k, a[k])
 			}
 		}
@@ -270,33 +270,4 @@ func size(v any) int {
 		}
 	}
 	return n
-}
-
-func TestDisplay(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain ünï 漢字":        "plain ünï 漢字",
-		"a\x1b[31mb":          `a\u{001B}[31mb`,
-		"a\u202eb":            `a\u{202E}b`,
-		"zero\u200bwidth":     `zero\u{200B}width`,
-		"two\nlines":          `two\u{000A}lines`,
-		"nb\u00a0sp":          `nb\u{00A0}sp`,
-		"bad\xffbyte":         `bad\u{FFFD}byte`,
-		"tag\U000E0041":       `tag\u{E0041}`,
-		"hangul filler\u3164": `hangul filler\u{3164}`,
-		"csi\u009b31m":        `csi\u{009B}31m`,
-		"variation\ufe0f":     `variation\u{FE0F}`,
-		"line\u2028separator": `line\u{2028}separator`,
-		"isolate\u2066\u2069": `isolate\u{2066}\u{2069}`,
-		"carriage\rreturn":    `carriage\u{000D}return`,
-	} {
-		if got := approval.Display(in, 0); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-	if got := approval.Display("abcdef", 3); got != "abc… (3 bytes more)" {
-		t.Errorf("cut: %q", got)
-	}
-	if got := approval.DisplayLines("a\n\tb\x1b", 0); got != "a\n\tb"+`\u{001B}` {
-		t.Errorf("lines: %q", got)
-	}
 }

@@ -1,4 +1,11 @@
-package approval
+// Package strictjson reads JSON so that no two readers can understand one text
+// differently: it refuses duplicate keys, numbers that float64 rounds, unknown
+// fields and their like. It also writes the canonical form of RFC 8785, over
+// which digests are taken.
+//
+// Errors are of type *Error. They name the place by JSON pointer and quote no
+// value. Functions are safe for concurrent use.
+package strictjson
 
 import (
 	"bytes"
@@ -20,8 +27,25 @@ import (
 
 const maxDepth = 100
 
+// Error says what is wrong with a JSON text, without any of its values.
+type Error struct{ message string }
+
+func (e *Error) Error() string { return e.message }
+
+func errorf(format string, a ...any) error { return &Error{fmt.Sprintf(format, a...)} }
+
+// clip makes a key safe to show: at most 80 characters, none of them invisible.
+func clip(key string) string {
+	more := ""
+	if runes := []rune(key); len(runes) > 80 {
+		key, more = string(runes[:80]), "…"
+	}
+	quoted := strconv.Quote(key)
+	return quoted[1:len(quoted)-1] + more
+}
+
 // Canonical returns v's RFC 8785 canonical JSON. v must marshal to an object
-// or array that CheckJSON takes.
+// or array that Check takes.
 func Canonical(v any) ([]byte, error) {
 	doc, err := json.Marshal(v)
 	if err != nil {
@@ -35,19 +59,18 @@ func Canonical(v any) ([]byte, error) {
 func CanonicalDoc(doc []byte) ([]byte, error) {
 	canonical, err := jcs.Transform(doc)
 	if err != nil {
-		return nil, Errorf(CodeInvalid, "the JSON has no canonical form (RFC 8785)")
+		return nil, errorf("the JSON has no canonical form (RFC 8785)")
 	}
 	return canonical, nil
 }
 
-// CheckJSON refuses what two readers of one JSON text could read differently:
+// Check refuses what two readers of one JSON text could read differently:
 // duplicate keys, integers beyond 2^53 in any spelling that float64 rounds or
-// that has no exponent, numbers no float64 holds, NUL characters, invalid UTF-8, lone surrogates, trailing data, and nesting
-// beyond 100. The error's code is CodeInvalid; it names the place by JSON
-// pointer and never quotes a value.
-func CheckJSON(doc []byte) error {
+// that has no exponent, numbers no float64 holds, NUL characters, invalid UTF-8,
+// lone surrogates, trailing data, and nesting beyond 100.
+func Check(doc []byte) error {
 	if !utf8.Valid(doc) {
-		return Errorf(CodeInvalid, "the JSON is not valid UTF-8")
+		return errorf("the JSON is not valid UTF-8")
 	}
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
@@ -56,7 +79,7 @@ func CheckJSON(doc []byte) error {
 		return err
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return Errorf(CodeInvalid, "there is more after the end of the JSON value, at byte %d", dec.InputOffset())
+		return errorf("there is more after the end of the JSON value, at byte %d", dec.InputOffset())
 	}
 	return nil
 }
@@ -68,7 +91,7 @@ type walker struct {
 
 func (w walker) value(at string, depth int) error {
 	if depth > maxDepth {
-		return Errorf(CodeInvalid, "JSON is nested deeper than %d", maxDepth)
+		return errorf("JSON is nested deeper than %d", maxDepth)
 	}
 	from := w.dec.InputOffset()
 	tok, err := w.dec.Token()
@@ -107,16 +130,16 @@ func (w walker) object(at string, depth int) error {
 		}
 		key, ok := tok.(string)
 		if !ok {
-			return Errorf(CodeInvalid, "%s: an object's key must be a string", place(at))
+			return errorf("%s: an object's key must be a string", place(at))
 		}
 		if err := w.text(at, key, from); err != nil {
 			return err
 		}
 		if seen[key] {
-			return Errorf(CodeInvalid, "%s: the key %q stands twice", place(at), Display(key, 80))
+			return errorf("%s: the key \"%s\" stands twice", place(at), clip(key))
 		}
 		seen[key] = true
-		if err := w.value(at+"/"+Display(key, 80), depth+1); err != nil {
+		if err := w.value(at+"/"+clip(key), depth+1); err != nil {
 			return err
 		}
 	}
@@ -128,10 +151,10 @@ func (w walker) object(at string, depth int) error {
 // lone surrogate, so only the bytes show it.
 func (w walker) text(at, s string, from int64) error {
 	if strings.ContainsRune(s, 0) {
-		return Errorf(CodeInvalid, "%s: text holds a NUL character", place(at))
+		return errorf("%s: text holds a NUL character", place(at))
 	}
 	if strings.ContainsRune(s, utf8.RuneError) && halfPair(w.doc[from:w.dec.InputOffset()]) {
-		return Errorf(CodeInvalid, "%s: text holds half of a surrogate pair", place(at))
+		return errorf("%s: text holds half of a surrogate pair", place(at))
 	}
 	return nil
 }
@@ -161,15 +184,27 @@ func halfPair(raw []byte) bool {
 	return false
 }
 
+// hexEscape reads \uXXXX. The length is 0 if s does not begin with one.
+func hexEscape(s string) (rune, int) {
+	if len(s) < 6 || s[:2] != `\u` {
+		return 0, 0
+	}
+	v, err := strconv.ParseUint(s[2:6], 16, 32)
+	if err != nil {
+		return 0, 0
+	}
+	return rune(v), 6
+}
+
 func (w walker) syntax(err error) error {
 	var se *json.SyntaxError
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return Errorf(CodeInvalid, "the JSON ends too early")
+		return errorf("the JSON ends too early")
 	case errors.As(err, &se):
-		return Errorf(CodeInvalid, "not JSON, at byte %d", se.Offset)
+		return errorf("not JSON, at byte %d", se.Offset)
 	}
-	return Errorf(CodeInvalid, "not JSON, at byte %d", w.dec.InputOffset())
+	return errorf("not JSON, at byte %d", w.dec.InputOffset())
 }
 
 // checkNumber takes from 2^53 on, where float64 has whole numbers only and not
@@ -178,14 +213,14 @@ func (w walker) syntax(err error) error {
 func checkNumber(at, n string) error {
 	f, err := strconv.ParseFloat(n, 64)
 	if err != nil {
-		return Errorf(CodeInvalid, "%s: the number is too large; send it as text", place(at))
+		return errorf("%s: the number is too large; send it as text", place(at))
 	}
 	const most = 1 << 53
 	if math.Abs(f) < most {
 		return nil
 	}
 	if !keepsDigits(n, f) || math.Abs(f) > most && !strings.ContainsAny(n, "eE") {
-		return Errorf(CodeInvalid, "%s: the integer is beyond 2^53 and readers would round it; send it as text", place(at))
+		return errorf("%s: the integer is beyond 2^53 and readers would round it; send it as text", place(at))
 	}
 	return nil
 }
@@ -220,35 +255,35 @@ func place(at string) string {
 }
 
 // CheckObject checks that doc is a JSON object of at most most bytes that
-// CheckJSON takes. name says what it is, for the error.
+// Check takes. name says what it is, for the error.
 func CheckObject(name string, doc []byte, most int) error {
 	if len(doc) > most {
-		return Errorf(CodeInvalid, "%s: %d bytes of JSON; at most %d are taken", name, len(doc), most)
+		return errorf("%s: %d bytes of JSON; at most %d are taken", name, len(doc), most)
 	}
-	if err := CheckJSON(doc); err != nil {
-		return Errorf(CodeInvalid, "%s: %w", name, err)
+	if err := Check(doc); err != nil {
+		return errorf("%s: %v", name, err)
 	}
 	if trimmed := bytes.TrimSpace(doc); len(trimmed) == 0 || trimmed[0] != '{' {
-		return Errorf(CodeInvalid, "%s: must be a JSON object", name)
+		return errorf("%s: must be a JSON object", name)
 	}
 	return nil
 }
 
-// DecodeStrict reads one JSON object into the struct v points to. Beyond what
-// CheckJSON refuses, unknown fields, fields in the wrong case and wrong types
-// are errors with CodeInvalid that name the field.
-func DecodeStrict(doc []byte, v any) error {
-	if err := CheckJSON(doc); err != nil {
+// Decode reads one JSON object into the struct v points to. Beyond what
+// Check refuses, unknown fields, fields in the wrong case and wrong types
+// are errors that name the field.
+func Decode(doc []byte, v any) error {
+	if err := Check(doc); err != nil {
 		return err
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(doc, &fields); err != nil || fields == nil {
-		return Errorf(CodeInvalid, "must be a JSON object")
+		return errorf("must be a JSON object")
 	}
 	known := fieldNames(reflect.TypeOf(v).Elem())
-	for _, name := range sortedKeys(fields) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) { //workflowcheck:ignore
 		if !slices.Contains(known, name) {
-			return Errorf(CodeInvalid, "unknown field %q%s", Display(name, 80), didYouMean(name, known))
+			return errorf("unknown field \"%s\"%s", clip(name), didYouMean(name, known))
 		}
 	}
 	dec := json.NewDecoder(bytes.NewReader(doc))
@@ -260,9 +295,9 @@ func DecodeStrict(doc []byte, v any) error {
 		return nil
 	case errors.As(err, &te):
 		kind, _, _ := strings.Cut(te.Value, " ") // behind a blank stands the value itself
-		return Errorf(CodeInvalid, "%s: is a %s, must be %s", onWire(te.Field, reflect.TypeOf(v).Elem()), kind, jsonKind(te.Type))
+		return errorf("%s: is a %s, must be %s", onWire(te.Field, reflect.TypeOf(v).Elem()), kind, jsonKind(te.Type))
 	}
-	return Errorf(CodeInvalid, "%s", strings.TrimPrefix(err.Error(), "json: "))
+	return errorf("%s", strings.TrimPrefix(err.Error(), "json: "))
 }
 
 // onWire drops the names of embedded structs, which encoding/json puts into
@@ -277,11 +312,6 @@ func onWire(path string, t reflect.Type) string {
 	}
 	return path
 }
-
-// sortedKeys keeps what workflow code sees in one order.
-//
-//workflowcheck:ignore
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func fieldNames(t reflect.Type) []string {
 	var names []string

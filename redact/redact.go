@@ -1,9 +1,12 @@
-package approval
+// Package redact hides the values of named fields wherever they show.
+package redact
 
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -14,12 +17,12 @@ import (
 
 // What stands where a value was hidden.
 const (
-	Redacted = "[redacted]"
+	Mark = "[redacted]"
 
-	// RedactedRepeat stands in arguments where a text repeats the value of a
-	// redacted field. It differs from Redacted because an agent can put any
+	// Repeat stands in arguments where a text repeats the value of a
+	// redacted field. It differs from Mark because an agent can put any
 	// text under a redacted name, and so hide that text elsewhere.
-	RedactedRepeat = "[same as a redacted field]"
+	Repeat = "[same as a redacted field]"
 )
 
 // Redactor hides the values of named fields wherever they show: under their
@@ -54,8 +57,8 @@ var (
 	digits = regexp.MustCompile(`[0-9]+`)
 )
 
-// NewRedactor hides the fields with these names.
-func NewRedactor(fields []string) *Redactor {
+// New hides the fields with these names.
+func New(fields []string) *Redactor {
 	r := &Redactor{names: map[string]bool{}, long: map[string]bool{}, short: map[string]bool{}, numbers: map[string]bool{}}
 	var quoted []string
 	for _, f := range fields {
@@ -75,7 +78,7 @@ func NewRedactor(fields []string) *Redactor {
 
 // Args learns the fields' values from a call's arguments and returns the
 // arguments for reviewers: a field is hidden by its name; texts that repeat a
-// hidden value of four characters or more show RedactedRepeat instead. Keys,
+// hidden value of four characters or more show Repeat instead. Keys,
 // numbers and shorter texts stay, so that an agent can't choose what reviewers
 // see of the rest. What can't be read as JSON is hidden whole.
 func (r *Redactor) Args(doc json.RawMessage) json.RawMessage {
@@ -98,7 +101,7 @@ func (r *Redactor) document(doc json.RawMessage, hide func(any) any) json.RawMes
 	dec.UseNumber()
 	var v any
 	if err := dec.Decode(&v); err != nil {
-		return json.RawMessage(`"` + Redacted + `"`)
+		return json.RawMessage(`"` + Mark + `"`)
 	}
 	r.learn(v, false)
 	return marshalPlain(hide(v))
@@ -127,7 +130,7 @@ func (r *Redactor) Labels(labels map[string]string) map[string]string {
 	out := make(map[string]string, len(labels))
 	for k, v := range labels {
 		if r.hidden(k) {
-			out[k] = Redacted
+			out[k] = Mark
 		} else {
 			out[k] = r.Text(v)
 		}
@@ -286,7 +289,7 @@ func (r *Redactor) hideArgs(v any) any {
 		out := make(map[string]any, len(v))
 		for k, e := range v {
 			if r.hidden(k) {
-				out[k] = Redacted
+				out[k] = Mark
 			} else {
 				out[k] = r.hideArgs(e)
 			}
@@ -312,7 +315,7 @@ func (r *Redactor) hide(v any) any {
 		out := make(map[string]any, len(v))
 		for k, e := range v {
 			if r.hidden(k) {
-				out[names[k]] = Redacted
+				out[names[k]] = Mark
 			} else {
 				out[names[k]] = r.hide(e)
 			}
@@ -327,7 +330,7 @@ func (r *Redactor) hide(v any) any {
 	case json.Number:
 		for _, n := range []string{v.String(), plainNumber(v.String())} {
 			if bare := strings.TrimPrefix(n, "-"); r.numbers[bare] || r.long[bare] || r.short[bare] || r.long[n] || r.short[n] {
-				return Redacted
+				return Mark
 			}
 		}
 	}
@@ -346,7 +349,7 @@ func each(list []any, hide func(any) any) []any {
 func (r *Redactor) hideKeys(object map[string]any) map[string]string {
 	shown, taken := make(map[string]string, len(object)), make(map[string]bool, len(object))
 	var changed []string
-	for _, k := range sortedKeys(object) {
+	for _, k := range slices.Sorted(maps.Keys(object)) {
 		var c cover
 		r.cover(&c, k, false)
 		if shown[k] = c.over(k, nil); shown[k] == k {
@@ -373,7 +376,7 @@ func marshalPlain(v any) json.RawMessage {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return json.RawMessage(`"` + Redacted + `"`)
+		return json.RawMessage(`"` + Mark + `"`)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

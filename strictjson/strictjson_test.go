@@ -1,14 +1,14 @@
-package approval_test
+package strictjson_test
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
-func TestCheckJSON(t *testing.T) {
+func TestCheck(t *testing.T) {
 	for doc, want := range map[string]string{
 		`{"a":[1,2.5,-3e10,true,null,"ü"]}`:  "",
 		`9007199254740992`:                   "",
@@ -52,7 +52,7 @@ func TestCheckJSON(t *testing.T) {
 		strings.Repeat(`{"a":`, 150) + "1":     "nested deeper",
 		`{"password":9007199254740993,"b":{}}`: "at /password",
 	} {
-		err := approval.CheckJSON([]byte(doc))
+		err := strictjson.Check([]byte(doc))
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("%.60s: %v", doc, err)
@@ -65,25 +65,25 @@ func TestCheckJSON(t *testing.T) {
 }
 
 // Whatever is taken has a digest.
-func FuzzCheckJSON(f *testing.F) {
+func FuzzCheck(f *testing.F) {
 	for _, s := range []string{`{"m":"\ud83d \"x\" y"}`, `["\ud83d\ude00�"]`, `["\\ud800"]`, `[9007199254740993.0,1e20,-0,1e-400]`, `{"a":{"a":[]}}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		if approval.CheckJSON(doc) != nil || !strings.ContainsAny(strings.TrimLeft(string(doc), " \t\r\n")[:1], "[{") {
+		if strictjson.Check(doc) != nil || !strings.ContainsAny(strings.TrimLeft(string(doc), " \t\r\n")[:1], "[{") {
 			return
 		}
-		canonical, err := approval.CanonicalDoc(doc)
+		canonical, err := strictjson.CanonicalDoc(doc)
 		if err != nil {
 			t.Fatalf("taken, but %v: %s", err, doc)
 		}
-		if again, err := approval.CanonicalDoc(canonical); err != nil || string(again) != string(canonical) {
+		if again, err := strictjson.CanonicalDoc(canonical); err != nil || string(again) != string(canonical) {
 			t.Fatalf("the canonical form has another: %v\n%s\n%s", err, canonical, again)
 		}
 	})
 }
 
-func TestDecodeStrict(t *testing.T) {
+func TestDecode(t *testing.T) {
 	for doc, want := range map[string]string{
 		`{"tool":"x"}`:                        "",
 		`{"tool":"x","require_aproval":true}`: `unknown field "require_aproval"`,
@@ -98,40 +98,9 @@ func TestDecodeStrict(t *testing.T) {
 		`"tool"`:                              "must be a JSON object",
 	} {
 		var c approval.Call
-		err := approval.DecodeStrict([]byte(doc), &c)
+		err := strictjson.Decode([]byte(doc), &c)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", doc, err, want)
 		}
 	}
-}
-
-func FuzzParseCall(f *testing.F) {
-	for _, s := range []string{`{"tool":"x"}`, `{"tool":"x","args":{"a":[1,{"b":null}]},"labels":{"k":"v"},"timeout":"90s"}`,
-		`{"tool":"x","args":"\ud800"}`, `{"tool":"x","args":{"a":1e308}}`, "{", "\x00", `{"tool":"x","timeout":1e30}`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, doc []byte) {
-		c, err := approval.ParseCall(doc)
-		if err != nil {
-			if approval.CodeOf(err) != approval.CodeInvalid {
-				t.Fatalf("code %q for %v", approval.CodeOf(err), err)
-			}
-			return
-		}
-		digest, err := c.Digest("id")
-		if err != nil {
-			t.Fatalf("a parsed call has no digest: %v", err)
-		}
-		wire, err := json.Marshal(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := approval.ParseCall(wire)
-		if err != nil {
-			t.Fatalf("what was parsed is refused when it comes back: %v\n%s", err, wire)
-		}
-		if d, _ := again.Digest("id"); d != digest {
-			t.Fatalf("the digest changed on the wire\n%s\n%s", doc, wire)
-		}
-	})
 }

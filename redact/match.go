@@ -1,10 +1,12 @@
-package approval
+package redact
 
 import (
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/pawlhq/pawl/approval"
 )
 
 // matcher finds any of many words in one pass over a text, whatever the words
@@ -106,7 +108,7 @@ func (m *matcher) find(s string, cut bool, found func(from, to int)) {
 // cutOff reports whether what stood before rest may have been cut: nothing
 // follows, or a cut's mark, or what a character cut in two turns into.
 func cutOff(rest string) bool {
-	return rest == "" || strings.HasPrefix(rest, CutMark) || strings.HasPrefix(rest, "\uFFFD")
+	return rest == "" || strings.HasPrefix(rest, approval.CutMark) || strings.HasPrefix(rest, "\uFFFD")
 }
 
 // spelling is a text, or what it says once JSON escapes in it are resolved.
@@ -218,7 +220,7 @@ func (c *cover) add(size, from, to int) {
 	(*c)[to]--
 }
 
-// over returns s with Redacted in each place where c, and RedactedRepeat in
+// over returns s with Mark in each place where c, and Repeat in
 // each where only repeats begins to cover it.
 func (c cover) over(s string, repeats cover) string {
 	if c == nil && repeats == nil {
@@ -227,11 +229,11 @@ func (c cover) over(s string, repeats cover) string {
 	var b strings.Builder
 	depth, from := int32(0), 0
 	for i := range len(s) + 1 {
-		was, mark := depth, RedactedRepeat
+		was, mark := depth, Repeat
 		if c != nil {
 			depth += c[i]
 			if c[i] > 0 {
-				mark = Redacted
+				mark = Mark
 			}
 		}
 		if repeats != nil {
