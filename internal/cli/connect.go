@@ -13,14 +13,15 @@ import (
 
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/settings"
 )
 
-// Setting reads a global flag, else its environment variable.
-func (a *App) Setting(cmd *cobra.Command, flag, env string) string {
+// Setting reads a global flag, or --config, else its environment variable.
+func (a *App) Setting(cmd *cobra.Command, flag string) string {
 	if f := cmd.Flag(flag); f.Changed {
 		return strings.TrimSpace(f.Value.String())
 	}
-	return strings.TrimSpace(a.Getenv(env))
+	return strings.TrimSpace(a.Getenv(settings.Variable(flag)))
 }
 
 // Client makes the client that the global flags ask for.
@@ -30,8 +31,8 @@ func (a *App) Client(cmd *cobra.Command) (*client.Client, error) {
 		return nil, err
 	}
 	c, err := client.New(client.Options{
-		URL: a.Setting(cmd, "api", "PAWL_API"), Token: token,
-		Reviewer: a.Setting(cmd, "as", "PAWL_AS"), UserAgent: "pawl-cli/" + buildVersion(),
+		URL: a.Setting(cmd, "api"), Token: token,
+		Reviewer: a.Setting(cmd, "as"), UserAgent: "pawl-cli/" + buildVersion(),
 	})
 	if err != nil {
 		return nil, UsageError(err)
@@ -53,8 +54,8 @@ func (a *App) credential(cmd *cobra.Command) (string, error) {
 	if byFlag && byFile {
 		return "", UsageError(errors.New("give either --token-file or --token"))
 	}
-	token := a.Setting(cmd, "token", "PAWL_TOKEN")
-	path := a.Setting(cmd, "token-file", "PAWL_TOKEN_FILE")
+	token := a.Setting(cmd, "token")
+	path := a.Setting(cmd, "token-file")
 	if path == "" || !byFile && token != "" {
 		if path != "" && !byFlag {
 			a.Note("note: PAWL_TOKEN and PAWL_TOKEN_FILE are both set; PAWL_TOKEN is used")
@@ -89,7 +90,7 @@ func loopback(host string) bool {
 
 // Reviewer makes a client for deciding, which needs somebody who decides.
 func (a *App) Reviewer(cmd *cobra.Command) (*client.Client, error) {
-	if a.Setting(cmd, "token", "PAWL_TOKEN") == "" && a.Setting(cmd, "token-file", "PAWL_TOKEN_FILE") == "" && a.Setting(cmd, "as", "PAWL_AS") == "" {
+	if a.Setting(cmd, "token") == "" && a.Setting(cmd, "token-file") == "" && a.Setting(cmd, "as") == "" {
 		return nil, UsageError(errors.New("who are you? Give your token with PAWL_TOKEN or --token-file, or, where the API authenticates nobody, your name with --as NAME or PAWL_AS"))
 	}
 	return a.Client(cmd)

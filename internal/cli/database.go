@@ -6,12 +6,11 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/postgres"
 	"github.com/pawlhq/pawl/store/sqlite"
 )
-
-const sqliteScheme = "sqlite://"
 
 // Database says which store a command uses and what it may do there.
 type Database struct {
@@ -35,7 +34,7 @@ func (d Database) form() error {
 	switch {
 	case d.URL == "":
 		return errors.New("which store? set PAWL_DATABASE_URL, or give --database-url: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
-	case d.URL == sqliteScheme:
+	case d.URL == settings.SQLite:
 		return errors.New("the database URL names no file: write sqlite://PATH")
 	case d.SQLite(), d.postgres():
 		return nil
@@ -43,18 +42,16 @@ func (d Database) form() error {
 	return errors.New("the database URL must be sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
 }
 
-func (d Database) SQLite() bool { return strings.HasPrefix(d.URL, sqliteScheme) }
+func (d Database) SQLite() bool { return strings.HasPrefix(d.URL, settings.SQLite) }
 
-func (d Database) postgres() bool {
-	return strings.HasPrefix(d.URL, "postgres://") || strings.HasPrefix(d.URL, "postgresql://")
-}
+func (d Database) postgres() bool { return settings.IsPostgres(d.URL) }
 
 // String names the store without user, password and parameters.
 func (d Database) String() string {
 	u, err := url.Parse(d.URL)
 	switch {
 	case d.SQLite():
-		return "SQLite " + strings.TrimPrefix(d.URL, sqliteScheme)
+		return "SQLite " + strings.TrimPrefix(d.URL, settings.SQLite)
 	case err != nil || !d.postgres():
 		return "unreadable URL"
 	}
@@ -79,7 +76,7 @@ func (d Database) Open(ctx context.Context) (store.Store, error) {
 	}
 	// Neither store is returned as it comes: a nil *Store is no nil interface.
 	if d.SQLite() {
-		s, err := sqlite.Open(ctx, sqlite.Options{Path: strings.TrimPrefix(d.URL, sqliteScheme), ReadOnly: d.ReadOnly})
+		s, err := sqlite.Open(ctx, sqlite.Options{Path: strings.TrimPrefix(d.URL, settings.SQLite), ReadOnly: d.ReadOnly})
 		if err != nil {
 			return nil, err
 		}

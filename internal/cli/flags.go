@@ -3,23 +3,9 @@ package cli
 import (
 	"errors"
 	"strconv"
-
-	"github.com/pawlhq/pawl/approval"
 )
 
-// Length is a flag that takes "90s", "24h" or seconds.
-type Length approval.Duration
-
-func (l *Length) String() string { return "" } // zero is not a default worth showing
-
-func (l *Length) Type() string { return "duration" }
-
-func (l *Length) Set(s string) error {
-	d, err := approval.ParseDuration(s)
-	*l = Length(d)
-	return err
-}
-
+// LimitHelp is the help of flags with a Count.
 const LimitHelp = "how many at most; 0 for all"
 
 // Count is a flag that takes a number of things.

@@ -38,6 +38,3 @@ func AllPages[T any](ctx context.Context, list func(context.Context, store.Pagin
 		}
 	}
 }
-
-// DefaultSigningKey is where an API that is not told otherwise has its key.
-const DefaultSigningKey = ".pawl/signing-key.pem"

@@ -2,13 +2,14 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/settings"
 )
 
 // Commands makes the commands of one package.
@@ -42,11 +43,7 @@ unknown, 5 still pending.`
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return UsageError(err) })
 
 	flags := root.PersistentFlags()
-	// The defaults stay out of the flags: help would print a token.
-	flags.String("api", "", "the API's `address` (default $PAWL_API, else "+client.DefaultURL+")")
-	flags.String("token-file", "", "`file` with your token (default $PAWL_TOKEN_FILE)")
-	flags.String("token", "", "your `token`; better --token-file or $PAWL_TOKEN: other users can see flags")
-	flags.String("as", "", "your `name` as a reviewer, where the API runs without authentication (default $PAWL_AS)")
+	new(settings.Settings).Table().For(settings.Client).AddFlags(flags)
 	flags.VarP(&a.Output, "output", "o", "output `format`: table or json")
 
 	for _, commands := range groups {
@@ -58,6 +55,26 @@ unknown, 5 still pending.`
 	root.SetHelpCommand(help)
 	checkArgs(root)
 	return root
+}
+
+// checkEnvironment looks for variables that nobody reads. A misspelt setting would silently count as
+// not made, and less be guarded than somebody believes: what serves, or prepares that, does not start
+// then. Others warn.
+func (a *App) checkEnvironment(cmd *cobra.Command) error {
+	unknown := a.UnknownVariables()
+	switch cmd.CommandPath() {
+	case "pawl doctor": // it reports them
+	case "pawl worker", "pawl api", "pawl setup":
+		if len(unknown) > 0 {
+			return UsageError(errors.New(strings.Join(unknown, "\n") +
+				"\nUnset them, or mend their names: a setting that is not heard may be one that guards"))
+		}
+	default:
+		for _, text := range unknown {
+			a.Note("warning: %s", text)
+		}
+	}
+	return nil
 }
 
 // Group is a command that only holds others: alone it prints its help.

@@ -11,19 +11,20 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/store"
 )
 
 // accessSite is where tokens and keys are: behind the API, or in a database.
 type accessSite struct {
-	cli.Site
+	cli.Config
 	app    *app
 	direct bool
 }
 
-func (s *accessSite) add(cmd *cobra.Command) {
-	s.Site.Flags(cmd)
-	cmd.Flags().Lookup("log-level").DefValue, s.LogLevel = "warn", "warn"
+func (s *accessSite) add(cmd *cobra.Command, takes settings.Command) {
+	s.AddFlags(cmd, takes)
+	cli.Default(cmd, "log-level", "warn")
 	cmd.Flags().BoolVar(&s.direct, "direct", false, "use the store itself instead of asking the API")
 }
 
@@ -40,7 +41,7 @@ func (s *accessSite) with(cmd *cobra.Command, byAPI func(context.Context, *clien
 		}
 		return byAPI(ctx, c)
 	}
-	if err := s.Begin(s.app.App, cmd); err != nil {
+	if err := s.Read(s.app.App, cmd); err != nil {
 		return err
 	}
 	if err := s.Database.Validate(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -56,7 +57,7 @@ func (a *app) keyList() *cobra.Command {
 			})
 		},
 	}
-	s.add(cmd)
+	s.add(cmd, settings.Direct)
 	return cmd
 }
 
@@ -106,14 +107,13 @@ its store. FILE is PEM with an Ed25519 key, for its owner alone (mode 0600).`,
 			})
 		},
 	}
-	s.Site.Flags(cmd)
-	cmd.Flags().Lookup("log-level").DefValue, s.LogLevel = "warn", "warn"
+	s.AddFlags(cmd, settings.Direct)
+	cli.Default(cmd, "log-level", "warn")
 	return cmd
 }
 
 func (a *app) keyRotate() *cobra.Command {
 	s := &accessSite{app: a}
-	var file string
 	var revokeOld bool
 	cmd := &cobra.Command{
 		Use:   "rotate",
@@ -150,7 +150,7 @@ several APIs run, each has its own key, and --api says whose is replaced.
 				}
 				return tell(r)
 			}, func(ctx context.Context, opened store.Store) error {
-				signer, err := auth.OpenSigner(ctx, auth.SignerOptions{File: file, Store: opened, By: operator()})
+				signer, err := auth.OpenSigner(ctx, auth.SignerOptions{File: s.SigningKey, Store: opened, By: operator()})
 				if err != nil {
 					return err
 				}
@@ -162,8 +162,8 @@ several APIs run, each has its own key, and --api says whose is replaced.
 			})
 		},
 	}
-	s.add(cmd)
-	cmd.Flags().StringVar(&file, "signing-key", cli.DefaultSigningKey, "`file` of the private key, with --direct")
+	s.add(cmd, settings.Direct|settings.KeyFile)
+	cmd.Flags().Lookup("signing-key").Usage = "`file` of the private key, with --direct"
 	cmd.Flags().BoolVar(&revokeOld, "revoke-old", false, "trust nothing that the old key ever signed: what waits to run by it is blocked")
 	return cmd
 }
@@ -206,7 +206,7 @@ as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
 			})
 		})
 	}
-	s.add(cmd)
+	s.add(cmd, settings.Direct)
 	return cmd
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 )
 
 const keyringHelp = `Which file: --payload-keys, else $PAWL_PAYLOAD_KEYS, else payload_keys of the file
@@ -18,8 +19,8 @@ that --config names.`
 // keyringCommand is what the commands on a keyring's file share. They need
 // neither Temporal nor the store.
 type keyringCommand struct {
-	app  *app
-	file string
+	cli.Config
+	app *app
 }
 
 func (a *app) keyring() *cobra.Command {
@@ -41,9 +42,8 @@ long as Temporal keeps what was written with them. Who loses a key loses that.`
 		k := &keyringCommand{app: a}
 		c := sub(k)
 		c.Long += "\n\n" + keyringHelp
-		f := c.Flags()
-		f.String("config", "", "configuration `file` (default $PAWL_CONFIG)")
-		f.StringVar(&k.file, "payload-keys", "", "keyring `file`")
+		k.AddFlags(c, settings.Keyring)
+		c.Flags().Lookup("payload-keys").Usage = "keyring `file`"
 		cmd.AddCommand(c)
 	}
 	return cmd
@@ -52,10 +52,10 @@ long as Temporal keeps what was written with them. Who loses a key loses that.`
 // run settles which file it is about, and does the command's work.
 func (k *keyringCommand) run(do func(args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := k.app.ReadSettings(cmd); err != nil {
+		if err := k.Read(k.app.App, cmd); err != nil {
 			return err
 		}
-		if k.file == "" {
+		if k.PayloadKeys == "" {
 			return cli.UsageError(errors.New("which keyring? name its file with --payload-keys or PAWL_PAYLOAD_KEYS"))
 		}
 		return do(args)
@@ -72,7 +72,7 @@ func keyringNew(k *keyringCommand) *cobra.Command {
   pawl keyring new --read-plain`,
 		Args: cli.NoArgs,
 		RunE: k.run(func([]string) error {
-			_, err := codec.Create(k.file, readPlain)
+			_, err := codec.Create(k.PayloadKeys, readPlain)
 			if errors.Is(err, fs.ErrExist) {
 				return fmt.Errorf("%w: nothing was changed; 'pawl keyring add' puts another key into it", err)
 			}
@@ -108,7 +108,7 @@ every process has to have it, or its calls wait.`,
   pawl keyring add --activate`,
 		Args: cli.NoArgs,
 		RunE: k.run(func([]string) error {
-			if _, err := codec.Add(k.file, activate); err != nil {
+			if _, err := codec.Add(k.PayloadKeys, activate); err != nil {
 				return err
 			}
 			return k.changed()
@@ -126,7 +126,7 @@ func keyringActivate(k *keyringCommand) *cobra.Command {
 		Example: `  pawl keyring activate pk-7m2`,
 		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
 		RunE: k.run(func(args []string) error {
-			if _, err := codec.Activate(k.file, args[0]); err != nil {
+			if _, err := codec.Activate(k.PayloadKeys, args[0]); err != nil {
 				return err
 			}
 			return k.changed()
@@ -149,7 +149,7 @@ that was begun with it has ended.`,
 			if !sure {
 				return cli.UsageError(errors.New("what was written with the key can't be read any more; if that is meant, say --yes"))
 			}
-			if _, err := codec.Forget(k.file, args[0]); err != nil {
+			if _, err := codec.Forget(k.PayloadKeys, args[0]); err != nil {
 				return err
 			}
 			return k.changed()
@@ -174,7 +174,7 @@ may write to the namespace can send plain signals. Nothing is ever written plain
 			return nil
 		},
 		RunE: k.run(func(args []string) error {
-			if err := codec.SetPlain(k.file, args[0] == "read"); err != nil {
+			if err := codec.SetPlain(k.PayloadKeys, args[0] == "read"); err != nil {
 				return err
 			}
 			return k.changed()
@@ -190,7 +190,7 @@ func (k *keyringCommand) changed() error {
 
 // list shows the file as it is now.
 func (k *keyringCommand) list() error {
-	r, err := codec.Load(k.file)
+	r, err := codec.Load(k.PayloadKeys)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (k *keyringCommand) list() error {
 			File       string      `json:"file"`
 			ReadsPlain bool        `json:"reads_plain"`
 			Keys       []codec.Key `json:"keys"`
-		}{k.file, r.ReadsPlain(), r.Keys()})
+		}{k.PayloadKeys, r.ReadsPlain(), r.Keys()})
 	}
 	var rows [][]string
 	for _, key := range r.Keys() {

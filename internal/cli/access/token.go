@@ -16,6 +16,7 @@ import (
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -94,7 +95,7 @@ asks for.
 			return made.tell(err)
 		},
 	}
-	s.add(cmd)
+	s.add(cmd, settings.Direct)
 	f := cmd.Flags()
 	f.StringArrayVar(&roles, "role", nil, "`role` it has: agent, reviewer, auditor or admin; repeatable")
 	f.StringArrayVar(&spec.Groups, "group", nil, "`group` the reviewer is in; repeatable")
@@ -238,7 +239,7 @@ func (a *app) tokenList() *cobra.Command {
 			})
 		},
 	}
-	s.add(cmd)
+	s.add(cmd, settings.Direct)
 	return cmd
 }
 
@@ -306,7 +307,7 @@ for good.
 			})
 		},
 	}
-	s.add(cmd)
+	s.add(cmd, settings.Direct)
 	return cmd
 }
 

@@ -30,7 +30,7 @@ func (a *app) whoami() *cobra.Command {
 			}
 			if p.Method == auth.MethodNone {
 				a.Note("this API authenticates nobody: everybody may do everything, and reviewers name themselves with --as")
-				if a.Setting(cmd, "token", "PAWL_TOKEN")+a.Setting(cmd, "token-file", "PAWL_TOKEN_FILE") != "" {
+				if a.Setting(cmd, "token")+a.Setting(cmd, "token-file") != "" {
 					a.Note("warning: your token was not looked at")
 				}
 			}

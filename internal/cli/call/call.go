@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 )
 
 const (
@@ -31,7 +32,7 @@ func (a *app) call() *cobra.Command {
 	var in approval.Call
 	var args string
 	var labels []string
-	var wait, timeout cli.Length
+	var wait, timeout settings.Length
 	cmd := &cobra.Command{
 		Use:   "call TOOL",
 		Short: "Start a guarded tool call",
@@ -113,7 +114,7 @@ call under the same key is picked up, another call under it is an error.`,
 
 func (a *app) resume() *cobra.Command {
 	var key string
-	var wait cli.Length
+	var wait settings.Length
 	cmd := &cobra.Command{
 		Use:   "continue [ID]",
 		Short: "Pick a call up again: its result, or where it stands",

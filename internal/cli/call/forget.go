@@ -9,10 +9,11 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 )
 
 type forgetCommand struct {
-	cli.Site
+	cli.Config
 	app *app
 }
 
@@ -49,7 +50,7 @@ Exit code 1: none of the names was there, or the store could not be used.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if err := s.Begin(a.App, cmd); err != nil {
+			if err := s.Read(a.App, cmd); err != nil {
 				return err
 			}
 			if err := s.Database.Validate(); err != nil {
@@ -58,8 +59,8 @@ Exit code 1: none of the names was there, or the store could not be used.`,
 			return s.run(cmd.Context(), names)
 		},
 	}
-	s.Flags(cmd)
-	cmd.Flags().Lookup("log-level").DefValue, s.LogLevel = "warn", "warn"
+	s.AddFlags(cmd, settings.Direct)
+	cli.Default(cmd, "log-level", "warn")
 	return cmd
 }
 

@@ -10,18 +10,11 @@ import (
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 )
 
 // apiCommand holds the settings of `pawl api`.
-type apiCommand struct {
-	cli.Site
-	access       access
-	listen       string
-	hosts        []string
-	readOnly     bool
-	codecOrigins []string
-	codecEncode  bool
-}
+type apiCommand struct{ process }
 
 // api is named serve here: the package api has the better claim.
 func (a *app) serve() *cobra.Command {
@@ -48,84 +41,69 @@ signal ends it at once.`,
   pawl api --auth tokens --listen :7295 --host pawl.example.com --tls-cert cert.pem --tls-key key.pem`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.Begin(a.App, cmd); err != nil {
+			if err := s.begin(a, cmd); err != nil {
 				return err
 			}
 			if err := s.Database.Validate(); err != nil {
 				return cli.UsageError(err)
 			}
-			s.Database.ReadOnly = s.readOnly || s.Database.SQLite()
-			if err := errors.Join(s.checkCodec(), s.access.check()); err != nil {
+			s.Database.ReadOnly = s.ReadOnly || s.Database.SQLite()
+			if err := errors.Join(s.checkCodec(), s.checkAccess()); err != nil {
 				return cli.UsageError(err)
 			}
 			return s.run(cmd)
 		},
 	}
-	s.Flags(cmd)
-	s.QueueFlag(cmd)
-	s.KeysFlag(cmd)
-	s.StartFlag(cmd)
-	f := cmd.Flags()
-	s.access.flags(cmd)
-	f.StringVar(&s.listen, "listen", "127.0.0.1:7295", "`address` to serve; port 0 picks one")
-	f.BoolVar(&s.readOnly, "read-only", false, "never write to the store: no policies, tokens and signing keys by this API")
-	f.StringArrayVar(&s.hosts, "host", nil, "further host `name` under which the API may be addressed")
-	f.StringArrayVar(&s.codecOrigins, "codec-origin", nil, "`origin` of Temporal's UI, https://HOST: its pages may have payloads decoded under /codec/ (default none: the codec endpoint is off)")
-	f.BoolVar(&s.codecEncode, "codec-encode", false, "let the codec endpoint encrypt, too: for signals with a payload from Temporal's UI")
+	s.AddFlags(cmd, settings.API)
 	return cmd
 }
 
 func (s *apiCommand) checkCodec() error {
 	switch {
-	case len(s.codecOrigins) > 0 && s.PayloadKeys == "":
+	case len(s.CodecOrigins) > 0 && s.PayloadKeys == "":
 		return errors.New("--codec-origin needs --payload-keys: without a keyring there is nothing to decode")
-	case s.codecEncode && len(s.codecOrigins) == 0:
+	case s.CodecEncode && len(s.CodecOrigins) == 0:
 		return errors.New("--codec-encode needs --codec-origin: the codec endpoint is off")
-	}
-	for _, origin := range s.codecOrigins {
-		if err := codec.CheckOrigin(origin); err != nil {
-			return fmt.Errorf("--codec-origin: %w", err)
-		}
 	}
 	return nil
 }
 
 // codec is what the API serves under /codec/, or nil.
 func (s *apiCommand) codec(keys *codec.Keyring) *api.CodecOptions {
-	if len(s.codecOrigins) == 0 {
+	if len(s.CodecOrigins) == 0 {
 		return nil
 	}
-	return &api.CodecOptions{Keyring: keys, Origins: s.codecOrigins, Encode: s.codecEncode}
+	return &api.CodecOptions{Keyring: keys, Origins: s.CodecOrigins, Encode: s.CodecEncode}
 }
 
 func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	ctx := cmd.Context()
-	options, err := temporalOptions(s.Log)
+	options, err := temporalOptions(s.log)
 	if err != nil {
 		return err
 	}
-	keys, err := s.Encrypt(&options)
+	keys, err := s.encrypt(&options)
 	if err != nil {
 		return err
 	}
-	exposure, err := s.access.exposure()
+	exposure, err := s.exposure()
 	if err != nil {
 		return err
 	}
 	if err := exposure.Check(); err != nil {
 		return err
 	}
-	listener, err := exposure.Listen(s.listen, !s.access.has(cli.AuthNone))
+	listener, err := exposure.Listen(s.APIListen, !s.hasAuth(settings.AuthNone))
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with --listen", err)
 	}
 	defer listener.Close() // Serve closes it, too
-	temporal, err := dial(ctx, &s.Site, options)
+	temporal, err := s.dial(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	opened, err := s.OpenStore(ctx)
+	opened, err := s.openStore(ctx)
 	if err != nil {
 		return err
 	}
@@ -137,27 +115,27 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	if err := health.SameStore(ctx, temporal, s.TaskQueue, id); err != nil {
 		return err
 	}
-	authenticator, err := s.access.authenticator(opened, s.Log)
+	authenticator, err := s.authenticator(opened, s.log)
 	if err != nil {
 		return err
 	}
-	if s.access.has(cli.AuthTokens) && !s.access.has(cli.AuthOIDC) {
+	if s.hasAuth(settings.AuthTokens) && !s.hasAuth(settings.AuthOIDC) {
 		if admins, err := cli.AdminTokens(ctx, opened); err == nil && len(admins) == 0 {
-			s.Log.WarnContext(ctx, "there is no administrator's token that works", "advice", cli.AdviceFirstToken)
+			s.log.WarnContext(ctx, "there is no administrator's token that works", "advice", cli.AdviceFirstToken)
 		}
 	}
-	signer, err := s.access.signer(ctx, opened, cmd.Flag("signing-key").Changed, s.Log)
+	signer, err := s.signer(ctx, opened, cmd.Flag("signing-key").Changed, s.log)
 	if err != nil {
 		return err
 	}
 	server, err := api.New(api.Options{
-		Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.TaskQueue, Hosts: s.hosts, Logger: s.Log,
-		Auth: authenticator, Signer: signer, Exposure: exposure, Limits: s.access.limits(), Codec: s.codec(keys),
+		Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.TaskQueue, Hosts: s.Hosts, Logger: s.log,
+		Auth: authenticator, Signer: signer, Exposure: exposure, Limits: api.Limits{PerSecond: float64(s.MaxRate), Pending: s.MaxPending}, Codec: s.codec(keys),
 	})
 	if err != nil {
 		return err
 	}
-	if err := cli.AnnounceReady(cmd.OutOrStdout(), map[string]any{"api": exposure.URL(listener.Addr()), "task_queue": s.TaskQueue, "namespace": options.Namespace}); err != nil {
+	if err := announceReady(cmd.OutOrStdout(), map[string]any{"api": exposure.URL(listener.Addr()), "task_queue": s.TaskQueue, "namespace": options.Namespace}); err != nil {
 		return err
 	}
 	return server.Serve(ctx, listener)

@@ -19,6 +19,7 @@ import (
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
@@ -34,13 +35,8 @@ const (
 )
 
 type doctorCommand struct {
-	cli.Site
-	access  access
-	policy  []string
-	tools   string
-	timeout time.Duration
-
-	strangers []string // variables that nobody reads
+	process
+	unknown []string // variables that nobody reads
 
 	options  client.Options
 	temporal client.Client // nil: it did not answer, or has not the namespace
@@ -65,16 +61,13 @@ Exit code 0: all is well; 1: something is missing or failed.`,
   pawl doctor --config pawl.yaml -o json`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := d.Begin(a.App, cmd); err != nil {
+			if err := d.begin(a, cmd); err != nil {
 				return err
 			}
-			if d.timeout <= 0 {
-				return cli.UsageError(errors.New("--timeout must be more than 0s"))
-			}
-			if err := d.access.check(); err != nil {
+			if err := d.checkAccess(); err != nil {
 				return cli.UsageError(err)
 			}
-			d.strangers = a.UnknownVariables(cmd.Root())
+			d.unknown = a.UnknownVariables()
 			findings := d.look(cmd.Context())
 			if a.Output != cli.OutputJSON {
 				for _, f := range findings {
@@ -86,15 +79,10 @@ Exit code 0: all is well; 1: something is missing or failed.`,
 			return a.report(findings)
 		},
 	}
-	d.Flags(cmd)
-	d.QueueFlag(cmd)
-	d.KeysFlag(cmd)
-	f := cmd.Flags()
-	d.access.flags(cmd)
-	f.StringArrayVar(&d.policy, "policy", nil, "policy `file` to check; repeat it for more layers")
-	f.StringVar(&d.tools, "tools", "", "tools `file` to check")
-	f.DurationVar(&d.timeout, "timeout", 10*time.Second, "how long each check may take")
-	f.Lookup("log-level").DefValue, d.LogLevel = "error", "error"
+	d.AddFlags(cmd, settings.Doctor)
+	cli.Default(cmd, "log-level", "error")
+	cmd.Flags().Lookup("policy").Usage = "policy `file` to check; repeat it for more layers"
+	cmd.Flags().Lookup("tools").Usage = "tools `file` to check"
 	return cmd
 }
 
@@ -119,11 +107,11 @@ func (d *doctorCommand) look(ctx context.Context) []finding {
 
 func (d *doctorCommand) lookAtTemporal(ctx context.Context) []finding {
 	var err error
-	if d.options, err = temporalOptions(d.Log); err != nil {
+	if d.options, err = temporalOptions(d.log); err != nil {
 		return []finding{failed("temporal", err, adviceTemporal)}
 	}
-	_, _ = d.Encrypt(&d.options) // lookAtKeys tells
-	within, cancel := context.WithTimeout(ctx, d.timeout)
+	_, _ = d.encrypt(&d.options) // lookAtKeys tells
+	within, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	c, err := client.DialContext(within, d.options)
 	if err != nil {
@@ -177,7 +165,7 @@ func (d *doctorCommand) attributes(ctx context.Context) finding {
 }
 
 func (d *doctorCommand) lookAtStore(ctx context.Context) []finding {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	opened, err := d.Database.Open(ctx)
 	if err == nil {
@@ -221,26 +209,26 @@ func (d *doctorCommand) clocks(ctx context.Context) finding {
 
 func (d *doctorCommand) lookAtEnvironment() finding {
 	const what = "environment"
-	if len(d.strangers) == 0 {
-		return found(what, stateOK, "every variable that begins with %s is one of Pawl's", cli.OwnPrefix)
+	if len(d.unknown) == 0 {
+		return found(what, stateOK, "every variable that begins with PAWL_ is one of Pawl's")
 	}
-	return failed(what, errors.New(strings.Join(d.strangers, "\n")), "unset them, or mend their names: workers and APIs refuse to start with them")
+	return failed(what, errors.New(strings.Join(d.unknown, "\n")), "unset them, or mend their names: workers and APIs refuse to start with them")
 }
 
 func (d *doctorCommand) lookAtFiles() []finding {
 	const what = "policy"
 	rules := found(what, stateSkipped, "no --policy given")
-	if len(d.policy) > 0 {
-		rules = found(what, stateOK, "%s", strings.Join(d.policy, ", "))
+	if len(d.Policy) > 0 {
+		rules = found(what, stateOK, "%s", strings.Join(d.Policy, ", "))
 		var err error
-		if d.rules, err = policy.Load(d.policy...); err != nil {
+		if d.rules, err = policy.Load(d.Policy...); err != nil {
 			rules = failed(what, fmt.Errorf("it can't be used:\n%w", err), "a worker refuses to start with it")
 		}
 	}
 	tools := found("tools", stateSkipped, "no --tools given")
-	if d.tools != "" {
-		list, err := worker.LoadTools(d.tools, os.LookupEnv)
-		tools = found("tools", stateOK, "%d in %s", len(list), d.tools)
+	if d.Tools != "" {
+		list, err := worker.LoadTools(d.Tools, os.LookupEnv)
+		tools = found("tools", stateOK, "%d in %s", len(list), d.Tools)
 		if err != nil {
 			tools = failed("tools", fmt.Errorf("they can't be used:\n%w", err), "a worker refuses to start with them")
 		}
@@ -280,7 +268,7 @@ func (d *doctorCommand) lookAtPolicy(ctx context.Context) []finding {
 	if d.store == nil {
 		return []finding{found(what, stateSkipped, "the store with the policy did not open")}
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	v, _, err := active.Load(ctx, d.store)
 	var unusable *active.UnusableError
@@ -316,7 +304,7 @@ func (d *doctorCommand) lookAtQueues(ctx context.Context) []finding {
 	if d.temporal == nil {
 		return []finding{found("workers", stateSkipped, "no namespace to look at")}
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	findings := []finding{
 		d.polled(ctx, "workflow workers", d.TaskQueue, enums.TASK_QUEUE_TYPE_WORKFLOW, adviceWorker),

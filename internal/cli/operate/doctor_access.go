@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 )
 
 // expiresSoon is how long before its end a certificate is worth a word.
@@ -16,19 +17,19 @@ const expiresSoon = 7 * 24 * time.Hour
 
 // lookAtAccess looks whether the API could know its callers, as it is set up.
 func (d *doctorCommand) lookAtAccess(ctx context.Context) []finding {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	findings := []finding{found("authentication", stateOK, "%s", strings.Join(d.access.modes, ", "))}
-	if d.access.has(cli.AuthNone) {
+	findings := []finding{found("authentication", stateOK, "%s", strings.Join(d.Auth, ", "))}
+	if d.hasAuth(settings.AuthNone) {
 		findings[0].Detail = "none is configured here: 'pawl api' with these settings would serve this machine only, and take everybody's word; how an API that runs knows its callers, 'pawl whoami' asks it"
 	}
-	if d.access.has(cli.AuthTokens) {
+	if d.hasAuth(settings.AuthTokens) {
 		findings = append(findings, d.tokens(ctx))
 	}
-	if d.access.has(cli.AuthOIDC) {
+	if d.hasAuth(settings.AuthOIDC) {
 		findings = append(findings, d.issuer(ctx))
 	}
-	if d.access.certFile != "" {
+	if d.TLSCert != "" {
 		findings = append(findings, d.certificate(time.Now()))
 	}
 	return findings
@@ -43,7 +44,7 @@ func (d *doctorCommand) tokens(ctx context.Context) finding {
 	switch {
 	case err != nil:
 		return failed(what, err, "")
-	case len(admins) == 0 && !d.access.has(cli.AuthOIDC):
+	case len(admins) == 0 && !d.hasAuth(settings.AuthOIDC):
 		return found(what, stateMissing, "no administrator's token works").advise(cli.AdviceFirstToken)
 	}
 	return found(what, stateOK, "%d of administrators work", len(admins))
@@ -51,26 +52,26 @@ func (d *doctorCommand) tokens(ctx context.Context) finding {
 
 func (d *doctorCommand) issuer(ctx context.Context) finding {
 	const what = "OpenID Connect"
-	issuer, err := d.access.oidc(slog.New(slog.DiscardHandler))
+	issuer, err := d.oidcAuthenticator(slog.New(slog.DiscardHandler))
 	if err == nil {
 		err = issuer.Check(ctx)
 	}
 	if err != nil {
 		return failed(what, err, "see that this host reaches the issuer, and that --oidc-issuer is its name to the letter; until then nobody is known by it")
 	}
-	return found(what, stateOK, "%s, its keys are there", d.access.issuer)
+	return found(what, stateOK, "%s, its keys are there", d.OIDCIssuer)
 }
 
 func (d *doctorCommand) certificate(now time.Time) finding {
 	const what = "certificate"
-	pair, err := tls.LoadX509KeyPair(d.access.certFile, d.access.keyFile)
+	pair, err := tls.LoadX509KeyPair(d.TLSCert, d.TLSKey)
 	switch {
 	case err != nil:
 		return failed(what, err, "see that both files are PEM, belong together, and may be read")
 	case now.After(pair.Leaf.NotAfter):
-		return failed(what, fmt.Errorf("%s expired on %s", d.access.certFile, cli.Timestamp(pair.Leaf.NotAfter)), "put a new one there; a running API reads it by itself")
+		return failed(what, fmt.Errorf("%s expired on %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)), "put a new one there; a running API reads it by itself")
 	case now.Add(expiresSoon).After(pair.Leaf.NotAfter):
-		return found(what, stateOK, "%s, only until %s", d.access.certFile, cli.Timestamp(pair.Leaf.NotAfter)).advise("put a new one there; a running API reads it by itself")
+		return found(what, stateOK, "%s, only until %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)).advise("put a new one there; a running API reads it by itself")
 	}
-	return found(what, stateOK, "%s, until %s", d.access.certFile, cli.Timestamp(pair.Leaf.NotAfter))
+	return found(what, stateOK, "%s, until %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter))
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 )
 
 const (
@@ -26,7 +27,6 @@ const (
 	// callers can fetch raw results and operators see histories. Pawl's own
 	// store forgets nothing with it.
 	defaultRetention = 30 * 24 * time.Hour
-	minRetention     = 24 * time.Hour // Temporal's own
 
 	// visibleTimeout is how long a new namespace and new search attributes may
 	// take until Temporal's caches show them.
@@ -41,10 +41,8 @@ const (
 )
 
 type setupCommand struct {
-	cli.Site
-	app       *app
-	retention cli.Length
-	dryRun    bool
+	process
+	app *app
 
 	findings []finding
 }
@@ -68,33 +66,29 @@ Exit code 1: something could not be done; the report says what to do.`,
   pawl setup --dry-run`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.Begin(a.App, cmd); err != nil {
+			if err := s.begin(a, cmd); err != nil {
 				return err
 			}
 			if err := s.Database.Validate(); err != nil {
 				return cli.UsageError(err)
 			}
-			if d := time.Duration(s.retention); cmd.Flag("retention").Changed && (d < minRetention || d > cli.MaxRetention) {
+			if d := time.Duration(s.Retention); cmd.Flag("retention").Changed && (d < settings.MinRetention || d > settings.MaxRetention) {
 				return cli.UsageError(errors.New("the retention must be from 24h to 8760h, a year"))
 			}
 			return s.run(cmd.Context())
 		},
 	}
-	s.Flags(cmd)
-	s.StartFlag(cmd)
-	f := cmd.Flags()
-	f.Var(&s.retention, "retention", "how `long` Temporal keeps ended calls (default 720h for a new namespace, else as it is)")
-	f.BoolVar(&s.dryRun, "dry-run", false, "only say what would be done")
-	f.Lookup("log-level").DefValue, s.LogLevel = "warn", "warn"
+	s.AddFlags(cmd, settings.Setup)
+	cli.Default(cmd, "log-level", "warn")
 	return cmd
 }
 
 func (s *setupCommand) run(ctx context.Context) error {
-	options, err := temporalOptions(s.Log)
+	options, err := temporalOptions(s.log)
 	if err != nil {
 		return err
 	}
-	if c, err := dial(ctx, &s.Site, options); err != nil {
+	if c, err := s.dial(ctx, options); err != nil {
 		s.tell(failed("temporal", err, "")) // dial says what to check
 		s.tell(found("namespace", stateSkipped, "Temporal did not answer"))
 		s.tell(found("search attributes", stateSkipped, "Temporal did not answer"))
@@ -121,7 +115,7 @@ func (s *setupCommand) namespace(ctx context.Context, c client.Client, name stri
 	const what = "namespace"
 	ctx, cancel := context.WithTimeout(ctx, visibleTimeout)
 	defer cancel()
-	asked := time.Duration(s.retention)
+	asked := time.Duration(s.Retention)
 	answer, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: name})
 	if err == nil {
 		return s.keep(ctx, c, name, answer.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration())
@@ -132,7 +126,7 @@ func (s *setupCommand) namespace(ctx context.Context, c client.Client, name stri
 	if asked == 0 {
 		asked = defaultRetention
 	}
-	if s.dryRun {
+	if s.DryRun {
 		return found(what, stateToDo, "%s: create it with a retention of %s", name, hours(asked))
 	}
 	_, err = c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
@@ -159,11 +153,11 @@ func (s *setupCommand) namespace(ctx context.Context, c client.Client, name stri
 // keep leaves a namespace as it is, but for a retention that was asked for.
 func (s *setupCommand) keep(ctx context.Context, c client.Client, name string, current time.Duration) finding {
 	const what = "namespace"
-	asked := time.Duration(s.retention)
+	asked := time.Duration(s.Retention)
 	switch {
 	case asked == 0 || asked == current:
 		return found(what, stateThere, "%s, retention %s", name, hours(current))
-	case s.dryRun:
+	case s.DryRun:
 		return found(what, stateToDo, "%s: change the retention from %s to %s", name, hours(current), hours(asked))
 	}
 	_, err := c.WorkflowService().UpdateNamespace(ctx, &workflowservice.UpdateNamespaceRequest{
@@ -212,7 +206,7 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 	if len(missing) == 0 {
 		return found(what, stateThere, "%s", strings.Join(attributeNames(), ", "))
 	}
-	if s.dryRun {
+	if s.DryRun {
 		return found(what, stateToDo, "add %s", strings.Join(namesOf(missing), ", "))
 	}
 	// On SQL stores Temporal picks a column for each, and refuses what another
@@ -250,7 +244,7 @@ func (s *setupCommand) store(ctx context.Context) finding {
 	look := s.Database
 	look.ReadOnly = true
 	open := func(d cli.Database) error {
-		return s.Await(ctx, "the store", func(ctx context.Context) error {
+		return s.await(ctx, "the store", func(ctx context.Context) error {
 			opened, err := d.Open(ctx)
 			if err != nil {
 				return err
@@ -264,7 +258,7 @@ func (s *setupCommand) store(ctx context.Context) finding {
 		return found(what, stateThere, "%s", s.Database)
 	case !cli.NeedsSetup(err):
 		return failed(what, err, "")
-	case s.dryRun:
+	case s.DryRun:
 		return found(what, stateToDo, "%s: lay its schema, or upgrade it", s.Database)
 	}
 	if err := open(s.Database); err != nil {
@@ -283,7 +277,7 @@ func until(ctx context.Context, try func(context.Context) error) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(cli.RetryPause):
+		case <-time.After(retryPause):
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/store/sqlite"
 )
 
@@ -29,7 +30,12 @@ func TestSignerOfAReadOnlyAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer read.Close()
-	x := access{modes: []string{cli.AuthTokens}, signingKey: filepath.Join(dir, "key.pem")}
+	signs := func(mode string) *process {
+		return &process{Config: cli.Config{Settings: settings.Settings{
+			Auth: []string{mode}, SigningKey: filepath.Join(dir, "key.pem"),
+		}}}
+	}
+	x := signs(settings.AuthTokens)
 	log := slog.New(slog.DiscardHandler)
 	if signer, err := x.signer(t.Context(), read, false, log); err != nil || signer != nil {
 		t.Errorf("%v, %v", signer, err)
@@ -37,7 +43,7 @@ func TestSignerOfAReadOnlyAPI(t *testing.T) {
 	if _, err := x.signer(t.Context(), read, true, log); err == nil || !strings.Contains(err.Error(), "pawl key add") || !strings.Contains(err.Error(), "--signing-key") {
 		t.Errorf("%v", err)
 	}
-	if signer, err := (&access{modes: []string{cli.AuthNone}}).signer(t.Context(), read, true, log); err != nil || signer != nil {
+	if signer, err := signs(settings.AuthNone).signer(t.Context(), read, true, log); err != nil || signer != nil {
 		t.Errorf("%v, %v", signer, err)
 	}
 }
@@ -46,7 +52,9 @@ func TestDoctorLooksAtKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
 	look := func() finding {
 		t.Helper()
-		return (&doctorCommand{Site: cli.Site{PayloadKeys: path}}).lookAtKeys()
+		d := &doctorCommand{}
+		d.PayloadKeys = path
+		return d.lookAtKeys()
 	}
 	if f := look(); f.State != stateFailed {
 		t.Errorf("missing: %+v", f)

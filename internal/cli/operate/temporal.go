@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pawlhq/pawl/health"
-	"github.com/pawlhq/pawl/internal/cli"
 )
 
 // rpcTimeout bounds one exchange with Temporal.
@@ -39,8 +38,8 @@ func temporalOptions(logger *slog.Logger) (client.Options, error) {
 }
 
 // dial connects, and waits for a Temporal that is about to come up.
-func dial(ctx context.Context, s *cli.Site, o client.Options) (c client.Client, err error) {
-	err = s.Await(ctx, "Temporal", func(ctx context.Context) error {
+func (p *process) dial(ctx context.Context, o client.Options) (c client.Client, err error) {
+	err = p.await(ctx, "Temporal", func(ctx context.Context) error {
 		if c, err = client.DialContext(ctx, o); err != nil {
 			return fmt.Errorf("no answer from Temporal at %s (TLS %s): %w; check TEMPORAL_ADDRESS, and TEMPORAL_TLS and its like", o.HostPort, tlsOf(o), err)
 		}
@@ -50,8 +49,8 @@ func dial(ctx context.Context, s *cli.Site, o client.Options) (c client.Client, 
 }
 
 // awaitNamespace waits until the namespace is there: it may be being set up.
-func awaitNamespace(ctx context.Context, s *cli.Site, c client.Client, name string) error {
-	return s.Await(ctx, "the namespace", func(ctx context.Context) error {
+func (p *process) awaitNamespace(ctx context.Context, c client.Client, name string) error {
+	return p.await(ctx, "the namespace", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 		defer cancel()
 		switch err := health.Namespace(ctx, c.WorkflowService(), name); {

@@ -17,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
@@ -25,16 +26,7 @@ import (
 )
 
 // workerCommand holds the settings of `pawl worker`.
-type workerCommand struct {
-	cli.Site
-	policy        []string
-	tools         string
-	ordinarySteps bool
-	decisions     string
-	workflowCache int
-	stopTimeout   time.Duration
-	healthListen  string
-}
+type workerCommand struct{ process }
 
 func (a *app) worker() *cobra.Command {
 	w := &workerCommand{}
@@ -61,81 +53,60 @@ running end outcome_unknown.`,
   pawl worker --policy org.yaml --policy team.yaml --health-listen :8085`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := w.Begin(a.App, cmd); err != nil {
+			if err := w.begin(a, cmd); err != nil {
 				return err
 			}
 			if err := w.Database.Validate(); err != nil {
 				return cli.UsageError(err)
 			}
-			if _, err := approval.ParseDecisions(w.decisions); err != nil {
-				return cli.UsageError(fmt.Errorf("--decisions: %w", err))
-			}
-			if w.stopTimeout <= 0 {
-				return cli.UsageError(errors.New("--stop-timeout must be more than 0s"))
-			}
-			if w.workflowCache < 0 || w.workflowCache > cli.MaxCache {
-				return cli.UsageError(fmt.Errorf("--workflow-cache must be from 1 to %d", cli.MaxCache))
-			}
 			return w.run(cmd)
 		},
 	}
-	w.Flags(cmd)
-	w.QueueFlag(cmd)
-	w.KeysFlag(cmd)
-	w.StartFlag(cmd)
-	f := cmd.Flags()
-	f.StringArrayVar(&w.policy, "policy", nil, "policy `file` for a store that has no policy yet; repeat it for more layers. Without any policy everything needs approval")
-	f.StringVar(&w.tools, "tools", "", "tools `file`")
-	f.StringVar(&w.decisions, "decisions", string(approval.DecisionsAny), "which decisions count: `any`, or only signed ones; policies can be stricter. Set it alike on all workers")
-	f.BoolVar(&w.ordinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI, at some cost")
-	f.IntVar(&w.workflowCache, "workflow-cache", 0, "how `many` waiting calls are kept in memory; the others are replayed when something happens to them (default 10000)")
-	f.DurationVar(&w.stopTimeout, "stop-timeout", 25*time.Second, "how long running tools may go on when the worker is stopped")
-	f.StringVar(&w.healthListen, "health-listen", "", "`address` for /healthz and /readyz, reachable by anybody; they show nothing secret (default none)")
-	f.BoolVar(&w.Database.KeepSchema, "keep-schema", false, "in Postgres, expect the schema that 'pawl setup' laid, for a database user without the right to change it")
+	w.AddFlags(cmd, settings.Worker)
 	return cmd
 }
 
 func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	ctx := cmd.Context()
 	// What is wrong with files is told before anything is connected.
-	rules, err := policy.Load(w.policy...)
+	rules, err := policy.Load(w.Policy...)
 	if err != nil {
 		return fmt.Errorf("policy:\n%w", err)
 	}
 	var tools []*tool.Tool
-	if w.tools != "" {
-		if tools, err = worker.LoadTools(w.tools, os.LookupEnv); err != nil {
+	if w.Tools != "" {
+		if tools, err = worker.LoadTools(w.Tools, os.LookupEnv); err != nil {
 			return fmt.Errorf("tools:\n%w", err)
 		}
 	}
-	options, err := temporalOptions(w.Log)
+	options, err := temporalOptions(w.log)
 	if err != nil {
 		return err
 	}
-	keys, err := w.Encrypt(&options)
+	keys, err := w.encrypt(&options)
 	if err != nil {
 		return err
 	}
-	probes := health.NewHandler(w.Log)
+	probes := health.NewHandler(w.log)
 	fields := map[string]any{"task_queue": w.TaskQueue, "namespace": options.Namespace}
-	if w.healthListen != "" {
-		l, err := net.Listen("tcp", w.healthListen)
+	if w.HealthListen != "" {
+		l, err := net.Listen("tcp", w.HealthListen)
 		if err != nil {
-			return fmt.Errorf("the health address %s: %w; choose another with --health-listen", w.healthListen, err)
+			return fmt.Errorf("the health address %s: %w; choose another with --health-listen", w.HealthListen, err)
 		}
-		defer serveHealth(l, probes, w.Log)()
-		fields["health"] = cli.URLOf(l)
+		defer serveHealth(l, probes, w.log)()
+		fields["health"] = urlOf(l)
 	}
 
-	temporal, err := dial(ctx, &w.Site, options)
+	temporal, err := w.dial(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	if err := awaitNamespace(ctx, &w.Site, temporal, options.Namespace); err != nil {
+	if err := w.awaitNamespace(ctx, temporal, options.Namespace); err != nil {
 		return err
 	}
-	opened, err := w.OpenStore(ctx)
+	opened, err := w.openStore(ctx)
 	if err != nil {
 		return err
 	}
@@ -149,7 +120,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	fatal := make(chan error, 1)
 	running, err := worker.New(ctx, worker.Options{
 		Client: temporal, Namespace: options.Namespace, PayloadKeys: keys, Store: opened, Policy: judge, Tools: tools, TaskQueue: w.TaskQueue,
-		Logger: w.Log, OrdinarySteps: w.ordinarySteps, Decisions: approval.Decisions(w.decisions), WorkflowCache: w.workflowCache, StopTimeout: w.stopTimeout,
+		Logger: w.log, OrdinarySteps: w.OrdinarySteps, Decisions: w.Decisions, WorkflowCache: w.WorkflowCache, StopTimeout: w.StopTimeout,
 		OnFatal: func(err error) { fatal <- err },
 	})
 	if err != nil {
@@ -159,13 +130,13 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 		return fmt.Errorf("starting the worker at Temporal %s: %w", options.HostPort, err)
 	}
 	probes.Use(w.checks(temporal, options.Namespace, opened, judge)...)
-	if err := cli.AnnounceReady(cmd.OutOrStdout(), fields); err != nil {
+	if err := announceReady(cmd.OutOrStdout(), fields); err != nil {
 		running.Stop()
 		return err
 	}
 	select {
 	case <-ctx.Done():
-		w.Log.Info("stopping: no more work is taken, running tools may end", "within", w.stopTimeout)
+		w.log.Info("stopping: no more work is taken, running tools may end", "within", w.StopTimeout)
 	case err = <-fatal:
 		err = fmt.Errorf("the worker can't go on: %w", err)
 	}
@@ -186,12 +157,12 @@ func (w *workerCommand) followPolicy(ctx context.Context, s store.Store, files *
 	case err != nil:
 		return nil, fmt.Errorf("policy: %w", err)
 	case !fits:
-		w.Log.WarnContext(ctx, "the --policy files are not the active policy but one from before; they are left out of account",
+		w.log.WarnContext(ctx, "the --policy files are not the active policy but one from before; they are left out of account",
 			"active", v.Version, "by", approval.Display(v.By, 80))
 	default:
-		active.LogWarnings(ctx, w.Log, files.Warnings())
+		active.LogWarnings(ctx, w.log, files.Warnings())
 	}
-	judge, err := active.Follow(ctx, active.Options{Store: s, Logger: w.Log})
+	judge, err := active.Follow(ctx, active.Options{Store: s, Logger: w.log})
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}

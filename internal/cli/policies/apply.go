@@ -11,6 +11,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
@@ -25,7 +26,7 @@ type policyApplier interface {
 }
 
 type applyCommand struct {
-	cli.Site
+	cli.Config
 	app    *app
 	dryRun bool
 	direct bool
@@ -88,9 +89,9 @@ SQLite, stop the process that owns the store first.`,
 			return errors.Join(s.run(cmd.Context(), to, files), done())
 		},
 	}
-	s.Flags(cmd)
+	s.AddFlags(cmd, settings.Direct)
+	cli.Default(cmd, "log-level", "warn")
 	f := cmd.Flags()
-	f.Lookup("log-level").DefValue, s.LogLevel = "warn", "warn"
 	f.BoolVar(&s.dryRun, "dry-run", false, "only check the files, and show what would change")
 	f.StringVar(&s.note, "note", "", "why, for the record")
 	f.Int64Var(&s.expect, "expect", -1, "the `version` to replace, and no other (default: the one that is active now)")
@@ -132,11 +133,11 @@ func (s *applyCommand) applier(cmd *cobra.Command) (policyApplier, func() error,
 		c, err := connect(cmd)
 		return c, func() error { return nil }, err
 	}
-	by := a.Setting(cmd, "as", "PAWL_AS")
+	by := a.Setting(cmd, "as")
 	if by == "" {
 		return nil, nil, cli.UsageError(errors.New("who applies it? give your name with --as NAME or PAWL_AS"))
 	}
-	if err := s.Begin(a.App, cmd); err != nil {
+	if err := s.Read(a.App, cmd); err != nil {
 		return nil, nil, err
 	}
 	if err := s.Database.Validate(); err != nil {

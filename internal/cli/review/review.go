@@ -158,7 +158,7 @@ func (a *app) me(cmd *cobra.Command, c *client.Client) string {
 	if err == nil && p.Method != auth.MethodNone {
 		return p.Subject
 	}
-	return a.Setting(cmd, "as", "PAWL_AS")
+	return a.Setting(cmd, "as")
 }
 
 // mine says that the reviewer has approved a request that still waits.

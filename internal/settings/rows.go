@@ -1,0 +1,191 @@
+package settings
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/api"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/auth/oidc"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Table is every setting there is. Another one is another row, and a field of Settings.
+func (s *Settings) Table() Table {
+	return Table{
+		// Commands that ask the API read these by their names. The variables are no defaults of the flags:
+		// help would print a token.
+		{"api", "", Client, Text(new(string), ""),
+			"the API's `address` (default $PAWL_API, else " + client.DefaultURL + ")"},
+		{"token-file", "", Client, Text(new(string), ""),
+			"`file` with your token (default $PAWL_TOKEN_FILE)"},
+		{"token", "", Client, Text(new(string), ""),
+			"your `token`; better --token-file or $PAWL_TOKEN: other users can see flags"},
+		{"as", "", Client, Text(new(string), ""),
+			"your `name` as a reviewer, where the API runs without authentication (default $PAWL_AS)"},
+
+		{"config", "", onStore | Keyring, Text(&s.Config, ""),
+			"configuration `file`; paths in it are relative to it (default $PAWL_CONFIG)"},
+		{"database-url", "database_url", onStore, storeURL(&s.DatabaseURL),
+			"`URL` of the store: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE. Other users can see " +
+				"flags: a password belongs into $PAWL_DATABASE_URL, $PGPASSWORD or a passfile"},
+		{"task-queue", "task_queue", Worker | API | Doctor, Text(&s.TaskQueue, approval.TaskQueue),
+			"Temporal task `queue` of calls"},
+		{"payload-keys", "payload_keys", Worker | API | Doctor | Keyring, Path(&s.PayloadKeys, ""),
+			"keyring `file`: with it everything that goes to Temporal is encrypted. See 'pawl keyring --help' " +
+				"(default none: plain text)"},
+		{"start-timeout", "start_timeout", Worker | API | Setup,
+			Duration(&s.StartTimeout, 30*time.Second, maxPause).
+				unless(func() bool { return s.StartTimeout < 0 }, "is negative"),
+			"how long to wait at start for Temporal, its namespace and the store; 0s tries once"},
+		{"log-level", "log.level", onStore, Choice(&s.LogLevel, "info", "debug", "info", "warn", "error"),
+			"least `level` of the log on stderr: debug, info, warn or error"},
+		{"log-format", "log.format", onStore, Choice(&s.LogFormat, "text", "text", "json"),
+			"`form` of the log: text or json"},
+
+		{"policy", "worker.policy", Worker | Doctor, Paths(&s.Policy),
+			"policy `file` for a store that has no policy yet; repeat it for more layers. Without any policy " +
+				"everything needs approval"},
+		{"tools", "worker.tools", Worker | Doctor, Path(&s.Tools, ""),
+			"tools `file`"},
+		{"stop-timeout", "worker.stop_timeout", Worker,
+			Duration(&s.StopTimeout, 25*time.Second, maxPause).
+				unless(func() bool { return s.StopTimeout <= 0 }, "must be more than 0s"),
+			"how long running tools may go on when the worker is stopped"},
+		{"health-listen", "worker.health_listen", Worker, Text(&s.HealthListen, ""),
+			"`address` for /healthz and /readyz, reachable by anybody; they show nothing secret (default none)"},
+		{"keep-schema", "worker.keep_schema", Worker, Yes(&s.KeepSchema),
+			"in Postgres, expect the schema that 'pawl setup' laid, for a database user without the right to " +
+				"change it"},
+		{"decisions", "worker.decisions", Worker,
+			Choice(&s.Decisions, approval.DecisionsAny, approval.DecisionsAny, approval.DecisionsSigned),
+			"which decisions count: `any`, or only signed ones; policies can be stricter. Set it alike on all " +
+				"workers"},
+		{"ordinary-steps", "worker.ordinary_steps", Worker, Yes(&s.OrdinarySteps),
+			"show every step of a call in Temporal's UI, at some cost"},
+		{"workflow-cache", "worker.workflow_cache", Worker,
+			Number(&s.WorkflowCache, 0, 1, maxCache).
+				unless(func() bool { return s.WorkflowCache < 0 || s.WorkflowCache > maxCache },
+					fmt.Sprintf("must be from 1 to %d", maxCache)),
+			"how `many` waiting calls are kept in memory; the others are replayed when something happens to " +
+				"them (default 10000)"},
+
+		{"listen", "api.listen", API, Text(&s.APIListen, "127.0.0.1:7295"),
+			"`address` to serve; port 0 picks one"},
+		{"host", "api.hosts", API, List(&s.Hosts, nil, ""),
+			"further host `name` under which the API may be addressed"},
+		{"read-only", "api.read_only", API, Yes(&s.ReadOnly),
+			"never write to the store: no policies, tokens and signing keys by this API"},
+		{"codec-origin", "api.codec_origins", API,
+			List(&s.CodecOrigins, codec.CheckOrigin, "write it like https://temporal.internal"),
+			"`origin` of Temporal's UI, https://HOST: its pages may have payloads decoded under /codec/ " +
+				"(default none: the codec endpoint is off)"},
+		{"codec-encode", "api.codec_encode", API, Yes(&s.CodecEncode),
+			"let the codec endpoint encrypt, too: for signals with a payload from Temporal's UI"},
+
+		{"auth", "api.auth", API | Doctor, Choices(&s.Auth, AuthNone, AuthNone, AuthTokens, AuthOIDC),
+			"how callers are known: none (loopback only), tokens, oidc, or `tokens,oidc`"},
+		{"oidc-issuer", "api.oidc.issuer", API | Doctor, Text(&s.OIDCIssuer, ""),
+			"`URL` of the OpenID Connect issuer, to the letter as it calls itself"},
+		{"oidc-audience", "api.oidc.audience", API | Doctor, List(&s.OIDCAudience, nil, ""),
+			"`name` that its tokens must be made for, often a client ID; repeatable"},
+		{"oidc-skew", "api.oidc.skew", API | Doctor, Duration(&s.OIDCSkew, oidc.DefaultSkew, oidc.MaxSkew),
+			"how far the issuer's clock may differ"},
+		{"oidc-claim", "api.oidc.claims", API | Doctor, pairs(&s.OIDCClaims, ClaimNames, oneText),
+			"`what=claim` to read: " + strings.Join(ClaimNames, ", ") +
+				" (default subject=sub, groups=groups); repeatable"},
+		{"oidc-role", "api.oidc.roles", API | Doctor, pairs(&s.OIDCRoles, roleNames(), texts),
+			"`role=group` whose members have the role: agent, reviewer, auditor or admin; repeatable"},
+		{"signing-key", "api.signing_key", API | Doctor | KeyFile, Path(&s.SigningKey, ".pawl/signing-key.pem"),
+			"`file` with the key that signs the decisions of authenticated reviewers; made if it is not there"},
+		{"tls-cert", "api.tls.cert", API | Doctor, Path(&s.TLSCert, ""),
+			"PEM `file` with the API's certificate and its chain; read again when it changes"},
+		{"tls-key", "api.tls.key", API | Doctor, Path(&s.TLSKey, ""),
+			"PEM `file` with the certificate's key"},
+		{"behind-proxy", "api.behind_proxy", API | Doctor,
+			List(&s.Proxies, checkProxy, "write the address that the proxy connects from"),
+			"`address` or network of a proxy that ends TLS; only it may then connect without, and its " +
+				"X-Forwarded-For counts; repeatable"},
+		{"max-rate", "api.max_rate", API | Doctor,
+			Number(&s.MaxRate, api.DefaultPerSecond, -1, 1_000_000).
+				unless(func() bool { return s.MaxRate == 0 || s.MaxRate < -1 },
+					"must be 1 or more, or -1 for any number"),
+			"changes in a second that one caller may ask for; -1: any number"},
+		{"max-pending", "api.max_pending", API | Doctor,
+			Number(&s.MaxPending, api.DefaultPending, -1, store.ExactTotal).
+				unless(func() bool { return s.MaxPending == 0 || s.MaxPending < -1 || s.MaxPending > store.ExactTotal },
+					fmt.Sprintf("must be from 1 to %d, or -1 for any number", store.ExactTotal)),
+			"calls of one caller that may wait for people; -1: any number"},
+
+		{"retention", "setup.retention", Setup, OptionalDuration(&s.Retention, MaxRetention),
+			"how `long` Temporal keeps ended calls (default 720h for a new namespace, else as it is)"},
+		{"dry-run", "", Setup, Yes(&s.DryRun),
+			"only say what would be done"},
+		{"timeout", "", Doctor,
+			Duration(&s.Timeout, 10*time.Second, 0).
+				unless(func() bool { return s.Timeout <= 0 }, "must be more than 0s"),
+			"how long each check may take"},
+	}
+}
+
+func roleNames() (names []string) {
+	for _, r := range auth.Roles {
+		names = append(names, string(r))
+	}
+	return names
+}
+
+func checkProxy(text string) error {
+	_, err := ParseProxy(text)
+	return err
+}
+
+// ParseProxy reads the address or network of a proxy.
+func ParseProxy(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		a, errAddr := netip.ParseAddr(text)
+		if errAddr != nil {
+			return p, fmt.Errorf("%q is no address like 10.0.0.5 and no network like 10.0.0.0/24", text)
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	if p.Bits() == 0 {
+		return p, fmt.Errorf("%s is everybody: name where the proxy stands", text)
+	}
+	return p.Masked(), nil
+}
+
+// SQLite begins the URL of a SQLite store; the path of its file follows.
+const SQLite = "sqlite://"
+
+// IsPostgres reports whether a store's URL is that of a Postgres.
+func IsPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
+// storeURL is the URL of a store. Errors never hold it: it may hold a password.
+func storeURL(into *string) Kind {
+	k := Text(into, "")
+	k.read = func(v yamlfile.Value, dir string) []string {
+		url, ok := v.Text()
+		path, isSQLite := strings.CutPrefix(url, SQLite)
+		switch {
+		case !ok:
+			return nil
+		case isSQLite && path != "":
+			url = SQLite + within(dir, path)
+		case !IsPostgres(url):
+			v.Problem("the database URL can't be used", "write sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
+			return nil
+		}
+		return []string{url}
+	}
+	return k
+}

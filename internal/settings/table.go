@@ -1,0 +1,168 @@
+// Package settings declares once what operators can set: each setting is one row of a table, from
+// which its flag, its environment variable, its place in the configuration file and its line in the
+// documentation come.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/pawlhq/pawl/internal/yamlfile"
+)
+
+// Row declares one setting.
+type Row struct {
+	// Flag is the name of its flag. Its environment variable is PAWL_ and the name in capitals, with
+	// _ for -. Without a name it can be set in the file only.
+	Flag string
+	// Place is where it stands in the configuration file: worker.stop_timeout is the field
+	// stop_timeout of the mapping worker. Without it the file can't hold it.
+	Place string
+	// Takes are the commands that take it.
+	Takes Command
+	Kind  Kind
+	Help  string // of the flag; what stands for the value is in `quotes`
+}
+
+// Table is a list of settings and where their values go.
+type Table []Row
+
+// For returns the settings that a command takes.
+func (t Table) For(c Command) Table {
+	return slices.DeleteFunc(slices.Clone(t), func(r Row) bool { return r.Takes&c == 0 })
+}
+
+// Row returns the setting with this flag. It panics if there is none.
+func (t Table) Row(flag string) Row {
+	return t[slices.IndexFunc(t, func(r Row) bool { return r.Flag == flag })]
+}
+
+// As returns the setting under another flag, at another place, with another help.
+func (r Row) As(flag, place, help string) Row {
+	r.Flag, r.Place, r.Help = flag, place, help
+	return r
+}
+
+// name is that of the flag, which a setting without one has, too, but hidden.
+func (r Row) name() string {
+	if r.Flag == "" {
+		return r.Place
+	}
+	return r.Flag
+}
+
+// AddFlags adds a flag for each setting. This sets all values to their defaults.
+func (t Table) AddFlags(f *pflag.FlagSet) {
+	for _, r := range t {
+		r.Kind.add(f, r.name(), r.Help)
+		if r.Flag == "" {
+			f.Lookup(r.name()).Hidden = true
+		}
+	}
+}
+
+// Variable is the environment variable of a flag.
+func Variable(flag string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// File holds the values of a configuration file by the names of flags.
+type File struct {
+	path   string
+	values map[string][]string
+}
+
+// ReadFile reads a configuration file, and checks every setting of the table, so that one file can
+// serve several commands. Its error names every mistake with its position.
+func (t Table) ReadFile(path string) (File, error) {
+	var problems yamlfile.Problems
+	r := reader{dir: filepath.Dir(path), values: map[string][]string{}}
+	if data, ok := yamlfile.ReadFile(path, &problems); ok {
+		r.read(yamlfile.Parse(path, data, &problems).Mapping(), "", t)
+	}
+	return File{path, r.values}, problems.Err()
+}
+
+type reader struct {
+	dir    string
+	values map[string][]string
+}
+
+// read reads the settings of a mapping whose place is under, with a dot behind unless that is empty.
+func (r reader) read(m *yamlfile.Mapping, under string, t Table) {
+	var done []string
+	for _, row := range t {
+		rest, here := strings.CutPrefix(row.Place, under)
+		field, _, deeper := strings.Cut(rest, ".")
+		switch {
+		case rest == "" || !here || slices.Contains(done, field):
+		case deeper:
+			r.read(m.Field(field).Mapping(), under+field+".", t)
+			done = append(done, field)
+		default:
+			if values := row.Kind.read(m.Field(field), r.dir); len(values) > 0 {
+				r.values[row.name()] = values
+			}
+		}
+	}
+	m.Done()
+}
+
+// Set gives every setting that has no flag on the command line the value of its environment variable,
+// else that of the file, and checks all. Its error tells everything that is wrong.
+func (t Table) Set(f *pflag.FlagSet, getenv func(string) string, file File) error {
+	var problems []error
+	for _, r := range t {
+		flag := f.Lookup(r.name())
+		if flag.Changed {
+			continue
+		}
+		name := Variable(r.Flag)
+		if value := strings.TrimSpace(getenv(name)); value != "" && r.Flag != "" {
+			// The value stays out of the error: it may be a secret in the wrong place.
+			if err := setFlag(flag, split(flag, value)); err != nil {
+				problems = append(problems, fmt.Errorf("%s can't be used: %w", name, err))
+			}
+		} else if values, ok := file.values[r.name()]; ok {
+			if err := setFlag(flag, values); err != nil {
+				problems = append(problems, fmt.Errorf("%s: --%s can't be set from it: %w", file.path, r.Flag, err))
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	return t.check()
+}
+
+// check refuses values that nobody can work with.
+func (t Table) check() error {
+	var problems []error
+	for _, r := range t {
+		if r.Kind.wrong == nil {
+			continue
+		}
+		if text := r.Kind.wrong(); text != "" {
+			problems = append(problems, fmt.Errorf("--%s %s", r.Flag, text))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func split(f *pflag.Flag, value string) []string {
+	if _, list := f.Value.(pflag.SliceValue); !list {
+		return []string{value}
+	}
+	var values []string
+	for v := range strings.SplitSeq(value, ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			values = append(values, v)
+		}
+	}
+	return values
+}
