@@ -1,6 +1,7 @@
 package pawl
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"time"
@@ -34,32 +35,20 @@ type aboutKey struct{}
 // about leaves empty is inherited from ctx; labels add up.
 func With(ctx context.Context, about About) context.Context {
 	a := aboutOf(ctx)
-	set(&a.Reason, about.Reason)
-	set(&a.Title, about.Title)
-	set(&a.Description, about.Description)
-	set(&a.Session, about.Session)
-	set(&a.Key, about.Key)
+	a.Reason = cmp.Or(about.Reason, a.Reason)
+	a.Title = cmp.Or(about.Title, a.Title)
+	a.Description = cmp.Or(about.Description, a.Description)
+	a.Session = cmp.Or(about.Session, a.Session)
+	a.Key = cmp.Or(about.Key, a.Key)
+	a.Timeout = cmp.Or(about.Timeout, a.Timeout)
 	a.RequireApproval = a.RequireApproval || about.RequireApproval
-	if about.Timeout != 0 {
-		a.Timeout = about.Timeout
+	if len(about.Labels) > 0 {
+		labels := map[string]string{}
+		maps.Copy(labels, a.Labels)
+		maps.Copy(labels, about.Labels)
+		a.Labels = labels
 	}
-	labels := maps.Clone(about.Labels)
-	for k, v := range a.Labels {
-		if _, mine := labels[k]; !mine {
-			if labels == nil {
-				labels = map[string]string{}
-			}
-			labels[k] = v
-		}
-	}
-	a.Labels = labels
 	return context.WithValue(ctx, aboutKey{}, a)
-}
-
-func set(to *string, from string) {
-	if from != "" {
-		*to = from
-	}
 }
 
 func aboutOf(ctx context.Context) About {

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -98,17 +96,9 @@ func (o *Options) validate() error {
 type Agent struct {
 	o       Options
 	b       agent.Backend
-	watch   *watcher
-	publish *publisher
-	host    *host
-	asking  *asking // nil without an approver
-	causes  causes
-	live    atomic.Bool // begin was called
-
-	ctx     context.Context // ends when Close has drained
-	cancel  context.CancelFunc
-	noWork  context.CancelFunc // ends the serving
-	closing sync.Once
+	runtime *agent.Runtime
+	reviews *reviews // nil without an approver
+	causes  agent.Causes
 }
 
 // Connect dials Temporal as its environment variables and configuration file
@@ -147,12 +137,7 @@ func Connect(ctx context.Context, o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pawl: no answer from Temporal at %s (set TEMPORAL_ADDRESS): %w", where, err)
 	}
-	return newOwned(b, o)
-}
-
-// newOwned closes the backend if no agent comes of it.
-func newOwned(b agent.Backend, o Options) (*Agent, error) {
-	a, err := NewWith(b, o)
+	a, err := newAgent(b, o)
 	if err != nil {
 		b.Close()
 	}
@@ -171,32 +156,20 @@ func New(c client.Client, o Options) (*Agent, error) {
 	if o.PayloadKeys != "" {
 		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.PayloadKeys is for Connect: configure the client of New with the keyring, by package codec")
 	}
-	return NewWith(agent.NewTemporal(c, o.TaskQueue), o)
+	return newAgent(agent.On(c, o.TaskQueue), o)
 }
 
-// NewWith makes an agent on something that stands in for Temporal. It is there
-// for package pawltest.
-func NewWith(b agent.Backend, o Options) (*Agent, error) {
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
+// newAgent makes an agent of options that are valid.
+func newAgent(b agent.Backend, o Options) (*Agent, error) {
 	a := &Agent{o: o, b: b}
-	a.ctx, a.cancel = context.WithCancel(context.Background())
-	work, noWork := context.WithCancel(a.ctx)
-	a.noWork = noWork
-	a.watch = newWatcher(a.ctx, b, o.Logger)
-	a.publish = newPublisher(a.ctx, b, o.Agent, o.Logger)
-	a.host = &host{b: b, log: o.Logger, ctx: work, o: agent.ServeOptions{
-		Queue: approval.AgentQueue(o.Agent), Drain: o.Drain, Running: o.Running, Run: a.perform,
-	}}
 	if o.Approver != nil {
-		asking, err := newAsking(a)
+		reviews, err := newReviews(a)
 		if err != nil {
-			a.cancel()
 			return nil, err
 		}
-		a.asking = asking
+		a.reviews = reviews
 	}
+	a.runtime = agent.New(b, agent.Options{Agent: o.Agent, Drain: o.Drain, Running: o.Running, Logger: o.Logger})
 	return a, nil
 }
 
@@ -212,51 +185,24 @@ func (a *Agent) Serve(ctx context.Context) error {
 		return err
 	}
 	a.begin()
-	for _, name := range a.publish.names() {
-		err := a.publish.await(ctx, name)
-		for errors.Is(err, errNoWorker) { // who serves has the time to wait for one
-			err = a.publish.await(ctx, name)
-		}
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-a.ctx.Done():
-		return ErrClosed
-	}
+	return publishError(a.runtime.Serve(ctx))
 }
 
 // Close takes no more work, waits for guarded functions that run here, at most
 // Options.Drain, and then ends every waiting (*PendingError with ErrClosed).
 // Calls go on without the agent; after it came back, Continue finds them.
-func (a *Agent) Close() {
-	a.closing.Do(func() {
-		a.noWork()
-		a.host.close()
-		a.cancel()
-		a.watch.close()
-		a.publish.close()
-		a.b.Close()
-	})
-}
+func (a *Agent) Close() { a.runtime.Close() }
 
-// begin starts what a waiting call needs in this process. One that guards
-// nothing takes no tasks: they are for the agent's other processes.
+// begin starts what a waiting call needs in this process.
 func (a *Agent) begin() {
-	a.live.Store(true)
-	if a.publish.any() {
-		a.host.begin()
-	}
-	if a.asking != nil {
-		a.asking.begin()
+	a.runtime.Begin()
+	if a.reviews != nil {
+		a.reviews.begin()
 	}
 }
 
 func (a *Agent) open() error {
-	if a.ctx.Err() != nil {
+	if a.runtime.Context().Err() != nil {
 		return ErrClosed
 	}
 	return nil

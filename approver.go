@@ -1,6 +1,7 @@
 package pawl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,11 +40,11 @@ func (f ApproverFunc) Review(ctx context.Context, v approval.View) (Decision, er
 	return f(ctx, v)
 }
 
-// askEvery is how often the API is asked what waits, while anything does.
-const askEvery = 300 * time.Millisecond
+// reviewEvery is how often the API is asked what waits, while anything does.
+const reviewEvery = 300 * time.Millisecond
 
-// asking brings the agent's waiting calls before its approver.
-type asking struct {
+// reviews brings the agent's waiting calls before its approver.
+type reviews struct {
 	agent    *Agent
 	approver Approver
 	api      *client.Client
@@ -53,10 +54,10 @@ type asking struct {
 	once sync.Once
 }
 
-func newAsking(a *Agent) (*asking, error) {
+func newReviews(a *Agent) (*reviews, error) {
 	conns := &http.Transport{} // no proxy: the address is this machine's
 	o := client.Options{
-		URL: orElse(a.o.API, client.DefaultURL), Reviewer: orElse(a.o.Reviewer, a.o.Agent+" (in process)"),
+		URL: cmp.Or(a.o.API, client.DefaultURL), Reviewer: cmp.Or(a.o.Reviewer, a.o.Agent+" (in process)"),
 		UserAgent: "pawl-sdk", HTTP: &http.Client{Transport: conns},
 	}
 	api, err := client.New(o)
@@ -66,7 +67,7 @@ func newAsking(a *Agent) (*asking, error) {
 	if !loopback(o.URL) {
 		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.API is not a loopback address: an approver inside the agent's process is for local work; elsewhere people decide by pawl approve or the API")
 	}
-	return &asking{agent: a, approver: a.o.Approver, api: api, conns: conns, asked: map[string]bool{}}, nil
+	return &reviews{agent: a, approver: a.o.Approver, api: api, conns: conns, asked: map[string]bool{}}, nil
 }
 
 func loopback(address string) bool {
@@ -79,39 +80,39 @@ func loopback(address string) bool {
 }
 
 // begin starts to look for calls that wait, if that has not happened yet.
-func (k *asking) begin() {
-	k.once.Do(func() {
-		if k.agent.ctx.Err() == nil {
-			go k.run() // ends with the agent, and with an approver that heeds its context
+func (r *reviews) begin() {
+	r.once.Do(func() {
+		if r.agent.open() == nil {
+			go r.run() // ends with the agent, and with an approver that heeds its context
 		}
 	})
 }
 
-func (k *asking) run() {
-	defer k.conns.CloseIdleConnections()
-	ctx, warned := k.agent.ctx, false
-	for retry.Sleep(ctx, askEvery) {
-		mine := k.agent.watch.ids()
-		for id := range k.asked {
-			if !mine[id] {
-				delete(k.asked, id)
+func (r *reviews) run() {
+	defer r.conns.CloseIdleConnections()
+	ctx, warned := r.agent.runtime.Context(), false
+	for retry.Sleep(ctx, reviewEvery) {
+		mine := r.agent.runtime.Waits()
+		for id := range r.asked {
+			if mine[id] == nil {
+				delete(r.asked, id)
 			}
 		}
-		if len(mine) <= len(k.asked) {
+		if len(mine) <= len(r.asked) {
 			continue
 		}
-		page, err := k.api.Requests(ctx, client.RequestQuery{Agent: k.agent.o.Agent})
+		page, err := r.api.Requests(ctx, client.RequestQuery{Agent: r.agent.o.Agent})
 		if err != nil {
 			if !warned && ctx.Err() == nil {
-				k.agent.o.Logger.WarnContext(ctx, "the approver is not asked, since the API does not answer; trying again", "error", err)
+				r.agent.o.Logger.WarnContext(ctx, "the approver is not asked, since the API does not answer; trying again", "error", err)
 			}
 			warned = true
 			continue
 		}
 		warned = false
 		for i := len(page.Items) - 1; i >= 0; i-- { // oldest first
-			if v := page.Items[i].View; mine[v.ID] && !k.asked[v.ID] && v.Status == approval.StatusPending {
-				k.review(v)
+			if v := page.Items[i].View; mine[v.ID] != nil && !r.asked[v.ID] && v.Status == approval.StatusPending {
+				r.review(v)
 			}
 		}
 	}
@@ -119,43 +120,43 @@ func (k *asking) run() {
 
 // review asks about one call and sends the decision, which is bound to the
 // digest that was shown.
-func (k *asking) review(v approval.View) {
-	x := k.agent.watch.has(v.ID)
-	if x == nil {
+func (r *reviews) review(v approval.View) {
+	call := r.agent.runtime.Waits()[v.ID]
+	if call == nil { // the call has ended while others were reviewed
 		return
 	}
-	ctx, cancel := context.WithCancel(k.agent.ctx)
+	ctx, cancel := context.WithCancel(r.agent.runtime.Context())
 	defer cancel()
 	over := make(chan struct{})
 	defer close(over)
 	go func() {
 		select {
-		case <-x.done:
+		case <-call.Done:
 			cancel()
 		case <-over:
 		}
 	}()
-	k.asked[v.ID] = true
-	d, err := k.call(ctx, v)
+	r.asked[v.ID] = true
+	d, err := r.call(ctx, v)
 	if err == nil && d.Kind != "" {
-		_, err = k.api.Decide(ctx, v.ID, client.Decision{Kind: d.Kind, Digest: v.Digest, Notes: d.Notes})
+		_, err = r.api.Decide(ctx, v.ID, client.Decision{Kind: d.Kind, Digest: v.Digest, Notes: d.Notes})
 	}
 	var away *client.UnreachableError
 	switch {
 	case err == nil, ctx.Err() != nil:
 	case errors.As(err, &away):
-		delete(k.asked, v.ID)
+		delete(r.asked, v.ID)
 		fallthrough
 	default:
-		k.agent.o.Logger.WarnContext(ctx, "the approver did not decide a call", "id", v.ID, "error", err)
+		r.agent.o.Logger.WarnContext(ctx, "the approver did not decide a call", "id", v.ID, "error", err)
 	}
 }
 
-func (k *asking) call(ctx context.Context, v approval.View) (d Decision, err error) {
+func (r *reviews) call(ctx context.Context, v approval.View) (d Decision, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the value may hold what was shown
 			d, err = Decision{}, fmt.Errorf("the approver panicked with a %T", p)
 		}
 	}()
-	return k.approver.Review(ctx, v)
+	return r.approver.Review(ctx, v)
 }

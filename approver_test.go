@@ -8,11 +8,28 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/agent"
+	"go.temporal.io/sdk/client"
 )
 
-type shut struct{ *lake }
+// oneCall is a Temporal with one call, which does not end.
+type oneCall struct {
+	client.Client
+	agent.Backend
+}
 
-func (shut) Close() {}
+func (oneCall) End(ctx context.Context, _, _ string, wait bool) (approval.Outcome, error) {
+	if wait {
+		<-ctx.Done()
+	}
+	return approval.Outcome{}, agent.ErrPending
+}
+
+func (oneCall) State(context.Context, string) (approval.State, error) {
+	return approval.State{}, agent.ErrPending
+}
+
+func (oneCall) Close() {}
 
 // The connections to the API end with the agent.
 func TestApproverLeavesNoConnection(t *testing.T) {
@@ -32,14 +49,15 @@ func TestApproverLeavesNoConnection(t *testing.T) {
 		asked <- struct{}{} // the answer was read, so the connection is idle
 		return Decision{}, nil
 	})
-	l := newLake()
-	l.open("c")
-	a, err := NewWith(shut{l}, Options{Agent: "a", Approver: never, API: api.URL})
+	a, err := New(oneCall{}, Options{Agent: "a", Approver: never, API: api.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.watch.join("c", "")
-	a.asking.begin()
+	call, err := a.Continue(t.Context(), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	call.Done()
 	<-asked
 	a.Close()
 	<-closed

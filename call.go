@@ -1,16 +1,17 @@
 package pawl
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/internal/calls"
-	"github.com/pawlhq/pawl/internal/retry"
 )
 
 // Call is a guarded call that was started. It costs nothing while nobody waits
@@ -23,8 +24,7 @@ type Call struct {
 	run   string
 
 	mu     sync.Mutex
-	pinned *wait             // of Done
-	end    *approval.Outcome // how it ended, once that is known
+	pinned *agent.Wait // of Done, or of an end that is known
 }
 
 // ID is the call's ID: what reviewers see, and what Agent.Continue takes. A call
@@ -37,44 +37,50 @@ func (c *Call) ID() string { return c.id }
 // everything but this process. Errors: *PendingError if ctx or the agent ends
 // first, while the call goes on; *GoneError; ErrUnknownCall if it was deleted.
 func (c *Call) Wait(ctx context.Context) (approval.Outcome, error) {
-	if o := c.known(); o != nil {
-		return *o, nil
+	if o, ok := c.known(); ok {
+		return o, nil
 	}
 	c.agent.begin() // its tool may be one of ours
-	x := c.agent.watch.join(c.id, c.run)
-	defer c.agent.watch.leave(x)
+	x := c.agent.runtime.Join(c.id, c.run)
+	defer c.agent.runtime.Leave(x)
 	select {
-	case <-x.done:
+	case <-x.Done:
 	case <-ctx.Done():
 		select {
-		case <-x.done: // both: the end is what the caller wants to know
+		case <-x.Done: // both: the end is what the caller wants to know
 		default:
-			return approval.Outcome{}, x.pending(c.tool, stopped(ctx))
+			return approval.Outcome{}, c.pending(x, agent.Stopped(ctx))
 		}
 	}
-	if errors.Is(x.err, ErrClosed) {
-		return approval.Outcome{}, x.pending(c.tool, ErrClosed)
+	switch {
+	case errors.Is(x.Err, ErrClosed):
+		return approval.Outcome{}, c.pending(x, ErrClosed)
+	case x.Err != nil:
+		return approval.Outcome{}, callError(c.id, x.Err)
 	}
-	if x.err != nil {
-		return approval.Outcome{}, x.err
-	}
-	return *c.keep(x.outcome), nil
+	return c.keep(x.Outcome), nil
+}
+
+// pending says that the waiting ended first.
+func (c *Call) pending(x *agent.Wait, stopped error) *PendingError {
+	deadline, trouble := x.Trouble()
+	return &PendingError{ID: c.id, Tool: c.tool, Deadline: deadline, stopped: stopped, trouble: trouble}
 }
 
 // Outcome is Wait for those who do not wait: *PendingError if the call has not
 // ended yet.
 func (c *Call) Outcome(ctx context.Context) (approval.Outcome, error) {
-	if o := c.known(); o != nil {
-		return *o, nil
+	if o, ok := c.known(); ok {
+		return o, nil
 	}
-	o, err := c.agent.look(ctx, c.id)
-	if errors.Is(err, agent.ErrPending) {
+	o, err := c.agent.outcome(ctx, c.id)
+	switch {
+	case errors.Is(err, agent.ErrPending):
 		return approval.Outcome{}, &PendingError{ID: c.id, Tool: c.tool}
+	case err != nil:
+		return approval.Outcome{}, callError(c.id, err)
 	}
-	if err != nil {
-		return approval.Outcome{}, err
-	}
-	return *c.keep(o), nil
+	return c.keep(o), nil
 }
 
 // Done returns a channel that is closed when Wait returns at once: the call
@@ -85,20 +91,10 @@ func (c *Call) Done() <-chan struct{} {
 	defer c.mu.Unlock()
 	if c.pinned == nil {
 		c.agent.begin()
-		if c.end != nil {
-			c.pinned = &wait{done: closedChan}
-		} else {
-			c.pinned = c.agent.watch.join(c.id, c.run)
-		}
+		c.pinned = c.agent.runtime.Join(c.id, c.run)
 	}
-	return c.pinned.done
+	return c.pinned.Done
 }
-
-var closedChan = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
 
 // View returns the call as reviewers see it: redacted, with its requirement,
 // votes and deadline. It needs a Pawl worker that answers; its Status and
@@ -106,7 +102,7 @@ var closedChan = func() chan struct{} {
 func (c *Call) View(ctx context.Context) (approval.View, error) {
 	s, err := c.agent.b.State(ctx, c.id)
 	if err != nil {
-		return approval.View{}, told(c.id, err)
+		return approval.View{}, callError(c.id, err)
 	}
 	return s.View, nil
 }
@@ -119,33 +115,29 @@ func (c *Call) Cancel(ctx context.Context, notes string) error {
 		return err
 	}
 	s := approval.CancelSignal{DecisionID: approval.NewNonce(), By: c.agent.requester(), Channel: "sdk", Notes: notes}
-	err := c.agent.insist(ctx, func() error { return c.agent.b.Cancel(ctx, c.id, s) })
-	if err != nil {
-		return told(c.id, err)
-	}
-	return nil
+	err := c.agent.runtime.Ask(ctx, func(b agent.Backend) error { return b.Cancel(ctx, c.id, s) })
+	return callError(c.id, err)
 }
 
-func (c *Call) known() *approval.Outcome {
+// known returns how the call ended, if that is known here.
+func (c *Call) known() (approval.Outcome, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.end == nil && c.pinned != nil {
+	if c.pinned != nil {
 		select {
-		case <-c.pinned.done:
-			if c.pinned.err == nil {
-				c.end = &c.pinned.outcome
-			}
+		case <-c.pinned.Done:
+			return c.pinned.Outcome, c.pinned.Err == nil
 		default:
 		}
 	}
-	return c.end
+	return approval.Outcome{}, false
 }
 
-func (c *Call) keep(o approval.Outcome) *approval.Outcome {
+func (c *Call) keep(o approval.Outcome) approval.Outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.end = &o
-	return c.end
+	c.pinned = agent.Ended(o)
+	return o
 }
 
 // Start starts a call of any tool, guarded by this agent or not, and does not
@@ -162,43 +154,28 @@ func (a *Agent) Start(ctx context.Context, call approval.Call) (*Call, error) {
 		return nil, approval.Errorf(approval.CodeInvalid, "the call is another agent's: leave Agent out")
 	}
 	call.Agent, call.Requester, call.Nonce = a.o.Agent, a.requester(), approval.NewNonce()
-	set(&call.Team, orElse(call.Team, a.o.Team))
-	set(&call.Session, orElse(call.Session, a.o.Session))
+	call.Team, call.Session = cmp.Or(call.Team, a.o.Team), cmp.Or(call.Session, a.o.Session)
 	s, err := calls.Prepare(call)
 	if err != nil {
 		return nil, err
 	}
 	a.begin()
-	if err := a.publish.await(ctx, s.Call.Tool); err != nil {
-		return nil, err
-	}
-	var run string
-	sent := false
-	err = a.insist(ctx, func() (err error) {
-		sent = true
-		run, err = a.b.Start(ctx, s)
-		return err
-	})
+	run, sent, err := a.runtime.Start(ctx, s)
 	switch {
 	case err == nil:
 		return &Call{agent: a, id: s.ID, tool: s.Call.Tool, run: run}, nil
+	case errors.As(err, new(*agent.PublishError)):
+		return nil, publishError(err)
 	case !sent:
 		return nil, fmt.Errorf("pawl: %s was not started: %w", s.Call.Tool, err)
 	case !agent.Permanent(err): // ctx or the agent ended before an answer came
-		p := &PendingError{ID: s.ID, Tool: s.Call.Tool, Uncertain: true, trouble: err, why: ErrClosed}
+		p := &PendingError{ID: s.ID, Tool: s.Call.Tool, Uncertain: true, trouble: err, stopped: ErrClosed}
 		if ctx.Err() != nil {
-			p.why = stopped(ctx)
+			p.stopped = agent.Stopped(ctx)
 		}
 		return nil, p
 	}
-	return nil, told(s.ID, err)
-}
-
-func orElse(s, other string) string {
-	if s != "" {
-		return s
-	}
-	return other
+	return nil, callError(s.ID, err)
 }
 
 // Continue takes up a call that was started before, by this process or any
@@ -216,14 +193,14 @@ func (a *Agent) Continue(ctx context.Context, id string) (*Call, error) {
 	}
 	a.begin()
 	c := &Call{agent: a, id: id}
-	o, err := a.look(ctx, id)
+	o, err := a.outcome(ctx, id)
 	switch {
 	case err == nil:
 		c.tool = o.Tool
 		c.keep(o)
-	case errors.Is(err, ErrGone), errors.Is(err, agent.ErrPending): // Wait says what became of it
+	case errors.As(err, new(*agent.GoneError)), errors.Is(err, agent.ErrPending): // Wait says what became of it
 	default:
-		return nil, err
+		return nil, callError(id, err)
 	}
 	return c, nil
 }
@@ -241,50 +218,13 @@ func (a *Agent) ContinueKey(ctx context.Context, key string) (*Call, error) {
 	return c, err
 }
 
-// look asks once how a call ended: agent.ErrPending if it did not.
-func (a *Agent) look(ctx context.Context, id string) (o approval.Outcome, err error) {
-	err = a.insist(ctx, func() (err error) {
-		o, err = a.b.End(ctx, id, "", false)
+// outcome asks once how a call ended: agent.ErrPending if it did not.
+func (a *Agent) outcome(ctx context.Context, id string) (o approval.Outcome, err error) {
+	err = a.runtime.Ask(ctx, func(b agent.Backend) (err error) {
+		o, err = b.End(ctx, id, "", false)
 		return err
 	})
-	if err == nil || errors.Is(err, agent.ErrPending) {
-		return o, err
-	}
-	return o, told(id, err)
-}
-
-// insist asks again as long as Temporal does not answer, until ctx or the
-// agent ends.
-func (a *Agent) insist(ctx context.Context, ask func() error) error {
-	warned := false
-	var pause retry.Backoff
-	for {
-		if err := a.ctx.Err(); err != nil {
-			return ErrClosed
-		}
-		if ctx.Err() != nil {
-			return stopped(ctx)
-		}
-		err := ask()
-		switch {
-		case err == nil || agent.Permanent(err):
-			return err
-		case ctx.Err() != nil:
-			return errors.Join(stopped(ctx), err)
-		}
-		if !warned {
-			warned = true
-			a.o.Logger.WarnContext(ctx, "Temporal does not answer; trying again", "error", err)
-		}
-		both, cancel := context.WithCancel(ctx)
-		release := context.AfterFunc(a.ctx, cancel)
-		slept := pause.Wait(both)
-		release()
-		cancel()
-		if !slept && ctx.Err() != nil {
-			return errors.Join(stopped(ctx), err)
-		}
-	}
+	return o, err
 }
 
 // Result turns the end of a call into what a guarded function returns: the
@@ -301,12 +241,12 @@ func Await[Out any](ctx context.Context, c *Call) (Out, error) {
 		var none Out
 		return none, err
 	}
-	return result[Out](o, c.agent.causes.of(o))
+	return result[Out](o, c.agent.causes.Of(o))
 }
 
 func result[Out any](o approval.Outcome, cause error) (Out, error) {
 	var out, none Out
-	if err := ended(o, cause); err != nil {
+	if err := outcomeError(o, cause); err != nil {
 		return none, err
 	}
 	if problem := decode(o.Result, &out); problem != "" {
@@ -329,47 +269,21 @@ func decode[Out any](doc json.RawMessage, out *Out) string {
 	case err == nil:
 		return ""
 	case errors.As(err, &wrong):
-		return "it does not fit " + typeName[Out]() + " at " + orElse(wrong.Field, "the top")
+		return "it does not fit " + typeName[Out]() + " at " + cmp.Or(wrong.Field, "the top")
 	}
 	return "it does not fit " + typeName[Out]()
 }
 
-// causes holds the errors that guarded functions returned in this process,
-// for the callers that wait in it. The oldest are forgotten first.
-type causes struct {
-	mu    sync.Mutex
-	byID  map[string]error
-	order []string
-}
+func typeName[T any]() string { return reflect.TypeFor[T]().String() }
 
-const maxCauses = 1024
-
-func (c *causes) add(id string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byID == nil {
-		c.byID = map[string]error{}
+// nullable reports whether null is a value of its own for the type.
+func nullable(v any) bool {
+	if _, own := v.(json.Unmarshaler); own {
+		return true
 	}
-	if _, again := c.byID[id]; !again {
-		c.order = append(c.order, id)
+	switch reflect.TypeOf(v).Elem().Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface:
+		return true
 	}
-	c.byID[id] = err
-	if len(c.order) > maxCauses {
-		delete(c.byID, c.order[0])
-		c.order = c.order[1:]
-	}
-}
-
-// of returns the error that the outcome tells of. The tool may have run
-// elsewhere, too: then the texts differ.
-func (c *causes) of(o approval.Outcome) error {
-	if o.Error == nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.byID[o.ID]; err != nil && says(err, o.Error.Message) {
-		return err
-	}
-	return nil
+	return false
 }

@@ -1,7 +1,6 @@
 package pawl
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,7 +28,7 @@ var (
 	ErrConflict       = errors.New("pawl: the key is another call's") // the idempotency key
 	ErrGone           = errors.New("pawl: the call was cut off")      // its workflow was ended by other hands
 	ErrEnded          = errors.New("pawl: the call had ended before") // so it can't be withdrawn
-	ErrClosed         = errors.New("pawl: the agent is closed")
+	ErrClosed         = agent.ErrClosed                               // "pawl: the agent is closed"
 )
 
 // DeniedError is a call that ended without permission to run. It matches
@@ -48,7 +47,7 @@ func (e *DeniedError) Error() string {
 		approval.StatusRejected: "was rejected", approval.StatusExpired: "expired",
 		approval.StatusBlocked: "was blocked", approval.StatusCancelled: "was withdrawn",
 	}[e.Status]
-	return about(e.Tool, e.ID, verb, e.Reason)
+	return sentence(e.Tool, e.ID, verb, e.Reason)
 }
 
 // Is matches ErrDenied, the status's own sentinel, and ErrConflict.
@@ -81,7 +80,7 @@ type FailedError struct {
 	cause   error
 }
 
-func (e *FailedError) Error() string { return about(e.Tool, e.ID, "failed", e.Message) }
+func (e *FailedError) Error() string { return sentence(e.Tool, e.ID, "failed", e.Message) }
 
 // Is matches ErrFailed.
 func (e *FailedError) Is(target error) bool { return target == ErrFailed }
@@ -102,7 +101,7 @@ type OutcomeUnknownError struct {
 }
 
 func (e *OutcomeUnknownError) Error() string {
-	return about(e.Tool, e.ID, "may or may not have run", e.Message)
+	return sentence(e.Tool, e.ID, "may or may not have run", e.Message)
 }
 
 // Is matches ErrOutcomeUnknown.
@@ -121,7 +120,7 @@ type ResultError struct {
 }
 
 func (e *ResultError) Error() string {
-	return about(e.Tool, e.ID, "was executed, but its result can't be used", e.Problem)
+	return sentence(e.Tool, e.ID, "was executed, but its result can't be used", e.Problem)
 }
 
 // PendingError means that the waiting ended before the call did: the call goes
@@ -134,8 +133,8 @@ type PendingError struct {
 	// Uncertain: Temporal did not confirm the start, so the call may not exist.
 	// Agent.Continue then says ErrUnknownCall, or goes on.
 	Uncertain bool
-	why       error // ctx's, or ErrClosed
-	trouble   error // what stood in the way at last
+	stopped   error // ctx's error, or ErrClosed
+	trouble   error // Temporal's last one
 }
 
 func (e *PendingError) Error() string {
@@ -147,20 +146,20 @@ func (e *PendingError) Error() string {
 	if e.Deadline != nil {
 		why = append(why, "people may answer until "+e.Deadline.UTC().Format(time.RFC3339))
 	}
-	if e.why != nil {
-		why = append(why, e.why.Error())
+	if e.stopped != nil {
+		why = append(why, e.stopped.Error())
 	}
 	if e.trouble != nil {
 		why = append(why, "the last answer was: "+e.trouble.Error())
 	}
-	return about(e.Tool, e.ID, verb, strings.Join(why, "; "))
+	return sentence(e.Tool, e.ID, verb, strings.Join(why, "; "))
 }
 
 // Is matches ErrPending.
 func (e *PendingError) Is(target error) bool { return target == ErrPending }
 
 // Unwrap returns why the waiting ended: the context's error, or ErrClosed.
-func (e *PendingError) Unwrap() error { return e.why }
+func (e *PendingError) Unwrap() error { return e.stopped }
 
 // GoneError is a call that will never have an outcome, because somebody ended
 // or deleted its workflow in Temporal. Its tool may have run: the record
@@ -171,14 +170,11 @@ type GoneError struct {
 }
 
 func (e *GoneError) Error() string {
-	return about("", e.ID, "has no outcome", "its workflow "+e.How+"; its tool may have run, so look at the record before you ask for it again")
+	return sentence("", e.ID, "has no outcome", "its workflow "+e.How+"; its tool may have run, so look at the record before you ask for it again")
 }
 
 // Is matches ErrGone.
 func (e *GoneError) Is(target error) bool { return target == ErrGone }
-
-// errNoWorker tells a publication that nobody takes from a refused one.
-var errNoWorker = errors.New("no Pawl worker polls")
 
 // PublishError is a guarded function that is not in the catalogue, so none of
 // its calls was started. Reason says why it was refused, or that no Pawl worker
@@ -188,8 +184,8 @@ var errNoWorker = errors.New("no Pawl worker polls")
 type PublishError struct {
 	Tool    string
 	Reason  string
-	why     error
-	trouble error
+	cause   error // the context's, or that nobody is there
+	trouble error // Temporal's last one
 }
 
 func (e *PublishError) Error() string {
@@ -198,16 +194,25 @@ func (e *PublishError) Error() string {
 	case e.Reason != "":
 		return msg + approval.Display(e.Reason, 500)
 	case e.trouble != nil:
-		return fmt.Sprintf("%s%v; the last answer was: %s", msg, e.why, approval.Display(e.trouble.Error(), 500))
+		return fmt.Sprintf("%s%v; the last answer was: %s", msg, e.cause, approval.Display(e.trouble.Error(), 500))
 	}
-	return fmt.Sprintf("%s%v; does a Pawl worker run?", msg, e.why)
+	return fmt.Sprintf("%s%v; does a Pawl worker run?", msg, e.cause)
 }
 
 // Unwrap returns the context's error, if it ended the waiting.
-func (e *PublishError) Unwrap() error { return e.why }
+func (e *PublishError) Unwrap() error { return e.cause }
 
-// about is one line; whatever comes from elsewhere is made fit to be shown.
-func about(tool, id, verb, why string) string {
+// publishError makes a PublishError of the runtime's own.
+func publishError(err error) error {
+	var not *agent.PublishError
+	if errors.As(err, &not) {
+		return &PublishError{Tool: not.Tool, Reason: not.Reason, cause: not.Cause, trouble: not.Trouble}
+	}
+	return err
+}
+
+// sentence is one line; texts of others in it are made safe to show.
+func sentence(tool, id, verb, why string) string {
 	what := "the call"
 	if tool != "" {
 		what = approval.Display(tool, 80)
@@ -219,8 +224,8 @@ func about(tool, id, verb, why string) string {
 	return msg
 }
 
-// ended turns the end of a call into an error, or nil if it was executed.
-func ended(o approval.Outcome, cause error) error {
+// outcomeError turns the end of a call into an error, or nil if it was executed.
+func outcomeError(o approval.Outcome, cause error) error {
 	code, message := "", ""
 	if o.Error != nil {
 		code, message = o.Error.Code, o.Error.Message
@@ -240,10 +245,12 @@ func ended(o approval.Outcome, cause error) error {
 		Message: fmt.Sprintf("the call has the status %q, which is no end", approval.Display(string(o.Status), 40))}
 }
 
-// told turns an error of the backend that settles something into one of ours.
-func told(id string, err error) error {
+// callError turns what the runtime says of a call into an error of ours.
+func callError(id string, err error) error {
 	var gone *agent.GoneError
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &gone):
 		return &GoneError{ID: id, How: gone.How}
 	case errors.Is(err, calls.ErrUnknown):
@@ -254,13 +261,4 @@ func told(id string, err error) error {
 		return fmt.Errorf("%w: %s", ErrEnded, approval.Display(id, 80))
 	}
 	return fmt.Errorf("call %s: %w", approval.Display(id, 80), err)
-}
-
-// stopped is ctx's error and, where it says more, its cause.
-func stopped(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == nil || errors.Is(err, cause) {
-		return err
-	}
-	return errors.Join(err, cause)
 }

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/agent"
-	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/tool"
 )
 
@@ -61,7 +59,7 @@ func Guard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out
 			out, err := fn(ctx, in)
 			if err != nil {
 				if c, ok := tool.FromContext(ctx); ok {
-					a.causes.add(c.CallID, err)
+					a.causes.Add(c.CallID, err)
 				}
 			}
 			return out, err
@@ -71,11 +69,8 @@ func Guard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out
 	if err != nil {
 		return nil, err
 	}
-	if err := a.publish.offer(t); err != nil {
+	if err := a.runtime.Guard(t); err != nil {
 		return nil, err
-	}
-	if a.live.Load() {
-		a.begin()
 	}
 	return func(ctx context.Context, in In) (Out, error) {
 		var none Out
@@ -102,35 +97,4 @@ func MustGuard[In, Out any](a *Agent, name string, fn func(context.Context, In) 
 		panic(err)
 	}
 	return guarded
-}
-
-// perform runs one task that Pawl let go, in this process.
-func (a *Agent) perform(ctx context.Context, task agent.Task) (json.RawMessage, error) {
-	t := a.publish.find(ctx, task.Tool)
-	switch {
-	case t == nil:
-		return nil, runner.Ended(approval.CodeToolFailed, "nothing ran: this process of the agent does not guard the tool")
-	case task.Attempt > 1 && !t.Idempotent(): // Pawl's workflow makes one attempt
-		return nil, runner.Ended(approval.CodeUnknown, "an earlier attempt may have run the tool, so this one did not")
-	}
-	return runner.Run(ctx, t, task.Invocation)
-}
-
-// says reports whether the text of an outcome is what a tool's error became.
-func says(err error, text string) bool {
-	return tool.Failed(err).Error() == text
-}
-
-func typeName[T any]() string { return reflect.TypeFor[T]().String() }
-
-// nullable reports whether null is a value of its own for the type.
-func nullable(v any) bool {
-	if _, own := v.(json.Unmarshaler); own {
-		return true
-	}
-	switch reflect.TypeOf(v).Elem().Kind() {
-	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface:
-		return true
-	}
-	return false
 }

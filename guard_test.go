@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/pawltest"
 	"github.com/pawlhq/pawl/tool"
+	"go.temporal.io/sdk/client"
 )
 
 type transfer struct {
@@ -340,6 +341,9 @@ func closeDrains(t *testing.T) {
 	agent.Close()
 }
 
+// noTemporal is a client that nobody uses.
+var noTemporal = struct{ client.Client }{}
+
 func TestOptions(t *testing.T) {
 	decides := pawl.ApproverFunc(func(context.Context, approval.View) (pawl.Decision, error) { return pawl.Decision{}, nil })
 	for name, o := range map[string]pawl.Options{
@@ -353,17 +357,17 @@ func TestOptions(t *testing.T) {
 		"API on all":       {Agent: "a", Approver: decides, API: "http://0.0.0.0:7295"},
 		"API with secrets": {Agent: "a", Approver: decides, API: "http://u:hunter2@127.0.0.1:7295"},
 	} {
-		if _, err := pawl.NewWith(nil, o); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := pawl.New(noTemporal, o); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, api := range []string{"", "http://127.0.0.1:1", "http://[::1]:7295", "http://localhost:7295"} {
-		if _, err := pawl.NewWith(nil, pawl.Options{Agent: "a", Approver: decides, API: api}); err != nil {
+		if _, err := pawl.New(noTemporal, pawl.Options{Agent: "a", Approver: decides, API: api}); err != nil {
 			t.Errorf("%s: %v", api, err)
 		}
 	}
 	longest := strings.Repeat("a", 189)
-	if _, err := pawl.NewWith(nil, pawl.Options{Agent: longest}); err != nil {
+	if _, err := pawl.New(noTemporal, pawl.Options{Agent: longest}); err != nil {
 		t.Error(err)
 	}
 	if _, err := tool.Elsewhere("x", json.RawMessage(`{"type":"object"}`), approval.AgentQueue(longest), tool.Options{}); err != nil {

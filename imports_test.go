@@ -18,7 +18,7 @@ const module = "github.com/pawlhq/pawl"
 // and in docs/architecture.md.
 // The room "" is package pawl, at the root.
 var rooms = map[string][]string{
-	"":                      {"client", "codec", "health", "internal/agent", "internal/calls", "internal/retry", "internal/runner", "tool"},
+	"":                      {"client", "codec", "health", "internal/agent", "internal/calls", "internal/retry", "tool"},
 	"pawltest":              {"", "internal/agent", "internal/calls", "internal/runner", "tool"},
 	"approval":              {"strictjson"},
 	"strictjson":            {},
@@ -45,7 +45,7 @@ var rooms = map[string][]string{
 	"internal/runner":       {"tool"},
 	"internal/retry":        {},
 	"internal/calls":        {"codec"},
-	"internal/agent":        {"health", "internal/calls", "internal/runner", "tool"},
+	"internal/agent":        {"health", "internal/calls", "internal/retry", "internal/runner", "tool"},
 	"activities":            {"audit", "auth/sign", "ballot", "internal/runner", "store", "tool"},
 	"workflows":             {"activities", "auth/sign", "ballot", "codec", "internal/runner", "tool"},
 	"worker":                {"activities", "audit", "codec", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
@@ -53,7 +53,7 @@ var rooms = map[string][]string{
 	"auth/sign":             {},
 	"auth/oidc":             {"auth"},
 	"api":                   {"audit", "auth", "ballot", "codec", "health", "internal/calls", "internal/retry", "internal/yamlfile", "policy", "policy/active", "store"},
-	"client":                {"auth", "store"},
+	"client":                {"auth", "internal/retry", "store"},
 	"cmd/pawl":              {"internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review"},
 	"internal/settings":     {"api", "auth", "auth/oidc", "client", "codec", "internal/yamlfile", "store"},
 	"internal/cli":          {"auth", "client", "internal/settings", "store", "store/postgres", "store/sqlite"},

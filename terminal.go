@@ -3,6 +3,7 @@ package pawl
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,13 +41,13 @@ type terminal struct {
 
 	read  sync.Once
 	lines chan string // closed when the input ends
-	told  sync.Once   // that there is no terminal
+	warn  sync.Once   // that there is no terminal
 }
 
 // Review asks about one call. It is asked about one at a time.
 func (t *terminal) Review(ctx context.Context, v approval.View) (Decision, error) {
 	if !t.isTerminal() {
-		t.told.Do(func() {
+		t.warn.Do(func() {
 			fmt.Fprint(t.out, "pawl: standard input is no terminal, so calls can't be decided here; other reviewers still can: see `pawl pending`\n")
 		})
 		return Decision{}, errors.New("standard input is no terminal, so nobody can be asked")
@@ -107,7 +108,7 @@ func (t *terminal) scan() {
 // untrusted text begins with a bar, so that none passes for a line of ours.
 func question(v approval.View) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s asks to run %s", approval.Display(orElse(v.Agent, "an agent"), 80), approval.Display(v.Tool, 200))
+	fmt.Fprintf(&b, "\n%s asks to run %s", approval.Display(cmp.Or(v.Agent, "an agent"), 80), approval.Display(v.Tool, 200))
 	if v.Risk != "" {
 		fmt.Fprintf(&b, " (risk: %s)", approval.Display(string(v.Risk), 20))
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/retry"
 )
 
 // View is a call as the API shows it: the state of one that goes on, or the
@@ -122,7 +123,7 @@ func (c *Client) Get(ctx context.Context, id string, wait time.Duration) (View, 
 func (c *Client) Wait(ctx context.Context, id string) (View, error) {
 	var last View
 	var silence error
-	pause := firstPause
+	pause := retry.Backoff{Most: maxPause}
 	for {
 		began, hold := time.Now(), longPoll
 		if deadline, ok := ctx.Deadline(); ok {
@@ -135,7 +136,8 @@ func (c *Client) Wait(ctx context.Context, id string) (View, error) {
 		case err == nil && (v.Status.Ended() || v.Lost()):
 			return v, nil
 		case err == nil:
-			last, silence, pause = v, nil, firstPause
+			last, silence = v, nil
+			pause.Reset()
 			delay = max(0, minRound-time.Since(began)) // a server that does not hold requests is not hammered
 		case ctx.Err() != nil:
 			return last, errors.Join(ctx.Err(), silence)
@@ -143,10 +145,9 @@ func (c *Client) Wait(ctx context.Context, id string) (View, error) {
 			return last, err
 		default:
 			wait, _ := refusedNow(err)
-			silence, delay = err, max(wait, jitter(pause))
-			pause = min(2*pause, maxPause)
+			silence, delay = err, max(wait, pause.Next())
 		}
-		if !sleep(ctx, delay) {
+		if !retry.Sleep(ctx, delay) {
 			return last, errors.Join(ctx.Err(), silence)
 		}
 	}

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/http/httptrace"
@@ -25,6 +24,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/retry"
 )
 
 // DefaultURL is where the API listens unless told otherwise.
@@ -39,7 +39,6 @@ const (
 	longPoll       = 30 * time.Second // one held request; the server takes up to 60 s, proxies often less
 	waitMargin     = 3 * time.Second  // between a held request's end and ctx's: the server may look for 2 s more
 	minRound       = 500 * time.Millisecond
-	firstPause     = 100 * time.Millisecond
 	maxPause       = 5 * time.Second
 	resendFor      = 10 * time.Second // how long an unanswered request is sent again
 	judgedWithin   = 10 * time.Second // how long a decision's answer is polled for
@@ -247,7 +246,7 @@ func isJSON(h http.Header, want string) bool {
 // listens at the first try it gives up at once: nothing was sent, and most
 // likely the address is wrong.
 func (c *Client) resend(ctx context.Context, key string, send func() error) error {
-	pause, sent := firstPause, false
+	pause, sent := retry.Backoff{Most: maxPause}, false
 	var failed time.Time
 	for first := true; ; first = false {
 		err := send()
@@ -260,25 +259,12 @@ func (c *Client) resend(ctx context.Context, key string, send func() error) erro
 		}
 		wait, refused := refusedNow(err)
 		sent = sent || !refused && (u == nil || u.Sent)
-		if time.Since(failed)+wait > resendFor || !sleep(ctx, max(wait, jitter(pause))) {
+		if time.Since(failed)+wait > resendFor || !retry.Sleep(ctx, max(wait, pause.Next())) {
 			if sent {
 				return &UncertainError{Key: key, err: err}
 			}
 			return err
 		}
-		pause = min(2*pause, maxPause)
-	}
-}
-
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
-
-// sleep reports whether d passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
 	}
 }
 

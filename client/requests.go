@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/retry"
 )
 
 const pageSize = 100
@@ -201,9 +202,8 @@ func (c *Client) judgement(ctx context.Context, id, decisionID string, accepted 
 			return notJudged, nil
 		}
 	}
-	began, pause := time.Now(), firstPause
-	for time.Since(began) < judgedWithin && sleep(ctx, jitter(pause)) {
-		pause = min(2*pause, time.Second)
+	began, pause := time.Now(), retry.Backoff{Most: time.Second}
+	for time.Since(began) < judgedWithin && pause.Wait(ctx) {
 		res, err := c.send(ctx, request{method: http.MethodGet, path: path("api", "requests", id, "decisions", decisionID)})
 		switch {
 		case err == nil && res.status != http.StatusAccepted:

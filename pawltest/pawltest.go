@@ -70,12 +70,12 @@ func New(t TB, o pawl.Options) *Fake {
 	if o.Agent == "" {
 		o.Agent = "test"
 	}
-	o.Approver = nil
+	o.Approver, o.PayloadKeys = nil, "" // neither an API nor Temporal is there
 	f := &Fake{
 		t: t, script: map[string]func(approval.Call) Answer{}, refuse: map[string]string{},
 		tools: map[string]approval.ToolSpec{}, calls: map[string]*call{}, served: make(chan struct{}),
 	}
-	agent, err := pawl.NewWith((*temporal)(f), o)
+	agent, err := pawl.New(temporal{fake: f}, o)
 	if err != nil {
 		panic(fmt.Sprintf("pawltest: %v", err))
 	}

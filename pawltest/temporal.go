@@ -11,22 +11,25 @@ import (
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/tool"
+	"go.temporal.io/sdk/client"
 	sdk "go.temporal.io/sdk/temporal"
 )
 
 // maxAttempts is what Pawl grants an idempotent tool.
 const maxAttempts = 3
 
-// temporal is a Fake as its agent sees it.
-type temporal Fake
+// temporal is what a Fake's agent takes for Temporal: package agent uses a
+// client that is a Backend as it is, and never as a client.
+type temporal struct {
+	client.Client
+	fake *Fake
+}
 
-var _ agent.Backend = (*temporal)(nil)
-
-func (t *temporal) fake() *Fake { return (*Fake)(t) }
+var _ agent.Backend = temporal{}
 
 // Start starts a call, or finds it.
-func (t *temporal) Start(_ context.Context, s calls.Start) (string, error) {
-	f := t.fake()
+func (t temporal) Start(_ context.Context, s calls.Start) (string, error) {
+	f := t.fake
 	f.mu.Lock()
 	first := f.calls[s.ID]
 	if first != nil {
@@ -92,7 +95,7 @@ func (f *Fake) check(c *call) *Answer {
 
 func toolOf(s approval.ToolSpec) (*tool.Tool, error) {
 	never := func(context.Context, tool.Invocation) (json.RawMessage, error) {
-		return nil, errors.New("it runs elsewhere")
+		return nil, errors.New("it runs in another process")
 	}
 	return tool.Custom(s.Name, s.Schema, never, tool.Options{Description: s.Description, Idempotent: s.Idempotent, Timeout: s.Timeout.Std()})
 }
@@ -173,8 +176,8 @@ func failed(status approval.Status, code, text string) approval.Outcome {
 }
 
 // End tells how a call ended.
-func (t *temporal) End(ctx context.Context, id, _ string, wait bool) (approval.Outcome, error) {
-	f := t.fake()
+func (t temporal) End(ctx context.Context, id, _ string, wait bool) (approval.Outcome, error) {
+	f := t.fake
 	f.mu.Lock()
 	c := f.calls[id]
 	f.mu.Unlock()
@@ -197,8 +200,8 @@ func (t *temporal) End(ctx context.Context, id, _ string, wait bool) (approval.O
 }
 
 // Sweep looks at many calls.
-func (t *temporal) Sweep(_ context.Context, ids []string) (ended, missing []string, err error) {
-	f := t.fake()
+func (t temporal) Sweep(_ context.Context, ids []string) (ended, missing []string, err error) {
+	f := t.fake
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range ids {
@@ -213,8 +216,8 @@ func (t *temporal) Sweep(_ context.Context, ids []string) (ended, missing []stri
 }
 
 // State shows a call.
-func (t *temporal) State(_ context.Context, id string) (approval.State, error) {
-	f := t.fake()
+func (t temporal) State(_ context.Context, id string) (approval.State, error) {
+	f := t.fake
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.calls[id]
@@ -246,8 +249,8 @@ func (t *temporal) State(_ context.Context, id string) (approval.State, error) {
 }
 
 // Cancel withdraws a call that is held.
-func (t *temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) error {
-	f := t.fake()
+func (t temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) error {
+	f := t.fake
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.calls[id]
@@ -265,8 +268,8 @@ func (t *temporal) Cancel(_ context.Context, id string, s approval.CancelSignal)
 }
 
 // Publish takes tools into the catalogue.
-func (t *temporal) Publish(_ context.Context, p approval.Publication) (approval.Published, error) {
-	f := t.fake()
+func (t temporal) Publish(_ context.Context, p approval.Publication) (approval.Published, error) {
+	f := t.fake
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var done approval.Published
@@ -285,11 +288,11 @@ func (t *temporal) Publish(_ context.Context, p approval.Publication) (approval.
 }
 
 // Polled says that a worker is there.
-func (t *temporal) Polled(context.Context) (bool, string, error) { return true, "", nil }
+func (t temporal) Polled(context.Context) (bool, string, error) { return true, "", nil }
 
 // Serve runs what was let go.
-func (t *temporal) Serve(_ context.Context, o agent.ServeOptions) (func(), error) {
-	f := t.fake()
+func (t temporal) Serve(_ context.Context, o agent.ServeOptions) (func(), error) {
+	f := t.fake
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.serves == nil {
@@ -312,4 +315,4 @@ func (t *temporal) Serve(_ context.Context, o agent.ServeOptions) (func(), error
 }
 
 // Close is nothing: there is no connection.
-func (t *temporal) Close() {}
+func (t temporal) Close() {}

@@ -39,6 +39,15 @@ func NewTemporal(c client.Client, queue string) *Temporal {
 	return &Temporal{Client: calls.New(o), client: c, queue: queue}
 }
 
+// On returns what an agent runs on that is given the client c: Temporal, or c
+// itself where it is a Backend, as the one of package pawltest is.
+func On(c client.Client, queue string) Backend {
+	if b, ok := c.(Backend); ok {
+		return b
+	}
+	return NewTemporal(c, queue)
+}
+
 // Connect dials Temporal, and Close closes the connection. A namespace that is
 // missing is health.ErrMissing, payloads that are encrypted otherwise than
 // here are health.ErrUnreadable.

@@ -50,7 +50,7 @@ type Client struct {
 
 // New makes a Client. It contacts nobody.
 func New(o Options) *Client {
-	return &Client{o: o, queries: queries{byCall: map[string]*turn{}}}
+	return &Client{o: o, queries: queries{next: map[string]*round{}}}
 }
 
 // Start starts the call and returns its run, or "" where this very call was

@@ -84,15 +84,11 @@ const (
 // asked again, after 20 s. So the first polls are short.
 func Await(ctx context.Context, run client.WorkflowRun, into any) error {
 	for hold := firstPoll; ; hold = min(2*hold, maxPoll) {
-		// Not WithTimeout: the SDK gives up at half of a deadline that it can see.
-		poll, cancel := context.WithCancel(ctx)
-		timer := time.AfterFunc(hold, cancel)
+		poll, cancel := Within(ctx, hold)
 		err := run.Get(poll, into)
 		ours := poll.Err() != nil && ctx.Err() == nil // the poll ended, the waiting did not
-		timer.Stop()
 		cancel()
-		var closed *temporal.WorkflowExecutionError
-		if err == nil || !ours || errors.As(err, &closed) {
+		if err == nil || !ours || errors.As(err, new(*temporal.WorkflowExecutionError)) {
 			return err
 		}
 	}

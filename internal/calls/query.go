@@ -14,13 +14,10 @@ import (
 // always from a query that began after its waiter came, and so reflects a
 // signal that was acknowledged to the waiter before.
 type queries struct {
-	mu     sync.Mutex
-	byCall map[string]*turn
-}
-
-// turn stands in queries.byCall as long as a query of its call runs.
-type turn struct {
-	next *round // nil: nobody waits for another query
+	mu sync.Mutex
+	// next holds each call that is being asked, with the round after that; nil
+	// while nobody waits for one.
+	next map[string]*round
 }
 
 // round is one query and those who wait for it.
@@ -37,16 +34,13 @@ type round struct {
 func (c *Client) State(ctx context.Context, id string) (approval.State, error) {
 	q := &c.queries
 	q.mu.Lock()
-	var r *round
-	if t := q.byCall[id]; t == nil {
+	r, busy := q.next[id]
+	if r == nil {
 		r = &round{done: make(chan struct{})}
-		q.byCall[id] = &turn{}
-		go c.answer(id, r)
-	} else {
-		if t.next == nil {
-			t.next = &round{done: make(chan struct{})}
+		if q.next[id] = r; !busy {
+			q.next[id] = nil
+			go c.answer(id, r)
 		}
-		r = t.next
 	}
 	r.waiting++
 	q.mu.Unlock()
@@ -70,10 +64,9 @@ func (c *Client) answer(id string, r *round) {
 		close(r.done)
 
 		q.mu.Lock()
-		t := q.byCall[id]
-		r, t.next = t.next, nil
+		r, q.next[id] = q.next[id], nil
 		if r == nil || r.waiting == 0 {
-			delete(q.byCall, id)
+			delete(q.next, id)
 			r = nil
 		}
 		q.mu.Unlock()
@@ -99,14 +92,10 @@ func (c *Client) query(id string) (state approval.State, err error) {
 // Within returns a context that ends after d but shows no deadline: Temporal's
 // SDK gives up at half of a deadline it can see, to leave time for another try.
 func Within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	if d <= 0 {
-		cancel()
-		return ctx, cancel
-	}
-	timer := time.AfterFunc(d, cancel)
-	return ctx, func() {
-		timer.Stop()
-		cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, d)
+	return undated{ctx}, cancel
 }
+
+type undated struct{ context.Context }
+
+func (undated) Deadline() (at time.Time, ok bool) { return }

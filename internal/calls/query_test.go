@@ -30,8 +30,8 @@ func TestQueriesAreShared(t *testing.T) {
 		close(release)
 		all.Wait()
 		synctest.Wait()
-		if s.queries != 2 || s.most != 1 || len(c.queries.byCall) != 0 {
-			t.Errorf("%d queries, at most %d at a time; %d are kept", s.queries, s.most, len(c.queries.byCall))
+		if s.queries != 2 || s.most != 1 || len(c.queries.next) != 0 {
+			t.Errorf("%d queries, at most %d at a time; %d are kept", s.queries, s.most, len(c.queries.next))
 		}
 	})
 }
@@ -57,8 +57,8 @@ func TestAbandonedQueryIsNotAsked(t *testing.T) {
 			t.Errorf("the first got %v", err)
 		}
 		synctest.Wait()
-		if s.queries != 1 || len(c.queries.byCall) != 0 {
-			t.Errorf("%d queries; %d are kept", s.queries, len(c.queries.byCall))
+		if s.queries != 1 || len(c.queries.next) != 0 {
+			t.Errorf("%d queries; %d are kept", s.queries, len(c.queries.next))
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b Backoff
+		b := Backoff{Most: 5 * time.Second}
 		rounds := func() {
 			t.Helper()
 			for want, i := First, 0; i < 10; i++ {
@@ -20,13 +20,22 @@ func TestBackoff(t *testing.T) {
 				if took := time.Since(began); took < want/2 || took > want {
 					t.Errorf("pause %d took %v, want %v to %v", i, took, want/2, want)
 				}
-				want = min(2*want, Most)
+				want = min(2*want, 5*time.Second)
 			}
 		}
 		rounds()
 		b.Reset()
 		rounds()
 	})
+}
+
+func TestPausesAreBoundedByDefault(t *testing.T) {
+	var b Backoff
+	for range 100 {
+		if d := b.Next(); d > Most {
+			t.Fatalf("a pause of %v", d)
+		}
+	}
 }
 
 func TestWaitingEndsWithItsContext(t *testing.T) {

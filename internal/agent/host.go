@@ -1,21 +1,16 @@
-package pawl
+package agent
 
 import (
-	"context"
-	"log/slog"
 	"sync"
 
-	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/internal/retry"
 )
 
 // host keeps a worker on the agent's queue, from the moment it is needed until
 // the agent closes.
 type host struct {
-	b   agent.Backend
-	log *slog.Logger
-	ctx context.Context // ends when no more work is taken
-	o   agent.ServeOptions
+	core // its context ends when no more work is taken
+	o    ServeOptions
 
 	once    sync.Once
 	running sync.WaitGroup

@@ -1,14 +1,13 @@
-package pawl
+package agent
 
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/retry"
 )
@@ -23,10 +22,10 @@ const (
 	// some ten a second for a whole namespace. 10,000 waiting calls are looked
 	// at every 25 s.
 	sweepEvery = 500 * time.Millisecond
-	looks      = 16 // how many ends of a list are fetched at once
+	fetches    = 16 // how many ends of a list are fetched at once
 
-	// lagging is how long a call that was just started may be missing in lists.
-	lagging = time.Minute
+	// listLag is how long a call that was just started may be missing in lists.
+	listLag = time.Minute
 
 	deadlineAfter = time.Second // a call that waits this long is asked for its deadline
 )
@@ -35,20 +34,18 @@ const (
 // the end at once, for all others by one list for many. A call that only waits
 // in a list costs its entry here and no goroutine.
 type watcher struct {
-	b   agent.Backend
-	log *slog.Logger
-	ctx context.Context // ends with the agent
+	core
 
 	mu       sync.Mutex
-	waits    map[string]*wait // by call ID
-	queue    []*wait          // those without a poll, in the order of sweeps
+	waits    map[string]*Wait // by call ID
+	queue    []*Wait          // those without a poll, in the order of sweeps
 	polls    int
 	sweeping bool
 	running  sync.WaitGroup
 }
 
-// wait is one call that somebody waits for.
-type wait struct {
+// Wait is one call that somebody waits for. It is safe for concurrent use.
+type Wait struct {
 	id, run string
 	since   time.Time
 
@@ -59,29 +56,43 @@ type wait struct {
 	deadline *time.Time
 	trouble  error // what stands in the way at the moment
 
-	done    chan struct{} // the fields below are written before it is closed
-	outcome approval.Outcome
-	err     error
+	// Done is closed when the call has ended, or nobody can wait for it any
+	// more. The fields below are written before.
+	Done    chan struct{}
+	Outcome approval.Outcome
+	Err     error // of Backend.End, if Permanent; or ErrClosed
 }
 
-func newWatcher(ctx context.Context, b agent.Backend, log *slog.Logger) *watcher {
-	return &watcher{b: b, log: log, ctx: ctx, waits: map[string]*wait{}}
+// Ended is a Wait that is over, for a call whose end is known.
+func Ended(o approval.Outcome) *Wait { return over(o, nil) }
+
+func over(o approval.Outcome, err error) *Wait {
+	x := &Wait{Done: make(chan struct{}), Outcome: o, Err: err}
+	close(x.Done)
+	return x
 }
 
-// join waits for a call until leave. Whoever waits for one ID shares one wait.
-func (w *watcher) join(id, run string) *wait {
+// Trouble returns until when people may answer, where that is known, and what
+// kept Temporal from answering at last.
+func (x *Wait) Trouble() (deadline *time.Time, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.deadline, x.trouble
+}
+
+// Join waits for a call until Leave; a run may be given if it is known. Whoever
+// waits for one call shares one Wait.
+func (w *watcher) Join(id, run string) *Wait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if x := w.waits[id]; x != nil {
 		x.users++
 		return x
 	}
-	x := &wait{id: id, run: run, since: time.Now(), users: 1, done: make(chan struct{})}
 	if w.ctx.Err() != nil {
-		x.err = ErrClosed
-		close(x.done)
-		return x
+		return over(approval.Outcome{}, ErrClosed)
 	}
+	x := &Wait{id: id, run: run, since: time.Now(), users: 1, Done: make(chan struct{})}
 	w.waits[id] = x
 	if w.polls < maxPolls {
 		w.poll(x)
@@ -92,7 +103,8 @@ func (w *watcher) join(id, run string) *wait {
 	return x
 }
 
-func (w *watcher) leave(x *wait) {
+// Leave ends a waiting that Join began.
+func (w *watcher) Leave(x *Wait) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if x.users--; x.users > 0 || w.waits[x.id] != x {
@@ -104,20 +116,28 @@ func (w *watcher) leave(x *wait) {
 	}
 }
 
-// finish ends a wait. A wait ends once.
-func (w *watcher) finish(x *wait, o approval.Outcome, err error) {
+// settle ends the wait, once, if an answer of Backend.End says how, and reports
+// whether it does; else it keeps what stands in the way.
+func (w *watcher) settle(x *Wait, o approval.Outcome, err error) bool {
+	switch {
+	case errors.Is(err, ErrPending):
+		return false
+	case err != nil && !Permanent(err):
+		x.setTrouble(err)
+		return false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.waits[x.id] != x {
-		return
+	if w.waits[x.id] == x {
+		delete(w.waits, x.id)
+		x.Outcome, x.Err = o, err
+		close(x.Done)
 	}
-	delete(w.waits, x.id)
-	x.outcome, x.err = o, err
-	close(x.done)
+	return true
 }
 
 // poll gives the wait a long poll of its own. The caller holds w.mu.
-func (w *watcher) poll(x *wait) {
+func (w *watcher) poll(x *Wait) {
 	w.polls++
 	ctx, cancel := context.WithCancel(w.ctx)
 	x.cancel = cancel
@@ -140,25 +160,17 @@ func (w *watcher) poll(x *wait) {
 }
 
 // follow asks until the call has ended, however often Temporal goes away.
-func (w *watcher) follow(ctx context.Context, x *wait) {
+func (w *watcher) follow(ctx context.Context, x *Wait) {
 	var pause retry.Backoff
 	for {
 		began := time.Now()
 		o, err := w.b.End(ctx, x.id, x.run, true)
-		switch {
-		case err == nil:
-			w.finish(x, o, nil)
-			return
-		case ctx.Err() != nil:
-			return
-		case agent.Permanent(err) && !errors.Is(err, agent.ErrPending):
-			w.finish(x, approval.Outcome{}, told(x.id, err))
+		if err != nil && ctx.Err() != nil || w.settle(x, o, err) {
 			return
 		}
 		if time.Since(began) > retry.Most { // it was held for a while, so this is no row of failures
 			pause.Reset()
 		}
-		x.hit(err)
 		w.log.DebugContext(ctx, "waiting for a call was interrupted", "id", x.id, "error", err)
 		if !pause.Wait(ctx) {
 			return
@@ -166,30 +178,23 @@ func (w *watcher) follow(ctx context.Context, x *wait) {
 	}
 }
 
-func (w *watcher) askDeadline(ctx context.Context, x *wait) {
+func (w *watcher) askDeadline(ctx context.Context, x *Wait) {
 	if ctx.Err() != nil {
 		return
 	}
 	state, err := w.b.State(ctx, x.id)
 	if err != nil {
-		return // it is told where it is known
+		return // deadlines are shown where they are known
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.deadline = state.Deadline
 }
 
-func (x *wait) hit(err error) {
+func (x *Wait) setTrouble(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.trouble = err
-}
-
-// pending says that the wait ended first.
-func (x *wait) pending(tool string, why error) *PendingError {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return &PendingError{ID: x.id, Tool: tool, Deadline: x.deadline, why: why, trouble: x.trouble}
 }
 
 // sweep looks after the queue until it is empty. The caller holds w.mu.
@@ -205,10 +210,10 @@ func (w *watcher) sweep() {
 			if batch == nil {
 				return
 			}
-			if err := w.look(batch); err != nil {
+			if err := w.checkBatch(batch); err != nil {
 				w.log.DebugContext(w.ctx, "a list of waiting calls was not answered", "error", err)
 				for _, x := range batch {
-					x.hit(err)
+					x.setTrouble(err)
 				}
 				pause = min(2*pause, retry.Most)
 				continue
@@ -220,7 +225,7 @@ func (w *watcher) sweep() {
 
 // batch takes the next waits from the queue's front and puts them at its end.
 // It returns nil, and the sweeping is over, if none is left.
-func (w *watcher) batch() []*wait {
+func (w *watcher) batch() []*Wait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	live := w.queue[:0:0]
@@ -238,9 +243,9 @@ func (w *watcher) batch() []*wait {
 	return live[:n:n]
 }
 
-// look finds out which calls of the batch have ended. Lists may lag behind, so
+// checkBatch finds out which calls of the batch have ended. Lists may lag behind, so
 // each of those is asked for itself.
-func (w *watcher) look(batch []*wait) error {
+func (w *watcher) checkBatch(batch []*Wait) error {
 	ids := make([]string, len(batch))
 	for i, x := range batch {
 		ids[i] = x.id
@@ -256,26 +261,18 @@ func (w *watcher) look(batch []*wait) error {
 	for _, id := range missing {
 		unseen[id] = true
 	}
-	slots := make(chan struct{}, looks)
+	slots := make(chan struct{}, fetches)
 	var all sync.WaitGroup
 	for _, x := range batch {
-		x.hit(nil)
-		if !suspect[x.id] && !(unseen[x.id] && time.Since(x.since) > lagging) {
+		x.setTrouble(nil)
+		if !suspect[x.id] && !(unseen[x.id] && time.Since(x.since) > listLag) {
 			continue
 		}
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
 			o, err := w.b.End(w.ctx, x.id, "", false)
-			switch {
-			case err == nil:
-				w.finish(x, o, nil)
-			case errors.Is(err, agent.ErrPending):
-			case agent.Permanent(err):
-				w.finish(x, approval.Outcome{}, told(x.id, err))
-			default:
-				x.hit(err)
-			}
+			w.settle(x, o, err)
 		})
 	}
 	all.Wait()
@@ -287,28 +284,17 @@ func (w *watcher) close() {
 	w.mu.Lock()
 	for id, x := range w.waits {
 		delete(w.waits, id)
-		x.err = ErrClosed
-		close(x.done)
+		x.Err = ErrClosed
+		close(x.Done)
 	}
 	w.queue = nil
 	w.mu.Unlock()
 	w.running.Wait()
 }
 
-// has reports whether somebody waits for the call.
-func (w *watcher) has(id string) *wait {
+// Waits returns the calls that somebody waits for, by ID.
+func (w *watcher) Waits() map[string]*Wait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.waits[id]
-}
-
-// ids returns the calls that somebody waits for.
-func (w *watcher) ids() map[string]bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	all := make(map[string]bool, len(w.waits))
-	for id := range w.waits {
-		all[id] = true
-	}
-	return all
+	return maps.Clone(w.waits)
 }

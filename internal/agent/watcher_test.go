@@ -1,4 +1,4 @@
-package pawl
+package agent
 
 import (
 	"context"
@@ -11,14 +11,13 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/retry"
 )
 
-// lake is a Temporal full of calls that only end.
-type lake struct {
-	agent.Backend
+// fakeCalls is a Backend full of calls that only end.
+type fakeCalls struct {
+	Backend
 
 	mu      sync.Mutex
 	ended   map[string]chan struct{}
@@ -31,11 +30,13 @@ type lake struct {
 	biggest int
 }
 
-func newLake() *lake { return &lake{ended: map[string]chan struct{}{}, gone: map[string]bool{}} }
+func newFakeCalls() *fakeCalls {
+	return &fakeCalls{ended: map[string]chan struct{}{}, gone: map[string]bool{}}
+}
 
 var errAway = errors.New("nobody answers")
 
-func (l *lake) End(ctx context.Context, id, _ string, wait bool) (approval.Outcome, error) {
+func (l *fakeCalls) End(ctx context.Context, id, _ string, wait bool) (approval.Outcome, error) {
 	l.mu.Lock()
 	l.asked++
 	done, known, gone, away := l.ended[id], l.ended[id] != nil, l.gone[id], l.away
@@ -53,7 +54,7 @@ func (l *lake) End(ctx context.Context, id, _ string, wait bool) (approval.Outco
 	case away:
 		return approval.Outcome{}, errAway
 	case gone:
-		return approval.Outcome{}, &agent.GoneError{How: "was terminated"}
+		return approval.Outcome{}, &GoneError{How: "was terminated"}
 	case !known:
 		return approval.Outcome{}, calls.ErrUnknown
 	}
@@ -68,11 +69,11 @@ func (l *lake) End(ctx context.Context, id, _ string, wait bool) (approval.Outco
 	case <-done:
 		return approval.Outcome{ID: id, Status: approval.StatusExecuted, Result: []byte(`1`)}, nil
 	default:
-		return approval.Outcome{}, agent.ErrPending
+		return approval.Outcome{}, ErrPending
 	}
 }
 
-func (l *lake) Sweep(_ context.Context, ids []string) (ended, missing []string, err error) {
+func (l *fakeCalls) Sweep(_ context.Context, ids []string) (ended, missing []string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked++
@@ -96,26 +97,26 @@ func (l *lake) Sweep(_ context.Context, ids []string) (ended, missing []string, 
 	return ended, missing, nil
 }
 
-func (l *lake) State(context.Context, string) (approval.State, error) {
+func (l *fakeCalls) State(context.Context, string) (approval.State, error) {
 	at := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	return approval.State{View: approval.View{Deadline: &at}}, nil
 }
 
-func (l *lake) set(f func()) {
+func (l *fakeCalls) set(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f()
 }
 
-func (l *lake) open(id string) { l.set(func() { l.ended[id] = make(chan struct{}) }) }
+func (l *fakeCalls) open(id string) { l.set(func() { l.ended[id] = make(chan struct{}) }) }
 
-func (l *lake) end(id string) { l.set(func() { close(l.ended[id]) }) }
+func (l *fakeCalls) end(id string) { l.set(func() { close(l.ended[id]) }) }
 
 // joined opens calls and waits for each.
-func (l *lake) joined(w *watcher, ids []string) (waits []*wait) {
+func (l *fakeCalls) joined(w *watcher, ids []string) (waits []*Wait) {
 	for _, id := range ids {
 		l.open(id)
-		waits = append(waits, w.join(id, ""))
+		waits = append(waits, w.Join(id, ""))
 	}
 	return waits
 }
@@ -128,19 +129,19 @@ func numbered(n int) (ids []string) {
 }
 
 // watching runs a test with a watcher, in a bubble where time costs nothing.
-func watching(t *testing.T, l *lake, f func(t *testing.T, w *watcher)) {
+func watching(t *testing.T, l *fakeCalls, f func(t *testing.T, w *watcher)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		w := newWatcher(ctx, l, slog.New(slog.DiscardHandler))
+		w := &watcher{core: core{l, slog.New(slog.DiscardHandler), ctx}, waits: map[string]*Wait{}}
 		f(t, w)
 		cancel()
 		w.close()
 	})
 }
 
-func isDone(x *wait) bool {
+func isDone(x *Wait) bool {
 	select {
-	case <-x.done:
+	case <-x.Done:
 		return true
 	default:
 		return false
@@ -149,7 +150,7 @@ func isDone(x *wait) bool {
 
 func TestWaitsBeyondThePollsAreSwept(t *testing.T) {
 	ids := numbered(1000)
-	l := newLake()
+	l := newFakeCalls()
 	watching(t, l, func(t *testing.T, w *watcher) {
 		waits := l.joined(w, ids)
 		synctest.Wait()
@@ -160,21 +161,21 @@ func TestWaitsBeyondThePollsAreSwept(t *testing.T) {
 		l.end(ids[0])
 		synctest.Wait()
 		if !isDone(waits[0]) {
-			t.Error("a call with a poll of its own was not told at once")
+			t.Error("a call with a poll of its own did not end its wait at once")
 		}
 		l.end(ids[999])
 		time.Sleep(time.Duration(len(ids)/calls.MaxSweep+1) * sweepEvery)
 		synctest.Wait()
-		if !isDone(waits[999]) || waits[999].outcome.ID != ids[999] {
-			t.Errorf("after a whole round: %+v, %v", waits[999].outcome, waits[999].err)
+		if !isDone(waits[999]) || waits[999].Outcome.ID != ids[999] {
+			t.Errorf("after a whole round: %+v, %v", waits[999].Outcome, waits[999].Err)
 		}
 		for _, id := range ids[1:999] {
 			l.end(id)
 		}
 		for _, x := range waits {
-			<-x.done
-			if x.err != nil || x.outcome.ID != x.id {
-				t.Fatalf("%+v, %v", x.outcome, x.err)
+			<-x.Done
+			if x.Err != nil || x.Outcome.ID != x.id {
+				t.Fatalf("%+v, %v", x.Outcome, x.Err)
 			}
 		}
 		if l.most > maxPolls || l.biggest > calls.MaxSweep {
@@ -195,7 +196,7 @@ func TestWaitsBeyondThePollsAreSwept(t *testing.T) {
 
 func TestWaitingSurvivesAnOutageWithoutHaste(t *testing.T) {
 	ids := numbered(maxPolls + 1)
-	l := newLake()
+	l := newFakeCalls()
 	watching(t, l, func(t *testing.T, w *watcher) {
 		l.away = true
 		waits := l.joined(w, ids)
@@ -206,8 +207,8 @@ func TestWaitingSurvivesAnOutageWithoutHaste(t *testing.T) {
 			t.Errorf("%d questions in ten minutes, want at most %d", l.asked, most)
 		}
 		for _, i := range []int{0, maxPolls} {
-			if p := waits[i].pending("t", context.Canceled); !errors.Is(p.trouble, errAway) {
-				t.Errorf("%v does not tell of the trouble", p)
+			if _, err := waits[i].Trouble(); !errors.Is(err, errAway) {
+				t.Errorf("the trouble is %v", err)
 			}
 		}
 		l.set(func() { l.away = false })
@@ -217,8 +218,8 @@ func TestWaitingSurvivesAnOutageWithoutHaste(t *testing.T) {
 		time.Sleep(2 * retry.Most)
 		synctest.Wait()
 		for _, x := range waits {
-			if !isDone(x) || x.err != nil {
-				t.Errorf("%s: %v", x.id, x.err)
+			if !isDone(x) || x.Err != nil {
+				t.Errorf("%s: %v", x.id, x.Err)
 			}
 		}
 	})
@@ -226,7 +227,7 @@ func TestWaitingSurvivesAnOutageWithoutHaste(t *testing.T) {
 
 func TestCutOffCallsEndTheWait(t *testing.T) {
 	ids := numbered(maxPolls + 3)
-	l := newLake()
+	l := newFakeCalls()
 	watching(t, l, func(t *testing.T, w *watcher) {
 		waits := l.joined(w, ids)
 		terminated, deleted := waits[maxPolls+1], waits[maxPolls+2]
@@ -234,17 +235,18 @@ func TestCutOffCallsEndTheWait(t *testing.T) {
 			l.gone[terminated.id] = true
 			delete(l.ended, deleted.id)
 		})
-		never := w.join("never", "")
+		never := w.Join("never", "")
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if isDone(deleted) {
 			t.Error("a call that lists do not show yet was given up")
 		}
-		time.Sleep(lagging)
+		time.Sleep(listLag)
 		synctest.Wait()
-		for x, want := range map[*wait]error{terminated: ErrGone, deleted: ErrUnknownCall, never: ErrUnknownCall} {
-			if !isDone(x) || !errors.Is(x.err, want) {
-				t.Errorf("%s: %v, want %v", x.id, x.err, want)
+		for x, want := range map[*Wait]error{terminated: new(GoneError), deleted: calls.ErrUnknown, never: calls.ErrUnknown} {
+			gone := errors.As(want, new(*GoneError)) && errors.As(x.Err, new(*GoneError))
+			if !isDone(x) || !gone && !errors.Is(x.Err, want) {
+				t.Errorf("%s: %v, want %v", x.id, x.Err, want)
 			}
 		}
 	})
@@ -252,19 +254,19 @@ func TestCutOffCallsEndTheWait(t *testing.T) {
 
 func TestLeavingFreesAPoll(t *testing.T) {
 	ids := numbered(maxPolls + 1)
-	l := newLake()
+	l := newFakeCalls()
 	watching(t, l, func(t *testing.T, w *watcher) {
 		waits := l.joined(w, ids)
-		again := w.join(ids[0], "")
+		again := w.Join(ids[0], "")
 		if again != waits[0] {
 			t.Error("one call is waited for twice")
 		}
-		w.leave(again)
+		w.Leave(again)
 		synctest.Wait()
 		if waits[maxPolls].cancel != nil {
 			t.Error("the poll went, though somebody still waits")
 		}
-		w.leave(waits[0])
+		w.Leave(waits[0])
 		synctest.Wait()
 		l.end(ids[maxPolls]) // the last one has a poll now
 		synctest.Wait()
@@ -278,17 +280,17 @@ func TestLeavingFreesAPoll(t *testing.T) {
 }
 
 func TestDeadlineIsKnownAfterAWhile(t *testing.T) {
-	l := newLake()
+	l := newFakeCalls()
 	watching(t, l, func(t *testing.T, w *watcher) {
 		l.open("a")
-		x := w.join("a", "")
-		if p := x.pending("t", context.Canceled); p.Deadline != nil {
-			t.Errorf("%v", p)
+		x := w.Join("a", "")
+		if deadline, _ := x.Trouble(); deadline != nil {
+			t.Errorf("%v", deadline)
 		}
 		time.Sleep(2 * deadlineAfter)
 		synctest.Wait()
-		if p := x.pending("t", context.Canceled); p.Deadline == nil || !errors.Is(p, context.Canceled) {
-			t.Errorf("%v", p)
+		if deadline, err := x.Trouble(); deadline == nil || err != nil {
+			t.Errorf("%v, %v", deadline, err)
 		}
 	})
 }
@@ -296,15 +298,15 @@ func TestDeadlineIsKnownAfterAWhile(t *testing.T) {
 func TestClosingEndsEveryWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ids := numbered(maxPolls + 5)
-		l := newLake()
+		l := newFakeCalls()
 		ctx, cancel := context.WithCancel(t.Context())
-		w := newWatcher(ctx, l, slog.New(slog.DiscardHandler))
+		w := &watcher{core: core{l, slog.New(slog.DiscardHandler), ctx}, waits: map[string]*Wait{}}
 		waits := l.joined(w, ids)
 		cancel()
 		w.close()
-		for _, x := range append(waits, w.join("late", "")) {
-			if !isDone(x) || !errors.Is(x.err, ErrClosed) {
-				t.Errorf("%s: %v", x.id, x.err)
+		for _, x := range append(waits, w.Join("late", "")) {
+			if !isDone(x) || !errors.Is(x.Err, ErrClosed) {
+				t.Errorf("%s: %v", x.id, x.Err)
 			}
 		}
 	})

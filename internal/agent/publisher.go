@@ -1,13 +1,13 @@
-package pawl
+package agent
 
 import (
+	"cmp"
 	"context"
-	"log/slog"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/tool"
@@ -24,23 +24,21 @@ const (
 	// must say so before Temporal takes it for lost.
 	warmUp = 10 * time.Second
 
-	// lookEvery is how often it is looked whether a Pawl worker polls at all,
-	// while a publication is under way. One that polls takes it sooner.
-	lookEvery = 5 * time.Second
+	// workerCheckEvery is how often Temporal is asked whether a Pawl worker polls
+	// at all, while a publication is under way. One that polls takes it sooner.
+	workerCheckEvery = 5 * time.Second
 
-	// lookTimes in a row nobody must have been seen, before it is said that
-	// nobody is there: a Temporal that has just restarted has forgotten who
-	// polls, and workers come back to it within seconds.
-	lookTimes = 6
+	// workerChecks in a row must have seen nobody, before waiting callers get an
+	// error: a Temporal that has just restarted has forgotten who polls, and
+	// workers come back to it within seconds.
+	workerChecks = 6
 )
 
 // publisher holds the functions that the agent guards, and sees to it that
 // they are in the catalogue before a call of them goes out.
 type publisher struct {
-	b     agent.Backend
+	core
 	agent string
-	log   *slog.Logger
-	ctx   context.Context // ends with the agent
 
 	mu      sync.Mutex
 	offers  map[string]*offer
@@ -60,12 +58,30 @@ type offer struct {
 type round struct {
 	done    chan struct{}
 	refused string // written before done is closed
-	why     error  // likewise; errNoWorker, or nil
+	cause   error  // likewise; errNoWorker, or nil
 	trouble error  // guarded by publisher.mu
 }
 
-func newPublisher(ctx context.Context, b agent.Backend, agent string, log *slog.Logger) *publisher {
-	return &publisher{b: b, agent: agent, log: log, ctx: ctx, offers: map[string]*offer{}, more: make(chan struct{})}
+// errNoWorker tells a publication that nobody takes from a refused one.
+var errNoWorker = errors.New("no Pawl worker polls")
+
+// PublishError is a tool that is not in the catalogue.
+type PublishError struct {
+	Tool    string
+	Reason  string // why it was refused; empty if Cause is the context's
+	Cause   error  // why the waiting ended, if there was no answer
+	Trouble error  // the last one that Temporal made, or nil
+}
+
+func (e *PublishError) Error() string {
+	return "tool " + e.Tool + " is not in the catalogue: " + cmp.Or(e.Reason, "there was no answer")
+}
+
+// Unwrap returns the cause.
+func (e *PublishError) Unwrap() error { return e.Cause }
+
+func newPublisher(c core, agent string) *publisher {
+	return &publisher{core: c, agent: agent, offers: map[string]*offer{}, more: make(chan struct{})}
 }
 
 func (p *publisher) offer(t *tool.Tool) error {
@@ -105,12 +121,6 @@ func (p *publisher) find(ctx context.Context, name string) *tool.Tool {
 	}
 }
 
-func (p *publisher) any() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.order) > 0
-}
-
 func (p *publisher) names() (names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,7 +153,7 @@ func (p *publisher) await(ctx context.Context, name string) error {
 	select {
 	case <-r.done:
 		if r.refused != "" {
-			return &PublishError{Tool: name, Reason: r.refused, why: r.why}
+			return &PublishError{Tool: name, Reason: r.refused, Cause: r.cause}
 		}
 		return nil
 	case <-p.ctx.Done():
@@ -151,15 +161,15 @@ func (p *publisher) await(ctx context.Context, name string) error {
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return &PublishError{Tool: name, why: stopped(ctx), trouble: r.trouble}
+		return &PublishError{Tool: name, Cause: Stopped(ctx), Trouble: r.trouble}
 	}
 }
 
 // run publishes until nobody waits for it.
 func (p *publisher) run() {
-	looking, stop := context.WithCancel(p.ctx)
+	publishing, stop := context.WithCancel(p.ctx)
 	defer stop()
-	p.running.Go(func() { p.look(looking) })
+	p.running.Go(func() { p.checkWorkers(publishing) })
 	var pause retry.Backoff
 	for {
 		batch, doc := p.next()
@@ -170,7 +180,7 @@ func (p *publisher) run() {
 		if p.ctx.Err() != nil {
 			return
 		}
-		if agent.Permanent(err) {
+		if Permanent(err) {
 			for _, o := range batch {
 				done.Refused = append(done.Refused, approval.RefusedTool{Name: o.tool.Name(), Reason: err.Error()})
 			}
@@ -195,16 +205,16 @@ func (p *publisher) run() {
 	}
 }
 
-// look ends the waiting, but not the publication, whenever nobody is there who
+// checkWorkers ends the waiting, but not the publication, whenever nobody is there who
 // could take it. Where Temporal does not say, the waiting goes on.
-func (p *publisher) look(ctx context.Context) {
+func (p *publisher) checkWorkers(ctx context.Context) {
 	warned := false
-	for missed := 0; retry.Sleep(ctx, lookEvery); {
+	for missed := 0; retry.Sleep(ctx, workerCheckEvery); {
 		polled, where, err := p.b.Polled(ctx)
 		if missed++; err != nil || polled {
 			missed = 0
 		}
-		if missed < lookTimes {
+		if missed < workerChecks {
 			continue
 		}
 		missed = 0
@@ -217,7 +227,7 @@ func (p *publisher) look(ctx context.Context) {
 			if r := o.round; r != nil {
 				o.round = &round{done: make(chan struct{}), trouble: r.trouble}
 				r.refused = "nobody polls " + where + ": start `pawl worker`, or check TEMPORAL_NAMESPACE and Options.TaskQueue"
-				r.why = errNoWorker
+				r.cause = errNoWorker
 				close(r.done)
 			}
 		}
@@ -274,7 +284,7 @@ func specOf(t *tool.Tool) approval.ToolSpec {
 func (p *publisher) settle(batch []*offer, done approval.Published) {
 	refused := map[string]string{}
 	for _, r := range done.Refused {
-		refused[r.Name] = orElse(r.Reason, "no reason was given")
+		refused[r.Name] = cmp.Or(r.Reason, "no reason was given")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,4 +1,4 @@
-package pawl
+package agent
 
 import (
 	"context"
@@ -14,14 +14,13 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/tool"
 )
 
-// catalogue takes publications.
-type catalogue struct {
-	agent.Backend
+// fakeCatalogue is a Backend that only takes publications.
+type fakeCatalogue struct {
+	Backend
 
 	mu     sync.Mutex
 	took   []approval.Publication
@@ -30,17 +29,17 @@ type catalogue struct {
 	hold   chan struct{} // nil: answers at once
 	alone  bool          // no worker polls
 	mute   error         // nobody says who polls
-	looks  atomic.Int32
+	checks atomic.Int32  // of workers
 }
 
-func (c *catalogue) Polled(context.Context) (bool, string, error) {
+func (c *fakeCatalogue) Polled(context.Context) (bool, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.looks.Add(1)
+	c.checks.Add(1)
 	return !c.alone && c.mute == nil, "task queue q in namespace n", c.mute
 }
 
-func (c *catalogue) Publish(ctx context.Context, p approval.Publication) (approval.Published, error) {
+func (c *fakeCatalogue) Publish(ctx context.Context, p approval.Publication) (approval.Published, error) {
 	c.mu.Lock()
 	hold := c.hold
 	c.mu.Unlock()
@@ -63,16 +62,16 @@ func (c *catalogue) Publish(ctx context.Context, p approval.Publication) (approv
 	return done, c.err
 }
 
-func (c *catalogue) set(f func()) {
+func (c *fakeCatalogue) set(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f()
 }
 
-func publishing(t *testing.T, c *catalogue, f func(t *testing.T, p *publisher)) {
+func publishing(t *testing.T, c *fakeCatalogue, f func(t *testing.T, p *publisher)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := newPublisher(ctx, c, "a", slog.New(slog.DiscardHandler))
+		p := newPublisher(core{c, slog.New(slog.DiscardHandler), ctx}, "a")
 		f(t, p)
 		cancel()
 		p.close()
@@ -95,7 +94,7 @@ func offered(t *testing.T, p *publisher, description string, names ...string) {
 }
 
 func TestPublicationsAreCoalesced(t *testing.T) {
-	c := &catalogue{}
+	c := &fakeCatalogue{}
 	publishing(t, c, func(t *testing.T, p *publisher) {
 		c.hold = make(chan struct{})
 		offered(t, p, "", "one", "two")
@@ -131,7 +130,7 @@ func TestPublicationsAreCoalesced(t *testing.T) {
 }
 
 func TestPublicationsAreBounded(t *testing.T) {
-	c := &catalogue{}
+	c := &fakeCatalogue{}
 	publishing(t, c, func(t *testing.T, p *publisher) {
 		var names []string
 		for i := range 2 * maxTools {
@@ -158,14 +157,14 @@ func TestPublicationsAreBounded(t *testing.T) {
 }
 
 func TestPublishingTriesAgain(t *testing.T) {
-	c := &catalogue{err: errAway}
+	c := &fakeCatalogue{err: errAway}
 	publishing(t, c, func(t *testing.T, p *publisher) {
 		offered(t, p, "", "one")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		err := p.await(ctx, "one")
 		var not *PublishError
-		if !errors.As(err, &not) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), errAway.Error()) {
+		if !errors.As(err, &not) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(not.Trouble, errAway) {
 			t.Errorf("%v", err)
 		}
 		if n := len(c.took); n < 5 || n > 40 {
@@ -179,7 +178,7 @@ func TestPublishingTriesAgain(t *testing.T) {
 }
 
 func TestPublishingWithoutAWorker(t *testing.T) {
-	c := &catalogue{alone: true}
+	c := &fakeCatalogue{alone: true}
 	publishing(t, c, func(t *testing.T, p *publisher) {
 		c.hold = make(chan struct{})
 		offered(t, p, "", "one", "two")
@@ -190,18 +189,18 @@ func TestPublishingWithoutAWorker(t *testing.T) {
 					began := time.Now()
 					var not *PublishError
 					err := p.await(context.WithoutCancel(t.Context()), name)
-					if !errors.As(err, &not) || not.Tool != name || !strings.Contains(err.Error(), "nobody polls task queue q in namespace n: start `pawl worker`") {
+					if !errors.As(err, &not) || not.Tool != name || !strings.HasPrefix(not.Reason, "nobody polls task queue q in namespace n: start `pawl worker`") {
 						t.Errorf("%v", err)
 					}
-					if waited := time.Since(began); waited > lookTimes*lookEvery {
+					if waited := time.Since(began); waited > workerChecks*workerCheckEvery {
 						t.Errorf("it took %v", waited)
 					}
 				})
 			}
 			all.Wait()
 		}
-		if c.looks.Load() != 3*lookTimes {
-			t.Errorf("looked %d times, however many wait", c.looks.Load())
+		if c.checks.Load() != 3*workerChecks {
+			t.Errorf("%d checks, however many wait", c.checks.Load())
 		}
 
 		// A slow worker, and a Temporal that does not say, are waited for.
@@ -219,16 +218,16 @@ func TestPublishingWithoutAWorker(t *testing.T) {
 			t.Errorf("%v, %d publications", err, len(c.took))
 		}
 		synctest.Wait()
-		looks := c.looks.Load()
+		checks := c.checks.Load()
 		time.Sleep(time.Hour)
-		if c.looks.Load() != looks {
-			t.Error("it is looked for workers, though nobody waits for one")
+		if c.checks.Load() != checks {
+			t.Error("workers are checked, though nobody waits for one")
 		}
 	})
 }
 
 func TestRefusals(t *testing.T) {
-	c := &catalogue{refuse: map[string]string{"theirs": "another agent published it"}}
+	c := &fakeCatalogue{refuse: map[string]string{"theirs": "another agent published it"}}
 	publishing(t, c, func(t *testing.T, p *publisher) {
 		offered(t, p, "", "theirs", "mine")
 		var not *PublishError
@@ -251,7 +250,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestTasksWaitForTheirTool(t *testing.T) {
-	publishing(t, &catalogue{}, func(t *testing.T, p *publisher) {
+	publishing(t, &fakeCatalogue{}, func(t *testing.T, p *publisher) {
 		go func() {
 			time.Sleep(warmUp / 2)
 			offered(t, p, "", "late")
