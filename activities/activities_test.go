@@ -148,7 +148,7 @@ func text(err error) string {
 func (b *bench) old() {
 	b.admit()
 	at := time.Now().UTC().Add(-time.Hour)
-	if _, err := b.store.Claim(b.t.Context(), store.Claiming{ID: "c1", Run: "r1", Digest: b.digest(), At: at, GoodUntil: at.Add(15 * time.Minute)}); err != nil {
+	if _, err := b.store.Claim(b.t.Context(), store.ClaimParams{ID: "c1", Run: "r1", Digest: b.digest(), At: at, GoodUntil: at.Add(15 * time.Minute)}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -159,7 +159,7 @@ type lossy struct {
 	lost atomic.Bool
 }
 
-func (l *lossy) Use(ctx context.Context, u store.Use) error {
+func (l *lossy) Use(ctx context.Context, u store.UseParams) error {
 	err := l.Store.Use(ctx, u)
 	if l.lost.CompareAndSwap(false, true) {
 		return errors.New("connection reset")
@@ -232,7 +232,7 @@ func (b *bench) ready() {
 
 func (b *bench) ended() {
 	b.ready()
-	if _, _, err := b.store.Finish(b.t.Context(), store.Ending{Outcome: approval.Outcome{ID: "c1", Status: approval.StatusExpired}, At: time.Now()}); err != nil {
+	if _, _, err := b.store.Finish(b.t.Context(), store.FinishParams{Outcome: approval.Outcome{ID: "c1", Status: approval.StatusExpired}, At: time.Now()}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -274,7 +274,7 @@ func TestClaim(t *testing.T) {
 		if out := b.claim(b.digest(), time.Now().UTC()); out != nil {
 			t.Errorf("%+v", out)
 		}
-		page, err := b.store.Entries(t.Context(), store.EntryQuery{Call: "c1", Kind: audit.KindClaimed})
+		page, err := b.store.Entries(t.Context(), store.EntryQuery{Subject: "c1", Kind: audit.KindClaimed})
 		if err != nil || len(page.Items) != 1 {
 			t.Errorf("%d entries, %v", len(page.Items), err)
 		}

@@ -55,7 +55,7 @@ type Permit struct {
 	Queue string // of the workers that run the tool; empty: Execute does
 }
 
-func permit(c *store.Claim) Permit { return Permit{Run: c.Run, Queue: c.Queue} }
+func permit(c *store.Permit) Permit { return Permit{Run: c.Run, Queue: c.Queue} }
 
 // Admit is the policy activity: it resolves the tool, evaluates the policy,
 // checks the arguments and writes the call's row and audit entry, in one
@@ -82,7 +82,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 		return Admission{}, err
 	}
 	record, fresh, err := a.Store.Admit(ctx, admission)
-	if held := (*store.TwinError)(nil); errors.As(err, &held) {
+	if held := (*store.DuplicateError)(nil); errors.As(err, &held) {
 		// A crash before the next line leaves nothing: the call is judged anew.
 		if admission, err = endedDuplicate(in, held, admission, now); err != nil {
 			return Admission{}, err
@@ -99,7 +99,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 	}
 	out := Admission{
 		View: record.View, Verdict: record.Verdict,
-		Claimed:  record.Claim != nil && !record.Claim.Void,
+		Claimed:  record.Permit != nil && !record.Permit.Void,
 		Ordinary: a.Ordinary, SearchAttributes: a.SearchAttributes,
 	}
 	if t != nil {
@@ -107,7 +107,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 		out.Timeout, out.Heartbeat = approval.Duration(t.Timeout()), approval.Duration(t.Heartbeat())
 	}
 	if out.Claimed {
-		out.Permit = permit(record.Claim)
+		out.Permit = permit(record.Permit)
 	} else if !out.View.Status.Ended() {
 		if out.Keys, err = a.trusted(ctx); err != nil {
 			return Admission{}, err
@@ -118,7 +118,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 
 // judge turns the input into the row to be written. t is nil if nobody offers
 // the tool.
-func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Admission, error) {
+func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.AdmitParams, error) {
 	verdict := approval.Verdict{Kind: approval.VerdictDeny}
 	code, message := approval.CodeInvalid, in.Problem
 	if in.Problem == "" {
@@ -132,7 +132,7 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 	}
 
 	view, r := redactedView(in, verdict)
-	admission := store.Admission{Verdict: verdict, Run: in.Run}
+	admission := store.AdmitParams{Verdict: verdict, Run: in.Run}
 	kind := audit.KindRequested
 	switch {
 	case code != "":
@@ -145,23 +145,23 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 	case verdict.Kind == approval.VerdictAllow:
 		view.Status = approval.StatusExecuting
 		view.Decision = &approval.Settlement{Kind: approval.SettledAllow, By: "policy", At: now}
-		admission.Claim, admission.GoodUntil, admission.Queue = true, now.Add(goodFor(verdict)), t.Queue()
+		admission.TakePermit, admission.GoodUntil, admission.Queue = true, now.Add(goodFor(verdict)), t.Queue()
 	default:
 		deadline := now.Add(verdict.Timeout.Std())
 		view.Status, view.Deadline, view.Requirement = approval.StatusPending, &deadline, verdict.Requirement
-		admission.Waits, admission.Twin = true, duplicateKey(in, view, verdict)
+		admission.IsRequest, admission.DuplicateKey = true, duplicateKey(in, view, verdict)
 	}
 	admission.View = view
 
 	requested, err := admitted(in, view, verdict, kind, now)
 	if err != nil {
-		return store.Admission{}, err
+		return store.AdmitParams{}, err
 	}
 	admission.Entries = []audit.Entry{requested}
-	if admission.Claim {
+	if admission.TakePermit {
 		claimed, err := claimEntry(Permit{in.Run, t.Queue()}, in.ID, in.Digest, view.Decision, now)
 		if err != nil {
-			return store.Admission{}, err
+			return store.AdmitParams{}, err
 		}
 		admission.Entries = append(admission.Entries, claimed)
 	}

@@ -39,16 +39,16 @@ func duplicateKey(in AdmitInput, view approval.View, verdict approval.Verdict) s
 
 // endedDuplicate is the admission of a call that is identical to one that
 // waits: it ends at once.
-func endedDuplicate(in AdmitInput, held *store.TwinError, a store.Admission, now time.Time) (store.Admission, error) {
+func endedDuplicate(in AdmitInput, held *store.DuplicateError, a store.AdmitParams, now time.Time) (store.AdmitParams, error) {
 	view := a.View
 	view.Deadline, view.Requirement = nil, nil
 	view.End(approval.Outcome{
 		Status: approval.StatusBlocked,
 		Error: &approval.CallError{Code: approval.CodeDuplicate,
 			Message: fmt.Sprintf("the identical call %s waits for people already; this one does not run: go by how that one ends", approval.Display(held.ID, 200))},
-		Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
-		SameAs:   held.ID,
+		Decision:    &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
+		DuplicateOf: held.ID,
 	}, now)
 	e, err := admitted(in, view, a.Verdict, audit.KindBlocked, now)
-	return store.Admission{View: view, Verdict: a.Verdict, Run: in.Run, Entries: []audit.Entry{e}}, err
+	return store.AdmitParams{View: view, Verdict: a.Verdict, Run: in.Run, Entries: []audit.Entry{e}}, err
 }

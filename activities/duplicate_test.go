@@ -72,15 +72,15 @@ func TestIdenticalCallsCollapse(t *testing.T) {
 				return
 			}
 			o := a.View.Outcome()
-			if o.Status != approval.StatusBlocked || o.SameAs != "c1" || !strings.Contains(o.Error.Message, "c1") || o.ID != "c2" ||
+			if o.Status != approval.StatusBlocked || o.DuplicateOf != "c1" || !strings.Contains(o.Error.Message, "c1") || o.ID != "c2" ||
 				a.Claimed || a.View.Deadline != nil || a.View.Requirement != nil {
 				t.Errorf("%+v", a)
 			}
 			again := b.admitCall("c2", call)
-			if again.View.SameAs != "c1" || !again.View.EndedAt.Equal(*a.View.EndedAt) {
+			if again.View.DuplicateOf != "c1" || !again.View.EndedAt.Equal(*a.View.EndedAt) {
 				t.Errorf("a repeat: %+v", again.View)
 			}
-			page, err := b.store.Entries(t.Context(), store.EntryQuery{Call: "c2"})
+			page, err := b.store.Entries(t.Context(), store.EntryQuery{Subject: "c2"})
 			if err != nil || len(page.Items) != 1 || page.Items[0].Kind != audit.KindBlocked || !strings.Contains(string(page.Items[0].Payload), `"same_as":"c1"`) {
 				t.Errorf("on record: %+v, %v", page.Items, err)
 			}
@@ -129,7 +129,7 @@ func TestTheLikeOfAnEndedCallIsANewRequest(t *testing.T) {
 	b.acts.Policy = collapsing()
 	call := approval.Call{Tool: "pay", Args: json.RawMessage(`{"amount":1}`), Requester: "r"}
 	first := b.admitCall("c1", call)
-	if _, _, err := b.store.Finish(t.Context(), store.Ending{
+	if _, _, err := b.store.Finish(t.Context(), store.FinishParams{
 		Outcome: approval.Outcome{ID: "c1", Tool: "pay", Status: approval.StatusRejected, Digest: first.View.Digest}, At: first.View.CreatedAt,
 	}); err != nil {
 		t.Fatal(err)

@@ -110,7 +110,7 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 	if err != nil {
 		return refuse(approval.CodeInternalError, err.Error(), err)
 	}
-	use := store.Use{
+	use := store.UseParams{
 		ID: in.ID, Digest: in.Digest, Run: info.WorkflowExecution.RunID, Activity: info.ActivityID, Token: rand.Text(),
 		Retry: t.Idempotent() && info.Attempt > 1, Entries: []audit.Entry{entry},
 	}
@@ -132,7 +132,7 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 			return runner.Ended(approval.CodeUntrusted, err.Error()+"; nothing ran")
 		case errors.Is(err, store.ErrRunOut):
 			return runner.Ended(approval.CodeExpired, "the approval ran out before the tool was started; nothing ran")
-		case errors.Is(err, store.ErrNoClaim), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDigest):
+		case errors.Is(err, store.ErrNoPermit), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDigest):
 			return runner.Ended(approval.CodeNoPermit, "the store holds no permit for this call; nothing ran: "+err.Error())
 		}
 		a.Logger.WarnContext(ctx, "store does not answer; tool waits", "call", in.ID, "error", err)
@@ -150,7 +150,7 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 // use uses the permit up, and before that verifies the signed decisions that it
 // rests on. An allowed call has none, and costs no look. Who comes again was
 // verified, but a key may have been revoked since.
-func (a *Activities) use(ctx context.Context, u store.Use) error {
+func (a *Activities) use(ctx context.Context, u store.UseParams) error {
 	if !u.Retry {
 		if err := a.Store.Use(ctx, u); !errors.Is(err, store.ErrUnverified) {
 			return err

@@ -55,7 +55,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 	case record.View.Digest != in.Digest:
 		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
 			"the call is not the one that was admitted; nothing ran")
-	case record.View.Status.Ended() || record.Claim != nil:
+	case record.View.Status.Ended() || record.Permit != nil:
 		return claimed(record), nil
 	}
 	votes, by, why, err := a.approved(ctx, record, in.Votes)
@@ -77,7 +77,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 			"the tool is not offered any more where it was when the call was admitted; nothing ran")
 	}
 	r := in.redactor()
-	claiming := store.Claiming{
+	claiming := store.ClaimParams{
 		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: by.At.Add(validFor), Queue: in.Queue,
 		Votes: shown(r, votes), Decision: redactSettlement(r, by.Settlement()),
 	}
@@ -115,7 +115,7 @@ func claimed(record store.Record) ClaimResult {
 	if out := ended(record); out != nil {
 		return ClaimResult{Outcome: out}
 	}
-	return ClaimResult{Permit: permit(record.Claim), Decision: record.View.Decision, Votes: record.View.Votes}
+	return ClaimResult{Permit: permit(record.Permit), Decision: record.View.Decision, Votes: record.View.Votes}
 }
 
 // endUnclaimed ends a call that people approved and that may not run.
@@ -180,17 +180,17 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outc
 	if err != nil {
 		return nil, refuse(approval.CodeInternalError, err.Error(), err)
 	}
-	record, fresh, err := a.Store.Finish(ctx, store.Ending{Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, end)})
+	record, fresh, err := a.Store.Finish(ctx, store.FinishParams{Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, end)})
 	switch {
 	case errors.Is(err, store.ErrStarted):
 		return a.endStarted(ctx, in)
-	case errors.Is(err, store.ErrNoClaim):
+	case errors.Is(err, store.ErrNoPermit):
 		// Either somebody runs workflows of their own, or the store was set
 		// back. Both need a person; the step is retried until one came.
 		return nil, fmt.Errorf("call %s can't end %s: the store holds no claim for it: %w", in.ID, out.Status, err)
 	case err != nil:
 		return nil, fmt.Errorf("recording the outcome of call %s: %w", in.ID, err)
-	case fresh, record.View.Status == in.Outcome.Status && in.Outcome.Status.NeedsClaim():
+	case fresh, record.View.Status == in.Outcome.Status && in.Outcome.Status.NeedsPermit():
 		// It ends as the input says, by this attempt or one before. The workflow
 		// has the raw result, which the store does not.
 		return nil, nil

@@ -134,11 +134,11 @@ var errUntrusted = errors.New("the approval is not trusted any more")
 // rests on are trusted now.
 func (a *Activities) reverify(ctx context.Context, id string) error {
 	r, err := a.Store.Call(ctx, id)
-	if err != nil || r.Claim == nil || r.Claim.Evidence == "" {
+	if err != nil || r.Permit == nil || r.Permit.Evidence == "" {
 		return err // the permit's use says what is wrong
 	}
 	var kept []json.RawMessage
-	if err := json.Unmarshal([]byte(r.Claim.Evidence), &kept); err != nil || len(kept) == 0 {
+	if err := json.Unmarshal([]byte(r.Permit.Evidence), &kept); err != nil || len(kept) == 0 {
 		return fmt.Errorf("%w: the decisions that it rests on can't be read", errUntrusted)
 	}
 	keys, err := a.trustedFor(ctx, kept)

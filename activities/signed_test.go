@@ -34,7 +34,7 @@ func (b *bench) trust(k sign.Key) {
 
 func (b *bench) endKey(k sign.Key, revoke bool) {
 	b.t.Helper()
-	if _, _, err := b.store.EndKey(b.t.Context(), store.KeyEnding{ID: k.ID(), Revoke: revoke, At: time.Now()}); err != nil {
+	if _, _, err := b.store.EndKey(b.t.Context(), store.EndKeyParams{ID: k.ID(), Revoke: revoke, At: time.Now()}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -161,10 +161,10 @@ func TestClaimBelievesSignaturesOnly(t *testing.T) {
 				t.Errorf("%v, %d runs", err, b.runs.Load())
 			}
 			r, err := b.store.Call(t.Context(), "c1")
-			if err != nil || r.Claim != nil {
+			if err != nil || r.Permit != nil {
 				t.Fatalf("%+v, %v", r, err)
 			}
-			page, err := b.store.Entries(t.Context(), store.EntryQuery{Call: "default-test-workflow-id", Kind: audit.KindNotStarted})
+			page, err := b.store.Entries(t.Context(), store.EntryQuery{Subject: "default-test-workflow-id", Kind: audit.KindNotStarted})
 			if err != nil || len(page.Items) != 1 {
 				t.Errorf("%d entries tell of the attempt to run it, %v", len(page.Items), err)
 			}
@@ -345,7 +345,7 @@ func TestClaimForAnotherQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 		r, err := b.store.Call(t.Context(), "c1")
-		if err != nil || r.View.Status != approval.StatusBlocked || r.View.Error.Code != approval.CodeUnknownTool || r.Claim != nil || r.View.Result != nil {
+		if err != nil || r.View.Status != approval.StatusBlocked || r.View.Error.Code != approval.CodeUnknownTool || r.Permit != nil || r.View.Result != nil {
 			t.Errorf("%+v, %v", r, err)
 		}
 	}
@@ -389,7 +389,7 @@ func TestRefusalsAreNotHidden(t *testing.T) {
 	refuse()
 	refuse(forged)
 	refuse(forged) // an attempt after its answer was lost
-	page, err := b.store.Entries(t.Context(), store.EntryQuery{Call: "c1", Kind: audit.KindRefused})
+	page, err := b.store.Entries(t.Context(), store.EntryQuery{Subject: "c1", Kind: audit.KindRefused})
 	if err != nil || len(page.Items) != 2 || !strings.Contains(string(page.Items[1].Payload), "forged") {
 		t.Errorf("%+v, %v", page.Items, err)
 	}

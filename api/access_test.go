@@ -305,7 +305,7 @@ func TestOthersCallsAreNotThere(t *testing.T) {
 			v.End(approval.Outcome{ID: id, Tool: "refund", Status: status, Result: raw(`"raw secret"`)}, testTime)
 		}
 		if inStore {
-			w.store.put(store.Record{View: v, Waits: true})
+			w.store.put(store.Record{View: v, IsRequest: true})
 			w.entry(id, "admit", audit.KindRequested, map[string]any{})
 		}
 		if inTemporal {
@@ -388,7 +388,7 @@ func TestOutagesTellNothingOfOthersCalls(t *testing.T) {
 	w := guardedWorld(t, func(o *Options) { o.Temporal = brokenTemporal{o.Temporal, serviceerror.NewUnavailable("away")} })
 	v := view("pawl-1", approval.StatusPending)
 	v.Requester, v.Owner = "agent:billing", "ana"
-	w.store.put(store.Record{View: v, Waits: true})
+	w.store.put(store.Record{View: v, IsRequest: true})
 	other := w.token("agent:hr", auth.RoleAgent)
 	there, absent := w.with(other, "GET", "/api/requests/pawl-1", ""), w.with(other, "GET", "/api/requests/pawl-2", "")
 	if there.Code != absent.Code || there.Body.String() != absent.Body.String() {

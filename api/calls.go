@@ -187,13 +187,13 @@ const collapsedHeader = "Pawl-Collapsed"
 // collapsed into an identical one ends as that does: the caller is the same,
 // and would have asked for the same.
 func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Time) error {
-	if o.SameAs == "" || c.Writer.Header().Get(collapsedHeader) != "" {
+	if o.DuplicateOf == "" || c.Writer.Header().Get(collapsedHeader) != "" {
 		return replyOutcome(c, o)
 	}
-	err := s.visible(c, o.SameAs) // the workflow's result alone is no proof of whose call that is
+	err := s.visible(c, o.DuplicateOf) // the workflow's result alone is no proof of whose call that is
 	if err == nil {
 		c.Header(collapsedHeader, o.ID)
-		err = s.takeUp(c, o.SameAs, until)
+		err = s.takeUp(c, o.DuplicateOf, until)
 	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calls.ErrUnknown) {
 		c.Writer.Header().Del(collapsedHeader)

@@ -101,11 +101,11 @@ func TestAttach(t *testing.T) {
 	}{
 		{"running", func(*world, *fakeWorkflow) {}, 202, "", "evaluating"},
 		{"waiting for people", func(w *world, _ *fakeWorkflow) {
-			w.store.put(store.Record{View: view(id, approval.StatusPending), Waits: true})
+			w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true})
 		}, 202, "", "pending"},
 		{"ended", func(w *world, f *fakeWorkflow) { w.temporal.complete(id, executed(id)) }, 200, "", "executed"},
 		{"terminated", func(w *world, f *fakeWorkflow) {
-			w.store.put(store.Record{View: view(id, approval.StatusPending), Waits: true})
+			w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true})
 			f.close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil)
 		}, 409, codeWorkflowGone, nil},
 		{"terminated after its end was recorded", func(w *world, f *fakeWorkflow) {
@@ -151,7 +151,7 @@ func TestStartWaits(t *testing.T) {
 	t.Run("still waiting for people", func(t *testing.T) {
 		w := newWorld(t)
 		w.temporal.onStart = func(f *fakeWorkflow) {
-			w.store.put(store.Record{View: view(f.id, approval.StatusPending), Waits: true})
+			w.store.put(store.Record{View: view(f.id, approval.StatusPending), IsRequest: true})
 		}
 		rec := w.send("POST", "/api/calls", `{"tool":"refund","idempotency_key":"k1","wait":"20ms"}`)
 		if body := expect(t, rec, 202, ""); body["status"] != "pending" || body["digest"] != "d1" {

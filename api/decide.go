@@ -189,7 +189,7 @@ func signalName(kind approval.DecisionKind) string {
 // settled answers a decision from the stored record, where no workflow will:
 // the call has ended, or never was a request.
 func settled(r store.Record, d approval.Decision) (approval.Answer, bool) {
-	if r.Waits && !r.View.Status.Ended() {
+	if r.IsRequest && !r.View.Status.Ended() {
 		return approval.Answer{}, false
 	}
 	return ballot.Closed(r.View, d), true

@@ -62,7 +62,7 @@ func TestDecide(t *testing.T) {
 
 		{"unknown", func(*world) {}, "approve", `{}`, 404, approval.CodeNotFound, answerUnknown, false},
 		{"prefix", func(w *world) { w.request("pawl-123") }, "approve", `{}`, 404, approval.CodeNotFound, answerUnknown, false},
-		{"never waited: blocked", func(w *world) { w.ended(id, approval.StatusBlocked, func(r *store.Record) { r.Waits = false }) }, "approve", `{}`, 409, "already_resolved", approval.AnswerAlreadyResolved, false},
+		{"never waited: blocked", func(w *world) { w.ended(id, approval.StatusBlocked, func(r *store.Record) { r.IsRequest = false }) }, "approve", `{}`, 409, "already_resolved", approval.AnswerAlreadyResolved, false},
 		{"never waited: running", func(w *world) { w.store.put(store.Record{View: view(id, approval.StatusExecuting)}) }, "reject", `{}`, 409, "already_resolved", approval.AnswerAlreadyResolved, false},
 		{"ended", func(w *world) { w.ended(id, approval.StatusExecuted) }, "approve", `{}`, 409, "already_resolved", approval.AnswerAlreadyResolved, false},
 		{"expired", func(w *world) { w.ended(id, approval.StatusExpired) }, "approve", `{}`, 410, approval.CodeExpired, approval.AnswerExpired, false},
@@ -92,7 +92,7 @@ func TestDecide(t *testing.T) {
 			w.endAtSecondLook(id, approval.StatusExecuted, vote(approval.Approve))
 		}, "approve", `{"decision_id":"mine"}`, 200, "", approval.AnswerResolved, true},
 		{"terminated by an operator", func(w *world) { w.request(id).close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil) }, "approve", `{}`, 409, codeWorkflowGone, "", false},
-		{"forgotten by Temporal", func(w *world) { w.store.put(store.Record{View: view(id, approval.StatusPending), Waits: true}) }, "approve", `{}`, 409, codeWorkflowGone, "", false},
+		{"forgotten by Temporal", func(w *world) { w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true}) }, "approve", `{}`, 409, codeWorkflowGone, "", false},
 
 		{"notes too long", func(w *world) { w.request(id) }, "reject", `{"notes":"` + strings.Repeat("x", approval.MaxNotes+1) + `"}`, 422, "invalid", approval.AnswerInvalid, false},
 		{"control character", func(w *world) { w.request(id) }, "reject", `{"notes":"\u001b[2J"}`, 422, "invalid", approval.AnswerInvalid, false},
@@ -206,7 +206,7 @@ func TestUnsentDecisionCanBeRepeated(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.Temporal = brokenTemporal{o.Temporal, serviceerror.NewUnavailable("down")}
 	})
-	w.store.put(store.Record{View: view("pawl-1", approval.StatusPending), Waits: true})
+	w.store.put(store.Record{View: view("pawl-1", approval.StatusPending), IsRequest: true})
 	body := expect(t, w.as("ana", "/api/requests/pawl-1/approve", ""), 503, codeTemporal)
 	if id, _ := body["decision_id"].(string); id == "" {
 		t.Errorf("no decision_id to repeat it with: %v", body)

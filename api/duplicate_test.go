@@ -11,7 +11,7 @@ import (
 
 func duplicateOf(id, first string) approval.Outcome {
 	return approval.Outcome{
-		ID: id, Tool: "refund", Status: approval.StatusBlocked, SameAs: first,
+		ID: id, Tool: "refund", Status: approval.StatusBlocked, DuplicateOf: first,
 		Error: &approval.CallError{Code: approval.CodeDuplicate, Message: "the identical call waits"},
 	}
 }
@@ -75,7 +75,7 @@ func TestDuplicatesOfOthersStayClosed(t *testing.T) {
 	w := guardedWorld(t)
 	v := view("first", approval.StatusPending)
 	v.Requester = "other-bot"
-	w.store.put(store.Record{View: v, Waits: true})
+	w.store.put(store.Record{View: v, IsRequest: true})
 	w.temporal.add(&fakeWorkflow{id: "first", state: approval.State{View: v}})
 	w.temporal.complete("first", executed("first"))
 	w.temporal.onStart = func(f *fakeWorkflow) { w.temporal.complete(f.id, duplicateOf(f.id, "first")) }

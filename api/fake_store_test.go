@@ -21,7 +21,7 @@ type fakeStore struct {
 	records   map[string]store.Record
 	entries   []audit.Entry
 	tools     []store.Tool
-	applied   []store.Applying // policies, oldest first
+	applied   []store.ApplyParams // policies, oldest first
 	tokens    map[string]store.Token
 	keys      []store.SigningKey
 	err       error
@@ -119,7 +119,7 @@ func (s *fakeStore) Entries(_ context.Context, q store.EntryQuery) (store.Page[a
 	s.askedE = q
 	var p store.Page[audit.Entry]
 	for _, e := range s.entries {
-		if q.Call == "" || e.Call == q.Call {
+		if q.Subject == "" || e.Subject == q.Subject {
 			p.Items = append(p.Items, e)
 		}
 	}
@@ -158,7 +158,7 @@ func (s *fakeStore) AddToken(_ context.Context, t store.Token) error {
 	return err
 }
 
-func (s *fakeStore) RevokeToken(_ context.Context, r store.Revocation) (store.Token, bool, error) {
+func (s *fakeStore) RevokeToken(_ context.Context, r store.RevokeParams) (store.Token, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, known := s.tokens[r.ID]
@@ -210,7 +210,7 @@ func (s *fakeStore) AddKey(_ context.Context, k store.SigningKey) (store.Signing
 	return k, true, nil
 }
 
-func (s *fakeStore) EndKey(_ context.Context, e store.KeyEnding) (store.SigningKey, bool, error) {
+func (s *fakeStore) EndKey(_ context.Context, e store.EndKeyParams) (store.SigningKey, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.begin(); err != nil {
@@ -263,7 +263,7 @@ func (s *fakeStore) Ping(context.Context) error {
 	return s.begin()
 }
 
-func (s *fakeStore) ApplyPolicy(_ context.Context, a store.Applying) (v store.PolicyVersion, fresh bool, err error) {
+func (s *fakeStore) ApplyPolicy(_ context.Context, a store.ApplyParams) (v store.PolicyVersion, fresh bool, err error) {
 	if err := a.Check(); err != nil {
 		return v, false, err
 	}

@@ -147,7 +147,7 @@ func refundTool() store.Tool {
 // workflow counts with package ballot.
 func (w *world) request(id string) *fakeWorkflow {
 	v := view(id, approval.StatusPending)
-	w.store.put(store.Record{View: v, Waits: true})
+	w.store.put(store.Record{View: v, IsRequest: true})
 	w.store.tools = []store.Tool{refundTool()}
 	tally := ballot.New(ballot.RulesOf(v))
 	return w.temporal.add(&fakeWorkflow{
@@ -172,7 +172,7 @@ func (w *world) request(id string) *fakeWorkflow {
 func (w *world) ended(id string, status approval.Status, change ...func(*store.Record)) {
 	v := view(id, status)
 	v.End(approval.Outcome{Status: status}, testTime)
-	r := store.Record{View: v, Waits: true}
+	r := store.Record{View: v, IsRequest: true}
 	for _, f := range change {
 		f(&r)
 	}

@@ -102,7 +102,7 @@ func TestGroupIsGoneBeforeTheDecision(t *testing.T) {
 	w := guardedWorld(t)
 	f := w.request("pawl-1")
 	rita := w.tokenOf(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}})
-	r := store.Revocation{ID: tokenID(t, rita), By: "root", At: time.Now()}
+	r := store.RevokeParams{ID: tokenID(t, rita), By: "root", At: time.Now()}
 	if _, _, err := w.store.RevokeToken(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestWhoAskedCantApprove(t *testing.T) {
 				if body["outcome"] != "forbidden" || len(f.signals) != 0 {
 					t.Errorf("%v, and %d signals", body, len(f.signals))
 				}
-				if len(w.store.entries) != 1 || w.store.entries[0].Kind != audit.KindRefused || w.store.entries[0].Call != "pawl-1" ||
+				if len(w.store.entries) != 1 || w.store.entries[0].Kind != audit.KindRefused || w.store.entries[0].Subject != "pawl-1" ||
 					!bytes.Contains(w.store.entries[0].Payload, []byte(`"reviewer":"`+c.reviewer+`"`)) {
 					t.Errorf("on record is %+v", w.store.entries)
 				}
@@ -218,7 +218,7 @@ func TestRevokedWhileWaiting(t *testing.T) {
 			id := "pawl-1"
 			v := view(id, approval.StatusPending)
 			v.Requester = "agent:billing"
-			w.store.put(store.Record{View: v, Waits: true})
+			w.store.put(store.Record{View: v, IsRequest: true})
 			w.temporal.add(&fakeWorkflow{id: id, state: approval.State{View: v}})
 			if strings.Contains(c.body, "key") {
 				id, _ = expect(t, w.with(agent, "POST", "/api/calls", strings.Replace(c.body, "1m", "0s", 1)), 202, "")["id"].(string)
@@ -229,7 +229,7 @@ func TestRevokedWhileWaiting(t *testing.T) {
 			if strings.HasSuffix(c.body, `"refund","wait":"1m"}`) {
 				id = w.temporal.starts[0].WorkflowId
 			}
-			r := store.Revocation{ID: tokenID(t, agent), By: "root", At: time.Now()}
+			r := store.RevokeParams{ID: tokenID(t, agent), By: "root", At: time.Now()}
 			if _, _, err := w.store.RevokeToken(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}

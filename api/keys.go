@@ -70,7 +70,7 @@ func (s *Server) endKey(revoke bool) handler {
 		if err := decode(c, &none, true); err != nil {
 			return err
 		}
-		k, _, err := s.o.Store.EndKey(c.Request.Context(), store.KeyEnding{ID: id, By: principal(c).Subject, Revoke: revoke, At: time.Now()})
+		k, _, err := s.o.Store.EndKey(c.Request.Context(), store.EndKeyParams{ID: id, By: principal(c).Subject, Revoke: revoke, At: time.Now()})
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return unknown

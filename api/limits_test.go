@@ -108,7 +108,7 @@ func TestPendingQuota(t *testing.T) {
 	w.temporal.onStart = func(f *fakeWorkflow) {
 		v := view(f.id, approval.StatusPending)
 		v.Requester = f.call.Requester
-		w.store.put(store.Record{View: v, Waits: true})
+		w.store.put(store.Record{View: v, IsRequest: true})
 	}
 	start := func(token, key string) map[string]any {
 		t.Helper()
@@ -128,7 +128,7 @@ func TestPendingQuota(t *testing.T) {
 	id := first["id"].(string)
 	v := w.store.records[id].View
 	v.Status = approval.StatusRejected
-	w.store.put(store.Record{View: v, Waits: true})
+	w.store.put(store.Record{View: v, IsRequest: true})
 	start(agent, "3")
 	expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 429, codeTooManyPending)
 }

@@ -32,7 +32,7 @@ func (s *Server) listAudit(c *gin.Context) error {
 		}
 	}
 	if prefix := c.Query("request_id"); prefix != "" {
-		if q.Call, err = s.o.Store.Resolve(ctx, prefix); err != nil {
+		if q.Subject, err = s.o.Store.Resolve(ctx, prefix); err != nil {
 			return fromStore(err)
 		}
 	}

@@ -114,7 +114,7 @@ func (s *Server) getRequest(c *gin.Context) error {
 		}
 		out.Waiting = s.why(ctx, out.View)
 	}
-	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Call: id, Limit: store.MaxPage})
+	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: id, Limit: store.MaxPage})
 	if err != nil {
 		return fromStore(err)
 	}
@@ -216,7 +216,7 @@ func (s *Server) getDecision(c *gin.Context) error {
 		out.Outcome, out.Message, out.Status = a.Outcome, a.Message, state.Status
 		return reply(c, http.StatusOK, out)
 	}
-	if r.View.Status.Ended() || !r.Waits {
+	if r.View.Status.Ended() || !r.IsRequest {
 		return &problem{
 			Status: http.StatusNotFound, Code: approval.CodeNotFound, ID: id, DecisionID: decision, CallStatus: r.View.Status,
 			Detail: "No decision with this ID is known for this call, and it waits for none any more.",

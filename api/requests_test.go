@@ -50,7 +50,7 @@ func TestLists(t *testing.T) {
 	if body := expect(t, w.get("/api/audit?request_id=pawl-1&kind=call.requested&since=2026-01-05T12:00:00Z&cursor=c&limit=3"), 200, ""); body["total"] != 1.0 {
 		t.Errorf("%v", body)
 	}
-	if want := (store.EntryQuery{Call: "pawl-1", Kind: audit.KindRequested, Since: time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC), Cursor: "c", Limit: 3}); w.store.askedE != want {
+	if want := (store.EntryQuery{Subject: "pawl-1", Kind: audit.KindRequested, Since: time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC), Cursor: "c", Limit: 3}); w.store.askedE != want {
 		t.Errorf("asked %+v", w.store.askedE)
 	}
 	expect(t, w.get("/api/audit?request_id=pawl"), 409, codeAmbiguous)
@@ -85,7 +85,7 @@ func TestGetRequest(t *testing.T) {
 		{"ended", func(w *world) { w.ended(id, approval.StatusRejected) }, id, 200, "", "request_ended"},
 		{"terminated", func(w *world) { w.request(id).close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil) }, id, 200, "", "request_terminated"},
 		{"forgotten by Temporal", func(w *world) {
-			w.store.put(store.Record{View: view(id, approval.StatusPending), Waits: true})
+			w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true})
 		}, id, 200, "", "request_forgotten"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

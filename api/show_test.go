@@ -49,14 +49,14 @@ func TestGetCall(t *testing.T) {
 			w.ended(id, approval.StatusExecuted, func(r *store.Record) { r.View.Result = raw(`{"card":"[redacted]"}`) })
 		}, id, 200, "", "call_stored"},
 		{"forgotten by Temporal before its end", func(w *world) {
-			w.store.put(store.Record{View: view(id, approval.StatusPending), Waits: true})
+			w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true})
 		}, id, 200, "", "call_forgotten"},
 		{"terminated while pending", func(w *world) {
 			w.request(id).close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil)
 		}, id + "?wait=30s", 200, "", "call_terminated_pending"},
 		{"terminated while executing", func(w *world) {
 			w.request(id).close(enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT, nil)
-			w.store.put(store.Record{View: view(id, approval.StatusExecuting), Waits: true, Claim: &store.Claim{}})
+			w.store.put(store.Record{View: view(id, approval.StatusExecuting), IsRequest: true, Permit: &store.Permit{}})
 		}, id, 200, "", "call_terminated_executing"},
 		{"terminated after its end was recorded", func(w *world) {
 			w.request(id).close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil)

@@ -56,7 +56,7 @@ func (s *Server) standing(ctx context.Context, id string, ask bool) (*approval.V
 // close: its view is redacted, and nobody may take that for the result that
 // the caller is to get.
 func undelivered(v approval.View) *approval.View {
-	if v.Status.NeedsClaim() {
+	if v.Status.NeedsPermit() {
 		v.Status, v.Result, v.Error, v.EndedAt = approval.StatusExecuting, nil, nil, nil
 	}
 	return &v
@@ -70,7 +70,7 @@ func lost(d *client.WorkflowExecutionDescription, r store.Record) *approval.Call
 		how = calls.HowClosed(d.Status)
 	}
 	tool := "Its tool was never permitted to run."
-	if r.Claim != nil {
+	if r.Permit != nil {
 		tool = "Its tool was permitted to run and may have run: find out before you ask for it again."
 	}
 	return &approval.CallError{

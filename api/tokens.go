@@ -42,7 +42,7 @@ func (s *Server) revokeToken(c *gin.Context) error {
 	if err := decode(c, &none, true); err != nil {
 		return err
 	}
-	t, _, err := s.o.Store.RevokeToken(c.Request.Context(), store.Revocation{ID: id, By: principal(c).Subject, At: time.Now()})
+	t, _, err := s.o.Store.RevokeToken(c.Request.Context(), store.RevokeParams{ID: id, By: principal(c).Subject, At: time.Now()})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return noToken

@@ -52,7 +52,7 @@ func TestUnavailable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, func(o *Options) { o.Temporal = brokenTemporal{o.Temporal, c.err} })
-			w.store.put(store.Record{View: view("pawl-1", approval.StatusPending), Waits: true})
+			w.store.put(store.Record{View: view("pawl-1", approval.StatusPending), IsRequest: true})
 			for _, r := range routes[:4] {
 				rec := send(w, r.method, r.path)
 				body := expect(t, rec, c.status, c.code)

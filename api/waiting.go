@@ -259,8 +259,8 @@ func (l *lookup) catalogue(ctx context.Context) {
 	}
 	name := approval.Display(l.view.Tool, 100)
 	at, offered := queues[l.view.Tool]
-	if l.record != nil && l.record.Claim != nil {
-		at, offered = cmp.Or(l.record.Claim.Queue, l.s.o.TaskQueue), true // it was fixed then
+	if l.record != nil && l.record.Permit != nil {
+		at, offered = cmp.Or(l.record.Permit.Queue, l.s.o.TaskQueue), true // it was fixed then
 	}
 	if !offered {
 		l.problem(obstacleNoTool, "No worker offers the tool %q any more. Approved now, the call most likely fails or expires, and nothing runs: start the process that has the tool first.", name)
@@ -341,9 +341,9 @@ func (l *lookup) running(tool string) (what string, until *time.Time) {
 	return fmt.Sprintf("a worker%s that starts the tool %s%s", on, tool, try), until
 }
 
-func (l *lookup) claim() store.Claim {
-	if l.record == nil || l.record.Claim == nil {
-		return store.Claim{}
+func (l *lookup) claim() store.Permit {
+	if l.record == nil || l.record.Permit == nil {
+		return store.Permit{}
 	}
-	return *l.record.Claim
+	return *l.record.Permit
 }

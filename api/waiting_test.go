@@ -69,13 +69,13 @@ func (w *world) elsewhere() {
 func TestWhyACallWaits(t *testing.T) {
 	const id = "pawl-1"
 	// at puts the call where it stands, in workflow and store.
-	at := func(w *world, status approval.Status, claim *store.Claim) *fakeWorkflow {
+	at := func(w *world, status approval.Status, claim *store.Permit) *fakeWorkflow {
 		f := w.request(id)
 		f.state.Status = status
 		if status == approval.StatusApproved {
 			f.state.Decision = &approval.Settlement{Kind: approval.SettledApprove, At: testTime}
 		}
-		w.store.put(store.Record{View: f.state.View, Waits: true, Claim: claim})
+		w.store.put(store.Record{View: f.state.View, IsRequest: true, Permit: claim})
 		return f
 	}
 	needs := func(w *world, count, have int) {
@@ -84,11 +84,11 @@ func TestWhyACallWaits(t *testing.T) {
 		f.state.Votes = votes(have)
 		v := f.state.View
 		v.Votes = nil
-		w.store.put(store.Record{View: v, Waits: true})
+		w.store.put(store.Record{View: v, IsRequest: true})
 	}
-	unused := &store.Claim{At: testTime, GoodUntil: testDeadline}
-	handed := &store.Claim{At: testTime, GoodUntil: testDeadline, Queue: "tools-python"}
-	used := &store.Claim{At: testTime, GoodUntil: testDeadline, UsedAt: testTime.Add(2 * time.Minute)}
+	unused := &store.Permit{At: testTime, GoodUntil: testDeadline}
+	handed := &store.Permit{At: testTime, GoodUntil: testDeadline, Queue: "tools-python"}
+	used := &store.Permit{At: testTime, GoodUntil: testDeadline, UsedAt: testTime.Add(2 * time.Minute)}
 	good := testTime.Add(approval.DefaultValidFor.Std())
 
 	for _, c := range []struct {
@@ -293,7 +293,7 @@ func TestWhyWithoutTemporal(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.Temporal = brokenTemporal{o.Temporal, serviceerror.NewUnavailable("hunter2")}
 	})
-	w.store.put(store.Record{View: view("pawl-1", approval.StatusPending), Waits: true})
+	w.store.put(store.Record{View: view("pawl-1", approval.StatusPending), IsRequest: true})
 	w.store.tools = []store.Tool{refundTool()}
 	rec := w.get("/api/requests/pawl-1")
 	expect(t, rec, 200, "")

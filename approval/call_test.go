@@ -166,8 +166,8 @@ func TestErrorCodes(t *testing.T) {
 		if _, err := approval.ParseStatus(string(s)); err != nil {
 			t.Error(err)
 		}
-		if s.Denied() && s.NeedsClaim() || (s.Denied() || s.NeedsClaim()) != s.Ended() {
-			t.Errorf("%s: ended %v, denied %v, needs claim %v", s, s.Ended(), s.Denied(), s.NeedsClaim())
+		if s.Denied() && s.NeedsPermit() || (s.Denied() || s.NeedsPermit()) != s.Ended() {
+			t.Errorf("%s: ended %v, denied %v, needs claim %v", s, s.Ended(), s.Denied(), s.NeedsPermit())
 		}
 	}
 }

@@ -14,7 +14,7 @@ const (
 	CodeBadArguments  = "invalid_arguments"    // the arguments break the tool's schema or the limits
 	CodePolicyDenied  = "policy_denied"        // a rule forbids the call
 	CodeConflict      = "idempotency_conflict" // the key was used for another call
-	CodeDuplicate     = "duplicate"            // an identical call waits for people already: Outcome.SameAs
+	CodeDuplicate     = "duplicate"            // an identical call waits for people already: Outcome.DuplicateOf
 	CodeRejected      = "approval_rejected"
 	CodeExpired       = "approval_expired"
 	CodeCancelled     = "cancelled"

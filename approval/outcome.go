@@ -16,9 +16,9 @@ type Outcome struct {
 	Digest   string          `json:"digest,omitempty"`
 	Edited   bool            `json:"edited,omitempty"` // a reviewer changed the arguments
 
-	// SameAs is the ID of the identical call that waited for people when this
+	// DuplicateOf is the ID of the identical call that waited for people when this
 	// one ended as CodeDuplicate: the caller goes by how that one ends.
-	SameAs string `json:"same_as,omitempty"`
+	DuplicateOf string `json:"same_as,omitempty"`
 }
 
 // CallError says why a call did not end executed.
@@ -77,7 +77,7 @@ type View struct {
 	Result      json.RawMessage   `json:"result,omitempty"`
 	Error       *CallError        `json:"error,omitempty"`
 	AttemptOf   string            `json:"attempt_of,omitempty"`
-	SameAs      string            `json:"same_as,omitempty"` // see Outcome.SameAs
+	DuplicateOf string            `json:"same_as,omitempty"` // see Outcome.DuplicateOf
 }
 
 // Outcome is the view's ending; its result and error text are redacted. It is
@@ -85,12 +85,12 @@ type View struct {
 func (v View) Outcome() Outcome {
 	return Outcome{
 		ID: v.ID, Tool: v.Tool, Status: v.Status, Result: v.Result,
-		Error: v.Error, Decision: v.Decision, Digest: v.Digest, SameAs: v.SameAs,
+		Error: v.Error, Decision: v.Decision, Digest: v.Digest, DuplicateOf: v.DuplicateOf,
 	}
 }
 
 // End writes an outcome into the view.
 func (v *View) End(o Outcome, at time.Time) {
-	v.Status, v.Result, v.Error, v.Decision, v.SameAs = o.Status, o.Result, o.Error, o.Decision, o.SameAs
+	v.Status, v.Result, v.Error, v.Decision, v.DuplicateOf = o.Status, o.Result, o.Error, o.Decision, o.DuplicateOf
 	v.EndedAt = &at
 }

@@ -40,9 +40,9 @@ func (s Status) Ended() bool {
 	return false
 }
 
-// NeedsClaim reports whether a call may end this way only after its claim was
+// NeedsPermit reports whether a call may end this way only after its claim was
 // taken: the tool ran, or may have.
-func (s Status) NeedsClaim() bool {
+func (s Status) NeedsPermit() bool {
 	return s == StatusExecuted || s == StatusFailed || s == StatusOutcomeUnknown
 }
 

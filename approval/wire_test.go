@@ -49,7 +49,7 @@ func TestWireGolden(t *testing.T) {
 		"cancel_signal":   approval.CancelSignal{DecisionID: "d", By: "b", Channel: "c", Notes: "n"},
 		"outcome": approval.Outcome{
 			ID: "i", Tool: "t", Status: approval.StatusExecuted, Result: json.RawMessage(`{"ok":true}`),
-			Error: &approval.CallError{Code: "c", Message: "m"}, Decision: settlement, Digest: "d", Edited: true, SameAs: "s",
+			Error: &approval.CallError{Code: "c", Message: "m"}, Decision: settlement, Digest: "d", Edited: true, DuplicateOf: "s",
 		},
 		"state": approval.State{
 			View: approval.View{
@@ -58,7 +58,7 @@ func TestWireGolden(t *testing.T) {
 				CreatedAt: at, Deadline: &at, EndedAt: &at, Policy: &approval.PolicyRef{Digest: "p", Layer: "l", Rule: "u"},
 				Requirement: approval.OneApproval(),
 				Votes:       []approval.Decision{{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Groups: []string{"g"}, Method: "token", Notes: "n", Envelope: json.RawMessage(`{"payloadType":"p"}`), NotesSalt: "s", At: at}},
-				Decision:    settlement, Result: json.RawMessage(`1`), Error: &approval.CallError{Code: "c", Message: "m"}, AttemptOf: "o", SameAs: "s",
+				Decision:    settlement, Result: json.RawMessage(`1`), Error: &approval.CallError{Code: "c", Message: "m"}, AttemptOf: "o", DuplicateOf: "s",
 			},
 			Answers: []approval.Answer{{DecisionID: "d", Outcome: approval.AnswerResolved, Message: "m"}},
 			Judging: true,

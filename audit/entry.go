@@ -53,11 +53,11 @@ func ParseKind(s string) (Kind, error) {
 	return "", approval.Errorf(approval.CodeInvalid, "unknown kind %q; use one of %s", approval.Display(s, 40), approval.List(Kinds))
 }
 
-// SubjectPolicy stands in Entry.Call where the policy is what an entry is
+// SubjectPolicy stands in Entry.Subject where the policy is what an entry is
 // about, and no call.
 const SubjectPolicy = "@policy"
 
-// SubjectToken begins what stands in Entry.Call where an entry is about a
+// SubjectToken begins what stands in Entry.Subject where an entry is about a
 // token; the token's ID ends it.
 const SubjectToken = "@token/"
 
@@ -71,7 +71,7 @@ func Reserved(id string) bool { return strings.HasPrefix(id, "@") }
 // Entry is one audit record. Call and Step together are unique, so a step
 // that is retried is written once.
 type Entry struct {
-	Call    string          `json:"call_id"` // or a reserved subject
+	Subject string          `json:"call_id"` // or a reserved subject
 	Step    string          `json:"step"`
 	Kind    Kind            `json:"kind"`
 	At      time.Time       `json:"at"`      // UTC, whole microseconds
@@ -126,7 +126,7 @@ func New(call, step string, kind Kind, at time.Time, payload any) (Entry, error)
 	if err != nil {
 		return Entry{}, fmt.Errorf("audit entry %s/%s: payload: %w", call, step, err)
 	}
-	e := Entry{Call: call, Step: step, Kind: kind, At: at.UTC().Truncate(time.Microsecond), Payload: body}
+	e := Entry{Subject: call, Step: step, Kind: kind, At: at.UTC().Truncate(time.Microsecond), Payload: body}
 	if e.Metadata, err = e.covered(); err != nil {
 		return Entry{}, fmt.Errorf("audit entry %s/%s: %w", call, step, err)
 	}
@@ -140,7 +140,7 @@ func New(call, step string, kind Kind, at time.Time, payload any) (Entry, error)
 func (e Entry) covered() ([]byte, error) {
 	sum := sha256.Sum256(e.Payload)
 	m := metadata{
-		V: 1, Call: e.Call, Step: e.Step, Kind: e.Kind,
+		V: 1, Call: e.Subject, Step: e.Step, Kind: e.Kind,
 		At: e.At.UTC().Format(timeLayout), Payload: hex.EncodeToString(sum[:]),
 	}
 	if !e.plain() {
@@ -152,7 +152,7 @@ func (e Entry) covered() ([]byte, error) {
 
 // plain reports whether the entry's texts stand in JSON as they are.
 func (e Entry) plain() bool {
-	for _, s := range []string{e.Call, e.Step, string(e.Kind)} {
+	for _, s := range []string{e.Subject, e.Step, string(e.Kind)} {
 		for i := range len(s) {
 			if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 				return false
@@ -174,19 +174,19 @@ func (e Entry) Check() error {
 	}
 	var m metadata
 	if err := strictjson.Decode(e.Metadata, &m); err != nil {
-		return fmt.Errorf("audit entry %s/%s: metadata: %w", e.Call, e.Step, err)
+		return fmt.Errorf("audit entry %s/%s: metadata: %w", e.Subject, e.Step, err)
 	}
 	switch {
 	case m.V != 1:
-		return fmt.Errorf("audit entry %s/%s: format %d is not known to this version", e.Call, e.Step, m.V)
-	case m.Call != e.Call, m.Step != e.Step, m.Kind != e.Kind, m.At != e.At.UTC().Format(timeLayout):
-		return fmt.Errorf("audit entry %s/%s: its columns differ from its metadata", e.Call, e.Step)
+		return fmt.Errorf("audit entry %s/%s: format %d is not known to this version", e.Subject, e.Step, m.V)
+	case m.Call != e.Subject, m.Step != e.Step, m.Kind != e.Kind, m.At != e.At.UTC().Format(timeLayout):
+		return fmt.Errorf("audit entry %s/%s: its columns differ from its metadata", e.Subject, e.Step)
 	case Hash(tlog.RecordHash(e.Metadata)) != e.Leaf:
-		return fmt.Errorf("audit entry %s/%s: its metadata differs from its leaf hash", e.Call, e.Step)
+		return fmt.Errorf("audit entry %s/%s: its metadata differs from its leaf hash", e.Subject, e.Step)
 	}
 	if e.Payload != nil {
 		if sum := sha256.Sum256(e.Payload); hex.EncodeToString(sum[:]) != m.Payload {
-			return fmt.Errorf("audit entry %s/%s: its payload differs from its payload hash", e.Call, e.Step)
+			return fmt.Errorf("audit entry %s/%s: its payload differs from its payload hash", e.Subject, e.Step)
 		}
 	}
 	return nil

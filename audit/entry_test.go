@@ -37,7 +37,7 @@ func TestEntryCheckFindsEveryChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*audit.Entry){
-		"call":     func(e *audit.Entry) { e.Call = "pawl-2" },
+		"call":     func(e *audit.Entry) { e.Subject = "pawl-2" },
 		"step":     func(e *audit.Entry) { e.Step = "end" },
 		"kind":     func(e *audit.Entry) { e.Kind = audit.KindEnded },
 		"time":     func(e *audit.Entry) { e.At = e.At.Add(time.Microsecond) },

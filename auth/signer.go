@@ -177,13 +177,13 @@ func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated,
 		return r, errors.Join(err, os.Remove(beside))
 	}
 	if err := os.Rename(beside, s.o.File); err != nil {
-		_, _, undo := s.o.Store.EndKey(ctx, store.KeyEnding{ID: key.ID(), By: by, Revoke: true, At: now()})
+		_, _, undo := s.o.Store.EndKey(ctx, store.EndKeyParams{ID: key.ID(), By: by, Revoke: true, At: now()})
 		return r, errors.Join(fmt.Errorf("signing key: its file can't be replaced, so the old one stays: %w", err), undo, os.Remove(beside))
 	}
 	s.key = key
 	err = osfile.SyncDir(filepath.Dir(s.o.File))
 	for _, k := range old {
-		stands, _, ended := s.o.Store.EndKey(ctx, store.KeyEnding{ID: k.ID(), By: by, Revoke: revoke, At: now()})
+		stands, _, ended := s.o.Store.EndKey(ctx, store.EndKeyParams{ID: k.ID(), By: by, Revoke: revoke, At: now()})
 		switch {
 		case ended == nil:
 			r.Old = stands

@@ -87,7 +87,7 @@ func verifies(t *testing.T, s Keys, d approval.Decision) error {
 
 func kinds(t *testing.T, s *sqlite.Store, keyID string) []audit.Kind {
 	t.Helper()
-	page, err := s.Entries(t.Context(), store.EntryQuery{Call: audit.SubjectKey + keyID})
+	page, err := s.Entries(t.Context(), store.EntryQuery{Subject: audit.SubjectKey + keyID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestSignerWhoseKeyEnded(t *testing.T) {
 	for _, revoke := range []bool{false, true} {
 		s, file := keyStore(t), filepath.Join(t.TempDir(), "signing.pem")
 		signer := openSigner(t, s, file)
-		if _, _, err := s.EndKey(t.Context(), store.KeyEnding{ID: signer.KeyID(), Revoke: revoke, At: time.Now()}); err != nil {
+		if _, _, err := s.EndKey(t.Context(), store.EndKeyParams{ID: signer.KeyID(), Revoke: revoke, At: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		if d, err := signer.Sign(t.Context(), approval.Decision{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Method: "token"}, "c1", "x"); !errors.Is(err, auth.ErrKeyEnded) || d.Envelope != nil {
@@ -255,7 +255,7 @@ type retiring struct {
 func (r *retiring) TrustedKeys(ctx context.Context, ids ...string) ([]store.SigningKey, error) {
 	keys, err := r.Keys.TrustedKeys(ctx, ids...)
 	for _, k := range keys {
-		if _, _, ended := r.EndKey(ctx, store.KeyEnding{ID: k.ID, By: "another", At: time.Now().Add(-r.behind)}); ended != nil {
+		if _, _, ended := r.EndKey(ctx, store.EndKeyParams{ID: k.ID, By: "another", At: time.Now().Add(-r.behind)}); ended != nil {
 			err = errors.Join(err, ended)
 		}
 	}
@@ -275,7 +275,7 @@ func (h *halfway) AddKey(ctx context.Context, k store.SigningKey) (store.Signing
 	return h.Keys.AddKey(ctx, k)
 }
 
-func (h *halfway) EndKey(ctx context.Context, e store.KeyEnding) (store.SigningKey, bool, error) {
+func (h *halfway) EndKey(ctx context.Context, e store.EndKeyParams) (store.SigningKey, bool, error) {
 	if h.away && h.end {
 		return store.SigningKey{}, false, errors.New("the database is away")
 	}

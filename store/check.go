@@ -11,7 +11,7 @@ import (
 
 // Check refuses what could not be read back, or would start a call in a state
 // that it can't get to. The error's code is approval.CodeInvalid.
-func (a Admission) Check() error {
+func (a AdmitParams) Check() error {
 	v := a.View
 	invalid := func(what string) error { return approval.Errorf(approval.CodeInvalid, "call: %s", what) }
 	switch {
@@ -23,15 +23,15 @@ func (a Admission) Check() error {
 		return invalid("its ID is not valid UTF-8, or holds a NUL character")
 	case v.CreatedAt.IsZero():
 		return invalid("its creation time is missing")
-	case a.Claim != (v.Status == approval.StatusExecuting):
+	case a.TakePermit != (v.Status == approval.StatusExecuting):
 		return invalid("it is admitted as executing if, and only if, its claim is taken")
-	case a.Twin != "" && !(a.Waits && v.Status == approval.StatusPending):
+	case a.DuplicateKey != "" && !(a.IsRequest && v.Status == approval.StatusPending):
 		return invalid("only one that waits can be the twin of others")
-	case a.Claim && a.GoodUntil.IsZero():
+	case a.TakePermit && a.GoodUntil.IsZero():
 		return invalid("the time until which its claim is good is missing")
 	case v.Status.Ended() != (v.EndedAt != nil):
 		return invalid("it has an ending time if, and only if, it has ended")
-	case v.Status.NeedsClaim():
+	case v.Status.NeedsPermit():
 		return invalid("it can't end with status " + string(v.Status) + " before it was claimed")
 	case v.Status != approval.StatusPending && v.Status != approval.StatusExecuting && !v.Status.Ended():
 		return invalid("it can't be admitted with status " + approval.Display(string(v.Status), 40))
@@ -46,7 +46,7 @@ func (a Admission) Check() error {
 
 // Check refuses a claim without its times or with an entry that would not
 // verify.
-func (c Claiming) Check() error {
+func (c ClaimParams) Check() error {
 	if c.GoodUntil.IsZero() {
 		return approval.Errorf(approval.CodeInvalid, "claim: the time until which it is good is missing")
 	}
@@ -54,11 +54,11 @@ func (c Claiming) Check() error {
 }
 
 // Check refuses a use without a time or with an entry that would not verify.
-func (u Use) Check() error { return checkChange(u.At, u.Entries) }
+func (u UseParams) Check() error { return checkChange(u.At, u.Entries) }
 
 // Check refuses what is no ending, has no time, or an entry that would not
 // verify.
-func (f Ending) Check() error {
+func (f FinishParams) Check() error {
 	if !f.Outcome.Status.Ended() {
 		return approval.Errorf(approval.CodeInvalid, "a call can't end with status %q", approval.Display(string(f.Outcome.Status), 40))
 	}
@@ -91,8 +91,8 @@ func (p Publication) Check() error {
 // verify, or stand where another subject's belongs.
 func CheckEntries(entries []audit.Entry) error {
 	for _, e := range entries {
-		if audit.Reserved(e.Call) {
-			return approval.Errorf(approval.CodeInvalid, "audit entry: no call has the ID %s", approval.Display(e.Call, 80))
+		if audit.Reserved(e.Subject) {
+			return approval.Errorf(approval.CodeInvalid, "audit entry: no call has the ID %s", approval.Display(e.Subject, 80))
 		}
 		if err := e.Check(); err != nil {
 			return approval.Errorf(approval.CodeInvalid, "%w", err)

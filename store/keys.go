@@ -21,7 +21,7 @@ type Keys interface {
 	// EndKey retires or revokes a key, puts that on record, and returns the key as
 	// it stands; fresh is false if that was done before. A revoked one can't be
 	// retired. Errors: ErrNotFound.
-	EndKey(ctx context.Context, e KeyEnding) (stands SigningKey, fresh bool, err error)
+	EndKey(ctx context.Context, e EndKeyParams) (stands SigningKey, fresh bool, err error)
 	KeyReader
 }
 
@@ -71,15 +71,15 @@ func (k SigningKey) Entry() (audit.Entry, error) {
 	return audit.New(audit.SubjectKey+k.ID, "added", audit.KindKeyAdded, k.CreatedAt, map[string]any{"key": k})
 }
 
-// KeyEnding retires a key, or revokes it.
-type KeyEnding struct {
+// EndKeyParams retires a key, or revokes it.
+type EndKeyParams struct {
 	ID, By string
 	Revoke bool // else it is retired
 	At     time.Time
 }
 
 // Check refuses an ending without a time.
-func (e KeyEnding) Check() error {
+func (e EndKeyParams) Check() error {
 	if e.At.IsZero() {
 		return approval.Errorf(approval.CodeInvalid, "signing key: the time of its end is missing")
 	}
@@ -87,7 +87,7 @@ func (e KeyEnding) Check() error {
 }
 
 // Entry is the record of an ending.
-func (e KeyEnding) Entry() (audit.Entry, error) {
+func (e EndKeyParams) Entry() (audit.Entry, error) {
 	if e.Revoke {
 		return audit.New(audit.SubjectKey+e.ID, "revoked", audit.KindKeyRevoked, e.At, map[string]any{"key_id": e.ID, "revoked_by": e.By})
 	}
@@ -95,6 +95,6 @@ func (e KeyEnding) Entry() (audit.Entry, error) {
 }
 
 // Done reports whether the key has ended this way, or a way that includes it.
-func (e KeyEnding) Done(k SigningKey) bool {
+func (e EndKeyParams) Done(k SigningKey) bool {
 	return k.RevokedAt != nil || !e.Revoke && k.RetiredAt != nil
 }

@@ -23,7 +23,7 @@ type Policies interface {
 	// already, nothing is written and its version comes back with fresh false,
 	// so a repeat does no harm. Errors: ErrPolicyChanged, with the version that
 	// is active, if that is not a.Expect; ErrReadOnly.
-	ApplyPolicy(ctx context.Context, a Applying) (v PolicyVersion, fresh bool, err error)
+	ApplyPolicy(ctx context.Context, a ApplyParams) (v PolicyVersion, fresh bool, err error)
 	// ActivePolicy returns the active version, or ErrNotFound before the first.
 	// Every worker asks every few seconds: it must cost next to nothing.
 	ActivePolicy(ctx context.Context) (PolicyVersion, error)
@@ -57,8 +57,8 @@ type PolicyVersion struct {
 	Note          string    `json:"note,omitempty"`
 }
 
-// Applying makes a set the active one.
-type Applying struct {
+// ApplyParams makes a set the active one.
+type ApplyParams struct {
 	Set    PolicySet
 	Expect int64 // the version it is to replace; 0: none was applied yet
 
@@ -72,7 +72,7 @@ var policyDigest = regexp.MustCompile("^[0-9a-f]{64}$")
 
 // Check refuses what could not be read back, or does not say who applies what
 // and when.
-func (a Applying) Check() error {
+func (a ApplyParams) Check() error {
 	invalid := func(what string) error { return approval.Errorf(approval.CodeInvalid, "policy: %s", what) }
 	switch {
 	case !policyDigest.MatchString(a.Set.Digest):
@@ -107,8 +107,8 @@ func (a Applying) Check() error {
 	return approval.CheckNotes(a.Note)
 }
 
-// Version is what Applying makes active.
-func (a Applying) Version() PolicyVersion {
+// Version is what ApplyParams makes active.
+func (a ApplyParams) Version() PolicyVersion {
 	return PolicyVersion{
 		Version: a.Expect + 1, Digest: a.Set.Digest, At: a.At.UTC().Truncate(time.Microsecond),
 		By: a.By, Channel: a.Channel, Authenticated: a.Authenticated, Note: a.Note,
@@ -117,7 +117,7 @@ func (a Applying) Version() PolicyVersion {
 
 // Entry is the record of it, which a backend writes in the same transaction.
 // It names each layer's hash, so that a text can be checked against the log.
-func (a Applying) Entry() (audit.Entry, error) {
+func (a ApplyParams) Entry() (audit.Entry, error) {
 	type layer struct {
 		Name string `json:"name"`
 		Sum  string `json:"sha256"`

@@ -25,8 +25,8 @@ var (
 	ErrNotFound = errors.New("not found in the store")
 	// ErrAmbiguous: the ID prefix fits several calls.
 	ErrAmbiguous = errors.New("the ID prefix fits several calls")
-	// ErrNoClaim: the step needs the call's claim, and there is none to use.
-	ErrNoClaim = errors.New("the call was never claimed, or its claim can't be used any more")
+	// ErrNoPermit: the step needs the call's permit, and there is none to use.
+	ErrNoPermit = errors.New("the call was never claimed, or its claim can't be used any more")
 	// ErrStarted: the permit was used before, so the tool may have run.
 	ErrStarted = errors.New("the call's tool was started before")
 	// ErrRunOut: the permit was not used while the approval was good.
@@ -43,11 +43,11 @@ var (
 	ErrPolicyChanged = errors.New("another policy was applied in the meantime")
 )
 
-// TwinError: a call was not admitted, since another one with its Twin is
-// pending.
-type TwinError struct{ ID string } // of the other one
+// DuplicateError: a call was not admitted, since another one with its
+// DuplicateKey is pending.
+type DuplicateError struct{ ID string } // of the other one
 
-func (e *TwinError) Error() string {
+func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("the identical call %s is pending", approval.Display(e.ID, 80))
 }
 
@@ -73,31 +73,31 @@ type Store interface {
 type Calls interface {
 	// Admit writes a new call. If the ID is there already nothing is written,
 	// and the stored record comes back with fresh false. If another call with
-	// the same Twin is pending, nothing is written either: *TwinError.
-	Admit(ctx context.Context, a Admission) (r Record, fresh bool, err error)
+	// the same DuplicateKey is pending, nothing is written either: *DuplicateError.
+	Admit(ctx context.Context, a AdmitParams) (r Record, fresh bool, err error)
 
 	// Claim takes the call's one permit. Repeats, by any run, return the record
-	// as it stands: look at Record.Claim and Record.View.Status. Errors:
+	// as it stands: look at Record.Permit and Record.View.Status. Errors:
 	// ErrNotFound; ErrDigest when digest is not the admitted one. A call that
 	// has ended is returned unclaimed and unchanged.
-	Claim(ctx context.Context, c Claiming) (Record, error)
+	Claim(ctx context.Context, c ClaimParams) (Record, error)
 
 	// Use consumes the permit, once. A second use is ErrStarted, except for a
 	// repeat with the Token of the first, which finds its own mark, and for a
-	// Retry by the same Run and Activity. Errors: ErrNotFound, ErrNoClaim
+	// Retry by the same Run and Activity. Errors: ErrNotFound, ErrNoPermit
 	// (never claimed, voided, or ended), ErrDigest, ErrStarted, ErrRunOut for a
 	// first use after the permit's GoodUntil, ErrUnverified for a first use
-	// without Verified of a claim with Evidence.
-	Use(ctx context.Context, u Use) error
+	// without Verified of a permit with Evidence.
+	Use(ctx context.Context, u UseParams) error
 
 	// Finish ends the call. If it has ended before, nothing is written and
-	// what stands comes back with fresh false. Errors: ErrNotFound; ErrNoClaim
-	// for an ending that needs a claim (Status.NeedsClaim) without one, or as
-	// executed before the permit was used (Claim.MayHaveRun);
+	// what stands comes back with fresh false. Errors: ErrNotFound; ErrNoPermit
+	// for an ending that needs a permit (Status.NeedsPermit) without one, or as
+	// executed before the permit was used (Permit.ToolMayHaveRun);
 	// ErrStarted for any other ending when the permit was used, or was handed
 	// to another queue by another run. Any other ending voids an unused
 	// permit, so the tool can never run afterwards.
-	Finish(ctx context.Context, f Ending) (r Record, fresh bool, err error)
+	Finish(ctx context.Context, f FinishParams) (r Record, fresh bool, err error)
 
 	// Append writes entries; those whose call and step are there already are
 	// skipped.
@@ -136,30 +136,30 @@ type Reader interface {
 	Tools(ctx context.Context) ([]Tool, error)
 }
 
-// Admission is a call as its policy activity admits it.
-type Admission struct {
-	View      approval.View // Status: pending, executing (with Claim) or an ending (then EndedAt is set)
-	Verdict   approval.Verdict
-	Run       string    // Temporal run that admits
-	Claim     bool      // take the permit in the same transaction, as of View.CreatedAt: allowed calls
-	GoodUntil time.Time // of the permit; required with Claim
-	Queue     string    // see Claim.Queue
-	Waits     bool      // a request: reviewers list it
-	Twin      string    // the same in calls of which one at a time may be pending; empty: in none. Needs Waits
-	Entries   []audit.Entry
+// AdmitParams is a call as its policy activity admits it.
+type AdmitParams struct {
+	View         approval.View // Status: pending, executing (with TakePermit) or an ending (then EndedAt is set)
+	Verdict      approval.Verdict
+	Run          string    // Temporal run that admits
+	TakePermit   bool      // take the permit in the same transaction, as of View.CreatedAt: allowed calls
+	GoodUntil    time.Time // of the permit; required with TakePermit
+	Queue        string    // see Permit.Queue
+	IsRequest    bool      // a request: reviewers list it
+	DuplicateKey string    // the same in calls of which one at a time may be pending; empty: in none. Needs IsRequest
+	Entries      []audit.Entry
 }
 
 // Record is a call as it is stored.
 type Record struct {
-	View    approval.View
-	Verdict approval.Verdict
-	Run     string // the run that admitted
-	Waits   bool
-	Claim   *Claim // nil: never claimed
+	View      approval.View
+	Verdict   approval.Verdict
+	Run       string // the run that admitted
+	IsRequest bool
+	Permit    *Permit // nil: not claimed yet
 }
 
-// Claim is the permit of a call.
-type Claim struct {
+// Permit is the one right to run a call's tool.
+type Permit struct {
 	Run       string    // the run that claimed
 	At        time.Time // when
 	GoodUntil time.Time // after that it can't be used
@@ -174,41 +174,41 @@ type Claim struct {
 	Evidence string
 }
 
-// Settles reports whether a run may end the call as one whose tool never ran.
-func (c *Claim) Settles(run string) bool {
+// CanVoid reports whether a run may end the call as one whose tool never ran.
+func (c *Permit) CanVoid(run string) bool {
 	return c == nil || c.UsedAt.IsZero() && (c.Queue == "" || c.Run == run)
 }
 
-// MayHaveRun reports whether the tool can have given a result: the permit was
+// ToolMayHaveRun reports whether the tool can have given a result: the permit was
 // used, or is with other workers.
-func (c *Claim) MayHaveRun() bool {
+func (c *Permit) ToolMayHaveRun() bool {
 	return c != nil && (!c.UsedAt.IsZero() || c.Queue != "")
 }
 
-// Claiming asks for a permit.
-type Claiming struct {
+// ClaimParams asks for a permit.
+type ClaimParams struct {
 	ID, Run, Digest string
 	At, GoodUntil   time.Time // GoodUntil is required
-	Queue           string    // see Claim.Queue
-	Evidence        string    // see Claim.Evidence
+	Queue           string    // see Permit.Queue
+	Evidence        string    // see Permit.Evidence
 	Votes           []approval.Decision
 	Decision        *approval.Settlement
 	Entries         []audit.Entry
 }
 
-// Use consumes a permit.
-type Use struct {
+// UseParams consumes a permit.
+type UseParams struct {
 	ID, Digest    string
 	Run, Activity string // who uses it
 	Token         string // random, of one execution: its own repeats are the same use
 	Retry         bool   // the tool is declared idempotent: the same activity may come again
-	Verified      bool   // the claim's Evidence was verified for this use
+	Verified      bool   // the permit's Evidence was verified for this use
 	At            time.Time
 	Entries       []audit.Entry
 }
 
-// Ending ends a call. Outcome is redacted.
-type Ending struct {
+// FinishParams ends a call. Outcome is redacted.
+type FinishParams struct {
 	Outcome approval.Outcome
 	Run     string              // the run that says so
 	Votes   []approval.Decision // nil keeps the stored ones
@@ -229,11 +229,11 @@ type CallQuery struct {
 
 // EntryQuery selects audit entries. Zero fields do not restrict.
 type EntryQuery struct {
-	Call   string
-	Kind   audit.Kind
-	Since  time.Time // only what was written then or later
-	Cursor string    // as in Paging
-	Limit  int
+	Subject string
+	Kind    audit.Kind
+	Since   time.Time // only what was written then or later
+	Cursor  string    // as in Paging
+	Limit   int
 }
 
 // Paging selects one page of a list.

@@ -18,7 +18,7 @@ type Tokens interface {
 	AddToken(ctx context.Context, t Token) error
 	// RevokeToken revokes a token, puts that on record, and returns the token as
 	// it stands; fresh is false if it was revoked before. Errors: ErrNotFound.
-	RevokeToken(ctx context.Context, r Revocation) (t Token, fresh bool, err error)
+	RevokeToken(ctx context.Context, r RevokeParams) (t Token, fresh bool, err error)
 	TokenReader
 }
 
@@ -73,14 +73,14 @@ func (t Token) Entry() (audit.Entry, error) {
 	return audit.New(audit.SubjectToken+t.ID, "created", audit.KindTokenCreated, t.CreatedAt, map[string]any{"token": t})
 }
 
-// Revocation revokes a token.
-type Revocation struct {
+// RevokeParams revokes a token.
+type RevokeParams struct {
 	ID, By string
 	At     time.Time
 }
 
 // Check refuses a revocation without a time.
-func (r Revocation) Check() error {
+func (r RevokeParams) Check() error {
 	if r.At.IsZero() {
 		return approval.Errorf(approval.CodeInvalid, "token: the time of its revocation is missing")
 	}
@@ -88,6 +88,6 @@ func (r Revocation) Check() error {
 }
 
 // Entry is the record of a revocation.
-func (r Revocation) Entry() (audit.Entry, error) {
+func (r RevokeParams) Entry() (audit.Entry, error) {
 	return audit.New(audit.SubjectToken+r.ID, "revoked", audit.KindTokenRevoked, r.At, map[string]any{"token_id": r.ID, "revoked_by": r.By})
 }

@@ -131,6 +131,6 @@ func (s *sweeper) finish(ctx context.Context, out approval.Outcome, run string, 
 	if err != nil {
 		return err
 	}
-	_, _, err = s.o.Store.Finish(ctx, store.Ending{Outcome: out, At: at, Entries: []audit.Entry{entry}})
+	_, _, err = s.o.Store.Finish(ctx, store.FinishParams{Outcome: out, At: at, Entries: []audit.Entry{entry}})
 	return err
 }

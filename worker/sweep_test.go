@@ -55,10 +55,10 @@ func TestSweepGoesOnPastTrouble(t *testing.T) {
 	defer s.Close()
 	deadline := time.Now().Add(time.Hour)
 	for _, id := range []string{"a", "b", "c"} {
-		if _, _, err := s.Admit(t.Context(), store.Admission{
+		if _, _, err := s.Admit(t.Context(), store.AdmitParams{
 			View: approval.View{ID: id, Tool: "search", Digest: "digest", Args: json.RawMessage("{}"), Status: approval.StatusPending,
 				CreatedAt: time.Now(), Deadline: &deadline},
-			Verdict: approval.Verdict{Kind: approval.VerdictRequire}, Run: "run-" + id, Waits: true,
+			Verdict: approval.Verdict{Kind: approval.VerdictRequire}, Run: "run-" + id, IsRequest: true,
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -25,10 +25,10 @@ func TestDuplicate(t *testing.T) {
 		second.again("call-2")
 		out := second.call(same)
 		second.want(out, approval.StatusBlocked, approval.CodeDuplicate, 0)
-		if out.SameAs != "call-1" || out.Decision == nil || out.Decision.Kind != approval.SettledDeny {
+		if out.DuplicateOf != "call-1" || out.Decision == nil || out.Decision.Kind != approval.SettledDeny {
 			t.Errorf("%+v", out)
 		}
-		if s := second.state(); s.SameAs != "call-1" || s.Status != approval.StatusBlocked {
+		if s := second.state(); s.DuplicateOf != "call-1" || s.Status != approval.StatusBlocked {
 			t.Errorf("the query shows %+v", s.View)
 		}
 		equal(t, second.kinds("call-2"), []audit.Kind{audit.KindBlocked})
@@ -38,7 +38,7 @@ func TestDuplicate(t *testing.T) {
 
 	// Started again under the same ID, it finds what stands; a later one is new.
 	h.again("call-2")
-	if out := h.call(same); out.SameAs != "call-1" || out.Status != approval.StatusBlocked {
+	if out := h.call(same); out.DuplicateOf != "call-1" || out.Status != approval.StatusBlocked {
 		t.Errorf("%+v", out)
 	}
 	h.again("call-3")

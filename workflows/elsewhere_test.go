@@ -209,10 +209,10 @@ func TestElsewhereAfterAReset(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := time.Now()
-		_, _, err = h.store.Admit(t.Context(), store.Admission{
+		_, _, err = h.store.Admit(t.Context(), store.AdmitParams{
 			View:    approval.View{ID: "call-1", Tool: "translate", Args: call.Args, Digest: digest, Status: approval.StatusExecuting, CreatedAt: at},
 			Verdict: approval.Verdict{Kind: approval.VerdictAllow},
-			Run:     "first run", Claim: true, GoodUntil: at.Add(time.Hour), Queue: "tools-python",
+			Run:     "first run", TakePermit: true, GoodUntil: at.Add(time.Hour), Queue: "tools-python",
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -215,11 +215,11 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 		ID: out.ID, Run: runID(ctx), Call: g.call, Redact: g.adm.Verdict.Redact,
 		Outcome: out, At: now(ctx),
 	}
-	if !out.Status.NeedsClaim() { // else the claim wrote them
+	if !out.Status.NeedsPermit() { // else the claim wrote them
 		in.Votes = g.tally.Votes()
 	}
 	var res activities.RecordResult
-	if out.Status.NeedsClaim() {
+	if out.Status.NeedsPermit() {
 		g.step(ctx, localTimeout, steps.Record, in, &res)
 	} else {
 		// A denial is final in the store at once, where a claim can be voided until

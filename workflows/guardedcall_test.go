@@ -178,7 +178,7 @@ func (h *harness) answered(id string, want approval.AnswerOutcome) {
 
 func (h *harness) kinds(id string) []audit.Kind {
 	h.t.Helper()
-	page, err := h.store.Entries(context.Background(), store.EntryQuery{Call: id})
+	page, err := h.store.Entries(context.Background(), store.EntryQuery{Subject: id})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -76,8 +76,8 @@ func TestWorkflowTaskLostAfterClaim(t *testing.T) {
 			if stored != ours {
 				t.Errorf("two outcomes:\nstore    %s\nworkflow %s", stored, ours)
 			}
-			if tc.status.NeedsClaim() == record.Claim.Void {
-				t.Errorf("%s, with the permit void: %v", tc.status, record.Claim.Void)
+			if tc.status.NeedsPermit() == record.Permit.Void {
+				t.Errorf("%s, with the permit void: %v", tc.status, record.Permit.Void)
 			}
 			equal(t, h.kinds(out.ID), append(requested[:3:3], tc.after...))
 		})
@@ -93,7 +93,7 @@ func TestWorkflowTaskLostFromAdmitToClaim(t *testing.T) {
 		again, other := signal(named, "ana"), signal("d2", "bo")
 		again.Digest, other.Digest = digest, digest
 		vote := approval.Decision{ID: id, Kind: approval.Approve, Reviewer: "ana", At: h.Now()}
-		if _, err := h.store.Claim(t.Context(), store.Claiming{
+		if _, err := h.store.Claim(t.Context(), store.ClaimParams{
 			ID: "call-1", Run: "run-0", Digest: digest, At: h.Now(), GoodUntil: h.Now().Add(time.Hour),
 			Votes: []approval.Decision{vote}, Decision: vote.Settlement(),
 		}); err != nil {
@@ -107,7 +107,7 @@ func TestWorkflowTaskLostFromAdmitToClaim(t *testing.T) {
 		h.want(h.call(sendDoc), approval.StatusExecuted, "", 1)
 		h.answered(id, approval.AnswerResolved)
 		h.answered("d2", approval.AnswerAlreadyResolved)
-		page, err := h.store.Entries(t.Context(), store.EntryQuery{Call: "call-1", Kind: audit.KindRefused})
+		page, err := h.store.Entries(t.Context(), store.EntryQuery{Subject: "call-1", Kind: audit.KindRefused})
 		if err != nil || len(page.Items) != 1 || strings.Contains(string(page.Items[0].Payload), `"`+id+`"`) {
 			t.Errorf("%d entries refuse, %v; want d2 alone to be", len(page.Items), err)
 		}

@@ -53,25 +53,25 @@ func (f *flakyStore) try(write func() error) error {
 	return err
 }
 
-func (f *flakyStore) Admit(ctx context.Context, a store.Admission) (r store.Record, fresh bool, err error) {
+func (f *flakyStore) Admit(ctx context.Context, a store.AdmitParams) (r store.Record, fresh bool, err error) {
 	if err := f.try(func() error { r, fresh, err = f.Store.Admit(ctx, a); return err }); err != nil {
 		return store.Record{}, false, err
 	}
 	return r, fresh, nil
 }
 
-func (f *flakyStore) Claim(ctx context.Context, c store.Claiming) (r store.Record, err error) {
+func (f *flakyStore) Claim(ctx context.Context, c store.ClaimParams) (r store.Record, err error) {
 	if err := f.try(func() error { r, err = f.Store.Claim(ctx, c); return err }); err != nil {
 		return store.Record{}, err
 	}
 	return r, nil
 }
 
-func (f *flakyStore) Use(ctx context.Context, u store.Use) error {
+func (f *flakyStore) Use(ctx context.Context, u store.UseParams) error {
 	return f.try(func() error { return f.Store.Use(ctx, u) })
 }
 
-func (f *flakyStore) Finish(ctx context.Context, e store.Ending) (r store.Record, fresh bool, err error) {
+func (f *flakyStore) Finish(ctx context.Context, e store.FinishParams) (r store.Record, fresh bool, err error) {
 	if err := f.try(func() error { r, fresh, err = f.Store.Finish(ctx, e); return err }); err != nil {
 		return store.Record{}, false, err
 	}
@@ -158,12 +158,12 @@ func (h *harness) admitted(doc string) store.Record {
 	}
 	deadline := h.Now().Add(time.Minute)
 	r := redact.New([]string{"secret"})
-	record, _, err := h.store.Admit(context.Background(), store.Admission{
+	record, _, err := h.store.Admit(context.Background(), store.AdmitParams{
 		View: approval.View{ID: "call-1", Tool: call.Tool, Args: r.Args(call.Args), Digest: digest, Status: approval.StatusPending,
 			CreatedAt: h.Now(), Deadline: &deadline, Requirement: approval.OneApproval()},
 		Verdict: approval.Verdict{Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout,
 			ValidFor: approval.DefaultValidFor, Redact: []string{"secret"}},
-		Run: "run-0", Waits: true,
+		Run: "run-0", IsRequest: true,
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -176,7 +176,7 @@ func (h *harness) claimed(doc string, ago time.Duration) (digest string) {
 	h.t.Helper()
 	digest = h.admitted(doc).View.Digest
 	at := h.Now().Add(-ago)
-	if _, err := h.store.Claim(context.Background(), store.Claiming{ID: "call-1", Run: "run-0", Digest: digest, At: at, GoodUntil: at.Add(time.Hour),
+	if _, err := h.store.Claim(context.Background(), store.ClaimParams{ID: "call-1", Run: "run-0", Digest: digest, At: at, GoodUntil: at.Add(time.Hour),
 		Decision: &approval.Settlement{Kind: approval.SettledApprove, At: at}}); err != nil {
 		h.t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func (h *harness) claimed(doc string, ago time.Duration) (digest string) {
 func (h *harness) started(doc string) {
 	h.t.Helper()
 	digest := h.claimed(doc, 0)
-	if err := h.store.Use(context.Background(), store.Use{ID: "call-1", Digest: digest, Run: "run-0", Activity: "a", At: h.Now()}); err != nil {
+	if err := h.store.Use(context.Background(), store.UseParams{ID: "call-1", Digest: digest, Run: "run-0", Activity: "a", At: h.Now()}); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -258,7 +258,7 @@ func TestFloodOfRefusedSignals(t *testing.T) {
 	})
 	h.want(h.call(sendDoc), approval.StatusExpired, approval.CodeExpired, 0)
 	total := 0
-	page, err := h.store.Entries(context.Background(), store.EntryQuery{Call: "call-1", Kind: audit.KindRefused})
+	page, err := h.store.Entries(context.Background(), store.EntryQuery{Subject: "call-1", Kind: audit.KindRefused})
 	if err != nil {
 		t.Fatal(err)
 	}

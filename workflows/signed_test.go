@@ -41,7 +41,7 @@ func (h *harness) trust(k sign.Key) {
 
 func (h *harness) endKey(k sign.Key, revoke bool, at time.Time) {
 	h.t.Helper()
-	if _, _, err := h.store.EndKey(context.Background(), store.KeyEnding{ID: k.ID(), Revoke: revoke, At: at}); err != nil {
+	if _, _, err := h.store.EndKey(context.Background(), store.EndKeyParams{ID: k.ID(), Revoke: revoke, At: at}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -139,8 +139,8 @@ func TestOnlySignedDecisionsCount(t *testing.T) {
 		t.Errorf("%+v", record.View)
 	}
 	var evidence []json.RawMessage
-	if err := json.Unmarshal([]byte(record.Claim.Evidence), &evidence); err != nil || len(evidence) != 1 {
-		t.Fatalf("the claim rests on %q, %v", record.Claim.Evidence, err)
+	if err := json.Unmarshal([]byte(record.Permit.Evidence), &evidence); err != nil || len(evidence) != 1 {
+		t.Fatalf("the claim rests on %q, %v", record.Permit.Evidence, err)
 	}
 	h.kinds("call-1") // nothing hidden shows
 	decided := h.entries(audit.KindDecided)[0]
@@ -165,7 +165,7 @@ func TestOnlySignedDecisionsCount(t *testing.T) {
 
 func (h *harness) entries(kind audit.Kind) []audit.Entry {
 	h.t.Helper()
-	page, err := h.store.Entries(context.Background(), store.EntryQuery{Call: "call-1", Kind: kind})
+	page, err := h.store.Entries(context.Background(), store.EntryQuery{Subject: "call-1", Kind: kind})
 	if err != nil || len(page.Items) == 0 {
 		h.t.Fatalf("no entry of the kind %s, %v", kind, err)
 	}
@@ -231,7 +231,7 @@ func TestKeyRevokedAfterTheCall(t *testing.T) {
 	out := h.call(signedDoc)
 	h.want(out, approval.StatusBlocked, approval.CodeUntrusted, 0)
 	record, err := h.store.Call(t.Context(), "call-1")
-	if err != nil || record.Claim != nil || record.View.Votes[0].Authenticated {
+	if err != nil || record.Permit != nil || record.View.Votes[0].Authenticated {
 		t.Errorf("%+v, %v", record, err)
 	}
 }
@@ -250,8 +250,8 @@ func TestKeyRevokedAfterTheClaim(t *testing.T) {
 	out := h.call(signedDoc)
 	h.want(out, approval.StatusBlocked, approval.CodeUntrusted, 0)
 	record, err := h.store.Call(t.Context(), "call-1")
-	if err != nil || record.Claim == nil || !record.Claim.Void || !record.Claim.UsedAt.IsZero() {
-		t.Errorf("%+v, %v", record.Claim, err)
+	if err != nil || record.Permit == nil || !record.Permit.Void || !record.Permit.UsedAt.IsZero() {
+		t.Errorf("%+v, %v", record.Permit, err)
 	}
 	h.entries(audit.KindNotStarted)
 }

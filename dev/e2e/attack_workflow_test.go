@@ -81,7 +81,7 @@ func (b *besieged) forges(id string, p plot) (loot, string) {
 
 func (b *besieged) entries(id string, kind audit.Kind) []audit.Entry {
 	b.t.Helper()
-	page, err := b.Store.Entries(b.t.Context(), store.EntryQuery{Call: id, Kind: kind})
+	page, err := b.Store.Entries(b.t.Context(), store.EntryQuery{Subject: id, Kind: kind})
 	if err != nil {
 		b.t.Fatal(err)
 	}

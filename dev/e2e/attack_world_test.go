@@ -152,7 +152,7 @@ func (b *besieged) signalled(id, name string) []approval.DecisionSignal {
 func (b *besieged) refusals(id string) map[approval.AnswerOutcome]int {
 	b.t.Helper()
 	out := map[approval.AnswerOutcome]int{}
-	q := store.EntryQuery{Call: id, Kind: audit.KindRefused, Limit: store.MaxPage}
+	q := store.EntryQuery{Subject: id, Kind: audit.KindRefused, Limit: store.MaxPage}
 	for {
 		page, err := b.Store.Entries(b.t.Context(), q)
 		if err != nil {

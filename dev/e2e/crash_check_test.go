@@ -141,7 +141,7 @@ func (w *crashWorld) read(reader store.Reader) crashLedger {
 			w.t.Fatal(err)
 		}
 		for _, e := range page.Items {
-			l.entries[e.Call] = append(l.entries[e.Call], e)
+			l.entries[e.Subject] = append(l.entries[e.Subject], e)
 		}
 		if cursor = page.Next; cursor == "" {
 			return l
@@ -213,7 +213,7 @@ func (w *crashWorld) checkRuns(r store.Record, h crashHistory) error {
 		return fmt.Errorf("neither the worker nor Temporal was cut off while its tool may have run")
 	case v.Status == approval.StatusExpired && v.EndedAt.Before(*v.Deadline):
 		return fmt.Errorf("it expired before its deadline")
-	case v.Status.Denied() && r.Claim != nil && (!r.Claim.Void || !r.Claim.UsedAt.IsZero()):
+	case v.Status.Denied() && r.Permit != nil && (!r.Permit.Void || !r.Permit.UsedAt.IsZero()):
 		return fmt.Errorf("its permit can still be used, or was")
 	}
 	return nil
@@ -224,7 +224,7 @@ func (w *crashWorld) checkRuns(r store.Record, h crashHistory) error {
 // handed to them.
 func crashCheckEntries(r store.Record, entries []audit.Entry, runs int) error {
 	v, steps, kinds := r.View, map[string]bool{}, map[audit.Kind]int{}
-	ours := r.Claim == nil || r.Claim.Queue == ""
+	ours := r.Permit == nil || r.Permit.Queue == ""
 	for _, e := range entries {
 		if err := e.Check(); err != nil {
 			return err
@@ -239,7 +239,7 @@ func crashCheckEntries(r store.Record, entries []audit.Entry, runs int) error {
 		case e.Kind == audit.KindNotStarted:
 			// An attempt that was slept over is refused its permit after the end, by the run that had it.
 			var late struct{ Run, Code string }
-			if err := json.Unmarshal(e.Payload, &late); err != nil || before == 0 || r.Claim == nil || late.Run != r.Claim.Run || late.Code != approval.CodeNoPermit {
+			if err := json.Unmarshal(e.Payload, &late); err != nil || before == 0 || r.Permit == nil || late.Run != r.Permit.Run || late.Code != approval.CodeNoPermit {
 				return fmt.Errorf("%s, not by an attempt of its own that came late: %s (%v)", e.Kind, e.Payload, err)
 			}
 		case before > 0 && e.Kind != audit.KindRefused:
@@ -265,9 +265,9 @@ func crashCheckEntries(r store.Record, entries []audit.Entry, runs int) error {
 		return fmt.Errorf("%d claims, %d starts", claims, starts)
 	case runs > 0 && (claims == 0 || ours && starts == 0):
 		return fmt.Errorf("its tool ran off the record")
-	case !ours && (starts > 0 || r.Claim.Queue != approval.AgentQueue(crashAgent) || !strings.HasPrefix(v.Tool, "own")):
-		return fmt.Errorf("the tool was handed to %s; %d starts by a worker of ours", r.Claim.Queue, starts)
-	case v.Status.NeedsClaim() && claims == 0:
+	case !ours && (starts > 0 || r.Permit.Queue != approval.AgentQueue(crashAgent) || !strings.HasPrefix(v.Tool, "own")):
+		return fmt.Errorf("the tool was handed to %s; %d starts by a worker of ours", r.Permit.Queue, starts)
+	case v.Status.NeedsPermit() && claims == 0:
 		return fmt.Errorf("no claim")
 	case v.Status == approval.StatusExecuted && ours && starts == 0:
 		return fmt.Errorf("no start")

@@ -239,7 +239,7 @@ func (h crashHistory) fits(r store.Record) error {
 		return fmt.Errorf("its workflow was started with the tool %s", h.call.Tool)
 	case len(h.runs) > 1:
 		return fmt.Errorf("its tool was scheduled %d times", len(h.runs))
-	case v.Status.NeedsClaim() && len(h.runs) == 0:
+	case v.Status.NeedsPermit() && len(h.runs) == 0:
 		return errors.New("its tool was never scheduled")
 	case v.Status == approval.StatusExecuted && string(h.runs[0].result) != string(v.Result):
 		return fmt.Errorf("its tool answered %s", h.runs[0].result)

@@ -220,15 +220,15 @@ func (v *crashVault) check(r store.Record, h crashHistory, entries []audit.Entry
 // checkClaim verifies what the claim of a call rests on that people had to
 // approve.
 func (v *crashVault) checkClaim(r store.Record) error {
-	if r.Claim == nil || r.Verdict.Requirement == nil {
-		if r.Claim != nil && r.Claim.Evidence != "" {
+	if r.Permit == nil || r.Verdict.Requirement == nil {
+		if r.Permit != nil && r.Permit.Evidence != "" {
 			return errors.New("nobody had to approve it, and its claim holds envelopes")
 		}
 		return nil
 	}
 	var envelopes []json.RawMessage
-	if err := json.Unmarshal([]byte(r.Claim.Evidence), &envelopes); err != nil || len(envelopes) == 0 {
-		return errors.Join(fmt.Errorf("its claim rests on nothing: %q", r.Claim.Evidence), err)
+	if err := json.Unmarshal([]byte(r.Permit.Evidence), &envelopes); err != nil || len(envelopes) == 0 {
+		return errors.Join(fmt.Errorf("its claim rests on nothing: %q", r.Permit.Evidence), err)
 	}
 	for _, e := range envelopes {
 		s, err := sign.VerifyKept(e, r.View.ID, r.View.Digest, v.trusted)
@@ -238,7 +238,7 @@ func (v *crashVault) checkClaim(r store.Record) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("its claim rests on an envelope that does not hold: %w", err)
-		case s.Decision != approval.Approve, s.At.Before(r.View.CreatedAt), s.At.After(r.Claim.At):
+		case s.Decision != approval.Approve, s.At.Before(r.View.CreatedAt), s.At.After(r.Permit.At):
 			return fmt.Errorf("its claim rests on %s of %v", s.Decision, s.At)
 		}
 	}

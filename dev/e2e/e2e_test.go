@@ -223,7 +223,7 @@ func (w *world) ends(id string, status approval.Status, runs int) map[string]any
 
 func (w *world) checkEntries(id string) []audit.Kind {
 	w.t.Helper()
-	page, err := w.Store.Entries(context.Background(), store.EntryQuery{Call: id})
+	page, err := w.Store.Entries(context.Background(), store.EntryQuery{Subject: id})
 	if err != nil {
 		w.t.Fatal(err)
 	}

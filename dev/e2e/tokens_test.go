@@ -91,7 +91,7 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.until("the workflow refuses", func() bool {
-		page, err := w.Store.Entries(t.Context(), store.EntryQuery{Call: v.ID, Kind: audit.KindRefused})
+		page, err := w.Store.Entries(t.Context(), store.EntryQuery{Subject: v.ID, Kind: audit.KindRefused})
 		return err == nil && len(page.Items) == 2
 	})
 	if _, err := rita.Decide(t.Context(), v.ID, d); err != nil {

@@ -20,7 +20,7 @@ import (
 // sickStore can't write approvals down.
 type sickStore struct{ store.Store }
 
-func (sickStore) Claim(context.Context, store.Claiming) (store.Record, error) {
+func (sickStore) Claim(context.Context, store.ClaimParams) (store.Record, error) {
 	return store.Record{}, errors.New("dial postgres://user:hunter2@db")
 }
 

@@ -32,7 +32,7 @@ func (s *several) DescribeWorkflow(_ context.Context, id, _ string) (*client.Wor
 func (s *several) GetWorkflow(_ context.Context, id, runID string) client.WorkflowRun {
 	return run{&server{get: func(string) (any, error) {
 		if id == "dup" {
-			return approval.Outcome{ID: "dup", Status: approval.StatusBlocked, SameAs: "first"}, nil
+			return approval.Outcome{ID: "dup", Status: approval.StatusBlocked, DuplicateOf: "first"}, nil
 		}
 		return s.result, nil
 	}}, runID}
@@ -48,7 +48,7 @@ func TestEndOfADuplicate(t *testing.T) {
 		"the first has ended":          {&several{first: completed, result: executed}, "first", nil},
 		"the first is forgotten":       {&several{}, "dup", nil},
 		"the first waits":              {&several{first: open}, "", ErrPending},
-		"forged: they name each other": {&several{first: completed, result: approval.Outcome{ID: "first", Status: approval.StatusBlocked, SameAs: "dup"}}, "first", nil},
+		"forged: they name each other": {&several{first: completed, result: approval.Outcome{ID: "first", Status: approval.StatusBlocked, DuplicateOf: "dup"}}, "first", nil},
 	} {
 		for _, run := range []string{"", "r1"} {
 			o, err := NewTemporal(c.s, "pawl").End(t.Context(), "dup", run, c.err == nil)

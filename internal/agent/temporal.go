@@ -77,10 +77,10 @@ func Connect(ctx context.Context, o client.Options, queue string) (*Temporal, er
 // End implements Backend.
 func (t *Temporal) End(ctx context.Context, id, run string, wait bool) (approval.Outcome, error) {
 	o, err := t.ownEnd(ctx, id, run, wait)
-	if err != nil || o.SameAs == "" {
+	if err != nil || o.DuplicateOf == "" {
 		return o, err
 	}
-	same, err := t.ownEnd(ctx, o.SameAs, "", wait)
+	same, err := t.ownEnd(ctx, o.DuplicateOf, "", wait)
 	if errors.Is(err, calls.ErrUnknown) {
 		return o, nil
 	}

@@ -84,7 +84,7 @@ func Apply(ctx context.Context, s store.Policies, c Change) (a Applied, err erro
 		return a, err
 	}
 	a.Warnings = set.Warnings()
-	a.PolicyVersion, a.Fresh, err = s.ApplyPolicy(ctx, store.Applying{
+	a.PolicyVersion, a.Fresh, err = s.ApplyPolicy(ctx, store.ApplyParams{
 		Set: sources(set), Expect: c.Expect, At: time.Now(),
 		By: c.By, Channel: c.Channel, Authenticated: c.Authenticated, Note: c.Note,
 	})

@@ -30,7 +30,7 @@ type fakeStore struct {
 	before   func(*fakeStore) // runs once, before the next ApplyPolicy
 }
 
-func (s *fakeStore) ApplyPolicy(_ context.Context, a store.Applying) (v store.PolicyVersion, fresh bool, err error) {
+func (s *fakeStore) ApplyPolicy(_ context.Context, a store.ApplyParams) (v store.PolicyVersion, fresh bool, err error) {
 	if err := a.Check(); err != nil {
 		return v, false, err
 	}

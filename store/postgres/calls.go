@@ -14,7 +14,7 @@ import (
 )
 
 // Admit implements store.Calls.
-func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, fresh bool, err error) {
+func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record, fresh bool, err error) {
 	if err := a.Check(); err != nil {
 		return store.Record{}, false, err
 	}
@@ -30,9 +30,9 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 		return store.Record{}, false, err
 	}
 	v := a.View
-	args := append([]any{v.ID, string(v.Status), a.Waits, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
-		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.Claim, a.GoodUntil, a.Queue}, entryArgs(a.Entries)...)
-	args = append(args, v.Requester, a.Twin)
+	args := append([]any{v.ID, string(v.Status), a.IsRequest, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
+		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.TakePermit, a.GoodUntil, a.Queue}, entryArgs(a.Entries)...)
+	args = append(args, v.Requester, a.DuplicateKey)
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
 		for try := 0; ; try++ {
 			if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {
@@ -41,14 +41,14 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 			if fresh {
 				break
 			}
-			r, err = standing(ctx, conn, v.ID, a.Twin)
-			if !errors.Is(err, errNoTwin) || try == attempts {
+			r, err = standing(ctx, conn, v.ID, a.DuplicateKey)
+			if !errors.Is(err, errNoDuplicate) || try == attempts {
 				return err
 			}
 		}
-		r = store.Record{Run: a.Run, Waits: a.Waits}
-		if a.Claim {
-			r.Claim = &store.Claim{Run: a.Run, At: micros(v.CreatedAt), GoodUntil: micros(a.GoodUntil), Queue: a.Queue}
+		r = store.Record{Run: a.Run, IsRequest: a.IsRequest}
+		if a.TakePermit {
+			r.Permit = &store.Permit{Run: a.Run, At: micros(v.CreatedAt), GoodUntil: micros(a.GoodUntil), Queue: a.Queue}
 		}
 		return errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict))
 	})
@@ -58,28 +58,28 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 	return r, fresh, nil
 }
 
-// errNoTwin: the twin that kept a call out has ended since.
-var errNoTwin = fmt.Errorf("%w: identical calls come and end too fast for another one", ErrBusy)
+// errNoDuplicate: the duplicate that kept a call out has ended since.
+var errNoDuplicate = fmt.Errorf("%w: identical calls come and end too fast for another one", ErrBusy)
 
 // standing is why a call was not inserted: it is there already, or its twin is
 // pending.
-func standing(ctx context.Context, conn *pgxpool.Conn, id, twin string) (store.Record, error) {
+func standing(ctx context.Context, conn *pgxpool.Conn, id, duplicateKey string) (store.Record, error) {
 	_, r, err := scanCall(id, conn.QueryRow(ctx, selectCall, id))
-	if twin == "" || !errors.Is(err, store.ErrNotFound) {
+	if duplicateKey == "" || !errors.Is(err, store.ErrNotFound) {
 		return r, err
 	}
 	var other string
-	switch err := conn.QueryRow(ctx, selectTwin, twin).Scan(&other); {
+	switch err := conn.QueryRow(ctx, selectDuplicate, duplicateKey).Scan(&other); {
 	case errors.Is(err, pgx.ErrNoRows):
-		return r, errNoTwin
+		return r, errNoDuplicate
 	case err != nil:
 		return r, err
 	}
-	return r, refuse(id, &store.TwinError{ID: other})
+	return r, refuse(id, &store.DuplicateError{ID: other})
 }
 
 // Claim implements store.Calls.
-func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, err error) {
+func (s *Store) Claim(ctx context.Context, c store.ClaimParams) (r store.Record, err error) {
 	if err := c.Check(); err != nil {
 		return store.Record{}, err
 	}
@@ -91,10 +91,10 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 		if r.View.Digest != c.Digest {
 			return refuse(c.ID, store.ErrDigest)
 		}
-		if r.View.Status.Ended() || r.Claim != nil {
+		if r.View.Status.Ended() || r.Permit != nil {
 			return nil
 		}
-		r.Claim = t.claim(seq, store.Claim{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue, Evidence: c.Evidence})
+		r.Permit = t.insertPermit(seq, store.Permit{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue, Evidence: c.Evidence})
 		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
 		t.entries(c.Entries)
 		r.View, err = t.save(seq, r.View)
@@ -107,7 +107,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 }
 
 // Use implements store.Calls.
-func (s *Store) Use(ctx context.Context, u store.Use) error {
+func (s *Store) Use(ctx context.Context, u store.UseParams) error {
 	if err := u.Check(); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 		case err != nil:
 			return err
 		case usable == nil || !*usable:
-			return refuse(u.ID, store.ErrNoClaim)
+			return refuse(u.ID, store.ErrNoPermit)
 		case digest != u.Digest:
 			return refuse(u.ID, store.ErrDigest)
 		case used && u.Token != "" && u.Token == *token:
@@ -139,14 +139,14 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 		case *rests && !u.Verified:
 			return refuse(u.ID, store.ErrUnverified)
 		}
-		t.writes.Queue(useClaim, u.At, u.Run, u.Activity, u.Token, seq)
+		t.writes.Queue(usePermit, u.At, u.Run, u.Activity, u.Token, seq)
 		t.entries(u.Entries)
 		return nil
 	})
 }
 
 // Finish implements store.Calls.
-func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fresh bool, err error) {
+func (s *Store) Finish(ctx context.Context, f store.FinishParams) (r store.Record, fresh bool, err error) {
 	if err := f.Check(); err != nil {
 		return store.Record{}, false, err
 	}
@@ -158,14 +158,14 @@ func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fre
 		if fresh = !r.View.Status.Ended(); !fresh {
 			return nil
 		}
-		switch needs := f.Outcome.Status.NeedsClaim(); {
-		case needs && r.Claim == nil, f.Outcome.Status == approval.StatusExecuted && !r.Claim.MayHaveRun():
-			return refuse(f.Outcome.ID, store.ErrNoClaim)
-		case !needs && !r.Claim.Settles(f.Run):
+		switch needs := f.Outcome.Status.NeedsPermit(); {
+		case needs && r.Permit == nil, f.Outcome.Status == approval.StatusExecuted && !r.Permit.ToolMayHaveRun():
+			return refuse(f.Outcome.ID, store.ErrNoPermit)
+		case !needs && !r.Permit.CanVoid(f.Run):
 			return refuse(f.Outcome.ID, store.ErrStarted)
-		case !needs && r.Claim != nil:
-			t.writes.Queue(voidClaim, seq)
-			r.Claim.Void = true
+		case !needs && r.Permit != nil:
+			t.writes.Queue(voidPermit, seq)
+			r.Permit.Void = true
 		}
 		r.View.End(f.Outcome, f.At.UTC().Truncate(time.Microsecond))
 		if f.Votes != nil {

@@ -52,7 +52,7 @@ func TestServerErrors(t *testing.T) {
 			if _, err := s.Call(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("a call that could not be written: %v, want %v", err, store.ErrNotFound)
 			}
-			if r, err := s.Call(t.Context(), "before"); err != nil || !r.Claim.UsedAt.IsZero() || r.View.Status != approval.StatusExecuting {
+			if r, err := s.Call(t.Context(), "before"); err != nil || !r.Permit.UsedAt.IsZero() || r.View.Status != approval.StatusExecuting {
 				t.Errorf("the call is %+v, %v; want it unchanged", r, err)
 			}
 			pgtest.Exec(t, url, `DROP TRIGGER fail ON pawl.entries`)
@@ -102,7 +102,7 @@ func TestLostAnswers(t *testing.T) {
 	if !errors.Is(err, ErrUnavailable) || fresh || r.Run != "" || !strings.Contains(err.Error(), "do it again") {
 		t.Errorf("Admit whose answer is lost: %+v, fresh %v, %v; want %v", r, fresh, err, ErrUnavailable)
 	}
-	if r, fresh, err := s.Admit(t.Context(), admission("a", nil)); err != nil || fresh || r.Claim == nil {
+	if r, fresh, err := s.Admit(t.Context(), admission("a", nil)); err != nil || fresh || r.Permit == nil {
 		t.Errorf("the repeat: %+v, fresh %v, %v", r, fresh, err)
 	}
 

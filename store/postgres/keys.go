@@ -35,7 +35,7 @@ func (s *Store) AddKey(ctx context.Context, k store.SigningKey) (store.SigningKe
 }
 
 // EndKey implements store.Keys.
-func (s *Store) EndKey(ctx context.Context, e store.KeyEnding) (store.SigningKey, bool, error) {
+func (s *Store) EndKey(ctx context.Context, e store.EndKeyParams) (store.SigningKey, bool, error) {
 	if err := e.Check(); err != nil {
 		return store.SigningKey{}, false, err
 	}

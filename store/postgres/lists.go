@@ -96,7 +96,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approv
 // first one, Entries waits for the transactions that are writing.
 func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {
 	f := filter{}
-	f.equal("call", q.Call)
+	f.equal("call", q.Subject)
 	f.equal("kind", string(q.Kind))
 	if !q.Since.IsZero() {
 		f.add("at >= %s", q.Since)
@@ -139,7 +139,7 @@ func (s *Store) settled(ctx context.Context) (seq int64, err error) {
 
 func scanEntry(rows pgx.Rows, seq *int64, found *int) (e audit.Entry, err error) {
 	var leaf, payload []byte
-	if err := rows.Scan(seq, found, &e.Call, &e.Step, &e.Kind, &e.At, &e.Metadata, &leaf, &payload); err != nil {
+	if err := rows.Scan(seq, found, &e.Subject, &e.Step, &e.Kind, &e.At, &e.Metadata, &leaf, &payload); err != nil {
 		return e, err
 	}
 	if len(leaf) != len(e.Leaf) {

@@ -37,7 +37,7 @@ func readOn(t *testing.T, s *Store, limit int, cursor string) (calls []string) {
 			t.Fatal(err)
 		}
 		for _, e := range page.Items {
-			calls = append(calls, e.Call)
+			calls = append(calls, e.Subject)
 		}
 		if cursor = page.Next; cursor == "" {
 			return calls
@@ -142,7 +142,7 @@ func TestPagesOfTheLogUnderLoad(t *testing.T) {
 						return
 					}
 					for _, e := range page.Items {
-						found.seen = append(found.seen, e.Call+"/"+e.Step)
+						found.seen = append(found.seen, e.Subject+"/"+e.Step)
 					}
 					if q.Cursor = page.Next; q.Cursor == "" {
 						found.last = len(page.Items)
@@ -170,7 +170,7 @@ func TestPagesOfTheLogUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range page.Items {
-			whole = append(whole, e.Call+"/"+e.Step)
+			whole = append(whole, e.Subject+"/"+e.Step)
 		}
 		if q.Cursor = page.Next; q.Cursor == "" {
 			break

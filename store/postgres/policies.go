@@ -41,7 +41,7 @@ const (
 )
 
 // ApplyPolicy implements store.Policies.
-func (s *Store) ApplyPolicy(ctx context.Context, a store.Applying) (v store.PolicyVersion, fresh bool, err error) {
+func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.PolicyVersion, fresh bool, err error) {
 	if err := a.Check(); err != nil {
 		return v, false, err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // applying is the first policy of a store.
-var applying = store.Applying{
+var applying = store.ApplyParams{
 	Set: store.PolicySet{Digest: strings.Repeat("ab", 32), Layers: []store.PolicyLayer{{Name: "org.yaml", Text: "rules: []"}}},
 	At:  time.Now(), By: "ana", Channel: "cli",
 }

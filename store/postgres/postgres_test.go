@@ -59,13 +59,13 @@ func run(t testing.TB, conn *pgx.Conn, query string, args ...any) {
 }
 
 // admission is an allowed call with its first audit entry.
-func admission(id string, args json.RawMessage) store.Admission {
-	return store.Admission{
+func admission(id string, args json.RawMessage) store.AdmitParams {
+	return store.AdmitParams{
 		View: approval.View{
 			ID: id, Tool: "search", Agent: "agent", Session: "session", Args: args, Digest: "digest",
 			Status: approval.StatusExecuting, CreatedAt: time.Now(),
 		},
-		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", Claim: true, GoodUntil: time.Now().Add(time.Hour),
+		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", TakePermit: true, GoodUntil: time.Now().Add(time.Hour),
 		Entries: []audit.Entry{entry(id, "requested", audit.KindRequested)},
 	}
 }
@@ -87,19 +87,19 @@ func admit(t testing.TB, s *Store, ids ...string) {
 	}
 }
 
-func using(id string) store.Use {
-	return store.Use{ID: id, Digest: "digest", Run: "run", Activity: "1", At: time.Now(), Entries: []audit.Entry{entry(id, "started", audit.KindStarted)}}
+func using(id string) store.UseParams {
+	return store.UseParams{ID: id, Digest: "digest", Run: "run", Activity: "1", At: time.Now(), Entries: []audit.Entry{entry(id, "started", audit.KindStarted)}}
 }
 
-func ending(id string) store.Ending {
-	return store.Ending{Outcome: approval.Outcome{ID: id, Status: approval.StatusFailed}, At: time.Now(),
+func ending(id string) store.FinishParams {
+	return store.FinishParams{Outcome: approval.Outcome{ID: id, Status: approval.StatusFailed}, At: time.Now(),
 		Entries: []audit.Entry{entry(id, "ended", audit.KindEnded)}}
 }
 
 // steps are the steps of a call's audit entries.
 func steps(t testing.TB, s *Store, id string) string {
 	t.Helper()
-	page, err := s.Entries(t.Context(), store.EntryQuery{Call: id})
+	page, err := s.Entries(t.Context(), store.EntryQuery{Subject: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 		}
 	}
 	run(t, conn, `UPDATE pawl.entries SET payload = NULL WHERE call = 'used'`)
-	log, err := s.Entries(t.Context(), store.EntryQuery{Call: "used"})
+	log, err := s.Entries(t.Context(), store.EntryQuery{Subject: "used"})
 	if err != nil || len(log.Items) != 2 {
 		t.Fatalf("the log has %d entries, %v", len(log.Items), err)
 	}
@@ -204,7 +204,7 @@ func TestImpossibleText(t *testing.T) {
 	for _, text := range []string{"a\x00", "a\xff", "\x00"} {
 		_, callErr := s.Call(t.Context(), text)
 		_, resolveErr := s.Resolve(t.Context(), text)
-		_, claimErr := s.Claim(t.Context(), store.Claiming{ID: text, At: time.Now(), GoodUntil: time.Now()})
+		_, claimErr := s.Claim(t.Context(), store.ClaimParams{ID: text, At: time.Now(), GoodUntil: time.Now()})
 		for what, err := range map[string]error{"Call": callErr, "Resolve": resolveErr, "Claim": claimErr} {
 			if !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%s(%q): %v, want %v", what, text, err, store.ErrNotFound)
@@ -220,8 +220,8 @@ func TestImpossibleText(t *testing.T) {
 		}
 	}
 	long := admission("b", nil)
-	long.Waits = true // lists of requests are by session
-	for range 200 {   // random, because what repeats is packed
+	long.IsRequest = true // lists of requests are by session
+	for range 200 {       // random, because what repeats is packed
 		long.View.Session += approval.NewID()
 	}
 	if _, _, err := s.Admit(t.Context(), long); approval.CodeOf(err) != approval.CodeInvalid {
@@ -261,7 +261,7 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("Ping: %v", err)
 	}
 	_, _, admitErr := reader.Admit(t.Context(), admission("c", nil))
-	_, claimErr := reader.Claim(t.Context(), store.Claiming{ID: "a", Digest: "digest", At: time.Now(), GoodUntil: time.Now()})
+	_, claimErr := reader.Claim(t.Context(), store.ClaimParams{ID: "a", Digest: "digest", At: time.Now(), GoodUntil: time.Now()})
 	_, _, finishErr := reader.Finish(t.Context(), ending("a"))
 	_, publishErr := reader.PublishTools(t.Context(), store.Publication{Publisher: "q"})
 	_, forgetErr := reader.ForgetTools(t.Context(), "a")

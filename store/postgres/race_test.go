@@ -41,15 +41,15 @@ func TestTwoPools(t *testing.T) {
 		}
 		step(func(s *Store) error {
 			a := admission(id, nil)
-			a.View.Status, a.Claim = approval.StatusPending, false
+			a.View.Status, a.TakePermit = approval.StatusPending, false
 			_, fresh, err := s.Admit(t.Context(), a)
 			count(&admitted, fresh)
 			return err
 		})
 		step(func(s *Store) error {
-			r, err := s.Claim(t.Context(), store.Claiming{ID: id, Run: "run", Digest: "digest", At: time.Now(), GoodUntil: time.Now().Add(time.Hour),
+			r, err := s.Claim(t.Context(), store.ClaimParams{ID: id, Run: "run", Digest: "digest", At: time.Now(), GoodUntil: time.Now().Add(time.Hour),
 				Entries: []audit.Entry{entry(id, "claimed", audit.KindClaimed)}})
-			if err == nil && (r.Claim == nil || r.View.Status != approval.StatusExecuting) {
+			if err == nil && (r.Permit == nil || r.View.Status != approval.StatusExecuting) {
 				return fmt.Errorf("Claim answers %+v", r)
 			}
 			return err
@@ -170,12 +170,12 @@ func TestCancelledWritesAreWhole(t *testing.T) {
 				if errors.Is(err, store.ErrNotFound) {
 					// The server may still be about to commit: then the repeat
 					// waits for it.
-					if r, _, err = s.Admit(t.Context(), admission(id, nil)); err != nil || r.Claim == nil {
+					if r, _, err = s.Admit(t.Context(), admission(id, nil)); err != nil || r.Permit == nil {
 						t.Errorf("a repeat: %+v, %v", r, err)
 					}
 					continue
 				}
-				if err != nil || r.Claim == nil || (useErr == nil && r.Claim.UsedAt.IsZero()) {
+				if err != nil || r.Permit == nil || (useErr == nil && r.Permit.UsedAt.IsZero()) {
 					t.Errorf("the call is %+v, %v; Use said %v", r, err, useErr)
 				}
 			}

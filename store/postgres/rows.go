@@ -17,7 +17,7 @@ import (
 const (
 	// admitCall is a whole transaction in one statement: the call, its claim
 	// if $14 is true, and its entries ($17 to $23), or nothing of it: where its
-	// ID is known, or its twin is pending.
+	// ID is known, or its duplicate is pending.
 	admitCall = `WITH call AS (
 			INSERT INTO pawl.calls
 				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict, requester, twin)
@@ -34,18 +34,18 @@ const (
 			ON CONFLICT (call, step) DO NOTHING
 		)
 		SELECT EXISTS (SELECT FROM call)`
-	selectTwin    = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
-	insertEntries = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
+	selectDuplicate = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
+	insertEntries   = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 		SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM
 			unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
 			WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
 		ORDER BY e.place
 		ON CONFLICT (call, step) DO NOTHING`
-	updateCall  = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
-	insertClaim = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence) VALUES ($1, $2, $3, $4, $5, $6)`
-	useClaim    = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4 WHERE call = $5`
-	voidClaim   = `UPDATE pawl.claims SET void = true WHERE call = $1`
-	selectCall  = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue, k.evidence
+	updateCall   = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
+	insertPermit = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence) VALUES ($1, $2, $3, $4, $5, $6)`
+	usePermit    = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4 WHERE call = $5`
+	voidPermit   = `UPDATE pawl.claims SET void = true WHERE call = $1`
+	selectCall   = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue, k.evidence
 		FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 	// selectPermit leaves the large columns out.
 	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND NOT k.void AND k.queue = '', k.good_until, k.evidence <> '', k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
@@ -59,7 +59,7 @@ func entryArgs(entries []audit.Entry) []any {
 	ats := make([]time.Time, n)
 	metadata, leaves, payloads := make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	for i, e := range entries {
-		calls[i], steps[i], kinds[i], ats[i] = e.Call, e.Step, string(e.Kind), e.At
+		calls[i], steps[i], kinds[i], ats[i] = e.Subject, e.Step, string(e.Kind), e.At
 		metadata[i], leaves[i], payloads[i] = e.Metadata, e.Leaf[:], e.Payload
 	}
 	return []any{calls, steps, kinds, ats, metadata, leaves, payloads}
@@ -71,7 +71,7 @@ func scanCall(id string, row pgx.Row) (seq int64, r store.Record, err error) {
 	var run, queue, evidence *string
 	var at, goodUntil, usedAt *time.Time
 	var void *bool
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void, &queue, &evidence)
+	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.IsRequest, &run, &at, &goodUntil, &usedAt, &void, &queue, &evidence)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, store.Record{}, refuse(id, store.ErrNotFound)
 	}
@@ -82,9 +82,9 @@ func scanCall(id string, row pgx.Row) (seq int64, r store.Record, err error) {
 		return 0, store.Record{}, err
 	}
 	if run != nil {
-		r.Claim = &store.Claim{Run: *run, At: micros(*at), GoodUntil: micros(*goodUntil), Void: *void, Queue: *queue, Evidence: *evidence}
+		r.Permit = &store.Permit{Run: *run, At: micros(*at), GoodUntil: micros(*goodUntil), Void: *void, Queue: *queue, Evidence: *evidence}
 		if usedAt != nil {
-			r.Claim.UsedAt = micros(*usedAt)
+			r.Permit.UsedAt = micros(*usedAt)
 		}
 	}
 	return seq, r, nil

@@ -32,7 +32,7 @@ func (s *Store) AddToken(ctx context.Context, t store.Token) error {
 }
 
 // RevokeToken implements store.Tokens.
-func (s *Store) RevokeToken(ctx context.Context, r store.Revocation) (store.Token, bool, error) {
+func (s *Store) RevokeToken(ctx context.Context, r store.RevokeParams) (store.Token, bool, error) {
 	if err := r.Check(); err != nil {
 		return store.Token{}, false, err
 	}

@@ -192,9 +192,9 @@ func (t *transaction) save(seq int64, v approval.View) (stored approval.View, er
 	return stored, decode(doc, &stored)
 }
 
-// claim writes a new claim, and returns it as it will be read back.
-func (t *transaction) claim(seq int64, c store.Claim) *store.Claim {
-	t.writes.Queue(insertClaim, seq, c.Run, c.At, c.GoodUntil, c.Queue, c.Evidence)
+// insertPermit writes a new permit, and returns it as it will be read back.
+func (t *transaction) insertPermit(seq int64, c store.Permit) *store.Permit {
+	t.writes.Queue(insertPermit, seq, c.Run, c.At, c.GoodUntil, c.Queue, c.Evidence)
 	c.At, c.GoodUntil = micros(c.At), micros(c.GoodUntil)
 	return &c
 }

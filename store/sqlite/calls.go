@@ -12,7 +12,7 @@ import (
 )
 
 // Admit implements store.Calls.
-func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, fresh bool, err error) {
+func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record, fresh bool, err error) {
 	if err := a.Check(); err != nil {
 		return store.Record{}, false, err
 	}
@@ -26,8 +26,8 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 	}
 	err = s.write(ctx, "admit a call", func(t transaction) error {
 		v := a.View
-		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.Waits, v.Tool, v.Agent, v.Session, v.Requester, v.Risk, v.Digest,
-			a.Run, v.CreatedAt.UnixMicro(), microsOrNull(v.EndedAt), view, verdict, a.Twin)
+		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.IsRequest, v.Tool, v.Agent, v.Session, v.Requester, v.Risk, v.Digest,
+			a.Run, v.CreatedAt.UnixMicro(), microsOrNull(v.EndedAt), view, verdict, a.DuplicateKey)
 		if err != nil {
 			return err
 		}
@@ -36,19 +36,19 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 			return err
 		}
 		if written == 0 {
-			r, err = t.standing(ctx, v.ID, a.Twin)
+			r, err = t.standing(ctx, v.ID, a.DuplicateKey)
 			return err
 		}
 		seq, err := result.LastInsertId()
 		if err != nil {
 			return err
 		}
-		fresh, r = true, store.Record{Run: a.Run, Waits: a.Waits}
+		fresh, r = true, store.Record{Run: a.Run, IsRequest: a.IsRequest}
 		if err := errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict)); err != nil {
 			return err
 		}
-		if a.Claim {
-			if r.Claim, err = t.claim(ctx, seq, store.Claim{Run: a.Run, At: v.CreatedAt, GoodUntil: a.GoodUntil, Queue: a.Queue}); err != nil {
+		if a.TakePermit {
+			if r.Permit, err = t.insertPermit(ctx, seq, store.Permit{Run: a.Run, At: v.CreatedAt, GoodUntil: a.GoodUntil, Queue: a.Queue}); err != nil {
 				return err
 			}
 		}
@@ -61,7 +61,7 @@ func (s *Store) Admit(ctx context.Context, a store.Admission) (r store.Record, f
 }
 
 // Claim implements store.Calls.
-func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, err error) {
+func (s *Store) Claim(ctx context.Context, c store.ClaimParams) (r store.Record, err error) {
 	if err := c.Check(); err != nil {
 		return store.Record{}, err
 	}
@@ -73,10 +73,10 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 		if r.View.Digest != c.Digest {
 			return refuse(c.ID, store.ErrDigest)
 		}
-		if r.View.Status.Ended() || r.Claim != nil {
+		if r.View.Status.Ended() || r.Permit != nil {
 			return nil
 		}
-		if r.Claim, err = t.claim(ctx, seq, store.Claim{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue, Evidence: c.Evidence}); err != nil {
+		if r.Permit, err = t.insertPermit(ctx, seq, store.Permit{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue, Evidence: c.Evidence}); err != nil {
 			return err
 		}
 		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
@@ -92,7 +92,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claiming) (r store.Record, er
 }
 
 // Use implements store.Calls.
-func (s *Store) Use(ctx context.Context, u store.Use) error {
+func (s *Store) Use(ctx context.Context, u store.UseParams) error {
 	if err := u.Check(); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 		case err != nil:
 			return err
 		case !usable.Valid || !usable.Bool:
-			return refuse(u.ID, store.ErrNoClaim)
+			return refuse(u.ID, store.ErrNoPermit)
 		case digest != u.Digest:
 			return refuse(u.ID, store.ErrDigest)
 		case used && u.Token != "" && u.Token == token.String:
@@ -124,7 +124,7 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 		case rests.Bool && !u.Verified:
 			return refuse(u.ID, store.ErrUnverified)
 		}
-		if _, err := t.exec(ctx, useClaim, u.At.UnixMicro(), u.Run, u.Activity, u.Token, seq); err != nil {
+		if _, err := t.exec(ctx, usePermit, u.At.UnixMicro(), u.Run, u.Activity, u.Token, seq); err != nil {
 			return err
 		}
 		return t.entries(ctx, u.Entries)
@@ -132,7 +132,7 @@ func (s *Store) Use(ctx context.Context, u store.Use) error {
 }
 
 // Finish implements store.Calls.
-func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fresh bool, err error) {
+func (s *Store) Finish(ctx context.Context, f store.FinishParams) (r store.Record, fresh bool, err error) {
 	if err := f.Check(); err != nil {
 		return store.Record{}, false, err
 	}
@@ -144,16 +144,16 @@ func (s *Store) Finish(ctx context.Context, f store.Ending) (r store.Record, fre
 		if r.View.Status.Ended() {
 			return nil
 		}
-		switch needs := f.Outcome.Status.NeedsClaim(); {
-		case needs && r.Claim == nil, f.Outcome.Status == approval.StatusExecuted && !r.Claim.MayHaveRun():
-			return refuse(f.Outcome.ID, store.ErrNoClaim)
-		case !needs && !r.Claim.Settles(f.Run):
+		switch needs := f.Outcome.Status.NeedsPermit(); {
+		case needs && r.Permit == nil, f.Outcome.Status == approval.StatusExecuted && !r.Permit.ToolMayHaveRun():
+			return refuse(f.Outcome.ID, store.ErrNoPermit)
+		case !needs && !r.Permit.CanVoid(f.Run):
 			return refuse(f.Outcome.ID, store.ErrStarted)
-		case !needs && r.Claim != nil:
-			if _, err := t.exec(ctx, voidClaim, seq); err != nil {
+		case !needs && r.Permit != nil:
+			if _, err := t.exec(ctx, voidPermit, seq); err != nil {
 				return err
 			}
-			r.Claim.Void = true
+			r.Permit.Void = true
 		}
 		r.View.End(f.Outcome, f.At.UTC().Truncate(time.Microsecond))
 		if f.Votes != nil {

@@ -45,7 +45,7 @@ func (s *Store) AddKey(ctx context.Context, k store.SigningKey) (stands store.Si
 }
 
 // EndKey implements store.Keys.
-func (s *Store) EndKey(ctx context.Context, e store.KeyEnding) (stands store.SigningKey, fresh bool, err error) {
+func (s *Store) EndKey(ctx context.Context, e store.EndKeyParams) (stands store.SigningKey, fresh bool, err error) {
 	if err := e.Check(); err != nil {
 		return store.SigningKey{}, false, err
 	}

@@ -100,7 +100,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approv
 // Entries implements store.Reader.
 func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {
 	f := filter{}
-	f.equal("call", q.Call)
+	f.equal("call", q.Subject)
 	f.equal("kind", string(q.Kind))
 	if !q.Since.IsZero() {
 		f.add("at >= ?", q.Since.UnixMicro())
@@ -110,7 +110,7 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 		scan: func(rows *sql.Rows) (seq int64, e audit.Entry, size int, err error) {
 			var at int64
 			var leaf, payload []byte
-			if err := rows.Scan(&seq, &e.Call, &e.Step, &e.Kind, &at, &e.Metadata, &leaf, &payload); err != nil {
+			if err := rows.Scan(&seq, &e.Subject, &e.Step, &e.Kind, &at, &e.Metadata, &leaf, &payload); err != nil {
 				return 0, e, 0, err
 			}
 			if len(leaf) != len(e.Leaf) {

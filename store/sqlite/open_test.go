@@ -165,7 +165,7 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("Ping: %v", err)
 	}
 	_, _, admitErr := reader.Admit(t.Context(), admission("c", nil))
-	_, claimErr := reader.Claim(t.Context(), store.Claiming{ID: "a", Digest: "digest", At: time.Now(), GoodUntil: time.Now()})
+	_, claimErr := reader.Claim(t.Context(), store.ClaimParams{ID: "a", Digest: "digest", At: time.Now(), GoodUntil: time.Now()})
 	_, publishErr := reader.PublishTools(t.Context(), store.Publication{Publisher: "q"})
 	_, forgetErr := reader.ForgetTools(t.Context(), "a")
 	_, _, applyErr := reader.ApplyPolicy(t.Context(), applying)

@@ -16,7 +16,7 @@ const (
 )
 
 // ApplyPolicy implements store.Policies.
-func (s *Store) ApplyPolicy(ctx context.Context, a store.Applying) (v store.PolicyVersion, fresh bool, err error) {
+func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.PolicyVersion, fresh bool, err error) {
 	if err := a.Check(); err != nil {
 		return v, false, err
 	}
@@ -49,7 +49,7 @@ func (s *Store) ApplyPolicy(ctx context.Context, a store.Applying) (v store.Poli
 		}
 		// Never skipped: what is not on record is not applied.
 		_, err := t.tx.ExecContext(ctx, `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			entry.Call, entry.Step, entry.Kind, entry.At.UnixMicro(), entry.Metadata, entry.Leaf[:], []byte(entry.Payload))
+			entry.Subject, entry.Step, entry.Kind, entry.At.UnixMicro(), entry.Metadata, entry.Leaf[:], []byte(entry.Payload))
 		return err
 	})
 	if err != nil && !errors.Is(err, store.ErrPolicyChanged) {

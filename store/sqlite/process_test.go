@@ -74,21 +74,21 @@ func guard(ctx context.Context, s *Store, id string, tell io.Writer) error {
 		return []audit.Entry{e}
 	}
 	a := admission(id, nil)
-	a.View.Status, a.Claim, a.Waits = approval.StatusPending, false, true
+	a.View.Status, a.TakePermit, a.IsRequest = approval.StatusPending, false, true
 	if _, _, err := s.Admit(ctx, a); err != nil {
 		return err
 	}
 	fmt.Fprintln(tell, id, approval.StatusPending)
-	if _, err := s.Claim(ctx, store.Claiming{ID: id, Run: "run", Digest: "digest", At: time.Now(), GoodUntil: time.Now().Add(time.Hour), Entries: step("claimed", audit.KindClaimed)}); err != nil {
+	if _, err := s.Claim(ctx, store.ClaimParams{ID: id, Run: "run", Digest: "digest", At: time.Now(), GoodUntil: time.Now().Add(time.Hour), Entries: step("claimed", audit.KindClaimed)}); err != nil {
 		return err
 	}
 	fmt.Fprintln(tell, id, approval.StatusExecuting)
-	if err := s.Use(ctx, store.Use{ID: id, Run: "run", Activity: "1", Digest: "digest", At: time.Now(), Entries: step("started", audit.KindStarted)}); err != nil {
+	if err := s.Use(ctx, store.UseParams{ID: id, Run: "run", Activity: "1", Digest: "digest", At: time.Now(), Entries: step("started", audit.KindStarted)}); err != nil {
 		return err
 	}
 	fmt.Fprintln(tell, id, used)
 	outcome := approval.Outcome{ID: id, Tool: "search", Status: approval.StatusExecuted}
-	if _, _, err := s.Finish(ctx, store.Ending{Outcome: outcome, At: time.Now(), Entries: step("ended", audit.KindEnded)}); err != nil {
+	if _, _, err := s.Finish(ctx, store.FinishParams{Outcome: outcome, At: time.Now(), Entries: step("ended", audit.KindEnded)}); err != nil {
 		return err
 	}
 	fmt.Fprintln(tell, id, approval.StatusExecuted)
@@ -224,7 +224,7 @@ func survived(t *testing.T, s *Store, reached map[string]int) {
 			continue
 		}
 		status := r.View.Status
-		if status == approval.StatusExecuting && !r.Claim.UsedAt.IsZero() {
+		if status == approval.StatusExecuting && !r.Permit.UsedAt.IsZero() {
 			status = used
 		}
 		if got := slices.Index(progress, status); got < least {
@@ -241,7 +241,7 @@ func survived(t *testing.T, s *Store, reached map[string]int) {
 			if err := e.Check(); err != nil {
 				t.Error(err)
 			}
-			log[e.Call] = append(log[e.Call], e.Step)
+			log[e.Subject] = append(log[e.Subject], e.Step)
 		}
 		if q.Cursor = page.Next; q.Cursor == "" {
 			break
@@ -257,7 +257,7 @@ func survived(t *testing.T, s *Store, reached map[string]int) {
 		switch {
 		case r.View.Status == approval.StatusExecuted:
 			want = 4
-		case r.View.Status == approval.StatusExecuting && !r.Claim.UsedAt.IsZero():
+		case r.View.Status == approval.StatusExecuting && !r.Permit.UsedAt.IsZero():
 			want = 3
 		case r.View.Status == approval.StatusExecuting:
 			want = 2

@@ -15,16 +15,16 @@ import (
 
 // The statements of the hot path, prepared once.
 const (
-	// insertCall does nothing where the ID is known, or the twin is pending.
+	// insertCall does nothing where the ID is known, or the duplicate is pending.
 	insertCall = `INSERT INTO calls
 		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view, verdict, twin)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, '')) ON CONFLICT DO NOTHING`
-	selectTwin  = `SELECT id FROM calls WHERE twin = ? AND status = 'pending'`
-	updateCall  = `UPDATE calls SET status = ?, ended_at = ?, view = ? WHERE seq = ?`
-	insertClaim = `INSERT INTO claims (call, run, at, good_until, queue, evidence) VALUES (?, ?, ?, ?, ?, ?)`
-	useClaim    = `UPDATE claims SET used_at = ?, used_run = ?, used_activity = ?, used_token = ? WHERE call = ?`
-	voidClaim   = `UPDATE claims SET void = 1 WHERE call = ?`
-	insertEntry = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
+	selectDuplicate = `SELECT id FROM calls WHERE twin = ? AND status = 'pending'`
+	updateCall      = `UPDATE calls SET status = ?, ended_at = ?, view = ? WHERE seq = ?`
+	insertPermit    = `INSERT INTO claims (call, run, at, good_until, queue, evidence) VALUES (?, ?, ?, ?, ?, ?)`
+	usePermit       = `UPDATE claims SET used_at = ?, used_run = ?, used_activity = ?, used_token = ? WHERE call = ?`
+	voidPermit      = `UPDATE claims SET void = 1 WHERE call = ?`
+	insertEntry     = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
 		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call, step) DO NOTHING`
 	selectCall = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue, k.evidence
 		FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
@@ -38,7 +38,7 @@ type statements map[string]*sql.Stmt
 func prepare(ctx context.Context, db *sql.DB) (statements, error) {
 	hot := statements{}
 	for _, query := range []string{
-		insertCall, selectTwin, updateCall, insertClaim, useClaim, voidClaim, insertEntry, selectCall, selectPermit,
+		insertCall, selectDuplicate, updateCall, insertPermit, usePermit, voidPermit, insertEntry, selectCall, selectPermit,
 	} {
 		stmt, err := db.PrepareContext(ctx, query)
 		if err != nil {
@@ -69,17 +69,17 @@ func (t transaction) call(ctx context.Context, id string) (seq int64, r store.Re
 }
 
 // standing is why a call could not be inserted: it is there already, or its
-// twin is pending.
-func (t transaction) standing(ctx context.Context, id, twin string) (r store.Record, err error) {
+// duplicate is pending.
+func (t transaction) standing(ctx context.Context, id, duplicateKey string) (r store.Record, err error) {
 	_, r, err = t.call(ctx, id)
-	if twin == "" || !errors.Is(err, store.ErrNotFound) {
+	if duplicateKey == "" || !errors.Is(err, store.ErrNotFound) {
 		return r, err
 	}
 	var other string
-	if err := t.row(ctx, selectTwin, twin).Scan(&other); err != nil {
+	if err := t.row(ctx, selectDuplicate, duplicateKey).Scan(&other); err != nil {
 		return r, err
 	}
-	return r, refuse(id, &store.TwinError{ID: other})
+	return r, refuse(id, &store.DuplicateError{ID: other})
 }
 
 // save writes a changed view, and returns it as it will be read back.
@@ -95,9 +95,9 @@ func (t transaction) save(ctx context.Context, seq int64, v approval.View) (appr
 	return stored, decode(doc, &stored)
 }
 
-// claim writes a new claim, and returns it as it will be read back.
-func (t transaction) claim(ctx context.Context, seq int64, c store.Claim) (*store.Claim, error) {
-	if _, err := t.exec(ctx, insertClaim, seq, c.Run, c.At.UnixMicro(), c.GoodUntil.UnixMicro(), c.Queue, c.Evidence); err != nil {
+// insertPermit writes a new permit, and returns it as it will be read back.
+func (t transaction) insertPermit(ctx context.Context, seq int64, c store.Permit) (*store.Permit, error) {
+	if _, err := t.exec(ctx, insertPermit, seq, c.Run, c.At.UnixMicro(), c.GoodUntil.UnixMicro(), c.Queue, c.Evidence); err != nil {
 		return nil, err
 	}
 	c.At, c.GoodUntil = fromMicros(c.At.UnixMicro()), fromMicros(c.GoodUntil.UnixMicro())
@@ -106,9 +106,9 @@ func (t transaction) claim(ctx context.Context, seq int64, c store.Claim) (*stor
 
 func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
 	for _, e := range entries {
-		_, err := t.exec(ctx, insertEntry, e.Call, e.Step, e.Kind, e.At.UnixMicro(), e.Metadata, e.Leaf[:], []byte(e.Payload))
+		_, err := t.exec(ctx, insertEntry, e.Subject, e.Step, e.Kind, e.At.UnixMicro(), e.Metadata, e.Leaf[:], []byte(e.Payload))
 		if err != nil {
-			return fmt.Errorf("write audit entry %s/%s: %w", approval.Display(e.Call, 80), approval.Display(e.Step, 80), err)
+			return fmt.Errorf("write audit entry %s/%s: %w", approval.Display(e.Subject, 80), approval.Display(e.Step, 80), err)
 		}
 	}
 	return nil
@@ -127,7 +127,7 @@ func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
 	var run, queue, evidence sql.NullString
 	var at, goodUntil, usedAt sql.NullInt64
 	var void sql.NullBool
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.Waits, &run, &at, &goodUntil, &usedAt, &void, &queue, &evidence)
+	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.IsRequest, &run, &at, &goodUntil, &usedAt, &void, &queue, &evidence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, store.Record{}, refuse(id, store.ErrNotFound)
 	}
@@ -138,12 +138,12 @@ func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
 		return 0, store.Record{}, err
 	}
 	if run.Valid {
-		r.Claim = &store.Claim{
+		r.Permit = &store.Permit{
 			Run: run.String, At: fromMicros(at.Int64), GoodUntil: fromMicros(goodUntil.Int64), Void: void.Bool, Queue: queue.String,
 			Evidence: evidence.String,
 		}
 		if usedAt.Valid {
-			r.Claim.UsedAt = fromMicros(usedAt.Int64)
+			r.Permit.UsedAt = fromMicros(usedAt.Int64)
 		}
 	}
 	return seq, r, nil

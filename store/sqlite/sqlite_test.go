@@ -59,17 +59,17 @@ func run(t *testing.T, s *Store, query string, args ...any) {
 }
 
 // admission is an allowed call with its first audit entry.
-func admission(id string, args json.RawMessage) store.Admission {
+func admission(id string, args json.RawMessage) store.AdmitParams {
 	e, err := audit.New(id, "requested", audit.KindRequested, time.Now(), map[string]any{"args": args})
 	if err != nil {
 		panic(err)
 	}
-	return store.Admission{
+	return store.AdmitParams{
 		View: approval.View{
 			ID: id, Tool: "search", Agent: "agent", Session: "session", Args: args, Digest: "digest",
 			Status: approval.StatusExecuting, CreatedAt: time.Now(),
 		},
-		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", Claim: true, GoodUntil: time.Now().Add(time.Hour), Entries: []audit.Entry{e},
+		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", TakePermit: true, GoodUntil: time.Now().Add(time.Hour), Entries: []audit.Entry{e},
 	}
 }
 
@@ -88,7 +88,7 @@ func whole(t *testing.T, s *Store, must bool, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		r, err := s.Call(t.Context(), id)
-		log, logErr := s.Entries(t.Context(), store.EntryQuery{Call: id})
+		log, logErr := s.Entries(t.Context(), store.EntryQuery{Subject: id})
 		if logErr != nil {
 			t.Fatal(logErr)
 		}
@@ -96,8 +96,8 @@ func whole(t *testing.T, s *Store, must bool, ids ...string) {
 		case errors.Is(err, store.ErrNotFound) && !must && len(log.Items) == 0:
 		case err != nil:
 			t.Errorf("call %s: %v, with %d entries", id, err, len(log.Items))
-		case r.Claim == nil || len(log.Items) != 1:
-			t.Errorf("call %s is there with claim %v and %d entries", id, r.Claim, len(log.Items))
+		case r.Permit == nil || len(log.Items) != 1:
+			t.Errorf("call %s is there with claim %v and %d entries", id, r.Permit, len(log.Items))
 		default:
 			if err := log.Items[0].Check(); err != nil {
 				t.Error(err)
@@ -248,7 +248,7 @@ func TestPingSeesThatTheFileIsGone(t *testing.T) {
 func TestTheDatabaseKeepsItsRules(t *testing.T) {
 	s := open(t, fresh(t))
 	admit(t, s, "used", "free")
-	if err := s.Use(t.Context(), store.Use{ID: "used", Digest: "digest", Run: "r", Activity: "1", At: time.Now()}); err != nil {
+	if err := s.Use(t.Context(), store.UseParams{ID: "used", Digest: "digest", Run: "r", Activity: "1", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := s.ApplyPolicy(t.Context(), applying); err != nil {

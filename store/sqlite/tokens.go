@@ -34,7 +34,7 @@ func (s *Store) AddToken(ctx context.Context, t store.Token) error {
 }
 
 // RevokeToken implements store.Tokens.
-func (s *Store) RevokeToken(ctx context.Context, r store.Revocation) (t store.Token, fresh bool, err error) {
+func (s *Store) RevokeToken(ctx context.Context, r store.RevokeParams) (t store.Token, fresh bool, err error) {
 	if err := r.Check(); err != nil {
 		return store.Token{}, false, err
 	}

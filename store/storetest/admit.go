@@ -14,7 +14,7 @@ import (
 func admitFirstWins(t *testing.T, s store.Store) {
 	first := admit(t, s, waiting(t, "a"))
 	stands(t, s, first)
-	if first.Run != "run-1" || !first.Waits || first.Claim != nil {
+	if first.Run != "run-1" || !first.IsRequest || first.Permit != nil {
 		t.Errorf("the record is %+v", first)
 	}
 
@@ -66,9 +66,9 @@ func admitConcurrently(t *testing.T, s store.Store) {
 
 func admitAllowed(t *testing.T, s store.Store) {
 	r := admit(t, s, allowed(t, "a"))
-	want := store.Claim{Run: "run-1", At: began, GoodUntil: after(1000)}
-	if r.Claim == nil || *r.Claim != want {
-		t.Fatalf("the claim is %+v, want %+v", r.Claim, want)
+	want := store.Permit{Run: "run-1", At: began, GoodUntil: after(1000)}
+	if r.Permit == nil || *r.Permit != want {
+		t.Fatalf("the claim is %+v, want %+v", r.Permit, want)
 	}
 	stands(t, s, r)
 	wrote(t, s, "a", "requested", "claimed")
@@ -87,7 +87,7 @@ func admitEnded(t *testing.T, s store.Store) {
 		id := "call-" + string(status)
 		r := admit(t, s, ended(t, id, status))
 		stands(t, s, r)
-		fails(t, "Use of an ended call", s.Use(t.Context(), using(t, id)), store.ErrNoClaim)
+		fails(t, "Use of an ended call", s.Use(t.Context(), using(t, id)), store.ErrNoPermit)
 		again, fresh, err := s.Finish(t.Context(), ending(t, id, approval.StatusCancelled))
 		if err != nil || fresh {
 			t.Errorf("Finish of an ended call: fresh %v, %v", fresh, err)
@@ -98,31 +98,31 @@ func admitEnded(t *testing.T, s store.Store) {
 }
 
 // ended is a call that ends as it is admitted.
-func ended(t *testing.T, id string, status approval.Status) store.Admission {
+func ended(t *testing.T, id string, status approval.Status) store.AdmitParams {
 	a := waiting(t, id)
 	end := after(1)
-	a.View.Status, a.View.EndedAt, a.View.Deadline, a.Waits = status, &end, nil, false
+	a.View.Status, a.View.EndedAt, a.View.Deadline, a.IsRequest = status, &end, nil, false
 	a.View.Error = &approval.CallError{Code: approval.CodePolicyDenied, Message: "no"}
 	return a
 }
 
 func admitInvalid(t *testing.T, s store.Store) {
-	for name, spoil := range map[string]func(*store.Admission){
-		"no ID":                   func(a *store.Admission) { a.View.ID = "" },
-		"NUL in the ID":           func(a *store.Admission) { a.View.ID = "a\x00b" },
-		"ID is not UTF-8":         func(a *store.Admission) { a.View.ID = "a\xff" },
-		"no time":                 func(a *store.Admission) { a.View.CreatedAt = time.Time{} },
-		"no status":               func(a *store.Admission) { a.View.Status = "" },
-		"unknown status":          func(a *store.Admission) { a.View.Status = "maybe" },
-		"unknown risk":            func(a *store.Admission) { a.View.Risk = "some" },
-		"approved":                func(a *store.Admission) { a.View.Status = approval.StatusApproved },
-		"executing, no claim":     func(a *store.Admission) { a.View.Status = approval.StatusExecuting },
-		"pending with a claim":    func(a *store.Admission) { a.Claim = true },
-		"ended without a time":    func(a *store.Admission) { a.View.Status = approval.StatusBlocked },
-		"pending with an ending":  func(a *store.Admission) { a.View.EndedAt = &a.View.CreatedAt },
-		"executed before a claim": func(a *store.Admission) { *a = ended(t, "a", approval.StatusExecuted) },
-		"args are not JSON":       func(a *store.Admission) { a.View.Args = []byte(`{`) },
-		"an entry that is forged": func(a *store.Admission) { a.Entries[0].Kind = audit.KindEnded },
+	for name, spoil := range map[string]func(*store.AdmitParams){
+		"no ID":                   func(a *store.AdmitParams) { a.View.ID = "" },
+		"NUL in the ID":           func(a *store.AdmitParams) { a.View.ID = "a\x00b" },
+		"ID is not UTF-8":         func(a *store.AdmitParams) { a.View.ID = "a\xff" },
+		"no time":                 func(a *store.AdmitParams) { a.View.CreatedAt = time.Time{} },
+		"no status":               func(a *store.AdmitParams) { a.View.Status = "" },
+		"unknown status":          func(a *store.AdmitParams) { a.View.Status = "maybe" },
+		"unknown risk":            func(a *store.AdmitParams) { a.View.Risk = "some" },
+		"approved":                func(a *store.AdmitParams) { a.View.Status = approval.StatusApproved },
+		"executing, no claim":     func(a *store.AdmitParams) { a.View.Status = approval.StatusExecuting },
+		"pending with a claim":    func(a *store.AdmitParams) { a.TakePermit = true },
+		"ended without a time":    func(a *store.AdmitParams) { a.View.Status = approval.StatusBlocked },
+		"pending with an ending":  func(a *store.AdmitParams) { a.View.EndedAt = &a.View.CreatedAt },
+		"executed before a claim": func(a *store.AdmitParams) { *a = ended(t, "a", approval.StatusExecuted) },
+		"args are not JSON":       func(a *store.AdmitParams) { a.View.Args = []byte(`{`) },
+		"an entry that is forged": func(a *store.AdmitParams) { a.Entries[0].Kind = audit.KindEnded },
 	} {
 		a := waiting(t, "a")
 		spoil(&a)

@@ -12,25 +12,25 @@ import (
 
 // Sample is a call as agents make them, with its audit entry: one that is
 // allowed and claimed, or one that waits for people.
-func Sample(id string, waits bool) (store.Admission, error) {
+func Sample(id string, waits bool) (store.AdmitParams, error) {
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	args := json.RawMessage(`{"query":"weather in the mountains","limit":10,"tags":["a","b","c"]}`)
 	e, err := audit.New(id, "requested", audit.KindRequested, at, map[string]any{"args": args, "tool": "search", "agent": "agent"})
 	if err != nil {
-		return store.Admission{}, err
+		return store.AdmitParams{}, err
 	}
-	a := store.Admission{
+	a := store.AdmitParams{
 		View: approval.View{
 			ID: id, Tool: "search", Agent: "agent", Session: "session", Args: args, Digest: "digest", Reason: "the user asked for it",
 			Status: approval.StatusExecuting, CreatedAt: at, Policy: &approval.PolicyRef{Digest: "digest", Layer: "org", Rule: "search"},
 		},
-		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", Claim: true, GoodUntil: at.Add(time.Hour), Entries: []audit.Entry{e},
+		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", TakePermit: true, GoodUntil: at.Add(time.Hour), Entries: []audit.Entry{e},
 	}
 	if waits {
 		deadline := at.Add(24 * time.Hour)
 		a.View.Status, a.View.Deadline, a.View.Requirement, a.View.Risk = approval.StatusPending, &deadline, approval.OneApproval(), approval.RiskHigh
 		a.Verdict.Kind, a.Verdict.Requirement, a.Verdict.Timeout = approval.VerdictRequire, approval.OneApproval(), approval.Duration(24*time.Hour)
-		a.Claim, a.GoodUntil, a.Waits = false, time.Time{}, true
+		a.TakePermit, a.GoodUntil, a.IsRequest = false, time.Time{}, true
 	}
 	return a, nil
 }
@@ -57,12 +57,12 @@ func BenchmarkAdmitParallel(b *testing.B, s store.Store) {
 func BenchmarkGuard(b *testing.B, s store.Store) {
 	for b.Loop() {
 		a := sampled(b, s)
-		err := s.Use(b.Context(), store.Use{
+		err := s.Use(b.Context(), store.UseParams{
 			ID: a.View.ID, Digest: a.View.Digest, Run: a.Run, Activity: "1", At: a.View.CreatedAt,
 			Entries: []audit.Entry{step(b, a, "start", audit.KindStarted)},
 		})
 		if err == nil {
-			_, _, err = s.Finish(b.Context(), store.Ending{
+			_, _, err = s.Finish(b.Context(), store.FinishParams{
 				Outcome: approval.Outcome{ID: a.View.ID, Status: approval.StatusExecuted, Result: json.RawMessage(`{"hits":3}`)},
 				At:      a.View.CreatedAt, Entries: []audit.Entry{step(b, a, "end", audit.KindEnded)},
 			})
@@ -85,7 +85,7 @@ func BenchmarkAppend(b *testing.B, s store.Store) {
 	}
 }
 
-func sampled(b *testing.B, s store.Store) store.Admission {
+func sampled(b *testing.B, s store.Store) store.AdmitParams {
 	a, err := Sample(approval.NewID(), false)
 	if err == nil {
 		_, _, err = s.Admit(b.Context(), a)
@@ -96,7 +96,7 @@ func sampled(b *testing.B, s store.Store) store.Admission {
 	return a
 }
 
-func step(b *testing.B, a store.Admission, name string, kind audit.Kind) audit.Entry {
+func step(b *testing.B, a store.AdmitParams, name string, kind audit.Kind) audit.Entry {
 	e, err := audit.New(a.View.ID, name, kind, a.View.CreatedAt, map[string]any{"digest": a.View.Digest})
 	if err != nil {
 		b.Error(err)

@@ -19,9 +19,9 @@ func claimOnce(t *testing.T, s store.Store) {
 
 	admit(t, s, waiting(t, "a"))
 	first := claim(t, s, claiming(t, "a"))
-	want := store.Claim{Run: "run-1", At: after(2), GoodUntil: after(1000)}
-	if first.Claim == nil || *first.Claim != want {
-		t.Fatalf("the claim is %+v, want %+v", first.Claim, want)
+	want := store.Permit{Run: "run-1", At: after(2), GoodUntil: after(1000)}
+	if first.Permit == nil || *first.Permit != want {
+		t.Fatalf("the claim is %+v, want %+v", first.Permit, want)
 	}
 	same(t, "the votes", first.View.Votes, claiming(t, "a").Votes)
 	same(t, "the decision", first.View.Decision, claiming(t, "a").Decision)
@@ -35,8 +35,8 @@ func claimOnce(t *testing.T, s store.Store) {
 	wrote(t, s, "a", "requested", "claimed")
 
 	use(t, s, using(t, "a"))
-	if r := claim(t, s, repeat); r.Claim == nil || !r.Claim.UsedAt.Equal(after(3)) {
-		t.Errorf("a repeat after the use answers %+v, want the time of the use", r.Claim)
+	if r := claim(t, s, repeat); r.Permit == nil || !r.Permit.UsedAt.Equal(after(3)) {
+		t.Errorf("a repeat after the use answers %+v, want the time of the use", r.Permit)
 	}
 	repeat.At = time.Time{}
 	_, err = s.Claim(t.Context(), repeat)
@@ -51,11 +51,11 @@ func claimConcurrently(t *testing.T, s store.Store) {
 		c.Run = fmt.Sprintf("run-%d", i)
 		c.Entries = []audit.Entry{entry(t, "a", "claimed by "+c.Run, audit.KindClaimed)}
 		r, err := s.Claim(t.Context(), c)
-		if err != nil || r.Claim == nil {
-			t.Errorf("Claim: %+v, %v", r.Claim, err)
+		if err != nil || r.Permit == nil {
+			t.Errorf("Claim: %+v, %v", r.Permit, err)
 			return
 		}
-		runs[i] = r.Claim.Run
+		runs[i] = r.Permit.Run
 	})
 	for i, run := range runs {
 		if run != runs[0] {
@@ -86,8 +86,8 @@ func claimEnded(t *testing.T, s store.Store) {
 	over := finish(t, s, ending(t, "a", approval.StatusExpired))
 	same(t, "the answer to Claim", claim(t, s, claiming(t, "a")), over)
 	stands(t, s, over)
-	if over.Claim != nil {
-		t.Errorf("an ended call has the claim %+v", over.Claim)
+	if over.Permit != nil {
+		t.Errorf("an ended call has the claim %+v", over.Permit)
 	}
 	wrote(t, s, "a", "requested", "ended")
 }
@@ -95,7 +95,7 @@ func claimEnded(t *testing.T, s store.Store) {
 func useOnce(t *testing.T, s store.Store) {
 	fails(t, "Use of an unknown call", s.Use(t.Context(), using(t, "a")), store.ErrNotFound)
 	admit(t, s, waiting(t, "a"))
-	fails(t, "Use before Claim", s.Use(t.Context(), using(t, "a")), store.ErrNoClaim)
+	fails(t, "Use before Claim", s.Use(t.Context(), using(t, "a")), store.ErrNoPermit)
 	claimed := claim(t, s, claiming(t, "a"))
 
 	wrong := using(t, "a")
@@ -112,7 +112,7 @@ func useOnce(t *testing.T, s store.Store) {
 	again.Entries = []audit.Entry{entry(t, "a", "started again", audit.KindStarted)}
 	fails(t, "a second Use", s.Use(t.Context(), again), store.ErrStarted)
 
-	claimed.Claim.UsedAt = after(3)
+	claimed.Permit.UsedAt = after(3)
 	stands(t, s, claimed)
 	wrote(t, s, "a", "requested", "claimed", "started")
 }
@@ -150,18 +150,18 @@ func useRetry(t *testing.T, s store.Store) {
 	use(t, s, first)
 	for _, c := range []struct {
 		name  string
-		alter func(*store.Use)
+		alter func(*store.UseParams)
 		want  error
 	}{
-		{"the same activity, not retried", func(u *store.Use) { u.Retry = false }, store.ErrStarted},
-		{"the same activity, retried", func(*store.Use) {}, nil},
-		{"the same activity, retried once more", func(*store.Use) {}, nil},
-		{"another run", func(u *store.Use) { u.Run = "run-2" }, store.ErrStarted},
-		{"another activity", func(u *store.Use) { u.Activity = "8" }, store.ErrStarted},
-		{"the same execution", func(u *store.Use) { u.Retry, u.Run, u.Token = false, "run-2", "token-1" }, nil},
-		{"an execution without a token", func(u *store.Use) { u.Retry, u.Token = false, "" }, store.ErrStarted},
-		{"nobody", func(u *store.Use) { u.Run, u.Activity = "", "" }, store.ErrStarted},
-		{"another digest", func(u *store.Use) { u.Digest = "another" }, store.ErrDigest},
+		{"the same activity, not retried", func(u *store.UseParams) { u.Retry = false }, store.ErrStarted},
+		{"the same activity, retried", func(*store.UseParams) {}, nil},
+		{"the same activity, retried once more", func(*store.UseParams) {}, nil},
+		{"another run", func(u *store.UseParams) { u.Run = "run-2" }, store.ErrStarted},
+		{"another activity", func(u *store.UseParams) { u.Activity = "8" }, store.ErrStarted},
+		{"the same execution", func(u *store.UseParams) { u.Retry, u.Run, u.Token = false, "run-2", "token-1" }, nil},
+		{"an execution without a token", func(u *store.UseParams) { u.Retry, u.Token = false, "" }, store.ErrStarted},
+		{"nobody", func(u *store.UseParams) { u.Run, u.Activity = "", "" }, store.ErrStarted},
+		{"another digest", func(u *store.UseParams) { u.Digest = "another" }, store.ErrDigest},
 	} {
 		u := using(t, "a")
 		u.Retry, u.At, u.Token = true, after(9), "token-2"
@@ -172,8 +172,8 @@ func useRetry(t *testing.T, s store.Store) {
 		}
 	}
 	r, err := s.Call(t.Context(), "a")
-	if err != nil || !r.Claim.UsedAt.Equal(after(3)) {
-		t.Errorf("the claim is %+v, %v; want the time of the first use", r.Claim, err)
+	if err != nil || !r.Permit.UsedAt.Equal(after(3)) {
+		t.Errorf("the claim is %+v, %v; want the time of the first use", r.Permit, err)
 	}
 	wrote(t, s, "a", "requested", "claimed", "started")
 
@@ -207,17 +207,17 @@ func useRunOut(t *testing.T, s store.Store) {
 func useWithoutClaim(t *testing.T, s store.Store) {
 	admit(t, s, allowed(t, "void"))
 	finish(t, s, ending(t, "void", approval.StatusCancelled))
-	fails(t, "Use of a void permit", s.Use(t.Context(), using(t, "void")), store.ErrNoClaim)
+	fails(t, "Use of a void permit", s.Use(t.Context(), using(t, "void")), store.ErrNoPermit)
 	wrote(t, s, "void", "requested", "claimed", "ended")
 
 	admit(t, s, allowed(t, "over"))
 	finish(t, s, ending(t, "over", approval.StatusFailed))
-	fails(t, "the first Use after the end", s.Use(t.Context(), using(t, "over")), store.ErrNoClaim)
+	fails(t, "the first Use after the end", s.Use(t.Context(), using(t, "over")), store.ErrNoPermit)
 
 	admit(t, s, allowed(t, "ran"))
 	u := using(t, "ran")
 	u.Retry = true
 	use(t, s, u)
 	finish(t, s, ending(t, "ran", approval.StatusExecuted))
-	fails(t, "a retry after the end", s.Use(t.Context(), u), store.ErrNoClaim)
+	fails(t, "a retry after the end", s.Use(t.Context(), u), store.ErrNoPermit)
 }

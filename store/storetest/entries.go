@@ -30,7 +30,7 @@ func entries(t *testing.T, s store.Store, q store.EntryQuery) store.Page[audit.E
 func steps(list []audit.Entry) []string {
 	var names []string
 	for _, e := range list {
-		names = append(names, e.Call+"/"+e.Step)
+		names = append(names, e.Subject+"/"+e.Step)
 	}
 	return names
 }
@@ -61,7 +61,7 @@ func appendOnce(t *testing.T, s store.Store) {
 	// happening.
 	admit(t, s, waiting(t, "c"))
 	appendAll(t, s, entry(t, "c", "claimed", audit.KindClaimed))
-	if r := claim(t, s, claiming(t, "c")); r.Claim == nil {
+	if r := claim(t, s, claiming(t, "c")); r.Permit == nil {
 		t.Error("the call was not claimed")
 	}
 
@@ -82,7 +82,7 @@ func entriesPaged(t *testing.T, s store.Store) {
 		for range n {
 			e := entry(t, fmt.Sprintf("call-%d", len(want)%3), fmt.Sprint(len(want)), audit.KindDecided)
 			appendAll(t, s, e)
-			want = append(want, e.Call+"/"+e.Step)
+			want = append(want, e.Subject+"/"+e.Step)
 		}
 	}
 	write(7)
@@ -120,16 +120,16 @@ func entriesFiltered(t *testing.T, s store.Store) {
 		first string
 	}{
 		{store.EntryQuery{}, store.ExactTotal + 1, "busy/0"},
-		{store.EntryQuery{Call: "busy"}, store.ExactTotal, "busy/0"},
+		{store.EntryQuery{Subject: "busy"}, store.ExactTotal, "busy/0"},
 		{store.EntryQuery{Kind: audit.KindRefused}, store.ExactTotal + 1, "busy/0"},
-		{store.EntryQuery{Call: "quiet"}, 3, "quiet/1"},
+		{store.EntryQuery{Subject: "quiet"}, 3, "quiet/1"},
 		{store.EntryQuery{Kind: audit.KindEnded}, 2, "quiet/2"},
 		{store.EntryQuery{Since: after(1)}, store.ExactTotal + 1, "busy/0"},
 		{store.EntryQuery{Since: after(1).Add(time.Microsecond)}, 1, "quiet/3"},
 		{store.EntryQuery{Since: after(5).In(time.FixedZone("east", 3600)), Kind: audit.KindEnded}, 1, "quiet/3"},
 		{store.EntryQuery{Since: after(6)}, 0, ""},
-		{store.EntryQuery{Call: "quiet", Kind: audit.KindRefused}, 1, "quiet/1"},
-		{store.EntryQuery{Call: "qui%"}, 0, ""},
+		{store.EntryQuery{Subject: "quiet", Kind: audit.KindRefused}, 1, "quiet/1"},
+		{store.EntryQuery{Subject: "qui%"}, 0, ""},
 		{store.EntryQuery{Kind: "unheard.of"}, 0, ""},
 	} {
 		c.q.Limit = 1
@@ -149,7 +149,7 @@ func entriesLarge(t *testing.T, s store.Store) {
 			t.Fatal(err)
 		}
 		appendAll(t, s, e)
-		want = append(want, e.Call+"/"+e.Step)
+		want = append(want, e.Subject+"/"+e.Step)
 	}
 	var got []string
 	walk(t, func(cursor string) string {

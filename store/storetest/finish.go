@@ -82,11 +82,11 @@ func finishVoids(t *testing.T, s store.Store) {
 		admit(t, s, waiting(t, id))
 		claim(t, s, claiming(t, id))
 		r := finish(t, s, ending(t, id, status))
-		if r.Claim == nil || !r.Claim.Void || !r.Claim.UsedAt.IsZero() {
-			t.Errorf("%s: the claim is %+v, want it void", status, r.Claim)
+		if r.Permit == nil || !r.Permit.Void || !r.Permit.UsedAt.IsZero() {
+			t.Errorf("%s: the claim is %+v, want it void", status, r.Permit)
 		}
 		stands(t, s, r)
-		fails(t, "Use after "+string(status), s.Use(t.Context(), using(t, id)), store.ErrNoClaim)
+		fails(t, "Use after "+string(status), s.Use(t.Context(), using(t, id)), store.ErrNoPermit)
 		same(t, "the answer to Claim", claim(t, s, claiming(t, id)), r)
 		wrote(t, s, id, "requested", "claimed", "ended")
 	}
@@ -94,8 +94,8 @@ func finishVoids(t *testing.T, s store.Store) {
 	elsewhere := allowed(t, "elsewhere")
 	elsewhere.Queue = "others"
 	admit(t, s, elsewhere)
-	if r := finish(t, s, ending(t, "elsewhere", approval.StatusExecuted)); r.Claim == nil || r.Claim.Void {
-		t.Errorf("the claim of a call that ran is %+v", r.Claim)
+	if r := finish(t, s, ending(t, "elsewhere", approval.StatusExecuted)); r.Permit == nil || r.Permit.Void {
+		t.Errorf("the claim of a call that ran is %+v", r.Permit)
 	}
 }
 
@@ -107,7 +107,7 @@ func finishUnused(t *testing.T, s store.Store) {
 	if fresh {
 		t.Error("a permit that was never used gave a result")
 	}
-	fails(t, "Finish as executed before Use", err, store.ErrNoClaim)
+	fails(t, "Finish as executed before Use", err, store.ErrNoPermit)
 	wrote(t, s, "a", "requested", "claimed")
 	if err := s.Use(t.Context(), using(t, "a")); err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func finishUnclaimed(t *testing.T, s store.Store) {
 	before := admit(t, s, waiting(t, "a"))
 	for _, status := range results {
 		_, fresh, err := s.Finish(t.Context(), ending(t, "a", status))
-		fails(t, string(status)+" without a claim", err, store.ErrNoClaim)
+		fails(t, string(status)+" without a claim", err, store.ErrNoPermit)
 		if fresh {
 			t.Errorf("%s took effect without a claim", status)
 		}
@@ -204,16 +204,16 @@ func claimAgainstFinish(t *testing.T, s store.Store) {
 		}
 		switch {
 		case useErr == nil && !expired && errors.Is(finishErr, store.ErrStarted):
-			if r.View.Status != approval.StatusExecuting || r.Claim == nil || r.Claim.Void {
+			if r.View.Status != approval.StatusExecuting || r.Permit == nil || r.Permit.Void {
 				t.Errorf("%s: the tool may run, but the record is %+v", id, r)
 			}
 			wrote(t, s, id, "requested", "claimed", "started")
-		case errors.Is(useErr, store.ErrNoClaim) && expired && finishErr == nil:
+		case errors.Is(useErr, store.ErrNoPermit) && expired && finishErr == nil:
 			steps := []string{"requested", "ended"}
-			if claimed.Claim != nil {
+			if claimed.Permit != nil {
 				steps = []string{"requested", "claimed", "ended"}
 			}
-			if r.View.Status != approval.StatusExpired || (r.Claim != nil) != (claimed.Claim != nil) || (r.Claim != nil && !r.Claim.Void) {
+			if r.View.Status != approval.StatusExpired || (r.Permit != nil) != (claimed.Permit != nil) || (r.Permit != nil && !r.Permit.Void) {
 				t.Errorf("%s: it expired, but the record is %+v", id, r)
 			}
 			wrote(t, s, id, steps...)

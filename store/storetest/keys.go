@@ -24,11 +24,11 @@ func addKey(t *testing.T, s store.Store, id string) store.SigningKey {
 	return k
 }
 
-func keyEnding(id string, revoke bool, at time.Time) store.KeyEnding {
-	return store.KeyEnding{ID: id, By: "ben", Revoke: revoke, At: at}
+func keyEnding(id string, revoke bool, at time.Time) store.EndKeyParams {
+	return store.EndKeyParams{ID: id, By: "ben", Revoke: revoke, At: at}
 }
 
-func endKey(t *testing.T, s store.Store, e store.KeyEnding, fresh bool) store.SigningKey {
+func endKey(t *testing.T, s store.Store, e store.EndKeyParams, fresh bool) store.SigningKey {
 	t.Helper()
 	k, got, err := s.EndKey(t.Context(), e)
 	if err != nil || got != fresh {
@@ -88,7 +88,7 @@ func keysEnded(t *testing.T, s store.Store) {
 		t.Errorf("a revoked key was retired: %+v", k)
 	}
 	for _, id := range []string{"", "none", "K", "a\x00b", "\xff"} {
-		_, _, err := s.EndKey(t.Context(), store.KeyEnding{ID: id, At: at})
+		_, _, err := s.EndKey(t.Context(), store.EndKeyParams{ID: id, At: at})
 		fails(t, fmt.Sprintf("EndKey(%q)", id), err, store.ErrNotFound)
 	}
 }
@@ -162,7 +162,7 @@ func keysInvalid(t *testing.T, s store.Store) {
 		_, _, err := s.AddKey(t.Context(), k)
 		invalid(t, what, err)
 	}
-	_, _, err := s.EndKey(t.Context(), store.KeyEnding{ID: "k"})
+	_, _, err := s.EndKey(t.Context(), store.EndKeyParams{ID: "k"})
 	invalid(t, "an ending without a time", err)
 	if got := trusted(t, s); len(got) != 0 {
 		t.Errorf("the store trusts %v", got)
@@ -176,8 +176,8 @@ func useVerified(t *testing.T, s store.Store) {
 	c := claiming(t, "a")
 	c.Evidence = `[{"payload":"<&🦀"}]`
 	claimed := claim(t, s, c)
-	if claimed.Claim.Evidence != c.Evidence {
-		t.Errorf("the claim rests on %q", claimed.Claim.Evidence)
+	if claimed.Permit.Evidence != c.Evidence {
+		t.Errorf("the claim rests on %q", claimed.Permit.Evidence)
 	}
 	stands(t, s, claimed)
 	u := using(t, "a")

@@ -110,7 +110,7 @@ func newestFirst[T any](t *testing.T, list func(context.Context, store.Paging) (
 }
 
 func callsFiltered(t *testing.T, s store.Store) {
-	add := func(a store.Admission, tool, agent, session string, risk approval.Risk) {
+	add := func(a store.AdmitParams, tool, agent, session string, risk approval.Risk) {
 		a.View.Requester = "agent:" + agent
 		a.View.Tool, a.View.Agent, a.View.Session, a.View.Risk = tool, agent, session, risk
 		admit(t, s, a)

@@ -15,15 +15,15 @@ import (
 )
 
 // applying replaces the version expect by a policy of one layer.
-func applying(expect int64, text string) store.Applying {
+func applying(expect int64, text string) store.ApplyParams {
 	sum := sha256.Sum256([]byte(text))
-	return store.Applying{
+	return store.ApplyParams{
 		Set:    store.PolicySet{Digest: hex.EncodeToString(sum[:]), Layers: []store.PolicyLayer{{Name: "org.yaml", Text: text}}},
 		Expect: expect, At: after(int(expect)), By: "ana", Channel: "cli", Note: "<ümlaut> & 🦀\n\t\u2028",
 	}
 }
 
-func apply(t *testing.T, s store.Store, a store.Applying) store.PolicyVersion {
+func apply(t *testing.T, s store.Store, a store.ApplyParams) store.PolicyVersion {
 	t.Helper()
 	v, fresh, err := s.ApplyPolicy(t.Context(), a)
 	if err != nil || !fresh {
@@ -33,7 +33,7 @@ func apply(t *testing.T, s store.Store, a store.Applying) store.PolicyVersion {
 }
 
 // active fails unless version v is active, and says all that was given.
-func active(t *testing.T, s store.Store, a store.Applying) {
+func active(t *testing.T, s store.Store, a store.ApplyParams) {
 	t.Helper()
 	got, err := s.ActivePolicy(t.Context())
 	if err != nil {
@@ -60,7 +60,7 @@ func policiesApplied(t *testing.T, s store.Store) {
 	apply(t, s, third)
 	active(t, s, third)
 
-	for _, a := range []store.Applying{first, second} {
+	for _, a := range []store.ApplyParams{first, second} {
 		set, err := s.Policy(t.Context(), a.Set.Digest)
 		if err != nil {
 			t.Fatal(err)
@@ -218,21 +218,21 @@ func policiesPaged(t *testing.T, s store.Store) {
 }
 
 func policiesInvalid(t *testing.T, s store.Store) {
-	for what, spoil := range map[string]func(*store.Applying){
-		"no digest":              func(a *store.Applying) { a.Set.Digest = "" },
-		"a digest cut short":     func(a *store.Applying) { a.Set.Digest = a.Set.Digest[1:] },
-		"a digest in capitals":   func(a *store.Applying) { a.Set.Digest = strings.Repeat("AB", 32) },
-		"no layers":              func(a *store.Applying) { a.Set.Layers = nil },
-		"a layer without a name": func(a *store.Applying) { a.Set.Layers[0].Name = "" },
-		"a name of two lines":    func(a *store.Applying) { a.Set.Layers[0].Name = "a\nb" },
-		"a text with a NUL":      func(a *store.Applying) { a.Set.Layers[0].Text = "a\x00" },
-		"a text not UTF-8":       func(a *store.Applying) { a.Set.Layers[0].Text = "\xff" },
-		"a negative version":     func(a *store.Applying) { a.Expect = -1 },
-		"no time":                func(a *store.Applying) { a.At = time.Time{} },
-		"nobody":                 func(a *store.Applying) { a.By = "" },
-		"no channel":             func(a *store.Applying) { a.Channel = "" },
-		"somebody with a NUL":    func(a *store.Applying) { a.By = "a\x00" },
-		"a note without end":     func(a *store.Applying) { a.Note = strings.Repeat("n", approval.MaxNotes+1) },
+	for what, spoil := range map[string]func(*store.ApplyParams){
+		"no digest":              func(a *store.ApplyParams) { a.Set.Digest = "" },
+		"a digest cut short":     func(a *store.ApplyParams) { a.Set.Digest = a.Set.Digest[1:] },
+		"a digest in capitals":   func(a *store.ApplyParams) { a.Set.Digest = strings.Repeat("AB", 32) },
+		"no layers":              func(a *store.ApplyParams) { a.Set.Layers = nil },
+		"a layer without a name": func(a *store.ApplyParams) { a.Set.Layers[0].Name = "" },
+		"a name of two lines":    func(a *store.ApplyParams) { a.Set.Layers[0].Name = "a\nb" },
+		"a text with a NUL":      func(a *store.ApplyParams) { a.Set.Layers[0].Text = "a\x00" },
+		"a text not UTF-8":       func(a *store.ApplyParams) { a.Set.Layers[0].Text = "\xff" },
+		"a negative version":     func(a *store.ApplyParams) { a.Expect = -1 },
+		"no time":                func(a *store.ApplyParams) { a.At = time.Time{} },
+		"nobody":                 func(a *store.ApplyParams) { a.By = "" },
+		"no channel":             func(a *store.ApplyParams) { a.Channel = "" },
+		"somebody with a NUL":    func(a *store.ApplyParams) { a.By = "a\x00" },
+		"a note without end":     func(a *store.ApplyParams) { a.Note = strings.Repeat("n", approval.MaxNotes+1) },
 	} {
 		a := applying(0, "a")
 		spoil(&a)

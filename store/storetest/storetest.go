@@ -115,9 +115,9 @@ func after(seconds int) time.Time { return began.Add(time.Duration(seconds) * ti
 func digestOf(id string) string { return "digest of " + id }
 
 // waiting is a call that people must approve.
-func waiting(t *testing.T, id string) store.Admission {
+func waiting(t *testing.T, id string) store.AdmitParams {
 	deadline := after(3600)
-	return store.Admission{
+	return store.AdmitParams{
 		View: approval.View{
 			ID: id, Tool: "charge_card", Args: json.RawMessage(`{"amount":5}`), Digest: digestOf(id),
 			Status: approval.StatusPending, CreatedAt: began, Deadline: &deadline, Requirement: approval.OneApproval(),
@@ -126,39 +126,39 @@ func waiting(t *testing.T, id string) store.Admission {
 			Kind: approval.VerdictRequire, Requirement: approval.OneApproval(),
 			Timeout: approval.DefaultTimeout, ValidFor: approval.DefaultValidFor,
 		},
-		Run: "run-1", Waits: true,
+		Run: "run-1", IsRequest: true,
 		Entries: []audit.Entry{entry(t, id, "requested", audit.KindRequested)},
 	}
 }
 
 // allowed is a call that the policy lets run at once.
-func allowed(t *testing.T, id string) store.Admission {
+func allowed(t *testing.T, id string) store.AdmitParams {
 	a := waiting(t, id)
 	a.View.Status, a.View.Deadline, a.View.Requirement = approval.StatusExecuting, nil, nil
 	a.Verdict = approval.Verdict{Kind: approval.VerdictAllow}
-	a.Waits, a.Claim, a.GoodUntil = false, true, after(1000)
+	a.IsRequest, a.TakePermit, a.GoodUntil = false, true, after(1000)
 	a.Entries = append(a.Entries, entry(t, id, "claimed", audit.KindClaimed))
 	return a
 }
 
-func claiming(t *testing.T, id string) store.Claiming {
+func claiming(t *testing.T, id string) store.ClaimParams {
 	vote := approval.Decision{ID: "d-1", Kind: approval.Approve, Reviewer: "alice", Authenticated: true, At: after(1)}
-	return store.Claiming{
+	return store.ClaimParams{
 		ID: id, Run: "run-1", Digest: digestOf(id), At: after(2), GoodUntil: after(1000),
 		Votes: []approval.Decision{vote}, Decision: vote.Settlement(),
 		Entries: []audit.Entry{entry(t, id, "claimed", audit.KindClaimed)},
 	}
 }
 
-func using(t *testing.T, id string) store.Use {
-	return store.Use{
+func using(t *testing.T, id string) store.UseParams {
+	return store.UseParams{
 		ID: id, Digest: digestOf(id), Run: "run-1", Activity: "7", At: after(3),
 		Entries: []audit.Entry{entry(t, id, "started", audit.KindStarted)},
 	}
 }
 
-func ending(t *testing.T, id string, status approval.Status) store.Ending {
-	return store.Ending{
+func ending(t *testing.T, id string, status approval.Status) store.FinishParams {
+	return store.FinishParams{
 		Outcome: approval.Outcome{ID: id, Tool: "charge_card", Status: status, Digest: digestOf(id)},
 		At:      after(4),
 		Entries: []audit.Entry{entry(t, id, "ended", audit.KindEnded)},
@@ -174,7 +174,7 @@ func entry(t *testing.T, id, step string, kind audit.Kind) audit.Entry {
 	return e
 }
 
-func admit(t *testing.T, s store.Store, a store.Admission) store.Record {
+func admit(t *testing.T, s store.Store, a store.AdmitParams) store.Record {
 	t.Helper()
 	r, fresh, err := s.Admit(t.Context(), a)
 	if err != nil || !fresh {
@@ -183,7 +183,7 @@ func admit(t *testing.T, s store.Store, a store.Admission) store.Record {
 	return r
 }
 
-func claim(t *testing.T, s store.Store, c store.Claiming) store.Record {
+func claim(t *testing.T, s store.Store, c store.ClaimParams) store.Record {
 	t.Helper()
 	r, err := s.Claim(t.Context(), c)
 	if err != nil {
@@ -192,14 +192,14 @@ func claim(t *testing.T, s store.Store, c store.Claiming) store.Record {
 	return r
 }
 
-func use(t *testing.T, s store.Store, u store.Use) {
+func use(t *testing.T, s store.Store, u store.UseParams) {
 	t.Helper()
 	if err := s.Use(t.Context(), u); err != nil {
 		t.Fatalf("Use(%q): %v", u.ID, err)
 	}
 }
 
-func finish(t *testing.T, s store.Store, f store.Ending) store.Record {
+func finish(t *testing.T, s store.Store, f store.FinishParams) store.Record {
 	t.Helper()
 	r, fresh, err := s.Finish(t.Context(), f)
 	if err != nil || !fresh {
@@ -222,7 +222,7 @@ func stands(t *testing.T, s store.Store, r store.Record) store.Record {
 // wrote fails unless the log of a call has exactly these steps, in order.
 func wrote(t *testing.T, s store.Store, id string, steps ...string) {
 	t.Helper()
-	page, err := s.Entries(t.Context(), store.EntryQuery{Call: id})
+	page, err := s.Entries(t.Context(), store.EntryQuery{Subject: id})
 	if err != nil {
 		t.Fatal(err)
 	}

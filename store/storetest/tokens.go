@@ -19,8 +19,8 @@ func token(id string) store.Token {
 	}
 }
 
-func revocation(id string) store.Revocation {
-	return store.Revocation{ID: id, By: "ben", At: after(9)}
+func revocation(id string) store.RevokeParams {
+	return store.RevokeParams{ID: id, By: "ben", At: after(9)}
 }
 
 func addToken(t *testing.T, s store.Store, k store.Token) {

@@ -158,7 +158,7 @@ func toolsInvalid(t *testing.T, s store.Store) {
 }
 
 // elsewhere is a claim whose permit is handed to other workers.
-func elsewhere(t *testing.T, id, run string) store.Claiming {
+func elsewhere(t *testing.T, id, run string) store.ClaimParams {
 	c := claiming(t, id)
 	c.Run, c.Queue = run, "tools-python"
 	return c
@@ -167,20 +167,20 @@ func elsewhere(t *testing.T, id, run string) store.Claiming {
 func claimElsewhere(t *testing.T, s store.Store) {
 	admit(t, s, waiting(t, "a"))
 	first := claim(t, s, elsewhere(t, "a", "run-1"))
-	want := store.Claim{Run: "run-1", At: after(2), GoodUntil: after(1000), Queue: "tools-python"}
-	if first.Claim == nil || *first.Claim != want {
-		t.Fatalf("the claim is %+v, want %+v", first.Claim, want)
+	want := store.Permit{Run: "run-1", At: after(2), GoodUntil: after(1000), Queue: "tools-python"}
+	if first.Permit == nil || *first.Permit != want {
+		t.Fatalf("the claim is %+v, want %+v", first.Permit, want)
 	}
 	stands(t, s, first)
 	same(t, "the answer to another run", claim(t, s, elsewhere(t, "a", "run-2")), first)
-	fails(t, "Use of a permit that was handed away", s.Use(t.Context(), using(t, "a")), store.ErrNoClaim)
+	fails(t, "Use of a permit that was handed away", s.Use(t.Context(), using(t, "a")), store.ErrNoPermit)
 
 	a := allowed(t, "b")
 	a.Queue = "tools-python"
-	if r := stands(t, s, admit(t, s, a)); r.Claim == nil || r.Claim.Queue != "tools-python" {
-		t.Errorf("the claim of an allowed call is %+v", r.Claim)
+	if r := stands(t, s, admit(t, s, a)); r.Permit == nil || r.Permit.Queue != "tools-python" {
+		t.Errorf("the claim of an allowed call is %+v", r.Permit)
 	}
-	fails(t, "Use of an allowed call's", s.Use(t.Context(), using(t, "b")), store.ErrNoClaim)
+	fails(t, "Use of an allowed call's", s.Use(t.Context(), using(t, "b")), store.ErrNoPermit)
 }
 
 func finishElsewhere(t *testing.T, s store.Store) {
@@ -195,8 +195,8 @@ func finishElsewhere(t *testing.T, s store.Store) {
 		fails(t, "a denial by a run that can't know, "+run, err, store.ErrStarted)
 	}
 	f.Run = "run-1"
-	if r := stands(t, s, finish(t, s, f)); r.Claim == nil || !r.Claim.Void {
-		t.Errorf("the claim of a tool that nobody started is %+v", r.Claim)
+	if r := stands(t, s, finish(t, s, f)); r.Permit == nil || !r.Permit.Void {
+		t.Errorf("the claim of a tool that nobody started is %+v", r.Permit)
 	}
 	f = ending(t, "b", approval.StatusExecuted)
 	f.Run = "run-1"

@@ -22,8 +22,8 @@ func Upgraded(t *testing.T, s store.Store) {
 	t.Helper()
 	for id, used := range map[string]bool{"unused": false, "used": true} {
 		r, err := s.Call(t.Context(), id)
-		if err != nil || r.Claim == nil || r.Claim.Queue != "" || r.Claim.UsedAt.IsZero() == used {
-			t.Errorf("%s: %+v, %v", id, r.Claim, err)
+		if err != nil || r.Permit == nil || r.Permit.Queue != "" || r.Permit.UsedAt.IsZero() == used {
+			t.Errorf("%s: %+v, %v", id, r.Permit, err)
 		}
 	}
 	fails(t, "a second use of a permit", s.Use(t.Context(), using(t, "used")), store.ErrStarted)

@@ -20,7 +20,7 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 		t.Fatal(err)
 	}
 	deadline := after(5)
-	a := store.Admission{
+	a := store.AdmitParams{
 		View: approval.View{
 			ID: "pawl/" + awkward, Tool: awkward, Args: text, Digest: awkward, Status: approval.StatusPending, Risk: approval.RiskCritical,
 			Agent: awkward, Team: awkward, Session: awkward, Title: awkward, Description: awkward, Reason: awkward,
@@ -35,7 +35,7 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 			Timeout: approval.Duration(time.Hour + time.Nanosecond), ValidFor: approval.DefaultValidFor,
 			Redact: []string{"card", awkward}, Policy: approval.PolicyRef{Rule: awkward},
 		},
-		Run: awkward, Waits: true,
+		Run: awkward, IsRequest: true,
 	}
 	r := admit(t, s, a)
 	same(t, "the view", r.View, a.View)
@@ -51,16 +51,16 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 	}
 
 	// A time in another zone is the same time.
-	c := store.Claiming{
+	c := store.ClaimParams{
 		ID: a.View.ID, Run: awkward, Digest: awkward, GoodUntil: after(1000), At: after(2).In(time.FixedZone("east", 3600)),
 		Votes: []approval.Decision{{ID: awkward, Kind: approval.Approve, Reviewer: awkward, Channel: "api", Notes: awkward, At: after(1)}},
 	}
 	r = claim(t, s, c)
-	if got := r.Claim.At; got != after(2) {
+	if got := r.Permit.At; got != after(2) {
 		t.Errorf("the claim is of %v, want %v", got, after(2))
 	}
 	same(t, "the votes", r.View.Votes, c.Votes)
-	f := store.Ending{
+	f := store.FinishParams{
 		Outcome: approval.Outcome{
 			ID: a.View.ID, Tool: awkward, Status: approval.StatusFailed, Result: json.RawMessage(`"` + `just a string` + `"`),
 			Error:    &approval.CallError{Code: approval.CodeToolFailed, Message: awkward},

@@ -201,7 +201,7 @@ as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
 			return a.endKeys(ids, func(id string) (store.SigningKey, error) { return c.EndKey(ctx, id, revoke) })
 		}, func(ctx context.Context, opened store.Store) error {
 			return a.endKeys(ids, func(id string) (k store.SigningKey, err error) {
-				k, _, err = opened.EndKey(ctx, store.KeyEnding{ID: id, By: operator(), Revoke: revoke, At: time.Now()})
+				k, _, err = opened.EndKey(ctx, store.EndKeyParams{ID: id, By: operator(), Revoke: revoke, At: time.Now()})
 				return k, err
 			})
 		})

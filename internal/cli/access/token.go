@@ -301,7 +301,7 @@ for good.
 			}, func(ctx context.Context, opened store.Store) error {
 				all, _ := cli.AllPages(ctx, opened.Tokens) // likewise
 				return a.revoke(ids, all, func(id string) (t store.Token, err error) {
-					t, _, err = opened.RevokeToken(ctx, store.Revocation{ID: id, By: operator(), At: time.Now()})
+					t, _, err = opened.RevokeToken(ctx, store.RevokeParams{ID: id, By: operator(), At: time.Now()})
 					return t, err
 				})
 			})

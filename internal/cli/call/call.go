@@ -260,14 +260,14 @@ func (f follow) end(ctx context.Context, v client.View) error {
 			f.Note("%v", err)
 		}
 	}
-	if v.SameAs == "" {
+	if v.DuplicateOf == "" {
 		return f.report(v)
 	}
-	same, err := f.c.Get(ctx, v.SameAs, f.firstWait())
-	if err != nil || same.SameAs != "" {
+	same, err := f.c.Get(ctx, v.DuplicateOf, f.firstWait())
+	if err != nil || same.DuplicateOf != "" {
 		return f.report(v)
 	}
-	f.Note("%s is identical to %s, which waited already: following that one", v.ID, v.SameAs)
+	f.Note("%s is identical to %s, which waited already: following that one", v.ID, v.DuplicateOf)
 	return f.end(ctx, same)
 }
 

@@ -314,7 +314,7 @@ func TestDoctorLooksAtTheActivePolicy(t *testing.T) {
 	apply(2, "p.yaml", "layer: y\nrules: []\n")
 	doctor("ok             active policy       version 3, digest ", "--policy", file)
 	doctor("; the files given by --policy are one from before, and left out of account\n", "--policy", file)
-	_, _, err = s.ApplyPolicy(t.Context(), store.Applying{
+	_, _, err = s.ApplyPolicy(t.Context(), store.ApplyParams{
 		Set:    store.PolicySet{Digest: digest3, Layers: []store.PolicyLayer{{Name: "p.yaml", Text: "later: 1\n"}}},
 		Expect: 3, At: time.Now(), By: "newer", Channel: "cli",
 	})

@@ -10,17 +10,17 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-func twin(t *testing.T, id, twin string) store.Admission {
+func twin(t *testing.T, id, twin string) store.AdmitParams {
 	a := waiting(t, id)
-	a.Twin = twin
+	a.DuplicateKey = twin
 	return a
 }
 
 // heldBack fails unless a call is kept out by the other one, which is pending.
-func heldBack(t *testing.T, s store.Store, a store.Admission, other string) {
+func heldBack(t *testing.T, s store.Store, a store.AdmitParams, other string) {
 	t.Helper()
 	_, fresh, err := s.Admit(t.Context(), a)
-	var held *store.TwinError
+	var held *store.DuplicateError
 	if fresh || !errors.As(err, &held) || held.ID != other {
 		t.Errorf("Admit(%q): fresh %v, %v; want to hear of %q", a.View.ID, fresh, err, other)
 	}
@@ -55,7 +55,7 @@ func twinsCollapse(t *testing.T, s store.Store) {
 	}
 
 	a := ended(t, "d", approval.StatusBlocked)
-	a.Twin = "z"
+	a.DuplicateKey = "z"
 	_, _, err = s.Admit(t.Context(), a)
 	invalid(t, "a twin that does not wait", err)
 }
@@ -66,7 +66,7 @@ func twinsConcurrently(t *testing.T, s store.Store) {
 	together(many, func(i int) {
 		id := fmt.Sprintf("call-%d", i)
 		_, won, err := s.Admit(t.Context(), twin(t, id, "x"))
-		var held *store.TwinError
+		var held *store.DuplicateError
 		switch {
 		case won:
 			fresh.Add(1)
@@ -107,7 +107,7 @@ func twinsFollow(t *testing.T, s store.Store) {
 			id := fmt.Sprintf("call-%d-%d", i, n)
 			_, fresh, err := s.Admit(t.Context(), twin(t, id, "x"))
 			if !fresh {
-				if !errors.As(err, new(*store.TwinError)) {
+				if !errors.As(err, new(*store.DuplicateError)) {
 					t.Errorf("Admit: %v", err)
 				}
 				continue
