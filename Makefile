@@ -92,7 +92,7 @@ bench-load: build ## guarded calls beside unguarded ones, with LOAD as flags of 
 	@cd dev && $(GO) build -ldflags "-X main.builtFrom=$(COMMIT)" -o $(BIN)/pawl-load ./cmd/pawl-load
 	@$(BIN)/pawl-load $(LOAD)
 
-record: ## record the workflow histories anew that the replay test goes by
+record: ## add workflow histories that are not there yet for the replay test
 	cd dev && $(GO) test ./e2e -run '^TestRecordHistories$$' -record -count=1
 
 clean: ## remove binaries and the data of demo and dev stack
