@@ -11,15 +11,15 @@ import (
 func TestVariablesThatNobodyReads(t *testing.T) {
 	const key = "PAWL_TEST_DATABASE_URL"
 	for name, want := range map[string]string{
-		"PAWL_DECISION":     "PAWL_DECISION is no variable of Pawl's; did you mean PAWL_DECISIONS?",
+		"PAWL_DECISION":     "PAWL_DECISION is not one of Pawl's variables; did you mean PAWL_DECISIONS?",
 		"PAWL_AUHT":         "did you mean PAWL_AUTH?",
 		"PAWL_TOKENFILE":    "did you mean PAWL_TOKEN_FILE?",
 		"PAWL_auth":         "did you mean PAWL_AUTH?",
-		"PAWL_OUTPUT":       "PAWL_OUTPUT is no variable",
-		"PAWL_DB":           "PAWL_DB is no variable of Pawl's\n",
-		"PAWL_":             "PAWL_ is no variable of Pawl's",
-		"PAWL_A\x1b[2J":     `PAWL_A\u{001B}[2J is no variable`,
-		"PAWL_SERVICE_NAME": "PAWL_SERVICE_NAME is no variable",
+		"PAWL_OUTPUT":       "PAWL_OUTPUT is not one of Pawl's variables",
+		"PAWL_DB":           "PAWL_DB is not one of Pawl's variables\n",
+		"PAWL_":             "PAWL_ is not one of Pawl's variables",
+		"PAWL_A\x1b[2J":     `PAWL_A\u{001B}[2J is not one of Pawl's variables`,
+		"PAWL_SERVICE_NAME": "PAWL_SERVICE_NAME is not one of Pawl's variables",
 
 		"PAWL_DECISIONS": "", "PAWL_AUTH": "", "PAWL_API": "", "PAWL_AS": "", "PAWL_TOKEN": "", "PAWL_CONFIG": "", "PAWL_PAYLOAD_KEYS": "",
 		"PAWL_STOP_TIMEOUT": "", "PAWL_SIGNING_KEY": "", "PAWL_LOG_LEVEL": "", "PAWLS_OWN": "", "MY_PAWL_AUHT": "",
@@ -48,6 +48,6 @@ func TestVariablesThatNobodyReads(t *testing.T) {
 func TestDoctorLooksAtTheEnvironment(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	r := clitest.CommandLine{Env: map[string]string{"PAWL_AUHT": "tokens"}}.Run(t, "doctor", "--timeout", "300ms")
-	r.Want(t, cli.ExitError, []string{"failed         environment         PAWL_AUHT is no variable of Pawl's; did you mean PAWL_AUTH?", "→ unset them, or mend"}, nil)
+	r.Want(t, cli.ExitError, []string{"failed         environment         PAWL_AUHT is not one of Pawl's variables; did you mean PAWL_AUTH?", "→ unset them, or correct"}, nil)
 	clitest.CommandLine{}.Run(t, "doctor", "--timeout", "300ms").Want(t, cli.ExitError, []string{"ok             environment"}, nil)
 }

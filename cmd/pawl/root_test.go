@@ -117,7 +117,7 @@ func TestUsageErrors(t *testing.T) {
 		{`call t --args {"a":1,"a":2}`, "stands twice"},
 		{`call t --args {"a":9007199254740993}`, "beyond 2^53"},
 		{"call t --label env", "name=value"},
-		{"call t --label a=1 --label a=2", "stands twice"},
+		{"call t --label a=1 --label a=2", "given twice"},
 		{"call t --wait soon", "not a length of time"},
 		{"call t --timeout 99999h", "timeout"},
 		{"call t --timeout 0", "nobody can answer in no time"},

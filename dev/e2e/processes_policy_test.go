@@ -77,7 +77,7 @@ func testPolicyOfProcesses(t *testing.T, s *site) {
 	// Files of a worker: an old policy's are left out of account, with a word;
 	// those that nobody applied keep it from starting.
 	late := s.worker(t, env)
-	if !strings.Contains(late.stderr(), "are not the active policy but one from before") {
+	if !strings.Contains(late.stderr(), "are not the active policy but an earlier one") {
 		t.Errorf("the worker with old files said\n%s", late.stderr())
 	}
 	s.want(t, env, 1, []string{"never applied", "pawl policy apply"}, "worker", "--policy", deny)

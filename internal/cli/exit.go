@@ -102,8 +102,8 @@ func adviceFor(refused *client.Error) string {
 	case "reviewer_required":
 		return "\nGive your name with --as."
 	}
-	return "\nAn administrator can make you a new token: 'pawl token new'. Where no administrator's token works any more, " +
-		"whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts."
+	return "\nAn administrator can make you a new token: 'pawl token new'. If no administrator's token works any more, " +
+		"make one with access to the database: 'pawl token new YOU --role admin --direct'; a dev stack makes one when it starts."
 }
 
 // nameSetting says, where a token contradicts the reviewer's name, which setting

@@ -18,7 +18,7 @@ type Commands func(*App) []*cobra.Command
 // NewRoot builds the whole command tree. It prints no errors; run does.
 func NewRoot(env Env, groups ...Commands) *cobra.Command {
 	a := &App{Env: env, Output: outputTable}
-	root := Group("pawl", "Hold an AI agent's risky tool calls until a person lets them go")
+	root := Group("pawl", "Hold an AI agent's risky tool calls until a person approves them")
 	root.Long = root.Short + `.
 
 Agents start guarded calls, reviewers see and decide the ones that wait. Both
@@ -67,7 +67,7 @@ func (a *App) checkEnvironment(cmd *cobra.Command) error {
 	case "pawl worker", "pawl api", "pawl setup":
 		if len(unknown) > 0 {
 			return UsageError(errors.New(strings.Join(unknown, "\n") +
-				"\nUnset them, or mend their names: a setting that is not heard may be one that guards"))
+				"\nUnset them, or correct their names: an unknown setting has no effect, and may be one that protects you"))
 		}
 	default:
 		for _, text := range unknown {

@@ -133,7 +133,7 @@ func Demands(r *approval.Requirement) []string {
 		add("%s is asked after %s", e.To, e.After.Short())
 	}
 	if r.Grant != nil {
-		add("reviewers may approve calls like this one ahead, for at most %s", r.Grant.Max.Short())
+		add("reviewers may approve calls like this one in advance, for at most %s", r.Grant.Max.Short())
 	}
 	if len(r.Checks) > 0 {
 		add("these tools must succeed before: %s", strings.Join(r.Checks, ", "))

@@ -32,7 +32,7 @@ func (t Table) Unknown(environment []string) (found []string) {
 			slices.Contains(known, name) || foreign.MatchString(name) {
 			continue
 		}
-		text := fmt.Sprintf("%s is no variable of Pawl's", approval.Display(name, 80))
+		text := fmt.Sprintf("%s is not one of Pawl's variables", approval.Display(name, 80))
 		// Short names are all near each other: the first letter must be right.
 		near := yamlfile.Nearest(name, known)
 		if near != "" && strings.HasPrefix(strings.ToUpper(name), near[:len(prefix)+1]) {

@@ -15,10 +15,9 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-const keyPlaces = `It is done by the API, which takes an administrator's token for that. --direct
-uses the store itself, that --database-url, $PAWL_DATABASE_URL or the
-configuration file names. With SQLite, stop the process that owns the store
-first.`
+const keyPlaces = `The API does this, and needs an administrator's token. --direct uses the store
+itself, which --database-url, $PAWL_DATABASE_URL or the configuration file names.
+With SQLite, first stop the process that owns the store.`
 
 func (a *app) key() *cobra.Command {
 	cmd := cli.Group("key", "List, replace and revoke the keys that sign decisions")
@@ -36,8 +35,8 @@ func (a *app) keyList() *cobra.Command {
 	s.Database.ReadOnly = true
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List signing keys, the newest first",
-		Long:  "List signing keys, the newest first, with those that have ended.\n\n" + keyPlaces,
+		Short: "List signing keys, newest first",
+		Long:  "List signing keys, newest first, including retired and revoked ones.\n\n" + keyPlaces,
 		Example: `  pawl key list
   pawl key list --direct --database-url postgres://pawl@db:5432/pawl -o json`,
 		Args: cli.NoArgs,
@@ -87,12 +86,13 @@ func (a *app) keyAdd() *cobra.Command {
 	s := &accessSite{app: a, direct: true}
 	cmd := &cobra.Command{
 		Use:   "add FILE",
-		Short: "Trust the key in a file, on the store itself; make it if the file is not there",
-		Long: `Trust the key in a file, on the store itself, and make it if the file is not
-there. An API does so by itself when it starts; this is for one that may not write
-its store. FILE is PEM with an Ed25519 key, for its owner alone (mode 0600).`,
+		Short: "Trust the key in a file, directly in the store; make the key if there is no file",
+		Long: `Trust the key in a file, directly in the store, and make the key if there is no
+file. An API does that itself when it starts; this is for an API that may not
+write to its store. FILE is PEM with an Ed25519 key, and only its owner may have
+access to it (mode 0600).`,
 		Example: "  pawl key add .pawl/signing-key.pem --database-url sqlite://.pawl/pawl.db",
-		Args:    cli.OneArg("FILE", "which file holds the private key, or is to hold it?"),
+		Args:    cli.OneArg("FILE", "which file holds the private key, or should hold it?"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.with(cmd, nil, func(ctx context.Context, opened store.Store) error {
 				signer, err := auth.OpenSigner(ctx, auth.SignerOptions{File: args[0], Store: opened, By: operator()})
@@ -119,9 +119,9 @@ func (a *app) keyRotate() *cobra.Command {
 		Use:   "rotate",
 		Short: "Replace the API's signing key with a new one",
 		Long: `Replace the signing key of the API that answers with a new one, in its file, too.
-What the old one signed goes on counting; with --revoke-old it does not, which is
-for a key that somebody else may have. Calls that wait are not held up. Where
-several APIs run, each has its own key, and --api says whose is replaced.
+What the old one signed still counts. With --revoke-old it does not: use that if
+somebody else may have the key. Calls that wait are not delayed. If several APIs
+run, each has its own key, and --api says whose key is replaced.
 
 ` + keyPlaces + ` Name the key's file, too; APIs that use it notice.`,
 		Example: `  pawl key rotate
@@ -143,7 +143,7 @@ several APIs run, each has its own key, and --api says whose is replaced.
 				var silent *client.UnreachableError
 				if errors.As(err, &silent) && silent.Sent {
 					// The next rotation would end the new key, not the one that was meant.
-					return fmt.Errorf("%w\nThe key may have been replaced all the same, and the old one still be trusted: 'pawl key list' shows it, and 'pawl key retire' or 'pawl key revoke' ends it", err)
+					return fmt.Errorf("%w\nThe key may have been replaced anyway, and the old one may still be trusted: 'pawl key list' shows it, and 'pawl key retire' or 'pawl key revoke' ends it", err)
 				}
 				if err != nil {
 					return err
@@ -164,7 +164,7 @@ several APIs run, each has its own key, and --api says whose is replaced.
 	}
 	s.add(cmd, settings.Direct|settings.KeyFile)
 	cmd.Flags().Lookup("signing-key").Usage = "`file` of the private key, with --direct"
-	cmd.Flags().BoolVar(&revokeOld, "revoke-old", false, "trust nothing that the old key ever signed: what waits to run by it is blocked")
+	cmd.Flags().BoolVar(&revokeOld, "revoke-old", false, "trust nothing that the old key ever signed: calls that it approved and that have not run are blocked")
 	return cmd
 }
 
@@ -173,9 +173,9 @@ func (a *app) keyEnd(revoke bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retire ID…",
 		Short: "Trust nothing that a key signs from now on: its API is gone for good",
-		Long: `Trust nothing that keys sign from now on (to be exact, from a minute from now on,
-since clocks differ). What they signed before counts. This is for an API that is
-gone for good; 'pawl key rotate' replaces the key of one that goes on.
+		Long: `Trust nothing that keys sign from now on (to be exact, from one minute from now
+on, because clocks differ). What they signed before counts. Use it for an API that
+is gone for good; 'pawl key rotate' replaces the key of an API that stays.
 
 ` + keyPlaces,
 		Example: "  pawl key retire 5748c5a59b437bb2b85f4a44ddaf6be9",

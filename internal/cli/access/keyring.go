@@ -27,13 +27,14 @@ func (a *app) keyring() *cobra.Command {
 	cmd := cli.Group("keyring", "Make and change the keys that payloads in Temporal are encrypted with")
 	cmd.Long = cmd.Short + `.
 
-A keyring is a file that only its owner may read. Everybody who takes part needs
-it, or a copy: workers, APIs, Go agents (PAWL_PAYLOAD_KEYS) and workers in other
-languages. They read it when they start.
+A keyring is a file that only its owner may read. Every process needs it, or a
+copy: workers, APIs, Go agents (PAWL_PAYLOAD_KEYS) and workers in other languages.
+They read it when they start.
 
 To change the key without a pause: 'add', give the file to every process and
-restart them, then 'activate', and the same again. Old keys stay for reading, as
-long as Temporal keeps what was written with them. Who loses a key loses that.`
+restart them; then 'activate', give it out and restart again. Keep old keys for
+reading as long as Temporal keeps what was encrypted with them: without its key
+it is lost.`
 	cmd.Example = `  export PAWL_PAYLOAD_KEYS=/etc/pawl/payload-keys.json
   pawl keyring new
   pawl keyring add
@@ -67,7 +68,7 @@ func keyringNew(k *keyringCommand) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
 		Short: "Make a keyring with one key",
-		Long:  `Make a keyring with one key, in a file that is not there yet.`,
+		Long:  `Make a keyring with one key, in a new file.`,
 		Example: `  pawl keyring new --payload-keys /etc/pawl/payload-keys.json
   pawl keyring new --read-plain`,
 		Args: cli.NoArgs,
@@ -82,7 +83,7 @@ func keyringNew(k *keyringCommand) *cobra.Command {
 			return k.list()
 		}),
 	}
-	cmd.Flags().BoolVar(&readPlain, "read-plain", false, "let payloads be read that are not encrypted, until 'pawl keyring plain refuse'")
+	cmd.Flags().BoolVar(&readPlain, "read-plain", false, "also read payloads that are not encrypted, until 'pawl keyring plain refuse'")
 	return cmd
 }
 
@@ -90,7 +91,7 @@ func keyringList(k *keyringCommand) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Short:   "List the keys' IDs, never the keys",
-		Long:    `List the keys' IDs, when they were made, and which one is written with.`,
+		Long:    `List the keys' IDs, when they were made, and which one encrypts.`,
 		Example: `  pawl keyring list -o json`,
 		Args:    cli.NoArgs,
 		RunE:    k.run(func([]string) error { return k.list() }),
@@ -101,9 +102,9 @@ func keyringAdd(k *keyringCommand) *cobra.Command {
 	activate := false
 	cmd := &cobra.Command{
 		Use:   "add",
-		Short: "Add a new key, to be read with",
-		Long: `Add a new key. Nothing is written with it before 'pawl keyring activate': first
-every process has to have it, or its calls wait.`,
+		Short: "Add a new key, for reading only",
+		Long: `Add a new key. Nothing is encrypted with it before 'pawl keyring activate': every
+process must have it first, or its calls wait.`,
 		Example: `  pawl keyring add
   pawl keyring add --activate`,
 		Args: cli.NoArgs,
@@ -114,15 +115,15 @@ every process has to have it, or its calls wait.`,
 			return k.changed()
 		}),
 	}
-	cmd.Flags().BoolVar(&activate, "activate", false, "write with it from the next start of each process on")
+	cmd.Flags().BoolVar(&activate, "activate", false, "encrypt with it from the next start of each process on")
 	return cmd
 }
 
 func keyringActivate(k *keyringCommand) *cobra.Command {
 	return &cobra.Command{
 		Use:     "activate ID",
-		Short:   "Write with another key",
-		Long:    `Write with another key of the keyring, from the next start of each process on.`,
+		Short:   "Encrypt with another key",
+		Long:    `Encrypt with another key of the keyring, from the next start of each process on.`,
 		Example: `  pawl keyring activate pk-7m2`,
 		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
 		RunE: k.run(func(args []string) error {
@@ -138,16 +139,16 @@ func keyringForget(k *keyringCommand) *cobra.Command {
 	sure := false
 	cmd := &cobra.Command{
 		Use:   "forget ID",
-		Short: "Take an old key out of the keyring, for good",
-		Long: `Take an old key out of the keyring. What was written with it can't be read any
-more: calls that are still open stand still, and results that were not fetched
-are lost. Wait until the namespace's retention has passed since the last call
-that was begun with it has ended.`,
+		Short: "Remove an old key from the keyring, for good",
+		Long: `Remove an old key from the keyring. What was encrypted with it can't be read any
+more: calls that are still open stop, and results that were not fetched are lost.
+First wait until the last call that began with it has ended, and the namespace's
+retention has passed since then.`,
 		Example: `  pawl keyring forget pk-7m2 --yes`,
 		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
 		RunE: k.run(func(args []string) error {
 			if !sure {
-				return cli.UsageError(errors.New("what was written with the key can't be read any more; if that is meant, say --yes"))
+				return cli.UsageError(errors.New("what was encrypted with the key can't be read any more; if you mean that, add --yes"))
 			}
 			if _, err := codec.Forget(k.PayloadKeys, args[0]); err != nil {
 				return err
@@ -162,10 +163,10 @@ that was begun with it has ended.`,
 func keyringPlain(k *keyringCommand) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plain read|refuse",
-		Short: "Say whether payloads that are not encrypted are read",
-		Long: `Say whether payloads that are not encrypted are read. 'read' is for the time in
-which calls from before encryption are still open: as long as it holds, whoever
-may write to the namespace can send plain signals. Nothing is ever written plain.`,
+		Short: "Set whether payloads that are not encrypted are read",
+		Long: `Set whether payloads that are not encrypted are read. Use 'read' while calls from
+before encryption are still open: during that time, anybody with write access to
+the namespace can send plain signals. Nothing is ever written unencrypted.`,
 		Example: `  pawl keyring plain refuse`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] != "read" && args[0] != "refuse" {

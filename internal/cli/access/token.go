@@ -20,13 +20,13 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-const tokenPlaces = `It is done by the API, which takes an administrator's token for that. --direct
-uses the store itself, that --database-url, $PAWL_DATABASE_URL or the
-configuration file names: for the first administrator's token. With SQLite, stop
-the process that owns the store first.`
+const tokenPlaces = `The API does this, and needs an administrator's token. --direct uses the store
+itself, which --database-url, $PAWL_DATABASE_URL or the configuration file names:
+use it for the first administrator's token. With SQLite, first stop the process
+that owns the store.`
 
 func (a *app) token() *cobra.Command {
-	cmd := cli.Group("token", "Make, list and revoke the tokens by which the API knows callers")
+	cmd := cli.Group("token", "Make, list and revoke the tokens that identify callers of the API")
 	cmd.Long = cmd.Short + ".\n\n" + tokenPlaces
 	cmd.Example = "  pawl token new rita --role reviewer --group finance --out rita.token\n  pawl token list"
 	cmd.AddCommand(a.tokenNew(), a.tokenList(), a.tokenRevoke())
@@ -40,13 +40,13 @@ func (a *app) tokenNew() *cobra.Command {
 	var kind, expires, out string
 	cmd := &cobra.Command{
 		Use:   "new SUBJECT",
-		Short: "Make a token and show it, this once",
-		Long: `Make a token and show it, this once: only its hash is kept.
+		Short: "Make a token and show it once",
+		Long: `Make a token and show it once: only its hash is kept.
 
 SUBJECT is who it stands for: a person's name as reviewers know it, or an agent's
 (agent:billing). Two tokens of one subject are one person, or one agent. An agent
-needs an --owner: the person who answers for it, and so may not approve what it
-asks for.
+needs an --owner: the person who is responsible for it, and so may not approve
+what it asks for.
 
 ` + tokenPlaces,
 		Example: `  pawl token new ana --role admin --direct --database-url postgres://pawl@db:5432/pawl
@@ -99,7 +99,7 @@ asks for.
 	f := cmd.Flags()
 	f.StringArrayVar(&roles, "role", nil, "`role` it has: agent, reviewer, auditor or admin; repeatable")
 	f.StringArrayVar(&spec.Groups, "group", nil, "`group` the reviewer is in; repeatable")
-	f.StringVar(&spec.Owner, "owner", "", "`person` who answers for the agent")
+	f.StringVar(&spec.Owner, "owner", "", "`person` who is responsible for the agent")
 	f.StringVar(&spec.Team, "team", "", "`team` it may start calls for")
 	f.StringArrayVar(&spec.Agents, "agent", nil, "`name` of an agent it may start calls as (default any); repeatable")
 	f.StringVar(&kind, "kind", "", "agent or person (default agent, if that is the only role)")
@@ -143,7 +143,7 @@ func (n *newToken) reserve() (err error) {
 	}
 	n.file, err = os.OpenFile(n.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already: name another file, or remove it", n.out)
+		return fmt.Errorf("%s exists already: name another file, or remove it", n.out)
 	}
 	return err
 }
@@ -185,7 +185,7 @@ func (n *newToken) tell(err error) error {
 		n.app.Note("written to %s", n.out)
 		return nil
 	}
-	n.app.Note("It is shown this once. Its owner sets PAWL_TOKEN, or puts it into a file for PAWL_TOKEN_FILE:")
+	n.app.Note("It is shown only once. Its owner sets PAWL_TOKEN, or puts it into a file for PAWL_TOKEN_FILE:")
 	return n.app.Print(n.text + "\n")
 }
 
@@ -218,10 +218,10 @@ func (a *app) tokenList() *cobra.Command {
 	s.Database.ReadOnly = true
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List tokens, the newest first, without their secrets",
+		Short: "List tokens, newest first, without their secrets",
 		Example: `  pawl token list
   pawl token list --direct --database-url postgres://pawl@db:5432/pawl -o json`,
-		Long: "List tokens, the newest first, without their secrets.\n\n" + tokenPlaces,
+		Long: "List tokens, newest first, without their secrets.\n\n" + tokenPlaces,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
@@ -360,7 +360,7 @@ func (a *app) revoke(ids []string, all []store.Token, revoke func(id string) (st
 		return slices.ContainsFunc(revoked, func(t store.Token) bool { return t.ID == x.ID })
 	})
 	if len(admins) > 0 && len(left) == 0 {
-		a.Note("warning: no administrator's token works now. Whoever has the database makes one: 'pawl token new YOU --role admin --direct'; a dev stack does when it starts")
+		a.Note("warning: no administrator's token works now. With access to the database, make one: 'pawl token new YOU --role admin --direct'; a dev stack makes one when it starts")
 	}
 	return err
 }

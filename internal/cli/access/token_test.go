@@ -40,7 +40,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 	}
 
 	r := run("new", "ana", "--role", "admin", "--role", "reviewer", "--group", "leads", "--note", "laptop")
-	r.Want(t, cli.ExitDone, nil, []string{"for ana (admin, reviewer)", "made in SQLite " + path, "shown this once"})
+	r.Want(t, cli.ExitDone, nil, []string{"for ana (admin, reviewer)", "made in SQLite " + path, "shown only once"})
 	text := strings.TrimSpace(r.Out)
 	id, ok := auth.TokenID(text)
 	if !ok || strings.Contains(r.Err, text) {
@@ -62,7 +62,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	run("new", "rita", "--role", "reviewer", "--out", file).Want(t, cli.ExitError, nil, []string{"is there already"})
+	run("new", "rita", "--role", "reviewer", "--out", file).Want(t, cli.ExitError, nil, []string{"exists already"})
 	r = run("new", "rita", "--role", "reviewer", "--out", file+"2", "-o", "json")
 	if r.Want(t, cli.ExitDone, []string{`"file":"` + file + `2"`}, nil); strings.Contains(r.Out, `"token"`) {
 		t.Errorf("stdout is %s", r.Out)
@@ -181,7 +181,7 @@ func TestWhoami(t *testing.T) {
 		t.Error(r.Err)
 	}
 	r = clitest.CommandLine{Env: map[string]string{"PAWL_API": api.URL, "PAWL_TOKEN": "t"}}.Run(t, "whoami")
-	r.Want(t, cli.ExitDone, nil, []string{"your token was not looked at"})
+	r.Want(t, cli.ExitDone, nil, []string{"your token was ignored"})
 }
 
 // A token comes from a flag, a file or the environment, in that order.
@@ -249,7 +249,7 @@ func TestDoctorLooksAtAccess(t *testing.T) {
 		t.Helper()
 		return clitest.CommandLine{}.Run(t, append([]string{"doctor", "--timeout", "2s", "--database-url", "sqlite://" + path}, args...)...)
 	}
-	doctor().Want(t, cli.ExitError, []string{"authentication      none is configured here", "'pawl whoami' asks it"}, nil)
+	doctor().Want(t, cli.ExitError, []string{"authentication      none is configured here", "'pawl whoami' shows how"}, nil)
 	doctor("--auth", "tokens").Want(t, cli.ExitError, []string{"missing        tokens", "→ make the first one"}, nil)
 	_, k, err := auth.Issue(auth.TokenSpec{Subject: "ana", Roles: []auth.Role{auth.RoleAdmin}}, "test", time.Now())
 	if err != nil {
@@ -261,5 +261,5 @@ func TestDoctorLooksAtAccess(t *testing.T) {
 	doctor("--auth", "tokens", "--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem").Want(t, cli.ExitError,
 		[]string{"ok             tokens              1 of administrators work", "failed         certificate"}, nil)
 	doctor("--auth", "oidc", "--oidc-issuer", "http://127.0.0.1:1", "--oidc-audience", "p", "--oidc-role", "admin=a").Want(t, cli.ExitError,
-		[]string{"failed         OpenID Connect", "→ see that this host reaches the issuer"}, nil)
+		[]string{"failed         OpenID Connect", "→ check that this host reaches the issuer"}, nil)
 }

@@ -31,7 +31,7 @@ func (a *app) whoami() *cobra.Command {
 			if p.Method == auth.MethodNone {
 				a.Note("this API authenticates nobody: everybody may do everything, and reviewers name themselves with --as")
 				if a.Setting(cmd, "token")+a.Setting(cmd, "token-file") != "" {
-					a.Note("warning: your token was not looked at")
+					a.Note("warning: your token was ignored")
 				}
 			}
 			var roles []string

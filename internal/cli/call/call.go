@@ -40,10 +40,10 @@ func (a *app) call() *cobra.Command {
 
 The result goes to standard output, everything else to standard error. A call
 that waits for approval goes on without this command: without --wait its ID is
-printed and the exit code is 5; pick it up with 'pawl continue'.
+printed and the exit code is 5; 'pawl continue' gets its result.
 
 With --key the call is started once, however often the command runs: the same
-call under the same key is picked up, another call under it is an error.`,
+call with the same key is found again, another call with it is an error.`,
 		Example: `  pawl call get_weather --args '{"city":"Oslo"}'
   pawl call send_email --args @mail.json --agent support-bot --reason "the customer asked" --wait 10m
   echo '{"amount":120}' | pawl call charge_card --args - --key order-1041 --label env=prod`,
@@ -92,7 +92,7 @@ call under the same key is picked up, another call under it is an error.`,
 			}
 			v.Tool = cmp.Or(v.Tool, in.Tool)
 			if attached {
-				a.Note("picked up %s, started before with this key", v.ID)
+				a.Note("found %s, started before with this key", v.ID)
 			}
 			return f.end(cmd.Context(), v)
 		},
@@ -117,8 +117,8 @@ func (a *app) resume() *cobra.Command {
 	var wait settings.Length
 	cmd := &cobra.Command{
 		Use:   "continue [ID]",
-		Short: "Pick a call up again: its result, or where it stands",
-		Long: `Pick a call up again and print its result, as 'pawl call' would have.
+		Short: "Find a call again: its result, or its status",
+		Long: `Find a call again and print its result, as 'pawl call' would have.
 
 --key finds the calls that you started with it: keys are each requester's own.`,
 		Example: `  pawl continue pawl-k3vq2m7 --wait 10m
@@ -155,8 +155,8 @@ func (a *app) resume() *cobra.Command {
 			f := a.follow(cmd, c, time.Duration(wait))
 			v, err := c.Get(cmd.Context(), id, f.firstWait())
 			if len(args) == 0 && approval.CodeOf(err) == approval.CodeNotFound {
-				return fmt.Errorf("no call is known that was started with the key \"%s\" by the requester %q (it would be %s)\n"+
-					"Is it the right API (%s), and the key to the letter? Keys of other requesters are not looked up: use the call's ID, "+
+				return fmt.Errorf("no call was started with the key \"%s\" by the requester %q (it would be %s)\n"+
+					"Check the API's address (%s) and the exact key. Keys of other requesters are not looked up: use the call's ID, "+
 					"which 'pawl pending --all' and 'pawl audit list --kind call.requested' show", approval.Display(key, 100), approval.Display(requester, 100), id, c.URL())
 			}
 			if err != nil {
@@ -195,7 +195,7 @@ func (a *app) cancel() *cobra.Command {
 			}
 			v, err := observe(cmd.Context(), c, client.View{View: approval.View{ID: id}}, goesOn)
 			if err != nil {
-				return fmt.Errorf("%s: the withdrawal is sent; look with 'pawl show %s': %w", id, id, err)
+				return fmt.Errorf("%s: the withdrawal is sent; check with 'pawl show %s': %w", id, id, err)
 			}
 			if a.Output == cli.OutputJSON && v.Raw != nil {
 				if err := a.PrintJSON(v.Raw); err != nil {
@@ -213,7 +213,7 @@ func (a *app) cancel() *cobra.Command {
 				a.Note("too late: %s", cli.Ending(v))
 				return cli.ExitWith(cli.ExitDenied)
 			}
-			a.Note("the withdrawal of %s is sent and counts once a worker runs; look again with 'pawl show %s'", id, id)
+			a.Note("the withdrawal of %s is sent and counts once a worker runs; check again with 'pawl show %s'", id, id)
 			return cli.ExitWith(cli.ExitPending)
 		},
 	}
@@ -246,7 +246,7 @@ func (f follow) firstWait() time.Duration {
 func (f follow) end(ctx context.Context, v client.View) error {
 	if f.patient && goesOn(v) {
 		if left := f.until.Sub(f.Now()); left > 0 {
-			f.Note("%s; waiting up to %s (Ctrl-C leaves it waiting)", cli.Ending(v), cli.Span(min(f.most, left+glance)))
+			f.Note("%s; waiting up to %s (after Ctrl-C the call goes on)", cli.Ending(v), cli.Span(min(f.most, left+glance)))
 			var err error
 			if v, err = f.wait(ctx, v, left); err != nil {
 				return err
@@ -267,7 +267,7 @@ func (f follow) end(ctx context.Context, v client.View) error {
 	if err != nil || same.DuplicateOf != "" {
 		return f.report(v)
 	}
-	f.Note("%s is identical to %s, which waited already: following that one", v.ID, v.DuplicateOf)
+	f.Note("%s is identical to %s, which already waits: waiting for that one", v.ID, v.DuplicateOf)
 	return f.end(ctx, same)
 }
 
@@ -343,7 +343,7 @@ func (f follow) report(v client.View) error {
 				f.Note("warning: %s", cli.Cell(p.Message, 1000))
 			}
 		}
-		f.Note("Look at it with 'pawl show %s', pick it up with 'pawl continue %s'.", v.ID, v.ID)
+		f.Note("Look at it with 'pawl show %s', get its result with 'pawl continue %s'.", v.ID, v.ID)
 	}
 	return cli.ExitWith(code)
 }
@@ -360,7 +360,7 @@ func parseLabels(pairs []string) (map[string]string, error) {
 			return nil, fmt.Errorf("--label must be name=value")
 		}
 		if _, twice := labels[name]; twice {
-			return nil, fmt.Errorf("--label: %q stands twice", name)
+			return nil, fmt.Errorf("--label: %q is given twice", name)
 		}
 		labels[name] = value
 	}

@@ -85,7 +85,7 @@ func TestCallSendsEverything(t *testing.T) {
 	})
 	clitest.CommandLine{API: api.URL}.Run(t, "call", "send_email", "--args", `{"a":1}`, "--key", "k1", "--agent", "bot", "--team", "support",
 		"--session", "s1", "--reason", "why\nnot", "--title", "T", "--label", "env=prod", "--label", "x=a=b", "--require-approval", "--timeout", "90").
-		Want(t, cli.ExitPending, nil, []string{"picked up " + clitest.MailID})
+		Want(t, cli.ExitPending, nil, []string{"found " + clitest.MailID})
 	doc, _ := json.Marshal(got)
 	want := `{"tool":"send_email","args":{"a":1},"agent":"bot","team":"support","session":"s1","reason":"why\nnot","title":"T",` +
 		`"labels":{"env":"prod","x":"a=b"},"idempotency_key":"k1","require_approval":true,"timeout":"1m30s"}`
@@ -166,7 +166,7 @@ func TestContinue(t *testing.T) {
 	}
 	clitest.CommandLine{API: api.URL}.Run(t, "continue", "--key", "order-1041", "--wait", "10m").Want(t, cli.ExitDenied, nil, []string{"was rejected"})
 	clitest.CommandLine{API: api.URL}.Run(t, "continue", "--key", "other").Want(t, cli.ExitError, nil, []string{
-		`no call is known that was started with the key "other" by the requester "local" (it would be ` + approval.KeyedID("local", "other") + ")\n",
+		`no call was started with the key "other" by the requester "local" (it would be ` + approval.KeyedID("local", "other") + ")\n",
 		api.URL, "pawl pending --all",
 	})
 	clitest.CommandLine{API: api.URL}.Run(t, "continue", "pawl-none").Want(t, cli.ExitError, nil, []string{"pawl-none: no call's ID begins so"})
@@ -284,7 +284,7 @@ func TestCancel(t *testing.T) {
 		{"asked", 202, `{}`, approval.StatusCancelled, cli.ExitDone, "was cancelled"},
 		{"too late", 202, `{}`, approval.StatusExecuted, cli.ExitDenied, "too late: send_email"},
 		{"already resolved", 409, `{"code":"already_resolved","detail":"it ended as executed"}`, "", cli.ExitDenied, "it ended as executed"},
-		{"no worker", 202, `{}`, approval.StatusPending, cli.ExitPending, "the withdrawal of " + clitest.MailID + " is sent and counts once a worker runs; look again with 'pawl show " + clitest.MailID + "'\n"},
+		{"no worker", 202, `{}`, approval.StatusPending, cli.ExitPending, "the withdrawal of " + clitest.MailID + " is sent and counts once a worker runs; check again with 'pawl show " + clitest.MailID + "'\n"},
 		{"lost", 202, `{}`, approval.StatusPending, cli.ExitFailed, "goes no further"},
 		{"gone", 409, `{"code":"workflow_gone","detail":"nothing can be decided"}`, "", cli.ExitDenied, "nothing can be decided"},
 		{"unknown", 404, `{"code":"unknown","detail":"no such call"}`, "", cli.ExitError, "no such call"},

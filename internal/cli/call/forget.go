@@ -23,14 +23,14 @@ func (a *app) forget() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "forget NAME…",
 		Short: "Free the names of tools whose agent is gone or renamed",
-		Long: `Take tools out of the catalogue, so that their names are free. It is for
+		Long: `Remove tools from the catalogue, so that their names are free. This is for
 operators: a tool's name belongs to the agent that published it first, and when
 that agent is gone or was renamed, nobody else may use the name. 'pawl tools -o
 json' shows each tool's publisher.
 
 Until somebody publishes a name again, new calls of that tool are blocked. Calls
-that wait stay as they are. An agent that runs publishes its tools again at its
-next start, a worker, too: stop them first if a name is to go to somebody else.
+that wait stay as they are. Agents and workers publish their tools again at their
+next start: stop them first if somebody else should get a name.
 
 The store is opened for writing. With SQLite, stop the process that owns it
 first.

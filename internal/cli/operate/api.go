@@ -23,18 +23,18 @@ func (a *app) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "api",
 		Short: "Serve the HTTP API",
-		Long: `Serve the HTTP API, next to workers that run elsewhere. As many of them as
-wanted may run at once. Everything that is decided goes through Temporal; to the
-store the API writes the policies that it is told to apply, tokens, and which
-decisions it refused. It can't do that with --read-only, or beside a worker on
-SQLite, which owns the file.
+		Long: `Serve the HTTP API; workers are other processes. Any number of APIs may run at
+once. Decisions go through Temporal. To the store the API writes policies, tokens,
+and which decisions it refused. It can't do that with --read-only, or beside a
+worker on SQLite, which owns the file.
 
-Without --auth nobody is known, so only a loopback address is served. Other
-addresses need --auth and either a certificate or a proxy that ends TLS.
+Without --auth callers are not authenticated, so only a loopback address is
+served. Other addresses need --auth and either a certificate or a proxy that ends
+TLS.
 
 ` + cli.SettingsHelp + `
 
-When it serves, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
+When it is ready, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
 SIGTERM and SIGHUP stop it: requests under way are answered first. A second
 signal ends it at once.`,
 		Example: `  pawl api --database-url sqlite://.pawl/pawl.db --listen 127.0.0.1:7296

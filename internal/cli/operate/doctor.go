@@ -49,10 +49,9 @@ func (a *app) doctor() *cobra.Command {
 	d.Database.ReadOnly = true
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Look whether everything Pawl needs is there, and say what to do",
-		Long: `Look whether everything Pawl needs is there, and say what to do. It changes
-nothing and waits for nothing. Parts that are down don't keep it from looking at
-the others.
+		Short: "Check whether everything Pawl needs is there, and say what to do",
+		Long: `Check whether everything Pawl needs is there, and say what to do. It changes
+nothing and waits for nothing, and checks all parts even if some are down.
 
 ` + cli.SettingsHelp + `
 
@@ -129,7 +128,7 @@ func (d *doctorCommand) lookAtTemporal(ctx context.Context) []finding {
 	if state.bad() {
 		c.Close()
 		d.temporal = nil
-		return []finding{there, state, found("search attributes", stateSkipped, "no namespace to look at")}
+		return []finding{there, state, found("search attributes", stateSkipped, "no namespace to check")}
 	}
 	return []finding{there, state, d.attributes(within)}
 }
@@ -156,7 +155,7 @@ func (d *doctorCommand) attributes(ctx context.Context) finding {
 	missing, err := health.MissingAttributes(ctx, d.temporal.OperatorService(), d.options.Namespace)
 	switch {
 	case err != nil:
-		return failed(what, err, "let somebody with the right list them: 'temporal operator search-attribute list'")
+		return failed(what, err, "ask somebody with permission to list them: 'temporal operator search-attribute list'")
 	case len(missing) > 0:
 		return found(what, stateMissing, "%s", strings.Join(missing, ", ")).
 			advise("add them with 'pawl setup', then restart the workers; until then calls can't be searched by them in Temporal's UI")
@@ -202,7 +201,7 @@ func (d *doctorCommand) clocks(ctx context.Context) finding {
 	skew := there.Sub(before.Add(took / 2)).Abs()
 	if skew > maxSkew+took {
 		return finding{Name: what, State: stateFailed, Detail: fmt.Sprintf("this host and the database server differ by %v", skew.Round(time.Second)),
-			Advice: "let both, and Temporal's hosts, follow one time source (NTP): permits and deadlines go by clocks"}
+			Advice: "let both, and Temporal's hosts, follow one time source (NTP): permits and deadlines depend on clocks"}
 	}
 	return found(what, stateOK, "this host and the database server agree within %v", (skew + took).Round(time.Millisecond))
 }
@@ -212,7 +211,7 @@ func (d *doctorCommand) lookAtEnvironment() finding {
 	if len(d.unknown) == 0 {
 		return found(what, stateOK, "every variable that begins with PAWL_ is one of Pawl's")
 	}
-	return failed(what, errors.New(strings.Join(d.unknown, "\n")), "unset them, or mend their names: workers and APIs refuse to start with them")
+	return failed(what, errors.New(strings.Join(d.unknown, "\n")), "unset them, or correct their names: workers and APIs refuse to start with them")
 }
 
 func (d *doctorCommand) lookAtFiles() []finding {
@@ -274,7 +273,7 @@ func (d *doctorCommand) lookAtPolicy(ctx context.Context) []finding {
 	var unusable *active.UnusableError
 	switch {
 	case errors.As(err, &unusable):
-		return []finding{failed(what, err, "workers of this version don't start with it, and those that run judge by the one before: use the Pawl that applied it, or apply one that this one knows")}
+		return []finding{failed(what, err, "workers of this version don't start with it, and running ones judge by the previous policy: use the version of Pawl that applied it, or apply a policy that this version knows")}
 	case err != nil:
 		return []finding{failed(what, err, "")}
 	case v.Version == 0 && d.rules != nil:
@@ -288,12 +287,12 @@ func (d *doctorCommand) lookAtPolicy(ctx context.Context) []finding {
 	}
 	switch fits, err := active.Fits(ctx, d.store, v, d.rules); {
 	case errors.Is(err, active.ErrNotApplied):
-		said = failed(what, fmt.Errorf("%s; the files given by --policy say something else, and were never applied", said.Detail),
+		said = failed(what, fmt.Errorf("%s; the --policy files are different, and were never applied", said.Detail),
 			"apply them with 'pawl policy apply' if they are newer, or leave --policy out: workers refuse to start with them")
 	case err != nil:
 		said = failed(what, err, "")
 	case !fits:
-		said.Detail += "; the files given by --policy are one from before, and left out of account"
+		said.Detail += "; the --policy files are an earlier policy, and are ignored"
 	}
 	return []finding{said}
 }
@@ -302,7 +301,7 @@ func (d *doctorCommand) lookAtPolicy(ctx context.Context) []finding {
 // tools that run elsewhere.
 func (d *doctorCommand) lookAtQueues(ctx context.Context) []finding {
 	if d.temporal == nil {
-		return []finding{found("workers", stateSkipped, "no namespace to look at")}
+		return []finding{found("workers", stateSkipped, "no namespace to check")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
@@ -325,7 +324,7 @@ func (d *doctorCommand) lookAtQueues(ctx context.Context) []finding {
 		}
 	}
 	for _, queue := range slices.Sorted(maps.Keys(elsewhere)) {
-		advice := "start what runs " + cli.Cell(strings.Join(elsewhere[queue], ", "), 200) + ", or its calls expire"
+		advice := "start the process that runs " + cli.Cell(strings.Join(elsewhere[queue], ", "), 200) + ", or its calls expire"
 		findings = append(findings, d.polled(ctx, "tool workers", queue, enums.TASK_QUEUE_TYPE_ACTIVITY, advice))
 	}
 	return findings

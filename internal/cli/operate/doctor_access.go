@@ -21,7 +21,7 @@ func (d *doctorCommand) lookAtAccess(ctx context.Context) []finding {
 	defer cancel()
 	findings := []finding{found("authentication", stateOK, "%s", strings.Join(d.Auth, ", "))}
 	if d.hasAuth(settings.AuthNone) {
-		findings[0].Detail = "none is configured here: 'pawl api' with these settings would serve this machine only, and take everybody's word; how an API that runs knows its callers, 'pawl whoami' asks it"
+		findings[0].Detail = "none is configured here: 'pawl api' with these settings would serve only this machine, and believe everybody; 'pawl whoami' shows how a running API identifies its callers"
 	}
 	if d.hasAuth(settings.AuthTokens) {
 		findings = append(findings, d.tokens(ctx))
@@ -57,7 +57,7 @@ func (d *doctorCommand) issuer(ctx context.Context) finding {
 		err = issuer.Check(ctx)
 	}
 	if err != nil {
-		return failed(what, err, "see that this host reaches the issuer, and that --oidc-issuer is its name to the letter; until then nobody is known by it")
+		return failed(what, err, "check that this host reaches the issuer, and that --oidc-issuer is exactly its name; until then it identifies nobody")
 	}
 	return found(what, stateOK, "%s, its keys are there", d.OIDCIssuer)
 }
@@ -67,7 +67,7 @@ func (d *doctorCommand) certificate(now time.Time) finding {
 	pair, err := tls.LoadX509KeyPair(d.TLSCert, d.TLSKey)
 	switch {
 	case err != nil:
-		return failed(what, err, "see that both files are PEM, belong together, and may be read")
+		return failed(what, err, "check that both files are PEM, belong together, and may be read")
 	case now.After(pair.Leaf.NotAfter):
 		return failed(what, fmt.Errorf("%s expired on %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)), "put a new one there; a running API reads it by itself")
 	case now.Add(expiresSoon).After(pair.Leaf.NotAfter):

@@ -34,9 +34,9 @@ const (
 )
 
 const (
-	adviceNamespace = "let somebody with the right create it: 'temporal operator namespace create', on Temporal Cloud its web console or 'tcld namespace create'; then run this again"
-	adviceRetention = "let somebody with the right change it: 'temporal operator namespace update', on Temporal Cloud its web console or 'tcld namespace retention set'"
-	adviceSearch    = "let somebody with the right add them, all of type Keyword: 'temporal operator search-attribute create', on Temporal Cloud its web console or 'tcld namespace search-attributes add'. Calls work without them"
+	adviceNamespace = "ask somebody with permission to create it: 'temporal operator namespace create', on Temporal Cloud its web console or 'tcld namespace create'; then run this again"
+	adviceRetention = "ask somebody with permission to change it: 'temporal operator namespace update', on Temporal Cloud its web console or 'tcld namespace retention set'"
+	adviceSearch    = "ask somebody with permission to add them, all of type Keyword: 'temporal operator search-attribute create', on Temporal Cloud its web console or 'tcld namespace search-attributes add'. Calls work without them"
 	adviceTemporal  = "check TEMPORAL_ADDRESS, TEMPORAL_TLS and the credentials, and that Temporal runs"
 )
 
@@ -259,12 +259,12 @@ func (s *setupCommand) store(ctx context.Context) finding {
 	case !cli.NeedsSetup(err):
 		return failed(what, err, "")
 	case s.DryRun:
-		return found(what, stateToDo, "%s: lay its schema, or upgrade it", s.Database)
+		return found(what, stateToDo, "%s: create its schema, or upgrade it", s.Database)
 	}
 	if err := open(s.Database); err != nil {
 		return failed(what, err, "")
 	}
-	return found(what, stateDone, "%s: its schema is laid", s.Database)
+	return found(what, stateDone, "%s: its schema is created", s.Database)
 }
 
 // until tries until it works, is refused for good, or ctx ends.

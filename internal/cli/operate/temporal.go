@@ -41,7 +41,7 @@ func temporalOptions(logger *slog.Logger) (client.Options, error) {
 func (p *process) dial(ctx context.Context, o client.Options) (c client.Client, err error) {
 	err = p.await(ctx, "Temporal", func(ctx context.Context) error {
 		if c, err = client.DialContext(ctx, o); err != nil {
-			return fmt.Errorf("no answer from Temporal at %s (TLS %s): %w; check TEMPORAL_ADDRESS, and TEMPORAL_TLS and its like", o.HostPort, tlsOf(o), err)
+			return fmt.Errorf("no answer from Temporal at %s (TLS %s): %w; check TEMPORAL_ADDRESS, TEMPORAL_TLS and related settings", o.HostPort, tlsOf(o), err)
 		}
 		return nil
 	}, func(err error) bool { return !refused(err) })

@@ -38,14 +38,14 @@ many workers as wanted may run at once on a Postgres store; on a SQLite store
 one, which owns the file.
 
 All workers judge by the policy that is active in the store, and notice within
-seconds when 'pawl policy apply' changes it. --policy files are what a store
-without a policy begins with. If the store has one, they change nothing: files
-that were applied once are left out of account, with a warning; files that
-never were keep the worker from starting.
+seconds when 'pawl policy apply' changes it. A store without a policy begins with
+the --policy files. If the store has one, they change nothing: files that were
+applied once are ignored, with a warning; with files that were never applied the
+worker does not start.
 
 ` + cli.SettingsHelp + `
 
-When it serves, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
+When it is ready, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
 SIGTERM and SIGHUP stop it: it takes no more work, lets running tools end, and
 exits with 0. A second signal ends it at once, and the calls whose tools were
 running end outcome_unknown.`,
@@ -153,11 +153,11 @@ func (w *workerCommand) followPolicy(ctx context.Context, s store.Store, files *
 	})
 	switch {
 	case errors.Is(err, active.ErrNotApplied):
-		return nil, fmt.Errorf("%w; apply them with 'pawl policy apply', or start without --policy to go by the store's", err)
+		return nil, fmt.Errorf("%w; apply them with 'pawl policy apply', or start without --policy to use the store's", err)
 	case err != nil:
 		return nil, fmt.Errorf("policy: %w", err)
 	case !fits:
-		w.log.WarnContext(ctx, "the --policy files are not the active policy but one from before; they are left out of account",
+		w.log.WarnContext(ctx, "the --policy files are not the active policy but an earlier one; they are ignored",
 			"active", v.Version, "by", approval.Display(v.By, 80))
 	default:
 		active.LogWarnings(ctx, w.log, files.Warnings())

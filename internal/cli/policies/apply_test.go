@@ -301,7 +301,7 @@ func TestDoctorLooksAtTheActivePolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	doctor("ok             active policy       version 1, digest ")
-	doctor("; the files given by --policy say something else, and were never applied\n               → apply them", "--policy", file)
+	doctor("; the --policy files are different, and were never applied\n               → apply them", "--policy", file)
 	apply := func(expect int64, name, text string) {
 		t.Helper()
 		_, err := active.Apply(t.Context(), s, active.Change{Files: []policy.File{{Name: name, Data: []byte(text)}}, Expect: expect, By: "ana", Channel: "cli"})
@@ -313,7 +313,7 @@ func TestDoctorLooksAtTheActivePolicy(t *testing.T) {
 	doctor("by ana\n", "--policy", file)
 	apply(2, "p.yaml", "layer: y\nrules: []\n")
 	doctor("ok             active policy       version 3, digest ", "--policy", file)
-	doctor("; the files given by --policy are one from before, and left out of account\n", "--policy", file)
+	doctor("; the --policy files are an earlier policy, and are ignored\n", "--policy", file)
 	_, _, err = s.ApplyPolicy(t.Context(), store.ApplyParams{
 		Set:    store.PolicySet{Digest: digest3, Layers: []store.PolicyLayer{{Name: "p.yaml", Text: "later: 1\n"}}},
 		Expect: 3, At: time.Now(), By: "newer", Channel: "cli",

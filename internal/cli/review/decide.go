@@ -18,10 +18,10 @@ func (a *app) decide(kind approval.DecisionKind) *cobra.Command {
 	var notes string
 	cmd := &cobra.Command{
 		Use:   "approve ID…",
-		Short: "Let calls go",
-		Long: `Approve calls, each by its ID or an unambiguous beginning of it. What is
-approved is exactly the call as it stands in the answer, by its digest; look at
-it first with 'pawl show' or decide with 'pawl review'.`,
+		Short: "Approve calls",
+		Long: `Approve calls, each by its ID or an unambiguous beginning of it. The approval is
+for exactly the call that the answer shows, by its digest; look at it first with
+'pawl show', or decide with 'pawl review'.`,
 		Example: `  pawl approve pawl-k3vq2m7 --as ana
   pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with the customer"`,
 	}
@@ -92,7 +92,7 @@ func send(ctx context.Context, c *client.Client, kind approval.DecisionKind, sho
 	}
 	var uncertain *client.UncertainError
 	if errors.As(err, &uncertain) {
-		return res, fmt.Errorf("%s: %w\nLook with 'pawl show %s'; deciding again counts once", shown.ID, err, shown.ID)
+		return res, fmt.Errorf("%s: %w\nCheck with 'pawl show %s'; if you decide again, it counts only once", shown.ID, err, shown.ID)
 	}
 	if err != nil {
 		return res, fmt.Errorf("%s: %w", shown.ID, err)
@@ -140,7 +140,7 @@ func (v verdict) line() string {
 	case v.answer.Outcome == approval.AnswerRecorded:
 		return text + "recorded; more approvals are needed"
 	}
-	return text + "resolved"
+	return text + "the call is settled"
 }
 
 func (a *app) printVerdict(v verdict) error {

@@ -52,7 +52,7 @@ func (a *app) auditList() *cobra.Command {
 				return cli.PrintPage(a.App, page)
 			}
 			if len(page.Items) == 0 {
-				a.Note("no entry fits")
+				a.Note("no entry matches")
 				return nil
 			}
 			var rows [][]string

@@ -97,7 +97,7 @@ func (a *app) pending() *cobra.Command {
 				a.warn(cmd.Context(), c, nil)
 				return nil
 			default:
-				a.Note("no request fits")
+				a.Note("no request matches")
 				return nil
 			}
 			if err := a.Print(a.requests(page.Items)); err != nil {
@@ -109,7 +109,7 @@ func (a *app) pending() *cobra.Command {
 		},
 	}
 	f.flags(cmd.Flags())
-	cmd.Flags().BoolVar(&all, "all", false, "calls that waited for people and have ended too; those nobody was asked about are in 'pawl audit list'")
+	cmd.Flags().BoolVar(&all, "all", false, "also calls that waited for people and have ended; calls that nobody was asked about are in 'pawl audit list'")
 	cmd.Flags().StringVar(&status, "status", "", "only this `status` (default pending)")
 	cmd.Flags().BoolVar(&watch, "watch", false, "show the list again every 2 s until Ctrl-C")
 	return cmd
@@ -205,8 +205,8 @@ func (a *app) show() *cobra.Command {
 		Use:   "show ID",
 		Short: "Show everything about one call",
 		Long: `Show everything about one call: what would run, why, who decided, what the audit
-log says, and what a call that has not ended waits for. The ID may be cut where no other call's ID begins so,
-and pawl- be left out.`,
+log says, and what a call that has not ended waits for. An unambiguous beginning
+of the ID is enough, and you may leave out pawl-.`,
 		Example: `  pawl show pawl-k3vq2m7
   pawl show pawl-k3vq2m7 -o json`,
 		Args: cli.OneArg("ID", cli.WhichCall),

@@ -71,7 +71,7 @@ func TestPendingFilters(t *testing.T) {
 	clitest.CommandLine{API: api.URL}.Run(t, "pending", "--limit", "5").Want(t, cli.ExitDone, nil, []string{"nothing waits for approval"})
 	api = clitest.NewAPI(t)
 	clitest.CommandLine{API: api.URL}.Run(t, "pending", "--status", "expired", "--tool", "t", "--agent", "a", "--session", "s", "--risk", "low", "--limit", "9").
-		Want(t, cli.ExitDone, nil, []string{"no request fits"})
+		Want(t, cli.ExitDone, nil, []string{"no request matches"})
 	if got := api.Requests("GET"); len(got) != 1 || got[0] != "GET /api/requests?agent=a&limit=9&risk=low&session=s&status=expired&tool=t" {
 		t.Errorf("asked %q", got)
 	}

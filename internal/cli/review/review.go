@@ -28,8 +28,8 @@ func (a *app) review() *cobra.Command {
 		Use:   "review",
 		Short: "Go through the calls that wait and decide them one by one",
 		Long: `Go through the calls that wait for approval, the one with the nearest deadline
-first, and decide each. Each is read again before a decision is sent, and what
-is decided is exactly what was shown, by its digest.`,
+first, and decide each. Each is read again before a decision is sent, and the
+decision is for exactly what was shown, by its digest.`,
 		Example: `  pawl review --as ana
   pawl review --as ana --risk critical`,
 		Args: cli.NoArgs,
@@ -146,7 +146,7 @@ func (r *reviewing) one(place, id string) error {
 			return r.decide(kind, v, notes)
 		}
 		if now.Digest != v.Digest {
-			r.Note("this request is not what was shown; nothing was sent; look again")
+			r.Note("the request has changed since it was shown; nothing was sent; look again")
 		}
 		v = now
 	}
@@ -169,7 +169,7 @@ func (r *reviewing) mine(v client.View) string {
 	if !slices.ContainsFunc(v.Votes, approved) {
 		return ""
 	}
-	return r.Paint(cli.Bold, "You have approved this already: others have to. [s] leaves it so.") + "\n"
+	return r.Paint(cli.Bold, "You have approved this already; it needs other people, too. [s] skips it.") + "\n"
 }
 
 func (r *reviewing) decide(kind approval.DecisionKind, shown client.View, notes string) error {

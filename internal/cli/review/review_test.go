@@ -109,7 +109,7 @@ func TestReviewReadsAgainBeforeDeciding(t *testing.T) {
 
 	api := changing(t, mail, clitest.WithField(t, mail, "digest", other), 1)
 	r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("y\n")}.Run(t, "review", "--as", "ana")
-	r.Want(t, cli.ExitDone, []string{other}, []string{"not what was shown", "1 left"})
+	r.Want(t, cli.ExitDone, []string{other}, []string{"has changed since it was shown", "1 left"})
 	if sent := api.Requests("POST"); len(sent) != 0 {
 		t.Errorf("what was not shown was approved: %q", sent)
 	}

@@ -87,7 +87,7 @@ func troubles(ctx context.Context, c *client.Client, views []client.View) []stri
 		}
 	}
 	for _, queue := range slices.Sorted(maps.Keys(lonely)) {
-		found = append(found, fmt.Sprintf("nobody polls the task queue %q, on which runs: %s. Approved now, such a call expires unless the process that serves it comes back",
+		found = append(found, fmt.Sprintf("nobody polls the task queue %q of: %s. If such a call is approved now, it expires unless the process that serves the queue comes back",
 			approval.Display(queue, 100), strings.Join(lonely[queue], ", ")))
 	}
 	return found

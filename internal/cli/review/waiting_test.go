@@ -80,7 +80,7 @@ func TestPendingWarns(t *testing.T) {
 		{"no worker, and so an empty list", `{"ready":true,"checks":{"worker":"missing"},"detail":{"worker":"start one"}}`, 200, `{"items":[]}`, "", 0,
 			[]string{"nothing waits for approval\nwarning: start one\n"}, nil},
 		{"not ready", `{"ready":false,"checks":{"temporal":"unavailable"}}`, 503, `{"items":[]}`, "", 3, []string{"warning: temporal unavailable\n"}, nil},
-		{"nobody serves a listed tool", ready, 200, tools, "", 3, []string{`warning: nobody polls the task queue "tools-a", on which runs: send_email.`}, []string{"tools-b", "tools-c", `"pawl"`}},
+		{"nobody serves a listed tool", ready, 200, tools, "", 3, []string{`warning: nobody polls the task queue "tools-a" of: send_email.`}, []string{"tools-b", "tools-c", `"pawl"`}},
 		{"an older API", `{}`, 404, `{"items":[{"name":"send_email","queue":"tools-a"}]}`, "", 3, nil, []string{"warning"}},
 		{"for programs", `{"checks":{"worker":"missing"}}`, 200, tools, "-o json", 3, nil, []string{"warning"}},
 	} {
