@@ -11,6 +11,10 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+
 	"github.com/pawlhq/pawl/api"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
@@ -24,9 +28,6 @@ import (
 	"github.com/pawlhq/pawl/store/sqlite"
 	"github.com/pawlhq/pawl/tool"
 	"github.com/pawlhq/pawl/worker"
-	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 )
 
 // Options is a Config and what a program adds to it.
@@ -237,7 +238,7 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	var err error
 	s.server, err = temporal.Start(ctx, temporal.Options{
 		DataDir: s.o.Data, Listen: s.o.TemporalListen, UIListen: ui, CodecEndpoint: endpoint, Namespace: s.o.Namespace,
-		Retention: s.o.Retention, HistoryShards: s.o.HistoryShards,
+		Retention: s.o.TemporalRetention, HistoryShards: s.o.HistoryShards,
 		SearchAttributes: map[string]enums.IndexedValueType{
 			approval.SearchStatus: enums.INDEXED_VALUE_TYPE_KEYWORD,
 			approval.SearchTool:   enums.INDEXED_VALUE_TYPE_KEYWORD,
@@ -269,7 +270,7 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 // the server is being stopped: then its parts complain of each other's absence.
 func (s *Stack) serverLogger(starting context.Context) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(strings.ToUpper(s.o.LogLevel))) // validated
+	_ = level.UnmarshalText([]byte(strings.ToUpper(s.o.TemporalLogLevel))) // validated
 	return slog.New(filter{s.o.Logger.Handler(), func(l slog.Level) bool {
 		return l >= level && !s.stopping.Load() && (s.ready.Load() || starting.Err() == nil)
 	}})

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/pawlhq/pawl/dev/stack"
 )
 
@@ -20,14 +22,14 @@ func TestLoadConfig(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return stack.LoadConfig(path, true)
+		return loadConfig(path, true)
 	}
 
 	c, err := load("data: d\ntemporal: {listen: 127.0.0.1:1, history_shards: 8, retention: 24h}\nworker: {ordinary_steps: true}\npolicy: [p.yaml, /abs.yaml]\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Data != filepath.Join(dir, "d") || c.TemporalListen != "127.0.0.1:1" || c.HistoryShards != 8 || c.Retention != 24*time.Hour ||
+	if c.Data != filepath.Join(dir, "d") || c.TemporalListen != "127.0.0.1:1" || c.HistoryShards != 8 || c.TemporalRetention != 24*time.Hour ||
 		!c.OrdinarySteps || c.Policy[0] != filepath.Join(dir, "p.yaml") || c.Policy[1] != "/abs.yaml" || c.APIListen != stack.Default().APIListen {
 		t.Errorf("%+v", c)
 	}
@@ -46,20 +48,33 @@ func TestLoadConfig(t *testing.T) {
 		t.Errorf("%+v %v", c, err)
 	}
 	_, err = load("database_url: mysql://u:hunter2@h/d\n")
-	if err == nil || !strings.Contains(err.Error(), "dev.yaml:1:15: database_url can't be used") || strings.Contains(err.Error(), "hunter2") {
+	if err == nil || !strings.Contains(err.Error(), "dev.yaml:1:15: the database URL can't be used") || strings.Contains(err.Error(), "hunter2") {
 		t.Error(err)
 	}
 
 	missing := filepath.Join(dir, "none.yaml")
-	if _, err := stack.LoadConfig(missing, true); err == nil {
+	if _, err := loadConfig(missing, true); err == nil {
 		t.Error("a named file that is missing is no error")
 	}
-	if c, err := stack.LoadConfig(missing, false); err != nil || c.Data != stack.Default().Data {
+	if c, err := loadConfig(missing, false); err != nil || c.Data != stack.Default().Data {
 		t.Errorf("%+v %v", c, err)
 	}
-	if _, err := stack.LoadConfig("../../"+stack.DefaultFile, true); err != nil {
+	if _, err := loadConfig("../../"+stack.DefaultFile, true); err != nil {
 		t.Errorf("the file that comes with Pawl: %v", err)
 	}
+}
+
+func loadConfig(path string, named bool) (stack.Config, error) {
+	c := new(stack.Config)
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	c.AddFlags(f)
+	if c.Config = path; named {
+		if err := f.Set("config", path); err != nil {
+			return *c, err
+		}
+	}
+	err := c.Read(f)
+	return *c, err
 }
 
 func quick(t *testing.T) stack.Config {
@@ -127,7 +142,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		"bad tools":          {func(c *stack.Config) { c.Tools = bad }, []string{"tools", "bad.yaml:1:1"}},
 		"missing policy":     {func(c *stack.Config) { c.Policy = []string{"/nowhere/p.yaml"} }, []string{"/nowhere/p.yaml"}},
 		"data is a file":     {func(c *stack.Config) { c.Data = bad }, []string{"data directory", "--data"}},
-		"log level":          {func(c *stack.Config) { c.LogLevel = "loud" }, []string{"log_level", "loud"}},
+		"log level":          {func(c *stack.Config) { c.TemporalLogLevel = "loud" }, []string{"log_level", "loud"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := quick(t)

@@ -7,8 +7,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/pawlhq/pawl/strictjson"
 	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // SomeArgs takes one argument or more, none of them empty: that is what an

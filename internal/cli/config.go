@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -28,15 +29,6 @@ func (c *Config) AddFlags(cmd *cobra.Command, takes settings.Command) {
 	c.table.AddFlags(cmd.Flags())
 }
 
-// Default gives a setting another default than all other commands have.
-func Default(cmd *cobra.Command, flag, value string) {
-	f := cmd.Flags().Lookup(flag)
-	if err := f.Value.Set(value); err != nil {
-		panic(err) // the command line itself is wrong
-	}
-	f.DefValue = value
-}
-
 // Read reads the settings from everywhere, and checks them.
 func (c *Config) Read(a *App, cmd *cobra.Command) error {
 	visible := cmd.Flags().Changed("database-url")
@@ -47,7 +39,7 @@ func (c *Config) Read(a *App, cmd *cobra.Command) error {
 			return fmt.Errorf("configuration:\n%w", err)
 		}
 	}
-	if err := c.table.Set(cmd.Flags(), a.Getenv, file); err != nil {
+	if err := errors.Join(c.table.Set(cmd.Flags(), a.Getenv, file), c.table.Check()); err != nil {
 		return UsageError(err)
 	}
 	c.Database.URL = c.DatabaseURL

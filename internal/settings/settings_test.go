@@ -2,6 +2,7 @@ package settings
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -75,7 +76,7 @@ func read(t *testing.T, env map[string]string, command Command, args ...string) 
 			return nil, err
 		}
 	}
-	err = table.Set(flags, func(name string) string { return env[name] }, file)
+	err = errors.Join(table.Set(flags, func(name string) string { return env[name] }, file), table.Check())
 	values := map[string]string{}
 	flags.VisitAll(func(f *pflag.Flag) { values[f.Name] = f.Value.String() })
 	return values, err

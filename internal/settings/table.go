@@ -56,6 +56,14 @@ func (r Row) name() string {
 	return r.Flag
 }
 
+// label names the setting in errors.
+func (r Row) label() string {
+	if r.Flag == "" {
+		return r.Place
+	}
+	return "--" + r.Flag
+}
+
 // AddFlags adds a flag for each setting. This sets all values to their defaults.
 func (t Table) AddFlags(f *pflag.FlagSet) {
 	for _, r := range t {
@@ -66,6 +74,15 @@ func (t Table) AddFlags(f *pflag.FlagSet) {
 	}
 }
 
+// Default gives a setting another default than its row says.
+func Default(f *pflag.FlagSet, flag, value string) {
+	one := f.Lookup(flag)
+	if err := one.Value.Set(value); err != nil {
+		panic(err) // the command line itself is wrong
+	}
+	one.DefValue = value
+}
+
 // Variable is the environment variable of a flag.
 func Variable(flag string) string {
 	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
@@ -73,7 +90,7 @@ func Variable(flag string) string {
 
 // File holds the values of a configuration file by the names of flags.
 type File struct {
-	path   string
+	Path   string // none: there is no file
 	values map[string][]string
 }
 
@@ -114,7 +131,7 @@ func (r reader) read(m *yamlfile.Mapping, under string, t Table) {
 }
 
 // Set gives every setting that has no flag on the command line the value of its environment variable,
-// else that of the file, and checks all. Its error tells everything that is wrong.
+// else that of the file. Its error tells everything that is wrong.
 func (t Table) Set(f *pflag.FlagSet, getenv func(string) string, file File) error {
 	var problems []error
 	for _, r := range t {
@@ -130,25 +147,22 @@ func (t Table) Set(f *pflag.FlagSet, getenv func(string) string, file File) erro
 			}
 		} else if values, ok := file.values[r.name()]; ok {
 			if err := setFlag(flag, values); err != nil {
-				problems = append(problems, fmt.Errorf("%s: --%s can't be set from it: %w", file.path, r.Flag, err))
+				problems = append(problems, fmt.Errorf("%s: %s can't be set from it: %w", file.Path, r.label(), err))
 			}
 		}
 	}
-	if len(problems) > 0 {
-		return errors.Join(problems...)
-	}
-	return t.check()
+	return errors.Join(problems...)
 }
 
-// check refuses values that nobody can work with.
-func (t Table) check() error {
+// Check refuses values that no command could work with.
+func (t Table) Check() error {
 	var problems []error
 	for _, r := range t {
 		if r.Kind.wrong == nil {
 			continue
 		}
 		if text := r.Kind.wrong(); text != "" {
-			problems = append(problems, fmt.Errorf("--%s %s", r.Flag, text))
+			problems = append(problems, fmt.Errorf("%s %s", r.label(), text))
 		}
 	}
 	return errors.Join(problems...)

@@ -15,9 +15,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/dev/stack"
 	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/dev/stack"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -41,8 +41,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func command(stdout, stderr io.Writer) *cobra.Command {
-	var flags stack.Config
-	var file, logLevel string
+	config := new(stack.Config)
 	cmd := &cobra.Command{
 		Use:   "pawl-dev",
 		Short: "Run Temporal, its UI, Pawl's worker and Pawl's API in one process",
@@ -63,70 +62,25 @@ go on at the next start, also if it was killed.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := stack.LoadConfig(file, cmd.Flags().Changed("config"))
-			if err != nil {
+			if err := config.Read(cmd.Flags()); err != nil {
 				return err
 			}
-			merge(cmd, &config, flags)
 			if err := config.Validate(); err != nil {
 				return fmt.Errorf("%w: %w", errUsage, err)
 			}
 			var level slog.Level
-			if err := level.UnmarshalText([]byte(logLevel)); err != nil {
-				return fmt.Errorf("%w: --log-level %q is not debug, info, warn or error", errUsage, logLevel)
+			if err := level.UnmarshalText([]byte(config.LogLevel)); err != nil {
+				return err
 			}
 			logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-			return serve(config, logger, stdout, stderr)
+			return serve(*config, logger, stdout, stderr)
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	d := stack.Default()
-	f := cmd.Flags()
-	f.StringVar(&file, "config", stack.DefaultFile, "configuration file")
-	f.StringVar(&flags.Data, "data", d.Data, "directory of all data")
-	f.StringVar(&flags.DatabaseURL, "database-url", "", "Postgres for Pawl's store, postgres://USER@HOST:PORT/DATABASE; a password belongs into $PGPASSWORD (default SQLite in the data directory)")
-	f.StringVar(&flags.APIListen, "api-listen", d.APIListen, "address of Pawl's API; port 0 picks one")
-	f.StringVar(&flags.Auth, "auth", d.Auth, "how the API knows its callers: none, or tokens; then the first administrator's token is written to admin.token in the data directory")
-	f.StringVar(&flags.TemporalListen, "temporal-listen", d.TemporalListen, "address of Temporal; port 0 picks one")
-	f.StringVar(&flags.UIListen, "ui-listen", d.UIListen, "address of Temporal's UI; port 0 picks one")
-	f.StringArrayVar(&flags.Policy, "policy", nil, "policy file; repeat it for more layers")
-	f.StringVar(&flags.Tools, "tools", "", "tools file")
-	f.BoolVar(&flags.SampleTools, "sample-tools", false, "offer harmless tools to try Pawl with")
-	f.BoolVar(&flags.OrdinarySteps, "ordinary-steps", false, "show every step of a call in Temporal's UI")
-	f.StringVar((*string)(&flags.Decisions), "decisions", string(approval.DecisionsAny), "which decisions count: any, or signed, which takes --auth tokens")
-	f.BoolVar(&flags.Encrypt, "encrypt", false, "encrypt arguments and results in Temporal, by a keyring in the data directory that is made if it is missing; the UI shows them decoded")
-	f.StringVar(&flags.PayloadKeys, "payload-keys", "", "encrypt by this keyring file instead")
-	f.BoolVar(&flags.NoUI, "no-ui", false, "leave out Temporal's UI")
-	f.BoolVar(&flags.NoAPI, "no-api", false, "leave out Pawl's API")
-	f.BoolVar(&flags.NoWorker, "no-worker", false, "leave out the worker: calls and answers are taken, and wait")
-	f.StringVar(&logLevel, "log-level", "warn", "least level of the log on stderr: debug, info, warn or error")
+	config.AddFlags(cmd.Flags())
 	return cmd
-}
-
-// merge lets the flags that were given win over the file.
-func merge(cmd *cobra.Command, c *stack.Config, flags stack.Config) {
-	for name, take := range map[string]func(){
-		"data":            func() { c.Data = flags.Data },
-		"database-url":    func() { c.DatabaseURL = flags.DatabaseURL },
-		"api-listen":      func() { c.APIListen = flags.APIListen },
-		"auth":            func() { c.Auth = flags.Auth },
-		"temporal-listen": func() { c.TemporalListen = flags.TemporalListen },
-		"ui-listen":       func() { c.UIListen = flags.UIListen },
-		"policy":          func() { c.Policy = flags.Policy },
-		"tools":           func() { c.Tools = flags.Tools },
-		"sample-tools":    func() { c.SampleTools = flags.SampleTools },
-		"ordinary-steps":  func() { c.OrdinarySteps = flags.OrdinarySteps },
-		"decisions":       func() { c.Decisions = flags.Decisions },
-		"encrypt":         func() { c.Encrypt = flags.Encrypt },
-		"payload-keys":    func() { c.PayloadKeys = flags.PayloadKeys },
-	} {
-		if cmd.Flags().Changed(name) {
-			take()
-		}
-	}
-	c.NoUI, c.NoAPI, c.NoWorker = flags.NoUI, flags.NoAPI, flags.NoWorker
 }
 
 func serve(config stack.Config, logger *slog.Logger, stdout, stderr io.Writer) error {

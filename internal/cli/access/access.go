@@ -24,7 +24,7 @@ type accessSite struct {
 
 func (s *accessSite) add(cmd *cobra.Command, takes settings.Command) {
 	s.AddFlags(cmd, takes)
-	cli.Default(cmd, "log-level", "warn")
+	settings.Default(cmd.Flags(), "log-level", "warn")
 	cmd.Flags().BoolVar(&s.direct, "direct", false, "use the store itself instead of asking the API")
 }
 

@@ -108,7 +108,7 @@ access to it (mode 0600).`,
 		},
 	}
 	s.AddFlags(cmd, settings.Direct)
-	cli.Default(cmd, "log-level", "warn")
+	settings.Default(cmd.Flags(), "log-level", "warn")
 	return cmd
 }
 

@@ -60,7 +60,7 @@ Exit code 1: none of the names was there, or the store could not be used.`,
 		},
 	}
 	s.AddFlags(cmd, settings.Direct)
-	cli.Default(cmd, "log-level", "warn")
+	settings.Default(cmd.Flags(), "log-level", "warn")
 	return cmd
 }
 

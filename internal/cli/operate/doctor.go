@@ -79,7 +79,7 @@ Exit code 0: all is well; 1: something is missing or failed.`,
 		},
 	}
 	d.AddFlags(cmd, settings.Doctor)
-	cli.Default(cmd, "log-level", "error")
+	settings.Default(cmd.Flags(), "log-level", "error")
 	cmd.Flags().Lookup("policy").Usage = "policy `file` to check; repeat it for more layers"
 	cmd.Flags().Lookup("tools").Usage = "tools `file` to check"
 	return cmd

@@ -79,7 +79,7 @@ Exit code 1: something could not be done; the report says what to do.`,
 		},
 	}
 	s.AddFlags(cmd, settings.Setup)
-	cli.Default(cmd, "log-level", "warn")
+	settings.Default(cmd.Flags(), "log-level", "warn")
 	return cmd
 }
 

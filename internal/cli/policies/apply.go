@@ -90,7 +90,7 @@ SQLite, stop the process that owns the store first.`,
 		},
 	}
 	s.AddFlags(cmd, settings.Direct)
-	cli.Default(cmd, "log-level", "warn")
+	settings.Default(cmd.Flags(), "log-level", "warn")
 	f := cmd.Flags()
 	f.BoolVar(&s.dryRun, "dry-run", false, "only check the files, and show what would change")
 	f.StringVar(&s.note, "note", "", "why, for the record")
