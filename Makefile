@@ -52,7 +52,7 @@ test-dev: ## tests against a real Temporal, end to end and under kill -9
 	  echo "******** THE TYPESCRIPT TESTS WERE SKIPPED: see above ********"; fi
 
 crash: ## kill -9, pauses and outages over every part for CRASHTIME (10m); SEED=n repeats a schedule
-	cd dev && $(GO) test ./e2e -run '^TestCrash$$' -v -count=1 -parallel 4 -timeout 0 -crash.long -crash.for $(CRASHTIME) -crash.seed $(SEED)
+	cd dev && $(GO) test ./crash -run '^TestCrash$$' -v -count=1 -parallel 4 -timeout 0 -crash.long -crash.for $(CRASHTIME) -crash.seed $(SEED)
 
 race: ## the end-to-end tests under the race detector, too (builds Temporal's server anew)
 	cd dev && $(GO) test -race -timeout 60m -count=$(COUNT) ./...

@@ -1,16 +1,38 @@
 package child
 
 import (
+	"bytes"
+	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
-// apart puts a child into a process group of its own. It is asked to end too
-// when this process is killed. The kernel watches the thread that started the
-// child; threads of a Go program last as long as it does, unless a goroutine
-// that is locked to one ends, and there is none here.
-func apart() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+// apart puts a child into a process group of its own. A terminal sends Ctrl-C to all processes of a
+// group; children are asked by this process instead, in the right order.
+func apart(o Options) *syscall.SysProcAttr {
+	onDeath := syscall.SIGTERM
+	if o.Kill {
+		onDeath = syscall.SIGKILL
+	}
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: onDeath}
 }
 
-func interrupt(p *os.Process) error { return p.Signal(os.Interrupt) }
+// stopped reports whether all threads of a process are stopped or gone.
+func stopped(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return false
+	}
+	for _, name := range threads {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		state := stat[bytes.LastIndexByte(stat, ')')+1:]
+		if !bytes.ContainsAny(state[:min(2, len(state))], "TZX") {
+			return false
+		}
+	}
+	return true
+}

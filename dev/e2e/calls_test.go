@@ -2,10 +2,8 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -14,6 +12,8 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/dev/child"
+	"github.com/pawlhq/pawl/dev/programs"
 	"go.temporal.io/api/enums/v1"
 )
 
@@ -129,33 +129,23 @@ func (w *world) events(id string) (n int) {
 // secondAPI starts `pawl api` in a process of its own, beside the stack's.
 func (w *world) secondAPI() string {
 	w.t.Helper()
-	bin := filepath.Join(w.t.TempDir(), "pawl")
-	if out, err := exec.Command("go", "build", "-C", "../..", "-o", bin, "./cmd/pawl").CombinedOutput(); err != nil {
-		w.t.Fatalf("%v\n%s", err, out)
-	}
-	cmd := exec.Command(bin, "api", "--listen", "127.0.0.1:0", "--database-url", "sqlite://"+w.StorePath())
-	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+w.Temporal)
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
+	cmd := exec.Command(filepath.Join(programs.Build(w.t, "pawl"), "pawl"),
+		"api", "--listen", "127.0.0.1:0", "--database-url", "sqlite://"+w.StorePath())
+	cmd.Env = programs.Environment("TEMPORAL_ADDRESS=" + w.Temporal)
+	p, err := child.Start(cmd, child.Options{Kill: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
 	w.t.Cleanup(func() {
-		if err := cmd.Process.Signal(os.Interrupt); err != nil {
-			w.t.Error(err)
-		}
-		if err := cmd.Wait(); err != nil {
-			w.t.Errorf("pawl api did not stop cleanly: %v", err)
+		if p.End(context.Background()); p.Err() != nil {
+			w.t.Errorf("pawl api did not stop cleanly: %v\n%s", p.Err(), p.Log)
 		}
 	})
-	var ready struct{ API string }
-	if err := json.NewDecoder(stdout).Decode(&ready); err != nil {
+	at, err := p.Ready(w.t.Context())
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	return ready.API
+	return at.API
 }
 
 func TestTwoDozenReviewersAtOnce(t *testing.T) {

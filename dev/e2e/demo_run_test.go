@@ -15,23 +15,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pawlhq/pawl/dev/programs"
 )
 
-// demoBinaries builds what `make demo` builds, into bin/ of the folder it
-// returns, which is where the demo runs.
+// demoBinaries builds what `make demo` builds, into bin/ of the folder it returns, which is where the
+// demo runs.
 func demoBinaries(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()
-	bin := filepath.Join(root, "bin") + string(filepath.Separator)
-	for _, args := range [][]string{
-		{"build", "-C", "..", "-o", bin, "./cmd/pawl-dev", "./cmd/pawl-demo"},
-		{"build", "-C", "../..", "-o", bin, "./cmd/pawl"},
-		{"build", "-C", "../..", "-o", bin + "demo-agent", "./examples/agent"},
-	} {
-		if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
-			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
+	programs.BuildInto(t, filepath.Join(root, "bin"), "pawl-dev", "pawl-demo", "pawl", "demo-agent")
 	return root
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pawlhq/pawl/dev/programs"
 	"github.com/pawlhq/pawl/dev/stack"
 )
 
@@ -26,9 +27,7 @@ func TestFirstToken(t *testing.T) {
 	}
 	w := newWorld(t, func(c *stack.Config) { c.Auth, c.SampleTools, c.Tools = stack.AuthTokens, true, "" })
 	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-C", "../..", "-o", filepath.Join(dir, "bin", "pawl"), "./cmd/pawl").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	programs.BuildInto(t, filepath.Join(dir, "bin"), "pawl")
 	data, err := filepath.Abs(w.config.Data)
 	if err == nil {
 		err = os.Symlink(data, filepath.Join(dir, ".pawl"))

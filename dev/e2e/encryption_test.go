@@ -3,8 +3,6 @@ package e2e_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/dev/leak"
 	"github.com/pawlhq/pawl/dev/stack"
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
@@ -107,7 +106,7 @@ func TestNothingIsReadableInTemporalsFiles(t *testing.T) {
 				found := false
 				for _, state := range []map[string][]byte{running, stopped} {
 					for name, text := range state {
-						switch shows := holds(text, secret); {
+						switch shows := leak.Shows(text, secret); {
 						case !shows:
 						case strings.HasPrefix(name, "temporal.db"):
 							found = true
@@ -122,21 +121,6 @@ func TestNothingIsReadableInTemporalsFiles(t *testing.T) {
 			}
 		})
 	}
-}
-
-// holds looks for a secret as it is, and as base64 or hexadecimal digits.
-func holds(text []byte, secret string) bool {
-	forms := []string{secret, hex.EncodeToString([]byte(secret))}
-	for shift := range 3 { // base64 goes by three bytes; its ends depend on what stands beside
-		form := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat(" ", shift) + secret))
-		forms = append(forms, form[4:len(form)-4])
-	}
-	for _, form := range forms {
-		if bytes.Contains(text, []byte(form)) {
-			return true
-		}
-	}
-	return false
 }
 
 func (w *world) plantSecrets(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/dev/programs"
 )
 
 // TestNewcomer goes a new user's way: an empty module, the README's program,
@@ -40,15 +41,18 @@ func TestNewcomer(t *testing.T) {
 	write(t, dir, "go.mod", "module newcomer\n\ngo 1.26.0\n\nrequire github.com/pawlhq/pawl v0.0.0\n\nreplace github.com/pawlhq/pawl => "+root+"\n")
 
 	w := newWorld(t)
-	bin := filepath.Join(t.TempDir(), "pawl")
-	if out, err := exec.Command("go", "build", "-C", "../..", "-o", bin, "./cmd/pawl").CombinedOutput(); err != nil {
+	bin := filepath.Join(programs.Build(t, "pawl"), "pawl")
+	// Everything it needs was downloaded to build this test.
+	env := append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off", "TEMPORAL_ADDRESS="+w.Temporal)
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, ".") // may take long the first time
+	build.Dir, build.Env = dir, env
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	var printed, complained bytes.Buffer
 	run := exec.CommandContext(t.Context(), "go", "run", ".")
 	run.Dir, run.Stdout, run.Stderr = dir, &printed, &complained
-	// Everything it needs was downloaded to build this test.
-	run.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off", "TEMPORAL_ADDRESS="+w.Temporal)
+	run.Env = env
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	run.Cancel = func() error { return syscall.Kill(-run.Process.Pid, syscall.SIGKILL) } // go run and the program
 	if err := run.Start(); err != nil {

@@ -13,19 +13,19 @@ import (
 )
 
 // testPolicyOfProcesses applies policies while separate workers and APIs run.
-func testPolicyOfProcesses(t *testing.T, s *site) {
-	database := s.database(t)
-	env := s.environment("policies", database)
-	s.want(t, env, 0, nil, "setup")
-	workers := []*process{s.worker(t, env), s.worker(t, env)}
-	api := s.api(t, env).Ready.API
+func testPolicyOfProcesses(t *testing.T, d *deployment) {
+	database := d.database(t)
+	env := d.environment("policies", database)
+	d.want(t, env, 0, nil, "setup")
+	workers := []*process{d.worker(t, env), d.worker(t, env)}
+	api := d.api(t, env).API
 	w := &world{t: t}
 	dir := t.TempDir()
 	allow := write(t, dir, "allow.yaml", "rules: [{tool: send, auto_approve: true}]\n")
 	deny := write(t, dir, "hold.yaml", "rules: [{tool: send, require_approval: true, timeout: 5m}]\n")
 	pawl := func(code int, words []string, args ...string) string {
 		t.Helper()
-		return s.want(t, env, code, words, append(args, "--api", api, "--as", "ana")...)
+		return d.want(t, env, code, words, append(args, "--api", api, "--as", "ana")...)
 	}
 	// judged starts a call and returns the digest that it was judged by.
 	judged := func() (id, digest, status string) {
@@ -62,7 +62,7 @@ func testPolicyOfProcesses(t *testing.T, s *site) {
 	})
 	isReady(http.StatusOK)
 
-	given, err := os.ReadFile(s.policy)
+	given, err := os.ReadFile(d.policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,15 +76,15 @@ func testPolicyOfProcesses(t *testing.T, s *site) {
 
 	// Files of a worker: an old policy's are left out of account, with a word;
 	// those that nobody applied keep it from starting.
-	late := s.worker(t, env)
+	late := d.worker(t, env)
 	if !strings.Contains(late.stderr(), "are not the active policy but an earlier one") {
 		t.Errorf("the worker with old files said\n%s", late.stderr())
 	}
-	s.want(t, env, 1, []string{"never applied", "pawl policy apply"}, "worker", "--policy", deny)
-	s.want(t, env, 1, []string{"failed         active policy", "pawl policy apply"}, "doctor", "--policy", deny)
+	d.want(t, env, 1, []string{"never applied", "pawl policy apply"}, "worker", "--policy", deny)
+	d.want(t, env, 1, []string{"failed         active policy", "pawl policy apply"}, "doctor", "--policy", deny)
 
-	reader := s.serve(t, env, "api", "--listen", "127.0.0.1:0", "--read-only").Ready.API
-	s.want(t, env, 1, []string{"may not write its store"}, "policy", "apply", deny, "--api", reader, "--as", "ana")
+	reader := d.serve(t, env, "api", "--listen", "127.0.0.1:0", "--read-only").API
+	d.want(t, env, 1, []string{"may not write its store"}, "policy", "apply", deny, "--api", reader, "--as", "ana")
 
 	// A newer Pawl, or somebody with the database's password.
 	pgtest.Exec(t, database, `INSERT INTO pawl.policies (digest, layers) VALUES (repeat('ab', 32), '[{"name":"new.yaml","text":"later: 1"}]')`,
@@ -99,8 +99,8 @@ func testPolicyOfProcesses(t *testing.T, s *site) {
 			t.Errorf("the log does not say what is wrong:\n%s", p.stderr())
 		}
 	}
-	s.want(t, env, 1, []string{"failed         active policy       version 3", "new.yaml:1:1"}, "doctor")
-	s.want(t, env, 1, []string{"version 3 of the policy can't be used"}, "worker", "--start-timeout", "0s")
+	d.want(t, env, 1, []string{"failed         active policy       version 3", "new.yaml:1:1"}, "doctor")
+	d.want(t, env, 1, []string{"version 3 of the policy can't be used"}, "worker", "--start-timeout", "0s")
 	pawl(0, []string{"Applied: version 4", "it can't be told which calls are judged less strictly"}, "policy", "apply", deny)
 	isReady(http.StatusOK)
 

@@ -24,8 +24,8 @@ import (
 // TestProcesses runs workers and APIs as processes of their own, as real users
 // do, on one Temporal and one Postgres.
 func TestProcesses(t *testing.T) {
-	s := newSite(t)
-	for name, test := range map[string]func(*testing.T, *site){
+	d := newDeployment(t)
+	for name, test := range map[string]func(*testing.T, *deployment){
 		"setup and doctor": testSetupAndDoctor,
 		"a call by all":    testCallByAll,
 		"graceful stop":    testGracefulStop,
@@ -34,24 +34,24 @@ func TestProcesses(t *testing.T) {
 		"SQLite":           testProcessesOnSQLite,
 		"policy":           testPolicyOfProcesses,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, s) })
+		t.Run(name, func(t *testing.T) { test(t, d) })
 	}
 	// The last, since it takes Temporal away from everybody.
-	t.Run("Temporal stops", func(t *testing.T) { testTemporalStops(t, s) })
+	t.Run("Temporal stops", func(t *testing.T) { testTemporalStops(t, d) })
 }
 
-func testSetupAndDoctor(t *testing.T, s *site) {
-	database := s.database(t)
-	env := s.environment("fresh", database)
-	s.want(t, env, 1, []string{"ok             temporal", "version 1.", "missing        namespace           fresh", "skipped        search attributes",
+func testSetupAndDoctor(t *testing.T, d *deployment) {
+	database := d.database(t)
+	env := d.environment("fresh", database)
+	d.want(t, env, 1, []string{"ok             temporal", "version 1.", "missing        namespace           fresh", "skipped        search attributes",
 		"missing        store", "there is no Pawl store in this database", "→ create it with 'pawl setup'"}, "doctor")
-	s.want(t, env, 0, []string{"to do          namespace           fresh: create it with a retention of 720h", "to do          search attributes", "to do          store"}, "setup", "--dry-run")
-	s.want(t, env, 1, []string{"missing        namespace", "missing        store"}, "doctor")
+	d.want(t, env, 0, []string{"to do          namespace           fresh: create it with a retention of 720h", "to do          search attributes", "to do          store"}, "setup", "--dry-run")
+	d.want(t, env, 1, []string{"missing        namespace", "missing        store"}, "doctor")
 
 	var outs [4]string
 	var all sync.WaitGroup
 	for i := range outs {
-		all.Go(func() { outs[i] = s.want(t, env, 0, nil, "setup", "-o", "json") })
+		all.Go(func() { outs[i] = d.want(t, env, 0, nil, "setup", "-o", "json") })
 	}
 	all.Wait()
 	done := map[string]int{}
@@ -71,29 +71,21 @@ func testSetupAndDoctor(t *testing.T, s *site) {
 	if done["namespace"] != 1 || done["search attributes"] < 1 || done["store"] < 1 {
 		t.Errorf("done %v", done)
 	}
-	s.want(t, env, 0, []string{"already there  namespace           fresh, retention 720h", "already there  search attributes   PawlAgent, PawlStatus, PawlTool", "already there  store"}, "setup")
-	s.want(t, env, 0, []string{"to do          namespace           fresh: change the retention from 720h to 48h"}, "setup", "--dry-run", "--retention", "48h")
-	s.want(t, env, 0, []string{"done           namespace           fresh, retention 48h, was 720h"}, "setup", "--retention", "48h")
-	s.want(t, env, 0, []string{"already there  namespace           fresh, retention 48h"}, "setup")
+	d.want(t, env, 0, []string{"already there  namespace           fresh, retention 720h", "already there  search attributes   PawlAgent, PawlStatus, PawlTool", "already there  store"}, "setup")
+	d.want(t, env, 0, []string{"to do          namespace           fresh: change the retention from 720h to 48h"}, "setup", "--dry-run", "--retention", "48h")
+	d.want(t, env, 0, []string{"done           namespace           fresh, retention 48h, was 720h"}, "setup", "--retention", "48h")
+	d.want(t, env, 0, []string{"already there  namespace           fresh, retention 48h"}, "setup")
 
-	s.want(t, env, 1, []string{"ok             namespace", "ok             search attributes", "ok             store", "ok             clock", "ok             policy", "ok             tools               3 in ",
-		"missing        workflow workers", "missing        activity workers"}, "doctor", "--policy", s.policy, "--tools", s.tools)
-	s.worker(t, env)
+	d.want(t, env, 1, []string{"ok             namespace", "ok             search attributes", "ok             store", "ok             clock", "ok             policy", "ok             tools               3 in ",
+		"missing        workflow workers", "missing        activity workers"}, "doctor", "--policy", d.policy, "--tools", d.tools)
+	d.worker(t, env)
 	waitFor(t, "doctor finds all well", func() bool {
-		out, code := s.run(t, env, "doctor", "-o", "json")
+		out, code := d.run(t, env, "doctor", "-o", "json")
 		return code == 0 && strings.Contains(out, `"ok":true`)
 	})
 	elsewhere := write(t, t.TempDir(), "elsewhere.yaml", "tools: [{name: translate, activity: {task_queue: tools-python}}]\n")
-	s.serve(t, env, "worker", "--tools", elsewhere)
-	s.want(t, env, 1, []string{"missing        tool workers        nobody polls the task queue tools-python", "start what runs translate"}, "doctor")
-}
-
-// ready sets a namespace and a database up.
-func (s *site) ready(t *testing.T, namespace string) []string {
-	t.Helper()
-	env := s.environment(namespace, s.database(t))
-	s.want(t, env, 0, nil, "setup")
-	return env
+	d.serve(t, env, "worker", "--tools", elsewhere)
+	d.want(t, env, 1, []string{"missing        tool workers        nobody polls the task queue tools-python", "start what runs translate"}, "doctor")
 }
 
 // documentedGrants are the rights that docs/operations.md gives to workers and
@@ -121,19 +113,19 @@ func as(t *testing.T, database, user, password string) string {
 	return u.String()
 }
 
-func testCallByAll(t *testing.T, s *site) {
-	database := s.database(t)
-	env := s.environment("all", database)
-	s.want(t, env, 0, nil, "setup")
+func testCallByAll(t *testing.T, d *deployment) {
+	database := d.database(t)
+	env := d.environment("all", database)
+	d.want(t, env, 0, nil, "setup")
 	pgtest.Exec(t, database, `CREATE ROLE pawl_worker LOGIN PASSWORD 'w'; CREATE ROLE pawl_api LOGIN PASSWORD 'a'`, documentedGrants(t))
-	s.worker(t, env)
-	s.worker(t, s.environment("all", as(t, database, "pawl_worker", "w")), "--keep-schema", "--log-format", "json")
-	limited := s.environment("all", as(t, database, "pawl_api", "a"))
-	apis := []string{s.api(t, env).Ready.API, s.api(t, limited).Ready.API}
+	d.worker(t, env)
+	d.worker(t, d.environment("all", as(t, database, "pawl_worker", "w")), "--keep-schema", "--log-format", "json")
+	limited := d.environment("all", as(t, database, "pawl_api", "a"))
+	apis := []string{d.api(t, env).API, d.api(t, limited).API}
 	w := &world{t: t}
 
 	a := w.http(http.MethodPost, apis[0]+"/api/calls", `{"tool":"read","args":{},"wait":"20s"}`)
-	if a.text("status") != "executed" || s.ran(a.text("id")) != 1 {
+	if a.text("status") != "executed" || d.ran(a.text("id")) != 1 {
 		t.Errorf("%d %v", a.code, a.doc)
 	}
 	a = w.http(http.MethodPost, apis[0]+"/api/calls", `{"tool":"send","args":{"to":"x"},"idempotency_key":"k"}`)
@@ -150,22 +142,22 @@ func testCallByAll(t *testing.T, s *site) {
 		t.Errorf("%d %v", a.code, a.doc)
 	}
 	a = w.http(http.MethodGet, apis[0]+"/api/calls/"+id+"?wait=20s", "")
-	if a.text("status") != "executed" || s.ran(id) != 1 {
-		t.Errorf("%d %v, %d runs", a.code, a.doc, s.ran(id))
+	if a.text("status") != "executed" || d.ran(id) != 1 {
+		t.Errorf("%d %v, %d runs", a.code, a.doc, d.ran(id))
 	}
 }
 
-func testGracefulStop(t *testing.T, s *site) {
-	env := s.ready(t, "stop")
-	api := s.api(t, env)
+func testGracefulStop(t *testing.T, d *deployment) {
+	env := d.setUp(t, "stop")
+	api := d.api(t, env)
 	w := &world{t: t}
 	slow := func() string {
-		id := w.http(http.MethodPost, api.Ready.API+"/api/calls", `{"tool":"slow","args":{}}`).text("id")
-		waitFor(t, "the tool runs", func() bool { return s.ran(id) == 1 })
+		id := w.http(http.MethodPost, api.API+"/api/calls", `{"tool":"slow","args":{}}`).text("id")
+		waitFor(t, "the tool runs", func() bool { return d.ran(id) == 1 })
 		return id
 	}
 	status := func(id string) string {
-		return w.http(http.MethodGet, api.Ready.API+"/api/calls/"+id+"?wait=20s", "").text("status")
+		return w.http(http.MethodGet, api.API+"/api/calls/"+id+"?wait=20s", "").text("status")
 	}
 	stopping := func(p *process) {
 		waitFor(t, "it is stopping", func() bool {
@@ -173,106 +165,104 @@ func testGracefulStop(t *testing.T, s *site) {
 			return code == http.StatusServiceUnavailable && r.Checks["process"] == "unavailable"
 		})
 	}
-	first := s.worker(t, env)
+	first := d.worker(t, env)
 	id := slow()
-	first.signal(syscall.SIGTERM)
+	first.Signal(syscall.SIGTERM)
 	stopping(first)
-	s.release(id)
+	d.release(id)
 	if code := first.exit(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, first.stderr())
 	}
-	second := s.worker(t, env) // ends what the first left to do
-	if got := status(id); got != "executed" || s.ran(id) != 1 {
-		t.Errorf("the call is %s after %d runs", got, s.ran(id))
+	second := d.worker(t, env) // ends what the first left to do
+	if got := status(id); got != "executed" || d.ran(id) != 1 {
+		t.Errorf("the call is %s after %d runs", got, d.ran(id))
 	}
-	second.signal(syscall.SIGINT)
-	third := s.worker(t, env)
+	second.Signal(syscall.SIGINT)
+	third := d.worker(t, env)
 	hangup := syscall.SIGHUP
 	if signal.Ignored(hangup) { // under nohup, where it is meant to do nothing
 		hangup = syscall.SIGTERM
 	}
-	third.signal(hangup)
+	third.Signal(hangup)
 	for _, idle := range []*process{second, third} {
 		if code := idle.exit(); code != 0 {
 			t.Errorf("exit code %d\n%s", code, idle.stderr())
 		}
 	}
 
-	impatient := s.worker(t, env)
+	impatient := d.worker(t, env)
 	id = slow()
-	impatient.signal(syscall.SIGTERM)
+	impatient.Signal(syscall.SIGTERM)
 	stopping(impatient)
-	impatient.signal(syscall.SIGTERM)
+	impatient.Signal(syscall.SIGTERM)
 	if code := impatient.exit(); code != 128+int(syscall.SIGTERM) {
 		t.Errorf("exit code %d of a process that was told twice", code)
 	}
-	s.release(id)
+	d.release(id)
 
-	short := s.worker(t, env, "--stop-timeout", "1s")
+	short := d.worker(t, env, "--stop-timeout", "1s")
 	id = slow()
-	short.signal(syscall.SIGTERM)
+	short.Signal(syscall.SIGTERM)
 	if code := short.exit(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, short.stderr())
 	}
-	s.worker(t, env)
-	if got := status(id); got != "outcome_unknown" || s.ran(id) != 1 {
-		t.Errorf("a tool that was cut off: %s after %d runs", got, s.ran(id))
+	d.worker(t, env)
+	if got := status(id); got != "outcome_unknown" || d.ran(id) != 1 {
+		t.Errorf("a tool that was cut off: %s after %d runs", got, d.ran(id))
 	}
-	api.signal(syscall.SIGTERM)
+	api.Signal(syscall.SIGTERM)
 	if code := api.exit(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, api.stderr())
 	}
 }
 
-func testStart(t *testing.T, s *site) {
-	database := s.database(t)
-	s.want(t, s.environment("default", database), 0, nil, "setup")
+func testStart(t *testing.T, d *deployment) {
+	database := d.database(t)
+	d.want(t, d.environment("default", database), 0, nil, "setup")
 	pgtest.Exec(t, database, `INSERT INTO pawl.goose_db_version (version_id, is_applied) VALUES (999, true)`)
-	newer := s.environment("default", database)
+	newer := d.environment("default", database)
 	const refused = "a newer Pawl made it: it has version 999"
 	for _, args := range [][]string{{"worker"}, {"worker", "--keep-schema"}, {"api", "--listen", "127.0.0.1:0"}, {"setup"}, {"setup", "--dry-run"}, {"doctor"}} {
 		began := time.Now()
-		s.want(t, newer, 1, []string{refused}, args...)
+		d.want(t, newer, 1, []string{refused}, args...)
 		if time.Since(began) > 20*time.Second {
 			t.Errorf("%v waited, which can't help", args)
 		}
 	}
 
-	empty := s.environment("default", s.database(t))
-	s.want(t, empty, 1, []string{"there is no Pawl store in this database"}, "worker", "--keep-schema", "--start-timeout", "0s")
-	s.want(t, s.environment("nowhere", database), 1, []string{`no namespace "nowhere" in Temporal`, "pawl setup"}, "worker", "--start-timeout", "0s")
-	gone := append(s.environment("default", "postgres://u:hunter2@127.0.0.1:1/d"), "PGCONNECT_TIMEOUT=5")
-	s.want(t, gone, 1, []string{"127.0.0.1:1", "the database server is not available"}, "worker", "--start-timeout", "0s")
-	s.want(t, append(empty, "TEMPORAL_ADDRESS=127.0.0.1:1"), 1, []string{"no answer from Temporal at 127.0.0.1:1", "TEMPORAL_ADDRESS"}, "api", "--listen", "127.0.0.1:0", "--start-timeout", "0s")
-	s.want(t, empty, 1, []string{"--health-listen"}, "worker", "--health-listen", "nonsense")
+	empty := d.environment("default", d.database(t))
+	d.want(t, empty, 1, []string{"there is no Pawl store in this database"}, "worker", "--keep-schema", "--start-timeout", "0s")
+	d.want(t, d.environment("nowhere", database), 1, []string{`no namespace "nowhere" in Temporal`, "pawl setup"}, "worker", "--start-timeout", "0s")
+	gone := append(d.environment("default", "postgres://u:hunter2@127.0.0.1:1/d"), "PGCONNECT_TIMEOUT=5")
+	d.want(t, gone, 1, []string{"127.0.0.1:1", "the database server is not available"}, "worker", "--start-timeout", "0s")
+	d.want(t, append(empty, "TEMPORAL_ADDRESS=127.0.0.1:1"), 1, []string{"no answer from Temporal at 127.0.0.1:1", "TEMPORAL_ADDRESS"}, "api", "--listen", "127.0.0.1:0", "--start-timeout", "0s")
+	d.want(t, empty, 1, []string{"--health-listen"}, "worker", "--health-listen", "nonsense")
 
 	// Started first, both wait for what setup makes.
-	late := s.environment("late", s.database(t))
-	worker, stdout := s.begin(t, late, "worker", "--keep-schema", "--health-listen", "127.0.0.1:0")
+	late := d.environment("late", d.database(t))
+	worker := d.start(t, late, nil, "worker", "--keep-schema", "--health-listen", "127.0.0.1:0")
 	waitFor(t, "it waits", func() bool { return strings.Contains(worker.stderr(), "waiting at start") })
-	s.want(t, late, 0, nil, "setup")
-	if err := json.NewDecoder(stdout).Decode(&worker.Ready); err != nil {
-		t.Fatalf("%v\n%s", err, worker.stderr())
-	}
-	waiting, _ := s.begin(t, s.environment("nobody", database), "worker")
+	d.want(t, late, 0, nil, "setup")
+	worker.ready()
+	waiting := d.start(t, d.environment("nobody", database), nil, "worker")
 	waitFor(t, "it waits", func() bool { return strings.Contains(waiting.stderr(), "waiting at start") })
-	waiting.signal(syscall.SIGTERM)
+	waiting.Signal(syscall.SIGTERM)
 	if code := waiting.exit(); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 }
 
-func testReadiness(t *testing.T, s *site) {
+func testReadiness(t *testing.T, d *deployment) {
 	// A Postgres of its own, to stop.
 	server := pgtest.NewCluster(t)
 	database := pgtest.Create(t, server.URL, "")
-	_, err := s.temporal.Client.WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
+	_, err := d.temporal.Client.WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
 		Namespace: "bare", WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker := s.worker(t, s.environment("bare", database))
+	worker := d.worker(t, d.environment("bare", database))
 	is := func(want int, states map[string]string) func() bool {
 		return func() bool {
 			code, r := worker.readyz()
@@ -293,35 +283,35 @@ func testReadiness(t *testing.T, s *site) {
 	waitFor(t, "it is ready again", is(http.StatusOK, map[string]string{"store": "ok"}))
 }
 
-func testProcessesOnSQLite(t *testing.T, s *site) {
-	env := s.environment("default", "sqlite://"+filepath.Join(t.TempDir(), "pawl.db"))
-	worker := s.worker(t, env)
-	api := s.api(t, env)
-	s.want(t, env, 1, []string{"another Pawl process owns it"}, "worker", "--start-timeout", "0s")
-	s.want(t, env, 0, []string{"already there  store"}, "setup")
+func testProcessesOnSQLite(t *testing.T, d *deployment) {
+	env := d.environment("default", "sqlite://"+filepath.Join(t.TempDir(), "pawl.db"))
+	worker := d.worker(t, env)
+	api := d.api(t, env)
+	d.want(t, env, 1, []string{"another Pawl process owns it"}, "worker", "--start-timeout", "0s")
+	d.want(t, env, 0, []string{"already there  store"}, "setup")
 	w := &world{t: t}
-	if a := w.http(http.MethodPost, api.Ready.API+"/api/calls", `{"tool":"read","args":{},"wait":"20s"}`); a.text("status") != "executed" {
+	if a := w.http(http.MethodPost, api.API+"/api/calls", `{"tool":"read","args":{},"wait":"20s"}`); a.text("status") != "executed" {
 		t.Errorf("%d %v", a.code, a.doc)
 	}
-	apply := []string{"policy", "apply", s.policy, "--as", "ana", "--api", api.Ready.API}
-	s.want(t, env, 0, []string{"Nothing to do: these files are version 1"}, append(apply, "--dry-run")...)
+	apply := []string{"policy", "apply", d.policy, "--as", "ana", "--api", api.API}
+	d.want(t, env, 0, []string{"Nothing to do: these files are version 1"}, append(apply, "--dry-run")...)
 	other := write(t, t.TempDir(), "policy.yaml", "rules: []\n")
 	apply[2] = other
-	s.want(t, env, 1, []string{"may not write its store", "--direct"}, apply...)
-	s.want(t, env, 1, []string{"another Pawl process owns it"}, append(apply, "--direct")...)
-	worker.signal(syscall.SIGTERM)
+	d.want(t, env, 1, []string{"may not write its store", "--direct"}, apply...)
+	d.want(t, env, 1, []string{"another Pawl process owns it"}, append(apply, "--direct")...)
+	worker.Signal(syscall.SIGTERM)
 	if code := worker.exit(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, worker.stderr())
 	}
-	s.want(t, env, 0, []string{"Applied: version 2"}, append(apply, "--direct")...)
+	d.want(t, env, 0, []string{"Applied: version 2"}, append(apply, "--direct")...)
 }
 
-func testTemporalStops(t *testing.T, s *site) {
-	env := s.ready(t, "stopping")
-	worker := s.worker(t, env)
+func testTemporalStops(t *testing.T, d *deployment) {
+	env := d.setUp(t, "stopping")
+	worker := d.worker(t, env)
 	waitFor(t, "it is ready", func() bool { code, _ := worker.readyz(); return code == http.StatusOK })
-	temporal := s.temporal
-	s.temporal = nil
+	temporal := d.temporal
+	d.temporal = nil
 	if err := temporal.Close(); err != nil {
 		t.Error(err)
 	}
@@ -329,8 +319,8 @@ func testTemporalStops(t *testing.T, s *site) {
 		code, r := worker.readyz()
 		return code == http.StatusServiceUnavailable && r.Checks["temporal"] == "unavailable" && r.Checks["store"] == "ok"
 	})
-	s.want(t, env, 1, []string{"failed         temporal", "ok             store", "skipped        namespace"}, "doctor", "--timeout", "3s")
-	worker.signal(syscall.SIGTERM)
+	d.want(t, env, 1, []string{"failed         temporal", "ok             store", "skipped        namespace"}, "doctor", "--timeout", "3s")
+	worker.Signal(syscall.SIGTERM)
 	if code := worker.exit(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, worker.stderr())
 	}

@@ -24,27 +24,28 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/dev/leak"
 )
 
-// vault knows what is secret, and looks for it.
-type vault struct {
-	t       *testing.T
-	secrets map[string]string // by what it is
+// secrets knows what is secret, and looks for it.
+type secrets struct {
+	t     *testing.T
+	known map[string]string // by what it is
 }
 
-func (v *vault) keep(what, secret string) {
+func (v *secrets) keep(what, secret string) {
 	v.t.Helper()
 	if len(secret) < 16 {
 		v.t.Fatalf("%s is too short to be looked for", what)
 	}
-	v.secrets[what] = secret
+	v.known[what] = secret
 }
 
 // search fails if a text shows a secret, but for those that belong there.
-func (v *vault) search(where string, text []byte, belong ...string) {
+func (v *secrets) search(where string, text []byte, belong ...string) {
 	v.t.Helper()
-	for what, secret := range v.secrets {
-		if holds(text, secret) && !strings.Contains(strings.Join(belong, ","), what) {
+	for what, secret := range v.known {
+		if leak.Shows(text, secret) && !strings.Contains(strings.Join(belong, ","), what) {
 			at := bytes.Index(text, []byte(secret))
 			v.t.Errorf("%s shows %s (at %d of %d bytes)", where, what, at, len(text))
 		}
@@ -53,7 +54,7 @@ func (v *vault) search(where string, text []byte, belong ...string) {
 
 // token reads a file that 'pawl token new --out' wrote, and keeps what is
 // secret of it.
-func (v *vault) token(path string) string {
+func (v *secrets) token(path string) string {
 	v.t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -86,8 +87,8 @@ func (s *sent) all() []byte {
 // own, as talkative as they can be, with every secret they may hold. Then it
 // looks through everything that they said, sent and stored.
 func TestPlantedSecrets(t *testing.T) {
-	s := newSite(t)
-	v := &vault{t: t, secrets: map[string]string{}}
+	s := newDeployment(t)
+	v := &secrets{t: t, known: map[string]string{}}
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 
@@ -144,7 +145,7 @@ func TestPlantedSecrets(t *testing.T) {
 	var toAPI sent
 	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		toAPI.add(r.URL)
-		out, err := http.NewRequestWithContext(r.Context(), r.Method, api.Ready.API+r.URL.RequestURI(), r.Body)
+		out, err := http.NewRequestWithContext(r.Context(), r.Method, api.API+r.URL.RequestURI(), r.Body)
 		if err != nil {
 			t.Error(err)
 			return
@@ -191,19 +192,16 @@ func TestPlantedSecrets(t *testing.T) {
 		args string
 		code int
 	}{{args, 0}, {broken, 4}} {
-		call, stdout := s.begin(t, env, as("support", "call", "log_in", "--args", "@"+c.args, "--reason", "she forgot "+hidden, "--wait", "1m", "-o", "json")...)
+		var said bytes.Buffer
+		call := s.start(t, env, &said, as("support", "call", "log_in", "--args", "@"+c.args, "--reason", "she forgot "+hidden, "--wait", "1m", "-o", "json")...)
 		id := pending()
 		v.processes(worker, api, call)
 		pawl("", 0, as("rita", "show", id)...)
 		pawl("", 0, as("rita", "approve", id, "--notes", "I know "+hidden)...)
-		said, err := io.ReadAll(stdout)
-		if err != nil {
-			t.Fatal(err)
+		if code := call.exit(); code != c.code || c.code == 0 && !bytes.Contains(said.Bytes(), []byte(hidden)) {
+			t.Errorf("exit code %d, want %d; the caller gets the raw result: %s", code, c.code, said.String())
 		}
-		if code := call.exit(); code != c.code || c.code == 0 && !bytes.Contains(said, []byte(hidden)) {
-			t.Errorf("exit code %d, want %d; the caller gets the raw result: %s", code, c.code, said)
-		}
-		v.search("the caller's result", said, "a redacted argument") // which is its own
+		v.search("the caller's result", said.Bytes(), "a redacted argument") // which is its own
 		v.search("the caller's log", []byte(call.stderr()), "a redacted argument")
 		for _, who := range []string{"rita", "otto"} {
 			if out := pawl("", 0, as(who, "show", id, "-o", "json")...); !strings.Contains(out, "[redacted]") {
@@ -235,7 +233,7 @@ func TestPlantedSecrets(t *testing.T) {
 	// Secrets where none belong, and what the API says to that.
 	ask := func(method, path, body, authorization string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, api.Ready.API+path, strings.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), method, api.API+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,11 +274,11 @@ func TestPlantedSecrets(t *testing.T) {
 	v.search("pawl doctor without a database", []byte(out))
 	s.postgres.Start(t)
 	for _, p := range []*process{worker, api} {
-		p.signal(syscall.SIGTERM)
+		p.Signal(syscall.SIGTERM)
 		p.exit()
-		v.search("the log of "+p.cmd.Args[1], []byte(p.stderr()))
+		v.search("the log of "+p.args[0], []byte(p.stderr()))
 		if !strings.Contains(p.stderr(), "level=DEBUG") {
-			t.Errorf("%s is not as talkative as it can be", p.cmd.Args[1])
+			t.Errorf("%s is not as talkative as it can be", p.args[0])
 		}
 	}
 	if !strings.Contains(api.stderr(), "a credential was refused") {
@@ -289,7 +287,7 @@ func TestPlantedSecrets(t *testing.T) {
 }
 
 // keyring keeps the keys of a keyring's file.
-func (v *vault) keyring(path string, n int) {
+func (v *secrets) keyring(path string, n int) {
 	v.t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -305,7 +303,7 @@ func (v *vault) keyring(path string, n int) {
 }
 
 // signingKey keeps the private half of a key that signs decisions.
-func (v *vault) signingKey(path string) {
+func (v *secrets) signingKey(path string) {
 	v.t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -323,18 +321,18 @@ func (v *vault) signingKey(path string) {
 }
 
 // processes looks at what every user of a machine can see of processes.
-func (v *vault) processes(list ...*process) {
+func (v *secrets) processes(list ...*process) {
 	v.t.Helper()
 	if runtime.GOOS != "linux" {
 		return
 	}
 	for _, p := range list {
-		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.cmd.Process.Pid))
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID()))
 		if err != nil || len(line) == 0 {
 			v.t.Errorf("%q, %v", line, err)
 		}
 		belong := "" // who starts the call writes its reason
-		if p.cmd.Args[1] == "call" {
+		if p.args[0] == "call" {
 			belong = "a redacted argument"
 		}
 		v.search("the process list", line, belong)
@@ -342,7 +340,7 @@ func (v *vault) processes(list ...*process) {
 }
 
 // tables looks at every row that Pawl keeps.
-func (v *vault) tables(database string) {
+func (v *secrets) tables(database string) {
 	v.t.Helper()
 	db, err := sql.Open("pgx", database)
 	if err != nil {
@@ -359,7 +357,7 @@ func (v *vault) tables(database string) {
 		if err != nil {
 			v.t.Fatal(err)
 		}
-		if name == "entries" && !holds([]byte(strings.Join(rows, "\n")), "[redacted]") {
+		if name == "entries" && !leak.Shows([]byte(strings.Join(rows, "\n")), "[redacted]") {
 			v.t.Error("the record redacts nothing")
 		}
 		v.search("the table "+name, []byte(strings.Join(rows, "\n")))

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -18,12 +19,11 @@ import (
 )
 
 const (
-	// asking is how many of the agent's calls wait for people under
-	// examples/policy.yaml, and settle how long they are waited for, since
-	// another policy may let some run.
-	asking = 4
-	settle = 5 * time.Second
-	glance = 100 * time.Millisecond
+	// gatedCalls is how many of the agent's calls wait for people under examples/policy.yaml, and
+	// patience how long they are waited for, since another policy may let some run.
+	gatedCalls = 4
+	patience   = 5 * time.Second
+	pollPause  = 100 * time.Millisecond
 )
 
 // demo runs the stack and the agent. Its methods are for one goroutine.
@@ -31,18 +31,12 @@ type demo struct {
 	options
 	out io.Writer
 
-	addresses
-	session  string
-	pawl     *client.Client
-	told     bool          // how to decide
-	requests []client.View // of this run's agent
-}
+	child.Addresses // of the stack
 
-// addresses is the line that pawl-dev prints when everything serves.
-type addresses struct {
-	API       string `json:"api"`
-	UI        string `json:"ui"`
-	Namespace string `json:"namespace"`
+	session   string
+	pawl      *client.Client
+	explained bool          // how to decide
+	requests  []client.View // of this run's agent
 }
 
 var errStackEnded = errors.New("pawl-dev ended by itself; what it said last is above")
@@ -50,7 +44,9 @@ var errStackEnded = errors.New("pawl-dev ended by itself; what it said last is a
 // run returns when everything it started has ended. ctx ends it in order, hard
 // at once.
 func (d *demo) run(ctx, hard context.Context) (err error) {
-	stack, err := child.Start(child.Options{Path: d.devBin, Args: d.stackArgs()})
+	cmd := exec.Command(d.devBin, d.stackArgs()...)
+	cmd.Stderr = os.Stderr
+	stack, err := child.Start(cmd, child.Options{})
 	if err != nil {
 		return fmt.Errorf("starting the stack: %w", err)
 	}
@@ -60,7 +56,13 @@ func (d *demo) run(ctx, hard context.Context) (err error) {
 			err = fmt.Errorf("pawl-dev did not stop cleanly: %w", stack.Err())
 		}
 	}()
-	if d.addresses, err = ready(ctx, stack); err != nil {
+	if d.Addresses, err = stack.Ready(ctx); err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return errInterrupted
+		case errors.Is(err, child.ErrEnded):
+			return errors.New("the stack did not start; pawl-dev says why above")
+		}
 		return err
 	}
 	ctx, stop := context.WithCancelCause(ctx)
@@ -70,11 +72,11 @@ func (d *demo) run(ctx, hard context.Context) (err error) {
 		stop(errStackEnded)
 	}()
 
-	agent, err := d.startAgent()
+	agent, lines, err := d.startAgent()
 	if err != nil {
 		return err
 	}
-	agentErr := d.follow(ctx, hard, agent)
+	agentErr := d.follow(ctx, hard, agent, lines)
 	if ctx.Err() == nil {
 		d.epilogue(agentErr == nil)
 		if !d.exit {
@@ -108,64 +110,47 @@ func (d *demo) stackArgs() []string {
 	return args
 }
 
-// ready waits for the stack to serve. What it prints later is of no use.
-func ready(ctx context.Context, stack *child.Process) (addresses, error) {
-	defer func() {
-		go func() {
-			for range stack.Lines {
-			}
-		}()
-	}()
-	select {
-	case line, ok := <-stack.Lines:
-		if !ok {
-			return addresses{}, errors.New("the stack did not start; pawl-dev says why above")
-		}
-		var a addresses
-		if err := json.Unmarshal([]byte(line), &a); err != nil || a.API == "" {
-			return a, errors.New("pawl-dev's first line is not the addresses that it serves: is it as new as this program?")
-		}
-		return a, nil
-	case <-ctx.Done():
-		return addresses{}, errInterrupted
-	}
-}
-
-func (d *demo) startAgent() (agent *child.Process, err error) {
+// startAgent returns the agent and what it writes to standard output.
+func (d *demo) startAgent() (agent *child.Process, lines io.Reader, err error) {
 	if d.pawl, err = client.New(client.Options{URL: d.API, UserAgent: "pawl-demo"}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	d.session = "demo-" + strings.ToLower(rand.Text()[:8])
-	agent, err = child.Start(child.Options{Path: d.agentBin, Args: []string{
-		"--api", d.API, "--session", d.session, "--production-timeout", d.productionTimeout.String(),
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("starting the agent: %w", err)
+	cmd := exec.Command(d.agentBin, "--api", d.API, "--session", d.session, "--production-timeout", d.productionTimeout.String())
+	lines, out := io.Pipe()
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	if agent, err = child.Start(cmd, child.Options{}); err != nil {
+		return nil, nil, fmt.Errorf("starting the agent: %w", err)
 	}
-	return agent, nil
+	go func() {
+		<-agent.Done
+		out.Close()
+	}()
+	return agent, lines, nil
 }
 
 // follow shows what the agent says until it has ended. When ctx ends it is
 // asked to.
-func (d *demo) follow(ctx, hard context.Context, agent *child.Process) error {
+func (d *demo) follow(ctx, hard context.Context, agent *child.Process, output io.Reader) error {
 	defer context.AfterFunc(ctx, func() { end(hard, agent) })()
 	d.prologue(agent.PID())
-	for line := range agent.Lines {
+	for lines := bufio.NewScanner(output); lines.Scan(); {
+		line := lines.Text()
 		// The agent ends the list of what it asks for with an empty line.
-		if line == "" && !d.told && ctx.Err() == nil {
-			d.told = true
+		if line == "" && !d.explained && ctx.Err() == nil {
+			d.explained = true
 			d.explain(ctx)
 		}
 		fmt.Fprintln(d.out, line)
 	}
-	<-agent.Done
-	if agent.Err() != nil {
-		return fmt.Errorf("the agent ended early: %w", agent.Err())
+	_, _ = io.Copy(io.Discard, output) // after a line that was too long
+	if err := agent.Err(); err != nil {
+		return fmt.Errorf("the agent ended early: %w", err)
 	}
 	return nil
 }
 
-// explain tells how to decide the calls that wait.
+// explain says how to decide the calls that wait.
 func (d *demo) explain(ctx context.Context) {
 	var err error
 	if d.requests, err = d.listed(ctx); err != nil {
@@ -181,21 +166,21 @@ func (d *demo) explain(ctx context.Context) {
 
 // listed returns the agent's requests in the order of the story.
 func (d *demo) listed(ctx context.Context) ([]client.View, error) {
-	tick := time.NewTicker(glance)
+	tick := time.NewTicker(pollPause)
 	defer tick.Stop()
-	patience := time.After(settle)
+	enough := time.After(patience)
 	for {
 		page, err := d.pawl.Requests(ctx, client.RequestQuery{Session: d.session, Status: "all"})
 		if err != nil {
 			return nil, err
 		}
-		if len(page.Items) < asking {
+		if len(page.Items) < gatedCalls {
 			select {
 			case <-tick.C:
 				continue
 			case <-ctx.Done():
 				return nil, ctx.Err()
-			case <-patience:
+			case <-enough:
 			}
 		}
 		slices.SortFunc(page.Items, func(a, b client.View) int {

@@ -9,11 +9,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"runtime"
 	"syscall"
 	"time"
 
+	"github.com/pawlhq/pawl/dev/programs"
 	"github.com/spf13/cobra"
 )
 
@@ -104,23 +103,18 @@ type options struct {
 // complete finds the programs and checks what would only fail later, or
 // silently show something else.
 func (o *options) complete() error {
-	own, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("finding the programs beside this one: %w", err)
+	var err error
+	if o.pawlBin, err = programs.Beside("pawl"); err != nil {
+		return err
 	}
-	beside := func(name string) string {
-		if runtime.GOOS == "windows" {
-			name += ".exe"
-		}
-		return filepath.Join(filepath.Dir(own), name)
-	}
-	o.pawlBin = beside("pawl")
 	for _, bin := range []struct {
 		path       *string
 		name, flag string
 	}{{&o.devBin, "pawl-dev", "--dev-bin"}, {&o.agentBin, "demo-agent", "--agent-bin"}} {
 		if *bin.path == "" {
-			*bin.path = beside(bin.name)
+			if *bin.path, err = programs.Beside(bin.name); err != nil {
+				return err
+			}
 		}
 		if _, err := os.Stat(*bin.path); err != nil {
 			return fmt.Errorf("%w: build it with `make demo`, or say where it is with %s", err, bin.flag)

@@ -7,18 +7,18 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pawlhq/pawl/dev/programs"
 )
 
 // scenario is one thing to measure.
 type scenario struct {
 	name, short string
-	site        func(*bench, context.Context, *site) error // on each setup, or
-	alone       func(*bench, context.Context) error        // by itself
-	children    bool                                       // needs pawl and pawl-dev
+	measure     func(*bench, context.Context, *setup) error // on each setup, or
+	alone       func(*bench, context.Context) error         // by itself
 }
 
 var scenarios []scenario
@@ -26,12 +26,9 @@ var scenarios []scenario
 // Not where it is declared: the report names the scenarios, which write it.
 func init() {
 	scenarios = []scenario{
-		{name: "calls", short: "guarded calls beside a bare workflow of one activity", site: (*bench).compare, children: true},
-		{name: "decision", short: "from a reviewer's decision until the tool begins", site: (*bench).decide, children: true},
-		{name: "events", short: "what a call leaves in Temporal's history", alone: (*bench).countEvents},
-		{name: "append", short: "what writing costs the store", alone: (*bench).appendCost},
-		{name: "memory", short: "a worker's memory with calls that wait", alone: (*bench).memory, children: true},
-		{name: "queue", short: "the reviewers' page with few and many pending calls", alone: (*bench).queue},
+		{name: "calls", short: "guarded calls beside workflows that nobody guards", measure: (*bench).compare},
+		{name: "decision", short: "from a reviewer's decision until the tool begins", measure: (*bench).decide},
+		{name: "memory", short: "a worker's memory with calls that wait", alone: (*bench).memory},
 	}
 }
 
@@ -75,17 +72,13 @@ func newBench(o options, progress io.Writer) (*bench, error) {
 		return nil, fmt.Errorf("finding the programs beside this one: %w", err)
 	}
 	b := &bench{o: o, self: self, pawl: o.pawl, pawlDev: o.pawlDev, progress: progress, report: &report{}, fail: func(error) {}}
-	if !slices.ContainsFunc(b.chosen(), func(s scenario) bool { return s.children }) {
-		return b, nil
-	}
 	for _, bin := range []struct {
 		path       *string
 		name, flag string
 	}{{&b.pawl, "pawl", "--pawl-bin"}, {&b.pawlDev, "pawl-dev", "--dev-bin"}} {
 		if *bin.path == "" {
-			*bin.path = filepath.Join(filepath.Dir(self), bin.name)
-			if runtime.GOOS == "windows" {
-				*bin.path += ".exe"
+			if *bin.path, err = programs.Beside(bin.name); err != nil {
+				return nil, err
 			}
 		}
 		if *bin.path, err = filepath.Abs(*bin.path); err != nil {
@@ -104,7 +97,7 @@ func (b *bench) chosen() []scenario {
 	})
 }
 
-// say tells on stderr what is being done.
+// say says on standard error what is being done.
 func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.progress, "%6s  %s\n", time.Since(b.began).Round(time.Second), fmt.Sprintf(format, args...))
 }
@@ -130,12 +123,12 @@ func (b *bench) run(ctx context.Context) (err error) {
 		}
 	}
 	chosen := b.chosen()
-	if slices.ContainsFunc(chosen, func(s scenario) bool { return s.name != "events" && s.name != "memory" }) {
+	if slices.ContainsFunc(chosen, func(s scenario) bool { return s.measure != nil }) {
 		if err := b.findPostgres(ctx); err != nil {
 			return err
 		}
 	}
-	if err := b.onSites(ctx, chosen); err != nil {
+	if err := b.onSetups(ctx, chosen); err != nil {
 		return err
 	}
 	for _, s := range chosen {
@@ -150,20 +143,20 @@ func (b *bench) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// onSites measures on one setup after the other.
-func (b *bench) onSites(ctx context.Context, chosen []scenario) error {
-	chosen = slices.DeleteFunc(slices.Clone(chosen), func(s scenario) bool { return s.site == nil })
+// onSetups measures on one setup after the other.
+func (b *bench) onSetups(ctx context.Context, chosen []scenario) error {
+	chosen = slices.DeleteFunc(slices.Clone(chosen), func(s scenario) bool { return s.measure == nil })
 	if len(chosen) == 0 {
 		return nil
 	}
-	opens := []func() (*site, error){
-		func() (*site, error) { return b.oneProcess(ctx) },
-		func() (*site, error) {
+	opens := []func() (*setup, error){
+		func() (*setup, error) { return b.oneProcess(ctx) },
+		func() (*setup, error) {
 			return b.separate(ctx, parts{name: "separate processes, SQLite", calls: true})
 		},
 	}
 	if b.server != "" {
-		opens = append(opens, func() (*site, error) {
+		opens = append(opens, func() (*setup, error) {
 			return b.separate(ctx, parts{name: "separate processes, Postgres", calls: true, postgres: true})
 		})
 	}
@@ -173,7 +166,7 @@ func (b *bench) onSites(ctx context.Context, chosen []scenario) error {
 			return err
 		}
 		for _, c := range chosen {
-			if err = c.site(b, ctx, s); err != nil {
+			if err = c.measure(b, ctx, s); err != nil {
 				err = fmt.Errorf("%s, %s: %w", c.name, s.name, err)
 				break
 			}

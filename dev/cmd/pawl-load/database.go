@@ -16,12 +16,12 @@ import (
 	"github.com/pawlhq/pawl/store/sqlite"
 )
 
-// openStore opens the store at a URL.
-func openStore(ctx context.Context, database string, readOnly bool) (store.Store, error) {
+// openStore opens the store at a URL, to read.
+func openStore(ctx context.Context, database string) (store.Store, error) {
 	if path, ok := strings.CutPrefix(database, "sqlite://"); ok {
-		return sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: readOnly})
+		return sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: true})
 	}
-	return postgres.Open(ctx, postgres.Options{URL: database, ReadOnly: readOnly})
+	return postgres.Open(ctx, postgres.Options{URL: database, ReadOnly: true})
 }
 
 // findPostgres finds the server for the parts that need one, or leaves
@@ -44,8 +44,8 @@ func (b *bench) findPostgres(ctx context.Context) error {
 	})
 }
 
-// newDatabase makes an empty database, which is dropped when the site closes.
-func (b *bench) newDatabase(ctx context.Context, s *site) (string, error) {
+// newDatabase makes an empty database, which is dropped when the setup closes.
+func (b *bench) newDatabase(ctx context.Context, s *setup) (string, error) {
 	name := "pawl_load_" + strings.ToLower(rand.Text())
 	if err := onServer(ctx, b.server, func(c *pgx.Conn) error {
 		_, err := c.Exec(ctx, "CREATE DATABASE "+name)

@@ -14,7 +14,7 @@ import (
 const pause = 30 * time.Millisecond
 
 // decide measures how long it takes from a decision until the tool begins.
-func (b *bench) decide(ctx context.Context, s *site) error {
+func (b *bench) decide(ctx context.Context, s *setup) error {
 	ways := []struct {
 		name string
 		send func(context.Context, approval.View) error
@@ -42,7 +42,7 @@ func (b *bench) decide(ctx context.Context, s *site) error {
 	return nil
 }
 
-func (s *site) untilBegun(ctx context.Context, send func(context.Context, approval.View) error) (time.Duration, error) {
+func (s *setup) untilBegun(ctx context.Context, send func(context.Context, approval.View) error) (time.Duration, error) {
 	run, err := s.request(ctx, toolSend)
 	if err != nil {
 		return 0, err

@@ -22,8 +22,8 @@ const (
 	exitUsage       = 2
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 
-	// bareCommand makes this program the floor's worker.
-	bareCommand = "bare-worker"
+	// unguardedCommand makes this program the worker of unguarded workflows.
+	unguardedCommand = "unguarded-worker"
 )
 
 var (
@@ -75,7 +75,6 @@ type options struct {
 	output    string
 	data      string
 	waiting   int
-	pending   int
 	settle    time.Duration
 	pawl      string
 	pawlDev   string
@@ -99,8 +98,8 @@ Figures that miss what is expected are marked, and are no error: machines differ
 Exit codes: 0 done, 1 something failed, 2 usage, 130 interrupted (what was
 measured until then is printed).`,
 		Example: `  pawl-load
-  pawl-load --scenario calls,events --duration 10s
-  PAWL_DATABASE_URL=postgres://bench@db.example.com/postgres pawl-load --scenario append,queue -o json`,
+  pawl-load --scenario calls --duration 10s
+  PAWL_DATABASE_URL=postgres://bench@db.example.com/postgres pawl-load --scenario calls,decision -o json`,
 		SilenceUsage: true, SilenceErrors: true,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -127,18 +126,19 @@ measured until then is printed).`,
 	f := cmd.Flags()
 	f.StringSliceVar(&o.scenarios, "scenario", nil, "`names` of what to measure, with commas between (default all)")
 	f.DurationVar(&o.duration, "duration", 30*time.Second, "how long each comparison is measured")
-	f.StringVar(&o.database, "database-url", "", "a Postgres `URL` where databases may be made and dropped (default $PAWL_DATABASE_URL, else a throw-away server if Postgres is installed). Other users can see flags: a password belongs into the environment")
+	f.StringVar(&o.database, "database-url", "", "a Postgres `URL` where databases may be made and dropped "+
+		"(default $PAWL_DATABASE_URL, else a throw-away server if Postgres is installed). "+
+		"Other users can see flags: a password belongs into the environment")
 	f.StringVarP(&o.output, "output", "o", "table", "`form` of the figures: table, markdown or json")
 	f.StringVar(&o.data, "data", os.TempDir(), "`folder` on the disk to measure; what is put there is removed again")
 	f.IntVar(&o.waiting, "waiting", 10_000, "`calls` that wait in the memory scenario")
-	f.IntVar(&o.pending, "pending", 100_000, "`calls` that are pending in the queue scenario")
 	f.DurationVar(&o.settle, "settle", 10*time.Second, "how long a worker's memory must not shrink before it is read")
 	f.StringVar(&o.pawl, "pawl-bin", "", "the `program` pawl (default: the one beside this program)")
 	f.StringVar(&o.pawlDev, "dev-bin", "", "the `program` pawl-dev (default: the one beside this program)")
 	cmd.AddCommand(&cobra.Command{
-		Use: bareCommand + " TEMPORAL TOOL", Hidden: true, Args: cobra.ExactArgs(2),
+		Use: unguardedCommand + " TEMPORAL TOOL", Hidden: true, Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return serveBare(cmd.Context(), args[0], args[1])
+			return serveUnguarded(cmd.Context(), args[0], args[1])
 		},
 	})
 	return cmd
@@ -167,8 +167,6 @@ func (o *options) validate() error {
 		return fmt.Errorf("%w: --settle %v is no time to settle", errUsage, o.settle)
 	case o.waiting < 10:
 		return fmt.Errorf("%w: --waiting %d: at least 10 calls are needed", errUsage, o.waiting)
-	case o.pending <= fewPending:
-		return fmt.Errorf("%w: --pending %d: they are compared with %d, so there must be more", errUsage, o.pending, fewPending)
 	case o.database != "" && !strings.HasPrefix(o.database, "postgres://") && !strings.HasPrefix(o.database, "postgresql://"):
 		return fmt.Errorf("%w: --database-url: %w", errUsage, errDatabaseURL)
 	}

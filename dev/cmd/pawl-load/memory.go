@@ -74,7 +74,7 @@ func (b *bench) memoryOf(ctx context.Context, name string, flags []string, expec
 }
 
 // wait starts calls and returns when all of them wait for people.
-func (s *site) wait(ctx context.Context, calls int) error {
+func (s *setup) wait(ctx context.Context, calls int) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	todo := make(chan struct{}, calls)

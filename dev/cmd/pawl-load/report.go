@@ -75,6 +75,11 @@ func (r *report) median(scenario, setup, what, unit string, values []float64, ex
 	r.add(row{Scenario: scenario, Setup: setup, What: what, Unit: unit, Value: s.median, Low: s.p25, High: s.p75, Samples: s.n}, expected)
 }
 
+// ratio adds the median of ratios of what was measured side by side, round by round.
+func (r *report) ratio(scenario, setup, what string, of, by []float64, expected *bound) {
+	r.median(scenario, setup, what, "×", ratios(of, by), expected)
+}
+
 // latency adds p50 and p95 of times in milliseconds.
 func (r *report) latency(scenario, setup, what string, values []float64) {
 	s := summarize(values)

@@ -48,54 +48,53 @@ var (
 	answered = found{Hits: 3, Title: "Snow above 2000 m"}
 )
 
-// probe is the inside of the tools: it does nothing, and tells when it began,
-// for the calls that are watched.
-type probe struct {
+// tools do nothing, and say when they began, for the calls that are watched.
+type tools struct {
 	mu      sync.Mutex
 	watched map[string]chan time.Time
 }
 
 // watch returns where the tool's begin for a call will be told, once.
-func (p *probe) watch(id string) <-chan time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.watched == nil {
-		p.watched = map[string]chan time.Time{}
+func (x *tools) watch(id string) <-chan time.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.watched == nil {
+		x.watched = map[string]chan time.Time{}
 	}
 	began := make(chan time.Time, 1)
-	p.watched[id] = began
+	x.watched[id] = began
 	return began
 }
 
-func (p *probe) began(id string) {
+func (x *tools) began(id string) {
 	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if began, ok := p.watched[id]; ok {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if began, ok := x.watched[id]; ok {
 		began <- now
-		delete(p.watched, id)
+		delete(x.watched, id)
 	}
 }
 
 // functions are the tools as Go functions of this process.
-func (p *probe) functions() (tools []*tool.Tool, err error) {
+func (x *tools) functions() (functions []*tool.Tool, err error) {
 	for _, name := range []string{toolRead, toolSend} {
 		t, err := tool.New(name, func(ctx context.Context, _ query) (found, error) {
 			call, _ := tool.FromContext(ctx)
-			p.began(call.CallID)
+			x.began(call.CallID)
 			return answered, nil
 		}, tool.Options{})
 		if err != nil {
 			return nil, err
 		}
-		tools = append(tools, t)
+		functions = append(functions, t)
 	}
-	return tools, nil
+	return functions, nil
 }
 
 // serve serves the tools by HTTP, for workers in other processes, and returns
 // their address.
-func (p *probe) serve() (url string, stop func() error, err error) {
+func (x *tools) serve() (url string, stop func() error, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
@@ -105,7 +104,7 @@ func (p *probe) serve() (url string, stop func() error, err error) {
 		return "", nil, err
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.began(r.Header.Get("Pawl-Call-Id"))
+		x.began(r.Header.Get("Pawl-Call-Id"))
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(answer)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package e2e_test
+package crash
 
 import (
 	"context"
@@ -13,16 +13,16 @@ import (
 )
 
 // alone lets only the first worker run.
-func (w *crashWorld) alone() (a, b *crashPart) {
+func (w *world) alone() (a, b *part) {
 	w.t.Helper()
 	a, b = w.workers[0], w.workers[1]
 	w.kill(b)
 	return a, b
 }
 
-// sleepOver pauses worker A until the end of calls is unknown. Meanwhile
-// something happens, and B takes its place.
-func (w *crashWorld) sleepOver(a, b *crashPart, meanwhile func(), calls ...client.View) {
+// pauseWorker pauses worker A until the end of calls is unknown. Meanwhile something happens, and B
+// takes its place.
+func (w *world) pauseWorker(a, b *part, meanwhile func(), calls ...client.View) {
 	w.t.Helper()
 	began := time.Now()
 	a.pause()
@@ -31,24 +31,24 @@ func (w *crashWorld) sleepOver(a, b *crashPart, meanwhile func(), calls ...clien
 	for _, v := range calls {
 		w.ends(v.ID, approval.StatusOutcomeUnknown)
 	}
-	// Beside the heartbeat's timeout this takes some more: a sleeping worker is
-	// given workflow tasks as long as its connections look alive.
-	w.t.Logf("unknown %v after the worker fell asleep", crashRound(began))
+	// Beside the heartbeat's timeout this takes some more: a paused worker is given workflow tasks as
+	// long as its connections look alive.
+	w.t.Logf("unknown %v after the worker was paused", since(began))
 }
 
-// wakes lets a worker that slept go on, and returns when it has done whatever
-// it was about to do.
-func (w *crashWorld) wakes(a *crashPart) {
+// resumeWorker lets a worker that was paused go on, and returns when it has done whatever it was
+// about to do.
+func (w *world) resumeWorker(a *part) {
 	w.t.Helper()
 	a.resume()
 	a.interrupt() // it lets running tools end
 	a.gone()
 }
 
-// crashAsleep: the worker falls asleep while its tools run, and over a permit
-// that the store has just marked as used. When it wakes up, its tools answer,
-// and nobody wants to hear it any more; nor does a tool start so late.
-func crashAsleep(w *crashWorld) {
+// paused: the worker is paused while its tools run, and over a permit that the store has just marked
+// as used. When it goes on its tools answer, and nobody wants to hear it any more; nor does a tool
+// start so late.
+func paused(w *world) {
 	a, b := w.alone()
 	approved, allowed, repeatable := w.pending("block", 0), w.call("allowed_block", 0), w.pending("repeatable", 0)
 	w.arrival(allowed.ID)
@@ -60,35 +60,34 @@ func crashAsleep(w *crashWorld) {
 	permitted := w.pending("guarded", 0)
 	w.approve(permitted)
 	w.until("the permit is about to be used", w.permitHeld)
-	w.sleepOver(a, b, release, approved, allowed, permitted)
-	// A sleeping worker may be given the other attempts, too.
+	w.pauseWorker(a, b, release, approved, allowed, permitted)
+	// A paused worker may be given the other attempts, too.
 	w.ends(repeatable.ID, approval.StatusExecuted, approval.StatusOutcomeUnknown)
 	for _, v := range []client.View{approved, allowed, repeatable} {
 		w.tools.letGo(v.ID)
 	}
-	w.wakes(a)
+	w.resumeWorker(a)
 	w.ran(map[string]int{approved.ID: 1, allowed.ID: 1, permitted.ID: 0})
 	w.check()
 }
 
-// crashAsleepBeforePermit: the store breaks down when the permit is about to
-// be used, the worker falls asleep over its retries, and wakes up when the call
-// has ended.
-func crashAsleepBeforePermit(w *crashWorld) {
+// pausedBeforePermit: the store breaks down when the permit is about to be used, the worker is paused
+// during its retries, and goes on when the call has ended.
+func pausedBeforePermit(w *world) {
 	a, b := w.alone()
 	w.holdPermits() // until Postgres dies
 	v := w.pending("guarded", 0)
 	w.approve(v)
 	w.until("the permit is about to be used", w.permitHeld)
 	w.kill(w.database)
-	w.until("the worker tries again", func() bool { return a.last().log.has("store does not answer; tool waits") })
-	w.sleepOver(a, b, func() { w.database.up() }, v)
-	w.wakes(a)
+	w.until("the worker tries again", func() bool { return a.last().Log.Has("store does not answer; tool waits") })
+	w.pauseWorker(a, b, func() { w.database.up() }, v)
+	w.resumeWorker(a)
 	w.ran(map[string]int{v.ID: 0})
 	w.check()
 }
 
-func (w *crashWorld) ran(want map[string]int) {
+func (w *world) ran(want map[string]int) {
 	w.t.Helper()
 	for id, n := range want {
 		if runs := w.tools.ran(id); runs != n {
@@ -99,7 +98,7 @@ func (w *crashWorld) ran(want map[string]int) {
 
 // holdPermits makes every use of a permit wait inside Postgres until release,
 // or until Postgres dies.
-func (w *crashWorld) holdPermits() (release func()) {
+func (w *world) holdPermits() (release func()) {
 	w.t.Helper()
 	pgtest.Exec(w.t, w.databaseURL, `
 		CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -121,7 +120,7 @@ func (w *crashWorld) holdPermits() (release func()) {
 }
 
 // permitHeld reports whether somebody waits for release.
-func (w *crashWorld) permitHeld() bool {
+func (w *world) permitHeld() bool {
 	conn, err := pgx.Connect(w.t.Context(), w.databaseURL)
 	if err != nil {
 		w.t.Fatal(err)

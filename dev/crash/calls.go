@@ -1,6 +1,6 @@
 //go:build unix
 
-package e2e_test
+package crash
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 )
 
 // call starts a call and returns as soon as that is acknowledged.
-func (w *crashWorld) call(tool string, timeout time.Duration) client.View {
+func (w *world) call(tool string, timeout time.Duration) client.View {
 	w.t.Helper()
 	v, _, err := w.api.Start(w.t.Context(), approval.Call{Tool: tool, Timeout: approval.Duration(timeout)}, 0)
 	if err != nil {
@@ -24,12 +24,12 @@ func (w *crashWorld) call(tool string, timeout time.Duration) client.View {
 }
 
 // pending starts a call and returns when it waits for people.
-func (w *crashWorld) pending(tool string, timeout time.Duration) client.View {
+func (w *world) pending(tool string, timeout time.Duration) client.View {
 	w.t.Helper()
 	return w.waits(w.call(tool, timeout).ID)
 }
 
-func (w *crashWorld) waits(id string) (v client.View) {
+func (w *world) waits(id string) (v client.View) {
 	w.t.Helper()
 	w.until("the call waits", func() bool {
 		var err error
@@ -39,7 +39,7 @@ func (w *crashWorld) waits(id string) (v client.View) {
 	return v
 }
 
-func (w *crashWorld) approve(v client.View) {
+func (w *world) approve(v client.View) {
 	w.t.Helper()
 	a, err := w.api.Decide(w.t.Context(), v.ID, client.Decision{Kind: approval.Approve, Digest: v.Digest})
 	if err != nil || a.Outcome != approval.AnswerResolved {
@@ -48,9 +48,9 @@ func (w *crashWorld) approve(v client.View) {
 }
 
 // ends waits for a call's end, which must be one of statuses.
-func (w *crashWorld) ends(id string, statuses ...approval.Status) client.View {
+func (w *world) ends(id string, statuses ...approval.Status) client.View {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), crashPatience)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	v, err := w.api.Wait(ctx, id)
 	if err != nil {
@@ -66,13 +66,13 @@ func (w *crashWorld) ends(id string, statuses ...approval.Status) client.View {
 }
 
 // post is one bare request, as an agent without our client would send it.
-func (w *crashWorld) post(path, body string) (status int, answer map[string]any) {
+func (w *world) post(path, body string) (status int, answer map[string]any) {
 	w.t.Helper()
-	l, err := w.serving(w.t.Context(), w.apis...)
+	x, err := w.serving(w.t.Context(), w.apis...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, l.at.API+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, x.at.API+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -27,12 +27,12 @@ import (
 // line is one line of the journal: a call was begun (no status), or has ended,
 // or something was said that can't be true.
 type line struct {
-	N      uint64          `json:"n"`
-	Key    string          `json:"key"`
-	Fate   string          `json:"fate"` // what reviewers are to do with it
-	ID     string          `json:"id,omitempty"`
-	Status approval.Status `json:"status,omitempty"`
-	Odd    string          `json:"odd,omitempty"`
+	N       uint64          `json:"n"`
+	Key     string          `json:"key"`
+	Review  string          `json:"review"` // what reviewers are to do with it
+	ID      string          `json:"id,omitempty"`
+	Status  approval.Status `json:"status,omitempty"`
+	Problem string          `json:"problem,omitempty"`
 }
 
 // agentName is the agent's, over HTTP and in the SDK.
@@ -78,7 +78,7 @@ func main() {
 	}
 	go func() {
 		if err := a.own.serve(context.Background()); err != nil {
-			a.odd(line{Key: "serving"}, err.Error())
+			a.problem(line{Key: "serving"}, err.Error())
 		}
 	}()
 	// Told to stop, it begins nothing more, and stays until what it began has
@@ -175,35 +175,35 @@ func (a *agent) take(stopping bool) (n uint64, known, ok bool) {
 func (a *agent) plan(n uint64) (approval.Call, string) {
 	r := rand.New(rand.NewPCG(a.seed, n))
 	tools := []string{"allowed", "allowed_slow", "guarded", "slow", "slow", "own", "own", "own", "own_allowed"}
-	fates := []string{"approve", "approve", "approve", "approve", "reject", "cancel", "ignore"}
+	reviews := []string{"approve", "approve", "approve", "approve", "reject", "cancel", "ignore"}
 	key := fmt.Sprintf("agent-%d-%d", a.seed, n)
 	call := approval.Call{
 		Tool: tools[r.IntN(len(tools))], Agent: agentName, IdempotencyKey: key,
 		Args: json.RawMessage(fmt.Sprintf(`{"key":%q,"marker":%q}`, key, marker)), Timeout: approval.Duration(time.Hour),
 	}
-	fate := fates[r.IntN(len(fates))]
+	review := reviews[r.IntN(len(reviews))]
 	switch {
 	case strings.Contains(call.Tool, "allowed"):
-		fate = "allow"
-	case fate == "ignore":
+		review = "allow"
+	case review == "ignore":
 		call.Timeout = approval.Duration(2 * time.Second)
 	}
-	call.Labels = map[string]string{"fate": fate}
-	return call, fate
+	call.Labels = map[string]string{"review": review}
+	return call, review
 }
 
 // call asks for a call and stays until it has ended. One that is known was
 // begun before.
 func (a *agent) call(n uint64, known bool) {
-	call, fate := a.plan(n)
-	l := line{N: n, Key: call.IdempotencyKey, Fate: fate}
+	call, review := a.plan(n)
+	l := line{N: n, Key: call.IdempotencyKey, Review: review}
 	if !known {
 		a.write(l)
 	}
 	if isOwn(call.Tool) {
 		var err error
 		if l.ID, l.Status, err = a.own.call(call, known); err != nil {
-			a.odd(l, err.Error())
+			a.problem(l, err.Error())
 			return
 		}
 	} else if !a.overHTTP(&l, call) {
@@ -216,7 +216,7 @@ func (a *agent) call(n uint64, known bool) {
 	if !ended {
 		a.write(l)
 	} else if before.ID != l.ID || before.Status != l.Status {
-		a.odd(l, fmt.Sprintf("asked again, it is %s; before it was %s, %s", l.Status, before.ID, before.Status))
+		a.problem(l, fmt.Sprintf("asked again, it is %s; before it was %s, %s", l.Status, before.ID, before.Status))
 	}
 }
 
@@ -228,16 +228,16 @@ func (a *agent) overHTTP(l *line, call approval.Call) bool {
 		if v, _, err = a.any().Start(context.Background(), call, time.Second); err == nil {
 			break
 		}
-		a.bear(*l, "starting", err)
+		a.tolerate(*l, "starting", err)
 	}
 	for l.ID = v.ID; !v.Status.Ended(); {
 		if v.Lost() {
-			a.odd(*l, "the call is lost: "+v.Error.Message)
+			a.problem(*l, "the call is lost: "+v.Error.Message)
 			return false
 		}
 		last, err := a.any().Get(context.Background(), l.ID, 5*time.Second)
 		if err != nil {
-			a.bear(*l, "waiting", err)
+			a.tolerate(*l, "waiting", err)
 			continue
 		}
 		v = last
@@ -248,20 +248,20 @@ func (a *agent) overHTTP(l *line, call approval.Call) bool {
 
 func (a *agent) any() *client.Client { return a.apis[rand.IntN(len(a.apis))] }
 
-// bear takes errors that a part's absence explains, and notes others.
-func (a *agent) bear(l line, doing string, err error) {
+// tolerate takes errors that a part's absence explains, and notes others.
+func (a *agent) tolerate(l line, doing string, err error) {
 	var unreachable *client.UnreachableError
 	var uncertain *client.UncertainError
 	var answered *client.Error
 	absent := errors.As(err, &unreachable) || errors.As(err, &uncertain) || errors.As(err, &answered) && answered.HTTPStatus >= 502
 	if !absent {
-		a.odd(l, doing+": "+err.Error())
+		a.problem(l, doing+": "+err.Error())
 	}
 	time.Sleep(time.Duration(50+rand.IntN(200)) * time.Millisecond)
 }
 
-func (a *agent) odd(l line, what string) {
-	l.Odd, l.Status = what, ""
+func (a *agent) problem(l line, what string) {
+	l.Problem, l.Status = what, ""
 	a.write(l)
 }
 

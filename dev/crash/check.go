@@ -1,10 +1,11 @@
 //go:build unix
 
-package e2e_test
+package crash
 
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
@@ -15,18 +16,31 @@ import (
 	temporalclient "go.temporal.io/sdk/client"
 )
 
-// crashLedger is everything that is on record when no call is open any more.
-type crashLedger struct {
+// ledger is everything that is on record when no call is open any more.
+type ledger struct {
 	records   map[string]store.Record
 	byKey     map[string][]approval.View // by the key that a call carries in its arguments
 	entries   map[string][]audit.Entry   // by call, in the order written
-	histories map[string]crashHistory    // by call, as Temporal tells it
+	histories map[string]history         // by call, as Temporal tells it
+	cutOff    map[string]bool            // calls whose tool's process was paused or dead meanwhile
 	tally     map[approval.Status]int
+}
+
+// letGo reports whether a call ended as those end whose tool was to run. It may have failed only
+// where its tool was not started, since the worker was cut off over the answer about the permit.
+func (l ledger) letGo(v approval.View) bool {
+	switch v.Status {
+	case approval.StatusExecuted, approval.StatusOutcomeUnknown:
+		return true
+	case approval.StatusFailed:
+		return l.cutOff[v.ID]
+	}
+	return false
 }
 
 // check waits until no call is open and holds what Temporal, the store, the
 // audit log and the tools say of every call against each other.
-func (w *crashWorld) check() crashLedger {
+func (w *world) check() ledger {
 	w.t.Helper()
 	reader, done, err := w.open(w.t.Context())
 	if err != nil {
@@ -38,24 +52,25 @@ func (w *crashWorld) check() crashLedger {
 		}
 	}()
 	temporal := w.dialTemporal()
-	vault := w.vault(reader)
-	var l crashLedger
+	verifier := w.newVerifier(reader)
+	var l ledger
 	var last string
-	if !crashPoll(w.t.Context(), crashPatience, func() bool { l, last = w.settled(reader, temporal); return last == "" }) {
-		w.t.Fatalf("after %v: %s", crashPatience, last)
+	if !poll(w.t.Context(), patience, func() bool { l, last = w.settled(reader, temporal); return last == "" }) {
+		w.t.Fatalf("after %v: %s", patience, last)
 	}
-	w.countOwn()
+	w.countOwnRuns()
 	for id, r := range l.records {
 		l.tally[r.View.Status]++
-		h, err := readCrashHistory(w.t.Context(), temporal, id, vault)
-		vault.judge(r.View, h.answers)
+		h, err := readHistory(w.t.Context(), temporal, id, verifier)
+		verifier.judge(r.View, h.answers)
 		l.histories[id] = h
+		l.cutOff[id] = slices.ContainsFunc(h.runs, func(x toolRun) bool { return w.cutOff(x.pid, x.started, x.ended) })
 		for _, err := range []error{
-			err, h.agrees(r), h.fits(r), w.checkRuns(r, h), crashCheckEntries(r, l.entries[id], w.tools.ran(id)),
-			vault.check(r, h, l.entries[id]),
+			err, h.agrees(r), h.fits(r), w.checkRuns(r, h, l.cutOff[id]), checkEntries(r, l.entries[id], w.tools.ran(id)),
+			verifier.check(r, h, l.entries[id]),
 		} {
 			if err != nil {
-				w.t.Errorf("call %s (%s, %s): %v\n%s", id, r.View.Tool, r.View.Status, err, crashCase(r, h, l.entries[id], w.tools.ran(id)))
+				w.t.Errorf("call %s (%s, %s): %v\n%s", id, r.View.Tool, r.View.Status, err, caseOf(r, h, l.entries[id], w.tools.ran(id)))
 			}
 		}
 	}
@@ -74,13 +89,13 @@ func (w *crashWorld) check() crashLedger {
 		}
 	}
 	w.checkTools(l)
-	vault.sum()
+	verifier.report()
 	return l
 }
 
 // settled reads the ledger, or says what is still open, or known to one side
 // only. Temporal's lists follow a little later than what they list.
-func (w *crashWorld) settled(reader crashStore, temporal temporalclient.Client) (l crashLedger, open string) {
+func (w *world) settled(reader storeReader, temporal temporalclient.Client) (l ledger, open string) {
 	w.t.Helper()
 	page, err := reader.Calls(w.t.Context(), store.CallQuery{Statuses: []approval.Status{
 		approval.StatusEvaluating, approval.StatusPending, approval.StatusApproved, approval.StatusExecuting,
@@ -112,11 +127,11 @@ func (w *crashWorld) settled(reader crashStore, temporal temporalclient.Client) 
 	return l, ""
 }
 
-func (w *crashWorld) read(reader store.Reader) crashLedger {
+func (w *world) read(reader store.Reader) ledger {
 	w.t.Helper()
-	l := crashLedger{
+	l := ledger{
 		records: map[string]store.Record{}, byKey: map[string][]approval.View{}, entries: map[string][]audit.Entry{},
-		histories: map[string]crashHistory{}, tally: map[approval.Status]int{},
+		histories: map[string]history{}, cutOff: map[string]bool{}, tally: map[approval.Status]int{},
 	}
 	for cursor := ""; ; {
 		page, err := reader.Calls(w.t.Context(), store.CallQuery{Cursor: cursor, Limit: store.MaxPage})
@@ -127,7 +142,7 @@ func (w *crashWorld) read(reader store.Reader) crashLedger {
 			if l.records[v.ID], err = reader.Call(w.t.Context(), v.ID); err != nil {
 				w.t.Fatal(err)
 			}
-			if key := crashKey(v.Args); key != "" {
+			if key := keyIn(v.Args); key != "" {
 				l.byKey[key] = append(l.byKey[key], v)
 			}
 		}
@@ -149,16 +164,16 @@ func (w *crashWorld) read(reader store.Reader) crashLedger {
 	}
 }
 
-// crashKey is the key that a call carries in its arguments, so that Pawl's
+// keyIn is the key that a call carries in its arguments, so that Pawl's
 // notion of keys is not what tells calls apart.
-func crashKey(args json.RawMessage) string {
+func keyIn(args json.RawMessage) string {
 	var a struct{ Key string }
 	_ = json.Unmarshal(args, &a) // others carry none
 	return a.Key
 }
 
 // checkTools holds what the tools counted against the record.
-func (w *crashWorld) checkTools(l crashLedger) {
+func (w *world) checkTools(l ledger) {
 	w.t.Helper()
 	c := w.tools
 	c.mu.Lock()
@@ -173,31 +188,28 @@ func (w *crashWorld) checkTools(l crashLedger) {
 			w.t.Errorf("tools ran %d times under the key %s", runs, key)
 		}
 	}
-	for _, odd := range c.odd {
-		w.t.Errorf("a tool was asked by %s", odd)
+	for _, request := range c.malformed {
+		w.t.Errorf("a tool was asked by %s", request)
 	}
 }
 
-// crashGrace is how long after Temporal's return its own timeouts may still
+// temporalGrace is how long after Temporal's return its own timeouts may still
 // strike: it counts the time in which it was away.
-const crashGrace = runner.HeartbeatTimeout
+const temporalGrace = runner.HeartbeatTimeout
 
-// checkRuns holds an ending against the runs that the tool counted. That the
-// end of a tool is unknown is fair only where the very process that ran it, or
-// Temporal, was cut off in that time.
-func (w *crashWorld) checkRuns(r store.Record, h crashHistory) error {
+// checkRuns holds an ending against the runs that the tool counted. That the end of a tool is unknown
+// is fair only where the very process that ran it (cutOff), or Temporal, was cut off in that time.
+func (w *world) checkRuns(r store.Record, h history, cutOff bool) error {
 	v, runs := r.View, w.tools.ran(r.View.ID)
 	most := 1
 	if v.Tool == "repeatable" {
 		most = 3 // as often as the workflow lets a repeatable tool try
 	}
-	cut := false
-	for _, x := range h.runs {
-		cut = cut || w.cutOff(x.pid, x.started, x.ended)
-		w.mu.Lock()
-		cut = cut || w.temporal.wasAway(x.started.Add(-crashGrace), x.ended)
-		w.mu.Unlock()
-	}
+	w.mu.Lock()
+	temporalAway := slices.ContainsFunc(h.runs, func(x toolRun) bool {
+		return w.temporal.wasAway(x.started.Add(-temporalGrace), x.ended)
+	})
+	w.mu.Unlock()
 	switch {
 	case !v.Status.Ended():
 		return fmt.Errorf("it has not ended")
@@ -207,9 +219,9 @@ func (w *crashWorld) checkRuns(r store.Record, h crashHistory) error {
 		return fmt.Errorf("its tool never ran")
 	case (v.Status.Denied() || v.Status == approval.StatusFailed) && runs > 0:
 		return fmt.Errorf("its tool ran %d times", runs)
-	case v.Status == approval.StatusFailed && !cut:
-		return fmt.Errorf("these tools never fail and can always be reached")
-	case v.Status == approval.StatusOutcomeUnknown && !cut:
+	case v.Status == approval.StatusFailed && !cutOff:
+		return fmt.Errorf("these tools never fail and can always be reached, and the worker was not cut off")
+	case v.Status == approval.StatusOutcomeUnknown && !cutOff && !temporalAway:
 		return fmt.Errorf("neither the worker nor Temporal was cut off while its tool may have run")
 	case v.Status == approval.StatusExpired && v.EndedAt.Before(*v.Deadline):
 		return fmt.Errorf("it expired before its deadline")
@@ -219,10 +231,10 @@ func (w *crashWorld) checkRuns(r store.Record, h crashHistory) error {
 	return nil
 }
 
-// crashCheckEntries holds a call's audit entries against its record. A tool of
+// checkEntries holds a call's audit entries against its record. A tool of
 // ours is on record twice before it runs; one that others run, when it is
 // handed to them.
-func crashCheckEntries(r store.Record, entries []audit.Entry, runs int) error {
+func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 	v, steps, kinds := r.View, map[string]bool{}, map[audit.Kind]int{}
 	ours := r.Permit == nil || r.Permit.Queue == ""
 	for _, e := range entries {
@@ -237,7 +249,7 @@ func crashCheckEntries(r store.Record, entries []audit.Entry, runs int) error {
 		case len(steps) == 0 && e.Kind != audit.KindRequested && e.Kind != audit.KindBlocked:
 			return fmt.Errorf("it begins with %s", e.Kind)
 		case e.Kind == audit.KindNotStarted:
-			// An attempt that was slept over is refused its permit after the end, by the run that had it.
+			// An attempt that was paused is refused its permit after the end, by the run that had it.
 			var late struct{ Run, Code string }
 			if err := json.Unmarshal(e.Payload, &late); err != nil || before == 0 || r.Permit == nil || late.Run != r.Permit.Run || late.Code != approval.CodeNoPermit {
 				return fmt.Errorf("%s, not by an attempt of its own that came late: %s (%v)", e.Kind, e.Payload, err)
@@ -265,7 +277,7 @@ func crashCheckEntries(r store.Record, entries []audit.Entry, runs int) error {
 		return fmt.Errorf("%d claims, %d starts", claims, starts)
 	case runs > 0 && (claims == 0 || ours && starts == 0):
 		return fmt.Errorf("its tool ran off the record")
-	case !ours && (starts > 0 || r.Permit.Queue != approval.AgentQueue(crashAgent) || !strings.HasPrefix(v.Tool, "own")):
+	case !ours && (starts > 0 || r.Permit.Queue != approval.AgentQueue(agentName) || !strings.HasPrefix(v.Tool, "own")):
 		return fmt.Errorf("the tool was handed to %s; %d starts by a worker of ours", r.Permit.Queue, starts)
 	case v.Status.NeedsPermit() && claims == 0:
 		return fmt.Errorf("no claim")
@@ -282,13 +294,13 @@ func crashCheckEntries(r store.Record, entries []audit.Entry, runs int) error {
 	return nil
 }
 
-// crashCase is everything about one call, for a failure.
-func crashCase(r store.Record, h crashHistory, entries []audit.Entry, runs int) string {
+// caseOf is everything about one call, for a failure.
+func caseOf(r store.Record, h history, entries []audit.Entry, runs int) string {
 	var b strings.Builder
 	doc, _ := json.Marshal(r)
 	fmt.Fprintf(&b, "  its tool ran %d times\n  in the store: %s\n", runs, doc)
 	for _, e := range entries {
-		fmt.Fprintf(&b, "  entry %s %s %s %s\n", e.At.Format(crashClock), e.Step, e.Kind, e.Payload)
+		fmt.Fprintf(&b, "  entry %s %s %s %s\n", e.At.Format(clock), e.Step, e.Kind, e.Payload)
 	}
 	for _, line := range h.lines {
 		fmt.Fprintf(&b, "  event %s\n", line)
@@ -296,4 +308,4 @@ func crashCase(r store.Record, h crashHistory, entries []audit.Entry, runs int) 
 	return b.String()
 }
 
-const crashClock = "15:04:05.000"
+const clock = "15:04:05.000"

@@ -1,17 +1,13 @@
 //go:build unix
 
-package e2e_test
+package crash
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
@@ -24,11 +20,11 @@ import (
 	"go.temporal.io/api/proxy"
 )
 
-// crashVault opens what a sealed world hides, and verifies what its people
+// verifier opens what a hardened world hides, and verifies what its people
 // signed: by the keys alone, asking none of Pawl's processes. Its methods do
 // nothing for nil, a plain world.
-type crashVault struct {
-	w       *crashWorld
+type verifier struct {
+	w       *world
 	payload *codec.Keyring
 	trusted []sign.PublicKey
 
@@ -38,15 +34,15 @@ type crashVault struct {
 	verified int            // claims, by all their envelopes
 }
 
-// vault takes the keys as they are when no call is open any more.
-func (w *crashWorld) vault(reader crashStore) *crashVault {
+// newVerifier takes the keys as they are when no call is open any more.
+func (w *world) newVerifier(reader storeReader) *verifier {
 	w.t.Helper()
-	if w.seal == nil {
+	if w.hardening == nil {
 		return nil
 	}
-	v := &crashVault{w: w, written: map[string]int{}, signed: map[string]int{}}
+	v := &verifier{w: w, written: map[string]int{}, signed: map[string]int{}}
 	var err error
-	if v.payload, err = w.seal.load(); err != nil {
+	if v.payload, err = w.hardening.load(); err != nil {
 		w.t.Fatal(err)
 	}
 	for q := (store.Paging{Limit: store.MaxPage}); ; {
@@ -55,7 +51,7 @@ func (w *crashWorld) vault(reader crashStore) *crashVault {
 			w.t.Fatal(err)
 		}
 		for _, k := range page.Items {
-			key := sign.PublicKey{ID: k.ID, Store: w.seal.store, Public: k.Public}
+			key := sign.PublicKey{ID: k.ID, Store: w.hardening.store, Public: k.Public}
 			if k.RetiredAt != nil {
 				key.RetiredAt = *k.RetiredAt
 			}
@@ -73,7 +69,7 @@ func (w *crashWorld) vault(reader crashStore) *crashVault {
 // open puts what is encrypted in an event in its place. Headers and search
 // attributes are plain, and what a forger without a keyring sent, which it
 // reports; all else that can be read without a key is an error.
-func (v *crashVault) open(ctx context.Context, e *historypb.HistoryEvent) (forged bool, err error) {
+func (v *verifier) open(ctx context.Context, e *historypb.HistoryEvent) (forged bool, err error) {
 	if v == nil {
 		return false, nil
 	}
@@ -85,7 +81,7 @@ func (v *crashVault) open(ctx context.Context, e *historypb.HistoryEvent) (forge
 			}
 			out := make([]*commonpb.Payload, 0, len(ps))
 			for _, p := range ps {
-				if signal := e.GetWorkflowExecutionSignaledEventAttributes(); signal != nil && !codec.Encrypted(p) && crashForgery(p.GetData()) {
+				if signal := e.GetWorkflowExecutionSignaledEventAttributes(); signal != nil && !codec.Encrypted(p) && isForgery(p.GetData()) {
 					forged = true
 					out = append(out, p)
 					continue
@@ -119,7 +115,7 @@ func (v *crashVault) open(ctx context.Context, e *historypb.HistoryEvent) (forge
 
 // judge marks the answers that nothing proves, and names all as their workflow
 // does: one without an ID of its own, or that can't be read, by its number.
-func (v *crashVault) judge(call approval.View, answers []crashAnswer) {
+func (v *verifier) judge(call approval.View, answers []answer) {
 	if v == nil {
 		return
 	}
@@ -145,7 +141,7 @@ func (v *crashVault) judge(call approval.View, answers []crashAnswer) {
 }
 
 // worthless counts the decisions in a history that nothing proves.
-func (h crashHistory) worthless() (n int) {
+func (h history) worthless() (n int) {
 	for _, a := range h.answers {
 		if a.worthless {
 			n++
@@ -155,7 +151,7 @@ func (h crashHistory) worthless() (n int) {
 }
 
 // check holds a call against what was signed about it.
-func (v *crashVault) check(r store.Record, h crashHistory, entries []audit.Entry) error {
+func (v *verifier) check(r store.Record, h history, entries []audit.Entry) error {
 	if v == nil {
 		return nil
 	}
@@ -210,7 +206,7 @@ func (v *crashVault) check(r store.Record, h crashHistory, entries []audit.Entry
 		if o, there := refused[a.id]; !there || o.Counted() {
 			return fmt.Errorf("the decision %s, which nothing proves, is not on record as refused (%q)", a.id, o)
 		}
-		if id := a.sent.DecisionID; id != "" && !strings.HasPrefix(id, crashForged) {
+		if id := a.sent.DecisionID; id != "" && !strings.HasPrefix(id, forgedPrefix) {
 			return fmt.Errorf("the decision %s does not verify, and nobody forged it", id)
 		}
 	}
@@ -219,7 +215,7 @@ func (v *crashVault) check(r store.Record, h crashHistory, entries []audit.Entry
 
 // checkClaim verifies what the claim of a call rests on that people had to
 // approve.
-func (v *crashVault) checkClaim(r store.Record) error {
+func (v *verifier) checkClaim(r store.Record) error {
 	if r.Permit == nil || r.Verdict.Requirement == nil {
 		if r.Permit != nil && r.Permit.Evidence != "" {
 			return errors.New("nobody had to approve it, and its claim holds envelopes")
@@ -247,12 +243,12 @@ func (v *crashVault) checkClaim(r store.Record) error {
 }
 
 // made holds a decision that counted against those that people made.
-func (v *crashVault) made(r store.Record, id, by string, kind approval.DecisionKind) error {
+func (v *verifier) made(r store.Record, id, by string, kind approval.DecisionKind) error {
 	v.w.mu.Lock()
 	sent, known := v.w.sent[id]
 	v.w.mu.Unlock()
 	switch {
-	case !known || sent != crashSent{by, r.View.ID, kind}:
+	case !known || sent != sentDecision{by, r.View.ID, kind}:
 		return fmt.Errorf("%s said %s by the decision %s; sent was %+v", by, kind, id, sent)
 	case kind == approval.Approve && r.View.Owner != "" && (approval.SamePerson(by, r.View.Owner) || approval.SamePerson(by, r.View.Requester)):
 		return fmt.Errorf("%s approved their own call", by)
@@ -260,76 +256,15 @@ func (v *crashVault) made(r store.Record, id, by string, kind approval.DecisionK
 	return nil
 }
 
-// sum sees that what was to be shown came up.
-func (v *crashVault) sum() {
+// report says what was verified, and sees that what was to be shown came up.
+func (v *verifier) report() {
 	if v == nil {
 		return
 	}
-	s := v.w.seal
+	s := v.w.hardening
 	v.w.t.Logf("%d claims verified, %d forged decisions refused; %d signing keys (%d rotations) signed %v; payload keys (%d rotations) wrote %v",
 		v.verified, v.forged, len(v.trusted), s.rotated.Load(), v.signed, s.rekeyed.Load(), v.written)
 	if v.verified == 0 || v.forged == 0 || s.rotated.Load() == 0 || len(v.written) < 2 {
 		v.w.t.Error("some claim, some forged decision, and other keys of both kinds belong to a storm")
-	}
-}
-
-// crashPlant marks a place in calls: what is there is looked for in Temporal's
-// files. It is written several times in a row, so that one of them lies in one
-// page of a file.
-func crashPlant(where string) string { return strings.Repeat(crashPlanted(where), 3) }
-
-func crashPlanted(where string) string { return "planted-in-" + where + "-9d3c;" }
-
-// checkFiles looks for what was planted in the files of Temporal, before and
-// after it is stopped. In a plain world it must be there: so that this would be
-// seen in a sealed one.
-func (w *crashWorld) checkFiles() {
-	w.t.Helper()
-	found := map[string]bool{}
-	for _, where := range []string{"argument", "reason", "notes", "result", "the-agent"} {
-		found[crashPlanted(where)] = false
-	}
-	if w.agent == nil {
-		delete(found, crashPlanted("the-agent"))
-	}
-	w.searchFiles(found)
-	w.temporal.down(syscall.SIGINT, crashPatience)
-	w.searchFiles(found)
-	for secret, there := range found {
-		if there == (w.seal != nil) {
-			w.t.Errorf("%s was found in Temporal's files: %v", secret, there)
-		}
-	}
-}
-
-func (w *crashWorld) searchFiles(found map[string]bool) {
-	w.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(w.dir, "data", "temporal.db*"))
-	if err != nil || len(paths) == 0 {
-		w.t.Fatalf("Temporal has no files: %v", err)
-	}
-	for _, path := range paths {
-		f, err := os.Open(path)
-		if errors.Is(err, os.ErrNotExist) { // a log that went into the file
-			continue
-		}
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		const overlap = 4 << 10
-		part := make([]byte, 0, 1<<20)
-		for err == nil {
-			kept := copy(part[:cap(part)], part[max(0, len(part)-overlap):])
-			var n int
-			n, err = io.ReadFull(f, part[kept:cap(part)])
-			part = part[:kept+n]
-			for secret, there := range found {
-				found[secret] = there || holds(part, secret)
-			}
-		}
-		f.Close()
-		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			w.t.Fatal(err)
-		}
 	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package e2e_test
+package crash
 
 import (
 	"context"
@@ -21,47 +21,47 @@ import (
 	temporalclient "go.temporal.io/sdk/client"
 )
 
-// crashSteps are the activities that write things down. Whatever else a
+// recordingActivities are the activities that write things down. Whatever else a
 // history schedules runs a tool.
-var crashSteps = map[string]bool{"Admit": true, "Claim": true, "Record": true, "AnswerTimes": true, "Refuse": true, "Keys": true, "Publish": true}
+var recordingActivities = map[string]bool{"Admit": true, "Claim": true, "Record": true, "AnswerTimes": true, "Refuse": true, "Keys": true, "Publish": true}
 
-// crashHistory is what Temporal's history tells of one call.
-type crashHistory struct {
+// history is what Temporal's history tells of one call.
+type history struct {
 	call    struct{ Tool string }
 	ends    []string // the types of the events that close it
 	outcome approval.Outcome
-	runs    []crashRun
+	runs    []toolRun
 	claims  int       // how many were answered
 	claimed time.Time // when the last one was
 	found   bool      // Admit found the call claimed: by a workflow task that was lost
-	answers []crashAnswer
+	answers []answer
 	broken  []string // what a healthy workflow never has
 	lines   []string // every event, for people
 }
 
-// crashRun is one activity that ran a tool, or was to.
-type crashRun struct {
+// toolRun is one activity that ran a tool, or was to.
+type toolRun struct {
 	scheduled, started, ended time.Time
 	pid                       int // of the process that took it last; 0: none did
 	result                    json.RawMessage
 }
 
-// crashAnswer is a signal that approves, rejects or withdraws, and when Temporal
+// answer is a signal that approves, rejects or withdraws, and when Temporal
 // took it.
-type crashAnswer struct {
+type answer struct {
 	signal, id string
 	at         time.Time
 	sent       approval.DecisionSignal
-	plain      bool // in a sealed world: as a forger sent it who has no keyring
-	worthless  bool // in a sealed world: nothing proves who decided so
+	plain      bool // in a hardened world: as a forger sent it who has no keyring
+	worthless  bool // in a hardened world: nothing proves who decided so
 }
 
-// readCrashHistory reads a call's history. That of a sealed world is nothing
-// but ciphertext, which the vault opens; it is nil for a plain one.
-func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id string, vault *crashVault) (crashHistory, error) {
-	var h crashHistory
+// readHistory reads a call's history. That of a hardened world is nothing
+// but ciphertext, which the verifier opens; it is nil for a plain one.
+func readHistory(ctx context.Context, temporal temporalclient.Client, id string, verifier *verifier) (history, error) {
+	var h history
 	scheduled := map[int64]string{} // activity types
-	runs := map[int64]*crashRun{}
+	runs := map[int64]*toolRun{}
 	var order []int64
 	events := temporal.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
@@ -69,7 +69,7 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 		if err != nil {
 			return h, fmt.Errorf("its history can't be read: %w", err)
 		}
-		forged, err := vault.open(ctx, e)
+		forged, err := verifier.open(ctx, e)
 		if err != nil {
 			return h, fmt.Errorf("event %d, %s: %w", e.GetEventId(), e.GetEventType(), err)
 		}
@@ -82,7 +82,7 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 			}
 		}
 		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s != nil {
-			a := crashAnswer{signal: s.GetSignalName(), at: at, plain: forged}
+			a := answer{signal: s.GetSignalName(), at: at, plain: forged}
 			for _, p := range s.GetInput().GetPayloads() {
 				if json.Unmarshal(p.GetData(), &a.sent) == nil {
 					a.id = a.sent.DecisionID
@@ -94,9 +94,9 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 		if s := e.GetActivityTaskScheduledEventAttributes(); s != nil {
 			note = s.GetActivityType().GetName()
 			scheduled[e.GetEventId()] = note
-			if !crashSteps[note] {
+			if !recordingActivities[note] {
 				order = append(order, e.GetEventId())
-				runs[e.GetEventId()] = &crashRun{scheduled: at}
+				runs[e.GetEventId()] = &toolRun{scheduled: at}
 			}
 		}
 		if s := e.GetActivityTaskStartedEventAttributes(); s != nil {
@@ -109,10 +109,10 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 				r.started = at
 			}
 		}
-		if of, how := crashActivityEnd(e); of != 0 {
+		if of, how := activityEnd(e); of != 0 {
 			note = scheduled[of] + " " + how
 			if scheduled[of] == "Admit" && how == "" {
-				h.found = crashFoundClaimed(e.GetActivityTaskCompletedEventAttributes().GetResult())
+				h.found = foundClaimed(e.GetActivityTaskCompletedEventAttributes().GetResult())
 			}
 			if scheduled[of] == "Claim" && how == "" {
 				h.claims, h.claimed = h.claims+1, at
@@ -125,9 +125,9 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 			}
 		}
 		if m := e.GetMarkerRecordedEventAttributes(); m != nil {
-			note = crashLocalStep(m)
+			note = localActivity(m)
 			if note == "Admit" {
-				h.found = crashFoundClaimed(m.GetDetails()["result"])
+				h.found = foundClaimed(m.GetDetails()["result"])
 			}
 			if note == "Claim" {
 				h.claims, h.claimed = h.claims+1, at
@@ -137,7 +137,7 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 		if err != nil {
 			return h, err
 		}
-		h.lines = append(h.lines, fmt.Sprintf("%3d %s %s %s", e.GetEventId(), at.Format(crashClock), e.GetEventType(), note))
+		h.lines = append(h.lines, fmt.Sprintf("%3d %s %s %s", e.GetEventId(), at.Format(clock), e.GetEventType(), note))
 	}
 	for _, n := range order {
 		h.runs = append(h.runs, *runs[n])
@@ -145,8 +145,8 @@ func readCrashHistory(ctx context.Context, temporal temporalclient.Client, id st
 	return h, nil
 }
 
-// crashLocalStep is the local activity that a marker holds the result of.
-func crashLocalStep(m *historypb.MarkerRecordedEventAttributes) string {
+// localActivity is the local activity that a marker holds the result of.
+func localActivity(m *historypb.MarkerRecordedEventAttributes) string {
 	var step struct{ ActivityType string }
 	for _, p := range m.GetDetails()["data"].GetPayloads() {
 		if err := json.Unmarshal(p.GetData(), &step); err != nil {
@@ -159,8 +159,8 @@ func crashLocalStep(m *historypb.MarkerRecordedEventAttributes) string {
 	return step.ActivityType
 }
 
-// crashFoundClaimed reads what Admit answered.
-func crashFoundClaimed(result *commonpb.Payloads) bool {
+// foundClaimed reads what Admit answered.
+func foundClaimed(result *commonpb.Payloads) bool {
 	var admission activities.Admission
 	for _, p := range result.GetPayloads() {
 		if json.Unmarshal(p.GetData(), &admission) != nil {
@@ -170,9 +170,9 @@ func crashFoundClaimed(result *commonpb.Payloads) bool {
 	return admission.Claimed
 }
 
-// crashActivityEnd is the activity that an event ends, and how if not with a
+// activityEnd is the activity that an event ends, and how if not with a
 // result.
-func crashActivityEnd(e *historypb.HistoryEvent) (scheduled int64, how string) {
+func activityEnd(e *historypb.HistoryEvent) (scheduled int64, how string) {
 	if a := e.GetActivityTaskCompletedEventAttributes(); a != nil {
 		return a.GetScheduledEventId(), ""
 	}
@@ -189,7 +189,7 @@ func crashActivityEnd(e *historypb.HistoryEvent) (scheduled int64, how string) {
 }
 
 // close reads the events that end a workflow, or should not be there.
-func (h *crashHistory) close(e *historypb.HistoryEvent, note *string) {
+func (h *history) close(e *historypb.HistoryEvent, note *string) {
 	kind := e.GetEventType()
 	switch kind {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
@@ -217,7 +217,7 @@ func (h *crashHistory) close(e *historypb.HistoryEvent, note *string) {
 }
 
 // agrees holds the workflow's result against the store's record.
-func (h crashHistory) agrees(r store.Record) error {
+func (h history) agrees(r store.Record) error {
 	a, errA := strictjson.Canonical(h.outcome)
 	b, errB := strictjson.Canonical(r.View.Outcome())
 	if errA != nil || errB != nil || string(a) != string(b) {
@@ -227,7 +227,7 @@ func (h crashHistory) agrees(r store.Record) error {
 }
 
 // fits looks at the ways by which the call came to its end.
-func (h crashHistory) fits(r store.Record) error {
+func (h history) fits(r store.Record) error {
 	v := r.View
 	approved := v.Decision != nil && v.Decision.Kind == approval.SettledApprove
 	switch {
@@ -265,7 +265,7 @@ func (h crashHistory) fits(r store.Record) error {
 	return nil
 }
 
-func (h crashHistory) answered(signal string) bool {
+func (h history) answered(signal string) bool {
 	for _, a := range h.answers {
 		if a.signal == signal && !a.worthless {
 			return true
@@ -275,7 +275,7 @@ func (h crashHistory) answered(signal string) bool {
 }
 
 // holds reports whether a decision is in the history.
-func (h crashHistory) holds(decisionID string) bool {
+func (h history) holds(decisionID string) bool {
 	for _, a := range h.answers {
 		if a.id == decisionID {
 			return true

@@ -1,6 +1,6 @@
 //go:build unix
 
-package e2e_test
+package crash
 
 import (
 	"fmt"
@@ -14,22 +14,22 @@ import (
 	"time"
 )
 
-// crashTools is the tools' side of HTTP. It lives in the test's process, which
+// tools is the tools' side of HTTP. It lives in the test's process, which
 // nobody kills, and counts what really ran.
-type crashTools struct {
+type tools struct {
 	*httptest.Server
 	arrived chan string // IDs of calls that reached a tool that blocks
 
-	mu      sync.Mutex
-	runs    map[string]int           // by call ID
-	keys    map[string]int           // by the key in the arguments
-	digests map[string]string        // by call ID
-	held    map[string]chan struct{} // closed to let a blocked call go
-	odd     []string
+	mu        sync.Mutex
+	runs      map[string]int           // by call ID
+	keys      map[string]int           // by the key in the arguments
+	digests   map[string]string        // by call ID
+	held      map[string]chan struct{} // closed to let a blocked call go
+	malformed []string                 // requests
 }
 
-func newCrashTools(t *testing.T) *crashTools {
-	c := &crashTools{
+func newTools(t *testing.T) *tools {
+	c := &tools{
 		arrived: make(chan string, 100), runs: map[string]int{}, keys: map[string]int{}, digests: map[string]string{}, held: map[string]chan struct{}{},
 	}
 	c.Server = httptest.NewServer(c)
@@ -38,7 +38,7 @@ func newCrashTools(t *testing.T) *crashTools {
 }
 
 // file is the tools file: the path of a tool's URL says how it behaves.
-func (c *crashTools) file() string {
+func (c *tools) file() string {
 	var b strings.Builder
 	b.WriteString("tools:\n")
 	for _, name := range []string{"allowed", "guarded", "slow", "allowed_slow", "block", "allowed_block", "repeatable"} {
@@ -51,7 +51,7 @@ func (c *crashTools) file() string {
 	return b.String()
 }
 
-func (c *crashTools) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *tools) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	args, _ := io.ReadAll(r.Body) // from here the server notices when the caller is gone
 	id := r.Header.Get("Pawl-Call-Id")
 	run, held := c.note(id, args, r)
@@ -71,11 +71,11 @@ func (c *crashTools) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"run":%d,"marker":%q}`, run, crashPlant("result"))
+	fmt.Fprintf(w, `{"run":%d,"marker":%q}`, run, planted("result"))
 }
 
 // note counts a run before anything can go wrong with it.
-func (c *crashTools) note(id string, args []byte, r *http.Request) (run int, held chan struct{}) {
+func (c *tools) note(id string, args []byte, r *http.Request) (run int, held chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held[id] == nil {
@@ -83,20 +83,20 @@ func (c *crashTools) note(id string, args []byte, r *http.Request) (run int, hel
 	}
 	digest := r.Header.Get("Pawl-Digest")
 	if r.Method != http.MethodPost || id == "" || r.Header.Get("Idempotency-Key") != id || digest == "" {
-		c.odd = append(c.odd, fmt.Sprintf("%s %s with call %q, key %q, digest %q", r.Method, r.URL.Path, id, r.Header.Get("Idempotency-Key"), digest))
+		c.malformed = append(c.malformed, fmt.Sprintf("%s %s with call %q, key %q, digest %q", r.Method, r.URL.Path, id, r.Header.Get("Idempotency-Key"), digest))
 	}
-	c.tell(id, digest, crashKey(args))
+	c.add(id, digest, keyIn(args))
 	return c.runs[id], c.held[id]
 }
 
-// count counts a run elsewhere.
-func (c *crashTools) count(id, digest, key string) {
+// count counts a run in another process.
+func (c *tools) count(id, digest, key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tell(id, digest, key)
+	c.add(id, digest, key)
 }
 
-func (c *crashTools) tell(id, digest, key string) {
+func (c *tools) add(id, digest, key string) {
 	c.runs[id]++
 	c.digests[id] = digest
 	if key != "" {
@@ -105,28 +105,28 @@ func (c *crashTools) tell(id, digest, key string) {
 }
 
 // ran is how often a call reached its tool.
-func (c *crashTools) ran(id string) int {
+func (c *tools) ran(id string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.runs[id]
 }
 
 // letGo lets a blocked call answer.
-func (c *crashTools) letGo(id string) {
+func (c *tools) letGo(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(c.held[id])
 }
 
 // arrival waits until a call has reached a tool that blocks.
-func (s *crashWorld) arrival(id string) {
-	s.t.Helper()
+func (w *world) arrival(id string) {
+	w.t.Helper()
 	select {
-	case got := <-s.tools.arrived:
+	case got := <-w.tools.arrived:
 		if got != id {
-			s.t.Fatalf("call %s reached its tool, want %s", got, id)
+			w.t.Fatalf("call %s reached its tool, want %s", got, id)
 		}
-	case <-time.After(crashPatience):
-		s.t.Fatalf("call %s did not reach its tool", id)
+	case <-time.After(patience):
+		w.t.Fatalf("call %s did not reach its tool", id)
 	}
 }
