@@ -29,7 +29,7 @@ var rooms = map[string][]string{
 	"internal/yamlfile":     {},
 	"policy":                {"internal/yamlfile", "tool"},
 	"policy/policytest":     {"internal/yamlfile", "policy"},
-	"policy/policydiff":     {"internal/yamlfile", "policy", "policy/policytest"},
+	"policy/policydiff":     {"policy", "policy/policytest"},
 	"policy/schema":         {},
 	"policy/active":         {"internal/yamlfile", "policy", "store"},
 	"tool":                  {},
@@ -61,7 +61,7 @@ var rooms = map[string][]string{
 	"internal/cli/call":     {"auth", "client", "internal/cli", "internal/settings"},
 	"internal/cli/clitest":  {"client", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy"},
 	"internal/cli/operate":  {"api", "auth", "auth/oidc", "codec", "health", "internal/cli", "internal/settings", "policy", "policy/active", "store", "tool", "worker"},
-	"internal/cli/policies": {"client", "internal/cli", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store"},
+	"internal/cli/policies": {"audit", "client", "internal/cli", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store"},
 	"internal/cli/review":   {"auth", "client", "internal/cli", "store"},
 	"examples/agent":        {"client"},
 }

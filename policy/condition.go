@@ -150,29 +150,6 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 	return made
 }
 
-// Canonical is the same for conditions (when) that differ in spaces, comments and
-// needless brackets alone. What is no condition stays as it is.
-func Canonical(condition string) string {
-	env, err := celSpelling()
-	if err != nil || condition == "" {
-		return condition
-	}
-	parsed, issues := env.Parse(condition)
-	if issues.Err() != nil {
-		return condition
-	}
-	text, err := cel.AstToString(parsed)
-	if err != nil {
-		return condition
-	}
-	return text
-}
-
-// celSpelling parses alone, and remembers macros as they are written.
-var celSpelling = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(cel.EnableMacroCallTracking(), cel.ParserRecursionLimit(maxDepth))
-})
-
 // nesting is how deep macros like all and exists stand inside each other.
 func nesting(parsed *cel.Ast) int {
 	most := 0

@@ -25,8 +25,6 @@ type hit struct {
 	rule *rule
 	kind approval.VerdictKind // the rule's, or require_approval where its condition could not be evaluated
 	why  string               // what the rule alone does not tell
-	// unsure: its condition could not be evaluated.
-	unsure bool
 }
 
 // evaluate tells e, if it is not nil, what each layer has to do with it.
@@ -116,13 +114,13 @@ func (l *layer) judge(in *input, hits []hit, note func(*rule, string)) []hit {
 	}
 	if l.classifier != nil && !named {
 		if danger, whyNot := l.classifier.danger(in.call.Tool); danger != "" {
-			hits = append(hits, hit{l.classifier.rule, l.classifier.rule.kind, danger, false})
+			hits = append(hits, hit{l.classifier.rule, l.classifier.rule.kind, danger})
 		} else if note != nil {
 			note(l.classifier.rule, whyNot)
 		}
 	}
 	if l.unmatched != nil && !held {
-		hits = append(hits, hit{l.unmatched, l.unmatched.kind, "", false})
+		hits = append(hits, hit{l.unmatched, l.unmatched.kind, ""})
 	}
 	return hits
 }
@@ -177,14 +175,14 @@ func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, 
 	whyNot, why, problem := r.holds(in)
 	switch {
 	case problem != "":
-		return append(hits, hit{r, approval.VerdictRequire, "the condition of " + r.short + " could not be evaluated: " + problem, true}), false
+		return append(hits, hit{r, approval.VerdictRequire, "the condition of " + r.short + " could not be evaluated: " + problem}), false
 	case whyNot != "":
 		if note != nil {
 			note(r, whyNot)
 		}
 		return hits, false
 	}
-	return append(hits, hit{r, r.kind, why, false}), true
+	return append(hits, hit{r, r.kind, why}), true
 }
 
 // holds says why the rule does not hold for a call of its tool, or what keeps

@@ -74,30 +74,6 @@ func (s *Set) Explain(c approval.Call, now time.Time) Explanation {
 	return e
 }
 
-// Counted is a rule that counts for a call, or a layer that the call falls under.
-type Counted struct {
-	Layer  string
-	Where  string // file:line:column of the rule, as in RuleRef; empty: the layer
-	Unsure bool   // it asks for approval since its condition could not be evaluated
-}
-
-// Counting returns what counts for a call that is judged at now, of the layers
-// that decide.
-func (s *Set) Counting(c approval.Call, now time.Time) []Counted {
-	var out []Counted
-	in := &input{call: &c, now: now}
-	for _, l := range s.layers {
-		if l.observe || l.applies.match(&c, false) != "" {
-			continue
-		}
-		out = append(out, Counted{Layer: l.name})
-		for _, h := range l.judge(in, nil, nil) {
-			out = append(out, Counted{l.name, h.rule.where, h.unsure})
-		}
-	}
-	return out
-}
-
 // passOver notes that a layer is not for the call. A nil e notes nothing.
 func (e *Explanation) passOver(l *layer, whyNot string) {
 	if e != nil {

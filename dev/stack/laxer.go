@@ -2,26 +2,31 @@ package stack
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/policy/policydiff"
 	"github.com/pawlhq/pawl/store"
 )
 
-// laxerTime bounds how long is looked for what a change of the policy files
-// makes laxer. Meanwhile further changes wait.
-const laxerTime = 2 * time.Second
+// After a change of the policy files, the calls of the last laxerDays are compared for at most
+// laxerTime. Meanwhile further changes wait.
+const (
+	laxerDays = 30
+	laxerTime = 2 * time.Second
+)
 
 // maxShifts is how many respects of one change are logged.
 const maxShifts = 10
 
-// warnLaxer logs what a change of the policy files makes laxer: nobody was
-// asked before it was saved.
+// warnLaxer logs what a change of the policy files makes laxer for the calls that were recorded
+// lately: nobody was asked before it was saved.
 func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
 	if was.Digest == now.Digest {
 		return
@@ -34,8 +39,16 @@ func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
 	}
 	limited, cancel := context.WithTimeout(ctx, laxerTime)
 	defer cancel()
-	cut := false
-	report := policydiff.Diff(before, after, policydiff.Within(limited, policydiff.Probes(before, after), &cut))
+	report, err := policydiff.Diff(before, after, policydiff.Recorded(limited, s.entries))
+	switch {
+	case err != nil && limited.Err() == nil:
+		s.o.Logger.WarnContext(ctx, "it can't be told what the changed policy files make laxer", "error", err)
+	case err != nil:
+		s.o.Logger.WarnContext(ctx, "not all recorded calls were compared; 'pawl policy diff --recorded' takes its time",
+			"after", laxerTime, "compared", report.Calls)
+	case report.Calls == 0:
+		s.o.Logger.InfoContext(ctx, "the policy files changed; nothing was compared, as no calls are on record", "version", now.Version)
+	}
 	for i, g := range report.Groups() {
 		if !g.Laxer() {
 			break
@@ -59,17 +72,17 @@ func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
 		s.o.Logger.WarnContext(ctx, "THE CHANGED POLICY FILES ARE LAXER", "version", now.Version,
 			"what", strings.Join(shifts, "; "), "tools", strings.Join(tools, ", "))
 	}
-	if edits := report.Unknown; len(edits) > 0 {
-		var places []string
-		for _, e := range edits[:min(len(edits), maxShifts)] {
-			places = append(places, e.String())
-		}
-		s.o.Logger.WarnContext(ctx, "it can't be told what some edits of the policy files make laxer; 'pawl policy diff --calls' tries them on your calls",
-			"version", now.Version, "edits", len(edits), "what", strings.Join(places, "; "))
+}
+
+// entries is a policydiff.Lister over the store.
+func (s *Stack) entries(ctx context.Context, kind, cursor string) (payloads []json.RawMessage, next string, err error) {
+	page, err := s.Store.Entries(ctx, store.EntryQuery{
+		Kind: audit.Kind(kind), Since: time.Now().AddDate(0, 0, -laxerDays), Cursor: cursor, Limit: store.MaxPage,
+	})
+	for _, e := range page.Items {
+		payloads = append(payloads, e.Payload)
 	}
-	if cut {
-		s.o.Logger.WarnContext(ctx, "the search for what is laxer was cut off; 'pawl policy diff' takes its time", "after", laxerTime)
-	}
+	return payloads, page.Next, err
 }
 
 func (s *Stack) policySet(ctx context.Context, digest string) (*policy.Set, error) {

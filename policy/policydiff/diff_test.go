@@ -2,6 +2,8 @@ package policydiff_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -24,172 +26,112 @@ func compile(t *testing.T, text string) *policy.Set {
 	return set
 }
 
-// Each row is one edit of a policy that lets more through somewhere. Probes
-// alone must find it, and find the way back stricter.
-func TestProbesFindWhatBecomesLaxer(t *testing.T) {
-	for name, c := range map[string]struct{ strict, lax string }{
-		"a rule is gone":       {"rules: [{tool: a, deny: true}]", "rules: []"},
-		"a tool runs":          {"rules: [{tool: a}]", "rules: [{tool: a, auto_approve: true}]"},
-		"a new tool runs":      {"rules: []", "rules: [{tool: a, auto_approve: true}]"},
-		"one of a list":        {"rules: [{tool: [a, b], deny: true}]", "rules: [{tool: [b], deny: true}]"},
-		"a pattern":            {"rules: [{tool: 'db.*', deny: true}]", "rules: [{tool: 'db.?', deny: true}]"},
-		"every tool":           {"rules: []", "rules: [{tool: '*', auto_approve: true}]"},
-		"whatever has no rule": {"{rules: []}", "{rules: [], unmatched: allow}"},
-		"longer":               {"{rules: [], default_timeout: 1h}", "{rules: [], default_timeout: 2h}"},
-		"shown":                {"{rules: [], redact_fields: [pin]}", "rules: []"},
-		"fewer people":         {"rules: [{tool: a, approvals: 2}]", "rules: [{tool: a}]"},
-		"a bound": {
-			"{require_approval: [{capability: a, amount_gt: 100}], allow: [{capability: a}]}",
-			"{require_approval: [{capability: a, amount_gt: 101}], allow: [{capability: a}]}",
-		},
-		"up to a bound": {
-			"{deny: [{capability: a, amount_gte: 100}], allow: [{capability: a}]}",
-			"{deny: [{capability: a, amount_gt: 100}], allow: [{capability: a}]}",
-		},
-		"an environment": {
-			"{deny: [{capability: a, environment: [prod, test]}], allow: [a]}",
-			"{deny: [{capability: a, environment: [prod]}], allow: [a]}",
-		},
-		"words": {
-			"{deny: [{capability: a, contains: [drop, truncate]}], allow: [a]}",
-			"{deny: [{capability: a, contains: drop}], allow: [a]}",
-		},
-		"a bare capability": {"{allow: []}", "{allow: [a]}"},
-		"an agent":          {"rules: [{tool: a, agent: 'bot-*', deny: true}]", "rules: [{tool: a, agent: 'bot-?', deny: true}]"},
-		"a team's layer":    {"{applies_to: {team: x}, rules: [{tool: a, deny: true}]}", "{applies_to: {team: y}, rules: [{tool: a, deny: true}]}"},
-		"a label": {
-			"rules: [{tool: a, labels: {env: prod}, deny: true}]",
-			"rules: [{tool: a, labels: {env: prod, zone: eu}, deny: true}]",
-		},
-		"a condition":            {"rules: [{tool: a, when: args.amount > 5, deny: true}]", "rules: [{tool: a, when: args.amount > 6, deny: true}]"},
-		"a function":             {`rules: [{tool: a, when: 'args.to.endsWith("@x.org")', deny: true}]`, `rules: [{tool: a, when: 'args.to == "b@x.org"', deny: true}]`},
-		"deep down":              {`rules: [{tool: a, when: 'args.card["owner"].name == "y"', auto_approve: true}]`, `rules: [{tool: a, when: 'args.card["owner"].name in ["y", "z"]', auto_approve: true}]`},
-		"a label in a condition": {`rules: [{tool: a, when: 'labels.env == "prod"', deny: true}]`, `rules: [{tool: a, when: 'labels.env == "prod" && agent != "x"', deny: true}]`},
-		"at night":               {"rules: [{tool: a, deny: true}]", "rules: [{tool: a, when: now.getHours() > 6, deny: true}]"},
-		"a capability alone":     {"allow: [b]", "allow: [a, b]"},
-		"a pattern alone":        {"deny: ['pay.*']", "deny: [pay.out]"},
-		"one layer's unmatched":  {"{applies_to: {team: x}, rules: []}", "{applies_to: {team: x}, rules: [], unmatched: allow}"},
-		"some tools' unmatched":  {"{applies_to: {tool: 'db.*', team: x}, rules: []}", "{applies_to: {tool: 'db.*', team: x}, rules: [], unmatched: allow}"},
-		"some tools' rules":      {"{applies_to: {tool: db.read}, rules: []}", "{applies_to: {tool: 'db.*'}, rules: [{tool: '*', auto_approve: true}]}"},
-		"one layer's names":      {"{applies_to: {team: x}, rules: [], classify: true, unmatched: allow}", "{applies_to: {team: x}, rules: [], unmatched: allow}"},
-		"a passed over rule's":   {"rules: [{tool: a, agent: x, redact_fields: [pin]}, {tool: a, deny: true}]", "rules: [{tool: a, agent: x}, {tool: a, deny: true}]"},
-		"one layer's redactions": {"{applies_to: {team: x}, rules: [], redact_fields: [pin]}", "{applies_to: {team: x}, rules: []}"},
-		"a label that is there":  {`rules: [{tool: a, when: '"vip" in labels', deny: true}]`, "rules: []"},
-		"a label's absence":      {`rules: [{tool: a, deny: true}]`, `rules: [{tool: a, when: '!("vip" in labels)', deny: true}]`},
-		"one of a list's":        {"rules: [{tool: a, when: 'args.lines[0].price > 5', deny: true}]", "rules: [{tool: a, when: 'args.lines[0].price > 6', deny: true}]"},
-		"any of a list":          {"rules: [{tool: a, when: 'args.to.exists(x, x == \"m\")', auto_approve: true}]", "rules: [{tool: a, when: 'args.to.exists(x, x in [\"m\", \"n\"])', auto_approve: true}]"},
-		"a word of either name":  {"{deny: [{capability: a, match_keywords: [drop, cut]}], allow: [a]}", "{deny: [{capability: a, match_keywords: drop}], allow: [a]}"},
-		"an expression":          {"{deny: [{capability: a, match_regex: ['rm\\s+-rf', '^mkfs\\.[a-z]{4}$']}], allow: [a]}", "{deny: [{capability: a, match_regex: 'rm\\s+-rf'}], allow: [a]}"},
-		"an anchor":              {"allow: [{capability: a, match_regex: ^ls$}]", "allow: [{capability: a, match_regex: ls}]"},
-		"a prefix":               {"{deny: [{capability: a, path_prefix: [/etc, /root/]}], allow: [a]}", "{deny: [{capability: a, path_prefix: /etc}], allow: [a]}"},
-		"a longer prefix":        {"allow: [{capability: a, path_prefix: /tmp/a}]", "allow: [{capability: a, path_prefix: /tmp}]"},
-		"the directory itself":   {"allow: [{capability: a, path_prefix: /tmp/}]", "allow: [{capability: a, path_prefix: /tmp}]"},
-		"a relative prefix":      {"{deny: [{capability: a, path_prefix: ./work}], allow: [a]}", "{deny: [{capability: a, path_prefix: ./work/a}], allow: [a]}"},
-		"a home": {
-			"{deny: [{capability: 'files.*', path_prefix: [/etc, ~/.ssh]}], allow: ['files.*']}",
-			"{deny: [{capability: 'files.*', path_prefix: [/etc]}], allow: ['files.*']}",
-		},
-		"somebody's home": {
-			"{deny: [{capability: a, path_prefix: [/etc, ~ana/x]}], allow: [a]}",
-			"{deny: [{capability: a, path_prefix: [/etc]}], allow: [a]}",
-		},
-		"a relative one of several prefixes": {
-			"{deny: [{capability: a, path_prefix: [/etc, ./secret]}], allow: [a]}",
-			"{deny: [{capability: a, path_prefix: [/etc]}], allow: [a]}",
-		},
-		"a drive": {
-			`{deny: [{capability: a, path_prefix: [/etc, 'C:\keys']}], allow: [a]}`,
-			`{deny: [{capability: a, path_prefix: [/etc]}], allow: [a]}`,
-		},
-		"the last of many prefixes": {
-			"{deny: [{capability: a, path_prefix: [" + prefixes(100) + ", /etc]}], allow: [a]}",
-			"{deny: [{capability: a, path_prefix: [" + prefixes(100) + "]}], allow: [a]}",
-		},
-		"an hour":             {`rules: [{tool: a, when: 'now.getHours("UTC") < 17', auto_approve: true}]`, `rules: [{tool: a, when: 'now.getHours("UTC") < 22', auto_approve: true}]`},
-		"an hour somewhere":   {`rules: [{tool: a, when: 'now.getHours("+05:30") >= 9', auto_approve: true}]`, `rules: [{tool: a, when: 'now.getHours("+05:30") >= 8', auto_approve: true}]`},
-		"an hour of a day":    {`rules: [{tool: a, when: 'now.getDayOfWeek() == 5 && now.getHours() < 14', auto_approve: true}]`, `rules: [{tool: a, when: 'now.getDayOfWeek() == 5 && now.getHours() < 16', auto_approve: true}]`},
-		"a date":              {`rules: [{tool: a, when: 'now < timestamp("2030-01-01T00:00:00Z")', deny: true}]`, `rules: [{tool: a, when: 'now < timestamp("2029-01-01T00:00:00Z")', deny: true}]`},
-		"a pattern's text":    {`rules: [{tool: a, when: 'args.cmd.matches("^rm")', deny: true}]`, `rules: [{tool: a, when: 'args.cmd.matches("^rm -rf")', deny: true}]`},
-		"a pattern's class":   {`rules: [{tool: a, when: 'args.cmd.matches("^\\d+[a-c]$")', deny: true}]`, `rules: [{tool: a, when: 'args.cmd.matches("^\\d+[a-b]$")', deny: true}]`},
-		"a raw pattern":       {`rules: [{tool: a, when: 'args.cmd.matches(r"^\s?x{2}$")', deny: true}]`, `rules: [{tool: a, when: 'args.cmd.matches(r"^x{2}$")', deny: true}]`},
-		"an expression's end": {`{deny: [{capability: a, match_regex: '^[a-c]{3}\d+foo(bar|baz)$'}], allow: [a]}`, `{deny: [{capability: a, match_regex: '^[a-b]{3}\d+foo(bar|baz)$'}], allow: [a]}`},
-		"an alternative":      {`{deny: [{capability: a, match_regex: '^foo(bar|baz)$'}], allow: [a]}`, `{deny: [{capability: a, match_regex: '^foo(bar)$'}], allow: [a]}`},
-		"a label's bound": {
-			"{deny: [{capability: a, amount_gt: 5}], allow: [{capability: a, amount_lt: 100}]}",
-			"{deny: [{capability: a, amount_gt: 50}], allow: [{capability: a, amount_lt: 100}]}",
-		},
-		"names": {"{rules: [], classify: true, unmatched: allow}", "{rules: [], classify: true, unmatched: allow, safe_tools: [delete_x]}"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			strict, lax := compile(t, c.strict), compile(t, c.lax)
-			if r := policydiff.Diff(strict, lax, policydiff.Probes(strict, lax)); len(r.Laxer()) == 0 {
-				t.Errorf("nothing becomes laxer over %d probes", r.Calls)
+// corpus has calls of several tools, agents and arguments.
+func corpus(tools ...string) []policytest.Case {
+	var out []policytest.Case
+	for _, tool := range tools {
+		for _, agent := range []string{"", "bot", "b2"} {
+			for i, args := range []string{
+				`{}`, `{"amount":5.5}`, `{"amount":6}`, `{"amount":51,"l":[2]}`, `{"amount":5,"path":"/srv/a/x"}`,
+				`{"path":"./x/y","environment":"prod"}`, `{"text":"x"}`, `{"text":"a 7","path":"/srv/b"}`,
+			} {
+				c := policytest.Case{At: policytest.Noon, Call: approval.Call{Tool: tool, Agent: agent, Args: json.RawMessage(args)}}
+				if i%2 == 0 {
+					c.Call.Labels = map[string]string{"env": "prod"}
+				}
+				c.Name = fmt.Sprintf("%s %s %d", tool, agent, i)
+				out = append(out, c)
 			}
-			if r := policydiff.Diff(lax, strict, policydiff.Probes(lax, strict)); len(r.Stricter()) == 0 {
-				t.Errorf("nothing becomes stricter over %d probes", r.Calls)
-			}
-			if r := policydiff.Diff(lax, lax, policydiff.Probes(lax)); len(r.Changes) > 0 || len(r.Groups()) > 0 {
-				t.Errorf("the same policy differs: %+v", r.Changes)
-			}
-		})
+		}
+	}
+	return out
+}
+
+// diff compares over calls that can be listed.
+func diff(t *testing.T, old, new *policy.Set, cases []policytest.Case) policydiff.Report {
+	t.Helper()
+	r, err := policydiff.Diff(old, new, policydiff.Given(cases))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Where no call was compared, or none of those that an edit is about, no report says that all is well
+// for more than the calls it counts.
+func TestNothingComparedIsNotClear(t *testing.T) {
+	strict, lax := compile(t, "rules: [{tool: a, when: args.amount > 5, deny: true}]"), compile(t, "rules: []")
+	if r := diff(t, strict, lax, nil); r.Clear() || r.Calls != 0 {
+		t.Errorf("over no calls: %+v", r)
+	}
+	call := func(args string) []policytest.Case {
+		return []policytest.Case{{Call: approval.Call{Tool: "a", Args: json.RawMessage(args)}, At: policytest.Noon}}
+	}
+	if r := diff(t, strict, lax, call(`{"amount":1}`)); !r.Clear() || r.Calls != 1 || r.Redacted != 0 {
+		t.Errorf("over a call that the edit is not about: %+v", r)
+	}
+	if r := diff(t, strict, lax, call(`{"amount":6,"pin":"[redacted]"}`)); r.Clear() || r.Redacted != 1 || len(r.Laxer()) != 1 {
+		t.Errorf("over a call that becomes laxer: %+v", r)
+	}
+	if r := diff(t, lax, strict, call(`{"amount":6}`)); !r.Clear() || len(r.Stricter()) != 1 {
+		t.Errorf("over a call that becomes stricter: %+v", r)
 	}
 }
 
-func prefixes(n int) string {
-	var all []string
-	for i := range n {
-		all = append(all, fmt.Sprintf("/srv/%d", i))
+// Recorded calls are read page by page, of both kinds of entries; what fails ends the comparison.
+func TestRecorded(t *testing.T) {
+	entry := func(tool string) json.RawMessage {
+		return json.RawMessage(`{"call":{"id":"pawl-` + tool + `","tool":"` + tool + `","created_at":"2026-03-01T12:00:00Z"}}`)
 	}
-	return strings.Join(all, ", ")
-}
+	pages := map[string][]json.RawMessage{
+		"call.requested ":  {entry("a"), json.RawMessage(`{}`)},
+		"call.requested 2": {entry("b")},
+		"call.blocked ":    {entry("c"), nil},
+	}
+	ctx, stop := context.WithCancelCause(t.Context())
+	list := func(_ context.Context, kind, cursor string) ([]json.RawMessage, string, error) {
+		next := ""
+		if kind == "call.requested" && cursor == "" {
+			next = "2"
+		}
+		return pages[kind+" "+cursor], next, nil
+	}
+	var tools []string
+	for c, err := range policydiff.Both(policydiff.Given(corpus("first")[:1]), policydiff.Recorded(ctx, list)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		tools = append(tools, c.Call.Tool)
+	}
+	if want := []string{"first", "a", "b", "c"}; !slices.Equal(tools, want) {
+		t.Errorf("got %q, want %q", tools, want)
+	}
 
-// Many fields in one rule make no more probes than a bound, and each value is
-// tried by itself and among the others.
-func TestProbesAreBounded(t *testing.T) {
-	var when []string
-	for i := range 40 {
-		when = append(when, fmt.Sprintf("args.f%d == %d", i, i*10))
-	}
-	probes := slices.Collect(policydiff.Probes(compile(t, fmt.Sprintf("rules: [{tool: a, when: '%s', deny: true}]", strings.Join(when, " && ")))))
-	if len(probes) < 100 || len(probes) > 500 {
-		t.Errorf("%d probes", len(probes))
-	}
-	names := map[string]bool{}
-	for _, p := range probes {
-		if names[p.Name] {
-			t.Fatalf("twice: %s", p.Name)
+	old, new := compile(t, "rules: [{tool: a, deny: true}]"), compile(t, "rules: []")
+	broken := errors.New("no answer")
+	fails := func(ctx context.Context, kind, cursor string) ([]json.RawMessage, string, error) {
+		if kind == "call.blocked" {
+			return nil, "", broken
 		}
-		names[p.Name] = true
-		if err := p.Call.Validate(); err != nil {
-			t.Errorf("%s: %v", p.Name, err)
-		}
+		return list(ctx, kind, cursor)
 	}
-}
-
-// What changed is tried first, for those who can't wait for all.
-func TestProbesOfWhatChangedComeFirst(t *testing.T) {
-	var rules []string
-	for i := range 1000 {
-		rules = append(rules, fmt.Sprintf("{tool: t%d}", i))
+	if r, err := policydiff.Diff(old, new, policydiff.Recorded(ctx, fails)); !errors.Is(err, broken) || r.Calls != 2 || len(r.Laxer()) != 1 {
+		t.Errorf("%+v, %v", r, err)
 	}
-	old := compile(t, "rules: ["+strings.Join(rules, ", ")+"]")
-	rules[900] = "{tool: t900, auto_approve: true}"
-	new := compile(t, "rules: ["+strings.Join(rules, ", ")+"]")
-	tries := 0
-	for c := range policydiff.Probes(old, new) {
-		if tries++; c.Call.Tool == "t900" {
-			break
-		}
-	}
-	if tries > 10 {
-		t.Errorf("it takes %d tries", tries)
+	stop(broken)
+	if r, err := policydiff.Diff(old, new, policydiff.Recorded(ctx, list)); !errors.Is(err, broken) || r.Calls != 0 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
 func TestGroups(t *testing.T) {
 	old := compile(t, "rules: [{tool: a, timeout: 1h}, {tool: b, timeout: 1h}, {tool: c, deny: true}, {tool: d}, {tool: e, risk_level: low}]")
 	new := compile(t, "rules: [{tool: a, timeout: 2h}, {tool: b, timeout: 2h}, {tool: c}, {tool: d, deny: true}, {tool: e, risk_level: low}]")
-	r := policydiff.Diff(old, new, policydiff.Probes(old, new))
+	var calls []policytest.Case
+	for _, tool := range []string{"a", "b", "c", "d", "e"} {
+		calls = append(calls, policytest.Case{Call: approval.Call{Tool: tool}, At: policytest.Noon})
+	}
+	r := diff(t, old, new, calls)
 	var got []string
 	for _, g := range r.Groups() {
 		var tools []string
@@ -211,54 +153,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// Whatever the policy: no panic, and probes that could be started.
-func FuzzProbes(f *testing.F) {
-	f.Add([]byte("rules: [{tool: 'a.*', when: 'args.x.y > 1 && labels[\"e\"] == \"p\" && args.contains(\"z\") && now > now'}]"))
-	f.Add([]byte("{applies_to: {labels: {a: [b, 'c*']}}, deny: [{capability: x, amount_gt: 1e300, contains: [y]}]}"))
-	f.Add([]byte("rules: [{tool: a, when: 'now.getHours(\"+05:30\") in [1, 2] && args.l.all(x, x.matches(r\"^a|b$\")) // é'}]"))
-	f.Add([]byte("deny: [{capability: a, path_prefix: [~/x, 'C:\\y', ./z, '//h'], match_regex: '(?i)[^a-c]{2,}(x|y)?$'}]"))
-	other, err := policy.Inspect(policy.File{Name: "p.yaml", Data: []byte("{applies_to: {team: x}, rules: [{tool: a, when: 'args.x > 5', deny: true}], deny: [{capability: a, contains: x}]}")})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		set, err := policy.Inspect(policy.File{Name: "p.yaml", Data: data})
-		if err != nil {
-			return
-		}
-		for c := range policydiff.Probes(set) {
-			if err := c.Call.Validate(); err != nil || c.Name == "" || c.At.IsZero() {
-				t.Errorf("probe %+v: %v", c, err)
-			}
-		}
-		if same := policydiff.Diff(set, set, slices.Values([]policytest.Case(nil))); !same.Clear() {
-			t.Errorf("a policy and itself: %+v", same.Unknown)
-		}
-		policydiff.Diff(other, set, policydiff.Probes(other, set))
-	})
-}
-
-// A rule of many fields and many tools is tried on each of the tools.
-func TestProbesTryEveryTool(t *testing.T) {
-	var when, tools []string
-	for i := range 200 {
-		when = append(when, fmt.Sprintf("args.f%d == 1", i))
-	}
-	for i := range 30 {
-		tools = append(tools, fmt.Sprintf("t%d", i))
-	}
-	seen := map[string]bool{}
-	for p := range policydiff.Probes(compile(t, fmt.Sprintf("rules: [{tool: [%s], when: '%s', deny: true}]", strings.Join(tools, ", "), strings.Join(when, " && ")))) {
-		seen[p.Call.Tool] = true
-	}
-	for _, tool := range tools {
-		if !seen[tool] {
-			t.Errorf("no probe of %s", tool)
-		}
-	}
-}
-
-// Over random pairs of policies: a verdict that is laxer for a probe, by a
+// Over random pairs of policies: a verdict that is laxer for a call, by a
 // plain reading of it, is reported as laxer; one that is the same is not
 // reported; and there is no other change than in one of the two directions.
 func TestDiffReportsEveryLaxerVerdict(t *testing.T) {
@@ -283,7 +178,7 @@ func TestDiffReportsEveryLaxerVerdict(t *testing.T) {
 			same && new.Kind != approval.VerdictDeny && new.ValidFor > old.ValidFor ||
 			asks && (new.Timeout > old.Timeout || people(new) < people(old))
 	}
-	found := 0
+	calls, found := corpus("a", "a1", "pay", "other", "never_called", "delete_x", "unnamed"), 0
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		old, err := policy.Inspect(policy.File{Name: "p.yaml", Data: randomPolicy(r)})
@@ -291,14 +186,13 @@ func TestDiffReportsEveryLaxerVerdict(t *testing.T) {
 		if err != nil || err2 != nil {
 			continue // two rules of which one can never match
 		}
-		probes := slices.Collect(policydiff.Probes(old, new))
-		report := policydiff.Diff(old, new, slices.Values(probes))
+		report := diff(t, old, new, calls)
 		reported := map[string]policydiff.Change{}
 		for _, c := range report.Changes {
 			reported[c.Case.Name] = c
 		}
 		some := false
-		for _, p := range probes {
+		for _, p := range calls {
 			was, is := old.Evaluate(p.Call, p.At), new.Evaluate(p.Call, p.At)
 			c, changed := reported[p.Name]
 			if want := laxer(was, is); want != (changed && c.Laxer()) {
@@ -346,26 +240,4 @@ func randomPolicy(r *rand.Rand) []byte {
 			maybe(", path_prefix: "+of("/srv", "/srv/a", "./x"))+maybe(", match_regex: '"+of("^x$", "x", "[0-9]+")+"'"))
 	}
 	return []byte(b.String())
-}
-
-func TestWithin(t *testing.T) {
-	calls := slices.Values(make([]policytest.Case, 100))
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	seen, cut := 0, false
-	for range policydiff.Within(ctx, calls, &cut) {
-		if seen++; seen == 5 {
-			stop()
-		}
-	}
-	if seen != 5 || !cut {
-		t.Errorf("%d, cut %v", seen, cut)
-	}
-	seen = 0
-	for range policydiff.Within(t.Context(), calls, &cut) {
-		seen++
-	}
-	if seen != 100 || cut {
-		t.Errorf("%d, cut %v", seen, cut)
-	}
 }

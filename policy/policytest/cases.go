@@ -19,10 +19,14 @@ import (
 // 256 KiB at most, and what was decided about it.
 const maxLine = 2 << 20
 
-// LoadCases reads the calls at path: those of a suite (*.yaml, *.yml), or
+// LoadCases reads the calls at path: those of a suite (*.yaml, *.yml), of a folder's suites, or
 // NDJSON as ReadCases takes it. The error is yamlfile.Problems.
 func LoadCases(path string) ([]Case, error) {
-	if !isYAML(path) {
+	suites, err := Suites(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(suites) == 1 && suites[0] == path && !isYAML(path) {
 		f, err := os.Open(path)
 		if err != nil {
 			var problems yamlfile.Problems
@@ -32,13 +36,15 @@ func LoadCases(path string) ([]Case, error) {
 		defer f.Close()
 		return ReadCases(path, f)
 	}
-	s, err := Load(path)
+	loaded, err := LoadAll(suites...)
 	if err != nil {
 		return nil, err
 	}
-	cases := make([]Case, len(s.Tests))
-	for i, t := range s.Tests {
-		cases[i] = t.Case
+	var cases []Case
+	for _, s := range loaded {
+		for _, t := range s.Tests {
+			cases = append(cases, t.Case)
+		}
 	}
 	return cases, nil
 }
@@ -121,10 +127,12 @@ func readCase(line []byte) (Case, bool, error) {
 	return Case{Name: call.Tool, Call: call, At: Noon}, err == nil, err
 }
 
-// FromEntry returns the call that an audit entry's payload holds. It returns
-// false if it holds none: only the entries of admitted and blocked calls do, and
-// of those some hold what could not be a call and was never judged. Values that
-// the policy of that time hid are hidden in it, too; see Case.Redacted.
+// EntryKinds are the kinds of audit entries that hold a call as it was asked for.
+var EntryKinds = []string{"call.requested", "call.blocked"}
+
+// FromEntry returns the call that an audit entry's payload holds. It returns false if it holds none:
+// only the entries of EntryKinds do, and of those some hold what could not be a call and was never
+// judged. Values that the policy of that time hid are hidden in it, too; see Case.Redacted.
 func FromEntry(payload json.RawMessage) (Case, bool) {
 	var p struct {
 		Call *approval.View `json:"call"`

@@ -23,6 +23,7 @@ type policyApplier interface {
 	Policy(context.Context) (client.ActivePolicy, error)
 	TryPolicy(context.Context, client.PolicyChange) (client.PolicyTrial, error)
 	ApplyPolicy(context.Context, client.PolicyChange) (client.AppliedPolicy, error)
+	entryLister
 }
 
 type applyCommand struct {
@@ -47,13 +48,11 @@ with its place; a policy with problems is not applied. All workers judge by the
 new one within seconds; calls that were judged before keep their verdicts. Who
 applied what and when is on record.
 
---dry-run shows what would change: the text, and over calls derived from the
-rules which verdicts become laxer or stricter, as 'pawl policy diff' does. Its
-exit code is 1 if any becomes laxer, or if that can't be told: where a rule for
-some calls only was edited and no derived call shows a difference by it, for
-instance. On policies so large that this takes long it stops after some seconds,
-and warns that the rest is unknown, which alone does not change the exit code.
-Without --dry-run the verdicts that have changed are shown after applying.
+--dry-run shows what would change: the text, and which of the calls recorded in
+the last 30 days would be judged more or less strictly, as 'pawl policy diff' does.
+Its exit code is 1 if any is judged less strictly, or if nothing was compared. Of
+very many calls it compares those it reads in some seconds, and says so. Without
+--dry-run the same is shown after applying, and does not change the exit code.
 
 If somebody else applies a policy in the meantime, nothing is changed. With
 --expect that is so from the version on that you have looked at, with
@@ -168,7 +167,7 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 		if err != nil {
 			return a.policyRefused(err, files)
 		}
-		return s.tellTrial(ctx, was, trial, change, files)
+		return s.tellTrial(ctx, to, was, trial, change, files)
 	}
 	applied, err := to.ApplyPolicy(ctx, change)
 	if err != nil {
@@ -186,12 +185,11 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 	if err != nil {
 		return err
 	}
-	return a.tellEffect(a.effectOf(ctx, was, change.Layers))
+	return a.printEffect(a.effectOf(ctx, to, was, change.Layers))
 }
 
-// tellTrial ends with exitError if calls are judged less strictly than before,
-// or if that can't be told.
-func (s *applyCommand) tellTrial(ctx context.Context, was client.ActivePolicy, trial client.PolicyTrial, change client.PolicyChange, files []policyFile) error {
+// tellTrial ends with exitError if calls are judged less strictly than before, or if nothing was compared.
+func (s *applyCommand) tellTrial(ctx context.Context, to policyApplier, was client.ActivePolicy, trial client.PolicyTrial, change client.PolicyChange, files []policyFile) error {
 	a := s.app
 	if a.Output != cli.OutputJSON {
 		a.placed(trial.Warnings, files, true)
@@ -204,9 +202,9 @@ func (s *applyCommand) tellTrial(ctx context.Context, was client.ActivePolicy, t
 	case trial.Active.Version != was.Version || was.Version != change.Expect:
 		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, change.Expect)
 	}
-	e := a.effectOf(ctx, was, change.Layers)
+	e := a.effectOf(ctx, to, was, change.Layers)
 	end := func(err error) error {
-		if err == nil && e.laxer() {
+		if err == nil && !e.clear() {
 			err = cli.ExitWith(cli.ExitError)
 		}
 		return err
@@ -222,7 +220,7 @@ func (s *applyCommand) tellTrial(ctx context.Context, was client.ActivePolicy, t
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(a.Print(text), a.tellEffect(e)); err != nil {
+	if err := errors.Join(a.Print(text), a.printEffect(e)); err != nil {
 		return err
 	}
 	a.Note("nothing was applied. To replace what was compared here, and nothing newer, add --expect %d", was.Version)

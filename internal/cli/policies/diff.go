@@ -2,9 +2,10 @@ package policies
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
-	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,12 +15,18 @@ import (
 	"github.com/pawlhq/pawl/policy/policytest"
 )
 
+// recordedFor is how far recorded calls are read back, unless --since says otherwise.
+const (
+	recordedDays = 30
+	recordedFor  = recordedDays * 24 * time.Hour
+)
+
 // diffCommand is pawl policy diff.
 type diffCommand struct {
 	*app
 	calls    []string
 	recorded bool
-	probe    bool
+	since    time.Duration
 }
 
 func (a *app) policyDiff() *cobra.Command {
@@ -31,25 +38,21 @@ func (a *app) policyDiff() *cobra.Command {
 less. OLD and NEW are policy files, or folders of them; 'active' is the active
 policy, and '@DIGEST' any that was ever applied: a running Pawl is asked for it.
 
-The calls are those of --calls and --recorded. Without either they are derived
-from the rules of both policies: each rule's tools, with and without what its
-conditions name. Such calls show most mistakes, and prove nothing: what
-conditions make of real calls, only real calls tell.
+The calls are the ones that you give: --recorded takes those in the audit log of a
+running Pawl, --calls those of suites and files. What a change does to other calls
+is not said. Recorded calls hold no redacted values, so conditions on those are not
+judged as they were; the command says of how many calls.
 
 Laxer is a verdict that asks for less in any respect, however much stricter it is
 in others: allow instead of require_approval instead of deny, fewer approvals, a
 longer timeout, fewer hidden fields, a lower risk, and so on.
 
-A rule that is for some calls only, and was edited, needs a call whose verdict
-differs by it. Where none does, it can't be told what becomes laxer: the command
-names the edit, with its place. Give calls that differ with --calls.
-
-Exit code 0: nothing becomes laxer; 1: something does, or that can't be told.`,
-		Example: `  pawl policy diff org.yaml new/org.yaml
-  pawl policy diff active policies/
+Exit code 0: calls were compared, and none is judged laxer; 1: some are, or nothing
+was compared; 2: the command line is wrong, or gives no calls.`,
+		Example: `  pawl policy diff active policies/ --recorded
+  pawl policy diff active policies/ --recorded --since 24h --calls policies/
   pawl policy diff @3f2a91bc1234 active --recorded
-  pawl policy diff policies/ new/ --calls policies/refunds_test.yaml --calls traffic.ndjson
-  pawl policy diff policies/ new/ --recorded --probe -o json`,
+  pawl policy diff org.yaml new/org.yaml --calls refunds_test.yaml --calls traffic.ndjson -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return errors.New("name two policies: OLD and NEW")
@@ -57,19 +60,21 @@ Exit code 0: nothing becomes laxer; 1: something does, or that can't be told.`,
 			return cli.AnyArgs("policy")(nil, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !cmd.Flag("probe").Changed {
-				d.probe = len(d.calls) == 0 && !d.recorded
-			}
-			if !d.probe && len(d.calls) == 0 && !d.recorded {
-				return cli.UsageError(errors.New("no calls to compare: give --calls, --recorded or --probe"))
+			switch {
+			case len(d.calls) == 0 && !d.recorded:
+				return cli.UsageError(errors.New("no calls to compare over: give --recorded or --calls FILE, or both"))
+			case cmd.Flag("since").Changed && !d.recorded:
+				return cli.UsageError(errors.New("--since is for --recorded"))
+			case d.since <= 0:
+				return cli.UsageError(errors.New("--since is how long ago the calls may be, like 24h"))
 			}
 			return d.run(cmd, args[0], args[1])
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&d.calls, "calls", nil, "compare over the calls of this `FILE`: a suite, NDJSON of calls, of requests or of audit entries, or - for NDJSON on standard input; repeatable")
+	flags.StringArrayVar(&d.calls, "calls", nil, "compare over the calls of this `FILE`: a suite or a folder of them, NDJSON of calls, of requests or of audit entries, or - for NDJSON on standard input; repeatable")
 	flags.BoolVar(&d.recorded, "recorded", false, "compare over the calls in the audit log of a running Pawl")
-	flags.BoolVar(&d.probe, "probe", false, "compare over calls derived from the rules (default: if no others are given)")
+	flags.DurationVar(&d.since, "since", recordedFor, "with --recorded: how far to look back")
 	return cmd
 }
 
@@ -82,18 +87,18 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 	if err != nil {
 		return err
 	}
-	calls, err := d.given(cmd)
+	calls, err := d.corpus(cmd)
 	if err != nil {
 		return err
 	}
-	corpus := slices.Values(calls)
-	if d.probe {
-		corpus = chain(corpus, policydiff.Probes(old, new))
+	report, err := policydiff.Diff(old, new, calls)
+	switch {
+	case err != nil:
+		return err
+	case report.Calls == 0:
+		return errors.New("nothing was compared: what was given holds no call")
 	}
-	report := policydiff.Diff(old, new, corpus)
-	if report.Calls == 0 {
-		return errors.New("there is no call to compare the policies over")
-	}
+	d.hidden(report)
 	if d.Output == cli.OutputJSON {
 		err = d.PrintValue(diffJSON(old, new, report))
 	} else {
@@ -105,22 +110,9 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 	return err
 }
 
-// chain goes through one sequence after the other.
-func chain[T any](all ...iter.Seq[T]) iter.Seq[T] {
-	return func(yield func(T) bool) {
-		for _, each := range all {
-			for v := range each {
-				if !yield(v) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// given returns the calls of --calls and --recorded.
-func (d *diffCommand) given(cmd *cobra.Command) ([]policytest.Case, error) {
-	var corpus []policytest.Case
+// corpus goes through the calls of --calls, then those of --recorded.
+func (d *diffCommand) corpus(cmd *cobra.Command) (iter.Seq2[policytest.Case, error], error) {
+	var given []policytest.Case
 	for _, path := range d.calls {
 		var cases []policytest.Case
 		var err error
@@ -132,45 +124,38 @@ func (d *diffCommand) given(cmd *cobra.Command) ([]policytest.Case, error) {
 		if err != nil {
 			return nil, d.problems(err)
 		}
-		corpus = append(corpus, cases...)
+		given = append(given, cases...)
 	}
-	if d.recorded {
-		c, err := d.Client(cmd)
-		if err != nil {
-			return nil, err
-		}
-		cases, err := recordedCalls(cmd.Context(), c)
-		if err != nil {
-			return nil, err
-		}
-		corpus = append(corpus, cases...)
+	if !d.recorded {
+		return policydiff.Given(given), nil
 	}
-	hidden := 0
-	for _, c := range corpus {
-		if c.Redacted() {
-			hidden++
-		}
+	c, err := d.Client(cmd)
+	if err != nil {
+		return nil, err
 	}
-	if hidden > 0 {
-		d.Note("warning: in %s values were redacted when recorded; conditions on them are not judged as they were", cli.Plural(hidden, "call"))
-	}
-	return corpus, nil
+	recorded := policydiff.Recorded(cmd.Context(), entriesSince(c, d.Now().Add(-d.since)))
+	return policydiff.Both(policydiff.Given(given), recorded), nil
 }
 
-// recordedCalls are those in the audit log: the ones that were allowed or asked
-// for, and the ones that were blocked.
-func recordedCalls(ctx context.Context, c *client.Client) ([]policytest.Case, error) {
-	var cases []policytest.Case
-	for _, kind := range []string{"call.requested", "call.blocked"} {
-		page, err := c.Entries(ctx, client.EntryQuery{Kind: kind})
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range page.Items {
-			if found, ok := policytest.FromEntry(e.Payload); ok {
-				cases = append(cases, found)
-			}
-		}
+// hidden warns of compared calls that are not whole.
+func (a *app) hidden(r policydiff.Report) {
+	if r.Redacted > 0 {
+		a.Note("warning: in %s values were redacted when recorded; conditions on them are not judged as they were", cli.Plural(r.Redacted, "call"))
 	}
-	return cases, nil
+}
+
+// entryLister lists audit entries: the API, or the store itself.
+type entryLister interface {
+	Entries(context.Context, client.EntryQuery) (client.Page[client.Entry], error)
+}
+
+// entriesSince lists the entries that were written since then.
+func entriesSince(from entryLister, since time.Time) policydiff.Lister {
+	return func(ctx context.Context, kind, cursor string) (payloads []json.RawMessage, next string, err error) {
+		page, err := from.Entries(ctx, client.EntryQuery{Kind: kind, Since: since, Cursor: cursor, Limit: 100})
+		for _, e := range page.Items {
+			payloads = append(payloads, e.Payload)
+		}
+		return payloads, page.Next, err
+	}
 }

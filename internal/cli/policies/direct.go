@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
@@ -17,8 +18,18 @@ import (
 // directPolicies applies policies to a store without an API between, and
 // answers as the API's client does.
 type directPolicies struct {
-	store store.Policies
+	store store.Store
 	by    string
+}
+
+// Entries implements policyApplier. It returns one page of payloads.
+func (d directPolicies) Entries(ctx context.Context, q client.EntryQuery) (page client.Page[client.Entry], err error) {
+	found, err := d.store.Entries(ctx, store.EntryQuery{Kind: audit.Kind(q.Kind), Since: q.Since, Cursor: q.Cursor, Limit: q.Limit})
+	for _, e := range found.Items {
+		page.Items = append(page.Items, client.Entry{Kind: q.Kind, At: e.At, Payload: e.Payload})
+	}
+	page.Next = found.Next
+	return page, err
 }
 
 // Policy implements policyApplier.

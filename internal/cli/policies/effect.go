@@ -2,6 +2,7 @@ package policies
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/pawlhq/pawl/client"
@@ -9,35 +10,36 @@ import (
 	"github.com/pawlhq/pawl/policy/policydiff"
 )
 
-// effectTime bounds how long is looked for what a new policy changes. Compiling
-// both policies comes on top: seconds, for the largest.
+// effectTime bounds how long recorded calls are compared. Compiling both policies comes on top:
+// seconds, for the largest.
 const effectTime = 5 * time.Second
 
-// policyEffect is what a new policy does to calls that are derived from its
-// rules and the old one's.
+// policyEffect is what a new policy does to the calls that were recorded lately.
 type policyEffect struct {
 	old, new *policy.Set
 	report   policydiff.Report
-	cut      bool  // there are more calls than were looked at in time
-	err      error // why it can't be told: this Pawl does not know one of the policies
+	cut      bool  // there are more calls than were compared in time
+	err      error // why it can't be told: the calls, or this Pawl does not know one of the policies
 }
 
-func (a *app) effectOf(ctx context.Context, was client.ActivePolicy, will []client.PolicyLayer) (e policyEffect) {
+func (a *app) effectOf(ctx context.Context, from entryLister, was client.ActivePolicy, will []client.PolicyLayer) (e policyEffect) {
 	if e.old, e.err = compileLayers(was.Layers, was.Digest); e.err != nil {
 		return e
 	}
 	if e.new, e.err = policy.Inspect(filesOf(will)...); e.err != nil {
 		return e
 	}
-	ctx, cancel := context.WithTimeout(ctx, effectTime)
+	limited, cancel := context.WithTimeout(ctx, effectTime)
 	defer cancel()
-	e.report = policydiff.Diff(e.old, e.new, policydiff.Within(ctx, policydiff.Probes(e.old, e.new), &e.cut))
+	e.report, e.err = policydiff.Diff(e.old, e.new, policydiff.Recorded(limited, entriesSince(from, a.Now().Add(-recordedFor))))
+	if e.err != nil && limited.Err() != nil && ctx.Err() == nil {
+		e.cut, e.err = true, nil
+	}
 	return e
 }
 
-// laxer reports whether calls are judged less strictly than before, or whether
-// that can't be told.
-func (e policyEffect) laxer() bool { return e.err != nil || !e.report.Clear() }
+// clear reports whether calls were compared, and none of them is judged less strictly than before.
+func (e policyEffect) clear() bool { return e.err == nil && e.report.Clear() }
 
 func (e policyEffect) json() any {
 	if e.err != nil {
@@ -51,16 +53,21 @@ func (e policyEffect) json() any {
 	}{diffJSON(e.old, e.new, e.report), e.cut}
 }
 
-func (a *app) tellEffect(e policyEffect) error {
+// printEffect says what the new policy does to recorded calls, or why that can't be told.
+func (a *app) printEffect(e policyEffect) error {
 	if e.err != nil {
 		a.Note("warning: it can't be told which calls are judged less strictly: %v", e.err)
 		return nil
 	}
-	if err := a.Print("\nOver calls derived from the rules:\n" + a.differences(e.report)); err != nil {
+	if e.report.Calls == 0 {
+		a.Note("warning: nothing was compared: no call was recorded in the last %d days; "+
+			"'pawl policy diff --calls' compares over suites", recordedDays)
+	} else if err := a.Print(fmt.Sprintf("\nOver the calls recorded in the last %d days:\n%s", recordedDays, a.differences(e.report))); err != nil {
 		return err
 	}
+	a.hidden(e.report)
 	if e.cut {
-		a.Note("warning: this was cut off after %v: the rules suggest more calls, and what becomes of those is unknown; 'pawl policy diff' looks at all of them", effectTime)
+		a.Note("warning: this was cut off after %v; 'pawl policy diff --recorded' compares over all recorded calls", effectTime)
 	}
 	return nil
 }

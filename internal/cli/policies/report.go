@@ -24,18 +24,17 @@ type diffChange struct {
 type diffDoc struct {
 	Old      string       `json:"old"` // digests
 	New      string       `json:"new"`
-	Calls    int          `json:"calls"`
+	Calls    int          `json:"calls"`    // compared
+	Redacted int          `json:"redacted"` // of those, the ones that were recorded without some values
 	Laxer    int          `json:"laxer"`
 	Stricter int          `json:"stricter"`
 	Changes  []diffChange `json:"changes"`
-	// Unknown are edits of which it can't be told what they make laxer.
-	Unknown []policydiff.Edit `json:"unknown"`
 }
 
 func diffJSON(old, new *policy.Set, r policydiff.Report) diffDoc {
 	doc := diffDoc{
-		Old: old.Digest(), New: new.Digest(), Calls: r.Calls, Laxer: len(r.Laxer()), Stricter: len(r.Stricter()),
-		Changes: []diffChange{}, Unknown: append([]policydiff.Edit{}, r.Unknown...),
+		Old: old.Digest(), New: new.Digest(), Calls: r.Calls, Redacted: r.Redacted,
+		Laxer: len(r.Laxer()), Stricter: len(r.Stricter()), Changes: []diffChange{},
 	}
 	for _, c := range r.Changes {
 		made := diffChange{
@@ -51,7 +50,6 @@ func diffJSON(old, new *policy.Set, r policydiff.Report) diffDoc {
 const (
 	maxTools    = 20
 	maxExamples = 3 // calls of one tool
-	maxEdits    = 20
 )
 
 // differences writes a report for people.
@@ -78,34 +76,16 @@ func (a *app) differences(r policydiff.Report) string {
 			a.examples(&b, t)
 		}
 	}
-	rest := ""
-	if n := len(r.Unknown); n > 0 {
-		a.unknown(&b, r.Unknown)
-		rest = "; " + a.Paint(cli.Red, fmt.Sprintf("%d UNKNOWN", n))
-	}
 	laxer, stricter := len(r.Laxer()), len(r.Stricter())
 	switch {
 	case laxer+stricter == 0:
-		fmt.Fprintf(&b, "no difference over %s%s\n", cli.Plural(r.Calls, "call"), rest)
+		fmt.Fprintf(&b, "no difference over %s\n", cli.Plural(r.Calls, "call"))
 	case laxer == 0:
-		fmt.Fprintf(&b, "%s: %d stricter, none laxer%s\n", cli.Plural(r.Calls, "call"), stricter, rest)
+		fmt.Fprintf(&b, "%s: %d stricter, none laxer\n", cli.Plural(r.Calls, "call"), stricter)
 	default:
-		fmt.Fprintf(&b, "%s: %s, %d stricter%s\n", cli.Plural(r.Calls, "call"), a.Paint(cli.Red, fmt.Sprintf("%d LAXER", laxer)), stricter, rest)
+		fmt.Fprintf(&b, "%s: %s, %d stricter\n", cli.Plural(r.Calls, "call"), a.Paint(cli.Red, fmt.Sprintf("%d LAXER", laxer)), stricter)
 	}
 	return b.String()
-}
-
-// unknown tells of edits that show in no verdict.
-func (a *app) unknown(b *strings.Builder, edits []policydiff.Edit) {
-	fmt.Fprintf(b, "%s it can't be told what becomes laxer by %s\n", a.Paint(cli.Red, "UNKNOWN !!"), cli.Plural(len(edits), "edit"))
-	for i, e := range edits {
-		if i == maxEdits {
-			fmt.Fprintf(b, "       and %d more\n", len(edits)-i)
-			break
-		}
-		fmt.Fprintf(b, "       ? %s\n", a.Paint(cli.Red, e.String()))
-	}
-	b.WriteString("       give calls that do: pawl policy diff OLD NEW --probe --calls FILE\n")
 }
 
 func (a *app) examples(b *strings.Builder, t policydiff.ToolChanges) {
