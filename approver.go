@@ -112,7 +112,7 @@ func (r *reviews) run() {
 		warned = false
 		for i := len(page.Items) - 1; i >= 0; i-- { // oldest first
 			if v := page.Items[i].View; mine[v.ID] != nil && !r.asked[v.ID] && v.Status == approval.StatusPending {
-				r.review(v)
+				r.review(v.View)
 			}
 		}
 	}

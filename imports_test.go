@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"strictjson":            {},
 	"redact":                {"approval", "strictjson"},
 	"ballot":                {},
+	"rest":                  {"approval"},
 	"codec":                 {"internal/osfile"},
 	"internal/osfile":       {},
 	"internal/yamlfile":     {},
@@ -41,7 +42,7 @@ var rooms = map[string][]string{
 	"store/postgres":        {"audit", "store"},
 	"store/postgres/pgtest": {},
 	"store/storetest":       {"audit", "store"},
-	"health":                {"internal/calls"},
+	"health":                {"internal/calls", "rest"},
 	"internal/runner":       {"tool"},
 	"internal/retry":        {},
 	"internal/calls":        {"codec"},
@@ -49,20 +50,20 @@ var rooms = map[string][]string{
 	"activities":            {"audit", "auth/sign", "ballot", "internal/runner", "store", "tool"},
 	"workflows":             {"activities", "auth/sign", "ballot", "codec", "internal/runner", "tool"},
 	"worker":                {"activities", "audit", "codec", "health", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
-	"auth":                  {"audit", "auth/sign", "internal/osfile", "store"},
+	"auth":                  {"audit", "auth/sign", "internal/osfile", "rest", "store"},
 	"auth/sign":             {},
-	"auth/oidc":             {"auth"},
-	"api":                   {"audit", "auth", "ballot", "codec", "health", "internal/calls", "internal/retry", "internal/yamlfile", "policy", "policy/active", "store"},
-	"client":                {"auth", "internal/retry", "store"},
+	"auth/oidc":             {"auth", "rest"},
+	"api":                   {"audit", "auth", "ballot", "codec", "health", "internal/calls", "internal/retry", "internal/yamlfile", "policy", "policy/active", "rest", "store"},
+	"client":                {"internal/retry", "rest"},
 	"cmd/pawl":              {"internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review"},
-	"internal/settings":     {"api", "auth", "auth/oidc", "client", "codec", "internal/yamlfile", "store"},
-	"internal/cli":          {"auth", "client", "internal/settings", "store", "store/postgres", "store/sqlite"},
-	"internal/cli/access":   {"auth", "client", "codec", "internal/cli", "internal/settings", "store"},
-	"internal/cli/call":     {"auth", "client", "internal/cli", "internal/settings"},
-	"internal/cli/clitest":  {"client", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy"},
-	"internal/cli/operate":  {"api", "auth", "auth/oidc", "codec", "health", "internal/cli", "internal/settings", "policy", "policy/active", "store", "tool", "worker"},
-	"internal/cli/policies": {"audit", "client", "internal/cli", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "store"},
-	"internal/cli/review":   {"auth", "client", "internal/cli", "store"},
+	"internal/settings":     {"api", "approval", "auth/oidc", "client", "codec", "internal/yamlfile", "rest", "store"},
+	"internal/cli":          {"approval", "auth", "client", "internal/settings", "rest", "store", "store/postgres", "store/sqlite", "strictjson"},
+	"internal/cli/access":   {"approval", "auth", "client", "codec", "internal/cli", "internal/settings", "rest", "store"},
+	"internal/cli/call":     {"approval", "client", "internal/cli", "internal/settings", "rest"},
+	"internal/cli/clitest":  {"approval", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy", "rest"},
+	"internal/cli/operate":  {"api", "approval", "auth", "auth/oidc", "codec", "health", "internal/cli", "internal/settings", "policy", "policy/active", "rest", "store", "tool", "worker"},
+	"internal/cli/policies": {"approval", "audit", "client", "internal/cli", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/schema", "rest", "store"},
+	"internal/cli/review":   {"approval", "client", "internal/cli", "rest"},
 	"examples/agent":        {"client"},
 }
 
@@ -75,6 +76,10 @@ var (
 	light = []string{"", "pawltest", "approval", "ballot", "codec", "tool", "policy", "auth", "client", "workflows", "activities"}
 	heavy = []string{"github.com/gin-gonic/gin", "github.com/jackc/pgx", "modernc.org/sqlite", "github.com/pressly/goose",
 		"go.temporal.io/server", "github.com/spf13/cobra"}
+	// carried are the rooms that agents and reviewers' programs build in. What
+	// keeps records, and what knows callers, belongs to servers.
+	carried = []string{"", "pawltest", "approval", "rest", "client", "codec", "health", "tool"}
+	kept    = []string{"store", "audit", "auth"}
 	// evaluators are what only those carry who evaluate policies.
 	evaluators = []string{"cel.dev/cel-go", "github.com/antlr4-go"}
 )
@@ -104,6 +109,10 @@ func TestImportRules(t *testing.T) {
 			}
 		}
 		for _, d := range p.Deps {
+			inner := strings.TrimPrefix(d, module+"/")
+			if slices.Contains(carried, room) && slices.ContainsFunc(kept, func(k string) bool { return inner == k || strings.HasPrefix(inner, k+"/") }) {
+				t.Errorf("%s comes to need %s, which agents must not carry", p.ImportPath, d)
+			}
 			if strings.HasPrefix(d, "go.temporal.io/server") {
 				t.Errorf("%s comes to need Temporal's server by %s", room, d)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -28,7 +29,7 @@ const (
 type rule struct {
 	public bool // without credentials, too
 	proved bool // not where nobody is authenticated
-	roles  map[auth.Role]reach
+	roles  map[rest.Role]reach
 }
 
 // access is the whole of who may do what. A route that is not in it is refused.
@@ -40,39 +41,39 @@ var access = map[string]rule{
 	"GET /healthz": {public: true},
 	"GET /readyz":  {public: true}, // details are for those who show credentials
 
-	"GET /api/whoami": {roles: map[auth.Role]reach{auth.RoleAgent: all, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"GET /api/whoami": {roles: map[rest.Role]reach{rest.RoleAgent: all, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
 
-	"POST /api/calls":            {roles: map[auth.Role]reach{auth.RoleAgent: own}},
-	"GET /api/calls/:id":         {roles: map[auth.Role]reach{auth.RoleAgent: own}},
-	"POST /api/calls/:id/cancel": {roles: map[auth.Role]reach{auth.RoleAgent: own, auth.RoleAdmin: all}},
+	"POST /api/calls":            {roles: map[rest.Role]reach{rest.RoleAgent: own}},
+	"GET /api/calls/:id":         {roles: map[rest.Role]reach{rest.RoleAgent: own}},
+	"POST /api/calls/:id/cancel": {roles: map[rest.Role]reach{rest.RoleAgent: own, rest.RoleAdmin: all}},
 
-	"GET /api/requests":                         {roles: map[auth.Role]reach{auth.RoleAgent: own, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
-	"GET /api/requests/:id":                     {roles: map[auth.Role]reach{auth.RoleAgent: own, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
-	"GET /api/requests/:id/decisions/:decision": {roles: map[auth.Role]reach{auth.RoleAgent: own, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
-	"POST /api/requests/:id/approve":            {roles: map[auth.Role]reach{auth.RoleReviewer: all}},
-	"POST /api/requests/:id/reject":             {roles: map[auth.Role]reach{auth.RoleReviewer: all}},
+	"GET /api/requests":                         {roles: map[rest.Role]reach{rest.RoleAgent: own, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
+	"GET /api/requests/:id":                     {roles: map[rest.Role]reach{rest.RoleAgent: own, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
+	"GET /api/requests/:id/decisions/:decision": {roles: map[rest.Role]reach{rest.RoleAgent: own, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
+	"POST /api/requests/:id/approve":            {roles: map[rest.Role]reach{rest.RoleReviewer: all}},
+	"POST /api/requests/:id/reject":             {roles: map[rest.Role]reach{rest.RoleReviewer: all}},
 
-	"GET /api/audit": {roles: map[auth.Role]reach{auth.RoleAuditor: all, auth.RoleAdmin: all}},
-	"GET /api/tools": {roles: map[auth.Role]reach{auth.RoleAgent: all, auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
+	"GET /api/audit": {roles: map[rest.Role]reach{rest.RoleAuditor: all, rest.RoleAdmin: all}},
+	"GET /api/tools": {roles: map[rest.Role]reach{rest.RoleAgent: all, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
 
-	"GET /api/policy":         {roles: map[auth.Role]reach{auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
-	"GET /api/policy/history": {roles: map[auth.Role]reach{auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
-	"GET /api/policy/:digest": {roles: map[auth.Role]reach{auth.RoleReviewer: all, auth.RoleAuditor: all, auth.RoleAdmin: all}},
-	"PUT /api/policy":         {roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+	"GET /api/policy":         {roles: map[rest.Role]reach{rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
+	"GET /api/policy/history": {roles: map[rest.Role]reach{rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
+	"GET /api/policy/:digest": {roles: map[rest.Role]reach{rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
+	"PUT /api/policy":         {roles: map[rest.Role]reach{rest.RoleAdmin: all}},
 
 	// What is encrypted is all of every call, so who may have it decoded is
 	// whoever operates Temporal.
-	"POST /codec/decode": {roles: map[auth.Role]reach{auth.RoleAdmin: all}},
-	"POST /codec/encode": {roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+	"POST /codec/decode": {roles: map[rest.Role]reach{rest.RoleAdmin: all}},
+	"POST /codec/encode": {roles: map[rest.Role]reach{rest.RoleAdmin: all}},
 
-	"GET /api/tokens":             {proved: true, roles: map[auth.Role]reach{auth.RoleAuditor: all, auth.RoleAdmin: all}},
-	"POST /api/tokens":            {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
-	"POST /api/tokens/:id/revoke": {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+	"GET /api/tokens":             {proved: true, roles: map[rest.Role]reach{rest.RoleAuditor: all, rest.RoleAdmin: all}},
+	"POST /api/tokens":            {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
+	"POST /api/tokens/:id/revoke": {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
 
-	"GET /api/keys":             {proved: true, roles: map[auth.Role]reach{auth.RoleAuditor: all, auth.RoleAdmin: all}},
-	"POST /api/keys/rotate":     {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
-	"POST /api/keys/:id/retire": {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
-	"POST /api/keys/:id/revoke": {proved: true, roles: map[auth.Role]reach{auth.RoleAdmin: all}},
+	"GET /api/keys":             {proved: true, roles: map[rest.Role]reach{rest.RoleAuditor: all, rest.RoleAdmin: all}},
+	"POST /api/keys/rotate":     {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
+	"POST /api/keys/:id/retire": {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
+	"POST /api/keys/:id/revoke": {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
 }
 
 // reachOf is how far a principal gets: as far as the best of its roles.
@@ -121,7 +122,7 @@ func (s *Server) admitted(c *gin.Context) {
 	}
 	r, known := access[method+" "+route]
 	if !known {
-		s.fail(c, &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: "Nobody may use this route."})
+		s.fail(c, &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: "Nobody may use this route."})
 		return
 	}
 	if r.public && (s.o.Auth == nil || len(c.Request.Header.Values("Authorization")) == 0) {
@@ -147,7 +148,7 @@ func (s *Server) admitted(c *gin.Context) {
 	}
 	if refused {
 		s.logNoRole(c.Request.Context(), p, method+" "+route)
-		s.fail(c, &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: notPermitted(p, r)})
+		s.fail(c, &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: notPermitted(p, r)})
 		return
 	}
 	c.Set(reachKey, int(reached))
@@ -170,7 +171,7 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 		return auth.Principal{}, err
 	}
 	if wait, blocked := s.failures.blocked(remote, credential); blocked {
-		return auth.Principal{}, tooMany(codeTooManyFailures, wait, "Too many credentials from this address were refused. Wait, and see which of its programs has an old token.")
+		return auth.Principal{}, tooMany(rest.CodeTooManyFailures, wait, "Too many credentials from this address were refused. Wait, and see which of its programs has an old token.")
 	}
 	p, err := s.o.Auth.Authenticate(ctx, credential)
 	refusal := auth.Refused(err)
@@ -186,7 +187,7 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 		return auth.Principal{}, ctx.Err()
 	}
 	return auth.Principal{}, &problem{
-		Status: http.StatusServiceUnavailable, Code: codeAuthUnavailable, Detail: "It can't be told now whose credential this is; try again.", cause: err,
+		Status: http.StatusServiceUnavailable, Code: rest.CodeAuthUnavailable, Detail: "It can't be told now whose credential this is; try again.", cause: err,
 	}
 }
 
@@ -203,14 +204,14 @@ func bearer(r *http.Request) (string, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
 		return "", &problem{
-			Status: http.StatusUnauthorized, Code: codeUnauthenticated, challenge: `Bearer realm="pawl"`,
+			Status: http.StatusUnauthorized, Code: rest.CodeUnauthenticated, challenge: `Bearer realm="pawl"`,
 			Detail: "Say who you are: send a token in the header Authorization: Bearer …. The command line takes it from PAWL_TOKEN or --token-file.",
 		}
 	}
 	scheme, credential, _ := strings.Cut(values[0], " ")
 	if credential = strings.Trim(credential, " "); len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || credential == "" {
 		return "", &problem{
-			Status: http.StatusUnauthorized, Code: codeUnauthenticated, challenge: `Bearer realm="pawl"`,
+			Status: http.StatusUnauthorized, Code: rest.CodeUnauthenticated, challenge: `Bearer realm="pawl"`,
 			Detail: "The header Authorization must stand there once and hold Bearer and a token.",
 		}
 	}
@@ -222,7 +223,7 @@ func notPermitted(p auth.Principal, r rule) string {
 		return "This API authenticates nobody, so nobody may do this here: start it with --auth tokens."
 	}
 	var may []string
-	for _, role := range auth.Roles {
+	for _, role := range rest.Roles {
 		if r.roles[role] != nothing {
 			may = append(may, string(role))
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/serviceerror"
@@ -29,15 +30,15 @@ func guardedWorld(t testing.TB, change ...func(*Options)) *world {
 }
 
 // token makes a token for a subject; an agent's owner is ana.
-func (w *world) token(subject string, roles ...auth.Role) string {
-	spec := auth.TokenSpec{Subject: subject, Roles: roles}
-	if len(roles) == 1 && roles[0] == auth.RoleAgent {
+func (w *world) token(subject string, roles ...rest.Role) string {
+	spec := rest.TokenSpec{Subject: subject, Roles: roles}
+	if len(roles) == 1 && roles[0] == rest.RoleAgent {
 		spec.Owner = "ana"
 	}
 	return w.tokenOf(spec)
 }
 
-func (w *world) tokenOf(spec auth.TokenSpec) string {
+func (w *world) tokenOf(spec rest.TokenSpec) string {
 	w.t.Helper()
 	text, k, err := auth.Issue(spec, "root", time.Now())
 	if err != nil {
@@ -101,7 +102,7 @@ func row(r rule) string {
 		return "public"
 	}
 	text := ""
-	for _, role := range auth.Roles {
+	for _, role := range rest.Roles {
 		text += map[reach]string{nothing: "-", own: "o", all: "a"}[r.roles[role]]
 	}
 	return text
@@ -166,8 +167,8 @@ func TestAccessIsDocumented(t *testing.T) {
 func TestRouteWithoutARuleIsClosed(t *testing.T) {
 	for _, w := range []*world{newWorld(t), guardedWorld(t)} {
 		w.server.engine.GET("/api/forgotten", func(*gin.Context) { t.Error("the route was served") })
-		rec := w.send("GET", "/api/forgotten", "", "Authorization", "Bearer "+w.token("root", auth.RoleAdmin))
-		expect(t, rec, http.StatusForbidden, codeNotPermitted)
+		rec := w.send("GET", "/api/forgotten", "", "Authorization", "Bearer "+w.token("root", rest.RoleAdmin))
+		expect(t, rec, http.StatusForbidden, rest.CodeNotPermitted)
 	}
 }
 
@@ -190,16 +191,16 @@ func TestEveryRouteWithEveryIdentity(t *testing.T) {
 	fresh := func(t *testing.T) (*world, map[string]string) {
 		w := guardedWorld(t)
 		w.request("pawl-1")
-		spare := w.token("spare", auth.RoleAuditor)
+		spare := w.token("spare", rest.RoleAuditor)
 		identities := map[string]string{
-			"agent": w.token("agent:billing", auth.RoleAgent), "reviewer": w.token("rita", auth.RoleReviewer),
-			"auditor": w.token("otto", auth.RoleAuditor), "admin": w.token("root", auth.RoleAdmin), "spare": tokenID(t, spare),
+			"agent": w.token("agent:billing", rest.RoleAgent), "reviewer": w.token("rita", rest.RoleReviewer),
+			"auditor": w.token("otto", rest.RoleAuditor), "admin": w.token("root", rest.RoleAdmin), "spare": tokenID(t, spare),
 		}
 		now := time.Now()
 		for name, change := range map[string]func(*store.Token){
 			"expired": func(k *store.Token) { k.ExpiresAt = &now }, "revoked": func(k *store.Token) { k.RevokedAt = &now },
 		} {
-			text := w.token(name, auth.RoleAgent, auth.RoleReviewer, auth.RoleAuditor, auth.RoleAdmin)
+			text := w.token(name, rest.RoleAgent, rest.RoleReviewer, rest.RoleAuditor, rest.RoleAdmin)
 			k := w.store.tokens[tokenID(t, text)]
 			change(&k)
 			w.store.tokens[k.ID] = k
@@ -217,11 +218,11 @@ func TestEveryRouteWithEveryIdentity(t *testing.T) {
 			name, token, code string // code: of a 401
 			role              int    // in a row of matrix; -1: none
 		}{
-			{"nobody", "", codeUnauthenticated, -1},
-			{"a made-up token", "pawl_agent_made-up", auth.CodeUnknown, -1},
-			{"a token of another Pawl", elsewhere["admin"], auth.CodeUnknown, -1},
-			{"an expired token", "expired", auth.CodeExpired, -1},
-			{"a revoked token", "revoked", auth.CodeRevoked, -1},
+			{"nobody", "", rest.CodeUnauthenticated, -1},
+			{"a made-up token", "pawl_agent_made-up", rest.CodeTokenUnknown, -1},
+			{"a token of another Pawl", elsewhere["admin"], rest.CodeTokenUnknown, -1},
+			{"an expired token", "expired", rest.CodeTokenExpired, -1},
+			{"a revoked token", "revoked", rest.CodeTokenRevoked, -1},
 			{"an agent", "agent", "", 0}, {"a reviewer", "reviewer", "", 1}, {"an auditor", "auditor", "", 2}, {"an admin", "admin", "", 3},
 		} {
 			for _, verb := range []string{method, strings.Replace(method, "GET", "HEAD", 1)} {
@@ -256,7 +257,7 @@ func TestEveryRouteWithEveryIdentity(t *testing.T) {
 					}
 					rec := w.send(verb, at, body, header...)
 					var code string
-					if rec.Header().Get("Content-Type") == "application/problem+json" {
+					if rec.Header().Get("Content-Type") == rest.ProblemType {
 						var p struct{ Code string }
 						_ = json.Unmarshal(rec.Body.Bytes(), &p)
 						code = p.Code
@@ -272,8 +273,8 @@ func TestEveryRouteWithEveryIdentity(t *testing.T) {
 						}
 						w.untouched(t, "a refused request", before)
 					case wanted[id.role] == '-':
-						if rec.Code != 403 || code != codeNotPermitted {
-							t.Errorf("answers %d %s, want 403 %s", rec.Code, code, codeNotPermitted)
+						if rec.Code != 403 || code != rest.CodeNotPermitted {
+							t.Errorf("answers %d %s, want 403 %s", rec.Code, code, rest.CodeNotPermitted)
 						}
 						w.untouched(t, "a refused request", before)
 					case wanted[id.role] == 'o' && strings.Contains(at, "pawl-1"): // somebody else's
@@ -295,7 +296,7 @@ func TestEveryRouteWithEveryIdentity(t *testing.T) {
 // What a call is to who asked for something else must be what no call is.
 func TestOthersCallsAreNotThere(t *testing.T) {
 	w := guardedWorld(t)
-	mine, other := w.token("agent:billing", auth.RoleAgent), w.token("agent:hr", auth.RoleAgent)
+	mine, other := w.token("agent:billing", rest.RoleAgent), w.token("agent:hr", rest.RoleAgent)
 	memo := &commonpb.Memo{Fields: map[string]*commonpb.Payload{approval.MemoRequester: payloads("agent:billing").Payloads[0]}}
 	var ids []string
 	put := func(id string, status approval.Status, inStore, inTemporal bool) {
@@ -345,7 +346,7 @@ func TestOthersCallsAreNotThere(t *testing.T) {
 		if expect(t, rec, 404, approval.CodeNotFound); strings.Contains(rec.Body.String(), hint) != hinted {
 			t.Errorf("%s to an agent: %s", id, rec.Body)
 		}
-		if rec := w.with(w.token("rita", auth.RoleReviewer), "GET", "/api/requests/"+id, ""); strings.Contains(rec.Body.String(), hint) {
+		if rec := w.with(w.token("rita", rest.RoleReviewer), "GET", "/api/requests/"+id, ""); strings.Contains(rec.Body.String(), hint) {
 			t.Errorf("%s to a reviewer: %s", id, rec.Body)
 		}
 	}
@@ -377,7 +378,7 @@ func TestOthersCallsAreNotThere(t *testing.T) {
 		t.Errorf("one key of two is %v and %v, and continued as %v", first["id"], second["id"], body["id"])
 	}
 	// A stranger's token of the same subject is the same agent.
-	if rec := w.with(w.token("agent:billing", auth.RoleAgent), "GET", "/api/calls/pawl-pending", ""); rec.Code != 200 {
+	if rec := w.with(w.token("agent:billing", rest.RoleAgent), "GET", "/api/calls/pawl-pending", ""); rec.Code != 200 {
 		t.Errorf("a newer token of the same agent: %d", rec.Code)
 	}
 }
@@ -389,10 +390,10 @@ func TestOutagesTellNothingOfOthersCalls(t *testing.T) {
 	v := view("pawl-1", approval.StatusPending)
 	v.Requester, v.Owner = "agent:billing", "ana"
 	w.store.put(store.Record{View: v, IsRequest: true})
-	other := w.token("agent:hr", auth.RoleAgent)
+	other := w.token("agent:hr", rest.RoleAgent)
 	there, absent := w.with(other, "GET", "/api/requests/pawl-1", ""), w.with(other, "GET", "/api/requests/pawl-2", "")
 	if there.Code != absent.Code || there.Body.String() != absent.Body.String() {
 		t.Errorf("somebody else's: %d %s\nan absent one: %d %s", there.Code, there.Body, absent.Code, absent.Body)
 	}
-	expect(t, w.with(w.token("agent:billing", auth.RoleAgent), "GET", "/api/requests/pawl-1", ""), 200, "")
+	expect(t, w.with(w.token("agent:billing", rest.RoleAgent), "GET", "/api/requests/pawl-1", ""), 200, "")
 }

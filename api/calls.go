@@ -10,33 +10,20 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/sdk/client"
 )
 
-// startRequest is the body of POST /api/calls.
-type startRequest struct {
-	approval.Call
-	Timeout *approval.Duration `json:"timeout"` // Call's: to tell zero from none
-	Wait    approval.Duration  `json:"wait"`    // cut to Options.MaxWait
-}
-
-// stub is all that can be said of a call before the policy has answered.
-type stub struct {
-	ID        string              `json:"id"`
-	Tool      string              `json:"tool,omitempty"`
-	Status    approval.Status     `json:"status"`
-	CreatedAt *time.Time          `json:"created_at,omitempty"`
-	Error     *approval.CallError `json:"error,omitempty"`
-	Waiting   *waitingFor         `json:"waiting,omitempty"`
-}
+// shown is a call as every answer shows it.
+func shown(v approval.View) rest.View { return rest.View{View: v} }
 
 func callPath(id string) string { return "/api/calls/" + url.PathEscape(id) }
 
 // startCall starts a call, or attaches to the one that the idempotency key
 // stands for. The caller's leaving ends the waiting, never the call.
 func (s *Server) startCall(c *gin.Context) error {
-	var in startRequest
+	var in rest.StartRequest
 	if err := decode(c, &in, false); err != nil {
 		return err
 	}
@@ -92,7 +79,7 @@ func (s *Server) startCall(c *gin.Context) error {
 
 // idempotencyKey takes the key from the header too.
 func idempotencyKey(c *gin.Context, call *approval.Call) error {
-	const header = "Idempotency-Key"
+	const header = rest.HeaderIdempotencyKey
 	switch keys := c.Request.Header.Values(header); {
 	case len(keys) == 0:
 		return nil
@@ -111,9 +98,9 @@ func idempotencyKey(c *gin.Context, call *approval.Call) error {
 func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duration) error {
 	ctx := c.Request.Context()
 	c.Header("Location", callPath(id))
-	begun := stub{ID: id, Tool: tool, Status: approval.StatusEvaluating}
+	begun := approval.View{ID: id, Tool: tool, Status: approval.StatusEvaluating}
 	if wait <= 0 {
-		return reply(c, http.StatusAccepted, begun)
+		return reply(c, http.StatusAccepted, shown(begun))
 	}
 	until := time.Now().Add(wait)
 	waiting, cancel := waiting(ctx, wait)
@@ -135,18 +122,17 @@ func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duratio
 	case err != nil && ctx.Err() == nil:
 		s.o.Logger.WarnContext(ctx, "could not show a call that was started", "id", id, "error", err)
 	case view != nil:
-		return reply(c, http.StatusAccepted, openReply{view, s.why(ctx, *view)})
+		begun = *view
 	}
-	begun.Waiting = s.why(ctx, approval.View{ID: id, Tool: tool, Status: begun.Status})
-	return reply(c, http.StatusAccepted, begun)
+	return reply(c, http.StatusAccepted, rest.OpenCall{View: shown(begun), Waiting: s.why(ctx, begun)})
 }
 
 // attach continues the call that was started before under the same key.
 func (s *Server) attach(c *gin.Context, id string, wait time.Duration) error {
-	c.Header("Pawl-Attached", "true")
+	c.Header(rest.HeaderAttached, "true")
 	err := s.takeUp(c, id, time.Now().Add(wait))
 	var p *problem
-	if errors.As(err, &p) && p.Code == codeWorkflowGone && p.ID == id {
+	if errors.As(err, &p) && p.Code == rest.CodeWorkflowGone && p.ID == id {
 		p.Detail += " To ask for it again, use another idempotency key."
 	}
 	return err
@@ -179,24 +165,20 @@ func (s *Server) takeUp(c *gin.Context, id string, until time.Time) error {
 	return s.replyOpen(c, http.StatusAccepted, d, false)
 }
 
-// collapsedHeader names the call that a request started, where the answer is
-// about the identical one that waited already.
-const collapsedHeader = "Pawl-Collapsed"
-
 // replyStarted answers whoever starts a call with how it ended. One that was
 // collapsed into an identical one ends as that does: the caller is the same,
 // and would have asked for the same.
 func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Time) error {
-	if o.DuplicateOf == "" || c.Writer.Header().Get(collapsedHeader) != "" {
+	if o.DuplicateOf == "" || c.Writer.Header().Get(rest.HeaderDuplicate) != "" {
 		return replyOutcome(c, o)
 	}
 	err := s.visible(c, o.DuplicateOf) // the workflow's result alone is no proof of whose call that is
 	if err == nil {
-		c.Header(collapsedHeader, o.ID)
+		c.Header(rest.HeaderDuplicate, o.ID)
 		err = s.takeUp(c, o.DuplicateOf, until)
 	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calls.ErrUnknown) {
-		c.Writer.Header().Del(collapsedHeader)
+		c.Writer.Header().Del(rest.HeaderDuplicate)
 		c.Header("Location", callPath(o.ID))
 		return replyOutcome(c, o)
 	}
@@ -205,7 +187,7 @@ func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Tim
 
 func workflowGone(id string, d *client.WorkflowExecutionDescription, r store.Record) *problem {
 	return &problem{
-		Status: http.StatusConflict, Code: codeWorkflowGone, ID: id, CallStatus: r.View.Status,
+		Status: http.StatusConflict, Code: rest.CodeWorkflowGone, ID: id, CallStatus: r.View.Status,
 		Detail: lost(d, r).Message,
 	}
 }
@@ -281,13 +263,10 @@ func (s *Server) replyOpen(c *gin.Context, status int, d *client.WorkflowExecuti
 	switch {
 	case err != nil:
 		return err
-	case view != nil:
-		return reply(c, status, openReply{view, s.why(ctx, *view)})
+	case view == nil:
+		view = &approval.View{ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime}
 	}
-	return reply(c, status, stub{
-		ID: id, Status: approval.StatusEvaluating, CreatedAt: &d.WorkflowStartTime,
-		Waiting: s.why(ctx, approval.View{ID: id, Status: approval.StatusEvaluating}),
-	})
+	return reply(c, status, rest.OpenCall{View: shown(*view), Waiting: s.why(ctx, *view)})
 }
 
 // showStored shows a call whose workflow has no outcome to give (any more).
@@ -295,14 +274,14 @@ func (s *Server) showStored(c *gin.Context, id string, d *client.WorkflowExecuti
 	r, err := s.o.Store.Call(c.Request.Context(), id)
 	switch {
 	case errors.Is(err, store.ErrNotFound) && d != nil:
-		return reply(c, http.StatusOK, stub{
-			ID: id, Status: approval.StatusEvaluating, CreatedAt: &d.WorkflowStartTime, Error: lost(d, store.Record{}),
-		})
+		return reply(c, http.StatusOK, shown(approval.View{
+			ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime, Error: lost(d, store.Record{}),
+		}))
 	case err != nil:
 		return fromStore(err)
 	case r.View.Status.Ended():
 		return replyOutcome(c, r.View.Outcome())
 	}
 	r.View.Error = lost(d, r)
-	return reply(c, http.StatusOK, r.View)
+	return reply(c, http.StatusOK, shown(r.View))
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 )
@@ -69,10 +70,10 @@ func TestIdempotencyKey(t *testing.T) {
 		{"same call, other spelling", `{ "idempotency_key":"k1", "args":{"amount":1.2e2}, "tool":"refund", "nonce":"n"}`, nil, 202, "", true},
 		{"same call, key in the header", `{"tool":"refund","args":{"amount":120}}`, []string{"Idempotency-Key", "k1"}, 202, "", true},
 		{"both the same", call, []string{"Idempotency-Key", "k1"}, 202, "", true},
-		{"both, different", call, []string{"Idempotency-Key", "k2"}, 400, codeInvalidRequest, false},
-		{"two headers", call, []string{"Idempotency-Key", "k1", "Idempotency-Key", "k1"}, 400, codeInvalidRequest, false},
-		{"empty header", call, []string{"Idempotency-Key", ""}, 400, codeInvalidRequest, false},
-		{"unreadable header", `{"tool":"t"}`, []string{"Idempotency-Key", "k\xff"}, 400, codeInvalidRequest, false},
+		{"both, different", call, []string{"Idempotency-Key", "k2"}, 400, rest.CodeInvalidRequest, false},
+		{"two headers", call, []string{"Idempotency-Key", "k1", "Idempotency-Key", "k1"}, 400, rest.CodeInvalidRequest, false},
+		{"empty header", call, []string{"Idempotency-Key", ""}, 400, rest.CodeInvalidRequest, false},
+		{"unreadable header", `{"tool":"t"}`, []string{"Idempotency-Key", "k\xff"}, 400, rest.CodeInvalidRequest, false},
 		{"other arguments", `{"tool":"refund","args":{"amount":121},"idempotency_key":"k1"}`, nil, 409, approval.CodeConflict, false},
 		{"other agent", `{"tool":"refund","args":{"amount":120},"agent":"b","idempotency_key":"k1"}`, nil, 409, approval.CodeConflict, false},
 		{"other key", `{"tool":"refund","args":{"amount":120},"idempotency_key":"k2"}`, nil, 202, "", false},
@@ -107,7 +108,7 @@ func TestAttach(t *testing.T) {
 		{"terminated", func(w *world, f *fakeWorkflow) {
 			w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true})
 			f.close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil)
-		}, 409, codeWorkflowGone, nil},
+		}, 409, rest.CodeWorkflowGone, nil},
 		{"terminated after its end was recorded", func(w *world, f *fakeWorkflow) {
 			w.ended(id, approval.StatusRejected)
 			f.close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil)

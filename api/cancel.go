@@ -8,11 +8,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/rest"
 )
-
-type cancelRequest struct {
-	Notes string `json:"notes"`
-}
 
 // cancelCall withdraws a call: 200 once it is cancelled, also by an earlier
 // request; 202 while that is not certain; 409 when it ended otherwise.
@@ -25,12 +22,12 @@ func (s *Server) cancelCall(c *gin.Context) error {
 		return err
 	}
 	by := principal(c).Subject
-	if len(c.Request.Header.Values(reviewerHeader)) > 0 {
+	if len(c.Request.Header.Values(rest.HeaderReviewer)) > 0 {
 		if by, err = reviewer(c, "withdraws it"); err != nil {
 			return err
 		}
 	}
-	var in cancelRequest
+	var in rest.CancelRequest
 	if err := decode(c, &in, true); err != nil {
 		return err
 	}

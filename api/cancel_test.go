@@ -6,6 +6,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 	enumspb "go.temporal.io/api/enums/v1"
 )
 
@@ -39,7 +40,7 @@ func TestCancel(t *testing.T) {
 			w.temporal.complete(id, approval.Outcome{ID: id, Status: approval.StatusCancelled})
 		}, 200, "", 0},
 		{"ended long ago", func(w *world) { w.ended(id, approval.StatusExpired) }, 409, "already_resolved", 0},
-		{"terminated", func(w *world) { w.request(id).close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil) }, 409, codeWorkflowGone, 0},
+		{"terminated", func(w *world) { w.request(id).close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil) }, 409, rest.CodeWorkflowGone, 0},
 		{"unknown", func(*world) {}, 404, approval.CodeNotFound, 0},
 		{"not a call", func(w *world) { w.temporal.add(&fakeWorkflow{id: id, typ: "Payroll"}) }, 404, approval.CodeNotFound, 0},
 	} {
@@ -77,5 +78,5 @@ func TestCancelSaysWho(t *testing.T) {
 	if f.signals[0].by != "ana" {
 		t.Errorf("signal %+v", f.signals[0])
 	}
-	expect(t, w.as("a\x01b", "/api/calls/pawl-1/cancel", ""), 400, codeInvalidRequest)
+	expect(t, w.as("a\x01b", "/api/calls/pawl-1/cancel", ""), 400, rest.CodeInvalidRequest)
 }

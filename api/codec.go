@@ -5,6 +5,7 @@ import (
 	"path"
 
 	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // codecPath is where the codec endpoint is. It stands beside the other routes:
@@ -51,7 +52,7 @@ func (s *Server) mayDecode(r *http.Request) error {
 			return err
 		}
 		s.logNoRole(r.Context(), p, route)
-		return &problem{Status: http.StatusForbidden, Code: codeNotPermitted, Detail: "it takes the role admin"}
+		return &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: "it takes the role admin"}
 	}
 	return nil
 }

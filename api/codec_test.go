@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/rest"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -73,7 +73,7 @@ func TestCodecEndpoint(t *testing.T) {
 
 func TestMissingKeyIsNobodysFault(t *testing.T) {
 	p := problemOf(&codec.KeyError{ID: "pk-aaaaaaaaaaaaaaaa"})
-	if p.Status != 503 || p.Code != codeKeyMissing || strings.Contains(p.Detail, "pk-") {
+	if p.Status != 503 || p.Code != rest.CodeKeyMissing || strings.Contains(p.Detail, "pk-") {
 		t.Errorf("%+v", p)
 	}
 }
@@ -89,9 +89,9 @@ func TestCodecIsForAdmins(t *testing.T) {
 	}{
 		"nobody":                        {"", 403},
 		"a made-up":                     {"pawl_person_made-up", 403},
-		"an agent":                      {w.token("agent:a", auth.RoleAgent), 403},
-		"a reviewer, auditor and agent": {w.token("rita", auth.RoleReviewer, auth.RoleAuditor, auth.RoleAgent), 403},
-		"an admin":                      {w.token("root", auth.RoleAdmin), 200},
+		"an agent":                      {w.token("agent:a", rest.RoleAgent), 403},
+		"a reviewer, auditor and agent": {w.token("rita", rest.RoleReviewer, rest.RoleAuditor, rest.RoleAgent), 403},
+		"an admin":                      {w.token("root", rest.RoleAdmin), 200},
 	} {
 		for _, path := range []string{"/codec/decode", "/codec/encode", "/codec/default/decode"} {
 			header := []string{"Origin", uiOrigin}

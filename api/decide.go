@@ -16,37 +16,13 @@ import (
 	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
-)
-
-// Outcomes of a decision that only the API gives.
-const (
-	answerNotJudged approval.AnswerOutcome = "not_judged_yet" // on record in Temporal; it will be judged
-	answerUnknown   approval.AnswerOutcome = "unknown"        // about a call that nobody knows
 )
 
 // judgingPause is how long after "judging" a workflow is asked again; it
 // doubles each time.
 const judgingPause = 50 * time.Millisecond
-
-// decisionRequest is the body of approve and reject. Without a decision_id
-// one is made up; with one, a request may be repeated and counts once.
-type decisionRequest struct {
-	DecisionID string `json:"decision_id"`
-	Notes      string `json:"notes"`
-	Digest     string `json:"digest"`
-}
-
-// decisionReply answers a decision that counted, or may: what it did, and the
-// call after it.
-type decisionReply struct {
-	Outcome    approval.AnswerOutcome `json:"outcome"`
-	DecisionID string                 `json:"decision_id"`
-	Message    string                 `json:"message,omitempty"`
-	Location   string                 `json:"location,omitempty"`
-	approval.View
-	Waiting *waitingFor `json:"waiting,omitempty"` // where the call goes on waiting
-}
 
 func newDecisionID() string { return "decision-" + strings.ToLower(rand.Text()) }
 
@@ -66,11 +42,11 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if err != nil {
 			return err
 		}
-		var in decisionRequest
+		var in rest.DecisionRequest
 		if err := decode(c, &in, true); err != nil {
 			return err
 		}
-		if err := in.check(); err != nil {
+		if err := checkDecision(in); err != nil {
 			return &problem{
 				Status: http.StatusUnprocessableEntity, Code: string(approval.AnswerInvalid), Outcome: approval.AnswerInvalid,
 				Detail: err.Error(), ID: id, DecisionID: in.DecisionID,
@@ -83,7 +59,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		r, err := s.o.Store.Call(ctx, id)
 		if errors.Is(err, store.ErrNotFound) {
 			return &problem{
-				Status: http.StatusNotFound, Code: approval.CodeNotFound, Outcome: answerUnknown, ID: id, DecisionID: d.ID,
+				Status: http.StatusNotFound, Code: approval.CodeNotFound, Outcome: rest.AnswerUnknown, ID: id, DecisionID: d.ID,
 				Detail: "No call has this ID. Decisions need the whole ID, not its beginning.",
 			}
 		}
@@ -123,7 +99,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			return p
 		}
 		a, view := s.judged(ctx, r, d)
-		if a.Outcome == answerNotJudged && foreseen.Refused() {
+		if a.Outcome == rest.AnswerNotJudged && foreseen.Refused() {
 			a = foreseen.Answer // all it can become
 		}
 		return s.replyAnswer(c, a, view)
@@ -171,7 +147,7 @@ func (s *Server) recordForbidden(ctx context.Context, id string, a approval.Answ
 	}
 }
 
-func (in decisionRequest) check() error {
+func checkDecision(in rest.DecisionRequest) error {
 	return cmp.Or(
 		approval.CheckName("decision_id", in.DecisionID),
 		approval.CheckName("digest", in.Digest),
@@ -221,7 +197,7 @@ func (s *Server) judged(ctx context.Context, r store.Record, d approval.Decision
 			return a, r.View
 		}
 	}
-	return approval.Answer{DecisionID: d.ID, Outcome: answerNotJudged, Message: "The decision is on record and will be judged; ask again at the location."}, view
+	return approval.Answer{DecisionID: d.ID, Outcome: rest.AnswerNotJudged, Message: "The decision is on record and will be judged; ask again at the location."}, view
 }
 
 // found returns the workflow's answer to a decision; votes outlive answers.
@@ -259,7 +235,7 @@ func (s *Server) tooLate(c *gin.Context, id string, d approval.Decision) error {
 var answerStatus = map[approval.AnswerOutcome]int{
 	approval.AnswerResolved:        http.StatusOK,
 	approval.AnswerRecorded:        http.StatusOK,
-	answerNotJudged:                http.StatusAccepted,
+	rest.AnswerNotJudged:           http.StatusAccepted,
 	approval.AnswerForbidden:       http.StatusForbidden,
 	approval.AnswerAlreadyResolved: http.StatusConflict,
 	approval.AnswerStale:           http.StatusConflict,
@@ -276,12 +252,12 @@ func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, v approval.View)
 	case status == http.StatusAccepted:
 		location := decisionPath(v.ID, a.DecisionID)
 		c.Header("Location", location)
-		return reply(c, status, decisionReply{
-			Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: v,
+		return reply(c, status, rest.DecisionAnswer{
+			Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: shown(v),
 			Waiting: s.why(c.Request.Context(), v),
 		})
 	case status == http.StatusOK:
-		out := decisionReply{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: v}
+		out := rest.DecisionAnswer{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: shown(v)}
 		if a.Outcome == approval.AnswerRecorded {
 			out.Waiting = s.why(c.Request.Context(), v)
 		}

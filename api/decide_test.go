@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -50,18 +51,18 @@ func TestDecide(t *testing.T) {
 		{"an answer of a later version", func(w *world) { w.request(id).onSignal = answers("perhaps") }, "approve", `{}`, 500, approval.CodeInternalError, "", true},
 		{"other digest", func(w *world) { w.request(id) }, "approve", `{"digest":"d2"}`, 409, "stale", approval.AnswerStale, true},
 		{"other digest, workflow silent", func(w *world) { w.request(id).silent = true }, "approve", `{"digest":"d2"}`, 409, "stale", approval.AnswerStale, true},
-		{"workflow silent", func(w *world) { w.request(id).silent = true }, "approve", `{"decision_id":"mine"}`, 202, "", answerNotJudged, true},
+		{"workflow silent", func(w *world) { w.request(id).silent = true }, "approve", `{"decision_id":"mine"}`, 202, "", rest.AnswerNotJudged, true},
 		{"still judging", func(w *world) {
 			w.request(id).onSignal = func(f *fakeWorkflow, _ fakeSignal) { f.state.Judging = true }
-		}, "approve", `{}`, 202, "", answerNotJudged, true},
+		}, "approve", `{}`, 202, "", rest.AnswerNotJudged, true},
 		{"answer dropped, vote kept", func(w *world) {
 			w.request(id).onSignal = func(f *fakeWorkflow, s fakeSignal) {
 				f.state.Votes = []approval.Decision{{ID: s.DecisionID, Kind: approval.Approve, Reviewer: s.Reviewer}}
 			}
 		}, "approve", `{}`, 200, "", approval.AnswerRecorded, true},
 
-		{"unknown", func(*world) {}, "approve", `{}`, 404, approval.CodeNotFound, answerUnknown, false},
-		{"prefix", func(w *world) { w.request("pawl-123") }, "approve", `{}`, 404, approval.CodeNotFound, answerUnknown, false},
+		{"unknown", func(*world) {}, "approve", `{}`, 404, approval.CodeNotFound, rest.AnswerUnknown, false},
+		{"prefix", func(w *world) { w.request("pawl-123") }, "approve", `{}`, 404, approval.CodeNotFound, rest.AnswerUnknown, false},
 		{"never waited: blocked", func(w *world) { w.ended(id, approval.StatusBlocked, func(r *store.Record) { r.IsRequest = false }) }, "approve", `{}`, 409, "already_resolved", approval.AnswerAlreadyResolved, false},
 		{"never waited: running", func(w *world) { w.store.put(store.Record{View: view(id, approval.StatusExecuting)}) }, "reject", `{}`, 409, "already_resolved", approval.AnswerAlreadyResolved, false},
 		{"ended", func(w *world) { w.ended(id, approval.StatusExecuted) }, "approve", `{}`, 409, "already_resolved", approval.AnswerAlreadyResolved, false},
@@ -91,8 +92,8 @@ func TestDecide(t *testing.T) {
 			w.request(id).silent = true
 			w.endAtSecondLook(id, approval.StatusExecuted, vote(approval.Approve))
 		}, "approve", `{"decision_id":"mine"}`, 200, "", approval.AnswerResolved, true},
-		{"terminated by an operator", func(w *world) { w.request(id).close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil) }, "approve", `{}`, 409, codeWorkflowGone, "", false},
-		{"forgotten by Temporal", func(w *world) { w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true}) }, "approve", `{}`, 409, codeWorkflowGone, "", false},
+		{"terminated by an operator", func(w *world) { w.request(id).close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil) }, "approve", `{}`, 409, rest.CodeWorkflowGone, "", false},
+		{"forgotten by Temporal", func(w *world) { w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true}) }, "approve", `{}`, 409, rest.CodeWorkflowGone, "", false},
 
 		{"notes too long", func(w *world) { w.request(id) }, "reject", `{"notes":"` + strings.Repeat("x", approval.MaxNotes+1) + `"}`, 422, "invalid", approval.AnswerInvalid, false},
 		{"control character", func(w *world) { w.request(id) }, "reject", `{"notes":"\u001b[2J"}`, 422, "invalid", approval.AnswerInvalid, false},
@@ -170,13 +171,13 @@ func TestReviewer(t *testing.T) {
 		code   string
 	}{
 		{"named", []string{"X-Pawl-Reviewer", "Zoë Ångström"}, 200, ""},
-		{"absent", nil, 401, codeReviewerRequired},
-		{"empty", []string{"X-Pawl-Reviewer", ""}, 401, codeReviewerRequired},
-		{"two", []string{"X-Pawl-Reviewer", "ana", "X-Pawl-Reviewer", "bo"}, 400, codeInvalidRequest},
-		{"control character", []string{"X-Pawl-Reviewer", "a\tb"}, 400, codeInvalidRequest},
-		{"not UTF-8", []string{"X-Pawl-Reviewer", "a\xff"}, 400, codeInvalidRequest},
-		{"invisible character", []string{"X-Pawl-Reviewer", "ana\u200b"}, 400, codeInvalidRequest},
-		{"too long", []string{"X-Pawl-Reviewer", strings.Repeat("x", 201)}, 400, codeInvalidRequest},
+		{"absent", nil, 401, rest.CodeReviewerRequired},
+		{"empty", []string{"X-Pawl-Reviewer", ""}, 401, rest.CodeReviewerRequired},
+		{"two", []string{"X-Pawl-Reviewer", "ana", "X-Pawl-Reviewer", "bo"}, 400, rest.CodeInvalidRequest},
+		{"control character", []string{"X-Pawl-Reviewer", "a\tb"}, 400, rest.CodeInvalidRequest},
+		{"not UTF-8", []string{"X-Pawl-Reviewer", "a\xff"}, 400, rest.CodeInvalidRequest},
+		{"invisible character", []string{"X-Pawl-Reviewer", "ana\u200b"}, 400, rest.CodeInvalidRequest},
+		{"too long", []string{"X-Pawl-Reviewer", strings.Repeat("x", 201)}, 400, rest.CodeInvalidRequest},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -207,7 +208,7 @@ func TestUnsentDecisionCanBeRepeated(t *testing.T) {
 		o.Temporal = brokenTemporal{o.Temporal, serviceerror.NewUnavailable("down")}
 	})
 	w.store.put(store.Record{View: view("pawl-1", approval.StatusPending), IsRequest: true})
-	body := expect(t, w.as("ana", "/api/requests/pawl-1/approve", ""), 503, codeTemporal)
+	body := expect(t, w.as("ana", "/api/requests/pawl-1/approve", ""), 503, rest.CodeTemporalUnavailable)
 	if id, _ := body["decision_id"].(string); id == "" {
 		t.Errorf("no decision_id to repeat it with: %v", body)
 	}
@@ -224,8 +225,8 @@ func TestGetDecision(t *testing.T) {
 	}{
 		{"unknown call", func(*world) {}, 404, approval.CodeNotFound, ""},
 		{"judged", func(w *world) { answers(approval.AnswerStale)(w.request(id), signalNamed("mine")) }, 200, "", approval.AnswerStale},
-		{"not yet", func(w *world) { w.request(id) }, 202, "", answerNotJudged},
-		{"workflow silent", func(w *world) { w.request(id).silent = true }, 202, "", answerNotJudged},
+		{"not yet", func(w *world) { w.request(id) }, 202, "", rest.AnswerNotJudged},
+		{"workflow silent", func(w *world) { w.request(id).silent = true }, 202, "", rest.AnswerNotJudged},
 		{"ended, and the workflow knows", func(w *world) {
 			f := w.request(id)
 			answers(approval.AnswerForbidden)(f, signalNamed("mine"))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 )
@@ -31,7 +32,7 @@ func TestDuplicates(t *testing.T) {
 		{"it waits", func(w *world) { w.request("first") }, 202, "", "first", "pending"},
 		{"it is gone", func(w *world) {
 			w.request("first").close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil)
-		}, 409, codeWorkflowGone, "first", nil},
+		}, 409, rest.CodeWorkflowGone, "first", nil},
 		{"nobody knows it", func(*world) {}, 200, "", "", "blocked"},
 		{"forged: they name each other", func(w *world) {
 			w.request("first")
@@ -79,7 +80,7 @@ func TestDuplicatesOfOthersStayClosed(t *testing.T) {
 	w.temporal.add(&fakeWorkflow{id: "first", state: approval.State{View: v}})
 	w.temporal.complete("first", executed("first"))
 	w.temporal.onStart = func(f *fakeWorkflow) { w.temporal.complete(f.id, duplicateOf(f.id, "first")) }
-	rec := w.with(w.token("bot", auth.RoleAgent), "POST", "/api/calls", `{"tool":"refund","wait":"1s"}`)
+	rec := w.with(w.token("bot", rest.RoleAgent), "POST", "/api/calls", `{"tool":"refund","wait":"1s"}`)
 	if got := expect(t, rec, 200, ""); got["status"] != "blocked" || got["id"] == "first" || got["result"] != nil || rec.Header().Get("Pawl-Collapsed") != "" {
 		t.Errorf("%s", rec.Body)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/strictjson"
 )
 
@@ -86,14 +87,14 @@ func (s *Server) guarded(c *gin.Context) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	if !s.hostAllowed(c.Request) {
 		s.fail(c, &problem{
-			Status: http.StatusMisdirectedRequest, Code: codeHost,
+			Status: http.StatusMisdirectedRequest, Code: rest.CodeHost,
 			Detail: hostDetail,
 		})
 		return
 	}
 	if err := crossOrigin.Check(c.Request); err != nil {
 		s.fail(c, &problem{
-			Status: http.StatusForbidden, Code: codeOrigin,
+			Status: http.StatusForbidden, Code: rest.CodeCrossOrigin,
 			Detail: "The request comes from a page of another site, and those may change nothing here.",
 		})
 		return
@@ -156,15 +157,15 @@ func (s *Server) read(c *gin.Context) {
 	switch {
 	case errors.As(err, &tooLarge):
 		s.fail(c, &problem{
-			Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge,
+			Status: http.StatusRequestEntityTooLarge, Code: rest.CodeTooLarge,
 			Detail: fmt.Sprintf("The body is larger than the %d bytes that are taken.", most),
 		})
 		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.fail(c, &problem{Status: http.StatusRequestTimeout, Code: codeInvalidRequest, Detail: "The body took too long to arrive."})
+		s.fail(c, &problem{Status: http.StatusRequestTimeout, Code: rest.CodeInvalidRequest, Detail: "The body took too long to arrive."})
 		return
 	case err != nil:
-		s.fail(c, &problem{Status: http.StatusBadRequest, Code: codeInvalidRequest, Detail: "The body could not be read to its end."})
+		s.fail(c, &problem{Status: http.StatusBadRequest, Code: rest.CodeInvalidRequest, Detail: "The body could not be read to its end."})
 		return
 	}
 	// Not every ResponseWriter has deadlines; those without need none lifted.
@@ -189,7 +190,7 @@ func decode(c *gin.Context, v any, optional bool) error {
 	}
 	if enc := c.Request.Header.Get("Content-Encoding"); mediaType != "application/json" || enc != "" && enc != "identity" {
 		return &problem{
-			Status: http.StatusUnsupportedMediaType, Code: codeMediaType,
+			Status: http.StatusUnsupportedMediaType, Code: rest.CodeMediaType,
 			Detail: "Send the body as Content-Type: application/json, without Content-Encoding.",
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func TestRoutes(t *testing.T) {
@@ -18,19 +19,19 @@ func TestRoutes(t *testing.T) {
 		status       int
 		code, allow  string
 	}{
-		{"GET", "/nothing", 404, codeNoRoute, ""},
-		{"GET", "/api/calls/", 404, codeNoRoute, ""},
-		{"GET", "/API/tools", 404, codeNoRoute, ""},
-		{"GET", "/api/events", 404, codeNoRoute, ""},
-		{"GET", "/api/%63alls/x", 404, codeNoRoute, ""},
-		{"GET", "/api/calls/x/../y", 404, codeNoRoute, ""},
-		{"GET", "/api/calls", 405, codeNoMethod, "POST"},
-		{"DELETE", "/api/calls/x", 405, codeNoMethod, "GET, HEAD"},
-		{"GET", "/api/requests/x/approve", 405, codeNoMethod, "POST"},
-		{"HEAD", "/api/requests/x/reject", 405, codeNoMethod, "POST"},
-		{"GET", "/api/calls/x/cancel", 405, codeNoMethod, "POST"},
-		{"OPTIONS", "/api/tools", 405, codeNoMethod, "GET, HEAD"},
-		{"POST", "/healthz", 405, codeNoMethod, "GET, HEAD"},
+		{"GET", "/nothing", 404, rest.CodeNoRoute, ""},
+		{"GET", "/api/calls/", 404, rest.CodeNoRoute, ""},
+		{"GET", "/API/tools", 404, rest.CodeNoRoute, ""},
+		{"GET", "/api/events", 404, rest.CodeNoRoute, ""},
+		{"GET", "/api/%63alls/x", 404, rest.CodeNoRoute, ""},
+		{"GET", "/api/calls/x/../y", 404, rest.CodeNoRoute, ""},
+		{"GET", "/api/calls", 405, rest.CodeNoMethod, "POST"},
+		{"DELETE", "/api/calls/x", 405, rest.CodeNoMethod, "GET, HEAD"},
+		{"GET", "/api/requests/x/approve", 405, rest.CodeNoMethod, "POST"},
+		{"HEAD", "/api/requests/x/reject", 405, rest.CodeNoMethod, "POST"},
+		{"GET", "/api/calls/x/cancel", 405, rest.CodeNoMethod, "POST"},
+		{"OPTIONS", "/api/tools", 405, rest.CodeNoMethod, "GET, HEAD"},
+		{"POST", "/healthz", 405, rest.CodeNoMethod, "GET, HEAD"},
 	} {
 		t.Run(r.method+" "+r.path, func(t *testing.T) {
 			rec := w.send(r.method, r.path, "")
@@ -94,7 +95,7 @@ func TestHost(t *testing.T) {
 		if got := rec.Code == 200; got != allowed {
 			t.Errorf("host %q: answered %d", host, rec.Code)
 		} else if !allowed {
-			expect(t, rec, http.StatusMisdirectedRequest, codeHost)
+			expect(t, rec, http.StatusMisdirectedRequest, rest.CodeHost)
 		}
 	}
 }
@@ -131,7 +132,7 @@ func TestOrigin(t *testing.T) {
 					}
 					continue
 				}
-				expect(t, rec, 403, codeOrigin)
+				expect(t, rec, 403, rest.CodeCrossOrigin)
 			}
 			reached := len(w.temporal.starts) + len(w.temporal.get("pawl-1").signals)
 			if !c.allowed && reached != 0 {
@@ -153,40 +154,40 @@ func TestBodies(t *testing.T) {
 		status                      int
 		code, detail                string
 	}{
-		{"form", start, "tool=t", form, 415, codeMediaType, ""},
-		{"text", start, `{"tool":"t"}`, "text/plain", 415, codeMediaType, ""},
-		{"no type", start, `{"tool":"t"}`, "-", 415, codeMediaType, ""},
-		{"nonsense type", start, `{"tool":"t"}`, "application/json; =", 415, codeMediaType, ""},
-		{"almost JSON", start, `{"tool":"t"}`, "application/json-patch+json", 415, codeMediaType, ""},
+		{"form", start, "tool=t", form, 415, rest.CodeMediaType, ""},
+		{"text", start, `{"tool":"t"}`, "text/plain", 415, rest.CodeMediaType, ""},
+		{"no type", start, `{"tool":"t"}`, "-", 415, rest.CodeMediaType, ""},
+		{"nonsense type", start, `{"tool":"t"}`, "application/json; =", 415, rest.CodeMediaType, ""},
+		{"almost JSON", start, `{"tool":"t"}`, "application/json-patch+json", 415, rest.CodeMediaType, ""},
 		{"charset", start, `{"tool":"t"}`, "application/json; charset=utf-8", 202, "", ""},
-		{"empty form on approve", approve, "", form, 415, codeMediaType, ""},
-		{"empty form on cancel", cancel, "", form, 415, codeMediaType, ""},
-		{"empty start", start, "", json, 400, codeInvalidRequest, ""},
-		{"too large", start, big, json, 413, codeTooLarge, ""},
-		{"too large for a decision", approve, big, json, 413, codeTooLarge, ""},
-		{"not JSON", start, `{tool}`, json, 400, codeInvalidRequest, "not JSON"},
-		{"list", start, `[]`, json, 400, codeInvalidRequest, "must be a JSON object"},
-		{"null", start, `null`, json, 400, codeInvalidRequest, "must be a JSON object"},
-		{"two values", start, `{"tool":"t"}{}`, json, 400, codeInvalidRequest, "after the end"},
-		{"unknown field", start, `{"tool":"t","colour":1}`, json, 400, codeInvalidRequest, `unknown field "colour"`},
-		{"wrong case", start, `{"Tool":"t"}`, json, 400, codeInvalidRequest, `did you mean "tool"`},
-		{"twice", start, `{"tool":"t","tool":"u"}`, json, 400, codeInvalidRequest, "stands twice"},
-		{"wrong type", start, `{"tool":5}`, json, 400, codeInvalidRequest, "body: tool: is a number, must be a string"},
-		{"no tool", start, `{}`, json, 400, codeInvalidRequest, "tool is missing"},
-		{"bad tool", start, `{"tool":"a b"}`, json, 400, codeInvalidRequest, "not a tool name"},
-		{"args are no object", start, `{"tool":"t","args":[1]}`, json, 400, codeInvalidRequest, "args"},
-		{"large integer", start, `{"tool":"t","args":{"n":9007199254740993}}`, json, 400, codeInvalidRequest, "2^53"},
-		{"large args", start, `{"tool":"t","args":{"a":"` + strings.Repeat("x", approval.MaxArgs) + `"}}`, json, 400, codeInvalidRequest, "args"},
-		{"args that grow when escaped", start, `{"tool":"t","args":{"a":"` + strings.Repeat("<", approval.MaxArgs-100) + `"}}`, json, 400, codeInvalidRequest, "bytes of JSON"},
-		{"bad wait", start, `{"tool":"t","wait":"soon"}`, json, 400, codeInvalidRequest, "length of time"},
-		{"negative wait", start, `{"tool":"t","wait":"-1s"}`, json, 400, codeInvalidRequest, "length of time"},
-		{"no time at all", start, `{"tool":"t","timeout":0}`, json, 400, codeInvalidRequest, "timeout: nobody can answer in no time"},
-		{"no time in words", start, `{"tool":"t","timeout":"0s"}`, json, 400, codeInvalidRequest, "timeout: nobody can answer in no time"},
-		{"less than no time", start, `{"tool":"t","timeout":"-1m"}`, json, 400, codeInvalidRequest, "length of time"},
-		{"decision with a reviewer", approve, `{"reviewer":"ana"}`, json, 400, codeInvalidRequest, `unknown field "reviewer"`},
-		{"decision notes of the wrong type", approve, `{"notes":5}`, json, 400, codeInvalidRequest, "notes"},
-		{"cancel by somebody", cancel, `{"by":"ana"}`, json, 400, codeInvalidRequest, `unknown field "by"`},
-		{"cancel with bad notes", cancel, `{"notes":"\u0007"}`, json, 400, codeInvalidRequest, "notes"},
+		{"empty form on approve", approve, "", form, 415, rest.CodeMediaType, ""},
+		{"empty form on cancel", cancel, "", form, 415, rest.CodeMediaType, ""},
+		{"empty start", start, "", json, 400, rest.CodeInvalidRequest, ""},
+		{"too large", start, big, json, 413, rest.CodeTooLarge, ""},
+		{"too large for a decision", approve, big, json, 413, rest.CodeTooLarge, ""},
+		{"not JSON", start, `{tool}`, json, 400, rest.CodeInvalidRequest, "not JSON"},
+		{"list", start, `[]`, json, 400, rest.CodeInvalidRequest, "must be a JSON object"},
+		{"null", start, `null`, json, 400, rest.CodeInvalidRequest, "must be a JSON object"},
+		{"two values", start, `{"tool":"t"}{}`, json, 400, rest.CodeInvalidRequest, "after the end"},
+		{"unknown field", start, `{"tool":"t","colour":1}`, json, 400, rest.CodeInvalidRequest, `unknown field "colour"`},
+		{"wrong case", start, `{"Tool":"t"}`, json, 400, rest.CodeInvalidRequest, `did you mean "tool"`},
+		{"twice", start, `{"tool":"t","tool":"u"}`, json, 400, rest.CodeInvalidRequest, "stands twice"},
+		{"wrong type", start, `{"tool":5}`, json, 400, rest.CodeInvalidRequest, "body: tool: is a number, must be a string"},
+		{"no tool", start, `{}`, json, 400, rest.CodeInvalidRequest, "tool is missing"},
+		{"bad tool", start, `{"tool":"a b"}`, json, 400, rest.CodeInvalidRequest, "not a tool name"},
+		{"args are no object", start, `{"tool":"t","args":[1]}`, json, 400, rest.CodeInvalidRequest, "args"},
+		{"large integer", start, `{"tool":"t","args":{"n":9007199254740993}}`, json, 400, rest.CodeInvalidRequest, "2^53"},
+		{"large args", start, `{"tool":"t","args":{"a":"` + strings.Repeat("x", approval.MaxArgs) + `"}}`, json, 400, rest.CodeInvalidRequest, "args"},
+		{"args that grow when escaped", start, `{"tool":"t","args":{"a":"` + strings.Repeat("<", approval.MaxArgs-100) + `"}}`, json, 400, rest.CodeInvalidRequest, "bytes of JSON"},
+		{"bad wait", start, `{"tool":"t","wait":"soon"}`, json, 400, rest.CodeInvalidRequest, "length of time"},
+		{"negative wait", start, `{"tool":"t","wait":"-1s"}`, json, 400, rest.CodeInvalidRequest, "length of time"},
+		{"no time at all", start, `{"tool":"t","timeout":0}`, json, 400, rest.CodeInvalidRequest, "timeout: nobody can answer in no time"},
+		{"no time in words", start, `{"tool":"t","timeout":"0s"}`, json, 400, rest.CodeInvalidRequest, "timeout: nobody can answer in no time"},
+		{"less than no time", start, `{"tool":"t","timeout":"-1m"}`, json, 400, rest.CodeInvalidRequest, "length of time"},
+		{"decision with a reviewer", approve, `{"reviewer":"ana"}`, json, 400, rest.CodeInvalidRequest, `unknown field "reviewer"`},
+		{"decision notes of the wrong type", approve, `{"notes":5}`, json, 400, rest.CodeInvalidRequest, "notes"},
+		{"cancel by somebody", cancel, `{"by":"ana"}`, json, 400, rest.CodeInvalidRequest, `unknown field "by"`},
+		{"cancel with bad notes", cancel, `{"notes":"\u0007"}`, json, 400, rest.CodeInvalidRequest, "notes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, func(o *Options) { o.QueryBudget = 10 * time.Millisecond })
@@ -205,7 +206,7 @@ func TestBodies(t *testing.T) {
 
 func TestEncodedBodyIsRefused(t *testing.T) {
 	rec := newWorld(t).send("POST", "/api/calls", `{"tool":"t"}`, "Content-Encoding", "gzip")
-	expect(t, rec, 415, codeMediaType)
+	expect(t, rec, 415, rest.CodeMediaType)
 }
 
 func TestParameters(t *testing.T) {
@@ -231,7 +232,7 @@ func TestParameters(t *testing.T) {
 		"/api/calls/x?wait=soon":                                   "wait",
 		"/api/calls/x?wait=-1s":                                    "wait",
 	} {
-		body := expect(t, w.get(path), 400, codeInvalidRequest)
+		body := expect(t, w.get(path), 400, rest.CodeInvalidRequest)
 		if d, _ := body["detail"].(string); !strings.Contains(d, detail) {
 			t.Errorf("%.60s: detail %q does not name %q", path, d, detail)
 		}

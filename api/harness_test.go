@@ -16,6 +16,7 @@ import (
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -88,13 +89,13 @@ func expect(t testing.TB, rec *httptest.ResponseRecorder, status int, code strin
 		t.Fatalf("answer is not JSON: %v\n%s", err, rec.Body)
 	}
 	mediaType, got := rec.Header().Get("Content-Type"), ""
-	if mediaType == "application/problem+json" {
+	if mediaType == rest.ProblemType {
 		got, _ = body["code"].(string)
 		if body["status"] != float64(rec.Code) || body["title"] != http.StatusText(rec.Code) || body["type"] != "about:blank" || body["detail"] == "" {
 			t.Errorf("not a whole problem: %s", rec.Body)
 		}
 	}
-	if rec.Code != status || got != code || (code != "") != (mediaType == "application/problem+json") {
+	if rec.Code != status || got != code || (code != "") != (mediaType == rest.ProblemType) {
 		t.Errorf("got %d %q (%s), want %d %q\n%s", rec.Code, got, mediaType, status, code, rec.Body)
 	}
 	return body

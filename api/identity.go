@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // identify makes a call its principal's. What the body says of that must be
@@ -49,10 +50,10 @@ func claims(what, claimed, known string) error {
 }
 
 func mismatch(detail string) error {
-	return &problem{Status: http.StatusForbidden, Code: codeIdentity, Detail: detail}
+	return &problem{Status: http.StatusForbidden, Code: rest.CodeIdentity, Detail: detail}
 }
 
 // whoami tells a principal what is known of it.
 func (s *Server) whoami(c *gin.Context) error {
-	return reply(c, http.StatusOK, principal(c))
+	return reply(c, http.StatusOK, rest.Principal(principal(c)))
 }

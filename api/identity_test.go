@@ -14,32 +14,33 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
 func TestCallsAreTheirPrincipals(t *testing.T) {
-	one := auth.TokenSpec{Subject: "agent:billing", Owner: "ana", Roles: []auth.Role{auth.RoleAgent}, Team: "finance", Agents: []string{"billing"}}
+	one := rest.TokenSpec{Subject: "agent:billing", Owner: "ana", Roles: []rest.Role{rest.RoleAgent}, Team: "finance", Agents: []string{"billing"}}
 	two, any := one, one
 	two.Agents = []string{"billing", "refunds"}
 	any.Agents, any.Team = nil, ""
 	for _, c := range []struct {
 		name, body string
-		spec       auth.TokenSpec
+		spec       rest.TokenSpec
 		code       string
 		agent      string
 	}{
 		{"says nothing", `{"tool":"t"}`, one, "", "billing"},
 		{"says what is true", `{"tool":"t","requester":"agent:billing","owner":"ana","team":"finance","agent":"billing"}`, one, "", "billing"},
-		{"another requester", `{"tool":"t","requester":"agent:hr"}`, one, codeIdentity, ""},
-		{"another owner", `{"tool":"t","owner":"ben"}`, one, codeIdentity, ""},
-		{"another team", `{"tool":"t","team":"hr"}`, one, codeIdentity, ""},
-		{"a team, where there is none", `{"tool":"t","team":"hr"}`, any, codeIdentity, ""},
-		{"another agent", `{"tool":"t","agent":"hr"}`, one, codeIdentity, ""},
-		{"another case", `{"tool":"t","agent":"Billing"}`, one, codeIdentity, ""},
+		{"another requester", `{"tool":"t","requester":"agent:hr"}`, one, rest.CodeIdentity, ""},
+		{"another owner", `{"tool":"t","owner":"ben"}`, one, rest.CodeIdentity, ""},
+		{"another team", `{"tool":"t","team":"hr"}`, one, rest.CodeIdentity, ""},
+		{"a team, where there is none", `{"tool":"t","team":"hr"}`, any, rest.CodeIdentity, ""},
+		{"another agent", `{"tool":"t","agent":"hr"}`, one, rest.CodeIdentity, ""},
+		{"another case", `{"tool":"t","agent":"Billing"}`, one, rest.CodeIdentity, ""},
 		{"any agent", `{"tool":"t","agent":"hr"}`, any, "", "hr"},
 		{"no agent", `{"tool":"t"}`, any, "", ""},
 		{"one of two", `{"tool":"t","agent":"refunds"}`, two, "", "refunds"},
-		{"none of two", `{"tool":"t"}`, two, codeIdentity, ""},
+		{"none of two", `{"tool":"t"}`, two, rest.CodeIdentity, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := guardedWorld(t)
@@ -72,8 +73,8 @@ func TestCallsAreTheirPrincipals(t *testing.T) {
 func TestDecisionsAreTheirPrincipals(t *testing.T) {
 	w := guardedWorld(t)
 	f := w.request("pawl-1")
-	rita := w.tokenOf(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance", "leads"}})
-	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", `{"digest":"d1"}`, "X-Pawl-Reviewer", "ana"), 403, codeIdentity)
+	rita := w.tokenOf(rest.TokenSpec{Subject: "rita", Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"finance", "leads"}})
+	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", `{"digest":"d1"}`, "X-Pawl-Reviewer", "ana"), 403, rest.CodeIdentity)
 	if len(f.signals) != 0 {
 		t.Fatal("a decision under another name was sent")
 	}
@@ -83,7 +84,7 @@ func TestDecisionsAreTheirPrincipals(t *testing.T) {
 		t.Errorf("the workflow got %+v", s.DecisionSignal)
 	}
 	w.request("pawl-2")
-	expect(t, w.with(w.token("root", auth.RoleAdmin), "POST", "/api/calls/pawl-2/cancel", ``), 202, "")
+	expect(t, w.with(w.token("root", rest.RoleAdmin), "POST", "/api/calls/pawl-2/cancel", ``), 202, "")
 	if by := w.temporal.get("pawl-2").signals[0].by; by != "root" {
 		t.Errorf("withdrawn by %q", by)
 	}
@@ -101,16 +102,16 @@ func TestDecisionsAreTheirPrincipals(t *testing.T) {
 func TestGroupIsGoneBeforeTheDecision(t *testing.T) {
 	w := guardedWorld(t)
 	f := w.request("pawl-1")
-	rita := w.tokenOf(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}})
+	rita := w.tokenOf(rest.TokenSpec{Subject: "rita", Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"finance"}})
 	r := store.RevokeParams{ID: tokenID(t, rita), By: "root", At: time.Now()}
 	if _, _, err := w.store.RevokeToken(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", `{"digest":"d1"}`), 401, auth.CodeRevoked)
+	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", `{"digest":"d1"}`), 401, rest.CodeTokenRevoked)
 	if len(f.signals) != 0 {
 		t.Error("a revoked token's decision was sent")
 	}
-	without := w.token("rita", auth.RoleReviewer)
+	without := w.token("rita", rest.RoleReviewer)
 	expect(t, w.with(without, "POST", "/api/requests/pawl-1/approve", `{"digest":"d1"}`), 200, "")
 	if s := f.signals[0]; s.Groups != nil {
 		t.Errorf("the decision still says the group: %+v", s.DecisionSignal)
@@ -136,7 +137,7 @@ func TestWhoAskedCantApprove(t *testing.T) {
 				r := w.store.records["pawl-1"]
 				r.View.Requester, r.View.Owner = c.requester, c.owner
 				w.store.put(r)
-				token := w.token(c.reviewer, auth.RoleReviewer, auth.RoleAgent)
+				token := w.token(c.reviewer, rest.RoleReviewer, rest.RoleAgent)
 				w.store.entries = nil
 				rec := w.with(token, "POST", "/api/requests/pawl-1/"+verb, `{"digest":"d1","decision_id":"x"}`)
 				if verb == "reject" || !c.forbidden {
@@ -160,7 +161,7 @@ func TestWhoAskedCantApprove(t *testing.T) {
 
 func TestTokenRoutes(t *testing.T) {
 	w := guardedWorld(t)
-	root := w.token("root", auth.RoleAdmin)
+	root := w.token("root", rest.RoleAdmin)
 	rec := w.with(root, "POST", "/api/tokens", `{"subject":"agent:hr","owner":"ben","roles":["agent"],"team":"hr"}`)
 	body := expect(t, rec, 201, "")
 	text, _ := body["token"].(string)
@@ -181,7 +182,7 @@ func TestTokenRoutes(t *testing.T) {
 			t.Errorf("revoked: %v", body)
 		}
 	}
-	expect(t, w.with(text, "GET", "/api/whoami", ""), 401, auth.CodeRevoked)
+	expect(t, w.with(text, "GET", "/api/whoami", ""), 401, rest.CodeTokenRevoked)
 	expect(t, w.with(root, "POST", "/api/tokens/none/revoke", ""), 404, approval.CodeNotFound)
 	kinds := map[audit.Kind]int{}
 	for _, e := range w.store.entries {
@@ -192,17 +193,17 @@ func TestTokenRoutes(t *testing.T) {
 	}
 	for _, bad := range []string{`{}`, `{"subject":"x"}`, `{"subject":"x","roles":["root"]}`, `{"subject":"x","roles":["agent"]}`,
 		`{"subject":"x","roles":["admin"],"expires_at":"2001-01-01T00:00:00Z"}`, `{"subject":"x","roles":["admin"],"created_by":"me"}`, `[]`} {
-		expect(t, w.with(root, "POST", "/api/tokens", bad), 400, codeInvalidRequest)
+		expect(t, w.with(root, "POST", "/api/tokens", bad), 400, rest.CodeInvalidRequest)
 	}
 	w.store.appendErr = store.ErrReadOnly
-	expect(t, w.with(root, "POST", "/api/tokens", `{"subject":"x","roles":["admin"]}`), 403, codeReadOnly)
+	expect(t, w.with(root, "POST", "/api/tokens", `{"subject":"x","roles":["admin"]}`), 403, rest.CodeReadOnly)
 
 	// Whoever may use a machine where nobody is authenticated could lay tokens
 	// up for the day when somebody is.
 	open := newWorld(t)
-	expect(t, open.send("POST", "/api/tokens", `{"subject":"x","roles":["admin"]}`), 403, codeNotPermitted)
-	expect(t, open.send("POST", "/api/tokens/x/revoke", ""), 403, codeNotPermitted)
-	expect(t, open.get("/api/tokens"), 403, codeNotPermitted)
+	expect(t, open.send("POST", "/api/tokens", `{"subject":"x","roles":["admin"]}`), 403, rest.CodeNotPermitted)
+	expect(t, open.send("POST", "/api/tokens/x/revoke", ""), 403, rest.CodeNotPermitted)
+	expect(t, open.get("/api/tokens"), 403, rest.CodeNotPermitted)
 }
 
 // A token that is revoked while its long poll waits gets no answer.
@@ -214,7 +215,7 @@ func TestRevokedWhileWaiting(t *testing.T) {
 	} {
 		t.Run(c.method+" "+c.body, func(t *testing.T) {
 			w := guardedWorld(t, func(o *Options) { o.QueryBudget = time.Second })
-			agent := w.token("agent:billing", auth.RoleAgent)
+			agent := w.token("agent:billing", rest.RoleAgent)
 			id := "pawl-1"
 			v := view(id, approval.StatusPending)
 			v.Requester = "agent:billing"
@@ -236,7 +237,7 @@ func TestRevokedWhileWaiting(t *testing.T) {
 			w.temporal.complete(id, executed(id))
 			got := <-answer
 			var p struct{ Code string }
-			if err := json.NewDecoder(got.Body).Decode(&p); err != nil || got.StatusCode != 401 || p.Code != auth.CodeRevoked {
+			if err := json.NewDecoder(got.Body).Decode(&p); err != nil || got.StatusCode != 401 || p.Code != rest.CodeTokenRevoked {
 				t.Errorf("it got %d %s, %v", got.StatusCode, p.Code, err)
 			}
 		})
@@ -254,8 +255,8 @@ func TestSecretsStayInside(t *testing.T) {
 	w.request("pawl-1")
 	elsewhere := guardedWorld(t)
 	tokens := []string{
-		w.token("rita", auth.RoleReviewer), w.token("agent:a", auth.RoleAgent), w.token("root", auth.RoleAdmin), w.token("otto", auth.RoleAuditor),
-		elsewhere.token("root", auth.RoleAdmin),
+		w.token("rita", rest.RoleReviewer), w.token("agent:a", rest.RoleAgent), w.token("root", rest.RoleAdmin), w.token("otto", rest.RoleAuditor),
+		elsewhere.token("root", rest.RoleAdmin),
 	}
 	var secrets []string
 	for _, text := range tokens {
@@ -311,7 +312,7 @@ func TestReadyzToStrangers(t *testing.T) {
 	if body["detail"] != nil || body["checks"].(map[string]any)["authentication"] != "ok" {
 		t.Errorf("a stranger is shown %v", body)
 	}
-	body = expect(t, w.with(w.token("rita", auth.RoleReviewer), "GET", "/readyz", ""), 200, "")
+	body = expect(t, w.with(w.token("rita", rest.RoleReviewer), "GET", "/readyz", ""), 200, "")
 	if body["detail"] == nil {
 		t.Errorf("a reviewer is shown %v", body)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -23,7 +24,7 @@ func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decisio
 		return made, nil
 	}
 	p := &problem{
-		Status: http.StatusServiceUnavailable, Code: codeSigning, ID: v.ID, DecisionID: d.ID, cause: err,
+		Status: http.StatusServiceUnavailable, Code: rest.CodeSigningUnavailable, ID: v.ID, DecisionID: d.ID, cause: err,
 		Detail: "The decision can't be signed now, so it was not made; try again.",
 	}
 	if errors.Is(err, auth.ErrKeyEnded) {
@@ -35,26 +36,24 @@ func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decisio
 
 // rotateKey gives this API a new key, and answers with both.
 func (s *Server) rotateKey(c *gin.Context) error {
-	var in struct {
-		RevokeOld bool `json:"revoke_old"` // it may be known to others
-	}
+	var in rest.RotateRequest
 	if err := decode(c, &in, true); err != nil {
 		return err
 	}
 	if s.o.Signer == nil {
-		return &problem{Status: http.StatusConflict, Code: codeSigning, Detail: "This API has no signing key."}
+		return &problem{Status: http.StatusConflict, Code: rest.CodeSigningUnavailable, Detail: "This API has no signing key."}
 	}
 	// Not given up halfway because a client hung up.
 	rotated, err := s.o.Signer.Rotate(context.WithoutCancel(c.Request.Context()), principal(c).Subject, in.RevokeOld)
 	switch {
 	case errors.Is(err, auth.ErrKeyUnknown), errors.Is(err, store.ErrReadOnly):
-		return &problem{Status: http.StatusConflict, Code: codeReadOnly, cause: err,
+		return &problem{Status: http.StatusConflict, Code: rest.CodeReadOnly, cause: err,
 			Detail: "This API may not write its store: change the key on the database itself, with 'pawl key rotate --database-url …', and start the API again."}
 	case err != nil:
-		return &problem{Status: http.StatusInternalServerError, Code: codeSigning, cause: err,
+		return &problem{Status: http.StatusInternalServerError, Code: rest.CodeSigningUnavailable, cause: err,
 			Detail: "The key could not be changed, or not wholly: the log says how far it came, and 'pawl key list' which keys are trusted."}
 	}
-	return reply(c, http.StatusOK, rotated)
+	return reply(c, http.StatusOK, rest.Rotated{Key: rest.SigningKey(rotated.Key), Old: rest.SigningKey(rotated.Old)})
 }
 
 // endKey answers once the key has ended in every process, also if it had
@@ -77,6 +76,6 @@ func (s *Server) endKey(revoke bool) handler {
 		case err != nil:
 			return fromStore(err)
 		}
-		return reply(c, http.StatusOK, k)
+		return reply(c, http.StatusOK, rest.SigningKey(k))
 	}
 }

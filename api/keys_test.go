@@ -11,6 +11,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -42,7 +43,7 @@ func (w *world) verify(s fakeSignal, kind approval.DecisionKind, id, digest stri
 func TestDecisionsAreSigned(t *testing.T) {
 	w, _ := signingWorld(t)
 	f := w.request("pawl-1")
-	rita := w.tokenOf(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}})
+	rita := w.tokenOf(rest.TokenSpec{Subject: "rita", Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"finance"}})
 	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/reject", `{"notes":"no <way>","decision_id":"mine"}`), 200, "")
 	before := time.Now()
 	s, err := w.verify(f.signals[0], approval.Reject, "pawl-1", "d1")
@@ -74,14 +75,14 @@ func TestSignedDecisionsOnly(t *testing.T) {
 
 	w = guardedWorld(t) // which knows rita, and has no key
 	f = signed(w, "pawl-1")
-	expect(t, w.with(w.token("rita", auth.RoleReviewer), "POST", "/api/requests/pawl-1/approve", ""), 403, string(approval.AnswerForbidden))
+	expect(t, w.with(w.token("rita", rest.RoleReviewer), "POST", "/api/requests/pawl-1/approve", ""), 403, string(approval.AnswerForbidden))
 	if len(f.signals) != 0 {
 		t.Errorf("the workflow got %v", f.signals)
 	}
 
 	w, _ = signingWorld(t)
 	f = signed(w, "pawl-1")
-	expect(t, w.with(w.token("rita", auth.RoleReviewer), "POST", "/api/requests/pawl-1/approve", ""), 200, "")
+	expect(t, w.with(w.token("rita", rest.RoleReviewer), "POST", "/api/requests/pawl-1/approve", ""), 200, "")
 	if _, err := w.verify(f.signals[0], approval.Approve, "pawl-1", "d1"); err != nil {
 		t.Error(err)
 	}
@@ -91,10 +92,10 @@ func TestSignedDecisionsOnly(t *testing.T) {
 func TestDecisionsThatCantBeSigned(t *testing.T) {
 	w, _ := signingWorld(t)
 	f := w.request("pawl-1")
-	rita, root := w.token("rita", auth.RoleReviewer), w.token("root", auth.RoleAdmin)
+	rita, root := w.token("rita", rest.RoleReviewer), w.token("root", rest.RoleAdmin)
 	id := w.store.keys[0].ID
 	expect(t, w.with(root, "POST", "/api/keys/"+id+"/revoke", ""), 200, "")
-	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", ""), http.StatusConflict, codeSigning)
+	expect(t, w.with(rita, "POST", "/api/requests/pawl-1/approve", ""), http.StatusConflict, rest.CodeSigningUnavailable)
 	if len(f.signals) != 0 {
 		t.Errorf("the workflow got %v", f.signals)
 	}
@@ -104,7 +105,7 @@ func TestDecisionsThatCantBeSigned(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	w, file := signingWorld(t)
-	root := w.token("root", auth.RoleAdmin)
+	root := w.token("root", rest.RoleAdmin)
 	first := w.store.keys[0]
 	before, err := os.ReadFile(file)
 	if err != nil {
@@ -124,7 +125,7 @@ func TestKeys(t *testing.T) {
 		t.Error("the file holds the old key")
 	}
 	expect(t, w.with(root, "POST", "/api/keys/rotate", `{"revoke_old":true}`), 200, "")
-	expect(t, w.with(root, "POST", "/api/keys/rotate", `{"revoke":true}`), 400, codeInvalidRequest)
+	expect(t, w.with(root, "POST", "/api/keys/rotate", `{"revoke":true}`), 400, rest.CodeInvalidRequest)
 	if k := w.store.keys; len(k) != 3 || k[1].RevokedBy != "root" || k[2].RevokedAt != nil {
 		t.Errorf("%+v", k)
 	}
@@ -140,12 +141,12 @@ func TestKeys(t *testing.T) {
 	}
 
 	w.store.appendErr = store.ErrReadOnly
-	expect(t, w.with(root, "POST", "/api/keys/rotate", ""), http.StatusConflict, codeReadOnly)
+	expect(t, w.with(root, "POST", "/api/keys/rotate", ""), http.StatusConflict, rest.CodeReadOnly)
 	w.store.appendErr = nil
 	if err := os.RemoveAll(filepath.Dir(file)); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, w.with(root, "POST", "/api/keys/rotate", ""), http.StatusInternalServerError, codeSigning)
+	expect(t, w.with(root, "POST", "/api/keys/rotate", ""), http.StatusInternalServerError, rest.CodeSigningUnavailable)
 	none := guardedWorld(t)
-	expect(t, none.with(none.token("root", auth.RoleAdmin), "POST", "/api/keys/rotate", ""), http.StatusConflict, codeSigning)
+	expect(t, none.with(none.token("root", rest.RoleAdmin), "POST", "/api/keys/rotate", ""), http.StatusConflict, rest.CodeSigningUnavailable)
 }

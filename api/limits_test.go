@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -65,13 +65,13 @@ func TestFailuresSlowDown(t *testing.T) {
 
 func TestTooManyFailuresAreToldSo(t *testing.T) {
 	w := guardedWorld(t)
-	good := w.token("rita", auth.RoleReviewer)
+	good := w.token("rita", rest.RoleReviewer)
 	expect(t, w.with(good, "GET", "/api/whoami", ""), 200, "")
 	for range failureBurst {
-		expect(t, w.with("pawl_wrong", "GET", "/api/whoami", ""), 401, auth.CodeUnknown)
+		expect(t, w.with("pawl_wrong", "GET", "/api/whoami", ""), 401, rest.CodeTokenUnknown)
 	}
 	rec := w.with("pawl_wrong", "GET", "/api/whoami", "")
-	expect(t, rec, http.StatusTooManyRequests, codeTooManyFailures)
+	expect(t, rec, http.StatusTooManyRequests, rest.CodeTooManyFailures)
 	if rec.Header().Get("Retry-After") != "1" {
 		t.Errorf("Retry-After is %q", rec.Header().Get("Retry-After"))
 	}
@@ -83,16 +83,16 @@ func TestTooManyFailuresAreToldSo(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	w := guardedWorld(t, func(o *Options) { o.Limits = Limits{PerSecond: 0.5, Burst: 3} })
-	agent, other := w.token("agent:a", auth.RoleAgent), w.token("agent:b", auth.RoleAgent)
+	agent, other := w.token("agent:a", rest.RoleAgent), w.token("agent:b", rest.RoleAgent)
 	for range 3 {
 		expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 202, "")
 	}
 	rec := w.with(agent, "POST", "/api/calls", `{"tool":"t"}`)
-	expect(t, rec, http.StatusTooManyRequests, codeTooManyRequests)
+	expect(t, rec, http.StatusTooManyRequests, rest.CodeTooManyRequests)
 	if after := rec.Header().Get("Retry-After"); after != "2" {
 		t.Errorf("Retry-After is %q", after)
 	}
-	expect(t, w.with(w.token("agent:a", auth.RoleAgent), "POST", "/api/calls", `{"tool":"t"}`), 429, codeTooManyRequests) // another token of the same
+	expect(t, w.with(w.token("agent:a", rest.RoleAgent), "POST", "/api/calls", `{"tool":"t"}`), 429, rest.CodeTooManyRequests) // another token of the same
 	expect(t, w.with(other, "POST", "/api/calls", `{"tool":"t"}`), 202, "")
 	expect(t, w.with(agent, "GET", "/api/tools", ""), 200, "")
 
@@ -104,7 +104,7 @@ func TestLimits(t *testing.T) {
 
 func TestPendingQuota(t *testing.T) {
 	w := guardedWorld(t, func(o *Options) { o.Limits = Limits{Pending: 2} })
-	agent, other := w.token("agent:a", auth.RoleAgent), w.token("agent:b", auth.RoleAgent)
+	agent, other := w.token("agent:a", rest.RoleAgent), w.token("agent:b", rest.RoleAgent)
 	w.temporal.onStart = func(f *fakeWorkflow) {
 		v := view(f.id, approval.StatusPending)
 		v.Requester = f.call.Requester
@@ -117,7 +117,7 @@ func TestPendingQuota(t *testing.T) {
 	first := start(agent, "1")
 	start(agent, "2")
 	rec := w.with(agent, "POST", "/api/calls", `{"tool":"t","idempotency_key":"3"}`)
-	body := expect(t, rec, http.StatusTooManyRequests, codeTooManyPending)
+	body := expect(t, rec, http.StatusTooManyRequests, rest.CodeTooManyPending)
 	if rec.Header().Get("Retry-After") == "" || !strings.Contains(body["detail"].(string), "2 of your calls") {
 		t.Errorf("%v, Retry-After %q", body, rec.Header().Get("Retry-After"))
 	}
@@ -130,7 +130,7 @@ func TestPendingQuota(t *testing.T) {
 	v.Status = approval.StatusRejected
 	w.store.put(store.Record{View: v, IsRequest: true})
 	start(agent, "3")
-	expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 429, codeTooManyPending)
+	expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 429, rest.CodeTooManyPending)
 }
 
 func TestLimitsOptions(t *testing.T) {
@@ -141,7 +141,7 @@ func TestLimitsOptions(t *testing.T) {
 		}
 	}
 	w := guardedWorld(t, func(o *Options) { o.Limits = Limits{PerSecond: -1, Pending: -1} })
-	agent := w.token("agent:a", auth.RoleAgent)
+	agent := w.token("agent:a", rest.RoleAgent)
 	for range 10 {
 		expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 202, "")
 	}

@@ -25,7 +25,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // certify writes a certificate for localhost and its key.
@@ -115,7 +115,7 @@ func TestTLS(t *testing.T) {
 	w := guardedWorld(t, func(o *Options) { o.Exposure = e })
 	base, stop := w.serve()
 	address := strings.TrimPrefix(base, "http://")
-	token := w.token("rita", auth.RoleReviewer)
+	token := w.token("rita", rest.RoleReviewer)
 	dial := func(max uint16) (*tls.Conn, error) {
 		return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: max, NextProtos: []string{"h2", "http/1.1"}}) //nolint:gosec // whose it is, is looked at
 	}
@@ -250,7 +250,7 @@ func (c remoteConn) RemoteAddr() net.Addr {
 // Who sends slowly, or nothing, does not hold a connection.
 func TestSlowClients(t *testing.T) {
 	w := guardedWorld(t)
-	token := w.token("agent:a", auth.RoleAgent)
+	token := w.token("agent:a", rest.RoleAgent)
 	for _, c := range []struct {
 		name, says string
 		within     time.Duration

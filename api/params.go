@@ -12,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -86,19 +87,17 @@ func limitParam(c *gin.Context) (int, error) {
 	return n, nil
 }
 
-const reviewerHeader = "X-Pawl-Reviewer"
-
 // reviewer returns who does what a person is asked for ("decides"). Where
 // nobody is authenticated, it is who the header names.
 func reviewer(c *gin.Context, does string) (string, error) {
-	const header = reviewerHeader
+	const header = rest.HeaderReviewer
 	if p := principal(c); p.Authenticated() {
 		return p.Subject, claims(header, c.Request.Header.Get(header), p.Subject)
 	}
 	names := c.Request.Header.Values(header)
 	if len(names) == 0 || len(names) == 1 && names[0] == "" {
 		return "", &problem{
-			Status: http.StatusUnauthorized, Code: codeReviewerRequired,
+			Status: http.StatusUnauthorized, Code: rest.CodeReviewerRequired,
 			Detail: "Say who " + does + ": send their name in the header " + header + ".", challenge: header,
 		}
 	}

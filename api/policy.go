@@ -11,43 +11,13 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
 // maxPolicyBody bounds the body that holds a policy: the largest, and room for
 // its escapes.
 const maxPolicyBody = 2*active.MaxSize + 64<<10
-
-// policyReply is the active policy.
-type policyReply struct {
-	store.PolicyVersion
-	Layers []store.PolicyLayer `json:"layers"`
-}
-
-// policyChange is a policy to be applied.
-type policyChange struct {
-	Layers []store.PolicyLayer `json:"layers"`
-	Expect *int64              `json:"expect"` // the version it is to replace; needed unless DryRun
-	Note   string              `json:"note"`
-	DryRun bool                `json:"dry_run"`
-}
-
-// appliedReply says what is active now.
-type appliedReply struct {
-	Changed bool `json:"changed"` // false: it was active already
-	store.PolicyVersion
-	Warnings []yamlfile.Problem `json:"warnings"` // what is hardly meant in the policy
-}
-
-// dryRunReply says what applying would do.
-type dryRunReply struct {
-	DryRun  bool                `json:"dry_run"`
-	Changed bool                `json:"changed"`
-	Digest  string              `json:"digest"`
-	Active  store.PolicyVersion `json:"active"`
-
-	Warnings []yamlfile.Problem `json:"warnings"`
-}
 
 func (s *Server) getPolicy(c *gin.Context) error {
 	ctx := c.Request.Context()
@@ -59,7 +29,7 @@ func (s *Server) getPolicy(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return reply(c, http.StatusOK, policyReply{v, set.Layers})
+	return reply(c, http.StatusOK, rest.ActivePolicy{PolicyVersion: rest.PolicyVersion(v), Layers: layers(set)})
 }
 
 // getPolicyText serves any policy that a verdict can name.
@@ -73,16 +43,16 @@ func (s *Server) getPolicyText(c *gin.Context) error {
 	case errors.Is(err, store.ErrNotFound):
 		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No policy with this digest was ever applied."}
 	case errors.Is(err, store.ErrAmbiguous):
-		return &problem{Status: http.StatusConflict, Code: codeAmbiguous, Detail: "Several policies have digests that begin like this; give more of it."}
+		return &problem{Status: http.StatusConflict, Code: rest.CodeAmbiguous, Detail: "Several policies have digests that begin like this; give more of it."}
 	case err != nil:
 		return fromStore(err)
 	}
-	return reply(c, http.StatusOK, set)
+	return reply(c, http.StatusOK, rest.PolicySet{Digest: set.Digest, Layers: layers(set)})
 }
 
 // putPolicy makes a policy the active one. Repeating it does no harm.
 func (s *Server) putPolicy(c *gin.Context) error {
-	var in policyChange
+	var in rest.PolicyChange
 	err := decode(c, &in, false)
 	if err != nil {
 		return err
@@ -106,9 +76,9 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	v, err := active.Apply(ctx, s.o.Store, change)
 	switch {
 	case errors.Is(err, store.ErrPolicyChanged):
-		return &problem{Status: http.StatusConflict, Code: codePolicyChanged, Detail: policyChanged(change.Expect, v.PolicyVersion)}
+		return &problem{Status: http.StatusConflict, Code: rest.CodePolicyChanged, Detail: policyChanged(change.Expect, v.PolicyVersion)}
 	case errors.Is(err, store.ErrReadOnly):
-		return &problem{Status: http.StatusForbidden, Code: codeReadOnly, cause: err,
+		return &problem{Status: http.StatusForbidden, Code: rest.CodeReadOnly, cause: err,
 			Detail: "This API may not write its store: it was started so, or a SQLite store belongs to its worker, or the database user lacks the right. " +
 				"Use another API, or 'pawl policy apply --direct'."}
 	case err != nil:
@@ -117,7 +87,9 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	if v.Fresh {
 		s.o.Logger.InfoContext(ctx, "policy applied", "version", v.Version, "digest", v.Digest, "by", v.By)
 	}
-	return reply(c, http.StatusOK, appliedReply{v.Fresh, v.PolicyVersion, listed(v.Warnings)})
+	return reply(c, http.StatusOK, rest.AppliedPolicy{
+		Changed: v.Fresh, PolicyVersion: rest.PolicyVersion(v.PolicyVersion), Warnings: listed(v.Warnings),
+	})
 }
 
 func policyChanged(expect int64, there store.PolicyVersion) string {
@@ -138,21 +110,33 @@ func (s *Server) tryPolicy(c *gin.Context, change active.Change) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return reply(c, http.StatusOK, dryRunReply{
-		DryRun: true, Changed: set.Digest() != v.Digest, Digest: set.Digest(), Active: v, Warnings: listed(set.Warnings()),
+	return reply(c, http.StatusOK, rest.PolicyTrial{
+		DryRun: true, Changed: set.Digest() != v.Digest, Digest: set.Digest(), Active: rest.PolicyVersion(v), Warnings: listed(set.Warnings()),
 	})
 }
 
 // listed is a list that JSON never writes as null.
-func listed(problems yamlfile.Problems) []yamlfile.Problem {
-	return append([]yamlfile.Problem{}, problems...)
+func listed(problems yamlfile.Problems) []rest.FileProblem {
+	list := make([]rest.FileProblem, len(problems))
+	for i, p := range problems {
+		list[i] = rest.FileProblem(p)
+	}
+	return list
+}
+
+func layers(set store.PolicySet) []rest.PolicyLayer {
+	list := make([]rest.PolicyLayer, len(set.Layers))
+	for i, l := range set.Layers {
+		list[i] = rest.PolicyLayer(l)
+	}
+	return list
 }
 
 // refusedPolicy tells what is wrong with a policy from what is wrong with the
 // store.
 func refusedPolicy(err error) error {
 	if problems, ok := errors.AsType[yamlfile.Problems](err); ok {
-		return &problem{Status: http.StatusUnprocessableEntity, Code: approval.CodeInvalid, Problems: problems,
+		return &problem{Status: http.StatusUnprocessableEntity, Code: approval.CodeInvalid, Problems: listed(problems),
 			Detail: fmt.Sprintf("The policy was not applied, problems: %d. The one that is active stays.", len(problems))}
 	}
 	if approval.CodeOf(err) == approval.CodeInvalid {

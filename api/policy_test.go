@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -38,7 +39,7 @@ func TestPolicy(t *testing.T) {
 	if same := expect(t, w.get("/api/policy/"+none["digest"].(string)), 200, ""); fmt.Sprint(same["layers"]) != "[]" {
 		t.Errorf("version 0 by its digest: %v", same)
 	}
-	expect(t, w.get("/api/policy/"), 404, codeNoRoute)
+	expect(t, w.get("/api/policy/"), 404, rest.CodeNoRoute)
 
 	dry := w.put(policyBody(t, allowA, `,"dry_run":true`))
 	if dry["changed"] != true || dry["dry_run"] != true || len(w.store.applied) != 0 {
@@ -72,9 +73,9 @@ func TestPolicy(t *testing.T) {
 	}
 	expect(t, w.get("/api/policy/zz"), 404, "unknown")
 	expect(t, w.get("/api/policy/%ff"), 404, "unknown")
-	expect(t, w.get("/api/policy/history?cursor=bad"), 400, codeInvalidRequest)
-	expect(t, w.get("/api/policy/history?limit=0"), 400, codeInvalidRequest)
-	expect(t, w.get("/api/policy?x=1"), 400, codeInvalidRequest)
+	expect(t, w.get("/api/policy/history?cursor=bad"), 400, rest.CodeInvalidRequest)
+	expect(t, w.get("/api/policy/history?limit=0"), 400, rest.CodeInvalidRequest)
+	expect(t, w.get("/api/policy?x=1"), 400, rest.CodeInvalidRequest)
 }
 
 func TestPolicyWarnings(t *testing.T) {
@@ -95,7 +96,7 @@ func TestPolicyWarnings(t *testing.T) {
 func TestPolicyIsNotOverwritten(t *testing.T) {
 	w := newWorld(t)
 	as := func(text, more string) map[string]any {
-		return expect(t, w.send("PUT", "/api/policy", policyBody(t, text, more), "X-Pawl-Reviewer", "bob"), 409, codePolicyChanged)
+		return expect(t, w.send("PUT", "/api/policy", policyBody(t, text, more), "X-Pawl-Reviewer", "bob"), 409, rest.CodePolicyChanged)
 	}
 	if p := as("rules: []", `,"expect":3`); !strings.Contains(p["detail"].(string), "no policy was applied yet") {
 		t.Errorf("%v", p)
@@ -130,30 +131,30 @@ func TestPolicyThatIsRefused(t *testing.T) {
 			t.Errorf("problems at%s: %v", places, p)
 		}
 	}
-	if p := expect(t, w.send("PUT", "/api/policy", policyBody(t, allowA, `,"expect":0`)), 401, codeReviewerRequired); !strings.Contains(fmt.Sprint(p["detail"]), "Say who applies it") {
+	if p := expect(t, w.send("PUT", "/api/policy", policyBody(t, allowA, `,"expect":0`)), 401, rest.CodeReviewerRequired); !strings.Contains(fmt.Sprint(p["detail"]), "Say who applies it") {
 		t.Errorf("applied by nobody: %v", p)
 	}
 	send(policyBody(t, allowA, `,"dry_run":true`), 200, "") // nobody's record
-	send(policyBody(t, allowA, ``), 400, codeInvalidRequest, ana...)
-	send(policyBody(t, allowA, `,"expect":-1`), 400, codeInvalidRequest, ana...)
-	send(policyBody(t, allowA, `,"expect":"0"`), 400, codeInvalidRequest, ana...)
-	send(policyBody(t, allowA, `,"expect":0,"by":"root"`), 400, codeInvalidRequest, ana...)
-	send(policyBody(t, allowA, `,"expect":0,"note":"`+strings.Repeat("n", 5000)+`"`), 400, codeInvalidRequest, ana...)
-	send(`{"expect":0}`, 400, codeInvalidRequest, ana...)
-	send(`{"expect":0,"layers":[{"name":"","text":"rules: []"}]}`, 400, codeInvalidRequest, ana...)
-	send(`{"expect":0,"layers":[{"name":"a","text":"rules: []"},{"name":"a","text":"layer: b\nrules: []"}]}`, 400, codeInvalidRequest, ana...)
-	send(`nonsense`, 400, codeInvalidRequest, ana...)
-	send(``, 415, codeMediaType, ana...)
-	send(policyBody(t, allowA, `,"expect":0`), 415, codeMediaType, append(ana, "Content-Type", "text/plain")...)
-	send(policyBody(t, allowA, `,"expect":0`), 403, codeOrigin, append(ana, "Sec-Fetch-Site", "cross-site")...)
+	send(policyBody(t, allowA, ``), 400, rest.CodeInvalidRequest, ana...)
+	send(policyBody(t, allowA, `,"expect":-1`), 400, rest.CodeInvalidRequest, ana...)
+	send(policyBody(t, allowA, `,"expect":"0"`), 400, rest.CodeInvalidRequest, ana...)
+	send(policyBody(t, allowA, `,"expect":0,"by":"root"`), 400, rest.CodeInvalidRequest, ana...)
+	send(policyBody(t, allowA, `,"expect":0,"note":"`+strings.Repeat("n", 5000)+`"`), 400, rest.CodeInvalidRequest, ana...)
+	send(`{"expect":0}`, 400, rest.CodeInvalidRequest, ana...)
+	send(`{"expect":0,"layers":[{"name":"","text":"rules: []"}]}`, 400, rest.CodeInvalidRequest, ana...)
+	send(`{"expect":0,"layers":[{"name":"a","text":"rules: []"},{"name":"a","text":"layer: b\nrules: []"}]}`, 400, rest.CodeInvalidRequest, ana...)
+	send(`nonsense`, 400, rest.CodeInvalidRequest, ana...)
+	send(``, 415, rest.CodeMediaType, ana...)
+	send(policyBody(t, allowA, `,"expect":0`), 415, rest.CodeMediaType, append(ana, "Content-Type", "text/plain")...)
+	send(policyBody(t, allowA, `,"expect":0`), 403, rest.CodeCrossOrigin, append(ana, "Sec-Fetch-Site", "cross-site")...)
 	if len(w.store.applied) != 0 {
 		t.Errorf("applied: %+v", w.store.applied)
 	}
 
-	expect(t, w.send("POST", "/api/policy", "{}"), 405, codeNoMethod)
+	expect(t, w.send("POST", "/api/policy", "{}"), 405, rest.CodeNoMethod)
 	large := "rules: [] #" + strings.Repeat("x", maxBody) + "\n"
 	w.put(policyBody(t, large, `,"expect":0`)) // larger than what others may send
-	send(policyBody(t, strings.Repeat(" ", maxPolicyBody), `,"expect":1`), 413, codeTooLarge, ana...)
+	send(policyBody(t, strings.Repeat(" ", maxPolicyBody), `,"expect":1`), 413, rest.CodeTooLarge, ana...)
 }
 
 func TestPolicyWithoutTheStore(t *testing.T) {
@@ -161,13 +162,13 @@ func TestPolicyWithoutTheStore(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	w.store.err = errors.New("down")
 	for _, path := range []string{"/api/policy", "/api/policy/ab", "/api/policy/history"} {
-		expect(t, w.get(path), 503, codeStore)
+		expect(t, w.get(path), 503, rest.CodeStoreUnavailable)
 	}
 	for _, more := range []string{`,"expect":0`, `,"dry_run":true`} {
-		expect(t, w.send("PUT", "/api/policy", policyBody(t, allowA, more), "X-Pawl-Reviewer", "ana"), 503, codeStore)
+		expect(t, w.send("PUT", "/api/policy", policyBody(t, allowA, more), "X-Pawl-Reviewer", "ana"), 503, rest.CodeStoreUnavailable)
 	}
 	w.store.err = fmt.Errorf("no right: %w", store.ErrReadOnly)
-	p := expect(t, w.send("PUT", "/api/policy", policyBody(t, allowA, `,"expect":0`), "X-Pawl-Reviewer", "ana"), 403, codeReadOnly)
+	p := expect(t, w.send("PUT", "/api/policy", policyBody(t, allowA, `,"expect":0`), "X-Pawl-Reviewer", "ana"), 403, rest.CodeReadOnly)
 	if !strings.Contains(p["detail"].(string), "--direct") || !strings.Contains(log.String(), "no right") {
 		t.Errorf("%v; the log:\n%s", p, log.String())
 	}

@@ -13,38 +13,10 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/calls"
-	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/strictjson"
 	"go.temporal.io/api/serviceerror"
-)
-
-// Codes of problems, beside those of package approval and of decisions'
-// outcomes. They are part of the contract.
-const (
-	codeInvalidRequest   = "invalid_request"        // body, parameter or header can't be read or breaks a rule
-	codeNoRoute          = "no_such_route"          // GET / lists the routes
-	codeNoMethod         = "method_not_allowed"     // Allow lists the methods
-	codeHost             = "host_not_allowed"       // Host header
-	codeOrigin           = "cross_origin"           // another site's page
-	codeMediaType        = "unsupported_media_type" // not JSON
-	codeTooLarge         = "body_too_large"         // more than maxBody
-	codeReviewerRequired = "reviewer_required"      // a decision, or a policy, by nobody, where nobody is authenticated
-	codeUnauthenticated  = "unauthenticated"        // no token; those of refused tokens are auth.Code…
-	codeAuthUnavailable  = "authentication_unavailable"
-	codeNotPermitted     = "not_permitted"        // a role is missing
-	codeIdentity         = "identity_mismatch"    // the body claims to be somebody else
-	codeTooManyFailures  = "too_many_failures"    // refused credentials from one address
-	codeTooManyRequests  = "too_many_requests"    // Options.Limits
-	codeTooManyPending   = "too_many_pending"     // Options.Limits
-	codeAmbiguous        = "ambiguous"            // the ID prefix fits several calls
-	codeWorkflowGone     = "workflow_gone"        // the workflow was ended outside Pawl
-	codePolicyChanged    = "policy_changed"       // another policy was applied in the meantime
-	codeReadOnly         = "read_only"            // this API may not write its store
-	codeTemporal         = "temporal_unavailable" // try again
-	codeStore            = "store_unavailable"    // try again
-	codeSigning          = "signing_unavailable"  // the API's key can't be used, or changed
-	codeKeyMissing       = "key_missing"          // the API lacks a key of the payloads'
 )
 
 // statusClientGone is what the access log shows for requests nobody waits for
@@ -56,20 +28,18 @@ const internalDetail = "Something is wrong inside Pawl; the log says what."
 // retryAfter is what an unavailable answer advises, in seconds.
 const retryAfter = "2"
 
-// problem is an error as a client gets it (RFC 9457).
+// problem is an error that a client gets as a rest.Problem.
 type problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-	Code   string `json:"code"`
-	// What it is about, where that is known.
-	Outcome    approval.AnswerOutcome `json:"outcome,omitempty"`
-	ID         string                 `json:"id,omitempty"`
-	DecisionID string                 `json:"decision_id,omitempty"`
-	CallStatus approval.Status        `json:"call_status,omitempty"`
-	Location   string                 `json:"location,omitempty"`
-	Problems   []yamlfile.Problem     `json:"problems,omitempty"` // of a policy, all of them
+	Status int
+	Detail string
+	Code   string
+	// What it is about, where that is known; see rest.Problem.
+	Outcome    approval.AnswerOutcome
+	ID         string
+	DecisionID string
+	CallStatus approval.Status
+	Location   string
+	Problems   []rest.FileProblem
 
 	cause      error  // for the log only
 	challenge  string // WWW-Authenticate of a 401
@@ -102,25 +72,25 @@ func problemOf(err error) *problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &ours) && ours.Code == approval.CodeInvalid:
-		return &problem{Status: http.StatusBadRequest, Code: codeInvalidRequest, Detail: ours.Message}
+		return &problem{Status: http.StatusBadRequest, Code: rest.CodeInvalidRequest, Detail: ours.Message}
 	case errors.As(err, &badJSON):
-		return &problem{Status: http.StatusBadRequest, Code: codeInvalidRequest, Detail: badJSON.Error()}
+		return &problem{Status: http.StatusBadRequest, Code: rest.CodeInvalidRequest, Detail: badJSON.Error()}
 	case errors.Is(err, errBeginning):
 		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound,
 			Detail: "No call has this ID. If it is the beginning of one: agents name calls by their whole IDs."}
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, calls.ErrUnknown):
 		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No call has this ID."}
 	case errors.Is(err, store.ErrAmbiguous):
-		return &problem{Status: http.StatusConflict, Code: codeAmbiguous, Detail: "Several calls have IDs that begin like this; give more of it."}
+		return &problem{Status: http.StatusConflict, Code: rest.CodeAmbiguous, Detail: "Several calls have IDs that begin like this; give more of it."}
 	case errors.Is(err, store.ErrReadOnly):
-		return &problem{Status: http.StatusForbidden, Code: codeReadOnly, cause: err,
+		return &problem{Status: http.StatusForbidden, Code: rest.CodeReadOnly, cause: err,
 			Detail: "This API may not write its store: it was started so, or a SQLite store belongs to its worker. Use another API, or 'pawl token … --direct'."}
 	case errors.As(err, &ofStore):
-		return &problem{Status: http.StatusServiceUnavailable, Code: codeStore, Detail: "Pawl's store can't be reached now; try again.", cause: err}
+		return &problem{Status: http.StatusServiceUnavailable, Code: rest.CodeStoreUnavailable, Detail: "Pawl's store can't be reached now; try again.", cause: err}
 	case errors.As(err, new(*codec.KeyError)):
-		return &problem{Status: http.StatusServiceUnavailable, Code: codeKeyMissing, Detail: "The call was encrypted with a key that this API does not have; its operator has to give it the workers' keyring.", cause: err}
+		return &problem{Status: http.StatusServiceUnavailable, Code: rest.CodeKeyMissing, Detail: "The call was encrypted with a key that this API does not have; its operator has to give it the workers' keyring.", cause: err}
 	case errors.As(err, new(*calls.Error)) && !errors.As(err, new(*serviceerror.InvalidArgument)): // those are our own fault
-		return &problem{Status: http.StatusServiceUnavailable, Code: codeTemporal, Detail: "Temporal can't be reached now, or does not take the request; try again.", cause: err}
+		return &problem{Status: http.StatusServiceUnavailable, Code: rest.CodeTemporalUnavailable, Detail: "Temporal can't be reached now, or does not take the request; try again.", cause: err}
 	}
 	return &problem{Status: http.StatusInternalServerError, Code: approval.CodeInternalError, Detail: internalDetail, cause: err}
 }
@@ -134,7 +104,6 @@ func (s *Server) fail(c *gin.Context, err error) {
 		c.Status(statusClientGone)
 		return // the client is gone: what failed is most likely its own leaving
 	}
-	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
 	if p.cause != nil {
 		level := slog.LevelError
 		if p.Status == http.StatusServiceUnavailable {
@@ -154,8 +123,13 @@ func (s *Server) fail(c *gin.Context, err error) {
 	if p.Location != "" {
 		c.Header("Location", p.Location)
 	}
-	if body, err := marshal(p); err == nil {
-		c.Data(p.Status, "application/problem+json", body)
+	body, err := marshal(rest.Problem{
+		Type: "about:blank", Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail, Code: p.Code,
+		Outcome: p.Outcome, ID: p.ID, DecisionID: p.DecisionID, CallStatus: p.CallStatus, Location: p.Location,
+		Problems: p.Problems,
+	})
+	if err == nil {
+		c.Data(p.Status, rest.ProblemType, body)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"golang.org/x/time/rate"
 )
@@ -102,7 +103,7 @@ func (q *quotas) pace(subject string) error {
 		return nil
 	}
 	wait := time.Duration((1 - asked.Tokens()) / float64(asked.Limit()) * float64(time.Second))
-	return tooMany(codeTooManyRequests, wait,
+	return tooMany(rest.CodeTooManyRequests, wait,
 		fmt.Sprintf("You ask faster than the %v times in a second that are taken from one.", q.limits.PerSecond))
 }
 
@@ -135,7 +136,7 @@ func (q *quotas) room(ctx context.Context, requester string) error {
 		one.pending, one.since, one.at = found.Total, 0, at
 	}
 	if one.pending+one.since >= q.limits.Pending {
-		return tooMany(codeTooManyPending, pendingPause,
+		return tooMany(rest.CodeTooManyPending, pendingPause,
 			fmt.Sprintf("%d of your calls wait for people, and no more than %d may. Wait for answers, or withdraw some.", found.Total, q.limits.Pending))
 	}
 	one.since++

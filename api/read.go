@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 )
@@ -40,14 +41,11 @@ func (s *Server) listAudit(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return replyPage(c, found)
+	return replyPage(c, found, entry)
 }
 
-// toolReply is a tool, and whether a process polls its task queue: nil where
-// that can't be told now.
-type toolReply struct {
-	store.Tool
-	Served *bool `json:"served"`
+func entry(e audit.Entry) rest.Entry {
+	return rest.Entry{CallID: e.Subject, Step: e.Step, Kind: string(e.Kind), At: e.At, Payload: e.Payload, LeafHash: e.Leaf.String()}
 }
 
 func (s *Server) listTools(c *gin.Context) error {
@@ -57,11 +55,9 @@ func (s *Server) listTools(c *gin.Context) error {
 		return fromStore(err)
 	}
 	served := s.served(ctx, tools)
-	items := make([]toolReply, len(tools))
-	for i, t := range tools {
-		items[i] = toolReply{t, served[t.Queue]}
-	}
-	return replyPage(c, store.Page[toolReply]{Items: items, Total: len(items)})
+	return replyPage(c, store.Page[store.Tool]{Items: tools, Total: len(tools)}, func(t store.Tool) rest.Tool {
+		return rest.Tool{CatalogueTool: rest.CatalogueTool(t), Served: served[t.Queue]}
+	})
 }
 
 // served looks which of the tools' queues are polled, as far as that can be

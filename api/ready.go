@@ -8,6 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/rest"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 )
@@ -22,7 +23,7 @@ func (s *Server) healthz(c *gin.Context) error {
 // and an API that says no to reviewers would only make an outage longer.
 func (s *Server) readyz(c *gin.Context) error {
 	ctx := c.Request.Context()
-	var out health.Report
+	var out rest.Readiness
 	if s.o.Auth == nil {
 		out = health.Look(ctx, s.o.Logger, s.checks...)
 	} else { // anybody may ask, as often as they like

@@ -2,34 +2,27 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
-// page is how every list is answered.
-type page[T any] struct {
-	Items []T    `json:"items"`
-	Total int    `json:"total"`
-	Next  string `json:"next_cursor"`
-}
-
-func replyPage[T any](c *gin.Context, found store.Page[T]) error {
-	if found.Items == nil {
-		found.Items = []T{}
+// replyPage answers with a page of what the store found, each item as it is shown.
+func replyPage[T, R any](c *gin.Context, found store.Page[T], show func(T) R) error {
+	page := rest.Page[R]{Items: make([]R, len(found.Items)), Total: found.Total, Next: found.Next}
+	for i, item := range found.Items {
+		page.Items[i] = show(item)
 	}
-	return reply(c, http.StatusOK, page[T](found))
+	return reply(c, http.StatusOK, page)
 }
 
 // listPages answers with a page of a list that takes no other parameters.
-func listPages[T any](list func(context.Context, store.Paging) (store.Page[T], error)) handler {
+func listPages[T, R any](list func(context.Context, store.Paging) (store.Page[T], error), show func(T) R) handler {
 	return func(c *gin.Context) error {
 		limit, err := limitParam(c)
 		if err != nil {
@@ -39,7 +32,7 @@ func listPages[T any](list func(context.Context, store.Paging) (store.Page[T], e
 		if err != nil {
 			return fromStore(err)
 		}
-		return replyPage(c, found)
+		return replyPage(c, found, show)
 	}
 }
 
@@ -76,25 +69,7 @@ func (s *Server) listRequests(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return replyPage(c, found)
-}
-
-// requestReply is one call with what happened to it.
-type requestReply struct {
-	approval.View
-	Answers []approval.Answer `json:"answers,omitempty"` // to the latest decisions
-	Live    bool              `json:"live"`              // status, votes and answers are its running workflow's
-	Waiting *waitingFor       `json:"waiting,omitempty"`
-	// Timeline is the call's part of the audit log; where that is very long,
-	// /api/audit goes on from the cursor.
-	Timeline []event `json:"timeline"`
-	Next     string  `json:"timeline_cursor,omitempty"`
-}
-
-type event struct {
-	Kind    audit.Kind      `json:"kind"`
-	At      time.Time       `json:"at"`
-	Payload json.RawMessage `json:"payload"`
+	return replyPage(c, found, shown)
 }
 
 func (s *Server) getRequest(c *gin.Context) error {
@@ -107,21 +82,21 @@ func (s *Server) getRequest(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	out := requestReply{View: r.View, Timeline: []event{}}
+	out := rest.Request{View: shown(r.View), Timeline: []rest.Event{}}
 	if !r.View.Status.Ended() {
 		if err := s.enliven(ctx, &out); err != nil {
 			return err
 		}
-		out.Waiting = s.why(ctx, out.View)
+		out.Waiting = s.why(ctx, out.View.View)
 	}
 	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: id, Limit: store.MaxPage})
 	if err != nil {
 		return fromStore(err)
 	}
 	for _, e := range entries.Items {
-		out.Timeline = append(out.Timeline, event{e.Kind, e.At, e.Payload})
+		out.Timeline = append(out.Timeline, rest.Event{Kind: string(e.Kind), At: e.At, Payload: e.Payload})
 	}
-	out.Next = entries.Next
+	out.TimelineCursor = entries.Next
 	return reply(c, http.StatusOK, out)
 }
 
@@ -141,7 +116,7 @@ func (s *Server) resolved(c *gin.Context) (string, error) {
 // enliven brings a call that has not ended up to date with its workflow, as
 // far as that answers within the budget. What the call is stays the store's
 // word.
-func (s *Server) enliven(ctx context.Context, out *requestReply) error {
+func (s *Server) enliven(ctx context.Context, out *rest.Request) error {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
 	d, err := s.calls.Describe(budget, out.ID)
@@ -167,19 +142,10 @@ func (s *Server) enliven(ctx context.Context, out *requestReply) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	if out.View = r.View; !r.View.Status.Ended() {
+	if out.View = shown(r.View); !r.View.Status.Ended() {
 		out.Error = lost(d, r)
 	}
 	return nil
-}
-
-// decisionState is what became of one decision.
-type decisionState struct {
-	Outcome    approval.AnswerOutcome `json:"outcome"`
-	ID         string                 `json:"id"`
-	DecisionID string                 `json:"decision_id"`
-	Status     approval.Status        `json:"status"`
-	Message    string                 `json:"message,omitempty"`
 }
 
 // getDecision tells what became of a decision, from the workflow, which also
@@ -198,7 +164,7 @@ func (s *Server) getDecision(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	out := decisionState{ID: id, DecisionID: decision, Status: r.View.Status, Outcome: answerNotJudged}
+	out := rest.DecisionState{ID: id, DecisionID: decision, Status: r.View.Status, Outcome: rest.AnswerNotJudged}
 	for _, vote := range r.View.Votes {
 		if vote.ID == decision && r.View.Status.Ended() {
 			a, _ := settled(r, vote)

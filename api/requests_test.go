@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 )
@@ -53,9 +54,9 @@ func TestLists(t *testing.T) {
 	if want := (store.EntryQuery{Subject: "pawl-1", Kind: audit.KindRequested, Since: time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC), Cursor: "c", Limit: 3}); w.store.askedE != want {
 		t.Errorf("asked %+v", w.store.askedE)
 	}
-	expect(t, w.get("/api/audit?request_id=pawl"), 409, codeAmbiguous)
+	expect(t, w.get("/api/audit?request_id=pawl"), 409, rest.CodeAmbiguous)
 	expect(t, w.get("/api/audit?request_id=none"), 404, approval.CodeNotFound)
-	expect(t, w.get("/api/audit?since=yesterday"), 400, codeInvalidRequest)
+	expect(t, w.get("/api/audit?since=yesterday"), 400, rest.CodeInvalidRequest)
 }
 
 func TestGetRequest(t *testing.T) {
@@ -75,7 +76,7 @@ func TestGetRequest(t *testing.T) {
 		{"unknown", func(*world) {}, id, 404, approval.CodeNotFound, ""},
 		{"pending, live", func(w *world) { recorded(w.request(id)) }, id, 200, "", "request_live"},
 		{"by prefix", func(w *world) { recorded(w.request(id)) }, "paw", 200, "", "request_live"},
-		{"ambiguous", func(w *world) { w.request(id); w.request("pawl-2") }, "paw", 409, codeAmbiguous, ""},
+		{"ambiguous", func(w *world) { w.request(id); w.request("pawl-2") }, "paw", 409, rest.CodeAmbiguous, ""},
 		{"workflow silent", func(w *world) { w.request(id).silent = true }, id, 200, "", "request_stored"},
 		{"workflow of another digest", func(w *world) {
 			f := w.request(id)

@@ -16,6 +16,7 @@ import (
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -154,7 +155,7 @@ type Server struct {
 	pollers *glances[queue, bool]
 	queues  *glances[catalogue, map[string]string]
 	checks  []health.Check // of /readyz
-	ready   *glances[struct{}, health.Report]
+	ready   *glances[struct{}, rest.Readiness]
 	engine  *gin.Engine
 	codec   http.Handler // nil: not served
 
@@ -176,7 +177,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.pollers, s.queues = newGlances(s.polled), newGlances(s.toolQueues)
 	s.checks = s.readiness()
-	s.ready = newGlances(func(ctx context.Context, _ struct{}) (health.Report, error) {
+	s.ready = newGlances(func(ctx context.Context, _ struct{}) (rest.Readiness, error) {
 		return health.Look(ctx, o.Logger, s.checks...), nil
 	})
 	if o.Codec != nil {
@@ -201,10 +202,10 @@ func New(o Options) (*Server, error) {
 	}
 	e.Use(s.logged, s.recovered, s.guarded, s.admitted, s.read)
 	e.NoRoute(s.do(func(c *gin.Context) error {
-		return &problem{Status: http.StatusNotFound, Code: codeNoRoute, Detail: "Nothing is served here; GET / lists what is."}
+		return &problem{Status: http.StatusNotFound, Code: rest.CodeNoRoute, Detail: "Nothing is served here; GET / lists what is."}
 	}))
 	e.NoMethod(s.do(func(c *gin.Context) error {
-		return &problem{Status: http.StatusMethodNotAllowed, Code: codeNoMethod, Detail: "This path takes " + c.Writer.Header().Get("Allow") + "."}
+		return &problem{Status: http.StatusMethodNotAllowed, Code: rest.CodeNoMethod, Detail: "This path takes " + c.Writer.Header().Get("Allow") + "."}
 	}))
 	for _, r := range s.routes() {
 		h := s.do(allow(r.handle, r.params))
@@ -239,17 +240,17 @@ func (s *Server) routes() []route {
 		{get, "/api/requests/:id/decisions/:decision", nil, "what became of a decision", s.getDecision},
 		{get, "/api/audit", []string{"request_id", "kind", "since", "cursor", "limit"}, "the audit log", s.listAudit},
 		{get, "/api/whoami", nil, "who you are here, and what you may do", s.whoami},
-		{get, "/api/tokens", []string{"cursor", "limit"}, "tokens, without their secrets", listPages(s.o.Store.Tokens)},
+		{get, "/api/tokens", []string{"cursor", "limit"}, "tokens, without their secrets", listPages(s.o.Store.Tokens, auth.Shown)},
 		{post, "/api/tokens", nil, "make a token; its text is answered this once", s.newToken},
 		{post, "/api/tokens/:id/revoke", nil, "revoke a token at once", s.revokeToken},
-		{get, "/api/keys", []string{"cursor", "limit"}, "keys by whose signatures decisions are believed", listPages(s.o.Store.SigningKeys)},
+		{get, "/api/keys", []string{"cursor", "limit"}, "keys by whose signatures decisions are believed", listPages(s.o.Store.SigningKeys, func(k store.SigningKey) rest.SigningKey { return rest.SigningKey(k) })},
 		{post, "/api/keys/rotate", nil, "give this API a new signing key", s.rotateKey},
 		{post, "/api/keys/:id/retire", nil, "trust no signature that a key makes from now on", s.endKey(false)},
 		{post, "/api/keys/:id/revoke", nil, "trust no signature that a key ever made", s.endKey(true)},
 		{get, "/api/tools", nil, "the catalogue of tools", s.listTools},
 		{get, "/api/policy", nil, "the active policy", s.getPolicy},
 		{put, "/api/policy", nil, "apply a policy, or say what is wrong with it", s.putPolicy},
-		{get, "/api/policy/history", []string{"cursor", "limit"}, "which policy was applied when and by whom", listPages(s.o.Store.PolicyVersions)},
+		{get, "/api/policy/history", []string{"cursor", "limit"}, "which policy was applied when and by whom", listPages(s.o.Store.PolicyVersions, func(v store.PolicyVersion) rest.PolicyVersion { return rest.PolicyVersion(v) })},
 		{get, "/api/policy/:digest", nil, "a policy that was applied once", s.getPolicyText},
 		{get, "/healthz", nil, "200 while the process serves", s.healthz},
 		{get, "/readyz", nil, "200 while everything it needs can be reached, and what is missing", s.readyz},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 )
@@ -82,7 +83,7 @@ func TestGetCall(t *testing.T) {
 		{"prefix of several", func(w *world) {
 			w.request(id)
 			w.request("pawl-2")
-		}, "pawl", 409, codeAmbiguous, ""},
+		}, "pawl", 409, rest.CodeAmbiguous, ""},
 		{"ID with odd characters", func(w *world) {
 			w.request("a/b+c d%")
 		}, "a%2Fb+c%20d%25", 200, "", ""},

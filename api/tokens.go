@@ -7,17 +7,12 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
-// newTokenReply is the one answer that holds a token's text.
-type newTokenReply struct {
-	Text string `json:"token"`
-	store.Token
-}
-
 func (s *Server) newToken(c *gin.Context) error {
-	var spec auth.TokenSpec
+	var spec rest.TokenSpec
 	if err := decode(c, &spec, false); err != nil {
 		return err
 	}
@@ -28,7 +23,7 @@ func (s *Server) newToken(c *gin.Context) error {
 	if err := s.o.Store.AddToken(c.Request.Context(), t); err != nil {
 		return fromStore(err)
 	}
-	return reply(c, http.StatusCreated, newTokenReply{text, t})
+	return reply(c, http.StatusCreated, rest.NewToken{Text: text, Token: auth.Shown(t)})
 }
 
 // revokeToken answers once nobody can use the token any more, also if it was
@@ -49,7 +44,7 @@ func (s *Server) revokeToken(c *gin.Context) error {
 	case err != nil:
 		return fromStore(err)
 	}
-	return reply(c, http.StatusOK, t)
+	return reply(c, http.StatusOK, auth.Shown(t))
 }
 
 var noToken = &problem{Status: http.StatusNotFound, Code: "unknown", Detail: "No token has this ID."}

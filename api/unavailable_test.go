@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -31,7 +32,7 @@ func TestUnavailable(t *testing.T) {
 		w.store.err = secret
 		for _, r := range routes[3:] {
 			rec := send(w, r.method, r.path)
-			expect(t, rec, 503, codeStore)
+			expect(t, rec, 503, rest.CodeStoreUnavailable)
 			if rec.Header().Get("Retry-After") == "" || strings.Contains(rec.Body.String(), "hunter2") {
 				t.Errorf("%s: %v %s", r.path, rec.Header(), rec.Body)
 			}
@@ -42,11 +43,11 @@ func TestUnavailable(t *testing.T) {
 		status int
 		code   string
 	}{
-		"temporal down":             {serviceerror.NewUnavailable("hunter2"), 503, codeTemporal},
-		"temporal too slow":         {serviceerror.NewDeadlineExceeded("hunter2"), 503, codeTemporal},
-		"temporal busy":             {serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "hunter2"), 503, codeTemporal},
-		"temporal not ours":         {serviceerror.NewNamespaceNotFound("hunter2"), 503, codeTemporal},
-		"time is up":                {context.DeadlineExceeded, 503, codeTemporal},
+		"temporal down":             {serviceerror.NewUnavailable("hunter2"), 503, rest.CodeTemporalUnavailable},
+		"temporal too slow":         {serviceerror.NewDeadlineExceeded("hunter2"), 503, rest.CodeTemporalUnavailable},
+		"temporal busy":             {serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "hunter2"), 503, rest.CodeTemporalUnavailable},
+		"temporal not ours":         {serviceerror.NewNamespaceNotFound("hunter2"), 503, rest.CodeTemporalUnavailable},
+		"time is up":                {context.DeadlineExceeded, 503, rest.CodeTemporalUnavailable},
 		"our own fault":             {serviceerror.NewInvalidArgument("hunter2"), 500, approval.CodeInternalError},
 		"something else altogether": {errors.New("hunter2"), 500, approval.CodeInternalError},
 	} {

@@ -11,38 +11,12 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
-)
-
-// waitingFor answers "why is this call waiting?".
-type waitingFor struct {
-	For      string     `json:"for"`             // reads on after "waits for"
-	Until    *time.Time `json:"until,omitempty"` // then it goes on without that, or ends
-	Problems []obstacle `json:"problems,omitempty"`
-}
-
-// obstacle is something that people must mend, or the call can't go on, or
-// will not when they think it does.
-type obstacle struct {
-	Code    string `json:"code"`
-	Message string `json:"message"` // what is wrong and what to do
-}
-
-// Codes of obstacles. They are part of the contract.
-const (
-	obstacleNoWorker   = "no_worker"        // nobody polls the calls' task queue
-	obstacleSlowWorker = "worker_slow"      // workers poll, but none takes the next step up
-	obstacleStuck      = "workflow_failing" // workers can't run this call's workflow
-	obstaclePaused     = "paused"           // an operator paused it in Temporal
-	obstacleStep       = "step_failing"     // something can't be written down, or read
-	obstacleStore      = codeStore          // the API can't reach the store
-	obstacleTemporal   = codeTemporal       // the API can't reach Temporal
-	obstacleNotServed  = "tool_not_served"  // nobody polls the tool's task queue
-	obstacleNoTool     = "tool_not_in_catalogue"
 )
 
 // slowAfter is how long a step may wait for a worker before that is told. A
@@ -55,15 +29,9 @@ func noWorker(taskQueue string) string {
 		approval.Display(taskQueue, 100))
 }
 
-// openReply is a call that has not ended.
-type openReply struct {
-	*approval.View
-	Waiting *waitingFor `json:"waiting,omitempty"`
-}
-
 // why finds out what an open call waits for, within the budget: what can't be
 // told is left out. It is nil for a call that is open no more.
-func (s *Server) why(ctx context.Context, v approval.View) *waitingFor {
+func (s *Server) why(ctx context.Context, v approval.View) *rest.Waiting {
 	if v.Status.Ended() || v.Error != nil || stopping(ctx).Err() != nil {
 		return nil
 	}
@@ -75,7 +43,7 @@ func (s *Server) why(ctx context.Context, v approval.View) *waitingFor {
 		return nil
 	case err != nil:
 		s.o.Logger.DebugContext(ctx, "Temporal did not say what a call waits for", "id", v.ID, "error", err)
-		look.problem(obstacleTemporal, "Temporal can't be reached from this API. The call waits there and is not lost; until Temporal is back nothing goes on and nothing can be decided.")
+		look.problem(rest.ObstacleTemporal, "Temporal can't be reached from this API. The call waits there and is not lost; until Temporal is back nothing goes on and nothing can be decided.")
 	}
 	look.store(ctx)
 	look.workers(ctx)
@@ -96,17 +64,17 @@ type lookup struct {
 	pending  []*workflowpb.PendingActivityInfo   // the steps under way
 	status   enumspb.WorkflowExecutionStatus
 	begins   time.Time // later than its start if whoever started it wanted that
-	problems []obstacle
+	problems []rest.Obstacle
 }
 
 func (l *lookup) problem(code, format string, a ...any) {
 	if !l.told(code) {
-		l.problems = append(l.problems, obstacle{code, fmt.Sprintf(format, a...)})
+		l.problems = append(l.problems, rest.Obstacle{Code: code, Message: fmt.Sprintf(format, a...)})
 	}
 }
 
 func (l *lookup) told(code string) bool {
-	return slices.ContainsFunc(l.problems, func(o obstacle) bool { return o.Code == code })
+	return slices.ContainsFunc(l.problems, func(o rest.Obstacle) bool { return o.Code == code })
 }
 
 func (l *lookup) temporal(ctx context.Context) error {
@@ -169,20 +137,20 @@ func (l *lookup) store(ctx context.Context) {
 func (l *lookup) unread(ctx context.Context, err error) {
 	l.blind = true
 	l.s.o.Logger.DebugContext(ctx, "the store did not say what a call waits for", "id", l.view.ID, "error", err)
-	l.problem(obstacleStore, "Pawl's store can't be reached from this API, and so perhaps not by the workers: what can't be written down does not go on. No call is lost. See that the database runs.")
+	l.problem(rest.ObstacleStore, "Pawl's store can't be reached from this API, and so perhaps not by the workers: what can't be written down does not go on. No call is lost. See that the database runs.")
 }
 
 // workers looks who could take the call's next step.
 func (l *lookup) workers(ctx context.Context) {
 	if l.status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED {
-		l.problem(obstaclePaused, "Somebody paused the call's workflow in Temporal. It goes on once it is unpaused there.")
+		l.problem(rest.ObstaclePaused, "Somebody paused the call's workflow in Temporal. It goes on once it is unpaused there.")
 	}
 	polled, err := l.s.pollers.at(ctx, queue{l.s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
 	switch {
 	case err == nil && !polled:
-		l.problem(obstacleNoWorker, "%s", noWorker(l.s.o.TaskQueue))
+		l.problem(rest.ObstacleNoWorker, "%s", noWorker(l.s.o.TaskQueue))
 	case l.task.GetAttempt() > 1:
-		l.problem(obstacleStuck, "Workers take the call up and fail (attempt %d). Most likely they run a version of Pawl that does not fit it; their logs say more. The call is not lost.", l.task.GetAttempt())
+		l.problem(rest.ObstacleStuck, "Workers take the call up and fail (attempt %d). Most likely they run a version of Pawl that does not fit it; their logs say more. The call is not lost.", l.task.GetAttempt())
 	case l.task.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED:
 		l.untaken(l.task.GetScheduledTime().AsTime())
 	}
@@ -200,8 +168,8 @@ func (l *lookup) unstarted(a *workflowpb.PendingActivityInfo) {
 // untaken tells of what has waited too long for a worker since then. Temporal
 // sees a worker for a while after it died.
 func (l *lookup) untaken(since time.Time) {
-	if waited := time.Since(since); waited > slowAfter && !l.told(obstacleNoWorker) {
-		l.problem(obstacleSlowWorker, "No worker has taken up the call's next step for %v: the workers are too busy, or died just now.", waited.Round(time.Second))
+	if waited := time.Since(since); waited > slowAfter && !l.told(rest.ObstacleNoWorker) {
+		l.problem(rest.ObstacleSlowWorker, "No worker has taken up the call's next step for %v: the workers are too busy, or died just now.", waited.Round(time.Second))
 	}
 }
 
@@ -215,16 +183,16 @@ func (l *lookup) steps() {
 		}
 		switch {
 		case a.GetPaused():
-			l.problem(obstaclePaused, "Somebody paused, in Temporal, the step that %s. The call goes on once it is unpaused there.", what)
+			l.problem(rest.ObstaclePaused, "Somebody paused, in Temporal, the step that %s. The call goes on once it is unpaused there.", what)
 		case a.GetAttempt() > 1:
-			l.problem(obstacleStep, "The step that %s fails (attempt %d); most likely the workers can't reach Pawl's store. It is tried again until it succeeds, and nothing is lost. The worker's log says what is wrong.", what, a.GetAttempt())
+			l.problem(rest.ObstacleStep, "The step that %s fails (attempt %d); most likely the workers can't reach Pawl's store. It is tried again until it succeeds, and nothing is lost. The worker's log says what is wrong.", what, a.GetAttempt())
 		}
 	}
 	if a := l.tool; a.GetPaused() {
-		l.problem(obstaclePaused, "Somebody paused the tool's run in Temporal. It goes on once it is unpaused there.")
+		l.problem(rest.ObstaclePaused, "Somebody paused the tool's run in Temporal. It goes on once it is unpaused there.")
 	}
 	if l.held() {
-		l.problem(obstacleStep, "A step of the call can't be done, for a reason that repeating it at once would not mend. It is tried again within the hour, and nothing is lost. The worker's log says what is wrong.")
+		l.problem(rest.ObstacleStep, "A step of the call can't be done, for a reason that repeating it at once would not mend. It is tried again within the hour, and nothing is lost. The worker's log says what is wrong.")
 	}
 }
 
@@ -263,7 +231,7 @@ func (l *lookup) catalogue(ctx context.Context) {
 		at, offered = cmp.Or(l.record.Permit.Queue, l.s.o.TaskQueue), true // it was fixed then
 	}
 	if !offered {
-		l.problem(obstacleNoTool, "No worker offers the tool %q any more. Approved now, the call most likely fails or expires, and nothing runs: start the process that has the tool first.", name)
+		l.problem(rest.ObstacleNoTool, "No worker offers the tool %q any more. Approved now, the call most likely fails or expires, and nothing runs: start the process that has the tool first.", name)
 		return
 	}
 	if at == l.s.o.TaskQueue { // its workers run the workflow, too
@@ -273,15 +241,15 @@ func (l *lookup) catalogue(ctx context.Context) {
 	if polled, err := l.s.pollers.at(ctx, queue{at, enumspb.TASK_QUEUE_TYPE_ACTIVITY}); err != nil || polled {
 		l.unstarted(l.tool)
 	} else {
-		l.problem(obstacleNotServed, "Nobody polls the task queue %q, on which the tool %q runs. If the process that serves it does not come back while the approval is good, the call expires and nothing runs. Start that process.",
+		l.problem(rest.ObstacleNotServed, "Nobody polls the task queue %q, on which the tool %q runs. If the process that serves it does not come back while the approval is good, the call expires and nothing runs. Start that process.",
 			approval.Display(at, 100), name)
 	}
 }
 
 // sum says it in a sentence.
-func (l *lookup) sum() *waitingFor {
+func (l *lookup) sum() *rest.Waiting {
 	v := l.view
-	w := &waitingFor{Problems: l.problems}
+	w := &rest.Waiting{Problems: l.problems}
 	tool := fmt.Sprintf("%q", approval.Display(v.Tool, 100))
 	switch v.Status {
 	case approval.StatusPending:

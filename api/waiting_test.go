@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	activitypb "go.temporal.io/api/activity/v1"
 	commonpb "go.temporal.io/api/common/v1"
@@ -122,7 +123,7 @@ func TestWhyACallWaits(t *testing.T) {
 			w.request(id)
 			w.temporal.onQuery = noAnswer
 			w.temporal.deserted["pawl"] = true
-		}, "one approval by anybody", &testDeadline, []string{obstacleNoWorker}, "pawl worker"},
+		}, "one approval by anybody", &testDeadline, []string{rest.ObstacleNoWorker}, "pawl worker"},
 		{"nobody can tell who polls", func(w *world) {
 			w.request(id)
 			w.elsewhere()
@@ -131,19 +132,19 @@ func TestWhyACallWaits(t *testing.T) {
 		{"a worker will take it up", func(w *world) { w.request(id).task = task(0, 1) }, "one approval by anybody", &testDeadline, nil, ""},
 		{"no worker takes it up", func(w *world) {
 			w.request(id).task = task(time.Minute, 1)
-		}, "one approval by anybody", &testDeadline, []string{obstacleSlowWorker}, "1m0s"},
+		}, "one approval by anybody", &testDeadline, []string{rest.ObstacleSlowWorker}, "1m0s"},
 		{"workers fail to take it up", func(w *world) {
 			w.request(id).task = task(time.Minute, 7)
-		}, "one approval by anybody", &testDeadline, []string{obstacleStuck}, "attempt 7"},
+		}, "one approval by anybody", &testDeadline, []string{rest.ObstacleStuck}, "attempt 7"},
 		{"paused", func(w *world) {
 			w.request(id).status = enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED
-		}, "one approval by anybody", &testDeadline, []string{obstaclePaused}, ""},
+		}, "one approval by anybody", &testDeadline, []string{rest.ObstaclePaused}, ""},
 
 		{"nobody serves the tool", func(w *world) {
 			w.request(id)
 			w.elsewhere()
 			w.temporal.deserted["tools-python/Activity"] = true
-		}, "one approval by anybody", &testDeadline, []string{obstacleNotServed}, `"tools-python"`},
+		}, "one approval by anybody", &testDeadline, []string{rest.ObstacleNotServed}, `"tools-python"`},
 		{"somebody serves the tool", func(w *world) {
 			w.request(id)
 			w.elsewhere()
@@ -151,24 +152,24 @@ func TestWhyACallWaits(t *testing.T) {
 		{"the tool is gone", func(w *world) {
 			w.request(id)
 			w.store.tools = nil
-		}, "one approval by anybody", &testDeadline, []string{obstacleNoTool}, `"refund"`},
+		}, "one approval by anybody", &testDeadline, []string{rest.ObstacleNoTool}, `"refund"`},
 		{"nothing works", func(w *world) {
 			f := w.request(id)
 			f.task = task(time.Minute, 1)
 			w.elsewhere()
 			w.temporal.deserted["tools-python"], w.temporal.deserted["pawl"] = true, true
-		}, "one approval by anybody", &testDeadline, []string{obstacleNoWorker, obstacleNotServed}, ""},
+		}, "one approval by anybody", &testDeadline, []string{rest.ObstacleNoWorker, rest.ObstacleNotServed}, ""},
 
 		{"the claim can't be written down", func(w *world) {
 			at(w, approval.StatusApproved, nil).pending = []*workflowpb.PendingActivityInfo{activity("Claim", "pawl", scheduled, 4)}
-		}, `the approval to be written down, then the permit to run the tool "refund"`, &good, []string{obstacleStep}, "attempt 4"},
+		}, `the approval to be written down, then the permit to run the tool "refund"`, &good, []string{rest.ObstacleStep}, "attempt 4"},
 		{"a step is held", func(w *world) { at(w, approval.StatusApproved, nil) },
-			`the approval to be written down, then the permit to run the tool "refund"`, &good, []string{obstacleStep}, "within the hour"},
+			`the approval to be written down, then the permit to run the tool "refund"`, &good, []string{rest.ObstacleStep}, "within the hour"},
 		{"a step is paused", func(w *world) {
 			a := activity("Claim", "pawl", enumspb.PENDING_ACTIVITY_STATE_PAUSED, 1)
 			a.Paused = true
 			at(w, approval.StatusApproved, nil).pending = []*workflowpb.PendingActivityInfo{a}
-		}, `the approval to be written down, then the permit to run the tool "refund"`, &good, []string{obstaclePaused}, "writes the approval down"},
+		}, `the approval to be written down, then the permit to run the tool "refund"`, &good, []string{rest.ObstaclePaused}, "writes the approval down"},
 
 		{"the tool is to start", func(w *world) {
 			at(w, approval.StatusExecuting, unused).pending = []*workflowpb.PendingActivityInfo{activity("Execute", "pawl", scheduled, 1)}
@@ -177,7 +178,7 @@ func TestWhyACallWaits(t *testing.T) {
 			a := activity("Execute", "pawl", scheduled, 1)
 			a.ScheduledTime = timestamppb.New(time.Now().Add(-time.Minute))
 			at(w, approval.StatusExecuting, unused).pending = []*workflowpb.PendingActivityInfo{a}
-		}, `a worker that starts the tool "refund"`, &testDeadline, []string{obstacleSlowWorker}, "1m0s"},
+		}, `a worker that starts the tool "refund"`, &testDeadline, []string{rest.ObstacleSlowWorker}, "1m0s"},
 		{"the tool runs", func(w *world) {
 			at(w, approval.StatusExecuting, used).pending = []*workflowpb.PendingActivityInfo{activity("Execute", "pawl", started, 1)}
 		}, `the tool "refund", which runs since 2030-01-02T03:06:05Z`, nil, nil, ""},
@@ -187,7 +188,7 @@ func TestWhyACallWaits(t *testing.T) {
 		{"the tool is to start elsewhere, where nobody is", func(w *world) {
 			at(w, approval.StatusExecuting, handed).pending = []*workflowpb.PendingActivityInfo{activity("refund", "tools-python", scheduled, 1)}
 			w.temporal.deserted["tools-python"] = true
-		}, `a worker on the task queue "tools-python" that starts the tool "refund"`, &testDeadline, []string{obstacleNotServed}, ""},
+		}, `a worker on the task queue "tools-python" that starts the tool "refund"`, &testDeadline, []string{rest.ObstacleNotServed}, ""},
 		{"the tool is to start elsewhere, where it is offered no more", func(w *world) {
 			at(w, approval.StatusExecuting, handed).pending = []*workflowpb.PendingActivityInfo{activity("refund", "tools-python", scheduled, 1)}
 			w.store.tools = nil
@@ -202,33 +203,33 @@ func TestWhyACallWaits(t *testing.T) {
 		}, `the tool "refund", which runs on the task queue "tools-python" since 2030-01-02T03:05:05Z, attempt 3`, nil, nil, ""},
 		{"the end is to be written down", func(w *world) {
 			at(w, approval.StatusExecuting, used).pending = []*workflowpb.PendingActivityInfo{activity("Record", "pawl", scheduled, 2)}
-		}, "its end to be written down", nil, []string{obstacleStep}, "writes the call's end down"},
+		}, "its end to be written down", nil, []string{rest.ObstacleStep}, "writes the call's end down"},
 		{"between two steps", func(w *world) { at(w, approval.StatusExecuting, used).task = taken() }, "its next step", nil, nil, ""},
 
 		{"before the policy has answered", func(w *world) {
 			w.temporal.onQuery = noAnswer
 			w.temporal.add(&fakeWorkflow{id: id, pending: []*workflowpb.PendingActivityInfo{activity("Admit", "pawl", started, 9)}})
-		}, "the policy's answer", nil, []string{obstacleStep}, "asks the policy"},
+		}, "the policy's answer", nil, []string{rest.ObstacleStep}, "asks the policy"},
 		{"its policy step is held", func(w *world) {
 			w.temporal.onQuery = noAnswer
 			w.temporal.add(&fakeWorkflow{id: id})
-		}, "the policy's answer", nil, []string{obstacleStep}, ""},
+		}, "the policy's answer", nil, []string{rest.ObstacleStep}, ""},
 		{"nobody has taken it up", func(w *world) {
 			w.temporal.onQuery = noAnswer
 			w.temporal.add(&fakeWorkflow{id: id, task: task(time.Hour, 1)})
 			w.temporal.deserted["pawl"] = true
-		}, "the policy's answer", nil, []string{obstacleNoWorker}, ""},
+		}, "the policy's answer", nil, []string{rest.ObstacleNoWorker}, ""},
 		{"the store is away", func(w *world) {
 			w.request(id)
 			w.store.err = errors.New("hunter2")
-		}, "one approval by anybody", &testDeadline, []string{obstacleStore}, "database"},
+		}, "one approval by anybody", &testDeadline, []string{rest.ObstacleStore}, "database"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			c.setup(w)
 			rec := w.get("/api/calls/" + id)
 			expect(t, rec, 200, "")
-			var got struct{ Waiting *waitingFor }
+			var got struct{ Waiting *rest.Waiting }
 			if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || got.Waiting == nil {
 				t.Fatalf("%v: %s", err, rec.Body)
 			}
@@ -281,7 +282,7 @@ func TestWhereWaitingIsSaid(t *testing.T) {
 		{"a request that is lost", "GET", "/api/requests/killed", "", false},
 	} {
 		rec := w.send(c.method, c.path, c.body, "X-Pawl-Reviewer", "ana")
-		got := strings.Contains(rec.Body.String(), `"waiting":{"for":`) && strings.Contains(rec.Body.String(), obstacleNoWorker)
+		got := strings.Contains(rec.Body.String(), `"waiting":{"for":`) && strings.Contains(rec.Body.String(), rest.ObstacleNoWorker)
 		if got != c.want || rec.Code >= 300 {
 			t.Errorf("%s: %d %s", c.name, rec.Code, rec.Body)
 		}

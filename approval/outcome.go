@@ -53,7 +53,7 @@ const (
 // and the command line. Everything in it is redacted by the call's verdict.
 type View struct {
 	ID          string            `json:"id"`
-	Tool        string            `json:"tool"`
+	Tool        string            `json:"tool,omitempty"` // empty: the policy has not answered, and it is not known yet
 	Args        json.RawMessage   `json:"args,omitempty"`
 	Digest      string            `json:"digest,omitempty"`
 	Status      Status            `json:"status"`
@@ -67,7 +67,7 @@ type View struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Requester   string            `json:"requester,omitempty"`
 	Owner       string            `json:"owner,omitempty"` // see Call.Owner
-	CreatedAt   time.Time         `json:"created_at"`
+	CreatedAt   time.Time         `json:"created_at,omitzero"`
 	Deadline    *time.Time        `json:"deadline,omitempty"`
 	EndedAt     *time.Time        `json:"ended_at,omitempty"`
 	Policy      *PolicyRef        `json:"policy,omitempty"`

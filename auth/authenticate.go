@@ -3,22 +3,15 @@ package auth
 import (
 	"context"
 	"errors"
+	"github.com/pawlhq/pawl/rest"
 	"strings"
-)
-
-// Codes of Refusals. They are part of the contract.
-const (
-	CodeUnknown = "token_unknown"       // it is nobody's, or not the one it looks like
-	CodeExpired = "token_expired"       //
-	CodeRevoked = "token_revoked"       //
-	CodeEarly   = "token_not_yet_valid" //
-	CodeForeign = "token_not_for_pawl"  // proved, but made for somebody else, or it says what can't be used
 )
 
 // Refusal is a credential that proves nobody. Its text never holds any of the
 // credential, and is fit for whoever sent it.
 type Refusal struct {
-	Code, Message string
+	Code    string // one of rest.CodeToken…
+	Message string
 }
 
 func (r *Refusal) Error() string { return r.Message }
@@ -54,15 +47,15 @@ func (a Any) Authenticate(ctx context.Context, credential string) (Principal, er
 	ours := strings.HasPrefix(credential, tokenPrefix)
 	switch {
 	case len(credential) > MaxCredential:
-		return Principal{}, &Refusal{CodeUnknown, "The credential is longer than any token is."}
+		return Principal{}, &Refusal{rest.CodeTokenUnknown, "The credential is longer than any token is."}
 	case ours && a.Tokens != nil:
 		return a.Tokens.Authenticate(ctx, credential)
 	case !ours && a.OIDC != nil:
 		return a.OIDC.Authenticate(ctx, credential)
 	case ours:
-		return Principal{}, &Refusal{CodeUnknown, "This API does not take Pawl's own tokens: send one of its OpenID Connect issuer."}
+		return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API does not take Pawl's own tokens: send one of its OpenID Connect issuer."}
 	}
-	return Principal{}, &Refusal{CodeUnknown, "This API takes Pawl's own tokens only, which begin with " + tokenPrefix + ": is it cut, or pasted with its quotes?"}
+	return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API takes Pawl's own tokens only, which begin with " + tokenPrefix + ": is it cut, or pasted with its quotes?"}
 }
 
 func (a Any) Ready(ctx context.Context) error {

@@ -6,77 +6,18 @@ package auth
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/pawlhq/pawl/approval"
-)
-
-// Role is what a principal may do. What each role may do on which route is one
-// table in package api.
-type Role string
-
-const (
-	RoleAgent    Role = "agent"    // start calls; see and withdraw its own
-	RoleReviewer Role = "reviewer" // see all requests, approve and reject
-	RoleAuditor  Role = "auditor"  // see everything that is redacted, change nothing
-	RoleAdmin    Role = "admin"    // that, withdraw any call, make and revoke tokens; decides nothing
-)
-
-// Roles lists every role.
-var Roles = []Role{RoleAgent, RoleReviewer, RoleAuditor, RoleAdmin}
-
-// ParseRole reads a role. The error's code is approval.CodeInvalid.
-func ParseRole(s string) (Role, error) {
-	if r := Role(s); slices.Contains(Roles, r) {
-		return r, nil
-	}
-	return "", approval.Errorf(approval.CodeInvalid, "role %q is not one of agent, reviewer, auditor, admin", approval.Display(s, 40))
-}
-
-// Kind tells software from people.
-type Kind string
-
-const (
-	KindAgent  Kind = "agent"  // asks, and never decides; a person, its owner, answers for it
-	KindPerson Kind = "person" // its own owner
-)
-
-// Method is how a principal was authenticated.
-type Method string
-
-const (
-	MethodNone  Method = "none"  // not at all
-	MethodToken Method = "token" // by one of Pawl's tokens
-	MethodOIDC  Method = "oidc"  // by a token of the OpenID Connect issuer
+	"github.com/pawlhq/pawl/rest"
 )
 
 // Principal is who uses the API, as far as that was proved. It holds nothing
 // secret.
-type Principal struct {
-	// Subject names who acts: it is the requester of its calls and the reviewer
-	// of its decisions. Two credentials with one subject are one principal.
-	Subject string `json:"subject"`
-	Kind    Kind   `json:"kind"`
-	// Owner is the person who answers for it, and so may not approve what it
-	// asked for. A person is its own.
-	Owner string `json:"owner,omitempty"`
-	Roles []Role `json:"roles"`
-	// Groups are what approval requirements ask for.
-	Groups []string `json:"groups,omitempty"`
-	// Team is the one it may start calls for; empty: for none.
-	Team string `json:"team,omitempty"`
-	// Agents are the names under which it may start calls; empty: any.
-	Agents []string `json:"agents,omitempty"`
-	Method Method   `json:"method"`
-	// TokenID is the token's, with MethodToken.
-	TokenID string `json:"token_id,omitempty"`
-	// Expires is when the credential ends; zero: never.
-	Expires time.Time `json:"expires,omitzero"`
-}
+type Principal rest.Principal
 
 // Local is everybody where nobody is authenticated. It has every role.
 func Local() Principal {
-	return Principal{Subject: LocalSubject, Kind: KindPerson, Roles: slices.Clone(Roles), Method: MethodNone}
+	return Principal{Subject: LocalSubject, Kind: rest.KindPerson, Roles: slices.Clone(rest.Roles), Method: rest.MethodNone}
 }
 
 // LocalSubject is the subject of Local.
@@ -86,10 +27,12 @@ const LocalSubject = "local"
 var reserved = []string{LocalSubject, "pawl", "policy"}
 
 // Authenticated reports whether somebody proved to be this principal.
-func (p Principal) Authenticated() bool { return p.Method == MethodToken || p.Method == MethodOIDC }
+func (p Principal) Authenticated() bool {
+	return p.Method == rest.MethodToken || p.Method == rest.MethodOIDC
+}
 
 // Has reports whether it has a role.
-func (p Principal) Has(r Role) bool { return slices.Contains(p.Roles, r) }
+func (p Principal) Has(r rest.Role) bool { return slices.Contains(p.Roles, r) }
 
 // Bounds of what a principal says: all of it goes into its decisions.
 const (
@@ -108,19 +51,19 @@ func (p Principal) Check() error {
 		return err
 	}
 	switch p.Kind {
-	case KindPerson:
+	case rest.KindPerson:
 		if p.Owner != p.Subject {
 			return invalid("owner: a person has no other owner than themselves")
 		}
-	case KindAgent:
-		if len(p.Roles) != 1 || p.Roles[0] != RoleAgent {
+	case rest.KindAgent:
+		if len(p.Roles) != 1 || p.Roles[0] != rest.RoleAgent {
 			return invalid("roles: an agent has the role agent and no other")
 		}
 	default:
 		return invalid("kind %q is not agent or person", approval.Display(string(p.Kind), 40))
 	}
 	for i, r := range p.Roles {
-		if _, err := ParseRole(string(r)); err != nil {
+		if _, err := rest.ParseRole(string(r)); err != nil {
 			return err
 		}
 		if slices.Contains(p.Roles[:i], r) {

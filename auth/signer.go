@@ -148,8 +148,8 @@ func (s *Signer) good(ctx context.Context) (bool, error) {
 
 // Rotated is what Rotate did.
 type Rotated struct {
-	Key store.SigningKey `json:"key"` // in use now
-	Old store.SigningKey `json:"old"`
+	Key store.SigningKey // in use now
+	Old store.SigningKey
 }
 
 // Rotate replaces the key with a new one, in the file and in the store, and

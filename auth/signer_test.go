@@ -21,6 +21,7 @@ import (
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/sqlite"
 )
@@ -53,7 +54,7 @@ func openSigner(t *testing.T, s Keys, file string) *auth.Signer {
 // signs fails unless what the signer signs verifies with the store's keys.
 func signs(t *testing.T, s Keys, signer *auth.Signer) approval.Decision {
 	t.Helper()
-	d, err := signer.Sign(t.Context(), approval.Decision{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Method: string(auth.MethodOIDC)}, "c1", "x")
+	d, err := signer.Sign(t.Context(), approval.Decision{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Method: string(rest.MethodOIDC)}, "c1", "x")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,9 +10,9 @@ import (
 	"hash/crc32"
 	"math/big"
 	"regexp"
-	"slices"
 	"time"
 
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -75,9 +75,9 @@ func random(bits uint, digits int) string {
 // Issue makes a token: its text, which is to be shown once and is kept nowhere,
 // and what the store keeps of it. by names who makes it. Errors have
 // approval.CodeInvalid.
-func Issue(s TokenSpec, by string, now time.Time) (text string, t store.Token, err error) {
+func Issue(s rest.TokenSpec, by string, now time.Time) (text string, t store.Token, err error) {
 	now = now.UTC().Truncate(time.Microsecond)
-	p, err := s.Principal(now)
+	p, err := PrincipalOf(s, now)
 	if err != nil {
 		return "", t, err
 	}
@@ -117,7 +117,7 @@ type Tokens struct {
 func NewTokens(s store.TokenReader) *Tokens { return &Tokens{s} }
 
 // unknown is said of every token that was not made here, whatever is wrong with it.
-var unknown = &Refusal{CodeUnknown, "The token is not one that is known here: is it whole, and of this Pawl?"}
+var unknown = &Refusal{rest.CodeTokenUnknown, "The token is not one that is known here: is it whole, and of this Pawl?"}
 
 // Authenticate implements Authenticator.
 func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, error) {
@@ -138,9 +138,9 @@ func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, erro
 	}
 	switch { // from here on, it is told to somebody who held it
 	case t.RevokedAt != nil:
-		return Principal{}, &Refusal{CodeRevoked, "The token was revoked."}
+		return Principal{}, &Refusal{rest.CodeTokenRevoked, "The token was revoked."}
 	case t.ExpiresAt != nil && !time.Now().Before(*t.ExpiresAt):
-		return Principal{}, &Refusal{CodeExpired, "The token expired on " + t.ExpiresAt.Format(time.RFC3339) + "."}
+		return Principal{}, &Refusal{rest.CodeTokenExpired, "The token expired on " + t.ExpiresAt.Format(time.RFC3339) + "."}
 	}
 	p, err := principalOf(t)
 	if err != nil {
@@ -154,11 +154,11 @@ func (a *Tokens) Ready(context.Context) error { return nil }
 
 func principalOf(t store.Token) (Principal, error) {
 	p := Principal{
-		Subject: t.Subject, Kind: Kind(t.Kind), Owner: t.Owner, Groups: t.Groups, Team: t.Team, Agents: t.Agents,
-		Method: MethodToken, TokenID: t.ID,
+		Subject: t.Subject, Kind: rest.Kind(t.Kind), Owner: t.Owner, Groups: t.Groups, Team: t.Team, Agents: t.Agents,
+		Method: rest.MethodToken, TokenID: t.ID,
 	}
 	for _, r := range t.Roles {
-		p.Roles = append(p.Roles, Role(r))
+		p.Roles = append(p.Roles, rest.Role(r))
 	}
 	if t.ExpiresAt != nil {
 		p.Expires = *t.ExpiresAt
@@ -166,10 +166,11 @@ func principalOf(t store.Token) (Principal, error) {
 	return p, p.Check()
 }
 
-// Live reports whether a token works now.
-func Live(t store.Token, now time.Time) bool {
-	return t.RevokedAt == nil && (t.ExpiresAt == nil || now.Before(*t.ExpiresAt))
+// Shown is a token as the API shows it: all but the hash of its text.
+func Shown(t store.Token) rest.Token {
+	return rest.Token{
+		ID: t.ID, Subject: t.Subject, Kind: t.Kind, Owner: t.Owner, Roles: t.Roles, Groups: t.Groups,
+		Team: t.Team, Agents: t.Agents, Note: t.Note, CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy,
+		ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, RevokedBy: t.RevokedBy,
+	}
 }
-
-// IsAdmin reports whether a token is an administrator's.
-func IsAdmin(t store.Token) bool { return slices.Contains(t.Roles, string(RoleAdmin)) }

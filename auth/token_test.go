@@ -12,6 +12,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -34,14 +35,14 @@ func (s *tokens) Tokens(context.Context, store.Paging) (store.Page[store.Token],
 }
 
 // agentSpec is a token for an agent, with everything in it.
-func agentSpec() auth.TokenSpec {
-	return auth.TokenSpec{
-		Subject: "agent:billing", Owner: "ana", Roles: []auth.Role{auth.RoleAgent}, Groups: []string{"bots"}, Team: "finance",
+func agentSpec() rest.TokenSpec {
+	return rest.TokenSpec{
+		Subject: "agent:billing", Owner: "ana", Roles: []rest.Role{rest.RoleAgent}, Groups: []string{"bots"}, Team: "finance",
 		Agents: []string{"billing", "refunds"}, Note: "CI of billing",
 	}
 }
 
-func issue(t testing.TB, s *tokens, spec auth.TokenSpec) (string, store.Token) {
+func issue(t testing.TB, s *tokens, spec rest.TokenSpec) (string, store.Token) {
 	t.Helper()
 	text, kept, err := auth.Issue(spec, "root", time.Now())
 	if err != nil {
@@ -79,8 +80,8 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := auth.Principal{
-		Subject: "agent:billing", Kind: auth.KindAgent, Owner: "ana", Roles: []auth.Role{auth.RoleAgent}, Groups: []string{"bots"}, Team: "finance",
-		Agents: []string{"billing", "refunds"}, Method: auth.MethodToken, TokenID: kept.ID, Expires: p.Expires,
+		Subject: "agent:billing", Kind: rest.KindAgent, Owner: "ana", Roles: []rest.Role{rest.RoleAgent}, Groups: []string{"bots"}, Team: "finance",
+		Agents: []string{"billing", "refunds"}, Method: rest.MethodToken, TokenID: kept.ID, Expires: p.Expires,
 	}
 	if !reflect.DeepEqual(p, want) || !p.Authenticated() {
 		t.Errorf("%+v, want %+v", p, want)
@@ -93,8 +94,8 @@ func TestToken(t *testing.T) {
 	if again == text {
 		t.Error("two tokens are one")
 	}
-	person, _ := issue(t, s, auth.TokenSpec{Subject: "ana", Roles: []auth.Role{auth.RoleReviewer}, NeverExpires: true})
-	if p, err := a.Authenticate(t.Context(), person); err != nil || p.Kind != auth.KindPerson || p.Owner != "ana" || !p.Expires.IsZero() {
+	person, _ := issue(t, s, rest.TokenSpec{Subject: "ana", Roles: []rest.Role{rest.RoleReviewer}, NeverExpires: true})
+	if p, err := a.Authenticate(t.Context(), person); err != nil || p.Kind != rest.KindPerson || p.Owner != "ana" || !p.Expires.IsZero() {
 		t.Errorf("a person: %+v, %v", p, err)
 	}
 }
@@ -122,21 +123,21 @@ func TestRefusedTokens(t *testing.T) {
 		"made elsewhere": elsewhere, "a JSON Web Token": "eyJhbGciOiJub25lIn0.e30.", "huge": "pawl_" + strings.Repeat("a", 1<<20),
 		"not ASCII": "pawl_agent_ürgendwas",
 	} {
-		check(what, credential, auth.CodeUnknown)
+		check(what, credential, rest.CodeTokenUnknown)
 	}
 
 	// The right ID and sum, and another secret.
 	swapped := kept
 	swapped.Hash = otherKept.Hash
 	s.kept[kept.ID] = swapped
-	check("another's hash", text, auth.CodeUnknown)
+	check("another's hash", text, rest.CodeTokenUnknown)
 	s.kept[kept.ID] = kept
 
 	at := time.Now()
 	revoked := kept
 	revoked.RevokedAt = &at
 	s.kept[kept.ID] = revoked
-	check("revoked", text, auth.CodeRevoked)
+	check("revoked", text, rest.CodeTokenRevoked)
 	s.kept[kept.ID] = kept
 	if _, err := a.Authenticate(t.Context(), text); err != nil {
 		t.Errorf("nothing of a refusal is remembered, yet %v", err)
@@ -144,7 +145,7 @@ func TestRefusedTokens(t *testing.T) {
 	expired := kept
 	expired.ExpiresAt = &at
 	s.kept[kept.ID] = expired
-	check("expired", text, auth.CodeExpired)
+	check("expired", text, rest.CodeTokenExpired)
 
 	for what, change := range map[string]func(*store.Token){
 		"a role of a newer Pawl": func(k *store.Token) { k.Roles = []string{"owner"} },
@@ -165,7 +166,7 @@ func TestRefusedTokens(t *testing.T) {
 	if _, err := a.Authenticate(t.Context(), text); err == nil || auth.Refused(err) != nil {
 		t.Errorf("without a store: %v, want that it can't be told", err)
 	}
-	check("without a store, what is certainly none", "pawl_x", auth.CodeUnknown)
+	check("without a store, what is certainly none", "pawl_x", rest.CodeTokenUnknown)
 	if _, err := (auth.Any{}).Authenticate(t.Context(), text); auth.Refused(err) == nil {
 		t.Errorf("nothing is taken, yet %v", err)
 	}
@@ -183,29 +184,29 @@ func swap(s string, at int) string {
 func TestSpecs(t *testing.T) {
 	now := time.Now()
 	past, later := now.Add(-time.Second), now.Add(time.Hour)
-	person := func(change func(*auth.TokenSpec)) auth.TokenSpec {
-		s := auth.TokenSpec{Subject: "ana", Roles: []auth.Role{auth.RoleReviewer}}
+	person := func(change func(*rest.TokenSpec)) rest.TokenSpec {
+		s := rest.TokenSpec{Subject: "ana", Roles: []rest.Role{rest.RoleReviewer}}
 		change(&s)
 		return s
 	}
-	for what, s := range map[string]auth.TokenSpec{
-		"nobody":                   person(func(s *auth.TokenSpec) { s.Subject = "" }),
-		"a name with a line break": person(func(s *auth.TokenSpec) { s.Subject = "ana\nben" }),
-		"a name that hides":        person(func(s *auth.TokenSpec) { s.Subject = "a\u200bna" }),
-		"a name with a space":      person(func(s *auth.TokenSpec) { s.Subject = "ana " }),
-		"Pawl's own name":          person(func(s *auth.TokenSpec) { s.Subject = "Pawl" }),
-		"no role":                  person(func(s *auth.TokenSpec) { s.Roles = nil }),
-		"an unknown role":          person(func(s *auth.TokenSpec) { s.Roles = []auth.Role{"root"} }),
-		"a role twice":             person(func(s *auth.TokenSpec) { s.Roles = []auth.Role{"admin", "admin"} }),
-		"a person's other owner":   person(func(s *auth.TokenSpec) { s.Owner = "ben" }),
-		"an unknown kind":          person(func(s *auth.TokenSpec) { s.Kind = "service" }),
-		"an agent that reviews":    person(func(s *auth.TokenSpec) { s.Kind, s.Owner = auth.KindAgent, "ben" }),
-		"an agent of nobody's":     person(func(s *auth.TokenSpec) { s.Roles = []auth.Role{auth.RoleAgent} }),
-		"a group twice":            person(func(s *auth.TokenSpec) { s.Groups = []string{"a", "a"} }),
-		"a group without a name":   person(func(s *auth.TokenSpec) { s.Groups = []string{""} }),
-		"a note with a line break": person(func(s *auth.TokenSpec) { s.Note = "a\nb" }),
-		"expired":                  person(func(s *auth.TokenSpec) { s.ExpiresAt = &past }),
-		"for ever and an hour":     person(func(s *auth.TokenSpec) { s.ExpiresAt, s.NeverExpires = &later, true }),
+	for what, s := range map[string]rest.TokenSpec{
+		"nobody":                   person(func(s *rest.TokenSpec) { s.Subject = "" }),
+		"a name with a line break": person(func(s *rest.TokenSpec) { s.Subject = "ana\nben" }),
+		"a name that hides":        person(func(s *rest.TokenSpec) { s.Subject = "a\u200bna" }),
+		"a name with a space":      person(func(s *rest.TokenSpec) { s.Subject = "ana " }),
+		"Pawl's own name":          person(func(s *rest.TokenSpec) { s.Subject = "Pawl" }),
+		"no role":                  person(func(s *rest.TokenSpec) { s.Roles = nil }),
+		"an unknown role":          person(func(s *rest.TokenSpec) { s.Roles = []rest.Role{"root"} }),
+		"a role twice":             person(func(s *rest.TokenSpec) { s.Roles = []rest.Role{"admin", "admin"} }),
+		"a person's other owner":   person(func(s *rest.TokenSpec) { s.Owner = "ben" }),
+		"an unknown kind":          person(func(s *rest.TokenSpec) { s.Kind = "service" }),
+		"an agent that reviews":    person(func(s *rest.TokenSpec) { s.Kind, s.Owner = rest.KindAgent, "ben" }),
+		"an agent of nobody's":     person(func(s *rest.TokenSpec) { s.Roles = []rest.Role{rest.RoleAgent} }),
+		"a group twice":            person(func(s *rest.TokenSpec) { s.Groups = []string{"a", "a"} }),
+		"a group without a name":   person(func(s *rest.TokenSpec) { s.Groups = []string{""} }),
+		"a note with a line break": person(func(s *rest.TokenSpec) { s.Note = "a\nb" }),
+		"expired":                  person(func(s *rest.TokenSpec) { s.ExpiresAt = &past }),
+		"for ever and an hour":     person(func(s *rest.TokenSpec) { s.ExpiresAt, s.NeverExpires = &later, true }),
 	} {
 		text, _, err := auth.Issue(s, "root", now)
 		if approval.CodeOf(err) != approval.CodeInvalid || text != "" {

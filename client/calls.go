@@ -12,44 +12,24 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // View is a call as the API shows it: the state of one that goes on, or the
-// outcome of one that has ended (Status.Ended).
+// outcome of one that has ended (Status.Ended). What only some answers hold is
+// zero in the others: lists say nothing of Waiting, for example, and only
+// Request fills the timeline.
 type View struct {
-	approval.View
-	Edited   bool    `json:"edited,omitempty"`   // a reviewer changed the arguments
-	Timeline []Entry `json:"timeline,omitempty"` // filled by Request only; an entry's kind, time and payload
-
-	// Waiting says why a call that has not ended is open. Nil: in lists, and
-	// where the API does not say.
-	Waiting *Waiting `json:"waiting,omitempty"`
-
-	// TimelineNext is set where the timeline is cut: it is the cursor with
-	// which Entries goes on.
-	TimelineNext string `json:"timeline_cursor,omitempty"`
+	rest.Request
+	Edited bool `json:"edited,omitempty"` // a reviewer changed the arguments
 
 	// Raw is the JSON object as it was received.
 	Raw json.RawMessage `json:"-"`
 }
 
-// Waiting says what an open call waits for. Its texts come from the server;
-// show them through approval.Display.
-type Waiting struct {
-	For      string     `json:"for"`             // reads on after "waits for"
-	Until    *time.Time `json:"until,omitempty"` // then it goes on without that, or ends
-	Problems []Problem  `json:"problems,omitempty"`
-}
-
-// Problem is something that people must mend before a call can go on.
-type Problem struct {
-	Code    string `json:"code"`    // stable: "no_worker", "tool_not_served", …; see the API's documentation
-	Message string `json:"message"` // what is wrong and what to do
-}
-
 // Outcome is the view's ending. It is meaningful only when v.Status.Ended().
 func (v View) Outcome() approval.Outcome {
-	o := v.View.Outcome()
+	o := v.Request.Outcome()
 	o.Edited = v.Edited
 	return o
 }
@@ -67,8 +47,8 @@ func (v View) Lost() bool { return !v.Status.Ended() && v.Error != nil }
 // A call without an idempotency key gets a random one, so that Start can send
 // it again when an answer is lost, without starting it twice. Errors: what
 // approval.Call.Validate refuses; *Error (approval.CodeConflict: the key was
-// used for another call; CodeWorkflowGone); *UnreachableError; *UncertainError, after which the
-// same call under its Key can be started again safely.
+// used for another call; rest.CodeWorkflowGone); *UnreachableError; *UncertainError,
+// after which the same call under its Key can be started again safely.
 func (c *Client) Start(ctx context.Context, call approval.Call, wait time.Duration) (v View, attached bool, err error) {
 	call.Normalize()
 	if err := call.Validate(); err != nil {
@@ -78,16 +58,16 @@ func (c *Client) Start(ctx context.Context, call approval.Call, wait time.Durati
 	if own {
 		call.IdempotencyKey = rand.Text()
 	}
-	body := struct {
-		approval.Call
-		Wait approval.Duration `json:"wait,omitempty"`
-	}{call, approval.Duration(max(wait, 0))}
+	body := rest.StartRequest{Call: call, Wait: approval.Duration(max(wait, 0))}
+	if call.Timeout > 0 {
+		body.Timeout = &call.Timeout
+	}
 	err = c.resend(ctx, call.IdempotencyKey, func() error {
 		res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/calls", body: body, wait: wait})
 		if err != nil {
 			return err
 		}
-		attached = res.header.Get("Pawl-Attached") == "true" && !own
+		attached = res.header.Get(rest.HeaderAttached) == "true" && !own
 		v, err = decodeView(res.body)
 		return err
 	})
@@ -166,7 +146,7 @@ func (c *Client) Cancel(ctx context.Context, id, notes string) (done bool, err e
 	}
 	res, err := c.send(ctx, request{
 		method: http.MethodPost, path: path("api", "calls", id, "cancel"),
-		body: map[string]string{"notes": notes},
+		body: rest.CancelRequest{Notes: notes},
 	})
 	return res.status == http.StatusOK, err
 }

@@ -25,14 +25,11 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // DefaultURL is where the API listens unless told otherwise.
 const DefaultURL = "http://127.0.0.1:7295"
-
-// ReviewerHeader carries Options.Reviewer. The API names it where a token
-// contradicts it.
-const ReviewerHeader = "X-Pawl-Reviewer"
 
 const (
 	defaultTimeout = 30 * time.Second
@@ -126,27 +123,14 @@ func (c *Client) Ready(ctx context.Context) error {
 	return err
 }
 
-// Readiness is what the API says of itself and of what it needs.
-type Readiness struct {
-	Ready bool `json:"ready"`
-	// Checks are "ok", "unavailable" or "missing". A check may fail while the
-	// API is ready all the same: "worker" and "search_attributes" do.
-	Checks map[string]string `json:"checks"`
-	Detail map[string]string `json:"detail"` // what to do, for each check that is not ok
-}
-
 // Readiness returns how ready the API is. That it is not ready is no error:
-// look at Readiness.Ready. Errors: *Error, *UnreachableError.
-func (c *Client) Readiness(ctx context.Context) (Readiness, error) {
+// look at its field Ready. Errors: *Error, *UnreachableError.
+func (c *Client) Readiness(ctx context.Context) (r rest.Readiness, err error) {
 	res, err := c.send(ctx, request{method: http.MethodGet, path: "/readyz", also: http.StatusServiceUnavailable})
-	if err != nil {
-		return Readiness{}, err
+	if err == nil {
+		err = decodeInto(res.body, &r)
 	}
-	var r Readiness
-	if err := json.Unmarshal(res.body, &r); err != nil {
-		return Readiness{}, answerError(err.Error())
-	}
-	return r, nil
+	return r, err
 }
 
 type request struct {
@@ -196,7 +180,7 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	if c.reviewer != "" {
-		req.Header.Set(ReviewerHeader, c.reviewer)
+		req.Header.Set(rest.HeaderReviewer, c.reviewer)
 	}
 
 	out, err := c.exchange(req)
@@ -218,6 +202,22 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 			Detail: "what answers at " + c.base + " is not Pawl's API: its answer is not JSON"}
 	}
 	return out, nil
+}
+
+// fetchInto reads the answer of a GET.
+func (c *Client) fetchInto(ctx context.Context, route string, answer any) error {
+	res, err := c.send(ctx, request{method: http.MethodGet, path: route})
+	if err != nil {
+		return err
+	}
+	return decodeInto(res.body, answer)
+}
+
+func decodeInto(doc []byte, answer any) error {
+	if err := json.Unmarshal(doc, answer); err != nil {
+		return answerError(err.Error())
+	}
+	return nil
 }
 
 func (c *Client) exchange(req *http.Request) (response, error) {

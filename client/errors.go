@@ -10,24 +10,20 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 )
-
-// CodeWorkflowGone is the code of a request about a call whose workflow was
-// ended by other hands than Pawl's: it has no outcome and nothing can be
-// decided any more.
-const CodeWorkflowGone = "workflow_gone"
 
 // Error is an answer of the API that is not a success: its problem document.
 // approval.CodeOf returns its Code. The texts come from the server; show them
 // through approval.Display.
 type Error struct {
 	HTTPStatus int                    // as received, e.g. 409
-	Code       string                 // stable: approval.CodeInvalid, …
+	Code       string                 // stable: see rest.Problem
 	Title      string                 // what kind of problem
 	Detail     string                 // what went wrong here
 	Outcome    approval.AnswerOutcome // what became of a decision; empty for anything else
 	ID         string                 // whole ID of the call it is about; empty where the server does not say
-	Problems   []PolicyProblem        // all that is wrong with a policy; empty for anything else
+	Problems   []rest.FileProblem     // all that is wrong with a policy; empty for anything else
 	RetryAfter time.Duration          // when the server advises to ask again; zero: it does not say
 }
 
@@ -114,12 +110,8 @@ func problem(r response) *Error {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
 	switch {
-	case isJSON(r.header, "application/problem+json"):
-		var doc struct {
-			Code, Title, Detail, ID string
-			Outcome                 approval.AnswerOutcome
-			Problems                []PolicyProblem
-		}
+	case isJSON(r.header, rest.ProblemType):
+		var doc rest.Problem
 		if json.Unmarshal(r.body, &doc) == nil {
 			e.Code, e.Title, e.Detail, e.Outcome, e.ID = cmp.Or(doc.Code, e.Code), doc.Title, doc.Detail, doc.Outcome, doc.ID
 			e.Problems = doc.Problems

@@ -5,21 +5,20 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/pawlhq/pawl/auth"
-	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // Keys lists the keys by whose signatures decisions are believed, the newest
 // first, with those that have ended.
-func (c *Client) Keys(ctx context.Context) (Page[store.SigningKey], error) {
-	return list[store.SigningKey](ctx, c, "/api/keys", url.Values{}, "", 0)
+func (c *Client) Keys(ctx context.Context) (Page[rest.SigningKey], error) {
+	return list[rest.SigningKey](ctx, c, "/api/keys", url.Values{}, "", 0)
 }
 
 // RotateKey gives the API that answers a new signing key. It is sent once: when
 // no answer comes, the key may have been changed all the same; Keys shows it.
 // Errors: *Error, *UnreachableError.
-func (c *Client) RotateKey(ctx context.Context, revokeOld bool) (r auth.Rotated, err error) {
-	res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/keys/rotate", body: map[string]bool{"revoke_old": revokeOld}})
+func (c *Client) RotateKey(ctx context.Context, revokeOld bool) (r rest.Rotated, err error) {
+	res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/keys/rotate", body: rest.RotateRequest{RevokeOld: revokeOld}})
 	if err == nil {
 		err = decodeInto(res.body, &r)
 	}
@@ -28,7 +27,7 @@ func (c *Client) RotateKey(ctx context.Context, revokeOld bool) (r auth.Rotated,
 
 // EndKey retires a signing key, or revokes it. It may be repeated. Errors:
 // *Error (approval.CodeNotFound), *UnreachableError.
-func (c *Client) EndKey(ctx context.Context, id string, revoke bool) (k store.SigningKey, err error) {
+func (c *Client) EndKey(ctx context.Context, id string, revoke bool) (k rest.SigningKey, err error) {
 	if err := checkID("the key's ID", id); err != nil {
 		return k, err
 	}

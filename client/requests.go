@@ -14,6 +14,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/rest"
 )
 
 const pageSize = 100
@@ -22,43 +23,12 @@ const pageSize = 100
 // one more means "more than that".
 const MoreThan = 1000
 
-// NotJudged is the outcome of a decision that is durably sent while nobody has
-// judged it yet: no worker is running, or answer and deadline are being
-// compared.
-const NotJudged approval.AnswerOutcome = "not_judged_yet"
-
-// codeNoWorker is the problem of a call that no worker takes on.
-const codeNoWorker = "no_worker"
-
 // Page is part of a list.
 type Page[T any] struct {
 	Items []T
 	Raw   []json.RawMessage // the items as they were received
 	Total int               // of all that match; see MoreThan
 	Next  string            // cursor of what comes after; empty: nothing
-}
-
-// Entry is one audit record.
-type Entry struct {
-	CallID   string          `json:"call_id"`
-	Step     string          `json:"step"`
-	Kind     string          `json:"kind"`
-	At       time.Time       `json:"at"`
-	Payload  json.RawMessage `json:"payload,omitempty"` // redacted; absent where retention removed it
-	LeafHash string          `json:"leaf_hash"`
-}
-
-// Tool is one tool of the catalogue.
-type Tool struct {
-	Name         string            `json:"name"`
-	Description  string            `json:"description,omitempty"`
-	Schema       json.RawMessage   `json:"schema,omitempty"`
-	SchemaDigest string            `json:"schema_digest,omitempty"`
-	Queue        string            `json:"queue"`
-	Kind         string            `json:"kind"`
-	Idempotent   bool              `json:"idempotent"`
-	Timeout      approval.Duration `json:"timeout"`
-	Served       *bool             `json:"served"` // a process polls its queue; nil: nobody can tell now
 }
 
 // RequestQuery selects requests. Zero fields do not restrict.
@@ -95,19 +65,19 @@ type EntryQuery struct {
 }
 
 // Entries lists the audit log in the order written.
-func (c *Client) Entries(ctx context.Context, q EntryQuery) (Page[Entry], error) {
+func (c *Client) Entries(ctx context.Context, q EntryQuery) (Page[rest.Entry], error) {
 	query := url.Values{}
 	set(query, "request_id", q.RequestID)
 	set(query, "kind", q.Kind)
 	if !q.Since.IsZero() {
 		query.Set("since", q.Since.UTC().Format(time.RFC3339))
 	}
-	return list[Entry](ctx, c, "/api/audit", query, q.Cursor, q.Limit)
+	return list[rest.Entry](ctx, c, "/api/audit", query, q.Cursor, q.Limit)
 }
 
 // Tools lists the catalogue by name.
-func (c *Client) Tools(ctx context.Context) (Page[Tool], error) {
-	return fetch[Tool](ctx, c, "/api/tools", nil)
+func (c *Client) Tools(ctx context.Context) (Page[rest.Tool], error) {
+	return fetch[rest.Tool](ctx, c, "/api/tools", nil)
 }
 
 // Request returns one call with its timeline, by its ID or a prefix that fits
@@ -136,54 +106,40 @@ type Decision struct {
 	ID     string // repeats of one ID count once; default: a random one
 }
 
-// Answer tells what a decision did.
-type Answer struct {
-	CallID     string                 `json:"id"`
-	DecisionID string                 `json:"decision_id"`
-	Outcome    approval.AnswerOutcome `json:"outcome"` // resolved, recorded, or NotJudged
-	Status     approval.Status        `json:"status,omitempty"`
-	Message    string                 `json:"message,omitempty"` // for people, where there is more to say than the outcome
-	Waiting    *Waiting               `json:"waiting,omitempty"` // why a NotJudged decision may stay so; nil where the API does not say
-}
-
 // Decide sends a decision on a request, by its whole ID, and returns what it
 // did. A decision is durable once the API has taken it, so when its judgement
 // does not come within some seconds (or before ctx ends, or no worker runs) the
-// answer's outcome is NotJudged, without an error. A decision that did not count is an *Error
-// whose Outcome says why. Other errors: *Error, *UnreachableError, and
-// *UncertainError, after which the same decision under its Key can be sent
-// again safely.
-func (c *Client) Decide(ctx context.Context, id string, d Decision) (Answer, error) {
+// answer's outcome is rest.AnswerNotJudged, without an error. A decision that
+// did not count is an *Error whose Outcome says why. Other errors: *Error,
+// *UnreachableError, and *UncertainError, after which the same decision under
+// its Key can be sent again safely.
+func (c *Client) Decide(ctx context.Context, id string, d Decision) (rest.DecisionAnswer, error) {
 	if err := checkID("the request's ID", id); err != nil {
-		return Answer{}, err
+		return rest.DecisionAnswer{}, err
 	}
 	if d.Kind != approval.Approve && d.Kind != approval.Reject {
-		return Answer{}, approval.Errorf(approval.CodeInvalid, "a decision is %q or %q", approval.Approve, approval.Reject)
+		return rest.DecisionAnswer{}, approval.Errorf(approval.CodeInvalid, "a decision is %q or %q", approval.Approve, approval.Reject)
 	}
 	if d.Kind == approval.Approve && d.Digest == "" {
-		return Answer{}, approval.Errorf(approval.CodeInvalid, "an approval needs the digest of the request that was shown")
+		return rest.DecisionAnswer{}, approval.Errorf(approval.CodeInvalid, "an approval needs the digest of the request that was shown")
 	}
 	if err := approval.CheckNotes(d.Notes); err != nil {
-		return Answer{}, err
+		return rest.DecisionAnswer{}, err
 	}
 	if d.ID == "" {
 		d.ID = rand.Text()
 	}
 	if err := checkID("decision_id", d.ID); err != nil {
-		return Answer{}, err
+		return rest.DecisionAnswer{}, err
 	}
-	body := struct {
-		Notes      string `json:"notes,omitempty"`
-		Digest     string `json:"digest,omitempty"`
-		DecisionID string `json:"decision_id"`
-	}{d.Notes, d.Digest, d.ID}
+	body := rest.DecisionRequest{DecisionID: d.ID, Notes: d.Notes, Digest: d.Digest}
 	var res response
 	err := c.resend(ctx, d.ID, func() (err error) {
 		res, err = c.send(ctx, request{method: http.MethodPost, path: path("api", "requests", id, string(d.Kind)), body: body})
 		return err
 	})
 	if err != nil {
-		return Answer{}, err
+		return rest.DecisionAnswer{}, err
 	}
 	if res.status == http.StatusAccepted {
 		return c.judgement(ctx, id, d.ID, res.body)
@@ -193,12 +149,13 @@ func (c *Client) Decide(ctx context.Context, id string, d Decision) (Answer, err
 
 // judgement polls for what an accepted decision did, unless the answer says
 // that nobody is there to judge it.
-func (c *Client) judgement(ctx context.Context, id, decisionID string, accepted []byte) (Answer, error) {
-	notJudged := Answer{CallID: id, DecisionID: decisionID, Outcome: NotJudged}
-	var said struct{ Waiting *Waiting }
+func (c *Client) judgement(ctx context.Context, id, decisionID string, accepted []byte) (rest.DecisionAnswer, error) {
+	notJudged := rest.DecisionAnswer{DecisionID: decisionID, Outcome: rest.AnswerNotJudged}
+	notJudged.ID = id
+	var said struct{ Waiting *rest.Waiting }
 	if json.Unmarshal(accepted, &said) == nil && said.Waiting != nil {
 		notJudged.Waiting = said.Waiting
-		if slices.ContainsFunc(said.Waiting.Problems, func(p Problem) bool { return p.Code == codeNoWorker }) {
+		if slices.ContainsFunc(said.Waiting.Problems, func(o rest.Obstacle) bool { return o.Code == rest.ObstacleNoWorker }) {
 			return notJudged, nil
 		}
 	}
@@ -215,20 +172,20 @@ func (c *Client) judgement(ctx context.Context, id, decisionID string, accepted 
 	return notJudged, nil
 }
 
-func decodeAnswer(doc []byte, id, decisionID string) (Answer, error) {
-	var a Answer
+func decodeAnswer(doc []byte, id, decisionID string) (rest.DecisionAnswer, error) {
+	var a rest.DecisionAnswer
 	if err := json.Unmarshal(doc, &a); err != nil {
-		return Answer{}, answerError(err.Error())
+		return rest.DecisionAnswer{}, answerError(err.Error())
 	}
-	if (a.CallID != "" && a.CallID != id) || (a.DecisionID != "" && a.DecisionID != decisionID) {
-		return Answer{}, answerError("it is about another decision than the one sent")
+	if (a.ID != "" && a.ID != id) || (a.DecisionID != "" && a.DecisionID != decisionID) {
+		return rest.DecisionAnswer{}, answerError("it is about another decision than the one sent")
 	}
-	a.CallID, a.DecisionID = id, decisionID
+	a.ID, a.DecisionID = id, decisionID
 	if a.Outcome == "" {
-		return Answer{}, answerError("it names no outcome")
+		return rest.DecisionAnswer{}, answerError("it names no outcome")
 	}
 	if !a.Outcome.Counted() { // also an outcome this version does not know
-		return Answer{}, &Error{HTTPStatus: http.StatusOK, Code: string(a.Outcome), Detail: a.Message, Outcome: a.Outcome,
+		return rest.DecisionAnswer{}, &Error{HTTPStatus: http.StatusOK, Code: string(a.Outcome), Detail: a.Message, Outcome: a.Outcome,
 			Title: "the decision did not count"}
 	}
 	return a, nil
@@ -271,11 +228,7 @@ func fetch[T any](ctx context.Context, c *Client, route string, query url.Values
 	if err != nil {
 		return Page[T]{}, err
 	}
-	var doc struct {
-		Items []json.RawMessage `json:"items"`
-		Total int               `json:"total"`
-		Next  string            `json:"next_cursor"`
-	}
+	var doc rest.Page[json.RawMessage]
 	if err := json.Unmarshal(res.body, &doc); err != nil {
 		return Page[T]{}, answerError(err.Error())
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // serveList pages through total requests by their number.
@@ -143,7 +144,7 @@ func TestDecide(t *testing.T) {
 			a, err := c.Decide(t.Context(), id, client.Decision{Kind: approval.Approve, Digest: "d1", Notes: "fine"})
 			var e *client.Error
 			switch {
-			case !tt.refused && (err != nil || a.Outcome != tt.outcome || a.CallID != id || a.DecisionID == ""):
+			case !tt.refused && (err != nil || a.Outcome != tt.outcome || a.ID != id || a.DecisionID == ""):
 				t.Errorf("%+v, %v", a, err)
 			case tt.refused && (!errors.As(err, &e) || e.Outcome != tt.outcome):
 				t.Errorf("%+v, %v", a, err)
@@ -212,8 +213,8 @@ func TestDecideNotJudgedYet(t *testing.T) {
 		refused approval.AnswerOutcome
 	}{
 		{"judged later", []int{202, 503, 202, 200}, approval.AnswerResolved, ""},
-		{"judged against", []int{202, 410}, client.NotJudged, approval.AnswerExpired},
-		{"never", []int{202}, client.NotJudged, ""},
+		{"judged against", []int{202, 410}, rest.AnswerNotJudged, approval.AnswerExpired},
+		{"never", []int{202}, rest.AnswerNotJudged, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -253,7 +254,7 @@ func TestDecideWithoutWorker(t *testing.T) {
 		return answer(w, 202, `{"outcome":"not_judged_yet","waiting":{"for":"one approval","problems":[{"code":"no_worker","message":"start one"}]}}`)
 	})
 	a, err := c.Decide(t.Context(), id, client.Decision{Kind: approval.Reject})
-	if err != nil || a.Outcome != client.NotJudged || asked != 1 {
+	if err != nil || a.Outcome != rest.AnswerNotJudged || asked != 1 {
 		t.Errorf("%+v, %v after %d requests", a, err, asked)
 	}
 	if a.Waiting == nil || len(a.Waiting.Problems) != 1 || a.Waiting.Problems[0].Message != "start one" {

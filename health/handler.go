@@ -8,17 +8,19 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/pawlhq/pawl/rest"
 )
 
-// fresh is how long a Report stands, so that whoever can reach the port can't
+// fresh is how long a report holds, so that whoever can reach the port can't
 // make the process hammer Temporal and the store.
 const fresh = time.Second
 
 var errChanging = errors.New("starting or stopping")
 
 // Handler serves GET /healthz, which is 200 as long as the process lives, and
-// GET /readyz, which is 200 if it is ready, else 503, with the Report as JSON
-// in both cases. It shows nothing secret, so other machines may reach it. It
+// GET /readyz, which is 200 if it is ready, else 503, with a
+// rest.Readiness as JSON in both cases. It shows nothing secret, so other machines may reach it. It
 // is safe for concurrent use.
 type Handler struct {
 	mux *http.ServeMux
@@ -26,7 +28,7 @@ type Handler struct {
 
 	mu     sync.Mutex // held while the checks run: who asks meanwhile gets that answer
 	checks []Check
-	last   Report
+	last   rest.Readiness
 	asked  time.Time
 }
 
@@ -74,7 +76,7 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(report)
 }
 
-func (h *Handler) report(ctx context.Context) Report {
+func (h *Handler) report(ctx context.Context) rest.Readiness {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.asked.IsZero() || time.Since(h.asked) >= fresh {

@@ -12,29 +12,30 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func TestHandler(t *testing.T) {
 	h := health.NewHandler(slog.New(slog.DiscardHandler))
-	get := func(method, path string) (int, health.Report) {
+	get := func(method, path string) (int, rest.Readiness) {
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, httptest.NewRequest(method, path, nil))
-		var r health.Report
+		var r rest.Readiness
 		_ = json.Unmarshal(rec.Body.Bytes(), &r)
 		return rec.Code, r
 	}
 	check := func(name string, err error, optional bool) health.Check {
 		return health.Check{Name: name, Advice: "mend it", Optional: optional, Look: func(context.Context) error { return err }}
 	}
-	if code, r := get("GET", "/readyz"); code != 503 || r.Ready || r.Checks["process"] != health.Unavailable {
+	if code, r := get("GET", "/readyz"); code != 503 || r.Ready || r.Checks["process"] != rest.CheckUnavailable {
 		t.Errorf("before it serves: %d %+v", code, r)
 	}
 	h.Use(check("store", nil, false), check("extra", health.ErrMissing, true))
-	if code, r := get("GET", "/readyz"); code != 200 || !r.Ready || r.Checks["extra"] != health.Missing || r.Detail["extra"] != "mend it" {
+	if code, r := get("GET", "/readyz"); code != 200 || !r.Ready || r.Checks["extra"] != rest.CheckMissing || r.Detail["extra"] != "mend it" {
 		t.Errorf("well: %d %+v", code, r)
 	}
 	h.Use(check("store", errors.New("down"), false))
-	if code, r := get("GET", "/readyz"); code != 503 || r.Ready || r.Checks["store"] != health.Unavailable {
+	if code, r := get("GET", "/readyz"); code != 503 || r.Ready || r.Checks["store"] != rest.CheckUnavailable {
 		t.Errorf("store down: %d %+v", code, r)
 	}
 	h.Pause()

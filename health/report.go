@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/pawlhq/pawl/rest"
 )
 
 // ErrMissing: what was looked for answers, or was searched, and is not there.
@@ -13,16 +15,6 @@ var ErrMissing = errors.New("missing")
 // Timeout is how long the checks of one Look may take, side by side. It is
 // below what probes of orchestrators are usually given.
 const Timeout = 2 * time.Second
-
-// State is what became of one check.
-type State string
-
-// States of a check. They are part of the contract of /readyz.
-const (
-	OK          State = "ok"
-	Unavailable State = "unavailable" // it does not answer, or says no
-	Missing     State = "missing"     // what could say so says that it is not there
-)
 
 // Check looks at one thing that a process needs, or had better have.
 type Check struct {
@@ -38,19 +30,10 @@ type Check struct {
 	Optional bool
 }
 
-// Report is what /readyz answers.
-type Report struct {
-	// Ready is false if a check that is not optional fails.
-	Ready  bool             `json:"ready"`
-	Checks map[string]State `json:"checks"`
-	// Detail holds the advice of each check that is not ok.
-	Detail map[string]string `json:"detail,omitempty"`
-}
-
 // Look makes all checks at once and returns after Timeout at the latest: what
 // has not answered by then, or before ctx ends, is Unavailable. Why a check
 // failed goes to the logger only.
-func Look(ctx context.Context, logger *slog.Logger, checks ...Check) Report {
+func Look(ctx context.Context, logger *slog.Logger, checks ...Check) rest.Readiness {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	type answer struct {
@@ -63,11 +46,11 @@ func Look(ctx context.Context, logger *slog.Logger, checks ...Check) Report {
 		left[c.Name] = c
 		go func() { answers <- answer{c, c.Look(ctx)} }()
 	}
-	r := Report{Ready: true, Checks: map[string]State{}, Detail: map[string]string{}}
+	r := rest.Readiness{Ready: true, Checks: map[string]rest.CheckState{}, Detail: map[string]string{}}
 	failed := func(c Check, err error) {
-		r.Checks[c.Name], r.Detail[c.Name] = Unavailable, c.Advice
+		r.Checks[c.Name], r.Detail[c.Name] = rest.CheckUnavailable, c.Advice
 		if errors.Is(err, ErrMissing) {
-			r.Checks[c.Name] = Missing
+			r.Checks[c.Name] = rest.CheckMissing
 		}
 		r.Ready = r.Ready && c.Optional
 		level := slog.LevelWarn
@@ -81,7 +64,7 @@ func Look(ctx context.Context, logger *slog.Logger, checks ...Check) Report {
 		case a := <-answers:
 			delete(left, a.Name)
 			if a.err == nil {
-				r.Checks[a.Name] = OK
+				r.Checks[a.Name] = rest.CheckOK
 			} else {
 				failed(a.Check, a.err)
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func check(name string, optional bool, err error) health.Check {
@@ -24,27 +25,27 @@ func TestLook(t *testing.T) {
 	missing := fmt.Errorf("the thing: %w", health.ErrMissing)
 	for name, c := range map[string]struct {
 		checks []health.Check
-		want   health.Report
+		want   rest.Readiness
 	}{
-		"nothing to check": {nil, health.Report{Ready: true}},
+		"nothing to check": {nil, rest.Readiness{Ready: true}},
 		"all is well": {
 			[]health.Check{check("a", false, nil), check("b", true, nil)},
-			health.Report{Ready: true, Checks: map[string]health.State{"a": "ok", "b": "ok"}},
+			rest.Readiness{Ready: true, Checks: map[string]rest.CheckState{"a": "ok", "b": "ok"}},
 		},
 		"something is down": {
 			[]health.Check{check("a", false, down), check("b", false, nil)},
-			health.Report{
-				Checks: map[string]health.State{"a": "unavailable", "b": "ok"}, Detail: map[string]string{"a": "mend a"},
+			rest.Readiness{
+				Checks: map[string]rest.CheckState{"a": "unavailable", "b": "ok"}, Detail: map[string]string{"a": "mend a"},
 			},
 		},
 		"something is missing": {
 			[]health.Check{check("a", false, missing)},
-			health.Report{Checks: map[string]health.State{"a": "missing"}, Detail: map[string]string{"a": "mend a"}},
+			rest.Readiness{Checks: map[string]rest.CheckState{"a": "missing"}, Detail: map[string]string{"a": "mend a"}},
 		},
 		"it goes without": {
 			[]health.Check{check("a", true, missing), check("b", true, down), check("c", false, nil)},
-			health.Report{
-				Ready: true, Checks: map[string]health.State{"a": "missing", "b": "unavailable", "c": "ok"},
+			rest.Readiness{
+				Ready: true, Checks: map[string]rest.CheckState{"a": "missing", "b": "unavailable", "c": "ok"},
 				Detail: map[string]string{"a": "mend a", "b": "mend b"},
 			},
 		},
@@ -53,7 +54,7 @@ func TestLook(t *testing.T) {
 			var log bytes.Buffer
 			got := health.Look(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), c.checks...)
 			if c.want.Checks == nil {
-				c.want.Checks = map[string]health.State{}
+				c.want.Checks = map[string]rest.CheckState{}
 			}
 			if c.want.Detail == nil {
 				c.want.Detail = map[string]string{}
@@ -79,7 +80,7 @@ func TestLookIsBounded(t *testing.T) {
 		if took := time.Since(begun); took > health.Timeout {
 			t.Errorf("it took %v", took)
 		}
-		if got.Ready || got.Checks["hangs"] != health.Unavailable || got.Checks["b"] != health.OK {
+		if got.Ready || got.Checks["hangs"] != rest.CheckUnavailable || got.Checks["b"] != rest.CheckOK {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 )
 
 const (
@@ -88,7 +89,7 @@ func (i *issuer) authenticator(change ...func(*Options)) *Authenticator {
 	i.t.Helper()
 	o := Options{
 		Issuer: issuerURL, Audience: []string{audience}, HTTP: &http.Client{Transport: i},
-		Roles: map[auth.Role][]string{auth.RoleReviewer: {"approvers", "leads"}, auth.RoleAgent: {"agents"}},
+		Roles: map[rest.Role][]string{rest.RoleReviewer: {"approvers", "leads"}, rest.RoleAgent: {"agents"}},
 	}
 	for _, f := range change {
 		f(&o)

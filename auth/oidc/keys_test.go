@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func TestRotatedKey(t *testing.T) {
@@ -27,7 +28,7 @@ func TestRotatedKey(t *testing.T) {
 			t.Errorf("a token of the new key: %v", err)
 		}
 		_, err := a.Authenticate(t.Context(), sign(t, jose.RS256, rsaKey, "r", good()))
-		refused(t, "a token of the key that is gone", err, auth.CodeUnknown)
+		refused(t, "a token of the key that is gone", err, rest.CodeTokenUnknown)
 
 		i.change(func() { // the same ID for another key
 			i.keys = []jose.JSONWebKey{{Key: edKey.Public(), KeyID: "new"}}
@@ -53,7 +54,7 @@ func TestWithdrawnKey(t *testing.T) {
 		}
 		i.change(func() { i.keys = i.keys[1:] })
 		time.Sleep(keysFresh)
-		refused(t, "a token of the withdrawn key", ask(), auth.CodeUnknown)
+		refused(t, "a token of the withdrawn key", ask(), rest.CodeTokenUnknown)
 	})
 }
 
@@ -67,14 +68,14 @@ func TestUnknownKeysDoNotFloodTheIssuer(t *testing.T) {
 			text := sign(t, jose.ES256, ecKey, fmt.Sprint("unknown-", n), good())
 			flood.Go(func() {
 				_, err := a.Authenticate(t.Context(), text)
-				refused(t, "a token of an unknown key", err, auth.CodeUnknown)
+				refused(t, "a token of an unknown key", err, rest.CodeTokenUnknown)
 			})
 		}
 		flood.Wait()
 		for range 20 {
 			time.Sleep(keysPause / 4)
 			_, err := a.Authenticate(t.Context(), sign(t, jose.ES256, ecKey, "unknown", good()))
-			refused(t, "a token of an unknown key", err, auth.CodeUnknown)
+			refused(t, "a token of an unknown key", err, rest.CodeTokenUnknown)
 			if _, err := a.Authenticate(t.Context(), sign(t, jose.ES256, ecKey, "e", good())); err != nil {
 				t.Errorf("a good token meanwhile: %v", err)
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // Defaults and bounds of Options.
@@ -52,7 +53,7 @@ type Options struct {
 	Claims Claims
 	// Roles say which values of Claims.Roles give a role. Without a role
 	// somebody is known and may do nothing. Required.
-	Roles map[auth.Role][]string
+	Roles map[rest.Role][]string
 	// HTTP fetches the issuer's documents. Default: a client of its own.
 	HTTP *http.Client
 	// Logger is told when the issuer's keys can't be fetched. Default: nothing
@@ -91,7 +92,7 @@ func (o *Options) validate() error {
 	}
 	given := 0
 	for role, values := range o.Roles {
-		if _, err := auth.ParseRole(string(role)); err != nil {
+		if _, err := rest.ParseRole(string(role)); err != nil {
 			return fmt.Errorf("oidc: %w", err)
 		}
 		if slices.Contains(values, "") {
@@ -166,22 +167,22 @@ func refuse(code, message string) error { return &auth.Refusal{Code: code, Messa
 func (a *Authenticator) Authenticate(ctx context.Context, credential string) (auth.Principal, error) {
 	const notOurs = "The token is not a JSON Web Token that is signed by the issuer this API trusts."
 	if len(credential) > auth.MaxCredential {
-		return auth.Principal{}, refuse(auth.CodeUnknown, notOurs)
+		return auth.Principal{}, refuse(rest.CodeTokenUnknown, notOurs)
 	}
 	token, err := jwt.ParseSigned(credential, algorithms)
 	if err != nil || len(token.Headers) != 1 {
-		return auth.Principal{}, refuse(auth.CodeUnknown, notOurs)
+		return auth.Principal{}, refuse(rest.CodeTokenUnknown, notOurs)
 	}
 	header := token.Headers[0]
 	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); !slices.Contains(types, strings.TrimPrefix(strings.ToLower(typ), "application/")) {
-		return auth.Principal{}, refuse(auth.CodeForeign, "The token is of a type that says nothing about who somebody is: send an access token or ID token.")
+		return auth.Principal{}, refuse(rest.CodeTokenForeign, "The token is of a type that says nothing about who somebody is: send an access token or ID token.")
 	}
 	var standard jwt.Claims
 	claims := map[string]any{}
 	err = a.keys.verify(ctx, header, func(key jose.JSONWebKey) error { return token.Claims(key, &standard, &claims) })
 	switch {
 	case errors.Is(err, errNoKey):
-		return auth.Principal{}, refuse(auth.CodeUnknown, notOurs)
+		return auth.Principal{}, refuse(rest.CodeTokenUnknown, notOurs)
 	case err != nil:
 		return auth.Principal{}, fmt.Errorf("the issuer's keys: %w", err)
 	}
@@ -201,17 +202,17 @@ func (a *Authenticator) valid(c jwt.Claims, now time.Time) error {
 	err := c.ValidateWithLeeway(jwt.Expected{Issuer: a.o.Issuer, AnyAudience: a.o.Audience, Time: now}, a.o.Skew)
 	switch {
 	case errors.Is(err, jwt.ErrInvalidIssuer):
-		return refuse(auth.CodeForeign, "The token is of another issuer than the one this API trusts.")
+		return refuse(rest.CodeTokenForeign, "The token is of another issuer than the one this API trusts.")
 	case errors.Is(err, jwt.ErrInvalidAudience):
-		return refuse(auth.CodeForeign, "The token is made for another audience than this API.")
+		return refuse(rest.CodeTokenForeign, "The token is made for another audience than this API.")
 	case errors.Is(err, jwt.ErrNotValidYet), errors.Is(err, jwt.ErrIssuedInTheFuture):
-		return refuse(auth.CodeEarly, "The token is not valid yet: do the clocks here and there agree?")
+		return refuse(rest.CodeTokenEarly, "The token is not valid yet: do the clocks here and there agree?")
 	case errors.Is(err, jwt.ErrExpired):
-		return refuse(auth.CodeExpired, "The token expired: sign in again.")
+		return refuse(rest.CodeTokenExpired, "The token expired: sign in again.")
 	case err != nil:
-		return refuse(auth.CodeForeign, "The token can't be used here.")
+		return refuse(rest.CodeTokenForeign, "The token can't be used here.")
 	case c.Expiry == nil:
-		return refuse(auth.CodeForeign, "The token says no time at which it expires.")
+		return refuse(rest.CodeTokenForeign, "The token says no time at which it expires.")
 	}
 	return nil
 }
@@ -219,7 +220,7 @@ func (a *Authenticator) valid(c jwt.Claims, now time.Time) error {
 // principal reads the claims.
 func (a *Authenticator) principal(claims map[string]any) (auth.Principal, error) {
 	r := reader{claims: claims}
-	p := auth.Principal{Subject: r.person(a.o.Claims.Subject), Kind: auth.KindPerson, Method: auth.MethodOIDC}
+	p := auth.Principal{Subject: r.person(a.o.Claims.Subject), Kind: rest.KindPerson, Method: rest.MethodOIDC}
 	roles := r.names(a.o.Claims.Roles)
 	for _, group := range r.names(a.o.Claims.Groups) {
 		if strings.HasPrefix(group, a.o.Claims.GroupPrefix) {
@@ -232,23 +233,23 @@ func (a *Authenticator) principal(claims map[string]any) (auth.Principal, error)
 	if a.o.Claims.Agents != "" {
 		p.Agents = r.names(a.o.Claims.Agents)
 	}
-	for _, role := range auth.Roles {
+	for _, role := range rest.Roles {
 		if slices.ContainsFunc(a.o.Roles[role], func(v string) bool { return slices.Contains(roles, v) }) {
 			p.Roles = append(p.Roles, role)
 		}
 	}
 	p.Owner = p.Subject
-	if len(p.Roles) == 1 && p.Roles[0] == auth.RoleAgent {
-		p.Kind = auth.KindAgent
+	if len(p.Roles) == 1 && p.Roles[0] == rest.RoleAgent {
+		p.Kind = rest.KindAgent
 		if a.o.Claims.Owner != "" {
 			p.Owner = r.person(a.o.Claims.Owner)
 		}
 	}
 	if r.problem != "" {
-		return auth.Principal{}, refuse(auth.CodeForeign, "The token can't be used here: "+r.problem+".")
+		return auth.Principal{}, refuse(rest.CodeTokenForeign, "The token can't be used here: "+r.problem+".")
 	}
 	if err := p.Check(); err != nil {
-		return auth.Principal{}, refuse(auth.CodeForeign, "The token can't be used here: "+err.Error()+".")
+		return auth.Principal{}, refuse(rest.CodeTokenForeign, "The token can't be used here: "+err.Error()+".")
 	}
 	return p, nil
 }

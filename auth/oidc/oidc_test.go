@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func TestAuthenticate(t *testing.T) {
@@ -37,8 +38,8 @@ func TestAuthenticate(t *testing.T) {
 		}
 		p.Expires = time.Time{}
 		want := auth.Principal{
-			Subject: "ana", Kind: auth.KindPerson, Owner: "ana", Roles: []auth.Role{auth.RoleReviewer},
-			Groups: []string{"approvers", "finance"}, Method: auth.MethodOIDC,
+			Subject: "ana", Kind: rest.KindPerson, Owner: "ana", Roles: []rest.Role{rest.RoleReviewer},
+			Groups: []string{"approvers", "finance"}, Method: rest.MethodOIDC,
 		}
 		if !reflect.DeepEqual(p, want) {
 			t.Errorf("%s: %+v, want %+v", name, p, want)
@@ -84,53 +85,53 @@ func TestRefusedTokens(t *testing.T) {
 	}
 
 	for name, c := range map[string]struct{ text, code string }{
-		"nothing":                     {"", auth.CodeUnknown},
-		"rubbish":                     {"a.b.c", auth.CodeUnknown},
-		"alg none":                    {byHand(`{"alg":"none","typ":"JWT"}`, good(), nil), auth.CodeUnknown},
-		"alg None":                    {byHand(`{"alg":"None","typ":"JWT","kid":"r"}`, good(), nil), auth.CodeUnknown},
-		"alg none with signature":     {byHand(`{"alg":"none","kid":"r"}`, good(), []byte("x")), auth.CodeUnknown},
-		"no alg":                      {byHand(`{"kid":"r"}`, good(), []byte("x")), auth.CodeUnknown},
-		"RS256 without signature":     {parts[0] + "." + parts[1] + ".", auth.CodeUnknown},
-		"HS256 with the public PEM":   {hs(public, "r"), auth.CodeUnknown},
-		"HS256 with the public DER":   {hs(der, "r"), auth.CodeUnknown},
-		"HS256 with a key of the set": {hs([]byte("a secret that is no public key...."), "o"), auth.CodeUnknown},
-		"another's key, our ID":       {sign(t, jose.RS256, otherRSA, "r", good()), auth.CodeUnknown},
-		"another's key, embedded":     {withJWKText, auth.CodeUnknown},
-		"another's key, by address":   {sign(t, jose.RS256, otherRSA, "x", good(), "jku", "https://evil.example/keys"), auth.CodeUnknown},
-		"a key for encryption":        {sign(t, jose.RS256, otherRSA, "enc", good()), auth.CodeUnknown},
-		"another algorithm":           {sign(t, jose.RS512, rsaKey, "r", good()), auth.CodeUnknown},
-		"unknown key ID":              {sign(t, jose.RS256, rsaKey, "x", good()), auth.CodeUnknown},
-		"claims of another":           {parts[0] + "." + other[1] + "." + parts[2], auth.CodeUnknown},
-		"cut":                         {whole[:len(whole)-4], auth.CodeUnknown},
-		"with more behind":            {whole + ".x", auth.CodeUnknown},
-		"too long":                    {whole + strings.Repeat("A", auth.MaxCredential), auth.CodeUnknown},
+		"nothing":                     {"", rest.CodeTokenUnknown},
+		"rubbish":                     {"a.b.c", rest.CodeTokenUnknown},
+		"alg none":                    {byHand(`{"alg":"none","typ":"JWT"}`, good(), nil), rest.CodeTokenUnknown},
+		"alg None":                    {byHand(`{"alg":"None","typ":"JWT","kid":"r"}`, good(), nil), rest.CodeTokenUnknown},
+		"alg none with signature":     {byHand(`{"alg":"none","kid":"r"}`, good(), []byte("x")), rest.CodeTokenUnknown},
+		"no alg":                      {byHand(`{"kid":"r"}`, good(), []byte("x")), rest.CodeTokenUnknown},
+		"RS256 without signature":     {parts[0] + "." + parts[1] + ".", rest.CodeTokenUnknown},
+		"HS256 with the public PEM":   {hs(public, "r"), rest.CodeTokenUnknown},
+		"HS256 with the public DER":   {hs(der, "r"), rest.CodeTokenUnknown},
+		"HS256 with a key of the set": {hs([]byte("a secret that is no public key...."), "o"), rest.CodeTokenUnknown},
+		"another's key, our ID":       {sign(t, jose.RS256, otherRSA, "r", good()), rest.CodeTokenUnknown},
+		"another's key, embedded":     {withJWKText, rest.CodeTokenUnknown},
+		"another's key, by address":   {sign(t, jose.RS256, otherRSA, "x", good(), "jku", "https://evil.example/keys"), rest.CodeTokenUnknown},
+		"a key for encryption":        {sign(t, jose.RS256, otherRSA, "enc", good()), rest.CodeTokenUnknown},
+		"another algorithm":           {sign(t, jose.RS512, rsaKey, "r", good()), rest.CodeTokenUnknown},
+		"unknown key ID":              {sign(t, jose.RS256, rsaKey, "x", good()), rest.CodeTokenUnknown},
+		"claims of another":           {parts[0] + "." + other[1] + "." + parts[2], rest.CodeTokenUnknown},
+		"cut":                         {whole[:len(whole)-4], rest.CodeTokenUnknown},
+		"with more behind":            {whole + ".x", rest.CodeTokenUnknown},
+		"too long":                    {whole + strings.Repeat("A", auth.MaxCredential), rest.CodeTokenUnknown},
 
-		"another issuer":           {sign(t, jose.RS256, rsaKey, "r", good(set("iss", "https://id.example.com"))), auth.CodeForeign},
-		"no issuer":                {sign(t, jose.RS256, rsaKey, "r", good(unset("iss"))), auth.CodeForeign},
-		"issuer with a slash":      {sign(t, jose.RS256, rsaKey, "r", good(set("iss", issuerURL+"/"))), auth.CodeForeign},
-		"another audience":         {sign(t, jose.RS256, rsaKey, "r", good(set("aud", "other"))), auth.CodeForeign},
-		"no audience":              {sign(t, jose.RS256, rsaKey, "r", good(unset("aud"))), auth.CodeForeign},
-		"audience in another case": {sign(t, jose.RS256, rsaKey, "r", good(set("aud", "Pawl"))), auth.CodeForeign},
-		"logout token":             {sign(t, jose.RS256, rsaKey, "r", good(), "typ", "logout+jwt"), auth.CodeForeign},
-		"no expiry":                {sign(t, jose.RS256, rsaKey, "r", good(unset("exp"))), auth.CodeForeign},
-		"expired":                  {sign(t, jose.RS256, rsaKey, "r", good(set("exp", now.Add(-DefaultSkew-5*time.Second).Unix()))), auth.CodeExpired},
-		"not yet":                  {sign(t, jose.RS256, rsaKey, "r", good(set("nbf", now.Add(DefaultSkew+time.Minute).Unix()))), auth.CodeEarly},
-		"issued in the future":     {sign(t, jose.RS256, rsaKey, "r", good(set("iat", now.Add(DefaultSkew+time.Minute).Unix()))), auth.CodeEarly},
-		"no subject":               {sign(t, jose.RS256, rsaKey, "r", good(unset("sub"))), auth.CodeForeign},
-		"subject is a number":      {sign(t, jose.RS256, rsaKey, "r", good(set("sub", 7))), auth.CodeUnknown},
-		"subject of Pawl's own":    {sign(t, jose.RS256, rsaKey, "r", good(set("sub", "Policy"))), auth.CodeForeign},
-		"subject that hides":       {sign(t, jose.RS256, rsaKey, "r", good(set("sub", "ana\u202e"))), auth.CodeForeign},
-		"groups of numbers":        {sign(t, jose.RS256, rsaKey, "r", good(set("groups", []any{"a", 1}))), auth.CodeForeign},
-		"groups are an object":     {sign(t, jose.RS256, rsaKey, "r", good(set("groups", map[string]any{}))), auth.CodeForeign},
+		"another issuer":           {sign(t, jose.RS256, rsaKey, "r", good(set("iss", "https://id.example.com"))), rest.CodeTokenForeign},
+		"no issuer":                {sign(t, jose.RS256, rsaKey, "r", good(unset("iss"))), rest.CodeTokenForeign},
+		"issuer with a slash":      {sign(t, jose.RS256, rsaKey, "r", good(set("iss", issuerURL+"/"))), rest.CodeTokenForeign},
+		"another audience":         {sign(t, jose.RS256, rsaKey, "r", good(set("aud", "other"))), rest.CodeTokenForeign},
+		"no audience":              {sign(t, jose.RS256, rsaKey, "r", good(unset("aud"))), rest.CodeTokenForeign},
+		"audience in another case": {sign(t, jose.RS256, rsaKey, "r", good(set("aud", "Pawl"))), rest.CodeTokenForeign},
+		"logout token":             {sign(t, jose.RS256, rsaKey, "r", good(), "typ", "logout+jwt"), rest.CodeTokenForeign},
+		"no expiry":                {sign(t, jose.RS256, rsaKey, "r", good(unset("exp"))), rest.CodeTokenForeign},
+		"expired":                  {sign(t, jose.RS256, rsaKey, "r", good(set("exp", now.Add(-DefaultSkew-5*time.Second).Unix()))), rest.CodeTokenExpired},
+		"not yet":                  {sign(t, jose.RS256, rsaKey, "r", good(set("nbf", now.Add(DefaultSkew+time.Minute).Unix()))), rest.CodeTokenEarly},
+		"issued in the future":     {sign(t, jose.RS256, rsaKey, "r", good(set("iat", now.Add(DefaultSkew+time.Minute).Unix()))), rest.CodeTokenEarly},
+		"no subject":               {sign(t, jose.RS256, rsaKey, "r", good(unset("sub"))), rest.CodeTokenForeign},
+		"subject is a number":      {sign(t, jose.RS256, rsaKey, "r", good(set("sub", 7))), rest.CodeTokenUnknown},
+		"subject of Pawl's own":    {sign(t, jose.RS256, rsaKey, "r", good(set("sub", "Policy"))), rest.CodeTokenForeign},
+		"subject that hides":       {sign(t, jose.RS256, rsaKey, "r", good(set("sub", "ana\u202e"))), rest.CodeTokenForeign},
+		"groups of numbers":        {sign(t, jose.RS256, rsaKey, "r", good(set("groups", []any{"a", 1}))), rest.CodeTokenForeign},
+		"groups are an object":     {sign(t, jose.RS256, rsaKey, "r", good(set("groups", map[string]any{}))), rest.CodeTokenForeign},
 		"groups elsewhere": {sign(t, jose.RS256, rsaKey, "r", good(unset("groups"),
-			set("_claim_names", map[string]any{"groups": "src1"}), set("_claim_sources", map[string]any{"src1": map[string]any{"endpoint": "https://evil.example"}}))), auth.CodeForeign},
+			set("_claim_names", map[string]any{"groups": "src1"}), set("_claim_sources", map[string]any{"src1": map[string]any{"endpoint": "https://evil.example"}}))), rest.CodeTokenForeign},
 		"too many groups": {sign(t, jose.RS256, rsaKey, "r", good(set("groups", strings.Fields(strings.Repeat("a ", 101))), func(c claims) {
 			var many []string
 			for n := range 101 {
 				many = append(many, fmt.Sprint("g", n))
 			}
 			c["groups"] = many
-		})), auth.CodeForeign},
+		})), rest.CodeTokenForeign},
 	} {
 		_, err := a.Authenticate(t.Context(), c.text)
 		refused(t, name, err, c.code)
@@ -151,11 +152,11 @@ func TestSkew(t *testing.T) {
 			code  string
 		}{
 			{"exp", -59 * time.Second, ""},
-			{"exp", -61 * time.Second, auth.CodeExpired},
+			{"exp", -61 * time.Second, rest.CodeTokenExpired},
 			{"nbf", 59 * time.Second, ""},
-			{"nbf", 61 * time.Second, auth.CodeEarly},
+			{"nbf", 61 * time.Second, rest.CodeTokenEarly},
 			{"iat", 59 * time.Second, ""},
-			{"iat", 61 * time.Second, auth.CodeEarly},
+			{"iat", 61 * time.Second, rest.CodeTokenEarly},
 		} {
 			_, err := a.Authenticate(t.Context(), sign(t, jose.ES256, ecKey, "e", good(set(c.claim, now.Add(c.off).Unix()))))
 			if c.code != "" {
@@ -177,29 +178,29 @@ func TestClaims(t *testing.T) {
 		code   string
 	}{
 		{"no groups", nil, good(unset("groups")), auth.Principal{}, ""},
-		{"one group as text", nil, good(set("groups", "leads")), auth.Principal{Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"leads"}}, ""},
+		{"one group as text", nil, good(set("groups", "leads")), auth.Principal{Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"leads"}}, ""},
 		{"groups twice", nil, good(set("groups", []string{"x", "x"})), auth.Principal{Groups: []string{"x"}}, ""},
-		{"group that only looks like one", nil, good(set("groups", []string{"Approvers", "approvers ", "pproverS"})), auth.Principal{}, auth.CodeForeign},
+		{"group that only looks like one", nil, good(set("groups", []string{"Approvers", "approvers ", "pproverS"})), auth.Principal{}, rest.CodeTokenForeign},
 		{"nested roles", named(Claims{Roles: "realm_access.roles"}), good(set("realm_access", map[string]any{"roles": []string{"leads"}})),
-			auth.Principal{Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"approvers", "finance"}}, ""},
+			auth.Principal{Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"approvers", "finance"}}, ""},
 		{"a name with dots", named(Claims{Groups: "https://example.com/groups"}), good(set("https://example.com/groups", []string{"leads"})),
-			auth.Principal{Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"leads"}}, ""},
-		{"prefix", named(Claims{GroupPrefix: "fin"}), good(), auth.Principal{Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}}, ""},
+			auth.Principal{Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"leads"}}, ""},
+		{"prefix", named(Claims{GroupPrefix: "fin"}), good(), auth.Principal{Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"finance"}}, ""},
 		{"team", named(Claims{Team: "department"}), good(set("department", "sales"), unset("groups")), auth.Principal{Team: "sales"}, ""},
-		{"team missing", named(Claims{Team: "department"}), good(), auth.Principal{}, auth.CodeForeign},
+		{"team missing", named(Claims{Team: "department"}), good(), auth.Principal{}, rest.CodeTokenForeign},
 		{"verified email", named(Claims{Subject: "email"}), good(set("email", "ana@example.com"), set("email_verified", true), unset("groups")),
 			auth.Principal{Subject: "ana@example.com", Owner: "ana@example.com"}, ""},
-		{"email, not verified", named(Claims{Subject: "email"}), good(set("email", "ana@example.com"), set("email_verified", false)), auth.Principal{}, auth.CodeForeign},
-		{"email, nothing said", named(Claims{Subject: "email"}), good(set("email", "ana@example.com")), auth.Principal{}, auth.CodeForeign},
-		{"agent", nil, good(set("groups", []string{"agents"})), auth.Principal{Kind: auth.KindAgent, Roles: []auth.Role{auth.RoleAgent}, Groups: []string{"agents"}}, ""},
+		{"email, not verified", named(Claims{Subject: "email"}), good(set("email", "ana@example.com"), set("email_verified", false)), auth.Principal{}, rest.CodeTokenForeign},
+		{"email, nothing said", named(Claims{Subject: "email"}), good(set("email", "ana@example.com")), auth.Principal{}, rest.CodeTokenForeign},
+		{"agent", nil, good(set("groups", []string{"agents"})), auth.Principal{Kind: rest.KindAgent, Roles: []rest.Role{rest.RoleAgent}, Groups: []string{"agents"}}, ""},
 		{"agent of somebody", named(Claims{Owner: "owner", Agents: "agents"}), good(set("groups", []string{"agents"}), set("owner", "ben"), set("agents", []string{"billing"})),
-			auth.Principal{Kind: auth.KindAgent, Owner: "ben", Roles: []auth.Role{auth.RoleAgent}, Groups: []string{"agents"}, Agents: []string{"billing"}}, ""},
-		{"agent of an email that is not verified", named(Claims{Owner: "email"}), good(set("groups", []string{"agents"}), set("email", "ben@example.com")), auth.Principal{}, auth.CodeForeign},
-		{"agent of nobody", named(Claims{Owner: "owner"}), good(set("groups", []string{"agents"})), auth.Principal{}, auth.CodeForeign},
+			auth.Principal{Kind: rest.KindAgent, Owner: "ben", Roles: []rest.Role{rest.RoleAgent}, Groups: []string{"agents"}, Agents: []string{"billing"}}, ""},
+		{"agent of an email that is not verified", named(Claims{Owner: "email"}), good(set("groups", []string{"agents"}), set("email", "ben@example.com")), auth.Principal{}, rest.CodeTokenForeign},
+		{"agent of nobody", named(Claims{Owner: "owner"}), good(set("groups", []string{"agents"})), auth.Principal{}, rest.CodeTokenForeign},
 		{"a person has no other owner", named(Claims{Owner: "owner"}), good(set("owner", "ben")),
-			auth.Principal{Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"approvers", "finance"}}, ""},
+			auth.Principal{Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"approvers", "finance"}}, ""},
 		{"person who is an agent, too", nil, good(set("groups", []string{"agents", "leads"})),
-			auth.Principal{Roles: []auth.Role{auth.RoleAgent, auth.RoleReviewer}, Groups: []string{"agents", "leads"}}, ""},
+			auth.Principal{Roles: []rest.Role{rest.RoleAgent, rest.RoleReviewer}, Groups: []string{"agents", "leads"}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var options []func(*Options)
@@ -215,7 +216,7 @@ func TestClaims(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := c.want
-			want.Method, want.Expires = auth.MethodOIDC, p.Expires
+			want.Method, want.Expires = rest.MethodOIDC, p.Expires
 			if want.Subject == "" {
 				want.Subject = "ana"
 			}
@@ -223,7 +224,7 @@ func TestClaims(t *testing.T) {
 				want.Owner = "ana"
 			}
 			if want.Kind == "" {
-				want.Kind = auth.KindPerson
+				want.Kind = rest.KindPerson
 			}
 			if !reflect.DeepEqual(p, want) {
 				t.Errorf("%+v, want %+v", p, want)
@@ -233,7 +234,7 @@ func TestClaims(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	roles := map[auth.Role][]string{auth.RoleAdmin: {"admins"}}
+	roles := map[rest.Role][]string{rest.RoleAdmin: {"admins"}}
 	ok := Options{Issuer: issuerURL, Audience: []string{"a"}, Roles: roles}
 	for name, change := range map[string]func(*Options){
 		"no issuer":            func(o *Options) { o.Issuer = "" },
@@ -246,9 +247,9 @@ func TestOptions(t *testing.T) {
 		"negative skew":        func(o *Options) { o.Skew = -1 },
 		"a day's skew":         func(o *Options) { o.Skew = 24 * time.Hour },
 		"no roles":             func(o *Options) { o.Roles = nil },
-		"a role of nobody's":   func(o *Options) { o.Roles = map[auth.Role][]string{auth.RoleAdmin: nil} },
-		"a role of everybody":  func(o *Options) { o.Roles = map[auth.Role][]string{auth.RoleAdmin: {""}} },
-		"a role that is not":   func(o *Options) { o.Roles = map[auth.Role][]string{"root": {"admins"}} },
+		"a role of nobody's":   func(o *Options) { o.Roles = map[rest.Role][]string{rest.RoleAdmin: nil} },
+		"a role of everybody":  func(o *Options) { o.Roles = map[rest.Role][]string{rest.RoleAdmin: {""}} },
+		"a role that is not":   func(o *Options) { o.Roles = map[rest.Role][]string{"root": {"admins"}} },
 		"a port and no host":   func(o *Options) { o.Issuer = "https://:443" },
 		"loopback by its name": func(o *Options) { o.Issuer = "http://localhost.evil.example" },
 	} {
@@ -274,7 +275,7 @@ func FuzzAuthenticate(f *testing.F) {
 	i := newIssuer(t)
 	a, err := New(Options{
 		Issuer: issuerURL, Audience: []string{audience}, HTTP: &http.Client{Transport: i},
-		Roles: map[auth.Role][]string{auth.RoleReviewer: {"approvers"}},
+		Roles: map[rest.Role][]string{rest.RoleReviewer: {"approvers"}},
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -294,7 +295,7 @@ func FuzzAuthenticate(f *testing.F) {
 func BenchmarkAuthenticate(b *testing.B) {
 	a, err := New(Options{
 		Issuer: issuerURL, Audience: []string{audience}, HTTP: &http.Client{Transport: newIssuer(nil)},
-		Roles: map[auth.Role][]string{auth.RoleReviewer: {"approvers"}},
+		Roles: map[rest.Role][]string{rest.RoleReviewer: {"approvers"}},
 	})
 	if err != nil {
 		b.Fatal(err)

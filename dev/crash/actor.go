@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/rest"
 )
 
 const (
@@ -164,7 +165,7 @@ func (a *actor) settle(who person, c *actorCall, v client.View, kind approval.De
 	switch {
 	case err == nil && answer.Outcome == approval.AnswerResolved:
 		c.settled, c.digest = kind, v.Digest
-	case answer.Outcome == client.NotJudged: // also where asking what became of it failed
+	case answer.Outcome == rest.AnswerNotJudged: // also where asking what became of it failed
 		c.unjudged = true
 	case errors.As(err, &refused) && refused.Outcome == approval.AnswerExpired:
 		c.late = true
@@ -188,8 +189,8 @@ func (w *world) repeatDecision(ctx context.Context, c *actorCall) {
 	}
 	answer, err := w.decide(ctx, who, c.id, c.decision(c.settled, c.digest))
 	var refused *client.Error
-	if errors.As(err, &refused) && refused.HTTPStatus < 500 && answer.Outcome != client.NotJudged ||
-		err == nil && answer.Outcome != approval.AnswerResolved && answer.Outcome != client.NotJudged {
+	if errors.As(err, &refused) && refused.HTTPStatus < 500 && answer.Outcome != rest.AnswerNotJudged ||
+		err == nil && answer.Outcome != approval.AnswerResolved && answer.Outcome != rest.AnswerNotJudged {
 		w.t.Errorf("%s call %s: the %s that settled it was sent again and answered %+v, %v", c.kind, c.id, c.settled, answer, err)
 	}
 }

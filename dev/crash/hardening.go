@@ -14,10 +14,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/sign"
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/dev/programs"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // hardening is what a hardened world has beside a plain one: its API knows callers by their tokens,
@@ -81,20 +81,20 @@ func (h *hardening) enrol() {
 	h.w.t.Cleanup(h.rotating.Wait)
 	h.tokens = map[string]string{"root": strings.TrimSpace(string(text))}
 	root := h.w.as("root")
-	give := func(spec auth.TokenSpec) {
+	give := func(spec rest.TokenSpec) {
 		if h.tokens[spec.Subject], _, err = root.NewToken(h.w.t.Context(), spec); err != nil {
 			h.w.t.Fatal(err)
 		}
 	}
 	for _, name := range []string{"ana", "bo", ownerName} {
-		give(auth.TokenSpec{Subject: name, Roles: []auth.Role{auth.RoleReviewer}})
+		give(rest.TokenSpec{Subject: name, Roles: []rest.Role{rest.RoleReviewer}})
 	}
 	for n := range actorCount {
-		give(auth.TokenSpec{Subject: actorName(n), Owner: ownerName, Roles: []auth.Role{auth.RoleAgent}})
+		give(rest.TokenSpec{Subject: actorName(n), Owner: ownerName, Roles: []rest.Role{rest.RoleAgent}})
 	}
 	if h.w.agent != nil {
 		subject := "agent:" + agentName // as the SDK calls itself
-		give(auth.TokenSpec{Subject: subject, Owner: ownerName, Agents: []string{agentName}, Roles: []auth.Role{auth.RoleAgent}})
+		give(rest.TokenSpec{Subject: subject, Owner: ownerName, Agents: []string{agentName}, Roles: []rest.Role{rest.RoleAgent}})
 		file := filepath.Join(h.w.dir, "agent.token")
 		if err := os.WriteFile(file, []byte(h.tokens[subject]), 0o600); err != nil {
 			h.w.t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // people are those who ask and decide in a world, and their clients.
@@ -53,7 +54,7 @@ type sentDecision struct {
 }
 
 // decide lets somebody decide. What they decide is noted before it is sent.
-func (w *world) decide(ctx context.Context, who person, id string, d client.Decision) (client.Answer, error) {
+func (w *world) decide(ctx context.Context, who person, id string, d client.Decision) (rest.DecisionAnswer, error) {
 	w.mu.Lock()
 	w.sent[d.ID] = sentDecision{who.name, id, d.Kind}
 	w.mu.Unlock()

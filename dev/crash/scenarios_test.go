@@ -10,6 +10,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/runner"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func whileCallsWait(w *world) {
@@ -171,7 +172,7 @@ func overDeadline(w *world) {
 func (w *world) decideUnjudged(v client.View, what string) {
 	w.t.Helper()
 	status, answer := w.post("/api/requests/"+v.ID+"/"+what, fmt.Sprintf(`{"digest": %q}`, v.Digest))
-	if status != 202 || answer["outcome"] != string(client.NotJudged) {
+	if status != 202 || answer["outcome"] != string(rest.AnswerNotJudged) {
 		w.t.Fatalf("%s without a worker was answered %d %v", what, status, answer)
 	}
 }

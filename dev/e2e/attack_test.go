@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/sign"
 	pawlclient "github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/rest"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -282,7 +282,7 @@ func TestGroupsByTokens(t *testing.T) {
 	if _, err := b.approves(b.ben, v); approval.CodeOf(err) != string(approval.AnswerForbidden) {
 		t.Errorf("no member: %v", err)
 	}
-	text, k, err := b.admin.NewToken(t.Context(), auth.TokenSpec{Subject: "cy", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}})
+	text, k, err := b.admin.NewToken(t.Context(), rest.TokenSpec{Subject: "cy", Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"finance"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestGroupsByTokens(t *testing.T) {
 	if _, err := b.approves(b.by(text), v); err == nil {
 		t.Error("a member no more approved")
 	}
-	if _, err := b.approves(b.person(auth.TokenSpec{Subject: "cy", Roles: []auth.Role{auth.RoleReviewer}}), v); approval.CodeOf(err) != string(approval.AnswerForbidden) {
+	if _, err := b.approves(b.person(rest.TokenSpec{Subject: "cy", Roles: []rest.Role{rest.RoleReviewer}}), v); approval.CodeOf(err) != string(approval.AnswerForbidden) {
 		t.Errorf("out of the group: %v", err)
 	}
 	if b.allRuns() != 0 {

@@ -13,10 +13,10 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/sign"
 	pawlclient "github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/dev/stack"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/enums/v1"
 )
@@ -50,9 +50,9 @@ func newBesieged(t *testing.T, change ...func(*stack.Config)) *besieged {
 		t.Fatal(err)
 	}
 	b := &besieged{world: w, admin: w.by(strings.TrimSpace(string(text)))}
-	b.agent = b.person(auth.TokenSpec{Subject: "agent:billing", Owner: "olga", Roles: []auth.Role{auth.RoleAgent}})
-	b.rita = b.person(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}})
-	b.ben = b.person(auth.TokenSpec{Subject: "ben", Roles: []auth.Role{auth.RoleReviewer}})
+	b.agent = b.person(rest.TokenSpec{Subject: "agent:billing", Owner: "olga", Roles: []rest.Role{rest.RoleAgent}})
+	b.rita = b.person(rest.TokenSpec{Subject: "rita", Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"finance"}})
+	b.ben = b.person(rest.TokenSpec{Subject: "ben", Roles: []rest.Role{rest.RoleReviewer}})
 	doc, err := os.ReadFile(filepath.Join(w.config.Data, "signing-key.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func newBesieged(t *testing.T, change ...func(*stack.Config)) *besieged {
 	return b
 }
 
-func (b *besieged) person(spec auth.TokenSpec) *pawlclient.Client {
+func (b *besieged) person(spec rest.TokenSpec) *pawlclient.Client {
 	b.t.Helper()
 	text, _, err := b.admin.NewToken(b.t.Context(), spec)
 	if err != nil {
@@ -93,7 +93,7 @@ func (b *besieged) asks(tool string) approval.View {
 }
 
 // approves lets a reviewer approve by the API.
-func (b *besieged) approves(who *pawlclient.Client, v approval.View) (pawlclient.Answer, error) {
+func (b *besieged) approves(who *pawlclient.Client, v approval.View) (rest.DecisionAnswer, error) {
 	return who.Decide(b.t.Context(), v.ID, pawlclient.Decision{Kind: approval.Approve, Digest: v.Digest})
 }
 

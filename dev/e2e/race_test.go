@@ -11,6 +11,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/strictjson"
 )
 
@@ -141,12 +142,12 @@ func decideAs(as *client.Client, id, what, digest string) verdictOf {
 	var err error
 	if what == "cancel" {
 		var done bool
-		outcome = client.NotJudged
+		outcome = rest.AnswerNotJudged
 		if done, err = as.Cancel(context.Background(), id, ""); done {
 			outcome = approval.AnswerResolved
 		}
 	} else {
-		var a client.Answer
+		var a rest.DecisionAnswer
 		a, err = as.Decide(context.Background(), id, client.Decision{Kind: approval.DecisionKind(what), Digest: digest})
 		outcome = a.Outcome
 	}
@@ -193,7 +194,7 @@ func (w *world) settledTruthfully(id string, told map[string]*verdictOf) approva
 			truth = what != by && out.Status != approval.StatusExpired
 		case approval.AnswerExpired:
 			truth = what != by
-		case client.NotJudged:
+		case rest.AnswerNotJudged:
 			truth = true // and the decision's own address tells later
 		}
 		if v.err != nil || !truth {

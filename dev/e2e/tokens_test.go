@@ -10,9 +10,9 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/dev/stack"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -46,7 +46,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	admin := w.by(strings.TrimSpace(string(text)))
-	make := func(spec auth.TokenSpec) (*client.Client, store.Token) {
+	make := func(spec rest.TokenSpec) (*client.Client, rest.Token) {
 		t.Helper()
 		text, k, err := admin.NewToken(t.Context(), spec)
 		if err != nil {
@@ -54,10 +54,10 @@ func TestTokens(t *testing.T) {
 		}
 		return w.by(text), k
 	}
-	agent, agentToken := make(auth.TokenSpec{Subject: "agent:billing", Owner: "ana", Roles: []auth.Role{auth.RoleAgent}, Team: "finance", Agents: []string{"billing"}})
-	other, _ := make(auth.TokenSpec{Subject: "agent:hr", Owner: "ben", Roles: []auth.Role{auth.RoleAgent}})
-	ana, _ := make(auth.TokenSpec{Subject: "ana", Roles: []auth.Role{auth.RoleReviewer}})
-	rita, _ := make(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}, Groups: []string{"finance"}})
+	agent, agentToken := make(rest.TokenSpec{Subject: "agent:billing", Owner: "ana", Roles: []rest.Role{rest.RoleAgent}, Team: "finance", Agents: []string{"billing"}})
+	other, _ := make(rest.TokenSpec{Subject: "agent:hr", Owner: "ben", Roles: []rest.Role{rest.RoleAgent}})
+	ana, _ := make(rest.TokenSpec{Subject: "ana", Roles: []rest.Role{rest.RoleReviewer}})
+	rita, _ := make(rest.TokenSpec{Subject: "rita", Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"finance"}})
 
 	call := approval.Call{Tool: "send", Args: []byte(`{"to":"x"}`), IdempotencyKey: "k"}
 	v, _, err := agent.Start(t.Context(), call, 0)
@@ -111,7 +111,7 @@ func TestTokens(t *testing.T) {
 	}
 	if _, err := agent.Get(t.Context(), v.ID, 0); err == nil {
 		t.Error("a revoked token works")
-	} else if status, c := code(err); status != http.StatusUnauthorized || c != auth.CodeRevoked {
+	} else if status, c := code(err); status != http.StatusUnauthorized || c != rest.CodeTokenRevoked {
 		t.Errorf("a revoked token: %v", err)
 	}
 
@@ -123,7 +123,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("the administrator's token changed: %v", err)
 	}
 	me, err := w.by(strings.TrimSpace(string(text))).Whoami(t.Context())
-	if err != nil || !me.Has(auth.RoleAdmin) {
+	if err != nil || !me.Has(rest.RoleAdmin) {
 		t.Errorf("%+v, %v", me, err)
 	}
 	w.stop()
@@ -135,7 +135,7 @@ func TestTokens(t *testing.T) {
 	if err != nil || string(fresh) == string(text) {
 		t.Errorf("a token that does not work was kept: %v", err)
 	}
-	if me, err := w.by(strings.TrimSpace(string(fresh))).Whoami(t.Context()); err != nil || !me.Has(auth.RoleAdmin) {
+	if me, err := w.by(strings.TrimSpace(string(fresh))).Whoami(t.Context()); err != nil || !me.Has(rest.RoleAdmin) {
 		t.Errorf("%+v, %v", me, err)
 	}
 }

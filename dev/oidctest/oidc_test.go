@@ -7,13 +7,14 @@ import (
 
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/oidc"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func (i *issuer) authenticator(change func(*oidc.Options)) *oidc.Authenticator {
 	i.t.Helper()
 	o := oidc.Options{
 		Issuer: i.URL, Audience: []string{clientID}, Claims: oidc.Claims{Subject: "sub", Owner: "owner"},
-		Roles: map[auth.Role][]string{auth.RoleReviewer: {"pawl-reviewers"}, auth.RoleAgent: {"pawl-agents"}},
+		Roles: map[rest.Role][]string{rest.RoleReviewer: {"pawl-reviewers"}, rest.RoleAgent: {"pawl-agents"}},
 	}
 	if change != nil {
 		change(&o)
@@ -40,8 +41,8 @@ func TestSignIn(t *testing.T) {
 	}
 	p.Expires = time.Time{}
 	want := auth.Principal{
-		Subject: "rita", Kind: auth.KindPerson, Owner: "rita", Roles: []auth.Role{auth.RoleReviewer},
-		Groups: []string{"pawl-reviewers", "finance"}, Method: auth.MethodOIDC,
+		Subject: "rita", Kind: rest.KindPerson, Owner: "rita", Roles: []rest.Role{rest.RoleReviewer},
+		Groups: []string{"pawl-reviewers", "finance"}, Method: rest.MethodOIDC,
 	}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("%+v, want %+v", p, want)
@@ -52,7 +53,7 @@ func TestSignIn(t *testing.T) {
 
 	// A group that was taken away is gone with the next token.
 	i.groups = []string{"finance"}
-	if p, err := a.Authenticate(t.Context(), i.signIn("rita")); err != nil || p.Has(auth.RoleReviewer) {
+	if p, err := a.Authenticate(t.Context(), i.signIn("rita")); err != nil || p.Has(rest.RoleReviewer) {
 		t.Errorf("without the group: %+v, %v", p, err)
 	}
 }
@@ -65,7 +66,7 @@ func TestProgram(t *testing.T) {
 	}
 	p.Expires = time.Time{}
 	want := auth.Principal{
-		Subject: "agent:pawl", Kind: auth.KindAgent, Owner: "ana", Roles: []auth.Role{auth.RoleAgent}, Groups: []string{"pawl-agents"}, Method: auth.MethodOIDC,
+		Subject: "agent:pawl", Kind: rest.KindAgent, Owner: "ana", Roles: []rest.Role{rest.RoleAgent}, Groups: []string{"pawl-agents"}, Method: rest.MethodOIDC,
 	}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("%+v, want %+v", p, want)
@@ -80,11 +81,11 @@ func TestRefused(t *testing.T) {
 		text string
 		code string
 	}{
-		"another issuer's":      {a, other.signIn("rita"), auth.CodeUnknown}, // its key has our key's name
-		"another audience":      {i.authenticator(func(o *oidc.Options) { o.Audience = []string{"elsewhere"} }), i.signIn("rita"), auth.CodeForeign},
-		"unsigned":              {a, "eyJhbGciOiJub25lIn0.e30.", auth.CodeUnknown},
-		"cut":                   {a, i.program()[:100], auth.CodeUnknown},
-		"signed by another key": {a, flip(i.signIn("rita")), auth.CodeUnknown},
+		"another issuer's":      {a, other.signIn("rita"), rest.CodeTokenUnknown}, // its key has our key's name
+		"another audience":      {i.authenticator(func(o *oidc.Options) { o.Audience = []string{"elsewhere"} }), i.signIn("rita"), rest.CodeTokenForeign},
+		"unsigned":              {a, "eyJhbGciOiJub25lIn0.e30.", rest.CodeTokenUnknown},
+		"cut":                   {a, i.program()[:100], rest.CodeTokenUnknown},
+		"signed by another key": {a, flip(i.signIn("rita")), rest.CodeTokenUnknown},
 	} {
 		_, err := c.a.Authenticate(t.Context(), c.text)
 		if r := auth.Refused(err); r == nil || r.Code != c.code {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // Ways in which the stack's API knows its callers.
@@ -53,7 +54,7 @@ func (s *Stack) ensureAdmin(ctx context.Context) error {
 	old, err := os.ReadFile(path)
 	if err == nil {
 		p, err := s.authenticator().Authenticate(ctx, strings.TrimSpace(string(old)))
-		if err == nil && p.Has(auth.RoleAdmin) {
+		if err == nil && p.Has(rest.RoleAdmin) {
 			return nil
 		}
 		if err != nil && auth.Refused(err) == nil {
@@ -62,8 +63,8 @@ func (s *Stack) ensureAdmin(ctx context.Context) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the administrator's token: %w", err)
 	}
-	text, t, err := auth.Issue(auth.TokenSpec{
-		Subject: "admin", Roles: []auth.Role{auth.RoleAdmin}, Note: "made by pawl-dev at its start",
+	text, t, err := auth.Issue(rest.TokenSpec{
+		Subject: "admin", Roles: []rest.Role{rest.RoleAdmin}, Note: "made by pawl-dev at its start",
 	}, "pawl-dev", time.Now())
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // Exit codes are a contract with scripts.
@@ -97,9 +98,9 @@ func explain(err error) (int, string) {
 // adviceFor says what to do about a 401.
 func adviceFor(refused *client.Error) string {
 	switch refused.Code {
-	case "unauthenticated":
+	case rest.CodeUnauthenticated:
 		return "\nGive your token with PAWL_TOKEN or --token-file."
-	case "reviewer_required":
+	case rest.CodeReviewerRequired:
 		return "\nGive your name with --as."
 	}
 	return "\nAn administrator can make you a new token: 'pawl token new'. If no administrator's token works any more, " +
@@ -110,14 +111,14 @@ func adviceFor(refused *client.Error) string {
 // gave that name: nobody has typed the header that the answer speaks of.
 func nameSetting(cmd *cobra.Command, err error, text string) string {
 	var refused *client.Error
-	if !errors.As(err, &refused) || refused.Code != "identity_mismatch" || !strings.Contains(text, client.ReviewerHeader) {
+	if !errors.As(err, &refused) || refused.Code != rest.CodeIdentity || !strings.Contains(text, rest.HeaderReviewer) {
 		return text
 	}
 	from, advice := "PAWL_AS", "unset PAWL_AS"
 	if cmd.Flag("as").Changed {
 		from, advice = "--as", "leave out --as"
 	}
-	return strings.ReplaceAll(text, client.ReviewerHeader, from) + "\nThe token is enough: " + advice + "."
+	return strings.ReplaceAll(text, rest.HeaderReviewer, from) + "\nThe token is enough: " + advice + "."
 }
 
 // NotCounted reports an answer that a decision or a cancellation can't count,
@@ -125,5 +126,5 @@ func nameSetting(cmd *cobra.Command, err error, text string) string {
 func NotCounted(err error) bool {
 	var e *client.Error
 	return errors.As(err, &e) &&
-		(e.Outcome != "" || e.Code == string(approval.AnswerAlreadyResolved) || e.Code == client.CodeWorkflowGone)
+		(e.Outcome != "" || e.Code == string(approval.AnswerAlreadyResolved) || e.Code == rest.CodeWorkflowGone)
 }

@@ -8,11 +8,11 @@ import (
 
 	"github.com/pawlhq/pawl/api"
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/oidc"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -135,7 +135,7 @@ func (s *Settings) Table() Table {
 }
 
 func roleNames() (names []string) {
-	for _, r := range auth.Roles {
+	for _, r := range rest.Roles {
 		names = append(names, string(r))
 	}
 	return names

@@ -12,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -48,7 +49,7 @@ func (a *app) keyList() *cobra.Command {
 				}
 				return a.listKeys(page.Items)
 			}, func(ctx context.Context, opened store.Store) error {
-				keys, err := cli.AllPages(ctx, opened.SigningKeys)
+				keys, err := cli.AllPages(ctx, opened.SigningKeys, shownKey)
 				if err != nil {
 					return err
 				}
@@ -60,7 +61,7 @@ func (a *app) keyList() *cobra.Command {
 	return cmd
 }
 
-func (a *app) listKeys(keys []store.SigningKey) error {
+func (a *app) listKeys(keys []rest.SigningKey) error {
 	if a.Output == cli.OutputJSON {
 		return cli.PrintList(a.App, keys)
 	}
@@ -103,7 +104,7 @@ access to it (mode 0600).`,
 				if err != nil || len(keys) == 0 {
 					return errors.Join(err, errors.New("the key was revoked meanwhile"))
 				}
-				return a.tellKey("trusted", keys[0])
+				return a.tellKey("trusted", shownKey(keys[0]))
 			})
 		},
 	}
@@ -129,7 +130,7 @@ run, each has its own key, and --api says whose key is replaced.
   pawl key rotate --direct --signing-key .pawl/signing-key.pem`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tell := func(r auth.Rotated) error {
+			tell := func(r rest.Rotated) error {
 				if a.Output == cli.OutputJSON {
 					return a.PrintValue(r)
 				}
@@ -158,7 +159,7 @@ run, each has its own key, and --api says whose key is replaced.
 				if err != nil {
 					return err
 				}
-				return tell(r)
+				return tell(rest.Rotated{Key: shownKey(r.Key), Old: shownKey(r.Old)})
 			})
 		},
 	}
@@ -198,11 +199,11 @@ as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
 	}
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		return s.with(cmd, func(ctx context.Context, c *client.Client) error {
-			return a.endKeys(ids, func(id string) (store.SigningKey, error) { return c.EndKey(ctx, id, revoke) })
+			return a.endKeys(ids, func(id string) (rest.SigningKey, error) { return c.EndKey(ctx, id, revoke) })
 		}, func(ctx context.Context, opened store.Store) error {
-			return a.endKeys(ids, func(id string) (k store.SigningKey, err error) {
-				k, _, err = opened.EndKey(ctx, store.EndKeyParams{ID: id, By: operator(), Revoke: revoke, At: time.Now()})
-				return k, err
+			return a.endKeys(ids, func(id string) (rest.SigningKey, error) {
+				ended, _, err := opened.EndKey(ctx, store.EndKeyParams{ID: id, By: operator(), Revoke: revoke, At: time.Now()})
+				return shownKey(ended), err
 			})
 		})
 	}
@@ -210,8 +211,8 @@ as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
 	return cmd
 }
 
-func (a *app) endKeys(ids []string, one func(id string) (store.SigningKey, error)) error {
-	done, err := each(ids, one, func(k store.SigningKey) error {
+func (a *app) endKeys(ids []string, one func(id string) (rest.SigningKey, error)) error {
+	done, err := each(ids, one, func(k rest.SigningKey) error {
 		if a.Output == cli.OutputJSON {
 			return nil
 		}
@@ -219,20 +220,23 @@ func (a *app) endKeys(ids []string, one func(id string) (store.SigningKey, error
 	})
 	if a.Output == cli.OutputJSON {
 		err = errors.Join(err, a.PrintValue(struct {
-			Ended []store.SigningKey `json:"ended"`
+			Ended []rest.SigningKey `json:"ended"`
 		}{done}))
 	}
 	return err
 }
 
-func ended(k store.SigningKey) string {
+// shownKey is a key as the API shows it.
+func shownKey(k store.SigningKey) rest.SigningKey { return rest.SigningKey(k) }
+
+func ended(k rest.SigningKey) string {
 	if k.RevokedAt != nil {
 		return "revoked"
 	}
 	return "retired"
 }
 
-func (a *app) tellKey(what string, k store.SigningKey) error {
+func (a *app) tellKey(what string, k rest.SigningKey) error {
 	if a.Output == cli.OutputJSON {
 		return a.PrintValue(k)
 	}

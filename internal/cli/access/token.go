@@ -17,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -35,7 +36,7 @@ func (a *app) token() *cobra.Command {
 
 func (a *app) tokenNew() *cobra.Command {
 	s := &accessSite{app: a}
-	var spec auth.TokenSpec
+	var spec rest.TokenSpec
 	var roles []string
 	var kind, expires, out string
 	cmd := &cobra.Command{
@@ -54,9 +55,9 @@ what it asks for.
   pawl token new agent:billing --role agent --owner ana --team finance --expires 720h`,
 		Args: cli.OneArg("SUBJECT", "whom does the token stand for?"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec.Subject, spec.Kind = args[0], auth.Kind(kind)
+			spec.Subject, spec.Kind = args[0], rest.Kind(kind)
 			for _, name := range roles {
-				role, err := auth.ParseRole(name)
+				role, err := rest.ParseRole(name)
 				if err != nil && strings.Contains(name, ",") {
 					err = errors.New("--role takes one role; for more, repeat it: --role agent --role reviewer")
 				}
@@ -68,7 +69,7 @@ what it asks for.
 			if err := readExpiry(&spec, expires, time.Now()); err != nil {
 				return cli.UsageError(err)
 			}
-			if _, err := spec.Principal(time.Now()); err != nil {
+			if _, err := auth.PrincipalOf(spec, time.Now()); err != nil {
 				return cli.UsageError(err)
 			}
 			made := newToken{app: a, out: out}
@@ -84,12 +85,12 @@ what it asks for.
 				return err
 			}, func(ctx context.Context, opened store.Store) error {
 				made.where = "in " + s.Database.String()
-				made.before, _ = cli.AllPages(ctx, opened.Tokens) // only for warnings
+				made.before, _ = cli.AllPages(ctx, opened.Tokens, auth.Shown) // only for warnings
 				text, t, err := auth.Issue(spec, operator(), time.Now())
 				if err != nil {
 					return err
 				}
-				made.text, made.Token = text, t
+				made.text, made.Token = text, auth.Shown(t)
 				return opened.AddToken(ctx, t)
 			})
 			return made.tell(err)
@@ -109,7 +110,7 @@ what it asks for.
 	return cmd
 }
 
-func readExpiry(spec *auth.TokenSpec, text string, now time.Time) error {
+func readExpiry(spec *rest.TokenSpec, text string, now time.Time) error {
 	if text == "never" {
 		spec.NeverExpires = true
 		return nil
@@ -130,10 +131,10 @@ type newToken struct {
 	out   string
 	file  *os.File // nil: shown
 
-	before []store.Token // that there were
+	before []rest.Token // that there were
 
 	text string
-	store.Token
+	rest.Token
 }
 
 // reserve makes the file first: a token that could not be written is lost.
@@ -169,7 +170,7 @@ func (n *newToken) tell(err error) error {
 		shown := struct {
 			Text string `json:"token,omitempty"`
 			File string `json:"file,omitempty"`
-			store.Token
+			rest.Token
 		}{n.text, n.out, n.Token}
 		if n.file != nil {
 			shown.Text = ""
@@ -194,7 +195,7 @@ func (n *newToken) tell(err error) error {
 func (n *newToken) sameAs() {
 	said := map[string]bool{}
 	for _, t := range n.before {
-		if !strings.EqualFold(t.Subject, n.Subject) || !auth.Live(t, n.app.Now()) {
+		if !strings.EqualFold(t.Subject, n.Subject) || !t.Live(n.app.Now()) {
 			continue
 		}
 		text := ""
@@ -231,7 +232,7 @@ func (a *app) tokenList() *cobra.Command {
 				}
 				return a.listTokens(page.Items)
 			}, func(ctx context.Context, opened store.Store) error {
-				tokens, err := cli.AllPages(ctx, opened.Tokens)
+				tokens, err := cli.AllPages(ctx, opened.Tokens, auth.Shown)
 				if err != nil {
 					return err
 				}
@@ -243,7 +244,7 @@ func (a *app) tokenList() *cobra.Command {
 	return cmd
 }
 
-func (a *app) listTokens(tokens []store.Token) error {
+func (a *app) listTokens(tokens []rest.Token) error {
 	if a.Output == cli.OutputJSON {
 		return cli.PrintList(a.App, tokens)
 	}
@@ -260,7 +261,7 @@ func (a *app) listTokens(tokens []store.Token) error {
 		switch {
 		case t.RevokedAt != nil:
 			state = "revoked"
-		case !auth.Live(t, a.Now()):
+		case !t.Live(a.Now()):
 			state = "expired"
 		}
 		rows = append(rows, []string{
@@ -297,12 +298,12 @@ for good.
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
 				page, _ := c.Tokens(ctx) // only for a warning, and for the beginnings of IDs
-				return a.revoke(ids, page.Items, func(id string) (store.Token, error) { return c.RevokeToken(ctx, id) })
+				return a.revoke(ids, page.Items, func(id string) (rest.Token, error) { return c.RevokeToken(ctx, id) })
 			}, func(ctx context.Context, opened store.Store) error {
-				all, _ := cli.AllPages(ctx, opened.Tokens) // likewise
-				return a.revoke(ids, all, func(id string) (t store.Token, err error) {
-					t, _, err = opened.RevokeToken(ctx, store.RevokeParams{ID: id, By: operator(), At: time.Now()})
-					return t, err
+				all, _ := cli.AllPages(ctx, opened.Tokens, auth.Shown) // likewise
+				return a.revoke(ids, all, func(id string) (rest.Token, error) {
+					revoked, _, err := opened.RevokeToken(ctx, store.RevokeParams{ID: id, By: operator(), At: time.Now()})
+					return auth.Shown(revoked), err
 				})
 			})
 		},
@@ -316,7 +317,7 @@ const leastTokenID = 4
 
 // wholeTokenID returns the ID that begins so. What begins none, or is too short
 // to go by, stays as it is, for whoever revokes to refuse.
-func wholeTokenID(id string, all []store.Token) (string, error) {
+func wholeTokenID(id string, all []rest.Token) (string, error) {
 	var fits []string
 	for _, t := range all {
 		if t.ID == id {
@@ -337,15 +338,15 @@ func wholeTokenID(id string, all []store.Token) (string, error) {
 
 // revoke takes IDs, or the beginnings of those of all tokens. It warns where
 // none is left of the administrators' tokens that worked before.
-func (a *app) revoke(ids []string, all []store.Token, revoke func(id string) (store.Token, error)) error {
-	one := func(id string) (t store.Token, err error) {
+func (a *app) revoke(ids []string, all []rest.Token, revoke func(id string) (rest.Token, error)) error {
+	one := func(id string) (t rest.Token, err error) {
 		if id, err = wholeTokenID(id, all); err != nil {
 			return t, err
 		}
 		return revoke(id)
 	}
 	admins := cli.LiveAdmins(all)
-	revoked, err := each(ids, one, func(t store.Token) error {
+	revoked, err := each(ids, one, func(t rest.Token) error {
 		if a.Output == cli.OutputJSON {
 			return nil
 		}
@@ -353,11 +354,11 @@ func (a *app) revoke(ids []string, all []store.Token, revoke func(id string) (st
 	})
 	if a.Output == cli.OutputJSON {
 		err = errors.Join(err, a.PrintValue(struct {
-			Revoked []store.Token `json:"revoked"`
+			Revoked []rest.Token `json:"revoked"`
 		}{revoked}))
 	}
-	left := slices.DeleteFunc(admins, func(x store.Token) bool {
-		return slices.ContainsFunc(revoked, func(t store.Token) bool { return t.ID == x.ID })
+	left := slices.DeleteFunc(admins, func(x rest.Token) bool {
+		return slices.ContainsFunc(revoked, func(t rest.Token) bool { return t.ID == x.ID })
 	})
 	if len(admins) > 0 && len(left) == 0 {
 		a.Note("warning: no administrator's token works now. With access to the database, make one: 'pawl token new YOU --role admin --direct'; a dev stack makes one when it starts")

@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/access"
 	"github.com/pawlhq/pawl/internal/cli/clitest"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/sqlite"
 )
@@ -106,7 +107,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if p, err := auth.NewTokens(s).Authenticate(t.Context(), text); err != nil || p.Subject != "ana" || !p.Has(auth.RoleAdmin) {
+	if p, err := auth.NewTokens(s).Authenticate(t.Context(), text); err != nil || p.Subject != "ana" || !p.Has(rest.RoleAdmin) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if _, err := auth.NewTokens(s).Authenticate(t.Context(), agent.Token); auth.Refused(err) == nil {
@@ -120,7 +121,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 }
 
 func TestTokensByTheAPI(t *testing.T) {
-	text, kept, err := auth.Issue(auth.TokenSpec{Subject: "rita", Roles: []auth.Role{auth.RoleReviewer}}, "root", time.Now())
+	text, kept, err := auth.Issue(rest.TokenSpec{Subject: "rita", Roles: []rest.Role{rest.RoleReviewer}}, "root", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +252,7 @@ func TestDoctorLooksAtAccess(t *testing.T) {
 	}
 	doctor().Want(t, cli.ExitError, []string{"authentication      none is configured here", "'pawl whoami' shows how"}, nil)
 	doctor("--auth", "tokens").Want(t, cli.ExitError, []string{"missing        tokens", "→ make the first one"}, nil)
-	_, k, err := auth.Issue(auth.TokenSpec{Subject: "ana", Roles: []auth.Role{auth.RoleAdmin}}, "test", time.Now())
+	_, k, err := auth.Issue(rest.TokenSpec{Subject: "ana", Roles: []rest.Role{rest.RoleAdmin}}, "test", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func (a *app) whoami() *cobra.Command {
@@ -28,7 +28,7 @@ func (a *app) whoami() *cobra.Command {
 			if a.Output == cli.OutputJSON {
 				return a.PrintValue(p)
 			}
-			if p.Method == auth.MethodNone {
+			if p.Method == rest.MethodNone {
 				a.Note("this API authenticates nobody: everybody may do everything, and reviewers name themselves with --as")
 				if a.Setting(cmd, "token")+a.Setting(cmd, "token-file") != "" {
 					a.Note("warning: your token was ignored")

@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/rest"
 )
 
 const (
@@ -79,7 +79,7 @@ call with the same key is found again, another call with it is an error.`,
 			if errors.As(err, &uncertain) {
 				return fmt.Errorf("%w\nThe call may have been started. Run the same command with --key %s: it starts once", err, uncertain.Key)
 			}
-			if approval.CodeOf(err) == client.CodeWorkflowGone {
+			if approval.CodeOf(err) == rest.CodeWorkflowGone {
 				return cli.Fail(cli.ExitFailed, err)
 			}
 			var refused *client.Error
@@ -144,7 +144,7 @@ func (a *app) resume() *cobra.Command {
 			if len(args) == 1 {
 				id, err = cli.WholeID(cmd.Context(), c, args[0])
 			} else {
-				var me auth.Principal
+				var me rest.Principal
 				me, err = c.Whoami(cmd.Context())
 				requester = me.Subject
 				id = approval.KeyedID(requester, key)
@@ -193,7 +193,9 @@ func (a *app) cancel() *cobra.Command {
 			if _, err := c.Cancel(cmd.Context(), id, notes); err != nil {
 				return fmt.Errorf("%s: %w", id, err)
 			}
-			v, err := observe(cmd.Context(), c, client.View{View: approval.View{ID: id}}, goesOn)
+			var v client.View
+			v.ID = id
+			v, err = observe(cmd.Context(), c, v, goesOn)
 			if err != nil {
 				return fmt.Errorf("%s: the withdrawal is sent; check with 'pawl show %s': %w", id, id, err)
 			}

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func WriteFile(t *testing.T, dir, name, text string) string {
@@ -28,7 +28,7 @@ func ActivePolicy(t *testing.T, version int, name, text string) (digest, doc str
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer, err := json.Marshal(client.PolicyLayer{Name: name, Text: text})
+	layer, err := json.Marshal(rest.PolicyLayer{Name: name, Text: text})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/oidc"
 	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -76,7 +77,7 @@ func (p *process) authenticator(tokens store.TokenReader, log *slog.Logger) (aut
 }
 
 func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, error) {
-	o := oidc.Options{Issuer: p.OIDCIssuer, Audience: p.OIDCAudience, Skew: p.OIDCSkew, Roles: map[auth.Role][]string{}, Logger: log}
+	o := oidc.Options{Issuer: p.OIDCIssuer, Audience: p.OIDCAudience, Skew: p.OIDCSkew, Roles: map[rest.Role][]string{}, Logger: log}
 	for _, pair := range p.OIDCClaims {
 		what, claim, _ := strings.Cut(pair, "=")
 		into := map[string]*string{
@@ -90,7 +91,7 @@ func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, erro
 	}
 	for _, pair := range p.OIDCRoles {
 		name, value, _ := strings.Cut(pair, "=")
-		role, err := auth.ParseRole(name)
+		role, err := rest.ParseRole(name)
 		if err != nil || value == "" {
 			return nil, fmt.Errorf("--oidc-role %q is not role=group, where role is agent, reviewer, auditor or admin", pair)
 		}

@@ -2,7 +2,6 @@ package policies
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -16,13 +15,14 @@ import (
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/policy/policytest"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // policyApplier makes policies active: the API, or the store itself.
 type policyApplier interface {
-	Policy(context.Context) (client.ActivePolicy, error)
-	TryPolicy(context.Context, client.PolicyChange) (client.PolicyTrial, error)
-	ApplyPolicy(context.Context, client.PolicyChange) (client.AppliedPolicy, error)
+	Policy(context.Context) (rest.ActivePolicy, error)
+	TryPolicy(context.Context, rest.PolicyChange) (rest.PolicyTrial, error)
+	ApplyPolicy(context.Context, rest.PolicyChange) (rest.AppliedPolicy, error)
 	entryLister
 }
 
@@ -155,12 +155,12 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 	if err != nil {
 		return err
 	}
-	change := client.PolicyChange{Expect: s.expect, Note: s.note}
+	change := rest.PolicyChange{Expect: &s.expect, Note: s.note}
 	if s.expect < 0 {
-		change.Expect = was.Version
+		change.Expect = &was.Version
 	}
 	for _, f := range files {
-		change.Layers = append(change.Layers, client.PolicyLayer{Name: f.Name, Text: string(f.Data)})
+		change.Layers = append(change.Layers, rest.PolicyLayer{Name: f.Name, Text: string(f.Data)})
 	}
 	if s.dryRun {
 		trial, err := to.TryPolicy(ctx, change)
@@ -174,7 +174,7 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 		return a.policyRefused(err, files)
 	}
 	if a.Output == cli.OutputJSON {
-		return a.PrintJSON(applied.Raw)
+		return a.PrintValue(applied)
 	}
 	a.placed(applied.Warnings, files, true)
 	if !applied.Changed {
@@ -189,18 +189,18 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 }
 
 // tellTrial ends with exitError if calls are judged less strictly than before, or if nothing was compared.
-func (s *applyCommand) tellTrial(ctx context.Context, to policyApplier, was client.ActivePolicy, trial client.PolicyTrial, change client.PolicyChange, files []policyFile) error {
+func (s *applyCommand) tellTrial(ctx context.Context, to policyApplier, was rest.ActivePolicy, trial rest.PolicyTrial, change rest.PolicyChange, files []policyFile) error {
 	a := s.app
 	if a.Output != cli.OutputJSON {
 		a.placed(trial.Warnings, files, true)
 	}
 	switch {
 	case !trial.Changed && a.Output == cli.OutputJSON:
-		return a.PrintJSON(trial.Raw)
+		return a.PrintValue(trial)
 	case !trial.Changed:
 		return a.Print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", trial.Active.Version))
-	case trial.Active.Version != was.Version || was.Version != change.Expect:
-		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, change.Expect)
+	case trial.Active.Version != was.Version || was.Version != *change.Expect:
+		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, *change.Expect)
 	}
 	e := a.effectOf(ctx, to, was, change.Layers)
 	end := func(err error) error {
@@ -210,11 +210,10 @@ func (s *applyCommand) tellTrial(ctx context.Context, to policyApplier, was clie
 		return err
 	}
 	if a.Output == cli.OutputJSON {
-		doc, err := withField(trial.Raw, "effect", e.json())
-		if err != nil {
-			return err
-		}
-		return end(a.PrintJSON(doc))
+		return end(a.PrintValue(struct {
+			rest.PolicyTrial
+			Effect any `json:"effect"`
+		}{trial, e.json()}))
 	}
 	text, err := a.policyChanges(was.Layers, change.Layers)
 	if err != nil {
@@ -227,22 +226,8 @@ func (s *applyCommand) tellTrial(ctx context.Context, to policyApplier, was clie
 	return end(nil)
 }
 
-// withField adds a field to a JSON object.
-func withField(object json.RawMessage, name string, value any) (json.RawMessage, error) {
-	fields := map[string]any{}
-	var known map[string]json.RawMessage
-	if err := json.Unmarshal(object, &known); err != nil {
-		return nil, err
-	}
-	for k, v := range known {
-		fields[k] = v
-	}
-	fields[name] = value
-	return json.Marshal(fields)
-}
-
 // placed tells what the answer says about the policy, by the paths of its files.
-func (a *app) placed(problems []client.PolicyProblem, files []policyFile, warnings bool) {
+func (a *app) placed(problems []rest.FileProblem, files []policyFile, warnings bool) {
 	for _, p := range problems {
 		for _, f := range files {
 			if p.File == f.Name {
@@ -250,8 +235,8 @@ func (a *app) placed(problems []client.PolicyProblem, files []policyFile, warnin
 				break
 			}
 		}
-		where := yamlfile.Problem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Hint: p.Hint, Warning: warnings}
-		a.Note("%s", approval.Display(where.String(), 1000))
+		p.Warning = warnings
+		a.Note("%s", approval.Display(yamlfile.Problem(p).String(), 1000))
 	}
 }
 
@@ -262,7 +247,7 @@ func (a *app) policyRefused(err error, files []policyFile) error {
 		return err
 	}
 	a.placed(refused.Problems, files, false)
-	if refused.Code == client.CodePolicyChanged {
+	if refused.Code == rest.CodePolicyChanged {
 		return fmt.Errorf("%w\n'pawl policy apply --dry-run' shows what your files would change now", err)
 	}
 	return err

@@ -8,17 +8,17 @@ import (
 	udiff "github.com/aymanbagabas/go-udiff"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // policyChanges shows how one policy's files differ from another's, as
 // programmers know it.
-func (a *app) policyChanges(was, will []client.PolicyLayer) (string, error) {
+func (a *app) policyChanges(was, will []rest.PolicyLayer) (string, error) {
 	type change struct{ name, from, to, old, new string }
 	var changes []change
-	find := func(layers []client.PolicyLayer, name string) (string, bool) {
-		i := slices.IndexFunc(layers, func(l client.PolicyLayer) bool { return l.Name == name })
+	find := func(layers []rest.PolicyLayer, name string) (string, bool) {
+		i := slices.IndexFunc(layers, func(l rest.PolicyLayer) bool { return l.Name == name })
 		if i < 0 {
 			return "", false
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/policy/policydiff"
 	"github.com/pawlhq/pawl/policy/policytest"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // recordedFor is how far recorded calls are read back, unless --since says otherwise.
@@ -146,7 +147,7 @@ func (a *app) hidden(r policydiff.Report) {
 
 // entryLister lists audit entries: the API, or the store itself.
 type entryLister interface {
-	Entries(context.Context, client.EntryQuery) (client.Page[client.Entry], error)
+	Entries(context.Context, client.EntryQuery) (client.Page[rest.Entry], error)
 }
 
 // entriesSince lists the entries that were written since then.

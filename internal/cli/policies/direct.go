@@ -2,7 +2,6 @@ package policies
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -23,17 +23,17 @@ type directPolicies struct {
 }
 
 // Entries implements policyApplier. It returns one page of payloads.
-func (d directPolicies) Entries(ctx context.Context, q client.EntryQuery) (page client.Page[client.Entry], err error) {
+func (d directPolicies) Entries(ctx context.Context, q client.EntryQuery) (page client.Page[rest.Entry], err error) {
 	found, err := d.store.Entries(ctx, store.EntryQuery{Kind: audit.Kind(q.Kind), Since: q.Since, Cursor: q.Cursor, Limit: q.Limit})
 	for _, e := range found.Items {
-		page.Items = append(page.Items, client.Entry{Kind: q.Kind, At: e.At, Payload: e.Payload})
+		page.Items = append(page.Items, rest.Entry{Kind: q.Kind, At: e.At, Payload: e.Payload})
 	}
 	page.Next = found.Next
 	return page, err
 }
 
 // Policy implements policyApplier.
-func (d directPolicies) Policy(ctx context.Context) (p client.ActivePolicy, err error) {
+func (d directPolicies) Policy(ctx context.Context) (p rest.ActivePolicy, err error) {
 	v, err := active.Version(ctx, d.store)
 	if err != nil {
 		return p, err
@@ -42,15 +42,15 @@ func (d directPolicies) Policy(ctx context.Context) (p client.ActivePolicy, err 
 	if err != nil {
 		return p, err
 	}
-	p.PolicyVersion = versionOf(v)
+	p.PolicyVersion = rest.PolicyVersion(v)
 	for _, l := range set.Layers {
-		p.Layers = append(p.Layers, client.PolicyLayer(l))
+		p.Layers = append(p.Layers, rest.PolicyLayer(l))
 	}
 	return p, nil
 }
 
 // TryPolicy implements policyApplier.
-func (d directPolicies) TryPolicy(ctx context.Context, change client.PolicyChange) (t client.PolicyTrial, err error) {
+func (d directPolicies) TryPolicy(ctx context.Context, change rest.PolicyChange) (t rest.PolicyTrial, err error) {
 	set, err := active.Prepare(filesOf(change.Layers)...)
 	if err != nil {
 		return t, directRefusal(err)
@@ -59,26 +59,24 @@ func (d directPolicies) TryPolicy(ctx context.Context, change client.PolicyChang
 	if err != nil {
 		return t, err
 	}
-	t = client.PolicyTrial{Changed: v.Digest != set.Digest(), Digest: set.Digest(), Active: versionOf(v), Warnings: problemsOf(set.Warnings())}
-	t.Raw, err = json.Marshal(t)
-	return t, err
+	return rest.PolicyTrial{
+		DryRun: true, Changed: v.Digest != set.Digest(), Digest: set.Digest(), Active: rest.PolicyVersion(v), Warnings: problemsOf(set.Warnings()),
+	}, nil
 }
 
 // ApplyPolicy implements policyApplier.
-func (d directPolicies) ApplyPolicy(ctx context.Context, change client.PolicyChange) (a client.AppliedPolicy, err error) {
+func (d directPolicies) ApplyPolicy(ctx context.Context, change rest.PolicyChange) (a rest.AppliedPolicy, err error) {
 	v, err := active.Apply(ctx, d.store, active.Change{
-		Files: filesOf(change.Layers), Expect: change.Expect, By: d.by, Channel: "direct", Note: change.Note,
+		Files: filesOf(change.Layers), Expect: *change.Expect, By: d.by, Channel: "direct", Note: change.Note,
 	})
 	switch {
 	case errors.Is(err, store.ErrPolicyChanged):
-		return a, &client.Error{Code: client.CodePolicyChanged,
-			Detail: fmt.Sprintf("version %d is active, not %d; nothing was changed", v.Version, change.Expect)}
+		return a, &client.Error{Code: rest.CodePolicyChanged,
+			Detail: fmt.Sprintf("version %d is active, not %d; nothing was changed", v.Version, *change.Expect)}
 	case err != nil:
 		return a, directRefusal(err)
 	}
-	a = client.AppliedPolicy{Changed: v.Fresh, PolicyVersion: versionOf(v.PolicyVersion), Warnings: problemsOf(v.Warnings)}
-	a.Raw, err = json.Marshal(a)
-	return a, err
+	return rest.AppliedPolicy{Changed: v.Fresh, PolicyVersion: rest.PolicyVersion(v.PolicyVersion), Warnings: problemsOf(v.Warnings)}, nil
 }
 
 func directRefusal(err error) error {
@@ -92,21 +90,15 @@ func directRefusal(err error) error {
 	}
 }
 
-func problemsOf(problems yamlfile.Problems) []client.PolicyProblem {
-	out := []client.PolicyProblem{}
+func problemsOf(problems yamlfile.Problems) []rest.FileProblem {
+	out := []rest.FileProblem{}
 	for _, p := range problems {
-		out = append(out, client.PolicyProblem{File: p.File, Line: p.Line, Column: p.Column, Message: p.Message, Hint: p.Hint})
+		out = append(out, rest.FileProblem(p))
 	}
 	return out
 }
 
-func versionOf(v store.PolicyVersion) client.PolicyVersion {
-	return client.PolicyVersion{
-		Version: v.Version, Digest: v.Digest, At: v.At, By: v.By, Channel: v.Channel, Authenticated: v.Authenticated, Note: v.Note,
-	}
-}
-
-func filesOf(layers []client.PolicyLayer) (files []policy.File) {
+func filesOf(layers []rest.PolicyLayer) (files []policy.File) {
 	for _, l := range layers {
 		files = append(files, policy.File{Name: l.Name, Data: []byte(l.Text)})
 	}

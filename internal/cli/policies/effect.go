@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policydiff"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // effectTime bounds how long recorded calls are compared. Compiling both policies comes on top:
@@ -22,7 +22,7 @@ type policyEffect struct {
 	err      error // why it can't be told: the calls, or this Pawl does not know one of the policies
 }
 
-func (a *app) effectOf(ctx context.Context, from entryLister, was client.ActivePolicy, will []client.PolicyLayer) (e policyEffect) {
+func (a *app) effectOf(ctx context.Context, from entryLister, was rest.ActivePolicy, will []rest.PolicyLayer) (e policyEffect) {
 	if e.old, e.err = compileLayers(was.Layers, was.Digest); e.err != nil {
 		return e
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // policy holds the commands about policies.
@@ -54,7 +54,7 @@ several files each has its name above it.`,
 				return err
 			}
 			if a.Output == cli.OutputJSON {
-				return a.PrintJSON(p.Raw)
+				return a.PrintValue(p)
 			}
 			a.Note("%s", appliedBy(p.PolicyVersion))
 			return a.printLayers(p.Layers)
@@ -63,7 +63,7 @@ several files each has its name above it.`,
 }
 
 // appliedBy says what is known of a version.
-func appliedBy(v client.PolicyVersion) string {
+func appliedBy(v rest.PolicyVersion) string {
 	if v.Version == 0 {
 		return "no policy was applied yet: everything needs approval"
 	}
@@ -80,7 +80,7 @@ func appliedBy(v client.PolicyVersion) string {
 
 // printLayers writes policy files byte for byte, unless a person looks on: then
 // with what can't be seen made visible.
-func (a *app) printLayers(layers []client.PolicyLayer) error {
+func (a *app) printLayers(layers []rest.PolicyLayer) error {
 	var b strings.Builder
 	for _, l := range layers {
 		if len(layers) > 1 {

@@ -10,6 +10,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // maxVersionDigits keeps longer numbers for the beginnings of digests.
@@ -22,7 +23,7 @@ func (a *app) showPolicy(ctx context.Context, c *client.Client, name string) err
 	digest := strings.TrimSuffix(name, approval.CutMark)
 	number, err := strconv.ParseInt(name, 10, 64)
 	isNumber := err == nil && number > 0 && len(name) <= maxVersionDigits
-	var history []client.PolicyVersion
+	var history []rest.PolicyVersion
 	if isNumber || a.Output != cli.OutputJSON {
 		page, err := c.PolicyHistory(ctx, "", 0)
 		if err != nil && isNumber {
@@ -44,7 +45,7 @@ func (a *app) showPolicy(ctx context.Context, c *client.Client, name string) err
 	case err != nil:
 		return err
 	case a.Output == cli.OutputJSON:
-		return a.PrintJSON(set.Raw)
+		return a.PrintValue(set)
 	}
 	known := false
 	for _, v := range history {

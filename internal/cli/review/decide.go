@@ -12,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/rest"
 )
 
 func (a *app) decide(kind approval.DecisionKind) *cobra.Command {
@@ -75,7 +76,7 @@ for exactly the call that the answer shows, by its digest; look at it first with
 type verdict struct {
 	call    client.View // as it was shown
 	kind    approval.DecisionKind
-	answer  client.Answer
+	answer  rest.DecisionAnswer
 	refused *client.Error // the decision did not count
 }
 
@@ -104,7 +105,7 @@ func (v verdict) code() int {
 	switch {
 	case v.refused != nil:
 		return cli.ExitDenied
-	case v.answer.Outcome == client.NotJudged:
+	case v.answer.Outcome == rest.AnswerNotJudged:
 		return cli.ExitPending
 	}
 	return cli.ExitDone
@@ -128,7 +129,7 @@ func (v verdict) line() string {
 	switch {
 	case v.refused != nil:
 		return "NOT " + text + cli.Cell(cmp.Or(string(v.refused.Outcome), v.refused.Code), 40) + ": " + cli.Cell(v.refused.Error(), 300)
-	case v.answer.Outcome == client.NotJudged:
+	case v.answer.Outcome == rest.AnswerNotJudged:
 		noun := map[approval.DecisionKind]string{approval.Approve: "approval", approval.Reject: "rejection"}[v.kind]
 		why := "; is a worker running?"
 		if w := v.answer.Waiting; w != nil && len(w.Problems) > 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // audit holds the commands about the audit log.
@@ -73,7 +73,7 @@ func (a *app) auditList() *cobra.Command {
 }
 
 // later says on standard error that the newest entries are not shown.
-func (a *app) later(page client.Page[client.Entry]) {
+func (a *app) later(page client.Page[rest.Entry]) {
 	if page.Next == "" {
 		return
 	}
@@ -85,7 +85,7 @@ func (a *app) later(page client.Page[client.Entry]) {
 }
 
 // timeline is what the audit log says about a call.
-func timeline(entries []client.Entry) string {
+func timeline(entries []rest.Event) string {
 	if len(entries) == 0 {
 		return ""
 	}
@@ -97,7 +97,7 @@ func timeline(entries []client.Entry) string {
 }
 
 // verdictOf returns what the policy said of a call, as its first entry has it.
-func verdictOf(entries []client.Entry) (v approval.Verdict) {
+func verdictOf(entries []rest.Event) (v approval.Verdict) {
 	for _, e := range entries {
 		var p struct {
 			Verdict *approval.Verdict `json:"verdict"`
@@ -110,7 +110,7 @@ func verdictOf(entries []client.Entry) (v approval.Verdict) {
 }
 
 // groupsOf names the groups of a token as such.
-func groupsOf(t store.Token) (names []string) {
+func groupsOf(t rest.Token) (names []string) {
 	for _, g := range t.Groups {
 		names = append(names, "group "+g)
 	}
@@ -134,12 +134,12 @@ func gist(payload json.RawMessage) string {
 			Outcome  approval.AnswerOutcome `json:"outcome"`
 			Message  string                 `json:"message"`
 		} `json:"refused"`
-		SchemaDigest string                `json:"schema_digest"` // of a tool that was started
-		Policy       *client.PolicyVersion `json:"policy"`        // that was applied
-		Token        *store.Token          `json:"token"`         // that was made
-		Key          *store.SigningKey     `json:"key"`           // that was added
-		RevokedBy    string                `json:"revoked_by"`    // the token or key that the entry is about
-		RetiredBy    string                `json:"retired_by"`    // the key
+		SchemaDigest string              `json:"schema_digest"` // of a tool that was started
+		Policy       *rest.PolicyVersion `json:"policy"`        // that was applied
+		Token        *rest.Token         `json:"token"`         // that was made
+		Key          *rest.SigningKey    `json:"key"`           // that was added
+		RevokedBy    string              `json:"revoked_by"`    // the token or key that the entry is about
+		RetiredBy    string              `json:"retired_by"`    // the key
 	}
 	if len(payload) == 0 || string(payload) == "null" {
 		return "(removed)"

@@ -22,7 +22,9 @@ func TestShortIDs(t *testing.T) {
 	} {
 		var views []client.View
 		for _, id := range tt.ids {
-			views = append(views, client.View{View: approval.View{ID: id}})
+			var v client.View
+			v.ID = id
+			views = append(views, v)
 		}
 		if got := shortIDs(views); strings.Join(got, " ") != strings.Join(tt.want, " ") {
 			t.Errorf("%v: got %v, want %v", tt.ids, got, tt.want)

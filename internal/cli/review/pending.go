@@ -225,7 +225,7 @@ of the ID is enough, and you may leave out pawl-.`,
 			if err := a.Print(a.request(v) + timeline(v.Timeline) + a.warnings(v)); err != nil {
 				return err
 			}
-			if v.TimelineNext != "" {
+			if v.TimelineCursor != "" {
 				a.Note("the timeline goes on: 'pawl audit list --limit 0 --request %s' shows all of it", v.ID)
 			}
 			return nil

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // typedAhead is how long input must be quiet before a question is asked.
@@ -155,7 +155,7 @@ func (r *reviewing) one(place, id string) error {
 // me names who decides, as votes will have it.
 func (a *app) me(cmd *cobra.Command, c *client.Client) string {
 	p, err := c.Whoami(cmd.Context())
-	if err == nil && p.Method != auth.MethodNone {
+	if err == nil && p.Method != rest.MethodNone {
 		return p.Subject
 	}
 	return a.Setting(cmd, "as")
@@ -180,7 +180,7 @@ func (r *reviewing) decide(kind approval.DecisionKind, shown client.View, notes 
 	switch {
 	case res.refused != nil:
 		r.lost++
-	case res.answer.Outcome == client.NotJudged:
+	case res.answer.Outcome == rest.AnswerNotJudged:
 		r.open++
 	case kind == approval.Approve:
 		r.approved++

@@ -12,13 +12,14 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // troublesWithin is how long a list looks for what is wrong around it.
 const troublesWithin = 3 * time.Second
 
 // waits writes what an open call waits for.
-func (a *app) waits(s *cli.Sheet, w *client.Waiting) {
+func (a *app) waits(s *cli.Sheet, w *rest.Waiting) {
 	if w == nil {
 		return
 	}
@@ -62,7 +63,7 @@ func troubles(ctx context.Context, c *client.Client, views []client.View) []stri
 	if r, err := c.Readiness(ctx); err == nil {
 		for _, name := range []string{"temporal", "namespace", "store", "worker"} {
 			if state := r.Checks[name]; state != "" && state != "ok" {
-				found = append(found, cmp.Or(r.Detail[name], name+" "+state))
+				found = append(found, cmp.Or(r.Detail[name], name+" "+string(state)))
 			}
 		}
 	}

@@ -1,0 +1,148 @@
+package rest
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// StartRequest is the body of POST /api/calls.
+type StartRequest struct {
+	approval.Call
+	// Timeout is the call's; it is here to tell zero, which is refused, from none.
+	Timeout *approval.Duration `json:"timeout,omitempty"`
+	// Wait is how long the answer may be held until the call ends. The server has an upper limit.
+	Wait approval.Duration `json:"wait,omitempty"`
+}
+
+// CancelRequest is the body of POST /api/calls/{id}/cancel. It may be left out.
+type CancelRequest struct {
+	Notes string `json:"notes,omitempty"`
+}
+
+// View is a call as every answer shows it.
+type View struct {
+	approval.View
+}
+
+// OpenCall is a call that has not ended. Before the policy has judged the call, its ID, tool, status
+// and time of creation are all that is known. A call that has ended is an approval.Outcome.
+type OpenCall struct {
+	View
+	Waiting *Waiting `json:"waiting,omitempty"`
+}
+
+// Waiting says why a call is open. Its texts may hold what others chose: show them by
+// approval.Display.
+type Waiting struct {
+	For      string     `json:"for"`             // reads on after "waits for"
+	Until    *time.Time `json:"until,omitempty"` // then it goes on without that, or ends
+	Problems []Obstacle `json:"problems,omitempty"`
+}
+
+// Obstacle is something that people must mend: until then the call can't go on, or will not when
+// they think it does.
+type Obstacle struct {
+	Code    string `json:"code"`    // one of the constants Obstacle…
+	Message string `json:"message"` // what is wrong and what to do
+}
+
+// Codes of obstacles.
+const (
+	ObstacleNoWorker   = "no_worker"             // nobody polls the calls' task queue
+	ObstacleSlowWorker = "worker_slow"           // workers poll, but none takes the next step up
+	ObstacleStuck      = "workflow_failing"      // workers can't run this call's workflow
+	ObstaclePaused     = "paused"                // an operator paused it in Temporal
+	ObstacleStep       = "step_failing"          // something can't be written to the store, or read
+	ObstacleStore      = CodeStoreUnavailable    // the API can't reach the store
+	ObstacleTemporal   = CodeTemporalUnavailable // the API can't reach Temporal
+	ObstacleNotServed  = "tool_not_served"       // nobody polls the tool's task queue
+	ObstacleNoTool     = "tool_not_in_catalogue"
+)
+
+// Request is the answer of GET /api/requests/{id}: one call with what happened to it.
+type Request struct {
+	View
+	Answers []approval.Answer `json:"answers,omitempty"` // to the latest decisions
+	Live    bool              `json:"live"`              // status, votes and answers come from its running workflow
+	Waiting *Waiting          `json:"waiting,omitempty"`
+	// Timeline is the call's part of the audit log. Where that is longer than one page,
+	// TimelineCursor is where GET /api/audit goes on.
+	Timeline       []Event `json:"timeline"`
+	TimelineCursor string  `json:"timeline_cursor,omitempty"`
+}
+
+// Event is an Entry on the timeline of its call.
+type Event struct {
+	Kind    string          `json:"kind"`
+	At      time.Time       `json:"at"`
+	Payload json.RawMessage `json:"payload"` // redacted; null where retention removed it
+}
+
+// DecisionRequest is the body of POST /api/requests/{id}/approve and …/reject. It may be left out.
+type DecisionRequest struct {
+	Notes string `json:"notes,omitempty"`
+	// Digest is of the request as the reviewer saw it; default: whatever the request is now.
+	Digest string `json:"digest,omitempty"`
+	// DecisionID makes repeats count once; default: a new one.
+	DecisionID string `json:"decision_id,omitempty"`
+}
+
+// Outcomes of a decision that only the API gives; the others are approval.AnswerOutcome's.
+const (
+	// AnswerNotJudged: the decision is durably sent, and nobody has judged it yet.
+	AnswerNotJudged approval.AnswerOutcome = "not_judged_yet"
+	// AnswerUnknown: the decision is about a call that nobody knows.
+	AnswerUnknown approval.AnswerOutcome = "unknown"
+)
+
+// DecisionAnswer answers a decision that counted, or may: what it did, and the call after it. A
+// decision that did not count is a Problem.
+type DecisionAnswer struct {
+	Outcome    approval.AnswerOutcome `json:"outcome"`
+	DecisionID string                 `json:"decision_id"`
+	Message    string                 `json:"message,omitempty"`  // for people, where there is more to say
+	Location   string                 `json:"location,omitempty"` // with AnswerNotJudged: where to ask again
+	View
+	Waiting *Waiting `json:"waiting,omitempty"` // where the call goes on waiting
+}
+
+// DecisionState is the answer of GET /api/requests/{id}/decisions/{decision_id}.
+type DecisionState struct {
+	Outcome    approval.AnswerOutcome `json:"outcome"`
+	ID         string                 `json:"id"` // the call's
+	DecisionID string                 `json:"decision_id"`
+	Status     approval.Status        `json:"status"` // the call's
+	Message    string                 `json:"message,omitempty"`
+}
+
+// Entry is one audit record.
+type Entry struct {
+	CallID   string          `json:"call_id"` // or another subject, which begins with @
+	Step     string          `json:"step"`    // unique for each call
+	Kind     string          `json:"kind"`
+	At       time.Time       `json:"at"`
+	Payload  json.RawMessage `json:"payload"`   // redacted; null where retention removed it
+	LeafHash string          `json:"leaf_hash"` // RFC 6962, in hex
+}
+
+// Tool is one tool of the catalogue.
+type Tool struct {
+	CatalogueTool
+	Served *bool `json:"served"` // a process polls its queue; nil: nobody can tell now
+}
+
+// CatalogueTool is what the catalogue keeps of a tool.
+type CatalogueTool struct {
+	Name         string            `json:"name"`
+	Description  string            `json:"description,omitempty"`
+	Schema       json.RawMessage   `json:"schema,omitempty"` // JSON Schema 2020-12 of the arguments
+	SchemaDigest string            `json:"schema_digest,omitempty"`
+	Queue        string            `json:"queue"` // whose workers run it
+	Kind         string            `json:"kind"`  // go, http, activity
+	Idempotent   bool              `json:"idempotent"`
+	Timeout      approval.Duration `json:"timeout"`
+	Heartbeat    approval.Duration `json:"heartbeat,omitempty"` // of an activity; 0: none
+	Publisher    string            `json:"publisher"`           // the task queue of the worker that published it
+}
