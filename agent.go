@@ -169,7 +169,9 @@ func newAgent(b agent.Backend, o Options) (*Agent, error) {
 		}
 		a.reviews = reviews
 	}
-	a.runtime = agent.New(b, agent.Options{Agent: o.Agent, Drain: o.Drain, Running: o.Running, Logger: o.Logger})
+	a.runtime = agent.New(b, agent.Options{
+		Agent: o.Agent, Drain: o.Drain, Running: o.Running, Logger: o.Logger, Unpublished: unpublished,
+	})
 	return a, nil
 }
 
@@ -185,7 +187,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 		return err
 	}
 	a.begin()
-	return publishError(a.runtime.Serve(ctx))
+	return a.runtime.Serve(ctx)
 }
 
 // Close takes no more work, waits for guarded functions that run here, at most

@@ -90,7 +90,7 @@ func (r *reviews) begin() {
 
 func (r *reviews) run() {
 	defer r.conns.CloseIdleConnections()
-	ctx, warned := r.agent.runtime.Context(), false
+	ctx, log, warned := r.agent.runtime.Context(), r.agent.o.Logger, false
 	for retry.Sleep(ctx, reviewEvery) {
 		mine := r.agent.runtime.Waits()
 		for id := range r.asked {
@@ -104,7 +104,7 @@ func (r *reviews) run() {
 		page, err := r.api.Requests(ctx, client.RequestQuery{Agent: r.agent.o.Agent})
 		if err != nil {
 			if !warned && ctx.Err() == nil {
-				r.agent.o.Logger.WarnContext(ctx, "the approver is not asked, since the API does not answer; trying again", "error", err)
+				log.WarnContext(ctx, "the approver is not asked, since the API does not answer; trying again", "error", err)
 			}
 			warned = true
 			continue
@@ -127,13 +127,11 @@ func (r *reviews) review(v approval.View) {
 	}
 	ctx, cancel := context.WithCancel(r.agent.runtime.Context())
 	defer cancel()
-	over := make(chan struct{})
-	defer close(over)
 	go func() {
 		select {
 		case <-call.Done:
 			cancel()
-		case <-over:
+		case <-ctx.Done():
 		}
 	}()
 	r.asked[v.ID] = true

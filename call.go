@@ -160,12 +160,18 @@ func (a *Agent) Start(ctx context.Context, call approval.Call) (*Call, error) {
 		return nil, err
 	}
 	a.begin()
-	run, sent, err := a.runtime.Start(ctx, s)
+	if err := a.runtime.Published(ctx, s.Call.Tool); err != nil {
+		return nil, err
+	}
+	c, sent := &Call{agent: a, id: s.ID, tool: s.Call.Tool}, false
+	err = a.runtime.Ask(ctx, func(b agent.Backend) (err error) {
+		sent = true
+		c.run, err = b.Start(ctx, s)
+		return err
+	})
 	switch {
 	case err == nil:
-		return &Call{agent: a, id: s.ID, tool: s.Call.Tool, run: run}, nil
-	case errors.As(err, new(*agent.PublishError)):
-		return nil, publishError(err)
+		return c, nil
 	case !sent:
 		return nil, fmt.Errorf("pawl: %s was not started: %w", s.Call.Tool, err)
 	case !agent.Permanent(err): // ctx or the agent ended before an answer came

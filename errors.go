@@ -42,31 +42,22 @@ type DeniedError struct {
 	Decision *approval.Settlement // who decided, and with which notes; nil where nobody did
 }
 
-func (e *DeniedError) Error() string {
-	verb := map[approval.Status]string{
-		approval.StatusRejected: "was rejected", approval.StatusExpired: "expired",
-		approval.StatusBlocked: "was blocked", approval.StatusCancelled: "was withdrawn",
-	}[e.Status]
-	return sentence(e.Tool, e.ID, verb, e.Reason)
+// denials are the statuses of a DeniedError.
+var denials = map[approval.Status]struct {
+	verb string
+	is   error
+}{
+	approval.StatusRejected:  {"was rejected", ErrRejected},
+	approval.StatusExpired:   {"expired", ErrExpired},
+	approval.StatusBlocked:   {"was blocked", ErrBlocked},
+	approval.StatusCancelled: {"was withdrawn", ErrCancelled},
 }
+
+func (e *DeniedError) Error() string { return sentence(e.Tool, e.ID, denials[e.Status].verb, e.Reason) }
 
 // Is matches ErrDenied, the status's own sentinel, and ErrConflict.
 func (e *DeniedError) Is(target error) bool {
-	switch target {
-	case ErrDenied:
-		return true
-	case ErrRejected:
-		return e.Status == approval.StatusRejected
-	case ErrExpired:
-		return e.Status == approval.StatusExpired
-	case ErrBlocked:
-		return e.Status == approval.StatusBlocked
-	case ErrCancelled:
-		return e.Status == approval.StatusCancelled
-	case ErrConflict:
-		return e.Code == approval.CodeConflict
-	}
-	return false
+	return target == ErrDenied || target == denials[e.Status].is || target == ErrConflict && e.Code == approval.CodeConflict
 }
 
 // FailedError is a call whose tool certainly did not run, or said itself that
@@ -202,13 +193,8 @@ func (e *PublishError) Error() string {
 // Unwrap returns the context's error, if it ended the waiting.
 func (e *PublishError) Unwrap() error { return e.cause }
 
-// publishError makes a PublishError of the runtime's own.
-func publishError(err error) error {
-	var not *agent.PublishError
-	if errors.As(err, &not) {
-		return &PublishError{Tool: not.Tool, Reason: not.Reason, cause: not.Cause, trouble: not.Trouble}
-	}
-	return err
+func unpublished(tool, reason string, cause, trouble error) error {
+	return &PublishError{Tool: tool, Reason: reason, cause: cause, trouble: trouble}
 }
 
 // sentence is one line; texts of others in it are made safe to show.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,11 +39,11 @@ const (
 // they are in the catalogue before a call of them goes out.
 type publisher struct {
 	core
-	agent string
+	agent       string
+	unpublished func(tool, reason string, cause, trouble error) error // of Options
 
 	mu      sync.Mutex
-	offers  map[string]*offer
-	order   []*offer
+	offers  []*offer
 	more    chan struct{} // closed and made anew when an offer comes
 	busy    bool
 	running sync.WaitGroup
@@ -57,42 +58,28 @@ type offer struct {
 // round is one attempt to get an offer into the catalogue.
 type round struct {
 	done    chan struct{}
-	refused string // written before done is closed
-	cause   error  // likewise; errNoWorker, or nil
-	trouble error  // guarded by publisher.mu
+	failed  error // written before done is closed; nil: the tool was taken
+	trouble error // guarded by publisher.mu
 }
 
 // errNoWorker tells a publication that nobody takes from a refused one.
 var errNoWorker = errors.New("no Pawl worker polls")
 
-// PublishError is a tool that is not in the catalogue.
-type PublishError struct {
-	Tool    string
-	Reason  string // why it was refused; empty if Cause is the context's
-	Cause   error  // why the waiting ended, if there was no answer
-	Trouble error  // the last one that Temporal made, or nil
-}
-
-func (e *PublishError) Error() string {
-	return "tool " + e.Tool + " is not in the catalogue: " + cmp.Or(e.Reason, "there was no answer")
-}
-
-// Unwrap returns the cause.
-func (e *PublishError) Unwrap() error { return e.Cause }
-
-func newPublisher(c core, agent string) *publisher {
-	return &publisher{core: c, agent: agent, offers: map[string]*offer{}, more: make(chan struct{})}
+// named returns the offer of a tool, or nil. The caller holds p.mu.
+func (p *publisher) named(tool string) *offer {
+	if i := slices.IndexFunc(p.offers, func(o *offer) bool { return o.tool.Name() == tool }); i >= 0 {
+		return p.offers[i]
+	}
+	return nil
 }
 
 func (p *publisher) offer(t *tool.Tool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.offers[t.Name()] != nil {
-		return approval.Errorf(approval.CodeInvalid, "tool %s is guarded already: names stand once", t.Name())
+	if p.named(t.Name()) != nil {
+		return approval.Errorf(approval.CodeInvalid, "tool %s is guarded already; a name can be used once", t.Name())
 	}
-	o := &offer{tool: t}
-	p.offers[t.Name()] = o
-	p.order = append(p.order, o)
+	p.offers = append(p.offers, &offer{tool: t})
 	close(p.more)
 	p.more = make(chan struct{})
 	return nil
@@ -108,7 +95,7 @@ func (p *publisher) find(ctx context.Context, name string) *tool.Tool {
 	defer cancel()
 	for {
 		p.mu.Lock()
-		o, more := p.offers[name], p.more
+		o, more := p.named(name), p.more
 		p.mu.Unlock()
 		if o != nil {
 			return o.tool
@@ -124,7 +111,7 @@ func (p *publisher) find(ctx context.Context, name string) *tool.Tool {
 func (p *publisher) names() (names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, o := range p.order {
+	for _, o := range p.offers {
 		names = append(names, o.tool.Name())
 	}
 	return names
@@ -135,7 +122,7 @@ func (p *publisher) names() (names []string) {
 // errNoWorker: the publication goes on.
 func (p *publisher) await(ctx context.Context, name string) error {
 	p.mu.Lock()
-	o := p.offers[name]
+	o := p.named(name)
 	if o == nil || o.accepted {
 		p.mu.Unlock()
 		return nil
@@ -152,16 +139,13 @@ func (p *publisher) await(ctx context.Context, name string) error {
 
 	select {
 	case <-r.done:
-		if r.refused != "" {
-			return &PublishError{Tool: name, Reason: r.refused, Cause: r.cause}
-		}
-		return nil
+		return r.failed
 	case <-p.ctx.Done():
 		return ErrClosed
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return &PublishError{Tool: name, Cause: Stopped(ctx), Trouble: r.trouble}
+		return p.unpublished(name, "", Stopped(ctx), r.trouble)
 	}
 }
 
@@ -223,11 +207,11 @@ func (p *publisher) checkWorkers(ctx context.Context) {
 			p.mu.Unlock()
 			return
 		}
-		for _, o := range p.order {
+		for _, o := range p.offers {
 			if r := o.round; r != nil {
 				o.round = &round{done: make(chan struct{}), trouble: r.trouble}
-				r.refused = "nobody polls " + where + ": start `pawl worker`, or check TEMPORAL_NAMESPACE and Options.TaskQueue"
-				r.cause = errNoWorker
+				r.failed = p.unpublished(o.tool.Name(), "nobody polls "+where+
+					": start `pawl worker`, or check TEMPORAL_NAMESPACE and Options.TaskQueue", errNoWorker, nil)
 				close(r.done)
 			}
 		}
@@ -245,7 +229,7 @@ func (p *publisher) next() ([]*offer, approval.Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var wanted, others []*offer
-	for _, o := range p.order {
+	for _, o := range p.offers {
 		switch {
 		case o.accepted:
 		case o.round != nil:
@@ -292,8 +276,9 @@ func (p *publisher) settle(batch []*offer, done approval.Published) {
 		reason, no := refused[o.tool.Name()]
 		if no {
 			p.log.ErrorContext(p.ctx, "a tool was refused", "tool", o.tool.Name(), "reason", reason)
+			o.round.failed = p.unpublished(o.tool.Name(), reason, nil, nil)
 		}
-		o.accepted, o.round.refused = !no, reason
+		o.accepted = !no
 		close(o.round.done)
 		o.round = nil
 	}

@@ -68,10 +68,24 @@ func (c *fakeCatalogue) set(f func()) {
 	f()
 }
 
+type publishError struct {
+	tool, reason   string
+	cause, trouble error
+}
+
+func (*publishError) Error() string   { return "the tool is not in the catalogue" }
+func (e *publishError) Unwrap() error { return e.cause }
+
+func unpublished(tool, reason string, cause, trouble error) error {
+	return &publishError{tool, reason, cause, trouble}
+}
+
 func publishing(t *testing.T, c *fakeCatalogue, f func(t *testing.T, p *publisher)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := newPublisher(core{c, slog.New(slog.DiscardHandler), ctx}, "a")
+		p := &publisher{
+			core: core{c, slog.New(slog.DiscardHandler), ctx}, agent: "a", unpublished: unpublished, more: make(chan struct{}),
+		}
 		f(t, p)
 		cancel()
 		p.close()
@@ -163,8 +177,8 @@ func TestPublishingTriesAgain(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		err := p.await(ctx, "one")
-		var not *PublishError
-		if !errors.As(err, &not) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(not.Trouble, errAway) {
+		var not *publishError
+		if !errors.As(err, &not) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(not.trouble, errAway) {
 			t.Errorf("%v", err)
 		}
 		if n := len(c.took); n < 5 || n > 40 {
@@ -187,9 +201,9 @@ func TestPublishingWithoutAWorker(t *testing.T) {
 			for _, name := range []string{"one", "two"} {
 				all.Go(func() {
 					began := time.Now()
-					var not *PublishError
+					var not *publishError
 					err := p.await(context.WithoutCancel(t.Context()), name)
-					if !errors.As(err, &not) || not.Tool != name || !strings.HasPrefix(not.Reason, "nobody polls task queue q in namespace n: start `pawl worker`") {
+					if !errors.As(err, &not) || not.tool != name || !strings.HasPrefix(not.reason, "nobody polls task queue q in namespace n: start `pawl worker`") {
 						t.Errorf("%v", err)
 					}
 					if waited := time.Since(began); waited > workerChecks*workerCheckEvery {
@@ -230,8 +244,8 @@ func TestRefusals(t *testing.T) {
 	c := &fakeCatalogue{refuse: map[string]string{"theirs": "another agent published it"}}
 	publishing(t, c, func(t *testing.T, p *publisher) {
 		offered(t, p, "", "theirs", "mine")
-		var not *PublishError
-		if err := p.await(t.Context(), "theirs"); !errors.As(err, &not) || not.Reason != "another agent published it" {
+		var not *publishError
+		if err := p.await(t.Context(), "theirs"); !errors.As(err, &not) || not.reason != "another agent published it" {
 			t.Errorf("%v", err)
 		}
 		if err := p.await(t.Context(), "mine"); err != nil || len(c.took) != 1 {
@@ -243,7 +257,7 @@ func TestRefusals(t *testing.T) {
 		}
 		c.set(func() { c.err = &calls.Error{Err: errors.New("permission denied"), Refused: true} })
 		offered(t, p, "", "new")
-		if err := p.await(t.Context(), "new"); !errors.As(err, &not) || not.Reason != "permission denied" {
+		if err := p.await(t.Context(), "new"); !errors.As(err, &not) || not.reason != "permission denied" {
 			t.Errorf("%v", err)
 		}
 	})

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/internal/runner"
 	"github.com/pawlhq/pawl/tool"
@@ -25,6 +24,10 @@ type Options struct {
 	Drain   time.Duration // how long Close waits for tools that run
 	Running int           // how many tools run at once
 	Logger  *slog.Logger
+	// Unpublished makes the error for a tool that is not in the catalogue, and
+	// must wrap cause: reason says why it was refused, and is empty where the
+	// waiting ended first; then trouble is Temporal's last error, or nil.
+	Unpublished func(tool, reason string, cause, trouble error) error
 }
 
 // core is what the parts of a Runtime have in common.
@@ -41,39 +44,46 @@ type Runtime struct {
 	core // its context ends when Close has drained
 	*watcher
 	publish *publisher
-	host    *host
 	begun   atomic.Bool
-
 	cancel  context.CancelFunc
-	noWork  context.CancelFunc // ends the serving
 	closing sync.Once
+
+	serve   ServeOptions
+	work    context.Context // ends when no more work is taken
+	noWork  context.CancelFunc
+	hosting sync.Once
+	host    sync.WaitGroup
 }
 
 // New makes a Runtime, which closes b. It contacts nobody.
 func New(b Backend, o Options) *Runtime {
 	ctx, cancel := context.WithCancel(context.Background())
-	work, noWork := context.WithCancel(ctx)
 	c := core{b, o.Logger, ctx}
 	r := &Runtime{
-		core: c, watcher: &watcher{core: c, waits: map[string]*Wait{}}, publish: newPublisher(c, o.Agent),
-		cancel: cancel, noWork: noWork,
+		core: c, watcher: &watcher{core: c, waits: map[string]*Wait{}}, cancel: cancel,
+		publish: &publisher{core: c, agent: o.Agent, unpublished: o.Unpublished, more: make(chan struct{})},
 	}
-	r.host = &host{core: core{b, o.Logger, work}, o: ServeOptions{
-		Queue: approval.AgentQueue(o.Agent), Drain: o.Drain, Running: o.Running, Run: r.runTask,
-	}}
+	r.work, r.noWork = context.WithCancel(ctx)
+	r.serve = ServeOptions{Queue: approval.AgentQueue(o.Agent), Drain: o.Drain, Running: o.Running, Run: r.runTask}
 	return r
 }
 
 // Context ends when the Runtime is closed.
 func (r *Runtime) Context() context.Context { return r.ctx }
 
-// Begin starts what a waiting call needs in this process. One that guards
-// nothing takes no tasks: they are for the agent's other processes.
+// Begin starts what a waiting call needs in this process, and waits for nothing:
+// an approved call is patient. A process that guards nothing takes no tasks:
+// they are for the agent's other processes.
 func (r *Runtime) Begin() {
 	r.begun.Store(true)
-	if len(r.publish.names()) > 0 {
-		r.host.begin()
+	if len(r.publish.names()) == 0 {
+		return
 	}
+	r.hosting.Do(func() {
+		if r.work.Err() == nil {
+			r.host.Go(r.keepServing)
+		}
+	})
 }
 
 // Guard adds a tool. It is published when it is first needed.
@@ -88,14 +98,13 @@ func (r *Runtime) Guard(t *tool.Tool) error {
 }
 
 // Serve publishes the tools that are guarded so far, and returns nil when ctx
-// ends; where no Pawl worker runs it waits for one. Errors: *PublishError,
-// ErrClosed.
+// ends; where no Pawl worker runs it waits for one. Errors: those of Published.
 func (r *Runtime) Serve(ctx context.Context) error {
 	r.Begin()
 	for _, name := range r.publish.names() {
-		err := r.publish.await(ctx, name)
+		err := r.Published(ctx, name)
 		for errors.Is(err, errNoWorker) { // who serves has the time to wait for one
-			err = r.publish.await(ctx, name)
+			err = r.Published(ctx, name)
 		}
 		if err != nil && ctx.Err() == nil {
 			return err
@@ -109,27 +118,17 @@ func (r *Runtime) Serve(ctx context.Context) error {
 	}
 }
 
-// Start publishes the call's tool, if it is guarded here, and starts the call.
-// It returns its run, or "" where the call was started before; sent is false if
-// it certainly was not started. Errors: *PublishError, those of Ask.
-func (r *Runtime) Start(ctx context.Context, s calls.Start) (run string, sent bool, err error) {
-	if err := r.publish.await(ctx, s.Call.Tool); err != nil {
-		return "", false, err
-	}
-	err = r.Ask(ctx, func(b Backend) (err error) {
-		sent = true
-		run, err = b.Start(ctx, s)
-		return err
-	})
-	return run, sent, err
-}
+// Published returns once the tool is in the catalogue, and at once if it is not
+// guarded here. Errors: those of Options.Unpublished, ErrClosed.
+func (r *Runtime) Published(ctx context.Context, tool string) error { return r.publish.await(ctx, tool) }
 
 // Close takes no more work, waits for tools that run here, at most
 // Options.Drain, and then ends every waiting with ErrClosed.
 func (r *Runtime) Close() {
 	r.closing.Do(func() {
 		r.noWork()
-		r.host.close()
+		r.hosting.Do(func() {}) // nothing begins any more
+		r.host.Wait()
 		r.cancel()
 		r.watcher.close()
 		r.publish.close()
@@ -168,6 +167,39 @@ func (r *Runtime) Ask(ctx context.Context, ask func(Backend) error) error {
 		cancel()
 		if !waited && ctx.Err() != nil {
 			return errors.Join(Stopped(ctx), err)
+		}
+	}
+}
+
+// keepServing keeps a worker on the agent's queue until no more work is taken.
+func (r *Runtime) keepServing() {
+	var pause retry.Backoff
+	for {
+		died := make(chan error, 1)
+		o := r.serve
+		o.Died = func(err error) {
+			select {
+			case died <- err:
+			default:
+			}
+		}
+		stop, err := r.b.Serve(r.work, o)
+		if err == nil {
+			pause.Reset()
+			select {
+			case <-r.work.Done():
+				stop() // drains
+				return
+			case err = <-died:
+				stop()
+			}
+		}
+		if r.work.Err() != nil {
+			return
+		}
+		r.log.WarnContext(r.work, "the agent's tools can't be served; trying again", "queue", o.Queue, "error", err)
+		if !pause.Wait(r.work) {
+			return
 		}
 	}
 }
