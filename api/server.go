@@ -19,7 +19,6 @@ import (
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/operatorservice/v1"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 )
 
@@ -43,9 +42,6 @@ const (
 type Temporal interface {
 	calls.Temporal
 	CheckHealth(ctx context.Context, request *client.CheckHealthRequest) (*client.CheckHealthResponse, error)
-
-	// For looks that must be quick or do without: nothing is retried there.
-	WorkflowService() workflowservice.WorkflowServiceClient
 	OperatorService() operatorservice.OperatorServiceClient
 }
 
@@ -171,7 +167,8 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o,
 		calls: calls.New(calls.Options{
-			Temporal: o.Temporal, TaskQueue: o.TaskQueue, EagerStart: o.EagerStart, Timeout: rpcTimeout, Query: o.QueryBudget,
+			Temporal: o.Temporal, Namespace: o.Namespace, TaskQueue: o.TaskQueue, EagerStart: o.EagerStart,
+			Timeout: rpcTimeout, Query: o.QueryBudget,
 		}),
 		failures: newFailures(), quotas: newQuotas(o.Limits, o.Store, o.Logger),
 	}

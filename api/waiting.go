@@ -13,10 +13,8 @@ import (
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
-	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
-	"go.temporal.io/api/workflowservice/v1"
 )
 
 // slowAfter is how long a step may wait for a worker before that is told. A
@@ -39,7 +37,7 @@ func (s *Server) why(ctx context.Context, v approval.View) *rest.Waiting {
 	defer cancel()
 	look := lookup{s: s, view: v}
 	switch err := look.temporal(ctx); {
-	case calls.IsNotFound(err), err == nil && look.closed():
+	case errors.Is(err, calls.ErrUnknown), err == nil && look.closed():
 		return nil
 	case err != nil:
 		s.o.Logger.DebugContext(ctx, "Temporal did not say what a call waits for", "id", v.ID, "error", err)
@@ -78,9 +76,7 @@ func (l *lookup) told(code string) bool {
 }
 
 func (l *lookup) temporal(ctx context.Context) error {
-	d, err := l.s.o.Temporal.WorkflowService().DescribeWorkflowExecution(ctx, &workflowservice.DescribeWorkflowExecutionRequest{
-		Namespace: l.s.o.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: l.view.ID},
-	})
+	d, err := l.s.calls.Steps(ctx, l.view.ID)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,9 @@ func (r *Runtime) Serve(ctx context.Context) error {
 
 // Published returns once the tool is in the catalogue, and at once if it is not
 // guarded here. Errors: those of Options.Unpublished, ErrClosed.
-func (r *Runtime) Published(ctx context.Context, tool string) error { return r.publish.await(ctx, tool) }
+func (r *Runtime) Published(ctx context.Context, tool string) error {
+	return r.publish.await(ctx, tool)
+}
 
 // Close takes no more work, waits for tools that run here, at most
 // Options.Drain, and then ends every waiting with ErrClosed.
@@ -140,34 +142,27 @@ func (r *Runtime) Close() {
 // Runtime ends. Errors: those for which Permanent holds; ErrClosed; ctx's,
 // joined with Temporal's last one.
 func (r *Runtime) Ask(ctx context.Context, ask func(Backend) error) error {
-	warned := false
+	either, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, cancel)()
 	var pause retry.Backoff
+	var trouble error
 	for {
-		if r.ctx.Err() != nil {
+		switch {
+		case r.ctx.Err() != nil:
 			return ErrClosed
-		}
-		if ctx.Err() != nil {
-			return Stopped(ctx)
+		case ctx.Err() != nil:
+			return errors.Join(Stopped(ctx), trouble)
 		}
 		err := ask(r.b)
-		switch {
-		case err == nil || Permanent(err):
+		if err == nil || Permanent(err) {
 			return err
-		case ctx.Err() != nil:
-			return errors.Join(Stopped(ctx), err)
 		}
-		if !warned {
-			warned = true
+		if trouble == nil && either.Err() == nil {
 			r.log.WarnContext(ctx, "Temporal does not answer; trying again", "error", err)
 		}
-		both, cancel := context.WithCancel(ctx)
-		release := context.AfterFunc(r.ctx, cancel)
-		waited := pause.Wait(both)
-		release()
-		cancel()
-		if !waited && ctx.Err() != nil {
-			return errors.Join(Stopped(ctx), err)
-		}
+		trouble = err
+		pause.Wait(either)
 	}
 }
 

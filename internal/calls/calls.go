@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
@@ -26,11 +27,14 @@ type Temporal interface {
 	ListWorkflow(ctx context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
 	QueryWorkflow(ctx context.Context, workflowID, runID, query string, args ...any) (converter.EncodedValue, error)
 	SignalWorkflow(ctx context.Context, workflowID, runID, signal string, arg any) error
+	WorkflowService() workflowservice.WorkflowServiceClient // retries nothing
 }
 
-// Options configure a Client. All but EagerStart are required.
+// Options configure a Client. All but EagerStart are required, and Namespace for
+// Steps.
 type Options struct {
 	Temporal  Temporal
+	Namespace string // the Temporal client's
 	TaskQueue string // where calls are started
 	// EagerStart asks Temporal to hand a new call straight to a worker that runs
 	// in this process on the same client.
@@ -100,7 +104,7 @@ func (c *Client) Describe(ctx context.Context, id string) (*client.WorkflowExecu
 	defer cancel()
 	d, err := c.o.Temporal.DescribeWorkflow(ctx, id, "")
 	switch {
-	case IsNotFound(err):
+	case isNotFound(err):
 		return nil, ErrUnknown
 	case err != nil:
 		return nil, Classify(err)
@@ -110,13 +114,26 @@ func (c *Client) Describe(ctx context.Context, id string) (*client.WorkflowExecu
 	return d, nil
 }
 
+// Steps is what Temporal says of a workflow and its steps under way. Whoever
+// shows it must be quick or do without, so nothing is retried. Errors:
+// ErrUnknown, *Error.
+func (c *Client) Steps(ctx context.Context, id string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	d, err := c.o.Temporal.WorkflowService().DescribeWorkflowExecution(ctx, &workflowservice.DescribeWorkflowExecutionRequest{
+		Namespace: c.o.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: id},
+	})
+	if isNotFound(err) {
+		return nil, ErrUnknown
+	}
+	return d, Classify(err)
+}
+
 // Signal sends a signal to a call's workflow, whatever type that has: see
 // Describe. Errors: ErrEnded, *Error.
 func (c *Client) Signal(ctx context.Context, id, name string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	err := c.o.Temporal.SignalWorkflow(ctx, id, "", name, arg)
-	if IsNotFound(err) {
+	if isNotFound(err) {
 		return ErrEnded
 	}
 	return Classify(err)

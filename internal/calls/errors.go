@@ -57,9 +57,9 @@ func (e *UnreadableError) Error() string {
 // Unwrap returns the converter's error.
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// IsNotFound reports whether Temporal knows no such workflow, or no open one
+// isNotFound reports whether Temporal knows no such workflow, or no open one
 // where only such would do.
-func IsNotFound(err error) bool { return errors.As(err, new(*serviceerror.NotFound)) }
+func isNotFound(err error) bool { return errors.As(err, new(*serviceerror.NotFound)) }
 
 // Classify makes *Error of what Temporal answered, and of the context's end.
 // Anything else, such as a payload that can't be encoded, is this process's own

@@ -55,7 +55,7 @@ func (c *Client) Outcome(ctx context.Context, id, run string) (*approval.Outcome
 	var raw json.RawMessage
 	err := Await(ctx, c.o.Temporal.GetWorkflow(ctx, id, run), &raw)
 	switch {
-	case errors.As(err, new(*temporal.WorkflowExecutionError)), IsNotFound(err):
+	case errors.As(err, new(*temporal.WorkflowExecutionError)), isNotFound(err):
 		return nil, ErrClosed
 	case err != nil && undecodable(err):
 		return nil, &UnreadableError{What: "its result", Err: err}

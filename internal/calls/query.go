@@ -78,7 +78,7 @@ func (c *Client) query(id string) (state approval.State, err error) {
 	defer cancel()
 	v, err := c.o.Temporal.QueryWorkflow(ctx, id, "", approval.QueryState)
 	switch {
-	case IsNotFound(err):
+	case isNotFound(err):
 		return state, ErrUnknown
 	case err != nil:
 		return state, Classify(err)
