@@ -9,9 +9,9 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// About is what reviewers and the policy are told about a call beyond its tool
-// and arguments. A guarded function takes it from its context; see With. The
-// zero value says nothing.
+// About describes a call to reviewers and the policy, beyond its tool and
+// arguments. A guarded function takes it from its context; see With. The zero
+// value says nothing.
 type About struct {
 	Reason      string            // why the agent wants the call
 	Title       string            // one line that names it
@@ -31,8 +31,8 @@ type About struct {
 
 type aboutKey struct{}
 
-// With returns a context that tells about the guarded calls made with it. What
-// about leaves empty is inherited from ctx; labels add up.
+// With returns a context whose About goes with the guarded calls made with it.
+// What about leaves empty is inherited from ctx; labels add up.
 func With(ctx context.Context, about About) context.Context {
 	a := aboutOf(ctx)
 	a.Reason = cmp.Or(about.Reason, a.Reason)

@@ -31,8 +31,8 @@ type Options struct {
 	// owner of the tools it guards. All processes of one agent use one name and
 	// guard the same functions. Required; at most 189 bytes.
 	Agent string
-	// Team and Session are told with every call that does not say its own.
-	// Default: none.
+	// Team and Session go into every call that has none of its own. Default:
+	// none.
 	Team, Session string
 	// TaskQueue is where Pawl's workers take calls. Default: approval.TaskQueue.
 	TaskQueue string
@@ -59,8 +59,8 @@ type Options struct {
 	// Running is how many guarded functions run at once in this process; what
 	// comes on top waits, also in other processes. Default: DefaultRunning.
 	Running int
-	// Logger is told what can't be returned: that Temporal is away, that a tool
-	// was refused. Default: nothing is logged.
+	// Logger gets what can't be returned as an error: that Temporal is away, that
+	// a tool was refused. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -82,7 +82,7 @@ func (o *Options) validate() error {
 	if err := approval.CheckName("agent's task queue", approval.AgentQueue(o.Agent)); err != nil {
 		return fmt.Errorf("pawl: Options.Agent: %w", err)
 	}
-	// What every call will say must be sayable.
+	// What goes into every call must be valid in a call.
 	probe := approval.Call{Tool: "probe", Agent: o.Agent, Team: o.Team, Session: o.Session, Requester: requesterOf(o.Agent)}
 	probe.Normalize()
 	if err := probe.Validate(); err != nil {
@@ -105,8 +105,8 @@ type Agent struct {
 // say (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, …; default
 // localhost:7233), and makes an agent on that connection, which Close closes.
 // It fails if nobody answers there, if the namespace is missing, or if Pawl's
-// workers encrypt payloads and this process does not, or with other keys. It is the one
-// constructor that reads the environment; New does not.
+// workers encrypt payloads and this process does not, or with other keys. It is
+// the one constructor that reads the environment; New does not.
 func Connect(ctx context.Context, o Options) (*Agent, error) {
 	if err := o.validate(); err != nil {
 		return nil, err

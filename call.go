@@ -33,7 +33,7 @@ type Call struct {
 func (c *Call) ID() string { return c.id }
 
 // Wait returns how the call ended, whichever way: Outcome.Status says which,
-// and Result turns it into a value or an error. It rides over restarts of
+// and Result turns it into a value or an error. It survives restarts of
 // everything but this process. Errors: *PendingError if ctx or the agent ends
 // first, while the call goes on; *GoneError; ErrUnknownCall if it was deleted.
 func (c *Call) Wait(ctx context.Context) (approval.Outcome, error) {

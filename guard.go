@@ -33,7 +33,7 @@ type Tool struct {
 // JSON, and the schema that calls are checked against is derived from In (see
 // tool.New). fn must be safe for concurrent use. An error that it returns
 // means that it did not do what was asked; where it can't know, it returns
-// tool.Unknown(err). tool.FromContext tells it the call's ID, which is the
+// tool.Unknown(err). tool.FromContext gives it the call's ID, which is the
 // idempotency key to pass on. fn's context is not the caller's.
 //
 // The context of the returned function bounds the waiting, never the call; With

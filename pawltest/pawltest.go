@@ -5,9 +5,9 @@
 //	refund, err := pawl.Guard(fake.Agent(), "refund", payBack, pawl.Tool{})
 //	fake.On("refund", pawltest.Reject("ana", "too much"))
 //
-// Guarded functions run in the test's process with the meaning they have in
-// earnest: arguments are checked against the schema and cross as JSON, a panic
-// leaves the outcome unknown, keys attach to the call they stand for.
+// Guarded functions run in the test's process and behave as in production:
+// arguments are checked against the schema and cross as JSON, a panic leaves the
+// outcome unknown, the same key is the same call.
 //
 // Every call must be scripted. One that is not fails the test, and ends
 // blocked: a test can't pass by letting through what it did not think of.

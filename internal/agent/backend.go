@@ -1,6 +1,6 @@
-// Package agent is what runs inside an agent's process below package pawl, and
-// Backend the few things that it needs of Temporal. Package pawltest puts
-// another one there.
+// Package agent is the runtime of the Go SDK: what runs in an agent's process
+// below package pawl. A Backend is what it needs of Temporal; package pawltest
+// brings its own.
 package agent
 
 import (
@@ -23,7 +23,7 @@ type GoneError struct{ How string }
 func (e *GoneError) Error() string { return e.How }
 
 // Permanent reports whether asking a Backend again would bring the same answer.
-// Every other error is a passing trouble.
+// Every other error is temporary.
 func Permanent(err error) bool {
 	for _, settled := range []error{ErrPending, calls.ErrUnknown, calls.ErrConflict, calls.ErrEnded} {
 		if errors.Is(err, settled) {
@@ -76,6 +76,6 @@ type ServeOptions struct {
 	Running int           // how many tasks run at once
 	// Run runs a task. Its errors are those of runner.Ended.
 	Run func(ctx context.Context, t Task) (json.RawMessage, error)
-	// Died is called if serving ends otherwise than by stop.
+	// Died is called if serving ends by itself.
 	Died func(err error)
 }

@@ -21,8 +21,8 @@ const (
 	maxTools       = 200 // of one publication
 
 	// warmUp is how long a task waits for its tool while the process that took
-	// it is still starting up. At most half of the task's time: what did not run
-	// must say so before Temporal takes it for lost.
+	// it still starts; at most half of the task's timeout, so that it can say
+	// that nothing ran before Temporal takes it for lost.
 	warmUp = 10 * time.Second
 
 	// workerCheckEvery is how often Temporal is asked whether a Pawl worker polls
@@ -35,8 +35,8 @@ const (
 	workerChecks = 6
 )
 
-// publisher holds the functions that the agent guards, and sees to it that
-// they are in the catalogue before a call of them goes out.
+// publisher holds the tools that the agent guards, and puts each into the
+// catalogue before a call of it is started.
 type publisher struct {
 	core
 	agent       string
@@ -62,7 +62,7 @@ type round struct {
 	trouble error // guarded by publisher.mu
 }
 
-// errNoWorker tells a publication that nobody takes from a refused one.
+// errNoWorker: nobody is there to take a publication, which goes on all the same.
 var errNoWorker = errors.New("no Pawl worker polls")
 
 // named returns the offer of a tool, or nil. The caller holds p.mu.
@@ -118,8 +118,7 @@ func (p *publisher) names() (names []string) {
 }
 
 // await returns once the tool is in the catalogue, and at once if it is not
-// the agent's own. A refusal is not for ever: the next call asks again. Nor is
-// errNoWorker: the publication goes on.
+// the agent's own. After a refusal the next await publishes the tool again.
 func (p *publisher) await(ctx context.Context, name string) error {
 	p.mu.Lock()
 	o := p.named(name)
@@ -189,8 +188,8 @@ func (p *publisher) run() {
 	}
 }
 
-// checkWorkers ends the waiting, but not the publication, whenever nobody is there who
-// could take it. Where Temporal does not say, the waiting goes on.
+// checkWorkers fails those who wait, whenever no worker is there to take the
+// publication. As long as Temporal does not say, they go on waiting.
 func (p *publisher) checkWorkers(ctx context.Context) {
 	warned := false
 	for missed := 0; retry.Sleep(ctx, workerCheckEvery); {
@@ -223,8 +222,8 @@ func (p *publisher) checkWorkers(ctx context.Context) {
 	}
 }
 
-// next takes everything that is not in the catalogue, if somebody waits for
-// some of it: what is guarded in a row goes out together.
+// next takes the tools that are not in the catalogue, if somebody waits for one
+// of them: those that are guarded one after the other are published together.
 func (p *publisher) next() ([]*offer, approval.Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -30,7 +30,7 @@ func (t *Temporal) Serve(ctx context.Context, o ServeOptions) (func(), error) {
 	w := worker.New(t.client, o.Queue, worker.Options{
 		DisableWorkflowWorker:              true,
 		MaxConcurrentActivityExecutionSize: o.Running,
-		WorkerStopTimeout:                  o.Drain + lastWord,
+		WorkerStopTimeout:                  o.Drain + reportTime,
 		OnFatalError:                       o.Died,
 		Interceptors:                       []interceptor.WorkerInterceptor{&headers{}},
 	})
@@ -52,10 +52,10 @@ func (t *Temporal) Serve(ctx context.Context, o ServeOptions) (func(), error) {
 	}, nil
 }
 
-// lastWord is how long a run that was cut off may take to say that its end is
-// unknown. Once a worker has stopped, the SDK turns every answer, results too,
-// into an ordinary failure, which would pass for the tool's own word.
-const lastWord = 5 * time.Second
+// reportTime is how long a run that was cut off may take to report that its end
+// is unknown. Once a worker has stopped, the SDK turns every answer, results
+// too, into an ordinary failure, which would look like the tool's own.
+const reportTime = 5 * time.Second
 
 // register dispatches by the activity's name, so that tools may be guarded
 // while the worker runs.
@@ -68,8 +68,8 @@ func register(r worker.ActivityRegistry, run func(context.Context, Task) (json.R
 		defer runner.Heartbeat(ctx)()
 		result, err := run(ctx, task)
 		if errors.Is(context.Cause(ctx), worker.ErrWorkerShutdown) {
-			// Too late for a word: say nothing, so that Temporal takes the run
-			// for lost, as it is.
+			// It is too late to answer. Without an answer Temporal takes the run
+			// for lost, which it is.
 			return nil, activity.ErrResultPending
 		}
 		return result, err

@@ -39,8 +39,8 @@ func NewTemporal(c client.Client, queue string) *Temporal {
 	return &Temporal{Client: calls.New(o), client: c, queue: queue}
 }
 
-// On returns what an agent runs on that is given the client c: Temporal, or c
-// itself where it is a Backend, as the one of package pawltest is.
+// On returns the Backend of an agent that is given the client c: Temporal, or c
+// itself if it is a Backend, as package pawltest's is.
 func On(c client.Client, queue string) Backend {
 	if b, ok := c.(Backend); ok {
 		return b
@@ -66,7 +66,7 @@ func Connect(ctx context.Context, o client.Options, queue string) (*Temporal, er
 		c.Close()
 		return nil, err
 	}
-	// So does the answer that the workers write what this process can't read.
+	// Likewise for payloads: only a clear answer keeps the agent from starting.
 	if err := health.SamePayloads(ctx, c, queue); errors.Is(err, health.ErrUnreadable) {
 		c.Close()
 		return nil, err
@@ -149,7 +149,7 @@ func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approva
 	}
 	err = calls.Await(ctx, run, &done)
 	var said *temporal.ApplicationError
-	if errors.As(err, &said) { // Pawl's word, where all other ends are an operator's or an outage's
+	if errors.As(err, &said) { // said by Pawl's worker; all other ends come from an operator or an outage
 		if text := runner.Text(said); text != encodedFailure {
 			return done, &calls.Error{Err: errors.New(text), Refused: true}
 		}
@@ -166,7 +166,7 @@ func (t *Temporal) Polled(ctx context.Context) (bool, string, error) {
 	if t.namespace != "" {
 		where = "task queue " + t.queue + " in namespace " + t.namespace
 	}
-	// The client knows its namespace, and tells it nobody.
+	// Not by health.Polled: the client does not say which namespace it is for.
 	answer, err := t.client.DescribeTaskQueue(ctx, t.queue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
 	if err != nil {
 		return false, where, calls.Classify(err)

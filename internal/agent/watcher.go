@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,11 +19,11 @@ const (
 	// each costs a stream.
 	maxPolls = 100
 
-	// sweepEvery is the pace of lists over all other calls; Temporal answers
-	// some ten a second for a whole namespace. 10,000 waiting calls are looked
-	// at every 25 s.
+	// sweepEvery is how often the next of the other calls are listed; Temporal
+	// answers some ten lists a second for a whole namespace. With 10,000 waiting
+	// calls, each is checked every 25 s.
 	sweepEvery = 500 * time.Millisecond
-	fetches    = 16 // how many ends of a list are fetched at once
+	fetches    = 16 // how many ended calls of a list are fetched at once
 
 	// listLag is how long a call that was just started may be missing in lists.
 	listLag = time.Minute
@@ -54,7 +55,7 @@ type Wait struct {
 
 	mu       sync.Mutex
 	deadline *time.Time
-	trouble  error // what stands in the way at the moment
+	trouble  error // the last one, while Temporal does not answer
 
 	// Done is closed when the call has ended, or nobody can wait for it any
 	// more. The fields below are written before.
@@ -72,8 +73,8 @@ func over(o approval.Outcome, err error) *Wait {
 	return x
 }
 
-// Trouble returns until when people may answer, where that is known, and what
-// kept Temporal from answering at last.
+// Trouble returns until when people may answer, where that is known, and the
+// last error while Temporal does not answer.
 func (x *Wait) Trouble() (deadline *time.Time, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -116,8 +117,8 @@ func (w *watcher) Leave(x *Wait) {
 	}
 }
 
-// settle ends the wait, once, if an answer of Backend.End says how, and reports
-// whether it does; else it keeps what stands in the way.
+// settle ends the wait, once, if this answer of Backend.End says how the call
+// ended, and reports whether it does; else it keeps the error for Trouble.
 func (w *watcher) settle(x *Wait, o approval.Outcome, err error) bool {
 	switch {
 	case errors.Is(err, ErrPending):
@@ -159,7 +160,7 @@ func (w *watcher) poll(x *Wait) {
 	})
 }
 
-// follow asks until the call has ended, however often Temporal goes away.
+// follow asks until the call has ended, however often Temporal is away.
 func (w *watcher) follow(ctx context.Context, x *Wait) {
 	var pause retry.Backoff
 	for {
@@ -184,7 +185,7 @@ func (w *watcher) askDeadline(ctx context.Context, x *Wait) {
 	}
 	state, err := w.b.State(ctx, x.id)
 	if err != nil {
-		return // deadlines are shown where they are known
+		return // the deadline stays unknown
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -197,7 +198,8 @@ func (x *Wait) setTrouble(err error) {
 	x.trouble = err
 }
 
-// sweep looks after the queue until it is empty. The caller holds w.mu.
+// sweep checks the calls of the queue in turn until it is empty. The caller
+// holds w.mu.
 func (w *watcher) sweep() {
 	if w.sweeping {
 		return
@@ -243,8 +245,8 @@ func (w *watcher) batch() []*Wait {
 	return live[:n:n]
 }
 
-// checkBatch finds out which calls of the batch have ended. Lists may lag behind, so
-// each of those is asked for itself.
+// checkBatch finds out which calls of the batch have ended. Lists may lag
+// behind, so each of those is then asked for by itself.
 func (w *watcher) checkBatch(batch []*Wait) error {
 	ids := make([]string, len(batch))
 	for i, x := range batch {
@@ -254,18 +256,12 @@ func (w *watcher) checkBatch(batch []*Wait) error {
 	if err != nil {
 		return err
 	}
-	suspect, unseen := map[string]bool{}, map[string]bool{}
-	for _, id := range ended {
-		suspect[id] = true
-	}
-	for _, id := range missing {
-		unseen[id] = true
-	}
 	slots := make(chan struct{}, fetches)
 	var all sync.WaitGroup
 	for _, x := range batch {
 		x.setTrouble(nil)
-		if !suspect[x.id] && !(unseen[x.id] && time.Since(x.since) > listLag) {
+		lost := slices.Contains(missing, x.id) && time.Since(x.since) > listLag
+		if !lost && !slices.Contains(ended, x.id) {
 			continue
 		}
 		slots <- struct{}{}
