@@ -40,16 +40,15 @@ build: ## all binaries, into bin/ (the first build of Temporal's server takes mi
 	@cd dev && $(GO) build -o $(BIN)/pawl-demo ./cmd/pawl-demo
 
 test: test-root test-dev ## every test of both modules
+	@GO=$(GO) .ci/skipped .
 
 test-root: ## tests of the root module, under the race detector
 	$(GO) test -race -timeout 20m -count=$(COUNT) ./...
-	@if $(GO) test -race -count=1 -v -run '^TestThereIsAPostgres$$' ./store/postgres/pgtest | grep -B1 -- '--- SKIP'; then \
-	  echo "******** THE POSTGRES TESTS WERE SKIPPED: see above ********"; fi
+	@GO=$(GO) .ci/skipped .
 
 test-dev: ## tests against a real Temporal, end to end and under kill -9
 	cd dev && $(GO) test -timeout 30m -parallel 4 -count=$(COUNT) ./...
-	@if (cd dev && $(GO) test -count=1 -v -run '^TestThereIsANode$$' ./nodetest) | grep -A5 -B5 -- '--- SKIP'; then \
-	  echo "******** THE TYPESCRIPT TESTS WERE SKIPPED: see above ********"; fi
+	@GO=$(GO) .ci/skipped dev
 
 crash: ## kill -9, pauses and outages over every part for CRASHTIME (10m); SEED=n repeats a schedule
 	cd dev && $(GO) test ./crash -run '^TestCrash$$' -v -count=1 -parallel 4 -timeout 0 -crash.long -crash.for $(CRASHTIME) -crash.seed $(SEED)

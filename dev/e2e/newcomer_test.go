@@ -16,10 +16,11 @@ import (
 	"github.com/pawlhq/pawl/dev/programs"
 )
 
-// TestNewcomer goes a new user's way: an empty module, the README's program,
-// go run, and pawl approve in another terminal.
-func TestNewcomer(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+// readmeProgram makes a module of the Go program in a source tree's README, and returns its folder
+// and the environment to build it in.
+func readmeProgram(t *testing.T, root string) (dir string, env []string) {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,32 +28,42 @@ func TestNewcomer(t *testing.T) {
 	if program == nil {
 		t.Fatal("the README shows no Go program")
 	}
-	root, err := filepath.Abs("../..")
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sums, err := os.ReadFile("../../go.sum")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
+	dir = t.TempDir()
 	write(t, dir, "main.go", string(program[1]))
 	write(t, dir, "go.sum", string(sums))
 	write(t, dir, "go.mod", "module newcomer\n\ngo 1.26.0\n\nrequire github.com/pawlhq/pawl v0.0.0\n\nreplace github.com/pawlhq/pawl => "+root+"\n")
-
-	w := newWorld(t)
-	bin := filepath.Join(programs.Build(t, "pawl"), "pawl")
 	// Everything it needs was downloaded to build this test.
-	env := append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off", "TEMPORAL_ADDRESS="+w.Temporal)
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, ".") // may take long the first time
+	return dir, append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -mod=mod", "GOPROXY=off", "GOWORK=off")
+}
+
+func buildReadmeProgram(t *testing.T, dir string, env []string, to string) {
+	t.Helper()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", to, ".")
 	build.Dir, build.Env = dir, env
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("building the README's program: %v\n%s", err, out)
 	}
+}
+
+// TestNewcomer goes a new user's way: an empty module, the README's program, go run, and pawl approve
+// in another terminal.
+func TestNewcomer(t *testing.T) {
+	root, err := programs.Root(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, env := readmeProgram(t, root)
+	buildReadmeProgram(t, dir, env, os.DevNull) // may take long the first time
+	w := newWorld(t)
+	bin := filepath.Join(programs.Build(t, "pawl"), "pawl")
 	var printed, complained bytes.Buffer
 	run := exec.CommandContext(t.Context(), "go", "run", ".")
 	run.Dir, run.Stdout, run.Stderr = dir, &printed, &complained
-	run.Env = env
+	run.Env = append(env, "TEMPORAL_ADDRESS="+w.Temporal)
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	run.Cancel = func() error { return syscall.Kill(-run.Process.Pid, syscall.SIGKILL) } // go run and the program
 	if err := run.Start(); err != nil {
