@@ -19,12 +19,19 @@ import (
 type Kind struct {
 	// add adds the flag, which sets the value to its default.
 	add func(f *pflag.FlagSet, name, help string)
-	// read reads the value in a file of the folder dir, and notes what is wrong with it. It returns
-	// what to set the flag to; nothing: it is not there, or wrong.
-	read func(v yamlfile.Value, dir string) []string
-	// wrong says what is wrong with the value, wherever it came from. Nothing: it is good.
+	// read reads the value in a file, and notes what is wrong with it.
+	read reader
+	// list says that a file has a list of what read reads.
+	list bool
+	// names are the fields that a file has each of these under; the flag takes name=value.
+	names []string
+	// wrong says what is wrong with the value, wherever it came from; "": nothing, or nobody looks.
 	wrong func() string
 }
+
+// reader reads one value in a file of the folder dir, as a flag takes it. It returns false if there is
+// none, or a wrong one.
+type reader func(v yamlfile.Value, dir string) (string, bool)
 
 // unless refuses values for which bad holds. The text follows the flag's name in the error.
 func (k Kind) unless(bad func() bool, text string) Kind {
@@ -38,46 +45,32 @@ func (k Kind) unless(bad func() bool, text string) Kind {
 }
 
 // Text is any text.
-func Text(into *string, value string) Kind {
-	return Kind{
-		add:  func(f *pflag.FlagSet, name, help string) { f.StringVar(into, name, value, help) },
-		read: func(v yamlfile.Value, _ string) []string { return one(v.Text()) },
-	}
-}
+func Text(into *string, value string) Kind { return textKind(into, value, anyText) }
 
 // Path is the path of a file or folder. In a file it is relative to that file's folder.
-func Path(into *string, value string) Kind {
-	k := Text(into, value)
-	k.read = func(v yamlfile.Value, dir string) []string {
-		s, ok := v.Text()
-		return one(within(dir, s), ok)
-	}
-	return k
+func Path(into *string, value string) Kind { return textKind(into, value, path) }
+
+func textKind(into *string, value string, read reader) Kind {
+	return Kind{read: read, add: func(f *pflag.FlagSet, name, help string) { f.StringVar(into, name, value, help) }}
 }
 
 // Choice is one of some words.
 func Choice[T ~string](into *T, value T, words ...T) Kind {
-	return Kind{
-		add: func(f *pflag.FlagSet, name, help string) {
-			*into = value
-			f.Var(word[T]{into}, name, help)
-		},
-		read: func(v yamlfile.Value, _ string) []string {
-			s, ok := v.Text()
-			return one(s, ok && oneOf(v, s, words))
-		},
-		wrong: func() string { return notOneOf(*into, words) },
+	add := func(f *pflag.FlagSet, name, help string) {
+		*into = value
+		f.Var(choice[T]{into}, name, help)
 	}
+	return Kind{add: add, read: oneOf(words), wrong: func() string { return notOneOf(*into, words) }}
 }
 
-// word is the flag of a Choice.
-type word[T ~string] struct{ into *T }
+// choice is the flag of a Choice.
+type choice[T ~string] struct{ into *T }
 
-func (w word[T]) String() string { return string(*w.into) }
-func (w word[T]) Type() string   { return "string" }
+func (c choice[T]) String() string { return string(*c.into) }
+func (c choice[T]) Type() string   { return "string" }
 
-func (w word[T]) Set(s string) error {
-	*w.into = T(s)
+func (c choice[T]) Set(s string) error {
+	*c.into = T(s)
 	return nil
 }
 
@@ -85,9 +78,9 @@ func (w word[T]) Set(s string) error {
 func Yes(into *bool) Kind {
 	return Kind{
 		add: func(f *pflag.FlagSet, name, help string) { f.BoolVar(into, name, false, help) },
-		read: func(v yamlfile.Value, _ string) []string {
+		read: func(v yamlfile.Value, _ string) (string, bool) {
 			b, ok := v.Bool()
-			return one(strconv.FormatBool(b), ok)
+			return strconv.FormatBool(b), ok
 		},
 	}
 }
@@ -96,147 +89,104 @@ func Yes(into *bool) Kind {
 func Number(into *int, value, least, most int) Kind {
 	return Kind{
 		add: func(f *pflag.FlagSet, name, help string) { f.IntVar(into, name, value, help) },
-		read: func(v yamlfile.Value, _ string) []string {
+		read: func(v yamlfile.Value, _ string) (string, bool) {
 			n, ok := v.Int(least, most)
-			return one(strconv.Itoa(n), ok)
+			return strconv.Itoa(n), ok
 		},
 	}
 }
 
 // Duration is a length of time; most is a bound for files.
 func Duration(into *time.Duration, value, most time.Duration) Kind {
-	return Kind{
-		add:  func(f *pflag.FlagSet, name, help string) { f.DurationVar(into, name, value, help) },
-		read: readDuration(most),
-	}
+	add := func(f *pflag.FlagSet, name, help string) { f.DurationVar(into, name, value, help) }
+	return Kind{add: add, read: duration(most)}
 }
 
 // OptionalDuration is a length of time that may be given in seconds, too, and is zero where nobody
-// gives it.
+// gives it; most is a bound for files.
 func OptionalDuration(into *Length, most time.Duration) Kind {
-	return Kind{
-		add:  func(f *pflag.FlagSet, name, help string) { f.Var(into, name, help) },
-		read: readDuration(most),
-	}
-}
-
-func readDuration(most time.Duration) func(yamlfile.Value, string) []string {
-	return func(v yamlfile.Value, _ string) []string {
-		d, ok := v.Duration(approval.Duration(most))
-		return one(d.Std().String(), ok)
-	}
+	add := func(f *pflag.FlagSet, name, help string) { f.Var(into, name, help) }
+	return Kind{add: add, read: duration(most)}
 }
 
 // List is a list of texts; check, if there is one, says what is wrong with an entry, and hint how to
 // mend it in a file.
 func List(into *[]string, check func(string) error, hint string) Kind {
-	return Kind{
-		add: func(f *pflag.FlagSet, name, help string) { f.StringArrayVar(into, name, nil, help) },
-		read: func(v yamlfile.Value, _ string) (values []string) {
-			for _, entry := range entries(v) {
-				s, ok := entry.Text()
-				if !ok {
-					continue
-				}
-				if check != nil {
-					if err := check(s); err != nil {
-						entry.Problem(err.Error(), hint)
-						continue
-					}
-				}
-				values = append(values, s)
-			}
-			return values
-		},
-		wrong: func() string {
-			for _, s := range *into {
-				if check == nil {
-					break
-				}
-				if err := check(s); err != nil {
-					return err.Error()
-				}
-			}
-			return ""
-		},
+	k := Kind{add: listFlag(into), list: true, read: anyText}
+	if check == nil {
+		return k
 	}
+	k.read = func(v yamlfile.Value, _ string) (string, bool) {
+		s, ok := v.Text()
+		if !ok {
+			return "", false
+		}
+		err := check(s)
+		if err != nil {
+			v.Problem(err.Error(), hint)
+		}
+		return s, err == nil
+	}
+	k.wrong = func() string {
+		for _, s := range *into {
+			if err := check(s); err != nil {
+				return err.Error()
+			}
+		}
+		return ""
+	}
+	return k
 }
 
 // Paths is a list of paths. In a file they are relative to that file's folder.
-func Paths(into *[]string) Kind {
-	k := List(into, nil, "")
-	texts := k.read
-	k.read = func(v yamlfile.Value, dir string) []string {
-		paths := texts(v, dir)
-		for i, path := range paths {
-			paths[i] = within(dir, path)
-		}
-		return paths
-	}
-	return k
-}
+func Paths(into *[]string) Kind { return Kind{add: listFlag(into), list: true, read: path} }
 
 // Choices is a list of words, one of them where nobody gives any. A flag takes several between commas.
 func Choices(into *[]string, value string, words ...string) Kind {
-	return Kind{
-		add: func(f *pflag.FlagSet, name, help string) { f.StringSliceVar(into, name, []string{value}, help) },
-		read: func(v yamlfile.Value, _ string) (values []string) {
-			for _, entry := range entries(v) {
-				if s, ok := entry.Text(); ok && oneOf(entry, s, words) {
-					values = append(values, s)
-				}
-			}
-			return values
-		},
-		wrong: func() string {
-			for _, s := range *into {
-				if text := notOneOf(s, words); text != "" {
-					return text
-				}
-			}
-			return ""
-		},
-	}
-}
-
-// pairs is a list of name=value. A file has the names as fields, and under each what values reads.
-func pairs(into *[]string, names []string, values func(yamlfile.Value) []string) Kind {
-	k := List(into, nil, "")
-	k.read = func(v yamlfile.Value, _ string) (pairs []string) {
-		m := v.Mapping()
-		defer m.Done()
-		for _, name := range names {
-			for _, value := range values(m.Field(name)) {
-				pairs = append(pairs, name+"="+value)
+	add := func(f *pflag.FlagSet, name, help string) { f.StringSliceVar(into, name, []string{value}, help) }
+	wrong := func() string {
+		for _, s := range *into {
+			if text := notOneOf(s, words); text != "" {
+				return text
 			}
 		}
-		return pairs
+		return ""
 	}
-	return k
+	return Kind{add: add, list: true, read: oneOf(words), wrong: wrong}
 }
 
-func oneText(v yamlfile.Value) []string { return one(v.Text()) }
-
-func texts(v yamlfile.Value) []string { return List(new([]string), nil, "").read(v, "") }
-
-func entries(v yamlfile.Value) []yamlfile.Value {
-	list, _ := v.List()
-	return list
+// pairs is a list of name=value; a file has a text under each name, or with list a list of them.
+func pairs(into *[]string, list bool, names ...string) Kind {
+	return Kind{add: listFlag(into), read: anyText, list: list, names: names}
 }
 
-func one(s string, ok bool) []string {
-	if !ok {
-		return nil
-	}
-	return []string{s}
+func listFlag(into *[]string) func(*pflag.FlagSet, string, string) {
+	return func(f *pflag.FlagSet, name, help string) { f.StringArrayVar(into, name, nil, help) }
 }
 
-func oneOf[T ~string](v yamlfile.Value, s string, words []T) bool {
-	known := slices.Contains(words, T(s))
-	if !known {
-		v.Problem(fmt.Sprintf("%q is not known here", approval.Display(s, 40)), "use "+joined(words, ", "))
+func anyText(v yamlfile.Value, _ string) (string, bool) { return v.Text() }
+
+func path(v yamlfile.Value, dir string) (string, bool) {
+	s, ok := v.Text()
+	return within(dir, s), ok
+}
+
+func duration(most time.Duration) reader {
+	return func(v yamlfile.Value, _ string) (string, bool) {
+		d, ok := v.Duration(approval.Duration(most))
+		return d.Std().String(), ok
 	}
-	return known
+}
+
+func oneOf[T ~string](words []T) reader {
+	return func(v yamlfile.Value, _ string) (string, bool) {
+		s, ok := v.Text()
+		if ok && !slices.Contains(words, T(s)) {
+			v.Problem(fmt.Sprintf("%q is not known here", approval.Display(s, 40)), "use "+joined(words))
+			return "", false
+		}
+		return s, ok
+	}
 }
 
 func notOneOf[T ~string](s T, words []T) string {
@@ -244,15 +194,15 @@ func notOneOf[T ~string](s T, words []T) string {
 		return ""
 	}
 	most, last := words[:len(words)-1], words[len(words)-1]
-	return fmt.Sprintf("%q is not %s or %s", approval.Display(string(s), 40), joined(most, ", "), last)
+	return fmt.Sprintf("%q is not %s or %s", approval.Display(string(s), 40), joined(most), last)
 }
 
-func joined[T ~string](words []T, by string) string {
+func joined[T ~string](words []T) string {
 	texts := make([]string, len(words))
 	for i, w := range words {
 		texts[i] = string(w)
 	}
-	return strings.Join(texts, by)
+	return strings.Join(texts, ", ")
 }
 
 // within makes a path of a file relative to the file's folder.

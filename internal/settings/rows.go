@@ -32,7 +32,7 @@ func (s *Settings) Table() Table {
 
 		{"config", "", onStore | Keyring, Text(&s.Config, ""),
 			"configuration `file`; paths in it are relative to it (default $PAWL_CONFIG)"},
-		{"database-url", "database_url", onStore, storeURL(&s.DatabaseURL),
+		{"database-url", "database_url", onStore, textKind(&s.DatabaseURL, "", storeURL),
 			"`URL` of the store: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE. Other users can see " +
 				"flags: a password belongs into $PAWL_DATABASE_URL, $PGPASSWORD or a passfile"},
 		{"task-queue", "task_queue", Worker | API | Doctor, Text(&s.TaskQueue, approval.TaskQueue),
@@ -97,10 +97,10 @@ func (s *Settings) Table() Table {
 			"`name` that its tokens must be made for, often a client ID; repeatable"},
 		{"oidc-skew", "api.oidc.skew", API | Doctor, Duration(&s.OIDCSkew, oidc.DefaultSkew, oidc.MaxSkew),
 			"how far the issuer's clock may differ"},
-		{"oidc-claim", "api.oidc.claims", API | Doctor, pairs(&s.OIDCClaims, ClaimNames, oneText),
+		{"oidc-claim", "api.oidc.claims", API | Doctor, pairs(&s.OIDCClaims, false, ClaimNames...),
 			"`what=claim` to read: " + strings.Join(ClaimNames, ", ") +
 				" (default subject=sub, groups=groups); repeatable"},
-		{"oidc-role", "api.oidc.roles", API | Doctor, pairs(&s.OIDCRoles, roleNames(), texts),
+		{"oidc-role", "api.oidc.roles", API | Doctor, pairs(&s.OIDCRoles, true, roleNames()...),
 			"`role=group` whose members have the role: agent, reviewer, auditor or admin; repeatable"},
 		{"signing-key", "api.signing_key", API | Doctor | KeyFile, Path(&s.SigningKey, ".pawl/signing-key.pem"),
 			"`file` with the key that signs the decisions of authenticated reviewers; made if it is not there"},
@@ -170,22 +170,16 @@ func IsPostgres(url string) bool {
 	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }
 
-// storeURL is the URL of a store. Errors never hold it: it may hold a password.
-func storeURL(into *string) Kind {
-	k := Text(into, "")
-	k.read = func(v yamlfile.Value, dir string) []string {
-		url, ok := v.Text()
-		path, isSQLite := strings.CutPrefix(url, SQLite)
-		switch {
-		case !ok:
-			return nil
-		case isSQLite && path != "":
-			url = SQLite + within(dir, path)
-		case !IsPostgres(url):
-			v.Problem("the database URL can't be used", "write sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
-			return nil
-		}
-		return []string{url}
+// storeURL reads the URL of a store. Errors never hold it: it may hold a password.
+func storeURL(v yamlfile.Value, dir string) (string, bool) {
+	url, ok := v.Text()
+	path, isSQLite := strings.CutPrefix(url, SQLite)
+	switch {
+	case ok && isSQLite && path != "":
+		return SQLite + within(dir, path), true
+	case ok && !IsPostgres(url):
+		v.Problem("the database URL can't be used", "write sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
+		return "", false
 	}
-	return k
+	return url, ok
 }

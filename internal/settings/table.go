@@ -98,36 +98,55 @@ type File struct {
 // serve several commands. Its error names every mistake with its position.
 func (t Table) ReadFile(path string) (File, error) {
 	var problems yamlfile.Problems
-	r := reader{dir: filepath.Dir(path), values: map[string][]string{}}
+	f := File{path, map[string][]string{}}
 	if data, ok := yamlfile.ReadFile(path, &problems); ok {
-		r.read(yamlfile.Parse(path, data, &problems).Mapping(), "", t)
+		f.read(yamlfile.Parse(path, data, &problems).Mapping(), "", t)
 	}
-	return File{path, r.values}, problems.Err()
-}
-
-type reader struct {
-	dir    string
-	values map[string][]string
+	return f, problems.Err()
 }
 
 // read reads the settings of a mapping whose place is under, with a dot behind unless that is empty.
-func (r reader) read(m *yamlfile.Mapping, under string, t Table) {
-	var done []string
-	for _, row := range t {
-		rest, here := strings.CutPrefix(row.Place, under)
+func (f File) read(m *yamlfile.Mapping, under string, t Table) {
+	var done []string // mappings in it
+	for _, r := range t {
+		rest, here := strings.CutPrefix(r.Place, under)
 		field, _, deeper := strings.Cut(rest, ".")
 		switch {
 		case rest == "" || !here || slices.Contains(done, field):
 		case deeper:
-			r.read(m.Field(field).Mapping(), under+field+".", t)
+			f.read(m.Field(field).Mapping(), under+field+".", t)
 			done = append(done, field)
 		default:
-			if values := row.Kind.read(m.Field(field), r.dir); len(values) > 0 {
-				r.values[row.name()] = values
+			if values := r.Kind.values(m.Field(field), filepath.Dir(f.Path)); len(values) > 0 {
+				f.values[r.name()] = values
 			}
 		}
 	}
 	m.Done()
+}
+
+// values returns what to set the flag to; nothing: there is nothing, or something wrong.
+func (k Kind) values(v yamlfile.Value, dir string) (values []string) {
+	if k.names != nil {
+		m, named := v.Mapping(), Kind{read: k.read, list: k.list}
+		for _, name := range k.names {
+			for _, s := range named.values(m.Field(name), dir) {
+				values = append(values, name+"="+s)
+			}
+		}
+		m.Done()
+		return values
+	}
+	entries := []yamlfile.Value{v}
+	if k.list {
+		entries, _ = v.List()
+	}
+	for _, entry := range entries {
+		if s, ok := k.read(entry, dir); ok {
+			values = append(values, s)
+		}
+	}
+	return values
 }
 
 // Set gives every setting that has no flag on the command line the value of its environment variable,
