@@ -1,7 +1,6 @@
-// Command pawl is Pawl's command line. Reviewing and starting calls goes by the
-// HTTP API, so whoever does that needs an address and a name or token, and no
-// access to Temporal. The commands worker and api are Pawl itself; they, setup
-// and doctor need Temporal and the store.
+// Command pawl is Pawl's command line. Reviewing and starting calls goes by the HTTP API, so
+// whoever does that needs an address and a name or token, and no access to Temporal. The commands
+// worker and api are Pawl itself; they, setup and doctor need Temporal and the store.
 package main
 
 import (
@@ -22,7 +21,9 @@ import (
 )
 
 // groups are the packages that the command line is made of.
-var groups = []cli.Commands{call.Commands, review.Commands, policies.Commands, access.Commands, operate.Commands}
+var groups = []cli.Commands{
+	call.Commands, review.Commands, policies.Commands, access.Commands, operate.Commands,
+}
 
 func main() {
 	os.Exit(cli.Run(untilSignal(), cli.Env{
@@ -35,23 +36,22 @@ func main() {
 	}, os.Args[1:], groups...))
 }
 
-// untilSignal returns a context that the first signal ends. The second ends
-// the process, with the exit code that shells give to signals.
+// untilSignal returns a context that the first signal ends. The second ends the process, with the
+// exit code that shells give to signals.
 func untilSignal() context.Context {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		signals = append(signals, syscall.SIGHUP)
 	}
-	// Not signal.NotifyContext: between its end and its stop a second signal
-	// could get lost.
-	told := make(chan os.Signal, 2)
-	signal.Notify(told, signals...)
+	// Not signal.NotifyContext: between its end and its stop a second signal could get lost.
+	signalled := make(chan os.Signal, 2)
+	signal.Notify(signalled, signals...)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		<-told
+		<-signalled
 		cancel()
 		code := cli.ExitError
-		if s, ok := (<-told).(syscall.Signal); ok {
+		if s, ok := (<-signalled).(syscall.Signal); ok {
 			code = 128 + int(s)
 		}
 		os.Exit(code)

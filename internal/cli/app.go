@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Env is everything the command line takes from the process it runs in. Every
-// field is needed.
+// Env is everything the command line takes from the process it runs in. Every field is needed.
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer

@@ -12,8 +12,8 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
-// SomeArgs takes one argument or more, none of them empty: that is what an
-// unset variable leaves behind.
+// SomeArgs takes one argument or more, none of them empty: that is what an unset variable leaves
+// behind.
 func SomeArgs(name, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -52,13 +52,13 @@ func OneArg(name, what string) cobra.PositionalArgs {
 			}
 			return nil
 		}
-		return fmt.Errorf("takes one %s, %d arguments given; put values with spaces in quotes", name, len(args))
+		return fmt.Errorf("takes one %s, %d arguments given; put values with spaces "+
+			"in quotes", name, len(args))
 	}
 }
 
-// ReadObject reads the value of a flag that takes a JSON object of at most
-// most bytes, @file, or - for standard input. What is in it is never part of an
-// error.
+// ReadObject reads the value of a flag that takes a JSON object of at most most bytes, @file, or -
+// for standard input. What is in it is never part of an error.
 func (a *App) ReadObject(flag, value string, most int) ([]byte, error) {
 	var from io.Reader = strings.NewReader(value)
 	name := flag
@@ -81,7 +81,8 @@ func (a *App) ReadObject(flag, value string, most int) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(doc) > most {
-		return nil, UsageError(fmt.Errorf("%s: more than %d bytes of %s", name, most, strings.TrimPrefix(flag, "--")))
+		return nil, UsageError(fmt.Errorf("%s: more than %d "+
+			"bytes of %s", name, most, strings.TrimPrefix(flag, "--")))
 	}
 	return doc, UsageError(strictjson.CheckObject(name, doc, most))
 }

@@ -44,7 +44,8 @@ func (c *Config) Read(a *App, cmd *cobra.Command) error {
 	}
 	c.Database.URL = c.DatabaseURL
 	if visible && c.Database.password() {
-		a.Note("warning: other users of this machine can see the password in --database-url; set PAWL_DATABASE_URL instead")
+		a.Note("warning: other users of this machine can see the password in --database-url; set " +
+			"PAWL_DATABASE_URL instead")
 	}
 	return nil
 }

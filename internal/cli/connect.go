@@ -91,7 +91,8 @@ func loopback(host string) bool {
 // Reviewer makes a client for deciding, which needs somebody who decides.
 func (a *App) Reviewer(cmd *cobra.Command) (*client.Client, error) {
 	if a.Setting(cmd, "token") == "" && a.Setting(cmd, "token-file") == "" && a.Setting(cmd, "as") == "" {
-		return nil, UsageError(errors.New("who are you? Give your token with PAWL_TOKEN or --token-file, or, where the API authenticates nobody, your name with --as NAME or PAWL_AS"))
+		return nil, UsageError(errors.New("who are you? Give your token with PAWL_TOKEN or --token-file, " +
+			"or, where the API authenticates nobody, your name with --as NAME or PAWL_AS"))
 	}
 	return a.Client(cmd)
 }

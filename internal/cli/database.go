@@ -19,9 +19,8 @@ type Database struct {
 	KeepSchema bool // in Postgres: leave the schema as it is
 }
 
-// Validate looks at the URL and the files it names, so that a bad one is told
-// before anything is started. Errors never hold the URL: it may hold a
-// password.
+// Validate looks at the URL and the files it names, so that a bad one is told before anything is
+// started. Errors never hold the URL: it may hold a password.
 func (d Database) Validate() error {
 	if err := d.form(); err != nil || !d.postgres() {
 		return err
@@ -33,7 +32,8 @@ func (d Database) Validate() error {
 func (d Database) form() error {
 	switch {
 	case d.URL == "":
-		return errors.New("which store? set PAWL_DATABASE_URL, or give --database-url: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
+		return errors.New("which store? set PAWL_DATABASE_URL, or give --database-url: sqlite://PATH or " +
+			"postgres://USER@HOST:PORT/DATABASE")
 	case d.URL == settings.SQLite:
 		return errors.New("the database URL names no file: write sqlite://PATH")
 	case d.SQLite(), d.postgres():
@@ -68,15 +68,15 @@ func (d Database) password() bool {
 	return given || u.Query().Has("password")
 }
 
-// Open opens the store. Errors name host and database or the file, and never
-// repeat the URL.
+// Open opens the store. Errors name host and database or the file, and never repeat the URL.
 func (d Database) Open(ctx context.Context) (store.Store, error) {
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
 	// Neither store is returned as it comes: a nil *Store is no nil interface.
 	if d.SQLite() {
-		s, err := sqlite.Open(ctx, sqlite.Options{Path: strings.TrimPrefix(d.URL, settings.SQLite), ReadOnly: d.ReadOnly})
+		path := strings.TrimPrefix(d.URL, settings.SQLite)
+		s, err := sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: d.ReadOnly})
 		if err != nil {
 			return nil, err
 		}
@@ -89,9 +89,8 @@ func (d Database) Open(ctx context.Context) (store.Store, error) {
 	return s, nil
 }
 
-// OpenExisting opens a store that is there with this Pawl's schema, and changes
-// neither: for writing, SQLite would make one that is missing, and upgrade an
-// older one.
+// OpenExisting opens a store that is there with this Pawl's schema, and changes neither: for
+// writing, SQLite would make one that is missing, and upgrade an older one.
 func (d Database) OpenExisting(ctx context.Context) (store.Store, error) {
 	look := d
 	look.ReadOnly, d.KeepSchema = true, true
@@ -105,15 +104,17 @@ func (d Database) OpenExisting(ctx context.Context) (store.Store, error) {
 	return d.Open(ctx)
 }
 
-// MayRecover reports whether a store that did not open may do so soon: its server
-// starts, its owner ends, or somebody is about to set it up or upgrade it.
+// MayRecover reports whether a store that did not open may do so soon: its server starts, its owner
+// ends, or somebody is about to set it up or upgrade it.
 func MayRecover(err error) bool {
-	return is(err, postgres.ErrUnavailable, postgres.ErrBusy, postgres.ErrStandby, sqlite.ErrOwned) || NeedsSetup(err)
+	return is(err, postgres.ErrUnavailable, postgres.ErrBusy, postgres.ErrStandby, sqlite.ErrOwned) ||
+		NeedsSetup(err)
 }
 
 // NeedsSetup reports that there is no store yet, or one for an older Pawl.
 func NeedsSetup(err error) bool {
-	return is(err, postgres.ErrMissing, sqlite.ErrMissing, postgres.ErrSchema, sqlite.ErrSchema) && !is(err, postgres.ErrNewer, sqlite.ErrNewer)
+	return is(err, postgres.ErrMissing, sqlite.ErrMissing, postgres.ErrSchema, sqlite.ErrSchema) &&
+		!is(err, postgres.ErrNewer, sqlite.ErrNewer)
 }
 
 func is(err error, targets ...error) bool {

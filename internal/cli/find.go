@@ -15,9 +15,8 @@ const (
 	WhichCall = "which call? 'pawl pending' lists those that wait"
 )
 
-// Find returns a call by ID or prefix, also of what follows ownID. Calls the
-// store has not seen yet, while no worker runs, are looked up by whole ID where
-// they wait.
+// Find returns a call by ID or prefix, also of what follows ownID. Calls the store has not seen
+// yet, while no worker runs, are looked up by whole ID where they wait.
 func Find(ctx context.Context, c *client.Client, id string) (client.View, error) {
 	v, err := c.Request(ctx, id)
 	if approval.CodeOf(err) == approval.CodeNotFound {

@@ -44,9 +44,8 @@ func (a *App) Note(format string, args ...any) {
 	fmt.Fprintln(a.Stderr, approval.DisplayLines(fmt.Sprintf(format, args...), 0))
 }
 
-// PrintJSON writes a document as it came. On a terminal it is indented, and
-// what a terminal would act on or not show is written as \u escapes, which are
-// the same JSON.
+// PrintJSON writes a document as it came. On a terminal it is indented, and what a terminal would
+// act on or not show is written as \u escapes, which are the same JSON.
 func (a *App) PrintJSON(doc []byte) error {
 	if a.IsTerminal(a.Stdout) {
 		doc = visibleJSON(doc)
@@ -84,9 +83,8 @@ func escape(r rune) string {
 
 var jsonEscapes = regexp.MustCompile(`(?:\\u[0-9A-Fa-f]{4})+|\\.`)
 
-// readable writes the letters that a JSON text holds as \u escapes, as many
-// encoders do with all but ASCII, so that people can read them. What can't be
-// seen stays escaped.
+// readable writes the letters that a JSON text holds as \u escapes, as many encoders do with all
+// but ASCII, so that people can read them. What can't be seen stays escaped.
 func readable(doc []byte) string {
 	return jsonEscapes.ReplaceAllStringFunc(string(doc), func(run string) string {
 		var text string
@@ -159,8 +157,8 @@ func Table(header []string, rows [][]string) string {
 	return b.String()
 }
 
-// Cell makes untrusted text fit for a table: one line, a visible cut, and no
-// runs of spaces, with which a long line could imitate another row.
+// Cell makes untrusted text fit for a table: one line, a visible cut, and no runs of spaces, with
+// which a long line could imitate another row.
 func Cell(s string, most int) string {
 	if s == "" {
 		return "-"
@@ -186,8 +184,8 @@ func ShortHash(hash string) string {
 	return Cell(hash, 0)
 }
 
-// Span writes a length of time as people say it, rounded to the nearest of
-// the smallest unit it shows.
+// Span writes a length of time as people say it, rounded to the nearest of the smallest unit it
+// shows.
 func Span(d time.Duration) string {
 	const day = 24 * time.Hour
 	unit := time.Second

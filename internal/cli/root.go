@@ -57,9 +57,9 @@ unknown, 5 still pending.`
 	return root
 }
 
-// checkEnvironment looks for variables that nobody reads. A misspelt setting would silently count as
-// not made, and less be guarded than somebody believes: what serves, or prepares that, does not start
-// then. Others warn.
+// checkEnvironment looks for variables that nobody reads. A misspelt setting would silently count
+// as not made, and less be guarded than somebody believes: what serves, or prepares that, does not
+// start then. Others warn.
 func (a *App) checkEnvironment(cmd *cobra.Command) error {
 	unknown := a.UnknownVariables()
 	switch cmd.CommandPath() {
@@ -67,7 +67,8 @@ func (a *App) checkEnvironment(cmd *cobra.Command) error {
 	case "pawl worker", "pawl api", "pawl setup":
 		if len(unknown) > 0 {
 			return UsageError(errors.New(strings.Join(unknown, "\n") +
-				"\nUnset them, or correct their names: an unknown setting has no effect, and may be one that protects you"))
+				"\nUnset them, or correct their names: an unknown setting has no effect, and may be one " +
+				"that protects you"))
 		}
 	default:
 		for _, text := range unknown {

@@ -14,9 +14,9 @@ const (
 	labelWidth = 12
 )
 
-// Sheet is text about one call. Everything given to it is made safe for a
-// terminal and wrapped here, with every line of foreign text behind a margin:
-// otherwise long text could break into lines that look like Pawl's own.
+// Sheet is text about one call. Everything given to it is made safe for a terminal and wrapped
+// here, with every line of foreign text behind a margin: otherwise long text could break into lines
+// that look like Pawl's own.
 type Sheet struct {
 	strings.Builder
 	Wrapped bool // for a terminal; what reads a pipe gets lines whole
@@ -64,8 +64,8 @@ func (s *Sheet) Wrap(line string, width int) []string {
 	return wrap(line, width)
 }
 
-// wrap breaks one line into rows of at most width columns, between words; only
-// a word that is longer than a row is cut.
+// wrap breaks one line into rows of at most width columns, between words; only a word that is
+// longer than a row is cut.
 func wrap(line string, width int) []string {
 	var rows []string
 	for {
@@ -78,9 +78,9 @@ func wrap(line string, width int) []string {
 	}
 }
 
-// row returns where the line's first row ends and what is left begins: after
-// the space between them, or in the middle of a word. Characters from Hangul
-// Jamo (U+1100) on may be two columns wide.
+// row returns where the line's first row ends and what is left begins: after the space between
+// them, or in the middle of a word. Characters from Hangul Jamo (U+1100) on may be two columns
+// wide.
 func row(line string, width int) (end, next int) {
 	columns, indent := 0, true
 	for i, r := range line {

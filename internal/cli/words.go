@@ -78,7 +78,8 @@ func Beside(s *Sheet, v approval.Verdict) {
 		if o.Risk != "" && o.Risk != v.Risk {
 			text += ", at risk " + string(o.Risk)
 		}
-		if needs := strings.Join(Demands(o.Requirement), ", and "); needs != "" && needs != strings.Join(Demands(v.Requirement), ", and ") {
+		needs := strings.Join(Demands(o.Requirement), ", and ")
+		if needs != "" && needs != strings.Join(Demands(v.Requirement), ", and ") {
 			text += ", needs " + needs
 		}
 		if o.Why != "" {

@@ -13,8 +13,9 @@ import (
 // prefix begins every variable of Pawl's.
 const prefix = "PAWL_"
 
-// foreign are names that begin like Pawl's and are not: those of its tests, which the processes that
-// they start inherit, and those that Kubernetes sets for a service that is called pawl, or pawl-api.
+// foreign are names that begin like Pawl's and are not: those of its tests, which the processes
+// that they start inherit, and those that Kubernetes sets for a service that is called pawl, or
+// pawl-api.
 var foreign = regexp.MustCompile(`^PAWL_TEST_|_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$` +
 	`|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 

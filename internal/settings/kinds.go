@@ -29,8 +29,8 @@ type Kind struct {
 	wrong func() string
 }
 
-// reader reads one value in a file of the folder dir, as a flag takes it. It returns false if there is
-// none, or a wrong one.
+// reader reads one value in a file of the folder dir, as a flag takes it. It returns false if there
+// is none, or a wrong one.
 type reader func(v yamlfile.Value, dir string) (string, bool)
 
 // unless refuses values for which bad holds. The text follows the flag's name in the error.
@@ -51,7 +51,8 @@ func Text(into *string, value string) Kind { return textKind(into, value, anyTex
 func Path(into *string, value string) Kind { return textKind(into, value, path) }
 
 func textKind(into *string, value string, read reader) Kind {
-	return Kind{read: read, add: func(f *pflag.FlagSet, name, help string) { f.StringVar(into, name, value, help) }}
+	add := func(f *pflag.FlagSet, name, help string) { f.StringVar(into, name, value, help) }
+	return Kind{add: add, read: read}
 }
 
 // Choice is one of some words.
@@ -109,8 +110,8 @@ func OptionalDuration(into *Length, most time.Duration) Kind {
 	return Kind{add: add, read: duration(most)}
 }
 
-// List is a list of texts; check, if there is one, says what is wrong with an entry, and hint how to
-// mend it in a file.
+// List is a list of texts; check, if there is one, says what is wrong with an entry, and hint how
+// to mend it in a file.
 func List(into *[]string, check func(string) error, hint string) Kind {
 	k := Kind{add: listFlag(into), list: true, read: anyText}
 	if check == nil {
@@ -141,7 +142,8 @@ func List(into *[]string, check func(string) error, hint string) Kind {
 // Paths is a list of paths. In a file they are relative to that file's folder.
 func Paths(into *[]string) Kind { return Kind{add: listFlag(into), list: true, read: path} }
 
-// Choices is a list of words, one of them where nobody gives any. A flag takes several between commas.
+// Choices is a list of words, one of them where nobody gives any. A flag takes several between
+// commas.
 func Choices(into *[]string, value string, words ...string) Kind {
 	add := func(f *pflag.FlagSet, name, help string) { f.StringSliceVar(into, name, []string{value}, help) }
 	wrong := func() string {

@@ -17,8 +17,8 @@ import (
 
 // Row declares one setting.
 type Row struct {
-	// Flag is the name of its flag. Its environment variable is PAWL_ and the name in capitals, with
-	// _ for -. Without a name it can be set in the file only.
+	// Flag is the name of its flag. Its environment variable is PAWL_ and the name in capitals,
+	// with _ for -. Without a name it can be set in the file only.
 	Flag string
 	// Place is where it stands in the configuration file: worker.stop_timeout is the field
 	// stop_timeout of the mapping worker. Without it the file can't hold it.
@@ -105,7 +105,8 @@ func (t Table) ReadFile(path string) (File, error) {
 	return f, problems.Err()
 }
 
-// read reads the settings of a mapping whose place is under, with a dot behind unless that is empty.
+// read reads the settings of a mapping whose place is under, with a dot behind unless that is
+// empty.
 func (f File) read(m *yamlfile.Mapping, under string, t Table) {
 	var done []string // mappings in it
 	for _, r := range t {
@@ -149,8 +150,8 @@ func (k Kind) values(v yamlfile.Value, dir string) (values []string) {
 	return values
 }
 
-// Set gives every setting that has no flag on the command line the value of its environment variable,
-// else that of the file. Its error tells everything that is wrong.
+// Set gives every setting that has no flag on the command line the value of its environment
+// variable, else that of the file. Its error tells everything that is wrong.
 func (t Table) Set(f *pflag.FlagSet, getenv func(string) string, file File) error {
 	var problems []error
 	for _, r := range t {
@@ -166,7 +167,8 @@ func (t Table) Set(f *pflag.FlagSet, getenv func(string) string, file File) erro
 			}
 		} else if values, ok := file.values[r.name()]; ok {
 			if err := setFlag(flag, values); err != nil {
-				problems = append(problems, fmt.Errorf("%s: %s can't be set from it: %w", file.Path, r.label(), err))
+				problems = append(problems, fmt.Errorf("%s: %s can't be set "+
+					"from it: %w", file.Path, r.label(), err))
 			}
 		}
 	}

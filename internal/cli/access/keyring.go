@@ -16,8 +16,8 @@ import (
 const keyringHelp = `Which file: --payload-keys, else $PAWL_PAYLOAD_KEYS, else payload_keys of the file
 that --config names.`
 
-// keyringCommand is what the commands on a keyring's file share. They need
-// neither Temporal nor the store.
+// keyringCommand is what the commands on a keyring's file share. They need neither Temporal nor the
+// store.
 type keyringCommand struct {
 	cli.Config
 	app *app
@@ -39,7 +39,9 @@ it is lost.`
   pawl keyring new
   pawl keyring add
   pawl keyring activate pk-7m2`
-	for _, sub := range []func(*keyringCommand) *cobra.Command{keyringNew, keyringList, keyringAdd, keyringActivate, keyringForget, keyringPlain} {
+	for _, sub := range []func(*keyringCommand) *cobra.Command{
+		keyringNew, keyringList, keyringAdd, keyringActivate, keyringForget, keyringPlain,
+	} {
 		k := &keyringCommand{app: a}
 		c := sub(k)
 		c.Long += "\n\n" + keyringHelp
@@ -57,7 +59,8 @@ func (k *keyringCommand) run(do func(args []string) error) func(*cobra.Command, 
 			return err
 		}
 		if k.PayloadKeys == "" {
-			return cli.UsageError(errors.New("which keyring? name its file with --payload-keys or PAWL_PAYLOAD_KEYS"))
+			return cli.UsageError(errors.New("which keyring? name its file with --payload-keys or " +
+				"PAWL_PAYLOAD_KEYS"))
 		}
 		return do(args)
 	}
@@ -83,7 +86,8 @@ func keyringNew(k *keyringCommand) *cobra.Command {
 			return k.list()
 		}),
 	}
-	cmd.Flags().BoolVar(&readPlain, "read-plain", false, "also read payloads that are not encrypted, until 'pawl keyring plain refuse'")
+	cmd.Flags().BoolVar(&readPlain, "read-plain", false, "also read payloads that are not encrypted, "+
+		"until 'pawl keyring plain refuse'")
 	return cmd
 }
 
@@ -115,7 +119,8 @@ process must have it first, or its calls wait.`,
 			return k.changed()
 		}),
 	}
-	cmd.Flags().BoolVar(&activate, "activate", false, "encrypt with it from the next start of each process on")
+	cmd.Flags().BoolVar(&activate, "activate", false, "encrypt with it from the next start of each "+
+		"process on")
 	return cmd
 }
 
@@ -125,7 +130,8 @@ func keyringActivate(k *keyringCommand) *cobra.Command {
 		Short:   "Encrypt with another key",
 		Long:    `Encrypt with another key of the keyring, from the next start of each process on.`,
 		Example: `  pawl keyring activate pk-7m2`,
-		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
+		Args: cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an "+
+			"ID will do"),
 		RunE: k.run(func(args []string) error {
 			if _, err := codec.Activate(k.PayloadKeys, args[0]); err != nil {
 				return err
@@ -145,10 +151,12 @@ more: calls that are still open stop, and results that were not fetched are lost
 First wait until the last call that began with it has ended, and the namespace's
 retention has passed since then.`,
 		Example: `  pawl keyring forget pk-7m2 --yes`,
-		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
+		Args: cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an "+
+			"ID will do"),
 		RunE: k.run(func(args []string) error {
 			if !sure {
-				return cli.UsageError(errors.New("what was encrypted with the key can't be read any more; if you mean that, add --yes"))
+				return cli.UsageError(errors.New("what was encrypted with the key can't be read any " +
+					"more; if you mean that, add --yes"))
 			}
 			if _, err := codec.Forget(k.PayloadKeys, args[0]); err != nil {
 				return err
@@ -214,5 +222,6 @@ func (k *keyringCommand) list() error {
 	if r.ReadsPlain() {
 		plain = "read, too; 'pawl keyring plain refuse' ends that"
 	}
-	return k.app.Print(cli.Table([]string{"KEY", "CREATED", "USED TO"}, rows) + fmt.Sprintf("\nPayloads that are not encrypted are %s.\n", plain))
+	return k.app.Print(cli.Table([]string{"KEY", "CREATED", "USED TO"}, rows) + fmt.Sprintf("\nPayloads "+
+		"that are not encrypted are %s.\n", plain))
 }

@@ -43,10 +43,12 @@ expires if it does not come in time.`,
 					served = map[bool]string{true: "yes", false: "NO"}[*t.Served]
 				}
 				rows = append(rows, []string{
-					cli.Cell(t.Name, 40), cli.Cell(t.Kind, 12), cli.Cell(t.Queue, 30), served, repeat, t.Timeout.String(), cli.Cell(t.Description, 70),
+					cli.Cell(t.Name, 40), cli.Cell(t.Kind, 12), cli.Cell(t.Queue, 30), served, repeat,
+					t.Timeout.String(), cli.Cell(t.Description, 70),
 				})
 			}
-			return a.Print(cli.Table([]string{"NAME", "KIND", "QUEUE", "SERVED", "IDEMPOTENT", "TIMEOUT", "DESCRIPTION"}, rows))
+			header := []string{"NAME", "KIND", "QUEUE", "SERVED", "IDEMPOTENT", "TIMEOUT", "DESCRIPTION"}
+			return a.Print(cli.Table(header, rows))
 		},
 	}
 	cmd.AddCommand(a.forget())

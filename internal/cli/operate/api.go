@@ -121,7 +121,8 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	}
 	if s.hasAuth(settings.AuthTokens) && !s.hasAuth(settings.AuthOIDC) {
 		if admins, err := cli.AdminTokens(ctx, opened); err == nil && len(admins) == 0 {
-			s.log.WarnContext(ctx, "there is no administrator's token that works", "advice", cli.AdviceFirstToken)
+			s.log.WarnContext(ctx, "there is no administrator's token "+
+				"that works", "advice", cli.AdviceFirstToken)
 		}
 	}
 	signer, err := s.signer(ctx, opened, cmd.Flag("signing-key").Changed, s.log)
@@ -129,13 +130,18 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	server, err := api.New(api.Options{
-		Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.TaskQueue, Hosts: s.Hosts, Logger: s.log,
-		Auth: authenticator, Signer: signer, Exposure: exposure, Limits: api.Limits{PerSecond: float64(s.MaxRate), Pending: s.MaxPending}, Codec: s.codec(keys),
+		Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.TaskQueue,
+		Hosts: s.Hosts, Logger: s.log,
+		Auth: authenticator, Signer: signer, Exposure: exposure, Codec: s.codec(keys),
+		Limits: api.Limits{PerSecond: float64(s.MaxRate), Pending: s.MaxPending},
 	})
 	if err != nil {
 		return err
 	}
-	if err := announceReady(cmd.OutOrStdout(), map[string]any{"api": exposure.URL(listener.Addr()), "task_queue": s.TaskQueue, "namespace": options.Namespace}); err != nil {
+	err = announceReady(cmd.OutOrStdout(), map[string]any{
+		"api": exposure.URL(listener.Addr()), "task_queue": s.TaskQueue, "namespace": options.Namespace,
+	})
+	if err != nil {
 		return err
 	}
 	return server.Serve(ctx, listener)

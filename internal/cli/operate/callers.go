@@ -16,13 +16,13 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// This file is about who may reach the API and how it knows them: 'pawl api' goes by it, 'pawl doctor'
-// looks at the same.
+// This file is about who may reach the API and how it knows them: 'pawl api' goes by it, 'pawl
+// doctor' looks at the same.
 
 func (p *process) hasAuth(mode string) bool { return slices.Contains(p.Auth, mode) }
 
-// checkAccess refuses what does not go together, before anything is opened. Its errors are the command
-// line's.
+// checkAccess refuses what does not go together, before anything is opened. Its errors are the
+// command line's.
 func (p *process) checkAccess() error {
 	if len(p.Auth) == 0 {
 		p.Auth = []string{settings.AuthNone}
@@ -32,7 +32,8 @@ func (p *process) checkAccess() error {
 		return errors.New("--auth none goes with nothing else: either callers are known or they are not")
 	case !p.hasAuth(settings.AuthOIDC) &&
 		(p.OIDCIssuer != "" || len(p.OIDCAudience)+len(p.OIDCClaims)+len(p.OIDCRoles) > 0):
-		return errors.New("an OpenID Connect issuer is set up and not used: add --auth oidc, or leave --oidc-… out")
+		return errors.New("an OpenID Connect issuer is set up and not used: add --auth oidc, or leave " +
+			"--oidc-… out")
 	case (p.TLSCert == "") != (p.TLSKey == ""):
 		return errors.New("--tls-cert needs --tls-key, and --tls-key needs --tls-cert")
 	case p.TLSCert != "" && len(p.Proxies) > 0:
@@ -77,15 +78,18 @@ func (p *process) authenticator(tokens store.TokenReader, log *slog.Logger) (aut
 }
 
 func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, error) {
-	o := oidc.Options{Issuer: p.OIDCIssuer, Audience: p.OIDCAudience, Skew: p.OIDCSkew, Roles: map[rest.Role][]string{}, Logger: log}
+	o := oidc.Options{
+		Issuer: p.OIDCIssuer, Audience: p.OIDCAudience, Skew: p.OIDCSkew, Roles: map[rest.Role][]string{}, Logger: log,
+	}
 	for _, pair := range p.OIDCClaims {
 		what, claim, _ := strings.Cut(pair, "=")
 		into := map[string]*string{
-			"subject": &o.Claims.Subject, "groups": &o.Claims.Groups, "group_prefix": &o.Claims.GroupPrefix, "roles": &o.Claims.Roles,
-			"team": &o.Claims.Team, "owner": &o.Claims.Owner, "agents": &o.Claims.Agents,
+			"subject": &o.Claims.Subject, "groups": &o.Claims.Groups, "group_prefix": &o.Claims.GroupPrefix,
+			"roles": &o.Claims.Roles, "team": &o.Claims.Team, "owner": &o.Claims.Owner, "agents": &o.Claims.Agents,
 		}[what]
 		if into == nil || claim == "" {
-			return nil, fmt.Errorf("--oidc-claim %q is not what=claim, where what is one of %s", pair, strings.Join(settings.ClaimNames, ", "))
+			return nil, fmt.Errorf("--oidc-claim %q is not what=claim, where what is "+
+				"one of %s", pair, strings.Join(settings.ClaimNames, ", "))
 		}
 		*into = claim
 	}
@@ -93,17 +97,17 @@ func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, erro
 		name, value, _ := strings.Cut(pair, "=")
 		role, err := rest.ParseRole(name)
 		if err != nil || value == "" {
-			return nil, fmt.Errorf("--oidc-role %q is not role=group, where role is agent, reviewer, auditor or admin", pair)
+			return nil, fmt.Errorf("--oidc-role %q is not role=group, where role is agent, reviewer, "+
+				"auditor or admin", pair)
 		}
 		o.Roles[role] = append(o.Roles[role], value)
 	}
 	return oidc.New(o)
 }
 
-// signer makes what signs decisions; nil where nobody is authenticated. chosen
-// says that the key's file was. An API that may not write its store, and whose
-// key nobody made known, goes on without: its decisions count as
-// unauthenticated.
+// signer makes what signs decisions; nil where nobody is authenticated. chosen says that the key's
+// file was. An API that may not write its store, and whose key nobody made known, goes on without:
+// its decisions count as unauthenticated.
 func (p *process) signer(ctx context.Context, s store.Store, chosen bool, log *slog.Logger) (*auth.Signer, error) {
 	if p.hasAuth(settings.AuthNone) {
 		return nil, nil
@@ -113,8 +117,10 @@ func (p *process) signer(ctx context.Context, s store.Store, chosen bool, log *s
 	case err == nil:
 		return signer, nil
 	case errors.Is(err, auth.ErrKeyUnknown) && !chosen:
-		log.WarnContext(ctx, "decisions are not signed, and recorded as unauthenticated: this API may not write its store, and its key is not known there",
-			"advice", "pawl key add "+p.SigningKey+" --database-url …, or --signing-key with the file of a key that is known")
+		log.WarnContext(ctx, "decisions are not signed, and recorded as unauthenticated: this API may "+
+			"not write its store, and its key is not known there",
+			"advice", "pawl key add "+p.SigningKey+" --database-url …, or --signing-key with the file of "+
+				"a key that is known")
 		return nil, nil
 	}
 	return nil, fmt.Errorf("the key that signs decisions (--signing-key %s): %w", p.SigningKey, err)

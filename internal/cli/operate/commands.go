@@ -1,4 +1,5 @@
-// Package operate holds the commands that run Pawl itself (worker, api), and those that help with it.
+// Package operate holds the commands that run Pawl itself (worker, api), and those that help with
+// it.
 package operate
 
 import (

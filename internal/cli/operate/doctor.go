@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	// maxSkew is how far clocks may differ. Permits and deadlines count in
-	// minutes, and workers use their own clock when they use a permit.
+	// maxSkew is how far clocks may differ. Permits and deadlines count in minutes, and workers use
+	// their own clock when they use a permit.
 	maxSkew = 5 * time.Second
 
 	adviceWorker = "start one with 'pawl worker'; if one runs, its log and its /readyz say what it lacks"
@@ -67,7 +67,7 @@ Exit code 0: all is well; 1: something is missing or failed.`,
 				return cli.UsageError(err)
 			}
 			d.unknown = a.UnknownVariables()
-			findings := d.look(cmd.Context())
+			findings := d.checkAll(cmd.Context())
 			if a.Output != cli.OutputJSON {
 				for _, f := range findings {
 					if err := a.Print(f.line()); err != nil {
@@ -85,16 +85,16 @@ Exit code 0: all is well; 1: something is missing or failed.`,
 	return cmd
 }
 
-// look makes all checks, side by side where they do not need each other.
-func (d *doctorCommand) look(ctx context.Context) []finding {
+// checkAll makes all checks, side by side where they do not need each other.
+func (d *doctorCommand) checkAll(ctx context.Context) []finding {
 	var temporal, stored, files []finding
 	var parts sync.WaitGroup
-	parts.Go(func() { temporal = d.lookAtTemporal(ctx) })
-	parts.Go(func() { stored = d.lookAtStore(ctx) })
-	parts.Go(func() { files = d.lookAtFiles() })
+	parts.Go(func() { temporal = d.checkTemporal(ctx) })
+	parts.Go(func() { stored = d.checkStore(ctx) })
+	parts.Go(func() { files = d.checkFiles() })
 	parts.Wait()
-	judged := d.lookAtPolicy(ctx)
-	queues := slices.Concat(d.lookAtAccess(ctx), d.lookAtQueues(ctx))
+	judged := d.checkPolicy(ctx)
+	queues := slices.Concat(d.checkCallers(ctx), d.checkQueues(ctx))
 	if d.temporal != nil {
 		d.temporal.Close()
 	}
@@ -104,25 +104,28 @@ func (d *doctorCommand) look(ctx context.Context) []finding {
 	return slices.Concat(temporal, stored, files, judged, queues)
 }
 
-func (d *doctorCommand) lookAtTemporal(ctx context.Context) []finding {
+func (d *doctorCommand) checkTemporal(ctx context.Context) []finding {
 	var err error
 	if d.options, err = temporalOptions(d.log); err != nil {
 		return []finding{failed("temporal", err, adviceTemporal)}
 	}
-	_, _ = d.encrypt(&d.options) // lookAtKeys tells
+	_, _ = d.encrypt(&d.options) // checkKeys tells
 	within, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	c, err := client.DialContext(within, d.options)
 	if err != nil {
 		return []finding{
-			failed("temporal", fmt.Errorf("no answer from %s (TLS %s): %w", d.options.HostPort, tlsOf(d.options), err), adviceTemporal),
-			found("namespace", stateSkipped, "Temporal did not answer"), found("search attributes", stateSkipped, "Temporal did not answer"),
+			failed("temporal", fmt.Errorf("no answer from %s "+
+				"(TLS %s): %w", d.options.HostPort, tlsOf(d.options), err), adviceTemporal),
+			found("namespace", stateSkipped, "Temporal did "+
+				"not answer"), found("search attributes", stateSkipped, "Temporal did not answer"),
 		}
 	}
 	d.temporal = c
 	where := fmt.Sprintf("%s, TLS %s", d.options.HostPort, tlsOf(d.options))
-	if info, err := c.WorkflowService().GetSystemInfo(within, &workflowservice.GetSystemInfoRequest{}); err == nil && info.GetServerVersion() != "" {
-		where += ", version " + info.GetServerVersion()
+	info, err := c.WorkflowService().GetSystemInfo(within, &workflowservice.GetSystemInfoRequest{})
+	if version := info.GetServerVersion(); err == nil && version != "" {
+		where += ", version " + version
 	}
 	there, state := found("temporal", stateOK, "%s", where), d.namespace(within)
 	if state.bad() {
@@ -139,15 +142,16 @@ func (d *doctorCommand) namespace(ctx context.Context) finding {
 	err := health.Namespace(ctx, d.temporal.WorkflowService(), name)
 	switch {
 	case errors.Is(err, health.ErrMissing):
-		return found(what, stateMissing, "%s", name).advise("create it with 'pawl setup', or name another with TEMPORAL_NAMESPACE")
+		return found(what, stateMissing, "%s", name).
+			advise("create it with 'pawl setup', or name another with TEMPORAL_NAMESPACE")
 	case err != nil:
 		return failed(what, fmt.Errorf("%s: %w", name, err), "check TEMPORAL_NAMESPACE and the credentials")
 	}
-	answer, err := d.temporal.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: name})
+	retention, err := currentRetention(ctx, d.temporal, name)
 	if err != nil {
 		return failed(what, fmt.Errorf("%s: %w", name, err), "check TEMPORAL_NAMESPACE and the credentials")
 	}
-	return found(what, stateOK, "%s, retention %s", name, hours(answer.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration()))
+	return found(what, stateOK, "%s, retention %s", name, hours(retention))
 }
 
 func (d *doctorCommand) attributes(ctx context.Context) finding {
@@ -155,15 +159,17 @@ func (d *doctorCommand) attributes(ctx context.Context) finding {
 	missing, err := health.MissingAttributes(ctx, d.temporal.OperatorService(), d.options.Namespace)
 	switch {
 	case err != nil:
-		return failed(what, err, "ask somebody with permission to list them: 'temporal operator search-attribute list'")
+		return failed(what, err, "ask somebody with permission to list them: 'temporal operator "+
+			"search-attribute list'")
 	case len(missing) > 0:
 		return found(what, stateMissing, "%s", strings.Join(missing, ", ")).
-			advise("add them with 'pawl setup', then restart the workers; until then calls can't be searched by them in Temporal's UI")
+			advise("add them with 'pawl setup', then restart the workers; until then calls can't be " +
+				"searched by them in Temporal's UI")
 	}
 	return found(what, stateOK, "%s", strings.Join(attributeNames(), ", "))
 }
 
-func (d *doctorCommand) lookAtStore(ctx context.Context) []finding {
+func (d *doctorCommand) checkStore(ctx context.Context) []finding {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	opened, err := d.Database.Open(ctx)
@@ -175,15 +181,16 @@ func (d *doctorCommand) lookAtStore(ctx context.Context) []finding {
 	case d.Database.URL == "":
 		return []finding{failed("store", err, "tell doctor the same as the workers")}
 	case cli.NeedsSetup(err):
-		return []finding{found("store", stateMissing, "%v", err).advise("run 'pawl setup' with this version of Pawl")}
+		return []finding{found("store", stateMissing, "%v", err).
+			advise("run 'pawl setup' with this version of Pawl")}
 	case err != nil:
 		return []finding{failed("store", err, "")}
 	}
 	return []finding{found("store", stateOK, "%s, its schema fits this Pawl", d.Database), d.clocks(ctx)}
 }
 
-// clocks compares this host's clock with the store's server. Temporal shows
-// its own nowhere without starting something.
+// clocks compares this host's clock with the store's server. Temporal shows its own nowhere without
+// starting something.
 func (d *doctorCommand) clocks(ctx context.Context) finding {
 	const what = "clock"
 	server, ok := d.store.(interface {
@@ -200,28 +207,33 @@ func (d *doctorCommand) clocks(ctx context.Context) finding {
 	took := time.Since(before)
 	skew := there.Sub(before.Add(took / 2)).Abs()
 	if skew > maxSkew+took {
-		return finding{Name: what, State: stateFailed, Detail: fmt.Sprintf("this host and the database server differ by %v", skew.Round(time.Second)),
-			Advice: "let both, and Temporal's hosts, follow one time source (NTP): permits and deadlines depend on clocks"}
+		return finding{Name: what, State: stateFailed, Detail: fmt.Sprintf("this host and the database "+
+			"server differ by %v", skew.Round(time.Second)),
+			Advice: "let both, and Temporal's hosts, follow one time source (NTP): permits and deadlines " +
+				"depend on clocks"}
 	}
-	return found(what, stateOK, "this host and the database server agree within %v", (skew + took).Round(time.Millisecond))
+	return found(what, stateOK, "this host and the database server agree "+
+		"within %v", (skew + took).Round(time.Millisecond))
 }
 
-func (d *doctorCommand) lookAtEnvironment() finding {
+func (d *doctorCommand) checkEnvironment() finding {
 	const what = "environment"
 	if len(d.unknown) == 0 {
 		return found(what, stateOK, "every variable that begins with PAWL_ is one of Pawl's")
 	}
-	return failed(what, errors.New(strings.Join(d.unknown, "\n")), "unset them, or correct their names: workers and APIs refuse to start with them")
+	return failed(what, errors.New(strings.Join(d.unknown, "\n")), "unset them, or correct their names: "+
+		"workers and APIs refuse to start with them")
 }
 
-func (d *doctorCommand) lookAtFiles() []finding {
+func (d *doctorCommand) checkFiles() []finding {
 	const what = "policy"
 	rules := found(what, stateSkipped, "no --policy given")
 	if len(d.Policy) > 0 {
 		rules = found(what, stateOK, "%s", strings.Join(d.Policy, ", "))
 		var err error
 		if d.rules, err = policy.Load(d.Policy...); err != nil {
-			rules = failed(what, fmt.Errorf("it can't be used:\n%w", err), "a worker refuses to start with it")
+			rules = failed(what, fmt.Errorf("it can't be used:\n%w", err), "a worker refuses to "+
+				"start with it")
 		}
 	}
 	tools := found("tools", stateSkipped, "no --tools given")
@@ -229,40 +241,44 @@ func (d *doctorCommand) lookAtFiles() []finding {
 		list, err := worker.LoadTools(d.Tools, os.LookupEnv)
 		tools = found("tools", stateOK, "%d in %s", len(list), d.Tools)
 		if err != nil {
-			tools = failed("tools", fmt.Errorf("they can't be used:\n%w", err), "a worker refuses to start with them")
+			tools = failed("tools", fmt.Errorf("they can't be used:\n%w", err), "a worker refuses to "+
+				"start with them")
 		}
 	}
-	return []finding{d.lookAtEnvironment(), rules, tools, d.lookAtKeys()}
+	return []finding{d.checkEnvironment(), rules, tools, d.checkKeys()}
 }
 
-// oldKey is when doctor advises another key: long before any site that there
-// is has written too many payloads with one.
+// oldKey is when doctor advises another key: long before any site that there is has written too
+// many payloads with one.
 const oldKey = 365 * 24 * time.Hour
 
-func (d *doctorCommand) lookAtKeys() finding {
+func (d *doctorCommand) checkKeys() finding {
 	const what = "payload keys"
 	if d.PayloadKeys == "" {
-		return found(what, stateSkipped, "no --payload-keys given: whoever reads the namespace reads arguments and results")
+		return found(what, stateSkipped, "no --payload-keys given: whoever reads the namespace reads "+
+			"arguments and results")
 	}
 	keys, err := codec.Load(d.PayloadKeys)
 	if err != nil {
 		return failed(what, err, "workers and APIs refuse to start with it")
 	}
 	active := keys.Active()
-	f := found(what, stateOK, "%d, written with %s of %s", len(keys.Keys()), active.ID, active.Created.Format(time.DateOnly))
+	f := found(what, stateOK, "%d, written with "+
+		"%s of %s", len(keys.Keys()), active.ID, active.Created.Format(time.DateOnly))
 	switch {
 	case keys.ReadsPlain():
 		f.Detail += "; payloads that are not encrypted are read, too"
 		return f.advise("when all calls from before have ended, 'pawl keyring plain refuse'")
 	case time.Since(active.Created) > oldKey:
-		return f.advise("it is old: 'pawl keyring add', and when every process has the new key, 'pawl keyring activate'")
+		return f.advise("it is old: 'pawl keyring add', and when every process has the new key, " +
+			"'pawl keyring activate'")
 	}
 	return f
 }
 
-// lookAtPolicy looks whether this version of Pawl can judge by the policy that
-// is active in the store, and whether the files say the same.
-func (d *doctorCommand) lookAtPolicy(ctx context.Context) []finding {
+// checkPolicy reports whether this version of Pawl can judge by the policy that is active in the
+// store, and whether the files say the same.
+func (d *doctorCommand) checkPolicy(ctx context.Context) []finding {
 	const what = "active policy"
 	if d.store == nil {
 		return []finding{found(what, stateSkipped, "the store with the policy did not open")}
@@ -273,22 +289,28 @@ func (d *doctorCommand) lookAtPolicy(ctx context.Context) []finding {
 	var unusable *active.UnusableError
 	switch {
 	case errors.As(err, &unusable):
-		return []finding{failed(what, err, "workers of this version don't start with it, and running ones judge by the previous policy: use the version of Pawl that applied it, or apply a policy that this version knows")}
+		return []finding{failed(what, err, "workers of this version don't start with it, and running "+
+			"ones judge by the previous policy: use the version of Pawl that applied it, or apply a "+
+			"policy that this version knows")}
 	case err != nil:
 		return []finding{failed(what, err, "")}
 	case v.Version == 0 && d.rules != nil:
-		return []finding{found(what, stateOK, "none was applied yet; the first worker that starts with the files applies them")}
+		return []finding{found(what, stateOK, "none was applied yet; the first worker that starts with "+
+			"the files applies them")}
 	case v.Version == 0:
 		return []finding{found(what, stateOK, "none was applied yet: everything needs approval")}
 	}
-	said := found(what, stateOK, "version %d, digest %s, applied %s by %s", v.Version, cli.ShortHash(v.Digest), cli.Timestamp(v.At), cli.Cell(v.By, 80))
+	said := found(what, stateOK, "version %d, digest %s, applied "+
+		"%s by %s", v.Version, cli.ShortHash(v.Digest), cli.Timestamp(v.At), cli.Cell(v.By, 80))
 	if d.rules == nil {
 		return []finding{said}
 	}
 	switch fits, err := active.Fits(ctx, d.store, v, d.rules); {
 	case errors.Is(err, active.ErrNotApplied):
-		said = failed(what, fmt.Errorf("%s; the --policy files are different, and were never applied", said.Detail),
-			"apply them with 'pawl policy apply' if they are newer, or leave --policy out: workers refuse to start with them")
+		said = failed(what, fmt.Errorf("%s; the --policy files are different, and were "+
+			"never applied", said.Detail),
+			"apply them with 'pawl policy apply' if they are newer, or leave --policy out: workers "+
+				"refuse to start with them")
 	case err != nil:
 		said = failed(what, err, "")
 	case !fits:
@@ -297,9 +319,9 @@ func (d *doctorCommand) lookAtPolicy(ctx context.Context) []finding {
 	return []finding{said}
 }
 
-// lookAtQueues looks who polls: Pawl's workers, and what runs the catalogue's
-// tools that run elsewhere.
-func (d *doctorCommand) lookAtQueues(ctx context.Context) []finding {
+// checkQueues reports who polls: Pawl's workers, and the processes of tools with task queues of their
+// own.
+func (d *doctorCommand) checkQueues(ctx context.Context) []finding {
 	if d.temporal == nil {
 		return []finding{found("workers", stateSkipped, "no namespace to check")}
 	}
@@ -310,28 +332,29 @@ func (d *doctorCommand) lookAtQueues(ctx context.Context) []finding {
 		d.polled(ctx, "activity workers", d.TaskQueue, enums.TASK_QUEUE_TYPE_ACTIVITY, adviceWorker),
 	}
 	if d.store == nil {
-		return append(findings, found("tool queues", stateSkipped, "the store with the catalogue did not open"))
+		return append(findings, found("tool queues", stateSkipped, "the store with the catalogue did "+
+			"not open"))
 	}
 	findings = append(findings, d.sameStore(ctx))
 	catalogue, err := d.store.Tools(ctx)
 	if err != nil {
 		return append(findings, failed("tool queues", err, ""))
 	}
-	elsewhere := map[string][]string{}
+	remote := map[string][]string{}
 	for _, t := range catalogue {
 		if t.Queue != d.TaskQueue {
-			elsewhere[t.Queue] = append(elsewhere[t.Queue], t.Name)
+			remote[t.Queue] = append(remote[t.Queue], t.Name)
 		}
 	}
-	for _, queue := range slices.Sorted(maps.Keys(elsewhere)) {
-		advice := "start the process that runs " + cli.Cell(strings.Join(elsewhere[queue], ", "), 200) + ", or its calls expire"
+	for _, queue := range slices.Sorted(maps.Keys(remote)) {
+		tools := cli.Cell(strings.Join(remote[queue], ", "), 200)
+		advice := "start the process that runs " + tools + ", or its calls expire"
 		findings = append(findings, d.polled(ctx, "tool workers", queue, enums.TASK_QUEUE_TYPE_ACTIVITY, advice))
 	}
 	return findings
 }
 
-// sameStore looks whether the store is the one in which the task queue's calls
-// are kept.
+// sameStore reports whether the store is the one in which the task queue's calls are kept.
 func (d *doctorCommand) sameStore(ctx context.Context) finding {
 	const what = "store of the queue"
 	id, err := d.store.ID(ctx)
@@ -341,7 +364,8 @@ func (d *doctorCommand) sameStore(ctx context.Context) finding {
 	if err != nil {
 		return failed(what, err, "")
 	}
-	return found(what, stateOK, "the calls of the task queue %s are kept in this store, or in none yet", cli.Cell(d.TaskQueue, 200))
+	return found(what, stateOK, "the calls of the task queue %s are kept in this store, or in "+
+		"none yet", cli.Cell(d.TaskQueue, 200))
 }
 
 func (d *doctorCommand) polled(ctx context.Context, what, queue string, kind enums.TaskQueueType, advice string) finding {
@@ -350,7 +374,8 @@ func (d *doctorCommand) polled(ctx context.Context, what, queue string, kind enu
 	case err != nil:
 		return failed(what, err, "")
 	case !ok:
-		return found(what, stateMissing, "nobody polls the task queue %s", cli.Cell(queue, 200)).advise(advice)
+		return found(what, stateMissing, "nobody polls the task "+
+			"queue %s", cli.Cell(queue, 200)).advise(advice)
 	}
 	return found(what, stateOK, "the task queue %s is polled", cli.Cell(queue, 200))
 }

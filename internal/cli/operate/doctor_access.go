@@ -15,13 +15,15 @@ import (
 // expiresSoon is how long before its end a certificate is worth a word.
 const expiresSoon = 7 * 24 * time.Hour
 
-// lookAtAccess looks whether the API could know its callers, as it is set up.
-func (d *doctorCommand) lookAtAccess(ctx context.Context) []finding {
+// checkCallers reports whether the API could know its callers, as it is set up.
+func (d *doctorCommand) checkCallers(ctx context.Context) []finding {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	findings := []finding{found("authentication", stateOK, "%s", strings.Join(d.Auth, ", "))}
 	if d.hasAuth(settings.AuthNone) {
-		findings[0].Detail = "none is configured here: 'pawl api' with these settings would serve only this machine, and believe everybody; 'pawl whoami' shows how a running API identifies its callers"
+		findings[0].Detail = "none is configured here: 'pawl api' with these settings would serve only " +
+			"this machine, and believe everybody; 'pawl whoami' shows how a running API identifies " +
+			"its callers"
 	}
 	if d.hasAuth(settings.AuthTokens) {
 		findings = append(findings, d.tokens(ctx))
@@ -57,21 +59,22 @@ func (d *doctorCommand) issuer(ctx context.Context) finding {
 		err = issuer.Check(ctx)
 	}
 	if err != nil {
-		return failed(what, err, "check that this host reaches the issuer, and that --oidc-issuer is exactly its name; until then it identifies nobody")
+		return failed(what, err, "check that this host reaches the issuer, and that --oidc-issuer is "+
+			"exactly its name; until then it identifies nobody")
 	}
 	return found(what, stateOK, "%s, its keys are there", d.OIDCIssuer)
 }
 
 func (d *doctorCommand) certificate(now time.Time) finding {
-	const what = "certificate"
+	const what, advice = "certificate", "put a new one there; a running API reads it by itself"
 	pair, err := tls.LoadX509KeyPair(d.TLSCert, d.TLSKey)
 	switch {
 	case err != nil:
 		return failed(what, err, "check that both files are PEM, belong together, and may be read")
 	case now.After(pair.Leaf.NotAfter):
-		return failed(what, fmt.Errorf("%s expired on %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)), "put a new one there; a running API reads it by itself")
+		return failed(what, fmt.Errorf("%s expired on %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)), advice)
 	case now.Add(expiresSoon).After(pair.Leaf.NotAfter):
-		return found(what, stateOK, "%s, only until %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)).advise("put a new one there; a running API reads it by itself")
+		return found(what, stateOK, "%s, only until %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)).advise(advice)
 	}
 	return found(what, stateOK, "%s, until %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter))
 }

@@ -28,8 +28,7 @@ type process struct {
 	started time.Time
 }
 
-// encrypt lets a client encrypt by the keyring that was named. It returns nil
-// if none was.
+// encrypt lets a client encrypt by the keyring that was named. It returns nil if none was.
 func (p *process) encrypt(o *client.Options) (*codec.Keyring, error) {
 	if p.PayloadKeys == "" {
 		return nil, nil
@@ -42,7 +41,8 @@ func (p *process) encrypt(o *client.Options) (*codec.Keyring, error) {
 		return nil, err
 	}
 	if keys.ReadsPlain() {
-		p.log.Warn("payloads that are not encrypted are read, too, as the keyring says; switch that off with 'pawl keyring plain refuse' when all calls from before have ended")
+		p.log.Warn("payloads that are not encrypted are read, too, as the keyring says; switch that off " +
+			"with 'pawl keyring plain refuse' when all calls from before have ended")
 	}
 	return keys, nil
 }
@@ -74,9 +74,11 @@ func (p *process) openStore(ctx context.Context) (opened store.Store, err error)
 	return opened, err
 }
 
-// await tries until it works, fails in a way that waiting can't mend, or the
-// start's time is over. It says what it waits for, and again when that changes.
-func (p *process) await(ctx context.Context, what string, try func(context.Context) error, heals func(error) bool) error {
+// await tries until it works, fails in a way that waiting can't mend, or the start's time is over.
+// It says what it waits for, and again when that changes.
+func (p *process) await(
+	ctx context.Context, what string, try func(context.Context) error, mayRecover func(error) bool,
+) error {
 	deadline := p.started.Add(p.StartTimeout)
 	said := ""
 	for {
@@ -86,11 +88,12 @@ func (p *process) await(ctx context.Context, what string, try func(context.Conte
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("stopped while waiting for %s: %w", what, ctx.Err())
-		case !heals(err), time.Now().Add(retryPause).After(deadline):
+		case !mayRecover(err), time.Now().Add(retryPause).After(deadline):
 			return err
 		}
 		if text := err.Error(); text != said {
-			p.log.WarnContext(ctx, "waiting at start", "for", what, "until", deadline.UTC().Format(time.RFC3339), "error", err)
+			p.log.WarnContext(ctx, "waiting at start",
+				"for", what, "until", deadline.UTC().Format(time.RFC3339), "error", err)
 			said = text
 		}
 		select {

@@ -53,8 +53,8 @@ func (f finding) line() string {
 	return approval.DisplayLines(strings.TrimRight(text, " "), 0) + "\n"
 }
 
-// report prints findings as JSON, or nothing if each was printed already, and
-// is the command's exit code.
+// report prints findings as JSON, or nothing if each was printed already, and is the command's exit
+// code.
 func (a *app) report(findings []finding) error {
 	well := true
 	for _, f := range findings {

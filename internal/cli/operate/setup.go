@@ -22,22 +22,25 @@ import (
 )
 
 const (
-	// defaultRetention is for a namespace that setup creates. It counts from a
-	// call's end, so it need not outlast any wait for approval: it is how long
-	// callers can fetch raw results and operators see histories. Pawl's own
-	// store forgets nothing with it.
+	// defaultRetention is for a namespace that setup creates. It counts from a call's end, so it
+	// need not outlast any wait for approval: it is how long callers can fetch raw results and
+	// operators see histories. Pawl's own store forgets nothing with it.
 	defaultRetention = 30 * 24 * time.Hour
 
-	// visibleTimeout is how long a new namespace and new search attributes may
-	// take until Temporal's caches show them.
+	// visibleTimeout is how long a new namespace and new search attributes may take until
+	// Temporal's caches show them.
 	visibleTimeout = 90 * time.Second
 )
 
 const (
-	adviceNamespace = "ask somebody with permission to create it: 'temporal operator namespace create', on Temporal Cloud its web console or 'tcld namespace create'; then run this again"
-	adviceRetention = "ask somebody with permission to change it: 'temporal operator namespace update', on Temporal Cloud its web console or 'tcld namespace retention set'"
-	adviceSearch    = "ask somebody with permission to add them, all of type Keyword: 'temporal operator search-attribute create', on Temporal Cloud its web console or 'tcld namespace search-attributes add'. Calls work without them"
-	adviceTemporal  = "check TEMPORAL_ADDRESS, TEMPORAL_TLS and the credentials, and that Temporal runs"
+	adviceNamespace = "ask somebody with permission to create it: 'temporal operator namespace create', " +
+		"on Temporal Cloud its web console or 'tcld namespace create'; then run this again"
+	adviceRetention = "ask somebody with permission to change it: 'temporal operator namespace update', " +
+		"on Temporal Cloud its web console or 'tcld namespace retention set'"
+	adviceSearch = "ask somebody with permission to add them, all of type Keyword: 'temporal operator " +
+		"search-attribute create', on Temporal Cloud its web console or 'tcld namespace " +
+		"search-attributes add'. Calls work without them"
+	adviceTemporal = "check TEMPORAL_ADDRESS, TEMPORAL_TLS and the credentials, and that Temporal runs"
 )
 
 type setupCommand struct {
@@ -72,7 +75,8 @@ Exit code 1: something could not be done; the report says what to do.`,
 			if err := s.Database.Validate(); err != nil {
 				return cli.UsageError(err)
 			}
-			if d := time.Duration(s.Retention); cmd.Flag("retention").Changed && (d < settings.MinRetention || d > settings.MaxRetention) {
+			d := time.Duration(s.Retention)
+			if cmd.Flag("retention").Changed && (d < settings.MinRetention || d > settings.MaxRetention) {
 				return cli.UsageError(errors.New("the retention must be from 24h to 8760h, a year"))
 			}
 			return s.run(cmd.Context())
@@ -89,22 +93,22 @@ func (s *setupCommand) run(ctx context.Context) error {
 		return err
 	}
 	if c, err := s.dial(ctx, options); err != nil {
-		s.tell(failed("temporal", err, "")) // dial says what to check
-		s.tell(found("namespace", stateSkipped, "Temporal did not answer"))
-		s.tell(found("search attributes", stateSkipped, "Temporal did not answer"))
+		s.add(failed("temporal", err, "")) // dial says what to check
+		s.add(found("namespace", stateSkipped, "Temporal did not answer"))
+		s.add(found("search attributes", stateSkipped, "Temporal did not answer"))
 	} else {
 		defer c.Close()
-		s.tell(found("temporal", stateOK, "%s, TLS %s", options.HostPort, tlsOf(options)))
+		s.add(found("temporal", stateOK, "%s, TLS %s", options.HostPort, tlsOf(options)))
 		there := s.namespace(ctx, c, options.Namespace)
-		s.tell(there)
-		s.tell(s.attributes(ctx, c, options.Namespace, there.State))
+		s.add(there)
+		s.add(s.attributes(ctx, c, options.Namespace, there.State))
 	}
-	s.tell(s.store(ctx))
+	s.add(s.store(ctx))
 	return s.app.report(s.findings)
 }
 
-// tell prints steps as they end: some take a while.
-func (s *setupCommand) tell(f finding) {
+// add prints steps as they end: some take a while.
+func (s *setupCommand) add(f finding) {
 	s.findings = append(s.findings, f)
 	if s.app.Output != cli.OutputJSON {
 		_ = s.app.Print(f.line())
@@ -116,9 +120,9 @@ func (s *setupCommand) namespace(ctx context.Context, c client.Client, name stri
 	ctx, cancel := context.WithTimeout(ctx, visibleTimeout)
 	defer cancel()
 	asked := time.Duration(s.Retention)
-	answer, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: name})
+	current, err := currentRetention(ctx, c, name)
 	if err == nil {
-		return s.keep(ctx, c, name, answer.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration())
+		return s.keepNamespace(ctx, c, name, current)
 	}
 	if !errors.As(err, new(*serviceerror.NamespaceNotFound)) {
 		return failed(what, err, "check TEMPORAL_NAMESPACE and the credentials")
@@ -130,7 +134,8 @@ func (s *setupCommand) namespace(ctx context.Context, c client.Client, name stri
 		return found(what, stateToDo, "%s: create it with a retention of %s", name, hours(asked))
 	}
 	_, err = c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
-		Namespace: name, Description: "Guarded tool calls of Pawl", WorkflowExecutionRetentionPeriod: durationpb.New(asked),
+		Namespace: name, Description: "Guarded tool calls of Pawl",
+		WorkflowExecutionRetentionPeriod: durationpb.New(asked),
 	})
 	state := stateDone
 	switch {
@@ -140,37 +145,43 @@ func (s *setupCommand) namespace(ctx context.Context, c client.Client, name stri
 		return failed(what, fmt.Errorf("%s could not be created: %w", name, err), adviceNamespace)
 	}
 	// Temporal's caches take a while to know it; workers would be refused.
-	err = until(ctx, func(ctx context.Context) error {
+	err = retryUntilDone(ctx, func(ctx context.Context) error {
 		_, err := health.Polled(ctx, c.WorkflowService(), name, "pawl-setup", enums.TASK_QUEUE_TYPE_WORKFLOW)
 		return err
 	})
 	if err != nil {
-		return failed(what, fmt.Errorf("%s was created but can't be used yet: %w", name, err), "run this again in a minute")
+		return failed(what, fmt.Errorf("%s was created but can't be used yet: %w", name, err), "run this "+
+			"again in a minute")
 	}
 	return found(what, state, "%s, retention %s", name, hours(asked))
 }
 
-// keep leaves a namespace as it is, but for a retention that was asked for.
-func (s *setupCommand) keep(ctx context.Context, c client.Client, name string, current time.Duration) finding {
+// keepNamespace leaves a namespace as it is, but for a retention that was asked for.
+func (s *setupCommand) keepNamespace(
+	ctx context.Context, c client.Client, name string, current time.Duration,
+) finding {
 	const what = "namespace"
 	asked := time.Duration(s.Retention)
 	switch {
 	case asked == 0 || asked == current:
 		return found(what, stateThere, "%s, retention %s", name, hours(current))
 	case s.DryRun:
-		return found(what, stateToDo, "%s: change the retention from %s to %s", name, hours(current), hours(asked))
+		return found(what, stateToDo, "%s: change the retention from "+
+			"%s to %s", name, hours(current), hours(asked))
 	}
 	_, err := c.WorkflowService().UpdateNamespace(ctx, &workflowservice.UpdateNamespaceRequest{
-		Namespace: name, Config: &namespace.NamespaceConfig{WorkflowExecutionRetentionTtl: durationpb.New(asked)},
+		Namespace: name,
+		Config:    &namespace.NamespaceConfig{WorkflowExecutionRetentionTtl: durationpb.New(asked)},
 	})
 	if err != nil {
-		return failed(what, fmt.Errorf("%s: its retention of %s could not be changed: %w", name, hours(current), err), adviceRetention)
+		return failed(what, fmt.Errorf("%s: its retention of %s could not be "+
+			"changed: %w", name, hours(current), err), adviceRetention)
 	}
 	return found(what, stateDone, "%s, retention %s, was %s", name, hours(asked), hours(current))
 }
 
-// attributes adds search attributes, on every kind of visibility store, and
-// waits until Temporal shows them.
+// attributes adds search attributes, on every kind of visibility store, and waits until Temporal
+// shows them.
 func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, namespaceState string) finding {
 	const what = "search attributes"
 	switch namespaceState {
@@ -184,8 +195,9 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 	ctx, cancel := context.WithTimeout(ctx, visibleTimeout)
 	defer cancel()
 	var have map[string]enums.IndexedValueType
-	err := until(ctx, func(ctx context.Context) error {
-		answer, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: name})
+	err := retryUntilDone(ctx, func(ctx context.Context) error {
+		answer, err := c.OperatorService().ListSearchAttributes(ctx,
+			&operatorservice.ListSearchAttributesRequest{Namespace: name})
 		have = answer.GetCustomAttributes()
 		return err
 	})
@@ -199,8 +211,10 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 		case enums.INDEXED_VALUE_TYPE_UNSPECIFIED:
 			missing[attribute] = kind
 		default:
-			return failed(what, fmt.Errorf("%s is there with the type %s, and should have %s", attribute, have[attribute], kind),
-				"rename or remove it, or use another namespace: Temporal can't change its type. Calls work without it")
+			return failed(what, fmt.Errorf("%s is there with the type %s, and "+
+				"should have %s", attribute, have[attribute], kind),
+				"rename or remove it, or use another namespace: Temporal can't change its type. Calls "+
+					"work without it")
 		}
 	}
 	if len(missing) == 0 {
@@ -209,11 +223,11 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 	if s.DryRun {
 		return found(what, stateToDo, "add %s", strings.Join(namesOf(missing), ", "))
 	}
-	// On SQL stores Temporal picks a column for each, and refuses what another
-	// set-up was given in the meantime.
+	// On SQL stores Temporal picks a column for each, and refuses what another set-up was given in
+	// the meantime.
 	add := &operatorservice.AddSearchAttributesRequest{Namespace: name, SearchAttributes: missing}
 	tries := 5
-	err = until(ctx, func(ctx context.Context) error {
+	err = retryUntilDone(ctx, func(ctx context.Context) error {
 		absent, err := health.MissingAttributes(ctx, c.OperatorService(), name)
 		if err != nil || len(absent) == 0 {
 			return err
@@ -226,7 +240,7 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 			case errors.As(err, new(*serviceerror.InvalidArgument)) && tries > 1:
 				// Somebody else took the column that Temporal had picked.
 				tries--
-				return errors.New(err.Error()) // until would give up on the type
+				return errors.New(err.Error()) // retryUntilDone would give up on the type
 			default:
 				return err
 			}
@@ -267,8 +281,8 @@ func (s *setupCommand) store(ctx context.Context) finding {
 	return found(what, stateDone, "%s: its schema is created", s.Database)
 }
 
-// until tries until it works, is refused for good, or ctx ends.
-func until(ctx context.Context, try func(context.Context) error) error {
+// retryUntilDone tries until it works, is refused for good, or ctx ends.
+func retryUntilDone(ctx context.Context, try func(context.Context) error) error {
 	for {
 		err := try(ctx)
 		if err == nil || refused(err) || errors.As(err, new(*serviceerror.Unimplemented)) {
@@ -284,3 +298,10 @@ func until(ctx context.Context, try func(context.Context) error) error {
 
 // hours writes a retention as --retention takes it.
 func hours(d time.Duration) string { return fmt.Sprintf("%gh", d.Hours()) }
+
+// currentRetention is that of a namespace that is there.
+func currentRetention(ctx context.Context, c client.Client, name string) (time.Duration, error) {
+	answer, err := c.WorkflowService().DescribeNamespace(ctx,
+		&workflowservice.DescribeNamespaceRequest{Namespace: name})
+	return answer.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration(), err
+}

@@ -54,7 +54,7 @@ func TestDoctorLooksAtKeys(t *testing.T) {
 		t.Helper()
 		d := &doctorCommand{}
 		d.PayloadKeys = path
-		return d.lookAtKeys()
+		return d.checkKeys()
 	}
 	if f := look(); f.State != stateFailed {
 		t.Errorf("missing: %+v", f)

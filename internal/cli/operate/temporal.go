@@ -20,12 +20,13 @@ import (
 // rpcTimeout bounds one exchange with Temporal.
 const rpcTimeout = 10 * time.Second
 
-// temporalOptions reads Temporal's own settings: its environment variables, and
-// the profile of its configuration file.
+// temporalOptions reads Temporal's own settings: its environment variables, and the profile of its
+// configuration file.
 func temporalOptions(logger *slog.Logger) (client.Options, error) {
 	o, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return o, fmt.Errorf("settings of Temporal (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, … or its TOML file): %w", err)
+		return o, fmt.Errorf("settings of Temporal (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, … or its TOML "+
+			"file): %w", err)
 	}
 	if o.HostPort == "" {
 		o.HostPort = client.DefaultHostPort
@@ -41,7 +42,8 @@ func temporalOptions(logger *slog.Logger) (client.Options, error) {
 func (p *process) dial(ctx context.Context, o client.Options) (c client.Client, err error) {
 	err = p.await(ctx, "Temporal", func(ctx context.Context) error {
 		if c, err = client.DialContext(ctx, o); err != nil {
-			return fmt.Errorf("no answer from Temporal at %s (TLS %s): %w; check TEMPORAL_ADDRESS, TEMPORAL_TLS and related settings", o.HostPort, tlsOf(o), err)
+			return fmt.Errorf("no answer from Temporal at %s (TLS %s): %w; check TEMPORAL_ADDRESS, "+
+				"TEMPORAL_TLS and related settings", o.HostPort, tlsOf(o), err)
 		}
 		return nil
 	}, func(err error) bool { return !refused(err) })
@@ -55,9 +57,11 @@ func (p *process) awaitNamespace(ctx context.Context, c client.Client, name stri
 		defer cancel()
 		switch err := health.Namespace(ctx, c.WorkflowService(), name); {
 		case errors.Is(err, health.ErrMissing):
-			return fmt.Errorf("there is no namespace %q in Temporal: create it with 'pawl setup', or name another with TEMPORAL_NAMESPACE", name)
+			return fmt.Errorf("there is no namespace %q in Temporal: create it with 'pawl setup', or "+
+				"name another with TEMPORAL_NAMESPACE", name)
 		case err != nil:
-			return fmt.Errorf("the namespace %q in Temporal: %w; check TEMPORAL_NAMESPACE and the credentials", name, err)
+			return fmt.Errorf("the namespace %q in Temporal: %w; check TEMPORAL_NAMESPACE and the "+
+				"credentials", name, err)
 		}
 		return nil
 	}, func(err error) bool { return !refused(err) })
@@ -65,7 +69,8 @@ func (p *process) awaitNamespace(ctx context.Context, c client.Client, name stri
 
 // refused reports an answer of Temporal that waiting does not change.
 func refused(err error) bool {
-	return errors.As(err, new(*serviceerror.PermissionDenied)) || errors.As(err, new(*serviceerror.InvalidArgument)) ||
+	return errors.As(err, new(*serviceerror.PermissionDenied)) ||
+		errors.As(err, new(*serviceerror.InvalidArgument)) ||
 		status.Code(err) == codes.Unauthenticated
 }
 

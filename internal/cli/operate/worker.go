@@ -92,7 +92,8 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	if w.HealthListen != "" {
 		l, err := net.Listen("tcp", w.HealthListen)
 		if err != nil {
-			return fmt.Errorf("the health address %s: %w; choose another with --health-listen", w.HealthListen, err)
+			return fmt.Errorf("the health address %s: %w; choose another with "+
+				"--health-listen", w.HealthListen, err)
 		}
 		defer serveHealth(l, probes, w.log)()
 		fields["health"] = urlOf(l)
@@ -119,8 +120,9 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 
 	fatal := make(chan error, 1)
 	running, err := worker.New(ctx, worker.Options{
-		Client: temporal, Namespace: options.Namespace, PayloadKeys: keys, Store: opened, Policy: judge, Tools: tools, TaskQueue: w.TaskQueue,
-		Logger: w.log, OrdinarySteps: w.OrdinarySteps, Decisions: w.Decisions, WorkflowCache: w.WorkflowCache, StopTimeout: w.StopTimeout,
+		Client: temporal, Namespace: options.Namespace, TaskQueue: w.TaskQueue, PayloadKeys: keys,
+		Store: opened, Policy: judge, Tools: tools, Decisions: w.Decisions, OrdinarySteps: w.OrdinarySteps,
+		WorkflowCache: w.WorkflowCache, StopTimeout: w.StopTimeout, Logger: w.log,
 		OnFatal: func(err error) { fatal <- err },
 	})
 	if err != nil {
@@ -145,19 +147,22 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	return err
 }
 
-// followPolicy lets the files be the first policy of a store that has none, and
-// follows the active one.
+// followPolicy lets the files be the first policy of a store that has none, and follows the active
+// one.
 func (w *workerCommand) followPolicy(ctx context.Context, s store.Store, files *policy.Set) (*active.Policy, error) {
 	v, fits, err := active.Seed(ctx, s, active.Change{
-		Files: active.Names(files.Sources()), By: "pawl worker", Channel: "file", Note: "the store had no policy",
+		Files: active.Names(files.Sources()), By: "pawl worker", Channel: "file",
+		Note: "the store had no policy",
 	})
 	switch {
 	case errors.Is(err, active.ErrNotApplied):
-		return nil, fmt.Errorf("%w; apply them with 'pawl policy apply', or start without --policy to use the store's", err)
+		return nil, fmt.Errorf("%w; apply them with 'pawl policy apply', or start without --policy to "+
+			"use the store's", err)
 	case err != nil:
 		return nil, fmt.Errorf("policy: %w", err)
 	case !fits:
-		w.log.WarnContext(ctx, "the --policy files are not the active policy but an earlier one; they are ignored",
+		w.log.WarnContext(ctx, "the --policy files are not the active policy but an earlier one; they "+
+			"are ignored",
 			"active", v.Version, "by", approval.Display(v.By, 80))
 	default:
 		active.LogWarnings(ctx, w.log, files.Warnings())
@@ -169,9 +174,11 @@ func (w *workerCommand) followPolicy(ctx context.Context, s store.Store, files *
 	return judge, nil
 }
 
-// checks are what a worker needs. That it polls itself can't be told from that
-// others poll; but when it can't any more, it ends.
-func (w *workerCommand) checks(c client.Client, namespace string, s store.Store, judge *active.Policy) []health.Check {
+// checks are what a worker needs. That it polls itself can't be told from that others poll; but
+// when it can't any more, it ends.
+func (w *workerCommand) checks(
+	c client.Client, namespace string, s store.Store, judge *active.Policy,
+) []health.Check {
 	polled := func(kind enums.TaskQueueType) func(context.Context) error {
 		return func(ctx context.Context) error {
 			ok, err := health.Polled(ctx, c.WorkflowService(), namespace, w.TaskQueue, kind)
@@ -181,21 +188,29 @@ func (w *workerCommand) checks(c client.Client, namespace string, s store.Store,
 			return err
 		}
 	}
+	temporal := func(ctx context.Context) error {
+		_, err := c.CheckHealth(ctx, &client.CheckHealthRequest{})
+		return err
+	}
+	exists := func(ctx context.Context) error { return health.Namespace(ctx, c.WorkflowService(), namespace) }
+	searchable := func(ctx context.Context) error {
+		return health.SearchAttributes(ctx, c.OperatorService(), namespace)
+	}
 	return []health.Check{
-		{Name: "temporal", Advice: "Temporal does not answer.", Look: func(ctx context.Context) error {
-			_, err := c.CheckHealth(ctx, &client.CheckHealthRequest{})
-			return err
-		}},
-		{Name: "namespace", Advice: "Temporal does not find the namespace, or does not say: create it with 'pawl setup'.", Look: func(ctx context.Context) error {
-			return health.Namespace(ctx, c.WorkflowService(), namespace)
-		}},
-		{Name: "store", Advice: "The store can't be used now; calls wait until it can.", Look: s.Ping},
-		{Name: "policy", Advice: "Calls are judged by an older policy: the active one can't be used or looked up here. The log says why.", Look: judge.Check},
-		{Name: "search_attributes", Optional: true, Advice: "Calls can't be found by status, tool and agent in Temporal: run 'pawl setup' and restart the workers.", Look: func(ctx context.Context) error {
-			return health.SearchAttributes(ctx, c.OperatorService(), namespace)
-		}},
-		{Name: "workflow_worker", Advice: "Nobody polls the task queue for workflow tasks yet.", Look: polled(enums.TASK_QUEUE_TYPE_WORKFLOW)},
-		{Name: "activity_worker", Advice: "Nobody polls the task queue for activities yet.", Look: polled(enums.TASK_QUEUE_TYPE_ACTIVITY)},
+		{Name: "temporal", Look: temporal, Advice: "Temporal does not answer."},
+		{Name: "namespace", Look: exists,
+			Advice: "Temporal does not find the namespace, or does not say: create it with 'pawl setup'."},
+		{Name: "store", Look: s.Ping, Advice: "The store can't be used now; calls wait until it can."},
+		{Name: "policy", Look: judge.Check,
+			Advice: "Calls are judged by an older policy: the active one can't be used or looked up here. " +
+				"The log says why."},
+		{Name: "search_attributes", Optional: true, Look: searchable,
+			Advice: "Calls can't be found by status, tool and agent in Temporal: run 'pawl setup' and " +
+				"restart the workers."},
+		{Name: "workflow_worker", Look: polled(enums.TASK_QUEUE_TYPE_WORKFLOW),
+			Advice: "Nobody polls the task queue for workflow tasks yet."},
+		{Name: "activity_worker", Look: polled(enums.TASK_QUEUE_TYPE_ACTIVITY),
+			Advice: "Nobody polls the task queue for activities yet."},
 	}
 }
 

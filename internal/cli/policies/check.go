@@ -57,7 +57,8 @@ func checkPolicy(paths []string) (checked, error) {
 	c := checked{Problems: []yamlfile.Problem{}, Warnings: []yamlfile.Problem{}}
 	for _, path := range paths {
 		if policytest.IsSuite(path) {
-			return c, cli.UsageError(fmt.Errorf("%s is a suite of tests, not a policy; run it with 'pawl policy test'", path))
+			return c, cli.UsageError(fmt.Errorf("%s is a suite of tests, not a policy; run it with 'pawl "+
+				"policy test'", path))
 		}
 	}
 	paths, unlisted := policytest.PolicyFiles(paths...)
@@ -141,7 +142,9 @@ func (c checked) String() string {
 		if l.Observe {
 			decides = "no, it observes"
 		}
-		rows = append(rows, []string{cli.Cell(l.Layer, 60), fmt.Sprint(l.Rules), decides, approval.Display(l.File, 200)})
+		rows = append(rows, []string{
+			cli.Cell(l.Layer, 60), fmt.Sprint(l.Rules), decides, approval.Display(l.File, 200),
+		})
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "OK: %s in %s\n", cli.Plural(rules, "rule"), cli.Plural(len(c.Layers), "layer"))

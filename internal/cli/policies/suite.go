@@ -53,7 +53,8 @@ Exit code 0: all is as expected; 1: something is not, or can't be read.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&s.policy, "policy", nil, "try another policy than the suites': its `FILE` or folder; repeatable")
+	flags.StringArrayVar(&s.policy, "policy", nil, "try another policy than the suites': its `FILE` or "+
+		"folder; repeatable")
 	flags.StringVar(&s.golden, "golden", "", "compare all verdicts with this `FILE`")
 	flags.BoolVar(&s.update, "update", false, "write the file that --golden names, instead of comparing")
 	flags.Var(&s.least, "coverage-min", "fail if fewer than this `percent` of a policy's rules are hit")
@@ -109,8 +110,7 @@ func (s *suiteCommand) run(paths []string) error {
 	return err
 }
 
-// try reads all suites before it runs any, so that every mistake in any of
-// them is told at once.
+// try reads all suites before it runs any, so that every mistake in any of them is told at once.
 func (s *suiteCommand) try(paths []string) (policytest.Report, error) {
 	if len(paths) == 0 {
 		paths = []string{"."}
@@ -241,7 +241,8 @@ func (s *suiteCommand) text(t tested) string {
 	}
 	for _, g := range t.golden {
 		gone, come := linesNotIn(g.New, g.Old), linesNotIn(g.Old, g.New)
-		fmt.Fprintf(&b, "%s %s\n%s%s\n", s.Paint(cli.Red, "GOLDEN"), approval.Display(g.Test, 500), marked("-", approval.DisplayLines(gone, 0)), marked("+", come))
+		fmt.Fprintf(&b, "%s %s\n%s%s\n", s.Paint(cli.Red, "GOLDEN"), approval.Display(g.Test, 500),
+			marked("-", approval.DisplayLines(gone, 0)), marked("+", come))
 	}
 	for _, suite := range suites {
 		word := "ok  "
@@ -252,7 +253,8 @@ func (s *suiteCommand) text(t tested) string {
 		fmt.Fprintf(&b, "%s %s: %s%s\n", word, approval.Display(suite, 300), cli.Plural(tests[suite], "test"), rest)
 	}
 	if n := len(t.golden); n > 0 {
-		fmt.Fprintf(&b, "%s %s: %s changed; look, then write it anew with --update\n", s.Paint(cli.Red, "FAIL"), approval.Display(s.golden, 300), cli.Plural(n, "verdict"))
+		fmt.Fprintf(&b, "%s %s: %s changed; look, then write it anew with "+
+			"--update\n", s.Paint(cli.Red, "FAIL"), approval.Display(s.golden, 300), cli.Plural(n, "verdict"))
 	}
 	if s.update {
 		fmt.Fprintf(&b, "wrote %s\n", approval.Display(s.golden, 300))
@@ -270,7 +272,8 @@ func (s *suiteCommand) coverage(c policytest.Coverage) string {
 	if c.Percent() < int(s.least) {
 		word, rest = s.Paint(cli.Red, "FAIL"), fmt.Sprintf(", at least %d%% are demanded", s.least)
 	}
-	fmt.Fprintf(&b, "%s coverage: %d%% of %s in %s%s\n", word, c.Percent(), cli.Plural(c.Rules, "rule"), approval.Display(strings.Join(c.Policy, ", "), 300), rest)
+	fmt.Fprintf(&b, "%s coverage: %d%% of %s in %s%s\n", word, c.Percent(), cli.Plural(c.Rules, "rule"),
+		approval.Display(strings.Join(c.Policy, ", "), 300), rest)
 	for _, r := range c.Missed {
 		fmt.Fprintf(&b, "     never hit: %s\n", approval.Display(r.Where+" "+r.Text, 300))
 	}
