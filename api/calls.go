@@ -117,7 +117,7 @@ func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duratio
 	if waiting.Err() == nil {
 		s.o.Logger.WarnContext(ctx, "could not wait for a call that was started", "id", id, "error", err)
 	}
-	view, err := s.standing(ctx, id, false)
+	view, err := s.openView(ctx, id, false)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		s.o.Logger.WarnContext(ctx, "could not show a call that was started", "id", id, "error", err)
@@ -130,7 +130,7 @@ func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duratio
 // attach continues the call that was started before under the same key.
 func (s *Server) attach(c *gin.Context, id string, wait time.Duration) error {
 	c.Header(rest.HeaderAttached, "true")
-	err := s.takeUp(c, id, time.Now().Add(wait))
+	err := s.replyExisting(c, id, time.Now().Add(wait))
 	var p *problem
 	if errors.As(err, &p) && p.Code == rest.CodeWorkflowGone && p.ID == id {
 		p.Detail += " To ask for it again, use another idempotency key."
@@ -138,8 +138,9 @@ func (s *Server) attach(c *gin.Context, id string, wait time.Duration) error {
 	return err
 }
 
-// takeUp answers with how a call ended or stands, which was started before.
-func (s *Server) takeUp(c *gin.Context, id string, until time.Time) error {
+// replyExisting answers about a call that was started before: its outcome, or
+// its state once the time is up.
+func (s *Server) replyExisting(c *gin.Context, id string, until time.Time) error {
 	ctx, wait := c.Request.Context(), max(0, time.Until(until))
 	c.Header("Location", callPath(id))
 	o, d, err := s.follow(ctx, id, wait)
@@ -175,7 +176,7 @@ func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Tim
 	err := s.visible(c, o.DuplicateOf) // the workflow's result alone is no proof of whose call that is
 	if err == nil {
 		c.Header(rest.HeaderDuplicate, o.ID)
-		err = s.takeUp(c, o.DuplicateOf, until)
+		err = s.replyExisting(c, o.DuplicateOf, until)
 	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calls.ErrUnknown) {
 		c.Writer.Header().Del(rest.HeaderDuplicate)
@@ -188,7 +189,7 @@ func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Tim
 func workflowGone(id string, d *client.WorkflowExecutionDescription, r store.Record) *problem {
 	return &problem{
 		Status: http.StatusConflict, Code: rest.CodeWorkflowGone, ID: id, CallStatus: r.View.Status,
-		Detail: lost(d, r).Message,
+		Detail: noOutcome(d, r).Message,
 	}
 }
 
@@ -259,7 +260,7 @@ func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 // replyOpen answers with how a call stands whose workflow is open.
 func (s *Server) replyOpen(c *gin.Context, status int, d *client.WorkflowExecutionDescription, ask bool) error {
 	ctx, id := c.Request.Context(), d.WorkflowExecution.ID
-	view, err := s.standing(ctx, id, ask)
+	view, err := s.openView(ctx, id, ask)
 	switch {
 	case err != nil:
 		return err
@@ -275,13 +276,13 @@ func (s *Server) showStored(c *gin.Context, id string, d *client.WorkflowExecuti
 	switch {
 	case errors.Is(err, store.ErrNotFound) && d != nil:
 		return reply(c, http.StatusOK, shown(approval.View{
-			ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime, Error: lost(d, store.Record{}),
+			ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime, Error: noOutcome(d, store.Record{}),
 		}))
 	case err != nil:
 		return fromStore(err)
 	case r.View.Status.Ended():
 		return replyOutcome(c, r.View.Outcome())
 	}
-	r.View.Error = lost(d, r)
+	r.View.Error = noOutcome(d, r)
 	return reply(c, http.StatusOK, shown(r.View))
 }

@@ -84,7 +84,7 @@ func (s *Server) getRequest(c *gin.Context) error {
 	}
 	out := rest.Request{View: shown(r.View), Timeline: []rest.Event{}}
 	if !r.View.Status.Ended() {
-		if err := s.enliven(ctx, &out); err != nil {
+		if err := s.addLiveState(ctx, &out); err != nil {
 			return err
 		}
 		out.Waiting = s.why(ctx, out.View.View)
@@ -113,10 +113,10 @@ func (s *Server) resolved(c *gin.Context) (string, error) {
 	return id, fromStore(err)
 }
 
-// enliven brings a call that has not ended up to date with its workflow, as
-// far as that answers within the budget. What the call is stays the store's
-// word.
-func (s *Server) enliven(ctx context.Context, out *rest.Request) error {
+// addLiveState brings a call that has not ended up to date with its workflow, if
+// that answers within the budget. What the call asks for stays as it is in the
+// store.
+func (s *Server) addLiveState(ctx context.Context, out *rest.Request) error {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
 	d, err := s.calls.Describe(budget, out.ID)
@@ -143,7 +143,7 @@ func (s *Server) enliven(ctx context.Context, out *rest.Request) error {
 		return fromStore(err)
 	}
 	if out.View = shown(r.View); !r.View.Status.Ended() {
-		out.Error = lost(d, r)
+		out.Error = noOutcome(d, r)
 	}
 	return nil
 }

@@ -29,16 +29,16 @@ func (s *Server) follow(ctx context.Context, id string, wait time.Duration) (*ap
 	return s.calls.Follow(ctx, waiting, id)
 }
 
-// standing is how a call stands whose workflow is open: as the workflow says
-// where it is to be asked and answers in time, else as the store does. It is
-// nil before the policy has answered.
-func (s *Server) standing(ctx context.Context, id string, ask bool) (*approval.View, error) {
+// openView is the view of a call whose workflow is open: the workflow's own,
+// with ask and where it answers in time, else the store's. It is nil before the
+// policy has answered.
+func (s *Server) openView(ctx context.Context, id string, ask bool) (*approval.View, error) {
 	if ask && stopping(ctx).Err() == nil {
 		budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 		state, err := s.calls.State(budget, id)
 		cancel()
 		if err == nil {
-			return undelivered(state.View), nil
+			return withoutEnd(state.View), nil
 		}
 		s.o.Logger.DebugContext(ctx, "the workflow did not say how it stands", "id", id, "error", err)
 	}
@@ -49,22 +49,21 @@ func (s *Server) standing(ctx context.Context, id string, ask bool) (*approval.V
 	case err != nil:
 		return nil, fromStore(err)
 	}
-	return undelivered(r.View), nil
+	return withoutEnd(r.View), nil
 }
 
-// undelivered takes back the end of a call whose workflow is still about to
-// close: its view is redacted, and nobody may take that for the result that
-// the caller is to get.
-func undelivered(v approval.View) *approval.View {
+// withoutEnd leaves out the end of a call whose workflow is about to close: the
+// view is redacted, so its result is not the one that the caller gets.
+func withoutEnd(v approval.View) *approval.View {
 	if v.Status.NeedsPermit() {
 		v.Status, v.Result, v.Error, v.EndedAt = approval.StatusExecuting, nil, nil, nil
 	}
 	return &v
 }
 
-// lost says why a call without an outcome will not get one: somebody closed
-// its workflow in Temporal. d is nil where Temporal has no such workflow.
-func lost(d *client.WorkflowExecutionDescription, r store.Record) *approval.CallError {
+// noOutcome says why a call will never have an outcome: somebody closed its
+// workflow in Temporal. d is nil where Temporal has no such workflow.
+func noOutcome(d *client.WorkflowExecutionDescription, r store.Record) *approval.CallError {
 	how := "is no longer known to Temporal"
 	if d != nil {
 		how = calls.HowClosed(d.Status)
