@@ -1,5 +1,5 @@
-// Package ballot judges people's decisions about one call: who may decide, what a decision does, what
-// is missing still, and how to say so. It is pure, so that workflows may use it.
+// Package ballot judges people's decisions about one call: who may decide, what a decision does,
+// what is missing still, and how to say so. It is pure, so that workflows may use it.
 //
 // It is the one judge. The API asks it before it sends a decision, the workflow counts with it, and
 // the claim of the permit counts again with it, by what the store says of the call.
@@ -46,8 +46,8 @@ type Decision struct {
 	Untimely   bool   // its envelope was verified, and was not valid at At
 }
 
-// Judgement is what a decision does, or why it does nothing, or what has to be found out before that
-// can be said. Then Outcome is empty and Needs is not.
+// Judgement is what a decision does, or why it does nothing, or what has to be found out before
+// that can be said. Then Outcome is empty and Needs is not.
 type Judgement struct {
 	approval.Answer
 	Reason Reason
@@ -65,19 +65,15 @@ const (
 	NeedsTime  Need = "time"  // when it came
 )
 
-// Reason is why a decision does not count. The zero value says nothing.
+// Reason is why a decision does not count, or changes nothing, where more can be said about it than
+// its answer does.
 type Reason string
 
 const (
-	Late          Reason = "late"           // it came after the deadline
-	Settled       Reason = "settled"        // the call was decided before
-	UnknownKind   Reason = "unknown_kind"   // it is neither approve nor reject
-	Stale         Reason = "stale"          // it is about another digest
-	Own           Reason = "own"            // who asked can't approve
-	Untimely      Reason = "untimely"       // its envelope was not valid when it came
-	Unsigned      Reason = "unsigned"       // signed decisions only count
-	NoMember      Reason = "no_member"      // its reviewer is in no group that is asked
-	NotExecutable Reason = "not_executable" // the requirement holds what this version can't judge
+	Own      Reason = "own"       // who asked can't approve
+	Unsigned Reason = "unsigned"  // only signed decisions count
+	NoMember Reason = "no_member" // its reviewer is in no group that is asked
+	Again    Reason = "again"     // it changes nothing: its reviewer's approval counts already
 )
 
 func refuse(d Decision, o approval.AnswerOutcome, why Reason, message string) Judgement {
@@ -86,41 +82,51 @@ func refuse(d Decision, o approval.AnswerOutcome, why Reason, message string) Ju
 
 // Judge says what the rules alone say of a decision, whoever else has decided. A decision that they
 // let count has neither Outcome nor Needs; what it does is for the Tally to say.
+//
+// The order is part of how open calls replay: what needs to be found out is asked for only where
+// nothing before it refuses the decision.
 func (r Rules) Judge(d Decision) Judgement {
-	const forbidden = approval.AnswerForbidden
-	approve := d.Kind == approval.Approve
+	const invalid, forbidden = approval.AnswerInvalid, approval.AnswerForbidden
 	switch {
 	case !d.Untimed && !r.Deadline.IsZero() && !d.At.Before(r.Deadline):
-		return refuse(d, approval.AnswerExpired, Late, "the decision came after the deadline")
-	case !approve && d.Kind != approval.Reject:
-		return refuse(d, approval.AnswerInvalid, UnknownKind, "the decision is neither approve nor reject")
+		return refuse(d, approval.AnswerExpired, "", "the decision came after the deadline")
+	case d.Kind != approval.Approve && d.Kind != approval.Reject:
+		return refuse(d, invalid, "", "the decision is neither approve nor reject")
 	case d.Digest != "" && d.Digest != r.Digest:
-		return refuse(d, approval.AnswerStale, Stale, "the decision is about another digest than the call's")
+		return refuse(d, approval.AnswerStale, "", "the decision is about another digest than the call's")
 	case d.Unverified:
 		return Judgement{Needs: NeedsProof}
-	case approve && r.asked(d.Reviewer):
-		return refuse(d, forbidden, Own, "who asked for a call, or owns the agent that did, may reject it but not approve it: somebody else has to")
+	case d.Kind == approval.Approve && r.asked(d.Reviewer):
+		return refuse(d, forbidden, Own, "who asked for a call, or owns the agent that did, "+
+			"may reject it but not approve it: somebody else has to")
 	case d.Untimed:
 		return Judgement{Needs: NeedsTime}
 	case d.Untimely:
-		return refuse(d, forbidden, Untimely, "the signed decision had expired before it came, or was not to be made yet: decide again, and see whether the clock of Pawl's API is right")
+		return refuse(d, forbidden, "", "the signed decision had expired before it came, "+
+			"or was not to be made yet: decide again, and see whether the clock of Pawl's API is right")
 	case r.Requirement.Decisions == approval.DecisionsSigned && !d.Authenticated:
-		return refuse(d, forbidden, Unsigned, "this call takes signed decisions only: decide through Pawl's API or command line, with a token")
-	case approve && len(r.Requirement.Unexecuted()) > 0:
-		return refuse(d, forbidden, NotExecutable, "this version of Pawl can't judge approvals of this call: it needs "+approval.List(r.Requirement.Unexecuted()))
-	case approve && !slices.ContainsFunc(r.Requirement.Approvals, func(a approval.Approvals) bool { return takes(a, d.Decision) }):
+		return refuse(d, forbidden, Unsigned,
+			"this call takes signed decisions only: decide through Pawl's API or command line, with a token")
+	case d.Kind == approval.Reject:
+	case len(r.Requirement.Unexecuted()) > 0:
+		return refuse(d, forbidden, "", "this version of Pawl can't judge approvals of this call: it needs "+
+			approval.List(r.Requirement.Unexecuted()))
+	case !slices.ContainsFunc(r.Requirement.Approvals, func(a approval.Approvals) bool {
+		return takes(a, d.Decision)
+	}):
 		return refuse(d, forbidden, NoMember, "this call takes approvals by "+groups(r.Requirement)+" only")
 	}
 	return Judgement{Answer: approval.Answer{DecisionID: d.ID}}
 }
 
-// asked reports whether the call is this person's own: they asked for it, or own the agent that did.
-// It is never true of a call without an owner: nobody knows who asked for that.
+// asked reports whether the call is this person's own: they asked for it, or own the agent that
+// did. It is never true of a call without an owner: nobody knows who asked for that.
 func (r Rules) asked(name string) bool {
 	return r.Owner != "" && (approval.SamePerson(name, r.Owner) || approval.SamePerson(name, r.Requester))
 }
 
-// takes reports whether a decision counts toward a. Groups are believed of authenticated decisions only.
+// takes reports whether a decision counts toward a. Groups are believed of authenticated decisions
+// only.
 func takes(a approval.Approvals, d approval.Decision) bool {
 	return a.Group == "" || d.Authenticated && slices.Contains(d.Groups, a.Group)
 }

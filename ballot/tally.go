@@ -6,10 +6,10 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Tally adds the decisions about one call up, in the order in which they came. One rejection settles
-// the call; approvals settle it once every group has its count of distinct people. Names of the
-// SamePerson are one person's, and people without a name are one and the same, so that namelessness
-// never adds up. Whoever is in two groups counts in both.
+// Tally adds the decisions about one call up, in the order in which they came. One rejection
+// settles the call; approvals settle it once every group has its count of distinct people. Names of
+// the SamePerson are one person's, and people without a name are one and the same, so that
+// namelessness never adds up. Whoever is in two groups counts in both.
 //
 // A Tally is a value: a copy counts on its own. Make one with New or Count.
 type Tally struct {
@@ -54,7 +54,7 @@ func (t *Tally) Add(d Decision) Judgement {
 // with is the tally with one decision more.
 func (t Tally) with(d Decision) (Tally, Judgement) {
 	if t.settled != nil {
-		return t, refuse(d, approval.AnswerAlreadyResolved, Settled, "the call was "+done(t.settled.Kind)+" before")
+		return t, refuse(d, approval.AnswerAlreadyResolved, "", "the call was "+done(t.settled.Kind)+" before")
 	}
 	j := t.rules.Judge(d)
 	if j.Outcome != "" || j.Needs != "" {
@@ -70,18 +70,20 @@ func (t Tally) with(d Decision) (Tally, Judgement) {
 	j.Outcome = approval.AnswerRecorded
 	switch missing := t.missing(); {
 	case again && slices.Equal(before, missing):
-		j.Message = "you have approved already; " + others(missing)
+		j.Message, j.Reason = "you have approved already; "+others(missing), Again
 	case len(missing) == 0:
 		t.settled, j.Outcome = &d.Decision, approval.AnswerResolved
 	}
 	return t, j
 }
 
-// approve adds an approval, and reports whether its reviewer had approved before. Of one reviewer the
-// first approval counts, unless this one is authenticated: its groups are those of now, and the first
-// may be anybody's.
+// approve adds an approval, and reports whether its reviewer had approved before. Of one reviewer
+// the first approval counts, unless this one is authenticated: its groups are those of now, and the
+// first may be anybody's.
 func (t *Tally) approve(d approval.Decision) (again bool) {
-	i := slices.IndexFunc(t.votes, func(v approval.Decision) bool { return approval.SamePerson(v.Reviewer, d.Reviewer) })
+	i := slices.IndexFunc(t.votes, func(v approval.Decision) bool {
+		return approval.SamePerson(v.Reviewer, d.Reviewer)
+	})
 	switch {
 	case i < 0:
 		t.votes = append(slices.Clip(t.votes), d)

@@ -79,7 +79,8 @@ func (r Rules) waiting(a approval.Approvals, have int) string {
 	case a.Count == 1:
 		return fmt.Sprintf("one more approval by somebody else (%d of %d so far)", have, have+1)
 	}
-	return fmt.Sprintf("%d more approvals by different other people (%d of %d so far)", a.Count, have, have+a.Count)
+	return fmt.Sprintf("%d more approvals by different other people (%d of %d so far)",
+		a.Count, have, have+a.Count)
 }
 
 // askers says whose approval can't count because they asked, or nothing where nobody knows who did.
