@@ -73,7 +73,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		// lets it count even if the workflow does not know yet that it waits:
 		// the store shows a call a moment before.
 		digest := cmp.Or(in.Digest, r.View.Digest)
-		foreseen := s.foreseen(r.View, d, digest)
+		foreseen := s.foreseen(c, r.View, d, digest)
 		if foreseen.Outcome == approval.AnswerForbidden {
 			s.recordForbidden(ctx, id, foreseen.Answer, d)
 			return s.replyAnswer(c, foreseen.Answer, r.View)
@@ -118,14 +118,27 @@ func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, er
 }
 
 // foreseen is what the rules say of a decision that was not sent yet, taking it to come in time and to
-// be signed where this API signs. Whatever else the call's decisions are, the workflow says the same.
-func (s *Server) foreseen(v approval.View, d approval.Decision, digest string) ballot.Judgement {
-	d.Authenticated = s.o.Signer != nil && d.Method != ""
-	j := ballot.RulesOf(v).Judge(ballot.Decision{Decision: d, Digest: digest})
-	if j.Reason == ballot.Unsigned {
-		j.Message = "This call takes signed decisions only, and this API does not know who you are: it has to run with --auth tokens or oidc."
+// be signed where this API signs. Whatever others decide, the workflow says the same.
+func (s *Server) foreseen(c *gin.Context, v approval.View, d approval.Decision, digest string) ballot.Judgement {
+	reader, rules := s.reader(c), ballot.RulesOf(v)
+	d.Authenticated = reader.Authenticated
+	j := rules.Judge(ballot.Decision{Decision: d, Digest: digest})
+	if j.Refused() {
+		j.Message = rules.Why(j, reader)
 	}
 	return j
+}
+
+// reader is who asks, as far as it matters for deciding. Where nobody is authenticated, it may be
+// nobody in particular.
+func (s *Server) reader(c *gin.Context) ballot.Reader {
+	p := principal(c)
+	r := ballot.Reader{Reviewer: p.Has(rest.RoleReviewer)}
+	r.Name, _ = reviewer(c, "decides")
+	if p.Authenticated() {
+		r.Groups, r.Authenticated = p.Groups, s.o.Signer != nil
+	}
+	return r
 }
 
 // recordForbidden puts a decision on record that was never sent to its

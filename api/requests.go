@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -88,6 +89,10 @@ func (s *Server) getRequest(c *gin.Context) error {
 			return err
 		}
 		out.Waiting = s.why(ctx, out.View.View)
+	}
+	if r.IsRequest {
+		you, rack := ballot.For(out.View.View, s.reader(c))
+		out.You, out.Rack = &you, rack
 	}
 	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: id, Limit: store.MaxPage})
 	if err != nil {

@@ -94,7 +94,7 @@ const maxSegments = 6
 
 // rack shows what a call takes as segments, the run itself last. yours are the groups for which the
 // reader's approval would count, "" among them for anybody's.
-func (t Tally) rack(status approval.Status, yours map[string]bool) []approval.Segment {
+func (t Tally) rack(v approval.View, yours map[string]bool) []approval.Segment {
 	teeth := t.teeth()
 	var out []approval.Segment
 	if len(teeth) < maxSegments {
@@ -116,11 +116,11 @@ func (t Tally) rack(status approval.Status, yours map[string]bool) []approval.Se
 		}
 	}
 	for i := range out {
-		if status != approval.StatusPending && out[i].State == approval.SegmentNext {
+		if !waits(v) && out[i].State == approval.SegmentNext {
 			out[i].State = approval.SegmentLater
 		}
 	}
-	return append(out, run(status))
+	return append(out, run(v))
 }
 
 func (o tooth) segment(yours bool) approval.Segment {
@@ -159,15 +159,15 @@ func joined(teeth []tooth, yours bool) approval.Segment {
 }
 
 // run is the last segment: the tool's one run.
-func run(status approval.Status) approval.Segment {
+func run(v approval.View) approval.Segment {
 	s := approval.Segment{State: approval.SegmentLater, Label: "Runs once"}
 	switch {
-	case status.Denied():
+	case v.Status.Denied(), v.Status == approval.StatusPending && !waits(v):
 		s.Label = "Does not run"
-	case status == approval.StatusApproved, status == approval.StatusExecuting:
+	case v.Status == approval.StatusApproved, v.Status == approval.StatusExecuting:
 		s.State = approval.SegmentNext
-	case status.Ended():
-		s.State, s.Note = approval.SegmentMet, words(status)
+	case v.Status.Ended():
+		s.State, s.Note = approval.SegmentMet, words(v.Status)
 	}
 	return s
 }

@@ -34,18 +34,21 @@ func For(v approval.View, r Reader) (approval.You, []approval.Segment) {
 	switch {
 	case v.Status == approval.StatusEvaluating:
 		you.Why = "The policy is still judging it."
-	case v.Status == approval.StatusPending && v.Error != nil: // its workflow is gone
+	case v.Status == approval.StatusPending && !waits(v):
 		you.Why = v.Error.Message
-	case v.Status != approval.StatusPending:
-		you.Why = "Nothing is to be decided any more: the call is " + words(v.Status) + "."
+	case !waits(v):
+		you.Why = "Nothing can be decided any more: the call is " + words(v.Status) + "."
 	case !r.Reviewer:
 		you.Why = "Only reviewers decide, and you are not one here."
 	default:
 		yours := t.offer(&you, r)
-		return you, t.rack(v.Status, yours)
+		return you, t.rack(v, yours)
 	}
-	return you, t.rack(v.Status, nil)
+	return you, t.rack(v, nil)
 }
+
+// waits reports whether people can decide: a call whose workflow is gone waits for nobody.
+func waits(v approval.View) bool { return v.Status == approval.StatusPending && v.Error == nil }
 
 // offer fills in what a reviewer may do about a call that waits. It returns the groups for which
 // their approval would count, "" among them for anybody's.

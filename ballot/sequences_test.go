@@ -11,8 +11,8 @@ import (
 	"github.com/pawlhq/pawl/ballot"
 )
 
-// sequence is decisions about one call, and what each does. The tests of the API, the workflow and the
-// claim read the same file: all four must agree.
+// sequence is decisions about one call, and what each does. The tests of the API, the workflow and
+// the claim read the same file: all four must agree.
 type sequence struct {
 	Name             string
 	Approvals        []approval.Approvals
@@ -96,7 +96,8 @@ func TestSequences(t *testing.T) {
 	}
 }
 
-// A decision is refused, or asked about, by what is wrong with it first. Open calls replay by that order.
+// A decision is refused, or asked about, by what is wrong with it first. Open calls replay by that
+// order.
 func TestWhatIsAskedFirst(t *testing.T) {
 	rules := ballot.Rules{
 		Requirement: approval.Requirement{Approvals: []approval.Approvals{{Group: "finance", Count: 1}}, Decisions: approval.DecisionsSigned},
@@ -201,8 +202,8 @@ func counts(a approval.Approvals, d approval.Decision) bool {
 	return a.Group == "" || d.Authenticated && slices.Contains(d.Groups, a.Group)
 }
 
-// means says whether decisions meet a requirement. Of each person one approval counts: the first, or
-// the last that is authenticated.
+// means says whether decisions meet a requirement. Of each person one approval counts: the first,
+// or the last that is authenticated.
 func means(r approval.Requirement, decisions []approval.Decision) bool {
 	of := map[string]approval.Decision{}
 	for _, d := range decisions {

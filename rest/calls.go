@@ -67,6 +67,12 @@ type Request struct {
 	Answers []approval.Answer `json:"answers,omitempty"` // to the latest decisions
 	Live    bool              `json:"live"`              // status, votes and answers come from its running workflow
 	Waiting *Waiting          `json:"waiting,omitempty"`
+
+	// You is what whoever asks may do about the call, and Rack what the call takes. Both are absent
+	// of a call that people were never asked about.
+	You  *approval.You      `json:"you,omitempty"`
+	Rack []approval.Segment `json:"rack,omitempty"`
+
 	// Timeline is the call's part of the audit log. Where that is longer than one page,
 	// TimelineCursor is where GET /api/audit goes on.
 	Timeline       []Event `json:"timeline"`
