@@ -16,84 +16,7 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// reach is how far a role gets on a route.
-type reach int
-
-const (
-	nothing reach = iota
-	own           // the calls that it asked for; others are not there
-	all
-)
-
-// rule says who may use a route.
-type rule struct {
-	public bool // without credentials, too
-	proved bool // not where nobody is authenticated
-	roles  map[rest.Role]reach
-}
-
-// access is the whole of who may do what. A route that is not in it is refused.
-// The raw result of a call is its requester's alone, so nobody else has any use
-// of /api/calls, but to withdraw: everybody else sees requests, redacted.
-// docs/security.md shows it; a test compares.
-var access = map[string]rule{
-	"GET /":        {public: true},
-	"GET /healthz": {public: true},
-	"GET /readyz":  {public: true}, // details are for those who show credentials
-
-	"GET /api/whoami": {roles: map[rest.Role]reach{rest.RoleAgent: all, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
-
-	"POST /api/calls":            {roles: map[rest.Role]reach{rest.RoleAgent: own}},
-	"GET /api/calls/:id":         {roles: map[rest.Role]reach{rest.RoleAgent: own}},
-	"POST /api/calls/:id/cancel": {roles: map[rest.Role]reach{rest.RoleAgent: own, rest.RoleAdmin: all}},
-
-	"GET /api/requests":                         {roles: map[rest.Role]reach{rest.RoleAgent: own, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
-	"GET /api/requests/:id":                     {roles: map[rest.Role]reach{rest.RoleAgent: own, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
-	"GET /api/requests/:id/decisions/:decision": {roles: map[rest.Role]reach{rest.RoleAgent: own, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
-	"POST /api/requests/:id/approve":            {roles: map[rest.Role]reach{rest.RoleReviewer: all}},
-	"POST /api/requests/:id/reject":             {roles: map[rest.Role]reach{rest.RoleReviewer: all}},
-
-	"GET /api/audit": {roles: map[rest.Role]reach{rest.RoleAuditor: all, rest.RoleAdmin: all}},
-	"GET /api/tools": {roles: map[rest.Role]reach{rest.RoleAgent: all, rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
-
-	"GET /api/policy":         {roles: map[rest.Role]reach{rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
-	"GET /api/policy/history": {roles: map[rest.Role]reach{rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
-	"GET /api/policy/:digest": {roles: map[rest.Role]reach{rest.RoleReviewer: all, rest.RoleAuditor: all, rest.RoleAdmin: all}},
-	"PUT /api/policy":         {roles: map[rest.Role]reach{rest.RoleAdmin: all}},
-
-	// What is encrypted is all of every call, so who may have it decoded is
-	// whoever operates Temporal.
-	"POST /codec/decode": {roles: map[rest.Role]reach{rest.RoleAdmin: all}},
-	"POST /codec/encode": {roles: map[rest.Role]reach{rest.RoleAdmin: all}},
-
-	"GET /api/tokens":             {proved: true, roles: map[rest.Role]reach{rest.RoleAuditor: all, rest.RoleAdmin: all}},
-	"POST /api/tokens":            {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
-	"POST /api/tokens/:id/revoke": {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
-
-	"GET /api/keys":             {proved: true, roles: map[rest.Role]reach{rest.RoleAuditor: all, rest.RoleAdmin: all}},
-	"POST /api/keys/rotate":     {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
-	"POST /api/keys/:id/retire": {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
-	"POST /api/keys/:id/revoke": {proved: true, roles: map[rest.Role]reach{rest.RoleAdmin: all}},
-}
-
-// reachOf is how far a principal gets: as far as the best of its roles.
-// Nobody's word is taken for which calls are theirs where nobody is
-// authenticated: there all are everybody's.
-func (r rule) reachOf(p auth.Principal) reach {
-	best := nothing
-	if r.proved && !p.Authenticated() {
-		return nothing
-	}
-	for _, role := range p.Roles {
-		best = max(best, r.roles[role])
-	}
-	if best == own && !p.Authenticated() {
-		return all
-	}
-	return best
-}
-
-// Names of what admitted leaves in a request's context.
+// Names of what authorize leaves in a request's context.
 const (
 	principalKey = "principal"
 	reachKey     = "reach"
@@ -108,9 +31,9 @@ func principal(c *gin.Context) auth.Principal {
 // onlyOwn reports whether the principal sees its own calls only.
 func onlyOwn(c *gin.Context) bool { return c.GetInt(reachKey) != int(all) }
 
-// admitted lets through who may use the route. It runs before anything of the
+// authorize lets through who may use the route. It runs before anything of the
 // body is read.
-func (s *Server) admitted(c *gin.Context) {
+func (s *Server) authorize(c *gin.Context) {
 	route := c.FullPath()
 	if route == "" { // nothing is served here, which is no secret
 		c.Next()
@@ -120,12 +43,12 @@ func (s *Server) admitted(c *gin.Context) {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	r, known := access[method+" "+route]
+	rule, known := s.access[method+" "+route]
 	if !known {
 		s.fail(c, &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: "Nobody may use this route."})
 		return
 	}
-	if r.public && (s.o.Auth == nil || len(c.Request.Header.Values("Authorization")) == 0) {
+	if rule.public && (s.o.Auth == nil || len(c.Request.Header.Values("Authorization")) == 0) {
 		if s.o.Auth == nil {
 			c.Set(principalKey, auth.Local())
 		}
@@ -138,17 +61,17 @@ func (s *Server) admitted(c *gin.Context) {
 		return
 	}
 	c.Set(principalKey, p)
-	reached := r.reachOf(p)
-	refused := reached == nothing && !r.public
+	reached := rule.reachOf(p)
+	refused := reached == nothing && !rule.public
 	if p.Authenticated() && (refused || method != http.MethodGet) {
-		if err := s.quotas.pace(p.Subject); err != nil {
+		if err := s.quotas.countRequest(p.Subject); err != nil {
 			s.fail(c, err)
 			return
 		}
 	}
 	if refused {
 		s.logNoRole(c.Request.Context(), p, method+" "+route)
-		s.fail(c, &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: notPermitted(p, r)})
+		s.fail(c, &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: notPermitted(p, rule)})
 		return
 	}
 	c.Set(reachKey, int(reached))
@@ -187,13 +110,14 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 		return auth.Principal{}, ctx.Err()
 	}
 	return auth.Principal{}, &problem{
-		Status: http.StatusServiceUnavailable, Code: rest.CodeAuthUnavailable, Detail: "It can't be told now whose credential this is; try again.", cause: err,
+		Status: http.StatusServiceUnavailable, Code: rest.CodeAuthUnavailable, Detail: "The credential can't be checked now; try again.", cause: err,
 	}
 }
 
-// still fails unless the request's credential, which was good when it came, is
-// so now: a long poll must not answer to a token that was revoked meanwhile.
-func (s *Server) still(c *gin.Context) error {
+// reauthenticate fails unless the request's credential, which was good when it
+// came, is so now: a long poll must not answer to a token that was revoked
+// meanwhile.
+func (s *Server) reauthenticate(c *gin.Context) error {
 	_, err := s.authenticate(c.Request)
 	return err
 }
@@ -218,13 +142,13 @@ func bearer(r *http.Request) (string, error) {
 	return credential, nil
 }
 
-func notPermitted(p auth.Principal, r rule) string {
-	if r.proved && !p.Authenticated() {
+func notPermitted(p auth.Principal, a access) string {
+	if a.proved && !p.Authenticated() {
 		return "This API authenticates nobody, so nobody may do this here: start it with --auth tokens."
 	}
 	var may []string
 	for _, role := range rest.Roles {
-		if r.roles[role] != nothing {
+		if a.of(role) != nothing {
 			may = append(may, string(role))
 		}
 	}

@@ -46,7 +46,7 @@ func (s *Server) startCall(c *gin.Context) error {
 	}
 	id, wait := begin.ID, min(in.Wait.Std(), s.o.MaxWait)
 	if p.Authenticated() {
-		if err := s.quotas.room(c.Request.Context(), p.Subject); err != nil {
+		if err := s.quotas.addPending(c.Request.Context(), p.Subject); err != nil {
 			if call.IdempotencyKey == "" {
 				return err
 			}
@@ -106,7 +106,7 @@ func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duratio
 	waiting, cancel := waiting(ctx, wait)
 	defer cancel()
 	o, err := s.calls.Outcome(waiting, id, run)
-	if refused := s.still(c); refused != nil {
+	if refused := s.reauthenticate(c); refused != nil {
 		p := problemOf(refused)
 		p.ID, p.Location = id, callPath(id)
 		return p
@@ -124,7 +124,7 @@ func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duratio
 	case view != nil:
 		begun = *view
 	}
-	return reply(c, http.StatusAccepted, rest.OpenCall{View: shown(begun), Waiting: s.why(ctx, begun)})
+	return reply(c, http.StatusAccepted, rest.OpenCall{View: shown(begun), Waiting: s.waitingFor(ctx, begun)})
 }
 
 // attach continues the call that was started before under the same key.
@@ -145,7 +145,7 @@ func (s *Server) replyExisting(c *gin.Context, id string, until time.Time) error
 	c.Header("Location", callPath(id))
 	o, d, err := s.follow(ctx, id, wait)
 	if err == nil && wait > 0 {
-		err = s.still(c)
+		err = s.reauthenticate(c)
 	}
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func replyOutcome(c *gin.Context, o approval.Outcome) error {
 // getCall shows a call from Temporal, and from the store when Temporal has
 // forgotten it.
 func (s *Server) getCall(c *gin.Context) error {
-	id, err := pathParam(c, "id")
+	id, err := idParam(c)
 	if err != nil {
 		return err
 	}
@@ -244,7 +244,7 @@ func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 	ctx := c.Request.Context()
 	o, d, err := s.follow(ctx, id, wait)
 	if err == nil && wait > 0 {
-		err = s.still(c)
+		err = s.reauthenticate(c)
 	}
 	switch {
 	case err != nil:
@@ -267,7 +267,7 @@ func (s *Server) replyOpen(c *gin.Context, status int, d *client.WorkflowExecuti
 	case view == nil:
 		view = &approval.View{ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime}
 	}
-	return reply(c, status, rest.OpenCall{View: shown(*view), Waiting: s.why(ctx, *view)})
+	return reply(c, status, rest.OpenCall{View: shown(*view), Waiting: s.waitingFor(ctx, *view)})
 }
 
 // showStored shows a call whose workflow has no outcome to give (any more).

@@ -14,7 +14,7 @@ import (
 // cancelCall withdraws a call: 200 once it is cancelled, also by an earlier
 // request; 202 while that is not certain; 409 when it ended otherwise.
 func (s *Server) cancelCall(c *gin.Context) error {
-	id, err := pathParam(c, "id")
+	id, err := idParam(c)
 	if err != nil {
 		return err
 	}

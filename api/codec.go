@@ -40,15 +40,15 @@ func (s *Server) newCodec(o CodecOptions) (http.Handler, error) {
 	}), nil
 }
 
-// mayDecode is the codec endpoint's share of admitted.
+// mayDecode is what authorize is for other routes.
 func (s *Server) mayDecode(r *http.Request) error {
 	p, err := s.authenticate(r)
 	if err != nil {
 		return err
 	}
 	route := r.Method + " " + codecPath + path.Base(r.URL.Path)
-	if access[route].reachOf(p) == nothing {
-		if err := s.quotas.pace(p.Subject); err != nil {
+	if s.access[route].reachOf(p) == nothing {
+		if err := s.quotas.countRequest(p.Subject); err != nil {
 			return err
 		}
 		s.logNoRole(r.Context(), p, route)

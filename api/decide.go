@@ -34,7 +34,7 @@ func decisionPath(id, decisionID string) string {
 // durable, then asks the workflow what the decision did.
 func (s *Server) decide(kind approval.DecisionKind) handler {
 	return func(c *gin.Context) error {
-		id, err := pathParam(c, "id")
+		id, err := idParam(c)
 		if err != nil {
 			return err
 		}
@@ -267,12 +267,12 @@ func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, v approval.View)
 		c.Header("Location", location)
 		return reply(c, status, rest.DecisionAnswer{
 			Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: shown(v),
-			Waiting: s.why(c.Request.Context(), v),
+			Waiting: s.waitingFor(c.Request.Context(), v),
 		})
 	case status == http.StatusOK:
 		out := rest.DecisionAnswer{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: shown(v)}
 		if a.Outcome == approval.AnswerRecorded {
-			out.Waiting = s.why(c.Request.Context(), v)
+			out.Waiting = s.waitingFor(c.Request.Context(), v)
 		}
 		return reply(c, status, out)
 	}

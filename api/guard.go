@@ -30,7 +30,7 @@ var bodies = map[string]int64{"PUT /api/policy": maxPolicyBody}
 // handler answers a request, or returns what fail makes a problem of.
 type handler func(c *gin.Context) error
 
-func (s *Server) do(h handler) gin.HandlerFunc {
+func (s *Server) answer(h handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := h(c); err != nil {
 			s.fail(c, err)
@@ -38,9 +38,9 @@ func (s *Server) do(h handler) gin.HandlerFunc {
 	}
 }
 
-// logged writes the access log: the route's pattern, never the path, whose
+// logRequest writes the access log: the route's pattern, never the path, whose
 // parameters are somebody's data.
-func (s *Server) logged(c *gin.Context) {
+func (s *Server) logRequest(c *gin.Context) {
 	start := time.Now()
 	c.Next()
 	s.o.Logger.DebugContext(c.Request.Context(), "http request",
@@ -48,7 +48,7 @@ func (s *Server) logged(c *gin.Context) {
 		"bytes", c.Writer.Size(), "duration", time.Since(start))
 }
 
-func (s *Server) recovered(c *gin.Context) {
+func (s *Server) recoverPanic(c *gin.Context) {
 	defer func() {
 		v := recover()
 		if v == nil {
@@ -75,9 +75,9 @@ const hostDetail = "The API does not answer under this Host name. Use 127.0.0.1 
 
 var crossOrigin = http.NewCrossOriginProtection()
 
-// guarded keeps browsers out that another site sent (Origin check), or that
+// checkSource keeps browsers out that another site sent (Origin check), or that
 // were told that a foreign name is this machine (DNS rebinding: Host check).
-func (s *Server) guarded(c *gin.Context) {
+func (s *Server) checkSource(c *gin.Context) {
 	h := c.Writer.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
@@ -140,13 +140,13 @@ func checkHost(h string) error {
 	return nil
 }
 
-// bodyKey is where read leaves the request's body.
+// bodyKey is where readBody leaves the request's body.
 const bodyKey = "body"
 
-// read takes in the whole body, but for what nobody serves, and of nobody who is
+// readBody takes in the whole body, but for what nobody serves, and of nobody who is
 // not known. After it the connection's read deadline is lifted: it would count as
 // the client's disconnect while a request waits.
-func (s *Server) read(c *gin.Context) {
+func (s *Server) readBody(c *gin.Context) {
 	if c.FullPath() == "" || principal(c).Subject == "" {
 		c.Next()
 		return

@@ -276,14 +276,14 @@ func TestSecretsStayInside(t *testing.T) {
 				path, body string
 				header     []string
 			}{
-				{path: strings.NewReplacer(":id", "pawl-1", ":decision", "d").Replace(r.path)},
-				{path: strings.NewReplacer(":id", token, ":decision", token).Replace(r.path)},
+				{path: strings.NewReplacer("{id}", "pawl-1", "{decision_id}", "d").Replace(r.path)},
+				{path: strings.NewReplacer("{id}", token, "{decision_id}", token).Replace(r.path)},
 				{path: r.path + "?token=" + token},
 				{path: r.path, header: []string{"Host", token}},
 				{path: r.path, header: []string{"Origin", token, "X-Forwarded-For", token, "X-Pawl-Reviewer", token, "Idempotency-Key", token + "\x01"}},
-				{path: strings.Replace(r.path, ":id", "pawl-1", 1), body: `{"` + token + `":1}`},
-				{path: strings.Replace(r.path, ":id", "pawl-1", 1), body: `{"tool":"` + token + ` !","subject":"` + token + `\n","roles":["` + token + `"]}`},
-				{path: strings.Replace(r.path, ":id", "pawl-1", 1), body: token},
+				{path: strings.Replace(r.path, "{id}", "pawl-1", 1), body: `{"` + token + `":1}`},
+				{path: strings.Replace(r.path, "{id}", "pawl-1", 1), body: `{"tool":"` + token + ` !","subject":"` + token + `\n","roles":["` + token + `"]}`},
+				{path: strings.Replace(r.path, "{id}", "pawl-1", 1), body: token},
 			} {
 				for _, bearer := range []string{"Bearer " + token, token, "Bearer  " + token + " "} {
 					rec := w.send(r.method, odd.path, odd.body, append([]string{"Authorization", bearer}, odd.header...)...)

@@ -61,7 +61,7 @@ func (s *Server) rotateKey(c *gin.Context) error {
 func (s *Server) endKey(revoke bool) handler {
 	return func(c *gin.Context) error {
 		unknown := &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No signing key has this ID."}
-		id, err := pathParam(c, "id")
+		id, err := idParam(c)
 		if err != nil {
 			return unknown
 		}

@@ -19,9 +19,9 @@ import (
 // maxParam bounds IDs and parameters, in bytes; Temporal's IDs end there too.
 const maxParam = 1000
 
-// allow lets a request through whose query string holds only these
+// withParams lets a request through whose query string holds only these
 // parameters, each once and readable.
-func allow(h handler, names []string) handler {
+func withParams(h handler, names []string) handler {
 	return func(c *gin.Context) error {
 		values, err := url.ParseQuery(c.Request.URL.RawQuery)
 		if err != nil {
@@ -53,13 +53,23 @@ func readable(s string) bool {
 	return len(s) <= maxParam && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// pathParam returns a parameter of the path. What can't be an ID is unknown.
+// pathParam returns a parameter of the path. What can't be read is unknown.
 func pathParam(c *gin.Context, name string) (string, error) {
 	v, err := url.PathUnescape(c.Param(name))
 	if err != nil || v == "" || !readable(v) {
 		return "", store.ErrNotFound
 	}
 	return v, nil
+}
+
+// idParam returns the parameter id of the path. What no call can have as its ID is unknown: IDs of
+// workflows stand in headers of gRPC, which hold printable ASCII only.
+func idParam(c *gin.Context) (string, error) {
+	id, err := pathParam(c, "id")
+	if strings.ContainsFunc(id, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return "", store.ErrNotFound
+	}
+	return id, err
 }
 
 // waitParam reads how long to wait, in whole or as s.o.MaxWait allows.

@@ -94,8 +94,8 @@ func (q *quotas) quota(subject string) *quota {
 	return one
 }
 
-// pace fails if a principal asks too fast.
-func (q *quotas) pace(subject string) error {
+// countRequest fails if a principal asks too fast.
+func (q *quotas) countRequest(subject string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	asked := q.quota(subject).requests
@@ -107,9 +107,9 @@ func (q *quotas) pace(subject string) error {
 		fmt.Sprintf("You ask faster than the %v times in a second that are taken from one.", q.limits.PerSecond))
 }
 
-// room fails if too many of a requester's calls wait for people, else counts
-// one more.
-func (q *quotas) room(ctx context.Context, requester string) error {
+// addPending fails if too many of a requester's calls wait for people, else
+// counts one more.
+func (q *quotas) addPending(ctx context.Context, requester string) error {
 	if q.limits.Pending < 0 {
 		return nil
 	}

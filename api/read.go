@@ -74,7 +74,7 @@ func (s *Server) served(ctx context.Context, tools []store.Tool) map[string]*boo
 		}
 		asked[t.Queue] = true
 		all.Go(func() {
-			polled, err := s.pollers.at(ctx, queue{t.Queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY})
+			polled, err := s.pollers.get(ctx, queue{t.Queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY})
 			if err != nil {
 				s.o.Logger.DebugContext(ctx, "Temporal did not say who polls a task queue", "queue", t.Queue, "error", err)
 				return
@@ -92,11 +92,9 @@ func (s *Server) index(c *gin.Context) error {
 	var b strings.Builder
 	b.WriteString("Pawl holds risky tool calls until a person lets them go.\n\n")
 	for _, r := range s.routes() {
-		path := strings.NewReplacer(":id", "{id}", ":decision", "{decision_id}", ":digest", "{digest}").Replace(r.path)
-		fmt.Fprintf(&b, "%-4s %-45s %s\n", r.method, path, r.what)
-	}
-	if s.codec != nil {
-		fmt.Fprintf(&b, "%-4s %-45s %s\n", http.MethodPost, codecPath+"decode", "for Temporal's UI and command line: show encrypted payloads")
+		if r.handle != nil || s.codec != nil {
+			fmt.Fprintf(&b, "%-4s %-45s %s\n", r.method, r.path, r.what)
+		}
 	}
 	c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte(b.String()))
 	return nil

@@ -28,7 +28,7 @@ func (s *Server) readyz(c *gin.Context) error {
 		out = health.Look(ctx, s.o.Logger, s.checks...)
 	} else { // anybody may ask, as often as they like
 		var err error
-		if out, err = s.ready.at(ctx, struct{}{}); err != nil {
+		if out, err = s.ready.get(ctx, struct{}{}); err != nil {
 			return err
 		}
 	}
@@ -84,7 +84,7 @@ func (s *Server) readiness() []health.Check {
 }
 
 func (s *Server) workerPolls(ctx context.Context) error {
-	polled, err := s.pollers.at(ctx, queue{s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
+	polled, err := s.pollers.get(ctx, queue{s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
 	if err == nil && !polled {
 		err = fmt.Errorf("worker: %w", health.ErrMissing)
 	}
@@ -97,16 +97,13 @@ type queue struct {
 	kind enumspb.TaskQueueType
 }
 
-// polled reports whether a worker polls a task queue.
-func (s *Server) polled(ctx context.Context, q queue) (bool, error) {
+// isPolled reports whether a worker polls a task queue.
+func (s *Server) isPolled(ctx context.Context, q queue) (bool, error) {
 	return health.Polled(ctx, s.o.Temporal.WorkflowService(), s.o.Namespace, q.name, q.kind)
 }
 
-// catalogue stands for all tools: they are read in one go.
-type catalogue struct{}
-
 // toolQueues returns the task queue of each tool.
-func (s *Server) toolQueues(ctx context.Context, _ catalogue) (map[string]string, error) {
+func (s *Server) toolQueues(ctx context.Context, _ struct{}) (map[string]string, error) {
 	tools, err := s.o.Store.Tools(ctx)
 	queues := make(map[string]string, len(tools))
 	for _, t := range tools {

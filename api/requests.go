@@ -88,7 +88,7 @@ func (s *Server) getRequest(c *gin.Context) error {
 		if err := s.addLiveState(ctx, &out); err != nil {
 			return err
 		}
-		out.Waiting = s.why(ctx, out.View.View)
+		out.Waiting = s.waitingFor(ctx, out.View.View)
 	}
 	if r.IsRequest {
 		you, rack := ballot.For(out.View.View, s.reader(c))
@@ -107,7 +107,7 @@ func (s *Server) getRequest(c *gin.Context) error {
 
 // resolved returns the whole ID that the path's ID, or prefix of one, means.
 func (s *Server) resolved(c *gin.Context) (string, error) {
-	prefix, err := pathParam(c, "id")
+	prefix, err := idParam(c)
 	if err != nil {
 		return "", err
 	}
@@ -157,7 +157,7 @@ func (s *Server) addLiveState(ctx context.Context, out *rest.Request) error {
 // answers after its end, or from the votes that the store keeps.
 func (s *Server) getDecision(c *gin.Context) error {
 	ctx := c.Request.Context()
-	decision, err := pathParam(c, "decision")
+	decision, err := pathParam(c, "decision_id")
 	if err != nil {
 		return err
 	}

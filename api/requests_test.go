@@ -128,7 +128,7 @@ func TestToolsSayWhetherTheyAreServed(t *testing.T) {
 	}
 
 	// Nobody can tell: the catalogue is shown all the same.
-	w.server.pollers = newGlances(w.server.polled)
+	w.server.pollers = newCache(w.server.isPolled)
 	w.temporal.onLook = func(ctx context.Context) { <-ctx.Done() }
 	want = map[string]any{"here": nil, "there": nil, "nowhere": nil, "nowhere_too": nil}
 	if got := served(); !reflect.DeepEqual(got, want) {

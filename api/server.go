@@ -148,12 +148,13 @@ func (o *Options) validate() error {
 type Server struct {
 	o       Options
 	calls   *calls.Client
-	pollers *glances[queue, bool]
-	queues  *glances[catalogue, map[string]string]
+	pollers *cache[queue, bool]
+	queues  *cache[struct{}, map[string]string]
 	checks  []health.Check // of /readyz
-	ready   *glances[struct{}, rest.Readiness]
+	ready   *cache[struct{}, rest.Readiness]
 	engine  *gin.Engine
-	codec   http.Handler // nil: not served
+	access  map[string]access // by method and path, as the engine has it
+	codec   http.Handler      // nil: not served
 
 	failures *failures
 	quotas   *quotas
@@ -172,9 +173,9 @@ func New(o Options) (*Server, error) {
 		}),
 		failures: newFailures(), quotas: newQuotas(o.Limits, o.Store, o.Logger),
 	}
-	s.pollers, s.queues = newGlances(s.polled), newGlances(s.toolQueues)
+	s.pollers, s.queues = newCache(s.isPolled), newCache(s.toolQueues)
 	s.checks = s.readiness()
-	s.ready = newGlances(func(ctx context.Context, _ struct{}) (rest.Readiness, error) {
+	s.ready = newCache(func(ctx context.Context, _ struct{}) (rest.Readiness, error) {
 		return health.Look(ctx, o.Logger, s.checks...), nil
 	})
 	if o.Codec != nil {
@@ -197,61 +198,16 @@ func New(o Options) (*Server, error) {
 	if err := e.SetTrustedProxies(nil); err != nil {
 		return nil, err
 	}
-	e.Use(s.logged, s.recovered, s.guarded, s.admitted, s.read)
-	e.NoRoute(s.do(func(c *gin.Context) error {
+	e.Use(s.logRequest, s.recoverPanic, s.checkSource, s.authorize, s.readBody)
+	e.NoRoute(s.answer(func(c *gin.Context) error {
 		return &problem{Status: http.StatusNotFound, Code: rest.CodeNoRoute, Detail: "Nothing is served here; GET / lists what is."}
 	}))
-	e.NoMethod(s.do(func(c *gin.Context) error {
+	e.NoMethod(s.answer(func(c *gin.Context) error {
 		return &problem{Status: http.StatusMethodNotAllowed, Code: rest.CodeNoMethod, Detail: "This path takes " + c.Writer.Header().Get("Allow") + "."}
 	}))
-	for _, r := range s.routes() {
-		h := s.do(allow(r.handle, r.params))
-		e.Handle(r.method, r.path, h)
-		if r.method == http.MethodGet {
-			e.Handle(http.MethodHead, r.path, h)
-		}
-	}
+	s.register(e)
 	s.engine = e
 	return s, nil
-}
-
-// route is one line of the contract.
-type route struct {
-	method, path string
-	params       []string // the query parameters it takes
-	what         string
-	handle       handler
-}
-
-func (s *Server) routes() []route {
-	const get, post, put = http.MethodGet, http.MethodPost, http.MethodPut
-	return []route{
-		{get, "/", nil, "this list", s.index},
-		{post, "/api/calls", nil, "start a call, and wait for its outcome if asked to", s.startCall},
-		{get, "/api/calls/:id", []string{"wait"}, "a call's state or outcome", s.getCall},
-		{post, "/api/calls/:id/cancel", nil, "withdraw a call", s.cancelCall},
-		{get, "/api/requests", []string{"status", "tool", "agent", "session", "risk", "cursor", "limit"}, "calls that wait or waited for people", s.listRequests},
-		{get, "/api/requests/:id", nil, "one call with its timeline", s.getRequest},
-		{post, "/api/requests/:id/approve", nil, "approve", s.decide(approval.Approve)},
-		{post, "/api/requests/:id/reject", nil, "reject", s.decide(approval.Reject)},
-		{get, "/api/requests/:id/decisions/:decision", nil, "what became of a decision", s.getDecision},
-		{get, "/api/audit", []string{"request_id", "kind", "since", "cursor", "limit"}, "the audit log", s.listAudit},
-		{get, "/api/whoami", nil, "who you are here, and what you may do", s.whoami},
-		{get, "/api/tokens", []string{"cursor", "limit"}, "tokens, without their secrets", listPages(s.o.Store.Tokens, auth.Shown)},
-		{post, "/api/tokens", nil, "make a token; its text is answered this once", s.newToken},
-		{post, "/api/tokens/:id/revoke", nil, "revoke a token at once", s.revokeToken},
-		{get, "/api/keys", []string{"cursor", "limit"}, "keys by whose signatures decisions are believed", listPages(s.o.Store.SigningKeys, func(k store.SigningKey) rest.SigningKey { return rest.SigningKey(k) })},
-		{post, "/api/keys/rotate", nil, "give this API a new signing key", s.rotateKey},
-		{post, "/api/keys/:id/retire", nil, "trust no signature that a key makes from now on", s.endKey(false)},
-		{post, "/api/keys/:id/revoke", nil, "trust no signature that a key ever made", s.endKey(true)},
-		{get, "/api/tools", nil, "the catalogue of tools", s.listTools},
-		{get, "/api/policy", nil, "the active policy", s.getPolicy},
-		{put, "/api/policy", nil, "apply a policy, or say what is wrong with it", s.putPolicy},
-		{get, "/api/policy/history", []string{"cursor", "limit"}, "which policy was applied when and by whom", listPages(s.o.Store.PolicyVersions, func(v store.PolicyVersion) rest.PolicyVersion { return rest.PolicyVersion(v) })},
-		{get, "/api/policy/:digest", nil, "a policy that was applied once", s.getPolicyText},
-		{get, "/healthz", nil, "200 while the process serves", s.healthz},
-		{get, "/readyz", nil, "200 while everything it needs can be reached, and what is missing", s.readyz},
-	}
 }
 
 // ServeHTTP answers one request.

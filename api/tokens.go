@@ -29,7 +29,7 @@ func (s *Server) newToken(c *gin.Context) error {
 // revokeToken answers once nobody can use the token any more, also if it was
 // revoked before.
 func (s *Server) revokeToken(c *gin.Context) error {
-	id, err := pathParam(c, "id")
+	id, err := idParam(c)
 	if err != nil {
 		return noToken
 	}

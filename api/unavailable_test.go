@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -71,5 +73,27 @@ func TestUnavailable(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// IDs that no call can have are unknown, without a question to Temporal, a
+// false 503 or a warning.
+func TestImpossibleIDs(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(o *Options) {
+		o.Temporal = brokenTemporal{o.Temporal, serviceerror.NewInternal("header value with non-printable ASCII")}
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	})
+	for _, r := range w.server.routes() {
+		if !strings.Contains(r.path, "{id}") || strings.Contains(r.path, "/tokens/") || strings.Contains(r.path, "/keys/") {
+			continue
+		}
+		for _, id := range []string{"%C3%A9", "pawl-%E2%80%8B1", "%E9", "%00", "%1f", "%7F", "%0A", strings.Repeat("x", maxParam+1)} {
+			path := strings.NewReplacer("{id}", id, "{decision_id}", "d").Replace(r.path)
+			expect(t, w.send(r.method, path, "", rest.HeaderReviewer, "ana"), 404, approval.CodeNotFound)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("the log says %s", log.String())
 	}
 }

@@ -27,35 +27,35 @@ func noWorker(taskQueue string) string {
 		approval.Display(taskQueue, 100))
 }
 
-// why finds out what an open call waits for, within the budget: what can't be
-// told is left out. It is nil for a call that is open no more.
-func (s *Server) why(ctx context.Context, v approval.View) *rest.Waiting {
+// waitingFor finds out what an open call waits for, within the budget. What
+// can't be told is left out. It is nil for a call that is not open any more.
+func (s *Server) waitingFor(ctx context.Context, v approval.View) *rest.Waiting {
 	if v.Status.Ended() || v.Error != nil || stopping(ctx).Err() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryBudget)
 	defer cancel()
-	look := lookup{s: s, view: v}
-	switch err := look.temporal(ctx); {
-	case errors.Is(err, calls.ErrUnknown), err == nil && look.closed():
+	l := lookup{s: s, view: v}
+	switch err := l.readWorkflow(ctx); {
+	case errors.Is(err, calls.ErrUnknown), err == nil && l.closed():
 		return nil
 	case err != nil:
 		s.o.Logger.DebugContext(ctx, "Temporal did not say what a call waits for", "id", v.ID, "error", err)
-		look.problem(rest.ObstacleTemporal, "Temporal can't be reached from this API. The call waits there and is not lost; until Temporal is back nothing goes on and nothing can be decided.")
+		l.problem(rest.ObstacleTemporal, "Temporal can't be reached from this API. The call waits there and is not lost; until Temporal is back nothing goes on and nothing can be decided.")
 	}
-	look.store(ctx)
-	look.workers(ctx)
-	look.steps()
-	look.catalogue(ctx)
-	return look.sum()
+	l.readStore(ctx)
+	l.checkWorkers(ctx)
+	l.checkSteps()
+	l.checkTool(ctx)
+	return l.result()
 }
 
 // lookup is what was found out about one call.
 type lookup struct {
-	s      *Server
-	view   approval.View
-	record *store.Record // nil: the store has none, or does not say
-	blind  bool          // the store does not say
+	s           *Server
+	view        approval.View
+	record      *store.Record // nil: the store has none, or does not say
+	storeSilent bool          // the store does not say
 
 	task     *workflowpb.PendingWorkflowTaskInfo // nil: none, or Temporal does not say
 	tool     *workflowpb.PendingActivityInfo     // the tool's run
@@ -66,16 +66,16 @@ type lookup struct {
 }
 
 func (l *lookup) problem(code, format string, a ...any) {
-	if !l.told(code) {
+	if !l.has(code) {
 		l.problems = append(l.problems, rest.Obstacle{Code: code, Message: fmt.Sprintf(format, a...)})
 	}
 }
 
-func (l *lookup) told(code string) bool {
+func (l *lookup) has(code string) bool {
 	return slices.ContainsFunc(l.problems, func(o rest.Obstacle) bool { return o.Code == code })
 }
 
-func (l *lookup) temporal(ctx context.Context) error {
+func (l *lookup) readWorkflow(ctx context.Context) error {
 	d, err := l.s.calls.Steps(ctx, l.view.ID)
 	if err != nil {
 		return err
@@ -120,58 +120,58 @@ func queueOf(a *workflowpb.PendingActivityInfo) string {
 	return a.GetActivityOptions().GetTaskQueue().GetName()
 }
 
-func (l *lookup) store(ctx context.Context) {
+func (l *lookup) readStore(ctx context.Context) {
 	r, err := l.s.o.Store.Call(ctx, l.view.ID)
 	switch {
 	case err == nil:
 		l.record = &r
 	case !errors.Is(err, store.ErrNotFound):
-		l.unread(ctx, err)
+		l.storeFailed(ctx, err)
 	}
 }
 
-func (l *lookup) unread(ctx context.Context, err error) {
-	l.blind = true
+func (l *lookup) storeFailed(ctx context.Context, err error) {
+	l.storeSilent = true
 	l.s.o.Logger.DebugContext(ctx, "the store did not say what a call waits for", "id", l.view.ID, "error", err)
 	l.problem(rest.ObstacleStore, "Pawl's store can't be reached from this API, and so perhaps not by the workers: what can't be written down does not go on. No call is lost. See that the database runs.")
 }
 
-// workers looks who could take the call's next step.
-func (l *lookup) workers(ctx context.Context) {
+// checkWorkers looks who could take the call's next step.
+func (l *lookup) checkWorkers(ctx context.Context) {
 	if l.status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED {
 		l.problem(rest.ObstaclePaused, "Somebody paused the call's workflow in Temporal. It goes on once it is unpaused there.")
 	}
-	polled, err := l.s.pollers.at(ctx, queue{l.s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
+	polled, err := l.s.pollers.get(ctx, queue{l.s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
 	switch {
 	case err == nil && !polled:
 		l.problem(rest.ObstacleNoWorker, "%s", noWorker(l.s.o.TaskQueue))
 	case l.task.GetAttempt() > 1:
 		l.problem(rest.ObstacleStuck, "Workers take the call up and fail (attempt %d). Most likely they run a version of Pawl that does not fit it; their logs say more. The call is not lost.", l.task.GetAttempt())
 	case l.task.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED:
-		l.untaken(l.task.GetScheduledTime().AsTime())
+		l.checkDelay(l.task.GetScheduledTime().AsTime())
 	}
 	for _, a := range l.pending {
-		l.unstarted(a)
+		l.checkStart(a)
 	}
 }
 
-func (l *lookup) unstarted(a *workflowpb.PendingActivityInfo) {
+func (l *lookup) checkStart(a *workflowpb.PendingActivityInfo) {
 	if a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
-		l.untaken(a.GetScheduledTime().AsTime()) // a retry's own time, which may be still to come
+		l.checkDelay(a.GetScheduledTime().AsTime()) // a retry's own time, which may be still to come
 	}
 }
 
-// untaken tells of what has waited too long for a worker since then. Temporal
+// checkDelay reports what has waited too long for a worker since then. Temporal
 // sees a worker for a while after it died.
-func (l *lookup) untaken(since time.Time) {
-	if waited := time.Since(since); waited > slowAfter && !l.told(rest.ObstacleNoWorker) {
+func (l *lookup) checkDelay(since time.Time) {
+	if waited := time.Since(since); waited > slowAfter && !l.has(rest.ObstacleNoWorker) {
 		l.problem(rest.ObstacleSlowWorker, "No worker has taken up the call's next step for %v: the workers are too busy, or died just now.", waited.Round(time.Second))
 	}
 }
 
-// steps looks at what the workflow tries to get done. What a failure says
+// checkSteps looks at what the workflow tries to get done. What a failure says
 // stays in the worker's log: it may hold secrets.
-func (l *lookup) steps() {
+func (l *lookup) checkSteps() {
 	for _, a := range l.pending {
 		what := stepNames[a.GetActivityType().GetName()]
 		if what == "" {
@@ -187,38 +187,38 @@ func (l *lookup) steps() {
 	if a := l.tool; a.GetPaused() {
 		l.problem(rest.ObstaclePaused, "Somebody paused the tool's run in Temporal. It goes on once it is unpaused there.")
 	}
-	if l.held() {
+	if l.betweenTries() {
 		l.problem(rest.ObstacleStep, "A step of the call can't be done, for a reason that repeating it at once would not mend. It is tried again within the hour, and nothing is lost. The worker's log says what is wrong.")
 	}
 }
 
-// held reports whether the workflow waits before it tries a step again: then
-// nothing is under way, though something should be. A call that was evaluating
+// betweenTries reports whether the workflow waits before it tries a step again:
+// then nothing is under way, though something should be. A call that was evaluating
 // a moment ago may wait for people by now, which looks the same; but then the
 // store has it.
-func (l *lookup) held() bool {
+func (l *lookup) betweenTries() bool {
 	if l.status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING || l.begins.After(time.Now()) ||
 		l.task != nil || l.tool != nil || len(l.pending) > 0 {
 		return false
 	}
 	switch l.view.Status {
 	case approval.StatusEvaluating:
-		return l.record == nil && !l.blind
+		return l.record == nil && !l.storeSilent
 	case approval.StatusApproved, approval.StatusExecuting:
 		return true
 	}
 	return false
 }
 
-// catalogue looks whether somebody would run the tool.
-func (l *lookup) catalogue(ctx context.Context) {
+// checkTool looks whether somebody would run the tool.
+func (l *lookup) checkTool(ctx context.Context) {
 	started := l.tool.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
-	if l.view.Tool == "" || l.view.Status == approval.StatusEvaluating || started || l.blind {
+	if l.view.Tool == "" || l.view.Status == approval.StatusEvaluating || started || l.storeSilent {
 		return
 	}
-	queues, err := l.s.queues.at(ctx, catalogue{})
+	queues, err := l.s.queues.get(ctx, struct{}{})
 	if err != nil {
-		l.unread(ctx, err)
+		l.storeFailed(ctx, err)
 		return
 	}
 	name := approval.Display(l.view.Tool, 100)
@@ -231,19 +231,19 @@ func (l *lookup) catalogue(ctx context.Context) {
 		return
 	}
 	if at == l.s.o.TaskQueue { // its workers run the workflow, too
-		l.unstarted(l.tool)
+		l.checkStart(l.tool)
 		return
 	}
-	if polled, err := l.s.pollers.at(ctx, queue{at, enumspb.TASK_QUEUE_TYPE_ACTIVITY}); err != nil || polled {
-		l.unstarted(l.tool)
+	if polled, err := l.s.pollers.get(ctx, queue{at, enumspb.TASK_QUEUE_TYPE_ACTIVITY}); err != nil || polled {
+		l.checkStart(l.tool)
 	} else {
 		l.problem(rest.ObstacleNotServed, "Nobody polls the task queue %q, on which the tool %q runs. If the process that serves it does not come back while the approval is good, the call expires and nothing runs. Start that process.",
 			approval.Display(at, 100), name)
 	}
 }
 
-// sum says it in a sentence.
-func (l *lookup) sum() *rest.Waiting {
+// result says it in a sentence.
+func (l *lookup) result() *rest.Waiting {
 	v := l.view
 	w := &rest.Waiting{Problems: l.problems}
 	tool := fmt.Sprintf("%q", approval.Display(v.Tool, 100))
@@ -265,15 +265,15 @@ func (l *lookup) sum() *rest.Waiting {
 			w.Until = &until
 		}
 	case approval.StatusExecuting:
-		w.For, w.Until = l.running(tool)
+		w.For, w.Until = l.describeRun(tool)
 	default:
 		w.For = "the policy's answer"
 	}
 	return w
 }
 
-// running says how far a call came that holds its permit.
-func (l *lookup) running(tool string) (what string, until *time.Time) {
+// describeRun says how far a call came that holds its permit.
+func (l *lookup) describeRun(tool string) (what string, until *time.Time) {
 	a := l.tool
 	if a == nil {
 		switch {
@@ -291,21 +291,21 @@ func (l *lookup) running(tool string) (what string, until *time.Time) {
 	if a.GetAttempt() > 1 {
 		try = fmt.Sprintf(", attempt %d", a.GetAttempt())
 	}
-	claim := l.claim()
+	permit := l.permit()
 	if a.GetState() != enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
 		since := a.GetLastStartedTime().AsTime()
-		if claim.UsedAt.After(since) {
-			since = claim.UsedAt // before, it waited for its permit
+		if permit.UsedAt.After(since) {
+			since = permit.UsedAt // before, it waited for its permit
 		}
 		return fmt.Sprintf("the tool %s, which runs%s since %s%s", tool, on, since.UTC().Format(time.RFC3339), try), nil
 	}
-	if !claim.GoodUntil.IsZero() && claim.UsedAt.IsZero() {
-		until = &claim.GoodUntil
+	if !permit.GoodUntil.IsZero() && permit.UsedAt.IsZero() {
+		until = &permit.GoodUntil
 	}
 	return fmt.Sprintf("a worker%s that starts the tool %s%s", on, tool, try), until
 }
 
-func (l *lookup) claim() store.Permit {
+func (l *lookup) permit() store.Permit {
 	if l.record == nil || l.record.Permit == nil {
 		return store.Permit{}
 	}

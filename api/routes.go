@@ -1,0 +1,154 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/store"
+)
+
+// route is one row of the contract: what is served, and who may have it. openapi.yaml describes
+// the same routes, and a test compares.
+type route struct {
+	method, path string // parameters of the path stand in braces
+	access       access // docs/security.md shows it, and a test compares
+	params       string // of the query, with spaces between them
+	what         string
+	handle       handler // nil: package codec serves it
+}
+
+// access says who may use a route, and how far they get there.
+type access struct {
+	public bool // without credentials, too
+	proved bool // not where nobody is authenticated
+
+	agent, reviewer, auditor, admin reach
+}
+
+// reach is how far a role gets on a route.
+type reach int
+
+const (
+	nothing reach = iota
+	own           // the calls that it asked for; others are not there
+	all
+)
+
+// of returns how far a role gets.
+func (a access) of(r rest.Role) reach {
+	switch r {
+	case rest.RoleAgent:
+		return a.agent
+	case rest.RoleReviewer:
+		return a.reviewer
+	case rest.RoleAuditor:
+		return a.auditor
+	case rest.RoleAdmin:
+		return a.admin
+	}
+	return nothing
+}
+
+// reachOf is how far a principal gets: as far as the best of its roles.
+// Nobody's word is taken for which calls are theirs where nobody is
+// authenticated: there all are everybody's.
+func (a access) reachOf(p auth.Principal) reach {
+	best := nothing
+	if a.proved && !p.Authenticated() {
+		return nothing
+	}
+	for _, role := range p.Roles {
+		best = max(best, a.of(role))
+	}
+	if best == own && !p.Authenticated() {
+		return all
+	}
+	return best
+}
+
+// What several routes have in common.
+var (
+	public    = access{public: true}
+	everybody = access{agent: all, reviewer: all, auditor: all, admin: all}
+	readers   = access{agent: own, reviewer: all, auditor: all, admin: all}
+	people    = access{reviewer: all, auditor: all, admin: all}
+	reviewers = access{reviewer: all}
+	admins    = access{admin: all}
+
+	// Tokens and keys mean nothing where nobody is authenticated.
+	provedAuditors = access{proved: true, auditor: all, admin: all}
+	provedAdmins   = access{proved: true, admin: all}
+)
+
+// routes is the whole of what is served, and of who may do what.
+func (s *Server) routes() []route {
+	const get, post, put = http.MethodGet, http.MethodPost, http.MethodPut
+	const paging = "cursor limit"
+	return []route{
+		{get, "/", public, "", "this list", s.index},
+
+		// The raw result of a call is its requester's alone, so nobody else has any
+		// use of /api/calls, but to withdraw: everybody else sees requests, redacted.
+		{post, "/api/calls", access{agent: own}, "", "start a call, and wait for its outcome if asked to", s.startCall},
+		{get, "/api/calls/{id}", access{agent: own}, "wait", "a call's state or outcome", s.getCall},
+		{post, "/api/calls/{id}/cancel", access{agent: own, admin: all}, "", "withdraw a call", s.cancelCall},
+
+		{get, "/api/requests", readers, "status tool agent session risk " + paging,
+			"calls that wait or waited for people", s.listRequests},
+		{get, "/api/requests/{id}", readers, "", "one call with its timeline", s.getRequest},
+		{post, "/api/requests/{id}/approve", reviewers, "", "approve", s.decide(approval.Approve)},
+		{post, "/api/requests/{id}/reject", reviewers, "", "reject", s.decide(approval.Reject)},
+		{get, "/api/requests/{id}/decisions/{decision_id}", readers, "", "what became of a decision", s.getDecision},
+
+		{get, "/api/audit", access{auditor: all, admin: all}, "request_id kind since " + paging,
+			"the audit log", s.listAudit},
+		{get, "/api/tools", everybody, "", "the catalogue of tools", s.listTools},
+
+		{get, "/api/policy", people, "", "the active policy", s.getPolicy},
+		{put, "/api/policy", admins, "", "apply a policy, or say what is wrong with it", s.putPolicy},
+		{get, "/api/policy/history", people, paging, "which policy was applied when and by whom",
+			listPages(s.o.Store.PolicyVersions, func(v store.PolicyVersion) rest.PolicyVersion { return rest.PolicyVersion(v) })},
+		{get, "/api/policy/{digest}", people, "", "a policy that was applied once", s.getPolicyText},
+
+		{get, "/api/whoami", everybody, "", "who you are here, and what you may do", s.whoami},
+		{get, "/api/tokens", provedAuditors, paging, "tokens, without their secrets",
+			listPages(s.o.Store.Tokens, auth.Shown)},
+		{post, "/api/tokens", provedAdmins, "", "make a token; its text is answered this once", s.newToken},
+		{post, "/api/tokens/{id}/revoke", provedAdmins, "", "revoke a token at once", s.revokeToken},
+		{get, "/api/keys", provedAuditors, paging, "keys by whose signatures decisions are believed",
+			listPages(s.o.Store.SigningKeys, func(k store.SigningKey) rest.SigningKey { return rest.SigningKey(k) })},
+		{post, "/api/keys/rotate", provedAdmins, "", "give this API a new signing key", s.rotateKey},
+		{post, "/api/keys/{id}/retire", provedAdmins, "", "trust no signature that a key makes from now on", s.endKey(false)},
+		{post, "/api/keys/{id}/revoke", provedAdmins, "", "trust no signature that a key ever made", s.endKey(true)},
+
+		// What is encrypted is all of every call, so who may have it decoded is
+		// whoever operates Temporal.
+		{post, codecPath + "decode", admins, "", "for Temporal's UI and command line: show encrypted payloads", nil},
+		{post, codecPath + "encode", admins, "", "the reverse, where that is switched on", nil},
+
+		{get, "/healthz", public, "", "200 while the process serves", s.healthz},
+		{get, "/readyz", public, "", "200 while everything it needs can be reached, and what is missing", s.readyz}, // details need credentials
+	}
+}
+
+// register gives the engine all routes.
+func (s *Server) register(e *gin.Engine) {
+	braces := strings.NewReplacer("{", ":", "}", "")
+	s.access = map[string]access{}
+	for _, r := range s.routes() {
+		path := braces.Replace(r.path)
+		s.access[r.method+" "+path] = r.access
+		if r.handle == nil {
+			continue
+		}
+		h := s.answer(withParams(r.handle, strings.Fields(r.params)))
+		e.Handle(r.method, path, h)
+		if r.method == http.MethodGet {
+			e.Handle(http.MethodHead, path, h)
+		}
+	}
+}
