@@ -8,6 +8,7 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/policy/path"
 )
 
 // input is one call under evaluation. Arguments are decoded when a rule first
@@ -27,8 +28,8 @@ type input struct {
 	folded       bool
 	values, keys []string // see texts
 
-	spotted bool
-	spots   []spot // see paths
+	pathsRead bool
+	inPaths   path.Paths // see paths
 
 	cost uint64 // of one layer's conditions so far that are counted
 }
@@ -117,9 +118,19 @@ func (in *input) texts() (values, keys []string) {
 func foldAll(list []string) []string {
 	out := make([]string, len(list))
 	for i, s := range list {
-		out[i] = fold(s)
+		out[i] = path.Fold(s)
 	}
 	return out
+}
+
+// paths returns the paths in arguments and labels. They are read once for all rules.
+func (in *input) paths() path.Paths {
+	if !in.pathsRead {
+		in.pathsRead = true
+		args, _ := in.arguments()
+		in.inPaths = path.Of(args, in.call.Labels)
+	}
+	return in.inPaths
 }
 
 // spend adds what a condition took. One that was cut off took all there is.

@@ -6,11 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/policy/path"
 )
 
 // field is one condition of a section's entry on arguments and labels.
@@ -22,8 +21,8 @@ type field struct {
 	values []any    // for equal: texts, numbers, bools; any will do
 	words  []string // for contains, in lower case; any will do
 
-	patterns []*pattern // for match_regex; any will do
-	prefixes []prefix   // for path_prefix; any will do
+	patterns []*pattern    // for match_regex; any will do
+	prefixes path.Prefixes // for path_prefix; any will do
 }
 
 type operator int
@@ -190,7 +189,7 @@ func readContains(word string, v yamlfile.Value) field {
 	var shown []string
 	for _, e := range oneOrMore(v) {
 		if text, ok := e.Lines(); ok {
-			f.words = append(f.words, fold(text))
+			f.words = append(f.words, path.Fold(text))
 			shown = append(shown, strconv.Quote(approval.Display(text, 40)))
 		}
 	}
@@ -260,10 +259,10 @@ func (f *field) holds(in *input, absent bool) (held bool, say, problem string) {
 	case f.op == matchesRegex:
 		return f.search(in, absent)
 	case f.op == underPath && absent:
-		held, say = f.someUnder(in)
+		held, say = in.paths().SomeUnder(f.prefixes)
 		return held, say, ""
 	case f.op == underPath:
-		held, say = f.allUnder(in)
+		held, say = in.paths().AllUnder(f.prefixes)
 		return held, say, ""
 	case f.op == containsWord:
 		return f.inTexts(in, absent), "", ""
@@ -362,21 +361,22 @@ func (f *field) inTexts(in *input, keys bool) bool {
 	return found(values) || keys && found(names)
 }
 
-// fold is the same for texts that differ in case only, whatever letters Unicode
-// has for it: K and ſ, too.
-func fold(s string) string {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return strings.Map(foldRune, s)
+// readPrefixes reads path_prefix.
+func readPrefixes(v yamlfile.Value, kind approval.VerdictKind) field {
+	f := field{text: "path_prefix", op: underPath}
+	var shown []string
+	for _, e := range oneOrMore(v) {
+		text, ok := e.Text()
+		if !ok {
+			continue
+		}
+		p := path.NewPrefix(text)
+		f.prefixes = append(f.prefixes, p)
+		shown = append(shown, p.String())
+		if what, hint := p.Weakness(kind == approval.VerdictAllow); what != "" {
+			e.Warn(what, hint)
 		}
 	}
-	return strings.ToLower(s)
-}
-
-func foldRune(r rune) rune {
-	least := r
-	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
-		least = min(least, other)
-	}
-	return unicode.ToLower(least)
+	f.text += " " + brief(shown)
+	return f
 }

@@ -1,4 +1,4 @@
-package policy
+package path
 
 import (
 	"slices"
@@ -9,18 +9,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Paths are compared as texts: the policy does not see the disk, and which
-// system will open a path it can't tell. So a path is read twice. Exactly, for
-// allow: one that any system could take for another place is under no prefix.
-// And loosely, for deny and require_approval: in every way in which some system
-// could read it, of which any will do.
-
-// pathNames are the arguments and labels that hold file paths.
-var pathNames = []string{"path", "file", "filepath", "file_path", "filename", "target", "directory", "dir", "root"}
-
 const (
 	maxPath    = 4096 // bytes: Linux opens nothing that is longer
-	maxPaths   = 1000 // in one list
 	maxDecoded = 3    // how often %-escapes are taken out of a path
 )
 
@@ -40,14 +30,14 @@ type place struct {
 
 // Where a path begins; else a drive (C:) or somebody's home (~, ~ana).
 const (
-	here  = ""   // wherever the tool works: the path is relative
-	lost  = ".." // above that
-	root  = "/"
-	share = "//" // of Windows: on another machine, or a place under another name
+	workDir  = ""   // wherever the tool works: the path is relative
+	aboveDir = ".." // above that
+	root     = "/"
+	share    = "//" // of Windows: on another machine, or a place under another name
 )
 
 func (p place) absolute() bool {
-	return p.base != here && p.base != lost && p.base[0] != '~'
+	return p.base != workDir && p.base != aboveDir && p.base[0] != '~'
 }
 
 func (s style) split(path string) place {
@@ -90,7 +80,7 @@ func (p place) clean() place {
 		case len(out.names) > 0:
 			out.names = out.names[:len(out.names)-1]
 		case !p.absolute():
-			out.base = lost
+			out.base = aboveDir
 		}
 	}
 	return out
@@ -99,7 +89,7 @@ func (p place) clean() place {
 // join is the path of what has some name in the place.
 func (p place) join(name string) string {
 	names := strings.Join(append(slices.Clip(p.names), name), "/")
-	if p.base == here || p.base == root || p.base == share {
+	if p.base == workDir || p.base == root || p.base == share {
 		return p.base + names
 	}
 	return p.base + "/" + names
@@ -145,11 +135,11 @@ func couldHoldRun(names, run []string) bool {
 // sure, as far as texts tell.
 func (p place) mayHold(path place, alone bool) (under, sure bool) {
 	switch {
-	case p.base == lost || path.base == lost:
+	case p.base == aboveDir || path.base == aboveDir:
 		return !path.absolute() || couldHoldRun(path.names, p.names), false
 	case p.base == path.base:
 		sure = startsWith(path.names, p.names)
-		return sure || couldStartWith(path.names, p.names) || p.base == here && !alone, sure
+		return sure || couldStartWith(path.names, p.names) || p.base == workDir && !alone, sure
 	case !path.absolute():
 		return true, false
 	case !p.absolute():
@@ -162,8 +152,8 @@ func (p place) mayHold(path place, alone bool) (under, sure bool) {
 	return false, false
 }
 
-// pathText is a path of a call, read in every way.
-type pathText struct {
+// reading is a path of a call, read in every way.
+type reading struct {
 	exact  [2]place  // by style
 	doubts [2]string // by style: why it is not exact
 
@@ -171,8 +161,8 @@ type pathText struct {
 	doubt string     // why the loose places are not all
 }
 
-func readPath(text string) *pathText {
-	p := &pathText{}
+func read(text string) *reading {
+	p := &reading{}
 	for s := range p.exact {
 		p.exact[s], p.doubts[s] = style(s).exactly(text)
 	}
@@ -262,12 +252,12 @@ func throughLinks(p place) bool {
 
 // blur makes texts equal that name the same file on some system: case, ways to
 // write one letter, full-width characters.
-func blur(path string) string { return fold(strings.ToUpper(norm.NFKC.String(path))) }
+func blur(path string) string { return Fold(strings.ToUpper(norm.NFKC.String(path))) }
 
 // readLoosely finds the places that a path could be: as it stands and with its
 // escapes taken out, with \ as a letter and as a separator, with .. as a name
 // that is gone through and taken out.
-func (p *pathText) readLoosely(path string) {
+func (p *reading) readLoosely(path string) {
 	for range maxDecoded + 1 {
 		if p.doubt = doubtful(path); p.doubt != "" {
 			return
@@ -343,4 +333,23 @@ func lower(c byte) byte {
 		c += 'a' - 'A'
 	}
 	return c
+}
+
+// Fold is the same for texts that differ in case only, whatever letters Unicode has for it: K and ſ,
+// too.
+func Fold(s string) string {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return strings.Map(foldRune, s)
+		}
+	}
+	return strings.ToLower(s)
+}
+
+func foldRune(r rune) rune {
+	least := r
+	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+		least = min(least, other)
+	}
+	return unicode.ToLower(least)
 }
