@@ -37,6 +37,14 @@ func (d Duration) Short() string {
 	return s
 }
 
+// Shorter is the shorter of two lengths of time. Zero, and below, means that none is stated.
+func Shorter(a, b Duration) Duration {
+	if a <= 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
 // MarshalJSON writes the string form.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
 

@@ -3,7 +3,9 @@ package approval
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 )
 
 // Requirement is what must happen before a call may run. Everything in it
@@ -21,7 +23,7 @@ type Requirement struct {
 	RemindEvery   Duration        `json:"remind_every,omitempty"`
 	Escalate      []Escalation    `json:"escalate,omitempty"`
 	Grant         *Grant          `json:"grant,omitempty"`
-	Checks        []string        `json:"validate,omitempty"` // tools that must succeed before people are asked
+	Validators    []string        `json:"validate,omitempty"` // tools that must succeed before people are asked
 	Previews      []string        `json:"preview,omitempty"`  // tools whose results people are shown
 }
 
@@ -38,6 +40,9 @@ const (
 	DecisionsAny    Decisions = "any"    // also those that nobody vouches for; never toward a group
 	DecisionsSigned Decisions = "signed" // those that an API signed for an authenticated reviewer
 )
+
+// DecisionLevels lists what may count, the least strict first. An omitted level asks for nothing.
+var DecisionLevels = []Decisions{"", DecisionsAny, DecisionsSigned}
 
 // ParseDecisions refuses anything else. The error's code is CodeInvalid.
 func ParseDecisions(s string) (Decisions, error) {
@@ -76,62 +81,49 @@ const (
 // Executions lists who can run a tool, the least strict first.
 var Executions = []Execution{ExecutionCaller, ExecutionWorker, ExecutionReviewer}
 
-// executed says of each kind of requirement whether this version does what it
-// asks for. A policy that needs another one is refused when it is loaded, and
-// a verdict that carries one ends its call as blocked: a requirement left out
-// of account would let through what it was meant to hold.
-var executed = map[string]bool{
-	"approvals":      true, // a count of distinct people; see groups
-	"groups":         true,
-	"decisions":      true, // signed ones only
-	"stages":         false,
-	"deny_count":     false,
-	"self_approval":  false,
-	"require_reason": false,
-	"allow_edit":     false,
-	"input":          false,
-	"execution":      false, // by anyone but a worker
-	"remind_every":   false,
-	"escalate":       false,
-	"grant":          false,
-	"validate":       false,
-	"preview":        false,
+// Strictest is whichever of a and b stands later in levels, which go from the least strict on. What is
+// not among them is the least strict.
+func Strictest[T comparable](levels []T, a, b T) T {
+	if slices.Index(levels, b) > slices.Index(levels, a) {
+		return b
+	}
+	return a
 }
 
-// Executed reports whether this version does what the requirement with this
-// name asks for.
-func Executed(name string) bool { return executed[name] }
+// executed are the parts of a requirement of which this version does what they ask for. A policy that
+// needs another one is refused when it is loaded, and a verdict that carries one ends its call as
+// blocked: a requirement left out of account would let through what it was meant to hold.
+var executed = []string{"approvals", "decisions"}
 
-// Uses names the kinds of requirements that r holds, in a fixed order.
+// Executed reports whether this version does what the part of a requirement with this name asks for.
+func Executed(name string) bool { return slices.Contains(executed, name) }
+
+// Uses names the parts of r that ask for something, as its JSON does, in the order of the fields.
 func (r Requirement) Uses() []string {
-	var names []string
-	use := func(name string, used bool) {
-		if used {
-			names = append(names, name)
-		}
+	// What these say holds without them, too.
+	if r.Decisions == DecisionsAny {
+		r.Decisions = ""
 	}
-	grouped := func(a Approvals) bool { return a.Group != "" }
-	use("approvals", len(r.Approvals) > 0)
-	use("groups", slices.ContainsFunc(r.Approvals, grouped) ||
-		slices.ContainsFunc(r.Stages, func(s Stage) bool { return slices.ContainsFunc(s.Approvals, grouped) }))
-	use("decisions", r.Decisions == DecisionsSigned)
-	use("stages", len(r.Stages) > 0)
-	use("deny_count", r.DenyCount > 1)
-	use("self_approval", r.SelfApproval)
-	use("require_reason", r.RequireReason)
-	use("allow_edit", r.AllowEdit)
-	use("input", len(r.Input) > 0)
-	use("execution", r.Execution != "" && r.Execution != ExecutionWorker)
-	use("remind_every", r.RemindEvery > 0)
-	use("escalate", len(r.Escalate) > 0)
-	use("grant", r.Grant != nil)
-	use("validate", len(r.Checks) > 0)
-	use("preview", len(r.Previews) > 0)
+	if r.DenyCount == 1 {
+		r.DenyCount = 0
+	}
+	if r.Execution == ExecutionWorker {
+		r.Execution = ""
+	}
+	var names []string
+	parts := reflect.ValueOf(r)
+	for i := range parts.NumField() {
+		part := parts.Field(i)
+		if part.IsZero() || part.Kind() == reflect.Slice && part.Len() == 0 {
+			continue
+		}
+		name, _, _ := strings.Cut(parts.Type().Field(i).Tag.Get("json"), ",")
+		names = append(names, name)
+	}
 	return names
 }
 
-// Unexecuted names the kinds of requirements in r that this version does not
-// execute.
+// Unexecuted names the parts of r that this version does not execute.
 func (r Requirement) Unexecuted() []string {
 	return slices.DeleteFunc(r.Uses(), Executed)
 }

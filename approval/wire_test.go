@@ -19,7 +19,7 @@ var everything = approval.Requirement{
 	Decisions: approval.DecisionsSigned, DenyCount: 2, SelfApproval: true, RequireReason: true, AllowEdit: true, Input: json.RawMessage(`{"type":"object"}`),
 	Execution: approval.ExecutionCaller, RemindEvery: approval.Duration(time.Minute),
 	Escalate: []approval.Escalation{{After: approval.Duration(time.Minute), To: "g"}},
-	Grant:    &approval.Grant{Max: approval.Duration(time.Hour)}, Checks: []string{"c"}, Previews: []string{"p"},
+	Grant:    &approval.Grant{Max: approval.Duration(time.Hour)}, Validators: []string{"c"}, Previews: []string{"p"},
 }
 
 // TestWireGolden pins every shape that crosses a process border. A change here

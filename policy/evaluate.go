@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/policy/requirement"
 )
 
 // noRule is PolicyRef.Rule where no rule of any layer matches.
@@ -51,7 +52,8 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 			hits = e.judge(l, in, hits)
 		}
 		if !l.observe {
-			waits, decisions = shorter(waits, l.timeout), max(decisions, l.decisions)
+			waits = approval.Shorter(waits, l.timeout)
+			decisions = approval.Strictest(approval.DecisionLevels, decisions, l.decisions)
 			continue
 		}
 		if own := hits[before:]; len(own) > 0 {
@@ -71,7 +73,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	ask(&v, in.call)
 	e.waits(v, in.call, hits)
 	if v.Requirement != nil {
-		v.Requirement.Decisions = max(v.Requirement.Decisions, decisions)
+		v.Requirement.Decisions = approval.Strictest(approval.DecisionLevels, v.Requirement.Decisions, decisions)
 	}
 	return v
 }
@@ -89,7 +91,7 @@ func ask(v *approval.Verdict, c *approval.Call) {
 	if v.Timeout == 0 {
 		v.Timeout = approval.DefaultTimeout
 	}
-	v.Timeout = shorter(v.Timeout, c.Timeout)
+	v.Timeout = approval.Shorter(v.Timeout, c.Timeout)
 }
 
 const asksApproval = "the call asks for approval"
@@ -235,7 +237,7 @@ func combine(hits []hit) combined {
 		if stricter(h.kind, c.kind) {
 			c.rule, c.kind = h.rule, h.kind
 		}
-		c.risk = higher(c.risk, h.rule.risk)
+		c.risk = approval.Strictest(approval.Risks, c.risk, h.rule.risk)
 		c.why = both(c.why, h.why)
 	}
 	for _, h := range hits {
@@ -243,7 +245,7 @@ func combine(hits []hit) combined {
 			continue
 		}
 		c.audited = c.audited || h.rule.audited && c.kind == approval.VerdictAllow
-		c.timeout, c.validFor = shorter(c.timeout, h.rule.timeout), shorter(c.validFor, h.rule.validFor)
+		c.timeout, c.validFor = approval.Shorter(c.timeout, h.rule.timeout), approval.Shorter(c.validFor, h.rule.validFor)
 		if c.kind == approval.VerdictRequire {
 			c.collapse = c.collapse || h.rule.collapse // it only spares people requests, so any rule may say so
 			c.requirement = add(c.requirement, h.rule.requirement)
@@ -273,9 +275,9 @@ func add(sofar, next *approval.Requirement) *approval.Requirement {
 		next = approval.OneApproval()
 	}
 	if sofar == nil {
-		return clone(next)
+		return requirement.Clone(next)
 	}
-	return sum(sofar, next)
+	return requirement.Sum(sofar, next)
 }
 
 // stricter reports whether a is stricter than b. An unknown kind is as strict
@@ -305,19 +307,4 @@ func both(a, b string) string {
 		return a
 	}
 	return a + "; " + b
-}
-
-func higher(a, b approval.Risk) approval.Risk {
-	if slices.Index(approval.Risks, b) > slices.Index(approval.Risks, a) {
-		return b
-	}
-	return a
-}
-
-// shorter takes zero, and below, as not stated.
-func shorter(a, b approval.Duration) approval.Duration {
-	if a <= 0 || b > 0 && b < a {
-		return b
-	}
-	return a
 }

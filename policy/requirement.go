@@ -7,6 +7,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/policy/requirement"
 	"github.com/pawlhq/pawl/tool"
 )
 
@@ -18,30 +19,28 @@ const (
 	maxInput       = 64 << 10 // bytes of JSON Schema
 )
 
-// requirementFields are the words that say how people approve.
-var requirementFields = []string{
-	"approvals", "decisions", "deny_count", "stages", "self_approval", "require_reason", "allow_edit", "input",
-	"execution", "remind_every", "escalate", "grant", "validate", "preview",
-}
+// requirementWords are the words that say how people approve.
+var requirementWords = requirement.Names()
 
-// readRequirement reads how people approve what the rule holds. made.kind and
-// made.timeout are known by then.
+// readRequirement reads how people approve what the rule holds. made.kind and made.timeout are known by
+// then.
 func (r *reader) readRequirement(m *yamlfile.Mapping, made *rule) {
 	var req approval.Requirement
 	stated := false
-	for _, name := range requirementFields {
-		v := m.Field(name)
+	for _, word := range requirementWords {
+		v := m.Field(word)
 		if !v.Present() {
 			continue
 		}
 		stated = true
 		if made.kind != approval.VerdictRequire {
-			v.Problem(fmt.Sprintf("%s says how people approve, but under this rule they are not asked", name),
+			v.Problem(fmt.Sprintf("%s says how people approve, but under this rule they are not asked", word),
 				"remove it, or write require_approval: true instead")
 			continue
 		}
-		if r.readPart(name, v, &req, made); !plain(name, &req) && !approval.Executed(name) {
-			r.unexecuted.Add(v.At(name+" is not executed by this version of Pawl",
+		r.readPart(v, requirement.Part(&req, word), made)
+		if slices.Contains(req.Uses(), word) && !approval.Executed(word) {
+			r.unexecuted.Add(v.At(word+" is not executed by this version of Pawl",
 				"remove it, and see that the rule still says what you mean"))
 		}
 	}
@@ -54,42 +53,36 @@ func (r *reader) readRequirement(m *yamlfile.Mapping, made *rule) {
 	made.requirement = &req
 }
 
-// plain reports whether a field says only what holds without it, too.
-func plain(name string, req *approval.Requirement) bool { return !slices.Contains(req.Uses(), name) }
-
-func (r *reader) readPart(name string, v yamlfile.Value, req *approval.Requirement, made *rule) {
-	switch name {
-	case "approvals":
-		req.Approvals = r.readApprovals(v)
-	case "decisions":
-		req.Decisions = readDecisions(v)
-	case "deny_count":
-		req.DenyCount, _ = v.Int(1, maxPeople)
-	case "stages":
-		req.Stages = r.readStages(v)
-	case "self_approval":
-		req.SelfApproval, _ = v.Bool()
-	case "require_reason":
-		req.RequireReason, _ = v.Bool()
-	case "allow_edit":
-		req.AllowEdit, _ = v.Bool()
-	case "input":
-		req.Input = readInput(v)
-	case "execution":
-		req.Execution = readExecution(v)
-	case "remind_every":
-		req.RemindEvery = readWithin(v, made.timeout, "reminds")
-	case "escalate":
-		req.Escalate = r.readEscalations(v, made.timeout)
-	case "grant":
+// readPart reads a value into a part of a requirement, by the part's type.
+func (r *reader) readPart(v yamlfile.Value, part any, made *rule) {
+	switch part := part.(type) {
+	case *bool:
+		*part, _ = v.Bool()
+	case *int:
+		*part, _ = v.Int(1, maxPeople)
+	case *approval.Duration:
+		*part = readWithin(v, made.timeout, "reminds")
+	case *[]string:
+		*part = readExact(v)
+	case *[]approval.Approvals:
+		*part = r.readApprovals(v)
+	case *[]approval.Stage:
+		*part = r.readStages(v)
+	case *approval.Decisions:
+		*part = readDecisions(v)
+	case *json.RawMessage:
+		*part = readInput(v)
+	case *approval.Execution:
+		*part = readExecution(v)
+	case *[]approval.Escalation:
+		*part = r.readEscalations(v, made.timeout)
+	case **approval.Grant:
 		m := v.Mapping()
 		longest, _ := m.Need("max", `write "grant: {max: 1h}"`).Duration(approval.MaxTimeout)
 		m.Done()
-		req.Grant = &approval.Grant{Max: longest}
-	case "validate":
-		req.Checks = readExact(v)
-	case "preview":
-		req.Previews = readExact(v)
+		*part = &approval.Grant{Max: longest}
+	default:
+		panic(fmt.Sprintf("policy: nothing reads a %T", part))
 	}
 }
 
@@ -114,10 +107,6 @@ func (r *reader) readApprovals(v yamlfile.Value) []approval.Approvals {
 				group.Problem("the group's name "+message, "write it as it is known")
 			}
 			a.Group = name
-			if !approval.Executed("groups") {
-				r.unexecuted.Add(group.At("groups are not executed by this version of Pawl",
-					"ask for a number of people without a group, and see that the rule still says what you mean"))
-			}
 		}
 		count := m.Field("count")
 		if n, ok := count.Int(1, maxPeople); ok {

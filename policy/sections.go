@@ -159,7 +159,7 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 		}
 	}
 	for _, e := range m.Entries() {
-		if slices.Contains(ownWords, e.Name) || slices.Contains(requirementFields, e.Name) {
+		if slices.Contains(ownWords, e.Name) || slices.Contains(requirementWords, e.Name) {
 			continue
 		}
 		if hint, refused := refusedWords[e.Name]; refused {
@@ -212,7 +212,7 @@ func readField(e yamlfile.Entry) (field, bool) {
 			return f, ok
 		}
 	}
-	known := append(slices.Concat(ownWords, usualFields), requirementFields...)
+	known := slices.Concat(ownWords, usualFields, requirementWords)
 	if near := yamlfile.Nearest(e.Name, known); near != "" && !slices.Contains(usualFields, e.Name) {
 		e.Key.Warn(fmt.Sprintf("%q is compared with an argument or label of that name", e.Name), fmt.Sprintf("did you mean %q?", near))
 	}

@@ -77,8 +77,8 @@ func TestCompare(t *testing.T) {
 		"asked sooner":         {asks(func(r *req) { r.Escalate = []approval.Escalation{{After: hours(2), To: "all"}} }), asks(func(r *req) { r.Escalate = []approval.Escalation{{After: hours(1), To: "all"}} }), "escalate to all"},
 		"ahead":                {asks(nil), asks(func(r *req) { r.Grant = &approval.Grant{Max: hours(1)} }), "grant"},
 		"ahead for longer":     {asks(func(r *req) { r.Grant = &approval.Grant{Max: hours(1)} }), asks(func(r *req) { r.Grant = &approval.Grant{Max: hours(2)} }), "grant"},
-		"fewer checks":         {asks(func(r *req) { r.Checks = []string{"a", "b"} }), asks(func(r *req) { r.Checks = []string{"a"} }), "validate"},
-		"tools have cases":     {asks(func(r *req) { r.Checks = []string{"a", "A"} }), asks(func(r *req) { r.Checks = []string{"a"} }), "validate"},
+		"fewer checks":         {asks(func(r *req) { r.Validators = []string{"a", "b"} }), asks(func(r *req) { r.Validators = []string{"a"} }), "validate"},
+		"tools have cases":     {asks(func(r *req) { r.Validators = []string{"a", "A"} }), asks(func(r *req) { r.Validators = []string{"a"} }), "validate"},
 		"fewer previews":       {asks(func(r *req) { r.Previews = []string{"a"} }), asks(nil), "preview"},
 		"no requirement":       {asks(nil), with(asks(nil), func(v *approval.Verdict) { v.Requirement = nil }), "approvals"},
 		"an unknown verdict":   {allow, approval.Verdict{Kind: "maybe", ValidFor: hours(1)}, "verdict"},
@@ -147,7 +147,7 @@ func TestCompareKnowsEveryField(t *testing.T) {
 		want string
 	}{
 		{approval.Verdict{}, "Kind Risk Requirement Timeout ValidFor Redact Policy Audited Collapse Observed"},
-		{approval.Requirement{}, "Approvals Stages Decisions DenyCount SelfApproval RequireReason AllowEdit Input Execution RemindEvery Escalate Grant Checks Previews"},
+		{approval.Requirement{}, "Approvals Stages Decisions DenyCount SelfApproval RequireReason AllowEdit Input Execution RemindEvery Escalate Grant Validators Previews"},
 		{approval.Approvals{}, "Group Count"},
 		{approval.Stage{}, "Name Approvals"},
 		{approval.Escalation{}, "After To"},

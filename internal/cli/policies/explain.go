@@ -11,6 +11,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/requirement"
 )
 
 // maxCallDoc is above every call's JSON; approval.ParseCall has the limit.
@@ -110,7 +111,7 @@ func verdictFields(s *cli.Sheet, e policy.Explanation) {
 	s.Field("Because", v.Policy.Why)
 	s.Field("Risk", string(v.Risk))
 	if v.Kind == approval.VerdictRequire {
-		for _, line := range cli.Demands(v.Requirement) {
+		for _, line := range requirement.Describe(v.Requirement) {
 			s.Field("Needs", line)
 		}
 		s.Field("Timeout", v.Timeout.Short()+", "+e.TimeoutFrom)

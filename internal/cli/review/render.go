@@ -11,6 +11,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/policy/requirement"
 )
 
 // request is everything a reviewer must see of a call.
@@ -89,7 +90,7 @@ func needs(v client.View) string {
 	if v.Requirement == nil {
 		return ""
 	}
-	text := cli.Approvals(v.Requirement.Approvals)
+	text := requirement.People(v.Requirement.Approvals)
 	if v.Requirement.Decisions == approval.DecisionsSigned {
 		text += ", signed"
 	}
