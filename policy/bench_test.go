@@ -46,9 +46,9 @@ func BenchmarkEvaluate(b *testing.B) {
 	}
 }
 
-// BenchmarkCondition compares a rule under one condition with what cel-go alone
-// takes: over arguments that are there as JSON, as they are in a call, and over
-// arguments that something decoded before.
+// BenchmarkCondition compares a rule under one condition with what cel-go alone takes: over
+// arguments that are there as JSON, as they are in a call, and over arguments that something
+// decoded before.
 func BenchmarkCondition(b *testing.B) {
 	for _, c := range []struct{ name, when, args string }{
 		{"one", `args.amount > 100`, `{"amount": 150, "currency": "EUR"}`},

@@ -7,8 +7,8 @@ import (
 	"github.com/pawlhq/pawl/policy"
 )
 
-// A rule whose conditions are broken is not one without conditions: no other
-// is said to stand behind it.
+// A rule whose conditions are broken is not one without conditions: no other is said to stand
+// behind it.
 func TestBrokenConditionsHideNoOtherProblem(t *testing.T) {
 	for name, text := range map[string]string{
 		"when":             "rules: [{tool: a, when: args.n >, deny: true}, {tool: a, auto_approve: true}]",

@@ -10,8 +10,7 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
-// classifier looks at the names of tools that no rule is about. It only ever
-// adds scrutiny.
+// classifier looks at the names of tools that no rule is about. It only ever adds scrutiny.
 type classifier struct {
 	dangerous, safe globs
 	rule            *rule
@@ -85,15 +84,14 @@ var wordLists = sync.OnceValue(func() map[string]map[string]bool {
 	return lists
 })
 
-// dangerousWord returns the word for which a tool's name is held, or "". Words
-// are compared whole:
+// dangerousWord returns the word for which a tool's name is held, or "". Words are compared whole:
 //
 //   - a word of the list "anywhere" counts wherever it stands;
-//   - one of "acts" does not count in a name, or a part of one behind a dot,
-//     slash or colon, that begins with a word that only looks: get_payment;
-//   - one of "housekeeping" does not count where such a part ends as a report
-//     about it: prune_old_logs_report. There must be something between the
-//     two: prune_report throws a report away.
+//   - one of "acts" does not count in a name, or a part of one behind a dot, slash or colon, that
+//     begins with a word that only looks: get_payment;
+//   - one of "housekeeping" does not count where such a part ends as a report about it:
+//     prune_old_logs_report. There must be something between the two: prune_report throws a report
+//     away.
 func dangerousWord(name string) string {
 	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '.' || r == '/' || r == ':' }) {
 		// DELETEFile and DELETEfile: the last capital may belong to either.
@@ -120,9 +118,9 @@ func dangerousOf(words []string) string {
 	return ""
 }
 
-// splitWords takes a name apart where its writer put words together: at
-// anything but letters, and before a capital. In a run of capitals the cut is
-// before the last one if small letters follow, or with behind after it.
+// splitWords takes a name apart where its writer put words together: at anything but letters, and
+// before a capital. In a run of capitals the cut is before the last one if small letters follow, or
+// with behind after it.
 func splitWords(name string, behind bool) []string {
 	var words []string
 	from := 0

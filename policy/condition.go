@@ -19,21 +19,20 @@ import (
 
 const (
 	maxCondition = 4096 // bytes of an expression
-	// maxCost bounds what one layer's conditions take of an evaluation, in CEL's units:
-	// about one for each step, and one for ten characters looked at. Reaching
-	// it takes less than a tenth of a second.
+	// maxCost bounds what one layer's conditions take of an evaluation, in CEL's units: about one
+	// for each step, and one for ten characters looked at. Reaching it takes less than a tenth of a
+	// second.
 	maxCost = 300_000
-	// maxRegex bounds a compiled pattern, of which matching takes up to so many
-	// steps for each character: in the worst case a second for 256 KiB.
+	// maxRegex bounds a compiled pattern, of which matching takes up to so many steps for each
+	// character: in the worst case a second for 256 KiB.
 	maxRegex = 500
-	// maxDepth and maxComprehensions bound how deep an expression is nested:
-	// checking the types of deep ones takes seconds.
+	// maxDepth and maxComprehensions bound how deep an expression is nested: checking the types of
+	// deep ones takes seconds.
 	maxDepth          = 100
 	maxComprehensions = 8
 )
 
-// condition is a CEL expression that is true or false of a call. It is safe for
-// concurrent use.
+// condition is a CEL expression that is true or false of a call. It is safe for concurrent use.
 type condition struct {
 	source  string
 	program cel.Program
@@ -246,8 +245,8 @@ func (c *condition) look(e celast.Expr) {
 	}))
 }
 
-// holds says whether the condition holds for a call. If that can't be told,
-// problem says why, and quotes nothing of the call.
+// holds says whether the condition holds for a call. If that can't be told, problem says why, and
+// quotes nothing of the call.
 func (c *condition) holds(in *input) (held bool, problem string) {
 	if c.args {
 		if _, err := in.arguments(); err != nil {
@@ -275,8 +274,7 @@ const tooLong = "conditions take too long for these arguments"
 
 var missingKey = regexp.MustCompile(`^no such key: (.*)$`)
 
-// explain turns an evaluation's error, which may quote arguments, into what may
-// be shown.
+// explain turns an evaluation's error, which may quote arguments, into what may be shown.
 func (c *condition) explain(err error) string {
 	text := err.Error()
 	if cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err); ok && cancelled.Cause == interpreter.CostLimitExceeded {

@@ -1,63 +1,56 @@
-// Package policy turns YAML files into an immutable Set that says, for one
-// call, whether it may run, must wait for people, or is forbidden, and how
-// people see it. docs/policy.md is the language's description; this is what it
-// rests on.
+// Package policy turns YAML files into an immutable Set that says, for one call, whether it may
+// run, must wait for people, or is forbidden, and how people see it. docs/policy.md is the
+// language's description; this is what it rests on.
 //
 // # Who may run without asking
 //
-// Only auto_approve: true, audit: true, an entry of allow: and unmatched: allow
-// let a call run. A rule without a word needs approval, whether or not it says
-// require_approval: true. Two words that differ are an error, and so is
-// require_approval: false by itself: some would read it as "may run" and some
-// as "not decided here", so it must say which.
+// Only auto_approve: true, audit: true, an entry of allow: and unmatched: allow let a call run. A
+// rule without a word needs approval, whether or not it says require_approval: true. Two words that
+// differ are an error, and so is require_approval: false by itself: some would read it as "may run"
+// and some as "not decided here", so it must say which.
 //
 // # Two forms
 //
-// In a rule list exact names go before patterns, patterns before "*", then
-// order decides, and the first rule that holds settles it. In sections, deny
-// goes before require_approval before allow, and within a section every entry
-// that holds counts. A layer with both says the stricter of the two.
+// In a rule list exact names go before patterns, patterns before "*", then order decides, and the
+// first rule that holds settles it. In sections, deny goes before require_approval before allow,
+// and within a section every entry that holds counts. A layer with both says the stricter of the
+// two.
 //
-// In deny and require_approval what a call leaves out, or states as another
-// type, counts as a match; in allow it does not, and everything found must
-// match, so that a label can't talk an argument over. In rule lists agent, team
-// and labels match what is there.
+// In deny and require_approval what a call leaves out, or states as another type, counts as a
+// match; in allow it does not, and everything found must match, so that a label can't talk an
+// argument over. In rule lists agent, team and labels match what is there.
 //
-// A path is read exactly in allow, and in deny and require_approval in every
-// way in which some system could read it.
+// A path is read exactly in allow, and in deny and require_approval in every way in which some
+// system could read it.
 //
 // # What can't be told
 //
-// A condition that can't be evaluated makes its rule count for an approval, and
-// evaluation goes on as if the rule did not match. So both readings count, the
-// strictest wins, and nothing is allowed by it. PolicyRef.Why says what was
-// amiss in the policy's own words: never a value of the call.
+// A condition that can't be evaluated makes its rule count for an approval, and evaluation goes on
+// as if the rule did not match. So both readings count, the strictest wins, and nothing is allowed
+// by it. PolicyRef.Why says what was amiss in the policy's own words: never a value of the call.
 //
 // # Several layers
 //
-// Each file is a layer, and their order does not matter. Every layer with a
-// rule that holds has a say: the strictest verdict wins, requirements add up,
-// the shortest stated timeout wins among those who decided so, the highest risk
-// wins, and redactions add up: those of the layer, and of each of its rules that
-// is for the tool, whether or not it holds (for "*": if it holds), since calls
-// that are denied are stored, too. approval.DefaultTimeout is nobody's statement,
-// and counts only where none is stated. A layer in which nothing matches has no
-// say if another one matches, so that a team's file need not repeat the
-// organisation's rules. Layers that observe are evaluated alone.
+// Each file is a layer, and their order does not matter. Every layer with a rule that holds has a
+// say: the strictest verdict wins, requirements add up, the shortest stated timeout wins among
+// those who decided so, the highest risk wins, and redactions add up: those of the layer, and of
+// each of its rules that is for the tool, whether or not it holds (for "*": if it holds), since
+// calls that are denied are stored, too. approval.DefaultTimeout is nobody's statement, and counts
+// only where none is stated. A layer in which nothing matches has no say if another one matches, so
+// that a team's file need not repeat the organisation's rules. Layers that observe are evaluated
+// alone.
 //
 // # Cost
 //
-// Exact names are looked up in a map: the number of rules makes no difference.
-// Patterns and rules under conditions are tried in order. Arguments are decoded
-// when the first rule asks for them. What conditions cost is estimated when
-// they are compiled; those that could become expensive are counted while they
-// run, those of one layer together, and cut off.
+// Exact names are looked up in a map: the number of rules makes no difference. Patterns and rules
+// under conditions are tried in order. Arguments are decoded when the first rule asks for them.
+// What conditions cost is estimated when they are compiled; those that could become expensive are
+// counted while they run, those of one layer together, and cut off.
 //
 // # Loading
 //
-// All problems in all files are reported at once, as yamlfile.Problems with
-// file, line and column, and nothing is loaded. A field that this version does
-// not know, or a requirement that it does not execute (approval.Executed), is
-// such a problem: what was left out of account would let through what it was
-// meant to stop.
+// All problems in all files are reported at once, as yamlfile.Problems with file, line and column,
+// and nothing is loaded. A field that this version does not know, or a requirement that it does not
+// execute (approval.Executed), is such a problem: what was left out of account would let through
+// what it was meant to stop.
 package policy

@@ -12,11 +12,10 @@ import (
 // noRule is PolicyRef.Rule where no rule of any layer matches.
 const noRule = "no rule matches"
 
-// Evaluate says what the policy demands for a call that is judged at now. It is
-// pure: equal sets, calls and times give equal verdicts, but for a condition
-// over an object's keys, which come in no order: which failure it names, and
-// whether it is cut off before it is done. Every verdict of a set that Compile
-// made is valid. The call need not be.
+// Evaluate says what the policy demands for a call that is judged at now. It is pure: equal sets,
+// calls and times give equal verdicts, but for a condition over an object's keys, which come in no
+// order: which failure it names, and whether it is cut off before it is done. Every verdict of a
+// set that Compile made is valid. The call need not be.
 func (s *Set) Evaluate(c approval.Call, now time.Time) approval.Verdict {
 	return s.evaluate(&input{call: &c, now: now}, nil)
 }
@@ -96,11 +95,11 @@ func ask(v *approval.Verdict, c *approval.Call) {
 
 const asksApproval = "the call asks for approval"
 
-// judge adds the layer's rules that count to hits. note, if it is not nil, is
-// told why a rule for this tool does not.
+// judge adds the layer's rules that count to hits. note, if it is not nil, is told why a rule for
+// this tool does not.
 //
-// A rule whose condition can't be evaluated counts for an approval, and so does
-// what would be said without it: which of the two was meant can't be told.
+// A rule whose condition can't be evaluated counts for an approval, and so does what would be said
+// without it: which of the two was meant can't be told.
 func (l *layer) judge(in *input, hits []hit, note func(*rule, string)) []hit {
 	in.cost = 0 // what one layer costs must not cut off the conditions of another
 	hits, settled := l.judgeList(in, hits, note)
@@ -127,8 +126,8 @@ func (l *layer) judge(in *input, hits []hit, note func(*rule, string)) []hit {
 	return hits
 }
 
-// judgeList goes through the rule list: exact names, patterns, then "*", each
-// in order. The first rule that holds settles it.
+// judgeList goes through the rule list: exact names, patterns, then "*", each in order. The first
+// rule that holds settles it.
 func (l *layer) judgeList(in *input, hits []hit, note func(*rule, string)) ([]hit, *rule) {
 	try := func(r *rule) bool {
 		var held bool
@@ -153,8 +152,8 @@ func (l *layer) judgeList(in *input, hits []hit, note func(*rule, string)) ([]hi
 	return hits, nil
 }
 
-// judge adds every entry of a section that holds. named is whether one did that
-// is not for all tools.
+// judge adds every entry of a section that holds. named is whether one did that is not for all
+// tools.
 func (s *section) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, some, named bool) {
 	for _, r := range s.exact[in.call.Tool] {
 		var held bool
@@ -171,8 +170,8 @@ func (s *section) judge(in *input, hits []hit, note func(*rule, string)) (_ []hi
 	return hits, some, named
 }
 
-// judge adds the rule to hits if it holds for the call, or if that can't be
-// told; held is false then.
+// judge adds the rule to hits if it holds for the call, or if that can't be told; held is false
+// then.
 func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, held bool) {
 	whyNot, why, problem := r.holds(in)
 	switch {
@@ -187,9 +186,8 @@ func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, 
 	return append(hits, hit{r, r.kind, why}), true
 }
 
-// holds says why the rule does not hold for a call of its tool, or what keeps
-// that from being told. Both are empty where it holds; why is what its
-// conditions do not tell then.
+// holds says why the rule does not hold for a call of its tool, or what keeps that from being told.
+// Both are empty where it holds; why is what its conditions do not tell then.
 func (r *rule) holds(in *input) (whyNot, why, problem string) {
 	if whyNot = r.match.match(in.call, r.absent); whyNot != "" {
 		return whyNot, "", ""
@@ -229,8 +227,8 @@ type combined struct {
 	why         string
 }
 
-// combine takes the strictest verdict, what each rule of that verdict demands,
-// and the highest risk. There is at least one hit.
+// combine takes the strictest verdict, what each rule of that verdict demands, and the highest
+// risk. There is at least one hit.
 func combine(hits []hit) combined {
 	c := combined{rule: hits[0].rule, kind: hits[0].kind}
 	for _, h := range hits {
@@ -268,8 +266,8 @@ func (c combined) observation(layer string) approval.Observation {
 	return approval.Observation{Layer: layer, Kind: c.kind, Risk: c.risk, Rule: c.rule.short, Why: c.why, Requirement: c.requirement}
 }
 
-// add adds what a rule demands to what others do. nil demands one approval;
-// before any rule there is nothing.
+// add adds what a rule demands to what others do. nil demands one approval; before any rule there
+// is nothing.
 func add(sofar, next *approval.Requirement) *approval.Requirement {
 	if next == nil {
 		next = approval.OneApproval()
@@ -280,8 +278,7 @@ func add(sofar, next *approval.Requirement) *approval.Requirement {
 	return requirement.Sum(sofar, next)
 }
 
-// stricter reports whether a is stricter than b. An unknown kind is as strict
-// as can be.
+// stricter reports whether a is stricter than b. An unknown kind is as strict as can be.
 func stricter(a, b approval.VerdictKind) bool {
 	rank := func(k approval.VerdictKind) int {
 		switch k {

@@ -9,8 +9,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Explanation is a verdict, and how each layer came to its part of it. As JSON
-// it is the verdict with further fields.
+// Explanation is a verdict, and how each layer came to its part of it. As JSON it is the verdict
+// with further fields.
 type Explanation struct {
 	approval.Verdict
 	Layers []LayerSays `json:"layers"`
@@ -132,8 +132,8 @@ func (l *layer) says() LayerSays {
 	return LayerSays{Layer: l.name, File: l.source.Name, Observe: l.observe, Says: Nothing}
 }
 
-// explain says what came of the layer's rules. tried are those that were about
-// the tool and did not hold, and why.
+// explain says what came of the layer's rules. tried are those that were about the tool and did not
+// hold, and why.
 func (l *layer) explain(tool string, hits []hit, tried map[*rule]string) LayerSays {
 	says := l.says()
 	says.Applies = true
@@ -175,8 +175,8 @@ func (l *layer) explain(tool string, hits []hit, tried map[*rule]string) LayerSa
 	return says
 }
 
-// Rules returns every rule of the set, by layer and place. What a layer says by
-// unmatched or classify is among them.
+// Rules returns every rule of the set, by layer and place. What a layer says by unmatched or
+// classify is among them.
 func (s *Set) Rules() []RuleInfo {
 	var out []RuleInfo
 	for _, l := range s.layers {

@@ -19,8 +19,8 @@ func TestExplainSaysWhatClassifyMakesOfAName(t *testing.T) {
 	}
 }
 
-// What an explanation names can be found among the rules, so that a set of
-// calls tells which rules none of them is about.
+// What an explanation names can be found among the rules, so that a set of calls tells which rules
+// none of them is about.
 func TestExplanationsNameRules(t *testing.T) {
 	set, err := policy.Load("testdata/cases/classify/policy.yaml", "testdata/cases/layers/org.yaml", "testdata/cases/layers/trial.yaml")
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
-// Whatever the file and the call: no panic, either a set or problems, and
-// every verdict is valid, never laxer than the call asks for, the same as the
-// one that is explained, and the same after the sources are compiled again.
+// Whatever the file and the call: no panic, either a set or problems, and every verdict is valid,
+// never laxer than the call asks for, the same as the one that is explained, and the same after the
+// sources are compiled again.
 func FuzzCompile(f *testing.F) {
 	paths, err := filepath.Glob("testdata/*.yaml")
 	more, err2 := filepath.Glob("testdata/cases/*/*.yaml")
@@ -76,8 +76,8 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
-// Whatever the condition and the arguments: a rule allows exactly what cel-go
-// itself finds true, and denies nothing that it does not.
+// Whatever the condition and the arguments: a rule allows exactly what cel-go itself finds true,
+// and denies nothing that it does not.
 func FuzzCondition(f *testing.F) {
 	for _, when := range []string{
 		`args.amount > 100`, `args.a == args.b`, `args.l.exists(x, x > 1.0)`, `args[args.k]`, `args.s.matches("t.*")`,

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// glob is a pattern over a whole name: * stands for any run of characters, dots
-// and none at all included, ? for exactly one. Everything else is itself.
+// glob is a pattern over a whole name: * stands for any run of characters, dots and none at all
+// included, ? for exactly one. Everything else is itself.
 type glob string
 
 func isGlob(s string) bool { return strings.ContainsAny(s, "*?") }
@@ -16,9 +16,8 @@ func (g glob) match(name string) bool {
 	return ok
 }
 
-// try is match, and counts its steps: at most len(name) * len(pattern),
-// whatever they are. Where a run goes on too short, only the last * is given
-// more.
+// try is match, and counts its steps: at most len(name) * len(pattern), whatever they are. Where a
+// run goes on too short, only the last * is given more.
 func (g glob) try(name string) (ok bool, steps int) {
 	p, n := 0, 0
 	star, resume := -1, 0 // behind the last * in the pattern, and where its run may end next
@@ -52,15 +51,15 @@ func (g glob) try(name string) (ok bool, steps int) {
 	return p == len(g), steps
 }
 
-// maxCovering bounds what comparing patterns with each other takes of loading
-// one set, in steps: some tenths of a second.
+// maxCovering bounds what comparing patterns with each other takes of loading one set, in steps:
+// some tenths of a second.
 const maxCovering = 10_000_000
 
-// covers reports whether g certainly matches every name that other matches. It
-// may miss some that do, and does when what is left for comparing is spent.
+// covers reports whether g certainly matches every name that other matches. It may miss some that
+// do, and does when what is left for comparing is spent.
 func (g glob) covers(other glob, left *int) bool {
-	// Read as a name, a wildcard of other is a character that only g's own
-	// wildcards take. One ? of g takes no *.
+	// Read as a name, a wildcard of other is a character that only g's own wildcards take. One ? of
+	// g takes no *.
 	if *left <= 0 || strings.Contains(string(g), "?") {
 		return g == other
 	}

@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/*.golden anew")
 
-// Each testdata/NAME.yaml is compiled by itself. NAME.golden holds all its
-// problems, and warnings; a file without one has neither.
+// Each testdata/NAME.yaml is compiled by itself. NAME.golden holds all its problems, and warnings;
+// a file without one has neither.
 func TestCompileReportsEveryProblem(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(paths) == 0 {
@@ -43,9 +43,8 @@ func TestCompileReportsEveryProblem(t *testing.T) {
 	}
 }
 
-// Each directory in testdata/cases is a policy of one or several layers and
-// calls, one JSON document a line. explained.golden is what Explain says of
-// each.
+// Each directory in testdata/cases is a policy of one or several layers and calls, one JSON
+// document a line. explained.golden is what Explain says of each.
 func TestExplainGolden(t *testing.T) {
 	dirs, err := filepath.Glob("testdata/cases/*")
 	if err != nil || len(dirs) == 0 {

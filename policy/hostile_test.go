@@ -25,8 +25,7 @@ func nested(open, inside, end string, levels int) string {
 	return strings.Repeat(open, levels) + inside + strings.Repeat(end, levels)
 }
 
-// Conditions that stop the compiler, or keep it busy, are problems, and what
-// people write is not.
+// Conditions that stop the compiler, or keep it busy, are problems, and what people write is not.
 func TestConditionsTheCompilerCanTake(t *testing.T) {
 	for _, tt := range []struct {
 		name, when string
@@ -55,8 +54,8 @@ func TestConditionsTheCompilerCanTake(t *testing.T) {
 	}
 }
 
-// Files that compare much, or add up much, load in about as long as others of
-// their size. Each took more than ten times as long as is allowed here.
+// Files that compare much, or add up much, load in about as long as others of their size. Each took
+// more than ten times as long as is allowed here.
 func TestLoadingStaysCheap(t *testing.T) {
 	write := func(head string, n int, line func(i int) string) string {
 		var b strings.Builder
@@ -94,8 +93,7 @@ func callWithList(n int) approval.Call {
 	return approval.Call{Tool: "t", Args: json.RawMessage(`{"l": [1` + strings.Repeat(",1", n-1) + `]}`)}
 }
 
-// No layer undoes what another demands, not even by using up what conditions
-// may take.
+// No layer undoes what another demands, not even by using up what conditions may take.
 func TestLayersTakeNothingFromEachOther(t *testing.T) {
 	for _, observe := range []string{"true", "false"} {
 		set := compile(t,
@@ -108,8 +106,7 @@ func TestLayersTakeNothingFromEachOther(t *testing.T) {
 	}
 }
 
-// What a verdict is explained by is what it came from: conditions are not
-// counted twice.
+// What a verdict is explained by is what it came from: conditions are not counted twice.
 func TestExplainingCountsOnce(t *testing.T) {
 	set := compile(t, file("b.yaml", `deny:
   - {capability: t, when: 'args.l.all(x, args.l.all(y, x == y))'}
@@ -126,8 +123,7 @@ func TestExplainingCountsOnce(t *testing.T) {
 	}
 }
 
-// Every way to write "all tools" is "*": it goes last, names no tool, and is
-// warned of.
+// Every way to write "all tools" is "*": it goes last, names no tool, and is warned of.
 func TestEveryToolInOtherWords(t *testing.T) {
 	for _, pattern := range []string{"*", "**", "?*", "*?", "***"} {
 		rules := compile(t, file("p.yaml", "classify: true\nrules:\n  - {tool: '"+pattern+"', auto_approve: true}\n  - {tool: drop_*, deny: true}"))
@@ -184,8 +180,8 @@ func TestContainsIsCheapInManyRules(t *testing.T) {
 	}
 }
 
-// Searching is bounded as conditions are, by what the expressions compile to:
-// what is cut off counts for an approval, and says so.
+// Searching is bounded as conditions are, by what the expressions compile to: what is cut off
+// counts for an approval, and says so.
 func TestSearchingIsBounded(t *testing.T) {
 	slow := "(x+x+)+y{1,100}$"
 	for _, tt := range []struct {

@@ -11,9 +11,8 @@ import (
 	"github.com/pawlhq/pawl/policy/path"
 )
 
-// input is one call under evaluation. Arguments are decoded when a rule first
-// asks for them, once for all rules. It is also what conditions see of the
-// call (cel.Activation).
+// input is one call under evaluation. Arguments are decoded when a rule first asks for them, once
+// for all rules. It is also what conditions see of the call (cel.Activation).
 type input struct {
 	call *approval.Call
 	now  time.Time
@@ -34,10 +33,9 @@ type input struct {
 	cost uint64 // of one layer's conditions so far that are counted
 }
 
-// arguments returns the decoded arguments: texts, float64 for every number (one
-// type, so that a condition does not hold for 100.5 and fail for 100), bool,
-// nil, []any, map[string]any. Absent ones are empty. What the error stops,
-// stops allowing.
+// arguments returns the decoded arguments: texts, float64 for every number (one type, so that a
+// condition does not hold for 100.5 and fail for 100), bool, nil, []any, map[string]any. Absent
+// ones are empty. What the error stops, stops allowing.
 func (in *input) arguments() (map[string]any, error) {
 	if !in.decoded {
 		in.decoded = true
@@ -72,8 +70,7 @@ type texts struct {
 	plain  []string // numbers, true and false, as JSON writes them
 }
 
-// written returns the texts in the arguments. They are gathered once for all
-// rules.
+// written returns the texts in the arguments. They are gathered once for all rules.
 func (in *input) written() *texts {
 	if !in.gathered {
 		in.gathered = true
@@ -104,8 +101,8 @@ func (t *texts) gather(v any) {
 	}
 }
 
-// texts returns every text in the arguments and every key of their objects,
-// folded. They are folded once for all rules.
+// texts returns every text in the arguments and every key of their objects, folded. They are folded
+// once for all rules.
 func (in *input) texts() (values, keys []string) {
 	if !in.folded {
 		in.folded = true

@@ -199,8 +199,8 @@ func TestConditionsSeeTheCall(t *testing.T) {
 	}
 }
 
-// Whatever a rule would say if its condition were known, not knowing it never
-// allows, and never loosens what stands without it.
+// Whatever a rule would say if its condition were known, not knowing it never allows, and never
+// loosens what stands without it.
 func TestUnknownConditionsCountBothWays(t *testing.T) {
 	const unknown = "    when: args.missing\n"
 	for name, c := range map[string]struct{ rules, want string }{

@@ -18,8 +18,8 @@ type layer struct {
 	timeout approval.Duration
 	redact  []string
 	groups  bool // it says who is in groups
-	// decisions says which count for any call that the layer takes in, whatever
-	// its rules say of it.
+	// decisions says which count for any call that the layer takes in, whatever its rules say of
+	// it.
 	decisions approval.Decisions
 
 	rules      []*rule            // all of them, in the file's order
@@ -45,8 +45,7 @@ type section struct {
 	globs []namedRule
 }
 
-// reader takes one file apart. What it returns is of use only if it noted no
-// problem.
+// reader takes one file apart. What it returns is of use only if it noted no problem.
 type reader struct {
 	*compiler
 	file  File

@@ -8,8 +8,8 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
-// matcher says which calls a rule or a layer is about, by who makes them. The
-// zero value takes all. Everything that is given must match; of a list, one.
+// matcher says which calls a rule or a layer is about, by who makes them. The zero value takes all.
+// Everything that is given must match; of a list, one.
 type matcher struct {
 	tool, agent, team globs
 	labels            []labelMatcher
@@ -24,8 +24,8 @@ func (m *matcher) all() bool {
 	return m == nil || len(m.tool) == 0 && len(m.agent) == 0 && len(m.team) == 0 && len(m.labels) == 0
 }
 
-// match returns what does not match, or "". With absent, what the call leaves
-// out counts as a match.
+// match returns what does not match, or "". With absent, what the call leaves out counts as a
+// match.
 func (m *matcher) match(c *approval.Call, absent bool) string {
 	if m == nil {
 		return ""
@@ -123,8 +123,8 @@ func readGlobs(v yamlfile.Value) globs {
 	return out
 }
 
-// oneOrMore is a list's entries, or the value itself. An empty list, which
-// would match nothing, or be taken for no condition, is a problem.
+// oneOrMore is a list's entries, or the value itself. An empty list, which would match nothing, or
+// be taken for no condition, is a problem.
 func oneOrMore(v yamlfile.Value) []yamlfile.Value {
 	if !v.Present() {
 		return nil

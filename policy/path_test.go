@@ -154,8 +154,8 @@ func TestManyPaths(t *testing.T) {
 	}
 }
 
-// Whatever the prefix and the path: what is let through is under the prefix by
-// a plain reading, and what is under it by some reading is held.
+// Whatever the prefix and the path: what is let through is under the prefix by a plain reading, and
+// what is under it by some reading is held.
 func FuzzPathPrefix(f *testing.F) {
 	for _, prefix := range []string{"/tmp", "/tmp/", "/", "./work", "~/.ssh", `C:\work`, `\\host\share`, "..", "/srv/Käse"} {
 		for _, given := range []string{

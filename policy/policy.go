@@ -19,8 +19,8 @@ type File struct {
 	Data []byte // YAML
 }
 
-// Set is a compiled policy. It never changes and is safe for concurrent use.
-// Make one with Compile or Load.
+// Set is a compiled policy. It never changes and is safe for concurrent use. Make one with Compile
+// or Load.
 type Set struct {
 	layers     []*layer // by name
 	digest     string
@@ -30,9 +30,8 @@ type Set struct {
 	unexecuted yamlfile.Problems
 }
 
-// ReadFiles reads the files at paths. If some can't be read, the error is
-// yamlfile.Problems, and the others are returned all the same, so that every
-// problem of every file can be told at once.
+// ReadFiles reads the files at paths. If some can't be read, the error is yamlfile.Problems, and
+// the others are returned all the same, so that every problem of every file can be told at once.
 func ReadFiles(paths ...string) ([]File, error) {
 	var problems yamlfile.Problems
 	var files []File
@@ -44,8 +43,8 @@ func ReadFiles(paths ...string) ([]File, error) {
 	return files, problems.Err()
 }
 
-// Load reads and compiles the files at paths. The error is yamlfile.Problems
-// and holds every problem of every file.
+// Load reads and compiles the files at paths. The error is yamlfile.Problems and holds every
+// problem of every file.
 func Load(paths ...string) (*Set, error) {
 	files, err := ReadFiles(paths...)
 	unread, _ := errors.AsType[yamlfile.Problems](err)
@@ -56,9 +55,8 @@ func Load(paths ...string) (*Set, error) {
 	return set, nil
 }
 
-// Compile compiles files, one layer each. No files make a set under which
-// everything needs approval. The error is yamlfile.Problems and holds every
-// problem of every file.
+// Compile compiles files, one layer each. No files make a set under which everything needs
+// approval. The error is yamlfile.Problems and holds every problem of every file.
 func Compile(files ...File) (*Set, error) {
 	set, problems := compile(files)
 	if err := append(problems, set.unexecuted...).Err(); err != nil {
@@ -67,10 +65,9 @@ func Compile(files ...File) (*Set, error) {
 	return set, nil
 }
 
-// Inspect is Compile for those who only look at a policy: it also takes rules
-// that require what this version does not execute, and Set.Unexecuted names
-// them. Such a set is not for running calls; those that it requires too much
-// for would end blocked.
+// Inspect is Compile for those who only look at a policy: it also takes rules that require what
+// this version does not execute, and Set.Unexecuted names them. Such a set is not for running
+// calls; those that it requires too much for would end blocked.
 func Inspect(files ...File) (*Set, error) {
 	set, problems := compile(files)
 	if err := problems.Err(); err != nil {
@@ -79,8 +76,8 @@ func Inspect(files ...File) (*Set, error) {
 	return set, nil
 }
 
-// Check returns everything Compile would find wrong, and the warnings, by
-// place. Nothing is wrong where every problem is a warning.
+// Check returns everything Compile would find wrong, and the warnings, by place. Nothing is wrong
+// where every problem is a warning.
 func Check(files ...File) yamlfile.Problems {
 	set, problems := compile(files)
 	return yamlfile.Sort(append(problems, set.unexecuted...))
@@ -89,8 +86,8 @@ func Check(files ...File) yamlfile.Problems {
 // Warnings are what is allowed in the files, but hardly meant.
 func (s *Set) Warnings() yamlfile.Problems { return slices.Clone(s.warnings) }
 
-// Unexecuted are the problems for which Compile refuses a set that Inspect
-// takes: requirements that this version of Pawl does not execute.
+// Unexecuted are the problems for which Compile refuses a set that Inspect takes: requirements that
+// this version of Pawl does not execute.
 func (s *Set) Unexecuted() yamlfile.Problems { return slices.Clone(s.unexecuted) }
 
 // compiler is what the files of one set share while they are read.
@@ -131,8 +128,8 @@ func compile(files []File) (*Set, yamlfile.Problems) {
 	return s, problems
 }
 
-// digest covers what verdicts depend on: each layer's name and bytes. Lengths
-// keep one layer's end from being read as the next one's beginning.
+// digest covers what verdicts depend on: each layer's name and bytes. Lengths keep one layer's end
+// from being read as the next one's beginning.
 func digest(layers []*layer) string {
 	h := sha256.New()
 	h.Write([]byte("pawl policy v1\x00"))
@@ -145,12 +142,12 @@ func digest(layers []*layer) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Digest is SHA-256, in hex, over the layers' names and the files' bytes. It
-// depends neither on the files' order nor on where they lie.
+// Digest is SHA-256, in hex, over the layers' names and the files' bytes. It depends neither on the
+// files' order nor on where they lie.
 func (s *Set) Digest() string { return s.digest }
 
-// Sources returns the files the set was compiled from, by layer name.
-// Compiling them again gives an equal set.
+// Sources returns the files the set was compiled from, by layer name. Compiling them again gives an
+// equal set.
 func (s *Set) Sources() []File {
 	files := make([]File, len(s.layers))
 	for i, l := range s.layers {
@@ -168,8 +165,7 @@ func (s *Set) Layers() []string {
 	return names
 }
 
-// rule is one rule of a layer, whatever form it is written in. Rules never
-// change after compiling.
+// rule is one rule of a layer, whatever form it is written in. Rules never change after compiling.
 type rule struct {
 	layer  *layer
 	line   int

@@ -25,8 +25,7 @@ func compile(t testing.TB, files ...policy.File) *policy.Set {
 
 func file(name, text string) policy.File { return policy.File{Name: name, Data: []byte(text)} }
 
-// said is a verdict without its digest and requirement, which every test checks
-// alike.
+// said is a verdict without its digest and requirement, which every test checks alike.
 type said struct {
 	kind    approval.VerdictKind
 	timeout time.Duration

@@ -132,9 +132,8 @@ func sets(t *testing.T, try func(c chooser, set *policy.Set, text string)) {
 
 var strictness = []approval.VerdictKind{policy.Nothing, approval.VerdictAllow, approval.VerdictRequire, approval.VerdictDeny}
 
-// What is explained is what is evaluated, and comes from the rules that are
-// shown: the strictest layer that decides gives the verdict, and its rule is
-// the one that the verdict names.
+// What is explained is what is evaluated, and comes from the rules that are shown: the strictest
+// layer that decides gives the verdict, and its rule is the one that the verdict names.
 func TestExplainAgreesWithEvaluate(t *testing.T) {
 	sets(t, func(c chooser, set *policy.Set, text string) {
 		kinds := map[string]approval.VerdictKind{}
@@ -202,8 +201,8 @@ func stricter(a, b approval.VerdictKind) approval.VerdictKind {
 	return strictness[max(slices.Index(strictness, a), slices.Index(strictness, b))]
 }
 
-// Where a layer has a say already, one more makes no verdict laxer. One that
-// observes changes nothing but what is hidden.
+// Where a layer has a say already, one more makes no verdict laxer. One that observes changes
+// nothing but what is hidden.
 func TestMoreLayersAreNeverLaxer(t *testing.T) {
 	sets(t, func(c chooser, set *policy.Set, text string) {
 		more := c.file(c.of("before", "more")) // layers are judged by name
@@ -238,9 +237,9 @@ func TestMoreLayersAreNeverLaxer(t *testing.T) {
 	})
 }
 
-// What an entry of allow lets through by one of these conditions, the same entry
-// of deny or require_approval holds; and what one of them takes, it takes with
-// one more expression or prefix, too.
+// What an entry of allow lets through by one of these conditions, the same entry of deny or
+// require_approval holds; and what one of them takes, it takes with one more expression or prefix,
+// too.
 func TestFormsAreStricterInDeny(t *testing.T) {
 	for seed := range uint64(200) {
 		c := chooser{rand.New(rand.NewPCG(seed, 5))}

@@ -7,10 +7,9 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
-// hiding are the rules with redactions, by tool. They hide for every call of
-// their tools, whether or not they count: a rule that is passed over for a
-// missing argument, or stands behind one that denies, must not show its fields.
-// A rule under "*" hides only where it counts.
+// hiding are the rules with redactions, by tool. They hide for every call of their tools, whether
+// or not they count: a rule that is passed over for a missing argument, or stands behind one that
+// denies, must not show its fields. A rule under "*" hides only where it counts.
 type hiding struct {
 	exact map[string][]*rule
 	globs []namedRule
@@ -48,8 +47,7 @@ func (l *layer) hide(tool string, lists [][]string) [][]string {
 	return lists
 }
 
-// hides reports whether the rule hides fields of the tool's calls though it
-// does not count.
+// hides reports whether the rule hides fields of the tool's calls though it does not count.
 func (r *rule) hides(tool string) bool {
 	return len(r.redact) > 0 && slices.ContainsFunc(r.names, func(n string) bool { return n != "*" && glob(n).match(tool) })
 }
@@ -117,8 +115,7 @@ func union(lists ...[]string) []string {
 	return out
 }
 
-// redactKey is the same for names that differ in case only: they are one to
-// redact.Redactor.
+// redactKey is the same for names that differ in case only: they are one to redact.Redactor.
 func redactKey(name string) string { return strings.ToLower(name) }
 
 func readRedactions(m *yamlfile.Mapping) []string {

@@ -8,8 +8,8 @@ import (
 	"github.com/pawlhq/pawl/policy"
 )
 
-// A rule for the tool hides its fields whether or not it counts; a rule for
-// every tool only where it counts.
+// A rule for the tool hides its fields whether or not it counts; a rule for every tool only where
+// it counts.
 func TestRulesHideThoughPassedOver(t *testing.T) {
 	for name, c := range map[string]struct{ text, call, want string }{
 		"its condition is false":   {"rules: [{tool: a, when: args.n > 1.0, redact_fields: [pin]}, {tool: a, deny: true}]", `{"tool":"a","args":{"n":0}}`, "pin"},

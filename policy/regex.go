@@ -13,8 +13,8 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
-// maxRegexes bounds the instructions of all regular expressions in the sections
-// of one set: each takes about 40 bytes of memory.
+// maxRegexes bounds the instructions of all regular expressions in the sections of one set: each
+// takes about 40 bytes of memory.
 const maxRegexes = 1_000_000
 
 // pattern is one match_regex. It is safe for concurrent use.
@@ -133,8 +133,8 @@ func roughly(re *syntax.Regexp) int {
 	return min(n, math.MaxInt32)
 }
 
-// begins and ends report whether whatever matches stands at the beginning or
-// the end of the text, as far as can be seen without trying.
+// begins and ends report whether whatever matches stands at the beginning or the end of the text,
+// as far as can be seen without trying.
 func begins(re *syntax.Regexp) bool {
 	return reaches(re, syntax.OpBeginText, func(subs []*syntax.Regexp) *syntax.Regexp { return subs[0] })
 }
@@ -160,9 +160,8 @@ func reaches(re *syntax.Regexp, edge syntax.Op, outermost func([]*syntax.Regexp)
 	return false
 }
 
-// search looks for the expressions in every text in the arguments; with absent
-// in names of fields, numbers, true and false, too. It says what matched, or
-// why that can't be told.
+// search looks for the expressions in every text in the arguments; with absent in names of fields,
+// numbers, true and false, too. It says what matched, or why that can't be told.
 func (f *field) search(in *input, absent bool) (held bool, say, problem string) {
 	w := in.written()
 	kinds := []struct {
@@ -199,8 +198,8 @@ func (f *field) search(in *input, absent bool) (held bool, say, problem string) 
 	return false, "nothing in the arguments matches", ""
 }
 
-// matches: where a match is not wished for, $ stands before a line break at the
-// end, too, as it does in other languages.
+// matches: where a match is not wished for, $ stands before a line break at the end, too, as it
+// does in other languages.
 func (p *pattern) matches(text string, absent bool) bool {
 	if p.re.MatchString(text) {
 		return true

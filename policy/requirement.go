@@ -22,8 +22,8 @@ const (
 // requirementWords are the words that say how people approve.
 var requirementWords = requirement.Names()
 
-// readRequirement reads how people approve what the rule holds. made.kind and made.timeout are known by
-// then.
+// readRequirement reads how people approve what the rule holds. made.kind and made.timeout are
+// known by then.
 func (r *reader) readRequirement(m *yamlfile.Mapping, made *rule) {
 	var req approval.Requirement
 	stated := false

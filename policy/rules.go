@@ -93,8 +93,7 @@ func (r *reader) index(made *rule, t toolName) {
 	}
 }
 
-// shadowed notes that an earlier rule takes every such call, so that this one
-// never has its turn.
+// shadowed notes that an earlier rule takes every such call, so that this one never has its turn.
 func (r *reader) shadowed(made *rule, t toolName) bool {
 	when := made.conditionKey()
 	for _, condition := range []string{"", when} {
@@ -116,8 +115,7 @@ func (r *reader) shadowed(made *rule, t toolName) bool {
 	return false
 }
 
-// conditionKey tells apart rules for the same tool. It is empty for one that is
-// for every call.
+// conditionKey tells apart rules for the same tool. It is empty for one that is for every call.
 func (r *rule) conditionKey() string {
 	key := r.match.key()
 	if r.when != nil {
@@ -187,8 +185,8 @@ func readTool(v yamlfile.Value) (string, bool) {
 	return tool, true
 }
 
-// everyTool reports whether a pattern is "*" in other words, as "**" and "?*"
-// are: no tool's name is empty.
+// everyTool reports whether a pattern is "*" in other words, as "**" and "?*" are: no tool's name
+// is empty.
 func everyTool(pattern string) bool {
 	return strings.Trim(pattern, "*?") == "" && strings.Contains(pattern, "*") && strings.Count(pattern, "?") <= 1
 }

@@ -51,8 +51,8 @@ var (
 	}
 	usualFields = []string{"environment", "amount_gt", "amount_gte", "amount_lt", "amount_lte"}
 
-	// Words that other tools read in a way of their own, or that look like a
-	// remark. Comparing a field of that name would be neither.
+	// Words that other tools read in a way of their own, or that look like a remark. Comparing a
+	// field of that name would be neither.
 	refusedWords = map[string]string{
 		"description": "write it as a comment (# …); to compare an argument of that name, use when: args.description == …",
 		"reason":      "write it as a comment (# …); to compare an argument of that name, use when: args.reason == …",
@@ -80,8 +80,8 @@ func (r *reader) readSections(m *yamlfile.Mapping) {
 	}
 }
 
-// readEntry reads a capability with its conditions, or a capability alone.
-// before are the sections that go before this one.
+// readEntry reads a capability with its conditions, or a capability alone. before are the sections
+// that go before this one.
 func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.VerdictKind, before []section) {
 	m := &yamlfile.Mapping{}
 	capability := v
@@ -114,8 +114,7 @@ func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.Verdic
 	}
 }
 
-// alwaysHeld returns an entry that takes every call of the tools before others
-// have a say.
+// alwaysHeld returns an entry that takes every call of the tools before others have a say.
 func (r *reader) alwaysHeld(tool string, before []section) *rule {
 	for i := range before {
 		for _, made := range before[i].exact[tool] {
@@ -245,11 +244,10 @@ func readScalar(v yamlfile.Value) (value any, text string, ok bool) {
 	return s, strconv.Quote(approval.Display(s, 40)), ok
 }
 
-// holds says whether the field is as the entry wants it. With absent, one that
-// is nowhere, or has another type than it is compared with, counts as a match;
-// without, everything found must match, so that a label can't talk an argument
-// over. say is how it came to that, where the condition does not tell; problem
-// is what keeps it from being told. Both quote nothing of the call but names of
+// holds says whether the field is as the entry wants it. With absent, one that is nowhere, or has
+// another type than it is compared with, counts as a match; without, everything found must match,
+// so that a label can't talk an argument over. say is how it came to that, where the condition does
+// not tell; problem is what keeps it from being told. Both quote nothing of the call but names of
 // the policy's own.
 func (f *field) holds(in *input, absent bool) (held bool, say, problem string) {
 	args, err := in.arguments()
@@ -293,8 +291,7 @@ func (f *field) compared(in *input, args map[string]any, absent bool) bool {
 	return found > 0 && matched == found
 }
 
-// compare reports whether an argument matches, and whether it has a type that
-// can.
+// compare reports whether an argument matches, and whether it has a type that can.
 func (f *field) compare(v any) (match, typed bool) {
 	n, number := v.(float64)
 	if f.op != equal {
@@ -349,8 +346,8 @@ func (f *field) inOrder(n float64) bool {
 	return false
 }
 
-// inTexts looks for the words in every text in the arguments, without case, and
-// with keys in the keys of objects, too.
+// inTexts looks for the words in every text in the arguments, without case, and with keys in the
+// keys of objects, too.
 func (f *field) inTexts(in *input, keys bool) bool {
 	found := func(texts []string) bool {
 		return slices.ContainsFunc(texts, func(s string) bool {

@@ -21,8 +21,8 @@ const (
 	MaxSize  = 8 << 20 // bytes of all files
 )
 
-// ErrNotApplied: files were given to start with, the store has a policy, and
-// what the files say was never applied to it.
+// ErrNotApplied: files were given to start with, the store has a policy, and what the files say was
+// never applied to it.
 var ErrNotApplied = errors.New("the policy files were never applied to the store, which has another policy")
 
 // Change is a policy to be applied, and who does it.
@@ -36,9 +36,9 @@ type Change struct {
 	Note          string
 }
 
-// Prepare compiles files as Apply does, and applies nothing. The error is
-// yamlfile.Problems, or an approval.Error with CodeInvalid for what is no
-// matter of a single place: too many files, or two of one name.
+// Prepare compiles files as Apply does, and applies nothing. The error is yamlfile.Problems, or an
+// approval.Error with CodeInvalid for what is no matter of a single place: too many files, or two
+// of one name.
 func Prepare(files ...policy.File) (*policy.Set, error) {
 	invalid := func(format string, a ...any) (*policy.Set, error) {
 		return nil, approval.Errorf(approval.CodeInvalid, format, a...)
@@ -75,9 +75,9 @@ type Applied struct {
 	Warnings yamlfile.Problems // what is hardly meant in the files
 }
 
-// Apply makes the files the active policy. If they are already, nothing is
-// written. Errors: those of Prepare, and of store.Policies.ApplyPolicy, which
-// returns the active version with store.ErrPolicyChanged.
+// Apply makes the files the active policy. If they are already, nothing is written. Errors: those
+// of Prepare, and of store.Policies.ApplyPolicy, which returns the active version with
+// store.ErrPolicyChanged.
 func Apply(ctx context.Context, s store.Policies, c Change) (a Applied, err error) {
 	set, err := Prepare(c.Files...)
 	if err != nil {
@@ -91,10 +91,10 @@ func Apply(ctx context.Context, s store.Policies, c Change) (a Applied, err erro
 	return a, err
 }
 
-// Seed makes the files the first policy of a store that has none. If the store
-// has one, nothing is written: fits says whether it is what the files say. If
-// it is not, but was once, that is for the caller to tell; what was never
-// applied is ErrNotApplied. Without files it does nothing, and they fit.
+// Seed makes the files the first policy of a store that has none. If the store has one, nothing is
+// written: fits says whether it is what the files say. If it is not, but was once, that is for the
+// caller to tell; what was never applied is ErrNotApplied. Without files it does nothing, and they
+// fit.
 func Seed(ctx context.Context, s store.Policies, c Change) (v store.PolicyVersion, fits bool, err error) {
 	if v, err = Version(ctx, s); err != nil || len(c.Files) == 0 {
 		return v, err == nil, err
@@ -118,9 +118,8 @@ func Seed(ctx context.Context, s store.Policies, c Change) (v store.PolicyVersio
 	return v, fits, err
 }
 
-// Fits says whether the active version v is what files say. If it is not, but
-// was once, that is for the caller to tell; what was never applied is
-// ErrNotApplied.
+// Fits says whether the active version v is what files say. If it is not, but was once, that is for
+// the caller to tell; what was never applied is ErrNotApplied.
 func Fits(ctx context.Context, s store.Policies, v store.PolicyVersion, files *policy.Set) (bool, error) {
 	if files.Digest() == v.Digest {
 		return true, nil
@@ -132,8 +131,8 @@ func Fits(ctx context.Context, s store.Policies, v store.PolicyVersion, files *p
 	return false, err
 }
 
-// Names gives the files the names that they are applied under: without their
-// folders, where that leaves them different names.
+// Names gives the files the names that they are applied under: without their folders, where that
+// leaves them different names.
 func Names(files []policy.File) []policy.File {
 	short := slices.Clone(files)
 	seen := map[string]bool{}
@@ -165,9 +164,8 @@ func Version(ctx context.Context, s store.Policies) (store.PolicyVersion, error)
 	return v, err
 }
 
-// Source returns the set with this digest, or the only one whose digest begins
-// so: any set that was ever applied, or that of version 0. Errors are those of
-// store.Policies.Policy.
+// Source returns the set with this digest, or the only one whose digest begins so: any set that was
+// ever applied, or that of version 0. Errors are those of store.Policies.Policy.
 func Source(ctx context.Context, s store.Policies, digest string) (store.PolicySet, error) {
 	set, err := s.Policy(ctx, digest)
 	if errors.Is(err, store.ErrNotFound) && digest != "" && strings.HasPrefix(none.Digest(), digest) {

@@ -44,8 +44,8 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// UnusableError means that the active version is there, and this process can't
-// judge by it: it was applied by a newer Pawl, for instance.
+// UnusableError means that the active version is there, and this process can't judge by it: it was
+// applied by a newer Pawl, for instance.
 type UnusableError struct {
 	Version store.PolicyVersion
 	err     error
@@ -79,8 +79,8 @@ type inForce struct {
 // trouble is why the last look failed.
 type trouble struct{ err error }
 
-// Follow loads the active policy and goes on to follow it until Close. It
-// fails if the store does not answer, or with UnusableError.
+// Follow loads the active policy and goes on to follow it until Close. It fails if the store does
+// not answer, or with UnusableError.
 func Follow(ctx context.Context, o Options) (*Policy, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -96,8 +96,7 @@ func Follow(ctx context.Context, o Options) (*Policy, error) {
 	return p, nil
 }
 
-// Load returns the active version and its set. Errors: the store's, or
-// UnusableError.
+// Load returns the active version and its set. Errors: the store's, or UnusableError.
 func Load(ctx context.Context, s store.Policies) (store.PolicyVersion, *policy.Set, error) {
 	v, err := Version(ctx, s)
 	if err != nil {
@@ -136,8 +135,8 @@ func (p *Policy) Evaluate(c approval.Call, now time.Time) approval.Verdict {
 // Version returns the version that is in force here.
 func (p *Policy) Version() store.PolicyVersion { return p.now.Load().version }
 
-// Check returns nil if the policy in force is the active one, as far as the
-// last look could tell: else what kept that look from it.
+// Check returns nil if the policy in force is the active one, as far as the last look could tell:
+// else what kept that look from it.
 func (p *Policy) Check(context.Context) error {
 	if t := p.trouble.Load(); t != nil {
 		return t.err
@@ -159,8 +158,8 @@ func (p *Policy) run(ctx context.Context) {
 	}
 }
 
-// Refresh looks at once which version is active, and takes it up. On an error
-// the policy in force stays.
+// Refresh looks at once which version is active, and takes it up. On an error the policy in force
+// stays.
 func (p *Policy) Refresh(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -199,9 +198,8 @@ func (p *Policy) look(ctx context.Context) error {
 	return nil
 }
 
-// fallBack takes up the last usable version before one that is not. It may
-// have come between two looks, and the other workers may have seen it: they
-// shall all judge by the same.
+// fallBack takes up the last usable version before one that is not. It may have come between two
+// looks, and the other workers may have seen it: they shall all judge by the same.
 func (p *Policy) fallBack(ctx context.Context, unusable store.PolicyVersion) error {
 	page, err := p.o.Store.PolicyVersions(ctx, store.Paging{})
 	if err != nil {

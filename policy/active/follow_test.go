@@ -175,8 +175,8 @@ func TestWhatCantBeUsedReplacesNothing(t *testing.T) {
 	}
 }
 
-// What came between two looks counts, even if what came next can't be used:
-// another worker may have seen it.
+// What came between two looks counts, even if what came next can't be used: another worker may have
+// seen it.
 func TestTheLastUsableOneCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := func(digit string) store.PolicySet {
@@ -205,8 +205,8 @@ func TestTheLastUsableOneCounts(t *testing.T) {
 	})
 }
 
-// Whatever verdict is given while policies change, it is by one whole set, whose
-// text the store has.
+// Whatever verdict is given while policies change, it is by one whole set, whose text the store
+// has.
 func TestManyJudgeWhileItChanges(t *testing.T) {
 	s := &fakeStore{}
 	apply(t, s, file("a"))

@@ -14,8 +14,8 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// watchEvery is how often files are read. What was just written counts when it
-// is read twice the same, so that no half-written file does.
+// watchEvery is how often files are read. What was just written counts when it is read twice the
+// same, so that no half-written file does.
 const watchEvery = 500 * time.Millisecond
 
 // FilesOptions says which files to apply.
@@ -25,9 +25,8 @@ type FilesOptions struct {
 	By     string         // required: who applies them
 	Logger *slog.Logger   // told what is wrong with the files; default: discard
 
-	// Applied is told, from Watch's goroutine, of each version that Watch
-	// made active, and of the one before, which is the same if the files say
-	// again what it says. Default: nobody is told.
+	// Applied is told, from Watch's goroutine, of each version that Watch made active, and of the
+	// one before, which is the same if the files say again what it says. Default: nobody is told.
 	Applied func(ctx context.Context, was, now store.PolicyVersion)
 }
 
@@ -49,9 +48,8 @@ func (o *FilesOptions) validate() error {
 	return nil
 }
 
-// Files makes files the active policy whenever they change, over whatever
-// others applied: for development, where the files are what counts. Its
-// methods are for one goroutine.
+// Files makes files the active policy whenever they change, over whatever others applied: for
+// development, where the files are what counts. Its methods are for one goroutine.
 type Files struct {
 	o             FilesOptions
 	handled, seen sum  // of the files that were applied or refused, and of the last reading
@@ -61,8 +59,8 @@ type Files struct {
 // sum tells readings apart.
 type sum [sha256.Size]byte
 
-// ApplyFiles makes what the files say now the active policy. The error is
-// yamlfile.Problems, an approval.Error with CodeInvalid, or the store's.
+// ApplyFiles makes what the files say now the active policy. The error is yamlfile.Problems, an
+// approval.Error with CodeInvalid, or the store's.
 func ApplyFiles(ctx context.Context, o FilesOptions) (*Files, store.PolicyVersion, error) {
 	if err := o.validate(); err != nil {
 		return nil, store.PolicyVersion{}, err
@@ -75,8 +73,8 @@ func ApplyFiles(ctx context.Context, o FilesOptions) (*Files, store.PolicyVersio
 	return f, v, err
 }
 
-// Watch applies the files whenever they change, until ctx ends. Broken ones are
-// logged and leave the active policy as it is.
+// Watch applies the files whenever they change, until ctx ends. Broken ones are logged and leave
+// the active policy as it is.
 func (f *Files) Watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -114,8 +112,8 @@ func (f *Files) look(ctx context.Context) {
 	}
 }
 
-// apply compiles the files twice: under their paths, for people to find what is
-// wrong, and under the names that verdicts use.
+// apply compiles the files twice: under their paths, for people to find what is wrong, and under
+// the names that verdicts use.
 func (f *Files) apply(ctx context.Context, files []policy.File, problems yamlfile.Problems) (was, v store.PolicyVersion, err error) {
 	set, err := policy.Compile(files...)
 	if err != nil {

@@ -117,8 +117,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// The files are what counts, but only when they change: two stacks with other
-// files on one store do not fight.
+// The files are what counts, but only when they change: two stacks with other files on one store do
+// not fight.
 func TestWatchBesideOthers(t *testing.T) {
 	watch(t, func(w *watching) {
 		apply(w.t, w.s, file("b"))

@@ -93,8 +93,8 @@ func (ps Paths) SomeUnder(prefixes Prefixes) (held bool, say string) {
 	return false, "no path is under it"
 }
 
-// AllUnder is the reading of allow: whether every path is under one of the prefixes for sure, or what
-// keeps one from it.
+// AllUnder is the reading of allow: whether every path is under one of the prefixes for sure, or
+// what keeps one from it.
 func (ps Paths) AllUnder(prefixes Prefixes) (held bool, say string) {
 	if len(ps) == 0 {
 		return false, noPath

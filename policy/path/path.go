@@ -99,8 +99,8 @@ func startsWith(names, first []string) bool {
 	return len(names) >= len(first) && slices.Equal(names[:len(first)], first)
 }
 
-// couldStartWith is startsWith for names that somebody may take for patterns or
-// variables: /et?, /$DIR.
+// couldStartWith is startsWith for names that somebody may take for patterns or variables: /et?,
+// /$DIR.
 func couldStartWith(names, first []string) bool {
 	for i, want := range first {
 		switch {
@@ -236,27 +236,26 @@ func (s style) exactly(path string) (place, string) {
 
 func onlyDots(name string) bool { return strings.TrimRight(name, " .") == "" }
 
-// lookalike are characters that some systems turn into one that means something
-// in a path, as full-width ones.
+// lookalike are characters that some systems turn into one that means something in a path, as
+// full-width ones.
 func lookalike(r rune) bool {
 	return r >= utf8.RuneSelf && strings.ContainsAny(norm.NFKC.String(string(r)), `/\.~%:`)
 }
 
-// throughLinks reports whether a path is by way of the links with which Linux
-// gives the whole disk another name: /proc/self/root/etc is /etc.
+// throughLinks reports whether a path is by way of the links with which Linux gives the whole disk
+// another name: /proc/self/root/etc is /etc.
 func throughLinks(p place) bool {
 	names := p.names
 	return len(names) > 1 && (names[0] == "dev" && names[1] == "fd" ||
 		names[0] == "proc" && slices.ContainsFunc(names[1:], func(n string) bool { return n == "root" || n == "cwd" || n == "fd" }))
 }
 
-// blur makes texts equal that name the same file on some system: case, ways to
-// write one letter, full-width characters.
+// blur makes texts equal that name the same file on some system: case, ways to write one letter,
+// full-width characters.
 func blur(path string) string { return Fold(strings.ToUpper(norm.NFKC.String(path))) }
 
-// readLoosely finds the places that a path could be: as it stands and with its
-// escapes taken out, with \ as a letter and as a separator, with .. as a name
-// that is gone through and taken out.
+// readLoosely finds the places that a path could be: as it stands and with its escapes taken out,
+// with \ as a letter and as a separator, with .. as a name that is gone through and taken out.
 func (p *reading) readLoosely(path string) {
 	for range maxDecoded + 1 {
 		if p.doubt = doubtful(path); p.doubt != "" {
@@ -286,8 +285,8 @@ func (p *reading) readLoosely(path string) {
 	p.doubt = "holds escapes of escapes"
 }
 
-// loosely reads a path that blur is done with. Windows leaves out dots and
-// spaces at the end of a name, and what follows a colon.
+// loosely reads a path that blur is done with. Windows leaves out dots and spaces at the end of a
+// name, and what follows a colon.
 func (s style) loosely(path string) (place, string) {
 	p := s.split(path)
 	if p.base == share && len(p.names) > 0 && (p.names[0] == "?" || strings.HasPrefix(path[2:], ".")) {
@@ -335,8 +334,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// Fold is the same for texts that differ in case only, whatever letters Unicode has for it: K and ſ,
-// too.
+// Fold is the same for texts that differ in case only, whatever letters Unicode has for it: K and
+// ſ, too.
 func Fold(s string) string {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {

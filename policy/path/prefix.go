@@ -48,8 +48,9 @@ func (p *Prefix) holds(path *reading) (bool, string) {
 	return !p.inside || len(exact.names) > len(p.exact.names), outside
 }
 
-// mayHold says in what way a path could be under the prefix, or nothing. alone is whether it stands in
-// the only field that holds a path: else a relative one could be relative to what another one says.
+// mayHold says in what way a path could be under the prefix, or nothing. alone is whether it stands
+// in the only field that holds a path: else a relative one could be relative to what another one
+// says.
 func (p *Prefix) mayHold(path *reading, alone bool) string {
 	if path.doubt != "" {
 		return path.doubt + counts
@@ -82,8 +83,8 @@ func (ps Prefixes) outside(path *reading) (whyNot string) {
 	return whyNot
 }
 
-// Weakness says what the prefix is hardly meant to say, and what to write instead, or nothing. allows
-// is whether it is read exactly.
+// Weakness says what the prefix is hardly meant to say, and what to write instead, or nothing.
+// allows is whether it is read exactly.
 func (p Prefix) Weakness(allows bool) (what, hint string) {
 	inside := read(p.exact.join("x"))
 	held, whyNot := p.holds(inside)

@@ -12,8 +12,7 @@ import (
 // Shift is one respect in which a verdict changes.
 type Shift = requirement.Shift
 
-// Compare says in what the verdict for a call is laxer or stricter than the old
-// one was. Laxer are
+// Compare says in what the verdict for a call is laxer or stricter than the old one was. Laxer are
 //
 //   - another kind: deny is stricter than require_approval, and that than allow,
 //   - a lower risk, unless the call is denied,
@@ -23,9 +22,8 @@ type Shift = requirement.Shift
 //   - identical calls that wait and no longer collapse to one,
 //   - everything by which a requirement asks people for less.
 //
-// What people must do is compared only where both verdicts ask them. A change
-// that can't be ranked counts as laxer. Which rule decided, and what observing
-// layers say, makes no difference.
+// What people must do is compared only where both verdicts ask them. A change that can't be ranked
+// counts as laxer. Which rule decided, and what observing layers say, makes no difference.
 func Compare(old, new approval.Verdict) []Shift {
 	var c requirement.Shifts
 	c.Rank("verdict", slices.Index(kinds, old.Kind), slices.Index(kinds, new.Kind), string(old.Kind), string(new.Kind))

@@ -31,8 +31,8 @@ func groups(pairs ...any) []approval.Approvals {
 	return out
 }
 
-// Each row is what makes a verdict laxer. The other way round it must be
-// stricter in the same respects.
+// Each row is what makes a verdict laxer. The other way round it must be stricter in the same
+// respects.
 func TestCompare(t *testing.T) {
 	type req = approval.Requirement
 	allow := approval.Verdict{Kind: approval.VerdictAllow, ValidFor: hours(1)}
@@ -119,8 +119,8 @@ func TestCompareCanBeBoth(t *testing.T) {
 	}
 }
 
-// An input schema can't be ranked, so either way it counts as laxer. Denied
-// calls have no risk, and reminders and observers demand nothing.
+// An input schema can't be ranked, so either way it counts as laxer. Denied calls have no risk, and
+// reminders and observers demand nothing.
 func TestCompareOddities(t *testing.T) {
 	schema := func(text string) approval.Verdict {
 		return asks(func(r *approval.Requirement) { r.Input = json.RawMessage(text) })
@@ -139,8 +139,7 @@ func TestCompareOddities(t *testing.T) {
 	}
 }
 
-// Whoever adds a field to a verdict decides here, and in Compare, whether more
-// of it is laxer.
+// Whoever adds a field to a verdict decides here, and in Compare, whether more of it is laxer.
 func TestCompareKnowsEveryField(t *testing.T) {
 	for _, c := range []struct {
 		of   any

@@ -32,13 +32,13 @@ func Both(first, second iter.Seq2[policytest.Case, error]) iter.Seq2[policytest.
 	}
 }
 
-// Lister returns the payloads of one page of the audit entries of a kind, and the cursor of the next
-// page: empty after the last one.
+// Lister returns the payloads of one page of the audit entries of a kind, and the cursor of the
+// next page: empty after the last one.
 type Lister func(ctx context.Context, kind, cursor string) (payloads []json.RawMessage, next string, err error)
 
-// Recorded goes through the calls in an audit log, as they were asked for: those that were allowed or
-// had to wait for people, then those that were blocked. It ends with an error where list fails or ctx
-// ends. Values that were redacted are missing from the calls; see policytest.Case.Redacted.
+// Recorded goes through the calls in an audit log, as they were asked for: those that were allowed
+// or had to wait for people, then those that were blocked. It ends with an error where list fails
+// or ctx ends. Values that were redacted are missing from the calls; see policytest.Case.Redacted.
 func Recorded(ctx context.Context, list Lister) iter.Seq2[policytest.Case, error] {
 	return func(yield func(policytest.Case, error) bool) {
 		for _, kind := range policytest.EntryKinds {

@@ -57,8 +57,8 @@ func diff(t *testing.T, old, new *policy.Set, cases []policytest.Case) policydif
 	return r
 }
 
-// Where no call was compared, or none of those that an edit is about, no report says that all is well
-// for more than the calls it counts.
+// Where no call was compared, or none of those that an edit is about, no report says that all is
+// well for more than the calls it counts.
 func TestNothingComparedIsNotClear(t *testing.T) {
 	strict, lax := compile(t, "rules: [{tool: a, when: args.amount > 5, deny: true}]"), compile(t, "rules: []")
 	if r := diff(t, strict, lax, nil); r.Clear() || r.Calls != 0 {
@@ -153,9 +153,9 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// Over random pairs of policies: a verdict that is laxer for a call, by a
-// plain reading of it, is reported as laxer; one that is the same is not
-// reported; and there is no other change than in one of the two directions.
+// Over random pairs of policies: a verdict that is laxer for a call, by a plain reading of it, is
+// reported as laxer; one that is the same is not reported; and there is no other change than in one
+// of the two directions.
 func TestDiffReportsEveryLaxerVerdict(t *testing.T) {
 	rank := map[approval.VerdictKind]int{approval.VerdictAllow: 0, approval.VerdictRequire: 1, approval.VerdictDeny: 2}
 	people := func(v approval.Verdict) (n int) {

@@ -29,9 +29,8 @@ func (g Group) Calls() int {
 // Laxer is Change.Laxer of all its changes.
 func (g Group) Laxer() bool { return isLaxer(g.Shifts) }
 
-// Groups gathers the changes that are alike. First come those to a laxer kind
-// of verdict, then what is laxer otherwise, then what is only stricter; among
-// them, the corpus's order stays.
+// Groups gathers the changes that are alike. First come those to a laxer kind of verdict, then what
+// is laxer otherwise, then what is only stricter; among them, the corpus's order stays.
 func (r Report) Groups() []Group {
 	var groups []Group
 	index := map[string]int{}

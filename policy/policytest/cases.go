@@ -15,8 +15,8 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
-// maxLine bounds one line of NDJSON, in bytes: an audit entry holds a call of
-// 256 KiB at most, and what was decided about it.
+// maxLine bounds one line of NDJSON, in bytes: an audit entry holds a call of 256 KiB at most, and
+// what was decided about it.
 const maxLine = 2 << 20
 
 // LoadCases reads the calls at path: those of a suite (*.yaml, *.yml), of a folder's suites, or
@@ -49,11 +49,10 @@ func LoadCases(path string) ([]Case, error) {
 	return cases, nil
 }
 
-// ReadCases reads NDJSON. A line is a call, as 'POST /api/calls' takes it; or a
-// call as the API shows it (pawl pending --all -o json, .items[]); or an audit
-// entry, of which those that hold a call count and others are passed over. The
-// error is yamlfile.Problems, holds every line that is none of these, and
-// quotes no values. name is how problems call the file.
+// ReadCases reads NDJSON. A line is a call, as 'POST /api/calls' takes it; or a call as the API
+// shows it (pawl pending --all -o json, .items[]); or an audit entry, of which those that hold a
+// call count and others are passed over. The error is yamlfile.Problems, holds every line that is
+// none of these, and quotes no values. name is how problems call the file.
 func ReadCases(name string, from io.Reader) ([]Case, error) {
 	var problems yamlfile.Problems
 	var cases []Case
@@ -130,9 +129,9 @@ func readCase(line []byte) (Case, bool, error) {
 // EntryKinds are the kinds of audit entries that hold a call as it was asked for.
 var EntryKinds = []string{"call.requested", "call.blocked"}
 
-// FromEntry returns the call that an audit entry's payload holds. It returns false if it holds none:
-// only the entries of EntryKinds do, and of those some hold what could not be a call and was never
-// judged. Values that the policy of that time hid are hidden in it, too; see Case.Redacted.
+// FromEntry returns the call that an audit entry's payload holds. It returns false if it holds
+// none: only the entries of EntryKinds do, and of those some hold what could not be a call and was
+// never judged. Values that the policy of that time hid are hidden in it, too; see Case.Redacted.
 func FromEntry(payload json.RawMessage) (Case, bool) {
 	var p struct {
 		Call *approval.View `json:"call"`
@@ -153,8 +152,8 @@ func fromView(v approval.View) (Case, error) {
 	return c, c.Call.Validate()
 }
 
-// Redacted reports whether values in the call's arguments were hidden before
-// they came here: conditions on them see the mark instead.
+// Redacted reports whether values in the call's arguments were hidden before they came here:
+// conditions on them see the mark instead.
 func (c Case) Redacted() bool {
 	return bytes.Contains(c.Call.Args, []byte(redact.Mark)) || bytes.Contains(c.Call.Args, []byte(redact.Repeat))
 }

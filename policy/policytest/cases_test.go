@@ -72,8 +72,7 @@ func TestLoadCases(t *testing.T) {
 	}
 }
 
-// Whatever the text: no panic, and either calls that could be started, or
-// problems.
+// Whatever the text: no panic, and either calls that could be started, or problems.
 func FuzzReadCases(f *testing.F) {
 	f.Add([]byte("{\"tool\":\"a\"}\n{\"status\":\"x\",\"tool\":\"b\"}\n{\"payload\":{\"call\":{\"tool\":\"c\"}}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -6,9 +6,8 @@ type T interface {
 	Errorf(format string, args ...any)
 }
 
-// Check runs the suites that paths stand for, as Suites says, and fails t for
-// every verdict that is not as expected and for suites or policies that can't
-// be read.
+// Check runs the suites that paths stand for, as Suites says, and fails t for every verdict that is
+// not as expected and for suites or policies that can't be read.
 func Check(t T, paths ...string) {
 	t.Helper()
 	files, err := Suites(paths...)

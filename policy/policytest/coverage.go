@@ -6,8 +6,7 @@ import (
 	"github.com/pawlhq/pawl/policy"
 )
 
-// Coverage says which rules of a policy no test reaches: what they say is not
-// tested by anything.
+// Coverage says which rules of a policy no test reaches: what they say is not tested by anything.
 type Coverage struct {
 	Policy []string          `json:"policy"` // its files
 	Digest string            `json:"digest"`
@@ -15,8 +14,7 @@ type Coverage struct {
 	Missed []policy.RuleInfo `json:"missed"` // never the rule that counted in its layer
 }
 
-// Percent is how many of the rules are reached, rounded down; 100 if there are
-// none.
+// Percent is how many of the rules are reached, rounded down; 100 if there are none.
 func (c Coverage) Percent() int {
 	if c.Rules == 0 {
 		return 100
@@ -46,8 +44,8 @@ func (c *coverage) use(paths []string, set *policy.Set) bool {
 	return true
 }
 
-// spot tells the rules of a policy apart, wherever its files lie: suites may
-// know the same files by different paths.
+// spot tells the rules of a policy apart, wherever its files lie: suites may know the same files by
+// different paths.
 func spot(layer string, r policy.RuleRef) string {
 	at := r.Where
 	for range 2 { // line and column
@@ -56,8 +54,8 @@ func spot(layer string, r policy.RuleRef) string {
 	return layer + r.Where[len(at):]
 }
 
-// hit notes the rules that counted: those that decided in their layers, and
-// those whose conditions could not be evaluated.
+// hit notes the rules that counted: those that decided in their layers, and those whose conditions
+// could not be evaluated.
 func (c *coverage) hit(e policy.Explanation) {
 	hit := c.policies[c.index[e.Policy.Digest]].hit
 	for _, l := range e.Layers {

@@ -9,8 +9,7 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
-// IsSuite reports whether a file is a suite by its name: *_test.yaml or
-// *_test.yml.
+// IsSuite reports whether a file is a suite by its name: *_test.yaml or *_test.yml.
 func IsSuite(path string) bool {
 	ext := filepath.Ext(path)
 	return isYAML(path) && strings.HasSuffix(strings.TrimSuffix(path, ext), "_test")
@@ -21,16 +20,14 @@ func isYAML(path string) bool {
 	return ext == ".yaml" || ext == ".yml"
 }
 
-// Suites returns the suites that paths stand for, in order: a file itself, a
-// folder's suites by their names. A folder without one is a problem, so that a
-// mistyped path does not pass for tests that pass. The error is
-// yamlfile.Problems; the other paths' files are returned all the same.
+// Suites returns the suites that paths stand for, in order: a file itself, a folder's suites by
+// their names. A folder without one is a problem, so that a mistyped path does not pass for tests
+// that pass. The error is yamlfile.Problems; the other paths' files are returned all the same.
 func Suites(paths ...string) ([]string, error) {
 	return expand(paths, IsSuite, "holds no suite", "name suites *_test.yaml, or give their paths")
 }
 
-// PolicyFiles is Suites for the files of a policy: a folder's YAML files that
-// are not suites.
+// PolicyFiles is Suites for the files of a policy: a folder's YAML files that are not suites.
 func PolicyFiles(paths ...string) ([]string, error) {
 	return expand(paths, func(name string) bool { return isYAML(name) && !IsSuite(name) },
 		"holds no policy", "name the policy's files *.yaml, or give their paths")

@@ -13,9 +13,9 @@ import (
 
 const goldenHead = "# Verdicts of a policy. 'pawl policy test --golden FILE --update' writes this file.\n"
 
-// Golden writes what the policy says to each test as text that only changes
-// where a verdict does, or the rule it comes from: no lines, no digests. dir is
-// the folder that the text will lie in: suites are named as seen from there.
+// Golden writes what the policy says to each test as text that only changes where a verdict does,
+// or the rule it comes from: no lines, no digests. dir is the folder that the text will lie in:
+// suites are named as seen from there.
 func Golden(dir string, results []Result) []byte {
 	var b strings.Builder
 	b.WriteString(goldenHead)
@@ -91,8 +91,8 @@ type GoldenChange struct {
 	New  string `json:"new"`  // the lines now; empty: the test is gone
 }
 
-// CompareGolden returns what is different between two golden texts, in the
-// order of the new one, and then what only the old one holds.
+// CompareGolden returns what is different between two golden texts, in the order of the new one,
+// and then what only the old one holds.
 func CompareGolden(old, new []byte) []GoldenChange {
 	was, before := blocks(old)
 	is, after := blocks(new)
@@ -110,8 +110,8 @@ func CompareGolden(old, new []byte) []GoldenChange {
 	return out
 }
 
-// blocks takes a golden text apart: what stands under each test, and the tests
-// in order. Line ends of Windows are no difference.
+// blocks takes a golden text apart: what stands under each test, and the tests in order. Line ends
+// of Windows are no difference.
 func blocks(text []byte) (under map[string]string, tests []string) {
 	under = map[string]string{}
 	test := ""

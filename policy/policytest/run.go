@@ -40,9 +40,8 @@ type Report struct {
 	Results  []Result   // suite by suite
 	Coverage []Coverage // one for each policy, in the order of its first use
 
-	// Warnings are those of the policies, and the rules that ask for what this
-	// version of Pawl does not execute: suites can try them, workers refuse
-	// to load them.
+	// Warnings are those of the policies, and the rules that ask for what this version of Pawl does
+	// not execute: suites can try them, workers refuse to load them.
 	Warnings yamlfile.Problems
 }
 
@@ -57,9 +56,8 @@ func (r Report) Failed() int {
 	return n
 }
 
-// Run tries every test of the suites on its suite's policy. The error is
-// yamlfile.Problems and holds everything that keeps policies from being
-// compiled; then nothing has run.
+// Run tries every test of the suites on its suite's policy. The error is yamlfile.Problems and
+// holds everything that keeps policies from being compiled; then nothing has run.
 func Run(suites ...*Suite) (Report, error) {
 	var problems yamlfile.Problems
 	sets := make([]*policy.Set, len(suites))
@@ -87,9 +85,8 @@ func Run(suites ...*Suite) (Report, error) {
 	return report, nil
 }
 
-// Inspect reads and compiles the files at paths, with the rules that no worker
-// would take yet; see policy.Inspect. The error is yamlfile.Problems and holds
-// every problem of every file.
+// Inspect reads and compiles the files at paths, with the rules that no worker would take yet; see
+// policy.Inspect. The error is yamlfile.Problems and holds every problem of every file.
 func Inspect(paths ...string) (*policy.Set, error) {
 	files, unread := policy.ReadFiles(paths...)
 	set, err := policy.Inspect(files...)
@@ -156,8 +153,8 @@ func (e *Expect) requirement(got *approval.Requirement) []Mismatch {
 	return out
 }
 
-// fields takes a requirement apart, so that what means the same has the same
-// text: what is left out is written as what it means.
+// fields takes a requirement apart, so that what means the same has the same text: what is left out
+// is written as what it means.
 func fields(r *approval.Requirement) map[string]json.RawMessage {
 	var m map[string]json.RawMessage
 	if r == nil {
@@ -173,8 +170,8 @@ func fields(r *approval.Requirement) map[string]json.RawMessage {
 	return m
 }
 
-// names reports whether people who write want mean the rule that decided:
-// file:line, file:line:column, what the rule says, or all of it.
+// names reports whether people who write want mean the rule that decided: file:line,
+// file:line:column, what the rule says, or all of it.
 func names(want string, e policy.Explanation) bool {
 	if want == e.Policy.Rule {
 		return true

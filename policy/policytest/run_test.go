@@ -96,8 +96,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Suites of one policy cover it together; a rule whose condition can't be
-// evaluated counts, too.
+// Suites of one policy cover it together; a rule whose condition can't be evaluated counts, too.
 func TestCoverage(t *testing.T) {
 	dir := write(t, map[string]string{
 		"org.yaml":    org,

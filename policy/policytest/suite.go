@@ -14,9 +14,8 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
-// Noon is the time that conditions see as now where neither the suite nor the
-// call says another: a Monday, in UTC. It is fixed, so that a suite says the
-// same every day.
+// Noon is the time that conditions see as now where neither the suite nor the call says another: a
+// Monday, in UTC. It is fixed, so that a suite says the same every day.
 var Noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 
 // Suite is a file of calls to try on a policy. Load or Parse makes one.
@@ -42,8 +41,7 @@ type Test struct {
 	line int
 }
 
-// Expect is what a verdict must say. Fields that are not given are not
-// compared.
+// Expect is what a verdict must say. Fields that are not given are not compared.
 type Expect struct {
 	Verdict     approval.VerdictKind
 	Layer       string
@@ -54,8 +52,8 @@ type Expect struct {
 	Redact      []string        // all of them, in any order and case; nil: not given
 }
 
-// Load reads the suite at path. The error is yamlfile.Problems and holds
-// everything that is wrong with the file.
+// Load reads the suite at path. The error is yamlfile.Problems and holds everything that is wrong
+// with the file.
 func Load(path string) (*Suite, error) {
 	var problems yamlfile.Problems
 	data, ok := yamlfile.ReadFile(path, &problems)
@@ -65,8 +63,7 @@ func Load(path string) (*Suite, error) {
 	return Parse(path, data)
 }
 
-// LoadAll is Load for several suites; the error holds everything that is wrong
-// with any of them.
+// LoadAll is Load for several suites; the error holds everything that is wrong with any of them.
 func LoadAll(paths ...string) ([]*Suite, error) {
 	var problems yamlfile.Problems
 	suites := make([]*Suite, len(paths))
@@ -81,8 +78,8 @@ func LoadAll(paths ...string) ([]*Suite, error) {
 	return suites, nil
 }
 
-// Parse is Load for a file that was read already. The paths of its policy are
-// relative to name's folder.
+// Parse is Load for a file that was read already. The paths of its policy are relative to name's
+// folder.
 func Parse(name string, data []byte) (*Suite, error) {
 	var problems yamlfile.Problems
 	r := suiteReader{name: name, at: Noon, names: map[string]string{}}
@@ -184,8 +181,8 @@ func readTime(v yamlfile.Value) (time.Time, bool) {
 	return at, err == nil
 }
 
-// readCall takes the fields of a call that a policy can see. Those it can't
-// (nonce, idempotency_key) do not belong into a test.
+// readCall takes the fields of a call that a policy can see. Those it can't (nonce,
+// idempotency_key) do not belong into a test.
 func readCall(v yamlfile.Value) approval.Call {
 	m := v.Mapping()
 	var c approval.Call
@@ -276,8 +273,8 @@ func readRisk(v yamlfile.Value) *approval.Risk {
 	return &risk
 }
 
-// readRequirement checks the fields against approval.Requirement, so that a
-// mistyped one is not taken for one that nobody expects.
+// readRequirement checks the fields against approval.Requirement, so that a mistyped one is not
+// taken for one that nobody expects.
 func readRequirement(v yamlfile.Value) json.RawMessage {
 	if !v.Mapping().Present() {
 		return nil
@@ -294,8 +291,7 @@ func readRequirement(v yamlfile.Value) json.RawMessage {
 	return doc
 }
 
-// spelledOut writes a number of approvals, as rules have it, as the verdict
-// does.
+// spelledOut writes a number of approvals, as rules have it, as the verdict does.
 func spelledOut(requirement json.RawMessage) json.RawMessage {
 	var fields map[string]json.RawMessage
 	var count int

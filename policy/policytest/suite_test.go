@@ -122,8 +122,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// Whatever the file: no panic, and either a suite whose calls could be started,
-// or problems.
+// Whatever the file: no panic, and either a suite whose calls could be started, or problems.
 func FuzzParse(f *testing.F) {
 	data, err := os.ReadFile("../../examples/policy/support_test.yaml")
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// people is the row of approvals. It also looks at stages, since members of a group count in either.
+// people is the row of approvals. It also looks at stages, since members of a group count in
+// either.
 func people() word {
 	w := row[[]approval.Approvals]{
 		name:  "approvals",
@@ -42,8 +43,9 @@ func cloneStages(stages []approval.Stage) []approval.Stage {
 	return stages
 }
 
-// comparePeople compares how many people of which groups must approve, in any stage or at the end. A
-// member of a group is a person, too, so "anyone" counts as met by the largest count of any group.
+// comparePeople compares how many people of which groups must approve, in any stage or at the end.
+// A member of a group is a person, too, so "anyone" counts as met by the largest count of any
+// group.
 func comparePeople(s *Shifts, old, new *requirement) {
 	was, is := counts(old), counts(new)
 	groups := maps.Clone(was)

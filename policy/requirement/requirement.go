@@ -1,7 +1,7 @@
 // Package requirement is the table of the words by which a rule says how people approve: what each
-// part of a requirement is called, and how two requirements are added up, compared and described. The
-// rest goes by it: policy reads the words from files, each by the type of its part; approval says which
-// of them this version executes (approval.Executed).
+// part of a requirement is called, and how two requirements are added up, compared and described.
+// The rest goes by it: policy reads the words from files, each by the type of its part; approval
+// says which of them this version executes (approval.Executed).
 //
 // A new word is a field of approval.Requirement and a row in words.
 package requirement

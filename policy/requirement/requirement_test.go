@@ -68,7 +68,8 @@ func TestNothingIsShared(t *testing.T) {
 	}
 }
 
-// A sum asks for at least as much as each of its parts, but for escalations: it keeps those of both.
+// A sum asks for at least as much as each of its parts, but for escalations: it keeps those of
+// both.
 func TestSumIsNeverLaxer(t *testing.T) {
 	one, all := approval.OneApproval(), everything()
 	for _, c := range [][2]*approval.Requirement{{one, all}, {all, one}, {all, all}, {one, one}} {

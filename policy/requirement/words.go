@@ -91,8 +91,8 @@ const (
 	tightens = false
 )
 
-// flag is the row of a word that is true or false. Of two rules all must permit what loosens, and any
-// may demand what tightens.
+// flag is the row of a word that is true or false. Of two rules all must permit what loosens, and
+// any may demand what tightens.
 func flag(name string, loosens bool, part func(*requirement) *bool, says string) word {
 	return row[bool]{
 		name: name, part: part,

@@ -81,8 +81,8 @@ func glob(t *testing.T, patterns ...string) []string {
 
 var snippet = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
 
-// Whatever loads is valid to editors, too: examples, the documentation's
-// snippets and the loader's own test files.
+// Whatever loads is valid to editors, too: examples, the documentation's snippets and the loader's
+// own test files.
 func TestWhatLoadsIsValid(t *testing.T) {
 	texts := map[string][]byte{}
 	for _, path := range glob(t, "../testdata/*.yaml", "../../examples/policy.yaml", "../../examples/policy/*.yaml", "../../examples/typescript/policy.yaml") {
@@ -116,8 +116,7 @@ func TestWhatLoadsIsValid(t *testing.T) {
 	}
 }
 
-// What editors can tell, they do: unknown fields and wrong types in the
-// loader's test files.
+// What editors can tell, they do: unknown fields and wrong types in the loader's test files.
 func TestUnknownFieldsAndWrongTypesAreInvalid(t *testing.T) {
 	s, tried := compiled(t, schema.Policy), 0
 	for _, golden := range glob(t, "../testdata/*.golden") {
@@ -136,8 +135,8 @@ func TestUnknownFieldsAndWrongTypesAreInvalid(t *testing.T) {
 	}
 }
 
-// place is an object with known fields: YAML that has it, with %s for one more
-// field, and where the schema describes it.
+// place is an object with known fields: YAML that has it, with %s for one more field, and where the
+// schema describes it.
 type place struct{ yaml, pointer string }
 
 var policyPlaces = []place{
@@ -160,8 +159,8 @@ var suitePlaces = []place{
 
 var known = regexp.MustCompile(`the fields here are ([a-z_, ]+)`)
 
-// The loader names all fields that it knows when it refuses one that nothing is
-// near to. They are those of the schema.
+// The loader names all fields that it knows when it refuses one that nothing is near to. They are
+// those of the schema.
 func TestFieldsAreInStep(t *testing.T) {
 	stranger := strings.Repeat("x", 50)
 	for _, c := range []struct {
@@ -230,8 +229,8 @@ var requirementTypes = map[string]reflect.Type{
 
 func requirementPointers() []string { return slices.Collect(maps.Keys(requirementTypes)) }
 
-// In a section's entry every name is a field to compare, but for the words that
-// mean more: the terms of every rule, and some that are refused.
+// In a section's entry every name is a field to compare, but for the words that mean more: the
+// terms of every rule, and some that are refused.
 func TestSectionWordsAreInStep(t *testing.T) {
 	root := decode(t, schema.Policy)
 	entry := at(root, "/$defs/capability/anyOf/1")
@@ -283,8 +282,7 @@ func properties(object map[string]any) []string {
 	return slices.Sorted(maps.Keys(of))
 }
 
-// closed returns where the schema describes an object that takes no other
-// fields.
+// closed returns where the schema describes an object that takes no other fields.
 func closed(pointer string, v any) []string {
 	var out []string
 	switch v := v.(type) {
