@@ -15,6 +15,7 @@ import (
 var gone = []struct{ what, where, instead string }{
 	{`"github\.com/pawlhq/pawl/internal/(backend|starter)"`, "", "internal/calls talks to Temporal about calls, internal/agent is the SDK's runtime"},
 	{`\bpawl\.NewWith\(`, "", "pawl.New takes a client that is a Backend of internal/agent, as pawltest's is"},
+	{`\btool\.Elsewhere\(`, "", "tool.Remote"},
 	{`rand\.N\(\w+/2\s*\+\s*1\)`, "internal/retry/retry.go", "internal/retry holds the one back-off"},
 	{`== enums(pb)?\.WORKFLOW_EXECUTION_STATUS_RUNNING\b`, "internal/calls/calls.go", "calls.IsOpen: a paused workflow is open, too"},
 }

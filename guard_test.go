@@ -370,7 +370,7 @@ func TestOptions(t *testing.T) {
 	if _, err := pawl.New(noTemporal, pawl.Options{Agent: longest}); err != nil {
 		t.Error(err)
 	}
-	if _, err := tool.Elsewhere("x", json.RawMessage(`{"type":"object"}`), approval.AgentQueue(longest), tool.Options{}); err != nil {
+	if _, err := tool.Remote("x", json.RawMessage(`{"type":"object"}`), approval.AgentQueue(longest), tool.Options{}); err != nil {
 		t.Errorf("tools of the agent with the longest name can't be published: %v", err)
 	}
 	if _, err := pawl.New(nil, pawl.Options{Agent: "a"}); err == nil {

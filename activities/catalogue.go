@@ -57,7 +57,7 @@ func (p *published) tool(row store.Tool) (*tool.Tool, error) {
 	if ok && reflect.DeepEqual(held.row, row) {
 		return held.tool, nil
 	}
-	t, err := tool.Elsewhere(row.Name, row.Schema, row.Queue, tool.Options{
+	t, err := tool.Remote(row.Name, row.Schema, row.Queue, tool.Options{
 		Description: row.Description, Idempotent: row.Idempotent, Timeout: row.Timeout.Std(), Heartbeat: row.Heartbeat.Std(),
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ func (a *Activities) Publish(ctx context.Context, in approval.Publication) (appr
 		out.Refused = append(out.Refused, approval.RefusedTool{Name: name, Reason: reason})
 	}
 	for _, spec := range in.Tools {
-		t, err := tool.Elsewhere(spec.Name, spec.Schema, queue, tool.Options{
+		t, err := tool.Remote(spec.Name, spec.Schema, queue, tool.Options{
 			Description: spec.Description, Idempotent: spec.Idempotent, Timeout: spec.Timeout.Std(), Heartbeat: spec.Heartbeat.Std(),
 		})
 		_, own := a.Tools.Lookup(spec.Name)

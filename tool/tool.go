@@ -35,9 +35,9 @@ type Options struct {
 	// MaxTimeout.
 	Timeout time.Duration
 	// Kind says what runs the tool, for the catalogue. New sets it to "go",
-	// Elsewhere to "activity". Default: "go".
+	// Remote to "activity". Default: "go".
 	Kind string
-	// Heartbeat, of a tool elsewhere, is how long the process that runs it may
+	// Heartbeat, of a remote tool, is how long the process that runs it may
 	// be silent before it is taken for dead. Default: it sends no heartbeats,
 	// and only Timeout ends it.
 	Heartbeat time.Duration
@@ -153,10 +153,10 @@ func Custom(name string, schema json.RawMessage, run Func, o Options) (*Tool, er
 	}, nil
 }
 
-// Elsewhere describes a tool that other workers run: an ordinary activity of
+// Remote describes a tool that other workers run: an ordinary activity of
 // this name on a task queue of theirs, in any language. Its arguments are
 // checked here; Run refuses it.
-func Elsewhere(name string, schema json.RawMessage, queue string, o Options) (*Tool, error) {
+func Remote(name string, schema json.RawMessage, queue string, o Options) (*Tool, error) {
 	if queue == "" {
 		return nil, invalidTool(name, fmt.Errorf("the task queue on which it runs is missing"))
 	}

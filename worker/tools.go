@@ -28,7 +28,7 @@ func LoadTools(path string, env func(string) (string, bool)) ([]*tool.Tool, erro
 
 func makeTool(s toolfile.Spec) (*tool.Tool, error) {
 	if a := s.Activity; a != nil {
-		return tool.Elsewhere(s.Name, s.Schema, a.TaskQueue, tool.Options{
+		return tool.Remote(s.Name, s.Schema, a.TaskQueue, tool.Options{
 			Description: s.Description, Idempotent: s.Idempotent, Timeout: a.Timeout, Heartbeat: a.Heartbeat,
 		})
 	}

@@ -40,7 +40,7 @@ func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
 	if g.claimed.Queue == "" {
 		out = g.runHere(ctx, goodUntil, validFor.Std())
 	} else {
-		out = g.runElsewhere(ctx, goodUntil)
+		out = g.runRemote(ctx, goodUntil)
 	}
 	out.Decision = g.view.Decision
 	return out
@@ -116,10 +116,10 @@ func toolOutcome(err error) approval.Outcome {
 	return toolEnd(status, code, runner.Text(app))
 }
 
-// runElsewhere lets other workers run the tool, as an ordinary activity. They
+// runRemote lets other workers run the tool, as an ordinary activity. They
 // have no permit to use up, so this run goes by who holds it: after a reset,
 // another run does.
-func (g *guarded) runElsewhere(ctx workflow.Context, goodUntil time.Time) approval.Outcome {
+func (g *guarded) runRemote(ctx workflow.Context, goodUntil time.Time) approval.Outcome {
 	if g.claimed.Run != runID(ctx) {
 		return toolEnd(approval.StatusOutcomeUnknown, approval.CodeAlreadyRan,
 			"an earlier run of this call handed the tool to its workers; look at the tool's own records")
@@ -148,7 +148,7 @@ func (g *guarded) runElsewhere(ctx workflow.Context, goodUntil time.Time) approv
 		g.until(ctx, future.IsReady)
 		var result converter.RawValue
 		err := future.Get(detached(ctx), &result)
-		out := elsewhereOutcome(result, err)
+		out := remoteOutcome(result, err)
 		switch {
 		case out.Status == approval.StatusOutcomeUnknown && err != nil && g.adm.Idempotent && attempt < maxAttempts:
 			continue
@@ -160,10 +160,10 @@ func (g *guarded) runElsewhere(ctx workflow.Context, goodUntil time.Time) approv
 	}
 }
 
-// elsewhereOutcome sorts the end of a tool that other workers ran. What their
+// remoteOutcome sorts the end of a tool that other workers ran. What their
 // error says beside its text is theirs to choose: only that the end is unknown
 // is believed.
-func elsewhereOutcome(result converter.RawValue, err error) approval.Outcome {
+func remoteOutcome(result converter.RawValue, err error) approval.Outcome {
 	var app *temporal.ApplicationError
 	switch {
 	case err == nil:

@@ -7,8 +7,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// CallHeader is the interceptor that tells workers elsewhere which call they
-// run a tool for: approval.HeaderCallID and approval.HeaderDigest, on their
+// CallHeader is the interceptor that tells other workers which call they run a
+// tool for: approval.HeaderCallID and approval.HeaderDigest, on their
 // activities only. Workers that run GuardedCall need it.
 func CallHeader() interceptor.WorkerInterceptor { return &callHeader{} }
 
@@ -36,7 +36,7 @@ type headerOutbound struct {
 	interceptor.WorkflowOutboundInterceptorBase
 }
 
-// forCall is, in a workflow's context, the call whose tool runs elsewhere.
+// forCall is, in a workflow's context, the call whose tool other workers run.
 type forCall struct{ id, digest string }
 
 type forCallKey struct{}

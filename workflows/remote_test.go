@@ -22,11 +22,11 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-const elsewhereDoc = `{"tool":"translate","args":{"to":"x"},"nonce":"n"}`
+const remoteDoc = `{"tool":"translate","args":{"to":"x"},"nonce":"n"}`
 
-// elsewhere offers the tools translate and, idempotent, index on a queue of
+// remote offers the tools translate and, idempotent, index on a queue of
 // other workers, of which fn is one.
-func elsewhere(t *testing.T, fn any) *harness {
+func remote(t *testing.T, fn any) *harness {
 	t.Helper()
 	h := setup(t)
 	row := func(name string, idempotent bool) store.Tool {
@@ -56,10 +56,10 @@ func (h *harness) approveSoon() {
 	h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, nil) })
 }
 
-func TestElsewhere(t *testing.T) {
+func TestRemote(t *testing.T) {
 	type header struct{ id, digest, queue, args string }
 	var got header
-	h := elsewhere(t, func(ctx context.Context, args json.RawMessage) (map[string]string, error) {
+	h := remote(t, func(ctx context.Context, args json.RawMessage) (map[string]string, error) {
 		got.queue, got.args = activity.GetInfo(ctx).TaskQueue, string(args)
 		return map[string]string{"text": "hallo"}, nil
 	})
@@ -72,7 +72,7 @@ func TestElsewhere(t *testing.T) {
 		},
 	}}})
 	h.approveSoon()
-	out := h.call(elsewhereDoc)
+	out := h.call(remoteDoc)
 	h.want(out, approval.StatusExecuted, "", 0)
 	if want := (header{"call-1", out.Digest, "tools-python", `{"to":"x"}`}); got != want || string(out.Result) != `{"text":"hallo"}` {
 		t.Errorf("the worker saw %+v, want %+v; the caller %s", got, want, out.Result)
@@ -106,12 +106,12 @@ func (in *headerReader) ExecuteActivity(ctx context.Context, args *interceptor.E
 	return in.Next.ExecuteActivity(ctx, args)
 }
 
-func TestElsewhereChecksArguments(t *testing.T) {
-	h := elsewhere(t, func(context.Context, json.RawMessage) error { t.Error("it ran"); return nil })
+func TestRemoteChecksArguments(t *testing.T) {
+	h := remote(t, func(context.Context, json.RawMessage) error { t.Error("it ran"); return nil })
 	h.want(h.call(`{"tool":"translate","args":{"to":7}}`), approval.StatusBlocked, approval.CodeBadArguments, 0)
 }
 
-func TestElsewhereEnds(t *testing.T) {
+func TestRemoteEnds(t *testing.T) {
 	raw := func(encoding, data string) converter.RawValue {
 		return converter.NewRawValue(&commonpb.Payload{Metadata: map[string][]byte{"encoding": []byte(encoding)}, Data: []byte(data)})
 	}
@@ -145,10 +145,10 @@ func TestElsewhereEnds(t *testing.T) {
 		"cancelled itself":              {nil, temporal.NewCanceledError(), approval.StatusOutcomeUnknown, approval.CodeUnknown, "worker was lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := elsewhere(t, func(context.Context, json.RawMessage) (any, error) { return nil, nil })
+			h := remote(t, func(context.Context, json.RawMessage) (any, error) { return nil, nil })
 			h.OnActivity("translate", mock.Anything, mock.Anything).Return(tc.result, tc.err)
 			h.approveSoon()
-			out := h.call(elsewhereDoc)
+			out := h.call(remoteDoc)
 			h.want(out, tc.status, tc.code, 0)
 			says := string(out.Result)
 			if out.Error != nil {
@@ -163,7 +163,7 @@ func TestElsewhereEnds(t *testing.T) {
 
 // An idempotent tool is tried again after an end that is unknown, and a later
 // attempt that failed says nothing about an earlier one.
-func TestElsewhereAgain(t *testing.T) {
+func TestRemoteAgain(t *testing.T) {
 	lost, no := temporal.NewHeartbeatTimeoutError(), errors.New("no")
 	never := temporal.NewTimeoutError(workflows.ScheduleToStart, nil)
 	for name, tc := range map[string]struct {
@@ -179,7 +179,7 @@ func TestElsewhereAgain(t *testing.T) {
 		"not idempotent":       {"translate", []error{lost}, approval.StatusOutcomeUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := elsewhere(t, func(context.Context, json.RawMessage) (any, error) { return nil, nil })
+			h := remote(t, func(context.Context, json.RawMessage) (any, error) { return nil, nil })
 			for _, err := range tc.errs {
 				h.OnActivity(tc.tool, mock.Anything, mock.Anything).Return(nil, err).Once()
 			}
@@ -194,13 +194,13 @@ func TestElsewhereAgain(t *testing.T) {
 
 // A run that did not take the permit, as after a reset, never hands the tool
 // out again, and can't say that nothing ran.
-func TestElsewhereAfterAReset(t *testing.T) {
-	for _, doc := range []string{elsewhereDoc, `{"tool":"translate","args":{"to":"x"},"nonce":"other"}`} {
+func TestRemoteAfterAReset(t *testing.T) {
+	for _, doc := range []string{remoteDoc, `{"tool":"translate","args":{"to":"x"},"nonce":"other"}`} {
 		ran := 0
 		fn := func(context.Context, json.RawMessage) (any, error) { ran++; return nil, nil }
-		h := elsewhere(t, fn)
+		h := remote(t, fn)
 		h.approveSoon()
-		call, err := approval.ParseCall([]byte(elsewhereDoc))
+		call, err := approval.ParseCall([]byte(remoteDoc))
 		if err != nil {
 			t.Fatal(err)
 		}
