@@ -28,7 +28,8 @@ func (r *reader) readClassifier(m *yamlfile.Mapping) {
 	}{{"dangerous_tools", &c.dangerous}, {"safe_tools", &c.safe}} {
 		v := m.Field(list.name)
 		if v.Present() && !classify {
-			v.Problem(list.name+" does nothing without classify: true", `write "classify: true", or remove it`)
+			v.Problem(list.name+" does nothing without classify: true",
+				`write "classify: true", or remove it`)
 		}
 		for _, t := range readTools(v) {
 			if first, twice := listed[t.name]; twice {
@@ -44,7 +45,7 @@ func (r *reader) readClassifier(m *yamlfile.Mapping) {
 	}
 	c.rule = r.newRule(on, formClassify, []string{"true"})
 	c.rule.kind, c.rule.risk = approval.VerdictRequire, approval.RiskHigh
-	r.made.classifier = c
+	r.layer.classifier = c
 }
 
 // danger says what makes a name dangerous, or else why it is not.
@@ -93,7 +94,8 @@ var wordLists = sync.OnceValue(func() map[string]map[string]bool {
 //     prune_old_logs_report. There must be something between the two: prune_report throws a report
 //     away.
 func dangerousWord(name string) string {
-	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '.' || r == '/' || r == ':' }) {
+	for part := range strings.FieldsFuncSeq(name,
+		func(r rune) bool { return r == '.' || r == '/' || r == ':' }) {
 		// DELETEFile and DELETEfile: the last capital may belong to either.
 		for _, behind := range []bool{false, true} {
 			if word := dangerousOf(splitWords(part, behind)); word != "" {
@@ -111,7 +113,8 @@ func dangerousOf(words []string) string {
 	lists, last := wordLists(), len(words)-1
 	looks, reports := lists["looks"][words[0]], lists["reports"][words[last]]
 	for i, w := range words {
-		if lists["anywhere"][w] || lists["acts"][w] && !looks || lists["housekeeping"][w] && !(reports && last > i+1) {
+		if lists["anywhere"][w] || lists["acts"][w] && !looks || lists["housekeeping"][w] &&
+			!(reports && last > i+1) {
 			return w
 		}
 	}
@@ -136,7 +139,8 @@ func splitWords(name string, behind bool) []string {
 		switch {
 		case !upper(i) && !lower(i):
 			cut(i, i+1)
-		case upper(i) && lower(i-1), !behind && upper(i) && upper(i-1) && lower(i+1), behind && lower(i) && upper(i-1) && upper(i-2):
+		case upper(i) && lower(i-1), !behind && upper(i) && upper(i-1) && lower(i+1), behind && lower(i) &&
+			upper(i-1) && upper(i-2):
 			cut(i, i)
 		}
 	}

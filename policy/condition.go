@@ -34,12 +34,12 @@ const (
 
 // condition is a CEL expression that is true or false of a call. It is safe for concurrent use.
 type condition struct {
-	source  string
-	program cel.Program
-	args    bool            // it looks at the arguments
-	counted bool            // its cost depends on the call, and could reach maxCost
-	chosen  bool            // its patterns depend on the call, which could make them slow
-	names   map[string]bool // the fields it names
+	source      string
+	program     cel.Program
+	args        bool            // it looks at the arguments
+	counted     bool            // its cost depends on the call, and could reach maxCost
+	openPattern bool            // its patterns depend on the call, which could make them slow
+	names       map[string]bool // the fields it names
 }
 
 var celEnv = sync.OnceValues(func() (*cel.Env, error) {
@@ -57,23 +57,25 @@ var celEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.ParserExpressionSizeLimit(maxCondition),
 		cel.ParserRecursionLimit(maxDepth),
 		cel.RegexProgramSizeLimit(maxRegex),
-		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(),
+			cel.ValidateRegexLiterals()),
 	)
 })
 
 var variables = []string{"tool", "args", "agent", "team", "session", "labels", "requester", "now"}
 
 // condition compiles the expression in v. Equal expressions are compiled once.
-func (c *compiler) condition(v yamlfile.Value) *condition {
+func (r *reader) condition(v yamlfile.Value) *condition {
 	source, ok := v.Lines()
 	if !ok {
 		return nil
 	}
-	if known, ok := c.conditions[source]; ok {
+	if known, ok := r.conditions[source]; ok {
 		return known
 	}
 	if len(source) > maxCondition {
-		v.Problem(fmt.Sprintf("the condition is longer than %d bytes", maxCondition), "split the rule in several")
+		v.Problem(fmt.Sprintf("the condition is longer than %d bytes", maxCondition),
+			"split the rule in several")
 		return nil
 	}
 	env, err := celEnv()
@@ -83,7 +85,7 @@ func (c *compiler) condition(v yamlfile.Value) *condition {
 	}
 	made := compileCEL(env, source, v)
 	if made != nil {
-		c.conditions[source] = made
+		r.conditions[source] = made
 	}
 	return made
 }
@@ -101,7 +103,8 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 	checked := parsed
 	if issues.Err() == nil {
 		if nesting(parsed) > maxComprehensions {
-			v.Problem(fmt.Sprintf("all, exists, map and filter are nested deeper than %d", maxComprehensions), "make it simpler")
+			v.Problem(fmt.Sprintf("all, exists, map and filter are nested deeper than %d", maxComprehensions),
+				"make it simpler")
 			return nil
 		}
 		checked, issues = env.Check(parsed)
@@ -109,7 +112,8 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 	if issues.Err() != nil {
 		errs := issues.Errors()
 		// After a = the parser complains of what follows, too.
-		if i := slices.IndexFunc(errs, func(e *cel.Error) bool { return strings.Contains(e.Message, assigned) }); i >= 0 {
+		isAssignment := func(e *cel.Error) bool { return strings.Contains(e.Message, assigned) }
+		if i := slices.IndexFunc(errs, isAssignment); i >= 0 {
 			errs = errs[i : i+1]
 		}
 		for _, e := range errs {
@@ -124,7 +128,8 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 	}
 	// What comes out of the arguments has a type only when the call is there.
 	if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
-		v.Problem(fmt.Sprintf("the condition gives %s, must give true or false", out), `compare it with something: args.amount > 100`)
+		v.Problem(fmt.Sprintf("the condition gives %s, must give true or false", out),
+			`compare it with something: args.amount > 100`)
 		return nil
 	}
 	// Counting costs time, so it is done only where the limit can be reached.
@@ -135,15 +140,17 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 	}
 	program, err := env.Program(checked, options...)
 	if err != nil {
-		v.Problem("the condition can't be compiled: "+approval.Display(err.Error(), 200), "write it in another way")
+		v.Problem("the condition can't be compiled: "+approval.Display(err.Error(), 200),
+			"write it in another way")
 		return nil
 	}
 	if estimate.Min > maxCost {
 		v.Problem("the condition always takes too long", "make it simpler")
 	}
 	made = &condition{source: source, program: program, counted: len(options) > 1, names: map[string]bool{}}
-	if made.look(checked.NativeRep().Expr()); made.chosen {
-		v.Problem("the pattern of matches is not written out", "write it as one text: args.path.matches(\"^/tmp/\")")
+	if made.inspect(checked.NativeRep().Expr()); made.openPattern {
+		v.Problem("the pattern of matches is not written out",
+			"write it as one text: args.path.matches(\"^/tmp/\")")
 		return nil
 	}
 	return made
@@ -152,7 +159,8 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 // nesting is how deep macros like all and exists stand inside each other.
 func nesting(parsed *cel.Ast) int {
 	most := 0
-	for _, e := range celast.MatchDescendants(celast.NavigateAST(parsed.NativeRep()), celast.KindMatcher(celast.ComprehensionKind)) {
+	comprehensions := celast.KindMatcher(celast.ComprehensionKind)
+	for _, e := range celast.MatchDescendants(celast.NavigateAST(parsed.NativeRep()), comprehensions) {
 		depth := 1
 		for outer, ok := e.Parent(); ok; outer, ok = outer.Parent() {
 			if outer.Kind() == celast.ComprehensionKind {
@@ -186,9 +194,10 @@ const assigned = "token recognition error at: '="
 
 // functions are those that are looked for where an expression calls another.
 var functions = []string{
-	"all", "contains", "double", "duration", "endsWith", "exists", "exists_one", "filter", "getDate", "getDayOfMonth", "getDayOfWeek",
-	"getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "has", "int", "map", "matches",
-	"size", "startsWith", "string", "timestamp",
+	"all", "contains", "double", "duration", "endsWith", "exists", "exists_one", "filter", "getDate",
+	"getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds",
+	"getMinutes", "getMonth", "getSeconds", "has", "int", "map", "matches", "size", "startsWith", "string",
+	"timestamp",
 }
 
 // celProblem is what the compiler complains of in source, and how to mend it.
@@ -212,10 +221,11 @@ func celProblem(message, source string) (string, string) {
 		return fmt.Sprintf("the condition knows no %q", approval.Display(m[1], 80)), hint
 	}
 	if m := misapplied.FindStringSubmatch(message); m != nil {
-		return fmt.Sprintf("the condition applies %s to %s", m[1], approval.Display(m[2], 100)), "compare values of one type; numbers in args are doubles"
+		return fmt.Sprintf("the condition applies %s to %s", m[1], approval.Display(m[2], 100)),
+			"compare values of one type; numbers in args are doubles"
 	}
 	if message == "invalid matches argument" || strings.HasPrefix(message, "regex program size") {
-		return "the pattern of matches is not a regular expression, or too large", "write it as RE2 takes it (https://github.com/google/re2/wiki/Syntax)"
+		return "the pattern of matches is not a regular expression, or too large", re2
 	}
 	if strings.Contains(message, "recursion") {
 		return "the condition is nested too deep", "split the rule in several"
@@ -223,18 +233,20 @@ func celProblem(message, source string) (string, string) {
 	if strings.HasPrefix(message, "mismatched input '<EOF>'") {
 		return "the condition ends too early", hint
 	}
-	return "the condition is not valid: " + approval.Display(expecting.ReplaceAllString(message, ""), 200), hint
+	message = expecting.ReplaceAllString(message, "")
+	return "the condition is not valid: " + approval.Display(message, 200), hint
 }
 
-// look notes what the expression has in it.
-func (c *condition) look(e celast.Expr) {
+// inspect notes what the expression has in it.
+func (c *condition) inspect(e celast.Expr) {
 	celast.PreOrderVisit(e, celast.NewExprVisitor(func(e celast.Expr) {
 		switch e.Kind() {
 		case celast.IdentKind:
 			c.args = c.args || e.AsIdent() == "args"
 		case celast.CallKind:
 			args := e.AsCall().Args()
-			c.chosen = c.chosen || e.AsCall().FunctionName() == "matches" && args[len(args)-1].Kind() != celast.LiteralKind
+			c.openPattern = c.openPattern || e.AsCall().FunctionName() == "matches" &&
+				args[len(args)-1].Kind() != celast.LiteralKind
 		case celast.SelectKind:
 			c.names[e.AsSelect().FieldName()] = true
 		case celast.LiteralKind:
@@ -277,7 +289,8 @@ var missingKey = regexp.MustCompile(`^no such key: (.*)$`)
 // explain turns an evaluation's error, which may quote arguments, into what may be shown.
 func (c *condition) explain(err error) string {
 	text := err.Error()
-	if cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err); ok && cancelled.Cause == interpreter.CostLimitExceeded {
+	cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err)
+	if ok && cancelled.Cause == interpreter.CostLimitExceeded {
 		return tooLong
 	}
 	if m := missingKey.FindStringSubmatch(text); m != nil {

@@ -33,17 +33,17 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	hits := space[:0]
 	var redact [][]string // beside those for all calls
 	var observed []approval.Observation
-	var waits approval.Duration // where no rule says how long
+	var timeout approval.Duration // where no rule states one
 	var decisions approval.Decisions
 	for _, l := range s.layers {
 		if whyNot := l.applies.match(in.call, false); whyNot != "" {
-			e.passOver(l, whyNot)
+			e.skipLayer(l, whyNot)
 			continue
 		}
 		if l.applies != nil && len(l.redact) > 0 {
 			redact = append(redact, l.redact)
 		}
-		redact = l.hide(in.call.Tool, redact)
+		redact = l.addRedactions(in.call.Tool, redact)
 		before := len(hits)
 		if e == nil {
 			hits = l.judge(in, hits, nil)
@@ -51,37 +51,39 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 			hits = e.judge(l, in, hits)
 		}
 		if !l.observe {
-			waits = approval.Shorter(waits, l.timeout)
+			timeout = approval.Shorter(timeout, l.timeout)
 			decisions = approval.Strictest(approval.DecisionLevels, decisions, l.decisions)
 			continue
 		}
 		if own := hits[before:]; len(own) > 0 {
 			o := combine(own)
 			observed = append(observed, o.observation(l.name))
-			redact = hidden(own, redact) // the reviewers it is tried on see no more for it
+			redact = addHitRedactions(own, redact) // the reviewers it is tried on see no more for it
 			hits = hits[:before]
 		}
 	}
-	v := approval.Verdict{ValidFor: approval.DefaultValidFor, Policy: approval.PolicyRef{Digest: s.digest}, Observed: observed}
+	v := approval.Verdict{ValidFor: approval.DefaultValidFor, Observed: observed}
+	v.Policy.Digest = s.digest
 	if len(hits) == 0 {
-		v.Kind, v.Requirement, v.Timeout, v.Policy.Rule = approval.VerdictRequire, approval.OneApproval(), waits, noRule
+		v.Kind, v.Requirement, v.Timeout = approval.VerdictRequire, approval.OneApproval(), timeout
+		v.Policy.Rule = noRule
 	} else {
 		combine(hits).into(&v)
 	}
-	v.Redact = s.redactions(hidden(hits, redact))
-	ask(&v, in.call)
-	e.waits(v, in.call, hits)
-	if v.Requirement != nil {
-		v.Requirement.Decisions = approval.Strictest(approval.DecisionLevels, v.Requirement.Decisions, decisions)
+	v.Redact = s.redactions(addHitRedactions(hits, redact))
+	addCallDemands(&v, in.call)
+	e.explainTimeout(v, in.call, hits)
+	if r := v.Requirement; r != nil {
+		r.Decisions = approval.Strictest(approval.DecisionLevels, r.Decisions, decisions)
 	}
 	return v
 }
 
-// ask gives the call the scrutiny that it asks for itself: more, never less.
-func ask(v *approval.Verdict, c *approval.Call) {
+// addCallDemands gives the call the scrutiny that it asks for itself: more, never less.
+func addCallDemands(v *approval.Verdict, c *approval.Call) {
 	if c.RequireApproval && v.Kind == approval.VerdictAllow {
 		v.Kind, v.Audited, v.Requirement = approval.VerdictRequire, false, approval.OneApproval()
-		v.Policy.Why = both(v.Policy.Why, asksApproval)
+		v.Policy.Why = joinRemarks(v.Policy.Why, asksApproval)
 	}
 	if v.Kind != approval.VerdictRequire {
 		v.Timeout = 0
@@ -176,7 +178,8 @@ func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, 
 	whyNot, why, problem := r.holds(in)
 	switch {
 	case problem != "":
-		return append(hits, hit{r, approval.VerdictRequire, "the condition of " + r.short + " could not be evaluated: " + problem}), false
+		why = "the condition of " + r.short + " could not be evaluated: " + problem
+		return append(hits, hit{r, approval.VerdictRequire, why}), false
 	case whyNot != "":
 		if note != nil {
 			note(r, whyNot)
@@ -202,7 +205,7 @@ func (r *rule) holds(in *input) (whyNot, why, problem string) {
 		case !held:
 			return "not " + r.fields[i].text, "", ""
 		}
-		why = both(why, say)
+		why = joinRemarks(why, say)
 	}
 	if r.when == nil {
 		return "", why, ""
@@ -236,17 +239,19 @@ func combine(hits []hit) combined {
 			c.rule, c.kind = h.rule, h.kind
 		}
 		c.risk = approval.Strictest(approval.Risks, c.risk, h.rule.risk)
-		c.why = both(c.why, h.why)
+		c.why = joinRemarks(c.why, h.why)
 	}
 	for _, h := range hits {
 		if h.kind != c.kind {
 			continue
 		}
 		c.audited = c.audited || h.rule.audited && c.kind == approval.VerdictAllow
-		c.timeout, c.validFor = approval.Shorter(c.timeout, h.rule.timeout), approval.Shorter(c.validFor, h.rule.validFor)
+		c.timeout = approval.Shorter(c.timeout, h.rule.timeout)
+		c.validFor = approval.Shorter(c.validFor, h.rule.validFor)
 		if c.kind == approval.VerdictRequire {
-			c.collapse = c.collapse || h.rule.collapse // it only spares people requests, so any rule may say so
-			c.requirement = add(c.requirement, h.rule.requirement)
+			// It only spares people requests, so any rule may say so.
+			c.collapse = c.collapse || h.rule.collapse
+			c.requirement = addRequirement(c.requirement, h.rule.requirement)
 		}
 	}
 	return c
@@ -254,7 +259,8 @@ func combine(hits []hit) combined {
 
 // into writes what rules say into a verdict.
 func (c combined) into(v *approval.Verdict) {
-	v.Kind, v.Risk, v.Audited, v.Timeout, v.Requirement, v.Collapse = c.kind, c.risk, c.audited, c.timeout, c.requirement, c.collapse
+	v.Kind, v.Risk, v.Audited = c.kind, c.risk, c.audited
+	v.Timeout, v.Requirement, v.Collapse = c.timeout, c.requirement, c.collapse
 	if c.validFor > 0 {
 		v.ValidFor = c.validFor
 	}
@@ -263,12 +269,14 @@ func (c combined) into(v *approval.Verdict) {
 
 // observation is what rules of an observing layer say.
 func (c combined) observation(layer string) approval.Observation {
-	return approval.Observation{Layer: layer, Kind: c.kind, Risk: c.risk, Rule: c.rule.short, Why: c.why, Requirement: c.requirement}
+	return approval.Observation{
+		Layer: layer, Kind: c.kind, Risk: c.risk, Rule: c.rule.short, Why: c.why, Requirement: c.requirement,
+	}
 }
 
-// add adds what a rule demands to what others do. nil demands one approval; before any rule there
-// is nothing.
-func add(sofar, next *approval.Requirement) *approval.Requirement {
+// addRequirement adds what a rule demands to what others do. nil demands one approval; before any
+// rule there is nothing.
+func addRequirement(sofar, next *approval.Requirement) *approval.Requirement {
 	if next == nil {
 		next = approval.OneApproval()
 	}
@@ -295,8 +303,8 @@ func stricter(a, b approval.VerdictKind) bool {
 // maxWhy bounds PolicyRef.Why, in bytes.
 const maxWhy = 500
 
-// both joins two remarks. What does not fit is left out whole.
-func both(a, b string) string {
+// joinRemarks joins two remarks. What does not fit is left out whole.
+func joinRemarks(a, b string) string {
 	switch {
 	case a == "" || b == "":
 		return a + b

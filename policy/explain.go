@@ -74,8 +74,8 @@ func (s *Set) Explain(c approval.Call, now time.Time) Explanation {
 	return e
 }
 
-// passOver notes that a layer is not for the call. A nil e notes nothing.
-func (e *Explanation) passOver(l *layer, whyNot string) {
+// skipLayer notes that a layer is not for the call. A nil e notes nothing.
+func (e *Explanation) skipLayer(l *layer, whyNot string) {
 	if e != nil {
 		says := l.says()
 		says.Why = "the layer is not for this call: " + whyNot
@@ -83,8 +83,8 @@ func (e *Explanation) passOver(l *layer, whyNot string) {
 	}
 }
 
-// waits notes where the verdict's timeout comes from. A nil e notes nothing.
-func (e *Explanation) waits(v approval.Verdict, c *approval.Call, hits []hit) {
+// explainTimeout notes where the verdict's timeout comes from. A nil e notes nothing.
+func (e *Explanation) explainTimeout(v approval.Verdict, c *approval.Call, hits []hit) {
 	if e == nil || v.Kind != approval.VerdictRequire {
 		return
 	}
@@ -108,7 +108,7 @@ func (e *Explanation) waits(v approval.Verdict, c *approval.Call, hits []hit) {
 	case shortest != nil:
 		e.TimeoutFrom = "by " + shortest.short
 		if !shortest.ownTimeout {
-			e.TimeoutFrom = fmt.Sprintf("the default of layer %s, for %s", shortest.layer.name, shortest.short)
+			e.TimeoutFrom = "the default of layer " + shortest.layer.name + ", for " + shortest.short
 		}
 		if stated > 1 {
 			e.TimeoutFrom += fmt.Sprintf("; the shortest of %d rules that count", stated)
@@ -149,7 +149,7 @@ func (l *layer) explain(tool string, hits []hit, tried map[*rule]string) LayerSa
 	for _, r := range l.rules {
 		whyNot, was := tried[r]
 		hides := ""
-		if r.hides(tool) {
+		if r.redactsAnyway(tool) {
 			hides = "; its redact_fields hide all the same"
 		}
 		switch {
@@ -161,7 +161,8 @@ func (l *layer) explain(tool string, hits []hit, tried map[*rule]string) LayerSa
 			near = append(near, OtherRule{*r.ref(), whyNot + hides})
 		case r.form == formUnmatched, r.form == formClassify:
 			near = append(near, OtherRule{*r.ref(), "a rule of this layer is about the call"})
-		case r.names == nil || slices.ContainsFunc(r.names, func(n string) bool { return glob(n).match(tool) }):
+		case r.names == nil ||
+			slices.ContainsFunc(r.names, func(n string) bool { return glob(n).match(tool) }):
 			near = append(near, OtherRule{*r.ref(), "a rule that goes before it counts" + hides})
 		default:
 			far = append(far, OtherRule{*r.ref(), OtherTools})
@@ -191,7 +192,7 @@ func (r *rule) ref() *RuleRef { return &RuleRef{Where: r.where, Text: r.text()} 
 
 // text is the rule on one line: form, tools, conditions, what it says.
 func (r *rule) text() string {
-	parts := []string{string(r.form) + " " + brief(r.names)}
+	parts := []string{string(r.form) + " " + firstFew(r.names)}
 	if match := r.match.text(); match != "" {
 		parts = append(parts, match)
 	}

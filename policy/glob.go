@@ -51,9 +51,9 @@ func (g glob) try(name string) (ok bool, steps int) {
 	return p == len(g), steps
 }
 
-// maxCovering bounds what comparing patterns with each other takes of loading one set, in steps:
-// some tenths of a second.
-const maxCovering = 10_000_000
+// maxCompareSteps bounds what comparing patterns with each other takes of loading one set, in
+// steps: some tenths of a second.
+const maxCompareSteps = 10_000_000
 
 // covers reports whether g certainly matches every name that other matches. It may miss some that
 // do, and does when what is left for comparing is spent.

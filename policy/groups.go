@@ -15,8 +15,8 @@ type group struct {
 	where   string
 }
 
-// asked is a use of a group.
-type asked struct {
+// groupUse is where a rule asks people of a group.
+type groupUse struct {
 	group string
 	count int
 	at    yamlfile.Value
@@ -25,14 +25,15 @@ type asked struct {
 
 // readGroups reads who is in which group, as far as the policy knows.
 func (r *reader) readGroups(v yamlfile.Value) {
-	r.made.groups = v.Present()
+	r.layer.groups = v.Present()
 	for _, e := range v.Mapping().Entries() {
 		if message := nameProblem(e.Name); message != "" {
 			e.Key.Problem("the group's name "+message, "write it as rules name it")
 			continue
 		}
 		if first, taken := r.groups[e.Name]; taken {
-			e.Key.Problem(fmt.Sprintf("the group %q is there already", e.Name), "keep one; the first is at "+first.where)
+			e.Key.Problem(fmt.Sprintf("the group %q is there already", e.Name),
+				"keep one; the first is at "+first.where)
 			continue
 		}
 		members := map[string]bool{}
@@ -55,13 +56,14 @@ func (r *reader) readGroups(v yamlfile.Value) {
 const maxSuggested = 100
 
 // checkGroups compares what rules ask of groups with who is in them.
-func (c *compiler) checkGroups() {
-	names := slices.Sorted(maps.Keys(c.groups))
+func (r *reader) checkGroups() {
+	names := slices.Sorted(maps.Keys(r.groups))
 	suggested := 0
-	for _, a := range c.asked {
-		g, known := c.groups[a.group]
+	for _, a := range r.groupUses {
+		g, known := r.groups[a.group]
 		if known && a.count > g.members {
-			a.at.Problem(fmt.Sprintf("the rule asks %d of the group %q, which has %d: it can never be met", a.count, a.group, g.members),
+			a.at.Problem(fmt.Sprintf("the rule asks %d of the group %q, which has %d: it can never be met",
+				a.count, a.group, g.members),
 				"ask for fewer, or add members; the group is at "+g.where)
 		}
 		if known || suggested >= maxSuggested {
@@ -72,10 +74,11 @@ func (c *compiler) checkGroups() {
 		if near := yamlfile.Nearest(a.group, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		} else if a.layer.groups {
-			hint = "add it to groups, whose names are " + approval.Display(brief(names), 300)
+			hint = "add it to groups, whose names are " + approval.Display(firstFew(names), 300)
 		}
 		if hint != "" {
-			a.at.Warn(fmt.Sprintf("the files do not say who is in the group %q", approval.Display(a.group, 80)), hint)
+			a.at.Warn(fmt.Sprintf("the files do not say who is in the group %q",
+				approval.Display(a.group, 80)), hint)
 		}
 	}
 }

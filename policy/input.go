@@ -22,10 +22,10 @@ type input struct {
 	err     error
 
 	gathered bool
-	raw      texts // see written
+	raw      texts // see rawTexts
 
 	folded       bool
-	values, keys []string // see texts
+	values, keys []string // see foldedTexts
 
 	pathsRead bool
 	inPaths   path.Paths // see paths
@@ -70,8 +70,8 @@ type texts struct {
 	plain  []string // numbers, true and false, as JSON writes them
 }
 
-// written returns the texts in the arguments. They are gathered once for all rules.
-func (in *input) written() *texts {
+// rawTexts returns the texts in the arguments. They are gathered once for all rules.
+func (in *input) rawTexts() *texts {
 	if !in.gathered {
 		in.gathered = true
 		if args, err := in.arguments(); err == nil {
@@ -101,12 +101,12 @@ func (t *texts) gather(v any) {
 	}
 }
 
-// texts returns every text in the arguments and every key of their objects, folded. They are folded
-// once for all rules.
-func (in *input) texts() (values, keys []string) {
+// foldedTexts returns every text in the arguments and every key of their objects, folded. They are
+// folded once for all rules.
+func (in *input) foldedTexts() (values, keys []string) {
 	if !in.folded {
 		in.folded = true
-		w := in.written()
+		w := in.rawTexts()
 		in.values, in.keys = foldAll(w.values), foldAll(w.keys)
 	}
 	return in.values, in.keys

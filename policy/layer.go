@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
@@ -29,7 +30,7 @@ type layer struct {
 	sections   [3]section         // deny, require_approval, allow
 	unmatched  *rule              // nil: no say where nothing matches
 	classifier *classifier        // nil: names are not looked at
-	hiding     hiding
+	redactions redactionIndex
 }
 
 // namedRule is a rule under one of its patterns.
@@ -45,13 +46,23 @@ type section struct {
 	globs []namedRule
 }
 
-// reader takes one file apart. What it returns is of use only if it noted no problem.
+// reader takes the files of one set apart, one after the other. What it returns is of use only if
+// it noted no problem.
 type reader struct {
-	*compiler
-	file  File
-	base  string // of the file's name, as verdicts show it
-	made  *layer
-	first map[string]first // of the rule list's rules, by what they match
+	problems     *yamlfile.Problems
+	unexecuted   *yamlfile.Problems
+	names        map[string]string // of layers, to the place that gave it
+	conditions   map[string]*condition
+	patterns     map[string]*pattern
+	regexes      int // how many instructions patterns have together
+	groups       map[string]group
+	groupUses    []groupUse
+	observing    []yamlfile.Value // where layers say that they only observe
+	compareSteps int              // what is left for comparing patterns
+
+	layer *layer           // of the file that is being read
+	base  string           // of that file's name, as verdicts show it
+	first map[string]first // of its rule list's rules, by what they match
 }
 
 // foreignFields stand at the top of other tools' policies.
@@ -60,16 +71,16 @@ var foreignFields = map[string]string{
 	"actors":           `to keep the file to some agents or teams write "applies_to: {agent: NAME}"`,
 	"extends":          "give Pawl the other file, too: each is a layer, and the strictest counts",
 	"enforcement_mode": `to see what the file would decide, without deciding, write "observe: true"`,
-	"risk_levels":      `write risk_level in each rule under "rules:", with require_approval, auto_approve or deny`,
+	"risk_levels": `write risk_level in each rule under "rules:", with require_approval, auto_approve ` +
+		`or deny`,
 }
 
 const maxFieldName = 200 // bytes, of names of layers, fields, groups and the like
 
-func (r *reader) layer() *layer {
-	r.base = approval.Display(filepath.Base(r.file.Name), 100)
-	l := &layer{source: r.file, exact: map[string][]*rule{}}
-	r.made = l
-	m := yamlfile.Parse(r.file.Name, r.file.Data, r.problems).Mapping()
+func (r *reader) readLayer(f File) *layer {
+	l := &layer{source: f, exact: map[string][]*rule{}}
+	r.layer, r.base = l, approval.Display(filepath.Base(f.Name), 100)
+	m := yamlfile.Parse(f.Name, f.Data, r.problems).Mapping()
 	l.name = r.layerName(m)
 	for _, name := range []string{"version", "policy_name", "description"} { // for people only
 		if v := m.Field(name); v.IsList() || v.IsMapping() {
@@ -92,22 +103,15 @@ func (r *reader) layer() *layer {
 	r.readRules(m.Field("rules"))
 	r.readSections(m)
 	l.decisions = readDecisions(m.Field("decisions"))
-	l.hiding = hidingRules(l.rules)
-	if says := []string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}; m.Present() && !anyOf(m, says) {
-		m.Problem("the file has no rules", `write "rules:" and a list under it, or "rules: []" if there are none`)
+	l.redactions = indexRedactions(l.rules)
+	says := []string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}
+	if m.Present() && !slices.ContainsFunc(says, m.Has) {
+		m.Problem("the file has no rules",
+			`write "rules:" and a list under it, or "rules: []" if there are none`)
 	}
 	m.Hint(foreignFields)
 	m.Done()
 	return l
-}
-
-func anyOf(m *yamlfile.Mapping, names []string) bool {
-	for _, name := range names {
-		if m.Has(name) {
-			return true
-		}
-	}
-	return false
 }
 
 // layerName reads the layer's name, which no layer before may have.
@@ -116,7 +120,7 @@ func (r *reader) layerName(m *yamlfile.Mapping) string {
 	from := given
 	name, ok := given.Text()
 	if !given.Present() {
-		base := filepath.Base(r.file.Name)
+		base := filepath.Base(r.layer.source.Name)
 		name, ok = strings.TrimSuffix(base, filepath.Ext(base)), m.Present()
 		from = m.Value
 	}
@@ -187,24 +191,27 @@ func (r *reader) readUnmatched(v yamlfile.Value) {
 		v.Problem("unmatched is not a verdict", "use allow, require_approval or deny")
 		return
 	}
-	if kind == approval.VerdictAllow && r.made.classifier == nil {
+	if kind == approval.VerdictAllow && r.layer.classifier == nil {
 		v.Warn("every tool that no rule of this layer is about runs without asking",
-			`write "classify: true" beside it, to hold those with a dangerous name, or "unmatched: require_approval"`)
+			`write "classify: true" beside it, to hold those with a dangerous name, or `+
+				`"unmatched: require_approval"`)
 	}
-	r.made.unmatched = r.newRule(v, formUnmatched, []string{text})
-	r.made.unmatched.kind = kind
+	r.layer.unmatched = r.newRule(v, formUnmatched, []string{text})
+	r.layer.unmatched.kind = kind
 }
 
 // newRule makes a rule of the layer.
 func (r *reader) newRule(at yamlfile.Value, f form, names []string) *rule {
-	made := &rule{layer: r.made, line: at.Line(), where: at.Where(), form: f, names: names, timeout: r.made.timeout}
-	made.short = fmt.Sprintf("%s:%d %s %s", r.base, made.line, f, brief(names))
-	r.made.rules = append(r.made.rules, made)
+	made := &rule{
+		layer: r.layer, line: at.Line(), where: at.Where(), form: f, names: names, timeout: r.layer.timeout,
+	}
+	made.short = fmt.Sprintf("%s:%d %s %s", r.base, made.line, f, firstFew(names))
+	r.layer.rules = append(r.layer.rules, made)
 	return made
 }
 
-// brief shows a list's first entries.
-func brief[S ~string](list []S) string {
+// firstFew shows a list's first entries.
+func firstFew[S ~string](list []S) string {
 	const most = 3
 	var b strings.Builder
 	for i, s := range list {

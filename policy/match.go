@@ -34,7 +34,8 @@ func (m *matcher) match(c *approval.Call, absent bool) string {
 		name, value string
 		globs       globs
 	}{{"tool", c.Tool, m.tool}, {"agent", c.Agent, m.agent}, {"team", c.Team, m.team}} {
-		if len(part.globs) == 0 || part.globs.match(part.value) && part.value != "" || absent && part.value == "" {
+		given := part.value != ""
+		if len(part.globs) == 0 || given && part.globs.match(part.value) || !given && absent {
 			continue
 		}
 		return part.name + " does not match"
@@ -50,7 +51,7 @@ func (m *matcher) match(c *approval.Call, absent bool) string {
 }
 
 // text shows the matcher on one line.
-func (m *matcher) text() string { return m.spell(brief[glob], ", ") }
+func (m *matcher) text() string { return m.spell(firstFew[glob], ", ") }
 
 // key tells matchers apart. It is empty for one that takes all.
 func (m *matcher) key() string {
@@ -115,7 +116,8 @@ func readGlobs(v yamlfile.Value) globs {
 			continue
 		}
 		if message := nameProblem(name); message != "" {
-			e.Problem("the name "+message, "write it as calls have it; * stands for any run of characters, ? for one")
+			e.Problem("the name "+message,
+				"write it as calls have it; * stands for any run of characters, ? for one")
 			continue
 		}
 		out = append(out, glob(name))
@@ -137,7 +139,8 @@ func oneOrMore(v yamlfile.Value) []yamlfile.Value {
 	case len(list) == 0:
 		v.Problem("the list is empty", "fill it in, or remove it")
 	case len(list) > maxListed:
-		v.Problem(fmt.Sprintf("the list has more than %d entries", maxListed), "use a pattern with *, or several rules")
+		v.Problem(fmt.Sprintf("the list has more than %d entries", maxListed),
+			"use a pattern with *, or several rules")
 		return nil
 	}
 	return list

@@ -90,36 +90,22 @@ func (s *Set) Warnings() yamlfile.Problems { return slices.Clone(s.warnings) }
 // this version of Pawl does not execute.
 func (s *Set) Unexecuted() yamlfile.Problems { return slices.Clone(s.unexecuted) }
 
-// compiler is what the files of one set share while they are read.
-type compiler struct {
-	problems   *yamlfile.Problems
-	unexecuted *yamlfile.Problems
-	names      map[string]string // of layers, to the place that gave it
-	conditions map[string]*condition
-	patterns   map[string]*pattern
-	regexes    int // how many instructions patterns have together
-	groups     map[string]group
-	asked      []asked
-	observing  []yamlfile.Value // where layers say that they only observe
-	covering   int              // what is left for comparing patterns, in steps
-}
-
 // compile reads files. The set is of use only if no problem is an error.
 func compile(files []File) (*Set, yamlfile.Problems) {
 	var problems, unexecuted yamlfile.Problems
-	c := &compiler{
-		problems: &problems, unexecuted: &unexecuted,
-		names: map[string]string{}, conditions: map[string]*condition{}, patterns: map[string]*pattern{}, groups: map[string]group{},
-		covering: maxCovering,
+	r := reader{
+		problems: &problems, unexecuted: &unexecuted, names: map[string]string{},
+		conditions: map[string]*condition{}, patterns: map[string]*pattern{}, groups: map[string]group{},
+		compareSteps: maxCompareSteps,
 	}
 	s := &Set{}
 	for _, f := range files {
-		r := reader{compiler: c, file: File{Name: f.Name, Data: bytes.Clone(f.Data)}}
-		s.layers = append(s.layers, r.layer())
+		s.layers = append(s.layers, r.readLayer(File{Name: f.Name, Data: bytes.Clone(f.Data)}))
 	}
-	c.checkGroups()
-	if len(files) > 0 && len(c.observing) == len(files) {
-		c.observing[0].Warn("no layer decides: every call needs approval", "let one layer decide, by leaving out observe: true")
+	r.checkGroups()
+	if len(files) > 0 && len(r.observing) == len(files) {
+		r.observing[0].Warn("no layer decides: every call needs approval",
+			"let one layer decide, by leaving out observe: true")
 	}
 	s.warnings, s.unexecuted = problems.Warnings(), yamlfile.Sort(unexecuted)
 	slices.SortFunc(s.layers, func(a, b *layer) int { return cmp.Compare(a.name, b.name) })

@@ -7,16 +7,16 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
-// hiding are the rules with redactions, by tool. They hide for every call of their tools, whether
-// or not they count: a rule that is passed over for a missing argument, or stands behind one that
-// denies, must not show its fields. A rule under "*" hides only where it counts.
-type hiding struct {
+// redactionIndex holds the rules with redactions, by tool. They hide for every call of their tools,
+// whether or not they count: a rule that is passed over for a missing argument, or stands behind
+// one that denies, must not show its fields. A rule under "*" hides only where it counts.
+type redactionIndex struct {
 	exact map[string][]*rule
 	globs []namedRule
 }
 
-func hidingRules(rules []*rule) hiding {
-	h := hiding{exact: map[string][]*rule{}}
+func indexRedactions(rules []*rule) redactionIndex {
+	h := redactionIndex{exact: map[string][]*rule{}}
 	for _, r := range rules {
 		if len(r.redact) == 0 {
 			continue
@@ -34,12 +34,12 @@ func hidingRules(rules []*rule) hiding {
 	return h
 }
 
-// hide adds what the layer hides for the tool, whichever of its rules count.
-func (l *layer) hide(tool string, lists [][]string) [][]string {
-	for _, r := range l.hiding.exact[tool] {
+// addRedactions adds what the layer hides for the tool, whichever of its rules count.
+func (l *layer) addRedactions(tool string, lists [][]string) [][]string {
+	for _, r := range l.redactions.exact[tool] {
 		lists = append(lists, r.redact)
 	}
-	for _, g := range l.hiding.globs {
+	for _, g := range l.redactions.globs {
 		if g.glob.match(tool) {
 			lists = append(lists, g.rule.redact)
 		}
@@ -47,13 +47,14 @@ func (l *layer) hide(tool string, lists [][]string) [][]string {
 	return lists
 }
 
-// hides reports whether the rule hides fields of the tool's calls though it does not count.
-func (r *rule) hides(tool string) bool {
-	return len(r.redact) > 0 && slices.ContainsFunc(r.names, func(n string) bool { return n != "*" && glob(n).match(tool) })
+// redactsAnyway reports whether the rule hides fields of the tool's calls though it does not count.
+func (r *rule) redactsAnyway(tool string) bool {
+	return len(r.redact) > 0 &&
+		slices.ContainsFunc(r.names, func(n string) bool { return n != "*" && glob(n).match(tool) })
 }
 
-// hidden adds what rules that count hide.
-func hidden(hits []hit, lists [][]string) [][]string {
+// addHitRedactions adds what rules that count hide.
+func addHitRedactions(hits []hit, lists [][]string) [][]string {
 	for _, h := range hits {
 		if len(h.rule.redact) > 0 {
 			lists = append(lists, h.rule.redact)

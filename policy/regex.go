@@ -37,26 +37,28 @@ func (r *reader) readPatterns(v yamlfile.Value, kind approval.VerdictKind) field
 		f.patterns = append(f.patterns, p)
 		shown = append(shown, p.shown)
 		if kind == approval.VerdictAllow && !p.anchored {
-			e.Warn("the expression may match a part of a text, whatever the rest says", "write it as ^…$, to match whole texts only")
+			e.Warn("the expression may match a part of a text, whatever the rest says",
+				"write it as ^…$, to match whole texts only")
 		}
 	}
-	f.text += " " + brief(shown)
+	f.text += " " + firstFew(shown)
 	return f
 }
 
 const re2 = "write it as RE2 takes it (https://github.com/google/re2/wiki/Syntax)"
 
 // pattern compiles the expression in v. Equal ones are compiled once.
-func (c *compiler) pattern(v yamlfile.Value) *pattern {
+func (r *reader) pattern(v yamlfile.Value) *pattern {
 	text, ok := v.Lines()
 	if !ok {
 		return nil
 	}
-	if known, ok := c.patterns[text]; ok {
+	if known, ok := r.patterns[text]; ok {
 		return known
 	}
 	if len(text) > maxCondition {
-		v.Problem(fmt.Sprintf("the regular expression is longer than %d bytes", maxCondition), "write several, as a list")
+		v.Problem(fmt.Sprintf("the regular expression is longer than %d bytes", maxCondition),
+			"write several, as a list")
 		return nil
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
@@ -70,16 +72,17 @@ func (c *compiler) pattern(v yamlfile.Value) *pattern {
 	}
 	size := maxRegex + 1
 	// What would be far too large is not even compiled.
-	if roughly(parsed) <= 10*maxRegex {
+	if estimateSize(parsed) <= 10*maxRegex {
 		if program, err := syntax.Compile(parsed.Simplify()); err == nil {
 			size = len(program.Inst)
 		}
 	}
 	if size > maxRegex {
-		v.Problem("the regular expression is too large", "make it shorter, and its repetitions smaller: x{100} counts as 100 times x")
+		v.Problem("the regular expression is too large",
+			"make it shorter, and its repetitions smaller: x{100} counts as 100 times x")
 		return nil
 	}
-	if c.regexes += size; c.regexes > maxRegexes {
+	if r.regexes += size; r.regexes > maxRegexes {
 		v.Problem("the regular expressions are too large together", "write fewer, or smaller ones")
 		return nil
 	}
@@ -89,7 +92,7 @@ func (c *compiler) pattern(v yamlfile.Value) *pattern {
 		return nil
 	}
 	made := &pattern{re: re, shown: quote(text), size: uint64(size), anchored: begins(parsed) && ends(parsed)}
-	c.patterns[text] = made
+	r.patterns[text] = made
 	return made
 }
 
@@ -107,9 +110,11 @@ func mendRegex(code syntax.ErrorCode) string {
 	case syntax.ErrInvalidRepeatOp:
 		return "write one of them, or put what is repeated in ( )"
 	case syntax.ErrInvalidRepeatSize:
-		return "repeat at most 1,000 times, also what repetitions inside each other come to, and write the smaller number first"
+		return "repeat at most 1,000 times, also what repetitions inside each other come to, " +
+			"and write the smaller number first"
 	case syntax.ErrInvalidCharRange:
-		return `write the smaller character first, or \- for the character itself, or name a class that RE2 knows: [[:alpha:]]`
+		return `write the smaller character first, or \- for the character itself, ` +
+			`or name a class that RE2 knows: [[:alpha:]]`
 	case syntax.ErrTrailingBackslash:
 		return `write \\ for the character itself`
 	case syntax.ErrInvalidPerlOp, syntax.ErrInvalidNamedCapture, syntax.ErrInvalidEscape:
@@ -118,14 +123,14 @@ func mendRegex(code syntax.ErrorCode) string {
 	return re2
 }
 
-// roughly is about how many instructions an expression compiles to.
-func roughly(re *syntax.Regexp) int {
+// estimateSize is about how many instructions an expression compiles to.
+func estimateSize(re *syntax.Regexp) int {
 	n := 1
 	if re.Op == syntax.OpLiteral {
 		n = len(re.Rune)
 	}
 	for _, sub := range re.Sub {
-		n += roughly(sub)
+		n += estimateSize(sub)
 	}
 	if re.Op == syntax.OpRepeat {
 		n *= max(re.Min, re.Max, 1)
@@ -140,7 +145,8 @@ func begins(re *syntax.Regexp) bool {
 }
 
 func ends(re *syntax.Regexp) bool {
-	return reaches(re, syntax.OpEndText, func(subs []*syntax.Regexp) *syntax.Regexp { return subs[len(subs)-1] })
+	return reaches(re, syntax.OpEndText,
+		func(subs []*syntax.Regexp) *syntax.Regexp { return subs[len(subs)-1] })
 }
 
 func reaches(re *syntax.Regexp, edge syntax.Op, outermost func([]*syntax.Regexp) *syntax.Regexp) bool {
@@ -163,7 +169,7 @@ func reaches(re *syntax.Regexp, edge syntax.Op, outermost func([]*syntax.Regexp)
 // search looks for the expressions in every text in the arguments; with absent in names of fields,
 // numbers, true and false, too. It says what matched, or why that can't be told.
 func (f *field) search(in *input, absent bool) (held bool, say, problem string) {
-	w := in.written()
+	w := in.rawTexts()
 	kinds := []struct {
 		name  string
 		texts []string

@@ -121,7 +121,7 @@ func (r *reader) readApprovals(v yamlfile.Value) []approval.Approvals {
 		}
 		seen[a.Group] = true
 		if named {
-			r.asked = append(r.asked, asked{name, a.Count, group, r.made})
+			r.groupUses = append(r.groupUses, groupUse{name, a.Count, group, r.layer})
 		}
 		out = append(out, a)
 	}
@@ -136,7 +136,8 @@ func readDecisions(v yamlfile.Value) approval.Decisions {
 	}
 	d, err := approval.ParseDecisions(text)
 	if err != nil {
-		v.Problem("decisions is neither any nor signed", "write signed where only decisions that the API signed may count")
+		v.Problem("decisions is neither any nor signed",
+			"write signed where only decisions that the API signed may count")
 	}
 	if d == approval.DecisionsAny {
 		return ""
@@ -155,7 +156,8 @@ func (r *reader) readStages(v yamlfile.Value) []approval.Stage {
 		m := e.Mapping()
 		s := approval.Stage{}
 		s.Name, _ = m.Field("name").Text()
-		s.Approvals = r.readApprovals(m.Need("approvals", "write how many people, or which groups, the stage waits for"))
+		s.Approvals = r.readApprovals(m.Need("approvals",
+			"write how many people, or which groups, the stage waits for"))
 		m.Done()
 		out = append(out, s)
 	}
@@ -178,7 +180,7 @@ func (r *reader) readEscalations(v yamlfile.Value, timeout approval.Duration) []
 				to.Problem("the group's name "+message, "write it as it is known")
 			}
 			esc.To = name
-			r.asked = append(r.asked, asked{name, 1, to, r.made})
+			r.groupUses = append(r.groupUses, groupUse{name, 1, to, r.layer})
 		}
 		m.Done()
 		out = append(out, esc)
@@ -193,7 +195,8 @@ func readWithin(v yamlfile.Value, timeout approval.Duration, does string) approv
 		timeout = approval.DefaultTimeout
 	}
 	if ok && d >= timeout {
-		v.Warn(fmt.Sprintf("it never %s: the call expires after %v", does, timeout), "write a shorter time, or a longer timeout")
+		v.Warn(fmt.Sprintf("it never %s: the call expires after %v", does, timeout),
+			"write a shorter time, or a longer timeout")
 	}
 	return d
 }
@@ -220,7 +223,8 @@ func readInput(v yamlfile.Value) json.RawMessage {
 	case len(doc) > maxInput:
 		v.Problem(fmt.Sprintf("the schema is larger than %d KiB", maxInput>>10), "make it smaller")
 	case kind != "object":
-		v.Problem("the schema is not one of an object", `write "type: object" and what is filled in under "properties"`)
+		v.Problem("the schema is not one of an object",
+			`write "type: object" and what is filled in under "properties"`)
 	default:
 		if err := tool.CheckSchema(doc); err != nil {
 			v.Problem("input: "+approval.Display(err.Error(), 300), "write JSON Schema 2020-12")

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
@@ -35,8 +36,10 @@ func (r *reader) readRule(m *yamlfile.Mapping) {
 	readKind(m, made)
 	r.readConditions(m, made)
 	r.readTerms(m, made)
-	m.Later("write it as an entry of deny:, require_approval: or allow:, or as a condition: when: args.amount > 100",
-		"capability", "environment", "contains", "match_keywords", "match_regex", "path_prefix", "amount_gt", "amount_gte", "amount_lt", "amount_lte")
+	m.Later("write it as an entry of deny:, require_approval: or allow:, or as a condition: "+
+		"when: args.amount > 100", slices.Concat([]string{
+		"capability", "contains", "match_keywords", "match_regex", "path_prefix",
+	}, usualFields)...)
 	m.Hint(foreignRuleFields)
 	m.Done()
 	for _, t := range tools {
@@ -71,7 +74,8 @@ func (r *reader) readTerms(m *yamlfile.Mapping, made *rule) {
 func readCollapse(v yamlfile.Value, kind approval.VerdictKind) bool {
 	yes, _ := v.Bool()
 	if yes && kind != approval.VerdictRequire {
-		v.Problem("collapse is about calls that wait for people, but under this rule none does", "remove it, or write require_approval: true instead")
+		v.Problem("collapse is about calls that wait for people, but under this rule none does",
+			"remove it, or write require_approval: true instead")
 	}
 	return yes
 }
@@ -81,7 +85,7 @@ func (r *reader) index(made *rule, t toolName) {
 	if !made.broken && r.shadowed(made, t) {
 		return
 	}
-	l := r.made
+	l := r.layer
 	switch {
 	case t.name == "*":
 		l.star = append(l.star, made)
@@ -106,7 +110,8 @@ func (r *reader) shadowed(made *rule, t toolName) bool {
 		case before.rule == made:
 			message = fmt.Sprintf("the tool %q stands twice in the list", t.name)
 		case condition != "":
-			message = fmt.Sprintf("a second rule for the tool %q under the same conditions can never match", t.name)
+			message = fmt.Sprintf("a second rule for the tool %q under the same conditions can never match",
+				t.name)
 		}
 		t.at.Problem(message, "keep one; the first is at "+before.where)
 		return true
@@ -129,10 +134,12 @@ const maxPatterns = 500
 
 // warnHidden warns of a pattern that an earlier one takes every call from.
 func (r *reader) warnHidden(made *rule, t toolName) {
-	globs := r.made.globs
+	globs := r.layer.globs
 	for _, before := range globs[:min(len(globs)-1, maxPatterns)] {
-		if before.rule != made && !before.rule.conditional() && before.glob.covers(glob(t.name), &r.covering) {
-			t.at.Warn(fmt.Sprintf("the rule for %q can never match: the earlier one for %q takes every such call", t.name, before.glob),
+		if before.rule != made && !before.rule.conditional() &&
+			before.glob.covers(glob(t.name), &r.compareSteps) {
+			t.at.Warn(fmt.Sprintf(
+				"the rule for %q can never match: the earlier one for %q takes every such call", t.name, before.glob),
 				"put the narrower pattern first")
 			return
 		}
@@ -173,10 +180,12 @@ func readTool(v yamlfile.Value) (string, bool) {
 	name := strings.NewReplacer("*", "x", "?", "x").Replace(tool)
 	switch {
 	case strings.ContainsAny(tool, "[]{}!^"):
-		v.Problem("the pattern has more than * and ?", "* stands for any run of characters, ? for one; write alternatives as a list: [a, b]")
+		v.Problem("the pattern has more than * and ?",
+			"* stands for any run of characters, ? for one; write alternatives as a list: [a, b]")
 		return "", false
 	case len(tool) > maxFieldName || approval.CheckTool(name) != nil:
-		v.Problem("tool is not a tool name", "use at most 200 letters, digits and _ . : / -, or * for any run of characters and ? for one")
+		v.Problem("tool is not a tool name",
+			"use at most 200 letters, digits and _ . : / -, or * for any run of characters and ? for one")
 		return "", false
 	}
 	if everyTool(tool) {
@@ -188,7 +197,8 @@ func readTool(v yamlfile.Value) (string, bool) {
 // everyTool reports whether a pattern is "*" in other words, as "**" and "?*" are: no tool's name
 // is empty.
 func everyTool(pattern string) bool {
-	return strings.Trim(pattern, "*?") == "" && strings.Contains(pattern, "*") && strings.Count(pattern, "?") <= 1
+	return strings.Trim(pattern, "*?") == "" && strings.Contains(pattern, "*") &&
+		strings.Count(pattern, "?") <= 1
 }
 
 // readKind: see "Who may run without asking" in the package's documentation.
@@ -210,7 +220,8 @@ func readKind(m *yamlfile.Mapping, made *rule) {
 			continue
 		}
 		if said != "" && made.kind != word.kind {
-			word.value.Problem(fmt.Sprintf("the rule says both %s: true and %s: true", said, word.name), "keep one")
+			word.value.Problem(fmt.Sprintf("the rule says both %s: true and %s: true", said, word.name),
+				"keep one")
 		}
 		said, made.kind = word.name, word.kind
 		made.audited = made.audited || word.name == "audit"

@@ -43,22 +43,25 @@ var suffixes = []struct {
 	op     operator
 }{{"_gte", greaterEqual}, {"_gt", greater}, {"_lte", lessEqual}, {"_lt", less}}
 
+const insteadCompare = "to compare an argument of that name, use when: args."
+
 // Words in a section's entry that mean more than a field to compare.
 var (
 	ownWords = []string{
-		"capability", "when", "agent", "team", "labels", "contains", "match_keywords", "match_regex", "path_prefix",
-		"timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level", "audit", "collapse",
+		"capability", "when", "agent", "team", "labels", "contains", "match_keywords", "match_regex",
+		"path_prefix", "timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level",
+		"audit", "collapse",
 	}
 	usualFields = []string{"environment", "amount_gt", "amount_gte", "amount_lt", "amount_lte"}
 
 	// Words that other tools read in a way of their own, or that look like a remark. Comparing a
 	// field of that name would be neither.
 	refusedWords = map[string]string{
-		"description": "write it as a comment (# …); to compare an argument of that name, use when: args.description == …",
-		"reason":      "write it as a comment (# …); to compare an argument of that name, use when: args.reason == …",
-		"id":          "write it as a comment (# …); to compare an argument of that name, use when: args.id == …",
+		"description": "write it as a comment (# …); " + insteadCompare + "description == …",
+		"reason":      "write it as a comment (# …); " + insteadCompare + "reason == …",
+		"id":          "write it as a comment (# …); " + insteadCompare + "id == …",
 		"tool":        "name the tool as capability:",
-		"action":      "the section says what is done; to compare an argument of that name, use when: args.action == …",
+		"action":      "the section says what is done; " + insteadCompare + "action == …",
 
 		"deny":             "the section says what is done: move the entry to deny:",
 		"require_approval": "the section says what is done: move the entry to require_approval:",
@@ -70,12 +73,13 @@ func (r *reader) readSections(m *yamlfile.Mapping) {
 	for i, s := range [...]struct {
 		form form
 		kind approval.VerdictKind
-	}{{formDeny, approval.VerdictDeny}, {formRequire, approval.VerdictRequire}, {formAllow, approval.VerdictAllow}} {
-		into := &r.made.sections[i]
+	}{{formDeny, approval.VerdictDeny}, {formRequire, approval.VerdictRequire}, {formAllow,
+		approval.VerdictAllow}} {
+		into := &r.layer.sections[i]
 		into.form, into.exact = s.form, map[string][]*rule{}
 		list, _ := m.Field(string(s.form)).List()
 		for _, v := range list {
-			r.readEntry(into, v, s.kind, r.made.sections[:i])
+			r.readEntry(into, v, s.kind, r.layer.sections[:i])
 		}
 	}
 }
@@ -105,11 +109,14 @@ func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.Verdic
 			into.exact[t.name] = append(into.exact[t.name], made)
 		}
 		if always := r.alwaysHeld(t.name, before); always != nil {
-			t.at.Warn(fmt.Sprintf("%s never comes to say anything about %q: the entry of %s at %s takes every such call", into.form, t.name, always.form, always.where),
+			t.at.Warn(fmt.Sprintf(
+				"%s never comes to say anything about %q: the entry of %s at %s takes every such call",
+				into.form, t.name, always.form, always.where),
 				"keep one, or give the other conditions")
 		}
 		if t.name == "*" && kind == approval.VerdictAllow && !made.conditional() {
-			v.Warn("every tool that no other rule of this layer holds runs without asking", "name the capabilities that may")
+			v.Warn("every tool that no other rule of this layer holds runs without asking",
+				"name the capabilities that may")
 		}
 	}
 }
@@ -123,7 +130,7 @@ func (r *reader) alwaysHeld(tool string, before []section) *rule {
 			}
 		}
 		for _, g := range before[i].globs[:min(len(before[i].globs), maxPatterns)] {
-			if !g.rule.conditional() && g.glob.covers(glob(tool), &r.covering) {
+			if !g.rule.conditional() && g.glob.covers(glob(tool), &r.compareSteps) {
 				return g.rule
 			}
 		}
@@ -135,12 +142,14 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 	r.readConditions(m, made)
 	if audit := m.Field("audit"); audit.Present() {
 		if made.audited, _ = audit.Bool(); made.audited && made.kind != approval.VerdictAllow {
-			audit.Problem("audit is for what runs without asking", "move the entry to allow:, or remove the line")
+			audit.Problem("audit is for what runs without asking",
+				"move the entry to allow:, or remove the line")
 		}
 	}
 	if risk := m.Field("risk_level"); risk.Present() && made.kind == approval.VerdictAllow {
 		risk.Problem("risk_level could be read as a condition here, or as a label",
-			"remove it; to give a tool a risk, write it in rules:; to compare an argument of that name, use when:")
+			"remove it; to give a tool a risk, write it in rules:; "+
+				"to compare an argument of that name, use when:")
 	}
 	if other := m.Field("approval_timeout_seconds"); other.Present() {
 		if m.Has("timeout") {
@@ -192,7 +201,7 @@ func readContains(word string, v yamlfile.Value) field {
 			shown = append(shown, strconv.Quote(approval.Display(text, 40)))
 		}
 	}
-	f.text += " " + brief(shown)
+	f.text += " " + firstFew(shown)
 	return f
 }
 
@@ -213,7 +222,8 @@ func readField(e yamlfile.Entry) (field, bool) {
 	}
 	known := slices.Concat(ownWords, usualFields, requirementWords)
 	if near := yamlfile.Nearest(e.Name, known); near != "" && !slices.Contains(usualFields, e.Name) {
-		e.Key.Warn(fmt.Sprintf("%q is compared with an argument or label of that name", e.Name), fmt.Sprintf("did you mean %q?", near))
+		e.Key.Warn(fmt.Sprintf("%q is compared with an argument or label of that name", e.Name),
+			fmt.Sprintf("did you mean %q?", near))
 	}
 	var shown []string
 	for _, v := range oneOrMore(e.Value) {
@@ -222,12 +232,13 @@ func readField(e yamlfile.Entry) (field, bool) {
 			return f, false
 		}
 		if s, isText := value.(string); isText && s != "*" && strings.Contains(s, "*") {
-			v.Warn("this is compared as it stands: * is no pattern here", `for a pattern write a condition: when: args.FIELD.startsWith("…")`)
+			v.Warn("this is compared as it stands: * is no pattern here",
+				`for a pattern write a condition: when: args.FIELD.startsWith("…")`)
 		}
 		f.values = append(f.values, value)
 		shown = append(shown, text)
 	}
-	f.text = e.Name + " " + brief(shown)
+	f.text = e.Name + " " + firstFew(shown)
 	return f, len(f.values) > 0
 }
 
@@ -354,7 +365,7 @@ func (f *field) inTexts(in *input, keys bool) bool {
 			return slices.ContainsFunc(f.words, func(w string) bool { return strings.Contains(s, w) })
 		})
 	}
-	values, names := in.texts()
+	values, names := in.foldedTexts()
 	return found(values) || keys && found(names)
 }
 
@@ -374,6 +385,6 @@ func readPrefixes(v yamlfile.Value, kind approval.VerdictKind) field {
 			e.Warn(what, hint)
 		}
 	}
-	f.text += " " + brief(shown)
+	f.text += " " + firstFew(shown)
 	return f
 }

@@ -126,7 +126,8 @@ func Fits(ctx context.Context, s store.Policies, v store.PolicyVersion, files *p
 	}
 	_, err := s.Policy(ctx, files.Digest())
 	if errors.Is(err, store.ErrNotFound) {
-		err = fmt.Errorf("%w: version %d, applied %s by %s", ErrNotApplied, v.Version, v.At.Format(time.RFC3339), approval.Display(v.By, 80))
+		err = fmt.Errorf("%w: version %d, applied %s by %s", ErrNotApplied, v.Version,
+			v.At.Format(time.RFC3339), approval.Display(v.By, 80))
 	}
 	return false, err
 }
@@ -190,7 +191,8 @@ func compile(source store.PolicySet) (*policy.Set, error) {
 	}
 	set, err := policy.Compile(files...)
 	if err == nil && set.Digest() != source.Digest {
-		err = errors.New("its text has another digest: it was changed in the database, or this version of Pawl makes digests in another way")
+		err = errors.New("its text has another digest: it was changed in the database, " +
+			"or this version of Pawl makes digests in another way")
 	}
 	return set, err
 }

@@ -52,7 +52,8 @@ type UnusableError struct {
 }
 
 func (e *UnusableError) Error() string {
-	return fmt.Sprintf("version %d of the policy can't be used by this version of Pawl: %v", e.Version.Version, e.err)
+	return fmt.Sprintf("version %d of the policy can't be used by this version of Pawl: %v",
+		e.Version.Version, e.err)
 }
 
 // Unwrap returns what is wrong: yamlfile.Problems, mostly.
@@ -228,7 +229,8 @@ func (p *Policy) fallBack(ctx context.Context, unusable store.PolicyVersion) err
 func (p *Policy) take(ctx context.Context, set *policy.Set, v store.PolicyVersion) {
 	was := p.now.Swap(&inForce{set, v})
 	p.o.Logger.InfoContext(ctx, "another policy is in force",
-		"version", v.Version, "digest", v.Digest, "by", approval.Display(v.By, 80), "was", was.version.Version)
+		"version", v.Version, "digest", v.Digest,
+		"by", approval.Display(v.By, 80), "was", was.version.Version)
 }
 
 // tell logs what kept the look from the active policy, once until that changes.
@@ -237,7 +239,8 @@ func (p *Policy) tell(ctx context.Context, err error) {
 	if err == nil {
 		p.trouble.Store(nil)
 		if before != nil {
-			p.o.Logger.InfoContext(ctx, "the policy in force is the active one again", "version", p.Version().Version)
+			p.o.Logger.InfoContext(ctx, "the policy in force is the active one again",
+				"version", p.Version().Version)
 		}
 		return
 	}
@@ -246,10 +249,13 @@ func (p *Policy) tell(ctx context.Context, err error) {
 	switch {
 	case errors.As(err, &unusable):
 		if !errors.As(before, &was) || was.Version.Digest != unusable.Version.Digest {
-			logProblems(ctx, p.o.Logger, "THE ACTIVE POLICY CAN'T BE USED HERE; calls are judged by the one before: upgrade this Pawl, or apply one that it knows", unusable.err,
-				"version", unusable.Version.Version, "digest", unusable.Version.Digest, "in_force", p.Version().Version)
+			v := unusable.Version
+			logProblems(ctx, p.o.Logger, "THE ACTIVE POLICY CAN'T BE USED HERE; calls are judged by the one before: "+
+				"upgrade this Pawl, or apply one that it knows", unusable.err,
+				"version", v.Version, "digest", v.Digest, "in_force", p.Version().Version)
 		}
 	case before == nil || errors.As(before, &was):
-		p.o.Logger.WarnContext(ctx, "can't look which policy is active; calls are judged by the one before", "in_force", p.Version().Version, "error", err)
+		p.o.Logger.WarnContext(ctx, "can't look which policy is active; calls are judged by the one before",
+			"in_force", p.Version().Version, "error", err)
 	}
 }

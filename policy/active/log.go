@@ -28,10 +28,12 @@ func LogWarnings(ctx context.Context, l *slog.Logger, warnings yamlfile.Problems
 	logEach(ctx, l, slog.LevelWarn, "a warning about the policy", warnings)
 }
 
-func logEach(ctx context.Context, l *slog.Logger, level slog.Level, message string, problems yamlfile.Problems) {
+func logEach(ctx context.Context, l *slog.Logger, level slog.Level, message string,
+	problems yamlfile.Problems) {
 	for i, p := range problems {
 		if i == mostProblems {
-			l.Log(ctx, level, message, "what", "more of this policy are not logged; 'pawl policy check' shows all", "more", len(problems)-i)
+			l.Log(ctx, level, message,
+				"what", "more of this policy are not logged; 'pawl policy check' shows all", "more", len(problems)-i)
 			return
 		}
 		what := p.Message

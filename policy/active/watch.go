@@ -114,7 +114,9 @@ func (f *Files) look(ctx context.Context) {
 
 // apply compiles the files twice: under their paths, for people to find what is wrong, and under
 // the names that verdicts use.
-func (f *Files) apply(ctx context.Context, files []policy.File, problems yamlfile.Problems) (was, v store.PolicyVersion, err error) {
+func (f *Files) apply(
+	ctx context.Context, files []policy.File, problems yamlfile.Problems,
+) (was, v store.PolicyVersion, err error) {
 	set, err := policy.Compile(files...)
 	if err != nil {
 		more, ok := errors.AsType[yamlfile.Problems](err)
@@ -131,7 +133,8 @@ func (f *Files) apply(ctx context.Context, files []policy.File, problems yamlfil
 			return was, v, err
 		}
 		var a Applied
-		a, err = Apply(ctx, f.o.Store, Change{Files: Names(files), Expect: was.Version, By: f.o.By, Channel: "file"})
+		a, err = Apply(ctx, f.o.Store,
+			Change{Files: Names(files), Expect: was.Version, By: f.o.By, Channel: "file"})
 		if v = a.PolicyVersion; !errors.Is(err, store.ErrPolicyChanged) {
 			break
 		}

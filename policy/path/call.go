@@ -1,7 +1,9 @@
 package path
 
 // Names are the arguments and labels that hold file paths.
-var Names = []string{"path", "file", "filepath", "file_path", "filename", "target", "directory", "dir", "root"}
+var Names = []string{
+	"path", "file", "filepath", "file_path", "filename", "target", "directory", "dir", "root",
+}
 
 const maxPaths = 1000 // in one list
 

@@ -247,7 +247,9 @@ func lookalike(r rune) bool {
 func throughLinks(p place) bool {
 	names := p.names
 	return len(names) > 1 && (names[0] == "dev" && names[1] == "fd" ||
-		names[0] == "proc" && slices.ContainsFunc(names[1:], func(n string) bool { return n == "root" || n == "cwd" || n == "fd" }))
+		names[0] == "proc" && slices.ContainsFunc([]string{"root", "cwd", "fd"}, func(link string) bool {
+			return slices.Contains(names[1:], link)
+		}))
 }
 
 // blur makes texts equal that name the same file on some system: case, ways to write one letter,
@@ -293,7 +295,8 @@ func (s style) loosely(path string) (place, string) {
 		return p, "names a device" // \\?\C:\, \\.\C:\
 	}
 	for i, name := range p.names {
-		if at := strings.IndexByte(name, '~'); at >= 0 && at+1 < len(name) && name[at+1] >= '0' && name[at+1] <= '9' {
+		_, after, _ := strings.Cut(name, "~")
+		if after != "" && after[0] >= '0' && after[0] <= '9' {
 			return p, "holds a shortened name" // PROGRA~1
 		}
 		if s == windows {

@@ -26,9 +26,11 @@ type Shift = requirement.Shift
 // counts as laxer. Which rule decided, and what observing layers say, makes no difference.
 func Compare(old, new approval.Verdict) []Shift {
 	var c requirement.Shifts
-	c.Rank("verdict", slices.Index(kinds, old.Kind), slices.Index(kinds, new.Kind), string(old.Kind), string(new.Kind))
+	c.Rank("verdict", slices.Index(kinds, old.Kind), slices.Index(kinds, new.Kind),
+		string(old.Kind), string(new.Kind))
 	if new.Kind != approval.VerdictDeny {
-		c.Rank("risk", slices.Index(approval.Risks, old.Risk), slices.Index(approval.Risks, new.Risk), risk(old.Risk), risk(new.Risk))
+		levels := approval.Risks
+		c.Rank("risk", slices.Index(levels, old.Risk), slices.Index(levels, new.Risk), risk(old.Risk), risk(new.Risk))
 	}
 	c.Names("redact", old.Redact, new.Redact, strings.EqualFold)
 	if old.Kind == new.Kind && new.Kind != approval.VerdictDeny {

@@ -34,7 +34,7 @@ func Both(first, second iter.Seq2[policytest.Case, error]) iter.Seq2[policytest.
 
 // Lister returns the payloads of one page of the audit entries of a kind, and the cursor of the
 // next page: empty after the last one.
-type Lister func(ctx context.Context, kind, cursor string) (payloads []json.RawMessage, next string, err error)
+type Lister func(ctx context.Context, kind, cursor string) (page []json.RawMessage, next string, err error)
 
 // Recorded goes through the calls in an audit log, as they were asked for: those that were allowed
 // or had to wait for people, then those that were blocked. It ends with an error where list fails

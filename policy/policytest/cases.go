@@ -19,6 +19,8 @@ import (
 // what was decided about it.
 const maxLine = 2 << 20
 
+const oneEach = "write one call as JSON on each line"
+
 // LoadCases reads the calls at path: those of a suite (*.yaml, *.yml), of a folder's suites, or
 // NDJSON as ReadCases takes it. The error is yamlfile.Problems.
 func LoadCases(path string) ([]Case, error) {
@@ -65,7 +67,7 @@ func ReadCases(name string, from io.Reader) ([]Case, error) {
 			c.Place = fmt.Sprintf("%s:%d", file, n)
 			switch {
 			case problem != nil:
-				problems.Add(yamlfile.Problem{File: file, Line: n, Column: 1, Message: problem.Error(), Hint: "write one call as JSON on each line"})
+				problems.Add(yamlfile.Problem{File: file, Line: n, Column: 1, Message: problem.Error(), Hint: oneEach})
 			case ok:
 				cases = append(cases, c)
 			}
@@ -77,7 +79,8 @@ func ReadCases(name string, from io.Reader) ([]Case, error) {
 			}
 			return cases, nil
 		case err != nil:
-			problems.Add(yamlfile.Problem{File: file, Line: n, Column: 1, Message: "can't be read on: " + err.Error(), Hint: "write one call as JSON on each line"})
+			message := "can't be read on: " + err.Error()
+			problems.Add(yamlfile.Problem{File: file, Line: n, Column: 1, Message: message, Hint: oneEach})
 			return nil, problems.Err()
 		}
 	}
@@ -155,5 +158,6 @@ func fromView(v approval.View) (Case, error) {
 // Redacted reports whether values in the call's arguments were hidden before they came here:
 // conditions on them see the mark instead.
 func (c Case) Redacted() bool {
-	return bytes.Contains(c.Call.Args, []byte(redact.Mark)) || bytes.Contains(c.Call.Args, []byte(redact.Repeat))
+	return bytes.Contains(c.Call.Args, []byte(redact.Mark)) ||
+		bytes.Contains(c.Call.Args, []byte(redact.Repeat))
 }

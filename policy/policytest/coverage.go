@@ -72,7 +72,9 @@ func (c *coverage) result() []Coverage {
 	var out []Coverage
 	for _, p := range c.policies {
 		rules := p.set.Rules()
-		made := Coverage{Policy: p.paths, Digest: p.set.Digest(), Rules: len(rules), Missed: []policy.RuleInfo{}}
+		made := Coverage{
+			Policy: p.paths, Digest: p.set.Digest(), Rules: len(rules), Missed: []policy.RuleInfo{},
+		}
 		for _, r := range rules {
 			if !p.hit[spot(r.Layer, r.RuleRef)] {
 				made.Missed = append(made.Missed, r)

@@ -54,7 +54,9 @@ func expand(paths []string, takes func(name string) bool, none, hint string) ([]
 			}
 		}
 		if len(files) == found {
-			problems.Add(yamlfile.Problem{File: approval.Display(path, 300), Message: "the folder " + none, Hint: hint})
+			problems.Add(yamlfile.Problem{
+				File: approval.Display(path, 300), Message: "the folder " + none, Hint: hint,
+			})
 		}
 	}
 	return files, problems.Err()

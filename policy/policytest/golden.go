@@ -20,7 +20,8 @@ func Golden(dir string, results []Result) []byte {
 	var b strings.Builder
 	b.WriteString(goldenHead)
 	for _, r := range results {
-		fmt.Fprintf(&b, "\n%s%s: %s\n", goldenMark, approval.Display(seenFrom(dir, r.Suite), 0), approval.Display(r.Name, 0))
+		fmt.Fprintf(&b, "\n%s%s: %s\n", goldenMark, approval.Display(seenFrom(dir, r.Suite), 0),
+			approval.Display(r.Name, 0))
 		field := func(name, value string) {
 			if value != "" {
 				fmt.Fprintf(&b, "%s: %s\n", name, approval.Display(value, 0))

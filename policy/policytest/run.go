@@ -78,7 +78,8 @@ func Run(suites ...*Suite) (Report, error) {
 		for _, t := range s.Tests {
 			e := sets[i].Explain(t.Call, t.At)
 			c.hit(e)
-			report.Results = append(report.Results, Result{Test: t, Suite: s.Name, Explanation: e, Mismatches: t.Expect.compare(e)})
+			report.Results = append(report.Results,
+				Result{Test: t, Suite: s.Name, Explanation: e, Mismatches: t.Expect.compare(e)})
 		}
 	}
 	report.Coverage = c.result()
@@ -181,7 +182,8 @@ func names(want string, e policy.Explanation) bool {
 			continue
 		}
 		where, place := filepath.Base(l.Rule.Where), filepath.Base(want)
-		if want == l.Rule.Text || where == place || strings.Contains(place, ":") && strings.HasPrefix(where, place+":") {
+		if want == l.Rule.Text || where == place ||
+			strings.Contains(place, ":") && strings.HasPrefix(where, place+":") {
 			return true
 		}
 	}

@@ -43,13 +43,15 @@ type Test struct {
 
 // Expect is what a verdict must say. Fields that are not given are not compared.
 type Expect struct {
-	Verdict     approval.VerdictKind
-	Layer       string
-	Rule        string         // the whole of PolicyRef.Rule, or its place, or what follows the place
-	Risk        *approval.Risk // "": none
-	Timeout     approval.Duration
-	Requirement json.RawMessage // an object of approval.Requirement's fields; those it does not hold are not compared
-	Redact      []string        // all of them, in any order and case; nil: not given
+	Verdict approval.VerdictKind
+	Layer   string
+	Rule    string         // the whole of PolicyRef.Rule, or its place, or what follows the place
+	Risk    *approval.Risk // "": none
+	Timeout approval.Duration
+	// Requirement is an object of approval.Requirement's fields; those it does not hold are not
+	// compared.
+	Requirement json.RawMessage
+	Redact      []string // all of them, in any order and case; nil: not given
 }
 
 // Load reads the suite at path. The error is yamlfile.Problems and holds everything that is wrong
@@ -99,10 +101,12 @@ type suiteReader struct {
 func (r *suiteReader) suite(m *yamlfile.Mapping) *Suite {
 	s := &Suite{Name: r.name}
 	if isPolicy(m) {
-		m.Problem("this is a policy, not a suite", "name a suite of calls, a file with policy: and tests:; 'pawl policy check' takes policies")
+		m.Problem("this is a policy, not a suite",
+			"name a suite of calls, a file with policy: and tests:; 'pawl policy check' takes policies")
 		return s
 	}
-	files := m.Need("policy", `name the policy's files, from this file's folder: "policy: [org.yaml, team.yaml]"`)
+	files := m.Need("policy",
+		`name the policy's files, from this file's folder: "policy: [org.yaml, team.yaml]"`)
 	paths, ok := []yamlfile.Value{files}, false
 	if !files.IsText() {
 		paths, ok = files.List()
@@ -143,12 +147,14 @@ func (r *suiteReader) suite(m *yamlfile.Mapping) *Suite {
 
 // isPolicy reports whether a file has rules, and nothing that a suite needs.
 func isPolicy(m *yamlfile.Mapping) bool {
-	return slices.ContainsFunc([]string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}, m.Has) &&
+	says := []string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}
+	return slices.ContainsFunc(says, m.Has) &&
 		!slices.ContainsFunc([]string{"policy", "tests", "calls"}, m.Has)
 }
 
 func (r *suiteReader) test(m *yamlfile.Mapping, expects bool) Test {
-	t := Test{line: m.Line(), Case: Case{Place: fmt.Sprintf("%s:%d", approval.Display(r.name, 300), m.Line()), At: r.at}}
+	t := Test{line: m.Line(), Case: Case{At: r.at}}
+	t.Place = fmt.Sprintf("%s:%d", approval.Display(r.name, 300), m.Line())
 	named := m.Need("name", "say in a few words what the test shows")
 	t.Name, _ = named.Text()
 	if first, taken := r.names[t.Name]; taken && t.Name != "" {
@@ -162,7 +168,9 @@ func (r *suiteReader) test(m *yamlfile.Mapping, expects bool) Test {
 		t.At = at
 	}
 	if expects {
-		e := readExpect(m.Need("expect", `write what the policy must say: "expect: {verdict: deny}"; calls without it belong under "calls:"`))
+		e := readExpect(m.Need("expect",
+			`write what the policy must say: "expect: {verdict: deny}"; `+
+				`calls without it belong under "calls:"`))
 		t.Expect = &e
 	}
 	m.Done()
@@ -248,7 +256,8 @@ func readExpect(v yamlfile.Value) Expect {
 	if e.Verdict != approval.VerdictRequire {
 		for _, name := range []string{"timeout", "requirement"} {
 			if m.Has(name) {
-				m.Field(name).Problem(name+" is expected, but nobody is asked", `remove it, or expect "verdict: require_approval"`)
+				m.Field(name).Problem(name+" is expected, but nobody is asked",
+					`remove it, or expect "verdict: require_approval"`)
 			}
 		}
 	}
@@ -286,7 +295,8 @@ func readRequirement(v yamlfile.Value) json.RawMessage {
 	doc = spelledOut(doc)
 	var known approval.Requirement
 	if err := strictjson.Decode(doc, &known); err != nil {
-		v.Problem("requirement: "+strings.TrimSuffix(err.Error(), "."), "use the fields that 'pawl policy explain -o json' shows")
+		v.Problem("requirement: "+strings.TrimSuffix(err.Error(), "."),
+			"use the fields that 'pawl policy explain -o json' shows")
 	}
 	return doc
 }
@@ -295,7 +305,8 @@ func readRequirement(v yamlfile.Value) json.RawMessage {
 func spelledOut(requirement json.RawMessage) json.RawMessage {
 	var fields map[string]json.RawMessage
 	var count int
-	if json.Unmarshal(requirement, &fields) != nil || json.Unmarshal(fields["approvals"], &count) != nil || count < 1 {
+	if json.Unmarshal(requirement, &fields) != nil || json.Unmarshal(fields["approvals"], &count) != nil ||
+		count < 1 {
 		return requirement
 	}
 	fields["approvals"] = json.RawMessage(fmt.Sprintf(`[{"count":%d}]`, count))

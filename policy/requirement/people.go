@@ -81,7 +81,8 @@ func compareStages(s *Shifts, name string, old, new []approval.Stage) {
 	s.Count(name, len(old), len(new), false)
 	for i := range min(len(old), len(new)) {
 		var stage Shifts
-		comparePeople(&stage, &requirement{Approvals: old[i].Approvals}, &requirement{Approvals: new[i].Approvals})
+		was, is := requirement{Approvals: old[i].Approvals}, requirement{Approvals: new[i].Approvals}
+		comparePeople(&stage, &was, &is)
 		for _, shift := range stage {
 			shift.Field = fmt.Sprintf("stage %d: %s", i+1, shift.Field)
 			*s = append(*s, shift)

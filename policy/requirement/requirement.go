@@ -76,12 +76,13 @@ type word struct {
 
 // row is a word that looks at one part of a requirement only, of the type T.
 type row[T any] struct {
-	name     string
-	part     func(*approval.Requirement) *T
-	clone    func(T) T // nil: there is nothing to share
-	join     func(a, b T) T
-	compare  func(shifts *Shifts, name string, old, new T) // nil: neither is laxer
-	describe func(T) []string                              // what is asked of people; nothing for what holds without the word, too
+	name    string
+	part    func(*approval.Requirement) *T
+	clone   func(T) T // nil: there is nothing to share
+	join    func(a, b T) T
+	compare func(shifts *Shifts, name string, old, new T) // nil: neither is laxer
+	// describe says what is asked of people, and nothing for what holds without the word, too.
+	describe func(T) []string
 }
 
 func (r row[T]) word() word {

@@ -24,14 +24,16 @@ var words = []word{
 			s.Demand(name+": signed", old == approval.DecisionsSigned, new == approval.DecisionsSigned)
 		},
 		describe: func(d approval.Decisions) []string {
-			return lineIf(d == approval.DecisionsSigned, "signed decisions: from Pawl's API, by somebody who is authenticated")
+			return lineIf(d == approval.DecisionsSigned,
+				"signed decisions: from Pawl's API, by somebody who is authenticated")
 		},
 	}.word(),
 	row[int]{
 		name: "deny_count",
 		part: func(r *requirement) *int { return &r.DenyCount },
 		join: joinDenyCounts,
-		compare: func(s *Shifts, name string, old, new int) { // what takes more rejections goes on after the first
+		// What takes more rejections goes on after the first.
+		compare: func(s *Shifts, name string, old, new int) {
 			s.Count(name, max(1, old), max(1, new), true)
 		},
 		describe: func(n int) []string { return lineIf(n > 1, "%d rejections before the call is denied", n) },
@@ -52,7 +54,9 @@ var words = []word{
 		name:  "input",
 		part:  func(r *requirement) *json.RawMessage { return &r.Input },
 		clone: slices.Clone[json.RawMessage], join: joinSchemas, compare: compareSchemas,
-		describe: func(schema json.RawMessage) []string { return lineIf(len(schema) > 0, "input from the reviewer") },
+		describe: func(schema json.RawMessage) []string {
+			return lineIf(len(schema) > 0, "input from the reviewer")
+		},
 	}.word(),
 	row[approval.Execution]{
 		name: "execution",
@@ -63,10 +67,12 @@ var words = []word{
 		},
 	}.word(),
 	row[approval.Duration]{ // a reminder asks nobody else and changes nothing about what counts
-		name:     "remind_every",
-		part:     func(r *requirement) *approval.Duration { return &r.RemindEvery },
-		join:     approval.Shorter,
-		describe: func(d approval.Duration) []string { return lineIf(d > 0, "a reminder every %s", d.Short()) },
+		name: "remind_every",
+		part: func(r *requirement) *approval.Duration { return &r.RemindEvery },
+		join: approval.Shorter,
+		describe: func(d approval.Duration) []string {
+			return lineIf(d > 0, "a reminder every %s", d.Short())
+		},
 	}.word(),
 	row[[]approval.Escalation]{
 		name:  "escalate",
