@@ -272,7 +272,12 @@ func CheckObject(name string, doc []byte, most int) error {
 // Decode reads one JSON object into the struct v points to. Beyond what
 // Check refuses, unknown fields, fields in the wrong case and wrong types
 // are errors that name the field.
-func Decode(doc []byte, v any) error {
+func Decode(doc []byte, v any) error { return decode(doc, v, false) }
+
+// DecodeKnown is Decode, but passes over fields that v does not have.
+func DecodeKnown(doc []byte, v any) error { return decode(doc, v, true) }
+
+func decode(doc []byte, v any, passOver bool) error {
 	if err := Check(doc); err != nil {
 		return err
 	}
@@ -282,9 +287,22 @@ func Decode(doc []byte, v any) error {
 	}
 	known := fieldNames(reflect.TypeOf(v).Elem())
 	for _, name := range slices.Sorted(maps.Keys(fields)) { //workflowcheck:ignore
-		if !slices.Contains(known, name) {
+		switch {
+		case slices.Contains(known, name):
+		case passOver:
+			delete(fields, name)
+		default:
 			return errorf("unknown field \"%s\"%s", clip(name), didYouMean(name, known))
 		}
+	}
+	if passOver { // encoding/json would take a field in the wrong case for the one that is meant
+		var rest bytes.Buffer
+		enc := json.NewEncoder(&rest)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(fields); err != nil {
+			return errorf("not JSON")
+		}
+		doc = rest.Bytes()
 	}
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.DisallowUnknownFields()

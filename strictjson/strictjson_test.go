@@ -1,6 +1,7 @@
 package strictjson_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -102,5 +103,29 @@ func TestDecode(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", doc, err, want)
 		}
+	}
+}
+
+func TestDecodeKnown(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"tool":"x"}`:                                    "x",
+		`{"tool":"<x>","colour":{"red":[1]}}`:             "<x>",
+		`{"Tool":"y","tool":"x","TOOL":null,"agent":"a"}`: "x",
+		`{"Tool":"y"}`:                                    "",
+		`{"tool":7,"colour":1}`:                           "error",
+		`{"tool":"x","colour":1,"colour":2}`:              "error",
+		`["tool"]`:                                        "error",
+	} {
+		var c approval.Call
+		err := strictjson.DecodeKnown([]byte(doc), &c)
+		if (err != nil) != (want == "error") || err == nil && c.Tool != want {
+			t.Errorf("%s: %+v, %v", doc, c, err)
+		}
+	}
+	var kept struct {
+		Doc json.RawMessage `json:"doc"`
+	}
+	if err := strictjson.DecodeKnown([]byte(`{"doc":{"b":"<>","a":1e2}, "more":1}`), &kept); err != nil || string(kept.Doc) != `{"b":"<>","a":1e2}` {
+		t.Errorf("%s, %v", kept.Doc, err)
 	}
 }

@@ -80,7 +80,7 @@ var ourID = regexp.MustCompile(`^(approve|reject|cancel_call)-[0-9]+$`)
 func (g *guarded) onCancel(ctx workflow.Context, raw converter.RawValue) {
 	var s approval.CancelSignal
 	d := g.received(ctx, approval.SignalCancel, "")
-	err := readSignal(raw, &s)
+	err := readNo(ctx, raw, &s)
 	if err == nil {
 		err = checkSignal(s.DecisionID, s.Notes, [2]string{"by", s.By}, [2]string{"channel", s.Channel})
 	}
@@ -91,7 +91,12 @@ func (g *guarded) onCancel(ctx workflow.Context, raw converter.RawValue) {
 func (g *guarded) onDecision(ctx workflow.Context, signal string, kind approval.DecisionKind, raw converter.RawValue) {
 	var s approval.DecisionSignal
 	d := g.received(ctx, signal, kind)
-	err := readSignal(raw, &s)
+	var err error
+	if kind == approval.Reject {
+		err = readNo(ctx, raw, &s)
+	} else {
+		err = readSignal(raw, &s, strictjson.Decode)
+	}
 	if err == nil {
 		names := [][2]string{{"reviewer", s.Reviewer}, {"channel", s.Channel}, {"digest", s.Digest}, {"method", s.Method}, {"notes_salt", s.NotesSalt}}
 		for _, group := range s.Groups {
@@ -280,7 +285,7 @@ func channel(named string) string {
 
 // readSignal reads a payload into v. No payload, null, "" and {} all mean that
 // nothing was said beyond the signal itself: Temporal's UI sends any of them.
-func readSignal(raw converter.RawValue, v any) error {
+func readSignal(raw converter.RawValue, v any, decode func([]byte, any) error) error {
 	p := payload(raw)
 	if p == nil || len(p.GetData()) == 0 {
 		return nil
@@ -296,7 +301,21 @@ func readSignal(raw converter.RawValue, v any) error {
 	if len(data) > most {
 		return approval.Errorf(approval.CodeInvalid, "the payload is %d bytes; at most %d are taken", len(data), most)
 	}
-	return strictjson.Decode(data, v)
+	return decode(data, v)
+}
+
+// readNo reads a rejection or a withdrawal. It counts by the fields that are known: a No must not get
+// lost over a word of a later version. An approval with an unknown field does not count, since what it
+// says there may be what it depends on.
+func readNo(ctx workflow.Context, raw converter.RawValue, v any) error {
+	err := readSignal(raw, v, strictjson.Decode)
+	if err == nil || readSignal(raw, v, strictjson.DecodeKnown) != nil {
+		return err
+	}
+	if workflow.GetVersion(ctx, "no-by-known-fields", workflow.DefaultVersion, 1) < 1 {
+		return err // it was refused then
+	}
+	return nil
 }
 
 // answers holds the latest answers. IDs beyond approval.MaxAnswers are

@@ -60,6 +60,18 @@ func recordPlain(w *world, prefix string) {
 		w.ends(id, approval.StatusRejected, 0)
 		return id
 	})
+	record("rejected-by-known-fields", func() string {
+		id := w.pending(send)
+		w.signal(id, approval.SignalReject, map[string]string{"reviewer": "bo", "colour": "red"})
+		w.ends(id, approval.StatusRejected, 0)
+		return id
+	})
+	record("cancelled-by-known-fields", func() string {
+		id := w.pending(send)
+		w.signal(id, approval.SignalCancel, map[string]string{"by": "bot", "colour": "red"})
+		w.ends(id, approval.StatusCancelled, 0)
+		return id
+	})
 	record("rejected-before-the-policy-answered", func() string {
 		w.StopWorker()
 		id := w.call(send)
