@@ -216,7 +216,7 @@ func (w *world) checkPayloads(t *testing.T) {
 		}
 	}
 	if plain == 0 {
-		t.Error("no header was seen: the tool elsewhere should have one")
+		t.Error("no header was seen: the remote tool should have one")
 	}
 }
 

@@ -83,8 +83,8 @@ func testSetupAndDoctor(t *testing.T, d *deployment) {
 		out, code := d.run(t, env, "doctor", "-o", "json")
 		return code == 0 && strings.Contains(out, `"ok":true`)
 	})
-	elsewhere := write(t, t.TempDir(), "elsewhere.yaml", "tools: [{name: translate, activity: {task_queue: tools-python}}]\n")
-	d.serve(t, env, "worker", "--tools", elsewhere)
+	remote := write(t, t.TempDir(), "remote.yaml", "tools: [{name: translate, activity: {task_queue: tools-python}}]\n")
+	d.serve(t, env, "worker", "--tools", remote)
 	d.want(t, env, 1, []string{"missing        tool workers        nobody polls the task queue tools-python", "start what runs translate"}, "doctor")
 }
 

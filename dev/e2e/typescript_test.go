@@ -17,7 +17,9 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/dev/child"
 	"github.com/pawlhq/pawl/dev/nodetest"
+	"github.com/pawlhq/pawl/dev/programs"
 	"github.com/pawlhq/pawl/dev/stack"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -145,9 +147,7 @@ func TestTypeScript(t *testing.T) {
 		}
 	})
 
-	if err := worker.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
+	worker.End(t.Context())
 	worker.exits(0, "")
 }
 
@@ -186,9 +186,7 @@ func TestTypeScriptEncrypts(t *testing.T) {
 	}
 	w.program(t, "agent", "2026-010", "ana", "5").exits(1, "chmod 600")
 
-	if err := worker.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
+	worker.End(t.Context())
 	worker.exits(0, "")
 }
 
@@ -237,9 +235,9 @@ func (w tsWorld) runsOf(t *testing.T, worker *tsProgram, id string, want int) {
 
 // tsProgram is one of the example's programs, running; it goes with its test.
 type tsProgram struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	ended chan struct{}
+	*child.Process
+	t    *testing.T
+	args []string
 
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -269,24 +267,19 @@ func (w tsWorld) programReading(t *testing.T, input, name string, args ...string
 
 func (w tsWorld) programWith(t *testing.T, input string, env []string, name string, args ...string) *tsProgram {
 	t.Helper()
-	p := &tsProgram{t: t, ended: make(chan struct{})}
-	p.cmd = exec.Command("node", append([]string{filepath.Join("dist", name+".js")}, args...)...)
-	p.cmd.Dir = w.dir
-	p.cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+w.Temporal, "TEMPORAL_NAMESPACE=default", "OUTBOX="+w.outbox, "PAWL_PAYLOAD_KEYS="+w.KeysPath(),
-		"TEMPORAL_CONFIG_FILE="+filepath.Join(w.dir, "none.toml")) // not the developer's own
-	p.cmd.Env = append(p.cmd.Env, env...)
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = strings.NewReader(input), p, p
-	if err := p.cmd.Start(); err != nil {
+	p := &tsProgram{t: t, args: append([]string{filepath.Join("dist", name+".js")}, args...)}
+	cmd := exec.Command("node", p.args...)
+	cmd.Dir = w.dir
+	cmd.Env = programs.Environment("TEMPORAL_ADDRESS="+w.Temporal, "TEMPORAL_NAMESPACE=default",
+		"TEMPORAL_CONFIG_FILE="+filepath.Join(w.dir, "none.toml"), // not the developer's own
+		"PAWL_PAYLOAD_KEYS="+w.KeysPath(), "OUTBOX="+w.outbox)
+	cmd.Env = append(cmd.Env, env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), p, p
+	var err error
+	if p.Process, err = child.Start(cmd, child.Options{Kill: true}); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = p.cmd.Wait() // exits looks at its state
-		close(p.ended)
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
-		<-p.ended
-	})
+	t.Cleanup(p.Kill)
 	return p
 }
 
@@ -294,11 +287,11 @@ func (w tsWorld) programWith(t *testing.T, input string, env []string, name stri
 func (p *tsProgram) exits(code int, says string) {
 	p.t.Helper()
 	select {
-	case <-p.ended:
+	case <-p.Done:
 	case <-time.After(patience):
-		p.t.Fatalf("%v still runs:\n%s", p.cmd.Args, p.out())
+		p.t.Fatalf("%v still runs:\n%s", p.args, p.out())
 	}
-	if got := p.cmd.ProcessState.ExitCode(); got != code || !strings.Contains(p.out(), says) {
-		p.t.Errorf("%v exited %d, want %d and %q:\n%s", p.cmd.Args, got, code, says, p.out())
+	if got := p.State().ExitCode(); got != code || !strings.Contains(p.out(), says) {
+		p.t.Errorf("%v exited %d, want %d and %q:\n%s", p.args, got, code, says, p.out())
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/dev/child"
 	"github.com/pawlhq/pawl/dev/stack"
 	"github.com/pawlhq/pawl/policy"
 	pawlworker "github.com/pawlhq/pawl/worker"
@@ -32,38 +33,38 @@ import (
 // of its own, so that it can be killed.
 
 const (
-	elsewhereTools = `
+	remoteTools = `
 tools:
   - name: translate
     schema: {type: object, properties: {to: {type: string}}, additionalProperties: false}
-    activity: {task_queue: tools-elsewhere, timeout: 20s, heartbeat_timeout: 4s}
+    activity: {task_queue: tools-remote, timeout: 20s, heartbeat_timeout: 4s}
   - name: index
     idempotent: true
-    activity: {task_queue: tools-elsewhere, timeout: 20s, heartbeat_timeout: 4s}
+    activity: {task_queue: tools-remote, timeout: 20s, heartbeat_timeout: 4s}
 `
-	elsewherePolicy = `
+	remotePolicy = `
 rules:
   - {tool: translate, require_approval: true}
   - {tool: index, auto_approve: true}
   - {tool: mail, auto_approve: true}
 `
-	elsewhereAddress = "PAWL_TEST_TEMPORAL" // makes TestElsewhereWorker a worker
-	elsewhereQueue   = "PAWL_TEST_QUEUE"
-	elsewhereTool    = "PAWL_TEST_TOOL_URL"
+	remoteAddress = "PAWL_TEST_TEMPORAL" // makes TestRemoteWorker a worker
+	remoteQueue   = "PAWL_TEST_QUEUE"
+	remoteTool    = "PAWL_TEST_TOOL_URL"
 )
 
-// elsewhere is a world whose tools run on the queue tools-elsewhere.
-type elsewhere struct {
+// remote is a world whose tools run on the queue tools-remote.
+type remote struct {
 	*world
 	gate atomic.Pointer[chan struct{}] // the tool waits until it is closed
 }
 
-func newElsewhere(t *testing.T, change ...func(*stack.Config)) *elsewhere {
+func newRemote(t *testing.T, change ...func(*stack.Config)) *remote {
 	t.Helper()
 	dir := t.TempDir()
-	e := &elsewhere{world: newWorld(t, append([]func(*stack.Config){func(c *stack.Config) {
-		c.Tools = write(t, dir, "tools.yaml", elsewhereTools)
-		c.Policy = []string{write(t, dir, "policy.yaml", elsewherePolicy)}
+	e := &remote{world: newWorld(t, append([]func(*stack.Config){func(c *stack.Config) {
+		c.Tools = write(t, dir, "tools.yaml", remoteTools)
+		c.Policy = []string{write(t, dir, "policy.yaml", remotePolicy)}
 	}}, change...)...)}
 	answer := e.behave
 	e.behave = func(rw http.ResponseWriter, r *http.Request) {
@@ -78,10 +79,10 @@ func newElsewhere(t *testing.T, change ...func(*stack.Config)) *elsewhere {
 	return e
 }
 
-// TestElsewhereWorker is no test, but the process that the others start: a
+// TestRemoteWorker is no test, but the process that the others start: a
 // worker for activities alone, whose tools ask a URL.
-func TestElsewhereWorker(t *testing.T) {
-	address := os.Getenv(elsewhereAddress)
+func TestRemoteWorker(t *testing.T) {
+	address := os.Getenv(remoteAddress)
 	if address == "" {
 		t.Skip("only the other tests start it")
 	}
@@ -89,7 +90,7 @@ func TestElsewhereWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := worker.New(c, os.Getenv(elsewhereQueue), worker.Options{
+	w := worker.New(c, os.Getenv(remoteQueue), worker.Options{
 		DisableWorkflowWorker: true, Interceptors: []interceptor.WorkerInterceptor{&callReader{}},
 	})
 	for _, name := range []string{"translate", "index", "mail"} {
@@ -108,7 +109,7 @@ func askURL(ctx context.Context, args json.RawMessage) (json.RawMessage, error) 
 		err  error
 	}
 	done := make(chan answered, 1)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, os.Getenv(elsewhereTool), strings.NewReader(string(args)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, os.Getenv(remoteTool), strings.NewReader(string(args)))
 	if err != nil {
 		return nil, err
 	}
@@ -164,29 +165,21 @@ func (in *callReading) ExecuteActivity(ctx context.Context, args *interceptor.Ex
 }
 
 // serve starts a worker on the queue; kill ends it as kill -9 does.
-func (w *elsewhere) serve(queue string) (kill func()) {
+func (w *remote) serve(queue string) (kill func()) {
 	w.t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestElsewhereWorker$", "-test.timeout=5m")
-	cmd.Env = append(os.Environ(), elsewhereAddress+"="+w.Temporal, elsewhereQueue+"="+queue, elsewhereTool+"="+w.toolURL)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestRemoteWorker$", "-test.timeout=5m")
+	cmd.Env = append(os.Environ(), remoteAddress+"="+w.Temporal, remoteQueue+"="+queue, remoteTool+"="+w.toolURL)
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	p, err := child.Start(cmd, child.Options{Kill: true})
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // it is killed
-		close(ended)
-	}()
-	kill = func() {
-		_ = cmd.Process.Kill() // it may be dead already
-		<-ended
-	}
-	w.t.Cleanup(kill)
-	return kill
+	w.t.Cleanup(p.Kill)
+	return p.Kill
 }
 
 // block makes the tool hang, until the function it returns is called.
-func (e *elsewhere) block(t *testing.T) (release func()) {
+func (e *remote) block(t *testing.T) (release func()) {
 	t.Helper()
 	gate := make(chan struct{})
 	e.gate.Store(&gate)
@@ -195,13 +188,13 @@ func (e *elsewhere) block(t *testing.T) (release func()) {
 	return release
 }
 
-func (w *elsewhere) running(id string, runs int) {
+func (w *remote) running(id string, runs int) {
 	w.t.Helper()
 	w.until("the tool runs", func() bool { return w.runs(id) == runs })
 }
 
 // ended waits until the newest run of the call's workflow has ended.
-func (w *elsewhere) ended(id string) {
+func (w *remote) ended(id string) {
 	w.t.Helper()
 	w.until("the workflow has ended", func() bool {
 		d, err := w.Client.DescribeWorkflowExecution(context.Background(), id, "")
@@ -209,9 +202,9 @@ func (w *elsewhere) ended(id string) {
 	})
 }
 
-func TestElsewhere(t *testing.T) {
-	w := newElsewhere(t)
-	kill := w.serve("tools-elsewhere")
+func TestRemoteTools(t *testing.T) {
+	w := newRemote(t)
+	kill := w.serve("tools-remote")
 	approved := func(doc string) string {
 		id := w.pending(doc)
 		if a := w.decide(id, "approve", "ana", ``); a.code != http.StatusOK {
@@ -264,7 +257,7 @@ func TestElsewhere(t *testing.T) {
 		if e := out["error"].(map[string]any); !strings.Contains(fmt.Sprint(e["message"]), "worker was lost") {
 			t.Errorf("%v", e)
 		}
-		kill = w.serve("tools-elsewhere")
+		kill = w.serve("tools-remote")
 	})
 	t.Run("worker killed while an idempotent tool runs", func(t *testing.T) {
 		release := w.block(t)
@@ -272,7 +265,7 @@ func TestElsewhere(t *testing.T) {
 		w.running(id, 1)
 		kill()
 		release()
-		kill = w.serve("tools-elsewhere")
+		kill = w.serve("tools-remote")
 		w.ends(id, approval.StatusExecuted, 2) // both asked under one call ID
 	})
 	t.Run("cancelled while it runs", func(t *testing.T) {
@@ -299,8 +292,8 @@ func (b brief) Evaluate(c approval.Call, now time.Time) approval.Verdict {
 	return v
 }
 
-func TestElsewhereNobodyPolls(t *testing.T) {
-	w := newElsewhere(t, func(c *stack.Config) { c.NoWorker = true })
+func TestNobodyPollsForARemoteTool(t *testing.T) {
+	w := newRemote(t, func(c *stack.Config) { c.NoWorker = true })
 	rules, err := policy.Load(w.config.Policy...)
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +324,7 @@ func TestElsewhereNobodyPolls(t *testing.T) {
 		}
 	}
 	// A worker that comes too late is not handed what has expired.
-	w.serve("tools-elsewhere")
+	w.serve("tools-remote")
 	validFor.Store(int64(time.Minute))
 	late := w.pending(`{"tool":"translate","args":{"to":"late"}}`)
 	w.decide(late, "approve", "ana", ``)
@@ -343,7 +336,7 @@ func TestElsewhereNobodyPolls(t *testing.T) {
 
 // publish starts Pawl's publishing workflow, as whoever may write to the
 // namespace can.
-func (w *elsewhere) publish(agent, tool string) approval.Published {
+func (w *remote) publish(agent, tool string) approval.Published {
 	w.t.Helper()
 	run, err := w.Client.ExecuteWorkflow(w.t.Context(), client.StartWorkflowOptions{TaskQueue: approval.TaskQueue}, approval.WorkflowPublish,
 		approval.Publication{Agent: agent, Tools: []approval.ToolSpec{{Name: tool, Schema: json.RawMessage(`{"type":"object"}`)}}})
@@ -358,7 +351,7 @@ func (w *elsewhere) publish(agent, tool string) approval.Published {
 }
 
 func TestPublishOthersTools(t *testing.T) {
-	w := newElsewhere(t)
+	w := newRemote(t)
 	if out := w.publish("owner", "mail"); len(out.Refused) > 0 {
 		t.Fatalf("%+v", out)
 	}
