@@ -23,7 +23,8 @@ const Grace = 30 * time.Second
 
 // Options say how to run a child.
 type Options struct {
-	// Kill: should this process die, the kernel kills the child. Default: the kernel asks it to end.
+	// Kill: should this process die, the kernel kills the child. Default: the kernel asks it to
+	// end.
 	Kill bool
 }
 
@@ -38,8 +39,9 @@ type Process struct {
 	err   error
 }
 
-// Start starts a command, in a process group of its own: Ctrl-C in a terminal does not reach it, End
-// does. What it writes to standard output is for Ready, unless the command says where that goes.
+// Start starts a command, in a process group of its own: Ctrl-C in a terminal does not reach it,
+// End does. What it writes to standard output is for Ready, unless the command says where that
+// goes.
 func Start(cmd *exec.Cmd, o Options) (*Process, error) {
 	done, started := make(chan struct{}), make(chan error)
 	p := &Process{Done: done, cmd: cmd, first: make(chan string, 1)}
@@ -100,8 +102,8 @@ type Addresses struct {
 // ErrEnded is returned by Ready for a process that ended before it served.
 var ErrEnded = errors.New("it ended before it served")
 
-// Ready waits until the process says that it serves. It is to be called once. The error is ErrEnded,
-// with the process's last words, or the cause of ctx's end.
+// Ready waits until the process says that it serves. It is to be called once. The error is
+// ErrEnded, with the process's last words, or the cause of ctx's end.
 func (p *Process) Ready(ctx context.Context) (at Addresses, err error) {
 	var line string
 	select {
@@ -116,7 +118,7 @@ func (p *Process) Ready(ctx context.Context) (at Addresses, err error) {
 		return at, context.Cause(ctx)
 	}
 	if err := json.Unmarshal([]byte(line), &at); err != nil || !at.Ready {
-		return at, fmt.Errorf("%s writes to standard output what this program can't read: are both of one commit?", p.Name())
+		return at, fmt.Errorf("%s writes what this program can't read: are both of one commit?", p.Name())
 	}
 	return at, nil
 }

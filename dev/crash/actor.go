@@ -18,20 +18,20 @@ import (
 
 const (
 	actorCount = 20
-	// shortTimeout is how long people have where nobody, or somebody late, decides; longTimeout is more
-	// than any storm takes.
+	// shortTimeout is how long people have where nobody, or somebody late, decides; longTimeout is
+	// more than any storm takes.
 	shortTimeout, longTimeout = 2 * time.Second, time.Hour
 )
 
-// script is how an actor treats a call, which tool it calls, and what else is tried on the call: see
-// attackScripts.
+// script is how an actor treats a call, which tool it calls, and what else is tried on the call:
+// see attackScripts.
 type script struct{ kind, tool, attack string }
 
 var plainScripts = []script{
 	{"allowed", "allowed", ""}, {"allowed", "allowed_slow", ""}, {"blocked", "unheard_of", ""},
 	{"approved", "guarded", ""}, {"approved", "slow", ""}, {"approved", "slow", ""}, {"rejected", "guarded", ""},
-	{"ignored", "guarded", ""}, {"just in time", "guarded", ""}, {"disputed", "slow", ""}, {"withdrawn", "guarded", ""},
-	{"asked twice", "slow", ""},
+	{"ignored", "guarded", ""}, {"just in time", "guarded", ""}, {"disputed", "slow", ""},
+	{"withdrawn", "guarded", ""}, {"asked twice", "slow", ""},
 }
 
 // actorCall is one call of an actor: what was asked for, and what was acknowledged.
@@ -63,8 +63,9 @@ func (a *actor) makeCall(i int) *actorCall {
 	s := a.scripts[a.rand.IntN(len(a.scripts))]
 	c := &actorCall{kind: s.kind, subject: a.subject, key: fmt.Sprintf("%s-%d", a.name, i)}
 	call := approval.Call{
-		Tool: s.tool, Agent: "actor", IdempotencyKey: c.key, Timeout: approval.Duration(longTimeout), Reason: planted("reason"),
-		Args: json.RawMessage(fmt.Sprintf(`{"key":%q,"marker":%q}`, c.key, planted("argument"))),
+		Tool: s.tool, Agent: "actor", IdempotencyKey: c.key, Timeout: approval.Duration(longTimeout),
+		Reason: planted("reason"),
+		Args:   json.RawMessage(fmt.Sprintf(`{"key":%q,"marker":%q}`, c.key, planted("argument"))),
 	}
 	if s.kind == "ignored" || s.kind == "just in time" {
 		call.Timeout = approval.Duration(shortTimeout)
@@ -191,7 +192,8 @@ func (w *world) repeatDecision(ctx context.Context, c *actorCall) {
 	var refused *client.Error
 	if errors.As(err, &refused) && refused.HTTPStatus < 500 && answer.Outcome != rest.AnswerNotJudged ||
 		err == nil && answer.Outcome != approval.AnswerResolved && answer.Outcome != rest.AnswerNotJudged {
-		w.t.Errorf("%s call %s: the %s that settled it was sent again and answered %+v, %v", c.kind, c.id, c.settled, answer, err)
+		w.t.Errorf("%s call %s: the %s that settled it was sent again and answered %+v, %v",
+			c.kind, c.id, c.settled, answer, err)
 	}
 }
 
@@ -207,7 +209,8 @@ func (c *actorCall) check(l ledger) error {
 	v := record.View
 	fits := true
 	switch {
-	case c.kind == "allowed", c.settled == approval.Approve, c.unjudged && (c.kind == "approved" || c.kind == "asked twice"):
+	case c.kind == "allowed", c.settled == approval.Approve,
+		c.unjudged && (c.kind == "approved" || c.kind == "asked twice"):
 		fits = l.letGo(v)
 	case c.kind == "blocked":
 		fits = v.Status == approval.StatusBlocked

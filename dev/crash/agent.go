@@ -55,7 +55,8 @@ func (w *world) reviewCall(ctx context.Context, v client.View) (settled bool) {
 		w.t.Errorf("call %s has the label review=%q", v.ID, review)
 	}
 	var refused *client.Error
-	if errors.As(err, &refused) && refused.HTTPStatus < 500 && refused.Outcome != approval.AnswerAlreadyResolved {
+	if errors.As(err, &refused) && refused.HTTPStatus < 500 &&
+		refused.Outcome != approval.AnswerAlreadyResolved {
 		w.t.Errorf("call %s, %s: %v", v.ID, v.Labels["review"], err)
 	}
 	return err == nil
@@ -130,7 +131,8 @@ func (w *world) checkAgent(l ledger) (calls int) {
 	return len(journal)
 }
 
-// check holds what the agent was told of a call, and what reviewers did with it, against the record.
+// check holds what the agent was told of a call, and what reviewers did with it, against the
+// record.
 func (told journalLine) check(l ledger) error {
 	calls := l.byKey[told.Key]
 	switch {
@@ -139,7 +141,8 @@ func (told journalLine) check(l ledger) error {
 	case len(calls) != 1:
 		return fmt.Errorf("%d calls are on record", len(calls))
 	case calls[0].ID != told.ID || calls[0].Status != told.Status:
-		return fmt.Errorf("the agent was told %s, %s; on record is %s, %s", told.ID, told.Status, calls[0].ID, calls[0].Status)
+		return fmt.Errorf("the agent was told %s, %s; on record is %s, %s",
+			told.ID, told.Status, calls[0].ID, calls[0].Status)
 	}
 	fits := false
 	switch told.Review {

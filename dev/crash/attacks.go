@@ -21,7 +21,8 @@ import (
 // becomes of them: somebody who may write to Temporal forges decisions, and the owner of an agent
 // approves what it asked for.
 var attackScripts = []script{
-	{"rejected", "guarded", "forged"}, {"approved", "slow", "forged"}, {"ignored", "guarded", "forged"}, {"rejected", "guarded", "owner"},
+	{"rejected", "guarded", "forged"}, {"approved", "slow", "forged"}, {"ignored", "guarded", "forged"},
+	{"rejected", "guarded", "owner"},
 }
 
 // forgedPrefix begins the IDs of forged decisions.

@@ -64,13 +64,14 @@ func (w *world) check() ledger {
 		h, err := readHistory(w.t.Context(), temporal, id, verifier)
 		verifier.judge(r.View, h.answers)
 		l.histories[id] = h
-		l.cutOff[id] = slices.ContainsFunc(h.runs, func(x toolRun) bool { return w.cutOff(x.pid, x.started, x.ended) })
+		l.cutOff[id] = slices.ContainsFunc(h.runs, w.cutOff)
 		for _, err := range []error{
-			err, h.agrees(r), h.fits(r), w.checkRuns(r, h, l.cutOff[id]), checkEntries(r, l.entries[id], w.tools.ran(id)),
-			verifier.check(r, h, l.entries[id]),
+			err, h.agrees(r), h.fits(r), w.checkRuns(r, h, l.cutOff[id]),
+			checkEntries(r, l.entries[id], w.tools.ran(id)), verifier.check(r, h, l.entries[id]),
 		} {
 			if err != nil {
-				w.t.Errorf("call %s (%s, %s): %v\n%s", id, r.View.Tool, r.View.Status, err, caseOf(r, h, l.entries[id], w.tools.ran(id)))
+				w.t.Errorf("call %s (%s, %s): %v\n%s", id, r.View.Tool, r.View.Status, err,
+					caseOf(r, h, l.entries[id], w.tools.ran(id)))
 			}
 		}
 	}
@@ -107,7 +108,8 @@ func (w *world) settled(reader storeReader, temporal temporalclient.Client) (l l
 		return l, fmt.Sprintf("%d calls are open, one is %s, %s", page.Total, v.ID, v.Status)
 	}
 	running, err := temporal.ListWorkflow(w.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-		Query: fmt.Sprintf("ExecutionStatus = 'Running' AND WorkflowType != %q", approval.WorkflowStore), PageSize: 1,
+		Query:    fmt.Sprintf("ExecutionStatus = 'Running' AND WorkflowType != %q", approval.WorkflowStore),
+		PageSize: 1,
 	})
 	if err != nil {
 		return l, fmt.Sprintf("Temporal does not list workflows: %v", err)
@@ -130,8 +132,9 @@ func (w *world) settled(reader storeReader, temporal temporalclient.Client) (l l
 func (w *world) read(reader store.Reader) ledger {
 	w.t.Helper()
 	l := ledger{
-		records: map[string]store.Record{}, byKey: map[string][]approval.View{}, entries: map[string][]audit.Entry{},
-		histories: map[string]history{}, cutOff: map[string]bool{}, tally: map[approval.Status]int{},
+		records: map[string]store.Record{}, byKey: map[string][]approval.View{},
+		entries: map[string][]audit.Entry{}, histories: map[string]history{},
+		cutOff: map[string]bool{}, tally: map[approval.Status]int{},
 	}
 	for cursor := ""; ; {
 		page, err := reader.Calls(w.t.Context(), store.CallQuery{Cursor: cursor, Limit: store.MaxPage})
@@ -197,8 +200,9 @@ func (w *world) checkTools(l ledger) {
 // strike: it counts the time in which it was away.
 const temporalGrace = runner.HeartbeatTimeout
 
-// checkRuns holds an ending against the runs that the tool counted. That the end of a tool is unknown
-// is fair only where the very process that ran it (cutOff), or Temporal, was cut off in that time.
+// checkRuns holds an ending against the runs that the tool counted. That the end of a tool is
+// unknown is fair only where the very process that ran it (cutOff), or Temporal, was cut off in
+// that time.
 func (w *world) checkRuns(r store.Record, h history, cutOff bool) error {
 	v, runs := r.View, w.tools.ran(r.View.ID)
 	most := 1
@@ -249,9 +253,12 @@ func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 		case len(steps) == 0 && e.Kind != audit.KindRequested && e.Kind != audit.KindBlocked:
 			return fmt.Errorf("it begins with %s", e.Kind)
 		case e.Kind == audit.KindNotStarted:
-			// An attempt that was paused is refused its permit after the end, by the run that had it.
+			// An attempt that was paused is refused its permit after the end, by the run that had
+			// it.
 			var late struct{ Run, Code string }
-			if err := json.Unmarshal(e.Payload, &late); err != nil || before == 0 || r.Permit == nil || late.Run != r.Permit.Run || late.Code != approval.CodeNoPermit {
+			err := json.Unmarshal(e.Payload, &late)
+			if err != nil || before == 0 || r.Permit == nil || late.Run != r.Permit.Run ||
+				late.Code != approval.CodeNoPermit {
 				return fmt.Errorf("%s, not by an attempt of its own that came late: %s (%v)", e.Kind, e.Payload, err)
 			}
 		case before > 0 && e.Kind != audit.KindRefused:
@@ -267,7 +274,10 @@ func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 		steps[e.Step] = true
 		kinds[e.Kind]++
 	}
-	ends, claims, starts := kinds[audit.KindEnded]+kinds[audit.KindBlocked], kinds[audit.KindClaimed], kinds[audit.KindStarted]
+	ends := kinds[audit.KindEnded] + kinds[audit.KindBlocked]
+	claims, starts := kinds[audit.KindClaimed], kinds[audit.KindStarted]
+	settledByVote := v.Decision != nil &&
+		(v.Decision.Kind == approval.SettledApprove || v.Decision.Kind == approval.SettledReject)
 	switch {
 	case ends != 1:
 		return fmt.Errorf("%d ends", ends)
@@ -277,7 +287,8 @@ func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 		return fmt.Errorf("%d claims, %d starts", claims, starts)
 	case runs > 0 && (claims == 0 || ours && starts == 0):
 		return fmt.Errorf("its tool ran off the record")
-	case !ours && (starts > 0 || r.Permit.Queue != approval.AgentQueue(agentName) || !strings.HasPrefix(v.Tool, "own")):
+	case !ours && (starts > 0 ||
+		r.Permit.Queue != approval.AgentQueue(agentName) || !strings.HasPrefix(v.Tool, "own")):
 		return fmt.Errorf("the tool was handed to %s; %d starts by a worker of ours", r.Permit.Queue, starts)
 	case v.Status.NeedsPermit() && claims == 0:
 		return fmt.Errorf("no claim")
@@ -288,7 +299,7 @@ func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 	case v.Status == approval.StatusRejected && claims == 1 && kinds[audit.KindDecided] == 2,
 		v.Status == approval.StatusCancelled && claims == 1 && kinds[audit.KindDecided] == 1:
 		// The workflow task that had claimed was lost; done again, it saw both answers.
-	case v.Decision != nil && (v.Decision.Kind == approval.SettledApprove || v.Decision.Kind == approval.SettledReject) != (kinds[audit.KindDecided] == 1):
+	case v.Decision != nil && settledByVote != (kinds[audit.KindDecided] == 1):
 		return fmt.Errorf("%d decisions counted", kinds[audit.KindDecided])
 	}
 	return nil

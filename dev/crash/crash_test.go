@@ -19,10 +19,10 @@ var (
 )
 
 // TestCrash kills whole worlds and parts of them, and starts them again on what is left: every call
-// has one outcome, no tool runs twice, and what was acknowledged holds. One world is a single process
-// on SQLite; the other has every part in a process of its own, with Postgres. There are storms over
-// plain worlds, and over hardened ones. Short runs have one storm of either kind; the seed says in
-// which world. -crash.long has all.
+// has one outcome, no tool runs twice, and what was acknowledged holds. One world is a single
+// process on SQLite; the other has every part in a process of its own, with Postgres. There are
+// storms over plain worlds, and over hardened ones. Short runs have one storm of either kind; the
+// seed says in which world. -crash.long has all.
 func TestCrash(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes about a minute")

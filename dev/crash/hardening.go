@@ -21,8 +21,8 @@ import (
 )
 
 // hardening is what a hardened world has beside a plain one: its API knows callers by their tokens,
-// only signed decisions count, and Temporal sees nothing but ciphertext. During the storm both kinds
-// of keys are replaced.
+// only signed decisions count, and Temporal sees nothing but ciphertext. During the storm both
+// kinds of keys are replaced.
 type hardening struct {
 	w        *world
 	keyring  string            // file of the payload keys, in the world's folder
@@ -94,7 +94,9 @@ func (h *hardening) enrol() {
 	}
 	if h.w.agent != nil {
 		subject := "agent:" + agentName // as the SDK calls itself
-		give(rest.TokenSpec{Subject: subject, Owner: ownerName, Agents: []string{agentName}, Roles: []rest.Role{rest.RoleAgent}})
+		give(rest.TokenSpec{
+			Subject: subject, Owner: ownerName, Agents: []string{agentName}, Roles: []rest.Role{rest.RoleAgent},
+		})
 		file := filepath.Join(h.w.dir, "agent.token")
 		if err := os.WriteFile(file, []byte(h.tokens[subject]), 0o600); err != nil {
 			h.w.t.Fatal(err)

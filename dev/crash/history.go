@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ import (
 
 // recordingActivities are the activities that write things down. Whatever else a
 // history schedules runs a tool.
-var recordingActivities = map[string]bool{"Admit": true, "Claim": true, "Record": true, "AnswerTimes": true, "Refuse": true, "Keys": true, "Publish": true}
+var recordingActivities = []string{"Admit", "Claim", "Record", "AnswerTimes", "Refuse", "Keys", "Publish"}
 
 // history is what Temporal's history tells of one call.
 type history struct {
@@ -58,7 +59,9 @@ type answer struct {
 
 // readHistory reads a call's history. That of a hardened world is nothing
 // but ciphertext, which the verifier opens; it is nil for a plain one.
-func readHistory(ctx context.Context, temporal temporalclient.Client, id string, verifier *verifier) (history, error) {
+func readHistory(
+	ctx context.Context, temporal temporalclient.Client, id string, v *verifier,
+) (history, error) {
 	var h history
 	scheduled := map[int64]string{} // activity types
 	runs := map[int64]*toolRun{}
@@ -69,7 +72,7 @@ func readHistory(ctx context.Context, temporal temporalclient.Client, id string,
 		if err != nil {
 			return h, fmt.Errorf("its history can't be read: %w", err)
 		}
-		forged, err := verifier.open(ctx, e)
+		forged, err := v.open(ctx, e)
 		if err != nil {
 			return h, fmt.Errorf("event %d, %s: %w", e.GetEventId(), e.GetEventType(), err)
 		}
@@ -94,13 +97,14 @@ func readHistory(ctx context.Context, temporal temporalclient.Client, id string,
 		if s := e.GetActivityTaskScheduledEventAttributes(); s != nil {
 			note = s.GetActivityType().GetName()
 			scheduled[e.GetEventId()] = note
-			if !recordingActivities[note] {
+			if !slices.Contains(recordingActivities, note) {
 				order = append(order, e.GetEventId())
 				runs[e.GetEventId()] = &toolRun{scheduled: at}
 			}
 		}
 		if s := e.GetActivityTaskStartedEventAttributes(); s != nil {
-			note = fmt.Sprintf("%s by %s, attempt %d", scheduled[s.GetScheduledEventId()], s.GetIdentity(), s.GetAttempt())
+			note = fmt.Sprintf("%s by %s, attempt %d",
+				scheduled[s.GetScheduledEventId()], s.GetIdentity(), s.GetAttempt())
 			if r := runs[s.GetScheduledEventId()]; r != nil {
 				number, _, _ := strings.Cut(s.GetIdentity(), "@")
 				if r.pid, err = strconv.Atoi(number); err != nil {
@@ -137,7 +141,8 @@ func readHistory(ctx context.Context, temporal temporalclient.Client, id string,
 		if err != nil {
 			return h, err
 		}
-		h.lines = append(h.lines, fmt.Sprintf("%3d %s %s %s", e.GetEventId(), at.Format(clock), e.GetEventType(), note))
+		line := fmt.Sprintf("%3d %s %s %s", e.GetEventId(), at.Format(clock), e.GetEventType(), note)
+		h.lines = append(h.lines, line)
 	}
 	for _, n := range order {
 		h.runs = append(h.runs, *runs[n])
@@ -177,7 +182,8 @@ func activityEnd(e *historypb.HistoryEvent) (scheduled int64, how string) {
 		return a.GetScheduledEventId(), ""
 	}
 	if a := e.GetActivityTaskFailedEventAttributes(); a != nil {
-		return a.GetScheduledEventId(), a.GetFailure().GetApplicationFailureInfo().GetType() + ": " + a.GetFailure().GetMessage()
+		f := a.GetFailure()
+		return a.GetScheduledEventId(), f.GetApplicationFailureInfo().GetType() + ": " + f.GetMessage()
 	}
 	if a := e.GetActivityTaskTimedOutEventAttributes(); a != nil {
 		return a.GetScheduledEventId(), a.GetFailure().GetTimeoutFailureInfo().GetTimeoutType().String()
@@ -209,7 +215,8 @@ func (h *history) close(e *historypb.HistoryEvent, note *string) {
 		*note = f.GetCause().String() + ": " + f.GetFailure().GetMessage()
 		switch f.GetCause() {
 		case enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND, // a signal came while it ended: done anew
-			enumspb.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND, enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_STICKY_TASK_QUEUE:
+			enumspb.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
+			enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_STICKY_TASK_QUEUE:
 		default:
 			h.broken = append(h.broken, "a workflow task failed: "+*note)
 		}
@@ -252,8 +259,9 @@ func (h history) fits(r store.Record) error {
 	case !approved && h.claims > 0 && v.Status != approval.StatusExpired:
 		return errors.New("it was claimed without an approval")
 	}
+	expired := v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire
 	for _, a := range h.answers {
-		if v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire && a.signal != approval.SignalCancel && !a.worthless && a.at.Before(*v.Deadline) {
+		if expired && a.signal != approval.SignalCancel && !a.worthless && a.at.Before(*v.Deadline) {
 			return fmt.Errorf("it expired, although %s came in time", a.signal)
 		}
 	}

@@ -31,8 +31,8 @@ func (w *world) pauseWorker(a, b *part, meanwhile func(), calls ...client.View) 
 	for _, v := range calls {
 		w.ends(v.ID, approval.StatusOutcomeUnknown)
 	}
-	// Beside the heartbeat's timeout this takes some more: a paused worker is given workflow tasks as
-	// long as its connections look alive.
+	// Beside the heartbeat's timeout this takes some more: a paused worker is given workflow tasks
+	// as long as its connections look alive.
 	w.t.Logf("unknown %v after the worker was paused", since(began))
 }
 
@@ -45,9 +45,9 @@ func (w *world) resumeWorker(a *part) {
 	a.gone()
 }
 
-// paused: the worker is paused while its tools run, and over a permit that the store has just marked
-// as used. When it goes on its tools answer, and nobody wants to hear it any more; nor does a tool
-// start so late.
+// paused: the worker is paused while its tools run, and over a permit that the store has just
+// marked as used. When it goes on its tools answer, and nobody wants to hear it any more; nor does
+// a tool start so late.
 func paused(w *world) {
 	a, b := w.alone()
 	approved, allowed, repeatable := w.pending("block", 0), w.call("allowed_block", 0), w.pending("repeatable", 0)
@@ -71,8 +71,8 @@ func paused(w *world) {
 	w.check()
 }
 
-// pausedBeforePermit: the store breaks down when the permit is about to be used, the worker is paused
-// during its retries, and goes on when the call has ended.
+// pausedBeforePermit: the store breaks down when the permit is about to be used, the worker is
+// paused during its retries, and goes on when the call has ended.
 func pausedBeforePermit(w *world) {
 	a, b := w.alone()
 	w.holdPermits() // until Postgres dies

@@ -54,7 +54,9 @@ type sentDecision struct {
 }
 
 // decide lets somebody decide. What they decide is noted before it is sent.
-func (w *world) decide(ctx context.Context, who person, id string, d client.Decision) (rest.DecisionAnswer, error) {
+func (w *world) decide(
+	ctx context.Context, who person, id string, d client.Decision,
+) (rest.DecisionAnswer, error) {
 	w.mu.Lock()
 	w.sent[d.ID] = sentDecision{who.name, id, d.Kind}
 	w.mu.Unlock()

@@ -42,8 +42,8 @@ type faults struct {
 
 type fault struct {
 	// do: kill, stutter (killed while it starts, too), stop, pause, outage. Of keys: rotate, which
-	// replaces a signing key while an API that signs dies; rekey, which replaces the payload key, where
-	// all who use it are started again between its coming and its use.
+	// replaces a signing key while an API that signs dies; rekey, which replaces the payload key,
+	// where all who use it are started again between its coming and its use.
 	do    string
 	parts []string
 }
@@ -63,8 +63,8 @@ var (
 		parts: []fault{
 			{"kill", []string{"agent"}}, {"kill", []string{"worker A"}}, {"kill", []string{"worker B"}},
 			{"kill", []string{"api A"}}, {"kill", []string{"api B"}}, {"kill", []string{"temporal"}},
-			{"kill", []string{"postgres"}}, {"kill", []string{"worker A", "worker B"}}, {"kill", []string{"api A", "api B"}},
-			{"kill", []string{"temporal", "postgres"}},
+			{"kill", []string{"postgres"}}, {"kill", []string{"worker A", "worker B"}},
+			{"kill", []string{"api A", "api B"}}, {"kill", []string{"temporal", "postgres"}},
 			{"kill", []string{"agent", "worker A", "worker B", "api A", "api B", "temporal", "postgres"}},
 			{"kill", []string{"agent", "worker B", "postgres"}},
 			{"stutter", []string{"worker A", "temporal"}}, {"stutter", []string{"worker B", "postgres"}},
@@ -91,11 +91,11 @@ const (
 // long, unless a fault says otherwise.
 var startTimes = map[string]time.Duration{"pawl-dev": time.Second, "temporal": time.Second}
 
-// schedule is what a storm does to its world and when: a function of its arguments alone. Faults are
-// drawn until all have happened, and then again, in another order; one that hits a part which is down
-// or paused waits. Those of keys come first, so that no storm is too short for them. Of the outages,
-// the first and then every fourth is as long as outage says, others are short. The last part is up
-// again some seconds after length, or outage.
+// schedule is what a storm does to its world and when: a function of its arguments alone. Faults
+// are drawn until all have happened, and then again, in another order; one that hits a part which
+// is down or paused waits. Those of keys come first, so that no storm is too short for them. Of the
+// outages, the first and then every fourth is as long as outage says, others are short. The last
+// part is up again some seconds after length, or outage.
 func schedule(seed uint64, f faults, length, outage time.Duration) (actions []action) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	upTo := func(most time.Duration) time.Duration { return time.Duration(r.Int64N(int64(most))) }
@@ -118,7 +118,8 @@ func schedule(seed uint64, f faults, length, outage time.Duration) (actions []ac
 		last := now // when the last of its parts is up
 		switch x.do {
 		case "rotate":
-			actions = append(actions, action{now, "rotate", keysPart, []string{fmt.Sprintf("--direct=%v", r.IntN(2) == 0)}})
+			direct := fmt.Sprintf("--direct=%v", r.IntN(2) == 0)
+			actions = append(actions, action{now, "rotate", keysPart, []string{direct}})
 			now += upTo(500 * time.Millisecond) // so long it may take
 		case "rekey":
 			actions = append(actions, action{now, addKey, keysPart, nil})

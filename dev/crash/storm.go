@@ -19,8 +19,8 @@ import (
 //
 // The seed fixes which parts are hit, how and when; which calls actors and agent make under which
 // keys; and what becomes of them by whose decision. It does not fix what the system does meanwhile:
-// which worker or API gets what, how far a call is when a fault strikes, and so how many calls there
-// are.
+// which worker or API gets what, how far a call is when a fault strikes, and so how many calls
+// there are.
 func storm(w *world) {
 	outage := shortOutage
 	if w.long {
@@ -31,7 +31,9 @@ func storm(w *world) {
 	if w.agent == nil {
 		possible = singleFaults
 		if w.length < time.Minute { // while the one process is paused nothing else can happen
-			possible.parts = slices.DeleteFunc(slices.Clone(possible.parts), func(f fault) bool { return f.do == "pause" })
+			possible.parts = slices.DeleteFunc(slices.Clone(possible.parts), func(f fault) bool {
+				return f.do == "pause"
+			})
 		}
 	}
 	if w.hardening == nil {
@@ -105,7 +107,8 @@ func storm(w *world) {
 		}
 	}
 	w.checkFiles()
-	w.t.Logf("%d calls, %d of them the agent's; %d actions, %d processes ended; %v; all checked %v after the last part was back",
+	w.t.Logf("%d calls, %d of them the agent's; %d actions, %d processes ended; %v; "+
+		"all checked %v after the last part was back",
 		len(l.records), agents, len(actions), w.deaths(), l.tally, since(calm))
 }
 
@@ -125,8 +128,8 @@ func (w *world) callsInCalm(ctx context.Context, name string) (calls []*actorCal
 	return calls
 }
 
-// rejectRest rejects what still waits: calls whose actor never heard that they were started, or whose
-// decision was lost on its way.
+// rejectRest rejects what still waits: calls whose actor never heard that they were started, or
+// whose decision was lost on its way.
 func (w *world) rejectRest() {
 	w.t.Helper()
 	w.until("no request waits", func() bool {

@@ -30,7 +30,8 @@ type tools struct {
 
 func newTools(t *testing.T) *tools {
 	c := &tools{
-		arrived: make(chan string, 100), runs: map[string]int{}, keys: map[string]int{}, digests: map[string]string{}, held: map[string]chan struct{}{},
+		arrived: make(chan string, 100), runs: map[string]int{}, keys: map[string]int{},
+		digests: map[string]string{}, held: map[string]chan struct{}{},
 	}
 	c.Server = httptest.NewServer(c)
 	t.Cleanup(c.Close)
@@ -41,12 +42,15 @@ func newTools(t *testing.T) *tools {
 func (c *tools) file() string {
 	var b strings.Builder
 	b.WriteString("tools:\n")
-	for _, name := range []string{"allowed", "guarded", "slow", "allowed_slow", "block", "allowed_block", "repeatable"} {
+	for _, name := range []string{
+		"allowed", "guarded", "slow", "allowed_slow", "block", "allowed_block", "repeatable",
+	} {
 		_, kind, named := strings.Cut(name, "_")
 		if !named {
 			kind = name
 		}
-		fmt.Fprintf(&b, "  - {name: %s, idempotent: %v, http: {url: %q, timeout: 5m}}\n", name, name == "repeatable", c.URL+"/"+kind)
+		fmt.Fprintf(&b, "  - {name: %s, idempotent: %v, http: {url: %q, timeout: 5m}}\n",
+			name, name == "repeatable", c.URL+"/"+kind)
 	}
 	return b.String()
 }
@@ -83,7 +87,8 @@ func (c *tools) note(id string, args []byte, r *http.Request) (run int, held cha
 	}
 	digest := r.Header.Get("Pawl-Digest")
 	if r.Method != http.MethodPost || id == "" || r.Header.Get("Idempotency-Key") != id || digest == "" {
-		c.malformed = append(c.malformed, fmt.Sprintf("%s %s with call %q, key %q, digest %q", r.Method, r.URL.Path, id, r.Header.Get("Idempotency-Key"), digest))
+		c.malformed = append(c.malformed, fmt.Sprintf("%s %s with call %q, key %q, digest %q",
+			r.Method, r.URL.Path, id, r.Header.Get("Idempotency-Key"), digest))
 	}
 	c.add(id, digest, keyIn(args))
 	return c.runs[id], c.held[id]

@@ -81,7 +81,8 @@ func (v *verifier) open(ctx context.Context, e *historypb.HistoryEvent) (forged 
 			}
 			out := make([]*commonpb.Payload, 0, len(ps))
 			for _, p := range ps {
-				if signal := e.GetWorkflowExecutionSignaledEventAttributes(); signal != nil && !codec.Encrypted(p) && isForgery(p.GetData()) {
+				signal := e.GetWorkflowExecutionSignaledEventAttributes() != nil
+				if signal && !codec.Encrypted(p) && isForgery(p.GetData()) {
 					forged = true
 					out = append(out, p)
 					continue
@@ -99,18 +100,20 @@ func (v *verifier) open(ctx context.Context, e *historypb.HistoryEvent) (forged 
 	if err != nil {
 		return forged, err
 	}
-	return forged, proxy.VisitFailures(ctx, e, proxy.VisitFailuresOptions{Visitor: func(_ *proxy.VisitFailuresContext, f *failurepb.Failure) error {
-		if source := f.GetSource(); source == "" || source == "Server" { // Temporal's own: timeouts
-			return nil
-		}
-		if f.GetMessage() != "Encoded failure" || f.GetStackTrace() != "" || f.GetEncodedAttributes() == nil {
-			return fmt.Errorf("an error can be read without a key: %v", f)
-		}
-		var said struct{ Message string }
-		err := json.Unmarshal(f.GetEncodedAttributes().GetData(), &said)
-		f.Message = said.Message
-		return err
-	}})
+	return forged, proxy.VisitFailures(ctx, e, proxy.VisitFailuresOptions{Visitor: openFailure})
+}
+
+func openFailure(_ *proxy.VisitFailuresContext, f *failurepb.Failure) error {
+	if source := f.GetSource(); source == "" || source == "Server" { // Temporal's own: timeouts
+		return nil
+	}
+	if f.GetMessage() != "Encoded failure" || f.GetStackTrace() != "" || f.GetEncodedAttributes() == nil {
+		return fmt.Errorf("an error can be read without a key: %v", f)
+	}
+	var said struct{ Message string }
+	err := json.Unmarshal(f.GetEncodedAttributes().GetData(), &said)
+	f.Message = said.Message
+	return err
 }
 
 // judge marks the answers that nothing proves, and names all as their workflow
@@ -131,8 +134,8 @@ func (v *verifier) judge(call approval.View, answers []answer) {
 		}
 		d := a.sent
 		s, err := sign.Verify(approval.Decision{
-			ID: d.DecisionID, Kind: approval.DecisionKind(a.signal), Reviewer: d.Reviewer, Channel: d.Channel, Groups: d.Groups,
-			Method: d.Method, Notes: d.Notes, NotesSalt: d.NotesSalt, Envelope: d.Envelope,
+			ID: d.DecisionID, Kind: approval.DecisionKind(a.signal), Reviewer: d.Reviewer, Channel: d.Channel,
+			Groups: d.Groups, Method: d.Method, Notes: d.Notes, NotesSalt: d.NotesSalt, Envelope: d.Envelope,
 		}, call.ID, call.Digest, v.trusted)
 		if a.worthless = a.plain || err != nil || s.Untimely(a.at); a.worthless {
 			v.forged++
@@ -163,9 +166,11 @@ func (v *verifier) check(r store.Record, h history, entries []audit.Entry) error
 			return errors.Join(fmt.Errorf("the vote %s, authenticated %v", vote.ID, vote.Authenticated), err)
 		}
 	}
-	if d := r.View.Decision; d != nil && (d.Kind == approval.SettledApprove || d.Kind == approval.SettledReject) {
+	d := r.View.Decision
+	if d != nil && (d.Kind == approval.SettledApprove || d.Kind == approval.SettledReject) {
 		last := len(r.View.Votes) - 1
-		if !d.Authenticated || last < 0 || r.View.Votes[last].Reviewer != d.By || approval.SettlementKind(r.View.Votes[last].Kind) != d.Kind {
+		if !d.Authenticated || last < 0 || r.View.Votes[last].Reviewer != d.By ||
+			approval.SettlementKind(r.View.Votes[last].Kind) != d.Kind {
 			return fmt.Errorf("it was settled by %+v, and the votes are %+v", *d, r.View.Votes)
 		}
 	}
@@ -250,7 +255,8 @@ func (v *verifier) made(r store.Record, id, by string, kind approval.DecisionKin
 	switch {
 	case !known || sent != sentDecision{by, r.View.ID, kind}:
 		return fmt.Errorf("%s said %s by the decision %s; sent was %+v", by, kind, id, sent)
-	case kind == approval.Approve && r.View.Owner != "" && (approval.SamePerson(by, r.View.Owner) || approval.SamePerson(by, r.View.Requester)):
+	case kind == approval.Approve && r.View.Owner != "" &&
+		(approval.SamePerson(by, r.View.Owner) || approval.SamePerson(by, r.View.Requester)):
 		return fmt.Errorf("%s approved their own call", by)
 	}
 	return nil
@@ -262,7 +268,8 @@ func (v *verifier) report() {
 		return
 	}
 	s := v.w.hardening
-	v.w.t.Logf("%d claims verified, %d forged decisions refused; %d signing keys (%d rotations) signed %v; payload keys (%d rotations) wrote %v",
+	v.w.t.Logf("%d claims verified, %d forged decisions refused; "+
+		"%d signing keys (%d rotations) signed %v; payload keys (%d rotations) wrote %v",
 		v.verified, v.forged, len(v.trusted), s.rotated.Load(), v.signed, s.rekeyed.Load(), v.written)
 	if v.verified == 0 || v.forged == 0 || s.rotated.Load() == 0 || len(v.written) < 2 {
 		v.w.t.Error("some claim, some forged decision, and other keys of both kinds belong to a storm")

@@ -31,8 +31,8 @@ import (
 // 30 s before it hands it to somebody else.
 const patience = 90 * time.Second
 
-// world is what a crash test kills: processes, the files they keep, and the tools, which live in the
-// test and count what really ran.
+// world is what a crash test kills: processes, the files they keep, and the tools, which live in
+// the test and count what really ran.
 type world struct {
 	spec
 	people
@@ -70,7 +70,8 @@ type storeReader interface {
 
 func newWorld(t *testing.T, o spec) *world {
 	w := &world{
-		spec: o, t: t, dir: t.TempDir(), tools: newTools(t), changed: make(chan struct{}), sent: map[string]sentDecision{},
+		spec: o, t: t, dir: t.TempDir(), tools: newTools(t),
+		changed: make(chan struct{}), sent: map[string]sentDecision{},
 	}
 	if o.hardened {
 		w.hardening = &hardening{w: w}
@@ -183,14 +184,15 @@ func touch(spans []span, from, to time.Time) bool {
 	return slices.ContainsFunc(spans, func(s span) bool { return s.touches(from, to) })
 }
 
-// cutOff reports whether the process with that number was paused at any moment of a time, or was
-// dead at its end.
-func (w *world) cutOff(pid int, from, to time.Time) bool {
+// cutOff reports whether the process that took a run was paused at any moment of it, or was dead at
+// its end.
+func (w *world) cutOff(r toolRun) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.parts {
 		for _, x := range p.processes {
-			if x.PID() == pid && (!x.died.IsZero() && x.died.Before(to) || touch(x.pauses, from, to)) {
+			dead := !x.died.IsZero() && x.died.Before(r.ended)
+			if x.PID() == r.pid && (dead || touch(x.pauses, r.started, r.ended)) {
 				return true
 			}
 		}

@@ -47,7 +47,8 @@ func newSingle(t *testing.T, o spec) *world {
 	w.temporal, w.apis, w.workers = p, []*part{p}, []*part{p}
 	if w.hardening != nil {
 		p.args = append(p.args, "--auth", "tokens", "--decisions", "signed", "--encrypt")
-		w.hardening.keyring, w.hardening.root = filepath.Join("data", "payload-keys.json"), filepath.Join("data", "admin.token")
+		w.hardening.keyring = filepath.Join("data", "payload-keys.json")
+		w.hardening.root = filepath.Join("data", "admin.token")
 	}
 	w.open = func(ctx context.Context) (storeReader, func() error, error) {
 		s, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(w.dir, "data", "pawl.db"), ReadOnly: true})

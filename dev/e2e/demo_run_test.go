@@ -19,8 +19,8 @@ import (
 	"github.com/pawlhq/pawl/dev/programs"
 )
 
-// demoBinaries builds what `make demo` builds, into bin/ of the folder it returns, which is where the
-// demo runs.
+// demoBinaries builds what `make demo` builds, into bin/ of the folder it returns, which is where
+// the demo runs.
 func demoBinaries(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()

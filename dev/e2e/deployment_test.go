@@ -151,8 +151,8 @@ func (p *process) stderr() string {
 	return p.log.String()
 }
 
-// start starts a process. What it writes to standard output goes to stdout, or is for ready if that is
-// nil.
+// start starts a process. What it writes to standard output goes to stdout, or is for ready if that
+// is nil.
 func (d *deployment) start(t *testing.T, env []string, stdout io.Writer, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, args: args}

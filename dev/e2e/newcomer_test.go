@@ -49,8 +49,8 @@ func buildReadmeProgram(t *testing.T, dir string, env []string, to string) {
 	}
 }
 
-// TestNewcomer goes a new user's way: an empty module, the README's program, go run, and pawl approve
-// in another terminal.
+// TestNewcomer goes a new user's way: an empty module, the README's program, go run, and pawl
+// approve in another terminal.
 func TestNewcomer(t *testing.T) {
 	root, err := programs.Root(t.Context())
 	if err != nil {

@@ -129,8 +129,8 @@ func recordPlain(w *world, prefix string) {
 	})
 }
 
-// recordSigned records calls that take signed decisions only, by two people, and get decisions of all
-// kinds, some while no worker runs and until after the deadline.
+// recordSigned records calls that take signed decisions only, by two people, and get decisions of
+// all kinds, some while no worker runs and until after the deadline.
 func recordSigned(t *testing.T) {
 	policy := write(t, t.TempDir(), "policy.yaml", `
 rules:

@@ -36,9 +36,13 @@ func Need(t testing.TB) {
 }
 
 func find(ctx context.Context) error {
-	if err := run(ctx, ".", "node", "-e", `
+	const check = `
 		const [major, minor] = process.versions.node.split('.').map(Number);
-		if (major < 20 || (major === 20 && minor < 3)) { console.error('this is Node ' + process.version); process.exit(1); }`); err != nil {
+		if (major < 20 || (major === 20 && minor < 3)) {
+			console.error('this is Node ' + process.version);
+			process.exit(1);
+		}`
+	if err := run(ctx, ".", "node", "-e", check); err != nil {
 		return err
 	}
 	return run(ctx, ".", "npm", "ping", "--fetch-retries=1", "--fetch-timeout=20000")

@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// previousFile names the commit whose parts must work beside those of this one. It moves on with each
-// release.
+// previousFile names the commit whose parts must work beside those of this one. It moves on with
+// each release.
 const previousFile = "dev/e2e/previous"
 
-// NeedPrevious skips the test where git's history lacks the previous commit, as in shallow clones, or
-// fails it under CI=true.
+// NeedPrevious skips the test where git's history lacks the previous commit, as in shallow clones,
+// or fails it under CI=true.
 func NeedPrevious(t testing.TB) {
 	t.Helper()
 	if err := findPrevious(t.Context()); err != nil {
@@ -32,7 +32,8 @@ func findPrevious(ctx context.Context) error {
 		return err
 	}
 	if err := git(ctx, root, "cat-file", "-e", commit+"^{commit}"); err != nil {
-		return fmt.Errorf("git's history lacks the commit that %s names; try git fetch --unshallow: %w", previousFile, err)
+		const advice = "git's history lacks the commit that %s names; try git fetch --unshallow: %w"
+		return fmt.Errorf(advice, previousFile, err)
 	}
 	return nil
 }

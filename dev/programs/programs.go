@@ -57,7 +57,8 @@ func BuildFrom(ctx context.Context, root, dir, name string) error {
 	return nil
 }
 
-// Root is the root of the source tree that the current folder is in, which must be one of module dev.
+// Root is the root of the source tree that the current folder is in, which must be one of module
+// dev.
 func Root(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {

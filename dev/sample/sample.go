@@ -17,17 +17,19 @@ func Tools(logPath string) ([]*tool.Tool, error) {
 	l := &log{path: logPath}
 	var tools []*tool.Tool
 	var failed error
+	describe := func(text string) tool.Options { return tool.Options{Description: text} }
 	add := func(t *tool.Tool, err error) {
 		tools = append(tools, t)
 		if failed == nil {
 			failed = err
 		}
 	}
-	add(tool.New("read_docs", l.readDocs, tool.Options{Description: "Read a page of the public documentation."}))
-	add(tool.New("send_email", l.sendEmail, tool.Options{Description: "Send an email to a customer."}))
-	add(tool.New("read_customer", l.readCustomer, tool.Options{Description: "Read a customer's record, personal data included."}))
-	add(tool.New("delete_account", l.deleteAccount, tool.Options{Description: "Delete a customer's account for good."}))
-	add(tool.New("write_production", l.writeProduction, tool.Options{Description: "Run a write against the production database."}))
+	add(tool.New("read_docs", l.readDocs, describe("Read a page of the public documentation.")))
+	add(tool.New("send_email", l.sendEmail, describe("Send an email to a customer.")))
+	add(tool.New("read_customer", l.readCustomer, describe("Read a customer's record, personal data included.")))
+	add(tool.New("delete_account", l.deleteAccount, describe("Delete a customer's account for good.")))
+	add(tool.New("write_production", l.writeProduction,
+		describe("Run a write against the production database.")))
 	return tools, failed
 }
 
@@ -46,7 +48,8 @@ func (l *log) write(ctx context.Context, what string) error {
 		return err
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(f, "%s %s %s\n", time.Now().UTC().Format(time.RFC3339), call.CallID, what); err != nil {
+	at := time.Now().UTC().Format(time.RFC3339)
+	if _, err := fmt.Fprintf(f, "%s %s %s\n", at, call.CallID, what); err != nil {
 		return err
 	}
 	return f.Close()
@@ -57,7 +60,8 @@ type page struct {
 }
 
 func (l *log) readDocs(ctx context.Context, in page) (map[string]string, error) {
-	return map[string]string{"page": in.Page, "text": "Refunds take five working days."}, l.write(ctx, "read_docs")
+	answer := map[string]string{"page": in.Page, "text": "Refunds take five working days."}
+	return answer, l.write(ctx, "read_docs")
 }
 
 type email struct {
@@ -75,8 +79,10 @@ type customer struct {
 }
 
 func (l *log) readCustomer(ctx context.Context, in customer) (map[string]string, error) {
-	return map[string]string{"customer_id": in.CustomerID, "name": "A. Customer", "email": "customer@example.com", "ssn": "000-00-0000"},
-		l.write(ctx, "read_customer")
+	answer := map[string]string{
+		"customer_id": in.CustomerID, "name": "A. Customer", "email": "customer@example.com", "ssn": "000-00-0000",
+	}
+	return answer, l.write(ctx, "read_customer")
 }
 
 func (l *log) deleteAccount(ctx context.Context, in customer) (map[string]any, error) {

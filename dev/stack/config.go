@@ -21,10 +21,11 @@ import (
 // DefaultFile is the configuration that is read if none is named.
 const DefaultFile = "temporal-dev.yaml"
 
-// Config says what the stack runs. Default fills it; a file and flags change it. Of Pawl's own settings
-// it takes DatabaseURL (a Postgres for Pawl's store; Temporal keeps its own files; empty: SQLite under
-// Data), APIListen, OrdinarySteps, Decisions, Policy (files, one layer each, applied now and as they
-// change; none: the store's policy stays), Tools, PayloadKeys (implies Encrypt) and LogLevel.
+// Config says what the stack runs. Default fills it; a file and flags change it. Of Pawl's own
+// settings it takes DatabaseURL (a Postgres for Pawl's store; Temporal keeps its own files; empty:
+// SQLite under Data), APIListen, OrdinarySteps, Decisions, Policy (files, one layer each, applied
+// now and as they change; none: the store's policy stays), Tools, PayloadKeys (implies Encrypt) and
+// LogLevel.
 type Config struct {
 	settings.Settings
 
@@ -103,9 +104,9 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	settings.Default(f, "log-level", "warn")
 }
 
-// Read gives what no flag says, after f was parsed, the value of the file that --config names. Paths in
-// it, and the default of Data, are relative to its folder. A missing file is an error only if it was
-// named.
+// Read gives what no flag says, after f was parsed, the value of the file that --config names.
+// Paths in it, and the default of Data, are relative to its folder. A missing file is an error only
+// if it was named.
 func (c *Config) Read(f *pflag.FlagSet) error {
 	table := c.table()
 	var file settings.File
@@ -123,8 +124,8 @@ func (c *Config) Read(f *pflag.FlagSet) error {
 	return nil
 }
 
-// loopback refuses addresses that other machines can reach: whoever reaches Temporal or its UI can approve
-// calls, and nobody is authenticated there; and the API has no TLS here.
+// loopback refuses addresses that other machines can reach: whoever reaches Temporal or its UI can
+// approve calls, and nobody is authenticated there; and the API has no TLS here.
 func loopback(flag, address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -137,7 +138,8 @@ func loopback(flag, address string) error {
 		"For other machines run 'pawl api', with --auth and TLS", flag, address)
 }
 
-const adviceDatabase = "write postgres://USER@HOST:PORT/DATABASE, or leave it out for SQLite in the data directory"
+const adviceDatabase = "write postgres://USER@HOST:PORT/DATABASE, " +
+	"or leave it out for SQLite in the data directory"
 
 // Validate refuses what can't be started. Errors name the flag.
 func (c Config) Validate() error {

@@ -53,8 +53,9 @@ func (s *Stack) checkNewKeys(ctx context.Context) error {
 	err := health.SamePayloads(ctx, s.Client, approval.TaskQueue)
 	if errors.Is(err, health.ErrUnreadable) {
 		path := s.KeysPath()
-		return errors.Join(fmt.Errorf("what is in %s was encrypted by a keyring that is missing: put it back as %s; "+
-			"without it, calls there can't go on, and only another --data starts afresh: %w", s.o.Data, path, err), os.Remove(path))
+		err = fmt.Errorf("what is in %s was encrypted by a keyring that is missing: put it back as %s; "+
+			"without it, calls there can't go on, and only another --data starts afresh: %w", s.o.Data, path, err)
+		return errors.Join(err, os.Remove(path))
 	}
 	return err
 }
@@ -69,5 +70,6 @@ func (s *Stack) codec() (*api.CodecOptions, error) {
 		return nil, fmt.Errorf("the UI's address: %w", err)
 	}
 	// People open the UI under either name, and signal from it.
-	return &api.CodecOptions{Keyring: s.keys, Encode: true, Origins: []string{s.UI, "http://localhost:" + ui.Port()}}, nil
+	origins := []string{s.UI, "http://localhost:" + ui.Port()}
+	return &api.CodecOptions{Keyring: s.keys, Encode: true, Origins: origins}, nil
 }

@@ -175,49 +175,6 @@ func (s *Stack) readFiles() error {
 	return nil
 }
 
-// startPolicy makes the policy files the active policy, now and whenever they
-// change, and follows that. Without files the store's stays.
-func (s *Stack) startPolicy(ctx context.Context) error {
-	var files *active.Files
-	if len(s.o.Policy) > 0 {
-		before, err := active.Version(ctx, s.Store)
-		if err != nil {
-			return err
-		}
-		var now store.PolicyVersion
-		files, now, err = active.ApplyFiles(ctx, active.FilesOptions{
-			Store: s.Store, Paths: s.o.Policy, By: "pawl-dev", Logger: s.o.Logger,
-			Applied: func(ctx context.Context, was, now store.PolicyVersion) {
-				_ = s.policy.Refresh(ctx) // it has logged, and looks again
-				s.o.Progress(fmt.Sprintf("Policy: the files have changed; version %d is active.", now.Version))
-				s.warnLaxer(ctx, was, now)
-			},
-		})
-		if err != nil {
-			return err
-		}
-		if before.Version > 0 && before.Digest != now.Digest {
-			s.o.Progress(fmt.Sprintf("Policy: the files replace version %d, which %s applied.", before.Version, approval.Display(before.By, 80)))
-		}
-	}
-	var err error
-	if s.policy, err = active.Follow(ctx, active.Options{Store: s.Store, Logger: s.o.Logger}); err != nil {
-		return err
-	}
-	if v := s.policy.Version(); files == nil && v.Version > 0 {
-		s.o.Progress(fmt.Sprintf("Policy: no files; version %d of the store, which %s applied.", v.Version, approval.Display(v.By, 80)))
-	}
-	if files != nil {
-		ctx, s.stopFiles = context.WithCancel(context.Background())
-		s.watched = make(chan struct{})
-		go func() {
-			defer close(s.watched)
-			files.Watch(ctx)
-		}()
-	}
-	return nil
-}
-
 func (s *Stack) listen() error {
 	var err error
 	if s.listener, err = (api.Exposure{}).Listen(s.o.APIListen, s.o.Auth == AuthTokens); err != nil {
@@ -237,8 +194,8 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	}
 	var err error
 	s.server, err = temporal.Start(ctx, temporal.Options{
-		DataDir: s.o.Data, Listen: s.o.TemporalListen, UIListen: ui, CodecEndpoint: endpoint, Namespace: s.o.Namespace,
-		Retention: s.o.TemporalRetention, HistoryShards: s.o.HistoryShards,
+		DataDir: s.o.Data, Listen: s.o.TemporalListen, UIListen: ui, CodecEndpoint: endpoint,
+		Namespace: s.o.Namespace, Retention: s.o.TemporalRetention, HistoryShards: s.o.HistoryShards,
 		SearchAttributes: map[string]enums.IndexedValueType{
 			approval.SearchStatus: enums.INDEXED_VALUE_TYPE_KEYWORD,
 			approval.SearchTool:   enums.INDEXED_VALUE_TYPE_KEYWORD,
@@ -297,7 +254,8 @@ func (f filter) WithGroup(name string) slog.Handler {
 // StartWorker starts the worker, or starts it again.
 func (s *Stack) StartWorker(ctx context.Context) error {
 	w, err := worker.New(ctx, worker.Options{
-		Client: s.Client, Namespace: s.o.Namespace, PayloadKeys: s.keys, Store: s.Store, Policy: s.policy, Tools: s.tools,
+		Client: s.Client, Namespace: s.o.Namespace, PayloadKeys: s.keys,
+		Store: s.Store, Policy: s.policy, Tools: s.tools,
 		OrdinarySteps: s.o.OrdinarySteps, Decisions: s.o.Decisions, Logger: s.o.Logger,
 	})
 	if errors.Is(err, health.ErrUnreadable) && s.keys == nil {
@@ -331,7 +289,8 @@ func (s *Stack) serveAPI(starting context.Context) error {
 		return err
 	}
 	server, err := api.New(api.Options{
-		Codec: codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store, Auth: s.authenticator(), Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
+		Codec: codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store,
+		Auth: s.authenticator(), Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
 			if !s.ready.Load() {
 				return errors.New("the stack is starting or stopping")

@@ -50,8 +50,8 @@ func sqlConfig(file, run string) *config.SQL {
 // listenerPort is the port of a TCP listener.
 func listenerPort(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
-// dialable is the address at which this machine reaches a listener. Go makes every wildcard listener
-// answer IPv4 too.
+// dialable is the address at which this machine reaches a listener. Go makes every wildcard
+// listener answer IPv4 too.
 func dialable(l net.Listener) string {
 	addr := l.Addr().(*net.TCPAddr)
 	host := addr.IP.String()
@@ -62,7 +62,9 @@ func dialable(l net.Listener) string {
 }
 
 // serverConfig is the static configuration of a server with one host per service.
-func serverConfig(sql *config.SQL, shards int, listeners map[primitives.ServiceName]net.Listener) *config.Config {
+func serverConfig(
+	sql *config.SQL, shards int, listeners map[primitives.ServiceName]net.Listener,
+) *config.Config {
 	frontend := dialable(listeners[primitives.FrontendService])
 	cfg := &config.Config{
 		Persistence: config.Persistence{
@@ -94,13 +96,15 @@ func serverConfig(sql *config.SQL, shards int, listeners map[primitives.ServiceN
 		Services:     map[string]config.Service{},
 	}
 	for name, l := range listeners {
-		// HTTPPort stays 0: Temporal's HTTP API would be one more open port, and nothing here uses it.
+		// HTTPPort stays 0: Temporal's HTTP API would be one more open port, and nothing here uses
+		// it.
 		cfg.Services[string(name)] = config.Service{RPC: config.RPC{GRPCPort: listenerPort(l), BindOnIP: loopback}}
 	}
 	return cfg
 }
 
-// staticHosts tells the services where each other are. Without it they gossip over ports of their own.
+// staticHosts tells the services where each other are. Without it they gossip over ports of their
+// own.
 func staticHosts(listeners map[primitives.ServiceName]net.Listener) map[primitives.ServiceName]static.Hosts {
 	hosts := make(map[primitives.ServiceName]static.Hosts, len(listeners))
 	for name, l := range listeners {
@@ -109,7 +113,8 @@ func staticHosts(listeners map[primitives.ServiceName]net.Listener) map[primitiv
 	return hosts
 }
 
-// dynamicConfig holds the settings in which a developer's machine differs from a production cluster.
+// dynamicConfig holds the settings in which a developer's machine differs from a production
+// cluster.
 func dynamicConfig() dynamicconfig.StaticClient {
 	return dynamicconfig.StaticClient{
 		// Nothing leaves the machine. The default depends on the environment.
@@ -121,10 +126,10 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): 100,
 		// The default of 128,000 cached workflows is sized for a server with a machine to itself.
 		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 8192,
-		// A shard looks for new transfer tasks, which hand workflow tasks to workers, at most so many
-		// times a second. With the default of 20 a hop soon after another one in the same shard waits
-		// for 50 ms: a workflow with one activity took 10 ms or 100 ms, with this 8 to 14 ms. Looking is
-		// a short read of a local file and follows only a write.
+		// A shard looks for new transfer tasks, which hand workflow tasks to workers, at most so
+		// many times a second. With the default of 20 a hop soon after another one in the same
+		// shard waits for 50 ms: a workflow with one activity took 10 ms or 100 ms, with this 8 to
+		// 14 ms. Looking is a short read of a local file and follows only a write.
 		dynamicconfig.TransferProcessorMaxPollRPS.Key(): 1000,
 		// Four partitions, the default, spread a busy task queue over hosts. There is one host, and
 		// with few workers tasks and polls that land in different partitions have to be forwarded.

@@ -61,7 +61,8 @@ func acquire(dir string) (*os.File, error) {
 		}
 		_ = f.Close()
 		if errors.Is(err, osfile.ErrHeld) {
-			return nil, fmt.Errorf("%w: %s is held%s: stop it, or choose another directory with --data", ErrLocked, dir, holder)
+			return nil, fmt.Errorf("%w: %s is held%s: stop it, or choose another directory with --data",
+				ErrLocked, dir, holder)
 		}
 		return nil, fmt.Errorf("temporal: lock %s: %w", f.Name(), err)
 	}
@@ -156,10 +157,12 @@ func laySchema(ctx context.Context, file string, shards int) (err error) {
 		return fmt.Errorf("lay Temporal's schema: %w", err)
 	}
 	// Temporal records the shard count too, but later, and lets the stored value win silently.
-	if _, err := tx.ExecContext(ctx, `CREATE TABLE pawl_setup (schema TEXT NOT NULL, history_shards INTEGER NOT NULL)`); err != nil {
+	const table = `CREATE TABLE pawl_setup (schema TEXT NOT NULL, history_shards INTEGER NOT NULL)`
+	if _, err := tx.ExecContext(ctx, table); err != nil {
 		return fmt.Errorf("lay set-up record: %w", err)
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO pawl_setup (schema, history_shards) VALUES (?, ?)`, schemaVersion, shards); err != nil {
+	const row = `INSERT INTO pawl_setup (schema, history_shards) VALUES (?, ?)`
+	if _, err := tx.ExecContext(ctx, row, schemaVersion, shards); err != nil {
 		return fmt.Errorf("write set-up record: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -179,13 +182,18 @@ func (d *dataDir) checkDatabase(ctx context.Context, shards int) (err error) {
 	var laid int
 	row := db.QueryRowContext(ctx, `SELECT schema, history_shards FROM pawl_setup`)
 	if err := row.Scan(&schema, &laid); err != nil {
-		return fmt.Errorf("temporal: %s was not set up by Pawl or is damaged: move it away, or choose another directory with --data: %w", file, err)
+		return fmt.Errorf("temporal: %s was not set up by Pawl or is damaged: "+
+			"move it away, or choose another directory with --data: %w", file, err)
 	}
 	if schema != schemaVersion {
-		return fmt.Errorf("temporal: %s has Temporal's SQLite schema %s, this build needs %s and there is no migration: use the build that made it, or choose another directory with --data", file, schema, schemaVersion)
+		return fmt.Errorf("temporal: %s has Temporal's SQLite schema %s, this build needs %s "+
+			"and there is no migration: use the build that made it, or choose another directory with --data",
+			file, schema, schemaVersion)
 	}
 	if laid != shards {
-		return fmt.Errorf("%w: %s has %d history shards, %d are asked for: set history shards to %d, or choose another directory with --data", ErrShardsFixed, file, laid, shards, laid)
+		return fmt.Errorf("%w: %s has %d history shards, %d are asked for: "+
+			"set history shards to %d, or choose another directory with --data",
+			ErrShardsFixed, file, laid, shards, laid)
 	}
 	return nil
 }
@@ -205,7 +213,8 @@ func (d *dataDir) checkpoint(ctx context.Context) (err error) {
 }
 
 func openDatabase(file, mode string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", fmt.Sprintf("file:%s?mode=%s&_pragma=busy_timeout=5000&_pragma=synchronous=FULL", escapePath(file), mode))
+	const url = "file:%s?mode=%s&_pragma=busy_timeout=5000&_pragma=synchronous=FULL"
+	db, err := sql.Open("sqlite", fmt.Sprintf(url, escapePath(file), mode))
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}

@@ -27,12 +27,14 @@ import (
 )
 
 // ensureNamespaces creates or updates Temporal's own namespace and the one of o while no service
-// runs: each service reads them into its cache when it starts, so nothing has to wait for a refresh.
+// runs: each service reads them into its cache when it starts, so nothing has to wait for a
+// refresh.
 func ensureNamespaces(ctx context.Context, o Options, cfg *config.Config, logger log.Logger) error {
 	ctx = headers.SetCallerInfo(ctx, headers.SystemBackgroundHighCallerInfo)
 	serializer := serialization.NewSerializer()
-	stores := persistenceclient.DataStoreFactoryProvider(clusterName, resolver.NewNoopResolver(), &cfg.Persistence,
-		nil, logger, metrics.NoopMetricsHandler, telemetry.NoopTracerProvider, serializer)
+	stores := persistenceclient.DataStoreFactoryProvider(
+		clusterName, resolver.NewNoopResolver(), &cfg.Persistence, nil, logger,
+		metrics.NoopMetricsHandler, telemetry.NoopTracerProvider, serializer)
 	factory := persistenceclient.FactoryProvider(persistenceclient.NewFactoryParams{
 		DataStoreFactory: stores,
 		Cfg:              &cfg.Persistence,
@@ -66,7 +68,8 @@ func ensureNamespace(ctx context.Context, namespaces persistence.MetadataManager
 		if _, err := configure(detail.Config, o.Retention, o.SearchAttributes); err != nil {
 			return err
 		}
-		if _, err := namespaces.CreateNamespace(ctx, &persistence.CreateNamespaceRequest{Namespace: detail}); err != nil {
+		create := &persistence.CreateNamespaceRequest{Namespace: detail}
+		if _, err := namespaces.CreateNamespace(ctx, create); err != nil {
 			return fmt.Errorf("create: %w", err)
 		}
 		return nil
@@ -117,7 +120,9 @@ func newNamespace(name string) *persistencespb.NamespaceDetail {
 //
 // With a SQL store a custom search attribute is a name in the namespace for one of the columns
 // that every namespace has, a few per type ("Keyword01" to "Keyword10").
-func configure(cfg *persistencespb.NamespaceConfig, retention time.Duration, attributes map[string]enumspb.IndexedValueType) (changed bool, err error) {
+func configure(
+	cfg *persistencespb.NamespaceConfig, retention time.Duration, attributes map[string]enumspb.IndexedValueType,
+) (changed bool, err error) {
 	if cfg.GetRetention().AsDuration() != retention {
 		cfg.Retention = durationpb.New(retention)
 		changed = true
@@ -132,13 +137,15 @@ func configure(cfg *persistencespb.NamespaceConfig, retention time.Duration, att
 		want := attributes[name]
 		if column, ok := columnOf[name]; ok {
 			if have := columns[column]; have != want {
-				errs = append(errs, fmt.Errorf("search attribute %q is %s already, not %s: a type cannot be changed, use another name", name, have, want))
+				errs = append(errs, fmt.Errorf("search attribute %q is %s already, not %s: "+
+					"a type cannot be changed, use another name", name, have, want))
 			}
 			continue
 		}
 		column, ok := freeColumn(columns, cfg.CustomSearchAttributeAliases, want)
 		if !ok {
-			errs = append(errs, fmt.Errorf("no room for search attribute %q: every column of type %s is taken", name, want))
+			errs = append(errs, fmt.Errorf("no room for search attribute %q: every column of type %s is taken",
+				name, want))
 			continue
 		}
 		if cfg.CustomSearchAttributeAliases == nil {
@@ -150,7 +157,9 @@ func configure(cfg *persistencespb.NamespaceConfig, retention time.Duration, att
 	return changed, errors.Join(errs...)
 }
 
-func freeColumn(columns map[string]enumspb.IndexedValueType, taken map[string]string, want enumspb.IndexedValueType) (string, bool) {
+func freeColumn(
+	columns map[string]enumspb.IndexedValueType, taken map[string]string, want enumspb.IndexedValueType,
+) (string, bool) {
 	for _, column := range slices.Sorted(maps.Keys(columns)) {
 		if _, used := taken[column]; !used && columns[column] == want {
 			return column, true

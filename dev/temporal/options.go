@@ -108,10 +108,12 @@ func (o Options) validate() error {
 		errs = append(errs, fmt.Errorf("temporal: Namespace %q is Temporal's own: choose another", o.Namespace))
 	}
 	if o.Retention < minRetention {
-		errs = append(errs, fmt.Errorf("temporal: Retention %s is too short: Temporal keeps finished workflows for at least %s", o.Retention, minRetention))
+		errs = append(errs, fmt.Errorf("temporal: Retention %s is too short: "+
+			"Temporal keeps finished workflows for at least %s", o.Retention, minRetention))
 	}
 	if o.HistoryShards < 1 || o.HistoryShards > maxHistoryShards {
-		errs = append(errs, fmt.Errorf("temporal: HistoryShards %d is out of range: use 1 to %d", o.HistoryShards, maxHistoryShards))
+		errs = append(errs, fmt.Errorf("temporal: HistoryShards %d is out of range: use 1 to %d",
+			o.HistoryShards, maxHistoryShards))
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.SearchAttributes)) {
 		typ := o.SearchAttributes[name]
@@ -119,7 +121,8 @@ func (o Options) validate() error {
 		case name == "":
 			errs = append(errs, errors.New("temporal: a search attribute has an empty name"))
 		case sadefs.IsReserved(name):
-			errs = append(errs, fmt.Errorf("temporal: search attribute name %q is taken by Temporal: choose another", name))
+			errs = append(errs,
+				fmt.Errorf("temporal: search attribute name %q is taken by Temporal: choose another", name))
 		case typ <= enumspb.INDEXED_VALUE_TYPE_UNSPECIFIED || enumspb.IndexedValueType_name[int32(typ)] == "":
 			errs = append(errs, fmt.Errorf("temporal: search attribute %q has unknown type %d", name, typ))
 		}

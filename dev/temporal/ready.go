@@ -48,7 +48,8 @@ func waitReady(ctx context.Context, frontend string, o Options, failed *failure)
 
 func probe(ctx context.Context, conn *grpc.ClientConn, o Options) error {
 	workflows := workflowservice.NewWorkflowServiceClient(conn)
-	if _, err := workflows.DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: o.Namespace}); err != nil {
+	describe := &workflowservice.DescribeNamespaceRequest{Namespace: o.Namespace}
+	if _, err := workflows.DescribeNamespace(ctx, describe); err != nil {
 		return fmt.Errorf("describe namespace %q: %w", o.Namespace, err)
 	}
 	// A workflow that does not exist takes a loaded history shard to be not found.

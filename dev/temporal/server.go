@@ -167,9 +167,11 @@ func (s *Server) listenOption(option, flag, addr string) (net.Listener, error) {
 	l, err := s.listen(addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%w: %s %s: stop the process that listens there, or choose another address with %s", ErrAddressInUse, option, addr, flag)
+		return nil, fmt.Errorf("%w: %s %s: stop the process that listens there, or choose another address with %s",
+			ErrAddressInUse, option, addr, flag)
 	case err != nil:
-		return nil, fmt.Errorf("temporal: %s %s cannot be listened on: choose another address with %s: %w", option, addr, flag, err)
+		return nil, fmt.Errorf("temporal: %s %s cannot be listened on: choose another address with %s: %w",
+			option, addr, flag, err)
 	}
 	return l, nil
 }

@@ -49,14 +49,17 @@ var serviceOrder = []primitives.ServiceName{
 // It stands in for temporal.NewServer, from the same exported parts, because that one opens its
 // ports itself long after they were chosen, cannot be cancelled, leaves services running when a
 // later one does not start, and sets up trace exporters from the environment.
-func buildServices(cfg *config.Config, listeners map[primitives.ServiceName]net.Listener, logger log.Logger) ([]service, error) {
+func buildServices(
+	cfg *config.Config, listeners map[primitives.ServiceName]net.Listener, logger log.Logger,
+) ([]service, error) {
+	claims := func(*config.Config) authorization.ClaimMapper { return authorization.NewNoopClaimMapper() }
 	options := []temporal.ServerOption{
 		temporal.WithConfig(cfg),
 		temporal.ForServices(temporal.DefaultServices),
 		temporal.WithStaticHosts(staticHosts(listeners)),
 		temporal.WithLogger(logger),
 		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
-		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return authorization.NewNoopClaimMapper() }),
+		temporal.WithClaimMapper(claims),
 		temporal.WithDynamicConfigClient(dynamicConfig()),
 	}
 	var shared temporal.ServiceProviderParamsCommon

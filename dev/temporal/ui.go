@@ -65,7 +65,9 @@ func newWebUI(frontend string, l net.Listener, o Options) (*webUI, error) {
 	}, nil
 }
 
-func uiHandler(provider *config.ConfigProviderWithRefresh, conn *grpc.ClientConn, logger *slog.Logger) (http.Handler, error) {
+func uiHandler(
+	provider *config.ConfigProviderWithRefresh, conn *grpc.ClientConn, logger *slog.Logger,
+) (http.Handler, error) {
 	e := echo.New()
 	e.Logger.SetOutput(lineWriter{slog: logger}) // echo logs to stdout otherwise
 	e.Use(middleware.Recover())
@@ -82,7 +84,8 @@ func uiHandler(provider *config.ConfigProviderWithRefresh, conn *grpc.ClientConn
 		return c.JSON(http.StatusOK, api.LatestReleasesResponse{Releases: map[string]string{}})
 	})
 	v1.GET("/ui-extensions", api.GetUIExtensions(provider, api.TemporalAccessCheck(conn, forward)))
-	v1.GET(api.WorkflowRawHistoryUrl, api.WorkflowRawHistoryHandler(workflowservice.NewWorkflowServiceClient(conn)))
+	workflows := workflowservice.NewWorkflowServiceClient(conn)
+	v1.GET(api.WorkflowRawHistoryUrl, api.WorkflowRawHistoryHandler(workflows))
 	v1.Match([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		"/*", api.TemporalAPIHandler(provider, forward, conn))
 	route.SetHealthRoute(e)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestWebUIRefusesOtherSites sends what browsers send for pages of other sites and of the UI itself.
-// All bring a token that agrees with their cookie: a page that was rebound here has one.
+// TestWebUIRefusesOtherSites sends what browsers send for pages of other sites and of the UI
+// itself. All bring a token that agrees with their cookie: a page that was rebound here has one.
 func TestWebUIRefusesOtherSites(t *testing.T) {
 	o := options(t.TempDir())
 	o.UIListen = "127.0.0.1:0"

@@ -116,7 +116,8 @@ func (d *demo) startAgent() (agent *child.Process, lines io.Reader, err error) {
 		return nil, nil, err
 	}
 	d.session = "demo-" + strings.ToLower(rand.Text()[:8])
-	cmd := exec.Command(d.agentBin, "--api", d.API, "--session", d.session, "--production-timeout", d.productionTimeout.String())
+	cmd := exec.Command(d.agentBin, "--api", d.API, "--session", d.session,
+		"--production-timeout", d.productionTimeout.String())
 	lines, out := io.Pipe()
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	if agent, err = child.Start(cmd, child.Options{}); err != nil {

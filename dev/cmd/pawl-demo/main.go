@@ -80,11 +80,13 @@ agent was done.`,
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	f := cmd.Flags()
 	f.StringVar(&o.data, "data", ".pawl-demo", "directory of all data; a second run goes on with it")
-	f.StringVar(&o.config, "config", "", "configuration file of pawl-dev (default temporal-dev.yaml in this folder)")
+	f.StringVar(&o.config, "config", "",
+		"configuration file of pawl-dev (default temporal-dev.yaml in this folder)")
 	f.StringVar(&o.apiListen, "api-listen", "", "address of Pawl's API, as for pawl-dev")
 	f.StringVar(&o.temporalListen, "temporal-listen", "", "address of Temporal, as for pawl-dev")
 	f.StringVar(&o.uiListen, "ui-listen", "", "address of Temporal's UI, as for pawl-dev")
-	f.DurationVar(&o.productionTimeout, "production-timeout", time.Minute, "how long the production write waits for people")
+	f.DurationVar(&o.productionTimeout, "production-timeout", time.Minute,
+		"how long the production write waits for people")
 	f.BoolVar(&o.exit, "exit", false, "stop everything when the agent is done")
 	f.StringVar(&o.devBin, "dev-bin", "", "the pawl-dev to run (default: the one beside this program)")
 	f.StringVar(&o.agentBin, "agent-bin", "", "the agent to run (default: demo-agent beside this program)")
@@ -122,7 +124,8 @@ func (o *options) complete() error {
 	}
 	if o.config == "" {
 		if _, err := os.Stat("temporal-dev.yaml"); err != nil {
-			return errors.New("no temporal-dev.yaml here, which has the demo's tools and policy: run the demo in Pawl's folder, or name the file with --config")
+			return errors.New("no temporal-dev.yaml here, which has the demo's tools and policy: " +
+				"run the demo in Pawl's folder, or name the file with --config")
 		}
 	}
 	if o.productionTimeout <= 0 {

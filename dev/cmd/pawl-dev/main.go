@@ -122,14 +122,18 @@ func serve(config stack.Config, logger *slog.Logger, stdout, stderr io.Writer) e
 
 func banner(w io.Writer, s *stack.Stack, tokens bool, took time.Duration) {
 	fmt.Fprintf(w, "\nPawl is ready (%.1f s).\n", took.Seconds())
-	for _, line := range [][2]string{{"API", s.API}, {"Temporal", s.Temporal}, {"Temporal's UI", s.UI}, {"Payload keys", s.KeysPath()}} {
+	for _, line := range [][2]string{
+		{"API", s.API}, {"Temporal", s.Temporal}, {"Temporal's UI", s.UI}, {"Payload keys", s.KeysPath()},
+	} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-14s %s\n", line[0], line[1])
 		}
 	}
 	if tokens {
 		fmt.Fprintf(w, "  %-14s %s\n", "Admin's token", s.AdminTokenFile())
-		fmt.Fprintf(w, "\nThe API takes tokens. Make some:\n  pawl token new rita --role reviewer --api %s --token-file %s\n", s.API, s.AdminTokenFile())
+		fmt.Fprintf(w, "\nThe API takes tokens. Make some:\n"+
+			"  pawl token new rita --role reviewer --api %s --token-file %s\n",
+			s.API, s.AdminTokenFile())
 		fmt.Fprintln(w, "Temporal, beside it, takes everybody on this machine.")
 	}
 	fmt.Fprintln(w, "Ctrl-C stops it.")

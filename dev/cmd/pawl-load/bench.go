@@ -71,7 +71,10 @@ func newBench(o options, progress io.Writer) (*bench, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the programs beside this one: %w", err)
 	}
-	b := &bench{o: o, self: self, pawl: o.pawl, pawlDev: o.pawlDev, progress: progress, report: &report{}, fail: func(error) {}}
+	b := &bench{
+		o: o, self: self, pawl: o.pawl, pawlDev: o.pawlDev,
+		progress: progress, report: &report{}, fail: func(error) {},
+	}
 	for _, bin := range []struct {
 		path       *string
 		name, flag string

@@ -42,7 +42,10 @@ func (b *bench) decide(ctx context.Context, s *setup) error {
 	return nil
 }
 
-func (s *setup) untilBegun(ctx context.Context, send func(context.Context, approval.View) error) (time.Duration, error) {
+// untilBegun measures one call, from when send is called until its tool begins.
+func (s *setup) untilBegun(
+	ctx context.Context, send func(context.Context, approval.View) error,
+) (time.Duration, error) {
 	run, err := s.request(ctx, toolSend)
 	if err != nil {
 		return 0, err

@@ -15,10 +15,10 @@ import (
 )
 
 // What guarded calls are compared with takes the same arguments, runs the same tool and returns the
-// same result, on a worker with the options of Pawl's. Bare is the floor: a workflow of one activity.
-// Three is what users without Pawl would build: policy, tool and audit as ordinary activities. Its
-// policy allows everything and its audit writes nothing, so its cost is the least that such a
-// workflow can have.
+// same result, on a worker with the options of Pawl's. Bare is the floor: a workflow of one
+// activity. Three is what users without Pawl would build: policy, tool and audit as ordinary
+// activities. Its policy allows everything and its audit writes nothing, so its cost is the least
+// that such a workflow can have.
 const (
 	unguardedQueue = "pawl-load-unguarded"
 	bareWorkflow   = "Bare"
@@ -90,8 +90,8 @@ func viaHTTP(t *tool.Tool) func(context.Context, query) (found, error) {
 	}
 }
 
-// serveUnguarded is the worker of bare and three as a process of its own: this program, run again. It
-// writes to standard output when it polls, and ends with ctx.
+// serveUnguarded is the worker of bare and three as a process of its own: this program, run again.
+// It writes to standard output when it polls, and ends with ctx.
 func serveUnguarded(ctx context.Context, address, url string) error {
 	t, err := remote(toolRead, url)
 	if err != nil {

@@ -40,7 +40,8 @@ var builtFrom string
 func (m machine) lines() [][2]string {
 	return [][2]string{
 		{"date", m.Date.UTC().Format(time.RFC3339)}, {"commit", m.Commit}, {"Go", m.Go}, {"OS", m.OS},
-		{"CPU", fmt.Sprintf("%d × %s", m.CPUs, m.CPU)}, {"memory", m.Memory}, {"load", m.Load + " (average over 1, 5 and 15 minutes when the run began)"},
+		{"CPU", fmt.Sprintf("%d × %s", m.CPUs, m.CPU)}, {"memory", m.Memory},
+		{"load", m.Load + " (average over 1, 5 and 15 minutes when the run began)"},
 		{"data on", m.Disk}, {"SQLite", m.SQLite}, {"Postgres", m.Postgres},
 	}
 }
@@ -49,7 +50,8 @@ func (m machine) lines() [][2]string {
 func inspect(ctx context.Context, dir string) machine {
 	m := machine{
 		Date: time.Now(), Commit: unknown, Go: runtime.Version(), CPUs: runtime.NumCPU(),
-		OS:     strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`) + ", " + runtime.GOOS + "/" + runtime.GOARCH + " " + first("/proc/sys/kernel/osrelease", 1),
+		OS: fmt.Sprintf("%s, %s/%s %s", strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`),
+			runtime.GOOS, runtime.GOARCH, first("/proc/sys/kernel/osrelease", 1)),
 		CPU:    field("/proc/cpuinfo", "model name", ":"),
 		Memory: memory(field("/proc/meminfo", "MemTotal", ":")), Load: first("/proc/loadavg", 3),
 		Disk: filesystem(dir), SQLite: unknown, Postgres: "not measured",

@@ -124,15 +124,18 @@ measured until then is printed).`,
 	cmd.SetErr(stderr)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	f := cmd.Flags()
-	f.StringSliceVar(&o.scenarios, "scenario", nil, "`names` of what to measure, with commas between (default all)")
+	f.StringSliceVar(&o.scenarios, "scenario", nil,
+		"`names` of what to measure, with commas between (default all)")
 	f.DurationVar(&o.duration, "duration", 30*time.Second, "how long each comparison is measured")
 	f.StringVar(&o.database, "database-url", "", "a Postgres `URL` where databases may be made and dropped "+
 		"(default $PAWL_DATABASE_URL, else a throw-away server if Postgres is installed). "+
 		"Other users can see flags: a password belongs into the environment")
 	f.StringVarP(&o.output, "output", "o", "table", "`form` of the figures: table, markdown or json")
-	f.StringVar(&o.data, "data", os.TempDir(), "`folder` on the disk to measure; what is put there is removed again")
+	f.StringVar(&o.data, "data", os.TempDir(),
+		"`folder` on the disk to measure; what is put there is removed again")
 	f.IntVar(&o.waiting, "waiting", 10_000, "`calls` that wait in the memory scenario")
-	f.DurationVar(&o.settle, "settle", 10*time.Second, "how long a worker's memory must not shrink before it is read")
+	f.DurationVar(&o.settle, "settle", 10*time.Second,
+		"how long a worker's memory must not shrink before it is read")
 	f.StringVar(&o.pawl, "pawl-bin", "", "the `program` pawl (default: the one beside this program)")
 	f.StringVar(&o.pawlDev, "dev-bin", "", "the `program` pawl-dev (default: the one beside this program)")
 	cmd.AddCommand(&cobra.Command{
@@ -167,7 +170,8 @@ func (o *options) validate() error {
 		return fmt.Errorf("%w: --settle %v is no time to settle", errUsage, o.settle)
 	case o.waiting < 10:
 		return fmt.Errorf("%w: --waiting %d: at least 10 calls are needed", errUsage, o.waiting)
-	case o.database != "" && !strings.HasPrefix(o.database, "postgres://") && !strings.HasPrefix(o.database, "postgresql://"):
+	case o.database != "" &&
+		!strings.HasPrefix(o.database, "postgres://") && !strings.HasPrefix(o.database, "postgresql://"):
 		return fmt.Errorf("%w: --database-url: %w", errUsage, errDatabaseURL)
 	}
 	return nil

@@ -32,7 +32,10 @@ func (b *bench) memory(ctx context.Context) error {
 		flags []string
 		bound *bound
 	}{
-		{fmt.Sprintf("--workflow-cache %d", smallCache), []string{"--workflow-cache", strconv.Itoa(smallCache)}, &bound{AtMost: growthBound}},
+		{
+			fmt.Sprintf("--workflow-cache %d", smallCache), []string{"--workflow-cache", strconv.Itoa(smallCache)},
+			&bound{AtMost: growthBound},
+		},
 		{"the SDK's cache, 10000", nil, nil},
 	} {
 		if err := b.memoryOf(ctx, cache.name, cache.flags, cache.bound); err != nil {
@@ -63,7 +66,8 @@ func (b *bench) memoryOf(ctx context.Context, name string, flags []string, expec
 			return err
 		}
 		mib = append(mib, bytes/(1<<20))
-		b.report.add(row{Scenario: "memory", Setup: s.name, What: fmt.Sprintf("resident, %d waiting", size), Unit: "MiB", Value: mib[i]}, nil)
+		what := fmt.Sprintf("resident, %d waiting", size)
+		b.report.add(row{Scenario: "memory", Setup: s.name, What: what, Unit: "MiB", Value: mib[i]}, nil)
 	}
 	growth := (mib[2] - mib[1]) * 1024 / float64(sizes[2]-sizes[1])
 	b.report.add(row{

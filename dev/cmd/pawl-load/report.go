@@ -72,19 +72,18 @@ func (r *report) add(f row, expected *bound) {
 // median adds the median of a sample, with its quartiles.
 func (r *report) median(scenario, setup, what, unit string, values []float64, expected *bound) {
 	s := summarize(values)
-	r.add(row{Scenario: scenario, Setup: setup, What: what, Unit: unit, Value: s.median, Low: s.p25, High: s.p75, Samples: s.n}, expected)
-}
-
-// ratio adds the median of ratios of what was measured side by side, round by round.
-func (r *report) ratio(scenario, setup, what string, of, by []float64, expected *bound) {
-	r.median(scenario, setup, what, "×", ratios(of, by), expected)
+	r.add(row{
+		Scenario: scenario, Setup: setup, What: what, Unit: unit,
+		Value: s.median, Low: s.p25, High: s.p75, Samples: s.n,
+	}, expected)
 }
 
 // latency adds p50 and p95 of times in milliseconds.
 func (r *report) latency(scenario, setup, what string, values []float64) {
-	s := summarize(values)
-	r.add(row{Scenario: scenario, Setup: setup, What: what + ", p50", Unit: "ms", Value: s.median, Low: s.p25, High: s.p75, Samples: s.n}, nil)
-	r.add(row{Scenario: scenario, Setup: setup, What: what + ", p95", Unit: "ms", Value: s.p95, Samples: s.n}, nil)
+	r.median(scenario, setup, what+", p50", "ms", values, nil)
+	p95 := row{Scenario: scenario, Setup: setup, What: what + ", p95", Unit: "ms", Samples: len(values)}
+	p95.Value = summarize(values).p95
+	r.add(p95, nil)
 }
 
 func (r *report) missed() (missed int) {
@@ -168,7 +167,8 @@ func (r *report) markdown(w io.Writer) error {
 		fmt.Fprintf(&b, "- %s: %s\n", line[0], line[1])
 	}
 	for _, s := range r.scenarios() {
-		fmt.Fprintf(&b, "\n**%s**: %s\n\n| %s |\n|---|---|---:|---:|---:|---|\n", s.name, s.short, strings.Join(columns, " | "))
+		fmt.Fprintf(&b, "\n**%s**: %s\n\n", s.name, s.short)
+		fmt.Fprintf(&b, "| %s |\n|---|---|---:|---:|---:|---|\n", strings.Join(columns, " | "))
 		for _, f := range r.of(s.name) {
 			measured, between, expected, verdict := f.cells()
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", f.Setup, f.What, measured, between, expected, verdict)

@@ -134,7 +134,8 @@ func (b *bench) separate(ctx context.Context, p parts) (s *setup, err error) {
 	if err != nil {
 		return s, err
 	}
-	env = programs.Environment("TEMPORAL_ADDRESS="+dev.Temporal, "TEMPORAL_NAMESPACE="+dev.Namespace, "PAWL_DATABASE_URL="+database)
+	env = append(env,
+		"TEMPORAL_ADDRESS="+dev.Temporal, "TEMPORAL_NAMESPACE="+dev.Namespace, "PAWL_DATABASE_URL="+database)
 	s.worker, _, err = start(b.pawl,
 		append([]string{"worker", "--policy", policy, "--tools", tools, "--log-level", "error"}, p.worker...)...)
 	if err != nil {

@@ -27,7 +27,8 @@ const policyYAML = `rules:
   - {tool: send, require_approval: true}
 `
 
-const schemaJSON = `{"type":"object","required":["query","limit"],"properties":{"query":{"type":"string"},"limit":{"type":"integer"},"tags":{"type":"array","items":{"type":"string"}}}}`
+const schemaJSON = `{"type":"object","required":["query","limit"],"properties":{` +
+	`"query":{"type":"string"},"limit":{"type":"integer"},"tags":{"type":"array","items":{"type":"string"}}}}`
 
 // query is what every call and every bare workflow takes, and found what it
 // answers.

@@ -179,7 +179,8 @@ func (a *agent) plan(n uint64) (approval.Call, string) {
 	key := fmt.Sprintf("agent-%d-%d", a.seed, n)
 	call := approval.Call{
 		Tool: tools[r.IntN(len(tools))], Agent: agentName, IdempotencyKey: key,
-		Args: json.RawMessage(fmt.Sprintf(`{"key":%q,"marker":%q}`, key, marker)), Timeout: approval.Duration(time.Hour),
+		Args:    json.RawMessage(fmt.Sprintf(`{"key":%q,"marker":%q}`, key, marker)),
+		Timeout: approval.Duration(time.Hour),
 	}
 	review := reviews[r.IntN(len(reviews))]
 	switch {
@@ -253,7 +254,8 @@ func (a *agent) tolerate(l line, doing string, err error) {
 	var unreachable *client.UnreachableError
 	var uncertain *client.UncertainError
 	var answered *client.Error
-	absent := errors.As(err, &unreachable) || errors.As(err, &uncertain) || errors.As(err, &answered) && answered.HTTPStatus >= 502
+	absent := errors.As(err, &unreachable) || errors.As(err, &uncertain) ||
+		errors.As(err, &answered) && answered.HTTPStatus >= 502
 	if !absent {
 		a.problem(l, doing+": "+err.Error())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -25,6 +26,51 @@ const (
 // maxShifts is how many respects of one change are logged.
 const maxShifts = 10
 
+// startPolicy makes the policy files the active policy, now and whenever they
+// change, and follows that. Without files the store's stays.
+func (s *Stack) startPolicy(ctx context.Context) error {
+	var files *active.Files
+	if len(s.o.Policy) > 0 {
+		before, err := active.Version(ctx, s.Store)
+		if err != nil {
+			return err
+		}
+		var now store.PolicyVersion
+		files, now, err = active.ApplyFiles(ctx, active.FilesOptions{
+			Store: s.Store, Paths: s.o.Policy, By: "pawl-dev", Logger: s.o.Logger,
+			Applied: func(ctx context.Context, was, now store.PolicyVersion) {
+				_ = s.policy.Refresh(ctx) // it has logged, and looks again
+				s.o.Progress(fmt.Sprintf("Policy: the files have changed; version %d is active.", now.Version))
+				s.warnLaxer(ctx, was, now)
+			},
+		})
+		if err != nil {
+			return err
+		}
+		if before.Version > 0 && before.Digest != now.Digest {
+			s.o.Progress(fmt.Sprintf("Policy: the files replace version %d, which %s applied.",
+				before.Version, approval.Display(before.By, 80)))
+		}
+	}
+	var err error
+	if s.policy, err = active.Follow(ctx, active.Options{Store: s.Store, Logger: s.o.Logger}); err != nil {
+		return err
+	}
+	if v := s.policy.Version(); files == nil && v.Version > 0 {
+		s.o.Progress(fmt.Sprintf("Policy: no files; version %d of the store, which %s applied.",
+			v.Version, approval.Display(v.By, 80)))
+	}
+	if files != nil {
+		ctx, s.stopFiles = context.WithCancel(context.Background())
+		s.watched = make(chan struct{})
+		go func() {
+			defer close(s.watched)
+			files.Watch(ctx)
+		}()
+	}
+	return nil
+}
+
 // warnLaxer logs what a change of the policy files makes laxer for the calls that were recorded
 // lately: nobody was asked before it was saved.
 func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
@@ -44,10 +90,12 @@ func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
 	case err != nil && limited.Err() == nil:
 		s.o.Logger.WarnContext(ctx, "it can't be told what the changed policy files make laxer", "error", err)
 	case err != nil:
-		s.o.Logger.WarnContext(ctx, "not all recorded calls were compared; 'pawl policy diff --recorded' takes its time",
+		s.o.Logger.WarnContext(ctx,
+			"not all recorded calls were compared; 'pawl policy diff --recorded' takes its time",
 			"after", laxerTime, "compared", report.Calls)
 	case report.Calls == 0:
-		s.o.Logger.InfoContext(ctx, "the policy files changed; nothing was compared, as no calls are on record", "version", now.Version)
+		s.o.Logger.InfoContext(ctx,
+			"the policy files changed; nothing was compared, as no calls are on record", "version", now.Version)
 	}
 	for i, g := range report.Groups() {
 		if !g.Laxer() {
@@ -75,7 +123,9 @@ func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
 }
 
 // entries is a policydiff.Lister over the store.
-func (s *Stack) entries(ctx context.Context, kind, cursor string) (payloads []json.RawMessage, next string, err error) {
+func (s *Stack) entries(
+	ctx context.Context, kind, cursor string,
+) (payloads []json.RawMessage, next string, err error) {
 	page, err := s.Store.Entries(ctx, store.EntryQuery{
 		Kind: audit.Kind(kind), Since: time.Now().AddDate(0, 0, -laxerDays), Cursor: cursor, Limit: store.MaxPage,
 	})
