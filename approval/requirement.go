@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Requirement is what must happen before a call may run. Everything in it
-// must be met: each entry of Approvals, and each stage.
+// Requirement is what must happen before a call may run. Everything in it must be met: each entry
+// of Approvals, and each stage.
 type Requirement struct {
 	Approvals     []Approvals     `json:"approvals"`
 	Stages        []Stage         `json:"stages,omitempty"`         // in this order, after which Approvals must be met too
@@ -81,8 +81,8 @@ const (
 // Executions lists who can run a tool, the least strict first.
 var Executions = []Execution{ExecutionCaller, ExecutionWorker, ExecutionReviewer}
 
-// Strictest is whichever of a and b stands later in levels, which go from the least strict on. What is
-// not among them is the least strict.
+// Strictest is whichever of a and b stands later in levels, which go from the least strict on. What
+// is not among them is the least strict.
 func Strictest[T comparable](levels []T, a, b T) T {
 	if slices.Index(levels, b) > slices.Index(levels, a) {
 		return b
@@ -90,12 +90,12 @@ func Strictest[T comparable](levels []T, a, b T) T {
 	return a
 }
 
-// executed are the parts of a requirement of which this version does what they ask for. A policy that
-// needs another one is refused when it is loaded, and a verdict that carries one ends its call as
-// blocked: a requirement left out of account would let through what it was meant to hold.
+// executed are the parts of a requirement that this version executes. A policy that needs another
+// one is refused when it is loaded, and a verdict that carries one ends its call as blocked:
+// ignoring a requirement would let through what it was meant to hold.
 var executed = []string{"approvals", "decisions"}
 
-// Executed reports whether this version does what the part of a requirement with this name asks for.
+// Executed reports whether this version executes the part of a requirement with this name.
 func Executed(name string) bool { return slices.Contains(executed, name) }
 
 // Uses names the parts of r that ask for something, as its JSON does, in the order of the fields.

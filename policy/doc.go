@@ -5,9 +5,9 @@
 // # Who may run without asking
 //
 // Only auto_approve: true, audit: true, an entry of allow: and unmatched: allow let a call run. A
-// rule without a word needs approval, whether or not it says require_approval: true. Two words that
-// differ are an error, and so is require_approval: false by itself: some would read it as "may run"
-// and some as "not decided here", so it must say which.
+// rule with none of these needs approval, whether or not it says require_approval: true. Two words
+// that differ are an error, and so is require_approval: false by itself: some would read it as "may
+// run" and some as "not decided here", so it must say which.
 //
 // # Two forms
 //
@@ -17,8 +17,8 @@
 // two.
 //
 // In deny and require_approval what a call leaves out, or states as another type, counts as a
-// match; in allow it does not, and everything found must match, so that a label can't talk an
-// argument over. In rule lists agent, team and labels match what is there.
+// match; in allow it does not, and everything found must match, so that a label can't override an
+// argument. In rule lists agent, team and labels match what is there.
 //
 // A path is read exactly in allow, and in deny and require_approval in every way in which some
 // system could read it.
@@ -27,7 +27,7 @@
 //
 // A condition that can't be evaluated makes its rule count for an approval, and evaluation goes on
 // as if the rule did not match. So both readings count, the strictest wins, and nothing is allowed
-// by it. PolicyRef.Why says what was amiss in the policy's own words: never a value of the call.
+// by it. PolicyRef.Why says what was wrong, in the policy's own words: never a value of the call.
 //
 // # Several layers
 //
@@ -35,10 +35,9 @@
 // say: the strictest verdict wins, requirements add up, the shortest stated timeout wins among
 // those who decided so, the highest risk wins, and redactions add up: those of the layer, and of
 // each of its rules that is for the tool, whether or not it holds (for "*": if it holds), since
-// calls that are denied are stored, too. approval.DefaultTimeout is nobody's statement, and counts
-// only where none is stated. A layer in which nothing matches has no say if another one matches, so
-// that a team's file need not repeat the organisation's rules. Layers that observe are evaluated
-// alone.
+// calls that are denied are stored, too. approval.DefaultTimeout counts only where none is stated.
+// A layer in which nothing matches has no say if another one matches, so that a team's file need
+// not repeat the organisation's rules. Layers that observe are evaluated alone.
 //
 // # Cost
 //
@@ -51,6 +50,6 @@
 //
 // All problems in all files are reported at once, as yamlfile.Problems with file, line and column,
 // and nothing is loaded. A field that this version does not know, or a requirement that it does not
-// execute (approval.Executed), is such a problem: what was left out of account would let through
-// what it was meant to stop.
+// execute (approval.Executed), is such a problem: ignoring it would let through what it was meant
+// to stop.
 package policy

@@ -83,7 +83,7 @@ func Check(files ...File) yamlfile.Problems {
 	return yamlfile.Sort(append(problems, set.unexecuted...))
 }
 
-// Warnings are what is allowed in the files, but hardly meant.
+// Warnings are about what the files may say, but hardly mean.
 func (s *Set) Warnings() yamlfile.Problems { return slices.Clone(s.warnings) }
 
 // Unexecuted are the problems for which Compile refuses a set that Inspect takes: requirements that

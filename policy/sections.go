@@ -257,7 +257,7 @@ func readScalar(v yamlfile.Value) (value any, text string, ok bool) {
 
 // holds says whether the field is as the entry wants it. With absent, one that is nowhere, or has
 // another type than it is compared with, counts as a match; without, everything found must match,
-// so that a label can't talk an argument over. say is how it came to that, where the condition does
+// so that a label can't override an argument. say is how it came to that, where the condition does
 // not tell; problem is what keeps it from being told. Both quote nothing of the call but names of
 // the policy's own.
 func (f *field) holds(in *input, absent bool) (held bool, say, problem string) {
