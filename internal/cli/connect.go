@@ -88,11 +88,19 @@ func loopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
+// CheckReviewer refuses to go on where nobody says who decides.
+func (a *App) CheckReviewer(cmd *cobra.Command) error {
+	if a.Setting(cmd, "token") == "" && a.Setting(cmd, "token-file") == "" && a.Setting(cmd, "as") == "" {
+		return UsageError(errors.New("who are you? Give your token with PAWL_TOKEN or --token-file, " +
+			"or, where the API authenticates nobody, your name with --as NAME or PAWL_AS"))
+	}
+	return nil
+}
+
 // Reviewer makes a client for deciding, which needs somebody who decides.
 func (a *App) Reviewer(cmd *cobra.Command) (*client.Client, error) {
-	if a.Setting(cmd, "token") == "" && a.Setting(cmd, "token-file") == "" && a.Setting(cmd, "as") == "" {
-		return nil, UsageError(errors.New("who are you? Give your token with PAWL_TOKEN or --token-file, " +
-			"or, where the API authenticates nobody, your name with --as NAME or PAWL_AS"))
+	if err := a.CheckReviewer(cmd); err != nil {
+		return nil, err
 	}
 	return a.Client(cmd)
 }

@@ -107,8 +107,8 @@ func adviceFor(refused *client.Error) string {
 		"make one with access to the database: 'pawl token new YOU --role admin --direct'; a dev stack makes one when it starts."
 }
 
-// nameSetting says, where a token contradicts the reviewer's name, which setting
-// gave that name: nobody has typed the header that the answer speaks of.
+// nameSetting says, where a token contradicts the reviewer's name, which setting gave that name:
+// nobody has typed the header that the answer speaks of.
 func nameSetting(cmd *cobra.Command, err error, text string) string {
 	var refused *client.Error
 	if !errors.As(err, &refused) || refused.Code != rest.CodeIdentity || !strings.Contains(text, rest.HeaderReviewer) {
@@ -121,8 +121,8 @@ func nameSetting(cmd *cobra.Command, err error, text string) string {
 	return strings.ReplaceAll(text, rest.HeaderReviewer, from) + "\nThe token is enough: " + advice + "."
 }
 
-// NotCounted reports an answer that a decision or a cancellation can't count,
-// as opposed to a request that went wrong.
+// NotCounted reports an answer that a decision or a cancellation can't count, as opposed to a
+// request that went wrong.
 func NotCounted(err error) bool {
 	var e *client.Error
 	return errors.As(err, &e) &&

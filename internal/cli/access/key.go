@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/pawlhq/pawl/auth"
-	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/rest"
-	"github.com/pawlhq/pawl/store"
 )
 
 const keyPlaces = `The API does this, and needs an administrator's token. --direct uses the store
@@ -32,8 +29,8 @@ other keys: see 'pawl keyring'.
 }
 
 func (a *app) keyList() *cobra.Command {
-	s := &accessSite{app: a}
-	s.Database.ReadOnly = true
+	t := &admin.Target{App: a.App}
+	t.Database.ReadOnly = true
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List signing keys, newest first",
@@ -42,14 +39,8 @@ func (a *app) keyList() *cobra.Command {
   pawl key list --direct --database-url postgres://pawl@db:5432/pawl -o json`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
-				page, err := c.Keys(ctx)
-				if err != nil {
-					return err
-				}
-				return a.listKeys(page.Items)
-			}, func(ctx context.Context, opened store.Store) error {
-				keys, err := cli.AllPages(ctx, opened.SigningKeys, shownKey)
+			return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
+				keys, err := on.Keys(ctx)
 				if err != nil {
 					return err
 				}
@@ -57,7 +48,7 @@ func (a *app) keyList() *cobra.Command {
 			})
 		},
 	}
-	s.add(cmd, settings.Direct)
+	t.AddFlags(cmd, 0)
 	return cmd
 }
 
@@ -84,7 +75,7 @@ func (a *app) listKeys(keys []rest.SigningKey) error {
 }
 
 func (a *app) keyAdd() *cobra.Command {
-	s := &accessSite{app: a, direct: true}
+	t := &admin.Target{App: a.App}
 	cmd := &cobra.Command{
 		Use:   "add FILE",
 		Short: "Trust the key in a file, directly in the store; make the key if there is no file",
@@ -95,26 +86,21 @@ access to it (mode 0600).`,
 		Example: "  pawl key add .pawl/signing-key.pem --database-url sqlite://.pawl/pawl.db",
 		Args:    cli.OneArg("FILE", "which file holds the private key, or should hold it?"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.with(cmd, nil, func(ctx context.Context, opened store.Store) error {
-				signer, err := auth.OpenSigner(ctx, auth.SignerOptions{File: args[0], Store: opened, By: operator()})
+			return t.UseStore(cmd, func(ctx context.Context, on *admin.Store) error {
+				k, err := on.AddKey(ctx, args[0])
 				if err != nil {
 					return err
 				}
-				keys, err := opened.TrustedKeys(ctx, signer.KeyID())
-				if err != nil || len(keys) == 0 {
-					return errors.Join(err, errors.New("the key was revoked meanwhile"))
-				}
-				return a.tellKey("trusted", shownKey(keys[0]))
+				return a.tellKey("trusted", k)
 			})
 		},
 	}
-	s.AddFlags(cmd, settings.Direct)
-	settings.Default(cmd.Flags(), "log-level", "warn")
+	t.AddStoreFlags(cmd, 0)
 	return cmd
 }
 
 func (a *app) keyRotate() *cobra.Command {
-	s := &accessSite{app: a}
+	t := &admin.Target{App: a.App}
 	var revokeOld bool
 	cmd := &cobra.Command{
 		Use:   "rotate",
@@ -130,47 +116,29 @@ run, each has its own key, and --api says whose key is replaced.
   pawl key rotate --direct --signing-key .pawl/signing-key.pem`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tell := func(r rest.Rotated) error {
-				if a.Output == cli.OutputJSON {
+			if cmd.Flag("signing-key").Changed && !t.Direct {
+				return cli.UsageError(errors.New("--signing-key is for --direct; the API knows its own"))
+			}
+			return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
+				r, err := on.RotateKey(ctx, revokeOld)
+				switch {
+				case err != nil:
+					return err
+				case a.Output == cli.OutputJSON:
 					return a.PrintValue(r)
 				}
 				return errors.Join(a.tellKey("in use", r.Key), a.tellKey(ended(r.Old), r.Old))
-			}
-			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
-				if cmd.Flag("signing-key").Changed {
-					return cli.UsageError(errors.New("--signing-key is for --direct; the API knows its own"))
-				}
-				r, err := c.RotateKey(ctx, revokeOld)
-				var silent *client.UnreachableError
-				if errors.As(err, &silent) && silent.Sent {
-					// The next rotation would end the new key, not the one that was meant.
-					return fmt.Errorf("%w\nThe key may have been replaced anyway, and the old one may still be trusted: 'pawl key list' shows it, and 'pawl key retire' or 'pawl key revoke' ends it", err)
-				}
-				if err != nil {
-					return err
-				}
-				return tell(r)
-			}, func(ctx context.Context, opened store.Store) error {
-				signer, err := auth.OpenSigner(ctx, auth.SignerOptions{File: s.SigningKey, Store: opened, By: operator()})
-				if err != nil {
-					return err
-				}
-				r, err := signer.Rotate(ctx, operator(), revokeOld)
-				if err != nil {
-					return err
-				}
-				return tell(rest.Rotated{Key: shownKey(r.Key), Old: shownKey(r.Old)})
 			})
 		},
 	}
-	s.add(cmd, settings.Direct|settings.KeyFile)
+	t.AddFlags(cmd, settings.KeyFile)
 	cmd.Flags().Lookup("signing-key").Usage = "`file` of the private key, with --direct"
 	cmd.Flags().BoolVar(&revokeOld, "revoke-old", false, "trust nothing that the old key ever signed: calls that it approved and that have not run are blocked")
 	return cmd
 }
 
 func (a *app) keyEnd(revoke bool) *cobra.Command {
-	s := &accessSite{app: a}
+	t := &admin.Target{App: a.App}
 	cmd := &cobra.Command{
 		Use:   "retire ID…",
 		Short: "Trust nothing that a key signs from now on: its API is gone for good",
@@ -198,16 +166,11 @@ as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
-		return s.with(cmd, func(ctx context.Context, c *client.Client) error {
-			return a.endKeys(ids, func(id string) (rest.SigningKey, error) { return c.EndKey(ctx, id, revoke) })
-		}, func(ctx context.Context, opened store.Store) error {
-			return a.endKeys(ids, func(id string) (rest.SigningKey, error) {
-				ended, _, err := opened.EndKey(ctx, store.EndKeyParams{ID: id, By: operator(), Revoke: revoke, At: time.Now()})
-				return shownKey(ended), err
-			})
+		return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
+			return a.endKeys(ids, func(id string) (rest.SigningKey, error) { return on.EndKey(ctx, id, revoke) })
 		})
 	}
-	s.add(cmd, settings.Direct)
+	t.AddFlags(cmd, 0)
 	return cmd
 }
 
@@ -225,9 +188,6 @@ func (a *app) endKeys(ids []string, one func(id string) (rest.SigningKey, error)
 	}
 	return err
 }
-
-// shownKey is a key as the API shows it.
-func shownKey(k store.SigningKey) rest.SigningKey { return rest.SigningKey(k) }
 
 func ended(k rest.SigningKey) string {
 	if k.RevokedAt != nil {

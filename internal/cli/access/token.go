@@ -14,11 +14,9 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
-	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/rest"
-	"github.com/pawlhq/pawl/store"
 )
 
 const tokenPlaces = `The API does this, and needs an administrator's token. --direct uses the store
@@ -35,7 +33,7 @@ func (a *app) token() *cobra.Command {
 }
 
 func (a *app) tokenNew() *cobra.Command {
-	s := &accessSite{app: a}
+	t := &admin.Target{App: a.App}
 	var spec rest.TokenSpec
 	var roles []string
 	var kind, expires, out string
@@ -76,27 +74,16 @@ what it asks for.
 			if err := made.reserve(); err != nil {
 				return err
 			}
-			err := s.with(cmd, func(ctx context.Context, c *client.Client) (err error) {
-				made.where = "by the API at " + c.URL()
-				if page, err := c.Tokens(ctx); err == nil { // only for warnings
-					made.before = page.Items
-				}
-				made.text, made.Token, err = c.NewToken(ctx, spec)
+			err := t.Use(cmd, func(ctx context.Context, on admin.Admin) (err error) {
+				made.where = on.String()
+				made.before, _ = on.Tokens(ctx) // only for warnings
+				made.text, made.Token, err = on.NewToken(ctx, spec)
 				return err
-			}, func(ctx context.Context, opened store.Store) error {
-				made.where = "in " + s.Database.String()
-				made.before, _ = cli.AllPages(ctx, opened.Tokens, auth.Shown) // only for warnings
-				text, t, err := auth.Issue(spec, operator(), time.Now())
-				if err != nil {
-					return err
-				}
-				made.text, made.Token = text, auth.Shown(t)
-				return opened.AddToken(ctx, t)
 			})
 			return made.tell(err)
 		},
 	}
-	s.add(cmd, settings.Direct)
+	t.AddFlags(cmd, 0)
 	f := cmd.Flags()
 	f.StringArrayVar(&roles, "role", nil, "`role` it has: agent, reviewer, auditor or admin; repeatable")
 	f.StringArrayVar(&spec.Groups, "group", nil, "`group` the reviewer is in; repeatable")
@@ -190,8 +177,8 @@ func (n *newToken) tell(err error) error {
 	return n.app.Print(n.text + "\n")
 }
 
-// sameAs warns where the token makes one of two that its maker may take for
-// different: whoever asks can't approve, and one person's approvals count once.
+// sameAs warns where the token makes one of two that its maker may take for different: whoever asks
+// can't approve, and one person's approvals count once.
 func (n *newToken) sameAs() {
 	said := map[string]bool{}
 	for _, t := range n.before {
@@ -215,8 +202,8 @@ func (n *newToken) sameAs() {
 }
 
 func (a *app) tokenList() *cobra.Command {
-	s := &accessSite{app: a}
-	s.Database.ReadOnly = true
+	t := &admin.Target{App: a.App}
+	t.Database.ReadOnly = true
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List tokens, newest first, without their secrets",
@@ -225,14 +212,8 @@ func (a *app) tokenList() *cobra.Command {
 		Long: "List tokens, newest first, without their secrets.\n\n" + tokenPlaces,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
-				page, err := c.Tokens(ctx)
-				if err != nil {
-					return err
-				}
-				return a.listTokens(page.Items)
-			}, func(ctx context.Context, opened store.Store) error {
-				tokens, err := cli.AllPages(ctx, opened.Tokens, auth.Shown)
+			return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
+				tokens, err := on.Tokens(ctx)
 				if err != nil {
 					return err
 				}
@@ -240,7 +221,7 @@ func (a *app) tokenList() *cobra.Command {
 			})
 		},
 	}
-	s.add(cmd, settings.Direct)
+	t.AddFlags(cmd, 0)
 	return cmd
 }
 
@@ -273,7 +254,7 @@ func (a *app) listTokens(tokens []rest.Token) error {
 }
 
 func (a *app) tokenRevoke() *cobra.Command {
-	s := &accessSite{app: a}
+	t := &admin.Target{App: a.App}
 	cmd := &cobra.Command{
 		Use:   "revoke ID…",
 		Short: "Revoke tokens: they stop working at once, everywhere",
@@ -296,27 +277,21 @@ for good.
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return s.with(cmd, func(ctx context.Context, c *client.Client) error {
-				page, _ := c.Tokens(ctx) // only for a warning, and for the beginnings of IDs
-				return a.revoke(ids, page.Items, func(id string) (rest.Token, error) { return c.RevokeToken(ctx, id) })
-			}, func(ctx context.Context, opened store.Store) error {
-				all, _ := cli.AllPages(ctx, opened.Tokens, auth.Shown) // likewise
-				return a.revoke(ids, all, func(id string) (rest.Token, error) {
-					revoked, _, err := opened.RevokeToken(ctx, store.RevokeParams{ID: id, By: operator(), At: time.Now()})
-					return auth.Shown(revoked), err
-				})
+			return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
+				all, _ := on.Tokens(ctx) // only for a warning, and for the beginnings of IDs
+				return a.revoke(ids, all, func(id string) (rest.Token, error) { return on.RevokeToken(ctx, id) })
 			})
 		},
 	}
-	s.add(cmd, settings.Direct)
+	t.AddFlags(cmd, 0)
 	return cmd
 }
 
 // leastTokenID is how much of an ID revoking takes for it: it is for good.
 const leastTokenID = 4
 
-// wholeTokenID returns the ID that begins so. What begins none, or is too short
-// to go by, stays as it is, for whoever revokes to refuse.
+// wholeTokenID returns the ID that begins so. What begins none, or is too short to go by, stays as
+// it is, for whoever revokes to refuse.
 func wholeTokenID(id string, all []rest.Token) (string, error) {
 	var fits []string
 	for _, t := range all {
@@ -336,8 +311,8 @@ func wholeTokenID(id string, all []rest.Token) (string, error) {
 	return fits[0], nil
 }
 
-// revoke takes IDs, or the beginnings of those of all tokens. It warns where
-// none is left of the administrators' tokens that worked before.
+// revoke takes IDs, or the beginnings of those of all tokens. It warns where none is left of the
+// administrators' tokens that worked before.
 func (a *app) revoke(ids []string, all []rest.Token, revoke func(id string) (rest.Token, error)) error {
 	one := func(id string) (t rest.Token, err error) {
 		if id, err = wholeTokenID(id, all); err != nil {
@@ -345,7 +320,7 @@ func (a *app) revoke(ids []string, all []rest.Token, revoke func(id string) (res
 		}
 		return revoke(id)
 	}
-	admins := cli.LiveAdmins(all)
+	admins := admin.LiveAdmins(all)
 	revoked, err := each(ids, one, func(t rest.Token) error {
 		if a.Output == cli.OutputJSON {
 			return nil

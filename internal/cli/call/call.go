@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// glance is how long a call is watched before anything is said about it:
-	// allowed calls mostly end within it.
+	// glance is how long a call is watched before anything is said about it: allowed calls mostly
+	// end within it.
 	glance = time.Second
-	// running is how long a call that no person has to decide, or one that was
-	// withdrawn, is waited for when --wait is not given.
+	// running is how long a call that no person has to decide, or one that was withdrawn, is waited
+	// for when --wait is not given.
 	running = 10 * time.Second
 )
 
@@ -273,8 +273,8 @@ func (f follow) end(ctx context.Context, v client.View) error {
 	return f.end(ctx, same)
 }
 
-// observe looks at a call while on says so, as long as running at most, and
-// returns how it was last seen. That its time or ctx ended is no error.
+// observe looks at a call while on says so, as long as running at most, and returns how it was last
+// seen. That its time or ctx ended is no error.
 func observe(ctx context.Context, c *client.Client, v client.View, on func(client.View) bool) (client.View, error) {
 	ctx, stop := context.WithTimeout(ctx, running)
 	defer stop()
@@ -297,8 +297,8 @@ func observe(ctx context.Context, c *client.Client, v client.View, on func(clien
 
 func goesOn(v client.View) bool { return !v.Status.Ended() && !v.Lost() }
 
-// wait returns the call as it was last seen. Silence of the API is no error:
-// the call goes on without it.
+// wait returns the call as it was last seen. Silence of the API is no error: the call goes on
+// without it.
 func (f follow) wait(ctx context.Context, v client.View, most time.Duration) (client.View, error) {
 	held, stop := context.WithTimeout(ctx, most)
 	defer stop()

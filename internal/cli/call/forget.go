@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -9,17 +10,12 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/internal/cli/admin"
 )
-
-type forgetCommand struct {
-	cli.Config
-	app *app
-}
 
 func (a *app) forget() *cobra.Command {
 	// It tries once: a SQLite store that a worker owns stays so.
-	s := &forgetCommand{app: a}
+	t := &admin.Target{App: a.App}
 	cmd := &cobra.Command{
 		Use:   "forget NAME…",
 		Short: "Free the names of tools whose agent is gone or renamed",
@@ -50,58 +46,44 @@ Exit code 1: none of the names was there, or the store could not be used.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if err := s.Read(a.App, cmd); err != nil {
-				return err
-			}
-			if err := s.Database.Validate(); err != nil {
-				return cli.UsageError(err)
-			}
-			return s.run(cmd.Context(), names)
+			return t.UseStore(cmd, func(ctx context.Context, on *admin.Store) error {
+				forgotten, err := on.ForgetTools(ctx, names...)
+				if err != nil {
+					return err
+				}
+				return a.tellForgotten(names, forgotten)
+			})
 		},
 	}
-	s.AddFlags(cmd, settings.Direct)
-	settings.Default(cmd.Flags(), "log-level", "warn")
+	t.AddStoreFlags(cmd, 0)
 	return cmd
 }
 
-func (s *forgetCommand) run(ctx context.Context, names []string) (err error) {
-	opened, err := s.Database.OpenExisting(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, opened.Close()) }()
-	forgotten, err := opened.ForgetTools(ctx, names...)
-	if err != nil {
-		return err
-	}
+// tellForgotten says which of the names were there, and which were not.
+func (a *app) tellForgotten(names, forgotten []string) error {
 	unknown := []string{}
 	for _, name := range names {
 		if !slices.Contains(forgotten, name) && !slices.Contains(unknown, name) {
 			unknown = append(unknown, name)
 		}
 	}
-	if err := s.tell(forgotten, unknown); err != nil {
-		return err
-	}
+	var code error
 	if len(forgotten) == 0 {
-		return cli.ExitWith(cli.ExitError)
+		code = cli.ExitWith(cli.ExitError)
 	}
-	return nil
-}
-
-func (s *forgetCommand) tell(forgotten, unknown []string) error {
-	if s.app.Output == cli.OutputJSON {
-		return s.app.PrintValue(struct {
+	if a.Output == cli.OutputJSON {
+		err := a.PrintValue(struct {
 			Forgotten []string `json:"forgotten"`
 			Unknown   []string `json:"unknown"`
 		}{append([]string{}, forgotten...), unknown})
+		return cmp.Or(err, code)
 	}
 	for _, name := range unknown {
-		s.app.Note("%s is not in the catalogue", approval.Display(name, 80))
+		a.Note("%s is not in the catalogue", approval.Display(name, 80))
 	}
 	text := ""
 	for _, name := range forgotten {
 		text += "forgotten: " + approval.Display(name, 80) + "\n"
 	}
-	return s.app.Print(text)
+	return cmp.Or(a.Print(text), code)
 }

@@ -33,8 +33,8 @@ const (
 
 var Now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// API answers as the HTTP contract says. Tests put replies under "METHOD
-// path"; requests in views are served by ID prefix and as a list.
+// API answers as the HTTP contract says. Tests put replies under "METHOD path"; requests in views
+// are served by ID prefix and as a list.
 type API struct {
 	*httptest.Server
 	t *testing.T

@@ -10,6 +10,7 @@ import (
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
@@ -120,9 +121,9 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	if s.hasAuth(settings.AuthTokens) && !s.hasAuth(settings.AuthOIDC) {
-		if admins, err := cli.AdminTokens(ctx, opened); err == nil && len(admins) == 0 {
+		if tokens, err := admin.Tokens(ctx, opened); err == nil && len(admin.LiveAdmins(tokens)) == 0 {
 			s.log.WarnContext(ctx, "there is no administrator's token "+
-				"that works", "advice", cli.AdviceFirstToken)
+				"that works", "advice", admin.AdviceFirstToken)
 		}
 	}
 	signer, err := s.signer(ctx, opened, cmd.Flag("signing-key").Changed, s.log)

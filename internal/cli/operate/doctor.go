@@ -319,8 +319,8 @@ func (d *doctorCommand) checkPolicy(ctx context.Context) []finding {
 	return []finding{said}
 }
 
-// checkQueues reports who polls: Pawl's workers, and the processes of tools with task queues of their
-// own.
+// checkQueues reports who polls: Pawl's workers, and the processes of tools with task queues of
+// their own.
 func (d *doctorCommand) checkQueues(ctx context.Context) []finding {
 	if d.temporal == nil {
 		return []finding{found("workers", stateSkipped, "no namespace to check")}

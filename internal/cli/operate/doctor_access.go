@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
@@ -42,12 +43,13 @@ func (d *doctorCommand) tokens(ctx context.Context) finding {
 	if d.store == nil {
 		return found(what, stateSkipped, "the store that keeps them did not open")
 	}
-	admins, err := cli.AdminTokens(ctx, d.store)
+	tokens, err := admin.Tokens(ctx, d.store)
+	admins := admin.LiveAdmins(tokens)
 	switch {
 	case err != nil:
 		return failed(what, err, "")
 	case len(admins) == 0 && !d.hasAuth(settings.AuthOIDC):
-		return found(what, stateMissing, "no administrator's token works").advise(cli.AdviceFirstToken)
+		return found(what, stateMissing, "no administrator's token works").advise(admin.AdviceFirstToken)
 	}
 	return found(what, stateOK, "%d of administrators work", len(admins))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
@@ -18,25 +18,16 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// policyApplier makes policies active: the API, or the store itself.
-type policyApplier interface {
-	Policy(context.Context) (rest.ActivePolicy, error)
-	TryPolicy(context.Context, rest.PolicyChange) (rest.PolicyTrial, error)
-	ApplyPolicy(context.Context, rest.PolicyChange) (rest.AppliedPolicy, error)
-	entryLister
-}
-
 type applyCommand struct {
-	cli.Config
+	admin.Target
 	app    *app
 	dryRun bool
-	direct bool
 	note   string
 	expect int64
 }
 
 func (a *app) policyApply() *cobra.Command {
-	s := &applyCommand{app: a}
+	s := &applyCommand{app: a, Target: admin.Target{App: a.App}}
 	s.Database.KeepSchema = true
 	cmd := &cobra.Command{
 		Use:   "apply FILE...",
@@ -81,21 +72,19 @@ SQLite, stop the process that owns the store first.`,
 			if err != nil {
 				return fmt.Errorf("policy:\n%w", err)
 			}
-			to, done, err := s.applier(cmd)
-			if err != nil {
+			if err := s.checkBy(cmd); err != nil {
 				return err
 			}
-			return errors.Join(s.run(cmd.Context(), to, files), done())
+			return s.Use(cmd, func(ctx context.Context, on admin.Admin) error { return s.run(ctx, on, files) })
 		},
 	}
-	s.AddFlags(cmd, settings.Direct)
-	settings.Default(cmd.Flags(), "log-level", "warn")
+	s.AddFlags(cmd, 0)
+	cmd.Flags().Lookup("direct").Usage = "write to the store itself instead of asking the API"
 	f := cmd.Flags()
 	f.BoolVar(&s.dryRun, "dry-run", false, "only check the files, and show what would change")
 	f.StringVar(&s.note, "note", "", "why, for the record")
 	f.Int64Var(&s.expect, "expect", -1, "the `version` to replace, and no other (default: the one that is active now)")
 	f.Lookup("expect").DefValue = "0" // not shown
-	f.BoolVar(&s.direct, "direct", false, "write to the store itself instead of asking the API")
 	return cmd
 }
 
@@ -118,40 +107,21 @@ func policyFiles(paths []string) ([]policyFile, error) {
 	return files, nil
 }
 
-// applier returns what applies, and what ends its use.
-func (s *applyCommand) applier(cmd *cobra.Command) (policyApplier, func() error, error) {
-	a := s.app
-	if !s.direct {
-		if f := cmd.Flag("database-url"); f.Changed {
-			return nil, nil, cli.UsageError(errors.New("--database-url is for --direct; the API is named by --api"))
-		}
-		connect := a.Reviewer
-		if s.dryRun {
-			connect = a.Client // it is on nobody's record
-		}
-		c, err := connect(cmd)
-		return c, func() error { return nil }, err
+// checkBy refuses to apply in nobody's name. A dry run by the API is on nobody's record.
+func (s *applyCommand) checkBy(cmd *cobra.Command) error {
+	s.By = s.app.Setting(cmd, "as")
+	switch {
+	case s.Direct && s.By == "":
+		return cli.UsageError(errors.New("who applies it? give your name with --as NAME or PAWL_AS"))
+	case !s.Direct && !s.dryRun:
+		return s.app.CheckReviewer(cmd)
 	}
-	by := a.Setting(cmd, "as")
-	if by == "" {
-		return nil, nil, cli.UsageError(errors.New("who applies it? give your name with --as NAME or PAWL_AS"))
-	}
-	if err := s.Read(a.App, cmd); err != nil {
-		return nil, nil, err
-	}
-	if err := s.Database.Validate(); err != nil {
-		return nil, nil, cli.UsageError(err)
-	}
-	opened, err := s.Database.OpenExisting(cmd.Context())
-	if err != nil {
-		return nil, nil, err
-	}
-	return directPolicies{opened, by}, opened.Close, nil
+	return nil
 }
 
-func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policyFile) error {
+func (s *applyCommand) run(ctx context.Context, on admin.Admin, files []policyFile) error {
 	a := s.app
-	was, err := to.Policy(ctx)
+	was, err := on.Policy(ctx)
 	if err != nil {
 		return err
 	}
@@ -163,13 +133,13 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 		change.Layers = append(change.Layers, rest.PolicyLayer{Name: f.Name, Text: string(f.Data)})
 	}
 	if s.dryRun {
-		trial, err := to.TryPolicy(ctx, change)
+		trial, err := on.TryPolicy(ctx, change)
 		if err != nil {
 			return a.policyRefused(err, files)
 		}
-		return s.tellTrial(ctx, to, was, trial, change, files)
+		return s.tellTrial(ctx, on, was, trial, change, files)
 	}
-	applied, err := to.ApplyPolicy(ctx, change)
+	applied, err := on.ApplyPolicy(ctx, change)
 	if err != nil {
 		return a.policyRefused(err, files)
 	}
@@ -185,11 +155,12 @@ func (s *applyCommand) run(ctx context.Context, to policyApplier, files []policy
 	if err != nil {
 		return err
 	}
-	return a.printEffect(a.effectOf(ctx, to, was, change.Layers))
+	return a.printEffect(a.effectOf(ctx, on, was, change.Layers))
 }
 
-// tellTrial ends with exitError if calls are judged less strictly than before, or if nothing was compared.
-func (s *applyCommand) tellTrial(ctx context.Context, to policyApplier, was rest.ActivePolicy, trial rest.PolicyTrial, change rest.PolicyChange, files []policyFile) error {
+// tellTrial ends with exitError if calls are judged less strictly than before, or if nothing was
+// compared.
+func (s *applyCommand) tellTrial(ctx context.Context, on admin.Admin, was rest.ActivePolicy, trial rest.PolicyTrial, change rest.PolicyChange, files []policyFile) error {
 	a := s.app
 	if a.Output != cli.OutputJSON {
 		a.placed(trial.Warnings, files, true)
@@ -202,7 +173,7 @@ func (s *applyCommand) tellTrial(ctx context.Context, to policyApplier, was rest
 	case trial.Active.Version != was.Version || was.Version != *change.Expect:
 		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, *change.Expect)
 	}
-	e := a.effectOf(ctx, to, was, change.Layers)
+	e := a.effectOf(ctx, on, was, change.Layers)
 	end := func(err error) error {
 		if err == nil && !e.clear() {
 			err = cli.ExitWith(cli.ExitError)

@@ -12,8 +12,7 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// policyChanges shows how one policy's files differ from another's, as
-// programmers know it.
+// policyChanges shows how one policy's files differ from another's, as programmers know it.
 func (a *app) policyChanges(was, will []rest.PolicyLayer) (string, error) {
 	type change struct{ name, from, to, old, new string }
 	var changes []change

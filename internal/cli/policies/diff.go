@@ -145,13 +145,13 @@ func (a *app) hidden(r policydiff.Report) {
 	}
 }
 
-// entryLister lists audit entries: the API, or the store itself.
-type entryLister interface {
+// lister lists audit entries: the API, or the store itself.
+type lister interface {
 	Entries(context.Context, client.EntryQuery) (client.Page[rest.Entry], error)
 }
 
 // entriesSince lists the entries that were written since then.
-func entriesSince(from entryLister, since time.Time) policydiff.Lister {
+func entriesSince(from lister, since time.Time) policydiff.Lister {
 	return func(ctx context.Context, kind, cursor string) (payloads []json.RawMessage, next string, err error) {
 		page, err := from.Entries(ctx, client.EntryQuery{Kind: kind, Since: since, Cursor: cursor, Limit: 100})
 		for _, e := range page.Items {

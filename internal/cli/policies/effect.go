@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policydiff"
 	"github.com/pawlhq/pawl/rest"
@@ -22,11 +23,11 @@ type policyEffect struct {
 	err      error // why it can't be told: the calls, or this Pawl does not know one of the policies
 }
 
-func (a *app) effectOf(ctx context.Context, from entryLister, was rest.ActivePolicy, will []rest.PolicyLayer) (e policyEffect) {
+func (a *app) effectOf(ctx context.Context, from lister, was rest.ActivePolicy, will []rest.PolicyLayer) (e policyEffect) {
 	if e.old, e.err = compileLayers(was.Layers, was.Digest); e.err != nil {
 		return e
 	}
-	if e.new, e.err = policy.Inspect(filesOf(will)...); e.err != nil {
+	if e.new, e.err = policy.Inspect(admin.Files(will)...); e.err != nil {
 		return e
 	}
 	limited, cancel := context.WithTimeout(ctx, effectTime)

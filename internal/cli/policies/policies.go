@@ -78,8 +78,8 @@ func appliedBy(v rest.PolicyVersion) string {
 	return text
 }
 
-// printLayers writes policy files byte for byte, unless a person looks on: then
-// with what can't be seen made visible.
+// printLayers writes policy files byte for byte, unless a person looks on: then with what can't be
+// seen made visible.
 func (a *app) printLayers(layers []rest.PolicyLayer) error {
 	var b strings.Builder
 	for _, l := range layers {

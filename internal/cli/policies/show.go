@@ -16,8 +16,8 @@ import (
 // maxVersionDigits keeps longer numbers for the beginnings of digests.
 const maxVersionDigits = 9
 
-// showPolicy shows what was ever applied, by its version, or by its digest or
-// the beginning of that.
+// showPolicy shows what was ever applied, by its version, or by its digest or the beginning of
+// that.
 func (a *app) showPolicy(ctx context.Context, c *client.Client, name string) error {
 	// As 'history' shows a digest, it may end in the sign of a cut.
 	digest := strings.TrimSuffix(name, approval.CutMark)

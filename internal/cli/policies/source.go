@@ -9,19 +9,20 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policytest"
 	"github.com/pawlhq/pawl/rest"
 )
 
-// activeName stands for the active policy where a command takes files; @ and a
-// digest for one that was ever applied. Files of such names need ./ before.
+// activeName stands for the active policy where a command takes files; @ and a digest for one that
+// was ever applied. Files of such names need ./ before.
 const activeName = "active"
 
-// readPolicy reads the policy that names stand for: files and folders; or,
-// by itself, 'active' or '@DIGEST'. Problems of files have been told, and
-// warnings about them; those of an applied policy were told when it was applied.
+// readPolicy reads the policy that names stand for: files and folders; or, by itself, 'active' or
+// '@DIGEST'. Problems of files have been told, and warnings about them; those of an applied policy
+// were told when it was applied.
 func (a *app) readPolicy(cmd *cobra.Command, names ...string) (*policy.Set, error) {
 	var set *policy.Set
 	var err error
@@ -81,18 +82,18 @@ func (a *app) fetchPolicy(cmd *cobra.Command, name string) (*policy.Set, error) 
 	return compileLayers(p.Layers, p.Digest)
 }
 
-// compileLayers compiles the text of an applied policy to look at it. The error
-// is yamlfile.Problems where this Pawl does not know what stands there.
+// compileLayers compiles the text of an applied policy to look at it. The error is
+// yamlfile.Problems where this Pawl does not know what stands there.
 func compileLayers(layers []rest.PolicyLayer, digest string) (*policy.Set, error) {
-	set, err := policy.Inspect(filesOf(layers)...)
+	set, err := policy.Inspect(admin.Files(layers)...)
 	if err == nil && digest != set.Digest() {
 		err = fmt.Errorf("the text of the policy %s has another digest here: it was changed on its way or in the database, or this Pawl is of another version", approval.Display(cli.ShortHash(digest), 80))
 	}
 	return set, err
 }
 
-// inspectPolicy compiles files, and the files of folders, to one policy, with
-// the rules that no worker would take yet. The error is yamlfile.Problems.
+// inspectPolicy compiles files, and the files of folders, to one policy, with the rules that no
+// worker would take yet. The error is yamlfile.Problems.
 func inspectPolicy(paths []string) (*policy.Set, error) {
 	paths, err := policytest.PolicyFiles(paths...)
 	if err != nil {
@@ -101,8 +102,8 @@ func inspectPolicy(paths []string) (*policy.Set, error) {
 	return policytest.Inspect(paths...)
 }
 
-// problems tells what is wrong with files, a line each, and ends the command.
-// Other errors it returns.
+// problems tells what is wrong with files, a line each, and ends the command. Other errors it
+// returns.
 func (a *app) problems(err error) error {
 	found, ok := errors.AsType[yamlfile.Problems](err)
 	if !ok {

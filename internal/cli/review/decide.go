@@ -80,8 +80,8 @@ type verdict struct {
 	refused *client.Error // the decision did not count
 }
 
-// send decides on a call as it was shown. Errors leave open or rule out that
-// the decision arrived; one that arrived and did not count is a verdict.
+// send decides on a call as it was shown. Errors leave open or rule out that the decision arrived;
+// one that arrived and did not count is a verdict.
 func send(ctx context.Context, c *client.Client, kind approval.DecisionKind, shown client.View, notes string) (verdict, error) {
 	if kind == approval.Approve && shown.Digest == "" && !shown.Status.Ended() {
 		return verdict{}, fmt.Errorf("%s: nobody has been asked yet: the policy has not answered. 'pawl show %s' says why", shown.ID, shown.ID)
@@ -111,8 +111,8 @@ func (v verdict) code() int {
 	return cli.ExitDone
 }
 
-// worse picks the code that says more about several decisions: one that did
-// not count before one that is open.
+// worse picks the code that says more about several decisions: one that did not count before one
+// that is open.
 func worse(a, b int) int {
 	if a == cli.ExitDenied || b == cli.ExitDenied {
 		return cli.ExitDenied

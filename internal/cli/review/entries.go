@@ -117,8 +117,7 @@ func groupsOf(t rest.Token) (names []string) {
 	return names
 }
 
-// gist says in one line what an entry's payload holds; what it does not know
-// it shows as it is.
+// gist says in one line what an entry's payload holds; what it does not know it shows as it is.
 func gist(payload json.RawMessage) string {
 	var p struct {
 		Call     *approval.View    `json:"call"`

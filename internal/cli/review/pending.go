@@ -170,8 +170,8 @@ func (a *app) requests(views []client.View) string {
 	return cli.Table([]string{"ID", "TOOL", "AGENT", "RISK", "STATUS", "WAITING", "EXPIRES IN", "ARGS"}, rows)
 }
 
-// shortIDs returns ID prefixes that differ from each other. A prefix that
-// stands for another, unlisted call too is refused by the API as ambiguous.
+// shortIDs returns ID prefixes that differ from each other. A prefix that stands for another,
+// unlisted call too is refused by the API as ambiguous.
 func shortIDs(views []client.View) []string {
 	size := shortID
 	for i, v := range views {

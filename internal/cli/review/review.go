@@ -190,8 +190,7 @@ func (r *reviewing) decide(kind approval.DecisionKind, shown client.View, notes 
 	return r.Print(res.line() + "\n")
 }
 
-// choose asks until there is a choice. An empty kind leaves the request as it
-// is.
+// choose asks until there is a choice. An empty kind leaves the request as it is.
 func (r *reviewing) choose(v client.View) (kind approval.DecisionKind, notes string, err error) {
 	for {
 		answer, err := r.ask("[y] approve  [n] reject  [d] details  [s] skip  [q] quit > ")
@@ -243,8 +242,8 @@ func (r *reviewing) ask(prompt string) (string, error) {
 	return "", errors.Join(errQuit, r.Print("\n"))
 }
 
-// forget drops what a person typed before there was anything to answer: a key
-// pressed twice must not decide the next request, unseen.
+// forget drops what a person typed before there was anything to answer: a key pressed twice must
+// not decide the next request, unseen.
 func (r *reviewing) forget() {
 	if !r.IsTerminal(r.Stdin) {
 		return
@@ -282,8 +281,8 @@ func (r *reviewing) summary(listed int) string {
 	return text
 }
 
-// readLines reads lines until the input or ctx ends, so that waiting for a
-// person can be interrupted.
+// readLines reads lines until the input or ctx ends, so that waiting for a person can be
+// interrupted.
 func readLines(ctx context.Context, in io.Reader) <-chan string {
 	lines := make(chan string)
 	go func() {

@@ -36,8 +36,8 @@ func (a *app) waits(s *cli.Sheet, w *rest.Waiting) {
 	s.Field("Until", text)
 }
 
-// warnings writes what is in a call's way, every line marked. It goes below
-// everything else, where people look when the text stops.
+// warnings writes what is in a call's way, every line marked. It goes below everything else, where
+// people look when the text stops.
 func (a *app) warnings(v client.View) string {
 	if v.Waiting == nil {
 		return ""
@@ -53,9 +53,9 @@ func (a *app) warnings(v client.View) string {
 	return b.String()
 }
 
-// troubles returns what keeps the listed calls, or any, from going on. It asks
-// two questions however long the list is, and what nobody answers in time is
-// left out: the list itself does not depend on it.
+// troubles returns what keeps the listed calls, or any, from going on. It asks two questions
+// however long the list is, and what nobody answers in time is left out: the list itself does not
+// depend on it.
 func troubles(ctx context.Context, c *client.Client, views []client.View) []string {
 	ctx, cancel := context.WithTimeout(ctx, troublesWithin)
 	defer cancel()
