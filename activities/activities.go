@@ -91,26 +91,21 @@ type RefuseInput struct {
 }
 
 // Refusal is one decision that did not count.
-type Refusal struct {
-	approval.Answer
-	Signal   string `json:"signal"`
-	Reviewer string `json:"reviewer,omitempty"`
-	Channel  string `json:"channel,omitempty"`
-}
+type Refusal = audit.Refusal
 
 // Refuse puts refused decisions on record, many in one entry. The entry's step
 // holds a hash of what it tells: a batch that a workflow of somebody's own wrote
 // before, under the same number, takes no other's place.
 func (a *Activities) Refuse(ctx context.Context, in RefuseInput) error {
-	told := map[string]any{"run": in.Run, "refused": in.Refusals, "more": in.More}
-	doc, err := strictjson.Canonical(told)
+	refused := audit.Refused{Refused: in.Refusals, More: in.More, Run: in.Run}
+	doc, err := strictjson.Canonical(refused)
 	if err != nil {
 		return refuse(approval.CodeInternalError, err.Error(), err)
 	}
 	sum := sha256.Sum256(doc)
-	e, err := audit.New(in.ID, fmt.Sprintf("refused/%s/%d/%x", in.Run, in.Batch, sum[:16]), audit.KindRefused, in.At, told)
+	e, err := entry(in.ID, fmt.Sprintf("refused/%s/%d/%x", in.Run, in.Batch, sum[:16]), in.At, refused)
 	if err != nil {
-		return refuse(approval.CodeInternalError, err.Error(), err)
+		return err
 	}
 	return a.Store.Append(ctx, e)
 }

@@ -133,10 +133,8 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 
 	view, r := redactedView(in, verdict)
 	admission := store.AdmitParams{Verdict: verdict, Run: in.Run}
-	kind := audit.KindRequested
 	switch {
 	case code != "":
-		kind = audit.KindBlocked
 		view.End(approval.Outcome{
 			Status:   approval.StatusBlocked,
 			Error:    &approval.CallError{Code: code, Message: r.Text(message)},
@@ -153,7 +151,7 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 	}
 	admission.View = view
 
-	requested, err := admitted(in, view, verdict, kind, now)
+	requested, err := admitted(in, view, verdict, now)
 	if err != nil {
 		return store.AdmitParams{}, err
 	}
@@ -169,12 +167,11 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 }
 
 // admitted is the audit entry of a call's admission.
-func admitted(in AdmitInput, view approval.View, verdict approval.Verdict, kind audit.Kind, now time.Time) (audit.Entry, error) {
-	e, err := audit.New(in.ID, "admit", kind, now, map[string]any{"call": view, "verdict": verdict, "run": in.Run})
-	if err != nil {
-		return e, refuse(approval.CodeInternalError, err.Error(), err)
+func admitted(in AdmitInput, view approval.View, verdict approval.Verdict, now time.Time) (audit.Entry, error) {
+	if view.Status == approval.StatusBlocked {
+		return entry(in.ID, "admit", now, audit.Blocked{Call: &view, Verdict: &verdict, Run: in.Run})
 	}
-	return e, nil
+	return entry(in.ID, "admit", now, audit.Requested{Call: view, Verdict: verdict, Run: in.Run})
 }
 
 // blocks returns the code and message of what stops the call before any
@@ -227,10 +224,9 @@ func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *reda
 func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, record store.Record) (store.Record, error) {
 	if !sameCall(in, record) {
 		message := "the idempotency key was used for another call; use a new key for a new call"
-		e, err := audit.New(in.ID, "conflict/"+in.Run, audit.KindBlocked, now,
-			map[string]any{"run": in.Run, "digest": in.Digest, "code": approval.CodeConflict})
+		e, err := entry(in.ID, "conflict/"+in.Run, now, audit.Blocked{Run: in.Run, Digest: in.Digest, Code: approval.CodeConflict})
 		if err != nil {
-			return record, refuse(approval.CodeInternalError, err.Error(), err)
+			return record, err
 		}
 		if err := a.Store.Append(ctx, e); err != nil {
 			return record, fmt.Errorf("recording conflict of call %s: %w", in.ID, err)

@@ -49,6 +49,6 @@ func endedDuplicate(in AdmitInput, held *store.DuplicateError, a store.AdmitPara
 		Decision:    &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
 		DuplicateOf: held.ID,
 	}, now)
-	e, err := admitted(in, view, a.Verdict, audit.KindBlocked, now)
+	e, err := admitted(in, view, a.Verdict, now)
 	return store.AdmitParams{View: view, Verdict: a.Verdict, Run: in.Run, Entries: []audit.Entry{e}}, err
 }

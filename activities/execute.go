@@ -65,9 +65,9 @@ func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err err
 		workflow = info.WorkflowType.Name
 	}
 	a.Logger.WarnContext(ctx, "a tool was not run: its call has no permit that holds", "asked_by", id, "run", run, "code", app.Type())
-	e, err := audit.New(id, fmt.Sprintf("not started/%s/%s", run, info.ActivityID), audit.KindNotStarted, info.StartedTime, map[string]any{
-		"run": run, "workflow_type": workflow, "code": app.Type(),
-		"call_id": approval.Display(in.ID, 200), "tool": approval.Display(in.Call.Tool, 200),
+	e, err := entry(id, fmt.Sprintf("not started/%s/%s", run, info.ActivityID), info.StartedTime, audit.NotStarted{
+		Run: run, WorkflowType: workflow, Code: app.Type(),
+		CallID: approval.Display(in.ID, 200), Tool: approval.Display(in.Call.Tool, 200),
 	})
 	if err == nil {
 		err = a.Store.Append(ctx, e)
@@ -105,14 +105,14 @@ func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMess
 func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Tool) error {
 	info := activity.GetInfo(ctx)
 	began, started := time.Now(), info.StartedTime.UTC().Truncate(time.Microsecond)
-	entry, err := audit.New(in.ID, "start", audit.KindStarted, started,
-		map[string]any{"digest": in.Digest, "run": info.WorkflowExecution.RunID, "schema_digest": t.SchemaDigest()})
+	e, err := entry(in.ID, "start", started,
+		audit.Started{Digest: in.Digest, Run: info.WorkflowExecution.RunID, SchemaDigest: t.SchemaDigest()})
 	if err != nil {
-		return refuse(approval.CodeInternalError, err.Error(), err)
+		return err
 	}
 	use := store.UseParams{
 		ID: in.ID, Digest: in.Digest, Run: info.WorkflowExecution.RunID, Activity: info.ActivityID, Token: rand.Text(),
-		Retry: t.Idempotent() && info.Attempt > 1, Entries: []audit.Entry{entry},
+		Retry: t.Idempotent() && info.Attempt > 1, Entries: []audit.Entry{e},
 	}
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		// The server's clock when it started this attempt, and what has passed since.

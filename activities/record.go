@@ -176,9 +176,9 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outc
 	if err != nil {
 		return nil, err
 	}
-	end, err := audit.New(in.ID, "end", audit.KindEnded, in.At, map[string]any{"outcome": entryOutcome(out), "run": in.Run})
+	end, err := entry(in.ID, "end", in.At, audit.Ended{Outcome: entryOutcome(out), Run: in.Run})
 	if err != nil {
-		return nil, refuse(approval.CodeInternalError, err.Error(), err)
+		return nil, err
 	}
 	record, fresh, err := a.Store.Finish(ctx, store.FinishParams{Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, end)})
 	switch {
@@ -295,9 +295,9 @@ func redactSettlement(r *redact.Redactor, s *approval.Settlement) *approval.Sett
 func decisionEntries(id, run string, votes []approval.Decision) ([]audit.Entry, error) {
 	var entries []audit.Entry
 	for _, v := range votes {
-		e, err := audit.New(id, "decision/"+v.ID, audit.KindDecided, v.At, map[string]any{"decision": v, "run": run})
+		e, err := entry(id, "decision/"+v.ID, v.At, audit.Decided{Decision: v, Run: run})
 		if err != nil {
-			return nil, refuse(approval.CodeInternalError, err.Error(), err)
+			return nil, err
 		}
 		entries = append(entries, e)
 	}
@@ -324,11 +324,12 @@ func entryOutcome(o approval.Outcome) approval.Outcome {
 }
 
 func claimEntry(p Permit, id, digest string, by *approval.Settlement, at time.Time) (audit.Entry, error) {
-	payload := map[string]any{"digest": digest, "decision": by, "run": p.Run}
-	if p.Queue != "" {
-		payload["queue"] = p.Queue
-	}
-	e, err := audit.New(id, "claim", audit.KindClaimed, at, payload)
+	return entry(id, "claim", at, audit.Claimed{Digest: digest, Decision: by, Run: p.Run, Queue: p.Queue})
+}
+
+// entry is audit.New, whose error no retry mends.
+func entry(subject, step string, at time.Time, payload audit.Payload) (audit.Entry, error) {
+	e, err := audit.New(subject, step, at, payload)
 	if err != nil {
 		return e, refuse(approval.CodeInternalError, err.Error(), err)
 	}

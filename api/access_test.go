@@ -300,7 +300,7 @@ func TestOthersCallsAreNotThere(t *testing.T) {
 		}
 		if inStore {
 			w.store.put(store.Record{View: v, IsRequest: true})
-			w.entry(id, "admit", audit.KindRequested, map[string]any{})
+			w.entry(id, "admit", audit.Requested{})
 		}
 		if inTemporal {
 			w.temporal.add(&fakeWorkflow{id: id, memo: memo, state: approval.State{View: v}})

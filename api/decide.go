@@ -145,13 +145,10 @@ func (s *Server) reader(c *gin.Context) ballot.Reader {
 // workflow, where this process may write the record; the log tells in any case.
 func (s *Server) recordForbidden(ctx context.Context, id string, a approval.Answer, d approval.Decision) {
 	s.o.Logger.WarnContext(ctx, "a decision was forbidden", "id", id, "reviewer", d.Reviewer, "decision", d.Kind)
-	e, err := audit.New(id, "forbidden/"+d.ID, audit.KindRefused, time.Now(), map[string]any{
-		"refused": []any{map[string]any{
-			"decision_id": d.ID, "outcome": a.Outcome, "message": a.Message,
-			"signal": signalName(d.Kind), "reviewer": d.Reviewer, "channel": d.Channel, "method": d.Method,
-		}},
-		"more": 0,
-	})
+	e, err := audit.New(id, "forbidden/"+d.ID, time.Now(), audit.Refused{Refused: []audit.Refusal{{
+		Answer: approval.Answer{DecisionID: d.ID, Outcome: a.Outcome, Message: a.Message},
+		Signal: signalName(d.Kind), Reviewer: d.Reviewer, Channel: d.Channel, Method: d.Method,
+	}}})
 	if err == nil {
 		err = s.o.Store.Append(context.WithoutCancel(ctx), e)
 	}

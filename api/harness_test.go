@@ -180,8 +180,8 @@ func (w *world) ended(id string, status approval.Status, change ...func(*store.R
 	w.store.put(r)
 }
 
-func (w *world) entry(call, step string, kind audit.Kind, payload any) {
-	e, err := audit.New(call, step, kind, testTime, payload)
+func (w *world) entry(subject, step string, payload audit.Payload) {
+	e, err := audit.New(subject, step, testTime, payload)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -45,7 +45,9 @@ func (s *Server) listAudit(c *gin.Context) error {
 }
 
 func entry(e audit.Entry) rest.Entry {
-	return rest.Entry{CallID: e.Subject, Step: e.Step, Kind: string(e.Kind), At: e.At, Payload: e.Payload, LeafHash: e.Leaf.String()}
+	return rest.Entry{
+		CallID: e.Subject, Step: e.Step, Kind: string(e.Kind), At: e.At, Payload: e.Payload, LeafHash: e.Leaf.String(), Damage: e.Damage,
+	}
 }
 
 func (s *Server) listTools(c *gin.Context) error {

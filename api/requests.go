@@ -99,7 +99,7 @@ func (s *Server) getRequest(c *gin.Context) error {
 		return fromStore(err)
 	}
 	for _, e := range entries.Items {
-		out.Timeline = append(out.Timeline, rest.Event{Kind: string(e.Kind), At: e.At, Payload: e.Payload})
+		out.Timeline = append(out.Timeline, rest.Event{Kind: string(e.Kind), At: e.At, Payload: e.Payload, Damage: e.Damage})
 	}
 	out.TimelineCursor = entries.Next
 	return reply(c, http.StatusOK, out)

@@ -39,8 +39,8 @@ func TestLists(t *testing.T) {
 	w.request("pawl-1")
 	w.request("pawl-2")
 	w.ended("pawl-3", approval.StatusExecuted)
-	w.entry("pawl-1", "admit", audit.KindRequested, map[string]any{"tool": "refund"})
-	w.entry("pawl-2", "admit", audit.KindRequested, map[string]any{"tool": "refund"})
+	w.entry("pawl-1", "admit", audit.Requested{Call: approval.View{Tool: "refund"}})
+	w.entry("pawl-2", "admit", audit.Requested{Call: approval.View{Tool: "refund"}})
 	w.store.entries[1].Payload = nil // removed by retention
 	golden(t, "list_requests", w.get("/api/requests?limit=1"))
 	golden(t, "tools", w.get("/api/tools"))
@@ -57,6 +57,20 @@ func TestLists(t *testing.T) {
 	expect(t, w.get("/api/audit?request_id=pawl"), 409, rest.CodeAmbiguous)
 	expect(t, w.get("/api/audit?request_id=none"), 404, approval.CodeNotFound)
 	expect(t, w.get("/api/audit?since=yesterday"), 400, rest.CodeInvalidRequest)
+}
+
+func TestEntriesThatWereChangedAreMarked(t *testing.T) {
+	const damage = "its payload differs from its payload hash"
+	w := newWorld(t)
+	w.request("pawl-1")
+	w.entry("pawl-1", "admit", audit.Requested{})
+	w.store.entries[0].Damage = damage
+	list, timeline := expect(t, w.get("/api/audit"), 200, "")["items"], expect(t, w.get("/api/requests/pawl-1"), 200, "")["timeline"]
+	for _, entries := range []any{list, timeline} {
+		if e := entries.([]any)[0].(map[string]any); e["damage"] != damage {
+			t.Errorf("%v", e)
+		}
+	}
 }
 
 func TestGetRequest(t *testing.T) {
@@ -92,7 +106,7 @@ func TestGetRequest(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, func(o *Options) { o.QueryBudget = 500 * time.Millisecond })
 			c.setup(w)
-			w.entry(id, "admit", audit.KindRequested, map[string]any{"tool": "refund"})
+			w.entry(id, "admit", audit.Requested{Call: approval.View{Tool: "refund"}})
 			rec := w.get("/api/requests/" + c.path)
 			expect(t, rec, c.status, c.code)
 			if c.golden != "" {

@@ -1,5 +1,5 @@
-// Package audit defines the record that nobody can quietly change: entries,
-// their canonical bytes and their leaf hashes. It knows no database.
+// Package audit defines the record that nobody can quietly change: entries, a payload type for
+// each kind of them, their canonical bytes and their leaf hashes. It knows no database.
 package audit
 
 import (
@@ -82,6 +82,9 @@ type Entry struct {
 	// a payload; the log still verifies.
 	Metadata []byte `json:"-"`
 	Leaf     Hash   `json:"leaf_hash"` // RFC 6962 leaf hash of Metadata
+
+	// Damage says what does not fit in an entry that was read from a store; see Stored.
+	Damage string `json:"damage,omitempty"`
 }
 
 // Hash is a SHA-256 sum, in hex where it is text.
@@ -116,19 +119,19 @@ type metadata struct {
 // timeLayout has six digits always, so equal times have equal bytes.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
-// New makes an entry. payload must marshal to a JSON object and be redacted
-// already; at is cut to whole microseconds, as stores keep it.
-func New(call, step string, kind Kind, at time.Time, payload any) (Entry, error) {
-	if call == "" || step == "" || kind == "" || at.IsZero() {
-		return Entry{}, fmt.Errorf("audit entry needs call, step, kind and time (call %q, step %q, kind %q)", call, step, kind)
+// New makes an entry. What payload holds must be redacted already; at is cut to whole
+// microseconds, as stores keep it.
+func New(subject, step string, at time.Time, payload Payload) (Entry, error) {
+	if subject == "" || step == "" || at.IsZero() {
+		return Entry{}, fmt.Errorf("audit entry needs subject, step and time (subject %q, step %q)", subject, step)
 	}
 	body, err := strictjson.Canonical(payload)
 	if err != nil {
-		return Entry{}, fmt.Errorf("audit entry %s/%s: payload: %w", call, step, err)
+		return Entry{}, fmt.Errorf("audit entry %s/%s: payload: %w", subject, step, err)
 	}
-	e := Entry{Subject: call, Step: step, Kind: kind, At: at.UTC().Truncate(time.Microsecond), Payload: body}
+	e := Entry{Subject: subject, Step: step, Kind: payload.Kind(), At: at.UTC().Truncate(time.Microsecond), Payload: body}
 	if e.Metadata, err = e.covered(); err != nil {
-		return Entry{}, fmt.Errorf("audit entry %s/%s: %w", call, step, err)
+		return Entry{}, fmt.Errorf("audit entry %s/%s: %w", subject, step, err)
 	}
 	e.Leaf = Hash(tlog.RecordHash(e.Metadata))
 	return e, e.Check() // what would not verify is never written
@@ -162,32 +165,52 @@ func (e Entry) plain() bool {
 	return true
 }
 
-// Check recomputes an entry from what it says and reports the first thing
-// that does not fit. An entry whose payload was removed (nil) is checked by
-// its metadata alone.
+// Stored is an entry as it was read from a store. If it does not fit its hashes, because
+// somebody changed it there, Damage says what differs; a payload that is no JSON then is shown
+// as text. An entry is never left out for that.
+func Stored(e Entry, leaf []byte) Entry {
+	copy(e.Leaf[:], leaf)
+	if len(leaf) != len(e.Leaf) {
+		e.Damage = "its leaf hash is missing"
+	} else {
+		e.Damage = e.damage()
+	}
+	if e.Payload != nil && e.Damage != "" && !json.Valid(e.Payload) {
+		e.Payload, _ = json.Marshal(string(e.Payload)) // text can always be marshalled
+	}
+	return e
+}
+
+// Check recomputes an entry from what it says and reports the first thing that does not fit.
+// An entry whose payload was removed (nil) is checked by its metadata alone.
 func (e Entry) Check() error {
+	if found := e.damage(); found != "" {
+		return fmt.Errorf("audit entry %s/%s: %s", e.Subject, e.Step, found)
+	}
+	return nil
+}
+
+func (e Entry) damage() string {
 	if e.Payload != nil && e.plain() { // most entries, quickly
 		want, err := e.covered()
 		if err == nil && bytes.Equal(e.Metadata, want) && Hash(tlog.RecordHash(e.Metadata)) == e.Leaf {
-			return nil
+			return ""
 		}
 	}
 	var m metadata
 	if err := strictjson.Decode(e.Metadata, &m); err != nil {
-		return fmt.Errorf("audit entry %s/%s: metadata: %w", e.Subject, e.Step, err)
+		return "its metadata can't be read: " + err.Error()
 	}
+	sum := sha256.Sum256(e.Payload)
 	switch {
 	case m.V != 1:
-		return fmt.Errorf("audit entry %s/%s: format %d is not known to this version", e.Subject, e.Step, m.V)
+		return fmt.Sprintf("its format %d is not known to this version", m.V)
 	case m.Call != e.Subject, m.Step != e.Step, m.Kind != e.Kind, m.At != e.At.UTC().Format(timeLayout):
-		return fmt.Errorf("audit entry %s/%s: its columns differ from its metadata", e.Subject, e.Step)
+		return "its columns differ from its metadata"
 	case Hash(tlog.RecordHash(e.Metadata)) != e.Leaf:
-		return fmt.Errorf("audit entry %s/%s: its metadata differs from its leaf hash", e.Subject, e.Step)
+		return "its metadata differs from its leaf hash"
+	case e.Payload != nil && hex.EncodeToString(sum[:]) != m.Payload:
+		return "its payload differs from its payload hash"
 	}
-	if e.Payload != nil {
-		if sum := sha256.Sum256(e.Payload); hex.EncodeToString(sum[:]) != m.Payload {
-			return fmt.Errorf("audit entry %s/%s: its payload differs from its payload hash", e.Subject, e.Step)
-		}
-	}
-	return nil
+	return ""
 }

@@ -10,11 +10,20 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
+// note is a payload of any kind.
+type note struct {
+	kind audit.Kind
+	B    int `json:"b,omitempty"`
+	A    any `json:"a"`
+}
+
+func (n note) Kind() audit.Kind { return n.kind }
+
 var at = time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.FixedZone("x", 3600))
 
 // The bytes and the leaf are what a log proves: they never change.
 func TestEntryGolden(t *testing.T) {
-	e, err := audit.New("pawl-1", "admit", audit.KindRequested, at, map[string]any{"b": 1, "a": "ü"})
+	e, err := audit.New("pawl-1", "admit", at, note{audit.KindRequested, 1, "ü"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +41,7 @@ func TestEntryGolden(t *testing.T) {
 }
 
 func TestEntryCheckFindsEveryChange(t *testing.T) {
-	good, err := audit.New("pawl-1", "admit", audit.KindRequested, at, map[string]any{"a": 1})
+	good, err := audit.New("pawl-1", "admit", at, note{audit.KindRequested, 0, 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +58,43 @@ func TestEntryCheckFindsEveryChange(t *testing.T) {
 	} {
 		e := good
 		change(&e)
-		if e.Check() == nil {
+		if e.Check() == nil || audit.Stored(e, e.Leaf[:]).Damage == "" {
 			t.Errorf("%s changed and nobody noticed", name)
 		}
 	}
 	good.Payload = nil
 	if err := good.Check(); err != nil {
 		t.Errorf("an entry whose payload was removed must still verify: %v", err)
+	}
+}
+
+func TestStored(t *testing.T) {
+	good, err := audit.New("pawl-1", "admit", at, note{audit.KindRequested, 0, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := good.Leaf[:]
+	if e := audit.Stored(good, leaf); e.Damage != "" {
+		t.Errorf("a good entry: %s", e.Damage)
+	}
+	for name, c := range map[string]struct {
+		payload, shown string
+		leaf           []byte
+		want           string
+	}{
+		"payload":    {`{"a":2}`, `{"a":2}`, leaf, "its payload differs from its payload hash"},
+		"no JSON":    {`{"a"`, `"{\"a\""`, leaf, "its payload differs from its payload hash"},
+		"no payload": {"", `""`, leaf, "its payload differs from its payload hash"},
+		"no leaf":    {`{"a":1}`, `{"a":1}`, nil, "its leaf hash is missing"},
+		"long leaf":  {`{"a":1}`, `{"a":1}`, append(leaf[:32:32], 0), "its leaf hash is missing"},
+	} {
+		e := good
+		e.Payload = json.RawMessage(c.payload)
+		e = audit.Stored(e, c.leaf)
+		doc, err := json.Marshal(e)
+		if err != nil || e.Damage != c.want || string(e.Payload) != c.shown || !strings.Contains(string(doc), `"damage":"`+c.want) {
+			t.Errorf("%s: %s, %v", name, doc, err)
+		}
 	}
 }
 
@@ -68,13 +107,13 @@ func TestReserved(t *testing.T) {
 }
 
 func TestEntryNeedsItsParts(t *testing.T) {
-	if _, err := audit.New("", "s", audit.KindEnded, at, nil); err == nil {
+	if _, err := audit.New("", "s", at, audit.Ended{}); err == nil {
 		t.Error("no call")
 	}
-	if _, err := audit.New("c", "s", audit.KindEnded, time.Time{}, map[string]any{}); err == nil {
+	if _, err := audit.New("c", "s", time.Time{}, audit.Ended{}); err == nil {
 		t.Error("no time")
 	}
-	if _, err := audit.New("c", "s", audit.KindEnded, at, map[string]any{"f": func() {}}); err == nil {
+	if _, err := audit.New("c", "s", at, note{audit.KindEnded, 0, func() {}}); err == nil {
 		t.Error("payload without JSON")
 	}
 }
@@ -84,7 +123,7 @@ func FuzzEntry(f *testing.F) {
 	f.Add("ü\"\\", "<&>", int64(1), "payload")
 	f.Add("\xff", "step", int64(1), "payload")
 	f.Fuzz(func(t *testing.T, call, step string, micros int64, text string) {
-		e, err := audit.New(call, step, audit.KindEnded, time.UnixMicro(micros%253402300799000000), map[string]any{"t": text})
+		e, err := audit.New(call, step, time.UnixMicro(micros%253402300799000000), note{audit.KindEnded, 0, text})
 		if err != nil {
 			return
 		}

@@ -83,7 +83,8 @@ type Request struct {
 type Event struct {
 	Kind    string          `json:"kind"`
 	At      time.Time       `json:"at"`
-	Payload json.RawMessage `json:"payload"` // redacted; null where retention removed it
+	Payload json.RawMessage `json:"payload"`          // redacted; null where retention removed it
+	Damage  string          `json:"damage,omitempty"` // see Entry
 }
 
 // DecisionRequest is the body of POST /api/requests/{id}/approve and …/reject. It may be left out.
@@ -131,6 +132,9 @@ type Entry struct {
 	At       time.Time       `json:"at"`
 	Payload  json.RawMessage `json:"payload"`   // redacted; null where retention removed it
 	LeafHash string          `json:"leaf_hash"` // RFC 6962, in hex
+	// Damage says what does not fit the hashes of an entry that was changed in the store; absent in
+	// all others.
+	Damage string `json:"damage,omitempty"`
 }
 
 // Tool is one tool of the catalogue.

@@ -68,7 +68,9 @@ func (k SigningKey) Check() error {
 
 // Entry is the record of a new key.
 func (k SigningKey) Entry() (audit.Entry, error) {
-	return audit.New(audit.SubjectKey+k.ID, "added", audit.KindKeyAdded, k.CreatedAt, map[string]any{"key": k})
+	return audit.New(audit.SubjectKey+k.ID, "added", k.CreatedAt, audit.KeyAdded{Key: audit.SigningKey{
+		ID: k.ID, Public: k.Public, Note: k.Note, CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy,
+	}})
 }
 
 // EndKeyParams retires a key, or revokes it.
@@ -89,9 +91,9 @@ func (e EndKeyParams) Check() error {
 // Entry is the record of an ending.
 func (e EndKeyParams) Entry() (audit.Entry, error) {
 	if e.Revoke {
-		return audit.New(audit.SubjectKey+e.ID, "revoked", audit.KindKeyRevoked, e.At, map[string]any{"key_id": e.ID, "revoked_by": e.By})
+		return audit.New(audit.SubjectKey+e.ID, "revoked", e.At, audit.KeyRevoked{KeyID: e.ID, RevokedBy: e.By})
 	}
-	return audit.New(audit.SubjectKey+e.ID, "retired", audit.KindKeyRetired, e.At, map[string]any{"key_id": e.ID, "retired_by": e.By})
+	return audit.New(audit.SubjectKey+e.ID, "retired", e.At, audit.KeyRetired{KeyID: e.ID, RetiredBy: e.By})
 }
 
 // Done reports whether the key has ended this way, or a way that includes it.

@@ -118,16 +118,12 @@ func (a ApplyParams) Version() PolicyVersion {
 // Entry is the record of it, which a backend writes in the same transaction.
 // It names each layer's hash, so that a text can be checked against the log.
 func (a ApplyParams) Entry() (audit.Entry, error) {
-	type layer struct {
-		Name string `json:"name"`
-		Sum  string `json:"sha256"`
-	}
-	var layers []layer
+	var layers []audit.PolicyLayer
 	for _, l := range a.Set.Layers {
 		sum := sha256.Sum256([]byte(l.Text))
-		layers = append(layers, layer{l.Name, hex.EncodeToString(sum[:])})
+		layers = append(layers, audit.PolicyLayer{Name: l.Name, SHA256: hex.EncodeToString(sum[:])})
 	}
 	v := a.Version()
-	return audit.New(audit.SubjectPolicy, fmt.Sprintf("version/%d", v.Version), audit.KindPolicyApplied, v.At,
-		map[string]any{"policy": v, "layers": layers})
+	return audit.New(audit.SubjectPolicy, fmt.Sprintf("version/%d", v.Version), v.At,
+		audit.PolicyApplied{Policy: audit.PolicyVersion(v), Layers: layers})
 }

@@ -70,7 +70,10 @@ func (t Token) Check() error {
 
 // Entry is the record of a new token.
 func (t Token) Entry() (audit.Entry, error) {
-	return audit.New(audit.SubjectToken+t.ID, "created", audit.KindTokenCreated, t.CreatedAt, map[string]any{"token": t})
+	return audit.New(audit.SubjectToken+t.ID, "created", t.CreatedAt, audit.TokenCreated{Token: audit.Token{
+		ID: t.ID, Subject: t.Subject, Kind: t.Kind, Owner: t.Owner, Roles: t.Roles, Groups: t.Groups, Team: t.Team,
+		Agents: t.Agents, Note: t.Note, CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, ExpiresAt: t.ExpiresAt,
+	}})
 }
 
 // RevokeParams revokes a token.
@@ -89,5 +92,5 @@ func (r RevokeParams) Check() error {
 
 // Entry is the record of a revocation.
 func (r RevokeParams) Entry() (audit.Entry, error) {
-	return audit.New(audit.SubjectToken+r.ID, "revoked", audit.KindTokenRevoked, r.At, map[string]any{"token_id": r.ID, "revoked_by": r.By})
+	return audit.New(audit.SubjectToken+r.ID, "revoked", r.At, audit.TokenRevoked{TokenID: r.ID, RevokedBy: r.By})
 }

@@ -127,7 +127,7 @@ func (s *sweeper) end(ctx context.Context, id string) error {
 // finish writes the ending. It names no run: whoever closed the workflow did
 // not know whether other workers had started its tool.
 func (s *sweeper) finish(ctx context.Context, out approval.Outcome, run string, at time.Time) error {
-	entry, err := audit.New(out.ID, "end", audit.KindEnded, at, map[string]any{"outcome": out, "run": run})
+	entry, err := audit.New(out.ID, "end", at, audit.Ended{Outcome: out, Run: run})
 	if err != nil {
 		return err
 	}

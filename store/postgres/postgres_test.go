@@ -71,7 +71,7 @@ func admission(id string, args json.RawMessage) store.AdmitParams {
 }
 
 func entry(id, step string, kind audit.Kind) audit.Entry {
-	e, err := audit.New(id, step, kind, time.Now(), map[string]any{"id": id})
+	e, err := audit.New(id, step, time.Now(), storetest.Payload{Of: kind, Note: id})
 	if err != nil {
 		panic(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/storetest"
 )
 
 // Tests run this binary again as another process, with a role and a store.
@@ -67,7 +68,7 @@ func write(ctx context.Context, s *Store) {
 // guard tells each step of a call after its acknowledgement.
 func guard(ctx context.Context, s *Store, id string, tell io.Writer) error {
 	step := func(step string, kind audit.Kind) []audit.Entry {
-		e, err := audit.New(id, step, kind, time.Now(), map[string]string{"text": strings.Repeat("x", 3000)})
+		e, err := audit.New(id, step, time.Now(), storetest.Payload{Of: kind, Note: strings.Repeat("x", 3000)})
 		if err != nil {
 			panic(err)
 		}

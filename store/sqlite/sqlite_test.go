@@ -60,7 +60,7 @@ func run(t *testing.T, s *Store, query string, args ...any) {
 
 // admission is an allowed call with its first audit entry.
 func admission(id string, args json.RawMessage) store.AdmitParams {
-	e, err := audit.New(id, "requested", audit.KindRequested, time.Now(), map[string]any{"args": args})
+	e, err := audit.New(id, "requested", time.Now(), storetest.Payload{Of: audit.KindRequested, JSON: args})
 	if err != nil {
 		panic(err)
 	}

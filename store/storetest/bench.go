@@ -15,7 +15,7 @@ import (
 func Sample(id string, waits bool) (store.AdmitParams, error) {
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	args := json.RawMessage(`{"query":"weather in the mountains","limit":10,"tags":["a","b","c"]}`)
-	e, err := audit.New(id, "requested", audit.KindRequested, at, map[string]any{"args": args, "tool": "search", "agent": "agent"})
+	e, err := audit.New(id, "requested", at, Payload{Of: audit.KindRequested, Note: "search by agent", JSON: args})
 	if err != nil {
 		return store.AdmitParams{}, err
 	}
@@ -97,7 +97,7 @@ func sampled(b *testing.B, s store.Store) store.AdmitParams {
 }
 
 func step(b *testing.B, a store.AdmitParams, name string, kind audit.Kind) audit.Entry {
-	e, err := audit.New(a.View.ID, name, kind, a.View.CreatedAt, map[string]any{"digest": a.View.Digest})
+	e, err := audit.New(a.View.ID, name, a.View.CreatedAt, Payload{Of: kind, Note: a.View.Digest})
 	if err != nil {
 		b.Error(err)
 	}

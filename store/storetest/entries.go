@@ -47,7 +47,7 @@ func appendOnce(t *testing.T, s store.Store) {
 	first := entry(t, "a", "1", audit.KindRefused)
 	appendAll(t, s, first, entry(t, "b", "1", audit.KindRefused))
 
-	other, err := audit.New("a", "1", audit.KindEnded, after(9), map[string]string{"note": "another"})
+	other, err := audit.New("a", "1", after(9), Payload{Of: audit.KindEnded, Note: "another"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func entriesFiltered(t *testing.T, s store.Store) {
 	for i := range store.ExactTotal {
 		batch = append(batch, entry(t, "busy", fmt.Sprint(i), audit.KindRefused))
 	}
-	late, err := audit.New("quiet", "3", audit.KindEnded, after(5), map[string]string{"note": "late"})
+	late, err := audit.New("quiet", "3", after(5), Payload{Of: audit.KindEnded, Note: "late"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func entriesLarge(t *testing.T, s store.Store) {
 	const size, count = 1 << 20, 2*store.PageBytes>>20 + 1
 	var want []string
 	for i := range count {
-		e, err := audit.New("a", fmt.Sprint(i), audit.KindEnded, after(1), map[string]string{"result": strings.Repeat("r", size)})
+		e, err := audit.New("a", fmt.Sprint(i), after(1), Payload{Of: audit.KindEnded, Note: strings.Repeat("r", size)})
 		if err != nil {
 			t.Fatal(err)
 		}

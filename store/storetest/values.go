@@ -82,7 +82,7 @@ func valuesLarge(t *testing.T, s store.Store) {
 	}
 	a := allowed(t, "a")
 	a.View.Args = large(approval.MaxArgs)
-	e, err := audit.New("a", "requested", audit.KindRequested, after(1), map[string]any{"args": a.View.Args})
+	e, err := audit.New("a", "requested", after(1), Payload{Of: audit.KindRequested, JSON: a.View.Args})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func valuesLarge(t *testing.T, s store.Store) {
 
 	f := ending(t, "a", approval.StatusExecuted)
 	f.Outcome.Result = large(approval.MaxResult)
-	if e, err = audit.New("a", "ended", audit.KindEnded, after(4), map[string]any{"result": f.Outcome.Result}); err != nil {
+	if e, err = audit.New("a", "ended", after(4), Payload{Of: audit.KindEnded, JSON: f.Outcome.Result}); err != nil {
 		t.Fatal(err)
 	}
 	f.Entries = []audit.Entry{e}

@@ -289,7 +289,7 @@ func TestPolicyDirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	e, err := audit.New("pawl-1", "requested", audit.KindRequested, now, map[string]any{"call": approval.View{ID: "pawl-1", Tool: "a", CreatedAt: now}})
+	e, err := audit.New("pawl-1", "requested", now, audit.Requested{Call: approval.View{ID: "pawl-1", Tool: "a", CreatedAt: now}})
 	if err := errors.Join(err, s.Append(t.Context(), e), s.Close()); err != nil {
 		t.Fatal(err)
 	}

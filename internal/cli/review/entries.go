@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/rest"
@@ -48,6 +48,7 @@ func (a *app) auditList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.warnDamage(page.Items)
 			if a.Output == cli.OutputJSON {
 				return cli.PrintPage(a.App, page)
 			}
@@ -59,7 +60,7 @@ func (a *app) auditList() *cobra.Command {
 			for _, e := range page.Items {
 				rows = append(rows, []string{
 					cli.Timestamp(e.At), approval.Display(e.CallID, 0), cli.Cell(e.Kind, 30), cli.Cell(e.Step, 30),
-					cli.ShortHash(e.LeafHash), gist(e.Payload),
+					cli.ShortHash(e.LeafHash), gist(e.Kind, e.Payload, e.Damage),
 				})
 			}
 			defer a.later(page)
@@ -91,110 +92,140 @@ func timeline(entries []rest.Event) string {
 	}
 	var rows [][]string
 	for _, e := range entries {
-		rows = append(rows, []string{cli.Timestamp(e.At), cli.Cell(e.Kind, 30), gist(e.Payload)})
+		rows = append(rows, []string{cli.Timestamp(e.At), cli.Cell(e.Kind, 30), gist(e.Kind, e.Payload, e.Damage)})
 	}
 	return "Timeline:\n" + cli.Table([]string{"AT", "WHAT", "DETAILS"}, rows)
+}
+
+// warnDamage says on standard error that entries were changed in the store.
+func (a *app) warnDamage(entries []rest.Entry) {
+	damaged := 0
+	for _, e := range entries {
+		if e.Damage != "" {
+			damaged++
+		}
+	}
+	if damaged > 0 {
+		a.Note("WARNING: the log was changed in the store; entries that do not fit their hashes: %d", damaged)
+	}
 }
 
 // verdictOf returns what the policy said of a call, as its first entry has it.
 func verdictOf(entries []rest.Event) (v approval.Verdict) {
 	for _, e := range entries {
-		var p struct {
-			Verdict *approval.Verdict `json:"verdict"`
-		}
-		if json.Unmarshal(e.Payload, &p) == nil && p.Verdict != nil {
-			return *p.Verdict
+		switch p, _ := audit.ReadPayload(audit.Kind(e.Kind), e.Payload); p := p.(type) {
+		case audit.Requested:
+			return p.Verdict
+		case audit.Blocked:
+			if p.Verdict != nil {
+				return *p.Verdict
+			}
 		}
 	}
 	return v
 }
 
-// groupsOf names the groups of a token as such.
-func groupsOf(t rest.Token) (names []string) {
-	for _, g := range t.Groups {
-		names = append(names, "group "+g)
+// gist says in one line what an entry says, and whether it was changed. What this version does not
+// know is shown as it is.
+func gist(kind string, payload json.RawMessage, damage string) string {
+	text := "(removed)"
+	if len(payload) > 0 && string(payload) != "null" {
+		p, err := audit.ReadPayload(audit.Kind(kind), payload)
+		if err == nil {
+			text = describe(p)
+		}
+		if err != nil || text == "" {
+			text = cli.OneLine(payload, 80)
+		}
 	}
-	return names
+	if damage != "" {
+		text = "DAMAGED: " + damage + "; it says: " + text
+	}
+	return cli.Cell(text, 140)
 }
 
-// gist says in one line what an entry's payload holds; what it does not know it shows as it is.
-func gist(payload json.RawMessage) string {
-	var p struct {
-		Call     *approval.View    `json:"call"`
-		Verdict  approval.Verdict  `json:"verdict"` // on Call
-		Outcome  *approval.Outcome `json:"outcome"`
-		Decision *struct {
-			approval.Settlement
-			Reviewer string `json:"reviewer"`
-		} `json:"decision"`
-		Refused []struct {
-			Signal   string                 `json:"signal"`
-			Reviewer string                 `json:"reviewer"`
-			Outcome  approval.AnswerOutcome `json:"outcome"`
-			Message  string                 `json:"message"`
-		} `json:"refused"`
-		SchemaDigest string              `json:"schema_digest"` // of a tool that was started
-		Policy       *rest.PolicyVersion `json:"policy"`        // that was applied
-		Token        *rest.Token         `json:"token"`         // that was made
-		Key          *rest.SigningKey    `json:"key"`           // that was added
-		RevokedBy    string              `json:"revoked_by"`    // the token or key that the entry is about
-		RetiredBy    string              `json:"retired_by"`    // the key
+func describe(p audit.Payload) string {
+	switch p := p.(type) {
+	case audit.Requested:
+		return judged(p.Call, p.Verdict)
+	case audit.Blocked:
+		if p.Call != nil && p.Verdict != nil {
+			return judged(*p.Call, *p.Verdict)
+		}
+		return p.Code
+	case audit.Decided:
+		d := p.Decision
+		return decided(string(d.Kind), d.Reviewer, d.Authenticated, d.Notes)
+	case audit.Claimed:
+		if d := p.Decision; d != nil {
+			return decided(string(d.Kind), d.By, d.Authenticated, d.Notes)
+		}
+	case audit.Refused:
+		return refused(p)
+	case audit.Started:
+		return "from here on the tool may have run"
+	case audit.NotStarted:
+		return fmt.Sprintf("%s of call %s: %s", p.Tool, p.CallID, p.Code)
+	case audit.Ended:
+		return ended(p.Outcome.Status, p.Outcome.Error)
+	case audit.PolicyApplied:
+		return withNote(fmt.Sprintf("version %d, digest %.12s…, by %s", p.Policy.Version, p.Policy.Digest, p.Policy.By), ": ", p.Policy.Note)
+	case audit.TokenCreated:
+		words := p.Token.Roles
+		for _, g := range p.Token.Groups {
+			words = append(words, "group "+g)
+		}
+		return fmt.Sprintf("for %s (%s), by %s", p.Token.Subject, strings.Join(words, ", "), p.Token.CreatedBy)
+	case audit.TokenRevoked:
+		return "by " + p.RevokedBy
+	case audit.KeyAdded:
+		return withNote("by "+p.Key.CreatedBy, ", in ", p.Key.Note)
+	case audit.KeyRetired:
+		return "by " + p.RetiredBy
+	case audit.KeyRevoked:
+		return "by " + p.RevokedBy
 	}
-	if len(payload) == 0 || string(payload) == "null" {
-		return "(removed)"
+	return ""
+}
+
+// judged says how a call was admitted.
+func judged(v approval.View, verdict approval.Verdict) string {
+	text := v.Tool + ": " + ended(v.Status, v.Error)
+	if verdict.Audited {
+		text += ", audited"
 	}
-	if json.Unmarshal(payload, &p) != nil {
-		return cli.OneLine(payload, 80)
+	for _, o := range verdict.Observed {
+		text += fmt.Sprintf("; %s would say %s", o.Layer, o.Kind)
 	}
-	ended := func(status approval.Status, e *approval.CallError) string {
-		if e == nil {
-			return string(status)
-		}
-		return string(status) + ": " + e.Message
+	return text
+}
+
+func decided(kind, by string, authenticated bool, notes string) string {
+	return withNote(who(kind, by, "", authenticated, time.Time{}), ": ", notes)
+}
+
+func refused(p audit.Refused) string {
+	if len(p.Refused) == 0 {
+		return ""
 	}
-	text := ""
-	switch {
-	case p.Outcome != nil:
-		text = ended(p.Outcome.Status, p.Outcome.Error)
-	case p.Call != nil:
-		text = p.Call.Tool + ": " + ended(p.Call.Status, p.Call.Error)
-		if p.Verdict.Audited {
-			text += ", audited"
-		}
-		for _, o := range p.Verdict.Observed {
-			text += fmt.Sprintf("; %s would say %s", o.Layer, o.Kind)
-		}
-	case p.Decision != nil:
-		text = who(string(p.Decision.Kind), cmp.Or(p.Decision.Reviewer, p.Decision.By), "", p.Decision.Authenticated, time.Time{})
-		if p.Decision.Notes != "" {
-			text += ": " + p.Decision.Notes
-		}
-	case len(p.Refused) > 0:
-		r := p.Refused[0]
-		text = fmt.Sprintf("%s by %s: %s", r.Signal, cmp.Or(r.Reviewer, "somebody unnamed"), cmp.Or(r.Message, string(r.Outcome)))
-		if more := len(p.Refused) - 1; more > 0 {
-			text += fmt.Sprintf(" (and %d more)", more)
-		}
-	case p.Policy != nil:
-		text = fmt.Sprintf("version %d, digest %.12s…, by %s", p.Policy.Version, p.Policy.Digest, p.Policy.By)
-		if p.Policy.Note != "" {
-			text += ": " + p.Policy.Note
-		}
-	case p.Token != nil:
-		text = fmt.Sprintf("for %s (%s), by %s", p.Token.Subject, strings.Join(slices.Concat(p.Token.Roles, groupsOf(*p.Token)), ", "), p.Token.CreatedBy)
-	case p.Key != nil:
-		text = "by " + p.Key.CreatedBy
-		if p.Key.Note != "" {
-			text += ", in " + p.Key.Note
-		}
-	case p.RevokedBy != "":
-		text = "by " + p.RevokedBy
-	case p.RetiredBy != "":
-		text = "by " + p.RetiredBy
-	case p.SchemaDigest != "":
-		text = "from here on the tool may have run"
-	default:
-		return cli.OneLine(payload, 80)
+	r := p.Refused[0]
+	text := fmt.Sprintf("%s by %s: %s", r.Signal, cmp.Or(r.Reviewer, "somebody unnamed"), cmp.Or(r.Message, string(r.Outcome)))
+	if more := len(p.Refused) - 1 + p.More; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
 	}
-	return cli.Cell(text, 100)
+	return text
+}
+
+func ended(status approval.Status, e *approval.CallError) string {
+	if e == nil {
+		return string(status)
+	}
+	return string(status) + ": " + e.Message
+}
+
+func withNote(text, between, note string) string {
+	if note == "" {
+		return text
+	}
+	return text + between + note
 }

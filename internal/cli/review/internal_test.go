@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/client"
 )
 
@@ -33,26 +34,49 @@ func TestShortIDs(t *testing.T) {
 }
 
 func TestGist(t *testing.T) {
-	for payload, want := range map[string]string{
-		`{"call":{"tool":"t","status":"blocked","error":{"message":"no such tool"}},"verdict":{}}`:                                     "t: blocked: no such tool",
-		`{"call":{"tool":"t","status":"executing"},"verdict":{"audited":true,"observed":[{"layer":"l","rule":"r","verdict":"deny"}]}}`: "t: executing, audited; l would say deny",
-		`{"outcome":{"status":"executed","decision":{"kind":"approve","by":"ana"}}}`:                                                   "executed",
-		`{"outcome":{"status":"failed","error":{"message":"a\nb"}}}`:                                                                   `failed: a\u{000A}b`,
-		`{"decision":{"kind":"reject","reviewer":"zoe","notes":"no"}}`:                                                                 "rejected by zoe (unauthenticated): no",
-		`{"decision":{"kind":"approve","reviewer":"zoe","authenticated":true}}`:                                                        "approved by zoe",
-		`{"decision":{"kind":"cancel","by":"bot","authenticated":false}}`:                                                              "cancelled by bot (unauthenticated)",
-		`{"decision":{"kind":"allow","by":"policy"},"digest":"d"}`:                                                                     "allowed by policy",
-		`{"decision":{"kind":"expire"}}`:                                                                                               "expired",
-		`{"decision":{"kind":"approve"}}`:                                                                                              "approved by somebody unnamed (unauthenticated)",
-		`{"refused":[{"signal":"approve","reviewer":"ben","message":"too late"},{}]}`:                                                  "approve by ben: too late (and 1 more)",
-		`{"refused":[{"signal":"reject","outcome":"stale"}]}`:                                                                          "reject by somebody unnamed: stale",
-		`{"digest": "d"}`:       `{"digest":"d"}`,
-		`{"decision": "later"}`: `{"decision":"later"}`,
-		`null`:                  "(removed)",
-		``:                      "(removed)",
+	for _, c := range []struct {
+		kind          audit.Kind
+		payload, want string
+	}{
+		{audit.KindBlocked, `{"call":{"tool":"t","status":"blocked","error":{"message":"no such tool"}},"verdict":{}}`, "t: blocked: no such tool"},
+		{audit.KindRequested, `{"call":{"tool":"t","status":"executing"},"verdict":{"audited":true,"observed":[{"layer":"l","rule":"r","verdict":"deny"}]}}`,
+			"t: executing, audited; l would say deny"},
+		{audit.KindBlocked, `{"code":"idempotency_conflict","digest":"d","run":"r"}`, "idempotency_conflict"},
+		{audit.KindEnded, `{"outcome":{"status":"executed","decision":{"kind":"approve","by":"ana"}}}`, "executed"},
+		{audit.KindEnded, `{"outcome":{"status":"failed","error":{"message":"a\nb"}}}`, `failed: a\u{000A}b`},
+		{audit.KindDecided, `{"decision":{"kind":"reject","reviewer":"zoe","notes":"no"}}`, "rejected by zoe (unauthenticated): no"},
+		{audit.KindDecided, `{"decision":{"kind":"approve","reviewer":"zoe","authenticated":true}}`, "approved by zoe"},
+		{audit.KindDecided, `{"decision":{"kind":"approve"}}`, "approved by somebody unnamed (unauthenticated)"},
+		{audit.KindClaimed, `{"decision":{"kind":"cancel","by":"bot","authenticated":false}}`, "cancelled by bot (unauthenticated)"},
+		{audit.KindClaimed, `{"decision":{"kind":"allow","by":"policy"},"digest":"d"}`, "allowed by policy"},
+		{audit.KindClaimed, `{"decision":{"kind":"expire"}}`, "expired"},
+		{audit.KindClaimed, `{"digest": "d"}`, `{"digest":"d"}`},
+		{audit.KindRefused, `{"refused":[{"signal":"approve","reviewer":"ben","message":"too late"},{}]}`, "approve by ben: too late (and 1 more)"},
+		{audit.KindRefused, `{"refused":[{"signal":"reject","outcome":"stale"}],"more":2}`, "reject by somebody unnamed: stale (and 2 more)"},
+		{audit.KindRefused, `{"refused":null,"more":2}`, `{"refused":null,"more":2}`},
+		{audit.KindStarted, `{"digest":"d"}`, "from here on the tool may have run"},
+		{audit.KindNotStarted, `{"call_id":"c","tool":"t","code":"no_permit"}`, "t of call c: no_permit"},
+		{audit.KindPolicyApplied, `{"policy":{"version":3,"digest":"0123456789abcdef","by":"ann","note":"n"}}`, "version 3, digest 0123456789ab…, by ann: n"},
+		{audit.KindTokenCreated, `{"token":{"id":"a","subject":"rita","roles":["reviewer","auditor"],"groups":["finance"],"created_by":"admin"}}`,
+			"for rita (reviewer, auditor, group finance), by admin"},
+		{audit.KindTokenCreated, `{"token":{"id":"a","subject":"ana","roles":["admin"],"created_by":"database:ops"}}`, "for ana (admin), by database:ops"},
+		{audit.KindTokenCreated, `{"token":{"subject":"a\u001bb","roles":["agent"]}}`, `for a\u{001B}b (agent), by`},
+		{audit.KindTokenRevoked, `{"token_id":"a","revoked_by":"admin"}`, "by admin"},
+		{audit.KindKeyAdded, `{"key":{"id":"k","created_by":"pawl api","note":"a.example:/key"}}`, "by pawl api, in a.example:/key"},
+		{audit.KindKeyRetired, `{"key_id":"k","retired_by":"admin"}`, "by admin"},
+		{audit.KindKeyRevoked, `{"key_id":"k","revoked_by":"admin"}`, "by admin"},
+		{"decision.later", `{"decision": "later"}`, `{"decision":"later"}`},
+		{audit.KindDecided, `{"decision": "later"}`, `{"decision":"later"}`},
+		{audit.KindEnded, `null`, "(removed)"},
+		{audit.KindEnded, ``, "(removed)"},
 	} {
-		if got := gist(json.RawMessage(payload)); got != want {
-			t.Errorf("%s: got %s, want %s", payload, got, want)
+		payload := json.RawMessage(c.payload)
+		if got := gist(string(c.kind), payload, ""); got != c.want {
+			t.Errorf("%s %s: got %s, want %s", c.kind, c.payload, got, c.want)
+		}
+		got := gist(string(c.kind), payload, "its payload differs from its payload hash")
+		if want := "DAMAGED: its payload differs from its payload hash; it says: "; !strings.HasPrefix(got, want) {
+			t.Errorf("%s %s, changed: got %s", c.kind, c.payload, got)
 		}
 	}
 }
@@ -82,20 +106,5 @@ func TestNeeds(t *testing.T) {
 	v.Requirement = &approval.Requirement{Approvals: []approval.Approvals{{Group: "finance", Count: 1}, {Count: 2}}, Decisions: approval.DecisionsSigned}
 	if got, want := needs(v), "1 approval of finance, and 2 approvals by different people, signed"; got != want {
 		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-func TestGistOfTokensAndKeys(t *testing.T) {
-	for payload, want := range map[string]string{
-		`{"token":{"id":"a","subject":"rita","roles":["reviewer","auditor"],"groups":["finance"],"created_by":"admin"}}`: "for rita (reviewer, auditor, group finance), by admin",
-		`{"token":{"id":"a","subject":"ana","roles":["admin"],"created_by":"database:ops"}}`:                             "for ana (admin), by database:ops",
-		`{"token_id":"a","revoked_by":"admin"}`:                                                                          "by admin",
-		`{"key":{"id":"k","created_by":"pawl api","note":"a.example:/key"}}`:                                             "by pawl api, in a.example:/key",
-		`{"key_id":"k","retired_by":"admin"}`:                                                                            "by admin",
-		`{"token":{"subject":"a\u001bb","roles":["agent"]}}`:                                                             `for a\u{001B}b (agent), by`,
-	} {
-		if got := gist([]byte(payload)); got != want {
-			t.Errorf("%s: %q, want %q", payload, got, want)
-		}
 	}
 }

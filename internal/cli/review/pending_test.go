@@ -243,3 +243,17 @@ func TestAuditList(t *testing.T) {
 		t.Errorf("JSON %s", r.Out)
 	}
 }
+
+func TestAuditListMarksWhatWasChanged(t *testing.T) {
+	api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
+	items := `{"items":[{"call_id":"c","step":"end","kind":"call.ended","at":"2026-03-01T12:00:00Z","payload":{"outcome":{"status":"executed"}},` +
+		`"leaf_hash":"b1","damage":"its payload differs from its payload hash"}],"total":1,"next_cursor":""}`
+	api.On("GET /api/audit", clitest.Reply(200, items))
+	const warning = "entries that do not fit their hashes: 1"
+	clitest.CommandLine{API: api.URL}.Run(t, "audit", "list").Want(t, cli.ExitDone,
+		[]string{"DAMAGED: its payload differs from its payload hash; it says: executed"}, []string{warning})
+	r := clitest.CommandLine{API: api.URL}.Run(t, "audit", "list", "-o", "json")
+	if r.Code != cli.ExitDone || r.Out != items+"\n" || !strings.Contains(r.Err, warning) {
+		t.Errorf("code %d, stdout\n%s\nstderr %s", r.Code, r.Out, r.Err)
+	}
+}

@@ -1,0 +1,204 @@
+package audit
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// Payload is what an entry says beside its subject, step and time. Each kind
+// has one type. Its JSON is part of the log: fields may be added, with omitempty
+// so that entries without them keep their bytes, and never change otherwise.
+type Payload interface{ Kind() Kind }
+
+// Requested: a call was admitted, and waits for people or may run.
+type Requested struct {
+	Call    approval.View    `json:"call"`
+	Verdict approval.Verdict `json:"verdict"`
+	Run     string           `json:"run"` // the Temporal run that wrote the entry, as everywhere
+}
+
+// Blocked: a call was refused before any person was asked. It has Call and
+// Verdict, or, where the idempotency key of another call was used, Digest and
+// Code.
+type Blocked struct {
+	Call    *approval.View    `json:"call,omitempty"`
+	Verdict *approval.Verdict `json:"verdict,omitempty"`
+	Run     string            `json:"run"`
+	Digest  string            `json:"digest,omitempty"` // of the call that was not admitted
+	Code    string            `json:"code,omitempty"`
+}
+
+// Decided: a reviewer's decision counts.
+type Decided struct {
+	Decision approval.Decision `json:"decision"`
+	Run      string            `json:"run"`
+}
+
+// Refused: decisions do not count.
+type Refused struct {
+	Refused []Refusal `json:"refused"`
+	More    int       `json:"more"`          // further ones that are not kept singly
+	Run     string    `json:"run,omitempty"` // empty: the API refused it, and no workflow saw it
+}
+
+// Refusal is one decision that does not count.
+type Refusal struct {
+	approval.Answer
+	Signal   string `json:"signal"`
+	Reviewer string `json:"reviewer,omitempty"`
+	Channel  string `json:"channel,omitempty"`
+	Method   string `json:"method,omitempty"` // by which the API knew the reviewer
+}
+
+// Claimed: the one permit to run the tool was taken.
+type Claimed struct {
+	Digest   string               `json:"digest"`
+	Decision *approval.Settlement `json:"decision"`
+	Run      string               `json:"run"`
+	Queue    string               `json:"queue,omitempty"` // of the other workers that run the tool
+}
+
+// Started: the permit was used. From here on the tool may have run.
+type Started struct {
+	Digest       string `json:"digest"`
+	Run          string `json:"run"`
+	SchemaDigest string `json:"schema_digest"` // of the tool's arguments
+}
+
+// NotStarted: somebody wanted a tool run without a permit that holds. The
+// entry's subject is who asked; CallID and Tool are what they named.
+type NotStarted struct {
+	Run          string `json:"run"`
+	WorkflowType string `json:"workflow_type"`
+	Code         string `json:"code"`
+	CallID       string `json:"call_id"`
+	Tool         string `json:"tool"`
+}
+
+// Ended: the outcome of a call.
+type Ended struct {
+	Outcome approval.Outcome `json:"outcome"`
+	Run     string           `json:"run"`
+}
+
+// PolicyApplied: another version of the policy became the active one.
+type PolicyApplied struct {
+	Policy PolicyVersion `json:"policy"`
+	Layers []PolicyLayer `json:"layers"`
+}
+
+// PolicyVersion says which policy was made active, by whom and when.
+type PolicyVersion struct {
+	Version       int64     `json:"version"`
+	Digest        string    `json:"digest"`
+	At            time.Time `json:"at,omitzero"`
+	By            string    `json:"by,omitempty"`
+	Channel       string    `json:"channel,omitempty"`
+	Authenticated bool      `json:"authenticated"`
+	Note          string    `json:"note,omitempty"`
+}
+
+// PolicyLayer names one file's hash, so that its text can be checked against
+// the log.
+type PolicyLayer struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+}
+
+// TokenCreated: somebody may use the API from now on.
+type TokenCreated struct {
+	Token Token `json:"token"`
+}
+
+// Token is what a token proves.
+type Token struct {
+	ID        string     `json:"id"`
+	Subject   string     `json:"subject"`
+	Kind      string     `json:"kind"`
+	Owner     string     `json:"owner"`
+	Roles     []string   `json:"roles"`
+	Groups    []string   `json:"groups,omitempty"`
+	Team      string     `json:"team,omitempty"`
+	Agents    []string   `json:"agents,omitempty"`
+	Note      string     `json:"note,omitempty"`
+	CreatedAt time.Time  `json:"created_at"`
+	CreatedBy string     `json:"created_by"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
+// TokenRevoked: a token does not count any more.
+type TokenRevoked struct {
+	TokenID   string `json:"token_id"`
+	RevokedBy string `json:"revoked_by"`
+}
+
+// KeyAdded: decisions that a key signs are believed from now on.
+type KeyAdded struct {
+	Key SigningKey `json:"key"`
+}
+
+// SigningKey is a public key.
+type SigningKey struct {
+	ID        string    `json:"id"`
+	Public    []byte    `json:"public"`
+	Note      string    `json:"note,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+}
+
+// KeyRetired: what a key signed until now still counts.
+type KeyRetired struct {
+	KeyID     string `json:"key_id"`
+	RetiredBy string `json:"retired_by"`
+}
+
+// KeyRevoked: nothing that a key ever signed counts.
+type KeyRevoked struct {
+	KeyID     string `json:"key_id"`
+	RevokedBy string `json:"revoked_by"`
+}
+
+func (Requested) Kind() Kind     { return KindRequested }
+func (Blocked) Kind() Kind       { return KindBlocked }
+func (Decided) Kind() Kind       { return KindDecided }
+func (Refused) Kind() Kind       { return KindRefused }
+func (Claimed) Kind() Kind       { return KindClaimed }
+func (Started) Kind() Kind       { return KindStarted }
+func (NotStarted) Kind() Kind    { return KindNotStarted }
+func (Ended) Kind() Kind         { return KindEnded }
+func (PolicyApplied) Kind() Kind { return KindPolicyApplied }
+func (TokenCreated) Kind() Kind  { return KindTokenCreated }
+func (TokenRevoked) Kind() Kind  { return KindTokenRevoked }
+func (KeyAdded) Kind() Kind      { return KindKeyAdded }
+func (KeyRetired) Kind() Kind    { return KindKeyRetired }
+func (KeyRevoked) Kind() Kind    { return KindKeyRevoked }
+
+var payloads = map[Kind]func([]byte) (Payload, error){
+	KindRequested: read[Requested], KindBlocked: read[Blocked], KindDecided: read[Decided], KindRefused: read[Refused],
+	KindClaimed: read[Claimed], KindStarted: read[Started], KindNotStarted: read[NotStarted], KindEnded: read[Ended],
+	KindPolicyApplied: read[PolicyApplied], KindTokenCreated: read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
+	KindKeyAdded: read[KeyAdded], KindKeyRetired: read[KeyRetired], KindKeyRevoked: read[KeyRevoked],
+}
+
+func read[P Payload](doc []byte) (Payload, error) {
+	var p P
+	err := json.Unmarshal(doc, &p)
+	return p, err
+}
+
+// ReadPayload reads an entry's payload into the type of its kind. Fields that a
+// later version added are left out. The error's code is approval.CodeInvalid:
+// the kind is not known, or the payload does not fit it or was removed.
+func ReadPayload(kind Kind, doc []byte) (Payload, error) {
+	parse, ok := payloads[kind]
+	if !ok {
+		return nil, approval.Errorf(approval.CodeInvalid, "audit entry: unknown kind %q", approval.Display(string(kind), 40))
+	}
+	p, err := parse(doc)
+	if err != nil || string(doc) == "null" {
+		return nil, approval.Errorf(approval.CodeInvalid, "audit entry: its payload is none of kind %s", kind)
+	}
+	return p, nil
+}
