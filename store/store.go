@@ -36,6 +36,16 @@ var (
 	// ErrUnverified: the permit rests on signed decisions, and they were not
 	// verified for this use.
 	ErrUnverified = errors.New("the signed decisions that the permit rests on were not verified")
+	// ErrSchema: the store was made by a newer Pawl, or must be upgraded before
+	// this one can use it.
+	ErrSchema = errors.New("the store's schema is not the one this Pawl knows")
+	// ErrNewer is the ErrSchema of a store that a newer Pawl made: no waiting
+	// and no upgrade of the store helps.
+	ErrNewer = fmt.Errorf("%w: a newer Pawl made it", ErrSchema)
+	// ErrDamaged: what is stored can't be read now.
+	ErrDamaged = errors.New("the store is damaged")
+	// ErrClosed: the handle was used after Close.
+	ErrClosed = errors.New("the store is closed")
 	// ErrReadOnly: this handle may read only.
 	ErrReadOnly = errors.New("the store is open for reading only")
 	// ErrPolicyChanged: another version of the policy is active than the one

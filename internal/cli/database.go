@@ -113,8 +113,7 @@ func MayRecover(err error) bool {
 
 // NeedsSetup reports that there is no store yet, or one for an older Pawl.
 func NeedsSetup(err error) bool {
-	return is(err, postgres.ErrMissing, sqlite.ErrMissing, postgres.ErrSchema, sqlite.ErrSchema) &&
-		!is(err, postgres.ErrNewer, sqlite.ErrNewer)
+	return is(err, postgres.ErrMissing, sqlite.ErrMissing, store.ErrSchema) && !is(err, store.ErrNewer)
 }
 
 func is(err error, targets ...error) bool {

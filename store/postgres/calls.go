@@ -4,30 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // Admit implements store.Calls.
 func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record, fresh bool, err error) {
-	if err := a.Check(); err != nil {
+	view, verdict, admitted, err := backend.Admitted(a)
+	if err != nil {
 		return store.Record{}, false, err
 	}
 	if s.readOnly {
 		return store.Record{}, false, store.ErrReadOnly
-	}
-	view, err := store.Encode(a.View)
-	if err != nil {
-		return store.Record{}, false, err
-	}
-	verdict, err := store.Encode(a.Verdict)
-	if err != nil {
-		return store.Record{}, false, err
 	}
 	v := a.View
 	args := append([]any{v.ID, string(v.Status), a.IsRequest, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
@@ -39,18 +31,14 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 				return uncertain{err}
 			}
 			if fresh {
-				break
+				r = admitted
+				return nil
 			}
 			r, err = standing(ctx, conn, v.ID, a.DuplicateKey)
 			if !errors.Is(err, errNoDuplicate) || try == attempts {
 				return err
 			}
 		}
-		r = store.Record{Run: a.Run, IsRequest: a.IsRequest}
-		if a.TakePermit {
-			r.Permit = &store.Permit{Run: a.Run, At: micros(v.CreatedAt), GoodUntil: micros(a.GoodUntil), Queue: a.Queue}
-		}
-		return errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict))
 	})
 	if err != nil {
 		return store.Record{}, false, err
@@ -64,7 +52,7 @@ var errNoDuplicate = fmt.Errorf("%w: identical calls come and end too fast for a
 // standing is why a call was not inserted: it is there already, or its twin is
 // pending.
 func standing(ctx context.Context, conn *pgxpool.Conn, id, duplicateKey string) (store.Record, error) {
-	_, r, err := scanCall(id, conn.QueryRow(ctx, selectCall, id))
+	_, r, err := backend.Call(id, conn.QueryRow(ctx, selectCall, id))
 	if duplicateKey == "" || !errors.Is(err, store.ErrNotFound) {
 		return r, err
 	}
@@ -75,7 +63,7 @@ func standing(ctx context.Context, conn *pgxpool.Conn, id, duplicateKey string) 
 	case err != nil:
 		return r, err
 	}
-	return r, refuse(id, &store.DuplicateError{ID: other})
+	return r, backend.Refuse(id, &store.DuplicateError{ID: other})
 }
 
 // Claim implements store.Calls.
@@ -84,20 +72,17 @@ func (s *Store) Claim(ctx context.Context, c store.ClaimParams) (r store.Record,
 		return store.Record{}, err
 	}
 	err = s.change(ctx, "claim a call", c.ID, selectCall, func(t *transaction, row pgx.Row) error {
-		var seq int64
-		if seq, r, err = scanCall(c.ID, row); err != nil {
+		seq, stored, err := backend.Call(c.ID, row)
+		if err != nil {
 			return err
 		}
-		if r.View.Digest != c.Digest {
-			return refuse(c.ID, store.ErrDigest)
+		next, changed, err := store.ApplyClaim(stored, c)
+		if r = next; err != nil || !changed {
+			return backend.Refuse(c.ID, err)
 		}
-		if r.View.Status.Ended() || r.Permit != nil {
-			return nil
-		}
-		r.Permit = t.insertPermit(seq, store.Permit{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue, Evidence: c.Evidence})
-		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
+		t.insertPermit(seq, *next.Permit)
 		t.entries(c.Entries)
-		r.View, err = t.save(seq, r.View)
+		r, err = t.save(seq, next)
 		return err
 	})
 	if err != nil {
@@ -112,32 +97,13 @@ func (s *Store) Use(ctx context.Context, u store.UseParams) error {
 		return err
 	}
 	return s.change(ctx, "use a permit", u.ID, selectPermit, func(t *transaction, row pgx.Row) error {
-		var seq int64
-		var digest string
-		var usable, rests *bool // nil: no claim; rests: on signed decisions
-		var used bool
-		var goodUntil *time.Time
-		var run, activity, token *string
-		err := row.Scan(&seq, &digest, &usable, &goodUntil, &rests, &used, &run, &activity, &token)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			return refuse(u.ID, store.ErrNotFound)
-		case err != nil:
+		seq, state, err := backend.Permit(u.ID, row)
+		if err != nil {
 			return err
-		case usable == nil || !*usable:
-			return refuse(u.ID, store.ErrNoPermit)
-		case digest != u.Digest:
-			return refuse(u.ID, store.ErrDigest)
-		case used && u.Token != "" && u.Token == *token:
-			return nil
-		case used && u.Retry && u.Activity != "" && u.Run == *run && u.Activity == *activity:
-			return nil
-		case used:
-			return refuse(u.ID, store.ErrStarted)
-		case micros(u.At).After(*goodUntil):
-			return refuse(u.ID, store.ErrRunOut)
-		case *rests && !u.Verified:
-			return refuse(u.ID, store.ErrUnverified)
+		}
+		fresh, err := store.ApplyUse(state, u)
+		if err != nil || !fresh {
+			return backend.Refuse(u.ID, err)
 		}
 		t.writes.Queue(usePermit, u.At, u.Run, u.Activity, u.Token, seq)
 		t.entries(u.Entries)
@@ -151,28 +117,19 @@ func (s *Store) Finish(ctx context.Context, f store.FinishParams) (r store.Recor
 		return store.Record{}, false, err
 	}
 	err = s.change(ctx, "end a call", f.Outcome.ID, selectCall, func(t *transaction, row pgx.Row) error {
-		var seq int64
-		if seq, r, err = scanCall(f.Outcome.ID, row); err != nil {
+		seq, stored, err := backend.Call(f.Outcome.ID, row)
+		if err != nil {
 			return err
 		}
-		if fresh = !r.View.Status.Ended(); !fresh {
-			return nil
+		next, changed, err := store.ApplyFinish(stored, f)
+		if r, fresh = next, changed; err != nil || !changed {
+			return backend.Refuse(f.Outcome.ID, err)
 		}
-		switch needs := f.Outcome.Status.NeedsPermit(); {
-		case needs && r.Permit == nil, f.Outcome.Status == approval.StatusExecuted && !r.Permit.ToolMayHaveRun():
-			return refuse(f.Outcome.ID, store.ErrNoPermit)
-		case !needs && !r.Permit.CanVoid(f.Run):
-			return refuse(f.Outcome.ID, store.ErrStarted)
-		case !needs && r.Permit != nil:
+		if next.Permit != stored.Permit {
 			t.writes.Queue(voidPermit, seq)
-			r.Permit.Void = true
-		}
-		r.View.End(f.Outcome, f.At.UTC().Truncate(time.Microsecond))
-		if f.Votes != nil {
-			r.View.Votes = f.Votes
 		}
 		t.entries(f.Entries)
-		r.View, err = t.save(seq, r.View)
+		r, err = t.save(seq, next)
 		return err
 	})
 	if err != nil {
@@ -203,10 +160,10 @@ func (s *Store) Append(ctx context.Context, entries ...audit.Entry) error {
 // Call implements store.Calls and store.Reader.
 func (s *Store) Call(ctx context.Context, id string) (r store.Record, err error) {
 	if !storable(id) {
-		return r, refuse(id, store.ErrNotFound)
+		return r, backend.Refuse(id, store.ErrNotFound)
 	}
 	err = s.run(ctx, "read a call", func(ctx context.Context, conn *pgxpool.Conn) error {
-		_, r, err = scanCall(id, conn.QueryRow(ctx, selectCall, id))
+		_, r, err = backend.Call(id, conn.QueryRow(ctx, selectCall, id))
 		return err
 	})
 	return r, err

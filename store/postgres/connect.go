@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 const (
@@ -83,7 +84,7 @@ func (o *Options) config() (*pgxpool.Config, string, error) {
 	where := describe(c.ConnConfig)
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		if encoding := conn.PgConn().ParameterStatus("server_encoding"); encoding != "UTF8" {
-			return tell("store %s: its encoding is %s: Pawl needs a database made with ENCODING 'UTF8'", where, encoding)
+			return backend.Errorf("store %s: its encoding is %s: Pawl needs a database made with ENCODING 'UTF8'", where, encoding)
 		}
 		// What is acknowledged must be on disk, also where the server or the
 		// user is set up otherwise. Stronger settings stay.

@@ -3,13 +3,13 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 var (
@@ -25,23 +25,13 @@ var (
 	// ErrMissing: there is no store in the database, and this handle does not
 	// make one.
 	ErrMissing = errors.New("there is no Pawl store in this database")
-	// ErrSchema: the store was made by a newer Pawl, or must be upgraded
-	// before this one can use it.
-	ErrSchema = errors.New("the store's schema is not the one this Pawl knows")
-	// ErrNewer is the ErrSchema of a store that a newer Pawl made: no waiting
-	// and no upgrade of the store helps.
-	ErrNewer = fmt.Errorf("%w: a newer Pawl made it", ErrSchema)
 	// ErrForeign: the schema pawl holds something else.
 	ErrForeign = errors.New("the schema pawl in this database belongs to another program")
-	// ErrDamaged: the server or Pawl can't read what is stored.
-	ErrDamaged = errors.New("the store is damaged")
 	// ErrFull: there was no space for a write. Nothing of it was kept, and
 	// the store works on once there is space.
 	ErrFull = errors.New("the database server's disk is full")
 	// ErrBusy: something held what was needed for too long.
 	ErrBusy = errors.New("the database took too long")
-	// ErrClosed: the handle was used after Close.
-	ErrClosed = errors.New("the store is closed")
 
 	// errSlow is the cause of a context that this store has bounded.
 	errSlow = errors.New("no answer within the store's timeout")
@@ -73,9 +63,9 @@ var faults = map[string]struct {
 	"55P03": {ErrBusy, "another transaction holds the row; see pg_stat_activity for one that is left open"},
 	"57014": {ErrBusy, "the statement was cancelled: the server may be overloaded"},
 	"57":    {ErrUnavailable, adviceAgain},
-	"58":    {ErrDamaged, "look at the server's log and its disk"},
-	"XX001": {ErrDamaged, "look at the server's log, and restore a backup"},
-	"XX002": {ErrDamaged, "look at the server's log, and rebuild the index"},
+	"58":    {store.ErrDamaged, "look at the server's log and its disk"},
+	"XX001": {store.ErrDamaged, "look at the server's log, and restore a backup"},
+	"XX002": {store.ErrDamaged, "look at the server's log, and rebuild the index"},
 }
 
 var (
@@ -86,36 +76,35 @@ var (
 // explain says what was being done where, what is wrong, and what to do.
 // Errors that say all that already pass unchanged.
 func explain(ctx context.Context, where, doing string, err error) error {
-	var done told
-	if err == nil || approval.CodeOf(err) != approval.CodeInternalError || errors.As(err, &done) {
+	if err == nil || backend.Complete(err) {
 		return err
 	}
 	err = oneLine{err}
 	if state := sqlState(err); state != "" {
 		if state == "22021" || state == "22P05" {
-			return tell("store %s: %s: %w", where, doing, errText)
+			return backend.Errorf("store %s: %s: %w", where, doing, errText)
 		}
 		f, ok := faults[state]
 		if !ok {
 			f, ok = faults[state[:2]]
 		}
 		if ok {
-			return tell("store %s: %s: %w: %s (%w)", where, doing, f.err, f.advice, err)
+			return backend.Errorf("store %s: %s: %w: %s (%w)", where, doing, f.err, f.advice, err)
 		}
-		return tell("store %s: %s: %w", where, doing, err)
+		return backend.Errorf("store %s: %s: %w", where, doing, err)
 	}
 	var connect *pgconn.ConnectError
 	switch {
 	case errors.Is(context.Cause(ctx), errSlow):
-		return tell("store %s: %s: %w: %w: the server, the network or this pool is overloaded", where, doing, ErrBusy, errSlow)
+		return backend.Errorf("store %s: %s: %w: %w: the server, the network or this pool is overloaded", where, doing, ErrBusy, errSlow)
 	case ctx.Err() != nil:
-		return tell("store %s: %s: %w", where, doing, ctx.Err())
+		return backend.Errorf("store %s: %s: %w", where, doing, ctx.Err())
 	case errors.As(err, &connect):
-		return tell("store %s: %s: %w: check that it runs, its address, and TLS (%w)", where, doing, ErrUnavailable, err)
+		return backend.Errorf("store %s: %s: %w: check that it runs, its address, and TLS (%w)", where, doing, ErrUnavailable, err)
 	case errors.As(err, new(lost)):
-		return tell("store %s: %s: %w: %s (%w)", where, doing, ErrUnavailable, adviceAgain, err)
+		return backend.Errorf("store %s: %s: %w: %s (%w)", where, doing, ErrUnavailable, adviceAgain, err)
 	}
-	return tell("store %s: %s: %w", where, doing, err)
+	return backend.Errorf("store %s: %s: %w", where, doing, err)
 }
 
 // oneLine is an error for a line of a log: pgx names every address it tried
@@ -135,18 +124,3 @@ func sqlState(err error) string {
 }
 
 func hasState(err error, states ...string) bool { return slices.Contains(states, sqlState(err)) }
-
-// told is an error whose text needs nothing added.
-type told struct{ error }
-
-func (e told) Unwrap() error { return e.error }
-
-func tell(format string, a ...any) error { return told{fmt.Errorf(format, a...)} }
-
-// refuse says which call one of package store's sentinels is about.
-func refuse(id string, err error) error { return tell("call %s: %w", approval.Display(id, 80), err) }
-
-// unknown says that there is no tool, token or key with an ID.
-func unknown(what, id string) error {
-	return tell("%s %s: %w", what, approval.Display(id, 80), store.ErrNotFound)
-}

@@ -33,7 +33,7 @@ func raise(table, event, state string, times int) []string {
 func TestServerErrors(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[string]error{
-		"53100": ErrFull, "42501": ErrAccess, "57P03": ErrUnavailable, "XX001": ErrDamaged, "40P01": nil, "40001": nil, "22012": nil,
+		"53100": ErrFull, "42501": ErrAccess, "57P03": ErrUnavailable, "XX001": store.ErrDamaged, "40P01": nil, "40001": nil, "22012": nil,
 	} {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()
@@ -286,8 +286,8 @@ func TestClose(t *testing.T) {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("call-%d-%d", w, i)
 				if _, _, err := s.Admit(t.Context(), admission(id, nil)); err != nil {
-					if !errors.Is(err, ErrClosed) {
-						t.Errorf("Admit while closing: %v, want %v", err, ErrClosed)
+					if !errors.Is(err, store.ErrClosed) {
+						t.Errorf("Admit while closing: %v, want %v", err, store.ErrClosed)
 					}
 					return
 				}

@@ -4,17 +4,16 @@ import (
 	"bytes"
 	"context"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 const (
-	keyColumns = `public, key, retired_at, retired_by, revoked_at, revoked_by`
-	selectKey  = `SELECT ` + keyColumns + ` FROM pawl.signing_keys WHERE id = $1`
+	selectKey = `SELECT ` + backend.KeyColumns + ` FROM pawl.signing_keys WHERE id = $1`
 
 	addKey    = `INSERT INTO pawl.signing_keys (id, public, key) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING`
 	retireKey = `UPDATE pawl.signing_keys SET retired_at = $2, retired_by = $3 WHERE id = $1 AND retired_at IS NULL AND revoked_at IS NULL`
@@ -23,7 +22,7 @@ const (
 
 // AddKey implements store.Keys.
 func (s *Store) AddKey(ctx context.Context, k store.SigningKey) (store.SigningKey, bool, error) {
-	doc, entry, err := store.Added(k)
+	doc, entry, err := backend.Added(k)
 	if err != nil {
 		return store.SigningKey{}, false, err
 	}
@@ -40,7 +39,7 @@ func (s *Store) EndKey(ctx context.Context, e store.EndKeyParams) (store.Signing
 		return store.SigningKey{}, false, err
 	}
 	if !storable(e.ID) {
-		return store.SigningKey{}, false, unknown("signing key", e.ID)
+		return store.SigningKey{}, false, backend.About("signing key", e.ID, store.ErrNotFound)
 	}
 	entry, err := e.Entry()
 	if err != nil {
@@ -55,7 +54,7 @@ func (s *Store) EndKey(ctx context.Context, e store.EndKeyParams) (store.Signing
 
 // key returns one key, whatever became of it.
 func (s *Store) key(ctx context.Context, id string) (store.SigningKey, error) {
-	return one(ctx, s, "signing key", selectKey, id, func(row pgx.Row) (store.SigningKey, error) { return scanKey(row) })
+	return one(ctx, s, "signing key", selectKey, id, backend.Key)
 }
 
 // TrustedKeys implements store.KeyReader.
@@ -67,11 +66,11 @@ func (s *Store) TrustedKeys(ctx context.Context, ids ...string) (keys []store.Si
 	}
 	limit := f.value(max(store.MaxTrusted, len(ids)))
 	err = s.run(ctx, "look up signing keys", func(ctx context.Context, conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, "SELECT "+keyColumns+" FROM pawl.signing_keys"+f.sql()+" ORDER BY seq DESC LIMIT "+limit, f.args...)
+		rows, err := conn.Query(ctx, "SELECT "+backend.KeyColumns+" FROM pawl.signing_keys"+f.sql()+" ORDER BY seq DESC LIMIT "+limit, f.args...)
 		if err != nil {
 			return err
 		}
-		keys, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.SigningKey, error) { return scanKey(row) })
+		keys, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.SigningKey, error) { return backend.Key(row) })
 		return err
 	})
 	if err != nil {
@@ -82,28 +81,6 @@ func (s *Store) TrustedKeys(ctx context.Context, ids ...string) (keys []store.Si
 
 // SigningKeys implements store.KeyReader.
 func (s *Store) SigningKeys(ctx context.Context, q store.Paging) (store.Page[store.SigningKey], error) {
-	p, _, err := page(ctx, s, "list signing keys", query[store.SigningKey]{
-		table: "signing_keys", columns: keyColumns, size: "octet_length(key)", newest: true, cursor: q.Cursor, limit: q.Limit,
-		scan: func(rows pgx.Rows, seq *int64, found *int) (store.SigningKey, error) {
-			return scanKey(rows, seq, found)
-		},
-	})
+	p, _, err := page(ctx, s, backend.Keys(q), filter{})
 	return p, err
-}
-
-// scanKey reads what comes first, then a key's columns.
-func scanKey(row interface{ Scan(...any) error }, first ...any) (k store.SigningKey, err error) {
-	var public []byte
-	var doc, retiredBy, revokedBy string
-	var retiredAt, revokedAt *time.Time
-	if err := row.Scan(append(first, &public, &doc, &retiredAt, &retiredBy, &revokedAt, &revokedBy)...); err != nil {
-		return k, err
-	}
-	if err := decode(doc, &k); err != nil {
-		return k, err
-	}
-	k.Public = public
-	k.RetiredAt, k.RetiredBy = microsOrNil(retiredAt), retiredBy
-	k.RevokedAt, k.RevokedBy = microsOrNil(revokedAt), revokedBy
-	return k, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // settlePoll is how often a reader of the log looks whether the transactions
@@ -22,7 +23,7 @@ const settlePoll = 5 * time.Millisecond
 // Resolve implements store.Reader.
 func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err error) {
 	if prefix == "" || !storable(prefix) {
-		return "", refuse(prefix, store.ErrNotFound)
+		return "", backend.Refuse(prefix, store.ErrNotFound)
 	}
 	var fits []string
 	err = s.run(ctx, "look an ID up", func(ctx context.Context, conn *pgxpool.Conn) error {
@@ -40,9 +41,9 @@ func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err erro
 	fits = slices.DeleteFunc(fits, func(id string) bool { return !strings.HasPrefix(id, prefix) })
 	switch {
 	case len(fits) == 0:
-		return "", refuse(prefix, store.ErrNotFound)
+		return "", backend.Refuse(prefix, store.ErrNotFound)
 	case len(fits) == 2 && fits[0] != prefix:
-		return "", refuse(prefix, store.ErrAmbiguous)
+		return "", backend.Refuse(prefix, store.ErrAmbiguous)
 	}
 	return fits[0], nil
 }
@@ -50,25 +51,20 @@ func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err erro
 // Calls implements store.Reader. A call that is committed late, with a number
 // lower than one listed already, is found on a later page.
 func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approval.View], error) {
+	if err := backend.CheckQuery(q); err != nil {
+		return store.Page[approval.View]{}, err
+	}
 	f := filter{}
 	f.equal("tool", q.Tool)
 	f.equal("agent", q.Agent)
 	f.equal("session", q.Session)
 	f.equal("requester", q.Requester)
 	f.equal("risk", string(q.Risk))
-	if q.Risk != "" {
-		if _, err := approval.ParseRisk(string(q.Risk)); err != nil {
-			return store.Page[approval.View]{}, err
-		}
-	}
 	if q.Requests {
 		f.add("waits") // not a parameter: this is what the partial index is recognised by
 	}
 	var known []string
 	for _, status := range q.Statuses {
-		if _, err := approval.ParseStatus(string(status)); err != nil {
-			return store.Page[approval.View]{}, err
-		}
 		known = append(known, string(status))
 	}
 	switch len(known) {
@@ -78,16 +74,7 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approv
 	default:
 		f.add("status = ANY(%s)", known)
 	}
-	p, _, err := page(ctx, s, "list calls", query[approval.View]{
-		table: "calls", columns: "view", size: "octet_length(view)", newest: true, where: f, cursor: q.Cursor, limit: q.Limit,
-		scan: func(rows pgx.Rows, seq *int64, found *int) (v approval.View, err error) {
-			var doc string
-			if err := rows.Scan(seq, found, &doc); err != nil {
-				return v, err
-			}
-			return v, decode(doc, &v)
-		},
-	})
+	p, _, err := page(ctx, s, backend.Calls(q), f)
 	return p, err
 }
 
@@ -101,10 +88,6 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 	if !q.Since.IsZero() {
 		f.add("at >= %s", q.Since)
 	}
-	list := query[audit.Entry]{
-		table: "entries", columns: "call, step, kind, at, metadata, leaf, payload",
-		size: "octet_length(metadata) + coalesce(octet_length(payload), 0)", where: f, cursor: q.Cursor, limit: q.Limit, scan: scanEntry,
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, errSlow)
 	defer cancel()
 	for {
@@ -112,12 +95,12 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 		if err != nil {
 			return store.Page[audit.Entry]{}, err
 		}
-		p, seqs, err := page(ctx, s, "list audit entries", list)
+		p, seqs, err := page(ctx, s, backend.Entries(q), f)
 		if err != nil || p.Next == "" {
 			return p, err // nobody goes on from a last page, so it may show what is there
 		}
 		if keep, _ := slices.BinarySearch(seqs, settled+1); keep > 0 {
-			p.Items, p.Next = p.Items[:keep], store.Cursor("entries", seqs[keep-1])
+			p.Items, p.Next = p.Items[:keep], backend.Cursor("entries", seqs[keep-1])
 			return p, nil
 		}
 		select {
@@ -135,19 +118,6 @@ func (s *Store) settled(ctx context.Context) (seq int64, err error) {
 		return conn.QueryRow(ctx, `SELECT pawl.settled()`).Scan(&seq)
 	})
 	return seq, err
-}
-
-func scanEntry(rows pgx.Rows, seq *int64, found *int) (e audit.Entry, err error) {
-	var leaf, payload []byte
-	if err := rows.Scan(seq, found, &e.Subject, &e.Step, &e.Kind, &e.At, &e.Metadata, &leaf, &payload); err != nil {
-		return e, err
-	}
-	if len(leaf) != len(e.Leaf) {
-		return e, fmt.Errorf("%w: audit entry %d has no leaf hash", ErrDamaged, *seq)
-	}
-	copy(e.Leaf[:], leaf)
-	e.At, e.Payload = micros(e.At), payload
-	return e, nil
 }
 
 // filter is a WHERE clause of conditions that must all hold.
@@ -188,35 +158,23 @@ func (f *filter) sql() string {
 	return " WHERE " + strings.Join(f.conditions, " AND ")
 }
 
-// query asks for one page of a table that is ordered by its column seq.
-type query[T any] struct {
-	table, columns string
-	size           string // a row's bytes, as SQL that does not read them
-	where          filter
-	newest         bool // newest first, else oldest first
-	cursor         string
-	limit          int
-	// scan reads seq, the number of rows found, and columns.
-	scan func(rows pgx.Rows, seq *int64, found *int) (T, error)
-}
-
-// page reads one page, with the seqs of its items, and counts, all from one
-// snapshot. A cursor is the seq of the last row before the page, so rows that
-// are added never shift it.
-func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (p store.Page[T], seqs []int64, err error) {
-	limit, err := store.PageLimit(q.limit)
+// page reads one page of what fits where, with the seqs of its items, and counts, all from one
+// snapshot. A cursor is the seq of the last row before the page, so rows that are added never shift
+// it.
+func page[T any](ctx context.Context, s *Store, l backend.List[T], where filter) (p store.Page[T], seqs []int64, err error) {
+	limit, err := backend.PageLimit(l.Limit)
 	if err != nil {
 		return p, nil, err
 	}
-	all := q.where
-	count := "SELECT count(*) FROM (SELECT FROM pawl." + q.table + all.sql() + " LIMIT " + strconv.Itoa(store.ExactTotal+1) + ") AS counted"
+	all := where
+	count := "SELECT count(*) FROM (SELECT FROM pawl." + l.Table + all.sql() + " LIMIT " + strconv.Itoa(store.ExactTotal+1) + ") AS counted"
 	rest := filter{slices.Clone(all.conditions), slices.Clone(all.args)}
 	compare, order := "seq > %s", "seq"
-	if q.newest {
+	if l.Newest {
 		compare, order = "seq < %s", "seq DESC"
 	}
-	if q.cursor != "" {
-		after, err := store.ParseCursor(q.table, q.cursor)
+	if l.Cursor != "" {
+		after, err := backend.ParseCursor(l.Table, l.Cursor)
 		if err != nil {
 			return p, nil, err
 		}
@@ -224,12 +182,12 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (p sto
 	}
 	// One row more than the limit shows whether there are more. The server
 	// stops at PageBytes, because everything it sends would have to be read.
-	list := "SELECT seq, found, " + q.columns +
+	list := "SELECT seq, found, " + l.Columns +
 		" FROM (SELECT *, count(*) OVER () AS found, coalesce(sum(size) OVER (ORDER BY " + order + " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before" +
-		" FROM (SELECT seq, " + q.columns + ", " + q.size + " AS size FROM pawl." + q.table + rest.sql() +
+		" FROM (SELECT seq, " + l.Columns + ", " + l.Size + " AS size FROM pawl." + l.Table + rest.sql() +
 		" ORDER BY " + order + " LIMIT " + strconv.Itoa(limit+1) + ") AS found) AS sized" +
 		" WHERE before < " + strconv.Itoa(store.PageBytes) + " ORDER BY " + order + " LIMIT " + strconv.Itoa(limit)
-	err = s.read(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
+	err = s.read(ctx, l.Doing, func(ctx context.Context, tx pgx.Tx) error {
 		p, seqs = store.Page[T]{}, nil // of an attempt before
 		// Planned for these very values: a plan for any status would read past
 		// all calls to find the few that are pending.
@@ -244,14 +202,14 @@ func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (p sto
 		found := 0
 		for rows.Next() {
 			var seq int64
-			item, err := q.scan(rows, &seq, &found)
+			item, err := l.Scan(rows, &seq, &found)
 			if err != nil {
 				return err
 			}
 			p.Items, seqs = append(p.Items, item), append(seqs, seq)
 		}
 		if found > len(p.Items) {
-			p.Next = store.Cursor(q.table, seqs[len(seqs)-1])
+			p.Next = backend.Cursor(l.Table, seqs[len(seqs)-1])
 		}
 		return rows.Err()
 	})

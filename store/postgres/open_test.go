@@ -92,8 +92,8 @@ func TestOpenErrors(t *testing.T) {
 		{"nothing to read", Options{URL: empty, ReadOnly: true}, ErrMissing, "for writing"},
 		{"nothing to keep", Options{URL: empty, KeepSchema: true}, ErrMissing, "for writing"},
 		{"another program's", Options{URL: foreign}, ErrForeign, ""},
-		{"a newer schema", Options{URL: newer}, ErrSchema, "999"},
-		{"a newer schema, to read", Options{URL: newer, ReadOnly: true}, ErrSchema, "999"},
+		{"a newer schema", Options{URL: newer}, store.ErrSchema, "999"},
+		{"a newer schema, to read", Options{URL: newer, ReadOnly: true}, store.ErrSchema, "999"},
 		{"a database set to read only", Options{URL: frozen}, ErrStandby, "default_transaction_read_only"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,18 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 const (
-	versionColumns = `digest, at, by, channel, authenticated, note`
-	selectActive   = `SELECT seq, ` + versionColumns + ` FROM pawl.policy_versions ORDER BY seq DESC LIMIT 1`
+	selectActive = `SELECT seq, ` + backend.VersionColumns + ` FROM pawl.policy_versions ORDER BY seq DESC LIMIT 1`
 
 	// applyPolicy is a whole transaction in one statement: the set, its
 	// version and its entry ($9 to $15), or nothing of it if another version
@@ -30,7 +28,7 @@ const (
 		), kept AS (
 			INSERT INTO pawl.policies (digest, layers) SELECT $1, $2 FROM fits ON CONFLICT (digest) DO NOTHING
 		), version AS (
-			INSERT INTO pawl.policy_versions (seq, ` + versionColumns + `) SELECT $3 + 1, $1, $4, $5, $6, $7, $8 FROM fits
+			INSERT INTO pawl.policy_versions (seq, ` + backend.VersionColumns + `) SELECT $3 + 1, $1, $4, $5, $6, $7, $8 FROM fits
 		), log AS (
 			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM fits,
@@ -69,7 +67,7 @@ func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.P
 			return nil
 		}
 		fresh = false
-		active, activeErr := scanActive(conn.QueryRow(ctx, selectActive))
+		active, activeErr := backend.Version(conn.QueryRow(ctx, selectActive))
 		switch {
 		case activeErr != nil && !errors.Is(activeErr, store.ErrNotFound):
 			return activeErr
@@ -80,7 +78,7 @@ func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.P
 			return err // the record is there already, and not by us
 		}
 		v = active
-		return tell("%w: version %d is active", store.ErrPolicyChanged, active.Version)
+		return backend.Errorf("%w: version %d is active", store.ErrPolicyChanged, active.Version)
 	})
 	if err != nil && !errors.Is(err, store.ErrPolicyChanged) {
 		return store.PolicyVersion{}, false, err
@@ -91,25 +89,15 @@ func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.P
 // ActivePolicy implements store.Policies.
 func (s *Store) ActivePolicy(ctx context.Context) (v store.PolicyVersion, err error) {
 	err = s.run(ctx, "look which policy is active", func(ctx context.Context, conn *pgxpool.Conn) error {
-		v, err = scanActive(conn.QueryRow(ctx, selectActive))
+		v, err = backend.Version(conn.QueryRow(ctx, selectActive))
 		return err
 	})
 	return v, err
 }
 
-// scanActive reads a row of selectActive, or answers store.ErrNotFound.
-func scanActive(row pgx.Row) (v store.PolicyVersion, err error) {
-	err = row.Scan(&v.Version, &v.Digest, &v.At, &v.By, &v.Channel, &v.Authenticated, &v.Note)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return v, tell("active policy: %w", store.ErrNotFound)
-	}
-	v.At = micros(v.At)
-	return v, err
-}
-
 // Policy implements store.Policies.
 func (s *Store) Policy(ctx context.Context, digest string) (set store.PolicySet, err error) {
-	refused := func(err error) error { return tell("policy %s: %w", approval.Display(digest, 80), err) }
+	refused := func(err error) error { return backend.About("policy", digest, err) }
 	if digest == "" || !storable(digest) {
 		return set, refused(store.ErrNotFound)
 	}
@@ -133,19 +121,12 @@ func (s *Store) Policy(ctx context.Context, digest string) (set store.PolicySet,
 		return set, refused(store.ErrAmbiguous)
 	}
 	set.Digest = found[0].Digest
-	return set, decode(found[0].Layers, &set.Layers)
+	set.Layers, err = backend.Layers(found[0].Layers)
+	return set, err
 }
 
 // PolicyVersions implements store.Policies.
 func (s *Store) PolicyVersions(ctx context.Context, q store.Paging) (store.Page[store.PolicyVersion], error) {
-	p, _, err := page(ctx, s, "list the versions of the policy", query[store.PolicyVersion]{
-		table: "policy_versions", columns: versionColumns, size: "octet_length(note)", newest: true, cursor: q.Cursor, limit: q.Limit,
-		scan: func(rows pgx.Rows, seq *int64, found *int) (v store.PolicyVersion, err error) {
-			var at time.Time
-			err = rows.Scan(seq, found, &v.Digest, &at, &v.By, &v.Channel, &v.Authenticated, &v.Note)
-			v.Version, v.At = *seq, micros(at)
-			return v, err
-		},
-	})
+	p, _, err := page(ctx, s, backend.Versions(q), filter{})
 	return p, err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // Options says which store to open and how.
@@ -87,7 +88,7 @@ var _ store.Store = (*Store)(nil)
 // Open connects to a database, which must exist, and unless Options say
 // otherwise brings Pawl's schema to this version. Several processes may do so
 // at once. Errors: ErrUnavailable, ErrAccess, ErrStandby, ErrMissing (without
-// the right to lay it), ErrSchema, ErrForeign, and what the server says.
+// the right to lay it), store.ErrSchema, ErrForeign, and what the server says.
 func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	config, where, err := o.config()
 	if err != nil {
@@ -95,7 +96,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, tell("store %s: open: its settings can't be used: check the URL's parameters", where)
+		return nil, backend.Errorf("store %s: open: its settings can't be used: check the URL's parameters", where)
 	}
 	s := &Store{where: where, pool: pool, readOnly: o.ReadOnly, timeout: o.Timeout}
 	defer func() {
@@ -105,7 +106,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	}()
 	version, err := s.version(ctx)
 	if hasState(err, "28P01") && config.ConnConfig.Password == "" {
-		return nil, tell("%w; no password was given: set PGPASSWORD or PGPASSFILE, or put it into the variable that holds the URL", err)
+		return nil, backend.Errorf("%w; no password was given: set PGPASSWORD or PGPASSFILE, or put it into the variable that holds the URL", err)
 	}
 	if err != nil {
 		return nil, err
@@ -146,7 +147,7 @@ func (s *Store) Ping(ctx context.Context) error {
 		var found, refuses bool
 		err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pawl.calls), current_setting('transaction_read_only')::boolean`).Scan(&found, &refuses)
 		if err == nil && refuses && !s.readOnly {
-			return tell("store %s: %s: %w: %s", s.where, doing, ErrStandby, adviceStandby)
+			return backend.Errorf("store %s: %s: %w: %s", s.where, doing, ErrStandby, adviceStandby)
 		}
 		return err
 	})
@@ -161,7 +162,7 @@ func (s *Store) Clock(ctx context.Context) (now time.Time, err error) {
 }
 
 // Close waits for methods that are running, then closes the connections.
-// Later calls of any method but Close are ErrClosed.
+// Later calls of any method but Close are store.ErrClosed.
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	s.pool.Close()

@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
 	"github.com/pawlhq/pawl/store/storetest"
 )
@@ -236,12 +237,22 @@ func TestDamagedRows(t *testing.T) {
 	admit(t, s, "a")
 	run(t, connect(t, url), `UPDATE pawl.calls SET view = '{"status":5,"secret":"hidden"}'`)
 	_, err := s.Call(t.Context(), "a")
-	if !errors.Is(err, ErrDamaged) || strings.Contains(err.Error(), "hidden") {
-		t.Errorf("a view that can't be read: %v, want %v without its content", err, ErrDamaged)
+	if !errors.Is(err, store.ErrDamaged) || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("a view that can't be read: %v, want %v without its content", err, store.ErrDamaged)
 	}
-	if _, fresh, err := s.Admit(t.Context(), admission("a", nil)); !errors.Is(err, ErrDamaged) || fresh {
+	if _, fresh, err := s.Admit(t.Context(), admission("a", nil)); !errors.Is(err, store.ErrDamaged) || fresh {
 		t.Errorf("Admit of that call again: fresh %v, %v", fresh, err)
 	}
+}
+
+func TestEntriesChanged(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	s, conn := open(t, url), connect(t, url)
+	run(t, conn, `ALTER TABLE pawl.entries DISABLE TRIGGER USER`)
+	storetest.EntriesChanged(t, s, func(step, column string, value any) {
+		run(t, conn, `UPDATE pawl.entries SET `+column+` = $1 WHERE step = $2`, value, step)
+	})
 }
 
 func TestReadOnly(t *testing.T) {
@@ -284,9 +295,9 @@ func FuzzCursor(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		seq, err := store.ParseCursor("calls", text)
+		seq, err := backend.ParseCursor("calls", text)
 		switch {
-		case err == nil && (seq < 1 || store.Cursor("calls", seq) != text):
+		case err == nil && (seq < 1 || backend.Cursor("calls", seq) != text):
 			t.Errorf("%q was taken as %d", text, seq)
 		case err != nil && approval.CodeOf(err) != approval.CodeInvalid:
 			t.Errorf("%q: error is %v, want code %s", text, err, approval.CodeInvalid)

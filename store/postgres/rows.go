@@ -1,16 +1,12 @@
 package postgres
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/pawlhq/pawl/audit"
-	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // The statements of the hot path. pgx prepares each once per connection.
@@ -45,11 +41,8 @@ const (
 	insertPermit = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence) VALUES ($1, $2, $3, $4, $5, $6)`
 	usePermit    = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4 WHERE call = $5`
 	voidPermit   = `UPDATE pawl.claims SET void = true WHERE call = $1`
-	selectCall   = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue, k.evidence
-		FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
-	// selectPermit leaves the large columns out.
-	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND NOT k.void AND k.queue = '', k.good_until, k.evidence <> '', k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
-		FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
+	selectCall   = `SELECT c.seq, ` + backend.CallColumns + ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
+	selectPermit = `SELECT c.seq, ` + backend.PermitColumns + ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 )
 
 // entryArgs are the columns of entries, each as an array.
@@ -63,49 +56,6 @@ func entryArgs(entries []audit.Entry) []any {
 		metadata[i], leaves[i], payloads[i] = e.Metadata, e.Leaf[:], e.Payload
 	}
 	return []any{calls, steps, kinds, ats, metadata, leaves, payloads}
-}
-
-// scanCall reads a row of selectCall, or answers store.ErrNotFound.
-func scanCall(id string, row pgx.Row) (seq int64, r store.Record, err error) {
-	var view, verdict string
-	var run, queue, evidence *string
-	var at, goodUntil, usedAt *time.Time
-	var void *bool
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.IsRequest, &run, &at, &goodUntil, &usedAt, &void, &queue, &evidence)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, store.Record{}, refuse(id, store.ErrNotFound)
-	}
-	if err != nil {
-		return 0, store.Record{}, err
-	}
-	if err := errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict)); err != nil {
-		return 0, store.Record{}, err
-	}
-	if run != nil {
-		r.Permit = &store.Permit{Run: *run, At: micros(*at), GoodUntil: micros(*goodUntil), Void: *void, Queue: *queue, Evidence: *evidence}
-		if usedAt != nil {
-			r.Permit.UsedAt = micros(*usedAt)
-		}
-	}
-	return seq, r, nil
-}
-
-func decode(doc string, v any) error {
-	if err := json.Unmarshal([]byte(doc), v); err != nil {
-		return fmt.Errorf("%w: the JSON in a row can't be read as %T", ErrDamaged, v)
-	}
-	return nil
-}
-
-// micros is a time as it is read back.
-func micros(t time.Time) time.Time { return time.UnixMicro(t.UnixMicro()).UTC() }
-
-func microsOrNil(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	at := micros(*t)
-	return &at
 }
 
 // storable tells what a text column can hold; nothing else is ever found.

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 	"github.com/pressly/goose/v3"
 )
 
@@ -56,7 +58,7 @@ func (s *Store) version(ctx context.Context) (version int64, err error) {
 		// A standby is not read from, either: what its primary is about to
 		// commit can't be seen there, so the log would be read with gaps.
 		if standby || (refuses && !s.readOnly) {
-			return tell("store %s: %s: %w: %s", s.where, doing, ErrStandby, adviceStandby)
+			return backend.Errorf("store %s: %s: %w: %s", s.where, doing, ErrStandby, adviceStandby)
 		}
 		if !laid {
 			return nil
@@ -69,13 +71,13 @@ func (s *Store) version(ctx context.Context) (version int64, err error) {
 func checkVersion(where string, version, target int64) error {
 	switch {
 	case version == 0:
-		return tell("store %s: %w yet: open it for writing, with the right to create it", where, ErrMissing)
+		return backend.Errorf("store %s: %w yet: open it for writing, with the right to create it", where, ErrMissing)
 	case version > target:
-		return tell("store %s: %w: it has version %d, this one knows up to %d: use the newer Pawl, or another database",
-			where, ErrNewer, version, target)
+		return backend.Errorf("store %s: %w: it has version %d, this one knows up to %d: use the newer Pawl, or another database",
+			where, store.ErrNewer, version, target)
 	case version < target:
-		return tell("store %s: %w: it has version %d, this Pawl needs %d: open it once with this version for writing, with the right to upgrade it",
-			where, ErrSchema, version, target)
+		return backend.Errorf("store %s: %w: it has version %d, this Pawl needs %d: open it once with this version for writing, with the right to upgrade it",
+			where, store.ErrSchema, version, target)
 	}
 	return nil
 }
@@ -141,7 +143,7 @@ func makeSchema(ctx context.Context, conn *sql.Conn, where string) error {
 	case err != nil:
 		return err
 	case used && !laid:
-		return tell("store %s: %w: use another database", where, ErrForeign)
+		return backend.Errorf("store %s: %w: use another database", where, ErrForeign)
 	case there:
 		return nil // perhaps made by somebody who may, for a user who may not
 	}

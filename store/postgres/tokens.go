@@ -2,17 +2,14 @@ package postgres
 
 import (
 	"context"
-	"fmt"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 const (
-	tokenColumns = `hash, token, revoked_at, revoked_by`
-	selectToken  = `SELECT ` + tokenColumns + ` FROM pawl.tokens WHERE id = $1`
+	selectToken = `SELECT ` + backend.TokenColumns + ` FROM pawl.tokens WHERE id = $1`
 
 	addToken    = `INSERT INTO pawl.tokens (id, hash, token) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING`
 	revokeToken = `UPDATE pawl.tokens SET revoked_at = $2, revoked_by = $3 WHERE id = $1 AND revoked_at IS NULL`
@@ -20,7 +17,7 @@ const (
 
 // AddToken implements store.Tokens.
 func (s *Store) AddToken(ctx context.Context, t store.Token) error {
-	doc, entry, err := store.Added(t)
+	doc, entry, err := backend.Added(t)
 	if err != nil {
 		return err
 	}
@@ -37,7 +34,7 @@ func (s *Store) RevokeToken(ctx context.Context, r store.RevokeParams) (store.To
 		return store.Token{}, false, err
 	}
 	if !storable(r.ID) {
-		return store.Token{}, false, unknown("token", r.ID)
+		return store.Token{}, false, backend.About("token", r.ID, store.ErrNotFound)
 	}
 	entry, err := r.Entry()
 	if err != nil {
@@ -48,32 +45,11 @@ func (s *Store) RevokeToken(ctx context.Context, r store.RevokeParams) (store.To
 
 // Token implements store.TokenReader.
 func (s *Store) Token(ctx context.Context, id string) (store.Token, error) {
-	return one(ctx, s, "token", selectToken, id, func(row pgx.Row) (store.Token, error) { return scanToken(row) })
+	return one(ctx, s, "token", selectToken, id, backend.Token)
 }
 
 // Tokens implements store.TokenReader.
 func (s *Store) Tokens(ctx context.Context, q store.Paging) (store.Page[store.Token], error) {
-	p, _, err := page(ctx, s, "list tokens", query[store.Token]{
-		table: "tokens", columns: tokenColumns, size: "octet_length(token)", newest: true, cursor: q.Cursor, limit: q.Limit,
-		scan: func(rows pgx.Rows, seq *int64, found *int) (store.Token, error) { return scanToken(rows, seq, found) },
-	})
+	p, _, err := page(ctx, s, backend.Tokens(q), filter{})
 	return p, err
-}
-
-// scanToken reads what comes first, then a token's columns.
-func scanToken(row pgx.Row, first ...any) (t store.Token, err error) {
-	var hash []byte
-	var doc, revokedBy string
-	var revokedAt *time.Time
-	if err := row.Scan(append(first, &hash, &doc, &revokedAt, &revokedBy)...); err != nil {
-		return t, err
-	}
-	if err := decode(doc, &t); err != nil {
-		return t, err
-	}
-	if copy(t.Hash[:], hash) != len(t.Hash) {
-		return t, fmt.Errorf("%w: a token has no hash", ErrDamaged)
-	}
-	t.RevokedAt, t.RevokedBy = microsOrNil(revokedAt), revokedBy
-	return t, nil
 }

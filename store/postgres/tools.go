@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // PublishTools implements store.Catalogue.
@@ -87,27 +88,17 @@ func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []s
 
 // Tool implements store.Catalogue.
 func (s *Store) Tool(ctx context.Context, name string) (store.Tool, error) {
-	return one(ctx, s, "tool", `SELECT publisher, tool FROM pawl.tools WHERE name = $1`, name, scanTool)
-}
-
-func scanTool(row pgx.Row) (tool store.Tool, err error) {
-	var publisher, doc string
-	if err := row.Scan(&publisher, &doc); err != nil {
-		return tool, err
-	}
-	err = decode(doc, &tool)
-	tool.Publisher = publisher // rows of before there were publishers do not say it
-	return tool, err
+	return one(ctx, s, "tool", `SELECT `+backend.ToolColumns+` FROM pawl.tools WHERE name = $1`, name, backend.Tool)
 }
 
 // Tools implements store.Reader.
 func (s *Store) Tools(ctx context.Context) (tools []store.Tool, err error) {
 	err = s.run(ctx, "list tools", func(ctx context.Context, conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT publisher, tool FROM pawl.tools ORDER BY name`)
+		rows, err := conn.Query(ctx, `SELECT `+backend.ToolColumns+` FROM pawl.tools ORDER BY name`)
 		if err != nil {
 			return err
 		}
-		tools, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Tool, error) { return scanTool(row) })
+		tools, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Tool, error) { return backend.Tool(row) })
 		return err
 	})
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // attempts bounds how often one method is begun: again after a deadlock, or
@@ -31,7 +31,7 @@ func (s *Store) run(ctx context.Context, doing string, fn func(context.Context, 
 		}
 		if !again || attempt == attempts || bounded.Err() != nil {
 			if s.closed.Load() {
-				return tell("store %s: %s: %w", s.where, doing, ErrClosed)
+				return backend.Errorf("store %s: %s: %w", s.where, doing, store.ErrClosed)
 			}
 			return explain(bounded, s.where, doing, err)
 		}
@@ -101,7 +101,7 @@ func (s *Store) change(ctx context.Context, doing, id, query string, fn func(*tr
 		return store.ErrReadOnly
 	}
 	if !storable(id) {
-		return refuse(id, store.ErrNotFound)
+		return backend.Refuse(id, store.ErrNotFound)
 	}
 	return s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
 		writes, err := prepare(ctx, conn, id, query, fn)
@@ -182,21 +182,19 @@ func amend[T any](ctx context.Context, s *Store, doing string, find func(ctx con
 	return stands, fresh, nil
 }
 
-// save writes a changed view, and returns it as it will be read back.
-func (t *transaction) save(seq int64, v approval.View) (stored approval.View, err error) {
-	doc, err := store.Encode(v)
+// save queues a changed record, and returns it as it will be read back.
+func (t *transaction) save(seq int64, r store.Record) (store.Record, error) {
+	doc, view, err := backend.EncodeView(r.View)
 	if err != nil {
-		return v, err
+		return r, err
 	}
-	t.writes.Queue(updateCall, string(v.Status), v.EndedAt, doc, seq)
-	return stored, decode(doc, &stored)
+	r.View = view
+	t.writes.Queue(updateCall, string(view.Status), view.EndedAt, doc, seq)
+	return r, nil
 }
 
-// insertPermit writes a new permit, and returns it as it will be read back.
-func (t *transaction) insertPermit(seq int64, c store.Permit) *store.Permit {
-	t.writes.Queue(insertPermit, seq, c.Run, c.At, c.GoodUntil, c.Queue, c.Evidence)
-	c.At, c.GoodUntil = micros(c.At), micros(c.GoodUntil)
-	return &c
+func (t *transaction) insertPermit(seq int64, p store.Permit) {
+	t.writes.Queue(insertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence)
 }
 
 // entries queues audit entries, all in one statement: each statement that
@@ -208,15 +206,15 @@ func (t *transaction) entries(entries []audit.Entry) {
 }
 
 // one reads the row that query finds by an ID, or says that it is not there.
-func one[T any](ctx context.Context, s *Store, what, query, id string, scan func(pgx.Row) (T, error)) (item T, err error) {
+func one[T any](ctx context.Context, s *Store, what, query, id string, scan func(backend.Row, ...any) (T, error)) (item T, err error) {
 	var none T
 	if !storable(id) {
-		return none, unknown(what, id)
+		return none, backend.About(what, id, store.ErrNotFound)
 	}
 	err = s.run(ctx, "look up a "+what, func(ctx context.Context, conn *pgxpool.Conn) error {
 		item, err = scan(conn.QueryRow(ctx, query, id))
 		if errors.Is(err, pgx.ErrNoRows) {
-			return unknown(what, id)
+			return backend.About(what, id, store.ErrNotFound)
 		}
 		return err
 	})

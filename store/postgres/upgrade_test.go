@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
 	"github.com/pawlhq/pawl/store/storetest"
 )
@@ -31,7 +32,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`INSERT INTO pawl.tools (name, queue, tool) VALUES ('search', 'pawl', '{"name":"search","queue":"pawl","kind":"go","idempotent":false,"timeout":"1m0s"}')`)
 
 	for _, o := range []Options{{URL: database, ReadOnly: true}, {URL: database, KeepSchema: true}} {
-		if _, err := Open(t.Context(), o); !errors.Is(err, ErrSchema) || errors.Is(err, ErrNewer) {
+		if _, err := Open(t.Context(), o); !errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrNewer) {
 			t.Errorf("opened without the right to upgrade: %v", err)
 		}
 	}

@@ -3,24 +3,15 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"time"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // Admit implements store.Calls.
 func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record, fresh bool, err error) {
-	if err := a.Check(); err != nil {
-		return store.Record{}, false, err
-	}
-	view, err := store.Encode(a.View)
-	if err != nil {
-		return store.Record{}, false, err
-	}
-	verdict, err := store.Encode(a.Verdict)
+	view, verdict, admitted, err := backend.Admitted(a)
 	if err != nil {
 		return store.Record{}, false, err
 	}
@@ -43,12 +34,9 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 		if err != nil {
 			return err
 		}
-		fresh, r = true, store.Record{Run: a.Run, IsRequest: a.IsRequest}
-		if err := errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict)); err != nil {
-			return err
-		}
-		if a.TakePermit {
-			if r.Permit, err = t.insertPermit(ctx, seq, store.Permit{Run: a.Run, At: v.CreatedAt, GoodUntil: a.GoodUntil, Queue: a.Queue}); err != nil {
+		fresh, r = true, admitted
+		if r.Permit != nil {
+			if err := t.insertPermit(ctx, seq, *r.Permit); err != nil {
 				return err
 			}
 		}
@@ -70,17 +58,14 @@ func (s *Store) Claim(ctx context.Context, c store.ClaimParams) (r store.Record,
 		if seq, r, err = t.call(ctx, c.ID); err != nil {
 			return err
 		}
-		if r.View.Digest != c.Digest {
-			return refuse(c.ID, store.ErrDigest)
+		next, changed, err := store.ApplyClaim(r, c)
+		if err != nil || !changed {
+			return backend.Refuse(c.ID, err)
 		}
-		if r.View.Status.Ended() || r.Permit != nil {
-			return nil
-		}
-		if r.Permit, err = t.insertPermit(ctx, seq, store.Permit{Run: c.Run, At: c.At, GoodUntil: c.GoodUntil, Queue: c.Queue, Evidence: c.Evidence}); err != nil {
+		if err := t.insertPermit(ctx, seq, *next.Permit); err != nil {
 			return err
 		}
-		r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
-		if r.View, err = t.save(ctx, seq, r.View); err != nil {
+		if r, err = t.save(ctx, seq, next); err != nil {
 			return err
 		}
 		return t.entries(ctx, c.Entries)
@@ -97,32 +82,13 @@ func (s *Store) Use(ctx context.Context, u store.UseParams) error {
 		return err
 	}
 	return s.write(ctx, "use a permit", func(t transaction) error {
-		var seq int64
-		var digest string
-		var usable, rests sql.NullBool // null: no claim; rests: on signed decisions
-		var used bool
-		var goodUntil sql.NullInt64
-		var run, activity, token sql.NullString
-		err := t.row(ctx, selectPermit, u.ID).Scan(&seq, &digest, &usable, &goodUntil, &rests, &used, &run, &activity, &token)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			return refuse(u.ID, store.ErrNotFound)
-		case err != nil:
+		seq, state, err := backend.Permit(u.ID, t.row(ctx, selectPermit, u.ID))
+		if err != nil {
 			return err
-		case !usable.Valid || !usable.Bool:
-			return refuse(u.ID, store.ErrNoPermit)
-		case digest != u.Digest:
-			return refuse(u.ID, store.ErrDigest)
-		case used && u.Token != "" && u.Token == token.String:
-			return nil
-		case used && u.Retry && u.Activity != "" && u.Run == run.String && u.Activity == activity.String:
-			return nil
-		case used:
-			return refuse(u.ID, store.ErrStarted)
-		case u.At.UnixMicro() > goodUntil.Int64:
-			return refuse(u.ID, store.ErrRunOut)
-		case rests.Bool && !u.Verified:
-			return refuse(u.ID, store.ErrUnverified)
+		}
+		fresh, err := store.ApplyUse(state, u)
+		if err != nil || !fresh {
+			return backend.Refuse(u.ID, err)
 		}
 		if _, err := t.exec(ctx, usePermit, u.At.UnixMicro(), u.Run, u.Activity, u.Token, seq); err != nil {
 			return err
@@ -141,25 +107,16 @@ func (s *Store) Finish(ctx context.Context, f store.FinishParams) (r store.Recor
 		if seq, r, err = t.call(ctx, f.Outcome.ID); err != nil {
 			return err
 		}
-		if r.View.Status.Ended() {
-			return nil
+		next, changed, err := store.ApplyFinish(r, f)
+		if err != nil || !changed {
+			return backend.Refuse(f.Outcome.ID, err)
 		}
-		switch needs := f.Outcome.Status.NeedsPermit(); {
-		case needs && r.Permit == nil, f.Outcome.Status == approval.StatusExecuted && !r.Permit.ToolMayHaveRun():
-			return refuse(f.Outcome.ID, store.ErrNoPermit)
-		case !needs && !r.Permit.CanVoid(f.Run):
-			return refuse(f.Outcome.ID, store.ErrStarted)
-		case !needs && r.Permit != nil:
+		if next.Permit != r.Permit {
 			if _, err := t.exec(ctx, voidPermit, seq); err != nil {
 				return err
 			}
-			r.Permit.Void = true
 		}
-		r.View.End(f.Outcome, f.At.UTC().Truncate(time.Microsecond))
-		if f.Votes != nil {
-			r.View.Votes = f.Votes
-		}
-		if r.View, err = t.save(ctx, seq, r.View); err != nil {
+		if r, err = t.save(ctx, seq, next); err != nil {
 			return err
 		}
 		fresh = true
@@ -182,7 +139,7 @@ func (s *Store) Append(ctx context.Context, entries ...audit.Entry) error {
 // Call implements store.Calls and store.Reader.
 func (s *Store) Call(ctx context.Context, id string) (r store.Record, err error) {
 	err = s.read(ctx, "read a call", func(tx *sql.Tx) error {
-		_, r, err = scanCall(id, tx.QueryRowContext(ctx, selectCall, id))
+		_, r, err = backend.Call(id, tx.QueryRowContext(ctx, selectCall, id))
 		return err
 	})
 	return r, err

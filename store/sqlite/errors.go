@@ -4,9 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
-	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -18,21 +18,11 @@ var (
 	// ErrMissing: a handle for reading found no store, or one whose owner has
 	// not set it up yet.
 	ErrMissing = errors.New("there is no store here")
-	// ErrSchema: the store was made by a newer Pawl, or must be upgraded by
-	// its owner before this one can read it.
-	ErrSchema = errors.New("the store's schema is not the one this Pawl knows")
-	// ErrNewer is the ErrSchema of a store that a newer Pawl made: no waiting
-	// and no upgrade of the store helps.
-	ErrNewer = fmt.Errorf("%w: a newer Pawl made it", ErrSchema)
 	// ErrForeign: the file is something else than a Pawl store.
 	ErrForeign = errors.New("the file is not a Pawl store")
-	// ErrDamaged: the file was a store, and SQLite or Pawl can't read it now.
-	ErrDamaged = errors.New("the store is damaged")
 	// ErrFull: there was no space for a write. Nothing of it was kept, and
 	// the store works on once there is space.
 	ErrFull = errors.New("the disk is full")
-	// ErrClosed: the handle was used after Close.
-	ErrClosed = errors.New("the store is closed")
 )
 
 // faults turns SQLite's primary result codes into what people can act on.
@@ -42,7 +32,7 @@ var faults = map[int]struct {
 }{
 	sqlite3.SQLITE_FULL:    {ErrFull, "free some space on its volume; nothing was written"},
 	sqlite3.SQLITE_NOTADB:  {ErrForeign, "check the path, or restore the store from a backup"},
-	sqlite3.SQLITE_CORRUPT: {ErrDamaged, "stop Pawl, keep a copy of the file, its -wal and its -shm, and restore a backup"},
+	sqlite3.SQLITE_CORRUPT: {store.ErrDamaged, "stop Pawl, keep a copy of the file, its -wal and its -shm, and restore a backup"},
 	sqlite3.SQLITE_READONLY: {errors.New("the file or its folder may not be written"),
 		"let Pawl's user write both, for reading too, as SQLite keeps its -shm beside the file; or copy the store to where it may"},
 	sqlite3.SQLITE_CANTOPEN: {errors.New("the file, its -wal or its -shm can't be opened"),
@@ -56,8 +46,7 @@ var faults = map[int]struct {
 // explain says what was being done to which file, what is wrong with it, and
 // what to do. Errors that say all that already pass unchanged.
 func explain(ctx context.Context, path, doing string, err error) error {
-	var done told
-	if err == nil || approval.CodeOf(err) != approval.CodeInternalError || errors.As(err, &done) {
+	if err == nil || backend.Complete(err) {
 		return err
 	}
 	var fault *sqlite.Error
@@ -67,18 +56,8 @@ func explain(ctx context.Context, path, doing string, err error) error {
 	}
 	if known {
 		if f, ok := faults[fault.Code()&0xff]; ok {
-			return tell("store %s: %s: %w: %s (%w)", path, doing, f.err, f.advice, fault)
+			return backend.Errorf("store %s: %s: %w: %s (%w)", path, doing, f.err, f.advice, fault)
 		}
 	}
-	return tell("store %s: %s: %w", path, doing, err)
+	return backend.Errorf("store %s: %s: %w", path, doing, err)
 }
-
-// told is an error whose text needs nothing added.
-type told struct{ error }
-
-func (e told) Unwrap() error { return e.error }
-
-func tell(format string, a ...any) error { return told{fmt.Errorf(format, a...)} }
-
-// refuse says which call one of package store's sentinels is about.
-func refuse(id string, err error) error { return tell("call %s: %w", approval.Display(id, 80), err) }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/storetest"
 )
 
 func TestFullDisk(t *testing.T) {
@@ -70,8 +71,8 @@ func TestDamagedFile(t *testing.T) {
 			}
 			for _, readOnly := range []bool{false, true} {
 				err := readAll(t, Options{Path: path, ReadOnly: readOnly})
-				if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
-					t.Errorf("read only %v: %v, want %v with the file's name", readOnly, err, ErrDamaged)
+				if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), path) {
+					t.Errorf("read only %v: %v, want %v with the file's name", readOnly, err, store.ErrDamaged)
 				}
 			}
 		})
@@ -118,12 +119,20 @@ func TestDamagedRows(t *testing.T) {
 	admit(t, s, "a")
 	run(t, s, `UPDATE calls SET view = '{"status":5,"secret":"hidden"}'`)
 	_, err := s.Call(t.Context(), "a")
-	if !errors.Is(err, ErrDamaged) || strings.Contains(err.Error(), "hidden") {
-		t.Errorf("a view that can't be read: %v, want %v without its content", err, ErrDamaged)
+	if !errors.Is(err, store.ErrDamaged) || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("a view that can't be read: %v, want %v without its content", err, store.ErrDamaged)
 	}
-	if _, fresh, err := s.Admit(t.Context(), admission("a", nil)); !errors.Is(err, ErrDamaged) || fresh {
+	if _, fresh, err := s.Admit(t.Context(), admission("a", nil)); !errors.Is(err, store.ErrDamaged) || fresh {
 		t.Errorf("Admit of that call again: fresh %v, %v", fresh, err)
 	}
+}
+
+func TestEntriesChanged(t *testing.T) {
+	s := open(t, fresh(t))
+	run(t, s, `DROP TRIGGER entries_are_final`)
+	storetest.EntriesChanged(t, s, func(step, column string, value any) {
+		run(t, s, `UPDATE entries SET `+column+` = ? WHERE step = ?`, value, step)
+	})
 }
 
 func TestPermissions(t *testing.T) {

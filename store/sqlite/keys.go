@@ -5,18 +5,16 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
-
-const keyColumns = `public, key, retired_at, retired_by, revoked_at, revoked_by`
 
 // AddKey implements store.Keys.
 func (s *Store) AddKey(ctx context.Context, k store.SigningKey) (stands store.SigningKey, fresh bool, err error) {
-	doc, entry, err := store.Added(k)
+	doc, entry, err := backend.Added(k)
 	if err != nil {
 		return store.SigningKey{}, false, err
 	}
@@ -86,13 +84,13 @@ func (s *Store) TrustedKeys(ctx context.Context, ids ...string) (keys []store.Si
 		f.add("id IN (?"+strings.Repeat(", ?", len(ids)-1)+")", args...)
 	}
 	err = s.read(ctx, "look up signing keys", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT "+keyColumns+" FROM signing_keys"+f.sql()+" ORDER BY seq DESC LIMIT ?", append(f.args, max(store.MaxTrusted, len(ids)))...)
+		rows, err := tx.QueryContext(ctx, "SELECT "+backend.KeyColumns+" FROM signing_keys"+f.sql()+" ORDER BY seq DESC LIMIT ?", append(f.args, max(store.MaxTrusted, len(ids)))...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			k, _, err := scanKey(rows)
+			k, err := backend.Key(rows)
 			if err != nil {
 				return err
 			}
@@ -108,36 +106,13 @@ func (s *Store) TrustedKeys(ctx context.Context, ids ...string) (keys []store.Si
 
 // SigningKeys implements store.KeyReader.
 func (s *Store) SigningKeys(ctx context.Context, q store.Paging) (store.Page[store.SigningKey], error) {
-	return page(ctx, s, "list signing keys", query[store.SigningKey]{
-		table: "signing_keys", columns: "seq, " + keyColumns, newest: true, cursor: q.Cursor, limit: q.Limit,
-		scan: func(rows *sql.Rows) (seq int64, k store.SigningKey, size int, err error) {
-			k, size, err = scanKey(rows, &seq)
-			return seq, k, size, err
-		},
-	})
+	return page(ctx, s, backend.Keys(q), filter{})
 }
 
 func findKey(ctx context.Context, tx *sql.Tx, id string) (store.SigningKey, error) {
-	k, _, err := scanKey(tx.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM signing_keys WHERE id = ?`, id))
+	k, err := backend.Key(tx.QueryRowContext(ctx, `SELECT `+backend.KeyColumns+` FROM signing_keys WHERE id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return k, fmt.Errorf("signing key %s: %w", approval.Display(id, 80), store.ErrNotFound)
+		err = backend.About("signing key", id, store.ErrNotFound)
 	}
 	return k, err
-}
-
-// scanKey reads what comes first, then a key's columns.
-func scanKey(row interface{ Scan(...any) error }, first ...any) (k store.SigningKey, size int, err error) {
-	var public []byte
-	var doc, retiredBy, revokedBy string
-	var retiredAt, revokedAt sql.NullInt64
-	if err := row.Scan(append(first, &public, &doc, &retiredAt, &retiredBy, &revokedAt, &revokedBy)...); err != nil {
-		return k, 0, err
-	}
-	if err := decode(doc, &k); err != nil {
-		return k, 0, err
-	}
-	k.Public = public
-	k.RetiredAt, k.RetiredBy = timeOrNil(retiredAt), retiredBy
-	k.RevokedAt, k.RevokedBy = timeOrNil(revokedAt), revokedBy
-	return k, len(doc), nil
 }

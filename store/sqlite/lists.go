@@ -3,19 +3,19 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // Resolve implements store.Reader.
 func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err error) {
 	if prefix == "" {
-		return "", refuse(prefix, store.ErrNotFound)
+		return "", backend.Refuse(prefix, store.ErrNotFound)
 	}
 	err = s.read(ctx, "look an ID up", func(tx *sql.Tx) error {
 		// What a prefix fits stands together and starts here, a whole ID first.
@@ -35,7 +35,7 @@ func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err erro
 				return nil
 			case !strings.HasPrefix(next, prefix):
 			case id != "":
-				return refuse(prefix, store.ErrAmbiguous)
+				return backend.Refuse(prefix, store.ErrAmbiguous)
 			default:
 				id = next
 			}
@@ -44,7 +44,7 @@ func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err erro
 			return err
 		}
 		if id == "" {
-			return refuse(prefix, store.ErrNotFound)
+			return backend.Refuse(prefix, store.ErrNotFound)
 		}
 		return nil
 	})
@@ -56,6 +56,9 @@ func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err erro
 
 // Calls implements store.Reader.
 func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approval.View], error) {
+	if err := backend.CheckQuery(q); err != nil {
+		return store.Page[approval.View]{}, err
+	}
 	f, by := filter{}, ""
 	if q.Requests && len(q.Statuses) > 0 {
 		by = "+" // the status tells most apart: this keeps SQLite from another index
@@ -65,36 +68,19 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approv
 	f.equal(by+"session", q.Session)
 	f.equal("requester", q.Requester) // its index has the status, too
 	f.equal(by+"risk", string(q.Risk))
-	if q.Risk != "" {
-		if _, err := approval.ParseRisk(string(q.Risk)); err != nil {
-			return store.Page[approval.View]{}, err
-		}
-	}
 	if q.Requests {
 		f.add("waits = 1") // not a parameter: this is what the partial index is recognised by
 	}
 	if len(q.Statuses) > 0 {
 		var known []any
 		for _, status := range q.Statuses {
-			if _, err := approval.ParseStatus(string(status)); err != nil {
-				return store.Page[approval.View]{}, err
-			}
 			if !slices.Contains(known, any(status)) {
 				known = append(known, status)
 			}
 		}
 		f.add("status IN (?"+strings.Repeat(", ?", len(known)-1)+")", known...)
 	}
-	return page(ctx, s, "list calls", query[approval.View]{
-		table: "calls", columns: "seq, view", newest: true, where: f, cursor: q.Cursor, limit: q.Limit,
-		scan: func(rows *sql.Rows) (seq int64, v approval.View, size int, err error) {
-			var doc string
-			if err := rows.Scan(&seq, &doc); err != nil {
-				return 0, v, 0, err
-			}
-			return seq, v, len(doc), decode(doc, &v)
-		},
-	})
+	return page(ctx, s, backend.Calls(q), f)
 }
 
 // Entries implements store.Reader.
@@ -105,22 +91,7 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 	if !q.Since.IsZero() {
 		f.add("at >= ?", q.Since.UnixMicro())
 	}
-	return page(ctx, s, "list audit entries", query[audit.Entry]{
-		table: "entries", columns: "seq, call, step, kind, at, metadata, leaf, payload", where: f, cursor: q.Cursor, limit: q.Limit,
-		scan: func(rows *sql.Rows) (seq int64, e audit.Entry, size int, err error) {
-			var at int64
-			var leaf, payload []byte
-			if err := rows.Scan(&seq, &e.Subject, &e.Step, &e.Kind, &at, &e.Metadata, &leaf, &payload); err != nil {
-				return 0, e, 0, err
-			}
-			if len(leaf) != len(e.Leaf) {
-				return 0, e, 0, fmt.Errorf("%w: audit entry %d has no leaf hash", ErrDamaged, seq)
-			}
-			copy(e.Leaf[:], leaf)
-			e.At, e.Payload = fromMicros(at), payload
-			return seq, e, len(e.Metadata) + len(payload), nil
-		},
-	})
+	return page(ctx, s, backend.Entries(q), f)
 }
 
 // filter is a WHERE clause of conditions that must all hold.
@@ -147,56 +118,48 @@ func (f filter) sql() string {
 	return " WHERE " + strings.Join(f.conditions, " AND ")
 }
 
-// query asks for one page of a table that is ordered by its column seq.
-type query[T any] struct {
-	table, columns string // seq is the first column
-	where          filter
-	newest         bool // newest first, else oldest first
-	cursor         string
-	limit          int
-	scan           func(*sql.Rows) (seq int64, item T, size int, err error)
-}
-
-// page reads one page and counts, both from one snapshot. A cursor is the seq
+// page reads one page of what fits where, and counts, both from one snapshot. A cursor is the seq
 // of the last row before the page, so rows that are added never shift it.
-func page[T any](ctx context.Context, s *Store, doing string, q query[T]) (p store.Page[T], err error) {
-	limit, err := store.PageLimit(q.limit)
+func page[T any](ctx context.Context, s *Store, l backend.List[T], where filter) (p store.Page[T], err error) {
+	limit, err := backend.PageLimit(l.Limit)
 	if err != nil {
 		return p, err
 	}
-	rest := filter{slices.Clone(q.where.conditions), slices.Clone(q.where.args)}
+	rest := filter{slices.Clone(where.conditions), slices.Clone(where.args)}
 	compare, order := " > ?", " ORDER BY seq"
-	if q.newest {
+	if l.Newest {
 		compare, order = " < ?", " ORDER BY seq DESC"
 	}
-	if q.cursor != "" {
-		after, err := store.ParseCursor(q.table, q.cursor)
+	if l.Cursor != "" {
+		after, err := backend.ParseCursor(l.Table, l.Cursor)
 		if err != nil {
 			return p, err
 		}
 		rest.add("seq"+compare, after)
 	}
-	err = s.read(ctx, doing, func(tx *sql.Tx) error {
-		count := "SELECT count(*) FROM (SELECT 1 FROM " + q.table + q.where.sql() + " LIMIT ?)"
-		if err := tx.QueryRowContext(ctx, count, slices.Concat(q.where.args, []any{store.ExactTotal + 1})...).Scan(&p.Total); err != nil {
+	count := "SELECT count(*) FROM (SELECT 1 FROM " + l.Table + where.sql() + " LIMIT ?)"
+	list := "SELECT seq, " + l.Size + ", " + l.Columns + " FROM " + l.Table + rest.sql() + order + " LIMIT ?"
+	err = s.read(ctx, l.Doing, func(tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, count, slices.Concat(where.args, []any{store.ExactTotal + 1})...).Scan(&p.Total)
+		if err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, "SELECT "+q.columns+" FROM "+q.table+rest.sql()+order+" LIMIT ?", slices.Concat(rest.args, []any{limit + 1})...)
+		rows, err := tx.QueryContext(ctx, list, slices.Concat(rest.args, []any{limit + 1})...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		var last int64
-		for held := 0; rows.Next(); {
+		var seq int64
+		for held, size := 0, 0; rows.Next(); held += size {
 			if len(p.Items) == limit || held >= store.PageBytes {
-				p.Next = store.Cursor(q.table, last)
+				p.Next = backend.Cursor(l.Table, seq)
 				return nil
 			}
-			seq, item, size, err := q.scan(rows)
+			item, err := l.Scan(rows, &seq, &size)
 			if err != nil {
 				return err
 			}
-			last, held, p.Items = seq, held+size, append(p.Items, item)
+			p.Items = append(p.Items, item)
 		}
 		return rows.Err()
 	})

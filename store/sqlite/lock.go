@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/pawlhq/pawl/internal/osfile"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // lockSuffix is added to the store's path. The lock can't be on the file
@@ -20,14 +21,14 @@ func own(path string) (*os.File, error) {
 	name := path + lockSuffix
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, tell("store %s: take the lock: %w: Pawl must be able to write to the folder", path, err)
+		return nil, backend.Errorf("store %s: take the lock: %w: Pawl must be able to write to the folder", path, err)
 	}
 	if err := osfile.Lock(f); err != nil {
 		_ = f.Close()
 		if errors.Is(err, osfile.ErrHeld) {
-			return nil, tell("store %s: %w%s (lock file %s): stop it, or use another file", path, ErrOwned, holder(name), name)
+			return nil, backend.Errorf("store %s: %w%s (lock file %s): stop it, or use another file", path, ErrOwned, holder(name), name)
 		}
-		return nil, tell("store %s: lock %s: %w", path, name, err)
+		return nil, backend.Errorf("store %s: lock %s: %w", path, name, err)
 	}
 	// The number is only a hint for the message above; the lock is the kernel's.
 	if err := f.Truncate(0); err == nil {

@@ -70,8 +70,8 @@ func TestOpenErrors(t *testing.T) {
 		{name: "another program's", o: Options{Path: other}, want: ErrForeign},
 		{name: "another program's, to read", o: Options{Path: other, ReadOnly: true}, want: ErrForeign},
 		{name: "another program's, empty", o: Options{Path: marked}, want: ErrForeign},
-		{name: "a newer schema", o: Options{Path: newer}, want: ErrSchema, says: "999"},
-		{name: "a newer schema, to read", o: Options{Path: newer, ReadOnly: true}, want: ErrSchema, says: "999"},
+		{name: "a newer schema", o: Options{Path: newer}, want: store.ErrSchema, says: "999"},
+		{name: "a newer schema, to read", o: Options{Path: newer, ReadOnly: true}, want: store.ErrSchema, says: "999"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before, _ := os.ReadFile(c.o.Path)

@@ -6,14 +6,11 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
-const (
-	versionColumns = `seq, digest, at, by, channel, authenticated, note`
-	selectActive   = `SELECT ` + versionColumns + ` FROM policy_versions ORDER BY seq DESC LIMIT 1`
-)
+const selectActive = `SELECT seq, ` + backend.VersionColumns + ` FROM policy_versions ORDER BY seq DESC LIMIT 1`
 
 // ApplyPolicy implements store.Policies.
 func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.PolicyVersion, fresh bool, err error) {
@@ -29,7 +26,7 @@ func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.P
 		return v, false, err
 	}
 	err = s.write(ctx, "apply a policy", func(t transaction) error {
-		v, err = scanVersion(t.tx.QueryRowContext(ctx, selectActive))
+		v, err = backend.Version(t.tx.QueryRowContext(ctx, selectActive))
 		switch {
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return err
@@ -43,7 +40,7 @@ func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.P
 			return err
 		}
 		v, fresh = a.Version(), true
-		if _, err := t.tx.ExecContext(ctx, `INSERT INTO policy_versions (`+versionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		if _, err := t.tx.ExecContext(ctx, `INSERT INTO policy_versions (seq, `+backend.VersionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			v.Version, v.Digest, v.At.UnixMicro(), v.By, v.Channel, v.Authenticated, v.Note); err != nil {
 			return err
 		}
@@ -60,32 +57,21 @@ func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.P
 
 // changed says which version is there instead of the expected one.
 func changed(v store.PolicyVersion) error {
-	return tell("%w: version %d is active", store.ErrPolicyChanged, v.Version)
+	return backend.Errorf("%w: version %d is active", store.ErrPolicyChanged, v.Version)
 }
 
 // ActivePolicy implements store.Policies.
 func (s *Store) ActivePolicy(ctx context.Context) (v store.PolicyVersion, err error) {
 	err = s.read(ctx, "look which policy is active", func(tx *sql.Tx) error {
-		v, err = scanVersion(tx.QueryRowContext(ctx, selectActive))
+		v, err = backend.Version(tx.QueryRowContext(ctx, selectActive))
 		return err
 	})
 	return v, err
 }
 
-// scanVersion reads versionColumns, or answers store.ErrNotFound.
-func scanVersion(row interface{ Scan(...any) error }) (v store.PolicyVersion, err error) {
-	var at int64
-	err = row.Scan(&v.Version, &v.Digest, &at, &v.By, &v.Channel, &v.Authenticated, &v.Note)
-	if errors.Is(err, sql.ErrNoRows) {
-		return v, tell("active policy: %w", store.ErrNotFound)
-	}
-	v.At = fromMicros(at)
-	return v, err
-}
-
 // Policy implements store.Policies.
 func (s *Store) Policy(ctx context.Context, digest string) (set store.PolicySet, err error) {
-	refused := func(err error) error { return tell("policy %s: %w", approval.Display(digest, 80), err) }
+	refused := func(err error) error { return backend.About("policy", digest, err) }
 	if digest == "" {
 		return set, refused(store.ErrNotFound)
 	}
@@ -106,7 +92,7 @@ func (s *Store) Policy(ctx context.Context, digest string) (set store.PolicySet,
 				return refused(store.ErrAmbiguous)
 			default:
 				set.Digest = found
-				if err := decode(layers, &set.Layers); err != nil {
+				if set.Layers, err = backend.Layers(layers); err != nil {
 					return err
 				}
 			}
@@ -127,11 +113,5 @@ func (s *Store) Policy(ctx context.Context, digest string) (set store.PolicySet,
 
 // PolicyVersions implements store.Policies.
 func (s *Store) PolicyVersions(ctx context.Context, q store.Paging) (store.Page[store.PolicyVersion], error) {
-	return page(ctx, s, "list the versions of the policy", query[store.PolicyVersion]{
-		table: "policy_versions", columns: versionColumns, newest: true, cursor: q.Cursor, limit: q.Limit,
-		scan: func(rows *sql.Rows) (int64, store.PolicyVersion, int, error) {
-			v, err := scanVersion(rows)
-			return v.Version, v, len(v.Note), err
-		},
-	})
+	return page(ctx, s, backend.Versions(q), filter{})
 }

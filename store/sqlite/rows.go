@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // The statements of the hot path, prepared once.
@@ -26,11 +26,8 @@ const (
 	voidPermit      = `UPDATE claims SET void = 1 WHERE call = ?`
 	insertEntry     = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
 		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call, step) DO NOTHING`
-	selectCall = `SELECT c.seq, c.view, c.verdict, c.run, c.waits, k.run, k.at, k.good_until, k.used_at, k.void, k.queue, k.evidence
-		FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
-	// selectPermit leaves the large columns out.
-	selectPermit = `SELECT c.seq, c.digest, c.ended_at IS NULL AND k.void = 0 AND k.queue = '', k.good_until, k.evidence <> '', k.used_at IS NOT NULL, k.used_run, k.used_activity, k.used_token
-		FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
+	selectCall   = `SELECT c.seq, ` + backend.CallColumns + ` FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
+	selectPermit = `SELECT c.seq, ` + backend.PermitColumns + ` FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
 )
 
 type statements map[string]*sql.Stmt
@@ -65,7 +62,7 @@ func (t transaction) row(ctx context.Context, query string, args ...any) *sql.Ro
 
 // call loads a call, or answers store.ErrNotFound.
 func (t transaction) call(ctx context.Context, id string) (seq int64, r store.Record, err error) {
-	return scanCall(id, t.row(ctx, selectCall, id))
+	return backend.Call(id, t.row(ctx, selectCall, id))
 }
 
 // standing is why a call could not be inserted: it is there already, or its
@@ -79,29 +76,23 @@ func (t transaction) standing(ctx context.Context, id, duplicateKey string) (r s
 	if err := t.row(ctx, selectDuplicate, duplicateKey).Scan(&other); err != nil {
 		return r, err
 	}
-	return r, refuse(id, &store.DuplicateError{ID: other})
+	return r, backend.Refuse(id, &store.DuplicateError{ID: other})
 }
 
-// save writes a changed view, and returns it as it will be read back.
-func (t transaction) save(ctx context.Context, seq int64, v approval.View) (approval.View, error) {
-	doc, err := store.Encode(v)
+// save writes a changed record, and returns it as it will be read back.
+func (t transaction) save(ctx context.Context, seq int64, r store.Record) (store.Record, error) {
+	doc, view, err := backend.EncodeView(r.View)
 	if err != nil {
-		return v, err
+		return r, err
 	}
-	if _, err := t.exec(ctx, updateCall, v.Status, microsOrNull(v.EndedAt), doc, seq); err != nil {
-		return v, err
-	}
-	var stored approval.View
-	return stored, decode(doc, &stored)
+	r.View = view
+	_, err = t.exec(ctx, updateCall, view.Status, microsOrNull(view.EndedAt), doc, seq)
+	return r, err
 }
 
-// insertPermit writes a new permit, and returns it as it will be read back.
-func (t transaction) insertPermit(ctx context.Context, seq int64, c store.Permit) (*store.Permit, error) {
-	if _, err := t.exec(ctx, insertPermit, seq, c.Run, c.At.UnixMicro(), c.GoodUntil.UnixMicro(), c.Queue, c.Evidence); err != nil {
-		return nil, err
-	}
-	c.At, c.GoodUntil = fromMicros(c.At.UnixMicro()), fromMicros(c.GoodUntil.UnixMicro())
-	return &c, nil
+func (t transaction) insertPermit(ctx context.Context, seq int64, p store.Permit) error {
+	_, err := t.exec(ctx, insertPermit, seq, p.Run, p.At.UnixMicro(), p.GoodUntil.UnixMicro(), p.Queue, p.Evidence)
+	return err
 }
 
 func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
@@ -120,50 +111,6 @@ func (t transaction) amend(ctx context.Context, entry audit.Entry, statement str
 		return err
 	}
 	return t.entries(ctx, []audit.Entry{entry})
-}
-
-func scanCall(id string, row *sql.Row) (seq int64, r store.Record, err error) {
-	var view, verdict []byte
-	var run, queue, evidence sql.NullString
-	var at, goodUntil, usedAt sql.NullInt64
-	var void sql.NullBool
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.IsRequest, &run, &at, &goodUntil, &usedAt, &void, &queue, &evidence)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, store.Record{}, refuse(id, store.ErrNotFound)
-	}
-	if err != nil {
-		return 0, store.Record{}, err
-	}
-	if err := errors.Join(decode(string(view), &r.View), decode(string(verdict), &r.Verdict)); err != nil {
-		return 0, store.Record{}, err
-	}
-	if run.Valid {
-		r.Permit = &store.Permit{
-			Run: run.String, At: fromMicros(at.Int64), GoodUntil: fromMicros(goodUntil.Int64), Void: void.Bool, Queue: queue.String,
-			Evidence: evidence.String,
-		}
-		if usedAt.Valid {
-			r.Permit.UsedAt = fromMicros(usedAt.Int64)
-		}
-	}
-	return seq, r, nil
-}
-
-func decode(doc string, v any) error {
-	if err := json.Unmarshal([]byte(doc), v); err != nil {
-		return fmt.Errorf("%w: the JSON in a row can't be read as %T", ErrDamaged, v)
-	}
-	return nil
-}
-
-func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
-
-func timeOrNil(us sql.NullInt64) *time.Time {
-	if !us.Valid {
-		return nil
-	}
-	at := fromMicros(us.Int64)
-	return &at
 }
 
 func microsOrNull(t *time.Time) any {

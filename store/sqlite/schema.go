@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // driver "sqlite"
 )
@@ -84,7 +86,7 @@ func identify(ctx context.Context, path string) (ours bool, version int64, err e
 		return false, 0, err
 	}
 	if id != applicationID && (id != 0 || used) {
-		return false, 0, tell("store %s: %w: it is another program's database: check the path", path, ErrForeign)
+		return false, 0, backend.Errorf("store %s: %w: it is another program's database: check the path", path, ErrForeign)
 	}
 	if laid {
 		err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+goose.DefaultTablename).Scan(&version)
@@ -125,19 +127,19 @@ func checkVersion(path string, db *sql.DB, version int64) error {
 	case err != nil:
 		return err
 	case version == 0:
-		return tell("store %s: %w yet: start the Pawl process that owns it; that sets it up", path, ErrMissing)
+		return backend.Errorf("store %s: %w yet: start the Pawl process that owns it; that sets it up", path, ErrMissing)
 	case version > target:
 		return newerSchema(path, version, target)
 	case version < target:
-		return tell("store %s: %w: it has version %d, this Pawl reads %d: start this version's owning process once, which upgrades it",
-			path, ErrSchema, version, target)
+		return backend.Errorf("store %s: %w: it has version %d, this Pawl reads %d: start this version's owning process once, which upgrades it",
+			path, store.ErrSchema, version, target)
 	}
 	return nil
 }
 
 func newerSchema(path string, version, target int64) error {
-	return tell("store %s: %w: it has version %d, this one knows up to %d: use the newer Pawl, or another path",
-		path, ErrNewer, version, target)
+	return backend.Errorf("store %s: %w: it has version %d, this one knows up to %d: use the newer Pawl, or another path",
+		path, store.ErrNewer, version, target)
 }
 
 // newProvider makes what migrates db, and says to which version.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // Options says which store to open and how.
@@ -53,8 +54,8 @@ var _ store.Store = (*Store)(nil)
 
 // Open opens the store in a file. The owner lays the schema, or upgrades it,
 // and must be the only one: a second is ErrOwned until the first has closed
-// its handle or died. Other errors: ErrMissing (reading only), ErrSchema,
-// ErrForeign, ErrDamaged, ErrFull, and what the file system says.
+// its handle or died. Other errors: ErrMissing (reading only), store.ErrSchema,
+// ErrForeign, store.ErrDamaged, ErrFull, and what the file system says.
 func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -129,7 +130,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	// all of it would be lost at the next start.
 	now, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(now, s.file) {
-		return tell("store %s: the file was moved, replaced or deleted while it was open: put it back and restart Pawl", s.path)
+		return backend.Errorf("store %s: the file was moved, replaced or deleted while it was open: put it back and restart Pawl", s.path)
 	}
 	err = s.read(ctx, doing, func(tx *sql.Tx) error {
 		var found bool
@@ -142,7 +143,7 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Close waits for methods that are running, then gives the file up. Later
-// calls of any method but Close are ErrClosed.
+// calls of any method but Close are store.ErrClosed.
 func (s *Store) Close() error {
 	s.open.Lock()
 	defer s.open.Unlock()
@@ -169,7 +170,7 @@ func (s *Store) release() error {
 		errs = append(errs, s.lock.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
-		return tell("store %s: close: %w", s.path, err)
+		return backend.Errorf("store %s: close: %w", s.path, err)
 	}
 	return nil
 }
@@ -183,7 +184,7 @@ func (s *Store) write(ctx context.Context, doing string, fn func(transaction) er
 	s.open.RLock()
 	defer s.open.RUnlock()
 	if s.closed {
-		return tell("store %s: %s: %w", s.path, doing, ErrClosed)
+		return backend.Errorf("store %s: %s: %w", s.path, doing, store.ErrClosed)
 	}
 	tx, err := s.writes.BeginTx(ctx, nil)
 	if err != nil {
@@ -203,7 +204,7 @@ func (s *Store) read(ctx context.Context, doing string, fn func(*sql.Tx) error) 
 	s.open.RLock()
 	defer s.open.RUnlock()
 	if s.closed {
-		return tell("store %s: %s: %w", s.path, doing, ErrClosed)
+		return backend.Errorf("store %s: %s: %w", s.path, doing, store.ErrClosed)
 	}
 	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -218,31 +219,31 @@ func (s *Store) read(ctx context.Context, doing string, fn func(*sql.Tx) error) 
 func locate(path string, create bool) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return "", tell("store %s: %w", path, err)
+		return "", backend.Errorf("store %s: %w", path, err)
 	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !create:
-		return "", tell("store %s: %w: check the path; the Pawl process that owns a store creates it", path, ErrMissing)
+		return "", backend.Errorf("store %s: %w: check the path; the Pawl process that owns a store creates it", path, ErrMissing)
 	case errors.Is(err, fs.ErrNotExist):
 		if err := makeDir(filepath.Dir(path)); err != nil {
-			return "", tell("store %s: create its folder: %w", path, err)
+			return "", backend.Errorf("store %s: create its folder: %w", path, err)
 		}
 		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 		if err != nil {
-			return "", tell("store %s: %w", path, err)
+			return "", backend.Errorf("store %s: %w", path, err)
 		}
 		return filepath.Join(dir, filepath.Base(path)), nil
 	case err != nil:
-		return "", tell("store %s: %w: check the path and the permissions of its folders", path, err)
+		return "", backend.Errorf("store %s: %w: check the path and the permissions of its folders", path, err)
 	case info.IsDir():
-		return "", tell("store %s: it is a folder: name a file in it, such as %s", path, filepath.Join(path, "pawl.db"))
+		return "", backend.Errorf("store %s: it is a folder: name a file in it, such as %s", path, filepath.Join(path, "pawl.db"))
 	case !info.Mode().IsRegular():
-		return "", tell("store %s: it is not an ordinary file: name one", path)
+		return "", backend.Errorf("store %s: it is not an ordinary file: name one", path)
 	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return "", tell("store %s: %w", path, err)
+		return "", backend.Errorf("store %s: %w", path, err)
 	}
 	return real, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 	"github.com/pawlhq/pawl/store/storetest"
 )
 
@@ -197,8 +198,8 @@ func TestCloseWaitsForWrites(t *testing.T) {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("call-%d-%d", worker, i)
 				if _, _, err := s.Admit(t.Context(), admission(id, nil)); err != nil {
-					if !errors.Is(err, ErrClosed) {
-						t.Errorf("Admit while closing: %v, want %v", err, ErrClosed)
+					if !errors.Is(err, store.ErrClosed) {
+						t.Errorf("Admit while closing: %v, want %v", err, store.ErrClosed)
 					}
 					return
 				}
@@ -297,9 +298,9 @@ func FuzzCursor(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		seq, err := store.ParseCursor("calls", text)
+		seq, err := backend.ParseCursor("calls", text)
 		switch {
-		case err == nil && (seq < 1 || store.Cursor("calls", seq) != text):
+		case err == nil && (seq < 1 || backend.Cursor("calls", seq) != text):
 			t.Errorf("%q was taken as %d", text, seq)
 		case err != nil && approval.CodeOf(err) != approval.CodeInvalid:
 			t.Errorf("%q: error is %v, want code %s", text, err, approval.CodeInvalid)

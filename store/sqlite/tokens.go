@@ -4,17 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
-
-const tokenColumns = `hash, token, revoked_at, revoked_by`
 
 // AddToken implements store.Tokens.
 func (s *Store) AddToken(ctx context.Context, t store.Token) error {
-	doc, entry, err := store.Added(t)
+	doc, entry, err := backend.Added(t)
 	if err != nil {
 		return err
 	}
@@ -73,37 +71,13 @@ func (s *Store) Token(ctx context.Context, id string) (t store.Token, err error)
 
 // Tokens implements store.TokenReader.
 func (s *Store) Tokens(ctx context.Context, q store.Paging) (store.Page[store.Token], error) {
-	return page(ctx, s, "list tokens", query[store.Token]{
-		table: "tokens", columns: "seq, " + tokenColumns, newest: true, cursor: q.Cursor, limit: q.Limit,
-		scan: func(rows *sql.Rows) (seq int64, t store.Token, size int, err error) {
-			t, size, err = scanToken(rows, &seq)
-			return seq, t, size, err
-		},
-	})
+	return page(ctx, s, backend.Tokens(q), filter{})
 }
 
 func findToken(ctx context.Context, tx *sql.Tx, id string) (store.Token, error) {
-	t, _, err := scanToken(tx.QueryRowContext(ctx, `SELECT `+tokenColumns+` FROM tokens WHERE id = ?`, id))
+	t, err := backend.Token(tx.QueryRowContext(ctx, `SELECT `+backend.TokenColumns+` FROM tokens WHERE id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return t, fmt.Errorf("token %s: %w", approval.Display(id, 80), store.ErrNotFound)
+		err = backend.About("token", id, store.ErrNotFound)
 	}
 	return t, err
-}
-
-// scanToken reads what comes first, then a token's columns.
-func scanToken(row interface{ Scan(...any) error }, first ...any) (t store.Token, size int, err error) {
-	var hash []byte
-	var doc, revokedBy string
-	var revokedAt sql.NullInt64
-	if err := row.Scan(append(first, &hash, &doc, &revokedAt, &revokedBy)...); err != nil {
-		return t, 0, err
-	}
-	if err := decode(doc, &t); err != nil {
-		return t, 0, err
-	}
-	if copy(t.Hash[:], hash) != len(t.Hash) {
-		return t, 0, fmt.Errorf("%w: a token has no hash", ErrDamaged)
-	}
-	t.RevokedAt, t.RevokedBy = timeOrNil(revokedAt), revokedBy
-	return t, len(doc), nil
 }

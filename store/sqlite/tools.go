@@ -4,11 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // PublishTools implements store.Catalogue.
@@ -79,9 +78,9 @@ func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []s
 // Tool implements store.Catalogue.
 func (s *Store) Tool(ctx context.Context, name string) (tool store.Tool, err error) {
 	err = s.read(ctx, "look up a tool", func(tx *sql.Tx) error {
-		tool, err = scanTool(tx.QueryRowContext(ctx, `SELECT publisher, tool FROM tools WHERE name = ?`, name))
+		tool, err = backend.Tool(tx.QueryRowContext(ctx, `SELECT `+backend.ToolColumns+` FROM tools WHERE name = ?`, name))
 		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("tool %s: %w", approval.Display(name, 80), store.ErrNotFound)
+			return backend.About("tool", name, store.ErrNotFound)
 		}
 		return err
 	})
@@ -91,26 +90,16 @@ func (s *Store) Tool(ctx context.Context, name string) (tool store.Tool, err err
 	return tool, nil
 }
 
-func scanTool(row interface{ Scan(...any) error }) (tool store.Tool, err error) {
-	var publisher, doc string
-	if err := row.Scan(&publisher, &doc); err != nil {
-		return tool, err
-	}
-	err = decode(doc, &tool)
-	tool.Publisher = publisher // rows of before there were publishers do not say it
-	return tool, err
-}
-
 // Tools implements store.Reader.
 func (s *Store) Tools(ctx context.Context) (tools []store.Tool, err error) {
 	err = s.read(ctx, "list tools", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT publisher, tool FROM tools ORDER BY name`)
+		rows, err := tx.QueryContext(ctx, `SELECT `+backend.ToolColumns+` FROM tools ORDER BY name`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			tool, err := scanTool(rows)
+			tool, err := backend.Tool(rows)
 			if err != nil {
 				return err
 			}

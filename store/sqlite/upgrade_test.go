@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/storetest"
 )
 
@@ -34,7 +35,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if _, err := Open(t.Context(), Options{Path: database, ReadOnly: true}); !errors.Is(err, ErrSchema) || errors.Is(err, ErrNewer) {
+	if _, err := Open(t.Context(), Options{Path: database, ReadOnly: true}); !errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrNewer) {
 		t.Errorf("opened without the right to upgrade: %v", err)
 	}
 	storetest.Upgraded(t, open(t, database))

@@ -1,0 +1,110 @@
+// Package backend holds what the stores on SQLite and on PostgreSQL have in common beside the rules
+// of package store: how rows are read, how lists are cut into pages, and how errors are worded.
+package backend
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Admitted checks a new call. It returns the JSON of its view and verdict to write, and its record
+// as it will be read back.
+func Admitted(a store.AdmitParams) (view, verdict string, r store.Record, err error) {
+	if err := a.Check(); err != nil {
+		return "", "", r, err
+	}
+	r = store.Record{Run: a.Run, IsRequest: a.IsRequest}
+	if a.TakePermit {
+		r.Permit = &store.Permit{
+			Run: a.Run, At: store.Micros(a.View.CreatedAt), GoodUntil: store.Micros(a.GoodUntil), Queue: a.Queue,
+		}
+	}
+	if view, r.View, err = EncodeView(a.View); err != nil {
+		return "", "", r, err
+	}
+	if verdict, err = store.Encode(a.Verdict); err == nil {
+		err = decode(verdict, &r.Verdict)
+	}
+	return view, verdict, r, err
+}
+
+// EncodeView returns the JSON of a view to write, and the view as it will be read back.
+func EncodeView(v approval.View) (doc string, stored approval.View, err error) {
+	if doc, err = store.Encode(v); err == nil {
+		err = decode(doc, &stored)
+	}
+	return doc, stored, err
+}
+
+// Added checks a new token or key, and returns what is written of it: its JSON and its audit entry.
+func Added(v interface {
+	Check() error
+	Entry() (audit.Entry, error)
+}) (doc string, entry audit.Entry, err error) {
+	if err := v.Check(); err != nil {
+		return "", audit.Entry{}, err
+	}
+	if entry, err = v.Entry(); err != nil {
+		return "", audit.Entry{}, err
+	}
+	doc, err = store.Encode(v)
+	return doc, entry, err
+}
+
+// PageLimit is the number of items that a query's limit asks for. The error's code is
+// approval.CodeInvalid.
+func PageLimit(limit int) (int, error) {
+	switch {
+	case limit == 0:
+		return store.DefaultPage, nil
+	case limit < 0 || limit > store.MaxPage:
+		return 0, approval.Errorf(approval.CodeInvalid, "limit %d is not in 1 to %d", limit, store.MaxPage)
+	}
+	return limit, nil
+}
+
+// Cursor marks a place in a list. It names its table, so that one list's cursor is not taken by
+// another.
+func Cursor(table string, seq int64) string { return table + "-" + strconv.FormatInt(seq, 10) }
+
+// ParseCursor is the place that Cursor marked. The error's code is approval.CodeInvalid.
+func ParseCursor(table, text string) (int64, error) {
+	number, ok := strings.CutPrefix(text, table+"-")
+	seq, err := strconv.ParseInt(number, 10, 64)
+	if !ok || err != nil || seq < 1 || text != Cursor(table, seq) {
+		return 0, approval.Errorf(approval.CodeInvalid, "cursor: it is not one this list gave out; start again without one")
+	}
+	return seq, nil
+}
+
+// complete is an error whose text needs nothing added.
+type complete struct{ error }
+
+func (e complete) Unwrap() error { return e.error }
+
+// Errorf makes an error that says everything: which store or which row, what was being done, what is
+// wrong and what to do.
+func Errorf(format string, a ...any) error { return complete{fmt.Errorf(format, a...)} }
+
+// Complete reports whether an error is one of Errorf's, or refuses the input.
+func Complete(err error) bool {
+	return errors.As(err, new(complete)) || approval.CodeOf(err) != approval.CodeInternalError
+}
+
+// Refuse says which call one of package store's sentinels is about. Nil stays nil.
+func Refuse(id string, err error) error { return About("call", id, err) }
+
+// About says which call, tool, token, key or policy one of package store's sentinels is about.
+// Nil stays nil.
+func About(what, id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return Errorf("%s %s: %w", what, approval.Display(id, 80), err)
+}

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// The rules by which a call changes, after it was admitted. They are pure: a backend locks a call,
+// reads it, applies one of them and writes what comes back, all in one transaction.
+
+// ApplyClaim takes the permit of a call. If the call has ended or its permit was taken before, it
+// comes back as it is, with changed false. Error: ErrDigest.
+func ApplyClaim(r Record, c ClaimParams) (next Record, changed bool, err error) {
+	if r.View.Digest != c.Digest {
+		return r, false, ErrDigest
+	}
+	if r.View.Status.Ended() || r.Permit != nil {
+		return r, false, nil
+	}
+	r.Permit = &Permit{
+		Run: c.Run, At: Micros(c.At), GoodUntil: Micros(c.GoodUntil), Queue: c.Queue, Evidence: c.Evidence,
+	}
+	r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
+	return r, true, nil
+}
+
+// PermitState is what decides whether a call's permit may be used, and is read without the large
+// parts of a call.
+type PermitState struct {
+	Digest    string    // of the call
+	Ended     bool      // the call has
+	Claimed   bool      // there is a permit; else nothing of what follows is set
+	Void      bool      // see Permit
+	Remote    bool      // it is with another queue; see Permit.Queue
+	Signed    bool      // it rests on signed decisions; see Permit.Evidence
+	GoodUntil time.Time // after that it can't be used
+	Used      bool      // and then by whom:
+
+	Run, Activity, Token string
+}
+
+// ApplyUse decides whether a permit is used now, for the first and only time. With nil and fresh
+// false it was used before, by the very one that asks. Errors: ErrNoPermit, ErrDigest, ErrStarted,
+// ErrRunOut, ErrUnverified.
+func ApplyUse(s PermitState, u UseParams) (fresh bool, err error) {
+	switch {
+	case !s.Claimed || s.Void || s.Remote || s.Ended:
+		return false, ErrNoPermit
+	case s.Digest != u.Digest:
+		return false, ErrDigest
+	case s.Used && u.Token != "" && u.Token == s.Token:
+		return false, nil
+	case s.Used && u.Retry && u.Activity != "" && u.Run == s.Run && u.Activity == s.Activity:
+		return false, nil
+	case s.Used:
+		return false, ErrStarted
+	case Micros(u.At).After(s.GoodUntil):
+		return false, ErrRunOut
+	case s.Signed && !u.Verified:
+		return false, ErrUnverified
+	}
+	return true, nil
+}
+
+// ApplyFinish ends a call, and voids its permit where the tool can't have run. A call that ended
+// before comes back as it is, with changed false. Errors: ErrNoPermit, ErrStarted.
+func ApplyFinish(r Record, f FinishParams) (next Record, changed bool, err error) {
+	if r.View.Status.Ended() {
+		return r, false, nil
+	}
+	switch needs := f.Outcome.Status.NeedsPermit(); {
+	case needs && r.Permit == nil, f.Outcome.Status == approval.StatusExecuted && !r.Permit.ToolMayHaveRun():
+		return r, false, ErrNoPermit
+	case !needs && !r.Permit.CanVoid(f.Run):
+		return r, false, ErrStarted
+	case !needs && r.Permit != nil:
+		void := *r.Permit
+		void.Void = true
+		r.Permit = &void
+	}
+	r.View.End(f.Outcome, Micros(f.At))
+	if f.Votes != nil {
+		r.View.Votes = f.Votes
+	}
+	return r, true, nil
+}
+
+// Micros is a time as stores keep it: in UTC, cut to whole microseconds.
+func Micros(t time.Time) time.Time { return time.UnixMicro(t.UnixMicro()).UTC() }
