@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"strictjson":            {},
 	"redact":                {"approval", "strictjson"},
 	"ballot":                {},
+	"ballot/ballottest":     {},
 	"rest":                  {"approval"},
 	"codec":                 {"internal/osfile"},
 	"internal/osfile":       {},

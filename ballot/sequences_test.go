@@ -1,71 +1,36 @@
 package ballot_test
 
 import (
-	"encoding/json"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/ballot/ballottest"
 )
 
-// sequence is decisions about one call, and what each does. The tests of the API, the workflow and
-// the claim read the same file: all four must agree.
-type sequence struct {
-	Name             string
-	Approvals        []approval.Approvals
-	Decisions        approval.Decisions
-	Requester, Owner string
-	Steps            []step
-	Settled          approval.DecisionKind // empty: it waits
-}
-
-type step struct {
-	Decides approval.DecisionKind
-	By      string
-	Groups  []string
-	Signed  bool
-	Digest  string // "same" is the call's
-	Answer  approval.AnswerOutcome
-}
-
-func sequences(t *testing.T) []sequence {
-	t.Helper()
-	doc, err := os.ReadFile("testdata/sequences.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []sequence
-	if err := json.Unmarshal(doc, &all); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-func (s sequence) rules() ballot.Rules {
+func rules(s ballottest.Sequence) ballot.Rules {
 	return ballot.Rules{
-		Requirement: approval.Requirement{Approvals: s.Approvals, Decisions: s.Decisions},
-		Requester:   s.Requester, Owner: s.Owner, Digest: "same", Deadline: at.Add(time.Hour),
+		Requirement: s.Requirement(), Requester: s.Requester, Owner: s.Owner, Digest: "same", Deadline: at.Add(time.Hour),
 	}
 }
 
 var at = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-func (s step) decision(id string) ballot.Decision {
+func decision(s ballottest.Step, id string) ballot.Decision {
 	return ballot.Decision{Digest: s.Digest, Decision: approval.Decision{
 		ID: id, Kind: s.Decides, Reviewer: s.By, Groups: s.Groups, Authenticated: s.Signed, At: at,
 	}}
 }
 
 func TestSequences(t *testing.T) {
-	for _, s := range sequences(t) {
+	for _, s := range ballottest.Sequences(t) {
 		t.Run(s.Name, func(t *testing.T) {
-			tally := ballot.New(s.rules())
+			tally := ballot.New(rules(s))
 			var counted []approval.Decision
 			for i, step := range s.Steps {
-				d := step.decision(string(rune('a' + i)))
+				d := decision(step, string(rune('a'+i)))
 				before, would := tally, tally.Judge(d)
 				j := tally.Add(d)
 				if j.Outcome != step.Answer || j != would || j.DecisionID != d.ID || (j.Refused() && j.Message == "") {
@@ -77,7 +42,7 @@ func TestSequences(t *testing.T) {
 					t.Errorf("step %d was refused, and is among the votes", i)
 				}
 				// The votes alone say the same, to whoever counts again.
-				again, refused := ballot.Count(s.rules(), tally.Votes())
+				again, refused := ballot.Count(rules(s), tally.Votes())
 				if len(refused) > 0 || (again.Settled() == nil) != (tally.Settled() == nil) || again.Waiting() != tally.Waiting() {
 					t.Errorf("step %d: counted again, refused %v, settled %v, waiting for %q", i, refused, again.Settled(), again.Waiting())
 				}
@@ -89,7 +54,7 @@ func TestSequences(t *testing.T) {
 			if settled != s.Settled {
 				t.Errorf("settled %q, want %q", settled, s.Settled)
 			}
-			if all, refused := ballot.Count(s.rules(), counted); len(refused) > 0 || (all.Settled() == nil) != (s.Settled == "") {
+			if all, refused := ballot.Count(rules(s), counted); len(refused) > 0 || (all.Settled() == nil) != (s.Settled == "") {
 				t.Errorf("what counted: refused %v, settled %v", refused, all.Settled())
 			}
 		})
