@@ -65,7 +65,7 @@ func newReviews(a *Agent) (*reviews, error) {
 		return nil, fmt.Errorf("pawl: Options.API: %w", err)
 	}
 	if !loopback(o.URL) {
-		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.API is not a loopback address: an approver inside the agent's process is for local work; elsewhere people decide by pawl approve or the API")
+		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.API is not a loopback address: an approver inside the agent's process is for local work; otherwise people decide with pawl approve or the API")
 	}
 	return &reviews{agent: a, approver: a.o.Approver, api: api, conns: conns, asked: map[string]bool{}}, nil
 }

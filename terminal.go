@@ -48,9 +48,9 @@ type terminal struct {
 func (t *terminal) Review(ctx context.Context, v approval.View) (Decision, error) {
 	if !t.isTerminal() {
 		t.warn.Do(func() {
-			fmt.Fprint(t.out, "pawl: standard input is no terminal, so calls can't be decided here; other reviewers still can: see `pawl pending`\n")
+			fmt.Fprint(t.out, "pawl: standard input is not a terminal, so calls can't be decided here; other reviewers still can: see `pawl pending`\n")
 		})
-		return Decision{}, errors.New("standard input is no terminal, so nobody can be asked")
+		return Decision{}, errors.New("standard input is not a terminal, so nobody can be asked")
 	}
 	t.read.Do(func() {
 		t.lines = make(chan string)

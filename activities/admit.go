@@ -178,7 +178,7 @@ func admitted(in AdmitInput, view approval.View, verdict approval.Verdict, now t
 // person is asked, or an empty code.
 func blocks(call approval.Call, t *tool.Tool, verdict approval.Verdict) (code, message string) {
 	if err := verdict.Validate(); err != nil {
-		return approval.CodeInternalError, "the policy gave no usable verdict: " + err.Error()
+		return approval.CodeInternalError, "the policy gave no verdict that can be used: " + err.Error()
 	}
 	if t == nil {
 		return approval.CodeUnknownTool, fmt.Sprintf("no worker offers the tool %q", call.Tool)
@@ -249,7 +249,7 @@ func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, 
 		Outcome: approval.Outcome{
 			Status: approval.StatusCancelled,
 			Error: &approval.CallError{Code: approval.CodeCancelled,
-				Message: "an earlier workflow of this call was ended from outside before the call was; start it anew under a new key"},
+				Message: "an operator ended an earlier workflow of this call before the call had ended; start the call again with a new key"},
 			Decision: &approval.Settlement{Kind: approval.SettledCancel, By: "pawl", At: now},
 		},
 	})

@@ -45,7 +45,7 @@ func endedDuplicate(in AdmitInput, held *store.DuplicateError, a store.AdmitPara
 	view.End(approval.Outcome{
 		Status: approval.StatusBlocked,
 		Error: &approval.CallError{Code: approval.CodeDuplicate,
-			Message: fmt.Sprintf("the identical call %s waits for people already; this one does not run: go by how that one ends", approval.Display(held.ID, 200))},
+			Message: fmt.Sprintf("the identical call %s already waits for people; this one does not run: use that one's outcome", approval.Display(held.ID, 200))},
 		Decision:    &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
 		DuplicateOf: held.ID,
 	}, now)

@@ -64,7 +64,7 @@ func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err err
 	if info.WorkflowType != nil {
 		workflow = info.WorkflowType.Name
 	}
-	a.Logger.WarnContext(ctx, "a tool was not run: its call has no permit that holds", "asked_by", id, "run", run, "code", app.Type())
+	a.Logger.WarnContext(ctx, "a tool was not run: its call has no valid permit", "asked_by", id, "run", run, "code", app.Type())
 	e, err := entry(id, fmt.Sprintf("not started/%s/%s", run, info.ActivityID), info.StartedTime, audit.NotStarted{
 		Run: run, WorkflowType: workflow, Code: app.Type(),
 		CallID: approval.Display(in.ID, 200), Tool: approval.Display(in.Call.Tool, 200),
@@ -137,7 +137,7 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 		}
 		a.Logger.WarnContext(ctx, "store does not answer; tool waits", "call", in.ID, "error", err)
 		if use.At.After(in.GoodUntil) {
-			return runner.Ended(approval.CodeExpired, "the store did not answer while the approval was good; nothing ran")
+			return runner.Ended(approval.CodeExpired, "the store did not answer while the approval was valid; nothing ran")
 		}
 		select {
 		case <-time.After(pause):

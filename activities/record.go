@@ -74,7 +74,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 		return ClaimResult{}, err
 	case !offered:
 		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUnknownTool,
-			"the tool is not offered any more where it was when the call was admitted; nothing ran")
+			"the tool is no longer offered on the task queue where it was when the call was admitted; nothing ran")
 	}
 	r := in.redactor()
 	claiming := store.ClaimParams{

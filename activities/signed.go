@@ -74,7 +74,7 @@ func (a *Activities) believed(ctx context.Context, id, digest string, votes []ap
 		if len(v.Envelope) > 0 {
 			s, err := sign.Verify(v, id, digest, keys)
 			if err == nil && s.Untimely(v.At) {
-				err = errors.New("the signed decision had expired before it came, or was not to be made yet")
+				err = errors.New("the signed decision had expired before it came, or its time was still in the future")
 			}
 			if v.Authenticated = err == nil; !v.Authenticated {
 				doubts = append(doubts, err)
@@ -139,7 +139,7 @@ func (a *Activities) reverify(ctx context.Context, id string) error {
 	}
 	var kept []json.RawMessage
 	if err := json.Unmarshal([]byte(r.Permit.Evidence), &kept); err != nil || len(kept) == 0 {
-		return fmt.Errorf("%w: the decisions that it rests on can't be read", errUntrusted)
+		return fmt.Errorf("%w: the decisions that it is based on can't be read", errUntrusted)
 	}
 	keys, err := a.trustedFor(ctx, kept)
 	if err != nil {

@@ -80,7 +80,7 @@ func (s *Server) authorize(c *gin.Context) {
 
 // logNoRole tells the operator who tried what is not theirs.
 func (s *Server) logNoRole(ctx context.Context, p auth.Principal, route string) {
-	s.o.Logger.WarnContext(ctx, "a request was refused for want of a role", "subject", p.Subject, "token", p.TokenID, "route", route)
+	s.o.Logger.WarnContext(ctx, "a request was refused: its caller lacks the role", "subject", p.Subject, "token", p.TokenID, "route", route)
 }
 
 // authenticate returns who sent the request.
@@ -94,7 +94,7 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 		return auth.Principal{}, err
 	}
 	if wait, blocked := s.failures.blocked(remote, credential); blocked {
-		return auth.Principal{}, tooMany(rest.CodeTooManyFailures, wait, "Too many credentials from this address were refused. Wait, and see which of its programs has an old token.")
+		return auth.Principal{}, tooMany(rest.CodeTooManyFailures, wait, "Too many credentials from this address were refused. Wait, and check which program there has an old token.")
 	}
 	p, err := s.o.Auth.Authenticate(ctx, credential)
 	refusal := auth.Refused(err)
@@ -136,7 +136,7 @@ func bearer(r *http.Request) (string, error) {
 	if credential = strings.Trim(credential, " "); len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || credential == "" {
 		return "", &problem{
 			Status: http.StatusUnauthorized, Code: rest.CodeUnauthenticated, challenge: `Bearer realm="pawl"`,
-			Detail: "The header Authorization must stand there once and hold Bearer and a token.",
+			Detail: "Send exactly one header Authorization, with Bearer and a token.",
 		}
 	}
 	return credential, nil
@@ -153,14 +153,14 @@ func notPermitted(p auth.Principal, a access) string {
 		}
 	}
 	if len(p.Roles) == 0 {
-		return fmt.Sprintf("You are known and have no role here; this takes the role %s.", strings.Join(may, " or "))
+		return fmt.Sprintf("You are authenticated but have no role here; this needs the role %s.", strings.Join(may, " or "))
 	}
 	var has []string
 	for _, role := range p.Roles {
 		has = append(has, string(role))
 	}
 	slices.Sort(has)
-	return fmt.Sprintf("This takes the role %s; you have %s.", strings.Join(may, " or "), strings.Join(has, ", "))
+	return fmt.Sprintf("This needs the role %s; you have %s.", strings.Join(may, " or "), strings.Join(has, ", "))
 }
 
 // visible fails with store.ErrNotFound unless the principal may know of the

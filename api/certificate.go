@@ -72,10 +72,10 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	// only with what was read, so that it is tried again.
 	fresh, err := loadCertificate(c.certFile, c.keyFile)
 	if err != nil {
-		c.log.Error("the API's certificate changed and can't be used; the one before stays in use", "error", err)
+		c.log.Error("the API's certificate changed and can't be used; the previous one stays in use", "error", err)
 		return c.current, nil
 	}
 	c.current, c.of = fresh, now
-	c.log.Info("the API's certificate was read anew", "file", c.certFile)
+	c.log.Info("the API's certificate was read again", "file", c.certFile)
 	return c.current, nil
 }

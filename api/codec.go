@@ -52,7 +52,7 @@ func (s *Server) mayDecode(r *http.Request) error {
 			return err
 		}
 		s.logNoRole(r.Context(), p, route)
-		return &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: "it takes the role admin"}
+		return &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: "it needs the role admin"}
 	}
 	return nil
 }

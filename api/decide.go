@@ -95,7 +95,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if err != nil {
 			p := problemOf(err)
 			p.ID, p.DecisionID = id, d.ID
-			p.Detail += " The decision may have been taken all the same; repeat it with this decision_id and it counts once."
+			p.Detail += " The decision may have arrived anyway; if you repeat it with this decision_id, it counts only once."
 			return p
 		}
 		a, view := s.judged(ctx, r, d)

@@ -95,7 +95,7 @@ func (s *Server) checkSource(c *gin.Context) {
 	if err := crossOrigin.Check(c.Request); err != nil {
 		s.fail(c, &problem{
 			Status: http.StatusForbidden, Code: rest.CodeCrossOrigin,
-			Detail: "The request comes from a page of another site, and those may change nothing here.",
+			Detail: "The request comes from a page of another site, which may not change anything here.",
 		})
 		return
 	}
@@ -158,7 +158,7 @@ func (s *Server) readBody(c *gin.Context) {
 	case errors.As(err, &tooLarge):
 		s.fail(c, &problem{
 			Status: http.StatusRequestEntityTooLarge, Code: rest.CodeTooLarge,
-			Detail: fmt.Sprintf("The body is larger than the %d bytes that are taken.", most),
+			Detail: fmt.Sprintf("The body is larger than %d bytes, the most that is accepted.", most),
 		})
 		return
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -171,7 +171,7 @@ func TestBodies(t *testing.T) {
 		{"two values", start, `{"tool":"t"}{}`, json, 400, rest.CodeInvalidRequest, "after the end"},
 		{"unknown field", start, `{"tool":"t","colour":1}`, json, 400, rest.CodeInvalidRequest, `unknown field "colour"`},
 		{"wrong case", start, `{"Tool":"t"}`, json, 400, rest.CodeInvalidRequest, `did you mean "tool"`},
-		{"twice", start, `{"tool":"t","tool":"u"}`, json, 400, rest.CodeInvalidRequest, "stands twice"},
+		{"twice", start, `{"tool":"t","tool":"u"}`, json, 400, rest.CodeInvalidRequest, "is given twice"},
 		{"wrong type", start, `{"tool":5}`, json, 400, rest.CodeInvalidRequest, "body: tool: is a number, must be a string"},
 		{"no tool", start, `{}`, json, 400, rest.CodeInvalidRequest, "tool is missing"},
 		{"bad tool", start, `{"tool":"a b"}`, json, 400, rest.CodeInvalidRequest, "not a tool name"},

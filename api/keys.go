@@ -48,10 +48,10 @@ func (s *Server) rotateKey(c *gin.Context) error {
 	switch {
 	case errors.Is(err, auth.ErrKeyUnknown), errors.Is(err, store.ErrReadOnly):
 		return &problem{Status: http.StatusConflict, Code: rest.CodeReadOnly, cause: err,
-			Detail: "This API may not write its store: change the key on the database itself, with 'pawl key rotate --database-url …', and start the API again."}
+			Detail: "This API may not write to its store: change the key on the database itself, with 'pawl key rotate --database-url …', and start the API again."}
 	case err != nil:
 		return &problem{Status: http.StatusInternalServerError, Code: rest.CodeSigningUnavailable, cause: err,
-			Detail: "The key could not be changed, or not wholly: the log says how far it came, and 'pawl key list' which keys are trusted."}
+			Detail: "The key was not changed, or only partly: the log says how far, and 'pawl key list' which keys are trusted."}
 	}
 	return reply(c, http.StatusOK, rest.Rotated{Key: rest.SigningKey(rotated.Key), Old: rest.SigningKey(rotated.Old)})
 }

@@ -34,7 +34,7 @@ func withParams(h handler, names []string) handler {
 				if len(names) > 0 {
 					known = strings.Join(names, ", ")
 				}
-				return invalid("unknown parameter %q; here are taken: %s", approval.Display(name, 80), known)
+				return invalid("unknown parameter %q; known here: %s", approval.Display(name, 80), known)
 			case len(vs) > 1:
 				return invalid("the parameter %s is given %d times", name, len(vs))
 			case !readable(vs[0]):

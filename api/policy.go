@@ -69,7 +69,7 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	}
 	change.Authenticated = principal(c).Authenticated()
 	if in.Expect == nil {
-		return invalid("expect is missing: say which version is to be replaced, as GET /api/policy shows it")
+		return invalid("expect is missing: give the version that this replaces, as GET /api/policy shows it")
 	}
 	change.Expect = *in.Expect
 	ctx := c.Request.Context()
@@ -79,7 +79,7 @@ func (s *Server) putPolicy(c *gin.Context) error {
 		return &problem{Status: http.StatusConflict, Code: rest.CodePolicyChanged, Detail: policyChanged(change.Expect, v.PolicyVersion)}
 	case errors.Is(err, store.ErrReadOnly):
 		return &problem{Status: http.StatusForbidden, Code: rest.CodeReadOnly, cause: err,
-			Detail: "This API may not write its store: it was started so, or a SQLite store belongs to its worker, or the database user lacks the right. " +
+			Detail: "This API may not write to its store: it was started read-only, or a SQLite store belongs to its worker, or the database user lacks the right. " +
 				"Use another API, or 'pawl policy apply --direct'."}
 	case err != nil:
 		return refusedPolicy(err)
@@ -137,7 +137,7 @@ func layers(set store.PolicySet) []rest.PolicyLayer {
 func refusedPolicy(err error) error {
 	if problems, ok := errors.AsType[yamlfile.Problems](err); ok {
 		return &problem{Status: http.StatusUnprocessableEntity, Code: approval.CodeInvalid, Problems: listed(problems),
-			Detail: fmt.Sprintf("The policy was not applied, problems: %d. The one that is active stays.", len(problems))}
+			Detail: fmt.Sprintf("The policy was not applied, mistakes: %d. The active one stays.", len(problems))}
 	}
 	if approval.CodeOf(err) == approval.CodeInvalid {
 		return err

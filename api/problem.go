@@ -84,7 +84,7 @@ func problemOf(err error) *problem {
 		return &problem{Status: http.StatusConflict, Code: rest.CodeAmbiguous, Detail: "Several calls have IDs that begin like this; give more of it."}
 	case errors.Is(err, store.ErrReadOnly):
 		return &problem{Status: http.StatusForbidden, Code: rest.CodeReadOnly, cause: err,
-			Detail: "This API may not write its store: it was started so, or a SQLite store belongs to its worker. Use another API, or 'pawl token … --direct'."}
+			Detail: "This API may not write to its store: it was started read-only, or a SQLite store belongs to its worker. Use another API, or 'pawl token … --direct'."}
 	case errors.As(err, &ofStore):
 		return &problem{Status: http.StatusServiceUnavailable, Code: rest.CodeStoreUnavailable, Detail: "Pawl's store can't be reached now; try again.", cause: err}
 	case errors.As(err, new(*codec.KeyError)):

@@ -104,7 +104,7 @@ func (q *quotas) countRequest(subject string) error {
 	}
 	wait := time.Duration((1 - asked.Tokens()) / float64(asked.Limit()) * float64(time.Second))
 	return tooMany(rest.CodeTooManyRequests, wait,
-		fmt.Sprintf("You ask faster than the %v times in a second that are taken from one.", q.limits.PerSecond))
+		fmt.Sprintf("You send more than %v requests a second, the most that one caller may.", q.limits.PerSecond))
 }
 
 // addPending fails if too many of a requester's calls wait for people, else

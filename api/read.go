@@ -92,7 +92,7 @@ func (s *Server) served(ctx context.Context, tools []store.Tool) map[string]*boo
 
 func (s *Server) index(c *gin.Context) error {
 	var b strings.Builder
-	b.WriteString("Pawl holds risky tool calls until a person lets them go.\n\n")
+	b.WriteString("Pawl holds risky tool calls until a person approves them.\n\n")
 	for _, r := range s.routes() {
 		if r.handle != nil || s.codec != nil {
 			fmt.Fprintf(&b, "%-4s %-45s %s\n", r.method, r.path, r.what)

@@ -48,18 +48,18 @@ func (s *Server) readiness() []health.Check {
 	checks := []health.Check{
 		{
 			Name: "store", Look: s.o.Store.Ping,
-			Advice: "Pawl's store can't be reached: see that its database runs, and that this process may use it.",
+			Advice: "Pawl's store can't be reached: check that its database runs, and that this process may use it.",
 		},
 		{
 			Name: "temporal", Look: func(ctx context.Context) error {
 				_, err := t.CheckHealth(ctx, &client.CheckHealthRequest{})
 				return err
 			},
-			Advice: "Temporal does not answer: see that it runs where TEMPORAL_ADDRESS says. Until then nothing can be started or decided.",
+			Advice: "Temporal does not answer: check that it runs at TEMPORAL_ADDRESS. Until then nothing can be started or decided.",
 		},
 		{
 			Name: "namespace", Look: func(ctx context.Context) error { return health.Namespace(ctx, t.WorkflowService(), namespace) },
-			Advice: fmt.Sprintf("The namespace %q can't be found in Temporal: 'pawl setup' makes it, TEMPORAL_NAMESPACE names another.", shown),
+			Advice: fmt.Sprintf("The namespace %q can't be found in Temporal: 'pawl setup' creates it, TEMPORAL_NAMESPACE names another.", shown),
 		},
 		{
 			Name: "search_attributes", Optional: true,
@@ -74,7 +74,7 @@ func (s *Server) readiness() []health.Check {
 	if s.o.Auth != nil {
 		checks = append(checks, health.Check{
 			Name: "authentication", Optional: true, Look: s.o.Auth.Ready,
-			Advice: "Nobody can be told apart now who signs in with the OpenID Connect issuer: see that this process reaches the issuer; its log says more.",
+			Advice: "Nobody can sign in with the OpenID Connect issuer now: check that this process reaches it; the process's log says more.",
 		})
 	}
 	if s.o.Ready != nil {

@@ -190,7 +190,7 @@ func (s *Server) getDecision(c *gin.Context) error {
 	if r.View.Status.Ended() || !r.IsRequest {
 		return &problem{
 			Status: http.StatusNotFound, Code: approval.CodeNotFound, ID: id, DecisionID: decision, CallStatus: r.View.Status,
-			Detail: "No decision with this ID is known for this call, and it waits for none any more.",
+			Detail: "No decision with this ID is known for this call, and the call no longer waits for decisions.",
 		}
 	}
 	return reply(c, http.StatusAccepted, out)

@@ -74,6 +74,6 @@ func noOutcome(d *client.WorkflowExecutionDescription, r store.Record) *approval
 	}
 	return &approval.CallError{
 		Code:    approval.CodeTerminated,
-		Message: "The workflow of this call " + how + ", so the call goes no further and nothing can be decided any more. " + tool,
+		Message: "The workflow of this call " + how + ", so the call does not continue and nothing can be decided any more. " + tool,
 	}
 }

@@ -23,7 +23,7 @@ import (
 const slowAfter = 15 * time.Second
 
 func noWorker(taskQueue string) string {
-	return fmt.Sprintf("No worker is seen on the task queue %q. Calls and answers are taken and are not lost, but nothing goes on until one runs: start it with 'pawl worker'.",
+	return fmt.Sprintf("No worker polls the task queue %q. Calls and answers are accepted and are not lost, but nothing happens until a worker runs: start one with 'pawl worker'.",
 		approval.Display(taskQueue, 100))
 }
 
@@ -41,7 +41,7 @@ func (s *Server) waitingFor(ctx context.Context, v approval.View) *rest.Waiting 
 		return nil
 	case err != nil:
 		s.o.Logger.DebugContext(ctx, "Temporal did not say what a call waits for", "id", v.ID, "error", err)
-		l.problem(rest.ObstacleTemporal, "Temporal can't be reached from this API. The call waits there and is not lost; until Temporal is back nothing goes on and nothing can be decided.")
+		l.problem(rest.ObstacleTemporal, "Temporal can't be reached from this API. The call waits there and is not lost; until Temporal is back nothing happens and nothing can be decided.")
 	}
 	l.readStore(ctx)
 	l.checkWorkers(ctx)
@@ -99,10 +99,10 @@ const executeStep = "Execute"
 
 // stepNames say what the other activities of a call do, after "the step that".
 var stepNames = map[string]string{
-	"Admit":       "asks the policy and writes the call down",
-	"Claim":       "writes the approval down and takes the permit to run the tool",
-	"Record":      "writes the call's end down",
-	"Refuse":      "writes down which answers did not count",
+	"Admit":       "asks the policy and records the call",
+	"Claim":       "records the approval and claims the permit to run the tool",
+	"Record":      "records the call's end",
+	"Refuse":      "records which answers did not count",
 	"AnswerTimes": "compares the last answers with the deadline",
 }
 
@@ -133,20 +133,20 @@ func (l *lookup) readStore(ctx context.Context) {
 func (l *lookup) storeFailed(ctx context.Context, err error) {
 	l.storeSilent = true
 	l.s.o.Logger.DebugContext(ctx, "the store did not say what a call waits for", "id", l.view.ID, "error", err)
-	l.problem(rest.ObstacleStore, "Pawl's store can't be reached from this API, and so perhaps not by the workers: what can't be written down does not go on. No call is lost. See that the database runs.")
+	l.problem(rest.ObstacleStore, "Pawl's store can't be reached from this API, and perhaps not from the workers: calls do not continue until they can be recorded. No call is lost. Check that the database runs.")
 }
 
 // checkWorkers looks who could take the call's next step.
 func (l *lookup) checkWorkers(ctx context.Context) {
 	if l.status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED {
-		l.problem(rest.ObstaclePaused, "Somebody paused the call's workflow in Temporal. It goes on once it is unpaused there.")
+		l.problem(rest.ObstaclePaused, "Somebody paused the call's workflow in Temporal. It continues when it is unpaused there.")
 	}
 	polled, err := l.s.pollers.get(ctx, queue{l.s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
 	switch {
 	case err == nil && !polled:
 		l.problem(rest.ObstacleNoWorker, "%s", noWorker(l.s.o.TaskQueue))
 	case l.task.GetAttempt() > 1:
-		l.problem(rest.ObstacleStuck, "Workers take the call up and fail (attempt %d). Most likely they run a version of Pawl that does not fit it; their logs say more. The call is not lost.", l.task.GetAttempt())
+		l.problem(rest.ObstacleStuck, "Workers start the call's next step and fail (attempt %d). Most likely they run a version of Pawl that does not fit it; their logs say more. The call is not lost.", l.task.GetAttempt())
 	case l.task.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED:
 		l.checkDelay(l.task.GetScheduledTime().AsTime())
 	}
@@ -165,7 +165,7 @@ func (l *lookup) checkStart(a *workflowpb.PendingActivityInfo) {
 // sees a worker for a while after it died.
 func (l *lookup) checkDelay(since time.Time) {
 	if waited := time.Since(since); waited > slowAfter && !l.has(rest.ObstacleNoWorker) {
-		l.problem(rest.ObstacleSlowWorker, "No worker has taken up the call's next step for %v: the workers are too busy, or died just now.", waited.Round(time.Second))
+		l.problem(rest.ObstacleSlowWorker, "No worker has started the call's next step for %v: the workers are too busy, or have just died.", waited.Round(time.Second))
 	}
 }
 
@@ -179,16 +179,16 @@ func (l *lookup) checkSteps() {
 		}
 		switch {
 		case a.GetPaused():
-			l.problem(rest.ObstaclePaused, "Somebody paused, in Temporal, the step that %s. The call goes on once it is unpaused there.", what)
+			l.problem(rest.ObstaclePaused, "Somebody paused, in Temporal, the step that %s. The call continues when it is unpaused there.", what)
 		case a.GetAttempt() > 1:
 			l.problem(rest.ObstacleStep, "The step that %s fails (attempt %d); most likely the workers can't reach Pawl's store. It is tried again until it succeeds, and nothing is lost. The worker's log says what is wrong.", what, a.GetAttempt())
 		}
 	}
 	if a := l.tool; a.GetPaused() {
-		l.problem(rest.ObstaclePaused, "Somebody paused the tool's run in Temporal. It goes on once it is unpaused there.")
+		l.problem(rest.ObstaclePaused, "Somebody paused the tool's run in Temporal. It continues when it is unpaused there.")
 	}
 	if l.betweenTries() {
-		l.problem(rest.ObstacleStep, "A step of the call can't be done, for a reason that repeating it at once would not mend. It is tried again within the hour, and nothing is lost. The worker's log says what is wrong.")
+		l.problem(rest.ObstacleStep, "A step of the call fails for a reason that an immediate retry would not solve. It is tried again within the hour, and nothing is lost. The worker's log says what is wrong.")
 	}
 }
 
@@ -227,7 +227,7 @@ func (l *lookup) checkTool(ctx context.Context) {
 		at, offered = cmp.Or(l.record.Permit.Queue, l.s.o.TaskQueue), true // it was fixed then
 	}
 	if !offered {
-		l.problem(rest.ObstacleNoTool, "No worker offers the tool %q any more. Approved now, the call most likely fails or expires, and nothing runs: start the process that has the tool first.", name)
+		l.problem(rest.ObstacleNoTool, "No worker offers the tool %q any more. If the call is approved now, it most likely fails or expires, and nothing runs: first start the process that has the tool.", name)
 		return
 	}
 	if at == l.s.o.TaskQueue { // its workers run the workflow, too
@@ -237,7 +237,7 @@ func (l *lookup) checkTool(ctx context.Context) {
 	if polled, err := l.s.pollers.get(ctx, queue{at, enumspb.TASK_QUEUE_TYPE_ACTIVITY}); err != nil || polled {
 		l.checkStart(l.tool)
 	} else {
-		l.problem(rest.ObstacleNotServed, "Nobody polls the task queue %q, on which the tool %q runs. If the process that serves it does not come back while the approval is good, the call expires and nothing runs. Start that process.",
+		l.problem(rest.ObstacleNotServed, "Nobody polls the task queue %q, on which the tool %q runs. If the process that serves it does not come back while the approval is valid, the call expires and nothing runs. Start that process.",
 			approval.Display(at, 100), name)
 	}
 }
@@ -252,10 +252,10 @@ func (l *lookup) result() *rest.Waiting {
 		tally, _ := ballot.Count(ballot.RulesOf(v), v.Votes)
 		w.For, w.Until = tally.Waiting(), v.Deadline
 		if v.Deadline != nil && time.Now().After(*v.Deadline) {
-			w.For = "its end to be written down: the deadline has passed"
+			w.For = "its end to be recorded: the deadline has passed"
 		}
 	case approval.StatusApproved:
-		w.For = "the approval to be written down, then the permit to run the tool " + tool
+		w.For = "the approval to be recorded, then the permit to run the tool " + tool
 		if r := l.record; r != nil && v.Decision != nil {
 			good := r.Verdict.ValidFor
 			if good <= 0 {
@@ -278,7 +278,7 @@ func (l *lookup) describeRun(tool string) (what string, until *time.Time) {
 	if a == nil {
 		switch {
 		case len(l.pending) > 0:
-			return "its end to be written down", nil
+			return "its end to be recorded", nil
 		case l.status == enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED: // Temporal does not say
 			return "the tool " + tool, nil
 		}

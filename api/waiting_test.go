@@ -117,7 +117,7 @@ func TestWhyACallWaits(t *testing.T) {
 			f := at(w, approval.StatusPending, nil)
 			passed := time.Now().Add(-time.Minute)
 			f.state.Deadline = &passed
-		}, "its end to be written down: the deadline has passed", nil, nil, ""},
+		}, "its end to be recorded: the deadline has passed", nil, nil, ""},
 
 		{"no worker", func(w *world) {
 			w.request(id)
@@ -162,14 +162,14 @@ func TestWhyACallWaits(t *testing.T) {
 
 		{"the claim can't be written down", func(w *world) {
 			at(w, approval.StatusApproved, nil).pending = []*workflowpb.PendingActivityInfo{activity("Claim", "pawl", scheduled, 4)}
-		}, `the approval to be written down, then the permit to run the tool "refund"`, &good, []string{rest.ObstacleStep}, "attempt 4"},
+		}, `the approval to be recorded, then the permit to run the tool "refund"`, &good, []string{rest.ObstacleStep}, "attempt 4"},
 		{"a step is held", func(w *world) { at(w, approval.StatusApproved, nil) },
-			`the approval to be written down, then the permit to run the tool "refund"`, &good, []string{rest.ObstacleStep}, "within the hour"},
+			`the approval to be recorded, then the permit to run the tool "refund"`, &good, []string{rest.ObstacleStep}, "within the hour"},
 		{"a step is paused", func(w *world) {
 			a := activity("Claim", "pawl", enumspb.PENDING_ACTIVITY_STATE_PAUSED, 1)
 			a.Paused = true
 			at(w, approval.StatusApproved, nil).pending = []*workflowpb.PendingActivityInfo{a}
-		}, `the approval to be written down, then the permit to run the tool "refund"`, &good, []string{rest.ObstaclePaused}, "writes the approval down"},
+		}, `the approval to be recorded, then the permit to run the tool "refund"`, &good, []string{rest.ObstaclePaused}, "records the approval"},
 
 		{"the tool is to start", func(w *world) {
 			at(w, approval.StatusExecuting, unused).pending = []*workflowpb.PendingActivityInfo{activity("Execute", "pawl", scheduled, 1)}
@@ -203,7 +203,7 @@ func TestWhyACallWaits(t *testing.T) {
 		}, `the tool "refund", which runs on the task queue "tools-python" since 2030-01-02T03:05:05Z, attempt 3`, nil, nil, ""},
 		{"the end is to be written down", func(w *world) {
 			at(w, approval.StatusExecuting, used).pending = []*workflowpb.PendingActivityInfo{activity("Record", "pawl", scheduled, 2)}
-		}, "its end to be written down", nil, []string{rest.ObstacleStep}, "writes the call's end down"},
+		}, "its end to be recorded", nil, []string{rest.ObstacleStep}, "records the call's end"},
 		{"between two steps", func(w *world) { at(w, approval.StatusExecuting, used).task = taken() }, "its next step", nil, nil, ""},
 
 		{"before the policy has answered", func(w *world) {

@@ -47,15 +47,15 @@ func (a Any) Authenticate(ctx context.Context, credential string) (Principal, er
 	ours := strings.HasPrefix(credential, tokenPrefix)
 	switch {
 	case len(credential) > MaxCredential:
-		return Principal{}, &Refusal{rest.CodeTokenUnknown, "The credential is longer than any token is."}
+		return Principal{}, &Refusal{rest.CodeTokenUnknown, "The credential is longer than any token."}
 	case ours && a.Tokens != nil:
 		return a.Tokens.Authenticate(ctx, credential)
 	case !ours && a.OIDC != nil:
 		return a.OIDC.Authenticate(ctx, credential)
 	case ours:
-		return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API does not take Pawl's own tokens: send one of its OpenID Connect issuer."}
+		return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API does not accept Pawl's own tokens: send one of its OpenID Connect issuer."}
 	}
-	return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API takes Pawl's own tokens only, which begin with " + tokenPrefix + ": is it cut, or pasted with its quotes?"}
+	return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API accepts only Pawl's own tokens, which begin with " + tokenPrefix + ": is it cut, or pasted with its quotes?"}
 }
 
 func (a Any) Ready(ctx context.Context) error {

@@ -36,7 +36,7 @@ func readKeyFile(path string) (sign.Key, error) {
 	case err != nil:
 		return sign.Key{}, err
 	case !info.Mode().IsRegular():
-		return sign.Key{}, fmt.Errorf("%s is no regular file", path)
+		return sign.Key{}, fmt.Errorf("%s is not a regular file", path)
 	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows": // which has other rights
 		return sign.Key{}, fmt.Errorf("%s can be used by others than its owner (mode %04o), so whoever could read it may sign decisions: replace the key, or, if nobody could, run chmod 600", path, info.Mode().Perm())
 	}

@@ -67,7 +67,7 @@ func (p Principal) Check() error {
 			return err
 		}
 		if slices.Contains(p.Roles[:i], r) {
-			return invalid("roles: %s stands twice", r)
+			return invalid("roles: %s is given twice", r)
 		}
 	}
 	if err := checkNames("groups", p.Groups, maxGroups); err != nil {
@@ -90,7 +90,7 @@ func checkPerson(field, name string) error {
 		return err
 	}
 	if slices.ContainsFunc(reserved, func(r string) bool { return approval.SamePerson(r, name) }) {
-		return invalid("%s: %s is a name that Pawl uses itself: take another", field, name)
+		return invalid("%s: %s is a name that Pawl uses itself: choose another", field, name)
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func checkNames(field string, names []string, most int) error {
 			return err
 		}
 		if slices.Contains(names[:i], name) {
-			return invalid("%s: %s stands twice", field, name)
+			return invalid("%s: %s is given twice", field, name)
 		}
 	}
 	return nil

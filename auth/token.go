@@ -117,7 +117,7 @@ type Tokens struct {
 func NewTokens(s store.TokenReader) *Tokens { return &Tokens{s} }
 
 // unknown is said of every token that was not made here, whatever is wrong with it.
-var unknown = &Refusal{rest.CodeTokenUnknown, "The token is not one that is known here: is it whole, and of this Pawl?"}
+var unknown = &Refusal{rest.CodeTokenUnknown, "The token is not known here: is it complete, and from this Pawl?"}
 
 // Authenticate implements Authenticator.
 func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, error) {

@@ -106,7 +106,7 @@ func (r Rules) Judge(d Decision) Judgement {
 			"or was not to be made yet: decide again, and see whether the clock of Pawl's API is right")
 	case r.Requirement.Decisions == approval.DecisionsSigned && !d.Authenticated:
 		return refuse(d, forbidden, Unsigned,
-			"this call takes signed decisions only: decide through Pawl's API or command line, with a token")
+			"this call needs signed decisions: decide through Pawl's API or command line, with a token")
 	case d.Kind == approval.Reject:
 	case len(r.Requirement.Unexecuted()) > 0:
 		return refuse(d, forbidden, "", "this version of Pawl can't judge approvals of this call: it needs "+
@@ -114,7 +114,7 @@ func (r Rules) Judge(d Decision) Judgement {
 	case !slices.ContainsFunc(r.Requirement.Approvals, func(a approval.Approvals) bool {
 		return takes(a, d.Decision)
 	}):
-		return refuse(d, forbidden, NoMember, "this call takes approvals by "+groups(r.Requirement)+" only")
+		return refuse(d, forbidden, NoMember, "this call needs approvals by "+groups(r.Requirement)+" only")
 	}
 	return Judgement{Answer: approval.Answer{DecisionID: d.ID}}
 }

@@ -117,7 +117,7 @@ func problem(r response) *Error {
 			e.Problems = doc.Problems
 		}
 	case r.status >= 300 && r.status < 400:
-		e.Detail = fmt.Sprintf("the API answered %d, a redirect, which is never followed: give its address as it is served", r.status)
+		e.Detail = fmt.Sprintf("the API answered %d, a redirect, which is never followed: give the address that it redirects to", r.status)
 	case plainToTLS(r):
 		e.Detail = "what answers there speaks TLS: give the API's address with https://"
 	case r.status == http.StatusNotFound:

@@ -8,7 +8,7 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// Keys lists the keys by whose signatures decisions are believed, the newest
+// Keys lists the keys whose signatures on decisions are trusted, the newest
 // first, with those that have ended.
 func (c *Client) Keys(ctx context.Context) (Page[rest.SigningKey], error) {
 	return list[rest.SigningKey](ctx, c, "/api/keys", url.Values{}, "", 0)

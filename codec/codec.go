@@ -30,7 +30,7 @@ const (
 // converter.ErrUnableToDecode.
 var (
 	// ErrPlain: a payload is not encrypted, and the keyring refuses such.
-	ErrPlain = fmt.Errorf("codec: %w the payload: it is not encrypted, and the keyring says that such are refused", converter.ErrUnableToDecode)
+	ErrPlain = fmt.Errorf("codec: %w the payload: it is not encrypted, and the keyring says that such payloads are refused", converter.ErrUnableToDecode)
 	// ErrNotAuthentic: a payload was changed, or nobody made it with the key
 	// that it names.
 	ErrNotAuthentic = fmt.Errorf("codec: %w the payload: it was changed, or not encrypted with the key that it names", converter.ErrUnableToDecode)
@@ -39,7 +39,7 @@ var (
 )
 
 // ErrNoKeyring is for those who meet an encrypted payload without any keyring.
-var ErrNoKeyring = errors.New("codec: a payload is encrypted, and this process has no keyring: give it the one that the others have")
+var ErrNoKeyring = errors.New("codec: a payload is encrypted, and this process has no keyring: give it the same keyring as the others")
 
 // KeyMissing is the type of the error with which an activity fails whose input
 // can't be read for want of a key: its function was not called. Workflows may
@@ -53,7 +53,7 @@ type KeyError struct {
 }
 
 func (e *KeyError) Error() string {
-	return "codec: the keyring has no key " + e.ID + ", with which a payload was encrypted: give this process the keyring that the others have"
+	return "codec: the keyring has no key " + e.ID + ", with which a payload was encrypted: give this process the same keyring as the others"
 }
 
 // Unwrap says that the payload can't be decoded.
@@ -86,7 +86,7 @@ func each(payloads []*commonpb.Payload, one func(*commonpb.Payload) (*commonpb.P
 
 func (r *Keyring) seal(p *commonpb.Payload) (*commonpb.Payload, error) {
 	if size := proto.Size(p); size > maxPayload {
-		return nil, fmt.Errorf("codec: %w the payload: its %d bytes are more than the %d that are taken", converter.ErrUnableToEncode, size, maxPayload)
+		return nil, fmt.Errorf("codec: %w the payload: its %d bytes are more than the %d that are allowed", converter.ErrUnableToEncode, size, maxPayload)
 	}
 	text, err := proto.Marshal(p)
 	if err != nil { // its text could quote what is to be hidden

@@ -102,7 +102,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := h.o.Authorize(r); err != nil {
 		h.o.Logger.DebugContext(r.Context(), "the codec endpoint refused a request", "error", err) // strangers can send any number
-		refuse(w, http.StatusForbidden, "forbidden", "You may not see what is encrypted.")
+		refuse(w, http.StatusForbidden, "forbidden", "You may not see encrypted data.")
 		return
 	}
 	if encode && !h.o.Encode {
@@ -164,7 +164,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]*commonpb.Payl
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		refuse(w, http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("The body is larger than the %d bytes that are taken.", maxBody))
+		refuse(w, http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("The body is larger than %d bytes, the most that is accepted.", maxBody))
 		return nil, false
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		refuse(w, http.StatusRequestTimeout, "invalid_request", "The body took too long to arrive.")

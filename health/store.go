@@ -33,8 +33,8 @@ func SameStore(ctx context.Context, temporal Describer, queue, id string) error 
 	case err != nil:
 		return err
 	case kept && theirs != id:
-		return fmt.Errorf("%w: those of %q in %.8s…, this is %.8s…. Use the store they were begun with, or another task queue. "+
-			"If that store is gone for good, terminate the workflow %s in Temporal: what waits will then not go on as it was",
+		return fmt.Errorf("%w: those of %q in %.8s…, this is %.8s…. Use the store that they started with, or another task queue. "+
+			"If that store is gone for good, terminate the workflow %s in Temporal: calls that wait can't continue as they were",
 			ErrOtherStore, queue, approval.Display(theirs, 40), id, approval.StoreWorkflowID(queue))
 	}
 	return nil

@@ -64,7 +64,7 @@ func (a Answer) outcome() (approval.Outcome, error) {
 	if a.given {
 		doc, err := json.Marshal(a.result)
 		if err != nil {
-			return o, fmt.Errorf("the result of Return is no JSON: %w", err)
+			return o, fmt.Errorf("the result of Return is not JSON: %w", err)
 		}
 		o.Result = doc
 		return o, nil

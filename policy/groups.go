@@ -32,7 +32,7 @@ func (r *reader) readGroups(v yamlfile.Value) {
 			continue
 		}
 		if first, taken := r.groups[e.Name]; taken {
-			e.Key.Problem(fmt.Sprintf("the group %q is there already", e.Name),
+			e.Key.Problem(fmt.Sprintf("the group %q exists already", e.Name),
 				"keep one; the first is at "+first.where)
 			continue
 		}
@@ -41,7 +41,7 @@ func (r *reader) readGroups(v yamlfile.Value) {
 		for _, member := range list {
 			name, ok := member.Text()
 			if ok && members[name] {
-				member.Problem("the member stands twice", "keep one")
+				member.Problem("the member is given twice", "keep one")
 			}
 			members[name] = true
 		}
@@ -77,7 +77,7 @@ func (r *reader) checkGroups() {
 			hint = "add it to groups, whose names are " + approval.Display(firstFew(names), 300)
 		}
 		if hint != "" {
-			a.at.Warn(fmt.Sprintf("the files do not say who is in the group %q",
+			a.at.Warn(fmt.Sprintf("the files do not define the group %q",
 				approval.Display(a.group, 80)), hint)
 		}
 	}

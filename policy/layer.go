@@ -132,7 +132,7 @@ func (r *reader) layerName(m *yamlfile.Mapping) string {
 		return ""
 	}
 	if first, taken := r.names[name]; taken {
-		from.Problem(fmt.Sprintf("the layer %q is there already", name),
+		from.Problem(fmt.Sprintf("the layer %q exists already", name),
 			fmt.Sprintf(`give each file its own with "layer: NAME"; the first is at %s`, first))
 		return ""
 	}

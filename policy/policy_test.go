@@ -200,11 +200,11 @@ func TestLayerNames(t *testing.T) {
 	}{
 		"same base name": {
 			[]policy.File{file("a/policy.yaml", "rules: []"), file("b/policy.yaml", "rules: []")},
-			`b/policy.yaml:1:1: the layer "policy" is there already; give each file its own with "layer: NAME"; the first is at a/policy.yaml:1:1`,
+			`b/policy.yaml:1:1: the layer "policy" exists already; give each file its own with "layer: NAME"; the first is at a/policy.yaml:1:1`,
 		},
 		"same given name": {
 			[]policy.File{file("org.yaml", "rules: []"), file("b.yaml", "rules: []\nlayer: org")},
-			`b.yaml:2:8: the layer "org" is there already; give each file its own with "layer: NAME"; the first is at org.yaml:1:1`,
+			`b.yaml:2:8: the layer "org" exists already; give each file its own with "layer: NAME"; the first is at org.yaml:1:1`,
 		},
 		"no base name":     {[]policy.File{file(".yaml", "rules: []")}, `.yaml:1:1: the layer's name is empty, or begins or ends with a space; give it another with "layer: NAME"`},
 		"hidden in a name": {[]policy.File{file("a\u200b.yaml", "rules: []")}, `a\u{200B}.yaml:1:1: the layer's name holds characters that can't be seen; give it another with "layer: NAME"`},

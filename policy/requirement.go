@@ -117,7 +117,7 @@ func (r *reader) readApprovals(v yamlfile.Value) []approval.Approvals {
 		}
 		m.Done()
 		if seen[a.Group] {
-			m.Problem("the same group stands twice", "keep one, with the higher count")
+			m.Problem("the same group is given twice", "keep one, with the higher count")
 		}
 		seen[a.Group] = true
 		if named {

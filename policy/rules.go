@@ -108,7 +108,7 @@ func (r *reader) shadowed(made *rule, t toolName) bool {
 		message := fmt.Sprintf("a second rule for the tool %q can never match", t.name)
 		switch {
 		case before.rule == made:
-			message = fmt.Sprintf("the tool %q stands twice in the list", t.name)
+			message = fmt.Sprintf("the tool %q is given twice in the list", t.name)
 		case condition != "":
 			message = fmt.Sprintf("a second rule for the tool %q under the same conditions can never match",
 				t.name)

@@ -171,7 +171,7 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 			continue
 		}
 		if hint, refused := refusedWords[e.Name]; refused {
-			e.Key.Problem(e.Name+" is no condition here", hint)
+			e.Key.Problem(e.Name+" is not a condition here", hint)
 			made.broken = true
 			continue
 		}
@@ -232,7 +232,7 @@ func readField(e yamlfile.Entry) (field, bool) {
 			return f, false
 		}
 		if s, isText := value.(string); isText && s != "*" && strings.Contains(s, "*") {
-			v.Warn("this is compared as it stands: * is no pattern here",
+			v.Warn("this is compared literally: * is not a wildcard here",
 				`for a pattern write a condition: when: args.FIELD.startsWith("…")`)
 		}
 		f.values = append(f.values, value)

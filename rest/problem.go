@@ -42,7 +42,7 @@ const (
 	CodeAmbiguous          = "ambiguous"         // what an ID or a digest begins with fits several
 	CodeWorkflowGone       = "workflow_gone"     // the call's workflow was ended outside Pawl: no outcome will come
 	CodePolicyChanged      = "policy_changed"    // another version is active than the one that was to be replaced
-	CodeReadOnly           = "read_only"         // this API may not write its store
+	CodeReadOnly           = "read_only"         // this API may not write to its store
 	CodeSigningUnavailable = "signing_unavailable"
 
 	CodeTemporalUnavailable = "temporal_unavailable" // try again; likewise the others of this group

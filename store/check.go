@@ -18,7 +18,7 @@ func (a AdmitParams) Check() error {
 	case v.ID == "":
 		return invalid("its ID is missing")
 	case audit.Reserved(v.ID):
-		return invalid("its ID begins with @, which is kept for what is no call")
+		return invalid("its ID begins with @, which is reserved for other things than calls")
 	case !utf8.ValidString(v.ID) || strings.ContainsRune(v.ID, 0):
 		return invalid("its ID is not valid UTF-8, or holds a NUL character")
 	case v.CreatedAt.IsZero():
@@ -76,7 +76,7 @@ func (p Publication) Check() error {
 		case tool.Name == "":
 			return approval.Errorf(approval.CodeInvalid, "tools[%d]: it has no name", i)
 		case names[tool.Name]:
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s stands twice in one list", i, approval.Display(tool.Name, 80))
+			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s is given twice in one list", i, approval.Display(tool.Name, 80))
 		case tool.Queue == "":
 			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s is on no queue", i, approval.Display(tool.Name, 80))
 		case tool.Publisher != p.Publisher:

@@ -10,7 +10,7 @@ import (
 	"github.com/pawlhq/pawl/audit"
 )
 
-// Keys keeps the public keys by whose signatures decisions are believed. A key
+// Keys keeps the public keys whose signatures on decisions are trusted. A key
 // is trusted when it is added, may be retired once, and revoked once and for
 // good; nothing else of it changes.
 type Keys interface {

@@ -136,7 +136,7 @@ func (w walker) object(at string, depth int) error {
 			return err
 		}
 		if seen[key] {
-			return errorf("%s: the key \"%s\" stands twice", place(at), clip(key))
+			return errorf("%s: the key \"%s\" is given twice", place(at), clip(key))
 		}
 		seen[key] = true
 		if err := w.value(at+"/"+clip(key), depth+1); err != nil {

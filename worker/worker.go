@@ -224,7 +224,7 @@ func publish(ctx context.Context, o Options, registry *tool.Registry) error {
 	p := store.Publication{Publisher: o.TaskQueue, Operator: true}
 	for _, t := range registry.All() {
 		if t.Queue() == o.TaskQueue {
-			return fmt.Errorf("worker: the tool %s is said to run elsewhere, on the task queue %s, which is this worker's own",
+			return fmt.Errorf("worker: the tool %s is said to run on a remote worker, but the task queue %s is this worker's own",
 				t.Name(), t.Queue())
 		}
 		p.Tools = append(p.Tools, activities.Row(t, o.TaskQueue))

@@ -34,7 +34,7 @@ func readPublication(input converter.RawValue, into *approval.Publication) error
 	case enc != converter.MetadataEncodingJSON:
 		return approval.Errorf(approval.CodeInvalid, "it must be JSON (%s), not %q", converter.MetadataEncodingJSON, approval.Display(enc, 40))
 	case json.Unmarshal(p.GetData(), into) != nil:
-		return errors.New("it is no JSON of the right form")
+		return errors.New("it is not JSON of the right form")
 	}
 	return nil
 }

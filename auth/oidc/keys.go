@@ -168,11 +168,11 @@ func fetch(ctx context.Context, client *http.Client, issuer string) ([]jose.JSON
 		return nil, err
 	}
 	if provider.Issuer != issuer {
-		return nil, fmt.Errorf("%s calls itself %q: give its URL to the letter", issuer, approval.Display(provider.Issuer, 200))
+		return nil, fmt.Errorf("%s calls itself %q: give exactly that URL", issuer, approval.Display(provider.Issuer, 200))
 	}
 	where, err := url.Parse(provider.Keys)
 	if err != nil || !secure(where) {
-		return nil, fmt.Errorf("%s names no place for its keys (jwks_uri) that is https", document)
+		return nil, fmt.Errorf("%s names no https address of its keys (jwks_uri)", document)
 	}
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -220,7 +220,7 @@ func get(ctx context.Context, client *http.Client, address string, into any) err
 	case len(body) > maxDocument:
 		return fmt.Errorf("%s answers more than %d bytes", r.URL.Redacted(), maxDocument)
 	case json.Unmarshal(body, into) != nil:
-		return fmt.Errorf("%s answers JSON of another form than it should", r.URL.Redacted())
+		return fmt.Errorf("%s answers JSON of an unexpected form", r.URL.Redacted())
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (o *Options) validate() error {
 			return fmt.Errorf("oidc: %w", err)
 		}
 		if slices.Contains(values, "") {
-			return fmt.Errorf("oidc: the role %s: an empty name would be everybody's", role)
+			return fmt.Errorf("oidc: the role %s: an empty name would match everybody", role)
 		}
 		given += len(values)
 	}
@@ -175,7 +175,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, credential string) (au
 	}
 	header := token.Headers[0]
 	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); !slices.Contains(types, strings.TrimPrefix(strings.ToLower(typ), "application/")) {
-		return auth.Principal{}, refuse(rest.CodeTokenForeign, "The token is of a type that says nothing about who somebody is: send an access token or ID token.")
+		return auth.Principal{}, refuse(rest.CodeTokenForeign, "The token's type does not say who somebody is: send an access token or ID token.")
 	}
 	var standard jwt.Claims
 	claims := map[string]any{}
@@ -212,7 +212,7 @@ func (a *Authenticator) valid(c jwt.Claims, now time.Time) error {
 	case err != nil:
 		return refuse(rest.CodeTokenForeign, "The token can't be used here.")
 	case c.Expiry == nil:
-		return refuse(rest.CodeTokenForeign, "The token says no time at which it expires.")
+		return refuse(rest.CodeTokenForeign, "The token has no time at which it expires.")
 	}
 	return nil
 }

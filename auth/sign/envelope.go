@@ -81,7 +81,7 @@ func open(doc []byte) (o opened, err error) {
 		return o, err
 	}
 	if len(o.sig) != ed25519.SignatureSize {
-		return o, approval.Errorf(approval.CodeInvalid, "envelope: sig is no Ed25519 signature")
+		return o, approval.Errorf(approval.CodeInvalid, "envelope: sig is not an Ed25519 signature")
 	}
 	if !validKeyID(s.KeyID) {
 		return o, approval.Errorf(approval.CodeInvalid, "envelope: keyid is not the ID of a key")

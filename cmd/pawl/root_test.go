@@ -114,7 +114,7 @@ func TestUsageErrors(t *testing.T) {
 		{"call t --args {", "--args: the JSON ends too early"},
 		{"call t --args=", "--args: the JSON ends too early"},
 		{"call t --args [1]", "must be a JSON object"},
-		{`call t --args {"a":1,"a":2}`, "stands twice"},
+		{`call t --args {"a":1,"a":2}`, "is given twice"},
 		{`call t --args {"a":9007199254740993}`, "beyond 2^53"},
 		{"call t --label env", "name=value"},
 		{"call t --label a=1 --label a=2", "given twice"},

@@ -84,7 +84,7 @@ func testPolicyOfProcesses(t *testing.T, d *deployment) {
 	d.want(t, env, 1, []string{"failed         active policy", "pawl policy apply"}, "doctor", "--policy", deny)
 
 	reader := d.serve(t, env, "api", "--listen", "127.0.0.1:0", "--read-only").API
-	d.want(t, env, 1, []string{"may not write its store"}, "policy", "apply", deny, "--api", reader, "--as", "ana")
+	d.want(t, env, 1, []string{"may not write to its store"}, "policy", "apply", deny, "--api", reader, "--as", "ana")
 
 	// A newer Pawl, or somebody with the database's password.
 	pgtest.Exec(t, database, `INSERT INTO pawl.policies (digest, layers) VALUES (repeat('ab', 32), '[{"name":"new.yaml","text":"later: 1"}]')`,

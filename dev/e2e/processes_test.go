@@ -297,7 +297,7 @@ func testProcessesOnSQLite(t *testing.T, d *deployment) {
 	d.want(t, env, 0, []string{"Nothing to do: these files are version 1"}, append(apply, "--dry-run")...)
 	other := write(t, t.TempDir(), "policy.yaml", "rules: []\n")
 	apply[2] = other
-	d.want(t, env, 1, []string{"may not write its store", "--direct"}, apply...)
+	d.want(t, env, 1, []string{"may not write to its store", "--direct"}, apply...)
 	d.want(t, env, 1, []string{"another Pawl process owns it"}, append(apply, "--direct")...)
 	worker.Signal(syscall.SIGTERM)
 	if code := worker.exit(); code != 0 {

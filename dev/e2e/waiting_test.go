@@ -98,7 +98,7 @@ func TestWhyCallsWait(t *testing.T) {
 	}
 	w.until("the failing step is told", func() bool {
 		said, codes := w.waiting(id)
-		return strings.HasPrefix(said.For, "the approval to be written down") && slices.Contains(codes, "step_failing")
+		return strings.HasPrefix(said.For, "the approval to be recorded") && slices.Contains(codes, "step_failing")
 	})
 	sick.Stop()
 

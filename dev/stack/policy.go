@@ -80,7 +80,7 @@ func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
 	before, errBefore := s.policySet(ctx, was.Digest)
 	after, errAfter := s.policySet(ctx, now.Digest)
 	if err := errors.Join(errBefore, errAfter); err != nil {
-		s.o.Logger.WarnContext(ctx, "it can't be told what the changed policy files make laxer", "error", err)
+		s.o.Logger.WarnContext(ctx, "the policy files changed, and what they make laxer is unknown", "error", err)
 		return
 	}
 	limited, cancel := context.WithTimeout(ctx, laxerTime)
@@ -88,7 +88,7 @@ func (s *Stack) warnLaxer(ctx context.Context, was, now store.PolicyVersion) {
 	report, err := policydiff.Diff(before, after, policydiff.Recorded(limited, s.entries))
 	switch {
 	case err != nil && limited.Err() == nil:
-		s.o.Logger.WarnContext(ctx, "it can't be told what the changed policy files make laxer", "error", err)
+		s.o.Logger.WarnContext(ctx, "the policy files changed, and what they make laxer is unknown", "error", err)
 	case err != nil:
 		s.o.Logger.WarnContext(ctx,
 			"not all recorded calls were compared; 'pawl policy diff --recorded' takes its time",

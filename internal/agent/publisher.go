@@ -217,7 +217,7 @@ func (p *publisher) checkWorkers(ctx context.Context) {
 		p.mu.Unlock()
 		if !warned {
 			warned = true
-			p.log.WarnContext(ctx, "tools can't be published, since no Pawl worker polls; going on", "where", where)
+			p.log.WarnContext(ctx, "tools can't be published, because no Pawl worker polls; trying again", "where", where)
 		}
 	}
 }

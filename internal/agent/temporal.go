@@ -115,7 +115,7 @@ func (t *Temporal) ownEnd(ctx context.Context, id, run string, wait bool) (appro
 func ended(o *approval.Outcome, err error) (approval.Outcome, error) {
 	switch {
 	case errors.Is(err, calls.ErrNoOutcome):
-		err = &GoneError{How: "ended with a result that is no outcome"}
+		err = &GoneError{How: "ended with a result that is not an outcome"}
 	case errors.As(err, new(*calls.UnreadableError)):
 		err = &GoneError{How: "ended, and " + err.Error()}
 	}

@@ -14,7 +14,7 @@ var (
 	ErrUnknown   = errors.New("no such call is known to Temporal")
 	ErrConflict  = errors.New("the idempotency key was used for another call")
 	ErrEnded     = errors.New("the call had ended before")
-	ErrNoOutcome = errors.New("the workflow completed with a result that is no outcome")
+	ErrNoOutcome = errors.New("the workflow completed with a result that is not an outcome")
 
 	// ErrClosed: the run was closed without a result; a reset may have opened
 	// another one.

@@ -34,7 +34,7 @@ func (s *Settings) Table() Table {
 			"configuration `file`; paths in it are relative to it (default $PAWL_CONFIG)"},
 		{"database-url", "database_url", onStore, textKind(&s.DatabaseURL, "", storeURL),
 			"`URL` of the store: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE. Other users can see " +
-				"flags: a password belongs into $PAWL_DATABASE_URL, $PGPASSWORD or a passfile"},
+				"flags: a password belongs in $PAWL_DATABASE_URL, $PGPASSWORD or a passfile"},
 		{"task-queue", "task_queue", Worker | API | Doctor, Text(&s.TaskQueue, approval.TaskQueue),
 			"Temporal task `queue` of calls"},
 		{"payload-keys", "payload_keys", Worker | API | Doctor | Keyring, Path(&s.PayloadKeys, ""),
@@ -61,11 +61,11 @@ func (s *Settings) Table() Table {
 		{"health-listen", "worker.health_listen", Worker, Text(&s.HealthListen, ""),
 			"`address` for /healthz and /readyz, reachable by anybody; they show nothing secret (default none)"},
 		{"keep-schema", "worker.keep_schema", Worker, Yes(&s.KeepSchema),
-			"in Postgres, expect the schema that 'pawl setup' laid, for a database user without the right to " +
+			"in Postgres, expect the schema that 'pawl setup' created, for a database user without the right to " +
 				"change it"},
 		{"decisions", "worker.decisions", Worker,
 			Choice(&s.Decisions, approval.DecisionsAny, approval.DecisionsAny, approval.DecisionsSigned),
-			"which decisions count: `any`, or only signed ones; policies can be stricter. Set it alike on all " +
+			"which decisions count: `any`, or only signed ones; policies can be stricter. Set the same on all " +
 				"workers"},
 		{"ordinary-steps", "worker.ordinary_steps", Worker, Yes(&s.OrdinarySteps),
 			"show every step of a call in Temporal's UI, at some cost"},
@@ -73,26 +73,26 @@ func (s *Settings) Table() Table {
 			Number(&s.WorkflowCache, 0, 1, maxCache).
 				unless(func() bool { return s.WorkflowCache < 0 || s.WorkflowCache > maxCache },
 					fmt.Sprintf("must be from 1 to %d", maxCache)),
-			"how `many` waiting calls are kept in memory; the others are replayed when something happens to " +
+			"how `many` waiting calls stay in memory; the others are replayed when something happens to " +
 				"them (default 10000)"},
 
 		{"listen", "api.listen", API, Text(&s.APIListen, "127.0.0.1:7295"),
 			"`address` to serve; port 0 picks one"},
 		{"host", "api.hosts", API, List(&s.Hosts, nil, ""),
-			"further host `name` under which the API may be addressed"},
+			"another host `name` by which clients may address the API"},
 		{"read-only", "api.read_only", API, Yes(&s.ReadOnly),
-			"never write to the store: no policies, tokens and signing keys by this API"},
+			"never write to the store: this API can't change policies, tokens or signing keys"},
 		{"codec-origin", "api.codec_origins", API,
 			List(&s.CodecOrigins, codec.CheckOrigin, "write it like https://temporal.internal"),
-			"`origin` of Temporal's UI, https://HOST: its pages may have payloads decoded under /codec/ " +
+			"`origin` of Temporal's UI, https://HOST: its pages may decode payloads under /codec/ " +
 				"(default none: the codec endpoint is off)"},
 		{"codec-encode", "api.codec_encode", API, Yes(&s.CodecEncode),
 			"let the codec endpoint encrypt, too: for signals with a payload from Temporal's UI"},
 
 		{"auth", "api.auth", API | Doctor, Choices(&s.Auth, AuthNone, AuthNone, AuthTokens, AuthOIDC),
-			"how callers are known: none (loopback only), tokens, oidc, or `tokens,oidc`"},
+			"how callers are identified: none (loopback only), tokens, oidc, or `tokens,oidc`"},
 		{"oidc-issuer", "api.oidc.issuer", API | Doctor, Text(&s.OIDCIssuer, ""),
-			"`URL` of the OpenID Connect issuer, to the letter as it calls itself"},
+			"`URL` of the OpenID Connect issuer, exactly as it calls itself"},
 		{"oidc-audience", "api.oidc.audience", API | Doctor, List(&s.OIDCAudience, nil, ""),
 			"`name` that its tokens must be made for, often a client ID; repeatable"},
 		{"oidc-skew", "api.oidc.skew", API | Doctor, Duration(&s.OIDCSkew, oidc.DefaultSkew, oidc.MaxSkew),
@@ -103,14 +103,14 @@ func (s *Settings) Table() Table {
 		{"oidc-role", "api.oidc.roles", API | Doctor, pairs(&s.OIDCRoles, true, roleNames()...),
 			"`role=group` whose members have the role: agent, reviewer, auditor or admin; repeatable"},
 		{"signing-key", "api.signing_key", API | Doctor | KeyFile, Path(&s.SigningKey, ".pawl/signing-key.pem"),
-			"`file` with the key that signs the decisions of authenticated reviewers; made if it is not there"},
+			"`file` with the key that signs the decisions of authenticated reviewers; made if it is missing"},
 		{"tls-cert", "api.tls.cert", API | Doctor, Path(&s.TLSCert, ""),
 			"PEM `file` with the API's certificate and its chain; read again when it changes"},
 		{"tls-key", "api.tls.key", API | Doctor, Path(&s.TLSKey, ""),
 			"PEM `file` with the certificate's key"},
 		{"behind-proxy", "api.behind_proxy", API | Doctor,
 			List(&s.Proxies, checkProxy, "write the address that the proxy connects from"),
-			"`address` or network of a proxy that ends TLS; only it may then connect without, and its " +
+			"`address` or network of a proxy that ends TLS; then only it may connect without TLS, and its " +
 				"X-Forwarded-For counts; repeatable"},
 		{"max-rate", "api.max_rate", API | Doctor,
 			Number(&s.MaxRate, api.DefaultPerSecond, -1, 1_000_000).
@@ -152,12 +152,12 @@ func ParseProxy(text string) (netip.Prefix, error) {
 	if err != nil {
 		a, errAddr := netip.ParseAddr(text)
 		if errAddr != nil {
-			return p, fmt.Errorf("%q is no address like 10.0.0.5 and no network like 10.0.0.0/24", text)
+			return p, fmt.Errorf("%q is neither an address like 10.0.0.5 nor a network like 10.0.0.0/24", text)
 		}
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
 	if p.Bits() == 0 {
-		return p, fmt.Errorf("%s is everybody: name where the proxy stands", text)
+		return p, fmt.Errorf("%s is everybody, not a proxy", text)
 	}
 	return p.Masked(), nil
 }

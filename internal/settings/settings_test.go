@@ -201,7 +201,7 @@ log: {level: loud}
 	} else {
 		for _, want := range []string{
 			`pawl.yaml:2:10: "token" is not known here; use none, tokens, oidc`, `pawl.yaml:2:25: "OIDC" is not known here`,
-			`pawl.yaml:3:28: "proxy.internal" is no address like 10.0.0.5`, "pawl.yaml:3:44: 0.0.0.0/0 is everybody", "pawl.yaml:4:19: ",
+			`pawl.yaml:3:28: "proxy.internal" is neither an address like 10.0.0.5`, "pawl.yaml:3:44: 0.0.0.0/0 is everybody", "pawl.yaml:4:19: ",
 			`pawl.yaml:5:21: "sign" is not known here; use any, signed`, `pawl.yaml:6:14: "loud"`, "pawl.yaml:5:36: ",
 		} {
 			if !strings.Contains(err.Error(), want) {

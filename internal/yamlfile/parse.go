@@ -136,12 +136,12 @@ func (d *document) checkKeys(mapping *yaml.Node) {
 		case key.Kind == yaml.ScalarNode && key.Tag == mergeTag:
 			d.add(key.Line, key.Column, "merge keys (<<) are not taken", "write the fields out")
 		case key.Kind != yaml.ScalarNode:
-			d.add(key.Line, key.Column, "a mapping or list stands as a key", "keys are text")
+			d.add(key.Line, key.Column, "a mapping or list is used as a key", "keys are text")
 		case key.Style&yaml.TaggedStyle != 0: // check says so
 		case !isText(key):
 			d.add(key.Line, key.Column, "the key is not text", "put it in quotes")
 		case seen[key.Value] != nil:
-			d.add(key.Line, key.Column, fmt.Sprintf("the key %q stands twice", approval.Display(key.Value, 80)),
+			d.add(key.Line, key.Column, fmt.Sprintf("the key %q is given twice", approval.Display(key.Value, 80)),
 				"keep one; the first is at "+at(d.name, seen[key.Value].Line, seen[key.Value].Column))
 		default:
 			seen[key.Value] = key

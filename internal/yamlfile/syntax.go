@@ -70,7 +70,7 @@ func (d *document) syntax(err error, data []byte, read int) {
 	}
 	message, hint := "not YAML: "+approval.Display(text, 200), mend(text)
 	if tab := strings.IndexByte(indent, '\t'); tab >= 0 {
-		column, message, hint = tab+1, "a tab stands in the indentation", "indent with spaces"
+		column, message, hint = tab+1, "there is a tab in the indentation", "indent with spaces"
 	}
 	d.add(line, column, message, hint)
 }
@@ -170,7 +170,7 @@ func mend(text string) string {
 	case has("end of stream"):
 		return "the quote that opens here is not closed"
 	case has("mapping values are not allowed"):
-		return `text with ": " in it needs quotes, and fields of one mapping stand at the same indentation`
+		return `text with ": " in it needs quotes, and fields of one mapping have the same indentation`
 	case has("could not find expected ':'"):
 		return `every field is written "name: value", with a colon and a space`
 	case has("escape code"), has("escape character"), has("Unicode"):

@@ -227,9 +227,9 @@ func durationHint(text string, most approval.Duration) string {
 	if !ok || err != nil {
 		return durationForms
 	}
-	hint := fmt.Sprintf("days are no unit; write %dh", days*24)
+	hint := fmt.Sprintf("days are not a unit; write %dh", days*24)
 	if time.Duration(days)*24*time.Hour > most.Std() {
-		hint = fmt.Sprintf("days are no unit: it would be %dh, and at most %s can be", days*24, most.Short())
+		hint = fmt.Sprintf("days are not a unit: it would be %dh, and at most %s can be", days*24, most.Short())
 	}
 	return hint
 }

@@ -44,15 +44,15 @@ func TestParseRefuses(t *testing.T) {
 		"lone CR":         {"# harmless\ra: 1\n", "f.yaml:1:11: " + fmt.Sprintf(bad, "U+000D")},
 		"reordered line":  {"a: \u202e1\n", "f.yaml:1:4: " + fmt.Sprintf(bad, "U+202E")},
 		"each kind once":  {"a: \x01\x01\x02\n", "f.yaml:1:4: " + fmt.Sprintf(bad, "U+0001") + "\nf.yaml:1:6: " + fmt.Sprintf(bad, "U+0002")},
-		"several at once": {"a: &x 1\nb: *x\nb: 2\n", "f.yaml:1:4: anchors (&name) are not taken; remove it; if it is meant as text, put it in quotes\nf.yaml:2:4: aliases (*name) are not taken; write the value out; if a star is meant as text, put it in quotes: \"*\"\nf.yaml:3:1: the key \"b\" stands twice; keep one; the first is at f.yaml:2:1"},
+		"several at once": {"a: &x 1\nb: *x\nb: 2\n", "f.yaml:1:4: anchors (&name) are not taken; remove it; if it is meant as text, put it in quotes\nf.yaml:2:4: aliases (*name) are not taken; write the value out; if a star is meant as text, put it in quotes: \"*\"\nf.yaml:3:1: the key \"b\" is given twice; keep one; the first is at f.yaml:2:1"},
 
 		"second document":     {"a: 1\n---\nb: 2\n", "f.yaml:2:1: a second document starts here; one file holds one document: put it into a file of its own"},
 		"tag":                 {"a: !secret x\n", "f.yaml:1:4: tags (!name) are not taken; remove it; if it is meant as text, put it in quotes"},
 		"standard tag":        {"a: !!str 1\n", "f.yaml:1:4: tags (!name) are not taken; remove it; if it is meant as text, put it in quotes"},
 		"merge key":           {"a: {<<: {b: 1}}\n", "f.yaml:1:5: merge keys (<<) are not taken; write the fields out"},
 		"number as a key":     {"1: a\n", "f.yaml:1:1: the key is not text; put it in quotes"},
-		"mapping as a key":    {"{a: 1}: b\n", "f.yaml:1:1: a mapping or list stands as a key; keys are text"},
-		"hidden in a key":     {"a\u200b: 1\na\u200b: 2\n", "f.yaml:2:1: the key \"a\\\\u{200B}\" stands twice; keep one; the first is at f.yaml:1:1"},
+		"mapping as a key":    {"{a: 1}: b\n", "f.yaml:1:1: a mapping or list is used as a key; keys are text"},
+		"hidden in a key":     {"a\u200b: 1\na\u200b: 2\n", "f.yaml:2:1: the key \"a\\\\u{200B}\" is given twice; keep one; the first is at f.yaml:1:1"},
 		"nested too deep":     {strings.Repeat("[", 65) + strings.Repeat("]", 65), "f.yaml:1:65: nested deeper than 64; make it flatter"},
 		"nested far too deep": {strings.Repeat("[", 20000), "f.yaml:1:1: not YAML: exceeded max depth of 10000; look for wrong indentation, here or just above"},
 	} {
@@ -66,8 +66,8 @@ func TestParseRefuses(t *testing.T) {
 
 func TestSyntaxErrorsSayWhere(t *testing.T) {
 	for name, c := range map[string]struct{ text, place, hint string }{
-		"tab":                  {"a:\n  b: 1\n\tc: 2\nd: 3\n", "f.yaml:3:1: a tab stands in the indentation", "indent with spaces"},
-		"tab after spaces":     {"a:\n  \t- b\n", "f.yaml:2:3: a tab stands in the indentation", "indent with spaces"},
+		"tab":                  {"a:\n  b: 1\n\tc: 2\nd: 3\n", "f.yaml:3:1: there is a tab in the indentation", "indent with spaces"},
+		"tab after spaces":     {"a:\n  \t- b\n", "f.yaml:2:3: there is a tab in the indentation", "indent with spaces"},
 		"indented less":        {"a:\n  - b: 1\n   c: 2\n  - d: 1\n  - e: 1\n", "f.yaml:3:4: ", "wrong indentation"},
 		"indented more":        {"a:\n  - b: 1\n     c: 2\n  - d: 1\n", "f.yaml:3:6: ", "same indentation"},
 		"list after map":       {"a: 1\nb: 2\n- c\nd: 1\ne: 1\n", "f.yaml:3:1: ", "wrong indentation"},
@@ -272,7 +272,7 @@ f.yaml:3:1: unknown field "requireapproval"; did you mean "require_approval"?
 f.yaml:4:1: when is not offered by this version of Pawl; remove it
 f.yaml:5:1: unknown field "zzz"; ` + known + `
 f.yaml:6:1: unknown field "a\\u{202E}b"; ` + known + `
-f.yaml:7:1: the key "zzz" stands twice; keep one; the first is at f.yaml:5:1`
+f.yaml:7:1: the key "zzz" is given twice; keep one; the first is at f.yaml:5:1`
 	if got := said(problems); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -255,7 +255,7 @@ func (p *Policy) tell(ctx context.Context, err error) {
 				"version", v.Version, "digest", v.Digest, "in_force", p.Version().Version)
 		}
 	case before == nil || errors.As(before, &was):
-		p.o.Logger.WarnContext(ctx, "can't look which policy is active; calls are judged by the one before",
+		p.o.Logger.WarnContext(ctx, "can't find out which policy is active; calls are judged by the previous one",
 			"in_force", p.Version().Version, "error", err)
 	}
 }

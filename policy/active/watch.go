@@ -105,7 +105,7 @@ func (f *Files) look(ctx context.Context) {
 		f.o.Applied(ctx, was, v)
 	case broken, approval.CodeOf(err) == approval.CodeInvalid:
 		f.handled = now
-		logProblems(ctx, f.o.Logger, "THE POLICY FILES ARE BROKEN; the policy from before stays active", err)
+		logProblems(ctx, f.o.Logger, "THE POLICY FILES ARE BROKEN; the previous policy stays active", err)
 	case !f.away:
 		f.away = true
 		f.o.Logger.ErrorContext(ctx, "the policy files could not be applied; trying again", "error", err)

@@ -97,7 +97,7 @@ func (p Prefix) Weakness(allows bool) (what, hint string) {
 	const whole = "write the whole path of a directory: /srv/workspace"
 	switch {
 	case strings.Contains(p.text, "*"):
-		return "this is compared as it stands: * is no pattern here",
+		return "this is compared literally: * is not a wildcard here",
 			"write the directory alone: everything in it is under it"
 	case allows && !held:
 		return "no path is let through under this prefix: it " + whyNot, whole

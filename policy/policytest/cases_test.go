@@ -36,7 +36,7 @@ func TestReadCases(t *testing.T) {
 
 func TestReadCasesRefuses(t *testing.T) {
 	_, err := policytest.ReadCases("f", strings.NewReader("{\"tool\":\"a\"}\nsecret-value\n{\"tool\":\"b c\"}\n[1]\n{\"tool\":\"a\",\"argz\":{}}\n{\"tool\":\"a\",\"tool\":\"b\"}\n{\"tool\":7,\"status\":\"x\"}\n"))
-	want := []string{"f:2:1: not JSON", "f:3:1: tool is not a tool name", "f:4:1: is not a JSON object", `f:5:1: unknown field "argz"`, `f:6:1: at the top: the key "tool" stands twice`, "f:7:1: is not a call as the API shows it"}
+	want := []string{"f:2:1: not JSON", "f:3:1: tool is not a tool name", "f:4:1: is not a JSON object", `f:5:1: unknown field "argz"`, `f:6:1: at the top: the key "tool" is given twice`, "f:7:1: is not a call as the API shows it"}
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -127,5 +127,5 @@ func describeGrant(g *approval.Grant) []string {
 	if g == nil {
 		return nil
 	}
-	return lineIf(true, "reviewers may approve calls like this one ahead, for at most %s", g.Max.Short())
+	return lineIf(true, "reviewers may approve calls like this one in advance, for at most %s", g.Max.Short())
 }

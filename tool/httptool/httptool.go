@@ -120,7 +120,7 @@ func newPoster(o Options, config *tls.Config) (*poster, error) {
 		case reserved[canonical]:
 			return nil, fmt.Errorf("headers: %s is set by the tool itself; leave it out", canonical)
 		case p.header[canonical] != nil:
-			return nil, fmt.Errorf("headers: %s stands twice, in different case", canonical)
+			return nil, fmt.Errorf("headers: %s is given twice, in different case", canonical)
 		case !validHeader(value):
 			return nil, fmt.Errorf("headers: the value of %s holds a control character", canonical)
 		}

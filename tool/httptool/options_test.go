@@ -34,7 +34,7 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		"header's value":  {func(o *Options) { o.Headers["A"] = "s3cr3t\r\nB: c" }, "control character"},
 		"reserved header": {func(o *Options) { o.Headers["idempotency-key"] = secret }, "Idempotency-Key is set by the tool itself"},
 		"host header":     {func(o *Options) { o.Headers["host"] = secret }, "Host is set by the tool itself"},
-		"header twice":    {func(o *Options) { o.Headers["X-API-Key"] = secret }, "stands twice"},
+		"header twice":    {func(o *Options) { o.Headers["X-API-Key"] = secret }, "is given twice"},
 		"two credentials": {func(o *Options) { o.Headers["authorization"] = secret }, "keep one of them"},
 	} {
 		t.Run(name, func(t *testing.T) {

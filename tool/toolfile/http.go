@@ -92,7 +92,7 @@ func readHeaders(m *yamlfile.Mapping, env func(string) (string, bool)) map[strin
 			continue
 		}
 		if first, taken := places[name]; taken {
-			e.Key.Problem(fmt.Sprintf("the header %s is there already", name), "keep one; the first is at "+first)
+			e.Key.Problem(fmt.Sprintf("the header %s exists already", name), "keep one; the first is at "+first)
 			continue
 		}
 		places[name] = e.Key.Where()

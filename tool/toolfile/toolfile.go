@@ -97,7 +97,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) ([]Spec, e
 	for _, v := range tools {
 		spec, named := readTool(v.Mapping(), env)
 		if first, taken := places[spec.Name]; taken && spec.Name != "" {
-			named.Problem(fmt.Sprintf("the tool %q is there already", spec.Name),
+			named.Problem(fmt.Sprintf("the tool %q exists already", spec.Name),
 				"give one of them another name; the first is at "+first)
 		} else {
 			places[spec.Name] = named.Where()

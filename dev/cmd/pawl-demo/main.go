@@ -50,10 +50,10 @@ func command() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:   "pawl-demo",
-		Short: "Watch Pawl hold an agent's tool calls, and let them go yourself",
-		Long: `Watch Pawl hold an agent's tool calls, and let them go yourself.
+		Short: "Watch Pawl hold an agent's tool calls, and approve them yourself",
+		Long: `Watch Pawl hold an agent's tool calls, and approve them yourself.
 
-It starts pawl-dev and an agent that asks for five calls, tells how to approve
+It starts pawl-dev and an agent that makes five calls, says how to approve
 those that wait, and prints each outcome as it comes. Then the stack keeps
 running until Ctrl-C, which stops everything.
 
@@ -79,7 +79,7 @@ agent was done.`,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	f := cmd.Flags()
-	f.StringVar(&o.data, "data", ".pawl-demo", "directory of all data; a second run goes on with it")
+	f.StringVar(&o.data, "data", ".pawl-demo", "directory of all data; a second run continues with it")
 	f.StringVar(&o.config, "config", "",
 		"configuration file of pawl-dev (default temporal-dev.yaml in this folder)")
 	f.StringVar(&o.apiListen, "api-listen", "", "address of Pawl's API, as for pawl-dev")

@@ -30,8 +30,8 @@ The policy lets one of them run at once; the others need a person's yes.
 // earlier is how many wait since an earlier run.
 func (d *demo) instructions(earlier int) {
 	d.say(`
-Now it is up to you. What waits does not run before somebody approves it, and
-silence is a no. Decide from a second terminal, in this folder:`)
+Now it is up to you. A call that waits runs only after somebody approves it, and
+silence is denial. Decide from a second terminal, in this folder:`)
 	for _, v := range d.requests {
 		if v.Status != approval.StatusPending {
 			continue
@@ -55,7 +55,7 @@ silence is a no. Decide from a second terminal, in this folder:`)
 	if earlier > 0 {
 		more = fmt.Sprintf(" (%d more since an earlier run)", earlier)
 	}
-	d.say("\nTo say no, put reject in the place of approve. Also worth a try:\n")
+	d.say("\nTo deny a call, write reject instead of approve. Also worth a try:\n")
 	d.say("    %s  lists what waits%s", d.bold(pad(pending, len(review))), more)
 	d.say("    %s  goes through it one by one", d.bold(review))
 }
@@ -72,7 +72,7 @@ func expiry(v client.View) string {
 // epilogue tells where to look after the agent has ended, well or not.
 func (d *demo) epilogue(well bool) {
 	if well {
-		d.say("\nAll calls have ended, and the agent is done. What is left of it:")
+		d.say("\nAll calls have ended, and the agent is done. See what they left:")
 		d.say("\n  every step of every call\n    %s", d.bold(d.command("audit", "list")))
 		for _, v := range d.requests {
 			if v.Tool == "read_customer" {

@@ -65,7 +65,7 @@ func newBench(o options, progress io.Writer) (*bench, error) {
 		return nil, err
 	}
 	if info, err := os.Stat(o.data); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("%w: --data %s is no folder", errUsage, o.data)
+		return nil, fmt.Errorf("%w: --data %s is not a folder", errUsage, o.data)
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -47,7 +47,7 @@ class KeyringCodec implements PayloadCodec {
   private open(payload: Payload): Payload {
     if (text(payload.metadata?.['encoding']) !== encoding) {
       if (this.ring.plain === 'read') return payload;
-      throw new Error('a payload is not encrypted, and the keyring says that such are refused');
+      throw new Error('a payload is not encrypted, and the keyring says that such payloads are refused');
     }
     const id = text(payload.metadata?.['encryption-key-id']);
     const data = Buffer.from(payload.data ?? []);

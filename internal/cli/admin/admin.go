@@ -132,7 +132,7 @@ func (a byAPI) RotateKey(ctx context.Context, revokeOld bool) (rest.Rotated, err
 	var silent *client.UnreachableError
 	if errors.As(err, &silent) && silent.Sent {
 		// The next rotation would end the new key, not the one that was meant.
-		err = fmt.Errorf("%w\nThe key may have been replaced all the same, and the old one still be trusted: "+
+		err = fmt.Errorf("%w\nThe key may have been replaced anyway, and the old one may still be trusted: "+
 			"'pawl key list' shows it, and 'pawl key retire' or 'pawl key revoke' ends it", err)
 	}
 	return r, err

@@ -161,7 +161,7 @@ func refusal(err error) error {
 	}
 	return &client.Error{
 		Code: approval.CodeInvalid, Problems: problems(found),
-		Detail: fmt.Sprintf("the policy was not applied, problems: %d; the one that is active stays", len(found)),
+		Detail: fmt.Sprintf("the policy was not applied, mistakes: %d; the active one stays", len(found)),
 	}
 }
 

@@ -40,7 +40,7 @@ func TestOperatorsUsageErrors(t *testing.T) {
 		{"api --database-url sqlite://x --auth oidc --oidc-claim colour=x", "is not what=claim"},
 		{"api --database-url sqlite://x --tls-cert c.pem", "--tls-cert needs --tls-key"},
 		{"api --database-url sqlite://x --tls-cert c.pem --tls-key k.pem --behind-proxy 10.0.0.1", "either this API ends TLS"},
-		{"api --database-url sqlite://x --behind-proxy proxy.internal", "is no address"},
+		{"api --database-url sqlite://x --behind-proxy proxy.internal", "is neither an address"},
 		{"api --database-url sqlite://x --behind-proxy 0.0.0.0/0", "is everybody"},
 		{"api --database-url sqlite://x --max-rate 0", "--max-rate must be"},
 		{"api --database-url sqlite://x --max-pending 5000", "--max-pending must be"},

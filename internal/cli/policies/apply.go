@@ -32,10 +32,10 @@ func (a *app) policyApply() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply FILE...",
 		Short: "Make policy files the active policy",
-		Long: `Make policy files, one layer each, the active policy. It replaces the one from
-before as a whole: give all files. Of a folder all YAML files are taken, but no
-suites (*_test.yaml). The files are checked first, and every problem is named
-with its place; a policy with problems is not applied. All workers judge by the
+		Long: `Make policy files, one layer each, the active policy. It replaces the previous
+one as a whole, so give all files. In a folder all YAML files are used, except
+suites (*_test.yaml). The files are checked first, and every mistake is named
+with its place; a policy with mistakes is not applied. All workers judge by the
 new one within seconds; calls that were judged before keep their verdicts. Who
 applied what and when is on record.
 
@@ -45,13 +45,13 @@ Its exit code is 1 if any is judged less strictly, or if nothing was compared. O
 very many calls it compares those it reads in some seconds, and says so. Without
 --dry-run the same is shown after applying, and does not change the exit code.
 
-If somebody else applies a policy in the meantime, nothing is changed. With
---expect that is so from the version on that you have looked at, with
---dry-run for instance.
+If somebody else applies a policy while the command runs, nothing is changed.
+With --expect nothing is changed either if somebody has applied one since the
+version that you have looked at, with --dry-run for example.
 
---direct writes to the store itself, that --database-url, $PAWL_DATABASE_URL or
-the configuration file names: where no API runs, or none that may write. With
-SQLite, stop the process that owns the store first.`,
+--direct writes to the store itself, which --database-url, $PAWL_DATABASE_URL or
+the configuration file names: use it if no API runs, or none that may write. With
+SQLite, first stop the process that owns the store.`,
 		Example: `  pawl policy apply org.yaml team.yaml --as ana --dry-run
   pawl policy apply org.yaml team.yaml --as ana --expect 3 --note "refunds need approval"
   pawl policy apply policy.yaml --as ana --direct --database-url sqlite://.pawl/pawl.db`,
@@ -171,7 +171,7 @@ func (s *applyCommand) tellTrial(ctx context.Context, on admin.Admin, was rest.A
 	case !trial.Changed:
 		return a.Print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", trial.Active.Version))
 	case trial.Active.Version != was.Version || was.Version != *change.Expect:
-		return fmt.Errorf("version %d is active, not %d: look again", trial.Active.Version, *change.Expect)
+		return fmt.Errorf("version %d is active, not %d: check again", trial.Active.Version, *change.Expect)
 	}
 	e := a.effectOf(ctx, on, was, change.Layers)
 	end := func(err error) error {

@@ -39,10 +39,10 @@ func (a *app) policyDiff() *cobra.Command {
 less. OLD and NEW are policy files, or folders of them; 'active' is the active
 policy, and '@DIGEST' any that was ever applied: a running Pawl is asked for it.
 
-The calls are the ones that you give: --recorded takes those in the audit log of a
-running Pawl, --calls those of suites and files. What a change does to other calls
-is not said. Recorded calls hold no redacted values, so conditions on those are not
-judged as they were; the command says of how many calls.
+You give the calls: --recorded uses those in the audit log of a running Pawl,
+--calls those of suites and files. The command says nothing about other calls.
+Recorded calls hold no redacted values, so conditions on those are not judged as
+they were; the command says for how many calls.
 
 Laxer is a verdict that asks for less in any respect, however much stricter it is
 in others: allow instead of require_approval instead of deny, fewer approvals, a
@@ -97,7 +97,7 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 	case err != nil:
 		return err
 	case report.Calls == 0:
-		return errors.New("nothing was compared: what was given holds no call")
+		return errors.New("nothing was compared: the given files and the audit log hold no call")
 	}
 	d.hidden(report)
 	if d.Output == cli.OutputJSON {

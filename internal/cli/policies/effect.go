@@ -68,7 +68,7 @@ func (a *app) printEffect(e policyEffect) error {
 	}
 	a.hidden(e.report)
 	if e.cut {
-		a.Note("warning: this was cut off after %v; 'pawl policy diff --recorded' compares over all recorded calls", effectTime)
+		a.Note("warning: the comparison stopped after %v; 'pawl policy diff --recorded' compares over all recorded calls", effectTime)
 	}
 	return nil
 }

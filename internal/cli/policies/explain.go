@@ -22,12 +22,12 @@ func (a *app) policyExplain() *cobra.Command {
 	var doc, at string
 	cmd := &cobra.Command{
 		Use:   "explain",
-		Short: "Say what a policy says to a call, and why",
-		Long: `Say what a policy says to a call, and why: the rule of each layer that matches,
-why others don't, and what comes of them all. Nothing runs, and nobody is asked.
+		Short: "Show what a policy says about a call, and why",
+		Long: `Show what a policy says about a call, and why: the rule of each layer that
+matches, why others don't, and the verdict. Nothing runs, and nobody is asked.
 
-The policy is that of --policy: files and folders, or one that a running Pawl is
-asked for. Without --policy it is the active one.
+--policy names the policy: files and folders, or one that a running Pawl has.
+Without --policy it is the active one.
 
 The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 		Example: `  pawl policy explain --call '{"tool":"send_email","team":"support"}'

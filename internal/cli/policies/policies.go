@@ -27,11 +27,12 @@ func (a *app) policy() *cobra.Command {
 func (a *app) policyShow() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show [VERSION|DIGEST]",
-		Short: "Show the active policy, or one from before",
+		Short: "Show the active policy, or an earlier one",
 		Long: `Show the text of the active policy, or of any that was ever applied: by its
 version, or the digest that verdicts name, or its beginning; 'pawl policy
-history' lists both. A number is a version if there is one of it. The text goes to standard output, what is known about it to standard error. Of
-several files each has its name above it.`,
+history' lists both. A number means a version if there is such a version. The text
+goes to standard output, information about it to standard error. If there are
+several files, each has its name above it.`,
 		Example: `  pawl policy show
   pawl policy show 3
   pawl policy show 3f2a91bc1234 -o json`,
@@ -102,7 +103,7 @@ func (a *app) policyHistory() *cobra.Command {
 	limit := cli.Count(20)
 	cmd := &cobra.Command{
 		Use:   "history",
-		Short: "List which policy was applied when and by whom, the latest first",
+		Short: "List which policy was applied when and by whom, newest first",
 		Example: `  pawl policy history
   pawl policy history --limit 0 -o json`,
 		Args: cli.NoArgs,

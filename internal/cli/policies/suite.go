@@ -32,12 +32,12 @@ func (a *app) policyTest() *cobra.Command {
 	s := &suiteCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "test [SUITE...]",
-		Short: "Try suites of calls on their policy",
-		Long: `Try suites of calls on their policy, and say which verdicts are not as expected,
+		Short: "Test a policy with suites of calls",
+		Long: `Test a policy with suites of calls, and show which verdicts are not as expected,
 which changed against a golden file, and which rules no call reaches.
 
-A suite is a YAML file beside the policy that it names. Of a folder all files
-named *_test.yaml are taken; without an argument, those of this folder.
+A suite is a YAML file beside the policy that it names. In a folder all files
+named *_test.yaml are used; without an argument, those of this folder.
 
 Exit code 0: all is as expected; 1: something is not, or can't be read.`,
 		Example: `  pawl policy test
