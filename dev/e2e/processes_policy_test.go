@@ -71,7 +71,7 @@ func testPolicyOfProcesses(t *testing.T, d *deployment) {
 	}
 	pawl(0, []string{"rules: [{tool: send, auto_approve: true}]", "version 2", "note: try"}, "policy", "show")
 	broken := write(t, dir, "broken.yaml", "rules:\n  - {tool: send, auto_aprove: true}\n")
-	pawl(1, []string{broken + ":2:", `did you mean "auto_approve"?`, "The one that is active stays"}, "policy", "apply", broken)
+	pawl(1, []string{broken + ":2:", `did you mean "auto_approve"?`, "The active one stays"}, "policy", "apply", broken)
 	pawl(0, []string{"policy.applied", "version 2, digest", "by ana: try"}, "audit", "list", "--kind", "policy.applied")
 
 	// Files of a worker: an old policy's are left out of account, with a word;

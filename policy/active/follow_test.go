@@ -106,7 +106,7 @@ func TestTheStoreIsAway(t *testing.T) {
 			pass()
 		}
 		allows(t, p, "a", v)
-		if err := p.Check(t.Context()); !errors.Is(err, errAway) || l.count("can't look which policy is active") != 1 {
+		if err := p.Check(t.Context()); !errors.Is(err, errAway) || l.count("can't find out which policy is active") != 1 {
 			t.Errorf("Check: %v; the log:\n%s", err, l.take())
 		}
 		s.goAway(false)

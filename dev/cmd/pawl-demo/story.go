@@ -22,7 +22,7 @@ func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n",
 func (d *demo) prologue(agent int) {
 	d.say(`
 A support agent, a process of its own (PID %d), asks for five tool calls.
-The policy lets one of them run at once; the others need a person's yes.
+The policy lets one of them run at once; the others need a person's approval.
 `, agent)
 }
 

@@ -266,7 +266,7 @@ func TestPolicyDirect(t *testing.T) {
 	direct(good, "--dry-run").Want(t, cli.ExitError, []string{"+rules: []"}, []string{"nothing was compared", "--expect 0"})
 	direct(good, "--note", "first").Want(t, cli.ExitDone, []string{"Applied: version 1"}, nil)
 	direct(good).Want(t, cli.ExitDone, []string{"Nothing to do"}, nil)
-	direct(bad).Want(t, cli.ExitError, nil, []string{bad + ":1:1: ", "was not applied, problems: 2"})
+	direct(bad).Want(t, cli.ExitError, nil, []string{bad + ":1:1: ", "was not applied, mistakes: 2"})
 	direct(bad, "--dry-run").Want(t, cli.ExitError, nil, []string{bad + ":1:1: "})
 	direct(other, "--expect", "0").Want(t, cli.ExitError, nil, []string{"version 1 is active, not 0"})
 	direct(other, "-o", "json").Want(t, cli.ExitDone, []string{`"changed":true`, `"version":2`}, nil)
