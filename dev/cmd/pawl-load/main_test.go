@@ -28,7 +28,7 @@ func TestUsage(t *testing.T) {
 		"no time to measure":                             {"--duration", "0s"},
 		"no time to settle":                              {"--settle", "-1s"},
 		"at least 10":                                    {"--waiting", "9"},
-		"is not a folder":                                   {"--data", "/nowhere/at/all"},
+		"is not a folder":                                {"--data", "/nowhere/at/all"},
 		"postgres://USER@HOST":                           {"--database-url", "mysql://me:secret@host/db"},
 		`unexpected argument "now"`:                      {"now"},
 		"unknown flag":                                   {"--fast"},
