@@ -49,7 +49,7 @@ type Admission struct {
 	SearchAttributes bool
 }
 
-// Permit says who holds a call's claim.
+// Permit says who holds a call's permit.
 type Permit struct {
 	Run   string // the run that claimed
 	Queue string // of the workers that run the tool; empty: Execute does
@@ -59,7 +59,7 @@ func permit(c *store.Permit) Permit { return Permit{Run: c.Run, Queue: c.Queue} 
 
 // Admit is the policy activity: it resolves the tool, evaluates the policy,
 // checks the arguments and writes the call's row and audit entry, in one
-// transaction with the claim where the policy allows the call outright. If
+// transaction with the permit where the policy allows the call outright. If
 // the ID is known already, the store keeps what it has, and that is the answer.
 func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error) {
 	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {

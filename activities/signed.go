@@ -119,7 +119,7 @@ func (a *Activities) approved(ctx context.Context, r store.Record, votes []appro
 	return tally.Votes(), by, "", nil
 }
 
-// evidence is what a claim keeps of the signed decisions it was taken for.
+// evidence is what a permit keeps of the signed decisions that it was taken for.
 func evidence(votes []approval.Decision) (string, error) {
 	all := envelopes(votes)
 	if len(all) == 0 {
@@ -130,7 +130,7 @@ func evidence(votes []approval.Decision) (string, error) {
 
 var errUntrusted = errors.New("the approval is not trusted any more")
 
-// reverify fails with errUntrusted unless the decisions that a call's claim
+// reverify fails with errUntrusted unless the decisions that a call's permit
 // rests on are trusted now.
 func (a *Activities) reverify(ctx context.Context, id string) error {
 	r, err := a.Store.Call(ctx, id)

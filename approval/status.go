@@ -11,7 +11,7 @@ type Status string
 const (
 	StatusEvaluating Status = "evaluating" // the policy has not answered yet
 	StatusPending    Status = "pending"    // waits for people
-	StatusApproved   Status = "approved"   // people said yes; the claim is not taken yet
+	StatusApproved   Status = "approved"   // people said yes; the permit is not taken yet
 	StatusExecuting  Status = "executing"  // claimed: the tool may be running
 
 	StatusExecuted       Status = "executed"        // the tool ran and answered
@@ -40,7 +40,7 @@ func (s Status) Ended() bool {
 	return false
 }
 
-// NeedsPermit reports whether a call may end this way only after its claim was
+// NeedsPermit reports whether a call may end this way only after its permit was
 // taken: the tool ran, or may have.
 func (s Status) NeedsPermit() bool {
 	return s == StatusExecuted || s == StatusFailed || s == StatusOutcomeUnknown

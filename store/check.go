@@ -44,7 +44,7 @@ func (a AdmitParams) Check() error {
 	return CheckEntries(a.Entries)
 }
 
-// Check refuses a claim without its times or with an entry that would not
+// Check refuses parameters without their times or with an entry that would not
 // verify.
 func (c ClaimParams) Check() error {
 	if c.GoodUntil.IsZero() {

@@ -87,9 +87,9 @@ type Calls interface {
 	Admit(ctx context.Context, a AdmitParams) (r Record, fresh bool, err error)
 
 	// Claim takes the call's one permit. Repeats, by any run, return the record
-	// as it stands: look at Record.Permit and Record.View.Status. Errors:
+	// as it is: look at Record.Permit and Record.View.Status. Errors:
 	// ErrNotFound; ErrDigest when digest is not the admitted one. A call that
-	// has ended is returned unclaimed and unchanged.
+	// has ended is returned as it is, without a permit.
 	Claim(ctx context.Context, c ClaimParams) (Record, error)
 
 	// Use consumes the permit, once. A second use is ErrStarted, except for a

@@ -89,7 +89,7 @@ const (
 	begin = `BEGIN ISOLATION LEVEL READ COMMITTED`
 
 	// The row is locked by a statement of its own. One that locks and reads
-	// would, after a wait, show the call's new row beside its old claim.
+	// would, after a wait, show the call's new row beside its old permit.
 	lockCall = `SELECT FROM pawl.calls WHERE id = $1 FOR UPDATE`
 )
 
