@@ -20,10 +20,10 @@ LOAD          ?=
 COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build test test-root test-dev crash race lint vulncheck fmt fuzz bench bench-go bench-load record clean
+.PHONY: help demo dev build test test-root test-dev crash race lint vulncheck fmt fuzz bench bench-go bench-load bench-results record clean
 
 help: ## list every target
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## the whole of Pawl, with an agent whose calls wait for you
 	@$(BIN)/pawl-demo || [ $$? -eq 130 ] # stopped by Ctrl-C
@@ -32,7 +32,7 @@ dev: build ## the dev stack alone: Temporal, its UI, worker and API
 	@$(BIN)/pawl-dev
 
 build: ## all binaries, into bin/ (the first build of Temporal's server takes minutes)
-	@if [ ! -x $(BIN)/pawl-dev ]; then echo "Building Pawl and the Temporal server; the first time takes some minutes …"; fi
+	@if [ ! -x $(BIN)/pawl-dev ]; then echo "Building Pawl and the Temporal server; the first time takes some minutes …" >&2; fi
 	@mkdir -p $(BIN)
 	@$(GO) build -o $(BIN)/pawl ./cmd/pawl
 	@$(GO) build -o $(BIN)/demo-agent ./examples/agent
@@ -80,7 +80,7 @@ fuzz: ## each fuzz test for FUZZTIME (20s)
 	    echo "fuzz $$t in $$(dirname $$f)"; (cd $$(dirname $$f) && $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
 	  done || exit 1; done
 
-bench: bench-go bench-load ## what everything costs: docs/performance.md (some 25 minutes)
+bench: bench-go bench-load ## what everything costs: docs/performance.md (some 20 minutes)
 
 bench-go: ## Go benchmarks of both modules, those that match BENCH (all)
 	@echo "commit $(COMMIT)"
@@ -90,6 +90,9 @@ bench-go: ## Go benchmarks of both modules, those that match BENCH (all)
 bench-load: build ## guarded calls beside unguarded ones, with LOAD as flags of pawl-load
 	@cd dev && $(GO) build -ldflags "-X main.builtFrom=$(COMMIT)" -o $(BIN)/pawl-load ./cmd/pawl-load
 	@$(BIN)/pawl-load $(LOAD)
+
+bench-results: ## the results of docs/performance.md, as markdown on standard output (some 12 minutes)
+	@$(MAKE) --no-print-directory bench-load LOAD="--duration 24s -o markdown $(LOAD)"
 
 record: ## add workflow histories that are not there yet for the replay test
 	cd dev && $(GO) test ./e2e -run '^TestRecordHistories$$' -record -count=1
