@@ -7,6 +7,32 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
+// Needs says what a requirement takes: how many people of which groups, and whether decisions must be
+// signed.
+func Needs(r approval.Requirement) string {
+	text := People(r.Approvals)
+	if r.Decisions == approval.DecisionsSigned {
+		text += ", signed"
+	}
+	return text
+}
+
+// People says how many people of which groups must approve.
+func People(list []approval.Approvals) string {
+	var parts []string
+	for _, a := range list {
+		text := "1 approval"
+		if a.Count != 1 {
+			text = fmt.Sprintf("%d approvals by different people", a.Count)
+		}
+		if a.Group != "" {
+			text += " of " + a.Group
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", and ")
+}
+
 // done is what was done to a call.
 func done(kind approval.DecisionKind) string {
 	if kind == approval.Reject {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/ballot"
 )
 
 // maxDetailArgs, in bytes, keeps details below Temporal's limit of 20,000.
@@ -33,13 +34,7 @@ func details(v approval.View, answers []approval.Answer) string {
 		row("deadline", v.Deadline.Format(time.RFC3339))
 	}
 	if r := v.Requirement; r != nil {
-		for _, a := range r.Approvals {
-			if a.Group == "" {
-				row("needs", fmt.Sprintf("%d approval(s)", a.Count))
-			} else {
-				row("needs", fmt.Sprintf("%d approval(s) by members of %s", a.Count, code(a.Group)))
-			}
-		}
+		row("needs", code(ballot.Needs(*r)))
 	}
 	if v.Policy != nil {
 		row("rule", code(v.Policy.Rule))

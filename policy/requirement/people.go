@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/ballot"
 )
 
 // people is the row of approvals. It also looks at stages, since members of a group count in
@@ -97,23 +98,7 @@ func describePeople(r *requirement) []string {
 		if s.Name != "" {
 			name += " (" + s.Name + ")"
 		}
-		lines = append(lines, name+": "+People(s.Approvals))
+		lines = append(lines, name+": "+ballot.People(s.Approvals))
 	}
-	return append(lines, lineIf(len(r.Approvals) > 0, "%s", People(r.Approvals))...)
-}
-
-// People says how many people of which groups must approve.
-func People(list []approval.Approvals) string {
-	var groups []string
-	for _, a := range list {
-		text := "1 approval"
-		if a.Count != 1 {
-			text = fmt.Sprintf("%d approvals by different people", a.Count)
-		}
-		if a.Group != "" {
-			text += " of " + a.Group
-		}
-		groups = append(groups, text)
-	}
-	return strings.Join(groups, ", and ")
+	return append(lines, lineIf(len(r.Approvals) > 0, "%s", ballot.People(r.Approvals))...)
 }

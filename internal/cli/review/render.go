@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/policy/requirement"
 )
 
 // request is everything a reviewer must see of a call.
@@ -90,10 +90,7 @@ func needs(v client.View) string {
 	if v.Requirement == nil {
 		return ""
 	}
-	text := requirement.People(v.Requirement.Approvals)
-	if v.Requirement.Decisions == approval.DecisionsSigned {
-		text += ", signed"
-	}
+	text := ballot.Needs(*v.Requirement)
 	if v.Status == approval.StatusPending {
 		text += fmt.Sprintf(" (%d so far)", len(v.Votes))
 	}

@@ -54,7 +54,7 @@ decision is for exactly what was shown, by its digest.`,
 				return nil
 			}
 			slices.SortStableFunc(page.Items, nearestDeadline)
-			r := reviewing{app: a, ctx: cmd.Context(), c: c, me: a.me(cmd, c), lines: readLines(cmd.Context(), a.Stdin)}
+			r := reviewing{app: a, ctx: cmd.Context(), c: c, lines: readLines(cmd.Context(), a.Stdin)}
 			err = r.all(page.Items)
 			a.Note("%s", r.summary(len(page.Items)))
 			cli.NoteMore(a.App, page)
@@ -88,7 +88,6 @@ type reviewing struct {
 	*app
 	ctx   context.Context
 	c     *client.Client
-	me    string // who reviews; empty: not known
 	lines <-chan string
 
 	approved, rejected, skipped, gone, lost, open int
@@ -130,7 +129,7 @@ func (r *reviewing) one(place, id string) error {
 			r.gone++
 			return r.Print(fmt.Sprintf("\nno longer pending: %s\n", cli.Ending(v)))
 		}
-		if err := r.Print("\n" + r.Paint(cli.Bold, place) + "\n" + r.request(v) + r.mine(v) + r.warnings(v)); err != nil {
+		if err := r.Print("\n" + r.Paint(cli.Bold, place) + "\n" + r.request(v) + r.yours(v) + r.warnings(v)); err != nil {
 			return err
 		}
 		r.forget()
@@ -152,24 +151,12 @@ func (r *reviewing) one(place, id string) error {
 	}
 }
 
-// me names who decides, as votes will have it.
-func (a *app) me(cmd *cobra.Command, c *client.Client) string {
-	p, err := c.Whoami(cmd.Context())
-	if err == nil && p.Method != rest.MethodNone {
-		return p.Subject
-	}
-	return a.Setting(cmd, "as")
-}
-
-// mine says that the reviewer has approved a request that still waits.
-func (r *reviewing) mine(v client.View) string {
-	approved := func(d approval.Decision) bool {
-		return d.Kind == approval.Approve && r.me != "" && approval.SamePerson(d.Reviewer, r.me)
-	}
-	if !slices.ContainsFunc(v.Votes, approved) {
+// yours says what the reviewer may do about a request, and what approving would do, in the server's words.
+func (r *reviewing) yours(v client.View) string {
+	if v.You == nil {
 		return ""
 	}
-	return r.Paint(cli.Bold, "You have approved this already; it needs other people, too. [s] skips it.") + "\n"
+	return r.Paint(cli.Bold, approval.Display(cmp.Or(v.You.Why, v.You.IfApprove), 0)) + "\n"
 }
 
 func (r *reviewing) decide(kind approval.DecisionKind, shown client.View, notes string) error {

@@ -62,24 +62,14 @@ func TestReview(t *testing.T) {
 	}
 }
 
-func TestReviewMarksWhatOneHasApproved(t *testing.T) {
-	view := clitest.WithField(t, threeRequests(t)[0], "votes", []any{map[string]any{"kind": "approve", "reviewer": "Ana", "decision_id": "d"}})
-	for _, tt := range []struct {
-		name, whoami, as string
-		marked           bool
-	}{
-		{"the same", `{"subject":"local","method":"none"}`, "ana", true},
-		{"another", `{"subject":"local","method":"none"}`, "bo", false},
-		{"the same by token", `{"subject":"ana","method":"token"}`, "bo", true},
+func TestReviewSaysWhatOneMayDo(t *testing.T) {
+	for _, tt := range []struct{ you, want string }{
+		{`{"may":["reject"],"why":"Your approval \u202ecounts already."}`, "Your approval \\u{202E}counts already.\n"},
+		{`{"may":["approve","reject"],"if_approve":"Yours is the last approval it needs."}`, "Yours is the last approval it needs.\n"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			api := clitest.NewAPI(t, view)
-			api.On("GET /api/whoami", clitest.Reply(200, tt.whoami))
-			r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("s\n")}.Run(t, "review", "--as", tt.as)
-			if r.Want(t, cli.ExitDone, nil, nil); strings.Contains(r.Out, "You have approved this already") != tt.marked {
-				t.Error(r.Out)
-			}
-		})
+		api := clitest.NewAPI(t, clitest.WithField(t, threeRequests(t)[0], "you", json.RawMessage(tt.you)))
+		r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("s\n")}.Run(t, "review", "--as", "ana")
+		r.Want(t, cli.ExitDone, []string{tt.want}, nil)
 	}
 }
 
