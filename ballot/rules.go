@@ -98,12 +98,12 @@ func (r Rules) Judge(d Decision) Judgement {
 		return Judgement{Needs: NeedsProof}
 	case d.Kind == approval.Approve && r.asked(d.Reviewer):
 		return refuse(d, forbidden, Own, "who asked for a call, or owns the agent that did, "+
-			"may reject it but not approve it: somebody else has to")
+			"may reject it but not approve it: somebody else must approve")
 	case d.Untimed:
 		return Judgement{Needs: NeedsTime}
 	case d.Untimely:
 		return refuse(d, forbidden, "", "the signed decision had expired before it came, "+
-			"or was not to be made yet: decide again, and see whether the clock of Pawl's API is right")
+			"or its time was still in the future: decide again, and check the clock of Pawl's API")
 	case r.Requirement.Decisions == approval.DecisionsSigned && !d.Authenticated:
 		return refuse(d, forbidden, Unsigned,
 			"this call needs signed decisions: decide through Pawl's API or command line, with a token")

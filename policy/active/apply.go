@@ -192,7 +192,7 @@ func compile(source store.PolicySet) (*policy.Set, error) {
 	set, err := policy.Compile(files...)
 	if err == nil && set.Digest() != source.Digest {
 		err = errors.New("its text has another digest: it was changed in the database, " +
-			"or this version of Pawl makes digests in another way")
+			"or this version of Pawl computes digests differently")
 	}
 	return set, err
 }
