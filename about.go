@@ -58,7 +58,8 @@ func aboutOf(ctx context.Context) About {
 
 func (a About) call(tool string, args []byte) approval.Call {
 	return approval.Call{
-		Tool: tool, Args: args, Session: a.Session, Reason: a.Reason, Title: a.Title, Description: a.Description,
-		Labels: a.Labels, IdempotencyKey: a.Key, RequireApproval: a.RequireApproval, Timeout: approval.Duration(a.Timeout),
+		Tool: tool, Args: args, Session: a.Session, Labels: a.Labels, IdempotencyKey: a.Key,
+		Reason: a.Reason, Title: a.Title, Description: a.Description,
+		RequireApproval: a.RequireApproval, Timeout: approval.Duration(a.Timeout),
 	}
 }

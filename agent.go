@@ -83,7 +83,9 @@ func (o *Options) validate() error {
 		return fmt.Errorf("pawl: Options.Agent: %w", err)
 	}
 	// What goes into every call must be valid in a call.
-	probe := approval.Call{Tool: "probe", Agent: o.Agent, Team: o.Team, Session: o.Session, Requester: requesterOf(o.Agent)}
+	probe := approval.Call{
+		Tool: "probe", Agent: o.Agent, Team: o.Team, Session: o.Session, Requester: requesterOf(o.Agent),
+	}
 	probe.Normalize()
 	if err := probe.Validate(); err != nil {
 		return fmt.Errorf("pawl: Options: %w", err)
@@ -128,11 +130,13 @@ func Connect(ctx context.Context, o Options) (*Agent, error) {
 	b, err := agent.Connect(ctx, options, o.TaskQueue)
 	where := cmp.Or(options.HostPort, client.DefaultHostPort)
 	if errors.Is(err, health.ErrMissing) {
-		return nil, fmt.Errorf("pawl: Temporal at %s has no namespace %s: create it with `pawl setup`, or set TEMPORAL_NAMESPACE: %w",
+		return nil, fmt.Errorf("pawl: Temporal at %s has no namespace %s: "+
+			"create it with `pawl setup`, or set TEMPORAL_NAMESPACE: %w",
 			where, approval.Display(cmp.Or(options.Namespace, client.DefaultNamespace), 200), err)
 	}
 	if errors.Is(err, health.ErrUnreadable) {
-		return nil, fmt.Errorf("pawl: task queue %s at Temporal %s: %w", approval.Display(o.TaskQueue, 200), where, err)
+		return nil, fmt.Errorf("pawl: task queue %s at Temporal %s: %w",
+			approval.Display(o.TaskQueue, 200), where, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pawl: no answer from Temporal at %s (set TEMPORAL_ADDRESS): %w", where, err)
@@ -154,7 +158,8 @@ func New(c client.Client, o Options) (*Agent, error) {
 		return nil, err
 	}
 	if o.PayloadKeys != "" {
-		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.PayloadKeys is for Connect: configure the client of New with the keyring, by package codec")
+		return nil, approval.Errorf(approval.CodeInvalid,
+			"pawl: Options.PayloadKeys is for Connect: configure the client of New with the keyring, by package codec")
 	}
 	return newAgent(agent.On(c, o.TaskQueue), o)
 }

@@ -65,7 +65,9 @@ func newReviews(a *Agent) (*reviews, error) {
 		return nil, fmt.Errorf("pawl: Options.API: %w", err)
 	}
 	if !loopback(o.URL) {
-		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.API is not a loopback address: an approver inside the agent's process is for local work; otherwise people decide with pawl approve or the API")
+		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.API is not a loopback address: "+
+			"an approver inside the agent's process is for local work; "+
+			"otherwise people decide with pawl approve or the API")
 	}
 	return &reviews{agent: a, approver: a.o.Approver, api: api, conns: conns, asked: map[string]bool{}}, nil
 }
@@ -104,7 +106,8 @@ func (r *reviews) run() {
 		page, err := r.api.Requests(ctx, client.RequestQuery{Agent: r.agent.o.Agent})
 		if err != nil {
 			if !warned && ctx.Err() == nil {
-				log.WarnContext(ctx, "the approver is not asked, since the API does not answer; trying again", "error", err)
+				log.WarnContext(ctx, "the approver is not asked, since the API does not answer; trying again",
+					"error", err)
 			}
 			warned = true
 			continue

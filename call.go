@@ -114,7 +114,9 @@ func (c *Call) Cancel(ctx context.Context, notes string) error {
 	if err := approval.CheckNotes(notes); err != nil {
 		return err
 	}
-	s := approval.CancelSignal{DecisionID: approval.NewNonce(), By: c.agent.requester(), Channel: "sdk", Notes: notes}
+	s := approval.CancelSignal{
+		DecisionID: approval.NewNonce(), By: c.agent.requester(), Channel: "sdk", Notes: notes,
+	}
 	err := c.agent.runtime.Ask(ctx, func(b agent.Backend) error { return b.Cancel(ctx, c.id, s) })
 	return callError(c.id, err)
 }
@@ -204,7 +206,8 @@ func (a *Agent) Continue(ctx context.Context, id string) (*Call, error) {
 	case err == nil:
 		c.tool = o.Tool
 		c.keep(o)
-	case errors.As(err, new(*agent.GoneError)), errors.Is(err, agent.ErrPending): // Wait says what became of it
+	case errors.As(err, new(*agent.GoneError)), errors.Is(err, agent.ErrPending):
+		// Wait says what became of it.
 	default:
 		return nil, callError(id, err)
 	}
@@ -219,7 +222,8 @@ func (a *Agent) ContinueKey(ctx context.Context, key string) (*Call, error) {
 	}
 	c, err := a.Continue(ctx, approval.KeyedID(a.requester(), key))
 	if errors.Is(err, ErrUnknownCall) {
-		return nil, fmt.Errorf("%w, which idempotency key %q of agent %s stands for", err, approval.Display(key, 200), approval.Display(a.o.Agent, 200))
+		return nil, fmt.Errorf("%w, which idempotency key %q of agent %s stands for",
+			err, approval.Display(key, 200), approval.Display(a.o.Agent, 200))
 	}
 	return c, err
 }

@@ -21,7 +21,7 @@ var (
 	ErrBlocked   = errors.New("pawl: the call was blocked")   // by policy, catalogue or limits; nobody was asked
 	ErrCancelled = errors.New("pawl: the call was withdrawn") // by Cancel, or in Temporal
 
-	ErrFailed         = errors.New("pawl: the tool failed")           // it certainly did not run, or said so itself
+	ErrFailed         = errors.New("pawl: the tool failed")           // it did not run, or said so itself
 	ErrOutcomeUnknown = errors.New("pawl: the tool may have run")     // a person must find out
 	ErrPending        = errors.New("pawl: the call has not ended")    // it goes on; Continue it
 	ErrUnknownCall    = errors.New("pawl: there is no such call")     // never started, or deleted from Temporal
@@ -57,7 +57,8 @@ func (e *DeniedError) Error() string { return sentence(e.Tool, e.ID, denials[e.S
 
 // Is matches ErrDenied, the status's own sentinel, and ErrConflict.
 func (e *DeniedError) Is(target error) bool {
-	return target == ErrDenied || target == denials[e.Status].is || target == ErrConflict && e.Code == approval.CodeConflict
+	return target == ErrDenied || target == denials[e.Status].is ||
+		target == ErrConflict && e.Code == approval.CodeConflict
 }
 
 // FailedError is a call whose tool certainly did not run, or said itself that
@@ -161,7 +162,8 @@ type GoneError struct {
 }
 
 func (e *GoneError) Error() string {
-	return sentence("", e.ID, "has no outcome", "its workflow "+e.How+"; its tool may have run, so look at the record before you ask for it again")
+	return sentence("", e.ID, "has no outcome", "its workflow "+e.How+
+		"; its tool may have run, so look at the record before you ask for it again")
 }
 
 // Is matches ErrGone.
@@ -180,12 +182,13 @@ type PublishError struct {
 }
 
 func (e *PublishError) Error() string {
-	msg := fmt.Sprintf("tool %s is not in the catalogue, so no call of it was started: ", approval.Display(e.Tool, 80))
+	msg := "tool " + approval.Display(e.Tool, 80) + " is not in the catalogue, so no call of it was started: "
 	switch {
 	case e.Reason != "":
 		return msg + approval.Display(e.Reason, 500)
 	case e.trouble != nil:
-		return fmt.Sprintf("%s%v; the last answer was: %s", msg, e.cause, approval.Display(e.trouble.Error(), 500))
+		trouble := approval.Display(e.trouble.Error(), 500)
+		return fmt.Sprintf("%s%v; the last answer was: %s", msg, e.cause, trouble)
 	}
 	return fmt.Sprintf("%s%v; does a Pawl worker run?", msg, e.cause)
 }
@@ -220,7 +223,9 @@ func outcomeError(o approval.Outcome, cause error) error {
 	case approval.StatusExecuted:
 		return nil
 	case approval.StatusRejected, approval.StatusExpired, approval.StatusBlocked, approval.StatusCancelled:
-		return &DeniedError{ID: o.ID, Tool: o.Tool, Status: o.Status, Code: code, Reason: message, Decision: o.Decision}
+		return &DeniedError{
+			ID: o.ID, Tool: o.Tool, Status: o.Status, Code: code, Reason: message, Decision: o.Decision,
+		}
 	case approval.StatusFailed:
 		return &FailedError{ID: o.ID, Tool: o.Tool, Code: code, Message: message, cause: cause}
 	case approval.StatusOutcomeUnknown:
@@ -242,7 +247,8 @@ func callError(id string, err error) error {
 	case errors.Is(err, calls.ErrUnknown):
 		return fmt.Errorf("%w: %s", ErrUnknownCall, approval.Display(id, 80))
 	case errors.Is(err, calls.ErrConflict):
-		return fmt.Errorf("%w: repeat call %s exactly to continue it, or use another key", ErrConflict, approval.Display(id, 80))
+		return fmt.Errorf("%w: repeat call %s exactly to continue it, or use another key",
+			ErrConflict, approval.Display(id, 80))
 	case errors.Is(err, calls.ErrEnded):
 		return fmt.Errorf("%w: %s", ErrEnded, approval.Display(id, 80))
 	}

@@ -49,7 +49,9 @@ type Tool struct {
 //
 // A result comes with a nil error only, and then it is what fn returned. Guard
 // fails if the name is taken, or is no tool name, or In has no schema.
-func Guard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out, error), o Tool) (func(context.Context, In) (Out, error), error) {
+func Guard[In, Out any](
+	a *Agent, name string, fn func(context.Context, In) (Out, error), o Tool,
+) (func(context.Context, In) (Out, error), error) {
 	if a == nil {
 		return nil, approval.Errorf(approval.CodeInvalid, "pawl.Guard needs an agent: see Connect")
 	}
@@ -65,7 +67,9 @@ func Guard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out
 			return out, err
 		}
 	}
-	t, err := tool.New(name, inner, tool.Options{Description: o.Description, Idempotent: o.Idempotent, Timeout: o.Timeout})
+	t, err := tool.New(name, inner, tool.Options{
+		Description: o.Description, Idempotent: o.Idempotent, Timeout: o.Timeout,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +80,8 @@ func Guard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out
 		var none Out
 		args, err := json.Marshal(in)
 		if err != nil { // its text could quote an argument
-			return none, approval.Errorf(approval.CodeBadArguments, "tool %s: %v can't be written as JSON; nothing was started", name, reflect.TypeFor[In]())
+			return none, approval.Errorf(approval.CodeBadArguments,
+				"tool %s: %v can't be written as JSON; nothing was started", name, reflect.TypeFor[In]())
 		}
 		if err := t.CheckArgs(args); err != nil {
 			return none, err
@@ -91,7 +96,9 @@ func Guard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out
 
 // MustGuard is Guard for programs that can't go on without: it panics where
 // Guard fails. The function it returns never panics.
-func MustGuard[In, Out any](a *Agent, name string, fn func(context.Context, In) (Out, error), o Tool) func(context.Context, In) (Out, error) {
+func MustGuard[In, Out any](
+	a *Agent, name string, fn func(context.Context, In) (Out, error), o Tool,
+) func(context.Context, In) (Out, error) {
 	guarded, err := Guard(a, name, fn, o)
 	if err != nil {
 		panic(err)

@@ -30,7 +30,9 @@ const typedAhead = 300 * time.Millisecond
 func Terminal() Approver {
 	return &terminal{
 		in: os.Stdin, out: os.Stderr,
-		isTerminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) || isatty.IsCygwinTerminal(os.Stdin.Fd()) },
+		isTerminal: func() bool {
+			return isatty.IsTerminal(os.Stdin.Fd()) || isatty.IsCygwinTerminal(os.Stdin.Fd())
+		},
 	}
 }
 
@@ -48,7 +50,8 @@ type terminal struct {
 func (t *terminal) Review(ctx context.Context, v approval.View) (Decision, error) {
 	if !t.isTerminal() {
 		t.warn.Do(func() {
-			fmt.Fprint(t.out, "pawl: standard input is not a terminal, so calls can't be decided here; other reviewers still can: see `pawl pending`\n")
+			fmt.Fprint(t.out, "pawl: standard input is not a terminal, so calls can't be decided here; "+
+				"other reviewers still can: see `pawl pending`\n")
 		})
 		return Decision{}, errors.New("standard input is not a terminal, so nobody can be asked")
 	}
@@ -108,14 +111,16 @@ func (t *terminal) scan() {
 // untrusted text begins with a bar, so that none passes for a line of ours.
 func question(v approval.View) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s asks to run %s", approval.Display(cmp.Or(v.Agent, "an agent"), 80), approval.Display(v.Tool, 200))
+	fmt.Fprintf(&b, "\n%s asks to run %s",
+		approval.Display(cmp.Or(v.Agent, "an agent"), 80), approval.Display(v.Tool, 200))
 	if v.Risk != "" {
 		fmt.Fprintf(&b, " (risk: %s)", approval.Display(string(v.Risk), 20))
 	}
 	b.WriteString("\n")
 	block := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(&b, "  %s:\n    | %s\n", name, strings.ReplaceAll(approval.DisplayLines(text, 0), "\n", "\n    | "))
+			text = strings.ReplaceAll(approval.DisplayLines(text, 0), "\n", "\n    | ")
+			fmt.Fprintf(&b, "  %s:\n    | %s\n", name, text)
 		}
 	}
 	var args bytes.Buffer

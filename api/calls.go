@@ -12,7 +12,6 @@ import (
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
-	"go.temporal.io/sdk/client"
 )
 
 // shown is a call as every answer shows it.
@@ -186,7 +185,7 @@ func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Tim
 	return err
 }
 
-func workflowGone(id string, d *client.WorkflowExecutionDescription, r store.Record) *problem {
+func workflowGone(id string, d *calls.Description, r store.Record) *problem {
 	return &problem{
 		Status: http.StatusConflict, Code: rest.CodeWorkflowGone, ID: id, CallStatus: r.View.Status,
 		Detail: noOutcome(d, r).Message,
@@ -196,7 +195,8 @@ func workflowGone(id string, d *client.WorkflowExecutionDescription, r store.Rec
 func conflict(id string) error {
 	return &problem{
 		Status: http.StatusConflict, Code: approval.CodeConflict, ID: id,
-		Detail: "The idempotency key was used for another call. Repeat that call exactly to continue it, or use another key.",
+		Detail: "The idempotency key was used for another call. " +
+			"Repeat that call exactly to continue it, or use another key.",
 	}
 }
 
@@ -258,7 +258,7 @@ func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 }
 
 // replyOpen answers with how a call stands whose workflow is open.
-func (s *Server) replyOpen(c *gin.Context, status int, d *client.WorkflowExecutionDescription, ask bool) error {
+func (s *Server) replyOpen(c *gin.Context, status int, d *calls.Description, ask bool) error {
 	ctx, id := c.Request.Context(), d.WorkflowExecution.ID
 	view, err := s.openView(ctx, id, ask)
 	switch {
@@ -271,12 +271,13 @@ func (s *Server) replyOpen(c *gin.Context, status int, d *client.WorkflowExecuti
 }
 
 // showStored shows a call whose workflow has no outcome to give (any more).
-func (s *Server) showStored(c *gin.Context, id string, d *client.WorkflowExecutionDescription) error {
+func (s *Server) showStored(c *gin.Context, id string, d *calls.Description) error {
 	r, err := s.o.Store.Call(c.Request.Context(), id)
 	switch {
 	case errors.Is(err, store.ErrNotFound) && d != nil:
 		return reply(c, http.StatusOK, shown(approval.View{
-			ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime, Error: noOutcome(d, store.Record{}),
+			ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime,
+			Error: noOutcome(d, store.Record{}),
 		}))
 	case err != nil:
 		return fromStore(err)

@@ -8,7 +8,6 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
-	"go.temporal.io/sdk/client"
 )
 
 // waiting is calls.Within, but ends early when the server stops.
@@ -23,7 +22,9 @@ func waiting(ctx context.Context, d time.Duration) (context.Context, context.Can
 
 // follow waits for a call to end, at most wait, as calls.Client.Follow does.
 // Without wait, it looks once.
-func (s *Server) follow(ctx context.Context, id string, wait time.Duration) (*approval.Outcome, *client.WorkflowExecutionDescription, error) {
+func (s *Server) follow(
+	ctx context.Context, id string, wait time.Duration,
+) (*approval.Outcome, *calls.Description, error) {
 	waiting, cancel := waiting(ctx, wait)
 	defer cancel()
 	return s.calls.Follow(ctx, waiting, id)
@@ -63,7 +64,7 @@ func withoutEnd(v approval.View) *approval.View {
 
 // noOutcome says why a call will never have an outcome: somebody closed its
 // workflow in Temporal. d is nil where Temporal has no such workflow.
-func noOutcome(d *client.WorkflowExecutionDescription, r store.Record) *approval.CallError {
+func noOutcome(d *calls.Description, r store.Record) *approval.CallError {
 	how := "is no longer known to Temporal"
 	if d != nil {
 		how = calls.HowClosed(d.Status)
@@ -73,7 +74,8 @@ func noOutcome(d *client.WorkflowExecutionDescription, r store.Record) *approval
 		tool = "Its tool was permitted to run and may have run: find out before you ask for it again."
 	}
 	return &approval.CallError{
-		Code:    approval.CodeTerminated,
-		Message: "The workflow of this call " + how + ", so the call does not continue and nothing can be decided any more. " + tool,
+		Code: approval.CodeTerminated,
+		Message: "The workflow of this call " + how +
+			", so the call does not continue and nothing can be decided any more. " + tool,
 	}
 }

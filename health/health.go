@@ -36,8 +36,11 @@ func Attributes() map[string]enums.IndexedValueType {
 
 // MissingAttributes returns the names of Attributes that the namespace does not
 // have, or has with another type, sorted.
-func MissingAttributes(ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string) ([]string, error) {
-	answer, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+func MissingAttributes(
+	ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string,
+) ([]string, error) {
+	r := &operatorservice.ListSearchAttributesRequest{Namespace: namespace}
+	answer, err := operator.ListSearchAttributes(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +55,10 @@ func MissingAttributes(ctx context.Context, operator operatorservice.OperatorSer
 
 // Polled reports whether a worker polls the task queue for workflow tasks or
 // activity tasks: whether one did within Alive.
-func Polled(ctx context.Context, service workflowservice.WorkflowServiceClient, namespace, queue string, kind enums.TaskQueueType) (bool, error) {
+func Polled(
+	ctx context.Context, service workflowservice.WorkflowServiceClient,
+	namespace, queue string, kind enums.TaskQueueType,
+) (bool, error) {
 	answer, err := service.DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
 		Namespace: namespace, TaskQueue: &taskqueue.TaskQueue{Name: queue}, TaskQueueType: kind,
 	})
@@ -82,7 +88,9 @@ func Namespace(ctx context.Context, service workflowservice.WorkflowServiceClien
 
 // SearchAttributes returns an error that wraps ErrMissing, and names them, if
 // MissingAttributes finds any.
-func SearchAttributes(ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string) error {
+func SearchAttributes(
+	ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string,
+) error {
 	missing, err := MissingAttributes(ctx, operator, namespace)
 	if err == nil && len(missing) > 0 {
 		err = fmt.Errorf("search attributes %s: %w", strings.Join(missing, ", "), ErrMissing)

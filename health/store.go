@@ -17,7 +17,8 @@ var ErrOtherStore = errors.New("the task queue's calls are kept in another store
 
 // ErrUnreadable: this process and the workers of the task queue do not encrypt
 // payloads alike.
-var ErrUnreadable = errors.New("this process can't read what the task queue's workers write: all need the same keyring (--payload-keys, PAWL_PAYLOAD_KEYS), or none")
+var ErrUnreadable = errors.New("this process can't read what the task queue's workers write: " +
+	"all need the same keyring (--payload-keys, PAWL_PAYLOAD_KEYS), or none")
 
 // Describer looks at workflows; a client.Client is one.
 type Describer interface {
@@ -33,8 +34,9 @@ func SameStore(ctx context.Context, temporal Describer, queue, id string) error 
 	case err != nil:
 		return err
 	case kept && theirs != id:
-		return fmt.Errorf("%w: those of %q in %.8s…, this is %.8s…. Use the store that they started with, or another task queue. "+
-			"If that store is gone for good, terminate the workflow %s in Temporal: calls that wait can't continue as they were",
+		return fmt.Errorf("%w: those of %q in %.8s…, this is %.8s…. "+
+			"Use the store that they started with, or another task queue. If that store is gone for good, "+
+			"terminate the workflow %s in Temporal: calls that wait can't continue as they were",
 			ErrOtherStore, queue, approval.Display(theirs, 40), id, approval.StoreWorkflowID(queue))
 	}
 	return nil

@@ -30,23 +30,34 @@ func Reject(by, notes string) Answer {
 	if notes != "" {
 		reason += ": " + notes
 	}
-	return Answer{kind: approval.SettledReject, status: approval.StatusRejected, code: approval.CodeRejected, reason: reason, by: by}
+	return Answer{
+		kind: approval.SettledReject, status: approval.StatusRejected, code: approval.CodeRejected,
+		reason: reason, by: by,
+	}
 }
 
 // Expire ends the call as one that nobody answered in time.
 func Expire() Answer {
-	return Answer{kind: approval.SettledExpire, status: approval.StatusExpired, code: approval.CodeExpired, reason: "nobody approved the call before its deadline"}
+	return Answer{
+		kind: approval.SettledExpire, status: approval.StatusExpired, code: approval.CodeExpired,
+		reason: "nobody approved the call before its deadline",
+	}
 }
 
 // Block refuses the call, as a policy does that denies it.
 func Block(reason string) Answer {
-	return Answer{kind: approval.SettledDeny, status: approval.StatusBlocked, code: approval.CodePolicyDenied, reason: reason}
+	return Answer{
+		kind: approval.SettledDeny, status: approval.StatusBlocked, code: approval.CodePolicyDenied, reason: reason,
+	}
 }
 
 // Lose ends the call as one whose worker was lost while the tool ran: nobody
 // knows whether it did. The function does not run.
 func Lose() Answer {
-	return Answer{kind: approval.SettledAllow, status: approval.StatusOutcomeUnknown, code: approval.CodeUnknown, reason: "the worker was lost while the tool ran; look at the tool's own records"}
+	return Answer{
+		kind: approval.SettledAllow, status: approval.StatusOutcomeUnknown, code: approval.CodeUnknown,
+		reason: "the worker was lost while the tool ran; look at the tool's own records",
+	}
 }
 
 // Return ends the call as executed, with a result of the test's: for tools

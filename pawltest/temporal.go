@@ -39,7 +39,10 @@ func (t temporal) Start(_ context.Context, s calls.Start) (string, error) {
 		}
 		return "", nil
 	}
-	c := &call{Call: Call{ID: s.ID, Call: s.Call}, began: time.Now(), fingerprint: s.Fingerprint, done: make(chan struct{})}
+	c := &call{
+		Call: Call{ID: s.ID, Call: s.Call}, began: time.Now(), fingerprint: s.Fingerprint,
+		done: make(chan struct{}),
+	}
 	f.calls[s.ID] = c
 	f.order = append(f.order, c)
 	blocked := f.check(c)
@@ -97,7 +100,8 @@ func toolOf(s approval.ToolSpec) (*tool.Tool, error) {
 	never := func(context.Context, tool.Invocation) (json.RawMessage, error) {
 		return nil, errors.New("it runs in another process")
 	}
-	return tool.Custom(s.Name, s.Schema, never, tool.Options{Description: s.Description, Idempotent: s.Idempotent, Timeout: s.Timeout.Std()})
+	o := tool.Options{Description: s.Description, Idempotent: s.Idempotent, Timeout: s.Timeout.Std()}
+	return tool.Custom(s.Name, s.Schema, never, o)
 }
 
 // runs reports whether the answer lets the tool run.
@@ -124,7 +128,7 @@ func (f *Fake) decide(c *call, a Answer) {
 	}
 	o, err := a.outcome()
 	if err != nil {
-		o = approval.Outcome{Status: approval.StatusOutcomeUnknown, Error: &approval.CallError{Code: approval.CodeUnknown, Message: err.Error()}}
+		o = failed(approval.StatusOutcomeUnknown, approval.CodeUnknown, err.Error())
 	}
 	o.Decision = by
 	f.end(c, o)
@@ -148,7 +152,9 @@ func (f *Fake) execute(c *call) approval.Outcome {
 	if err != nil {
 		return failed(approval.StatusFailed, approval.CodeDigest, err.Error())
 	}
-	task := agent.Task{Invocation: tool.Invocation{CallID: c.ID, Digest: digest, Tool: c.Call.Call.Tool, Args: c.Call.Call.Args}}
+	task := agent.Task{Invocation: tool.Invocation{
+		CallID: c.ID, Digest: digest, Tool: c.Call.Call.Tool, Args: c.Call.Call.Args,
+	}}
 	for task.Attempt = 1; ; task.Attempt++ {
 		result, err := run(context.Background(), task)
 		if err == nil {
@@ -163,7 +169,8 @@ func (f *Fake) execute(c *call) approval.Outcome {
 		}
 		switch {
 		case task.Attempt > 1:
-			return failed(approval.StatusOutcomeUnknown, approval.CodeUnknown, "an earlier attempt's end is unknown; the last one: "+runner.Text(app))
+			return failed(approval.StatusOutcomeUnknown, approval.CodeUnknown,
+				"an earlier attempt's end is unknown; the last one: "+runner.Text(app))
 		case app.Type() == approval.CodeToolFailed:
 			return failed(approval.StatusFailed, app.Type(), runner.Text(app))
 		}
@@ -235,8 +242,9 @@ func (t temporal) State(_ context.Context, id string) (approval.State, error) {
 		return approval.State{}, err
 	}
 	v := approval.View{
-		ID: id, Tool: in.Tool, Args: in.Args, Digest: digest, Status: approval.StatusPending, Agent: in.Agent, Team: in.Team,
-		Session: in.Session, Title: in.Title, Description: in.Description, Reason: in.Reason, Labels: in.Labels,
+		ID: id, Tool: in.Tool, Args: in.Args, Digest: digest, Status: approval.StatusPending,
+		Agent: in.Agent, Team: in.Team, Session: in.Session, Labels: in.Labels,
+		Title: in.Title, Description: in.Description, Reason: in.Reason,
 		Requester: in.Requester, CreatedAt: c.began.UTC(), Deadline: &deadline,
 	}
 	switch {
@@ -261,7 +269,9 @@ func (t temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) 
 		return calls.ErrEnded
 	case !c.executing: // else the tool's end is what counts
 		o := failed(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn")
-		o.Decision = &approval.Settlement{Kind: approval.SettledCancel, By: s.By, Notes: s.Notes, Channel: s.Channel, At: time.Now().UTC()}
+		o.Decision = &approval.Settlement{
+			Kind: approval.SettledCancel, By: s.By, Notes: s.Notes, Channel: s.Channel, At: time.Now().UTC(),
+		}
 		f.end(c, o)
 	}
 	return nil

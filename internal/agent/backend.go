@@ -31,7 +31,10 @@ func Permanent(err error) bool {
 		}
 	}
 	var answer *calls.Error
-	return errors.As(err, new(*GoneError)) || errors.As(err, new(*calls.UnreadableError)) || errors.As(err, &answer) && answer.Refused
+	if errors.As(err, &answer) {
+		return answer.Refused
+	}
+	return errors.As(err, new(*GoneError)) || errors.As(err, new(*calls.UnreadableError))
 }
 
 // Backend is safe for concurrent use.

@@ -77,7 +77,8 @@ func (p *publisher) offer(t *tool.Tool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.named(t.Name()) != nil {
-		return approval.Errorf(approval.CodeInvalid, "tool %s is guarded already; a name can be used once", t.Name())
+		return approval.Errorf(approval.CodeInvalid,
+			"tool %s is guarded already; a name can be used once", t.Name())
 	}
 	p.offers = append(p.offers, &offer{tool: t})
 	close(p.more)
@@ -165,7 +166,8 @@ func (p *publisher) run() {
 		}
 		if Permanent(err) {
 			for _, o := range batch {
-				done.Refused = append(done.Refused, approval.RefusedTool{Name: o.tool.Name(), Reason: err.Error()})
+				refused := approval.RefusedTool{Name: o.tool.Name(), Reason: err.Error()}
+				done.Refused = append(done.Refused, refused)
 			}
 			err = nil
 		}

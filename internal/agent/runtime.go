@@ -64,7 +64,9 @@ func New(b Backend, o Options) *Runtime {
 		publish: &publisher{core: c, agent: o.Agent, unpublished: o.Unpublished, more: make(chan struct{})},
 	}
 	r.work, r.noWork = context.WithCancel(ctx)
-	r.serve = ServeOptions{Queue: approval.AgentQueue(o.Agent), Drain: o.Drain, Running: o.Running, Run: r.runTask}
+	r.serve = ServeOptions{
+		Queue: approval.AgentQueue(o.Agent), Drain: o.Drain, Running: o.Running, Run: r.runTask,
+	}
 	return r
 }
 
@@ -192,7 +194,8 @@ func (r *Runtime) keepServing() {
 		if r.work.Err() != nil {
 			return
 		}
-		r.log.WarnContext(r.work, "the agent's tools can't be served; trying again", "queue", o.Queue, "error", err)
+		r.log.WarnContext(r.work, "the agent's tools can't be served; trying again",
+			"queue", o.Queue, "error", err)
 		if !pause.Wait(r.work) {
 			return
 		}
@@ -204,9 +207,11 @@ func (r *Runtime) runTask(ctx context.Context, task Task) (json.RawMessage, erro
 	t := r.publish.find(ctx, task.Tool)
 	switch {
 	case t == nil:
-		return nil, runner.Ended(approval.CodeToolFailed, "nothing ran: this process of the agent does not guard the tool")
+		return nil, runner.Ended(approval.CodeToolFailed,
+			"nothing ran: this process of the agent does not guard the tool")
 	case task.Attempt > 1 && !t.Idempotent(): // Pawl's workflow makes one attempt
-		return nil, runner.Ended(approval.CodeUnknown, "an earlier attempt may have run the tool, so this one did not")
+		return nil, runner.Ended(approval.CodeUnknown,
+			"an earlier attempt may have run the tool, so this one did not")
 	}
 	return runner.Run(ctx, t, task.Invocation)
 }

@@ -82,7 +82,8 @@ func taskOf(ctx context.Context, input converter.EncodedValues) (Task, error) {
 	info := activity.GetInfo(ctx)
 	header, _ := ctx.Value(headerKey{}).(map[string]*commonpb.Payload)
 	task := Task{Attempt: int(info.Attempt), Invocation: tool.Invocation{Tool: info.ActivityType.Name}}
-	for key, into := range map[string]*string{approval.HeaderCallID: &task.CallID, approval.HeaderDigest: &task.Digest} {
+	fields := map[string]*string{approval.HeaderCallID: &task.CallID, approval.HeaderDigest: &task.Digest}
+	for key, into := range fields {
 		p, ok := header[key]
 		if !ok {
 			return Task{}, fmt.Errorf("the task has no header %s, so it is not from Pawl", key)
@@ -91,8 +92,10 @@ func taskOf(ctx context.Context, input converter.EncodedValues) (Task, error) {
 			return Task{}, fmt.Errorf("the task's header %s is not a JSON string", key)
 		}
 	}
-	if task.CallID != info.WorkflowExecution.ID || info.WorkflowType == nil || info.WorkflowType.Name != approval.WorkflowType {
-		return Task{}, fmt.Errorf("the task does not come from the workflow of the call that its header %s names", approval.HeaderCallID)
+	if task.CallID != info.WorkflowExecution.ID ||
+		info.WorkflowType == nil || info.WorkflowType.Name != approval.WorkflowType {
+		return Task{}, fmt.Errorf("the task does not come from the workflow of the call that its header %s names",
+			approval.HeaderCallID)
 	}
 	if sum, err := hex.DecodeString(task.Digest); err != nil || len(sum) != 32 {
 		return Task{}, fmt.Errorf("the task's header %s is not a digest", approval.HeaderDigest)
@@ -111,7 +114,9 @@ type headers struct {
 
 type headerKey struct{}
 
-func (*headers) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (*headers) InterceptActivity(
+	_ context.Context, next interceptor.ActivityInboundInterceptor,
+) interceptor.ActivityInboundInterceptor {
 	return &headersInbound{interceptor.ActivityInboundInterceptorBase{Next: next}}
 }
 
@@ -119,6 +124,8 @@ type headersInbound struct {
 	interceptor.ActivityInboundInterceptorBase
 }
 
-func (h *headersInbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+func (h *headersInbound) ExecuteActivity(
+	ctx context.Context, in *interceptor.ExecuteActivityInput,
+) (any, error) {
 	return h.Next.ExecuteActivity(context.WithValue(ctx, headerKey{}, interceptor.Header(ctx)), in)
 }

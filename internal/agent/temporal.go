@@ -106,7 +106,7 @@ func (t *Temporal) ownEnd(ctx context.Context, id, run string, wait bool) (appro
 	case !calls.IsOpen(d.Status):
 		return approval.Outcome{}, &GoneError{How: calls.HowClosed(d.Status)}
 	case wait && ctx.Err() == nil:
-		return approval.Outcome{}, errors.New("Temporal does not agree with itself yet on whether the workflow is open")
+		return approval.Outcome{}, errors.New("Temporal does not say yet whether the workflow is open")
 	}
 	return approval.Outcome{}, ErrPending
 }

@@ -21,14 +21,21 @@ import (
 // Temporal is what a Client needs of Temporal's. A client.Client is one; it
 // retries what can be retried until the context ends.
 type Temporal interface {
-	ExecuteWorkflow(ctx context.Context, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
-	GetWorkflow(ctx context.Context, workflowID, runID string) client.WorkflowRun
-	DescribeWorkflow(ctx context.Context, workflowID, runID string) (*client.WorkflowExecutionDescription, error)
-	ListWorkflow(ctx context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
-	QueryWorkflow(ctx context.Context, workflowID, runID, query string, args ...any) (converter.EncodedValue, error)
-	SignalWorkflow(ctx context.Context, workflowID, runID, signal string, arg any) error
+	ExecuteWorkflow(
+		ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any,
+	) (client.WorkflowRun, error)
+	GetWorkflow(ctx context.Context, id, run string) client.WorkflowRun
+	DescribeWorkflow(ctx context.Context, id, run string) (*Description, error)
+	ListWorkflow(
+		ctx context.Context, r *workflowservice.ListWorkflowExecutionsRequest,
+	) (*workflowservice.ListWorkflowExecutionsResponse, error)
+	QueryWorkflow(ctx context.Context, id, run, query string, args ...any) (converter.EncodedValue, error)
+	SignalWorkflow(ctx context.Context, id, run, signal string, arg any) error
 	WorkflowService() workflowservice.WorkflowServiceClient // retries nothing
 }
+
+// Description is what Temporal says of a workflow's run.
+type Description = client.WorkflowExecutionDescription
 
 // Options configure a Client. All but EagerStart are required, and Namespace for
 // Steps.
@@ -62,7 +69,8 @@ func New(o Options) *Client {
 func (c *Client) Start(ctx context.Context, s Start) (run string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
-	started, err := c.o.Temporal.ExecuteWorkflow(ctx, s.options(c.o.TaskQueue, c.o.EagerStart), approval.WorkflowType, s.Call)
+	o := s.options(c.o.TaskQueue, c.o.EagerStart)
+	started, err := c.o.Temporal.ExecuteWorkflow(ctx, o, approval.WorkflowType, s.Call)
 	switch {
 	case err == nil:
 		return started.GetRunID(), nil
@@ -99,7 +107,7 @@ func (c *Client) Same(ctx context.Context, s Start) error {
 // Describe looks at the latest run of a call's workflow; it needs no worker. A
 // workflow of another type is nobody's call, so ErrUnknown: the namespace may
 // hold other people's. Other errors: *Error.
-func (c *Client) Describe(ctx context.Context, id string) (*client.WorkflowExecutionDescription, error) {
+func (c *Client) Describe(ctx context.Context, id string) (*Description, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	d, err := c.o.Temporal.DescribeWorkflow(ctx, id, "")
@@ -117,10 +125,13 @@ func (c *Client) Describe(ctx context.Context, id string) (*client.WorkflowExecu
 // Steps is what Temporal says of a workflow and its steps under way. Whoever
 // shows it must be quick or do without, so nothing is retried. Errors:
 // ErrUnknown, *Error.
-func (c *Client) Steps(ctx context.Context, id string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
-	d, err := c.o.Temporal.WorkflowService().DescribeWorkflowExecution(ctx, &workflowservice.DescribeWorkflowExecutionRequest{
+func (c *Client) Steps(
+	ctx context.Context, id string,
+) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	r := &workflowservice.DescribeWorkflowExecutionRequest{
 		Namespace: c.o.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: id},
-	})
+	}
+	d, err := c.o.Temporal.WorkflowService().DescribeWorkflowExecution(ctx, r)
 	if isNotFound(err) {
 		return nil, ErrUnknown
 	}

@@ -66,8 +66,10 @@ func isNotFound(err error) bool { return errors.As(err, new(*serviceerror.NotFou
 // trouble and stays as it is.
 func Classify(err error) error {
 	switch {
-	case errors.As(err, new(*serviceerror.InvalidArgument)), errors.As(err, new(*serviceerror.NamespaceNotFound)),
-		errors.As(err, new(*serviceerror.PermissionDenied)), errors.As(err, new(*serviceerror.Unimplemented)):
+	case errors.As(err, new(*serviceerror.InvalidArgument)),
+		errors.As(err, new(*serviceerror.NamespaceNotFound)),
+		errors.As(err, new(*serviceerror.PermissionDenied)),
+		errors.As(err, new(*serviceerror.Unimplemented)):
 		return &Error{Err: err, Refused: true}
 	case errors.As(err, new(serviceerror.ServiceError)),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -17,7 +17,7 @@ import (
 // workflow that is still open, or was closed without an outcome. A call that
 // was reset meanwhile is followed in its new run. Errors: ErrUnknown,
 // ErrNoOutcome, *UnreadableError, *Error.
-func (c *Client) Follow(ctx, waiting context.Context, id string) (*approval.Outcome, *client.WorkflowExecutionDescription, error) {
+func (c *Client) Follow(ctx, waiting context.Context, id string) (*approval.Outcome, *Description, error) {
 	for last := ""; ; {
 		d, err := c.Describe(ctx, id)
 		if err != nil {
@@ -33,7 +33,9 @@ func (c *Client) Follow(ctx, waiting context.Context, id string) (*approval.Outc
 				err = &Error{Err: err}
 			}
 			return o, d, err
-		case !IsOpen(d.Status), waiting.Err() != nil, run == last: // the last: Temporal does not agree with itself yet
+		case !IsOpen(d.Status), waiting.Err() != nil:
+			return nil, d, nil
+		case run == last: // Temporal does not agree with itself yet
 			return nil, d, nil
 		}
 		o, err := c.Outcome(waiting, id, run)

@@ -57,14 +57,14 @@ func asSent(call approval.Call) (approval.Call, error) {
 // the first runs, and not after its end.
 func (s Start) options(queue string, eager bool) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
-		ID:                                       s.ID,
-		TaskQueue:                                queue,
-		EnableEagerStart:                         eager,
+		ID: s.ID, TaskQueue: queue, EnableEagerStart: eager,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		Memo:                                     map[string]any{approval.MemoFingerprint: s.Fingerprint, approval.MemoRequester: s.Call.Requester},
-		StaticSummary:                            summary(s.Call),
+		Memo: map[string]any{
+			approval.MemoFingerprint: s.Fingerprint, approval.MemoRequester: s.Call.Requester,
+		},
+		StaticSummary: summary(s.Call),
 	}
 }
 
