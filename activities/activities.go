@@ -58,6 +58,10 @@ type Activities struct {
 	// can still replay them.
 	SearchAttributes bool
 
+	// PublicURL is where people reach the page that shows requests; see
+	// approval.RequestURL. Empty: Temporal's UI shows no link to it.
+	PublicURL string
+
 	published published
 }
 

@@ -47,6 +47,7 @@ type Admission struct {
 
 	Ordinary         bool // see Activities
 	SearchAttributes bool
+	PublicURL        string `json:",omitempty"` // see Activities
 }
 
 // Permit says who holds a call's permit.
@@ -101,6 +102,9 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 		View: record.View, Verdict: record.Verdict,
 		Claimed:  record.Permit != nil && !record.Permit.Void,
 		Ordinary: a.Ordinary, SearchAttributes: a.SearchAttributes,
+	}
+	if record.IsRequest {
+		out.PublicURL = a.PublicURL
 	}
 	if t != nil {
 		out.Queue, out.Idempotent = t.Queue(), t.Idempotent()

@@ -15,7 +15,9 @@ import (
 )
 
 // shown is a call as every answer shows it.
-func shown(v approval.View) rest.View { return rest.View{View: v} }
+func (s *Server) shown(v approval.View) rest.View {
+	return rest.View{View: v, URL: approval.RequestURL(s.o.PublicURL, v.ID)}
+}
 
 func callPath(id string) string { return "/api/calls/" + url.PathEscape(id) }
 
@@ -99,7 +101,7 @@ func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duratio
 	c.Header("Location", callPath(id))
 	begun := approval.View{ID: id, Tool: tool, Status: approval.StatusEvaluating}
 	if wait <= 0 {
-		return reply(c, http.StatusAccepted, shown(begun))
+		return reply(c, http.StatusAccepted, s.shown(begun))
 	}
 	until := time.Now().Add(wait)
 	waiting, cancel := waiting(ctx, wait)
@@ -123,7 +125,7 @@ func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duratio
 	case view != nil:
 		begun = *view
 	}
-	return reply(c, http.StatusAccepted, rest.OpenCall{View: shown(begun), Waiting: s.waitingFor(ctx, begun)})
+	return reply(c, http.StatusAccepted, rest.OpenCall{View: s.shown(begun), Waiting: s.waitingFor(ctx, begun)})
 }
 
 // attach continues the call that was started before under the same key.
@@ -267,7 +269,7 @@ func (s *Server) replyOpen(c *gin.Context, status int, d *calls.Description, ask
 	case view == nil:
 		view = &approval.View{ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime}
 	}
-	return reply(c, status, rest.OpenCall{View: shown(*view), Waiting: s.waitingFor(ctx, *view)})
+	return reply(c, status, rest.OpenCall{View: s.shown(*view), Waiting: s.waitingFor(ctx, *view)})
 }
 
 // showStored shows a call whose workflow has no outcome to give (any more).
@@ -275,7 +277,7 @@ func (s *Server) showStored(c *gin.Context, id string, d *calls.Description) err
 	r, err := s.o.Store.Call(c.Request.Context(), id)
 	switch {
 	case errors.Is(err, store.ErrNotFound) && d != nil:
-		return reply(c, http.StatusOK, shown(approval.View{
+		return reply(c, http.StatusOK, s.shown(approval.View{
 			ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime,
 			Error: noOutcome(d, store.Record{}),
 		}))
@@ -285,5 +287,5 @@ func (s *Server) showStored(c *gin.Context, id string, d *calls.Description) err
 		return replyOutcome(c, r.View.Outcome())
 	}
 	r.View.Error = noOutcome(d, r)
-	return reply(c, http.StatusOK, shown(r.View))
+	return reply(c, http.StatusOK, s.shown(r.View))
 }

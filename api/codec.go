@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"path"
 
@@ -33,7 +34,9 @@ func (s *Server) newCodec(o CodecOptions) (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.hostAllowed(r) {
-			http.Error(w, hostDetail, http.StatusMisdirectedRequest)
+			w.Header().Set("Content-Type", rest.ProblemType)
+			w.WriteHeader(wrongHost.Status)
+			_ = json.NewEncoder(w).Encode(wrongHost.wire())
 			return
 		}
 		h.ServeHTTP(w, r)

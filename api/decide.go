@@ -263,11 +263,11 @@ func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, v approval.View)
 		location := decisionPath(v.ID, a.DecisionID)
 		c.Header("Location", location)
 		return reply(c, status, rest.DecisionAnswer{
-			Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: shown(v),
+			Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: s.shown(v),
 			Waiting: s.waitingFor(c.Request.Context(), v),
 		})
 	case status == http.StatusOK:
-		out := rest.DecisionAnswer{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: shown(v)}
+		out := rest.DecisionAnswer{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: s.shown(v)}
 		if a.Outcome == approval.AnswerRecorded {
 			out.Waiting = s.waitingFor(c.Request.Context(), v)
 		}

@@ -71,7 +71,11 @@ func (s *Server) recoverPanic(c *gin.Context) {
 	c.Next()
 }
 
-const hostDetail = "The API does not answer under this Host name. Use 127.0.0.1 or localhost with the right port, or have the operator allow the name."
+var wrongHost = &problem{
+	Status: http.StatusMisdirectedRequest, Code: rest.CodeHost,
+	Detail: "The API does not answer under this Host name. Use 127.0.0.1 or localhost with the right port, " +
+		"or have the operator allow the name.",
+}
 
 var crossOrigin = http.NewCrossOriginProtection()
 
@@ -86,10 +90,7 @@ func (s *Server) checkSource(c *gin.Context) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	if !s.hostAllowed(c.Request) {
-		s.fail(c, &problem{
-			Status: http.StatusMisdirectedRequest, Code: rest.CodeHost,
-			Detail: hostDetail,
-		})
+		s.fail(c, wrongHost)
 		return
 	}
 	if err := crossOrigin.Check(c.Request); err != nil {

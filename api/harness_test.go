@@ -44,7 +44,7 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 	return w
 }
 
-// send makes one request; header holds names and values in turn. A body is
+// send makes one request, which has to agree with openapi.yaml; header holds names and values in turn. A body is
 // sent as JSON unless header says otherwise; the value "-" removes a header.
 func (w *world) send(method, path, body string, header ...string) *httptest.ResponseRecorder {
 	w.t.Helper()
@@ -67,6 +67,7 @@ func (w *world) send(method, path, body string, header ...string) *httptest.Resp
 	}
 	rec := httptest.NewRecorder()
 	w.server.ServeHTTP(rec, r)
+	agrees(w.t, r, body, rec)
 	return rec
 }
 

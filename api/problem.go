@@ -123,13 +123,17 @@ func (s *Server) fail(c *gin.Context, err error) {
 	if p.Location != "" {
 		c.Header("Location", p.Location)
 	}
-	body, err := marshal(rest.Problem{
+	if body, err := marshal(p.wire()); err == nil {
+		c.Data(p.Status, rest.ProblemType, body)
+	}
+}
+
+// wire is the problem as it is answered.
+func (p *problem) wire() rest.Problem {
+	return rest.Problem{
 		Type: "about:blank", Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail, Code: p.Code,
 		Outcome: p.Outcome, ID: p.ID, DecisionID: p.DecisionID, CallStatus: p.CallStatus, Location: p.Location,
 		Problems: p.Problems,
-	})
-	if err == nil {
-		c.Data(p.Status, rest.ProblemType, body)
 	}
 }
 

@@ -70,7 +70,7 @@ func (s *Server) listRequests(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return replyPage(c, found, shown)
+	return replyPage(c, found, s.shown)
 }
 
 func (s *Server) getRequest(c *gin.Context) error {
@@ -83,7 +83,7 @@ func (s *Server) getRequest(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	out := rest.Request{View: shown(r.View), Timeline: []rest.Event{}}
+	out := rest.Request{View: s.shown(r.View), Timeline: []rest.Event{}}
 	if !r.View.Status.Ended() {
 		if err := s.addLiveState(ctx, &out); err != nil {
 			return err
@@ -147,7 +147,7 @@ func (s *Server) addLiveState(ctx context.Context, out *rest.Request) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	if out.View = shown(r.View); !r.View.Status.Ended() {
+	if out.View = s.shown(r.View); !r.View.Status.Ended() {
 		out.Error = noOutcome(d, r)
 	}
 	return nil

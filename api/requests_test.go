@@ -119,7 +119,7 @@ func TestGetRequest(t *testing.T) {
 func TestToolsSayWhetherTheyAreServed(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.QueryBudget = time.Second })
 	for name, queue := range map[string]string{"here": "pawl", "there": "tools-python", "nowhere": "tools-old", "nowhere_too": "tools-old"} {
-		w.store.tools = append(w.store.tools, store.Tool{Name: name, Queue: queue})
+		w.store.tools = append(w.store.tools, store.Tool{Name: name, Kind: "activity", Queue: queue})
 	}
 	w.temporal.deserted["tools-old/Activity"] = true
 	served := func() map[string]any {

@@ -130,6 +130,8 @@ func (s *Server) routes() []route {
 		{post, codecPath + "decode", admins, "", "for Temporal's UI and command line: show encrypted payloads", nil},
 		{post, codecPath + "encode", admins, "", "the reverse, where that is switched on", nil},
 
+		{get, "/openapi.yaml", public, "", "this contract, as OpenAPI 3.1", s.openapi},
+		{get, "/api/version", public, "", "the version of Pawl that answers, and what it offers", s.version},
 		{get, "/healthz", public, "", "200 while the process serves", s.healthz},
 		{get, "/readyz", public, "", "200 while everything it needs can be reached, and what is missing", s.readyz}, // details need credentials
 	}

@@ -86,6 +86,9 @@ type Options struct {
 	// and the loopback addresses: "name" stands for the listener's port or
 	// none, "name:port" for that port. Default: none.
 	Hosts []string
+	// PublicURL is where people reach the page that shows requests; see
+	// approval.CheckPublicURL. Default: none, and answers hold no addresses.
+	PublicURL string
 	// QueryBudget is how long a workflow may take to say how it stands, and
 	// Temporal to say what the call waits for; then the answer says what is
 	// known without it. Default: DefaultQueryBudget.
@@ -120,6 +123,11 @@ func (o *Options) validate() error {
 	}
 	if err := o.Limits.validate(); err != nil {
 		return err
+	}
+	if o.PublicURL != "" {
+		if err := approval.CheckPublicURL(o.PublicURL); err != nil {
+			return fmt.Errorf("api: Options.PublicURL: %w", err)
+		}
 	}
 	for _, h := range o.Hosts {
 		if err := checkHost(h); err != nil {

@@ -130,3 +130,27 @@ func TestGetCallFollowsAReset(t *testing.T) {
 		t.Errorf("%v", body)
 	}
 }
+
+// Every view of a call has the address of its page, where the API knows it.
+func TestViewsHaveTheirAddress(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.PublicURL = "https://example.com/pawl/" })
+	w.request("pawl-1")
+	const want = "https://example.com/pawl/requests/pawl-1"
+	list := expect(t, w.get("/api/requests"), 200, "")["items"].([]any)
+	for what, body := range map[string]map[string]any{
+		"the call":    expect(t, w.get("/api/calls/pawl-1"), 200, ""),
+		"the request": expect(t, w.get("/api/requests/pawl-1"), 200, ""),
+		"the list":    list[0].(map[string]any),
+		"a decision":  expect(t, w.as("ana", "/api/requests/pawl-1/approve", ""), 200, ""),
+	} {
+		if body["url"] != want {
+			t.Errorf("%s has the address %v", what, body["url"])
+		}
+	}
+	if started := expect(t, w.send("POST", "/api/calls", `{"tool":"refund"}`), 202, ""); started["url"] != "https://example.com/pawl/requests/"+started["id"].(string) {
+		t.Errorf("a new call has the address %v", started["url"])
+	}
+	if _, err := New(Options{Temporal: w.server.o.Temporal, Store: w.store, PublicURL: "pawl.example.com"}); err == nil {
+		t.Error("an address without a scheme is taken")
+	}
+}

@@ -123,6 +123,14 @@ func (c *Client) Ready(ctx context.Context) error {
 	return err
 }
 
+// Version returns which version of Pawl answers, and what it offers. Errors:
+// *Error (HTTPStatus 404 from an API that is older than this route),
+// *UnreachableError.
+func (c *Client) Version(ctx context.Context) (v rest.Version, err error) {
+	err = c.fetchInto(ctx, "/api/version", &v)
+	return v, err
+}
+
 // Readiness returns how ready the API is. That it is not ready is no error:
 // look at its field Ready. Errors: *Error, *UnreachableError.
 func (c *Client) Readiness(ctx context.Context) (r rest.Readiness, err error) {

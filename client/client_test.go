@@ -423,3 +423,15 @@ func TestReady(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestVersion(t *testing.T) {
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) error {
+		if r.URL.Path != "/api/version" {
+			t.Errorf("path %s", r.URL.Path)
+		}
+		return answer(w, 200, `{"version":"v1.2.3","features":["caller"],"later":1}`)
+	})
+	if v, err := c.Version(t.Context()); err != nil || v.Version != "v1.2.3" || len(v.Features) != 1 || v.Features[0] != "caller" {
+		t.Errorf("%+v, %v", v, err)
+	}
+}

@@ -24,6 +24,7 @@ type CancelRequest struct {
 // View is a call as every answer shows it.
 type View struct {
 	approval.View
+	URL string `json:"url,omitempty"` // of the request's page; empty: the API was not told its public URL
 }
 
 // OpenCall is a call that has not ended. Before the policy has judged the call, its ID, tool, status

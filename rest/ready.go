@@ -17,3 +17,9 @@ const (
 	CheckUnavailable CheckState = "unavailable" // it does not answer, or says no
 	CheckMissing     CheckState = "missing"     // what could say so says that it is not there
 )
+
+// Version is the answer of GET /api/version.
+type Version struct {
+	Version  string   `json:"version"`  // of Pawl, like v1.2.3; "devel" in a build from a working copy
+	Features []string `json:"features"` // what the API offers beyond the first version of its contract
+}

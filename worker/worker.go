@@ -51,6 +51,10 @@ type Options struct {
 	// approval.DecisionsAny.
 	Decisions approval.Decisions
 
+	// PublicURL is where people reach Pawl's page: Temporal's UI then shows the
+	// address of each request. See approval.CheckPublicURL. Default: none.
+	PublicURL string
+
 	// StopTimeout is how long Stop waits for running tools. Default 10 s.
 	StopTimeout time.Duration
 
@@ -83,6 +87,11 @@ func (o *Options) validate() error {
 	}
 	if _, err := approval.ParseDecisions(string(o.Decisions)); err != nil {
 		return fmt.Errorf("worker: Options.Decisions: %w", err)
+	}
+	if o.PublicURL != "" {
+		if err := approval.CheckPublicURL(o.PublicURL); err != nil {
+			return fmt.Errorf("worker: Options.PublicURL: %w", err)
+		}
 	}
 	if o.Namespace == "" {
 		o.Namespace = client.DefaultNamespace
@@ -156,6 +165,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	w.RegisterActivity(&activities.Activities{
 		Store: o.Store, StoreID: storeID, Policy: o.Policy, Tools: registry, Logger: o.Logger,
 		Ordinary: o.OrdinarySteps, Decisions: o.Decisions, SearchAttributes: err == nil && len(missing) == 0,
+		PublicURL: o.PublicURL,
 	})
 	return &Worker{worker: w, policy: follows, sweeper: sweeper{o: o}}, nil
 }

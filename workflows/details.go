@@ -18,13 +18,16 @@ const maxDetailArgs = 12000
 // that did not count: whoever sent one there sees only here why. What agents
 // and reviewers wrote is untrusted: it goes into code spans and blocks that it
 // can't leave.
-func details(v approval.View, answers []approval.Answer) string {
+func details(v approval.View, answers []approval.Answer, publicURL string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** is **%s**\n\n", code(v.Tool), v.Status)
 	row := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, "- %s: %s\n", name, value)
 		}
+	}
+	if page := approval.RequestURL(publicURL, v.ID); page != "" {
+		row("page", "<"+page+">")
 	}
 	row("risk", string(v.Risk))
 	row("agent", code(v.Agent))

@@ -112,7 +112,7 @@ func (g *guarded) startRefusing(ctx workflow.Context) {
 // costs no event in history.
 func (g *guarded) detail(ctx workflow.Context) {
 	if g.timer != nil {
-		workflow.SetCurrentDetails(ctx, details(g.view, g.answers.list))
+		workflow.SetCurrentDetails(ctx, details(g.view, g.answers.list, g.adm.PublicURL))
 	}
 }
 

@@ -112,7 +112,7 @@ func (w *world) live(id string) approval.State {
 }
 
 func TestTemporalShowsWhatWaits(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(c *stack.Config) { c.PublicURL = "https://pawl.example.com" })
 	id := w.pending(`{"tool":"send","args":{"to":"x` + "`" + `**bold**","secret":"hunter2"},"agent":"bot"}`)
 
 	w.until("the call is found by its search attributes", func() bool {
@@ -129,7 +129,7 @@ func TestTemporalShowsWhatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := metadata.CurrentDetails
-	for _, want := range []string{"`send`", "pending", "high", "1 approval", "[redacted]", w.live(id).Digest} {
+	for _, want := range []string{"`send`", "pending", "high", "1 approval", "[redacted]", w.live(id).Digest, "<https://pawl.example.com/requests/" + id + ">"} {
 		if !strings.Contains(d, want) {
 			t.Errorf("details lack %q:\n%s", want, d)
 		}

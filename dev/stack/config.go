@@ -23,9 +23,9 @@ const DefaultFile = "temporal-dev.yaml"
 
 // Config says what the stack runs. Default fills it; a file and flags change it. Of Pawl's own
 // settings it takes DatabaseURL (a Postgres for Pawl's store; Temporal keeps its own files; empty:
-// SQLite under Data), APIListen, OrdinarySteps, Decisions, Policy (files, one layer each, applied
-// now and as they change; none: the store's policy stays), Tools, PayloadKeys (implies Encrypt) and
-// LogLevel.
+// SQLite under Data), APIListen, PublicURL, OrdinarySteps, Decisions, Policy (files, one layer each,
+// applied now and as they change; none: the store's policy stays), Tools, PayloadKeys (implies
+// Encrypt) and LogLevel.
 type Config struct {
 	settings.Settings
 
@@ -68,6 +68,7 @@ func (c *Config) table() settings.Table {
 		{Flag: "ui-listen", Place: "ui.listen", Kind: settings.Text(&c.UIListen, "127.0.0.1:8233"),
 			Help: "address of Temporal's UI; port 0 picks one"},
 		pawl.Row("listen").As("api-listen", "api.listen", "address of Pawl's API; port 0 picks one"),
+		pawl.Row("public-url"),
 		{Flag: "auth", Place: "api.auth", Kind: settings.Choice(&c.Auth, AuthNone, AuthNone, AuthTokens),
 			Help: "how the API knows its callers: none, or tokens; then the first administrator's token is " +
 				"written to admin.token in the data directory"},

@@ -256,7 +256,8 @@ func (s *Stack) StartWorker(ctx context.Context) error {
 	w, err := worker.New(ctx, worker.Options{
 		Client: s.Client, Namespace: s.o.Namespace, PayloadKeys: s.keys,
 		Store: s.Store, Policy: s.policy, Tools: s.tools,
-		OrdinarySteps: s.o.OrdinarySteps, Decisions: s.o.Decisions, Logger: s.o.Logger,
+		OrdinarySteps: s.o.OrdinarySteps, Decisions: s.o.Decisions, PublicURL: s.o.PublicURL,
+		Logger: s.o.Logger,
 	})
 	if errors.Is(err, health.ErrUnreadable) && s.keys == nil {
 		return fmt.Errorf("%w; in the dev stack that is --encrypt, or encrypt: true", err)
@@ -290,7 +291,7 @@ func (s *Stack) serveAPI(starting context.Context) error {
 	}
 	server, err := api.New(api.Options{
 		Codec: codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store,
-		Auth: s.authenticator(), Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
+		Auth: s.authenticator(), PublicURL: s.o.PublicURL, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
 			if !s.ready.Load() {
 				return errors.New("the stack is starting or stopping")

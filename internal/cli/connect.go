@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/build"
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
@@ -32,7 +33,7 @@ func (a *App) Client(cmd *cobra.Command) (*client.Client, error) {
 	}
 	c, err := client.New(client.Options{
 		URL: a.Setting(cmd, "api"), Token: token,
-		Reviewer: a.Setting(cmd, "as"), UserAgent: "pawl-cli/" + buildVersion(),
+		Reviewer: a.Setting(cmd, "as"), UserAgent: "pawl-cli/" + build.Version(),
 	})
 	if err != nil {
 		return nil, UsageError(err)

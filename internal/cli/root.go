@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/build"
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
@@ -34,7 +35,7 @@ unknown, 5 still pending.`
   pawl approve pawl-k3vq2m7 --as ana
   pawl review --as ana`
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.Version = buildVersion()
+	root.Version = build.Version()
 	root.SetVersionTemplate("pawl {{.Version}}\n")
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)

@@ -37,6 +37,12 @@ func (s *Settings) Table() Table {
 				"flags: a password belongs in $PAWL_DATABASE_URL, $PGPASSWORD or a passfile"},
 		{"task-queue", "task_queue", Worker | API | Doctor, Text(&s.TaskQueue, approval.TaskQueue),
 			"Temporal task `queue` of calls"},
+		{"public-url", "public_url", Worker | API | Doctor,
+			Text(&s.PublicURL, "").unless(func() bool {
+				return s.PublicURL != "" && approval.CheckPublicURL(s.PublicURL) != nil
+			}, "must be an address like https://pawl.example.com, without user, query and fragment"),
+			"`address` under which people reach Pawl: requests are shown with the address of their page " +
+				"(default none)"},
 		{"payload-keys", "payload_keys", Worker | API | Doctor | Keyring, Path(&s.PayloadKeys, ""),
 			"keyring `file`: with it everything that goes to Temporal is encrypted. See 'pawl keyring --help' " +
 				"(default none: plain text)"},

@@ -51,6 +51,7 @@ type Settings struct {
 	DatabaseURL         string
 	LogLevel, LogFormat string
 	TaskQueue           string
+	PublicURL           string
 	StartTimeout        time.Duration // zero: try once
 	PayloadKeys         string        // file; empty: payloads are plain
 

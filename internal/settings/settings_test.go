@@ -16,6 +16,7 @@ import (
 
 const wholeConfig = `
 database_url: sqlite://data/pawl.db
+public_url: https://file.example.com
 task_queue: file-queue
 start_timeout: 5s
 payload_keys: keys.json
@@ -133,7 +134,8 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 	}
 	got, err := read(t, map[string]string{"PAWL_MAX_RATE": "5", "PAWL_AUTH": "tokens"}, API, "--config", path, "--oidc-role", "admin=x")
 	for name, want := range map[string]string{
-		"auth": "[tokens]", "max-rate": "5", "max-pending": "20", "behind-proxy": "[10.0.0.5,fd00::/8]", "signing-key": dir + "/signing.pem", "tls-cert": dir + "/cert.pem", "tls-key": "/abs/key.pem",
+		"public-url": "https://file.example.com",
+		"auth":       "[tokens]", "max-rate": "5", "max-pending": "20", "behind-proxy": "[10.0.0.5,fd00::/8]", "signing-key": dir + "/signing.pem", "tls-cert": dir + "/cert.pem", "tls-key": "/abs/key.pem",
 		"oidc-issuer": "https://id.example.com", "oidc-audience": "[pawl]", "oidc-skew": "10s", "oidc-role": "[admin=x]",
 		"oidc-claim": "[subject=email,groups=roles,group_prefix=p-,roles=realm.roles,team=t,owner=o,agents=a]",
 	} {

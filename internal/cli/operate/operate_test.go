@@ -44,6 +44,7 @@ func TestOperatorsUsageErrors(t *testing.T) {
 		{"api --database-url sqlite://x --behind-proxy 0.0.0.0/0", "is everybody"},
 		{"api --database-url sqlite://x --max-rate 0", "--max-rate must be"},
 		{"api --database-url sqlite://x --max-pending 5000", "--max-pending must be"},
+		{"api --database-url sqlite://x --public-url pawl.example.com", "--public-url must be an address"},
 		{"doctor --auth maybe", "is not none, tokens or oidc"},
 		{"token new", "SUBJECT is missing"},
 		{"token new ana", "roles are missing"},

@@ -122,7 +122,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	running, err := worker.New(ctx, worker.Options{
 		Client: temporal, Namespace: options.Namespace, TaskQueue: w.TaskQueue, PayloadKeys: keys,
 		Store: opened, Policy: judge, Tools: tools, Decisions: w.Decisions, OrdinarySteps: w.OrdinarySteps,
-		WorkflowCache: w.WorkflowCache, StopTimeout: w.StopTimeout, Logger: w.log,
+		PublicURL: w.PublicURL, WorkflowCache: w.WorkflowCache, StopTimeout: w.StopTimeout, Logger: w.log,
 		OnFatal: func(err error) { fatal <- err },
 	})
 	if err != nil {
