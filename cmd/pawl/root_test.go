@@ -43,8 +43,8 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	}
 }
 
-// TestExamplesParse takes every line of every example apart as a shell would
-// and checks command, flags and arguments.
+// TestExamplesParse takes every line of every example apart as a shell would and checks command,
+// flags and arguments.
 func TestExamplesParse(t *testing.T) {
 	checked := 0
 	everyCommand(testRoot(), func(cmd *cobra.Command) {

@@ -1,6 +1,5 @@
-// Package stack runs everything Pawl needs in one process: Temporal with its
-// UI, the store, a worker and the API. It is what pawl-dev starts, and what
-// end-to-end tests start in parts.
+// Package stack runs everything Pawl needs in one process: Temporal with its UI, the store, a
+// worker and the API. It is what pawl-dev starts, and what end-to-end tests start in parts.
 package stack
 
 import (

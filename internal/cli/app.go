@@ -15,8 +15,8 @@ type Env struct {
 	Now            func() time.Time
 }
 
-// App is what all commands share. A command is a method that returns a
-// *cobra.Command; newRoot lists them.
+// App is what all commands share: each package of commands has methods on it that return a
+// *cobra.Command.
 type App struct {
 	Env
 	Output outputFormat

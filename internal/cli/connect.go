@@ -49,6 +49,19 @@ func (a *App) Client(cmd *cobra.Command) (*client.Client, error) {
 	return c, nil
 }
 
+// Ask makes the RunE of a command that does nothing before it asks the API.
+func (a *App) Ask(
+	do func(*cobra.Command, *client.Client, []string) error,
+) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := a.Client(cmd)
+		if err != nil {
+			return err
+		}
+		return do(cmd, c, args)
+	}
+}
+
 // credential returns the token to send, or none.
 func (a *App) credential(cmd *cobra.Command) (string, error) {
 	byFlag, byFile := cmd.Flag("token").Changed, cmd.Flag("token-file").Changed

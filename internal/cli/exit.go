@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -86,10 +87,11 @@ func explain(err error) (int, string) {
 	case errors.Is(err, context.Canceled):
 		return ExitError, "interrupted: " + err.Error()
 	case errors.As(err, &silent) && !silent.Sent && !silent.Answers():
-		return ExitError, err.Error() + "\nIs Pawl running? Start it with `make demo`, or say where it is with --api or PAWL_API."
+		return ExitError, err.Error() +
+			"\nIs Pawl running? Start it with `make demo`, or say where it is with --api or PAWL_API."
 	case NotCounted(err):
 		return ExitDenied, err.Error()
-	case errors.As(err, &refused) && refused.HTTPStatus == 401:
+	case errors.As(err, &refused) && refused.HTTPStatus == http.StatusUnauthorized:
 		return ExitError, err.Error() + adviceFor(refused)
 	}
 	return ExitError, err.Error()
@@ -103,15 +105,17 @@ func adviceFor(refused *client.Error) string {
 	case rest.CodeReviewerRequired:
 		return "\nGive your name with --as."
 	}
-	return "\nAn administrator can make you a new token: 'pawl token new'. If no administrator's token works any more, " +
-		"make one with access to the database: 'pawl token new YOU --role admin --direct'; a dev stack makes one when it starts."
+	return "\nAn administrator can make you a new token: 'pawl token new'. If no administrator's token works " +
+		"any more, make one with access to the database: 'pawl token new YOU --role admin --direct'; " +
+		"a dev stack makes one when it starts."
 }
 
 // nameSetting says, where a token contradicts the reviewer's name, which setting gave that name:
 // nobody has typed the header that the answer speaks of.
 func nameSetting(cmd *cobra.Command, err error, text string) string {
 	var refused *client.Error
-	if !errors.As(err, &refused) || refused.Code != rest.CodeIdentity || !strings.Contains(text, rest.HeaderReviewer) {
+	if !errors.As(err, &refused) || refused.Code != rest.CodeIdentity ||
+		!strings.Contains(text, rest.HeaderReviewer) {
 		return text
 	}
 	from, advice := "PAWL_AS", "unset PAWL_AS"

@@ -103,7 +103,7 @@ func readable(doc []byte) string {
 	})
 }
 
-// PrintValue is printJSON for what was put together here.
+// PrintValue is PrintJSON for what was put together here.
 func (a *App) PrintValue(v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -114,31 +114,57 @@ func (a *App) PrintValue(v any) error {
 	return a.PrintJSON(b.Bytes())
 }
 
-// PrintList writes a whole list that was put together here.
-func PrintList[T any](a *App, items []T) error {
-	return a.PrintValue(struct {
-		Items []T `json:"items"`
-		Total int `json:"total"`
-	}{append([]T{}, items...), len(items)})
+// Listing is how a list of things is shown to people.
+type Listing[T any] struct {
+	Empty  string // what is said of none
+	Header []string
+	Row    func(T) []string // cells that are safe for a terminal: see Cell
+}
+
+// Print prints things that were put together here, as JSON or a table.
+func (l Listing[T]) Print(a *App, items []T) error {
+	if a.Output == OutputJSON {
+		return a.PrintValue(struct {
+			Items []T `json:"items"`
+			Total int `json:"total"`
+		}{append([]T{}, items...), len(items)})
+	}
+	return l.table(a, items)
+}
+
+// PrintPage prints what the API has listed, as JSON or a table.
+func (l Listing[T]) PrintPage(a *App, p client.Page[T]) error {
+	if a.Output == OutputJSON {
+		return PrintPage(a, p)
+	}
+	return l.table(a, p.Items)
+}
+
+func (l Listing[T]) table(a *App, items []T) error {
+	if len(items) == 0 {
+		a.Note("%s", l.Empty)
+		return nil
+	}
+	rows := make([][]string, len(items))
+	for i, item := range items {
+		rows[i] = l.Row(item)
+	}
+	return a.Print(Table(l.Header, rows))
 }
 
 // PrintPage writes a list in the API's own shape, items as they came.
 func PrintPage[T any](a *App, p client.Page[T]) error {
-	items := p.Raw
-	if items == nil {
-		items = []json.RawMessage{}
-	}
 	return a.PrintValue(struct {
 		Items []json.RawMessage `json:"items"`
 		Total int               `json:"total"`
 		Next  string            `json:"next_cursor"`
-	}{items, p.Total, p.Next})
+	}{append([]json.RawMessage{}, p.Raw...), p.Total, p.Next})
 }
 
-// NoteMore says on standard error that a list was cut.
+// NoteMore tells people on standard error that a list was cut.
 func NoteMore[T any](a *App, p client.Page[T]) {
 	switch {
-	case p.Next == "":
+	case p.Next == "" || a.Output == OutputJSON:
 	case p.Total > client.MoreThan:
 		a.Note("%d shown of more than %d; --limit 0 shows all", len(p.Items), client.MoreThan)
 	default:
@@ -146,7 +172,7 @@ func NoteMore[T any](a *App, p client.Page[T]) {
 	}
 }
 
-// Table lines up rows. Cells must be safe for a terminal: see cell.
+// Table lines up rows. Cells must be safe for a terminal: see Cell.
 func Table(header []string, rows [][]string) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

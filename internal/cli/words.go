@@ -10,8 +10,8 @@ import (
 	"github.com/pawlhq/pawl/policy/requirement"
 )
 
-// Ending says in one line how a call ended, or that it goes on.
-func Ending(v client.View) string {
+// Summary says in one line how a call ended, or that it goes on.
+func Summary(v client.View) string {
 	text := fmt.Sprintf("%s (%s) ", Cell(cmp.Or(v.Tool, "the call"), 80), approval.Display(v.ID, 0))
 	if v.Lost() {
 		return text + "goes no further: " + Cell(v.Error.Message, 400)
@@ -36,7 +36,7 @@ func Ending(v client.View) string {
 	}
 	named := v.Decision != nil && v.Decision.By != ""
 	if d := v.Decision; named {
-		if verb := Deed(string(d.Kind)); verb != string(v.Status) {
+		if verb := PastTense(string(d.Kind)); verb != string(v.Status) {
 			text += ", " + Cell(verb, 20)
 		}
 		text += " by " + Cell(d.By, 80)
@@ -53,17 +53,17 @@ func Ending(v client.View) string {
 	return text
 }
 
-// Deed writes the kind of a vote or settlement as what was done.
-func Deed(kind string) string { return cmp.Or(deeds[kind], kind) }
+// PastTense writes the kind of a vote or settlement as what was done.
+func PastTense(kind string) string { return cmp.Or(pastTenses[kind], kind) }
 
-var deeds = map[string]string{
+var pastTenses = map[string]string{
 	string(approval.SettledAllow): "allowed", string(approval.SettledDeny): "denied",
 	string(approval.SettledApprove): "approved", string(approval.SettledReject): "rejected",
 	string(approval.SettledExpire): "expired", string(approval.SettledCancel): "cancelled",
 }
 
-// Beside writes what a verdict has beside its decision.
-func Beside(s *Sheet, v approval.Verdict) {
+// ObservedFields writes what a verdict has beside its decision.
+func ObservedFields(s *Sheet, v approval.Verdict) {
 	if v.Audited {
 		s.Field("Recorded", "as audited")
 	}

@@ -19,8 +19,8 @@ import (
 // Table is every setting there is. Another one is another row, and a field of Settings.
 func (s *Settings) Table() Table {
 	return Table{
-		// Commands that ask the API read these by their names. The variables are no defaults of the flags:
-		// help would print a token.
+		// Commands that ask the API read these by their names. The variables are no defaults of the
+		// flags: help would print a token.
 		{"api", "", Client, Text(new(string), ""),
 			"the API's `address` (default $PAWL_API, else " + client.DefaultURL + ")"},
 		{"token-file", "", Client, Text(new(string), ""),

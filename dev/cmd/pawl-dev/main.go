@@ -1,6 +1,6 @@
-// Command pawl-dev runs Temporal, its UI, Pawl's worker and Pawl's API in one
-// process. It is for trying Pawl out and for development, and keeps everything
-// in files, so that even a killed process loses nothing.
+// Command pawl-dev runs Temporal, its UI, Pawl's worker and Pawl's API in one process. It is for
+// trying Pawl out and for development, and keeps everything in files, so that even a killed process
+// loses nothing.
 package main
 
 import (

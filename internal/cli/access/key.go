@@ -44,7 +44,7 @@ func (a *app) keyList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.listKeys(keys)
+				return keyTable.Print(a.App, keys)
 			})
 		},
 	}
@@ -52,16 +52,10 @@ func (a *app) keyList() *cobra.Command {
 	return cmd
 }
 
-func (a *app) listKeys(keys []rest.SigningKey) error {
-	if a.Output == cli.OutputJSON {
-		return cli.PrintList(a.App, keys)
-	}
-	if len(keys) == 0 {
-		a.Note("there are no signing keys: an API that authenticates its callers makes one when it starts")
-		return nil
-	}
-	var rows [][]string
-	for _, k := range keys {
+var keyTable = cli.Listing[rest.SigningKey]{
+	Empty:  "there are no signing keys: an API that authenticates its callers makes one when it starts",
+	Header: []string{"ID", "WHERE", "SINCE", "ADDED BY", "STATE", "BY"},
+	Row: func(k rest.SigningKey) []string {
 		state, by := "trusted", ""
 		switch {
 		case k.RevokedAt != nil:
@@ -69,9 +63,11 @@ func (a *app) listKeys(keys []rest.SigningKey) error {
 		case k.RetiredAt != nil:
 			state, by = "retired "+cli.Timestamp(*k.RetiredAt), k.RetiredBy
 		}
-		rows = append(rows, []string{cli.Cell(k.ID, 40), cli.Cell(k.Note, 40), cli.Timestamp(k.CreatedAt), cli.Cell(k.CreatedBy, 30), state, cli.Cell(by, 30)})
-	}
-	return a.Print(cli.Table([]string{"ID", "WHERE", "SINCE", "ADDED BY", "STATE", "BY"}, rows))
+		return []string{
+			cli.Cell(k.ID, 40), cli.Cell(k.Note, 40), cli.Timestamp(k.CreatedAt), cli.Cell(k.CreatedBy, 30),
+			state, cli.Cell(by, 30),
+		}
+	},
 }
 
 func (a *app) keyAdd() *cobra.Command {
@@ -91,7 +87,7 @@ access to it (mode 0600).`,
 				if err != nil {
 					return err
 				}
-				return a.tellKey("trusted", k)
+				return a.printKey("trusted", k)
 			})
 		},
 	}
@@ -127,13 +123,14 @@ run, each has its own key, and --api says whose key is replaced.
 				case a.Output == cli.OutputJSON:
 					return a.PrintValue(r)
 				}
-				return errors.Join(a.tellKey("in use", r.Key), a.tellKey(ended(r.Old), r.Old))
+				return errors.Join(a.printKey("in use", r.Key), a.printKey(endWord(r.Old), r.Old))
 			})
 		},
 	}
 	t.AddFlags(cmd, settings.KeyFile)
 	cmd.Flags().Lookup("signing-key").Usage = "`file` of the private key, with --direct"
-	cmd.Flags().BoolVar(&revokeOld, "revoke-old", false, "trust nothing that the old key ever signed: calls that it approved and that have not run are blocked")
+	cmd.Flags().BoolVar(&revokeOld, "revoke-old", false, "trust nothing that the old key ever signed: "+
+		"calls that it approved and that have not run are blocked")
 	return cmd
 }
 
@@ -179,7 +176,7 @@ func (a *app) endKeys(ids []string, one func(id string) (rest.SigningKey, error)
 		if a.Output == cli.OutputJSON {
 			return nil
 		}
-		return a.tellKey(ended(k), k)
+		return a.printKey(endWord(k), k)
 	})
 	if a.Output == cli.OutputJSON {
 		err = errors.Join(err, a.PrintValue(struct {
@@ -189,14 +186,14 @@ func (a *app) endKeys(ids []string, one func(id string) (rest.SigningKey, error)
 	return err
 }
 
-func ended(k rest.SigningKey) string {
+func endWord(k rest.SigningKey) string {
 	if k.RevokedAt != nil {
 		return "revoked"
 	}
 	return "retired"
 }
 
-func (a *app) tellKey(what string, k rest.SigningKey) error {
+func (a *app) printKey(what string, k rest.SigningKey) error {
 	if a.Output == cli.OutputJSON {
 		return a.PrintValue(k)
 	}

@@ -76,11 +76,11 @@ what it asks for.
 			}
 			err := t.Use(cmd, func(ctx context.Context, on admin.Admin) (err error) {
 				made.where = on.String()
-				made.before, _ = on.Tokens(ctx) // only for warnings
+				made.existing, _ = on.Tokens(ctx) // only for warnings
 				made.text, made.Token, err = on.NewToken(ctx, spec)
 				return err
 			})
-			return made.tell(err)
+			return made.handOut(err)
 		},
 	}
 	t.AddFlags(cmd, 0)
@@ -89,7 +89,8 @@ what it asks for.
 	f.StringArrayVar(&spec.Groups, "group", nil, "`group` the reviewer is in; repeatable")
 	f.StringVar(&spec.Owner, "owner", "", "`person` who is responsible for the agent")
 	f.StringVar(&spec.Team, "team", "", "`team` it may start calls for")
-	f.StringArrayVar(&spec.Agents, "agent", nil, "`name` of an agent it may start calls as (default any); repeatable")
+	f.StringArrayVar(&spec.Agents, "agent", nil,
+		"`name` of an agent it may start calls as (default any); repeatable")
 	f.StringVar(&kind, "kind", "", "agent or person (default agent, if that is the only role)")
 	f.StringVar(&spec.Note, "note", "", "`text` for those who list tokens")
 	f.StringVar(&expires, "expires", "2160h", "how `long` it works, or never")
@@ -118,7 +119,7 @@ type newToken struct {
 	out   string
 	file  *os.File // nil: shown
 
-	before []rest.Token // that there were
+	existing []rest.Token // that there were
 
 	text string
 	rest.Token
@@ -136,8 +137,8 @@ func (n *newToken) reserve() (err error) {
 	return err
 }
 
-// tell hands the token out, or takes back what was reserved for it.
-func (n *newToken) tell(err error) error {
+// handOut hands the token out, or takes back what was reserved for it.
+func (n *newToken) handOut(err error) error {
 	if n.file != nil {
 		if err == nil {
 			_, err = n.file.WriteString(n.text + "\n")
@@ -148,11 +149,12 @@ func (n *newToken) tell(err error) error {
 	}
 	if err != nil {
 		if n.text != "" {
-			err = fmt.Errorf("%w\nThe token %s may have been made: revoke it with 'pawl token revoke %s'", err, n.ID, n.ID)
+			err = fmt.Errorf("%w\nThe token %s may have been made: revoke it with 'pawl token revoke %s'",
+				err, n.ID, n.ID)
 		}
 		return err
 	}
-	defer n.sameAs()
+	defer n.warnSamePerson()
 	if n.app.Output == cli.OutputJSON {
 		shown := struct {
 			Text string `json:"token,omitempty"`
@@ -177,21 +179,23 @@ func (n *newToken) tell(err error) error {
 	return n.app.Print(n.text + "\n")
 }
 
-// sameAs warns where the token makes one of two that its maker may take for different: whoever asks
-// can't approve, and one person's approvals count once.
-func (n *newToken) sameAs() {
+// warnSamePerson warns where the token makes one of two that its maker may take for different:
+// whoever asks can't approve, and one person's approvals count once.
+func (n *newToken) warnSamePerson() {
 	said := map[string]bool{}
-	for _, t := range n.before {
+	for _, t := range n.existing {
 		if !strings.EqualFold(t.Subject, n.Subject) || !t.Live(n.app.Now()) {
 			continue
 		}
 		text := ""
 		switch {
 		case t.Kind != n.Kind:
-			text = fmt.Sprintf("warning: %s (%s) has tokens, too, and counts as the same as %s (%s): what one of them asks for, the other can't approve",
+			text = fmt.Sprintf("warning: %s (%s) has tokens, too, and counts as the same as %s (%s): "+
+				"what one of them asks for, the other can't approve",
 				cli.Cell(t.Subject, 80), t.Kind, cli.Cell(n.Subject, 80), n.Kind)
 		case t.Subject != n.Subject:
-			text = fmt.Sprintf("warning: %s has tokens, too, and counts as the same as %s: names that differ in case only are one approver",
+			text = fmt.Sprintf("warning: %s has tokens, too, and counts as the same as %s: "+
+				"names that differ in case only are one approver",
 				cli.Cell(t.Subject, 80), cli.Cell(n.Subject, 80))
 		}
 		if text != "" && !said[text] {
@@ -226,31 +230,27 @@ func (a *app) tokenList() *cobra.Command {
 }
 
 func (a *app) listTokens(tokens []rest.Token) error {
-	if a.Output == cli.OutputJSON {
-		return cli.PrintList(a.App, tokens)
-	}
-	if len(tokens) == 0 {
-		a.Note("there are no tokens yet")
-		return nil
-	}
-	var rows [][]string
-	for _, t := range tokens {
-		state, until := "works", "never"
-		if t.ExpiresAt != nil {
-			until = cli.Timestamp(*t.ExpiresAt)
-		}
-		switch {
-		case t.RevokedAt != nil:
-			state = "revoked"
-		case !t.Live(a.Now()):
-			state = "expired"
-		}
-		rows = append(rows, []string{
-			cli.Cell(t.ID, 20), cli.Cell(t.Subject, 30), cli.Cell(strings.Join(t.Roles, ","), 40), cli.Cell(strings.Join(t.Groups, ","), 40),
-			cli.Cell(t.Team, 20), cli.Cell(t.Owner, 30), state, until, cli.Cell(t.Note, 40),
-		})
-	}
-	return a.Print(cli.Table([]string{"ID", "SUBJECT", "ROLES", "GROUPS", "TEAM", "OWNER", "STATE", "EXPIRES", "NOTE"}, rows))
+	return cli.Listing[rest.Token]{
+		Empty:  "there are no tokens yet",
+		Header: []string{"ID", "SUBJECT", "ROLES", "GROUPS", "TEAM", "OWNER", "STATE", "EXPIRES", "NOTE"},
+		Row: func(t rest.Token) []string {
+			state, until := "works", "never"
+			if t.ExpiresAt != nil {
+				until = cli.Timestamp(*t.ExpiresAt)
+			}
+			switch {
+			case t.RevokedAt != nil:
+				state = "revoked"
+			case !t.Live(a.Now()):
+				state = "expired"
+			}
+			return []string{
+				cli.Cell(t.ID, 20), cli.Cell(t.Subject, 30), cli.Cell(strings.Join(t.Roles, ","), 40),
+				cli.Cell(strings.Join(t.Groups, ","), 40), cli.Cell(t.Team, 20), cli.Cell(t.Owner, 30),
+				state, until, cli.Cell(t.Note, 40),
+			}
+		},
+	}.Print(a.App, tokens)
 }
 
 func (a *app) tokenRevoke() *cobra.Command {
@@ -271,7 +271,8 @@ for good.
 			}
 			for _, id := range args {
 				if _, whole := auth.TokenID(id); whole || strings.HasPrefix(id, "pawl_") {
-					return errors.New("that is a token, not its ID: never write a token into a command line. Its ID is the part between the second _ and the third")
+					return errors.New("that is a token, not its ID: never write a token into a command line. " +
+						"Its ID is the part between the second _ and the third")
 				}
 			}
 			return nil
@@ -336,7 +337,8 @@ func (a *app) revoke(ids []string, all []rest.Token, revoke func(id string) (res
 		return slices.ContainsFunc(revoked, func(t rest.Token) bool { return t.ID == x.ID })
 	})
 	if len(admins) > 0 && len(left) == 0 {
-		a.Note("warning: no administrator's token works now. With access to the database, make one: 'pawl token new YOU --role admin --direct'; a dev stack makes one when it starts")
+		a.Note("warning: no administrator's token works now. With access to the database, make one: " +
+			"'pawl token new YOU --role admin --direct'; a dev stack makes one when it starts")
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/rest"
 )
@@ -16,11 +17,7 @@ func (a *app) whoami() *cobra.Command {
 		Example: `  pawl whoami
   pawl whoami --token-file rita.token -o json`,
 		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.Client(cmd)
-			if err != nil {
-				return err
-			}
+		RunE: a.Ask(func(cmd *cobra.Command, c *client.Client, _ []string) error {
 			p, err := c.Whoami(cmd.Context())
 			if err != nil {
 				return err
@@ -29,7 +26,8 @@ func (a *app) whoami() *cobra.Command {
 				return a.PrintValue(p)
 			}
 			if p.Method == rest.MethodNone {
-				a.Note("this API authenticates nobody: everybody may do everything, and reviewers name themselves with --as")
+				a.Note("this API authenticates nobody: everybody may do everything, " +
+					"and reviewers name themselves with --as")
 				if a.Setting(cmd, "token")+a.Setting(cmd, "token-file") != "" {
 					a.Note("warning: your token was ignored")
 				}
@@ -50,6 +48,6 @@ func (a *app) whoami() *cobra.Command {
 			b.Field("Token", p.TokenID)
 			b.Field("Until", cli.Timestamp(p.Expires))
 			return a.Print(b.String())
-		},
+		}),
 	}
 }

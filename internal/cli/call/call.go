@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	// glance is how long a call is watched before anything is said about it: allowed calls mostly
-	// end within it.
-	glance = time.Second
-	// running is how long a call that no person has to decide, or one that was withdrawn, is waited
-	// for when --wait is not given.
-	running = 10 * time.Second
+	// firstLook is how long a call is watched before anything is said about it: allowed calls
+	// mostly end within it.
+	firstLook = time.Second
+	// shortWait is how long a call that no person has to decide, or one that was withdrawn, is
+	// waited for when --wait is not given.
+	shortWait = 10 * time.Second
 )
 
 const waitHelp = "how long to wait for people and the tool (default: not for people)"
@@ -63,7 +63,8 @@ call with the same key is found again, another call with it is an error.`,
 				return cli.UsageError(errors.New("--key is empty: leave it out, or name what this call is about"))
 			}
 			if cmd.Flag("timeout").Changed && timeout == 0 {
-				return cli.UsageError(errors.New("--timeout is 0s: nobody can answer in no time; give more, or leave it out"))
+				return cli.UsageError(errors.New("--timeout is 0s: nobody can answer in no time; " +
+					"give more, or leave it out"))
 			}
 			in.Normalize()
 			if err := in.Validate(); err != nil {
@@ -77,7 +78,8 @@ call with the same key is found again, another call with it is an error.`,
 			v, attached, err := c.Start(cmd.Context(), in, f.firstWait())
 			var uncertain *client.UncertainError
 			if errors.As(err, &uncertain) {
-				return fmt.Errorf("%w\nThe call may have been started. Run the same command with --key %s: it starts once", err, uncertain.Key)
+				return fmt.Errorf("%w\nThe call may have been started. Run the same command with --key %s: "+
+					"it starts once", err, uncertain.Key)
 			}
 			if approval.CodeOf(err) == rest.CodeWorkflowGone {
 				return cli.Fail(cli.ExitFailed, err)
@@ -94,7 +96,7 @@ call with the same key is found again, another call with it is an error.`,
 			if attached {
 				a.Note("found %s, started before with this key", v.ID)
 			}
-			return f.end(cmd.Context(), v)
+			return f.toEnd(cmd.Context(), v)
 		},
 	}
 	flags := cmd.Flags()
@@ -156,13 +158,14 @@ func (a *app) resume() *cobra.Command {
 			v, err := c.Get(cmd.Context(), id, f.firstWait())
 			if len(args) == 0 && approval.CodeOf(err) == approval.CodeNotFound {
 				return fmt.Errorf("no call was started with the key \"%s\" by the requester %q (it would be %s)\n"+
-					"Check the API's address (%s) and the exact key. Keys of other requesters are not looked up: use the call's ID, "+
-					"which 'pawl pending --all' and 'pawl audit list --kind call.requested' show", approval.Display(key, 100), approval.Display(requester, 100), id, c.URL())
+					"Check the API's address (%s) and the exact key. Keys of other requesters are not looked up: "+
+					"use the call's ID, which 'pawl pending --all' and 'pawl audit list --kind call.requested' show",
+					approval.Display(key, 100), approval.Display(requester, 100), id, c.URL())
 			}
 			if err != nil {
 				return err
 			}
-			return f.end(cmd.Context(), v)
+			return f.toEnd(cmd.Context(), v)
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "the idempotency `key` the call was started with")
@@ -195,7 +198,7 @@ func (a *app) cancel() *cobra.Command {
 			}
 			var v client.View
 			v.ID = id
-			v, err = observe(cmd.Context(), c, v, goesOn)
+			v, err = pollWhile(cmd.Context(), c, v, unfinished)
 			if err != nil {
 				return fmt.Errorf("%s: the withdrawal is sent; check with 'pawl show %s': %w", id, id, err)
 			}
@@ -206,16 +209,17 @@ func (a *app) cancel() *cobra.Command {
 			}
 			switch {
 			case v.Status == approval.StatusCancelled:
-				a.Note("%s", cli.Ending(v))
+				a.Note("%s", cli.Summary(v))
 				return nil
 			case v.Lost():
-				a.Note("%s", cli.Ending(v))
+				a.Note("%s", cli.Summary(v))
 				return cli.ExitWith(cli.ExitFor(v))
 			case v.Status.Ended():
-				a.Note("too late: %s", cli.Ending(v))
+				a.Note("too late: %s", cli.Summary(v))
 				return cli.ExitWith(cli.ExitDenied)
 			}
-			a.Note("the withdrawal of %s is sent and counts once a worker runs; check again with 'pawl show %s'", id, id)
+			a.Note("the withdrawal of %s is sent and counts once a worker runs; "+
+				"check again with 'pawl show %s'", id, id)
 			return cli.ExitWith(cli.ExitPending)
 		},
 	}
@@ -223,41 +227,44 @@ func (a *app) cancel() *cobra.Command {
 	return cmd
 }
 
-// follow goes with a call to its end, or as far as it was told to.
+// follow waits for a call to end, as long as --wait says.
 type follow struct {
 	*app
-	c       *client.Client
-	patient bool          // --wait was given: wait for people too
-	until   time.Time     // end of --wait
-	most    time.Duration // --wait
+	c         *client.Client
+	forPeople bool          // --wait was given: wait for people too
+	until     time.Time     // end of --wait
+	limit     time.Duration // --wait
 }
 
 func (a *app) follow(cmd *cobra.Command, c *client.Client, most time.Duration) follow {
-	return follow{app: a, c: c, patient: cmd.Flag("wait").Changed, most: most, until: a.Now().Add(most)}
+	return follow{app: a, c: c, forPeople: cmd.Flag("wait").Changed, limit: most, until: a.Now().Add(most)}
 }
 
 // firstWait is for the first look, which is part of --wait.
 func (f follow) firstWait() time.Duration {
-	if f.patient {
-		return max(0, min(f.until.Sub(f.Now()), glance))
+	if f.forPeople {
+		return max(0, min(f.until.Sub(f.Now()), firstLook))
 	}
-	return glance
+	return firstLook
 }
 
-// end waits as far as told and reports where the call stands then.
-func (f follow) end(ctx context.Context, v client.View) error {
-	if f.patient && goesOn(v) {
+// toEnd waits, and reports the state that the call is in then.
+func (f follow) toEnd(ctx context.Context, v client.View) error {
+	if f.forPeople && unfinished(v) {
 		if left := f.until.Sub(f.Now()); left > 0 {
-			f.Note("%s; waiting up to %s (after Ctrl-C the call goes on)", cli.Ending(v), cli.Span(min(f.most, left+glance)))
+			f.Note("%s; waiting up to %s (after Ctrl-C the call goes on)",
+				cli.Summary(v), cli.Span(min(f.limit, left+firstLook)))
 			var err error
 			if v, err = f.wait(ctx, v, left); err != nil {
 				return err
 			}
 		}
 	}
-	if !f.patient {
+	if !f.forPeople {
 		var err error
-		v, err = observe(ctx, f.c, v, func(v client.View) bool { return goesOn(v) && v.Status != approval.StatusPending })
+		v, err = pollWhile(ctx, f.c, v, func(v client.View) bool {
+			return unfinished(v) && v.Status != approval.StatusPending
+		})
 		if err != nil {
 			f.Note("%v", err)
 		}
@@ -270,19 +277,21 @@ func (f follow) end(ctx context.Context, v client.View) error {
 		return f.report(v)
 	}
 	f.Note("%s is identical to %s, which already waits: waiting for that one", v.ID, v.DuplicateOf)
-	return f.end(ctx, same)
+	return f.toEnd(ctx, same)
 }
 
-// observe looks at a call while on says so, as long as running at most, and returns how it was last
+// pollWhile asks for a call while more says so, for shortWait at most, and returns how it was last
 // seen. That its time or ctx ended is no error.
-func observe(ctx context.Context, c *client.Client, v client.View, on func(client.View) bool) (client.View, error) {
-	ctx, stop := context.WithTimeout(ctx, running)
+func pollWhile(
+	ctx context.Context, c *client.Client, v client.View, more func(client.View) bool,
+) (client.View, error) {
+	ctx, stop := context.WithTimeout(ctx, shortWait)
 	defer stop()
-	for range int(running / glance) {
-		if !on(v) {
+	for range int(shortWait / firstLook) {
+		if !more(v) {
 			break
 		}
-		next, err := c.Get(ctx, v.ID, glance)
+		next, err := c.Get(ctx, v.ID, firstLook)
 		if ctx.Err() != nil {
 			break
 		}
@@ -295,7 +304,7 @@ func observe(ctx context.Context, c *client.Client, v client.View, on func(clien
 	return v, nil
 }
 
-func goesOn(v client.View) bool { return !v.Status.Ended() && !v.Lost() }
+func unfinished(v client.View) bool { return !v.Status.Ended() && !v.Lost() }
 
 // wait returns the call as it was last seen. Silence of the API is no error: the call goes on
 // without it.
@@ -331,7 +340,7 @@ func (f follow) report(v client.View) error {
 			return err
 		}
 	}
-	text := cli.Ending(v)
+	text := cli.Summary(v)
 	switch w := v.Waiting; {
 	case w != nil && v.Status != approval.StatusPending:
 		text += "; it waits for " + cli.Cell(w.For, 200)

@@ -144,8 +144,7 @@ func TestCallFollowsWhatRuns(t *testing.T) {
 	clitest.CommandLine{API: api.URL}.Run(t, "call", "send_email").Want(t, cli.ExitPending, nil, []string{"waits for approval"})
 }
 
-// Without a worker nobody evaluates the call, and the API knows no more of it
-// than its ID.
+// Without a worker nobody evaluates the call, and the API knows no more of it than its ID.
 func TestCallWithoutWorker(t *testing.T) {
 	api := clitest.NewAPI(t)
 	api.On("POST /api/calls", clitest.Reply(202, clitest.Outcome(approval.StatusEvaluating, "")))
@@ -188,8 +187,8 @@ func TestContinueADuplicate(t *testing.T) {
 	clitest.CommandLine{API: api.URL}.Run(t, "continue", "--key", "k").Want(t, cli.ExitDenied, nil, []string{"was blocked", "[duplicate]"})
 }
 
-// TestWaitAcrossARestart closes the API's listener while --wait is held, opens
-// it again, answers 503 once, and only then ends the call.
+// TestWaitAcrossARestart closes the API's listener while --wait is held, opens it again, answers
+// 503 once, and only then ends the call.
 func TestWaitAcrossARestart(t *testing.T) {
 	held := make(chan struct{})
 	var once sync.Once

@@ -51,7 +51,7 @@ Exit code 1: none of the names was there, or the store could not be used.`,
 				if err != nil {
 					return err
 				}
-				return a.tellForgotten(names, forgotten)
+				return a.printForgotten(names, forgotten)
 			})
 		},
 	}
@@ -59,8 +59,8 @@ Exit code 1: none of the names was there, or the store could not be used.`,
 	return cmd
 }
 
-// tellForgotten says which of the names were there, and which were not.
-func (a *app) tellForgotten(names, forgotten []string) error {
+// printForgotten says which of the names were there, and which were not.
+func (a *app) printForgotten(names, forgotten []string) error {
 	unknown := []string{}
 	for _, name := range names {
 		if !slices.Contains(forgotten, name) && !slices.Contains(unknown, name) {

@@ -3,6 +3,7 @@
 package clitest
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -63,7 +64,8 @@ func (f *API) serve(w http.ResponseWriter, r *http.Request) {
 	case h != nil:
 		h(w, r)
 	case r.URL.Path == "/api/whoami":
-		Reply(200, `{"subject":"local","kind":"person","roles":["agent","reviewer","auditor","admin"],"method":"none"}`)(w, r)
+		Reply(200, `{"subject":"local","kind":"person","method":"none",`+
+			`"roles":["agent","reviewer","auditor","admin"]}`)(w, r)
 	case r.Method == http.MethodGet && r.URL.Path == "/api/requests":
 		f.list(w, r)
 	case r.Method == http.MethodGet && one:
@@ -98,7 +100,8 @@ func (f *API) list(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	var fits []string
 	for _, v := range f.views {
-		if status := r.URL.Query().Get("status"); status == "all" || field(f.t, v, "status") == status || (status == "" && field(f.t, v, "status") == "pending") {
+		status := cmp.Or(r.URL.Query().Get("status"), "pending")
+		if status == "all" || field(f.t, v, "status") == status {
 			fits = append(fits, v)
 		}
 	}
@@ -108,7 +111,8 @@ func (f *API) list(w http.ResponseWriter, r *http.Request) {
 	if to >= len(fits) {
 		to, next = len(fits), ""
 	}
-	Reply(200, fmt.Sprintf(`{"items":[%s],"total":%d,"next_cursor":%q}`, strings.Join(fits[from:to], ","), len(fits), next))(w, r)
+	items := strings.Join(fits[from:to], ",")
+	Reply(200, fmt.Sprintf(`{"items":[%s],"total":%d,"next_cursor":%q}`, items, len(fits), next))(w, r)
 }
 
 func (f *API) On(route string, h http.HandlerFunc) {
@@ -267,5 +271,6 @@ func (BrokenWriter) Write([]byte) (int, error) { return 0, errors.New("no space 
 
 // Execute runs one command line in this process, and returns its exit code.
 func Execute(ctx context.Context, env cli.Env, args ...string) int {
-	return cli.Run(ctx, env, args, call.Commands, review.Commands, policies.Commands, access.Commands, operate.Commands)
+	return cli.Run(ctx, env, args,
+		call.Commands, review.Commands, policies.Commands, access.Commands, operate.Commands)
 }

@@ -32,7 +32,8 @@ func ActivePolicy(t *testing.T, version int, name, text string) (digest, doc str
 	if err != nil {
 		t.Fatal(err)
 	}
-	return set.Digest(), fmt.Sprintf(`{"version":%d,"digest":%q,"by":"ana","layers":[%s]}`, version, set.Digest(), layer)
+	doc = fmt.Sprintf(`{"version":%d,"digest":%q,"by":"ana","layers":[%s]}`, version, set.Digest(), layer)
+	return set.Digest(), doc
 }
 
 func Outcome(status approval.Status, more string) string {

@@ -79,7 +79,8 @@ func (p *process) authenticator(tokens store.TokenReader, log *slog.Logger) (aut
 
 func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, error) {
 	o := oidc.Options{
-		Issuer: p.OIDCIssuer, Audience: p.OIDCAudience, Skew: p.OIDCSkew, Roles: map[rest.Role][]string{}, Logger: log,
+		Issuer: p.OIDCIssuer, Audience: p.OIDCAudience, Skew: p.OIDCSkew, Roles: map[rest.Role][]string{},
+		Logger: log,
 	}
 	for _, pair := range p.OIDCClaims {
 		what, claim, _ := strings.Cut(pair, "=")
@@ -108,7 +109,9 @@ func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, erro
 // signer makes what signs decisions; nil where nobody is authenticated. chosen says that the key's
 // file was. An API that may not write to its store, and whose key nobody made known, goes on without:
 // its decisions count as unauthenticated.
-func (p *process) signer(ctx context.Context, s store.Store, chosen bool, log *slog.Logger) (*auth.Signer, error) {
+func (p *process) signer(
+	ctx context.Context, s store.Store, chosen bool, log *slog.Logger,
+) (*auth.Signer, error) {
 	if p.hasAuth(settings.AuthNone) {
 		return nil, nil
 	}

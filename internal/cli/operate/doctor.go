@@ -368,7 +368,9 @@ func (d *doctorCommand) sameStore(ctx context.Context) finding {
 		"none yet", cli.Cell(d.TaskQueue, 200))
 }
 
-func (d *doctorCommand) polled(ctx context.Context, what, queue string, kind enums.TaskQueueType, advice string) finding {
+func (d *doctorCommand) polled(
+	ctx context.Context, what, queue string, kind enums.TaskQueueType, advice string,
+) finding {
 	ok, err := health.Polled(ctx, d.temporal.WorkflowService(), d.options.Namespace, queue, kind)
 	switch {
 	case err != nil:

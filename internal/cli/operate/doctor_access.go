@@ -76,7 +76,8 @@ func (d *doctorCommand) certificate(now time.Time) finding {
 	case now.After(pair.Leaf.NotAfter):
 		return failed(what, fmt.Errorf("%s expired on %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)), advice)
 	case now.Add(expiresSoon).After(pair.Leaf.NotAfter):
-		return found(what, stateOK, "%s, only until %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)).advise(advice)
+		return found(what, stateOK, "%s, only until %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter)).
+			advise(advice)
 	}
 	return found(what, stateOK, "%s, until %s", d.TLSCert, cli.Timestamp(pair.Leaf.NotAfter))
 }

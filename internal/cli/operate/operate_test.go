@@ -73,8 +73,7 @@ func TestOperatorsUsageErrors(t *testing.T) {
 	}
 }
 
-// TestPasswordsStaySecret sends every kind of bad database URL through every
-// command.
+// TestPasswordsStaySecret sends every kind of bad database URL through every command.
 func TestPasswordsStaySecret(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	for _, url := range []string{

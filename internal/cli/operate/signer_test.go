@@ -13,8 +13,8 @@ import (
 	"github.com/pawlhq/pawl/store/sqlite"
 )
 
-// An API that may not write to its store, and was not told which key to use, does
-// without. One that was told does not.
+// An API that may not write to its store, and was not told which key to use, does without. One that
+// was told does not.
 func TestSignerOfAReadOnlyAPI(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pawl.db")

@@ -149,7 +149,9 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 
 // followPolicy lets the files be the first policy of a store that has none, and follows the active
 // one.
-func (w *workerCommand) followPolicy(ctx context.Context, s store.Store, files *policy.Set) (*active.Policy, error) {
+func (w *workerCommand) followPolicy(
+	ctx context.Context, s store.Store, files *policy.Set,
+) (*active.Policy, error) {
 	v, fits, err := active.Seed(ctx, s, active.Change{
 		Files: active.Names(files.Sources()), By: "pawl worker", Channel: "file",
 		Note: "the store had no policy",

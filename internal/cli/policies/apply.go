@@ -83,7 +83,8 @@ SQLite, first stop the process that owns the store.`,
 	f := cmd.Flags()
 	f.BoolVar(&s.dryRun, "dry-run", false, "only check the files, and show what would change")
 	f.StringVar(&s.note, "note", "", "why, for the record")
-	f.Int64Var(&s.expect, "expect", -1, "the `version` to replace, and no other (default: the one that is active now)")
+	f.Int64Var(&s.expect, "expect", -1,
+		"the `version` to replace, and no other (default: the one that is active now)")
 	f.Lookup("expect").DefValue = "0" // not shown
 	return cmd
 }
@@ -137,7 +138,7 @@ func (s *applyCommand) run(ctx context.Context, on admin.Admin, files []policyFi
 		if err != nil {
 			return a.policyRefused(err, files)
 		}
-		return s.tellTrial(ctx, on, was, trial, change, files)
+		return s.printTrial(ctx, on, was, trial, change, files)
 	}
 	applied, err := on.ApplyPolicy(ctx, change)
 	if err != nil {
@@ -146,30 +147,38 @@ func (s *applyCommand) run(ctx context.Context, on admin.Admin, files []policyFi
 	if a.Output == cli.OutputJSON {
 		return a.PrintValue(applied)
 	}
-	a.placed(applied.Warnings, files, true)
+	a.noteFileProblems(applied.Warnings, files, true)
 	if !applied.Changed {
-		return a.Print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", applied.Version))
+		return a.printUnchanged(applied.Version)
 	}
 	// What follows takes a moment: say first that it is done.
-	err = a.Print(fmt.Sprintf("Applied: version %d, digest %s, is active. Workers judge by it within seconds.\n", applied.Version, cli.ShortHash(applied.Digest)))
+	err = a.Print(fmt.Sprintf("Applied: version %d, digest %s, is active. Workers judge by it within seconds.\n",
+		applied.Version, cli.ShortHash(applied.Digest)))
 	if err != nil {
 		return err
 	}
 	return a.printEffect(a.effectOf(ctx, on, was, change.Layers))
 }
 
-// tellTrial ends with exitError if calls are judged less strictly than before, or if nothing was
+func (a *app) printUnchanged(version int64) error {
+	return a.Print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", version))
+}
+
+// printTrial ends with exitError if calls are judged less strictly than before, or if nothing was
 // compared.
-func (s *applyCommand) tellTrial(ctx context.Context, on admin.Admin, was rest.ActivePolicy, trial rest.PolicyTrial, change rest.PolicyChange, files []policyFile) error {
+func (s *applyCommand) printTrial(
+	ctx context.Context, on admin.Admin, was rest.ActivePolicy, trial rest.PolicyTrial, change rest.PolicyChange,
+	files []policyFile,
+) error {
 	a := s.app
 	if a.Output != cli.OutputJSON {
-		a.placed(trial.Warnings, files, true)
+		a.noteFileProblems(trial.Warnings, files, true)
 	}
 	switch {
 	case !trial.Changed && a.Output == cli.OutputJSON:
 		return a.PrintValue(trial)
 	case !trial.Changed:
-		return a.Print(fmt.Sprintf("Nothing to do: these files are version %d, which is active.\n", trial.Active.Version))
+		return a.printUnchanged(trial.Active.Version)
 	case trial.Active.Version != was.Version || was.Version != *change.Expect:
 		return fmt.Errorf("version %d is active, not %d: check again", trial.Active.Version, *change.Expect)
 	}
@@ -193,12 +202,13 @@ func (s *applyCommand) tellTrial(ctx context.Context, on admin.Admin, was rest.A
 	if err := errors.Join(a.Print(text), a.printEffect(e)); err != nil {
 		return err
 	}
-	a.Note("nothing was applied. To replace what was compared here, and nothing newer, add --expect %d", was.Version)
+	a.Note("nothing was applied. To replace what was compared here, and nothing newer, add --expect %d",
+		was.Version)
 	return end(nil)
 }
 
-// placed tells what the answer says about the policy, by the paths of its files.
-func (a *app) placed(problems []rest.FileProblem, files []policyFile, warnings bool) {
+// noteFileProblems tells what the answer says about the policy, by the paths of its files.
+func (a *app) noteFileProblems(problems []rest.FileProblem, files []policyFile, warnings bool) {
 	for _, p := range problems {
 		for _, f := range files {
 			if p.File == f.Name {
@@ -217,7 +227,7 @@ func (a *app) policyRefused(err error, files []policyFile) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	a.placed(refused.Problems, files, false)
+	a.noteFileProblems(refused.Problems, files, false)
 	if refused.Code == rest.CodePolicyChanged {
 		return fmt.Errorf("%w\n'pawl policy apply --dry-run' shows what your files would change now", err)
 	}

@@ -40,7 +40,8 @@ func (a *app) policyChanges(was, will []rest.PolicyLayer) (string, error) {
 	var b strings.Builder
 	for _, c := range changes {
 		name := approval.Display(c.name, 0)
-		text, err := udiff.ToUnified(name+" ("+c.from+")", name+" ("+c.to+")", c.old, udiff.Lines(c.old, c.new), udiff.DefaultContextLines)
+		text, err := udiff.ToUnified(name+" ("+c.from+")", name+" ("+c.to+")",
+			c.old, udiff.Lines(c.old, c.new), udiff.DefaultContextLines)
 		if err != nil {
 			return "", fmt.Errorf("comparing %s: %w", name, err)
 		}

@@ -32,7 +32,7 @@ can't be read.`,
 			if err != nil {
 				return err
 			}
-			return a.tellCheck(c)
+			return a.printCheck(c)
 		},
 	}
 }
@@ -106,19 +106,20 @@ func layersOf(set *policy.Set) []checkedLayer {
 	var layers []checkedLayer
 	// An explanation names every layer, whatever the call.
 	for _, l := range set.Explain(approval.Call{}, policytest.Noon).Layers {
-		layers = append(layers, checkedLayer{Layer: l.Layer, File: l.File, Rules: rules[l.Layer], Observe: l.Observe})
+		layers = append(layers,
+			checkedLayer{Layer: l.Layer, File: l.File, Rules: rules[l.Layer], Observe: l.Observe})
 	}
 	return layers
 }
 
-func (a *app) tellCheck(c checked) error {
+func (a *app) printCheck(c checked) error {
 	if a.Output == cli.OutputJSON {
 		if err := a.PrintValue(c); err != nil {
 			return err
 		}
 	} else {
-		a.notes(c.Problems)
-		a.notes(c.Warnings)
+		a.noteProblems(c.Problems)
+		a.noteProblems(c.Warnings)
 		if c.OK {
 			if err := a.Print(c.String()); err != nil {
 				return err

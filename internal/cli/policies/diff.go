@@ -73,7 +73,9 @@ was compared; 2: the command line is wrong, or gives no calls.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&d.calls, "calls", nil, "compare over the calls of this `FILE`: a suite or a folder of them, NDJSON of calls, of requests or of audit entries, or - for NDJSON on standard input; repeatable")
+	flags.StringArrayVar(&d.calls, "calls", nil,
+		"compare over the calls of this `FILE`: a suite or a folder of them, NDJSON of calls, of requests or of "+
+			"audit entries, or - for NDJSON on standard input; repeatable")
 	flags.BoolVar(&d.recorded, "recorded", false, "compare over the calls in the audit log of a running Pawl")
 	flags.DurationVar(&d.since, "since", recordedFor, "with --recorded: how far to look back")
 	return cmd
@@ -99,7 +101,7 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 	case report.Calls == 0:
 		return errors.New("nothing was compared: the given files and the audit log hold no call")
 	}
-	d.hidden(report)
+	d.noteRedacted(report)
 	if d.Output == cli.OutputJSON {
 		err = d.PrintValue(diffJSON(old, new, report))
 	} else {
@@ -138,10 +140,11 @@ func (d *diffCommand) corpus(cmd *cobra.Command) (iter.Seq2[policytest.Case, err
 	return policydiff.Both(policydiff.Given(given), recorded), nil
 }
 
-// hidden warns of compared calls that are not whole.
-func (a *app) hidden(r policydiff.Report) {
+// noteRedacted warns of compared calls that are not whole.
+func (a *app) noteRedacted(r policydiff.Report) {
 	if r.Redacted > 0 {
-		a.Note("warning: in %s values were redacted when recorded; conditions on them are not judged as they were", cli.Plural(r.Redacted, "call"))
+		a.Note("warning: in %s values were redacted when recorded; conditions on them are not judged as they were",
+			cli.Plural(r.Redacted, "call"))
 	}
 }
 

@@ -14,8 +14,7 @@ var update = flag.Bool("update", false, "write what the documentation shows of c
 
 var session = regexp.MustCompile("(?ms)^```console\n\\$ pawl ([^\n]*)\n(.*?)^```")
 
-// The documentation shows what the commands print, run from the repository's
-// root.
+// The documentation shows what the commands print, run from the repository's root.
 func TestDocumentedSessions(t *testing.T) {
 	t.Chdir("../../..")
 	const file = "docs/policy-tools.md"

@@ -23,7 +23,9 @@ type policyEffect struct {
 	err      error // why it can't be told: the calls, or this Pawl does not know one of the policies
 }
 
-func (a *app) effectOf(ctx context.Context, from lister, was rest.ActivePolicy, will []rest.PolicyLayer) (e policyEffect) {
+func (a *app) effectOf(
+	ctx context.Context, from lister, was rest.ActivePolicy, will []rest.PolicyLayer,
+) (e policyEffect) {
 	if e.old, e.err = compileLayers(was.Layers, was.Digest); e.err != nil {
 		return e
 	}
@@ -32,7 +34,8 @@ func (a *app) effectOf(ctx context.Context, from lister, was rest.ActivePolicy, 
 	}
 	limited, cancel := context.WithTimeout(ctx, effectTime)
 	defer cancel()
-	e.report, e.err = policydiff.Diff(e.old, e.new, policydiff.Recorded(limited, entriesSince(from, a.Now().Add(-recordedFor))))
+	recent := entriesSince(from, a.Now().Add(-recordedFor))
+	e.report, e.err = policydiff.Diff(e.old, e.new, policydiff.Recorded(limited, recent))
 	if e.err != nil && limited.Err() != nil && ctx.Err() == nil {
 		e.cut, e.err = true, nil
 	}
@@ -63,12 +66,16 @@ func (a *app) printEffect(e policyEffect) error {
 	if e.report.Calls == 0 {
 		a.Note("warning: nothing was compared: no call was recorded in the last %d days; "+
 			"'pawl policy diff --calls' compares over suites", recordedDays)
-	} else if err := a.Print(fmt.Sprintf("\nOver the calls recorded in the last %d days:\n%s", recordedDays, a.differences(e.report))); err != nil {
-		return err
+	} else {
+		heading := fmt.Sprintf("\nOver the calls recorded in the last %d days:\n", recordedDays)
+		if err := a.Print(heading + a.differences(e.report)); err != nil {
+			return err
+		}
 	}
-	a.hidden(e.report)
+	a.noteRedacted(e.report)
 	if e.cut {
-		a.Note("warning: the comparison stopped after %v; 'pawl policy diff --recorded' compares over all recorded calls", effectTime)
+		a.Note("warning: the comparison stopped after %v; 'pawl policy diff --recorded' compares over all "+
+			"recorded calls", effectTime)
 	}
 	return nil
 }

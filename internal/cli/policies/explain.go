@@ -37,7 +37,8 @@ The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if doc == "" {
-				return cli.UsageError(errors.New(`which call? give it with --call '{"tool":"send_email"}', @file, or - for standard input`))
+				return cli.UsageError(errors.New(`which call? give it with --call '{"tool":"send_email"}', ` +
+					"@file, or - for standard input"))
 			}
 			if len(files) == 0 {
 				files = []string{activeName}
@@ -65,9 +66,11 @@ The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 			return a.Print(a.explanation(call.Tool, e))
 		},
 	}
-	cmd.Flags().StringArrayVar(&files, "policy", nil, "the policy's `FILE` or folder, repeatable; or @DIGEST for one that was applied (default: the active one)")
+	cmd.Flags().StringArrayVar(&files, "policy", nil,
+		"the policy's `FILE` or folder, repeatable; or @DIGEST for one that was applied (default: the active one)")
 	cmd.Flags().StringVar(&doc, "call", "", "the call: a `JSON` object, @file, or - for standard input")
-	cmd.Flags().StringVar(&at, "at", "", "`time` that conditions see as now, like 2026-03-01T22:00:00Z (default: now)")
+	cmd.Flags().StringVar(&at, "at", "",
+		"`time` that conditions see as now, like 2026-03-01T22:00:00Z (default: now)")
 	return cmd
 }
 
@@ -86,7 +89,8 @@ func (a *app) readTime(text string) (time.Time, error) {
 // explanation writes for people what a policy says to a call.
 func (a *app) explanation(tool string, e policy.Explanation) string {
 	s := cli.Sheet{Wrapped: a.IsTerminal(a.Stdout)}
-	fmt.Fprintf(&s, "%s  %s\n", a.Paint(cli.Bold, cli.Cell(tool, 0)), a.Paint(verdictColour(e.Kind), string(e.Kind)))
+	kind := a.Paint(verdictColour(e.Kind), string(e.Kind))
+	fmt.Fprintf(&s, "%s  %s\n", a.Paint(cli.Bold, cli.Cell(tool, 0)), kind)
 	verdictFields(&s, e)
 	for _, line := range e.Call {
 		s.Field("Call", line)
@@ -123,7 +127,7 @@ func verdictFields(s *cli.Sheet, e policy.Explanation) {
 		s.Field("Valid for", v.ValidFor.Short())
 	}
 	s.Field("Hidden", strings.Join(v.Redact, ", "))
-	cli.Beside(s, v)
+	cli.ObservedFields(s, v)
 }
 
 func (a *app) layer(s *cli.Sheet, l policy.LayerSays) {
@@ -136,7 +140,8 @@ func (a *app) layer(s *cli.Sheet, l policy.LayerSays) {
 	case l.Observe:
 		says = "would say " + string(l.Says) + ", but only observes"
 	}
-	fmt.Fprintf(s, "\nLayer %s (%s) %s\n", a.Paint(cli.Bold, cli.Cell(l.Layer, 60)), approval.Display(l.File, 200), says)
+	name := a.Paint(cli.Bold, cli.Cell(l.Layer, 60))
+	fmt.Fprintf(s, "\nLayer %s (%s) %s\n", name, approval.Display(l.File, 200), says)
 	if l.Rule != nil {
 		s.Field("  counts", l.Rule.Where+" "+l.Rule.Text)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/rest"
 )
@@ -42,11 +43,7 @@ several files, each has its name above it.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.Client(cmd)
-			if err != nil {
-				return err
-			}
+		RunE: a.Ask(func(cmd *cobra.Command, c *client.Client, args []string) error {
 			if len(args) == 1 {
 				return a.showPolicy(cmd.Context(), c, args[0])
 			}
@@ -59,20 +56,23 @@ several files, each has its name above it.`,
 			}
 			a.Note("%s", appliedBy(p.PolicyVersion))
 			return a.printLayers(p.Layers)
-		},
+		}),
 	}
 }
+
+const nothingApplied = "no policy was applied yet: everything needs approval"
 
 // appliedBy says what is known of a version.
 func appliedBy(v rest.PolicyVersion) string {
 	if v.Version == 0 {
-		return "no policy was applied yet: everything needs approval"
+		return nothingApplied
 	}
 	who := "unauthenticated"
 	if v.Authenticated {
 		who = "authenticated"
 	}
-	text := fmt.Sprintf("version %d, applied %s by %s (%s, %s)\ndigest %s", v.Version, cli.Timestamp(v.At), cli.Cell(v.By, 80), cli.Cell(v.Channel, 20), who, v.Digest)
+	text := fmt.Sprintf("version %d, applied %s by %s (%s, %s)\ndigest %s", v.Version, cli.Timestamp(v.At),
+		cli.Cell(v.By, 80), cli.Cell(v.Channel, 20), who, v.Digest)
 	if v.Note != "" {
 		text += "\nnote: " + cli.Cell(v.Note, 0)
 	}
@@ -107,36 +107,30 @@ func (a *app) policyHistory() *cobra.Command {
 		Example: `  pawl policy history
   pawl policy history --limit 0 -o json`,
 		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.Client(cmd)
-			if err != nil {
-				return err
-			}
+		RunE: a.Ask(func(cmd *cobra.Command, c *client.Client, _ []string) error {
 			page, err := c.PolicyHistory(cmd.Context(), "", int(limit))
 			if err != nil {
 				return err
 			}
-			if a.Output == cli.OutputJSON {
-				return cli.PrintPage(a.App, page)
-			}
-			if len(page.Items) == 0 {
-				a.Note("no policy was applied yet: everything needs approval")
-				return nil
-			}
-			var rows [][]string
-			for _, v := range page.Items {
-				authenticated := "no"
-				if v.Authenticated {
-					authenticated = "yes"
-				}
-				rows = append(rows, []string{
-					fmt.Sprint(v.Version), cli.Timestamp(v.At), cli.Cell(v.By, 30), authenticated, cli.Cell(v.Channel, 12), cli.ShortHash(v.Digest), cli.Cell(v.Note, 60),
-				})
-			}
 			defer cli.NoteMore(a.App, page)
-			return a.Print(cli.Table([]string{"VERSION", "APPLIED", "BY", "AUTHENTICATED", "VIA", "DIGEST", "NOTE"}, rows))
-		},
+			return versionList.PrintPage(a.App, page)
+		}),
 	}
 	cmd.Flags().Var(&limit, "limit", cli.LimitHelp)
 	return cmd
+}
+
+var versionList = cli.Listing[rest.PolicyVersion]{
+	Empty:  nothingApplied,
+	Header: []string{"VERSION", "APPLIED", "BY", "AUTHENTICATED", "VIA", "DIGEST", "NOTE"},
+	Row: func(v rest.PolicyVersion) []string {
+		authenticated := "no"
+		if v.Authenticated {
+			authenticated = "yes"
+		}
+		return []string{
+			fmt.Sprint(v.Version), cli.Timestamp(v.At), cli.Cell(v.By, 30), authenticated, cli.Cell(v.Channel, 12),
+			cli.ShortHash(v.Digest), cli.Cell(v.Note, 60),
+		}
+	},
 }

@@ -83,13 +83,15 @@ func (a *app) differences(r policydiff.Report) string {
 	case laxer == 0:
 		fmt.Fprintf(&b, "%s: %d stricter, none laxer\n", cli.Plural(r.Calls, "call"), stricter)
 	default:
-		fmt.Fprintf(&b, "%s: %s, %d stricter\n", cli.Plural(r.Calls, "call"), a.Paint(cli.Red, fmt.Sprintf("%d LAXER", laxer)), stricter)
+		marked := a.Paint(cli.Red, fmt.Sprintf("%d LAXER", laxer))
+		fmt.Fprintf(&b, "%s: %s, %d stricter\n", cli.Plural(r.Calls, "call"), marked, stricter)
 	}
 	return b.String()
 }
 
 func (a *app) examples(b *strings.Builder, t policydiff.ToolChanges) {
-	fmt.Fprintf(b, "         %s, %s\n", a.Paint(cli.Bold, cli.Cell(t.Tool, 0)), cli.Plural(len(t.Changes), "call"))
+	tool := a.Paint(cli.Bold, cli.Cell(t.Tool, 0))
+	fmt.Fprintf(b, "         %s, %s\n", tool, cli.Plural(len(t.Changes), "call"))
 	rules := ""
 	for i, c := range t.Changes {
 		if i == maxExamples {
@@ -98,7 +100,8 @@ func (a *app) examples(b *strings.Builder, t policydiff.ToolChanges) {
 		}
 		// The place and name alone: the arguments of a real call may be secrets.
 		fmt.Fprintf(b, "           %s\n", approval.Display(strings.TrimSpace(c.Case.Place+" "+c.Case.Name), 300))
-		if now := fmt.Sprintf("             old: %s\n             new: %s\n", ruleLine(c.Old), ruleLine(c.New)); now != rules {
+		now := fmt.Sprintf("             old: %s\n             new: %s\n", ruleLine(c.Old), ruleLine(c.New))
+		if now != rules {
 			b.WriteString(now)
 			rules = now
 		}

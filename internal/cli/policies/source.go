@@ -29,10 +29,11 @@ func (a *app) readPolicy(cmd *cobra.Command, names ...string) (*policy.Set, erro
 	switch remote := remoteName(names); {
 	case remote == "":
 		if set, err = inspectPolicy(names); err == nil {
-			a.notes(set.Warnings())
+			a.noteProblems(set.Warnings())
 		}
 	case len(names) > 1:
-		return nil, cli.UsageError(fmt.Errorf("%s is a whole policy: name nothing beside it", approval.Display(remote, 80)))
+		return nil, cli.UsageError(
+			fmt.Errorf("%s is a whole policy: name nothing beside it", approval.Display(remote, 80)))
 	default:
 		set, err = a.fetchPolicy(cmd, remote)
 	}
@@ -40,7 +41,7 @@ func (a *app) readPolicy(cmd *cobra.Command, names ...string) (*policy.Set, erro
 		return nil, a.problems(err)
 	}
 	if left := set.Unexecuted(); len(left) > 0 {
-		a.notes(left)
+		a.noteProblems(left)
 		a.Note("warning: no worker loads this policy as it is: see above")
 	}
 	return set, nil
@@ -87,7 +88,8 @@ func (a *app) fetchPolicy(cmd *cobra.Command, name string) (*policy.Set, error) 
 func compileLayers(layers []rest.PolicyLayer, digest string) (*policy.Set, error) {
 	set, err := policy.Inspect(admin.Files(layers)...)
 	if err == nil && digest != set.Digest() {
-		err = fmt.Errorf("the text of the policy %s has another digest here: it was changed on its way or in the database, or this Pawl is of another version", approval.Display(cli.ShortHash(digest), 80))
+		err = fmt.Errorf("the text of the policy %s has another digest here: it was changed on its way or in the "+
+			"database, or this Pawl is of another version", approval.Display(cli.ShortHash(digest), 80))
 	}
 	return set, err
 }
@@ -109,11 +111,11 @@ func (a *app) problems(err error) error {
 	if !ok {
 		return err
 	}
-	a.notes(found)
+	a.noteProblems(found)
 	return cli.ExitWith(cli.ExitError)
 }
 
-func (a *app) notes(problems []yamlfile.Problem) {
+func (a *app) noteProblems(problems []yamlfile.Problem) {
 	for _, p := range problems {
 		a.Note("%s", p)
 	}

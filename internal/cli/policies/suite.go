@@ -88,7 +88,7 @@ func (s *suiteCommand) validate() error {
 }
 
 func (s *suiteCommand) run(paths []string) error {
-	report, err := s.try(paths)
+	report, err := s.runSuites(paths)
 	if err != nil {
 		return s.problems(err)
 	}
@@ -96,11 +96,11 @@ func (s *suiteCommand) run(paths []string) error {
 	if err != nil {
 		return err
 	}
-	t := tested{Report: report, golden: changes, least: int(s.least)}
+	t := testReport{Report: report, golden: changes, least: int(s.least)}
 	if s.Output == cli.OutputJSON {
 		err = s.PrintValue(t.json())
 	} else {
-		s.notes(report.Warnings)
+		s.noteProblems(report.Warnings)
 		s.hint(report)
 		err = s.Print(s.text(t))
 	}
@@ -110,8 +110,9 @@ func (s *suiteCommand) run(paths []string) error {
 	return err
 }
 
-// try reads all suites before it runs any, so that every mistake in any of them is told at once.
-func (s *suiteCommand) try(paths []string) (policytest.Report, error) {
+// runSuites reads all suites before it runs any, so that every mistake in any of them is told at
+// once.
+func (s *suiteCommand) runSuites(paths []string) (policytest.Report, error) {
 	if len(paths) == 0 {
 		paths = []string{"."}
 	}
@@ -164,14 +165,14 @@ func (s *suiteCommand) hint(report policytest.Report) {
 	}
 }
 
-// tested is what came of it all.
-type tested struct {
+// testReport is what came of it all.
+type testReport struct {
 	policytest.Report
 	golden []policytest.GoldenChange
 	least  int
 }
 
-func (t tested) ok() bool {
+func (t testReport) ok() bool {
 	for _, c := range t.Coverage {
 		if c.Percent() < t.least {
 			return false
@@ -195,7 +196,7 @@ type testedCoverage struct {
 	OK      bool `json:"ok"`
 }
 
-func (t tested) json() any {
+func (t testReport) json() any {
 	doc := struct {
 		OK       bool                      `json:"ok"`
 		Tests    int                       `json:"tests"`
@@ -221,7 +222,7 @@ func (t tested) json() any {
 	return doc
 }
 
-func (s *suiteCommand) text(t tested) string {
+func (s *suiteCommand) text(t testReport) string {
 	var b strings.Builder
 	var suites []string
 	tests, failed := map[string]int{}, map[string]int{}
@@ -242,7 +243,7 @@ func (s *suiteCommand) text(t tested) string {
 	for _, g := range t.golden {
 		gone, come := linesNotIn(g.New, g.Old), linesNotIn(g.Old, g.New)
 		fmt.Fprintf(&b, "%s %s\n%s%s\n", s.Paint(cli.Red, "GOLDEN"), approval.Display(g.Test, 500),
-			marked("-", approval.DisplayLines(gone, 0)), marked("+", come))
+			prefixed("-", approval.DisplayLines(gone, 0)), prefixed("+", come))
 	}
 	for _, suite := range suites {
 		word := "ok  "
@@ -295,10 +296,10 @@ func linesNotIn(other, text string) string {
 	return b.String()
 }
 
-func indent(text string) string { return marked("     ", text) }
+func indent(text string) string { return prefixed("     ", text) }
 
-// marked puts a mark before each line.
-func marked(mark, text string) string {
+// prefixed puts a mark before each line.
+func prefixed(mark, text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
 		b.WriteString(strings.TrimRight(mark+line, " \n") + "\n")

@@ -15,5 +15,7 @@ type app struct{ *cli.App }
 // Commands makes the commands of this package.
 func Commands(base *cli.App) []*cobra.Command {
 	a := &app{base}
-	return []*cobra.Command{a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.review(), a.audit()}
+	return []*cobra.Command{
+		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.review(), a.audit(),
+	}
 }

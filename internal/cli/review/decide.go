@@ -27,7 +27,8 @@ for exactly the call that the answer shows, by its digest; look at it first with
   pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with the customer"`,
 	}
 	if kind == approval.Reject {
-		cmd.Use, cmd.Short, cmd.Long = "reject ID…", "Refuse calls", "Reject calls, each by its ID or an unambiguous beginning of it."
+		cmd.Use, cmd.Short = "reject ID…", "Refuse calls"
+		cmd.Long = "Reject calls, each by its ID or an unambiguous beginning of it."
 		cmd.Example = `  pawl reject pawl-k3vq2m7 --as ana --notes "wrong account"`
 	}
 	cmd.Args = func(_ *cobra.Command, args []string) error {
@@ -50,7 +51,7 @@ for exactly the call that the answer shows, by its digest; look at it first with
 		code, failed := cli.ExitDone, error(nil)
 		for _, id := range ids {
 			v, err := cli.Find(cmd.Context(), c, id)
-			res := verdict{call: v}
+			res := decisionResult{call: v}
 			if err == nil {
 				res, err = send(cmd.Context(), c, kind, v, notes)
 			}
@@ -58,10 +59,10 @@ for exactly the call that the answer shows, by its digest; look at it first with
 				failed = errors.Join(failed, err)
 				continue
 			}
-			if err := a.printVerdict(res); err != nil {
+			if err := a.printResult(res); err != nil {
 				return err
 			}
-			code = worse(code, res.code())
+			code = worseCode(code, res.code())
 		}
 		if failed != nil {
 			return failed
@@ -72,8 +73,8 @@ for exactly the call that the answer shows, by its digest; look at it first with
 	return cmd
 }
 
-// verdict is what became of one decision.
-type verdict struct {
+// decisionResult is what became of one decision.
+type decisionResult struct {
 	call    client.View // as it was shown
 	kind    approval.DecisionKind
 	answer  rest.DecisionAnswer
@@ -81,19 +82,23 @@ type verdict struct {
 }
 
 // send decides on a call as it was shown. Errors leave open or rule out that the decision arrived;
-// one that arrived and did not count is a verdict.
-func send(ctx context.Context, c *client.Client, kind approval.DecisionKind, shown client.View, notes string) (verdict, error) {
+// one that arrived and did not count is a result.
+func send(
+	ctx context.Context, c *client.Client, kind approval.DecisionKind, shown client.View, notes string,
+) (decisionResult, error) {
 	if kind == approval.Approve && shown.Digest == "" && !shown.Status.Ended() {
-		return verdict{}, fmt.Errorf("%s: nobody has been asked yet: the policy has not answered. 'pawl show %s' says why", shown.ID, shown.ID)
+		return decisionResult{}, fmt.Errorf("%s: nobody has been asked yet: the policy has not answered. "+
+			"'pawl show %s' says why", shown.ID, shown.ID)
 	}
 	answer, err := c.Decide(ctx, shown.ID, client.Decision{Kind: kind, Digest: shown.Digest, Notes: notes})
-	res := verdict{call: shown, kind: kind, answer: answer}
+	res := decisionResult{call: shown, kind: kind, answer: answer}
 	if cli.NotCounted(err) && errors.As(err, &res.refused) {
 		return res, nil
 	}
 	var uncertain *client.UncertainError
 	if errors.As(err, &uncertain) {
-		return res, fmt.Errorf("%s: %w\nCheck with 'pawl show %s'; if you decide again, it counts only once", shown.ID, err, shown.ID)
+		return res, fmt.Errorf("%s: %w\nCheck with 'pawl show %s'; if you decide again, it counts only once",
+			shown.ID, err, shown.ID)
 	}
 	if err != nil {
 		return res, fmt.Errorf("%s: %w", shown.ID, err)
@@ -101,7 +106,7 @@ func send(ctx context.Context, c *client.Client, kind approval.DecisionKind, sho
 	return res, nil
 }
 
-func (v verdict) code() int {
+func (v decisionResult) code() int {
 	switch {
 	case v.refused != nil:
 		return cli.ExitDenied
@@ -111,9 +116,9 @@ func (v verdict) code() int {
 	return cli.ExitDone
 }
 
-// worse picks the code that says more about several decisions: one that did not count before one
-// that is open.
-func worse(a, b int) int {
+// worseCode picks the code that says more about several decisions: one that did not count before
+// one that is open.
+func worseCode(a, b int) int {
 	if a == cli.ExitDenied || b == cli.ExitDenied {
 		return cli.ExitDenied
 	}
@@ -121,14 +126,15 @@ func worse(a, b int) int {
 }
 
 // line says what was decided and what became of it.
-func (v verdict) line() string {
+func (v decisionResult) line() string {
 	verb := map[approval.DecisionKind]string{approval.Approve: "approved", approval.Reject: "rejected"}[v.kind]
 	id := approval.Display(v.call.ID, 0)
 	what := fmt.Sprintf("%s (%s), digest %s: ", cli.Cell(v.call.Tool, 80), id, cli.ShortHash(v.call.Digest))
 	text := verb + " " + what
 	switch {
 	case v.refused != nil:
-		return "NOT " + text + cli.Cell(cmp.Or(string(v.refused.Outcome), v.refused.Code), 40) + ": " + cli.Cell(v.refused.Error(), 300)
+		outcome := cmp.Or(string(v.refused.Outcome), v.refused.Code)
+		return "NOT " + text + cli.Cell(outcome, 40) + ": " + cli.Cell(v.refused.Error(), 300)
 	case v.answer.Outcome == rest.AnswerNotJudged:
 		noun := map[approval.DecisionKind]string{approval.Approve: "approval", approval.Reject: "rejection"}[v.kind]
 		why := "; is a worker running?"
@@ -144,7 +150,7 @@ func (v verdict) line() string {
 	return text + "the call is settled"
 }
 
-func (a *app) printVerdict(v verdict) error {
+func (a *app) printResult(v decisionResult) error {
 	if a.Output != cli.OutputJSON {
 		return a.Print(v.line() + "\n")
 	}

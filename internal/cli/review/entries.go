@@ -33,39 +33,23 @@ func (a *app) auditList() *cobra.Command {
 		Example: `  pawl audit list --request pawl-k3vq2m7
   pawl audit list --kind decision.counted --limit 0 -o json`,
 		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.Client(cmd)
-			if err != nil {
-				return err
-			}
+		RunE: a.Ask(func(cmd *cobra.Command, c *client.Client, _ []string) error {
 			q := client.EntryQuery{Kind: kind, Limit: int(limit)}
 			if request != "" {
-				if q.RequestID, err = cli.WholeID(cmd.Context(), c, request); err != nil {
+				id, err := cli.WholeID(cmd.Context(), c, request)
+				if err != nil {
 					return err
 				}
+				q.RequestID = id
 			}
 			page, err := c.Entries(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
 			a.warnDamage(page.Items)
-			if a.Output == cli.OutputJSON {
-				return cli.PrintPage(a.App, page)
-			}
-			if len(page.Items) == 0 {
-				a.Note("no entry matches")
-				return nil
-			}
-			var rows [][]string
-			for _, e := range page.Items {
-				rows = append(rows, []string{
-					cli.Timestamp(e.At), approval.Display(e.CallID, 0), cli.Cell(e.Kind, 30), cli.Cell(e.Step, 30),
-					cli.ShortHash(e.LeafHash), gist(e.Kind, e.Payload, e.Damage),
-				})
-			}
-			defer a.later(page)
-			return a.Print(cli.Table([]string{"AT", "CALL", "WHAT", "STEP", "LEAF", "DETAILS"}, rows))
-		},
+			defer a.noteNewer(page)
+			return entryList.PrintPage(a.App, page)
+		}),
 	}
 	cmd.Flags().StringVar(&request, "request", "", "only entries of this call, by `ID` or its beginning")
 	cmd.Flags().StringVar(&kind, "kind", "", "only entries of this `kind`, e.g. decision.counted")
@@ -73,9 +57,20 @@ func (a *app) auditList() *cobra.Command {
 	return cmd
 }
 
-// later says on standard error that the newest entries are not shown.
-func (a *app) later(page client.Page[rest.Entry]) {
-	if page.Next == "" {
+var entryList = cli.Listing[rest.Entry]{
+	Empty:  "no entry matches",
+	Header: []string{"AT", "CALL", "WHAT", "STEP", "LEAF", "DETAILS"},
+	Row: func(e rest.Entry) []string {
+		return []string{
+			cli.Timestamp(e.At), approval.Display(e.CallID, 0), cli.Cell(e.Kind, 30), cli.Cell(e.Step, 30),
+			cli.ShortHash(e.LeafHash), summarize(e.Kind, e.Payload, e.Damage),
+		}
+	},
+}
+
+// noteNewer tells people on standard error that the newest entries are not shown.
+func (a *app) noteNewer(page client.Page[rest.Entry]) {
+	if page.Next == "" || a.Output == cli.OutputJSON {
 		return
 	}
 	left := fmt.Sprint(page.Total - len(page.Items))
@@ -92,7 +87,9 @@ func timeline(entries []rest.Event) string {
 	}
 	var rows [][]string
 	for _, e := range entries {
-		rows = append(rows, []string{cli.Timestamp(e.At), cli.Cell(e.Kind, 30), gist(e.Kind, e.Payload, e.Damage)})
+		rows = append(rows, []string{
+			cli.Timestamp(e.At), cli.Cell(e.Kind, 30), summarize(e.Kind, e.Payload, e.Damage),
+		})
 	}
 	return "Timeline:\n" + cli.Table([]string{"AT", "WHAT", "DETAILS"}, rows)
 }
@@ -125,9 +122,9 @@ func verdictOf(entries []rest.Event) (v approval.Verdict) {
 	return v
 }
 
-// gist says in one line what an entry says, and whether it was changed. What this version does not
-// know is shown as it is.
-func gist(kind string, payload json.RawMessage, damage string) string {
+// summarize says in one line what an entry says, and whether it was changed. What this version does
+// not know is shown as it is.
+func summarize(kind string, payload json.RawMessage, damage string) string {
 	text := "(removed)"
 	if len(payload) > 0 && string(payload) != "null" {
 		p, err := audit.ReadPayload(audit.Kind(kind), payload)
@@ -169,7 +166,8 @@ func describe(p audit.Payload) string {
 	case audit.Ended:
 		return ended(p.Outcome.Status, p.Outcome.Error)
 	case audit.PolicyApplied:
-		return withNote(fmt.Sprintf("version %d, digest %.12s…, by %s", p.Policy.Version, p.Policy.Digest, p.Policy.By), ": ", p.Policy.Note)
+		v := p.Policy
+		return withNote(fmt.Sprintf("version %d, digest %.12s…, by %s", v.Version, v.Digest, v.By), ": ", v.Note)
 	case audit.TokenCreated:
 		words := p.Token.Roles
 		for _, g := range p.Token.Groups {
@@ -201,7 +199,7 @@ func judged(v approval.View, verdict approval.Verdict) string {
 }
 
 func decided(kind, by string, authenticated bool, notes string) string {
-	return withNote(who(kind, by, "", authenticated, time.Time{}), ": ", notes)
+	return withNote(byline(kind, by, "", authenticated, time.Time{}), ": ", notes)
 }
 
 func refused(p audit.Refused) string {
@@ -209,7 +207,8 @@ func refused(p audit.Refused) string {
 		return ""
 	}
 	r := p.Refused[0]
-	text := fmt.Sprintf("%s by %s: %s", r.Signal, cmp.Or(r.Reviewer, "somebody unnamed"), cmp.Or(r.Message, string(r.Outcome)))
+	by := cmp.Or(r.Reviewer, "somebody unnamed")
+	text := fmt.Sprintf("%s by %s: %s", r.Signal, by, cmp.Or(r.Message, string(r.Outcome)))
 	if more := len(p.Refused) - 1 + p.More; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}

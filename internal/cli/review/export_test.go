@@ -1,3 +1,3 @@
 package review
 
-const TroublesWithin = troublesWithin
+const TroublesWithin = problemsTimeout

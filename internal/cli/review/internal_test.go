@@ -71,10 +71,10 @@ func TestGist(t *testing.T) {
 		{audit.KindEnded, ``, "(removed)"},
 	} {
 		payload := json.RawMessage(c.payload)
-		if got := gist(string(c.kind), payload, ""); got != c.want {
+		if got := summarize(string(c.kind), payload, ""); got != c.want {
 			t.Errorf("%s %s: got %s, want %s", c.kind, c.payload, got, c.want)
 		}
-		got := gist(string(c.kind), payload, "its payload differs from its payload hash")
+		got := summarize(string(c.kind), payload, "its payload differs from its payload hash")
 		if want := "DAMAGED: its payload differs from its payload hash; it says: "; !strings.HasPrefix(got, want) {
 			t.Errorf("%s %s, changed: got %s", c.kind, c.payload, got)
 		}
@@ -95,7 +95,7 @@ func TestWho(t *testing.T) {
 		{"deny", "pawl", false, "denied by pawl via api"},
 		{"expire", "", false, "expired via api"},
 	} {
-		if got := who(tt.kind, tt.by, "api", tt.authenticated, time.Time{}); got != tt.want {
+		if got := byline(tt.kind, tt.by, "api", tt.authenticated, time.Time{}); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}

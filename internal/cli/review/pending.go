@@ -94,7 +94,7 @@ func (a *app) pending() *cobra.Command {
 			case len(page.Items) > 0:
 			case q == client.RequestQuery{Limit: q.Limit}:
 				a.Note("nothing waits for approval")
-				a.warn(cmd.Context(), c, nil)
+				a.noteProblems(cmd.Context(), c, nil)
 				return nil
 			default:
 				a.Note("no request matches")
@@ -104,12 +104,13 @@ func (a *app) pending() *cobra.Command {
 				return err
 			}
 			cli.NoteMore(a.App, page)
-			a.warn(cmd.Context(), c, page.Items)
+			a.noteProblems(cmd.Context(), c, page.Items)
 			return nil
 		},
 	}
 	f.flags(cmd.Flags())
-	cmd.Flags().BoolVar(&all, "all", false, "also calls that waited for people and have ended; calls that nobody was asked about are in 'pawl audit list'")
+	cmd.Flags().BoolVar(&all, "all", false, "also calls that waited for people and have ended; "+
+		"calls that nobody was asked about are in 'pawl audit list'")
 	cmd.Flags().StringVar(&status, "status", "", "only this `status` (default pending)")
 	cmd.Flags().BoolVar(&watch, "watch", false, "show the list again every 2 s until Ctrl-C")
 	return cmd
@@ -137,7 +138,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery
 				return err
 			}
 			cli.NoteMore(a.App, page)
-			a.warn(ctx, c, page.Items)
+			a.noteProblems(ctx, c, page.Items)
 		}
 		select {
 		case <-tick.C:
@@ -163,7 +164,8 @@ func (a *app) requests(views []client.View) string {
 			left = cli.Span(v.Deadline.Sub(a.Now()))
 		}
 		rows = append(rows, []string{
-			approval.Display(ids[i], 0), cli.Cell(v.Tool, 24), cli.Cell(v.Agent, 16), cli.Cell(string(v.Risk), 10), cli.Cell(string(v.Status), 20),
+			approval.Display(ids[i], 0), cli.Cell(v.Tool, 24), cli.Cell(v.Agent, 16), cli.Cell(string(v.Risk), 10),
+			cli.Cell(string(v.Status), 20),
 			age, left, cli.OneLine(v.Args, 48),
 		})
 	}
@@ -210,11 +212,7 @@ of the ID is enough, and you may leave out pawl-.`,
 		Example: `  pawl show pawl-k3vq2m7
   pawl show pawl-k3vq2m7 -o json`,
 		Args: cli.OneArg("ID", cli.WhichCall),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.Client(cmd)
-			if err != nil {
-				return err
-			}
+		RunE: a.Ask(func(cmd *cobra.Command, c *client.Client, args []string) error {
 			v, err := cli.Find(cmd.Context(), c, args[0])
 			if err != nil {
 				return err
@@ -229,6 +227,6 @@ of the ID is enough, and you may leave out pawl-.`,
 				a.Note("the timeline goes on: 'pawl audit list --limit 0 --request %s' shows all of it", v.ID)
 			}
 			return nil
-		},
+		}),
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/pawlhq/pawl/internal/cli/clitest"
 )
 
-// threeRequests have IDs that differ only late, so a page of two and a short
-// ID are both not enough.
+// threeRequests have IDs that differ only late, so a page of two and a short ID are both not
+// enough.
 func threeRequests(t *testing.T) []string {
 	var views []string
 	for _, id := range []string{"pawl-aaaaaaaaaab", "pawl-aaaaaaaaaac", "pawl-bbbbbbbbbbb"} {

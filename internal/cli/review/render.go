@@ -37,7 +37,7 @@ func (a *app) request(v client.View) string {
 		s.Field("Label", name+"="+v.Labels[name])
 	}
 	s.Field("Created", cli.Timestamp(v.CreatedAt))
-	a.waits(&s, v.Waiting)
+	a.waitFields(&s, v.Waiting)
 	if w := v.Waiting; w == nil || w.Until == nil || v.Deadline == nil || !w.Until.Equal(*v.Deadline) {
 		s.Field("Deadline", a.deadline(v))
 	}
@@ -46,14 +46,14 @@ func (a *app) request(v client.View) string {
 		s.Field("Why", p.Why)
 		s.Field("Policy", p.Digest)
 	}
-	cli.Beside(&s, verdictOf(v.Timeline))
+	cli.ObservedFields(&s, verdictOf(v.Timeline))
 	s.Field("Needs", needs(v))
 	for _, d := range v.Votes {
-		s.Field("Vote", who(string(d.Kind), d.Reviewer, d.Channel, d.Authenticated, d.At))
+		s.Field("Vote", byline(string(d.Kind), d.Reviewer, d.Channel, d.Authenticated, d.At))
 		s.Quote("  Notes:", d.Notes)
 	}
 	if d := v.Decision; d != nil {
-		s.Field("Decision", who(string(d.Kind), d.By, d.Channel, d.Authenticated, d.At))
+		s.Field("Decision", byline(string(d.Kind), d.By, d.Channel, d.Authenticated, d.At))
 		if len(v.Votes) == 0 {
 			s.Quote("  Notes:", d.Notes)
 		}
@@ -97,8 +97,8 @@ func needs(v client.View) string {
 	return text
 }
 
-func who(kind, by, channel string, authenticated bool, at time.Time) string {
-	text := deedBy(kind, by)
+func byline(kind, by, channel string, authenticated bool, at time.Time) string {
+	text := pastTenseBy(kind, by)
 	if byPeople(kind) && !authenticated {
 		text += " (unauthenticated)"
 	}
@@ -120,13 +120,13 @@ func byPeople(kind string) bool {
 	return false
 }
 
-// deedBy is deed and who did it.
-func deedBy(kind, by string) string {
+// pastTenseBy is cli.PastTense and who did it.
+func pastTenseBy(kind, by string) string {
 	if by == "" && byPeople(kind) {
 		by = "somebody unnamed"
 	}
 	if by == "" {
-		return cli.Deed(kind)
+		return cli.PastTense(kind)
 	}
-	return cli.Deed(kind) + " by " + by
+	return cli.PastTense(kind) + " by " + by
 }

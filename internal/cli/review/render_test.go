@@ -15,8 +15,8 @@ import (
 // ours are the escape sequences the command line writes itself.
 var ours = regexp.MustCompile("\x1b\\[(0|1|31|33)m")
 
-// TestNothingHostileReachesATerminal shows a request whose every text tries to
-// command the terminal, hide, or pass for Pawl's own lines.
+// TestNothingHostileReachesATerminal shows a request whose every text tries to command the
+// terminal, hide, or pass for Pawl's own lines.
 func TestNothingHostileReachesATerminal(t *testing.T) {
 	hostile := clitest.Fixture(t, "hostile.json")
 	for _, line := range []string{
@@ -92,8 +92,7 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// Long text must not wrap to column 0 on its own, where it could imitate a
-// line of Pawl's.
+// Long text must not wrap to column 0 on its own, where it could imitate a line of Pawl's.
 func TestLongTextStaysBehindItsMargin(t *testing.T) {
 	doc := clitest.WithField(t, clitest.Fixture(t, "request.json"), "reason", strings.Repeat("x", 300)+strings.Repeat("字", 100))
 	doc = clitest.WithField(t, doc, "args", map[string]string{"body": strings.Repeat("y ", 300)})

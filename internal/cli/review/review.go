@@ -54,14 +54,14 @@ decision is for exactly what was shown, by its digest.`,
 				return nil
 			}
 			slices.SortStableFunc(page.Items, nearestDeadline)
-			r := reviewing{app: a, ctx: cmd.Context(), c: c, lines: readLines(cmd.Context(), a.Stdin)}
-			err = r.all(page.Items)
+			r := queueWalk{app: a, ctx: cmd.Context(), c: c, lines: readLines(cmd.Context(), a.Stdin)}
+			err = r.reviewAll(page.Items)
 			a.Note("%s", r.summary(len(page.Items)))
 			cli.NoteMore(a.App, page)
 			switch {
-			case err == nil && r.lost > 0:
+			case err == nil && r.notCounted > 0:
 				return cli.ExitWith(cli.ExitDenied)
-			case err == nil && r.open > 0:
+			case err == nil && r.notJudged > 0:
 				return cli.ExitWith(cli.ExitPending)
 			}
 			return err
@@ -83,23 +83,23 @@ func nearestDeadline(a, b client.View) int {
 	return a.Deadline.Compare(*b.Deadline)
 }
 
-// reviewing is one walk through the queue.
-type reviewing struct {
+// queueWalk is one walk through the queue.
+type queueWalk struct {
 	*app
 	ctx   context.Context
 	c     *client.Client
 	lines <-chan string
 
-	approved, rejected, skipped, gone, lost, open int
+	approved, rejected, skipped, noLongerPending, notCounted, notJudged int
 }
 
 // errQuit ends the walk: the reviewer asked for it, or there is no more input.
 var errQuit = errors.New("quit")
 
-func (r *reviewing) all(views []client.View) error {
+func (r *queueWalk) reviewAll(views []client.View) error {
 	var failed error
 	for i, listed := range views {
-		err := r.one(fmt.Sprintf("%d of %d", i+1, len(views)), listed.ID)
+		err := r.reviewOne(fmt.Sprintf("%d of %d", i+1, len(views)), listed.ID)
 		switch {
 		case err == nil:
 		case errors.Is(err, errQuit):
@@ -118,21 +118,22 @@ func (r *reviewing) all(views []client.View) error {
 	return failed
 }
 
-// one shows a request until it is decided or left.
-func (r *reviewing) one(place, id string) error {
+// reviewOne shows a request until it is decided or left.
+func (r *queueWalk) reviewOne(place, id string) error {
 	v, err := cli.Find(r.ctx, r.c, id)
 	if err != nil {
 		return err
 	}
 	for {
 		if v.Status != approval.StatusPending || v.Lost() {
-			r.gone++
-			return r.Print(fmt.Sprintf("\nno longer pending: %s\n", cli.Ending(v)))
+			r.noLongerPending++
+			return r.Print(fmt.Sprintf("\nno longer pending: %s\n", cli.Summary(v)))
 		}
-		if err := r.Print("\n" + r.Paint(cli.Bold, place) + "\n" + r.request(v) + r.yours(v) + r.warnings(v)); err != nil {
+		text := "\n" + r.Paint(cli.Bold, place) + "\n" + r.request(v) + r.yours(v) + r.warnings(v)
+		if err := r.Print(text); err != nil {
 			return err
 		}
-		r.forget()
+		r.dropTypedAhead()
 		kind, notes, err := r.choose(v)
 		if err != nil || kind == "" {
 			return err
@@ -151,24 +152,25 @@ func (r *reviewing) one(place, id string) error {
 	}
 }
 
-// yours says what the reviewer may do about a request, and what approving would do, in the server's words.
-func (r *reviewing) yours(v client.View) string {
+// yours says what the reviewer may do about a request, and what approving would do, in the server's
+// words.
+func (r *queueWalk) yours(v client.View) string {
 	if v.You == nil {
 		return ""
 	}
 	return r.Paint(cli.Bold, approval.Display(cmp.Or(v.You.Why, v.You.IfApprove), 0)) + "\n"
 }
 
-func (r *reviewing) decide(kind approval.DecisionKind, shown client.View, notes string) error {
+func (r *queueWalk) decide(kind approval.DecisionKind, shown client.View, notes string) error {
 	res, err := send(r.ctx, r.c, kind, shown, notes)
 	if err != nil {
 		return err
 	}
 	switch {
 	case res.refused != nil:
-		r.lost++
+		r.notCounted++
 	case res.answer.Outcome == rest.AnswerNotJudged:
-		r.open++
+		r.notJudged++
 	case kind == approval.Approve:
 		r.approved++
 	default:
@@ -178,7 +180,7 @@ func (r *reviewing) decide(kind approval.DecisionKind, shown client.View, notes 
 }
 
 // choose asks until there is a choice. An empty kind leaves the request as it is.
-func (r *reviewing) choose(v client.View) (kind approval.DecisionKind, notes string, err error) {
+func (r *queueWalk) choose(v client.View) (kind approval.DecisionKind, notes string, err error) {
 	for {
 		answer, err := r.ask("[y] approve  [n] reject  [d] details  [s] skip  [q] quit > ")
 		if err != nil {
@@ -215,7 +217,7 @@ func (r *reviewing) choose(v client.View) (kind approval.DecisionKind, notes str
 	}
 }
 
-func (r *reviewing) ask(prompt string) (string, error) {
+func (r *queueWalk) ask(prompt string) (string, error) {
 	if err := r.Print(prompt); err != nil {
 		return "", err
 	}
@@ -229,9 +231,9 @@ func (r *reviewing) ask(prompt string) (string, error) {
 	return "", errors.Join(errQuit, r.Print("\n"))
 }
 
-// forget drops what a person typed before there was anything to answer: a key pressed twice must
-// not decide the next request, unseen.
-func (r *reviewing) forget() {
+// dropTypedAhead drops what a person typed before there was anything to answer: a key pressed twice
+// must not decide the next request, unseen.
+func (r *queueWalk) dropTypedAhead() {
 	if !r.IsTerminal(r.Stdin) {
 		return
 	}
@@ -250,19 +252,19 @@ func (r *reviewing) forget() {
 	}
 }
 
-func (r *reviewing) summary(listed int) string {
-	decided := r.approved + r.rejected + r.open
+func (r *queueWalk) summary(listed int) string {
+	decided := r.approved + r.rejected + r.notJudged
 	text := fmt.Sprintf("%d approved, %d rejected, %d skipped", r.approved, r.rejected, r.skipped)
-	if r.gone > 0 {
-		text += fmt.Sprintf(", %d no longer pending", r.gone)
+	if r.noLongerPending > 0 {
+		text += fmt.Sprintf(", %d no longer pending", r.noLongerPending)
 	}
-	if r.lost > 0 {
-		text += fmt.Sprintf(", %d did not count", r.lost)
+	if r.notCounted > 0 {
+		text += fmt.Sprintf(", %d did not count", r.notCounted)
 	}
-	if r.open > 0 {
-		text += fmt.Sprintf(", %d sent and not judged yet", r.open)
+	if r.notJudged > 0 {
+		text += fmt.Sprintf(", %d sent and not judged yet", r.notJudged)
 	}
-	if left := listed - decided - r.skipped - r.gone - r.lost; left > 0 {
+	if left := listed - decided - r.skipped - r.noLongerPending - r.notCounted; left > 0 {
 		text += fmt.Sprintf(", %d left", left)
 	}
 	return text

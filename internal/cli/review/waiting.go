@@ -15,11 +15,11 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// troublesWithin is how long a list looks for what is wrong around it.
-const troublesWithin = 3 * time.Second
+// problemsTimeout is how long a list looks for what is wrong around it.
+const problemsTimeout = 3 * time.Second
 
-// waits writes what an open call waits for.
-func (a *app) waits(s *cli.Sheet, w *rest.Waiting) {
+// waitFields writes what an open call waits for.
+func (a *app) waitFields(s *cli.Sheet, w *rest.Waiting) {
 	if w == nil {
 		return
 	}
@@ -53,16 +53,16 @@ func (a *app) warnings(v client.View) string {
 	return b.String()
 }
 
-// troubles returns what keeps the listed calls, or any, from going on. It asks two questions
+// findProblems returns what keeps the listed calls, or any, from going on. It asks two questions
 // however long the list is, and what nobody answers in time is left out: the list itself does not
 // depend on it.
-func troubles(ctx context.Context, c *client.Client, views []client.View) []string {
-	ctx, cancel := context.WithTimeout(ctx, troublesWithin)
+func findProblems(ctx context.Context, c *client.Client, views []client.View) []string {
+	ctx, cancel := context.WithTimeout(ctx, problemsTimeout)
 	defer cancel()
 	var found []string
 	if r, err := c.Readiness(ctx); err == nil {
 		for _, name := range []string{"temporal", "namespace", "store", "worker"} {
-			if state := r.Checks[name]; state != "" && state != "ok" {
+			if state := r.Checks[name]; state != "" && state != rest.CheckOK {
 				found = append(found, cmp.Or(r.Detail[name], name+" "+string(state)))
 			}
 		}
@@ -80,23 +80,24 @@ func troubles(ctx context.Context, c *client.Client, views []client.View) []stri
 	if err != nil {
 		return found
 	}
-	lonely := map[string][]string{} // tools by queue
+	unserved := map[string][]string{} // tools by queue
 	for _, t := range tools.Items {
 		// The workers' own queue is the readiness check "worker".
 		if listed[t.Name] && t.Served != nil && !*t.Served && t.Queue != approval.TaskQueue {
-			lonely[t.Queue] = append(lonely[t.Queue], cli.Cell(t.Name, 80))
+			unserved[t.Queue] = append(unserved[t.Queue], cli.Cell(t.Name, 80))
 		}
 	}
-	for _, queue := range slices.Sorted(maps.Keys(lonely)) {
-		found = append(found, fmt.Sprintf("nobody polls the task queue %q of: %s. If such a call is approved now, it expires unless the process that serves the queue comes back",
-			approval.Display(queue, 100), strings.Join(lonely[queue], ", ")))
+	for _, queue := range slices.Sorted(maps.Keys(unserved)) {
+		found = append(found, fmt.Sprintf("nobody polls the task queue %q of: %s. If such a call is approved now, "+
+			"it expires unless the process that serves the queue comes back",
+			approval.Display(queue, 100), strings.Join(unserved[queue], ", ")))
 	}
 	return found
 }
 
-// warn says below a list what troubles finds.
-func (a *app) warn(ctx context.Context, c *client.Client, views []client.View) {
-	for _, t := range troubles(ctx, c, views) {
+// noteProblems says below a list what findProblems finds.
+func (a *app) noteProblems(ctx context.Context, c *client.Client, views []client.View) {
+	for _, t := range findProblems(ctx, c, views) {
 		a.Note("warning: %s", t)
 	}
 }
