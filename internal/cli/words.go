@@ -62,7 +62,7 @@ var pastTenses = map[string]string{
 	string(approval.SettledExpire): "expired", string(approval.SettledCancel): "cancelled",
 }
 
-// ObservedFields writes what a verdict has beside its decision.
+// ObservedFields writes whether a verdict is audited, and what layers that only observe would say.
 func ObservedFields(s *Sheet, v approval.Verdict) {
 	if v.Audited {
 		s.Field("Recorded", "as audited")
