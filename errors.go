@@ -233,7 +233,8 @@ func outcomeError(o approval.Outcome, cause error) error {
 	}
 	// A status that this version does not know is no success.
 	return &OutcomeUnknownError{ID: o.ID, Tool: o.Tool, Code: code,
-		Message: fmt.Sprintf("the call has the status %q, which is not an ending", approval.Display(string(o.Status), 40))}
+		Message: fmt.Sprintf("the call has the status %q, which is not an ending",
+			approval.Display(string(o.Status), 40))}
 }
 
 // callError turns what the runtime says of a call into an error of ours.

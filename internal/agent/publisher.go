@@ -219,7 +219,8 @@ func (p *publisher) checkWorkers(ctx context.Context) {
 		p.mu.Unlock()
 		if !warned {
 			warned = true
-			p.log.WarnContext(ctx, "tools can't be published, because no Pawl worker polls; trying again", "where", where)
+			p.log.WarnContext(ctx, "tools can't be published, because no Pawl worker polls; trying again",
+				"where", where)
 		}
 	}
 }
