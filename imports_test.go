@@ -14,7 +14,7 @@ import (
 const module = "github.com/pawlhq/pawl"
 
 // rooms says which rooms each room may import directly. Arrows point down
-// only: nobody imports a room that stands on him. A new room gets a line here
+// only: a room never imports one that imports it. A new room gets a line here
 // and in docs/architecture.md.
 // The room "" is package pawl, at the root.
 var rooms = map[string][]string{

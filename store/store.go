@@ -89,7 +89,7 @@ type Calls interface {
 	// Claim takes the call's one permit. Repeats, by any run, return the record
 	// as it is: look at Record.Permit and Record.View.Status. Errors:
 	// ErrNotFound; ErrDigest when digest is not the admitted one. A call that
-	// has ended is returned as it is, without a permit.
+	// has ended is returned as it is, and no permit is taken.
 	Claim(ctx context.Context, c ClaimParams) (Record, error)
 
 	// Use consumes the permit, once. A second use is ErrStarted, except for a
