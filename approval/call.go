@@ -8,9 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -111,7 +109,7 @@ func (c Call) Validate() error {
 	if len(c.Labels) > maxLabels {
 		return Errorf(CodeInvalid, "labels: %d given; at most %d are taken", len(c.Labels), maxLabels)
 	}
-	for _, k := range slices.Sorted(maps.Keys(c.Labels)) { //workflowcheck:ignore
+	for _, k := range strictjson.SortedKeys(c.Labels) {
 		v := c.Labels[k]
 		if k == "" {
 			return Errorf(CodeInvalid, "labels: a label has no name")

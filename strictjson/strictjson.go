@@ -286,7 +286,7 @@ func decode(doc []byte, v any, passOver bool) error {
 		return errorf("must be a JSON object")
 	}
 	known := fieldNames(reflect.TypeOf(v).Elem())
-	for _, name := range slices.Sorted(maps.Keys(fields)) { //workflowcheck:ignore
+	for _, name := range SortedKeys(fields) {
 		switch {
 		case slices.Contains(known, name):
 		case passOver:
@@ -330,6 +330,11 @@ func onWire(path string, t reflect.Type) string {
 	}
 	return path
 }
+
+// SortedKeys returns a map's keys in order, so that workflow code sees them in one order.
+//
+//workflowcheck:ignore
+func SortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func fieldNames(t reflect.Type) []string {
 	var names []string
