@@ -85,7 +85,7 @@ func testSetupAndDoctor(t *testing.T, d *deployment) {
 	})
 	remote := write(t, t.TempDir(), "remote.yaml", "tools: [{name: translate, activity: {task_queue: tools-python}}]\n")
 	d.serve(t, env, "worker", "--tools", remote)
-	d.want(t, env, 1, []string{"missing        tool workers        nobody polls the task queue tools-python", "start what runs translate"}, "doctor")
+	d.want(t, env, 1, []string{"missing        tool workers        nobody polls the task queue tools-python", "start the process that runs translate"}, "doctor")
 }
 
 // documentedGrants are the rights that docs/operations.md gives to workers and

@@ -56,6 +56,7 @@ running end outcome_unknown.`,
 			if err := w.begin(a, cmd); err != nil {
 				return err
 			}
+			w.Database.KeepSchema = w.KeepSchema
 			if err := w.Database.Validate(); err != nil {
 				return cli.UsageError(err)
 			}
