@@ -9,9 +9,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// About describes a call to reviewers and the policy, beyond its tool and
-// arguments. A guarded function takes it from its context; see With. The zero
-// value says nothing.
+// About describes a call to reviewers and the policy, beyond its tool and arguments. A guarded
+// function takes it from its context; see With. The zero value says nothing.
 type About struct {
 	Reason      string            // why the agent wants the call
 	Title       string            // one line that names it
@@ -19,10 +18,9 @@ type About struct {
 	Session     string            // the conversation or task it belongs to; default: Options.Session
 	Labels      map[string]string // what the policy's conditions may look at
 
-	// Key is an idempotency key: the same call under the same key is started
-	// once, also after a crash, and everybody who asks gets its one outcome.
-	// Another call under that key is ErrConflict. Keys are the agent's own.
-	// Default: none, so that each call is a new one.
+	// Key is an idempotency key: the same call under the same key is started once, also after a crash,
+	// and everybody who asks gets its one outcome. Another call under that key is ErrConflict. Keys
+	// are the agent's own. Default: none, so that each call is a new one.
 	Key string
 
 	RequireApproval bool          // ask people, whatever the policy says
@@ -31,8 +29,8 @@ type About struct {
 
 type aboutKey struct{}
 
-// With returns a context whose About goes with the guarded calls made with it.
-// What about leaves empty is inherited from ctx; labels add up.
+// With returns a context whose About goes with the guarded calls made with it. What about leaves
+// empty is inherited from ctx; labels add up.
 func With(ctx context.Context, about About) context.Context {
 	a := aboutOf(ctx)
 	a.Reason = cmp.Or(about.Reason, a.Reason)

@@ -27,40 +27,36 @@ const (
 
 // Options configure an Agent. Only Agent is needed.
 type Options struct {
-	// Agent names the agent, everywhere: to reviewers, in the policy, and as
-	// owner of the tools it guards. All processes of one agent use one name and
-	// guard the same functions. Required; at most 189 bytes.
+	// Agent names the agent, everywhere: to reviewers, in the policy, and as owner of the tools it
+	// guards. All processes of one agent use one name and guard the same functions. Required; at most
+	// 189 bytes.
 	Agent string
-	// Team and Session go into every call that has none of its own. Default:
-	// none.
+	// Team and Session go into every call that has none of its own. Default: none.
 	Team, Session string
 	// TaskQueue is where Pawl's workers take calls. Default: approval.TaskQueue.
 	TaskQueue string
-	// PayloadKeys is a keyring file: with it Connect encrypts what the agent
-	// sends by Temporal, its functions' results and errors too, and reads what
-	// Pawl's workers encrypted. Default: the file that PAWL_PAYLOAD_KEYS names,
-	// else everything is plain. New refuses it: its client has a codec already,
-	// by Configure of package codec, or none.
+	// PayloadKeys is a keyring file: with it Connect encrypts what the agent sends by Temporal, its
+	// functions' results and errors too, and reads what Pawl's workers encrypted. Default: the file
+	// that PAWL_PAYLOAD_KEYS names, else everything is plain. New refuses it: its client has a codec
+	// already, by Configure of package codec, or none.
 	PayloadKeys string
-	// Approver decides, in this process, the agent's calls that wait for
-	// people: for local work, without a second terminal. Only an API on a
-	// loopback address that authenticates nobody takes such decisions, and
-	// records them as unauthenticated. Default: none.
+	// Approver decides, in this process, the agent's calls that wait for people: for local work,
+	// without a second terminal. Only an API on a loopback address that authenticates nobody takes
+	// such decisions, and records them as unauthenticated. Default: none.
 	Approver Approver
-	// API is where decisions of Approver go, on a loopback address. Default:
-	// client.DefaultURL of package client.
+	// API is where decisions of Approver go, on a loopback address. Default: client.DefaultURL of
+	// package client.
 	API string
-	// Reviewer is the name under which they are recorded. Default: the agent's
-	// name and "(in process)".
+	// Reviewer is the name under which they are recorded. Default: the agent's name and "(in
+	// process)".
 	Reviewer string
-	// Drain is how long Close waits for functions that run. Default:
-	// DefaultDrain.
+	// Drain is how long Close waits for functions that run. Default: DefaultDrain.
 	Drain time.Duration
-	// Running is how many guarded functions run at once in this process; what
-	// comes on top waits, also in other processes. Default: DefaultRunning.
+	// Running is how many guarded functions run at once in this process; what comes on top waits, also
+	// in other processes. Default: DefaultRunning.
 	Running int
-	// Logger gets what can't be returned as an error: that Temporal is away, that
-	// a tool was refused. Default: nothing is logged.
+	// Logger gets what can't be returned as an error: that Temporal is away, that a tool was refused.
+	// Default: nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -93,8 +89,8 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// Agent guards functions, and starts, waits for and continues guarded calls.
-// Make one for each process, and close it. It is safe for concurrent use.
+// Agent guards functions, and starts, waits for and continues guarded calls. Make one for each
+// process, and close it. It is safe for concurrent use.
 type Agent struct {
 	o       Options
 	b       agent.Backend
@@ -103,12 +99,11 @@ type Agent struct {
 	causes  agent.Causes
 }
 
-// Connect dials Temporal as its environment variables and configuration file
-// say (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, …; default
-// localhost:7233), and makes an agent on that connection, which Close closes.
-// It fails if nobody answers there, if the namespace is missing, or if Pawl's
-// workers encrypt payloads and this process does not, or with other keys. It is
-// the one constructor that reads the environment; New does not.
+// Connect dials Temporal as its environment variables and configuration file say (TEMPORAL_ADDRESS,
+// TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, …; default localhost:7233), and makes an agent on that
+// connection, which Close closes. It fails if nobody answers there, if the namespace is missing, or
+// if Pawl's workers encrypt payloads and this process does not, or with other keys. It is the one
+// constructor that reads the environment; New does not.
 func Connect(ctx context.Context, o Options) (*Agent, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -148,8 +143,8 @@ func Connect(ctx context.Context, o Options) (*Agent, error) {
 	return a, err
 }
 
-// New makes an agent on a Temporal client, which stays the caller's to close,
-// after the agent. It contacts nobody.
+// New makes an agent on a Temporal client, which stays the caller's to close, after the agent. It
+// contacts nobody.
 func New(c client.Client, o Options) (*Agent, error) {
 	if c == nil {
 		return nil, approval.Errorf(approval.CodeInvalid, "pawl: New needs a Temporal client: see Connect")
@@ -180,13 +175,11 @@ func newAgent(b agent.Backend, o Options) (*Agent, error) {
 	return a, nil
 }
 
-// Serve publishes the functions that are guarded so far and runs what was
-// approved of them until ctx ends. Agents that call need no Serve: their first
-// call does the same. It is for agents that only serve, and for those that
-// come back: calls that were approved while they were away run now. Running
-// goes on until Close. Serve returns nil when ctx ends, and an error if a tool
-// is refused (*PublishError) or the agent closed (ErrClosed). Where no Pawl
-// worker runs it waits for one.
+// Serve publishes the functions that are guarded so far and runs what was approved of them until
+// ctx ends. Agents that call need no Serve: their first call does the same. It is for agents that
+// only serve, and for those that come back: calls that were approved while they were away run now.
+// Running goes on until Close. Serve returns nil when ctx ends, and an error if a tool is refused
+// (*PublishError) or the agent closed (ErrClosed). Where no Pawl worker runs it waits for one.
 func (a *Agent) Serve(ctx context.Context) error {
 	if err := a.open(); err != nil {
 		return err
@@ -195,9 +188,9 @@ func (a *Agent) Serve(ctx context.Context) error {
 	return a.runtime.Serve(ctx)
 }
 
-// Close takes no more work, waits for guarded functions that run here, at most
-// Options.Drain, and then ends every waiting (*PendingError with ErrClosed).
-// Calls go on without the agent; after it came back, Continue finds them.
+// Close takes no more work, waits for guarded functions that run here, at most Options.Drain, and
+// then ends every waiting (*PendingError with ErrClosed). Calls go on without the agent; after it
+// came back, Continue finds them.
 func (a *Agent) Close() { a.runtime.Close() }
 
 // begin starts what a waiting call needs in this process.
@@ -215,8 +208,8 @@ func (a *Agent) open() error {
 	return nil
 }
 
-// requester is who asks, as far as idempotency keys go. It is not proven: the
-// agent writes to Temporal itself.
+// requester is who asks, as far as idempotency keys go. It is not proven: the agent writes to
+// Temporal itself.
 func (a *Agent) requester() string { return requesterOf(a.o.Agent) }
 
 func requesterOf(agent string) string { return "agent:" + agent }

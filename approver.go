@@ -16,13 +16,12 @@ import (
 	"github.com/pawlhq/pawl/internal/retry"
 )
 
-// Approver decides in the agent's own process: see Options.Approver. It is
-// asked about one call at a time, and about each call once.
+// Approver decides in the agent's own process: see Options.Approver. It is asked about one call at
+// a time, and about each call once.
 type Approver interface {
-	// Review is shown a call as reviewers see it: redacted, with the digest
-	// that its decision will be bound to. All texts in it are untrusted. ctx
-	// ends when the call does. A Review that fails or panics decides nothing:
-	// the call goes on waiting for other people, or for its deadline.
+	// Review is shown a call as reviewers see it: redacted, with the digest that its decision will be
+	// bound to. All texts in it are untrusted. ctx ends when the call does. A Review that fails or
+	// panics decides nothing: the call goes on waiting for other people, or for its deadline.
 	Review(ctx context.Context, v approval.View) (Decision, error)
 }
 
@@ -121,8 +120,7 @@ func (r *reviews) run() {
 	}
 }
 
-// review asks about one call and sends the decision, which is bound to the
-// digest that was shown.
+// review asks about one call and sends the decision, which is bound to the digest that was shown.
 func (r *reviews) review(v approval.View) {
 	call := r.agent.runtime.Waits()[v.ID]
 	if call == nil { // the call has ended while others were reviewed

@@ -14,9 +14,8 @@ import (
 	"github.com/pawlhq/pawl/internal/calls"
 )
 
-// Call is a guarded call that was started. It costs nothing while nobody waits
-// for it, and no goroutine of the caller while somebody does. It is safe for
-// concurrent use.
+// Call is a guarded call that was started. It costs nothing while nobody waits for it, and no
+// goroutine of the caller while somebody does. It is safe for concurrent use.
 type Call struct {
 	agent *Agent
 	id    string
@@ -27,15 +26,15 @@ type Call struct {
 	pinned *agent.Wait // of Done, or of an end that is known
 }
 
-// ID is the call's ID: what reviewers see, and what Agent.Continue takes. A call
-// that is identical to one that waits ends as that one does, where the policy
-// says so: then the outcome has that one's ID.
+// ID is the call's ID: what reviewers see, and what Agent.Continue takes. A call that is identical
+// to one that waits ends as that one does, where the policy says so: then the outcome has that
+// one's ID.
 func (c *Call) ID() string { return c.id }
 
-// Wait returns how the call ended, whichever way: Outcome.Status says which,
-// and Result turns it into a value or an error. It survives restarts of
-// everything but this process. Errors: *PendingError if ctx or the agent ends
-// first, while the call goes on; *GoneError; ErrUnknownCall if it was deleted.
+// Wait returns how the call ended, whichever way: Outcome.Status says which, and Result turns it
+// into a value or an error. It survives restarts of everything but this process. Errors:
+// *PendingError if ctx or the agent ends first, while the call goes on; *GoneError; ErrUnknownCall
+// if it was deleted.
 func (c *Call) Wait(ctx context.Context) (approval.Outcome, error) {
 	if o, ok := c.known(); ok {
 		return o, nil
@@ -67,8 +66,7 @@ func (c *Call) pending(x *agent.Wait, stopped error) *PendingError {
 	return &PendingError{ID: c.id, Tool: c.tool, Deadline: deadline, stopped: stopped, trouble: trouble}
 }
 
-// Outcome is Wait for those who do not wait: *PendingError if the call has not
-// ended yet.
+// Outcome is Wait for those who do not wait: *PendingError if the call has not ended yet.
 func (c *Call) Outcome(ctx context.Context) (approval.Outcome, error) {
 	if o, ok := c.known(); ok {
 		return o, nil
@@ -83,9 +81,8 @@ func (c *Call) Outcome(ctx context.Context) (approval.Outcome, error) {
 	return c.keep(o), nil
 }
 
-// Done returns a channel that is closed when Wait returns at once: the call
-// has ended, or the agent is closed. From the first Done on, the call is
-// waited for until then.
+// Done returns a channel that is closed when Wait returns at once: the call has ended, or the agent
+// is closed. From the first Done on, the call is waited for until then.
 func (c *Call) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,9 +93,8 @@ func (c *Call) Done() <-chan struct{} {
 	return c.pinned.Done
 }
 
-// View returns the call as reviewers see it: redacted, with its requirement,
-// votes and deadline. It needs a Pawl worker that answers; its Status and
-// Result are not for the caller to go by.
+// View returns the call as reviewers see it: redacted, with its requirement, votes and deadline. It
+// needs a Pawl worker that answers; its Status and Result are not for the caller to go by.
 func (c *Call) View(ctx context.Context) (approval.View, error) {
 	s, err := c.agent.b.State(ctx, c.id)
 	if err != nil {
@@ -107,9 +103,8 @@ func (c *Call) View(ctx context.Context) (approval.View, error) {
 	return s.View, nil
 }
 
-// Cancel withdraws the call. Once that is sent the call ends cancelled, unless
-// its tool is started first: Wait says which. Errors: ErrEnded, ErrUnknownCall,
-// ctx's, what approval.CheckNotes says.
+// Cancel withdraws the call. Once that is sent the call ends cancelled, unless its tool is started
+// first: Wait says which. Errors: ErrEnded, ErrUnknownCall, ctx's, what approval.CheckNotes says.
 func (c *Call) Cancel(ctx context.Context, notes string) error {
 	if err := approval.CheckNotes(notes); err != nil {
 		return err
@@ -142,12 +137,11 @@ func (c *Call) keep(o approval.Outcome) approval.Outcome {
 	return o
 }
 
-// Start starts a call of any tool, guarded by this agent or not, and does not
-// wait for its end. Agent, Requester and Nonce are filled in, Team and Session
-// if they are empty; IdempotencyKey makes it the same call whenever it is
-// started again. Errors: *approval.Error with approval.CodeInvalid for what is
-// no call; ErrConflict; *PublishError for an own tool; *PendingError with
-// Uncertain if ctx ended before Temporal confirmed.
+// Start starts a call of any tool, guarded by this agent or not, and does not wait for its end.
+// Agent, Requester and Nonce are filled in, Team and Session if they are empty; IdempotencyKey
+// makes it the same call whenever it is started again. Errors: *approval.Error with
+// approval.CodeInvalid for what is no call; ErrConflict; *PublishError for an own tool;
+// *PendingError with Uncertain if ctx ended before Temporal confirmed.
 func (a *Agent) Start(ctx context.Context, call approval.Call) (*Call, error) {
 	if err := a.open(); err != nil {
 		return nil, err
@@ -186,9 +180,9 @@ func (a *Agent) Start(ctx context.Context, call approval.Call) (*Call, error) {
 	return nil, callError(s.ID, err)
 }
 
-// Continue takes up a call that was started before, by this process or any
-// other: after the agent itself was restarted, say. It makes sure that there
-// is such a call, and does not wait for its end. Errors: ErrUnknownCall.
+// Continue takes up a call that was started before, by this process or any other: after the agent
+// itself was restarted, say. It makes sure that there is such a call, and does not wait for its
+// end. Errors: ErrUnknownCall.
 func (a *Agent) Continue(ctx context.Context, id string) (*Call, error) {
 	if err := approval.CheckName("the call's ID", id); err != nil {
 		return nil, err
@@ -214,8 +208,7 @@ func (a *Agent) Continue(ctx context.Context, id string) (*Call, error) {
 	return c, nil
 }
 
-// ContinueKey is Continue for the call that this agent started under an
-// idempotency key.
+// ContinueKey is Continue for the call that this agent started under an idempotency key.
 func (a *Agent) ContinueKey(ctx context.Context, key string) (*Call, error) {
 	if key == "" {
 		return nil, approval.Errorf(approval.CodeInvalid, "the idempotency key is missing")
@@ -237,14 +230,13 @@ func (a *Agent) outcome(ctx context.Context, id string) (o approval.Outcome, err
 	return o, err
 }
 
-// Result turns the end of a call into what a guarded function returns: the
-// tool's result, or *DeniedError, *FailedError, *OutcomeUnknownError,
+// Result turns the end of a call into what a guarded function returns: the tool's result, or
+// *DeniedError, *FailedError, *OutcomeUnknownError,
 // *ResultError.
 func Result[Out any](o approval.Outcome) (Out, error) { return result[Out](o, nil) }
 
-// Await waits for the call and returns what a guarded function would have: see
-// Call.Wait and Result. So a process that comes back gets the typed result of
-// a call that it had started before.
+// Await waits for the call and returns what a guarded function would have: see Call.Wait and
+// Result. So a process that comes back gets the typed result of a call that it had started before.
 func Await[Out any](ctx context.Context, c *Call) (Out, error) {
 	o, err := c.Wait(ctx)
 	if err != nil {

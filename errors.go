@@ -13,8 +13,8 @@ import (
 
 // What errors.Is matches. The types below carry the details.
 var (
-	// ErrDenied matches every call that ended without permission to run: the
-	// four that follow. Nothing ran.
+	// ErrDenied matches every call that ended without permission to run: the four that follow. Nothing
+	// ran.
 	ErrDenied    = errors.New("pawl: the call was denied")
 	ErrRejected  = errors.New("pawl: the call was rejected")  // a person said no
 	ErrExpired   = errors.New("pawl: the call expired")       // nobody said yes in time, or the yes ran out
@@ -31,8 +31,8 @@ var (
 	ErrClosed         = agent.ErrClosed                               // "pawl: the agent is closed"
 )
 
-// DeniedError is a call that ended without permission to run. It matches
-// ErrDenied and the sentinel of its Status.
+// DeniedError is a call that ended without permission to run. It matches ErrDenied and the sentinel
+// of its Status.
 type DeniedError struct {
 	ID       string
 	Tool     string
@@ -61,9 +61,9 @@ func (e *DeniedError) Is(target error) bool {
 		target == ErrConflict && e.Code == approval.CodeConflict
 }
 
-// FailedError is a call whose tool certainly did not run, or said itself that
-// it did not do what was asked: asking again is safe. It matches ErrFailed.
-// Where the guarded function ran in this process, Unwrap returns its own error.
+// FailedError is a call whose tool certainly did not run, or said itself that it did not do what
+// was asked: asking again is safe. It matches ErrFailed. Where the guarded function ran in this
+// process, Unwrap returns its own error.
 type FailedError struct {
 	ID      string
 	Tool    string
@@ -80,10 +80,9 @@ func (e *FailedError) Is(target error) bool { return target == ErrFailed }
 // Unwrap returns the guarded function's error, or nil.
 func (e *FailedError) Unwrap() error { return e.cause }
 
-// OutcomeUnknownError is a call whose tool may have run: look at the tool's
-// own records before anybody asks for it again. It matches ErrOutcomeUnknown.
-// Where the guarded function returned an error in this process, Unwrap returns
-// it.
+// OutcomeUnknownError is a call whose tool may have run: look at the tool's own records before
+// anybody asks for it again. It matches ErrOutcomeUnknown. Where the guarded function returned an
+// error in this process, Unwrap returns it.
 type OutcomeUnknownError struct {
 	ID      string
 	Tool    string
@@ -102,9 +101,8 @@ func (e *OutcomeUnknownError) Is(target error) bool { return target == ErrOutcom
 // Unwrap returns the guarded function's error, or nil.
 func (e *OutcomeUnknownError) Unwrap() error { return e.cause }
 
-// ResultError is a call that was executed, and whose result is not what the
-// caller's type can hold. Do not ask again: the tool ran. Agent.Continue and
-// Call.Wait give the result as it is.
+// ResultError is a call that was executed, and whose result is not what the caller's type can hold.
+// Do not ask again: the tool ran. Agent.Continue and Call.Wait give the result as it is.
 type ResultError struct {
 	ID      string
 	Tool    string
@@ -115,15 +113,15 @@ func (e *ResultError) Error() string {
 	return sentence(e.Tool, e.ID, "was executed, but its result can't be used", e.Problem)
 }
 
-// PendingError means that the waiting ended before the call did: the call goes
-// on. Agent.Continue with ID takes the waiting up again, in any process. It
-// matches ErrPending, and the error of the context that ended.
+// PendingError means that the waiting ended before the call did: the call goes on. Agent.Continue
+// with ID takes the waiting up again, in any process. It matches ErrPending, and the error of the
+// context that ended.
 type PendingError struct {
 	ID       string
 	Tool     string     // empty where it is not known
 	Deadline *time.Time // until when people may answer; nil where it is not known
-	// Uncertain: Temporal did not confirm the start, so the call may not exist.
-	// Agent.Continue then says ErrUnknownCall, or goes on.
+	// Uncertain: Temporal did not confirm the start, so the call may not exist. Agent.Continue then
+	// says ErrUnknownCall, or goes on.
 	Uncertain bool
 	stopped   error // ctx's error, or ErrClosed
 	trouble   error // Temporal's last one
@@ -153,9 +151,9 @@ func (e *PendingError) Is(target error) bool { return target == ErrPending }
 // Unwrap returns why the waiting ended: the context's error, or ErrClosed.
 func (e *PendingError) Unwrap() error { return e.stopped }
 
-// GoneError is a call that will never have an outcome, because somebody ended
-// or deleted its workflow in Temporal. Its tool may have run: the record
-// (pawl show ID) says whether it was permitted to. It matches ErrGone.
+// GoneError is a call that will never have an outcome, because somebody ended or deleted its
+// workflow in Temporal. Its tool may have run: the record (pawl show ID) says whether it was
+// permitted to. It matches ErrGone.
 type GoneError struct {
 	ID  string
 	How string // what became of its workflow
@@ -169,11 +167,10 @@ func (e *GoneError) Error() string {
 // Is matches ErrGone.
 func (e *GoneError) Is(target error) bool { return target == ErrGone }
 
-// PublishError is a guarded function that is not in the catalogue, so none of
-// its calls was started. Reason says why it was refused, or that no Pawl worker
-// is there to take it: then the agent goes on trying, and a later call succeeds
-// once there is one. It is empty where there was no answer before the context
-// ended (Unwrap returns its error).
+// PublishError is a guarded function that is not in the catalogue, so none of its calls was
+// started. Reason says why it was refused, or that no Pawl worker is there to take it: then the
+// agent goes on trying, and a later call succeeds once there is one. It is empty where there was no
+// answer before the context ended (Unwrap returns its error).
 type PublishError struct {
 	Tool    string
 	Reason  string

@@ -23,9 +23,8 @@ type Receipt struct {
 
 func payBack(_ context.Context, in Refund) (Receipt, error) { return Receipt{Paid: in.Cents}, nil }
 
-// A program connects to Temporal and guards a function. In earnest, Pawl's
-// policy and people decide; see package pawltest for what stands in for them
-// in the other examples.
+// A program connects to Temporal and guards a function. In earnest, Pawl's policy and people
+// decide; see package pawltest for what stands in for them in the other examples.
 func Example() {
 	ctx := context.Background()
 	agent, err := pawl.Connect(ctx, pawl.Options{Agent: "billing"})

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// gone are packages and names that were replaced and may not come back, as regular expressions
-// over Go files, with the one file, if any, where they may stand, and what to use instead. Whoever
+// gone are packages and names that were replaced and may not come back, as regular expressions over
+// Go files, with the one file, if any, where they may stand, and what to use instead. Whoever
 // replaces what others might write again adds a line.
 var gone = []struct{ what, where, instead string }{
 	{`"github\.com/pawlhq/pawl/internal/(backend|starter)"`, "", "internal/calls talks to Temporal about calls, internal/agent is the SDK's runtime"},

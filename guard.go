@@ -10,34 +10,29 @@ import (
 	"github.com/pawlhq/pawl/tool"
 )
 
-// Tool describes a guarded function beyond its name and types. The zero value
-// will do.
+// Tool describes a guarded function beyond its name and types. The zero value will do.
 type Tool struct {
-	// Description tells agents and reviewers what it does: at most 4 KiB.
-	// Default: none.
+	// Description tells agents and reviewers what it does: at most 4 KiB. Default: none.
 	Description string
-	// Idempotent declares that running it twice for one call ID
-	// (tool.FromContext) does no more than running it once. Default: false, so
-	// it runs at most once.
+	// Idempotent declares that running it twice for one call ID (tool.FromContext) does no more than
+	// running it once. Default: false, so it runs at most once.
 	Idempotent bool
 	// Timeout is how long one run may take. Default: tool.DefaultTimeout.
 	Timeout time.Duration
 }
 
-// Guard returns a function that looks like fn and asks first: each time it is
-// called, a guarded call named name starts, waits for policy and people, and
-// where they let it go runs fn in one of the agent's processes and returns its
-// result. Put it wherever fn was.
+// Guard returns a function that looks like fn and asks first: each time it is called, a guarded
+// call named name starts, waits for policy and people, and where they let it go runs fn in one of
+// the agent's processes and returns its result. Put it wherever fn was.
 //
-// In is a struct or map[string]any; arguments and results cross the wire as
-// JSON, and the schema that calls are checked against is derived from In (see
-// tool.New). fn must be safe for concurrent use. An error that it returns
-// means that it did not do what was asked; where it can't know, it returns
-// tool.Unknown(err). tool.FromContext gives it the call's ID, which is the
-// idempotency key to pass on. fn's context is not the caller's.
+// In is a struct or map[string]any; arguments and results cross the wire as JSON, and the schema
+// that calls are checked against is derived from In (see tool.New). fn must be safe for concurrent
+// use. An error that it returns means that it did not do what was asked; where it can't know, it
+// returns tool.Unknown(err). tool.FromContext gives it the call's ID, which is the idempotency key
+// to pass on. fn's context is not the caller's.
 //
-// The context of the returned function bounds the waiting, never the call; With
-// puts into it what reviewers should know. Its errors:
+// The context of the returned function bounds the waiting, never the call; With puts into it what
+// reviewers should know. Its errors:
 //
 //   - *DeniedError: ErrRejected, ErrExpired, ErrBlocked, ErrCancelled. Nothing ran.
 //   - *FailedError: fn's own error, which errors.Is finds if fn ran in this process.
@@ -47,8 +42,8 @@ type Tool struct {
 //     approval.CodeInvalid): nothing was started.
 //   - *GoneError, ErrUnknownCall, ErrClosed.
 //
-// A result comes with a nil error only, and then it is what fn returned. Guard
-// fails if the name is taken, or is no tool name, or In has no schema.
+// A result comes with a nil error only, and then it is what fn returned. Guard fails if the name is
+// taken, or is no tool name, or In has no schema.
 func Guard[In, Out any](
 	a *Agent, name string, fn func(context.Context, In) (Out, error), o Tool,
 ) (func(context.Context, In) (Out, error), error) {
@@ -94,8 +89,8 @@ func Guard[In, Out any](
 	}, nil
 }
 
-// MustGuard is Guard for programs that can't go on without: it panics where
-// Guard fails. The function it returns never panics.
+// MustGuard is Guard for programs that can't go on without: it panics where Guard fails. The
+// function it returns never panics.
 func MustGuard[In, Out any](
 	a *Agent, name string, fn func(context.Context, In) (Out, error), o Tool,
 ) func(context.Context, In) (Out, error) {

@@ -13,10 +13,9 @@ import (
 
 const module = "github.com/pawlhq/pawl"
 
-// rooms says which rooms each room may import directly. Arrows point down
-// only: a room never imports one that imports it. A new room gets a line here
-// and in docs/architecture.md.
-// The room "" is package pawl, at the root.
+// rooms says which rooms each room may import directly. Arrows point down only: a room never
+// imports one that imports it. A new room gets a line here and in docs/architecture.md. The room ""
+// is package pawl, at the root.
 var rooms = map[string][]string{
 	"":                      {"client", "codec", "health", "internal/agent", "internal/calls", "internal/retry", "tool"},
 	"pawltest":              {"", "internal/agent", "internal/calls", "internal/runner", "tool"},
@@ -76,14 +75,13 @@ var rooms = map[string][]string{
 // leaves are the rooms that every other room may import.
 var leaves = []string{"approval", "strictjson", "redact"}
 
-// light are the rooms that agents and workflows load, and what must never come
-// along with them.
+// light are the rooms that agents and workflows load, and what must never come along with them.
 var (
 	light = []string{"", "pawltest", "approval", "ballot", "codec", "tool", "policy", "auth", "client", "workflows", "activities"}
 	heavy = []string{"github.com/gin-gonic/gin", "github.com/jackc/pgx", "modernc.org/sqlite", "github.com/pressly/goose",
 		"go.temporal.io/server", "github.com/spf13/cobra"}
-	// carried are the rooms that agents and reviewers' programs build in. What
-	// keeps records, and what knows callers, belongs to servers.
+	// carried are the rooms that agents and reviewers' programs build in. What keeps records, and what
+	// knows callers, belongs to servers.
 	carried = []string{"", "pawltest", "approval", "rest", "client", "codec", "health", "tool"}
 	kept    = []string{"store", "audit", "auth"}
 	// evaluators are what only those carry who evaluate policies.

@@ -14,9 +14,8 @@ import (
 	"testing"
 )
 
-// TestPublicTypes looks at everything that package pawl and pawltest export: no
-// function, field or variable there has an internal type, which its users could
-// not name.
+// TestPublicTypes looks at everything that package pawl and pawltest export: no function, field or
+// variable there has an internal type, which its users could not name.
 func TestPublicTypes(t *testing.T) {
 	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Export", ".", "./pawltest")
 	cmd.Stderr = os.Stderr

@@ -20,8 +20,8 @@ var (
 	suite     = regexp.MustCompile(`(?m)^tests:`)
 )
 
-// TestSnippets runs what the documentation shows: policies and tools files
-// load, calls parse, Go programs compile.
+// TestSnippets runs what the documentation shows: policies and tools files load, calls parse, Go
+// programs compile.
 func TestSnippets(t *testing.T) {
 	docs, err := filepath.Glob("docs/*.md")
 	if err != nil {

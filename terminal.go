@@ -23,10 +23,10 @@ import (
 // typedAhead is how soon after a question an answer can't be one to it.
 const typedAhead = 300 * time.Millisecond
 
-// Terminal returns an Approver that shows each call on standard error and asks
-// y/n on standard input. Where standard input is no terminal it says so once,
-// and decides nothing. From its first question on, standard input is its own: what is
-// typed while no question stands is dropped, so that it answers no later one.
+// Terminal returns an Approver that shows each call on standard error and asks y/n on standard
+// input. Where standard input is no terminal it says so once, and decides nothing. From its first
+// question on, standard input is its own: what is typed while no question stands is dropped, so
+// that it answers no later one.
 func Terminal() Approver {
 	return &terminal{
 		in: os.Stdin, out: os.Stderr,
@@ -107,8 +107,8 @@ func (t *terminal) scan() {
 	}
 }
 
-// question shows everything that the decision will be about. Each line of
-// untrusted text begins with a bar, so that none passes for a line of ours.
+// question shows everything that the decision will be about. Each line of untrusted text begins
+// with a bar, so that none passes for a line of ours.
 func question(v approval.View) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s asks to run %s",

@@ -17,8 +17,8 @@ var (
 	looseTest = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`)
 )
 
-// TestThreatModel keeps docs/threat-model.md from naming tests that are gone,
-// and tables that say what shows their claims from having rows that don't.
+// TestThreatModel keeps docs/threat-model.md from naming tests that are gone, and tables that say
+// what shows their claims from having rows that don't.
 func TestThreatModel(t *testing.T) {
 	const page = "docs/threat-model.md"
 	text, err := os.ReadFile(page)

@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// What lint makes of govulncheck's answers: only a database that is away may
-// be passed over.
+// What lint makes of govulncheck's answers: only a database that is away may be passed over.
 func TestVulncheck(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip(err)

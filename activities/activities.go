@@ -1,9 +1,9 @@
-// Package activities holds the steps of a guarded call that touch the world:
-// Admit (always first), Claim, Execute, Record, and two small ones. They are
-// methods of one struct whose fields are what they need.
+// Package activities holds the steps of a guarded call that touch the world: Admit (always first),
+// Claim, Execute, Record, and two small ones. They are methods of one struct whose fields are what
+// they need.
 //
-// Every step may be retried and may have happened already: the store's first
-// write wins, and a step answers with what the store holds.
+// Every step may be retried and may have happened already: the store's first write wins, and a step
+// answers with what the store holds.
 package activities
 
 import (
@@ -23,14 +23,14 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// Policy evaluates calls. now is Temporal's clock: conditions may ask for it.
-// It must be safe for concurrent use.
+// Policy evaluates calls. now is Temporal's clock: conditions may ask for it. It must be safe for
+// concurrent use.
 type Policy interface {
 	Evaluate(call approval.Call, now time.Time) approval.Verdict
 }
 
-// Activities carries the dependencies of the steps. All fields are set before
-// the worker starts and never change. Methods are safe for concurrent use.
+// Activities carries the dependencies of the steps. All fields are set before the worker starts and
+// never change. Methods are safe for concurrent use.
 type Activities struct {
 	Store interface {
 		store.Calls
@@ -44,29 +44,27 @@ type Activities struct {
 	Tools  *tool.Registry
 	Logger *slog.Logger
 
-	// Ordinary makes every step an ordinary activity, so that each shows in
-	// Temporal's UI. The default runs Admit, Claim and Record as local activities,
-	// which costs a call nothing.
+	// Ordinary makes every step an ordinary activity, so that each shows in Temporal's UI. The default
+	// runs Admit, Claim and Record as local activities, which costs a call nothing.
 	Ordinary bool
 
-	// Decisions says which decisions count for every call; what a policy says
-	// can only be stricter. Empty means approval.DecisionsAny.
+	// Decisions says which decisions count for every call; what a policy says can only be stricter.
+	// Empty means approval.DecisionsAny.
 	Decisions approval.Decisions
 
-	// SearchAttributes says that the namespace has the Pawl* attributes. It is
-	// told to workflows through Admit, so that a worker that sees it otherwise
-	// can still replay them.
+	// SearchAttributes says that the namespace has the Pawl* attributes. It is told to workflows
+	// through Admit, so that a worker that sees it otherwise can still replay them.
 	SearchAttributes bool
 
-	// PublicURL is where people reach the page that shows requests; see
-	// approval.RequestURL. Empty: Temporal's UI shows no link to it.
+	// PublicURL is where people reach the page that shows requests; see approval.RequestURL. Empty:
+	// Temporal's UI shows no link to it.
 	PublicURL string
 
 	published published
 }
 
-// errOrdinary sends a local attempt the ordinary way: the same road a call
-// takes when the store is briefly away.
+// errOrdinary sends a local attempt the ordinary way: the same road a call takes when the store is
+// briefly away.
 var errOrdinary = errors.New("this worker runs every step as an ordinary activity")
 
 // refuse makes an error that Temporal does not retry.
@@ -74,10 +72,10 @@ func refuse(code, message string, cause error) error {
 	return temporal.NewNonRetryableApplicationError(message, code, cause)
 }
 
-// serverNow is Temporal's clock as near as an activity can see it: never the
-// host's, which may be wrong. An ordinary activity knows when the server
-// started this attempt, and believes nothing else: anybody may schedule it. A
-// local one is Pawl's own workflow's, and short, so the workflow's now will do.
+// serverNow is Temporal's clock as near as an activity can see it: never the host's, which may be
+// wrong. An ordinary activity knows when the server started this attempt, and believes nothing
+// else: anybody may schedule it. A local one is Pawl's own workflow's, and short, so the workflow's
+// now will do.
 func serverNow(ctx context.Context, workflowNow time.Time) time.Time {
 	if info := activity.GetInfo(ctx); !info.IsLocalActivity {
 		return info.StartedTime.UTC().Truncate(time.Microsecond)
@@ -97,9 +95,9 @@ type RefuseInput struct {
 // Refusal is one decision that did not count.
 type Refusal = audit.Refusal
 
-// Refuse puts refused decisions on record, many in one entry. The entry's step
-// holds a hash of what it tells: a batch that a workflow of somebody's own wrote
-// before, under the same number, takes no other's place.
+// Refuse puts refused decisions on record, many in one entry. The entry's step holds a hash of what
+// it tells: a batch that a workflow of somebody's own wrote before, under the same number, takes no
+// other's place.
 func (a *Activities) Refuse(ctx context.Context, in RefuseInput) error {
 	refused := audit.Refused{Refused: in.Refusals, More: in.More, Run: in.Run}
 	doc, err := strictjson.Canonical(refused)

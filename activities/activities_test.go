@@ -22,8 +22,8 @@ import (
 	"go.temporal.io/sdk/testsuite"
 )
 
-// The steps on their own, called as nobody should call them: the workflow's
-// tests show that they work together, these that they do not trust it.
+// The steps on their own, called as nobody should call them: the workflow's tests show that they
+// work together, these that they do not trust it.
 
 type bench struct {
 	*testsuite.TestActivityEnvironment
@@ -167,9 +167,8 @@ func (l *lossy) Use(ctx context.Context, u store.UseParams) error {
 	return err
 }
 
-// A later execution has the same run and activity as the first, as after a
-// reset, and its first answer from the store is lost: it must not take the
-// first one's mark for its own.
+// A later execution has the same run and activity as the first, as after a reset, and its first
+// answer from the store is lost: it must not take the first one's mark for its own.
 func TestExecuteTellsItsOwnMark(t *testing.T) {
 	b := setup(t)
 	b.ready()
@@ -281,8 +280,8 @@ func TestClaim(t *testing.T) {
 	})
 }
 
-// A reset can bring a call back to its wait after an earlier run started the
-// tool. Whatever the new run ends with, the record must not say that nothing ran.
+// A reset can bring a call back to its wait after an earlier run started the tool. Whatever the new
+// run ends with, the record must not say that nothing ran.
 func TestDenialAfterTheToolWasStarted(t *testing.T) {
 	b := setup(t)
 	b.ready()
@@ -326,8 +325,8 @@ func TestAdmitFailsClosed(t *testing.T) {
 	}
 }
 
-// What a policy says beside the verdict is put on record: that the call is
-// audited, why, and what layers that only observe would have decided.
+// What a policy says beside the verdict is put on record: that the call is audited, why, and what
+// layers that only observe would have decided.
 func TestAdmitRecordsTheVerdict(t *testing.T) {
 	b := setup(t)
 	b.acts.Policy = verdict{

@@ -41,8 +41,8 @@ type Admission struct {
 	Heartbeat  approval.Duration // of a tool elsewhere; 0: it sends none
 	Idempotent bool              // the tool may be run again when its end is unknown
 
-	// Keys are those by which signed decisions are believed, of a call that
-	// waits. Newer ones are asked for, and revoked ones found by Claim.
+	// Keys are those by which signed decisions are believed, of a call that waits. Newer ones are
+	// asked for, and revoked ones found by Claim.
 	Keys []sign.PublicKey `json:",omitempty"`
 
 	Ordinary         bool // see Activities
@@ -58,18 +58,18 @@ type Permit struct {
 
 func permit(c *store.Permit) Permit { return Permit{Run: c.Run, Queue: c.Queue} }
 
-// Admit is the policy activity: it resolves the tool, evaluates the policy,
-// checks the arguments and writes the call's row and audit entry, in one
-// transaction with the permit where the policy allows the call outright. If
-// the ID is known already, the store keeps what it has, and that is the answer.
+// Admit is the policy activity: it resolves the tool, evaluates the policy, checks the arguments
+// and writes the call's row and audit entry, in one transaction with the permit where the policy
+// allows the call outright. If the ID is known already, the store keeps what it has, and that is
+// the answer.
 func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error) {
 	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
 		return Admission{}, errOrdinary
 	}
 	now := serverNow(ctx, in.Now)
 	if in.Problem == "" {
-		// People approve a digest by what they are shown, so it must be that of
-		// what they are shown, whoever runs the workflow.
+		// People approve a digest by what they are shown, so it must be that of what they are shown,
+		// whoever runs the workflow.
 		if digest, err := in.Call.Digest(in.ID); err != nil || digest != in.Digest {
 			return Admission{}, refuse(approval.CodeDigest, "the digest is not the call's", err)
 		}
@@ -120,8 +120,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 	return out, nil
 }
 
-// judge turns the input into the row to be written. t is nil if nobody offers
-// the tool.
+// judge turns the input into the row to be written. t is nil if nobody offers the tool.
 func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.AdmitParams, error) {
 	verdict := approval.Verdict{Kind: approval.VerdictDeny}
 	code, message := approval.CodeInvalid, in.Problem
@@ -178,8 +177,8 @@ func admitted(in AdmitInput, view approval.View, verdict approval.Verdict, now t
 	return entry(in.ID, "admit", now, audit.Requested{Call: view, Verdict: verdict, Run: in.Run})
 }
 
-// blocks returns the code and message of what stops the call before any
-// person is asked, or an empty code.
+// blocks returns the code and message of what stops the call before any person is asked, or an
+// empty code.
 func blocks(call approval.Call, t *tool.Tool, verdict approval.Verdict) (code, message string) {
 	if err := verdict.Validate(); err != nil {
 		return approval.CodeInternalError, "the policy gave no verdict that can be used: " + err.Error()
@@ -222,9 +221,9 @@ func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *reda
 	return view, r
 }
 
-// readmit handles an ID that is known with another digest: a fresh workflow
-// under an old idempotency key, after Temporal forgot the first one. Only one
-// workflow of an ID runs at a time, so the first one is gone for good.
+// readmit handles an ID that is known with another digest: a fresh workflow under an old
+// idempotency key, after Temporal forgot the first one. Only one workflow of an ID runs at a time,
+// so the first one is gone for good.
 func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, record store.Record) (store.Record, error) {
 	if !sameCall(in, record) {
 		message := "the idempotency key was used for another call; use a new key for a new call"
@@ -246,8 +245,8 @@ func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, 
 	if record.View.Status.Ended() {
 		return record, nil
 	}
-	// The first workflow ended without an outcome (terminated, or lost with
-	// its server). Nothing of it can go on: its digest is of another nonce.
+	// The first workflow ended without an outcome (terminated, or lost with its server). Nothing of it
+	// can go on: its digest is of another nonce.
 	_, err := a.finish(ctx, RecordInput{
 		ID: in.ID, Run: in.Run, Call: in.Call, Redact: record.Verdict.Redact, At: now,
 		Outcome: approval.Outcome{
@@ -264,9 +263,8 @@ func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, 
 	return record, err
 }
 
-// sameCall compares what the store holds of a call with the call asked for.
-// What can't be compared is another call: redacted values, and what a call
-// asks for beyond what the store keeps of it.
+// sameCall compares what the store holds of a call with the call asked for. What can't be compared
+// is another call: redacted values, and what a call asks for beyond what the store keeps of it.
 func sameCall(in AdmitInput, record store.Record) bool {
 	now, _ := redactedView(in, record.Verdict)
 	then := record.View

@@ -15,15 +15,15 @@ type AnswersInput struct {
 	Deadline time.Time
 }
 
-// Answers tells, for each signal name, when Temporal acknowledged those of the
-// run's signals that came before the deadline. They stand in history's order,
-// so the n-th one a workflow received came in time if there are n of them.
+// Answers tells, for each signal name, when Temporal acknowledged those of the run's signals that
+// came before the deadline. They stand in history's order, so the n-th one a workflow received came
+// in time if there are n of them.
 type Answers struct {
 	InTime map[string][]time.Time
 }
 
-// AnswerTimes reads the run's history, where each signal's event carries the
-// time at which Temporal took it, however late a worker saw it.
+// AnswerTimes reads the run's history, where each signal's event carries the time at which Temporal
+// took it, however late a worker saw it.
 func (a *Activities) AnswerTimes(ctx context.Context, in AnswersInput) (Answers, error) {
 	out := Answers{InTime: map[string][]time.Time{}}
 	events := activity.GetClient(ctx).GetWorkflowHistory(ctx, in.ID, in.Run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

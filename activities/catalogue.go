@@ -13,12 +13,12 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// kindActivity is the kind of rows that describe a tool elsewhere. Other rows
-// say what other workers can run; only they can.
+// kindActivity is the kind of rows that describe a tool elsewhere. Other rows say what other
+// workers can run; only they can.
 const kindActivity = "activity"
 
-// find returns the tool that a call names, or nil if nobody offers it: the
-// worker's own tools first, then what agents published.
+// find returns the tool that a call names, or nil if nobody offers it: the worker's own tools
+// first, then what agents published.
 func (a *Activities) find(ctx context.Context, name string) (*tool.Tool, error) {
 	if t, ok := a.Tools.Lookup(name); ok {
 		return t, nil
@@ -35,8 +35,8 @@ func (a *Activities) find(ctx context.Context, name string) (*tool.Tool, error) 
 	return a.published.tool(row)
 }
 
-// published holds the tools that agents published, ready to check arguments.
-// The zero value is ready to use.
+// published holds the tools that agents published, ready to check arguments. The zero value is
+// ready to use.
 type published struct {
 	mu     sync.Mutex
 	byName map[string]compiled
@@ -75,8 +75,8 @@ func (p *published) tool(row store.Tool) (*tool.Tool, error) {
 // maxPublication bounds the tools of one publication.
 const maxPublication = 500
 
-// Publish puts an agent's tools into the catalogue. Those that can't be used,
-// or whose names are somebody else's, are refused one by one.
+// Publish puts an agent's tools into the catalogue. Those that can't be used, or whose names are
+// somebody else's, are refused one by one.
 func (a *Activities) Publish(ctx context.Context, in approval.Publication) (approval.Published, error) {
 	var out approval.Published
 	if err := approval.CheckName("agent", in.Agent); err != nil || in.Agent == "" {
@@ -130,8 +130,8 @@ func (a *Activities) owned(ctx context.Context, name string) string {
 		approval.Display(row.Publisher, 80), approval.Display(name, 80))
 }
 
-// Row is a tool as the catalogue shows it. publisher is the task queue of the
-// worker that publishes it, and runs it unless it runs elsewhere.
+// Row is a tool as the catalogue shows it. publisher is the task queue of the worker that publishes
+// it, and runs it unless it runs elsewhere.
 func Row(t *tool.Tool, publisher string) store.Tool {
 	queue := t.Queue()
 	if queue == "" {

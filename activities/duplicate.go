@@ -13,13 +13,12 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
-// duplicateKey is the same for calls of one requester and agent that collapse to
-// one request: equal in what would be done, for whom, and in what the policy
-// says of it, so that nothing ever hides behind a request that was judged
-// otherwise. How the agent words it (title, description, reason) and the
-// idempotency key make no difference. It is empty for a call that never
-// collapses: the policy does not say so, nobody is known to ask, or a value is
-// redacted, of which no hash may be kept either.
+// duplicateKey is the same for calls of one requester and agent that collapse to one request: equal
+// in what would be done, for whom, and in what the policy says of it, so that nothing ever hides
+// behind a request that was judged otherwise. How the agent words it (title, description, reason)
+// and the idempotency key make no difference. It is empty for a call that never collapses: the
+// policy does not say so, nobody is known to ask, or a value is redacted, of which no hash may be
+// kept either.
 func duplicateKey(in AdmitInput, view approval.View, verdict approval.Verdict) string {
 	call := in.Call
 	if !verdict.Collapse || call.Requester == "" && call.Agent == "" ||
@@ -37,8 +36,7 @@ func duplicateKey(in AdmitInput, view approval.View, verdict approval.Verdict) s
 	return hex.EncodeToString(sum[:])
 }
 
-// endedDuplicate is the admission of a call that is identical to one that
-// waits: it ends at once.
+// endedDuplicate is the admission of a call that is identical to one that waits: it ends at once.
 func endedDuplicate(in AdmitInput, held *store.DuplicateError, a store.AdmitParams, now time.Time) (store.AdmitParams, error) {
 	view := a.View
 	view.Deadline, view.Requirement = nil, nil

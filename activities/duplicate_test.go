@@ -92,8 +92,8 @@ func TestIdenticalCallsCollapse(t *testing.T) {
 	}
 }
 
-// A call with something hidden is never compared: nothing may be kept by which
-// it could be guessed. Nor is one of which nobody knows whose it is.
+// A call with something hidden is never compared: nothing may be kept by which it could be guessed.
+// Nor is one of which nobody knows whose it is.
 func TestCallsThatNeverCollapse(t *testing.T) {
 	for name, call := range map[string]approval.Call{
 		"a hidden label":          {Labels: map[string]string{"card": "4111"}, Requester: "r"},

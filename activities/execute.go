@@ -25,14 +25,12 @@ type ExecuteInput struct {
 	GoodUntil       time.Time // when to give up on a store that does not answer
 }
 
-// Execute runs the tool, once: it uses up the permit in the store first, and
-// is refused if that was done before. Its errors carry a code that tells the
-// workflow what is certain: CodeToolFailed, CodeDigest, CodeNoPermit and
-// CodeExpired mean that the tool did not run or said so itself, CodeAlreadyRan
-// that an earlier run started it; everything else is unknown. A second
-// attempt, of an idempotent tool, is certain of nothing but a result: the
-// first may have run. What the tool said is in the error's details, so that no
-// log gets to see it.
+// Execute runs the tool, once: it uses up the permit in the store first, and is refused if that was
+// done before. Its errors carry a code that tells the workflow what is certain: CodeToolFailed,
+// CodeDigest, CodeNoPermit and CodeExpired mean that the tool did not run or said so itself,
+// CodeAlreadyRan that an earlier run started it; everything else is unknown. A second attempt, of
+// an idempotent tool, is certain of nothing but a result: the first may have run. What the tool
+// said is in the error's details, so that no log gets to see it.
 func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
 	defer runner.Heartbeat(ctx)()
 	result, err := a.execute(ctx, in)
@@ -44,10 +42,9 @@ func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMess
 	return result, err
 }
 
-// recordRefusal puts on record that somebody wanted a tool run without a permit
-// that holds: perhaps a workflow of their own, or an activity without one. The
-// entry is about who asked, which Temporal vouches for, not about the call that
-// was named.
+// recordRefusal puts on record that somebody wanted a tool run without a permit that holds: perhaps
+// a workflow of their own, or an activity without one. The entry is about who asked, which Temporal
+// vouches for, not about the call that was named.
 func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err error) {
 	var app *temporal.ApplicationError
 	if !errors.As(err, &app) || !slices.Contains([]string{approval.CodeNoPermit, approval.CodeDigest, approval.CodeUntrusted}, app.Type()) {
@@ -96,12 +93,10 @@ func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMess
 	return runner.Run(ctx, t, tool.Invocation{CallID: in.ID, Digest: digest, Tool: in.Call.Tool, Args: in.Call.Args})
 }
 
-// usePermit takes the permit out of the store. While the store is away it
-// tries again, until it answers that the permit ran out: before, the tool
-// certainly has not run. A try whose answer was lost may have been written; a
-// token that nobody else has tells later tries of this execution their own
-// mark. Run and activity would not: after a reset another execution has them,
-// too.
+// usePermit takes the permit out of the store. While the store is away it tries again, until it
+// answers that the permit ran out: before, the tool certainly has not run. A try whose answer was
+// lost may have been written; a token that nobody else has tells later tries of this execution
+// their own mark. Run and activity would not: after a reset another execution has them, too.
 func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Tool) error {
 	info := activity.GetInfo(ctx)
 	began, started := time.Now(), info.StartedTime.UTC().Truncate(time.Microsecond)
@@ -121,8 +116,8 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 		err := a.use(ctx, use)
 		switch {
 		case err == nil && time.Since(tried) > runner.HeartbeatTimeout:
-			// The process may have been asleep, and the call may have ended since:
-			// nobody expects the tool to run any more.
+			// The process may have been asleep, and the call may have ended since: nobody expects the tool
+			// to run any more.
 			return runner.Ended(approval.CodeToolFailed, "the store's answer about the permit came too late; nothing ran")
 		case err == nil:
 			return nil
@@ -147,9 +142,9 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 	}
 }
 
-// use uses the permit up, and before that verifies the signed decisions that it
-// rests on. An allowed call has none, and costs no look. Who comes again was
-// verified, but a key may have been revoked since.
+// use uses the permit up, and before that verifies the signed decisions that it rests on. An
+// allowed call has none, and costs no look. Who comes again was verified, but a key may have been
+// revoked since.
 func (a *Activities) use(ctx context.Context, u store.UseParams) error {
 	if !u.Retry {
 		if err := a.Store.Use(ctx, u); !errors.Is(err, store.ErrUnverified) {

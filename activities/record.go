@@ -26,23 +26,21 @@ type ClaimInput struct {
 	Now             time.Time // the workflow's now
 }
 
-// ClaimResult says whether a call may run. Outcome is nil if it may; otherwise the call has ended so,
-// as the store holds it, redacted.
+// ClaimResult says whether a call may run. Outcome is nil if it may; otherwise the call has ended
+// so, as the store holds it, redacted.
 type ClaimResult struct {
 	Outcome *approval.Outcome
-	// Of a call that may run: the permit and, as the store holds them, what it
-	// was given for. An earlier claim of the same approval, whose workflow task
-	// was lost, has another time.
+	// Of a call that may run: the permit and, as the store holds them, what it was given for. An
+	// earlier claim of the same approval, whose workflow task was lost, has another time.
 	Permit   Permit
 	Decision *approval.Settlement `json:",omitempty"`
 	Votes    []approval.Decision  `json:",omitempty"`
 }
 
-// Claim records verdict and decisions and takes the permit. It counts the
-// decisions again, by what the store says is required and which keys are trusted
-// now: the workflow may be anybody's, and a key revoked since. What does not
-// approve the call ends it as blocked, and an approval older than its validity
-// as expired; a call that has ended stays ended.
+// Claim records verdict and decisions and takes the permit. It counts the decisions again, by what
+// the store says is required and which keys are trusted now: the workflow may be anybody's, and a
+// key revoked since. What does not approve the call ends it as blocked, and an approval older than
+// its validity as expired; a call that has ended stays ended.
 func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, error) {
 	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
 		return ClaimResult{}, errOrdinary
@@ -98,10 +96,9 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 	return claimed(record), nil
 }
 
-// offered reports whether a tool runs on the task queue that a workflow names:
-// of what other workers are said to run any result is believed, so the
-// workflow's word is not enough. Of a tool of Pawl's workers that is gone
-// Execute tells.
+// offered reports whether a tool runs on the task queue that a workflow names: of what other
+// workers are said to run any result is believed, so the workflow's word is not enough. Of a tool
+// of Pawl's workers that is gone Execute tells.
 func (a *Activities) offered(ctx context.Context, name, queue string) (bool, error) {
 	t, err := a.find(ctx, name)
 	if err != nil || t == nil {
@@ -140,8 +137,8 @@ type RecordInput struct {
 	At      time.Time
 }
 
-// RecordResult holds how the call ended, as the store holds it, if that is not as Record was told: an
-// earlier run of the call was first.
+// RecordResult holds how the call ended, as the store holds it, if that is not as Record was told:
+// an earlier run of the call was first.
 type RecordResult struct {
 	Outcome *approval.Outcome
 }
@@ -185,21 +182,21 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outc
 	case errors.Is(err, store.ErrStarted):
 		return a.endStarted(ctx, in)
 	case errors.Is(err, store.ErrNoPermit):
-		// Either somebody runs workflows of their own, or the store was set
-		// back. Both need a person; the step is retried until one came.
+		// Either somebody runs workflows of their own, or the store was set back. Both need a person; the
+		// step is retried until one came.
 		return nil, fmt.Errorf("call %s can't end %s: the store holds no claim for it: %w", in.ID, out.Status, err)
 	case err != nil:
 		return nil, fmt.Errorf("recording the outcome of call %s: %w", in.ID, err)
 	case fresh, record.View.Status == in.Outcome.Status && in.Outcome.Status.NeedsPermit():
-		// It ends as the input says, by this attempt or one before. The workflow
-		// has the raw result, which the store does not.
+		// It ends as the input says, by this attempt or one before. The workflow has the raw result,
+		// which the store does not.
 		return nil, nil
 	}
 	return ended(record), nil
 }
 
-// checkSettlement keeps a decision from looking authenticated on the workflow's
-// word: one of the votes must be it, or what the store holds already.
+// checkSettlement keeps a decision from looking authenticated on the workflow's word: one of the
+// votes must be it, or what the store holds already.
 func (a *Activities) checkSettlement(ctx context.Context, id string, d *approval.Settlement, votes []approval.Decision) error {
 	if d == nil || !d.Authenticated {
 		return nil
@@ -218,8 +215,7 @@ func (a *Activities) checkSettlement(ctx context.Context, id string, d *approval
 	return nil
 }
 
-// finishAs ends the call with an outcome that the workflow does not know of,
-// and so has to be told.
+// finishAs ends the call with an outcome that the workflow does not know of, and so has to be told.
 func (a *Activities) finishAs(ctx context.Context, in RecordInput, out approval.Outcome) (*approval.Outcome, error) {
 	in.Outcome = out
 	ended, err := a.finish(ctx, in)
@@ -229,8 +225,8 @@ func (a *Activities) finishAs(ctx context.Context, in RecordInput, out approval.
 	return ended, err
 }
 
-// endStarted ends a call whose tool an earlier run started, and about which
-// nothing more is known. Who allowed it stays on record.
+// endStarted ends a call whose tool an earlier run started, and about which nothing more is known.
+// Who allowed it stays on record.
 func (a *Activities) endStarted(ctx context.Context, in RecordInput) (*approval.Outcome, error) {
 	record, err := a.Store.Call(ctx, in.ID)
 	if err != nil {
@@ -304,9 +300,8 @@ func decisionEntries(id, run string, votes []approval.Decision) ([]audit.Entry, 
 	return entries, nil
 }
 
-// entryOutcome readies an outcome for canonical JSON: a result that readers
-// could read differently, or that has no canonical form (a tool may answer
-// anything), goes in as text.
+// entryOutcome readies an outcome for canonical JSON: a result that readers could read differently,
+// or that has no canonical form (a tool may answer anything), goes in as text.
 func entryOutcome(o approval.Outcome) approval.Outcome {
 	if len(o.Result) == 0 {
 		return o

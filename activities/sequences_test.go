@@ -11,8 +11,8 @@ import (
 	"github.com/pawlhq/pawl/ballot/ballottest"
 )
 
-// The claim counts a workflow's votes again, by the store's rules: it gives the permit for the votes of
-// a call that the ballot settles as approved, and for no others.
+// The claim counts a workflow's votes again, by the store's rules: it gives the permit for the
+// votes of a call that the ballot settles as approved, and for no others.
 func TestSequences(t *testing.T) {
 	b := setup(t)
 	k := b.key()

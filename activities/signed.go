@@ -19,8 +19,8 @@ type KeysInput struct {
 	IDs []string
 }
 
-// Keys returns those of the keys that are trusted. A key that came after a call
-// was admitted is not in its Admission.
+// Keys returns those of the keys that are trusted. A key that came after a call was admitted is not
+// in its Admission.
 func (a *Activities) Keys(ctx context.Context, in KeysInput) ([]sign.PublicKey, error) {
 	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
 		return nil, errOrdinary
@@ -61,9 +61,9 @@ func (a *Activities) trustedFor(ctx context.Context, envelopes []json.RawMessage
 	return a.trusted(ctx, ids...)
 }
 
-// believed returns decisions as they are believed now: authenticated are those
-// whose envelope verifies, and no others, whatever the workflow says. doubts
-// tells, for each that carries an envelope, why it does not verify.
+// believed returns decisions as they are believed now: authenticated are those whose envelope
+// verifies, and no others, whatever the workflow says. doubts tells, for each that carries an
+// envelope, why it does not verify.
 func (a *Activities) believed(ctx context.Context, id, digest string, votes []approval.Decision) (out []approval.Decision, doubts []error, err error) {
 	keys, err := a.trustedFor(ctx, envelopes(votes))
 	if err != nil {
@@ -95,9 +95,9 @@ func envelopes(votes []approval.Decision) []json.RawMessage {
 	return out
 }
 
-// approved counts the workflow's votes again, by what the store says the call
-// requires: a workflow may be anybody's. It returns the votes and the one that
-// settled the call, or why the call is not approved.
+// approved counts the workflow's votes again, by what the store says the call requires: a workflow
+// may be anybody's. It returns the votes and the one that settled the call, or why the call is not
+// approved.
 func (a *Activities) approved(ctx context.Context, r store.Record, votes []approval.Decision) (counted []approval.Decision, by *approval.Decision, why string, err error) {
 	votes, doubts, err := a.believed(ctx, r.View.ID, r.View.Digest, votes)
 	switch {
@@ -130,8 +130,8 @@ func evidence(votes []approval.Decision) (string, error) {
 
 var errUntrusted = errors.New("the approval is not trusted any more")
 
-// reverify fails with errUntrusted unless the decisions that a call's permit
-// rests on are trusted now.
+// reverify fails with errUntrusted unless the decisions that a call's permit rests on are trusted
+// now.
 func (a *Activities) reverify(ctx context.Context, id string) error {
 	r, err := a.Store.Call(ctx, id)
 	if err != nil || r.Permit == nil || r.Permit.Evidence == "" {

@@ -172,8 +172,8 @@ func TestClaimBelievesSignaturesOnly(t *testing.T) {
 	}
 }
 
-// The approval of a workflow of somebody's own is good no longer than the
-// envelopes say, whatever the workflow does.
+// The approval of a workflow of somebody's own is good no longer than the envelopes say, whatever
+// the workflow does.
 func TestClaimOfOldDecisions(t *testing.T) {
 	b, k := signedOnce(t)
 	old := time.Now().UTC().Add(-sign.Life - approval.DefaultValidFor.Std() - time.Minute)
@@ -218,8 +218,8 @@ func TestRevokedKeys(t *testing.T) {
 	})
 }
 
-// Without signed decisions a forged workflow may approve; it may not say that
-// somebody proved to be who they are.
+// Without signed decisions a forged workflow may approve; it may not say that somebody proved to be
+// who they are.
 func TestNobodyIsAuthenticatedByTheWorkflowsWord(t *testing.T) {
 	b := setup(t)
 	b.admit()
@@ -241,8 +241,8 @@ func TestNobodyIsAuthenticatedByTheWorkflowsWord(t *testing.T) {
 	}
 }
 
-// People approve what they are shown. A workflow that shows them one call under
-// another's digest would have them approve the other.
+// People approve what they are shown. A workflow that shows them one call under another's digest
+// would have them approve the other.
 func TestAdmitComparesTheDigest(t *testing.T) {
 	b := setup(t)
 	other := b.call()
@@ -275,8 +275,7 @@ func TestAdmitSnapshotsKeys(t *testing.T) {
 	}
 }
 
-// Silence is denial, whatever a workflow of somebody's own does with the
-// deadline.
+// Silence is denial, whatever a workflow of somebody's own does with the deadline.
 func TestClaimCountsTheDeadline(t *testing.T) {
 	for name, signed := range map[string]time.Duration{"just after": time.Second, "by a clock that is far off": 2 * sign.Life} {
 		t.Run(name, func(t *testing.T) {
@@ -325,8 +324,8 @@ type judge func(now time.Time) approval.Verdict
 
 func (j judge) Evaluate(_ approval.Call, now time.Time) approval.Verdict { return j(now) }
 
-// A made-up result would be believed of a tool that other workers run, so
-// nobody claims a tool of Pawl's worker, or of somebody else's, for his own.
+// A made-up result would be believed of a tool that other workers run, so nobody claims a tool of
+// Pawl's worker, or of somebody else's, for his own.
 func TestClaimForAnotherQueue(t *testing.T) {
 	claim := func(b *bench, call approval.Call, queue string) {
 		t.Helper()
@@ -374,8 +373,7 @@ func TestClaimForAnotherQueue(t *testing.T) {
 	})
 }
 
-// What was refused is on record, also if somebody wrote another batch under the
-// same number before.
+// What was refused is on record, also if somebody wrote another batch under the same number before.
 func TestRefusalsAreNotHidden(t *testing.T) {
 	b := setup(t)
 	b.admit()

@@ -31,8 +31,7 @@ func principal(c *gin.Context) auth.Principal {
 // onlyOwn reports whether the principal sees its own calls only.
 func onlyOwn(c *gin.Context) bool { return c.GetInt(reachKey) != int(all) }
 
-// authorize lets through who may use the route. It runs before anything of the
-// body is read.
+// authorize lets through who may use the route. It runs before anything of the body is read.
 func (s *Server) authorize(c *gin.Context) {
 	route := c.FullPath()
 	if route == "" { // nothing is served here, which is no secret
@@ -114,16 +113,15 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 	}
 }
 
-// reauthenticate fails unless the request's credential, which was good when it
-// came, is so now: a long poll must not answer to a token that was revoked
-// meanwhile.
+// reauthenticate fails unless the request's credential, which was good when it came, is so now: a
+// long poll must not answer to a token that was revoked meanwhile.
 func (s *Server) reauthenticate(c *gin.Context) error {
 	_, err := s.authenticate(c.Request)
 	return err
 }
 
-// bearer returns the request's credential. It is taken from its header only:
-// addresses end up in logs.
+// bearer returns the request's credential. It is taken from its header only: addresses end up in
+// logs.
 func bearer(r *http.Request) (string, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
@@ -163,9 +161,9 @@ func notPermitted(p auth.Principal, a access) string {
 	return fmt.Sprintf("This needs the role %s; you have %s.", strings.Join(may, " or "), strings.Join(has, ", "))
 }
 
-// visible fails with store.ErrNotFound unless the principal may know of the
-// call: somebody else's is not there for those who see their own only. IDs must
-// be whole then, since what a prefix fits tells of others.
+// visible fails with store.ErrNotFound unless the principal may know of the call: somebody else's
+// is not there for those who see their own only. IDs must be whole then, since what a prefix fits
+// tells of others.
 func (s *Server) visible(c *gin.Context, id string) error {
 	if !onlyOwn(c) {
 		return nil
@@ -181,16 +179,16 @@ func (s *Server) visible(c *gin.Context, id string) error {
 // errBeginning: an agent names a call by what may be the beginning of an ID.
 var errBeginning = fmt.Errorf("not a whole ID: %w", store.ErrNotFound)
 
-// asked returns nil if it was who that asked for the call, else
-// store.ErrNotFound, whether or not there is such a call.
+// asked returns nil if it was who that asked for the call, else store.ErrNotFound, whether or not
+// there is such a call.
 func (s *Server) asked(ctx context.Context, who, id string) error {
 	r, err := s.o.Store.Call(ctx, id)
 	if err == nil && r.View.Requester == who {
 		return nil
 	}
-	// Before the policy has answered, a call is in Temporal alone. Somebody
-	// else's is looked for there, too: its ID can be guessed from its key, and
-	// neither time nor an outage may tell it from one that does not exist.
+	// Before the policy has answered, a call is in Temporal alone. Somebody else's is looked for
+	// there, too: its ID can be guessed from its key, and neither time nor an outage may tell it from
+	// one that does not exist.
 	d, missing := s.calls.Describe(ctx, id)
 	switch {
 	case errors.Is(missing, calls.ErrUnknown):

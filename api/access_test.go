@@ -64,8 +64,8 @@ func tokenID(t testing.TB, text string) string {
 	return id
 }
 
-// matrix says again, for people, what the table of routes says for the server:
-// a(ll), o(wn) or - for agent, reviewer, auditor and admin; "public" for all.
+// matrix says again, for people, what the table of routes says for the server: a(ll), o(wn) or -
+// for agent, reviewer, auditor and admin; "public" for all.
 var matrix = map[string]string{
 	"GET /":                       "public",
 	"GET /healthz":                "public",

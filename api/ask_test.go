@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 )
 
-// Many reviewers at once: one decides, all learn it, and the workflow is never
-// asked twice at a time.
+// Many reviewers at once: one decides, all learn it, and the workflow is never asked twice at a
+// time.
 func TestReviewersShareQueries(t *testing.T) {
 	const reviewers = 24
 	w := newWorld(t)

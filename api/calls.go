@@ -21,8 +21,8 @@ func (s *Server) shown(v approval.View) rest.View {
 
 func callPath(id string) string { return "/api/calls/" + url.PathEscape(id) }
 
-// startCall starts a call, or attaches to the one that the idempotency key
-// stands for. The caller's leaving ends the waiting, never the call.
+// startCall starts a call, or attaches to the one that the idempotency key stands for. The caller's
+// leaving ends the waiting, never the call.
 func (s *Server) startCall(c *gin.Context) error {
 	var in rest.StartRequest
 	if err := decode(c, &in, false); err != nil {
@@ -94,8 +94,7 @@ func idempotencyKey(c *gin.Context, call *approval.Call) error {
 	}
 }
 
-// started answers for a call that this request has started, whatever happens
-// while it waits.
+// started answers for a call that this request has started, whatever happens while it waits.
 func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duration) error {
 	ctx := c.Request.Context()
 	c.Header("Location", callPath(id))
@@ -139,8 +138,8 @@ func (s *Server) attach(c *gin.Context, id string, wait time.Duration) error {
 	return err
 }
 
-// replyExisting answers about a call that was started before: its outcome, or
-// its state once the time is up.
+// replyExisting answers about a call that was started before: its outcome, or its state once the
+// time is up.
 func (s *Server) replyExisting(c *gin.Context, id string, until time.Time) error {
 	ctx, wait := c.Request.Context(), max(0, time.Until(until))
 	c.Header("Location", callPath(id))
@@ -167,9 +166,8 @@ func (s *Server) replyExisting(c *gin.Context, id string, until time.Time) error
 	return s.replyOpen(c, http.StatusAccepted, d, false)
 }
 
-// replyStarted answers whoever starts a call with how it ended. One that was
-// collapsed into an identical one ends as that does: the caller is the same,
-// and would have asked for the same.
+// replyStarted answers whoever starts a call with how it ended. One that was collapsed into an
+// identical one ends as that does: the caller is the same, and would have asked for the same.
 func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Time) error {
 	if o.DuplicateOf == "" || c.Writer.Header().Get(rest.HeaderDuplicate) != "" {
 		return replyOutcome(c, o)
@@ -202,8 +200,8 @@ func conflict(id string) error {
 	}
 }
 
-// replyOutcome answers with how a call ended. A call whose key turned out to
-// be another call's never ran, and that other call's end is not its own.
+// replyOutcome answers with how a call ended. A call whose key turned out to be another call's
+// never ran, and that other call's end is not its own.
 func replyOutcome(c *gin.Context, o approval.Outcome) error {
 	if o.Error != nil && o.Error.Code == approval.CodeConflict {
 		return conflict(o.ID)
@@ -211,8 +209,7 @@ func replyOutcome(c *gin.Context, o approval.Outcome) error {
 	return reply(c, http.StatusOK, o)
 }
 
-// getCall shows a call from Temporal, and from the store when Temporal has
-// forgotten it.
+// getCall shows a call from Temporal, and from the store when Temporal has forgotten it.
 func (s *Server) getCall(c *gin.Context) error {
 	id, err := idParam(c)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// cancelCall withdraws a call: 200 once it is cancelled, also by an earlier
-// request; 202 while that is not certain; 409 when it ended otherwise.
+// cancelCall withdraws a call: 200 once it is cancelled, also by an earlier request; 202 while that
+// is not certain; 409 when it ended otherwise.
 func (s *Server) cancelCall(c *gin.Context) error {
 	id, err := idParam(c)
 	if err != nil {
@@ -67,8 +67,8 @@ func (s *Server) cancelCall(c *gin.Context) error {
 	return replyCancelled(c, r.View.Outcome())
 }
 
-// refused reports whether a running workflow says that it was withdrawn too
-// late, and how it stands.
+// refused reports whether a running workflow says that it was withdrawn too late, and how it
+// stands.
 func (s *Server) refused(ctx context.Context, id, decisionID string) (approval.Status, bool) {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()

@@ -9,12 +9,11 @@ import (
 	"time"
 )
 
-// certificateCheck is how often, at most, the files of a certificate are
-// looked at.
+// certificateCheck is how often, at most, the files of a certificate are looked at.
 const certificateCheck = time.Second
 
-// certificate is one that is read from files, again when they change. Files
-// that can't be used leave the one before in use.
+// certificate is one that is read from files, again when they change. Files that can't be used
+// leave the one before in use.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
@@ -68,8 +67,8 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if now == c.of {
 		return c.current, nil
 	}
-	// A pair that is being replaced does not fit for a moment: the state is kept
-	// only with what was read, so that it is tried again.
+	// A pair that is being replaced does not fit for a moment: the state is kept only with what was
+	// read, so that it is tried again.
 	fresh, err := loadCertificate(c.certFile, c.keyFile)
 	if err != nil {
 		c.log.Error("the API's certificate changed and can't be used; the previous one stays in use", "error", err)

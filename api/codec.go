@@ -9,17 +9,17 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// codecPath is where the codec endpoint is. It stands beside the other routes:
-// its bodies are larger, and it answers pages of the UI's origin.
+// codecPath is where the codec endpoint is. It stands beside the other routes: its bodies are
+// larger, and it answers pages of the UI's origin.
 const codecPath = "/codec/"
 
-// CodecOptions say what the codec endpoint does. Whoever may ask it can read
-// every payload that he has got hold of.
+// CodecOptions say what the codec endpoint does. Whoever may ask it can read every payload that he
+// has got hold of.
 type CodecOptions struct {
 	// Keyring is that of the Temporal client. Required.
 	Keyring *codec.Keyring
-	// Origins are those of Temporal's UI; pages of no others get an answer.
-	// Default: none, for Temporal's command line alone.
+	// Origins are those of Temporal's UI; pages of no others get an answer. Default: none, for
+	// Temporal's command line alone.
 	Origins []string
 	// Encode offers to encrypt, too. Default: only reading.
 	Encode bool

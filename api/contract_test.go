@@ -34,7 +34,8 @@ var document = sync.OnceValues(func() (*openapi3.T, error) {
 	return doc, err
 })
 
-// operation finds what the document says of a request; nil: it does not know the path or the method.
+// operation finds what the document says of a request; nil: it does not know the path or the
+// method.
 func operation(doc *openapi3.T, method, path string) (*routers.Route, map[string]string) {
 	asked := strings.Split(path, "/")
 	for _, pattern := range doc.Paths.InMatchingOrder() {

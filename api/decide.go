@@ -20,8 +20,7 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// judgingPause is how long after "judging" a workflow is asked again; it
-// doubles each time.
+// judgingPause is how long after "judging" a workflow is asked again; it doubles each time.
 const judgingPause = 50 * time.Millisecond
 
 func newDecisionID() string { return "decision-" + strings.ToLower(rand.Text()) }
@@ -30,8 +29,8 @@ func decisionPath(id, decisionID string) string {
 	return "/api/requests/" + url.PathEscape(id) + "/decisions/" + url.PathEscape(decisionID)
 }
 
-// decide records one reviewer's decision: it sends the signal, which is
-// durable, then asks the workflow what the decision did.
+// decide records one reviewer's decision: it sends the signal, which is durable, then asks the
+// workflow what the decision did.
 func (s *Server) decide(kind approval.DecisionKind) handler {
 	return func(c *gin.Context) error {
 		id, err := idParam(c)
@@ -69,9 +68,8 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if a, known := settled(r, d); known {
 			return s.replyAnswer(c, a, r.View)
 		}
-		// Without a digest the decision is about what the store shows. Saying so
-		// lets it count even if the workflow does not know yet that it waits:
-		// the store shows a call a moment before.
+		// Without a digest the decision is about what the store shows. Saying so lets it count even if
+		// the workflow does not know yet that it waits: the store shows a call a moment before.
 		digest := cmp.Or(in.Digest, r.View.Digest)
 		foreseen := s.foreseen(c, r.View, d, digest)
 		if foreseen.Outcome == approval.AnswerForbidden {
@@ -106,8 +104,8 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 	}
 }
 
-// decision is the one place where a principal becomes a decision: who decides,
-// in which groups, and how that is known.
+// decision is the one place where a principal becomes a decision: who decides, in which groups, and
+// how that is known.
 func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, error) {
 	name, err := reviewer(c, "decides")
 	d := approval.Decision{Kind: kind, Reviewer: name, Channel: channel(c)}
@@ -117,8 +115,8 @@ func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, er
 	return d, err
 }
 
-// foreseen is what the rules say of a decision that was not sent yet, taking it to come in time and to
-// be signed where this API signs. Whatever others decide, the workflow says the same.
+// foreseen is what the rules say of a decision that was not sent yet, taking it to come in time and
+// to be signed where this API signs. Whatever others decide, the workflow says the same.
 func (s *Server) foreseen(c *gin.Context, v approval.View, d approval.Decision, digest string) ballot.Judgement {
 	reader, rules := s.reader(c), ballot.RulesOf(v)
 	d.Authenticated = reader.Authenticated
@@ -141,8 +139,8 @@ func (s *Server) reader(c *gin.Context) ballot.Reader {
 	return r
 }
 
-// recordForbidden puts a decision on record that was never sent to its
-// workflow, where this process may write the record; the log tells in any case.
+// recordForbidden puts a decision on record that was never sent to its workflow, where this process
+// may write the record; the log tells in any case.
 func (s *Server) recordForbidden(ctx context.Context, id string, a approval.Answer, d approval.Decision) {
 	s.o.Logger.WarnContext(ctx, "a decision was forbidden", "id", id, "reviewer", d.Reviewer, "decision", d.Kind)
 	e, err := audit.New(id, "forbidden/"+d.ID, time.Now(), audit.Refused{Refused: []audit.Refusal{{
@@ -172,8 +170,8 @@ func signalName(kind approval.DecisionKind) string {
 	return approval.SignalReject
 }
 
-// settled answers a decision from the stored record, where no workflow will:
-// the call has ended, or never was a request.
+// settled answers a decision from the stored record, where no workflow will: the call has ended, or
+// never was a request.
 func settled(r store.Record, d approval.Decision) (approval.Answer, bool) {
 	if r.IsRequest && !r.View.Status.Ended() {
 		return approval.Answer{}, false
@@ -181,9 +179,8 @@ func settled(r store.Record, d approval.Decision) (approval.Answer, bool) {
 	return ballot.Closed(r.View, d), true
 }
 
-// judged asks the workflow what the acknowledged decision d did, within the
-// budget. Where it does not say, the store may: its end is recorded there
-// before a workflow closes.
+// judged asks the workflow what the acknowledged decision d did, within the budget. Where it does
+// not say, the store may: its end is recorded there before a workflow closes.
 func (s *Server) judged(ctx context.Context, r store.Record, d approval.Decision) (approval.Answer, approval.View) {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()

@@ -17,8 +17,7 @@ func duplicateOf(id, first string) approval.Outcome {
 	}
 }
 
-// Whoever starts a call that is collapsed into an identical one is answered as
-// for that one.
+// Whoever starts a call that is collapsed into an identical one is answered as for that one.
 func TestDuplicates(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -70,8 +69,7 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
-// A workflow's result can be forged by whoever may write to Temporal: it opens
-// nobody else's call.
+// A workflow's result can be forged by whoever may write to Temporal: it opens nobody else's call.
 func TestDuplicatesOfOthersStayClosed(t *testing.T) {
 	w := guardedWorld(t)
 	v := view("first", approval.StatusPending)

@@ -14,8 +14,7 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// fakeStore is a store in memory. A set err fails everything; a panicking one
-// stands for bugs.
+// fakeStore is a store in memory. A set err fails everything; a panicking one stands for bugs.
 type fakeStore struct {
 	mu        sync.Mutex
 	records   map[string]store.Record

@@ -25,8 +25,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// fakeTemporal is a Temporal namespace in memory, below a real SDK client: it
-// answers the client's RPCs, so errors and results are the SDK's own.
+// fakeTemporal is a Temporal namespace in memory, below a real SDK client: it answers the client's
+// RPCs, so errors and results are the SDK's own.
 type fakeTemporal struct {
 	mu        sync.Mutex
 	workflows map[string]*fakeWorkflow
@@ -283,8 +283,8 @@ func (f *fakeTemporal) signal(req *workflowservice.SignalWorkflowExecutionReques
 	return nil
 }
 
-// query answers as the server does: a second query to the same workflow at the
-// same time finds the buffer full.
+// query answers as the server does: a second query to the same workflow at the same time finds the
+// buffer full.
 func (f *fakeTemporal) query(ctx context.Context, id string) (proto.Message, error) {
 	f.mu.Lock()
 	w := f.workflows[id]

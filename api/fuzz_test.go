@@ -11,8 +11,8 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// FuzzBodies sends anything to every route that takes a body: bad input is a
-// client's error, and what is refused reaches nobody.
+// FuzzBodies sends anything to every route that takes a body: bad input is a client's error, and
+// what is refused reaches nobody.
 func FuzzBodies(f *testing.F) {
 	for _, body := range []string{
 		``, `{}`, `null`, `[]`, `{"tool":"refund","args":{"a":[1,{"b":null}]},"wait":"0s"}`, `{"tool":"refund","wait":1e309}`,

@@ -38,8 +38,8 @@ func (s *Server) answer(h handler) gin.HandlerFunc {
 	}
 }
 
-// logRequest writes the access log: the route's pattern, never the path, whose
-// parameters are somebody's data.
+// logRequest writes the access log: the route's pattern, never the path, whose parameters are
+// somebody's data.
 func (s *Server) logRequest(c *gin.Context) {
 	start := time.Now()
 	c.Next()
@@ -79,8 +79,8 @@ var wrongHost = &problem{
 
 var crossOrigin = http.NewCrossOriginProtection()
 
-// checkSource keeps browsers out that another site sent (Origin check), or that
-// were told that a foreign name is this machine (DNS rebinding: Host check).
+// checkSource keeps browsers out that another site sent (Origin check), or that were told that a
+// foreign name is this machine (DNS rebinding: Host check).
 func (s *Server) checkSource(c *gin.Context) {
 	h := c.Writer.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -144,9 +144,9 @@ func checkHost(h string) error {
 // bodyKey is where readBody leaves the request's body.
 const bodyKey = "body"
 
-// readBody takes in the whole body, but for what nobody serves, and of nobody who is
-// not known. After it the connection's read deadline is lifted: it would count as
-// the client's disconnect while a request waits.
+// readBody takes in the whole body, but for what nobody serves, and of nobody who is not known.
+// After it the connection's read deadline is lifted: it would count as the client's disconnect
+// while a request waits.
 func (s *Server) readBody(c *gin.Context) {
 	if c.FullPath() == "" || principal(c).Subject == "" {
 		c.Next()
@@ -175,8 +175,7 @@ func (s *Server) readBody(c *gin.Context) {
 	c.Next()
 }
 
-// decode reads the body into v, strictly. An empty body leaves v alone where
-// it is optional.
+// decode reads the body into v, strictly. An empty body leaves v alone where it is optional.
 func decode(c *gin.Context, v any, optional bool) error {
 	body, _ := c.MustGet(bodyKey).([]byte)
 	types := c.Request.Header.Values("Content-Type")

@@ -44,8 +44,8 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 	return w
 }
 
-// send makes one request, which has to agree with openapi.yaml; header holds names and values in turn. A body is
-// sent as JSON unless header says otherwise; the value "-" removes a header.
+// send makes one request, which has to agree with openapi.yaml; header holds names and values in
+// turn. A body is sent as JSON unless header says otherwise; the value "-" removes a header.
 func (w *world) send(method, path, body string, header ...string) *httptest.ResponseRecorder {
 	w.t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
@@ -145,8 +145,8 @@ func refundTool() store.Tool {
 	}
 }
 
-// request puts a call that waits for people into store and Temporal. Its
-// workflow counts with package ballot.
+// request puts a call that waits for people into store and Temporal. Its workflow counts with
+// package ballot.
 func (w *world) request(id string) *fakeWorkflow {
 	v := view(id, approval.StatusPending)
 	w.store.put(store.Record{View: v, IsRequest: true})

@@ -10,8 +10,8 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// identify makes a call its principal's. What the body says of that must be
-// true, or left out: nobody is to believe that a claim was heard.
+// identify makes a call its principal's. What the body says of that must be true, or left out:
+// nobody is to believe that a claim was heard.
 func identify(call *approval.Call, p auth.Principal) error {
 	if !p.Authenticated() {
 		call.Requester, call.Owner = p.Subject, ""

@@ -198,8 +198,8 @@ func TestTokenRoutes(t *testing.T) {
 	w.store.appendErr = store.ErrReadOnly
 	expect(t, w.with(root, "POST", "/api/tokens", `{"subject":"x","roles":["admin"]}`), 403, rest.CodeReadOnly)
 
-	// Whoever may use a machine where nobody is authenticated could lay tokens
-	// up for the day when somebody is.
+	// Whoever may use a machine where nobody is authenticated could lay tokens up for the day when
+	// somebody is.
 	open := newWorld(t)
 	expect(t, open.send("POST", "/api/tokens", `{"subject":"x","roles":["admin"]}`), 403, rest.CodeNotPermitted)
 	expect(t, open.send("POST", "/api/tokens/x/revoke", ""), 403, rest.CodeNotPermitted)
@@ -244,8 +244,8 @@ func TestRevokedWhileWaiting(t *testing.T) {
 	}
 }
 
-// Tokens are planted in every place of a request; then everything that the
-// server says and logs is looked through.
+// Tokens are planted in every place of a request; then everything that the server says and logs is
+// looked through.
 func TestSecretsStayInside(t *testing.T) {
 	var log bytes.Buffer
 	w := guardedWorld(t, func(o *Options) {

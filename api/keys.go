@@ -13,8 +13,8 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// signed signs a decision about the call that the store shows, where somebody
-// proved to make it and this API has a key.
+// signed signs a decision about the call that the store shows, where somebody proved to make it and
+// this API has a key.
 func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decision) (approval.Decision, error) {
 	if s.o.Signer == nil || d.Method == "" {
 		return d, nil
@@ -56,8 +56,7 @@ func (s *Server) rotateKey(c *gin.Context) error {
 	return reply(c, http.StatusOK, rest.Rotated{Key: rest.SigningKey(rotated.Key), Old: rest.SigningKey(rotated.Old)})
 }
 
-// endKey answers once the key has ended in every process, also if it had
-// before.
+// endKey answers once the key has ended in every process, also if it had before.
 func (s *Server) endKey(revoke bool) handler {
 	return func(c *gin.Context) error {
 		unknown := &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No signing key has this ID."}

@@ -13,8 +13,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// lru holds the values that were used last, at most so many. It is not safe
-// for concurrent use.
+// lru holds the values that were used last, at most so many. It is not safe for concurrent use.
 type lru[K comparable, V any] struct {
 	most  int
 	order *list.List // of *lruItem, the last used first
@@ -55,18 +54,17 @@ func (l *lru[K, V]) drop(key K) {
 	}
 }
 
-// Bounds of refused credentials, for each remote address: a burst, then one
-// in so long.
+// Bounds of refused credentials, for each remote address: a burst, then one in so long.
 const (
 	failureBurst  = 20
 	failurePause  = time.Second
 	maxRemembered = 8192 // addresses, and credentials that worked
 )
 
-// failures slows down who tries credentials. An address that failed too often
-// is answered without a look at what it sends, but for credentials that worked
-// not long ago: whoever shares an address with a mistaken program goes on. They
-// are looked up like all others, so none works longer than it should.
+// failures slows down who tries credentials. An address that failed too often is answered without a
+// look at what it sends, but for credentials that worked not long ago: whoever shares an address
+// with a mistaken program goes on. They are looked up like all others, so none works longer than it
+// should.
 type failures struct {
 	mu      sync.Mutex
 	of      *lru[netip.Prefix, *rate.Limiter]
@@ -113,8 +111,8 @@ func (f *failures) worked(credential string) {
 	}
 }
 
-// network is whom an address stands for: a single IPv4 address, or the /64 that
-// one IPv6 customer has whole.
+// network is whom an address stands for: a single IPv4 address, or the /64 that one IPv6 customer
+// has whole.
 func network(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := a.BitLen()

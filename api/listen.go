@@ -13,16 +13,14 @@ import (
 	"syscall"
 )
 
-// Exposure says how others than this machine may reach the API. Without TLS
-// or a proxy that has it, they may not: tokens would cross the network in the
-// clear.
+// Exposure says how others than this machine may reach the API. Without TLS or a proxy that has it,
+// they may not: tokens would cross the network in the clear.
 type Exposure struct {
-	// CertFile and KeyFile are PEM files with the certificate, chain included,
-	// and its key. They are read again when they change. Default: plain HTTP.
+	// CertFile and KeyFile are PEM files with the certificate, chain included, and its key. They are
+	// read again when they change. Default: plain HTTP.
 	CertFile, KeyFile string
-	// Proxies are where proxies stand that end TLS: only they, and this
-	// machine, may connect without, and their X-Forwarded-For counts. Default:
-	// there are none.
+	// Proxies are where proxies stand that end TLS: only they, and this machine, may connect without,
+	// and their X-Forwarded-For counts. Default: there are none.
 	Proxies []netip.Prefix
 }
 
@@ -55,10 +53,9 @@ func (e Exposure) URL(a net.Addr) string {
 	return scheme + a.String()
 }
 
-// Listen opens a listener for Server.Serve at host:port; port 0 picks a free
-// one. authenticated says that Options.Auth will be set. Errors name the
-// address: it is in use, can't be listened on, or may not be; or the file that
-// can't be used.
+// Listen opens a listener for Server.Serve at host:port; port 0 picks a free one. authenticated
+// says that Options.Auth will be set. Errors name the address: it is in use, can't be listened on,
+// or may not be; or the file that can't be used.
 func (e Exposure) Listen(address string, authenticated bool) (net.Listener, error) {
 	if err := e.Check(); err != nil {
 		return nil, err
@@ -76,8 +73,8 @@ func (e Exposure) Listen(address string, authenticated bool) (net.Listener, erro
 	return l, nil
 }
 
-// may refuses addresses that other machines can reach where somebody could
-// pass for another there. given is how the operator wrote the address.
+// may refuses addresses that other machines can reach where somebody could pass for another there.
+// given is how the operator wrote the address.
 func (e Exposure) may(a net.Addr, given string, authenticated bool) error {
 	addr, ok := a.(*net.TCPAddr)
 	switch {
@@ -104,8 +101,7 @@ func (e Exposure) guard(l net.Listener, authenticated bool, log *slog.Logger) (n
 		}
 		return tls.NewListener(l, &tls.Config{
 			MinVersion: tls.VersionTLS12, GetCertificate: certificate.get,
-			// One request at a time on a connection: then the server's time
-			// limits are each request's own.
+			// One request at a time on a connection: then the server's time limits are each request's own.
 			NextProtos: []string{"http/1.1"},
 		}), nil
 	}
@@ -148,8 +144,8 @@ func addrOf(hostport string) netip.Addr {
 	return a.Unmap().WithZone("")
 }
 
-// remote is whose request it is: the peer, or whom the proxies name. Of the
-// names the last that is no proxy's counts; those before it anybody can send.
+// remote is whose request it is: the peer, or whom the proxies name. Of the names the last that is
+// no proxy's counts; those before it anybody can send.
 func (s *Server) remote(r *http.Request) netip.Addr {
 	peer := addrOf(r.RemoteAddr)
 	if !s.o.Exposure.proxy(peer) {

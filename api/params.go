@@ -19,8 +19,8 @@ import (
 // maxParam bounds IDs and parameters, in bytes; Temporal's IDs end there too.
 const maxParam = 1000
 
-// withParams lets a request through whose query string holds only these
-// parameters, each once and readable.
+// withParams lets a request through whose query string holds only these parameters, each once and
+// readable.
 func withParams(h handler, names []string) handler {
 	return func(c *gin.Context) error {
 		values, err := url.ParseQuery(c.Request.URL.RawQuery)
@@ -97,8 +97,8 @@ func limitParam(c *gin.Context) (int, error) {
 	return n, nil
 }
 
-// reviewer returns who does what a person is asked for ("decides"). Where
-// nobody is authenticated, it is who the header names.
+// reviewer returns who does what a person is asked for ("decides"). Where nobody is authenticated,
+// it is who the header names.
 func reviewer(c *gin.Context, does string) (string, error) {
 	const header = rest.HeaderReviewer
 	if p := principal(c); p.Authenticated() {
@@ -123,8 +123,7 @@ func reviewer(c *gin.Context, does string) (string, error) {
 	return names[0], nil
 }
 
-// channel tells the command line from everybody else. It is a label, not
-// evidence.
+// channel tells the command line from everybody else. It is a label, not evidence.
 func channel(c *gin.Context) string {
 	if strings.HasPrefix(c.Request.UserAgent(), "pawl-cli/") {
 		return "cli"

@@ -15,8 +15,7 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// maxPolicyBody bounds the body that holds a policy: the largest, and room for
-// its escapes.
+// maxPolicyBody bounds the body that holds a policy: the largest, and room for its escapes.
 const maxPolicyBody = 2*active.MaxSize + 64<<10
 
 func (s *Server) getPolicy(c *gin.Context) error {
@@ -132,8 +131,7 @@ func layers(set store.PolicySet) []rest.PolicyLayer {
 	return list
 }
 
-// refusedPolicy tells what is wrong with a policy from what is wrong with the
-// store.
+// refusedPolicy tells what is wrong with a policy from what is wrong with the store.
 func refusedPolicy(err error) error {
 	if problems, ok := errors.AsType[yamlfile.Problems](err); ok {
 		return &problem{Status: http.StatusUnprocessableEntity, Code: approval.CodeInvalid, Problems: listed(problems),

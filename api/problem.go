@@ -19,8 +19,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 )
 
-// statusClientGone is what the access log shows for requests nobody waits for
-// any more.
+// statusClientGone is what the access log shows for requests nobody waits for any more.
 const statusClientGone = 499
 
 const internalDetail = "Something is wrong inside Pawl; the log says what."

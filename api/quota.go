@@ -13,19 +13,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound what one principal may ask for. Each API process counts requests
-// for itself; what is pending is counted in the store.
+// Limits bound what one principal may ask for. Each API process counts requests for itself; what is
+// pending is counted in the store.
 type Limits struct {
-	// PerSecond is how many requests that change something (starts, decisions,
-	// withdrawals, …) are taken in the long run. Default: DefaultPerSecond;
-	// negative: any number.
+	// PerSecond is how many requests that change something (starts, decisions, withdrawals, …) are
+	// taken in the long run. Default: DefaultPerSecond; negative: any number.
 	PerSecond float64
 	// Burst is how many are taken at once. Default: two seconds' worth.
 	Burst int
-	// Pending is how many calls may wait for people at the same time. A little
-	// more get through where many are started at once, since a call shows in
-	// the store a moment after its start. Default: DefaultPending; negative: any
-	// number.
+	// Pending is how many calls may wait for people at the same time. A little more get through where
+	// many are started at once, since a call shows in the store a moment after its start. Default:
+	// DefaultPending; negative: any number.
 	Pending int
 }
 
@@ -54,8 +52,8 @@ func (l *Limits) validate() error {
 	return nil
 }
 
-// recount is how long a number of pending calls is gone by, if it leaves room
-// for all that were started since.
+// recount is how long a number of pending calls is gone by, if it leaves room for all that were
+// started since.
 const recount = 2 * time.Second
 
 // quotas keep principals to Limits.
@@ -107,8 +105,7 @@ func (q *quotas) countRequest(subject string) error {
 		fmt.Sprintf("You send more than %v requests a second, the most that one caller may.", q.limits.PerSecond))
 }
 
-// addPending fails if too many of a requester's calls wait for people, else
-// counts one more.
+// addPending fails if too many of a requester's calls wait for people, else counts one more.
 func (q *quotas) addPending(ctx context.Context, requester string) error {
 	if q.limits.Pending < 0 {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/pawlhq/pawl/auth"
 )
 
-// Two servers, as two processes would, get one key from many clients at once,
-// some of them with another call under it.
+// Two servers, as two processes would, get one key from many clients at once, some of them with
+// another call under it.
 func TestOneKeyFromManyClients(t *testing.T) {
 	w := newWorld(t)
 	other := *w

@@ -18,9 +18,9 @@ func (s *Server) healthz(c *gin.Context) error {
 	return nil
 }
 
-// readyz says which needs are met. Without a worker, or without search
-// attributes, the API is ready all the same: what it takes is kept by Temporal,
-// and an API that says no to reviewers would only make an outage longer.
+// readyz says which needs are met. Without a worker, or without search attributes, the API is ready
+// all the same: what it takes is kept by Temporal, and an API that says no to reviewers would only
+// make an outage longer.
 func (s *Server) readyz(c *gin.Context) error {
 	ctx := c.Request.Context()
 	var out rest.Readiness

@@ -37,8 +37,7 @@ func listPages[T, R any](list func(context.Context, store.Paging) (store.Page[T]
 	}
 }
 
-// listRequests lists what reviewers have before them: pending calls, unless
-// asked for others.
+// listRequests lists what reviewers have before them: pending calls, unless asked for others.
 func (s *Server) listRequests(c *gin.Context) error {
 	q := store.CallQuery{
 		Requests: true,
@@ -118,9 +117,8 @@ func (s *Server) resolved(c *gin.Context) (string, error) {
 	return id, fromStore(err)
 }
 
-// addLiveState brings a call that has not ended up to date with its workflow, if
-// that answers within the budget. What the call asks for stays as it is in the
-// store.
+// addLiveState brings a call that has not ended up to date with its workflow, if that answers
+// within the budget. What the call asks for stays as it is in the store.
 func (s *Server) addLiveState(ctx context.Context, out *rest.Request) error {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
@@ -153,8 +151,8 @@ func (s *Server) addLiveState(ctx context.Context, out *rest.Request) error {
 	return nil
 }
 
-// getDecision tells what became of a decision, from the workflow, which also
-// answers after its end, or from the votes that the store keeps.
+// getDecision tells what became of a decision, from the workflow, which also answers after its end,
+// or from the votes that the store keeps.
 func (s *Server) getDecision(c *gin.Context) error {
 	ctx := c.Request.Context()
 	decision, err := pathParam(c, "decision_id")

@@ -11,8 +11,8 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// route is one row of the contract: what is served, and who may have it. openapi.yaml describes
-// the same routes, and a test compares.
+// route is one row of the contract: what is served, and who may have it. openapi.yaml describes the
+// same routes, and a test compares.
 type route struct {
 	method, path string // parameters of the path stand in braces
 	access       access // docs/security.md shows it, and a test compares
@@ -53,9 +53,8 @@ func (a access) of(r rest.Role) reach {
 	return nothing
 }
 
-// reachOf is how far a principal gets: as far as the best of its roles.
-// Nobody's word is taken for which calls are theirs where nobody is
-// authenticated: there all are everybody's.
+// reachOf is how far a principal gets: as far as the best of its roles. Nobody's word is taken for
+// which calls are theirs where nobody is authenticated: there all are everybody's.
 func (a access) reachOf(p auth.Principal) reach {
 	best := nothing
 	if a.proved && !p.Authenticated() {
@@ -91,8 +90,8 @@ func (s *Server) routes() []route {
 	return []route{
 		{get, "/", public, "", "this list", s.index},
 
-		// The raw result of a call is its requester's alone, so nobody else has any
-		// use of /api/calls, but to withdraw: everybody else sees requests, redacted.
+		// The raw result of a call is its requester's alone, so nobody else has any use of /api/calls,
+		// but to withdraw: everybody else sees requests, redacted.
 		{post, "/api/calls", access{agent: own}, "", "start a call, and wait for its outcome if asked to", s.startCall},
 		{get, "/api/calls/{id}", access{agent: own}, "wait", "a call's state or outcome", s.getCall},
 		{post, "/api/calls/{id}/cancel", access{agent: own, admin: all}, "", "withdraw a call", s.cancelCall},
@@ -125,8 +124,8 @@ func (s *Server) routes() []route {
 		{post, "/api/keys/{id}/retire", provedAdmins, "", "trust no signature that a key makes from now on", s.endKey(false)},
 		{post, "/api/keys/{id}/revoke", provedAdmins, "", "trust no signature that a key ever made", s.endKey(true)},
 
-		// What is encrypted is all of every call, so who may have it decoded is
-		// whoever operates Temporal.
+		// What is encrypted is all of every call, so who may have it decoded is whoever operates
+		// Temporal.
 		{post, codecPath + "decode", admins, "", "for Temporal's UI and command line: show encrypted payloads", nil},
 		{post, codecPath + "encode", admins, "", "the reverse, where that is switched on", nil},
 

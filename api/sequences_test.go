@@ -9,7 +9,8 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// What the workflow would forbid is not sent, and everything else is: the API judges as the ballot does.
+// What the workflow would forbid is not sent, and everything else is: the API judges as the ballot
+// does.
 func TestSequences(t *testing.T) {
 	for _, s := range ballottest.Sequences(t) {
 		t.Run(s.Name, func(t *testing.T) {

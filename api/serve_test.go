@@ -31,8 +31,7 @@ func waitFor(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// serve runs the server on a port of its own; stop ends it and returns what
-// Serve did.
+// serve runs the server on a port of its own; stop ends it and returns what Serve did.
 func (w *world) serve() (base string, stop func() error) {
 	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

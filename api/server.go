@@ -29,25 +29,23 @@ const (
 )
 
 const (
-	// rpcTimeout bounds one exchange with Temporal. The SDK uses half of a
-	// deadline it can see and keeps trying until then, so this is ten seconds
-	// of patience with a Temporal that restarts.
+	// rpcTimeout bounds one exchange with Temporal. The SDK uses half of a deadline it can see and
+	// keeps trying until then, so this is ten seconds of patience with a Temporal that restarts.
 	rpcTimeout = 20 * time.Second
 	// drainTimeout is how long requests under way may take at shutdown.
 	drainTimeout = 15 * time.Second
 )
 
-// Temporal is what the API needs of a Temporal client. A client.Client is one;
-// it retries what can be retried until the context ends.
+// Temporal is what the API needs of a Temporal client. A client.Client is one; it retries what can
+// be retried until the context ends.
 type Temporal interface {
 	calls.Temporal
 	CheckHealth(ctx context.Context, request *client.CheckHealthRequest) (*client.CheckHealthResponse, error)
 	OperatorService() operatorservice.OperatorServiceClient
 }
 
-// Store is what the API needs of a store. It writes policies that are applied,
-// tokens, and decisions that were refused here: over a read-only handle it
-// refuses to.
+// Store is what the API needs of a store. It writes policies that are applied, tokens, and
+// decisions that were refused here: over a read-only handle it refuses to.
 type Store interface {
 	store.Reader
 	store.Policies
@@ -64,14 +62,14 @@ type Options struct {
 	Temporal Temporal
 	// Store serves lists. Required.
 	Store Store
-	// Auth tells who sends a request. Default: nobody is authenticated, everybody
-	// may do everything, and only loopback addresses are served.
+	// Auth tells who sends a request. Default: nobody is authenticated, everybody may do everything,
+	// and only loopback addresses are served.
 	Auth auth.Authenticator
-	// Signer signs the decisions of those whom Auth knows. Default: they are not
-	// signed, and where only signed ones count, nobody can decide.
+	// Signer signs the decisions of those whom Auth knows. Default: they are not signed, and where
+	// only signed ones count, nobody can decide.
 	Signer *auth.Signer
-	// Exposure says how others than this machine may reach the API, if Auth
-	// is set. Default: they may not.
+	// Exposure says how others than this machine may reach the API, if Auth is set. Default: they may
+	// not.
 	Exposure Exposure
 	// Limits bound what one requester may ask for, if Auth is set.
 	Limits Limits
@@ -79,31 +77,30 @@ type Options struct {
 	Namespace string
 	// TaskQueue is where calls are started. Default: approval.TaskQueue.
 	TaskQueue string
-	// EagerStart asks Temporal to hand a new call straight to a worker that
-	// runs in this process on the same client. Default: false.
+	// EagerStart asks Temporal to hand a new call straight to a worker that runs in this process on
+	// the same client. Default: false.
 	EagerStart bool
-	// Hosts are names under which the API may be addressed, beside localhost
-	// and the loopback addresses: "name" stands for the listener's port or
-	// none, "name:port" for that port. Default: none.
+	// Hosts are names under which the API may be addressed, beside localhost and the loopback
+	// addresses: "name" stands for the listener's port or none, "name:port" for that port. Default:
+	// none.
 	Hosts []string
-	// PublicURL is where people reach the page that shows requests; see
-	// approval.CheckPublicURL. Default: none, and answers hold no addresses.
+	// PublicURL is where people reach the page that shows requests; see approval.CheckPublicURL.
+	// Default: none, and answers hold no addresses.
 	PublicURL string
-	// QueryBudget is how long a workflow may take to say how it stands, and
-	// Temporal to say what the call waits for; then the answer says what is
-	// known without it. Default: DefaultQueryBudget.
+	// QueryBudget is how long a workflow may take to say how it stands, and Temporal to say what the
+	// call waits for; then the answer says what is known without it. Default: DefaultQueryBudget.
 	QueryBudget time.Duration
-	// MaxWait is the longest a request may wait for a call to end; longer
-	// waits are cut to it. Default: DefaultMaxWait.
+	// MaxWait is the longest a request may wait for a call to end; longer waits are cut to it.
+	// Default: DefaultMaxWait.
 	MaxWait time.Duration
-	// Ready is one more condition of /readyz, shown there as "service". It must
-	// be safe for concurrent use. Default: none.
+	// Ready is one more condition of /readyz, shown there as "service". It must be safe for concurrent
+	// use. Default: none.
 	Ready func(ctx context.Context) error
-	// Codec offers to Temporal's UI and command line to decode payloads, under
-	// /codec/. Default: nil, it is not served.
+	// Codec offers to Temporal's UI and command line to decode payloads, under /codec/. Default: nil,
+	// it is not served.
 	Codec *CodecOptions
-	// Logger gets one Debug line for each request, and the causes that
-	// answers leave out. Default: nothing is logged.
+	// Logger gets one Debug line for each request, and the causes that answers leave out. Default:
+	// nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -199,8 +196,8 @@ func New(o Options) (*Server, error) {
 	e.RedirectTrailingSlash = false
 	e.RedirectFixedPath = false
 	e.ForwardedByClientIP = false
-	// IDs may hold any character, so paths are matched as they were sent and
-	// parameters are unescaped by pathParam: gin would turn + into a space.
+	// IDs may hold any character, so paths are matched as they were sent and parameters are unescaped
+	// by pathParam: gin would turn + into a space.
 	e.UseEscapedPath = true
 	e.UnescapePathValues = false
 	if err := e.SetTrustedProxies(nil); err != nil {
@@ -227,8 +224,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.engine.ServeHTTP(w, r)
 }
 
-// stoppingKey finds, in a request's context, the context that ends when the
-// server begins to stop.
+// stoppingKey finds, in a request's context, the context that ends when the server begins to stop.
 type stoppingKey struct{}
 
 func stopping(ctx context.Context) context.Context {
@@ -238,10 +234,9 @@ func stopping(ctx context.Context) context.Context {
 	return context.Background()
 }
 
-// Serve answers requests from l until ctx ends; then requests that wait are
-// answered at once with what is known, others may finish, and Serve returns
-// nil. It closes l. It refuses a listener that others than this machine can
-// reach, unless Options.Auth and Options.Exposure fit that.
+// Serve answers requests from l until ctx ends; then requests that wait are answered at once with
+// what is known, others may finish, and Serve returns nil. It closes l. It refuses a listener that
+// others than this machine can reach, unless Options.Auth and Options.Exposure fit that.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	l, err := s.o.Exposure.guard(l, s.o.Auth != nil, s.o.Logger)
 	if err != nil {

@@ -20,8 +20,8 @@ func waiting(ctx context.Context, d time.Duration) (context.Context, context.Can
 	}
 }
 
-// follow waits for a call to end, at most wait, as calls.Client.Follow does.
-// Without wait, it looks once.
+// follow waits for a call to end, at most wait, as calls.Client.Follow does. Without wait, it looks
+// once.
 func (s *Server) follow(
 	ctx context.Context, id string, wait time.Duration,
 ) (*approval.Outcome, *calls.Description, error) {
@@ -30,9 +30,8 @@ func (s *Server) follow(
 	return s.calls.Follow(ctx, waiting, id)
 }
 
-// openView is the view of a call whose workflow is open: the workflow's own,
-// with ask and where it answers in time, else the store's. It is nil before the
-// policy has answered.
+// openView is the view of a call whose workflow is open: the workflow's own, with ask and where it
+// answers in time, else the store's. It is nil before the policy has answered.
 func (s *Server) openView(ctx context.Context, id string, ask bool) (*approval.View, error) {
 	if ask && stopping(ctx).Err() == nil {
 		budget, cancel := calls.Within(ctx, s.o.QueryBudget)
@@ -53,8 +52,8 @@ func (s *Server) openView(ctx context.Context, id string, ask bool) (*approval.V
 	return withoutEnd(r.View), nil
 }
 
-// withoutEnd leaves out the end of a call whose workflow is about to close: the
-// view is redacted, so its result is not the one that the caller gets.
+// withoutEnd leaves out the end of a call whose workflow is about to close: the view is redacted,
+// so its result is not the one that the caller gets.
 func withoutEnd(v approval.View) *approval.View {
 	if v.Status.NeedsPermit() {
 		v.Status, v.Result, v.Error, v.EndedAt = approval.StatusExecuting, nil, nil, nil
@@ -62,8 +61,8 @@ func withoutEnd(v approval.View) *approval.View {
 	return &v
 }
 
-// noOutcome says why a call will never have an outcome: somebody closed its
-// workflow in Temporal. d is nil where Temporal has no such workflow.
+// noOutcome says why a call will never have an outcome: somebody closed its workflow in Temporal. d
+// is nil where Temporal has no such workflow.
 func noOutcome(d *calls.Description, r store.Record) *approval.CallError {
 	how := "is no longer known to Temporal"
 	if d != nil {

@@ -26,8 +26,7 @@ func (s *Server) newToken(c *gin.Context) error {
 	return reply(c, http.StatusCreated, rest.NewToken{Text: text, Token: auth.Shown(t)})
 }
 
-// revokeToken answers once nobody can use the token any more, also if it was
-// revoked before.
+// revokeToken answers once nobody can use the token any more, also if it was revoked before.
 func (s *Server) revokeToken(c *gin.Context) error {
 	id, err := idParam(c)
 	if err != nil {

@@ -76,8 +76,7 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
-// IDs that no call can have are unknown, without a question to Temporal, a
-// false 503 or a warning.
+// IDs that no call can have are unknown, without a question to Temporal, a false 503 or a warning.
 func TestImpossibleIDs(t *testing.T) {
 	var log bytes.Buffer
 	w := newWorld(t, func(o *Options) {

@@ -17,9 +17,8 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 )
 
-// slowAfter is how long a step may wait for a worker before that is told. A
-// worker's death costs ten seconds: so long Temporal keeps the next step for
-// it.
+// slowAfter is how long a step may wait for a worker before that is told. A worker's death costs
+// ten seconds: so long Temporal keeps the next step for it.
 const slowAfter = 15 * time.Second
 
 func noWorker(taskQueue string) string {
@@ -27,8 +26,8 @@ func noWorker(taskQueue string) string {
 		approval.Display(taskQueue, 100))
 }
 
-// waitingFor finds out what an open call waits for, within the budget. What
-// can't be told is left out. It is nil for a call that is not open any more.
+// waitingFor finds out what an open call waits for, within the budget. What can't be told is left
+// out. It is nil for a call that is not open any more.
 func (s *Server) waitingFor(ctx context.Context, v approval.View) *rest.Waiting {
 	if v.Status.Ended() || v.Error != nil || stopping(ctx).Err() != nil {
 		return nil
@@ -106,8 +105,8 @@ var stepNames = map[string]string{
 	"AnswerTimes": "compares the last answers with the deadline",
 }
 
-// runsTool tells a tool's run from Pawl's steps: it is Execute, or an activity
-// on another task queue.
+// runsTool tells a tool's run from Pawl's steps: it is Execute, or an activity on another task
+// queue.
 func (l *lookup) runsTool(a *workflowpb.PendingActivityInfo) bool {
 	name := a.GetActivityType().GetName()
 	if q := queueOf(a); q != "" && q != l.s.o.TaskQueue {
@@ -161,16 +160,16 @@ func (l *lookup) checkStart(a *workflowpb.PendingActivityInfo) {
 	}
 }
 
-// checkDelay reports what has waited too long for a worker since then. Temporal
-// sees a worker for a while after it died.
+// checkDelay reports what has waited too long for a worker since then. Temporal sees a worker for a
+// while after it died.
 func (l *lookup) checkDelay(since time.Time) {
 	if waited := time.Since(since); waited > slowAfter && !l.has(rest.ObstacleNoWorker) {
 		l.problem(rest.ObstacleSlowWorker, "No worker has started the call's next step for %v: the workers are too busy, or have just died.", waited.Round(time.Second))
 	}
 }
 
-// checkSteps looks at what the workflow tries to get done. What a failure says
-// stays in the worker's log: it may hold secrets.
+// checkSteps looks at what the workflow tries to get done. What a failure says stays in the
+// worker's log: it may hold secrets.
 func (l *lookup) checkSteps() {
 	for _, a := range l.pending {
 		what := stepNames[a.GetActivityType().GetName()]
@@ -192,10 +191,9 @@ func (l *lookup) checkSteps() {
 	}
 }
 
-// betweenTries reports whether the workflow waits before it tries a step again:
-// then nothing is under way, though something should be. A call that was evaluating
-// a moment ago may wait for people by now, which looks the same; but then the
-// store has it.
+// betweenTries reports whether the workflow waits before it tries a step again: then nothing is
+// under way, though something should be. A call that was evaluating a moment ago may wait for
+// people by now, which looks the same; but then the store has it.
 func (l *lookup) betweenTries() bool {
 	if l.status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING || l.begins.After(time.Now()) ||
 		l.task != nil || l.tool != nil || len(l.pending) > 0 {

@@ -29,8 +29,8 @@ const (
 	maxCallDoc = MaxArgs + 192<<10 // every other field at its longest, escaped
 )
 
-// Call is one guarded tool call, as the agent asks for it: the input of the
-// workflow. Only Tool is needed. What runs is exactly this, frozen.
+// Call is one guarded tool call, as the agent asks for it: the input of the workflow. Only Tool is
+// needed. What runs is exactly this, frozen.
 type Call struct {
 	Tool           string            `json:"tool"`
 	Args           json.RawMessage   `json:"args,omitempty"` // a JSON object
@@ -49,9 +49,8 @@ type Call struct {
 	RequireApproval bool     `json:"require_approval,omitempty"`
 	Timeout         Duration `json:"timeout,omitempty"` // shortens the policy's wait
 
-	// Nonce is secret and random: it keeps redacted values from being guessed
-	// from the digest. Starters that leave it out get a weaker one (the first
-	// run's ID, which Temporal shows).
+	// Nonce is secret and random: it keeps redacted values from being guessed from the digest.
+	// Starters that leave it out get a weaker one (the first run's ID, which Temporal shows).
 	Nonce string `json:"nonce,omitempty"`
 
 	Execution string `json:"execution,omitempty"` // who runs the tool; "" and "worker" mean a worker
@@ -59,9 +58,8 @@ type Call struct {
 
 var toolName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$`)
 
-// ParseCall reads a call strictly: unknown fields, duplicate keys, wrong types
-// and everything Validate refuses are errors with CodeInvalid. Arguments that
-// are absent or null become {}.
+// ParseCall reads a call strictly: unknown fields, duplicate keys, wrong types and everything
+// Validate refuses are errors with CodeInvalid. Arguments that are absent or null become {}.
 func ParseCall(doc []byte) (Call, error) {
 	var c Call
 	if len(doc) > maxCallDoc {
@@ -130,8 +128,7 @@ func (c Call) Validate() error {
 	if err := strictjson.CheckObject("args", c.Args, MaxArgs); err != nil {
 		return err
 	}
-	// What crosses the wire counts, there and everywhere after: marshalling
-	// escapes some characters.
+	// What crosses the wire counts, there and everywhere after: marshalling escapes some characters.
 	wire, err := json.Marshal(c.Args)
 	if err != nil {
 		return Errorf(CodeInvalid, "args: not JSON")
@@ -142,8 +139,8 @@ func (c Call) Validate() error {
 	return nil
 }
 
-// CheckTool checks the form of a tool's name; whether anyone offers the tool is
-// the catalogue's to say. The error's code is CodeInvalid.
+// CheckTool checks the form of a tool's name; whether anyone offers the tool is the catalogue's to
+// say. The error's code is CodeInvalid.
 func CheckTool(name string) error {
 	if name == "" {
 		return Errorf(CodeInvalid, "tool is missing: name the tool to call")
@@ -175,9 +172,8 @@ func CheckNotes(notes string) error { return checkText("notes", notes, MaxNotes,
 // CheckName checks a reviewer's name, a decision ID and their like.
 func CheckName(field, value string) error { return checkText(field, value, maxName, false) }
 
-// Digest is what reviewers approve: SHA-256, in hex, over the RFC 8785
-// canonical JSON of the call's ID and the whole call with its nonce. Equal
-// digests mean the same call, byte for byte of meaning.
+// Digest is what reviewers approve: SHA-256, in hex, over the RFC 8785 canonical JSON of the call's
+// ID and the whole call with its nonce. Equal digests mean the same call, byte for byte of meaning.
 func (c Call) Digest(id string) (string, error) {
 	return canonicalSum(struct {
 		V    int    `json:"v"`
@@ -186,9 +182,9 @@ func (c Call) Digest(id string) (string, error) {
 	}{1, id, c})
 }
 
-// Fingerprint tells whether two starts under one idempotency key ask for the
-// same call: the digest without ID and nonce. It can be guessed by whoever
-// knows most of the call, so it stays in Temporal, beside the call itself.
+// Fingerprint tells whether two starts under one idempotency key ask for the same call: the digest
+// without ID and nonce. It can be guessed by whoever knows most of the call, so it stays in
+// Temporal, beside the call itself.
 func (c Call) Fingerprint() (string, error) {
 	c.Nonce = ""
 	return canonicalSum(c)
@@ -211,9 +207,8 @@ func NewID() string { return "pawl-" + strings.ToLower(rand.Text()) }
 // NewNonce makes a nonce with 128 bits of randomness or more.
 func NewNonce() string { return rand.Text() }
 
-// KeyedID is the call ID, and so the workflow ID, that an idempotency key
-// stands for. Keys of different requesters never meet. The key itself can't
-// be read from it.
+// KeyedID is the call ID, and so the workflow ID, that an idempotency key stands for. Keys of
+// different requesters never meet. The key itself can't be read from it.
 func KeyedID(requester, key string) string {
 	h := sha256.New()
 	h.Write([]byte("pawl idempotency key\x00"))

@@ -62,8 +62,8 @@ func TestLargestCall(t *testing.T) {
 	}
 }
 
-// The digest is shown to reviewers, stored and, later, signed: it must never
-// change for a call that exists.
+// The digest is shown to reviewers, stored and, later, signed: it must never change for a call that
+// exists.
 func TestDigestGolden(t *testing.T) {
 	c := approval.Call{
 		Tool: "send_email", Args: json.RawMessage(`{"to":"a@example.com","n":1.0,"b":[true,null]}`),

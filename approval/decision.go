@@ -20,13 +20,13 @@ type Decision struct {
 	Reviewer      string       `json:"reviewer,omitempty"`
 	Channel       string       `json:"channel,omitempty"`
 	Authenticated bool         `json:"authenticated"` // its Envelope was verified
-	// Groups the reviewer is in, and the method by which they were
-	// authenticated: mere claims unless Authenticated.
+	// Groups the reviewer is in, and the method by which they were authenticated: mere claims unless
+	// Authenticated.
 	Groups []string `json:"groups,omitempty"`
 	Method string   `json:"method,omitempty"`
 	Notes  string   `json:"notes,omitempty"`
-	// Envelope is the signed decision that proves all of this but At, and
-	// NotesSalt ties Notes to it; see package auth/sign. Views leave them out.
+	// Envelope is the signed decision that proves all of this but At, and NotesSalt ties Notes to it;
+	// see package auth/sign. Views leave them out.
 	Envelope  json.RawMessage `json:"envelope,omitempty"`
 	NotesSalt string          `json:"notes_salt,omitempty"`
 	At        time.Time       `json:"at"`

@@ -7,15 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// CutMark begins what stands where text was cut off. Cutting text that may hold
-// secrets, end with it: Redactor.Text then knows secrets cut in two.
+// CutMark begins what stands where text was cut off. Cutting text that may hold secrets, end with
+// it: Redactor.Text then knows secrets cut in two.
 const CutMark = "…"
 
-// Display makes untrusted text safe to show on one line of a terminal, a log
-// or a page of Markdown source: control characters, escape sequences, and the
-// invisible and direction-changing characters that make text look like other
-// text are written out as \u{…}. Longer text is cut at most runes (0: no
-// limit) and says how much is missing, so a cut is never invisible.
+// Display makes untrusted text safe to show on one line of a terminal, a log or a page of Markdown
+// source: control characters, escape sequences, and the invisible and direction-changing characters
+// that make text look like other text are written out as \u{…}. Longer text is cut at most runes
+// (0: no limit) and says how much is missing, so a cut is never invisible.
 func Display(s string, most int) string { return display(s, most, false) }
 
 // DisplayLines is Display, but keeps line breaks and tabs.
@@ -44,10 +43,9 @@ func display(s string, most int, lines bool) string {
 	return b.String()
 }
 
-// hidden reports characters a reader can't see, or that move other ones
-// about: C0/C1 controls, format characters (bidi overrides and isolates,
-// zero-width, tags), line and paragraph separators, every space but the
-// ordinary one, variation selectors and fillers that render as nothing.
+// hidden reports characters a reader can't see, or that move other ones about: C0/C1 controls,
+// format characters (bidi overrides and isolates, zero-width, tags), line and paragraph separators,
+// every space but the ordinary one, variation selectors and fillers that render as nothing.
 func hidden(r rune) bool {
 	switch {
 	case r == ' ':

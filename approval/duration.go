@@ -16,8 +16,8 @@ const (
 	DefaultValidFor = Duration(15 * time.Minute)
 )
 
-// Duration is a length of time written as "90s", "1h30m", or a number of
-// seconds. It marshals as a string.
+// Duration is a length of time written as "90s", "1h30m", or a number of seconds. It marshals as a
+// string.
 type Duration time.Duration
 
 // Std returns the standard library's form.
@@ -66,8 +66,8 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// ParseDuration reads "90s", "24h" or a plain number of seconds. It refuses
-// negative, infinite and overflowing values; zero is accepted.
+// ParseDuration reads "90s", "24h" or a plain number of seconds. It refuses negative, infinite and
+// overflowing values; zero is accepted.
 func ParseDuration(s string) (Duration, error) {
 	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
 		if math.IsNaN(seconds) || seconds < 0 || seconds >= math.MaxInt64/float64(time.Second) {

@@ -29,8 +29,8 @@ const (
 	CodeInternalError = "internal"
 )
 
-// Error is an error with a stable code and a message fit for whoever sent the
-// input: it never holds argument values or internal detail.
+// Error is an error with a stable code and a message fit for whoever sent the input: it never holds
+// argument values or internal detail.
 type Error struct {
 	Code    string
 	Message string
@@ -42,15 +42,15 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause, kept for logs.
 func (e *Error) Unwrap() error { return e.err }
 
-// Errorf makes an Error. %w keeps a cause, whose text becomes part of the
-// message: use it only for causes that are fit to show.
+// Errorf makes an Error. %w keeps a cause, whose text becomes part of the message: use it only for
+// causes that are fit to show.
 func Errorf(code, format string, a ...any) error {
 	err := fmt.Errorf(format, a...)
 	return &Error{Code: code, Message: err.Error(), err: errors.Unwrap(err)}
 }
 
-// CodeOf returns the code of the first Error in err's chain; CodeInvalid where
-// JSON was refused by package strictjson; else CodeInternalError.
+// CodeOf returns the code of the first Error in err's chain; CodeInvalid where JSON was refused by
+// package strictjson; else CodeInternalError.
 func CodeOf(err error) string {
 	var e *Error
 	if errors.As(err, &e) {

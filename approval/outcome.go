@@ -16,8 +16,8 @@ type Outcome struct {
 	Digest   string          `json:"digest,omitempty"`
 	Edited   bool            `json:"edited,omitempty"` // a reviewer changed the arguments
 
-	// DuplicateOf is the ID of the identical call that waited for people when this
-	// one ended as CodeDuplicate: the caller goes by how that one ends.
+	// DuplicateOf is the ID of the identical call that waited for people when this one ended as
+	// CodeDuplicate: the caller goes by how that one ends.
 	DuplicateOf string `json:"same_as,omitempty"`
 }
 
@@ -49,8 +49,8 @@ const (
 	SettledCancel  SettlementKind = "cancel"  // by whoever withdrew it
 )
 
-// View is the one JSON object in which a call is shown, by the API, the query
-// and the command line. Everything in it is redacted by the call's verdict.
+// View is the one JSON object in which a call is shown, by the API, the query and the command line.
+// Everything in it is redacted by the call's verdict.
 type View struct {
 	ID          string            `json:"id"`
 	Tool        string            `json:"tool,omitempty"` // empty: the policy has not answered, and it is not known yet
@@ -80,8 +80,8 @@ type View struct {
 	DuplicateOf string            `json:"same_as,omitempty"` // see Outcome.DuplicateOf
 }
 
-// Outcome is the view's ending; its result and error text are redacted. It is
-// meaningful only when v.Status.Ended().
+// Outcome is the view's ending; its result and error text are redacted. It is meaningful only when
+// v.Status.Ended().
 func (v View) Outcome() Outcome {
 	return Outcome{
 		ID: v.ID, Tool: v.Tool, Status: v.Status, Result: v.Result,

@@ -8,8 +8,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Every part of a requirement has a name that Unexecuted can tell: a part
-// without one would be left out of account in silence.
+// Every part of a requirement has a name that Unexecuted can tell: a part without one would be left
+// out of account in silence.
 func TestRequirementNamesItsParts(t *testing.T) {
 	whole := reflect.ValueOf(everything)
 	if got, all := len(everything.Uses()), whole.NumField(); got != all {

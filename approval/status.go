@@ -40,8 +40,8 @@ func (s Status) Ended() bool {
 	return false
 }
 
-// NeedsPermit reports whether a call may end this way only after its permit was
-// taken: the tool ran, or may have.
+// NeedsPermit reports whether a call may end this way only after its permit was taken: the tool
+// ran, or may have.
 func (s Status) NeedsPermit() bool {
 	return s == StatusExecuted || s == StatusFailed || s == StatusOutcomeUnknown
 }
@@ -105,8 +105,8 @@ const (
 	VerdictDeny    VerdictKind = "deny"
 )
 
-// Verdict is the policy's answer for one call. It is snapshotted: a call keeps
-// the verdict it was admitted with, whatever the policy becomes later.
+// Verdict is the policy's answer for one call. It is snapshotted: a call keeps the verdict it was
+// admitted with, whatever the policy becomes later.
 type Verdict struct {
 	Kind        VerdictKind  `json:"verdict"`
 	Risk        Risk         `json:"risk,omitempty"`
@@ -116,16 +116,14 @@ type Verdict struct {
 	Redact      []string     `json:"redact,omitempty"`      // field names hidden at any depth
 	Policy      PolicyRef    `json:"policy"`
 
-	// Audited marks a call that a rule lets run on condition that it is
-	// recorded as audited.
+	// Audited marks a call that a rule lets run on condition that it is recorded as audited.
 	Audited bool `json:"audited,omitempty"`
 
-	// Collapse, with VerdictRequire, lets a call that is identical to one that
-	// waits for people end at once, as CodeDuplicate, instead of asking again.
+	// Collapse, with VerdictRequire, lets a call that is identical to one that waits for people end at
+	// once, as CodeDuplicate, instead of asking again.
 	Collapse bool `json:"collapse,omitempty"`
 
-	// Observed is what layers that only observe would have decided. It
-	// decides nothing.
+	// Observed is what layers that only observe would have decided. It decides nothing.
 	Observed []Observation `json:"observed,omitempty"`
 }
 
@@ -140,8 +138,8 @@ type Observation struct {
 	Requirement *Requirement `json:"requirement,omitempty"` // with VerdictRequire
 }
 
-// Validate refuses a verdict that no policy may give; callers treat that as a
-// reason to stop, never to go on.
+// Validate refuses a verdict that no policy may give; callers treat that as a reason to stop, never
+// to go on.
 func (v Verdict) Validate() error {
 	switch v.Kind {
 	case VerdictAllow, VerdictDeny:

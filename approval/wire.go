@@ -2,8 +2,8 @@ package approval
 
 import "encoding/json"
 
-// Names on the Temporal wire. They are a contract with agents, reviewers and
-// recorded histories: additive changes only.
+// Names on the Temporal wire. They are a contract with agents, reviewers and recorded histories:
+// additive changes only.
 const (
 	WorkflowType = "GuardedCall" // one guarded call
 	TaskQueue    = "pawl"        // where GuardedCall and its activities run
@@ -14,12 +14,11 @@ const (
 
 	QueryState = "state" // answers State
 
-	// MemoFingerprint holds Call.Fingerprint: it tells a repeated start of the
-	// same call from another call under the same idempotency key.
+	// MemoFingerprint holds Call.Fingerprint: it tells a repeated start of the same call from another
+	// call under the same idempotency key.
 	MemoFingerprint = "pawl_fingerprint"
 
-	// MemoRequester holds Call.Requester: it tells whose call it is before the
-	// policy has answered.
+	// MemoRequester holds Call.Requester: it tells whose call it is before the policy has answered.
 	MemoRequester = "pawl_requester"
 
 	// Keyword search attributes. Only calls that wait for people set them.
@@ -28,10 +27,9 @@ const (
 	SearchAgent  = "PawlAgent"
 )
 
-// Tools that run outside Pawl's own worker: an ordinary activity, named as the
-// tool, on a queue of its own. It takes the arguments object and answers with
-// the result. Its header fields say which call it runs for; each is a JSON
-// string.
+// Tools that run outside Pawl's own worker: an ordinary activity, named as the tool, on a queue of
+// its own. It takes the arguments object and answers with the result. Its header fields say which
+// call it runs for; each is a JSON string.
 const (
 	HeaderCallID = "pawl-call-id" // the same over every attempt at the call
 	HeaderDigest = "pawl-digest"
@@ -39,9 +37,8 @@ const (
 	// WorkflowPublish takes a Publication, on TaskQueue, and answers Published.
 	WorkflowPublish = "PublishTools"
 
-	// WorkflowStore stands, as long as it runs, for the store in which the
-	// calls of a task queue are kept. MemoStore, in its memo, is that store's
-	// ID. It takes nothing and does nothing.
+	// WorkflowStore stands, as long as it runs, for the store in which the calls of a task queue are
+	// kept. MemoStore, in its memo, is that store's ID. It takes nothing and does nothing.
 	WorkflowStore = "PawlStore"
 	MemoStore     = "pawl_store"
 
@@ -52,13 +49,12 @@ const (
 // StoreWorkflowID is the ID of a task queue's WorkflowStore.
 func StoreWorkflowID(queue string) string { return storeWorkflow + queue }
 
-// AgentQueue is the task queue on which an agent's process runs the functions
-// that it guards.
+// AgentQueue is the task queue on which an agent's process runs the functions that it guards.
 func AgentQueue(agent string) string { return agentQueue + agent }
 
-// Publication puts the tools that an agent's process serves into the
-// catalogue. A name belongs to whoever published it first: only that agent may
-// publish it again, or the operator's own worker, who goes before all agents.
+// Publication puts the tools that an agent's process serves into the catalogue. A name belongs to
+// whoever published it first: only that agent may publish it again, or the operator's own worker,
+// who goes before all agents.
 type Publication struct {
 	Agent string     `json:"agent"` // they run on AgentQueue(Agent)
 	Tools []ToolSpec `json:"tools"`
@@ -71,13 +67,12 @@ type ToolSpec struct {
 	Schema      json.RawMessage `json:"schema"` // JSON Schema 2020-12 of the arguments
 	Idempotent  bool            `json:"idempotent,omitempty"`
 	Timeout     Duration        `json:"timeout,omitempty"` // of one run
-	// Heartbeat is how long a run may be silent before its process is taken
-	// for dead. Zero: it sends no heartbeats, and only Timeout ends it.
+	// Heartbeat is how long a run may be silent before its process is taken for dead. Zero: it sends
+	// no heartbeats, and only Timeout ends it.
 	Heartbeat Duration `json:"heartbeat,omitempty"`
 }
 
-// Published says what became of a Publication: what is not refused is in the
-// catalogue.
+// Published says what became of a Publication: what is not refused is in the catalogue.
 type Published struct {
 	Refused []RefusedTool `json:"refused,omitempty"`
 }
@@ -88,10 +83,9 @@ type RefusedTool struct {
 	Reason string `json:"reason"`
 }
 
-// DecisionSignal is the payload of SignalApprove and SignalReject. Every field
-// is optional. Whoever may write to the Temporal namespace can send any of it,
-// so nothing here proves who decided, but Envelope: with one, the decision
-// counts only if all of it is what was signed.
+// DecisionSignal is the payload of SignalApprove and SignalReject. Every field is optional. Whoever
+// may write to the Temporal namespace can send any of it, so nothing here proves who decided, but
+// Envelope: with one, the decision counts only if all of it is what was signed.
 type DecisionSignal struct {
 	DecisionID string `json:"decision_id,omitempty"` // repeats of one ID count once
 	Reviewer   string `json:"reviewer,omitempty"`
@@ -114,14 +108,14 @@ type CancelSignal struct {
 	Notes      string `json:"notes,omitempty"`
 }
 
-// State is the answer to QueryState: the call as reviewers see it (redacted)
-// and what became of the latest decisions.
+// State is the answer to QueryState: the call as reviewers see it (redacted) and what became of the
+// latest decisions.
 type State struct {
 	View
 	// Answers holds the latest answers, oldest first, at most MaxAnswers.
 	Answers []Answer `json:"answers,omitempty"`
-	// Judging is true while answers that arrived around the deadline are being
-	// compared with it; they have no Answer yet.
+	// Judging is true while answers that arrived around the deadline are being compared with it; they
+	// have no Answer yet.
 	Judging bool `json:"judging,omitempty"`
 }
 

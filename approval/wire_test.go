@@ -22,8 +22,7 @@ var everything = approval.Requirement{
 	Grant:    &approval.Grant{Max: approval.Duration(time.Hour)}, Validators: []string{"c"}, Previews: []string{"p"},
 }
 
-// TestWireGolden pins every shape that crosses a process border. A change here
-// may only add fields.
+// TestWireGolden pins every shape that crosses a process border. A change here may only add fields.
 func TestWireGolden(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
 	settlement := &approval.Settlement{Kind: approval.SettledApprove, By: "ana", Channel: "api", Notes: "ok", At: at}

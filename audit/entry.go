@@ -1,5 +1,5 @@
-// Package audit defines the record that nobody can quietly change: entries, a payload type for
-// each kind of them, their canonical bytes and their leaf hashes. It knows no database.
+// Package audit defines the record that nobody can quietly change: entries, a payload type for each
+// kind of them, their canonical bytes and their leaf hashes. It knows no database.
 package audit
 
 import (
@@ -53,23 +53,22 @@ func ParseKind(s string) (Kind, error) {
 	return "", approval.Errorf(approval.CodeInvalid, "unknown kind %q; use one of %s", approval.Display(s, 40), approval.List(Kinds))
 }
 
-// SubjectPolicy stands in Entry.Subject where the policy is what an entry is
-// about, and no call.
+// SubjectPolicy stands in Entry.Subject where the policy is what an entry is about, and no call.
 const SubjectPolicy = "@policy"
 
-// SubjectToken begins what stands in Entry.Subject where an entry is about a
-// token; the token's ID ends it.
+// SubjectToken begins what stands in Entry.Subject where an entry is about a token; the token's ID
+// ends it.
 const SubjectToken = "@token/"
 
 // SubjectKey is the same for signing keys.
 const SubjectKey = "@key/"
 
-// Reserved reports whether an ID is kept for subjects that are no calls. No
-// call may have such an ID: its entries could stand where theirs belong.
+// Reserved reports whether an ID is kept for subjects that are no calls. No call may have such an
+// ID: its entries could stand where theirs belong.
 func Reserved(id string) bool { return strings.HasPrefix(id, "@") }
 
-// Entry is one audit record. Call and Step together are unique, so a step
-// that is retried is written once.
+// Entry is one audit record. Call and Step together are unique, so a step that is retried is
+// written once.
 type Entry struct {
 	Subject string          `json:"call_id"` // or a reserved subject
 	Step    string          `json:"step"`
@@ -77,9 +76,8 @@ type Entry struct {
 	At      time.Time       `json:"at"`      // UTC, whole microseconds
 	Payload json.RawMessage `json:"payload"` // canonical JSON, redacted
 
-	// Metadata is the entry without its payload, but with the payload's hash,
-	// as canonical JSON: the bytes that Leaf is made of. Retention may remove
-	// a payload; the log still verifies.
+	// Metadata is the entry without its payload, but with the payload's hash, as canonical JSON: the
+	// bytes that Leaf is made of. Retention may remove a payload; the log still verifies.
 	Metadata []byte `json:"-"`
 	Leaf     Hash   `json:"leaf_hash"` // RFC 6962 leaf hash of Metadata
 
@@ -105,8 +103,8 @@ func (h *Hash) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// metadata is what an entry's leaf hash covers. Its shape is part of the log:
-// a change needs a new V.
+// metadata is what an entry's leaf hash covers. Its shape is part of the log: a change needs a new
+// V.
 type metadata struct {
 	V       int    `json:"v"`
 	Call    string `json:"call_id"`
@@ -119,8 +117,8 @@ type metadata struct {
 // timeLayout has six digits always, so equal times have equal bytes.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
-// New makes an entry. What payload holds must be redacted already; at is cut to whole
-// microseconds, as stores keep it.
+// New makes an entry. What payload holds must be redacted already; at is cut to whole microseconds,
+// as stores keep it.
 func New(subject, step string, at time.Time, payload Payload) (Entry, error) {
 	if subject == "" || step == "" || at.IsZero() {
 		return Entry{}, fmt.Errorf("audit entry needs subject, step and time (subject %q, step %q)", subject, step)
@@ -137,9 +135,8 @@ func New(subject, step string, at time.Time, payload Payload) (Entry, error) {
 	return e, e.Check() // what would not verify is never written
 }
 
-// covered is the metadata of an entry that has its payload. A call makes some
-// ten of them, to write and to check: plain ones are written out, in RFC
-// 8785's order of keys.
+// covered is the metadata of an entry that has its payload. A call makes some ten of them, to write
+// and to check: plain ones are written out, in RFC 8785's order of keys.
 func (e Entry) covered() ([]byte, error) {
 	sum := sha256.Sum256(e.Payload)
 	m := metadata{
@@ -165,9 +162,9 @@ func (e Entry) plain() bool {
 	return true
 }
 
-// Stored is an entry as it was read from a store. If it does not fit its hashes, because
-// somebody changed it there, Damage says what differs; a payload that is no JSON then is shown
-// as text. An entry is never left out for that.
+// Stored is an entry as it was read from a store. If it does not fit its hashes, because somebody
+// changed it there, Damage says what differs; a payload that is no JSON then is shown as text. An
+// entry is never left out for that.
 func Stored(e Entry, leaf []byte) Entry {
 	copy(e.Leaf[:], leaf)
 	if len(leaf) != len(e.Leaf) {
@@ -181,8 +178,8 @@ func Stored(e Entry, leaf []byte) Entry {
 	return e
 }
 
-// Check recomputes an entry from what it says and reports the first thing that does not fit.
-// An entry whose payload was removed (nil) is checked by its metadata alone.
+// Check recomputes an entry from what it says and reports the first thing that does not fit. An
+// entry whose payload was removed (nil) is checked by its metadata alone.
 func (e Entry) Check() error {
 	if found := e.damage(); found != "" {
 		return fmt.Errorf("audit entry %s/%s: %s", e.Subject, e.Step, found)

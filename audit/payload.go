@@ -7,9 +7,9 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Payload is what an entry says beside its subject, step and time. Each kind
-// has one type. Its JSON is part of the log: fields may be added, with omitempty
-// so that entries without them keep their bytes, and never change otherwise.
+// Payload is what an entry says beside its subject, step and time. Each kind has one type. Its JSON
+// is part of the log: fields may be added, with omitempty so that entries without them keep their
+// bytes, and never change otherwise.
 type Payload interface{ Kind() Kind }
 
 // Requested: a call was admitted, and waits for people or may run.
@@ -19,9 +19,8 @@ type Requested struct {
 	Run     string           `json:"run"` // the Temporal run that wrote the entry, as everywhere
 }
 
-// Blocked: a call was refused before any person was asked. It has Call and
-// Verdict, or, where the idempotency key of another call was used, Digest and
-// Code.
+// Blocked: a call was refused before any person was asked. It has Call and Verdict, or, where the
+// idempotency key of another call was used, Digest and Code.
 type Blocked struct {
 	Call    *approval.View    `json:"call,omitempty"`
 	Verdict *approval.Verdict `json:"verdict,omitempty"`
@@ -67,8 +66,8 @@ type Started struct {
 	SchemaDigest string `json:"schema_digest"` // of the tool's arguments
 }
 
-// NotStarted: somebody wanted a tool run without a permit that holds. The
-// entry's subject is who asked; CallID and Tool are what they named.
+// NotStarted: somebody wanted a tool run without a permit that holds. The entry's subject is who
+// asked; CallID and Tool are what they named.
 type NotStarted struct {
 	Run          string `json:"run"`
 	WorkflowType string `json:"workflow_type"`
@@ -100,8 +99,7 @@ type PolicyVersion struct {
 	Note          string    `json:"note,omitempty"`
 }
 
-// PolicyLayer names one file's hash, so that its text can be checked against
-// the log.
+// PolicyLayer names one file's hash, so that its text can be checked against the log.
 type PolicyLayer struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
@@ -188,9 +186,9 @@ func read[P Payload](doc []byte) (Payload, error) {
 	return p, err
 }
 
-// ReadPayload reads an entry's payload into the type of its kind. Fields that a
-// later version added are left out. The error's code is approval.CodeInvalid:
-// the kind is not known, or the payload does not fit it or was removed.
+// ReadPayload reads an entry's payload into the type of its kind. Fields that a later version added
+// are left out. The error's code is approval.CodeInvalid: the kind is not known, or the payload
+// does not fit it or was removed.
 func ReadPayload(kind Kind, doc []byte) (Payload, error) {
 	parse, ok := payloads[kind]
 	if !ok {

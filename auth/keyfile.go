@@ -16,15 +16,14 @@ import (
 	"github.com/pawlhq/pawl/internal/osfile"
 )
 
-// A signing key's private half is kept in PEM, PKCS #8, as
-// `openssl genpkey -algorithm ed25519` writes it.
+// A signing key's private half is kept in PEM, PKCS #8, as `openssl genpkey -algorithm ed25519`
+// writes it.
 const (
 	pemType    = "PRIVATE KEY"
 	maxKeyFile = 16 << 10
 )
 
-// readKeyFile reads a key that nobody but its owner can read. Its errors hold
-// nothing of the file.
+// readKeyFile reads a key that nobody but its owner can read. Its errors hold nothing of the file.
 func readKeyFile(path string) (sign.Key, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -56,8 +55,8 @@ func readKeyFile(path string) (sign.Key, error) {
 	return sign.KeyOf(private)
 }
 
-// writeKeyFile writes a key beside the file that is to hold it, and returns
-// where. It is on disk then.
+// writeKeyFile writes a key beside the file that is to hold it, and returns where. It is on disk
+// then.
 func writeKeyFile(path string, k sign.Key) (beside string, err error) {
 	der, err := x509.MarshalPKCS8PrivateKey(k.Private())
 	if err != nil {
@@ -74,8 +73,8 @@ func writeKeyFile(path string, k sign.Key) (beside string, err error) {
 	return f.Name(), nil
 }
 
-// loadKeyFile reads the key, or makes one if the file is not there. Of several
-// processes that do so at once, all get the one that is there in the end.
+// loadKeyFile reads the key, or makes one if the file is not there. Of several processes that do so
+// at once, all get the one that is there in the end.
 func loadKeyFile(path string) (k sign.Key, made bool, err error) {
 	if k, err = readKeyFile(path); !errors.Is(err, fs.ErrNotExist) {
 		return k, false, err

@@ -1,6 +1,5 @@
-// Package auth says who uses the API and what they may do there: principals
-// and their roles, and tokens. Package auth/oidc knows those that an OpenID
-// Connect issuer vouches for.
+// Package auth says who uses the API and what they may do there: principals and their roles, and
+// tokens. Package auth/oidc knows those that an OpenID Connect issuer vouches for.
 package auth
 
 import (
@@ -11,8 +10,7 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// Principal is who uses the API, as far as that was proved. It holds nothing
-// secret.
+// Principal is who uses the API, as far as that was proved. It holds nothing secret.
 type Principal rest.Principal
 
 // Local is everybody where nobody is authenticated. It has every role.
@@ -41,8 +39,8 @@ const (
 	maxAgents     = 32
 )
 
-// Check refuses a principal that could pass for something else. The error's
-// code is approval.CodeInvalid.
+// Check refuses a principal that could pass for something else. The error's code is
+// approval.CodeInvalid.
 func (p Principal) Check() error {
 	if err := checkPerson("subject", p.Subject); err != nil {
 		return err

@@ -17,11 +17,10 @@ import (
 
 // SignerOptions say with which key a Signer signs.
 type SignerOptions struct {
-	// File holds the private key, in PEM; it is made if it is not there.
-	// Required.
+	// File holds the private key, in PEM; it is made if it is not there. Required.
 	File string
-	// Store is told of the key, and is the one about whose calls is decided.
-	// Required. Where it is read only, the key must be known there.
+	// Store is told of the key, and is the one about whose calls is decided. Required. Where it is
+	// read only, the key must be known there.
 	Store interface {
 		store.Keys
 		ID(ctx context.Context) (string, error)
@@ -52,12 +51,11 @@ func (o *SignerOptions) validate() error {
 // ErrKeyEnded: the key was retired or revoked, and the file holds no other one.
 var ErrKeyEnded = errors.New("the signing key was retired or revoked")
 
-// ErrKeyUnknown: the store does not know the key, and can't be told of it by
-// this process.
+// ErrKeyUnknown: the store does not know the key, and can't be told of it by this process.
 var ErrKeyUnknown = errors.New("the signing key is not known to the store")
 
-// Signer signs decisions with the key in a file that the store trusts. It is
-// safe for concurrent use, and several processes may share a file.
+// Signer signs decisions with the key in a file that the store trusts. It is safe for concurrent
+// use, and several processes may share a file.
 type Signer struct {
 	o       SignerOptions
 	storeID string
@@ -67,8 +65,8 @@ type Signer struct {
 	key sign.Key
 }
 
-// OpenSigner reads the key, or makes it, and has the store trust it. Errors:
-// ErrKeyEnded, ErrKeyUnknown, those of the file and of the store.
+// OpenSigner reads the key, or makes it, and has the store trust it. Errors: ErrKeyEnded,
+// ErrKeyUnknown, those of the file and of the store.
 func OpenSigner(ctx context.Context, o SignerOptions) (*Signer, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -105,8 +103,8 @@ func (s *Signer) load(ctx context.Context) error {
 	return nil
 }
 
-// add has the store trust a key, or finds that it does: an API's database user
-// may lack the right to bring keys.
+// add has the store trust a key, or finds that it does: an API's database user may lack the right
+// to bring keys.
 func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.SigningKey, error) {
 	known, err := s.o.Store.TrustedKeys(ctx, key.ID())
 	if err != nil {
@@ -124,9 +122,9 @@ func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.Signin
 	return stands, err
 }
 
-// Sign signs a decision about the call with this digest, as made now. Errors:
-// ErrKeyEnded; those of sign.Sign, and of the store, which is asked each time
-// whether the key is good: what it refuses to believe is better not sent.
+// Sign signs a decision about the call with this digest, as made now. Errors: ErrKeyEnded; those of
+// sign.Sign, and of the store, which is asked each time whether the key is good: what it refuses to
+// believe is better not sent.
 func (s *Signer) Sign(ctx context.Context, d approval.Decision, callID, digest string) (approval.Decision, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,11 +150,10 @@ type Rotated struct {
 	Old store.SigningKey
 }
 
-// Rotate replaces the key with a new one, in the file and in the store, and
-// retires the old one, or revokes it: the one in the file, should another
-// process have put it there, and the one that was in use here, too. by names who
-// wants it. After an error the old key may be in use, or the new one with the
-// old one still trusted; the error says so.
+// Rotate replaces the key with a new one, in the file and in the store, and retires the old one, or
+// revokes it: the one in the file, should another process have put it there, and the one that was
+// in use here, too. by names who wants it. After an error the old key may be in use, or the new one
+// with the old one still trusted; the error says so.
 func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

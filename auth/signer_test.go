@@ -204,9 +204,8 @@ func TestRotationThatFails(t *testing.T) {
 	}
 }
 
-// Of several processes that share a file, one may rotate behind the others'
-// backs. The next to rotate ends the key that is in the file, which is the one
-// that others may have.
+// Of several processes that share a file, one may rotate behind the others' backs. The next to
+// rotate ends the key that is in the file, which is the one that others may have.
 func TestRotationAfterAnothers(t *testing.T) {
 	for _, revoke := range []bool{false, true} {
 		s, file := keyStore(t), filepath.Join(t.TempDir(), "signing.pem")
@@ -233,8 +232,8 @@ func TestRotationAfterAnothers(t *testing.T) {
 	}
 }
 
-// A key that is retired while a decision is signed, by another process and with
-// another clock, still signed it: nobody who decides is to notice a rotation.
+// A key that is retired while a decision is signed, by another process and with another clock,
+// still signed it: nobody who decides is to notice a rotation.
 func TestSignWhileTheKeyIsRetired(t *testing.T) {
 	for _, behind := range []time.Duration{0, 10 * time.Second} {
 		s, file := keyStore(t), filepath.Join(t.TempDir(), "signing.pem")
@@ -246,8 +245,8 @@ func TestSignWhileTheKeyIsRetired(t *testing.T) {
 	}
 }
 
-// retiring is a store in which a key is retired as soon as a signer has heard
-// that it is good, by a clock that is behind.
+// retiring is a store in which a key is retired as soon as a signer has heard that it is good, by a
+// clock that is behind.
 type retiring struct {
 	Keys
 	behind time.Duration

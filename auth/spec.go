@@ -8,8 +8,8 @@ import (
 // DefaultLife is how long a token works that does not say.
 const DefaultLife = 90 * 24 * time.Hour
 
-// PrincipalOf is who a new token will stand for, with what its specification
-// leaves out filled in. Errors have approval.CodeInvalid.
+// PrincipalOf is who a new token will stand for, with what its specification leaves out filled in.
+// Errors have approval.CodeInvalid.
 func PrincipalOf(s rest.TokenSpec, now time.Time) (Principal, error) {
 	p := Principal{
 		Subject: s.Subject, Kind: s.Kind, Owner: s.Owner, Roles: s.Roles, Groups: s.Groups,

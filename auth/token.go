@@ -16,9 +16,9 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// A token is pawl_KIND_ID_SECRET: the ID finds it, the secret proves it. The
-// secret's last six characters are a CRC-32 of all before, so that scanners for
-// leaked secrets know a token without asking anybody.
+// A token is pawl_KIND_ID_SECRET: the ID finds it, the secret proves it. The secret's last six
+// characters are a CRC-32 of all before, so that scanners for leaked secrets know a token without
+// asking anybody.
 const (
 	tokenPrefix = "pawl_"
 	idDigits    = 12
@@ -32,8 +32,8 @@ const (
 
 var tokenForm = regexp.MustCompile(`^` + TokenPattern + `$`)
 
-// TokenID returns the ID in a token's text, and whether it is a whole token:
-// text that was cut, mistyped or made up has another checksum. It asks nobody.
+// TokenID returns the ID in a token's text, and whether it is a whole token: text that was cut,
+// mistyped or made up has another checksum. It asks nobody.
 func TokenID(text string) (id string, ok bool) {
 	if len(text) > 100 || !tokenForm.MatchString(text) {
 		return "", false
@@ -46,8 +46,8 @@ func TokenID(text string) (id string, ok bool) {
 	return text[secret-1-idDigits : secret-1], true
 }
 
-// hashToken is what is kept of a token. A plain SHA-256 is right for a secret
-// of 256 random bits: there is nothing to guess that slowness would protect.
+// hashToken is what is kept of a token. A plain SHA-256 is right for a secret of 256 random bits:
+// there is nothing to guess that slowness would protect.
 func hashToken(text string) [32]byte { return sha256.Sum256([]byte(text)) }
 
 func checksum(text string) string {
@@ -72,9 +72,8 @@ func random(bits uint, digits int) string {
 	return base62(n, digits)
 }
 
-// Issue makes a token: its text, which is to be shown once and is kept nowhere,
-// and what the store keeps of it. by names who makes it. Errors have
-// approval.CodeInvalid.
+// Issue makes a token: its text, which is to be shown once and is kept nowhere, and what the store
+// keeps of it. by names who makes it. Errors have approval.CodeInvalid.
 func Issue(s rest.TokenSpec, by string, now time.Time) (text string, t store.Token, err error) {
 	now = now.UTC().Truncate(time.Microsecond)
 	p, err := PrincipalOf(s, now)
@@ -107,8 +106,8 @@ func Issue(s rest.TokenSpec, by string, now time.Time) (text string, t store.Tok
 	return text, t, nil
 }
 
-// Tokens is the Authenticator of Pawl's own tokens. It looks each one up at
-// each request: what was revoked stops working at once, in every process.
+// Tokens is the Authenticator of Pawl's own tokens. It looks each one up at each request: what was
+// revoked stops working at once, in every process.
 type Tokens struct {
 	store store.TokenReader
 }

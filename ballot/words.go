@@ -7,8 +7,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Needs says what a requirement takes: how many people of which groups, and whether decisions must be
-// signed.
+// Needs says what a requirement takes: how many people of which groups, and whether decisions must
+// be signed.
 func Needs(r approval.Requirement) string {
 	text := People(r.Approvals)
 	if r.Decisions == approval.DecisionsSigned {

@@ -15,10 +15,9 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// View is a call as the API shows it: the state of one that goes on, or the
-// outcome of one that has ended (Status.Ended). What only some answers hold is
-// zero in the others: lists say nothing of Waiting, for example, and only
-// Request fills the timeline.
+// View is a call as the API shows it: the state of one that goes on, or the outcome of one that has
+// ended (Status.Ended). What only some answers hold is zero in the others: lists say nothing of
+// Waiting, for example, and only Request fills the timeline.
 type View struct {
 	rest.Request
 	Edited bool `json:"edited,omitempty"` // a reviewer changed the arguments
@@ -34,21 +33,19 @@ func (v View) Outcome() approval.Outcome {
 	return o
 }
 
-// Lost reports a call without an outcome that will never get one: its workflow
-// was ended by other hands than Pawl's. Error says what is known, also whether
-// the tool may have run.
+// Lost reports a call without an outcome that will never get one: its workflow was ended by other
+// hands than Pawl's. Error says what is known, also whether the tool may have run.
 func (v View) Lost() bool { return !v.Status.Ended() && v.Error != nil }
 
-// Start starts a guarded call and returns it as soon as it has ended, at most
-// after wait (zero: at once; the server caps it at 60 s). attached is true if
-// the idempotency key stands for a call that was started before: what comes
-// back is that one.
+// Start starts a guarded call and returns it as soon as it has ended, at most after wait (zero: at
+// once; the server caps it at 60 s). attached is true if the idempotency key stands for a call that
+// was started before: what comes back is that one.
 //
-// A call without an idempotency key gets a random one, so that Start can send
-// it again when an answer is lost, without starting it twice. Errors: what
-// approval.Call.Validate refuses; *Error (approval.CodeConflict: the key was
-// used for another call; rest.CodeWorkflowGone); *UnreachableError; *UncertainError,
-// after which the same call under its Key can be started again safely.
+// A call without an idempotency key gets a random one, so that Start can send it again when an
+// answer is lost, without starting it twice. Errors: what approval.Call.Validate refuses; *Error
+// (approval.CodeConflict: the key was used for another call; rest.CodeWorkflowGone);
+// *UnreachableError; *UncertainError, after which the same call under its Key can be started again
+// safely.
 func (c *Client) Start(ctx context.Context, call approval.Call, wait time.Duration) (v View, attached bool, err error) {
 	call.Normalize()
 	if err := call.Validate(); err != nil {
@@ -74,9 +71,8 @@ func (c *Client) Start(ctx context.Context, call approval.Call, wait time.Durati
 	return v, attached, err
 }
 
-// Get returns a call as it stands, by its whole ID: at once if it has ended,
-// else after wait at most (the server caps it at 60 s). Errors: *Error
-// (approval.CodeNotFound), *UnreachableError.
+// Get returns a call as it stands, by its whole ID: at once if it has ended, else after wait at
+// most (the server caps it at 60 s). Errors: *Error (approval.CodeNotFound), *UnreachableError.
 func (c *Client) Get(ctx context.Context, id string, wait time.Duration) (View, error) {
 	if err := checkID("the call's ID", id); err != nil {
 		return View{}, err
@@ -96,10 +92,9 @@ func (c *Client) Get(ctx context.Context, id string, wait time.Duration) (View, 
 	return v, err
 }
 
-// Wait returns a call once it has ended, or is Lost. While the API does not answer (a
-// restart, 502, 503, 504) it asks again until ctx ends. When ctx ends first it
-// returns the call as last seen (zero if never) and an error that wraps ctx's,
-// and the API's if that was silent then.
+// Wait returns a call once it has ended, or is Lost. While the API does not answer (a restart, 502,
+// 503, 504) it asks again until ctx ends. When ctx ends first it returns the call as last seen
+// (zero if never) and an error that wraps ctx's, and the API's if that was silent then.
 func (c *Client) Wait(ctx context.Context, id string) (View, error) {
 	var last View
 	var silence error
@@ -133,10 +128,9 @@ func (c *Client) Wait(ctx context.Context, id string) (View, error) {
 	}
 }
 
-// Cancel withdraws a call, by its whole ID. done is true if the call has ended
-// as cancelled; false means that the call was asked, durably, and will end so
-// unless its tool is started first. Errors: *Error with Outcome
-// approval.AnswerAlreadyResolved if the call had ended or was under way.
+// Cancel withdraws a call, by its whole ID. done is true if the call has ended as cancelled; false
+// means that the call was asked, durably, and will end so unless its tool is started first. Errors:
+// *Error with Outcome approval.AnswerAlreadyResolved if the call had ended or was under way.
 func (c *Client) Cancel(ctx context.Context, id, notes string) (done bool, err error) {
 	if err := checkID("the call's ID", id); err != nil {
 		return false, err
@@ -151,8 +145,8 @@ func (c *Client) Cancel(ctx context.Context, id, notes string) (done bool, err e
 	return res.status == http.StatusOK, err
 }
 
-// decodeView reads one call. Fields this version does not know are kept in Raw
-// only; a call without an ID or with a status that is not known is refused.
+// decodeView reads one call. Fields this version does not know are kept in Raw only; a call without
+// an ID or with a status that is not known is refused.
 func decodeView(doc []byte) (View, error) {
 	var v View
 	if err := json.Unmarshal(doc, &v); err != nil {

@@ -1,7 +1,6 @@
-// Package client is a typed client of Pawl's HTTP API: start a guarded call,
-// wait for its end, list what waits for people, decide. It needs net/http and
-// nothing of Temporal, so a reviewer or an agent gets by with an address and a
-// token.
+// Package client is a typed client of Pawl's HTTP API: start a guarded call, wait for its end, list
+// what waits for people, decide. It needs net/http and nothing of Temporal, so a reviewer or an
+// agent gets by with an address and a token.
 //
 //	c, err := client.New(client.Options{})
 //	v, _, err := c.Start(ctx, approval.Call{Tool: "send_email", Args: args}, 0)
@@ -40,13 +39,11 @@ const (
 	resendFor      = 10 * time.Second // how long an unanswered request is sent again
 	judgedWithin   = 10 * time.Second // how long a decision's answer is polled for
 
-	// maxBody bounds one answer: a page of 100 requests with the largest
-	// arguments and results fits.
+	// maxBody bounds one answer: a page of 100 requests with the largest arguments and results fits.
 	maxBody = 160 << 20
 )
 
-// Options configures a Client. The zero value talks to DefaultURL without
-// authentication.
+// Options configures a Client. The zero value talks to DefaultURL without authentication.
 type Options struct {
 	URL       string        // the API's address, http or https; default DefaultURL
 	Token     string        // bearer token; default: none is sent
@@ -116,8 +113,8 @@ func New(o Options) (*Client, error) {
 // URL returns the API's address.
 func (c *Client) URL() string { return c.base }
 
-// Ready returns nil when the API says it can serve. Errors: *Error with
-// HTTPStatus 503 while it can't, *UnreachableError.
+// Ready returns nil when the API says it can serve. Errors: *Error with HTTPStatus 503 while it
+// can't, *UnreachableError.
 func (c *Client) Ready(ctx context.Context) error {
 	_, err := c.send(ctx, request{method: http.MethodGet, path: "/readyz", anyBody: true})
 	return err
@@ -131,8 +128,8 @@ func (c *Client) Version(ctx context.Context) (v rest.Version, err error) {
 	return v, err
 }
 
-// Readiness returns how ready the API is. That it is not ready is no error:
-// look at its field Ready. Errors: *Error, *UnreachableError.
+// Readiness returns how ready the API is. That it is not ready is no error: look at its field
+// Ready. Errors: *Error, *UnreachableError.
 func (c *Client) Readiness(ctx context.Context) (r rest.Readiness, err error) {
 	res, err := c.send(ctx, request{method: http.MethodGet, path: "/readyz", also: http.StatusServiceUnavailable})
 	if err == nil {
@@ -249,10 +246,9 @@ func isJSON(h http.Header, want string) bool {
 	return err == nil && got == want
 }
 
-// resend sends a request that counts once however often it arrives, until an
-// answer comes or resendFor has passed since the first failure. When nothing
-// listens at the first try it gives up at once: nothing was sent, and most
-// likely the address is wrong.
+// resend sends a request that counts once however often it arrives, until an answer comes or
+// resendFor has passed since the first failure. When nothing listens at the first try it gives up
+// at once: nothing was sent, and most likely the address is wrong.
 func (c *Client) resend(ctx context.Context, key string, send func() error) error {
 	pause, sent := retry.Backoff{Most: maxPause}, false
 	var failed time.Time

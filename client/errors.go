@@ -13,9 +13,8 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// Error is an answer of the API that is not a success: its problem document.
-// approval.CodeOf returns its Code. The texts come from the server; show them
-// through approval.Display.
+// Error is an answer of the API that is not a success: its problem document. approval.CodeOf
+// returns its Code. The texts come from the server; show them through approval.Display.
 type Error struct {
 	HTTPStatus int                    // as received, e.g. 409
 	Code       string                 // stable: see rest.Problem
@@ -54,15 +53,15 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("nothing answers at %s: %v", e.URL, e.err)
 }
 
-// Answers reports that something answers at URL, with which no TLS connection
-// that can be trusted came about; the error says why, and what to do.
+// Answers reports that something answers at URL, with which no TLS connection that can be trusted
+// came about; the error says why, and what to do.
 func (e *UnreachableError) Answers() bool { return tlsTrouble(e.err) != "" }
 
 // Unwrap returns the network's error, or the context's.
 func (e *UnreachableError) Unwrap() error { return e.err }
 
-// UncertainError means that a request was sent, perhaps several times, and no
-// answer came: it may have arrived. Sending it again under Key counts once.
+// UncertainError means that a request was sent, perhaps several times, and no answer came: it may
+// have arrived. Sending it again under Key counts once.
 type UncertainError struct {
 	Key string // the idempotency key, or the decision's ID; empty where the request alone is enough
 	err error
@@ -102,8 +101,8 @@ func refusedNow(err error) (wait time.Duration, ok bool) {
 	return wait, ok
 }
 
-// problem reads an answer that is not a success. Text that is not a problem
-// document, a proxy's error page for instance, is dropped.
+// problem reads an answer that is not a success. Text that is not a problem document, a proxy's
+// error page for instance, is dropped.
 func problem(r response) *Error {
 	e := &Error{HTTPStatus: r.status, Code: approval.CodeInternalError}
 	if seconds, err := strconv.Atoi(r.header.Get("Retry-After")); err == nil && seconds > 0 && seconds < maxAdvice {

@@ -8,15 +8,14 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// Keys lists the keys whose signatures on decisions are trusted, the newest
-// first, with those that have ended.
+// Keys lists the keys whose signatures on decisions are trusted, the newest first, with those that
+// have ended.
 func (c *Client) Keys(ctx context.Context) (Page[rest.SigningKey], error) {
 	return list[rest.SigningKey](ctx, c, "/api/keys", url.Values{}, "", 0)
 }
 
-// RotateKey gives the API that answers a new signing key. It is sent once: when
-// no answer comes, the key may have been changed all the same; Keys shows it.
-// Errors: *Error, *UnreachableError.
+// RotateKey gives the API that answers a new signing key. It is sent once: when no answer comes,
+// the key may have been changed all the same; Keys shows it. Errors: *Error, *UnreachableError.
 func (c *Client) RotateKey(ctx context.Context, revokeOld bool) (r rest.Rotated, err error) {
 	res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/keys/rotate", body: rest.RotateRequest{RevokeOld: revokeOld}})
 	if err == nil {

@@ -19,8 +19,8 @@ import (
 
 const pageSize = 100
 
-// MoreThan is how far totals are counted: Page.Total is exact up to it, and
-// one more means "more than that".
+// MoreThan is how far totals are counted: Page.Total is exact up to it, and one more means "more
+// than that".
 const MoreThan = 1000
 
 // Page is part of a list.
@@ -80,9 +80,8 @@ func (c *Client) Tools(ctx context.Context) (Page[rest.Tool], error) {
 	return fetch[rest.Tool](ctx, c, "/api/tools", nil)
 }
 
-// Request returns one call with its timeline, by its ID or a prefix that fits
-// no other. Errors: *Error (approval.CodeNotFound, or a prefix that fits
-// several), *UnreachableError.
+// Request returns one call with its timeline, by its ID or a prefix that fits no other. Errors:
+// *Error (approval.CodeNotFound, or a prefix that fits several), *UnreachableError.
 func (c *Client) Request(ctx context.Context, id string) (View, error) {
 	if err := checkID("the request's ID", id); err != nil {
 		return View{}, err
@@ -106,11 +105,10 @@ type Decision struct {
 	ID     string // repeats of one ID count once; default: a random one
 }
 
-// Decide sends a decision on a request, by its whole ID, and returns what it
-// did. A decision is durable once the API has taken it, so when its judgement
-// does not come within some seconds (or before ctx ends, or no worker runs) the
-// answer's outcome is rest.AnswerNotJudged, without an error. A decision that
-// did not count is an *Error whose Outcome says why. Other errors: *Error,
+// Decide sends a decision on a request, by its whole ID, and returns what it did. A decision is
+// durable once the API has taken it, so when its judgement does not come within some seconds (or
+// before ctx ends, or no worker runs) the answer's outcome is rest.AnswerNotJudged, without an
+// error. A decision that did not count is an *Error whose Outcome says why. Other errors: *Error,
 // *UnreachableError, and *UncertainError, after which the same decision under
 // its Key can be sent again safely.
 func (c *Client) Decide(ctx context.Context, id string, d Decision) (rest.DecisionAnswer, error) {
@@ -147,8 +145,8 @@ func (c *Client) Decide(ctx context.Context, id string, d Decision) (rest.Decisi
 	return decodeAnswer(res.body, id, d.ID)
 }
 
-// judgement polls for what an accepted decision did, unless the answer says
-// that nobody is there to judge it.
+// judgement polls for what an accepted decision did, unless the answer says that nobody is there to
+// judge it.
 func (c *Client) judgement(ctx context.Context, id, decisionID string, accepted []byte) (rest.DecisionAnswer, error) {
 	notJudged := rest.DecisionAnswer{DecisionID: decisionID, Outcome: rest.AnswerNotJudged}
 	notJudged.ID = id

@@ -9,8 +9,8 @@ import (
 	"net/http"
 )
 
-// tlsTrouble says why no connection that can be trusted came about with
-// something that answers, and what to do; empty: something else is wrong.
+// tlsTrouble says why no connection that can be trusted came about with something that answers, and
+// what to do; empty: something else is wrong.
 func tlsTrouble(err error) string {
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
@@ -38,8 +38,8 @@ func certificateTrouble(err error) string {
 		"Otherwise something else than Pawl may answer there", err)
 }
 
-// plainToTLS reports the answer that a TLS port gives to who speaks plain HTTP:
-// that of Go's servers, so also of Pawl's, and nginx's.
+// plainToTLS reports the answer that a TLS port gives to who speaks plain HTTP: that of Go's
+// servers, so also of Pawl's, and nginx's.
 func plainToTLS(r response) bool {
 	return r.status == http.StatusBadRequest &&
 		(bytes.Contains(r.body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(r.body, []byte("HTTP request was sent to HTTPS port")))

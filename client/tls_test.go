@@ -22,8 +22,8 @@ import (
 	"github.com/pawlhq/pawl/client"
 )
 
-// certified serves with a certificate of these names, and returns where, with
-// a pool that trusts it.
+// certified serves with a certificate of these names, and returns where, with a pool that trusts
+// it.
 func certified(t *testing.T, until time.Time, names ...string) (url string, trust *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -9,16 +9,16 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// Whoami returns who the API takes this client for. Errors: *Error (HTTPStatus
-// 401 for a token that is not good), *UnreachableError.
+// Whoami returns who the API takes this client for. Errors: *Error (HTTPStatus 401 for a token that
+// is not good), *UnreachableError.
 func (c *Client) Whoami(ctx context.Context) (p rest.Principal, err error) {
 	err = c.fetchInto(ctx, "/api/whoami", &p)
 	return p, err
 }
 
-// NewToken makes a token and returns its text, which is shown this once. It is
-// sent once: when no answer comes, the token may have been made all the same;
-// Tokens shows it, and RevokeToken takes it back. Errors: *Error,
+// NewToken makes a token and returns its text, which is shown this once. It is sent once: when no
+// answer comes, the token may have been made all the same; Tokens shows it, and RevokeToken takes
+// it back. Errors: *Error,
 // *UnreachableError.
 func (c *Client) NewToken(ctx context.Context, spec rest.TokenSpec) (text string, t rest.Token, err error) {
 	res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/tokens", body: spec})
@@ -40,8 +40,8 @@ func (c *Client) Tokens(ctx context.Context) (Page[rest.Token], error) {
 	return list[rest.Token](ctx, c, "/api/tokens", url.Values{}, "", 0)
 }
 
-// RevokeToken revokes a token. When it returns nil nobody can use the token any
-// more; it may be repeated. Errors: *Error (approval.CodeNotFound),
+// RevokeToken revokes a token. When it returns nil nobody can use the token any more; it may be
+// repeated. Errors: *Error (approval.CodeNotFound),
 // *UnreachableError.
 func (c *Client) RevokeToken(ctx context.Context, id string) (t rest.Token, err error) {
 	if err := checkID("the token's ID", id); err != nil {

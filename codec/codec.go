@@ -17,22 +17,19 @@ const (
 )
 
 const (
-	// maxPayload bounds one payload, in bytes. Temporal takes 2 MiB unless it
-	// was told otherwise, and no more than what fits into a gRPC message of
-	// 4 MiB. It must not be less: the SDK writes a memo that its converter
-	// refuses in plain text.
+	// maxPayload bounds one payload, in bytes. Temporal takes 2 MiB unless it was told otherwise, and
+	// no more than what fits into a gRPC message of 4 MiB. It must not be less: the SDK writes a memo
+	// that its converter refuses in plain text.
 	maxPayload = 16 << 20
 
 	overhead = 12 + 16 // nonce and tag
 )
 
-// Errors of Decode, and of whatever reads by it. All of them are a
-// converter.ErrUnableToDecode.
+// Errors of Decode, and of whatever reads by it. All of them are a converter.ErrUnableToDecode.
 var (
 	// ErrPlain: a payload is not encrypted, and the keyring refuses such.
 	ErrPlain = fmt.Errorf("codec: %w the payload: it is not encrypted, and the keyring says that such payloads are refused", converter.ErrUnableToDecode)
-	// ErrNotAuthentic: a payload was changed, or nobody made it with the key
-	// that it names.
+	// ErrNotAuthentic: a payload was changed, or nobody made it with the key that it names.
 	ErrNotAuthentic = fmt.Errorf("codec: %w the payload: it was changed, or not encrypted with the key that it names", converter.ErrUnableToDecode)
 	// ErrTooLarge: a payload is beyond what Temporal takes.
 	ErrTooLarge = fmt.Errorf("codec: %w the payload: it is larger than %d bytes", converter.ErrUnableToDecode, maxPayload)
@@ -41,13 +38,12 @@ var (
 // ErrNoKeyring is for those who meet an encrypted payload without any keyring.
 var ErrNoKeyring = errors.New("codec: a payload is encrypted, and this process has no keyring: give it the same keyring as the others")
 
-// KeyMissing is the type of the error with which an activity fails whose input
-// can't be read for want of a key: its function was not called. Workflows may
-// hand it to another worker.
+// KeyMissing is the type of the error with which an activity fails whose input can't be read for
+// want of a key: its function was not called. Workflows may hand it to another worker.
 const KeyMissing = "PayloadKeyMissing"
 
-// KeyError is returned for a payload that was encrypted with a key which the
-// keyring does not have. With the key it can be read.
+// KeyError is returned for a payload that was encrypted with a key which the keyring does not have.
+// With the key it can be read.
 type KeyError struct {
 	ID string // as the payload names it; always of a key ID's form
 }
@@ -61,14 +57,14 @@ func (e *KeyError) Unwrap() error { return converter.ErrUnableToDecode }
 
 var _ converter.PayloadCodec = (*Keyring)(nil)
 
-// Encode implements converter.PayloadCodec: it encrypts each payload with the
-// active key. With an error it returns nothing, and never plain text.
+// Encode implements converter.PayloadCodec: it encrypts each payload with the active key. With an
+// error it returns nothing, and never plain text.
 func (r *Keyring) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	return each(payloads, r.seal)
 }
 
-// Decode implements converter.PayloadCodec. Errors: ErrPlain, ErrNotAuthentic,
-// ErrTooLarge, *KeyError.
+// Decode implements converter.PayloadCodec. Errors: ErrPlain, ErrNotAuthentic, ErrTooLarge,
+// *KeyError.
 func (r *Keyring) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	return each(payloads, r.open)
 }
@@ -135,8 +131,7 @@ func Encrypted(p *commonpb.Payload) bool {
 	return string(p.GetMetadata()[converter.MetadataEncoding]) == Encoding
 }
 
-// Current reports whether a payload says that it is encrypted with the active
-// key.
+// Current reports whether a payload says that it is encrypted with the active key.
 func (r *Keyring) Current(p *commonpb.Payload) bool {
 	return Encrypted(p) && string(p.GetMetadata()[MetadataKeyID]) == r.active
 }

@@ -14,8 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// ring makes a keyring of keys that consist of one byte each; the last one is
-// active.
+// ring makes a keyring of keys that consist of one byte each; the last one is active.
 func ring(t testing.TB, plain bool, keys ...byte) *Keyring {
 	t.Helper()
 	d := &document{Plain: plainWord(plain)}
@@ -67,8 +66,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// The format is a contract with workers in other languages, and with every
-// history there is.
+// The format is a contract with workers in other languages, and with every history there is.
 const golden = "XVZU1ZxPy5tUae07QO0eukK+N+BZgZuWvTAyN3uc1F6DVMsK1oOqhT5MbZdsJD+mWTLFIuDFMG5Lrxl4kw=="
 
 func TestFormat(t *testing.T) {

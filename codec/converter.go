@@ -12,14 +12,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Configure lets a client, and the workers that run on it, encrypt what they
-// write and read what was encrypted: payloads, and with them the texts and
-// stack traces of errors. A data converter that is set stays, below the
-// encryption; a failure converter is refused, since it could write plain text.
+// Configure lets a client, and the workers that run on it, encrypt what they write and read what
+// was encrypted: payloads, and with them the texts and stack traces of errors. A data converter
+// that is set stays, below the encryption; a failure converter is refused, since it could write
+// plain text.
 //
-// A workflow that can't be read for want of a key does not fail: its tasks do,
-// and Temporal gives them to a worker again, with growing pauses, until one
-// has the key.
+// A workflow that can't be read for want of a key does not fail: its tasks do, and Temporal gives
+// them to a worker again, with growing pauses, until one has the key.
 func (r *Keyring) Configure(o *client.Options) error {
 	if o.FailureConverter != nil {
 		return errors.New("codec: the client has a failure converter of its own, which would write errors in plain text")
@@ -35,8 +34,8 @@ func (r *Keyring) Configure(o *client.Options) error {
 	return nil
 }
 
-// dataConverter is the SDK's converter for codecs, but for what happens in
-// workflows to payloads that can't be read.
+// dataConverter is the SDK's converter for codecs, but for what happens in workflows to payloads
+// that can't be read.
 type dataConverter struct {
 	ring       *Keyring
 	parent     converter.DataConverter
@@ -79,8 +78,8 @@ func (d *dataConverter) FromPayload(p *commonpb.Payload, into any) error {
 	return d.parent.FromPayload(opened, into)
 }
 
-// FromPayloads reads no more payloads than are asked for: what a stranger adds
-// to a signal or a query must not keep it from being read.
+// FromPayloads reads no more payloads than are asked for: what a stranger adds to a signal or a
+// query must not keep it from being read.
 func (d *dataConverter) FromPayloads(ps *commonpb.Payloads, into ...any) error {
 	for i, p := range ps.GetPayloads() {
 		if i == len(into) {
@@ -109,12 +108,11 @@ func (d *dataConverter) ToStrings(ps *commonpb.Payloads) []string {
 	return texts
 }
 
-// unreadable deals with a payload that can't be read. Outside of workflows
-// that is an error. In a workflow, the SDK would let an error fail it, or drop
-// a signal in silence. So there the task is made to fail, to be done again
-// where the key is; only what no key mends is handed on, where the workflow
-// looks at payloads itself, as one that says what is wrong and is neither
-// empty nor of any known encoding.
+// unreadable deals with a payload that can't be read. Outside of workflows that is an error. In a
+// workflow, the SDK would let an error fail it, or drop a signal in silence. So there the task is
+// made to fail, to be done again where the key is; only what no key mends is handed on, where the
+// workflow looks at payloads itself, as one that says what is wrong and is neither empty nor of any
+// known encoding.
 func (d *dataConverter) unreadable(err error, into any) error {
 	if !d.inWorkflow {
 		return err
@@ -157,8 +155,8 @@ func (d *dataConverter) WithSerializationContext(ctx converter.SerializationCont
 	return &c
 }
 
-// failureConverter is the SDK's, but for a workflow that reads an activity's
-// error: the SDK would go on with the words "Encoded failure".
+// failureConverter is the SDK's, but for a workflow that reads an activity's error: the SDK would
+// go on with the words "Encoded failure".
 type failureConverter struct {
 	ring       *Keyring
 	inner      converter.FailureConverter
@@ -185,14 +183,13 @@ func (f *failureConverter) FailureToError(failure *failurepb.Failure) error {
 			}
 		}
 	}
-	// The SDK decodes in place, and a local activity's failure goes into history
-	// after it was read.
+	// The SDK decodes in place, and a local activity's failure goes into history after it was read.
 	failure, _ = proto.Clone(failure).(*failurepb.Failure)
 	return f.inner.FailureToError(failure)
 }
 
-// WithSerializationContext knows a workflow by the activity whose error it
-// reads: activities themselves read none.
+// WithSerializationContext knows a workflow by the activity whose error it reads: activities
+// themselves read none.
 func (f *failureConverter) WithSerializationContext(ctx converter.SerializationContext) converter.FailureConverter {
 	a, ok := ctx.(converter.ActivitySerializationContext)
 	return &failureConverter{ring: f.ring, inWorkflow: ok && a.WorkflowID != "",

@@ -17,9 +17,9 @@ import (
 // maxFile is more than maxKeys keys need, in bytes.
 const maxFile = 1 << 20
 
-// Load reads a keyring's file. It refuses one that others may read: anybody
-// but its owner, or, where the file belongs to another user than this process
-// (a mounted secret), anybody beyond its group.
+// Load reads a keyring's file. It refuses one that others may read: anybody but its owner, or,
+// where the file belongs to another user than this process (a mounted secret), anybody beyond its
+// group.
 func Load(path string) (*Keyring, error) {
 	text, err := read(path)
 	if err != nil {
@@ -66,9 +66,9 @@ func readOpen(f *os.File, path string) ([]byte, error) {
 	return text, nil
 }
 
-// Create makes a keyring with one key, in a file that only its owner may read.
-// It never replaces a file that is there: fs.ErrExist. With readPlain the
-// keyring reads what was written before encryption was switched on.
+// Create makes a keyring with one key, in a file that only its owner may read. It never replaces a
+// file that is there: fs.ErrExist. With readPlain the keyring reads what was written before
+// encryption was switched on.
 func Create(path string, readPlain bool) (*Keyring, error) {
 	k := newKey(time.Now())
 	d := &document{Active: k.ID, Plain: plainWord(readPlain), Keys: []documentKey{k}}
@@ -83,8 +83,8 @@ func Create(path string, readPlain bool) (*Keyring, error) {
 	return d.keyring()
 }
 
-// Add puts a new key into a keyring's file. Payloads are written with it only
-// once it is active: first every process has to have it.
+// Add puts a new key into a keyring's file. Payloads are written with it only once it is active:
+// first every process has to have it.
 func Add(path string, activate bool) (Key, error) {
 	k := newKey(time.Now())
 	err := update(path, func(d *document) error {
@@ -97,8 +97,8 @@ func Add(path string, activate bool) (Key, error) {
 	return Key{ID: k.ID, Created: k.Created, Active: activate}, err
 }
 
-// Activate makes a key of the file, named by its ID or the beginning of that,
-// the one that payloads are written with. It returns the key's whole ID.
+// Activate makes a key of the file, named by its ID or the beginning of that, the one that payloads
+// are written with. It returns the key's whole ID.
 func Activate(path, id string) (string, error) {
 	err := update(path, func(d *document) error {
 		i, err := d.find(id)
@@ -111,8 +111,8 @@ func Activate(path, id string) (string, error) {
 	return id, err
 }
 
-// Forget takes a key out of the file; named as for Activate. What was written
-// with it can't be read any more. The active key stays.
+// Forget takes a key out of the file; named as for Activate. What was written with it can't be read
+// any more. The active key stays.
 func Forget(path, id string) (string, error) {
 	err := update(path, func(d *document) error {
 		i, err := d.find(id)
@@ -143,8 +143,8 @@ func plainWord(read bool) string {
 	return plainRefuse
 }
 
-// update changes a keyring's file, from one whole state to the next: a crash
-// leaves one of the two. Who changes it at the same time waits.
+// update changes a keyring's file, from one whole state to the next: a crash leaves one of the two.
+// Who changes it at the same time waits.
 func update(path string, change func(*document) error) error {
 	path, err := filepath.EvalSymlinks(path) // the file is replaced, not a link to it
 	if err != nil {

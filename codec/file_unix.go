@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// private refuses a file that others may read. Like ssh it lets the group of a
-// file alone that belongs to somebody else: so secrets are mounted.
+// private refuses a file that others may read. Like ssh it lets the group of a file alone that
+// belongs to somebody else: so secrets are mounted.
 func private(info fs.FileInfo) error {
 	mode := info.Mode().Perm()
 	owner, ok := info.Sys().(*syscall.Stat_t)
@@ -21,8 +21,7 @@ func private(info fs.FileInfo) error {
 	return nil
 }
 
-// lock opens a file and waits until nobody else holds its lock. Closing it
-// gives the lock up.
+// lock opens a file and waits until nobody else holds its lock. Closing it gives the lock up.
 func lock(path string) (*os.File, error) {
 	for {
 		f, err := os.Open(path)

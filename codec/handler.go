@@ -24,15 +24,14 @@ const maxBody = 8 << 20
 type HandlerOptions struct {
 	// Keyring is the codec. Required.
 	Keyring *Keyring
-	// Authorize says whether the sender of a request may see what is
-	// encrypted. It must be safe for concurrent use. Its error's text goes to
-	// the log alone, at level Debug. Required.
+	// Authorize says whether the sender of a request may see what is encrypted. It must be safe for
+	// concurrent use. Its error's text goes to the log alone, at level Debug. Required.
 	Authorize func(*http.Request) error
-	// Origins are those of Temporal's UI, "https://temporal.example.com": pages
-	// of no others get an answer. Default: none, for the command line alone.
+	// Origins are those of Temporal's UI, "https://temporal.example.com": pages of no others get an
+	// answer. Default: none, for the command line alone.
 	Origins []string
-	// Encode offers to encrypt, too: for signals with a payload from Temporal's
-	// UI, and for its command line. Default: only reading.
+	// Encode offers to encrypt, too: for signals with a payload from Temporal's UI, and for its
+	// command line. Default: only reading.
 	Encode bool
 	// Logger gets the causes that answers leave out. Default: nothing is logged.
 	Logger *slog.Logger
@@ -68,11 +67,10 @@ func CheckOrigin(origin string) error {
 // handler is the codec endpoint of Temporal's UI and command line.
 type handler struct{ o HandlerOptions }
 
-// NewHandler makes the codec endpoint that Temporal's UI and command line ask:
-// POST of payloads in JSON to a path that ends with /decode or, where it is
-// offered, /encode. What it can't read it gives back as it came, so that one
-// lost key hides no more than its own payloads. The caller has to keep out
-// requests that use a foreign host name.
+// NewHandler makes the codec endpoint that Temporal's UI and command line ask: POST of payloads in
+// JSON to a path that ends with /decode or, where it is offered, /encode. What it can't read it
+// gives back as it came, so that one lost key hides no more than its own payloads. The caller has
+// to keep out requests that use a foreign host name.
 func NewHandler(o HandlerOptions) (http.Handler, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -134,8 +132,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-// crossOrigin reports whether the request comes from the UI or from no page at
-// all, and lets the UI read the answer.
+// crossOrigin reports whether the request comes from the UI or from no page at all, and lets the UI
+// read the answer.
 func (h *handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Add("Vary", "Origin")
 	origins := r.Header.Values("Origin")

@@ -27,9 +27,9 @@ const (
 	plainRead   = "read"   // it is: for histories that began before
 )
 
-// Keyring holds the keys that payloads are read with, and the one that they
-// are written with. It is a converter.PayloadCodec, never changes, and is safe
-// for concurrent use. Nothing that prints it shows a key.
+// Keyring holds the keys that payloads are read with, and the one that they are written with. It is
+// a converter.PayloadCodec, never changes, and is safe for concurrent use. Nothing that prints it
+// shows a key.
 type Keyring struct {
 	active string
 	keys   []Key // oldest first
@@ -58,8 +58,8 @@ type documentKey struct {
 	Key     []byte    `json:"key"` // base64
 }
 
-// Parse reads a keyring from the text of its file. Errors say what is wrong
-// and hold nothing of the text but key IDs.
+// Parse reads a keyring from the text of its file. Errors say what is wrong and hold nothing of the
+// text but key IDs.
 func Parse(text []byte) (*Keyring, error) {
 	d, err := parse(text)
 	if err != nil {
@@ -82,12 +82,12 @@ func parse(text []byte) (*document, error) {
 	return &d, nil
 }
 
-// fields are the names in a keyring's file. The decoder would take others for
-// them: it does not mind capitals.
+// fields are the names in a keyring's file. The decoder would take others for them: it does not
+// mind capitals.
 var fields = []string{"active", "plain", "keys", "id", "created", "key"}
 
-// strict refuses what is not one JSON value, names a field twice, or has
-// fields that a keyring has not.
+// strict refuses what is not one JSON value, names a field twice, or has fields that a keyring has
+// not.
 func strict(text []byte) error {
 	type level struct {
 		names map[string]bool // nil in a list

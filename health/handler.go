@@ -12,16 +12,15 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// fresh is how long a report holds, so that whoever can reach the port can't
-// make the process hammer Temporal and the store.
+// fresh is how long a report holds, so that whoever can reach the port can't make the process
+// hammer Temporal and the store.
 const fresh = time.Second
 
 var errChanging = errors.New("starting or stopping")
 
-// Handler serves GET /healthz, which is 200 as long as the process lives, and
-// GET /readyz, which is 200 if it is ready, else 503, with a
-// rest.Readiness as JSON in both cases. It shows nothing secret, so other machines may reach it. It
-// is safe for concurrent use.
+// Handler serves GET /healthz, which is 200 as long as the process lives, and GET /readyz, which is
+// 200 if it is ready, else 503, with a rest.Readiness as JSON in both cases. It shows nothing
+// secret, so other machines may reach it. It is safe for concurrent use.
 type Handler struct {
 	mux *http.ServeMux
 	log *slog.Logger
@@ -32,8 +31,8 @@ type Handler struct {
 	asked  time.Time
 }
 
-// NewHandler makes a Handler that is not ready until Use gives it checks. It
-// logs why checks failed, which /readyz does not show.
+// NewHandler makes a Handler that is not ready until Use gives it checks. It logs why checks
+// failed, which /readyz does not show.
 func NewHandler(log *slog.Logger) *Handler {
 	h := &Handler{mux: http.NewServeMux(), log: log}
 	h.Pause()

@@ -12,27 +12,25 @@ import (
 // ErrMissing: what was looked for answers, or was searched, and is not there.
 var ErrMissing = errors.New("missing")
 
-// Timeout is how long the checks of one Look may take, side by side. It is
-// below what probes of orchestrators are usually given.
+// Timeout is how long the checks of one Look may take, side by side. It is below what probes of
+// orchestrators are usually given.
 const Timeout = 2 * time.Second
 
 // Check looks at one thing that a process needs, or had better have.
 type Check struct {
 	Name string
-	// Look returns nil, an error that wraps ErrMissing, or another. It must be
-	// safe for concurrent use, also with itself: one that does not heed its
-	// context is left behind.
+	// Look returns nil, an error that wraps ErrMissing, or another. It must be safe for concurrent
+	// use, also with itself: one that does not heed its context is left behind.
 	Look func(context.Context) error
-	// Advice says what is wrong and what to do. Anybody may read it, so it holds
-	// no addresses and no secrets.
+	// Advice says what is wrong and what to do. Anybody may read it, so it holds no addresses and no
+	// secrets.
 	Advice string
 	// Optional: the process serves without it, so that it is told and no more.
 	Optional bool
 }
 
-// Look makes all checks at once and returns after Timeout at the latest: what
-// has not answered by then, or before ctx ends, is Unavailable. Why a check
-// failed goes to the logger only.
+// Look makes all checks at once and returns after Timeout at the latest: what has not answered by
+// then, or before ctx ends, is Unavailable. Why a check failed goes to the logger only.
 func Look(ctx context.Context, logger *slog.Logger, checks ...Check) rest.Readiness {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()

@@ -11,12 +11,11 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// ErrOtherStore: the calls of the task queue are kept in another store. With
-// this one they could be judged anew, and their tools run again.
+// ErrOtherStore: the calls of the task queue are kept in another store. With this one they could be
+// judged anew, and their tools run again.
 var ErrOtherStore = errors.New("the task queue's calls are kept in another store")
 
-// ErrUnreadable: this process and the workers of the task queue do not encrypt
-// payloads alike.
+// ErrUnreadable: this process and the workers of the task queue do not encrypt payloads alike.
 var ErrUnreadable = errors.New("this process can't read what the task queue's workers write: " +
 	"all need the same keyring (--payload-keys, PAWL_PAYLOAD_KEYS), or none")
 
@@ -25,9 +24,8 @@ type Describer interface {
 	DescribeWorkflow(ctx context.Context, workflowID, runID string) (*client.WorkflowExecutionDescription, error)
 }
 
-// SameStore looks whether a task queue's calls are kept in the store with this
-// ID. Nobody may have begun to keep any: then they are. Errors: ErrOtherStore,
-// ErrUnreadable, and what Temporal says.
+// SameStore looks whether a task queue's calls are kept in the store with this ID. Nobody may have
+// begun to keep any: then they are. Errors: ErrOtherStore, ErrUnreadable, and what Temporal says.
 func SameStore(ctx context.Context, temporal Describer, queue, id string) error {
 	theirs, kept, err := keptIn(ctx, temporal, queue)
 	switch {
@@ -42,16 +40,14 @@ func SameStore(ctx context.Context, temporal Describer, queue, id string) error 
 	return nil
 }
 
-// SamePayloads looks whether this process reads what the workers of a task
-// queue write. Where no worker has been yet, it does. Errors: ErrUnreadable,
-// and what Temporal says.
+// SamePayloads looks whether this process reads what the workers of a task queue write. Where no
+// worker has been yet, it does. Errors: ErrUnreadable, and what Temporal says.
 func SamePayloads(ctx context.Context, temporal Describer, queue string) error {
 	_, _, err := keptIn(ctx, temporal, queue)
 	return err
 }
 
-// keptIn returns the ID of the store that the queue's calls are kept in, if
-// there is one.
+// keptIn returns the ID of the store that the queue's calls are kept in, if there is one.
 func keptIn(ctx context.Context, temporal Describer, queue string) (id string, kept bool, err error) {
 	d, err := temporal.DescribeWorkflow(ctx, approval.StoreWorkflowID(queue), "")
 	var unknown *serviceerror.NotFound

@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// keeper is the workflow that says which store keeps a task queue's calls; it
-// has no memo that could be read.
+// keeper is the workflow that says which store keeps a task queue's calls; it has no memo that
+// could be read.
 type keeper enums.WorkflowExecutionStatus
 
 func (k keeper) DescribeWorkflow(context.Context, string, string) (*client.WorkflowExecutionDescription, error) {

@@ -51,8 +51,8 @@ func Block(reason string) Answer {
 	}
 }
 
-// Lose ends the call as one whose worker was lost while the tool ran: nobody
-// knows whether it did. The function does not run.
+// Lose ends the call as one whose worker was lost while the tool ran: nobody knows whether it did.
+// The function does not run.
 func Lose() Answer {
 	return Answer{
 		kind: approval.SettledAllow, status: approval.StatusOutcomeUnknown, code: approval.CodeUnknown,
@@ -60,8 +60,8 @@ func Lose() Answer {
 	}
 }
 
-// Return ends the call as executed, with a result of the test's: for tools
-// that the agent calls and somebody else runs. The result must marshal to JSON.
+// Return ends the call as executed, with a result of the test's: for tools that the agent calls and
+// somebody else runs. The result must marshal to JSON.
 func Return(result any) Answer {
 	return Answer{kind: approval.SettledAllow, status: approval.StatusExecuted, result: result, given: true}
 }

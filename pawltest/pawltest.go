@@ -1,16 +1,16 @@
-// Package pawltest stands in for Temporal, Pawl and the people who decide, in
-// memory, so that agents can be tested without any of them.
+// Package pawltest stands in for Temporal, Pawl and the people who decide, in memory, so that
+// agents can be tested without any of them.
 //
 //	fake := pawltest.New(t, pawl.Options{})
 //	refund, err := pawl.Guard(fake.Agent(), "refund", payBack, pawl.Tool{})
 //	fake.On("refund", pawltest.Reject("ana", "too much"))
 //
-// Guarded functions run in the test's process and behave as in production:
-// arguments are checked against the schema and cross as JSON, a panic leaves the
-// outcome unknown, the same key is the same call.
+// Guarded functions run in the test's process and behave as in production: arguments are checked
+// against the schema and cross as JSON, a panic leaves the outcome unknown, the same key is the
+// same call.
 //
-// Every call must be scripted. One that is not fails the test, and ends
-// blocked: a test can't pass by letting through what it did not think of.
+// Every call must be scripted. One that is not fails the test, and ends blocked: a test can't pass
+// by letting through what it did not think of.
 package pawltest
 
 import (
@@ -61,11 +61,10 @@ type call struct {
 	done        chan struct{}
 }
 
-// New makes a fake. The agent is named "test" unless o says otherwise; o's
-// Approver is never asked, since the script decides. The agent is closed when
-// the test ends. t may be nil in examples: then an unscripted call is only
-// blocked, and the agent is the caller's to close. Options that are wrong
-// panic.
+// New makes a fake. The agent is named "test" unless o says otherwise; o's Approver is never asked,
+// since the script decides. The agent is closed when the test ends. t may be nil in examples: then
+// an unscripted call is only blocked, and the agent is the caller's to close. Options that are
+// wrong panic.
 func New(t TB, o pawl.Options) *Fake {
 	if o.Agent == "" {
 		o.Agent = "test"
@@ -90,8 +89,8 @@ func New(t TB, o pawl.Options) *Fake {
 // Agent is the agent under test.
 func (f *Fake) Agent() *pawl.Agent { return f.agent }
 
-// On says what becomes of a tool's calls: the first answer is for the next
-// call, and the last one for all that follow. It replaces what was said before.
+// On says what becomes of a tool's calls: the first answer is for the next call, and the last one
+// for all that follow. It replaces what was said before.
 func (f *Fake) On(tool string, answers ...Answer) {
 	f.OnFunc(tool, func(approval.Call) Answer {
 		f.mu.Lock()
@@ -107,24 +106,24 @@ func (f *Fake) On(tool string, answers ...Answer) {
 	})
 }
 
-// OnFunc says what becomes of a tool's calls, one by one. decide must be safe
-// for concurrent use, if calls are.
+// OnFunc says what becomes of a tool's calls, one by one. decide must be safe for concurrent use,
+// if calls are.
 func (f *Fake) OnFunc(tool string, decide func(approval.Call) Answer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.script[tool] = decide
 }
 
-// RefuseTool keeps a function out of the catalogue, as happens to a name that
-// another agent has published. It is for before the function's first call.
+// RefuseTool keeps a function out of the catalogue, as happens to a name that another agent has
+// published. It is for before the function's first call.
 func (f *Fake) RefuseTool(tool, reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refuse[tool] = reason
 }
 
-// Answer says what becomes of a call that is held. It fails if there is no
-// such call, or it waits for no answer.
+// Answer says what becomes of a call that is held. It fails if there is no such call, or it waits
+// for no answer.
 func (f *Fake) Answer(id string, a Answer) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -136,8 +135,7 @@ func (f *Fake) Answer(id string, a Answer) error {
 	return nil
 }
 
-// Calls returns what the agent started, in order: calls of the named tools, or
-// of all.
+// Calls returns what the agent started, in order: calls of the named tools, or of all.
 func (f *Fake) Calls(tools ...string) []Call {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -18,8 +18,8 @@ import (
 // maxAttempts is what Pawl grants an idempotent tool.
 const maxAttempts = 3
 
-// temporal is what a Fake's agent takes for Temporal: package agent uses a
-// client that is a Backend as it is, and never as a client.
+// temporal is what a Fake's agent takes for Temporal: package agent uses a client that is a Backend
+// as it is, and never as a client.
 type temporal struct {
 	client.Client
 	fake *Fake

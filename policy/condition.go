@@ -19,8 +19,8 @@ import (
 
 const (
 	maxCondition = 4096 // bytes of an expression
-	// maxCost bounds what one layer's conditions take of an evaluation, in CEL's units: about one
-	// for each step, and one for ten characters looked at. Reaching it takes less than a tenth of a
+	// maxCost bounds what one layer's conditions take of an evaluation, in CEL's units: about one for
+	// each step, and one for ten characters looked at. Reaching it takes less than a tenth of a
 	// second.
 	maxCost = 300_000
 	// maxRegex bounds a compiled pattern, of which matching takes up to so many steps for each

@@ -58,8 +58,8 @@ const maxCompareSteps = 10_000_000
 // covers reports whether g certainly matches every name that other matches. It may miss some that
 // do, and does when what is left for comparing is spent.
 func (g glob) covers(other glob, left *int) bool {
-	// Read as a name, a wildcard of other is a character that only g's own wildcards take. One ? of
-	// g takes no *.
+	// Read as a name, a wildcard of other is a character that only g's own wildcards take. One ? of g
+	// takes no *.
 	if *left <= 0 || strings.Contains(string(g), "?") {
 		return g == other
 	}

@@ -19,8 +19,7 @@ type layer struct {
 	timeout approval.Duration
 	redact  []string
 	groups  bool // it says who is in groups
-	// decisions says which count for any call that the layer takes in, whatever its rules say of
-	// it.
+	// decisions says which count for any call that the layer takes in, whatever its rules say of it.
 	decisions approval.Decisions
 
 	rules      []*rule            // all of them, in the file's order

@@ -54,8 +54,8 @@ var (
 	}
 	usualFields = []string{"environment", "amount_gt", "amount_gte", "amount_lt", "amount_lte"}
 
-	// Words that other tools read in a way of their own, or that look like a remark. Comparing a
-	// field of that name would be neither.
+	// Words that other tools read in a way of their own, or that look like a remark. Comparing a field
+	// of that name would be neither.
 	refusedWords = map[string]string{
 		"description": "write it as a comment (# …); " + insteadCompare + "description == …",
 		"reason":      "write it as a comment (# …); " + insteadCompare + "reason == …",

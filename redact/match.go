@@ -9,9 +9,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// matcher finds any of many words in one pass over a text, whatever the words
-// are (Aho and Corasick, 1975): an agent chooses them, and must not be able to
-// choose slow ones.
+// matcher finds any of many words in one pass over a text, whatever the words are (Aho and
+// Corasick, 1975): an agent chooses them, and must not be able to choose slow ones.
 type matcher struct {
 	nodes []matchNode // [0] is the root
 	root  [256]int32  // the root's children
@@ -84,8 +83,8 @@ func (m *matcher) step(at int32, b byte) int32 {
 	}
 }
 
-// find reports where words end in s, by the longest one, and with cut also
-// where s was cut off inside what may be a word.
+// find reports where words end in s, by the longest one, and with cut also where s was cut off
+// inside what may be a word.
 func (m *matcher) find(s string, cut bool, found func(from, to int)) {
 	if len(m.nodes) == 1 {
 		return
@@ -105,8 +104,8 @@ func (m *matcher) find(s string, cut bool, found func(from, to int)) {
 	}
 }
 
-// cutOff reports whether what stood before rest may have been cut: nothing
-// follows, or a cut's mark, or what a character cut in two turns into.
+// cutOff reports whether what stood before rest may have been cut: nothing follows, or a cut's
+// mark, or what a character cut in two turns into.
 func cutOff(rest string) bool {
 	return rest == "" || strings.HasPrefix(rest, approval.CutMark) || strings.HasPrefix(rest, "\uFFFD")
 }
@@ -124,8 +123,8 @@ func (s spelling) place(i int) int {
 	return s.at[i]
 }
 
-// unescaped resolves one level of JSON escapes, and those of Display. It
-// reports whether there were any. What is no escape stays; a cut one goes.
+// unescaped resolves one level of JSON escapes, and those of Display. It reports whether there were
+// any. What is no escape stays; a cut one goes.
 func (s spelling) unescaped() (spelling, bool) {
 	if !strings.Contains(s.text, `\`) {
 		return s, false
@@ -156,8 +155,8 @@ func (s spelling) unescaped() (spelling, bool) {
 
 const escapes, escapedAs = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
 
-// escaped reads the escape that s begins with and its length. One that was
-// cut has a length and is not ok.
+// escaped reads the escape that s begins with and its length. One that was cut has a length and is
+// not ok.
 func escaped(s string) (r rune, n int, ok bool) {
 	if len(s) > 1 {
 		if i := strings.IndexByte(escapes, s[1]); i >= 0 {
@@ -187,8 +186,7 @@ func escaped(s string) (r rune, n int, ok bool) {
 	return 0, 0, false
 }
 
-// hexEscape reads \uXXXX, or Display's \u{X…}. The length is 0 if s begins
-// with neither.
+// hexEscape reads \uXXXX, or Display's \u{X…}. The length is 0 if s begins with neither.
 func hexEscape(s string) (rune, int) {
 	if len(s) < 6 || s[:2] != `\u` {
 		return 0, 0
@@ -208,8 +206,8 @@ func hexEscape(s string) (rune, int) {
 	return rune(v), n
 }
 
-// cover counts what is to be hidden of a text: the sum up to a byte says how
-// many findings it is in. nil hides nothing.
+// cover counts what is to be hidden of a text: the sum up to a byte says how many findings it is
+// in. nil hides nothing.
 type cover []int32
 
 func (c *cover) add(size, from, to int) {
@@ -220,8 +218,8 @@ func (c *cover) add(size, from, to int) {
 	(*c)[to]--
 }
 
-// over returns s with Mark in each place where c, and Repeat in
-// each where only repeats begins to cover it.
+// over returns s with Mark in each place where c, and Repeat in each where only repeats begins to
+// cover it.
 func (c cover) over(s string, repeats cover) string {
 	if c == nil && repeats == nil {
 		return s

@@ -19,19 +19,16 @@ import (
 const (
 	Mark = "[redacted]"
 
-	// Repeat stands in arguments where a text repeats the value of a
-	// redacted field. It differs from Mark because an agent can put any
-	// text under a redacted name, and so hide that text elsewhere.
+	// Repeat stands in arguments where a text repeats the value of a redacted field. It differs from
+	// Mark because an agent can put any text under a redacted name, and so hide that text elsewhere.
 	Repeat = "[same as a redacted field]"
 )
 
-// Redactor hides the values of named fields wherever they show: under their
-// names at any depth of arguments and results, and again as text inside other
-// values, error messages and explanations. Names compare without case.
-// A Redactor learns values as it goes (Args and Labels first, then JSON for
-// the result, then Text) and is not safe for concurrent use. Time and memory
-// grow with the sizes of what was learnt and what is hidden, not with their
-// product.
+// Redactor hides the values of named fields wherever they show: under their names at any depth of
+// arguments and results, and again as text inside other values, error messages and explanations.
+// Names compare without case. A Redactor learns values as it goes (Args and Labels first, then JSON
+// for the result, then Text) and is not safe for concurrent use. Time and memory grow with the
+// sizes of what was learnt and what is hidden, not with their product.
 type Redactor struct {
 	names  map[string]bool
 	inText *regexp.Regexp // name=value or "name": value in free text
@@ -43,13 +40,12 @@ type Redactor struct {
 	finds   *matcher        // of long and numbers; nil after more was learnt
 }
 
-// shortSecret is the length in characters below which a secret is only hidden
-// where it stands as a word of its own, so that a PIN of 7 does not blot out
-// every 7.
+// shortSecret is the length in characters below which a secret is only hidden where it stands as a
+// word of its own, so that a PIN of 7 does not blot out every 7.
 const shortSecret = 4
 
-// maxSpellings is how often JSON may stand as text inside JSON for a secret in
-// it to be known by its escaped spelling.
+// maxSpellings is how often JSON may stand as text inside JSON for a secret in it to be known by
+// its escaped spelling.
 const maxSpellings = 4
 
 var (
@@ -69,26 +65,24 @@ func New(fields []string) *Redactor {
 		named := `(?i)(?:^|[^\p{L}\p{N}_])(?:` + strings.Join(quoted, "|") + `)["']?\s*[:=]\s*` +
 			`(\[redacted\]|"(?:[^"\\]|\\.)*"?|'[^']*'?|`
 		r.inText = regexp.MustCompile(named + `[^\r\n,;&}\]]+)`)
-		// To the end of the line would hide what a command does behind
-		// its --password=x: reviewers must see that.
+		// To the end of the line would hide what a command does behind its --password=x: reviewers must
+		// see that.
 		r.inArgs = regexp.MustCompile(named + `(?:(?:bearer|basic|digest|token)[ \t]+)?[^\s,;&}\]]+)`)
 	}
 	return r
 }
 
-// Args learns the fields' values from a call's arguments and returns the
-// arguments for reviewers: a field is hidden by its name; texts that repeat a
-// hidden value of four characters or more show Repeat instead. Keys,
-// numbers and shorter texts stay, so that an agent can't choose what reviewers
-// see of the rest. What can't be read as JSON is hidden whole.
+// Args learns the fields' values from a call's arguments and returns the arguments for reviewers: a
+// field is hidden by its name; texts that repeat a hidden value of four characters or more show
+// Repeat instead. Keys, numbers and shorter texts stay, so that an agent can't choose what
+// reviewers see of the rest. What can't be read as JSON is hidden whole.
 func (r *Redactor) Args(doc json.RawMessage) json.RawMessage {
 	return r.document(doc, r.hideArgs)
 }
 
-// JSON learns the fields' values from a result and returns it with these
-// hidden, and with everything learnt hidden where it stands in texts, numbers
-// and keys. Keys that become the same are numbered. What can't be read as JSON
-// is hidden whole.
+// JSON learns the fields' values from a result and returns it with these hidden, and with
+// everything learnt hidden where it stands in texts, numbers and keys. Keys that become the same
+// are numbered. What can't be read as JSON is hidden whole.
 func (r *Redactor) JSON(doc json.RawMessage) json.RawMessage {
 	return r.document(doc, r.hide)
 }
@@ -107,17 +101,16 @@ func (r *Redactor) document(doc json.RawMessage, hide func(any) any) json.RawMes
 	return marshalPlain(hide(v))
 }
 
-// Text returns s with everything learnt, and what follows a field's name and a
-// colon or equals sign, hidden. Where s ends or was cut, the beginning of a
-// secret is hidden too.
+// Text returns s with everything learnt, and what follows a field's name and a colon or equals
+// sign, hidden. Where s ends or was cut, the beginning of a secret is hidden too.
 func (r *Redactor) Text(s string) string {
 	var c cover
 	r.cover(&c, s, true)
 	return c.over(s, nil)
 }
 
-// Labels learns the values of labels that are fields, and returns a copy with
-// these, and everything learnt, hidden. Call it before Text.
+// Labels learns the values of labels that are fields, and returns a copy with these, and everything
+// learnt, hidden. Call it before Text.
 func (r *Redactor) Labels(labels map[string]string) map[string]string {
 	if labels == nil {
 		return nil

@@ -63,8 +63,8 @@ func TestRedactorWithoutFields(t *testing.T) {
 	}
 }
 
-// An agent picks the values under redacted names, and must not pick with them
-// what reviewers see of the other arguments.
+// An agent picks the values under redacted names, and must not pick with them what reviewers see of
+// the other arguments.
 func TestRedactorArgs(t *testing.T) {
 	for doc, want := range map[string]string{
 		`{"secret":"prod","env":"prod","prod":1,"x":["on prod!"]}`: `{"env":"[same as a redacted field]","prod":1,"secret":"[redacted]","x":["on [same as a redacted field]!"]}`,
@@ -148,8 +148,7 @@ func TestRedactorLearnsLabels(t *testing.T) {
 	}
 }
 
-// Values that make a plain search walk far at every byte must not make this
-// one slow.
+// Values that make a plain search walk far at every byte must not make this one slow.
 func TestRedactorManyValues(t *testing.T) {
 	many := make([]any, 0, 50_000)
 	for i := range cap(many) / 2 {

@@ -7,8 +7,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Role is what a principal may do. Package api says what each role may do on
-// which route.
+// Role is what a principal may do. Package api says what each role may do on which route.
 type Role string
 
 const (
@@ -46,11 +45,11 @@ const (
 	MethodOIDC  Method = "oidc"  // by a token of the OpenID Connect issuer
 )
 
-// Principal is who the API takes a caller for, as far as that was proved: the answer of
-// GET /api/whoami.
+// Principal is who the API takes a caller for, as far as that was proved: the answer of GET
+// /api/whoami.
 type Principal struct {
-	// Subject names who acts: it is the requester of its calls and the reviewer of its decisions.
-	// Two credentials with one subject are one principal.
+	// Subject names who acts: it is the requester of its calls and the reviewer of its decisions. Two
+	// credentials with one subject are one principal.
 	Subject string `json:"subject"`
 	Kind    Kind   `json:"kind"`
 	// Owner is the person who answers for it, and so may not approve what it asked for. A person is

@@ -27,8 +27,8 @@ type View struct {
 	URL string `json:"url,omitempty"` // of the request's page; empty: the API was not told its public URL
 }
 
-// OpenCall is a call that has not ended. Before the policy has judged the call, its ID, tool, status
-// and time of creation are all that is known. A call that has ended is an approval.Outcome.
+// OpenCall is a call that has not ended. Before the policy has judged the call, its ID, tool,
+// status and time of creation are all that is known. A call that has ended is an approval.Outcome.
 type OpenCall struct {
 	View
 	Waiting *Waiting `json:"waiting,omitempty"`
@@ -69,13 +69,13 @@ type Request struct {
 	Live    bool              `json:"live"`              // status, votes and answers come from its running workflow
 	Waiting *Waiting          `json:"waiting,omitempty"`
 
-	// You is what whoever asks may do about the call, and Rack what the call takes. Both are absent
-	// of a call that people were never asked about.
+	// You is what whoever asks may do about the call, and Rack what the call takes. Both are absent of
+	// a call that people were never asked about.
 	You  *approval.You      `json:"you,omitempty"`
 	Rack []approval.Segment `json:"rack,omitempty"`
 
-	// Timeline is the call's part of the audit log. Where that is longer than one page,
-	// TimelineCursor is where GET /api/audit goes on.
+	// Timeline is the call's part of the audit log. Where that is longer than one page, TimelineCursor
+	// is where GET /api/audit goes on.
 	Timeline       []Event `json:"timeline"`
 	TimelineCursor string  `json:"timeline_cursor,omitempty"`
 }

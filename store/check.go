@@ -9,8 +9,8 @@ import (
 	"github.com/pawlhq/pawl/audit"
 )
 
-// Check refuses what could not be read back, or would start a call in a state
-// that it can't get to. The error's code is approval.CodeInvalid.
+// Check refuses what could not be read back, or would start a call in a state that it can't get to.
+// The error's code is approval.CodeInvalid.
 func (a AdmitParams) Check() error {
 	v := a.View
 	invalid := func(what string) error { return approval.Errorf(approval.CodeInvalid, "call: %s", what) }
@@ -44,8 +44,7 @@ func (a AdmitParams) Check() error {
 	return CheckEntries(a.Entries)
 }
 
-// Check refuses parameters without their times or with an entry that would not
-// verify.
+// Check refuses parameters without their times or with an entry that would not verify.
 func (c ClaimParams) Check() error {
 	if c.GoodUntil.IsZero() {
 		return approval.Errorf(approval.CodeInvalid, "claim: the time until which it is good is missing")
@@ -56,8 +55,7 @@ func (c ClaimParams) Check() error {
 // Check refuses a use without a time or with an entry that would not verify.
 func (u UseParams) Check() error { return checkChange(u.At, u.Entries) }
 
-// Check refuses what is no ending, has no time, or an entry that would not
-// verify.
+// Check refuses what is no ending, has no time, or an entry that would not verify.
 func (f FinishParams) Check() error {
 	if !f.Outcome.Status.Ended() {
 		return approval.Errorf(approval.CodeInvalid, "a call can't end with status %q", approval.Display(string(f.Outcome.Status), 40))
@@ -87,8 +85,8 @@ func (p Publication) Check() error {
 	return nil
 }
 
-// CheckEntries keeps an entry of a call out of the log if it would never
-// verify, or stand where another subject's belongs.
+// CheckEntries keeps an entry of a call out of the log if it would never verify, or stand where
+// another subject's belongs.
 func CheckEntries(entries []audit.Entry) error {
 	for _, e := range entries {
 		if audit.Reserved(e.Subject) {

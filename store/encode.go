@@ -7,9 +7,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Encode writes JSON as it came: unlike json.Marshal, which spells <, > and &
-// inside raw arguments and results in another way. The error's code is
-// approval.CodeInvalid.
+// Encode writes JSON as it came: unlike json.Marshal, which spells <, > and & inside raw arguments
+// and results in another way. The error's code is approval.CodeInvalid.
 func Encode(v any) (string, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

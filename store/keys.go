@@ -10,26 +10,24 @@ import (
 	"github.com/pawlhq/pawl/audit"
 )
 
-// Keys keeps the public keys whose signatures on decisions are trusted. A key
-// is trusted when it is added, may be retired once, and revoked once and for
-// good; nothing else of it changes.
+// Keys keeps the public keys whose signatures on decisions are trusted. A key is trusted when it is
+// added, may be retired once, and revoked once and for good; nothing else of it changes.
 type Keys interface {
-	// AddKey trusts a key, puts that on record, and returns the key as it stands;
-	// fresh is false if it was there before, also if it is retired or revoked
-	// since. Another key's ID is an error with approval.CodeInvalid.
+	// AddKey trusts a key, puts that on record, and returns the key as it stands; fresh is false if it
+	// was there before, also if it is retired or revoked since. Another key's ID is an error with
+	// approval.CodeInvalid.
 	AddKey(ctx context.Context, k SigningKey) (stands SigningKey, fresh bool, err error)
-	// EndKey retires or revokes a key, puts that on record, and returns the key as
-	// it stands; fresh is false if that was done before. A revoked one can't be
-	// retired. Errors: ErrNotFound.
+	// EndKey retires or revokes a key, puts that on record, and returns the key as it stands; fresh is
+	// false if that was done before. A revoked one can't be retired. Errors: ErrNotFound.
 	EndKey(ctx context.Context, e EndKeyParams) (stands SigningKey, fresh bool, err error)
 	KeyReader
 }
 
-// KeyReader finds keys. It is never cached: whoever asks after a change was
-// acknowledged sees it, in any process.
+// KeyReader finds keys. It is never cached: whoever asks after a change was acknowledged sees it,
+// in any process.
 type KeyReader interface {
-	// TrustedKeys returns those of the keys with these IDs that are not revoked;
-	// without IDs, the newest MaxTrusted of all. They come newest first.
+	// TrustedKeys returns those of the keys with these IDs that are not revoked; without IDs, the
+	// newest MaxTrusted of all. They come newest first.
 	TrustedKeys(ctx context.Context, ids ...string) ([]SigningKey, error)
 	// SigningKeys returns one page of all keys, the newest first.
 	SigningKeys(ctx context.Context, q Paging) (Page[SigningKey], error)

@@ -14,21 +14,19 @@ import (
 	"github.com/pawlhq/pawl/audit"
 )
 
-// Policies keeps policy sets and says which one is active. What was once
-// written never changes and is never deleted, so the text behind any verdict
-// can be shown.
+// Policies keeps policy sets and says which one is active. What was once written never changes and
+// is never deleted, so the text behind any verdict can be shown.
 type Policies interface {
-	// ApplyPolicy keeps the set and makes it the active one, as the version
-	// after a.Expect, and puts that on record. If the very set is active
-	// already, nothing is written and its version comes back with fresh false,
-	// so a repeat does no harm. Errors: ErrPolicyChanged, with the version that
-	// is active, if that is not a.Expect; ErrReadOnly.
+	// ApplyPolicy keeps the set and makes it the active one, as the version after a.Expect, and puts
+	// that on record. If the very set is active already, nothing is written and its version comes back
+	// with fresh false, so a repeat does no harm. Errors: ErrPolicyChanged, with the version that is
+	// active, if that is not a.Expect; ErrReadOnly.
 	ApplyPolicy(ctx context.Context, a ApplyParams) (v PolicyVersion, fresh bool, err error)
-	// ActivePolicy returns the active version, or ErrNotFound before the first.
-	// Every worker asks every few seconds: it must cost next to nothing.
+	// ActivePolicy returns the active version, or ErrNotFound before the first. Every worker asks
+	// every few seconds: it must cost next to nothing.
 	ActivePolicy(ctx context.Context) (PolicyVersion, error)
-	// Policy returns the set with this digest, or the only one whose digest
-	// begins so. Errors: ErrNotFound, also for an empty digest; ErrAmbiguous.
+	// Policy returns the set with this digest, or the only one whose digest begins so. Errors:
+	// ErrNotFound, also for an empty digest; ErrAmbiguous.
 	Policy(ctx context.Context, digest string) (PolicySet, error)
 	// PolicyVersions returns one page, the latest version first.
 	PolicyVersions(ctx context.Context, q Paging) (Page[PolicyVersion], error)
@@ -70,8 +68,7 @@ type ApplyParams struct {
 
 var policyDigest = regexp.MustCompile("^[0-9a-f]{64}$")
 
-// Check refuses what could not be read back, or does not say who applies what
-// and when.
+// Check refuses what could not be read back, or does not say who applies what and when.
 func (a ApplyParams) Check() error {
 	invalid := func(what string) error { return approval.Errorf(approval.CodeInvalid, "policy: %s", what) }
 	switch {
@@ -115,8 +112,8 @@ func (a ApplyParams) Version() PolicyVersion {
 	}
 }
 
-// Entry is the record of it, which a backend writes in the same transaction.
-// It names each layer's hash, so that a text can be checked against the log.
+// Entry is the record of it, which a backend writes in the same transaction. It names each layer's
+// hash, so that a text can be checked against the log.
 func (a ApplyParams) Entry() (audit.Entry, error) {
 	var layers []audit.PolicyLayer
 	for _, l := range a.Set.Layers {

@@ -1,12 +1,11 @@
-// Package store says what Pawl keeps and what every backend must promise. The
-// promises are checked by storetest, which runs against each backend.
+// Package store says what Pawl keeps and what every backend must promise. The promises are checked
+// by storetest, which runs against each backend.
 //
-// A store holds redacted values only. Every method is one transaction: it
-// happens whole or not at all, and is durable when it returns nil. After any
-// other answer it may still have happened, if the commit's own answer was lost:
-// every write may be repeated. Methods are safe for concurrent use, from
-// several processes where the backend allows it. Input that breaks a rule given
-// here is an approval.Error with CodeInvalid. Times keep whole microseconds.
+// A store holds redacted values only. Every method is one transaction: it happens whole or not at
+// all, and is durable when it returns nil. After any other answer it may still have happened, if
+// the commit's own answer was lost: every write may be repeated. Methods are safe for concurrent
+// use, from several processes where the backend allows it. Input that breaks a rule given here is
+// an approval.Error with CodeInvalid. Times keep whole microseconds.
 package store
 
 import (
@@ -33,14 +32,12 @@ var (
 	ErrRunOut = errors.New("the call's permit ran out before it was used")
 	// ErrDigest: the call was admitted with another digest.
 	ErrDigest = errors.New("the call's digest is not the one it was admitted with")
-	// ErrUnverified: the permit rests on signed decisions, and they were not
-	// verified for this use.
+	// ErrUnverified: the permit rests on signed decisions, and they were not verified for this use.
 	ErrUnverified = errors.New("the signed decisions that the permit rests on were not verified")
-	// ErrSchema: the store was made by a newer Pawl, or must be upgraded before
-	// this one can use it.
+	// ErrSchema: the store was made by a newer Pawl, or must be upgraded before this one can use it.
 	ErrSchema = errors.New("the store's schema is not the one this Pawl knows")
-	// ErrNewer is the ErrSchema of a store that a newer Pawl made: no waiting
-	// and no upgrade of the store helps.
+	// ErrNewer is the ErrSchema of a store that a newer Pawl made: no waiting and no upgrade of the
+	// store helps.
 	ErrNewer = fmt.Errorf("%w: a newer Pawl made it", ErrSchema)
 	// ErrDamaged: what is stored can't be read now.
 	ErrDamaged = errors.New("the store is damaged")
@@ -48,13 +45,11 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrReadOnly: this handle may read only.
 	ErrReadOnly = errors.New("the store is open for reading only")
-	// ErrPolicyChanged: another version of the policy is active than the one
-	// that was to be replaced.
+	// ErrPolicyChanged: another version of the policy is active than the one that was to be replaced.
 	ErrPolicyChanged = errors.New("another policy was applied in the meantime")
 )
 
-// DuplicateError: a call was not admitted, since another one with its
-// DuplicateKey is pending.
+// DuplicateError: a call was not admitted, since another one with its DuplicateKey is pending.
 type DuplicateError struct{ ID string } // of the other one
 
 func (e *DuplicateError) Error() string {
@@ -69,48 +64,44 @@ type Store interface {
 	Tokens
 	Keys
 	Reader
-	// ID names this store among all: it is random, given when the store was
-	// laid, and the same in its copies and backups.
+	// ID names this store among all: it is random, given when the store was laid, and the same in its
+	// copies and backups.
 	ID(ctx context.Context) (string, error)
 	// Ping fails when the store can't be used now; it is for readiness.
 	Ping(ctx context.Context) error
 	Close() error
 }
 
-// Calls writes the life of calls. Entries given to a method are written in its
-// transaction, and only if the method takes effect ("first write wins"): a
-// repeat changes nothing and returns what stands.
+// Calls writes the life of calls. Entries given to a method are written in its transaction, and
+// only if the method takes effect ("first write wins"): a repeat changes nothing and returns what
+// stands.
 type Calls interface {
-	// Admit writes a new call. If the ID is there already nothing is written,
-	// and the stored record comes back with fresh false. If another call with
-	// the same DuplicateKey is pending, nothing is written either: *DuplicateError.
+	// Admit writes a new call. If the ID is there already nothing is written, and the stored record
+	// comes back with fresh false. If another call with the same DuplicateKey is pending, nothing is
+	// written either: *DuplicateError.
 	Admit(ctx context.Context, a AdmitParams) (r Record, fresh bool, err error)
 
-	// Claim takes the call's one permit. Repeats, by any run, return the record
-	// as it is: look at Record.Permit and Record.View.Status. Errors:
-	// ErrNotFound; ErrDigest when digest is not the admitted one. A call that
-	// has ended is returned as it is, and no permit is taken.
+	// Claim takes the call's one permit. Repeats, by any run, return the record as it is: look at
+	// Record.Permit and Record.View.Status. Errors: ErrNotFound; ErrDigest when digest is not the
+	// admitted one. A call that has ended is returned as it is, and no permit is taken.
 	Claim(ctx context.Context, c ClaimParams) (Record, error)
 
-	// Use consumes the permit, once. A second use is ErrStarted, except for a
-	// repeat with the Token of the first, which finds its own mark, and for a
-	// Retry by the same Run and Activity. Errors: ErrNotFound, ErrNoPermit
-	// (never claimed, voided, or ended), ErrDigest, ErrStarted, ErrRunOut for a
-	// first use after the permit's GoodUntil, ErrUnverified for a first use
-	// without Verified of a permit with Evidence.
+	// Use consumes the permit, once. A second use is ErrStarted, except for a repeat with the Token of
+	// the first, which finds its own mark, and for a Retry by the same Run and Activity. Errors:
+	// ErrNotFound, ErrNoPermit (never claimed, voided, or ended), ErrDigest, ErrStarted, ErrRunOut for
+	// a first use after the permit's GoodUntil, ErrUnverified for a first use without Verified of a
+	// permit with Evidence.
 	Use(ctx context.Context, u UseParams) error
 
-	// Finish ends the call. If it has ended before, nothing is written and
-	// what stands comes back with fresh false. Errors: ErrNotFound; ErrNoPermit
-	// for an ending that needs a permit (Status.NeedsPermit) without one, or as
-	// executed before the permit was used (Permit.ToolMayHaveRun);
-	// ErrStarted for any other ending when the permit was used, or was handed
-	// to another queue by another run. Any other ending voids an unused
-	// permit, so the tool can never run afterwards.
+	// Finish ends the call. If it has ended before, nothing is written and what stands comes back with
+	// fresh false. Errors: ErrNotFound; ErrNoPermit for an ending that needs a permit
+	// (Status.NeedsPermit) without one, or as executed before the permit was used
+	// (Permit.ToolMayHaveRun); ErrStarted for any other ending when the permit was used, or was handed
+	// to another queue by another run. Any other ending voids an unused permit, so the tool can never
+	// run afterwards.
 	Finish(ctx context.Context, f FinishParams) (r Record, fresh bool, err error)
 
-	// Append writes entries; those whose call and step are there already are
-	// skipped.
+	// Append writes entries; those whose call and step are there already are skipped.
 	Append(ctx context.Context, entries ...audit.Entry) error
 
 	// Call returns one call's record, by its whole ID, or ErrNotFound.
@@ -119,13 +110,12 @@ type Calls interface {
 
 // Catalogue keeps the tools that workers offer.
 type Catalogue interface {
-	// PublishTools puts tools into the catalogue, where a name belongs to one
-	// publisher. It returns the names that belong to others and were left as
-	// they are; an operator's publication takes them over instead.
+	// PublishTools puts tools into the catalogue, where a name belongs to one publisher. It returns
+	// the names that belong to others and were left as they are; an operator's publication takes them
+	// over instead.
 	PublishTools(ctx context.Context, p Publication) (refused []string, err error)
-	// ForgetTools takes tools out of the catalogue, whoever published them, so
-	// that anybody may publish their names. It returns those that were there,
-	// sorted.
+	// ForgetTools takes tools out of the catalogue, whoever published them, so that anybody may
+	// publish their names. It returns those that were there, sorted.
 	ForgetTools(ctx context.Context, names ...string) (forgotten []string, err error)
 	// Tool returns one tool, or ErrNotFound.
 	Tool(ctx context.Context, name string) (Tool, error)
@@ -135,8 +125,8 @@ type Catalogue interface {
 type Reader interface {
 	// Call returns one call's record, by its whole ID, or ErrNotFound.
 	Call(ctx context.Context, id string) (Record, error)
-	// Resolve returns the whole ID that a prefix (or a whole ID) stands for.
-	// Errors: ErrNotFound, also for an empty prefix; ErrAmbiguous.
+	// Resolve returns the whole ID that a prefix (or a whole ID) stands for. Errors: ErrNotFound, also
+	// for an empty prefix; ErrAmbiguous.
 	Resolve(ctx context.Context, prefix string) (string, error)
 	// Calls returns one page, the one admitted last first.
 	Calls(ctx context.Context, q CallQuery) (Page[approval.View], error)
@@ -175,12 +165,11 @@ type Permit struct {
 	GoodUntil time.Time // after that it can't be used
 	UsedAt    time.Time // zero: the tool was not started
 	Void      bool      // the call ended before the permit was used; it never can be
-	// Queue is where other workers run the tool. They have no store to use the
-	// permit up in: it is handed to the run that claims, which alone knows
-	// whether they started the tool.
+	// Queue is where other workers run the tool. They have no store to use the permit up in: it is
+	// handed to the run that claims, which alone knows whether they started the tool.
 	Queue string
-	// Evidence is the signed decisions that it was given for: a JSON list of
-	// envelopes, which the store does not read. Empty: it rests on none.
+	// Evidence is the signed decisions that it was given for: a JSON list of envelopes, which the
+	// store does not read. Empty: it rests on none.
 	Evidence string
 }
 
@@ -189,8 +178,8 @@ func (c *Permit) CanVoid(run string) bool {
 	return c == nil || c.UsedAt.IsZero() && (c.Queue == "" || c.Run == run)
 }
 
-// ToolMayHaveRun reports whether the tool can have given a result: the permit was
-// used, or is with other workers.
+// ToolMayHaveRun reports whether the tool can have given a result: the permit was used, or is with
+// other workers.
 func (c *Permit) ToolMayHaveRun() bool {
 	return c != nil && (!c.UsedAt.IsZero() || c.Queue != "")
 }
@@ -262,9 +251,8 @@ const (
 	PageBytes = 8 << 20
 )
 
-// Page is one page of a list. It may hold fewer items than the limit and still
-// have a next one: about PageBytes end it too. Total counts all that match, but
-// stops at ExactTotal+1.
+// Page is one page of a list. It may hold fewer items than the limit and still have a next one:
+// about PageBytes end it too. Total counts all that match, but stops at ExactTotal+1.
 type Page[T any] struct {
 	Items []T
 	Total int
@@ -287,12 +275,10 @@ type Tool struct {
 
 // Publication is what one publisher offers.
 type Publication struct {
-	// Publisher is the task queue of the worker that publishes, and every
-	// tool's Publisher.
+	// Publisher is the task queue of the worker that publishes, and every tool's Publisher.
 	Publisher string
-	// Operator says that it is a worker of Pawl's own: it offers these tools
-	// and no others, and names that it offers are its. Otherwise it is an
-	// agent, whose tools that are not named here stay.
+	// Operator says that it is a worker of Pawl's own: it offers these tools and no others, and names
+	// that it offers are its. Otherwise it is an agent, whose tools that are not named here stay.
 	Operator bool
 	Tools    []Tool // every name different
 }

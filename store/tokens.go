@@ -10,22 +10,22 @@ import (
 	"github.com/pawlhq/pawl/audit"
 )
 
-// Tokens keeps who may use the API by token. What a token says never changes;
-// it can be revoked, once and for good.
+// Tokens keeps who may use the API by token. What a token says never changes; it can be revoked,
+// once and for good.
 type Tokens interface {
-	// AddToken keeps a new token, and puts that on record. A repeat changes
-	// nothing. Another token's ID is an error with approval.CodeInvalid.
+	// AddToken keeps a new token, and puts that on record. A repeat changes nothing. Another token's
+	// ID is an error with approval.CodeInvalid.
 	AddToken(ctx context.Context, t Token) error
-	// RevokeToken revokes a token, puts that on record, and returns the token as
-	// it stands; fresh is false if it was revoked before. Errors: ErrNotFound.
+	// RevokeToken revokes a token, puts that on record, and returns the token as it stands; fresh is
+	// false if it was revoked before. Errors: ErrNotFound.
 	RevokeToken(ctx context.Context, r RevokeParams) (t Token, fresh bool, err error)
 	TokenReader
 }
 
 // TokenReader finds tokens.
 type TokenReader interface {
-	// Token returns one token by its ID, or ErrNotFound. It is never cached:
-	// whoever asks after a revocation was acknowledged sees it, in any process.
+	// Token returns one token by its ID, or ErrNotFound. It is never cached: whoever asks after a
+	// revocation was acknowledged sees it, in any process.
 	Token(ctx context.Context, id string) (Token, error)
 	// Tokens returns one page, the newest first.
 	Tokens(ctx context.Context, q Paging) (Page[Token], error)

@@ -1,10 +1,9 @@
-// Package strictjson reads JSON so that no two readers can understand one text
-// differently: it refuses duplicate keys, numbers that float64 rounds, unknown
-// fields and their like. It also writes the canonical form of RFC 8785, over
-// which digests are taken.
+// Package strictjson reads JSON so that no two readers can understand one text differently: it
+// refuses duplicate keys, numbers that float64 rounds, unknown fields and their like. It also
+// writes the canonical form of RFC 8785, over which digests are taken.
 //
-// Errors are of type *Error. They name the place by JSON pointer and quote no
-// value. Functions are safe for concurrent use.
+// Errors are of type *Error. They name the place by JSON pointer and quote no value. Functions are
+// safe for concurrent use.
 package strictjson
 
 import (
@@ -44,8 +43,8 @@ func clip(key string) string {
 	return quoted[1:len(quoted)-1] + more
 }
 
-// Canonical returns v's RFC 8785 canonical JSON. v must marshal to an object
-// or array that Check takes.
+// Canonical returns v's RFC 8785 canonical JSON. v must marshal to an object or array that Check
+// takes.
 func Canonical(v any) ([]byte, error) {
 	doc, err := json.Marshal(v)
 	if err != nil {
@@ -54,8 +53,8 @@ func Canonical(v any) ([]byte, error) {
 	return CanonicalDoc(doc)
 }
 
-// CanonicalDoc returns the RFC 8785 canonical form of a JSON object or array.
-// Its error quotes nothing of the document.
+// CanonicalDoc returns the RFC 8785 canonical form of a JSON object or array. Its error quotes
+// nothing of the document.
 func CanonicalDoc(doc []byte) ([]byte, error) {
 	canonical, err := jcs.Transform(doc)
 	if err != nil {
@@ -64,10 +63,9 @@ func CanonicalDoc(doc []byte) ([]byte, error) {
 	return canonical, nil
 }
 
-// Check refuses what two readers of one JSON text could read differently:
-// duplicate keys, integers beyond 2^53 in any spelling that float64 rounds or
-// that has no exponent, numbers no float64 holds, NUL characters, invalid UTF-8,
-// lone surrogates, trailing data, and nesting beyond 100.
+// Check refuses what two readers of one JSON text could read differently: duplicate keys, integers
+// beyond 2^53 in any spelling that float64 rounds or that has no exponent, numbers no float64
+// holds, NUL characters, invalid UTF-8, lone surrogates, trailing data, and nesting beyond 100.
 func Check(doc []byte) error {
 	if !utf8.Valid(doc) {
 		return errorf("the JSON is not valid UTF-8")
@@ -146,9 +144,8 @@ func (w walker) object(at string, depth int) error {
 	return nil
 }
 
-// text refuses NUL and lone surrogates in the string s, which was read from
-// the bytes since from. encoding/json silently puts another character for a
-// lone surrogate, so only the bytes show it.
+// text refuses NUL and lone surrogates in the string s, which was read from the bytes since from.
+// encoding/json silently puts another character for a lone surrogate, so only the bytes show it.
 func (w walker) text(at, s string, from int64) error {
 	if strings.ContainsRune(s, 0) {
 		return errorf("%s: text holds a NUL character", place(at))
@@ -159,8 +156,7 @@ func (w walker) text(at, s string, from int64) error {
 	return nil
 }
 
-// halfPair reports whether the valid JSON string in raw escapes a lone
-// surrogate.
+// halfPair reports whether the valid JSON string in raw escapes a lone surrogate.
 func halfPair(raw []byte) bool {
 	for i := 0; i < len(raw); {
 		switch {
@@ -207,9 +203,8 @@ func (w walker) syntax(err error) error {
 	return errorf("not JSON, at byte %d", w.dec.InputOffset())
 }
 
-// checkNumber takes from 2^53 on, where float64 has whole numbers only and not
-// all of them, 2^53 itself and what is written with an exponent and keeps all
-// its digits in a float64, as 1e20 does.
+// checkNumber takes from 2^53 on, where float64 has whole numbers only and not all of them, 2^53
+// itself and what is written with an exponent and keeps all its digits in a float64, as 1e20 does.
 func checkNumber(at, n string) error {
 	f, err := strconv.ParseFloat(n, 64)
 	if err != nil {
@@ -232,8 +227,8 @@ func keepsDigits(n string, f float64) bool {
 	return digits == kept && point == keptPoint
 }
 
-// decimal returns a JSON number's significant digits, without zeros around
-// them, and where the point stands, counted from the first.
+// decimal returns a JSON number's significant digits, without zeros around them, and where the
+// point stands, counted from the first.
 func decimal(n string) (digits string, point int) {
 	mantissa, exponent := strings.TrimPrefix(n, "-"), ""
 	if i := strings.IndexAny(mantissa, "eE"); i >= 0 {
@@ -254,8 +249,8 @@ func place(at string) string {
 	return "at " + at
 }
 
-// CheckObject checks that doc is a JSON object of at most most bytes that
-// Check takes. name says what it is, for the error.
+// CheckObject checks that doc is a JSON object of at most most bytes that Check takes. name says
+// what it is, for the error.
 func CheckObject(name string, doc []byte, most int) error {
 	if len(doc) > most {
 		return errorf("%s: %d bytes of JSON; at most %d are taken", name, len(doc), most)
@@ -269,9 +264,8 @@ func CheckObject(name string, doc []byte, most int) error {
 	return nil
 }
 
-// Decode reads one JSON object into the struct v points to. Beyond what
-// Check refuses, unknown fields, fields in the wrong case and wrong types
-// are errors that name the field.
+// Decode reads one JSON object into the struct v points to. Beyond what Check refuses, unknown
+// fields, fields in the wrong case and wrong types are errors that name the field.
 func Decode(doc []byte, v any) error { return decode(doc, v, false) }
 
 // DecodeKnown is Decode, but passes over fields that v does not have.
@@ -318,8 +312,8 @@ func decode(doc []byte, v any, passOver bool) error {
 	return errorf("%s", strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// onWire drops the names of embedded structs, which encoding/json puts into
-// the path but no document shows.
+// onWire drops the names of embedded structs, which encoding/json puts into the path but no
+// document shows.
 func onWire(path string, t reflect.Type) string {
 	for i := range t.NumField() {
 		if f := t.Field(i); f.Anonymous {

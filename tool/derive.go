@@ -15,10 +15,9 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// deriveSchema makes the schema of a typed tool's arguments. Policies judge
-// arguments by property name and the schema refuses every other name, so the
-// schema and encoding/json must agree on which property fills which field.
-// Where they would not, the type is refused.
+// deriveSchema makes the schema of a typed tool's arguments. Policies judge arguments by property
+// name and the schema refuses every other name, so the schema and encoding/json must agree on which
+// property fills which field. Where they would not, the type is refused.
 func deriveSchema(in reflect.Type) (json.RawMessage, error) {
 	object := in.Kind() == reflect.Struct ||
 		in.Kind() == reflect.Map && in.Key().Kind() == reflect.String && in.Elem() == reflect.TypeFor[any]()
@@ -36,8 +35,8 @@ func deriveSchema(in reflect.Type) (json.RawMessage, error) {
 	return json.Marshal(s)
 }
 
-// deriver walks a type. forms collects the schemas of types that encoding/json
-// reads in another form than their Go kind suggests.
+// deriver walks a type. forms collects the schemas of types that encoding/json reads in another
+// form than their Go kind suggests.
 type deriver struct {
 	seen  map[reflect.Type]bool
 	forms map[reflect.Type]*jsonschema.Schema
@@ -96,8 +95,7 @@ func (d *deriver) visit(t reflect.Type, at string) error {
 	return nil
 }
 
-// fields checks a struct's fields and those it embeds; taken holds the
-// property names so far.
+// fields checks a struct's fields and those it embeds; taken holds the property names so far.
 func (d *deriver) fields(t reflect.Type, at string, taken map[string]bool) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -135,8 +133,7 @@ func (d *deriver) fields(t reflect.Type, at string, taken map[string]bool) error
 	return nil
 }
 
-// validName is encoding/json's rule; a tag that breaks it is silently ignored
-// there.
+// validName is encoding/json's rule; a tag that breaks it is silently ignored there.
 func validName(name string) bool {
 	for _, r := range name {
 		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
@@ -154,9 +151,9 @@ func readsText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// decode reads arguments that fit the derived schema into the Go type. What
-// the schema can't say (ranges, text formats) is an error with
-// approval.CodeBadArguments; encoding/json's own text may quote a value.
+// decode reads arguments that fit the derived schema into the Go type. What the schema can't say
+// (ranges, text formats) is an error with approval.CodeBadArguments; encoding/json's own text may
+// quote a value.
 func decode[In any](args json.RawMessage) (In, error) {
 	var in In
 	dec := json.NewDecoder(bytes.NewReader(args))

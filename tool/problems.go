@@ -21,9 +21,8 @@ const (
 	maxShown        = 80
 )
 
-// describe lists what is wrong. The library's own texts quote the arguments'
-// values, so messages are built here from the kinds, out of places, property
-// names and the schema's words alone.
+// describe lists what is wrong. The library's own texts quote the arguments' values, so messages
+// are built here from the kinds, out of places, property names and the schema's words alone.
 func describe(e *jsonschema.ValidationError) string {
 	found := problems(e)
 	slices.Sort(found) // the library walks maps, in random order

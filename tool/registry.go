@@ -8,14 +8,13 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Registry holds the tools of one worker or agent by name. It is immutable and
-// safe for concurrent use.
+// Registry holds the tools of one worker or agent by name. It is immutable and safe for concurrent
+// use.
 type Registry struct {
 	byName map[string]*Tool
 }
 
-// NewRegistry refuses nil tools and names that stand twice, all of them in one
-// error.
+// NewRegistry refuses nil tools and names that stand twice, all of them in one error.
 func NewRegistry(tools ...*Tool) (*Registry, error) {
 	r := &Registry{byName: make(map[string]*Tool, len(tools))}
 	var problems []error

@@ -17,8 +17,8 @@ import (
 const (
 	maxErrorText = 4 << 10 // bytes
 
-	// grace is how long a run whose time is over may still report its own
-	// end: a tool that knows it never started is worth believing.
+	// grace is how long a run whose time is over may still report its own end: a tool that knows it
+	// never started is worth believing.
 	grace = time.Second
 )
 
@@ -34,12 +34,12 @@ func (e *ending) Error() string { return e.text }
 // Unwrap returns the cause, for errors.Is and logs.
 func (e *ending) Unwrap() error { return e.cause }
 
-// Failed marks err as a certain end: the tool did not run, or did not do what
-// was asked. It overrules what err itself suggests. Failed(nil) is nil.
+// Failed marks err as a certain end: the tool did not run, or did not do what was asked. It
+// overrules what err itself suggests. Failed(nil) is nil.
 func Failed(err error) error { return classify(err, false) }
 
-// Unknown marks err as an end that leaves open whether the tool ran, so that a
-// person has to find out. Unknown(nil) is nil.
+// Unknown marks err as an end that leaves open whether the tool ran, so that a person has to find
+// out. Unknown(nil) is nil.
 func Unknown(err error) error { return classify(err, true) }
 
 func classify(err error, unknown bool) error {
@@ -61,10 +61,9 @@ func classify(err error, unknown bool) error {
 	return &ending{unknown: unknown, text: text, cause: err}
 }
 
-// IsUnknown reports whether a run that ended with err may have done something:
-// the outermost Unknown or Failed decides, else whether err is a timeout or a
-// cancellation. Of joined errors one unknown is enough. For an error of Run
-// this is the answer; IsUnknown(nil) is false.
+// IsUnknown reports whether a run that ended with err may have done something: the outermost
+// Unknown or Failed decides, else whether err is a timeout or a cancellation. Of joined errors one
+// unknown is enough. For an error of Run this is the answer; IsUnknown(nil) is false.
 func IsUnknown(err error) bool {
 	if e, ok := err.(*ending); ok {
 		return e.unknown
@@ -112,14 +111,13 @@ type answer struct {
 	err    error
 }
 
-// Run checks the arguments and runs the tool once. The result is valid JSON
-// of at most approval.MaxResult bytes, but may hold what strictjson.Check
-// refuses: a tool that ran is not failed for an odd answer. An error is failed
-// or unknown, as IsUnknown says; its text is at most 4 KiB of valid UTF-8 in
-// the tool's own words.
+// Run checks the arguments and runs the tool once. The result is valid JSON of at most
+// approval.MaxResult bytes, but may hold what strictjson.Check refuses: a tool that ran is not
+// failed for an odd answer. An error is failed or unknown, as IsUnknown says; its text is at most 4
+// KiB of valid UTF-8 in the tool's own words.
 //
-// Run returns within a second of the tool's timeout and of ctx's end, even if
-// the function does not; such a function goes on in its goroutine, unheard.
+// Run returns within a second of the tool's timeout and of ctx's end, even if the function does
+// not; such a function goes on in its goroutine, unheard.
 func (t *Tool) Run(ctx context.Context, c Invocation) (json.RawMessage, error) {
 	if c.Tool == "" {
 		c.Tool = t.name
@@ -176,9 +174,8 @@ func (t *Tool) start(ctx context.Context, c Invocation, ended chan<- answer) {
 	a.result, a.err = Deliver(result)
 }
 
-// Deliver turns what a tool answered into the bytes that cross the wire, and
-// measures those: marshalling escapes some characters. Nothing is null. The
-// error is unknown, since the tool ran.
+// Deliver turns what a tool answered into the bytes that cross the wire, and measures those:
+// marshalling escapes some characters. Nothing is null. The error is unknown, since the tool ran.
 func Deliver(result json.RawMessage) (json.RawMessage, error) {
 	if len(bytes.TrimSpace(result)) == 0 {
 		return json.RawMessage("null"), nil
@@ -196,8 +193,8 @@ func Deliver(result json.RawMessage) (json.RawMessage, error) {
 	return wire, nil
 }
 
-// panicking names the function that panicked. It works only directly inside a
-// deferred function that recovered.
+// panicking names the function that panicked. It works only directly inside a deferred function
+// that recovered.
 func panicking() string {
 	pcs := make([]uintptr, 32)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])

@@ -18,8 +18,8 @@ import (
 const (
 	maxSchema = 64 << 10 // bytes
 
-	// schemaURL is the base of references. It has a path, so that a relative
-	// reference leads away from the schema and is refused.
+	// schemaURL is the base of references. It has a path, so that a relative reference leads away from
+	// the schema and is refused.
 	schemaURL = "pawl://tool/schema"
 
 	draft = "https://json-schema.org/draft/2020-12/schema"
@@ -39,8 +39,7 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("only references inside the schema (#/$defs/…) are followed")
 }
 
-// CheckSchema refuses what Custom refuses as a schema. The error quotes no more
-// of it than names.
+// CheckSchema refuses what Custom refuses as a schema. The error quotes no more of it than names.
 func CheckSchema(doc json.RawMessage) error {
 	_, err := compileSchema(doc)
 	return err
@@ -53,8 +52,8 @@ func compileSchema(doc json.RawMessage) (s *schema, err error) {
 	if err := strictjson.CheckObject("it", doc, maxSchema); err != nil {
 		return nil, err
 	}
-	// Plain float64 numbers, here and in check, keep big exponents from
-	// becoming big rationals; CheckObject has refused what would be rounded.
+	// Plain float64 numbers, here and in check, keep big exponents from becoming big rationals;
+	// CheckObject has refused what would be rounded.
 	var top map[string]any
 	if err := json.Unmarshal(doc, &top); err != nil {
 		return nil, err

@@ -207,8 +207,7 @@ func FuzzCheckArgs(f *testing.F) {
 	})
 }
 
-// keyHolds reports whether a property name of the JSON text, or text that is
-// not JSON, holds s.
+// keyHolds reports whether a property name of the JSON text, or text that is not JSON, holds s.
 func keyHolds(doc, s string) bool {
 	var v any
 	if json.Unmarshal([]byte(doc), &v) != nil {

@@ -25,21 +25,18 @@ const (
 
 // Options describes a tool beyond its name, arguments and function.
 type Options struct {
-	// Description tells agents and reviewers what the tool does: at most 4 KiB.
-	// Default: none.
+	// Description tells agents and reviewers what the tool does: at most 4 KiB. Default: none.
 	Description string
-	// Idempotent declares that running the tool twice for one call ID does no
-	// more than running it once, so an executor may try again. Default: false.
+	// Idempotent declares that running the tool twice for one call ID does no more than running it
+	// once, so an executor may try again. Default: false.
 	Idempotent bool
-	// Timeout is how long one run may take. Default: DefaultTimeout; at most
-	// MaxTimeout.
+	// Timeout is how long one run may take. Default: DefaultTimeout; at most MaxTimeout.
 	Timeout time.Duration
-	// Kind says what runs the tool, for the catalogue. New sets it to "go",
-	// Remote to "activity". Default: "go".
+	// Kind says what runs the tool, for the catalogue. New sets it to "go", Remote to "activity".
+	// Default: "go".
 	Kind string
-	// Heartbeat, of a remote tool, is how long the process that runs it may
-	// be silent before it is taken for dead. Default: it sends no heartbeats,
-	// and only Timeout ends it.
+	// Heartbeat, of a remote tool, is how long the process that runs it may be silent before it is
+	// taken for dead. Default: it sends no heartbeats, and only Timeout ends it.
 	Heartbeat time.Duration
 }
 
@@ -59,8 +56,8 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// Invocation is one run of a tool for one call. CallID stays the same over
-// every attempt at the call, so it is the idempotency key to pass on.
+// Invocation is one run of a tool for one call. CallID stays the same over every attempt at the
+// call, so it is the idempotency key to pass on.
 type Invocation struct {
 	CallID string
 	Digest string // of the call that was allowed
@@ -68,9 +65,8 @@ type Invocation struct {
 	Args   json.RawMessage // fits the tool's schema
 }
 
-// Func runs a tool and returns its result as JSON; empty means null. The
-// package's documentation says what its error means. It must be safe for
-// concurrent use and should stop when ctx is done.
+// Func runs a tool and returns its result as JSON; empty means null. The package's documentation
+// says what its error means. It must be safe for concurrent use and should stop when ctx is done.
 type Func func(ctx context.Context, c Invocation) (json.RawMessage, error)
 
 // Tool is something a guarded call can run. Make one with New or Custom.
@@ -84,16 +80,14 @@ type Tool struct {
 	run                     Func
 }
 
-// New makes a tool from a Go function. The schema is derived from In, a
-// struct or map[string]any: properties are the fields' JSON names, all are
-// required but those marked omitempty or omitzero, a `jsonschema` tag is a
-// property's description, and unknown properties are refused at every depth,
-// so a name in another case never reaches a field. The function finds its
-// Invocation with FromContext.
+// New makes a tool from a Go function. The schema is derived from In, a struct or map[string]any:
+// properties are the fields' JSON names, all are required but those marked omitempty or omitzero, a
+// `jsonschema` tag is a property's description, and unknown properties are refused at every depth,
+// so a name in another case never reaches a field. The function finds its Invocation with
+// FromContext.
 //
-// Types whose JSON form can't be derived (their own UnmarshalJSON, the tag
-// option "string", fields that hide each other) are errors that name the
-// field.
+// Types whose JSON form can't be derived (their own UnmarshalJSON, the tag option "string", fields
+// that hide each other) are errors that name the field.
 func New[In, Out any](name string, fn func(ctx context.Context, in In) (Out, error), o Options) (*Tool, error) {
 	if fn == nil {
 		return nil, invalidTool(name, fmt.Errorf("its function is nil"))
@@ -128,9 +122,9 @@ func New[In, Out any](name string, fn func(ctx context.Context, in In) (Out, err
 	return t, nil
 }
 
-// Custom makes a tool from a schema and a function over raw JSON. The schema
-// is JSON Schema 2020-12 of at most 64 KiB with "type": "object" at the top;
-// it refers to nothing outside itself. Formats are asserted.
+// Custom makes a tool from a schema and a function over raw JSON. The schema is JSON Schema 2020-12
+// of at most 64 KiB with "type": "object" at the top; it refers to nothing outside itself. Formats
+// are asserted.
 func Custom(name string, schema json.RawMessage, run Func, o Options) (*Tool, error) {
 	if err := o.validate(); err != nil {
 		return nil, invalidTool(name, err)
@@ -153,9 +147,8 @@ func Custom(name string, schema json.RawMessage, run Func, o Options) (*Tool, er
 	}, nil
 }
 
-// Remote describes a tool that other workers run: an ordinary activity of
-// this name on a task queue of theirs, in any language. Its arguments are
-// checked here; Run refuses it.
+// Remote describes a tool that other workers run: an ordinary activity of this name on a task queue
+// of theirs, in any language. Its arguments are checked here; Run refuses it.
 func Remote(name string, schema json.RawMessage, queue string, o Options) (*Tool, error) {
 	if queue == "" {
 		return nil, invalidTool(name, fmt.Errorf("the task queue on which it runs is missing"))
@@ -196,8 +189,7 @@ func (t *Tool) Idempotent() bool { return t.idempotent }
 // Timeout is how long one run may take.
 func (t *Tool) Timeout() time.Duration { return t.timeout }
 
-// Queue is the task queue on which other workers run the tool, or empty for a
-// tool of this process.
+// Queue is the task queue on which other workers run the tool, or empty for a tool of this process.
 func (t *Tool) Queue() string { return t.queue }
 
 // Heartbeat is what Options said; it is for tools with a Queue.
@@ -206,17 +198,16 @@ func (t *Tool) Heartbeat() time.Duration { return t.heartbeat }
 // Schema returns a copy of the arguments' JSON Schema.
 func (t *Tool) Schema() json.RawMessage { return slices.Clone(t.schema.doc) }
 
-// SchemaDigest is the SHA-256, in hex, of the schema's RFC 8785 canonical
-// JSON: it changes exactly when the schema's content does.
+// SchemaDigest is the SHA-256, in hex, of the schema's RFC 8785 canonical JSON: it changes exactly
+// when the schema's content does.
 func (t *Tool) SchemaDigest() string { return t.schema.digest }
 
-// CheckArgs checks arguments against the limits, the schema and, for New, the
-// Go type. The error is an approval.Error with approval.CodeBadArguments. It
-// names up to ten problems by JSON pointer and never quotes a value of the
-// arguments.
+// CheckArgs checks arguments against the limits, the schema and, for New, the Go type. The error is
+// an approval.Error with approval.CodeBadArguments. It names up to ten problems by JSON pointer and
+// never quotes a value of the arguments.
 func (t *Tool) CheckArgs(args json.RawMessage) (err error) {
-	// Formats and the types' own text readers run on what an agent sent: a
-	// panic in one of them must refuse the call, not take the worker down.
+	// Formats and the types' own text readers run on what an agent sent: a panic in one of them must
+	// refuse the call, not take the worker down.
 	defer func() {
 		if recover() != nil {
 			err = badArguments("the arguments could not be checked: reading them panicked")

@@ -14,17 +14,16 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 )
 
-// sweepEvery is how often a worker looks for calls whose workflows were closed
-// by other hands than Pawl's. Nothing waits for it: such a call goes no
-// further, but lists would show it as pending for ever.
+// sweepEvery is how often a worker looks for calls whose workflows were closed by other hands than
+// Pawl's. Nothing waits for it: such a call goes no further, but lists would show it as pending for
+// ever.
 const sweepEvery = time.Minute
 
-// closed lists runs that ended without an outcome, which GuardedCall never
-// does by itself. A reset closes one, too, and opens another.
+// closed lists runs that ended without an outcome, which GuardedCall never does by itself. A reset
+// closes one, too, and opens another.
 const closed = "WorkflowType = '" + approval.WorkflowType + "' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed', 'Canceled')"
 
-// sweeper ends calls whose workflows an operator terminated, or a time limit
-// of the starter's did.
+// sweeper ends calls whose workflows an operator terminated, or a time limit of the starter's did.
 type sweeper struct {
 	o    Options
 	done map[string]bool // runs that need no further look
@@ -46,8 +45,8 @@ func (s *sweeper) run(ctx context.Context) {
 	}
 }
 
-// sweep looks at each run once. One that can't be dealt with keeps none of the
-// others: it is looked at again the next time.
+// sweep looks at each run once. One that can't be dealt with keeps none of the others: it is looked
+// at again the next time.
 func (s *sweeper) sweep(ctx context.Context) error {
 	seen := map[string]bool{}
 	var first error
@@ -78,9 +77,8 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	}
 }
 
-// end ends the call if its latest run is closed without an outcome and the
-// store does not know. A run that is opened later, by a reset, finds the call
-// ended and ends the same way.
+// end ends the call if its latest run is closed without an outcome and the store does not know. A
+// run that is opened later, by a reset, finds the call ended and ends the same way.
 func (s *sweeper) end(ctx context.Context, id string) error {
 	record, err := s.o.Store.Call(ctx, id)
 	switch {
@@ -124,8 +122,8 @@ func (s *sweeper) end(ctx context.Context, id string) error {
 	return nil
 }
 
-// finish writes the ending. It names no run: whoever closed the workflow did
-// not know whether other workers had started its tool.
+// finish writes the ending. It names no run: whoever closed the workflow did not know whether other
+// workers had started its tool.
 func (s *sweeper) finish(ctx context.Context, out approval.Outcome, run string, at time.Time) error {
 	entry, err := audit.New(out.ID, "end", at, audit.Ended{Outcome: out, Run: run})
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// closedRuns is a Temporal whose listed runs were all closed from outside. It
-// does not describe the one that is hidden.
+// closedRuns is a Temporal whose listed runs were all closed from outside. It does not describe the
+// one that is hidden.
 type closedRuns struct {
 	client.Client
 	ids    []string

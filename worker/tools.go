@@ -8,8 +8,8 @@ import (
 	"github.com/pawlhq/pawl/tool/toolfile"
 )
 
-// LoadTools makes the tools of a tools file. env looks up the variables that
-// header values may name; os.LookupEnv will do.
+// LoadTools makes the tools of a tools file. env looks up the variables that header values may
+// name; os.LookupEnv will do.
 func LoadTools(path string, env func(string) (string, bool)) ([]*tool.Tool, error) {
 	specs, err := toolfile.Load(path, env)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package worker starts what runs guarded calls: the workflow, its activities
-// and the tools. One call of New and one of Run is all a process needs.
+// Package worker starts what runs guarded calls: the workflow, its activities and the tools. One
+// call of New and one of Run is all a process needs.
 package worker
 
 import (
@@ -33,41 +33,37 @@ type Options struct {
 	TaskQueue string        // default approval.TaskQueue
 	Logger    *slog.Logger  // default: discard
 
-	// Policy judges calls. Default: the policy that is active in the store,
-	// followed as it changes. Another one's text nobody can look up by the
-	// digest in its verdicts.
+	// Policy judges calls. Default: the policy that is active in the store, followed as it changes.
+	// Another one's text nobody can look up by the digest in its verdicts.
 	Policy activities.Policy
 
-	// PayloadKeys is the keyring that Client was configured with. Default: none,
-	// for a client that writes plain text.
+	// PayloadKeys is the keyring that Client was configured with. Default: none, for a client that
+	// writes plain text.
 	PayloadKeys *codec.Keyring
 
-	// OrdinarySteps runs every step of a call as an ordinary activity, so that
-	// each shows in Temporal's UI; see activities.Activities. Default false.
+	// OrdinarySteps runs every step of a call as an ordinary activity, so that each shows in
+	// Temporal's UI; see activities.Activities. Default false.
 	OrdinarySteps bool
 
-	// Decisions says which decisions count for every call; policies can be
-	// stricter. All workers of a task queue should have the same. Default
-	// approval.DecisionsAny.
+	// Decisions says which decisions count for every call; policies can be stricter. All workers of a
+	// task queue should have the same. Default approval.DecisionsAny.
 	Decisions approval.Decisions
 
-	// PublicURL is where people reach Pawl's page: Temporal's UI then shows the
-	// address of each request. See approval.CheckPublicURL. Default: none.
+	// PublicURL is where people reach Pawl's page: Temporal's UI then shows the address of each
+	// request. See approval.CheckPublicURL. Default: none.
 	PublicURL string
 
 	// StopTimeout is how long Stop waits for running tools. Default 10 s.
 	StopTimeout time.Duration
 
-	// WorkflowCache is how many waiting calls keep their workflow's state in
-	// memory between two events; the others are replayed from their history when
-	// something happens to them. The SDK has one such cache for the process: the
-	// size that was set last before the first worker was made holds for all.
-	// Default: the SDK's, 10,000 unless it was changed.
+	// WorkflowCache is how many waiting calls keep their workflow's state in memory between two
+	// events; the others are replayed from their history when something happens to them. The SDK has
+	// one such cache for the process: the size that was set last before the first worker was made
+	// holds for all. Default: the SDK's, 10,000 unless it was changed.
 	WorkflowCache int
 
-	// OnFatal is told, at most once and from another goroutine, why the worker
-	// has stopped polling and can't go on: the namespace is gone, for instance.
-	// Call Stop then. Default: nobody is told.
+	// OnFatal is told, at most once and from another goroutine, why the worker has stopped polling and
+	// can't go on: the namespace is gone, for instance. Call Stop then. Default: nobody is told.
 	OnFatal func(error)
 }
 
@@ -117,8 +113,8 @@ type Worker struct {
 	swept   chan struct{}      // closed when it has ended
 }
 
-// New readies a worker: it publishes the tools to the catalogue and looks
-// whether the namespace has Pawl's search attributes. It does not poll yet.
+// New readies a worker: it publishes the tools to the catalogue and looks whether the namespace has
+// Pawl's search attributes. It does not poll yet.
 func New(ctx context.Context, o Options) (*Worker, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -154,8 +150,8 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	w := worker.New(o.Client, o.TaskQueue, worker.Options{
 		WorkerStopTimeout: o.StopTimeout,
 		OnFatalError:      o.OnFatal,
-		// The default second is short for a busy machine: what it catches is a
-		// workflow that blocks for good.
+		// The default second is short for a busy machine: what it catches is a workflow that blocks for
+		// good.
 		DeadlockDetectionTimeout: 5 * time.Second,
 		Interceptors:             []interceptor.WorkerInterceptor{workflows.CallHeader()},
 	})
@@ -184,9 +180,8 @@ func (w *Worker) Start() error {
 	return nil
 }
 
-// Stop takes no more work, waits for running tools as long as
-// Options.StopTimeout says, and returns. A tool that runs on is cut off: its
-// call ends outcome_unknown.
+// Stop takes no more work, waits for running tools as long as Options.StopTimeout says, and
+// returns. A tool that runs on is cut off: its call ends outcome_unknown.
 func (w *Worker) Stop() {
 	w.worker.Stop()
 	if w.cancel != nil {
@@ -198,8 +193,8 @@ func (w *Worker) Stop() {
 	}
 }
 
-// bind says in Temporal that the task queue's calls are kept in this store, or
-// finds that they are kept in another one: health.ErrOtherStore.
+// bind says in Temporal that the task queue's calls are kept in this store, or finds that they are
+// kept in another one: health.ErrOtherStore.
 func bind(ctx context.Context, o Options, id string) error {
 	keep := client.StartWorkflowOptions{
 		ID: approval.StoreWorkflowID(o.TaskQueue), TaskQueue: o.TaskQueue,
@@ -216,8 +211,8 @@ func bind(ctx context.Context, o Options, id string) error {
 	if o.PayloadKeys == nil {
 		return nil
 	}
-	// The workflow outlives keys. Written anew with today's, its memo can be read
-	// when those before are forgotten.
+	// The workflow outlives keys. Written anew with today's, its memo can be read when those before
+	// are forgotten.
 	d, err := o.Client.DescribeWorkflow(ctx, keep.ID, "")
 	if err == nil && !o.PayloadKeys.Current(d.Memo.GetFields()[approval.MemoStore]) {
 		keep.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING // in one step

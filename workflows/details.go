@@ -14,10 +14,9 @@ import (
 // maxDetailArgs, in bytes, keeps details below Temporal's limit of 20,000.
 const maxDetailArgs = 12000
 
-// details is the call in Markdown for Temporal's UI, with the latest decisions
-// that did not count: whoever sent one there sees only here why. What agents
-// and reviewers wrote is untrusted: it goes into code spans and blocks that it
-// can't leave.
+// details is the call in Markdown for Temporal's UI, with the latest decisions that did not count:
+// whoever sent one there sees only here why. What agents and reviewers wrote is untrusted: it goes
+// into code spans and blocks that it can't leave.
 func details(v approval.View, answers []approval.Answer, publicURL string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** is **%s**\n\n", code(v.Tool), v.Status)

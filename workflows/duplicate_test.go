@@ -9,8 +9,8 @@ import (
 	"github.com/pawlhq/pawl/policy"
 )
 
-// A call that is identical to one that waits ends at once, without people and
-// without its tool, and leaves the other one alone.
+// A call that is identical to one that waits ends at once, without people and without its tool, and
+// leaves the other one alone.
 func TestDuplicate(t *testing.T) {
 	const doc = `{"tool":"send","args":{"to":"ann"},"agent":"a","reason":"first"}`
 	const same = `{"tool":"send","args":{"to":"ann"},"agent":"a","reason":"again"}`

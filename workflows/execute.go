@@ -46,8 +46,8 @@ func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
 	return out
 }
 
-// runHere lets our own executor run the tool, which checks the permit, and
-// that it is still good, again.
+// runHere lets our own executor run the tool, which checks the permit, and that it is still good,
+// again.
 func (g *guarded) runHere(ctx workflow.Context, goodUntil time.Time, validFor time.Duration) approval.Outcome {
 	attempts := int32(1)
 	if g.adm.Idempotent {
@@ -79,8 +79,8 @@ func (g *guarded) runHere(ctx workflow.Context, goodUntil time.Time, validFor ti
 		case !unread(err):
 			return toolOutcome(err)
 		}
-		// Another worker may have the key. Should an attempt before have run the
-		// tool, the permit is used up, and the store says so.
+		// Another worker may have the key. Should an attempt before have run the tool, the permit is used
+		// up, and the store says so.
 		g.until(ctx, workflow.NewTimer(detached(ctx), pause).IsReady)
 	}
 }
@@ -91,9 +91,8 @@ func unread(err error) bool {
 	return errors.As(err, &app) && app.Type() == codec.KeyMissing
 }
 
-// toolOutcome sorts the end of a tool that our executor ran: failed only where
-// it certainly did not run or said so itself, expired where it was never
-// started, else unknown.
+// toolOutcome sorts the end of a tool that our executor ran: failed only where it certainly did not
+// run or said so itself, expired where it was never started, else unknown.
 func toolOutcome(err error) approval.Outcome {
 	var app *temporal.ApplicationError
 	switch {
@@ -116,9 +115,8 @@ func toolOutcome(err error) approval.Outcome {
 	return toolEnd(status, code, runner.Text(app))
 }
 
-// runRemote lets other workers run the tool, as an ordinary activity. They
-// have no permit to use up, so this run goes by who holds it: after a reset,
-// another run does.
+// runRemote lets other workers run the tool, as an ordinary activity. They have no permit to use
+// up, so this run goes by who holds it: after a reset, another run does.
 func (g *guarded) runRemote(ctx workflow.Context, goodUntil time.Time) approval.Outcome {
 	if g.claimed.Run != runID(ctx) {
 		return toolEnd(approval.StatusOutcomeUnknown, approval.CodeAlreadyRan,
@@ -139,8 +137,8 @@ func (g *guarded) runRemote(ctx workflow.Context, goodUntil time.Time) approval.
 			ScheduleToStartTimeout: good,
 			StartToCloseTimeout:    timeout,
 			HeartbeatTimeout:       g.adm.Heartbeat.Std(),
-			// Attempts are made here: only the last error of Temporal's own would
-			// be known, and that one may say less than the one before.
+			// Attempts are made here: only the last error of Temporal's own would be known, and that one may
+			// say less than the one before.
 			RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
 			WaitForCancellation: true,
 			Summary:             g.call.Tool,
@@ -160,9 +158,8 @@ func (g *guarded) runRemote(ctx workflow.Context, goodUntil time.Time) approval.
 	}
 }
 
-// remoteOutcome sorts the end of a tool that other workers ran. What their
-// error says beside its text is theirs to choose: only that the end is unknown
-// is believed.
+// remoteOutcome sorts the end of a tool that other workers ran. What their error says beside its
+// text is theirs to choose: only that the end is unknown is believed.
 func remoteOutcome(result converter.RawValue, err error) approval.Outcome {
 	var app *temporal.ApplicationError
 	switch {
@@ -182,10 +179,9 @@ func remoteOutcome(result converter.RawValue, err error) approval.Outcome {
 	return toolEnd(approval.StatusFailed, approval.CodeToolFailed, bounded(runner.Text(app)))
 }
 
-// interrupted reports whether a run was cut short: workers that stop cancel
-// what they run, and Go's then answer with the context's error even for a run
-// that had a result. Other SDKs' workers answer with errors of their own,
-// since Temporal takes no cancellation that nobody asked for.
+// interrupted reports whether a run was cut short: workers that stop cancel what they run, and Go's
+// then answer with the context's error even for a run that had a result. Other SDKs' workers answer
+// with errors of their own, since Temporal takes no cancellation that nobody asked for.
 func interrupted(err error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
 		switch e := err.(type) {
@@ -200,8 +196,8 @@ func interrupted(err error) bool {
 	return false
 }
 
-// cutShort are the types of errors that workers of other SDKs report for what
-// they cancelled when they stopped.
+// cutShort are the types of errors that workers of other SDKs report for what they cancelled when
+// they stopped.
 var cutShort = []string{
 	"WorkerShutdown", // TypeScript, Python, .NET, Ruby: worker_shutdown_failure in their common core
 	"CancelledError", // Python, of a task that was cancelled along with its worker

@@ -10,13 +10,12 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// steps names the activities by reference, so that the compiler checks them.
-// It is never called.
+// steps names the activities by reference, so that the compiler checks them. It is never called.
 var steps *activities.Activities
 
-// GuardedCall is one guarded tool call: policy, wait, claim, tool, record. Its
-// input is an approval.Call in JSON. It never fails: every ending, Temporal's
-// own cancel included, is an approval.Outcome.
+// GuardedCall is one guarded tool call: policy, wait, claim, tool, record. Its input is an
+// approval.Call in JSON. It never fails: every ending, Temporal's own cancel included, is an
+// approval.Outcome.
 func GuardedCall(ctx workflow.Context, input converter.RawValue) (approval.Outcome, error) {
 	g, err := newGuarded(ctx, input)
 	if err != nil {
@@ -25,8 +24,8 @@ func GuardedCall(ctx workflow.Context, input converter.RawValue) (approval.Outco
 	return g.run(ctx), nil
 }
 
-// guarded is the state of one call. One coroutine owns it: signals are taken
-// from their channels in pump, between steps, never beside them.
+// guarded is the state of one call. One coroutine owns it: signals are taken from their channels in
+// pump, between steps, never beside them.
 type guarded struct {
 	call    approval.Call
 	problem string // why the input is no call
@@ -88,8 +87,8 @@ func parseInput(input converter.RawValue) (approval.Call, error) {
 	return approval.ParseCall(p.GetData())
 }
 
-// state answers the query. Results and error texts are left to the outcome
-// (raw, for the caller) and the store (redacted, for everyone else).
+// state answers the query. Results and error texts are left to the outcome (raw, for the caller)
+// and the store (redacted, for everyone else).
 func (g *guarded) state() (approval.State, error) {
 	return approval.State{View: g.view, Answers: g.answers.list, Judging: len(g.early)+len(g.late)+len(g.unknown) > 0}, nil
 }
@@ -110,8 +109,8 @@ func (g *guarded) run(ctx workflow.Context) approval.Outcome {
 	return *out
 }
 
-// admit runs the policy activity. It returns an outcome if the call has ended
-// there: blocked, or ended long ago by an earlier run.
+// admit runs the policy activity. It returns an outcome if the call has ended there: blocked, or
+// ended long ago by an earlier run.
 func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 	info := workflow.GetInfo(ctx)
 	in := activities.AdmitInput{
@@ -131,8 +130,8 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 	return nil
 }
 
-// wait is where people decide. It returns nil when they approved. The timer
-// is there before anybody can answer: silence is denial.
+// wait is where people decide. It returns nil when they approved. The timer is there before anybody
+// can answer: silence is denial.
 func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 	deadline := *g.view.Deadline
 	g.tally = ballot.New(ballot.RulesOf(g.view))
@@ -185,16 +184,16 @@ func (g *guarded) denied(status approval.Status, code, message string, by *appro
 	return &approval.Outcome{Status: status, Error: &approval.CallError{Code: code, Message: message}, Decision: by}
 }
 
-// overdue reports whether the deadline has come, by timer or by clock: after
-// an outage a worker may see late answers before the timer that is due.
+// overdue reports whether the deadline has come, by timer or by clock: after an outage a worker may
+// see late answers before the timer that is due.
 func (g *guarded) overdue(ctx workflow.Context) bool {
 	return g.timer.IsReady() || !workflow.Now(ctx).Before(*g.view.Deadline)
 }
 
-// claim takes the permit. It returns an outcome if there is none to take. The
-// local attempt may have taken it in a workflow task that was lost: then this
-// run's outcome names the decisions for which it was taken. Should an answer
-// that goes first have come meanwhile, the unused permit is void.
+// claim takes the permit. It returns an outcome if there is none to take. The local attempt may
+// have taken it in a workflow task that was lost: then this run's outcome names the decisions for
+// which it was taken. Should an answer that goes first have come meanwhile, the unused permit is
+// void.
 func (g *guarded) claim(ctx workflow.Context) *approval.Outcome {
 	in := activities.ClaimInput{
 		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Redact: g.adm.Verdict.Redact,
@@ -222,8 +221,8 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 	if out.Status.NeedsPermit() {
 		g.step(ctx, localTimeout, steps.Record, in, &res)
 	} else {
-		// A denial is final in the store at once, where a claim can be voided until
-		// the tool starts. So history fixes first what it follows from.
+		// A denial is final in the store at once, where a claim can be voided until the tool starts. So
+		// history fixes first what it follows from.
 		g.ordinary(ctx, steps.Record, in, &res)
 	}
 	if res.Outcome != nil {
@@ -232,16 +231,15 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 	return &out
 }
 
-// close answers the last signals, puts the refused ones on record and shows
-// the end.
+// close answers the last signals, puts the refused ones on record and shows the end.
 func (g *guarded) close(ctx workflow.Context, out approval.Outcome) {
 	at := now(ctx)
 	g.view.Status, g.view.Decision, g.view.EndedAt = out.Status, out.Decision, &at
 	g.show(ctx)
 	g.judgeHeld(ctx)
 	g.pump(ctx)
-	// Bounded, so that a flood of signals can't keep a finished call open. What
-	// is left then is in Temporal's history alone.
+	// Bounded, so that a flood of signals can't keep a finished call open. What is left then is in
+	// Temporal's history alone.
 	for range 10 {
 		g.startRefusing(ctx)
 		if g.refusing == nil {

@@ -50,8 +50,8 @@ rules:
     timeout: 60s
 `
 
-// harness runs GuardedCall in Temporal's test environment, with the real
-// activities, policy, tools and store.
+// harness runs GuardedCall in Temporal's test environment, with the real activities, policy, tools
+// and store.
 type harness struct {
 	*testsuite.TestWorkflowEnvironment
 	t     *testing.T
@@ -103,8 +103,7 @@ func setup(t *testing.T) *harness {
 	return h
 }
 
-// again makes a fresh run over the same store, as a reset or a start after
-// retention would.
+// again makes a fresh run over the same store, as a reset or a start after retention would.
 func (h *harness) again(id string) {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
@@ -402,8 +401,8 @@ func TestToolEnds(t *testing.T) {
 	}
 }
 
-// A worker that lacks the key to a call's payloads runs nothing, so another
-// one gets the call as long as its approval is good.
+// A worker that lacks the key to a call's payloads runs nothing, so another one gets the call as
+// long as its approval is good.
 func TestToolOfAWorkerWithoutTheKey(t *testing.T) {
 	lacks := temporal.NewApplicationError("no key", codec.KeyMissing)
 	t.Run("another one has it", func(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// CallHeader is the interceptor that tells other workers which call they run a
-// tool for: approval.HeaderCallID and approval.HeaderDigest, on their
-// activities only. Workers that run GuardedCall need it.
+// CallHeader is the interceptor that tells other workers which call they run a tool for:
+// approval.HeaderCallID and approval.HeaderDigest, on their activities only. Workers that run
+// GuardedCall need it.
 func CallHeader() interceptor.WorkerInterceptor { return &callHeader{} }
 
 type callHeader struct {

@@ -14,8 +14,8 @@ import (
 	"go.temporal.io/sdk/testsuite"
 )
 
-// The local attempt at Claim commits, then its worker is lost with the
-// workflow task. The task is done again, later, and may see more.
+// The local attempt at Claim commits, then its worker is lost with the workflow task. The task is
+// done again, later, and may see more.
 func TestWorkflowTaskLostAfterClaim(t *testing.T) {
 	requested := []audit.Kind{audit.KindRequested, audit.KindDecided, audit.KindClaimed}
 	for name, tc := range map[string]struct {
@@ -84,8 +84,8 @@ func TestWorkflowTaskLostAfterClaim(t *testing.T) {
 	}
 }
 
-// The lost task did everything from Admit to the claim. The approval that
-// comes again is the one that counted, so it is not refused; another one is.
+// The lost task did everything from Admit to the claim. The approval that comes again is the one
+// that counted, so it is not refused; another one is.
 func TestWorkflowTaskLostFromAdmitToClaim(t *testing.T) {
 	for id, named := range map[string]string{"d1": "d1", "approve-1": ""} {
 		h := setup(t)

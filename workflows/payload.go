@@ -6,9 +6,9 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
-// payload is what a workflow was given. If it is encrypted still, this worker
-// has no keyring, perhaps because it is older than the keyring. It must not
-// refuse what it can't read: its task fails, and a worker that can gets it.
+// payload is what a workflow was given. If it is encrypted still, this worker has no keyring,
+// perhaps because it is older than the keyring. It must not refuse what it can't read: its task
+// fails, and a worker that can gets it.
 func payload(raw converter.RawValue) *commonpb.Payload {
 	p := raw.Payload()
 	if codec.Encrypted(p) {

@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
-// A worker without a keyring lets its task fail over what is encrypted; it
-// neither blocks the call nor refuses the answer.
+// A worker without a keyring lets its task fail over what is encrypted; it neither blocks the call
+// nor refuses the answer.
 func TestEncryptedPayloadsWithoutKeyring(t *testing.T) {
 	sealed := converter.NewRawValue(&commonpb.Payload{
 		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(codec.Encoding), codec.MetadataKeyID: []byte("pk-aaaaaaaaaaaaaaaa")},

@@ -11,9 +11,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// PublishTools puts the tools of an agent's process into the catalogue, and
-// waits until the store has them. It fails only for a publication that can't
-// be read.
+// PublishTools puts the tools of an agent's process into the catalogue, and waits until the store
+// has them. It fails only for a publication that can't be read.
 func PublishTools(ctx workflow.Context, input converter.RawValue) (out approval.Published, err error) {
 	var in approval.Publication
 	if err := readPublication(input, &in); err != nil {

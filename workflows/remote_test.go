@@ -24,8 +24,8 @@ import (
 
 const remoteDoc = `{"tool":"translate","args":{"to":"x"},"nonce":"n"}`
 
-// remote offers the tools translate and, idempotent, index on a queue of
-// other workers, of which fn is one.
+// remote offers the tools translate and, idempotent, index on a queue of other workers, of which fn
+// is one.
 func remote(t *testing.T, fn any) *harness {
 	t.Helper()
 	h := setup(t)
@@ -161,8 +161,8 @@ func TestRemoteEnds(t *testing.T) {
 	}
 }
 
-// An idempotent tool is tried again after an end that is unknown, and a later
-// attempt that failed says nothing about an earlier one.
+// An idempotent tool is tried again after an end that is unknown, and a later attempt that failed
+// says nothing about an earlier one.
 func TestRemoteAgain(t *testing.T) {
 	lost, no := temporal.NewHeartbeatTimeoutError(), errors.New("no")
 	never := temporal.NewTimeoutError(workflows.ScheduleToStart, nil)
@@ -192,8 +192,8 @@ func TestRemoteAgain(t *testing.T) {
 	}
 }
 
-// A run that did not take the permit, as after a reset, never hands the tool
-// out again, and can't say that nothing ran.
+// A run that did not take the permit, as after a reset, never hands the tool out again, and can't
+// say that nothing ran.
 func TestRemoteAfterAReset(t *testing.T) {
 	for _, doc := range []string{remoteDoc, `{"tool":"translate","args":{"to":"x"},"nonce":"other"}`} {
 		ran := 0

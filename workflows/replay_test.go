@@ -13,9 +13,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// TestReplay runs the workflow's code over recorded histories: a change that
-// calls waiting at an upgrade could not follow fails here. The code is changed
-// then, with workflow.GetVersion, and never the history.
+// TestReplay runs the workflow's code over recorded histories: a change that calls waiting at an
+// upgrade could not follow fails here. The code is changed then, with workflow.GetVersion, and
+// never the history.
 func TestReplay(t *testing.T) {
 	files, err := filepath.Glob("testdata/histories/*.json")
 	if err != nil {

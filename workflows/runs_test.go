@@ -32,8 +32,8 @@ func TestStoreAwayHoldsTheCallAndLosesNothing(t *testing.T) {
 	equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindDecided, audit.KindClaimed, audit.KindStarted, audit.KindEnded})
 }
 
-// flakyStore fails the next so many writes, every other time after having
-// done them: the answer that is lost on the way.
+// flakyStore fails the next so many writes, every other time after having done them: the answer
+// that is lost on the way.
 type flakyStore struct {
 	store.Store
 	failing atomic.Int32
@@ -78,8 +78,7 @@ func (f *flakyStore) Finish(ctx context.Context, e store.FinishParams) (r store.
 	return r, fresh, nil
 }
 
-// A fresh run of an ID that the store knows: after a reset, or after Temporal
-// forgot the first one.
+// A fresh run of an ID that the store knows: after a reset, or after Temporal forgot the first one.
 func TestSecondRunOfOneCall(t *testing.T) {
 	const keyed = `{"tool":"send","args":{"to":"ann"},"nonce":"n1"}`
 	const otherNonce = `{"tool":"send","args":{"to":"ann"},"nonce":"n2"}`

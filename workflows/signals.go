@@ -17,9 +17,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// inbox is the three signal channels, in the order in which they are read: of
-// signals that are there together, a withdrawal goes before a rejection, and
-// that before an approval.
+// inbox is the three signal channels, in the order in which they are read: of signals that are
+// there together, a withdrawal goes before a rejection, and that before an approval.
 type inbox struct {
 	cancel, reject, approve workflow.ReceiveChannel
 	nth                     map[string]int // signals received so far, by name
@@ -64,8 +63,8 @@ func (g *guarded) pump(ctx workflow.Context) {
 	}
 }
 
-// received starts the decision that a signal is. Its ID counts the signals of
-// that name, until the sender's own takes its place.
+// received starts the decision that a signal is. Its ID counts the signals of that name, until the
+// sender's own takes its place.
 func (g *guarded) received(ctx workflow.Context, signal string, kind approval.DecisionKind) decision {
 	g.inbox.nth[signal]++
 	d := decision{signal: signal, nth: g.inbox.nth[signal]}
@@ -73,8 +72,8 @@ func (g *guarded) received(ctx workflow.Context, signal string, kind approval.De
 	return d
 }
 
-// ourID is the form of the IDs that received gives. A sender that took one
-// could have the next signal's answer in advance.
+// ourID is the form of the IDs that received gives. A sender that took one could have the next
+// signal's answer in advance.
 var ourID = regexp.MustCompile(`^(approve|reject|cancel_call)-[0-9]+$`)
 
 func (g *guarded) onCancel(ctx workflow.Context, raw converter.RawValue) {
@@ -121,8 +120,8 @@ func checkSignal(id, notes string, names ...[2]string) error {
 	return approval.CheckNotes(notes)
 }
 
-// take judges a decision under the ID its sender gave it, if any: a repeat of
-// one that has its answer, or will get it, does nothing.
+// take judges a decision under the ID its sender gave it, if any: a repeat of one that has its
+// answer, or will get it, does nothing.
 func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 	if err != nil {
 		// Nothing of what could not be read is used, not even its ID.
@@ -139,9 +138,8 @@ func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 	g.judge(ctx, d)
 }
 
-// answerVotes answers the decisions for which the call was claimed before: by
-// an earlier run, or in a workflow task that was lost with all its answers.
-// Their signals come again.
+// answerVotes answers the decisions for which the call was claimed before: by an earlier run, or in
+// a workflow task that was lost with all its answers. Their signals come again.
 func (g *guarded) answerVotes() {
 	for _, a := range ballot.Answers(g.view) {
 		g.answers.add(a)
@@ -152,9 +150,9 @@ func (g *guarded) answerVotes() {
 func (g *guarded) judge(ctx workflow.Context, d decision) {
 	switch status := g.view.Status; {
 	case status == approval.StatusEvaluating && d.Kind == approval.Approve && d.Digest != g.digest:
-		// Nobody can have seen the call yet, so nobody can approve of it, except
-		// who names its digest, which holds the nonce: the store shows a call
-		// before its workflow knows, and a crash may lie between.
+		// Nobody can have seen the call yet, so nobody can approve of it, except who names its digest,
+		// which holds the nonce: the store shows a call before its workflow knows, and a crash may lie
+		// between.
 		g.answer(d, approval.AnswerInvalid, "the call was not waiting for approval yet: look at it, then decide again")
 	case status == approval.StatusEvaluating:
 		g.early = append(g.early, d)
@@ -203,14 +201,13 @@ func (g *guarded) redacted(notes string) string {
 		return notes
 	}
 	r := redact.New(g.adm.Verdict.Redact)
-	// A redactor gathers its values from maps; what it hides does not depend on
-	// their order.
+	// A redactor gathers its values from maps; what it hides does not depend on their order.
 	r.Args(g.call.Args)  //workflowcheck:ignore
 	return r.Text(notes) //workflowcheck:ignore
 }
 
-// judgeHeld judges all decisions that were laid aside: those that came before the policy had answered,
-// and, of a call that has ended, the others.
+// judgeHeld judges all decisions that were laid aside: those that came before the policy had
+// answered, and, of a call that has ended, the others.
 func (g *guarded) judgeHeld(ctx workflow.Context) {
 	held := slices.Concat(g.early, g.late, g.unknown)
 	g.early, g.late, g.unknown = nil, nil, nil
@@ -221,8 +218,8 @@ func (g *guarded) judgeHeld(ctx workflow.Context) {
 	}
 }
 
-// judgeLate lets the event times in history decide between the deadline and
-// the answers that were there with it.
+// judgeLate lets the event times in history decide between the deadline and the answers that were
+// there with it.
 func (g *guarded) judgeLate(ctx workflow.Context, deadline time.Time) {
 	var answers activities.Answers
 	g.ordinary(ctx, steps.AnswerTimes, activities.AnswersInput{ID: g.view.ID, Run: runID(ctx), Deadline: deadline}, &answers)
@@ -268,12 +265,12 @@ func (g *guarded) answer(d decision, outcome approval.AnswerOutcome, message str
 	g.refusals = append(g.refusals, activities.Refusal{Answer: a, Signal: d.signal, Reviewer: d.Reviewer, Channel: d.Channel})
 }
 
-// maxRefusals bounds what one entry tells singly: a flood of signals must not
-// grow an activity's input beyond what Temporal takes.
+// maxRefusals bounds what one entry tells singly: a flood of signals must not grow an activity's
+// input beyond what Temporal takes.
 const maxRefusals = 100
 
-// channelTemporal is the channel of decisions that name none: Temporal's own
-// UI, command line or any client of the namespace.
+// channelTemporal is the channel of decisions that name none: Temporal's own UI, command line or
+// any client of the namespace.
 const channelTemporal = "temporal"
 
 func channel(named string) string {
@@ -283,8 +280,8 @@ func channel(named string) string {
 	return named
 }
 
-// readSignal reads a payload into v. No payload, null, "" and {} all mean that
-// nothing was said beyond the signal itself: Temporal's UI sends any of them.
+// readSignal reads a payload into v. No payload, null, "" and {} all mean that nothing was said
+// beyond the signal itself: Temporal's UI sends any of them.
 func readSignal(raw converter.RawValue, v any, decode func([]byte, any) error) error {
 	p := payload(raw)
 	if p == nil || len(p.GetData()) == 0 {
@@ -304,9 +301,9 @@ func readSignal(raw converter.RawValue, v any, decode func([]byte, any) error) e
 	return decode(data, v)
 }
 
-// readNo reads a rejection or a withdrawal. It counts by the fields that are known: a No must not get
-// lost over a word of a later version. An approval with an unknown field does not count, since what it
-// says there may be what it depends on.
+// readNo reads a rejection or a withdrawal. It counts by the fields that are known: a No must not
+// get lost over a word of a later version. An approval with an unknown field does not count, since
+// what it says there may be what it depends on.
 func readNo(ctx workflow.Context, raw converter.RawValue, v any) error {
 	err := readSignal(raw, v, strictjson.Decode)
 	if err == nil || readSignal(raw, v, strictjson.DecodeKnown) != nil {
@@ -318,9 +315,9 @@ func readNo(ctx workflow.Context, raw converter.RawValue, v any) error {
 	return nil
 }
 
-// answers holds the latest answers. IDs beyond approval.MaxAnswers are
-// forgotten with their answers: a repeat of one that old is judged anew, and
-// by then the call is settled or the repeat is one more vote of its reviewer.
+// answers holds the latest answers. IDs beyond approval.MaxAnswers are forgotten with their
+// answers: a repeat of one that old is judged anew, and by then the call is settled or the repeat
+// is one more vote of its reviewer.
 type answers struct {
 	list []approval.Answer
 }

@@ -56,8 +56,8 @@ func TestEmptyAndOddSignals(t *testing.T) {
 	}
 }
 
-// A No is never dropped over a field that this version does not know; an
-// approval with one never counts.
+// A No is never dropped over a field that this version does not know; an approval with one never
+// counts.
 func TestUnknownFields(t *testing.T) {
 	odd := map[string]any{"decision_id": "d1", "notes": "no", "reviewer": "ana", "by": "ana", "colour": map[string]int{"red": 1}, "Digest": "00"}
 	for _, tc := range []struct {
@@ -124,8 +124,8 @@ func TestUnknownFields(t *testing.T) {
 	h.answered("no", approval.AnswerResolved)
 }
 
-// Where a run's history shows that a No was refused for an unknown field, it is
-// refused again when the run is replayed.
+// Where a run's history shows that a No was refused for an unknown field, it is refused again when
+// the run is replayed.
 func TestUnknownFieldsBeforeTheyWereRead(t *testing.T) {
 	h := setup(t)
 	h.OnGetVersion("no-by-known-fields", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion)
@@ -165,8 +165,8 @@ func TestRejectBeatsApproveThatIsThereWithIt(t *testing.T) {
 		h.SignalWorkflow(approval.SignalReject, signal("no", "bo"))
 	})
 	out := h.call(sendDoc)
-	// The test environment may hand the two over in one go or in two; either
-	// way exactly one of them resolved, and the outcome follows it.
+	// The test environment may hand the two over in one go or in two; either way exactly one of them
+	// resolved, and the outcome follows it.
 	yes, _ := h.state().Find("yes")
 	no, _ := h.state().Find("no")
 	if (yes.Outcome == approval.AnswerResolved) == (no.Outcome == approval.AnswerResolved) {
@@ -193,8 +193,8 @@ func TestApprovalBeforeAnybodyCouldLookIsRefused(t *testing.T) {
 	h.answered("early", approval.AnswerInvalid)
 }
 
-// The store shows a call a moment before its workflow knows that it waits. Who
-// names the digest has seen it.
+// The store shows a call a moment before its workflow knows that it waits. Who names the digest has
+// seen it.
 func TestEarlyApprovalOfTheDigestCounts(t *testing.T) {
 	const doc = `{"tool":"send","args":{"to":"ann"},"nonce":"n1"}`
 	call, err := approval.ParseCall([]byte(doc))
@@ -219,9 +219,9 @@ func TestEarlyRejectionIsKept(t *testing.T) {
 	h.want(h.call(sendDoc), approval.StatusRejected, approval.CodeRejected, 0)
 }
 
-// deadlinePassed runs a call whose deadline has passed when the policy's
-// answer arrives, and so meets the rejection that came meanwhile. The other
-// way to get there, a worker that was away, is tested end to end.
+// deadlinePassed runs a call whose deadline has passed when the policy's answer arrives, and so
+// meets the rejection that came meanwhile. The other way to get there, a worker that was away, is
+// tested end to end.
 func (h *harness) deadlinePassed(inTime bool) approval.Outcome {
 	record := h.admitted(sendDoc)
 	h.OnActivity(h.acts.Admit, mock.Anything, mock.Anything).After(2*time.Minute).Return(
@@ -388,8 +388,8 @@ func TestNotesAreRedactedInTheState(t *testing.T) {
 	}
 }
 
-// Who asked, or owns the agent that did, can't approve; an API that did not
-// ask does not help. It is on record.
+// Who asked, or owns the agent that did, can't approve; an API that did not ask does not help. It
+// is on record.
 func TestWhoAskedCantApprove(t *testing.T) {
 	const doc = `{"tool":"send","args":{"to":"ann","secret":"hunter2"},"requester":"agent:billing","owner":"Ana"}`
 	for _, name := range []string{"Ana", "ana", "agent:billing"} {

@@ -10,16 +10,14 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// maxLearnt bounds how often a run asks for keys, and maxUnknown how many
-// decisions wait for one answer: a flood of made-up keys must not grow its
-// history without bound.
+// maxLearnt bounds how often a run asks for keys, and maxUnknown how many decisions wait for one
+// answer: a flood of made-up keys must not grow its history without bound.
 const (
 	maxLearnt  = 100
 	maxUnknown = 100
 )
 
-// verify judges a decision that carries an envelope: it counts as signed, or
-// not at all.
+// verify judges a decision that carries an envelope: it counts as signed, or not at all.
 func (g *guarded) verify(ctx workflow.Context, d decision) {
 	s, err := sign.Verify(d.Decision.Decision, g.view.ID, g.digest, g.keys)
 	switch {
@@ -35,8 +33,8 @@ func (g *guarded) verify(ctx workflow.Context, d decision) {
 	}
 }
 
-// learnKeys asks for the keys that decisions name and the admission does not
-// know, and judges them anew: a key may have been added since.
+// learnKeys asks for the keys that decisions name and the admission does not know, and judges them
+// anew: a key may have been added since.
 func (g *guarded) learnKeys(ctx workflow.Context) {
 	var in activities.KeysInput
 	for i := range g.unknown {

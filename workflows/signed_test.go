@@ -191,8 +191,7 @@ func TestSignedRejection(t *testing.T) {
 	}
 }
 
-// A withdrawal can only deny, and whoever may send the signal may end the
-// workflow altogether.
+// A withdrawal can only deny, and whoever may send the signal may end the workflow altogether.
 func TestWithdrawalsNeedNoSignature(t *testing.T) {
 	h := setup(t)
 	h.after(time.Second, func() { h.SignalWorkflow(approval.SignalCancel, approval.CancelSignal{By: "ana"}) })
@@ -301,8 +300,7 @@ func TestGroupsCountSignedDecisionsOnly(t *testing.T) {
 	}
 }
 
-// Where any decision counts, one that carries an envelope is what the envelope
-// says, or nothing.
+// Where any decision counts, one that carries an envelope is what the envelope says, or nothing.
 func TestEnvelopesWhereAnyDecisionCounts(t *testing.T) {
 	h := setup(t)
 	k := newKey(t)

@@ -12,8 +12,8 @@ import (
 
 const timeoutScheduleToStart = enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 
-// detached is a context that Temporal's cancel does not reach: cancel ends the
-// waiting (see withdrawn), never a step that is being written down.
+// detached is a context that Temporal's cancel does not reach: cancel ends the waiting (see
+// withdrawn), never a step that is being written down.
 func detached(ctx workflow.Context) workflow.Context {
 	d, _ := workflow.NewDisconnectedContext(ctx)
 	return d
@@ -26,8 +26,8 @@ func now(ctx workflow.Context) time.Time { return stamp(workflow.Now(ctx)) }
 
 func runID(ctx workflow.Context) string { return workflow.GetInfo(ctx).WorkflowExecution.RunID }
 
-// until waits for cond and deals with signals meanwhile. Signals are always
-// looked at first: an answer that is there never loses to its place in a queue.
+// until waits for cond and deals with signals meanwhile. Signals are always looked at first: an
+// answer that is there never loses to its place in a queue.
 func (g *guarded) until(ctx workflow.Context, cond func() bool) {
 	for {
 		g.pump(ctx)
@@ -39,15 +39,15 @@ func (g *guarded) until(ctx workflow.Context, cond func() bool) {
 	}
 }
 
-// Bounds of a step's local attempt. Queries wait for it: the API gives the one
-// that follows a decision 2 s.
+// Bounds of a step's local attempt. Queries wait for it: the API gives the one that follows a
+// decision 2 s.
 const (
 	localTimeout = 3 * time.Second
 	claimTimeout = time.Second
 )
 
-// step runs an activity the fast way, as one local attempt, and falls back to
-// the ordinary way. Only for steps that are first-write-wins in the store.
+// step runs an activity the fast way, as one local attempt, and falls back to the ordinary way.
+// Only for steps that are first-write-wins in the store.
 func (g *guarded) step(ctx workflow.Context, timeout time.Duration, activity, in, out any) {
 	if !g.adm.Ordinary {
 		lctx := workflow.WithLocalActivityOptions(detached(ctx), workflow.LocalActivityOptions{
@@ -63,8 +63,8 @@ func (g *guarded) step(ctx workflow.Context, timeout time.Duration, activity, in
 	g.ordinary(ctx, activity, in, out)
 }
 
-// ordinary runs an activity until it succeeds: a call that can't be written
-// down does not go on, and loses nothing.
+// ordinary runs an activity until it succeeds: a call that can't be written down does not go on,
+// and loses nothing.
 func (g *guarded) ordinary(ctx workflow.Context, activity, in, out any) {
 	for pause := time.Minute; ; pause = min(2*pause, time.Hour) {
 		future := startOrdinary(ctx, activity, in)
@@ -73,8 +73,8 @@ func (g *guarded) ordinary(ctx workflow.Context, activity, in, out any) {
 		if err == nil {
 			return
 		}
-		// Only errors that no retry mends come here. They need a person: the
-		// call stays open and says so, and the step is tried again in a while.
+		// Only errors that no retry mends come here. They need a person: the call stays open and says so,
+		// and the step is tried again in a while.
 		workflow.GetLogger(ctx).Error("A step of a guarded call can't be done", "error", err)
 		g.until(ctx, workflow.NewTimer(detached(ctx), pause).IsReady)
 	}
@@ -92,8 +92,8 @@ func (g *guarded) mustRefuse() bool {
 	return len(g.refusals) > 0 && (g.refusing == nil || g.refusing.IsReady())
 }
 
-// startRefusing puts the refused decisions on record, many in one entry, and
-// waits for nothing: it must never hold up a call.
+// startRefusing puts the refused decisions on record, many in one entry, and waits for nothing: it
+// must never hold up a call.
 func (g *guarded) startRefusing(ctx workflow.Context) {
 	if g.refusing != nil && g.refusing.IsReady() {
 		g.refusing = nil
@@ -108,8 +108,8 @@ func (g *guarded) startRefusing(ctx workflow.Context) {
 	g.refusals, g.refusedMore = nil, 0
 }
 
-// detail refreshes what Temporal's UI says of a call that waits, or waited. It
-// costs no event in history.
+// detail refreshes what Temporal's UI says of a call that waits, or waited. It costs no event in
+// history.
 func (g *guarded) detail(ctx workflow.Context) {
 	if g.timer != nil {
 		workflow.SetCurrentDetails(ctx, details(g.view, g.answers.list, g.adm.PublicURL))

@@ -25,8 +25,8 @@ const (
 	audience  = "pawl"
 )
 
-// issuer is an OpenID Connect issuer without a network. It is an
-// http.RoundTripper. Package dev/oidctest has one that is another's work.
+// issuer is an OpenID Connect issuer without a network. It is an http.RoundTripper. Package
+// dev/oidctest has one that is another's work.
 type issuer struct {
 	t *testing.T
 

@@ -17,8 +17,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// How long keys are gone by. Between keysFresh and keysGood an issuer that is
-// down does no harm; after that, keys it may have withdrawn count no more.
+// How long keys are gone by. Between keysFresh and keysGood an issuer that is down does no harm;
+// after that, keys it may have withdrawn count no more.
 const (
 	keysFresh = 10 * time.Minute
 	keysGood  = time.Hour
@@ -33,8 +33,8 @@ const (
 // errNoKey: no key of the issuer's has signed the token.
 var errNoKey = errors.New("no key of the issuer's fits the token")
 
-// keySet holds the issuer's keys. Whatever is sent to it, it asks the issuer no
-// more than once in keysPause.
+// keySet holds the issuer's keys. Whatever is sent to it, it asks the issuer no more than once in
+// keysPause.
 type keySet struct {
 	issuer string
 	client *http.Client
@@ -60,9 +60,8 @@ func newKeySet(issuer string, client *http.Client, log *slog.Logger) *keySet {
 	return &keySet{issuer: issuer, client: &c, log: log}
 }
 
-// verify tries the keys that a token's header names. A token of a key that is
-// not known makes it look for new ones. Errors: errNoKey; any other means that
-// there are no keys now.
+// verify tries the keys that a token's header names. A token of a key that is not known makes it
+// look for new ones. Errors: errNoKey; any other means that there are no keys now.
 func (k *keySet) verify(ctx context.Context, header jose.Header, try func(jose.JSONWebKey) error) error {
 	keys, err := k.current(ctx)
 	if err != nil {
@@ -116,8 +115,8 @@ func (k *keySet) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 	return nil, k.failure
 }
 
-// newer fetches keys, unless that was tried just now. Whoever comes while they
-// are fetched shares them.
+// newer fetches keys, unless that was tried just now. Whoever comes while they are fetched shares
+// them.
 func (k *keySet) newer(ctx context.Context) ([]jose.JSONWebKey, bool) {
 	k.mu.Lock()
 	if k.fetching == nil {
@@ -186,8 +185,7 @@ func fetch(ctx context.Context, client *http.Client, issuer string) ([]jose.JSON
 	keys := []jose.JSONWebKey{}
 	for _, doc := range set.Keys {
 		var key jose.JSONWebKey
-		// Keys of other kinds and uses stand there, too. Secret ones must not be
-		// taken for anything.
+		// Keys of other kinds and uses stand there, too. Secret ones must not be taken for anything.
 		if key.UnmarshalJSON(doc) != nil || !key.Valid() || !key.IsPublic() || key.Use != "" && key.Use != "sig" {
 			continue
 		}

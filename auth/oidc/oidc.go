@@ -1,6 +1,6 @@
-// Package oidc knows principals by the JSON Web Tokens of an OpenID Connect
-// issuer. Issuer, audience, signature and times are checked; which claims make
-// subject, groups and roles is the operator's to say.
+// Package oidc knows principals by the JSON Web Tokens of an OpenID Connect issuer. Issuer,
+// audience, signature and times are checked; which claims make subject, groups and roles is the
+// operator's to say.
 package oidc
 
 import (
@@ -28,41 +28,40 @@ const (
 	MaxSkew     = 5 * time.Minute
 )
 
-// algorithms are the signatures that count: all with a public key, so that who
-// can check a token can't make one. "none" and HMAC are not among them.
+// algorithms are the signatures that count: all with a public key, so that who can check a token
+// can't make one. "none" and HMAC are not among them.
 var algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-// types are the "typ" of tokens that say who somebody is: ID tokens, and access
-// tokens of RFC 9068. Others, such as logout tokens, have other uses.
+// types are the "typ" of tokens that say who somebody is: ID tokens, and access tokens of RFC 9068.
+// Others, such as logout tokens, have other uses.
 var types = []string{"", "jwt", "at+jwt"}
 
 // Options say whose tokens are taken, and what is read from them.
 type Options struct {
-	// Issuer is the issuer's URL, to the letter as it calls itself. It must be
-	// https, but for loopback addresses. Required.
+	// Issuer is the issuer's URL, to the letter as it calls itself. It must be https, but for loopback
+	// addresses. Required.
 	Issuer string
 	// Audience is what tokens must be made for; one of these is enough. Required.
 	Audience []string
-	// Skew is how far the issuer's clock and this one's may differ. Default:
-	// DefaultSkew; at most MaxSkew.
+	// Skew is how far the issuer's clock and this one's may differ. Default: DefaultSkew; at most
+	// MaxSkew.
 	Skew time.Duration
 	// Claims name what is read.
 	Claims Claims
-	// Roles say which values of Claims.Roles give a role. Without a role
-	// somebody is known and may do nothing. Required.
+	// Roles say which values of Claims.Roles give a role. Without a role somebody is known and may do
+	// nothing. Required.
 	Roles map[rest.Role][]string
 	// HTTP fetches the issuer's documents. Default: a client of its own.
 	HTTP *http.Client
-	// Logger is told when the issuer's keys can't be fetched. Default: nothing
-	// is logged.
+	// Logger is told when the issuer's keys can't be fetched. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
-// Claims name the claims of a token. A name with dots, such as
-// realm_access.roles, is first looked for as it is, then as a path.
+// Claims name the claims of a token. A name with dots, such as realm_access.roles, is first looked
+// for as it is, then as a path.
 type Claims struct {
 	// Subject names who it is. Default: sub. An email must be verified.
 	Subject string
@@ -72,8 +71,8 @@ type Claims struct {
 	GroupPrefix string
 	// Roles is a list that Options.Roles are found in. Default: Groups.
 	Roles string
-	// Team and Owner are read if they are named; an owner's email must be
-	// verified, too. Default: no team, and an agent is its own owner.
+	// Team and Owner are read if they are named; an owner's email must be verified, too. Default: no
+	// team, and an agent is its own owner.
 	Team, Owner string
 	// Agents is a list of agents' names, read if it is named. Default: any.
 	Agents string
@@ -139,8 +138,7 @@ type Authenticator struct {
 
 var _ auth.Authenticator = (*Authenticator)(nil)
 
-// New makes one, and contacts nobody: an issuer that is down keeps no API from
-// starting.
+// New makes one, and contacts nobody: an issuer that is down keeps no API from starting.
 func New(o Options) (*Authenticator, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -148,8 +146,7 @@ func New(o Options) (*Authenticator, error) {
 	return &Authenticator{o: o, keys: newKeySet(o.Issuer, o.HTTP, o.Logger)}, nil
 }
 
-// Ready implements auth.Authenticator: it fails while there are no keys to
-// check tokens with.
+// Ready implements auth.Authenticator: it fails while there are no keys to check tokens with.
 func (a *Authenticator) Ready(ctx context.Context) error {
 	_, err := a.keys.current(ctx)
 	return err
@@ -279,8 +276,8 @@ func (r *reader) find(name string) any {
 	return v
 }
 
-// person returns a claim that names somebody: who could write another's address
-// there would be that other, or keep who owns an agent from being known.
+// person returns a claim that names somebody: who could write another's address there would be that
+// other, or keep who owns an agent from being known.
 func (r *reader) person(name string) string {
 	const email = "email"
 	if verified := r.claims["email_verified"]; name == email && verified != true && verified != "true" {
@@ -298,9 +295,8 @@ func (r *reader) text(name string) string {
 	return s
 }
 
-// names returns a list of texts, each once; one text alone counts as a list. A
-// claim that is not there is an empty list, but not one that was left out
-// because it was too long.
+// names returns a list of texts, each once; one text alone counts as a list. A claim that is not
+// there is an empty list, but not one that was left out because it was too long.
 func (r *reader) names(name string) (list []string) {
 	switch v := r.find(name).(type) {
 	case nil:

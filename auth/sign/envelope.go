@@ -13,8 +13,8 @@ import (
 // PayloadType is the DSSE payload type of a Statement in JSON.
 const PayloadType = "application/vnd.pawl.decision+json"
 
-// MaxEnvelope bounds an envelope, in bytes of JSON. A statement with as many
-// groups as a principal may have fits.
+// MaxEnvelope bounds an envelope, in bytes of JSON. A statement with as many groups as a principal
+// may have fits.
 const MaxEnvelope = 24 << 10
 
 // envelope is DSSE's. Its keyid is a hint which key to try and proves nothing.
@@ -29,8 +29,8 @@ type signature struct {
 	Sig   string `json:"sig"`
 }
 
-// pae is DSSE's pre-authentication encoding: what is signed. Lengths are in
-// bytes, so no two pairs of type and payload have the same.
+// pae is DSSE's pre-authentication encoding: what is signed. Lengths are in bytes, so no two pairs
+// of type and payload have the same.
 func pae(payloadType string, payload []byte) []byte {
 	b := []byte("DSSEv1 ")
 	b = strconv.AppendInt(b, int64(len(payloadType)), 10)
@@ -54,8 +54,8 @@ type opened struct {
 	keyID        string
 }
 
-// open reads an envelope's form, which must be the one that seal gives: no
-// field more, one signature, canonical base64.
+// open reads an envelope's form, which must be the one that seal gives: no field more, one
+// signature, canonical base64.
 func open(doc []byte) (o opened, err error) {
 	if len(doc) > MaxEnvelope {
 		return o, approval.Errorf(approval.CodeInvalid, "envelope: %d bytes; at most %d are taken", len(doc), MaxEnvelope)
@@ -92,8 +92,7 @@ func open(doc []byte) (o opened, err error) {
 
 func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
-// decode takes the one spelling that encode gives: Go's decoder passes over
-// line breaks.
+// decode takes the one spelling that encode gives: Go's decoder passes over line breaks.
 func decode(field, text string) ([]byte, error) {
 	b, err := base64.StdEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) == 0 || encode(b) != text {

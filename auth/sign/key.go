@@ -67,7 +67,7 @@ type PublicKey struct {
 	ID     string `json:"id"`
 	Public []byte `json:"public"`
 	Store  string `json:"store"` // the ID of the one that trusts it, for its own calls alone
-	// RetiredAt is when it was replaced; zero: it was not. What it signed
-	// before, or within Overlap, counts.
+	// RetiredAt is when it was replaced; zero: it was not. What it signed before, or within Overlap,
+	// counts.
 	RetiredAt time.Time `json:"retired_at,omitzero"`
 }

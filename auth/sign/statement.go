@@ -15,24 +15,23 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
-// Life is how long after it was signed a decision may reach Temporal, and how
-// long before, since the clocks of Pawl's API and of Temporal may differ. It
-// bounds what a lost envelope is good for. It does not hurry anybody: a decision
-// that Temporal took in time stands, however late it is judged.
+// Life is how long after it was signed a decision may reach Temporal, and how long before, since
+// the clocks of Pawl's API and of Temporal may differ. It bounds what a lost envelope is good for.
+// It does not hurry anybody: a decision that Temporal took in time stands, however late it is
+// judged.
 const Life = 10 * time.Minute
 
-// Overlap is how long a key goes on counting after it was replaced. One process
-// replaces it while others sign: they see that a moment later, and their clocks
-// differ. A key that somebody else has is not stopped by its retirement in any
-// case, since what it signs may be dated back: for that there is revocation.
+// Overlap is how long a key goes on counting after it was replaced. One process replaces it while
+// others sign: they see that a moment later, and their clocks differ. A key that somebody else has
+// is not stopped by its retirement in any case, since what it signs may be dated back: for that
+// there is revocation.
 const Overlap = time.Minute
 
-// CodeRefused is the code of a decision that has its form and proves nothing:
-// forged, about another call, expired, or by a key that is not trusted.
+// CodeRefused is the code of a decision that has its form and proves nothing: forged, about another
+// call, expired, or by a key that is not trusted.
 const CodeRefused = "signature_refused"
 
-// ErrUnknownKey: the key that is named is not among those given. It may be
-// trusted since.
+// ErrUnknownKey: the key that is named is not among those given. It may be trusted since.
 var ErrUnknownKey = errors.New("the decision was signed with a key that is not trusted")
 
 const version = 1
@@ -49,18 +48,16 @@ type Statement struct {
 	Groups     []string              `json:"groups"` // when the decision was made
 	Method     string                `json:"method"` // of authentication
 	Channel    string                `json:"channel"`
-	// NotesHash is HMAC-SHA256 of the notes under a random salt, in hex; empty
-	// without notes. Stores keep redacted notes, and what was hidden must not be
-	// guessed from the statement: the salt goes beside it, and only as far as
-	// the notes themselves.
+	// NotesHash is HMAC-SHA256 of the notes under a random salt, in hex; empty without notes. Stores
+	// keep redacted notes, and what was hidden must not be guessed from the statement: the salt goes
+	// beside it, and only as far as the notes themselves.
 	NotesHash string    `json:"notes_hash,omitempty"`
 	At        time.Time `json:"at"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// Sign signs a decision about the call with this digest in the store with this
-// ID. It needs ID, Reviewer, Method and Channel; At is when it is made. It
-// returns the decision with its envelope.
+// Sign signs a decision about the call with this digest in the store with this ID. It needs ID,
+// Reviewer, Method and Channel; At is when it is made. It returns the decision with its envelope.
 func Sign(k Key, d approval.Decision, storeID, callID, digest string) (approval.Decision, error) {
 	d.NotesSalt = ""
 	if d.Notes != "" {
@@ -82,10 +79,9 @@ func Sign(k Key, d approval.Decision, storeID, callID, digest string) (approval.
 	return d, err
 }
 
-// Verify checks that the envelope of a decision about the call with this
-// digest is signed with one of the keys, and that the decision says what was
-// signed. Whether it came in time is left to Statement.Untimely.
-// Errors: ErrUnknownKey; else approval.CodeInvalid for what can't be read, and
+// Verify checks that the envelope of a decision about the call with this digest is signed with one
+// of the keys, and that the decision says what was signed. Whether it came in time is left to
+// Statement.Untimely. Errors: ErrUnknownKey; else approval.CodeInvalid for what can't be read, and
 // CodeRefused.
 func Verify(d approval.Decision, callID, digest string, keys []PublicKey) (Statement, error) {
 	s, err := verified(d.Envelope, keys)
@@ -115,15 +111,15 @@ func VerifyKept(doc []byte, callID, digest string, keys []PublicKey) (Statement,
 	return s, err
 }
 
-// KeyID is the ID of the key that an envelope says it was signed with, which
-// proves nothing. Errors have approval.CodeInvalid.
+// KeyID is the ID of the key that an envelope says it was signed with, which proves nothing. Errors
+// have approval.CodeInvalid.
 func KeyID(doc []byte) (string, error) {
 	o, err := open(doc)
 	return o.keyID, err
 }
 
-// Untimely reports whether Temporal can't have taken the decision at this time:
-// it had expired, or was to be signed much later.
+// Untimely reports whether Temporal can't have taken the decision at this time: it had expired, or
+// was to be signed much later.
 func (s Statement) Untimely(at time.Time) bool {
 	return at.After(s.ExpiresAt) || at.Before(s.At.Add(-Life))
 }
@@ -161,8 +157,7 @@ func verified(doc []byte, keys []PublicKey) (Statement, error) {
 // Methods of authentication that prove somebody.
 var methods = []string{"token", "oidc"}
 
-// check refuses what must never be signed, nor believed. Texts are judged
-// where they are used.
+// check refuses what must never be signed, nor believed. Texts are judged where they are used.
 func (s Statement) check() error {
 	invalid := func(what string) error {
 		return approval.Errorf(approval.CodeInvalid, "signed statement: %s", what)

@@ -1,5 +1,5 @@
-// Package ballottest holds sequences of decisions, and what each decision does. Tests of the ballot, the
-// API, the workflow and the claim all go by them: the four must agree.
+// Package ballottest holds sequences of decisions, and what each decision does. Tests of the
+// ballot, the API, the workflow and the claim all go by them: the four must agree.
 package ballottest
 
 import (

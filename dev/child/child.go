@@ -23,8 +23,7 @@ const Grace = 30 * time.Second
 
 // Options say how to run a child.
 type Options struct {
-	// Kill: should this process die, the kernel kills the child. Default: the kernel asks it to
-	// end.
+	// Kill: should this process die, the kernel kills the child. Default: the kernel asks it to end.
 	Kill bool
 }
 

@@ -38,8 +38,8 @@ func (l ledger) letGo(v approval.View) bool {
 	return false
 }
 
-// check waits until no call is open and holds what Temporal, the store, the
-// audit log and the tools say of every call against each other.
+// check waits until no call is open and holds what Temporal, the store, the audit log and the tools
+// say of every call against each other.
 func (w *world) check() ledger {
 	w.t.Helper()
 	reader, done, err := w.open(w.t.Context())
@@ -94,8 +94,8 @@ func (w *world) check() ledger {
 	return l
 }
 
-// settled reads the ledger, or says what is still open, or known to one side
-// only. Temporal's lists follow a little later than what they list.
+// settled reads the ledger, or says what is still open, or known to one side only. Temporal's lists
+// follow a little later than what they list.
 func (w *world) settled(reader storeReader, temporal temporalclient.Client) (l ledger, open string) {
 	w.t.Helper()
 	page, err := reader.Calls(w.t.Context(), store.CallQuery{Statuses: []approval.Status{
@@ -167,8 +167,8 @@ func (w *world) read(reader store.Reader) ledger {
 	}
 }
 
-// keyIn is the key that a call carries in its arguments, so that Pawl's
-// notion of keys is not what tells calls apart.
+// keyIn is the key that a call carries in its arguments, so that Pawl's notion of keys is not what
+// tells calls apart.
 func keyIn(args json.RawMessage) string {
 	var a struct{ Key string }
 	_ = json.Unmarshal(args, &a) // others carry none
@@ -196,8 +196,8 @@ func (w *world) checkTools(l ledger) {
 	}
 }
 
-// temporalGrace is how long after Temporal's return its own timeouts may still
-// strike: it counts the time in which it was away.
+// temporalGrace is how long after Temporal's return its own timeouts may still strike: it counts
+// the time in which it was away.
 const temporalGrace = runner.HeartbeatTimeout
 
 // checkRuns holds an ending against the runs that the tool counted. That the end of a tool is
@@ -235,9 +235,8 @@ func (w *world) checkRuns(r store.Record, h history, cutOff bool) error {
 	return nil
 }
 
-// checkEntries holds a call's audit entries against its record. A tool of
-// ours is on record twice before it runs; one that others run, when it is
-// handed to them.
+// checkEntries holds a call's audit entries against its record. A tool of ours is on record twice
+// before it runs; one that others run, when it is handed to them.
 func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 	v, steps, kinds := r.View, map[string]bool{}, map[audit.Kind]int{}
 	ours := r.Permit == nil || r.Permit.Queue == ""
@@ -253,8 +252,7 @@ func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 		case len(steps) == 0 && e.Kind != audit.KindRequested && e.Kind != audit.KindBlocked:
 			return fmt.Errorf("it begins with %s", e.Kind)
 		case e.Kind == audit.KindNotStarted:
-			// An attempt that was paused is refused its permit after the end, by the run that had
-			// it.
+			// An attempt that was paused is refused its permit after the end, by the run that had it.
 			var late struct{ Run, Code string }
 			err := json.Unmarshal(e.Payload, &late)
 			if err != nil || before == 0 || r.Permit == nil || late.Run != r.Permit.Run ||

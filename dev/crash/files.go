@@ -20,9 +20,8 @@ func marker(where string) string { return "planted-in-" + where + "-9d3c;" }
 // one page of a file.
 func planted(where string) string { return strings.Repeat(marker(where), 3) }
 
-// checkFiles looks for what was planted in the files of Temporal, before and
-// after it is stopped. In a plain world it must be there: so that this would be
-// seen in a hardened one.
+// checkFiles looks for what was planted in the files of Temporal, before and after it is stopped.
+// In a plain world it must be there: so that this would be seen in a hardened one.
 func (w *world) checkFiles() {
 	w.t.Helper()
 	found := map[string]bool{}

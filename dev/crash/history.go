@@ -22,8 +22,8 @@ import (
 	temporalclient "go.temporal.io/sdk/client"
 )
 
-// recordingActivities are the activities that write things down. Whatever else a
-// history schedules runs a tool.
+// recordingActivities are the activities that write things down. Whatever else a history schedules
+// runs a tool.
 var recordingActivities = []string{"Admit", "Claim", "Record", "AnswerTimes", "Refuse", "Keys", "Publish"}
 
 // history is what Temporal's history tells of one call.
@@ -47,8 +47,7 @@ type toolRun struct {
 	result                    json.RawMessage
 }
 
-// answer is a signal that approves, rejects or withdraws, and when Temporal
-// took it.
+// answer is a signal that approves, rejects or withdraws, and when Temporal took it.
 type answer struct {
 	signal, id string
 	at         time.Time
@@ -57,8 +56,8 @@ type answer struct {
 	worthless  bool // in a hardened world: nothing proves who decided so
 }
 
-// readHistory reads a call's history. That of a hardened world is nothing
-// but ciphertext, which the verifier opens; it is nil for a plain one.
+// readHistory reads a call's history. That of a hardened world is nothing but ciphertext, which the
+// verifier opens; it is nil for a plain one.
 func readHistory(
 	ctx context.Context, temporal temporalclient.Client, id string, v *verifier,
 ) (history, error) {
@@ -175,8 +174,7 @@ func foundClaimed(result *commonpb.Payloads) bool {
 	return admission.Claimed
 }
 
-// activityEnd is the activity that an event ends, and how if not with a
-// result.
+// activityEnd is the activity that an event ends, and how if not with a result.
 func activityEnd(e *historypb.HistoryEvent) (scheduled int64, how string) {
 	if a := e.GetActivityTaskCompletedEventAttributes(); a != nil {
 		return a.GetScheduledEventId(), ""

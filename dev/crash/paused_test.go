@@ -31,8 +31,8 @@ func (w *world) pauseWorker(a, b *part, meanwhile func(), calls ...client.View) 
 	for _, v := range calls {
 		w.ends(v.ID, approval.StatusOutcomeUnknown)
 	}
-	// Beside the heartbeat's timeout this takes some more: a paused worker is given workflow tasks
-	// as long as its connections look alive.
+	// Beside the heartbeat's timeout this takes some more: a paused worker is given workflow tasks as
+	// long as its connections look alive.
 	w.t.Logf("unknown %v after the worker was paused", since(began))
 }
 
@@ -96,8 +96,8 @@ func (w *world) ran(want map[string]int) {
 	}
 }
 
-// holdPermits makes every use of a permit wait inside Postgres until release,
-// or until Postgres dies.
+// holdPermits makes every use of a permit wait inside Postgres until release, or until Postgres
+// dies.
 func (w *world) holdPermits() (release func()) {
 	w.t.Helper()
 	pgtest.Exec(w.t, w.databaseURL, `

@@ -37,8 +37,8 @@ func whileCallsWait(w *world) {
 	w.check()
 }
 
-// afterApproval kills at several distances from an acknowledged approval,
-// to meet every step that follows it.
+// afterApproval kills at several distances from an acknowledged approval, to meet every step that
+// follows it.
 func afterApproval(w *world) {
 	var ids []string
 	for _, byAPI := range []bool{true, false} {

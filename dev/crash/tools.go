@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// tools is the tools' side of HTTP. It lives in the test's process, which
-// nobody kills, and counts what really ran.
+// tools is the tools' side of HTTP. It lives in the test's process, which nobody kills, and counts
+// what really ran.
 type tools struct {
 	*httptest.Server
 	arrived chan string // IDs of calls that reached a tool that blocks

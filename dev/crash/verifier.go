@@ -20,9 +20,8 @@ import (
 	"go.temporal.io/api/proxy"
 )
 
-// verifier opens what a hardened world hides, and verifies what its people
-// signed: by the keys alone, asking none of Pawl's processes. Its methods do
-// nothing for nil, a plain world.
+// verifier opens what a hardened world hides, and verifies what its people signed: by the keys
+// alone, asking none of Pawl's processes. Its methods do nothing for nil, a plain world.
 type verifier struct {
 	w       *world
 	payload *codec.Keyring
@@ -66,9 +65,9 @@ func (w *world) newVerifier(reader storeReader) *verifier {
 	}
 }
 
-// open puts what is encrypted in an event in its place. Headers and search
-// attributes are plain, and what a forger without a keyring sent, which it
-// reports; all else that can be read without a key is an error.
+// open puts what is encrypted in an event in its place. Headers and search attributes are plain,
+// and what a forger without a keyring sent, which it reports; all else that can be read without a
+// key is an error.
 func (v *verifier) open(ctx context.Context, e *historypb.HistoryEvent) (forged bool, err error) {
 	if v == nil {
 		return false, nil
@@ -116,8 +115,8 @@ func openFailure(_ *proxy.VisitFailuresContext, f *failurepb.Failure) error {
 	return err
 }
 
-// judge marks the answers that nothing proves, and names all as their workflow
-// does: one without an ID of its own, or that can't be read, by its number.
+// judge marks the answers that nothing proves, and names all as their workflow does: one without an
+// ID of its own, or that can't be read, by its number.
 func (v *verifier) judge(call approval.View, answers []answer) {
 	if v == nil {
 		return
@@ -218,8 +217,7 @@ func (v *verifier) check(r store.Record, h history, entries []audit.Entry) error
 	return nil
 }
 
-// checkClaim verifies what the claim of a call rests on that people had to
-// approve.
+// checkClaim verifies what the claim of a call rests on that people had to approve.
 func (v *verifier) checkClaim(r store.Record) error {
 	if r.Permit == nil || r.Verdict.Requirement == nil {
 		if r.Permit != nil && r.Permit.Evidence != "" {

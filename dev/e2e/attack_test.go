@@ -17,9 +17,9 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// What somebody tries who may read and write everything in Temporal, where only
-// signed decisions count. Nothing of it may run a tool, and each try is on
-// record where Pawl saw it. The other half is in attack_workflow_test.go.
+// What somebody tries who may read and write everything in Temporal, where only signed decisions
+// count. Nothing of it may run a tool, and each try is on record where Pawl saw it. The other half
+// is in attack_workflow_test.go.
 
 func TestAttackBySignal(t *testing.T) {
 	b := newBesieged(t)

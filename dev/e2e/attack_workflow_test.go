@@ -62,8 +62,7 @@ func forgery(ctx workflow.Context, p plot) (loot, error) {
 	return out, nil
 }
 
-// forges runs a forger's workflow under an ID, on a task queue and worker of
-// the forger's own.
+// forges runs a forger's workflow under an ID, on a task queue and worker of the forger's own.
 func (b *besieged) forges(id string, p plot) (loot, string) {
 	b.t.Helper()
 	run, err := b.Client.ExecuteWorkflow(b.t.Context(), client.StartWorkflowOptions{
@@ -243,8 +242,8 @@ func (b *besieged) tool(name string) store.Tool {
 	return tool
 }
 
-// A key that was revoked signs for nobody, whenever it did: before the claim,
-// and in the moment between claim and tool.
+// A key that was revoked signs for nobody, whenever it did: before the claim, and in the moment
+// between claim and tool.
 func TestRevokedAndRotatedKeys(t *testing.T) {
 	b := newBesieged(t)
 	waiting, later := b.asks("read_broken"), b.asks("send")

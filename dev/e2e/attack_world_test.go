@@ -126,8 +126,8 @@ func (b *besieged) sealed(k sign.Key, v approval.View, change ...func(d *approva
 	}
 }
 
-// signalled reads what signals a workflow was sent from its history, as anybody
-// with access to Temporal can.
+// signalled reads what signals a workflow was sent from its history, as anybody with access to
+// Temporal can.
 func (b *besieged) signalled(id, name string) []approval.DecisionSignal {
 	b.t.Helper()
 	var out []approval.DecisionSignal

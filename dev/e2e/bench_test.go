@@ -20,11 +20,10 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// BenchmarkCall holds guarded calls against the floor, a bare workflow of one
-// activity, in one process on one server, started the same way. "1" is one
-// call at a time, "16" sixteen in flight. Batches of both take turns, because
-// what else a machine does changes from second to second: the ratios are what
-// counts. "steps" is the least that a call of three activities can cost.
+// BenchmarkCall holds guarded calls against the floor, a bare workflow of one activity, in one
+// process on one server, started the same way. "1" is one call at a time, "16" sixteen in flight.
+// Batches of both take turns, because what else a machine does changes from second to second: the
+// ratios are what counts. "steps" is the least that a call of three activities can cost.
 //
 //	x-throughput  of the bare one's, median of the pairs of batches; 1 is free
 //	x-p50, x-cpu  median time from start to result, CPU time of everything
@@ -109,8 +108,8 @@ func allowed(s *stack.Stack, name string) (client.WorkflowRun, error) {
 	return run, err
 }
 
-// approved starts a call and approves it: who names the digest may do so before
-// the call is seen to wait.
+// approved starts a call and approves it: who names the digest may do so before the call is seen to
+// wait.
 func approved(s *stack.Stack, name string) (client.WorkflowRun, error) {
 	run, digest, err := startCall(s, name)
 	if err != nil {
@@ -119,8 +118,8 @@ func approved(s *stack.Stack, name string) (client.WorkflowRun, error) {
 	return run, s.Client.SignalWorkflow(context.Background(), run.GetID(), "", approval.SignalApprove, approval.DecisionSignal{Digest: digest})
 }
 
-// takeTurns lets batches of two lanes take turns until b has enough, and reports
-// how other does against base, by whose name its own figure goes.
+// takeTurns lets batches of two lanes take turns until b has enough, and reports how other does
+// against base, by whose name its own figure goes.
 func takeTurns(b *testing.B, name string, base, other *lane) {
 	for _, l := range []*lane{base, other} {
 		l.batch() // connections, caches
@@ -236,8 +235,8 @@ func bare(ctx workflow.Context) error {
 	return workflow.ExecuteActivity(ctx, noop, struct{}{}).Get(ctx, nil)
 }
 
-// steps is bare between two local activities that do nothing: what a policy and
-// an audit activity cost before they have looked at or written anything.
+// steps is bare between two local activities that do nothing: what a policy and an audit activity
+// cost before they have looked at or written anything.
 func steps(ctx workflow.Context) error {
 	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: time.Minute})
 	if err := workflow.ExecuteLocalActivity(local, noop, struct{}{}).Get(ctx, nil); err != nil {

@@ -64,8 +64,8 @@ func demoFlags(t *testing.T) []string {
 	}
 }
 
-// startDemo runs the demo as a terminal would, in a process group of its own.
-// Flags that come later win.
+// startDemo runs the demo as a terminal would, in a process group of its own. Flags that come later
+// win.
 func startDemo(t *testing.T, root string, flags ...string) *demoRun {
 	t.Helper()
 	d := &demoRun{t: t, root: root, done: make(chan struct{})}
@@ -123,8 +123,7 @@ func (d *demoRun) reads(pattern string) (found string) {
 	return found
 }
 
-// signal sends a signal to every process of the demo's group, as a terminal
-// does.
+// signal sends a signal to every process of the demo's group, as a terminal does.
 func (d *demoRun) signal(s syscall.Signal) {
 	d.t.Helper()
 	if err := syscall.Kill(-d.cmd.Process.Pid, s); err != nil {

@@ -108,8 +108,8 @@ func demoDecided(t *testing.T, root string) {
 	}
 }
 
-// redacted checks that what Pawl keeps of the customer's record lacks what
-// the policy hides, and nothing else.
+// redacted checks that what Pawl keeps of the customer's record lacks what the policy hides, and
+// nothing else.
 func (d *demoRun) redacted(api, id string) {
 	d.t.Helper()
 	var v approval.View
@@ -135,8 +135,8 @@ func (d *demoRun) redacted(api, id string) {
 	}
 }
 
-// deleteInTemporal approves the call on the page that the demo names, with a
-// signal as bare as one that Temporal's UI sends when no data is filled in.
+// deleteInTemporal approves the call on the page that the demo names, with a signal as bare as one
+// that Temporal's UI sends when no data is filled in.
 func (d *demoRun) deleteInTemporal(id string) {
 	d.t.Helper()
 	page := d.reads(demoPage)

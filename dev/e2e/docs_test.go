@@ -14,8 +14,8 @@ import (
 	"github.com/pawlhq/pawl/dev/stack"
 )
 
-// TestFirstToken runs the commands under "The first token, in a minute" as
-// docs/security.md has them: what it says is approved runs, by a signed decision.
+// TestFirstToken runs the commands under "The first token, in a minute" as docs/security.md has
+// them: what it says is approved runs, by a signed decision.
 func TestFirstToken(t *testing.T) {
 	text, err := os.ReadFile("../../docs/security.md")
 	if err != nil {

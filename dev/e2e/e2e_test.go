@@ -1,5 +1,5 @@
-// Package e2e_test runs the whole of Pawl against a real Temporal, in this
-// process or in processes of its own.
+// Package e2e_test runs the whole of Pawl against a real Temporal, in this process or in processes
+// of its own.
 package e2e_test
 
 import (

@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// BenchmarkEncryption holds encrypted calls against plain ones, on two stacks
-// in one process. Batches of both take turns, as in BenchmarkCall.
+// BenchmarkEncryption holds encrypted calls against plain ones, on two stacks in one process.
+// Batches of both take turns, as in BenchmarkCall.
 //
 //	x-throughput  of the plain one's, median of the pairs of batches; 1 is free
 //	x-p50, x-cpu  median time from start to result, CPU time of everything

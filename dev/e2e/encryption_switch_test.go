@@ -22,8 +22,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// Calls that began before encryption go on after it was switched on; once plain
-// payloads are refused, nothing plain counts.
+// Calls that began before encryption go on after it was switched on; once plain payloads are
+// refused, nothing plain counts.
 func TestEncryptionIsSwitchedOn(t *testing.T) {
 	w := newWorld(t)
 	before := w.pending(`{"tool":"send","args":{"to":"x"},"idempotency_key":"k"}`)

@@ -55,8 +55,8 @@ func loadKeys(t *testing.T, path string) *codec.Keyring {
 	return keys
 }
 
-// planted are secrets, by where they come from. Each is written three times in
-// a row, so that one of them lies in one page of a database file.
+// planted are secrets, by where they come from. Each is written three times in a row, so that one
+// of them lies in one page of a database file.
 var planted = map[string]string{}
 
 func plant(where string) string {
@@ -65,8 +65,8 @@ func plant(where string) string {
 	return strings.Repeat(secret, 3)
 }
 
-// TestNothingIsReadableInTemporalsFiles plants secrets wherever a call has
-// room for them, and searches the files.
+// TestNothingIsReadableInTemporalsFiles plants secrets wherever a call has room for them, and
+// searches the files.
 func TestNothingIsReadableInTemporalsFiles(t *testing.T) {
 	for _, c := range []struct {
 		name              string
@@ -181,8 +181,8 @@ func (w *world) plantSecrets(t *testing.T) {
 
 var plantedOrder = plant("a guarded function's argument")
 
-// checkPayloads looks at every payload that Temporal can show, and at every
-// failure. Only headers and search attributes are plain.
+// checkPayloads looks at every payload that Temporal can show, and at every failure. Only headers
+// and search attributes are plain.
 func (w *world) checkPayloads(t *testing.T) {
 	t.Helper()
 	c, plain := w.Client.WorkflowService(), 0
@@ -261,8 +261,8 @@ func onlyHeadersArePlain(t *testing.T, where string, m proto.Message) (headers i
 	return headers
 }
 
-// A worker without the key must not end a call, drop an answer, or go on with
-// half of what it should know.
+// A worker without the key must not end a call, drop an answer, or go on with half of what it
+// should know.
 func TestAWorkerWithoutTheKey(t *testing.T) {
 	w := newWorld(t, encrypted)
 	waiting := w.pending(`{"tool":"send","args":{"to":"x"}}`)

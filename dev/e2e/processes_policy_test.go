@@ -74,8 +74,8 @@ func testPolicyOfProcesses(t *testing.T, d *deployment) {
 	pawl(1, []string{broken + ":2:", `did you mean "auto_approve"?`, "The active one stays"}, "policy", "apply", broken)
 	pawl(0, []string{"policy.applied", "version 2, digest", "by ana: try"}, "audit", "list", "--kind", "policy.applied")
 
-	// Files of a worker: an old policy's are left out of account, with a word;
-	// those that nobody applied keep it from starting.
+	// Files of a worker: an old policy's are left out of account, with a word; those that nobody
+	// applied keep it from starting.
 	late := d.worker(t, env)
 	if !strings.Contains(late.stderr(), "are not the active policy but an earlier one") {
 		t.Errorf("the worker with old files said\n%s", late.stderr())

@@ -21,8 +21,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// TestProcesses runs workers and APIs as processes of their own, as real users
-// do, on one Temporal and one Postgres.
+// TestProcesses runs workers and APIs as processes of their own, as real users do, on one Temporal
+// and one Postgres.
 func TestProcesses(t *testing.T) {
 	d := newDeployment(t)
 	for name, test := range map[string]func(*testing.T, *deployment){
@@ -88,8 +88,7 @@ func testSetupAndDoctor(t *testing.T, d *deployment) {
 	d.want(t, env, 1, []string{"missing        tool workers        nobody polls the task queue tools-python", "start the process that runs translate"}, "doctor")
 }
 
-// documentedGrants are the rights that docs/operations.md gives to workers and
-// APIs.
+// documentedGrants are the rights that docs/operations.md gives to workers and APIs.
 func documentedGrants(t *testing.T) string {
 	doc, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {

@@ -93,8 +93,8 @@ type verdictOf struct {
 	err     error
 }
 
-// TestEverybodyDecidesAtTheDeadline: one of approval, rejection, withdrawal and
-// silence settles a call, each is told the truth, and store and workflow agree.
+// TestEverybodyDecidesAtTheDeadline: one of approval, rejection, withdrawal and silence settles a
+// call, each is told the truth, and store and workflow agree.
 func TestEverybodyDecidesAtTheDeadline(t *testing.T) {
 	w := newWorld(t)
 	apis := []string{w.API, w.secondAPI()}
@@ -158,8 +158,7 @@ func decideAs(as *client.Client, id, what, digest string) verdictOf {
 	return verdictOf{outcome, err}
 }
 
-// settledTruthfully waits for the call's end, and holds what each was told
-// against it.
+// settledTruthfully waits for the call's end, and holds what each was told against it.
 func (w *world) settledTruthfully(id string, told map[string]*verdictOf) approval.Status {
 	w.t.Helper()
 	var out approval.Outcome

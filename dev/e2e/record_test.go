@@ -21,10 +21,10 @@ import (
 
 var record = flag.Bool("record", false, "write the histories that package workflows replays and that are not there yet")
 
-// TestRecordHistories writes one history for each way a call can end, and for
-// the roads there that differ. What was recorded once is never written again:
-// it is what calls of an earlier version look like, and they must replay. Those
-// without a scenario here (…-refused) can come about no more.
+// TestRecordHistories writes one history for each way a call can end, and for the roads there that
+// differ. What was recorded once is never written again: it is what calls of an earlier version
+// look like, and they must replay. Those without a scenario here (…-refused) can come about no
+// more.
 func TestRecordHistories(t *testing.T) {
 	if !*record {
 		t.Skip("make record adds histories")
@@ -225,8 +225,7 @@ func (w *world) passDeadline(id string) {
 // identities are process IDs and host names of whoever recorded.
 var identities = regexp.MustCompile(`("identity": *)"[^"]*"`)
 
-// record writes the history of the call that a scenario returns, unless there
-// is one of that name.
+// record writes the history of the call that a scenario returns, unless there is one of that name.
 func (w *world) record(name string, scenario func() string) {
 	w.t.Helper()
 	path := filepath.Join("..", "..", "workflows", "testdata", "histories", name+".json")

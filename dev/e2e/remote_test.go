@@ -29,8 +29,8 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// Tools that other workers run. The worker is this test's binary in a process
-// of its own, so that it can be killed.
+// Tools that other workers run. The worker is this test's binary in a process of its own, so that
+// it can be killed.
 
 const (
 	remoteTools = `
@@ -79,8 +79,8 @@ func newRemote(t *testing.T, change ...func(*stack.Config)) *remote {
 	return e
 }
 
-// TestRemoteWorker is no test, but the process that the others start: a
-// worker for activities alone, whose tools ask a URL.
+// TestRemoteWorker is no test, but the process that the others start: a worker for activities
+// alone, whose tools ask a URL.
 func TestRemoteWorker(t *testing.T) {
 	address := os.Getenv(remoteAddress)
 	if address == "" {
@@ -334,8 +334,7 @@ func TestNobodyPollsForARemoteTool(t *testing.T) {
 	}
 }
 
-// publish starts Pawl's publishing workflow, as whoever may write to the
-// namespace can.
+// publish starts Pawl's publishing workflow, as whoever may write to the namespace can.
 func (w *remote) publish(agent, tool string) approval.Published {
 	w.t.Helper()
 	run, err := w.Client.ExecuteWorkflow(w.t.Context(), client.StartWorkflowOptions{TaskQueue: approval.TaskQueue}, approval.WorkflowPublish,

@@ -17,8 +17,8 @@ import (
 
 // What the SDK's waits and functions go through when processes go and come back.
 
-// An agent's process goes, its call is approved meanwhile, and another process
-// of the agent runs it, once, and gets its result.
+// An agent's process goes, its call is approved meanwhile, and another process of the agent runs
+// it, once, and gets its result.
 func TestSDKAgentComesBack(t *testing.T) {
 	w := sdkWorld(t)
 	b := &bank{runs: map[string]int{}}
@@ -123,8 +123,8 @@ func TestSDKManyWaits(t *testing.T) {
 	}
 }
 
-// A process that stops while its function runs leaves an unknown outcome, and
-// nobody runs the function again.
+// A process that stops while its function runs leaves an unknown outcome, and nobody runs the
+// function again.
 func TestSDKCutOffWhileItRuns(t *testing.T) {
 	w := sdkWorld(t)
 	agent, err := pawl.New(w.Client, pawl.Options{Agent: "billing", Drain: time.Millisecond})

@@ -52,8 +52,7 @@ func (v *secrets) search(where string, text []byte, belong ...string) {
 	}
 }
 
-// token reads a file that 'pawl token new --out' wrote, and keeps what is
-// secret of it.
+// token reads a file that 'pawl token new --out' wrote, and keeps what is secret of it.
 func (v *secrets) token(path string) string {
 	v.t.Helper()
 	text, err := os.ReadFile(path)
@@ -83,9 +82,9 @@ func (s *sent) all() []byte {
 	return bytes.Clone(s.text.Bytes())
 }
 
-// TestPlantedSecrets runs worker, API and command line as processes of their
-// own, as talkative as they can be, with every secret they may hold. Then it
-// looks through everything that they said, sent and stored.
+// TestPlantedSecrets runs worker, API and command line as processes of their own, as talkative as
+// they can be, with every secret they may hold. Then it looks through everything that they said,
+// sent and stored.
 func TestPlantedSecrets(t *testing.T) {
 	s := newDeployment(t)
 	v := &secrets{t: t, known: map[string]string{}}
@@ -174,8 +173,8 @@ func TestPlantedSecrets(t *testing.T) {
 	support, rita, otto, gone := v.token(file("support")), v.token(file("rita")), v.token(file("otto")), v.token(file("gone"))
 	pawl("", 0, as("root", "token", "revoke", strings.Split(gone, "_")[2])...)
 
-	// A call from start to end, with the secret in its arguments, its reason, the
-	// reviewer's notes, its result; another whose tool complains.
+	// A call from start to end, with the secret in its arguments, its reason, the reviewer's notes,
+	// its result; another whose tool complains.
 	pending := func() (id string) {
 		waitFor(t, "a call waits", func() bool {
 			var list struct{ Items []struct{ ID string } }

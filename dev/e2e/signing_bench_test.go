@@ -12,10 +12,10 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// BenchmarkSigning holds calls that are approved by a signed decision against
-// calls that are approved by an unsigned one, on one stack. A signed
-// one is signed as the API does it, and verified by the workflow, by the claim and
-// by the executor. Batches of both take turns, as in BenchmarkCall.
+// BenchmarkSigning holds calls that are approved by a signed decision against calls that are
+// approved by an unsigned one, on one stack. A signed one is signed as the API does it, and
+// verified by the workflow, by the claim and by the executor. Batches of both take turns, as in
+// BenchmarkCall.
 //
 //	x-throughput  of the unsigned one's, median of the pairs of batches; 1 is free
 //	x-p50, x-cpu  median time from start to result, CPU time of everything

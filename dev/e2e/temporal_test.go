@@ -28,8 +28,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// What whoever has access to Temporal can do to a call, by its command line or
-// by a worker of their own.
+// What whoever has access to Temporal can do to a call, by its command line or by a worker of their
+// own.
 
 func TestAnswersWhileNoWorkerRuns(t *testing.T) {
 	w := newWorld(t)
@@ -182,8 +182,8 @@ func TestNothingRunsTwice(t *testing.T) {
 	})
 }
 
-// Calls whose workflows were closed by other hands than Pawl's are ended, too,
-// by the next worker that looks.
+// Calls whose workflows were closed by other hands than Pawl's are ended, too, by the next worker
+// that looks.
 func TestClosedFromOutside(t *testing.T) {
 	w := newWorld(t)
 	release := make(chan struct{})
@@ -220,8 +220,8 @@ func TestClosedFromOutside(t *testing.T) {
 	w.ends(reset, approval.StatusRejected, 0)
 }
 
-// A task queue's calls are kept in one store: with another, they could be
-// judged anew, and their tools run again.
+// A task queue's calls are kept in one store: with another, they could be judged anew, and their
+// tools run again.
 func TestOneStoreForEachQueue(t *testing.T) {
 	w := newWorld(t)
 	other, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "other.db")})

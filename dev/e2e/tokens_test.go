@@ -35,8 +35,8 @@ func code(err error) (int, string) {
 	return 0, ""
 }
 
-// The whole way with tokens: from the first, which the stack writes down, to a
-// call that somebody else than its owner has to approve.
+// The whole way with tokens: from the first, which the stack writes down, to a call that somebody
+// else than its owner has to approve.
 func TestTokens(t *testing.T) {
 	w := newWorld(t, func(c *stack.Config) { c.Auth = stack.AuthTokens })
 	text, err := os.ReadFile(w.AdminTokenFile())

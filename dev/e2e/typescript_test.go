@@ -32,8 +32,8 @@ type tsWorld struct {
 	dir, outbox string
 }
 
-// TestTypeScript runs the example as its README says: worker, agent and
-// reviewer are processes of their own and speak to Temporal alone.
+// TestTypeScript runs the example as its README says: worker, agent and reviewer are processes of
+// their own and speak to Temporal alone.
 func TestTypeScript(t *testing.T) {
 	const example = "../../examples/typescript"
 	dir := nodetest.Build(t, example)

@@ -1,5 +1,5 @@
-// Package nodetest finds what tests of TypeScript programs need, and builds
-// such programs outside of the source tree.
+// Package nodetest finds what tests of TypeScript programs need, and builds such programs outside
+// of the source tree.
 package nodetest
 
 import (
@@ -20,8 +20,7 @@ const (
 	advice = "the TypeScript tests need Node 20.3 or newer, npm, and a package registry that answers"
 )
 
-// Need skips the test if TypeScript programs can't be built here, or fails it
-// under CI=true.
+// Need skips the test if TypeScript programs can't be built here, or fails it under CI=true.
 func Need(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -48,9 +47,8 @@ func find(ctx context.Context) error {
 	return run(ctx, ".", "npm", "ping", "--fetch-retries=1", "--fetch-timeout=20000")
 }
 
-// Build copies the npm project in from, installs what its lock file names,
-// compiles it, and returns the copy's folder, which goes with the test.
-// Downloads are kept in npm's own cache.
+// Build copies the npm project in from, installs what its lock file names, compiles it, and returns
+// the copy's folder, which goes with the test. Downloads are kept in npm's own cache.
 func Build(t testing.TB, from string) (dir string) {
 	t.Helper()
 	Need(t)

@@ -1,6 +1,5 @@
-// Package oidctest signs in with an OpenID Connect issuer that is another
-// project's work, as a person in a browser and as a program would, and takes
-// the tokens to Pawl.
+// Package oidctest signs in with an OpenID Connect issuer that is another project's work, as a
+// person in a browser and as a program would, and takes the tokens to Pawl.
 package oidctest
 
 import (

@@ -1,5 +1,5 @@
-// Package sample holds harmless tools to try Pawl with. Each writes a line to
-// a log file, so that anybody can see what ran, and when.
+// Package sample holds harmless tools to try Pawl with. Each writes a line to a log file, so that
+// anybody can see what ran, and when.
 package sample
 
 import (

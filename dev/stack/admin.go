@@ -20,8 +20,8 @@ const (
 	AuthTokens = "tokens"
 )
 
-// AdminTokenFile holds the first administrator's token, where the API takes
-// tokens; it belongs to who started the stack alone.
+// AdminTokenFile holds the first administrator's token, where the API takes tokens; it belongs to
+// who started the stack alone.
 func (s *Stack) AdminTokenFile() string { return filepath.Join(s.o.Data, "admin.token") }
 
 // authenticator is the API's; nil where nobody is authenticated.
@@ -32,8 +32,7 @@ func (s *Stack) authenticator() auth.Authenticator {
 	return auth.Any{Tokens: auth.NewTokens(s.Store)}
 }
 
-// SigningKeyFile holds the key that signs decisions, where the API knows its
-// callers.
+// SigningKeyFile holds the key that signs decisions, where the API knows its callers.
 func (s *Stack) SigningKeyFile() string { return filepath.Join(s.o.Data, "signing-key.pem") }
 
 // signer is the API's; nil where nobody is authenticated.
@@ -44,8 +43,8 @@ func (s *Stack) signer(ctx context.Context) (*auth.Signer, error) {
 	return auth.OpenSigner(ctx, auth.SignerOptions{File: s.SigningKeyFile(), Store: s.Store, By: "pawl-dev"})
 }
 
-// ensureAdmin makes a token for an administrator and writes it down, unless
-// the one that is written down works.
+// ensureAdmin makes a token for an administrator and writes it down, unless the one that is written
+// down works.
 func (s *Stack) ensureAdmin(ctx context.Context) error {
 	if s.o.Auth != AuthTokens {
 		return nil

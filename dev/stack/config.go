@@ -22,9 +22,9 @@ const DefaultFile = "temporal-dev.yaml"
 
 // Config says what the stack runs. Default fills it; a file and flags change it. Of Pawl's own
 // settings it takes DatabaseURL (a Postgres for Pawl's store; Temporal keeps its own files; empty:
-// SQLite under Data), APIListen, PublicURL, OrdinarySteps, Decisions, Policy (files, one layer each,
-// applied now and as they change; none: the store's policy stays), Tools, PayloadKeys (implies
-// Encrypt) and LogLevel.
+// SQLite under Data), APIListen, PublicURL, OrdinarySteps, Decisions, Policy (files, one layer
+// each, applied now and as they change; none: the store's policy stays), Tools, PayloadKeys
+// (implies Encrypt) and LogLevel.
 type Config struct {
 	settings.Settings
 

@@ -26,8 +26,8 @@ func (s *Stack) KeysPath() string {
 	return ""
 }
 
-// readKeys reads the keyring. The stack's own is made if it is missing; calls
-// that are in the data directory already are plain, and stay readable.
+// readKeys reads the keyring. The stack's own is made if it is missing; calls that are in the data
+// directory already are plain, and stay readable.
 func (s *Stack) readKeys() error {
 	path := s.KeysPath()
 	if path == "" {
@@ -44,8 +44,8 @@ func (s *Stack) readKeys() error {
 	return err
 }
 
-// checkNewKeys takes a keyring back that was made for a data directory whose
-// own is lost. Nothing has been written with it yet.
+// checkNewKeys takes a keyring back that was made for a data directory whose own is lost. Nothing
+// has been written with it yet.
 func (s *Stack) checkNewKeys(ctx context.Context) error {
 	if !s.newKeys {
 		return nil

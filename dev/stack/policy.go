@@ -26,8 +26,8 @@ const (
 // maxShifts is how many respects of one change are logged.
 const maxShifts = 10
 
-// startPolicy makes the policy files the active policy, now and whenever they
-// change, and follows that. Without files the store's stays.
+// startPolicy makes the policy files the active policy, now and whenever they change, and follows
+// that. Without files the store's stays.
 func (s *Stack) startPolicy(ctx context.Context) error {
 	var files *active.Files
 	if len(s.o.Policy) > 0 {

@@ -36,8 +36,8 @@ type Options struct {
 	Logger *slog.Logger // default: discard
 	Tools  []*tool.Tool // beside those of the configuration
 
-	// Progress is told what the stack is doing while it starts and stops, and
-	// of changed policy files, from another goroutine. Default: nobody.
+	// Progress is told what the stack is doing while it starts and stops, and of changed policy files,
+	// from another goroutine. Default: nobody.
 	Progress func(step string)
 }
 
@@ -64,9 +64,9 @@ type Stack struct {
 	stopAPI   context.CancelFunc
 }
 
-// Start brings everything up, and returns when everything serves. Files are
-// read and ports taken before anything runs, so that what is wrong with them
-// is said at once. If ctx ends meanwhile, what was started is stopped again.
+// Start brings everything up, and returns when everything serves. Files are read and ports taken
+// before anything runs, so that what is wrong with them is said at once. If ctx ends meanwhile,
+// what was started is stopped again.
 func Start(ctx context.Context, o Options) (s *Stack, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -223,8 +223,8 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	return s.checkNewKeys(ctx)
 }
 
-// serverLogger passes Temporal's own log on from the level asked for, until
-// the server is being stopped: then its parts complain of each other's absence.
+// serverLogger passes Temporal's own log on from the level asked for, until the server is being
+// stopped: then its parts complain of each other's absence.
 func (s *Stack) serverLogger(starting context.Context) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(strings.ToUpper(s.o.TemporalLogLevel))) // validated
@@ -324,8 +324,8 @@ func (s *Stack) Wait(ctx context.Context) error {
 	}
 }
 
-// Close stops everything, in the order in which nothing is lost: no new calls,
-// running tools end, then the server and the files. It may be called once.
+// Close stops everything, in the order in which nothing is lost: no new calls, running tools end,
+// then the server and the files. It may be called once.
 func (s *Stack) Close() error {
 	s.stopping.Store(true)
 	s.ready.Store(false)

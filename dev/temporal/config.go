@@ -27,19 +27,19 @@ func sqlConfig(file, run string) *config.SQL {
 		ConnectAttributes: map[string]string{
 			// The file is made before the server starts. If it is gone, failing beats an empty one.
 			"mode": "rw",
-			// What follows becomes a PRAGMA on every new connection. WAL with FULL flushes the log
-			// at every commit: what Temporal acknowledged survives a crash of process or machine.
+			// What follows becomes a PRAGMA on every new connection. WAL with FULL flushes the log at every
+			// commit: what Temporal acknowledged survives a crash of process or machine.
 			"journal_mode": "WAL",
 			"synchronous":  "FULL",
 			"busy_timeout": "10000", // ms; a reader from outside (sqlite3, a backup) may hold a lock
-			// The plugin keeps connections per DSN until the process ends. A DSN of its own keeps
-			// a start from getting a connection to a file that was deleted and made anew. The
-			// plugin reads "setup" only to compare it with "true", SQLite ignores it.
+			// The plugin keeps connections per DSN until the process ends. A DSN of its own keeps a start
+			// from getting a connection to a file that was deleted and made anew. The plugin reads "setup"
+			// only to compare it with "true", SQLite ignores it.
 			"setup": run,
 		},
-		// Temporal's transactions read before they write and begin deferred, so with two
-		// connections SQLite refuses the write of the one that comes late (SQLITE_BUSY_SNAPSHOT),
-		// whatever the busy timeout: four connections did a third of the work of one.
+		// Temporal's transactions read before they write and begin deferred, so with two connections
+		// SQLite refuses the write of the one that comes late (SQLITE_BUSY_SNAPSHOT), whatever the busy
+		// timeout: four connections did a third of the work of one.
 		MaxConns:     1,
 		MaxIdleConns: 1,
 		// After a stop nothing else closes the connection.
@@ -96,8 +96,7 @@ func serverConfig(
 		Services:     map[string]config.Service{},
 	}
 	for name, l := range listeners {
-		// HTTPPort stays 0: Temporal's HTTP API would be one more open port, and nothing here uses
-		// it.
+		// HTTPPort stays 0: Temporal's HTTP API would be one more open port, and nothing here uses it.
 		cfg.Services[string(name)] = config.Service{RPC: config.RPC{GRPCPort: listenerPort(l), BindOnIP: loopback}}
 	}
 	return cfg
@@ -119,20 +118,20 @@ func dynamicConfig() dynamicconfig.StaticClient {
 	return dynamicconfig.StaticClient{
 		// Nothing leaves the machine. The default depends on the environment.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,
-		// A search attribute added to a running server ("pawl setup") is usable at once instead of
-		// after a cache refresh. It costs a read per call that names search attributes.
+		// A search attribute added to a running server ("pawl setup") is usable at once instead of after
+		// a cache refresh. It costs a read per call that names search attributes.
 		dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
 		// The default of 10 a second is soon used up by an open UI page and a polling test.
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): 100,
 		// The default of 128,000 cached workflows is sized for a server with a machine to itself.
 		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 8192,
-		// A shard looks for new transfer tasks, which hand workflow tasks to workers, at most so
-		// many times a second. With the default of 20 a hop soon after another one in the same
-		// shard waits for 50 ms: a workflow with one activity took 10 ms or 100 ms, with this 8 to
-		// 14 ms. Looking is a short read of a local file and follows only a write.
+		// A shard looks for new transfer tasks, which hand workflow tasks to workers, at most so many
+		// times a second. With the default of 20 a hop soon after another one in the same shard waits for
+		// 50 ms: a workflow with one activity took 10 ms or 100 ms, with this 8 to 14 ms. Looking is a
+		// short read of a local file and follows only a write.
 		dynamicconfig.TransferProcessorMaxPollRPS.Key(): 1000,
-		// Four partitions, the default, spread a busy task queue over hosts. There is one host, and
-		// with few workers tasks and polls that land in different partitions have to be forwarded.
+		// Four partitions, the default, spread a busy task queue over hosts. There is one host, and with
+		// few workers tasks and polls that land in different partitions have to be forwarded.
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
 		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
 	}

@@ -73,8 +73,8 @@ func acquire(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// release gives the lock up. The lock file stays: removing it would let two processes hold locks
-// on two files of the same name.
+// release gives the lock up. The lock file stays: removing it would let two processes hold locks on
+// two files of the same name.
 func (d *dataDir) release() error {
 	if err := d.lock.Close(); err != nil {
 		return fmt.Errorf("temporal: release data directory: %w", err)
@@ -198,8 +198,8 @@ func (d *dataDir) checkDatabase(ctx context.Context, shards int) (err error) {
 	return nil
 }
 
-// checkpoint moves what the write-ahead log holds into temporal.db, so that a copy of that one
-// file is whole after a graceful stop.
+// checkpoint moves what the write-ahead log holds into temporal.db, so that a copy of that one file
+// is whole after a graceful stop.
 func (d *dataDir) checkpoint(ctx context.Context) (err error) {
 	db, err := openDatabase(d.database(), "rw")
 	if err != nil {

@@ -41,8 +41,8 @@ func (f *failure) take() error {
 type serverLogger struct {
 	slog   *slog.Logger
 	failed *failure
-	// settled is false while the server starts and stops. Its warnings in that time are about parts
-	// of itself that are not there yet or any more, and count as information.
+	// settled is false while the server starts and stops. Its warnings in that time are about parts of
+	// itself that are not there yet or any more, and count as information.
 	settled *atomic.Bool
 	tags    []tag.Tag
 }

@@ -118,8 +118,8 @@ func newNamespace(name string) *persistencespb.NamespaceDetail {
 
 // configure brings cfg to what the options ask for and says whether that changed anything.
 //
-// With a SQL store a custom search attribute is a name in the namespace for one of the columns
-// that every namespace has, a few per type ("Keyword01" to "Keyword10").
+// With a SQL store a custom search attribute is a name in the namespace for one of the columns that
+// every namespace has, a few per type ("Keyword01" to "Keyword10").
 func configure(
 	cfg *persistencespb.NamespaceConfig, retention time.Duration, attributes map[string]enumspb.IndexedValueType,
 ) (changed bool, err error) {

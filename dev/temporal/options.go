@@ -27,15 +27,15 @@ const (
 const (
 	// minRetention is what Temporal itself allows for a namespace that lives in one cluster.
 	minRetention = time.Hour
-	// maxHistoryShards bounds the background work: every shard runs its own task queues, and all
-	// of them share one SQLite connection.
+	// maxHistoryShards bounds the background work: every shard runs its own task queues, and all of
+	// them share one SQLite connection.
 	maxHistoryShards = 512
 )
 
 // Options say what the embedded server runs. Only DataDir is required.
 type Options struct {
-	// DataDir holds temporal.db (histories, timers and visibility) and temporal.lock. It is
-	// created with mode 0700 if absent. One process at a time may use it. Required.
+	// DataDir holds temporal.db (histories, timers and visibility) and temporal.lock. It is created
+	// with mode 0700 if absent. One process at a time may use it. Required.
 	DataDir string
 
 	// Listen is the host:port of Temporal's gRPC frontend. Port 0 picks a free one. There is no
@@ -57,12 +57,12 @@ type Options struct {
 	// Namespace again. Defaults to 72 hours.
 	Retention time.Duration
 
-	// HistoryShards is fixed at the first start of a data directory; a later start with another
-	// value fails with [ErrShardsFixed]. A shard handles one write at a time. Defaults to 4.
+	// HistoryShards is fixed at the first start of a data directory; a later start with another value
+	// fails with [ErrShardsFixed]. A shard handles one write at a time. Defaults to 4.
 	HistoryShards int
 
-	// SearchAttributes are custom search attributes that Namespace must have. Those it already has
-	// are kept, also when a later start no longer names them. Defaults to none.
+	// SearchAttributes are custom search attributes that Namespace must have. Those it already has are
+	// kept, also when a later start no longer names them. Defaults to none.
 	SearchAttributes map[string]enumspb.IndexedValueType
 
 	// Logger receives the server's log at the server's own levels, which are chatty below Warn.

@@ -1,10 +1,10 @@
-// Package temporal runs a real Temporal server and its web UI inside the process, for the dev
-// stack and for end-to-end tests.
+// Package temporal runs a real Temporal server and its web UI inside the process, for the dev stack
+// and for end-to-end tests.
 //
 // Everything the server knows is in one SQLite file in a data directory, flushed at every commit,
-// so that killing the process at any moment loses nothing that was acknowledged: start again on
-// the same directory and open workflows go on. All ports are on loopback unless Options say
-// otherwise, there is no authentication, and nothing calls home.
+// so that killing the process at any moment loses nothing that was acknowledged: start again on the
+// same directory and open workflows go on. All ports are on loopback unless Options say otherwise,
+// there is no authentication, and nothing calls home.
 package temporal
 
 import (
@@ -32,8 +32,8 @@ var (
 	ErrAddressInUse = errors.New("temporal: address is in use")
 	// ErrLocked is returned by Start when another server runs on Options.DataDir.
 	ErrLocked = errors.New("temporal: data directory is in use")
-	// ErrShardsFixed is returned by Start when Options.HistoryShards is not what the data
-	// directory was set up with.
+	// ErrShardsFixed is returned by Start when Options.HistoryShards is not what the data directory
+	// was set up with.
 	ErrShardsFixed = errors.New("temporal: number of history shards is fixed")
 )
 
@@ -186,8 +186,8 @@ func (s *Server) UIURL() string { return s.uiURL }
 // Temporal's own server would end the process. Call Stop then. Nothing is sent for a Stop.
 func (s *Server) Failed() <-chan error { return s.failed.err }
 
-// Stop ends the server within 10 seconds. Clients should be gone by then: their long polls are
-// cut after a second. Open workflows go on at the next Start. Later calls answer the first one's
+// Stop ends the server within 10 seconds. Clients should be gone by then: their long polls are cut
+// after a second. Open workflows go on at the next Start. Later calls answer the first one's
 // result.
 //
 // If it takes longer than that, Stop answers an error, and the data directory stays locked until

@@ -37,8 +37,8 @@ func newWebUI(frontend string, l net.Listener, o Options) (*webUI, error) {
 		TemporalGRPCAddress: frontend,
 		EnableUI:            true,
 		DefaultNamespace:    o.Namespace,
-		// The dev stack is plain HTTP: a Secure cookie would not come back, and every button in
-		// the UI would fail its CSRF check.
+		// The dev stack is plain HTTP: a Secure cookie would not come back, and every button in the UI
+		// would fail its CSRF check.
 		CORS:             config.CORS{CookieInsecure: true},
 		Codec:            config.Codec{Endpoint: o.CodecEndpoint},
 		HideLogs:         true,

@@ -1,6 +1,5 @@
-// Command agent is a small support agent whose tool calls Pawl guards. It is
-// there to be copied from: ask for a call, see whether it waits for a person,
-// use its result, take a no for a no.
+// Command agent is a small support agent whose tool calls Pawl guards. It is there to be copied
+// from: ask for a call, see whether it waits for a person, use its result, take a no for a no.
 package main
 
 import (
@@ -48,15 +47,15 @@ func main() {
 	os.Exit(1)
 }
 
-// calls is what this agent wants. One that thinks would come to its calls one
-// by one; what it tells Pawl about each would be the same.
+// calls is what this agent wants. One that thinks would come to its calls one by one; what it tells
+// Pawl about each would be the same.
 func calls(session string, timeout time.Duration) []approval.Call {
 	call := func(tool, args, title, reason string) approval.Call {
 		return approval.Call{
 			Tool: tool, Args: json.RawMessage(args), Title: title, Reason: reason,
 			Agent: "support-agent", Team: "support", Session: session,
-			// The same key is the same call: an agent that crashed asks again
-			// and gets the call it had, instead of a second one.
+			// The same key is the same call: an agent that crashed asks again and gets the call it had,
+			// instead of a second one.
 			IdempotencyKey: session + "/" + tool,
 		}
 	}
@@ -120,8 +119,8 @@ func standing(v client.View) string {
 	return string(v.Status)
 }
 
-// ending says how a call ended, and by whom. Names, notes and results come
-// from elsewhere, so none of them reaches the terminal as it is.
+// ending says how a call ended, and by whom. Names, notes and results come from elsewhere, so none
+// of them reaches the terminal as it is.
 func ending(v client.View) string {
 	how := string(v.Status)
 	if d := v.Decision; d != nil {

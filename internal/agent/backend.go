@@ -1,6 +1,5 @@
-// Package agent is the runtime of the Go SDK: what runs in an agent's process
-// below package pawl. A Backend is what it needs of Temporal; package pawltest
-// brings its own.
+// Package agent is the runtime of the Go SDK: what runs in an agent's process below package pawl. A
+// Backend is what it needs of Temporal; package pawltest brings its own.
 package agent
 
 import (
@@ -22,8 +21,8 @@ type GoneError struct{ How string }
 
 func (e *GoneError) Error() string { return e.How }
 
-// Permanent reports whether asking a Backend again would bring the same answer.
-// Every other error is temporary.
+// Permanent reports whether asking a Backend again would bring the same answer. Every other error
+// is temporary.
 func Permanent(err error) bool {
 	for _, settled := range []error{ErrPending, calls.ErrUnknown, calls.ErrConflict, calls.ErrEnded} {
 		if errors.Is(err, settled) {
@@ -45,22 +44,20 @@ type Backend interface {
 	State(ctx context.Context, id string) (approval.State, error)
 	Cancel(ctx context.Context, id string, s approval.CancelSignal) error
 
-	// End returns how a call ended. With wait it returns when that is so, or
-	// ctx ends; else ErrPending. A call that was blocked as the duplicate of
-	// another one ends as that one does, for as long as Temporal knows it, and
-	// under its ID. A run may be given if it is known. Errors:
+	// End returns how a call ended. With wait it returns when that is so, or ctx ends; else
+	// ErrPending. A call that was blocked as the duplicate of another one ends as that one does, for
+	// as long as Temporal knows it, and under its ID. A run may be given if it is known. Errors:
 	// calls.ErrUnknown, *GoneError.
 	End(ctx context.Context, id, run string, wait bool) (approval.Outcome, error)
 
 	// Publish puts tools into the catalogue and returns when that is done.
 	Publish(ctx context.Context, p approval.Publication) (approval.Published, error)
 
-	// Polled reports whether a worker is there to take publications and calls,
-	// and names the task queue and namespace where it should be.
+	// Polled reports whether a worker is there to take publications and calls, and names the task
+	// queue and namespace where it should be.
 	Polled(ctx context.Context) (polled bool, where string, err error)
 
-	// Serve runs the tasks of a queue until stop is called, which waits for
-	// those that run.
+	// Serve runs the tasks of a queue until stop is called, which waits for those that run.
 	Serve(ctx context.Context, o ServeOptions) (stop func(), err error)
 
 	Close()

@@ -7,9 +7,8 @@ import (
 	"github.com/pawlhq/pawl/tool"
 )
 
-// Causes holds the errors that guarded functions returned in this process, for
-// the callers that wait in it. The oldest are forgotten first. The zero value
-// is ready, and safe for concurrent use.
+// Causes holds the errors that guarded functions returned in this process, for the callers that
+// wait in it. The oldest are forgotten first. The zero value is ready, and safe for concurrent use.
 type Causes struct {
 	mu    sync.Mutex
 	byID  map[string]error
@@ -35,8 +34,8 @@ func (c *Causes) Add(callID string, err error) {
 	}
 }
 
-// Of returns the error that made the outcome, or nil. The tool may have run in
-// another process, too: then the texts differ.
+// Of returns the error that made the outcome, or nil. The tool may have run in another process,
+// too: then the texts differ.
 func (c *Causes) Of(o approval.Outcome) error {
 	if o.Error == nil {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// several answers for the call "dup", which was blocked as the duplicate of
-// "first", and for that one.
+// several answers for the call "dup", which was blocked as the duplicate of "first", and for that
+// one.
 type several struct {
 	*server
 	first  enumspb.WorkflowExecutionStatus // 0: unknown to Temporal

@@ -15,28 +15,27 @@ import (
 )
 
 const (
-	// maxPublication keeps one publication well below Temporal's limit of 2 MiB
-	// for one payload. Bytes of schemas and descriptions.
+	// maxPublication keeps one publication well below Temporal's limit of 2 MiB for one payload. Bytes
+	// of schemas and descriptions.
 	maxPublication = 1 << 20
 	maxTools       = 200 // of one publication
 
-	// warmUp is how long a task waits for its tool while the process that took
-	// it still starts; at most half of the task's timeout, so that it can say
-	// that nothing ran before Temporal takes it for lost.
+	// warmUp is how long a task waits for its tool while the process that took it still starts; at
+	// most half of the task's timeout, so that it can say that nothing ran before Temporal takes it
+	// for lost.
 	warmUp = 10 * time.Second
 
-	// workerCheckEvery is how often Temporal is asked whether a Pawl worker polls
-	// at all, while a publication is under way. One that polls takes it sooner.
+	// workerCheckEvery is how often Temporal is asked whether a Pawl worker polls at all, while a
+	// publication is under way. One that polls takes it sooner.
 	workerCheckEvery = 5 * time.Second
 
-	// workerChecks in a row must have seen nobody, before waiting callers get an
-	// error: a Temporal that has just restarted has forgotten who polls, and
-	// workers come back to it within seconds.
+	// workerChecks in a row must have seen nobody, before waiting callers get an error: a Temporal
+	// that has just restarted has forgotten who polls, and workers come back to it within seconds.
 	workerChecks = 6
 )
 
-// publisher holds the tools that the agent guards, and puts each into the
-// catalogue before a call of it is started.
+// publisher holds the tools that the agent guards, and puts each into the catalogue before a call
+// of it is started.
 type publisher struct {
 	core
 	agent       string
@@ -118,8 +117,8 @@ func (p *publisher) names() (names []string) {
 	return names
 }
 
-// await returns once the tool is in the catalogue, and at once if it is not
-// the agent's own. After a refusal the next await publishes the tool again.
+// await returns once the tool is in the catalogue, and at once if it is not the agent's own. After
+// a refusal the next await publishes the tool again.
 func (p *publisher) await(ctx context.Context, name string) error {
 	p.mu.Lock()
 	o := p.named(name)
@@ -190,8 +189,8 @@ func (p *publisher) run() {
 	}
 }
 
-// checkWorkers fails those who wait, whenever no worker is there to take the
-// publication. As long as Temporal does not say, they go on waiting.
+// checkWorkers fails those who wait, whenever no worker is there to take the publication. As long
+// as Temporal does not say, they go on waiting.
 func (p *publisher) checkWorkers(ctx context.Context) {
 	warned := false
 	for missed := 0; retry.Sleep(ctx, workerCheckEvery); {
@@ -225,8 +224,8 @@ func (p *publisher) checkWorkers(ctx context.Context) {
 	}
 }
 
-// next takes the tools that are not in the catalogue, if somebody waits for one
-// of them: those that are guarded one after the other are published together.
+// next takes the tools that are not in the catalogue, if somebody waits for one of them: those that
+// are guarded one after the other are published together.
 func (p *publisher) next() ([]*offer, approval.Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -24,9 +24,9 @@ type Options struct {
 	Drain   time.Duration // how long Close waits for tools that run
 	Running int           // how many tools run at once
 	Logger  *slog.Logger
-	// Unpublished makes the error for a tool that is not in the catalogue, and
-	// must wrap cause: reason says why it was refused, and is empty where the
-	// waiting ended first; then trouble is Temporal's last error, or nil.
+	// Unpublished makes the error for a tool that is not in the catalogue, and must wrap cause: reason
+	// says why it was refused, and is empty where the waiting ended first; then trouble is Temporal's
+	// last error, or nil.
 	Unpublished func(tool, reason string, cause, trouble error) error
 }
 
@@ -37,9 +37,8 @@ type core struct {
 	ctx context.Context
 }
 
-// Runtime is what runs in an agent's process: it publishes the tools that are
-// guarded there, runs them once they are permitted, and waits for calls to end.
-// It is safe for concurrent use.
+// Runtime is what runs in an agent's process: it publishes the tools that are guarded there, runs
+// them once they are permitted, and waits for calls to end. It is safe for concurrent use.
 type Runtime struct {
 	core // its context ends when Close has drained
 	*watcher
@@ -73,9 +72,9 @@ func New(b Backend, o Options) *Runtime {
 // Context ends when the Runtime is closed.
 func (r *Runtime) Context() context.Context { return r.ctx }
 
-// Begin starts what a waiting call needs in this process, and waits for nothing:
-// an approved call is patient. A process that guards nothing takes no tasks:
-// they are for the agent's other processes.
+// Begin starts what a waiting call needs in this process, and waits for nothing: an approved call
+// is patient. A process that guards nothing takes no tasks: they are for the agent's other
+// processes.
 func (r *Runtime) Begin() {
 	r.begun.Store(true)
 	if len(r.publish.names()) == 0 {
@@ -99,8 +98,8 @@ func (r *Runtime) Guard(t *tool.Tool) error {
 	return nil
 }
 
-// Serve publishes the tools that are guarded so far, and returns nil when ctx
-// ends; where no Pawl worker runs it waits for one. Errors: those of Published.
+// Serve publishes the tools that are guarded so far, and returns nil when ctx ends; where no Pawl
+// worker runs it waits for one. Errors: those of Published.
 func (r *Runtime) Serve(ctx context.Context) error {
 	r.Begin()
 	for _, name := range r.publish.names() {
@@ -120,14 +119,14 @@ func (r *Runtime) Serve(ctx context.Context) error {
 	}
 }
 
-// Published returns once the tool is in the catalogue, and at once if it is not
-// guarded here. Errors: those of Options.Unpublished, ErrClosed.
+// Published returns once the tool is in the catalogue, and at once if it is not guarded here.
+// Errors: those of Options.Unpublished, ErrClosed.
 func (r *Runtime) Published(ctx context.Context, tool string) error {
 	return r.publish.await(ctx, tool)
 }
 
-// Close takes no more work, waits for tools that run here, at most
-// Options.Drain, and then ends every waiting with ErrClosed.
+// Close takes no more work, waits for tools that run here, at most Options.Drain, and then ends
+// every waiting with ErrClosed.
 func (r *Runtime) Close() {
 	r.closing.Do(func() {
 		r.noWork()
@@ -140,9 +139,8 @@ func (r *Runtime) Close() {
 	})
 }
 
-// Ask asks Temporal, and again as long as it does not answer, until ctx or the
-// Runtime ends. Errors: those for which Permanent holds; ErrClosed; ctx's,
-// joined with Temporal's last one.
+// Ask asks Temporal, and again as long as it does not answer, until ctx or the Runtime ends.
+// Errors: those for which Permanent holds; ErrClosed; ctx's, joined with Temporal's last one.
 func (r *Runtime) Ask(ctx context.Context, ask func(Backend) error) error {
 	either, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -52,13 +52,12 @@ func (t *Temporal) Serve(ctx context.Context, o ServeOptions) (func(), error) {
 	}, nil
 }
 
-// reportTime is how long a run that was cut off may take to report that its end
-// is unknown. Once a worker has stopped, the SDK turns every answer, results
-// too, into an ordinary failure, which would look like the tool's own.
+// reportTime is how long a run that was cut off may take to report that its end is unknown. Once a
+// worker has stopped, the SDK turns every answer, results too, into an ordinary failure, which
+// would look like the tool's own.
 const reportTime = 5 * time.Second
 
-// register dispatches by the activity's name, so that tools may be guarded
-// while the worker runs.
+// register dispatches by the activity's name, so that tools may be guarded while the worker runs.
 func register(r worker.ActivityRegistry, run func(context.Context, Task) (json.RawMessage, error)) {
 	r.RegisterDynamicActivity(func(ctx context.Context, input converter.EncodedValues) (json.RawMessage, error) {
 		task, err := taskOf(ctx, input)
@@ -68,16 +67,15 @@ func register(r worker.ActivityRegistry, run func(context.Context, Task) (json.R
 		defer runner.Heartbeat(ctx)()
 		result, err := run(ctx, task)
 		if errors.Is(context.Cause(ctx), worker.ErrWorkerShutdown) {
-			// It is too late to answer. Without an answer Temporal takes the run
-			// for lost, which it is.
+			// It is too late to answer. Without an answer Temporal takes the run for lost, which it is.
 			return nil, activity.ErrResultPending
 		}
 		return result, err
 	}, activity.DynamicRegisterOptions{})
 }
 
-// taskOf reads what Pawl's workflow sent, and refuses what somebody else
-// scheduled here, by accident or by hand.
+// taskOf reads what Pawl's workflow sent, and refuses what somebody else scheduled here, by
+// accident or by hand.
 func taskOf(ctx context.Context, input converter.EncodedValues) (Task, error) {
 	info := activity.GetInfo(ctx)
 	header, _ := ctx.Value(headerKey{}).(map[string]*commonpb.Payload)
@@ -106,8 +104,8 @@ func taskOf(ctx context.Context, input converter.EncodedValues) (Task, error) {
 	return task, nil
 }
 
-// headers hands the header of an activity down to its function: the SDK shows
-// it to interceptors only.
+// headers hands the header of an activity down to its function: the SDK shows it to interceptors
+// only.
 type headers struct {
 	interceptor.WorkerInterceptorBase
 }

@@ -37,8 +37,8 @@ func header(t *testing.T, fields map[string]any) *commonpb.Header {
 	return h
 }
 
-// schedule runs a workflow, of the type GuardedCall or another, that does what
-// Pawl's does: it schedules the tool as an activity with the call in a header.
+// schedule runs a workflow, of the type GuardedCall or another, that does what Pawl's does: it
+// schedules the tool as an activity with the call in a header.
 func schedule(t *testing.T, workflowType string, fields map[string]any, run func(context.Context, Task) (json.RawMessage, error), args ...any) (result json.RawMessage, err error) {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite

@@ -19,8 +19,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// rpcTimeout bounds one exchange. The SDK uses half of a deadline it can see
-// and keeps trying until then.
+// rpcTimeout bounds one exchange. The SDK uses half of a deadline it can see and keeps trying until
+// then.
 const rpcTimeout = 10 * time.Second
 
 // Temporal is the Backend that agents run on.
@@ -32,15 +32,14 @@ type Temporal struct {
 	owned     bool
 }
 
-// NewTemporal talks to Temporal by c, which stays the caller's to close; calls
-// start on queue.
+// NewTemporal talks to Temporal by c, which stays the caller's to close; calls start on queue.
 func NewTemporal(c client.Client, queue string) *Temporal {
 	o := calls.Options{Temporal: c, TaskQueue: queue, Timeout: rpcTimeout, Query: rpcTimeout}
 	return &Temporal{Client: calls.New(o), client: c, queue: queue}
 }
 
-// On returns the Backend of an agent that is given the client c: Temporal, or c
-// itself if it is a Backend, as package pawltest's is.
+// On returns the Backend of an agent that is given the client c: Temporal, or c itself if it is a
+// Backend, as package pawltest's is.
 func On(c client.Client, queue string) Backend {
 	if b, ok := c.(Backend); ok {
 		return b
@@ -48,9 +47,8 @@ func On(c client.Client, queue string) Backend {
 	return NewTemporal(c, queue)
 }
 
-// Connect dials Temporal, and Close closes the connection. A namespace that is
-// missing is health.ErrMissing, payloads that are encrypted otherwise than
-// here are health.ErrUnreadable.
+// Connect dials Temporal, and Close closes the connection. A namespace that is missing is
+// health.ErrMissing, payloads that are encrypted otherwise than here are health.ErrUnreadable.
 func Connect(ctx context.Context, o client.Options, queue string) (*Temporal, error) {
 	c, err := client.DialContext(ctx, o)
 	if err != nil {
@@ -60,8 +58,8 @@ func Connect(ctx context.Context, o client.Options, queue string) (*Temporal, er
 	t.namespace, t.owned = cmp.Or(o.Namespace, client.DefaultNamespace), true
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()
-	// Any other answer proves nothing: credentials for a namespace's calls need
-	// not suffice to describe it.
+	// Any other answer proves nothing: credentials for a namespace's calls need not suffice to
+	// describe it.
 	if err := health.Namespace(ctx, c.WorkflowService(), t.namespace); errors.Is(err, health.ErrMissing) {
 		c.Close()
 		return nil, err
@@ -125,9 +123,8 @@ func ended(o *approval.Outcome, err error) (approval.Outcome, error) {
 	return *o, nil
 }
 
-// Publish implements Backend. One content has one ID, so that whoever
-// publishes it again, after a lost answer or from another process of the
-// agent, finds the run that is under way.
+// Publish implements Backend. One content has one ID, so that whoever publishes it again, after a
+// lost answer or from another process of the agent, finds the run that is under way.
 func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approval.Published, error) {
 	var done approval.Published
 	doc, err := json.Marshal(p)

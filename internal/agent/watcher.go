@@ -14,14 +14,12 @@ import (
 )
 
 const (
-	// maxPolls bounds the calls that have a long poll of their own: a
-	// namespace takes 1200 from everybody together (Temporal's default), and
-	// each costs a stream.
+	// maxPolls bounds the calls that have a long poll of their own: a namespace takes 1200 from
+	// everybody together (Temporal's default), and each costs a stream.
 	maxPolls = 100
 
-	// sweepEvery is how often the next of the other calls are listed; Temporal
-	// answers some ten lists a second for a whole namespace. With 10,000 waiting
-	// calls, each is checked every 25 s.
+	// sweepEvery is how often the next of the other calls are listed; Temporal answers some ten lists
+	// a second for a whole namespace. With 10,000 waiting calls, each is checked every 25 s.
 	sweepEvery = 500 * time.Millisecond
 	fetches    = 16 // how many ended calls of a list are fetched at once
 
@@ -31,9 +29,9 @@ const (
 	deadlineAfter = time.Second // a call that waits this long is asked for its deadline
 )
 
-// watcher waits for calls to end: for some by a long poll each, which brings
-// the end at once, for all others by one list for many. A call that only waits
-// in a list costs its entry here and no goroutine.
+// watcher waits for calls to end: for some by a long poll each, which brings the end at once, for
+// all others by one list for many. A call that only waits in a list costs its entry here and no
+// goroutine.
 type watcher struct {
 	core
 
@@ -57,8 +55,8 @@ type Wait struct {
 	deadline *time.Time
 	trouble  error // the last one, while Temporal does not answer
 
-	// Done is closed when the call has ended, or nobody can wait for it any
-	// more. The fields below are written before.
+	// Done is closed when the call has ended, or nobody can wait for it any more. The fields below are
+	// written before.
 	Done    chan struct{}
 	Outcome approval.Outcome
 	Err     error // of Backend.End, if Permanent; or ErrClosed
@@ -73,16 +71,16 @@ func over(o approval.Outcome, err error) *Wait {
 	return x
 }
 
-// Trouble returns until when people may answer, where that is known, and the
-// last error while Temporal does not answer.
+// Trouble returns until when people may answer, where that is known, and the last error while
+// Temporal does not answer.
 func (x *Wait) Trouble() (deadline *time.Time, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.deadline, x.trouble
 }
 
-// Join waits for a call until Leave; a run may be given if it is known. Whoever
-// waits for one call shares one Wait.
+// Join waits for a call until Leave; a run may be given if it is known. Whoever waits for one call
+// shares one Wait.
 func (w *watcher) Join(id, run string) *Wait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -117,8 +115,8 @@ func (w *watcher) Leave(x *Wait) {
 	}
 }
 
-// settle ends the wait, once, if this answer of Backend.End says how the call
-// ended, and reports whether it does; else it keeps the error for Trouble.
+// settle ends the wait, once, if this answer of Backend.End says how the call ended, and reports
+// whether it does; else it keeps the error for Trouble.
 func (w *watcher) settle(x *Wait, o approval.Outcome, err error) bool {
 	switch {
 	case errors.Is(err, ErrPending):
@@ -198,8 +196,7 @@ func (x *Wait) setTrouble(err error) {
 	x.trouble = err
 }
 
-// sweep checks the calls of the queue in turn until it is empty. The caller
-// holds w.mu.
+// sweep checks the calls of the queue in turn until it is empty. The caller holds w.mu.
 func (w *watcher) sweep() {
 	if w.sweeping {
 		return
@@ -225,8 +222,8 @@ func (w *watcher) sweep() {
 	})
 }
 
-// batch takes the next waits from the queue's front and puts them at its end.
-// It returns nil, and the sweeping is over, if none is left.
+// batch takes the next waits from the queue's front and puts them at its end. It returns nil, and
+// the sweeping is over, if none is left.
 func (w *watcher) batch() []*Wait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -245,8 +242,8 @@ func (w *watcher) batch() []*Wait {
 	return live[:n:n]
 }
 
-// checkBatch finds out which calls of the batch have ended. Lists may lag
-// behind, so each of those is then asked for by itself.
+// checkBatch finds out which calls of the batch have ended. Lists may lag behind, so each of those
+// is then asked for by itself.
 func (w *watcher) checkBatch(batch []*Wait) error {
 	ids := make([]string, len(batch))
 	for i, x := range batch {

@@ -1,7 +1,6 @@
-// Package calls is the one room that talks to Temporal about guarded calls, for
-// the API and the SDK: how a call is checked and started once under its ID,
-// found, followed to its end, asked, signalled and withdrawn, and what errors
-// mean there.
+// Package calls is the one room that talks to Temporal about guarded calls, for the API and the
+// SDK: how a call is checked and started once under its ID, found, followed to its end, asked,
+// signalled and withdrawn, and what errors mean there.
 package calls
 
 import (
@@ -18,8 +17,8 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
-// Temporal is what a Client needs of Temporal's. A client.Client is one; it
-// retries what can be retried until the context ends.
+// Temporal is what a Client needs of Temporal's. A client.Client is one; it retries what can be
+// retried until the context ends.
 type Temporal interface {
 	ExecuteWorkflow(
 		ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any,
@@ -37,17 +36,16 @@ type Temporal interface {
 // Description is what Temporal says of a workflow's run.
 type Description = client.WorkflowExecutionDescription
 
-// Options configure a Client. All but EagerStart are required, and Namespace for
-// Steps.
+// Options configure a Client. All but EagerStart are required, and Namespace for Steps.
 type Options struct {
 	Temporal  Temporal
 	Namespace string // the Temporal client's
 	TaskQueue string // where calls are started
-	// EagerStart asks Temporal to hand a new call straight to a worker that runs
-	// in this process on the same client.
+	// EagerStart asks Temporal to hand a new call straight to a worker that runs in this process on
+	// the same client.
 	EagerStart bool
-	// Timeout bounds one exchange. Temporal's SDK uses half of a deadline it can
-	// see, and keeps trying until then.
+	// Timeout bounds one exchange. Temporal's SDK uses half of a deadline it can see, and keeps trying
+	// until then.
 	Timeout time.Duration
 	// Query bounds one query: a workflow answers by a worker, which may be busy.
 	Query time.Duration
@@ -64,8 +62,8 @@ func New(o Options) *Client {
 	return &Client{o: o, queries: queries{next: map[string]*round{}}}
 }
 
-// Start starts the call and returns its run, or "" where this very call was
-// started before. Errors: ErrConflict, *UnreadableError, *Error.
+// Start starts the call and returns its run, or "" where this very call was started before. Errors:
+// ErrConflict, *UnreadableError, *Error.
 func (c *Client) Start(ctx context.Context, s Start) (run string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
@@ -83,9 +81,9 @@ func (c *Client) Start(ctx context.Context, s Start) (run string, err error) {
 	return "", err
 }
 
-// Same returns nil if the workflow that runs, or ran, under the ID is this very
-// call. Of one that was started by other means, and has no memo, nobody can say
-// that: ErrConflict. Other errors: ErrUnknown, *UnreadableError, *Error.
+// Same returns nil if the workflow that runs, or ran, under the ID is this very call. Of one that
+// was started by other means, and has no memo, nobody can say that: ErrConflict. Other errors:
+// ErrUnknown, *UnreadableError, *Error.
 func (c *Client) Same(ctx context.Context, s Start) error {
 	d, err := c.Describe(ctx, s.ID)
 	switch {
@@ -104,9 +102,9 @@ func (c *Client) Same(ctx context.Context, s Start) error {
 	return nil
 }
 
-// Describe looks at the latest run of a call's workflow; it needs no worker. A
-// workflow of another type is nobody's call, so ErrUnknown: the namespace may
-// hold other people's. Other errors: *Error.
+// Describe looks at the latest run of a call's workflow; it needs no worker. A workflow of another
+// type is nobody's call, so ErrUnknown: the namespace may hold other people's. Other errors:
+// *Error.
 func (c *Client) Describe(ctx context.Context, id string) (*Description, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
@@ -122,9 +120,8 @@ func (c *Client) Describe(ctx context.Context, id string) (*Description, error) 
 	return d, nil
 }
 
-// Steps is what Temporal says of a workflow and its steps under way. Whoever
-// shows it must be quick or do without, so nothing is retried. Errors:
-// ErrUnknown, *Error.
+// Steps is what Temporal says of a workflow and its steps under way. Whoever shows it must be quick
+// or do without, so nothing is retried. Errors: ErrUnknown, *Error.
 func (c *Client) Steps(
 	ctx context.Context, id string,
 ) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
@@ -138,8 +135,8 @@ func (c *Client) Steps(
 	return d, Classify(err)
 }
 
-// Signal sends a signal to a call's workflow, whatever type that has: see
-// Describe. Errors: ErrEnded, *Error.
+// Signal sends a signal to a call's workflow, whatever type that has: see Describe. Errors:
+// ErrEnded, *Error.
 func (c *Client) Signal(ctx context.Context, id, name string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
@@ -158,14 +155,12 @@ func (c *Client) Cancel(ctx context.Context, id string, s approval.CancelSignal)
 	return c.Signal(ctx, id, approval.SignalCancel, s)
 }
 
-// IsOpen reports whether a workflow may still go on: one that somebody paused
-// in Temporal, too.
+// IsOpen reports whether a workflow may still go on: one that somebody paused in Temporal, too.
 func IsOpen(s enumspb.WorkflowExecutionStatus) bool {
 	return s == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING || s == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED
 }
 
-// HowClosed says, after "the workflow", what became of one that is not open and
-// did not complete.
+// HowClosed says, after "the workflow", what became of one that is not open and did not complete.
 func HowClosed(s enumspb.WorkflowExecutionStatus) string {
 	switch s {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:

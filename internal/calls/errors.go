@@ -16,8 +16,7 @@ var (
 	ErrEnded     = errors.New("the call had ended before")
 	ErrNoOutcome = errors.New("the workflow completed with a result that is not an outcome")
 
-	// ErrClosed: the run was closed without a result; a reset may have opened
-	// another one.
+	// ErrClosed: the run was closed without a result; a reset may have opened another one.
 	ErrClosed = errors.New("the workflow's run was closed without a result")
 )
 
@@ -33,8 +32,8 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns what Temporal said.
 func (e *Error) Unwrap() error { return e.Err }
 
-// UnreadableError is something that Temporal holds and this process can't read.
-// Its text quotes nothing of it.
+// UnreadableError is something that Temporal holds and this process can't read. Its text quotes
+// nothing of it.
 type UnreadableError struct {
 	What string // before "can't be read"
 	Err  error  // the converter's, which may quote
@@ -57,13 +56,12 @@ func (e *UnreadableError) Error() string {
 // Unwrap returns the converter's error.
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// isNotFound reports whether Temporal knows no such workflow, or no open one
-// where only such would do.
+// isNotFound reports whether Temporal knows no such workflow, or no open one where only such would
+// do.
 func isNotFound(err error) bool { return errors.As(err, new(*serviceerror.NotFound)) }
 
-// Classify makes *Error of what Temporal answered, and of the context's end.
-// Anything else, such as a payload that can't be encoded, is this process's own
-// trouble and stays as it is.
+// Classify makes *Error of what Temporal answered, and of the context's end. Anything else, such as
+// a payload that can't be encoded, is this process's own trouble and stays as it is.
 func Classify(err error) error {
 	switch {
 	case errors.As(err, new(*serviceerror.InvalidArgument)),

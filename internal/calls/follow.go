@@ -12,11 +12,10 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// Follow waits for a call to end as long as waiting lets it, and looks at least
-// once. It returns the call's outcome; or nil and what Temporal says of a
-// workflow that is still open, or was closed without an outcome. A call that
-// was reset meanwhile is followed in its new run. Errors: ErrUnknown,
-// ErrNoOutcome, *UnreadableError, *Error.
+// Follow waits for a call to end as long as waiting lets it, and looks at least once. It returns
+// the call's outcome; or nil and what Temporal says of a workflow that is still open, or was closed
+// without an outcome. A call that was reset meanwhile is followed in its new run. Errors:
+// ErrUnknown, ErrNoOutcome, *UnreadableError, *Error.
 func (c *Client) Follow(ctx, waiting context.Context, id string) (*approval.Outcome, *Description, error) {
 	for last := ""; ; {
 		d, err := c.Describe(ctx, id)
@@ -51,8 +50,8 @@ func (c *Client) Follow(ctx, waiting context.Context, id string) (*approval.Outc
 	}
 }
 
-// Outcome waits for a run to end and returns what it ended with. Errors:
-// ErrClosed, ErrNoOutcome, *UnreadableError, *Error.
+// Outcome waits for a run to end and returns what it ended with. Errors: ErrClosed, ErrNoOutcome,
+// *UnreadableError, *Error.
 func (c *Client) Outcome(ctx context.Context, id, run string) (*approval.Outcome, error) {
 	var raw json.RawMessage
 	err := Await(ctx, c.o.Temporal.GetWorkflow(ctx, id, run), &raw)
@@ -77,13 +76,11 @@ const (
 	maxPoll   = 20 * time.Second // Temporal's own
 )
 
-// Await waits for a run's end and decodes its result. Errors are those of
-// client.WorkflowRun.Get.
+// Await waits for a run's end and decodes its result. Errors are those of client.WorkflowRun.Get.
 //
-// Temporal's server holds one notice for each long poll and drops the next if
-// that one was not yet taken (events/notifier.go in its history service): on a
-// busy machine a poll can miss the end, and would learn of it only when it is
-// asked again, after 20 s. So the first polls are short.
+// Temporal's server holds one notice for each long poll and drops the next if that one was not yet
+// taken (events/notifier.go in its history service): on a busy machine a poll can miss the end, and
+// would learn of it only when it is asked again, after 20 s. So the first polls are short.
 func Await(ctx context.Context, run client.WorkflowRun, into any) error {
 	for hold := firstPoll; ; hold = min(2*hold, maxPoll) {
 		poll, cancel := Within(ctx, hold)

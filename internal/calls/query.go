@@ -8,15 +8,14 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// queries asks workflows for their state. Temporal buffers one query for a
-// workflow that is busy and refuses others, so there is one query at a time for
-// each call, and everybody who came while it ran shares the next: an answer is
-// always from a query that began after its waiter came, and so reflects a
-// signal that was acknowledged to the waiter before.
+// queries asks workflows for their state. Temporal buffers one query for a workflow that is busy
+// and refuses others, so there is one query at a time for each call, and everybody who came while
+// it ran shares the next: an answer is always from a query that began after its waiter came, and so
+// reflects a signal that was acknowledged to the waiter before.
 type queries struct {
 	mu sync.Mutex
-	// next holds each call that is being asked, with the round after that; nil
-	// while nobody waits for one.
+	// next holds each call that is being asked, with the round after that; nil while nobody waits for
+	// one.
 	next map[string]*round
 }
 
@@ -28,9 +27,9 @@ type round struct {
 	err     error
 }
 
-// State asks the workflow how the call stands; one that has closed answers, too.
-// It fails when ctx ends, or when the workflow does not answer within
-// Options.Query. Errors: ErrUnknown, *UnreadableError, *Error.
+// State asks the workflow how the call stands; one that has closed answers, too. It fails when ctx
+// ends, or when the workflow does not answer within Options.Query. Errors: ErrUnknown,
+// *UnreadableError, *Error.
 func (c *Client) State(ctx context.Context, id string) (approval.State, error) {
 	q := &c.queries
 	q.mu.Lock()
@@ -89,8 +88,8 @@ func (c *Client) query(id string) (state approval.State, err error) {
 	return state, nil
 }
 
-// Within returns a context that ends after d but shows no deadline: Temporal's
-// SDK gives up at half of a deadline it can see, to leave time for another try.
+// Within returns a context that ends after d but shows no deadline: Temporal's SDK gives up at half
+// of a deadline it can see, to leave time for another try.
 func Within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	return undated{ctx}, cancel

@@ -16,9 +16,8 @@ type Start struct {
 	Fingerprint string        // approval.MemoFingerprint
 }
 
-// Prepare checks a call and gives it a nonce, if it has none, and an ID: a
-// random one, or the one that its requester's idempotency key stands for.
-// Errors have approval.CodeInvalid.
+// Prepare checks a call and gives it a nonce, if it has none, and an ID: a random one, or the one
+// that its requester's idempotency key stands for. Errors have approval.CodeInvalid.
 func Prepare(call approval.Call) (Start, error) {
 	if call.Nonce == "" {
 		call.Nonce = approval.NewNonce()
@@ -38,9 +37,8 @@ func Prepare(call approval.Call) (Start, error) {
 	return Start{ID: id, Call: call, Fingerprint: fingerprint}, nil
 }
 
-// asSent checks the call and reads it as the workflow will: JSON for the wire
-// has escapes that the caller may have done without, and limits are on what is
-// sent.
+// asSent checks the call and reads it as the workflow will: JSON for the wire has escapes that the
+// caller may have done without, and limits are on what is sent.
 func asSent(call approval.Call) (approval.Call, error) {
 	call.Normalize()
 	if err := call.Validate(); err != nil {
@@ -53,8 +51,8 @@ func asSent(call approval.Call) (approval.Call, error) {
 	return approval.ParseCall(doc)
 }
 
-// options start the call so that its ID never starts a second one: not while
-// the first runs, and not after its end.
+// options start the call so that its ID never starts a second one: not while the first runs, and
+// not after its end.
 func (s Start) options(queue string, eager bool) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID: s.ID, TaskQueue: queue, EnableEagerStart: eager,
@@ -70,8 +68,8 @@ func (s Start) options(queue string, eager bool) client.StartWorkflowOptions {
 
 var plainName = regexp.MustCompile(`^[\p{L}\p{N} ._@-]+$`)
 
-// summary is the line under which Temporal's UI lists the call: Markdown of at
-// most 400 bytes, so an agent's name that could be markup is left out.
+// summary is the line under which Temporal's UI lists the call: Markdown of at most 400 bytes, so
+// an agent's name that could be markup is left out.
 func summary(call approval.Call) string {
 	if !plainName.MatchString(call.Agent) {
 		return call.Tool

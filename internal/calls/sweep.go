@@ -7,12 +7,12 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 )
 
-// MaxSweep bounds one Sweep. An ID is some 30 bytes, and the query has to stay
-// a size that every visibility store takes.
+// MaxSweep bounds one Sweep. An ID is some 30 bytes, and the query has to stay a size that every
+// visibility store takes.
 const MaxSweep = 200
 
-// Sweep looks at up to MaxSweep calls at once: which seem to have ended, and
-// which are not to be seen. It may lag behind. Errors: *Error.
+// Sweep looks at up to MaxSweep calls at once: which seem to have ended, and which are not to be
+// seen. It may lag behind. Errors: *Error.
 func (c *Client) Sweep(ctx context.Context, ids []string) (ended, missing []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()

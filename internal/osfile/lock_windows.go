@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Lock takes an exclusive lock on f, without waiting. It lasts until f is
-// closed or its holder dies. Another open file of the same name can't have it
-// meanwhile, in this process or any other: that one gets ErrHeld.
+// Lock takes an exclusive lock on f, without waiting. It lasts until f is closed or its holder
+// dies. Another open file of the same name can't have it meanwhile, in this process or any other:
+// that one gets ErrHeld.
 func Lock(f *os.File) error {
-	// Windows locks are mandatory: a byte far behind the content leaves what the
-	// holder wrote readable.
+	// Windows locks are mandatory: a byte far behind the content leaves what the holder wrote
+	// readable.
 	at := windows.Overlapped{OffsetHigh: 1}
 	err := windows.LockFileEx(windows.Handle(f.Fd()),
 		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at)

@@ -14,10 +14,9 @@ const (
 	Most  = 10 * time.Second
 )
 
-// Backoff is the pause before the next attempt: First, then each time twice as
-// long. Each is cut by up to half at random, so that many who failed together
-// don't come back together. The zero value is ready; it is not safe for
-// concurrent use.
+// Backoff is the pause before the next attempt: First, then each time twice as long. Each is cut by
+// up to half at random, so that many who failed together don't come back together. The zero value
+// is ready; it is not safe for concurrent use.
 type Backoff struct {
 	Most time.Duration // the longest pause; default: Most
 	next time.Duration

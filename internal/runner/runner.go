@@ -1,6 +1,5 @@
-// Package runner is what every Go activity that runs a tool has in common:
-// Pawl's own executor, and an agent's process that serves the functions it
-// guards.
+// Package runner is what every Go activity that runs a tool has in common: Pawl's own executor, and
+// an agent's process that serves the functions it guards.
 package runner
 
 import (
@@ -14,13 +13,13 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// HeartbeatTimeout is how long the process of a running tool may be silent
-// before Temporal takes it for dead, and the call's end for unknown.
+// HeartbeatTimeout is how long the process of a running tool may be silent before Temporal takes it
+// for dead, and the call's end for unknown.
 const HeartbeatTimeout = 10 * time.Second
 
-// Run runs the tool once, inside an activity. Its errors are those of Ended,
-// with approval.CodeToolFailed or approval.CodeUnknown; the latter may be
-// tried again if the workflow lets it.
+// Run runs the tool once, inside an activity. Its errors are those of Ended, with
+// approval.CodeToolFailed or approval.CodeUnknown; the latter may be tried again if the workflow
+// lets it.
 func Run(ctx context.Context, t *tool.Tool, c tool.Invocation) (json.RawMessage, error) {
 	result, err := t.Run(ctx, c)
 	switch {
@@ -32,9 +31,8 @@ func Run(ctx context.Context, t *tool.Tool, c tool.Invocation) (json.RawMessage,
 	return nil, Ended(approval.CodeToolFailed, err.Error())
 }
 
-// Ended is how a tool ended other than with a result; Temporal does not try
-// it again. The text goes into the error's details, so that no log gets to see
-// it.
+// Ended is how a tool ended other than with a result; Temporal does not try it again. The text goes
+// into the error's details, so that no log gets to see it.
 func Ended(code, text string) error { return ended(code, text, false) }
 
 func ended(code, text string, again bool) error {

@@ -17,8 +17,8 @@ import (
 
 // Row declares one setting.
 type Row struct {
-	// Flag is the name of its flag. Its environment variable is PAWL_ and the name in capitals,
-	// with _ for -. Without a name it can be set in the file only.
+	// Flag is the name of its flag. Its environment variable is PAWL_ and the name in capitals, with _
+	// for -. Without a name it can be set in the file only.
 	Flag string
 	// Place is where it stands in the configuration file: worker.stop_timeout is the field
 	// stop_timeout of the mapping worker. Without it the file can't hold it.

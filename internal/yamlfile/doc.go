@@ -1,16 +1,14 @@
-// Package yamlfile reads Pawl's YAML files strictly, and says everything that
-// is wrong with one at once: where, what, and how to mend it.
+// Package yamlfile reads Pawl's YAML files strictly, and says everything that is wrong with one at
+// once: where, what, and how to mend it.
 //
-// YAML has more than a file that guards something should use. Refused are
-// duplicate keys, unknown fields, wrong types, anchors and aliases, merge
-// keys, tags, several documents in one file, keys that are not text, nesting
-// beyond MaxDepth, files over MaxSize or of more than MaxValues values, and
-// characters that make a file look like something else than it is. Nothing is converted silently: yes, on and
-// 12:30 are text, as in YAML 1.2.
+// YAML has more than a file that guards something should use. Refused are duplicate keys, unknown
+// fields, wrong types, anchors and aliases, merge keys, tags, several documents in one file, keys
+// that are not text, nesting beyond MaxDepth, files over MaxSize or of more than MaxValues values,
+// and characters that make a file look like something else than it is. Nothing is converted
+// silently: yes, on and 12:30 are text, as in YAML 1.2.
 //
-// A reader takes a file apart with Value and Mapping. Their methods note
-// problems in one Problems and return what they can, so reading goes on to the
-// next field:
+// A reader takes a file apart with Value and Mapping. Their methods note problems in one Problems
+// and return what they can, so reading goes on to the next field:
 //
 //	var problems yamlfile.Problems
 //	file := yamlfile.Parse(name, data, &problems).Mapping()

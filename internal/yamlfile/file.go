@@ -12,8 +12,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// ReadFile returns a file's bytes, or false and a problem: it can't be read,
-// or is larger than MaxSize.
+// ReadFile returns a file's bytes, or false and a problem: it can't be read, or is larger than
+// MaxSize.
 func ReadFile(path string, problems *Problems) ([]byte, bool) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -52,9 +52,9 @@ func sizeFits(file string, data []byte, problems *Problems) bool {
 	return false
 }
 
-// valuesFit refuses, before the parser makes a node for each, files of too many
-// values. Behind each value but the last stands one of the characters that are
-// counted, so that texts with many of them count for more than they are.
+// valuesFit refuses, before the parser makes a node for each, files of too many values. Behind each
+// value but the last stands one of the characters that are counted, so that texts with many of them
+// count for more than they are.
 func valuesFit(file string, data []byte, problems *Problems) bool {
 	n := 1
 	for _, c := range data {
@@ -75,10 +75,9 @@ func valuesFit(file string, data []byte, problems *Problems) bool {
 
 var utf8BOM = []byte("\ufeff")
 
-// checkText refuses what would make people and the parser see different
-// lines or different words: text that is not UTF-8, control characters, line
-// breaks that only YAML knows, and characters that reorder a line. Each kind
-// is reported once, where it first stands.
+// checkText refuses what would make people and the parser see different lines or different words:
+// text that is not UTF-8, control characters, line breaks that only YAML knows, and characters that
+// reorder a line. Each kind is reported once, where it first stands.
 func checkText(file string, data []byte, problems *Problems) bool {
 	if bytes.HasPrefix(data, []byte{0xFF, 0xFE}) || bytes.HasPrefix(data, []byte{0xFE, 0xFF}) {
 		problems.Add(Problem{File: file, Line: 1, Column: 1, Message: "the file is UTF-16", Hint: "save it as UTF-8"})

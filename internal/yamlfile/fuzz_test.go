@@ -9,8 +9,8 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
-// Whatever the bytes, nothing panics, every problem has a place in the file,
-// and a file without problems turns into JSON that approval takes.
+// Whatever the bytes, nothing panics, every problem has a place in the file, and a file without
+// problems turns into JSON that approval takes.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", "a: 1\n", "\ufeffa: [1, {b: c}]\r\n", "a: &x [*x]\n", "<<: 1\n", "a: |\n  x\n y\n", "{a: 1}: b",

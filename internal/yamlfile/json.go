@@ -11,10 +11,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// JSON returns the value as JSON text, keys in the order of the file, numbers
-// exactly as written. Numbers that JSON writes otherwise (0x1F, 1_000, .5),
-// that no float64 holds, and integers beyond 2^53, which readers of JSON would
-// round, are problems.
+// JSON returns the value as JSON text, keys in the order of the file, numbers exactly as written.
+// Numbers that JSON writes otherwise (0x1F, 1_000, .5), that no float64 holds, and integers beyond
+// 2^53, which readers of JSON would round, are problems.
 func (v Value) JSON() (json.RawMessage, bool) {
 	if !v.Present() {
 		return nil, false

@@ -8,8 +8,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Mapping is a mapping with known fields (Field, Need, Later, then Done) or
-// with free names (Entries).
+// Mapping is a mapping with known fields (Field, Need, Later, then Done) or with free names
+// (Entries).
 type Mapping struct {
 	Value
 	asked []string // fields that are offered, as asked for
@@ -35,8 +35,8 @@ func (m *Mapping) Need(name, hint string) Value {
 	return v
 }
 
-// Later refuses fields that are known words but that this version does not
-// act on. Leaving one out of account would change what the file means.
+// Later refuses fields that are known words but that this version does not act on. Leaving one out
+// of account would change what the file means.
 func (m *Mapping) Later(hint string, names ...string) {
 	m.later = append(m.later, names...)
 	for _, name := range names {
@@ -46,8 +46,8 @@ func (m *Mapping) Later(hint string, names ...string) {
 	}
 }
 
-// Hint says what to write instead of fields that are not known here, by their
-// names, for Done to tell.
+// Hint says what to write instead of fields that are not known here, by their names, for Done to
+// tell.
 func (m *Mapping) Hint(hints map[string]string) { m.hints = hints }
 
 // Done notes every field that was not asked for, as far as Problems keeps them.
@@ -77,8 +77,8 @@ type Entry struct {
 	Key, Value Value
 }
 
-// Entries returns a mapping's names and values in the order of the file. Keys
-// that are not text or repeat another are left out: they are problems already.
+// Entries returns a mapping's names and values in the order of the file. Keys that are not text or
+// repeat another are left out: they are problems already.
 func (m *Mapping) Entries() []Entry {
 	if !m.Present() {
 		return nil
@@ -127,8 +127,7 @@ func (m *Mapping) index(name string) (int, bool) {
 	return 0, false
 }
 
-// Nearest returns the known name that a mistyped one most likely stands for,
-// or "".
+// Nearest returns the known name that a mistyped one most likely stands for, or "".
 func Nearest(name string, known []string) string {
 	const longest = 40
 	if len(name) > longest {

@@ -11,9 +11,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Parse reads data as one YAML document and notes everything wrong with its
-// form. name is how problems call the file. A file that can't be taken apart
-// gives the absent Value, which reads as nothing without further problems.
+// Parse reads data as one YAML document and notes everything wrong with its form. name is how
+// problems call the file. A file that can't be taken apart gives the absent Value, which reads as
+// nothing without further problems.
 func Parse(name string, data []byte, problems *Problems) Value {
 	d := &document{name: displayName(name), problems: problems}
 	data = bytes.TrimPrefix(data, utf8BOM)
@@ -75,8 +75,8 @@ func (d *document) parse(data []byte) (*yaml.Node, bool) {
 	return doc.Content[0], true
 }
 
-// decode turns the parser's own panics into errors: it has some left for
-// states it believes to be impossible.
+// decode turns the parser's own panics into errors: it has some left for states it believes to be
+// impossible.
 func decode(dec *yaml.Decoder, n *yaml.Node) (err error) {
 	defer func() {
 		if recover() != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Problem is one thing wrong in a file. Its texts are fit to show: they hold
-// no values, and names from the file only with what is invisible written out.
+// Problem is one thing wrong in a file. Its texts are fit to show: they hold no values, and names
+// from the file only with what is invisible written out.
 type Problem struct {
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"`   // from 1; 0 means the file as a whole
@@ -19,8 +19,7 @@ type Problem struct {
 	Warning bool `json:"warning,omitempty"`
 }
 
-// String is "file:line:column: message; hint", a warning's message with
-// "warning: " before it.
+// String is "file:line:column: message; hint", a warning's message with "warning: " before it.
 func (p Problem) String() string {
 	s := p.Where() + ": "
 	if p.Warning {
@@ -43,19 +42,18 @@ func at(file string, line, column int) string {
 	return fmt.Sprintf("%s:%d:%d", file, line, column)
 }
 
-// What a hostile file of nothing but mistakes can cost. Warnings have a bound
-// of their own: they must not crowd an error out, and so let a file load.
+// What a hostile file of nothing but mistakes can cost. Warnings have a bound of their own: they
+// must not crowd an error out, and so let a file load.
 const (
 	maxProblems = 1000
 	maxWarnings = 100
 )
 
-// Problems collects what is wrong in one file or in several. As an error it
-// shows one problem a line. The zero value is ready to use.
+// Problems collects what is wrong in one file or in several. As an error it shows one problem a
+// line. The zero value is ready to use.
 type Problems []Problem
 
-// Add notes a problem. Beyond the first 1,000 problems, and the first 100
-// warnings, none are kept.
+// Add notes a problem. Beyond the first 1,000 problems, and the first 100 warnings, none are kept.
 func (ps *Problems) Add(p Problem) {
 	if len(*ps) >= maxProblems+maxWarnings+2 {
 		return
@@ -79,8 +77,8 @@ func (ps *Problems) Add(p Problem) {
 	}
 }
 
-// Err returns nil where no problem is more than a warning. Otherwise it
-// returns Problems without the warnings, sorted by place, each standing once.
+// Err returns nil where no problem is more than a warning. Otherwise it returns Problems without
+// the warnings, sorted by place, each standing once.
 func (ps Problems) Err() error {
 	if errs := ps.sorted(false); len(errs) > 0 {
 		return errs

@@ -13,9 +13,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// lineReader hands out one line at a time, so that when the parser stops, the
-// count of lines read is at or just after the line it stopped at. The parser's
-// own line number is often that of a block's beginning, or missing.
+// lineReader hands out one line at a time, so that when the parser stops, the count of lines read
+// is at or just after the line it stopped at. The parser's own line number is often that of a
+// block's beginning, or missing.
 type lineReader struct {
 	rest []byte
 	read int // lines begun
@@ -81,8 +81,8 @@ const (
 	aQuote         // that does not close on its line
 )
 
-// begins returns the column of the line's first value that begins with a star or
-// quote that the parser stopped at, or else the other column.
+// begins returns the column of the line's first value that begins with a star or quote that the
+// parser stopped at, or else the other column.
 func begins(line string, otherwise, with int) int {
 	line = strings.TrimRight(line, "\r\n")
 	for i, start := 0, true; i < len(line); i++ {
@@ -135,12 +135,12 @@ func closes(line string, from int) int {
 	return -1
 }
 
-// maxLookAhead is how many lines narrow tries. The parser reads on over
-// comments and blank lines, but seldom further.
+// maxLookAhead is how many lines narrow tries. The parser reads on over comments and blank lines,
+// but seldom further.
 const maxLookAhead = 8
 
-// narrow returns the first of the last lines read that the parser can't do
-// with: the lines before it are well-formed.
+// narrow returns the first of the last lines read that the parser can't do with: the lines before
+// it are well-formed.
 func narrow(lines [][]byte, read int) int {
 	line := min(read, len(lines))
 	for range maxLookAhead {

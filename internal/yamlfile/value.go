@@ -11,9 +11,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Value is one value in a file. The zero Value is absent: reading it gives
-// nothing and notes no problem. Each reading method returns false if the value
-// is absent, or if it is not what is asked for, which is then a problem.
+// Value is one value in a file. The zero Value is absent: reading it gives nothing and notes no
+// problem. Each reading method returns false if the value is absent, or if it is not what is asked
+// for, which is then a problem.
 type Value struct {
 	doc  *document
 	node *yaml.Node
@@ -48,16 +48,15 @@ func (v Value) At(message, hint string) Problem {
 	return p
 }
 
-// Problem notes that something is wrong with the value. It is for what only
-// the caller can know. An absent value notes nothing.
+// Problem notes that something is wrong with the value. It is for what only the caller can know. An
+// absent value notes nothing.
 func (v Value) Problem(message, hint string) {
 	if v.Present() {
 		v.doc.add(v.node.Line, v.node.Column, message, hint)
 	}
 }
 
-// Warn notes that something about the value is hardly meant. It keeps no file
-// from being loaded.
+// Warn notes that something about the value is hardly meant. It keeps no file from being loaded.
 func (v Value) Warn(message, hint string) {
 	if v.Present() {
 		p := v.At(message, hint)
@@ -66,10 +65,9 @@ func (v Value) Warn(message, hint string) {
 	}
 }
 
-// Within notes a problem inside text: at the line and column, from 1, of what
-// Text or Lines returned. Where the file does not show the text as it is
-// (folded, escaped, or a block, whose indentation is gone), the problem is put
-// at the value's beginning and its message says the place.
+// Within notes a problem inside text: at the line and column, from 1, of what Text or Lines
+// returned. Where the file does not show the text as it is (folded, escaped, or a block, whose
+// indentation is gone), the problem is put at the value's beginning and its message says the place.
 func (v Value) Within(line, column int, message, hint string) {
 	if !v.Present() {
 		return
@@ -140,8 +138,8 @@ func (v Value) Column() int {
 // IsList reports whether the value is a list.
 func (v Value) IsList() bool { return v.Present() && v.node.Kind == yaml.SequenceNode }
 
-// Text reads one line of text. Numbers, true and false are not text without
-// quotes. Empty text and control characters are problems.
+// Text reads one line of text. Numbers, true and false are not text without quotes. Empty text and
+// control characters are problems.
 func (v Value) Text() (string, bool) { return v.text(false) }
 
 // Lines reads text that may have line breaks and tabs in it.
@@ -195,8 +193,8 @@ func (v Value) Bool() (value, ok bool) {
 	return strings.EqualFold(v.node.Value, "true"), true
 }
 
-// Duration reads a length of time, a number of seconds or a form like "90s",
-// that is more than zero and at most most.
+// Duration reads a length of time, a number of seconds or a form like "90s", that is more than zero
+// and at most most.
 func (v Value) Duration(most approval.Duration) (approval.Duration, bool) {
 	if !v.readable() {
 		return 0, false
@@ -250,8 +248,8 @@ func (v Value) List() ([]Value, bool) {
 	return entries, true
 }
 
-// Mapping reads a mapping. The result is never nil: what is not a mapping
-// gives one whose fields are all absent, without further problems.
+// Mapping reads a mapping. The result is never nil: what is not a mapping gives one whose fields
+// are all absent, without further problems.
 func (v Value) Mapping() *Mapping {
 	m := &Mapping{Value: v}
 	if v.readable() && v.node.Kind != yaml.MappingNode {

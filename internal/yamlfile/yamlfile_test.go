@@ -224,8 +224,7 @@ func answer(v any, ok bool) any {
 	return v
 }
 
-// What the form's own problems cover is not reported a second time, and what
-// is absent not at all.
+// What the form's own problems cover is not reported a second time, and what is absent not at all.
 func TestReadersAreSilentOnWhatIsKnown(t *testing.T) {
 	var problems yamlfile.Problems
 	file := yamlfile.Parse("f.yaml", []byte("a: &x 1\nb: *x\nc: !t x\n1: x\n"), &problems).Mapping()

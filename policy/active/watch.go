@@ -25,8 +25,8 @@ type FilesOptions struct {
 	By     string         // required: who applies them
 	Logger *slog.Logger   // told what is wrong with the files; default: discard
 
-	// Applied is told, from Watch's goroutine, of each version that Watch made active, and of the
-	// one before, which is the same if the files say again what it says. Default: nobody is told.
+	// Applied is told, from Watch's goroutine, of each version that Watch made active, and of the one
+	// before, which is the same if the files say again what it says. Default: nobody is told.
 	Applied func(ctx context.Context, was, now store.PolicyVersion)
 }
 

@@ -88,8 +88,8 @@ type complete struct{ error }
 
 func (e complete) Unwrap() error { return e.error }
 
-// Errorf makes an error that says everything: which store or which row, what was being done, what is
-// wrong and what to do.
+// Errorf makes an error that says everything: which store or which row, what was being done, what
+// is wrong and what to do.
 func Errorf(format string, a ...any) error { return complete{fmt.Errorf(format, a...)} }
 
 // Complete reports whether an error is one of Errorf's, or refuses the input.
@@ -100,8 +100,8 @@ func Complete(err error) bool {
 // Refuse says which call one of package store's sentinels is about. Nil stays nil.
 func Refuse(id string, err error) error { return About("call", id, err) }
 
-// About says which call, tool, token, key or policy one of package store's sentinels is about.
-// Nil stays nil.
+// About says which call, tool, token, key or policy one of package store's sentinels is about. Nil
+// stays nil.
 func About(what, id string, err error) error {
 	if err == nil {
 		return nil

@@ -14,12 +14,11 @@ func BenchmarkAdmitParallel(b *testing.B) {
 func BenchmarkGuard(b *testing.B)  { storetest.BenchmarkGuard(b, open(b, pgtest.New(b))) }
 func BenchmarkAppend(b *testing.B) { storetest.BenchmarkAppend(b, open(b, pgtest.New(b))) }
 
-// BenchmarkCalls lists one page out of 100,000 calls, of which one in fifty
-// waited for people and one in a thousand still does. EXPLAIN (ANALYZE) on
-// Postgres 15: pages of requests with one status, and the count of pending
-// ones, are read in order from calls_requests; several statuses are read from
-// there and sorted; agent and tool together go backwards over calls_pkey until
-// the page is full.
+// BenchmarkCalls lists one page out of 100,000 calls, of which one in fifty waited for people and
+// one in a thousand still does. EXPLAIN (ANALYZE) on Postgres 15: pages of requests with one
+// status, and the count of pending ones, are read in order from calls_requests; several statuses
+// are read from there and sorted; agent and tool together go backwards over calls_pkey until the
+// page is full.
 func BenchmarkCalls(b *testing.B) {
 	url := pgtest.New(b)
 	s := open(b, url)

@@ -49,8 +49,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 // errNoDuplicate: the duplicate that kept a call out has ended since.
 var errNoDuplicate = fmt.Errorf("%w: identical calls come and end too fast for another one", ErrBusy)
 
-// standing is why a call was not inserted: it is there already, or its twin is
-// pending.
+// standing is why a call was not inserted: it is there already, or its twin is pending.
 func standing(ctx context.Context, conn *pgxpool.Conn, id, duplicateKey string) (store.Record, error) {
 	_, r, err := backend.Call(id, conn.QueryRow(ctx, selectCall, id))
 	if duplicateKey == "" || !errors.Is(err, store.ErrNotFound) {

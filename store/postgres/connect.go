@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	// defaultConns leaves room for ten processes under Postgres' own default
-	// of 100 connections.
+	// defaultConns leaves room for ten processes under Postgres' own default of 100 connections.
 	defaultConns = 10
 
 	// connectTimeout bounds dialing, TLS and login, unless the URL has its own.
@@ -26,8 +25,7 @@ const (
 	connLifetime = 30 * time.Minute
 )
 
-// errURL has no detail: every part of an URL that can't be read may be a part
-// of its password.
+// errURL has no detail: every part of an URL that can't be read may be a part of its password.
 var errURL = errors.New("the Postgres store's URL can't be used: it must read postgres://user:password@host:port/database?parameter=value, " +
 	"with special characters of the password in percent code, known values for parameters such as sslmode, and certificate files that exist")
 
@@ -40,8 +38,8 @@ func (o *Options) config() (*pgxpool.Config, string, error) {
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 		return nil, "", errURL
 	}
-	// A slash in a password ends the host after digits: what follows it, up to
-	// the real host, would be shown as the database.
+	// A slash in a password ends the host after digits: what follows it, up to the real host, would be
+	// shown as the database.
 	if strings.Contains(u.EscapedPath(), "@") {
 		return nil, "", errURL
 	}
@@ -67,13 +65,11 @@ func (o *Options) config() (*pgxpool.Config, string, error) {
 	if params["application_name"] == "" {
 		params["application_name"] = "pawl"
 	}
-	// Names are written out, so that nothing in another schema is taken for
-	// ours.
+	// Names are written out, so that nothing in another schema is taken for ours.
 	params["search_path"] = "pg_catalog"
 	params["default_transaction_isolation"] = "read committed"
-	// Lists and counts stop early, in the order of an index. A bitmap of all
-	// that match, which the planner likes as long as a table has no statistics,
-	// would read 100,000 rows to show 50.
+	// Lists and counts stop early, in the order of an index. A bitmap of all that match, which the
+	// planner likes as long as a table has no statistics, would read 100,000 rows to show 50.
 	params["enable_bitmapscan"] = "off"
 	params["statement_timeout"] = millis(o.Timeout)
 	params["idle_in_transaction_session_timeout"] = millis(o.Timeout)
@@ -86,8 +82,8 @@ func (o *Options) config() (*pgxpool.Config, string, error) {
 		if encoding := conn.PgConn().ParameterStatus("server_encoding"); encoding != "UTF8" {
 			return backend.Errorf("store %s: its encoding is %s: Pawl needs a database made with ENCODING 'UTF8'", where, encoding)
 		}
-		// What is acknowledged must be on disk, also where the server or the
-		// user is set up otherwise. Stronger settings stay.
+		// What is acknowledged must be on disk, also where the server or the user is set up otherwise.
+		// Stronger settings stay.
 		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off'`)
 		return err
 	}

@@ -13,22 +13,21 @@ import (
 )
 
 var (
-	// ErrUnavailable: the server can't be reached, starts or stops, takes no
-	// more connections, or broke one off. It may work again soon.
+	// ErrUnavailable: the server can't be reached, starts or stops, takes no more connections, or
+	// broke one off. It may work again soon.
 	ErrUnavailable = errors.New("the database server is not available")
-	// ErrAccess: the server refuses the user, its password, the database, or
-	// a right to something in it.
+	// ErrAccess: the server refuses the user, its password, the database, or a right to something in
+	// it.
 	ErrAccess = errors.New("the database server refuses access")
-	// ErrStandby: the server takes no writes. A standby is not read from,
-	// either: it does not see what its primary is about to commit.
+	// ErrStandby: the server takes no writes. A standby is not read from, either: it does not see what
+	// its primary is about to commit.
 	ErrStandby = errors.New("the database server is a standby, or set to read only")
-	// ErrMissing: there is no store in the database, and this handle does not
-	// make one.
+	// ErrMissing: there is no store in the database, and this handle does not make one.
 	ErrMissing = errors.New("there is no Pawl store in this database")
 	// ErrForeign: the schema pawl holds something else.
 	ErrForeign = errors.New("the schema pawl in this database belongs to another program")
-	// ErrFull: there was no space for a write. Nothing of it was kept, and
-	// the store works on once there is space.
+	// ErrFull: there was no space for a write. Nothing of it was kept, and the store works on once
+	// there is space.
 	ErrFull = errors.New("the database server's disk is full")
 	// ErrBusy: something held what was needed for too long.
 	ErrBusy = errors.New("the database took too long")
@@ -42,8 +41,8 @@ const (
 	adviceAgain   = "look at the server; what was being written may be there or not: do it again"
 )
 
-// faults turns SQLSTATE codes, or their first two characters, into what people
-// can act on. See https://www.postgresql.org/docs/current/errcodes-appendix.html.
+// faults turns SQLSTATE codes, or their first two characters, into what people can act on. See
+// https://www.postgresql.org/docs/current/errcodes-appendix.html.
 var faults = map[string]struct {
 	err    error
 	advice string
@@ -73,8 +72,8 @@ var (
 	errText     = approval.Errorf(approval.CodeInvalid, "a text is not valid UTF-8, or holds a NUL character")
 )
 
-// explain says what was being done where, what is wrong, and what to do.
-// Errors that say all that already pass unchanged.
+// explain says what was being done where, what is wrong, and what to do. Errors that say all that
+// already pass unchanged.
 func explain(ctx context.Context, where, doing string, err error) error {
 	if err == nil || backend.Complete(err) {
 		return err
@@ -107,8 +106,7 @@ func explain(ctx context.Context, where, doing string, err error) error {
 	return backend.Errorf("store %s: %s: %w", where, doing, err)
 }
 
-// oneLine is an error for a line of a log: pgx names every address it tried
-// on a line of its own.
+// oneLine is an error for a line of a log: pgx names every address it tried on a line of its own.
 type oneLine struct{ error }
 
 func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }

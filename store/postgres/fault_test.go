@@ -14,8 +14,7 @@ import (
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
 )
 
-// raise makes writes to a table fail with an SQLSTATE, the first times only
-// if times is given.
+// raise makes writes to a table fail with an SQLSTATE, the first times only if times is given.
 func raise(table, event, state string, times int) []string {
 	condition := "true"
 	if times > 0 {
@@ -145,8 +144,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// lives leads calls through their lives, and repeats what fails as long as it
-// fails because the server is not there. It checks what the store answers.
+// lives leads calls through their lives, and repeats what fails as long as it fails because the
+// server is not there. It checks what the store answers.
 func lives(t *testing.T, s *Store, name string, n int) {
 	repeat := func(do func() error) (failed bool) {
 		for {

@@ -8,9 +8,8 @@ import (
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
 )
 
-// The database itself keeps tokens and signing keys from becoming more than
-// they were, and what is revoked from coming back; an API has no right to
-// remove them, nor the triggers.
+// The database itself keeps tokens and signing keys from becoming more than they were, and what is
+// revoked from coming back; an API has no right to remove them, nor the triggers.
 func TestTokensAndKeysAreFinal(t *testing.T) {
 	t.Parallel()
 	url := pgtest.New(t)

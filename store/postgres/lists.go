@@ -16,8 +16,8 @@ import (
 	"github.com/pawlhq/pawl/store/backend"
 )
 
-// settlePoll is how often a reader of the log looks whether the transactions
-// in front of it have ended. They last milliseconds.
+// settlePoll is how often a reader of the log looks whether the transactions in front of it have
+// ended. They last milliseconds.
 const settlePoll = 5 * time.Millisecond
 
 // Resolve implements store.Reader.
@@ -48,8 +48,8 @@ func (s *Store) Resolve(ctx context.Context, prefix string) (id string, err erro
 	return fits[0], nil
 }
 
-// Calls implements store.Reader. A call that is committed late, with a number
-// lower than one listed already, is found on a later page.
+// Calls implements store.Reader. A call that is committed late, with a number lower than one listed
+// already, is found on a later page.
 func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approval.View], error) {
 	if err := backend.CheckQuery(q); err != nil {
 		return store.Page[approval.View]{}, err
@@ -78,9 +78,9 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approv
 	return p, err
 }
 
-// Entries implements store.Reader. A page that is not the last ends before
-// the first entry that another may still come in front of; if that is its
-// first one, Entries waits for the transactions that are writing.
+// Entries implements store.Reader. A page that is not the last ends before the first entry that
+// another may still come in front of; if that is its first one, Entries waits for the transactions
+// that are writing.
 func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {
 	f := filter{}
 	f.equal("call", q.Subject)
@@ -111,8 +111,8 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 	}
 }
 
-// settled is a place in the log before which nothing will appear any more; see
-// the function of that name in the schema.
+// settled is a place in the log before which nothing will appear any more; see the function of that
+// name in the schema.
 func (s *Store) settled(ctx context.Context) (seq int64, err error) {
 	err = s.run(ctx, "list audit entries", func(ctx context.Context, conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, `SELECT pawl.settled()`).Scan(&seq)
@@ -180,8 +180,8 @@ func page[T any](ctx context.Context, s *Store, l backend.List[T], where filter)
 		}
 		rest.add(compare, after)
 	}
-	// One row more than the limit shows whether there are more. The server
-	// stops at PageBytes, because everything it sends would have to be read.
+	// One row more than the limit shows whether there are more. The server stops at PageBytes, because
+	// everything it sends would have to be read.
 	list := "SELECT seq, found, " + l.Columns +
 		" FROM (SELECT *, count(*) OVER () AS found, coalesce(sum(size) OVER (ORDER BY " + order + " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before" +
 		" FROM (SELECT seq, " + l.Columns + ", " + l.Size + " AS size FROM pawl." + l.Table + rest.sql() +
@@ -189,8 +189,8 @@ func page[T any](ctx context.Context, s *Store, l backend.List[T], where filter)
 		" WHERE before < " + strconv.Itoa(store.PageBytes) + " ORDER BY " + order + " LIMIT " + strconv.Itoa(limit)
 	err = s.read(ctx, l.Doing, func(ctx context.Context, tx pgx.Tx) error {
 		p, seqs = store.Page[T]{}, nil // of an attempt before
-		// Planned for these very values: a plan for any status would read past
-		// all calls to find the few that are pending.
+		// Planned for these very values: a plan for any status would read past all calls to find the few
+		// that are pending.
 		if err := tx.QueryRow(ctx, count, slices.Concat([]any{pgx.QueryExecModeExec}, all.args)...).Scan(&p.Total); err != nil {
 			return err
 		}

@@ -80,8 +80,8 @@ func TestPagesOfTheLogMissNothingThatCommitsLate(t *testing.T) {
 	}
 }
 
-// Another database's transactions, others of this one, and those that were
-// rolled back hold nobody up.
+// Another database's transactions, others of this one, and those that were rolled back hold nobody
+// up.
 func TestPagesOfTheLogWaitForNobodyElse(t *testing.T) {
 	t.Parallel()
 	url, another := pgtest.New(t), pgtest.New(t)
@@ -103,9 +103,9 @@ func TestPagesOfTheLogWaitForNobodyElse(t *testing.T) {
 	}
 }
 
-// Readers go through the log by small pages while many write it. Each must
-// find every entry that was there when it began to read, and what it found
-// must be a beginning of the whole log but for the last page.
+// Readers go through the log by small pages while many write it. Each must find every entry that
+// was there when it began to read, and what it found must be a beginning of the whole log but for
+// the last page.
 func TestPagesOfTheLogUnderLoad(t *testing.T) {
 	t.Parallel()
 	url := pgtest.New(t)

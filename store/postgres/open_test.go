@@ -30,8 +30,7 @@ func with(t *testing.T, text string, change func(u *url.URL, q url.Values)) stri
 	return u.String()
 }
 
-// role makes a user with the planted password, who may log in, and returns his
-// URL of a database.
+// role makes a user with the planted password, who may log in, and returns his URL of a database.
 func role(t *testing.T, database, options string) (name, his string) {
 	t.Helper()
 	name = strings.ReplaceAll(strings.ToLower(t.Name()), "/", "_")

@@ -16,11 +16,9 @@ import (
 const (
 	selectActive = `SELECT seq, ` + backend.VersionColumns + ` FROM pawl.policy_versions ORDER BY seq DESC LIMIT 1`
 
-	// applyPolicy is a whole transaction in one statement: the set, its
-	// version and its entry ($9 to $15), or nothing of it if another version
-	// than $3 is active or the set is active already. Of two at once one
-	// violates a key: the version's, or, as entries are never skipped here,
-	// its entry's.
+	// applyPolicy is a whole transaction in one statement: the set, its version and its entry ($9 to
+	// $15), or nothing of it if another version than $3 is active or the set is active already. Of two
+	// at once one violates a key: the version's, or, as entries are never skipped here, its entry's.
 	applyPolicy = `WITH active AS (
 			SELECT seq, digest FROM pawl.policy_versions ORDER BY seq DESC LIMIT 1
 		), fits AS (

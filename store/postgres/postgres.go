@@ -1,5 +1,5 @@
-// Package postgres keeps Pawl's store in a Postgres database, in a schema of
-// its own named pawl. Any number of processes may use it at the same time.
+// Package postgres keeps Pawl's store in a Postgres database, in a schema of its own named pawl.
+// Any number of processes may use it at the same time.
 package postgres
 
 import (
@@ -16,32 +16,29 @@ import (
 
 // Options says which store to open and how.
 type Options struct {
-	// URL of the database, postgres://user:password@host:port/name?sslmode=….
-	// Required. Parameters are those of libpq and of pgxpool; over a network
-	// use sslmode=verify-full, since the default takes TLS only if it is
-	// offered. What it leaves out, such as the password, is taken from where
-	// libpq looks for it (PGPASSWORD, PGPASSFILE, …). Errors never repeat it.
+	// URL of the database, postgres://user:password@host:port/name?sslmode=…. Required. Parameters are
+	// those of libpq and of pgxpool; over a network use sslmode=verify-full, since the default takes
+	// TLS only if it is offered. What it leaves out, such as the password, is taken from where libpq
+	// looks for it (PGPASSWORD, PGPASSFILE, …). Errors never repeat it.
 	URL string
-	// ReadOnly opens a store that exists for reading; writes are
-	// store.ErrReadOnly. Default: write it, too.
+	// ReadOnly opens a store that exists for reading; writes are store.ErrReadOnly. Default: write it,
+	// too.
 	ReadOnly bool
-	// KeepSchema opens only a store whose schema is the one this Pawl knows,
-	// so that its database user needs no right to change it. Default: lay the
-	// schema, or upgrade an older one, as Migrate does. ReadOnly implies it.
+	// KeepSchema opens only a store whose schema is the one this Pawl knows, so that its database user
+	// needs no right to change it. Default: lay the schema, or upgrade an older one, as Migrate does.
+	// ReadOnly implies it.
 	KeepSchema bool
-	// MaxConns bounds the connections this handle holds. Default: the URL's
-	// pool_max_conns, or 10.
+	// MaxConns bounds the connections this handle holds. Default: the URL's pool_max_conns, or 10.
 	MaxConns int32
-	// Timeout bounds one method with its wait for a connection, and on the
-	// server a statement and the silence in a transaction. Default: 30 s.
+	// Timeout bounds one method with its wait for a connection, and on the server a statement and the
+	// silence in a transaction. Default: 30 s.
 	Timeout time.Duration
-	// LockTimeout bounds the wait for rows that another transaction holds.
-	// Default: 10 s.
+	// LockTimeout bounds the wait for rows that another transaction holds. Default: 10 s.
 	LockTimeout time.Duration
 }
 
-// Check reports what Open would refuse without asking the server: a URL that
-// can't be read, or that names files that can't. Errors never repeat it.
+// Check reports what Open would refuse without asking the server: a URL that can't be read, or that
+// names files that can't. Errors never repeat it.
 func (o Options) Check() error {
 	_, _, err := o.config()
 	return err
@@ -68,13 +65,12 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// Store is a store.Store in a Postgres database. It is safe for concurrent
-// use. Writes to one call queue behind each other; reads never wait for them.
+// Store is a store.Store in a Postgres database. It is safe for concurrent use. Writes to one call
+// queue behind each other; reads never wait for them.
 //
-// Connections that break are replaced. A method is done again by itself only
-// where it certainly had no effect, so that fresh, and ErrStarted, always
-// tell the truth: if the connection is lost while the server commits, the
-// method fails, and the caller may repeat it.
+// Connections that break are replaced. A method is done again by itself only where it certainly had
+// no effect, so that fresh, and ErrStarted, always tell the truth: if the connection is lost while
+// the server commits, the method fails, and the caller may repeat it.
 type Store struct {
 	where    string // host, port and database, for errors
 	pool     *pgxpool.Pool
@@ -85,10 +81,10 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open connects to a database, which must exist, and unless Options say
-// otherwise brings Pawl's schema to this version. Several processes may do so
-// at once. Errors: ErrUnavailable, ErrAccess, ErrStandby, ErrMissing (without
-// the right to lay it), store.ErrSchema, ErrForeign, and what the server says.
+// Open connects to a database, which must exist, and unless Options say otherwise brings Pawl's
+// schema to this version. Several processes may do so at once. Errors: ErrUnavailable, ErrAccess,
+// ErrStandby, ErrMissing (without the right to lay it), store.ErrSchema, ErrForeign, and what the
+// server says.
 func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	config, where, err := o.config()
 	if err != nil {
@@ -138,9 +134,8 @@ func (s *Store) ID(ctx context.Context) (id string, err error) {
 	return id, err
 }
 
-// Ping fails when the store can't be used now: it is closed, its server can't
-// be reached, its schema is gone or, if it is open for writing, the server
-// takes no writes.
+// Ping fails when the store can't be used now: it is closed, its server can't be reached, its
+// schema is gone or, if it is open for writing, the server takes no writes.
 func (s *Store) Ping(ctx context.Context) error {
 	const doing = "check"
 	return s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
@@ -161,8 +156,8 @@ func (s *Store) Clock(ctx context.Context) (now time.Time, err error) {
 	return now, err
 }
 
-// Close waits for methods that are running, then closes the connections.
-// Later calls of any method but Close are store.ErrClosed.
+// Close waits for methods that are running, then closes the connections. Later calls of any method
+// but Close are store.ErrClosed.
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	s.pool.Close()

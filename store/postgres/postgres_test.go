@@ -196,8 +196,7 @@ func TestDocumentsStayAsTheyAre(t *testing.T) {
 	}
 }
 
-// What text columns can't hold is refused in what is written, and not found
-// in what is asked for.
+// What text columns can't hold is refused in what is written, and not found in what is asked for.
 func TestImpossibleText(t *testing.T) {
 	t.Parallel()
 	s := open(t, pgtest.New(t))

@@ -57,8 +57,8 @@ func newProxy(t *testing.T, server string) *proxy {
 	return p
 }
 
-// lose has the connection break instead of delivering the nth answer from now
-// on. The server has done then what it was asked to do.
+// lose has the connection break instead of delivering the nth answer from now on. The server has
+// done then what it was asked to do.
 func (p *proxy) lose(n int32) { p.answers.Store(n) }
 
 func (p *proxy) answer(client, up net.Conn) {

@@ -168,8 +168,7 @@ func TestCancelledWritesAreWhole(t *testing.T) {
 				}
 				r, err := s.Call(t.Context(), id)
 				if errors.Is(err, store.ErrNotFound) {
-					// The server may still be about to commit: then the repeat
-					// waits for it.
+					// The server may still be about to commit: then the repeat waits for it.
 					if r, _, err = s.Admit(t.Context(), admission(id, nil)); err != nil || r.Permit == nil {
 						t.Errorf("a repeat: %+v, %v", r, err)
 					}

@@ -11,9 +11,8 @@ import (
 
 // The statements of the hot path. pgx prepares each once per connection.
 const (
-	// admitCall is a whole transaction in one statement: the call, its permit
-	// if $14 is true, and its entries ($17 to $23), or nothing of it: where its
-	// ID is known, or its duplicate is pending.
+	// admitCall is a whole transaction in one statement: the call, its permit if $14 is true, and its
+	// entries ($17 to $23), or nothing of it: where its ID is known, or its duplicate is pending.
 	admitCall = `WITH call AS (
 			INSERT INTO pawl.calls
 				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict, requester, twin)

@@ -19,24 +19,22 @@ import (
 const (
 	versionTable = "pawl.goose_db_version"
 
-	// setUpLock is the key of the advisory lock under which the schema is
-	// changed: "pawl" in ASCII. Its upper half differs from those of the keys
-	// in migrations/00001_store.sql.
+	// setUpLock is the key of the advisory lock under which the schema is changed: "pawl" in ASCII.
+	// Its upper half differs from those of the keys in migrations/00001_store.sql.
 	setUpLock = 0x7061776C
 
-	// setUpPoll is how often a process asks for that lock while another has
-	// it. It asks, and does not wait inside a statement, because a statement's
-	// snapshot would hold up an index that is built concurrently.
+	// setUpPoll is how often a process asks for that lock while another has it. It asks, and does not
+	// wait inside a statement, because a statement's snapshot would hold up an index that is built
+	// concurrently.
 	setUpPoll = 50 * time.Millisecond
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate lays Pawl's schema in a database, or upgrades an older one, and
-// needs the rights to do so: to create the schema pawl unless it is there, and
-// to own what is in it. It may be repeated, interrupted, and run by several
-// processes at once. Errors are those of Open.
+// Migrate lays Pawl's schema in a database, or upgrades an older one, and needs the rights to do
+// so: to create the schema pawl unless it is there, and to own what is in it. It may be repeated,
+// interrupted, and run by several processes at once. Errors are those of Open.
 func Migrate(ctx context.Context, url string) error {
 	s, err := Open(ctx, Options{URL: url, MaxConns: 1})
 	if err != nil {
@@ -55,8 +53,8 @@ func (s *Store) version(ctx context.Context) (version int64, err error) {
 		if err != nil {
 			return err
 		}
-		// A standby is not read from, either: what its primary is about to
-		// commit can't be seen there, so the log would be read with gaps.
+		// A standby is not read from, either: what its primary is about to commit can't be seen there, so
+		// the log would be read with gaps.
 		if standby || (refuses && !s.readOnly) {
 			return backend.Errorf("store %s: %s: %w: %s", s.where, doing, ErrStandby, adviceStandby)
 		}
@@ -82,8 +80,8 @@ func checkVersion(where string, version, target int64) error {
 	return nil
 }
 
-// layOut brings the database to this version's schema. It may be interrupted
-// anywhere and done again.
+// layOut brings the database to this version's schema. It may be interrupted anywhere and done
+// again.
 func layOut(ctx context.Context, config *pgx.ConnConfig, where string) (err error) {
 	config = config.Copy()
 	config.RuntimeParams["statement_timeout"] = "0" // an upgrade of large tables takes its time
@@ -99,8 +97,8 @@ func layOut(ctx context.Context, config *pgx.ConnConfig, where string) (err erro
 	if err != nil {
 		return err
 	}
-	// Not goose's own lock: it takes that only after a first look at its
-	// table, for which the schema must be there.
+	// Not goose's own lock: it takes that only after a first look at its table, for which the schema
+	// must be there.
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -133,8 +131,7 @@ func lock(ctx context.Context, conn *sql.Conn) error {
 	}
 }
 
-// makeSchema makes an empty schema where there is none, and keeps out of
-// another program's.
+// makeSchema makes an empty schema where there is none, and keeps out of another program's.
 func makeSchema(ctx context.Context, conn *sql.Conn, where string) error {
 	var there, laid, used bool
 	err := conn.QueryRowContext(ctx, `SELECT to_regnamespace('pawl') IS NOT NULL, to_regclass($1) IS NOT NULL,

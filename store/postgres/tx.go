@@ -15,12 +15,12 @@ import (
 	"github.com/pawlhq/pawl/store/backend"
 )
 
-// attempts bounds how often one method is begun: again after a deadlock, or
-// after a connection that was dead already.
+// attempts bounds how often one method is begun: again after a deadlock, or after a connection that
+// was dead already.
 const attempts = 4
 
-// run lets fn work on a connection, and begins it again where nothing of it
-// has happened. fn wraps errors of statements that commit in uncertain.
+// run lets fn work on a connection, and begins it again where nothing of it has happened. fn wraps
+// errors of statements that commit in uncertain.
 func (s *Store) run(ctx context.Context, doing string, fn func(context.Context, *pgxpool.Conn) error) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, s.timeout, errSlow)
 	defer cancel()
@@ -51,8 +51,7 @@ func (s *Store) once(ctx context.Context, fn func(context.Context, *pgxpool.Conn
 		return false, nil
 	}
 	if conn.Conn().IsClosed() || broken(err) {
-		// pgx does not close it after every failed write. Closed, it does not
-		// go back to the pool.
+		// pgx does not close it after every failed write. Closed, it does not go back to the pool.
 		_ = conn.Conn().Close(ctx)
 		if ctx.Err() == nil {
 			// What broke this connection has probably broken the others.
@@ -75,27 +74,27 @@ type lost struct{ error }
 
 func (e lost) Unwrap() error { return e.error }
 
-// uncertain marks the error of a statement that commits: if the connection
-// broke, nobody can say whether it did.
+// uncertain marks the error of a statement that commits: if the connection broke, nobody can say
+// whether it did.
 type uncertain struct{ error }
 
 func (e uncertain) Unwrap() error { return e.error }
 
-// transaction collects what is written to a call whose row is locked, so that
-// what was read of the call stays true until the commit.
+// transaction collects what is written to a call whose row is locked, so that what was read of the
+// call stays true until the commit.
 type transaction struct{ writes pgx.Batch }
 
 const (
 	begin = `BEGIN ISOLATION LEVEL READ COMMITTED`
 
-	// The row is locked by a statement of its own. One that locks and reads
-	// would, after a wait, show the call's new row beside its old permit.
+	// The row is locked by a statement of its own. One that locks and reads would, after a wait, show
+	// the call's new row beside its old permit.
 	lockCall = `SELECT FROM pawl.calls WHERE id = $1 FOR UPDATE`
 )
 
-// change runs fn on a locked call, of which it sees the row that query reads.
-// It takes two round trips: begin, lock and read; write and commit. If fn
-// queues no writes, nothing happens. fn may run several times.
+// change runs fn on a locked call, of which it sees the row that query reads. It takes two round
+// trips: begin, lock and read; write and commit. If fn queues no writes, nothing happens. fn may
+// run several times.
 func (s *Store) change(ctx context.Context, doing, id, query string, fn func(*transaction, pgx.Row) error) error {
 	if s.readOnly {
 		return store.ErrReadOnly
@@ -137,8 +136,8 @@ func prepare(ctx context.Context, conn *pgxpool.Conn, id, query string, fn func(
 func commit(ctx context.Context, conn *pgxpool.Conn, writes *pgx.Batch) error {
 	writes.Queue(`COMMIT`)
 	results := conn.SendBatch(ctx, writes)
-	// Once the server has answered the last one, COMMIT, it is done, whatever
-	// becomes of the connection.
+	// Once the server has answered the last one, COMMIT, it is done, whatever becomes of the
+	// connection.
 	defer func() { _ = results.Close() }()
 	for range writes.Len() {
 		if _, err := results.Exec(); err != nil {
@@ -148,9 +147,9 @@ func commit(ctx context.Context, conn *pgxpool.Conn, writes *pgx.Batch) error {
 	return nil
 }
 
-// amend changes the row of a token or a key by a statement of $1, its ID, and
-// two values, and returns the row as it stands. The change and its entry are
-// one transaction; fresh is false if there was nothing to change.
+// amend changes the row of a token or a key by a statement of $1, its ID, and two values, and
+// returns the row as it stands. The change and its entry are one transaction; fresh is false if
+// there was nothing to change.
 func amend[T any](ctx context.Context, s *Store, doing string, find func(ctx context.Context, id string) (T, error),
 	entry audit.Entry, statement, id string, values [2]any) (stands T, fresh bool, err error) {
 	var none T
@@ -197,8 +196,8 @@ func (t *transaction) insertPermit(seq int64, p store.Permit) {
 	t.writes.Queue(insertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence)
 }
 
-// entries queues audit entries, all in one statement: each statement that
-// writes entries holds a lock until the transaction ends.
+// entries queues audit entries, all in one statement: each statement that writes entries holds a
+// lock until the transaction ends.
 func (t *transaction) entries(entries []audit.Entry) {
 	if len(entries) > 0 {
 		t.writes.Queue(insertEntries, entryArgs(entries)...)

@@ -11,8 +11,8 @@ func BenchmarkAdmitParallel(b *testing.B) { storetest.BenchmarkAdmitParallel(b, 
 func BenchmarkGuard(b *testing.B)         { storetest.BenchmarkGuard(b, open(b, fresh(b))) }
 func BenchmarkAppend(b *testing.B)        { storetest.BenchmarkAppend(b, open(b, fresh(b))) }
 
-// BenchmarkCalls lists one page out of 100,000 calls, of which one in fifty
-// waited for people and one in a thousand still does.
+// BenchmarkCalls lists one page out of 100,000 calls, of which one in fifty waited for people and
+// one in a thousand still does.
 func BenchmarkCalls(b *testing.B) {
 	s := open(b, fresh(b))
 	_, err := s.writes.ExecContext(b.Context(), `

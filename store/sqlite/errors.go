@@ -12,16 +12,14 @@ import (
 )
 
 var (
-	// ErrOwned: another open handle, nearly always another Pawl process, is
-	// the store's writer.
+	// ErrOwned: another open handle, nearly always another Pawl process, is the store's writer.
 	ErrOwned = errors.New("another Pawl process owns it")
-	// ErrMissing: a handle for reading found no store, or one whose owner has
-	// not set it up yet.
+	// ErrMissing: a handle for reading found no store, or one whose owner has not set it up yet.
 	ErrMissing = errors.New("there is no store here")
 	// ErrForeign: the file is something else than a Pawl store.
 	ErrForeign = errors.New("the file is not a Pawl store")
-	// ErrFull: there was no space for a write. Nothing of it was kept, and
-	// the store works on once there is space.
+	// ErrFull: there was no space for a write. Nothing of it was kept, and the store works on once
+	// there is space.
 	ErrFull = errors.New("the disk is full")
 )
 
@@ -43,8 +41,8 @@ var faults = map[int]struct {
 	sqlite3.SQLITE_IOERR: {errors.New("reading or writing the disk failed"), "check the volume and its logs"},
 }
 
-// explain says what was being done to which file, what is wrong with it, and
-// what to do. Errors that say all that already pass unchanged.
+// explain says what was being done to which file, what is wrong with it, and what to do. Errors
+// that say all that already pass unchanged.
 func explain(ctx context.Context, path, doing string, err error) error {
 	if err == nil || backend.Complete(err) {
 		return err

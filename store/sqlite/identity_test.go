@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The database itself keeps tokens and signing keys from becoming more than
-// they were, and what is revoked from coming back.
+// The database itself keeps tokens and signing keys from becoming more than they were, and what is
+// revoked from coming back.
 func TestTokensAndKeysAreFinal(t *testing.T) {
 	s := open(t, fresh(t))
 	run(t, s, `INSERT INTO tokens (id, hash, token) VALUES ('good', randomblob(32), '{"roles":["agent"]}')`)

@@ -11,9 +11,8 @@ import (
 	"github.com/pawlhq/pawl/store/backend"
 )
 
-// lockSuffix is added to the store's path. The lock can't be on the file
-// itself: closing any descriptor of that file would drop the POSIX locks
-// SQLite holds on it in this process.
+// lockSuffix is added to the store's path. The lock can't be on the file itself: closing any
+// descriptor of that file would drop the POSIX locks SQLite holds on it in this process.
 const lockSuffix = ".lock"
 
 // own makes this handle the store's one writer.
@@ -37,8 +36,7 @@ func own(path string) (*os.File, error) {
 	return f, nil
 }
 
-// holder reads who wrote the lock file last. It may be anything, so only a
-// number is believed.
+// holder reads who wrote the lock file last. It may be anything, so only a number is believed.
 func holder(name string) string {
 	text, err := os.ReadFile(name)
 	if err != nil {

@@ -135,8 +135,7 @@ func (p *process) line() string {
 	return p.lines.Text()
 }
 
-// kill is kill -9. It returns when the process is gone, with what it still
-// said.
+// kill is kill -9. It returns when the process is gone, with what it still said.
 func (p *process) kill(t *testing.T) (said []string) {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {
@@ -214,8 +213,8 @@ func TestKilledWriterLosesNothing(t *testing.T) {
 	}
 }
 
-// survived checks that every call is at least as far as was acknowledged, and
-// that each is in one state with exactly that state's entries.
+// survived checks that every call is at least as far as was acknowledged, and that each is in one
+// state with exactly that state's entries.
 func survived(t *testing.T, s *Store, reached map[string]int) {
 	t.Helper()
 	for id, least := range reached {

@@ -65,8 +65,7 @@ func (t transaction) call(ctx context.Context, id string) (seq int64, r store.Re
 	return backend.Call(id, t.row(ctx, selectCall, id))
 }
 
-// standing is why a call could not be inserted: it is there already, or its
-// duplicate is pending.
+// standing is why a call could not be inserted: it is there already, or its duplicate is pending.
 func (t transaction) standing(ctx context.Context, id, duplicateKey string) (r store.Record, err error) {
 	_, r, err = t.call(ctx, id)
 	if duplicateKey == "" || !errors.Is(err, store.ErrNotFound) {

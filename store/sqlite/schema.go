@@ -22,23 +22,23 @@ const (
 	// https://www.sqlite.org/pragma.html#pragma_application_id.
 	applicationID = 0x5061776C
 
-	// busyTimeout, in milliseconds, is how long a connection waits for locks
-	// of checkpoints, recovery and other programs.
+	// busyTimeout, in milliseconds, is how long a connection waits for locks of checkpoints, recovery
+	// and other programs.
 	busyTimeout = "5000"
 
 	// readers bounds the connections that read at the same time.
 	readers = 4
 
-	// maxLog, in bytes, is what the write-ahead log is cut to after a
-	// checkpoint, however long a reader let it grow.
+	// maxLog, in bytes, is what the write-ahead log is cut to after a checkpoint, however long a
+	// reader let it grow.
 	maxLog = "67108864"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// connect makes a pool. Its settings are in the connection string, because
-// the pool opens and closes connections as it likes and each needs them all.
+// connect makes a pool. Its settings are in the connection string, because the pool opens and
+// closes connections as it likes and each needs them all.
 func connect(path string, writer bool) *sql.DB {
 	v := url.Values{"_pragma": {"busy_timeout(" + busyTimeout + ")", "foreign_keys(1)"}}
 	if writer {
@@ -62,17 +62,16 @@ func connect(path string, writer bool) *sql.DB {
 	return db
 }
 
-// escape makes an absolute path the path of a SQLite URI: always with a
-// leading slash, and without the characters that mean something there.
+// escape makes an absolute path the path of a SQLite URI: always with a leading slash, and without
+// the characters that mean something there.
 func escape(path string) string {
 	path = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(filepath.ToSlash(path))
 	return "/" + strings.TrimPrefix(path, "/")
 }
 
-// identify reads whose file it is and its schema's version, and changes
-// nothing: a writing connection would already turn another program's file to
-// a write-ahead log. A file that holds nothing at all is not ours, yet; another
-// program's is ErrForeign.
+// identify reads whose file it is and its schema's version, and changes nothing: a writing
+// connection would already turn another program's file to a write-ahead log. A file that holds
+// nothing at all is not ours, yet; another program's is ErrForeign.
 func identify(ctx context.Context, path string) (ours bool, version int64, err error) {
 	db := connect(path, false)
 	defer func() { err = errors.Join(err, db.Close()) }()
@@ -94,8 +93,8 @@ func identify(ctx context.Context, path string) (ours bool, version int64, err e
 	return id == applicationID, version, err
 }
 
-// layOut brings the file to this version's schema, from an empty file or an
-// older schema. It may be interrupted anywhere and done again.
+// layOut brings the file to this version's schema, from an empty file or an older schema. It may be
+// interrupted anywhere and done again.
 func layOut(ctx context.Context, path string, db *sql.DB, ours bool, version int64) error {
 	if !ours {
 		// First of all, so that a file with half a schema is known as ours.
@@ -114,8 +113,8 @@ func layOut(ctx context.Context, path string, db *sql.DB, ours bool, version int
 			return err
 		}
 	}
-	// SQLite opens a file that it may only read without a word, and even
-	// begins to write. Find that out now, not at the first call.
+	// SQLite opens a file that it may only read without a word, and even begins to write. Find that
+	// out now, not at the first call.
 	_, err = db.ExecContext(ctx, `DELETE FROM tools WHERE false`)
 	return err
 }

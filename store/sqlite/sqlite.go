@@ -1,6 +1,5 @@
-// Package sqlite keeps Pawl's store in one SQLite file, for the dev stack and
-// for single machines. One process owns the file and writes; any number may
-// read beside it.
+// Package sqlite keeps Pawl's store in one SQLite file, for the dev stack and for single machines.
+// One process owns the file and writes; any number may read beside it.
 package sqlite
 
 import (
@@ -19,11 +18,11 @@ import (
 
 // Options says which store to open and how.
 type Options struct {
-	// Path of the file. Required. The owner creates what is missing: folders
-	// with mode 0700, the file with 0600.
+	// Path of the file. Required. The owner creates what is missing: folders with mode 0700, the file
+	// with 0600.
 	Path string
-	// ReadOnly opens a store that exists for reading, beside its owner if it
-	// has one; writes are store.ErrReadOnly. Default: own and write it.
+	// ReadOnly opens a store that exists for reading, beside its owner if it has one; writes are
+	// store.ErrReadOnly. Default: own and write it.
 	ReadOnly bool
 }
 
@@ -34,8 +33,8 @@ func (o Options) validate() error {
 	return nil
 }
 
-// Store is a store.Store in a SQLite file. It is safe for concurrent use;
-// writes queue behind each other, reads never wait for them.
+// Store is a store.Store in a SQLite file. It is safe for concurrent use; writes queue behind each
+// other, reads never wait for them.
 type Store struct {
 	path   string
 	file   os.FileInfo // as it was opened
@@ -44,18 +43,18 @@ type Store struct {
 	hot    statements
 	lock   *os.File // nil when reading only
 
-	// open is read-locked by every method, so that Close gives the file up
-	// only after the last write is done.
+	// open is read-locked by every method, so that Close gives the file up only after the last write
+	// is done.
 	open   sync.RWMutex
 	closed bool
 }
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the store in a file. The owner lays the schema, or upgrades it,
-// and must be the only one: a second is ErrOwned until the first has closed
-// its handle or died. Other errors: ErrMissing (reading only), store.ErrSchema,
-// ErrForeign, store.ErrDamaged, ErrFull, and what the file system says.
+// Open opens the store in a file. The owner lays the schema, or upgrades it, and must be the only
+// one: a second is ErrOwned until the first has closed its handle or died. Other errors: ErrMissing
+// (reading only), store.ErrSchema, ErrForeign, store.ErrDamaged, ErrFull, and what the file system
+// says.
 func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -121,13 +120,13 @@ func (s *Store) ID(ctx context.Context) (id string, err error) {
 	return id, err
 }
 
-// Ping fails when the store can't be used now: it is closed, its file is gone
-// or replaced, can't be read or, for the owner, not be locked for writing. It
-// writes nothing, so it does not see a full disk.
+// Ping fails when the store can't be used now: it is closed, its file is gone or replaced, can't be
+// read or, for the owner, not be locked for writing. It writes nothing, so it does not see a full
+// disk.
 func (s *Store) Ping(ctx context.Context) error {
 	const doing = "check"
-	// SQLite goes on writing to a file that was deleted or moved away, and
-	// all of it would be lost at the next start.
+	// SQLite goes on writing to a file that was deleted or moved away, and all of it would be lost at
+	// the next start.
 	now, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(now, s.file) {
 		return backend.Errorf("store %s: the file was moved, replaced or deleted while it was open: put it back and restart Pawl", s.path)
@@ -142,8 +141,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.write(ctx, doing, func(transaction) error { return nil })
 }
 
-// Close waits for methods that are running, then gives the file up. Later
-// calls of any method but Close are store.ErrClosed.
+// Close waits for methods that are running, then gives the file up. Later calls of any method but
+// Close are store.ErrClosed.
 func (s *Store) Close() error {
 	s.open.Lock()
 	defer s.open.Unlock()
@@ -154,8 +153,8 @@ func (s *Store) Close() error {
 	return s.release()
 }
 
-// release closes the writer last: as the last connection it moves the log
-// into the file, so that a copy of that one file is whole.
+// release closes the writer last: as the last connection it moves the log into the file, so that a
+// copy of that one file is whole.
 func (s *Store) release() error {
 	var errs []error
 	if s.reads != nil {
@@ -165,8 +164,8 @@ func (s *Store) release() error {
 		errs = append(errs, s.writes.Close())
 	}
 	if s.lock != nil {
-		// The lock file stays: if it were removed, two processes could hold
-		// locks on two files of one name.
+		// The lock file stays: if it were removed, two processes could hold locks on two files of one
+		// name.
 		errs = append(errs, s.lock.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -175,8 +174,7 @@ func (s *Store) release() error {
 	return nil
 }
 
-// write runs fn in the one write transaction at a time. A nil answer means
-// that it is on disk.
+// write runs fn in the one write transaction at a time. A nil answer means that it is on disk.
 func (s *Store) write(ctx context.Context, doing string, fn func(transaction) error) error {
 	if s.writes == nil {
 		return store.ErrReadOnly
@@ -191,8 +189,8 @@ func (s *Store) write(ctx context.Context, doing string, fn func(transaction) er
 		return explain(ctx, s.path, doing, err)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing to do after a commit
-	// After any error SQLite may have rolled back by itself, and what followed
-	// would be written outside the transaction: fn stops at the first one.
+	// After any error SQLite may have rolled back by itself, and what followed would be written
+	// outside the transaction: fn stops at the first one.
 	if err := fn(transaction{tx, s.hot}); err != nil {
 		return explain(ctx, s.path, doing, err)
 	}
@@ -214,8 +212,8 @@ func (s *Store) read(ctx context.Context, doing string, fn func(*sql.Tx) error) 
 	return explain(ctx, s.path, doing, fn(tx))
 }
 
-// locate returns the file's real, absolute path, so that one file has one
-// lock whatever it was called. With create it makes missing folders.
+// locate returns the file's real, absolute path, so that one file has one lock whatever it was
+// called. With create it makes missing folders.
 func locate(path string, create bool) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -268,10 +266,9 @@ func makeDir(dir string) error {
 	return syncDir(parent)
 }
 
-// createFile makes an empty file, which is an empty database, where there is
-// none; SQLite gives its -wal and -shm the same mode. A file that exists is
-// not opened: closing it again would drop the locks that readers in this
-// process hold on it.
+// createFile makes an empty file, which is an empty database, where there is none; SQLite gives its
+// -wal and -shm the same mode. A file that exists is not opened: closing it again would drop the
+// locks that readers in this process hold on it.
 func createFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -283,8 +280,8 @@ func createFile(path string) error {
 	return errors.Join(f.Close(), syncDir(filepath.Dir(path)))
 }
 
-// syncDir makes a new name in dir survive a power cut. A folder that may be
-// written but not listed can't be opened, and so can't be synced.
+// syncDir makes a new name in dir survive a power cut. A folder that may be written but not listed
+// can't be opened, and so can't be synced.
 func syncDir(dir string) error {
 	err := osfile.SyncDir(dir)
 	if errors.Is(err, fs.ErrPermission) {

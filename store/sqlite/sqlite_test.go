@@ -83,8 +83,8 @@ func admit(t *testing.T, s *Store, ids ...string) {
 	}
 }
 
-// whole fails unless each of the calls is there with its entry, or is not
-// there at all; with must it has to be there.
+// whole fails unless each of the calls is there with its entry, or is not there at all; with must
+// it has to be there.
 func whole(t *testing.T, s *Store, must bool, ids ...string) {
 	t.Helper()
 	for _, id := range ids {

@@ -10,8 +10,8 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// Sample is a call as agents make them, with its audit entry: one that is
-// allowed and claimed, or one that waits for people.
+// Sample is a call as agents make them, with its audit entry: one that is allowed and claimed, or
+// one that waits for people.
 func Sample(id string, waits bool) (store.AdmitParams, error) {
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	args := json.RawMessage(`{"query":"weather in the mountains","limit":10,"tags":["a","b","c"]}`)
@@ -52,8 +52,8 @@ func BenchmarkAdmitParallel(b *testing.B, s store.Store) {
 	})
 }
 
-// BenchmarkGuard takes allowed calls through their whole life: Admit, Use and
-// Finish, one audit entry each.
+// BenchmarkGuard takes allowed calls through their whole life: Admit, Use and Finish, one audit
+// entry each.
 func BenchmarkGuard(b *testing.B, s store.Store) {
 	for b.Loop() {
 		a := sampled(b, s)
@@ -104,8 +104,8 @@ func step(b *testing.B, a store.AdmitParams, name string, kind audit.Kind) audit
 	return e
 }
 
-// BenchmarkCalls lists pages out of 100,000 calls that the backend made. One in
-// fifty waited for people, and one in a thousand still does.
+// BenchmarkCalls lists pages out of 100,000 calls that the backend made. One in fifty waited for
+// people, and one in a thousand still does.
 func BenchmarkCalls(b *testing.B, s store.Store) {
 	pending, rejected := []approval.Status{approval.StatusPending}, []approval.Status{approval.StatusRejected, approval.StatusExpired}
 	for name, q := range map[string]store.CallQuery{

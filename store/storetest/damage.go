@@ -7,9 +7,9 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// EntriesChanged checks that entries which somebody changed in the database are read, each with what
-// does not fit. change sets a column of the entry with a step, as somebody may who owns the tables:
-// what protects rows from changes does not hold for them.
+// EntriesChanged checks that entries which somebody changed in the database are read, each with
+// what does not fit. change sets a column of the entry with a step, as somebody may who owns the
+// tables: what protects rows from changes does not hold for them.
 func EntriesChanged(t *testing.T, s store.Store, change func(step, column string, value any)) {
 	const columns, leaf = "its columns differ from its metadata", "its metadata differs from its leaf hash"
 	cases := []struct {

@@ -88,8 +88,8 @@ func twinsConcurrently(t *testing.T, s store.Store) {
 	}
 }
 
-// twinsRepeated races repeats of one call against each other: none of them may
-// take the call for its own twin.
+// twinsRepeated races repeats of one call against each other: none of them may take the call for
+// its own twin.
 func twinsRepeated(t *testing.T, s store.Store) {
 	together(many, func(int) {
 		r, _, err := s.Admit(t.Context(), twin(t, "a", "x"))

@@ -57,8 +57,7 @@ func appendOnce(t *testing.T, s store.Store) {
 			t.Errorf("Append: %v", err)
 		}
 	})
-	// A step that was appended does not keep the call's own change from
-	// happening.
+	// A step that was appended does not keep the call's own change from happening.
 	admit(t, s, waiting(t, "c"))
 	appendAll(t, s, entry(t, "c", "claimed", audit.KindClaimed))
 	if r := claim(t, s, claiming(t, "c")); r.Permit == nil {

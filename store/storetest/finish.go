@@ -99,8 +99,8 @@ func finishVoids(t *testing.T, s store.Store) {
 	}
 }
 
-// finishUnused has a call end as executed whose tool was never started here:
-// whoever says so made it up.
+// finishUnused has a call end as executed whose tool was never started here: whoever says so made
+// it up.
 func finishUnused(t *testing.T, s store.Store) {
 	admit(t, s, allowed(t, "a"))
 	_, fresh, err := s.Finish(t.Context(), ending(t, "a", approval.StatusExecuted))
@@ -180,8 +180,8 @@ func finishInvalid(t *testing.T, s store.Store) {
 	wrote(t, s, "a", "requested")
 }
 
-// claimAgainstFinish lets an approval and the end of the wait come together.
-// Whichever way it goes, either the tool may run or the call has expired.
+// claimAgainstFinish lets an approval and the end of the wait come together. Whichever way it goes,
+// either the tool may run or the call has expired.
 func claimAgainstFinish(t *testing.T, s store.Store) {
 	for round := range 2 * many {
 		id := fmt.Sprintf("call-%d", round)

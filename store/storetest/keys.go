@@ -169,8 +169,7 @@ func keysInvalid(t *testing.T, s store.Store) {
 	}
 }
 
-// A permit that rests on signed decisions is not used up by somebody who did
-// not verify them.
+// A permit that rests on signed decisions is not used up by somebody who did not verify them.
 func useVerified(t *testing.T, s store.Store) {
 	admit(t, s, waiting(t, "a"))
 	c := claiming(t, "a")

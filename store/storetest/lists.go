@@ -83,9 +83,8 @@ func callsPaged(t *testing.T, s store.Store) {
 	}
 }
 
-// newestFirst fails unless a list of the IDs 0 to 6 comes in pages, the newest
-// first, and refuses what is no page of it, such as another list's cursor. It
-// returns the items.
+// newestFirst fails unless a list of the IDs 0 to 6 comes in pages, the newest first, and refuses
+// what is no page of it, such as another list's cursor. It returns the items.
 func newestFirst[T any](t *testing.T, list func(context.Context, store.Paging) (store.Page[T], error), id func(T) string, foreign string) (all []T) {
 	t.Helper()
 	var got []string

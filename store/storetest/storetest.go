@@ -1,5 +1,5 @@
-// Package storetest checks that a backend keeps what package store promises.
-// Every backend runs it from a test of its own.
+// Package storetest checks that a backend keeps what package store promises. Every backend runs it
+// from a test of its own.
 package storetest
 
 import (
@@ -17,9 +17,9 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
-// Run checks a backend. open makes an empty store that may be written, and
-// closes it with t.Cleanup; a store may be closed twice. Run calls it for
-// each promise, several at a time, and returns when all are checked.
+// Run checks a backend. open makes an empty store that may be written, and closes it with
+// t.Cleanup; a store may be closed twice. Run calls it for each promise, several at a time, and
+// returns when all are checked.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	t.Run("store", func(t *testing.T) {
 		for _, promise := range []struct {
@@ -248,8 +248,8 @@ func wrote(t *testing.T, s store.Store, id string, steps ...string) {
 	}
 }
 
-// same compares values by what they say in JSON, in which times are compared
-// with their zone: stores answer in UTC.
+// same compares values by what they say in JSON, in which times are compared with their zone:
+// stores answer in UTC.
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()
 	g, gerr := strictjson.Canonical([]any{got})
@@ -276,8 +276,7 @@ func invalid(t *testing.T, what string, err error) {
 	}
 }
 
-// walk reads pages from the first to the last. page reads the one at a cursor
-// and returns the next.
+// walk reads pages from the first to the last. page reads the one at a cursor and returns the next.
 func walk(t *testing.T, page func(cursor string) (next string)) {
 	t.Helper()
 	cursor := ""

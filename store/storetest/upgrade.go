@@ -7,8 +7,8 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// Version1 writes what an upgrade of a store of version 1 must keep: a permit
-// that was used, and one that was not.
+// Version1 writes what an upgrade of a store of version 1 must keep: a permit that was used, and
+// one that was not.
 func Version1(t *testing.T, s store.Store) {
 	t.Helper()
 	admit(t, s, allowed(t, "unused"))
@@ -16,8 +16,8 @@ func Version1(t *testing.T, s store.Store) {
 	use(t, s, using(t, "used"))
 }
 
-// Upgraded checks that a store with what Version1 wrote, and with a tool search
-// of the queue pawl, goes on.
+// Upgraded checks that a store with what Version1 wrote, and with a tool search of the queue pawl,
+// goes on.
 func Upgraded(t *testing.T, s store.Store) {
 	t.Helper()
 	for id, used := range map[string]bool{"unused": false, "used": true} {
@@ -38,8 +38,8 @@ func Upgraded(t *testing.T, s store.Store) {
 	}
 }
 
-// PolicyNotRecorded checks that a store's first policy is not applied where its
-// audit entry can't be written, which the backend sees to.
+// PolicyNotRecorded checks that a store's first policy is not applied where its audit entry can't
+// be written, which the backend sees to.
 func PolicyNotRecorded(t *testing.T, s store.Store) {
 	t.Helper()
 	a := applying(0, "a")

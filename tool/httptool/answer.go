@@ -98,8 +98,8 @@ func broken(ctx context.Context) string {
 	return "the connection broke or did not speak HTTP"
 }
 
-// unsent says why no request was sent. The errors' own texts may hold proxy
-// credentials, so only their kinds and fixed parts are shown.
+// unsent says why no request was sent. The errors' own texts may hold proxy credentials, so only
+// their kinds and fixed parts are shown.
 func unsent(ctx context.Context, err error) string {
 	var (
 		dns         *net.DNSError

@@ -1,9 +1,8 @@
 // Package httptool makes tools that are one HTTP POST.
 //
-// The arguments are the JSON body. The headers Idempotency-Key and
-// Pawl-Call-Id hold the call's ID, Pawl-Digest its digest. A request is sent
-// at most once: no redirect is followed, no connection is reused, nothing is
-// sent again.
+// The arguments are the JSON body. The headers Idempotency-Key and Pawl-Call-Id hold the call's ID,
+// Pawl-Digest its digest. A request is sent at most once: no redirect is followed, no connection is
+// reused, nothing is sent again.
 //
 // How a run ends, in the words of package tool:
 //
@@ -51,22 +50,22 @@ type Options struct {
 	Description string
 	// Schema is the JSON Schema 2020-12 of the arguments. Required.
 	Schema json.RawMessage
-	// URL takes the POST: http or https, without a fragment. A user and
-	// password in it are sent as basic authentication. Required.
+	// URL takes the POST: http or https, without a fragment. A user and password in it are sent as
+	// basic authentication. Required.
 	URL string
-	// Timeout bounds the whole exchange, from name lookup to the last byte of
-	// the answer. Default: tool.DefaultTimeout; at most tool.MaxTimeout.
+	// Timeout bounds the whole exchange, from name lookup to the last byte of the answer. Default:
+	// tool.DefaultTimeout; at most tool.MaxTimeout.
 	Timeout time.Duration
-	// Headers are sent along, for instance Authorization. Those that this
-	// package or HTTP itself sets are refused. Default: none.
+	// Headers are sent along, for instance Authorization. Those that this package or HTTP itself sets
+	// are refused. Default: none.
 	Headers map[string]string
-	// Idempotent declares that the server runs a call once, however often it
-	// is asked with one Idempotency-Key. Default: false.
+	// Idempotent declares that the server runs a call once, however often it is asked with one
+	// Idempotency-Key. Default: false.
 	Idempotent bool
 }
 
-// New makes the tool. Its errors name what is wrong, but never show the URL
-// or a header's value: both may hold secrets.
+// New makes the tool. Its errors name what is wrong, but never show the URL or a header's value:
+// both may hold secrets.
 func New(o Options) (*tool.Tool, error) { return build(o, nil) }
 
 // build is New with TLS settings; nil means the system's roots.

@@ -28,8 +28,8 @@ const secret = "s3cr3t"
 // proxied counts what the proxy that TestMain sets for https was asked for.
 var proxied atomic.Int32
 
-// TestMain sets a proxy before net/http reads the environment, which it does
-// once. Local addresses never go through it; it refuses everything else.
+// TestMain sets a proxy before net/http reads the environment, which it does once. Local addresses
+// never go through it; it refuses everything else.
 func TestMain(m *testing.M) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -334,8 +334,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// A pooled connection that dies makes net/http send a request with an
-// Idempotency-Key again. The first half shows that this server provokes it.
+// A pooled connection that dies makes net/http send a request with an Idempotency-Key again. The
+// first half shows that this server provokes it.
 func TestNothingIsEverSentTwice(t *testing.T) {
 	serve := func(t *testing.T) (string, *atomic.Int32) {
 		requests := new(atomic.Int32)

@@ -8,8 +8,8 @@ import (
 
 var errClosed = errors.New("the request was given up")
 
-// line watches the connection of one request, so that "nothing was sent" is a
-// fact and not a guess from an error's text.
+// line watches the connection of one request, so that "nothing was sent" is a fact and not a guess
+// from an error's text.
 type line struct {
 	mu      sync.Mutex
 	armed   bool // writes are the request from here on, not proxy or TLS talk
@@ -24,8 +24,8 @@ func (l *line) arm() {
 	l.armed = true
 }
 
-// close stops further writes and reports whether the request may have left:
-// a byte was written, or a write is under way.
+// close stops further writes and reports whether the request may have left: a byte was written, or
+// a write is under way.
 func (l *line) close() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,8 +52,7 @@ func (l *line) end(n int) {
 	l.sent = l.sent || n > 0
 }
 
-// watched is a connection whose writes its line sees. For TLS it sits below
-// the encryption.
+// watched is a connection whose writes its line sees. For TLS it sits below the encryption.
 type watched struct {
 	net.Conn
 	line *line

@@ -11,8 +11,8 @@ import (
 	"github.com/pawlhq/pawl/tool/toolfile"
 )
 
-// Whatever the file and the environment: no panic, either tools or problems,
-// no problem shows the variable's value, and what is returned can be sent.
+// Whatever the file and the environment: no panic, either tools or problems, no problem shows the
+// variable's value, and what is returned can be sent.
 func FuzzParse(f *testing.F) {
 	const secret = "s3cr3t-Zq8"
 	for _, seed := range []string{

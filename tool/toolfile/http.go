@@ -64,8 +64,8 @@ func portFits(u *url.URL) bool {
 	return err == nil && n >= 1 && n <= 65535
 }
 
-// reserved headers are Pawl's own to set, or would change how the request is
-// framed or its answer read.
+// reserved headers are Pawl's own to set, or would change how the request is framed or its answer
+// read.
 var reserved = map[string]bool{
 	"Accept-Encoding": true, "Connection": true, "Content-Encoding": true, "Content-Length": true,
 	"Content-Type": true, "Expect": true, "Host": true, "Idempotency-Key": true, "Keep-Alive": true,

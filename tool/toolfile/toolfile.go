@@ -1,5 +1,4 @@
-// Package toolfile reads the file in which tools are offered without writing
-// Go:
+// Package toolfile reads the file in which tools are offered without writing Go:
 //
 //	tools:
 //	  - name: charge_card
@@ -17,16 +16,14 @@
 //	      timeout: 30s                        # of one run
 //	      heartbeat_timeout: 10s              # none, if left out
 //
-// All problems are reported at once, as yamlfile.Problems with file, line and
-// column, and then no tool is returned. Whether a schema is a good one is for
-// whoever registers the tool to say; here it must be an object with "type:
-// object", written in numbers and words that JSON has too.
+// All problems are reported at once, as yamlfile.Problems with file, line and column, and then no
+// tool is returned. Whether a schema is a good one is for whoever registers the tool to say; here
+// it must be an object with "type: object", written in numbers and words that JSON has too.
 //
-// Secrets belong into variables: ${NAME} in a header's value stands for what
-// the environment holds under NAME, taken as it is and not expanded again. A
-// variable that is missing or empty is a problem, since a tool would be called
-// without its credentials. No problem ever shows a variable's value, a header's
-// value or a URL.
+// Secrets belong into variables: ${NAME} in a header's value stands for what the environment holds
+// under NAME, taken as it is and not expanded again. A variable that is missing or empty is a
+// problem, since a tool would be called without its credentials. No problem ever shows a variable's
+// value, a header's value or a URL.
 package toolfile
 
 import (
@@ -63,16 +60,15 @@ type HTTP struct {
 	Headers map[string]string `json:"-"` // by canonical name, variables expanded: may hold secrets; nil if none
 }
 
-// Activity runs a tool as an activity of its name on a task queue that other
-// workers poll.
+// Activity runs a tool as an activity of its name on a task queue that other workers poll.
 type Activity struct {
 	TaskQueue string
 	Timeout   time.Duration // in (0, MaxTimeout]
 	Heartbeat time.Duration // 0: none; else in (0, MaxTimeout]
 }
 
-// Load reads the tools file at path. env looks up the variables in header
-// values, as os.LookupEnv does; nil knows none. The error is yamlfile.Problems.
+// Load reads the tools file at path. env looks up the variables in header values, as os.LookupEnv
+// does; nil knows none. The error is yamlfile.Problems.
 func Load(path string, env func(string) (string, bool)) ([]Spec, error) {
 	var problems yamlfile.Problems
 	data, ok := yamlfile.ReadFile(path, &problems)

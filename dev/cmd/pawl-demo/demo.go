@@ -41,8 +41,7 @@ type demo struct {
 
 var errStackEnded = errors.New("pawl-dev ended by itself; what it said last is above")
 
-// run returns when everything it started has ended. ctx ends it in order, hard
-// at once.
+// run returns when everything it started has ended. ctx ends it in order, hard at once.
 func (d *demo) run(ctx, hard context.Context) (err error) {
 	cmd := exec.Command(d.devBin, d.stackArgs()...)
 	cmd.Stderr = os.Stderr
@@ -130,8 +129,7 @@ func (d *demo) startAgent() (agent *child.Process, lines io.Reader, err error) {
 	return agent, lines, nil
 }
 
-// follow shows what the agent says until it has ended. When ctx ends it is
-// asked to.
+// follow shows what the agent says until it has ended. When ctx ends it is asked to.
 func (d *demo) follow(ctx, hard context.Context, agent *child.Process, output io.Reader) error {
 	defer context.AfterFunc(ctx, func() { end(hard, agent) })()
 	d.prologue(agent.PID())

@@ -1,6 +1,6 @@
-// Command pawl-demo shows Pawl at work: it starts the development stack
-// (pawl-dev) and an agent, each a process of its own, explains how to decide
-// the agent's calls, and shows what becomes of them.
+// Command pawl-demo shows Pawl at work: it starts the development stack (pawl-dev) and an agent,
+// each a process of its own, explains how to decide the agent's calls, and shows what becomes of
+// them.
 package main
 
 import (
@@ -102,8 +102,8 @@ type options struct {
 	devBin, agentBin, pawlBin           string
 }
 
-// complete finds the programs and checks what would only fail later, or
-// silently show something else.
+// complete finds the programs and checks what would only fail later, or silently show something
+// else.
 func (o *options) complete() error {
 	var err error
 	if o.pawlBin, err = programs.Beside("pawl"); err != nil {
@@ -134,15 +134,15 @@ func (o *options) complete() error {
 	return nil
 }
 
-// interrupts returns a context that ends when the demo is asked to stop, and
-// one that ends when it is asked again. One wish may come as several signals
-// at once, so only a Ctrl-C some time after it counts as the second.
+// interrupts returns a context that ends when the demo is asked to stop, and one that ends when it
+// is asked again. One wish may come as several signals at once, so only a Ctrl-C some time after it
+// counts as the second.
 func interrupts() (ctx, hard context.Context) {
 	ctx, stop := context.WithCancel(context.Background())
 	hard, kill := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 4)
-	// SIGPIPE: nobody reads the output any more. Not noticing it would end
-	// this process at once, and leave its children behind.
+	// SIGPIPE: nobody reads the output any more. Not noticing it would end this process at once, and
+	// leave its children behind.
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signal.Notify(signals, syscall.SIGHUP)

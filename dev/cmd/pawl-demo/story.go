@@ -26,8 +26,8 @@ The policy lets one of them run at once; the others need a person's approval.
 `, agent)
 }
 
-// instructions tells how to decide each call that waits, in another way each.
-// earlier is how many wait since an earlier run.
+// instructions tells how to decide each call that waits, in another way each. earlier is how many
+// wait since an earlier run.
 func (d *demo) instructions(earlier int) {
 	d.say(`
 Now it is up to you. A call that waits runs only after somebody approves it, and
@@ -90,8 +90,7 @@ func (d *demo) epilogue(well bool) {
 	}
 }
 
-// command is a command line of pawl that can be pasted where this program was
-// started.
+// command is a command line of pawl that can be pasted where this program was started.
 func (d *demo) command(args ...string) string {
 	words := append([]string{here(d.pawlBin)}, args...)
 	if cmp.Or(os.Getenv("PAWL_API"), client.DefaultURL) != d.API {

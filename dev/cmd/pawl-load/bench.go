@@ -105,8 +105,7 @@ func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.progress, "%6s  %s\n", time.Since(b.began).Round(time.Second), fmt.Sprintf(format, args...))
 }
 
-// run measures. After an error, and after Ctrl-C, the report holds what was
-// measured until then.
+// run measures. After an error, and after Ctrl-C, the report holds what was measured until then.
 func (b *bench) run(ctx context.Context) (err error) {
 	ctx, b.fail = context.WithCancelCause(ctx)
 	defer b.fail(nil)

@@ -49,8 +49,7 @@ func (s *setup) request(ctx context.Context, name string) (client.WorkflowRun, e
 	})
 }
 
-// run runs one call, from its start until its result is there. flight is how
-// many do so at once.
+// run runs one call, from its start until its result is there. flight is how many do so at once.
 func (s *setup) run(ctx context.Context, k kind, flight int) (id string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it did not end within %v", patience))
 	defer cancel()
@@ -131,8 +130,8 @@ func (s *setup) signal(ctx context.Context, v approval.View) error {
 	return s.temporal.SignalWorkflow(ctx, v.ID, "", approval.SignalApprove, d)
 }
 
-// batch runs calls of one kind for some time, a number of them at once, and
-// returns how many ended each second.
+// batch runs calls of one kind for some time, a number of them at once, and returns how many ended
+// each second.
 func (s *setup) batch(ctx context.Context, k kind, flight int, d time.Duration) (float64, error) {
 	began := time.Now()
 	var n int
@@ -161,8 +160,8 @@ func (s *setup) batch(ctx context.Context, k kind, flight int, d time.Duration) 
 	return float64(n) / time.Since(began).Seconds(), nil
 }
 
-// rounds is how many times those that are compared take turns: for a second or
-// more each, unless that leaves nothing to take a median of.
+// rounds is how many times those that are compared take turns: for a second or more each, unless
+// that leaves nothing to take a median of.
 func (b *bench) rounds() int { return min(mostRounds, max(2, int(b.o.duration/time.Second))) }
 
 // compare measures throughput and latency of calls beside unguarded workflows.

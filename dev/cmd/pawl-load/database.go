@@ -24,8 +24,8 @@ func openStore(ctx context.Context, database string) (store.Store, error) {
 	return postgres.Open(ctx, postgres.Options{URL: database, ReadOnly: true})
 }
 
-// findPostgres finds the server for the parts that need one, or leaves
-// b.server empty and says so in the report.
+// findPostgres finds the server for the parts that need one, or leaves b.server empty and says so
+// in the report.
 func (b *bench) findPostgres(ctx context.Context) error {
 	if b.server = b.o.database; b.server == "" {
 		b.say("starting a throw-away Postgres")
@@ -70,8 +70,8 @@ func (b *bench) newDatabase(ctx context.Context, s *setup) (string, error) {
 
 var errDatabaseURL = errors.New("the database URL must be postgres://USER@HOST:PORT/DATABASE")
 
-// onServer runs something in the database that the URL names. Errors never
-// hold the URL: it may hold a password.
+// onServer runs something in the database that the URL names. Errors never hold the URL: it may
+// hold a password.
 func onServer(ctx context.Context, database string, do func(*pgx.Conn) error) error {
 	c, err := pgx.Connect(ctx, database)
 	if err != nil {

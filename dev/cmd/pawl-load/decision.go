@@ -9,8 +9,7 @@ import (
 	pawl "github.com/pawlhq/pawl/client"
 )
 
-// pause lets a call that has just begun to wait come to rest: people take
-// seconds, too.
+// pause lets a call that has just begun to wait come to rest: people take seconds, too.
 const pause = 30 * time.Millisecond
 
 // decide measures how long it takes from a decision until the tool begins.

@@ -33,8 +33,7 @@ type machine struct {
 
 const unknown = "unknown"
 
-// builtFrom is set by the linker: the commit, for builds without Go's own note
-// of it.
+// builtFrom is set by the linker: the commit, for builds without Go's own note of it.
 var builtFrom string
 
 func (m machine) lines() [][2]string {
@@ -130,8 +129,8 @@ func memory(total string) string {
 	return fmt.Sprintf("%.1f GiB", kib/(1<<20))
 }
 
-// filesystem names the kind of file system a folder is on: the mount whose
-// path is the longest that leads there.
+// filesystem names the kind of file system a folder is on: the mount whose path is the longest that
+// leads there.
 func filesystem(dir string) string {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command pawl-load measures what Pawl's guard costs, next to a workflow
-// without it, and prints the figures beside what is expected of them.
+// Command pawl-load measures what Pawl's guard costs, next to a workflow without it, and prints the
+// figures beside what is expected of them.
 package main
 
 import (
@@ -53,8 +53,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// interrupts returns a context that ends with errInterrupted when the program
-// is asked to stop. A second Ctrl-C ends it at once, and its children with it.
+// interrupts returns a context that ends with errInterrupted when the program is asked to stop. A
+// second Ctrl-C ends it at once, and its children with it.
 func interrupts() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)

@@ -47,8 +47,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestEveryScenario measures everything, so shortly that the figures mean
-// nothing.
+// TestEveryScenario measures everything, so shortly that the figures mean nothing.
 func TestEveryScenario(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds pawl and pawl-dev")

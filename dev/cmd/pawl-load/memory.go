@@ -15,9 +15,8 @@ import (
 const (
 	smallCache = 100
 	starters   = 64
-	// A workflow in the SDK's cache takes tens of KiB. What is left in a worker
-	// of one that is not there should be nothing; the bound leaves room for the
-	// garbage collector's moods.
+	// A workflow in the SDK's cache takes tens of KiB. What is left in a worker of one that is not
+	// there should be nothing; the bound leaves room for the garbage collector's moods.
 	growthBound = 1.0 // KiB for each waiting call
 )
 
@@ -106,8 +105,8 @@ func (s *setup) wait(ctx context.Context, calls int) error {
 	return context.Cause(ctx)
 }
 
-// settled is what a process holds when it has stopped giving memory back: the
-// least of some seconds is no less than what was the least before.
+// settled is what a process holds when it has stopped giving memory back: the least of some seconds
+// is no less than what was the least before.
 func (b *bench) settled(ctx context.Context, pid int) (float64, error) {
 	least, tick := math.Inf(1), time.NewTicker(b.o.settle/20)
 	defer tick.Stop()

@@ -24,8 +24,8 @@ type row struct {
 	What     string  `json:"what"`
 	Value    float64 `json:"value"`
 	Unit     string  `json:"unit"`
-	// Low and High are the quartiles of the Samples; zero where the value is
-	// not the median of a sample.
+	// Low and High are the quartiles of the Samples; zero where the value is not the median of a
+	// sample.
 	Low     float64 `json:"low,omitempty"`
 	High    float64 `json:"high,omitempty"`
 	Samples int     `json:"samples,omitempty"`
@@ -55,8 +55,8 @@ func (r *report) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// add puts a figure into the report. What could not be measured, for want of
-// a single sample, is noted instead.
+// add puts a figure into the report. What could not be measured, for want of a single sample, is
+// noted instead.
 func (r *report) add(f row, expected *bound) {
 	if math.IsNaN(f.Value) {
 		r.note("%s, %s: %s was not measured: the time was too short.", f.Scenario, f.Setup, f.What)

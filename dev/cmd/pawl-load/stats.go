@@ -19,8 +19,8 @@ func summarize(values []float64) spread {
 	}
 }
 
-// quantile interpolates between the two nearest values of a sorted list. It is
-// NaN for an empty one.
+// quantile interpolates between the two nearest values of a sorted list. It is NaN for an empty
+// one.
 func quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
@@ -33,8 +33,7 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[low] + (at-float64(low))*(sorted[low+1]-sorted[low])
 }
 
-// ratios divides what was measured side by side, in one round. Rounds of
-// nothing are left out.
+// ratios divides what was measured side by side, in one round. Rounds of nothing are left out.
 func ratios(of, by []float64) []float64 {
 	var out []float64
 	for i := range min(len(of), len(by)) {

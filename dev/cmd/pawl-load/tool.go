@@ -30,8 +30,7 @@ const policyYAML = `rules:
 const schemaJSON = `{"type":"object","required":["query","limit"],"properties":{` +
 	`"query":{"type":"string"},"limit":{"type":"integer"},"tags":{"type":"array","items":{"type":"string"}}}}`
 
-// query is what every call and every bare workflow takes, and found what it
-// answers.
+// query is what every call and every bare workflow takes, and found what it answers.
 type query struct {
 	Query string   `json:"query"`
 	Limit int      `json:"limit"`
@@ -93,8 +92,7 @@ func (x *tools) functions() (functions []*tool.Tool, err error) {
 	return functions, nil
 }
 
-// serve serves the tools by HTTP, for workers in other processes, and returns
-// their address.
+// serve serves the tools by HTTP, for workers in other processes, and returns their address.
 func (x *tools) serve() (url string, stop func() error, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,8 +1,7 @@
-// Command crashagent is the agent that the crash tests kill. It asks for one
-// call after the other, over HTTP or by the SDK, each under a key of its own,
-// and waits for its end. Some of the tools are functions of its own.
-// What it began and what it was told stands in a journal, so that after its
-// own death it goes on with the calls that it had open: under the same keys.
+// Command crashagent is the agent that the crash tests kill. It asks for one call after the other,
+// over HTTP or by the SDK, each under a key of its own, and waits for its end. Some of the tools
+// are functions of its own. What it began and what it was told stands in a journal, so that after
+// its own death it goes on with the calls that it had open: under the same keys.
 package main
 
 import (
@@ -24,8 +23,8 @@ import (
 	"github.com/pawlhq/pawl/client"
 )
 
-// line is one line of the journal: a call was begun (no status), or has ended,
-// or something was said that can't be true.
+// line is one line of the journal: a call was begun (no status), or has ended, or something was
+// said that can't be true.
 type line struct {
 	N       uint64          `json:"n"`
 	Key     string          `json:"key"`
@@ -38,9 +37,8 @@ type line struct {
 // agentName is the agent's, over HTTP and in the SDK.
 const agentName = "crash-agent"
 
-// marker is in the arguments of all calls: the tests look for it where nobody
-// should be able to read it. It stands there several times, so that one of them
-// lies in one page of a file.
+// marker is in the arguments of all calls: the tests look for it where nobody should be able to
+// read it. It stands there several times, so that one of them lies in one page of a file.
 const marker = "planted-in-the-agent-9d3c;planted-in-the-agent-9d3c;planted-in-the-agent-9d3c;"
 
 type agent struct {
@@ -81,8 +79,7 @@ func main() {
 			a.problem(line{Key: "serving"}, err.Error())
 		}
 	}()
-	// Told to stop, it begins nothing more, and stays until what it began has
-	// ended.
+	// Told to stop, it begins nothing more, and stays until what it began has ended.
 	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	var wg sync.WaitGroup
@@ -150,8 +147,8 @@ func (a *agent) remember(path string) error {
 	return err
 }
 
-// take says what is next: a call that was open when this life began; now and
-// then one that has ended, which must be told as before; or a new one.
+// take says what is next: a call that was open when this life began; now and then one that has
+// ended, which must be told as before; or a new one.
 func (a *agent) take(stopping bool) (n uint64, known, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -193,8 +190,7 @@ func (a *agent) plan(n uint64) (approval.Call, string) {
 	return call, review
 }
 
-// call asks for a call and stays until it has ended. One that is known was
-// begun before.
+// call asks for a call and stays until it has ended. One that is known was begun before.
 func (a *agent) call(n uint64, known bool) {
 	call, review := a.plan(n)
 	l := line{N: n, Key: call.IdempotencyKey, Review: review}

@@ -82,8 +82,7 @@ func (o *own) run(ctx context.Context, in ownArgs) (ownArgs, error) {
 	return in, nil
 }
 
-// call brings one call to its end. One that is known may be taken up by its
-// key alone.
+// call brings one call to its end. One that is known may be taken up by its key alone.
 func (o *own) call(call approval.Call, known bool) (id string, status approval.Status, err error) {
 	ctx, a := context.Background(), o.connect()
 	var c *pawl.Call
@@ -103,8 +102,8 @@ func (o *own) call(call approval.Call, known bool) (id string, status approval.S
 	return c.ID(), out.Status, err
 }
 
-// unserved reports that no worker was there for half a minute to publish the
-// function: nothing was started, and a later call succeeds.
+// unserved reports that no worker was there for half a minute to publish the function: nothing was
+// started, and a later call succeeds.
 func unserved(err error) bool {
 	var p *pawl.PublishError
 	return errors.As(err, &p) && strings.HasPrefix(p.Reason, "nobody polls")

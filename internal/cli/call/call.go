@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// firstLook is how long a call is watched before anything is said about it: allowed calls
-	// mostly end within it.
+	// firstLook is how long a call is watched before anything is said about it: allowed calls mostly
+	// end within it.
 	firstLook = time.Second
-	// shortWait is how long a call that no person has to decide, or one that was withdrawn, is
-	// waited for when --wait is not given.
+	// shortWait is how long a call that no person has to decide, or one that was withdrawn, is waited
+	// for when --wait is not given.
 	shortWait = 10 * time.Second
 )
 

@@ -107,8 +107,8 @@ func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, erro
 }
 
 // signer makes what signs decisions; nil where nobody is authenticated. chosen says that the key's
-// file was. An API that may not write to its store, and whose key nobody made known, goes on without:
-// its decisions count as unauthenticated.
+// file was. An API that may not write to its store, and whose key nobody made known, goes on
+// without: its decisions count as unauthenticated.
 func (p *process) signer(
 	ctx context.Context, s store.Store, chosen bool, log *slog.Logger,
 ) (*auth.Signer, error) {

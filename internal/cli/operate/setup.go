@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	// defaultRetention is for a namespace that setup creates. It counts from a call's end, so it
-	// need not outlast any wait for approval: it is how long callers can fetch raw results and
-	// operators see histories. Pawl's own store forgets nothing with it.
+	// defaultRetention is for a namespace that setup creates. It counts from a call's end, so it need
+	// not outlast any wait for approval: it is how long callers can fetch raw results and operators
+	// see histories. Pawl's own store forgets nothing with it.
 	defaultRetention = 30 * 24 * time.Hour
 
-	// visibleTimeout is how long a new namespace and new search attributes may take until
-	// Temporal's caches show them.
+	// visibleTimeout is how long a new namespace and new search attributes may take until Temporal's
+	// caches show them.
 	visibleTimeout = 90 * time.Second
 )
 
@@ -223,8 +223,8 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 	if s.DryRun {
 		return found(what, stateToDo, "add %s", strings.Join(namesOf(missing), ", "))
 	}
-	// On SQL stores Temporal picks a column for each, and refuses what another set-up was given in
-	// the meantime.
+	// On SQL stores Temporal picks a column for each, and refuses what another set-up was given in the
+	// meantime.
 	add := &operatorservice.AddSearchAttributesRequest{Namespace: name, SearchAttributes: missing}
 	tries := 5
 	err = retryUntilDone(ctx, func(ctx context.Context) error {

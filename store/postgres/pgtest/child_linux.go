@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// account is whom Postgres runs as where the tests run as root, which it
-// refuses to do; nil elsewhere.
+// account is whom Postgres runs as where the tests run as root, which it refuses to do; nil
+// elsewhere.
 var account = sync.OnceValues(func() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

@@ -28,8 +28,8 @@ const (
 // ErrNone: no Postgres is installed on this machine.
 var ErrNone = errors.New(advice)
 
-// Cluster is a Postgres server of its own, on a socket in a temporary folder.
-// The kernel stops it should the test process die.
+// Cluster is a Postgres server of its own, on a socket in a temporary folder. The kernel stops it
+// should the test process die.
 type Cluster struct {
 	URL string // of its superuser, with a password
 
@@ -39,9 +39,8 @@ type Cluster struct {
 	process  *os.Process
 }
 
-// NewCluster starts a server for one test, which may stop and start it; it is
-// removed when the test ends. Without the programs the test is skipped, or
-// fails under CI=true.
+// NewCluster starts a server for one test, which may stop and start it; it is removed when the test
+// ends. Without the programs the test is skipped, or fails under CI=true.
 func NewCluster(t testing.TB) *Cluster {
 	t.Helper()
 	c, err := start("", false)
@@ -52,10 +51,10 @@ func NewCluster(t testing.TB) *Cluster {
 	return c
 }
 
-// Durable starts a server for measurements, in a new folder within dir ("" is
-// the system's for temporary files): with Postgres's own settings, where a
-// commit is flushed to the disk, and not those that make tests fast. The
-// caller removes it. The error is ErrNone where Postgres is not installed.
+// Durable starts a server for measurements, in a new folder within dir ("" is the system's for
+// temporary files): with Postgres's own settings, where a commit is flushed to the disk, and not
+// those that make tests fast. The caller removes it. The error is ErrNone where Postgres is not
+// installed.
 func Durable(dir string) (*Cluster, error) { return start(dir, true) }
 
 // Start starts a server that was stopped.
@@ -74,9 +73,9 @@ func (c *Cluster) Stop(t testing.TB) {
 	}
 }
 
-// Command is the server's process, for a test that starts and kills it itself.
-// Call Stop before. A killed server starts again only when the processes of its
-// connections have ended, too, and says so until then.
+// Command is the server's process, for a test that starts and kills it itself. Call Stop before. A
+// killed server starts again only when the processes of its connections have ended, too, and says
+// so until then.
 func (c *Cluster) Command() *exec.Cmd {
 	args := []string{"-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-c", "listen_addresses=", "-c", "max_connections=200"}
 	if !c.durable {

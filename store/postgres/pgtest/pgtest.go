@@ -1,7 +1,6 @@
-// Package pgtest gives tests a Postgres: the one PAWL_TEST_DATABASE_URL names,
-// or a throw-away cluster from the programs installed on this machine, one for
-// each test process. Where there is none, tests are skipped, and fail if the
-// environment has CI=true.
+// Package pgtest gives tests a Postgres: the one PAWL_TEST_DATABASE_URL names, or a throw-away
+// cluster from the programs installed on this machine, one for each test process. Where there is
+// none, tests are skipped, and fail if the environment has CI=true.
 package pgtest
 
 import (
@@ -30,8 +29,8 @@ var shared struct {
 	err  error
 }
 
-// Main runs a package's tests and stops the process's cluster after them. Use
-// it in TestMain: os.Exit(pgtest.Main(m)).
+// Main runs a package's tests and stops the process's cluster after them. Use it in TestMain:
+// os.Exit(pgtest.Main(m)).
 func Main(m *testing.M) int {
 	defer func() {
 		if shared.c != nil {
@@ -41,8 +40,8 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// URL is that of the server for tests, with the right to create databases.
-// Without a server the test is skipped, or fails under CI=true.
+// URL is that of the server for tests, with the right to create databases. Without a server the
+// test is skipped, or fails under CI=true.
 func URL(t testing.TB) string {
 	t.Helper()
 	shared.once.Do(func() {
@@ -67,15 +66,14 @@ func missing(t testing.TB, err error) {
 	t.Skip(err)
 }
 
-// New makes an empty database, which is dropped when the test ends, and
-// returns its URL.
+// New makes an empty database, which is dropped when the test ends, and returns its URL.
 func New(t testing.TB) string {
 	t.Helper()
 	return Create(t, URL(t), "")
 }
 
-// Create makes a database on a server, with more of CREATE DATABASE's options
-// if wanted, drops it when the test ends, and returns its URL.
+// Create makes a database on a server, with more of CREATE DATABASE's options if wanted, drops it
+// when the test ends, and returns its URL.
 func Create(t testing.TB, server, options string) string {
 	t.Helper()
 	u, err := url.Parse(server)
