@@ -44,7 +44,7 @@ func (s *Server) authorize(c *gin.Context) {
 	}
 	rule, known := s.access[method+" "+route]
 	if !known {
-		s.fail(c, &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: "Nobody may use this route."})
+		s.fail(c, newProblem(http.StatusForbidden, rest.CodeNotPermitted, "Nobody may use this route."))
 		return
 	}
 	if rule.public && (s.o.Auth == nil || len(c.Request.Header.Values("Authorization")) == 0) {
@@ -70,7 +70,7 @@ func (s *Server) authorize(c *gin.Context) {
 	}
 	if refused {
 		s.logNoRole(c.Request.Context(), p, method+" "+route)
-		s.fail(c, &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: notPermitted(p, rule)})
+		s.fail(c, newProblem(http.StatusForbidden, rest.CodeNotPermitted, notPermitted(p, rule)))
 		return
 	}
 	c.Set(reachKey, int(reached))
@@ -79,7 +79,8 @@ func (s *Server) authorize(c *gin.Context) {
 
 // logNoRole tells the operator who tried what is not theirs.
 func (s *Server) logNoRole(ctx context.Context, p auth.Principal, route string) {
-	s.o.Logger.WarnContext(ctx, "a request was refused: its caller lacks the role", "subject", p.Subject, "token", p.TokenID, "route", route)
+	s.o.Logger.WarnContext(ctx, "a request was refused: its caller lacks the role",
+		"subject", p.Subject, "token", p.TokenID, "route", route)
 }
 
 // authenticate returns who sent the request.
@@ -93,7 +94,8 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 		return auth.Principal{}, err
 	}
 	if wait, blocked := s.failures.blocked(remote, credential); blocked {
-		return auth.Principal{}, tooMany(rest.CodeTooManyFailures, wait, "Too many credentials from this address were refused. Wait, and check which program there has an old token.")
+		return auth.Principal{}, tooMany(rest.CodeTooManyFailures, wait, "Too many "+
+			"credentials from this address were refused. Wait, and check which program there has an old token.")
 	}
 	p, err := s.o.Auth.Authenticate(ctx, credential)
 	refusal := auth.Refused(err)
@@ -104,13 +106,12 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 	case refusal != nil:
 		s.failures.failed(remote, credential)
 		s.o.Logger.InfoContext(ctx, "a credential was refused", "code", refusal.Code, "remote", remote)
-		return auth.Principal{}, &problem{Status: http.StatusUnauthorized, Code: refusal.Code, Detail: refusal.Message, challenge: `Bearer realm="pawl", error="invalid_token"`}
+		return auth.Principal{}, unauthenticated(refusal.Code, `, error="invalid_token"`, refusal.Message)
 	case ctx.Err() != nil:
 		return auth.Principal{}, ctx.Err()
 	}
-	return auth.Principal{}, &problem{
-		Status: http.StatusServiceUnavailable, Code: rest.CodeAuthUnavailable, Detail: "The credential can't be checked now; try again.", cause: err,
-	}
+	return auth.Principal{}, unavailable(rest.CodeAuthUnavailable,
+		"The credential can't be checked now; try again.", err)
 }
 
 // reauthenticate fails unless the request's credential, which was good when it came, is so now: a
@@ -125,19 +126,23 @@ func (s *Server) reauthenticate(c *gin.Context) error {
 func bearer(r *http.Request) (string, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
-		return "", &problem{
-			Status: http.StatusUnauthorized, Code: rest.CodeUnauthenticated, challenge: `Bearer realm="pawl"`,
-			Detail: "Say who you are: send a token in the header Authorization: Bearer …. The command line takes it from PAWL_TOKEN or --token-file.",
-		}
+		return "", unauthenticated(rest.CodeUnauthenticated, "", "Say who you are: send a token in the header "+
+			"Authorization: Bearer …. The command line takes it from PAWL_TOKEN or --token-file.")
 	}
 	scheme, credential, _ := strings.Cut(values[0], " ")
-	if credential = strings.Trim(credential, " "); len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || credential == "" {
-		return "", &problem{
-			Status: http.StatusUnauthorized, Code: rest.CodeUnauthenticated, challenge: `Bearer realm="pawl"`,
-			Detail: "Send exactly one header Authorization, with Bearer and a token.",
-		}
+	credential = strings.Trim(credential, " ")
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || credential == "" {
+		return "", unauthenticated(rest.CodeUnauthenticated, "",
+			"Send exactly one header Authorization, with Bearer and a token.")
 	}
 	return credential, nil
+}
+
+// unauthenticated is the answer to who did not prove to be anybody. more goes on with the challenge.
+func unauthenticated(code, more, detail string) error {
+	p := newProblem(http.StatusUnauthorized, code, detail)
+	p.challenge = `Bearer realm="pawl"` + more
+	return p
 }
 
 func notPermitted(p auth.Principal, a access) string {
@@ -151,14 +156,16 @@ func notPermitted(p auth.Principal, a access) string {
 		}
 	}
 	if len(p.Roles) == 0 {
-		return fmt.Sprintf("You are authenticated but have no role here; this needs the role %s.", strings.Join(may, " or "))
+		return fmt.Sprintf("You are authenticated but have no role here; this needs the role %s.",
+			strings.Join(may, " or "))
 	}
 	var has []string
 	for _, role := range p.Roles {
 		has = append(has, string(role))
 	}
 	slices.Sort(has)
-	return fmt.Sprintf("This needs the role %s; you have %s.", strings.Join(may, " or "), strings.Join(has, ", "))
+	return fmt.Sprintf("This needs the role %s; you have %s.",
+		strings.Join(may, " or "), strings.Join(has, ", "))
 }
 
 // visible fails with store.ErrNotFound unless the principal may know of the call: somebody else's

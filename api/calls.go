@@ -186,18 +186,15 @@ func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Tim
 }
 
 func workflowGone(id string, d *calls.Description, r store.Record) *problem {
-	return &problem{
-		Status: http.StatusConflict, Code: rest.CodeWorkflowGone, ID: id, CallStatus: r.View.Status,
-		Detail: noOutcome(d, r).Message,
-	}
+	p := newProblem(http.StatusConflict, rest.CodeWorkflowGone, noOutcome(d, r).Message)
+	p.ID, p.CallStatus = id, r.View.Status
+	return p
 }
 
 func conflict(id string) error {
-	return &problem{
-		Status: http.StatusConflict, Code: approval.CodeConflict, ID: id,
-		Detail: "The idempotency key was used for another call. " +
-			"Repeat that call exactly to continue it, or use another key.",
-	}
+	return newProblem(http.StatusConflict, approval.CodeConflict,
+		"The idempotency key was used for another call. "+
+			"Repeat that call exactly to continue it, or use another key.").about(id, "")
 }
 
 // replyOutcome answers with how a call ended. A call whose key turned out to be another call's

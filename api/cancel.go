@@ -89,9 +89,6 @@ func replyCancelled(c *gin.Context, o approval.Outcome) error {
 }
 
 func tooLateToCancel(id string, status approval.Status) error {
-	return &problem{
-		Status: http.StatusConflict, Code: string(approval.AnswerAlreadyResolved),
-		Outcome: approval.AnswerAlreadyResolved, ID: id, CallStatus: status,
-		Detail: "It is too late to withdraw the call: it is " + string(status) + ".",
-	}
+	return answered(approval.AnswerAlreadyResolved, id, "", status,
+		"It is too late to withdraw the call: it is "+string(status)+".")
 }

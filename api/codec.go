@@ -36,7 +36,7 @@ func (s *Server) newCodec(o CodecOptions) (http.Handler, error) {
 		if !s.hostAllowed(r) {
 			w.Header().Set("Content-Type", rest.ProblemType)
 			w.WriteHeader(wrongHost.Status)
-			_ = json.NewEncoder(w).Encode(wrongHost.wire())
+			_ = json.NewEncoder(w).Encode(wrongHost.Problem)
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -55,7 +55,7 @@ func (s *Server) mayDecode(r *http.Request) error {
 			return err
 		}
 		s.logNoRole(r.Context(), p, route)
-		return &problem{Status: http.StatusForbidden, Code: rest.CodeNotPermitted, Detail: "it needs the role admin"}
+		return newProblem(http.StatusForbidden, rest.CodeNotPermitted, "it needs the role admin")
 	}
 	return nil
 }

@@ -46,10 +46,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			return err
 		}
 		if err := checkDecision(in); err != nil {
-			return &problem{
-				Status: http.StatusUnprocessableEntity, Code: string(approval.AnswerInvalid), Outcome: approval.AnswerInvalid,
-				Detail: err.Error(), ID: id, DecisionID: in.DecisionID,
-			}
+			return answered(approval.AnswerInvalid, id, in.DecisionID, "", err.Error())
 		}
 		if d.ID, d.Notes = in.DecisionID, in.Notes; d.ID == "" {
 			d.ID = newDecisionID()
@@ -57,10 +54,8 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		ctx := c.Request.Context()
 		r, err := s.o.Store.Call(ctx, id)
 		if errors.Is(err, store.ErrNotFound) {
-			return &problem{
-				Status: http.StatusNotFound, Code: approval.CodeNotFound, Outcome: rest.AnswerUnknown, ID: id, DecisionID: d.ID,
-				Detail: "No call has this ID. Decisions need the whole ID, not its beginning.",
-			}
+			return answered(rest.AnswerUnknown, id, d.ID, "",
+				"No call has this ID. Decisions need the whole ID, not its beginning.")
 		}
 		if err != nil {
 			return fromStore(err)
@@ -91,9 +86,9 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			return s.tooLate(c, id, d)
 		}
 		if err != nil {
-			p := problemOf(err)
-			p.ID, p.DecisionID = id, d.ID
-			p.Detail += " The decision may have arrived anyway; if you repeat it with this decision_id, it counts only once."
+			p := problemOf(err).about(id, d.ID)
+			p.Detail += " The decision may have arrived anyway; " +
+				"if you repeat it with this decision_id, it counts only once."
 			return p
 		}
 		a, view := s.judged(ctx, r, d)
@@ -117,7 +112,9 @@ func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, er
 
 // foreseen is what the rules say of a decision that was not sent yet, taking it to come in time and
 // to be signed where this API signs. Whatever others decide, the workflow says the same.
-func (s *Server) foreseen(c *gin.Context, v approval.View, d approval.Decision, digest string) ballot.Judgement {
+func (s *Server) foreseen(
+	c *gin.Context, v approval.View, d approval.Decision, digest string,
+) ballot.Judgement {
 	reader, rules := s.reader(c), ballot.RulesOf(v)
 	d.Authenticated = reader.Authenticated
 	j := rules.Judge(ballot.Decision{Decision: d, Digest: digest})
@@ -181,7 +178,9 @@ func settled(r store.Record, d approval.Decision) (approval.Answer, bool) {
 
 // judged asks the workflow what the acknowledged decision d did, within the budget. Where it does
 // not say, the store may: its end is recorded there before a workflow closes.
-func (s *Server) judged(ctx context.Context, r store.Record, d approval.Decision) (approval.Answer, approval.View) {
+func (s *Server) judged(
+	ctx context.Context, r store.Record, d approval.Decision,
+) (approval.Answer, approval.View) {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
 	id, view := r.View.ID, r.View
@@ -204,7 +203,8 @@ func (s *Server) judged(ctx context.Context, r store.Record, d approval.Decision
 			return a, r.View
 		}
 	}
-	return approval.Answer{DecisionID: d.ID, Outcome: rest.AnswerNotJudged, Message: "The decision is on record and will be judged; ask again at the location."}, view
+	return approval.Answer{DecisionID: d.ID, Outcome: rest.AnswerNotJudged,
+		Message: "The decision is on record and will be judged; ask again at the location."}, view
 }
 
 // found returns the workflow's answer to a decision; votes outlive answers.
@@ -233,9 +233,7 @@ func (s *Server) tooLate(c *gin.Context, id string, d approval.Decision) error {
 	if err != nil && !errors.Is(err, calls.ErrUnknown) {
 		return err
 	}
-	p := workflowGone(id, desc, r)
-	p.DecisionID = d.ID
-	return p
+	return workflowGone(id, desc, r).about(id, d.ID)
 }
 
 // answerStatus says which HTTP status each answer to a decision has.
@@ -244,6 +242,7 @@ var answerStatus = map[approval.AnswerOutcome]int{
 	approval.AnswerRecorded:        http.StatusOK,
 	rest.AnswerNotJudged:           http.StatusAccepted,
 	approval.AnswerForbidden:       http.StatusForbidden,
+	rest.AnswerUnknown:             http.StatusNotFound,
 	approval.AnswerAlreadyResolved: http.StatusConflict,
 	approval.AnswerStale:           http.StatusConflict,
 	approval.AnswerExpired:         http.StatusGone,
@@ -264,21 +263,25 @@ func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, v approval.View)
 			Waiting: s.waitingFor(c.Request.Context(), v),
 		})
 	case status == http.StatusOK:
-		out := rest.DecisionAnswer{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: s.shown(v)}
+		out := rest.DecisionAnswer{Outcome: a.Outcome,
+			DecisionID: a.DecisionID, Message: a.Message, View: s.shown(v)}
 		if a.Outcome == approval.AnswerRecorded {
 			out.Waiting = s.waitingFor(c.Request.Context(), v)
 		}
 		return reply(c, status, out)
 	}
-	p := &problem{
-		Status: status, Code: string(a.Outcome), Outcome: a.Outcome, Detail: a.Message,
-		ID: v.ID, DecisionID: a.DecisionID, CallStatus: v.Status,
-	}
-	if a.Outcome == approval.AnswerExpired {
+	return answered(a.Outcome, v.ID, a.DecisionID, v.Status, cmp.Or(a.Message, refusal(a.Outcome, v.Status)))
+}
+
+// answered is the problem of a decision, or withdrawal, that did not count. status is the call's, if
+// that is known.
+func answered(
+	o approval.AnswerOutcome, id, decisionID string, status approval.Status, detail string,
+) *problem {
+	p := newProblem(answerStatus[o], string(o), detail).about(id, decisionID)
+	p.Outcome, p.CallStatus = o, status
+	if o == approval.AnswerExpired {
 		p.Code = approval.CodeExpired
-	}
-	if p.Detail == "" {
-		p.Detail = refusal(a.Outcome, v.Status)
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -62,20 +63,19 @@ func (s *Server) recoverPanic(c *gin.Context) {
 		if err, ok := v.(runtime.Error); ok {
 			text = err.Error()
 		}
-		s.o.Logger.ErrorContext(c.Request.Context(), "panic in a handler", "panic", text, "stack", string(debug.Stack()))
+		s.o.Logger.ErrorContext(c.Request.Context(),
+			"panic in a handler", "panic", text, "stack", string(debug.Stack()))
 		if c.Writer.Written() {
 			panic(http.ErrAbortHandler) // half an answer must not look whole
 		}
-		s.fail(c, &problem{Status: http.StatusInternalServerError, Code: approval.CodeInternalError, Detail: internalDetail})
+		s.fail(c, internalError(nil))
 	}()
 	c.Next()
 }
 
-var wrongHost = &problem{
-	Status: http.StatusMisdirectedRequest, Code: rest.CodeHost,
-	Detail: "The API does not answer under this Host name. Use 127.0.0.1 or localhost with the right port, " +
-		"or have the operator allow the name.",
-}
+var wrongHost = newProblem(http.StatusMisdirectedRequest, rest.CodeHost,
+	"The API does not answer under this Host name. Use 127.0.0.1 or localhost with the right port, "+
+		"or have the operator allow the name.")
 
 var crossOrigin = http.NewCrossOriginProtection()
 
@@ -94,10 +94,8 @@ func (s *Server) checkSource(c *gin.Context) {
 		return
 	}
 	if err := crossOrigin.Check(c.Request); err != nil {
-		s.fail(c, &problem{
-			Status: http.StatusForbidden, Code: rest.CodeCrossOrigin,
-			Detail: "The request comes from a page of another site, which may not change anything here.",
-		})
+		s.fail(c, newProblem(http.StatusForbidden, rest.CodeCrossOrigin,
+			"The request comes from a page of another site, which may not change anything here."))
 		return
 	}
 	c.Next()
@@ -136,7 +134,8 @@ func localPort(r *http.Request) string {
 
 func checkHost(h string) error {
 	if u, err := url.Parse("//" + h); err != nil || h == "" || u.Host != h || u.Hostname() == "" {
-		return fmt.Errorf("api: Options.Hosts: %q is not a host name: use \"name\" or \"name:port\"", approval.Display(h, 100))
+		return fmt.Errorf("api: Options.Hosts: %q is not a host name: use \"name\" or \"name:port\"",
+			approval.Display(h, 100))
 	}
 	return nil
 }
@@ -157,16 +156,15 @@ func (s *Server) readBody(c *gin.Context) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		s.fail(c, &problem{
-			Status: http.StatusRequestEntityTooLarge, Code: rest.CodeTooLarge,
-			Detail: fmt.Sprintf("The body is larger than %d bytes, the most that is accepted.", most),
-		})
+		s.fail(c, newProblem(http.StatusRequestEntityTooLarge, rest.CodeTooLarge,
+			fmt.Sprintf("The body is larger than %d bytes, the most that is accepted.", most)))
 		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.fail(c, &problem{Status: http.StatusRequestTimeout, Code: rest.CodeInvalidRequest, Detail: "The body took too long to arrive."})
+		s.fail(c, newProblem(http.StatusRequestTimeout,
+			rest.CodeInvalidRequest, "The body took too long to arrive."))
 		return
 	case err != nil:
-		s.fail(c, &problem{Status: http.StatusBadRequest, Code: rest.CodeInvalidRequest, Detail: "The body could not be read to its end."})
+		s.fail(c, invalid("The body could not be read to its end."))
 		return
 	}
 	// Not every ResponseWriter has deadlines; those without need none lifted.
@@ -188,11 +186,10 @@ func decode(c *gin.Context, v any, optional bool) error {
 			mediaType = m
 		}
 	}
-	if enc := c.Request.Header.Get("Content-Encoding"); mediaType != "application/json" || enc != "" && enc != "identity" {
-		return &problem{
-			Status: http.StatusUnsupportedMediaType, Code: rest.CodeMediaType,
-			Detail: "Send the body as Content-Type: application/json, without Content-Encoding.",
-		}
+	encoding := cmp.Or(c.Request.Header.Get("Content-Encoding"), "identity")
+	if mediaType != "application/json" || encoding != "identity" {
+		return newProblem(http.StatusUnsupportedMediaType, rest.CodeMediaType,
+			"Send the body as Content-Type: application/json, without Content-Encoding.")
 	}
 	if len(body) == 0 && optional {
 		return nil

@@ -50,7 +50,7 @@ func claims(what, claimed, known string) error {
 }
 
 func mismatch(detail string) error {
-	return &problem{Status: http.StatusForbidden, Code: rest.CodeIdentity, Detail: detail}
+	return newProblem(http.StatusForbidden, rest.CodeIdentity, detail)
 }
 
 // whoami tells a principal what is known of it.

@@ -15,7 +15,9 @@ import (
 
 // signed signs a decision about the call that the store shows, where somebody proved to make it and
 // this API has a key.
-func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decision) (approval.Decision, error) {
+func (s *Server) signed(
+	ctx context.Context, v approval.View, d approval.Decision,
+) (approval.Decision, error) {
 	if s.o.Signer == nil || d.Method == "" {
 		return d, nil
 	}
@@ -23,15 +25,14 @@ func (s *Server) signed(ctx context.Context, v approval.View, d approval.Decisio
 	if err == nil {
 		return made, nil
 	}
-	p := &problem{
-		Status: http.StatusServiceUnavailable, Code: rest.CodeSigningUnavailable, ID: v.ID, DecisionID: d.ID, cause: err,
-		Detail: "The decision can't be signed now, so it was not made; try again.",
+	p := unavailable(rest.CodeSigningUnavailable,
+		"The decision can't be signed now, so it was not made; try again.", err)
+	if errors.Is(err, auth.ErrKeyEnded) { // trying again does not help
+		p = newProblem(http.StatusConflict, rest.CodeSigningUnavailable,
+			"The decision was not made: the key that this API signs with was retired or revoked. "+
+				"An administrator gives it a new one with 'pawl key rotate'.").because(err)
 	}
-	if errors.Is(err, auth.ErrKeyEnded) {
-		p.Status = http.StatusConflict // trying again does not help
-		p.Detail = "The decision was not made: the key that this API signs with was retired or revoked. An administrator gives it a new one with 'pawl key rotate'."
-	}
-	return d, p
+	return d, p.about(v.ID, d.ID)
 }
 
 // rotateKey gives this API a new key, and answers with both.
@@ -41,37 +42,42 @@ func (s *Server) rotateKey(c *gin.Context) error {
 		return err
 	}
 	if s.o.Signer == nil {
-		return &problem{Status: http.StatusConflict, Code: rest.CodeSigningUnavailable, Detail: "This API has no signing key."}
+		return newProblem(http.StatusConflict, rest.CodeSigningUnavailable, "This API has no signing key.")
 	}
 	// Not given up halfway because a client hung up.
-	rotated, err := s.o.Signer.Rotate(context.WithoutCancel(c.Request.Context()), principal(c).Subject, in.RevokeOld)
+	rotated, err := s.o.Signer.Rotate(context.WithoutCancel(c.Request.Context()),
+		principal(c).Subject, in.RevokeOld)
 	switch {
 	case errors.Is(err, auth.ErrKeyUnknown), errors.Is(err, store.ErrReadOnly):
-		return &problem{Status: http.StatusConflict, Code: rest.CodeReadOnly, cause: err,
-			Detail: "This API may not write to its store: change the key on the database itself, with 'pawl key rotate --database-url …', and start the API again."}
+		return newProblem(http.StatusConflict, rest.CodeReadOnly,
+			"This API may not write to its store: change the key on the database itself, "+
+				"with 'pawl key rotate --database-url …', and start the API again.").because(err)
 	case err != nil:
-		return &problem{Status: http.StatusInternalServerError, Code: rest.CodeSigningUnavailable, cause: err,
-			Detail: "The key was not changed, or only partly: the log says how far, and 'pawl key list' which keys are trusted."}
+		return newProblem(http.StatusInternalServerError, rest.CodeSigningUnavailable,
+			"The key was not changed, or only partly: the log says how far, "+
+				"and 'pawl key list' which keys are trusted.").because(err)
 	}
-	return reply(c, http.StatusOK, rest.Rotated{Key: rest.SigningKey(rotated.Key), Old: rest.SigningKey(rotated.Old)})
+	return reply(c,
+		http.StatusOK, rest.Rotated{Key: rest.SigningKey(rotated.Key), Old: rest.SigningKey(rotated.Old)})
 }
 
 // endKey answers once the key has ended in every process, also if it had before.
 func (s *Server) endKey(revoke bool) handler {
 	return func(c *gin.Context) error {
-		unknown := &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No signing key has this ID."}
+		const unknownKey = "No signing key has this ID."
 		id, err := idParam(c)
 		if err != nil {
-			return unknown
+			return unknown(unknownKey)
 		}
 		var none struct{}
 		if err := decode(c, &none, true); err != nil {
 			return err
 		}
-		k, _, err := s.o.Store.EndKey(c.Request.Context(), store.EndKeyParams{ID: id, By: principal(c).Subject, Revoke: revoke, At: time.Now()})
+		k, _, err := s.o.Store.EndKey(c.Request.Context(),
+			store.EndKeyParams{ID: id, By: principal(c).Subject, Revoke: revoke, At: time.Now()})
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			return unknown
+			return unknown(unknownKey)
 		case err != nil:
 			return fromStore(err)
 		}

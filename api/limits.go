@@ -72,7 +72,8 @@ type failures struct {
 }
 
 func newFailures() *failures {
-	return &failures{of: newLRU[netip.Prefix, *rate.Limiter](maxRemembered), working: newLRU[[sha256.Size]byte, struct{}](maxRemembered)}
+	return &failures{of: newLRU[netip.Prefix, *rate.Limiter](maxRemembered),
+		working: newLRU[[sha256.Size]byte, struct{}](maxRemembered)}
 }
 
 // blocked reports whether an address has to wait, and for how long.
@@ -126,5 +127,7 @@ func network(a netip.Addr) netip.Prefix {
 // tooMany is the answer to who is too fast.
 func tooMany(code string, wait time.Duration, detail string) *problem {
 	seconds := max(1, int(math.Ceil(wait.Seconds())))
-	return &problem{Status: http.StatusTooManyRequests, Code: code, Detail: detail, retryAfter: strconv.Itoa(seconds)}
+	p := newProblem(http.StatusTooManyRequests, code, detail)
+	p.retryAfter = strconv.Itoa(seconds)
+	return p
 }

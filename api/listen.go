@@ -30,7 +30,8 @@ func (e Exposure) Check() error {
 		return errors.New("api: a certificate needs its key, and the key its certificate")
 	}
 	if e.CertFile != "" && len(e.Proxies) > 0 {
-		return errors.New("api: either this API ends TLS or a proxy in front of it does: give a certificate or proxies")
+		return errors.New("api: either this API ends " +
+			"TLS or a proxy in front of it does: give a certificate or proxies")
 	}
 	for _, p := range e.Proxies {
 		if !p.IsValid() {
@@ -81,9 +82,11 @@ func (e Exposure) may(a net.Addr, given string, authenticated bool) error {
 	case ok && addr.IP.IsLoopback():
 		return nil
 	case !authenticated:
-		return fmt.Errorf("api: callers are not authenticated, so the API serves loopback addresses only, not %s: listen on 127.0.0.1, or authenticate with --auth", given)
+		return fmt.Errorf("api: callers are not authenticated, so the API serves loopback addresses only, "+
+			"not %s: listen on 127.0.0.1, or authenticate with --auth", given)
 	case e.CertFile == "" && len(e.Proxies) == 0:
-		return fmt.Errorf("api: tokens would cross the network unencrypted, so without TLS the API serves loopback addresses only, not %s: "+
+		return fmt.Errorf("api: tokens would cross the network unencrypted, "+
+			"so without TLS the API serves loopback addresses only, not %s: "+
 			"give --tls-cert and --tls-key, or say with --behind-proxy which proxy ends TLS", given)
 	}
 	return nil

@@ -106,10 +106,10 @@ func reviewer(c *gin.Context, does string) (string, error) {
 	}
 	names := c.Request.Header.Values(header)
 	if len(names) == 0 || len(names) == 1 && names[0] == "" {
-		return "", &problem{
-			Status: http.StatusUnauthorized, Code: rest.CodeReviewerRequired,
-			Detail: "Say who " + does + ": send their name in the header " + header + ".", challenge: header,
-		}
+		p := newProblem(http.StatusUnauthorized, rest.CodeReviewerRequired,
+			"Say who "+does+": send their name in the header "+header+".")
+		p.challenge = header
+		return "", p
 	}
 	if len(names) > 1 {
 		return "", invalid("the header %s is given %d times", header, len(names))

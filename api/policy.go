@@ -40,9 +40,10 @@ func (s *Server) getPolicyText(c *gin.Context) error {
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No policy with this digest was ever applied."}
+		return unknown("No policy with this digest was ever applied.")
 	case errors.Is(err, store.ErrAmbiguous):
-		return &problem{Status: http.StatusConflict, Code: rest.CodeAmbiguous, Detail: "Several policies have digests that begin like this; give more of it."}
+		return newProblem(http.StatusConflict, rest.CodeAmbiguous,
+			"Several policies have digests that begin like this; give more of it.")
 	case err != nil:
 		return fromStore(err)
 	}
@@ -75,11 +76,8 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	v, err := active.Apply(ctx, s.o.Store, change)
 	switch {
 	case errors.Is(err, store.ErrPolicyChanged):
-		return &problem{Status: http.StatusConflict, Code: rest.CodePolicyChanged, Detail: policyChanged(change.Expect, v.PolicyVersion)}
-	case errors.Is(err, store.ErrReadOnly):
-		return &problem{Status: http.StatusForbidden, Code: rest.CodeReadOnly, cause: err,
-			Detail: "This API may not write to its store: it was started read-only, or a SQLite store belongs to its worker, or the database user lacks the right. " +
-				"Use another API, or 'pawl policy apply --direct'."}
+		return newProblem(http.StatusConflict, rest.CodePolicyChanged,
+			policyChanged(change.Expect, v.PolicyVersion))
 	case err != nil:
 		return refusedPolicy(err)
 	}
@@ -95,7 +93,8 @@ func policyChanged(expect int64, there store.PolicyVersion) string {
 	if there.Version == 0 {
 		return fmt.Sprintf("Version %d is not the active one: no policy was applied yet. Expect version 0.", expect)
 	}
-	return fmt.Sprintf("Version %d is not the active one: version %d is, applied by %s at %s. Nothing was changed. Look at it, then apply over it.",
+	return fmt.Sprintf("Version %d is not the active one: "+
+		"version %d is, applied by %s at %s. Nothing was changed. Look at it, then apply over it.",
 		expect, there.Version, approval.Display(there.By, 80), there.At.Format(time.RFC3339))
 }
 
@@ -110,7 +109,8 @@ func (s *Server) tryPolicy(c *gin.Context, change active.Change) error {
 		return fromStore(err)
 	}
 	return reply(c, http.StatusOK, rest.PolicyTrial{
-		DryRun: true, Changed: set.Digest() != v.Digest, Digest: set.Digest(), Active: rest.PolicyVersion(v), Warnings: listed(set.Warnings()),
+		DryRun: true, Changed: set.Digest() != v.Digest, Digest: set.Digest(),
+		Active: rest.PolicyVersion(v), Warnings: listed(set.Warnings()),
 	})
 }
 
@@ -134,8 +134,10 @@ func layers(set store.PolicySet) []rest.PolicyLayer {
 // refusedPolicy tells what is wrong with a policy from what is wrong with the store.
 func refusedPolicy(err error) error {
 	if problems, ok := errors.AsType[yamlfile.Problems](err); ok {
-		return &problem{Status: http.StatusUnprocessableEntity, Code: approval.CodeInvalid, Problems: listed(problems),
-			Detail: fmt.Sprintf("The policy was not applied, mistakes: %d. The active one stays.", len(problems))}
+		p := newProblem(http.StatusUnprocessableEntity, approval.CodeInvalid,
+			fmt.Sprintf("The policy was not applied, mistakes: %d. The active one stays.", len(problems)))
+		p.Problems = listed(problems)
+		return p
 	}
 	if approval.CodeOf(err) == approval.CodeInvalid {
 		return err

@@ -22,31 +22,48 @@ import (
 // statusClientGone is what the access log shows for requests nobody waits for any more.
 const statusClientGone = 499
 
-const internalDetail = "Something is wrong inside Pawl; the log says what."
-
 // retryAfter is what an unavailable answer advises, in seconds.
 const retryAfter = "2"
 
 // problem is an error that a client gets as a rest.Problem.
 type problem struct {
-	Status int
-	Detail string
-	Code   string
-	// What it is about, where that is known; see rest.Problem.
-	Outcome    approval.AnswerOutcome
-	ID         string
-	DecisionID string
-	CallStatus approval.Status
-	Location   string
-	Problems   []rest.FileProblem
-
+	rest.Problem
 	cause      error  // for the log only
 	challenge  string // WWW-Authenticate of a 401
 	retryAfter string // in seconds
 }
 
+func newProblem(status int, code, detail string) *problem {
+	return &problem{Problem: rest.NewProblem(status, code, detail)}
+}
+
+// because sets what went wrong underneath: for the log, and for errors.Is.
+func (p *problem) because(err error) *problem {
+	p.cause = err
+	return p
+}
+
+// about sets which call and which decision the problem is about, as far as there are any.
+func (p *problem) about(id, decisionID string) *problem {
+	p.ID, p.DecisionID = id, decisionID
+	return p
+}
+
 func (p *problem) Error() string { return p.Code + ": " + p.Detail }
 func (p *problem) Unwrap() error { return p.cause }
+
+func internalError(err error) *problem {
+	return newProblem(http.StatusInternalServerError, approval.CodeInternalError,
+		"Something is wrong inside Pawl; the log says what.").because(err)
+}
+
+func unavailable(code, detail string, err error) *problem {
+	return newProblem(http.StatusServiceUnavailable, code, detail).because(err)
+}
+
+func unknown(detail string) *problem {
+	return newProblem(http.StatusNotFound, approval.CodeNotFound, detail)
+}
 
 // storeError says that an error comes from the store.
 type storeError struct{ err error }
@@ -71,27 +88,32 @@ func problemOf(err error) *problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &ours) && ours.Code == approval.CodeInvalid:
-		return &problem{Status: http.StatusBadRequest, Code: rest.CodeInvalidRequest, Detail: ours.Message}
+		return newProblem(http.StatusBadRequest, rest.CodeInvalidRequest, ours.Message)
 	case errors.As(err, &badJSON):
-		return &problem{Status: http.StatusBadRequest, Code: rest.CodeInvalidRequest, Detail: badJSON.Error()}
+		return newProblem(http.StatusBadRequest, rest.CodeInvalidRequest, badJSON.Error())
 	case errors.Is(err, errBeginning):
-		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound,
-			Detail: "No call has this ID. If it is the beginning of one: agents name calls by their whole IDs."}
+		return unknown("No call has this ID. If it is the beginning of one: agents name calls by their whole IDs.")
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, calls.ErrUnknown):
-		return &problem{Status: http.StatusNotFound, Code: approval.CodeNotFound, Detail: "No call has this ID."}
+		return unknown("No call has this ID.")
 	case errors.Is(err, store.ErrAmbiguous):
-		return &problem{Status: http.StatusConflict, Code: rest.CodeAmbiguous, Detail: "Several calls have IDs that begin like this; give more of it."}
+		return newProblem(http.StatusConflict, rest.CodeAmbiguous,
+			"Several calls have IDs that begin like this; give more of it.")
 	case errors.Is(err, store.ErrReadOnly):
-		return &problem{Status: http.StatusForbidden, Code: rest.CodeReadOnly, cause: err,
-			Detail: "This API may not write to its store: it was started read-only, or a SQLite store belongs to its worker. Use another API, or 'pawl token … --direct'."}
+		return newProblem(http.StatusForbidden, rest.CodeReadOnly,
+			"This API may not write to its store: it was started read-only, or a SQLite store belongs to its worker, "+
+				"or the database user lacks the right. Use another API, or the command line with --direct.").because(err)
 	case errors.As(err, &ofStore):
-		return &problem{Status: http.StatusServiceUnavailable, Code: rest.CodeStoreUnavailable, Detail: "Pawl's store can't be reached now; try again.", cause: err}
+		return unavailable(rest.CodeStoreUnavailable, "Pawl's store can't be reached now; try again.", err)
 	case errors.As(err, new(*codec.KeyError)):
-		return &problem{Status: http.StatusServiceUnavailable, Code: rest.CodeKeyMissing, Detail: "The call was encrypted with a key that this API does not have; its operator has to give it the workers' keyring.", cause: err}
-	case errors.As(err, new(*calls.Error)) && !errors.As(err, new(*serviceerror.InvalidArgument)): // those are our own fault
-		return &problem{Status: http.StatusServiceUnavailable, Code: rest.CodeTemporalUnavailable, Detail: "Temporal can't be reached now, or does not take the request; try again.", cause: err}
+		return unavailable(rest.CodeKeyMissing, "The call was encrypted with a key that this API does not have; "+
+			"its operator has to give it the workers' keyring.", err)
+	case errors.As(err, new(*serviceerror.InvalidArgument)): // our own fault
+		return internalError(err)
+	case errors.As(err, new(*calls.Error)):
+		return unavailable(rest.CodeTemporalUnavailable,
+			"Temporal can't be reached now, or does not take the request; try again.", err)
 	}
-	return &problem{Status: http.StatusInternalServerError, Code: approval.CodeInternalError, Detail: internalDetail, cause: err}
+	return internalError(err)
 }
 
 // fail answers with err's problem and ends the request.
@@ -108,7 +130,8 @@ func (s *Server) fail(c *gin.Context, err error) {
 		if p.Status == http.StatusServiceUnavailable {
 			level = slog.LevelWarn
 		}
-		s.o.Logger.Log(ctx, level, "request failed", "route", c.FullPath(), "code", p.Code, "id", p.ID, "error", p.cause)
+		s.o.Logger.Log(ctx, level, "request failed",
+			"route", c.FullPath(), "code", p.Code, "id", p.ID, "error", p.cause)
 	}
 	if p.Status == http.StatusServiceUnavailable {
 		c.Header("Retry-After", retryAfter)
@@ -122,17 +145,8 @@ func (s *Server) fail(c *gin.Context, err error) {
 	if p.Location != "" {
 		c.Header("Location", p.Location)
 	}
-	if body, err := marshal(p.wire()); err == nil {
+	if body, err := marshal(p.Problem); err == nil {
 		c.Data(p.Status, rest.ProblemType, body)
-	}
-}
-
-// wire is the problem as it is answered.
-func (p *problem) wire() rest.Problem {
-	return rest.Problem{
-		Type: "about:blank", Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail, Code: p.Code,
-		Outcome: p.Outcome, ID: p.ID, DecisionID: p.DecisionID, CallStatus: p.CallStatus, Location: p.Location,
-		Problems: p.Problems,
 	}
 }
 

@@ -38,7 +38,8 @@ func (l *Limits) validate() error {
 		return fmt.Errorf("api: Options.Limits.Burst %d is negative", l.Burst)
 	}
 	if l.Pending > store.ExactTotal {
-		return fmt.Errorf("api: Options.Limits.Pending %d is more than the %d that are counted", l.Pending, store.ExactTotal)
+		return fmt.Errorf("api: Options.Limits.Pending %d is more than the %d that are counted",
+			l.Pending, store.ExactTotal)
 	}
 	if l.PerSecond == 0 {
 		l.PerSecond = DefaultPerSecond
@@ -121,10 +122,12 @@ func (q *quotas) addPending(ctx context.Context, requester string) error {
 
 	// One item is enough: the total is what is asked for.
 	at := time.Now()
-	found, err := q.store.Calls(ctx, store.CallQuery{Requests: true, Requester: requester, Statuses: []approval.Status{approval.StatusPending}, Limit: 1})
+	found, err := q.store.Calls(ctx, store.CallQuery{Requests: true,
+		Requester: requester, Statuses: []approval.Status{approval.StatusPending}, Limit: 1})
 	if err != nil {
 		// What is started meanwhile is kept by Temporal; its pace is bounded.
-		q.log.WarnContext(ctx, "pending calls could not be counted, so their number is not bounded now", "error", err)
+		q.log.WarnContext(ctx,
+			"pending calls could not be counted, so their number is not bounded now", "error", err)
 		return nil
 	}
 	q.mu.Lock()
@@ -134,7 +137,8 @@ func (q *quotas) addPending(ctx context.Context, requester string) error {
 	}
 	if one.pending+one.since >= q.limits.Pending {
 		return tooMany(rest.CodeTooManyPending, pendingPause,
-			fmt.Sprintf("%d of your calls wait for people, and no more than %d may. Wait for answers, or withdraw some.", found.Total, q.limits.Pending))
+			fmt.Sprintf("%d of your calls wait for people, and no more than %d may. "+
+				"Wait for answers, or withdraw some.", found.Total, q.limits.Pending))
 	}
 	one.since++
 	return nil

@@ -46,7 +46,8 @@ func (s *Server) listAudit(c *gin.Context) error {
 
 func entry(e audit.Entry) rest.Entry {
 	return rest.Entry{
-		CallID: e.Subject, Step: e.Step, Kind: string(e.Kind), At: e.At, Payload: e.Payload, LeafHash: e.Leaf.String(), Damage: e.Damage,
+		CallID: e.Subject, Step: e.Step, Kind: string(e.Kind), At: e.At,
+		Payload: e.Payload, LeafHash: e.Leaf.String(), Damage: e.Damage,
 	}
 }
 
@@ -77,7 +78,8 @@ func (s *Server) served(ctx context.Context, tools []store.Tool) map[string]*boo
 		all.Go(func() {
 			polled, err := s.pollers.get(ctx, queue{t.Queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY})
 			if err != nil {
-				s.o.Logger.DebugContext(ctx, "Temporal did not say who polls a task queue", "queue", t.Queue, "error", err)
+				s.o.Logger.DebugContext(ctx,
+					"Temporal did not say who polls a task queue", "queue", t.Queue, "error", err)
 				return
 			}
 			mu.Lock()

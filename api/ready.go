@@ -55,16 +55,26 @@ func (s *Server) readiness() []health.Check {
 				_, err := t.CheckHealth(ctx, &client.CheckHealthRequest{})
 				return err
 			},
-			Advice: "Temporal does not answer: check that it runs at TEMPORAL_ADDRESS. Until then nothing can be started or decided.",
+			Advice: "Temporal does not answer: check that it runs at TEMPORAL_ADDRESS. " +
+				"Until then nothing can be started or decided.",
 		},
 		{
-			Name: "namespace", Look: func(ctx context.Context) error { return health.Namespace(ctx, t.WorkflowService(), namespace) },
-			Advice: fmt.Sprintf("The namespace %q can't be found in Temporal: 'pawl setup' creates it, TEMPORAL_NAMESPACE names another.", shown),
+			Name: "namespace", Look: func(ctx context.Context) error {
+				return health.Namespace(ctx,
+					t.WorkflowService(), namespace)
+			},
+			Advice: fmt.Sprintf("The namespace %q can't be found in Temporal: "+
+				"'pawl setup' creates it, TEMPORAL_NAMESPACE names another.", shown),
 		},
 		{
 			Name: "search_attributes", Optional: true,
-			Look:   func(ctx context.Context) error { return health.SearchAttributes(ctx, t.OperatorService(), namespace) },
-			Advice: fmt.Sprintf("The search attributes %s, %s and %s can't be found in the namespace: 'pawl setup' adds them. Only lists in Temporal's own UI need them.", approval.SearchStatus, approval.SearchTool, approval.SearchAgent),
+			Look: func(ctx context.Context) error {
+				return health.SearchAttributes(ctx,
+					t.OperatorService(), namespace)
+			},
+			Advice: fmt.Sprintf("The search attributes %s, %s and %s can't be found in the namespace: "+
+				"'pawl setup' adds them. Only lists in Temporal's own UI need them.",
+				approval.SearchStatus, approval.SearchTool, approval.SearchAgent),
 		},
 		{
 			Name: "worker", Optional: true, Look: s.workerPolls,
@@ -74,11 +84,13 @@ func (s *Server) readiness() []health.Check {
 	if s.o.Auth != nil {
 		checks = append(checks, health.Check{
 			Name: "authentication", Optional: true, Look: s.o.Auth.Ready,
-			Advice: "Nobody can sign in with the OpenID Connect issuer now: check that this process reaches it; the process's log says more.",
+			Advice: "Nobody can sign in with the OpenID Connect issuer now: " +
+				"check that this process reaches it; the process's log says more.",
 		})
 	}
 	if s.o.Ready != nil {
-		checks = append(checks, health.Check{Name: "service", Look: s.o.Ready, Advice: "The service that this API is part of is starting or stopping."})
+		checks = append(checks, health.Check{Name: "service",
+			Look: s.o.Ready, Advice: "The service that this API is part of is starting or stopping."})
 	}
 	return checks
 }

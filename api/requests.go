@@ -23,7 +23,9 @@ func replyPage[T, R any](c *gin.Context, found store.Page[T], show func(T) R) er
 }
 
 // listPages answers with a page of a list that takes no other parameters.
-func listPages[T, R any](list func(context.Context, store.Paging) (store.Page[T], error), show func(T) R) handler {
+func listPages[T, R any](
+	list func(context.Context, store.Paging) (store.Page[T], error), show func(T) R,
+) handler {
 	return func(c *gin.Context) error {
 		limit, err := limitParam(c)
 		if err != nil {
@@ -98,7 +100,8 @@ func (s *Server) getRequest(c *gin.Context) error {
 		return fromStore(err)
 	}
 	for _, e := range entries.Items {
-		out.Timeline = append(out.Timeline, rest.Event{Kind: string(e.Kind), At: e.At, Payload: e.Payload, Damage: e.Damage})
+		out.Timeline = append(out.Timeline, rest.Event{Kind: string(e.Kind),
+			At: e.At, Payload: e.Payload, Damage: e.Damage})
 	}
 	out.TimelineCursor = entries.Next
 	return reply(c, http.StatusOK, out)
@@ -186,10 +189,9 @@ func (s *Server) getDecision(c *gin.Context) error {
 		return reply(c, http.StatusOK, out)
 	}
 	if r.View.Status.Ended() || !r.IsRequest {
-		return &problem{
-			Status: http.StatusNotFound, Code: approval.CodeNotFound, ID: id, DecisionID: decision, CallStatus: r.View.Status,
-			Detail: "No decision with this ID is known for this call, and the call no longer waits for decisions.",
-		}
+		p := unknown("No decision with this ID is known for this call, and the call no longer waits for decisions.")
+		p.CallStatus = r.View.Status
+		return p.about(id, decision)
 	}
 	return reply(c, http.StatusAccepted, out)
 }

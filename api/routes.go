@@ -92,7 +92,8 @@ func (s *Server) routes() []route {
 
 		// The raw result of a call is its requester's alone, so nobody else has any use of /api/calls,
 		// but to withdraw: everybody else sees requests, redacted.
-		{post, "/api/calls", access{agent: own}, "", "start a call, and wait for its outcome if asked to", s.startCall},
+		{post, "/api/calls", access{agent: own}, "",
+			"start a call, and wait for its outcome if asked to", s.startCall},
 		{get, "/api/calls/{id}", access{agent: own}, "wait", "a call's state or outcome", s.getCall},
 		{post, "/api/calls/{id}/cancel", access{agent: own, admin: all}, "", "withdraw a call", s.cancelCall},
 
@@ -101,7 +102,8 @@ func (s *Server) routes() []route {
 		{get, "/api/requests/{id}", readers, "", "one call with its timeline", s.getRequest},
 		{post, "/api/requests/{id}/approve", reviewers, "", "approve", s.decide(approval.Approve)},
 		{post, "/api/requests/{id}/reject", reviewers, "", "reject", s.decide(approval.Reject)},
-		{get, "/api/requests/{id}/decisions/{decision_id}", readers, "", "what became of a decision", s.getDecision},
+		{get, "/api/requests/{id}/decisions/{decision_id}", readers, "",
+			"what became of a decision", s.getDecision},
 
 		{get, "/api/audit", access{auditor: all, admin: all}, "request_id kind since " + paging,
 			"the audit log", s.listAudit},
@@ -110,7 +112,8 @@ func (s *Server) routes() []route {
 		{get, "/api/policy", people, "", "the active policy", s.getPolicy},
 		{put, "/api/policy", admins, "", "apply a policy, or say what is wrong with it", s.putPolicy},
 		{get, "/api/policy/history", people, paging, "which policy was applied when and by whom",
-			listPages(s.o.Store.PolicyVersions, func(v store.PolicyVersion) rest.PolicyVersion { return rest.PolicyVersion(v) })},
+			listPages(s.o.Store.PolicyVersions,
+				func(v store.PolicyVersion) rest.PolicyVersion { return rest.PolicyVersion(v) })},
 		{get, "/api/policy/{digest}", people, "", "a policy that was applied once", s.getPolicyText},
 
 		{get, "/api/whoami", everybody, "", "who you are here, and what you may do", s.whoami},
@@ -121,18 +124,22 @@ func (s *Server) routes() []route {
 		{get, "/api/keys", provedAuditors, paging, "keys whose signatures on decisions are trusted",
 			listPages(s.o.Store.SigningKeys, func(k store.SigningKey) rest.SigningKey { return rest.SigningKey(k) })},
 		{post, "/api/keys/rotate", provedAdmins, "", "give this API a new signing key", s.rotateKey},
-		{post, "/api/keys/{id}/retire", provedAdmins, "", "trust no signature that a key makes from now on", s.endKey(false)},
-		{post, "/api/keys/{id}/revoke", provedAdmins, "", "trust no signature that a key ever made", s.endKey(true)},
+		{post, "/api/keys/{id}/retire", provedAdmins, "",
+			"trust no signature that a key makes from now on", s.endKey(false)},
+		{post, "/api/keys/{id}/revoke", provedAdmins, "",
+			"trust no signature that a key ever made", s.endKey(true)},
 
 		// What is encrypted is all of every call, so who may have it decoded is whoever operates
 		// Temporal.
-		{post, codecPath + "decode", admins, "", "for Temporal's UI and command line: show encrypted payloads", nil},
+		{post, codecPath + "decode", admins, "",
+			"for Temporal's UI and command line: show encrypted payloads", nil},
 		{post, codecPath + "encode", admins, "", "the reverse, where that is switched on", nil},
 
 		{get, "/openapi.yaml", public, "", "this contract, as OpenAPI 3.1", s.openapi},
 		{get, "/api/version", public, "", "the version of Pawl that answers, and what it offers", s.version},
 		{get, "/healthz", public, "", "200 while the process serves", s.healthz},
-		{get, "/readyz", public, "", "200 while everything it needs can be reached, and what is missing", s.readyz}, // details need credentials
+		{get, "/readyz", public, "", // details need credentials
+			"200 while everything it needs can be reached, and what is missing", s.readyz},
 	}
 }
 

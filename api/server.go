@@ -205,10 +205,11 @@ func New(o Options) (*Server, error) {
 	}
 	e.Use(s.logRequest, s.recoverPanic, s.checkSource, s.authorize, s.readBody)
 	e.NoRoute(s.answer(func(c *gin.Context) error {
-		return &problem{Status: http.StatusNotFound, Code: rest.CodeNoRoute, Detail: "Nothing is served here; GET / lists what is."}
+		return newProblem(http.StatusNotFound, rest.CodeNoRoute, "Nothing is served here; GET / lists what is.")
 	}))
 	e.NoMethod(s.answer(func(c *gin.Context) error {
-		return &problem{Status: http.StatusMethodNotAllowed, Code: rest.CodeNoMethod, Detail: "This path takes " + c.Writer.Header().Get("Allow") + "."}
+		return newProblem(http.StatusMethodNotAllowed, rest.CodeNoMethod,
+			"This path takes "+c.Writer.Header().Get("Allow")+".")
 	}))
 	s.register(e)
 	s.engine = e
@@ -264,7 +265,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	if err := hs.Shutdown(drain); err != nil {
-		return errors.Join(fmt.Errorf("api: requests were still under way %v after shutdown began: %w", drainTimeout, err), hs.Close())
+		return errors.Join(fmt.Errorf("api: requests were still under way %v after shutdown began: %w",
+			drainTimeout, err), hs.Close())
 	}
 	return nil
 }

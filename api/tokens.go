@@ -30,20 +30,21 @@ func (s *Server) newToken(c *gin.Context) error {
 func (s *Server) revokeToken(c *gin.Context) error {
 	id, err := idParam(c)
 	if err != nil {
-		return noToken
+		return unknown(unknownToken)
 	}
 	var none struct{}
 	if err := decode(c, &none, true); err != nil {
 		return err
 	}
-	t, _, err := s.o.Store.RevokeToken(c.Request.Context(), store.RevokeParams{ID: id, By: principal(c).Subject, At: time.Now()})
+	t, _, err := s.o.Store.RevokeToken(c.Request.Context(),
+		store.RevokeParams{ID: id, By: principal(c).Subject, At: time.Now()})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return noToken
+		return unknown(unknownToken)
 	case err != nil:
 		return fromStore(err)
 	}
 	return reply(c, http.StatusOK, auth.Shown(t))
 }
 
-var noToken = &problem{Status: http.StatusNotFound, Code: "unknown", Detail: "No token has this ID."}
+const unknownToken = "No token has this ID."

@@ -22,7 +22,8 @@ import (
 const slowAfter = 15 * time.Second
 
 func noWorker(taskQueue string) string {
-	return fmt.Sprintf("No worker polls the task queue %q. Calls and answers are accepted and are not lost, but nothing happens until a worker runs: start one with 'pawl worker'.",
+	return fmt.Sprintf("No worker polls the task queue %q. Calls and answers are accepted and are not lost, "+
+		"but nothing happens until a worker runs: start one with 'pawl worker'.",
 		approval.Display(taskQueue, 100))
 }
 
@@ -40,7 +41,8 @@ func (s *Server) waitingFor(ctx context.Context, v approval.View) *rest.Waiting 
 		return nil
 	case err != nil:
 		s.o.Logger.DebugContext(ctx, "Temporal did not say what a call waits for", "id", v.ID, "error", err)
-		l.problem(rest.ObstacleTemporal, "Temporal can't be reached from this API. The call waits there and is not lost; until Temporal is back nothing happens and nothing can be decided.")
+		l.problem(rest.ObstacleTemporal, "Temporal can't be reached from this API. The "+
+			"call waits there and is not lost; until Temporal is back nothing happens and nothing can be decided.")
 	}
 	l.readStore(ctx)
 	l.checkWorkers(ctx)
@@ -132,20 +134,25 @@ func (l *lookup) readStore(ctx context.Context) {
 func (l *lookup) storeFailed(ctx context.Context, err error) {
 	l.storeSilent = true
 	l.s.o.Logger.DebugContext(ctx, "the store did not say what a call waits for", "id", l.view.ID, "error", err)
-	l.problem(rest.ObstacleStore, "Pawl's store can't be reached from this API, and perhaps not from the workers: calls do not continue until they can be recorded. No call is lost. Check that the database runs.")
+	l.problem(rest.ObstacleStore,
+		"Pawl's store can't be reached from this API, and perhaps not from the workers: "+
+			"calls do not continue until they can be recorded. No call is lost. Check that the database runs.")
 }
 
 // checkWorkers looks who could take the call's next step.
 func (l *lookup) checkWorkers(ctx context.Context) {
 	if l.status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED {
-		l.problem(rest.ObstaclePaused, "Somebody paused the call's workflow in Temporal. It continues when it is unpaused there.")
+		l.problem(rest.ObstaclePaused,
+			"Somebody paused the call's workflow in Temporal. It continues when it is unpaused there.")
 	}
 	polled, err := l.s.pollers.get(ctx, queue{l.s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
 	switch {
 	case err == nil && !polled:
 		l.problem(rest.ObstacleNoWorker, "%s", noWorker(l.s.o.TaskQueue))
 	case l.task.GetAttempt() > 1:
-		l.problem(rest.ObstacleStuck, "Workers start the call's next step and fail (attempt %d). Most likely they run a version of Pawl that does not fit it; their logs say more. The call is not lost.", l.task.GetAttempt())
+		l.problem(rest.ObstacleStuck, "Workers start the call's next step and fail (attempt %d). "+
+			"Most likely they run a version of Pawl that does not fit it; "+
+			"their logs say more. The call is not lost.", l.task.GetAttempt())
 	case l.task.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED:
 		l.checkDelay(l.task.GetScheduledTime().AsTime())
 	}
@@ -164,7 +171,8 @@ func (l *lookup) checkStart(a *workflowpb.PendingActivityInfo) {
 // while after it died.
 func (l *lookup) checkDelay(since time.Time) {
 	if waited := time.Since(since); waited > slowAfter && !l.has(rest.ObstacleNoWorker) {
-		l.problem(rest.ObstacleSlowWorker, "No worker has started the call's next step for %v: the workers are too busy, or have just died.", waited.Round(time.Second))
+		l.problem(rest.ObstacleSlowWorker, "No worker has started the call's next step for %v: "+
+			"the workers are too busy, or have just died.", waited.Round(time.Second))
 	}
 }
 
@@ -178,16 +186,21 @@ func (l *lookup) checkSteps() {
 		}
 		switch {
 		case a.GetPaused():
-			l.problem(rest.ObstaclePaused, "Somebody paused, in Temporal, the step that %s. The call continues when it is unpaused there.", what)
+			l.problem(rest.ObstaclePaused,
+				"Somebody paused, in Temporal, the step that %s. The call continues when it is unpaused there.", what)
 		case a.GetAttempt() > 1:
-			l.problem(rest.ObstacleStep, "The step that %s fails (attempt %d); most likely the workers can't reach Pawl's store. It is tried again until it succeeds, and nothing is lost. The worker's log says what is wrong.", what, a.GetAttempt())
+			l.problem(rest.ObstacleStep, "The step that %s fails (attempt %d); "+
+				"most likely the workers can't reach Pawl's store. It is tried again until it succeeds, "+
+				"and nothing is lost. The worker's log says what is wrong.", what, a.GetAttempt())
 		}
 	}
 	if a := l.tool; a.GetPaused() {
-		l.problem(rest.ObstaclePaused, "Somebody paused the tool's run in Temporal. It continues when it is unpaused there.")
+		l.problem(rest.ObstaclePaused,
+			"Somebody paused the tool's run in Temporal. It continues when it is unpaused there.")
 	}
 	if l.betweenTries() {
-		l.problem(rest.ObstacleStep, "A step of the call fails for a reason that an immediate retry would not solve. It is tried again within the hour, and nothing is lost. The worker's log says what is wrong.")
+		l.problem(rest.ObstacleStep, "A step of the call fails for a reason that an immediate retry would not "+
+			"solve. It is tried again within the hour, and nothing is lost. The worker's log says what is wrong.")
 	}
 }
 
@@ -225,7 +238,8 @@ func (l *lookup) checkTool(ctx context.Context) {
 		at, offered = cmp.Or(l.record.Permit.Queue, l.s.o.TaskQueue), true // it was fixed then
 	}
 	if !offered {
-		l.problem(rest.ObstacleNoTool, "No worker offers the tool %q any more. If the call is approved now, it most likely fails or expires, and nothing runs: first start the process that has the tool.", name)
+		l.problem(rest.ObstacleNoTool, "No worker offers the tool %q any more. If the call is approved now, "+
+			"it most likely fails or expires, and nothing runs: first start the process that has the tool.", name)
 		return
 	}
 	if at == l.s.o.TaskQueue { // its workers run the workflow, too
@@ -235,7 +249,9 @@ func (l *lookup) checkTool(ctx context.Context) {
 	if polled, err := l.s.pollers.get(ctx, queue{at, enumspb.TASK_QUEUE_TYPE_ACTIVITY}); err != nil || polled {
 		l.checkStart(l.tool)
 	} else {
-		l.problem(rest.ObstacleNotServed, "Nobody polls the task queue %q, on which the tool %q runs. If the process that serves it does not come back while the approval is valid, the call expires and nothing runs. Start that process.",
+		l.problem(rest.ObstacleNotServed, "Nobody polls the task queue %q, on which the tool %q runs. "+
+			"If the process that serves it does not come back while the approval is valid, "+
+			"the call expires and nothing runs. Start that process.",
 			approval.Display(at, 100), name)
 	}
 }
@@ -295,7 +311,8 @@ func (l *lookup) describeRun(tool string) (what string, until *time.Time) {
 		if permit.UsedAt.After(since) {
 			since = permit.UsedAt // before, it waited for its permit
 		}
-		return fmt.Sprintf("the tool %s, which runs%s since %s%s", tool, on, since.UTC().Format(time.RFC3339), try), nil
+		return fmt.Sprintf("the tool %s, which runs%s since %s%s",
+			tool, on, since.UTC().Format(time.RFC3339), try), nil
 	}
 	if !permit.GoodUntil.IsZero() && permit.UsedAt.IsZero() {
 		until = &permit.GoodUntil

@@ -52,9 +52,11 @@ func (a Any) Authenticate(ctx context.Context, credential string) (Principal, er
 	case !ours && a.OIDC != nil:
 		return a.OIDC.Authenticate(ctx, credential)
 	case ours:
-		return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API does not accept Pawl's own tokens: send one of its OpenID Connect issuer."}
+		return Principal{}, &Refusal{rest.CodeTokenUnknown,
+			"This API does not accept Pawl's own tokens: send one of its OpenID Connect issuer."}
 	}
-	return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API accepts only Pawl's own tokens, which begin with " + tokenPrefix + ": is it cut, or pasted with its quotes?"}
+	return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API accepts only Pawl's own tokens, " +
+		"which begin with " + tokenPrefix + ": is it cut, or pasted with its quotes?"}
 }
 
 func (a Any) Ready(ctx context.Context) error {

@@ -37,20 +37,25 @@ func readKeyFile(path string) (sign.Key, error) {
 	case !info.Mode().IsRegular():
 		return sign.Key{}, fmt.Errorf("%s is not a regular file", path)
 	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows": // which has other rights
-		return sign.Key{}, fmt.Errorf("%s can be used by others than its owner (mode %04o), so whoever could read it may sign decisions: replace the key, or, if nobody could, run chmod 600", path, info.Mode().Perm())
+		return sign.Key{}, fmt.Errorf("%s can be used by others than its owner (mode %04o), "+
+			"so whoever could read it may sign decisions: replace the key, or, if nobody could, run chmod 600",
+			path, info.Mode().Perm())
 	}
 	doc, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {
 		return sign.Key{}, err
 	}
 	block, rest := pem.Decode(doc)
-	if len(doc) > maxKeyFile || block == nil || block.Type != pemType || len(block.Headers) > 0 || len(rest) > 0 {
-		return sign.Key{}, fmt.Errorf("%s does not hold one private key in PEM (-----BEGIN %s-----) and nothing else", path, pemType)
+	single := block != nil && block.Type == pemType && len(block.Headers) == 0 && len(rest) == 0
+	if len(doc) > maxKeyFile || !single {
+		return sign.Key{}, fmt.Errorf(
+			"%s does not hold one private key in PEM (-----BEGIN %s-----) and nothing else", path, pemType)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	private, ok := parsed.(ed25519.PrivateKey)
 	if err != nil || !ok {
-		return sign.Key{}, fmt.Errorf("%s does not hold an Ed25519 key: make one with openssl genpkey -algorithm ed25519, or name a file that is not there yet", path)
+		return sign.Key{}, fmt.Errorf("%s does not hold an Ed25519 key: "+
+			"make one with openssl genpkey -algorithm ed25519, or name a file that is not there yet", path)
 	}
 	return sign.KeyOf(private)
 }

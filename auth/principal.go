@@ -15,7 +15,8 @@ type Principal rest.Principal
 
 // Local is everybody where nobody is authenticated. It has every role.
 func Local() Principal {
-	return Principal{Subject: LocalSubject, Kind: rest.KindPerson, Roles: slices.Clone(rest.Roles), Method: rest.MethodNone}
+	return Principal{Subject: LocalSubject, Kind: rest.KindPerson,
+		Roles: slices.Clone(rest.Roles), Method: rest.MethodNone}
 }
 
 // LocalSubject is the subject of Local.

@@ -97,7 +97,8 @@ func (s *Signer) load(ctx context.Context) error {
 	case err != nil:
 		return err
 	case stands.RetiredAt != nil || stands.RevokedAt != nil:
-		return fmt.Errorf("%w: the one in %s, %s; move the file away and start again, and a new one is made", ErrKeyEnded, s.o.File, key.ID())
+		return fmt.Errorf("%w: the one in %s, %s; move the file away and start again, and a new one is made",
+			ErrKeyEnded, s.o.File, key.ID())
 	}
 	s.key = key
 	return nil
@@ -117,7 +118,8 @@ func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.Signin
 		ID: key.ID(), Public: key.Public(), Note: s.o.Note, CreatedAt: now(), CreatedBy: by,
 	})
 	if errors.Is(err, store.ErrReadOnly) {
-		err = fmt.Errorf("%w, or was revoked there, and this process may only read it: %s; make it known on the database itself, with 'pawl key add %s'", ErrKeyUnknown, key.ID(), s.o.File)
+		err = fmt.Errorf("%w, or was revoked there, and this process may only read it: "+
+			"%s; make it known on the database itself, with 'pawl key add %s'", ErrKeyUnknown, key.ID(), s.o.File)
 	}
 	return stands, err
 }
@@ -125,7 +127,9 @@ func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.Signin
 // Sign signs a decision about the call with this digest, as made now. Errors: ErrKeyEnded; those of
 // sign.Sign, and of the store, which is asked each time whether the key is good: what it refuses to
 // believe is better not sent.
-func (s *Signer) Sign(ctx context.Context, d approval.Decision, callID, digest string) (approval.Decision, error) {
+func (s *Signer) Sign(
+	ctx context.Context, d approval.Decision, callID, digest string,
+) (approval.Decision, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	good, err := s.good(ctx)
@@ -175,7 +179,8 @@ func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated,
 	}
 	if err := os.Rename(beside, s.o.File); err != nil {
 		_, _, undo := s.o.Store.EndKey(ctx, store.EndKeyParams{ID: key.ID(), By: by, Revoke: true, At: now()})
-		return r, errors.Join(fmt.Errorf("signing key: its file can't be replaced, so the old one stays: %w", err), undo, os.Remove(beside))
+		return r, errors.Join(fmt.Errorf("signing key: "+
+			"its file can't be replaced, so the old one stays: %w", err), undo, os.Remove(beside))
 	}
 	s.key = key
 	err = osfile.SyncDir(filepath.Dir(s.o.File))
@@ -185,7 +190,8 @@ func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated,
 		case ended == nil:
 			r.Old = stands
 		case !errors.Is(ended, store.ErrNotFound): // a file that no API has read yet: nobody trusts its key
-			err = errors.Join(err, fmt.Errorf("the new signing key %s is in use, but the old one, %s, could not be ended: do that with 'pawl key retire' or 'pawl key revoke': %w", key.ID(), k.ID(), ended))
+			err = errors.Join(err, fmt.Errorf("the new signing key %s is in use, but the old one, %s, could "+
+				"not be ended: do that with 'pawl key retire' or 'pawl key revoke': %w", key.ID(), k.ID(), ended))
 		}
 	}
 	return r, err

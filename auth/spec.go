@@ -26,7 +26,8 @@ func PrincipalOf(s rest.TokenSpec, now time.Time) (Principal, error) {
 	case p.Kind == rest.KindPerson:
 		p.Owner = p.Subject
 	default:
-		return p, invalid("owner is missing: name the person who is responsible for the agent %s, exactly as they are named when they review", p.Subject)
+		return p, invalid("owner is missing: name the person who is responsible for the agent %s, "+
+			"exactly as they are named when they review", p.Subject)
 	}
 	switch {
 	case s.NeverExpires && s.ExpiresAt != nil:

@@ -116,7 +116,8 @@ type Tokens struct {
 func NewTokens(s store.TokenReader) *Tokens { return &Tokens{s} }
 
 // unknown is said of every token that was not made here, whatever is wrong with it.
-var unknown = &Refusal{rest.CodeTokenUnknown, "The token is not known here: is it complete, and from this Pawl?"}
+var unknown = &Refusal{rest.CodeTokenUnknown,
+	"The token is not known here: is it complete, and from this Pawl?"}
 
 // Authenticate implements Authenticator.
 func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, error) {
@@ -139,7 +140,8 @@ func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, erro
 	case t.RevokedAt != nil:
 		return Principal{}, &Refusal{rest.CodeTokenRevoked, "The token was revoked."}
 	case t.ExpiresAt != nil && !time.Now().Before(*t.ExpiresAt):
-		return Principal{}, &Refusal{rest.CodeTokenExpired, "The token expired on " + t.ExpiresAt.Format(time.RFC3339) + "."}
+		return Principal{}, &Refusal{rest.CodeTokenExpired,
+			"The token expired on " + t.ExpiresAt.Format(time.RFC3339) + "."}
 	}
 	p, err := principalOf(t)
 	if err != nil {
@@ -153,8 +155,8 @@ func (a *Tokens) Ready(context.Context) error { return nil }
 
 func principalOf(t store.Token) (Principal, error) {
 	p := Principal{
-		Subject: t.Subject, Kind: rest.Kind(t.Kind), Owner: t.Owner, Groups: t.Groups, Team: t.Team, Agents: t.Agents,
-		Method: rest.MethodToken, TokenID: t.ID,
+		Subject: t.Subject, Kind: rest.Kind(t.Kind), Owner: t.Owner, Groups: t.Groups,
+		Team: t.Team, Agents: t.Agents, Method: rest.MethodToken, TokenID: t.ID,
 	}
 	for _, r := range t.Roles {
 		p.Roles = append(p.Roles, rest.Role(r))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -46,7 +47,9 @@ func (v View) Lost() bool { return !v.Status.Ended() && v.Error != nil }
 // (approval.CodeConflict: the key was used for another call; rest.CodeWorkflowGone);
 // *UnreachableError; *UncertainError, after which the same call under its Key can be started again
 // safely.
-func (c *Client) Start(ctx context.Context, call approval.Call, wait time.Duration) (v View, attached bool, err error) {
+func (c *Client) Start(
+	ctx context.Context, call approval.Call, wait time.Duration,
+) (v View, attached bool, err error) {
 	call.Normalize()
 	if err := call.Validate(); err != nil {
 		return View{}, false, err
@@ -77,16 +80,21 @@ func (c *Client) Get(ctx context.Context, id string, wait time.Duration) (View, 
 	if err := checkID("the call's ID", id); err != nil {
 		return View{}, err
 	}
-	r := request{method: http.MethodGet, path: path("api", "calls", id), wait: max(wait, 0)}
+	r := request{path: path("api", "calls", id), wait: max(wait, 0)}
 	if whole := wait.Round(time.Millisecond); whole > 0 {
 		r.query = url.Values{"wait": {whole.String()}}
 	}
+	return c.view(ctx, id, true, r)
+}
+
+// view reads one call, by its ID or, unless it is whole, what its ID begins with.
+func (c *Client) view(ctx context.Context, id string, whole bool, r request) (View, error) {
 	res, err := c.send(ctx, r)
 	if err != nil {
 		return View{}, err
 	}
 	v, err := decodeView(res.body)
-	if err == nil && v.ID != id {
+	if err == nil && (!strings.HasPrefix(v.ID, id) || whole && v.ID != id) {
 		return View{}, answerError("it is about another call than the one asked for")
 	}
 	return v, err
@@ -149,8 +157,8 @@ func (c *Client) Cancel(ctx context.Context, id, notes string) (done bool, err e
 // an ID or with a status that is not known is refused.
 func decodeView(doc []byte) (View, error) {
 	var v View
-	if err := json.Unmarshal(doc, &v); err != nil {
-		return View{}, answerError(err.Error())
+	if err := decodeInto(doc, &v); err != nil {
+		return View{}, err
 	}
 	if v.ID == "" {
 		return View{}, answerError("it names no call")

@@ -9,6 +9,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,7 +48,7 @@ const (
 type Options struct {
 	URL       string        // the API's address, http or https; default DefaultURL
 	Token     string        // bearer token; default: none is sent
-	Reviewer  string        // name sent with decisions, which only an API without authentication heeds; default: none
+	Reviewer  string        // name sent with decisions, for an API without authentication; default: none
 	UserAgent string        // default "pawl-client"
 	Timeout   time.Duration // how long one answer may take beyond the wait asked for; default 30 s
 	HTTP      *http.Client  // default: a client of its own. Redirects are never followed
@@ -72,14 +73,17 @@ func (o *Options) validate() (*url.URL, error) {
 	// Never quoted: the address may hold a password.
 	u, err := url.Parse(o.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, approval.Errorf(approval.CodeInvalid, "the API address must look like %s or https://pawl.example.com", DefaultURL)
+		return nil, approval.Errorf(approval.CodeInvalid,
+			"the API address must look like %s or https://pawl.example.com", DefaultURL)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, approval.Errorf(approval.CodeInvalid, "the API address holds a user, query or fragment: give scheme, host, port and path only, and credentials as a token")
+		return nil, approval.Errorf(approval.CodeInvalid, "the API address holds a user, query or fragment: "+
+			"give scheme, host, port and path only, and credentials as a token")
 	}
 	for _, r := range o.Token {
 		if r <= ' ' || r > '~' {
-			return nil, approval.Errorf(approval.CodeInvalid, "the token holds a space, a line break or another character that no token has: is it cut or pasted with its quotes?")
+			return nil, approval.Errorf(approval.CodeInvalid, "the token holds a space, "+
+				"a line break or another character that no token has: is it cut or pasted with its quotes?")
 		}
 	}
 	return u, approval.CheckName("reviewer", o.Reviewer)
@@ -87,12 +91,9 @@ func (o *Options) validate() (*url.URL, error) {
 
 // Client talks to one API. It is safe for concurrent use.
 type Client struct {
-	base      string
-	token     string
-	reviewer  string
-	userAgent string
-	timeout   time.Duration
-	http      *http.Client
+	o    Options
+	base string
+	http http.Client
 }
 
 // New makes a client; it opens no connection. Errors have CodeInvalid.
@@ -101,13 +102,10 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	hc := *o.HTTP
+	c := &Client{o: o, base: strings.TrimSuffix(u.String(), "/"), http: *o.HTTP}
 	// A redirect could carry token and arguments to somebody else.
-	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{
-		base: strings.TrimSuffix(u.String(), "/"), token: o.Token, reviewer: o.Reviewer,
-		userAgent: o.UserAgent, timeout: o.Timeout, http: &hc,
-	}, nil
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c, nil
 }
 
 // URL returns the API's address.
@@ -116,7 +114,7 @@ func (c *Client) URL() string { return c.base }
 // Ready returns nil when the API says it can serve. Errors: *Error with HTTPStatus 503 while it
 // can't, *UnreachableError.
 func (c *Client) Ready(ctx context.Context) error {
-	_, err := c.send(ctx, request{method: http.MethodGet, path: "/readyz", anyBody: true})
+	_, err := c.send(ctx, request{path: "/readyz", anyBody: true})
 	return err
 }
 
@@ -124,22 +122,19 @@ func (c *Client) Ready(ctx context.Context) error {
 // *Error (HTTPStatus 404 from an API that is older than this route),
 // *UnreachableError.
 func (c *Client) Version(ctx context.Context) (v rest.Version, err error) {
-	err = c.fetchInto(ctx, "/api/version", &v)
+	err = c.fetchInto(ctx, request{path: "/api/version"}, &v)
 	return v, err
 }
 
 // Readiness returns how ready the API is. That it is not ready is no error: look at its field
 // Ready. Errors: *Error, *UnreachableError.
 func (c *Client) Readiness(ctx context.Context) (r rest.Readiness, err error) {
-	res, err := c.send(ctx, request{method: http.MethodGet, path: "/readyz", also: http.StatusServiceUnavailable})
-	if err == nil {
-		err = decodeInto(res.body, &r)
-	}
+	err = c.fetchInto(ctx, request{path: "/readyz", also: http.StatusServiceUnavailable}, &r)
 	return r, err
 }
 
 type request struct {
-	method, path string
+	method, path string // default: GET
 	query        url.Values
 	body         any
 	wait         time.Duration // how long the server was asked to hold the answer
@@ -164,28 +159,28 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 		}
 		body = bytes.NewReader(doc)
 	}
-	limit := r.wait + c.timeout
+	limit := r.wait + c.o.Timeout
 	held, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var sent atomic.Bool
 	traced := httptrace.WithClientTrace(held, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
 	})
-	req, err := http.NewRequestWithContext(traced, r.method, c.base+r.path, body)
+	req, err := http.NewRequestWithContext(traced, cmp.Or(r.method, http.MethodGet), c.base+r.path, body)
 	if err != nil {
 		return response{}, fmt.Errorf("request: %w", err)
 	}
 	req.URL.RawQuery = r.query.Encode()
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.userAgent)
+	req.Header.Set("User-Agent", c.o.UserAgent)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
+	if c.o.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.o.Token)
 	}
-	if c.reviewer != "" {
-		req.Header.Set(rest.HeaderReviewer, c.reviewer)
+	if c.o.Reviewer != "" {
+		req.Header.Set(rest.HeaderReviewer, c.o.Reviewer)
 	}
 
 	out, err := c.exchange(req)
@@ -209,9 +204,9 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 	return out, nil
 }
 
-// fetchInto reads the answer of a GET.
-func (c *Client) fetchInto(ctx context.Context, route string, answer any) error {
-	res, err := c.send(ctx, request{method: http.MethodGet, path: route})
+// fetchInto sends a request and reads its answer.
+func (c *Client) fetchInto(ctx context.Context, r request, answer any) error {
+	res, err := c.send(ctx, r)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,8 @@ func transient(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
 		switch e.HTTPStatus {
-		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		case http.StatusTooManyRequests, http.StatusBadGateway,
+			http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 			return true
 		}
 		return false
@@ -105,18 +106,20 @@ func refusedNow(err error) (wait time.Duration, ok bool) {
 // error page for instance, is dropped.
 func problem(r response) *Error {
 	e := &Error{HTTPStatus: r.status, Code: approval.CodeInternalError}
-	if seconds, err := strconv.Atoi(r.header.Get("Retry-After")); err == nil && seconds > 0 && seconds < maxAdvice {
+	seconds, err := strconv.Atoi(r.header.Get("Retry-After"))
+	if err == nil && seconds > 0 && seconds < maxAdvice {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
 	switch {
 	case isJSON(r.header, rest.ProblemType):
 		var doc rest.Problem
 		if json.Unmarshal(r.body, &doc) == nil {
-			e.Code, e.Title, e.Detail, e.Outcome, e.ID = cmp.Or(doc.Code, e.Code), doc.Title, doc.Detail, doc.Outcome, doc.ID
-			e.Problems = doc.Problems
+			e.Code, e.Title, e.Detail = cmp.Or(doc.Code, e.Code), doc.Title, doc.Detail
+			e.Outcome, e.ID, e.Problems = doc.Outcome, doc.ID, doc.Problems
 		}
 	case r.status >= 300 && r.status < 400:
-		e.Detail = fmt.Sprintf("the API answered %d, a redirect, which is never followed: give the address that it redirects to", r.status)
+		e.Detail = fmt.Sprintf("the API answered %d, a redirect, which is never followed: "+
+			"give the address that it redirects to", r.status)
 	case plainToTLS(r):
 		e.Detail = "what answers there speaks TLS: give the API's address with https://"
 	case r.status == http.StatusNotFound:

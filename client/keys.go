@@ -17,10 +17,8 @@ func (c *Client) Keys(ctx context.Context) (Page[rest.SigningKey], error) {
 // RotateKey gives the API that answers a new signing key. It is sent once: when no answer comes,
 // the key may have been changed all the same; Keys shows it. Errors: *Error, *UnreachableError.
 func (c *Client) RotateKey(ctx context.Context, revokeOld bool) (r rest.Rotated, err error) {
-	res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/keys/rotate", body: rest.RotateRequest{RevokeOld: revokeOld}})
-	if err == nil {
-		err = decodeInto(res.body, &r)
-	}
+	body := rest.RotateRequest{RevokeOld: revokeOld}
+	err = c.fetchInto(ctx, request{method: http.MethodPost, path: "/api/keys/rotate", body: body}, &r)
 	return r, err
 }
 
@@ -34,9 +32,6 @@ func (c *Client) EndKey(ctx context.Context, id string, revoke bool) (k rest.Sig
 	if revoke {
 		end = "revoke"
 	}
-	res, err := c.send(ctx, request{method: http.MethodPost, path: path("api", "keys", id, end)})
-	if err == nil {
-		err = decodeInto(res.body, &k)
-	}
+	err = c.fetchInto(ctx, request{method: http.MethodPost, path: path("api", "keys", id, end)}, &k)
 	return k, err
 }

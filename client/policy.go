@@ -12,7 +12,7 @@ import (
 
 // Policy returns the active policy. Errors: *Error, *UnreachableError.
 func (c *Client) Policy(ctx context.Context) (p rest.ActivePolicy, err error) {
-	err = c.fetchInto(ctx, "/api/policy", &p)
+	err = c.fetchInto(ctx, request{path: "/api/policy"}, &p)
 	return p, err
 }
 
@@ -23,13 +23,15 @@ func (c *Client) PolicyText(ctx context.Context, digest string) (p rest.PolicySe
 	if err := checkID("the policy's digest", digest); err != nil {
 		return p, err
 	}
-	err = c.fetchInto(ctx, path("api", "policy", digest), &p)
+	err = c.fetchInto(ctx, request{path: path("api", "policy", digest)}, &p)
 	return p, err
 }
 
 // PolicyHistory lists what was applied, the latest first, until limit versions (0: all) are there.
 // Errors: *Error, *UnreachableError.
-func (c *Client) PolicyHistory(ctx context.Context, cursor string, limit int) (Page[rest.PolicyVersion], error) {
+func (c *Client) PolicyHistory(
+	ctx context.Context, cursor string, limit int,
+) (Page[rest.PolicyVersion], error) {
 	return list[rest.PolicyVersion](ctx, c, "/api/policy/history", url.Values{}, cursor, limit)
 }
 
@@ -37,7 +39,9 @@ func (c *Client) PolicyHistory(ctx context.Context, cursor string, limit int) (P
 // the policy, or whose Code is rest.CodePolicyChanged or rest.CodeReadOnly; an *approval.Error with
 // CodeInvalid; *UnreachableError; and *UncertainError, after which the same change can be sent
 // again safely.
-func (c *Client) ApplyPolicy(ctx context.Context, change rest.PolicyChange) (a rest.AppliedPolicy, err error) {
+func (c *Client) ApplyPolicy(
+	ctx context.Context, change rest.PolicyChange,
+) (a rest.AppliedPolicy, err error) {
 	change.DryRun = false
 	err = c.resend(ctx, "", func() error { return c.putPolicy(ctx, change, &a) })
 	return a, err
@@ -54,12 +58,9 @@ func (c *Client) TryPolicy(ctx context.Context, change rest.PolicyChange) (t res
 func (c *Client) putPolicy(ctx context.Context, change rest.PolicyChange, answer any) error {
 	for _, l := range change.Layers { // JSON would change it on its way
 		if !utf8.ValidString(l.Text) || !utf8.ValidString(l.Name) {
-			return approval.Errorf(approval.CodeInvalid, "%s: it is not valid UTF-8; save it as UTF-8", approval.Display(l.Name, 200))
+			return approval.Errorf(approval.CodeInvalid,
+				"%s: it is not valid UTF-8; save it as UTF-8", approval.Display(l.Name, 200))
 		}
 	}
-	res, err := c.send(ctx, request{method: http.MethodPut, path: "/api/policy", body: change})
-	if err != nil {
-		return err
-	}
-	return decodeInto(res.body, answer)
+	return c.fetchInto(ctx, request{method: http.MethodPut, path: "/api/policy", body: change}, answer)
 }

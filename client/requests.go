@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -9,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -86,15 +86,7 @@ func (c *Client) Request(ctx context.Context, id string) (View, error) {
 	if err := checkID("the request's ID", id); err != nil {
 		return View{}, err
 	}
-	res, err := c.send(ctx, request{method: http.MethodGet, path: path("api", "requests", id)})
-	if err != nil {
-		return View{}, err
-	}
-	v, err := decodeView(res.body)
-	if err == nil && !strings.HasPrefix(v.ID, id) {
-		return View{}, answerError("it is about another call than the one asked for")
-	}
-	return v, err
+	return c.view(ctx, id, false, request{path: path("api", "requests", id)})
 }
 
 // Decision is one reviewer's word on a request.
@@ -112,28 +104,15 @@ type Decision struct {
 // *UnreachableError, and *UncertainError, after which the same decision under
 // its Key can be sent again safely.
 func (c *Client) Decide(ctx context.Context, id string, d Decision) (rest.DecisionAnswer, error) {
-	if err := checkID("the request's ID", id); err != nil {
-		return rest.DecisionAnswer{}, err
-	}
-	if d.Kind != approval.Approve && d.Kind != approval.Reject {
-		return rest.DecisionAnswer{}, approval.Errorf(approval.CodeInvalid, "a decision is %q or %q", approval.Approve, approval.Reject)
-	}
-	if d.Kind == approval.Approve && d.Digest == "" {
-		return rest.DecisionAnswer{}, approval.Errorf(approval.CodeInvalid, "an approval needs the digest of the request that was shown")
-	}
-	if err := approval.CheckNotes(d.Notes); err != nil {
-		return rest.DecisionAnswer{}, err
-	}
-	if d.ID == "" {
-		d.ID = rand.Text()
-	}
-	if err := checkID("decision_id", d.ID); err != nil {
+	d.ID = cmp.Or(d.ID, rand.Text())
+	if err := d.check(id); err != nil {
 		return rest.DecisionAnswer{}, err
 	}
 	body := rest.DecisionRequest{DecisionID: d.ID, Notes: d.Notes, Digest: d.Digest}
 	var res response
 	err := c.resend(ctx, d.ID, func() (err error) {
-		res, err = c.send(ctx, request{method: http.MethodPost, path: path("api", "requests", id, string(d.Kind)), body: body})
+		res, err = c.send(ctx, request{method: http.MethodPost,
+			path: path("api", "requests", id, string(d.Kind)), body: body})
 		return err
 	})
 	if err != nil {
@@ -145,21 +124,36 @@ func (c *Client) Decide(ctx context.Context, id string, d Decision) (rest.Decisi
 	return decodeAnswer(res.body, id, d.ID)
 }
 
+func (d Decision) check(callID string) error {
+	switch {
+	case d.Kind != approval.Approve && d.Kind != approval.Reject:
+		return approval.Errorf(approval.CodeInvalid, "a decision is %q or %q", approval.Approve, approval.Reject)
+	case d.Kind == approval.Approve && d.Digest == "":
+		return approval.Errorf(approval.CodeInvalid, "an approval needs the digest of the request that was shown")
+	}
+	return cmp.Or(
+		checkID("the request's ID", callID), checkID("decision_id", d.ID), approval.CheckNotes(d.Notes),
+	)
+}
+
 // judgement polls for what an accepted decision did, unless the answer says that nobody is there to
 // judge it.
-func (c *Client) judgement(ctx context.Context, id, decisionID string, accepted []byte) (rest.DecisionAnswer, error) {
+func (c *Client) judgement(
+	ctx context.Context, id, decisionID string, accepted []byte,
+) (rest.DecisionAnswer, error) {
 	notJudged := rest.DecisionAnswer{DecisionID: decisionID, Outcome: rest.AnswerNotJudged}
 	notJudged.ID = id
 	var said struct{ Waiting *rest.Waiting }
 	if json.Unmarshal(accepted, &said) == nil && said.Waiting != nil {
 		notJudged.Waiting = said.Waiting
-		if slices.ContainsFunc(said.Waiting.Problems, func(o rest.Obstacle) bool { return o.Code == rest.ObstacleNoWorker }) {
+		unserved := func(o rest.Obstacle) bool { return o.Code == rest.ObstacleNoWorker }
+		if slices.ContainsFunc(said.Waiting.Problems, unserved) {
 			return notJudged, nil
 		}
 	}
 	began, pause := time.Now(), retry.Backoff{Most: time.Second}
 	for time.Since(began) < judgedWithin && pause.Wait(ctx) {
-		res, err := c.send(ctx, request{method: http.MethodGet, path: path("api", "requests", id, "decisions", decisionID)})
+		res, err := c.send(ctx, request{path: path("api", "requests", id, "decisions", decisionID)})
 		switch {
 		case err == nil && res.status != http.StatusAccepted:
 			return decodeAnswer(res.body, id, decisionID)
@@ -172,8 +166,8 @@ func (c *Client) judgement(ctx context.Context, id, decisionID string, accepted 
 
 func decodeAnswer(doc []byte, id, decisionID string) (rest.DecisionAnswer, error) {
 	var a rest.DecisionAnswer
-	if err := json.Unmarshal(doc, &a); err != nil {
-		return rest.DecisionAnswer{}, answerError(err.Error())
+	if err := decodeInto(doc, &a); err != nil {
+		return rest.DecisionAnswer{}, err
 	}
 	if (a.ID != "" && a.ID != id) || (a.DecisionID != "" && a.DecisionID != decisionID) {
 		return rest.DecisionAnswer{}, answerError("it is about another decision than the one sent")
@@ -183,14 +177,18 @@ func decodeAnswer(doc []byte, id, decisionID string) (rest.DecisionAnswer, error
 		return rest.DecisionAnswer{}, answerError("it names no outcome")
 	}
 	if !a.Outcome.Counted() { // also an outcome this version does not know
-		return rest.DecisionAnswer{}, &Error{HTTPStatus: http.StatusOK, Code: string(a.Outcome), Detail: a.Message, Outcome: a.Outcome,
-			Title: "the decision did not count"}
+		return rest.DecisionAnswer{}, &Error{
+			HTTPStatus: http.StatusOK, Code: string(a.Outcome), Outcome: a.Outcome,
+			Title: "the decision did not count", Detail: a.Message,
+		}
 	}
 	return a, nil
 }
 
 // list follows cursors until limit items (0: all) are there.
-func list[T any](ctx context.Context, c *Client, route string, query url.Values, cursor string, limit int) (Page[T], error) {
+func list[T any](
+	ctx context.Context, c *Client, route string, query url.Values, cursor string, limit int,
+) (Page[T], error) {
 	if limit < 0 {
 		return Page[T]{}, approval.Errorf(approval.CodeInvalid, "limit %d is negative", limit)
 	}
@@ -222,19 +220,15 @@ func list[T any](ctx context.Context, c *Client, route string, query url.Values,
 
 // fetch reads one HTTP page.
 func fetch[T any](ctx context.Context, c *Client, route string, query url.Values) (Page[T], error) {
-	res, err := c.send(ctx, request{method: http.MethodGet, path: route, query: query})
-	if err != nil {
-		return Page[T]{}, err
-	}
 	var doc rest.Page[json.RawMessage]
-	if err := json.Unmarshal(res.body, &doc); err != nil {
-		return Page[T]{}, answerError(err.Error())
+	if err := c.fetchInto(ctx, request{path: route, query: query}, &doc); err != nil {
+		return Page[T]{}, err
 	}
 	page := Page[T]{Raw: doc.Items, Total: doc.Total, Next: doc.Next}
 	for _, raw := range doc.Items {
 		var item T
-		if err := json.Unmarshal(raw, &item); err != nil {
-			return Page[T]{}, answerError(err.Error())
+		if err := decodeInto(raw, &item); err != nil {
+			return Page[T]{}, err
 		}
 		page.Items = append(page.Items, item)
 	}

@@ -28,13 +28,17 @@ func certificateTrouble(err error) string {
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &name):
-		return fmt.Sprintf("its certificate is for another name (%v): give the API's address by a name that the certificate holds, "+
+		return fmt.Sprintf("its certificate is for another name (%v): "+
+			"give the API's address by a name that the certificate holds, "+
 			"or have its operator get one for this name", err)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Sprintf("its certificate is out of date (%v): its operator has to renew it; or is this machine's clock wrong?", err)
+		return fmt.Sprintf("its certificate is out of date (%v): "+
+			"its operator has to renew it; or is this machine's clock wrong?", err)
 	}
-	return fmt.Sprintf("this machine does not trust its certificate (%v). If an authority of your own signed it, "+
-		"SSL_CERT_FILE names a PEM file with that authority's certificate; on macOS and Windows add it to the system's. "+
+	return fmt.Sprintf("this machine does not trust its certificate (%v). "+
+		"If an authority of your own signed it, "+
+		"SSL_CERT_FILE names a PEM file with that authority's certificate; "+
+		"on macOS and Windows add it to the system's. "+
 		"Otherwise something else than Pawl may answer there", err)
 }
 
@@ -42,5 +46,6 @@ func certificateTrouble(err error) string {
 // servers, so also of Pawl's, and nginx's.
 func plainToTLS(r response) bool {
 	return r.status == http.StatusBadRequest &&
-		(bytes.Contains(r.body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(r.body, []byte("HTTP request was sent to HTTPS port")))
+		(bytes.Contains(r.body, []byte("HTTP request to an HTTPS server")) ||
+			bytes.Contains(r.body, []byte("HTTP request was sent to HTTPS port")))
 }

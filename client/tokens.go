@@ -12,7 +12,7 @@ import (
 // Whoami returns who the API takes this client for. Errors: *Error (HTTPStatus 401 for a token that
 // is not good), *UnreachableError.
 func (c *Client) Whoami(ctx context.Context) (p rest.Principal, err error) {
-	err = c.fetchInto(ctx, "/api/whoami", &p)
+	err = c.fetchInto(ctx, request{path: "/api/whoami"}, &p)
 	return p, err
 }
 
@@ -21,12 +21,9 @@ func (c *Client) Whoami(ctx context.Context) (p rest.Principal, err error) {
 // it back. Errors: *Error,
 // *UnreachableError.
 func (c *Client) NewToken(ctx context.Context, spec rest.TokenSpec) (text string, t rest.Token, err error) {
-	res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/tokens", body: spec})
-	if err != nil {
-		return "", t, err
-	}
 	var made rest.NewToken
-	if err := decodeInto(res.body, &made); err != nil {
+	err = c.fetchInto(ctx, request{method: http.MethodPost, path: "/api/tokens", body: spec}, &made)
+	if err != nil {
 		return "", t, err
 	}
 	if made.ID == "" || !strings.Contains(made.Text, "_"+made.ID+"_") {
@@ -47,9 +44,6 @@ func (c *Client) RevokeToken(ctx context.Context, id string) (t rest.Token, err 
 	if err := checkID("the token's ID", id); err != nil {
 		return t, err
 	}
-	res, err := c.send(ctx, request{method: http.MethodPost, path: path("api", "tokens", id, "revoke")})
-	if err == nil {
-		err = decodeInto(res.body, &t)
-	}
+	err = c.fetchInto(ctx, request{method: http.MethodPost, path: path("api", "tokens", id, "revoke")}, &t)
 	return t, err
 }

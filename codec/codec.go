@@ -28,15 +28,19 @@ const (
 // Errors of Decode, and of whatever reads by it. All of them are a converter.ErrUnableToDecode.
 var (
 	// ErrPlain: a payload is not encrypted, and the keyring refuses such.
-	ErrPlain = fmt.Errorf("codec: %w the payload: it is not encrypted, and the keyring says that such payloads are refused", converter.ErrUnableToDecode)
+	ErrPlain = fmt.Errorf("codec: %w the payload: "+
+		"it is not encrypted, and the keyring says that such payloads are refused", converter.ErrUnableToDecode)
 	// ErrNotAuthentic: a payload was changed, or nobody made it with the key that it names.
-	ErrNotAuthentic = fmt.Errorf("codec: %w the payload: it was changed, or not encrypted with the key that it names", converter.ErrUnableToDecode)
+	ErrNotAuthentic = fmt.Errorf("codec: %w the payload: "+
+		"it was changed, or not encrypted with the key that it names", converter.ErrUnableToDecode)
 	// ErrTooLarge: a payload is beyond what Temporal takes.
-	ErrTooLarge = fmt.Errorf("codec: %w the payload: it is larger than %d bytes", converter.ErrUnableToDecode, maxPayload)
+	ErrTooLarge = fmt.Errorf("codec: %w the payload: it is larger than %d bytes",
+		converter.ErrUnableToDecode, maxPayload)
 )
 
 // ErrNoKeyring is for those who meet an encrypted payload without any keyring.
-var ErrNoKeyring = errors.New("codec: a payload is encrypted, and this process has no keyring: give it the same keyring as the others")
+var ErrNoKeyring = errors.New("codec: a payload is encrypted, " +
+	"and this process has no keyring: give it the same keyring as the others")
 
 // KeyMissing is the type of the error with which an activity fails whose input can't be read for
 // want of a key: its function was not called. Workflows may hand it to another worker.
@@ -49,7 +53,8 @@ type KeyError struct {
 }
 
 func (e *KeyError) Error() string {
-	return "codec: the keyring has no key " + e.ID + ", with which a payload was encrypted: give this process the same keyring as the others"
+	return "codec: the keyring has no key " + e.ID + ", with which a payload was encrypted: " +
+		"give this process the same keyring as the others"
 }
 
 // Unwrap says that the payload can't be decoded.
@@ -69,7 +74,9 @@ func (r *Keyring) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, err
 	return each(payloads, r.open)
 }
 
-func each(payloads []*commonpb.Payload, one func(*commonpb.Payload) (*commonpb.Payload, error)) ([]*commonpb.Payload, error) {
+func each(
+	payloads []*commonpb.Payload, one func(*commonpb.Payload) (*commonpb.Payload, error),
+) ([]*commonpb.Payload, error) {
 	out := make([]*commonpb.Payload, len(payloads))
 	for i, p := range payloads {
 		var err error
@@ -82,11 +89,13 @@ func each(payloads []*commonpb.Payload, one func(*commonpb.Payload) (*commonpb.P
 
 func (r *Keyring) seal(p *commonpb.Payload) (*commonpb.Payload, error) {
 	if size := proto.Size(p); size > maxPayload {
-		return nil, fmt.Errorf("codec: %w the payload: its %d bytes are more than the %d that are allowed", converter.ErrUnableToEncode, size, maxPayload)
+		return nil, fmt.Errorf("codec: %w the payload: its %d bytes are more than the %d that are allowed",
+			converter.ErrUnableToEncode, size, maxPayload)
 	}
 	text, err := proto.Marshal(p)
 	if err != nil { // its text could quote what is to be hidden
-		return nil, fmt.Errorf("codec: %w the payload: it can't be written as Protobuf", converter.ErrUnableToEncode)
+		return nil, fmt.Errorf("codec: %w the payload: it can't be written as Protobuf",
+			converter.ErrUnableToEncode)
 	}
 	return &commonpb.Payload{
 		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(Encoding), MetadataKeyID: []byte(r.active)},

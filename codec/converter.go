@@ -21,13 +21,14 @@ import (
 // them to a worker again, with growing pauses, until one has the key.
 func (r *Keyring) Configure(o *client.Options) error {
 	if o.FailureConverter != nil {
-		return errors.New("codec: the client has a failure converter of its own, which would write errors in plain text")
+		return errors.New("codec: the client has a failure converter of its own, " +
+			"which would write errors in plain text")
 	}
 	parent := o.DataConverter
 	if parent == nil {
 		parent = converter.GetDefaultDataConverter()
 	}
-	dc := &dataConverter{ring: r, parent: parent}
+	dc := newDataConverter(r, parent, false)
 	o.DataConverter = dc
 	o.FailureConverter = &failureConverter{ring: r, inner: temporal.NewDefaultFailureConverter(
 		temporal.DefaultFailureConverterOptions{DataConverter: dc, EncodeCommonAttributes: true})}
@@ -37,9 +38,10 @@ func (r *Keyring) Configure(o *client.Options) error {
 // dataConverter is the SDK's converter for codecs, but for what happens in workflows to payloads
 // that can't be read.
 type dataConverter struct {
-	ring       *Keyring
-	parent     converter.DataConverter
-	inWorkflow bool
+	converter.DataConverter // the SDK's
+	ring                    *Keyring
+	parent                  converter.DataConverter // below the encryption
+	inWorkflow              bool
 }
 
 var (
@@ -47,24 +49,17 @@ var (
 	_ converter.DataConverterWithSerializationContext = (*dataConverter)(nil)
 )
 
-func (d *dataConverter) ToPayload(value any) (*commonpb.Payload, error) {
-	p, err := d.parent.ToPayload(value)
-	if p == nil || err != nil {
-		return nil, err
-	}
-	return d.ring.seal(p)
+func newDataConverter(r *Keyring, parent converter.DataConverter, inWorkflow bool) *dataConverter {
+	return &dataConverter{converter.NewCodecDataConverter(parent, r), r, parent, inWorkflow}
 }
 
-func (d *dataConverter) ToPayloads(values ...any) (*commonpb.Payloads, error) {
-	ps, err := d.parent.ToPayloads(values...)
-	if ps == nil || err != nil {
-		return nil, err
-	}
-	sealed, err := d.ring.Encode(ps.GetPayloads())
+// ToPayload returns no plain text beside an error, as the SDK's does.
+func (d *dataConverter) ToPayload(value any) (*commonpb.Payload, error) {
+	p, err := d.DataConverter.ToPayload(value)
 	if err != nil {
 		return nil, err
 	}
-	return &commonpb.Payloads{Payloads: sealed}, nil
+	return p, nil
 }
 
 func (d *dataConverter) FromPayload(p *commonpb.Payload, into any) error {
@@ -92,22 +87,6 @@ func (d *dataConverter) FromPayloads(ps *commonpb.Payloads, into ...any) error {
 	return nil
 }
 
-func (d *dataConverter) ToString(p *commonpb.Payload) string {
-	opened, err := d.ring.open(p)
-	if err != nil {
-		return err.Error()
-	}
-	return d.parent.ToString(opened)
-}
-
-func (d *dataConverter) ToStrings(ps *commonpb.Payloads) []string {
-	var texts []string
-	for _, p := range ps.GetPayloads() {
-		texts = append(texts, d.ToString(p))
-	}
-	return texts
-}
-
 // unreadable deals with a payload that can't be read. Outside of workflows that is an error. In a
 // workflow, the SDK would let an error fail it, or drop a signal in silence. So there the task is
 // made to fail, to be done again where the key is; only what no key mends is handed on, where the
@@ -132,27 +111,24 @@ func (d *dataConverter) unreadable(err error, into any) error {
 }
 
 func (d *dataConverter) WithWorkflowContext(ctx converter.WorkflowContext) converter.DataConverter {
-	c := *d
-	c.inWorkflow = true
-	if p, ok := d.parent.(converter.ContextAware); ok {
-		c.parent = p.WithWorkflowContext(ctx)
+	parent := d.parent
+	if p, ok := parent.(converter.ContextAware); ok {
+		parent = p.WithWorkflowContext(ctx)
 	}
-	return &c
+	return newDataConverter(d.ring, parent, true)
 }
 
 func (d *dataConverter) WithContext(ctx context.Context) converter.DataConverter {
-	c := *d
-	c.inWorkflow = false
-	if p, ok := d.parent.(converter.ContextAware); ok {
-		c.parent = p.WithContext(ctx)
+	parent := d.parent
+	if p, ok := parent.(converter.ContextAware); ok {
+		parent = p.WithContext(ctx)
 	}
-	return &c
+	return newDataConverter(d.ring, parent, false)
 }
 
 func (d *dataConverter) WithSerializationContext(ctx converter.SerializationContext) converter.DataConverter {
-	c := *d
-	c.parent = converter.WithDataConverterSerializationContext(d.parent, ctx)
-	return &c
+	parent := converter.WithDataConverterSerializationContext(d.parent, ctx)
+	return newDataConverter(d.ring, parent, d.inWorkflow)
 }
 
 // failureConverter is the SDK's, but for a workflow that reads an activity's error: the SDK would
@@ -190,7 +166,9 @@ func (f *failureConverter) FailureToError(failure *failurepb.Failure) error {
 
 // WithSerializationContext knows a workflow by the activity whose error it reads: activities
 // themselves read none.
-func (f *failureConverter) WithSerializationContext(ctx converter.SerializationContext) converter.FailureConverter {
+func (f *failureConverter) WithSerializationContext(
+	ctx converter.SerializationContext,
+) converter.FailureConverter {
 	a, ok := ctx.(converter.ActivitySerializationContext)
 	return &failureConverter{ring: f.ring, inWorkflow: ok && a.WorkflowID != "",
 		inner: converter.WithFailureConverterSerializationContext(f.inner, ctx)}

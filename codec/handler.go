@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 )
@@ -58,8 +60,10 @@ func (o *HandlerOptions) validate() error {
 // CheckOrigin says what is wrong with an origin of HandlerOptions.
 func CheckOrigin(origin string) error {
 	u, err := url.Parse(origin)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin {
-		return fmt.Errorf("codec: the origin %.100q is not of the form https://host or http://host:port, in lower case and without a path", origin)
+	web := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	if !web || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin {
+		return fmt.Errorf("codec: the origin %.100q is not of the form https://host or http://host:port, "+
+			"in lower case and without a path", origin)
 	}
 	return nil
 }
@@ -82,29 +86,32 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !h.crossOrigin(w, r) {
-		refuse(w, http.StatusForbidden, "cross_origin", "Pages of this origin may not use the codec endpoint.")
+		refuse(w, http.StatusForbidden, rest.CodeCrossOrigin,
+			"Pages of this origin may not use the codec endpoint.")
 		return
 	}
 	decode, encode := strings.HasSuffix(r.URL.Path, "/decode"), strings.HasSuffix(r.URL.Path, "/encode")
 	switch {
 	case !decode && !encode:
-		refuse(w, http.StatusNotFound, "no_such_route", "The codec endpoint has the paths decode and encode.")
+		refuse(w, http.StatusNotFound, rest.CodeNoRoute, "The codec endpoint has the paths decode and encode.")
 		return
 	case r.Method == http.MethodOptions:
 		w.WriteHeader(http.StatusNoContent)
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", "POST, OPTIONS")
-		refuse(w, http.StatusMethodNotAllowed, "method_not_allowed", "This path takes POST.")
+		refuse(w, http.StatusMethodNotAllowed, rest.CodeNoMethod, "This path takes POST.")
 		return
 	}
 	if err := h.o.Authorize(r); err != nil {
-		h.o.Logger.DebugContext(r.Context(), "the codec endpoint refused a request", "error", err) // strangers can send any number
-		refuse(w, http.StatusForbidden, "forbidden", "You may not see encrypted data.")
+		h.o.Logger.DebugContext(r.Context(), "the codec endpoint refused a request",
+			"error", err) // strangers can send any number
+		refuse(w, http.StatusForbidden, rest.CodeNotPermitted, "You may not see encrypted data.")
 		return
 	}
 	if encode && !h.o.Encode {
-		refuse(w, http.StatusForbidden, "encode_off", "This codec endpoint only decodes. A signal without a payload needs no encoding.")
+		refuse(w, http.StatusForbidden, rest.CodeNotPermitted,
+			"This codec endpoint only decodes. A signal without a payload needs no encoding.")
 		return
 	}
 	payloads, ok := h.read(w, r)
@@ -118,14 +125,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		var err error
 		if payloads, err = h.o.Keyring.Encode(payloads); err != nil {
-			refuse(w, http.StatusBadRequest, "invalid_request", "The payloads can't be encrypted.")
+			refuse(w, http.StatusBadRequest, rest.CodeInvalidRequest, "The payloads can't be encrypted.")
 			return
 		}
 	}
 	answer, err := protojson.Marshal(&commonpb.Payloads{Payloads: payloads})
 	if err != nil {
 		h.o.Logger.ErrorContext(r.Context(), "the codec endpoint could not write its answer", "error", err)
-		refuse(w, http.StatusInternalServerError, "internal_error", "Something is wrong inside Pawl; the log says what.")
+		refuse(w, http.StatusInternalServerError, approval.CodeInternalError,
+			"Something is wrong inside Pawl; the log says what.")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -147,7 +155,8 @@ func (h *handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Access-Control-Allow-Origin", origins[0])
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Access-Control-Allow-Methods", "POST")
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Authorization-Extras, Content-Type, X-Namespace")
+		w.Header().Set("Access-Control-Allow-Headers",
+			"Authorization, Authorization-Extras, Content-Type, X-Namespace")
 		w.Header().Set("Access-Control-Max-Age", "600")
 	}
 	return true
@@ -155,22 +164,26 @@ func (h *handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 
 // read takes the payloads in, or says what is wrong with them.
 func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]*commonpb.Payload, bool) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		refuse(w, http.StatusUnsupportedMediaType, "unsupported_media_type", "Send the payloads as Content-Type: application/json.")
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		refuse(w, http.StatusUnsupportedMediaType, rest.CodeMediaType,
+			"Send the payloads as Content-Type: application/json.")
 		return nil, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		refuse(w, http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("The body is larger than %d bytes, the most that is accepted.", maxBody))
+		refuse(w, http.StatusRequestEntityTooLarge,
+			rest.CodeTooLarge, fmt.Sprintf("The body is larger than %d bytes, the most that is accepted.", maxBody))
 		return nil, false
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		refuse(w, http.StatusRequestTimeout, "invalid_request", "The body took too long to arrive.")
+		refuse(w, http.StatusRequestTimeout, rest.CodeInvalidRequest, "The body took too long to arrive.")
 		return nil, false
 	}
 	var payloads commonpb.Payloads
 	if err != nil || protojson.Unmarshal(body, &payloads) != nil {
-		refuse(w, http.StatusBadRequest, "invalid_request", `The body is not {"payloads": [{"metadata": {…}, "data": "…"}]}.`)
+		refuse(w, http.StatusBadRequest, rest.CodeInvalidRequest,
+			`The body is not {"payloads": [{"metadata": {…}, "data": "…"}]}.`)
 		return nil, false
 	}
 	return payloads.GetPayloads(), true
@@ -189,10 +202,8 @@ func (h *handler) show(r *http.Request, p *commonpb.Payload) *commonpb.Payload {
 	return opened
 }
 
-// refuse answers with a problem (RFC 9457).
 func refuse(w http.ResponseWriter, status int, code, detail string) {
-	body, _ := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status, "code": code, "detail": detail})
-	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Content-Type", rest.ProblemType)
 	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	_ = json.NewEncoder(w).Encode(rest.NewProblem(status, code, detail))
 }

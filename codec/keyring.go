@@ -1,19 +1,18 @@
 package codec
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 const (
@@ -69,72 +68,20 @@ func Parse(text []byte) (*Keyring, error) {
 }
 
 func parse(text []byte) (*document, error) {
-	if err := strict(text); err != nil {
-		return nil, err
-	}
 	var d document
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	// The decoder's own errors quote what it can't place.
-	if err := dec.Decode(&d); err != nil {
-		return nil, errors.New(`it is not of the form {"active": ID, "plain": "refuse", "keys": [{"id": ID, "created": TIME, "key": BASE64}]}`)
+	if strictjson.Decode(text, &d) != nil { // its error could quote a secret that stands where a name should
+		return nil, errors.New(`it is not JSON of the form {"active": ID, "plain": "refuse", ` +
+			`"keys": [{"id": ID, "created": TIME, "key": BASE64}]} and nothing else`)
 	}
 	return &d, nil
-}
-
-// fields are the names in a keyring's file. The decoder would take others for them: it does not
-// mind capitals.
-var fields = []string{"active", "plain", "keys", "id", "created", "key"}
-
-// strict refuses what is not one JSON value, names a field twice, or has fields that a keyring has
-// not.
-func strict(text []byte) error {
-	type level struct {
-		names map[string]bool // nil in a list
-		value bool            // the next token is the value of a name
-	}
-	var levels []level
-	dec := json.NewDecoder(bytes.NewReader(text))
-	for {
-		t, err := dec.Token()
-		if err != nil {
-			return fmt.Errorf("it is not JSON: something is wrong around byte %d", dec.InputOffset())
-		}
-		delim, _ := t.(json.Delim)
-		switch delim {
-		case '{':
-			levels = append(levels, level{names: map[string]bool{}})
-			continue
-		case '[':
-			levels = append(levels, level{})
-			continue
-		case '}', ']':
-			levels = levels[:len(levels)-1]
-		}
-		if len(levels) == 0 {
-			if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-				return fmt.Errorf("something follows the keyring after byte %d", dec.InputOffset())
-			}
-			return nil
-		}
-		in := &levels[len(levels)-1]
-		if delim != 0 || in.names == nil || in.value {
-			in.value = false
-			continue
-		}
-		name, _ := t.(string)
-		if !slices.Contains(fields, name) || in.names[name] {
-			return fmt.Errorf("the field before byte %d is unknown, or there twice", dec.InputOffset())
-		}
-		in.names[name], in.value = true, true
-	}
 }
 
 // keyring checks the document.
 func (d *document) keyring() (*Keyring, error) {
 	r := &Keyring{active: d.Active, plain: d.Plain == plainRead, aeads: map[string]cipher.AEAD{}}
 	if d.Plain != plainRead && d.Plain != plainRefuse {
-		return nil, fmt.Errorf(`"plain" must be %q, or %q while histories from before the keyring are still open`, plainRefuse, plainRead)
+		return nil, fmt.Errorf(`"plain" must be %q, or %q while histories from before the keyring are still open`,
+			plainRefuse, plainRead)
 	}
 	if len(d.Keys) == 0 || len(d.Keys) > maxKeys {
 		return nil, fmt.Errorf("it holds %d keys; from 1 to %d are possible", len(d.Keys), maxKeys)
@@ -146,7 +93,8 @@ func (d *document) keyring() (*Keyring, error) {
 		id := idOf(k.Key)
 		switch {
 		case k.ID != id:
-			return nil, fmt.Errorf("key %d does not fit its ID; this one's is %s: was the file changed by hand?", i+1, id)
+			return nil, fmt.Errorf("key %d does not fit its ID; this one's is %s: was the file changed by hand?",
+				i+1, id)
 		case r.aeads[id] != nil:
 			return nil, fmt.Errorf("the key %s is there twice", id)
 		case k.Created.IsZero():

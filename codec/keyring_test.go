@@ -32,18 +32,18 @@ func TestParse(t *testing.T) {
 		t.Fatalf("%v, %v", r, err)
 	}
 	for _, c := range []struct{ name, text, want string }{
-		{"empty", ``, "not JSON"},
-		{"no JSON", `pk-1: hunter2`, "not JSON"},
-		{"cut off", good[:40], "not JSON"},
-		{"a list", `[]`, "not of the form"},
-		{"null", `null`, "plain"},
-		{"more after it", good + `{}`, "follows"},
-		{"unknown field", `{"hunter2":1}`, "unknown"},
-		{"capitals", strings.Replace(good, `"active"`, `"Active"`, 1), "unknown"},
-		{"a field twice", strings.Replace(good, `{"active"`, `{"active":"x","active"`, 1), "twice"},
-		{"a field of a key twice", strings.Replace(good, `{"id"`, `{"id":"x","id"`, 1), "twice"},
-		{"a number for a key", strings.Replace(good, `"key":"`, `"key":7,"x":"`, 1), "unknown"},
-		{"no base64", strings.Replace(good, `"key":"`, `"key":"!`, 1), "not of the form"},
+		{"empty", ``, "not JSON of the form"},
+		{"no JSON", `pk-1: hunter2`, "not JSON of the form"},
+		{"cut off", good[:40], "not JSON of the form"},
+		{"a list", `[]`, "not JSON of the form"},
+		{"null", `null`, "not JSON of the form"},
+		{"more after it", good + `{}`, "not JSON of the form"},
+		{"unknown field", `{"hunter2":1}`, "not JSON of the form"},
+		{"capitals", strings.Replace(good, `"active"`, `"Active"`, 1), "not JSON of the form"},
+		{"a field twice", strings.Replace(good, `{"active"`, `{"active":"x","active"`, 1), "not JSON of the form"},
+		{"a field of a key twice", strings.Replace(good, `{"id"`, `{"id":"x","id"`, 1), "not JSON of the form"},
+		{"a number for a key", strings.Replace(good, `"key":"`, `"key":7,"x":"`, 1), "not JSON of the form"},
+		{"no base64", strings.Replace(good, `"key":"`, `"key":"!`, 1), "not JSON of the form"},
 		{"no plain", strings.Replace(good, `"plain":"refuse",`, ``, 1), "plain"},
 		{"another plain", doc(idOf(key), "yes", one), "plain"},
 		{"no keys", doc(idOf(key), "read", ""), "0 keys"},
@@ -53,7 +53,7 @@ func TestParse(t *testing.T) {
 		{"an ID of another key", doc(idOf(key), "read", strings.Replace(one, idOf(key), idOf(other), 1)), "does not fit"},
 		{"a short key", doc(idOf(key), "read", strings.Replace(one, "AQEB", "", 1)), "bytes long"},
 		{"no time", doc(idOf(key), "read", strings.Replace(one, created+",", "", 1)), "created"},
-		{"a time that is none", doc(idOf(key), "read", strings.Replace(one, "2026-01", "hunter2", 1)), "not of the form"},
+		{"a time that is none", doc(idOf(key), "read", strings.Replace(one, "2026-01", "hunter2", 1)), "not JSON of the form"},
 	} {
 		r, err := Parse([]byte(c.text))
 		if r != nil || err == nil || !strings.Contains(err.Error(), c.want) {

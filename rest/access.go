@@ -25,7 +25,8 @@ func ParseRole(s string) (Role, error) {
 	if r := Role(s); slices.Contains(Roles, r) {
 		return r, nil
 	}
-	return "", approval.Errorf(approval.CodeInvalid, "role %q is not one of agent, reviewer, auditor, admin", approval.Display(s, 40))
+	return "", approval.Errorf(approval.CodeInvalid,
+		"role %q is not one of agent, reviewer, auditor, admin", approval.Display(s, 40))
 }
 
 // Kind tells software from people.

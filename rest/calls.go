@@ -66,7 +66,7 @@ const (
 type Request struct {
 	View
 	Answers []approval.Answer `json:"answers,omitempty"` // to the latest decisions
-	Live    bool              `json:"live"`              // status, votes and answers come from its running workflow
+	Live    bool              `json:"live"`              // status, votes and answers are its running workflow's
 	Waiting *Waiting          `json:"waiting,omitempty"`
 
 	// You is what whoever asks may do about the call, and Rack what the call takes. Both are absent of

@@ -1,6 +1,10 @@
 package rest
 
-import "github.com/pawlhq/pawl/approval"
+import (
+	"net/http"
+
+	"github.com/pawlhq/pawl/approval"
+)
 
 // ProblemType is the media type of a Problem.
 const ProblemType = "application/problem+json"
@@ -23,6 +27,13 @@ type Problem struct {
 	Problems   []FileProblem          `json:"problems,omitempty"` // of a policy, all of them
 }
 
+// NewProblem is a problem that is about nothing in particular.
+func NewProblem(status int, code, detail string) Problem {
+	return Problem{
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail,
+	}
+}
+
 // Codes of problems, beside those of package approval and of decisions' outcomes.
 const (
 	CodeInvalidRequest     = "invalid_request"        // body, parameter or header can't be read or breaks a rule
@@ -32,7 +43,7 @@ const (
 	CodeCrossOrigin        = "cross_origin"           // another site's page
 	CodeMediaType          = "unsupported_media_type" // not JSON
 	CodeTooLarge           = "body_too_large"
-	CodeReviewerRequired   = "reviewer_required" // a decision, or a policy, by nobody, where nobody is authenticated
+	CodeReviewerRequired   = "reviewer_required" // without authentication, reviewers name themselves
 	CodeUnauthenticated    = "unauthenticated"   // no token
 	CodeNotPermitted       = "not_permitted"     // a role is missing
 	CodeIdentity           = "identity_mismatch" // the body claims to be somebody else
@@ -40,8 +51,8 @@ const (
 	CodeTooManyRequests    = "too_many_requests" // by one principal
 	CodeTooManyPending     = "too_many_pending"  // of one principal's calls
 	CodeAmbiguous          = "ambiguous"         // what an ID or a digest begins with fits several
-	CodeWorkflowGone       = "workflow_gone"     // the call's workflow was ended outside Pawl: no outcome will come
-	CodePolicyChanged      = "policy_changed"    // another version is active than the one that was to be replaced
+	CodeWorkflowGone       = "workflow_gone"     // the workflow was ended outside Pawl: no outcome will come
+	CodePolicyChanged      = "policy_changed"    // another version is active than the one to be replaced
 	CodeReadOnly           = "read_only"         // this API may not write to its store
 	CodeSigningUnavailable = "signing_unavailable"
 

@@ -63,7 +63,8 @@ func (d *deriver) visit(t reflect.Type, at string) error {
 		d.forms[t] = &jsonschema.Schema{Type: "string", Format: "date-time"}
 		return nil
 	case readsJSON(t):
-		return fmt.Errorf("%s: %v has its own UnmarshalJSON, so no schema can be derived; use json.RawMessage or string and read it in the function, or make the tool with Custom", at, t)
+		return fmt.Errorf("%s: %v has its own UnmarshalJSON, so no schema can be derived; "+
+			"use json.RawMessage or string and read it in the function, or make the tool with Custom", at, t)
 	case readsText(t):
 		d.forms[t] = &jsonschema.Schema{Type: "string"}
 		return nil
@@ -164,7 +165,9 @@ func decode[In any](args json.RawMessage) (In, error) {
 	case err == nil:
 		return in, nil
 	case errors.As(err, &wrong) && wrong.Field != "":
-		return in, badArguments("the arguments do not fit the tool's Go type: %s must fit %v", approval.Display(wrong.Field, maxShown), wrong.Type)
+		return in, badArguments("the arguments do not fit the tool's Go type: %s must fit %v",
+			approval.Display(wrong.Field, maxShown), wrong.Type)
 	}
-	return in, badArguments("the arguments do not fit the tool's Go type: a text or number is outside of what its field reads")
+	return in, badArguments("the arguments do not fit the tool's Go type: " +
+		"a text or number is outside of what its field reads")
 }

@@ -23,7 +23,8 @@ func NewRegistry(tools ...*Tool) (*Registry, error) {
 		case t == nil:
 			problems = append(problems, approval.Errorf(approval.CodeInvalid, "tool %d of the registry is nil", i+1))
 		case r.byName[t.name] != nil:
-			problems = append(problems, approval.Errorf(approval.CodeInvalid, "tool %s is registered twice", quote(t.name)))
+			problems = append(problems, approval.Errorf(approval.CodeInvalid,
+				"tool %s is registered twice", quote(t.name)))
 		default:
 			r.byName[t.name] = t
 		}

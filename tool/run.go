@@ -123,7 +123,8 @@ func (t *Tool) Run(ctx context.Context, c Invocation) (json.RawMessage, error) {
 		c.Tool = t.name
 	}
 	if c.Tool != t.name {
-		return nil, Failed(fmt.Errorf("the tool was not started: the call is for %s, this is %s", quote(c.Tool), quote(t.name)))
+		return nil, Failed(fmt.Errorf("the tool was not started: the call is for %s, this is %s",
+			quote(c.Tool), quote(t.name)))
 	}
 	if err := t.CheckArgs(c.Args); err != nil {
 		return nil, Failed(fmt.Errorf("the tool was not started: %w", err))
@@ -188,7 +189,8 @@ func Deliver(result json.RawMessage) (json.RawMessage, error) {
 		return nil, undeliverable("it is not valid JSON", err)
 	}
 	if len(wire) > approval.MaxResult {
-		return nil, undeliverable(fmt.Sprintf("it is %d bytes of JSON; at most %d are taken", len(wire), approval.MaxResult), nil)
+		why := fmt.Sprintf("it is %d bytes of JSON; at most %d are taken", len(wire), approval.MaxResult)
+		return nil, undeliverable(why, nil)
 	}
 	return wire, nil
 }

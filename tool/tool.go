@@ -51,7 +51,8 @@ func (o *Options) validate() error {
 		return approval.Errorf(approval.CodeInvalid, "timeout %v is not in (0, %v]", o.Timeout, MaxTimeout)
 	}
 	if o.Heartbeat < 0 || o.Heartbeat > MaxTimeout {
-		return approval.Errorf(approval.CodeInvalid, "heartbeat timeout %v is not in (0, %v]; 0 means no heartbeats", o.Heartbeat, MaxTimeout)
+		return approval.Errorf(approval.CodeInvalid,
+			"heartbeat timeout %v is not in (0, %v]; 0 means no heartbeats", o.Heartbeat, MaxTimeout)
 	}
 	return nil
 }
@@ -88,7 +89,9 @@ type Tool struct {
 //
 // Types whose JSON form can't be derived (their own UnmarshalJSON, the tag option "string", fields
 // that hide each other) are errors that name the field.
-func New[In, Out any](name string, fn func(ctx context.Context, in In) (Out, error), o Options) (*Tool, error) {
+func New[In, Out any](
+	name string, fn func(ctx context.Context, in In) (Out, error), o Options,
+) (*Tool, error) {
 	if fn == nil {
 		return nil, invalidTool(name, fmt.Errorf("its function is nil"))
 	}
@@ -130,7 +133,8 @@ func Custom(name string, schema json.RawMessage, run Func, o Options) (*Tool, er
 		return nil, invalidTool(name, err)
 	}
 	// A tool is nameable and describable exactly if a call can say the same.
-	if err := (approval.Call{Tool: name, Description: o.Description, Args: json.RawMessage("{}")}).Validate(); err != nil {
+	call := approval.Call{Tool: name, Description: o.Description, Args: json.RawMessage("{}")}
+	if err := call.Validate(); err != nil {
 		return nil, invalidTool(name, err)
 	}
 	if run == nil {
@@ -154,7 +158,8 @@ func Remote(name string, schema json.RawMessage, queue string, o Options) (*Tool
 		return nil, invalidTool(name, fmt.Errorf("the task queue on which it runs is missing"))
 	}
 	if queue == approval.TaskQueue {
-		return nil, invalidTool(name, fmt.Errorf("the task queue %s is Pawl's own: name the one that its workers poll", queue))
+		return nil, invalidTool(name,
+			fmt.Errorf("the task queue %s is Pawl's own: name the one that its workers poll", queue))
 	}
 	if err := approval.CheckName("task queue", queue); err != nil {
 		return nil, invalidTool(name, err)
@@ -174,26 +179,17 @@ func invalidTool(name string, err error) error {
 	return approval.Errorf(approval.CodeInvalid, "tool %s: %w", quote(name), err)
 }
 
-// Name is what calls ask for.
-func (t *Tool) Name() string { return t.name }
+// What calls ask for, and what Options said, with its defaults.
 
-// Description is what Options said.
-func (t *Tool) Description() string { return t.description }
-
-// Kind is what Options said, or "go".
-func (t *Tool) Kind() string { return t.kind }
-
-// Idempotent is what Options said.
-func (t *Tool) Idempotent() bool { return t.idempotent }
-
-// Timeout is how long one run may take.
-func (t *Tool) Timeout() time.Duration { return t.timeout }
+func (t *Tool) Name() string             { return t.name }
+func (t *Tool) Description() string      { return t.description }
+func (t *Tool) Kind() string             { return t.kind }
+func (t *Tool) Idempotent() bool         { return t.idempotent }
+func (t *Tool) Timeout() time.Duration   { return t.timeout }
+func (t *Tool) Heartbeat() time.Duration { return t.heartbeat } // of a tool with a Queue
 
 // Queue is the task queue on which other workers run the tool, or empty for a tool of this process.
 func (t *Tool) Queue() string { return t.queue }
-
-// Heartbeat is what Options said; it is for tools with a Queue.
-func (t *Tool) Heartbeat() time.Duration { return t.heartbeat }
 
 // Schema returns a copy of the arguments' JSON Schema.
 func (t *Tool) Schema() json.RawMessage { return slices.Clone(t.schema.doc) }

@@ -21,7 +21,8 @@ const sweepEvery = time.Minute
 
 // closed lists runs that ended without an outcome, which GuardedCall never does by itself. A reset
 // closes one, too, and opens another.
-const closed = "WorkflowType = '" + approval.WorkflowType + "' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed', 'Canceled')"
+const closed = "WorkflowType = '" + approval.WorkflowType + "' " +
+	"AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed', 'Canceled')"
 
 // sweeper ends calls whose workflows an operator terminated, or a time limit of the starter's did.
 type sweeper struct {
@@ -35,7 +36,8 @@ func (s *sweeper) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.o.Logger.WarnContext(ctx, "could not look for calls whose workflows were closed from outside; trying again", "error", err)
+			s.o.Logger.WarnContext(ctx,
+				"could not look for calls whose workflows were closed from outside; trying again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -106,19 +108,24 @@ func (s *sweeper) end(ctx context.Context, id string) error {
 	at = at.UTC().Truncate(time.Microsecond)
 	out := approval.Outcome{
 		ID: id, Tool: record.View.Tool, Digest: record.View.Digest, Status: approval.StatusCancelled,
-		Error:    &approval.CallError{Code: approval.CodeTerminated, Message: "the workflow was closed in Temporal by an operator or a time limit; nothing ran"},
+		Error: &approval.CallError{
+			Code:    approval.CodeTerminated,
+			Message: "the workflow was closed in Temporal by an operator or a time limit; nothing ran",
+		},
 		Decision: &approval.Settlement{Kind: approval.SettledCancel, Channel: "temporal", At: at},
 	}
 	err = s.finish(ctx, out, d.WorkflowExecution.RunID, at)
 	if errors.Is(err, store.ErrStarted) {
 		out.Status, out.Decision = approval.StatusOutcomeUnknown, record.View.Decision
-		out.Error.Message = "the workflow was closed in Temporal by an operator or a time limit after its tool was permitted to run; look at the tool's own records"
+		out.Error.Message = "the workflow was closed in Temporal by an operator or a time limit " +
+			"after its tool was permitted to run; look at the tool's own records"
 		err = s.finish(ctx, out, d.WorkflowExecution.RunID, at)
 	}
 	if err != nil {
 		return fmt.Errorf("ending call %s: %w", id, err)
 	}
-	s.o.Logger.WarnContext(ctx, "call ended, because its workflow was closed from outside", "call", id, "status", out.Status)
+	s.o.Logger.WarnContext(ctx,
+		"call ended, because its workflow was closed from outside", "call", id, "status", out.Status)
 	return nil
 }
 

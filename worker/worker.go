@@ -156,7 +156,8 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		Interceptors:             []interceptor.WorkerInterceptor{workflows.CallHeader()},
 	})
 	w.RegisterWorkflowWithOptions(workflows.GuardedCall, workflow.RegisterOptions{Name: approval.WorkflowType})
-	w.RegisterWorkflowWithOptions(workflows.PublishTools, workflow.RegisterOptions{Name: approval.WorkflowPublish})
+	w.RegisterWorkflowWithOptions(workflows.PublishTools,
+		workflow.RegisterOptions{Name: approval.WorkflowPublish})
 	w.RegisterWorkflowWithOptions(workflows.KeepStore, workflow.RegisterOptions{Name: approval.WorkflowStore})
 	w.RegisterActivity(&activities.Activities{
 		Store: o.Store, StoreID: storeID, Policy: o.Policy, Tools: registry, Logger: o.Logger,
@@ -198,7 +199,8 @@ func (w *Worker) Stop() {
 func bind(ctx context.Context, o Options, id string) error {
 	keep := client.StartWorkflowOptions{
 		ID: approval.StoreWorkflowID(o.TaskQueue), TaskQueue: o.TaskQueue,
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, // else who comes second would not learn
+		// With another policy, whoever comes second would not learn of the first.
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		Memo:                     map[string]any{approval.MemoStore: id},
 		StaticSummary:            "the store of the task queue " + o.TaskQueue + ": leave it running",
 	}
@@ -229,7 +231,8 @@ func publish(ctx context.Context, o Options, registry *tool.Registry) error {
 	p := store.Publication{Publisher: o.TaskQueue, Operator: true}
 	for _, t := range registry.All() {
 		if t.Queue() == o.TaskQueue {
-			return fmt.Errorf("worker: the tool %s is said to run on a remote worker, but the task queue %s is this worker's own",
+			return fmt.Errorf("worker: the tool %s is said to run on a remote worker, "+
+				"but the task queue %s is this worker's own",
 				t.Name(), t.Queue())
 		}
 		p.Tools = append(p.Tools, activities.Row(t, o.TaskQueue))

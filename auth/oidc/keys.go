@@ -80,10 +80,9 @@ func (k *keySet) verify(ctx context.Context, header jose.Header, try func(jose.J
 
 func matches(keys []jose.JSONWebKey, header jose.Header, try func(jose.JSONWebKey) error) bool {
 	for _, key := range keys {
-		if header.KeyID != "" && key.KeyID != header.KeyID || key.Algorithm != "" && key.Algorithm != header.Algorithm {
-			continue
-		}
-		if try(key) == nil {
+		named := header.KeyID == "" || key.KeyID == header.KeyID
+		fits := key.Algorithm == "" || key.Algorithm == header.Algorithm
+		if named && fits && try(key) == nil {
 			return true
 		}
 	}
@@ -167,7 +166,8 @@ func fetch(ctx context.Context, client *http.Client, issuer string) ([]jose.JSON
 		return nil, err
 	}
 	if provider.Issuer != issuer {
-		return nil, fmt.Errorf("%s calls itself %q: give exactly that URL", issuer, approval.Display(provider.Issuer, 200))
+		return nil, fmt.Errorf("%s calls itself %q: give exactly that URL",
+			issuer, approval.Display(provider.Issuer, 200))
 	}
 	where, err := url.Parse(provider.Keys)
 	if err != nil || !secure(where) {

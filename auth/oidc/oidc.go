@@ -81,10 +81,12 @@ type Claims struct {
 func (o *Options) validate() error {
 	issuer, err := url.Parse(o.Issuer)
 	if err != nil || !secure(issuer) || issuer.User != nil || issuer.RawQuery != "" || issuer.Fragment != "" {
-		return errors.New("oidc: the issuer must be a URL like https://id.example.com, without user, query and fragment")
+		return errors.New("oidc: the issuer must be a URL like https://id.example.com, " +
+			"without user, query and fragment")
 	}
 	if len(o.Audience) == 0 || slices.Contains(o.Audience, "") {
-		return errors.New("oidc: the audience is missing: name what the issuer makes Pawl's tokens for, often a client ID")
+		return errors.New("oidc: the audience is missing: " +
+			"name what the issuer makes Pawl's tokens for, often a client ID")
 	}
 	if o.Skew < 0 || o.Skew > MaxSkew {
 		return fmt.Errorf("oidc: the clock skew %v is not in 0s to %v", o.Skew, MaxSkew)
@@ -171,12 +173,16 @@ func (a *Authenticator) Authenticate(ctx context.Context, credential string) (au
 		return auth.Principal{}, refuse(rest.CodeTokenUnknown, notOurs)
 	}
 	header := token.Headers[0]
-	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); !slices.Contains(types, strings.TrimPrefix(strings.ToLower(typ), "application/")) {
-		return auth.Principal{}, refuse(rest.CodeTokenForeign, "The token's type does not say who somebody is: send an access token or ID token.")
+	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
+	if !slices.Contains(types, strings.TrimPrefix(strings.ToLower(typ), "application/")) {
+		return auth.Principal{}, refuse(rest.CodeTokenForeign,
+			"The token's type does not say who somebody is: send an access token or ID token.")
 	}
 	var standard jwt.Claims
 	claims := map[string]any{}
-	err = a.keys.verify(ctx, header, func(key jose.JSONWebKey) error { return token.Claims(key, &standard, &claims) })
+	err = a.keys.verify(ctx, header, func(key jose.JSONWebKey) error {
+		return token.Claims(key, &standard, &claims)
+	})
 	switch {
 	case errors.Is(err, errNoKey):
 		return auth.Principal{}, refuse(rest.CodeTokenUnknown, notOurs)
@@ -301,7 +307,8 @@ func (r *reader) names(name string) (list []string) {
 	switch v := r.find(name).(type) {
 	case nil:
 		if moved, _ := r.claims["_claim_names"].(map[string]any); moved[name] != nil {
-			r.bad("the claim %s did not fit into it: have the issuer send only the groups that this API needs", approval.Display(name, 80))
+			r.bad("the claim %s did not fit into it: have the issuer send only the groups that this API needs",
+				approval.Display(name, 80))
 		}
 	case string:
 		list = append(list, v)

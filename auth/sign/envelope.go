@@ -58,7 +58,8 @@ type opened struct {
 // signature, canonical base64.
 func open(doc []byte) (o opened, err error) {
 	if len(doc) > MaxEnvelope {
-		return o, approval.Errorf(approval.CodeInvalid, "envelope: %d bytes; at most %d are taken", len(doc), MaxEnvelope)
+		return o, approval.Errorf(approval.CodeInvalid,
+			"envelope: %d bytes; at most %d are taken", len(doc), MaxEnvelope)
 	}
 	var e envelope
 	if err := strictjson.Decode(doc, &e); err != nil {
@@ -96,7 +97,8 @@ func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 func decode(field, text string) ([]byte, error) {
 	b, err := base64.StdEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) == 0 || encode(b) != text {
-		return nil, approval.Errorf(approval.CodeInvalid, "envelope: %s is not base64 with padding and nothing else", field)
+		return nil, approval.Errorf(approval.CodeInvalid,
+			"envelope: %s is not base64 with padding and nothing else", field)
 	}
 	return b, nil
 }

@@ -38,8 +38,9 @@ const version = 1
 
 // Statement is what is signed: one decision by one authenticated reviewer.
 type Statement struct {
-	Version    int                   `json:"version"`
-	Store      string                `json:"store"` // the ID of the one that keeps the call: elsewhere the same call is another
+	Version int `json:"version"`
+	// Store is the ID of the one that keeps the call: elsewhere the same call is another.
+	Store      string                `json:"store"`
 	CallID     string                `json:"call_id"`
 	Digest     string                `json:"digest"`
 	Decision   approval.DecisionKind `json:"decision"`
@@ -95,8 +96,8 @@ func Verify(d approval.Decision, callID, digest string, keys []PublicKey) (State
 		return s, refused("the signed decision is about another digest than the call's")
 	case s.Decision != d.Kind:
 		return s, refused("the signed decision is to " + string(s.Decision) + ", and was sent as another one")
-	case s.DecisionID != d.ID || s.Reviewer != d.Reviewer || !slices.Equal(s.Groups, d.Groups) || s.Method != d.Method || s.Channel != d.Channel,
-		s.NotesHash != notesHash(d.Notes, d.NotesSalt):
+	case s.DecisionID != d.ID, s.Reviewer != d.Reviewer, !slices.Equal(s.Groups, d.Groups),
+		s.Method != d.Method, s.Channel != d.Channel, s.NotesHash != notesHash(d.Notes, d.NotesSalt):
 		return s, refused("the decision says something else than what was signed")
 	}
 	return s, nil

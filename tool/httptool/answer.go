@@ -27,7 +27,8 @@ const (
 
 // answer turns a response into the run's end.
 func (p *poster) answer(ctx context.Context, resp *http.Response) (json.RawMessage, error) {
-	said := strings.TrimSpace(fmt.Sprintf("%s answered %d %s", p.host(), resp.StatusCode, http.StatusText(resp.StatusCode)))
+	said := strings.TrimSpace(fmt.Sprintf("%s answered %d %s",
+		p.host(), resp.StatusCode, http.StatusText(resp.StatusCode)))
 	switch resp.StatusCode / 100 {
 	case 2:
 		result, err := readResult(ctx, resp)

@@ -79,14 +79,26 @@ func build(o Options, config *tls.Config) (*tool.Tool, error) {
 	})
 }
 
-var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$") // RFC 9110's token
 
-// reserved are headers with a meaning that Options.Headers must not change.
+// reserved are headers that Options.Headers must not change, beside those of Pawl and of proxies: this
+// package sets them, or they say how the request is framed and its answer read.
 var reserved = map[string]bool{
-	"Content-Type": true, "Idempotency-Key": true, "Pawl-Call-Id": true, "Pawl-Digest": true, "User-Agent": true,
-	"Host": true, "Content-Length": true, "Content-Encoding": true, "Transfer-Encoding": true, "Te": true,
-	"Trailer": true, "Connection": true, "Keep-Alive": true, "Upgrade": true, "Expect": true,
-	"Accept-Encoding": true, "Proxy-Authorization": true, "Proxy-Connection": true,
+	"Accept-Encoding": true, "Connection": true, "Content-Encoding": true, "Content-Length": true,
+	"Content-Type": true, "Expect": true, "Host": true, "Idempotency-Key": true, "Keep-Alive": true,
+	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true, "User-Agent": true,
+}
+
+// CheckHeader refuses what can't be the name of a header in Options.Headers.
+func CheckHeader(name string) error {
+	canonical := http.CanonicalHeaderKey(name)
+	switch {
+	case !headerName.MatchString(name):
+		return fmt.Errorf("\"%s\" is not a header's name", approval.Display(name, 80))
+	case reserved[canonical], strings.HasPrefix(canonical, "Pawl-"), strings.HasPrefix(canonical, "Proxy-"):
+		return fmt.Errorf("%s is set by the tool itself", canonical)
+	}
+	return nil
 }
 
 // poster sends one tool's calls. It is immutable.
@@ -112,12 +124,11 @@ func newPoster(o Options, config *tls.Config) (*poster, error) {
 	}
 	p := &poster{url: u, header: http.Header{}, tls: config}
 	for name, value := range o.Headers {
+		if err := CheckHeader(name); err != nil {
+			return nil, fmt.Errorf("headers: %w: leave it out", err)
+		}
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
-		case !headerName.MatchString(name):
-			return nil, fmt.Errorf("headers: \"%s\" is not a header's name", approval.Display(name, 80))
-		case reserved[canonical]:
-			return nil, fmt.Errorf("headers: %s is set by the tool itself; leave it out", canonical)
 		case p.header[canonical] != nil:
 			return nil, fmt.Errorf("headers: %s is given twice, in different case", canonical)
 		case !validHeader(value):
@@ -146,12 +157,14 @@ func validHeader(value string) bool {
 // run is a tool.Func; ctx ends at the tool's timeout.
 func (p *poster) run(ctx context.Context, c tool.Invocation) (json.RawMessage, error) {
 	if c.CallID == "" || c.Digest == "" || !validHeader(c.CallID) || !validHeader(c.Digest) {
-		return nil, tool.Failed(errors.New("nothing was sent: the call's ID or digest is missing or can't stand in a header"))
+		return nil, tool.Failed(errors.New("nothing was sent: " +
+			"the call's ID or digest is missing or can't stand in a header"))
 	}
 	line := &line{}
 	// A connection is handed over only when dial, proxy and TLS are done: what
 	// is written from then on is the request.
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { line.arm() }})
+	ctx = httptrace.WithClientTrace(ctx,
+		&httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { line.arm() }})
 	req := (&http.Request{
 		Method: http.MethodPost, URL: p.url, Host: p.url.Host, Header: p.header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -168,7 +181,8 @@ func (p *poster) run(ctx context.Context, c tool.Invocation) (json.RawMessage, e
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		if line.close() {
-			return nil, tool.Unknown(fmt.Errorf("%s may have run the tool: %s after the request was sent", p.host(), broken(ctx)))
+			return nil, tool.Unknown(fmt.Errorf("%s may have run the tool: %s after the request was sent",
+				p.host(), broken(ctx)))
 		}
 		return nil, tool.Failed(fmt.Errorf("%s was not asked: %s", p.host(), unsent(ctx, err)))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/tool/httptool"
 )
 
 const (
@@ -64,33 +65,15 @@ func portFits(u *url.URL) bool {
 	return err == nil && n >= 1 && n <= 65535
 }
 
-// reserved headers are Pawl's own to set, or would change how the request is framed or its answer
-// read.
-var reserved = map[string]bool{
-	"Accept-Encoding": true, "Connection": true, "Content-Encoding": true, "Content-Length": true,
-	"Content-Type": true, "Expect": true, "Host": true, "Idempotency-Key": true, "Keep-Alive": true,
-	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
-}
-
-// ownPrefixes begin the names of Pawl's and of proxies' headers.
-var ownPrefixes = []string{"Pawl-", "Proxy-"}
-
-// headerName is RFC 9110's token.
-var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$")
-
 func readHeaders(m *yamlfile.Mapping, env func(string) (string, bool)) map[string]string {
 	headers := map[string]string{}
 	places := map[string]string{} // canonical name to the place of its header
 	for _, e := range m.Entries() {
-		if !headerName.MatchString(e.Name) {
-			e.Key.Problem("this is not the name of a header", "use letters, digits and -")
+		if err := httptool.CheckHeader(e.Name); err != nil {
+			e.Key.Problem("the header "+err.Error(), "leave it out")
 			continue
 		}
 		name := textproto.CanonicalMIMEHeaderKey(e.Name)
-		if own(name) {
-			e.Key.Problem(fmt.Sprintf("the header %s is not the file's to set", name), "remove it")
-			continue
-		}
 		if first, taken := places[name]; taken {
 			e.Key.Problem(fmt.Sprintf("the header %s exists already", name), "keep one; the first is at "+first)
 			continue
@@ -103,15 +86,6 @@ func readHeaders(m *yamlfile.Mapping, env func(string) (string, bool)) map[strin
 	return headers
 }
 
-func own(name string) bool {
-	for _, prefix := range ownPrefixes {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return reserved[name]
-}
-
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]{0,199})\}`)
 
 // expand puts in the variables and checks the header's value. What it notes
@@ -122,7 +96,8 @@ func expand(v yamlfile.Value, header, text string, env func(string) (string, boo
 		return ""
 	}
 	if !valueFits(text) {
-		v.Problem(fmt.Sprintf("the value of the header %s can't be sent", header), "use one line of visible text without spaces around it")
+		v.Problem(fmt.Sprintf("the value of the header %s can't be sent", header),
+			"use one line of visible text without spaces around it")
 		return ""
 	}
 	whole := true
@@ -145,7 +120,8 @@ func expand(v yamlfile.Value, header, text string, env func(string) (string, boo
 		return value
 	})
 	if whole && len(expanded) > maxHeader {
-		v.Problem(fmt.Sprintf("the value of the header %s is too long", header), fmt.Sprintf("use at most %d bytes", maxHeader))
+		v.Problem(fmt.Sprintf("the value of the header %s is too long", header),
+			fmt.Sprintf("use at most %d bytes", maxHeader))
 	}
 	return expanded
 }

@@ -137,7 +137,8 @@ func readTool(m *yamlfile.Mapping, env func(string) (string, bool)) (spec Spec, 
 	case http.Present() && activity.Present():
 		activity.Problem("the tool is run in two ways", `keep "http:" or "activity:"`)
 	case !http.Present() && !activity.Present():
-		m.Problem("the tool does not say how it is run", `write "http:" and "url:" under it, or "activity:" and "task_queue:"`)
+		m.Problem("the tool does not say how it is run",
+			`write "http:" and "url:" under it, or "activity:" and "task_queue:"`)
 	}
 	m.Done()
 	return spec, named
@@ -173,7 +174,8 @@ func readSchema(v yamlfile.Value) json.RawMessage {
 	}
 	kind := m.Need("type", `arguments are always an object: write "type: object" at the top of the schema`)
 	if text, ok := kind.Text(); ok && text != "object" {
-		kind.Problem("the schema's type is not object", `arguments are always an object: write "type: object" at the top`)
+		kind.Problem("the schema's type is not object",
+			`arguments are always an object: write "type: object" at the top`)
 	}
 	doc, _ := v.JSON()
 	return doc
