@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/dev/policyfiles"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/policy/policydiff"
@@ -29,14 +30,14 @@ const maxShifts = 10
 // startPolicy makes the policy files the active policy, now and whenever they change, and follows
 // that. Without files the store's stays.
 func (s *Stack) startPolicy(ctx context.Context) error {
-	var files *active.Files
+	var files *policyfiles.Files
 	if len(s.o.Policy) > 0 {
 		before, err := active.Version(ctx, s.Store)
 		if err != nil {
 			return err
 		}
 		var now store.PolicyVersion
-		files, now, err = active.ApplyFiles(ctx, active.FilesOptions{
+		files, now, err = policyfiles.Apply(ctx, policyfiles.Options{
 			Store: s.Store, Paths: s.o.Policy, By: "pawl-dev", Logger: s.o.Logger,
 			Applied: func(ctx context.Context, was, now store.PolicyVersion) {
 				_ = s.policy.Refresh(ctx) // it has logged, and looks again

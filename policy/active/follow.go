@@ -250,12 +250,13 @@ func (p *Policy) tell(ctx context.Context, err error) {
 	case errors.As(err, &unusable):
 		if !errors.As(before, &was) || was.Version.Digest != unusable.Version.Digest {
 			v := unusable.Version
-			logProblems(ctx, p.o.Logger, "THE ACTIVE POLICY CAN'T BE USED HERE; calls are judged by the previous one: "+
-				"upgrade this Pawl, or apply a policy that it knows", unusable.err,
+			LogProblems(ctx, p.o.Logger, "THE ACTIVE POLICY CAN'T BE USED HERE; calls are judged by the "+
+				"previous one: upgrade this Pawl, or apply a policy that it knows", unusable.err,
 				"version", v.Version, "digest", v.Digest, "in_force", p.Version().Version)
 		}
 	case before == nil || errors.As(before, &was):
-		p.o.Logger.WarnContext(ctx, "can't find out which policy is active; calls are judged by the previous one",
+		p.o.Logger.WarnContext(ctx,
+			"can't find out which policy is active; calls are judged by the previous one",
 			"in_force", p.Version().Version, "error", err)
 	}
 }

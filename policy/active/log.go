@@ -12,8 +12,8 @@ import (
 // mostProblems is how many problems of one policy are logged.
 const mostProblems = 20
 
-// logProblems logs why a policy can't be used, each problem on its own line.
-func logProblems(ctx context.Context, l *slog.Logger, message string, err error, attrs ...any) {
+// LogProblems logs why a policy can't be used, each problem on its own line.
+func LogProblems(ctx context.Context, l *slog.Logger, message string, err error, attrs ...any) {
 	problems, ok := errors.AsType[yamlfile.Problems](err)
 	if !ok {
 		l.ErrorContext(ctx, message, append(attrs, "error", err)...)

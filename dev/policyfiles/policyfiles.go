@@ -1,4 +1,6 @@
-package active
+// Package policyfiles makes policy files the active policy whenever they change, as the dev stack
+// does.
+package policyfiles
 
 import (
 	"context"
@@ -11,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -18,8 +21,8 @@ import (
 // same, so that no half-written file does.
 const watchEvery = 500 * time.Millisecond
 
-// FilesOptions says which files to apply.
-type FilesOptions struct {
+// Options says which files to apply.
+type Options struct {
 	Store  store.Policies // required, open for writing
 	Paths  []string       // at least one
 	By     string         // required: who applies them
@@ -30,14 +33,14 @@ type FilesOptions struct {
 	Applied func(ctx context.Context, was, now store.PolicyVersion)
 }
 
-func (o *FilesOptions) validate() error {
+func (o *Options) validate() error {
 	switch {
 	case o.Store == nil:
-		return errors.New("active: FilesOptions.Store is missing")
+		return errors.New("policyfiles: Options.Store is missing")
 	case len(o.Paths) == 0:
-		return errors.New("active: FilesOptions.Paths is empty")
+		return errors.New("policyfiles: Options.Paths is empty")
 	case o.By == "":
-		return errors.New("active: FilesOptions.By is missing")
+		return errors.New("policyfiles: Options.By is missing")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -51,7 +54,7 @@ func (o *FilesOptions) validate() error {
 // Files makes files the active policy whenever they change, over whatever others applied: for
 // development, where the files are what counts. Its methods are for one goroutine.
 type Files struct {
-	o             FilesOptions
+	o             Options
 	handled, seen sum  // of the files that were applied or refused, and of the last reading
 	away          bool // the store did not take them, which was logged
 }
@@ -59,9 +62,9 @@ type Files struct {
 // sum tells readings apart.
 type sum [sha256.Size]byte
 
-// ApplyFiles makes what the files say now the active policy. The error is yamlfile.Problems, an
+// Apply makes what the files say now the active policy. The error is yamlfile.Problems, an
 // approval.Error with CodeInvalid, or the store's.
-func ApplyFiles(ctx context.Context, o FilesOptions) (*Files, store.PolicyVersion, error) {
+func Apply(ctx context.Context, o Options) (*Files, store.PolicyVersion, error) {
 	if err := o.validate(); err != nil {
 		return nil, store.PolicyVersion{}, err
 	}
@@ -105,7 +108,7 @@ func (f *Files) look(ctx context.Context) {
 		f.o.Applied(ctx, was, v)
 	case broken, approval.CodeOf(err) == approval.CodeInvalid:
 		f.handled = now
-		logProblems(ctx, f.o.Logger, "THE POLICY FILES ARE BROKEN; the previous policy stays active", err)
+		active.LogProblems(ctx, f.o.Logger, "THE POLICY FILES ARE BROKEN; the previous policy stays active", err)
 	case !f.away:
 		f.away = true
 		f.o.Logger.ErrorContext(ctx, "the policy files could not be applied; trying again", "error", err)
@@ -129,18 +132,18 @@ func (f *Files) apply(
 		return was, v, err
 	}
 	for range 5 { // others may apply theirs meanwhile: the files go over them
-		if was, err = Version(ctx, f.o.Store); err != nil {
+		if was, err = active.Version(ctx, f.o.Store); err != nil {
 			return was, v, err
 		}
-		var a Applied
-		a, err = Apply(ctx, f.o.Store,
-			Change{Files: Names(files), Expect: was.Version, By: f.o.By, Channel: "file"})
+		var a active.Applied
+		a, err = active.Apply(ctx, f.o.Store,
+			active.Change{Files: active.Names(files), Expect: was.Version, By: f.o.By, Channel: "file"})
 		if v = a.PolicyVersion; !errors.Is(err, store.ErrPolicyChanged) {
 			break
 		}
 	}
 	if err == nil {
-		LogWarnings(ctx, f.o.Logger, set.Warnings())
+		active.LogWarnings(ctx, f.o.Logger, set.Warnings())
 	}
 	return was, v, err
 }

@@ -1,19 +1,134 @@
-package active_test
+package policyfiles_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/pawlhq/pawl/dev/policyfiles"
+	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
 )
+
+var errAway = errors.New("the store is away")
+
+// fakeStore keeps policies in memory.
+type fakeStore struct {
+	mu       sync.Mutex
+	away     bool
+	versions []store.PolicyVersion
+	sets     map[string]store.PolicySet
+	before   func(*fakeStore) // runs once, before the next ApplyPolicy
+}
+
+func (s *fakeStore) ApplyPolicy(_ context.Context, a store.ApplyParams) (store.PolicyVersion, bool, error) {
+	if f := s.before; f != nil {
+		s.before = nil
+		f(s)
+	}
+	v, err := s.ActivePolicy(context.Background())
+	switch {
+	case errors.Is(err, errAway):
+		return v, false, err
+	case v.Digest == a.Set.Digest:
+		return v, false, nil
+	case v.Version != a.Expect:
+		return v, false, fmt.Errorf("version %d: %w", v.Version, store.ErrPolicyChanged)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sets[a.Set.Digest] = a.Set
+	s.versions = append(s.versions, a.Version())
+	return a.Version(), true, nil
+}
+
+func (s *fakeStore) ActivePolicy(context.Context) (store.PolicyVersion, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch n := len(s.versions); {
+	case s.away:
+		return store.PolicyVersion{}, errAway
+	case n == 0:
+		return store.PolicyVersion{}, store.ErrNotFound
+	default:
+		return s.versions[n-1], nil
+	}
+}
+
+func (s *fakeStore) Policy(_ context.Context, digest string) (store.PolicySet, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set, ok := s.sets[digest]
+	if !ok {
+		return set, store.ErrNotFound
+	}
+	return set, nil
+}
+
+func (s *fakeStore) PolicyVersions(context.Context, store.Paging) (store.Page[store.PolicyVersion], error) {
+	return store.Page[store.PolicyVersion]{}, errors.New("nobody asks for this")
+}
+
+func (s *fakeStore) goAway(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+}
+
+func newFake() *fakeStore { return &fakeStore{sets: map[string]store.PolicySet{}} }
+
+// apply makes a policy that lets one tool run the active one.
+func apply(t *testing.T, s *fakeStore, tool string) {
+	t.Helper()
+	before, err := active.Version(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := policy.File{Name: "org.yaml", Data: []byte("rules: [{tool: " + tool + ", auto_approve: true}]\n")}
+	_, err = active.Apply(t.Context(), s,
+		active.Change{Files: []policy.File{file}, Expect: before.Version, By: "ana", Channel: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// problems is how many problems of files an error holds.
+func problems(err error) int {
+	found, _ := errors.AsType[yamlfile.Problems](err)
+	return len(found)
+}
+
+// logged collects a log.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// take returns what was logged since the last time.
+func (l *logged) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.text.Reset()
+	return l.text.String()
+}
 
 // watching applies a folder's files as they change.
 type watching struct {
@@ -45,10 +160,10 @@ func (w *watching) version(want int64) store.PolicyVersion {
 
 func watch(t *testing.T, f func(*watching)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &watching{t: t, s: &fakeStore{}, dir: t.TempDir(), log: &logged{}}
+		w := &watching{t: t, s: newFake(), dir: t.TempDir(), log: &logged{}}
 		w.write("org.yaml", "rules: []\n")
 		w.write("team.yaml", "rules: []\n")
-		files, v, err := active.ApplyFiles(t.Context(), active.FilesOptions{
+		files, v, err := policyfiles.Apply(t.Context(), policyfiles.Options{
 			Store: w.s, Paths: []string{filepath.Join(w.dir, "org.yaml"), filepath.Join(w.dir, "team.yaml")}, By: "dev", Logger: w.log.logger(),
 			Applied: func(_ context.Context, _, now store.PolicyVersion) { w.applied = append(w.applied, now.Version) },
 		})
@@ -121,9 +236,9 @@ func TestWatch(t *testing.T) {
 // not fight.
 func TestWatchBesideOthers(t *testing.T) {
 	watch(t, func(w *watching) {
-		apply(w.t, w.s, file("b"))
+		apply(w.t, w.s, "b")
 		w.version(2)
-		w.s.before = func(s *fakeStore) { apply(w.t, s, file("c")) } // between the look and the write
+		w.s.before = func(s *fakeStore) { apply(w.t, s, "c") } // between the look and the write
 		w.write("org.yaml", "rules: [{tool: a, auto_approve: true}]\n")
 		if v := w.version(4); v.By != "dev" {
 			w.t.Errorf("%+v", v)
@@ -139,7 +254,7 @@ func TestWatchWithoutTheStore(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		w.s.goAway(false)
 		w.version(2)
-		if n := w.log.count("could not be applied"); n != 1 {
+		if n := strings.Count(w.log.take(), "could not be applied"); n != 1 {
 			w.t.Errorf("logged %d times", n)
 		}
 	})
@@ -162,22 +277,22 @@ func TestWatchWaitsForTheLastLine(t *testing.T) {
 	})
 }
 
-func TestApplyFilesRefuses(t *testing.T) {
+func TestApplyRefuses(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.yaml")
 	if err := os.WriteFile(bad, []byte("rulez: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &fakeStore{}
+	s := newFake()
 	none := filepath.Join(dir, "none.yaml")
-	_, _, err := active.ApplyFiles(t.Context(), active.FilesOptions{Store: s, By: "dev", Paths: []string{bad, none}})
+	_, _, err := policyfiles.Apply(t.Context(), policyfiles.Options{Store: s, By: "dev", Paths: []string{bad, none}})
 	if problems(err) < 2 || !strings.Contains(err.Error(), bad+":1:1") || !strings.Contains(err.Error(), none) {
 		t.Errorf("broken files: %v", err)
 	}
-	for name, o := range map[string]active.FilesOptions{
+	for name, o := range map[string]policyfiles.Options{
 		"store": {By: "dev", Paths: []string{bad}}, "files": {Store: s, By: "dev"}, "name": {Store: s, Paths: []string{bad}},
 	} {
-		if _, _, err := active.ApplyFiles(t.Context(), o); err == nil || problems(err) > 0 {
+		if _, _, err := policyfiles.Apply(t.Context(), o); err == nil || problems(err) > 0 {
 			t.Errorf("no %s: %v", name, err)
 		}
 	}
@@ -186,7 +301,7 @@ func TestApplyFilesRefuses(t *testing.T) {
 	if err := os.WriteFile(good, []byte("rules: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := active.ApplyFiles(t.Context(), active.FilesOptions{Store: s, By: "dev", Paths: []string{good}}); !errors.Is(err, errAway) {
+	if _, _, err := policyfiles.Apply(t.Context(), policyfiles.Options{Store: s, By: "dev", Paths: []string{good}}); !errors.Is(err, errAway) {
 		t.Error(err)
 	}
 }
