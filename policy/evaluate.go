@@ -30,8 +30,8 @@ type hit struct {
 // evaluate tells e, if it is not nil, what each layer has to do with it.
 func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	var space [8]hit
-	hits := space[:0]
-	var redact [][]string // beside those for all calls
+	j := judging{in: in, hits: space[:0]}
+	redact := append(make([][]string, 0, 8), s.redact)
 	var observed []approval.Observation
 	var timeout approval.Duration // where no rule states one
 	var decisions approval.Decisions
@@ -43,25 +43,28 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 		if l.applies != nil && len(l.redact) > 0 {
 			redact = append(redact, l.redact)
 		}
-		redact = l.addRedactions(in.call.Tool, redact)
-		before := len(hits)
+		for r := range l.redactions.rules(in.call.Tool) {
+			redact = append(redact, r.redact)
+		}
+		before := len(j.hits)
 		if e == nil {
-			hits = l.judge(in, hits, nil)
+			l.judge(&j)
 		} else {
-			hits = e.judge(l, in, hits)
+			e.judge(l, &j)
 		}
 		if !l.observe {
 			timeout = approval.Shorter(timeout, l.timeout)
 			decisions = approval.Strictest(approval.DecisionLevels, decisions, l.decisions)
 			continue
 		}
-		if own := hits[before:]; len(own) > 0 {
+		if own := j.hits[before:]; len(own) > 0 {
 			o := combine(own)
 			observed = append(observed, o.observation(l.name))
 			redact = addHitRedactions(own, redact) // the reviewers it is tried on see no more for it
-			hits = hits[:before]
+			j.hits = j.hits[:before]
 		}
 	}
+	hits := j.hits
 	v := approval.Verdict{ValidFor: approval.DefaultValidFor, Observed: observed}
 	v.Policy.Digest = s.digest
 	if len(hits) == 0 {
@@ -70,7 +73,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	} else {
 		combine(hits).into(&v)
 	}
-	v.Redact = s.redactions(addHitRedactions(hits, redact))
+	v.Redact = union(addHitRedactions(hits, redact)...)
 	addCallDemands(&v, in.call)
 	e.explainTimeout(v, in.call, hits)
 	if r := v.Requirement; r != nil {
@@ -97,96 +100,92 @@ func addCallDemands(v *approval.Verdict, c *approval.Call) {
 
 const asksApproval = "the call asks for approval"
 
-// judge adds the layer's rules that count to hits. note, if it is not nil, is told why a rule for
-// this tool does not.
+// judging gathers what the rules of the layers say of one call.
+type judging struct {
+	in   *input
+	hits []hit
+	note func(*rule, string) // told why a rule for this tool does not count; nil: nobody is
+}
+
+func (j *judging) count(r *rule, kind approval.VerdictKind, why string) {
+	j.hits = append(j.hits, hit{r, kind, why})
+}
+
+func (j *judging) passOver(r *rule, whyNot string) {
+	if j.note != nil {
+		j.note(r, whyNot)
+	}
+}
+
+// judge adds the layer's rules that count.
 //
 // A rule whose condition can't be evaluated counts for an approval, and so does what would be said
 // without it: which of the two was meant can't be told.
-func (l *layer) judge(in *input, hits []hit, note func(*rule, string)) []hit {
-	in.cost = 0 // what one layer costs must not cut off the conditions of another
-	hits, settled := l.judgeList(in, hits, note)
+func (l *layer) judge(j *judging) {
+	j.in.cost = 0 // what one layer costs must not cut off the conditions of another
+	settled := l.judgeList(j)
 	named := settled != nil && !slices.Contains(l.star, settled)
 	held := settled != nil
 	for i := range l.sections {
-		var some, exact bool
-		hits, some, exact = l.sections[i].judge(in, hits, note)
+		some, exact := l.sections[i].judge(j)
 		held, named = held || some, named || exact
 		if some && l.sections[i].form != formAllow {
 			break // what is denied need not be asked about, nor what is asked about allowed
 		}
 	}
-	if l.classifier != nil && !named {
-		if danger, whyNot := l.classifier.danger(in.call.Tool); danger != "" {
-			hits = append(hits, hit{l.classifier.rule, l.classifier.rule.kind, danger})
-		} else if note != nil {
-			note(l.classifier.rule, whyNot)
+	if c := l.classifier; c != nil && !named {
+		if danger, whyNot := c.danger(j.in.call.Tool); danger != "" {
+			j.count(c.rule, c.rule.kind, danger)
+		} else {
+			j.passOver(c.rule, whyNot)
 		}
 	}
 	if l.unmatched != nil && !held {
-		hits = append(hits, hit{l.unmatched, l.unmatched.kind, ""})
+		j.count(l.unmatched, l.unmatched.kind, "")
 	}
-	return hits
 }
 
 // judgeList goes through the rule list: exact names, patterns, then "*", each in order. The first
 // rule that holds settles it.
-func (l *layer) judgeList(in *input, hits []hit, note func(*rule, string)) ([]hit, *rule) {
-	try := func(r *rule) bool {
-		var held bool
-		hits, held = r.judge(in, hits, note)
-		return held
-	}
-	for _, r := range l.exact[in.call.Tool] {
-		if try(r) {
-			return hits, r
-		}
-	}
-	for _, g := range l.globs {
-		if g.glob.match(in.call.Tool) && try(g.rule) {
-			return hits, g.rule
+func (l *layer) judgeList(j *judging) *rule {
+	for r := range l.list.rules(j.in.call.Tool) {
+		if j.judge(r) {
+			return r
 		}
 	}
 	for _, r := range l.star {
-		if try(r) {
-			return hits, r
+		if j.judge(r) {
+			return r
 		}
 	}
-	return hits, nil
+	return nil
 }
 
 // judge adds every entry of a section that holds. named is whether one did that is not for all
 // tools.
-func (s *section) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, some, named bool) {
-	for _, r := range s.exact[in.call.Tool] {
-		var held bool
-		hits, held = r.judge(in, hits, note)
-		some, named = some || held, named || held
-	}
-	for _, g := range s.globs {
-		if g.glob.match(in.call.Tool) {
-			var held bool
-			hits, held = g.rule.judge(in, hits, note)
-			some, named = some || held, named || held && g.glob != "*"
+func (s *section) judge(j *judging) (some, named bool) {
+	for r, name := range s.rules(j.in.call.Tool) {
+		if j.judge(r) {
+			some, named = true, named || name != "*"
 		}
 	}
-	return hits, some, named
+	return some, named
 }
 
-// judge adds the rule to hits if it holds for the call, or if that can't be told; held is false
-// then.
-func (r *rule) judge(in *input, hits []hit, note func(*rule, string)) (_ []hit, held bool) {
-	whyNot, why, problem := r.holds(in)
+// judge adds the rule if it holds for the call, or if that can't be told; held is false then.
+func (j *judging) judge(r *rule) (held bool) {
+	whyNot, why, problem := r.holds(j.in)
 	switch {
 	case problem != "":
-		why = "the condition of " + r.short + " could not be evaluated: " + problem
-		return append(hits, hit{r, approval.VerdictRequire, why}), false
+		j.count(r, approval.VerdictRequire,
+			"the condition of "+r.short+" could not be evaluated: "+problem)
+		return false
 	case whyNot != "":
-		if note != nil {
-			note(r, whyNot)
-		}
-		return hits, false
+		j.passOver(r, whyNot)
+		return false
 	}
-	return append(hits, hit{r, r.kind, why}), true
+	j.count(r, r.kind, why)
+	return true
 }
 
 // holds says why the rule does not hold for a call of its tool, or what keeps that from being told.

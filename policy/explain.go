@@ -121,11 +121,11 @@ func (e *Explanation) explainTimeout(v approval.Verdict, c *approval.Call, hits 
 }
 
 // judge is layer.judge, and notes how the layer came to what it says.
-func (e *Explanation) judge(l *layer, in *input, hits []hit) []hit {
-	before, tried := len(hits), map[*rule]string{}
-	hits = l.judge(in, hits, func(r *rule, whyNot string) { tried[r] = whyNot })
-	e.Layers = append(e.Layers, l.explain(in.call.Tool, hits[before:], tried))
-	return hits
+func (e *Explanation) judge(l *layer, j *judging) {
+	before, tried := len(j.hits), map[*rule]string{}
+	j.note = func(r *rule, whyNot string) { tried[r] = whyNot }
+	l.judge(j)
+	e.Layers = append(e.Layers, l.explain(j.in.call.Tool, j.hits[before:], tried))
 }
 
 func (l *layer) says() LayerSays {

@@ -22,27 +22,22 @@ type layer struct {
 	// decisions says which count for any call that the layer takes in, whatever its rules say of it.
 	decisions approval.Decisions
 
-	rules      []*rule            // all of them, in the file's order
-	exact      map[string][]*rule // of the rule list, by tool, in order
-	globs      []namedRule        // of the rule list
-	star       []*rule            // of the rule list, for "*"
-	sections   [3]section         // deny, require_approval, allow
-	unmatched  *rule              // nil: no say where nothing matches
-	classifier *classifier        // nil: names are not looked at
-	redactions redactionIndex
-}
-
-// namedRule is a rule under one of its patterns.
-type namedRule struct {
-	glob glob
-	rule *rule
+	rules      []*rule     // all of them, in the file's order
+	list       index       // of the rule list, but for "*"
+	star       []*rule     // of the rule list, for "*"
+	sections   [3]section  // deny, require_approval, allow
+	unmatched  *rule       // nil: no say where nothing matches
+	classifier *classifier // nil: names are not looked at
+	// redactions are the rules with redactions, but for those under "*". They hide for every call of
+	// their tools, whether or not they count: a rule that is passed over for a missing argument, or
+	// stands behind one that denies, must not show its fields.
+	redactions index
 }
 
 // section is a list of capabilities, all of which count.
 type section struct {
-	form  form
-	exact map[string][]*rule
-	globs []namedRule
+	index
+	form form
 }
 
 // reader takes the files of one set apart, one after the other. What it returns is of use only if
@@ -77,7 +72,7 @@ var foreignFields = map[string]string{
 const maxFieldName = 200 // bytes, of names of layers, fields, groups and the like
 
 func (r *reader) readLayer(f File) *layer {
-	l := &layer{source: f, exact: map[string][]*rule{}}
+	l := &layer{source: f}
 	r.layer, r.base = l, approval.Display(filepath.Base(f.Name), 100)
 	m := yamlfile.Parse(f.Name, f.Data, r.problems).Mapping()
 	l.name = r.layerName(m)
@@ -102,7 +97,13 @@ func (r *reader) readLayer(f File) *layer {
 	r.readRules(m.Field("rules"))
 	r.readSections(m)
 	l.decisions = readDecisions(m.Field("decisions"))
-	l.redactions = indexRedactions(l.rules)
+	for _, made := range l.rules {
+		for _, name := range made.names {
+			if len(made.redact) > 0 && name != "*" {
+				l.redactions.add(name, made)
+			}
+		}
+	}
 	says := []string{"rules", "deny", "require_approval", "allow", "classify", "unmatched"}
 	if m.Present() && !slices.ContainsFunc(says, m.Has) {
 		m.Problem("the file has no rules",

@@ -24,8 +24,7 @@ type File struct {
 type Set struct {
 	layers     []*layer // by name
 	digest     string
-	redact     []string        // of every layer that is for all calls
-	redacted   map[string]bool // the same, by redactKey
+	redact     []string // of every layer that is for all calls
 	warnings   yamlfile.Problems
 	unexecuted yamlfile.Problems
 }

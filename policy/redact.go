@@ -7,46 +7,6 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
-// redactionIndex holds the rules with redactions, by tool. They hide for every call of their tools,
-// whether or not they count: a rule that is passed over for a missing argument, or stands behind
-// one that denies, must not show its fields. A rule under "*" hides only where it counts.
-type redactionIndex struct {
-	exact map[string][]*rule
-	globs []namedRule
-}
-
-func indexRedactions(rules []*rule) redactionIndex {
-	h := redactionIndex{exact: map[string][]*rule{}}
-	for _, r := range rules {
-		if len(r.redact) == 0 {
-			continue
-		}
-		for _, name := range r.names {
-			switch {
-			case name == "*":
-			case isGlob(name):
-				h.globs = append(h.globs, namedRule{glob(name), r})
-			default:
-				h.exact[name] = append(h.exact[name], r)
-			}
-		}
-	}
-	return h
-}
-
-// addRedactions adds what the layer hides for the tool, whichever of its rules count.
-func (l *layer) addRedactions(tool string, lists [][]string) [][]string {
-	for _, r := range l.redactions.exact[tool] {
-		lists = append(lists, r.redact)
-	}
-	for _, g := range l.redactions.globs {
-		if g.glob.match(tool) {
-			lists = append(lists, g.rule.redact)
-		}
-	}
-	return lists
-}
-
 // redactsAnyway reports whether the rule hides fields of the tool's calls though it does not count.
 func (r *rule) redactsAnyway(tool string) bool {
 	return len(r.redact) > 0 &&
@@ -71,33 +31,7 @@ func (s *Set) redactAlways() {
 			lists = append(lists, l.redact)
 		}
 	}
-	s.redact, s.redacted = union(lists...), map[string]bool{}
-	for _, name := range s.redact {
-		s.redacted[redactKey(name)] = true
-	}
-}
-
-// redactions are those for all calls, and those of lists.
-func (s *Set) redactions(lists [][]string) []string {
-	out := slices.Clone(s.redact)
-	var added map[string]bool
-	for _, names := range lists {
-		for _, name := range names {
-			key := redactKey(name)
-			if s.redacted[key] || added[key] {
-				continue
-			}
-			if added == nil {
-				added = map[string]bool{}
-			}
-			added[key] = true
-			out = append(out, name)
-		}
-	}
-	if added != nil {
-		slices.Sort(out)
-	}
-	return out
+	s.redact = union(lists...)
 }
 
 // union adds up field names, sorted.

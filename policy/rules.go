@@ -85,15 +85,13 @@ func (r *reader) index(made *rule, t toolName) {
 	if !made.broken && r.shadowed(made, t) {
 		return
 	}
-	l := r.layer
-	switch {
-	case t.name == "*":
-		l.star = append(l.star, made)
-	case isGlob(t.name):
-		l.globs = append(l.globs, namedRule{glob(t.name), made})
+	if t.name == "*" {
+		r.layer.star = append(r.layer.star, made)
+		return
+	}
+	r.layer.list.add(t.name, made)
+	if isGlob(t.name) {
 		r.warnHidden(made, t)
-	default:
-		l.exact[t.name] = append(l.exact[t.name], made)
 	}
 }
 
@@ -134,7 +132,7 @@ const maxPatterns = 500
 
 // warnHidden warns of a pattern that an earlier one takes every call from.
 func (r *reader) warnHidden(made *rule, t toolName) {
-	globs := r.layer.globs
+	globs := r.layer.list.globs
 	for _, before := range globs[:min(len(globs)-1, maxPatterns)] {
 		if before.rule != made && !before.rule.conditional() &&
 			before.glob.covers(glob(t.name), &r.compareSteps) {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,7 +77,7 @@ func (r *reader) readSections(m *yamlfile.Mapping) {
 	}{{formDeny, approval.VerdictDeny}, {formRequire, approval.VerdictRequire}, {formAllow,
 		approval.VerdictAllow}} {
 		into := &r.layer.sections[i]
-		into.form, into.exact = s.form, map[string][]*rule{}
+		into.form = s.form
 		list, _ := m.Field(string(s.form)).List()
 		for _, v := range list {
 			r.readEntry(into, v, s.kind, r.layer.sections[:i])
@@ -103,11 +104,7 @@ func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.Verdic
 		r.readEntryFields(m, made)
 	}
 	for _, t := range tools {
-		if isGlob(t.name) {
-			into.globs = append(into.globs, namedRule{glob(t.name), made})
-		} else {
-			into.exact[t.name] = append(into.exact[t.name], made)
-		}
+		into.add(t.name, made)
 		if always := r.alwaysHeld(t.name, before); always != nil {
 			t.at.Warn(fmt.Sprintf(
 				"%s never comes to say anything about %q: the entry of %s at %s takes every such call",
@@ -282,19 +279,19 @@ func (f *field) holds(in *input, absent bool) (held bool, say, problem string) {
 // compared is holds for what is compared with one field.
 func (f *field) compared(in *input, args map[string]any, absent bool) bool {
 	found, matched, mistyped := 0, 0, 0
-	count := func(match, typed bool) {
+	count := func(readings ...any) {
 		found++
-		if !typed {
+		if match, typed := f.compare(readings); !typed {
 			mistyped++
 		} else if match {
 			matched++
 		}
 	}
 	if v, ok := args[f.name]; ok {
-		count(f.compare(v))
+		count(v)
 	}
 	if v, ok := in.call.Labels[f.name]; ok {
-		count(f.compareLabel(v))
+		count(labelReadings(v)...)
 	}
 	if absent {
 		return found == 0 || matched > 0 || mistyped > 0
@@ -302,45 +299,34 @@ func (f *field) compared(in *input, args map[string]any, absent bool) bool {
 	return found > 0 && matched == found
 }
 
-// compare reports whether an argument matches, and whether it has a type that can.
-func (f *field) compare(v any) (match, typed bool) {
-	n, number := v.(float64)
-	if f.op != equal {
-		return number && f.inOrder(n), number
-	}
-	for _, want := range f.values {
-		switch want := want.(type) {
-		case float64:
-			match, typed = match || number && n == want, typed || number
-		case string:
-			s, ok := v.(string)
-			match, typed = match || ok && s == want, typed || ok
-		case bool:
-			b, ok := v.(bool)
-			match, typed = match || ok && b == want, typed || ok
+// compare reports whether a value matches in any of its readings, and whether any has a type that
+// can.
+func (f *field) compare(readings []any) (match, typed bool) {
+	for _, v := range readings {
+		if f.op != equal {
+			n, number := v.(float64)
+			match, typed = match || number && f.inOrder(n), typed || number
+			continue
+		}
+		for _, want := range f.values {
+			match = match || v == want
+			typed = typed || reflect.TypeOf(v) == reflect.TypeOf(want)
 		}
 	}
 	return match, typed
 }
 
-// compareLabel is compare for labels, which are texts whatever they say.
-func (f *field) compareLabel(s string) (match, typed bool) {
-	n, err := strconv.ParseFloat(s, 64)
-	number := err == nil && !math.IsNaN(n) && !math.IsInf(n, 0)
-	if f.op != equal {
-		return number && f.inOrder(n), number
+// labelReadings are what a label can be compared as: a label is text, also where it says a number,
+// true or false.
+func labelReadings(s string) []any {
+	readings := []any{s}
+	if n, err := strconv.ParseFloat(s, 64); err == nil && !math.IsNaN(n) && !math.IsInf(n, 0) {
+		readings = append(readings, n)
 	}
-	for _, want := range f.values {
-		switch want := want.(type) {
-		case float64:
-			match, typed = match || number && n == want, typed || number
-		case string:
-			match, typed = match || s == want, true
-		case bool:
-			match, typed = match || s == strconv.FormatBool(want), typed || s == "true" || s == "false"
-		}
+	if s == "true" || s == "false" {
+		readings = append(readings, s == "true")
 	}
-	return match, typed
+	return readings
 }
 
 func (f *field) inOrder(n float64) bool {
