@@ -32,7 +32,7 @@ var rooms = map[string][]string{
 	"policy":                {"internal/yamlfile", "policy/path", "policy/requirement", "tool"},
 	"policy/requirement":    {"ballot"},
 	"policy/path":           {},
-	"policy/policytest":     {"internal/yamlfile", "policy"},
+	"policy/policytest":     {"audit", "internal/yamlfile", "policy"},
 	"policy/policydiff":     {"policy", "policy/requirement", "policy/policytest"},
 	"policy/schema":         {},
 	"policy/active":         {"internal/yamlfile", "policy", "store"},

@@ -55,7 +55,9 @@ var (
 
 // New hides the fields with these names.
 func New(fields []string) *Redactor {
-	r := &Redactor{names: map[string]bool{}, long: map[string]bool{}, short: map[string]bool{}, numbers: map[string]bool{}}
+	r := &Redactor{
+		names: map[string]bool{}, long: map[string]bool{}, short: map[string]bool{}, numbers: map[string]bool{},
+	}
 	var quoted []string
 	for _, f := range fields {
 		r.names[strings.ToLower(f)] = true
@@ -322,7 +324,8 @@ func (r *Redactor) hide(v any) any {
 		return c.over(v, nil)
 	case json.Number:
 		for _, n := range []string{v.String(), plainNumber(v.String())} {
-			if bare := strings.TrimPrefix(n, "-"); r.numbers[bare] || r.long[bare] || r.short[bare] || r.long[n] || r.short[n] {
+			bare := strings.TrimPrefix(n, "-")
+			if r.numbers[bare] || r.long[bare] || r.short[bare] || r.long[n] || r.short[n] {
 				return Mark
 			}
 		}

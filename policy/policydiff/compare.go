@@ -29,8 +29,8 @@ func Compare(old, new approval.Verdict) []Shift {
 	c.Rank("verdict", slices.Index(kinds, old.Kind), slices.Index(kinds, new.Kind),
 		string(old.Kind), string(new.Kind))
 	if new.Kind != approval.VerdictDeny {
-		levels := approval.Risks
-		c.Rank("risk", slices.Index(levels, old.Risk), slices.Index(levels, new.Risk), risk(old.Risk), risk(new.Risk))
+		rank := func(r approval.Risk) int { return slices.Index(approval.Risks, r) }
+		c.Rank("risk", rank(old.Risk), rank(new.Risk), risk(old.Risk), risk(new.Risk))
 	}
 	c.Names("redact", old.Redact, new.Redact, strings.EqualFold)
 	if old.Kind == new.Kind && new.Kind != approval.VerdictDeny {

@@ -19,19 +19,6 @@ func Given(cases []policytest.Case) iter.Seq2[policytest.Case, error] {
 	}
 }
 
-// Both goes through one sequence and then the other.
-func Both(first, second iter.Seq2[policytest.Case, error]) iter.Seq2[policytest.Case, error] {
-	return func(yield func(policytest.Case, error) bool) {
-		for _, calls := range []iter.Seq2[policytest.Case, error]{first, second} {
-			for c, err := range calls {
-				if !yield(c, err) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // Lister returns the payloads of one page of the audit entries of a kind, and the cursor of the
 // next page: empty after the last one.
 type Lister func(ctx context.Context, kind, cursor string) (page []json.RawMessage, next string, err error)

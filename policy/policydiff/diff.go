@@ -49,22 +49,28 @@ func (r Report) only(laxer bool) []Change {
 	return out
 }
 
-// Diff compares what two policies say to calls. Where the calls end with an error, it returns that,
-// and the report on the calls before it.
-func Diff(old, new *policy.Set, calls iter.Seq2[policytest.Case, error]) (Report, error) {
+// Diff compares what two policies say to calls, one sequence after the other. Where one ends with an
+// error, it returns that, and the report on the calls before it.
+func Diff(old, new *policy.Set, corpus ...iter.Seq2[policytest.Case, error]) (Report, error) {
 	var r Report
-	for c, err := range calls {
-		if err != nil {
-			return r, err
-		}
-		r.Calls++
-		if c.Redacted() {
-			r.Redacted++
-		}
-		was, will := old.Evaluate(c.Call, c.At), new.Evaluate(c.Call, c.At)
-		if shifts := Compare(was, will); len(shifts) > 0 {
-			r.Changes = append(r.Changes, Change{c, was, will, shifts})
+	for _, calls := range corpus {
+		for c, err := range calls {
+			if err != nil {
+				return r, err
+			}
+			r.add(old, new, c)
 		}
 	}
 	return r, nil
+}
+
+func (r *Report) add(old, new *policy.Set, c policytest.Case) {
+	r.Calls++
+	if c.Redacted() {
+		r.Redacted++
+	}
+	was, will := old.Evaluate(c.Call, c.At), new.Evaluate(c.Call, c.At)
+	if shifts := Compare(was, will); len(shifts) > 0 {
+		r.Changes = append(r.Changes, Change{c, was, will, shifts})
+	}
 }

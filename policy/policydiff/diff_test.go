@@ -96,12 +96,14 @@ func TestRecorded(t *testing.T) {
 		}
 		return pages[kind+" "+cursor], next, nil
 	}
+	free, asked := compile(t, "rules: [{tool: '*', auto_approve: true}]"), compile(t, "rules: []")
+	all, err := policydiff.Diff(free, asked, policydiff.Given(corpus("first")[:1]), policydiff.Recorded(ctx, list))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var tools []string
-	for c, err := range policydiff.Both(policydiff.Given(corpus("first")[:1]), policydiff.Recorded(ctx, list)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		tools = append(tools, c.Call.Tool)
+	for _, c := range all.Changes {
+		tools = append(tools, c.Case.Call.Tool)
 	}
 	if want := []string{"first", "a", "b", "c"}; !slices.Equal(tools, want) {
 		t.Errorf("got %q, want %q", tools, want)

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/strictjson"
@@ -58,47 +59,39 @@ func LoadCases(path string) ([]Case, error) {
 func ReadCases(name string, from io.Reader) ([]Case, error) {
 	var problems yamlfile.Problems
 	var cases []Case
-	file := approval.Display(name, 300)
-	lines := bufio.NewReader(from)
-	for n := 1; ; n++ {
-		line, err := readLine(lines)
-		if len(bytes.TrimSpace(line)) > 0 {
-			c, ok, problem := readCase(line)
-			c.Place = fmt.Sprintf("%s:%d", file, n)
-			switch {
-			case problem != nil:
-				problems.Add(yamlfile.Problem{File: file, Line: n, Column: 1, Message: problem.Error(), Hint: oneEach})
-			case ok:
-				cases = append(cases, c)
-			}
+	file, n := approval.Display(name, 300), 0
+	wrong := func(err error) {
+		problems.Add(yamlfile.Problem{File: file, Line: n, Column: 1, Message: err.Error(), Hint: oneEach})
+	}
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		n++
+		line := lines.Bytes()
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
 		}
+		c, ok, err := readCase(line)
+		c.Place = fmt.Sprintf("%s:%d", file, n)
 		switch {
-		case errors.Is(err, io.EOF):
-			if err := problems.Err(); err != nil {
-				return nil, err
-			}
-			return cases, nil
 		case err != nil:
-			message := "can't be read on: " + err.Error()
-			problems.Add(yamlfile.Problem{File: file, Line: n, Column: 1, Message: message, Hint: oneEach})
-			return nil, problems.Err()
+			wrong(err)
+		case ok:
+			cases = append(cases, c)
 		}
 	}
-}
-
-// readLine returns a line, and io.EOF with the last one.
-func readLine(from *bufio.Reader) ([]byte, error) {
-	var line []byte
-	for {
-		part, err := from.ReadSlice('\n')
-		line = append(line, part...)
-		if len(line) > maxLine {
-			return nil, fmt.Errorf("the line is longer than %d bytes", maxLine)
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return line, err
-		}
+	err := lines.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		err = fmt.Errorf("the line is longer than %d bytes", maxLine)
 	}
+	if err != nil {
+		n++
+		wrong(fmt.Errorf("can't be read on: %w", err))
+	}
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return cases, nil
 }
 
 // readCase returns false for an audit entry without a call.
@@ -130,15 +123,13 @@ func readCase(line []byte) (Case, bool, error) {
 }
 
 // EntryKinds are the kinds of audit entries that hold a call as it was asked for.
-var EntryKinds = []string{"call.requested", "call.blocked"}
+var EntryKinds = []string{string(audit.KindRequested), string(audit.KindBlocked)}
 
 // FromEntry returns the call that an audit entry's payload holds. It returns false if it holds
 // none: only the entries of EntryKinds do, and of those some hold what could not be a call and was
 // never judged. Values that the policy of that time hid are hidden in it, too; see Case.Redacted.
 func FromEntry(payload json.RawMessage) (Case, bool) {
-	var p struct {
-		Call *approval.View `json:"call"`
-	}
+	var p audit.Blocked // whose call may be missing; that of audit.Requested has the same name
 	if err := json.Unmarshal(payload, &p); err != nil || p.Call == nil {
 		return Case{}, false
 	}

@@ -22,28 +22,6 @@ func (c Coverage) Percent() int {
 	return (c.Rules - len(c.Missed)) * 100 / c.Rules
 }
 
-// coverage collects the rules that tests reach, policy by policy.
-type coverage struct {
-	index    map[string]int // of a policy, by its digest
-	policies []covered
-}
-
-type covered struct {
-	paths []string
-	set   *policy.Set
-	hit   map[string]bool // by spot
-}
-
-// use begins to count for a policy, and reports whether it is a new one.
-func (c *coverage) use(paths []string, set *policy.Set) bool {
-	if _, known := c.index[set.Digest()]; known {
-		return false
-	}
-	c.index[set.Digest()] = len(c.policies)
-	c.policies = append(c.policies, covered{paths, set, map[string]bool{}})
-	return true
-}
-
 // spot tells the rules of a policy apart, wherever its files lie: suites may know the same files by
 // different paths.
 func spot(layer string, r policy.RuleRef) string {
@@ -54,33 +32,29 @@ func spot(layer string, r policy.RuleRef) string {
 	return layer + r.Where[len(at):]
 }
 
-// hit notes the rules that counted: those that decided in their layers, and those whose conditions
-// could not be evaluated.
-func (c *coverage) hit(e policy.Explanation) {
-	hit := c.policies[c.index[e.Policy.Digest]].hit
-	for _, l := range e.Layers {
-		if l.Rule != nil {
-			hit[spot(l.Layer, *l.Rule)] = true
+// covered is which rules of a policy, by their spots, no test reaches. Reached are the rules that
+// decided in their layers, and those whose conditions could not be evaluated.
+func covered(paths []string, set *policy.Set, results []Result) Coverage {
+	hit := map[string]bool{}
+	for _, r := range results {
+		if r.Explanation.Policy.Digest != set.Digest() {
+			continue
 		}
-		for _, r := range l.Counted {
-			hit[spot(l.Layer, r)] = true
-		}
-	}
-}
-
-func (c *coverage) result() []Coverage {
-	var out []Coverage
-	for _, p := range c.policies {
-		rules := p.set.Rules()
-		made := Coverage{
-			Policy: p.paths, Digest: p.set.Digest(), Rules: len(rules), Missed: []policy.RuleInfo{},
-		}
-		for _, r := range rules {
-			if !p.hit[spot(r.Layer, r.RuleRef)] {
-				made.Missed = append(made.Missed, r)
+		for _, l := range r.Explanation.Layers {
+			if l.Rule != nil {
+				hit[spot(l.Layer, *l.Rule)] = true
+			}
+			for _, counted := range l.Counted {
+				hit[spot(l.Layer, counted)] = true
 			}
 		}
-		out = append(out, made)
 	}
-	return out
+	rules := set.Rules()
+	made := Coverage{Policy: paths, Digest: set.Digest(), Rules: len(rules), Missed: []policy.RuleInfo{}}
+	for _, r := range rules {
+		if !hit[spot(r.Layer, r.RuleRef)] {
+			made.Missed = append(made.Missed, r)
+		}
+	}
+	return made
 }

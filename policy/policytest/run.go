@@ -70,19 +70,23 @@ func Run(suites ...*Suite) (Report, error) {
 		return Report{}, err
 	}
 	var report Report
-	c := coverage{index: map[string]int{}}
 	for i, s := range suites {
-		if c.use(s.Policy, sets[i]) {
-			report.Warnings = append(append(report.Warnings, sets[i].Warnings()...), sets[i].Unexecuted()...)
-		}
 		for _, t := range s.Tests {
 			e := sets[i].Explain(t.Call, t.At)
-			c.hit(e)
 			report.Results = append(report.Results,
 				Result{Test: t, Suite: s.Name, Explanation: e, Mismatches: t.Expect.compare(e)})
 		}
 	}
-	report.Coverage = c.result()
+	known := map[string]bool{}
+	for i, s := range suites {
+		set := sets[i]
+		if known[set.Digest()] {
+			continue
+		}
+		known[set.Digest()] = true
+		report.Warnings = append(append(report.Warnings, set.Warnings()...), set.Unexecuted()...)
+		report.Coverage = append(report.Coverage, covered(s.Policy, set, report.Results))
+	}
 	return report, nil
 }
 

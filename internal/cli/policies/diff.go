@@ -94,7 +94,7 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 	if err != nil {
 		return err
 	}
-	report, err := policydiff.Diff(old, new, calls)
+	report, err := policydiff.Diff(old, new, calls...)
 	switch {
 	case err != nil:
 		return err
@@ -114,7 +114,7 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 }
 
 // corpus goes through the calls of --calls, then those of --recorded.
-func (d *diffCommand) corpus(cmd *cobra.Command) (iter.Seq2[policytest.Case, error], error) {
+func (d *diffCommand) corpus(cmd *cobra.Command) ([]iter.Seq2[policytest.Case, error], error) {
 	var given []policytest.Case
 	for _, path := range d.calls {
 		var cases []policytest.Case
@@ -129,15 +129,16 @@ func (d *diffCommand) corpus(cmd *cobra.Command) (iter.Seq2[policytest.Case, err
 		}
 		given = append(given, cases...)
 	}
+	calls := []iter.Seq2[policytest.Case, error]{policydiff.Given(given)}
 	if !d.recorded {
-		return policydiff.Given(given), nil
+		return calls, nil
 	}
 	c, err := d.Client(cmd)
 	if err != nil {
 		return nil, err
 	}
 	recorded := policydiff.Recorded(cmd.Context(), entriesSince(c, d.Now().Add(-d.since)))
-	return policydiff.Both(policydiff.Given(given), recorded), nil
+	return append(calls, recorded), nil
 }
 
 // noteRedacted warns of compared calls that are not whole.
