@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -117,7 +118,7 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 			errs = errs[i : i+1]
 		}
 		for _, e := range errs {
-			message, hint := celProblem(e.Message, source)
+			message, hint := celProblem(env, e.Message, source)
 			if e.Location.Line() < 1 {
 				v.Problem(message, hint)
 				continue
@@ -192,16 +193,8 @@ var (
 // assigned is in the parser's complaint of a single =.
 const assigned = "token recognition error at: '="
 
-// functions are those that are looked for where an expression calls another.
-var functions = []string{
-	"all", "contains", "double", "duration", "endsWith", "exists", "exists_one", "filter", "getDate",
-	"getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds",
-	"getMinutes", "getMonth", "getSeconds", "has", "int", "map", "matches", "size", "startsWith", "string",
-	"timestamp",
-}
-
 // celProblem is what the compiler complains of in source, and how to mend it.
-func celProblem(message, source string) (string, string) {
+func celProblem(env *cel.Env, message, source string) (string, string) {
 	if strings.Contains(message, assigned) {
 		return "a single = does not compare", "use == to compare"
 	}
@@ -211,7 +204,7 @@ func celProblem(message, source string) (string, string) {
 		known := variables
 		called := regexp.MustCompile(`(^|\W)` + regexp.QuoteMeta(m[1]) + `\s*\(`).MatchString(source)
 		if called {
-			known = functions
+			known = slices.Sorted(maps.Keys(env.Functions()))
 		}
 		if near := yamlfile.Nearest(m[1], known); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)

@@ -9,35 +9,11 @@
 // that differ are an error, and so is require_approval: false by itself: some would read it as "may
 // run" and some as "not decided here", so it must say which.
 //
-// # Two forms
-//
-// In a rule list exact names go before patterns, patterns before "*", then order decides, and the
-// first rule that holds settles it. In sections, deny goes before require_approval before allow,
-// and within a section every entry that holds counts. A layer with both says the stricter of the
-// two.
-//
-// In deny and require_approval what a call leaves out, or states as another type, counts as a
-// match; in allow it does not, and everything found must match, so that a label can't override an
-// argument. In rule lists agent, team and labels match what is there.
-//
-// A path is read exactly in allow, and in deny and require_approval in every way in which some
-// system could read it.
-//
 // # What can't be told
 //
 // A condition that can't be evaluated makes its rule count for an approval, and evaluation goes on
 // as if the rule did not match. So both readings count, the strictest wins, and nothing is allowed
 // by it. PolicyRef.Why says what was wrong, in the policy's own words: never a value of the call.
-//
-// # Several layers
-//
-// Each file is a layer, and their order does not matter. Every layer with a rule that holds has a
-// say: the strictest verdict wins, requirements add up, the shortest stated timeout wins among
-// those who decided so, the highest risk wins, and redactions add up: those of the layer, and of
-// each of its rules that is for the tool, whether or not it holds (for "*": if it holds), since
-// calls that are denied are stored, too. approval.DefaultTimeout counts only where none is stated.
-// A layer in which nothing matches has no say if another one matches, so that a team's file need
-// not repeat the organisation's rules. Layers that observe are evaluated alone.
 //
 // # Cost
 //

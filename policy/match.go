@@ -50,22 +50,23 @@ func (m *matcher) match(c *approval.Call, absent bool) string {
 	return ""
 }
 
-// text shows the matcher on one line.
-func (m *matcher) text() string { return m.spell(firstFew[glob], ", ") }
-
 // key tells matchers apart. It is empty for one that takes all.
 func (m *matcher) key() string {
-	return m.spell(func(gs []glob) string { return fmt.Sprintf("%q", gs) }, "\x00")
+	if m.all() {
+		return ""
+	}
+	return fmt.Sprintf("%q", *m)
 }
 
-func (m *matcher) spell(list func([]glob) string, between string) string {
+// text shows the matcher on one line.
+func (m *matcher) text() string {
 	if m.all() {
 		return ""
 	}
 	var parts []string
 	add := func(name string, gs globs) {
 		if len(gs) > 0 {
-			parts = append(parts, name+" "+list(gs))
+			parts = append(parts, name+" "+firstFew(gs))
 		}
 	}
 	add("tool", m.tool)
@@ -74,7 +75,7 @@ func (m *matcher) spell(list func([]glob) string, between string) string {
 	for _, l := range m.labels {
 		add("label "+l.name, l.values)
 	}
-	return strings.Join(parts, between)
+	return strings.Join(parts, ", ")
 }
 
 const maxListed = 1000 // entries of one list of tools, names or values

@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -91,7 +92,7 @@ func (r *reader) pattern(v yamlfile.Value) *pattern {
 		v.Problem("the regular expression can't be compiled", re2)
 		return nil
 	}
-	made := &pattern{re: re, shown: quote(text), size: uint64(size), anchored: begins(parsed) && ends(parsed)}
+	made := &pattern{re: re, shown: quote(text), size: uint64(size), anchored: anchored(parsed)}
 	r.patterns[text] = made
 	return made
 }
@@ -138,30 +139,24 @@ func estimateSize(re *syntax.Regexp) int {
 	return min(n, math.MaxInt32)
 }
 
-// begins and ends report whether whatever matches stands at the beginning or the end of the text,
-// as far as can be seen without trying.
-func begins(re *syntax.Regexp) bool {
-	return reaches(re, syntax.OpBeginText, func(subs []*syntax.Regexp) *syntax.Regexp { return subs[0] })
+// anchored reports whether whatever matches is a whole text, as far as can be seen without trying.
+func anchored(re *syntax.Regexp) bool {
+	return reaches(re, syntax.OpBeginText) && reaches(re, syntax.OpEndText)
 }
 
-func ends(re *syntax.Regexp) bool {
-	return reaches(re, syntax.OpEndText,
-		func(subs []*syntax.Regexp) *syntax.Regexp { return subs[len(subs)-1] })
-}
-
-func reaches(re *syntax.Regexp, edge syntax.Op, outermost func([]*syntax.Regexp) *syntax.Regexp) bool {
+// reaches reports whether whatever matches reaches an edge of the text: its beginning or its end.
+func reaches(re *syntax.Regexp, edge syntax.Op) bool {
 	switch re.Op {
 	case edge:
 		return true
 	case syntax.OpConcat, syntax.OpCapture, syntax.OpPlus:
-		return reaches(outermost(re.Sub), edge, outermost)
-	case syntax.OpAlternate:
-		for _, sub := range re.Sub {
-			if !reaches(sub, edge, outermost) {
-				return false
-			}
+		outermost := re.Sub[0]
+		if edge == syntax.OpEndText {
+			outermost = re.Sub[len(re.Sub)-1]
 		}
-		return true
+		return reaches(outermost, edge)
+	case syntax.OpAlternate:
+		return !slices.ContainsFunc(re.Sub, func(sub *syntax.Regexp) bool { return !reaches(sub, edge) })
 	}
 	return false
 }
@@ -170,15 +165,14 @@ func reaches(re *syntax.Regexp, edge syntax.Op, outermost func([]*syntax.Regexp)
 // numbers, true and false, too. It says what matched, or why that can't be told.
 func (f *field) search(in *input, absent bool) (held bool, say, problem string) {
 	w := in.rawTexts()
-	kinds := []struct {
+	type kind struct {
 		name  string
 		texts []string
-	}{{"a text in the arguments", w.values}}
+	}
+	kinds := []kind{{"a text in the arguments", w.values}}
 	if absent {
-		kinds = append(kinds, []struct {
-			name  string
-			texts []string
-		}{{"the name of a field", w.keys}, {"a number, true or false in the arguments", w.plain}}...)
+		kinds = append(kinds, kind{"the name of a field", w.keys},
+			kind{"a number, true or false in the arguments", w.plain})
 	}
 	var bytes, count uint64
 	for _, k := range kinds {

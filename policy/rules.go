@@ -16,11 +16,19 @@ type first struct {
 }
 
 // foreignRuleFields are words that other tools have in rule lists.
-var foreignRuleFields = map[string]string{
-	"action":      "write require_approval: true, auto_approve: true or deny: true",
-	"id":          "write it as a comment (# …)",
-	"description": "write it as a comment (# …)",
-}
+var foreignRuleFields = func() map[string]string {
+	hints := map[string]string{
+		"action":      "write require_approval: true, auto_approve: true or deny: true",
+		"id":          "write it as a comment (# …)",
+		"description": "write it as a comment (# …)",
+	}
+	for _, word := range slices.Concat(usualFields,
+		[]string{"capability", "contains", "match_keywords", "match_regex", "path_prefix"}) {
+		hints[word] = "write the rule as an entry of deny:, require_approval: or allow:, " +
+			"or a condition: when: args.amount > 100"
+	}
+	return hints
+}()
 
 func (r *reader) readRules(v yamlfile.Value) {
 	r.first = map[string]first{}
@@ -36,10 +44,6 @@ func (r *reader) readRule(m *yamlfile.Mapping) {
 	readKind(m, made)
 	r.readConditions(m, made)
 	r.readTerms(m, made)
-	m.Later("write it as an entry of deny:, require_approval: or allow:, or as a condition: "+
-		"when: args.amount > 100", slices.Concat([]string{
-		"capability", "contains", "match_keywords", "match_regex", "path_prefix",
-	}, usualFields)...)
 	m.Hint(foreignRuleFields)
 	m.Done()
 	for _, t := range tools {

@@ -307,7 +307,8 @@ func decode(doc []byte, v any, passOver bool) error {
 		return nil
 	case errors.As(err, &te):
 		kind, _, _ := strings.Cut(te.Value, " ") // behind a blank stands the value itself
-		return errorf("%s: is a %s, must be %s", onWire(te.Field, reflect.TypeOf(v).Elem()), kind, jsonKind(te.Type))
+		field := onWire(te.Field, reflect.TypeOf(v).Elem())
+		return errorf("%s: is a %s, must be %s", field, kind, jsonKind(te.Type))
 	}
 	return errorf("%s", strings.TrimPrefix(err.Error(), "json: "))
 }

@@ -80,7 +80,9 @@ var utf8BOM = []byte("\ufeff")
 // reorder a line. Each kind is reported once, where it first stands.
 func checkText(file string, data []byte, problems *Problems) bool {
 	if bytes.HasPrefix(data, []byte{0xFF, 0xFE}) || bytes.HasPrefix(data, []byte{0xFE, 0xFF}) {
-		problems.Add(Problem{File: file, Line: 1, Column: 1, Message: "the file is UTF-16", Hint: "save it as UTF-8"})
+		problems.Add(Problem{
+			File: file, Line: 1, Column: 1, Message: "the file is UTF-16", Hint: "save it as UTF-8",
+		})
 		return false
 	}
 	seen := map[rune]bool{}

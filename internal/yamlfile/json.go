@@ -88,7 +88,8 @@ func (v Value) exact() bool {
 	const most = 1 << 53
 	n := v.node.Value
 	if !jsonNumber.MatchString(n) {
-		v.Problem("the number is not written as JSON writes numbers", "write it in plain decimal digits, or put it in quotes if it is text")
+		v.Problem("the number is not written as JSON writes numbers",
+			"write it in plain decimal digits, or put it in quotes if it is text")
 		return false
 	}
 	if strings.ContainsAny(n, ".eE") {
@@ -99,7 +100,8 @@ func (v Value) exact() bool {
 		return true
 	}
 	if i, err := strconv.ParseInt(n, 10, 64); err != nil || i > most || i < -most {
-		v.Problem(fmt.Sprintf("the integer is beyond 2^53 (%d) and readers would round it", most), "use a smaller one, or text")
+		v.Problem(fmt.Sprintf("the integer is beyond 2^53 (%d) and readers would round it", most),
+			"use a smaller one, or text")
 		return false
 	}
 	return true

@@ -8,12 +8,10 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Mapping is a mapping with known fields (Field, Need, Later, then Done) or with free names
-// (Entries).
+// Mapping is a mapping with known fields (Field, Need, then Done) or with free names (Entries).
 type Mapping struct {
 	Value
-	asked []string // fields that are offered, as asked for
-	later []string
+	asked []string          // fields that are offered, as asked for
 	hints map[string]string // for Done
 }
 
@@ -35,17 +33,6 @@ func (m *Mapping) Need(name, hint string) Value {
 	return v
 }
 
-// Later refuses fields that are known words but that this version does not act on. Leaving one out
-// of account would change what the file means.
-func (m *Mapping) Later(hint string, names ...string) {
-	m.later = append(m.later, names...)
-	for _, name := range names {
-		if key := m.key(name); key.Present() {
-			key.Problem(name+" is not offered by this version of Pawl", hint)
-		}
-	}
-}
-
 // Hint says what to write instead of fields that are not known here, by their names, for Done to
 // tell.
 func (m *Mapping) Hint(hints map[string]string) { m.hints = hints }
@@ -54,7 +41,7 @@ func (m *Mapping) Hint(hints map[string]string) { m.hints = hints }
 func (m *Mapping) Done() {
 	unknown := 0
 	for _, e := range m.Entries() {
-		if slices.Contains(m.asked, e.Name) || slices.Contains(m.later, e.Name) {
+		if slices.Contains(m.asked, e.Name) {
 			continue
 		}
 		if unknown++; unknown > maxProblems+1 {
@@ -102,29 +89,15 @@ func (m *Mapping) Entries() []Entry {
 }
 
 func (m *Mapping) find(name string) Value {
-	if i, ok := m.index(name); ok {
-		return Value{doc: m.doc, node: m.node.Content[i+1], what: name}
-	}
-	return Value{}
-}
-
-func (m *Mapping) key(name string) Value {
-	if i, ok := m.index(name); ok {
-		return Value{doc: m.doc, node: m.node.Content[i], what: name}
-	}
-	return Value{}
-}
-
-func (m *Mapping) index(name string) (int, bool) {
 	if !m.Present() {
-		return 0, false
+		return Value{}
 	}
 	for i := 0; i < len(m.node.Content); i += 2 {
 		if key := m.node.Content[i]; isText(key) && key.Value == name {
-			return i, true
+			return Value{doc: m.doc, node: m.node.Content[i+1], what: name}
 		}
 	}
-	return 0, false
+	return Value{}
 }
 
 // Nearest returns the known name that a mistyped one most likely stands for, or "".

@@ -17,7 +17,8 @@ import (
 func Parse(name string, data []byte, problems *Problems) Value {
 	d := &document{name: displayName(name), problems: problems}
 	data = bytes.TrimPrefix(data, utf8BOM)
-	if !sizeFits(d.name, data, problems) || !valuesFit(d.name, data, problems) || !checkText(d.name, data, problems) {
+	fits := sizeFits(d.name, data, problems) && valuesFit(d.name, data, problems)
+	if !fits || !checkText(d.name, data, problems) {
 		return Value{}
 	}
 	d.lines = bytes.Count(data, []byte("\n")) + 1
@@ -66,7 +67,8 @@ func (d *document) parse(data []byte) (*yaml.Node, bool) {
 	}
 	switch err = decode(dec, &more); {
 	case err == nil:
-		d.add(more.Line, more.Column, "a second document starts here", "one file holds one document: put it into a file of its own")
+		d.add(more.Line, more.Column, "a second document starts here",
+			"one file holds one document: put it into a file of its own")
 		return nil, false
 	case !errors.Is(err, io.EOF):
 		d.syntax(err, data, lines.read)
@@ -97,17 +99,20 @@ const (
 	mergeTag = "!!merge"
 )
 
+const noMark = "remove it; if it is meant as text, put it in quotes"
+
 // check notes what YAML allows and Pawl's files do not use.
 func (d *document) check(n *yaml.Node, depth int) {
 	if n.Kind == yaml.AliasNode {
-		d.add(n.Line, n.Column, "aliases (*name) are not taken", `write the value out; if a star is meant as text, put it in quotes: "*"`)
+		d.add(n.Line, n.Column, "aliases (*name) are not taken",
+			`write the value out; if a star is meant as text, put it in quotes: "*"`)
 		return
 	}
 	if n.Anchor != "" {
-		d.add(n.Line, n.Column, "anchors (&name) are not taken", "remove it; if it is meant as text, put it in quotes")
+		d.add(n.Line, n.Column, "anchors (&name) are not taken", noMark)
 	}
 	if n.Style&yaml.TaggedStyle != 0 {
-		d.add(n.Line, n.Column, "tags (!name) are not taken", "remove it; if it is meant as text, put it in quotes")
+		d.add(n.Line, n.Column, "tags (!name) are not taken", noMark)
 	}
 	if n.Kind == yaml.ScalarNode {
 		if strings.ContainsRune(n.Value, 0) {

@@ -72,7 +72,8 @@ func (ps *Problems) Add(p Problem) {
 		*ps = append(*ps, p)
 	case same == most:
 		*ps = append(*ps, Problem{
-			File: p.File, Message: "there are more problems than are shown", Hint: "correct the others first", Warning: p.Warning,
+			File: p.File, Message: "there are more problems than are shown", Hint: "correct the others first",
+			Warning: p.Warning,
 		})
 	}
 }

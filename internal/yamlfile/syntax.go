@@ -50,7 +50,8 @@ func (d *document) syntax(err error, data []byte, read int) {
 	switch {
 	case strings.HasSuffix(text, "',' or ']'"), strings.HasSuffix(text, "',' or '}'"):
 		line++ // counted from 0, and the line of the bracket: the best place there is
-	case line == 0, strings.Contains(text, "tab character"), strings.HasPrefix(text, "did not find expected key"),
+	case line == 0, strings.Contains(text, "tab character"),
+		strings.HasPrefix(text, "did not find expected key"),
 		strings.HasPrefix(text, "did not find expected '-'"),
 		strings.HasPrefix(text, "did not find expected <document start>"):
 		line = narrow(lines, read)

@@ -74,7 +74,8 @@ func (v Value) Within(line, column int, message, hint string) {
 	}
 	at := v.At(message, hint)
 	at.Column += column - 1
-	plain := v.node.Style&(yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 && !strings.ContainsAny(v.node.Value, "'\n")
+	plain := v.node.Style&(yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 &&
+		!strings.ContainsAny(v.node.Value, "'\n")
 	if v.node.Style&yaml.SingleQuotedStyle != 0 {
 		at.Column++
 	}
@@ -125,14 +126,6 @@ func (v Value) IsNumber() bool {
 // IsBool reports whether the value is true or false.
 func (v Value) IsBool() bool {
 	return v.Present() && v.node.Kind == yaml.ScalarNode && v.node.Tag == boolTag
-}
-
-// Column is the value's column in characters, from 1; 0 if it is absent.
-func (v Value) Column() int {
-	if !v.Present() {
-		return 0
-	}
-	return v.node.Column
 }
 
 // IsList reports whether the value is a list.
@@ -186,7 +179,7 @@ func (v Value) Bool() (value, ok bool) {
 	if !v.readable() {
 		return false, false
 	}
-	if v.node.Kind != yaml.ScalarNode || v.node.Tag != boolTag {
+	if !v.IsBool() {
 		v.wrong("true or false", "write true or false, without quotes")
 		return false, false
 	}
@@ -199,8 +192,7 @@ func (v Value) Duration(most approval.Duration) (approval.Duration, bool) {
 	if !v.readable() {
 		return 0, false
 	}
-	number := v.node.Kind == yaml.ScalarNode && (v.node.Tag == intTag || v.node.Tag == floatTag)
-	if !number && !isText(v.node) {
+	if !v.IsNumber() && !isText(v.node) {
 		v.wrong("a length of time", durationForms)
 		return 0, false
 	}

@@ -261,14 +261,14 @@ func TestFields(t *testing.T) {
 	m.Need("tool", "name it")
 	m.Field("timeout")
 	m.Field("require_approval")
-	m.Later("remove it", "when", "unless")
+	m.Hint(map[string]string{"when": "remove it", "unless": "remove it, too"})
 	m.Done()
 	const known = "the fields here are tool, timeout, require_approval"
 	want := `f.yaml:1:1: tool is missing; name it
 f.yaml:1:1: unknown field "tol"; did you mean "tool"?
 f.yaml:2:1: unknown field "TIMEOUT"; did you mean "timeout"?
 f.yaml:3:1: unknown field "requireapproval"; did you mean "require_approval"?
-f.yaml:4:1: when is not offered by this version of Pawl; remove it
+f.yaml:4:1: unknown field "when"; remove it
 f.yaml:5:1: unknown field "zzz"; ` + known + `
 f.yaml:6:1: unknown field "a\\u{202E}b"; ` + known + `
 f.yaml:7:1: the key "zzz" is given twice; keep one; the first is at f.yaml:5:1`

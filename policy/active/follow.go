@@ -15,8 +15,8 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// DefaultEvery is how often a Policy looks which version is active.
-const DefaultEvery = 2 * time.Second
+// lookEvery is how often a Policy looks which version is active.
+const lookEvery = 2 * time.Second
 
 // lookTimeout bounds one look.
 const lookTimeout = 10 * time.Second
@@ -24,19 +24,12 @@ const lookTimeout = 10 * time.Second
 // Options says which policy to follow.
 type Options struct {
 	Store  store.Policies // required; reading will do
-	Every  time.Duration  // default DefaultEvery
 	Logger *slog.Logger   // default: discard
 }
 
 func (o *Options) validate() error {
-	switch {
-	case o.Store == nil:
+	if o.Store == nil {
 		return errors.New("active: Options.Store is missing")
-	case o.Every < 0:
-		return errors.New("active: Options.Every is negative")
-	}
-	if o.Every == 0 {
-		o.Every = DefaultEvery
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -147,7 +140,7 @@ func (p *Policy) Check(context.Context) error {
 
 func (p *Policy) run(ctx context.Context) {
 	defer close(p.stopped)
-	tick := time.NewTicker(p.o.Every)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		select {

@@ -26,7 +26,7 @@ func follow(t *testing.T, s *fakeStore, l *logged) *active.Policy {
 
 // pass lets a follower look once more.
 func pass() {
-	time.Sleep(active.DefaultEvery)
+	time.Sleep(2 * time.Second)
 	synctest.Wait()
 }
 
@@ -210,7 +210,7 @@ func TestTheLastUsableOneCounts(t *testing.T) {
 func TestManyJudgeWhileItChanges(t *testing.T) {
 	s := &fakeStore{}
 	apply(t, s, file("a"))
-	p, err := active.Follow(t.Context(), active.Options{Store: s, Every: time.Millisecond})
+	p, err := active.Follow(t.Context(), active.Options{Store: s})
 	if err != nil {
 		t.Fatal(err)
 	}
