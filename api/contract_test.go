@@ -273,6 +273,18 @@ func TestContractIsServed(t *testing.T) {
 	}
 }
 
+// Pages may be as long as the document says, and no longer.
+func TestContractOfPages(t *testing.T) {
+	w := newWorld(t)
+	for limit, status := range map[string]int{"": 200, "1": 200, "101": 200, "500": 200, "0": 400, "501": 400, "ten": 400} {
+		for _, path := range []string{"/api/requests", "/api/audit", "/api/policy/history"} {
+			if rec := w.get(path + "?limit=" + limit); rec.Code != status {
+				t.Errorf("%s with limit %q: %d %s", path, limit, rec.Code, rec.Body)
+			}
+		}
+	}
+}
+
 // What the document says of the codec endpoint is so, with and without it.
 func TestContractOfTheCodec(t *testing.T) {
 	for _, w := range []*world{newWorld(t), guardedWorld(t, func(o *Options) { o.Codec = &CodecOptions{Keyring: keyring(t)} })} {

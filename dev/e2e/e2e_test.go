@@ -32,6 +32,7 @@ type world struct {
 	t       *testing.T
 	config  stack.Config
 	logger  *slog.Logger // nil: nothing is logged
+	maxWait time.Duration
 	toolURL string
 
 	mu     sync.Mutex
@@ -95,7 +96,7 @@ func write(t testing.TB, dir, name, text string) string {
 
 func (w *world) start() {
 	w.t.Helper()
-	s, err := stack.Start(w.t.Context(), stack.Options{Config: w.config, Logger: w.logger})
+	s, err := stack.Start(w.t.Context(), stack.Options{Config: w.config, Logger: w.logger, MaxWait: w.maxWait})
 	if err != nil {
 		w.t.Fatal(err)
 	}

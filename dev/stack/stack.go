@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -35,6 +36,8 @@ type Options struct {
 	Config
 	Logger *slog.Logger // default: discard
 	Tools  []*tool.Tool // beside those of the configuration
+
+	MaxWait time.Duration // the longest that a request to the API may wait. Default: api.DefaultMaxWait
 
 	// Progress is told what the stack is doing while it starts and stops, and of changed policy files,
 	// from another goroutine. Default: nobody.
@@ -291,7 +294,7 @@ func (s *Stack) serveAPI(starting context.Context) error {
 	}
 	server, err := api.New(api.Options{
 		Codec: codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store,
-		Auth: s.authenticator(), PublicURL: s.o.PublicURL, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
+		Auth: s.authenticator(), PublicURL: s.o.PublicURL, MaxWait: s.o.MaxWait, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
 			if !s.ready.Load() {
 				return errors.New("the stack is starting or stopping")

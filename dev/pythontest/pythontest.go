@@ -1,0 +1,103 @@
+// Package pythontest installs the programs in Python that tests run.
+package pythontest
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed" // requirements.txt
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+const (
+	patience = 5 * time.Minute // bounds an installation; it usually takes a minute
+
+	advice = "the test of the API's contract needs Python 3.10 or newer with venv, and a package index that answers"
+)
+
+//go:embed requirements.txt
+var requirements []byte
+
+// Install installs requirements.txt and returns the Python that has it. What is installed is kept in
+// the user's cache folder, for the next time. Install skips the test where that can't be done, or
+// fails it under CI=true.
+func Install(t testing.TB) (python string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	python, err := install(ctx)
+	if err == nil {
+		return python
+	}
+	err = fmt.Errorf("%s: %w", advice, err)
+	if os.Getenv("CI") == "true" {
+		t.Fatal(err)
+	}
+	t.Skip(err)
+	return ""
+}
+
+func install(ctx context.Context) (python string, err error) {
+	// The version and place of Python, too: an environment works with the one that made it only.
+	const check = `import sys, venv, ensurepip
+if sys.version_info < (3, 10):
+    sys.exit("this is Python " + sys.version)
+print(sys.version, sys.executable)`
+	which, err := run(ctx, "python3", "-c", check)
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	key := sha256.Sum256(append(which, requirements...))
+	folder := filepath.Join(cache, "pawl", "python-"+hex.EncodeToString(key[:8]))
+	python = filepath.Join(folder, "bin", "python")
+	if _, err := os.Stat(python); err == nil {
+		return python, nil
+	}
+
+	// Other tests may install the same now. The folder appears when it is whole.
+	if err := os.MkdirAll(filepath.Dir(folder), 0o700); err != nil {
+		return "", err
+	}
+	fresh, err := os.MkdirTemp(filepath.Dir(folder), "python-new-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(fresh)) }()
+	wanted := filepath.Join(fresh, "requirements.txt")
+	if err := os.WriteFile(wanted, requirements, 0o600); err != nil {
+		return "", err
+	}
+	if _, err := run(ctx, "python3", "-m", "venv", fresh); err != nil {
+		return "", err
+	}
+	pip := filepath.Join(fresh, "bin", "python")
+	if _, err := run(ctx, pip, "-m", "pip", "install", "--quiet", "--requirement", wanted); err != nil {
+		return "", err
+	}
+	if err := os.Rename(fresh, folder); err != nil {
+		if _, missing := os.Stat(python); missing != nil {
+			return "", err
+		}
+	}
+	return python, nil
+}
+
+func run(ctx context.Context, program string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.WaitDelay = 10 * time.Second // for what it started itself
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", program, errors.Join(err, ctx.Err()), out)
+	}
+	return out, nil
+}
