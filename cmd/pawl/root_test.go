@@ -50,7 +50,7 @@ func TestExamplesParse(t *testing.T) {
 	everyCommand(testRoot(), func(cmd *cobra.Command) {
 		for line := range strings.Lines(cmd.Example) {
 			for _, part := range strings.Split(line, " | ") {
-				words := clitest.ShellWords(t, strings.TrimSpace(part))
+				words := shellWords(t, strings.TrimSpace(part))
 				if words[0] != "pawl" {
 					continue
 				}
@@ -97,7 +97,7 @@ func TestUsageErrors(t *testing.T) {
 		{"show ", "ID is empty: which call? 'pawl pending' lists"},
 		{"cancel ", "ID is empty"},
 		{"continue ", "ID is empty"},
-		{"approve  --as ana", "IDs is empty"},
+		{"approve  --as ana", "one ID is empty"},
 		{"call t --args @", "name a file after the @"},
 		{"show a b", "takes one ID"},
 		{"cancel", "ID is missing"},

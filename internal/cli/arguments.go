@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,7 @@ import (
 func SomeArgs(name, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return fmt.Errorf("%s is missing: name %s", name, what)
+			return fmt.Errorf("%s is missing: %s", name, what)
 		}
 		return AnyArgs(name)(cmd, args)
 	}
@@ -27,7 +28,7 @@ func AnyArgs(name string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		for _, arg := range args {
 			if arg == "" {
-				return fmt.Errorf("a %s is empty", name)
+				return fmt.Errorf("one %s is empty", name)
 			}
 		}
 		return nil
@@ -85,4 +86,23 @@ func (a *App) ReadObject(flag, value string, most int) ([]byte, error) {
 			"bytes of %s", name, most, strings.TrimPrefix(flag, "--")))
 	}
 	return doc, UsageError(strictjson.CheckObject(name, doc, most))
+}
+
+// LimitHelp is the help of flags with a Count.
+const LimitHelp = "how many at most; 0 for all"
+
+// Count is a flag that takes a number of things.
+type Count int
+
+func (c *Count) String() string { return strconv.Itoa(int(*c)) }
+
+func (c *Count) Type() string { return "int" }
+
+func (c *Count) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return errors.New("give a whole number, 0 for all")
+	}
+	*c = Count(n)
+	return nil
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +15,23 @@ import (
 	"github.com/pawlhq/pawl/internal/build"
 	"github.com/pawlhq/pawl/internal/settings"
 )
+
+// Env is everything the command line takes from the process it runs in. Every field is needed.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Environ        func() []string       // all that Getenv knows, as NAME=VALUE
+	IsTerminal     func(stream any) bool // of Stdin, Stdout or Stderr
+	Now            func() time.Time
+}
+
+// App is what all commands share: each package of commands has methods on it that return a
+// *cobra.Command.
+type App struct {
+	Env
+	Output outputFormat
+}
 
 // Commands makes the commands of one package.
 type Commands func(*App) []*cobra.Command
@@ -147,4 +167,24 @@ func Run(ctx context.Context, env Env, args []string, groups ...Commands) int {
 		fmt.Fprintf(env.Stderr, "See '%s --help'.\n", cmd.CommandPath())
 	}
 	return code
+}
+
+func (a *App) version() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Show which Pawl this is",
+		Example: "  pawl version -o json",
+		Args:    NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := struct {
+				Version  string `json:"version"`
+				Go       string `json:"go"`
+				Platform string `json:"platform"`
+			}{build.Version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			if a.Output == OutputJSON {
+				return a.PrintValue(v)
+			}
+			return a.Print(fmt.Sprintf("pawl %s (%s, %s)\n", v.Version, v.Go, v.Platform))
+		},
+	}
 }

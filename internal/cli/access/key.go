@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/internal/settings"
@@ -156,12 +157,7 @@ as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
 ` + keyPlaces
 		cmd.Example = "  pawl key revoke 5748c5a59b437bb2b85f4a44ddaf6be9"
 	}
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return errors.New("ID is missing: which key? 'pawl key list' lists them")
-		}
-		return nil
-	}
+	cmd.Args = cli.SomeArgs("ID", "which key? 'pawl key list' lists them")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
 			return a.endKeys(ids, func(id string) (rest.SigningKey, error) { return on.EndKey(ctx, id, revoke) })
@@ -202,4 +198,21 @@ func (a *app) printKey(what string, k rest.SigningKey) error {
 		note = " (" + cli.Cell(k.Note, 40) + ")"
 	}
 	return a.Print(fmt.Sprintf("%s: %s%s\n", what, cli.Cell(k.ID, 40), note))
+}
+
+// each does one thing to all of these IDs, and tells of each. It goes on after one that is not
+// there: the others are to be stopped.
+func each[T any](ids []string, one func(id string) (T, error), tell func(T) error) ([]T, error) {
+	var errs []error
+	done := []T{}
+	for _, id := range ids {
+		x, err := one(id)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", approval.Display(id, 80), err))
+			continue
+		}
+		done = append(done, x)
+		errs = append(errs, tell(x))
+	}
+	return done, errors.Join(errs...)
 }

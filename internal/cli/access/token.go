@@ -265,18 +265,7 @@ for good.
 ` + tokenPlaces,
 		Example: `  pawl token revoke 4oYx0dQ8m2Kc
   pawl token revoke 4oYx0dQ8m2Kc --direct --database-url postgres://pawl@db:5432/pawl`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("ID is missing: which token? 'pawl token list' lists them")
-			}
-			for _, id := range args {
-				if _, whole := auth.TokenID(id); whole || strings.HasPrefix(id, "pawl_") {
-					return errors.New("that is a token, not its ID: never write a token into a command line. " +
-						"Its ID is the part between the second _ and the third")
-				}
-			}
-			return nil
-		},
+		Args: cobra.MatchAll(cli.SomeArgs("ID", "which token? 'pawl token list' lists them"), refuseTokens),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
 				all, _ := on.Tokens(ctx) // only for a warning, and for the beginnings of IDs
@@ -286,6 +275,17 @@ for good.
 	}
 	t.AddFlags(cmd, 0)
 	return cmd
+}
+
+// refuseTokens refuses tokens where their IDs belong.
+func refuseTokens(_ *cobra.Command, args []string) error {
+	for _, id := range args {
+		if _, whole := auth.TokenID(id); whole || strings.HasPrefix(id, "pawl_") {
+			return errors.New("that is a token, not its ID: never write a token into a command line. " +
+				"Its ID is the part between the second _ and the third")
+		}
+	}
+	return nil
 }
 
 // leastTokenID is how much of an ID revoking takes for it: it is for good.

@@ -1,3 +1,5 @@
+// Package access holds the commands about who may do what: tokens, signing keys, and the keyring of
+// payloads.
 package access
 
 import (
@@ -9,6 +11,15 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/rest"
 )
+
+// app is the command line, with the commands of this package as methods.
+type app struct{ *cli.App }
+
+// Commands makes the commands of this package.
+func Commands(base *cli.App) []*cobra.Command {
+	a := &app{base}
+	return []*cobra.Command{a.whoami(), a.token(), a.key(), a.keyring()}
+}
 
 func (a *app) whoami() *cobra.Command {
 	return &cobra.Command{

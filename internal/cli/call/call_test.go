@@ -3,6 +3,7 @@ package call_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -29,22 +30,22 @@ func TestCallEndings(t *testing.T) {
 		out  string
 		errs []string
 	}{
-		{"executed", 200, clitest.Outcome(approval.StatusExecuted, `,"result":{"sent": true, "to":"<a>"},"decision":{"kind":"approve","by":"ben","at":"2026-03-01T12:00:00Z"}`),
+		{"executed", 200, outcome(approval.StatusExecuted, `,"result":{"sent": true, "to":"<a>"},"decision":{"kind":"approve","by":"ben","at":"2026-03-01T12:00:00Z"}`),
 			cli.ExitDone, `{"sent": true, "to":"<a>"}` + "\n", []string{"was executed", "approved by ben"}},
-		{"executed without result", 200, clitest.Outcome(approval.StatusExecuted, ""), cli.ExitDone, "null\n", nil},
-		{"rejected", 200, clitest.Outcome(approval.StatusRejected, `,"decision":{"kind":"reject","by":"ben","notes":"wrong account","at":"2026-03-01T12:00:00Z"}`),
+		{"executed without result", 200, outcome(approval.StatusExecuted, ""), cli.ExitDone, "null\n", nil},
+		{"rejected", 200, outcome(approval.StatusRejected, `,"decision":{"kind":"reject","by":"ben","notes":"wrong account","at":"2026-03-01T12:00:00Z"}`),
 			cli.ExitDenied, "", []string{"was rejected by ben, who says: wrong account\n"}},
-		{"rejected, as the workflow words it", 200, clitest.Outcome(approval.StatusRejected, `,"decision":{"kind":"reject","by":"ben","notes":"no","at":"2026-03-01T12:00:00Z"},"error":{"code":"approval_rejected","message":"ben rejected the call: no"}`),
+		{"rejected, as the workflow words it", 200, outcome(approval.StatusRejected, `,"decision":{"kind":"reject","by":"ben","notes":"no","at":"2026-03-01T12:00:00Z"},"error":{"code":"approval_rejected","message":"ben rejected the call: no"}`),
 			cli.ExitDenied, "", []string{"was rejected by ben, who says: no [approval_rejected]\n"}},
-		{"rejected by a bare signal", 200, clitest.Outcome(approval.StatusRejected, `,"decision":{"kind":"reject","at":"2026-03-01T12:00:00Z"},"error":{"code":"approval_rejected","message":"a reviewer rejected the call: no"}`),
+		{"rejected by a bare signal", 200, outcome(approval.StatusRejected, `,"decision":{"kind":"reject","at":"2026-03-01T12:00:00Z"},"error":{"code":"approval_rejected","message":"a reviewer rejected the call: no"}`),
 			cli.ExitDenied, "", []string{"was rejected: a reviewer rejected the call: no [approval_rejected]\n"}},
-		{"expired", 200, clitest.Outcome(approval.StatusExpired, ""), cli.ExitDenied, "", []string{"expired: no approval came in time"}},
-		{"blocked", 200, clitest.Outcome(approval.StatusBlocked, `,"error":{"code":"unknown_tool","message":"no worker offers it"}`), cli.ExitDenied, "", []string{"no worker offers it [unknown_tool]"}},
-		{"cancelled", 200, clitest.Outcome(approval.StatusCancelled, ""), cli.ExitDenied, "", []string{"was cancelled"}},
-		{"failed", 200, clitest.Outcome(approval.StatusFailed, `,"error":{"code":"tool_failed","message":"\u001b[2Jno"}`), cli.ExitFailed, "", []string{`\u{001B}[2Jno`}},
-		{"unknown", 200, clitest.Outcome(approval.StatusOutcomeUnknown, ""), cli.ExitFailed, "", []string{"may have run"}},
-		{"pending", 202, clitest.Outcome(approval.StatusPending, ""), cli.ExitPending, "", []string{"waits for approval", "pawl show " + clitest.MailID, "pawl continue " + clitest.MailID}},
-		{"lost", 200, clitest.Outcome(approval.StatusExecuting, `,"error":{"code":"workflow_terminated","message":"It may have run."}`), cli.ExitFailed, "", []string{"goes no further: It may have run."}},
+		{"expired", 200, outcome(approval.StatusExpired, ""), cli.ExitDenied, "", []string{"expired: no approval came in time"}},
+		{"blocked", 200, outcome(approval.StatusBlocked, `,"error":{"code":"unknown_tool","message":"no worker offers it"}`), cli.ExitDenied, "", []string{"no worker offers it [unknown_tool]"}},
+		{"cancelled", 200, outcome(approval.StatusCancelled, ""), cli.ExitDenied, "", []string{"was cancelled"}},
+		{"failed", 200, outcome(approval.StatusFailed, `,"error":{"code":"tool_failed","message":"\u001b[2Jno"}`), cli.ExitFailed, "", []string{`\u{001B}[2Jno`}},
+		{"unknown", 200, outcome(approval.StatusOutcomeUnknown, ""), cli.ExitFailed, "", []string{"may have run"}},
+		{"pending", 202, outcome(approval.StatusPending, ""), cli.ExitPending, "", []string{"waits for approval", "pawl show " + clitest.MailID, "pawl continue " + clitest.MailID}},
+		{"lost", 200, outcome(approval.StatusExecuting, `,"error":{"code":"workflow_terminated","message":"It may have run."}`), cli.ExitFailed, "", []string{"goes no further: It may have run."}},
 		{"gone", 409, `{"detail":"goes no further","code":"workflow_gone"}`, cli.ExitFailed, "", []string{"goes no further"}},
 		{"conflict", 409, `{"detail":"the key was used for another call","code":"idempotency_conflict","id":"pawl-other"}`, cli.ExitError, "", []string{"used for another call", "used for pawl-other; look at it with 'pawl show pawl-other'"}},
 		{"conflict without ID", 409, `{"detail":"the key was used for another call","code":"idempotency_conflict"}`, cli.ExitError, "", []string{"pawl: the key was used for another call\n"}},
@@ -81,7 +82,7 @@ func TestCallSendsEverything(t *testing.T) {
 		}
 		got = body.Call
 		w.Header().Set("Pawl-Attached", "true")
-		clitest.Reply(202, clitest.Outcome(approval.StatusPending, ""))(w, r)
+		clitest.Reply(202, outcome(approval.StatusPending, ""))(w, r)
 	})
 	clitest.CommandLine{API: api.URL}.Run(t, "call", "send_email", "--args", `{"a":1}`, "--key", "k1", "--agent", "bot", "--team", "support",
 		"--session", "s1", "--reason", "why\nnot", "--title", "T", "--label", "env=prod", "--label", "x=a=b", "--require-approval", "--timeout", "90").
@@ -116,7 +117,7 @@ func TestCallArgsFromFileAndStdin(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			api := clitest.NewAPI(t)
-			api.On("POST /api/calls", clitest.Reply(200, clitest.Outcome(approval.StatusExecuted, "")))
+			api.On("POST /api/calls", clitest.Reply(200, outcome(approval.StatusExecuted, "")))
 			r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader(tt.stdin)}.Run(t, "call", "t", "--args", tt.arg)
 			r.Want(t, tt.code, nil, []string{tt.err})
 			if sent := strings.Join(api.Requests("POST"), "\n"); (tt.sent == "") != (sent == "") || !strings.Contains(sent, tt.sent) {
@@ -132,11 +133,11 @@ func TestCallArgsFromFileAndStdin(t *testing.T) {
 // Without --wait a call that no person has to decide is still followed.
 func TestCallFollowsWhatRuns(t *testing.T) {
 	api := clitest.NewAPI(t)
-	api.On("POST /api/calls", clitest.Reply(202, clitest.Outcome(approval.StatusEvaluating, "")))
+	api.On("POST /api/calls", clitest.Reply(202, outcome(approval.StatusEvaluating, "")))
 	states := []approval.Status{approval.StatusEvaluating, approval.StatusExecuting, approval.StatusExecuted}
 	asked := 0
 	api.On("GET /api/calls/"+clitest.MailID, func(w http.ResponseWriter, r *http.Request) {
-		clitest.Reply(200, clitest.Outcome(states[asked], `,"result":1`))(w, r)
+		clitest.Reply(200, outcome(states[asked], `,"result":1`))(w, r)
 		asked++
 	})
 	clitest.CommandLine{API: api.URL}.Run(t, "call", "send_email").Want(t, cli.ExitDone, []string{"1\n"}, nil)
@@ -147,7 +148,7 @@ func TestCallFollowsWhatRuns(t *testing.T) {
 // Without a worker nobody evaluates the call, and the API knows no more of it than its ID.
 func TestCallWithoutWorker(t *testing.T) {
 	api := clitest.NewAPI(t)
-	api.On("POST /api/calls", clitest.Reply(202, clitest.Outcome(approval.StatusEvaluating, "")))
+	api.On("POST /api/calls", clitest.Reply(202, outcome(approval.StatusEvaluating, "")))
 	api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, `{"id":"`+clitest.MailID+`","status":"evaluating"}`))
 	for _, line := range []string{"call send_email", "call send_email --wait 1ms"} {
 		clitest.CommandLine{API: api.URL}.Run(t, strings.Split(line, " ")...).
@@ -157,7 +158,7 @@ func TestCallWithoutWorker(t *testing.T) {
 
 func TestContinue(t *testing.T) {
 	api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
-	api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, clitest.Outcome(approval.StatusExecuted, `,"result":{"n":1}`)))
+	api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, outcome(approval.StatusExecuted, `,"result":{"n":1}`)))
 	keyed := approval.KeyedID("local", "order-1041")
 	api.On("GET /api/calls/"+keyed, clitest.Reply(200, fmt.Sprintf(`{"id":%q,"tool":"t","status":"rejected"}`, keyed)))
 	for _, id := range []string{clitest.MailID, clitest.MailID[:12]} {
@@ -177,7 +178,7 @@ func TestContinueADuplicate(t *testing.T) {
 	const blocked = `{"id":"pawl-dup","tool":"send_email","status":"blocked","error":{"code":"duplicate","message":"identical"},"same_as":%q}`
 	dup := approval.KeyedID("local", "k")
 	api.On("GET /api/calls/"+dup, clitest.Reply(200, strings.Replace(fmt.Sprintf(blocked, clitest.MailID), "pawl-dup", dup, 1)))
-	api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, clitest.Outcome(approval.StatusExecuted, `,"result":{"n":1}`)))
+	api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, outcome(approval.StatusExecuted, `,"result":{"n":1}`)))
 	follows := []string{dup + " is identical to " + clitest.MailID, "was executed"}
 	clitest.CommandLine{API: api.URL}.Run(t, "continue", "--key", "k").Want(t, cli.ExitDone, []string{`{"n":1}`}, follows)
 	clitest.CommandLine{API: api.URL}.Run(t, "continue", "--key", "k", "--wait", "1m").Want(t, cli.ExitDone, []string{`{"n":1}`}, follows)
@@ -193,7 +194,7 @@ func TestWaitAcrossARestart(t *testing.T) {
 	held := make(chan struct{})
 	var once sync.Once
 	first := http.NewServeMux()
-	first.HandleFunc("POST /api/calls", clitest.Reply(202, clitest.Outcome(approval.StatusPending, "")))
+	first.HandleFunc("POST /api/calls", clitest.Reply(202, outcome(approval.StatusPending, "")))
 	first.HandleFunc("GET /api/calls/{id}", func(_ http.ResponseWriter, r *http.Request) {
 		once.Do(func() { close(held) })
 		<-r.Context().Done()
@@ -221,7 +222,7 @@ func TestWaitAcrossARestart(t *testing.T) {
 			clitest.Reply(503, `{"code":"internal","detail":"not ready"}`)(w, r)
 			return
 		}
-		clitest.Reply(200, clitest.Outcome(approval.StatusExecuted, `,"result":"late"`))(w, r)
+		clitest.Reply(200, outcome(approval.StatusExecuted, `,"result":"late"`))(w, r)
 	})
 	if listener, err = net.Listen("tcp", addr); err != nil {
 		t.Fatal(err)
@@ -239,7 +240,7 @@ func TestWaitAcrossARestart(t *testing.T) {
 func TestWaitInterrupted(t *testing.T) {
 	api := clitest.NewAPI(t)
 	ctx, interrupt := context.WithCancel(t.Context())
-	api.On("POST /api/calls", clitest.Reply(202, clitest.Outcome(approval.StatusPending, "")))
+	api.On("POST /api/calls", clitest.Reply(202, outcome(approval.StatusPending, "")))
 	api.On("GET /api/calls/"+clitest.MailID, func(_ http.ResponseWriter, r *http.Request) {
 		interrupt()
 		<-r.Context().Done()
@@ -266,7 +267,7 @@ func TestInterruptedBeforeAnAnswer(t *testing.T) {
 
 func TestCallWaitSeesTheCallVanish(t *testing.T) {
 	api := clitest.NewAPI(t)
-	api.On("POST /api/calls", clitest.Reply(202, clitest.Outcome(approval.StatusPending, "")))
+	api.On("POST /api/calls", clitest.Reply(202, outcome(approval.StatusPending, "")))
 	clitest.CommandLine{API: api.URL}.Run(t, "call", "send_email", "--wait", "10m").Want(t, cli.ExitError, nil, []string{clitest.MailID + ": no such call"})
 }
 
@@ -292,7 +293,7 @@ func TestCancel(t *testing.T) {
 			api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
 			api.On("POST /api/calls/"+clitest.MailID+"/cancel", clitest.Reply(tt.http, tt.body))
 			more := map[bool]string{true: `,"error":{"code":"workflow_terminated","message":"Over."}`}[tt.name == "lost"]
-			api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, clitest.Outcome(tt.status, more)))
+			api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, outcome(tt.status, more)))
 			clitest.CommandLine{API: api.URL}.Run(t, "cancel", "pawl-k3", "--notes", "changed").Want(t, tt.code, nil, []string{tt.err})
 			if sent := api.Requests("POST"); len(sent) != 1 || !strings.HasSuffix(sent[0], `{"notes":"changed"}`) {
 				t.Errorf("sent %q", sent)
@@ -303,9 +304,9 @@ func TestCancel(t *testing.T) {
 
 func TestResultThatCanNotBePrinted(t *testing.T) {
 	api := clitest.NewAPI(t)
-	api.On("POST /api/calls", clitest.Reply(200, clitest.Outcome(approval.StatusExecuted, "")))
+	api.On("POST /api/calls", clitest.Reply(200, outcome(approval.StatusExecuted, "")))
 	env := cli.Env{
-		Stdin: strings.NewReader(""), Stdout: clitest.BrokenWriter{}, Stderr: io.Discard,
+		Stdin: strings.NewReader(""), Stdout: brokenWriter{}, Stderr: io.Discard,
 		Getenv: func(string) string { return "" }, Environ: func() []string { return nil }, IsTerminal: func(any) bool { return false },
 		Now: func() time.Time { return clitest.Now },
 	}
@@ -313,3 +314,12 @@ func TestResultThatCanNotBePrinted(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+func outcome(status approval.Status, more string) string {
+	return fmt.Sprintf(`{"id":%q,"tool":"send_email","status":%q%s}`, clitest.MailID, status, more)
+}
+
+// brokenWriter fails like a full disk.
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("no space left") }

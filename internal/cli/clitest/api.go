@@ -7,7 +7,6 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,11 +25,8 @@ import (
 	"github.com/pawlhq/pawl/internal/cli/review"
 )
 
-const (
-	MailID    = "pawl-k3vq2m7aaaaaaaaaaaaaaaaaaa"
-	HostileID = "pawl-t7aa4nqaaaaaaaaaaaaaaaaaaa"
-	MailSum   = "3f2a91bc1234567890abcdef3f2a91bc1234567890abcdef3f2a91bc12345678"
-)
+// MailID is the ID of the call in request.json.
+const MailID = "pawl-k3vq2m7aaaaaaaaaaaaaaaaaaa"
 
 var Now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -145,18 +141,6 @@ func Reply(status int, body string) http.HandlerFunc {
 	}
 }
 
-// ReplyJSON is reply for what is no problem document, whatever its status.
-func ReplyJSON(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}
-}
-
-// Hang answers nothing for as long as anybody listens.
-func Hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-
 func field(t *testing.T, doc, name string) string {
 	t.Helper()
 	var m map[string]any
@@ -178,21 +162,6 @@ func Fixture(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(doc)
-}
-
-// WithField returns a copy of a JSON object with a field replaced.
-func WithField(t *testing.T, doc, name string, value any) string {
-	t.Helper()
-	var m map[string]any
-	if err := json.Unmarshal([]byte(doc), &m); err != nil {
-		t.Fatal(err)
-	}
-	m[name] = value
-	out, err := json.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(out)
 }
 
 // CommandLine runs the command line in process.
@@ -263,11 +232,6 @@ func (r Result) Want(t *testing.T, code int, out, errs []string) {
 		t.Logf("stdout:\n%s\nstderr:\n%s", r.Out, r.Err)
 	}
 }
-
-// BrokenWriter fails like a full disk.
-type BrokenWriter struct{}
-
-func (BrokenWriter) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
 // Execute runs one command line in this process, and returns its exit code.
 func Execute(ctx context.Context, env cli.Env, args ...string) int {

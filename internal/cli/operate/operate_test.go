@@ -1,6 +1,7 @@
 package operate_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -86,7 +87,7 @@ func TestPasswordsStaySecret(t *testing.T) {
 			if r.Code == cli.ExitDone || strings.Contains(r.Out+r.Err, "hunter2") {
 				t.Errorf("%s: %d %s %s", line, r.Code, r.Out, r.Err)
 			}
-			configured := clitest.ConfigFile(t, "database_url: \""+url+"\"\n")
+			configured := configFile(t, "database_url: \""+url+"\"\n")
 			r = clitest.CommandLine{}.Run(t, append(strings.Fields(line), "--config", configured)...)
 			if r.Code == cli.ExitDone || strings.Contains(r.Out+r.Err, "hunter2") {
 				t.Errorf("%s with the file: %d %s %s", line, r.Code, r.Out, r.Err)
@@ -98,7 +99,7 @@ func TestPasswordsStaySecret(t *testing.T) {
 }
 
 func TestFilesAreReadBeforeAnythingIsConnected(t *testing.T) {
-	policy := clitest.ConfigFile(t, "rules: [{tool: a, require_aproval: true}]\n")
+	policy := configFile(t, "rules: [{tool: a, require_aproval: true}]\n")
 	began := time.Now()
 	r := clitest.CommandLine{}.Run(t, "worker", "--database-url", "sqlite://"+filepath.Join(t.TempDir(), "x.db"), "--policy", policy, "--start-timeout", "1m")
 	r.Want(t, cli.ExitError, nil, []string{"pawl.yaml:1:", `did you mean "require_approval"?`})
@@ -109,10 +110,19 @@ func TestFilesAreReadBeforeAnythingIsConnected(t *testing.T) {
 
 func TestDoctorWithEverythingDown(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
-	good := clitest.ConfigFile(t, "rules: [{tool: a, auto_approve: true}]\n")
+	good := configFile(t, "rules: [{tool: a, auto_approve: true}]\n")
 	r := clitest.CommandLine{}.Run(t, "doctor", "--database-url", "postgres://u@127.0.0.1:1/d", "--policy", good, "--tools", good, "--timeout", "3s")
 	r.Want(t, cli.ExitError, []string{"no answer from 127.0.0.1:1 (TLS off)", "skipped        namespace", "the database server is not available",
 		"ok             policy", "failed         tools", `unknown field "rules"`, "→ check TEMPORAL_ADDRESS"}, nil)
 	r = clitest.CommandLine{}.Run(t, "doctor", "-o", "json", "--timeout", "3s")
 	r.Want(t, cli.ExitError, []string{`{"ok":false,"checks":[{"name":"temporal","state":"failed"`, `which store?`}, nil)
+}
+
+func configFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pawl.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -55,12 +55,7 @@ SQLite, first stop the process that owns the store.`,
 		Example: `  pawl policy apply org.yaml team.yaml --as ana --dry-run
   pawl policy apply org.yaml team.yaml --as ana --expect 3 --note "refunds need approval"
   pawl policy apply policy.yaml --as ana --direct --database-url sqlite://.pawl/pawl.db`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("FILE is missing: which policy files?")
-			}
-			return nil
-		},
+		Args: cli.SomeArgs("FILE", "which policy files or folders?"),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			if f := cmd.Flag("expect"); f.Changed && s.expect < 0 {
 				return cli.UsageError(errors.New("--expect is a version, from 0 on; 'pawl policy history' lists them"))

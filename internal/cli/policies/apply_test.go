@@ -31,7 +31,7 @@ func TestExplainAndDiffByTheStoresPolicies(t *testing.T) {
 		"new.yaml": "rules: [{tool: mail, auto_approve: true}]\n", "active/other.yaml": "rules: [{tool: mail, deny: true}]\n",
 		"calls.ndjson": `{"tool":"mail"}` + "\n",
 	})
-	digest, doc := clitest.ActivePolicy(t, 3, "org.yaml", "rules:\n  - {tool: mail, timeout: 5m}\n")
+	digest, doc := activePolicy(t, 3, "org.yaml", "rules:\n  - {tool: mail, timeout: 5m}\n")
 	f := clitest.NewAPI(t)
 	f.On("GET /api/policy", clitest.Reply(200, doc))
 	f.On("GET /api/policy/"+digest[:12], clitest.Reply(200, doc))
@@ -96,10 +96,10 @@ func TestPolicyShowAndHistory(t *testing.T) {
 
 func TestPolicyApply(t *testing.T) {
 	dir := t.TempDir()
-	org := clitest.WriteFile(t, dir, "org.yaml", "rules:\n  - {tool: a}\n  - {tool: b}\n")
-	team := clitest.WriteFile(t, dir, "team.yaml", "layer: team\nrules: []\n")
+	org := writeFile(t, dir, "org.yaml", "rules:\n  - {tool: a}\n  - {tool: b}\n")
+	team := writeFile(t, dir, "team.yaml", "layer: team\nrules: []\n")
 	f := clitest.NewAPI(t)
-	_, doc := clitest.ActivePolicy(t, 3, "org.yaml", "rules:\n  - {tool: a, deny: true}\n")
+	_, doc := activePolicy(t, 3, "org.yaml", "rules:\n  - {tool: a, deny: true}\n")
 	f.On("GET /api/policy", clitest.Reply(200, doc))
 	f.On("GET /api/audit", clitest.Reply(200, `{"items":[
 		{"kind":"call.blocked","payload":{"call":{"id":"pawl-1","tool":"a","created_at":"2026-03-01T12:00:00Z"}}}],"total":1,"next_cursor":""}`))
@@ -148,7 +148,7 @@ func TestPolicyApply(t *testing.T) {
 	c.Run(t, "policy", "apply", org, "--as", "ana", "--expect", "-2").Want(t, cli.ExitUsage, nil, []string{"--expect"})
 	c.Run(t, "policy", "apply", org, "--as", "ana", "--database-url", "sqlite://x").Want(t, cli.ExitUsage, nil, []string{"--direct"})
 	c.Run(t, "policy", "apply", filepath.Join(dir, "none"), t.TempDir(), "--as", "ana").Want(t, cli.ExitError, nil, []string{"none: can't be read", "the folder holds no policy"})
-	clitest.WriteFile(t, dir, "org_test.yaml", "a suite")
+	writeFile(t, dir, "org_test.yaml", "a suite")
 	f.On("PUT /api/policy", clitest.Reply(200, `{"changed":false,"version":3}`))
 	c.Run(t, "policy", "apply", dir, "--as", "ana").Want(t, cli.ExitDone, []string{"Nothing to do"}, nil)
 	if s := sent(); len(s.Layers) != 2 || s.Layers[1].Name != "team.yaml" {
@@ -159,8 +159,8 @@ func TestPolicyApply(t *testing.T) {
 
 func TestPolicyDryRun(t *testing.T) {
 	dir := t.TempDir()
-	org := clitest.WriteFile(t, dir, "org.yaml", "rules:\n  - {tool: b} # \x1b\n")
-	team := clitest.WriteFile(t, dir, "team.yaml", "layer: team")
+	org := writeFile(t, dir, "org.yaml", "rules:\n  - {tool: b} # \x1b\n")
+	team := writeFile(t, dir, "team.yaml", "layer: team")
 	f := clitest.NewAPI(t)
 	f.On("GET /api/policy", clitest.Reply(200, activeThree))
 	trial := `{"dry_run":true,"changed":%v,"digest":"d","active":{"version":%d},"warnings":[{"file":"org.yaml","message":"odd"}]}`
@@ -205,10 +205,10 @@ func TestPolicyDryRun(t *testing.T) {
 
 func TestPolicyDryRunSaysWhatBecomesLaxer(t *testing.T) {
 	dir := t.TempDir()
-	lax := clitest.WriteFile(t, dir, "lax.yaml", "layer: org\nrules: [{tool: mail, auto_approve: true}]\n")
-	strict := clitest.WriteFile(t, dir, "strict.yaml", "layer: org\nrules: [{tool: mail, deny: true}]\n")
-	same := clitest.WriteFile(t, dir, "same.yaml", "layer: org\nrules: [{tool: mail}] # the same\n")
-	_, doc := clitest.ActivePolicy(t, 3, "org.yaml", "rules: [{tool: mail}]\n")
+	lax := writeFile(t, dir, "lax.yaml", "layer: org\nrules: [{tool: mail, auto_approve: true}]\n")
+	strict := writeFile(t, dir, "strict.yaml", "layer: org\nrules: [{tool: mail, deny: true}]\n")
+	same := writeFile(t, dir, "same.yaml", "layer: org\nrules: [{tool: mail}] # the same\n")
+	_, doc := activePolicy(t, 3, "org.yaml", "rules: [{tool: mail}]\n")
 	f := clitest.NewAPI(t)
 	f.On("GET /api/policy", clitest.Reply(200, doc))
 	f.On("PUT /api/policy", clitest.Reply(200, `{"dry_run":true,"changed":true,"digest":"d","active":{"version":3},"warnings":[]}`))
@@ -242,9 +242,9 @@ func TestPolicyDryRunSaysWhatBecomesLaxer(t *testing.T) {
 func TestPolicyDirect(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pawl.db")
-	good := clitest.WriteFile(t, dir, "good.yaml", "rules: []\n")
-	other := clitest.WriteFile(t, dir, "other.yaml", "rules: [{tool: a, auto_approve: true}]\n")
-	bad := clitest.WriteFile(t, dir, "bad.yaml", "rulez: []\n")
+	good := writeFile(t, dir, "good.yaml", "rules: []\n")
+	other := writeFile(t, dir, "other.yaml", "rules: [{tool: a, auto_approve: true}]\n")
+	bad := writeFile(t, dir, "bad.yaml", "rulez: []\n")
 	direct := func(args ...string) clitest.Result {
 		t.Helper()
 		c := clitest.CommandLine{API: "http://127.0.0.1:1", Env: map[string]string{"PAWL_DATABASE_URL": "sqlite://" + path, "PAWL_AS": "ana"}}
@@ -299,7 +299,7 @@ func TestPolicyDirect(t *testing.T) {
 func TestDoctorLooksAtTheActivePolicy(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pawl.db")
-	file := clitest.WriteFile(t, dir, "policy.yaml", "rules: []\n")
+	file := writeFile(t, dir, "policy.yaml", "rules: []\n")
 	doctor := func(want string, args ...string) {
 		t.Helper()
 		c := clitest.CommandLine{Env: map[string]string{"PAWL_DATABASE_URL": "sqlite://" + path}}

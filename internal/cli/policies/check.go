@@ -12,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policytest"
+	"github.com/pawlhq/pawl/policy/schema"
 )
 
 func (a *app) policyCheck() *cobra.Command {
@@ -26,7 +27,7 @@ Exit code 0: the files load, though there may be warnings; 1: they don't, or
 can't be read.`,
 		Example: `  pawl policy check org.yaml team.yaml
   pawl policy check policies/ -o json`,
-		Args: cli.SomeArgs("FILE", "the policy's files or folders"),
+		Args: cli.SomeArgs("FILE", "which policy files or folders?"),
 		RunE: func(_ *cobra.Command, paths []string) error {
 			c, err := checkPolicy(paths)
 			if err != nil {
@@ -152,4 +153,33 @@ func (c checked) String() string {
 	b.WriteString(cli.Table([]string{"LAYER", "RULES", "DECIDES", "FILE"}, rows))
 	fmt.Fprintf(&b, "digest %s\n", c.Digest)
 	return b.String()
+}
+
+func (a *app) policySchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema [policy|suite]",
+		Short: "Print the JSON Schema of policy files or of suites, for editors",
+		Long: `Print the JSON Schema (2020-12) of policy files or of suites. Editors with
+yaml-language-server use it where a file's first line names it:
+
+  # yaml-language-server: $schema=policy.schema.json`,
+		Example: `  pawl policy schema policy
+  pawl policy schema suite`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("takes one word, policy or suite")
+			}
+			if len(args) == 1 && args[0] != "policy" && args[0] != "suite" {
+				return fmt.Errorf("there is no schema of %q: use policy "+
+					"or suite", approval.Display(args[0], 40))
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 && args[0] == "suite" {
+				return a.Print(schema.Suite)
+			}
+			return a.Print(schema.Policy)
+		},
+	}
 }

@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,7 +154,7 @@ func TestPolicyTest(t *testing.T) {
 		"GOLDEN a_test.yaml: mail waits\n-timeout: 2h\n+timeout: 3h\n\n", "FAIL g: 1 verdict changed"}, nil)
 	c.Run(t, "policy", "test", "--update").Want(t, cli.ExitUsage, nil, []string{"name it with --golden"})
 	c.Run(t, "policy", "test", "--coverage-min", "101").Want(t, cli.ExitUsage, nil, []string{"give a percentage from 0 to 100"})
-	c.Run(t, "policy", "test", "").Want(t, cli.ExitUsage, nil, []string{"a SUITE is empty"})
+	c.Run(t, "policy", "test", "").Want(t, cli.ExitUsage, nil, []string{"one SUITE is empty"})
 
 	r := c.Run(t, "policy", "test", "--policy", "new/team.yaml", "--golden", "g", "--coverage-min", "90", "-o", "json")
 	r.Want(t, cli.ExitError, []string{
@@ -212,7 +213,7 @@ func TestPolicyDiff(t *testing.T) {
 	}
 	c.Run(t, "policy", "diff", "old", "moved.yaml", "--calls", ".").Want(t, cli.ExitError, nil, []string{"the folder holds no suite"})
 	c.Run(t, "policy", "diff", "old").Want(t, cli.ExitUsage, nil, []string{"name two policies: OLD and NEW"})
-	c.Run(t, "policy", "diff", "old", "").Want(t, cli.ExitUsage, nil, []string{"a policy is empty"})
+	c.Run(t, "policy", "diff", "old", "").Want(t, cli.ExitUsage, nil, []string{"one policy is empty"})
 	c.Run(t, "policy", "diff", "old", "moved.yaml").Want(t, cli.ExitUsage, nil, []string{"no calls to compare over: give --recorded or --calls"})
 	c.Run(t, "policy", "diff", "old", "moved.yaml", "--calls", "old", "--since", "24h").Want(t, cli.ExitUsage, nil, []string{"--since is for --recorded"})
 	c.Run(t, "policy", "diff", "old", "moved.yaml", "--recorded", "--since", "0s").Want(t, cli.ExitUsage, nil, []string{"--since is how long ago"})
@@ -264,7 +265,7 @@ func TestFullDiskIsTold(t *testing.T) {
 	for _, line := range []string{"policy check team.yaml", "policy explain --policy team.yaml --call {\"tool\":\"a\"}", "policy test", "policy diff team.yaml team.yaml --calls a_test.yaml", "policy schema"} {
 		var errs strings.Builder
 		code := clitest.Execute(t.Context(), cli.Env{
-			Stdin: strings.NewReader(""), Stdout: clitest.BrokenWriter{}, Stderr: &errs, Getenv: func(string) string { return "" }, Environ: func() []string { return nil },
+			Stdin: strings.NewReader(""), Stdout: brokenWriter{}, Stderr: &errs, Getenv: func(string) string { return "" }, Environ: func() []string { return nil },
 			IsTerminal: func(any) bool { return false }, Now: policytest.Noon.Local,
 		}, strings.Fields(line)...)
 		if code != cli.ExitError || !strings.Contains(errs.String(), "no space left") {
@@ -272,3 +273,8 @@ func TestFullDiskIsTold(t *testing.T) {
 		}
 	}
 }
+
+// brokenWriter fails like a full disk.
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("no space left") }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -31,15 +30,7 @@ for exactly the call that the answer shows, by its digest; look at it first with
 		cmd.Long = "Reject calls, each by its ID or an unambiguous beginning of it."
 		cmd.Example = `  pawl reject pawl-k3vq2m7 --as ana --notes "wrong account"`
 	}
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return fmt.Errorf("which calls? give their IDs; 'pawl pending' lists them")
-		}
-		if slices.Contains(args, "") {
-			return errors.New("one of the IDs is empty")
-		}
-		return nil
-	}
+	cmd.Args = cli.SomeArgs("ID", "which calls? 'pawl pending' lists those that wait")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		if err := approval.CheckNotes(notes); err != nil {
 			return cli.UsageError(err)

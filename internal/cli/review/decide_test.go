@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,7 +44,7 @@ func TestDecisions(t *testing.T) {
 				if want := fmt.Sprintf(tt.out, verb); r.Code != tt.code || r.Out != want || r.Err != "" {
 					t.Errorf("code %d, stdout %q, want %d, %q; stderr %q", r.Code, r.Out, tt.code, want, r.Err)
 				}
-				if sent := api.Requests("POST"); len(sent) != 1 || !strings.Contains(sent[0], `{"notes":"seen","digest":"`+clitest.MailSum+`","decision_id":"`) {
+				if sent := api.Requests("POST"); len(sent) != 1 || !strings.Contains(sent[0], `{"notes":"seen","digest":"`+mailSum+`","decision_id":"`) {
 					t.Errorf("sent %q", sent)
 				}
 			})
@@ -103,7 +105,7 @@ func TestDecideSeveral(t *testing.T) {
 		}
 		docs = append(docs, doc)
 	}
-	if len(docs) != 2 || docs[0]["outcome"] != "expired" || docs[0]["error"] == nil || docs[1]["outcome"] != "resolved" || docs[1]["digest"] != clitest.MailSum || docs[1]["decision_id"] == "" {
+	if len(docs) != 2 || docs[0]["outcome"] != "expired" || docs[0]["error"] == nil || docs[1]["outcome"] != "resolved" || docs[1]["digest"] != mailSum || docs[1]["decision_id"] == "" {
 		t.Errorf("%s", r.Out)
 	}
 }
@@ -112,12 +114,14 @@ func TestDecideSeveral(t *testing.T) {
 func TestNameBesideAToken(t *testing.T) {
 	api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
 	refused := clitest.Reply(403, `{"code":"identity_mismatch","detail":"Your token says who you are; the header X-Pawl-Reviewer says something else. Leave it out."}`)
-	_, doc := clitest.ActivePolicy(t, 3, "org.yaml", "rules: []\n")
-	api.On("GET /api/policy", clitest.Reply(200, doc))
+	api.On("GET /api/policy", clitest.Reply(200, `{"version":3,"layers":[]}`))
 	api.On("PUT /api/policy", refused)
 	api.On("POST /api/requests/"+clitest.MailID+"/approve", refused)
 	api.On("POST /api/calls", clitest.Reply(403, `{"code":"identity_mismatch","detail":"Your token says who you are; the field team says something else. Leave it out."}`))
-	file := clitest.WriteFile(t, t.TempDir(), "org.yaml", "rules: [{tool: a}]\n")
+	file := filepath.Join(t.TempDir(), "org.yaml")
+	if err := os.WriteFile(file, []byte("rules: [{tool: a}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	byEnv, byFlag := "unset PAWL_AS", "leave out --as"
 	for _, tt := range []struct{ line, name, want, not string }{
 		{"approve " + clitest.MailID, "zoe", byEnv, "--as"},

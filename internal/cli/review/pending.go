@@ -1,3 +1,5 @@
+// Package review holds the commands of reviewers: to see, approve and reject calls, and to read the
+// audit log.
 package review
 
 import (
@@ -14,6 +16,17 @@ import (
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 )
+
+// app is the command line, with the commands of this package as methods.
+type app struct{ *cli.App }
+
+// Commands makes the commands of this package.
+func Commands(base *cli.App) []*cobra.Command {
+	a := &app{base}
+	return []*cobra.Command{
+		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.review(), a.audit(),
+	}
+}
 
 const (
 	shortID    = 12 // the shortest ID prefix shown: "pawl-" and 35 bits

@@ -17,14 +17,14 @@ import (
 func threeRequests(t *testing.T) []string {
 	var views []string
 	for _, id := range []string{"pawl-aaaaaaaaaab", "pawl-aaaaaaaaaac", "pawl-bbbbbbbbbbb"} {
-		views = append(views, clitest.WithField(t, clitest.Fixture(t, "request.json"), "id", id))
+		views = append(views, withField(t, clitest.Fixture(t, "request.json"), "id", id))
 	}
 	return views
 }
 
 // TestBareIDs names calls by what stands behind pawl-.
 func TestBareIDs(t *testing.T) {
-	api := clitest.NewAPI(t, append(threeRequests(t), clitest.WithField(t, clitest.Fixture(t, "request.json"), "id", "bbb-own"))...)
+	api := clitest.NewAPI(t, append(threeRequests(t), withField(t, clitest.Fixture(t, "request.json"), "id", "bbb-own"))...)
 	for _, tt := range []struct {
 		id   string
 		code int
@@ -44,7 +44,7 @@ func TestBareIDs(t *testing.T) {
 }
 
 func TestPendingTable(t *testing.T) {
-	api := clitest.NewAPI(t, append(threeRequests(t), clitest.WithField(t, clitest.Fixture(t, "request.json"), "status", "rejected"))...)
+	api := clitest.NewAPI(t, append(threeRequests(t), withField(t, clitest.Fixture(t, "request.json"), "status", "rejected"))...)
 	r := clitest.CommandLine{API: api.URL}.Run(t, "pending")
 	want := `ID                TOOL        AGENT        RISK  STATUS   WAITING  EXPIRES IN  ARGS
 pawl-aaaaaaaaaab  send_email  support-bot  high  pending  12m      48m         {"amount":120.5,"subject":"Refund <1041>","to":"… (38 bytes more)
@@ -175,7 +175,7 @@ func TestShowAnEnding(t *testing.T) {
 		"error":    map[string]any{"code": "tool_failed", "message": "no such\ncustomer"},
 		"decision": map[string]any{"kind": "approve", "by": "ben", "authenticated": true, "at": "2026-03-01T11:51:00Z"},
 	} {
-		doc = clitest.WithField(t, doc, name, value)
+		doc = withField(t, doc, name, value)
 	}
 	api := clitest.NewAPI(t, doc)
 	r := clitest.CommandLine{API: api.URL}.Run(t, "show", clitest.MailID)
@@ -210,7 +210,7 @@ func TestShowBeforeAdmission(t *testing.T) {
 }
 
 func TestShowALongTimeline(t *testing.T) {
-	api := clitest.NewAPI(t, clitest.WithField(t, clitest.Fixture(t, "request.json"), "timeline_cursor", "x"))
+	api := clitest.NewAPI(t, withField(t, clitest.Fixture(t, "request.json"), "timeline_cursor", "x"))
 	clitest.CommandLine{API: api.URL}.Run(t, "show", clitest.MailID).Want(t, cli.ExitDone, nil, []string{"pawl audit list --limit 0 --request " + clitest.MailID})
 }
 

@@ -20,17 +20,17 @@ var ours = regexp.MustCompile("\x1b\\[(0|1|31|33)m")
 func TestNothingHostileReachesATerminal(t *testing.T) {
 	hostile := clitest.Fixture(t, "hostile.json")
 	for _, line := range []string{
-		"pending", "show " + clitest.HostileID, "approve --as ana " + clitest.HostileID, "reject --as ana " + clitest.HostileID, "review --as ana",
-		"call send_email", "continue " + clitest.HostileID, "cancel " + clitest.HostileID, "audit list", "tools",
-		"show -o json " + clitest.HostileID, "pending -o json", "continue -o json " + clitest.HostileID, "show nothing",
+		"pending", "show " + hostileID, "approve --as ana " + hostileID, "reject --as ana " + hostileID, "review --as ana",
+		"call send_email", "continue " + hostileID, "cancel " + hostileID, "audit list", "tools",
+		"show -o json " + hostileID, "pending -o json", "continue -o json " + hostileID, "show nothing",
 	} {
 		t.Run(line, func(t *testing.T) {
 			api := clitest.NewAPI(t, hostile)
-			api.On("POST /api/calls", clitest.Reply(200, clitest.WithField(t, hostile, "status", "failed")))
-			api.On("GET /api/calls/"+clitest.HostileID, clitest.Reply(200, clitest.WithField(t, hostile, "status", "executed")))
-			api.On("POST /api/calls/"+clitest.HostileID+"/cancel", clitest.Reply(202, `{}`))
+			api.On("POST /api/calls", clitest.Reply(200, withField(t, hostile, "status", "failed")))
+			api.On("GET /api/calls/"+hostileID, clitest.Reply(200, withField(t, hostile, "status", "executed")))
+			api.On("POST /api/calls/"+hostileID+"/cancel", clitest.Reply(202, `{}`))
 			for _, kind := range []string{"approve", "reject"} {
-				api.On("POST /api/requests/"+clitest.HostileID+"/"+kind, clitest.Reply(409, `{"detail":"\u001b[8mno\u202e","code":"stale","outcome":"stale\u001b[8m"}`))
+				api.On("POST /api/requests/"+hostileID+"/"+kind, clitest.Reply(409, `{"detail":"\u001b[8mno\u202e","code":"stale","outcome":"stale\u001b[8m"}`))
 			}
 			api.On("GET /api/audit", clitest.Reply(200, `{"items":[{"call_id":"\u001b[8m","kind":"\u001b[8m","step":"\u202e","at":"2026-03-01T12:00:00Z","payload":{"a":"\u001b[8m"},"leaf_hash":"\u001b[8m"}],"total":1}`))
 			api.On("GET /api/tools", clitest.Reply(200, `{"items":[{"name":"\u001b[8m","kind":"\u001b[8m","queue":"\u202e","description":"\u001b[8m\n"}],"total":1}`))
@@ -56,7 +56,7 @@ func TestNothingHostileReachesATerminal(t *testing.T) {
 func TestJSONOnATerminalIsTheSameJSON(t *testing.T) {
 	hostile := clitest.Fixture(t, "hostile.json")
 	api := clitest.NewAPI(t, hostile)
-	r := clitest.CommandLine{API: api.URL, Terminal: true}.Run(t, "show", clitest.HostileID, "-o", "json")
+	r := clitest.CommandLine{API: api.URL, Terminal: true}.Run(t, "show", hostileID, "-o", "json")
 	var got, want any
 	if err := json.Unmarshal([]byte(r.Out), &got); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestJSONOnATerminalIsTheSameJSON(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("another value:\n%s", r.Out)
 	}
-	if r = (clitest.CommandLine{API: api.URL}).Run(t, "show", clitest.HostileID, "-o", "json"); r.Out != hostile {
+	if r = (clitest.CommandLine{API: api.URL}).Run(t, "show", hostileID, "-o", "json"); r.Out != hostile {
 		t.Error("a pipe does not get the bytes as they came")
 	}
 }
@@ -94,9 +94,9 @@ func TestColours(t *testing.T) {
 
 // Long text must not wrap to column 0 on its own, where it could imitate a line of Pawl's.
 func TestLongTextStaysBehindItsMargin(t *testing.T) {
-	doc := clitest.WithField(t, clitest.Fixture(t, "request.json"), "reason", strings.Repeat("x", 300)+strings.Repeat("字", 100))
-	doc = clitest.WithField(t, doc, "args", map[string]string{"body": strings.Repeat("y ", 300)})
-	doc = clitest.WithField(t, doc, "agent", strings.Repeat("z", 200))
+	doc := withField(t, clitest.Fixture(t, "request.json"), "reason", strings.Repeat("x", 300)+strings.Repeat("字", 100))
+	doc = withField(t, doc, "args", map[string]string{"body": strings.Repeat("y ", 300)})
+	doc = withField(t, doc, "agent", strings.Repeat("z", 200))
 	api := clitest.NewAPI(t, doc)
 	r := clitest.CommandLine{API: api.URL, Terminal: true, Env: map[string]string{"NO_COLOR": "1"}}.Run(t, "show", clitest.MailID)
 	sheet, _, _ := strings.Cut(r.Out, "Timeline:")
@@ -121,7 +121,27 @@ func TestLongTextStaysBehindItsMargin(t *testing.T) {
 // What reads a pipe gets lines as they are, foreign ones behind their margin.
 func TestPipesAreNotWrapped(t *testing.T) {
 	long := strings.TrimSpace(strings.Repeat("word ", 60))
-	doc := clitest.WithField(t, clitest.WithField(t, clitest.Fixture(t, "request.json"), "reason", long+"\n"+long), "agent", long)
+	doc := withField(t, withField(t, clitest.Fixture(t, "request.json"), "reason", long+"\n"+long), "agent", long)
 	api := clitest.NewAPI(t, doc)
 	clitest.CommandLine{API: api.URL}.Run(t, "show", clitest.MailID).Want(t, cli.ExitDone, []string{"\nAgent       " + long + "\n", "\n  │ " + long + "\n  │ " + long + "\n"}, nil)
 }
+
+// withField returns a copy of a JSON object with a field replaced.
+func withField(t *testing.T, doc, name string, value any) string {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(doc), &m); err != nil {
+		t.Fatal(err)
+	}
+	m[name] = value
+	out, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+const (
+	hostileID = "pawl-t7aa4nqaaaaaaaaaaaaaaaaaaa"
+	mailSum   = "3f2a91bc1234567890abcdef3f2a91bc1234567890abcdef3f2a91bc12345678"
+)

@@ -17,7 +17,7 @@ import (
 // reviewQueue has three requests; the one listed last is due first.
 func reviewQueue(t *testing.T) *clitest.API {
 	views := threeRequests(t)
-	views[2] = clitest.WithField(t, views[2], "deadline", "2026-03-01T12:01:00Z")
+	views[2] = withField(t, views[2], "deadline", "2026-03-01T12:01:00Z")
 	api := clitest.NewAPI(t, views...)
 	for _, id := range []string{"pawl-aaaaaaaaaab", "pawl-aaaaaaaaaac", "pawl-bbbbbbbbbbb"} {
 		api.On("POST /api/requests/"+id+"/approve", clitest.Reply(200, resolved))
@@ -35,7 +35,7 @@ func TestReview(t *testing.T) {
 		summary     string
 	}{
 		{"one of each", "y\nn\nwrong account\ns\n", cli.ExitDone,
-			[]string{`pawl-bbbbbbbbbbb/approve {"digest":"` + clitest.MailSum, `pawl-aaaaaaaaaab/reject {"notes":"wrong account","digest":"` + clitest.MailSum},
+			[]string{`pawl-bbbbbbbbbbb/approve {"digest":"` + mailSum, `pawl-aaaaaaaaaab/reject {"notes":"wrong account","digest":"` + mailSum},
 			[]string{"1 of 3", "2 of 3", "3 of 3", "approved send_email (pawl-bbbbbbbbbbb)", "rejected send_email (pawl-aaaaaaaaaab)"},
 			"1 approved, 1 rejected, 1 skipped\n"},
 		{"details, nonsense, no notes", "d\nmaybe\nNO\n\nq\n", cli.ExitDone,
@@ -67,7 +67,7 @@ func TestReviewSaysWhatOneMayDo(t *testing.T) {
 		{`{"may":["reject"],"why":"Your approval \u202ecounts already."}`, "Your approval \\u{202E}counts already.\n"},
 		{`{"may":["approve","reject"],"if_approve":"Yours is the last approval it needs."}`, "Yours is the last approval it needs.\n"},
 	} {
-		api := clitest.NewAPI(t, clitest.WithField(t, threeRequests(t)[0], "you", json.RawMessage(tt.you)))
+		api := clitest.NewAPI(t, withField(t, threeRequests(t)[0], "you", json.RawMessage(tt.you)))
 		r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("s\n")}.Run(t, "review", "--as", "ana")
 		r.Want(t, cli.ExitDone, []string{tt.want}, nil)
 	}
@@ -97,20 +97,20 @@ func TestReviewReadsAgainBeforeDeciding(t *testing.T) {
 	mail := clitest.Fixture(t, "request.json")
 	other := strings.Repeat("e", 64)
 
-	api := changing(t, mail, clitest.WithField(t, mail, "digest", other), 1)
+	api := changing(t, mail, withField(t, mail, "digest", other), 1)
 	r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("y\n")}.Run(t, "review", "--as", "ana")
 	r.Want(t, cli.ExitDone, []string{other}, []string{"has changed since it was shown", "1 left"})
 	if sent := api.Requests("POST"); len(sent) != 0 {
 		t.Errorf("what was not shown was approved: %q", sent)
 	}
-	api = changing(t, mail, clitest.WithField(t, mail, "digest", other), 1)
+	api = changing(t, mail, withField(t, mail, "digest", other), 1)
 	clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("y\ny\n")}.Run(t, "review", "--as", "ana").Want(t, cli.ExitDone, nil, []string{"1 approved"})
 	if sent := api.Requests("POST"); len(sent) != 1 || !strings.Contains(sent[0], other) {
 		t.Errorf("sent %q", sent)
 	}
 
 	for n := range 2 { // settled by somebody else before it is shown, and while it is
-		api = changing(t, mail, clitest.WithField(t, mail, "status", "rejected"), n)
+		api = changing(t, mail, withField(t, mail, "status", "rejected"), n)
 		clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("y\n")}.Run(t, "review", "--as", "ana").
 			Want(t, cli.ExitDone, []string{"no longer pending: send_email (" + clitest.MailID + ") was rejected"}, []string{"1 no longer pending"})
 		if sent := api.Requests("POST"); len(sent) != 0 {

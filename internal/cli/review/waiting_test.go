@@ -1,11 +1,12 @@
 package review_test
 
 import (
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/clitest"
 	"github.com/pawlhq/pawl/internal/cli/review"
@@ -15,7 +16,7 @@ const ready = `{"ready":true,"checks":{"store":"ok","temporal":"ok","worker":"ok
 
 // stuck is a request that waits, with problems, the second of them hostile.
 func stuck(t *testing.T) string {
-	return clitest.WithField(t, clitest.Fixture(t, "request.json"), "waiting", map[string]any{
+	return withField(t, clitest.Fixture(t, "request.json"), "waiting", map[string]any{
 		"for": "one more approval by somebody else (1 of 2 so far)", "until": "2026-03-01T12:48:00Z",
 		"problems": []map[string]string{
 			{"code": "no_worker", "message": "No worker is seen."},
@@ -47,7 +48,7 @@ func TestShowSaysWhyACallWaits(t *testing.T) {
 	if r := (clitest.CommandLine{API: clitest.NewAPI(t, doc).URL}).Run(t, "show", clitest.MailID, "-o", "json"); r.Out != doc+"\n" {
 		t.Errorf("JSON %s", r.Out)
 	}
-	passed := clitest.WithField(t, clitest.Fixture(t, "request.json"), "waiting", map[string]any{"for": "its end", "until": "2026-03-01T11:00:00Z"})
+	passed := withField(t, clitest.Fixture(t, "request.json"), "waiting", map[string]any{"for": "its end", "until": "2026-03-01T11:00:00Z"})
 	clitest.CommandLine{API: clitest.NewAPI(t, passed).URL}.Run(t, "show", clitest.MailID).
 		Want(t, cli.ExitDone, []string{"Waits for   its end\n", "Until       2026-03-01T11:00:00Z (passed)\n", "Deadline    2026-03-01T12:48:00Z"}, nil)
 }
@@ -87,7 +88,7 @@ func TestPendingWarns(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			api := clitest.NewAPI(t, threeRequests(t)[:tt.views]...)
 			api.On("GET /api/tools", clitest.Reply(200, tt.tools))
-			api.On("GET /readyz", clitest.ReplyJSON(tt.status, tt.ready))
+			api.On("GET /readyz", replyJSON(tt.status, tt.ready))
 			r := clitest.CommandLine{API: api.URL}.Run(t, append([]string{"pending"}, strings.Fields(tt.args)...)...)
 			r.Want(t, cli.ExitDone, nil, tt.want)
 			for _, s := range tt.never {
@@ -111,8 +112,8 @@ func TestPendingWarns(t *testing.T) {
 // An API that answers lists, but nothing about itself, holds nobody up.
 func TestTroublesAreBounded(t *testing.T) {
 	api := clitest.NewAPI(t, threeRequests(t)...)
-	api.On("GET /readyz", clitest.Hang)
-	api.On("GET /api/tools", clitest.Hang)
+	api.On("GET /readyz", hang)
+	api.On("GET /api/tools", hang)
 	begun := time.Now()
 	clitest.CommandLine{API: api.URL}.Run(t, "pending").Want(t, cli.ExitDone, []string{"pawl-bbbbbbbbbbb"}, nil)
 	if took := time.Since(begun); took > 3*review.TroublesWithin {
@@ -122,7 +123,7 @@ func TestTroublesAreBounded(t *testing.T) {
 
 func TestCallSaysWhatItWaitsFor(t *testing.T) {
 	api := clitest.NewAPI(t)
-	api.On("POST /api/calls", clitest.Reply(202, clitest.Outcome(approval.StatusEvaluating, "")))
+	api.On("POST /api/calls", clitest.Reply(202, `{"id":"`+clitest.MailID+`","tool":"send_email","status":"evaluating"}`))
 	api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, `{"id":"`+clitest.MailID+`","status":"evaluating","waiting":{"for":"the policy's answer","problems":[{"code":"no_worker","message":"Start one."}]}}`))
 	clitest.CommandLine{API: api.URL}.Run(t, "call", "send_email", "--wait", "1ms").Want(t, cli.ExitPending, nil,
 		[]string{"is being evaluated; it waits for the policy's answer\nwarning: Start one.\nLook at it with"})
@@ -140,3 +141,15 @@ func TestApproveWithoutWorker(t *testing.T) {
 		t.Errorf("sent %q", sent)
 	}
 }
+
+// replyJSON is clitest.Reply for what is no problem document, whatever its status.
+func replyJSON(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// hang answers nothing for as long as anybody listens.
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }

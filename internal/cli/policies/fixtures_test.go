@@ -1,4 +1,4 @@
-package clitest
+package policies_test
 
 import (
 	"encoding/json"
@@ -7,12 +7,11 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/rest"
 )
 
-func WriteFile(t *testing.T, dir, name, text string) string {
+func writeFile(t *testing.T, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -21,8 +20,8 @@ func WriteFile(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// ActivePolicy is what the API answers for an active policy of one file.
-func ActivePolicy(t *testing.T, version int, name, text string) (digest, doc string) {
+// activePolicy is what the API answers for an active policy of one file.
+func activePolicy(t *testing.T, version int, name, text string) (digest, doc string) {
 	t.Helper()
 	set, err := policy.Inspect(policy.File{Name: name, Data: []byte(text)})
 	if err != nil {
@@ -34,17 +33,4 @@ func ActivePolicy(t *testing.T, version int, name, text string) (digest, doc str
 	}
 	doc = fmt.Sprintf(`{"version":%d,"digest":%q,"by":"ana","layers":[%s]}`, version, set.Digest(), layer)
 	return set.Digest(), doc
-}
-
-func Outcome(status approval.Status, more string) string {
-	return fmt.Sprintf(`{"id":%q,"tool":"send_email","status":%q%s}`, MailID, status, more)
-}
-
-func ConfigFile(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "pawl.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

@@ -1,4 +1,4 @@
-package policies_test
+package main
 
 import (
 	"flag"
@@ -16,7 +16,7 @@ var session = regexp.MustCompile("(?ms)^```console\n\\$ pawl ([^\n]*)\n(.*?)^```
 
 // The documentation shows what the commands print, run from the repository's root.
 func TestDocumentedSessions(t *testing.T) {
-	t.Chdir("../../..")
+	t.Chdir("../..")
 	const file = "docs/policy-tools.md"
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -26,7 +26,7 @@ func TestDocumentedSessions(t *testing.T) {
 	now := session.ReplaceAllStringFunc(string(text), func(block string) string {
 		ran++
 		line := session.FindStringSubmatch(block)[1]
-		r := clitest.CommandLine{}.Run(t, clitest.ShellWords(t, line)...)
+		r := clitest.CommandLine{}.Run(t, shellWords(t, line)...)
 		if r.Err != "" {
 			t.Errorf("%s: %s", line, r.Err)
 		}
@@ -40,6 +40,34 @@ func TestDocumentedSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if now != string(text) {
-		t.Errorf("%s does not show what the commands print; go test ./internal/cli/policies -run Documented -update writes it:\n%s", file, strings.TrimSpace(now))
+		t.Errorf("%s does not show what the commands print; go test ./cmd/pawl -run Documented -update writes it:\n%s", file, strings.TrimSpace(now))
 	}
+}
+
+// shellWords takes a line apart as a shell does.
+func shellWords(t *testing.T, line string) []string {
+	var words []string
+	var word strings.Builder
+	quote, open := rune(0), false
+	for _, r := range line {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, open = r, true
+		case quote == 0 && r == ' ':
+			if open {
+				words = append(words, word.String())
+				word.Reset()
+				open = false
+			}
+		default:
+			open = true
+			word.WriteRune(r)
+		}
+	}
+	if quote != 0 {
+		t.Errorf("open quote in %s", line)
+	}
+	return append(words, word.String())
 }
