@@ -20,7 +20,6 @@ import (
 	"github.com/pawlhq/pawl/internal/cli/review"
 )
 
-// groups are the packages that the command line is made of.
 var groups = []cli.Commands{
 	call.Commands, review.Commands, policies.Commands, access.Commands, operate.Commands,
 }

@@ -101,7 +101,7 @@ func testPolicyOfProcesses(t *testing.T, d *deployment) {
 	}
 	d.want(t, env, 1, []string{"failed         active policy       version 3", "new.yaml:1:1"}, "doctor")
 	d.want(t, env, 1, []string{"version 3 of the policy can't be used"}, "worker", "--start-timeout", "0s")
-	pawl(0, []string{"Applied: version 4", "it can't be told which calls are judged less strictly"}, "policy", "apply", deny)
+	pawl(0, []string{"Applied: version 4", "Pawl can't say which calls are judged less strictly"}, "policy", "apply", deny)
 	isReady(http.StatusOK)
 
 	if a := w.http(http.MethodPost, api+"/api/requests/"+first+"/approve", `{}`, "X-Pawl-Reviewer", "ana"); a.text("outcome") != "resolved" {

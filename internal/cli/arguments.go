@@ -88,10 +88,8 @@ func (a *App) ReadObject(flag, value string, most int) ([]byte, error) {
 	return doc, UsageError(strictjson.CheckObject(name, doc, most))
 }
 
-// LimitHelp is the help of flags with a Count.
 const LimitHelp = "how many at most; 0 for all"
 
-// Count is a flag that takes a number of things.
 type Count int
 
 func (c *Count) String() string { return strconv.Itoa(int(*c)) }

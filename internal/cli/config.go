@@ -10,11 +10,10 @@ import (
 )
 
 // SettingsHelp belongs into the help of each command with a Config.
-const SettingsHelp = `Settings come from flags, else from the environment, else from the file that
---config names. A flag's variable is PAWL_ and its name in capitals, with _ for
--: PAWL_STOP_TIMEOUT for --stop-timeout; lists are separated by commas there.
-Which Temporal is told by Temporal's own variables and TOML file alone:
-TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_API_KEY, ….`
+const SettingsHelp = `Settings come from flags, else from the environment (--stop-timeout is
+PAWL_STOP_TIMEOUT; lists have commas), else from the file that --config names.
+Temporal's own variables and TOML file say which Temporal: TEMPORAL_ADDRESS,
+TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_API_KEY, ….`
 
 // Config holds the settings of one command.
 type Config struct {
@@ -50,8 +49,8 @@ func (c *Config) Read(a *App, cmd *cobra.Command) error {
 	return nil
 }
 
-// UnknownVariables says of each variable of the environment that begins like Pawl's, and is none,
-// that it counts for nothing.
+// UnknownVariables returns a message about each variable of the environment that begins like Pawl's
+// and is not one of them.
 func (a *App) UnknownVariables() []string {
 	return new(settings.Settings).Table().Unknown(a.Environ())
 }

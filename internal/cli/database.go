@@ -19,27 +19,21 @@ type Database struct {
 	KeepSchema bool // in Postgres: leave the schema as it is
 }
 
-// Validate looks at the URL and the files it names, so that a bad one is told before anything is
-// started. Errors never hold the URL: it may hold a password.
+// Validate checks the URL and the files that it names, so that a bad one is reported before anything
+// is started. Errors never hold the URL: it may hold a password.
 func (d Database) Validate() error {
-	if err := d.form(); err != nil || !d.postgres() {
-		return err
-	}
-	return postgres.Options{URL: d.URL}.Check()
-}
-
-// form looks at what kind of URL it is, and no further.
-func (d Database) form() error {
 	switch {
 	case d.URL == "":
 		return errors.New("which store? set PAWL_DATABASE_URL, or give --database-url: sqlite://PATH or " +
 			"postgres://USER@HOST:PORT/DATABASE")
 	case d.URL == settings.SQLite:
 		return errors.New("the database URL names no file: write sqlite://PATH")
-	case d.SQLite(), d.postgres():
-		return nil
+	case d.postgres():
+		return postgres.Options{URL: d.URL}.Check()
+	case !d.SQLite():
+		return errors.New("the database URL must be sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
 	}
-	return errors.New("the database URL must be sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
+	return nil
 }
 
 func (d Database) SQLite() bool { return strings.HasPrefix(d.URL, settings.SQLite) }
@@ -73,16 +67,16 @@ func (d Database) Open(ctx context.Context) (store.Store, error) {
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	// Neither store is returned as it comes: a nil *Store is no nil interface.
 	if d.SQLite() {
 		path := strings.TrimPrefix(d.URL, settings.SQLite)
-		s, err := sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: d.ReadOnly})
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
+		return orNil(sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: d.ReadOnly}))
 	}
-	s, err := postgres.Open(ctx, postgres.Options{URL: d.URL, ReadOnly: d.ReadOnly, KeepSchema: d.KeepSchema})
+	return orNil(postgres.Open(ctx,
+		postgres.Options{URL: d.URL, ReadOnly: d.ReadOnly, KeepSchema: d.KeepSchema}))
+}
+
+// orNil keeps a nil pointer from becoming an interface that is not nil.
+func orNil[S store.Store](s S, err error) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -107,20 +101,12 @@ func (d Database) OpenExisting(ctx context.Context) (store.Store, error) {
 // MayRecover reports whether a store that did not open may do so soon: its server starts, its owner
 // ends, or somebody is about to set it up or upgrade it.
 func MayRecover(err error) bool {
-	return is(err, postgres.ErrUnavailable, postgres.ErrBusy, postgres.ErrStandby, sqlite.ErrOwned) ||
-		NeedsSetup(err)
+	return errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, postgres.ErrBusy) ||
+		errors.Is(err, postgres.ErrStandby) || errors.Is(err, sqlite.ErrOwned) || NeedsSetup(err)
 }
 
 // NeedsSetup reports that there is no store yet, or one for an older Pawl.
 func NeedsSetup(err error) bool {
-	return is(err, postgres.ErrMissing, sqlite.ErrMissing, store.ErrSchema) && !is(err, store.ErrNewer)
-}
-
-func is(err error, targets ...error) bool {
-	for _, t := range targets {
-		if errors.Is(err, t) {
-			return true
-		}
-	}
-	return false
+	missing := errors.Is(err, postgres.ErrMissing) || errors.Is(err, sqlite.ErrMissing)
+	return (missing || errors.Is(err, store.ErrSchema)) && !errors.Is(err, store.ErrNewer)
 }

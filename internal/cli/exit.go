@@ -50,7 +50,7 @@ func UsageError(err error) error {
 	return &exit{ExitUsage, err}
 }
 
-// ExitWith is the way a command ends with a code after it said everything.
+// ExitWith ends a command with a code after it has printed everything.
 func ExitWith(code int) error {
 	if code == ExitDone {
 		return nil
@@ -58,7 +58,7 @@ func ExitWith(code int) error {
 	return &exit{code: code}
 }
 
-// ExitFor is the code for how a call stands.
+// ExitFor is the code for the state of a call.
 func ExitFor(v client.View) int {
 	switch {
 	case v.Status == approval.StatusExecuted:

@@ -33,7 +33,6 @@ func (o *outputFormat) Set(s string) error {
 	return fmt.Errorf("use table or json")
 }
 
-// Print writes to standard output.
 func (a *App) Print(text string) error {
 	_, err := io.WriteString(a.Stdout, text)
 	return err
@@ -58,27 +57,26 @@ func visibleJSON(doc []byte) []byte {
 	if err := json.Indent(&indented, doc, "", "  "); err != nil {
 		return []byte(approval.DisplayLines(string(doc), 0)) // not JSON: no escape would be the same
 	}
-	var b strings.Builder
-	for _, r := range indented.String() {
-		if r == '\n' || visible(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(escape(r))
-		}
-	}
-	return []byte(b.String())
+	return []byte(escape(indented.String(), func(r rune) bool { return r == '\n' || visible(r) }))
 }
 
 // visible reports whether a terminal shows r, and nothing but r.
 func visible(r rune) bool { return approval.Display(string(r), 0) == string(r) }
 
-// escape writes r as JSON strings may hold it.
-func escape(r rune) string {
-	if r > 0xFFFF {
-		hi, lo := utf16.EncodeRune(r)
-		return fmt.Sprintf(`\u%04x\u%04x`, hi, lo)
+// escape writes a text as JSON strings may hold it: what is not to be kept becomes \u escapes.
+func escape(text string, keep func(rune) bool) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch hi, lo := utf16.EncodeRune(r); {
+		case keep(r):
+			b.WriteRune(r)
+		case r > 0xFFFF:
+			fmt.Fprintf(&b, `\u%04x\u%04x`, hi, lo)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
 	}
-	return fmt.Sprintf(`\u%04x`, r)
+	return b.String()
 }
 
 var jsonEscapes = regexp.MustCompile(`(?:\\u[0-9A-Fa-f]{4})+|\\.`)
@@ -91,15 +89,7 @@ func readable(doc []byte) string {
 		if !strings.HasPrefix(run, `\u`) || json.Unmarshal([]byte(`"`+run+`"`), &text) != nil {
 			return run
 		}
-		var b strings.Builder
-		for _, r := range text {
-			if visible(r) && r != '"' && r != '\\' {
-				b.WriteRune(r)
-			} else {
-				b.WriteString(escape(r))
-			}
-		}
-		return b.String()
+		return escape(text, func(r rune) bool { return visible(r) && r != '"' && r != '\\' })
 	})
 }
 
@@ -123,21 +113,21 @@ type Listing[T any] struct {
 
 // Print prints things that were put together here, as JSON or a table.
 func (l Listing[T]) Print(a *App, items []T) error {
-	if a.Output == OutputJSON {
-		return a.PrintValue(struct {
-			Items []T `json:"items"`
-			Total int `json:"total"`
-		}{append([]T{}, items...), len(items)})
+	if a.Output != OutputJSON {
+		return l.table(a, items)
 	}
-	return l.table(a, items)
+	return a.PrintValue(struct {
+		Items []T `json:"items"`
+		Total int `json:"total"`
+	}{append([]T{}, items...), len(items)})
 }
 
 // PrintPage prints what the API has listed, as JSON or a table.
 func (l Listing[T]) PrintPage(a *App, p client.Page[T]) error {
-	if a.Output == OutputJSON {
-		return PrintPage(a, p)
+	if a.Output != OutputJSON {
+		return l.table(a, p.Items)
 	}
-	return l.table(a, p.Items)
+	return PrintPage(a, p)
 }
 
 func (l Listing[T]) table(a *App, items []T) error {

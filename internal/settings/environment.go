@@ -10,7 +10,6 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
-// prefix begins every variable of Pawl's.
 const prefix = "PAWL_"
 
 // foreign are names that begin like Pawl's and are not: those of its tests, which the processes

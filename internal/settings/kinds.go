@@ -44,7 +44,6 @@ func (k Kind) unless(bad func() bool, text string) Kind {
 	return k
 }
 
-// Text is any text.
 func Text(into *string, value string) Kind { return textKind(into, value, anyText) }
 
 // Path is the path of a file or folder. In a file it is relative to that file's folder.
@@ -64,7 +63,6 @@ func Choice[T ~string](into *T, value T, words ...T) Kind {
 	return Kind{add: add, read: oneOf(words), wrong: func() string { return notOneOf(*into, words) }}
 }
 
-// choice is the flag of a Choice.
 type choice[T ~string] struct{ into *T }
 
 func (c choice[T]) String() string { return string(*c.into) }
@@ -75,7 +73,6 @@ func (c choice[T]) Set(s string) error {
 	return nil
 }
 
-// Yes is true or false, and false where nobody says it.
 func Yes(into *bool) Kind {
 	return Kind{
 		add: func(f *pflag.FlagSet, name, help string) { f.BoolVar(into, name, false, help) },

@@ -15,7 +15,6 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 )
 
-// Row declares one setting.
 type Row struct {
 	// Flag is the name of its flag. Its environment variable is PAWL_ and the name in capitals, with _
 	// for -. Without a name it can be set in the file only.
@@ -23,7 +22,6 @@ type Row struct {
 	// Place is where it stands in the configuration file: worker.stop_timeout is the field
 	// stop_timeout of the mapping worker. Without it the file can't hold it.
 	Place string
-	// Takes are the commands that take it.
 	Takes Command
 	Kind  Kind
 	Help  string // of the flag; what stands for the value is in `quotes`
@@ -56,7 +54,6 @@ func (r Row) name() string {
 	return r.Flag
 }
 
-// label names the setting in errors.
 func (r Row) label() string {
 	if r.Flag == "" {
 		return r.Place

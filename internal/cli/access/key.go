@@ -14,7 +14,8 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-const keyPlaces = `The API does this, and needs an administrator's token. --direct uses the store
+// places says where tokens and keys are managed.
+const places = `The API does this, and needs an administrator's token. --direct uses the store
 itself, which --database-url, $PAWL_DATABASE_URL or the configuration file names.
 With SQLite, first stop the process that owns the store.`
 
@@ -23,31 +24,37 @@ func (a *app) key() *cobra.Command {
 	cmd.Long = cmd.Short + `. Payloads are encrypted by
 other keys: see 'pawl keyring'.
 
-` + keyPlaces
+` + places
 	cmd.Example = "  pawl key list\n  pawl key rotate\n  pawl key revoke 5748c5a59b437bb2b85f4a44ddaf6be9"
 	cmd.AddCommand(a.keyList(), a.keyAdd(), a.keyRotate(), a.keyEnd(false), a.keyEnd(true))
 	return cmd
 }
 
 func (a *app) keyList() *cobra.Command {
-	t := &admin.Target{App: a.App}
-	t.Database.ReadOnly = true
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List signing keys, newest first",
-		Long:  "List signing keys, newest first, including retired and revoked ones.\n\n" + keyPlaces,
+		Short: "List signing keys, newest first, including retired and revoked ones",
+		Long:  "List signing keys, newest first, including retired and revoked ones.\n\n" + places,
 		Example: `  pawl key list
   pawl key list --direct --database-url postgres://pawl@db:5432/pawl -o json`,
-		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
-				keys, err := on.Keys(ctx)
-				if err != nil {
-					return err
-				}
-				return keyTable.Print(a.App, keys)
-			})
-		},
+	}
+	return listCommand(a, cmd, admin.Admin.Keys, keyTable)
+}
+
+// listCommand lets a command list things of the Pawl that its flags name.
+func listCommand[T any](
+	a *app, cmd *cobra.Command, read func(admin.Admin, context.Context) ([]T, error), list cli.Listing[T],
+) *cobra.Command {
+	t := &admin.Target{App: a.App}
+	t.Database.ReadOnly = true
+	cmd.Use, cmd.Args = "list", cli.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
+			found, err := read(on, ctx)
+			if err != nil {
+				return err
+			}
+			return list.Print(a.App, found)
+		})
 	}
 	t.AddFlags(cmd, 0)
 	return cmd
@@ -85,10 +92,13 @@ access to it (mode 0600).`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return t.UseStore(cmd, func(ctx context.Context, on *admin.Store) error {
 				k, err := on.AddKey(ctx, args[0])
-				if err != nil {
+				switch {
+				case err != nil:
 					return err
+				case a.Output == cli.OutputJSON:
+					return a.PrintValue(k)
 				}
-				return a.printKey("trusted", k)
+				return a.Print(keyLine("trusted", k))
 			})
 		},
 	}
@@ -107,7 +117,7 @@ What the old one signed still counts. With --revoke-old it does not: use that if
 somebody else may have the key. Calls that wait are not delayed. If several APIs
 run, each has its own key, and --api says whose key is replaced.
 
-` + keyPlaces + ` Name the key's file, too; APIs that use it notice.`,
+` + places + ` Name the key's file, too; APIs that use it notice.`,
 		Example: `  pawl key rotate
   pawl key rotate --revoke-old
   pawl key rotate --direct --signing-key .pawl/signing-key.pem`,
@@ -124,7 +134,7 @@ run, each has its own key, and --api says whose key is replaced.
 				case a.Output == cli.OutputJSON:
 					return a.PrintValue(r)
 				}
-				return errors.Join(a.printKey("in use", r.Key), a.printKey(endWord(r.Old), r.Old))
+				return a.Print(keyLine("in use", r.Key) + endedKey(r.Old))
 			})
 		},
 	}
@@ -144,7 +154,7 @@ func (a *app) keyEnd(revoke bool) *cobra.Command {
 on, because clocks differ). What they signed before counts. Use it for an API that
 is gone for good; 'pawl key rotate' replaces the key of an API that stays.
 
-` + keyPlaces,
+` + places,
 		Example: "  pawl key retire 5748c5a59b437bb2b85f4a44ddaf6be9",
 	}
 	if revoke {
@@ -154,65 +164,56 @@ is gone for good; 'pawl key rotate' replaces the key of an API that stays.
 have them. Calls that were approved by one, and whose tools were not started, end
 as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
 
-` + keyPlaces
+` + places
 		cmd.Example = "  pawl key revoke 5748c5a59b437bb2b85f4a44ddaf6be9"
 	}
 	cmd.Args = cli.SomeArgs("ID", "which key? 'pawl key list' lists them")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
-			return a.endKeys(ids, func(id string) (rest.SigningKey, error) { return on.EndKey(ctx, id, revoke) })
+			end := func(id string) (rest.SigningKey, error) { return on.EndKey(ctx, id, revoke) }
+			_, err := endEach(a, ids, end, endedKey, "ended")
+			return err
 		})
 	}
 	t.AddFlags(cmd, 0)
 	return cmd
 }
 
-func (a *app) endKeys(ids []string, one func(id string) (rest.SigningKey, error)) error {
-	done, err := each(ids, one, func(k rest.SigningKey) error {
-		if a.Output == cli.OutputJSON {
-			return nil
-		}
-		return a.printKey(endWord(k), k)
-	})
-	if a.Output == cli.OutputJSON {
-		err = errors.Join(err, a.PrintValue(struct {
-			Ended []rest.SigningKey `json:"ended"`
-		}{done}))
-	}
-	return err
-}
-
-func endWord(k rest.SigningKey) string {
+func endedKey(k rest.SigningKey) string {
 	if k.RevokedAt != nil {
-		return "revoked"
+		return keyLine("revoked", k)
 	}
-	return "retired"
+	return keyLine("retired", k)
 }
 
-func (a *app) printKey(what string, k rest.SigningKey) error {
-	if a.Output == cli.OutputJSON {
-		return a.PrintValue(k)
-	}
+func keyLine(what string, k rest.SigningKey) string {
 	note := ""
 	if k.Note != "" {
 		note = " (" + cli.Cell(k.Note, 40) + ")"
 	}
-	return a.Print(fmt.Sprintf("%s: %s%s\n", what, cli.Cell(k.ID, 40), note))
+	return fmt.Sprintf("%s: %s%s\n", what, cli.Cell(k.ID, 40), note)
 }
 
-// each does one thing to all of these IDs, and tells of each. It goes on after one that is not
-// there: the others are to be stopped.
-func each[T any](ids []string, one func(id string) (T, error), tell func(T) error) ([]T, error) {
+// endEach ends what all of these IDs name, and reports it: in lines, or as JSON under a name. It
+// goes on after an ID that does not exist: the others have to be stopped.
+func endEach[T any](
+	a *app, ids []string, end func(id string) (T, error), line func(T) string, name string,
+) ([]T, error) {
 	var errs []error
-	done := []T{}
+	ended := []T{}
 	for _, id := range ids {
-		x, err := one(id)
+		x, err := end(id)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", approval.Display(id, 80), err))
 			continue
 		}
-		done = append(done, x)
-		errs = append(errs, tell(x))
+		ended = append(ended, x)
+		if a.Output != cli.OutputJSON {
+			errs = append(errs, a.Print(line(x)))
+		}
 	}
-	return done, errors.Join(errs...)
+	if a.Output == cli.OutputJSON {
+		errs = append(errs, a.PrintValue(map[string][]T{name: ended}))
+	}
+	return ended, errors.Join(errs...)
 }

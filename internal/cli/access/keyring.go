@@ -112,11 +112,9 @@ process must have it first, or its calls wait.`,
 		Example: `  pawl keyring add
   pawl keyring add --activate`,
 		Args: cli.NoArgs,
-		RunE: k.run(func([]string) error {
-			if _, err := codec.Add(k.PayloadKeys, activate); err != nil {
-				return err
-			}
-			return k.changed()
+		RunE: k.change(func([]string) error {
+			_, err := codec.Add(k.PayloadKeys, activate)
+			return err
 		}),
 	}
 	cmd.Flags().BoolVar(&activate, "activate", false, "encrypt with it from the next start of each "+
@@ -132,11 +130,9 @@ func keyringActivate(k *keyringCommand) *cobra.Command {
 		Example: `  pawl keyring activate pk-7m2`,
 		Args: cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an "+
 			"ID will do"),
-		RunE: k.run(func(args []string) error {
-			if _, err := codec.Activate(k.PayloadKeys, args[0]); err != nil {
-				return err
-			}
-			return k.changed()
+		RunE: k.change(func(args []string) error {
+			_, err := codec.Activate(k.PayloadKeys, args[0])
+			return err
 		}),
 	}
 }
@@ -153,15 +149,13 @@ retention has passed since then.`,
 		Example: `  pawl keyring forget pk-7m2 --yes`,
 		Args: cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an "+
 			"ID will do"),
-		RunE: k.run(func(args []string) error {
+		RunE: k.change(func(args []string) error {
 			if !sure {
 				return cli.UsageError(errors.New("what was encrypted with the key can't be read any " +
 					"more; if you mean that, add --yes"))
 			}
-			if _, err := codec.Forget(k.PayloadKeys, args[0]); err != nil {
-				return err
-			}
-			return k.changed()
+			_, err := codec.Forget(k.PayloadKeys, args[0])
+			return err
 		}),
 	}
 	cmd.Flags().BoolVar(&sure, "yes", false, "yes, for good")
@@ -182,22 +176,24 @@ the namespace can send plain signals. Nothing is ever written unencrypted.`,
 			}
 			return nil
 		},
-		RunE: k.run(func(args []string) error {
-			if err := codec.SetPlain(k.PayloadKeys, args[0] == "read"); err != nil {
-				return err
-			}
-			return k.changed()
+		RunE: k.change(func(args []string) error {
+			return codec.SetPlain(k.PayloadKeys, args[0] == "read")
 		}),
 	}
 }
 
-// changed says what else is to be done, and shows the file.
-func (k *keyringCommand) changed() error {
-	k.app.Note("restart every process that uses this keyring: they read it when they start")
-	return k.list()
+// change is run for what changes the keyring: it also says what else is to be done, and shows the
+// file.
+func (k *keyringCommand) change(do func(args []string) error) func(*cobra.Command, []string) error {
+	return k.run(func(args []string) error {
+		if err := do(args); err != nil {
+			return err
+		}
+		k.app.Note("restart every process that uses this keyring: they read it when they start")
+		return k.list()
+	})
 }
 
-// list shows the file as it is now.
 func (k *keyringCommand) list() error {
 	r, err := codec.Load(k.PayloadKeys)
 	if err != nil {

@@ -19,10 +19,7 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-const tokenPlaces = `The API does this, and needs an administrator's token. --direct uses the store
-itself, which --database-url, $PAWL_DATABASE_URL or the configuration file names:
-use it for the first administrator's token. With SQLite, first stop the process
-that owns the store.`
+const tokenPlaces = places + "\nThe first administrator's token is made with --direct."
 
 func (a *app) token() *cobra.Command {
 	cmd := cli.Group("token", "Make, list and revoke the tokens that identify callers of the API")
@@ -112,7 +109,6 @@ func readExpiry(spec *rest.TokenSpec, text string, now time.Time) error {
 	return nil
 }
 
-// newToken is a token on its way to whom it is for.
 type newToken struct {
 	app   *app
 	where string
@@ -206,51 +202,35 @@ func (n *newToken) warnSamePerson() {
 }
 
 func (a *app) tokenList() *cobra.Command {
-	t := &admin.Target{App: a.App}
-	t.Database.ReadOnly = true
 	cmd := &cobra.Command{
-		Use:   "list",
 		Short: "List tokens, newest first, without their secrets",
+		Long:  "List tokens, newest first, without their secrets.\n\n" + tokenPlaces,
 		Example: `  pawl token list
   pawl token list --direct --database-url postgres://pawl@db:5432/pawl -o json`,
-		Long: "List tokens, newest first, without their secrets.\n\n" + tokenPlaces,
-		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
-				tokens, err := on.Tokens(ctx)
-				if err != nil {
-					return err
-				}
-				return a.listTokens(tokens)
-			})
-		},
 	}
-	t.AddFlags(cmd, 0)
-	return cmd
-}
-
-func (a *app) listTokens(tokens []rest.Token) error {
-	return cli.Listing[rest.Token]{
+	return listCommand(a, cmd, admin.Admin.Tokens, cli.Listing[rest.Token]{
 		Empty:  "there are no tokens yet",
 		Header: []string{"ID", "SUBJECT", "ROLES", "GROUPS", "TEAM", "OWNER", "STATE", "EXPIRES", "NOTE"},
-		Row: func(t rest.Token) []string {
-			state, until := "works", "never"
-			if t.ExpiresAt != nil {
-				until = cli.Timestamp(*t.ExpiresAt)
-			}
-			switch {
-			case t.RevokedAt != nil:
-				state = "revoked"
-			case !t.Live(a.Now()):
-				state = "expired"
-			}
-			return []string{
-				cli.Cell(t.ID, 20), cli.Cell(t.Subject, 30), cli.Cell(strings.Join(t.Roles, ","), 40),
-				cli.Cell(strings.Join(t.Groups, ","), 40), cli.Cell(t.Team, 20), cli.Cell(t.Owner, 30),
-				state, until, cli.Cell(t.Note, 40),
-			}
-		},
-	}.Print(a.App, tokens)
+		Row:    a.tokenRow,
+	})
+}
+
+func (a *app) tokenRow(t rest.Token) []string {
+	state, until := "works", "never"
+	if t.ExpiresAt != nil {
+		until = cli.Timestamp(*t.ExpiresAt)
+	}
+	switch {
+	case t.RevokedAt != nil:
+		state = "revoked"
+	case !t.Live(a.Now()):
+		state = "expired"
+	}
+	return []string{
+		cli.Cell(t.ID, 20), cli.Cell(t.Subject, 30), cli.Cell(strings.Join(t.Roles, ","), 40),
+		cli.Cell(strings.Join(t.Groups, ","), 40), cli.Cell(t.Team, 20), cli.Cell(t.Owner, 30),
+		state, until, cli.Cell(t.Note, 40),
+	}
 }
 
 func (a *app) tokenRevoke() *cobra.Command {
@@ -277,7 +257,6 @@ for good.
 	return cmd
 }
 
-// refuseTokens refuses tokens where their IDs belong.
 func refuseTokens(_ *cobra.Command, args []string) error {
 	for _, id := range args {
 		if _, whole := auth.TokenID(id); whole || strings.HasPrefix(id, "pawl_") {
@@ -288,7 +267,7 @@ func refuseTokens(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// leastTokenID is how much of an ID revoking takes for it: it is for good.
+// leastTokenID is how many characters of an ID revoking needs, because it is for good.
 const leastTokenID = 4
 
 // wholeTokenID returns the ID that begins so. What begins none, or is too short to go by, stays as
@@ -322,17 +301,9 @@ func (a *app) revoke(ids []string, all []rest.Token, revoke func(id string) (res
 		return revoke(id)
 	}
 	admins := admin.LiveAdmins(all)
-	revoked, err := each(ids, one, func(t rest.Token) error {
-		if a.Output == cli.OutputJSON {
-			return nil
-		}
-		return a.Print(fmt.Sprintf("revoked: %s (%s)\n", cli.Cell(t.ID, 20), cli.Cell(t.Subject, 80)))
-	})
-	if a.Output == cli.OutputJSON {
-		err = errors.Join(err, a.PrintValue(struct {
-			Revoked []rest.Token `json:"revoked"`
-		}{revoked}))
-	}
+	revoked, err := endEach(a, ids, one, func(t rest.Token) string {
+		return fmt.Sprintf("revoked: %s (%s)\n", cli.Cell(t.ID, 20), cli.Cell(t.Subject, 80))
+	}, "revoked")
 	left := slices.DeleteFunc(admins, func(x rest.Token) bool {
 		return slices.ContainsFunc(revoked, func(t rest.Token) bool { return t.ID == x.ID })
 	})

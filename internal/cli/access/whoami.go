@@ -12,7 +12,6 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// app is the command line, with the commands of this package as methods.
 type app struct{ *cli.App }
 
 // Commands makes the commands of this package.
@@ -24,7 +23,7 @@ func Commands(base *cli.App) []*cobra.Command {
 func (a *app) whoami() *cobra.Command {
 	return &cobra.Command{
 		Use:   "whoami",
-		Short: "Say who the API takes you for, and what you may do",
+		Short: "Show how the API identifies you, and what you may do",
 		Example: `  pawl whoami
   pawl whoami --token-file rita.token -o json`,
 		Args: cli.NoArgs,

@@ -18,7 +18,7 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// AdviceFirstToken says how there comes to be a first administrator.
+// AdviceFirstToken says how to make the first administrator's token.
 const AdviceFirstToken = "make the first one in the store itself: pawl token new YOU --role admin --direct"
 
 // Admin administers one Pawl. What is refused is a *client.Error either way.
@@ -102,7 +102,7 @@ func operator() string {
 	return name
 }
 
-// LiveAdmins returns the administrators' tokens that work now.
+// LiveAdmins returns the administrators' tokens that are valid now.
 func LiveAdmins(tokens []rest.Token) (found []rest.Token) {
 	for _, t := range tokens {
 		if t.Has(rest.RoleAdmin) && t.Live(time.Now()) {
@@ -112,7 +112,6 @@ func LiveAdmins(tokens []rest.Token) (found []rest.Token) {
 	return found
 }
 
-// byAPI administers by the API.
 type byAPI struct{ *client.Client }
 
 func (a byAPI) String() string { return "by the API at " + a.URL() }

@@ -51,7 +51,6 @@ func (s *Store) Keys(ctx context.Context) ([]rest.SigningKey, error) {
 	return allPages(ctx, s.store.SigningKeys, shownKey)
 }
 
-// AddKey trusts the key in a file, which it makes if the file is not there.
 func (s *Store) AddKey(ctx context.Context, file string) (rest.SigningKey, error) {
 	signer, err := s.signer(ctx, file)
 	if err != nil {
@@ -146,7 +145,6 @@ func (s *Store) ApplyPolicy(ctx context.Context, change rest.PolicyChange) (a re
 	}, nil
 }
 
-// Files returns the files that a policy's layers are.
 func Files(layers []rest.PolicyLayer) (files []policy.File) {
 	for _, l := range layers {
 		files = append(files, policy.File{Name: l.Name, Data: []byte(l.Text)})
@@ -173,7 +171,6 @@ func problems(found yamlfile.Problems) []rest.FileProblem {
 	return out
 }
 
-// shownKey is a key as the API shows it.
 func shownKey(k store.SigningKey) rest.SigningKey { return rest.SigningKey(k) }
 
 // allPages reads a whole list out of a store, each item as the API shows it.

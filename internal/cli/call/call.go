@@ -51,7 +51,7 @@ call with the same key is found again, another call with it is an error.`,
 		RunE: func(cmd *cobra.Command, positional []string) error {
 			var err error
 			if cmd.Flag("args").Changed {
-				if in.Args, err = a.readArgs(args); err != nil {
+				if in.Args, err = a.ReadObject("--args", args, approval.MaxArgs); err != nil {
 					return err
 				}
 			}
@@ -357,10 +357,6 @@ func (f follow) report(v client.View) error {
 		f.Note("Look at it with 'pawl show %s', get its result with 'pawl continue %s'.", v.ID, v.ID)
 	}
 	return cli.ExitWith(code)
-}
-
-func (a *app) readArgs(value string) ([]byte, error) {
-	return a.ReadObject("--args", value, approval.MaxArgs)
 }
 
 func parseLabels(pairs []string) (map[string]string, error) {

@@ -15,7 +15,6 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// app is the command line, with the commands of this package as methods.
 type app struct{ *cli.App }
 
 // Commands makes the commands of this package.
@@ -102,29 +101,24 @@ Exit code 1: none of the names was there, or the store could not be used.`,
 	return cmd
 }
 
-// printForgotten says which of the names were there, and which were not.
 func (a *app) printForgotten(names, forgotten []string) error {
-	unknown := []string{}
-	for _, name := range names {
-		if !slices.Contains(forgotten, name) && !slices.Contains(unknown, name) {
-			unknown = append(unknown, name)
-		}
-	}
+	slices.Sort(names)
+	unknown := slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+		return slices.Contains(forgotten, name)
+	})
 	var code error
 	if len(forgotten) == 0 {
 		code = cli.ExitWith(cli.ExitError)
 	}
 	if a.Output == cli.OutputJSON {
-		err := a.PrintValue(struct {
-			Forgotten []string `json:"forgotten"`
-			Unknown   []string `json:"unknown"`
-		}{append([]string{}, forgotten...), unknown})
-		return cmp.Or(err, code)
+		return cmp.Or(a.PrintValue(map[string][]string{
+			"forgotten": append([]string{}, forgotten...), "unknown": unknown,
+		}), code)
 	}
+	text := ""
 	for _, name := range unknown {
 		a.Note("%s is not in the catalogue", approval.Display(name, 80))
 	}
-	text := ""
 	for _, name := range forgotten {
 		text += "forgotten: " + approval.Display(name, 80) + "\n"
 	}

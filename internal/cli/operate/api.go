@@ -14,7 +14,6 @@ import (
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
-// apiCommand holds the settings of `pawl api`.
 type apiCommand struct{ process }
 
 // api is named serve here: the package api has the better claim.
@@ -79,11 +78,7 @@ func (s *apiCommand) codec(keys *codec.Keyring) *api.CodecOptions {
 
 func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	ctx := cmd.Context()
-	options, err := temporalOptions(s.log)
-	if err != nil {
-		return err
-	}
-	keys, err := s.encrypt(&options)
+	options, keys, err := s.temporalOptions()
 	if err != nil {
 		return err
 	}

@@ -16,13 +16,13 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// This file is about who may reach the API and how it knows them: 'pawl api' goes by it, 'pawl
-// doctor' looks at the same.
+// This file holds who may reach the API and how callers are identified, for 'pawl api' and 'pawl
+// doctor'.
 
 func (p *process) hasAuth(mode string) bool { return slices.Contains(p.Auth, mode) }
 
-// checkAccess refuses what does not go together, before anything is opened. Its errors are the
-// command line's.
+// checkAccess refuses settings that contradict each other, before anything is opened. Its errors are
+// usage errors.
 func (p *process) checkAccess() error {
 	if len(p.Auth) == 0 {
 		p.Auth = []string{settings.AuthNone}
@@ -106,9 +106,9 @@ func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, erro
 	return oidc.New(o)
 }
 
-// signer makes what signs decisions; nil where nobody is authenticated. chosen says that the key's
-// file was. An API that may not write to its store, and whose key nobody made known, goes on
-// without: its decisions count as unauthenticated.
+// signer makes what signs decisions; nil where nobody is authenticated. chosen says that somebody set
+// the key's file. An API that may not write to its store, and whose key the store does not know, goes
+// on without a signer: its decisions count as unauthenticated.
 func (p *process) signer(
 	ctx context.Context, s store.Store, chosen bool, log *slog.Logger,
 ) (*auth.Signer, error) {

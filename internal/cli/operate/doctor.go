@@ -109,17 +109,16 @@ func (d *doctorCommand) checkTemporal(ctx context.Context) []finding {
 	if d.options, err = temporalOptions(d.log); err != nil {
 		return []finding{failed("temporal", err, adviceTemporal)}
 	}
-	_, _ = d.encrypt(&d.options) // checkKeys tells
+	if encrypting, _, err := d.temporalOptions(); err == nil { // checkKeys reports what is wrong
+		d.options = encrypting
+	}
 	within, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	c, err := client.DialContext(within, d.options)
 	if err != nil {
-		return []finding{
-			failed("temporal", fmt.Errorf("no answer from %s "+
-				"(TLS %s): %w", d.options.HostPort, tlsOf(d.options), err), adviceTemporal),
-			found("namespace", stateSkipped, "Temporal did "+
-				"not answer"), found("search attributes", stateSkipped, "Temporal did not answer"),
-		}
+		err = fmt.Errorf("no answer from %s (TLS %s): %w", d.options.HostPort, tlsOf(d.options), err)
+		return append([]finding{failed("temporal", err, adviceTemporal)},
+			skipped("Temporal did not answer", "namespace", "search attributes")...)
 	}
 	d.temporal = c
 	where := fmt.Sprintf("%s, TLS %s", d.options.HostPort, tlsOf(d.options))
@@ -248,7 +247,7 @@ func (d *doctorCommand) checkFiles() []finding {
 	return []finding{d.checkEnvironment(), rules, tools, d.checkKeys()}
 }
 
-// oldKey is when doctor advises another key: long before any site that there is has written too
+// oldKey is the age at which doctor advises a new key: long before even a large site has written too
 // many payloads with one.
 const oldKey = 365 * 24 * time.Hour
 

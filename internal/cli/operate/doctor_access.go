@@ -13,7 +13,7 @@ import (
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
-// expiresSoon is how long before its end a certificate is worth a word.
+// expiresSoon is how long before its end doctor warns of a certificate.
 const expiresSoon = 7 * 24 * time.Hour
 
 // checkCallers reports whether the API could know its callers, as it is set up.

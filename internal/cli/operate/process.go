@@ -28,23 +28,25 @@ type process struct {
 	started time.Time
 }
 
-// encrypt lets a client encrypt by the keyring that was named. It returns nil if none was.
-func (p *process) encrypt(o *client.Options) (*codec.Keyring, error) {
-	if p.PayloadKeys == "" {
-		return nil, nil
+// temporalOptions reads the settings of Temporal, and lets its client encrypt by the keyring that was
+// named. The keyring is nil if none was.
+func (p *process) temporalOptions() (client.Options, *codec.Keyring, error) {
+	o, err := temporalOptions(p.log)
+	if err != nil || p.PayloadKeys == "" {
+		return o, nil, err
 	}
 	keys, err := codec.Load(p.PayloadKeys)
 	if err == nil {
-		err = keys.Configure(o)
+		err = keys.Configure(&o)
 	}
 	if err != nil {
-		return nil, err
+		return o, nil, err
 	}
 	if keys.ReadsPlain() {
 		p.log.Warn("payloads that are not encrypted are read, too, as the keyring says; switch that off " +
 			"with 'pawl keyring plain refuse' when all calls from before have ended")
 	}
-	return keys, nil
+	return o, keys, nil
 }
 
 // begin reads the settings, checks them and makes the logger.

@@ -12,7 +12,6 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 )
 
-// app is the command line, with the commands of this package as methods.
 type app struct{ *cli.App }
 
 // Commands makes the commands of this package.
@@ -32,7 +31,6 @@ const (
 	stateSkipped = "skipped" // not asked for, or what it needs failed
 )
 
-// finding is one line of a report.
 type finding struct {
 	Name   string `json:"name"`
 	State  string `json:"state"`
@@ -52,12 +50,19 @@ func failed(name string, err error, advice string) finding {
 	return finding{Name: name, State: stateFailed, Detail: err.Error(), Advice: advice}
 }
 
+// skipped are findings about what could not be checked.
+func skipped(why string, names ...string) (findings []finding) {
+	for _, name := range names {
+		findings = append(findings, found(name, stateSkipped, "%s", why))
+	}
+	return findings
+}
+
 func (f finding) advise(advice string) finding {
 	f.Advice = advice
 	return f
 }
 
-// line is a finding for people.
 func (f finding) line() string {
 	text := fmt.Sprintf("%-13s  %-18s  %s", f.State, f.Name, f.Detail)
 	if f.Advice != "" {

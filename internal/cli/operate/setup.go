@@ -94,8 +94,7 @@ func (s *setupCommand) run(ctx context.Context) error {
 	}
 	if c, err := s.dial(ctx, options); err != nil {
 		s.add(failed("temporal", err, "")) // dial says what to check
-		s.add(found("namespace", stateSkipped, "Temporal did not answer"))
-		s.add(found("search attributes", stateSkipped, "Temporal did not answer"))
+		s.add(skipped("Temporal did not answer", "namespace", "search attributes")...)
 	} else {
 		defer c.Close()
 		s.add(found("temporal", stateOK, "%s, TLS %s", options.HostPort, tlsOf(options)))
@@ -108,10 +107,12 @@ func (s *setupCommand) run(ctx context.Context) error {
 }
 
 // add prints steps as they end: some take a while.
-func (s *setupCommand) add(f finding) {
-	s.findings = append(s.findings, f)
-	if s.app.Output != cli.OutputJSON {
-		_ = s.app.Print(f.line())
+func (s *setupCommand) add(steps ...finding) {
+	s.findings = append(s.findings, steps...)
+	for _, f := range steps {
+		if s.app.Output != cli.OutputJSON {
+			_ = s.app.Print(f.line())
+		}
 	}
 }
 
@@ -296,10 +297,8 @@ func retryUntilDone(ctx context.Context, try func(context.Context) error) error 
 	}
 }
 
-// hours writes a retention as --retention takes it.
 func hours(d time.Duration) string { return fmt.Sprintf("%gh", d.Hours()) }
 
-// currentRetention is that of a namespace that is there.
 func currentRetention(ctx context.Context, c client.Client, name string) (time.Duration, error) {
 	answer, err := c.WorkflowService().DescribeNamespace(ctx,
 		&workflowservice.DescribeNamespaceRequest{Namespace: name})

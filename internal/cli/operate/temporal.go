@@ -67,7 +67,7 @@ func (p *process) awaitNamespace(ctx context.Context, c client.Client, name stri
 	}, func(err error) bool { return !refused(err) })
 }
 
-// refused reports an answer of Temporal that waiting does not change.
+// refused reports a refusal of Temporal that waiting does not change.
 func refused(err error) bool {
 	return errors.As(err, new(*serviceerror.PermissionDenied)) ||
 		errors.As(err, new(*serviceerror.InvalidArgument)) ||

@@ -25,7 +25,6 @@ import (
 	"github.com/pawlhq/pawl/worker"
 )
 
-// workerCommand holds the settings of `pawl worker`.
 type workerCommand struct{ process }
 
 func (a *app) worker() *cobra.Command {
@@ -69,7 +68,7 @@ running end outcome_unknown.`,
 
 func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	ctx := cmd.Context()
-	// What is wrong with files is told before anything is connected.
+	// Files are checked before anything is connected.
 	rules, err := policy.Load(w.Policy...)
 	if err != nil {
 		return fmt.Errorf("policy:\n%w", err)
@@ -80,11 +79,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 			return fmt.Errorf("tools:\n%w", err)
 		}
 	}
-	options, err := temporalOptions(w.log)
-	if err != nil {
-		return err
-	}
-	keys, err := w.encrypt(&options)
+	options, keys, err := w.temporalOptions()
 	if err != nil {
 		return err
 	}
@@ -177,8 +172,8 @@ func (w *workerCommand) followPolicy(
 	return judge, nil
 }
 
-// checks are what a worker needs. That it polls itself can't be told from that others poll; but
-// when it can't any more, it ends.
+// checks are what a worker needs. Whether it or another worker polls can't be distinguished; but a
+// worker that can't poll any more ends.
 func (w *workerCommand) checks(
 	c client.Client, namespace string, s store.Store, judge *active.Policy,
 ) []health.Check {
@@ -217,7 +212,6 @@ func (w *workerCommand) checks(
 	}
 }
 
-// serveHealth serves until the returned function is called.
 func serveHealth(l net.Listener, h http.Handler, log *slog.Logger) (stop func()) {
 	server := &http.Server{
 		Handler: h, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,

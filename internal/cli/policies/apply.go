@@ -84,7 +84,6 @@ SQLite, first stop the process that owns the store.`,
 	return cmd
 }
 
-// policyFile is a file, and the path it came from.
 type policyFile struct {
 	policy.File
 	path string
@@ -103,7 +102,7 @@ func policyFiles(paths []string) ([]policyFile, error) {
 	return files, nil
 }
 
-// checkBy refuses to apply in nobody's name. A dry run by the API is on nobody's record.
+// checkBy refuses to apply without a name for the record. A dry run by the API needs none.
 func (s *applyCommand) checkBy(cmd *cobra.Command) error {
 	s.By = s.app.Setting(cmd, "as")
 	switch {
@@ -216,7 +215,6 @@ func (a *app) noteFileProblems(problems []rest.FileProblem, files []policyFile, 
 	}
 }
 
-// policyRefused names every problem that the answer holds.
 func (a *app) policyRefused(err error, files []policyFile) error {
 	var refused *client.Error
 	if !errors.As(err, &refused) {

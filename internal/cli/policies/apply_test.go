@@ -133,7 +133,7 @@ func TestPolicyApply(t *testing.T) {
 	c.Run(t, "policy", "apply", org).Want(t, cli.ExitDone, []string{"Nothing to do: these files are version 3"}, nil)
 	f.On("GET /api/policy", clitest.Reply(200, activeThree))
 	f.On("PUT /api/policy", clitest.Reply(200, `{"changed":true,"version":4,"digest":"d"}`))
-	c.Run(t, "policy", "apply", org).Want(t, cli.ExitDone, []string{"Applied: version 4"}, []string{"it can't be told which calls are judged less strictly"})
+	c.Run(t, "policy", "apply", org).Want(t, cli.ExitDone, []string{"Applied: version 4"}, []string{"Pawl can't say which calls are judged less strictly"})
 
 	f.On("PUT /api/policy", clitest.Reply(409, `{"code":"policy_changed","detail":"Version 4 is active."}`))
 	c.Run(t, "policy", "apply", org).Want(t, cli.ExitError, nil, []string{"Version 4 is active.", "--dry-run"})
@@ -169,7 +169,7 @@ func TestPolicyDryRun(t *testing.T) {
 
 	r := c.Run(t, "policy", "apply", org, team, "--dry-run")
 	// Nobody knows what a policy does that can't be read here: it counts as laxer.
-	r.Want(t, cli.ExitError, nil, []string{org + ": warning: odd\n", "it can't be told which calls are judged less strictly", "nothing was applied", "--expect 3"})
+	r.Want(t, cli.ExitError, nil, []string{org + ": warning: odd\n", "Pawl can't say which calls are judged less strictly", "nothing was applied", "--expect 3"})
 	want := `--- old.yaml (active)
 +++ old.yaml (gone)
 @@ -1 +0,0 @@

@@ -38,7 +38,7 @@ can't be read.`,
 	}
 }
 
-// checked is what is told of a policy: what is wrong with it, or what it is.
+// checked is the report about a policy: its problems, or its digest and layers.
 type checked struct {
 	OK       bool               `json:"ok"`
 	Problems []yamlfile.Problem `json:"problems"`
@@ -79,7 +79,7 @@ func checkPolicy(paths []string) (checked, error) {
 	return c, nil
 }
 
-// add takes over what a reader of files found, and returns other errors.
+// add adds the problems in an error of a reader of files, and returns other errors.
 func (c *checked) add(err error) error {
 	found, ok := errors.AsType[yamlfile.Problems](err)
 	if err != nil && !ok {

@@ -22,7 +22,6 @@ const (
 	recordedFor  = recordedDays * 24 * time.Hour
 )
 
-// diffCommand is pawl policy diff.
 type diffCommand struct {
 	*app
 	calls    []string

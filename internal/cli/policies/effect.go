@@ -26,7 +26,7 @@ type policyEffect struct {
 	old, new *policy.Set
 	report   policydiff.Report
 	cut      bool  // there are more calls than were compared in time
-	err      error // why it can't be told: the calls, or this Pawl does not know one of the policies
+	err      error // why that is unknown: the calls, or this Pawl can't read one of the policies
 }
 
 func (a *app) effectOf(
@@ -63,10 +63,10 @@ func (e policyEffect) json() any {
 	}{diffJSON(e.old, e.new, e.report), e.cut}
 }
 
-// printEffect says what the new policy does to recorded calls, or why that can't be told.
+// printEffect says what the new policy does to recorded calls, or why that is unknown.
 func (a *app) printEffect(e policyEffect) error {
 	if e.err != nil {
-		a.Note("warning: it can't be told which calls are judged less strictly: %v", e.err)
+		a.Note("warning: Pawl can't say which calls are judged less strictly: %v", e.err)
 		return nil
 	}
 	if e.report.Calls == 0 {

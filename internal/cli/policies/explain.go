@@ -74,7 +74,6 @@ The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 	return cmd
 }
 
-// readTime reads the value of --at; none means now.
 func (a *app) readTime(text string) (time.Time, error) {
 	if text == "" {
 		return a.Now(), nil
@@ -86,7 +85,6 @@ func (a *app) readTime(text string) (time.Time, error) {
 	return at, nil
 }
 
-// explanation writes for people what a policy says to a call.
 func (a *app) explanation(tool string, e policy.Explanation) string {
 	s := cli.Sheet{Wrapped: a.IsTerminal(a.Stdout)}
 	kind := a.Paint(verdictColour(e.Kind), string(e.Kind))

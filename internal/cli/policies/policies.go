@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,6 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// app is the command line, with the commands of this package as methods.
 type app struct{ *cli.App }
 
 // Commands makes the commands of this package.
@@ -25,7 +25,6 @@ func Commands(base *cli.App) []*cobra.Command {
 	return []*cobra.Command{a.policy()}
 }
 
-// policy holds the commands about policies.
 func (a *app) policy() *cobra.Command {
 	cmd := cli.Group("policy", "Write, apply and look at policies")
 	cmd.Example = `  pawl policy check org.yaml team.yaml
@@ -158,39 +157,34 @@ func (a *app) showPolicy(ctx context.Context, c *client.Client, name string) err
 	digest := strings.TrimSuffix(name, approval.CutMark)
 	number, err := strconv.ParseInt(name, 10, 64)
 	isNumber := err == nil && number > 0 && len(name) <= maxVersionDigits
-	var history []rest.PolicyVersion
-	if isNumber || a.Output != cli.OutputJSON {
-		page, err := c.PolicyHistory(ctx, "", 0)
-		if err != nil && isNumber {
-			return err
-		}
-		history = page.Items // without it, when and by whom is not known
+	page, err := c.PolicyHistory(ctx, "", 0)
+	if err != nil && isNumber {
+		return err
 	}
-	only := int64(0)
-	for _, v := range history {
-		if isNumber && v.Version == number {
-			digest, only = v.Digest, number
-		}
+	history := page.Items // without it, when and by whom is not known
+	only := slices.IndexFunc(history, func(v rest.PolicyVersion) bool { return v.Version == number })
+	if only >= 0 {
+		history = history[only : only+1]
+		digest, isNumber = history[0].Digest, false
 	}
 	set, err := c.PolicyText(ctx, digest)
-	var refused *client.Error
 	switch {
-	case errors.As(err, &refused) && isNumber && only == 0:
+	case errors.As(err, new(*client.Error)) && isNumber:
 		return fmt.Errorf("no version %d was applied, and as a digest: %w", number, err)
 	case err != nil:
 		return err
 	case a.Output == cli.OutputJSON:
 		return a.PrintValue(set)
 	}
-	known := false
+	note := "digest " + set.Digest
 	for _, v := range history {
-		if v.Digest == set.Digest && (only == 0 || v.Version == only) {
+		if v.Digest == set.Digest {
 			a.Note("%s", appliedBy(v))
-			known = true
+			note = ""
 		}
 	}
-	if !known {
-		a.Note("digest %s", set.Digest)
+	if note != "" {
+		a.Note("%s", note)
 	}
 	return a.printLayers(set.Layers)
 }

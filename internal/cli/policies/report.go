@@ -20,7 +20,6 @@ type diffChange struct {
 	New    approval.Verdict   `json:"new"`
 }
 
-// diffDoc is a report as JSON.
 type diffDoc struct {
 	Old      string       `json:"old"` // digests
 	New      string       `json:"new"`
@@ -52,7 +51,6 @@ const (
 	maxExamples = 3 // calls of one tool
 )
 
-// differences writes a report for people.
 func (a *app) differences(r policydiff.Report) string {
 	var b strings.Builder
 	for _, g := range r.Groups() {

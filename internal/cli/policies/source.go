@@ -21,8 +21,8 @@ import (
 const activeName = "active"
 
 // readPolicy reads the policy that names stand for: files and folders; or, by itself, 'active' or
-// '@DIGEST'. Problems of files have been told, and warnings about them; those of an applied policy
-// were told when it was applied.
+// '@DIGEST'. It has reported the problems and warnings of files; those of an
+// applied policy were reported when it was applied.
 func (a *app) readPolicy(cmd *cobra.Command, names ...string) (*policy.Set, error) {
 	var set *policy.Set
 	var err error
@@ -104,8 +104,8 @@ func inspectPolicy(paths []string) (*policy.Set, error) {
 	return policytest.Inspect(paths...)
 }
 
-// problems tells what is wrong with files, a line each, and ends the command. Other errors it
-// returns.
+// problems reports what is wrong with files, a line each, and ends the command. It returns other
+// errors as they are.
 func (a *app) problems(err error) error {
 	found, ok := errors.AsType[yamlfile.Problems](err)
 	if !ok {

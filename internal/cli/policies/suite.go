@@ -18,7 +18,6 @@ import (
 	"github.com/pawlhq/pawl/policy/policytest"
 )
 
-// suiteCommand is pawl policy test.
 type suiteCommand struct {
 	*app
 	policy      []string
@@ -62,7 +61,6 @@ Exit code 0: all is as expected; 1: something is not, or can't be read.`,
 	return cmd
 }
 
-// percent is a flag that takes 0 to 100.
 type percent int
 
 func (p *percent) String() string { return "" } // zero is not a default worth showing
@@ -110,8 +108,7 @@ func (s *suiteCommand) run(paths []string) error {
 	return err
 }
 
-// runSuites reads all suites before it runs any, so that every mistake in any of them is told at
-// once.
+// runSuites reads all suites before it runs any, so that all mistakes are reported at once.
 func (s *suiteCommand) runSuites(paths []string) (policytest.Report, error) {
 	if len(paths) == 0 {
 		paths = []string{"."}
@@ -152,7 +149,7 @@ func (s *suiteCommand) compare(results []policytest.Result) ([]policytest.Golden
 	return policytest.CompareGolden(old, text), err
 }
 
-// hint says what looks like a check and is none.
+// hint warns of calls without expectations: they look like checks, and check nothing.
 func (s *suiteCommand) hint(report policytest.Report) {
 	n := 0
 	for _, r := range report.Results {
@@ -165,7 +162,6 @@ func (s *suiteCommand) hint(report policytest.Report) {
 	}
 }
 
-// testReport is what came of it all.
 type testReport struct {
 	policytest.Report
 	golden []policytest.GoldenChange
@@ -281,7 +277,6 @@ func (s *suiteCommand) coverage(c policytest.Coverage) string {
 	return b.String()
 }
 
-// linesNotIn returns the lines of text that other does not have.
 func linesNotIn(other, text string) string {
 	known := map[string]bool{}
 	for line := range strings.Lines(other) {
@@ -298,7 +293,6 @@ func linesNotIn(other, text string) string {
 
 func indent(text string) string { return prefixed("     ", text) }
 
-// prefixed puts a mark before each line.
 func prefixed(mark, text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {

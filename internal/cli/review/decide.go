@@ -64,7 +64,6 @@ for exactly the call that the answer shows, by its digest; look at it first with
 	return cmd
 }
 
-// decisionResult is what became of one decision.
 type decisionResult struct {
 	call    client.View // as it was shown
 	kind    approval.DecisionKind
@@ -72,8 +71,8 @@ type decisionResult struct {
 	refused *client.Error // the decision did not count
 }
 
-// send decides on a call as it was shown. Errors leave open or rule out that the decision arrived;
-// one that arrived and did not count is a result.
+// send decides on a call as it was shown. After an error the decision may have arrived or not; one
+// that arrived and did not count is a result, not an error.
 func send(
 	ctx context.Context, c *client.Client, kind approval.DecisionKind, shown client.View, notes string,
 ) (decisionResult, error) {

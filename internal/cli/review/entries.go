@@ -16,7 +16,6 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// audit holds the commands about the audit log.
 func (a *app) audit() *cobra.Command {
 	cmd := cli.Group("audit", "Look into the audit log")
 	cmd.Example = "  pawl audit list --request pawl-k3vq2m7"
@@ -80,7 +79,6 @@ func (a *app) noteNewer(page client.Page[rest.Entry]) {
 	a.Note("oldest first; %s more: narrow with --request or --kind, or --limit 0 shows all", left)
 }
 
-// timeline is what the audit log says about a call.
 func timeline(entries []rest.Event) string {
 	if len(entries) == 0 {
 		return ""
@@ -107,7 +105,7 @@ func (a *app) warnDamage(entries []rest.Entry) {
 	}
 }
 
-// verdictOf returns what the policy said of a call, as its first entry has it.
+// verdictOf returns the policy's verdict on a call, from its first entry.
 func verdictOf(entries []rest.Event) (v approval.Verdict) {
 	for _, e := range entries {
 		switch p, _ := audit.ReadPayload(audit.Kind(e.Kind), e.Payload); p := p.(type) {
@@ -186,7 +184,6 @@ func describe(p audit.Payload) string {
 	return ""
 }
 
-// judged says how a call was admitted.
 func judged(v approval.View, verdict approval.Verdict) string {
 	text := v.Tool + ": " + ended(v.Status, v.Error)
 	if verdict.Audited {

@@ -17,7 +17,6 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 )
 
-// app is the command line, with the commands of this package as methods.
 type app struct{ *cli.App }
 
 // Commands makes the commands of this package.
@@ -161,7 +160,6 @@ func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery
 	}
 }
 
-// requests is the table of a list.
 func (a *app) requests(views []client.View) string {
 	ids := shortIDs(views)
 	var rows [][]string

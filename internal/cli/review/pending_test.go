@@ -134,7 +134,7 @@ Requester   local
 Label       channel=chat
 Label       env=prod
 Created     2026-03-01T11:48:00Z
-Deadline    2026-03-01T12:48:00Z (48m left)
+Deadline    2026-03-01T12:48:00Z (in 48m)
 Rule        org policy.yaml:12 send_*
 Policy      aa11
 Needs       2 approvals by different people (1 so far)

@@ -14,7 +14,6 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 )
 
-// request is everything a reviewer must see of a call.
 func (a *app) request(v client.View) string {
 	s := cli.Sheet{Wrapped: a.IsTerminal(a.Stdout)}
 	colour := cli.Bold
@@ -73,17 +72,13 @@ func (a *app) request(v client.View) string {
 }
 
 func (a *app) deadline(v client.View) string {
-	if v.Deadline == nil {
+	switch {
+	case v.Deadline == nil:
 		return ""
+	case v.Status != approval.StatusPending:
+		return cli.Timestamp(*v.Deadline)
 	}
-	text := cli.Timestamp(*v.Deadline)
-	if v.Status != approval.StatusPending {
-		return text
-	}
-	if left := v.Deadline.Sub(a.Now()); left > 0 {
-		return text + " (" + cli.Span(left) + " left)"
-	}
-	return text + " (passed)"
+	return a.until(*v.Deadline)
 }
 
 func needs(v client.View) string {

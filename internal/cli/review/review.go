@@ -54,14 +54,16 @@ decision is for exactly what was shown, by its digest.`,
 				return nil
 			}
 			slices.SortStableFunc(page.Items, nearestDeadline)
-			r := queueWalk{app: a, ctx: cmd.Context(), c: c, lines: readLines(cmd.Context(), a.Stdin)}
+			r := queueWalk{
+				app: a, ctx: cmd.Context(), c: c, lines: readLines(cmd.Context(), a.Stdin), ends: map[string]int{},
+			}
 			err = r.reviewAll(page.Items)
 			a.Note("%s", r.summary(len(page.Items)))
 			cli.NoteMore(a.App, page)
 			switch {
-			case err == nil && r.notCounted > 0:
+			case err == nil && r.ends[endNotCounted] > 0:
 				return cli.ExitWith(cli.ExitDenied)
-			case err == nil && r.notJudged > 0:
+			case err == nil && r.ends[endNotJudged] > 0:
 				return cli.ExitWith(cli.ExitPending)
 			}
 			return err
@@ -83,15 +85,23 @@ func nearestDeadline(a, b client.View) int {
 	return a.Deadline.Compare(*b.Deadline)
 }
 
-// queueWalk is one walk through the queue.
 type queueWalk struct {
 	*app
 	ctx   context.Context
 	c     *client.Client
 	lines <-chan string
-
-	approved, rejected, skipped, noLongerPending, notCounted, notJudged int
+	ends  map[string]int // how many requests ended so
 }
+
+// How a request leaves the walk, as the summary says it.
+const (
+	endApproved   = "approved"
+	endRejected   = "rejected"
+	endSkipped    = "skipped"
+	endNotPending = "no longer pending"
+	endNotCounted = "did not count"
+	endNotJudged  = "sent and not judged yet"
+)
 
 // errQuit ends the walk: the reviewer asked for it, or there is no more input.
 var errQuit = errors.New("quit")
@@ -126,7 +136,7 @@ func (r *queueWalk) reviewOne(place, id string) error {
 	}
 	for {
 		if v.Status != approval.StatusPending || v.Lost() {
-			r.noLongerPending++
+			r.ends[endNotPending]++
 			return r.Print(fmt.Sprintf("\nno longer pending: %s\n", cli.Summary(v)))
 		}
 		text := "\n" + r.Paint(cli.Bold, place) + "\n" + r.request(v) + r.yours(v) + r.warnings(v)
@@ -152,7 +162,7 @@ func (r *queueWalk) reviewOne(place, id string) error {
 	}
 }
 
-// yours says what the reviewer may do about a request, and what approving would do, in the server's
+// yours says what the reviewer may do with a request, and what approving would do, in the server's
 // words.
 func (r *queueWalk) yours(v client.View) string {
 	if v.You == nil {
@@ -168,13 +178,11 @@ func (r *queueWalk) decide(kind approval.DecisionKind, shown client.View, notes 
 	}
 	switch {
 	case res.refused != nil:
-		r.notCounted++
+		r.ends[endNotCounted]++
 	case res.answer.Outcome == rest.AnswerNotJudged:
-		r.notJudged++
-	case kind == approval.Approve:
-		r.approved++
+		r.ends[endNotJudged]++
 	default:
-		r.rejected++
+		r.ends[cli.PastTense(string(kind))]++
 	}
 	return r.Print(res.line() + "\n")
 }
@@ -207,7 +215,7 @@ func (r *queueWalk) choose(v client.View) (kind approval.DecisionKind, notes str
 				return "", "", err
 			}
 		case "s", "skip":
-			r.skipped++
+			r.ends[endSkipped]++
 			return "", "", nil
 		case "q", "quit":
 			return "", "", errQuit
@@ -253,21 +261,21 @@ func (r *queueWalk) dropTypedAhead() {
 }
 
 func (r *queueWalk) summary(listed int) string {
-	decided := r.approved + r.rejected + r.notJudged
-	text := fmt.Sprintf("%d approved, %d rejected, %d skipped", r.approved, r.rejected, r.skipped)
-	if r.noLongerPending > 0 {
-		text += fmt.Sprintf(", %d no longer pending", r.noLongerPending)
+	var parts []string
+	left := listed
+	for _, end := range []string{
+		endApproved, endRejected, endSkipped, endNotPending, endNotCounted, endNotJudged,
+	} {
+		n := r.ends[end]
+		left -= n
+		if n > 0 || end == endApproved || end == endRejected || end == endSkipped {
+			parts = append(parts, fmt.Sprintf("%d %s", n, end))
+		}
 	}
-	if r.notCounted > 0 {
-		text += fmt.Sprintf(", %d did not count", r.notCounted)
+	if left > 0 {
+		parts = append(parts, fmt.Sprintf("%d left", left))
 	}
-	if r.notJudged > 0 {
-		text += fmt.Sprintf(", %d sent and not judged yet", r.notJudged)
-	}
-	if left := listed - decided - r.skipped - r.noLongerPending - r.notCounted; left > 0 {
-		text += fmt.Sprintf(", %d left", left)
-	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // readLines reads lines until the input or ctx ends, so that waiting for a person can be

@@ -18,22 +18,23 @@ import (
 // problemsTimeout is how long a list looks for what is wrong around it.
 const problemsTimeout = 3 * time.Second
 
-// waitFields writes what an open call waits for.
 func (a *app) waitFields(s *cli.Sheet, w *rest.Waiting) {
 	if w == nil {
 		return
 	}
 	s.Field("Waits for", w.For)
-	if w.Until == nil {
-		return
+	if w.Until != nil {
+		s.Field("Until", a.until(*w.Until))
 	}
-	text := cli.Timestamp(*w.Until)
-	if left := w.Until.Sub(a.Now()); left > 0 {
-		text += " (in " + cli.Span(left) + ")"
-	} else {
-		text += " (passed)"
+}
+
+// until writes a time, and how far it is.
+func (a *app) until(t time.Time) string {
+	left := t.Sub(a.Now())
+	if left <= 0 {
+		return cli.Timestamp(t) + " (passed)"
 	}
-	s.Field("Until", text)
+	return cli.Timestamp(t) + " (in " + cli.Span(left) + ")"
 }
 
 // warnings writes what is in a call's way, every line marked. It goes below everything else, where
@@ -53,17 +54,16 @@ func (a *app) warnings(v client.View) string {
 	return b.String()
 }
 
-// findProblems returns what keeps the listed calls, or any, from going on. It asks two questions
+// noteProblems says below a list what keeps its calls, or any, from going on. It asks two questions
 // however long the list is, and what nobody answers in time is left out: the list itself does not
 // depend on it.
-func findProblems(ctx context.Context, c *client.Client, views []client.View) []string {
+func (a *app) noteProblems(ctx context.Context, c *client.Client, views []client.View) {
 	ctx, cancel := context.WithTimeout(ctx, problemsTimeout)
 	defer cancel()
-	var found []string
 	if r, err := c.Readiness(ctx); err == nil {
 		for _, name := range []string{"temporal", "namespace", "store", "worker"} {
 			if state := r.Checks[name]; state != "" && state != rest.CheckOK {
-				found = append(found, cmp.Or(r.Detail[name], name+" "+string(state)))
+				a.Note("warning: %s", cmp.Or(r.Detail[name], name+" "+string(state)))
 			}
 		}
 	}
@@ -74,11 +74,11 @@ func findProblems(ctx context.Context, c *client.Client, views []client.View) []
 		}
 	}
 	if len(listed) == 0 {
-		return found
+		return
 	}
 	tools, err := c.Tools(ctx)
 	if err != nil {
-		return found
+		return
 	}
 	unserved := map[string][]string{} // tools by queue
 	for _, t := range tools.Items {
@@ -88,16 +88,8 @@ func findProblems(ctx context.Context, c *client.Client, views []client.View) []
 		}
 	}
 	for _, queue := range slices.Sorted(maps.Keys(unserved)) {
-		found = append(found, fmt.Sprintf("nobody polls the task queue %q of: %s. If such a call is approved now, "+
-			"it expires unless the process that serves the queue comes back",
-			approval.Display(queue, 100), strings.Join(unserved[queue], ", ")))
-	}
-	return found
-}
-
-// noteProblems says below a list what findProblems finds.
-func (a *app) noteProblems(ctx context.Context, c *client.Client, views []client.View) {
-	for _, t := range findProblems(ctx, c, views) {
-		a.Note("warning: %s", t)
+		a.Note("warning: nobody polls the task queue %q of: %s. If such a call is approved now, it expires "+
+			"unless the process that serves the queue comes back",
+			approval.Display(queue, 100), strings.Join(unserved[queue], ", "))
 	}
 }
