@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -26,8 +27,14 @@ const closed = "WorkflowType = '" + approval.WorkflowType + "' " +
 
 // sweeper ends calls whose workflows an operator terminated, or a time limit of the starter's did.
 type sweeper struct {
-	o    Options
-	done map[string]bool // runs that need no further look
+	o     Options
+	calls *calls.Client
+	done  map[string]bool // runs that need no further look
+}
+
+func newSweeper(o Options) sweeper {
+	temporal := calls.Options{Temporal: o.Client, Namespace: o.Namespace, TaskQueue: o.TaskQueue, Timeout: sweepEvery}
+	return sweeper{o: o, calls: calls.New(temporal)}
 }
 
 // run sweeps until ctx ends.
@@ -91,21 +98,14 @@ func (s *sweeper) end(ctx context.Context, id string) error {
 	case record.View.Status.Ended():
 		return nil
 	}
-	d, err := s.o.Client.DescribeWorkflow(ctx, id, "")
+	d, err := s.calls.Describe(ctx, id)
 	if err != nil {
 		return fmt.Errorf("looking at the workflow of call %s: %w", id, err)
 	}
-	switch d.Status {
-	case enums.WORKFLOW_EXECUTION_STATUS_TERMINATED, enums.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
-		enums.WORKFLOW_EXECUTION_STATUS_FAILED, enums.WORKFLOW_EXECUTION_STATUS_CANCELED:
-	default:
+	if d.WorkflowCloseTime == nil || d.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
 		return nil
 	}
-	at := time.Now()
-	if d.WorkflowCloseTime != nil {
-		at = *d.WorkflowCloseTime
-	}
-	at = at.UTC().Truncate(time.Microsecond)
+	at := d.WorkflowCloseTime.UTC().Truncate(time.Microsecond)
 	out := approval.Outcome{
 		ID: id, Tool: record.View.Tool, Digest: record.View.Digest, Status: approval.StatusCancelled,
 		Error: &approval.CallError{

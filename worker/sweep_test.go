@@ -42,7 +42,9 @@ func (c *closedRuns) DescribeWorkflow(_ context.Context, id, _ string) (*client.
 		return nil, serviceerror.NewUnavailable("its shard moves")
 	}
 	d := &client.WorkflowExecutionDescription{}
+	closed := time.Now()
 	d.Status, d.WorkflowExecution.RunID = enums.WORKFLOW_EXECUTION_STATUS_TERMINATED, "run-"+id
+	d.WorkflowType.Name, d.WorkflowCloseTime = approval.WorkflowType, &closed
 	return d, nil
 }
 
@@ -64,7 +66,7 @@ func TestSweepGoesOnPastTrouble(t *testing.T) {
 		}
 	}
 	temporal := &closedRuns{ids: []string{"a", "elsewhere", "b", "c"}, hidden: "a"}
-	w := sweeper{o: Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)}}
+	w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
 	status := func(id string) approval.Status {
 		r, err := s.Call(t.Context(), id)
 		if err != nil {

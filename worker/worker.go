@@ -164,7 +164,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		Ordinary: o.OrdinarySteps, Decisions: o.Decisions, SearchAttributes: err == nil && len(missing) == 0,
 		PublicURL: o.PublicURL,
 	})
-	return &Worker{worker: w, policy: follows, sweeper: sweeper{o: o}}, nil
+	return &Worker{worker: w, policy: follows, sweeper: newSweeper(o)}, nil
 }
 
 // Start begins to poll. It returns an error if Temporal does not answer.

@@ -92,23 +92,17 @@ func matches(keys []jose.JSONWebKey, header jose.Header, try func(jose.JSONWebKe
 // current returns keys that are good, fetched anew if they are not fresh.
 func (k *keySet) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 	k.mu.Lock()
-	keys, age := k.keys, time.Since(k.of)
+	fresh := k.keys != nil && time.Since(k.of) < keysFresh
 	k.mu.Unlock()
-	if keys != nil && age < keysFresh {
-		return keys, nil
-	}
-	if newer, fetched := k.newer(ctx); fetched {
-		return newer, nil
-	}
-	if keys != nil && age < keysGood {
-		return keys, nil
+	if !fresh {
+		k.newer(ctx)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.keys != nil && time.Since(k.of) < keysGood { // somebody else fetched them
+	switch {
+	case k.keys != nil && time.Since(k.of) < keysGood:
 		return k.keys, nil
-	}
-	if k.failure == nil {
+	case k.failure == nil:
 		return nil, ctx.Err()
 	}
 	return nil, k.failure

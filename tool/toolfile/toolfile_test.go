@@ -152,7 +152,7 @@ func TestParseRefuses(t *testing.T) {
 		"value is a number":        {header("X: 7"), "X is a number, must be text"},
 		"header with a space":      {header("'X Y': hush"), "is not a header's name"},
 		"header twice":             {header("x-a: hush, X-A: hush"), "the header X-A exists already; keep one; the first is at t:2:48"},
-		"header of Pawl":           {header("pawl-call-id: hush"), "the header Pawl-Call-Id is set by the tool itself; remove it"},
+		"header of Pawl":           {header("pawl-call-id: hush"), "the header Pawl-Call-Id is set by the tool itself; leave it out"},
 		"another of Pawl":          {header("Pawl-Digest: hush"), "the header Pawl-Digest is set by the tool itself"},
 		"idempotency":              {header("idempotency-key: hush"), "the header Idempotency-Key is set by the tool itself"},
 		"content type":             {header("CONTENT-TYPE: hush"), "the header Content-Type is set by the tool itself"},
