@@ -77,7 +77,7 @@ func (s *Server) authorize(c *gin.Context) {
 	c.Next()
 }
 
-// logNoRole tells the operator who tried what is not theirs.
+// logNoRole logs who used a route without a role for it.
 func (s *Server) logNoRole(ctx context.Context, p auth.Principal, route string) {
 	s.o.Logger.WarnContext(ctx, "a request was refused: its caller lacks the role",
 		"subject", p.Subject, "token", p.TokenID, "route", route)
@@ -138,7 +138,8 @@ func bearer(r *http.Request) (string, error) {
 	return credential, nil
 }
 
-// unauthenticated is the answer to who did not prove to be anybody. more goes on with the challenge.
+// unauthenticated is the answer to who did not prove to be anybody. more goes on with the
+// challenge.
 func unauthenticated(code, more, detail string) error {
 	p := newProblem(http.StatusUnauthorized, code, detail)
 	p.challenge = `Bearer realm="pawl"` + more
@@ -186,16 +187,16 @@ func (s *Server) visible(c *gin.Context, id string) error {
 // errBeginning: an agent names a call by what may be the beginning of an ID.
 var errBeginning = fmt.Errorf("not a whole ID: %w", store.ErrNotFound)
 
-// asked returns nil if it was who that asked for the call, else store.ErrNotFound, whether or not
-// there is such a call.
+// asked returns nil if who asked for the call, else store.ErrNotFound, whether or not there is such
+// a call.
 func (s *Server) asked(ctx context.Context, who, id string) error {
 	r, err := s.o.Store.Call(ctx, id)
 	if err == nil && r.View.Requester == who {
 		return nil
 	}
-	// Before the policy has answered, a call is in Temporal alone. Somebody else's is looked for
-	// there, too: its ID can be guessed from its key, and neither time nor an outage may tell it from
-	// one that does not exist.
+	// Before the policy has answered, only Temporal has the call. Somebody else's is looked up there,
+	// too: its ID can be guessed from its key, so neither the time taken nor an outage may show
+	// whether it exists.
 	d, missing := s.calls.Describe(ctx, id)
 	switch {
 	case errors.Is(missing, calls.ErrUnknown):

@@ -37,7 +37,7 @@ func newCache[K comparable, V any](find func(context.Context, K) (V, error)) *ca
 	return &cache[K, V]{find: find, turn: make(chan struct{}, cacheSearches), entries: map[K]*cacheEntry[V]{}}
 }
 
-// get returns the value for a key. An error means that it can't be told now.
+// get returns the value for a key. An error means that it could not be found out.
 func (c *cache[K, V]) get(ctx context.Context, key K) (V, error) {
 	c.mu.Lock()
 	e := c.entries[key]

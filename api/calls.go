@@ -62,7 +62,7 @@ func (s *Server) startCall(c *gin.Context) error {
 		}
 	}
 
-	// The caller's leaving does not take it back.
+	// A caller that hangs up does not stop it.
 	run, err := s.calls.Start(context.WithoutCancel(c.Request.Context()), begin)
 	switch {
 	case errors.Is(err, calls.ErrConflict):
@@ -253,7 +253,7 @@ func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 	return s.replyOpen(c, http.StatusOK, d, true)
 }
 
-// replyOpen answers with how a call stands whose workflow is open.
+// replyOpen answers with the state of a call whose workflow is open.
 func (s *Server) replyOpen(c *gin.Context, status int, d *calls.Description, ask bool) error {
 	ctx, id := c.Request.Context(), d.WorkflowExecution.ID
 	view, err := s.openView(ctx, id, ask)

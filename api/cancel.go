@@ -67,8 +67,8 @@ func (s *Server) cancelCall(c *gin.Context) error {
 	return replyCancelled(c, r.View.Outcome())
 }
 
-// refused reports whether a running workflow says that it was withdrawn too late, and how it
-// stands.
+// refused reports whether a running workflow says that the withdrawal came too late, and its
+// status.
 func (s *Server) refused(ctx context.Context, id, decisionID string) (approval.Status, bool) {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()

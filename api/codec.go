@@ -13,8 +13,8 @@ import (
 // larger, and it answers pages of the UI's origin.
 const codecPath = "/codec/"
 
-// CodecOptions say what the codec endpoint does. Whoever may ask it can read every payload that he
-// has got hold of.
+// CodecOptions say what the codec endpoint does. Whoever may use it can read every payload that
+// they have.
 type CodecOptions struct {
 	// Keyring is that of the Temporal client. Required.
 	Keyring *codec.Keyring

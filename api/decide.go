@@ -71,13 +71,13 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			s.recordForbidden(ctx, id, foreseen.Answer, d)
 			return s.replyAnswer(c, foreseen.Answer, r.View)
 		}
-		// What is refused is not signed: nobody was shown that here.
+		// A decision that will be refused is not signed.
 		if !foreseen.Refused() {
 			if d, err = s.signed(ctx, r.View, d); err != nil {
 				return err
 			}
 		}
-		// The caller's leaving does not take it back.
+		// A caller that hangs up does not stop it.
 		err = s.calls.Signal(context.WithoutCancel(ctx), id, signalName(kind), approval.DecisionSignal{
 			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: digest,
 			Groups: d.Groups, Method: d.Method, Envelope: d.Envelope, NotesSalt: d.NotesSalt,
@@ -99,8 +99,8 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 	}
 }
 
-// decision is the one place where a principal becomes a decision: who decides, in which groups, and
-// how that is known.
+// decision is the one place that makes a decision of a principal: who decides, in which groups, and
+// how they were authenticated.
 func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, error) {
 	name, err := reviewer(c, "decides")
 	d := approval.Decision{Kind: kind, Reviewer: name, Channel: channel(c)}
@@ -110,8 +110,8 @@ func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, er
 	return d, err
 }
 
-// foreseen is what the rules say of a decision that was not sent yet, taking it to come in time and
-// to be signed where this API signs. Whatever others decide, the workflow says the same.
+// foreseen judges a decision before it is sent, as if it came in time and were signed where this
+// API signs. If it is refused here, the workflow will refuse it, too, whatever others decide.
 func (s *Server) foreseen(
 	c *gin.Context, v approval.View, d approval.Decision, digest string,
 ) ballot.Judgement {
@@ -124,8 +124,8 @@ func (s *Server) foreseen(
 	return j
 }
 
-// reader is who asks, as far as it matters for deciding. Where nobody is authenticated, it may be
-// nobody in particular.
+// reader is who asks, as far as that matters for deciding. Without authentication it may have no
+// name.
 func (s *Server) reader(c *gin.Context) ballot.Reader {
 	p := principal(c)
 	r := ballot.Reader{Reviewer: p.Has(rest.RoleReviewer)}
@@ -273,8 +273,8 @@ func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, v approval.View)
 	return answered(a.Outcome, v.ID, a.DecisionID, v.Status, cmp.Or(a.Message, refusal(a.Outcome, v.Status)))
 }
 
-// answered is the problem of a decision, or withdrawal, that did not count. status is the call's, if
-// that is known.
+// answered is the problem of a decision, or withdrawal, that did not count. status is the call's,
+// if that is known.
 func answered(
 	o approval.AnswerOutcome, id, decisionID string, status approval.Status, detail string,
 ) *problem {

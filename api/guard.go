@@ -143,9 +143,8 @@ func checkHost(h string) error {
 // bodyKey is where readBody leaves the request's body.
 const bodyKey = "body"
 
-// readBody takes in the whole body, but for what nobody serves, and of nobody who is not known.
-// After it the connection's read deadline is lifted: it would count as the client's disconnect
-// while a request waits.
+// readBody reads the whole body, if a route is served and the caller is known. Then it lifts the
+// connection's read deadline, which would count as the client's disconnect while a request waits.
 func (s *Server) readBody(c *gin.Context) {
 	if c.FullPath() == "" || principal(c).Subject == "" {
 		c.Next()

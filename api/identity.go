@@ -10,8 +10,8 @@ import (
 	"github.com/pawlhq/pawl/rest"
 )
 
-// identify makes a call its principal's. What the body says of that must be true, or left out:
-// nobody is to believe that a claim was heard.
+// identify makes a call its principal's. What the body says about that must be true, or left out:
+// no caller should believe that a false claim was accepted.
 func identify(call *approval.Call, p auth.Principal) error {
 	if !p.Authenticated() {
 		call.Requester, call.Owner = p.Subject, ""
@@ -53,7 +53,7 @@ func mismatch(detail string) error {
 	return newProblem(http.StatusForbidden, rest.CodeIdentity, detail)
 }
 
-// whoami tells a principal what is known of it.
+// whoami shows callers what the API knows about them.
 func (s *Server) whoami(c *gin.Context) error {
 	return reply(c, http.StatusOK, rest.Principal(principal(c)))
 }

@@ -74,8 +74,8 @@ func (e Exposure) Listen(address string, authenticated bool) (net.Listener, erro
 	return l, nil
 }
 
-// may refuses addresses that other machines can reach where somebody could pass for another there.
-// given is how the operator wrote the address.
+// may refuses addresses that other machines can reach, unless callers prove who they are and nobody
+// can read their tokens on the way. given is how the operator wrote the address.
 func (e Exposure) may(a net.Addr, given string, authenticated bool) error {
 	addr, ok := a.(*net.TCPAddr)
 	switch {
@@ -92,7 +92,7 @@ func (e Exposure) may(a net.Addr, given string, authenticated bool) error {
 	return nil
 }
 
-// guard makes of a listener one that takes only what may come.
+// guard wraps a listener so that it accepts only connections that Exposure allows.
 func (e Exposure) guard(l net.Listener, authenticated bool, log *slog.Logger) (net.Listener, error) {
 	if err := e.may(l.Addr(), l.Addr().String(), authenticated); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -114,7 +114,7 @@ func (e Exposure) guard(l net.Listener, authenticated bool, log *slog.Logger) (n
 	return l, nil
 }
 
-// proxied hangs up on whoever comes past the proxies.
+// proxied closes connections that come neither from a proxy nor from this machine.
 type proxied struct {
 	net.Listener
 	e Exposure
@@ -147,8 +147,8 @@ func addrOf(hostport string) netip.Addr {
 	return a.Unmap().WithZone("")
 }
 
-// remote is whose request it is: the peer, or whom the proxies name. Of the names the last that is
-// no proxy's counts; those before it anybody can send.
+// remote is the address that sent a request: the peer, or if that is a proxy, the last address in
+// X-Forwarded-For that is no proxy's. Anybody can send the addresses before it.
 func (s *Server) remote(r *http.Request) netip.Addr {
 	peer := addrOf(r.RemoteAddr)
 	if !s.o.Exposure.proxy(peer) {

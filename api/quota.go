@@ -53,8 +53,8 @@ func (l *Limits) validate() error {
 	return nil
 }
 
-// recount is how long a number of pending calls is gone by, if it leaves room for all that were
-// started since.
+// recount is how long a count of pending calls is used, if it leaves room for all that were started
+// since.
 const recount = 2 * time.Second
 
 // quotas keep principals to Limits.

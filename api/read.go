@@ -63,7 +63,7 @@ func (s *Server) listTools(c *gin.Context) error {
 	})
 }
 
-// served looks which of the tools' queues are polled, as far as that can be told within the budget.
+// served looks which of the tools' queues are polled, as far as Temporal says so within the budget.
 func (s *Server) served(ctx context.Context, tools []store.Tool) map[string]*bool {
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryBudget)
 	defer cancel()

@@ -129,7 +129,7 @@ func (s *Server) addLiveState(ctx context.Context, out *rest.Request) error {
 	if err == nil && calls.IsOpen(d.Status) {
 		state, err := s.calls.State(budget, out.ID)
 		if err != nil {
-			s.o.Logger.DebugContext(ctx, "the workflow did not say how it stands", "id", out.ID, "error", err)
+			s.o.Logger.DebugContext(ctx, "the workflow did not say its state", "id", out.ID, "error", err)
 			return nil
 		}
 		if state.Digest != out.Digest {
@@ -140,10 +140,10 @@ func (s *Server) addLiveState(ctx context.Context, out *rest.Request) error {
 		return nil
 	}
 	if err != nil && !errors.Is(err, calls.ErrUnknown) {
-		s.o.Logger.DebugContext(ctx, "Temporal did not say how a call stands", "id", out.ID, "error", err)
+		s.o.Logger.DebugContext(ctx, "Temporal did not say the state of a call", "id", out.ID, "error", err)
 		return nil
 	}
-	// Closed: it ended just now, or by other hands than Pawl's.
+	// Closed: it ended just now, or outside Pawl.
 	r, err := s.o.Store.Call(ctx, out.ID)
 	if err != nil {
 		return fromStore(err)

@@ -87,8 +87,8 @@ type Options struct {
 	// PublicURL is where people reach the page that shows requests; see approval.CheckPublicURL.
 	// Default: none, and answers hold no addresses.
 	PublicURL string
-	// QueryBudget is how long a workflow may take to say how it stands, and Temporal to say what the
-	// call waits for; then the answer says what is known without it. Default: DefaultQueryBudget.
+	// QueryBudget is how long a workflow may take to say its state, and Temporal to say what the call
+	// waits for; then the answer says what is known without it. Default: DefaultQueryBudget.
 	QueryBudget time.Duration
 	// MaxWait is the longest a request may wait for a call to end; longer waits are cut to it.
 	// Default: DefaultMaxWait.

@@ -30,8 +30,8 @@ func (s *Server) follow(
 	return s.calls.Follow(ctx, waiting, id)
 }
 
-// openView is the view of a call whose workflow is open: the workflow's own, with ask and where it
-// answers in time, else the store's. It is nil before the policy has answered.
+// openView is the view of a call whose workflow is open: with ask, and if the workflow answers in
+// time, the workflow's own, else the store's. It is nil before the policy has answered.
 func (s *Server) openView(ctx context.Context, id string, ask bool) (*approval.View, error) {
 	if ask && stopping(ctx).Err() == nil {
 		budget, cancel := calls.Within(ctx, s.o.QueryBudget)
@@ -40,7 +40,7 @@ func (s *Server) openView(ctx context.Context, id string, ask bool) (*approval.V
 		if err == nil {
 			return withoutEnd(state.View), nil
 		}
-		s.o.Logger.DebugContext(ctx, "the workflow did not say how it stands", "id", id, "error", err)
+		s.o.Logger.DebugContext(ctx, "the workflow did not say its state", "id", id, "error", err)
 	}
 	r, err := s.o.Store.Call(ctx, id)
 	switch {

@@ -17,8 +17,8 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 )
 
-// slowAfter is how long a step may wait for a worker before that is told. A worker's death costs
-// ten seconds: so long Temporal keeps the next step for it.
+// slowAfter is how long a step may wait for a worker before the answer says so. After a worker died
+// Temporal keeps the next step for it for ten seconds.
 const slowAfter = 15 * time.Second
 
 func noWorker(taskQueue string) string {
@@ -27,8 +27,8 @@ func noWorker(taskQueue string) string {
 		approval.Display(taskQueue, 100))
 }
 
-// waitingFor finds out what an open call waits for, within the budget. What can't be told is left
-// out. It is nil for a call that is not open any more.
+// waitingFor finds out what an open call waits for, within the budget, and leaves out what it can't
+// find out. It is nil for a call that is not open any more.
 func (s *Server) waitingFor(ctx context.Context, v approval.View) *rest.Waiting {
 	if v.Status.Ended() || v.Error != nil || stopping(ctx).Err() != nil {
 		return nil
@@ -139,7 +139,7 @@ func (l *lookup) storeFailed(ctx context.Context, err error) {
 			"calls do not continue until they can be recorded. No call is lost. Check that the database runs.")
 }
 
-// checkWorkers looks who could take the call's next step.
+// checkWorkers looks whether a worker can take the call's next step.
 func (l *lookup) checkWorkers(ctx context.Context) {
 	if l.status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED {
 		l.problem(rest.ObstaclePaused,
@@ -256,7 +256,7 @@ func (l *lookup) checkTool(ctx context.Context) {
 	}
 }
 
-// result says it in a sentence.
+// result says what the call waits for, in a sentence.
 func (l *lookup) result() *rest.Waiting {
 	v := l.view
 	w := &rest.Waiting{Problems: l.problems}
@@ -286,7 +286,7 @@ func (l *lookup) result() *rest.Waiting {
 	return w
 }
 
-// describeRun says how far a call came that holds its permit.
+// describeRun says how far the tool's run has come.
 func (l *lookup) describeRun(tool string) (what string, until *time.Time) {
 	a := l.tool
 	if a == nil {

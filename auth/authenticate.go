@@ -28,15 +28,15 @@ const MaxCredential = 16 << 10
 
 // Authenticator tells who holds a credential. It is safe for concurrent use.
 type Authenticator interface {
-	// Authenticate returns who holds a credential: the text behind "Bearer ". It is asked at each
-	// request, and remembers no answer. Errors: *Refusal; any other means that it can't be told now.
+	// Authenticate returns who holds a credential: the text behind "Bearer ". It is called for each
+	// request, and remembers no answer. Errors: *Refusal; any other means that it could not check.
 	Authenticate(ctx context.Context, credential string) (Principal, error)
-	// Ready fails when it can't tell of anybody now. It is quick.
+	// Ready fails if Authenticate would fail for everybody now. It is quick.
 	Ready(ctx context.Context) error
 }
 
-// Any is an Authenticator for credentials of both kinds, which their form tells apart: one is never
-// tried as the other.
+// Any is an Authenticator for credentials of both kinds. Their form says which kind they are, so
+// one is never tried as the other.
 type Any struct {
 	Tokens Authenticator // of Pawl's own; nil: none are taken
 	OIDC   Authenticator // of an issuer's; nil: none are taken

@@ -19,15 +19,15 @@ import (
 type SignerOptions struct {
 	// File holds the private key, in PEM; it is made if it is not there. Required.
 	File string
-	// Store is told of the key, and is the one about whose calls is decided. Required. Where it is
-	// read only, the key must be known there.
+	// Store keeps the public key, and the calls that decisions are about. Required. If it is read
+	// only, it must know the key already.
 	Store interface {
 		store.Keys
 		ID(ctx context.Context) (string, error)
 	}
-	// By names who brings the key, for the record. Required.
+	// By names who adds the key, for the record. Required.
 	By string
-	// Note tells people where the key is. Default: the host's name.
+	// Note says where the key is, for people. Default: the host's name.
 	Note string
 }
 
@@ -51,7 +51,7 @@ func (o *SignerOptions) validate() error {
 // ErrKeyEnded: the key was retired or revoked, and the file holds no other one.
 var ErrKeyEnded = errors.New("the signing key was retired or revoked")
 
-// ErrKeyUnknown: the store does not know the key, and can't be told of it by this process.
+// ErrKeyUnknown: the store does not know the key, and this process may not add it.
 var ErrKeyUnknown = errors.New("the signing key is not known to the store")
 
 // Signer signs decisions with the key in a file that the store trusts. It is safe for concurrent
@@ -92,11 +92,11 @@ func (s *Signer) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("signing key: %w", err)
 	}
-	stands, err := s.add(ctx, key, s.o.By)
+	kept, err := s.add(ctx, key, s.o.By)
 	switch {
 	case err != nil:
 		return err
-	case stands.RetiredAt != nil || stands.RevokedAt != nil:
+	case kept.RetiredAt != nil || kept.RevokedAt != nil:
 		return fmt.Errorf("%w: the one in %s, %s; move the file away and start again, and a new one is made",
 			ErrKeyEnded, s.o.File, key.ID())
 	}
@@ -104,8 +104,8 @@ func (s *Signer) load(ctx context.Context) error {
 	return nil
 }
 
-// add has the store trust a key, or finds that it does: an API's database user may lack the right
-// to bring keys.
+// add has the store trust a key, unless it does already: an API's database user may lack the right
+// to add keys.
 func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.SigningKey, error) {
 	known, err := s.o.Store.TrustedKeys(ctx, key.ID())
 	if err != nil {
@@ -114,14 +114,14 @@ func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.Signin
 	if len(known) == 1 {
 		return known[0], nil
 	}
-	stands, _, err := s.o.Store.AddKey(ctx, store.SigningKey{
+	kept, _, err := s.o.Store.AddKey(ctx, store.SigningKey{
 		ID: key.ID(), Public: key.Public(), Note: s.o.Note, CreatedAt: now(), CreatedBy: by,
 	})
 	if errors.Is(err, store.ErrReadOnly) {
 		err = fmt.Errorf("%w, or was revoked there, and this process may only read it: "+
 			"%s; make it known on the database itself, with 'pawl key add %s'", ErrKeyUnknown, key.ID(), s.o.File)
 	}
-	return stands, err
+	return kept, err
 }
 
 // Sign signs a decision about the call with this digest, as made now. Errors: ErrKeyEnded; those of
@@ -185,10 +185,10 @@ func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated,
 	s.key = key
 	err = osfile.SyncDir(filepath.Dir(s.o.File))
 	for _, k := range old {
-		stands, _, ended := s.o.Store.EndKey(ctx, store.EndKeyParams{ID: k.ID(), By: by, Revoke: revoke, At: now()})
+		kept, _, ended := s.o.Store.EndKey(ctx, store.EndKeyParams{ID: k.ID(), By: by, Revoke: revoke, At: now()})
 		switch {
 		case ended == nil:
-			r.Old = stands
+			r.Old = kept
 		case !errors.Is(ended, store.ErrNotFound): // a file that no API has read yet: nobody trusts its key
 			err = errors.Join(err, fmt.Errorf("the new signing key %s is in use, but the old one, %s, could "+
 				"not be ended: do that with 'pawl key retire' or 'pawl key revoke': %w", key.ID(), k.ID(), ended))

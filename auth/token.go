@@ -136,7 +136,7 @@ func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, erro
 	if subtle.ConstantTimeCompare(hash[:], t.Hash[:]) != 1 {
 		return Principal{}, unknown
 	}
-	switch { // from here on, it is told to somebody who held it
+	switch { // who gets these answers has, or had, the token
 	case t.RevokedAt != nil:
 		return Principal{}, &Refusal{rest.CodeTokenRevoked, "The token was revoked."}
 	case t.ExpiresAt != nil && !time.Now().Before(*t.ExpiresAt):
@@ -150,7 +150,7 @@ func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, erro
 	return p, nil
 }
 
-// Ready implements Authenticator: whether the store is, is told elsewhere.
+// Ready implements Authenticator. Whether the store can be used is a check of its own.
 func (a *Tokens) Ready(context.Context) error { return nil }
 
 func principalOf(t store.Token) (Principal, error) {

@@ -34,8 +34,8 @@ func (v View) Outcome() approval.Outcome {
 	return o
 }
 
-// Lost reports a call without an outcome that will never get one: its workflow was ended by other
-// hands than Pawl's. Error says what is known, also whether the tool may have run.
+// Lost reports a call without an outcome that will never get one: its workflow was ended outside
+// Pawl. Error says what is known, also whether the tool may have run.
 func (v View) Lost() bool { return !v.Status.Ended() && v.Error != nil }
 
 // Start starts a guarded call and returns it as soon as it has ended, at most after wait (zero: at
@@ -74,7 +74,7 @@ func (c *Client) Start(
 	return v, attached, err
 }
 
-// Get returns a call as it stands, by its whole ID: at once if it has ended, else after wait at
+// Get returns a call as it is now, by its whole ID: at once if it has ended, else after wait at
 // most (the server caps it at 60 s). Errors: *Error (approval.CodeNotFound), *UnreachableError.
 func (c *Client) Get(ctx context.Context, id string, wait time.Duration) (View, error) {
 	if err := checkID("the call's ID", id); err != nil {

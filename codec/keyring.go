@@ -36,7 +36,7 @@ type Keyring struct {
 	plain  bool
 }
 
-// Key is what may be told about a key.
+// Key is what may be shown of a key.
 type Key struct {
 	// ID is made from the key itself, so one ID never stands for two keys.
 	ID      string    `json:"id"`

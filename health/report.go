@@ -16,7 +16,7 @@ var ErrMissing = errors.New("missing")
 // orchestrators are usually given.
 const Timeout = 2 * time.Second
 
-// Check looks at one thing that a process needs, or had better have.
+// Check looks at one thing that a process needs, or should have.
 type Check struct {
 	Name string
 	// Look returns nil, an error that wraps ErrMissing, or another. It must be safe for concurrent
@@ -25,7 +25,7 @@ type Check struct {
 	// Advice says what is wrong and what to do. Anybody may read it, so it holds no addresses and no
 	// secrets.
 	Advice string
-	// Optional: the process serves without it, so that it is told and no more.
+	// Optional: the process is ready even if the check fails, and the answer says so.
 	Optional bool
 }
 

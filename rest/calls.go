@@ -10,7 +10,7 @@ import (
 // StartRequest is the body of POST /api/calls.
 type StartRequest struct {
 	approval.Call
-	// Timeout is the call's; it is here to tell zero, which is refused, from none.
+	// Timeout is the call's. It is a pointer since zero, which is refused, differs from none.
 	Timeout *approval.Duration `json:"timeout,omitempty"`
 	// Wait is how long the answer may be held until the call ends. The server has an upper limit.
 	Wait approval.Duration `json:"wait,omitempty"`
@@ -34,7 +34,7 @@ type OpenCall struct {
 	Waiting *Waiting `json:"waiting,omitempty"`
 }
 
-// Waiting says why a call is open. Its texts may hold what others chose: show them by
+// Waiting says why a call is open. Its texts may hold names that others chose: show them by
 // approval.Display.
 type Waiting struct {
 	For      string     `json:"for"`             // reads on after "waits for"
@@ -42,8 +42,8 @@ type Waiting struct {
 	Problems []Obstacle `json:"problems,omitempty"`
 }
 
-// Obstacle is something that people must mend: until then the call can't go on, or will not when
-// they think it does.
+// Obstacle is something that people must mend before the call can go on, or before its approval is
+// of use.
 type Obstacle struct {
 	Code    string `json:"code"`    // one of the constants Obstacle…
 	Message string `json:"message"` // what is wrong and what to do

@@ -1,7 +1,7 @@
 // Package rest holds the requests, answers and problem codes of Pawl's HTTP API, for its server,
 // its clients and the command line. Its JSON is a contract: fields are added, and none is changed
-// or removed. The rules of the values are those of package approval; who may send what is told by
-// package api, and all of it by api/openapi.yaml.
+// or removed. The rules of the values are those of package approval; package api says who may send
+// what, and api/openapi.yaml describes all of it.
 package rest
 
 // Headers of the API's own.

@@ -15,9 +15,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 )
 
-// sweepEvery is how often a worker looks for calls whose workflows were closed by other hands than
-// Pawl's. Nothing waits for it: such a call goes no further, but lists would show it as pending for
-// ever.
+// sweepEvery is how often a worker looks for calls whose workflows were closed outside Pawl.
+// Nothing waits for it: such a call goes no further, but lists would show it as pending for ever.
 const sweepEvery = time.Minute
 
 // closed lists runs that ended without an outcome, which GuardedCall never does by itself. A reset
@@ -54,8 +53,8 @@ func (s *sweeper) run(ctx context.Context) {
 	}
 }
 
-// sweep looks at each run once. One that can't be dealt with keeps none of the others: it is looked
-// at again the next time.
+// sweep looks at each run once. One that it can't deal with does not stop it, and is looked at
+// again the next time.
 func (s *sweeper) sweep(ctx context.Context) error {
 	seen := map[string]bool{}
 	var first error
@@ -129,8 +128,8 @@ func (s *sweeper) end(ctx context.Context, id string) error {
 	return nil
 }
 
-// finish writes the ending. It names no run: whoever closed the workflow did not know whether other
-// workers had started its tool.
+// finish writes the ending. It gives the store no run: whoever closed the workflow did not know
+// whether other workers had started its tool.
 func (s *sweeper) finish(ctx context.Context, out approval.Outcome, run string, at time.Time) error {
 	entry, err := audit.New(out.ID, "end", at, audit.Ended{Outcome: out, Run: run})
 	if err != nil {

@@ -62,8 +62,9 @@ type Options struct {
 	// holds for all. Default: the SDK's, 10,000 unless it was changed.
 	WorkflowCache int
 
-	// OnFatal is told, at most once and from another goroutine, why the worker has stopped polling and
-	// can't go on: the namespace is gone, for instance. Call Stop then. Default: nobody is told.
+	// OnFatal is called, at most once and from another goroutine, with the reason why the worker has
+	// stopped polling and can't go on: the namespace is gone, for instance. Call Stop then. Default:
+	// nothing is called.
 	OnFatal func(error)
 }
 

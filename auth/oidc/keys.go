@@ -17,8 +17,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// How long keys are gone by. Between keysFresh and keysGood an issuer that is down does no harm;
-// after that, keys it may have withdrawn count no more.
+// How long fetched keys are used. Between keysFresh and keysGood an issuer that is down does no
+// harm; after that its keys are not used: it may have withdrawn them.
 const (
 	keysFresh = 10 * time.Minute
 	keysGood  = time.Hour

@@ -56,7 +56,7 @@ type Options struct {
 	Roles map[rest.Role][]string
 	// HTTP fetches the issuer's documents. Default: a client of its own.
 	HTTP *http.Client
-	// Logger is told when the issuer's keys can't be fetched. Default: nothing is logged.
+	// Logger gets a line when the issuer's keys can't be fetched. Default: nothing is logged.
 	Logger *slog.Logger
 }
 

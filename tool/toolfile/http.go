@@ -88,8 +88,8 @@ func readHeaders(m *yamlfile.Mapping, env func(string) (string, bool)) map[strin
 
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]{0,199})\}`)
 
-// expand puts in the variables and checks the header's value. What it notes
-// names variables, never values.
+// expand puts in the variables and checks the header's value. What it notes names variables, never
+// values.
 func expand(v yamlfile.Value, header, text string, env func(string) (string, bool)) string {
 	if strings.Count(text, "${") != len(variable.FindAllString(text, -1)) {
 		v.Problem("${ begins no variable", "write ${NAME} with letters, digits and _")
@@ -126,8 +126,7 @@ func expand(v yamlfile.Value, header, text string, env func(string) (string, boo
 	return expanded
 }
 
-// valueFits: control characters would end the header, and spaces around a
-// value are not sent.
+// valueFits: control characters would end the header, and spaces around a value are not sent.
 func valueFits(s string) bool {
 	return strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
 }
