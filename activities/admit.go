@@ -170,7 +170,9 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 }
 
 // admitted is the audit entry of a call's admission.
-func admitted(in AdmitInput, view approval.View, verdict approval.Verdict, now time.Time) (audit.Entry, error) {
+func admitted(
+	in AdmitInput, view approval.View, verdict approval.Verdict, now time.Time,
+) (audit.Entry, error) {
 	if view.Status == approval.StatusBlocked {
 		return entry(in.ID, "admit", now, audit.Blocked{Call: &view, Verdict: &verdict, Run: in.Run})
 	}
@@ -217,17 +219,21 @@ func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *reda
 	r := redact.New(verdict.Redact)
 	view.Args = r.Args(in.Call.Args)
 	view.Labels = r.Labels(in.Call.Labels) // before the texts: what it hides may stand in them
-	view.Title, view.Description, view.Reason = r.Text(in.Call.Title), r.Text(in.Call.Description), r.Text(in.Call.Reason)
+	view.Title, view.Description = r.Text(in.Call.Title), r.Text(in.Call.Description)
+	view.Reason = r.Text(in.Call.Reason)
 	return view, r
 }
 
 // readmit handles an ID that is known with another digest: a fresh workflow under an old
 // idempotency key, after Temporal forgot the first one. Only one workflow of an ID runs at a time,
 // so the first one is gone for good.
-func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, record store.Record) (store.Record, error) {
+func (a *Activities) readmit(
+	ctx context.Context, in AdmitInput, now time.Time, record store.Record,
+) (store.Record, error) {
 	if !sameCall(in, record) {
 		message := "the idempotency key was used for another call; use a new key for a new call"
-		e, err := entry(in.ID, "conflict/"+in.Run, now, audit.Blocked{Run: in.Run, Digest: in.Digest, Code: approval.CodeConflict})
+		e, err := entry(in.ID, "conflict/"+in.Run, now,
+			audit.Blocked{Run: in.Run, Digest: in.Digest, Code: approval.CodeConflict})
 		if err != nil {
 			return record, err
 		}
@@ -252,7 +258,8 @@ func (a *Activities) readmit(ctx context.Context, in AdmitInput, now time.Time, 
 		Outcome: approval.Outcome{
 			Status: approval.StatusCancelled,
 			Error: &approval.CallError{Code: approval.CodeCancelled,
-				Message: "an operator ended an earlier workflow of this call before the call had ended; start the call again with a new key"},
+				Message: "an operator ended an earlier workflow of this call before the call had ended; " +
+					"start the call again with a new key"},
 			Decision: &approval.Settlement{Kind: approval.SettledCancel, By: "pawl", At: now},
 		},
 	})
@@ -273,9 +280,12 @@ func sameCall(in AdmitInput, record store.Record) bool {
 			return false
 		}
 	}
-	return !in.Call.RequireApproval && in.Call.Timeout == 0 && now.Tool == then.Tool && sameJSON(now.Args, then.Args) && now.Agent == then.Agent && now.Team == then.Team &&
+	return !in.Call.RequireApproval && in.Call.Timeout == 0 &&
+		now.Tool == then.Tool && sameJSON(now.Args, then.Args) &&
+		now.Agent == then.Agent && now.Team == then.Team &&
 		now.Session == then.Session && now.Title == then.Title && now.Description == then.Description &&
-		now.Reason == then.Reason && maps.Equal(now.Labels, then.Labels) && now.Requester == then.Requester && now.Owner == then.Owner
+		now.Reason == then.Reason && maps.Equal(now.Labels, then.Labels) &&
+		now.Requester == then.Requester && now.Owner == then.Owner
 }
 
 func sameJSON(a, b []byte) bool {

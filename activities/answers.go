@@ -26,7 +26,8 @@ type Answers struct {
 // took it, however late a worker saw it.
 func (a *Activities) AnswerTimes(ctx context.Context, in AnswersInput) (Answers, error) {
 	out := Answers{InTime: map[string][]time.Time{}}
-	events := activity.GetClient(ctx).GetWorkflowHistory(ctx, in.ID, in.Run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := activity.GetClient(ctx).GetWorkflowHistory(ctx, in.ID, in.Run, false,
+		enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		if err != nil {

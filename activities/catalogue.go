@@ -58,7 +58,8 @@ func (p *published) tool(row store.Tool) (*tool.Tool, error) {
 		return held.tool, nil
 	}
 	t, err := tool.Remote(row.Name, row.Schema, row.Queue, tool.Options{
-		Description: row.Description, Idempotent: row.Idempotent, Timeout: row.Timeout.Std(), Heartbeat: row.Heartbeat.Std(),
+		Description: row.Description, Idempotent: row.Idempotent,
+		Timeout: row.Timeout.Std(), Heartbeat: row.Heartbeat.Std(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the catalogue's tool %s can't be used: %w", approval.Display(row.Name, 80), err)
@@ -83,7 +84,8 @@ func (a *Activities) Publish(ctx context.Context, in approval.Publication) (appr
 		return out, refuse(approval.CodeInvalid, "the publication does not name its agent", err)
 	}
 	if len(in.Tools) > maxPublication {
-		return out, refuse(approval.CodeInvalid, fmt.Sprintf("%d tools are published at once; at most %d are taken", len(in.Tools), maxPublication), nil)
+		message := "%d tools are published at once; at most %d are taken"
+		return out, refuse(approval.CodeInvalid, fmt.Sprintf(message, len(in.Tools), maxPublication), nil)
 	}
 	queue := approval.AgentQueue(in.Agent)
 	p := store.Publication{Publisher: queue}
@@ -93,7 +95,8 @@ func (a *Activities) Publish(ctx context.Context, in approval.Publication) (appr
 	}
 	for _, spec := range in.Tools {
 		t, err := tool.Remote(spec.Name, spec.Schema, queue, tool.Options{
-			Description: spec.Description, Idempotent: spec.Idempotent, Timeout: spec.Timeout.Std(), Heartbeat: spec.Heartbeat.Std(),
+			Description: spec.Description, Idempotent: spec.Idempotent,
+			Timeout: spec.Timeout.Std(), Heartbeat: spec.Heartbeat.Std(),
 		})
 		_, own := a.Tools.Lookup(spec.Name)
 		switch {
@@ -115,7 +118,8 @@ func (a *Activities) Publish(ctx context.Context, in approval.Publication) (appr
 	for _, name := range taken {
 		no(name, a.owned(ctx, name))
 	}
-	a.Logger.InfoContext(ctx, "tools published", "queue", queue, "tools", len(p.Tools)-len(taken), "refused", len(out.Refused),
+	a.Logger.InfoContext(ctx, "tools published", "queue", queue, "tools", len(p.Tools)-len(taken),
+		"refused", len(out.Refused),
 		"run", activity.GetInfo(ctx).WorkflowExecution.RunID)
 	return out, nil
 }
@@ -126,7 +130,8 @@ func (a *Activities) owned(ctx context.Context, name string) string {
 	if err != nil { // most likely it was forgotten just now
 		return "another agent published a tool of this name, or Pawl's own worker offers it"
 	}
-	return fmt.Sprintf("the name was published by the task queue %s; if that is gone for good, an operator frees the name with 'pawl tools forget %s'",
+	return fmt.Sprintf("the name was published by the task queue %s; if that is gone for good, "+
+		"an operator frees the name with 'pawl tools forget %s'",
 		approval.Display(row.Publisher, 80), approval.Display(name, 80))
 }
 

@@ -37,13 +37,16 @@ func duplicateKey(in AdmitInput, view approval.View, verdict approval.Verdict) s
 }
 
 // endedDuplicate is the admission of a call that is identical to one that waits: it ends at once.
-func endedDuplicate(in AdmitInput, held *store.DuplicateError, a store.AdmitParams, now time.Time) (store.AdmitParams, error) {
+func endedDuplicate(
+	in AdmitInput, held *store.DuplicateError, a store.AdmitParams, now time.Time,
+) (store.AdmitParams, error) {
 	view := a.View
 	view.Deadline, view.Requirement = nil, nil
 	view.End(approval.Outcome{
 		Status: approval.StatusBlocked,
 		Error: &approval.CallError{Code: approval.CodeDuplicate,
-			Message: fmt.Sprintf("the identical call %s already waits for people; this one does not run: use that one's outcome", approval.Display(held.ID, 200))},
+			Message: fmt.Sprintf("the identical call %s already waits for people; this one does not run: "+
+				"use that one's outcome", approval.Display(held.ID, 200))},
 		Decision:    &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
 		DuplicateOf: held.ID,
 	}, now)

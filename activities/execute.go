@@ -37,7 +37,8 @@ func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMess
 	a.recordRefusal(ctx, in, err)
 	var app *temporal.ApplicationError
 	if activity.GetInfo(ctx).Attempt > 1 && errors.As(err, &app) && app.Type() != approval.CodeUnknown {
-		return nil, runner.Ended(approval.CodeUnknown, "the first attempt's end is unknown; the next one: "+runner.Text(app))
+		return nil, runner.Ended(approval.CodeUnknown,
+			"the first attempt's end is unknown; the next one: "+runner.Text(app))
 	}
 	return result, err
 }
@@ -47,7 +48,8 @@ func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMess
 // vouches for, not about the call that was named.
 func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err error) {
 	var app *temporal.ApplicationError
-	if !errors.As(err, &app) || !slices.Contains([]string{approval.CodeNoPermit, approval.CodeDigest, approval.CodeUntrusted}, app.Type()) {
+	noPermit := []string{approval.CodeNoPermit, approval.CodeDigest, approval.CodeUntrusted}
+	if !errors.As(err, &app) || !slices.Contains(noPermit, app.Type()) {
 		return
 	}
 	info := activity.GetInfo(ctx)
@@ -61,8 +63,10 @@ func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err err
 	if info.WorkflowType != nil {
 		workflow = info.WorkflowType.Name
 	}
-	a.Logger.WarnContext(ctx, "a tool was not run: its call has no valid permit", "asked_by", id, "run", run, "code", app.Type())
-	e, err := entry(id, fmt.Sprintf("not started/%s/%s", run, info.ActivityID), info.StartedTime, audit.NotStarted{
+	a.Logger.WarnContext(ctx, "a tool was not run: its call has no valid permit",
+		"asked_by", id, "run", run, "code", app.Type())
+	step := fmt.Sprintf("not started/%s/%s", run, info.ActivityID)
+	e, err := entry(id, step, info.StartedTime, audit.NotStarted{
 		Run: run, WorkflowType: workflow, Code: app.Type(),
 		CallID: approval.Display(in.ID, 200), Tool: approval.Display(in.Call.Tool, 200),
 	})
@@ -70,7 +74,8 @@ func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err err
 		err = a.Store.Append(ctx, e)
 	}
 	if err != nil {
-		a.Logger.ErrorContext(ctx, "that a tool was not run could not be put on record", "asked_by", id, "error", err)
+		a.Logger.ErrorContext(ctx, "that a tool was not run could not be put on record",
+			"asked_by", id, "error", err)
 	}
 }
 
@@ -84,13 +89,15 @@ func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMess
 		return nil, runner.Ended(approval.CodeToolFailed, "no worker offers the tool any more; nothing ran")
 	}
 	if err := t.CheckArgs(in.Call.Args); err != nil {
-		return nil, runner.Ended(approval.CodeToolFailed, "the tool's schema changed since the call was admitted; nothing ran: "+err.Error())
+		return nil, runner.Ended(approval.CodeToolFailed,
+			"the tool's schema changed since the call was admitted; nothing ran: "+err.Error())
 	}
 	if err := a.usePermit(ctx, in, t); err != nil {
 		return nil, err
 	}
 
-	return runner.Run(ctx, t, tool.Invocation{CallID: in.ID, Digest: digest, Tool: in.Call.Tool, Args: in.Call.Args})
+	return runner.Run(ctx, t,
+		tool.Invocation{CallID: in.ID, Digest: digest, Tool: in.Call.Tool, Args: in.Call.Args})
 }
 
 // usePermit takes the permit out of the store. While the store is away it tries again, until it
@@ -106,7 +113,8 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 		return err
 	}
 	use := store.UseParams{
-		ID: in.ID, Digest: in.Digest, Run: info.WorkflowExecution.RunID, Activity: info.ActivityID, Token: rand.Text(),
+		ID: in.ID, Digest: in.Digest,
+		Run: info.WorkflowExecution.RunID, Activity: info.ActivityID, Token: rand.Text(),
 		Retry: t.Idempotent() && info.Attempt > 1, Entries: []audit.Entry{e},
 	}
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
@@ -118,7 +126,8 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 		case err == nil && time.Since(tried) > runner.HeartbeatTimeout:
 			// The process may have been asleep, and the call may have ended since: nobody expects the tool
 			// to run any more.
-			return runner.Ended(approval.CodeToolFailed, "the store's answer about the permit came too late; nothing ran")
+			return runner.Ended(approval.CodeToolFailed,
+				"the store's answer about the permit came too late; nothing ran")
 		case err == nil:
 			return nil
 		case errors.Is(err, store.ErrStarted):
@@ -128,11 +137,13 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 		case errors.Is(err, store.ErrRunOut):
 			return runner.Ended(approval.CodeExpired, "the approval ran out before the tool was started; nothing ran")
 		case errors.Is(err, store.ErrNoPermit), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDigest):
-			return runner.Ended(approval.CodeNoPermit, "the store holds no permit for this call; nothing ran: "+err.Error())
+			return runner.Ended(approval.CodeNoPermit,
+				"the store holds no permit for this call; nothing ran: "+err.Error())
 		}
 		a.Logger.WarnContext(ctx, "store does not answer; tool waits", "call", in.ID, "error", err)
 		if use.At.After(in.GoodUntil) {
-			return runner.Ended(approval.CodeExpired, "the store did not answer while the approval was valid; nothing ran")
+			return runner.Ended(approval.CodeExpired,
+				"the store did not answer while the approval was valid; nothing ran")
 		}
 		select {
 		case <-time.After(pause):

@@ -20,7 +20,7 @@ import (
 type ClaimInput struct {
 	ID, Run, Digest string
 	Votes           []approval.Decision // with their envelopes, and not redacted
-	Queue           string              // of the workers that run the tool, as when the call was admitted; empty: Execute does
+	Queue           string              // of the workers that run the tool, as admitted; empty: Execute does
 	Call            approval.Call
 	Redact          []string
 	Now             time.Time // the workflow's now
@@ -62,7 +62,8 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 	case err != nil:
 		return ClaimResult{}, err
 	case why != "":
-		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUntrusted, why+"; nothing ran")
+		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny,
+			approval.CodeUntrusted, why+"; nothing ran")
 	case now.After(by.At.Add(validFor)):
 		return a.endUnclaimed(ctx, in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
 			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", validFor))
@@ -123,7 +124,8 @@ func (a *Activities) endUnclaimed(ctx context.Context, in ClaimInput, at time.Ti
 		Error:    &approval.CallError{Code: code, Message: message},
 		Decision: &approval.Settlement{Kind: kind, By: "pawl", At: at},
 	}
-	ended, err := a.finishAs(ctx, RecordInput{ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: at}, out)
+	end := RecordInput{ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: at}
+	ended, err := a.finishAs(ctx, end, out)
 	return ClaimResult{Outcome: ended}, err
 }
 
@@ -177,7 +179,9 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outc
 	if err != nil {
 		return nil, err
 	}
-	record, fresh, err := a.Store.Finish(ctx, store.FinishParams{Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, end)})
+	record, fresh, err := a.Store.Finish(ctx, store.FinishParams{
+		Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, end),
+	})
 	switch {
 	case errors.Is(err, store.ErrStarted):
 		return a.endStarted(ctx, in)
@@ -197,7 +201,9 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outc
 
 // checkSettlement keeps a decision from looking authenticated on the workflow's word: one of the
 // votes must be it, or what the store holds already.
-func (a *Activities) checkSettlement(ctx context.Context, id string, d *approval.Settlement, votes []approval.Decision) error {
+func (a *Activities) checkSettlement(
+	ctx context.Context, id string, d *approval.Settlement, votes []approval.Decision,
+) error {
 	if d == nil || !d.Authenticated {
 		return nil
 	}
@@ -216,7 +222,9 @@ func (a *Activities) checkSettlement(ctx context.Context, id string, d *approval
 }
 
 // finishAs ends the call with an outcome that the workflow does not know of, and so has to be told.
-func (a *Activities) finishAs(ctx context.Context, in RecordInput, out approval.Outcome) (*approval.Outcome, error) {
+func (a *Activities) finishAs(
+	ctx context.Context, in RecordInput, out approval.Outcome,
+) (*approval.Outcome, error) {
 	in.Outcome = out
 	ended, err := a.finish(ctx, in)
 	if err == nil && ended == nil {
@@ -235,7 +243,8 @@ func (a *Activities) endStarted(ctx context.Context, in RecordInput) (*approval.
 	return a.finishAs(ctx, in, approval.Outcome{
 		ID: in.ID, Tool: in.Call.Tool, Digest: record.View.Digest, Status: approval.StatusOutcomeUnknown,
 		Error: &approval.CallError{Code: approval.CodeAlreadyRan,
-			Message: "an earlier run of this call started the tool and did not say how it ended; look at the tool's own records"},
+			Message: "an earlier run of this call started the tool and did not say how it ended; " +
+				"look at the tool's own records"},
 		Decision: record.View.Decision,
 	})
 }

@@ -64,7 +64,9 @@ func (a *Activities) trustedFor(ctx context.Context, envelopes []json.RawMessage
 // believed returns decisions as they are believed now: authenticated are those whose envelope
 // verifies, and no others, whatever the workflow says. doubts tells, for each that carries an
 // envelope, why it does not verify.
-func (a *Activities) believed(ctx context.Context, id, digest string, votes []approval.Decision) (out []approval.Decision, doubts []error, err error) {
+func (a *Activities) believed(
+	ctx context.Context, id, digest string, votes []approval.Decision,
+) (out []approval.Decision, doubts []error, err error) {
 	keys, err := a.trustedFor(ctx, envelopes(votes))
 	if err != nil {
 		return nil, nil, err
@@ -98,7 +100,9 @@ func envelopes(votes []approval.Decision) []json.RawMessage {
 // approved counts the workflow's votes again, by what the store says the call requires: a workflow
 // may be anybody's. It returns the votes and the one that settled the call, or why the call is not
 // approved.
-func (a *Activities) approved(ctx context.Context, r store.Record, votes []approval.Decision) (counted []approval.Decision, by *approval.Decision, why string, err error) {
+func (a *Activities) approved(
+	ctx context.Context, r store.Record, votes []approval.Decision,
+) (counted []approval.Decision, by *approval.Decision, why string, err error) {
 	votes, doubts, err := a.believed(ctx, r.View.ID, r.View.Digest, votes)
 	switch {
 	case err != nil:

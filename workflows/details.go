@@ -52,13 +52,15 @@ func details(v approval.View, answers []approval.Answer, publicURL string) strin
 	if json.Indent(&args, v.Args, "", "  ") == nil {
 		text := approval.DisplayLines(args.String(), 0)
 		if len(text) > maxDetailArgs { // what was hidden is written out and grows
-			text = strings.ToValidUTF8(text[:maxDetailArgs], "") + fmt.Sprintf("\n… (cut; the whole is %d bytes)", len(text))
+			cut := fmt.Sprintf("\n… (cut; the whole is %d bytes)", len(text))
+			text = strings.ToValidUTF8(text[:maxDetailArgs], "") + cut
 		}
 		fmt.Fprintf(&b, "\nArguments:\n\n~~~json\n%s\n~~~\n", strings.ReplaceAll(text, "~~~", `\u{7E}~~`))
 	}
 	if v.Status == approval.StatusPending {
 		if v.Requirement != nil && v.Requirement.Decisions == approval.DecisionsSigned {
-			b.WriteString("\nDecide through Pawl's API or command line: decisions must be signed, and signals from here do not count.\n")
+			b.WriteString("\nDecide through Pawl's API or command line: decisions must be signed, " +
+				"and signals from here do not count.\n")
 		} else {
 			b.WriteString("\nSend the signal `approve` or `reject` to decide.\n")
 		}

@@ -34,7 +34,8 @@ func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
 		goodUntil = d.At.Add(validFor.Std())
 	}
 	if !workflow.Now(ctx).Before(goodUntil) {
-		return *g.denied(approval.StatusExpired, approval.CodeExpired, "the approval ran out before the tool was started; nothing ran", g.view.Decision)
+		return *g.denied(approval.StatusExpired, approval.CodeExpired,
+			"the approval ran out before the tool was started; nothing ran", g.view.Decision)
 	}
 	var out approval.Outcome
 	if g.claimed.Queue == "" {
@@ -48,7 +49,9 @@ func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
 
 // runHere lets our own executor run the tool, which checks the permit, and that it is still good,
 // again.
-func (g *guarded) runHere(ctx workflow.Context, goodUntil time.Time, validFor time.Duration) approval.Outcome {
+func (g *guarded) runHere(
+	ctx workflow.Context, goodUntil time.Time, validFor time.Duration,
+) approval.Outcome {
 	attempts := int32(1)
 	if g.adm.Idempotent {
 		attempts = maxAttempts
@@ -188,7 +191,8 @@ func interrupted(err error) bool {
 		case *temporal.CanceledError:
 			return true
 		case *temporal.ApplicationError:
-			if m := e.Message(); m == context.Canceled.Error() || m == context.DeadlineExceeded.Error() || slices.Contains(cutShort, e.Type()) {
+			if m := e.Message(); m == context.Canceled.Error() || m == context.DeadlineExceeded.Error() ||
+				slices.Contains(cutShort, e.Type()) {
 				return true
 			}
 		}
@@ -213,7 +217,8 @@ func resultOf(raw converter.RawValue) (json.RawMessage, error) {
 	switch enc := string(p.GetMetadata()[converter.MetadataEncoding]); enc {
 	case "", converter.MetadataEncodingNil:
 		if len(p.GetData()) > 0 {
-			return nil, fmt.Errorf("the tool ran, but its result can't be delivered: it does not say how it is encoded")
+			return nil, errors.New("the tool ran, but its result can't be delivered: " +
+				"it does not say how it is encoded")
 		}
 		return tool.Deliver(nil)
 	case converter.MetadataEncodingJSON:
@@ -230,11 +235,13 @@ func neverStarted(err error) bool {
 }
 
 func notStarted() approval.Outcome {
-	return toolEnd(approval.StatusExpired, approval.CodeExpired, "no worker started the tool while the approval was valid; nothing ran")
+	return toolEnd(approval.StatusExpired, approval.CodeExpired,
+		"no worker started the tool while the approval was valid; nothing ran")
 }
 
 func workerLost() approval.Outcome {
-	return toolEnd(approval.StatusOutcomeUnknown, approval.CodeUnknown, "the worker was lost while the tool ran; look at the tool's own records")
+	return toolEnd(approval.StatusOutcomeUnknown, approval.CodeUnknown,
+		"the worker was lost while the tool ran; look at the tool's own records")
 }
 
 func toolEnd(status approval.Status, code, message string) approval.Outcome {

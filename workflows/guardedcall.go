@@ -44,7 +44,7 @@ type guarded struct {
 	late      []decision // came around the deadline, or their envelope's: history decides
 	unknown   []decision // signed with a key that came after the call was admitted, or that nobody trusts
 	keys      []sign.PublicKey
-	learnt    int // how often keys were asked for
+	lookups   int // how often keys were asked for
 
 	refusals    []activities.Refusal
 	refusedMore int // beyond maxRefusals
@@ -71,18 +71,21 @@ func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error
 		ID: info.WorkflowExecution.ID, Tool: g.call.Tool, Digest: g.digest,
 		Status: approval.StatusEvaluating, CreatedAt: stamp(info.WorkflowStartTime),
 	}
-	return g, workflow.SetQueryHandlerWithOptions(ctx, approval.QueryState, g.state, workflow.QueryHandlerOptions{
-		Description: "The call as reviewers see it, its votes and deadline, and what became of the latest decisions.",
-	})
+	about := workflow.QueryHandlerOptions{
+		Description: "The call as reviewers see it, its votes and deadline, and the latest decisions' answers.",
+	}
+	return g, workflow.SetQueryHandlerWithOptions(ctx, approval.QueryState, g.state, about)
 }
 
 func parseInput(input converter.RawValue) (approval.Call, error) {
 	p := payload(input)
 	if p == nil {
-		return approval.Call{}, approval.Errorf(approval.CodeInvalid, "the workflow was started without a call: give {\"tool\": …, \"args\": {…}} as input")
+		return approval.Call{}, approval.Errorf(approval.CodeInvalid,
+			"the workflow was started without a call: give {\"tool\": …, \"args\": {…}} as input")
 	}
 	if enc := string(p.GetMetadata()[converter.MetadataEncoding]); enc != converter.MetadataEncodingJSON {
-		return approval.Call{}, approval.Errorf(approval.CodeInvalid, "the call must be JSON (%s), not %q", converter.MetadataEncodingJSON, approval.Display(enc, 40))
+		return approval.Call{}, approval.Errorf(approval.CodeInvalid, "the call must be JSON (%s), not %q",
+			converter.MetadataEncodingJSON, approval.Display(enc, 40))
 	}
 	return approval.ParseCall(p.GetData())
 }
@@ -90,7 +93,8 @@ func parseInput(input converter.RawValue) (approval.Call, error) {
 // state answers the query. Results and error texts are left to the outcome (raw, for the caller)
 // and the store (redacted, for everyone else).
 func (g *guarded) state() (approval.State, error) {
-	return approval.State{View: g.view, Answers: g.answers.list, Judging: len(g.early)+len(g.late)+len(g.unknown) > 0}, nil
+	judging := len(g.early)+len(g.late)+len(g.unknown) > 0
+	return approval.State{View: g.view, Answers: g.answers.list, Judging: judging}, nil
 }
 
 func (g *guarded) run(ctx workflow.Context) approval.Outcome {
@@ -135,19 +139,22 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 	deadline := *g.view.Deadline
 	g.tally = ballot.New(ballot.RulesOf(g.view))
-	g.timer = workflow.NewTimerWithOptions(detached(ctx), deadline.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: "deadline of the approval"})
+	summary := workflow.TimerOptions{Summary: "deadline of the approval"}
+	g.timer = workflow.NewTimerWithOptions(detached(ctx), deadline.Sub(workflow.Now(ctx)), summary)
 	g.show(ctx)
 	g.judgeHeld(ctx)
 
 	for {
 		g.until(ctx, func() bool {
-			return g.withdrawn(ctx) != nil || g.tally.Settled() != nil || g.overdue(ctx) || g.mustRefuse() || len(g.unknown)+len(g.late) > 0
+			return g.withdrawn(ctx) != nil || g.tally.Settled() != nil || g.overdue(ctx) || g.mustRefuse() ||
+				len(g.unknown)+len(g.late) > 0
 		})
 		g.startRefusing(ctx)
 		g.detail(ctx)
 		switch {
 		case g.withdrawn(ctx) != nil:
-			return g.denied(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn", g.withdrawn(ctx))
+			return g.denied(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn",
+				g.withdrawn(ctx))
 		case g.tally.Settled() != nil:
 			s := g.tally.Settled().Settlement()
 			s.Notes = g.redacted(s.Notes)
@@ -158,11 +165,12 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 			}
 			return g.denied(approval.StatusRejected, approval.CodeRejected, rejection(*s), s)
 		case len(g.unknown) > 0:
-			g.learnKeys(ctx)
+			g.lookUpKeys(ctx)
 		case len(g.late) > 0:
 			g.judgeLate(ctx, deadline)
 		case g.overdue(ctx):
-			return g.denied(approval.StatusExpired, approval.CodeExpired, "nobody approved the call before its deadline",
+			return g.denied(approval.StatusExpired, approval.CodeExpired,
+				"nobody approved the call before its deadline",
 				&approval.Settlement{Kind: approval.SettledExpire, At: deadline})
 		}
 	}
@@ -179,9 +187,12 @@ func rejection(s approval.Settlement) string {
 	return message
 }
 
-func (g *guarded) denied(status approval.Status, code, message string, by *approval.Settlement) *approval.Outcome {
+func (g *guarded) denied(
+	status approval.Status, code, message string, by *approval.Settlement,
+) *approval.Outcome {
 	g.view.Status, g.view.Decision = status, by
-	return &approval.Outcome{Status: status, Error: &approval.CallError{Code: code, Message: message}, Decision: by}
+	err := &approval.CallError{Code: code, Message: message}
+	return &approval.Outcome{Status: status, Error: err, Decision: by}
 }
 
 // overdue reports whether the deadline has come, by timer or by clock: after an outage a worker may

@@ -16,7 +16,9 @@ type callHeader struct {
 	interceptor.WorkerInterceptorBase
 }
 
-func (*callHeader) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+func (*callHeader) InterceptWorkflow(
+	_ workflow.Context, next interceptor.WorkflowInboundInterceptor,
+) interceptor.WorkflowInboundInterceptor {
 	in := &headerInbound{}
 	in.Next = next
 	return in
@@ -41,7 +43,9 @@ type forCall struct{ id, digest string }
 
 type forCallKey struct{}
 
-func (out *headerOutbound) ExecuteActivity(ctx workflow.Context, activity string, args ...any) workflow.Future {
+func (out *headerOutbound) ExecuteActivity(
+	ctx workflow.Context, activity string, args ...any,
+) workflow.Future {
 	if c, ok := ctx.Value(forCallKey{}).(forCall); ok {
 		header := interceptor.WorkflowHeader(ctx)
 		text := converter.NewJSONPayloadConverter() // text always has a JSON form

@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
-	"slices"
-	"time"
 
-	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/sign"
 	"github.com/pawlhq/pawl/ballot"
-	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/strictjson"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
@@ -26,11 +22,14 @@ type inbox struct {
 
 func openInbox(ctx workflow.Context) inbox {
 	open := func(name, description string) workflow.ReceiveChannel {
-		return workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: description})
+		return workflow.GetSignalChannelWithOptions(ctx, name,
+			workflow.SignalChannelOptions{Description: description})
 	}
 	const payload = ` Payload: nothing, or {"reviewer": "…", "notes": "…", "digest": "…"}.`
 	return inbox{
-		cancel:  open(approval.SignalCancel, "Withdraw the call, if its tool was not started yet. Payload: nothing, or {\"by\": \"…\", \"notes\": \"…\"}."),
+		cancel: open(approval.SignalCancel,
+			"Withdraw the call, if its tool was not started yet. "+
+				"Payload: nothing, or {\"by\": \"…\", \"notes\": \"…\"}."),
 		reject:  open(approval.SignalReject, "Reject the call."+payload),
 		approve: open(approval.SignalApprove, "Approve the call: its tool runs, once."+payload),
 		nth:     map[string]int{},
@@ -87,7 +86,9 @@ func (g *guarded) onCancel(ctx workflow.Context, raw converter.RawValue) {
 	g.take(ctx, d, s.DecisionID, err)
 }
 
-func (g *guarded) onDecision(ctx workflow.Context, signal string, kind approval.DecisionKind, raw converter.RawValue) {
+func (g *guarded) onDecision(
+	ctx workflow.Context, signal string, kind approval.DecisionKind, raw converter.RawValue,
+) {
 	var s approval.DecisionSignal
 	d := g.received(ctx, signal, kind)
 	var err error
@@ -97,7 +98,10 @@ func (g *guarded) onDecision(ctx workflow.Context, signal string, kind approval.
 		err = readSignal(raw, &s, strictjson.Decode)
 	}
 	if err == nil {
-		names := [][2]string{{"reviewer", s.Reviewer}, {"channel", s.Channel}, {"digest", s.Digest}, {"method", s.Method}, {"notes_salt", s.NotesSalt}}
+		names := [][2]string{
+			{"reviewer", s.Reviewer}, {"channel", s.Channel}, {"digest", s.Digest},
+			{"method", s.Method}, {"notes_salt", s.NotesSalt},
+		}
 		for _, group := range s.Groups {
 			names = append(names, [2]string{"groups", group})
 		}
@@ -110,7 +114,8 @@ func (g *guarded) onDecision(ctx workflow.Context, signal string, kind approval.
 
 func checkSignal(id, notes string, names ...[2]string) error {
 	if ourID.MatchString(id) {
-		return approval.Errorf(approval.CodeInvalid, "decision_id must not look like the ones that Pawl gives itself (approve-1)")
+		return approval.Errorf(approval.CodeInvalid,
+			"decision_id must not look like the ones that Pawl gives itself (approve-1)")
 	}
 	for _, n := range append(names, [2]string{"decision_id", id}) {
 		if err := approval.CheckName(n[0], n[1]); err != nil {
@@ -138,137 +143,6 @@ func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 	g.judge(ctx, d)
 }
 
-// answerVotes answers the decisions for which the call was claimed before: by an earlier run, or in
-// a workflow task that was lost with all its answers. Their signals come again.
-func (g *guarded) answerVotes() {
-	for _, a := range ballot.Answers(g.view) {
-		g.answers.add(a)
-	}
-}
-
-// judge answers one decision, or lays it aside until what its answer depends on is known.
-func (g *guarded) judge(ctx workflow.Context, d decision) {
-	switch status := g.view.Status; {
-	case status == approval.StatusEvaluating && d.Kind == approval.Approve && d.Digest != g.digest:
-		// Nobody can have seen the call yet, so nobody can approve of it, except who names its digest,
-		// which holds the nonce: the store shows a call before its workflow knows, and a crash may lie
-		// between.
-		g.answer(d, approval.AnswerInvalid, "the call was not waiting for approval yet: look at it, then decide again")
-	case status == approval.StatusEvaluating:
-		g.early = append(g.early, d)
-	case status == approval.StatusExpired:
-		g.answer(d, approval.AnswerExpired, "the call expired before this decision")
-	case status != approval.StatusPending:
-		g.answer(d, approval.AnswerAlreadyResolved, "the call is "+string(status))
-	case g.withdrawn(ctx) != nil:
-		g.answer(d, approval.AnswerAlreadyResolved, "the call was withdrawn before")
-	case d.signal == approval.SignalCancel && g.tally.Settled() == nil:
-		g.cancelled = &approval.Settlement{Kind: approval.SettledCancel, By: d.Reviewer, Channel: d.Channel, Notes: g.redacted(d.Notes), At: d.At}
-		g.answer(d, approval.AnswerResolved, "")
-	default:
-		g.count(ctx, d)
-	}
-}
-
-// count lets the ballot judge a decision, and has found out what that depends on: first whether its
-// envelope is genuine, then, where it matters, when it came.
-func (g *guarded) count(ctx workflow.Context, d decision) {
-	at := d.At
-	if !d.timed {
-		at = now(ctx) // at the latest
-	}
-	d.Unverified = len(d.Envelope) > 0 && !d.Authenticated
-	d.Untimely = d.Authenticated && d.statement.Untimely(at)
-	d.Untimed = !d.timed && (g.overdue(ctx) || d.Untimely)
-	switch j := g.tally.Add(d.Decision); j.Needs {
-	case ballot.NeedsProof:
-		g.verify(ctx, d)
-	case ballot.NeedsTime:
-		g.late = append(g.late, d)
-	default:
-		g.answer(d, j.Outcome, j.Message)
-		g.view.Votes = nil
-		for _, v := range g.tally.Votes() {
-			v.Notes = g.redacted(v.Notes)
-			g.view.Votes = append(g.view.Votes, v.Shown())
-		}
-	}
-}
-
-// redacted is what a reviewer wrote, without the values that the policy hides.
-func (g *guarded) redacted(notes string) string {
-	if notes == "" || len(g.adm.Verdict.Redact) == 0 {
-		return notes
-	}
-	r := redact.New(g.adm.Verdict.Redact)
-	// A redactor gathers its values from maps; what it hides does not depend on their order.
-	r.Args(g.call.Args)  //workflowcheck:ignore
-	return r.Text(notes) //workflowcheck:ignore
-}
-
-// judgeHeld judges all decisions that were laid aside: those that came before the policy had
-// answered, and, of a call that has ended, the others.
-func (g *guarded) judgeHeld(ctx workflow.Context) {
-	held := slices.Concat(g.early, g.late, g.unknown)
-	g.early, g.late, g.unknown = nil, nil, nil
-	for _, d := range held {
-		if !g.answers.has(d.ID) {
-			g.judge(ctx, d)
-		}
-	}
-}
-
-// judgeLate lets the event times in history decide between the deadline and the answers that were
-// there with it.
-func (g *guarded) judgeLate(ctx workflow.Context, deadline time.Time) {
-	var answers activities.Answers
-	g.ordinary(ctx, steps.AnswerTimes, activities.AnswersInput{ID: g.view.ID, Run: runID(ctx), Deadline: deadline}, &answers)
-	held := g.late
-	g.late = nil
-	for _, d := range held {
-		d.At, d.timed = deadline, true // at the earliest
-		if inTime := answers.InTime[d.signal]; d.nth <= len(inTime) {
-			d.At = stamp(inTime[d.nth-1])
-		}
-		g.judge(ctx, d)
-	}
-}
-
-func holds(list []decision, id string) bool {
-	for _, d := range list {
-		if d.ID == id {
-			return true
-		}
-	}
-	return false
-}
-
-// withdrawn returns who withdrew the call: by signal, or by Temporal's cancel.
-func (g *guarded) withdrawn(ctx workflow.Context) *approval.Settlement {
-	if g.cancelled == nil && ctx.Err() != nil {
-		g.cancelled = &approval.Settlement{Kind: approval.SettledCancel, Channel: channelTemporal, At: now(ctx)}
-	}
-	return g.cancelled
-}
-
-// answer tells what a decision did. What did not count is kept for the record.
-func (g *guarded) answer(d decision, outcome approval.AnswerOutcome, message string) {
-	a := approval.Answer{DecisionID: d.ID, Outcome: outcome, Message: message}
-	g.answers.add(a)
-	if outcome.Counted() {
-		return
-	}
-	if len(g.refusals) >= maxRefusals {
-		g.refusedMore++
-		return
-	}
-	g.refusals = append(g.refusals, activities.Refusal{Answer: a, Signal: d.signal, Reviewer: d.Reviewer, Channel: d.Channel})
-}
-
-// maxRefusals bounds what one entry tells singly: a flood of signals must not grow an activity's
-// input beyond what Temporal takes.
-const maxRefusals = 100
-
 // channelTemporal is the channel of decisions that name none: Temporal's own UI, command line or
 // any client of the namespace.
 const channelTemporal = "temporal"
@@ -289,14 +163,17 @@ func readSignal(raw converter.RawValue, v any, decode func([]byte, any) error) e
 	}
 	data := bytes.TrimSpace(p.GetData())
 	switch enc := string(p.GetMetadata()[converter.MetadataEncoding]); {
-	case enc == converter.MetadataEncodingNil, enc == converter.MetadataEncodingJSON && (string(data) == "null" || string(data) == `""`):
+	case enc == converter.MetadataEncodingNil,
+		enc == converter.MetadataEncodingJSON && (string(data) == "null" || string(data) == `""`):
 		return nil
 	case enc != converter.MetadataEncodingJSON:
-		return approval.Errorf(approval.CodeInvalid, "the payload must be JSON (%s), not %q", converter.MetadataEncodingJSON, approval.Display(enc, 40))
+		return approval.Errorf(approval.CodeInvalid, "the payload must be JSON (%s), not %q",
+			converter.MetadataEncodingJSON, approval.Display(enc, 40))
 	}
 	const most = 64 << 10 // escaped notes and groups
 	if len(data) > most {
-		return approval.Errorf(approval.CodeInvalid, "the payload is %d bytes; at most %d are taken", len(data), most)
+		return approval.Errorf(approval.CodeInvalid, "the payload is %d bytes; at most %d are taken",
+			len(data), most)
 	}
 	return decode(data, v)
 }
@@ -313,27 +190,4 @@ func readNo(ctx workflow.Context, raw converter.RawValue, v any) error {
 		return err // it was refused then
 	}
 	return nil
-}
-
-// answers holds the latest answers. IDs beyond approval.MaxAnswers are forgotten with their
-// answers: a repeat of one that old is judged anew, and by then the call is settled or the repeat
-// is one more vote of its reviewer.
-type answers struct {
-	list []approval.Answer
-}
-
-func (a *answers) has(id string) bool {
-	for _, x := range a.list {
-		if x.DecisionID == id {
-			return true
-		}
-	}
-	return false
-}
-
-func (a *answers) add(x approval.Answer) {
-	a.list = append(a.list, x)
-	if extra := len(a.list) - approval.MaxAnswers; extra > 0 {
-		a.list = append([]approval.Answer(nil), a.list[extra:]...)
-	}
 }

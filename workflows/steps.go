@@ -83,7 +83,9 @@ func (g *guarded) ordinary(ctx workflow.Context, activity, in, out any) {
 func startOrdinary(ctx workflow.Context, activity, in any) workflow.Future {
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(detached(ctx), workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Second,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, MaximumInterval: 10 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 200 * time.Millisecond, MaximumInterval: 10 * time.Second,
+		},
 	}), activity, in)
 }
 

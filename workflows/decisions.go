@@ -1,0 +1,217 @@
+package workflows
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/pawlhq/pawl/activities"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth/sign"
+	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/redact"
+	"go.temporal.io/sdk/workflow"
+)
+
+// answerVotes answers the decisions for which the call was claimed before: by an earlier run, or in
+// a workflow task that was lost with all its answers. Their signals come again.
+func (g *guarded) answerVotes() {
+	for _, a := range ballot.Answers(g.view) {
+		g.answers.add(a)
+	}
+}
+
+// judge answers one decision, or lays it aside until what its answer depends on is known.
+func (g *guarded) judge(ctx workflow.Context, d decision) {
+	switch status := g.view.Status; {
+	case status == approval.StatusEvaluating && d.Kind == approval.Approve && d.Digest != g.digest:
+		// Nobody can have seen the call yet, so nobody can approve of it, except who names its digest,
+		// which holds the nonce: the store shows a call before its workflow knows, and a crash may lie
+		// between.
+		g.answer(d, approval.AnswerInvalid,
+			"the call was not waiting for approval yet: look at it, then decide again")
+	case status == approval.StatusEvaluating:
+		g.early = append(g.early, d)
+	case status == approval.StatusExpired:
+		g.answer(d, approval.AnswerExpired, "the call expired before this decision")
+	case status != approval.StatusPending:
+		g.answer(d, approval.AnswerAlreadyResolved, "the call is "+string(status))
+	case g.withdrawn(ctx) != nil:
+		g.answer(d, approval.AnswerAlreadyResolved, "the call was withdrawn before")
+	case d.signal == approval.SignalCancel && g.tally.Settled() == nil:
+		g.cancelled = &approval.Settlement{
+			Kind: approval.SettledCancel, By: d.Reviewer, Channel: d.Channel, Notes: g.redacted(d.Notes), At: d.At,
+		}
+		g.answer(d, approval.AnswerResolved, "")
+	default:
+		g.count(ctx, d)
+	}
+}
+
+// count lets the ballot judge a decision. If that depends on what is not known yet, it is found
+// out: first whether its envelope is genuine, then, where it matters, when it came.
+func (g *guarded) count(ctx workflow.Context, d decision) {
+	at := d.At
+	if !d.timed {
+		at = now(ctx) // at the latest
+	}
+	d.Unverified = len(d.Envelope) > 0 && !d.Authenticated
+	d.Untimely = d.Authenticated && d.statement.Untimely(at)
+	d.Untimed = !d.timed && (g.overdue(ctx) || d.Untimely)
+	switch j := g.tally.Add(d.Decision); j.Needs {
+	case ballot.NeedsProof:
+		g.verify(ctx, d)
+	case ballot.NeedsTime:
+		g.late = append(g.late, d)
+	default:
+		g.answer(d, j.Outcome, j.Message)
+		g.view.Votes = nil
+		for _, v := range g.tally.Votes() {
+			v.Notes = g.redacted(v.Notes)
+			g.view.Votes = append(g.view.Votes, v.Shown())
+		}
+	}
+}
+
+// maxLookups bounds how often a run asks for keys, and maxUnknown how many decisions wait for one
+// answer: a flood of made-up keys must not grow its history without bound.
+const (
+	maxLookups = 100
+	maxUnknown = 100
+)
+
+// verify judges a decision that carries an envelope: it counts as signed, or not at all.
+func (g *guarded) verify(ctx workflow.Context, d decision) {
+	s, err := sign.Verify(d.Decision.Decision, g.view.ID, g.digest, g.keys)
+	switch {
+	case err == nil:
+		d.Authenticated, d.statement = true, s
+		g.count(ctx, d)
+	case errors.Is(err, sign.ErrUnknownKey) && !d.asked && g.lookups < maxLookups && len(g.unknown) < maxUnknown:
+		g.unknown = append(g.unknown, d)
+	case approval.CodeOf(err) == approval.CodeInvalid:
+		g.answer(d, approval.AnswerInvalid, err.Error())
+	default:
+		g.answer(d, approval.AnswerForbidden, err.Error())
+	}
+}
+
+// lookUpKeys asks for the keys that decisions name and the admission does not know, and judges them
+// anew: a key may have been added since.
+func (g *guarded) lookUpKeys(ctx workflow.Context) {
+	var in activities.KeysInput
+	for i := range g.unknown {
+		g.unknown[i].asked = true // further ones may come meanwhile
+		if id, err := sign.KeyID(g.unknown[i].Envelope); err == nil && !slices.Contains(in.IDs, id) {
+			in.IDs = append(in.IDs, id)
+		}
+	}
+	var keys []sign.PublicKey
+	g.lookups++
+	g.step(ctx, localTimeout, steps.Keys, in, &keys)
+	g.keys = append(g.keys, keys...)
+	held := g.unknown
+	g.unknown = nil
+	for _, d := range held {
+		g.judge(ctx, d) // one whose key was not asked for is laid aside again
+	}
+}
+
+// judgeHeld judges all decisions that were laid aside: when the call begins to wait, those that
+// came before; when it has ended, whatever is left.
+func (g *guarded) judgeHeld(ctx workflow.Context) {
+	held := slices.Concat(g.early, g.late, g.unknown)
+	g.early, g.late, g.unknown = nil, nil, nil
+	for _, d := range held {
+		if !g.answers.has(d.ID) {
+			g.judge(ctx, d)
+		}
+	}
+}
+
+// judgeLate lets the event times in history decide between the deadline and the answers that were
+// there with it.
+func (g *guarded) judgeLate(ctx workflow.Context, deadline time.Time) {
+	var answers activities.Answers
+	in := activities.AnswersInput{ID: g.view.ID, Run: runID(ctx), Deadline: deadline}
+	g.ordinary(ctx, steps.AnswerTimes, in, &answers)
+	held := g.late
+	g.late = nil
+	for _, d := range held {
+		d.At, d.timed = deadline, true // at the earliest
+		if inTime := answers.InTime[d.signal]; d.nth <= len(inTime) {
+			d.At = stamp(inTime[d.nth-1])
+		}
+		g.judge(ctx, d)
+	}
+}
+
+func holds(list []decision, id string) bool {
+	for _, d := range list {
+		if d.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// withdrawn returns who withdrew the call: by signal, or by Temporal's cancel.
+func (g *guarded) withdrawn(ctx workflow.Context) *approval.Settlement {
+	if g.cancelled == nil && ctx.Err() != nil {
+		g.cancelled = &approval.Settlement{Kind: approval.SettledCancel, Channel: channelTemporal, At: now(ctx)}
+	}
+	return g.cancelled
+}
+
+// redacted is what a reviewer wrote, without the values that the policy hides.
+func (g *guarded) redacted(notes string) string {
+	if notes == "" || len(g.adm.Verdict.Redact) == 0 {
+		return notes
+	}
+	r := redact.New(g.adm.Verdict.Redact)
+	// A redactor gathers its values from maps; what it hides does not depend on their order.
+	r.Args(g.call.Args)  //workflowcheck:ignore
+	return r.Text(notes) //workflowcheck:ignore
+}
+
+// answer keeps what a decision did for the query, and what did not count for the record.
+func (g *guarded) answer(d decision, outcome approval.AnswerOutcome, message string) {
+	a := approval.Answer{DecisionID: d.ID, Outcome: outcome, Message: message}
+	g.answers.add(a)
+	if outcome.Counted() {
+		return
+	}
+	if len(g.refusals) >= maxRefusals {
+		g.refusedMore++
+		return
+	}
+	g.refusals = append(g.refusals,
+		activities.Refusal{Answer: a, Signal: d.signal, Reviewer: d.Reviewer, Channel: d.Channel})
+}
+
+// maxRefusals bounds how many refusals one entry lists: a flood of signals must not grow an
+// activity's input beyond what Temporal takes.
+const maxRefusals = 100
+
+// answers holds the latest answers. IDs beyond approval.MaxAnswers are forgotten with their
+// answers: a repeat of one that old is judged anew, and by then the call is settled or the repeat
+// is one more vote of its reviewer.
+type answers struct {
+	list []approval.Answer
+}
+
+func (a *answers) has(id string) bool {
+	for _, x := range a.list {
+		if x.DecisionID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *answers) add(x approval.Answer) {
+	a.list = append(a.list, x)
+	if extra := len(a.list) - approval.MaxAnswers; extra > 0 {
+		a.list = append([]approval.Answer(nil), a.list[extra:]...)
+	}
+}
