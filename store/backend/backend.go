@@ -42,31 +42,26 @@ func EncodeView(v approval.View) (doc string, stored approval.View, err error) {
 	return doc, stored, err
 }
 
-// Added checks a new token or key, and returns what is written of it: its JSON and its audit entry.
-func Added(v interface {
+// record is what is checked and put on record when it is written.
+type record interface {
 	Check() error
 	Entry() (audit.Entry, error)
-}) (doc string, entry audit.Entry, err error) {
-	if err := v.Check(); err != nil {
-		return "", audit.Entry{}, err
-	}
-	if entry, err = v.Entry(); err != nil {
-		return "", audit.Entry{}, err
-	}
-	doc, err = store.Encode(v)
-	return doc, entry, err
 }
 
-// PageLimit is the number of items that a query's limit asks for. The error's code is
-// approval.CodeInvalid.
-func PageLimit(limit int) (int, error) {
-	switch {
-	case limit == 0:
-		return store.DefaultPage, nil
-	case limit < 0 || limit > store.MaxPage:
-		return 0, approval.Errorf(approval.CodeInvalid, "limit %d is not in 1 to %d", limit, store.MaxPage)
+func checked(r record) (audit.Entry, error) {
+	if err := r.Check(); err != nil {
+		return audit.Entry{}, err
 	}
-	return limit, nil
+	return r.Entry()
+}
+
+// Added checks a new token, key or policy, and returns what is written of it: a document as JSON,
+// and its audit entry.
+func Added(r record, document any) (doc string, entry audit.Entry, err error) {
+	if entry, err = checked(r); err == nil {
+		doc, err = store.Encode(document)
+	}
+	return doc, entry, err
 }
 
 // Cursor marks a place in a list. It names its table, so that one list's cursor is not taken by
@@ -78,7 +73,8 @@ func ParseCursor(table, text string) (int64, error) {
 	number, ok := strings.CutPrefix(text, table+"-")
 	seq, err := strconv.ParseInt(number, 10, 64)
 	if !ok || err != nil || seq < 1 || text != Cursor(table, seq) {
-		return 0, approval.Errorf(approval.CodeInvalid, "cursor: it is not one this list gave out; start again without one")
+		return 0, approval.Errorf(approval.CodeInvalid,
+			"cursor: it is not one this list gave out; start again without one")
 	}
 	return seq, nil
 }
@@ -97,8 +93,12 @@ func Complete(err error) bool {
 	return errors.As(err, new(complete)) || approval.CodeOf(err) != approval.CodeInternalError
 }
 
-// Refuse says which call one of package store's sentinels is about. Nil stays nil.
-func Refuse(id string, err error) error { return About("call", id, err) }
+// PolicyChanged says which version is active instead of the expected one.
+func PolicyChanged(active store.PolicyVersion) error {
+	return Errorf("%w: version %d is active", store.ErrPolicyChanged, active.Version)
+}
+
+var errNoPolicy = Errorf("active policy: %w", store.ErrNotFound)
 
 // About says which call, tool, token, key or policy one of package store's sentinels is about. Nil
 // stays nil.

@@ -1,6 +1,11 @@
 package backend
 
 import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
@@ -14,50 +19,70 @@ type List[T any] struct {
 
 	Columns string // that Scan reads
 	Size    string // a row's bytes, as SQL that does not read them
+	Where   Filter
 
 	Cursor string
 	Limit  int
 	Scan   func(row Row, first ...any) (T, error) // seq is the first of first, an *int64
 }
 
-// Calls lists views.
-func Calls(q store.CallQuery) List[approval.View] {
-	return List[approval.View]{
+// Calls lists views. requests is the condition by which the database's partial indexes know a
+// request. hint goes before columns that tell fewer calls apart than their status does.
+func Calls(q store.CallQuery, requests, hint string) (List[approval.View], error) {
+	l := List[approval.View]{
 		Doing: "list calls", Table: "calls", Newest: true,
 		Columns: "view", Size: "octet_length(view)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanView,
 	}
-}
-
-// CheckQuery refuses a query for a risk or a status that there is not. The error's code is
-// approval.CodeInvalid.
-func CheckQuery(q store.CallQuery) error {
 	if q.Risk != "" {
 		if _, err := approval.ParseRisk(string(q.Risk)); err != nil {
-			return err
+			return l, err
 		}
 	}
+	var statuses []string
 	for _, status := range q.Statuses {
 		if _, err := approval.ParseStatus(string(status)); err != nil {
-			return err
+			return l, err
 		}
+		statuses = append(statuses, string(status))
 	}
-	return nil
+	if !q.Requests || len(statuses) == 0 {
+		hint = ""
+	}
+	l.Where.equal(hint+"tool", q.Tool)
+	l.Where.equal(hint+"agent", q.Agent)
+	l.Where.equal(hint+"session", q.Session)
+	l.Where.equal("requester", q.Requester) // its index has the status, too
+	l.Where.equal(hint+"risk", string(q.Risk))
+	if q.Requests {
+		l.Where.add(requests)
+	}
+	if len(statuses) > 0 {
+		slices.Sort(statuses)
+		l.Where.in("status", slices.Compact(statuses))
+	}
+	return l, nil
 }
 
 // Entries lists the audit log.
 func Entries(q store.EntryQuery) List[audit.Entry] {
-	return List[audit.Entry]{
-		Doing: "list audit entries", Table: "entries", Columns: EntryColumns,
+	l := List[audit.Entry]{
+		Doing: "list audit entries", Table: "entries", Columns: entryColumns,
 		Size:   "octet_length(metadata) + coalesce(octet_length(payload), 0)",
 		Cursor: q.Cursor, Limit: q.Limit, Scan: scanEntry,
 	}
+	l.Where.equal("call", q.Subject)
+	l.Where.equal("kind", string(q.Kind))
+	if !q.Since.IsZero() {
+		l.Where.add("at >= %s", q.Since)
+	}
+	return l
 }
 
 // Tokens lists tokens.
 func Tokens(q store.Paging) List[store.Token] {
 	return List[store.Token]{
 		Doing: "list tokens", Table: "tokens", Newest: true,
-		Columns: TokenColumns, Size: "octet_length(token)", Cursor: q.Cursor, Limit: q.Limit, Scan: Token,
+		Columns: tokenColumns, Size: "octet_length(token)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanToken,
 	}
 }
 
@@ -65,7 +90,7 @@ func Tokens(q store.Paging) List[store.Token] {
 func Keys(q store.Paging) List[store.SigningKey] {
 	return List[store.SigningKey]{
 		Doing: "list signing keys", Table: "signing_keys", Newest: true,
-		Columns: KeyColumns, Size: "octet_length(key)", Cursor: q.Cursor, Limit: q.Limit, Scan: Key,
+		Columns: keyColumns, Size: "octet_length(key)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanKey,
 	}
 }
 
@@ -75,4 +100,85 @@ func Versions(q store.Paging) List[store.PolicyVersion] {
 		Doing: "list the versions of the policy", Table: "policy_versions", Newest: true,
 		Columns: VersionColumns, Size: "octet_length(note)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanVersion,
 	}
+}
+
+// Count is the query for how many rows fit, which stops above store.ExactTotal. Its arguments are
+// those of Where.
+func (l List[T]) Count() string {
+	return "SELECT count(*) FROM (SELECT 1 FROM pawl." + l.Table + l.Where.SQL() +
+		" LIMIT " + strconv.Itoa(store.ExactTotal+1) + ") AS counted"
+}
+
+// Page is which rows one page is made of: those that fit rest, in this order, up to limit. A cursor
+// is the seq of the last row before the page, so rows that are added never shift it. The error's
+// code is approval.CodeInvalid.
+func (l List[T]) Page() (rest Filter, order string, limit int, err error) {
+	compare, order, limit := "seq > %s", "seq", l.Limit
+	if l.Newest {
+		compare, order = "seq < %s", "seq DESC"
+	}
+	switch {
+	case limit == 0:
+		limit = store.DefaultPage
+	case limit < 0 || limit > store.MaxPage:
+		return rest, "", 0, approval.Errorf(approval.CodeInvalid, "limit %d is not in 1 to %d", limit, store.MaxPage)
+	}
+	rest = Filter{slices.Clone(l.Where.conditions), slices.Clone(l.Where.Args)}
+	if l.Cursor != "" {
+		after, err := ParseCursor(l.Table, l.Cursor)
+		if err != nil {
+			return rest, "", 0, err
+		}
+		rest.add(compare, after)
+	}
+	return rest, order, limit, nil
+}
+
+// Filter is a WHERE clause of conditions that must all hold, and its arguments.
+type Filter struct {
+	conditions []string
+	Args       []any
+}
+
+// add takes a condition, with %s where each of its values goes.
+func (f *Filter) add(condition string, values ...any) {
+	names := make([]any, len(values))
+	for i, value := range values {
+		f.Args = append(f.Args, value)
+		names[i] = "$" + strconv.Itoa(len(f.Args))
+	}
+	f.conditions = append(f.conditions, fmt.Sprintf(condition, names...))
+}
+
+// equal asks for a value; an empty one does not restrict.
+func (f *Filter) equal(column, value string) {
+	if value != "" {
+		f.in(column, []string{value})
+	}
+}
+
+// in asks for one of some values. A single one is an equality, whose rows an index has in order.
+func (f *Filter) in(column string, values []string) {
+	var known []any
+	for _, value := range values {
+		if Storable(value) {
+			known = append(known, value)
+		}
+	}
+	switch len(known) {
+	case 0:
+		f.add("false")
+	case 1:
+		f.add(column+" = %s", known...)
+	default:
+		f.add(column+" IN (%s"+strings.Repeat(", %s", len(known)-1)+")", known...)
+	}
+}
+
+// SQL is the clause, empty without conditions.
+func (f Filter) SQL() string {
+	if len(f.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(f.conditions, " AND ")
 }

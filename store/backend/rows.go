@@ -15,31 +15,48 @@ import (
 // The columns that the functions of this file read, in their order. c is calls, k is the permit's
 // row in claims, if there is one.
 const (
-	CallColumns = `c.view, c.verdict, c.run, c.waits, k.call IS NOT NULL, coalesce(k.run, ''), k.at, k.good_until,
+	callColumns = `c.view, c.verdict, c.run, c.waits, k.call IS NOT NULL, coalesce(k.run, ''), k.at, k.good_until,
 		k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, '')`
-	PermitColumns = `c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
+	permitColumns = `c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
 		coalesce(k.queue, '') <> '', coalesce(k.evidence, '') <> '', k.good_until, k.used_at IS NOT NULL,
 		coalesce(k.used_run, ''), coalesce(k.used_activity, ''), coalesce(k.used_token, '')`
-	EntryColumns   = `call, step, kind, at, metadata, leaf, payload`
-	ToolColumns    = `publisher, tool`
-	TokenColumns   = `hash, token, revoked_at, revoked_by`
-	KeyColumns     = `public, key, retired_at, retired_by, revoked_at, revoked_by`
+	fromCall = ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
+
+	entryColumns = `call, step, kind, at, metadata, leaf, payload`
+	toolColumns  = `publisher, tool`
+	tokenColumns = `hash, token, revoked_at, revoked_by`
+	keyColumns   = `public, key, retired_at, retired_by, revoked_at, revoked_by`
+)
+
+// Statements of both databases; see DB for how they are written.
+const (
+	SelectCall      = `SELECT c.seq, ` + callColumns + fromCall
+	SelectPermit    = `SELECT c.seq, ` + permitColumns + fromCall
+	SelectDuplicate = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
+	UpdateCall      = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
+	InsertPermit    = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence)
+		VALUES ($1, $2, $3, $4, $5, $6)`
+	UsePermit = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4
+		WHERE call = $5`
+	VoidPermit = `UPDATE pawl.claims SET void = true WHERE call = $1`
+
 	VersionColumns = `digest, at, by, channel, authenticated, note`
+	SelectActive   = `SELECT seq, ` + VersionColumns + ` FROM pawl.policy_versions ORDER BY seq DESC LIMIT 1`
 )
 
 // Row is a row of either database. Every function here reads what first points to, and then its own
 // columns.
 type Row interface{ Scan(...any) error }
 
-// Call reads CallColumns after the call's number. No row is store.ErrNotFound.
+// Call reads what SelectCall finds: its columns after the call's number. No row is store.ErrNotFound.
 func Call(id string, row Row) (seq int64, r store.Record, err error) {
 	var view, verdict string
 	var claimed bool
 	var p store.Permit
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.IsRequest, &claimed, &p.Run, (*instant)(&p.At), (*instant)(&p.GoodUntil),
-		(*instant)(&p.UsedAt), &p.Void, &p.Queue, &p.Evidence)
+	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.IsRequest, &claimed, &p.Run, (*instant)(&p.At),
+		(*instant)(&p.GoodUntil), (*instant)(&p.UsedAt), &p.Void, &p.Queue, &p.Evidence)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = Refuse(id, store.ErrNotFound)
+		err = About("call", id, store.ErrNotFound)
 	}
 	if err == nil {
 		err = errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict))
@@ -53,12 +70,12 @@ func Call(id string, row Row) (seq int64, r store.Record, err error) {
 	return seq, r, nil
 }
 
-// Permit reads PermitColumns after the call's number. No row is store.ErrNotFound.
+// Permit reads what SelectPermit finds: its columns after the call's number. No row is store.ErrNotFound.
 func Permit(id string, row Row) (seq int64, s store.PermitState, err error) {
-	err = row.Scan(&seq, &s.Digest, &s.Ended, &s.Claimed, &s.Void, &s.Remote, &s.Signed, (*instant)(&s.GoodUntil), &s.Used,
-		&s.Run, &s.Activity, &s.Token)
+	err = row.Scan(&seq, &s.Digest, &s.Ended, &s.Claimed, &s.Void, &s.Remote, &s.Signed,
+		(*instant)(&s.GoodUntil), &s.Used, &s.Run, &s.Activity, &s.Token)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = Refuse(id, store.ErrNotFound)
+		err = About("call", id, store.ErrNotFound)
 	}
 	return seq, s, err
 }
@@ -68,21 +85,21 @@ func scanView(row Row, first ...any) (v approval.View, err error) {
 	if err := row.Scan(append(first, &doc)...); err != nil {
 		return v, err
 	}
-	return v, decode(doc, &v)
+	err = decode(doc, &v)
+	return v, err
 }
 
 func scanEntry(row Row, first ...any) (e audit.Entry, err error) {
 	var leaf, payload []byte
-	err = row.Scan(append(first, &e.Subject, &e.Step, &e.Kind, (*instant)(&e.At), &e.Metadata, &leaf, &payload)...)
-	if err != nil {
+	columns := append(first, &e.Subject, &e.Step, &e.Kind, (*instant)(&e.At), &e.Metadata, &leaf, &payload)
+	if err := row.Scan(columns...); err != nil {
 		return e, err
 	}
 	e.Payload = payload
 	return audit.Stored(e, leaf), nil
 }
 
-// Tool reads ToolColumns.
-func Tool(row Row, first ...any) (tool store.Tool, err error) {
+func scanTool(row Row, first ...any) (tool store.Tool, err error) {
 	var publisher, doc string
 	if err := row.Scan(append(first, &publisher, &doc)...); err != nil {
 		return tool, err
@@ -92,8 +109,7 @@ func Tool(row Row, first ...any) (tool store.Tool, err error) {
 	return tool, err
 }
 
-// Token reads TokenColumns.
-func Token(row Row, first ...any) (t store.Token, err error) {
+func scanToken(row Row, first ...any) (t store.Token, err error) {
 	var hash []byte
 	var doc, revokedBy string
 	var revokedAt *time.Time
@@ -110,13 +126,13 @@ func Token(row Row, first ...any) (t store.Token, err error) {
 	return t, nil
 }
 
-// Key reads KeyColumns.
-func Key(row Row, first ...any) (k store.SigningKey, err error) {
+func scanKey(row Row, first ...any) (k store.SigningKey, err error) {
 	var public []byte
 	var doc, retiredBy, revokedBy string
 	var retiredAt, revokedAt *time.Time
-	err = row.Scan(append(first, &public, &doc, instantPtr{&retiredAt}, &retiredBy, instantPtr{&revokedAt}, &revokedBy)...)
-	if err != nil {
+	columns := append(first, &public, &doc,
+		instantPtr{&retiredAt}, &retiredBy, instantPtr{&revokedAt}, &revokedBy)
+	if err := row.Scan(columns...); err != nil {
 		return k, err
 	}
 	if err := decode(doc, &k); err != nil {
@@ -134,14 +150,25 @@ func Version(row Row) (store.PolicyVersion, error) { return scanVersion(row, new
 func scanVersion(row Row, first ...any) (v store.PolicyVersion, err error) {
 	err = row.Scan(append(first, &v.Digest, (*instant)(&v.At), &v.By, &v.Channel, &v.Authenticated, &v.Note)...)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = Errorf("active policy: %w", store.ErrNotFound)
+		err = errNoPolicy
 	}
 	v.Version = *first[0].(*int64)
 	return v, err
 }
 
-// Layers reads the JSON of a policy's layers.
-func Layers(doc string) (layers []store.PolicyLayer, err error) { return layers, decode(doc, &layers) }
+func scanPolicy(row Row, _ ...any) (p store.PolicySet, err error) {
+	var layers string
+	if err := row.Scan(&p.Digest, &layers); err != nil {
+		return p, err
+	}
+	err = decode(layers, &p.Layers)
+	return p, err
+}
+
+func scanText(row Row, _ ...any) (text string, err error) {
+	err = row.Scan(&text)
+	return text, err
+}
 
 func decode(doc string, v any) error {
 	if err := json.Unmarshal([]byte(doc), v); err != nil {

@@ -22,8 +22,9 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 		return store.Record{}, false, store.ErrReadOnly
 	}
 	v := a.View
-	args := append([]any{v.ID, string(v.Status), a.IsRequest, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
-		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.TakePermit, a.GoodUntil, a.Queue}, entryArgs(a.Entries)...)
+	args := []any{v.ID, string(v.Status), a.IsRequest, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
+		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.TakePermit, a.GoodUntil, a.Queue}
+	args = append(args, entryArgs(a.Entries)...)
 	args = append(args, v.Requester, a.DuplicateKey)
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
 		for try := 0; ; try++ {
@@ -34,7 +35,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 				r = admitted
 				return nil
 			}
-			r, err = standing(ctx, conn, v.ID, a.DuplicateKey)
+			r, err = rejected(ctx, conn, v.ID, a.DuplicateKey)
 			if !errors.Is(err, errNoDuplicate) || try == attempts {
 				return err
 			}
@@ -49,20 +50,20 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 // errNoDuplicate: the duplicate that kept a call out has ended since.
 var errNoDuplicate = fmt.Errorf("%w: identical calls come and end too fast for another one", ErrBusy)
 
-// standing is why a call was not inserted: it is there already, or its twin is pending.
-func standing(ctx context.Context, conn *pgxpool.Conn, id, duplicateKey string) (store.Record, error) {
-	_, r, err := backend.Call(id, conn.QueryRow(ctx, selectCall, id))
+// rejected is why a call could not be inserted: it is there already, or its duplicate is pending.
+func rejected(ctx context.Context, conn *pgxpool.Conn, id, duplicateKey string) (store.Record, error) {
+	_, r, err := backend.Call(id, conn.QueryRow(ctx, backend.SelectCall, id))
 	if duplicateKey == "" || !errors.Is(err, store.ErrNotFound) {
 		return r, err
 	}
 	var other string
-	switch err := conn.QueryRow(ctx, selectDuplicate, duplicateKey).Scan(&other); {
+	switch err := conn.QueryRow(ctx, backend.SelectDuplicate, duplicateKey).Scan(&other); {
 	case errors.Is(err, pgx.ErrNoRows):
 		return r, errNoDuplicate
 	case err != nil:
 		return r, err
 	}
-	return r, backend.Refuse(id, &store.DuplicateError{ID: other})
+	return r, backend.About("call", id, &store.DuplicateError{ID: other})
 }
 
 // Claim implements store.Calls.
@@ -70,14 +71,14 @@ func (s *Store) Claim(ctx context.Context, c store.ClaimParams) (r store.Record,
 	if err := c.Check(); err != nil {
 		return store.Record{}, err
 	}
-	err = s.change(ctx, "claim a call", c.ID, selectCall, func(t *transaction, row pgx.Row) error {
+	err = s.change(ctx, "claim a call", c.ID, backend.SelectCall, func(t *transaction, row pgx.Row) error {
 		seq, stored, err := backend.Call(c.ID, row)
 		if err != nil {
 			return err
 		}
 		next, changed, err := store.ApplyClaim(stored, c)
 		if r = next; err != nil || !changed {
-			return backend.Refuse(c.ID, err)
+			return backend.About("call", c.ID, err)
 		}
 		t.insertPermit(seq, *next.Permit)
 		t.entries(c.Entries)
@@ -95,16 +96,16 @@ func (s *Store) Use(ctx context.Context, u store.UseParams) error {
 	if err := u.Check(); err != nil {
 		return err
 	}
-	return s.change(ctx, "use a permit", u.ID, selectPermit, func(t *transaction, row pgx.Row) error {
+	return s.change(ctx, "use a permit", u.ID, backend.SelectPermit, func(t *transaction, row pgx.Row) error {
 		seq, state, err := backend.Permit(u.ID, row)
 		if err != nil {
 			return err
 		}
 		fresh, err := store.ApplyUse(state, u)
 		if err != nil || !fresh {
-			return backend.Refuse(u.ID, err)
+			return backend.About("call", u.ID, err)
 		}
-		t.writes.Queue(usePermit, u.At, u.Run, u.Activity, u.Token, seq)
+		t.writes.Queue(backend.UsePermit, u.At, u.Run, u.Activity, u.Token, seq)
 		t.entries(u.Entries)
 		return nil
 	})
@@ -115,17 +116,17 @@ func (s *Store) Finish(ctx context.Context, f store.FinishParams) (r store.Recor
 	if err := f.Check(); err != nil {
 		return store.Record{}, false, err
 	}
-	err = s.change(ctx, "end a call", f.Outcome.ID, selectCall, func(t *transaction, row pgx.Row) error {
+	err = s.change(ctx, "end a call", f.Outcome.ID, backend.SelectCall, func(t *transaction, row pgx.Row) error {
 		seq, stored, err := backend.Call(f.Outcome.ID, row)
 		if err != nil {
 			return err
 		}
 		next, changed, err := store.ApplyFinish(stored, f)
 		if r, fresh = next, changed; err != nil || !changed {
-			return backend.Refuse(f.Outcome.ID, err)
+			return backend.About("call", f.Outcome.ID, err)
 		}
 		if next.Permit != stored.Permit {
-			t.writes.Queue(voidPermit, seq)
+			t.writes.Queue(backend.VoidPermit, seq)
 		}
 		t.entries(f.Entries)
 		r, err = t.save(seq, next)
@@ -154,16 +155,4 @@ func (s *Store) Append(ctx context.Context, entries ...audit.Entry) error {
 		}
 		return nil
 	})
-}
-
-// Call implements store.Calls and store.Reader.
-func (s *Store) Call(ctx context.Context, id string) (r store.Record, err error) {
-	if !storable(id) {
-		return r, backend.Refuse(id, store.ErrNotFound)
-	}
-	err = s.run(ctx, "read a call", func(ctx context.Context, conn *pgxpool.Conn) error {
-		_, r, err = backend.Call(id, conn.QueryRow(ctx, selectCall, id))
-		return err
-	})
-	return r, err
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
@@ -14,19 +12,19 @@ import (
 )
 
 const (
-	selectActive = `SELECT seq, ` + backend.VersionColumns + ` FROM pawl.policy_versions ORDER BY seq DESC LIMIT 1`
-
 	// applyPolicy is a whole transaction in one statement: the set, its version and its entry ($9 to
 	// $15), or nothing of it if another version than $3 is active or the set is active already. Of two
 	// at once one violates a key: the version's, or, as entries are never skipped here, its entry's.
 	applyPolicy = `WITH active AS (
 			SELECT seq, digest FROM pawl.policy_versions ORDER BY seq DESC LIMIT 1
 		), fits AS (
-			SELECT WHERE coalesce((SELECT seq FROM active), 0) = $3::bigint AND $1 IS DISTINCT FROM (SELECT digest FROM active)
+			SELECT WHERE coalesce((SELECT seq FROM active), 0) = $3::bigint
+				AND $1 IS DISTINCT FROM (SELECT digest FROM active)
 		), kept AS (
 			INSERT INTO pawl.policies (digest, layers) SELECT $1, $2 FROM fits ON CONFLICT (digest) DO NOTHING
 		), version AS (
-			INSERT INTO pawl.policy_versions (seq, ` + backend.VersionColumns + `) SELECT $3 + 1, $1, $4, $5, $6, $7, $8 FROM fits
+			INSERT INTO pawl.policy_versions (seq, ` + backend.VersionColumns + `)
+			SELECT $3 + 1, $1, $4, $5, $6, $7, $8 FROM fits
 		), log AS (
 			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM fits,
@@ -37,23 +35,19 @@ const (
 )
 
 // ApplyPolicy implements store.Policies.
-func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.PolicyVersion, fresh bool, err error) {
-	if err := a.Check(); err != nil {
+func (s *Store) ApplyPolicy(
+	ctx context.Context, a store.ApplyParams,
+) (v store.PolicyVersion, fresh bool, err error) {
+	layers, entry, err := backend.Added(a, a.Set.Layers)
+	if err != nil {
 		return v, false, err
 	}
 	if s.readOnly {
 		return v, false, store.ErrReadOnly
 	}
-	entry, err := a.Entry()
-	if err != nil {
-		return v, false, err
-	}
-	layers, err := store.Encode(a.Set.Layers)
-	if err != nil {
-		return v, false, err
-	}
 	v = a.Version()
-	args := append([]any{v.Digest, layers, a.Expect, v.At, v.By, v.Channel, v.Authenticated, v.Note}, entryArgs([]audit.Entry{entry})...)
+	args := []any{v.Digest, layers, a.Expect, v.At, v.By, v.Channel, v.Authenticated, v.Note}
+	args = append(args, entryArgs([]audit.Entry{entry})...)
 	err = s.run(ctx, "apply a policy", func(ctx context.Context, conn *pgxpool.Conn) error {
 		err := conn.QueryRow(ctx, applyPolicy, args...).Scan(&fresh)
 		switch {
@@ -65,7 +59,7 @@ func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.P
 			return nil
 		}
 		fresh = false
-		active, activeErr := backend.Version(conn.QueryRow(ctx, selectActive))
+		active, activeErr := backend.Version(conn.QueryRow(ctx, backend.SelectActive))
 		switch {
 		case activeErr != nil && !errors.Is(activeErr, store.ErrNotFound):
 			return activeErr
@@ -76,55 +70,10 @@ func (s *Store) ApplyPolicy(ctx context.Context, a store.ApplyParams) (v store.P
 			return err // the record is there already, and not by us
 		}
 		v = active
-		return backend.Errorf("%w: version %d is active", store.ErrPolicyChanged, active.Version)
+		return backend.PolicyChanged(active)
 	})
 	if err != nil && !errors.Is(err, store.ErrPolicyChanged) {
 		return store.PolicyVersion{}, false, err
 	}
 	return v, fresh, err
-}
-
-// ActivePolicy implements store.Policies.
-func (s *Store) ActivePolicy(ctx context.Context) (v store.PolicyVersion, err error) {
-	err = s.run(ctx, "look which policy is active", func(ctx context.Context, conn *pgxpool.Conn) error {
-		v, err = backend.Version(conn.QueryRow(ctx, selectActive))
-		return err
-	})
-	return v, err
-}
-
-// Policy implements store.Policies.
-func (s *Store) Policy(ctx context.Context, digest string) (set store.PolicySet, err error) {
-	refused := func(err error) error { return backend.About("policy", digest, err) }
-	if digest == "" || !storable(digest) {
-		return set, refused(store.ErrNotFound)
-	}
-	type row struct{ Digest, Layers string }
-	var found []row
-	err = s.run(ctx, "read a policy", func(ctx context.Context, conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT digest, layers FROM pawl.policies WHERE digest >= $1 ORDER BY digest LIMIT 2`, digest)
-		if err != nil {
-			return err
-		}
-		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[row])
-		return err
-	})
-	fits := func(i int) bool { return len(found) > i && strings.HasPrefix(found[i].Digest, digest) }
-	switch {
-	case err != nil:
-		return set, err
-	case !fits(0):
-		return set, refused(store.ErrNotFound)
-	case fits(1):
-		return set, refused(store.ErrAmbiguous)
-	}
-	set.Digest = found[0].Digest
-	set.Layers, err = backend.Layers(found[0].Layers)
-	return set, err
-}
-
-// PolicyVersions implements store.Policies.
-func (s *Store) PolicyVersions(ctx context.Context, q store.Paging) (store.Page[store.PolicyVersion], error) {
-	p, _, err := page(ctx, s, backend.Versions(q), filter{})
-	return p, err
 }

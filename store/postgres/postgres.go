@@ -72,6 +72,8 @@ func (o *Options) validate() error {
 // no effect, so that fresh, and ErrStarted, always tell the truth: if the connection is lost while
 // the server commits, the method fails, and the caller may repeat it.
 type Store struct {
+	backend.Base
+
 	where    string // host, port and database, for errors
 	pool     *pgxpool.Pool
 	readOnly bool
@@ -95,6 +97,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, backend.Errorf("store %s: open: its settings can't be used: check the URL's parameters", where)
 	}
 	s := &Store{where: where, pool: pool, readOnly: o.ReadOnly, timeout: o.Timeout}
+	s.Base = backend.NewBase(database{s})
 	defer func() {
 		if err != nil {
 			pool.Close()
@@ -124,14 +127,6 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// ID implements store.Store.
-func (s *Store) ID(ctx context.Context) (id string, err error) {
-	err = s.run(ctx, "read its ID", func(ctx context.Context, conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, `SELECT id FROM pawl.identity`).Scan(&id)
-	})
-	return id, err
 }
 
 // Ping fails when the store can't be used now: it is closed, its server can't be reached, its

@@ -1,12 +1,9 @@
 package postgres
 
 import (
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pawlhq/pawl/audit"
-	"github.com/pawlhq/pawl/store/backend"
 )
 
 // The statements of the hot path. pgx prepares each once per connection.
@@ -15,33 +12,29 @@ const (
 	// entries ($17 to $23), or nothing of it: where its ID is known, or its duplicate is pending.
 	admitCall = `WITH call AS (
 			INSERT INTO pawl.calls
-				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict, requester, twin)
+				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict,
+					requester, twin)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, nullif($25, ''))
 			ON CONFLICT DO NOTHING RETURNING seq
 		), claim AS (
-			INSERT INTO pawl.claims (call, run, at, good_until, queue) SELECT seq, $9, $10, $15, $16 FROM call WHERE $14
+			INSERT INTO pawl.claims (call, run, at, good_until, queue)
+			SELECT seq, $9, $10, $15, $16 FROM call WHERE $14
 		), log AS (
 			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM call,
-				unnest($17::text[], $18::text[], $19::text[], $20::timestamptz[], $21::bytea[], $22::bytea[], $23::bytea[])
+				unnest($17::text[], $18::text[], $19::text[], $20::timestamptz[], $21::bytea[], $22::bytea[],
+					$23::bytea[])
 				WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
 			ORDER BY e.place
 			ON CONFLICT (call, step) DO NOTHING
 		)
 		SELECT EXISTS (SELECT FROM call)`
-	selectDuplicate = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
-	insertEntries   = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
+	insertEntries = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 		SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM
 			unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
 			WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
 		ORDER BY e.place
 		ON CONFLICT (call, step) DO NOTHING`
-	updateCall   = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
-	insertPermit = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence) VALUES ($1, $2, $3, $4, $5, $6)`
-	usePermit    = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4 WHERE call = $5`
-	voidPermit   = `UPDATE pawl.claims SET void = true WHERE call = $1`
-	selectCall   = `SELECT c.seq, ` + backend.CallColumns + ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
-	selectPermit = `SELECT c.seq, ` + backend.PermitColumns + ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 )
 
 // entryArgs are the columns of entries, each as an array.
@@ -56,6 +49,3 @@ func entryArgs(entries []audit.Entry) []any {
 	}
 	return []any{calls, steps, kinds, ats, metadata, leaves, payloads}
 }
-
-// storable tells what a text column can hold; nothing else is ever found.
-func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }

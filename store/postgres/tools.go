@@ -45,7 +45,8 @@ func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused 
 			return nil
 		}
 		// What another publisher had stays his, so there is no hurry to look.
-		taken, err := conn.Query(ctx, `SELECT name FROM pawl.tools WHERE name = ANY ($1) AND publisher <> $2 ORDER BY name`, names, p.Publisher)
+		const takenQuery = `SELECT name FROM pawl.tools WHERE name = ANY ($1) AND publisher <> $2 ORDER BY name`
+		taken, err := conn.Query(ctx, takenQuery, names, p.Publisher)
 		if err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []s
 	}
 	var known []string // that can be there
 	for _, name := range names {
-		if storable(name) {
+		if backend.Storable(name) {
 			known = append(known, name)
 		}
 	}
@@ -84,25 +85,4 @@ func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []s
 	}
 	slices.Sort(forgotten)
 	return forgotten, nil
-}
-
-// Tool implements store.Catalogue.
-func (s *Store) Tool(ctx context.Context, name string) (store.Tool, error) {
-	return one(ctx, s, "tool", `SELECT `+backend.ToolColumns+` FROM pawl.tools WHERE name = $1`, name, backend.Tool)
-}
-
-// Tools implements store.Reader.
-func (s *Store) Tools(ctx context.Context) (tools []store.Tool, err error) {
-	err = s.run(ctx, "list tools", func(ctx context.Context, conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT `+backend.ToolColumns+` FROM pawl.tools ORDER BY name`)
-		if err != nil {
-			return err
-		}
-		tools, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Tool, error) { return backend.Tool(row) })
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return tools, nil
 }

@@ -38,7 +38,9 @@ func (s *Store) run(ctx context.Context, doing string, fn func(context.Context, 
 	}
 }
 
-func (s *Store) once(ctx context.Context, fn func(context.Context, *pgxpool.Conn) error) (again bool, err error) {
+func (s *Store) once(
+	ctx context.Context, fn func(context.Context, *pgxpool.Conn) error,
+) (again bool, err error) {
 	conn, err := s.pool.Acquire(ctx)
 	switch {
 	case err != nil && broken(err) && !errors.As(err, new(*pgconn.ConnectError)):
@@ -66,7 +68,8 @@ func (s *Store) once(ctx context.Context, fn func(context.Context, *pgxpool.Conn
 // broken tells what the network says from what the server says.
 func broken(err error) bool {
 	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		pgconn.SafeToRetry(err)
 }
 
 // lost marks an error after which the connection was gone.
@@ -95,12 +98,14 @@ const (
 // change runs fn on a locked call, of which it sees the row that query reads. It takes two round
 // trips: begin, lock and read; write and commit. If fn queues no writes, nothing happens. fn may
 // run several times.
-func (s *Store) change(ctx context.Context, doing, id, query string, fn func(*transaction, pgx.Row) error) error {
+func (s *Store) change(
+	ctx context.Context, doing, id, query string, fn func(*transaction, pgx.Row) error,
+) error {
 	if s.readOnly {
 		return store.ErrReadOnly
 	}
-	if !storable(id) {
-		return backend.Refuse(id, store.ErrNotFound)
+	if !backend.Storable(id) {
+		return backend.About("call", id, store.ErrNotFound)
 	}
 	return s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
 		writes, err := prepare(ctx, conn, id, query, fn)
@@ -113,7 +118,9 @@ func (s *Store) change(ctx context.Context, doing, id, query string, fn func(*tr
 	})
 }
 
-func prepare(ctx context.Context, conn *pgxpool.Conn, id, query string, fn func(*transaction, pgx.Row) error) (writes *pgx.Batch, err error) {
+func prepare(
+	ctx context.Context, conn *pgxpool.Conn, id, query string, fn func(*transaction, pgx.Row) error,
+) (writes *pgx.Batch, err error) {
 	var reads pgx.Batch
 	reads.Queue(begin)
 	reads.Queue(lockCall, id)
@@ -147,14 +154,27 @@ func commit(ctx context.Context, conn *pgxpool.Conn, writes *pgx.Batch) error {
 	return nil
 }
 
-// amend changes the row of a token or a key by a statement of $1, its ID, and two values, and
-// returns the row as it stands. The change and its entry are one transaction; fresh is false if
-// there was nothing to change.
-func amend[T any](ctx context.Context, s *Store, doing string, find func(ctx context.Context, id string) (T, error),
-	entry audit.Entry, statement, id string, values [2]any) (stands T, fresh bool, err error) {
-	var none T
-	if s.readOnly {
-		return none, false, store.ErrReadOnly
+// database is a Store as its backend.Base uses it.
+type database struct{ store *Store }
+
+func (d database) Select(
+	ctx context.Context, doing, query string, args []any, read func(backend.Rows) error,
+) error {
+	return d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		return read(rows)
+	})
+}
+
+func (d database) Change(
+	ctx context.Context, doing, statement string, args [3]any, entry audit.Entry,
+) (changed bool, err error) {
+	if d.store.readOnly {
+		return false, store.ErrReadOnly
 	}
 	logged := `WITH changed AS (` + statement + ` RETURNING seq), log AS (
 			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
@@ -164,21 +184,14 @@ func amend[T any](ctx context.Context, s *Store, doing string, find func(ctx con
 			ON CONFLICT (call, step) DO NOTHING
 		)
 		SELECT EXISTS (SELECT FROM changed)`
-	args := append([]any{id, values[0], values[1]}, entryArgs([]audit.Entry{entry})...)
-	err = s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		if err := conn.QueryRow(ctx, logged, args...).Scan(&fresh); err != nil {
+	all := append(args[:], entryArgs([]audit.Entry{entry})...)
+	err = d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
+		if err := conn.QueryRow(ctx, logged, all...).Scan(&changed); err != nil {
 			return uncertain{err}
 		}
 		return nil
 	})
-	if err == nil {
-		// Nothing of it is ever taken back, so there is no hurry to look.
-		stands, err = find(ctx, id)
-	}
-	if err != nil {
-		return none, false, err
-	}
-	return stands, fresh, nil
+	return changed && err == nil, err
 }
 
 // save queues a changed record, and returns it as it will be read back.
@@ -188,12 +201,12 @@ func (t *transaction) save(seq int64, r store.Record) (store.Record, error) {
 		return r, err
 	}
 	r.View = view
-	t.writes.Queue(updateCall, string(view.Status), view.EndedAt, doc, seq)
+	t.writes.Queue(backend.UpdateCall, string(view.Status), view.EndedAt, doc, seq)
 	return r, nil
 }
 
 func (t *transaction) insertPermit(seq int64, p store.Permit) {
-	t.writes.Queue(insertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence)
+	t.writes.Queue(backend.InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence)
 }
 
 // entries queues audit entries, all in one statement: each statement that writes entries holds a
@@ -202,25 +215,6 @@ func (t *transaction) entries(entries []audit.Entry) {
 	if len(entries) > 0 {
 		t.writes.Queue(insertEntries, entryArgs(entries)...)
 	}
-}
-
-// one reads the row that query finds by an ID, or says that it is not there.
-func one[T any](ctx context.Context, s *Store, what, query, id string, scan func(backend.Row, ...any) (T, error)) (item T, err error) {
-	var none T
-	if !storable(id) {
-		return none, backend.About(what, id, store.ErrNotFound)
-	}
-	err = s.run(ctx, "look up a "+what, func(ctx context.Context, conn *pgxpool.Conn) error {
-		item, err = scan(conn.QueryRow(ctx, query, id))
-		if errors.Is(err, pgx.ErrNoRows) {
-			return backend.About(what, id, store.ErrNotFound)
-		}
-		return err
-	})
-	if err != nil {
-		return none, err
-	}
-	return item, nil
 }
 
 // read runs fn on one snapshot.

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
@@ -17,8 +16,8 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 	}
 	err = s.write(ctx, "admit a call", func(t transaction) error {
 		v := a.View
-		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.IsRequest, v.Tool, v.Agent, v.Session, v.Requester, v.Risk, v.Digest,
-			a.Run, v.CreatedAt.UnixMicro(), microsOrNull(v.EndedAt), view, verdict, a.DuplicateKey)
+		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.IsRequest, v.Tool, v.Agent, v.Session,
+			v.Requester, v.Risk, v.Digest, a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.DuplicateKey)
 		if err != nil {
 			return err
 		}
@@ -27,7 +26,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 			return err
 		}
 		if written == 0 {
-			r, err = t.standing(ctx, v.ID, a.DuplicateKey)
+			r, err = t.rejected(ctx, v.ID, a.DuplicateKey)
 			return err
 		}
 		seq, err := result.LastInsertId()
@@ -60,7 +59,7 @@ func (s *Store) Claim(ctx context.Context, c store.ClaimParams) (r store.Record,
 		}
 		next, changed, err := store.ApplyClaim(r, c)
 		if err != nil || !changed {
-			return backend.Refuse(c.ID, err)
+			return backend.About("call", c.ID, err)
 		}
 		if err := t.insertPermit(ctx, seq, *next.Permit); err != nil {
 			return err
@@ -82,15 +81,15 @@ func (s *Store) Use(ctx context.Context, u store.UseParams) error {
 		return err
 	}
 	return s.write(ctx, "use a permit", func(t transaction) error {
-		seq, state, err := backend.Permit(u.ID, t.row(ctx, selectPermit, u.ID))
+		seq, state, err := backend.Permit(u.ID, t.row(ctx, backend.SelectPermit, u.ID))
 		if err != nil {
 			return err
 		}
 		fresh, err := store.ApplyUse(state, u)
 		if err != nil || !fresh {
-			return backend.Refuse(u.ID, err)
+			return backend.About("call", u.ID, err)
 		}
-		if _, err := t.exec(ctx, usePermit, u.At.UnixMicro(), u.Run, u.Activity, u.Token, seq); err != nil {
+		if _, err := t.exec(ctx, backend.UsePermit, u.At, u.Run, u.Activity, u.Token, seq); err != nil {
 			return err
 		}
 		return t.entries(ctx, u.Entries)
@@ -109,10 +108,10 @@ func (s *Store) Finish(ctx context.Context, f store.FinishParams) (r store.Recor
 		}
 		next, changed, err := store.ApplyFinish(r, f)
 		if err != nil || !changed {
-			return backend.Refuse(f.Outcome.ID, err)
+			return backend.About("call", f.Outcome.ID, err)
 		}
 		if next.Permit != r.Permit {
-			if _, err := t.exec(ctx, voidPermit, seq); err != nil {
+			if _, err := t.exec(ctx, backend.VoidPermit, seq); err != nil {
 				return err
 			}
 		}
@@ -134,13 +133,4 @@ func (s *Store) Append(ctx context.Context, entries ...audit.Entry) error {
 		return err
 	}
 	return s.write(ctx, "append to the audit log", func(t transaction) error { return t.entries(ctx, entries) })
-}
-
-// Call implements store.Calls and store.Reader.
-func (s *Store) Call(ctx context.Context, id string) (r store.Record, err error) {
-	err = s.read(ctx, "read a call", func(tx *sql.Tx) error {
-		_, r, err = backend.Call(id, tx.QueryRowContext(ctx, selectCall, id))
-		return err
-	})
-	return r, err
 }

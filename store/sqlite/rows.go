@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -17,17 +18,11 @@ import (
 const (
 	// insertCall does nothing where the ID is known, or the duplicate is pending.
 	insertCall = `INSERT INTO calls
-		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view, verdict, twin)
+		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view,
+			verdict, twin)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, '')) ON CONFLICT DO NOTHING`
-	selectDuplicate = `SELECT id FROM calls WHERE twin = ? AND status = 'pending'`
-	updateCall      = `UPDATE calls SET status = ?, ended_at = ?, view = ? WHERE seq = ?`
-	insertPermit    = `INSERT INTO claims (call, run, at, good_until, queue, evidence) VALUES (?, ?, ?, ?, ?, ?)`
-	usePermit       = `UPDATE claims SET used_at = ?, used_run = ?, used_activity = ?, used_token = ? WHERE call = ?`
-	voidPermit      = `UPDATE claims SET void = 1 WHERE call = ?`
-	insertEntry     = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
-		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call, step) DO NOTHING`
-	selectCall   = `SELECT c.seq, ` + backend.CallColumns + ` FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
-	selectPermit = `SELECT c.seq, ` + backend.PermitColumns + ` FROM calls c LEFT JOIN claims k ON k.call = c.seq WHERE c.id = ?`
+	addEntry    = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload) VALUES (?, ?, ?, ?, ?, ?, ?)`
+	insertEntry = addEntry + ` ON CONFLICT (call, step) DO NOTHING`
 )
 
 type statements map[string]*sql.Stmt
@@ -35,9 +30,10 @@ type statements map[string]*sql.Stmt
 func prepare(ctx context.Context, db *sql.DB) (statements, error) {
 	hot := statements{}
 	for _, query := range []string{
-		insertCall, selectDuplicate, updateCall, insertPermit, usePermit, voidPermit, insertEntry, selectCall, selectPermit,
+		insertCall, insertEntry, backend.SelectCall, backend.SelectPermit, backend.SelectDuplicate,
+		backend.UpdateCall, backend.InsertPermit, backend.UsePermit, backend.VoidPermit,
 	} {
-		stmt, err := db.PrepareContext(ctx, query)
+		stmt, err := db.PrepareContext(ctx, text(query))
 		if err != nil {
 			return nil, err
 		}
@@ -53,29 +49,29 @@ type transaction struct {
 }
 
 func (t transaction) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return t.tx.StmtContext(ctx, t.hot[query]).ExecContext(ctx, args...)
+	return t.tx.StmtContext(ctx, t.hot[query]).ExecContext(ctx, values(args)...)
 }
 
 func (t transaction) row(ctx context.Context, query string, args ...any) *sql.Row {
-	return t.tx.StmtContext(ctx, t.hot[query]).QueryRowContext(ctx, args...)
+	return t.tx.StmtContext(ctx, t.hot[query]).QueryRowContext(ctx, values(args)...)
 }
 
 // call loads a call, or answers store.ErrNotFound.
 func (t transaction) call(ctx context.Context, id string) (seq int64, r store.Record, err error) {
-	return backend.Call(id, t.row(ctx, selectCall, id))
+	return backend.Call(id, t.row(ctx, backend.SelectCall, id))
 }
 
-// standing is why a call could not be inserted: it is there already, or its duplicate is pending.
-func (t transaction) standing(ctx context.Context, id, duplicateKey string) (r store.Record, err error) {
+// rejected is why a call could not be inserted: it is there already, or its duplicate is pending.
+func (t transaction) rejected(ctx context.Context, id, duplicateKey string) (r store.Record, err error) {
 	_, r, err = t.call(ctx, id)
 	if duplicateKey == "" || !errors.Is(err, store.ErrNotFound) {
 		return r, err
 	}
 	var other string
-	if err := t.row(ctx, selectDuplicate, duplicateKey).Scan(&other); err != nil {
+	if err := t.row(ctx, backend.SelectDuplicate, duplicateKey).Scan(&other); err != nil {
 		return r, err
 	}
-	return r, backend.Refuse(id, &store.DuplicateError{ID: other})
+	return r, backend.About("call", id, &store.DuplicateError{ID: other})
 }
 
 // save writes a changed record, and returns it as it will be read back.
@@ -85,36 +81,80 @@ func (t transaction) save(ctx context.Context, seq int64, r store.Record) (store
 		return r, err
 	}
 	r.View = view
-	_, err = t.exec(ctx, updateCall, view.Status, microsOrNull(view.EndedAt), doc, seq)
+	_, err = t.exec(ctx, backend.UpdateCall, view.Status, view.EndedAt, doc, seq)
 	return r, err
 }
 
 func (t transaction) insertPermit(ctx context.Context, seq int64, p store.Permit) error {
-	_, err := t.exec(ctx, insertPermit, seq, p.Run, p.At.UnixMicro(), p.GoodUntil.UnixMicro(), p.Queue, p.Evidence)
+	_, err := t.exec(ctx, backend.InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence)
 	return err
 }
 
 func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
 	for _, e := range entries {
-		_, err := t.exec(ctx, insertEntry, e.Subject, e.Step, e.Kind, e.At.UnixMicro(), e.Metadata, e.Leaf[:], []byte(e.Payload))
-		if err != nil {
-			return fmt.Errorf("write audit entry %s/%s: %w", approval.Display(e.Subject, 80), approval.Display(e.Step, 80), err)
+		if _, err := t.exec(ctx, insertEntry, entryArgs(e)...); err != nil {
+			return fmt.Errorf("write audit entry %s/%s: %w",
+				approval.Display(e.Subject, 80), approval.Display(e.Step, 80), err)
 		}
 	}
 	return nil
 }
 
-// amend runs a statement that changes a row, and writes the record of it.
-func (t transaction) amend(ctx context.Context, entry audit.Entry, statement string, args ...any) error {
-	if _, err := t.tx.ExecContext(ctx, statement, args...); err != nil {
-		return err
-	}
-	return t.entries(ctx, []audit.Entry{entry})
+func entryArgs(e audit.Entry) []any {
+	return []any{e.Subject, e.Step, e.Kind, e.At.UnixMicro(), e.Metadata, e.Leaf[:], []byte(e.Payload)}
 }
 
-func microsOrNull(t *time.Time) any {
-	if t == nil {
-		return nil
+// text is SQL that is written for both databases, for one without schemas.
+func text(query string) string { return strings.ReplaceAll(query, "pawl.", "") }
+
+// values are arguments as SQLite keeps them: times are microseconds.
+func values(args []any) []any {
+	out := make([]any, len(args))
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case time.Time:
+			out[i] = v.UnixMicro()
+		case *time.Time:
+			if v != nil {
+				out[i] = v.UnixMicro()
+			}
+		default:
+			out[i] = arg
+		}
 	}
-	return t.UnixMicro()
+	return out
+}
+
+// database is a Store as its backend.Base uses it.
+type database struct{ store *Store }
+
+func (d database) Select(
+	ctx context.Context, doing, query string, args []any, read func(backend.Rows) error,
+) error {
+	return d.store.read(ctx, doing, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, text(query), values(args)...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		return read(rows)
+	})
+}
+
+func (d database) Change(
+	ctx context.Context, doing, statement string, args [3]any, entry audit.Entry,
+) (changed bool, err error) {
+	err = d.store.write(ctx, doing, func(t transaction) error {
+		result, err := t.tx.ExecContext(ctx, text(statement), values(args[:])...)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil || n == 0 {
+			return err
+		}
+		changed = true
+		return t.entries(ctx, []audit.Entry{entry})
+	})
+	return changed && err == nil, err
 }

@@ -36,6 +36,8 @@ func (o Options) validate() error {
 // Store is a store.Store in a SQLite file. It is safe for concurrent use; writes queue behind each
 // other, reads never wait for them.
 type Store struct {
+	backend.Base
+
 	path   string
 	file   os.FileInfo // as it was opened
 	reads  *sql.DB
@@ -64,6 +66,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := &Store{path: path}
+	s.Base = backend.NewBase(database{s})
 	defer func() {
 		if err != nil {
 			err = errors.Join(explain(ctx, path, "open", err), s.release())
@@ -110,14 +113,6 @@ func (s *Store) openBeside(ctx context.Context) error {
 	}
 	s.reads = connect(s.path, false)
 	return checkVersion(s.path, s.reads, version)
-}
-
-// ID implements store.Store.
-func (s *Store) ID(ctx context.Context) (id string, err error) {
-	err = s.read(ctx, "read its ID", func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `SELECT id FROM identity`).Scan(&id)
-	})
-	return id, err
 }
 
 // Ping fails when the store can't be used now: it is closed, its file is gone or replaced, can't be

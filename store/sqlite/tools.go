@@ -2,12 +2,9 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"slices"
 
 	"github.com/pawlhq/pawl/store"
-	"github.com/pawlhq/pawl/store/backend"
 )
 
 // PublishTools implements store.Catalogue.
@@ -73,42 +70,4 @@ func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []s
 	}
 	slices.Sort(forgotten)
 	return forgotten, nil
-}
-
-// Tool implements store.Catalogue.
-func (s *Store) Tool(ctx context.Context, name string) (tool store.Tool, err error) {
-	err = s.read(ctx, "look up a tool", func(tx *sql.Tx) error {
-		tool, err = backend.Tool(tx.QueryRowContext(ctx, `SELECT `+backend.ToolColumns+` FROM tools WHERE name = ?`, name))
-		if errors.Is(err, sql.ErrNoRows) {
-			return backend.About("tool", name, store.ErrNotFound)
-		}
-		return err
-	})
-	if err != nil {
-		return store.Tool{}, err
-	}
-	return tool, nil
-}
-
-// Tools implements store.Reader.
-func (s *Store) Tools(ctx context.Context) (tools []store.Tool, err error) {
-	err = s.read(ctx, "list tools", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT `+backend.ToolColumns+` FROM tools ORDER BY name`)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			tool, err := backend.Tool(rows)
-			if err != nil {
-				return err
-			}
-			tools = append(tools, tool)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, err
-	}
-	return tools, nil
 }

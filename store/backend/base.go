@@ -1,0 +1,253 @@
+package backend
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// DB is a database as Base uses it. Queries and statements are PostgreSQL's, with $1 for the first
+// argument and "pawl." before each table's name; a database without schemas leaves that out.
+type DB interface {
+	// Select runs a query and lets read take its rows. If the connection breaks, both begin again.
+	Select(ctx context.Context, doing, query string, args []any, read func(Rows) error) error
+	// Change runs a statement that changes at most one row, and writes the entry if one was changed,
+	// in one transaction.
+	Change(ctx context.Context, doing, statement string, args [3]any, entry audit.Entry) (changed bool, err error)
+}
+
+// Rows is the result of a query in either database.
+type Rows interface {
+	Row
+	Next() bool
+	Err() error
+}
+
+// Base is the part of a store that is the same in both databases: single rows, short lists, and the
+// changes of tokens and keys.
+type Base struct{ db DB }
+
+// NewBase makes the part of a store that is on db.
+func NewBase(db DB) Base { return Base{db} }
+
+// ID implements store.Store.
+func (b Base) ID(ctx context.Context) (string, error) {
+	ids, err := list(ctx, b.db, "read its ID", `SELECT id FROM pawl.identity`, nil, scanText)
+	if err != nil || len(ids) == 0 {
+		return "", err
+	}
+	return ids[0], nil
+}
+
+// Call implements store.Calls and store.Reader.
+func (b Base) Call(ctx context.Context, id string) (store.Record, error) {
+	scan := func(row Row, _ ...any) (store.Record, error) {
+		_, r, err := Call(id, row)
+		return r, err
+	}
+	return one(ctx, b.db, "call", SelectCall, id, scan)
+}
+
+// Resolve implements store.Reader.
+func (b Base) Resolve(ctx context.Context, prefix string) (string, error) {
+	const query = `SELECT id FROM pawl.calls WHERE id >= $1 ORDER BY id LIMIT 2`
+	return resolve(ctx, b.db, "call", query, prefix, scanText, func(id string) string { return id })
+}
+
+// Tool implements store.Catalogue.
+func (b Base) Tool(ctx context.Context, name string) (store.Tool, error) {
+	return one(ctx, b.db, "tool", `SELECT `+toolColumns+` FROM pawl.tools WHERE name = $1`, name, scanTool)
+}
+
+// Tools implements store.Reader.
+func (b Base) Tools(ctx context.Context) ([]store.Tool, error) {
+	const query = `SELECT ` + toolColumns + ` FROM pawl.tools ORDER BY name`
+	return list(ctx, b.db, "list tools", query, nil, scanTool)
+}
+
+// AddToken implements store.Tokens.
+func (b Base) AddToken(ctx context.Context, t store.Token) error {
+	doc, entry, err := Added(t, t)
+	if err != nil {
+		return err
+	}
+	const add = `INSERT INTO pawl.tokens (id, hash, token) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING`
+	fresh, err := b.db.Change(ctx, "keep a token", add, [3]any{t.ID, t.Hash[:], doc}, entry)
+	if err != nil || fresh {
+		return err
+	}
+	known, err := b.Token(ctx, t.ID)
+	if err == nil && known.Hash != t.Hash {
+		return approval.Errorf(approval.CodeInvalid, "token: another one has its ID")
+	}
+	return err
+}
+
+// RevokeToken implements store.Tokens.
+func (b Base) RevokeToken(ctx context.Context, r store.RevokeParams) (t store.Token, fresh bool, err error) {
+	const revoke = `UPDATE pawl.tokens SET revoked_at = $2, revoked_by = $3 WHERE id = $1 AND revoked_at IS NULL`
+	return end(ctx, b.db, "revoke a token", revoke, b.Token, r, [3]any{r.ID, r.At, r.By})
+}
+
+// Token implements store.TokenReader.
+func (b Base) Token(ctx context.Context, id string) (store.Token, error) {
+	return one(ctx, b.db, "token", `SELECT `+tokenColumns+` FROM pawl.tokens WHERE id = $1`, id, scanToken)
+}
+
+// AddKey implements store.Keys.
+func (b Base) AddKey(ctx context.Context, k store.SigningKey) (kept store.SigningKey, fresh bool, err error) {
+	doc, entry, err := Added(k, k)
+	if err != nil {
+		return kept, false, err
+	}
+	const add = `INSERT INTO pawl.signing_keys (id, public, key) VALUES ($1, $2, $3)
+		ON CONFLICT (id) DO NOTHING`
+	if fresh, err = b.db.Change(ctx, "keep a signing key", add, [3]any{k.ID, k.Public, doc}, entry); err != nil {
+		return kept, false, err
+	}
+	kept, err = b.key(ctx, k.ID)
+	if err == nil && !bytes.Equal(kept.Public, k.Public) {
+		err = approval.Errorf(approval.CodeInvalid, "signing key: another one has its ID")
+	}
+	if err != nil {
+		return store.SigningKey{}, false, err
+	}
+	return kept, fresh, nil
+}
+
+// EndKey implements store.Keys.
+func (b Base) EndKey(ctx context.Context, e store.EndKeyParams) (kept store.SigningKey, fresh bool, err error) {
+	statement := `UPDATE pawl.signing_keys SET retired_at = $2, retired_by = $3
+		WHERE id = $1 AND retired_at IS NULL AND revoked_at IS NULL`
+	if e.Revoke {
+		statement = `UPDATE pawl.signing_keys SET revoked_at = $2, revoked_by = $3
+			WHERE id = $1 AND revoked_at IS NULL`
+	}
+	return end(ctx, b.db, "end a signing key", statement, b.key, e, [3]any{e.ID, e.At, e.By})
+}
+
+// key returns one key, whatever became of it.
+func (b Base) key(ctx context.Context, id string) (store.SigningKey, error) {
+	const query = `SELECT ` + keyColumns + ` FROM pawl.signing_keys WHERE id = $1`
+	return one(ctx, b.db, "signing key", query, id, scanKey)
+}
+
+// TrustedKeys implements store.KeyReader.
+func (b Base) TrustedKeys(ctx context.Context, ids ...string) ([]store.SigningKey, error) {
+	f := Filter{}
+	f.add("revoked_at IS NULL")
+	if len(ids) > 0 {
+		f.in("id", ids)
+	}
+	query := `SELECT ` + keyColumns + ` FROM pawl.signing_keys` + f.SQL() +
+		` ORDER BY seq DESC LIMIT ` + strconv.Itoa(max(store.MaxTrusted, len(ids)))
+	return list(ctx, b.db, "look up signing keys", query, f.Args, scanKey)
+}
+
+// ActivePolicy implements store.Policies.
+func (b Base) ActivePolicy(ctx context.Context) (store.PolicyVersion, error) {
+	scan := func(row Row, _ ...any) (store.PolicyVersion, error) { return Version(row) }
+	active, err := list(ctx, b.db, "look which policy is active", SelectActive, nil, scan)
+	if err == nil && len(active) == 0 {
+		err = errNoPolicy
+	}
+	if err != nil {
+		return store.PolicyVersion{}, err
+	}
+	return active[0], nil
+}
+
+// Policy implements store.Policies.
+func (b Base) Policy(ctx context.Context, digest string) (store.PolicySet, error) {
+	const query = `SELECT digest, layers FROM pawl.policies WHERE digest >= $1 ORDER BY digest LIMIT 2`
+	digestOf := func(p store.PolicySet) string { return p.Digest }
+	return resolve(ctx, b.db, "policy", query, digest, scanPolicy, digestOf)
+}
+
+// list reads all rows of a query.
+func list[T any](
+	ctx context.Context, db DB, doing, query string, args []any, scan func(Row, ...any) (T, error),
+) (items []T, err error) {
+	err = db.Select(ctx, doing, query, args, func(rows Rows) error {
+		items = nil // of an attempt before
+		for rows.Next() {
+			item, err := scan(rows)
+			if err != nil {
+				return err
+			}
+			items = append(items, item)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+// one reads the row that a query finds by an ID, or answers store.ErrNotFound.
+func one[T any](
+	ctx context.Context, db DB, what, query, id string, scan func(Row, ...any) (T, error),
+) (item T, err error) {
+	var found []T
+	if Storable(id) {
+		found, err = list(ctx, db, "look up a "+what, query, []any{id}, scan)
+	}
+	if err != nil || len(found) == 0 {
+		return item, cmp.Or(err, About(what, id, store.ErrNotFound))
+	}
+	return found[0], nil
+}
+
+// resolve reads what a prefix, or a whole name, stands for. query finds the first two names from the
+// prefix on, in order: what the prefix fits comes first, and a whole name before longer ones.
+func resolve[T any](
+	ctx context.Context, db DB, what, query, prefix string, scan func(Row, ...any) (T, error), name func(T) string,
+) (item T, err error) {
+	var found []T
+	if prefix != "" && Storable(prefix) {
+		found, err = list(ctx, db, "look up a "+what, query, []any{prefix}, scan)
+	}
+	fits := func(i int) bool { return i < len(found) && strings.HasPrefix(name(found[i]), prefix) }
+	switch {
+	case err != nil:
+		return item, err
+	case !fits(0):
+		return item, About(what, prefix, store.ErrNotFound)
+	case fits(1) && name(found[0]) != prefix:
+		return item, About(what, prefix, store.ErrAmbiguous)
+	}
+	return found[0], nil
+}
+
+// end runs a statement that ends a token or a key, once and for good, and returns it as it is then.
+func end[T any](
+	ctx context.Context, db DB, doing, statement string, find func(context.Context, string) (T, error),
+	p record, args [3]any,
+) (kept T, fresh bool, err error) {
+	var none T
+	id := args[0].(string)
+	if Storable(id) {
+		entry, err := checked(p)
+		if err != nil {
+			return none, false, err
+		}
+		if fresh, err = db.Change(ctx, doing, statement, args, entry); err != nil {
+			return none, false, err
+		}
+	}
+	if kept, err = find(ctx, id); err != nil {
+		return none, false, err
+	}
+	return kept, fresh, nil
+}
+
+// Storable tells what a text column can hold; nothing else is ever found.
+func Storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
