@@ -218,7 +218,7 @@ func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *reda
 	}
 	r := redact.New(verdict.Redact)
 	view.Args = r.Args(in.Call.Args)
-	view.Labels = r.Labels(in.Call.Labels) // before the texts: what it hides may stand in them
+	view.Labels = r.Labels(in.Call.Labels) // before the texts: what it hides may be in them
 	view.Title, view.Description = r.Text(in.Call.Title), r.Text(in.Call.Description)
 	view.Reason = r.Text(in.Call.Reason)
 	return view, r

@@ -16,7 +16,7 @@ type AnswersInput struct {
 }
 
 // Answers tells, for each signal name, when Temporal acknowledged those of the run's signals that
-// came before the deadline. They stand in history's order, so the n-th one a workflow received came
+// came before the deadline. They are in history's order, so the n-th one a workflow received came
 // in time if there are n of them.
 type Answers struct {
 	InTime map[string][]time.Time

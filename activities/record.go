@@ -188,7 +188,7 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outc
 	case errors.Is(err, store.ErrNoPermit):
 		// Either somebody runs workflows of their own, or the store was set back. Both need a person; the
 		// step is retried until one came.
-		return nil, fmt.Errorf("call %s can't end %s: the store holds no claim for it: %w", in.ID, out.Status, err)
+		return nil, fmt.Errorf("call %s can't end %s: the store holds no permit for it: %w", in.ID, out.Status, err)
 	case err != nil:
 		return nil, fmt.Errorf("recording the outcome of call %s: %w", in.ID, err)
 	case fresh, record.View.Status == in.Outcome.Status && in.Outcome.Status.NeedsPermit():

@@ -42,7 +42,7 @@ type Call struct {
 	Description    string            `json:"description,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
 	Requester      string            `json:"requester,omitempty"` // set by whoever authenticated the caller
-	Owner          string            `json:"owner,omitempty"`     // the person who answers for the requester; set likewise, and only if that was authenticated
+	Owner          string            `json:"owner,omitempty"`     // who answers for the requester; set likewise
 	IdempotencyKey string            `json:"idempotency_key,omitempty"`
 
 	// A call may ask for more scrutiny than the policy does, never for less.
@@ -123,7 +123,8 @@ func (c Call) Validate() error {
 		return Errorf(CodeInvalid, "timeout %v is not in (0, %v]", c.Timeout, MaxTimeout)
 	}
 	if c.Execution != "" && c.Execution != "worker" {
-		return Errorf(CodeInvalid, "execution %q is not offered: leave it out, or use \"worker\"", Display(c.Execution, 40))
+		return Errorf(CodeInvalid, "execution %q is not offered: leave it out, or use \"worker\"",
+			Display(c.Execution, 40))
 	}
 	if err := strictjson.CheckObject("args", c.Args, MaxArgs); err != nil {
 		return err
@@ -134,7 +135,8 @@ func (c Call) Validate() error {
 		return Errorf(CodeInvalid, "args: not JSON")
 	}
 	if len(wire) > MaxArgs {
-		return Errorf(CodeInvalid, "args: %d bytes of JSON with the characters < > & escaped as \\u003c and so on; at most %d are taken", len(wire), MaxArgs)
+		return Errorf(CodeInvalid, "args: %d bytes of JSON with the characters < > & escaped as \\u003c "+
+			"and so on; at most %d are taken", len(wire), MaxArgs)
 	}
 	return nil
 }
@@ -207,8 +209,8 @@ func NewID() string { return "pawl-" + strings.ToLower(rand.Text()) }
 // NewNonce makes a nonce with 128 bits of randomness or more.
 func NewNonce() string { return rand.Text() }
 
-// KeyedID is the call ID, and so the workflow ID, that an idempotency key stands for. Keys of
-// different requesters never meet. The key itself can't be read from it.
+// KeyedID is the call ID, and so the workflow ID, that an idempotency key gives. Keys of different
+// requesters never meet. The key itself can't be read from it.
 func KeyedID(requester, key string) string {
 	h := sha256.New()
 	h.Write([]byte("pawl idempotency key\x00"))

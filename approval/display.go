@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// CutMark begins what stands where text was cut off. Cutting text that may hold secrets, end with
-// it: Redactor.Text then knows secrets cut in two.
+// CutMark begins the text that replaces what was cut off. Cutting text that may hold secrets, end
+// with it: Redactor.Text then knows secrets cut in two.
 const CutMark = "…"
 
 // Display makes untrusted text safe to show on one line of a terminal, a log or a page of Markdown

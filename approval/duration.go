@@ -66,18 +66,20 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+const durationForms = `use seconds (90) or a form like "90s", "24h"`
+
 // ParseDuration reads "90s", "24h" or a plain number of seconds. It refuses negative, infinite and
 // overflowing values; zero is accepted.
 func ParseDuration(s string) (Duration, error) {
 	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
 		if math.IsNaN(seconds) || seconds < 0 || seconds >= math.MaxInt64/float64(time.Second) {
-			return 0, fmt.Errorf("duration %s is not a length of time: use seconds (90) or a form like \"90s\", \"24h\"", s)
+			return 0, fmt.Errorf("duration %s is not a length of time: %s", s, durationForms)
 		}
 		return Duration(seconds * float64(time.Second)), nil
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("duration %q is not a length of time: use seconds (90) or a form like \"90s\", \"24h\"", s)
+		return 0, fmt.Errorf("duration %q is not a length of time: %s", s, durationForms)
 	}
 	return Duration(d), nil
 }

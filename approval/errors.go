@@ -23,7 +23,7 @@ const (
 	CodeAlreadyRan    = "already_started"      // an earlier run of this call started the tool
 	CodeNoPermit      = "no_permit"            // the store holds no permit for the call
 	CodeDigest        = "digest_mismatch"      // the call is not the one that was admitted
-	CodeUntrusted     = "decision_not_trusted" // what is said to have approved the call is not proved, or not any more
+	CodeUntrusted     = "decision_not_trusted" // nothing proves the approval, or not any more
 	CodeTerminated    = "workflow_terminated"  // the call's workflow was closed outside Pawl
 	CodeNotFound      = "unknown"
 	CodeInternalError = "internal"

@@ -53,7 +53,7 @@ const (
 // Everything in it is redacted by the call's verdict.
 type View struct {
 	ID          string            `json:"id"`
-	Tool        string            `json:"tool,omitempty"` // empty: the policy has not answered, and it is not known yet
+	Tool        string            `json:"tool,omitempty"` // empty: not known before the policy has answered
 	Args        json.RawMessage   `json:"args,omitempty"`
 	Digest      string            `json:"digest,omitempty"`
 	Status      Status            `json:"status"`
@@ -91,6 +91,7 @@ func (v View) Outcome() Outcome {
 
 // End writes an outcome into the view.
 func (v *View) End(o Outcome, at time.Time) {
-	v.Status, v.Result, v.Error, v.Decision, v.DuplicateOf = o.Status, o.Result, o.Error, o.Decision, o.DuplicateOf
+	v.Status, v.Result, v.Error = o.Status, o.Result, o.Error
+	v.Decision, v.DuplicateOf = o.Decision, o.DuplicateOf
 	v.EndedAt = &at
 }

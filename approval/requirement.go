@@ -12,7 +12,7 @@ import (
 // of Approvals, and each stage.
 type Requirement struct {
 	Approvals     []Approvals     `json:"approvals"`
-	Stages        []Stage         `json:"stages,omitempty"`         // in this order, after which Approvals must be met too
+	Stages        []Stage         `json:"stages,omitempty"`         // in this order, and then Approvals
 	Decisions     Decisions       `json:"decisions,omitempty"`      // which ones count; empty means DecisionsAny
 	DenyCount     int             `json:"deny_count,omitempty"`     // rejections that end the call; 0 means 1
 	SelfApproval  bool            `json:"self_approval,omitempty"`  // the requester may be one of the reviewers

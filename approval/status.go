@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Status is where a call stands. See Status.Ended for the final ones.
+// Status is how far a call has come. See Status.Ended for the final ones.
 type Status string
 
 const (
@@ -152,7 +152,8 @@ func (v Verdict) Validate() error {
 			return fmt.Errorf("verdict timeout %v is not in (0, %v]", v.Timeout, MaxTimeout)
 		}
 		if names := v.Requirement.Unexecuted(); len(names) > 0 {
-			return fmt.Errorf("verdict requires what this version of Pawl does not execute: %s", strings.Join(names, ", "))
+			return fmt.Errorf("verdict requires what this version of Pawl does not execute: %s",
+				strings.Join(names, ", "))
 		}
 		return v.Requirement.Validate()
 	}

@@ -37,8 +37,8 @@ const (
 	// WorkflowPublish takes a Publication, on TaskQueue, and answers Published.
 	WorkflowPublish = "PublishTools"
 
-	// WorkflowStore stands, as long as it runs, for the store in which the calls of a task queue are
-	// kept. MemoStore, in its memo, is that store's ID. It takes nothing and does nothing.
+	// WorkflowStore shows, as long as it runs, the store in which the calls of a task queue are kept.
+	// MemoStore, in its memo, is that store's ID. It takes nothing and does nothing.
 	WorkflowStore = "PawlStore"
 	MemoStore     = "pawl_store"
 

@@ -50,7 +50,8 @@ func ParseKind(s string) (Kind, error) {
 	if k := Kind(s); slices.Contains(Kinds, k) {
 		return k, nil
 	}
-	return "", approval.Errorf(approval.CodeInvalid, "unknown kind %q; use one of %s", approval.Display(s, 40), approval.List(Kinds))
+	return "", approval.Errorf(approval.CodeInvalid, "unknown kind %q; use one of %s",
+		approval.Display(s, 40), approval.List(Kinds))
 }
 
 // SubjectPolicy stands in Entry.Subject where the policy is what an entry is about, and no call.
@@ -127,7 +128,8 @@ func New(subject, step string, at time.Time, payload Payload) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("audit entry %s/%s: payload: %w", subject, step, err)
 	}
-	e := Entry{Subject: subject, Step: step, Kind: payload.Kind(), At: at.UTC().Truncate(time.Microsecond), Payload: body}
+	at = at.UTC().Truncate(time.Microsecond)
+	e := Entry{Subject: subject, Step: step, Kind: payload.Kind(), At: at, Payload: body}
 	if e.Metadata, err = e.covered(); err != nil {
 		return Entry{}, fmt.Errorf("audit entry %s/%s: %w", subject, step, err)
 	}

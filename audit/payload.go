@@ -174,9 +174,11 @@ func (KeyRetired) Kind() Kind    { return KindKeyRetired }
 func (KeyRevoked) Kind() Kind    { return KindKeyRevoked }
 
 var payloads = map[Kind]func([]byte) (Payload, error){
-	KindRequested: read[Requested], KindBlocked: read[Blocked], KindDecided: read[Decided], KindRefused: read[Refused],
-	KindClaimed: read[Claimed], KindStarted: read[Started], KindNotStarted: read[NotStarted], KindEnded: read[Ended],
-	KindPolicyApplied: read[PolicyApplied], KindTokenCreated: read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
+	KindRequested: read[Requested], KindBlocked: read[Blocked],
+	KindDecided: read[Decided], KindRefused: read[Refused], KindClaimed: read[Claimed],
+	KindStarted: read[Started], KindNotStarted: read[NotStarted], KindEnded: read[Ended],
+	KindPolicyApplied: read[PolicyApplied],
+	KindTokenCreated:  read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
 	KindKeyAdded: read[KeyAdded], KindKeyRetired: read[KeyRetired], KindKeyRevoked: read[KeyRevoked],
 }
 
@@ -192,7 +194,8 @@ func read[P Payload](doc []byte) (Payload, error) {
 func ReadPayload(kind Kind, doc []byte) (Payload, error) {
 	parse, ok := payloads[kind]
 	if !ok {
-		return nil, approval.Errorf(approval.CodeInvalid, "audit entry: unknown kind %q", approval.Display(string(kind), 40))
+		return nil, approval.Errorf(approval.CodeInvalid, "audit entry: unknown kind %q",
+			approval.Display(string(kind), 40))
 	}
 	p, err := parse(doc)
 	if err != nil || string(doc) == "null" {

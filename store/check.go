@@ -9,8 +9,8 @@ import (
 	"github.com/pawlhq/pawl/audit"
 )
 
-// Check refuses what could not be read back, or would start a call in a state that it can't get to.
-// The error's code is approval.CodeInvalid.
+// Check refuses what could not be read back, and a status that no call begins with. The error's
+// code is approval.CodeInvalid.
 func (a AdmitParams) Check() error {
 	v := a.View
 	invalid := func(what string) error { return approval.Errorf(approval.CodeInvalid, "call: %s", what) }
@@ -24,15 +24,15 @@ func (a AdmitParams) Check() error {
 	case v.CreatedAt.IsZero():
 		return invalid("its creation time is missing")
 	case a.TakePermit != (v.Status == approval.StatusExecuting):
-		return invalid("it is admitted as executing if, and only if, its claim is taken")
+		return invalid("it is admitted as executing if, and only if, its permit is taken")
 	case a.DuplicateKey != "" && !(a.IsRequest && v.Status == approval.StatusPending):
-		return invalid("only one that waits can be the twin of others")
+		return invalid("only one that waits can have duplicates")
 	case a.TakePermit && a.GoodUntil.IsZero():
-		return invalid("the time until which its claim is good is missing")
+		return invalid("the time until which its permit is good is missing")
 	case v.Status.Ended() != (v.EndedAt != nil):
 		return invalid("it has an ending time if, and only if, it has ended")
 	case v.Status.NeedsPermit():
-		return invalid("it can't end with status " + string(v.Status) + " before it was claimed")
+		return invalid("it can't end with status " + string(v.Status) + " without a permit")
 	case v.Status != approval.StatusPending && v.Status != approval.StatusExecuting && !v.Status.Ended():
 		return invalid("it can't be admitted with status " + approval.Display(string(v.Status), 40))
 	}
@@ -47,7 +47,7 @@ func (a AdmitParams) Check() error {
 // Check refuses parameters without their times or with an entry that would not verify.
 func (c ClaimParams) Check() error {
 	if c.GoodUntil.IsZero() {
-		return approval.Errorf(approval.CodeInvalid, "claim: the time until which it is good is missing")
+		return approval.Errorf(approval.CodeInvalid, "claim: the time until which the permit is good is missing")
 	}
 	return checkChange(c.At, c.Entries)
 }
@@ -58,7 +58,8 @@ func (u UseParams) Check() error { return checkChange(u.At, u.Entries) }
 // Check refuses what is no ending, has no time, or an entry that would not verify.
 func (f FinishParams) Check() error {
 	if !f.Outcome.Status.Ended() {
-		return approval.Errorf(approval.CodeInvalid, "a call can't end with status %q", approval.Display(string(f.Outcome.Status), 40))
+		return approval.Errorf(approval.CodeInvalid, "a call can't end with status %q",
+			approval.Display(string(f.Outcome.Status), 40))
 	}
 	return checkChange(f.At, f.Entries)
 }
@@ -70,27 +71,31 @@ func (p Publication) Check() error {
 	}
 	names := make(map[string]bool, len(p.Tools))
 	for i, tool := range p.Tools {
+		invalid := func(what string) error {
+			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s %s", i, approval.Display(tool.Name, 80), what)
+		}
 		switch {
 		case tool.Name == "":
 			return approval.Errorf(approval.CodeInvalid, "tools[%d]: it has no name", i)
 		case names[tool.Name]:
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s is given twice in one list", i, approval.Display(tool.Name, 80))
+			return invalid("is given twice in one list")
 		case tool.Queue == "":
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s is on no queue", i, approval.Display(tool.Name, 80))
+			return invalid("is on no queue")
 		case tool.Publisher != p.Publisher:
-			return approval.Errorf(approval.CodeInvalid, "tools[%d]: %s has another publisher", i, approval.Display(tool.Name, 80))
+			return invalid("has another publisher")
 		}
 		names[tool.Name] = true
 	}
 	return nil
 }
 
-// CheckEntries keeps an entry of a call out of the log if it would never verify, or stand where
-// another subject's belongs.
+// CheckEntries refuses an entry of a call that would never verify, or whose subject is reserved for
+// other things than calls.
 func CheckEntries(entries []audit.Entry) error {
 	for _, e := range entries {
 		if audit.Reserved(e.Subject) {
-			return approval.Errorf(approval.CodeInvalid, "audit entry: no call has the ID %s", approval.Display(e.Subject, 80))
+			return approval.Errorf(approval.CodeInvalid, "audit entry: no call has the ID %s",
+				approval.Display(e.Subject, 80))
 		}
 		if err := e.Check(); err != nil {
 			return approval.Errorf(approval.CodeInvalid, "%w", err)

@@ -13,13 +13,13 @@ import (
 // Keys keeps the public keys whose signatures on decisions are trusted. A key is trusted when it is
 // added, may be retired once, and revoked once and for good; nothing else of it changes.
 type Keys interface {
-	// AddKey trusts a key, puts that on record, and returns the key as it stands; fresh is false if it
-	// was there before, also if it is retired or revoked since. Another key's ID is an error with
+	// AddKey trusts a key, puts that on record, and returns the key as it is then; fresh is false if
+	// it was there before, also if it is retired or revoked since. Another key's ID is an error with
 	// approval.CodeInvalid.
-	AddKey(ctx context.Context, k SigningKey) (stands SigningKey, fresh bool, err error)
-	// EndKey retires or revokes a key, puts that on record, and returns the key as it stands; fresh is
-	// false if that was done before. A revoked one can't be retired. Errors: ErrNotFound.
-	EndKey(ctx context.Context, e EndKeyParams) (stands SigningKey, fresh bool, err error)
+	AddKey(ctx context.Context, k SigningKey) (kept SigningKey, fresh bool, err error)
+	// EndKey retires or revokes a key, puts that on record, and returns the key as it is then; fresh
+	// is false if that was done before. A revoked one can't be retired. Errors: ErrNotFound.
+	EndKey(ctx context.Context, e EndKeyParams) (kept SigningKey, fresh bool, err error)
 	KeyReader
 }
 

@@ -25,7 +25,7 @@ var (
 	// ErrAmbiguous: the ID prefix fits several calls.
 	ErrAmbiguous = errors.New("the ID prefix fits several calls")
 	// ErrNoPermit: the step needs the call's permit, and there is none to use.
-	ErrNoPermit = errors.New("the call was never claimed, or its claim can't be used any more")
+	ErrNoPermit = errors.New("the call has no permit, or its permit can't be used any more")
 	// ErrStarted: the permit was used before, so the tool may have run.
 	ErrStarted = errors.New("the call's tool was started before")
 	// ErrRunOut: the permit was not used while the approval was good.
@@ -74,7 +74,7 @@ type Store interface {
 
 // Calls writes the life of calls. Entries given to a method are written in its transaction, and
 // only if the method takes effect ("first write wins"): a repeat changes nothing and returns what
-// stands.
+// is stored.
 type Calls interface {
 	// Admit writes a new call. If the ID is there already nothing is written, and the stored record
 	// comes back with fresh false. If another call with the same DuplicateKey is pending, nothing is
@@ -88,12 +88,12 @@ type Calls interface {
 
 	// Use consumes the permit, once. A second use is ErrStarted, except for a repeat with the Token of
 	// the first, which finds its own mark, and for a Retry by the same Run and Activity. Errors:
-	// ErrNotFound, ErrNoPermit (never claimed, voided, or ended), ErrDigest, ErrStarted, ErrRunOut for
-	// a first use after the permit's GoodUntil, ErrUnverified for a first use without Verified of a
-	// permit with Evidence.
+	// ErrNotFound, ErrNoPermit (none was claimed, it is void, or the call has ended), ErrDigest,
+	// ErrStarted, ErrRunOut for a first use after the permit's GoodUntil, ErrUnverified for a first
+	// use without Verified of a permit with Evidence.
 	Use(ctx context.Context, u UseParams) error
 
-	// Finish ends the call. If it has ended before, nothing is written and what stands comes back with
+	// Finish ends the call. If it has ended before, nothing is written, and the record comes back with
 	// fresh false. Errors: ErrNotFound; ErrNoPermit for an ending that needs a permit
 	// (Status.NeedsPermit) without one, or as executed before the permit was used
 	// (Permit.ToolMayHaveRun); ErrStarted for any other ending when the permit was used, or was handed
@@ -125,7 +125,7 @@ type Catalogue interface {
 type Reader interface {
 	// Call returns one call's record, by its whole ID, or ErrNotFound.
 	Call(ctx context.Context, id string) (Record, error)
-	// Resolve returns the whole ID that a prefix (or a whole ID) stands for. Errors: ErrNotFound, also
+	// Resolve returns the whole ID that begins with a prefix, or that is it. Errors: ErrNotFound, also
 	// for an empty prefix; ErrAmbiguous.
 	Resolve(ctx context.Context, prefix string) (string, error)
 	// Calls returns one page, the one admitted last first.
@@ -138,14 +138,16 @@ type Reader interface {
 
 // AdmitParams is a call as its policy activity admits it.
 type AdmitParams struct {
-	View         approval.View // Status: pending, executing (with TakePermit) or an ending (then EndedAt is set)
-	Verdict      approval.Verdict
-	Run          string    // Temporal run that admits
-	TakePermit   bool      // take the permit in the same transaction, as of View.CreatedAt: allowed calls
-	GoodUntil    time.Time // of the permit; required with TakePermit
-	Queue        string    // see Permit.Queue
-	IsRequest    bool      // a request: reviewers list it
-	DuplicateKey string    // the same in calls of which one at a time may be pending; empty: in none. Needs IsRequest
+	View       approval.View // Status: pending, executing (with TakePermit) or an ending (then EndedAt is set)
+	Verdict    approval.Verdict
+	Run        string    // Temporal run that admits
+	TakePermit bool      // take the permit in the same transaction, as of View.CreatedAt: allowed calls
+	GoodUntil  time.Time // of the permit; required with TakePermit
+	Queue      string    // see Permit.Queue
+	IsRequest  bool      // a request: reviewers list it
+	// DuplicateKey is the same in calls of which one at a time may be pending, and needs IsRequest.
+	// Empty: the call has no duplicates.
+	DuplicateKey string
 	Entries      []audit.Entry
 }
 

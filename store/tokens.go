@@ -16,7 +16,7 @@ type Tokens interface {
 	// AddToken keeps a new token, and puts that on record. A repeat changes nothing. Another token's
 	// ID is an error with approval.CodeInvalid.
 	AddToken(ctx context.Context, t Token) error
-	// RevokeToken revokes a token, puts that on record, and returns the token as it stands; fresh is
+	// RevokeToken revokes a token, puts that on record, and returns the token as it is then; fresh is
 	// false if it was revoked before. Errors: ErrNotFound.
 	RevokeToken(ctx context.Context, r RevokeParams) (t Token, fresh bool, err error)
 	TokenReader
@@ -92,5 +92,6 @@ func (r RevokeParams) Check() error {
 
 // Entry is the record of a revocation.
 func (r RevokeParams) Entry() (audit.Entry, error) {
-	return audit.New(audit.SubjectToken+r.ID, "revoked", r.At, audit.TokenRevoked{TokenID: r.ID, RevokedBy: r.By})
+	revoked := audit.TokenRevoked{TokenID: r.ID, RevokedBy: r.By}
+	return audit.New(audit.SubjectToken+r.ID, "revoked", r.At, revoked)
 }

@@ -36,7 +36,7 @@ func TestDuplicate(t *testing.T) {
 	})
 	h.want(h.call(doc), approval.StatusExecuted, "", 1)
 
-	// Started again under the same ID, it finds what stands; a later one is new.
+	// Started again under the same ID, it finds what is stored; a later one is new.
 	h.again("call-2")
 	if out := h.call(same); out.DuplicateOf != "call-1" || out.Status != approval.StatusBlocked {
 		t.Errorf("%+v", out)

@@ -108,7 +108,7 @@ func toolOutcome(err error) approval.Outcome {
 	switch app.Type() {
 	case approval.CodeToolFailed, approval.CodeDigest:
 		status, code = approval.StatusFailed, app.Type()
-	case approval.CodeNoPermit, approval.CodeUntrusted: // so the store holds no claim that can be used
+	case approval.CodeNoPermit, approval.CodeUntrusted: // so the store holds no permit that can be used
 		status, code = approval.StatusBlocked, app.Type()
 	case approval.CodeExpired:
 		status, code = approval.StatusExpired, app.Type()

@@ -232,7 +232,7 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 	if out.Status.NeedsPermit() {
 		g.step(ctx, localTimeout, steps.Record, in, &res)
 	} else {
-		// A denial is final in the store at once, where a claim can be voided until the tool starts. So
+		// A denial is final in the store at once, where a permit can be voided until the tool starts. So
 		// history fixes first what it follows from.
 		g.ordinary(ctx, steps.Record, in, &res)
 	}

@@ -221,13 +221,13 @@ func (v *verifier) check(r store.Record, h history, entries []audit.Entry) error
 func (v *verifier) checkClaim(r store.Record) error {
 	if r.Permit == nil || r.Verdict.Requirement == nil {
 		if r.Permit != nil && r.Permit.Evidence != "" {
-			return errors.New("nobody had to approve it, and its claim holds envelopes")
+			return errors.New("nobody had to approve it, and its permit holds envelopes")
 		}
 		return nil
 	}
 	var envelopes []json.RawMessage
 	if err := json.Unmarshal([]byte(r.Permit.Evidence), &envelopes); err != nil || len(envelopes) == 0 {
-		return errors.Join(fmt.Errorf("its claim rests on nothing: %q", r.Permit.Evidence), err)
+		return errors.Join(fmt.Errorf("its permit rests on nothing: %q", r.Permit.Evidence), err)
 	}
 	for _, e := range envelopes {
 		s, err := sign.VerifyKept(e, r.View.ID, r.View.Digest, v.trusted)
@@ -236,9 +236,9 @@ func (v *verifier) checkClaim(r store.Record) error {
 		}
 		switch {
 		case err != nil:
-			return fmt.Errorf("its claim rests on an envelope that does not hold: %w", err)
+			return fmt.Errorf("its permit rests on an envelope that does not hold: %w", err)
 		case s.Decision != approval.Approve, s.At.Before(r.View.CreatedAt), s.At.After(r.Permit.At):
-			return fmt.Errorf("its claim rests on %s of %v", s.Decision, s.At)
+			return fmt.Errorf("its permit rests on %s of %v", s.Decision, s.At)
 		}
 	}
 	v.verified++

@@ -20,7 +20,9 @@ type DB interface {
 	Select(ctx context.Context, doing, query string, args []any, read func(Rows) error) error
 	// Change runs a statement that changes at most one row, and writes the entry if one was changed,
 	// in one transaction.
-	Change(ctx context.Context, doing, statement string, args [3]any, entry audit.Entry) (changed bool, err error)
+	Change(
+		ctx context.Context, doing, statement string, args [3]any, entry audit.Entry,
+	) (changed bool, err error)
 }
 
 // Rows is the result of a query in either database.
@@ -123,7 +125,9 @@ func (b Base) AddKey(ctx context.Context, k store.SigningKey) (kept store.Signin
 }
 
 // EndKey implements store.Keys.
-func (b Base) EndKey(ctx context.Context, e store.EndKeyParams) (kept store.SigningKey, fresh bool, err error) {
+func (b Base) EndKey(
+	ctx context.Context, e store.EndKeyParams,
+) (kept store.SigningKey, fresh bool, err error) {
 	statement := `UPDATE pawl.signing_keys SET retired_at = $2, retired_by = $3
 		WHERE id = $1 AND retired_at IS NULL AND revoked_at IS NULL`
 	if e.Revoke {
@@ -206,10 +210,12 @@ func one[T any](
 	return found[0], nil
 }
 
-// resolve reads what a prefix, or a whole name, stands for. query finds the first two names from the
-// prefix on, in order: what the prefix fits comes first, and a whole name before longer ones.
+// resolve reads the one row whose name is prefix or begins with it. query finds the first two names
+// from the prefix on, in order: what the prefix fits comes first, and a whole name before longer
+// ones.
 func resolve[T any](
-	ctx context.Context, db DB, what, query, prefix string, scan func(Row, ...any) (T, error), name func(T) string,
+	ctx context.Context, db DB, what, query, prefix string,
+	scan func(Row, ...any) (T, error), name func(T) string,
 ) (item T, err error) {
 	var found []T
 	if prefix != "" && Storable(prefix) {

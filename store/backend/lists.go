@@ -121,7 +121,8 @@ func (l List[T]) Page() (rest Filter, order string, limit int, err error) {
 	case limit == 0:
 		limit = store.DefaultPage
 	case limit < 0 || limit > store.MaxPage:
-		return rest, "", 0, approval.Errorf(approval.CodeInvalid, "limit %d is not in 1 to %d", limit, store.MaxPage)
+		err := approval.Errorf(approval.CodeInvalid, "limit %d is not in 1 to %d", limit, store.MaxPage)
+		return rest, "", 0, err
 	}
 	rest = Filter{slices.Clone(l.Where.conditions), slices.Clone(l.Where.Args)}
 	if l.Cursor != "" {

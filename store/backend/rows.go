@@ -15,8 +15,8 @@ import (
 // The columns that the functions of this file read, in their order. c is calls, k is the permit's
 // row in claims, if there is one.
 const (
-	callColumns = `c.view, c.verdict, c.run, c.waits, k.call IS NOT NULL, coalesce(k.run, ''), k.at, k.good_until,
-		k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, '')`
+	callColumns = `c.view, c.verdict, c.run, c.waits, k.call IS NOT NULL, coalesce(k.run, ''), k.at,
+		k.good_until, k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, '')`
 	permitColumns = `c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
 		coalesce(k.queue, '') <> '', coalesce(k.evidence, '') <> '', k.good_until, k.used_at IS NOT NULL,
 		coalesce(k.used_run, ''), coalesce(k.used_activity, ''), coalesce(k.used_token, '')`
@@ -48,7 +48,8 @@ const (
 // columns.
 type Row interface{ Scan(...any) error }
 
-// Call reads what SelectCall finds: its columns after the call's number. No row is store.ErrNotFound.
+// Call reads what SelectCall finds: its columns after the call's number. No row is
+// store.ErrNotFound.
 func Call(id string, row Row) (seq int64, r store.Record, err error) {
 	var view, verdict string
 	var claimed bool
@@ -70,7 +71,8 @@ func Call(id string, row Row) (seq int64, r store.Record, err error) {
 	return seq, r, nil
 }
 
-// Permit reads what SelectPermit finds: its columns after the call's number. No row is store.ErrNotFound.
+// Permit reads what SelectPermit finds: its columns after the call's number. No row is
+// store.ErrNotFound.
 func Permit(id string, row Row) (seq int64, s store.PermitState, err error) {
 	err = row.Scan(&seq, &s.Digest, &s.Ended, &s.Claimed, &s.Void, &s.Remote, &s.Signed,
 		(*instant)(&s.GoodUntil), &s.Used, &s.Run, &s.Activity, &s.Token)

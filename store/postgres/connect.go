@@ -26,8 +26,10 @@ const (
 )
 
 // errURL has no detail: every part of an URL that can't be read may be a part of its password.
-var errURL = errors.New("the Postgres store's URL can't be used: it must read postgres://user:password@host:port/database?parameter=value, " +
-	"with special characters of the password in percent code, known values for parameters such as sslmode, and certificate files that exist")
+var errURL = errors.New("the Postgres store's URL can't be used: it must read " +
+	"postgres://user:password@host:port/database?parameter=value, " +
+	"with special characters of the password in percent code, " +
+	"known values for parameters such as sslmode, and certificate files that exist")
 
 // config is how to connect, and where to in words for people.
 func (o *Options) config() (*pgxpool.Config, string, error) {
@@ -80,11 +82,13 @@ func (o *Options) config() (*pgxpool.Config, string, error) {
 	where := describe(c.ConnConfig)
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		if encoding := conn.PgConn().ParameterStatus("server_encoding"); encoding != "UTF8" {
-			return backend.Errorf("store %s: its encoding is %s: Pawl needs a database made with ENCODING 'UTF8'", where, encoding)
+			return backend.Errorf("store %s: its encoding is %s: Pawl needs a database made with ENCODING 'UTF8'",
+				where, encoding)
 		}
 		// What is acknowledged must be on disk, also where the server or the user is set up otherwise.
 		// Stronger settings stay.
-		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off'`)
+		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'local', false)
+			WHERE current_setting('synchronous_commit') = 'off'`)
 		return err
 	}
 	return c, where, nil

@@ -57,7 +57,8 @@ var faults = map[string]struct {
 	"42501": {ErrAccess, "grant the right to the user, or run the set-up as the owner"},
 	"53100": {ErrFull, "free some space on its volume; nothing was written"},
 	"53200": {ErrUnavailable, "the server is out of memory"},
-	"53300": {ErrUnavailable, "the server has no connection left: raise its max_connections, or let every Pawl process hold fewer"},
+	"53300": {ErrUnavailable, "the server has no connection left: raise its max_connections, " +
+		"or let every Pawl process hold fewer"},
 	"54000": {errTooLarge, "shorten it"},
 	"55P03": {ErrBusy, "another transaction holds the row; see pg_stat_activity for one that is left open"},
 	"57014": {ErrBusy, "the statement was cancelled: the server may be overloaded"},
@@ -95,11 +96,13 @@ func explain(ctx context.Context, where, doing string, err error) error {
 	var connect *pgconn.ConnectError
 	switch {
 	case errors.Is(context.Cause(ctx), errSlow):
-		return backend.Errorf("store %s: %s: %w: %w: the server, the network or this pool is overloaded", where, doing, ErrBusy, errSlow)
+		return backend.Errorf("store %s: %s: %w: %w: the server, the network or this pool is overloaded",
+			where, doing, ErrBusy, errSlow)
 	case ctx.Err() != nil:
 		return backend.Errorf("store %s: %s: %w", where, doing, ctx.Err())
 	case errors.As(err, &connect):
-		return backend.Errorf("store %s: %s: %w: check that it runs, its address, and TLS (%w)", where, doing, ErrUnavailable, err)
+		return backend.Errorf("store %s: %s: %w: check that it runs, its address, and TLS (%w)",
+			where, doing, ErrUnavailable, err)
 	case errors.As(err, new(lost)):
 		return backend.Errorf("store %s: %s: %w: %s (%w)", where, doing, ErrUnavailable, adviceAgain, err)
 	}

@@ -85,7 +85,9 @@ func (s *Store) settled(ctx context.Context) (seq int64, err error) {
 }
 
 // page reads one page, with the seqs of its items, and counts, all from one snapshot.
-func page[T any](ctx context.Context, s *Store, l backend.List[T]) (p store.Page[T], seqs []int64, err error) {
+func page[T any](
+	ctx context.Context, s *Store, l backend.List[T],
+) (p store.Page[T], seqs []int64, err error) {
 	rest, order, limit, err := l.Page()
 	if err != nil {
 		return p, nil, err

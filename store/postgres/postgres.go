@@ -49,7 +49,8 @@ func (o *Options) validate() error {
 	case o.URL == "":
 		return errors.New("the Postgres store needs a URL: postgres://user@host:port/database")
 	case o.MaxConns < 0:
-		return fmt.Errorf("the Postgres store can't have %d connections: give a number from 1 on, or 0 for the default", o.MaxConns)
+		return fmt.Errorf("the Postgres store can't have %d connections: "+
+			"give a number from 1 on, or 0 for the default", o.MaxConns)
 	case o.Timeout < 0 || o.LockTimeout < 0:
 		return errors.New("the Postgres store's timeouts can't be negative: 0 takes the default")
 	}
@@ -105,7 +106,8 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	}()
 	version, err := s.version(ctx)
 	if hasState(err, "28P01") && config.ConnConfig.Password == "" {
-		return nil, backend.Errorf("%w; no password was given: set PGPASSWORD or PGPASSFILE, or put it into the variable that holds the URL", err)
+		return nil, backend.Errorf("%w; no password was given: set PGPASSWORD or PGPASSFILE, "+
+			"or put it into the variable that holds the URL", err)
 	}
 	if err != nil {
 		return nil, err
@@ -135,7 +137,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	const doing = "check"
 	return s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var found, refuses bool
-		err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pawl.calls), current_setting('transaction_read_only')::boolean`).Scan(&found, &refuses)
+		const look = `SELECT EXISTS (SELECT FROM pawl.calls), current_setting('transaction_read_only')::boolean`
+		err := conn.QueryRow(ctx, look).Scan(&found, &refuses)
 		if err == nil && refuses && !s.readOnly {
 			return backend.Errorf("store %s: %s: %w: %s", s.where, doing, ErrStandby, adviceStandby)
 		}

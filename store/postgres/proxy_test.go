@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// proxy stands between a store and its server, and loses answers.
+// proxy is between a store and its server, and loses answers.
 type proxy struct {
 	url     string
 	answers atomic.Int32 // until one is lost

@@ -48,7 +48,8 @@ func (s *Store) version(ctx context.Context) (version int64, err error) {
 	const doing = "open"
 	err = s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var standby, refuses, laid bool
-		err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, to_regclass($1) IS NOT NULL`,
+		err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery(),
+			current_setting('transaction_read_only')::boolean, to_regclass($1) IS NOT NULL`,
 			versionTable).Scan(&standby, &refuses, &laid)
 		if err != nil {
 			return err
@@ -69,13 +70,14 @@ func (s *Store) version(ctx context.Context) (version int64, err error) {
 func checkVersion(where string, version, target int64) error {
 	switch {
 	case version == 0:
-		return backend.Errorf("store %s: %w yet: open it for writing, with the right to create it", where, ErrMissing)
+		return backend.Errorf("store %s: %w yet: open it for writing, with the right to create it",
+			where, ErrMissing)
 	case version > target:
-		return backend.Errorf("store %s: %w: it has version %d, this one knows up to %d: use the newer Pawl, or another database",
-			where, store.ErrNewer, version, target)
+		return backend.Errorf("store %s: %w: it has version %d, this one knows up to %d: "+
+			"use the newer Pawl, or another database", where, store.ErrNewer, version, target)
 	case version < target:
-		return backend.Errorf("store %s: %w: it has version %d, this Pawl needs %d: open it once with this version for writing, with the right to upgrade it",
-			where, store.ErrSchema, version, target)
+		return backend.Errorf("store %s: %w: it has version %d, this Pawl needs %d: open it once "+
+			"with this version for writing, with the right to upgrade it", where, store.ErrSchema, version, target)
 	}
 	return nil
 }
@@ -93,7 +95,8 @@ func layOut(ctx context.Context, config *pgx.ConnConfig, where string) (err erro
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable))
 	if err != nil {
 		return err
 	}
@@ -120,7 +123,8 @@ func lock(ctx context.Context, conn *sql.Conn) error {
 	defer ask.Stop()
 	for {
 		var held bool
-		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, setUpLock).Scan(&held); err != nil || held {
+		err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, setUpLock).Scan(&held)
+		if err != nil || held {
 			return err
 		}
 		select {
@@ -135,7 +139,8 @@ func lock(ctx context.Context, conn *sql.Conn) error {
 func makeSchema(ctx context.Context, conn *sql.Conn, where string) error {
 	var there, laid, used bool
 	err := conn.QueryRowContext(ctx, `SELECT to_regnamespace('pawl') IS NOT NULL, to_regclass($1) IS NOT NULL,
-		EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('pawl'))`, versionTable).Scan(&there, &laid, &used)
+		EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('pawl'))`,
+		versionTable).Scan(&there, &laid, &used)
 	switch {
 	case err != nil:
 		return err

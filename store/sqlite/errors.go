@@ -28,14 +28,17 @@ var faults = map[int]struct {
 	err    error
 	advice string
 }{
-	sqlite3.SQLITE_FULL:    {ErrFull, "free some space on its volume; nothing was written"},
-	sqlite3.SQLITE_NOTADB:  {ErrForeign, "check the path, or restore the store from a backup"},
-	sqlite3.SQLITE_CORRUPT: {store.ErrDamaged, "stop Pawl, keep a copy of the file, its -wal and its -shm, and restore a backup"},
+	sqlite3.SQLITE_FULL:   {ErrFull, "free some space on its volume; nothing was written"},
+	sqlite3.SQLITE_NOTADB: {ErrForeign, "check the path, or restore the store from a backup"},
+	sqlite3.SQLITE_CORRUPT: {store.ErrDamaged,
+		"stop Pawl, keep a copy of the file, its -wal and its -shm, and restore a backup"},
 	sqlite3.SQLITE_READONLY: {errors.New("the file or its folder may not be written"),
-		"let Pawl's user write both, for reading too, as SQLite keeps its -shm beside the file; or copy the store to where it may"},
+		"let Pawl's user write both, for reading too, as SQLite keeps its -shm beside the file; " +
+			"or copy the store to where it may"},
 	sqlite3.SQLITE_CANTOPEN: {errors.New("the file, its -wal or its -shm can't be opened"),
 		"let Pawl's user read and write them and the folder they are in; or copy the store to where it may"},
-	sqlite3.SQLITE_PERM: {errors.New("access was refused"), "let Pawl's user read and write the file and its folder"},
+	sqlite3.SQLITE_PERM: {errors.New("access was refused"),
+		"let Pawl's user read and write the file and its folder"},
 	sqlite3.SQLITE_BUSY: {errors.New("something else holds the file locked"),
 		"close other programs that have it open for writing"},
 	sqlite3.SQLITE_IOERR: {errors.New("reading or writing the disk failed"), "check the volume and its logs"},
@@ -49,7 +52,8 @@ func explain(ctx context.Context, path, doing string, err error) error {
 	}
 	var fault *sqlite.Error
 	known := errors.As(err, &fault)
-	if ctx.Err() != nil && (errors.Is(err, sql.ErrTxDone) || known && fault.Code()&0xff == sqlite3.SQLITE_INTERRUPT) {
+	interrupted := known && fault.Code()&0xff == sqlite3.SQLITE_INTERRUPT
+	if ctx.Err() != nil && (interrupted || errors.Is(err, sql.ErrTxDone)) {
 		err, known = ctx.Err(), false // what a context that ends looks like from inside
 	}
 	if known {

@@ -20,12 +20,14 @@ func own(path string) (*os.File, error) {
 	name := path + lockSuffix
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, backend.Errorf("store %s: take the lock: %w: Pawl must be able to write to the folder", path, err)
+		return nil, backend.Errorf("store %s: take the lock: %w: Pawl must be able to write to the folder",
+			path, err)
 	}
 	if err := osfile.Lock(f); err != nil {
 		_ = f.Close()
 		if errors.Is(err, osfile.ErrHeld) {
-			return nil, backend.Errorf("store %s: %w%s (lock file %s): stop it, or use another file", path, ErrOwned, holder(name), name)
+			return nil, backend.Errorf("store %s: %w%s (lock file %s): stop it, or use another file",
+				path, ErrOwned, holder(name), name)
 		}
 		return nil, backend.Errorf("store %s: lock %s: %w", path, name, err)
 	}

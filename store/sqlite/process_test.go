@@ -96,7 +96,7 @@ func guard(ctx context.Context, s *Store, id string, tell io.Writer) error {
 	return nil
 }
 
-// used stands between executing and executed in a call's progress.
+// used comes between executing and executed in a call's progress.
 const used approval.Status = "used"
 
 var progress = []approval.Status{approval.StatusPending, approval.StatusExecuting, used, approval.StatusExecuted}

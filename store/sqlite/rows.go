@@ -21,7 +21,8 @@ const (
 		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view,
 			verdict, twin)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, '')) ON CONFLICT DO NOTHING`
-	addEntry    = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload) VALUES (?, ?, ?, ?, ?, ?, ?)`
+	addEntry = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`
 	insertEntry = addEntry + ` ON CONFLICT (call, step) DO NOTHING`
 )
 

@@ -44,7 +44,8 @@ func connect(path string, writer bool) *sql.DB {
 	if writer {
 		v.Set("mode", "rw")
 		v.Set("_txlock", "immediate")
-		v["_pragma"] = append(v["_pragma"], "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit("+maxLog+")")
+		v["_pragma"] = append(v["_pragma"],
+			"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit("+maxLog+")")
 	} else {
 		v.Set("mode", "ro")
 		v["_pragma"] = append(v["_pragma"], "query_only(1)")
@@ -80,15 +81,17 @@ func identify(ctx context.Context, path string) (ours bool, version int64, err e
 		return false, 0, err
 	}
 	var used, laid bool
-	if err := db.QueryRowContext(ctx, `SELECT count(*) > 0, count(*) FILTER (WHERE name = ?) > 0 FROM sqlite_schema`,
-		goose.DefaultTablename).Scan(&used, &laid); err != nil {
+	const look = `SELECT count(*) > 0, count(*) FILTER (WHERE name = ?) > 0 FROM sqlite_schema`
+	if err := db.QueryRowContext(ctx, look, goose.DefaultTablename).Scan(&used, &laid); err != nil {
 		return false, 0, err
 	}
 	if id != applicationID && (id != 0 || used) {
-		return false, 0, backend.Errorf("store %s: %w: it is another program's database: check the path", path, ErrForeign)
+		return false, 0, backend.Errorf("store %s: %w: it is another program's database: check the path",
+			path, ErrForeign)
 	}
 	if laid {
-		err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+goose.DefaultTablename).Scan(&version)
+		const newest = `SELECT coalesce(max(version_id), 0) FROM ` + goose.DefaultTablename
+		err = db.QueryRowContext(ctx, newest).Scan(&version)
 	}
 	return id == applicationID, version, err
 }
@@ -126,19 +129,20 @@ func checkVersion(path string, db *sql.DB, version int64) error {
 	case err != nil:
 		return err
 	case version == 0:
-		return backend.Errorf("store %s: %w yet: start the Pawl process that owns it; that sets it up", path, ErrMissing)
+		return backend.Errorf("store %s: %w yet: start the Pawl process that owns it; that sets it up",
+			path, ErrMissing)
 	case version > target:
 		return newerSchema(path, version, target)
 	case version < target:
-		return backend.Errorf("store %s: %w: it has version %d, this Pawl reads %d: start this version's owning process once, which upgrades it",
-			path, store.ErrSchema, version, target)
+		return backend.Errorf("store %s: %w: it has version %d, this Pawl reads %d: "+
+			"start this version's owning process once, which upgrades it", path, store.ErrSchema, version, target)
 	}
 	return nil
 }
 
 func newerSchema(path string, version, target int64) error {
-	return backend.Errorf("store %s: %w: it has version %d, this one knows up to %d: use the newer Pawl, or another path",
-		path, store.ErrNewer, version, target)
+	return backend.Errorf("store %s: %w: it has version %d, this one knows up to %d: "+
+		"use the newer Pawl, or another path", path, store.ErrNewer, version, target)
 }
 
 // newProvider makes what migrates db, and says to which version.

@@ -124,7 +124,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	// the next start.
 	now, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(now, s.file) {
-		return backend.Errorf("store %s: the file was moved, replaced or deleted while it was open: put it back and restart Pawl", s.path)
+		return backend.Errorf("store %s: the file was moved, replaced or deleted while it was open: "+
+			"put it back and restart Pawl", s.path)
 	}
 	err = s.read(ctx, doing, func(tx *sql.Tx) error {
 		var found bool
@@ -217,7 +218,8 @@ func locate(path string, create bool) (string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !create:
-		return "", backend.Errorf("store %s: %w: check the path; the Pawl process that owns a store creates it", path, ErrMissing)
+		return "", backend.Errorf("store %s: %w: check the path; the Pawl process that owns a store creates it",
+			path, ErrMissing)
 	case errors.Is(err, fs.ErrNotExist):
 		if err := makeDir(filepath.Dir(path)); err != nil {
 			return "", backend.Errorf("store %s: create its folder: %w", path, err)
@@ -230,7 +232,8 @@ func locate(path string, create bool) (string, error) {
 	case err != nil:
 		return "", backend.Errorf("store %s: %w: check the path and the permissions of its folders", path, err)
 	case info.IsDir():
-		return "", backend.Errorf("store %s: it is a folder: name a file in it, such as %s", path, filepath.Join(path, "pawl.db"))
+		return "", backend.Errorf("store %s: it is a folder: name a file in it, such as %s",
+			path, filepath.Join(path, "pawl.db"))
 	case !info.Mode().IsRegular():
 		return "", backend.Errorf("store %s: it is not an ordinary file: name one", path)
 	}

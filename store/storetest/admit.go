@@ -13,7 +13,7 @@ import (
 
 func admitFirstWins(t *testing.T, s store.Store) {
 	first := admit(t, s, waiting(t, "a"))
-	stands(t, s, first)
+	isStored(t, s, first)
 	if first.Run != "run-1" || !first.IsRequest || first.Permit != nil {
 		t.Errorf("the record is %+v", first)
 	}
@@ -26,7 +26,7 @@ func admitFirstWins(t *testing.T, s store.Store) {
 		t.Fatalf("a repeat: fresh %v, %v", fresh, err)
 	}
 	same(t, "the answer to a repeat", r, first)
-	stands(t, s, first)
+	isStored(t, s, first)
 	wrote(t, s, "a", "requested")
 
 	_, err = s.Call(t.Context(), "b")
@@ -70,7 +70,7 @@ func admitAllowed(t *testing.T, s store.Store) {
 	if r.Permit == nil || *r.Permit != want {
 		t.Fatalf("the claim is %+v, want %+v", r.Permit, want)
 	}
-	stands(t, s, r)
+	isStored(t, s, r)
 	wrote(t, s, "a", "requested", "claimed")
 
 	again, fresh, err := s.Admit(t.Context(), allowed(t, "a"))
@@ -83,10 +83,10 @@ func admitAllowed(t *testing.T, s store.Store) {
 }
 
 func admitEnded(t *testing.T, s store.Store) {
-	for _, status := range []approval.Status{approval.StatusBlocked, approval.StatusRejected, approval.StatusExpired, approval.StatusCancelled} {
+	for _, status := range denials {
 		id := "call-" + string(status)
 		r := admit(t, s, ended(t, id, status))
-		stands(t, s, r)
+		isStored(t, s, r)
 		fails(t, "Use of an ended call", s.Use(t.Context(), using(t, id)), store.ErrNoPermit)
 		again, fresh, err := s.Finish(t.Context(), ending(t, id, approval.StatusCancelled))
 		if err != nil || fresh {

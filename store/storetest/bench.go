@@ -15,21 +15,26 @@ import (
 func Sample(id string, waits bool) (store.AdmitParams, error) {
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	args := json.RawMessage(`{"query":"weather in the mountains","limit":10,"tags":["a","b","c"]}`)
-	e, err := audit.New(id, "requested", at, Payload{Of: audit.KindRequested, Note: "search by agent", JSON: args})
+	e, err := audit.New(id, "requested", at,
+		Payload{Of: audit.KindRequested, Note: "search by agent", JSON: args})
 	if err != nil {
 		return store.AdmitParams{}, err
 	}
 	a := store.AdmitParams{
 		View: approval.View{
-			ID: id, Tool: "search", Agent: "agent", Session: "session", Args: args, Digest: "digest", Reason: "the user asked for it",
-			Status: approval.StatusExecuting, CreatedAt: at, Policy: &approval.PolicyRef{Digest: "digest", Layer: "org", Rule: "search"},
+			ID: id, Tool: "search", Agent: "agent", Session: "session", Args: args, Digest: "digest",
+			Reason: "the user asked for it", Status: approval.StatusExecuting, CreatedAt: at,
+			Policy: &approval.PolicyRef{Digest: "digest", Layer: "org", Rule: "search"},
 		},
-		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run", TakePermit: true, GoodUntil: at.Add(time.Hour), Entries: []audit.Entry{e},
+		Verdict: approval.Verdict{Kind: approval.VerdictAllow}, Run: "run",
+		TakePermit: true, GoodUntil: at.Add(time.Hour), Entries: []audit.Entry{e},
 	}
 	if waits {
 		deadline := at.Add(24 * time.Hour)
-		a.View.Status, a.View.Deadline, a.View.Requirement, a.View.Risk = approval.StatusPending, &deadline, approval.OneApproval(), approval.RiskHigh
-		a.Verdict.Kind, a.Verdict.Requirement, a.Verdict.Timeout = approval.VerdictRequire, approval.OneApproval(), approval.Duration(24*time.Hour)
+		a.View.Status, a.View.Deadline = approval.StatusPending, &deadline
+		a.View.Requirement, a.View.Risk = approval.OneApproval(), approval.RiskHigh
+		a.Verdict.Kind, a.Verdict.Requirement = approval.VerdictRequire, approval.OneApproval()
+		a.Verdict.Timeout = approval.Duration(24 * time.Hour)
 		a.TakePermit, a.GoodUntil, a.IsRequest = false, time.Time{}, true
 	}
 	return a, nil
@@ -63,8 +68,10 @@ func BenchmarkGuard(b *testing.B, s store.Store) {
 		})
 		if err == nil {
 			_, _, err = s.Finish(b.Context(), store.FinishParams{
-				Outcome: approval.Outcome{ID: a.View.ID, Status: approval.StatusExecuted, Result: json.RawMessage(`{"hits":3}`)},
-				At:      a.View.CreatedAt, Entries: []audit.Entry{step(b, a, "end", audit.KindEnded)},
+				Outcome: approval.Outcome{
+					ID: a.View.ID, Status: approval.StatusExecuted, Result: json.RawMessage(`{"hits":3}`),
+				},
+				At: a.View.CreatedAt, Entries: []audit.Entry{step(b, a, "end", audit.KindEnded)},
 			})
 		}
 		if err != nil {
@@ -107,7 +114,9 @@ func step(b *testing.B, a store.AdmitParams, name string, kind audit.Kind) audit
 // BenchmarkCalls lists pages out of 100,000 calls that the backend made. One in fifty waited for
 // people, and one in a thousand still does.
 func BenchmarkCalls(b *testing.B, s store.Store) {
-	pending, rejected := []approval.Status{approval.StatusPending}, []approval.Status{approval.StatusRejected, approval.StatusExpired}
+	pending := []approval.Status{approval.StatusPending}
+	rejected := []approval.Status{approval.StatusRejected, approval.StatusExpired}
+	ended := []approval.Status{approval.StatusExecuted, approval.StatusRejected}
 	for name, q := range map[string]store.CallQuery{
 		"all":             {},
 		"requests":        {Requests: true},
@@ -118,7 +127,7 @@ func BenchmarkCalls(b *testing.B, s store.Store) {
 		"agent and tool":  {Agent: "agent-3", Tool: "tool-3"},
 		"session":         {Requests: true, Session: "session-77"},
 		"nothing":         {Risk: approval.RiskCritical},
-		"page 2":          {Statuses: []approval.Status{approval.StatusExecuted, approval.StatusRejected}, Cursor: "calls-90000"},
+		"page 2":          {Statuses: ended, Cursor: "calls-90000"},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

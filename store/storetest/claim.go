@@ -25,13 +25,13 @@ func claimOnce(t *testing.T, s store.Store) {
 	}
 	same(t, "the votes", first.View.Votes, claiming(t, "a").Votes)
 	same(t, "the decision", first.View.Decision, claiming(t, "a").Decision)
-	stands(t, s, first)
+	isStored(t, s, first)
 
 	repeat := claiming(t, "a")
 	repeat.Run, repeat.At, repeat.Votes, repeat.Decision = "run-2", after(9), nil, nil
 	repeat.Entries = []audit.Entry{entry(t, "a", "claimed again", audit.KindClaimed)}
 	same(t, "the answer to a repeat", claim(t, s, repeat), first)
-	stands(t, s, first)
+	isStored(t, s, first)
 	wrote(t, s, "a", "requested", "claimed")
 
 	use(t, s, using(t, "a"))
@@ -73,7 +73,7 @@ func claimDigest(t *testing.T, s store.Store) {
 		_, err := s.Claim(t.Context(), c)
 		fails(t, "Claim with digest "+digest, err, store.ErrDigest)
 	}
-	stands(t, s, before)
+	isStored(t, s, before)
 	wrote(t, s, "a", "requested")
 
 	claim(t, s, claiming(t, "a"))
@@ -85,7 +85,7 @@ func claimEnded(t *testing.T, s store.Store) {
 	admit(t, s, waiting(t, "a"))
 	over := finish(t, s, ending(t, "a", approval.StatusExpired))
 	same(t, "the answer to Claim", claim(t, s, claiming(t, "a")), over)
-	stands(t, s, over)
+	isStored(t, s, over)
 	if over.Permit != nil {
 		t.Errorf("an ended call has the claim %+v", over.Permit)
 	}
@@ -104,7 +104,7 @@ func useOnce(t *testing.T, s store.Store) {
 	late := using(t, "a")
 	late.At = time.Time{}
 	invalid(t, "Use without a time", s.Use(t.Context(), late))
-	stands(t, s, claimed)
+	isStored(t, s, claimed)
 	wrote(t, s, "a", "requested", "claimed")
 
 	use(t, s, using(t, "a"))
@@ -113,7 +113,7 @@ func useOnce(t *testing.T, s store.Store) {
 	fails(t, "a second Use", s.Use(t.Context(), again), store.ErrStarted)
 
 	claimed.Permit.UsedAt = after(3)
-	stands(t, s, claimed)
+	isStored(t, s, claimed)
 	wrote(t, s, "a", "requested", "claimed", "started")
 }
 
@@ -158,8 +158,10 @@ func useRetry(t *testing.T, s store.Store) {
 		{"the same activity, retried once more", func(*store.UseParams) {}, nil},
 		{"another run", func(u *store.UseParams) { u.Run = "run-2" }, store.ErrStarted},
 		{"another activity", func(u *store.UseParams) { u.Activity = "8" }, store.ErrStarted},
-		{"the same execution", func(u *store.UseParams) { u.Retry, u.Run, u.Token = false, "run-2", "token-1" }, nil},
-		{"an execution without a token", func(u *store.UseParams) { u.Retry, u.Token = false, "" }, store.ErrStarted},
+		{"the same execution",
+			func(u *store.UseParams) { u.Retry, u.Run, u.Token = false, "run-2", "token-1" }, nil},
+		{"an execution without a token",
+			func(u *store.UseParams) { u.Retry, u.Token = false, "" }, store.ErrStarted},
 		{"nobody", func(u *store.UseParams) { u.Run, u.Activity = "", "" }, store.ErrStarted},
 		{"another digest", func(u *store.UseParams) { u.Digest = "another" }, store.ErrDigest},
 	} {

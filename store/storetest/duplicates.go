@@ -48,7 +48,7 @@ func twinsCollapse(t *testing.T, s store.Store) {
 	finish(t, s, ending(t, "b", approval.StatusRejected))
 	admit(t, s, twin(t, "c", "x"))
 
-	// A call that is known stands, whatever waits by now.
+	// A call that is known stays as it is, whatever waits by now.
 	again, fresh, err = s.Admit(t.Context(), twin(t, "a", "x"))
 	if fresh || err != nil || again.View.Status != approval.StatusExecuting {
 		t.Errorf("a repeat: fresh %v, %v, %s", fresh, err, again.View.Status)

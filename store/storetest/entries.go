@@ -65,11 +65,13 @@ func appendOnce(t *testing.T, s store.Store) {
 	}
 
 	page := entries(t, s, store.EntryQuery{})
-	if want := strings.Fields("a/1 b/1 a/2 a/3 c/requested c/claimed"); !slices.Equal(steps(page.Items), want) || page.Total != len(want) {
+	want := strings.Fields("a/1 b/1 a/2 a/3 c/requested c/claimed")
+	if !slices.Equal(steps(page.Items), want) || page.Total != len(want) {
 		t.Fatalf("the log has %q, total %d; want %q", steps(page.Items), page.Total, want)
 	}
 	got := page.Items[0]
-	if got.Kind != first.Kind || !got.At.Equal(first.At) || got.At.Location() != time.UTC || got.Leaf != first.Leaf ||
+	if got.Kind != first.Kind || !got.At.Equal(first.At) || got.At.Location() != time.UTC ||
+		got.Leaf != first.Leaf ||
 		!bytes.Equal(got.Metadata, first.Metadata) || !bytes.Equal(got.Payload, first.Payload) {
 		t.Errorf("the entry is\n%+v\nwant\n%+v", got, first)
 	}
@@ -111,7 +113,8 @@ func entriesFiltered(t *testing.T, s store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	batch = append(batch, entry(t, "quiet", "1", audit.KindRefused), entry(t, "quiet", "2", audit.KindEnded), late)
+	batch = append(batch,
+		entry(t, "quiet", "1", audit.KindRefused), entry(t, "quiet", "2", audit.KindEnded), late)
 	appendAll(t, s, batch...)
 	for _, c := range []struct {
 		q     store.EntryQuery
@@ -133,8 +136,10 @@ func entriesFiltered(t *testing.T, s store.Store) {
 	} {
 		c.q.Limit = 1
 		page := entries(t, s, c.q)
-		if got := strings.Join(steps(page.Items), " "); got != c.first || page.Total != c.total || (page.Next != "") != (c.total > 1) {
-			t.Errorf("%+v lists %q, total %d, next %q; want %q and %d", c.q, got, page.Total, page.Next, c.first, c.total)
+		got := strings.Join(steps(page.Items), " ")
+		if got != c.first || page.Total != c.total || (page.Next != "") != (c.total > 1) {
+			t.Errorf("%+v lists %q, total %d, next %q; want %q and %d",
+				c.q, got, page.Total, page.Next, c.first, c.total)
 		}
 	}
 }
@@ -143,7 +148,8 @@ func entriesLarge(t *testing.T, s store.Store) {
 	const size, count = 1 << 20, 2*store.PageBytes>>20 + 1
 	var want []string
 	for i := range count {
-		e, err := audit.New("a", fmt.Sprint(i), after(1), Payload{Of: audit.KindEnded, Note: strings.Repeat("r", size)})
+		large := Payload{Of: audit.KindEnded, Note: strings.Repeat("r", size)}
+		e, err := audit.New("a", fmt.Sprint(i), after(1), large)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,6 +196,6 @@ func entriesChecked(t *testing.T, s store.Store) {
 	f.Entries = append(f.Entries, forged)
 	_, _, err = s.Finish(t.Context(), f)
 	invalid(t, "Finish", err)
-	stands(t, s, before)
+	isStored(t, s, before)
 	wrote(t, s, "a", "requested")
 }

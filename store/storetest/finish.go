@@ -14,7 +14,9 @@ import (
 )
 
 // denials are the endings that need no claim.
-var denials = []approval.Status{approval.StatusRejected, approval.StatusExpired, approval.StatusBlocked, approval.StatusCancelled}
+var denials = []approval.Status{
+	approval.StatusRejected, approval.StatusExpired, approval.StatusBlocked, approval.StatusCancelled,
+}
 
 // results are the endings that do.
 var results = []approval.Status{approval.StatusExecuted, approval.StatusFailed, approval.StatusOutcomeUnknown}
@@ -33,7 +35,7 @@ func finishFirstWins(t *testing.T, s store.Store) {
 	if over.View.EndedAt == nil || !over.View.EndedAt.Equal(f.At) {
 		t.Errorf("it ended at %v, want %v", over.View.EndedAt, f.At)
 	}
-	stands(t, s, over)
+	isStored(t, s, over)
 
 	for _, status := range append(denials, results...) {
 		other := ending(t, "a", status)
@@ -45,7 +47,7 @@ func finishFirstWins(t *testing.T, s store.Store) {
 		}
 		same(t, "the answer to a second ending", r, over)
 	}
-	stands(t, s, over)
+	isStored(t, s, over)
 	wrote(t, s, "a", "requested", "claimed", "started", "ended")
 }
 
@@ -85,7 +87,7 @@ func finishVoids(t *testing.T, s store.Store) {
 		if r.Permit == nil || !r.Permit.Void || !r.Permit.UsedAt.IsZero() {
 			t.Errorf("%s: the claim is %+v, want it void", status, r.Permit)
 		}
-		stands(t, s, r)
+		isStored(t, s, r)
 		fails(t, "Use after "+string(status), s.Use(t.Context(), using(t, id)), store.ErrNoPermit)
 		same(t, "the answer to Claim", claim(t, s, claiming(t, id)), r)
 		wrote(t, s, id, "requested", "claimed", "ended")
@@ -129,7 +131,7 @@ func finishStarted(t *testing.T, s store.Store) {
 			t.Errorf("%s took effect after the start", status)
 		}
 	}
-	stands(t, s, before)
+	isStored(t, s, before)
 	wrote(t, s, "a", "requested", "claimed", "started")
 	finish(t, s, ending(t, "a", approval.StatusOutcomeUnknown))
 }
@@ -143,7 +145,7 @@ func finishUnclaimed(t *testing.T, s store.Store) {
 			t.Errorf("%s took effect without a claim", status)
 		}
 	}
-	stands(t, s, before)
+	isStored(t, s, before)
 	wrote(t, s, "a", "requested")
 }
 
@@ -162,13 +164,15 @@ func finishVotes(t *testing.T, s store.Store) {
 		f.Votes = c.given
 		r := finish(t, s, f)
 		same(t, "the votes, "+c.name, r.View.Votes, c.want)
-		stands(t, s, r)
+		isStored(t, s, r)
 	}
 }
 
 func finishInvalid(t *testing.T, s store.Store) {
 	before := admit(t, s, waiting(t, "a"))
-	for _, status := range []approval.Status{"", "maybe", approval.StatusPending, approval.StatusApproved, approval.StatusExecuting} {
+	for _, status := range []approval.Status{
+		"", "maybe", approval.StatusPending, approval.StatusApproved, approval.StatusExecuting,
+	} {
 		_, _, err := s.Finish(t.Context(), ending(t, "a", status))
 		invalid(t, "Finish with status "+string(status), err)
 	}
@@ -176,7 +180,7 @@ func finishInvalid(t *testing.T, s store.Store) {
 	f.At = time.Time{}
 	_, _, err := s.Finish(t.Context(), f)
 	invalid(t, "Finish without a time", err)
-	stands(t, s, before)
+	isStored(t, s, before)
 	wrote(t, s, "a", "requested")
 }
 
@@ -213,7 +217,8 @@ func claimAgainstFinish(t *testing.T, s store.Store) {
 			if claimed.Permit != nil {
 				steps = []string{"requested", "claimed", "ended"}
 			}
-			if r.View.Status != approval.StatusExpired || (r.Permit != nil) != (claimed.Permit != nil) || (r.Permit != nil && !r.Permit.Void) {
+			if r.View.Status != approval.StatusExpired || (r.Permit != nil) != (claimed.Permit != nil) ||
+				(r.Permit != nil && !r.Permit.Void) {
 				t.Errorf("%s: it expired, but the record is %+v", id, r)
 			}
 			wrote(t, s, id, steps...)

@@ -12,7 +12,9 @@ import (
 )
 
 func signingKey(id string) store.SigningKey {
-	return store.SigningKey{ID: id, Public: bytes.Repeat([]byte{id[0]}, 32), Note: awkward, CreatedAt: after(1), CreatedBy: awkward}
+	return store.SigningKey{
+		ID: id, Public: bytes.Repeat([]byte{id[0]}, 32), Note: awkward, CreatedAt: after(1), CreatedBy: awkward,
+	}
 }
 
 func addKey(t *testing.T, s store.Store, id string) store.SigningKey {
@@ -75,7 +77,8 @@ func keysEnded(t *testing.T, s store.Store) {
 	want.RetiredAt, want.RetiredBy = &at, "ben"
 	same(t, "a retired key", endKey(t, s, keyEnding("k", false, at), true), want)
 	same(t, "retired again", endKey(t, s, keyEnding("k", false, after(6)), false), want)
-	same(t, "added again", func() store.SigningKey { k, _, _ := s.AddKey(t.Context(), signingKey("k")); return k }(), want)
+	again, _, _ := s.AddKey(t.Context(), signingKey("k"))
+	same(t, "added again", again, want)
 	later := after(7)
 	want.RevokedAt, want.RevokedBy = &later, "ben"
 	same(t, "a revoked key", endKey(t, s, keyEnding("k", true, later), true), want)
@@ -127,7 +130,8 @@ func keysTrusted(t *testing.T, s store.Store) {
 	if got := trusted(t, s); !slices.Equal(got, newest[1:store.MaxTrusted+1]) {
 		t.Errorf("the newest are %v", got)
 	}
-	if got := trusted(t, s, "A", newest[0], "B", "none", "a\x00b", "\xff"); !slices.Equal(got, []string{"B", "A"}) {
+	got := trusted(t, s, "A", newest[0], "B", "none", "a\x00b", "\xff")
+	if !slices.Equal(got, []string{"B", "A"}) {
 		t.Errorf("those asked for are %v", got)
 	}
 	if got := trusted(t, s, newest[0]); len(got) != 0 {
@@ -140,7 +144,8 @@ func keysPaged(t *testing.T, s store.Store) {
 		addKey(t, s, fmt.Sprint(i))
 	}
 	endKey(t, s, keyEnding("3", true, after(5)), true)
-	for _, k := range newestFirst(t, s.SigningKeys, func(k store.SigningKey) string { return k.ID }, "tokens-1") {
+	id := func(k store.SigningKey) string { return k.ID }
+	for _, k := range newestFirst(t, s.SigningKeys, id, "tokens-1") {
 		if (k.RevokedAt != nil) != (k.ID == "3") {
 			t.Errorf("%+v", k)
 		}
@@ -178,10 +183,10 @@ func useVerified(t *testing.T, s store.Store) {
 	if claimed.Permit.Evidence != c.Evidence {
 		t.Errorf("the claim rests on %q", claimed.Permit.Evidence)
 	}
-	stands(t, s, claimed)
+	isStored(t, s, claimed)
 	u := using(t, "a")
 	fails(t, "Use without looking", s.Use(t.Context(), u), store.ErrUnverified)
-	stands(t, s, claimed)
+	isStored(t, s, claimed)
 	wrote(t, s, "a", "requested", "claimed")
 
 	u.Verified = true

@@ -85,7 +85,10 @@ func callsPaged(t *testing.T, s store.Store) {
 
 // newestFirst fails unless a list of the IDs 0 to 6 comes in pages, the newest first, and refuses
 // what is no page of it, such as another list's cursor. It returns the items.
-func newestFirst[T any](t *testing.T, list func(context.Context, store.Paging) (store.Page[T], error), id func(T) string, foreign string) (all []T) {
+func newestFirst[T any](
+	t *testing.T, list func(context.Context, store.Paging) (store.Page[T], error),
+	id func(T) string, foreign string,
+) (all []T) {
 	t.Helper()
 	var got []string
 	walk(t, func(cursor string) string {
@@ -130,7 +133,9 @@ func callsFiltered(t *testing.T, s store.Store) {
 		{store.CallQuery{}, "6 5 4 3 2 1"},
 		{store.CallQuery{Requests: true}, "6 2 1"},
 		{store.CallQuery{Statuses: status(approval.StatusPending)}, "6 1"},
-		{store.CallQuery{Statuses: status(approval.StatusPending, approval.StatusRejected, approval.StatusPending)}, "6 2 1"},
+		{store.CallQuery{
+			Statuses: status(approval.StatusPending, approval.StatusRejected, approval.StatusPending),
+		}, "6 2 1"},
 		{store.CallQuery{Statuses: status(approval.StatusExecuted)}, ""},
 		{store.CallQuery{Statuses: approval.Statuses}, "6 5 4 3 2 1"},
 		{store.CallQuery{Requests: true, Statuses: status(approval.StatusRejected, approval.StatusBlocked)}, "2"},
@@ -144,7 +149,10 @@ func callsFiltered(t *testing.T, s store.Store) {
 		{store.CallQuery{Session: "s2"}, "5 2"},
 		{store.CallQuery{Session: "s%"}, "6"},
 		{store.CallQuery{Risk: approval.RiskHigh}, "6 4 1"},
-		{store.CallQuery{Requests: true, Statuses: status(approval.StatusPending), Tool: "pay", Agent: "anna", Session: "s1", Risk: approval.RiskHigh}, "1"},
+		{store.CallQuery{
+			Requests: true, Statuses: status(approval.StatusPending),
+			Tool: "pay", Agent: "anna", Session: "s1", Risk: approval.RiskHigh,
+		}, "1"},
 		{store.CallQuery{Tool: "pay", Agent: "anna", Session: "s2"}, ""},
 		{store.CallQuery{Tool: "' OR 1=1 --"}, ""},
 	} {
@@ -179,13 +187,15 @@ func callsTotal(t *testing.T, s store.Store) {
 	total(store.CallQuery{Limit: 1, Cursor: first.Next}, store.ExactTotal)
 	series(t, s, "b", 0, 2)
 	total(store.CallQuery{Limit: 1}, store.ExactTotal+1)
-	total(store.CallQuery{Requests: true, Statuses: []approval.Status{approval.StatusPending}}, store.ExactTotal+1)
+	pending := []approval.Status{approval.StatusPending}
+	total(store.CallQuery{Requests: true, Statuses: pending}, store.ExactTotal+1)
 	total(store.CallQuery{Tool: "none"}, 0)
 }
 
 func listsInvalid(t *testing.T, s store.Store) {
 	series(t, s, "a", 0, 2)
-	if err := s.Append(t.Context(), entry(t, "a", "1", audit.KindRefused), entry(t, "a", "2", audit.KindRefused)); err != nil {
+	two := []audit.Entry{entry(t, "a", "1", audit.KindRefused), entry(t, "a", "2", audit.KindRefused)}
+	if err := s.Append(t.Context(), two...); err != nil {
 		t.Fatal(err)
 	}
 	log, err := s.Entries(t.Context(), store.EntryQuery{Limit: 1})
@@ -206,7 +216,9 @@ func listsInvalid(t *testing.T, s store.Store) {
 	both("a limit that is too large", store.MaxPage+1, "", "")
 	both("each other's cursors", 1, log.Next, page.Next)
 	both("cursors with something more", 1, page.Next+"0x", log.Next+" ")
-	for _, cursor := range []string{"x", "0", "-1", "1", "' OR 1=1 --", "🦀", "\x00", strings.Repeat("9", 400)} {
+	for _, cursor := range []string{
+		"x", "0", "-1", "1", "' OR 1=1 --", "🦀", "\x00", strings.Repeat("9", 400),
+	} {
 		both("cursor "+cursor, 1, cursor, cursor)
 	}
 	_, err = s.Calls(t.Context(), store.CallQuery{Statuses: []approval.Status{approval.StatusPending, "maybe"}})
@@ -216,7 +228,9 @@ func listsInvalid(t *testing.T, s store.Store) {
 }
 
 func resolvePrefixes(t *testing.T, s store.Store) {
-	for _, id := range []string{"pawl-1", "pawl-12", "pawl-2a", "pawl-2b", "pawl_x", "pawl%y", "größe-1", "größe-2", "z\U0010FFFF!"} {
+	for _, id := range []string{
+		"pawl-1", "pawl-12", "pawl-2a", "pawl-2b", "pawl_x", "pawl%y", "größe-1", "größe-2", "z\U0010FFFF!",
+	} {
 		a := waiting(t, id)
 		a.Entries = nil
 		admit(t, s, a)

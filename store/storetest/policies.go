@@ -18,7 +18,10 @@ import (
 func applying(expect int64, text string) store.ApplyParams {
 	sum := sha256.Sum256([]byte(text))
 	return store.ApplyParams{
-		Set:    store.PolicySet{Digest: hex.EncodeToString(sum[:]), Layers: []store.PolicyLayer{{Name: "org.yaml", Text: text}}},
+		Set: store.PolicySet{
+			Digest: hex.EncodeToString(sum[:]),
+			Layers: []store.PolicyLayer{{Name: "org.yaml", Text: text}},
+		},
 		Expect: expect, At: after(int(expect)), By: "ana", Channel: "cli", Note: "<ümlaut> & 🦀\n\t\u2028",
 	}
 }
@@ -69,7 +72,8 @@ func policiesApplied(t *testing.T, s store.Store) {
 	}
 	wrote(t, s, audit.SubjectPolicy, "version/1", "version/2", "version/3")
 	page := entries(t, s, store.EntryQuery{Kind: audit.KindPolicyApplied})
-	if len(page.Items) != 3 || !strings.Contains(string(page.Items[1].Payload), second.Set.Digest) || !strings.Contains(string(page.Items[1].Payload), "béa") {
+	if len(page.Items) != 3 || !strings.Contains(string(page.Items[1].Payload), second.Set.Digest) ||
+		!strings.Contains(string(page.Items[1].Payload), "béa") {
 		t.Errorf("the log says %+v", page.Items)
 	}
 }
@@ -211,7 +215,9 @@ func policiesPaged(t *testing.T, s store.Store) {
 	if want != 0 {
 		t.Errorf("the pages end before version %d", want)
 	}
-	for _, q := range []store.Paging{{Cursor: "calls-1"}, {Cursor: "policy_versions-0"}, {Limit: -1}, {Limit: store.MaxPage + 1}} {
+	for _, q := range []store.Paging{
+		{Cursor: "calls-1"}, {Cursor: "policy_versions-0"}, {Limit: -1}, {Limit: store.MaxPage + 1},
+	} {
 		_, err := s.PolicyVersions(t.Context(), q)
 		invalid(t, fmt.Sprintf("%+v", q), err)
 	}

@@ -44,7 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"use: again only by the same execution or retried activity", useRetry},
 			{"use: not after the permit ran out", useRunOut},
 			{"use: not without a claim that holds", useWithoutClaim},
-			{"finish: the first ending stands", finishFirstWins},
+			{"finish: the first ending is final", finishFirstWins},
 			{"finish: one of many at once is fresh", finishConcurrently},
 			{"finish: a denial voids an unused permit", finishVoids},
 			{"finish: no denial after the tool started", finishStarted},
@@ -142,7 +142,9 @@ func allowed(t *testing.T, id string) store.AdmitParams {
 }
 
 func claiming(t *testing.T, id string) store.ClaimParams {
-	vote := approval.Decision{ID: "d-1", Kind: approval.Approve, Reviewer: "alice", Authenticated: true, At: after(1)}
+	vote := approval.Decision{
+		ID: "d-1", Kind: approval.Approve, Reviewer: "alice", Authenticated: true, At: after(1),
+	}
 	return store.ClaimParams{
 		ID: id, Run: "run-1", Digest: digestOf(id), At: after(2), GoodUntil: after(1000),
 		Votes: []approval.Decision{vote}, Decision: vote.Settlement(),
@@ -218,8 +220,8 @@ func finish(t *testing.T, s store.Store, f store.FinishParams) store.Record {
 	return r
 }
 
-// stands fails unless the stored call is r, and returns it.
-func stands(t *testing.T, s store.Store, r store.Record) store.Record {
+// isStored fails unless the stored call is r, and returns it.
+func isStored(t *testing.T, s store.Store, r store.Record) store.Record {
 	t.Helper()
 	stored, err := s.Call(t.Context(), r.View.ID)
 	if err != nil {

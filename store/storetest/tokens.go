@@ -13,8 +13,9 @@ import (
 func token(id string) store.Token {
 	expires := after(1000)
 	return store.Token{
-		ID: id, Subject: "agent:billing", Kind: "agent", Owner: awkward, Roles: []string{"agent"}, Groups: []string{"a", awkward},
-		Team: "finance", Agents: []string{"billing"}, Note: awkward, CreatedAt: after(1), CreatedBy: "ana", ExpiresAt: &expires,
+		ID: id, Subject: "agent:billing", Kind: "agent", Owner: awkward,
+		Roles: []string{"agent"}, Groups: []string{"a", awkward}, Team: "finance", Agents: []string{"billing"},
+		Note: awkward, CreatedAt: after(1), CreatedBy: "ana", ExpiresAt: &expires,
 		Hash: sha256.Sum256([]byte(id)),
 	}
 }

@@ -49,10 +49,14 @@ func toolsOfOperators(t *testing.T, s store.Store) {
 	catalogue(t, s)
 	publish(t, s, operator("pawl"))
 	pay := store.Tool{
-		Name: "pay", Description: awkward, Schema: json.RawMessage(`{"type":"object","required":["amount"]}`), SchemaDigest: "abc",
-		Queue: "pawl", Kind: "http", Idempotent: true, Timeout: approval.Duration(1500 * time.Millisecond), Publisher: "pawl",
+		Name: "pay", Description: awkward, Queue: "pawl", Kind: "http", Idempotent: true,
+		Schema: json.RawMessage(`{"type":"object","required":["amount"]}`), SchemaDigest: "abc",
+		Timeout: approval.Duration(1500 * time.Millisecond), Publisher: "pawl",
 	}
-	read := store.Tool{Name: "Read", Queue: "elsewhere", Kind: "activity", Heartbeat: approval.Duration(time.Second), Publisher: "pawl"}
+	read := store.Tool{
+		Name: "Read", Queue: "elsewhere", Kind: "activity", Publisher: "pawl",
+		Heartbeat: approval.Duration(time.Second),
+	}
 	publish(t, s, operator("pawl", pay, read))
 	catalogue(t, s, read, pay) // upper case is before lower case, whatever the locale
 	publish(t, s, operator("pawl", pay, read))
@@ -105,7 +109,8 @@ func toolsForgotten(t *testing.T, s store.Store) {
 	tool := func(name, queue string) store.Tool {
 		return store.Tool{Name: name, Queue: queue, Kind: "activity", Publisher: queue}
 	}
-	a, b, c, pay := tool("a", "pawl-tools-a"), tool("b", "pawl-tools-a"), tool("c", "pawl-tools-a"), tool("pay", "pawl")
+	a, b, c := tool("a", "pawl-tools-a"), tool("b", "pawl-tools-a"), tool("c", "pawl-tools-a")
+	pay := tool("pay", "pawl")
 	publish(t, s, agent("pawl-tools-a", c, b, a))
 	publish(t, s, operator("pawl", pay))
 	forget(nil)
@@ -124,7 +129,8 @@ func toolsAtOnce(t *testing.T, s store.Store) {
 	refusals := make([]int, many)
 	together(many, func(i int) {
 		queue := fmt.Sprintf("pawl-tools-%d", i)
-		refused, err := s.PublishTools(t.Context(), agent(queue, store.Tool{Name: "a", Queue: queue, Publisher: queue}))
+		offer := agent(queue, store.Tool{Name: "a", Queue: queue, Publisher: queue})
+		refused, err := s.PublishTools(t.Context(), offer)
 		if err != nil {
 			t.Error(err)
 		}
@@ -132,8 +138,10 @@ func toolsAtOnce(t *testing.T, s store.Store) {
 	})
 	won := slices.Index(refusals, 0)
 	tool, err := s.Tool(t.Context(), "a")
-	if err != nil || won < 0 || slices.Contains(refusals[won+1:], 0) || tool.Publisher != fmt.Sprintf("pawl-tools-%d", won) {
-		t.Errorf("of many publishers at once, refusals are %v and the tool is %s's, %v", refusals, tool.Publisher, err)
+	if err != nil || won < 0 || slices.Contains(refusals[won+1:], 0) ||
+		tool.Publisher != fmt.Sprintf("pawl-tools-%d", won) {
+		t.Errorf("of many publishers at once, refusals are %v and the tool is %s's, %v",
+			refusals, tool.Publisher, err)
 	}
 }
 
@@ -171,13 +179,13 @@ func claimElsewhere(t *testing.T, s store.Store) {
 	if first.Permit == nil || *first.Permit != want {
 		t.Fatalf("the claim is %+v, want %+v", first.Permit, want)
 	}
-	stands(t, s, first)
+	isStored(t, s, first)
 	same(t, "the answer to another run", claim(t, s, elsewhere(t, "a", "run-2")), first)
 	fails(t, "Use of a permit that was handed away", s.Use(t.Context(), using(t, "a")), store.ErrNoPermit)
 
 	a := allowed(t, "b")
 	a.Queue = "tools-python"
-	if r := stands(t, s, admit(t, s, a)); r.Permit == nil || r.Permit.Queue != "tools-python" {
+	if r := isStored(t, s, admit(t, s, a)); r.Permit == nil || r.Permit.Queue != "tools-python" {
 		t.Errorf("the claim of an allowed call is %+v", r.Permit)
 	}
 	fails(t, "Use of an allowed call's", s.Use(t.Context(), using(t, "b")), store.ErrNoPermit)
@@ -195,7 +203,7 @@ func finishElsewhere(t *testing.T, s store.Store) {
 		fails(t, "a denial by a run that can't know, "+run, err, store.ErrStarted)
 	}
 	f.Run = "run-1"
-	if r := stands(t, s, finish(t, s, f)); r.Permit == nil || !r.Permit.Void {
+	if r := isStored(t, s, finish(t, s, f)); r.Permit == nil || !r.Permit.Void {
 		t.Errorf("the claim of a tool that nobody started is %+v", r.Permit)
 	}
 	f = ending(t, "b", approval.StatusExecuted)
@@ -204,7 +212,8 @@ func finishElsewhere(t *testing.T, s store.Store) {
 	f = ending(t, "c", approval.StatusOutcomeUnknown)
 	f.Run = "run-2"
 	finish(t, s, f)
-	if _, _, err := s.Finish(t.Context(), ending(t, "d", approval.StatusExecuted)); !errors.Is(err, store.ErrNotFound) {
+	_, _, err := s.Finish(t.Context(), ending(t, "d", approval.StatusExecuted))
+	if !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Finish of an unknown call: %v", err)
 	}
 }

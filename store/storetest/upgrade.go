@@ -33,7 +33,8 @@ func Upgraded(t *testing.T, s store.Store) {
 	_, err := s.ActivePolicy(t.Context())
 	fails(t, "the active policy of a store that had none", err, store.ErrNotFound)
 	apply(t, s, applying(0, "a"))
-	if tool, err := s.Tool(t.Context(), "search"); err != nil || tool.Queue != "pawl" || tool.Publisher != "pawl" {
+	tool, err := s.Tool(t.Context(), "search")
+	if err != nil || tool.Queue != "pawl" || tool.Publisher != "pawl" {
 		t.Errorf("the tool is %+v, %v", tool, err)
 	}
 }
@@ -43,10 +44,11 @@ func Upgraded(t *testing.T, s store.Store) {
 func PolicyNotRecorded(t *testing.T, s store.Store) {
 	t.Helper()
 	a := applying(0, "a")
-	if v, fresh, err := s.ApplyPolicy(t.Context(), a); err == nil || errors.Is(err, store.ErrPolicyChanged) || fresh || v.Version != 0 {
+	v, fresh, err := s.ApplyPolicy(t.Context(), a)
+	if err == nil || errors.Is(err, store.ErrPolicyChanged) || fresh || v.Version != 0 {
 		t.Errorf("version %d, fresh %v, %v", v.Version, fresh, err)
 	}
-	_, err := s.Policy(t.Context(), a.Set.Digest)
+	_, err = s.Policy(t.Context(), a.Set.Digest)
 	fails(t, "the set of a policy that was not applied", err, store.ErrNotFound)
 	_, err = s.ActivePolicy(t.Context())
 	fails(t, "the active policy", err, store.ErrNotFound)

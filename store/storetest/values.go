@@ -22,7 +22,8 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 	deadline := after(5)
 	a := store.AdmitParams{
 		View: approval.View{
-			ID: "pawl/" + awkward, Tool: awkward, Args: text, Digest: awkward, Status: approval.StatusPending, Risk: approval.RiskCritical,
+			ID: "pawl/" + awkward, Tool: awkward, Args: text, Digest: awkward,
+			Status: approval.StatusPending, Risk: approval.RiskCritical,
 			Agent: awkward, Team: awkward, Session: awkward, Title: awkward, Description: awkward, Reason: awkward,
 			Labels: map[string]string{awkward: awkward, "empty": ""}, Requester: awkward,
 			CreatedAt: began, Deadline: &deadline,
@@ -43,7 +44,7 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 	if r.Run != a.Run {
 		t.Errorf("the run is %q, want %q", r.Run, a.Run)
 	}
-	stands(t, s, r)
+	isStored(t, s, r)
 	page := calls(t, s, store.CallQuery{Tool: awkward, Agent: awkward, Session: awkward})
 	same(t, "the listed views", page.Items, []approval.View{a.View})
 	if id, err := s.Resolve(t.Context(), "pawl/ü"); id != a.View.ID || err != nil {
@@ -52,8 +53,11 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 
 	// A time in another zone is the same time.
 	c := store.ClaimParams{
-		ID: a.View.ID, Run: awkward, Digest: awkward, GoodUntil: after(1000), At: after(2).In(time.FixedZone("east", 3600)),
-		Votes: []approval.Decision{{ID: awkward, Kind: approval.Approve, Reviewer: awkward, Channel: "api", Notes: awkward, At: after(1)}},
+		ID: a.View.ID, Run: awkward, Digest: awkward,
+		GoodUntil: after(1000), At: after(2).In(time.FixedZone("east", 3600)),
+		Votes: []approval.Decision{{
+			ID: awkward, Kind: approval.Approve, Reviewer: awkward, Channel: "api", Notes: awkward, At: after(1),
+		}},
 	}
 	r = claim(t, s, c)
 	if got := r.Permit.At; got != after(2) {
@@ -62,7 +66,8 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 	same(t, "the votes", r.View.Votes, c.Votes)
 	f := store.FinishParams{
 		Outcome: approval.Outcome{
-			ID: a.View.ID, Tool: awkward, Status: approval.StatusFailed, Result: json.RawMessage(`"` + `just a string` + `"`),
+			ID: a.View.ID, Tool: awkward, Status: approval.StatusFailed,
+			Result:   json.RawMessage(`"just a string"`),
 			Error:    &approval.CallError{Code: approval.CodeToolFailed, Message: awkward},
 			Decision: c.Votes[0].Settlement(), Digest: awkward,
 		},
@@ -73,7 +78,7 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 	if got := r.View.EndedAt; got == nil || *got != after(4) {
 		t.Errorf("it ended at %v, want %v", got, after(4))
 	}
-	stands(t, s, r)
+	isStored(t, s, r)
 }
 
 func valuesLarge(t *testing.T, s store.Store) {
@@ -92,11 +97,12 @@ func valuesLarge(t *testing.T, s store.Store) {
 
 	f := ending(t, "a", approval.StatusExecuted)
 	f.Outcome.Result = large(approval.MaxResult)
-	if e, err = audit.New("a", "ended", after(4), Payload{Of: audit.KindEnded, JSON: f.Outcome.Result}); err != nil {
+	e, err = audit.New("a", "ended", after(4), Payload{Of: audit.KindEnded, JSON: f.Outcome.Result})
+	if err != nil {
 		t.Fatal(err)
 	}
 	f.Entries = []audit.Entry{e}
-	r := stands(t, s, finish(t, s, f))
+	r := isStored(t, s, finish(t, s, f))
 	same(t, "the arguments", r.View.Args, a.View.Args)
 	same(t, "the result", r.View.Result, f.Outcome.Result)
 	wrote(t, s, "a", "requested", "started", "ended")

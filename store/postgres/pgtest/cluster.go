@@ -77,7 +77,8 @@ func (c *Cluster) Stop(t testing.TB) {
 // killed server starts again only when the processes of its connections have ended, too, and says
 // so until then.
 func (c *Cluster) Command() *exec.Cmd {
-	args := []string{"-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-c", "listen_addresses=", "-c", "max_connections=200"}
+	args := []string{"-D", filepath.Join(c.dir, "data"), "-k", c.dir,
+		"-c", "listen_addresses=", "-c", "max_connections=200"}
 	if !c.durable {
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off")
 	}
@@ -107,11 +108,14 @@ func (c *Cluster) Standby(t testing.TB) {
 // find looks for the folder of the programs, the newest first.
 func find() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		if path, err = filepath.EvalSymlinks(path); err == nil && isFile(filepath.Join(filepath.Dir(path), "postgres")) {
+		path, err = filepath.EvalSymlinks(path)
+		if err == nil && isFile(filepath.Join(filepath.Dir(path), "postgres")) {
 			return filepath.Dir(path), nil
 		}
 	}
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin"} {
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin",
+	} {
 		folders, err := filepath.Glob(pattern)
 		if err != nil {
 			return "", err
@@ -142,7 +146,8 @@ func start(within string, durable bool) (_ *Cluster, err error) {
 	}
 	password := rand.Text()
 	c := &Cluster{bin: bin, dir: dir, durable: durable, URL: (&url.URL{
-		Scheme: "postgres", User: url.UserPassword(owner, password), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode(),
+		Scheme: "postgres", User: url.UserPassword(owner, password), Path: "/postgres",
+		RawQuery: url.Values{"host": {dir}}.Encode(),
 	}).String()}
 	defer func() {
 		if err != nil {
@@ -156,7 +161,8 @@ func start(within string, durable bool) (_ *Cluster, err error) {
 	if err := giveAway(dir, file); err != nil {
 		return nil, err
 	}
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata="+filepath.Join(dir, "data"), "--username="+owner, "--pwfile="+file,
+	initdb := exec.Command(filepath.Join(bin, "initdb"),
+		"--pgdata="+filepath.Join(dir, "data"), "--username="+owner, "--pwfile="+file,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
 	initdb.Dir, initdb.SysProcAttr = dir, attributes()
 	if out, err := initdb.CombinedOutput(); err != nil {
