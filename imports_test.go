@@ -67,7 +67,7 @@ var rooms = map[string][]string{
 	"internal/cli/call":     {"client", "internal/cli", "internal/cli/admin", "internal/settings", "rest"},
 	"internal/cli/clitest":  {"approval", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy", "rest"},
 	"internal/cli/operate":  {"api", "auth", "auth/oidc", "codec", "health", "internal/cli", "internal/cli/admin", "internal/settings", "policy", "policy/active", "rest", "store", "tool", "worker"},
-	"internal/cli/policies": {"client", "internal/cli", "internal/cli/admin", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/requirement", "policy/schema", "rest"},
+	"internal/cli/policies": {"client", "internal/cli", "internal/cli/admin", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/requirement", "policy/schema", "rest"},
 	"internal/cli/review":   {"audit", "ballot", "client", "internal/cli", "rest"},
 	"examples/agent":        {"client"},
 }

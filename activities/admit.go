@@ -3,10 +3,10 @@ package activities
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -271,21 +271,26 @@ func (a *Activities) readmit(
 }
 
 // sameCall compares what the store holds of a call with the call asked for. What can't be compared
-// is another call: redacted values, and what a call asks for beyond what the store keeps of it.
+// is another call: hidden values, and what a call asks for beyond what the store keeps of it.
 func sameCall(in AdmitInput, record store.Record) bool {
-	now, _ := redactedView(in, record.Verdict)
-	then := record.View
-	for _, v := range []approval.View{now, then} {
-		if doc, err := json.Marshal(v); err != nil || bytes.Contains(doc, []byte("redacted")) {
-			return false
-		}
+	call, then := in.Call, record.View
+	if len(record.Verdict.Redact) > 0 && marked(then) {
+		return false
 	}
-	return !in.Call.RequireApproval && in.Call.Timeout == 0 &&
-		now.Tool == then.Tool && sameJSON(now.Args, then.Args) &&
-		now.Agent == then.Agent && now.Team == then.Team &&
-		now.Session == then.Session && now.Title == then.Title && now.Description == then.Description &&
-		now.Reason == then.Reason && maps.Equal(now.Labels, then.Labels) &&
-		now.Requester == then.Requester && now.Owner == then.Owner
+	return !call.RequireApproval && call.Timeout == 0 && call.Tool == then.Tool &&
+		sameJSON(call.Args, then.Args) && call.Agent == then.Agent && call.Team == then.Team &&
+		call.Session == then.Session && call.Title == then.Title && call.Description == then.Description &&
+		call.Reason == then.Reason && maps.Equal(call.Labels, then.Labels) &&
+		call.Requester == then.Requester && call.Owner == then.Owner
+}
+
+// marked reports whether anything was hidden in what is redacted of a call before it is stored.
+func marked(v approval.View) bool {
+	texts := []string{string(v.Args), v.Title, v.Description, v.Reason}
+	for _, text := range v.Labels {
+		texts = append(texts, text)
+	}
+	return slices.ContainsFunc(texts, redact.Marked)
 }
 
 func sameJSON(a, b []byte) bool {

@@ -24,6 +24,10 @@ const (
 	Repeat = "[same as a redacted field]"
 )
 
+// Marked reports whether a value was hidden in a text, or the text says so itself: which of the two
+// can't be told.
+func Marked(s string) bool { return strings.Contains(s, Mark) || strings.Contains(s, Repeat) }
+
 // Redactor hides the values of named fields wherever they show: under their names at any depth of
 // arguments and results, and again as text inside other values, error messages and explanations.
 // Names compare without case. A Redactor learns values as it goes (Args and Labels first, then JSON

@@ -223,7 +223,7 @@ func (p *Policy) take(ctx context.Context, set *policy.Set, v store.PolicyVersio
 	was := p.now.Swap(&inForce{set, v})
 	p.o.Logger.InfoContext(ctx, "another policy is in force",
 		"version", v.Version, "digest", v.Digest,
-		"by", approval.Display(v.By, 80), "was", was.version.Version)
+		"by", approval.Display(v.By, 80), "was", was.version.Version, "was_digest", was.version.Digest)
 }
 
 // tell logs what kept the look from the active policy, once until that changes.

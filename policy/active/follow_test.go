@@ -58,6 +58,13 @@ func TestFollow(t *testing.T) {
 		if err := p.Check(t.Context()); err != nil || l.count("another policy is in force") != 3 {
 			t.Errorf("Check: %v; the log:\n%s", err, l.take())
 		}
+		// One line for each change says which it is and what it replaces, and nothing of its text.
+		for line := range strings.Lines(l.take()) {
+			if !strings.Contains(line, "level=INFO") || !strings.Contains(line, " digest=") ||
+				!strings.Contains(line, " was_digest=") || strings.Contains(line, "tool") {
+				t.Errorf("logged %s", line)
+			}
+		}
 
 		p.Close()
 		p.Close()

@@ -148,7 +148,4 @@ func fromView(v approval.View) (Case, error) {
 
 // Redacted reports whether values in the call's arguments were hidden before they came here:
 // conditions on them see the mark instead.
-func (c Case) Redacted() bool {
-	return bytes.Contains(c.Call.Args, []byte(redact.Mark)) ||
-		bytes.Contains(c.Call.Args, []byte(redact.Repeat))
-}
+func (c Case) Redacted() bool { return redact.Marked(string(c.Call.Args)) }

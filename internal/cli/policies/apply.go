@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/admin"
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
@@ -60,6 +63,9 @@ SQLite, first stop the process that owns the store.`,
 			if f := cmd.Flag("expect"); f.Changed && s.expect < 0 {
 				return cli.UsageError(errors.New("--expect is a version, from 0 on; 'pawl policy history' lists them"))
 			}
+			if err := s.checkDryRun(cmd); err != nil {
+				return err
+			}
 			if err := approval.CheckNotes(s.note); err != nil {
 				return cli.UsageError(fmt.Errorf("--note: %w", err))
 			}
@@ -100,6 +106,19 @@ func policyFiles(paths []string) ([]policyFile, error) {
 		files[i] = policyFile{f, paths[i]}
 	}
 	return files, nil
+}
+
+// checkDryRun refuses $PAWL_DRY_RUN, which is a setting of 'pawl setup': whoever set it may believe
+// that nothing is applied here.
+func (s *applyCommand) checkDryRun(cmd *cobra.Command) error {
+	variable := settings.Variable("dry-run")
+	text := strings.TrimSpace(s.app.Getenv(variable))
+	dry, err := strconv.ParseBool(text)
+	if text == "" || err == nil && !dry || cmd.Flag("dry-run").Changed {
+		return nil
+	}
+	return cli.UsageError(fmt.Errorf("%s is set, which is for 'pawl setup' and would not keep this "+
+		"command from applying: give --dry-run to try the policy, or --dry-run=false to apply it", variable))
 }
 
 // checkBy refuses to apply without a name for the record. A dry run by the API needs none.
