@@ -93,18 +93,17 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 	if err != nil {
 		return auth.Principal{}, err
 	}
-	if wait, blocked := s.failures.blocked(remote, credential); blocked {
-		return auth.Principal{}, tooMany(rest.CodeTooManyFailures, wait, "Too many "+
-			"credentials from this address were refused. Wait, and check which program there has an old token.")
-	}
 	p, err := s.o.Auth.Authenticate(ctx, credential)
 	refusal := auth.Refused(err)
 	switch {
 	case err == nil:
-		s.failures.worked(credential)
 		return p, nil
 	case refusal != nil:
-		s.failures.failed(remote, credential)
+		if wait, many := s.failures.failed(remote); many {
+			return auth.Principal{}, tooMany(rest.CodeTooManyFailures, wait,
+				"The credential was refused, like too many from this address before. "+
+					"Wait, and check which program there has an old token.")
+		}
 		s.o.Logger.InfoContext(ctx, "a credential was refused", "code", refusal.Code, "remote", remote)
 		return auth.Principal{}, unauthenticated(refusal.Code, `, error="invalid_token"`, refusal.Message)
 	case ctx.Err() != nil:

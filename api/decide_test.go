@@ -177,6 +177,10 @@ func TestReviewer(t *testing.T) {
 		{"control character", []string{"X-Pawl-Reviewer", "a\tb"}, 400, rest.CodeInvalidRequest},
 		{"not UTF-8", []string{"X-Pawl-Reviewer", "a\xff"}, 400, rest.CodeInvalidRequest},
 		{"invisible character", []string{"X-Pawl-Reviewer", "ana\u200b"}, 400, rest.CodeInvalidRequest},
+		{"as everybody is called", []string{"X-Pawl-Reviewer", "local"}, 400, rest.CodeInvalidRequest},
+		{"as the policy is called", []string{"X-Pawl-Reviewer", "Policy"}, 400, rest.CodeInvalidRequest},
+		{"as Pawl", []string{"X-Pawl-Reviewer", "PAWL"}, 400, rest.CodeInvalidRequest},
+		{"almost so", []string{"X-Pawl-Reviewer", "locals"}, 200, ""},
 		{"too long", []string{"X-Pawl-Reviewer", strings.Repeat("x", 201)}, 400, rest.CodeInvalidRequest},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"container/list"
-	"crypto/sha256"
 	"math"
 	"net/http"
 	"net/netip"
@@ -47,69 +46,38 @@ func (l *lru[K, V]) put(key K, v V) {
 	}
 }
 
-func (l *lru[K, V]) drop(key K) {
-	if e, ok := l.items[key]; ok {
-		l.order.Remove(e)
-		delete(l.items, key)
-	}
-}
-
 // Bounds of refused credentials, for each remote address: a burst, then one in so long.
 const (
 	failureBurst  = 20
 	failurePause  = time.Second
-	maxRemembered = 8192 // addresses, and credentials that worked
+	maxRemembered = 8192 // addresses, and callers
 )
 
-// failures slows down who tries credentials. An address that failed too often is answered without a
-// look at what it sends, but for credentials that worked not long ago: whoever shares an address
-// with a mistaken program goes on. They are looked up like all others, so none works longer than it
-// should.
+// failures slows down who tries credentials. Every credential is looked up, since many programs may
+// share an address: only the answers to those that are refused change.
 type failures struct {
-	mu      sync.Mutex
-	of      *lru[netip.Prefix, *rate.Limiter]
-	working *lru[[sha256.Size]byte, struct{}]
+	mu sync.Mutex
+	of *lru[netip.Prefix, *rate.Limiter]
 }
 
 func newFailures() *failures {
-	return &failures{of: newLRU[netip.Prefix, *rate.Limiter](maxRemembered),
-		working: newLRU[[sha256.Size]byte, struct{}](maxRemembered)}
+	return &failures{of: newLRU[netip.Prefix, *rate.Limiter](maxRemembered)}
 }
 
-// blocked reports whether an address has to wait, and for how long.
-func (f *failures) blocked(remote netip.Addr, credential string) (time.Duration, bool) {
+// failed counts a refused credential, and returns how long the address should wait, if it sent too
+// many.
+func (f *failures) failed(remote netip.Addr) (wait time.Duration, tooMany bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	limiter, known := f.of.get(network(remote))
-	if !known {
-		return 0, false
-	}
-	if _, works := f.working.get(sha256.Sum256([]byte(credential))); works {
-		return 0, false
-	}
-	missing := 1 - limiter.Tokens()
-	return time.Duration(missing * float64(failurePause)), missing > 0
-}
-
-func (f *failures) failed(remote netip.Addr, credential string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.working.drop(sha256.Sum256([]byte(credential)))
 	limiter, known := f.of.get(network(remote))
 	if !known {
 		limiter = rate.NewLimiter(rate.Every(failurePause), failureBurst)
 		f.of.put(network(remote), limiter)
 	}
-	limiter.Allow()
-}
-
-func (f *failures) worked(credential string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	key := sha256.Sum256([]byte(credential))
-	if _, known := f.working.get(key); !known {
-		f.working.put(key, struct{}{})
+	if limiter.Allow() {
+		return 0, false
 	}
+	return time.Duration((1 - limiter.Tokens()) * float64(failurePause)), true
 }
 
 // network is whom an address stands for: a single IPv4 address, or the /64 that one IPv6 customer

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -18,49 +19,60 @@ func TestFailuresSlowDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFailures()
 		bad, good := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-		f.worked("shared")
 		for n := range failureBurst {
-			if _, blocked := f.blocked(bad, "x"); blocked {
-				t.Fatalf("blocked after %d", n)
+			if _, many := f.failed(bad); many {
+				t.Fatalf("too many after %d", n)
 			}
-			f.failed(bad, "x")
 		}
-		if wait, blocked := f.blocked(bad, "x"); !blocked || wait <= 0 || wait > failurePause {
-			t.Errorf("after %d failures: blocked %v, for %v", failureBurst, blocked, wait)
+		if wait, many := f.failed(bad); !many || wait <= 0 || wait > failurePause {
+			t.Errorf("after %d failures: %v, for %v", failureBurst, many, wait)
 		}
-		if _, blocked := f.blocked(good, "x"); blocked {
-			t.Error("another address is blocked")
-		}
-		if _, blocked := f.blocked(bad, "shared"); blocked {
-			t.Error("a credential that worked is blocked with its neighbours")
-		}
-		f.failed(bad, "shared") // it was revoked
-		if _, blocked := f.blocked(bad, "shared"); !blocked {
-			t.Error("a credential that works no more is not")
+		if _, many := f.failed(good); many {
+			t.Error("another address is slowed down")
 		}
 		time.Sleep(2 * failurePause)
-		if _, blocked := f.blocked(bad, "x"); blocked {
-			t.Error("blocked for ever")
+		if _, many := f.failed(bad); many {
+			t.Error("slowed down for ever")
 		}
 
 		six, neighbour, far := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db8:0:1::1")
 		for range failureBurst {
-			f.failed(six, "x")
+			f.failed(six)
 		}
-		if _, blocked := f.blocked(neighbour, "x"); !blocked {
-			t.Error("another address of the same /64 is not blocked")
+		if _, many := f.failed(neighbour); !many {
+			t.Error("another address of the same /64 is not slowed down")
 		}
-		if _, blocked := f.blocked(far, "x"); blocked {
-			t.Error("another /64 is blocked")
+		if _, many := f.failed(far); many {
+			t.Error("another /64 is slowed down")
 		}
 		for n := range 2 * maxRemembered {
-			f.failed(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), "x")
-			f.worked(fmt.Sprint("credential ", n))
+			f.failed(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))
 		}
-		if n, m := len(f.of.items), len(f.working.items); n != maxRemembered || m != maxRemembered || f.of.order.Len() != n || f.working.order.Len() != m {
-			t.Errorf("%d addresses and %d credentials are remembered", n, m)
+		if n := len(f.of.items); n != maxRemembered || f.of.order.Len() != n {
+			t.Errorf("%d addresses are remembered", n)
 		}
 	})
+}
+
+// Programs with bad tokens keep nobody out who shares their address with them.
+func TestGoodTokensWorkBesideBadOnes(t *testing.T) {
+	w := guardedWorld(t)
+	revoked := w.token("old", rest.RoleReviewer)
+	id, _ := auth.TokenID(revoked)
+	if _, _, err := w.store.RevokeToken(t.Context(), store.RevokeParams{ID: id, By: "root", At: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	made, _, err := auth.Issue(rest.TokenSpec{Subject: "elsewhere", Roles: []rest.Role{rest.RoleReviewer}}, "root", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"pawl_wrong", "no.jwt.either", revoked, made} {
+		for range failureBurst {
+			w.with(bad, "GET", "/api/whoami", "")
+		}
+		expect(t, w.with(bad, "GET", "/api/whoami", ""), 429, rest.CodeTooManyFailures)
+		expect(t, w.with(w.token("rita", rest.RoleReviewer), "GET", "/api/whoami", ""), 200, "")
+	}
 }
 
 func TestTooManyFailuresAreToldSo(t *testing.T) {

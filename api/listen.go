@@ -79,6 +79,9 @@ func (e Exposure) Listen(address string, authenticated bool) (net.Listener, erro
 func (e Exposure) may(a net.Addr, given string, authenticated bool) error {
 	addr, ok := a.(*net.TCPAddr)
 	switch {
+	case !authenticated && len(e.Proxies) > 0:
+		return errors.New("api: callers are not authenticated, so whoever comes through the proxy could do " +
+			"everything: authenticate with --auth, or serve this machine alone, without --behind-proxy")
 	case ok && addr.IP.IsLoopback():
 		return nil
 	case !authenticated:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -114,13 +115,7 @@ func reviewer(c *gin.Context, does string) (string, error) {
 	if len(names) > 1 {
 		return "", invalid("the header %s is given %d times", header, len(names))
 	}
-	if err := approval.CheckName("the header "+header, names[0]); err != nil {
-		return "", err
-	}
-	if approval.Display(names[0], 0) != names[0] {
-		return "", invalid("the header %s holds characters that can't be seen", header)
-	}
-	return names[0], nil
+	return names[0], auth.CheckPerson("the header "+header, names[0])
 }
 
 // channel tells the command line from everybody else. It is a label, not evidence.

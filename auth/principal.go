@@ -43,10 +43,10 @@ const (
 // Check refuses a principal that could pass for something else. The error's code is
 // approval.CodeInvalid.
 func (p Principal) Check() error {
-	if err := checkPerson("subject", p.Subject); err != nil {
+	if err := CheckPerson("subject", p.Subject); err != nil {
 		return err
 	}
-	if err := checkPerson("owner", p.Owner); err != nil {
+	if err := CheckPerson("owner", p.Owner); err != nil {
 		return err
 	}
 	switch p.Kind {
@@ -84,7 +84,9 @@ func (p Principal) Check() error {
 	return checkName("team", p.Team)
 }
 
-func checkPerson(field, name string) error {
+// CheckPerson refuses names that nobody may act under: those that can't be read as what they are, and
+// those that stand for something else in records. The error's code is approval.CodeInvalid.
+func CheckPerson(field, name string) error {
 	if err := checkName(field, name); err != nil {
 		return err
 	}

@@ -32,6 +32,8 @@ func PrincipalOf(s rest.TokenSpec, now time.Time) (Principal, error) {
 	switch {
 	case s.NeverExpires && s.ExpiresAt != nil:
 		return p, invalid("the token can't both expire and never expire")
+	case s.ExpiresAt != nil && !s.ExpiresAt.After(now):
+		return p, invalid("expires_at: %s is not in the future", s.ExpiresAt.Format(time.RFC3339))
 	case s.ExpiresAt != nil:
 		p.Expires = *s.ExpiresAt
 	case !s.NeverExpires:

@@ -183,6 +183,7 @@ func swap(s string, at int) string {
 
 func TestSpecs(t *testing.T) {
 	now := time.Now()
+	atOnce := now.Truncate(time.Microsecond)
 	past, later := now.Add(-time.Second), now.Add(time.Hour)
 	person := func(change func(*rest.TokenSpec)) rest.TokenSpec {
 		s := rest.TokenSpec{Subject: "ana", Roles: []rest.Role{rest.RoleReviewer}}
@@ -206,6 +207,8 @@ func TestSpecs(t *testing.T) {
 		"a group without a name":   person(func(s *rest.TokenSpec) { s.Groups = []string{""} }),
 		"a note with a line break": person(func(s *rest.TokenSpec) { s.Note = "a\nb" }),
 		"expired":                  person(func(s *rest.TokenSpec) { s.ExpiresAt = &past }),
+		"expired in year 1":        person(func(s *rest.TokenSpec) { s.ExpiresAt = &time.Time{} }),
+		"expired just now":         person(func(s *rest.TokenSpec) { s.ExpiresAt = &atOnce }),
 		"for ever and an hour":     person(func(s *rest.TokenSpec) { s.ExpiresAt, s.NeverExpires = &later, true }),
 	} {
 		text, _, err := auth.Issue(s, "root", now)

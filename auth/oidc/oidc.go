@@ -122,6 +122,10 @@ func (o *Options) validate() error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if len(o.Roles[rest.RoleAgent]) > 0 && o.Claims.Owner == "" {
+		o.Logger.Warn("agents that sign in with the OpenID Connect issuer are their own owners, " +
+			"so nobody is kept from approving what an agent of theirs asks for: name the claim that holds the owner")
+	}
 	return nil
 }
 

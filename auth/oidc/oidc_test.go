@@ -1,12 +1,14 @@
 package oidc
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
@@ -266,6 +268,26 @@ func TestOptions(t *testing.T) {
 		o.Issuer = address
 		if _, err := New(o); err != nil {
 			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// Nobody is kept from approving what an agent asks for that has no other owner: the operator reads so.
+func TestAgentsWithoutOwnersAreWarnedOf(t *testing.T) {
+	for _, c := range []struct {
+		role  rest.Role
+		claim string
+		want  bool
+	}{
+		{rest.RoleAgent, "", true}, {rest.RoleAgent, "owner", false}, {rest.RoleReviewer, "", false}, {rest.RoleAdmin, "owner", false},
+	} {
+		var log bytes.Buffer
+		_, err := New(Options{
+			Issuer: issuerURL, Audience: []string{"pawl"}, Roles: map[rest.Role][]string{c.role: {"x"}},
+			Claims: Claims{Owner: c.claim}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if err != nil || strings.Contains(log.String(), "their own owners") != c.want {
+			t.Errorf("%s with %q: %v, %s", c.role, c.claim, err, log.String())
 		}
 	}
 }

@@ -178,9 +178,13 @@ func (n *newToken) handOut(err error) error {
 // warnSamePerson warns where the token makes one of two that its maker may take for different:
 // whoever asks can't approve, and one person's approvals count once.
 func (n *newToken) warnSamePerson() {
+	if auth.OwnOwner(n.Token) {
+		n.app.Note("warning: the agent %s is its own owner, so no person is kept from approving what it asks for "+
+			"on their behalf: name with --owner who is responsible for it", cli.Cell(n.Subject, 80))
+	}
 	said := map[string]bool{}
 	for _, t := range n.existing {
-		if !strings.EqualFold(t.Subject, n.Subject) || !t.Live(n.app.Now()) {
+		if !approval.SamePerson(t.Subject, n.Subject) || !t.Live(n.app.Now()) {
 			continue
 		}
 		text := ""

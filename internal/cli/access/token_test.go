@@ -73,6 +73,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 		{"ana --role reviewer --expires 48h", ""},
 		{"zoe --role reviewer", ""},
 		{"Ana --role reviewer", "warning: ana has tokens, too, and counts as the same as Ana: names that differ in case only are one approver"},
+		{"agent:own --role agent --owner Agent:own", "warning: the agent agent:own is its own owner"},
 		{"rita --role agent --owner ana", "warning: rita (person) has tokens, too, and counts as the same as rita (agent): what one of them asks for"},
 		{"Agent:billing --role reviewer", "warning: agent:billing (agent) has tokens, too, and counts as the same as Agent:billing (person)"},
 	} {
@@ -95,7 +96,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 			t.Errorf("no line like %q in\n%s", line, list.Out)
 		}
 	}
-	run("list", "-o", "json").Want(t, cli.ExitDone, []string{`"total":9`, `"revoked_by":"database:`}, nil)
+	run("list", "-o", "json").Want(t, cli.ExitDone, []string{`"total":10`, `"revoked_by":"database:`}, nil)
 	for _, secret := range []string{text, agent.Token} {
 		if secret = secret[strings.LastIndex(secret, "_")+1:]; strings.Contains(list.Out+list.Err, secret) {
 			t.Error("the list shows a secret")
@@ -113,7 +114,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 	if _, err := auth.NewTokens(s).Authenticate(t.Context(), agent.Token); auth.Refused(err) == nil {
 		t.Errorf("the revoked one: %v", err)
 	}
-	for kind, want := range map[audit.Kind]int{audit.KindTokenCreated: 9, audit.KindTokenRevoked: 1} {
+	for kind, want := range map[audit.Kind]int{audit.KindTokenCreated: 10, audit.KindTokenRevoked: 1} {
 		if page, err := s.Entries(t.Context(), store.EntryQuery{Kind: kind}); err != nil || len(page.Items) != want {
 			t.Errorf("%d entries %s, %v", len(page.Items), kind, err)
 		}
