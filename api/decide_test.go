@@ -243,6 +243,10 @@ func TestGetDecision(t *testing.T) {
 			})
 		}, 200, "", approval.AnswerResolved},
 		{"ended, and nobody knows", func(w *world) { w.ended(id, approval.StatusExecuted) }, 404, approval.CodeNotFound, ""},
+		{"ended, and the workflow is silent", func(w *world) {
+			w.request(id).silent = true
+			w.ended(id, approval.StatusCancelled)
+		}, 202, "", rest.AnswerNotJudged},
 		{"never waited", func(w *world) { w.store.put(store.Record{View: view(id, approval.StatusExecuting)}) }, 404, approval.CodeNotFound, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -188,7 +188,10 @@ func (s *Server) getDecision(c *gin.Context) error {
 		out.Outcome, out.Message, out.Status = a.Outcome, a.Message, state.Status
 		return reply(c, http.StatusOK, out)
 	}
-	if r.View.Status.Ended() || !r.IsRequest {
+	switch over := r.View.Status.Ended(); {
+	case over && err != nil && !errors.Is(err, calls.ErrUnknown):
+		out.Message = "The workflow, which knows what became of the decision, does not answer now. Ask again."
+	case over || !r.IsRequest:
 		p := unknown("No decision with this ID is known for this call, and the call no longer waits for decisions.")
 		p.CallStatus = r.View.Status
 		return p.about(id, decision)
