@@ -64,7 +64,7 @@ var rooms = map[string][]string{
 	"internal/cli":          {"auth", "client", "internal/build", "internal/settings", "policy/requirement", "rest", "store", "store/postgres", "store/sqlite"},
 	"internal/cli/admin":    {"audit", "auth", "client", "internal/cli", "internal/settings", "internal/yamlfile", "policy", "policy/active", "rest", "store"},
 	"internal/cli/access":   {"auth", "client", "codec", "internal/cli", "internal/cli/admin", "internal/settings", "rest"},
-	"internal/cli/call":     {"client", "internal/cli", "internal/cli/admin", "internal/settings", "rest"},
+	"internal/cli/call":     {"client", "internal/cli", "internal/cli/admin", "internal/settings", "policy", "rest", "tool"},
 	"internal/cli/clitest":  {"approval", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy", "rest"},
 	"internal/cli/operate":  {"api", "auth", "auth/oidc", "codec", "health", "internal/cli", "internal/cli/admin", "internal/settings", "policy", "policy/active", "rest", "store", "tool", "worker"},
 	"internal/cli/policies": {"client", "internal/cli", "internal/cli/admin", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/requirement", "policy/schema", "rest"},

@@ -325,6 +325,29 @@ func TestAdmitFailsClosed(t *testing.T) {
 	}
 }
 
+// A workflow that was started by other means can have keys that differ in case only, of which a tool
+// may read another one than the policy.
+func TestAdmitRefusesKeysInTwoCases(t *testing.T) {
+	for _, doc := range []string{
+		`{"tool":"pay","args":{"amount":1,"AMOUNT":5000}}`,
+		`{"tool":"pay","args":{"amount":1,"note":{"PIN":"s3cret","pin":"s3cret"}}}`,
+		`{"tool":"pay","args":{"amount":1},"labels":{"env":"test","Env":"prod"}}`,
+		`{"tool":"pay","args":{"amount":1,"ma\u017f":1,"mas":2}}`,
+	} {
+		b := setup(t)
+		b.acts.Policy = verdict{Kind: approval.VerdictAllow, ValidFor: approval.DefaultValidFor, Redact: []string{"pin"}}
+		call, err := approval.ParseCall([]byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := b.admitCall("c1", call)
+		if a.View.Status != approval.StatusBlocked || a.Claimed || a.View.Error.Code != approval.CodeInvalid ||
+			strings.Contains(string(a.View.Args), "s3cret") {
+			t.Errorf("%s: %+v", doc, a.View)
+		}
+	}
+}
+
 // What a policy says beside the verdict is put on record: that the call is audited, why, and what
 // layers that only observe would have decided.
 func TestAdmitRecordsTheVerdict(t *testing.T) {

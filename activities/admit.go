@@ -185,6 +185,9 @@ func blocks(call approval.Call, t *tool.Tool, verdict approval.Verdict) (code, m
 	if err := verdict.Validate(); err != nil {
 		return approval.CodeInternalError, "the policy gave no verdict that can be used: " + err.Error()
 	}
+	if err := call.Validate(); err != nil { // whoever started the workflow may not have
+		return approval.CodeInvalid, err.Error()
+	}
 	if t == nil {
 		return approval.CodeUnknownTool, fmt.Sprintf("no worker offers the tool %q", call.Tool)
 	}

@@ -172,6 +172,8 @@ func TestBodies(t *testing.T) {
 		{"unknown field", start, `{"tool":"t","colour":1}`, json, 400, rest.CodeInvalidRequest, `unknown field "colour"`},
 		{"wrong case", start, `{"Tool":"t"}`, json, 400, rest.CodeInvalidRequest, `did you mean "tool"`},
 		{"twice", start, `{"tool":"t","tool":"u"}`, json, 400, rest.CodeInvalidRequest, "is given twice"},
+		{"keys in two cases", start, `{"tool":"t","args":{"amount":1,"AMOUNT":2}}`, json, 400, rest.CodeInvalidRequest, "differ in case only"},
+		{"labels in two cases", start, `{"tool":"t","labels":{"env":"a","ENV":"b"}}`, json, 400, rest.CodeInvalidRequest, "differ in case only"},
 		{"wrong type", start, `{"tool":5}`, json, 400, rest.CodeInvalidRequest, "body: tool: is a number, must be a string"},
 		{"no tool", start, `{}`, json, 400, rest.CodeInvalidRequest, "tool is missing"},
 		{"bad tool", start, `{"tool":"a b"}`, json, 400, rest.CodeInvalidRequest, "not a tool name"},

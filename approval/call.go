@@ -2,6 +2,7 @@ package approval
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
@@ -59,7 +60,9 @@ type Call struct {
 var toolName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$`)
 
 // ParseCall reads a call strictly: unknown fields, duplicate keys, wrong types and everything
-// Validate refuses are errors with CodeInvalid. Arguments that are absent or null become {}.
+// Validate refuses are errors with CodeInvalid, but for keys that differ in case only. Workflows
+// read their input with it, also those that began before such keys were refused. Arguments that are
+// absent or null become {}.
 func ParseCall(doc []byte) (Call, error) {
 	var c Call
 	if len(doc) > maxCallDoc {
@@ -69,7 +72,7 @@ func ParseCall(doc []byte) (Call, error) {
 		return c, err
 	}
 	c.Normalize()
-	return c, c.Validate()
+	return c, c.check()
 }
 
 // Normalize fills in what an absent field means.
@@ -81,6 +84,17 @@ func (c *Call) Normalize() {
 
 // Validate checks everything that can be known without a tool or a policy.
 func (c Call) Validate() error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	labels, err := json.Marshal(c.Labels)
+	if err == nil && c.Labels != nil {
+		err = strictjson.CheckFolded("labels", labels, len(labels))
+	}
+	return cmp.Or(err, strictjson.CheckFolded("args", c.Args, MaxArgs))
+}
+
+func (c Call) check() error {
 	if err := CheckTool(c.Tool); err != nil {
 		return err
 	}

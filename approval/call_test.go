@@ -42,6 +42,28 @@ func TestCallValidate(t *testing.T) {
 	}
 }
 
+// Keys that differ in case only are refused of new calls; workflows that have them go on.
+func TestKeysInTwoCases(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"tool":"t","args":{"amount":1,"AMOUNT":2}}`:       "args: at the top",
+		`{"tool":"t","args":{"x":[{"a":1,"A":2}]}}`:         "args: at /x/0",
+		`{"tool":"t","labels":{"env":"a","Env":"b"}}`:       "labels: at the top",
+		`{"tool":"t","args":{"a":1},"labels":{"A":"b"}}`:    "",
+		`{"tool":"t","args":{"x":{"a":1},"y":{"A":1}}}`:     "",
+		`{"tool":"t","labels":{"env":"a","Environ":"b"}}`:   "",
+		`{"tool":"t","args":{"ma\u00df":1,"MASS":"other"}}`: "",
+	} {
+		c, err := approval.ParseCall([]byte(doc))
+		if err != nil {
+			t.Fatalf("%s: %v", doc, err)
+		}
+		err = c.Validate()
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || approval.CodeOf(err) != approval.CodeInvalid) {
+			t.Errorf("%s: %v, want %q", doc, err, want)
+		}
+	}
+}
+
 // What is taken once is taken again after it crossed the wire, at every limit.
 func TestLargestCall(t *testing.T) {
 	wide := func(n int) string { return strings.Repeat("<", n) }

@@ -16,6 +16,7 @@ import (
 	"cel.dev/cel-go/interpreter"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 const (
@@ -37,10 +38,11 @@ const (
 type condition struct {
 	source      string
 	program     cel.Program
-	args        bool            // it looks at the arguments
-	counted     bool            // its cost depends on the call, and could reach maxCost
-	openPattern bool            // its patterns depend on the call, which could make them slow
-	names       map[string]bool // the fields it names
+	args        bool              // it looks at the arguments
+	counted     bool              // its cost depends on the call, and could reach maxCost
+	openPattern bool              // its patterns depend on the call, which could make them slow
+	names       map[string]bool   // the fields it names
+	folded      map[string]string // those fields, by what they are when they are folded
 }
 
 var celEnv = sync.OnceValues(func() (*cel.Env, error) {
@@ -154,6 +156,10 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 			"write it as one text: args.path.matches(\"^/tmp/\")")
 		return nil
 	}
+	made.folded = make(map[string]string, len(made.names))
+	for name := range made.names {
+		made.folded[strictjson.Fold(name)] = name
+	}
 	return made
 }
 
@@ -251,8 +257,9 @@ func (c *condition) inspect(e celast.Expr) {
 }
 
 // holds says whether the condition holds for a call. If that can't be told, problem says why, and
-// quotes nothing of the call.
-func (c *condition) holds(in *input) (held bool, problem string) {
+// quotes nothing of the call. A field that it names and that is there in another case counts as the
+// field, or with exactly keeps the answer from being told.
+func (c *condition) holds(in *input, exactly bool) (held bool, problem string) {
 	if c.args {
 		if _, err := in.arguments(); err != nil {
 			return false, err.Error()
@@ -261,7 +268,14 @@ func (c *condition) holds(in *input) (held bool, problem string) {
 	if c.counted && in.cost > maxCost {
 		return false, tooLong
 	}
-	out, details, err := c.program.Eval(in)
+	seen := in
+	if names := c.misspelt(in); len(names) > 0 {
+		if exactly {
+			return false, "a field that it names is there in another case"
+		}
+		seen = in.respell(names)
+	}
+	out, details, err := c.program.Eval(seen)
 	if c.counted {
 		in.spend(details)
 	}
@@ -273,6 +287,29 @@ func (c *condition) holds(in *input) (held bool, problem string) {
 		return false, "it gives neither true nor false"
 	}
 	return value, ""
+}
+
+// misspelt are the keys and labels of a call that differ from a field of the condition in case only,
+// and that field for each.
+func (c *condition) misspelt(in *input) map[string]string {
+	var names map[string]string
+	note := func(key, folded string) {
+		if name, ok := c.folded[folded]; ok && name != key && !c.names[key] {
+			if names == nil {
+				names = map[string]string{}
+			}
+			names[key] = name
+		}
+	}
+	if c.args {
+		for i, folded := range in.foldedKeys() {
+			note(in.raw.keys[i], folded)
+		}
+	}
+	for label := range in.call.Labels {
+		note(label, strictjson.Fold(label))
+	}
+	return names
 }
 
 const tooLong = "conditions take too long for these arguments"

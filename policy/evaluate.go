@@ -209,7 +209,7 @@ func (r *rule) holds(in *input) (whyNot, why, problem string) {
 	if r.when == nil {
 		return "", why, ""
 	}
-	held, problem := r.when.holds(in)
+	held, problem := r.when.holds(in, r.kind == approval.VerdictAllow)
 	if problem == "" && !held {
 		whyNot = "its condition (when) is false"
 	}

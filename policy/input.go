@@ -9,6 +9,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy/path"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // input is one call under evaluation. Arguments are decoded when a rule first asks for them, once
@@ -24,8 +25,8 @@ type input struct {
 	gathered bool
 	raw      texts // see rawTexts
 
-	folded       bool
-	values, keys []string // see foldedTexts
+	values, keys []string            // see foldedValues and foldedKeys; nil: not folded yet
+	names        map[string][]string // see argNames; nil: not gathered yet
 
 	pathsRead bool
 	inPaths   path.Paths // see paths
@@ -101,21 +102,76 @@ func (t *texts) gather(v any) {
 	}
 }
 
-// foldedTexts returns every text in the arguments and every key of their objects, folded. They are
-// folded once for all rules.
-func (in *input) foldedTexts() (values, keys []string) {
-	if !in.folded {
-		in.folded = true
-		w := in.rawTexts()
-		in.values, in.keys = foldAll(w.values), foldAll(w.keys)
+// foldedValues returns every text in the arguments, folded. They are folded once for all rules.
+func (in *input) foldedValues() []string {
+	if in.values == nil {
+		in.values = foldAll(in.rawTexts().values)
 	}
-	return in.values, in.keys
+	return in.values
+}
+
+// foldedKeys returns every key of objects in the arguments, folded, in the order of rawTexts.
+func (in *input) foldedKeys() []string {
+	if in.keys == nil {
+		in.keys = foldAll(in.rawTexts().keys)
+	}
+	return in.keys
+}
+
+// argNames returns the arguments' names, by what they are when they are folded.
+func (in *input) argNames() map[string][]string {
+	if in.names == nil {
+		args, _ := in.arguments()
+		in.names = make(map[string][]string, len(args))
+		for name := range args {
+			folded := strictjson.Fold(name)
+			in.names[folded] = append(in.names[folded], name)
+		}
+	}
+	return in.names
+}
+
+// respell is the input with keys of arguments, at any depth, and labels renamed.
+func (in *input) respell(names map[string]string) *input {
+	args, err := in.arguments()
+	call := *in.call
+	call.Labels = renamed(call.Labels, names, func(v string) string { return v })
+	out := &input{call: &call, now: in.now, decoded: true, err: err, cost: in.cost}
+	if err == nil {
+		out.args = renamed(args, names, func(v any) any { return respellValue(v, names) })
+	}
+	return out
+}
+
+func respellValue(v any, names map[string]string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return renamed(v, names, func(v any) any { return respellValue(v, names) })
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = respellValue(e, names)
+		}
+		return out
+	}
+	return v
+}
+
+func renamed[V any](m map[string]V, names map[string]string, value func(V) V) map[string]V {
+	out := make(map[string]V, len(m))
+	for name, v := range m {
+		if to, ok := names[name]; ok {
+			name = to
+		}
+		out[name] = value(v)
+	}
+	return out
 }
 
 func foldAll(list []string) []string {
 	out := make([]string, len(list))
 	for i, s := range list {
-		out[i] = path.Fold(s)
+		out[i] = strictjson.Fold(s)
 	}
 	return out
 }

@@ -150,6 +150,17 @@ func (s *Set) Layers() []string {
 	return names
 }
 
+// AllowsByArguments reports whether a rule lets calls of the tool run for what their arguments are.
+func (s *Set) AllowsByArguments(tool string) bool {
+	return slices.ContainsFunc(s.layers, func(l *layer) bool {
+		return !l.observe && slices.ContainsFunc(l.rules, func(r *rule) bool {
+			byArguments := len(r.fields) > 0 || r.when != nil && r.when.args
+			return r.kind == approval.VerdictAllow && byArguments &&
+				slices.ContainsFunc(r.names, func(n string) bool { return glob(n).match(tool) })
+		})
+	})
+}
+
 // rule is one rule of a layer, whatever form it is written in. Rules never change after compiling.
 type rule struct {
 	layer  *layer

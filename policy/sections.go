@@ -11,12 +11,14 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy/path"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // field is one condition of a section's entry on arguments and labels.
 type field struct {
 	text   string // as it stands in the file
 	name   string // of an argument or label
+	folded string // the name, folded
 	op     operator
 	number float64  // for the comparisons
 	values []any    // for equal: texts, numbers, bools; any will do
@@ -194,7 +196,7 @@ func readContains(word string, v yamlfile.Value) field {
 	var shown []string
 	for _, e := range oneOrMore(v) {
 		if text, ok := e.Lines(); ok {
-			f.words = append(f.words, path.Fold(text))
+			f.words = append(f.words, strictjson.Fold(text))
 			shown = append(shown, strconv.Quote(approval.Display(text, 40)))
 		}
 	}
@@ -204,14 +206,14 @@ func readContains(word string, v yamlfile.Value) field {
 
 // readField reads "NAME_gt: number" and its like, or "NAME: value".
 func readField(e yamlfile.Entry) (field, bool) {
-	f := field{name: e.Name}
+	f := field{name: e.Name, folded: strictjson.Fold(e.Name)}
 	if message := nameProblem(e.Name); message != "" {
 		e.Key.Problem("the field's name "+message, "write it as the arguments have it")
 		return f, false
 	}
 	for _, s := range suffixes {
 		if name, ok := strings.CutSuffix(e.Name, s.suffix); ok && name != "" {
-			f.name, f.op = name, s.op
+			f.name, f.folded, f.op = name, strictjson.Fold(name), s.op
 			n, ok := e.Value.Number()
 			f.number, f.text = n, fmt.Sprintf("%s %v", e.Name, n)
 			return f, ok
@@ -273,30 +275,41 @@ func (f *field) holds(in *input, absent bool) (held bool, say, problem string) {
 	case f.op == containsWord:
 		return f.inTexts(in, absent), "", ""
 	}
-	return f.compared(in, args, absent), "", ""
+	return f.compared(in, args, absent)
 }
 
-// compared is holds for what is compared with one field.
-func (f *field) compared(in *input, args map[string]any, absent bool) bool {
-	found, matched, mistyped := 0, 0, 0
-	count := func(readings ...any) {
+const otherCase = "its name is there in another case"
+
+// compared is holds for what is compared with one field. A name in another case is the field to some
+// tools and not to others: it may match, and never allows.
+func (f *field) compared(in *input, args map[string]any, absent bool) (held bool, say, problem string) {
+	found, matched, mistyped, misspelt := 0, 0, 0, 0
+	count := func(name string, readings ...any) {
 		found++
+		if name != f.name {
+			misspelt++
+		}
 		if match, typed := f.compare(readings); !typed {
 			mistyped++
 		} else if match {
 			matched++
 		}
 	}
-	if v, ok := args[f.name]; ok {
-		count(v)
+	for _, name := range in.argNames()[f.folded] {
+		count(name, args[name])
 	}
-	if v, ok := in.call.Labels[f.name]; ok {
-		count(labelReadings(v)...)
+	for name, v := range in.call.Labels {
+		if strictjson.Fold(name) == f.folded {
+			count(name, labelReadings(v)...)
+		}
 	}
-	if absent {
-		return found == 0 || matched > 0 || mistyped > 0
+	switch {
+	case absent:
+		return found == 0 || matched > 0 || mistyped > 0, "", ""
+	case misspelt > 0:
+		return false, otherCase, ""
 	}
-	return found > 0 && matched == found
+	return found > 0 && matched == found, "", ""
 }
 
 // compare reports whether a value matches in any of its readings, and whether any has a type that
@@ -351,8 +364,7 @@ func (f *field) inTexts(in *input, keys bool) bool {
 			return slices.ContainsFunc(f.words, func(w string) bool { return strings.Contains(s, w) })
 		})
 	}
-	values, names := in.foldedTexts()
-	return found(values) || keys && found(names)
+	return found(in.foldedValues()) || keys && found(in.foldedKeys())
 }
 
 // readPrefixes reads path_prefix.

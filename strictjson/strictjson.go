@@ -66,13 +66,16 @@ func CanonicalDoc(doc []byte) ([]byte, error) {
 // Check refuses what two readers of one JSON text could read differently: duplicate keys, integers
 // beyond 2^53 in any spelling that float64 rounds or that has no exponent, numbers no float64
 // holds, NUL characters, invalid UTF-8, lone surrogates, trailing data, and nesting beyond 100.
-func Check(doc []byte) error {
+func Check(doc []byte) error { return check(doc, func(key string) string { return key }) }
+
+// check is Check for a reader to whom keys are the same where same is.
+func check(doc []byte, same func(string) string) error {
 	if !utf8.Valid(doc) {
 		return errorf("the JSON is not valid UTF-8")
 	}
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
-	w := walker{dec: dec, doc: doc}
+	w := walker{dec: dec, doc: doc, same: same}
 	if err := w.value("", 0); err != nil {
 		return err
 	}
@@ -83,8 +86,9 @@ func Check(doc []byte) error {
 }
 
 type walker struct {
-	dec *json.Decoder
-	doc []byte
+	dec  *json.Decoder
+	doc  []byte
+	same func(key string) string
 }
 
 func (w walker) value(at string, depth int) error {
@@ -119,7 +123,7 @@ func (w walker) value(at string, depth int) error {
 }
 
 func (w walker) object(at string, depth int) error {
-	seen := map[string]bool{}
+	seen := map[string]string{}
 	for w.dec.More() {
 		from := w.dec.InputOffset()
 		tok, err := w.dec.Token()
@@ -133,10 +137,14 @@ func (w walker) object(at string, depth int) error {
 		if err := w.text(at, key, from); err != nil {
 			return err
 		}
-		if seen[key] {
+		switch before, taken := seen[w.same(key)]; {
+		case taken && before == key:
 			return errorf("%s: the key \"%s\" is given twice", place(at), clip(key))
+		case taken:
+			return errorf("%s: the keys \"%s\" and \"%s\" differ in case only, and some readers take them for one",
+				place(at), clip(before), clip(key))
 		}
-		seen[key] = true
+		seen[w.same(key)] = key
 		if err := w.value(at+"/"+clip(key), depth+1); err != nil {
 			return err
 		}
@@ -252,10 +260,20 @@ func place(at string) string {
 // CheckObject checks that doc is a JSON object of at most most bytes that Check takes. name says
 // what it is, for the error.
 func CheckObject(name string, doc []byte, most int) error {
+	return checkObject(name, doc, most, Check)
+}
+
+// CheckFolded is CheckObject, and also refuses two keys of one object that Fold makes equal: readers
+// such as encoding/json match keys without case, and would take the last one.
+func CheckFolded(name string, doc []byte, most int) error {
+	return checkObject(name, doc, most, func(doc []byte) error { return check(doc, Fold) })
+}
+
+func checkObject(name string, doc []byte, most int, check func([]byte) error) error {
 	if len(doc) > most {
 		return errorf("%s: %d bytes of JSON; at most %d are taken", name, len(doc), most)
 	}
-	if err := Check(doc); err != nil {
+	if err := check(doc); err != nil {
 		return errorf("%s: %v", name, err)
 	}
 	if trimmed := bytes.TrimSpace(doc); len(trimmed) == 0 || trimmed[0] != '{' {

@@ -9,6 +9,25 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 )
 
+func TestCheckFolded(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"amount":1,"AMOUNT":5000}`:           `at the top: the keys "amount" and "AMOUNT" differ in case only`,
+		`{"items":[{"id":1},{"id":1,"Id":2}]}`: `at /items/1: the keys "id" and "Id" differ in case only`,
+		`{"tasks":1,"ta\u017fks":2}`:           `the keys "tasks" and "taſks" differ in case only`,
+		`{"key":1,"\u212aey":2}`:               `differ in case only`,
+		`{"a":{"STRASSE":1,"straße":2}}`:       "", // no reader folds ß to two letters
+		`{"a":1,"a":2}`:                        `the key "a" is given twice`,
+		`{"a":{"b":1},"b":{"A":1}}`:            "",
+		`{"AMOUNT":1}`:                         "",
+		`[1]`:                                  "must be a JSON object",
+	} {
+		err := strictjson.CheckFolded("args", []byte(doc), 1000)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", doc, err, want)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	for doc, want := range map[string]string{
 		`{"a":[1,2.5,-3e10,true,null,"ü"]}`:  "",

@@ -39,6 +39,17 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("only references inside the schema (#/$defs/…) are followed")
 }
 
+// IsOpen reports whether a schema takes arguments that it does not name. What can't be told counts
+// as open.
+func IsOpen(schema json.RawMessage) bool {
+	var top struct {
+		Additional  json.RawMessage `json:"additionalProperties"`
+		Unevaluated json.RawMessage `json:"unevaluatedProperties"`
+	}
+	err := json.Unmarshal(schema, &top)
+	return err != nil || string(top.Additional) != "false" && string(top.Unevaluated) != "false"
+}
+
 // CheckSchema refuses what Custom refuses as a schema. The error quotes no more of it than names.
 func CheckSchema(doc json.RawMessage) error {
 	_, err := compileSchema(doc)

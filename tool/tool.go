@@ -209,7 +209,7 @@ func (t *Tool) CheckArgs(args json.RawMessage) (err error) {
 			err = badArguments("the arguments could not be checked: reading them panicked")
 		}
 	}()
-	if err := strictjson.CheckObject("args", args, approval.MaxArgs); err != nil {
+	if err := strictjson.CheckFolded("args", args, approval.MaxArgs); err != nil {
 		return badArguments("%w", err)
 	}
 	if err := t.schema.check(args); err != nil {

@@ -1,5 +1,7 @@
 package path
 
+import "github.com/pawlhq/pawl/strictjson"
+
 // Names are the arguments and labels that hold file paths.
 var Names = []string{
 	"path", "file", "filepath", "file_path", "filename", "target", "directory", "dir", "root",
@@ -22,7 +24,7 @@ func Of(args map[string]any, labels map[string]string) Paths {
 	var out Paths
 	inCase := map[string]bool{} // some tools take Path for path
 	for name := range args {
-		if lower := Fold(name); lower != name {
+		if lower := strictjson.Fold(name); lower != name {
 			inCase[lower] = true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/pawlhq/pawl/strictjson"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -254,7 +255,7 @@ func throughLinks(p place) bool {
 
 // blur makes texts equal that name the same file on some system: case, ways to write one letter,
 // full-width characters.
-func blur(path string) string { return Fold(strings.ToUpper(norm.NFKC.String(path))) }
+func blur(path string) string { return strictjson.Fold(strings.ToUpper(norm.NFKC.String(path))) }
 
 // readLoosely finds the places that a path could be: as it stands and with its escapes taken out,
 // with \ as a letter and as a separator, with .. as a name that is gone through and taken out.
@@ -335,23 +336,4 @@ func lower(c byte) byte {
 		c += 'a' - 'A'
 	}
 	return c
-}
-
-// Fold is the same for texts that differ in case only, whatever letters Unicode has for it: K and
-// ſ, too.
-func Fold(s string) string {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return strings.Map(foldRune, s)
-		}
-	}
-	return strings.ToLower(s)
-}
-
-func foldRune(r rune) rune {
-	least := r
-	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
-		least = min(least, other)
-	}
-	return unicode.ToLower(least)
 }

@@ -119,6 +119,9 @@ func readCase(line []byte) (Case, bool, error) {
 		return c, err == nil, err
 	}
 	call, err := approval.ParseCall(line)
+	if err == nil {
+		err = call.Validate()
+	}
 	return Case{Name: call.Tool, Call: call, At: Noon}, err == nil, err
 }
 

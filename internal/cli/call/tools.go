@@ -12,7 +12,9 @@ import (
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/admin"
+	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/tool"
 )
 
 type app struct{ *cli.App }
@@ -29,7 +31,10 @@ func (a *app) tools() *cobra.Command {
 		Short: "List the tools that workers offer",
 		Long: `List the tools that workers offer, and whether a process polls the task queue
 that they run on now: if none does (NO), an approved call waits for one, and
-expires if it does not come in time.`,
+expires if it does not come in time.
+
+It warns of tools whose schema takes arguments that it does not name, where the
+active policy lets calls run by their arguments: it does not look at the others.`,
 		Example: `  pawl tools
   pawl tools -o json`,
 		Args: cli.NoArgs,
@@ -38,6 +43,7 @@ expires if it does not come in time.`,
 			if err != nil {
 				return err
 			}
+			a.noteOpenSchemas(cmd.Context(), c, page.Items)
 			return toolList.PrintPage(a.App, page)
 		}),
 	}
@@ -61,6 +67,28 @@ var toolList = cli.Listing[rest.Tool]{
 			cli.Cell(t.Description, 70),
 		}
 	},
+}
+
+// noteOpenSchemas warns of tools that take any further arguments though the active policy allows
+// calls by their arguments. It says nothing to those who may not read the policy.
+func (a *app) noteOpenSchemas(ctx context.Context, c *client.Client, tools []rest.Tool) {
+	if a.Output == cli.OutputJSON {
+		return
+	}
+	active, err := c.Policy(ctx)
+	if err != nil {
+		return
+	}
+	set, err := policy.Inspect(admin.Files(active.Layers)...)
+	if err != nil {
+		return
+	}
+	for _, t := range tools {
+		if set.AllowsByArguments(t.Name) && tool.IsOpen(t.Schema) {
+			a.Note("warning: the policy allows calls of %s by their arguments, and its schema takes others, too: "+
+				"close the schema by \"additionalProperties\": false", approval.Display(t.Name, 80))
+		}
+	}
 }
 
 func (a *app) forget() *cobra.Command {

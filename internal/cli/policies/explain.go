@@ -52,6 +52,9 @@ The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 				return err
 			}
 			call, err := approval.ParseCall(text)
+			if err == nil {
+				err = call.Validate()
+			}
 			if err != nil {
 				return cli.UsageError(fmt.Errorf("--call: %w", err))
 			}
