@@ -13,12 +13,13 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
-// maxParam bounds IDs and parameters, in bytes; Temporal's IDs end there too.
-const maxParam = 1000
+// maxParam bounds IDs and parameters, in bytes.
+const maxParam = calls.MaxID
 
 // withParams lets a request through whose query string holds only these parameters, each once and
 // readable.
@@ -63,12 +64,11 @@ func pathParam(c *gin.Context, name string) (string, error) {
 	return v, nil
 }
 
-// idParam returns the parameter id of the path. What no call can have as its ID is unknown: IDs of
-// workflows stand in headers of gRPC, which hold printable ASCII only.
+// idParam returns the parameter id of the path. What no call can have as its ID is unknown.
 func idParam(c *gin.Context) (string, error) {
 	id, err := pathParam(c, "id")
-	if strings.ContainsFunc(id, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return "", store.ErrNotFound
+	if err == nil && !calls.CanBe(id) {
+		err = store.ErrNotFound
 	}
 	return id, err
 }

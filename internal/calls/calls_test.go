@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -308,5 +309,32 @@ func TestErrorsAreClassified(t *testing.T) {
 	text := (&UnreadableError{What: "its result", Err: errors.Join(errors.New("hunter2"), &codec.KeyError{ID: "pk-1"})}).Error()
 	if want := "its result can't be read: " + (&codec.KeyError{ID: "pk-1"}).Error(); text != want {
 		t.Errorf("%q, want %q", text, want)
+	}
+}
+
+// Temporal is not asked for what no call can be.
+func TestImpossibleIDs(t *testing.T) {
+	c := newClient(&server{
+		describe: []*client.WorkflowExecutionDescription{ofCall(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, "r1")},
+		signal:   errors.New("asked"), onQuery: func() error { return errors.New("asked") },
+	})
+	for _, id := range []string{"", "\u00fc-1", "pawl-\u200b1", "a\x00", "a\n", "a\x7f", "\xff", strings.Repeat("x", MaxID+1)} {
+		_, described := c.Describe(t.Context(), id)
+		_, steps := c.Steps(t.Context(), id)
+		_, state := c.State(t.Context(), id)
+		signal := c.Signal(t.Context(), id, approval.SignalApprove, nil)
+		for what, err := range map[string]error{"describe": described, "steps": steps, "state": state} {
+			if !errors.Is(err, ErrUnknown) {
+				t.Errorf("%q: %s: %v", id, what, err)
+			}
+		}
+		if !errors.Is(signal, ErrEnded) || CanBe(id) {
+			t.Errorf("%q: signal: %v", id, signal)
+		}
+	}
+	for _, id := range []string{"a", " ~", "a/b?c", strings.Repeat("x", MaxID)} {
+		if _, err := c.Describe(t.Context(), id); err != nil {
+			t.Errorf("%q: %v", id, err)
+		}
 	}
 }

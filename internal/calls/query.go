@@ -75,6 +75,9 @@ func (c *Client) answer(id string, r *round) {
 func (c *Client) query(id string) (state approval.State, err error) {
 	ctx, cancel := Within(context.Background(), c.o.Query)
 	defer cancel()
+	if !CanBe(id) {
+		return state, ErrUnknown
+	}
 	v, err := c.o.Temporal.QueryWorkflow(ctx, id, "", approval.QueryState)
 	switch {
 	case isNotFound(err):
