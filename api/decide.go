@@ -23,6 +23,9 @@ import (
 // judgingPause is how long after "judging" a workflow is asked again; it doubles each time.
 const judgingPause = 50 * time.Millisecond
 
+// admissionWait is how long a decision waits for its call to be judged by the policy.
+const admissionWait = time.Second
+
 func newDecisionID() string { return "decision-" + strings.ToLower(rand.Text()) }
 
 func decisionPath(id, decisionID string) string {
@@ -52,13 +55,9 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			d.ID = newDecisionID()
 		}
 		ctx := c.Request.Context()
-		r, err := s.o.Store.Call(ctx, id)
-		if errors.Is(err, store.ErrNotFound) {
-			return answered(rest.AnswerUnknown, id, d.ID, "",
-				"No call has this ID. Decisions need the whole ID, not its beginning.")
-		}
+		r, err := s.admitted(ctx, id, d.ID)
 		if err != nil {
-			return fromStore(err)
+			return err
 		}
 		if a, known := settled(r, d); known {
 			return s.replyAnswer(c, a, r.View)
@@ -96,6 +95,35 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			a = foreseen.Answer // all it can become
 		}
 		return s.replyAnswer(c, a, view)
+	}
+}
+
+// admitted returns the record of the call that a decision is about. A call gets one when the policy
+// has judged it, a moment after its start: for that it waits a little.
+func (s *Server) admitted(ctx context.Context, id, decisionID string) (store.Record, error) {
+	patience, cancel := waiting(ctx, admissionWait)
+	defer cancel()
+	closed := false
+	for pause := judgingPause; ; pause *= 2 {
+		r, err := s.o.Store.Call(ctx, id)
+		if !errors.Is(err, store.ErrNotFound) {
+			return r, fromStore(err)
+		}
+		d, missing := s.calls.Describe(ctx, id)
+		switch {
+		case errors.Is(missing, calls.ErrUnknown):
+			return r, answered(rest.AnswerUnknown, id, decisionID, "",
+				"No call has this ID. Decisions need the whole ID, not its beginning.")
+		case missing != nil:
+			return r, missing
+		case !calls.IsOpen(d.Status) && closed:
+			return r, workflowGone(id, d, r).about(id, decisionID)
+		case !calls.IsOpen(d.Status):
+			closed = true // its end may have come between the two looks
+		case !retry.Sleep(patience, pause):
+			return r, answered(rest.AnswerNotWaiting, id, decisionID, approval.StatusEvaluating,
+				"The policy has not judged the call yet, so it does not wait for anybody. Try again in a moment.")
+		}
 	}
 }
 
@@ -243,6 +271,7 @@ var answerStatus = map[approval.AnswerOutcome]int{
 	rest.AnswerNotJudged:           http.StatusAccepted,
 	approval.AnswerForbidden:       http.StatusForbidden,
 	rest.AnswerUnknown:             http.StatusNotFound,
+	rest.AnswerNotWaiting:          http.StatusConflict,
 	approval.AnswerAlreadyResolved: http.StatusConflict,
 	approval.AnswerStale:           http.StatusConflict,
 	approval.AnswerExpired:         http.StatusGone,

@@ -117,6 +117,11 @@ func (s *Server) resolved(c *gin.Context) (string, error) {
 		return "", err
 	}
 	id, err := s.o.Store.Resolve(c.Request.Context(), prefix)
+	if errors.Is(err, store.ErrNotFound) {
+		if d, _ := s.calls.Describe(c.Request.Context(), prefix); d != nil && calls.IsOpen(d.Status) {
+			return "", unknown("The policy has not judged this call yet, so it is no request. Try again in a moment.")
+		}
+	}
 	return id, fromStore(err)
 }
 

@@ -101,6 +101,8 @@ type DecisionRequest struct {
 const (
 	// AnswerNotJudged: the decision is durably sent, and nobody has judged it yet.
 	AnswerNotJudged approval.AnswerOutcome = "not_judged_yet"
+	// AnswerNotWaiting: the policy has not judged the call yet, so nobody can decide about it.
+	AnswerNotWaiting approval.AnswerOutcome = "not_waiting_yet"
 	// AnswerUnknown: the decision is about a call that nobody knows.
 	AnswerUnknown approval.AnswerOutcome = "unknown"
 )
