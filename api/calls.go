@@ -46,6 +46,11 @@ func (s *Server) startCall(c *gin.Context) error {
 		return err
 	}
 	id, wait := begin.ID, min(in.Wait.Std(), s.o.MaxWait)
+	done, err := s.quotas.hold(p, wait)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if p.Authenticated() {
 		if err := s.quotas.addPending(c.Request.Context(), p.Subject); err != nil {
 			if call.IdempotencyKey == "" {
@@ -216,6 +221,11 @@ func (s *Server) getCall(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	done, err := s.quotas.hold(principal(c), wait)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := s.visible(c, id); err != nil {
 		return err
 	}

@@ -158,3 +158,60 @@ func TestLimitsOptions(t *testing.T) {
 		expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 202, "")
 	}
 }
+
+func TestLongPollsAreBounded(t *testing.T) {
+	for what, want := range map[string]struct {
+		limits Limits
+		waits  int
+	}{
+		"by default": {Limits{}, 2 * DefaultPending}, "with pending calls": {Limits{Pending: 3}, 6},
+		"as given": {Limits{Pending: 3, Waits: 1}, 1}, "not at all": {Limits{Pending: -1}, -2},
+	} {
+		if err := want.limits.validate(); err != nil || want.limits.Waits != want.waits {
+			t.Errorf("%s: %d, %v", what, want.limits.Waits, err)
+		}
+	}
+
+	w := guardedWorld(t, func(o *Options) { o.Limits = Limits{Waits: 2} })
+	agent, other := w.token("agent:a", rest.RoleAgent), w.token("agent:b", rest.RoleAgent)
+	mine := expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 202, "")["id"].(string)
+	a, err := auth.NewTokens(w.store).Authenticate(t.Context(), agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := func(wait time.Duration, fits bool) func() {
+		t.Helper()
+		done, err := w.server.quotas.hold(a, wait)
+		if (err == nil) != fits {
+			t.Fatalf("fits %v: %v", fits, err)
+		}
+		return done
+	}
+	first, _ := hold(time.Second, true), hold(time.Second, true)
+	hold(0, true)
+	hold(time.Second, false)
+	started := len(w.temporal.starts)
+	for _, refused := range [][]string{
+		{"GET", "/api/calls/" + mine + "?wait=1ms", ""}, {"POST", "/api/calls", `{"tool":"t","wait":"1ms"}`},
+	} {
+		rec := w.with(agent, refused[0], refused[1], refused[2])
+		expect(t, rec, 429, rest.CodeTooManyWaits)
+		if rec.Header().Get("Retry-After") != "1" {
+			t.Errorf("Retry-After is %q", rec.Header().Get("Retry-After"))
+		}
+	}
+	if len(w.temporal.starts) != started {
+		t.Error("the call was started all the same")
+	}
+	expect(t, w.with(agent, "GET", "/api/calls/"+mine, ""), 200, "")
+	expect(t, w.with(other, "POST", "/api/calls", `{"tool":"t","wait":"1ms"}`), 202, "")
+	first()
+	for range 3 { // each gives its place back
+		expect(t, w.with(agent, "GET", "/api/calls/"+mine+"?wait=1ms", ""), 200, "")
+	}
+	for range 3 {
+		if _, err := w.server.quotas.hold(auth.Local(), time.Second); err != nil {
+			t.Error("where nobody is known:", err)
+		}
+	}
+}

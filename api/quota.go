@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"golang.org/x/time/rate"
@@ -25,6 +26,9 @@ type Limits struct {
 	// many are started at once, since a call shows in the store a moment after its start. Default:
 	// DefaultPending; negative: any number.
 	Pending int
+	// Waits is how many requests of one caller may wait for calls to end, at the same time. Default:
+	// twice Pending, where that is bounded; negative: any number.
+	Waits int
 }
 
 // Defaults of Limits. A person answers a few requests in a minute.
@@ -50,6 +54,9 @@ func (l *Limits) validate() error {
 	if l.Pending == 0 {
 		l.Pending = DefaultPending
 	}
+	if l.Waits == 0 {
+		l.Waits = 2 * l.Pending
+	}
 	return nil
 }
 
@@ -70,6 +77,7 @@ type quotas struct {
 // quota is one principal's.
 type quota struct {
 	requests *rate.Limiter
+	waits    int // requests that wait now
 
 	pending int // as counted
 	since   int // started after that
@@ -104,6 +112,28 @@ func (q *quotas) countRequest(subject string) error {
 	wait := time.Duration((1 - asked.Tokens()) / float64(asked.Limit()) * float64(time.Second))
 	return tooMany(rest.CodeTooManyRequests, wait,
 		fmt.Sprintf("You send more than %v requests a second, the most that one caller may.", q.limits.PerSecond))
+}
+
+// hold counts a request that waits, until the caller calls done. It fails if too many wait already.
+// Where nobody is authenticated, callers are not told apart, and any number may wait.
+func (q *quotas) hold(p auth.Principal, wait time.Duration) (done func(), err error) {
+	if wait <= 0 || q.limits.Waits < 0 || !p.Authenticated() {
+		return func() {}, nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	one := q.quota(p.Subject)
+	if one.waits >= q.limits.Waits {
+		return nil, tooMany(rest.CodeTooManyWaits, waitsPause,
+			fmt.Sprintf("%d of your requests wait for calls to end, the most that may at the same time. "+
+				"Wait for fewer calls, or ask without wait.", one.waits))
+	}
+	one.waits++
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		one.waits--
+	}, nil
 }
 
 // addPending fails if too many of a requester's calls wait for people, else counts one more.
@@ -144,5 +174,8 @@ func (q *quotas) addPending(ctx context.Context, requester string) error {
 	return nil
 }
 
-// pendingPause is what is advised where only people can make room.
-const pendingPause = 10 * time.Second
+// How long callers are advised to pause: where only people can make room, and where calls that end do.
+const (
+	pendingPause = 10 * time.Second
+	waitsPause   = time.Second
+)
