@@ -21,6 +21,15 @@ type Rules struct {
 	Owner       string               // the person who answers for Requester; empty: nobody knows who asked
 	Digest      string               // what decisions are about
 	Deadline    time.Time            // a decision has to come before it; zero: there is none
+	// SamePerson reports whether two names are one person's. Default: approval.SamePerson.
+	SamePerson func(a, b string) bool
+}
+
+func (r Rules) same(a, b string) bool {
+	if r.SamePerson == nil {
+		return approval.SamePerson(a, b)
+	}
+	return r.SamePerson(a, b)
 }
 
 // RulesOf takes the rules from a call's view. A view without a requirement is judged as if the call
@@ -122,7 +131,7 @@ func (r Rules) Judge(d Decision) Judgement {
 // asked reports whether the call is this person's own: they asked for it, or own the agent that
 // did. It is never true of a call without an owner: nobody knows who asked for that.
 func (r Rules) asked(name string) bool {
-	return r.Owner != "" && (approval.SamePerson(name, r.Owner) || approval.SamePerson(name, r.Requester))
+	return r.Owner != "" && (r.same(name, r.Owner) || r.same(name, r.Requester))
 }
 
 // takes reports whether a decision counts toward a. Groups are believed of authenticated decisions

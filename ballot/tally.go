@@ -82,7 +82,7 @@ func (t Tally) with(d Decision) (Tally, Judgement) {
 // first may be anybody's.
 func (t *Tally) approve(d approval.Decision) (again bool) {
 	i := slices.IndexFunc(t.votes, func(v approval.Decision) bool {
-		return approval.SamePerson(v.Reviewer, d.Reviewer)
+		return t.rules.same(v.Reviewer, d.Reviewer)
 	})
 	switch {
 	case i < 0:

@@ -37,6 +37,7 @@ func TestTallySequences(t *testing.T) {
 		"one person twice is one person":  {2, []step{{yes, "ana", recorded}, {yes, "ana", recorded}}, "", 1},
 		"names fold case":                 {2, []step{{yes, "rita", recorded}, {yes, "Rita", recorded}, {yes, "ANA", resolved}}, yes, 2},
 		"names fold spellings":            {2, []step{{yes, "jos\u00e9", recorded}, {yes, "Jose\u0301", recorded}, {yes, "ａｎａ", resolved}}, yes, 2},
+		"names fold case in full":         {2, []step{{yes, "straße", recorded}, {yes, "STRASSE", recorded}, {yes, "strase", resolved}}, yes, 2},
 		"nameless people are one person":  {2, []step{{yes, "", recorded}, {yes, "", recorded}}, "", 1},
 		"a no after some yes settles":     {3, []step{{yes, "ana", recorded}, {yes, "bo", recorded}, {no, "cy", resolved}}, no, 3},
 		"a reviewer may take a yes back":  {2, []step{{yes, "ana", recorded}, {no, "ana", resolved}}, no, 2},

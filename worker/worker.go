@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/tool"
@@ -24,9 +25,13 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
+// PrepareClient readies the options of a client for a worker or an API: without it, a workflow that
+// somebody starts under an ID beyond printable ASCII can be neither run nor ended.
+func PrepareClient(o *client.Options) { calls.PrintableHeaders(o) }
+
 // Options says what a worker serves.
 type Options struct {
-	Client    client.Client // required
+	Client    client.Client // required; see PrepareClient
 	Namespace string        // the client's namespace; default "default"
 	Store     store.Store   // required, open for writing
 	Tools     []*tool.Tool  // offered by this worker; none is allowed

@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/activities"
@@ -11,7 +12,23 @@ import (
 	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/redact"
 	"go.temporal.io/sdk/workflow"
+	"golang.org/x/text/unicode/norm"
 )
+
+// rules are those of the call. One whose names were compared before case was folded in full goes on
+// as it began; the claim of its permit counts again, by today's rule.
+func (g *guarded) rules(ctx workflow.Context) ballot.Rules {
+	r := ballot.RulesOf(g.view)
+	r.SamePerson = func(a, b string) bool {
+		same := approval.SamePerson(a, b)
+		before := strings.EqualFold(norm.NFKC.String(a), norm.NFKC.String(b))
+		if same != before && workflow.GetVersion(ctx, "full-case-folding", workflow.DefaultVersion, 1) < 1 {
+			return before
+		}
+		return same
+	}
+	return r
+}
 
 // answerVotes answers the decisions for which the call was claimed before: by an earlier run, or in
 // a workflow task that was lost with all its answers. Their signals come again.
@@ -146,6 +163,20 @@ func (g *guarded) judgeLate(ctx workflow.Context, deadline time.Time) {
 	}
 }
 
+// answered reports whether a decision has its answer already. Of one that counted that is never
+// forgotten, except in a call that went on without it before.
+func (g *guarded) answered(ctx workflow.Context, id string) bool {
+	if g.answers.has(id) {
+		return true
+	}
+	a, counted := g.answers.counted[id]
+	if !counted || workflow.GetVersion(ctx, "counted-ids-are-kept", workflow.DefaultVersion, 1) < 1 {
+		return false
+	}
+	g.answers.add(a) // whoever sent it again looks for it among the latest
+	return true
+}
+
 func holds(list []decision, id string) bool {
 	for _, d := range list {
 		if d.ID == id {
@@ -193,11 +224,11 @@ func (g *guarded) answer(d decision, outcome approval.AnswerOutcome, message str
 // activity's input beyond what Temporal takes.
 const maxRefusals = 100
 
-// answers holds the latest answers. IDs beyond approval.MaxAnswers are forgotten with their
-// answers: a repeat of one that old is judged anew, and by then the call is settled or the repeat
-// is one more vote of its reviewer.
+// answers holds the latest answers, and those of all decisions that counted. Other IDs beyond
+// approval.MaxAnswers are forgotten with their answers: a repeat of one that old is judged anew.
 type answers struct {
-	list []approval.Answer
+	list    []approval.Answer
+	counted map[string]approval.Answer // by decision ID
 }
 
 func (a *answers) has(id string) bool {
@@ -210,6 +241,12 @@ func (a *answers) has(id string) bool {
 }
 
 func (a *answers) add(x approval.Answer) {
+	if x.Outcome.Counted() {
+		if a.counted == nil {
+			a.counted = map[string]approval.Answer{}
+		}
+		a.counted[x.DecisionID] = x
+	}
 	a.list = append(a.list, x)
 	if extra := len(a.list) - approval.MaxAnswers; extra > 0 {
 		a.list = append([]approval.Answer(nil), a.list[extra:]...)

@@ -55,7 +55,11 @@ type guarded struct {
 func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error) {
 	info := workflow.GetInfo(ctx)
 	g := &guarded{inbox: openInbox(ctx)}
-	call, err := parseInput(input)
+	id, err := callID(ctx)
+	call := approval.Call{}
+	if err == nil {
+		call, err = parseInput(input)
+	}
 	if err != nil {
 		g.problem = err.Error()
 	} else {
@@ -63,18 +67,28 @@ func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error
 		if g.call.Nonce == "" {
 			g.call.Nonce = info.FirstRunID // random, and the same after a reset
 		}
-		if g.digest, err = g.call.Digest(info.WorkflowExecution.ID); err != nil {
+		if g.digest, err = g.call.Digest(id); err != nil {
 			g.problem, g.call = err.Error(), approval.Call{} // what has no digest is shown nowhere
 		}
 	}
 	g.view = approval.View{
-		ID: info.WorkflowExecution.ID, Tool: g.call.Tool, Digest: g.digest,
+		ID: id, Tool: g.call.Tool, Digest: g.digest,
 		Status: approval.StatusEvaluating, CreatedAt: stamp(info.WorkflowStartTime),
 	}
 	about := workflow.QueryHandlerOptions{
 		Description: "The call as reviewers see it, its votes and deadline, and the latest decisions' answers.",
 	}
 	return g, workflow.SetQueryHandlerWithOptions(ctx, approval.QueryState, g.state, about)
+}
+
+// callID is the workflow's ID, or why a call can't have it and how it is written then.
+func callID(ctx workflow.Context) (string, error) {
+	id := workflow.GetInfo(ctx).WorkflowExecution.ID
+	err := approval.CheckID(id)
+	if err == nil || workflow.GetVersion(ctx, "printable-ids", workflow.DefaultVersion, 1) < 1 {
+		return id, nil
+	}
+	return approval.EscapeID(id), err
 }
 
 func parseInput(input converter.RawValue) (approval.Call, error) {
@@ -118,7 +132,7 @@ func (g *guarded) run(ctx workflow.Context) approval.Outcome {
 func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 	info := workflow.GetInfo(ctx)
 	in := activities.AdmitInput{
-		ID: info.WorkflowExecution.ID, Run: info.WorkflowExecution.RunID,
+		ID: g.view.ID, Run: info.WorkflowExecution.RunID,
 		Call: g.call, Digest: g.digest, Problem: g.problem,
 		CreatedAt: g.view.CreatedAt, Now: now(ctx),
 	}
@@ -138,7 +152,7 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 // can answer: silence is denial.
 func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 	deadline := *g.view.Deadline
-	g.tally = ballot.New(ballot.RulesOf(g.view))
+	g.tally = ballot.New(g.rules(ctx))
 	summary := workflow.TimerOptions{Summary: "deadline of the approval"}
 	g.timer = workflow.NewTimerWithOptions(detached(ctx), deadline.Sub(workflow.Now(ctx)), summary)
 	g.show(ctx)

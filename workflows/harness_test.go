@@ -40,6 +40,10 @@ rules:
     decisions: signed
     timeout: 60s
     redact_fields: [secret]
+  - tool: two
+    approvals: 2
+    decisions: any
+    timeout: 60s
   - tool: teams
     approvals: [{group: finance}, {group: security}]
     timeout: 60s
@@ -71,7 +75,7 @@ func setup(t *testing.T) *harness {
 		t.Fatal(err)
 	}
 	var tools []*tool.Tool
-	for _, name := range []string{"read", "send", "sign", "teams"} {
+	for _, name := range []string{"read", "send", "sign", "two", "teams"} {
 		tools = append(tools, mustTool(tool.New(name, func(_ context.Context, in toolArgs) (map[string]string, error) {
 			h.runs.Add(1)
 			return map[string]string{"sent": in.To, "echo": in.Secret}, h.fail

@@ -220,6 +220,7 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 			return err
 		}
 	}
+	worker.PrepareClient(&o)
 	if s.Client, err = client.DialContext(ctx, o); err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ func On(c client.Client, queue string) Backend {
 // Connect dials Temporal, and Close closes the connection. A namespace that is missing is
 // health.ErrMissing, payloads that are encrypted otherwise than here are health.ErrUnreadable.
 func Connect(ctx context.Context, o client.Options, queue string) (*Temporal, error) {
+	calls.PrintableHeaders(&o)
 	c, err := client.DialContext(ctx, o)
 	if err != nil {
 		return nil, err

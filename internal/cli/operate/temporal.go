@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/worker"
 )
 
 // rpcTimeout bounds one exchange with Temporal.
@@ -35,6 +36,7 @@ func temporalOptions(logger *slog.Logger) (client.Options, error) {
 		o.Namespace = client.DefaultNamespace
 	}
 	o.Logger = sdklog.NewStructuredLogger(logger)
+	worker.PrepareClient(&o)
 	return o, nil
 }
 
