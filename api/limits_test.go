@@ -174,6 +174,11 @@ func TestLongPollsAreBounded(t *testing.T) {
 
 	w := guardedWorld(t, func(o *Options) { o.Limits = Limits{Waits: 2} })
 	agent, other := w.token("agent:a", rest.RoleAgent), w.token("agent:b", rest.RoleAgent)
+	w.temporal.onStart = func(f *fakeWorkflow) {
+		f.state.View = view(f.id, approval.StatusPending)
+		f.state.Requester = f.call.Requester
+		w.store.put(store.Record{View: f.state.View, IsRequest: true})
+	}
 	mine := expect(t, w.with(agent, "POST", "/api/calls", `{"tool":"t"}`), 202, "")["id"].(string)
 	a, err := auth.NewTokens(w.store).Authenticate(t.Context(), agent)
 	if err != nil {
