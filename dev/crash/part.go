@@ -33,7 +33,7 @@ type part struct {
 	wanted    bool
 	paused    *process
 	processes []*process
-	absences  []span // from the end of a process to when the next one served
+	absences  []span // from when a process is taken down, or ends, until the next one serves
 }
 
 // process is one process of a part.
@@ -133,6 +133,8 @@ func (p *part) down(how syscall.Signal, within time.Duration) {
 	p.w.mu.Lock()
 	p.wanted = false
 	x := p.last()
+	// Others may notice its end before its supervisor does.
+	p.leaves(time.Now())
 	p.w.mu.Unlock()
 	if x != nil {
 		if how != syscall.SIGKILL {

@@ -143,7 +143,7 @@ func (w *world) served(x *process, at child.Addresses) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	x.serving, x.at = true, at
-	if p := x.part; len(p.absences) > 0 {
+	if p := x.part; p.wanted && len(p.absences) > 0 {
 		p.absences[len(p.absences)-1].to = time.Now()
 	}
 	w.notify()
@@ -156,15 +156,20 @@ func (w *world) ended(x *process) (wanted, excused bool) {
 	defer w.mu.Unlock()
 	p := x.part
 	x.died, x.serving = time.Now(), false
-	if n := len(p.absences); n == 0 || !p.absences[n-1].to.IsZero() {
-		p.absences = append(p.absences, span{from: x.died})
-	}
+	p.leaves(x.died)
 	excused = p.retries
 	for _, need := range p.needs {
 		excused = excused || !need.last().serving || need.wasAway(x.born, x.died)
 	}
 	w.notify()
 	return p.wanted, excused
+}
+
+// leaves notes from when on the part is away, until it serves again; w.mu is held.
+func (p *part) leaves(from time.Time) {
+	if n := len(p.absences); n == 0 || !p.absences[n-1].to.IsZero() {
+		p.absences = append(p.absences, span{from: from})
+	}
 }
 
 // wasAway reports whether a part was away, or paused, at any moment of a time; w.mu is held.
