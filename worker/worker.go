@@ -29,6 +29,10 @@ import (
 // somebody starts under an ID beyond printable ASCII can be neither run nor ended.
 func PrepareClient(o *client.Options) { calls.PrintableHeaders(o) }
 
+// DefaultWorkflowCache bounds a worker's memory, which is less than 256 MiB with it: a call in the
+// cache takes about 50 KiB, and more if its arguments are long.
+const DefaultWorkflowCache = 1000
+
 // Options says what a worker serves.
 type Options struct {
 	Client    client.Client // required; see PrepareClient
@@ -64,7 +68,7 @@ type Options struct {
 	// WorkflowCache is how many waiting calls keep their workflow's state in memory between two
 	// events; the others are replayed from their history when something happens to them. The SDK has
 	// one such cache for the process: the size that was set last before the first worker was made
-	// holds for all. Default: the SDK's, 10,000 unless it was changed.
+	// holds for all. Default: DefaultWorkflowCache.
 	WorkflowCache int
 
 	// OnFatal is called, at most once and from another goroutine, with the reason why the worker has
@@ -83,6 +87,9 @@ func (o *Options) validate() error {
 		return errors.New("worker: Options.StopTimeout is negative")
 	case o.WorkflowCache < 0:
 		return errors.New("worker: Options.WorkflowCache is negative")
+	}
+	if o.WorkflowCache == 0 {
+		o.WorkflowCache = DefaultWorkflowCache
 	}
 	if o.Decisions == "" {
 		o.Decisions = approval.DecisionsAny
@@ -150,9 +157,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	if err != nil {
 		o.Logger.WarnContext(ctx, "search attributes could not be looked up; going on without them", "error", err)
 	}
-	if o.WorkflowCache > 0 {
-		worker.SetStickyWorkflowCacheSize(o.WorkflowCache)
-	}
+	worker.SetStickyWorkflowCacheSize(o.WorkflowCache)
 	w := worker.New(o.Client, o.TaskQueue, worker.Options{
 		WorkerStopTimeout: o.StopTimeout,
 		OnFatalError:      o.OnFatal,

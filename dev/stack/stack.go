@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
+	sdkworker "go.temporal.io/sdk/worker"
 
 	"github.com/pawlhq/pawl/api"
 	"github.com/pawlhq/pawl/approval"
@@ -188,6 +189,9 @@ func (s *Stack) listen() error {
 }
 
 func (s *Stack) startTemporal(ctx context.Context) error {
+	// The cache of workflows is one for the process. The server has workers of its own, the first of
+	// which makes it, so Pawl's worker comes too late to choose its size.
+	sdkworker.SetStickyWorkflowCacheSize(worker.DefaultWorkflowCache)
 	ui, endpoint := s.o.UIListen, ""
 	if s.o.NoUI {
 		ui = ""

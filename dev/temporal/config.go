@@ -123,8 +123,10 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
 		// The default of 10 a second is soon used up by an open UI page and a polling test.
 		dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): 100,
-		// The default of 128,000 cached workflows is sized for a server with a machine to itself.
-		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 8192,
+		// The default of 128,000 cached workflows is sized for a server with a machine to itself. One
+		// takes about 100 KiB; one that is not cached is read from the local file when something happens
+		// to it.
+		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 1000,
 		// A shard looks for new transfer tasks, which hand workflow tasks to workers, at most so many
 		// times a second. With the default of 20 a hop soon after another one in the same shard waits for
 		// 50 ms: a workflow with one activity took 10 ms or 100 ms, with this 8 to 14 ms. Looking is a

@@ -80,7 +80,7 @@ func (s *Settings) Table() Table {
 				unless(func() bool { return s.WorkflowCache < 0 || s.WorkflowCache > maxCache },
 					fmt.Sprintf("must be from 1 to %d", maxCache)),
 			"how `many` waiting calls stay in memory; the others are replayed when something happens to " +
-				"them (default 10000)"},
+				"them (default 1000)"},
 
 		{"listen", "api.listen", API, Text(&s.APIListen, "127.0.0.1:7295"),
 			"`address` to serve; port 0 picks one"},

@@ -135,7 +135,7 @@ measured until then is printed).`,
 		"`folder` on the disk to measure; what is put there is removed again")
 	f.IntVar(&o.waiting, "waiting", 10_000, "`calls` that wait in the memory scenario")
 	f.DurationVar(&o.settle, "settle", 10*time.Second,
-		"how long a worker's memory must not shrink before it is read")
+		"how long memory must not shrink before it is read")
 	f.StringVar(&o.pawl, "pawl-bin", "", "the `program` pawl (default: the one beside this program)")
 	f.StringVar(&o.pawlDev, "dev-bin", "", "the `program` pawl-dev (default: the one beside this program)")
 	cmd.AddCommand(&cobra.Command{

@@ -10,69 +10,96 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	pawl "github.com/pawlhq/pawl/client"
 )
 
 const (
-	smallCache = 100
-	starters   = 64
-	// A workflow in the SDK's cache takes tens of KiB. What is left in a worker of one that is not
-	// there should be nothing; the bound leaves room for the garbage collector's moods.
-	growthBound = 1.0 // KiB for each waiting call
+	starters = 64
+	// What is expected of resident memory, however many calls wait.
+	workerBound = 256 // MiB
+	stackBound  = 512 // MiB
+	pages       = 50  // reads of the queue's first page
 )
 
-// memory measures how a worker's memory grows with the calls that wait.
+// memory measures how the memory of a worker and of the dev stack grows with the calls that wait,
+// and what a reviewer and a restart of the dev stack notice of so many.
 func (b *bench) memory(ctx context.Context) error {
 	if _, err := resident(os.Getpid()); err != nil {
 		b.report.note("memory was left out: this system does not tell it in /proc.")
 		return nil
 	}
-	for _, cache := range []struct {
-		name  string
-		flags []string
-		bound *bound
-	}{
-		{
-			fmt.Sprintf("--workflow-cache %d", smallCache), []string{"--workflow-cache", strconv.Itoa(smallCache)},
-			&bound{AtMost: growthBound},
-		},
-		{"the SDK's cache, 10000", nil, nil},
-	} {
-		if err := b.memoryOf(ctx, cache.name, cache.flags, cache.bound); err != nil {
+	if err := b.workerMemory(ctx); err != nil {
+		return err
+	}
+	return b.stackMemory(ctx)
+}
+
+func (b *bench) workerMemory(ctx context.Context) (err error) {
+	s, err := b.separate(ctx, parts{name: "worker"})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return b.grow(ctx, s, s.worker, workerBound)
+}
+
+func (b *bench) stackMemory(ctx context.Context) (err error) {
+	s, restart, err := b.devStack(ctx, "dev stack")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := b.grow(ctx, s, s.dev, stackBound); err != nil {
+		return err
+	}
+	var took []float64
+	for range pages {
+		from := time.Now()
+		if _, err := s.api.Requests(ctx, pawl.RequestQuery{}); err != nil {
+			return err
+		}
+		took = append(took, ms(time.Since(from)))
+	}
+	b.report.latency("memory", s.name, fmt.Sprintf("the queue's first page, %d waiting", b.o.waiting), took)
+	b.say("%s: restarting it", s.name)
+	start, err := restart()
+	if err != nil {
+		return err
+	}
+	b.report.add(row{
+		Scenario: "memory", Setup: s.name, What: fmt.Sprintf("start, %d waiting", b.o.waiting), Unit: "s",
+		Value: start.Seconds(),
+	}, nil)
+	return b.measure(ctx, s, s.dev, fmt.Sprintf("resident after a restart, %d waiting", b.o.waiting), stackBound)
+}
+
+// grow brings more and more calls to wait, and measures the memory of a process meanwhile.
+func (b *bench) grow(ctx context.Context, s *setup, of *part, most float64) error {
+	waiting := 0
+	for _, size := range []int{0, b.o.waiting / 10, b.o.waiting} {
+		if size > waiting {
+			b.say("%s: bringing calls to wait, up to %d", s.name, size)
+			if err := s.wait(ctx, size-waiting); err != nil {
+				return err
+			}
+			waiting = size
+		}
+		if err := b.measure(ctx, s, of, fmt.Sprintf("resident, %d waiting", size), most); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) memoryOf(ctx context.Context, name string, flags []string, expected *bound) (err error) {
-	s, err := b.separate(ctx, parts{name: "worker, " + name, worker: flags})
+func (b *bench) measure(ctx context.Context, s *setup, of *part, what string, most float64) error {
+	b.say("%s: waiting for its memory to settle", s.name)
+	bytes, err := b.settled(ctx, of.PID())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	var mib []float64
-	sizes := []int{0, b.o.waiting / 10, b.o.waiting}
-	for i, size := range sizes {
-		if i > 0 {
-			b.say("%s: bringing calls to wait, up to %d", s.name, size)
-			if err := s.wait(ctx, size-sizes[i-1]); err != nil {
-				return err
-			}
-		}
-		b.say("%s: waiting for its memory to settle", s.name)
-		bytes, err := b.settled(ctx, s.worker.PID())
-		if err != nil {
-			return err
-		}
-		mib = append(mib, bytes/(1<<20))
-		what := fmt.Sprintf("resident, %d waiting", size)
-		b.report.add(row{Scenario: "memory", Setup: s.name, What: what, Unit: "MiB", Value: mib[i]}, nil)
-	}
-	growth := (mib[2] - mib[1]) * 1024 / float64(sizes[2]-sizes[1])
-	b.report.add(row{
-		Scenario: "memory", Setup: s.name, Unit: "KiB", Value: growth,
-		What: fmt.Sprintf("growth for each call, from %d to %d", sizes[1], sizes[2]),
-	}, expected)
+	b.report.add(row{Scenario: "memory", Setup: s.name, What: what, Unit: "MiB", Value: bytes / (1 << 20)},
+		&bound{AtMost: most})
 	return nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	pawl "github.com/pawlhq/pawl/client"
@@ -27,7 +29,8 @@ type setup struct {
 	api      *pawl.Client
 	eager    bool // unguarded and guarded workflows alike go straight to a worker of this process
 	tools    tools
-	worker   *child.Process // where it is one
+	worker   *part // where it is one
+	dev      *part // with everything in it, likewise
 
 	closing []func() error // in the order of opening
 }
@@ -90,8 +93,7 @@ func (b *bench) oneProcess(ctx context.Context) (s *setup, err error) {
 type parts struct {
 	name     string
 	postgres bool
-	calls    bool     // the API and the worker of unguarded workflows, too
-	worker   []string // further flags of Pawl's worker
+	calls    bool // the API and the worker of unguarded workflows, too
 }
 
 // separate runs each part as a process of its own.
@@ -124,7 +126,7 @@ func (b *bench) separate(ctx context.Context, p parts) (s *setup, err error) {
 
 	b.say("starting Temporal, workers and API as processes of their own (%s)", p.name)
 	env := programs.Environment()
-	start := func(program string, args ...string) (*child.Process, child.Addresses, error) {
+	start := func(program string, args ...string) (*part, child.Addresses, error) {
 		cmd := exec.Command(program, args...)
 		cmd.Dir, cmd.Env = dir, env
 		return b.spawn(ctx, s, cmd)
@@ -136,8 +138,7 @@ func (b *bench) separate(ctx context.Context, p parts) (s *setup, err error) {
 	}
 	env = append(env,
 		"TEMPORAL_ADDRESS="+dev.Temporal, "TEMPORAL_NAMESPACE="+dev.Namespace, "PAWL_DATABASE_URL="+database)
-	s.worker, _, err = start(b.pawl,
-		append([]string{"worker", "--policy", policy, "--tools", tools, "--log-level", "error"}, p.worker...)...)
+	s.worker, _, err = start(b.pawl, "worker", "--policy", policy, "--tools", tools, "--log-level", "error")
 	if err != nil {
 		return s, err
 	}
@@ -153,35 +154,100 @@ func (b *bench) separate(ctx context.Context, p parts) (s *setup, err error) {
 			return s, err
 		}
 	}
-	o := client.Options{HostPort: dev.Temporal, Namespace: dev.Namespace, Logger: quiet()}
+	return s, s.connect(ctx, dev, database)
+}
+
+// connect makes clients of a setup's Temporal and store.
+func (s *setup) connect(ctx context.Context, at child.Addresses, database string) (err error) {
+	o := client.Options{HostPort: at.Temporal, Namespace: at.Namespace, Logger: quiet()}
 	if s.temporal, err = client.DialContext(ctx, o); err != nil {
-		return s, err
+		return err
 	}
 	s.onClose(func() error { s.temporal.Close(); return nil })
 	opened, err := openStore(ctx, database)
 	if err != nil {
-		return s, err
+		return err
 	}
 	s.store = opened
 	s.onClose(opened.Close)
-	return s, nil
+	return nil
+}
+
+// devStack runs the dev stack, with all of its parts, as a process of its own. restart ends it,
+// starts it anew on its data, and returns how long that start took.
+func (b *bench) devStack(ctx context.Context, name string) (s *setup, restart func() (time.Duration, error), err error) {
+	s = &setup{name: name}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	dir, err := b.folder(s)
+	if err != nil {
+		return s, nil, err
+	}
+	url, stop, err := s.tools.serve()
+	if err != nil {
+		return s, nil, err
+	}
+	s.onClose(stop)
+	policy, tools, err := files(dir, url)
+	if err != nil {
+		return s, nil, err
+	}
+	data := filepath.Join(dir, "data")
+	start := func() (at child.Addresses, err error) {
+		cmd := exec.Command(b.pawlDev, "--data", data, "--policy", policy, "--tools", tools,
+			"--temporal-listen", "127.0.0.1:0", "--ui-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0")
+		cmd.Dir, cmd.Env = dir, programs.Environment()
+		if s.dev, at, err = b.spawn(ctx, s, cmd); err == nil {
+			s.api, err = pawl.New(pawl.Options{URL: at.API, Reviewer: "pawl-load"})
+		}
+		return at, err
+	}
+	b.say("starting the dev stack")
+	at, err := start()
+	if err != nil {
+		return s, nil, err
+	}
+	restart = func() (time.Duration, error) {
+		if err := s.dev.end(); err != nil {
+			return 0, err
+		}
+		from := time.Now()
+		_, err := start()
+		return time.Since(from), err
+	}
+	return s, restart, s.connect(ctx, at, "sqlite://"+filepath.Join(data, "pawl.db"))
+}
+
+// part is a process of a setup.
+type part struct {
+	*child.Process
+	ending chan struct{} // closed once it is asked to end
+	once   sync.Once
+}
+
+// end ends it, once.
+func (p *part) end() (err error) {
+	p.once.Do(func() {
+		close(p.ending)
+		if p.End(context.Background()) {
+			err = fmt.Errorf("%s did not end in time, and was killed", p.Name())
+		}
+	})
+	return err
 }
 
 // spawn starts one part of a setup and waits until it serves. It ends with the setup; should it end
-// before, the run does, too.
-func (b *bench) spawn(ctx context.Context, s *setup, cmd *exec.Cmd) (*child.Process, child.Addresses, error) {
-	p, err := child.Start(cmd, child.Options{})
+// of itself, the run does, too.
+func (b *bench) spawn(ctx context.Context, s *setup, cmd *exec.Cmd) (*part, child.Addresses, error) {
+	started, err := child.Start(cmd, child.Options{})
 	if err != nil {
 		return nil, child.Addresses{}, err
 	}
-	ending := make(chan struct{})
-	s.onClose(func() error {
-		close(ending)
-		if p.End(context.Background()) {
-			return fmt.Errorf("%s did not end in time, and was killed", p.Name())
-		}
-		return nil
-	})
+	p := &part{Process: started, ending: make(chan struct{})}
+	s.onClose(p.end)
 	at, err := p.Ready(ctx)
 	if err != nil {
 		return nil, at, err
@@ -190,7 +256,7 @@ func (b *bench) spawn(ctx context.Context, s *setup, cmd *exec.Cmd) (*child.Proc
 		select {
 		case <-p.Done:
 			b.fail(fmt.Errorf("%s ended in the middle of the run (%v):\n%s", p.Name(), p.Err(), p.Log))
-		case <-ending:
+		case <-p.ending:
 		}
 	}()
 	return p, at, nil
