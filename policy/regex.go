@@ -161,18 +161,22 @@ func reaches(re *syntax.Regexp, edge syntax.Op) bool {
 	return false
 }
 
-// search looks for the expressions in every text in the arguments; with absent in names of fields,
-// numbers, true and false, too. It says what matched, or why that can't be told.
-func (f *field) search(in *input, absent bool) (held bool, say, problem string) {
-	w := in.rawTexts()
+// search looks for the expressions in the texts of one argument, or in every text. With absent one
+// of them suffices, and names of fields, numbers, true and false count, too; else every text must
+// match one. It says what matched or did not, or why that can't be told.
+func (f *field) search(in *input, texts []string, absent bool) (held bool, say, problem string) {
 	type kind struct {
 		name  string
 		texts []string
 	}
-	kinds := []kind{{"a text in the arguments", w.values}}
-	if absent {
-		kinds = append(kinds, kind{"the name of a field", w.keys},
-			kind{"a number, true or false in the arguments", w.plain})
+	kinds := []kind{{"the argument " + approval.Display(f.name, 80), texts}}
+	if f.name == "" {
+		w := in.rawTexts()
+		kinds = []kind{{"a text in the arguments", w.values}}
+		if absent {
+			kinds = append(kinds, kind{"the name of a field", w.keys},
+				kind{"a number, true or false in the arguments", w.plain})
+		}
 	}
 	var bytes, count uint64
 	for _, k := range kinds {
@@ -187,15 +191,38 @@ func (f *field) search(in *input, absent bool) (held bool, say, problem string) 
 		if in.cost > maxCost {
 			return false, "", tooLong
 		}
+		if !absent {
+			continue
+		}
 		for _, k := range kinds {
 			for _, text := range k.texts {
-				if p.matches(text, absent) {
+				if p.matches(text, true) {
 					return true, k.name + " matches " + p.shown, ""
 				}
 			}
 		}
 	}
+	if !absent {
+		return f.matchesAll(kinds[0].texts)
+	}
 	return false, "nothing in the arguments matches", ""
+}
+
+func (f *field) matchesAll(texts []string) (held bool, say, problem string) {
+	some := func(text string) bool {
+		return slices.ContainsFunc(f.patterns, func(p *pattern) bool { return p.matches(text, false) })
+	}
+	switch {
+	case all(texts, some):
+		say = "each of its texts matches"
+		if f.name == "" {
+			say = "every text in the arguments matches"
+		}
+		return true, say, ""
+	case len(texts) == 0:
+		return false, "there is no text in the arguments", ""
+	}
+	return false, "a text does not match", ""
 }
 
 // matches: where a match is not wished for, $ stands before a line break at the end, too, as it

@@ -23,7 +23,8 @@ var foreignRuleFields = func() map[string]string {
 		"description": "write it as a comment (# …)",
 	}
 	for _, word := range slices.Concat(usualFields,
-		[]string{"capability", "contains", "match_keywords", "match_regex", "path_prefix"}) {
+		[]string{"capability", "contains", "fields", "match_keywords", "match_regex", "only_fields",
+			"path_prefix"}) {
 		hints[word] = "write the rule as an entry of deny:, require_approval: or allow:, " +
 			"or a condition: when: args.amount > 100"
 	}

@@ -1,9 +1,8 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
-	"math"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,33 +11,6 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy/path"
 	"github.com/pawlhq/pawl/strictjson"
-)
-
-// field is one condition of a section's entry on arguments and labels.
-type field struct {
-	text   string // as it stands in the file
-	name   string // of an argument or label
-	folded string // the name, folded
-	op     operator
-	number float64  // for the comparisons
-	values []any    // for equal: texts, numbers, bools; any will do
-	words  []string // for contains, in lower case; any will do
-
-	patterns []*pattern    // for match_regex; any will do
-	prefixes path.Prefixes // for path_prefix; any will do
-}
-
-type operator int
-
-const (
-	equal operator = iota
-	greater
-	greaterEqual
-	less
-	lessEqual
-	containsWord
-	matchesRegex
-	underPath
 )
 
 var suffixes = []struct {
@@ -52,7 +24,8 @@ const insteadCompare = "to compare an argument of that name, use when: args."
 var (
 	ownWords = []string{
 		"capability", "when", "agent", "team", "labels", "contains", "match_keywords", "match_regex",
-		"path_prefix", "timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level",
+		"path_prefix", "fields", "only_fields",
+		"timeout", "approval_timeout_seconds", "valid_for", "redact_fields", "risk_level",
 		"audit", "collapse",
 	}
 	usualFields = []string{"environment", "amount_gt", "amount_gte", "amount_lt", "amount_lte"}
@@ -159,12 +132,8 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 		}
 	}
 	r.readTerms(m, made)
-	for _, word := range []string{"contains", "match_keywords"} {
-		if v := m.Field(word); v.Present() {
-			f := readContains(word, v)
-			made.fields, made.broken = append(made.fields, f), made.broken || len(f.words) == 0
-		}
-	}
+	r.readTexts(m, "", made)
+	r.readNamed(m.Field("fields"), made)
 	for _, e := range m.Entries() {
 		if slices.Contains(ownWords, e.Name) || slices.Contains(requirementWords, e.Name) {
 			continue
@@ -181,13 +150,110 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 		}
 		made.fields = append(made.fields, f)
 	}
+	if made.kind == approval.VerdictAllow {
+		boundBelow(m, made.fields)
+	}
+	readOnlyFields(m.Field("only_fields"), made)
+	// What costs comes last.
+	slices.SortStableFunc(made.fields, func(a, b field) int { return cmp.Compare(a.cost(), b.cost()) })
+}
+
+func (f *field) cost() int {
+	switch f.op {
+	case underPath:
+		return 1
+	case matchesRegex:
+		return 2
+	}
+	return 0
+}
+
+// readTexts reads the conditions on texts: those of one argument, or with no name on all of them.
+func (r *reader) readTexts(m *yamlfile.Mapping, name string, made *rule) {
+	add := func(f field, ok bool) {
+		if f.name, f.folded = name, strictjson.Fold(name); name != "" {
+			f.text = approval.Display(name, 80) + " " + f.text
+		}
+		made.fields, made.broken = append(made.fields, f), made.broken || !ok
+	}
+	for _, word := range []string{"contains", "match_keywords"} {
+		if v := m.Field(word); v.Present() {
+			f := readContains(word, v)
+			add(f, len(f.words) > 0)
+		}
+	}
 	if v := m.Field("path_prefix"); v.Present() {
 		f := readPrefixes(v, made.kind)
-		made.fields, made.broken = append(made.fields, f), made.broken || len(f.prefixes) == 0
+		add(f, len(f.prefixes) > 0)
 	}
-	if v := m.Field("match_regex"); v.Present() { // last, as it is what costs
+	if v := m.Field("match_regex"); v.Present() {
 		f := r.readPatterns(v, made.kind)
-		made.fields, made.broken = append(made.fields, f), made.broken || len(f.patterns) == 0
+		add(f, len(f.patterns) > 0)
+	}
+}
+
+// readNamed reads fields, which says what single arguments must be.
+func (r *reader) readNamed(v yamlfile.Value, made *rule) {
+	names := v.Mapping()
+	if names.Present() && len(names.Entries()) == 0 {
+		v.Problem("fields names no argument", `write "fields: {NAME: {match_regex: …}}", or remove it`)
+	}
+	for _, e := range names.Entries() {
+		if message := nameProblem(e.Name); message != "" {
+			e.Key.Problem("the field's name "+message, "write it as the arguments have it")
+			made.broken = true
+			continue
+		}
+		m, before := e.Value.Mapping(), len(made.fields)
+		r.readTexts(m, e.Name, made)
+		m.Done()
+		if m.Present() && len(made.fields) == before {
+			e.Key.Problem("nothing is said about the argument "+approval.Display(e.Name, 80),
+				"write match_regex, contains or path_prefix under it")
+		}
+		made.broken = made.broken || len(made.fields) == before
+	}
+}
+
+// readOnlyFields reads only_fields, after the fields that it is about.
+func readOnlyFields(v yamlfile.Value, made *rule) {
+	if only, _ := v.Bool(); !only {
+		return
+	}
+	f := field{text: "only_fields", op: onlyThese}
+	for _, other := range made.fields {
+		if other.name != "" {
+			f.words = append(f.words, other.name)
+		}
+	}
+	switch {
+	case made.kind != approval.VerdictAllow:
+		v.Problem("only_fields is for allow: elsewhere more arguments must not keep an entry from counting",
+			"remove it")
+	case len(f.words) == 0:
+		v.Problem("only_fields is there, but the entry names no field", `name them under "fields:"`)
+	}
+	made.fields = append(made.fields, f)
+}
+
+// boundBelow makes an upper bound that stands alone one from zero on: whoever allows amounts up to
+// 50 does not mean -1,000,000.
+func boundBelow(m *yamlfile.Mapping, fields []field) {
+	for i, f := range fields {
+		if f.op != less && f.op != lessEqual {
+			continue
+		}
+		fields[i].signed = slices.ContainsFunc(fields, func(other field) bool {
+			return other.name == f.name && (other.op == greater || other.op == greaterEqual)
+		})
+		if fields[i].signed {
+			continue
+		}
+		fields[i].text += ", not negative"
+		if f.number < 0 || f.op == less && f.number == 0 {
+			m.Warn(f.text+" allows nothing: an upper bound alone also means not negative",
+				fmt.Sprintf("write a lower bound, too: %s_gte", f.name))
+		}
 	}
 }
 
@@ -215,7 +281,7 @@ func readField(e yamlfile.Entry) (field, bool) {
 		if name, ok := strings.CutSuffix(e.Name, s.suffix); ok && name != "" {
 			f.name, f.folded, f.op = name, strictjson.Fold(name), s.op
 			n, ok := e.Value.Number()
-			f.number, f.text = n, fmt.Sprintf("%s %v", e.Name, n)
+			f.number, f.signed, f.text = n, true, fmt.Sprintf("%s %v", e.Name, n)
 			return f, ok
 		}
 	}
@@ -252,119 +318,6 @@ func readScalar(v yamlfile.Value) (value any, text string, ok bool) {
 	}
 	s, ok := v.Text()
 	return s, strconv.Quote(approval.Display(s, 40)), ok
-}
-
-// holds says whether the field is as the entry wants it. With absent, one that is nowhere, or has
-// another type than it is compared with, counts as a match; without, everything found must match,
-// so that a label can't override an argument. say is how it came to that, where the condition does
-// not tell; problem is what keeps it from being told. Both quote nothing of the call but names of
-// the policy's own.
-func (f *field) holds(in *input, absent bool) (held bool, say, problem string) {
-	args, err := in.arguments()
-	switch {
-	case err != nil:
-		return absent, "", ""
-	case f.op == matchesRegex:
-		return f.search(in, absent)
-	case f.op == underPath && absent:
-		held, say = in.paths().SomeUnder(f.prefixes)
-		return held, say, ""
-	case f.op == underPath:
-		held, say = in.paths().AllUnder(f.prefixes)
-		return held, say, ""
-	case f.op == containsWord:
-		return f.inTexts(in, absent), "", ""
-	}
-	return f.compared(in, args, absent)
-}
-
-const otherCase = "its name is there in another case"
-
-// compared is holds for what is compared with one field. A name in another case is the field to some
-// tools and not to others: it may match, and never allows.
-func (f *field) compared(in *input, args map[string]any, absent bool) (held bool, say, problem string) {
-	found, matched, mistyped, misspelt := 0, 0, 0, 0
-	count := func(name string, readings ...any) {
-		found++
-		if name != f.name {
-			misspelt++
-		}
-		if match, typed := f.compare(readings); !typed {
-			mistyped++
-		} else if match {
-			matched++
-		}
-	}
-	for _, name := range in.argNames()[f.folded] {
-		count(name, args[name])
-	}
-	for name, v := range in.call.Labels {
-		if strictjson.Fold(name) == f.folded {
-			count(name, labelReadings(v)...)
-		}
-	}
-	switch {
-	case absent:
-		return found == 0 || matched > 0 || mistyped > 0, "", ""
-	case misspelt > 0:
-		return false, otherCase, ""
-	}
-	return found > 0 && matched == found, "", ""
-}
-
-// compare reports whether a value matches in any of its readings, and whether any has a type that
-// can.
-func (f *field) compare(readings []any) (match, typed bool) {
-	for _, v := range readings {
-		if f.op != equal {
-			n, number := v.(float64)
-			match, typed = match || number && f.inOrder(n), typed || number
-			continue
-		}
-		for _, want := range f.values {
-			match = match || v == want
-			typed = typed || reflect.TypeOf(v) == reflect.TypeOf(want)
-		}
-	}
-	return match, typed
-}
-
-// labelReadings are what a label can be compared as: a label is text, also where it says a number,
-// true or false.
-func labelReadings(s string) []any {
-	readings := []any{s}
-	if n, err := strconv.ParseFloat(s, 64); err == nil && !math.IsNaN(n) && !math.IsInf(n, 0) {
-		readings = append(readings, n)
-	}
-	if s == "true" || s == "false" {
-		readings = append(readings, s == "true")
-	}
-	return readings
-}
-
-func (f *field) inOrder(n float64) bool {
-	switch f.op {
-	case greater:
-		return n > f.number
-	case greaterEqual:
-		return n >= f.number
-	case less:
-		return n < f.number
-	case lessEqual:
-		return n <= f.number
-	}
-	return false
-}
-
-// inTexts looks for the words in every text in the arguments, without case, and with keys in the
-// keys of objects, too.
-func (f *field) inTexts(in *input, keys bool) bool {
-	found := func(texts []string) bool {
-		return slices.ContainsFunc(texts, func(s string) bool {
-			return slices.ContainsFunc(f.words, func(w string) bool { return strings.Contains(s, w) })
-		})
-	}
-	return found(in.foldedValues()) || keys && found(in.foldedKeys())
 }
 
 // readPrefixes reads path_prefix.

@@ -1,60 +1,90 @@
 package path
 
-import "github.com/pawlhq/pawl/strictjson"
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pawlhq/pawl/strictjson"
+	"golang.org/x/text/unicode/norm"
+)
 
 // Names are the arguments and labels that hold file paths.
 var Names = []string{
 	"path", "file", "filepath", "file_path", "filename", "target", "directory", "dir", "root",
 }
 
-const maxPaths = 1000 // in one list
+// words are those that make the name of another argument one of a path: new_path, destination.
+var words = []string{
+	"path", "paths", "file", "files", "filepath", "filename", "filenames", "dir", "dirs", "directory",
+	"directories", "folder", "folders", "root", "target", "targets", "source", "src", "destination",
+	"dest", "dst", "from", "to", "cwd", "workdir", "location", "output",
+}
+
+const maxPaths = 1000 // in all
 
 // Paths are the paths in a call's arguments and labels. Make them with Of.
 type Paths []source
 
-// source is an argument or label that holds paths.
+// source is an argument or label that holds paths, or a text that could be one.
 type source struct {
 	name  string // as remarks call it
 	paths []*reading
 	wrong string // what it is instead of paths
+	// loose are the lines of a text under any other name that begin as paths do: the places that it
+	// certainly names. A relative one could be anything, and says nothing.
+	loose []*reading
+	other bool // its name is none of Names
 }
 
-// Of reads every argument and label that holds paths, in an order of its own.
+// Of reads every argument and label that holds paths, and every text in the arguments, at any depth,
+// that could be one.
 func Of(args map[string]any, labels map[string]string) Paths {
-	var out Paths
-	inCase := map[string]bool{} // some tools take Path for path
-	for name := range args {
-		if lower := strictjson.Fold(name); lower != name {
-			inCase[lower] = true
+	var c collector
+	c.object(args, false)
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		switch folded := strictjson.Fold(name); {
+		case !slices.Contains(Names, folded):
+		case name != folded:
+			c.found = append(c.found, source{name: "the label " + folded, wrong: inOtherCase})
+		default:
+			c.found = append(c.found, c.named("the label "+name, labels[name]))
 		}
 	}
-	for _, name := range Names {
-		if v, ok := args[name]; ok {
-			out = append(out, readSource(name, v))
-		}
-		if inCase[name] {
-			out = append(out, source{name: name, wrong: "is there in another case"})
-		}
-	}
-	for _, name := range Names {
-		if v, ok := labels[name]; ok {
-			out = append(out, readSource("the label "+name, v))
-		}
-	}
-	return out
+	return c.found
 }
 
-func readSource(name string, v any) source {
+type collector struct {
+	found Paths
+	count int // of the paths that were read
+}
+
+// object goes through an object's fields. inPath is whether it stands in one whose name is that of a
+// path.
+func (c *collector) object(object map[string]any, inPath bool) {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		v, folded := object[name], strictjson.Fold(name)
+		switch {
+		case !slices.Contains(Names, folded):
+			c.other(v, inPath || hasWord(name))
+		case name != folded: // some tools take Path for path
+			c.found = append(c.found, source{name: folded, wrong: inOtherCase})
+		default:
+			c.found = append(c.found, c.named(name, v))
+		}
+	}
+}
+
+// named reads an argument or label whose name is one of Names.
+func (c *collector) named(name string, v any) source {
 	s := source{name: name}
 	list, ok := v.([]any)
 	if !ok {
 		list = []any{v}
 	}
-	switch {
-	case len(list) == 0:
+	if len(list) == 0 {
 		s.wrong = "is an empty list"
-	case len(list) > maxPaths:
-		s.wrong = "holds too many paths"
 	}
 	for _, e := range list {
 		text, ok := e.(string)
@@ -64,10 +94,82 @@ func readSource(name string, v any) source {
 		case !ok:
 			s.wrong = "is neither text nor a list of texts"
 		default:
-			s.paths = append(s.paths, read(text))
+			s.paths, s.wrong = c.read(s.paths, text)
 		}
 	}
 	return s
+}
+
+// What arguments hold instead of paths.
+const (
+	tooMany     = "holds too many paths"
+	inOtherCase = "is there in another case"
+)
+
+func (c *collector) read(paths []*reading, text string) (_ []*reading, wrong string) {
+	if c.count++; c.count > maxPaths {
+		return paths, tooMany
+	}
+	return append(paths, read(text)), ""
+}
+
+// other reads what stands under another name.
+func (c *collector) other(v any, inPath bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		c.object(v, inPath)
+	case []any:
+		for _, e := range v {
+			c.other(e, inPath)
+		}
+	case string:
+		if c.count <= maxPaths && (inPath || couldBePath(v)) {
+			c.text(v, inPath)
+		}
+	}
+}
+
+func (c *collector) text(text string, inPath bool) {
+	s := source{name: "a text in the arguments", other: true}
+	if s.paths, s.wrong = c.read(nil, text); s.wrong == "" && inPath && !isLink(text) {
+		s.loose = s.paths
+	}
+	if s.loose != nil {
+		c.found = append(c.found, s)
+		return
+	}
+	for line := range strings.Lines(text) {
+		line = strings.Trim(line, " \t\r\n\"'")
+		if s.wrong == "" && anchored.MatchString(norm.NFKC.String(line)) {
+			s.loose, s.wrong = c.read(s.loose, line)
+		}
+	}
+	c.found = append(c.found, s)
+}
+
+var (
+	// separated finds what makes a text a path to some system, beside its place: a separator, also as
+	// an escape, and what is replaced by a path.
+	separated = regexp.MustCompile("[/\\\\`]|\\$[\\pL_{(]|(?i:%2f|%5c|^file:)|^[~.]")
+	// anchored finds lines that begin at a place: /x, \x, ~/x, ~ana, ../x, C:\x, file:x.
+	anchored = regexp.MustCompile(`^([/\\]|~[\w.-]*([/\\]|$)|\.\.([/\\]|$)|[A-Za-z]:[/\\]|` +
+		`(?i:file:)|%(?i:2f|5c))`)
+	schemed  = regexp.MustCompile(`^[A-Za-z][\w+.-]*://`)
+	nameWord = regexp.MustCompile(`\p{Lu}?\p{Ll}+|\p{Lu}+`)
+)
+
+func couldBePath(text string) bool { return separated.MatchString(norm.NFKC.String(text)) }
+
+// isLink reports whether a text is the URL of something that is no file.
+func isLink(text string) bool {
+	return schemed.MatchString(text) && !strings.HasPrefix(strings.ToLower(text), "file:")
+}
+
+// hasWord reports whether a name has a word that tells of a path: newPath, new_path, NEW_PATH.
+func hasWord(name string) bool {
+	return slices.ContainsFunc(nameWord.FindAllString(name, -1), func(word string) bool {
+		return slices.Contains(words, strings.ToLower(word))
+	})
 }
 
 const (
@@ -76,17 +178,26 @@ const (
 	counts  = ", which counts as a match"
 )
 
+// names reports whether an argument or label of Names holds paths.
+func (ps Paths) names() bool {
+	return slices.ContainsFunc(ps, func(s source) bool { return !s.other })
+}
+
 // SomeUnder is the reading of deny and require_approval: whether any path could be under one of the
 // prefixes, and how.
 func (ps Paths) SomeUnder(prefixes Prefixes) (held bool, say string) {
-	if len(ps) == 0 {
+	if !ps.names() {
 		return true, noPath + counts
 	}
 	for _, s := range ps {
 		if s.wrong != "" {
 			return true, s.name + " " + s.wrong + counts
 		}
-		for _, path := range s.paths {
+		paths := s.paths
+		if s.other {
+			paths = s.loose
+		}
+		for _, path := range paths {
 			for i := range prefixes {
 				if how := prefixes[i].mayHold(path, len(ps) == 1); how != "" {
 					return true, s.name + " " + how
@@ -97,10 +208,10 @@ func (ps Paths) SomeUnder(prefixes Prefixes) (held bool, say string) {
 	return false, "no path is under it"
 }
 
-// AllUnder is the reading of allow: whether every path is under one of the prefixes for sure, or
-// what keeps one from it.
+// AllUnder is the reading of allow: whether every path, and every text that could be one, is under
+// one of the prefixes for sure, or what keeps one from it.
 func (ps Paths) AllUnder(prefixes Prefixes) (held bool, say string) {
-	if len(ps) == 0 {
+	if !ps.names() {
 		return false, noPath
 	}
 	for _, s := range ps {
@@ -113,5 +224,15 @@ func (ps Paths) AllUnder(prefixes Prefixes) (held bool, say string) {
 			}
 		}
 	}
-	return true, "every path is under its path_prefix"
+	return true, "every path, and every text that could be one, is under its path_prefix"
+}
+
+// OfTexts are the paths in the texts of one argument.
+func OfTexts(name string, texts []string) Paths {
+	list := make([]any, len(texts))
+	for i, text := range texts {
+		list[i] = text
+	}
+	var c collector
+	return Paths{c.named(name, list)}
 }

@@ -147,6 +147,7 @@ var policyPlaces = []place{
 	{"{rules: [{tool: a, stages: [{approvals: 1, %s: 1}]}]}", "/$defs/stages/items"},
 	{"{rules: [{tool: a, escalate: {after: 1m, to: b, %s: 1}}]}", "/$defs/escalation"},
 	{"{rules: [{tool: a, grant: {max: 1m, %s: 1}}]}", "/$defs/grant"},
+	{"{allow: [{capability: a, fields: {b: {%s: 1}}}]}", "/$defs/capability/anyOf/1/properties/fields/additionalProperties"},
 }
 
 var suitePlaces = []place{
