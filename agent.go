@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -50,6 +51,11 @@ type Options struct {
 	// Reviewer is the name under which they are recorded. Default: the agent's name and "(in
 	// process)".
 	Reviewer string
+	// OnWait is told of each call that somebody waits for in this process since a second, once, and from
+	// a goroutine of its own; of very many at a time it is told of a part only. Default: a line on
+	// standard error for calls that wait for people and for those of which Pawl says nothing; with an
+	// Approver, nothing.
+	OnWait func(Waiting)
 	// Drain is how long Close waits for functions that run. Default: DefaultDrain.
 	Drain time.Duration
 	// Running is how many guarded functions run at once in this process; what comes on top waits, also
@@ -66,6 +72,12 @@ func (o *Options) validate() error {
 	o.Running = cmp.Or(o.Running, DefaultRunning)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnWait == nil {
+		o.OnWait = func(Waiting) {}
+		if o.Approver == nil {
+			o.OnWait = func(w Waiting) { _, _ = io.WriteString(os.Stderr, w.notice()) }
+		}
 	}
 	switch {
 	case o.Agent == "":
@@ -171,6 +183,9 @@ func newAgent(b agent.Backend, o Options) (*Agent, error) {
 	}
 	a.runtime = agent.New(b, agent.Options{
 		Agent: o.Agent, Drain: o.Drain, Running: o.Running, Logger: o.Logger, Unpublished: unpublished,
+		Waiting: func(id string, s approval.State, err error) {
+			o.OnWait(Waiting{ID: id, Tool: s.Tool, Status: s.Status, Deadline: s.Deadline, Err: err})
+		},
 	})
 	return a, nil
 }

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,9 +23,9 @@ import (
 const typedAhead = 300 * time.Millisecond
 
 // Terminal returns an Approver that shows each call on standard error and asks y/n on standard
-// input. Where standard input is no terminal it says so once, and decides nothing. From its first
-// question on, standard input is its own: what is typed while no question stands is dropped, so
-// that it answers no later one.
+// input. Where nobody can be asked, because standard input is no terminal or has ended, it rejects the
+// call at once and says so. From its first question on, standard input is its own: what is typed while
+// no question is open is dropped, so that it answers no later one.
 func Terminal() Approver {
 	return &terminal{
 		in: os.Stdin, out: os.Stderr,
@@ -43,17 +42,12 @@ type terminal struct {
 
 	read  sync.Once
 	lines chan string // closed when the input ends
-	warn  sync.Once   // that there is no terminal
 }
 
 // Review asks about one call. It is asked about one at a time.
 func (t *terminal) Review(ctx context.Context, v approval.View) (Decision, error) {
 	if !t.isTerminal() {
-		t.warn.Do(func() {
-			fmt.Fprint(t.out, "pawl: standard input is not a terminal, so calls can't be decided here; "+
-				"other reviewers still can: see `pawl pending`\n")
-		})
-		return Decision{}, errors.New("standard input is not a terminal, so nobody can be asked")
+		return t.nobody(v, "standard input is not a terminal"), nil
 	}
 	t.read.Do(func() {
 		t.lines = make(chan string)
@@ -69,7 +63,7 @@ func (t *terminal) Review(ctx context.Context, v approval.View) (Decision, error
 			return Decision{}, ctx.Err()
 		case line, ok := <-t.lines:
 			if !ok {
-				return Decision{}, errors.New("standard input has ended, so nobody can be asked")
+				return t.nobody(v, "standard input has ended"), nil
 			}
 			answer := strings.ToLower(strings.TrimSpace(line))
 			switch {
@@ -83,6 +77,13 @@ func (t *terminal) Review(ctx context.Context, v approval.View) (Decision, error
 			fmt.Fprint(t.out, "Let it run? Type y or n: ")
 		}
 	}
+}
+
+// nobody denies a call about which nobody can be asked: a call that waits in silence helps no one.
+func (t *terminal) nobody(v approval.View, why string) Decision {
+	fmt.Fprintf(t.out, "pawl: %s, so nobody can be asked here and call %s is rejected; "+
+		"without an Approver it would wait for other reviewers\n", why, approval.Display(v.ID, 80))
+	return Decision{Kind: approval.Reject, Notes: why + ", so the agent's process could ask nobody"}
 }
 
 // drop takes what was typed before the question.

@@ -43,7 +43,7 @@ func TestTerminalAsks(t *testing.T) {
 		want  approval.DecisionKind
 	}{
 		{"y\n", approval.Approve}, {" YES \n", approval.Approve}, {"n\n", approval.Reject}, {"no\n", approval.Reject},
-		{"\nwhat?\nyy\nn\n", approval.Reject}, {"", ""}, {"maybe\n", ""},
+		{"\nwhat?\nyy\nn\n", approval.Reject}, {"", approval.Reject}, {"maybe\n", approval.Reject},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			in, keyboard := io.Pipe()
@@ -55,7 +55,7 @@ func TestTerminalAsks(t *testing.T) {
 				keyboard.Close()
 			}()
 			d, err := term.Review(t.Context(), shown)
-			if d.Kind != c.want || (err != nil) != (c.want == "") {
+			if d.Kind != c.want || err != nil {
 				t.Errorf("%q: %+v, %v", c.typed, d, err)
 			}
 			text := out.String()
@@ -93,15 +93,21 @@ func TestTerminalHeedsNoAnswerToAnotherQuestion(t *testing.T) {
 	})
 }
 
+// Nobody at the keyboard is a denial at once, and says why: a call that waits until its deadline helps
+// no one.
 func TestTerminalWithoutATerminal(t *testing.T) {
-	out := &screen{}
-	term := &terminal{in: strings.NewReader("y\n"), out: out, isTerminal: func() bool { return false }}
-	for range 2 {
-		if d, err := term.Review(t.Context(), shown); d.Kind != "" || err == nil {
-			t.Errorf("%+v, %v", d, err)
+	ended := &terminal{in: strings.NewReader(""), out: &screen{}, isTerminal: func() bool { return true }}
+	none := &terminal{in: strings.NewReader("y\n"), out: &screen{}, isTerminal: func() bool { return false }}
+	for why, term := range map[string]*terminal{"has ended": ended, "is not a terminal": none} {
+		for range 2 {
+			d, err := term.Review(t.Context(), shown)
+			if d.Kind != approval.Reject || err != nil || !strings.Contains(d.Notes, why) {
+				t.Errorf("%+v, %v", d, err)
+			}
 		}
-	}
-	if strings.Count(out.String(), "`pawl pending`") != 1 {
-		t.Errorf("it should say once who can decide: %q", out.String())
+		if text := term.out.(*screen).String(); strings.Count(text, why+", so nobody can be asked") != 2 ||
+			!strings.Contains(text, "pawl-1 is rejected") {
+			t.Errorf("it says %q", text)
+		}
 	}
 }

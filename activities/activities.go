@@ -83,6 +83,16 @@ func serverNow(ctx context.Context, workflowNow time.Time) time.Time {
 	return workflowNow
 }
 
+// logEnd tells of a call that has ended just now.
+func (a *Activities) logEnd(ctx context.Context, v approval.View) {
+	code := ""
+	if v.Error != nil {
+		code = v.Error.Code
+	}
+	a.Logger.InfoContext(ctx, "call ended",
+		"call", v.ID, "tool", v.Tool, "status", v.Status, "code", code, "digest", v.Digest)
+}
+
 // RefuseInput is a batch of decisions that did not count.
 type RefuseInput struct {
 	ID, Run  string

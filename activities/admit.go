@@ -98,6 +98,9 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 			return Admission{}, err
 		}
 	}
+	if fresh && record.View.Status.Ended() {
+		a.logEnd(ctx, record.View)
+	}
 	out := Admission{
 		View: record.View, Verdict: record.Verdict,
 		Claimed:  record.Permit != nil && !record.Permit.Void,

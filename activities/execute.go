@@ -43,6 +43,9 @@ func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMess
 	return result, err
 }
 
+// recordTimeout bounds what is put on record of an attempt that was refused.
+const recordTimeout = 5 * time.Second
+
 // recordRefusal puts on record that somebody wanted a tool run without a permit that holds: perhaps
 // a workflow of their own, or an activity without one. The entry is about who asked, which Temporal
 // vouches for, not about the call that was named.
@@ -71,7 +74,10 @@ func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err err
 		CallID: approval.Display(in.ID, 200), Tool: approval.Display(in.Call.Tool, 200),
 	})
 	if err == nil {
-		err = a.Store.Append(ctx, e)
+		// A worker that stops cancels ctx, and does not wait for long.
+		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+		defer cancel()
+		err = a.Store.Append(recording, e)
 	}
 	if err != nil {
 		a.Logger.ErrorContext(ctx, "that a tool was not run could not be put on record",

@@ -182,6 +182,9 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outc
 	record, fresh, err := a.Store.Finish(ctx, store.FinishParams{
 		Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, end),
 	})
+	if fresh {
+		a.logEnd(ctx, record.View)
+	}
 	switch {
 	case errors.Is(err, store.ErrStarted):
 		return a.endStarted(ctx, in)

@@ -60,7 +60,9 @@ type Signer struct {
 	o       SignerOptions
 	storeID string
 
-	mu sync.Mutex
+	// replacing is held while the key is replaced, so over exchanges with the store; mu only guards key.
+	replacing sync.Mutex
+	mu        sync.Mutex
 	// key is the file's, as far as is known; it may be replaced by another process.
 	key sign.Key
 }
@@ -80,10 +82,18 @@ func OpenSigner(ctx context.Context, o SignerOptions) (*Signer, error) {
 }
 
 // KeyID is the ID of the key that is in use.
-func (s *Signer) KeyID() string {
+func (s *Signer) KeyID() string { return s.inUse().ID() }
+
+func (s *Signer) inUse() sign.Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.key.ID()
+	return s.key
+}
+
+func (s *Signer) use(key sign.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.key = key
 }
 
 // load takes the file's key into use.
@@ -100,7 +110,7 @@ func (s *Signer) load(ctx context.Context) error {
 		return fmt.Errorf("%w: the one in %s, %s; move the file away and start again, and a new one is made",
 			ErrKeyEnded, s.o.File, key.ID())
 	}
-	s.key = key
+	s.use(key)
 	return nil
 }
 
@@ -130,22 +140,38 @@ func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.Signin
 func (s *Signer) Sign(
 	ctx context.Context, d approval.Decision, callID, digest string,
 ) (approval.Decision, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	good, err := s.good(ctx)
-	if err == nil && !good {
-		err = s.load(ctx) // perhaps another process has replaced the file
+	for {
+		key := s.inUse()
+		good, err := s.good(ctx, key)
+		if err == nil && !good {
+			key, err = s.reload(ctx, key)
+		}
+		if err != nil {
+			return d, err
+		}
+		d.At = now()
+		// A key that is replaced is ended after that, so what was signed before stays good.
+		if s.inUse().ID() == key.ID() {
+			return sign.Sign(key, d, s.storeID, callID, digest)
+		}
 	}
-	if err != nil {
-		return d, err
-	}
-	d.At = now()
-	return sign.Sign(s.key, d, s.storeID, callID, digest)
 }
 
-func (s *Signer) good(ctx context.Context) (bool, error) {
-	keys, err := s.o.Store.TrustedKeys(ctx, s.key.ID())
+func (s *Signer) good(ctx context.Context, key sign.Key) (bool, error) {
+	keys, err := s.o.Store.TrustedKeys(ctx, key.ID())
 	return err == nil && len(keys) == 1 && keys[0].RetiredAt == nil, err
+}
+
+// reload returns the key that is in use instead of one that is not good any more: another process may
+// have replaced the file.
+func (s *Signer) reload(ctx context.Context, old sign.Key) (sign.Key, error) {
+	s.replacing.Lock()
+	defer s.replacing.Unlock()
+	if key := s.inUse(); key.ID() != old.ID() {
+		return key, nil // it was replaced meanwhile
+	}
+	err := s.load(ctx)
+	return s.inUse(), err
 }
 
 // Rotated is what Rotate did.
@@ -159,14 +185,14 @@ type Rotated struct {
 // in use here, too. by names who wants it. After an error the old key may be in use, or the new one
 // with the old one still trusted; the error says so.
 func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.replacing.Lock()
+	defer s.replacing.Unlock()
 	key, err := sign.NewKey()
 	if err != nil {
 		return r, err
 	}
-	old := []sign.Key{s.key}
-	if there, err := readKeyFile(s.o.File); err == nil && there.ID() != s.key.ID() {
+	old := []sign.Key{s.inUse()}
+	if there, err := readKeyFile(s.o.File); err == nil && there.ID() != old[0].ID() {
 		old = append(old, there)
 	}
 	beside, err := writeKeyFile(s.o.File, key)
@@ -182,7 +208,7 @@ func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated,
 		return r, errors.Join(fmt.Errorf("signing key: "+
 			"its file can't be replaced, so the old one stays: %w", err), undo, os.Remove(beside))
 	}
-	s.key = key
+	s.use(key)
 	err = osfile.SyncDir(filepath.Dir(s.o.File))
 	for _, k := range old {
 		kept, _, ended := s.o.Store.EndKey(ctx, store.EndKeyParams{ID: k.ID(), By: by, Revoke: revoke, At: now()})

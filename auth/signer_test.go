@@ -99,6 +99,43 @@ func kinds(t *testing.T, s *sqlite.Store, keyID string) []audit.Kind {
 	return out
 }
 
+// slow is a store that answers which keys are trusted when it is let.
+type slow struct {
+	Keys
+	asked chan struct{}
+	let   chan struct{}
+}
+
+func (s slow) TrustedKeys(ctx context.Context, ids ...string) ([]store.SigningKey, error) {
+	s.asked <- struct{}{}
+	<-s.let
+	return s.Keys.TrustedKeys(ctx, ids...)
+}
+
+// Decisions are signed side by side: nobody waits for another one's question to the store.
+func TestSignersDoNotQueueForTheStore(t *testing.T) {
+	s := slow{keyStore(t), make(chan struct{}), make(chan struct{})}
+	file := filepath.Join(t.TempDir(), "signing.pem")
+	openSigner(t, s.Keys, file)
+	opened := make(chan *auth.Signer)
+	go func() { opened <- openSigner(t, s, file) }()
+	<-s.asked
+	s.let <- struct{}{}
+	signer := <-opened
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() { signs(t, s.Keys, signer) })
+	}
+	for range 3 {
+		<-s.asked // all three ask before any gets an answer
+	}
+	if signer.KeyID() == "" {
+		t.Error("it has no key")
+	}
+	close(s.let)
+	all.Wait()
+}
+
 func TestSigner(t *testing.T) {
 	s, file := keyStore(t), filepath.Join(t.TempDir(), "new", "signing.pem")
 	first := openSigner(t, s, file)

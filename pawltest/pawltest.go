@@ -70,6 +70,9 @@ func New(t TB, o pawl.Options) *Fake {
 		o.Agent = "test"
 	}
 	o.Approver, o.PayloadKeys = nil, "" // neither an API nor Temporal is there
+	if o.OnWait == nil {
+		o.OnWait = func(pawl.Waiting) {}
+	}
 	f := &Fake{
 		t: t, script: map[string]func(approval.Call) Answer{}, refuse: map[string]string{},
 		tools: map[string]approval.ToolSpec{}, calls: map[string]*call{}, served: make(chan struct{}),

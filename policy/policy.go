@@ -131,6 +131,13 @@ func digest(layers []*layer) string {
 // files' order nor on where they lie.
 func (s *Set) Digest() string { return s.digest }
 
+// Redacts reports whether the policy hides values of any call.
+func (s *Set) Redacts() bool {
+	return slices.ContainsFunc(s.layers, func(l *layer) bool {
+		return len(l.redact) > 0 || slices.ContainsFunc(l.rules, func(r *rule) bool { return len(r.redact) > 0 })
+	})
+}
+
 // Sources returns the files the set was compiled from, by layer name. Compiling them again gives an
 // equal set.
 func (s *Set) Sources() []File {

@@ -1,5 +1,5 @@
 // Package worker starts what runs guarded calls: the workflow, its activities and the tools. One
-// call of New and one of Run is all a process needs.
+// call of New and one of Start is all a process needs, and one of Stop at its end.
 package worker
 
 import (
@@ -153,6 +153,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		}
 		o.Policy = follows
 	}
+	noteRedaction(ctx, o)
 	missing, err := health.MissingAttributes(ctx, o.Client.OperatorService(), o.Namespace)
 	if err != nil {
 		o.Logger.WarnContext(ctx, "search attributes could not be looked up; going on without them", "error", err)
@@ -202,6 +203,15 @@ func (w *Worker) Stop() {
 	}
 	if w.policy != nil {
 		w.policy.Close()
+	}
+}
+
+// noteRedaction says where the values are that a policy hides from people.
+func noteRedaction(ctx context.Context, o Options) {
+	p, ok := o.Policy.(interface{ Redacts() bool })
+	if ok && p.Redacts() && o.PayloadKeys == nil {
+		o.Logger.WarnContext(ctx, "the policy hides values from reviewers and the record, but Temporal's history "+
+			"holds them: without a keyring nothing is encrypted; see docs/encryption.md")
 	}
 }
 

@@ -28,6 +28,9 @@ type Options struct {
 	// says why it was refused, and is empty where the waiting ended first; then trouble is Temporal's
 	// last error, or nil.
 	Unpublished func(tool, reason string, cause, trouble error) error
+	// Waiting is told of each call that is waited for since a second, once: its state, or why Pawl does
+	// not say it.
+	Waiting func(id string, s approval.State, err error)
 }
 
 // core is what the parts of a Runtime have in common.
@@ -59,7 +62,7 @@ func New(b Backend, o Options) *Runtime {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := core{b, o.Logger, ctx}
 	r := &Runtime{
-		core: c, watcher: &watcher{core: c, waits: map[string]*Wait{}}, cancel: cancel,
+		core: c, watcher: &watcher{core: c, waiting: o.Waiting, waits: map[string]*Wait{}}, cancel: cancel,
 		publish: &publisher{core: c, agent: o.Agent, unpublished: o.Unpublished, more: make(chan struct{})},
 	}
 	r.work, r.noWork = context.WithCancel(ctx)

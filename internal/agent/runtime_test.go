@@ -61,7 +61,7 @@ func (d *fakeBackend) Close()                                                   
 func hosting(t *testing.T, f func(t *testing.T, d *fakeBackend, r *Runtime)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &fakeBackend{fakeCalls: fakeCalls{ended: map[string]chan struct{}{}, gone: map[string]bool{}}}
-		r := New(d, Options{Agent: "a", Drain: time.Second, Running: 1, Logger: slog.New(slog.DiscardHandler), Unpublished: unpublished})
+		r := New(d, Options{Agent: "a", Drain: time.Second, Running: 1, Logger: slog.New(slog.DiscardHandler), Unpublished: unpublished, Waiting: d.waiting})
 		f(t, d, r)
 		r.Close()
 		if d.stopped != len(d.serving) {

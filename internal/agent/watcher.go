@@ -26,7 +26,7 @@ const (
 	// listLag is how long a call that was just started may be missing in lists.
 	listLag = time.Minute
 
-	deadlineAfter = time.Second // a call that waits this long is asked for its deadline
+	askAfter = time.Second // a call that is waited for this long is asked what it waits for
 )
 
 // watcher waits for calls to end: for some by a long poll each, which brings the end at once, for
@@ -34,6 +34,7 @@ const (
 // goroutine.
 type watcher struct {
 	core
+	waiting func(id string, s approval.State, err error) // of Options
 
 	mu       sync.Mutex
 	waits    map[string]*Wait // by call ID
@@ -142,7 +143,7 @@ func (w *watcher) poll(x *Wait) {
 	x.cancel = cancel
 	w.running.Go(func() {
 		defer cancel()
-		ask := time.AfterFunc(deadlineAfter, func() { w.askDeadline(ctx, x) })
+		ask := time.AfterFunc(askAfter, func() { w.askState(ctx, x) })
 		defer ask.Stop()
 		w.follow(ctx, x)
 		w.mu.Lock()
@@ -177,17 +178,19 @@ func (w *watcher) follow(ctx context.Context, x *Wait) {
 	}
 }
 
-func (w *watcher) askDeadline(ctx context.Context, x *Wait) {
+// askState learns the deadline, if Pawl says it, and passes on what the call waits for.
+func (w *watcher) askState(ctx context.Context, x *Wait) {
 	if ctx.Err() != nil {
 		return
 	}
 	state, err := w.b.State(ctx, x.id)
-	if err != nil {
-		return // the deadline stays unknown
+	if ctx.Err() != nil {
+		return
 	}
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.deadline = state.Deadline
+	x.mu.Unlock()
+	w.waiting(x.id, state, err)
 }
 
 func (x *Wait) setTrouble(err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -28,6 +29,11 @@ type fakeCalls struct {
 	asked   int // End and Sweep
 	sweeps  []time.Time
 	biggest int
+	told    []string // that these wait
+}
+
+func (l *fakeCalls) waiting(id string, _ approval.State, _ error) {
+	l.set(func() { l.told = append(l.told, id) })
 }
 
 func newFakeCalls() *fakeCalls {
@@ -132,7 +138,7 @@ func numbered(n int) (ids []string) {
 func watching(t *testing.T, l *fakeCalls, f func(t *testing.T, w *watcher)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		w := &watcher{core: core{l, slog.New(slog.DiscardHandler), ctx}, waits: map[string]*Wait{}}
+		w := &watcher{core: core{l, slog.New(slog.DiscardHandler), ctx}, waiting: l.waiting, waits: map[string]*Wait{}}
 		f(t, w)
 		cancel()
 		w.close()
@@ -287,10 +293,18 @@ func TestDeadlineIsKnownAfterAWhile(t *testing.T) {
 		if deadline, _ := x.Trouble(); deadline != nil {
 			t.Errorf("%v", deadline)
 		}
-		time.Sleep(2 * deadlineAfter)
+		l.open("b")
+		soon := w.Join("b", "")
+		w.Join("a", "") // a second who waits for it is no second call
+		time.Sleep(askAfter / 2)
+		w.Leave(soon)
+		time.Sleep(2 * askAfter)
 		synctest.Wait()
 		if deadline, err := x.Trouble(); deadline == nil || err != nil {
 			t.Errorf("%v, %v", deadline, err)
+		}
+		if !slices.Equal(l.told, []string{"a"}) {
+			t.Errorf("told that these wait: %v", l.told)
 		}
 	})
 }
@@ -300,7 +314,7 @@ func TestClosingEndsEveryWait(t *testing.T) {
 		ids := numbered(maxPolls + 5)
 		l := newFakeCalls()
 		ctx, cancel := context.WithCancel(t.Context())
-		w := &watcher{core: core{l, slog.New(slog.DiscardHandler), ctx}, waits: map[string]*Wait{}}
+		w := &watcher{core: core{l, slog.New(slog.DiscardHandler), ctx}, waiting: l.waiting, waits: map[string]*Wait{}}
 		waits := l.joined(w, ids)
 		cancel()
 		w.close()

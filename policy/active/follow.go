@@ -126,6 +126,9 @@ func (p *Policy) Evaluate(c approval.Call, now time.Time) approval.Verdict {
 	return p.now.Load().Evaluate(c, now)
 }
 
+// Redacts reports whether the policy in force hides values of any call.
+func (p *Policy) Redacts() bool { return p.now.Load().Redacts() }
+
 // Version returns the version that is in force here.
 func (p *Policy) Version() store.PolicyVersion { return p.now.Load().version }
 
