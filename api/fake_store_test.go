@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -259,7 +260,10 @@ func (s *fakeStore) ID(context.Context) (string, error) { return fakeStoreID, ni
 func (s *fakeStore) Ping(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.begin()
+	if errors.Is(s.appendErr, store.ErrReadOnly) {
+		return s.begin()
+	}
+	return cmp.Or(s.begin(), s.appendErr)
 }
 
 func (s *fakeStore) ApplyPolicy(_ context.Context, a store.ApplyParams) (v store.PolicyVersion, fresh bool, err error) {

@@ -103,7 +103,7 @@ func problemOf(err error) *problem {
 			"This API may not write to its store: it was started read-only, or a SQLite store belongs to its worker, "+
 				"or the database user lacks the right. Use another API, or the command line with --direct.").because(err)
 	case errors.As(err, &ofStore):
-		return unavailable(rest.CodeStoreUnavailable, "Pawl's store can't be reached now; try again.", err)
+		return unavailable(rest.CodeStoreUnavailable, "Pawl's store can't be used now; try again.", err)
 	case errors.As(err, new(*codec.KeyError)):
 		return unavailable(rest.CodeKeyMissing, "The call was encrypted with a key that this API does not have; "+
 			"its operator has to give it the workers' keyring.", err)
@@ -127,8 +127,8 @@ func (s *Server) fail(c *gin.Context, err error) {
 	}
 	if p.cause != nil {
 		level := slog.LevelError
-		if p.Status == http.StatusServiceUnavailable {
-			level = slog.LevelWarn
+		if p.Status == http.StatusServiceUnavailable { // it may last, and fail every request
+			level = s.pace.Level(p.Code, slog.LevelWarn)
 		}
 		s.o.Logger.Log(ctx, level, "request failed",
 			"route", c.FullPath(), "code", p.Code, "id", p.ID, "error", p.cause)

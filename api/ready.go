@@ -25,7 +25,7 @@ func (s *Server) readyz(c *gin.Context) error {
 	ctx := c.Request.Context()
 	var out rest.Readiness
 	if s.o.Auth == nil {
-		out = health.Look(ctx, s.o.Logger, s.checks...)
+		out = health.Look(ctx, s.o.Logger, &s.pace, s.checks...)
 	} else { // anybody may ask, as often as they like
 		var err error
 		if out, err = s.ready.get(ctx, struct{}{}); err != nil {
@@ -48,7 +48,8 @@ func (s *Server) readiness() []health.Check {
 	checks := []health.Check{
 		{
 			Name: "store", Look: s.o.Store.Ping,
-			Advice: "Pawl's store can't be reached: check that its database runs, and that this process may use it.",
+			Advice: "Pawl's store can't be used: check that its database runs, that its disk is neither full nor " +
+				"read-only, that its file was not moved, and that this process may use it.",
 		},
 		{
 			Name: "temporal", Look: func(ctx context.Context) error {

@@ -161,6 +161,8 @@ type Server struct {
 	access  map[string]access // by method and path, as the engine has it
 	codec   http.Handler      // nil: not served
 
+	pace     health.Pace                // of the log's lines about faults
+	writes   *cache[struct{}, struct{}] // fails while the store can't be used
 	failures *failures
 	quotas   *quotas
 }
@@ -179,9 +181,12 @@ func New(o Options) (*Server, error) {
 		failures: newFailures(), quotas: newQuotas(o.Limits, o.Store, o.Logger),
 	}
 	s.pollers, s.queues = newCache(s.isPolled), newCache(s.toolQueues)
+	s.writes = newCache(func(ctx context.Context, _ struct{}) (struct{}, error) {
+		return struct{}{}, o.Store.Ping(ctx)
+	})
 	s.checks = s.readiness()
 	s.ready = newCache(func(ctx context.Context, _ struct{}) (rest.Readiness, error) {
-		return health.Look(ctx, o.Logger, s.checks...), nil
+		return health.Look(ctx, o.Logger, &s.pace, s.checks...), nil
 	})
 	if o.Codec != nil {
 		var err error

@@ -76,6 +76,32 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
+// A fault that lasts is named where it is looked for, and does not fill the log.
+func TestFullDisk(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	})
+	w.store.appendErr = errors.New("the disk is full")
+	for range 20 {
+		rec := w.get("/readyz")
+		if rec.Code != 503 || !strings.Contains(rec.Body.String(), "neither full nor") {
+			t.Fatalf("%d %s", rec.Code, rec.Body)
+		}
+	}
+	w.store.err = errors.New("the disk is full")
+	for range 20 {
+		expect(t, w.get("/api/requests"), 503, rest.CodeStoreUnavailable)
+	}
+	if lines := strings.Count(log.String(), "\n"); lines != 2 { // one of each kind
+		t.Errorf("%d lines:\n%s", lines, log.String())
+	}
+	w.store.err, w.store.appendErr = nil, store.ErrReadOnly
+	if rec := w.get("/readyz"); rec.Code != 200 {
+		t.Errorf("an API that may only read: %d %s", rec.Code, rec.Body)
+	}
+}
+
 // IDs that no call can have are unknown, without a question to Temporal, a false 503 or a warning.
 func TestImpossibleIDs(t *testing.T) {
 	var log bytes.Buffer

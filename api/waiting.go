@@ -45,6 +45,7 @@ func (s *Server) waitingFor(ctx context.Context, v approval.View) *rest.Waiting 
 			"call waits there and is not lost; until Temporal is back nothing happens and nothing can be decided.")
 	}
 	l.readStore(ctx)
+	l.checkStore(ctx)
 	l.checkWorkers(ctx)
 	l.checkSteps()
 	l.checkTool(ctx)
@@ -137,6 +138,16 @@ func (l *lookup) storeFailed(ctx context.Context, err error) {
 	l.problem(rest.ObstacleStore,
 		"Pawl's store can't be reached from this API, and perhaps not from the workers: "+
 			"calls do not continue until they can be recorded. No call is lost. Check that the database runs.")
+}
+
+// checkStore looks whether a store that can be read can be written to, if this process may do that.
+func (l *lookup) checkStore(ctx context.Context) {
+	if _, err := l.s.writes.get(ctx, struct{}{}); err != nil && !l.storeSilent && ctx.Err() == nil {
+		l.s.o.Logger.DebugContext(ctx, "the store can't be used", "id", l.view.ID, "error", err)
+		l.problem(rest.ObstacleStore, "Pawl's store can be read from this API, but not written to: "+
+			"its disk is full or read-only, or its file was moved away. "+
+			"Calls do not continue until they can be recorded. No call is lost. The API's log says more.")
+	}
 }
 
 // checkWorkers looks whether a worker can take the call's next step.

@@ -223,6 +223,14 @@ func TestWhyACallWaits(t *testing.T) {
 			w.request(id)
 			w.store.err = errors.New("hunter2")
 		}, "one approval by anybody", &testDeadline, []string{rest.ObstacleStore}, "database"},
+		{"the store's disk is full", func(w *world) {
+			w.request(id)
+			w.store.appendErr = errors.New("hunter2: the disk is full")
+		}, "one approval by anybody", &testDeadline, []string{rest.ObstacleStore}, "disk is full or read-only"},
+		{"this API may only read the store", func(w *world) {
+			w.request(id)
+			w.store.appendErr = store.ErrReadOnly
+		}, "one approval by anybody", &testDeadline, nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)

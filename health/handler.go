@@ -22,8 +22,9 @@ var errChanging = errors.New("starting or stopping")
 // 200 if it is ready, else 503, with a rest.Readiness as JSON in both cases. It shows nothing
 // secret, so other machines may reach it. It is safe for concurrent use.
 type Handler struct {
-	mux *http.ServeMux
-	log *slog.Logger
+	mux  *http.ServeMux
+	log  *slog.Logger
+	pace Pace
 
 	mu     sync.Mutex // held while the checks run: who asks meanwhile gets that answer
 	checks []Check
@@ -80,7 +81,7 @@ func (h *Handler) report(ctx context.Context) rest.Readiness {
 	defer h.mu.Unlock()
 	if h.asked.IsZero() || time.Since(h.asked) >= fresh {
 		// Others get this answer, too: it does not end with who asked first.
-		h.last = Look(context.WithoutCancel(ctx), h.log, h.checks...)
+		h.last = Look(context.WithoutCancel(ctx), h.log, &h.pace, h.checks...)
 		h.asked = time.Now()
 	}
 	return h.last

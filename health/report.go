@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/rest"
@@ -29,9 +30,34 @@ type Check struct {
 	Optional bool
 }
 
+// Pace keeps a fault that lasts from filling the log. The zero value is ready; it is safe for
+// concurrent use.
+type Pace struct {
+	mu   sync.Mutex
+	said map[string]time.Time
+}
+
+// pause is how long a fault is only of use for debugging after it was logged.
+const pause = time.Minute
+
+// Level is the level at which to log a fault: the one that is meant, or Debug if that fault was logged
+// within a minute. Keys name faults; there must not be many.
+func (p *Pace) Level(key string, meant slog.Level) slog.Level {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, said := p.said[key]; said && time.Since(last) < pause {
+		return slog.LevelDebug
+	}
+	if p.said == nil {
+		p.said = map[string]time.Time{}
+	}
+	p.said[key] = time.Now()
+	return meant
+}
+
 // Look makes all checks at once and returns after Timeout at the latest: what has not answered by
-// then, or before ctx ends, is Unavailable. Why a check failed goes to the logger only.
-func Look(ctx context.Context, logger *slog.Logger, checks ...Check) rest.Readiness {
+// then, or before ctx ends, is Unavailable. Why a check failed goes to the logger only, at its pace.
+func Look(ctx context.Context, logger *slog.Logger, pace *Pace, checks ...Check) rest.Readiness {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	type answer struct {
@@ -51,9 +77,9 @@ func Look(ctx context.Context, logger *slog.Logger, checks ...Check) rest.Readin
 			r.Checks[c.Name] = rest.CheckMissing
 		}
 		r.Ready = r.Ready && c.Optional
-		level := slog.LevelWarn
-		if c.Optional { // probes come every few seconds
-			level = slog.LevelDebug
+		level := slog.LevelDebug
+		if !c.Optional { // probes come every few seconds
+			level = pace.Level(c.Name, slog.LevelWarn)
 		}
 		logger.Log(ctx, level, "a check of readiness failed", "check", c.Name, "error", err)
 	}

@@ -52,7 +52,7 @@ func TestLook(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			got := health.Look(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), c.checks...)
+			got := health.Look(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), &health.Pace{}, c.checks...)
 			if c.want.Checks == nil {
 				c.want.Checks = map[string]rest.CheckState{}
 			}
@@ -76,12 +76,32 @@ func TestLookIsBounded(t *testing.T) {
 		defer close(release)
 		hangs := health.Check{Name: "hangs", Look: func(context.Context) error { <-release; return nil }}
 		begun := time.Now()
-		got := health.Look(t.Context(), slog.New(slog.DiscardHandler), hangs, check("b", false, nil))
+		got := health.Look(t.Context(), slog.New(slog.DiscardHandler), &health.Pace{}, hangs, check("b", false, nil))
 		if took := time.Since(begun); took > health.Timeout {
 			t.Errorf("it took %v", took)
 		}
 		if got.Ready || got.Checks["hangs"] != rest.CheckUnavailable || got.Checks["b"] != rest.CheckOK {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p health.Pace
+		for _, c := range []struct {
+			after time.Duration
+			key   string
+			want  slog.Level
+		}{
+			{0, "store", slog.LevelWarn}, {0, "store", slog.LevelDebug}, {0, "temporal", slog.LevelWarn},
+			{59 * time.Second, "store", slog.LevelDebug}, {time.Second, "store", slog.LevelWarn},
+			{time.Second, "store", slog.LevelDebug}, {time.Second, "temporal", slog.LevelWarn},
+		} {
+			time.Sleep(c.after)
+			if got := p.Level(c.key, slog.LevelWarn); got != c.want {
+				t.Errorf("%s after %v: %v, want %v", c.key, c.after, got, c.want)
+			}
 		}
 	})
 }

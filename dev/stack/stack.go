@@ -132,7 +132,7 @@ func (s *Stack) StorePath() string { return filepath.Join(s.o.Data, "pawl.db") }
 // openStore leaves s.Store nil if it fails: a nil pointer in it would not be.
 func (s *Stack) openStore(ctx context.Context) error {
 	if s.o.DatabaseURL == "" {
-		db, err := sqlite.Open(ctx, sqlite.Options{Path: s.StorePath()})
+		db, err := sqlite.Open(ctx, sqlite.Options{Path: s.StorePath(), Logger: s.o.Logger})
 		if err == nil {
 			s.Store = db
 		}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/url"
 	"strings"
 
@@ -16,7 +17,8 @@ import (
 type Database struct {
 	URL        string // sqlite://PATH, postgres://… or postgresql://…
 	ReadOnly   bool
-	KeepSchema bool // in Postgres: leave the schema as it is
+	KeepSchema bool         // in Postgres: leave the schema as it is
+	Logger     *slog.Logger // of a process that owns the store; nil: nothing is logged
 }
 
 // Validate checks the URL and the files that it names, so that a bad one is reported before anything
@@ -69,7 +71,7 @@ func (d Database) Open(ctx context.Context) (store.Store, error) {
 	}
 	if d.SQLite() {
 		path := strings.TrimPrefix(d.URL, settings.SQLite)
-		return orNil(sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: d.ReadOnly}))
+		return orNil(sqlite.Open(ctx, sqlite.Options{Path: path, ReadOnly: d.ReadOnly, Logger: d.Logger}))
 	}
 	return orNil(postgres.Open(ctx,
 		postgres.Options{URL: d.URL, ReadOnly: d.ReadOnly, KeepSchema: d.KeepSchema}))

@@ -6,9 +6,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 
 	"github.com/pawlhq/pawl/internal/osfile"
@@ -24,6 +27,9 @@ type Options struct {
 	// ReadOnly opens a store that exists for reading, beside its owner if it has one; writes are
 	// store.ErrReadOnly. Default: own and write it.
 	ReadOnly bool
+	// Logger gets a warning if others than its owner may write to the file's folder. Default: nothing
+	// is logged.
+	Logger *slog.Logger
 }
 
 func (o Options) validate() error {
@@ -82,7 +88,21 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if s.file, err = os.Stat(path); err != nil {
 		return nil, err
 	}
+	if o.Logger != nil && !o.ReadOnly {
+		warnOfOthers(o.Logger, filepath.Dir(path))
+	}
 	return s, nil
+}
+
+// warnOfOthers warns of a folder in which others may put another file in the store's place.
+func warnOfOthers(log *slog.Logger, dir string) {
+	const others = 0o022
+	info, err := os.Stat(dir)
+	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&others == 0 { // Windows has other rights
+		return
+	}
+	log.Warn("others than its owner may write to the store's folder, so they can replace the store: "+
+		"run chmod go-w", "folder", dir, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 }
 
 func (s *Store) openOwned(ctx context.Context) error {
@@ -116,25 +136,33 @@ func (s *Store) openBeside(ctx context.Context) error {
 }
 
 // Ping fails when the store can't be used now: it is closed, its file is gone or replaced, can't be
-// read or, for the owner, not be locked for writing. It writes nothing, so it does not see a full
-// disk.
+// read or, for the owner, not be written to: it writes a value that nobody reads.
 func (s *Store) Ping(ctx context.Context) error {
 	const doing = "check"
-	// SQLite goes on writing to a file that was deleted or moved away, and all of it would be lost at
-	// the next start.
-	now, err := os.Stat(s.path)
-	if err != nil || !os.SameFile(now, s.file) {
-		return backend.Errorf("store %s: the file was moved, replaced or deleted while it was open: "+
-			"put it back and restart Pawl", s.path)
-	}
-	err = s.read(ctx, doing, func(tx *sql.Tx) error {
+	err := s.read(ctx, doing, func(tx *sql.Tx) error {
 		var found bool
 		return tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM calls)`).Scan(&found)
 	})
 	if err != nil || s.writes == nil {
 		return err
 	}
-	return s.write(ctx, doing, func(transaction) error { return nil })
+	return s.write(ctx, doing, func(tx transaction) error {
+		_, err := tx.tx.ExecContext(ctx, `PRAGMA user_version = 0`)
+		return err
+	})
+}
+
+// check fails when the handle can't be used any more. SQLite goes on writing to a file that was
+// deleted or moved away, and all of that would be lost at the next start.
+func (s *Store) check(doing string) error {
+	if s.closed {
+		return backend.Errorf("store %s: %s: %w", s.path, doing, store.ErrClosed)
+	}
+	if now, err := os.Stat(s.path); err != nil || !os.SameFile(now, s.file) {
+		return backend.Errorf("store %s: %s: the file was moved, replaced or deleted while it was open: "+
+			"put it back and restart Pawl", s.path, doing)
+	}
+	return nil
 }
 
 // Close waits for methods that are running, then gives the file up. Later calls of any method but
@@ -177,8 +205,8 @@ func (s *Store) write(ctx context.Context, doing string, fn func(transaction) er
 	}
 	s.open.RLock()
 	defer s.open.RUnlock()
-	if s.closed {
-		return backend.Errorf("store %s: %s: %w", s.path, doing, store.ErrClosed)
+	if err := s.check(doing); err != nil {
+		return err
 	}
 	tx, err := s.writes.BeginTx(ctx, nil)
 	if err != nil {
@@ -197,8 +225,8 @@ func (s *Store) write(ctx context.Context, doing string, fn func(transaction) er
 func (s *Store) read(ctx context.Context, doing string, fn func(*sql.Tx) error) error {
 	s.open.RLock()
 	defer s.open.RUnlock()
-	if s.closed {
-		return backend.Errorf("store %s: %s: %w", s.path, doing, store.ErrClosed)
+	if err := s.check(doing); err != nil {
+		return err
 	}
 	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {

@@ -64,6 +64,7 @@ func (p *process) begin(a *app, cmd *cobra.Command) error {
 	if p.LogFormat == "json" {
 		p.log = slog.New(slog.NewJSONHandler(a.Stderr, o))
 	}
+	p.Database.Logger = p.log
 	return nil
 }
 
