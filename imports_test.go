@@ -51,7 +51,7 @@ var rooms = map[string][]string{
 	"internal/retry":        {},
 	"internal/calls":        {"codec"},
 	"internal/agent":        {"health", "internal/calls", "internal/retry", "internal/runner", "tool"},
-	"activities":            {"audit", "auth/sign", "ballot", "internal/runner", "store", "tool"},
+	"activities":            {"audit", "auth/sign", "ballot", "internal/runner", "policy/requirement", "store", "tool"},
 	"workflows":             {"activities", "auth/sign", "ballot", "codec", "internal/runner", "tool"},
 	"worker":                {"activities", "audit", "codec", "health", "internal/calls", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
 	"auth":                  {"audit", "auth/sign", "internal/osfile", "rest", "store"},

@@ -67,6 +67,14 @@ type Activities struct {
 // briefly away.
 var errOrdinary = errors.New("this worker runs every step as an ordinary activity")
 
+// mustBeOrdinary refuses a local attempt where every step is to be an ordinary activity.
+func (a *Activities) mustBeOrdinary(ctx context.Context) error {
+	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
+		return errOrdinary
+	}
+	return nil
+}
+
 // refuse makes an error that Temporal does not retry.
 func refuse(code, message string, cause error) error {
 	return temporal.NewNonRetryableApplicationError(message, code, cause)

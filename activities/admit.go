@@ -16,7 +16,6 @@ import (
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/strictjson"
 	"github.com/pawlhq/pawl/tool"
-	"go.temporal.io/sdk/activity"
 )
 
 // AdmitInput is a call as its workflow received it.
@@ -45,6 +44,8 @@ type Admission struct {
 	// asked for, and revoked ones found by Claim.
 	Keys []sign.PublicKey `json:",omitempty"`
 
+	Revision int64 `json:",omitempty"` // of the call; see ClaimInput
+
 	Ordinary         bool // see Activities
 	SearchAttributes bool
 	PublicURL        string `json:",omitempty"` // see Activities
@@ -63,8 +64,8 @@ func permit(c *store.Permit) Permit { return Permit{Run: c.Run, Queue: c.Queue} 
 // allows the call outright. If the ID is known already, the store keeps what it has, and that is
 // the answer.
 func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error) {
-	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
-		return Admission{}, errOrdinary
+	if err := a.mustBeOrdinary(ctx); err != nil {
+		return Admission{}, err
 	}
 	now := serverNow(ctx, in.Now)
 	if in.Problem == "" {
@@ -104,6 +105,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 	out := Admission{
 		View: record.View, Verdict: record.Verdict,
 		Claimed:  record.Permit != nil && !record.Permit.Void,
+		Revision: record.Revision,
 		Ordinary: a.Ordinary, SearchAttributes: a.SearchAttributes,
 	}
 	if record.IsRequest {
@@ -125,20 +127,15 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 
 // judge turns the input into the row to be written. t is nil if nobody offers the tool.
 func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.AdmitParams, error) {
-	verdict := approval.Verdict{Kind: approval.VerdictDeny}
+	verdict, version := approval.Verdict{Kind: approval.VerdictDeny}, int64(store.UnversionedPolicy)
 	code, message := approval.CodeInvalid, in.Problem
 	if in.Problem == "" {
-		verdict = a.Policy.Evaluate(in.Call, now)
-		if verdict.Requirement != nil && a.Decisions == approval.DecisionsSigned {
-			r := *verdict.Requirement
-			r.Decisions = approval.DecisionsSigned
-			verdict.Requirement = &r
-		}
+		verdict, version = a.evaluate(in.Call, now)
 		code, message = blocks(in.Call, t, verdict)
 	}
 
 	view, r := redactedView(in, verdict)
-	admission := store.AdmitParams{Verdict: verdict, Run: in.Run}
+	admission := store.AdmitParams{Verdict: verdict, Run: in.Run, Policy: version}
 	switch {
 	case code != "":
 		view.End(approval.Outcome{

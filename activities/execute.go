@@ -127,8 +127,10 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 		// The server's clock when it started this attempt, and what has passed since.
 		tried := time.Now()
 		use.At = started.Add(tried.Sub(began))
-		err := a.use(ctx, use)
+		err := a.use(ctx, in, use)
 		switch {
+		case errors.As(err, new(forbiddenError)):
+			return runner.Ended(approval.CodePolicyChanged, err.Error()+"; nothing ran")
 		case err == nil && time.Since(tried) > runner.HeartbeatTimeout:
 			// The process may have been asleep, and the call may have ended since: nobody expects the tool
 			// to run any more.
@@ -159,10 +161,22 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 	}
 }
 
-// use uses the permit up, and before that verifies the signed decisions that it rests on. An
-// allowed call has none, and costs no look. Who comes again was verified, but a key may have been
-// revoked since.
-func (a *Activities) use(ctx context.Context, u store.UseParams) error {
+// forbiddenError is why, by the policy that is active now, a call may not run any more.
+type forbiddenError string
+
+func (e forbiddenError) Error() string { return string(e) }
+
+// use uses the permit up, and before that judges the call again and verifies the signed decisions
+// that the permit rests on. An allowed call has none, and costs no look. Who comes again was
+// verified, but a key may have been revoked since.
+func (a *Activities) use(ctx context.Context, in ExecuteInput, u store.UseParams) error {
+	why, err := a.forbidden(ctx, in, u.At)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return forbiddenError(why)
+	}
 	if !u.Retry {
 		if err := a.Store.Use(ctx, u); !errors.Is(err, store.ErrUnverified) {
 			return err

@@ -13,7 +13,6 @@ import (
 	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/strictjson"
-	"go.temporal.io/sdk/activity"
 )
 
 // ClaimInput asks for the one permit of a call that people approved.
@@ -24,12 +23,16 @@ type ClaimInput struct {
 	Call            approval.Call
 	Redact          []string
 	Now             time.Time // the workflow's now
+	Revision        int64     // of the call, by which the workflow counted
 }
 
-// ClaimResult says whether a call may run. Outcome is nil if it may; otherwise the call has ended
-// so, as the store holds it, redacted.
+// ClaimResult says whether a call may run. If Outcome is not nil the call has ended so, as the store
+// holds it, redacted. If Requirement is not nil the call does not run yet: it takes that much now,
+// and its decisions are counted again.
 type ClaimResult struct {
-	Outcome *approval.Outcome
+	Outcome     *approval.Outcome
+	Requirement *approval.Requirement `json:",omitempty"`
+	Revision    int64                 `json:",omitempty"` // that of Requirement
 	// Of a call that may run: the permit and, as the store holds them, what it was given for. An
 	// earlier claim of the same approval, whose workflow task was lost, has another time.
 	Permit   Permit
@@ -37,24 +40,32 @@ type ClaimResult struct {
 	Votes    []approval.Decision  `json:",omitempty"`
 }
 
-// Claim records verdict and decisions and takes the permit. It counts the decisions again, by what
-// the store says is required and which keys are trusted now: the workflow may be anybody's, and a
-// key revoked since. What does not approve the call ends it as blocked, and an approval older than
-// its validity as expired; a call that has ended stays ended.
+// Claim is JudgeAndClaim for calls that were admitted before there was one. Their workflows know no
+// way back to waiting: what the policy demands by now blocks them.
 func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, error) {
-	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
-		return ClaimResult{}, errOrdinary
+	res, err := a.JudgeAndClaim(ctx, in)
+	if err != nil || res.Requirement == nil {
+		return res, err
 	}
-	now := serverNow(ctx, in.Now)
+	return a.endUnclaimed(ctx, in, serverNow(ctx, in.Now), approval.StatusBlocked, approval.SettledDeny,
+		approval.CodePolicyChanged, "the policy that is active now demands more than the call was approved with; nothing ran")
+}
+
+func (a *Activities) claimOnce(ctx context.Context, in ClaimInput, now time.Time) (ClaimResult, error) {
 	record, err := a.Store.Call(ctx, in.ID)
+	if err != nil {
+		return ClaimResult{}, err
+	}
+	in.Redact = record.Verdict.Redact
+	digest, digestErr := in.Call.Digest(in.ID)
 	switch {
-	case err != nil:
-		return ClaimResult{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
-	case record.View.Digest != in.Digest:
+	case digestErr != nil || digest != in.Digest || record.View.Digest != in.Digest:
 		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
 			"the call is not the one that was admitted; nothing ran")
 	case record.View.Status.Ended() || record.Permit != nil:
 		return claimed(record), nil
+	case record.Revision > in.Revision:
+		return tightened(record), nil
 	}
 	votes, by, why, err := a.approved(ctx, record, in.Votes)
 	validFor := goodFor(record.Verdict)
@@ -75,9 +86,17 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUnknownTool,
 			"the tool is no longer offered on the task queue where it was when the call was admitted; nothing ran")
 	}
+	again, version, err := a.judgeAgain(ctx, &in, record, now)
+	switch {
+	case err != nil:
+		return ClaimResult{}, err
+	case again != nil:
+		return *again, nil
+	}
 	r := in.redactor()
 	claiming := store.ClaimParams{
 		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: by.At.Add(validFor), Queue: in.Queue,
+		Revision: record.Revision, Policy: version,
 		Votes: shown(r, votes), Decision: redactSettlement(r, by.Settlement()),
 	}
 	if claiming.Evidence, err = evidence(votes); err != nil {
@@ -92,7 +111,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 	}
 	claiming.Entries = append(claiming.Entries, entry)
 	if record, err = a.Store.Claim(ctx, claiming); err != nil {
-		return ClaimResult{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
+		return ClaimResult{}, err
 	}
 	return claimed(record), nil
 }
@@ -147,8 +166,8 @@ type RecordResult struct {
 
 // Record writes the outcome.
 func (a *Activities) Record(ctx context.Context, in RecordInput) (RecordResult, error) {
-	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
-		return RecordResult{}, errOrdinary
+	if err := a.mustBeOrdinary(ctx); err != nil {
+		return RecordResult{}, err
 	}
 	out, err := a.finish(ctx, in)
 	return RecordResult{Outcome: out}, err

@@ -11,7 +11,6 @@ import (
 	"github.com/pawlhq/pawl/auth/sign"
 	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/store"
-	"go.temporal.io/sdk/activity"
 )
 
 // KeysInput asks for the keys that signed decisions name.
@@ -22,8 +21,8 @@ type KeysInput struct {
 // Keys returns those of the keys that are trusted. A key that came after a call was admitted is not
 // in its Admission.
 func (a *Activities) Keys(ctx context.Context, in KeysInput) ([]sign.PublicKey, error) {
-	if a.Ordinary && activity.GetInfo(ctx).IsLocalActivity {
-		return nil, errOrdinary
+	if err := a.mustBeOrdinary(ctx); err != nil {
+		return nil, err
 	}
 	if len(in.IDs) == 0 {
 		return nil, nil // without IDs, it would be all

@@ -101,11 +101,12 @@ const executeStep = "Execute"
 
 // stepNames say what the other activities of a call do, after "the step that".
 var stepNames = map[string]string{
-	"Admit":       "asks the policy and records the call",
-	"Claim":       "records the approval and claims the permit to run the tool",
-	"Record":      "records the call's end",
-	"Refuse":      "records which answers did not count",
-	"AnswerTimes": "compares the last answers with the deadline",
+	"Admit":         "asks the policy and records the call",
+	"JudgeAndClaim": "judges the approved call again and claims the permit to run the tool",
+	"Claim":         "records the approval and claims the permit to run the tool",
+	"Record":        "records the call's end",
+	"Refuse":        "records which answers did not count",
+	"AnswerTimes":   "compares the last answers with the deadline",
 }
 
 // runsTool tells a tool's run from Pawl's steps: it is Execute, or an activity on another task

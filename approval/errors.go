@@ -13,6 +13,7 @@ const (
 	CodeUnknownTool   = "unknown_tool"         // no worker offers the tool
 	CodeBadArguments  = "invalid_arguments"    // the arguments break the tool's schema or the limits
 	CodePolicyDenied  = "policy_denied"        // a rule forbids the call
+	CodePolicyChanged = "policy_changed"       // the policy that is active now would not have let the call run
 	CodeConflict      = "idempotency_conflict" // the key was used for another call
 	CodeDuplicate     = "duplicate"            // an identical call waits for people already: Outcome.DuplicateOf
 	CodeRejected      = "approval_rejected"

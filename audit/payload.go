@@ -51,6 +51,15 @@ type Refusal struct {
 	Method   string `json:"method,omitempty"` // by which the API knew the reviewer
 }
 
+// Tightened: a call that waits for people takes more than it did, because another policy is active.
+type Tightened struct {
+	Digest      string               `json:"digest"`
+	Requirement approval.Requirement `json:"requirement"` // all that it takes now
+	Policy      approval.PolicyRef   `json:"policy"`      // that demands it
+	Why         string               `json:"why"`         // what is stricter, for people
+	Run         string               `json:"run"`
+}
+
 // Claimed: the one permit to run the tool was taken.
 type Claimed struct {
 	Digest   string               `json:"digest"`
@@ -162,6 +171,7 @@ func (Requested) Kind() Kind     { return KindRequested }
 func (Blocked) Kind() Kind       { return KindBlocked }
 func (Decided) Kind() Kind       { return KindDecided }
 func (Refused) Kind() Kind       { return KindRefused }
+func (Tightened) Kind() Kind     { return KindTightened }
 func (Claimed) Kind() Kind       { return KindClaimed }
 func (Started) Kind() Kind       { return KindStarted }
 func (NotStarted) Kind() Kind    { return KindNotStarted }
@@ -175,7 +185,8 @@ func (KeyRevoked) Kind() Kind    { return KindKeyRevoked }
 
 var payloads = map[Kind]func([]byte) (Payload, error){
 	KindRequested: read[Requested], KindBlocked: read[Blocked],
-	KindDecided: read[Decided], KindRefused: read[Refused], KindClaimed: read[Claimed],
+	KindDecided: read[Decided], KindRefused: read[Refused],
+	KindTightened: read[Tightened], KindClaimed: read[Claimed],
 	KindStarted: read[Started], KindNotStarted: read[NotStarted], KindEnded: read[Ended],
 	KindPolicyApplied: read[PolicyApplied],
 	KindTokenCreated:  read[TokenCreated], KindTokenRevoked: read[TokenRevoked],

@@ -93,6 +93,13 @@ func TestPayloadGolden(t *testing.T) {
 			`{"more":0,"refused":[{"channel":"api","decision_id":"dec-2","message":"no","method":"token",` +
 				`"outcome":"forbidden","reviewer":"bob","signal":"approve"}]}`,
 			"d798cbac1e09df46f3cde4eebabbf83044c394e67dae507ef72440e498d2082d"},
+		{"tightened", "pawl-1", "tighten/1", audit.Tightened{
+			Digest: "d1", Requirement: approval.Requirement{Approvals: []approval.Approvals{{Group: "sre", Count: 2}}},
+			Policy: approval.PolicyRef{Rule: "p.yaml:3"}, Why: "approvals by sre: 1 → 2", Run: "run-1",
+		},
+			`{"digest":"d1","policy":{"rule":"p.yaml:3"},"requirement":{"approvals":[{"count":2,"group":"sre"}]},` +
+				`"run":"run-1","why":"approvals by sre: 1 → 2"}`,
+			"5f0cf12444d68380d69d2f18887e1cd8c9dda336c483f42680836ec85db82499"},
 		{"claimed", "pawl-1", "claim", audit.Claimed{Digest: "d1", Decision: settlement, Run: "run-1"},
 			`{"decision":{"at":"2026-01-02T03:04:05.678901Z","authenticated":true,"by":"bob",` +
 				`"channel":"cli","kind":"approve","notes":"fine"},"digest":"d1","run":"run-1"}`,

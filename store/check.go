@@ -52,6 +52,15 @@ func (c ClaimParams) Check() error {
 	return checkChange(c.At, c.Entries)
 }
 
+// Check refuses a requirement that nobody could meet or that asks for nothing, and an entry that
+// would not verify.
+func (t TightenParams) Check() error {
+	if err := t.Requirement.Validate(); err != nil {
+		return approval.Errorf(approval.CodeInvalid, "%w", err)
+	}
+	return checkChange(t.At, t.Entries)
+}
+
 // Check refuses a use without a time or with an entry that would not verify.
 func (u UseParams) Check() error { return checkChange(u.At, u.Entries) }
 

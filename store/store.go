@@ -45,6 +45,8 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrReadOnly: this handle may read only.
 	ErrReadOnly = errors.New("the store is open for reading only")
+	// ErrRevised: what the call requires was changed since it was judged.
+	ErrRevised = errors.New("what the call requires was changed in the meantime")
 	// ErrPolicyChanged: another version of the policy is active than the one that was to be replaced.
 	ErrPolicyChanged = errors.New("another policy was applied in the meantime")
 )
@@ -83,8 +85,15 @@ type Calls interface {
 
 	// Claim takes the call's one permit. Repeats, by any run, return the record as it is: look at
 	// Record.Permit and Record.View.Status. Errors: ErrNotFound; ErrDigest when digest is not the
-	// admitted one. A call that has ended is returned as it is, and no permit is taken.
+	// admitted one; ErrRevised when the call was changed since it was judged; ErrPolicyChanged when
+	// another version of the policy is active than it was judged by. A call that has ended is returned
+	// as it is, and no permit is taken.
 	Claim(ctx context.Context, c ClaimParams) (Record, error)
+
+	// Tighten replaces what a call requires by something stricter, and raises its revision. A call that
+	// does not wait, is claimed, or has another revision than the one that was judged comes back as it
+	// is. Errors: ErrNotFound, ErrDigest.
+	Tighten(ctx context.Context, t TightenParams) (Record, error)
 
 	// Use consumes the permit, once. A second use is ErrStarted, except for a repeat with the Token of
 	// the first, which finds its own mark, and for a Retry by the same Run and Activity. Errors:
@@ -144,6 +153,7 @@ type AdmitParams struct {
 	TakePermit bool      // take the permit in the same transaction, as of View.CreatedAt: allowed calls
 	GoodUntil  time.Time // of the permit; required with TakePermit
 	Queue      string    // see Permit.Queue
+	Policy     int64     // the version that the call was judged by; see UnversionedPolicy
 	IsRequest  bool      // a request: reviewers list it
 	// DuplicateKey is the same in calls of which one at a time may be pending, and needs IsRequest.
 	// Empty: the call has no duplicates.
@@ -157,6 +167,7 @@ type Record struct {
 	Verdict   approval.Verdict
 	Run       string // the run that admitted
 	IsRequest bool
+	Revision  int64   // how often what the call requires was changed
 	Permit    *Permit // nil: not claimed yet
 }
 
@@ -194,7 +205,21 @@ type ClaimParams struct {
 	Evidence        string    // see Permit.Evidence
 	Votes           []approval.Decision
 	Decision        *approval.Settlement
+	Revision        int64 // Record.Revision of the call that was judged
+	Policy          int64 // the version it was judged by; see UnversionedPolicy
 	Entries         []audit.Entry
+}
+
+// UnversionedPolicy stands for a policy that is not the store's: its calls go by no version.
+const UnversionedPolicy = -1
+
+// TightenParams asks more of a call that waits.
+type TightenParams struct {
+	ID, Digest  string
+	Revision    int64 // Record.Revision of the call that was judged
+	Requirement approval.Requirement
+	At          time.Time
+	Entries     []audit.Entry
 }
 
 // UseParams consumes a permit.

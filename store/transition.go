@@ -9,19 +9,38 @@ import (
 // The rules by which a call changes, after it was admitted. They are pure: a backend locks a call,
 // reads it, applies one of them and writes what comes back, all in one transaction.
 
-// ApplyClaim takes the permit of a call. If the call has ended or its permit was taken before, it
-// comes back as it is, with changed false. Error: ErrDigest.
-func ApplyClaim(r Record, c ClaimParams) (next Record, changed bool, err error) {
-	if r.View.Digest != c.Digest {
+// ApplyClaim takes the permit of a call; active is the version of the policy that is active now. If
+// the call has ended or its permit was taken before, it comes back as it is, with changed false.
+// Errors: ErrDigest, ErrRevised, ErrPolicyChanged.
+func ApplyClaim(r Record, active int64, c ClaimParams) (next Record, changed bool, err error) {
+	switch {
+	case r.View.Digest != c.Digest:
 		return r, false, ErrDigest
-	}
-	if r.View.Status.Ended() || r.Permit != nil {
+	case r.View.Status.Ended() || r.Permit != nil:
 		return r, false, nil
+	case r.Revision != c.Revision:
+		return r, false, ErrRevised
+	case c.Policy != active && c.Policy != UnversionedPolicy:
+		return r, false, ErrPolicyChanged
 	}
 	r.Permit = &Permit{
 		Run: c.Run, At: Micros(c.At), GoodUntil: Micros(c.GoodUntil), Queue: c.Queue, Evidence: c.Evidence,
 	}
 	r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
+	return r, true, nil
+}
+
+// ApplyTighten asks more of a call. One that does not wait any more, is claimed, or was changed
+// since it was judged comes back as it is, with changed false. Error: ErrDigest.
+func ApplyTighten(r Record, t TightenParams) (next Record, changed bool, err error) {
+	switch {
+	case r.View.Digest != t.Digest:
+		return r, false, ErrDigest
+	case r.View.Status != approval.StatusPending || r.Permit != nil || r.Revision != t.Revision:
+		return r, false, nil
+	}
+	r.View.Requirement = &t.Requirement
+	r.Revision++
 	return r, true, nil
 }
 

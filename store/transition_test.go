@@ -23,12 +23,17 @@ func TestApplyClaim(t *testing.T) {
 		Votes: votes, Decision: votes[0].Settlement(),
 	}
 	taken := &store.Permit{Run: "r0"}
+	revised := record(approval.StatusPending, nil)
+	revised.Revision = 1
+	ended := record(approval.StatusRejected, nil)
 	for name, c := range map[string]struct {
 		before  store.Record
 		digest  string
 		changed bool
 		err     error
 	}{
+		"changed since":          {revised, "d", false, store.ErrRevised},
+		"ended, changed since":   {store.Record{View: ended.View, Revision: 1}, "d", false, nil},
 		"pending":                {record(approval.StatusPending, nil), "d", true, nil},
 		"taken before":           {record(approval.StatusExecuting, taken), "d", false, nil},
 		"ended":                  {record(approval.StatusRejected, nil), "d", false, nil},
@@ -40,7 +45,7 @@ func TestApplyClaim(t *testing.T) {
 		"admitted as evaluating": {record(approval.StatusEvaluating, nil), "d", true, nil},
 	} {
 		claim.Digest = c.digest
-		next, changed, err := store.ApplyClaim(c.before, claim)
+		next, changed, err := store.ApplyClaim(c.before, 0, claim)
 		want := c.before
 		if c.changed {
 			want.Permit = &store.Permit{
@@ -48,6 +53,46 @@ func TestApplyClaim(t *testing.T) {
 				GoodUntil: time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC), Queue: "q", Evidence: "e",
 			}
 			want.View.Status, want.View.Votes, want.View.Decision = approval.StatusExecuting, votes, claim.Decision
+		}
+		if changed != c.changed || !errors.Is(err, c.err) || !reflect.DeepEqual(next, want) {
+			t.Errorf("%s: %+v, changed %v, %v", name, next, changed, err)
+		}
+	}
+}
+
+// A permit is taken only by the version of the policy that is active.
+func TestApplyClaimByAnotherPolicy(t *testing.T) {
+	for judged, want := range map[int64]error{
+		2: nil, store.UnversionedPolicy: nil, 0: store.ErrPolicyChanged, 1: store.ErrPolicyChanged, 3: store.ErrPolicyChanged,
+	} {
+		before := record(approval.StatusPending, nil)
+		_, changed, err := store.ApplyClaim(before, 2, store.ClaimParams{Digest: "d", Policy: judged})
+		if changed != (want == nil) || !errors.Is(err, want) {
+			t.Errorf("judged by version %d: changed %v, %v", judged, changed, err)
+		}
+	}
+}
+
+func TestApplyTighten(t *testing.T) {
+	two := approval.Requirement{Approvals: []approval.Approvals{{Count: 2}}}
+	for name, c := range map[string]struct {
+		before   store.Record
+		digest   string
+		revision int64
+		changed  bool
+		err      error
+	}{
+		"pending":           {record(approval.StatusPending, nil), "d", 0, true, nil},
+		"changed since":     {record(approval.StatusPending, nil), "d", 1, false, nil},
+		"claimed":           {record(approval.StatusPending, &store.Permit{}), "d", 0, false, nil},
+		"executing":         {record(approval.StatusExecuting, &store.Permit{}), "d", 0, false, nil},
+		"ended":             {record(approval.StatusRejected, nil), "d", 0, false, nil},
+		"of another digest": {record(approval.StatusPending, nil), "e", 0, false, store.ErrDigest},
+	} {
+		next, changed, err := store.ApplyTighten(c.before, store.TightenParams{Digest: c.digest, Revision: c.revision, Requirement: two})
+		want := c.before
+		if c.changed {
+			want.View.Requirement, want.Revision = &two, 1
 		}
 		if changed != c.changed || !errors.Is(err, c.err) || !reflect.DeepEqual(next, want) {
 			t.Errorf("%s: %+v, changed %v, %v", name, next, changed, err)

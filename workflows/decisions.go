@@ -41,6 +41,8 @@ func (g *guarded) answerVotes() {
 // judge answers one decision, or lays it aside until what its answer depends on is known.
 func (g *guarded) judge(ctx workflow.Context, d decision) {
 	switch status := g.view.Status; {
+	case g.settling != nil:
+		g.held = append(g.held, d)
 	case status == approval.StatusEvaluating && d.Kind == approval.Approve && d.Digest != g.digest:
 		// Nobody can have seen the call yet, so nobody can approve of it, except who names its digest,
 		// which holds the nonce: the store shows a call before its workflow knows, and a crash may lie
@@ -81,12 +83,27 @@ func (g *guarded) count(ctx workflow.Context, d decision) {
 	case ballot.NeedsTime:
 		g.late = append(g.late, d)
 	default:
-		g.answer(d, j.Outcome, j.Message)
-		g.view.Votes = nil
-		for _, v := range g.tally.Votes() {
-			v.Notes = g.redacted(v.Notes)
-			g.view.Votes = append(g.view.Votes, v.Shown())
+		if d.Kind == approval.Approve && j.Outcome == approval.AnswerResolved && g.judgesAgain(ctx) {
+			g.settling = &d
+		} else {
+			g.answer(d, j.Outcome, j.Message)
 		}
+		g.showVotes()
+	}
+}
+
+// judgesAgain reports whether the call is judged again before its permit is taken: not if it was
+// settled when claims did not do that yet.
+func (g *guarded) judgesAgain(ctx workflow.Context) bool {
+	g.judges = workflow.GetVersion(ctx, "judge-again", workflow.DefaultVersion, 1) >= 1
+	return g.judges
+}
+
+func (g *guarded) showVotes() {
+	g.view.Votes = nil
+	for _, v := range g.tally.Votes() {
+		v.Notes = g.redacted(v.Notes)
+		g.view.Votes = append(g.view.Votes, v.Shown())
 	}
 }
 
@@ -137,8 +154,8 @@ func (g *guarded) lookUpKeys(ctx workflow.Context) {
 // judgeHeld judges all decisions that were laid aside: when the call begins to wait, those that
 // came before; when it has ended, whatever is left.
 func (g *guarded) judgeHeld(ctx workflow.Context) {
-	held := slices.Concat(g.early, g.late, g.unknown)
-	g.early, g.late, g.unknown = nil, nil, nil
+	held := slices.Concat(g.early, g.held, g.late, g.unknown)
+	g.early, g.held, g.late, g.unknown = nil, nil, nil, nil
 	for _, d := range held {
 		if !g.answers.has(d.ID) {
 			g.judge(ctx, d)
@@ -177,13 +194,13 @@ func (g *guarded) answered(ctx workflow.Context, id string) bool {
 	return true
 }
 
-func holds(list []decision, id string) bool {
-	for _, d := range list {
-		if d.ID == id {
-			return true
-		}
+// holds reports whether a decision with this ID was laid aside.
+func (g *guarded) holds(id string) bool {
+	if g.settling != nil && g.settling.ID == id {
+		return true
 	}
-	return false
+	laidAside := slices.Concat(g.early, g.held, g.late, g.unknown)
+	return slices.ContainsFunc(laidAside, func(d decision) bool { return d.ID == id })
 }
 
 // withdrawn returns who withdrew the call: by signal, or by Temporal's cancel.

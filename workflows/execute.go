@@ -108,6 +108,8 @@ func toolOutcome(err error) approval.Outcome {
 	switch app.Type() {
 	case approval.CodeToolFailed, approval.CodeDigest:
 		status, code = approval.StatusFailed, app.Type()
+	case approval.CodePolicyChanged: // found before the permit was used
+		status, code = approval.StatusBlocked, app.Type()
 	case approval.CodeNoPermit, approval.CodeUntrusted: // so the store holds no permit that can be used
 		status, code = approval.StatusBlocked, app.Type()
 	case approval.CodeExpired:

@@ -2,6 +2,8 @@
 package workflows
 
 import (
+	"slices"
+
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/sign"
@@ -35,12 +37,16 @@ type guarded struct {
 	view    approval.View // what the query shows
 	claimed activities.Permit
 	tally   ballot.Tally
+	change  string          // what the call takes by now, if that is more than at first; for people
 	timer   workflow.Future // fires at the deadline
 
 	inbox     inbox
 	cancelled *approval.Settlement
 	answers   answers
+	settling  *decision  // would settle the call, once its permit is taken
+	judges    bool       // the call is judged again then; false for those settled before that came
 	early     []decision // came before the policy answered
+	held      []decision // came while the call was claimed
 	late      []decision // came around the deadline, or their envelope's: history decides
 	unknown   []decision // signed with a key that came after the call was admitted, or that nobody trusts
 	keys      []sign.PublicKey
@@ -107,17 +113,20 @@ func parseInput(input converter.RawValue) (approval.Call, error) {
 // state answers the query. Results and error texts are left to the outcome (raw, for the caller)
 // and the store (redacted, for everyone else).
 func (g *guarded) state() (approval.State, error) {
-	judging := len(g.early)+len(g.late)+len(g.unknown) > 0
+	judging := g.settling != nil || len(g.early)+len(g.held)+len(g.late)+len(g.unknown) > 0
 	return approval.State{View: g.view, Answers: g.answers.list, Judging: judging}, nil
 }
 
 func (g *guarded) run(ctx workflow.Context) approval.Outcome {
 	out := g.admit(ctx)
 	if out == nil && !g.adm.Claimed {
-		if out = g.wait(ctx); out == nil {
-			out = g.claim(ctx)
-		} else {
-			out = g.record(ctx, *out)
+		g.ask(ctx)
+		for again := true; again && out == nil; {
+			if out = g.wait(ctx); out == nil {
+				out, again = g.claim(ctx)
+			} else {
+				out = g.record(ctx, *out)
+			}
 		}
 	}
 	if out == nil {
@@ -148,16 +157,20 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 	return nil
 }
 
-// wait is where people decide. It returns nil when they approved. The timer is there before anybody
-// can answer: silence is denial.
-func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
+// ask shows people a call that waits for them. The timer is there before anybody can answer: silence
+// is denial.
+func (g *guarded) ask(ctx workflow.Context) {
 	deadline := *g.view.Deadline
 	g.tally = ballot.New(g.rules(ctx))
 	summary := workflow.TimerOptions{Summary: "deadline of the approval"}
 	g.timer = workflow.NewTimerWithOptions(detached(ctx), deadline.Sub(workflow.Now(ctx)), summary)
 	g.show(ctx)
 	g.judgeHeld(ctx)
+}
 
+// wait is where people decide. It returns nil when they approved.
+func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
+	deadline := *g.view.Deadline
 	for {
 		g.until(ctx, func() bool {
 			return g.withdrawn(ctx) != nil || g.tally.Settled() != nil || g.overdue(ctx) || g.mustRefuse() ||
@@ -172,9 +185,10 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 		case g.tally.Settled() != nil:
 			s := g.tally.Settled().Settlement()
 			s.Notes = g.redacted(s.Notes)
-			g.view.Decision = s
 			if s.Kind == approval.SettledApprove {
-				g.view.Status = approval.StatusApproved
+				if !g.judges {
+					g.view.Decision, g.view.Status = s, approval.StatusApproved
+				}
 				return nil
 			}
 			return g.denied(approval.StatusRejected, approval.CodeRejected, rejection(*s), s)
@@ -183,8 +197,7 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 		case len(g.late) > 0:
 			g.judgeLate(ctx, deadline)
 		case g.overdue(ctx):
-			return g.denied(approval.StatusExpired, approval.CodeExpired,
-				"nobody approved the call before its deadline",
+			return g.denied(approval.StatusExpired, approval.CodeExpired, g.overdueMessage(),
 				&approval.Settlement{Kind: approval.SettledExpire, At: deadline})
 		}
 	}
@@ -215,21 +228,76 @@ func (g *guarded) overdue(ctx workflow.Context) bool {
 	return g.timer.IsReady() || !workflow.Now(ctx).Before(*g.view.Deadline)
 }
 
-// claim takes the permit. It returns an outcome if there is none to take. The local attempt may
-// have taken it in a workflow task that was lost: then this run's outcome names the decisions for
-// which it was taken. Should an answer that goes first have come meanwhile, the unused permit is
-// void.
-func (g *guarded) claim(ctx workflow.Context) *approval.Outcome {
+func (g *guarded) overdueMessage() string {
+	if g.change != "" {
+		return "not enough people approved the call before its deadline: " + g.change
+	}
+	return "nobody approved the call before its deadline"
+}
+
+// claim judges the call again and takes the permit. It returns an outcome if there is none to take,
+// and again if the policy demands more by now, so that the call waits on. The local attempt may
+// have taken the permit in a workflow task that was lost: then this run's outcome names the
+// decisions for which it was taken. Should an answer that goes first have come meanwhile, the unused
+// permit is void. Decisions that come before the claim has returned are judged after it.
+func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool) {
 	in := activities.ClaimInput{
 		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Redact: g.adm.Verdict.Redact,
-		Votes: g.tally.Votes(), Queue: g.adm.Queue, Now: now(ctx),
+		Votes: g.tally.Votes(), Queue: g.adm.Queue, Now: now(ctx), Revision: g.adm.Revision,
 	}
 	var res activities.ClaimResult
-	g.step(ctx, claimTimeout, steps.Claim, in, &res)
-	if res.Outcome == nil {
-		g.claimed, g.view.Decision, g.view.Votes = res.Permit, res.Decision, res.Votes
+	if !g.judges { // a call of before: its vote was answered when it came
+		g.step(ctx, claimTimeout, steps.Claim, in, &res)
+		if res.Outcome == nil {
+			g.claimed, g.view.Decision, g.view.Votes = res.Permit, res.Decision, res.Votes
+		}
+		return res.Outcome, false
 	}
-	return res.Outcome
+	g.step(ctx, claimTimeout, steps.JudgeAndClaim, in, &res)
+	switch {
+	case res.Outcome != nil:
+		g.view.Status = res.Outcome.Status
+	case res.Requirement != nil:
+		g.tighten(res)
+	default:
+		g.claimed, g.view.Decision, g.view.Votes = res.Permit, res.Decision, res.Votes
+		g.view.Status = approval.StatusExecuting
+	}
+	if res.Requirement != nil && g.tally.Settled() != nil {
+		return nil, true // the votes meet that, too: claim again at once
+	}
+	g.answerSettling()
+	g.judgeHeld(ctx)
+	g.detail(ctx)
+	return res.Outcome, res.Requirement != nil
+}
+
+// tighten counts the votes again, since the call takes more than it did.
+func (g *guarded) tighten(res activities.ClaimResult) {
+	g.change = "the policy changed, and the call needs " + ballot.Needs(*res.Requirement)
+	g.adm.Revision, g.view.Requirement, g.view.Decision = res.Revision, res.Requirement, nil
+	g.tally, _ = ballot.Count(ballot.RulesOf(g.view), g.tally.Votes())
+	g.showVotes()
+}
+
+// answerSettling answers the vote that would have settled the call, by what came of its claim.
+func (g *guarded) answerSettling() {
+	d := g.settling
+	if d == nil {
+		return // settled before in this run: the claim comes again
+	}
+	g.settling = nil
+	isIt := func(v approval.Decision) bool { return v.ID == d.ID }
+	switch status := g.view.Status; {
+	case status == approval.StatusExecuting:
+		g.answer(*d, approval.AnswerResolved, "")
+	case status != approval.StatusPending:
+		g.answer(*d, approval.AnswerAlreadyResolved, "the call is "+string(status)+": it may not run any more")
+	case slices.ContainsFunc(g.tally.Votes(), isIt):
+		g.answer(*d, approval.AnswerRecorded, g.change)
+	default:
+		g.answer(*d, approval.AnswerForbidden, g.change+": decide again")
+	}
 }
 
 // record writes the outcome and returns the one that the store holds.

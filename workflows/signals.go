@@ -137,7 +137,7 @@ func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 	if id != "" {
 		d.ID = id
 	}
-	if g.answered(ctx, d.ID) || holds(g.early, d.ID) || holds(g.late, d.ID) || holds(g.unknown, d.ID) {
+	if g.answered(ctx, d.ID) || g.holds(d.ID) {
 		return
 	}
 	g.judge(ctx, d)

@@ -24,7 +24,9 @@ import (
 
 // recordingActivities are the activities that write things down. Whatever else a history schedules
 // runs a tool.
-var recordingActivities = []string{"Admit", "Claim", "Record", "AnswerTimes", "Refuse", "Keys", "Publish"}
+var recordingActivities = []string{
+	"Admit", "JudgeAndClaim", "Record", "AnswerTimes", "Refuse", "Keys", "Publish",
+}
 
 // history is what Temporal's history tells of one call.
 type history struct {
@@ -117,7 +119,7 @@ func readHistory(
 			if scheduled[of] == "Admit" && how == "" {
 				h.found = foundClaimed(e.GetActivityTaskCompletedEventAttributes().GetResult())
 			}
-			if scheduled[of] == "Claim" && how == "" {
+			if scheduled[of] == "JudgeAndClaim" && how == "" {
 				h.claims, h.claimed = h.claims+1, at
 			}
 			if r := runs[of]; r != nil {
@@ -132,7 +134,7 @@ func readHistory(
 			if note == "Admit" {
 				h.found = foundClaimed(m.GetDetails()["result"])
 			}
-			if note == "Claim" {
+			if note == "JudgeAndClaim" {
 				h.claims, h.claimed = h.claims+1, at
 			}
 		}

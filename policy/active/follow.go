@@ -129,6 +129,12 @@ func (p *Policy) Evaluate(c approval.Call, now time.Time) approval.Verdict {
 // Redacts reports whether the policy in force hides values of any call.
 func (p *Policy) Redacts() bool { return p.now.Load().Redacts() }
 
+// Judge is Evaluate, and says which version judged.
+func (p *Policy) Judge(c approval.Call, now time.Time) (approval.Verdict, int64) {
+	inForce := p.now.Load()
+	return inForce.Evaluate(c, now), inForce.version.Version
+}
+
 // Version returns the version that is in force here.
 func (p *Policy) Version() store.PolicyVersion { return p.now.Load().version }
 

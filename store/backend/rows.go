@@ -15,7 +15,7 @@ import (
 // The columns that the functions of this file read, in their order. c is calls, k is the permit's
 // row in claims, if there is one.
 const (
-	callColumns = `c.view, c.verdict, c.run, c.waits, k.call IS NOT NULL, coalesce(k.run, ''), k.at,
+	callColumns = `c.view, c.verdict, c.run, c.waits, c.revision, k.call IS NOT NULL, coalesce(k.run, ''), k.at,
 		k.good_until, k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, '')`
 	permitColumns = `c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
 		coalesce(k.queue, '') <> '', coalesce(k.evidence, '') <> '', k.good_until, k.used_at IS NOT NULL,
@@ -30,12 +30,16 @@ const (
 
 // Statements of both databases; see DB for how they are written.
 const (
-	SelectCall      = `SELECT c.seq, ` + callColumns + fromCall
+	SelectCall = `SELECT c.seq, ` + callColumns + fromCall
+	// SelectClaim is SelectCall, and which version of the policy is active.
+	SelectClaim = `SELECT c.seq, ` + callColumns +
+		`, (SELECT coalesce(max(seq), 0) FROM pawl.policy_versions)` + fromCall
 	SelectPermit    = `SELECT c.seq, ` + permitColumns + fromCall
 	SelectDuplicate = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
 	UpdateCall      = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
-	InsertPermit    = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence)
-		VALUES ($1, $2, $3, $4, $5, $6)`
+	TightenCall     = `UPDATE pawl.calls SET view = $1, revision = $2 WHERE seq = $3`
+	InsertPermit    = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence, policy)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`
 	UsePermit = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4
 		WHERE call = $5`
 	VoidPermit = `UPDATE pawl.claims SET void = true WHERE call = $1`
@@ -48,14 +52,16 @@ const (
 // columns.
 type Row interface{ Scan(...any) error }
 
-// Call reads what SelectCall finds: its columns after the call's number. No row is
-// store.ErrNotFound.
-func Call(id string, row Row) (seq int64, r store.Record, err error) {
+// Call reads what SelectCall finds: its columns after the call's number, and then what last points
+// to. No row is store.ErrNotFound.
+func Call(id string, row Row, last ...any) (seq int64, r store.Record, err error) {
 	var view, verdict string
 	var claimed bool
 	var p store.Permit
-	err = row.Scan(&seq, &view, &verdict, &r.Run, &r.IsRequest, &claimed, &p.Run, (*instant)(&p.At),
-		(*instant)(&p.GoodUntil), (*instant)(&p.UsedAt), &p.Void, &p.Queue, &p.Evidence)
+	err = row.Scan(append([]any{
+		&seq, &view, &verdict, &r.Run, &r.IsRequest, &r.Revision, &claimed, &p.Run, (*instant)(&p.At),
+		(*instant)(&p.GoodUntil), (*instant)(&p.UsedAt), &p.Void, &p.Queue, &p.Evidence,
+	}, last...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = About("call", id, store.ErrNotFound)
 	}

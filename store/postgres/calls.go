@@ -25,7 +25,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 	args := []any{v.ID, string(v.Status), a.IsRequest, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
 		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.TakePermit, a.GoodUntil, a.Queue}
 	args = append(args, entryArgs(a.Entries)...)
-	args = append(args, v.Requester, a.DuplicateKey)
+	args = append(args, v.Requester, a.DuplicateKey, a.Policy)
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
 		for try := 0; ; try++ {
 			if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {
@@ -71,19 +71,49 @@ func (s *Store) Claim(ctx context.Context, c store.ClaimParams) (r store.Record,
 	if err := c.Check(); err != nil {
 		return store.Record{}, err
 	}
-	err = s.change(ctx, "claim a call", c.ID, backend.SelectCall, func(t *transaction, row pgx.Row) error {
-		seq, stored, err := backend.Call(c.ID, row)
+	err = s.change(ctx, "claim a call", c.ID, backend.SelectClaim, func(t *transaction, row pgx.Row) error {
+		var active int64
+		seq, stored, err := backend.Call(c.ID, row, &active)
 		if err != nil {
 			return err
 		}
-		next, changed, err := store.ApplyClaim(stored, c)
+		next, changed, err := store.ApplyClaim(stored, active, c)
 		if r = next; err != nil || !changed {
 			return backend.About("call", c.ID, err)
 		}
-		t.insertPermit(seq, *next.Permit)
+		t.insertPermit(seq, *next.Permit, c.Policy)
 		t.entries(c.Entries)
 		r, err = t.save(seq, next)
 		return err
+	})
+	if err != nil {
+		return store.Record{}, err
+	}
+	return r, nil
+}
+
+// Tighten implements store.Calls.
+func (s *Store) Tighten(ctx context.Context, p store.TightenParams) (r store.Record, err error) {
+	if err := p.Check(); err != nil {
+		return store.Record{}, err
+	}
+	err = s.change(ctx, "ask more of a call", p.ID, backend.SelectCall, func(t *transaction, row pgx.Row) error {
+		seq, stored, err := backend.Call(p.ID, row)
+		if err != nil {
+			return err
+		}
+		next, changed, err := store.ApplyTighten(stored, p)
+		if r = next; err != nil || !changed {
+			return backend.About("call", p.ID, err)
+		}
+		doc, view, err := backend.EncodeView(next.View)
+		if err != nil {
+			return err
+		}
+		r.View = view
+		t.writes.Queue(backend.TightenCall, doc, next.Revision, seq)
+		t.entries(p.Entries)
+		return nil
 	})
 	if err != nil {
 		return store.Record{}, err

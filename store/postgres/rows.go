@@ -17,8 +17,8 @@ const (
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, nullif($25, ''))
 			ON CONFLICT DO NOTHING RETURNING seq
 		), claim AS (
-			INSERT INTO pawl.claims (call, run, at, good_until, queue)
-			SELECT seq, $9, $10, $15, $16 FROM call WHERE $14
+			INSERT INTO pawl.claims (call, run, at, good_until, queue, policy)
+			SELECT seq, $9, $10, $15, $16, $26 FROM call WHERE $14
 		), log AS (
 			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM call,

@@ -205,8 +205,8 @@ func (t *transaction) save(seq int64, r store.Record) (store.Record, error) {
 	return r, nil
 }
 
-func (t *transaction) insertPermit(seq int64, p store.Permit) {
-	t.writes.Queue(backend.InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence)
+func (t *transaction) insertPermit(seq int64, p store.Permit, policy int64) {
+	t.writes.Queue(backend.InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, policy)
 }
 
 // entries queues audit entries, all in one statement: each statement that writes entries holds a

@@ -19,6 +19,8 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, database,
+		`ALTER TABLE pawl.claims DROP COLUMN policy`,
+		`ALTER TABLE pawl.calls DROP COLUMN revision`,
 		`DROP TABLE pawl.signing_keys`,
 		`ALTER TABLE pawl.claims DROP COLUMN evidence`,
 		`DROP TABLE pawl.policy_versions, pawl.policies`,

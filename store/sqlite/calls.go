@@ -35,7 +35,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 		}
 		fresh, r = true, admitted
 		if r.Permit != nil {
-			if err := t.insertPermit(ctx, seq, *r.Permit); err != nil {
+			if err := t.insertPermit(ctx, seq, *r.Permit, a.Policy); err != nil {
 				return err
 			}
 		}
@@ -53,21 +53,51 @@ func (s *Store) Claim(ctx context.Context, c store.ClaimParams) (r store.Record,
 		return store.Record{}, err
 	}
 	err = s.write(ctx, "claim a call", func(t transaction) error {
-		var seq int64
-		if seq, r, err = t.call(ctx, c.ID); err != nil {
+		var seq, active int64
+		if seq, r, err = backend.Call(c.ID, t.row(ctx, backend.SelectClaim, c.ID), &active); err != nil {
 			return err
 		}
-		next, changed, err := store.ApplyClaim(r, c)
+		next, changed, err := store.ApplyClaim(r, active, c)
 		if err != nil || !changed {
 			return backend.About("call", c.ID, err)
 		}
-		if err := t.insertPermit(ctx, seq, *next.Permit); err != nil {
+		if err := t.insertPermit(ctx, seq, *next.Permit, c.Policy); err != nil {
 			return err
 		}
 		if r, err = t.save(ctx, seq, next); err != nil {
 			return err
 		}
 		return t.entries(ctx, c.Entries)
+	})
+	if err != nil {
+		return store.Record{}, err
+	}
+	return r, nil
+}
+
+// Tighten implements store.Calls.
+func (s *Store) Tighten(ctx context.Context, p store.TightenParams) (r store.Record, err error) {
+	if err := p.Check(); err != nil {
+		return store.Record{}, err
+	}
+	err = s.write(ctx, "ask more of a call", func(t transaction) error {
+		var seq int64
+		if seq, r, err = t.call(ctx, p.ID); err != nil {
+			return err
+		}
+		next, changed, err := store.ApplyTighten(r, p)
+		if err != nil || !changed {
+			return backend.About("call", p.ID, err)
+		}
+		doc, view, err := backend.EncodeView(next.View)
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, backend.TightenCall, doc, next.Revision, seq); err != nil {
+			return err
+		}
+		r, r.View = next, view
+		return t.entries(ctx, p.Entries)
 	})
 	if err != nil {
 		return store.Record{}, err

@@ -32,6 +32,7 @@ func prepare(ctx context.Context, db *sql.DB) (statements, error) {
 	hot := statements{}
 	for _, query := range []string{
 		insertCall, insertEntry, backend.SelectCall, backend.SelectPermit, backend.SelectDuplicate,
+		backend.SelectClaim, backend.TightenCall,
 		backend.UpdateCall, backend.InsertPermit, backend.UsePermit, backend.VoidPermit,
 	} {
 		stmt, err := db.PrepareContext(ctx, text(query))
@@ -86,8 +87,8 @@ func (t transaction) save(ctx context.Context, seq int64, r store.Record) (store
 	return r, err
 }
 
-func (t transaction) insertPermit(ctx context.Context, seq int64, p store.Permit) error {
-	_, err := t.exec(ctx, backend.InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence)
+func (t transaction) insertPermit(ctx context.Context, seq int64, p store.Permit, policy int64) error {
+	_, err := t.exec(ctx, backend.InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, policy)
 	return err
 }
 

@@ -14,6 +14,9 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	s := open(t, database)
 	storetest.Version1(t, s)
 	for _, back := range []string{
+		`DROP TRIGGER claims_are_judged`,
+		`ALTER TABLE claims DROP COLUMN policy`,
+		`ALTER TABLE calls DROP COLUMN revision`,
 		`DROP TABLE signing_keys`,
 		`ALTER TABLE claims DROP COLUMN evidence`,
 		`DROP TABLE policy_versions`,

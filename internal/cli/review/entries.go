@@ -157,6 +157,8 @@ func describe(p audit.Payload) string {
 		}
 	case audit.Refused:
 		return refused(p)
+	case audit.Tightened:
+		return "the active policy demands more: " + p.Why
 	case audit.Started:
 		return "from here on the tool may have run"
 	case audit.NotStarted:

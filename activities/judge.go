@@ -1,0 +1,192 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/policy/requirement"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Versioned is a Policy that follows the versions in the store. Permits are taken only by the
+// version that is active there when they are.
+type Versioned interface {
+	Policy
+	// Judge is Evaluate, and says which version judged.
+	Judge(call approval.Call, now time.Time) (v approval.Verdict, version int64)
+	// Refresh takes up the version that is active now. On an error the one before stays in force: the
+	// store does not answer, or this process can't judge by the active one.
+	Refresh(ctx context.Context) error
+}
+
+// evaluate judges a call by the policy in force here, and says which version of the store's that
+// is, or store.UnversionedPolicy.
+func (a *Activities) evaluate(call approval.Call, now time.Time) (approval.Verdict, int64) {
+	var verdict approval.Verdict
+	version := int64(store.UnversionedPolicy)
+	if p, ok := a.Policy.(Versioned); ok {
+		verdict, version = p.Judge(call, now)
+	} else {
+		verdict = a.Policy.Evaluate(call, now)
+	}
+	if verdict.Requirement != nil && a.Decisions == approval.DecisionsSigned {
+		r := *verdict.Requirement
+		r.Decisions = approval.DecisionsSigned
+		verdict.Requirement = &r
+	}
+	return verdict, version
+}
+
+// refresh takes up the policy that is active now. One that follows no store always is.
+func (a *Activities) refresh(ctx context.Context) error {
+	if p, ok := a.Policy.(Versioned); ok {
+		return p.Refresh(ctx)
+	}
+	return nil
+}
+
+// change is what the active policy says of a call that an earlier one let people decide.
+type change struct {
+	forbids string                // why the call may not run any more; empty: it may
+	more    *approval.Requirement // what it takes now, if that is more than it took; else nil
+	why     string                // what is stricter: "approvals: 1 → 3"
+}
+
+// forbids says why a verdict lets no call run, or nothing.
+func forbids(v approval.Verdict) string {
+	if err := v.Validate(); err != nil {
+		return "the policy that is active now gave no verdict that can be used: " + err.Error()
+	}
+	if v.Kind == approval.VerdictDeny {
+		return "the policy that is active now forbids this call (" + v.Policy.Rule + ")"
+	}
+	return ""
+}
+
+// compare says what has changed for a call that required stored when it was last judged. It never
+// asks for less.
+func compare(stored approval.Requirement, now approval.Verdict) (c change) {
+	if c.forbids = forbids(now); c.forbids != "" || now.Kind == approval.VerdictAllow {
+		return c
+	}
+	for _, word := range []string{"input", "execution", "validate", "preview"} {
+		if slices.Contains(now.Requirement.Uses(), word) && !slices.Contains(stored.Uses(), word) {
+			c.forbids = "the policy that is active now asks for " + word +
+				", which was not asked for when the call was admitted"
+			return c
+		}
+	}
+	more, sum := requirement.Clone(&stored), requirement.Sum(&stored, now.Requirement)
+	more.Approvals, more.Stages, more.Decisions = sum.Approvals, sum.Stages, sum.Decisions
+	more.DenyCount, more.SelfApproval, more.RequireReason = sum.DenyCount, sum.SelfApproval, sum.RequireReason
+	var shifts requirement.Shifts
+	requirement.Compare(&shifts, &stored, more)
+	var stricter []string
+	for _, s := range shifts {
+		if !s.Laxer {
+			stricter = append(stricter, s.String())
+		}
+	}
+	if len(stricter) > 0 {
+		c.more, c.why = more, strings.Join(stricter, "; ")
+	}
+	return c
+}
+
+// maxJudgings bounds how often one attempt at a claim judges again, because something changed while
+// it did. The next attempt goes on.
+const maxJudgings = 4
+
+// JudgeAndClaim takes a call's one permit. Before, it counts the decisions again, by what the store
+// says is required and which keys are trusted now: the workflow may be anybody's, and a key revoked
+// since. And it judges the call again, by the policy that is active now. What does not approve the
+// call, or the policy forbids by now, ends it as blocked, and an approval older than its validity
+// as expired; a call that has ended stays ended. If the policy demands more than the call required,
+// the store keeps that, no permit is taken, and the call goes on waiting: see ClaimResult.
+func (a *Activities) JudgeAndClaim(ctx context.Context, in ClaimInput) (ClaimResult, error) {
+	if err := a.mustBeOrdinary(ctx); err != nil {
+		return ClaimResult{}, err
+	}
+	var err error
+	for range maxJudgings {
+		var res ClaimResult
+		if res, err = a.claimOnce(ctx, in, serverNow(ctx, in.Now)); err == nil {
+			return res, nil
+		}
+		if !errors.Is(err, store.ErrRevised) && !errors.Is(err, store.ErrPolicyChanged) {
+			break
+		}
+	}
+	return ClaimResult{}, fmt.Errorf("claiming call %s: %w", in.ID, err)
+}
+
+// judgeAgain judges a call, whose approval counts, by the policy that is active now. A result that
+// is not nil is the end of the claim; else version is what judged.
+func (a *Activities) judgeAgain(ctx context.Context, in *ClaimInput, record store.Record, now time.Time) (
+	res *ClaimResult, version int64, err error) {
+	if err := a.refresh(ctx); err != nil {
+		return nil, 0, fmt.Errorf("judging again by the active policy: %w", err)
+	}
+	verdict, version := a.evaluate(in.Call, now)
+	in.Redact = append(slices.Clip(in.Redact), verdict.Redact...)
+	c := compare(*record.View.Requirement, verdict)
+	if c.forbids != "" {
+		ended, err := a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny,
+			approval.CodePolicyChanged, c.forbids+"; nothing ran")
+		return &ended, version, err
+	}
+	if c.more == nil {
+		return nil, version, nil
+	}
+	again, err := a.tighten(ctx, *in, record, c, verdict.Policy, now)
+	return &again, version, err
+}
+
+// tighten keeps that a call takes more by now.
+func (a *Activities) tighten(ctx context.Context, in ClaimInput, record store.Record, c change,
+	by approval.PolicyRef, now time.Time) (ClaimResult, error) {
+	e, err := entry(in.ID, fmt.Sprintf("tighten/%d", record.Revision+1), now, audit.Tightened{
+		Digest: in.Digest, Requirement: *c.more, Policy: by, Why: c.why, Run: in.Run,
+	})
+	if err != nil {
+		return ClaimResult{}, err
+	}
+	next, err := a.Store.Tighten(ctx, store.TightenParams{
+		ID: in.ID, Digest: in.Digest, Revision: record.Revision, Requirement: *c.more, At: now,
+		Entries: []audit.Entry{e},
+	})
+	if err == nil && (next.Revision == record.Revision || next.Permit != nil || next.View.Status.Ended()) {
+		err = store.ErrRevised // somebody else was first: look again
+	}
+	return tightened(next), err
+}
+
+// tightened sends a call back to wait for what the store says that it requires now.
+func tightened(r store.Record) ClaimResult {
+	return ClaimResult{Requirement: r.View.Requirement, Revision: r.Revision}
+}
+
+// forbidden judges a call once more, just before its permit is used, by the policy that is active
+// now, or in force here if that can't be found out. It returns why the call may not run any more:
+// the policy forbids it, or allowed it without asking anybody and now does not.
+func (a *Activities) forbidden(ctx context.Context, in ExecuteInput, now time.Time) (string, error) {
+	_ = a.refresh(ctx) // the policy has logged it, and a store that is away has no permit either
+	verdict, _ := a.evaluate(in.Call, now)
+	if why := forbids(verdict); why != "" || verdict.Kind == approval.VerdictAllow {
+		return why, nil
+	}
+	record, err := a.Store.Call(ctx, in.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil // the permit's use says what is wrong
+	}
+	if by := record.View.Decision; err == nil && by != nil && by.Kind == approval.SettledAllow {
+		return "the policy that is active now wants people asked first (" + verdict.Policy.Rule + ")", nil
+	}
+	return "", err
+}
