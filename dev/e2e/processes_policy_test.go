@@ -12,6 +12,15 @@ import (
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
 )
 
+// testPolicyChangesOfProcesses has two workers, of which either may claim, on Postgres.
+func testPolicyChangesOfProcesses(t *testing.T, d *deployment) {
+	env := d.environment("judged-again", d.database(t))
+	d.want(t, env, 0, nil, "setup")
+	d.worker(t, env)
+	d.worker(t, env)
+	testPolicyChangesUnderRequests(t, &world{t: t}, d.api(t, env).API)
+}
+
 // testPolicyOfProcesses applies policies while separate workers and APIs run.
 func testPolicyOfProcesses(t *testing.T, d *deployment) {
 	database := d.database(t)

@@ -33,6 +33,7 @@ func TestProcesses(t *testing.T) {
 		"readiness":        testReadiness,
 		"SQLite":           testProcessesOnSQLite,
 		"policy":           testPolicyOfProcesses,
+		"policy changes":   testPolicyChangesOfProcesses,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, d) })
 	}
