@@ -48,7 +48,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 		return res, err
 	}
 	return a.endUnclaimed(ctx, in, serverNow(ctx, in.Now), approval.StatusBlocked, approval.SettledDeny,
-		approval.CodePolicyChanged, "the policy that is active now demands more than the call was approved with; nothing ran")
+		approval.CodePolicyChanged, "the active policy demands more than the call was approved with; nothing ran")
 }
 
 func (a *Activities) claimOnce(ctx context.Context, in ClaimInput, now time.Time) (ClaimResult, error) {

@@ -40,7 +40,7 @@ func following(t *testing.T) *harness {
 	t.Helper()
 	h := setup(t)
 	h.apply(sendOne)
-	p, err := active.Follow(t.Context(), active.Options{Store: h.store, Every: time.Hour})
+	p, err := active.Follow(t.Context(), active.Options{Store: h.store})
 	if err != nil {
 		t.Fatal(err)
 	}

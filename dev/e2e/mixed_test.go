@@ -44,7 +44,7 @@ func TestMixedFleet(t *testing.T) {
 	}
 	m.oldAgent, m.newAgent = agentOf(t, tree), agentOf(t, root)
 	for name, test := range map[string]func(*testing.T, *mixed){
-		"old worker, new API": testNewAPI,
+		"old worker, new API": testNewAPI, // and then a new worker
 		"new worker, old API": testNewWorker,
 		"both side by side":   testBothWorkers,
 	} {
@@ -282,10 +282,17 @@ func testNewAPI(t *testing.T, m *mixed) {
 	f := newFleet(t, m, "new-api")
 	f.old.worker(t, f.env)
 	api := f.old.api(t, f.env)
-	calls := f.open(f.client(api))
+	calls, approved := f.open(f.client(api)), f.pending(f.client(api), 0)
 	f.stop(api)
 	f.upgradeStore()
 	c := f.client(f.new.api(t, f.env))
+	// The old worker can take no permit in the new store, because it would not judge again. So calls
+	// wait for a new worker, and nothing is lost.
+	f.decide(c, approved, approval.Approve, approval.AnswerResolved)
+	allowed := f.start(c, "read", 0)
+	f.new.worker(t, f.env)
+	f.ends(c, approved.ID, approval.StatusExecuted)
+	f.ends(c, allowed.ID, approval.StatusExecuted)
 	f.settle(c, calls)
 	a := f.startAgent(c, f.newAgent)
 	f.callsOfAllKinds(c, f.old)
