@@ -195,8 +195,7 @@ func (r *Runtime) keepServing() {
 		if r.work.Err() != nil {
 			return
 		}
-		r.log.WarnContext(r.work, "the agent's tools can't be served; trying again",
-			"queue", o.Queue, "error", err)
+		r.log.WarnContext(r.work, "the agent's tools can't be served; trying again", "queue", o.Queue, "error", err)
 		if !pause.Wait(r.work) {
 			return
 		}

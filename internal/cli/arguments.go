@@ -53,8 +53,7 @@ func OneArg(name, what string) cobra.PositionalArgs {
 			}
 			return nil
 		}
-		return fmt.Errorf("takes one %s, %d arguments given; put values with spaces "+
-			"in quotes", name, len(args))
+		return fmt.Errorf("takes one %s, %d arguments given; put values with spaces in quotes", name, len(args))
 	}
 }
 

@@ -23,8 +23,7 @@ func (s *Settings) Table() Table {
 		// flags: help would print a token.
 		{"api", "", Client, Text(new(string), ""),
 			"the API's `address` (default $PAWL_API, else " + client.DefaultURL + ")"},
-		{"token-file", "", Client, Text(new(string), ""),
-			"`file` with your token (default $PAWL_TOKEN_FILE)"},
+		{"token-file", "", Client, Text(new(string), ""), "`file` with your token (default $PAWL_TOKEN_FILE)"},
 		{"token", "", Client, Text(new(string), ""),
 			"your `token`; better --token-file or $PAWL_TOKEN: other users can see flags"},
 		{"as", "", Client, Text(new(string), ""),
@@ -58,8 +57,7 @@ func (s *Settings) Table() Table {
 		{"policy", "worker.policy", Worker | Doctor, Paths(&s.Policy),
 			"policy `file` for a store that has no policy yet; repeat it for more layers. Without any policy " +
 				"everything needs approval"},
-		{"tools", "worker.tools", Worker | Doctor, Path(&s.Tools, ""),
-			"tools `file`"},
+		{"tools", "worker.tools", Worker | Doctor, Path(&s.Tools, ""), "tools `file`"},
 		{"stop-timeout", "worker.stop_timeout", Worker,
 			Duration(&s.StopTimeout, 25*time.Second, maxPause).
 				unless(func() bool { return s.StopTimeout <= 0 }, "must be more than 0s"),
@@ -82,8 +80,7 @@ func (s *Settings) Table() Table {
 			"how `many` waiting calls stay in memory; the others are replayed when something happens to " +
 				"them (default 1000)"},
 
-		{"listen", "api.listen", API, Text(&s.APIListen, "127.0.0.1:7295"),
-			"`address` to serve; port 0 picks one"},
+		{"listen", "api.listen", API, Text(&s.APIListen, "127.0.0.1:7295"), "`address` to serve; port 0 picks one"},
 		{"host", "api.hosts", API, List(&s.Hosts, nil, ""),
 			"another host `name` by which clients may address the API"},
 		{"read-only", "api.read_only", API, Yes(&s.ReadOnly),
@@ -112,8 +109,7 @@ func (s *Settings) Table() Table {
 			"`file` with the key that signs the decisions of authenticated reviewers; made if it is missing"},
 		{"tls-cert", "api.tls.cert", API | Doctor, Path(&s.TLSCert, ""),
 			"PEM `file` with the API's certificate and its chain; read again when it changes"},
-		{"tls-key", "api.tls.key", API | Doctor, Path(&s.TLSKey, ""),
-			"PEM `file` with the certificate's key"},
+		{"tls-key", "api.tls.key", API | Doctor, Path(&s.TLSKey, ""), "PEM `file` with the certificate's key"},
 		{"behind-proxy", "api.behind_proxy", API | Doctor,
 			List(&s.Proxies, checkProxy, "write the address that the proxy connects from"),
 			"`address` or network of a proxy that ends TLS; then only it may connect without TLS, and its " +
@@ -131,8 +127,7 @@ func (s *Settings) Table() Table {
 
 		{"retention", "setup.retention", Setup, OptionalDuration(&s.Retention, MaxRetention),
 			"how `long` Temporal keeps ended calls (default 720h for a new namespace, else as it is)"},
-		{"dry-run", "", Setup, Yes(&s.DryRun),
-			"only say what would be done"},
+		{"dry-run", "", Setup, Yes(&s.DryRun), "only say what would be done"},
 		{"timeout", "", Doctor,
 			Duration(&s.Timeout, 10*time.Second, 0).
 				unless(func() bool { return s.Timeout <= 0 }, "must be more than 0s"),

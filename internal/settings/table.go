@@ -164,8 +164,7 @@ func (t Table) Set(f *pflag.FlagSet, getenv func(string) string, file File) erro
 			}
 		} else if values, ok := file.values[r.name()]; ok {
 			if err := setFlag(flag, values); err != nil {
-				problems = append(problems, fmt.Errorf("%s: %s can't be set "+
-					"from it: %w", file.Path, r.label(), err))
+				problems = append(problems, fmt.Errorf("%s: %s can't be set from it: %w", file.Path, r.label(), err))
 			}
 		}
 	}

@@ -241,8 +241,7 @@ func (p *Policy) tell(ctx context.Context, err error) {
 	if err == nil {
 		p.trouble.Store(nil)
 		if before != nil {
-			p.o.Logger.InfoContext(ctx, "the policy in force is the active one again",
-				"version", p.Version().Version)
+			p.o.Logger.InfoContext(ctx, "the policy in force is the active one again", "version", p.Version().Version)
 		}
 		return
 	}

@@ -59,8 +59,7 @@ func (k *keyringCommand) run(do func(args []string) error) func(*cobra.Command, 
 			return err
 		}
 		if k.PayloadKeys == "" {
-			return cli.UsageError(errors.New("which keyring? name its file with --payload-keys or " +
-				"PAWL_PAYLOAD_KEYS"))
+			return cli.UsageError(errors.New("which keyring? name its file with --payload-keys or PAWL_PAYLOAD_KEYS"))
 		}
 		return do(args)
 	}
@@ -117,8 +116,7 @@ process must have it first, or its calls wait.`,
 			return err
 		}),
 	}
-	cmd.Flags().BoolVar(&activate, "activate", false, "encrypt with it from the next start of each "+
-		"process on")
+	cmd.Flags().BoolVar(&activate, "activate", false, "encrypt with it from the next start of each process on")
 	return cmd
 }
 
@@ -128,8 +126,7 @@ func keyringActivate(k *keyringCommand) *cobra.Command {
 		Short:   "Encrypt with another key",
 		Long:    `Encrypt with another key of the keyring, from the next start of each process on.`,
 		Example: `  pawl keyring activate pk-7m2`,
-		Args: cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an "+
-			"ID will do"),
+		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
 		RunE: k.change(func(args []string) error {
 			_, err := codec.Activate(k.PayloadKeys, args[0])
 			return err
@@ -147,8 +144,7 @@ more: calls that are still open stop, and results that were not fetched are lost
 First wait until the last call that began with it has ended, and the namespace's
 retention has passed since then.`,
 		Example: `  pawl keyring forget pk-7m2 --yes`,
-		Args: cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an "+
-			"ID will do"),
+		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
 		RunE: k.change(func(args []string) error {
 			if !sure {
 				return cli.UsageError(errors.New("what was encrypted with the key can't be read any " +

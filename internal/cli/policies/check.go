@@ -170,8 +170,7 @@ yaml-language-server use it where a file's first line names it:
 				return fmt.Errorf("takes one word, policy or suite")
 			}
 			if len(args) == 1 && args[0] != "policy" && args[0] != "suite" {
-				return fmt.Errorf("there is no schema of %q: use policy "+
-					"or suite", approval.Display(args[0], 40))
+				return fmt.Errorf("there is no schema of %q: use policy or suite", approval.Display(args[0], 40))
 			}
 			return nil
 		},
