@@ -1,7 +1,9 @@
 package ballot
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
@@ -106,3 +108,169 @@ func (r Rules) Why(j Judgement, reader Reader) string {
 	}
 	return strings.ToUpper(j.Message[:1]) + j.Message[1:] + "."
 }
+
+// tooth is one approval that a call takes: of a member of group, or of anybody where that is empty.
+// by is nil until it is given.
+type tooth struct {
+	group string
+	by    *approval.Decision
+}
+
+// teeth lists the approvals that a call takes, those of named groups first. Entries of a
+// requirement overlap: who approves for a group is also one of the people that another entry
+// counts. So people of no certain group have teeth only as far as the others are too few. All are
+// given when the requirement is met.
+func (t Tally) teeth() []tooth {
+	var groups []string
+	most := map[string]int{}
+	for _, a := range t.rules.Requirement.Approvals {
+		if most[a.Group] == 0 && a.Group != "" {
+			groups = append(groups, a.Group)
+		}
+		most[a.Group] = max(most[a.Group], a.Count)
+	}
+	var all []tooth
+	open, shown := 0, map[int]bool{} // votes
+	for _, g := range groups {
+		n := most[g]
+		for i, v := range t.votes {
+			if n > 0 && v.Kind == approval.Approve && takes(approval.Approvals{Group: g}, v) {
+				all, n, shown[i] = append(all, tooth{g, &t.votes[i]}), n-1, true
+			}
+		}
+		all, open = append(all, slices.Repeat([]tooth{{group: g}}, n)...), open+n
+	}
+	others := max(0, most[""]-len(shown)-open)
+	for i, v := range t.votes {
+		if others > 0 && v.Kind == approval.Approve && !shown[i] {
+			all, others = append(all, tooth{by: &t.votes[i]}), others-1
+		}
+	}
+	return append(all, make([]tooth, others)...)
+}
+
+// progress counts the approvals that are given, and all.
+func progress(teeth []tooth) (met, all int) {
+	for _, o := range teeth {
+		if o.by != nil {
+			met++
+		}
+	}
+	return met, len(teeth)
+}
+
+// still says who has to approve yet: "one person from finance and 2 more people".
+func still(teeth []tooth) string {
+	var groups []string
+	count := map[string]int{}
+	for _, o := range teeth {
+		if o.by != nil {
+			continue
+		}
+		if count[o.group]++; count[o.group] == 1 {
+			groups = append(groups, o.group)
+		}
+	}
+	met, _ := progress(teeth)
+	var parts []string
+	for _, g := range groups {
+		n, from := "one person", ""
+		if count[g] > 1 {
+			n = fmt.Sprintf("%d people", count[g])
+		}
+		switch {
+		case g != "":
+			from = " from " + approval.Display(g, 80)
+		case met > 0 || len(parts) > 0:
+			n = strings.Replace(n, " ", " more ", 1)
+		}
+		parts = append(parts, n+from)
+	}
+	return strings.Join(parts, " and ")
+}
+
+// maxSegments is how many segments are listed one by one. Of more, those of one group are joined.
+const maxSegments = 6
+
+// rack shows what a call takes as segments, the run itself last. yours are the groups for which the
+// reader's approval would count, "" among them for anybody's.
+func (t Tally) rack(v approval.View, yours map[string]bool) []approval.Segment {
+	teeth := t.teeth()
+	var out []approval.Segment
+	if len(teeth) < maxSegments {
+		for _, o := range teeth {
+			mine := o.by == nil && yours[o.group]
+			if mine {
+				yours[o.group] = false // one person's turn is one approval
+			}
+			out = append(out, o.segment(mine))
+		}
+	} else {
+		for len(teeth) > 0 {
+			n := slices.IndexFunc(teeth, func(o tooth) bool { return o.group != teeth[0].group })
+			if n < 0 {
+				n = len(teeth)
+			}
+			out = append(out, joined(teeth[:n], yours[teeth[0].group]))
+			teeth = teeth[n:]
+		}
+	}
+	for i := range out {
+		if !waits(v) && out[i].State == approval.SegmentNext {
+			out[i].State = approval.SegmentLater
+		}
+	}
+	return append(out, run(v))
+}
+
+func (o tooth) segment(yours bool) approval.Segment {
+	name := ""
+	if o.group != "" {
+		name = approval.Display(o.group, 80) + ": "
+	}
+	next := approval.Segment{State: approval.SegmentNext}
+	switch {
+	case o.by != nil:
+		at := o.by.At
+		who := cmp.Or(approval.Display(o.by.Reviewer, 80), "somebody")
+		return approval.Segment{State: approval.SegmentMet, Label: name + who + " approved", At: &at}
+	case yours:
+		next.Label = name + "your turn"
+	default:
+		next.Label = name + "1 needed"
+	}
+	return next
+}
+
+// joined is the segment of all teeth of one group.
+func joined(teeth []tooth, yours bool) approval.Segment {
+	met, all := progress(teeth)
+	s := approval.Segment{
+		State: approval.SegmentNext,
+		Label: fmt.Sprintf("%s: %d of %d", cmp.Or(approval.Display(teeth[0].group, 80), "approvals"), met, all),
+	}
+	switch {
+	case met == all:
+		s.State = approval.SegmentMet
+	case yours:
+		s.Note = "your turn"
+	}
+	return s
+}
+
+// run is the last segment: the tool's one run.
+func run(v approval.View) approval.Segment {
+	s := approval.Segment{State: approval.SegmentLater, Label: "Runs once"}
+	switch {
+	case v.Status.Denied(), v.Status == approval.StatusPending && !waits(v):
+		s.Label = "Does not run"
+	case v.Status == approval.StatusApproved, v.Status == approval.StatusExecuting:
+		s.State = approval.SegmentNext
+	case v.Status.Ended():
+		s.State, s.Note = approval.SegmentMet, words(v.Status)
+	}
+	return s
+}
+
+// words is a status in a sentence.
+func words(s approval.Status) string { return strings.ReplaceAll(string(s), "_", " ") }

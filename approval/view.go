@@ -95,3 +95,77 @@ func (v *View) End(o Outcome, at time.Time) {
 	v.Decision, v.DuplicateOf = o.Decision, o.DuplicateOf
 	v.EndedAt = &at
 }
+
+// DecisionKind is what a reviewer said.
+type DecisionKind string
+
+const (
+	Approve DecisionKind = "approve"
+	Reject  DecisionKind = "reject"
+)
+
+// Decision is one reviewer's counted approve or reject.
+type Decision struct {
+	ID            string       `json:"decision_id"`
+	Kind          DecisionKind `json:"kind"`
+	Reviewer      string       `json:"reviewer,omitempty"`
+	Channel       string       `json:"channel,omitempty"`
+	Authenticated bool         `json:"authenticated"` // its Envelope was verified
+	// Groups the reviewer is in, and the method by which they were authenticated: mere claims unless
+	// Authenticated.
+	Groups []string `json:"groups,omitempty"`
+	Method string   `json:"method,omitempty"`
+	Notes  string   `json:"notes,omitempty"`
+	// Envelope is the signed decision that proves all of this but At, and NotesSalt ties Notes to it;
+	// see package auth/sign. Views leave them out.
+	Envelope  json.RawMessage `json:"envelope,omitempty"`
+	NotesSalt string          `json:"notes_salt,omitempty"`
+	At        time.Time       `json:"at"`
+}
+
+// Shown is the decision as views show it: without what proves it.
+func (d Decision) Shown() Decision {
+	d.Envelope, d.NotesSalt = nil, ""
+	return d
+}
+
+// Settlement is the decision as the one that settled its call.
+func (d Decision) Settlement() *Settlement {
+	return &Settlement{
+		Kind: SettlementKind(d.Kind), By: d.Reviewer, Channel: d.Channel,
+		Authenticated: d.Authenticated, Notes: d.Notes, At: d.At,
+	}
+}
+
+// What a reader may do about a call: values of You.May.
+const (
+	MayApprove = "approve"
+	MayReject  = "reject"
+)
+
+// You is what one reader may do about a call. Its texts are finished sentences, made to be shown as
+// they are: nobody has to work out groups or counts again.
+type You struct {
+	May       []string     `json:"may"`                  // never null
+	Why       string       `json:"why,omitempty"`        // why approving is not among them
+	IfApprove string       `json:"if_approve,omitempty"` // what an approval would do
+	IfReject  string       `json:"if_reject,omitempty"`
+	Voted     DecisionKind `json:"voted,omitempty"` // what the reader decided before, if it counts
+}
+
+// Segment is one thing that a call takes before it runs: an approval, or the run itself.
+type Segment struct {
+	State SegmentState `json:"state"`
+	Label string       `json:"label"`
+	Note  string       `json:"note,omitempty"`
+	At    *time.Time   `json:"at,omitempty"` // when it was met
+}
+
+// SegmentState says how far a Segment is.
+type SegmentState string
+
+const (
+	SegmentMet   SegmentState = "met"
+	SegmentNext  SegmentState = "next"  // it can be met now
+	SegmentLater SegmentState = "later" // others come before it
+)

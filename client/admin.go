@@ -1,0 +1,134 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
+)
+
+// Whoami returns who the API takes this client for. Errors: *Error (HTTPStatus 401 for a token that
+// is not good), *UnreachableError.
+func (c *Client) Whoami(ctx context.Context) (p rest.Principal, err error) {
+	err = c.fetchInto(ctx, request{path: "/api/whoami"}, &p)
+	return p, err
+}
+
+// NewToken makes a token and returns its text, which is shown this once. It is sent once: when no
+// answer comes, the token may have been made all the same; Tokens shows it, and RevokeToken takes
+// it back. Errors: *Error,
+// *UnreachableError.
+func (c *Client) NewToken(ctx context.Context, spec rest.TokenSpec) (text string, t rest.Token, err error) {
+	var made rest.NewToken
+	err = c.fetchInto(ctx, request{method: http.MethodPost, path: "/api/tokens", body: spec}, &made)
+	if err != nil {
+		return "", t, err
+	}
+	if made.ID == "" || !strings.Contains(made.Text, "_"+made.ID+"_") {
+		return "", t, answerError("it holds no token")
+	}
+	return made.Text, made.Token, nil
+}
+
+// Tokens lists all tokens, the newest first, without their secrets.
+func (c *Client) Tokens(ctx context.Context) (Page[rest.Token], error) {
+	return list[rest.Token](ctx, c, "/api/tokens", url.Values{}, "", 0)
+}
+
+// RevokeToken revokes a token. When it returns nil nobody can use the token any more; it may be
+// repeated. Errors: *Error (approval.CodeNotFound),
+// *UnreachableError.
+func (c *Client) RevokeToken(ctx context.Context, id string) (t rest.Token, err error) {
+	if err := checkID("the token's ID", id); err != nil {
+		return t, err
+	}
+	err = c.fetchInto(ctx, request{method: http.MethodPost, path: path("api", "tokens", id, "revoke")}, &t)
+	return t, err
+}
+
+// Keys lists the keys whose signatures on decisions are trusted, the newest first, with those that
+// have ended.
+func (c *Client) Keys(ctx context.Context) (Page[rest.SigningKey], error) {
+	return list[rest.SigningKey](ctx, c, "/api/keys", url.Values{}, "", 0)
+}
+
+// RotateKey gives the API that answers a new signing key. It is sent once: when no answer comes,
+// the key may have been changed all the same; Keys shows it. Errors: *Error, *UnreachableError.
+func (c *Client) RotateKey(ctx context.Context, revokeOld bool) (r rest.Rotated, err error) {
+	body := rest.RotateRequest{RevokeOld: revokeOld}
+	err = c.fetchInto(ctx, request{method: http.MethodPost, path: "/api/keys/rotate", body: body}, &r)
+	return r, err
+}
+
+// EndKey retires a signing key, or revokes it. It may be repeated. Errors:
+// *Error (approval.CodeNotFound), *UnreachableError.
+func (c *Client) EndKey(ctx context.Context, id string, revoke bool) (k rest.SigningKey, err error) {
+	if err := checkID("the key's ID", id); err != nil {
+		return k, err
+	}
+	end := "retire"
+	if revoke {
+		end = "revoke"
+	}
+	err = c.fetchInto(ctx, request{method: http.MethodPost, path: path("api", "keys", id, end)}, &k)
+	return k, err
+}
+
+// Policy returns the active policy. Errors: *Error, *UnreachableError.
+func (c *Client) Policy(ctx context.Context) (p rest.ActivePolicy, err error) {
+	err = c.fetchInto(ctx, request{path: "/api/policy"}, &p)
+	return p, err
+}
+
+// PolicyText returns the policy with this digest, or the only one whose digest begins so: any that
+// was ever applied. Errors: *Error (approval.CodeNotFound, or a digest that fits several),
+// *UnreachableError.
+func (c *Client) PolicyText(ctx context.Context, digest string) (p rest.PolicySet, err error) {
+	if err := checkID("the policy's digest", digest); err != nil {
+		return p, err
+	}
+	err = c.fetchInto(ctx, request{path: path("api", "policy", digest)}, &p)
+	return p, err
+}
+
+// PolicyHistory lists what was applied, the latest first, until limit versions (0: all) are there.
+// Errors: *Error, *UnreachableError.
+func (c *Client) PolicyHistory(
+	ctx context.Context, cursor string, limit int,
+) (Page[rest.PolicyVersion], error) {
+	return list[rest.PolicyVersion](ctx, c, "/api/policy/history", url.Values{}, cursor, limit)
+}
+
+// ApplyPolicy makes a policy the active one. Errors: *Error, whose Problems say what is wrong with
+// the policy, or whose Code is rest.CodePolicyChanged or rest.CodeReadOnly; an *approval.Error with
+// CodeInvalid; *UnreachableError; and *UncertainError, after which the same change can be sent
+// again safely.
+func (c *Client) ApplyPolicy(
+	ctx context.Context, change rest.PolicyChange,
+) (a rest.AppliedPolicy, err error) {
+	change.DryRun = false
+	err = c.resend(ctx, "", func() error { return c.putPolicy(ctx, change, &a) })
+	return a, err
+}
+
+// TryPolicy says what ApplyPolicy would do, and changes nothing. change.Expect does not matter.
+// Errors are those of ApplyPolicy.
+func (c *Client) TryPolicy(ctx context.Context, change rest.PolicyChange) (t rest.PolicyTrial, err error) {
+	change.DryRun = true
+	err = c.putPolicy(ctx, change, &t)
+	return t, err
+}
+
+func (c *Client) putPolicy(ctx context.Context, change rest.PolicyChange, answer any) error {
+	for _, l := range change.Layers { // JSON would change it on its way
+		if !utf8.ValidString(l.Text) || !utf8.ValidString(l.Name) {
+			return approval.Errorf(approval.CodeInvalid,
+				"%s: it is not valid UTF-8; save it as UTF-8", approval.Display(l.Name, 200))
+		}
+	}
+	return c.fetchInto(ctx, request{method: http.MethodPut, path: "/api/policy", body: change}, answer)
+}
