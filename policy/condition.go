@@ -43,6 +43,7 @@ type condition struct {
 	openPattern bool              // its patterns depend on the call, which could make them slow
 	names       map[string]bool   // the fields it names
 	folded      map[string]string // those fields, by what they are when they are folded
+	remarks     []remark          // on what it says where it lets calls run
 }
 
 var celEnv = sync.OnceValues(func() (*cel.Env, error) {
@@ -156,6 +157,10 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 			"write it as one text: args.path.matches(\"^/tmp/\")")
 		return nil
 	}
+	if !checkZones(v, checked.NativeRep()) {
+		return nil
+	}
+	made.remarks = remarksOf(checked.NativeRep().Expr())
 	made.folded = make(map[string]string, len(made.names))
 	for name := range made.names {
 		made.folded[strictjson.Fold(name)] = name

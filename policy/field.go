@@ -20,7 +20,7 @@ type field struct {
 	op     operator
 	number float64  // for the comparisons
 	signed bool     // a comparison that holds for negative numbers, too
-	values []any    // for equal: texts, numbers, bools; any will do
+	values []any    // for equal: texts, patterns (glob), numbers, bools; any will do
 	words  []string // for contains, in lower case; any will do
 
 	patterns []*pattern    // for match_regex; any will do
@@ -175,6 +175,11 @@ func (f *field) compare(readings []any) (match, typed bool) {
 			continue
 		}
 		for _, want := range f.values {
+			if pattern, ok := want.(glob); ok {
+				text, isText := v.(string)
+				match, typed = match || isText && pattern.match(text), typed || isText
+				continue
+			}
 			match = match || v == want
 			typed = typed || reflect.TypeOf(v) == reflect.TypeOf(want)
 		}

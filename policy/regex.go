@@ -144,6 +144,11 @@ func anchored(re *syntax.Regexp) bool {
 	return reaches(re, syntax.OpBeginText) && reaches(re, syntax.OpEndText)
 }
 
+func anchoredText(pattern string) bool {
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	return err == nil && anchored(parsed)
+}
+
 // reaches reports whether whatever matches reaches an edge of the text: its beginning or its end.
 func reaches(re *syntax.Regexp, edge syntax.Op) bool {
 	switch re.Op {

@@ -60,7 +60,13 @@ func (r *reader) readRule(m *yamlfile.Mapping) {
 func (r *reader) readConditions(m *yamlfile.Mapping, made *rule) {
 	before := len(*r.problems)
 	made.match = readMatcher(m, false)
-	made.when = r.condition(m.Field("when"))
+	when := m.Field("when")
+	made.when = r.condition(when)
+	if made.when != nil && made.kind == approval.VerdictAllow {
+		for _, remark := range made.when.remarks {
+			when.Warn(remark.message, remark.hint)
+		}
+	}
 	made.broken = len(*r.problems) > before
 }
 

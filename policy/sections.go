@@ -143,7 +143,7 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 			made.broken = true
 			continue
 		}
-		f, ok := readField(e)
+		f, ok := readField(e, made.kind == approval.VerdictAllow)
 		if !ok {
 			made.broken = true
 			continue
@@ -240,6 +240,15 @@ func readOnlyFields(v yamlfile.Value, made *rule) {
 // 50 does not mean -1,000,000.
 func boundBelow(m *yamlfile.Mapping, fields []field) {
 	for i, f := range fields {
+		if f.op == greater || f.op == greaterEqual {
+			if !slices.ContainsFunc(fields, func(other field) bool {
+				return other.name == f.name && (other.op == less || other.op == lessEqual)
+			}) {
+				m.Warn(f.text+" has no upper bound: any larger number is allowed, too",
+					fmt.Sprintf("write an upper bound, too: %s_lte", f.name))
+			}
+			continue
+		}
 		if f.op != less && f.op != lessEqual {
 			continue
 		}
@@ -271,7 +280,7 @@ func readContains(word string, v yamlfile.Value) field {
 }
 
 // readField reads "NAME_gt: number" and its like, or "NAME: value".
-func readField(e yamlfile.Entry) (field, bool) {
+func readField(e yamlfile.Entry, allows bool) (field, bool) {
 	f := field{name: e.Name, folded: strictjson.Fold(e.Name)}
 	if message := nameProblem(e.Name); message != "" {
 		e.Key.Problem("the field's name "+message, "write it as the arguments have it")
@@ -296,9 +305,13 @@ func readField(e yamlfile.Entry) (field, bool) {
 		if !ok {
 			return f, false
 		}
-		if s, isText := value.(string); isText && s != "*" && strings.Contains(s, "*") {
-			v.Warn("this is compared literally: * is not a wildcard here",
-				`for a pattern write a condition: when: args.FIELD.startsWith("…")`)
+		if s, isText := value.(string); isText && strings.Contains(s, "*") {
+			if allows {
+				v.Problem("a value with * allows nothing for sure: patterns are for deny and require_approval",
+					`write the values out, as a list, or a condition: when: args.FIELD.startsWith("…")`)
+				return f, false
+			}
+			value = glob(s)
 		}
 		f.values = append(f.values, value)
 		shown = append(shown, text)
