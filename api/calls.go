@@ -52,7 +52,7 @@ func (s *Server) startCall(c *gin.Context) error {
 	}
 	defer done()
 	if p.Authenticated() {
-		if err := s.quotas.addPending(c.Request.Context(), p.Subject); err != nil {
+		if err := s.quotas.addPending(c.Request.Context(), p.Subject, id); err != nil {
 			if call.IdempotencyKey == "" {
 				return err
 			}

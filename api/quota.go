@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -22,9 +23,9 @@ type Limits struct {
 	PerSecond float64
 	// Burst is how many are taken at once. Default: two seconds' worth.
 	Burst int
-	// Pending is how many calls may wait for people at the same time. A little more get through where
-	// many are started at once, since a call shows in the store a moment after its start. Default:
-	// DefaultPending; negative: any number.
+	// Pending is how many calls may wait for people at the same time. One API process keeps to it
+	// however many calls are started at once; of several, each learns of the others' calls when the
+	// store has them. Default: DefaultPending; negative: any number.
 	Pending int
 	// Waits is how many requests of one caller may wait for calls to end, at the same time. Default:
 	// twice Pending, where that is bounded; negative: any number.
@@ -60,9 +61,15 @@ func (l *Limits) validate() error {
 	return nil
 }
 
-// recount is how long a count of pending calls is used, if it leaves room for all that were started
-// since.
-const recount = 2 * time.Second
+const (
+	// recount is how long a count of pending calls is used, if it leaves room for all that were
+	// started since.
+	recount = 2 * time.Second
+	// recountPause is how soon the store is asked again about many calls that it did not know.
+	recountPause = 100 * time.Millisecond
+	// unseenFor is how long a call counts that the store does not know: it may never have been started.
+	unseenFor = 10 * time.Minute
+)
 
 // quotas keep principals to Limits.
 type quotas struct {
@@ -78,11 +85,20 @@ type quotas struct {
 type quota struct {
 	requests *rate.Limiter
 	waits    int // requests that wait now
-
-	pending int // as counted
-	since   int // started after that
-	at      time.Time
+	pending  *pendingCalls
 }
+
+// pendingCalls bounds how many calls of one principal wait for people: those that the store has, and
+// those that were started and may not be there yet.
+type pendingCalls struct {
+	mu      sync.Mutex // held while the store counts, so that calls that start at once see each other
+	counted int
+	at      time.Time            // of that count
+	started map[string]time.Time // by call ID; the store may have counted some of them already
+	exactAt time.Time            // when none of those was in the store
+}
+
+func (p *pendingCalls) most() int { return p.counted + len(p.started) }
 
 func newQuotas(l Limits, s Store, log *slog.Logger) *quotas {
 	return &quotas{limits: l, store: s, log: log, of: newLRU[string, *quota](maxRemembered)}
@@ -95,7 +111,10 @@ func (q *quotas) quota(subject string) *quota {
 		if limit < 0 {
 			limit = rate.Inf
 		}
-		one = &quota{requests: rate.NewLimiter(limit, q.limits.Burst)}
+		one = &quota{
+			requests: rate.NewLimiter(limit, q.limits.Burst),
+			pending:  &pendingCalls{started: map[string]time.Time{}},
+		}
 		q.of.put(subject, one)
 	}
 	return one
@@ -136,42 +155,78 @@ func (q *quotas) hold(p auth.Principal, wait time.Duration) (done func(), err er
 	}, nil
 }
 
-// addPending fails if too many of a requester's calls wait for people, else counts one more.
-func (q *quotas) addPending(ctx context.Context, requester string) error {
+func (q *quotas) pendingOf(requester string) *pendingCalls {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.quota(requester).pending
+}
+
+// addPending counts a call that is about to be started, or fails if too many of its requester's wait
+// for people.
+func (q *quotas) addPending(ctx context.Context, requester, id string) error {
 	if q.limits.Pending < 0 {
 		return nil
 	}
-	q.mu.Lock()
-	one := q.quota(requester)
-	if fits := one.pending+one.since < q.limits.Pending; fits && time.Since(one.at) < recount {
-		one.since++
-		q.mu.Unlock()
-		return nil
+	one := q.pendingOf(requester)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	var err error
+	if time.Since(one.at) >= recount {
+		err = q.count(ctx, requester, one)
 	}
-	q.mu.Unlock()
-
-	// One item is enough: the total is what is asked for.
-	at := time.Now()
-	found, err := q.store.Calls(ctx, store.CallQuery{Requests: true,
-		Requester: requester, Statuses: []approval.Status{approval.StatusPending}, Limit: 1})
-	if err != nil {
+	if err == nil && one.most() >= q.limits.Pending && time.Since(one.exactAt) >= recountPause {
+		err = q.countExactly(ctx, requester, one)
+	}
+	switch {
+	case err != nil:
 		// What is started meanwhile is kept by Temporal; its pace is bounded.
 		q.log.WarnContext(ctx,
 			"pending calls could not be counted, so their number is not bounded now", "error", err)
-		return nil
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if one.at.Before(at) {
-		one.pending, one.since, one.at = found.Total, 0, at
-	}
-	if one.pending+one.since >= q.limits.Pending {
+	case one.most() >= q.limits.Pending:
 		return tooMany(rest.CodeTooManyPending, pendingPause,
 			fmt.Sprintf("%d of your calls wait for people, and no more than %d may. "+
-				"Wait for answers, or withdraw some.", found.Total, q.limits.Pending))
+				"Wait for answers, or withdraw some.", one.most(), q.limits.Pending))
 	}
-	one.since++
+	one.started[id] = time.Now()
 	return nil
+}
+
+func (q *quotas) count(ctx context.Context, requester string, one *pendingCalls) error {
+	// One item is enough: the total is what is asked for.
+	found, err := q.store.Calls(ctx, store.CallQuery{Requests: true,
+		Requester: requester, Statuses: []approval.Status{approval.StatusPending}, Limit: 1})
+	if err == nil {
+		one.counted, one.at = found.Total, time.Now()
+	}
+	return err
+}
+
+// countExactly counts until none of the started calls that are left can have been counted, too.
+func (q *quotas) countExactly(ctx context.Context, requester string, one *pendingCalls) error {
+	for {
+		if err := q.count(ctx, requester, one); err != nil {
+			return err
+		}
+		arrived := false
+		for id, at := range one.started {
+			_, err := q.store.Call(ctx, id)
+			switch {
+			case err == nil:
+				arrived = true
+				delete(one.started, id)
+			case !errors.Is(err, store.ErrNotFound):
+				return err
+			case time.Since(at) > unseenFor:
+				delete(one.started, id)
+			}
+		}
+		if !arrived {
+			if len(one.started) > 0 {
+				one.exactAt = time.Now()
+			}
+			return nil
+		}
+	}
 }
 
 // How long callers are advised to pause: where only people can make room, and where calls that end do.

@@ -101,7 +101,7 @@ func (s *sweeper) end(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("looking at the workflow of call %s: %w", id, err)
 	}
-	if d.WorkflowCloseTime == nil || d.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+	if calls.IsOpen(d.Status) || d.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
 		return nil
 	}
 	at := d.WorkflowCloseTime.UTC().Truncate(time.Microsecond)

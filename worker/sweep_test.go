@@ -25,6 +25,7 @@ type closedRuns struct {
 	client.Client
 	ids    []string
 	hidden string
+	open   map[string]enums.WorkflowExecutionStatus // whose latest run is open again, and how
 	looks  []string
 }
 
@@ -45,6 +46,9 @@ func (c *closedRuns) DescribeWorkflow(_ context.Context, id, _ string) (*client.
 	closed := time.Now()
 	d.Status, d.WorkflowExecution.RunID = enums.WORKFLOW_EXECUTION_STATUS_TERMINATED, "run-"+id
 	d.WorkflowType.Name, d.WorkflowCloseTime = approval.WorkflowType, &closed
+	if status, ok := c.open[id]; ok {
+		d.Status, d.WorkflowCloseTime = status, nil
+	}
 	return d, nil
 }
 
@@ -56,7 +60,7 @@ func TestSweepGoesOnPastTrouble(t *testing.T) {
 	}
 	defer s.Close()
 	deadline := time.Now().Add(time.Hour)
-	for _, id := range []string{"a", "b", "c"} {
+	for _, id := range []string{"a", "b", "c", "paused", "reset"} {
 		if _, _, err := s.Admit(t.Context(), store.AdmitParams{
 			View: approval.View{ID: id, Tool: "search", Digest: "digest", Args: json.RawMessage("{}"), Status: approval.StatusPending,
 				CreatedAt: time.Now(), Deadline: &deadline},
@@ -65,7 +69,10 @@ func TestSweepGoesOnPastTrouble(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	temporal := &closedRuns{ids: []string{"a", "elsewhere", "b", "c"}, hidden: "a"}
+	temporal := &closedRuns{ids: []string{"a", "elsewhere", "b", "c", "paused", "reset"}, hidden: "a",
+		open: map[string]enums.WorkflowExecutionStatus{
+			"paused": enums.WORKFLOW_EXECUTION_STATUS_PAUSED, "reset": enums.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		}}
 	w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
 	status := func(id string) approval.Status {
 		r, err := s.Call(t.Context(), id)
@@ -79,6 +86,9 @@ func TestSweepGoesOnPastTrouble(t *testing.T) {
 	}
 	if status("a") != approval.StatusPending || status("b") != approval.StatusCancelled || status("c") != approval.StatusCancelled {
 		t.Errorf("a is %s, b %s, c %s", status("a"), status("b"), status("c"))
+	}
+	if status("paused") != approval.StatusPending || status("reset") != approval.StatusPending {
+		t.Errorf("a call whose workflow goes on was ended: paused is %s, reset %s", status("paused"), status("reset"))
 	}
 	temporal.hidden, temporal.looks = "", nil
 	if err := w.sweep(t.Context()); err != nil || status("a") != approval.StatusCancelled || len(temporal.looks) != 1 {
