@@ -57,8 +57,10 @@ func (s *Server) rotateKey(c *gin.Context) error {
 			"The key was not changed, or only partly: the log says how far, "+
 				"and 'pawl key list' which keys are trusted.").because(err)
 	}
-	return reply(c,
-		http.StatusOK, rest.Rotated{Key: rest.SigningKey(rotated.Key), Old: rest.SigningKey(rotated.Old)})
+	s.o.Logger.InfoContext(c.Request.Context(), "signing key rotated", "key", rotated.Key.ID,
+		"old", rotated.Old.ID, "old_revoked", in.RevokeOld, "by", principal(c).Subject)
+	return reply(c, http.StatusOK,
+		rest.Rotated{Key: rest.SigningKey(rotated.Key), Old: rest.SigningKey(rotated.Old)})
 }
 
 // endKey answers once the key has ended in every process, also if it had before.
@@ -73,13 +75,17 @@ func (s *Server) endKey(revoke bool) handler {
 		if err := decode(c, &none, true); err != nil {
 			return err
 		}
-		k, _, err := s.o.Store.EndKey(c.Request.Context(),
-			store.EndKeyParams{ID: id, By: principal(c).Subject, Revoke: revoke, At: time.Now()})
+		ctx, by := c.Request.Context(), principal(c).Subject
+		k, changed, err := s.o.Store.EndKey(ctx,
+			store.EndKeyParams{ID: id, By: by, Revoke: revoke, At: time.Now()})
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return unknown(unknownKey)
 		case err != nil:
 			return fromStore(err)
+		}
+		if changed {
+			s.o.Logger.InfoContext(ctx, "signing key ended", "key", k.ID, "revoked", revoke, "by", by)
 		}
 		return reply(c, http.StatusOK, rest.SigningKey(k))
 	}

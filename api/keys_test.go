@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/sign"
 	"github.com/pawlhq/pawl/rest"
@@ -72,6 +74,14 @@ func TestSignedDecisionsOnly(t *testing.T) {
 	if len(f.signals) != 0 || p["outcome"] != string(approval.AnswerForbidden) {
 		t.Errorf("%v, and the workflow got %v", p, f.signals)
 	}
+	recorded := func(w *world, reviewer string) {
+		t.Helper()
+		last := w.store.entries[len(w.store.entries)-1]
+		if last.Kind != audit.KindRefused || !strings.Contains(string(last.Payload), `"`+reviewer+`"`) {
+			t.Errorf("on record: %s %s", last.Kind, last.Payload)
+		}
+	}
+	recorded(w, "rita")
 
 	w = guardedWorld(t) // which knows rita, and has no key
 	f = signed(w, "pawl-1")
@@ -79,6 +89,7 @@ func TestSignedDecisionsOnly(t *testing.T) {
 	if len(f.signals) != 0 {
 		t.Errorf("the workflow got %v", f.signals)
 	}
+	recorded(w, "rita")
 
 	w, _ = signingWorld(t)
 	f = signed(w, "pawl-1")

@@ -23,6 +23,8 @@ func (s *Server) newToken(c *gin.Context) error {
 	if err := s.o.Store.AddToken(c.Request.Context(), t); err != nil {
 		return fromStore(err)
 	}
+	s.o.Logger.InfoContext(c.Request.Context(), "token made",
+		"token", t.ID, "subject", t.Subject, "kind", t.Kind, "roles", t.Roles, "by", t.CreatedBy)
 	return reply(c, http.StatusCreated, rest.NewToken{Text: text, Token: auth.Shown(t)})
 }
 
@@ -36,13 +38,17 @@ func (s *Server) revokeToken(c *gin.Context) error {
 	if err := decode(c, &none, true); err != nil {
 		return err
 	}
-	t, _, err := s.o.Store.RevokeToken(c.Request.Context(),
+	ctx := c.Request.Context()
+	t, changed, err := s.o.Store.RevokeToken(ctx,
 		store.RevokeParams{ID: id, By: principal(c).Subject, At: time.Now()})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return unknown(unknownToken)
 	case err != nil:
 		return fromStore(err)
+	}
+	if changed {
+		s.o.Logger.InfoContext(ctx, "token revoked", "token", t.ID, "subject", t.Subject, "by", t.RevokedBy)
 	}
 	return reply(c, http.StatusOK, auth.Shown(t))
 }
