@@ -70,9 +70,7 @@ func (o *Options) validate() error {
 	o.TaskQueue = cmp.Or(o.TaskQueue, approval.TaskQueue)
 	o.Drain = cmp.Or(o.Drain, DefaultDrain)
 	o.Running = cmp.Or(o.Running, DefaultRunning)
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.OnWait == nil {
 		o.OnWait = func(Waiting) {}
 		if o.Approver == nil {

@@ -2,6 +2,7 @@ package approval
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -53,24 +54,19 @@ func (s Status) Denied() bool {
 
 // ParseStatus refuses anything that is not a status.
 func ParseStatus(s string) (Status, error) {
-	for _, known := range Statuses {
-		if string(known) == s {
-			return known, nil
-		}
+	if status := Status(s); slices.Contains(Statuses, status) {
+		return status, nil
 	}
 	return "", Errorf(CodeInvalid, "unknown status %q; use one of %s", Display(s, 40), List(Statuses))
 }
 
 // List writes words for a sentence, with commas.
 func List[T ~string](words []T) string {
-	var b strings.Builder
+	texts := make([]string, len(words))
 	for i, w := range words {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(string(w))
+		texts[i] = string(w)
 	}
-	return b.String()
+	return strings.Join(texts, ", ")
 }
 
 // Risk is how much harm a call can do. The zero value means "not stated".
@@ -88,10 +84,8 @@ var Risks = []Risk{RiskLow, RiskMedium, RiskHigh, RiskCritical}
 
 // ParseRisk refuses anything that is not a level.
 func ParseRisk(s string) (Risk, error) {
-	for _, known := range Risks {
-		if string(known) == s {
-			return known, nil
-		}
+	if risk := Risk(s); slices.Contains(Risks, risk) {
+		return risk, nil
 	}
 	return "", Errorf(CodeInvalid, "unknown risk %q; use one of %s", Display(s, 40), List(Risks))
 }

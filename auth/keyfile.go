@@ -95,17 +95,12 @@ func loadKeyFile(path string) (k sign.Key, made bool, err error) {
 		return sign.Key{}, false, err
 	}
 	// A link, unlike a rename, never takes the place of another's key.
-	err = os.Link(beside, path)
-	if err = errors.Join(notExist(err), os.Remove(beside), osfile.SyncDir(filepath.Dir(path))); err != nil {
+	if err = os.Link(beside, path); errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	if err = errors.Join(err, os.Remove(beside), osfile.SyncDir(filepath.Dir(path))); err != nil {
 		return sign.Key{}, false, err
 	}
 	there, err := readKeyFile(path)
 	return there, err == nil && there.ID() == k.ID(), err
-}
-
-func notExist(err error) error {
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
 }

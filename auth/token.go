@@ -59,10 +59,7 @@ func checksum(text string) string {
 // base62 writes n in so many digits, leading zeros included.
 func base62(n *big.Int, digits int) string {
 	text := n.Text(62)
-	for len(text) < digits {
-		text = "0" + text
-	}
-	return text
+	return strings.Repeat("0", max(0, digits-len(text))) + text
 }
 
 func random(bits uint, digits int) string {

@@ -55,18 +55,10 @@ type Options struct {
 }
 
 func (o *Options) validate() (*url.URL, error) {
-	if o.URL == "" {
-		o.URL = DefaultURL
-	}
-	if o.UserAgent == "" {
-		o.UserAgent = "pawl-client"
-	}
-	if o.Timeout == 0 {
-		o.Timeout = defaultTimeout
-	}
-	if o.HTTP == nil {
-		o.HTTP = &http.Client{}
-	}
+	o.URL = cmp.Or(o.URL, DefaultURL)
+	o.UserAgent = cmp.Or(o.UserAgent, "pawl-client")
+	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
+	o.HTTP = cmp.Or(o.HTTP, &http.Client{})
 	if o.Timeout < 0 {
 		return nil, approval.Errorf(approval.CodeInvalid, "client timeout %v is negative", o.Timeout)
 	}
@@ -111,13 +103,6 @@ func New(o Options) (*Client, error) {
 // URL returns the API's address.
 func (c *Client) URL() string { return c.base }
 
-// Ready returns nil when the API says it can serve. Errors: *Error with HTTPStatus 503 while it
-// can't, *UnreachableError.
-func (c *Client) Ready(ctx context.Context) error {
-	_, err := c.send(ctx, request{path: "/readyz", anyBody: true})
-	return err
-}
-
 // Version returns which version of Pawl answers, and what it offers. Errors:
 // *Error (HTTPStatus 404 from an API that is older than this route),
 // *UnreachableError.
@@ -138,7 +123,6 @@ type request struct {
 	query        url.Values
 	body         any
 	wait         time.Duration // how long the server was asked to hold the answer
-	anyBody      bool          // the answer need not be JSON
 	also         int           // a status beyond 2xx that is an answer, too
 }
 
@@ -197,7 +181,7 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 	if (out.status < 200 || out.status > 299) && out.status != r.also {
 		return response{}, problem(out)
 	}
-	if !r.anyBody && !isJSON(out.header, "application/json") {
+	if !isJSON(out.header, "application/json") {
 		return response{}, &Error{HTTPStatus: out.status, Code: approval.CodeInternalError,
 			Detail: "what answers at " + c.base + " is not Pawl's API: its answer is not JSON"}
 	}

@@ -204,21 +204,6 @@ func TestIDsAreEscaped(t *testing.T) {
 	}
 }
 
-func TestReady(t *testing.T) {
-	status := 503
-	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) error {
-		w.WriteHeader(status)
-		return nil
-	})
-	if err := c.Ready(t.Context()); err == nil {
-		t.Error("ready while the API says 503")
-	}
-	status = 200
-	if err := c.Ready(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestVersion(t *testing.T) {
 	c := newClient(t, func(w http.ResponseWriter, r *http.Request) error {
 		if r.URL.Path != "/api/version" {

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -24,10 +25,7 @@ func (r *Keyring) Configure(o *client.Options) error {
 		return errors.New("codec: the client has a failure converter of its own, " +
 			"which would write errors in plain text")
 	}
-	parent := o.DataConverter
-	if parent == nil {
-		parent = converter.GetDefaultDataConverter()
-	}
+	parent := cmp.Or(o.DataConverter, converter.GetDefaultDataConverter())
 	dc := newDataConverter(r, parent, false)
 	o.DataConverter = dc
 	o.FailureConverter = &failureConverter{ring: r, inner: temporal.NewDefaultFailureConverter(

@@ -14,8 +14,10 @@
 package pawltest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,9 +69,7 @@ type call struct {
 // an unscripted call is only blocked, and the agent is the caller's to close. Options that are
 // wrong panic.
 func New(t TB, o pawl.Options) *Fake {
-	if o.Agent == "" {
-		o.Agent = "test"
-	}
+	o.Agent = cmp.Or(o.Agent, "test")
 	o.Approver, o.PayloadKeys = nil, "" // neither an API nor Temporal is there
 	if o.OnWait == nil {
 		o.OnWait = func(pawl.Waiting) {}
@@ -145,11 +145,7 @@ func (f *Fake) Calls(tools ...string) []Call {
 	defer f.mu.Unlock()
 	var list []Call
 	for _, c := range f.order {
-		wanted := len(tools) == 0
-		for _, name := range tools {
-			wanted = wanted || name == c.Call.Call.Tool
-		}
-		if wanted {
+		if len(tools) == 0 || slices.Contains(tools, c.Call.Call.Tool) {
 			list = append(list, c.Call)
 		}
 	}

@@ -1,6 +1,7 @@
 package pawltest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,18 +65,13 @@ func (t temporal) Start(_ context.Context, s calls.Start) (string, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if blocked == nil && a.runs() && f.unknown(s.Call.Tool) {
+	if _, known := f.tools[s.Call.Tool]; blocked == nil && a.runs() && !known {
 		b := Block("no worker offers the tool; Return lets the test answer for it")
 		b.code = approval.CodeUnknownTool
 		a = b
 	}
 	f.decide(c, a)
 	return "", nil
-}
-
-func (f *Fake) unknown(name string) bool {
-	_, known := f.tools[name]
-	return !known
 }
 
 // check is what Pawl checks before it asks anybody.
@@ -232,11 +228,7 @@ func (t temporal) State(_ context.Context, id string) (approval.State, error) {
 		return approval.State{}, calls.ErrUnknown
 	}
 	in := c.Call.Call
-	wait := in.Timeout
-	if wait == 0 {
-		wait = approval.DefaultTimeout
-	}
-	deadline := c.began.Add(wait.Std()).UTC()
+	deadline := c.began.Add(cmp.Or(in.Timeout, approval.DefaultTimeout).Std()).UTC()
 	digest, err := in.Digest(id)
 	if err != nil {
 		return approval.State{}, err

@@ -2,6 +2,7 @@ package tool
 
 import (
 	"bytes"
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -115,10 +116,7 @@ func (d *deriver) fields(t reflect.Type, at string, taken map[string]bool) error
 			continue
 		}
 		name, options, _ := strings.Cut(tag, ",")
-		if name == "" {
-			name = f.Name
-		}
-		switch {
+		switch name = cmp.Or(name, f.Name); {
 		case !validName(name):
 			return fmt.Errorf("%s: encoding/json does not take the name in its json tag", at)
 		case taken[name]:

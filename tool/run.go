@@ -2,6 +2,7 @@ package tool
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,10 +120,7 @@ type answer struct {
 // Run returns within a second of the tool's timeout and of ctx's end, even if the function does
 // not; such a function goes on in its goroutine, unheard.
 func (t *Tool) Run(ctx context.Context, c Invocation) (json.RawMessage, error) {
-	if c.Tool == "" {
-		c.Tool = t.name
-	}
-	if c.Tool != t.name {
+	if c.Tool = cmp.Or(c.Tool, t.name); c.Tool != t.name {
 		return nil, Failed(fmt.Errorf("the tool was not started: the call is for %s, this is %s",
 			quote(c.Tool), quote(t.name)))
 	}

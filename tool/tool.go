@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -43,12 +45,8 @@ type Options struct {
 }
 
 func (o *Options) validate() error {
-	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
-	}
-	if o.Kind == "" {
-		o.Kind = kindGo
-	}
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.Kind = cmp.Or(o.Kind, kindGo)
 	if o.Timeout < 0 || o.Timeout > MaxTimeout {
 		return approval.Errorf(approval.CodeInvalid, "timeout %v is not in (0, %v]", o.Timeout, MaxTimeout)
 	}
@@ -262,9 +260,5 @@ func (r *Registry) Lookup(name string) (*Tool, bool) {
 
 // All returns the tools, sorted by name.
 func (r *Registry) All() []*Tool {
-	all := make([]*Tool, 0, len(r.byName))
-	for _, name := range slices.Sorted(maps.Keys(r.byName)) {
-		all = append(all, r.byName[name])
-	}
-	return all
+	return slices.SortedFunc(maps.Values(r.byName), func(a, b *Tool) int { return strings.Compare(a.name, b.name) })
 }

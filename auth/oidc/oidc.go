@@ -4,6 +4,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,24 +105,12 @@ func (o *Options) validate() error {
 	if given == 0 {
 		return errors.New("oidc: no role is given to anybody: say for at least one role which groups have it")
 	}
-	if o.Skew == 0 {
-		o.Skew = DefaultSkew
-	}
-	if o.Claims.Subject == "" {
-		o.Claims.Subject = "sub"
-	}
-	if o.Claims.Groups == "" {
-		o.Claims.Groups = "groups"
-	}
-	if o.Claims.Roles == "" {
-		o.Claims.Roles = o.Claims.Groups
-	}
-	if o.HTTP == nil {
-		o.HTTP = &http.Client{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Skew = cmp.Or(o.Skew, DefaultSkew)
+	o.Claims.Subject = cmp.Or(o.Claims.Subject, "sub")
+	o.Claims.Groups = cmp.Or(o.Claims.Groups, "groups")
+	o.Claims.Roles = cmp.Or(o.Claims.Roles, o.Claims.Groups)
+	o.HTTP = cmp.Or(o.HTTP, &http.Client{})
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if len(o.Roles[rest.RoleAgent]) > 0 && o.Claims.Owner == "" {
 		o.Logger.Warn("agents that sign in with the OpenID Connect issuer are their own owners, " +
 			"so nobody is kept from approving what an agent of theirs asks for: name the claim that holds the owner")

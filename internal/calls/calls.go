@@ -4,6 +4,7 @@
 package calls
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -204,9 +205,7 @@ type Start struct {
 // Prepare checks a call and gives it a nonce, if it has none, and an ID: a random one, or the one
 // that its requester's idempotency key stands for. Errors have approval.CodeInvalid.
 func Prepare(call approval.Call) (Start, error) {
-	if call.Nonce == "" {
-		call.Nonce = approval.NewNonce()
-	}
+	call.Nonce = cmp.Or(call.Nonce, approval.NewNonce())
 	call, err := asSent(call)
 	if err != nil {
 		return Start{}, err

@@ -71,9 +71,7 @@ unknown, 5 still pending.`
 		root.AddCommand(commands(a)...)
 	}
 	root.AddCommand(a.version())
-	help := helpCommand()
-	checkArgs(help) // it is not below root yet
-	root.SetHelpCommand(help)
+	root.SetHelpCommand(helpCommand())
 	checkArgs(root)
 	return root
 }
@@ -122,20 +120,13 @@ func Group(use, short string) *cobra.Command {
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "help [COMMAND]", Short: "Show the help of a command", Example: "  pawl help token new",
-		Args: func(cmd *cobra.Command, args []string) error {
-			near, rest, err := cmd.Root().Find(args)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, rest, err := cmd.Root().Find(args)
 			switch {
 			case err != nil:
-				return err
+				return UsageError(err)
 			case len(rest) > 0:
-				return fmt.Errorf("unknown command %q for %q", rest[0], near.CommandPath())
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			target, _, err := cmd.Root().Find(args)
-			if err != nil {
-				return err
+				return UsageError(fmt.Errorf("unknown command %q for %q", rest[0], target.CommandPath()))
 			}
 			return target.Help()
 		},

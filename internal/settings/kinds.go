@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -181,7 +180,7 @@ func oneOf[T ~string](words []T) reader {
 	return func(v yamlfile.Value, _ string) (string, bool) {
 		s, ok := v.Text()
 		if ok && !slices.Contains(words, T(s)) {
-			v.Problem(fmt.Sprintf("%q is not known here", approval.Display(s, 40)), "use "+joined(words))
+			v.Problem(fmt.Sprintf("%q is not known here", approval.Display(s, 40)), "use "+approval.List(words))
 			return "", false
 		}
 		return s, ok
@@ -193,15 +192,7 @@ func notOneOf[T ~string](s T, words []T) string {
 		return ""
 	}
 	most, last := words[:len(words)-1], words[len(words)-1]
-	return fmt.Sprintf("%q is not %s or %s", approval.Display(string(s), 40), joined(most), last)
-}
-
-func joined[T ~string](words []T) string {
-	texts := make([]string, len(words))
-	for i, w := range words {
-		texts[i] = string(w)
-	}
-	return strings.Join(texts, ", ")
+	return fmt.Sprintf("%q is not %s or %s", approval.Display(string(s), 40), approval.List(most), last)
 }
 
 // within makes a path of a file relative to the file's folder.

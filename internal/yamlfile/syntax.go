@@ -58,16 +58,19 @@ func (d *document) syntax(err error, data []byte, read int) {
 	}
 	line = max(1, min(line, len(lines)))
 
-	this := string(lines[line-1])
+	this := strings.TrimRight(string(lines[line-1]), "\r\n")
 	indent := this[:len(this)-len(strings.TrimLeft(this, " \t"))]
 	column := len(indent) + 1
-	switch {
-	case strings.Contains(text, "alphabetic or numeric"):
-		column = begins(this, column, aStar)
-	case strings.Contains(text, "unknown anchor"):
-		column = begins(this, column, anAlias)
-	case strings.Contains(text, "end of stream"):
-		column = begins(this, column, aQuote)
+	for complaint, value := range begins {
+		if !strings.Contains(text, complaint) {
+			continue
+		}
+		for _, found := range value.FindAllStringSubmatchIndex(this, -1) {
+			if at := found[2]; at >= 0 {
+				column = utf8.RuneCountInString(this[:at]) + 1
+				break
+			}
+		}
 	}
 	message, hint := "not YAML: "+approval.Display(text, 200), mend(text)
 	if tab := strings.IndexByte(indent, '\t'); tab >= 0 {
@@ -76,64 +79,16 @@ func (d *document) syntax(err error, data []byte, read int) {
 	d.add(line, column, message, hint)
 }
 
-const (
-	aStar   = iota // or an ampersand, with no name behind it
-	anAlias        // a star with a name behind it
-	aQuote         // that does not close on its line
-)
-
-// begins returns the column of the line's first value that begins with a star or quote that the
-// parser stopped at, or else the other column.
-func begins(line string, otherwise, with int) int {
-	line = strings.TrimRight(line, "\r\n")
-	for i, start := 0, true; i < len(line); i++ {
-		c := line[i]
-		opens := start
-		start = strings.IndexByte(" \t[{,", c) >= 0
-		if !opens {
-			continue
-		}
-		switch c {
-		case '#':
-			return otherwise
-		case '*', '&':
-			name := i+1 < len(line) && named(line[i+1])
-			if with == aStar && !name || with == anAlias && name && c == '*' {
-				return utf8.RuneCountInString(line[:i]) + 1
-			}
-		case '"', '\'':
-			end := closes(line, i)
-			if end < 0 {
-				if with == aQuote {
-					return utf8.RuneCountInString(line[:i]) + 1
-				}
-				return otherwise
-			}
-			i = end
-		}
-	}
-	return otherwise
+// begins find, by a part of the parser's complaint, the value on the line that it stopped at: what
+// they capture. They pass over quoted text, and over comments and whatever a quote leaves open.
+var begins = map[string]*regexp.Regexp{
+	"alphabetic or numeric": value(`[*&](?:[^\w-]|$)`), // no name is behind it
+	"unknown anchor":        value(`\*[\w-]`),
+	"end of stream":         value(`["']`), // a quote that does not close on its line
 }
 
-// named reports whether a character may be of an anchor's or alias's name.
-func named(c byte) bool {
-	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-}
-
-// closes returns where the quote that opens at from closes, or -1.
-func closes(line string, from int) int {
-	quote := line[from]
-	for i := from + 1; i < len(line); i++ {
-		switch {
-		case quote == '"' && line[i] == '\\':
-			i++
-		case quote == '\'' && strings.HasPrefix(line[i:], "''"):
-			i++
-		case line[i] == quote:
-			return i
-		}
-	}
-	return -1
+func value(form string) *regexp.Regexp {
+	return regexp.MustCompile(`(?:^|[ \t\[{,])(?:"(?:\\.|[^"\\])*"|'(?:''|[^'])*'|(` + form + `)|["'#].*)`)
 }
 
 // maxLookAhead is how many lines narrow tries. The parser reads on over comments and blank lines,

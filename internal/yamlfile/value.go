@@ -160,18 +160,15 @@ func (v Value) text(lines bool) (string, bool) {
 	}
 	for _, r := range s {
 		if unicode.IsControl(r) && !(lines && (r == '\n' || r == '\t')) {
-			v.Problem(fmt.Sprintf("%s holds the control character %U", v.what, r), oneLine(lines))
+			hint := "write it as one line of text"
+			if lines {
+				hint = "remove it"
+			}
+			v.Problem(fmt.Sprintf("%s holds the control character %U", v.what, r), hint)
 			return "", false
 		}
 	}
 	return s, true
-}
-
-func oneLine(lines bool) string {
-	if lines {
-		return "remove it"
-	}
-	return "write it as one line of text"
 }
 
 // Bool reads true or false. Quoted words, yes, no, on and off are not taken.

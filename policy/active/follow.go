@@ -33,9 +33,7 @@ func (o *Options) validate() error {
 	if o.Store == nil {
 		return errors.New("active: Options.Store is missing")
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return nil
 }
 

@@ -109,12 +109,12 @@ func Compare(old, new approval.Verdict) []Shift {
 	}
 	c.Names("redact", old.Redact, new.Redact, strings.EqualFold)
 	if old.Kind == new.Kind && new.Kind != approval.VerdictDeny {
-		c.Demand("audited", old.Audited, new.Audited)
+		c.Flag("audited", old.Audited, new.Audited, false)
 		c.Limit("valid_for", old.ValidFor, new.ValidFor)
 	}
 	if old.Kind == approval.VerdictRequire && new.Kind == approval.VerdictRequire {
 		c.Limit("timeout", old.Timeout, new.Timeout)
-		c.Demand("collapse", old.Collapse, new.Collapse) // with it, at most as much runs
+		c.Flag("collapse", old.Collapse, new.Collapse, false) // with it, at most as much runs
 		requirement.Compare(&c, cmp.Or(old.Requirement, &nothing), cmp.Or(new.Requirement, &nothing))
 	}
 	return c

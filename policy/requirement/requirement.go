@@ -146,17 +146,10 @@ func (s *Shifts) Count(field string, old, new int, moreIsLaxer bool) {
 	}
 }
 
-// Demand compares what makes a verdict stricter by being there.
-func (s *Shifts) Demand(field string, old, new bool) {
+// Flag compares what makes a verdict laxer, or else stricter, by being there.
+func (s *Shifts) Flag(field string, old, new, laxer bool) {
 	if old != new {
-		s.Add(field, fmt.Sprint(old), fmt.Sprint(new), old)
-	}
-}
-
-// Freedom compares what makes a verdict laxer by being there.
-func (s *Shifts) Freedom(field string, old, new bool) {
-	if old != new {
-		s.Add(field, fmt.Sprint(old), fmt.Sprint(new), new)
+		s.Add(field, fmt.Sprint(old), fmt.Sprint(new), new == laxer)
 	}
 }
 

@@ -21,7 +21,7 @@ var words = []word{
 			return approval.Strictest(approval.DecisionLevels, a, b)
 		},
 		compare: func(s *Shifts, name string, old, new approval.Decisions) {
-			s.Demand(name+": signed", old == approval.DecisionsSigned, new == approval.DecisionsSigned)
+			s.Flag(name+": signed", old == approval.DecisionsSigned, new == approval.DecisionsSigned, false)
 		},
 		describe: func(d approval.Decisions) []string {
 			return lineIf(d == approval.DecisionsSigned,
@@ -108,13 +108,7 @@ func flag(name string, loosens bool, part func(*requirement) *bool, says string)
 			}
 			return a || b
 		},
-		compare: func(s *Shifts, name string, old, new bool) {
-			if loosens {
-				s.Freedom(name, old, new)
-			} else {
-				s.Demand(name, old, new)
-			}
-		},
+		compare:  func(s *Shifts, name string, old, new bool) { s.Flag(name, old, new, loosens) },
 		describe: func(set bool) []string { return lineIf(set, "%s", says) },
 	}.word()
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/rest"
@@ -42,15 +43,11 @@ func (a *app) whoami() *cobra.Command {
 					a.Note("warning: your token was ignored")
 				}
 			}
-			var roles []string
-			for _, r := range p.Roles {
-				roles = append(roles, string(r))
-			}
 			var b cli.Sheet
 			b.Field("Subject", p.Subject)
 			b.Field("Kind", string(p.Kind))
 			b.Field("Owner", p.Owner)
-			b.Field("Roles", strings.Join(roles, ", "))
+			b.Field("Roles", approval.List(p.Roles))
 			b.Field("Groups", strings.Join(p.Groups, ", "))
 			b.Field("Team", p.Team)
 			b.Field("Agents", strings.Join(p.Agents, ", "))

@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,10 +93,7 @@ func (t *Target) UseStore(cmd *cobra.Command, do func(context.Context, *Store) e
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
-	s := &Store{store: opened, where: t.Database.String(), keyFile: t.SigningKey, by: t.By}
-	if s.by == "" {
-		s.by = operator()
-	}
+	s := &Store{store: opened, where: t.Database.String(), keyFile: t.SigningKey, by: cmp.Or(t.By, operator())}
 	return do(cmd.Context(), s)
 }
 
