@@ -7,6 +7,8 @@ GO      ?= go
 BIN     := $(CURDIR)/bin
 TOOLS   := $(BIN)/tools
 MODULES := . dev
+# Without this machine's paths, and without what debuggers need.
+BUILD    = $(GO) build -trimpath -ldflags "-s -w $(1)"
 
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -17,6 +19,8 @@ CRASHTIME     ?= 10m
 SEED          ?= 0
 BENCH         ?= .
 LOAD          ?=
+DEMO          ?=
+DEV           ?=
 COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -25,19 +29,19 @@ COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: build ## the whole of Pawl, with an agent whose calls wait for you
-	@$(BIN)/pawl-demo || [ $$? -eq 130 ] # stopped by Ctrl-C
+demo: build ## the whole of Pawl, with an agent whose calls wait for you; DEMO="--ui-listen 127.0.0.1:0" for flags
+	@$(BIN)/pawl-demo $(DEMO) || [ $$? -eq 130 ] # stopped by Ctrl-C
 
-dev: build ## the dev stack alone: Temporal, its UI, worker and API
-	@$(BIN)/pawl-dev
+dev: build ## the dev stack alone: Temporal, its UI, worker and API; DEV="--no-ui" for flags
+	@$(BIN)/pawl-dev $(DEV)
 
 build: ## all binaries, into bin/ (the first build of Temporal's server takes minutes)
 	@if [ ! -x $(BIN)/pawl-dev ]; then echo "Building Pawl and the Temporal server; the first time takes some minutes …" >&2; fi
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/pawl ./cmd/pawl
-	@$(GO) build -o $(BIN)/demo-agent ./examples/agent
-	@cd dev && $(GO) build -o $(BIN)/pawl-dev ./cmd/pawl-dev
-	@cd dev && $(GO) build -o $(BIN)/pawl-demo ./cmd/pawl-demo
+	@$(call BUILD) -o $(BIN)/pawl ./cmd/pawl
+	@$(call BUILD) -o $(BIN)/demo-agent ./examples/agent
+	@cd dev && $(call BUILD) -o $(BIN)/pawl-dev ./cmd/pawl-dev
+	@cd dev && $(call BUILD) -o $(BIN)/pawl-demo ./cmd/pawl-demo
 
 test: test-root test-dev ## every test of both modules
 	@GO=$(GO) .ci/skipped .
@@ -88,7 +92,7 @@ bench-go: ## Go benchmarks of both modules, those that match BENCH (all)
 	cd dev && $(GO) test -run "^$$" -bench "$(BENCH)" -benchtime 10x ./e2e
 
 bench-load: build ## guarded calls beside unguarded ones, with LOAD as flags of pawl-load
-	@cd dev && $(GO) build -ldflags "-X main.builtFrom=$(COMMIT)" -o $(BIN)/pawl-load ./cmd/pawl-load
+	@cd dev && $(call BUILD,-X main.builtFrom=$(COMMIT)) -o $(BIN)/pawl-load ./cmd/pawl-load
 	@$(BIN)/pawl-load $(LOAD)
 
 bench-results: ## the results of docs/performance.md, as markdown on standard output (some 12 minutes)

@@ -89,7 +89,7 @@ func demoDecided(t *testing.T, root string) {
 
 	d.reads(`^  write_production +expired: .*\(approval_expired\)`)
 	d.deleteInTemporal(ids["delete_account"])
-	d.reads(`^  delete_account +executed, approved via temporal: .*"deleted":true`)
+	d.reads(`^  delete_account +executed, approved by you: .*"deleted":true`)
 	d.reads(`^All calls have ended`)
 	d.ends(0)
 
@@ -135,10 +135,11 @@ func (d *demoRun) redacted(api, id string) {
 	}
 }
 
-// deleteInTemporal approves the call on the page that the demo names, with a signal as bare as one
-// that Temporal's UI sends when no data is filled in.
+// deleteInTemporal approves the call on the page that the demo names, by a signal with the input that
+// it names.
 func (d *demoRun) deleteInTemporal(id string) {
 	d.t.Helper()
+	input := d.reads(`^  (\{.+\}) as input`)
 	page := d.reads(demoPage)
 	if !strings.HasSuffix(page, "/"+id) || !bytes.Contains(d.get(page), []byte("<html")) {
 		d.t.Errorf("%s is not a page about %s", page, id)
@@ -151,6 +152,9 @@ func (d *demoRun) deleteInTemporal(id string) {
 	if _, err := c.WorkflowService().SignalWorkflowExecution(d.t.Context(), &workflowservice.SignalWorkflowExecutionRequest{
 		Namespace: "default", SignalName: approval.SignalApprove,
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id},
+		Input: &commonpb.Payloads{Payloads: []*commonpb.Payload{{
+			Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(input),
+		}}},
 	}); err != nil {
 		d.t.Fatal(err)
 	}
@@ -290,7 +294,7 @@ func demoBusyPort(t *testing.T, root string) {
 	for _, flag := range []string{"--api-listen", "--temporal-listen", "--ui-listen"} {
 		d := startDemo(t, root, flag, busy.Addr().String())
 		d.reads(`^pawl-dev: .*` + regexp.QuoteMeta(busy.Addr().String()) + `.*` + flag)
-		d.reads(`^pawl-demo: the stack did not start`)
+		d.reads(`^pawl-demo: the stack did not start.*make demo DEMO="`)
 		d.ends(1)
 	}
 }

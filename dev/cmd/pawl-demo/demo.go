@@ -60,7 +60,9 @@ func (d *demo) run(ctx, hard context.Context) (err error) {
 		case ctx.Err() != nil:
 			return errInterrupted
 		case errors.Is(err, child.ErrEnded):
-			return errors.New("the stack did not start; pawl-dev says why above")
+			return errors.New("the stack did not start; pawl-dev says why above. " +
+				"The demo takes --api-listen, --temporal-listen, --ui-listen and --data, too: " +
+				`make demo DEMO="--ui-listen 127.0.0.1:0"`)
 		}
 		return err
 	}

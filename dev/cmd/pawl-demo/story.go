@@ -42,7 +42,8 @@ silence is denial. Decide from a second terminal, in this folder:`)
 			d.say("\n  %s with curl:\n    %s", tool,
 				d.bold("curl -X POST -H 'X-Pawl-Reviewer: you' "+d.API+"/api/requests/"+id+"/approve"))
 		case "delete_account":
-			d.say("\n  %s in Temporal's UI: More Actions > Send a Signal > approve > Submit, at\n    %s", tool,
+			d.say("\n  %s in Temporal's UI: More Actions > Send a Signal > approve,\n"+
+				"  %s as input, so that the record has a name, and Submit, at\n    %s", tool, `{"reviewer": "you"}`,
 				d.bold(d.UI+"/namespaces/"+d.Namespace+"/workflows/"+id))
 		case "write_production":
 			d.say("\n  %s: leave it alone, and it expires%s.", tool, expiry(v))
