@@ -139,7 +139,7 @@ func (d *demoRun) redacted(api, id string) {
 // it names.
 func (d *demoRun) deleteInTemporal(id string) {
 	d.t.Helper()
-	input := d.reads(`^  (\{.+\}) as input`)
+	input := d.reads(`^  (\{.+\}) as data`)
 	page := d.reads(demoPage)
 	if !strings.HasSuffix(page, "/"+id) || !bytes.Contains(d.get(page), []byte("<html")) {
 		d.t.Errorf("%s is not a page about %s", page, id)

@@ -114,7 +114,7 @@ func standing(v client.View) string {
 	case v.Status == approval.StatusExecuted:
 		return "ran at once"
 	case v.Status == approval.StatusPending && v.Deadline != nil:
-		return "waits for approval until " + v.Deadline.Local().Format(time.TimeOnly)
+		return "waits until " + v.Deadline.Local().Format(time.TimeOnly)
 	}
 	return string(v.Status)
 }
@@ -136,6 +136,9 @@ func ending(v client.View) string {
 		case d.Channel != "":
 			how += " via " + approval.Display(d.Channel, 80)
 		}
+	}
+	if d := v.Decision; d != nil && d.Kind == approval.SettledReject && d.By != "" {
+		return how + ": " + cmp.Or(approval.Display(d.Notes, 300), "no reason given")
 	}
 	if v.Error != nil {
 		return how + ": " + approval.Display(v.Error.Message, 300) + " (" + approval.Display(v.Error.Code, 40) + ")"

@@ -43,7 +43,7 @@ silence is denial. Decide from a second terminal, in this folder:`)
 				d.bold("curl -X POST -H 'X-Pawl-Reviewer: you' "+d.API+"/api/requests/"+id+"/approve"))
 		case "delete_account":
 			d.say("\n  %s in Temporal's UI: More Actions > Send a Signal > approve,\n"+
-				"  %s as input, so that the record has a name, and Submit, at\n    %s", tool, `{"reviewer": "you"}`,
+				"  %s as data, so that the record has a name, and Submit, at\n    %s", tool, `{"reviewer": "you"}`,
 				d.bold(d.UI+"/namespaces/"+d.Namespace+"/workflows/"+id))
 		case "write_production":
 			d.say("\n  %s: leave it alone, and it expires%s.", tool, expiry(v))
@@ -77,7 +77,7 @@ func (d *demo) epilogue(well bool) {
 		d.say("\n  every step of every call\n    %s", d.bold(d.command("audit", "list")))
 		for _, v := range d.requests {
 			if v.Tool == "read_customer" {
-				d.say("\n  the personal data, which the agent got whole and Pawl keeps without ssn and email\n    %s",
+				d.say("\n  the personal data: whole for the agent, in Pawl's record without ssn and email\n    %s",
 					d.bold(d.command("show", v.ID)))
 			}
 		}
