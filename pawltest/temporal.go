@@ -28,7 +28,6 @@ type temporal struct {
 
 var _ agent.Backend = temporal{}
 
-// Start starts a call, or finds it.
 func (t temporal) Start(_ context.Context, s calls.Start) (string, error) {
 	f := t.fake
 	f.mu.Lock()
@@ -178,7 +177,6 @@ func failed(status approval.Status, code, text string) approval.Outcome {
 	return approval.Outcome{Status: status, Error: &approval.CallError{Code: code, Message: text}}
 }
 
-// End tells how a call ended.
 func (t temporal) End(ctx context.Context, id, _ string, wait bool) (approval.Outcome, error) {
 	f := t.fake
 	f.mu.Lock()
@@ -202,7 +200,6 @@ func (t temporal) End(ctx context.Context, id, _ string, wait bool) (approval.Ou
 	return c.Outcome, nil
 }
 
-// Sweep looks at many calls.
 func (t temporal) Sweep(_ context.Context, ids []string) (ended, missing []string, err error) {
 	f := t.fake
 	f.mu.Lock()
@@ -218,7 +215,6 @@ func (t temporal) Sweep(_ context.Context, ids []string) (ended, missing []strin
 	return ended, missing, nil
 }
 
-// State shows a call.
 func (t temporal) State(_ context.Context, id string) (approval.State, error) {
 	f := t.fake
 	f.mu.Lock()
@@ -269,7 +265,6 @@ func (t temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) 
 	return nil
 }
 
-// Publish takes tools into the catalogue.
 func (t temporal) Publish(_ context.Context, p approval.Publication) (approval.Published, error) {
 	f := t.fake
 	f.mu.Lock()
@@ -289,10 +284,8 @@ func (t temporal) Publish(_ context.Context, p approval.Publication) (approval.P
 	return done, nil
 }
 
-// Polled says that a worker is there.
 func (t temporal) Polled(context.Context) (bool, string, error) { return true, "", nil }
 
-// Serve runs what was let go.
 func (t temporal) Serve(_ context.Context, o agent.ServeOptions) (func(), error) {
 	f := t.fake
 	f.mu.Lock()
@@ -316,5 +309,4 @@ func (t temporal) Serve(_ context.Context, o agent.ServeOptions) (func(), error)
 	}, nil
 }
 
-// Close is nothing: there is no connection.
 func (t temporal) Close() {}

@@ -104,6 +104,14 @@ func (a *App) PrintValue(v any) error {
 	return a.PrintJSON(b.Bytes())
 }
 
+// Show prints a value as JSON, or else the text that says the same to people.
+func (a *App) Show(v any, text string) error {
+	if a.Output == OutputJSON {
+		return a.PrintValue(v)
+	}
+	return a.Print(text)
+}
+
 // Listing is how a list of things is shown to people.
 type Listing[T any] struct {
 	Empty  string // what is said of none

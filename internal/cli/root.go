@@ -172,10 +172,7 @@ func (a *App) version() *cobra.Command {
 				Go       string `json:"go"`
 				Platform string `json:"platform"`
 			}{build.Version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-			if a.Output == OutputJSON {
-				return a.PrintValue(v)
-			}
-			return a.Print(fmt.Sprintf("pawl %s (%s, %s)\n", v.Version, v.Go, v.Platform))
+			return a.Show(v, fmt.Sprintf("pawl %s (%s, %s)\n", v.Version, v.Go, v.Platform))
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -54,22 +55,10 @@ func textKind(into *string, value string, read reader) Kind {
 }
 
 // Choice is one of some words.
-func Choice[T ~string](into *T, value T, words ...T) Kind {
-	add := func(f *pflag.FlagSet, name, help string) {
-		*into = value
-		f.Var(choice[T]{into}, name, help)
-	}
-	return Kind{add: add, read: oneOf(words), wrong: func() string { return notOneOf(*into, words) }}
-}
-
-type choice[T ~string] struct{ into *T }
-
-func (c choice[T]) String() string { return string(*c.into) }
-func (c choice[T]) Type() string   { return "string" }
-
-func (c choice[T]) Set(s string) error {
-	*c.into = T(s)
-	return nil
+func Choice(into *string, value string, words ...string) Kind {
+	k := textKind(into, value, oneOf(words))
+	k.wrong = func() string { return notOneOf(*into, words) }
+	return k
 }
 
 func Yes(into *bool) Kind {
@@ -176,23 +165,23 @@ func duration(most time.Duration) reader {
 	}
 }
 
-func oneOf[T ~string](words []T) reader {
+func oneOf(words []string) reader {
 	return func(v yamlfile.Value, _ string) (string, bool) {
 		s, ok := v.Text()
-		if ok && !slices.Contains(words, T(s)) {
-			v.Problem(fmt.Sprintf("%q is not known here", approval.Display(s, 40)), "use "+approval.List(words))
+		if ok && !slices.Contains(words, s) {
+			v.Problem(fmt.Sprintf("%q is not known here", approval.Display(s, 40)), "use "+strings.Join(words, ", "))
 			return "", false
 		}
 		return s, ok
 	}
 }
 
-func notOneOf[T ~string](s T, words []T) string {
+func notOneOf(s string, words []string) string {
 	if slices.Contains(words, s) {
 		return ""
 	}
 	most, last := words[:len(words)-1], words[len(words)-1]
-	return fmt.Sprintf("%q is not %s or %s", approval.Display(string(s), 40), approval.List(most), last)
+	return fmt.Sprintf("%q is not %s or %s", approval.Display(s, 40), strings.Join(most, ", "), last)
 }
 
 // within makes a path of a file relative to the file's folder.

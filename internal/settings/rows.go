@@ -68,7 +68,7 @@ func (s *Settings) Table() Table {
 			"in Postgres, expect the schema that 'pawl setup' created, for a database user without the right to " +
 				"change it"},
 		{"decisions", "worker.decisions", Worker,
-			Choice(&s.Decisions, approval.DecisionsAny, approval.DecisionsAny, approval.DecisionsSigned),
+			Choice((*string)(&s.Decisions), anyDecision, anyDecision, string(approval.DecisionsSigned)),
 			"which decisions count: `any`, or only signed ones; policies can be stricter. Set the same on all " +
 				"workers"},
 		{"ordinary-steps", "worker.ordinary_steps", Worker, Yes(&s.OrdinarySteps),
@@ -220,6 +220,8 @@ const (
 
 	maxPause = 24 * time.Hour // bounds the lengths of time in files
 )
+
+const anyDecision = string(approval.DecisionsAny)
 
 // ClaimNames are what --oidc-claim can say, in the order of help.
 var ClaimNames = []string{"subject", "groups", "group_prefix", "roles", "team", "owner", "agents"}

@@ -198,18 +198,13 @@ func readCall(v yamlfile.Value) approval.Call {
 	if args := m.Field("args"); args.Mapping().Present() {
 		c.Args, _ = args.JSON()
 	}
-	for _, f := range []struct {
-		name string
-		to   *string
-	}{{"agent", &c.Agent}, {"team", &c.Team}, {"session", &c.Session}, {"requester", &c.Requester}} {
-		*f.to, _ = m.Field(f.name).Text()
-	}
-	for _, f := range []struct {
-		name string
-		to   *string
-	}{{"reason", &c.Reason}, {"title", &c.Title}, {"description", &c.Description}} {
-		*f.to, _ = m.Field(f.name).Lines()
-	}
+	c.Agent, _ = m.Field("agent").Text()
+	c.Team, _ = m.Field("team").Text()
+	c.Session, _ = m.Field("session").Text()
+	c.Requester, _ = m.Field("requester").Text()
+	c.Reason, _ = m.Field("reason").Lines()
+	c.Title, _ = m.Field("title").Lines()
+	c.Description, _ = m.Field("description").Lines()
 	if labels := m.Field("labels").Mapping(); labels.Present() {
 		c.Labels = map[string]string{}
 		for _, e := range labels.Entries() {

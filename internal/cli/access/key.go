@@ -92,13 +92,10 @@ access to it (mode 0600).`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return t.UseStore(cmd, func(ctx context.Context, on *admin.Store) error {
 				k, err := on.AddKey(ctx, args[0])
-				switch {
-				case err != nil:
+				if err != nil {
 					return err
-				case a.Output == cli.OutputJSON:
-					return a.PrintValue(k)
 				}
-				return a.Print(keyLine("trusted", k))
+				return a.Show(k, keyLine("trusted", k))
 			})
 		},
 	}
@@ -128,13 +125,10 @@ run, each has its own key, and --api says whose key is replaced.
 			}
 			return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {
 				r, err := on.RotateKey(ctx, revokeOld)
-				switch {
-				case err != nil:
+				if err != nil {
 					return err
-				case a.Output == cli.OutputJSON:
-					return a.PrintValue(r)
 				}
-				return a.Print(keyLine("in use", r.Key) + endedKey(r.Old))
+				return a.Show(r, keyLine("in use", r.Key)+endedKey(r.Old))
 			})
 		},
 	}

@@ -170,7 +170,6 @@ type CommandLine struct {
 	Stdin    io.Reader
 	Env      map[string]string
 	Terminal bool // for output
-	typing   bool // a person types the input
 	Ctx      context.Context
 }
 
@@ -203,10 +202,7 @@ func (c CommandLine) Run(t *testing.T, args ...string) Result {
 			return pairs
 		},
 		IsTerminal: func(stream any) bool {
-			if stream == any(c.Stdin) {
-				return c.typing
-			}
-			return c.Terminal
+			return c.Terminal && stream != any(c.Stdin)
 		},
 		Now: func() time.Time { return Now },
 	}, args...)

@@ -101,11 +101,7 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 		return errors.New("nothing was compared: the given files and the audit log hold no call")
 	}
 	d.noteRedacted(report)
-	if d.Output == cli.OutputJSON {
-		err = d.PrintValue(diffJSON(old, new, report))
-	} else {
-		err = d.Print(d.differences(report))
-	}
+	err = d.Show(diffJSON(old, new, report), d.differences(report))
 	if err == nil && !report.Clear() {
 		err = cli.ExitWith(cli.ExitError)
 	}

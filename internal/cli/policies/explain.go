@@ -63,10 +63,7 @@ The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 				return err
 			}
 			e := set.Explain(call, now)
-			if a.Output == cli.OutputJSON {
-				return a.PrintValue(e)
-			}
-			return a.Print(a.explanation(call.Tool, e))
+			return a.Show(e, a.explanation(call.Tool, e))
 		},
 	}
 	cmd.Flags().StringArrayVar(&files, "policy", nil,
