@@ -1,12 +1,16 @@
 package requirement
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/ballot"
 )
 
 type requirement = approval.Requirement
@@ -142,4 +146,216 @@ func lineIf(holds bool, format string, args ...any) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf(format, args...)}
+}
+
+// joinDenyCounts takes the lower count. 0 means 1.
+func joinDenyCounts(a, b int) int {
+	if n := min(max(a, 1), max(b, 1)); n > 1 {
+		return n
+	}
+	return 0
+}
+
+func joinSchemas(a, b json.RawMessage) json.RawMessage {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0 || string(a) == string(b):
+		return a
+	}
+	return json.RawMessage(fmt.Sprintf(`{"type":"object","allOf":[%s,%s]}`, a, b))
+}
+
+// compareSchemas counts another schema as laxer, since two can't be ranked.
+func compareSchemas(s *Shifts, name string, old, new json.RawMessage) {
+	switch {
+	case bytes.Equal(old, new):
+	case len(old) == 0:
+		s.Add(name, none, "a schema", false)
+	case len(new) == 0:
+		s.Add(name, "a schema", none, true)
+	default:
+		s.Add(name, "a schema", "another schema", true)
+	}
+}
+
+// joinExecutions takes the strictest. A worker, who is meant where nobody is named, is left out.
+func joinExecutions(a, b approval.Execution) approval.Execution {
+	e := approval.Strictest(approval.Executions, executor(a), executor(b))
+	if e == approval.ExecutionWorker {
+		return ""
+	}
+	return e
+}
+
+func compareExecutions(s *Shifts, name string, old, new approval.Execution) {
+	old, new = executor(old), executor(new)
+	rank := func(e approval.Execution) int { return slices.Index(approval.Executions, e) }
+	s.Rank(name, rank(old), rank(new), string(old), string(new))
+}
+
+func executor(e approval.Execution) approval.Execution { return cmp.Or(e, approval.ExecutionWorker) }
+
+// compareEscalations: whoever is asked later may say yes later, so more people, or the same ones
+// sooner, are laxer.
+func compareEscalations(s *Shifts, _ string, old, new []approval.Escalation) {
+	first := func(list []approval.Escalation) map[string]approval.Duration {
+		m := map[string]approval.Duration{}
+		for _, e := range list {
+			if at, ok := m[e.To]; !ok || e.After < at {
+				m[e.To] = e.After
+			}
+		}
+		return m
+	}
+	was, is := first(old), first(new)
+	all := maps.Clone(was)
+	maps.Copy(all, is)
+	for _, to := range slices.Sorted(maps.Keys(all)) {
+		field := "escalate to " + approval.Display(to, 80)
+		before, had := was[to]
+		after, has := is[to]
+		switch {
+		case !had:
+			s.Add(field, none, after.Short(), true)
+		case !has:
+			s.Add(field, before.Short(), none, false)
+		case before != after:
+			s.Add(field, before.Short(), after.Short(), after < before)
+		}
+	}
+}
+
+func describeEscalations(list []approval.Escalation) []string {
+	var lines []string
+	for _, e := range list {
+		lines = append(lines, fmt.Sprintf("%s is asked after %s", e.To, e.After.Short()))
+	}
+	return lines
+}
+
+func cloneGrant(g *approval.Grant) *approval.Grant {
+	if g == nil {
+		return nil
+	}
+	return &approval.Grant{Max: g.Max}
+}
+
+func joinGrants(a, b *approval.Grant) *approval.Grant {
+	if a == nil || b == nil {
+		return nil
+	}
+	return &approval.Grant{Max: min(a.Max, b.Max)}
+}
+
+func compareGrants(s *Shifts, name string, old, new *approval.Grant) {
+	switch {
+	case old == nil && new == nil:
+	case old == nil:
+		s.Add(name, none, new.Max.Short(), true)
+	case new == nil:
+		s.Add(name, old.Max.Short(), none, false)
+	default:
+		s.Limit(name, old.Max, new.Max)
+	}
+}
+
+func describeGrant(g *approval.Grant) []string {
+	if g == nil {
+		return nil
+	}
+	return lineIf(true, "reviewers may approve calls like this one in advance, for at most %s", g.Max.Short())
+}
+
+// people is the row of approvals. It also looks at stages, since members of a group count in
+// either.
+func people() word {
+	w := row[[]approval.Approvals]{
+		name:  "approvals",
+		part:  func(r *requirement) *[]approval.Approvals { return &r.Approvals },
+		clone: slices.Clone[[]approval.Approvals], join: joinApprovals,
+	}.word()
+	w.compare, w.describe = comparePeople, describePeople
+	return w
+}
+
+// joinApprovals asks each group for the higher of the counts.
+func joinApprovals(a, b []approval.Approvals) []approval.Approvals {
+	for _, one := range b {
+		i := slices.IndexFunc(a, func(other approval.Approvals) bool { return other.Group == one.Group })
+		if i < 0 {
+			a = append(a, one)
+		} else {
+			a[i].Count = max(a[i].Count, one.Count)
+		}
+	}
+	slices.SortStableFunc(a, func(a, b approval.Approvals) int { return strings.Compare(a.Group, b.Group) })
+	return a
+}
+
+func cloneStages(stages []approval.Stage) []approval.Stage {
+	stages = slices.Clone(stages)
+	for i := range stages {
+		stages[i].Approvals = slices.Clone(stages[i].Approvals)
+	}
+	return stages
+}
+
+// comparePeople compares how many people of which groups must approve, in any stage or at the end.
+// A member of a group is a person, too, so "anyone" counts as met by the largest count of any
+// group.
+func comparePeople(s *Shifts, old, new *requirement) {
+	was, is := counts(old), counts(new)
+	groups := maps.Clone(was)
+	maps.Copy(groups, is)
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		field := "approvals"
+		if group != anyone {
+			field = "approvals by " + approval.Display(group, 80)
+		}
+		s.Count(field, was[group], is[group], false)
+	}
+}
+
+const anyone = "" // the group of those who may be anyone
+
+func counts(r *requirement) map[string]int {
+	most := map[string]int{}
+	take := func(list []approval.Approvals) {
+		for _, a := range list {
+			most[a.Group] = max(most[a.Group], a.Count)
+			most[anyone] = max(most[anyone], a.Count)
+		}
+	}
+	take(r.Approvals)
+	for _, s := range r.Stages {
+		take(s.Approvals)
+	}
+	return most
+}
+
+// compareStages compares stage by stage, since they come one after the other.
+func compareStages(s *Shifts, name string, old, new []approval.Stage) {
+	s.Count(name, len(old), len(new), false)
+	for i := range min(len(old), len(new)) {
+		var stage Shifts
+		was, is := requirement{Approvals: old[i].Approvals}, requirement{Approvals: new[i].Approvals}
+		comparePeople(&stage, &was, &is)
+		for _, shift := range stage {
+			shift.Field = fmt.Sprintf("stage %d: %s", i+1, shift.Field)
+			*s = append(*s, shift)
+		}
+	}
+}
+
+func describePeople(r *requirement) []string {
+	var lines []string
+	for i, s := range r.Stages {
+		name := fmt.Sprintf("stage %d", i+1)
+		if s.Name != "" {
+			name += " (" + s.Name + ")"
+		}
+		lines = append(lines, name+": "+ballot.People(s.Approvals))
+	}
+	return append(lines, lineIf(len(r.Approvals) > 0, "%s", ballot.People(r.Approvals))...)
 }
