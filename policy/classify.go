@@ -3,6 +3,7 @@ package policy
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -65,7 +66,8 @@ func (c *classifier) danger(tool string) (danger, whyNot string) {
 //go:embed words.txt
 var wordsText string
 
-// wordLists are the sections of words.txt.
+// wordLists are the sections of words.txt. Of pairs it has the
+// first word, and both: "read", "read secrets".
 var wordLists = sync.OnceValue(func() map[string]map[string]bool {
 	lists := map[string]map[string]bool{}
 	section := ""
@@ -77,7 +79,16 @@ var wordLists = sync.OnceValue(func() map[string]map[string]bool {
 			section = strings.Trim(line, "[]")
 			lists[section] = map[string]bool{}
 		default:
-			for _, word := range strings.Fields(line) {
+			first, others, pair := strings.Cut(line, ":")
+			if pair {
+				lists[section][first] = true
+			} else {
+				others = line
+			}
+			for _, word := range strings.Fields(others) {
+				if pair {
+					word = first + " " + word
+				}
 				lists[section][word] = true
 			}
 		}
@@ -85,21 +96,34 @@ var wordLists = sync.OnceValue(func() map[string]map[string]bool {
 	return lists
 })
 
-// dangerousWord returns the word for which a tool's name is held, or "". Words are compared whole:
+// dangerousWord returns the word for which a tool's name is held, or "". Names are taken apart at
+// dots, slashes and colons, and behind words of "joins"; then, in each part, words are compared
+// whole:
 //
 //   - a word of the list "anywhere" counts wherever it stands;
-//   - one of "acts" does not count in a name, or a part of one behind a dot, slash or colon, that
-//     begins with a word that only looks: get_payment;
-//   - one of "housekeeping" does not count where such a part ends as a report about it:
+//   - one of "acts" does not count in a part that begins with a word that only looks: get_payment;
+//   - one of "makes" does not count there either, nor in the name of a report: create_report;
+//   - one of "housekeeping" does not count where the part ends as a report about it:
 //     prune_old_logs_report. There must be something between the two: prune_report throws a report
-//     away.
+//     away;
+//   - two of "pairs" count together: read_secrets;
+//   - a word of "anywhere" or "acts" also counts where one of "objects" is written behind it without
+//     a gap: deletefile.
 func dangerousWord(name string) string {
 	for part := range strings.FieldsFuncSeq(name,
 		func(r rune) bool { return r == '.' || r == '/' || r == ':' }) {
 		// DELETEFile and DELETEfile: the last capital may belong to either.
 		for _, behind := range []bool{false, true} {
-			if word := dangerousOf(splitWords(part, behind)); word != "" {
-				return word
+			words := splitWords(part, behind)
+			for len(words) > 0 {
+				end := slices.IndexFunc(words, func(w string) bool { return wordLists()["joins"][w] })
+				if end < 0 {
+					end = len(words)
+				}
+				if word := dangerousOf(words[:end]); word != "" {
+					return word
+				}
+				words = words[min(end+1, len(words)):]
 			}
 		}
 	}
@@ -113,9 +137,32 @@ func dangerousOf(words []string) string {
 	lists, last := wordLists(), len(words)-1
 	looks, reports := lists["looks"][words[0]], lists["reports"][words[last]]
 	for i, w := range words {
-		if lists["anywhere"][w] || lists["acts"][w] && !looks || lists["housekeeping"][w] &&
-			!(reports && last > i+1) {
+		verb := w
+		if glued := verbOf(w); glued != "" {
+			verb = glued
+		}
+		if lists["anywhere"][verb] || lists["acts"][verb] && !looks ||
+			lists["makes"][w] && !looks && !reports || lists["housekeeping"][w] && !(reports && last > i+1) {
 			return w
+		}
+		if !lists["pairs"][w] {
+			continue
+		}
+		for _, other := range words {
+			if lists["pairs"][w+" "+other] {
+				return w + " … " + other
+			}
+		}
+	}
+	return ""
+}
+
+// verbOf is the dangerous word that one of the objects is written behind without a gap, or "".
+func verbOf(word string) string {
+	lists := wordLists()
+	for i := 2; i < len(word); i++ {
+		if verb := word[:i]; lists["objects"][word[i:]] && (lists["anywhere"][verb] || lists["acts"][verb]) {
+			return verb
 		}
 	}
 	return ""

@@ -197,7 +197,7 @@ func FuzzDangerousWord(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		word := policy.DangerousWord(name)
-		if word == "" {
+		if word == "" || strings.Contains(word, " … ") {
 			return
 		}
 		at := strings.Index(strings.ToLower(name), word)

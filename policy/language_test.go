@@ -3,6 +3,7 @@ package policy_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -41,16 +42,42 @@ func TestDangerousNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"delete_file": "delete", "deleteFile": "delete", "file-delete": "delete", "files.delete": "delete", "FileDELETE": "delete",
 		"DELETEFile": "delete", "DELETEfile": "delete", "HTTPDelete": "delete", "delete2": "delete", "s3_rm": "rm", "db/drop/table": "drop",
-		"mcp:shell.exec": "shell", "get_and_delete": "delete", "DELETE": "delete", "transferFunds": "transfer", "create_payment": "payment",
+		"mcp:shell.exec": "shell", "get_and_delete": "delete", "DELETE": "delete", "transferFunds": "transfer", "create_payment": "create",
 		"payments.create": "payments", "send_email": "send", "docs.get_x.send_y": "send",
 		"prune_images": "prune", "prune_report": "prune", "prune_old_reports": "prune", "cleanup": "cleanup",
 
 		"evaluate_model": "", "prune_old_logs_report": "", "sender_name": "", "get_payment": "", "list_transfers": "", "readEmail": "",
-		"undeleted_items": "", "deletefile": "", "search": "", "resender": "", "retail": "", "formal_letter": "", "": "", "_": "", "9": "",
+		"undeleted_items": "", "deletefile": "deletefile", "read_secrets": "read … secrets", "search": "", "resender": "", "retail": "", "formal_letter": "", "": "", "_": "", "9": "",
 	} {
 		if got := policy.DangerousWord(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
+	}
+}
+
+// Many names, and the right answer for each.
+func TestManyNames(t *testing.T) {
+	text, err := os.ReadFile("testdata/names.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried, held := 0, false
+	for line := range strings.Lines(string(text)) {
+		switch {
+		case strings.HasPrefix(line, "#"):
+		case strings.HasPrefix(line, "["):
+			held = strings.HasPrefix(line, "[held]")
+		default:
+			for _, name := range strings.Fields(line) {
+				tried++
+				if word := policy.DangerousWord(name); (word != "") != held {
+					t.Errorf("%s: held for %q, want it held: %v", name, word, held)
+				}
+			}
+		}
+	}
+	if tried < 240 {
+		t.Errorf("only %d names were tried", tried)
 	}
 }
 
