@@ -87,11 +87,29 @@ func (c Call) Validate() error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if err := c.checkVisible(); err != nil {
+		return err
+	}
 	labels, err := json.Marshal(c.Labels)
 	if err == nil && c.Labels != nil {
 		err = strictjson.CheckFolded("labels", labels, len(labels))
 	}
 	return cmp.Or(err, strictjson.CheckFolded("args", c.Args, MaxArgs))
+}
+
+// checkVisible refuses characters that can't be seen in what policies match: they would make another
+// name of one that reads the same. Tokens refuse them, too.
+func (c Call) checkVisible() error {
+	names := [][2]string{{"agent", c.Agent}, {"team", c.Team}}
+	for _, k := range strictjson.SortedKeys(c.Labels) {
+		names = append(names, [2]string{"labels: name", k}, [2]string{"labels: value", c.Labels[k]})
+	}
+	for _, n := range names {
+		if shown := Display(n[1], 0); shown != n[1] {
+			return Errorf(CodeInvalid, "%s holds characters that can't be seen: %s", n[0], Display(n[1], 80))
+		}
+	}
+	return nil
 }
 
 func (c Call) check() error {

@@ -36,10 +36,12 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	var timeout approval.Duration // where no rule states one
 	var decisions approval.Decisions
 	for _, l := range s.layers {
-		if whyNot := l.applies.match(in.call, false); whyNot != "" {
+		whyNot, unsure := l.applies.match(in.call, true)
+		if whyNot != "" {
 			e.skipLayer(l, whyNot)
 			continue
 		}
+		j.unsure = unsure
 		if l.applies != nil && len(l.redact) > 0 {
 			redact = append(redact, l.redact)
 		}
@@ -53,7 +55,9 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 			e.judge(l, &j)
 		}
 		if !l.observe {
-			timeout = approval.Shorter(timeout, l.timeout)
+			if unsure == "" { // its default may be longer than what holds without it
+				timeout = approval.Shorter(timeout, l.timeout)
+			}
 			decisions = approval.Strictest(approval.DecisionLevels, decisions, l.decisions)
 			continue
 		}
@@ -105,10 +109,16 @@ type judging struct {
 	in   *input
 	hits []hit
 	note func(*rule, string) // told why a rule for this tool does not count; nil: nobody is
+	// unsure is why the layer may not be for the call. It lets nothing run then.
+	unsure string
 }
 
 func (j *judging) count(r *rule, kind approval.VerdictKind, why string) {
-	j.hits = append(j.hits, hit{r, kind, why})
+	if j.unsure != "" && kind == approval.VerdictAllow {
+		j.passOver(r, "the layer lets nothing run here: "+j.unsure)
+		return
+	}
+	j.hits = append(j.hits, hit{r, kind, joinRemarks(why, j.unsure)})
 }
 
 func (j *judging) passOver(r *rule, whyNot string) {
@@ -172,9 +182,14 @@ func (s *section) judge(j *judging) (some, named bool) {
 	return some, named
 }
 
-// judge adds the rule if it holds for the call, or if that can't be told; held is false then.
+// judge adds the rule if it holds for the call, or if that can't be told; held is false then. A rule
+// of the list that may not be for the call does not keep later ones from counting.
 func (j *judging) judge(r *rule) (held bool) {
-	whyNot, why, problem := r.holds(j.in)
+	whyNot, unsure := r.match.match(j.in.call, r.kind != approval.VerdictAllow)
+	why, problem := "", ""
+	if whyNot == "" {
+		whyNot, why, problem = r.holds(j.in)
+	}
 	switch {
 	case problem != "":
 		j.count(r, approval.VerdictRequire,
@@ -184,16 +199,14 @@ func (j *judging) judge(r *rule) (held bool) {
 		j.passOver(r, whyNot)
 		return false
 	}
-	j.count(r, r.kind, why)
-	return true
+	j.count(r, r.kind, joinRemarks(why, unsure))
+	return unsure == "" || r.form != formTool
 }
 
-// holds says why the rule does not hold for a call of its tool, or what keeps that from being told.
+// holds says why the rule does not hold for a call that match takes, or what keeps that from being
+// told.
 // Both are empty where it holds; why is what its conditions do not tell then.
 func (r *rule) holds(in *input) (whyNot, why, problem string) {
-	if whyNot = r.match.match(in.call, r.absent); whyNot != "" {
-		return whyNot, "", ""
-	}
 	for i := range r.fields {
 		held, say, problem := r.fields[i].holds(in, r.absent)
 		switch {

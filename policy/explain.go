@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -125,7 +126,9 @@ func (e *Explanation) judge(l *layer, j *judging) {
 	before, tried := len(j.hits), map[*rule]string{}
 	j.note = func(r *rule, whyNot string) { tried[r] = whyNot }
 	l.judge(j)
-	e.Layers = append(e.Layers, l.explain(j.in.call.Tool, j.hits[before:], tried))
+	says := l.explain(j.in.call.Tool, j.hits[before:], tried)
+	says.Why = cmp.Or(says.Why, j.unsure)
+	e.Layers = append(e.Layers, says)
 }
 
 func (l *layer) says() LayerSays {

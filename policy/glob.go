@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -78,4 +79,9 @@ func (gs globs) match(name string) bool {
 		}
 	}
 	return false
+}
+
+// matchFolded is match for names that are the same where plain is.
+func (gs globs) matchFolded(name string) bool {
+	return slices.ContainsFunc(gs, func(g glob) bool { return glob(plain(string(g))).match(plain(name)) })
 }

@@ -158,7 +158,7 @@ func appliesTo(v yamlfile.Value) *matcher {
 	if !m.Present() {
 		return nil
 	}
-	out := readMatcher(m, true)
+	out := readMatcher(m, true, true)
 	m.Done()
 	if len(m.Entries()) == 0 {
 		v.Problem("applies_to names nothing", "name an agent, team, tool or labels, or remove it")

@@ -6,6 +6,8 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/strictjson"
+	"golang.org/x/text/unicode/norm"
 )
 
 // matcher says which calls a rule or a layer is about, by who makes them. The zero value takes all.
@@ -24,31 +26,51 @@ func (m *matcher) all() bool {
 	return m == nil || len(m.tool) == 0 && len(m.agent) == 0 && len(m.team) == 0 && len(m.labels) == 0
 }
 
-// match returns what does not match, or "". With absent, what the call leaves out counts as a
-// match.
-func (m *matcher) match(c *approval.Call, absent bool) string {
+// match returns what does not match, or "". With tightens, what the call leaves out, or writes in
+// another case or with blanks around it, counts as a match: who asks must not get around a rule by
+// that. unsure says so then.
+func (m *matcher) match(c *approval.Call, tightens bool) (whyNot, unsure string) {
 	if m == nil {
-		return ""
+		return "", ""
 	}
-	for _, part := range [...]struct {
-		name, value string
-		globs       globs
-	}{{"tool", c.Tool, m.tool}, {"agent", c.Agent, m.agent}, {"team", c.Team, m.team}} {
-		given := part.value != ""
-		if len(part.globs) == 0 || given && part.globs.match(part.value) || !given && absent {
-			continue
+	fits := func(name string, gs globs, value string, given bool) {
+		switch {
+		case whyNot != "" || len(gs) == 0 || given && gs.match(value):
+		case tightens && !given:
+			unsure = joinRemarks(unsure, "the call does not say its "+name+", which counts as a match")
+		case tightens && gs.matchFolded(value):
+			unsure = joinRemarks(unsure, "the call writes its "+name+" in another way, which counts as a match")
+		case strings.HasPrefix(name, "label"):
+			whyNot = "the " + name + " does not match"
+		default:
+			whyNot = name + " does not match"
 		}
-		return part.name + " does not match"
 	}
+	fits("tool", m.tool, c.Tool, true)
+	fits("agent", m.agent, c.Agent, c.Agent != "")
+	fits("team", m.team, c.Team, c.Team != "")
 	for _, l := range m.labels {
-		value, given := c.Labels[l.name]
-		if given && l.values.match(value) || !given && absent {
-			continue
-		}
-		return fmt.Sprintf("the label %q does not match", l.name)
+		value, given := labelOf(c.Labels, l.name, tightens)
+		fits(fmt.Sprintf("label %q", l.name), l.values, value, given)
 	}
-	return ""
+	return whyNot, unsure
 }
+
+// labelOf returns a label's value; with folded, also that of a label with the name in another case.
+func labelOf(labels map[string]string, name string, folded bool) (value string, given bool) {
+	if value, given = labels[name]; given || !folded {
+		return value, given
+	}
+	for other, value := range labels {
+		if plain(other) == plain(name) {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// plain is the same for names that differ in case, blanks around them or compatible letters only.
+func plain(name string) string { return strictjson.Fold(norm.NFKC.String(strings.TrimSpace(name))) }
 
 // key tells matchers apart. It is empty for one that takes all.
 func (m *matcher) key() string {
@@ -80,8 +102,9 @@ func (m *matcher) text() string {
 
 const maxListed = 1000 // entries of one list of tools, names or values
 
-// readMatcher reads agent, team and labels, and with tools the tools, too.
-func readMatcher(m *yamlfile.Mapping, tools bool) *matcher {
+// readMatcher reads agent, team and labels, and with tools the tools, too. tightens is whether it says
+// to which calls scrutiny is added.
+func readMatcher(m *yamlfile.Mapping, tools, tightens bool) *matcher {
 	out := &matcher{agent: readGlobs(m.Field("agent")), team: readGlobs(m.Field("team"))}
 	if tools {
 		for _, t := range readTools(m.Field("tool")) {
@@ -89,6 +112,10 @@ func readMatcher(m *yamlfile.Mapping, tools bool) *matcher {
 		}
 	}
 	field := m.Field("labels")
+	if tightens && field.IsMapping() { // tokens bind agents and teams
+		field.Warn("the caller states labels, and no token binds them: who gives another value gets around this",
+			"let it hang on the tool, the agent or the team, where the caller is not trusted")
+	}
 	if labels := field.Mapping(); labels.Present() {
 		entries := labels.Entries()
 		if len(entries) == 0 {

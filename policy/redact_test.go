@@ -23,7 +23,8 @@ func TestRulesHideThoughPassedOver(t *testing.T) {
 		"for every tool, unused":   {"rules: [{tool: a}, {tool: '*', redact_fields: [pin]}]", `{"tool":"a"}`, ""},
 		"for every tool, spelt **": {"rules: [{tool: a}, {tool: '**', redact_fields: [pin]}]", `{"tool":"a"}`, ""},
 		"for every tool, counts":   {"rules: [{tool: '*', redact_fields: [pin]}]", `{"tool":"a"}`, "pin"},
-		"another team's layer":     {"{applies_to: {team: x}, rules: [{tool: a, redact_fields: [pin]}]}", `{"tool":"a"}`, ""},
+		"another team's layer":     {"{applies_to: {team: x}, rules: [{tool: a, redact_fields: [pin]}]}", `{"tool":"a","team":"y"}`, ""},
+		"perhaps its layer":        {"{applies_to: {team: x}, rules: [{tool: a, redact_fields: [pin]}]}", `{"tool":"a"}`, "pin"},
 		"an observing layer":       {"{observe: true, rules: [{tool: a, agent: x, redact_fields: [pin]}]}", `{"tool":"a"}`, "pin"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +42,7 @@ func TestRulesHideThoughPassedOver(t *testing.T) {
 
 func TestExplainSaysThatAPassedOverRuleHides(t *testing.T) {
 	set := compile(t, policy.File{Name: "p.yaml", Data: []byte("rules: [{tool: a, agent: x, redact_fields: [pin]}, {tool: a, deny: true}]")})
-	others := set.Explain(approval.Call{Tool: "a"}, now).Layers[0].Others
+	others := set.Explain(approval.Call{Tool: "a", Agent: "y"}, now).Layers[0].Others
 	if len(others) != 1 || others[0].WhyNot != "agent does not match; its redact_fields hide all the same" {
 		t.Errorf("%+v", others)
 	}

@@ -59,7 +59,7 @@ func (r *reader) readRule(m *yamlfile.Mapping) {
 // readConditions reads what every form of rule can ask of a call.
 func (r *reader) readConditions(m *yamlfile.Mapping, made *rule) {
 	before := len(*r.problems)
-	made.match = readMatcher(m, false)
+	made.match = readMatcher(m, false, made.kind != approval.VerdictAllow)
 	when := m.Field("when")
 	made.when = r.condition(when)
 	if made.when != nil && made.kind == approval.VerdictAllow {
