@@ -5,14 +5,19 @@ package health
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/rest"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
@@ -151,4 +156,171 @@ func keptIn(ctx context.Context, temporal Describer, queue string) (id string, k
 		return "", false, fmt.Errorf("looking up the task queue's store: %w: %w", ErrUnreadable, err)
 	}
 	return id, true, nil
+}
+
+// ErrMissing: what was looked for answers, or was searched, and is not there.
+var ErrMissing = errors.New("missing")
+
+// Timeout is how long the checks of one Look may take, side by side. It is below what probes of
+// orchestrators are usually given.
+const Timeout = 2 * time.Second
+
+// Check looks at one thing that a process needs, or should have.
+type Check struct {
+	Name string
+	// Look returns nil, an error that wraps ErrMissing, or another. It must be safe for concurrent
+	// use, also with itself: one that does not heed its context is left behind.
+	Look func(context.Context) error
+	// Advice says what is wrong and what to do. Anybody may read it, so it holds no addresses and no
+	// secrets.
+	Advice string
+	// Optional: the process is ready even if the check fails, and the answer says so.
+	Optional bool
+}
+
+// Pace keeps a fault that lasts from filling the log. The zero value is ready; it is safe for
+// concurrent use.
+type Pace struct {
+	mu   sync.Mutex
+	said map[string]time.Time
+}
+
+// pause is how long a fault is only of use for debugging after it was logged.
+const pause = time.Minute
+
+// Level is the level at which to log a fault: the one that is meant, or Debug if that fault was logged
+// within a minute. Keys name faults; there must not be many.
+func (p *Pace) Level(key string, meant slog.Level) slog.Level {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, said := p.said[key]; said && time.Since(last) < pause {
+		return slog.LevelDebug
+	}
+	if p.said == nil {
+		p.said = map[string]time.Time{}
+	}
+	p.said[key] = time.Now()
+	return meant
+}
+
+// Look makes all checks at once and returns after Timeout at the latest: what has not answered by
+// then, or before ctx ends, is Unavailable. Why a check failed goes to the logger only, at its pace.
+func Look(ctx context.Context, logger *slog.Logger, pace *Pace, checks ...Check) rest.Readiness {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	type answer struct {
+		Check
+		err error
+	}
+	answers := make(chan answer, len(checks))
+	left := map[string]Check{}
+	for _, c := range checks {
+		left[c.Name] = c
+		go func() { answers <- answer{c, c.Look(ctx)} }()
+	}
+	r := rest.Readiness{Ready: true, Checks: map[string]rest.CheckState{}, Detail: map[string]string{}}
+	failed := func(c Check, err error) {
+		r.Checks[c.Name], r.Detail[c.Name] = rest.CheckUnavailable, c.Advice
+		if errors.Is(err, ErrMissing) {
+			r.Checks[c.Name] = rest.CheckMissing
+		}
+		r.Ready = r.Ready && c.Optional
+		level := slog.LevelDebug
+		if !c.Optional { // probes come every few seconds
+			level = pace.Level(c.Name, slog.LevelWarn)
+		}
+		logger.Log(ctx, level, "a check of readiness failed", "check", c.Name, "error", err)
+	}
+	for len(left) > 0 {
+		select {
+		case a := <-answers:
+			delete(left, a.Name)
+			if a.err == nil {
+				r.Checks[a.Name] = rest.CheckOK
+			} else {
+				failed(a.Check, a.err)
+			}
+		case <-ctx.Done():
+			for _, c := range left {
+				failed(c, ctx.Err())
+			}
+			return r
+		}
+	}
+	return r
+}
+
+// fresh is how long a report holds, so that whoever can reach the port can't make the process
+// hammer Temporal and the store.
+const fresh = time.Second
+
+var errChanging = errors.New("starting or stopping")
+
+// Handler serves GET /healthz, which is 200 as long as the process lives, and GET /readyz, which is
+// 200 if it is ready, else 503, with a rest.Readiness as JSON in both cases. It shows nothing
+// secret, so other machines may reach it. It is safe for concurrent use.
+type Handler struct {
+	mux  *http.ServeMux
+	log  *slog.Logger
+	pace Pace
+
+	mu     sync.Mutex // held while the checks run: who asks meanwhile gets that answer
+	checks []Check
+	last   rest.Readiness
+	asked  time.Time
+}
+
+// NewHandler makes a Handler that is not ready until Use gives it checks. It logs why checks
+// failed, which /readyz does not show.
+func NewHandler(log *slog.Logger) *Handler {
+	h := &Handler{mux: http.NewServeMux(), log: log}
+	h.Pause()
+	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	h.mux.HandleFunc("GET /readyz", h.readyz)
+	return h
+}
+
+// Use replaces the checks.
+func (h *Handler) Use(checks ...Check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.checks, h.asked = checks, time.Time{}
+}
+
+// Pause replaces the checks by one that fails: the process does not serve.
+func (h *Handler) Pause() {
+	h.Use(Check{
+		Name: "process", Advice: "This process is starting or stopping.",
+		Look: func(context.Context) error { return errChanging },
+	})
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	h.mux.ServeHTTP(w, r)
+}
+
+func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
+	report := h.report(r.Context())
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if !report.Ready {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(report)
+}
+
+func (h *Handler) report(ctx context.Context) rest.Readiness {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.asked.IsZero() || time.Since(h.asked) >= fresh {
+		// Others get this answer, too: it does not end with who asked first.
+		h.last = Look(context.WithoutCancel(ctx), h.log, &h.pace, h.checks...)
+		h.asked = time.Now()
+	}
+	return h.last
 }
