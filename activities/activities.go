@@ -37,7 +37,7 @@ type Activities struct {
 		store.Catalogue
 		store.KeyReader
 	}
-	// StoreID is the Store's own: decisions are believed that were signed for it.
+	// StoreID is the Store's ID. Only decisions that were signed for it count as signed.
 	StoreID string
 
 	Policy Policy
@@ -52,8 +52,8 @@ type Activities struct {
 	// Empty means approval.DecisionsAny.
 	Decisions approval.Decisions
 
-	// SearchAttributes says that the namespace has the Pawl* attributes. It is told to workflows
-	// through Admit, so that a worker that sees it otherwise can still replay them.
+	// SearchAttributes says that the namespace has the Pawl* attributes. Workflows learn it from
+	// Admit, so that a worker with another answer can still replay them.
 	SearchAttributes bool
 
 	// PublicURL is where people reach the page that shows requests; see approval.RequestURL. Empty:
@@ -63,7 +63,7 @@ type Activities struct {
 	published published
 }
 
-// errOrdinary sends a local attempt the ordinary way: the same road a call takes when the store is
+// errOrdinary makes the workflow run the step as an ordinary activity, as it does when the store is
 // briefly away.
 var errOrdinary = errors.New("this worker runs every step as an ordinary activity")
 
@@ -80,10 +80,10 @@ func refuse(code, message string, cause error) error {
 	return temporal.NewNonRetryableApplicationError(message, code, cause)
 }
 
-// serverNow is Temporal's clock as near as an activity can see it: never the host's, which may be
-// wrong. An ordinary activity knows when the server started this attempt, and believes nothing
-// else: anybody may schedule it. A local one is Pawl's own workflow's, and short, so the workflow's
-// now will do.
+// serverNow is Temporal's clock, as nearly as an activity knows it, and never the host's, which may
+// be wrong. An ordinary activity takes the time at which the server started this attempt, and not
+// its input's, because anybody may schedule one. A local activity belongs to Pawl's own workflow
+// and is short, so it takes the workflow's time.
 func serverNow(ctx context.Context, workflowNow time.Time) time.Time {
 	if info := activity.GetInfo(ctx); !info.IsLocalActivity {
 		return info.StartedTime.UTC().Truncate(time.Microsecond)
@@ -113,9 +113,9 @@ type RefuseInput struct {
 // Refusal is one decision that did not count.
 type Refusal = audit.Refusal
 
-// Refuse puts refused decisions on record, many in one entry. The entry's step holds a hash of what
-// it tells: a batch that a workflow of somebody's own wrote before, under the same number, takes no
-// other's place.
+// Refuse puts refused decisions on record, many in one entry. The entry's step holds a hash of its
+// contents, so that a batch which somebody's own workflow wrote before, under the same number,
+// can't take the place of a true one.
 func (a *Activities) Refuse(ctx context.Context, in RefuseInput) error {
 	refused := audit.Refused{Refused: in.Refusals, More: in.More, Run: in.Run}
 	doc, err := strictjson.Canonical(refused)

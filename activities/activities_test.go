@@ -325,8 +325,8 @@ func TestAdmitFailsClosed(t *testing.T) {
 	}
 }
 
-// A workflow that was started by other means can have keys that differ in case only, of which a tool
-// may read another one than the policy.
+// A workflow that was started by other means can have keys that differ in case only, of which a
+// tool may read another one than the policy.
 func TestAdmitRefusesKeysInTwoCases(t *testing.T) {
 	for _, doc := range []string{
 		`{"tool":"pay","args":{"amount":1,"AMOUNT":5000}}`,

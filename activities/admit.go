@@ -23,25 +23,25 @@ type AdmitInput struct {
 	ID, Run   string
 	Call      approval.Call
 	Digest    string
-	Problem   string    // why the input is no call; then Call and Digest are empty
+	Problem   string    // why the input is not a call; then Call and Digest are empty
 	CreatedAt time.Time // when the run started, by Temporal's clock
 	Now       time.Time // the workflow's now
 }
 
-// Admission is what the rest of the workflow goes by.
+// Admission is what the rest of the workflow depends on.
 type Admission struct {
 	View    approval.View // redacted; an ended status means: return this outcome
 	Verdict approval.Verdict
 	Claimed bool // the permit is taken: by policy, or by an earlier run of this call
 
-	Permit // when claimed; else its Queue alone says where the tool would run
+	Permit // if Claimed; else only its Queue is set: where the tool would run
 
 	Timeout    approval.Duration // of one run of the tool
 	Heartbeat  approval.Duration // of a tool elsewhere; 0: it sends none
 	Idempotent bool              // the tool may be run again when its end is unknown
 
-	// Keys are those by which signed decisions are believed, of a call that waits. Newer ones are
-	// asked for, and revoked ones found by Claim.
+	// Keys are the trusted signing keys, for a call that waits. The workflow asks for newer ones when
+	// a decision names them, and Claim finds revoked ones.
 	Keys []sign.PublicKey `json:",omitempty"`
 
 	Revision int64 `json:",omitempty"` // of the call; see ClaimInput
@@ -69,8 +69,8 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 	}
 	now := serverNow(ctx, in.Now)
 	if in.Problem == "" {
-		// People approve a digest by what they are shown, so it must be that of what they are shown,
-		// whoever runs the workflow.
+		// People approve a digest by what they see, so it must be the digest of what they see, whoever
+		// runs the workflow.
 		if digest, err := in.Call.Digest(in.ID); err != nil || digest != in.Digest {
 			return Admission{}, refuse(approval.CodeDigest, "the digest is not the call's", err)
 		}
@@ -85,7 +85,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 	}
 	record, fresh, err := a.Store.Admit(ctx, admission)
 	if held := (*store.DuplicateError)(nil); errors.As(err, &held) {
-		// A crash before the next line leaves nothing: the call is judged anew.
+		// A crash before the next line leaves nothing behind: the call is judged again from the start.
 		if admission, err = endedDuplicate(in, held, admission, now); err != nil {
 			return Admission{}, err
 		}
@@ -221,7 +221,7 @@ func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *reda
 	}
 	r := redact.New(verdict.Redact)
 	view.Args = r.Args(in.Call.Args)
-	view.Labels = r.Labels(in.Call.Labels) // before the texts: what it hides may be in them
+	view.Labels = r.Labels(in.Call.Labels) // before the texts, which may repeat what is hidden here
 	view.Title, view.Description = r.Text(in.Call.Title), r.Text(in.Call.Description)
 	view.Reason = r.Text(in.Call.Reason)
 	return view, r

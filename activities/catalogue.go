@@ -13,8 +13,8 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// kindActivity is the kind of rows that describe a tool elsewhere. Other rows say what other
-// workers can run; only they can.
+// kindActivity is the kind of rows that describe a tool on a remote worker. Rows of other kinds
+// describe tools that only the worker which published them can run.
 const kindActivity = "activity"
 
 // find returns the tool that a call names, or nil if nobody offers it: the worker's own tools
@@ -124,7 +124,7 @@ func (a *Activities) Publish(ctx context.Context, in approval.Publication) (appr
 	return out, nil
 }
 
-// owned says whose a name is that could not be published.
+// owned says who has a name that could not be published.
 func (a *Activities) owned(ctx context.Context, name string) string {
 	row, err := a.Store.Tool(ctx, name)
 	if err != nil { // most likely it was forgotten just now

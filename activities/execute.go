@@ -28,9 +28,9 @@ type ExecuteInput struct {
 // Execute runs the tool, once: it uses up the permit in the store first, and is refused if that was
 // done before. Its errors carry a code that tells the workflow what is certain: CodeToolFailed,
 // CodeDigest, CodeNoPermit and CodeExpired mean that the tool did not run or said so itself,
-// CodeAlreadyRan that an earlier run started it; everything else is unknown. A second attempt, of
-// an idempotent tool, is certain of nothing but a result: the first may have run. What the tool
-// said is in the error's details, so that no log gets to see it.
+// CodeAlreadyRan that an earlier run started it; everything else is unknown. After a second
+// attempt, of an idempotent tool, only a result is certain, because the first attempt may have run.
+// What the tool said is in the error's details, so that no log gets to see it.
 func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMessage, error) {
 	defer runner.Heartbeat(ctx)()
 	result, err := a.execute(ctx, in)
@@ -43,12 +43,12 @@ func (a *Activities) Execute(ctx context.Context, in ExecuteInput) (json.RawMess
 	return result, err
 }
 
-// recordTimeout bounds what is put on record of an attempt that was refused.
+// recordTimeout bounds the writing of a refused attempt to the record.
 const recordTimeout = 5 * time.Second
 
-// recordRefusal puts on record that somebody wanted a tool run without a permit that holds: perhaps
-// a workflow of their own, or an activity without one. The entry is about who asked, which Temporal
-// vouches for, not about the call that was named.
+// recordRefusal puts on record that somebody asked for a tool without a valid permit: perhaps from
+// a workflow of their own, or from an activity without a workflow. The entry is about who asked,
+// which Temporal vouches for, not about the call that was named.
 func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err error) {
 	var app *temporal.ApplicationError
 	noPermit := []string{approval.CodeNoPermit, approval.CodeDigest, approval.CodeUntrusted}
@@ -74,7 +74,7 @@ func (a *Activities) recordRefusal(ctx context.Context, in ExecuteInput, err err
 		CallID: approval.Display(in.ID, 200), Tool: approval.Display(in.Call.Tool, 200),
 	})
 	if err == nil {
-		// A worker that stops cancels ctx, and does not wait for long.
+		// A worker that stops cancels ctx, so that would lose the record, and does not wait for long.
 		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 		defer cancel()
 		err = a.Store.Append(recording, e)
@@ -106,10 +106,11 @@ func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMess
 		tool.Invocation{CallID: in.ID, Digest: digest, Tool: in.Call.Tool, Args: in.Call.Args})
 }
 
-// usePermit takes the permit out of the store. While the store is away it tries again, until it
-// answers that the permit ran out: before, the tool certainly has not run. A try whose answer was
-// lost may have been written; a token that nobody else has tells later tries of this execution
-// their own mark. Run and activity would not: after a reset another execution has them, too.
+// usePermit takes the permit out of the store. While the store does not answer it tries again,
+// until the permit has run out; until then the tool has certainly not run. A try whose answer was
+// lost may have been written: by its token, which nobody else has, this execution recognises its
+// own use of the permit. Run and activity would not do, because after a reset another execution has
+// the same ones.
 func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Tool) error {
 	info := activity.GetInfo(ctx)
 	began, started := time.Now(), info.StartedTime.UTC().Truncate(time.Microsecond)
@@ -167,8 +168,8 @@ type forbiddenError string
 func (e forbiddenError) Error() string { return string(e) }
 
 // use uses the permit up, and before that judges the call again and verifies the signed decisions
-// that the permit rests on. An allowed call has none, and costs no look. Who comes again was
-// verified, but a key may have been revoked since.
+// that the permit rests on. An allowed call has none, and costs no query. On a retry they were
+// verified before, but a key may have been revoked since.
 func (a *Activities) use(ctx context.Context, in ExecuteInput, u store.UseParams) error {
 	why, err := a.forbidden(ctx, in, u.At)
 	if err != nil {

@@ -187,7 +187,8 @@ func TestPolicyAppliedDuringAClaim(t *testing.T) {
 	}
 }
 
-// A worker that can't judge by the active policy takes no permit, and ends nothing: another one may.
+// A worker that can't judge by the active policy takes no permit, and ends nothing: another one
+// may.
 func TestClaimWithoutAUsablePolicy(t *testing.T) {
 	b := setup(t)
 	b.follow(askOne)

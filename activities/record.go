@@ -26,9 +26,9 @@ type ClaimInput struct {
 	Revision        int64     // of the call, by which the workflow counted
 }
 
-// ClaimResult says whether a call may run. If Outcome is not nil the call has ended so, as the store
-// holds it, redacted. If Requirement is not nil the call does not run yet: it takes that much now,
-// and its decisions are counted again.
+// ClaimResult says whether a call may run. If Outcome is not nil the call has ended so, as the
+// store holds it, redacted. If Requirement is not nil the call does not run yet: it takes that much
+// now, and its decisions are counted again.
 type ClaimResult struct {
 	Outcome     *approval.Outcome
 	Requirement *approval.Requirement `json:",omitempty"`

@@ -13,13 +13,12 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
-	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
 // maxParam bounds IDs and parameters, in bytes.
-const maxParam = calls.MaxID
+const maxParam = approval.MaxID
 
 // withParams lets a request through whose query string holds only these parameters, each once and
 // readable.
@@ -67,7 +66,7 @@ func pathParam(c *gin.Context, name string) (string, error) {
 // idParam returns the parameter id of the path. What no call can have as its ID is unknown.
 func idParam(c *gin.Context) (string, error) {
 	id, err := pathParam(c, "id")
-	if err == nil && !calls.CanBe(id) {
+	if err == nil && approval.CheckID(id) != nil {
 		err = store.ErrNotFound
 	}
 	return id, err

@@ -78,15 +78,15 @@ func folded(name string) string {
 	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(name)))
 }
 
-// maxID bounds a call's ID, in bytes; Temporal's IDs end there too.
-const maxID = 1000
+// MaxID bounds a call's ID, in bytes; Temporal's IDs end there too.
+const MaxID = 1000
 
 // CheckID refuses IDs that no call can have, as the ID of a workflow that somebody else started may
 // be: an ID is also a header in requests to Temporal, which holds printable ASCII only. The error's
 // code is CodeInvalid.
 func CheckID(id string) error {
-	if id == "" || len(id) > maxID {
-		return Errorf(CodeInvalid, "the workflow ID has %d bytes; give one of 1 to %d", len(id), maxID)
+	if id == "" || len(id) > MaxID {
+		return Errorf(CodeInvalid, "the workflow ID has %d bytes; give one of 1 to %d", len(id), MaxID)
 	}
 	for _, r := range id {
 		if r < ' ' || r > '~' {

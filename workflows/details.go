@@ -15,8 +15,8 @@ import (
 const maxDetailArgs = 12000
 
 // details is the call in Markdown for Temporal's UI, with the latest decisions that did not count:
-// whoever sent one there sees only here why. What agents and reviewers wrote is untrusted: it goes
-// into code spans and blocks that it can't leave.
+// whoever sent one from there sees the reason only here. What agents and reviewers wrote is
+// untrusted: it goes into code spans and blocks that it can't leave.
 func details(v approval.View, answers []approval.Answer, publicURL string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** is **%s**\n\n", code(v.Tool), v.Status)

@@ -58,12 +58,12 @@ func (g *guarded) runHere(
 	}
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		good := goodUntil.Sub(workflow.Now(ctx))
-		if good <= 0 { // never at first
+		if good <= 0 { // not the first time: execute has checked it
 			return notStarted()
 		}
 		actx := workflow.WithActivityOptions(detached(ctx), workflow.ActivityOptions{
 			ScheduleToStartTimeout: good,
-			// A wait for the store, then the tool.
+			// It may wait for the store first, and then runs the tool.
 			StartToCloseTimeout: validFor + g.adm.Timeout.Std() + 10*time.Second,
 			HeartbeatTimeout:    runner.HeartbeatTimeout,
 			RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: attempts},
@@ -82,8 +82,8 @@ func (g *guarded) runHere(
 		case !unread(err):
 			return toolOutcome(err)
 		}
-		// Another worker may have the key. Should an attempt before have run the tool, the permit is used
-		// up, and the store says so.
+		// Another worker may have the key. If an earlier attempt has run the tool, the permit is used up,
+		// and the store says so.
 		g.until(ctx, workflow.NewTimer(detached(ctx), pause).IsReady)
 	}
 }
@@ -121,7 +121,7 @@ func toolOutcome(err error) approval.Outcome {
 }
 
 // runRemote lets other workers run the tool, as an ordinary activity. They have no permit to use
-// up, so this run goes by who holds it: after a reset, another run does.
+// up, so this run checks that it holds the permit: after a reset, another run does.
 func (g *guarded) runRemote(ctx workflow.Context, goodUntil time.Time) approval.Outcome {
 	if g.claimed.Run != runID(ctx) {
 		return toolEnd(approval.StatusOutcomeUnknown, approval.CodeAlreadyRan,
@@ -163,8 +163,8 @@ func (g *guarded) runRemote(ctx workflow.Context, goodUntil time.Time) approval.
 	}
 }
 
-// remoteOutcome sorts the end of a tool that other workers ran. What their error says beside its
-// text is theirs to choose: only that the end is unknown is believed.
+// remoteOutcome sorts the end of a tool that other workers ran. Its workers choose the error's
+// type: only the one that says that the end is unknown is believed.
 func remoteOutcome(result converter.RawValue, err error) approval.Outcome {
 	var app *temporal.ApplicationError
 	switch {
@@ -210,7 +210,7 @@ var cutShort = []string{
 	"io.temporal.client.ActivityWorkerShutdownException", // Java
 }
 
-// bounded is an error's text as tools of our own would have it.
+// bounded is an error's text, cut as those of our own tools are.
 func bounded(text string) string { return tool.Failed(errors.New(text)).Error() }
 
 // resultOf is a result in JSON, from a worker that may have sent anything.

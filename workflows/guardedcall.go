@@ -30,7 +30,7 @@ func GuardedCall(ctx workflow.Context, input converter.RawValue) (approval.Outco
 // pump, between steps, never beside them.
 type guarded struct {
 	call    approval.Call
-	problem string // why the input is no call
+	problem string // why the input is not a call
 	digest  string
 
 	adm     activities.Admission
@@ -157,8 +157,8 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 	return nil
 }
 
-// ask shows people a call that waits for them. The timer is there before anybody can answer: silence
-// is denial.
+// ask shows people a call that waits for them. The timer is there before anybody can answer:
+// silence is denial.
 func (g *guarded) ask(ctx workflow.Context) {
 	deadline := *g.view.Deadline
 	g.tally = ballot.New(g.rules(ctx))
@@ -238,7 +238,7 @@ func (g *guarded) overdueMessage() string {
 // claim judges the call again and takes the permit. It returns an outcome if there is none to take,
 // and again if the policy demands more by now, so that the call waits on. The local attempt may
 // have taken the permit in a workflow task that was lost: then this run's outcome names the
-// decisions for which it was taken. Should an answer that goes first have come meanwhile, the unused
+// decisions for which it was taken. If an answer with precedence has come meanwhile, the unused
 // permit is void. Decisions that come before the claim has returned are judged after it.
 func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool) {
 	in := activities.ClaimInput{
@@ -314,8 +314,8 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 	if out.Status.NeedsPermit() {
 		g.step(ctx, localTimeout, steps.Record, in, &res)
 	} else {
-		// A denial is final in the store at once, where a permit can be voided until the tool starts. So
-		// history fixes first what it follows from.
+		// A denial is final in the store at once, while a permit can be voided until the tool starts. So
+		// the history must hold its cause first.
 		g.ordinary(ctx, steps.Record, in, &res)
 	}
 	if res.Outcome != nil {

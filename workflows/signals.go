@@ -71,7 +71,7 @@ func (g *guarded) received(ctx workflow.Context, signal string, kind approval.De
 	return d
 }
 
-// ourID is the form of the IDs that received gives. A sender that took one could have the next
+// ourID is the form of the IDs that received gives. A sender who used one could give the next
 // signal's answer in advance.
 var ourID = regexp.MustCompile(`^(approve|reject|cancel_call)-[0-9]+$`)
 
@@ -129,7 +129,7 @@ func checkSignal(id, notes string, names ...[2]string) error {
 // answer, or will get it, does nothing.
 func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 	if err != nil {
-		// Nothing of what could not be read is used, not even its ID.
+		// Of a signal that can't be read nothing is used, not even its ID.
 		d.Reviewer, d.Channel, d.Notes, d.Groups, d.Method = "", "", "", nil, ""
 		g.answer(d, approval.AnswerInvalid, err.Error())
 		return

@@ -26,8 +26,8 @@ func now(ctx workflow.Context) time.Time { return stamp(workflow.Now(ctx)) }
 
 func runID(ctx workflow.Context) string { return workflow.GetInfo(ctx).WorkflowExecution.RunID }
 
-// until waits for cond and deals with signals meanwhile. Signals are always looked at first: an
-// answer that is there never loses to its place in a queue.
+// until waits for cond and deals with signals meanwhile. Signals are always read first, so that an
+// answer that has arrived counts, whatever else is ready.
 func (g *guarded) until(ctx workflow.Context, cond func() bool) {
 	for {
 		g.pump(ctx)
@@ -73,8 +73,8 @@ func (g *guarded) ordinary(ctx workflow.Context, activity, in, out any) {
 		if err == nil {
 			return
 		}
-		// Only errors that no retry mends come here. They need a person: the call stays open and says so,
-		// and the step is tried again in a while.
+		// Only errors that no retry can fix come here. They need a person: the call stays open and says
+		// so, and the step is tried again in a while.
 		workflow.GetLogger(ctx).Error("A step of a guarded call can't be done", "error", err)
 		g.until(ctx, workflow.NewTimer(detached(ctx), pause).IsReady)
 	}

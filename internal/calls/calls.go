@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -106,22 +105,13 @@ func (c *Client) Same(ctx context.Context, s Start) error {
 	return nil
 }
 
-// MaxID bounds a call's ID, in bytes: Temporal's IDs end there.
-const MaxID = 1000
-
-// CanBe reports whether a call can have this ID. Temporal's SDK sends IDs in headers of gRPC, too,
-// which hold printable ASCII only: it fails for all others as it does when Temporal is down.
-func CanBe(id string) bool {
-	return id != "" && len(id) <= MaxID && !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' })
-}
-
 // Describe looks at the latest run of a call's workflow; it needs no worker. A workflow of another
 // type is nobody's call, so ErrUnknown: the namespace may hold other people's. Other errors:
 // *Error.
 func (c *Client) Describe(ctx context.Context, id string) (*Description, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
-	if !CanBe(id) {
+	if approval.CheckID(id) != nil {
 		return nil, ErrUnknown
 	}
 	d, err := c.o.Temporal.DescribeWorkflow(ctx, id, "")
@@ -141,7 +131,7 @@ func (c *Client) Describe(ctx context.Context, id string) (*Description, error) 
 func (c *Client) Steps(
 	ctx context.Context, id string,
 ) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
-	if !CanBe(id) {
+	if approval.CheckID(id) != nil {
 		return nil, ErrUnknown
 	}
 	r := &workflowservice.DescribeWorkflowExecutionRequest{
@@ -159,7 +149,7 @@ func (c *Client) Steps(
 func (c *Client) Signal(ctx context.Context, id, name string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
-	if !CanBe(id) {
+	if approval.CheckID(id) != nil {
 		return ErrEnded
 	}
 	err := c.o.Temporal.SignalWorkflow(ctx, id, "", name, arg)

@@ -205,7 +205,7 @@ func (c *Client) answer(id string, r *round) {
 func (c *Client) query(id string) (state approval.State, err error) {
 	ctx, cancel := Within(context.Background(), c.o.Query)
 	defer cancel()
-	if !CanBe(id) {
+	if approval.CheckID(id) != nil {
 		return state, ErrUnknown
 	}
 	v, err := c.o.Temporal.QueryWorkflow(ctx, id, "", approval.QueryState)
