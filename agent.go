@@ -51,9 +51,9 @@ type Options struct {
 	// Reviewer is the name under which they are recorded. Default: the agent's name and "(in
 	// process)".
 	Reviewer string
-	// OnWait is told of each call that somebody waits for in this process since a second, once, and from
-	// a goroutine of its own; of very many at a time it is told of a part only. Default: a line on
-	// standard error for calls that wait for people and for those of which Pawl says nothing; with an
+	// OnWait is called once, from a goroutine of its own, for each call that somebody in this process
+	// has waited for since a second; of more than a hundred at a time it gets only a part. Default: a
+	// line on standard error if the call waits for people, or if Pawl does not say what for; with an
 	// Approver, nothing.
 	OnWait func(Waiting)
 	// Drain is how long Close waits for functions that run. Default: DefaultDrain.

@@ -93,7 +93,7 @@ func loopback(address string) bool {
 func (r *reviews) begin() {
 	r.once.Do(func() {
 		if r.agent.open() == nil {
-			go r.run() // ends with the agent, and with an approver that heeds its context
+			go r.run() // ends with the agent, if the approver returns when its context ends
 		}
 	})
 }

@@ -26,7 +26,7 @@ var (
 	ErrPending        = errors.New("pawl: the call has not ended")    // it goes on; Continue it
 	ErrUnknownCall    = errors.New("pawl: there is no such call")     // never started, or deleted from Temporal
 	ErrConflict       = errors.New("pawl: the key is another call's") // the idempotency key
-	ErrGone           = errors.New("pawl: the call was cut off")      // its workflow was ended by other hands
+	ErrGone           = errors.New("pawl: the call was cut off")      // somebody ended its workflow in Temporal
 	ErrEnded          = errors.New("pawl: the call had ended before") // so it can't be withdrawn
 	ErrClosed         = agent.ErrClosed                               // "pawl: the agent is closed"
 )
@@ -174,7 +174,7 @@ func (e *GoneError) Is(target error) bool { return target == ErrGone }
 type PublishError struct {
 	Tool    string
 	Reason  string
-	cause   error // the context's, or that nobody is there
+	cause   error // the context's, or errNoWorker
 	trouble error // Temporal's last one
 }
 

@@ -37,7 +37,7 @@ type Approvals struct {
 type Decisions string
 
 const (
-	DecisionsAny    Decisions = "any"    // also those that nobody vouches for; never toward a group
+	DecisionsAny    Decisions = "any"    // unauthenticated ones, too; but those never count for a group
 	DecisionsSigned Decisions = "signed" // those that an API signed for an authenticated reviewer
 )
 
@@ -81,8 +81,8 @@ const (
 // Executions lists who can run a tool, the least strict first.
 var Executions = []Execution{ExecutionCaller, ExecutionWorker, ExecutionReviewer}
 
-// Strictest is whichever of a and b stands later in levels, which go from the least strict on. What
-// is not among them is the least strict.
+// Strictest is the one of a and b that comes later in levels, which begin with the least strict.
+// What is not among them is the least strict.
 func Strictest[T comparable](levels []T, a, b T) T {
 	if slices.Index(levels, b) > slices.Index(levels, a) {
 		return b
@@ -131,7 +131,7 @@ func (r Requirement) Unexecuted() []string {
 // OneApproval is the requirement that any one person satisfies.
 func OneApproval() *Requirement { return &Requirement{Approvals: []Approvals{{Count: 1}}} }
 
-// Validate refuses a requirement that nobody has to do anything for.
+// Validate refuses a requirement that asks for nothing.
 func (r Requirement) Validate() error {
 	if len(r.Approvals) == 0 && len(r.Stages) == 0 {
 		return fmt.Errorf("requirement asks for no approvals")

@@ -158,6 +158,6 @@ func (v Verdict) Validate() error {
 type PolicyRef struct {
 	Digest string `json:"digest,omitempty"` // of the whole policy set
 	Layer  string `json:"layer,omitempty"`
-	Rule   string `json:"rule,omitempty"` // as people would look it up: file:line and what it matches
+	Rule   string `json:"rule,omitempty"` // where people find it: file:line and what it matches
 	Why    string `json:"why,omitempty"`  // what the rule alone does not tell; it quotes nothing of the call
 }

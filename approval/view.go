@@ -17,7 +17,7 @@ type Outcome struct {
 	Edited   bool            `json:"edited,omitempty"` // a reviewer changed the arguments
 
 	// DuplicateOf is the ID of the identical call that waited for people when this one ended as
-	// CodeDuplicate: the caller goes by how that one ends.
+	// CodeDuplicate: that call's outcome is the caller's, too.
 	DuplicateOf string `json:"same_as,omitempty"`
 }
 

@@ -28,7 +28,7 @@ const (
 	KindTightened  Kind = "call.tightened"   // by another policy, a call that waits takes more
 	KindClaimed    Kind = "call.claimed"     // the one permit to run the tool was taken
 	KindStarted    Kind = "tool.started"     // the permit was used: from here the tool may have run
-	KindNotStarted Kind = "tool.not_started" // somebody wanted a tool run without a permit that holds
+	KindNotStarted Kind = "tool.not_started" // somebody asked for a tool without a valid permit
 	KindEnded      Kind = "call.ended"       // the outcome
 
 	KindPolicyApplied Kind = "policy.applied" // another policy became the active one
@@ -56,18 +56,17 @@ func ParseKind(s string) (Kind, error) {
 		approval.Display(s, 40), approval.List(Kinds))
 }
 
-// SubjectPolicy stands in Entry.Subject where the policy is what an entry is about, and no call.
+// SubjectPolicy is the Entry.Subject of entries about the policy instead of a call.
 const SubjectPolicy = "@policy"
 
-// SubjectToken begins what stands in Entry.Subject where an entry is about a token; the token's ID
-// ends it.
+// SubjectToken begins the Entry.Subject of entries about a token; the token's ID ends it.
 const SubjectToken = "@token/"
 
 // SubjectKey is the same for signing keys.
 const SubjectKey = "@key/"
 
 // Reserved reports whether an ID is kept for subjects that are no calls. No call may have such an
-// ID: its entries could stand where theirs belong.
+// ID: its entries could take the place of theirs.
 func Reserved(id string) bool { return strings.HasPrefix(id, "@") }
 
 // Entry is one audit record. Call and Step together are unique, so a step that is retried is
@@ -154,7 +153,7 @@ func (e Entry) covered() ([]byte, error) {
 		`","payload_sha256":"` + m.Payload + `","step":"` + m.Step + `","v":1}`), nil
 }
 
-// plain reports whether the entry's texts stand in JSON as they are.
+// plain reports whether the entry's texts are the same in JSON.
 func (e Entry) plain() bool {
 	for _, s := range []string{e.Subject, e.Step, string(e.Kind)} {
 		for i := range len(s) {

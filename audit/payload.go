@@ -7,9 +7,9 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Payload is what an entry says beside its subject, step and time. Each kind has one type. Its JSON
-// is part of the log: fields may be added, with omitempty so that entries without them keep their
-// bytes, and never change otherwise.
+// Payload is what an entry says besides its subject, step and time. Each kind has one type. Its
+// JSON is part of the log: fields may be added, with omitempty so that entries without them keep
+// their bytes, and never change otherwise.
 type Payload interface{ Kind() Kind }
 
 // Requested: a call was admitted, and waits for people or may run.
@@ -75,8 +75,8 @@ type Started struct {
 	SchemaDigest string `json:"schema_digest"` // of the tool's arguments
 }
 
-// NotStarted: somebody wanted a tool run without a permit that holds. The entry's subject is who
-// asked; CallID and Tool are what they named.
+// NotStarted: somebody asked for a tool without a valid permit. The entry's subject is who asked;
+// CallID and Tool are what they named.
 type NotStarted struct {
 	Run          string `json:"run"`
 	WorkflowType string `json:"workflow_type"`

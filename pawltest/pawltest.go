@@ -1,5 +1,5 @@
-// Package pawltest stands in for Temporal, Pawl and the people who decide, in memory, so that
-// agents can be tested without any of them.
+// Package pawltest replaces Temporal, Pawl and the people who decide, in memory, so that agents can
+// be tested without any of them.
 //
 //	fake := pawltest.New(t, pawl.Options{})
 //	refund, err := pawl.Guard(fake.Agent(), "refund", payBack, pawl.Tool{})
@@ -49,7 +49,7 @@ type Fake struct {
 	runs   sync.WaitGroup
 }
 
-// Call is one call that the agent started, and how it stands.
+// Call is one call that the agent started, and its outcome, if it has one.
 type Call struct {
 	ID      string
 	Call    approval.Call    // as it was started

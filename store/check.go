@@ -64,7 +64,7 @@ func (t TightenParams) Check() error {
 // Check refuses a use without a time or with an entry that would not verify.
 func (u UseParams) Check() error { return checkChange(u.At, u.Entries) }
 
-// Check refuses what is no ending, has no time, or an entry that would not verify.
+// Check refuses a status that is not an ending, a missing time, and an entry that would not verify.
 func (f FinishParams) Check() error {
 	if !f.Outcome.Status.Ended() {
 		return approval.Errorf(approval.CodeInvalid, "a call can't end with status %q",

@@ -39,7 +39,7 @@ var (
 	// ErrNewer is the ErrSchema of a store that a newer Pawl made: no waiting and no upgrade of the
 	// store helps.
 	ErrNewer = fmt.Errorf("%w: a newer Pawl made it", ErrSchema)
-	// ErrDamaged: what is stored can't be read now.
+	// ErrDamaged: the stored data can't be read.
 	ErrDamaged = errors.New("the store is damaged")
 	// ErrClosed: the handle was used after Close.
 	ErrClosed = errors.New("the store is closed")
@@ -90,9 +90,9 @@ type Calls interface {
 	// as it is, and no permit is taken.
 	Claim(ctx context.Context, c ClaimParams) (Record, error)
 
-	// Tighten replaces what a call requires by something stricter, and raises its revision. A call that
-	// does not wait, is claimed, or has another revision than the one that was judged comes back as it
-	// is. Errors: ErrNotFound, ErrDigest.
+	// Tighten replaces what a call requires by something stricter, and raises its revision. A call
+	// that does not wait, is claimed, or has another revision than the one that was judged comes back
+	// as it is. Errors: ErrNotFound, ErrDigest.
 	Tighten(ctx context.Context, t TightenParams) (Record, error)
 
 	// Use consumes the permit, once. A second use is ErrStarted, except for a repeat with the Token of
@@ -210,7 +210,7 @@ type ClaimParams struct {
 	Entries         []audit.Entry
 }
 
-// UnversionedPolicy stands for a policy that is not the store's: its calls go by no version.
+// UnversionedPolicy is the version of a policy that is not in the store.
 const UnversionedPolicy = -1
 
 // TightenParams asks more of a call that waits.
@@ -226,7 +226,7 @@ type TightenParams struct {
 type UseParams struct {
 	ID, Digest    string
 	Run, Activity string // who uses it
-	Token         string // random, of one execution: its own repeats are the same use
+	Token         string // random, the same in all tries of one execution, which are one use
 	Retry         bool   // the tool is declared idempotent: the same activity may come again
 	Verified      bool   // the permit's Evidence was verified for this use
 	At            time.Time

@@ -29,7 +29,7 @@ const (
 	// publication is under way. One that polls takes it sooner.
 	workerCheckEvery = 5 * time.Second
 
-	// workerChecks in a row must have seen nobody, before waiting callers get an error: a Temporal
+	// workerChecks in a row must have seen no worker before waiting callers get an error: a Temporal
 	// that has just restarted has forgotten who polls, and workers come back to it within seconds.
 	workerChecks = 6
 )
@@ -51,7 +51,7 @@ type publisher struct {
 type offer struct {
 	tool     *tool.Tool
 	accepted bool
-	round    *round // under way; nil: nobody asked yet, or the last one has ended
+	round    *round // under way; nil: before the first, and after one has ended
 }
 
 // round is one attempt to get an offer into the catalogue.
@@ -61,7 +61,7 @@ type round struct {
 	trouble error // guarded by publisher.mu
 }
 
-// errNoWorker: nobody is there to take a publication, which goes on all the same.
+// errNoWorker: no worker is there to take a publication, which is tried again all the same.
 var errNoWorker = errors.New("no Pawl worker polls")
 
 // named returns the offer of a tool, or nil. The caller holds p.mu.

@@ -31,8 +31,8 @@ type Options struct {
 	// says why it was refused, and is empty where the waiting ended first; then trouble is Temporal's
 	// last error, or nil.
 	Unpublished func(tool, reason string, cause, trouble error) error
-	// Waiting is told of each call that is waited for since a second, once: its state, or why Pawl does
-	// not say it.
+	// Waiting is called once for each call that was waited for longer than a second, with its state or
+	// the reason why Pawl does not say it.
 	Waiting func(id string, s approval.State, err error)
 }
 

@@ -1,5 +1,6 @@
-// Package backend holds what the stores on SQLite and on PostgreSQL have in common beside the rules
-// of package store: how rows are read, how lists are cut into pages, and how errors are worded.
+// Package backend holds what the stores on SQLite and on PostgreSQL have in common besides the
+// rules of package store: how rows are read, how lists are cut into pages, and how errors are
+// worded.
 package backend
 
 import (

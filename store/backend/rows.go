@@ -113,7 +113,7 @@ func scanTool(row Row, first ...any) (tool store.Tool, err error) {
 		return tool, err
 	}
 	err = decode(doc, &tool)
-	tool.Publisher = publisher // rows of before there were publishers do not say it
+	tool.Publisher = publisher // rows from before there were publishers lack it
 	return tool, err
 }
 

@@ -60,7 +60,7 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 		}
 		p, seqs, err := page(ctx, s, backend.Entries(q))
 		if err != nil || p.Next == "" {
-			return p, err // nobody goes on from a last page, so it may show what is there
+			return p, err // no page follows a last one, so it may show all that is there
 		}
 		if keep, _ := slices.BinarySearch(seqs, settled+1); keep > 0 {
 			p.Items, p.Next = p.Items[:keep], backend.Cursor("entries", seqs[keep-1])

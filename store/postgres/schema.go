@@ -147,7 +147,7 @@ func makeSchema(ctx context.Context, conn *sql.Conn, where string) error {
 	case used && !laid:
 		return backend.Errorf("store %s: %w: use another database", where, ErrForeign)
 	case there:
-		return nil // perhaps made by somebody who may, for a user who may not
+		return nil // perhaps its owner made it for a user without that right
 	}
 	_, err = conn.ExecContext(ctx, `CREATE SCHEMA pawl`)
 	return err

@@ -44,7 +44,7 @@ func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused 
 		if p.Operator {
 			return nil
 		}
-		// What another publisher had stays his, so there is no hurry to look.
+		// What another publisher has stays with that publisher, so this may be read later.
 		const takenQuery = `SELECT name FROM pawl.tools WHERE name = ANY ($1) AND publisher <> $2 ORDER BY name`
 		taken, err := conn.Query(ctx, takenQuery, names, p.Publisher)
 		if err != nil {

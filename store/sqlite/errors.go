@@ -54,7 +54,7 @@ func explain(ctx context.Context, path, doing string, err error) error {
 	known := errors.As(err, &fault)
 	interrupted := known && fault.Code()&0xff == sqlite3.SQLITE_INTERRUPT
 	if ctx.Err() != nil && (interrupted || errors.Is(err, sql.ErrTxDone)) {
-		err, known = ctx.Err(), false // what a context that ends looks like from inside
+		err, known = ctx.Err(), false // SQLite's errors for a context that has ended
 	}
 	if known {
 		if f, ok := faults[fault.Code()&0xff]; ok {
