@@ -23,6 +23,25 @@ type DB interface {
 	Change(
 		ctx context.Context, doing, statement string, args [3]any, entry audit.Entry,
 	) (changed bool, err error)
+	// Step lets step change a call, which nobody else changes meanwhile: it takes the row that query
+	// finds by the call's ID, and says what to write, in one transaction. It may run several times.
+	Step(ctx context.Context, doing, id, query string, step func(Row, *Writes) error) error
+}
+
+// Writes are what a step of a call writes. Without statements nothing is written.
+type Writes struct {
+	Statements []Statement
+	Entries    []audit.Entry
+}
+
+// Statement is one change of a row.
+type Statement struct {
+	SQL  string
+	Args []any
+}
+
+func (w *Writes) add(sql string, args ...any) {
+	w.Statements = append(w.Statements, Statement{sql, args})
 }
 
 // Rows is the result of a query in either database.

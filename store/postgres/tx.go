@@ -83,10 +83,6 @@ type uncertain struct{ error }
 
 func (e uncertain) Unwrap() error { return e.error }
 
-// transaction collects what is written to a call whose row is locked, so that what was read of the
-// call stays true until the commit.
-type transaction struct{ writes pgx.Batch }
-
 const (
 	begin = `BEGIN ISOLATION LEVEL READ COMMITTED`
 
@@ -95,32 +91,9 @@ const (
 	lockCall = `SELECT FROM pawl.calls WHERE id = $1 FOR UPDATE`
 )
 
-// change runs fn on a locked call, of which it sees the row that query reads. It takes two round
-// trips: begin, lock and read; write and commit. If fn queues no writes, nothing happens. fn may
-// run several times.
-func (s *Store) change(
-	ctx context.Context, doing, id, query string, fn func(*transaction, pgx.Row) error,
-) error {
-	if s.readOnly {
-		return store.ErrReadOnly
-	}
-	if !backend.Storable(id) {
-		return backend.About("call", id, store.ErrNotFound)
-	}
-	return s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		writes, err := prepare(ctx, conn, id, query, fn)
-		if err != nil || writes.Len() == 0 {
-			// Should this fail, the connection is not used again.
-			_, _ = conn.Exec(ctx, `ROLLBACK`)
-			return err
-		}
-		return commit(ctx, conn, writes)
-	})
-}
-
 func prepare(
-	ctx context.Context, conn *pgxpool.Conn, id, query string, fn func(*transaction, pgx.Row) error,
-) (writes *pgx.Batch, err error) {
+	ctx context.Context, conn *pgxpool.Conn, id, query string, step func(backend.Row, *backend.Writes) error,
+) (w backend.Writes, err error) {
 	var reads pgx.Batch
 	reads.Queue(begin)
 	reads.Queue(lockCall, id)
@@ -133,11 +106,11 @@ func prepare(
 	}()
 	for range 2 {
 		if _, err := results.Exec(); err != nil {
-			return nil, err
+			return w, err
 		}
 	}
-	t := &transaction{}
-	return &t.writes, fn(t, results.QueryRow())
+	err = step(results.QueryRow(), &w)
+	return w, err
 }
 
 func commit(ctx context.Context, conn *pgxpool.Conn, writes *pgx.Batch) error {
@@ -194,27 +167,34 @@ func (d database) Change(
 	return changed && err == nil, err
 }
 
-// save queues a changed record, and returns it as it will be read back.
-func (t *transaction) save(seq int64, r store.Record) (store.Record, error) {
-	doc, view, err := backend.EncodeView(r.View)
-	if err != nil {
-		return r, err
+// Step takes two round trips: begin, lock and read; write and commit. The call's row is locked, so
+// that what was read of the call stays true until the commit.
+func (d database) Step(
+	ctx context.Context, doing, id, query string, step func(backend.Row, *backend.Writes) error,
+) error {
+	if d.store.readOnly {
+		return store.ErrReadOnly
 	}
-	r.View = view
-	t.writes.Queue(backend.UpdateCall, string(view.Status), view.EndedAt, doc, seq)
-	return r, nil
-}
-
-func (t *transaction) insertPermit(seq int64, p store.Permit, policy int64) {
-	t.writes.Queue(backend.InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, policy)
-}
-
-// entries queues audit entries, all in one statement: each statement that writes entries holds a
-// lock until the transaction ends.
-func (t *transaction) entries(entries []audit.Entry) {
-	if len(entries) > 0 {
-		t.writes.Queue(insertEntries, entryArgs(entries)...)
+	if !backend.Storable(id) {
+		return backend.About("call", id, store.ErrNotFound)
 	}
+	return d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
+		w, err := prepare(ctx, conn, id, query, step)
+		if err != nil || len(w.Statements) == 0 {
+			// Should this fail, the connection is not used again.
+			_, _ = conn.Exec(ctx, `ROLLBACK`)
+			return err
+		}
+		var writes pgx.Batch
+		for _, s := range w.Statements {
+			writes.Queue(s.SQL, s.Args...)
+		}
+		// All in one statement: each one that writes entries holds a lock until the transaction ends.
+		if len(w.Entries) > 0 {
+			writes.Queue(insertEntries, entryArgs(w.Entries)...)
+		}
+		return commit(ctx, conn, &writes)
+	})
 }
 
 // read runs fn on one snapshot.

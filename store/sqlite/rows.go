@@ -76,22 +76,6 @@ func (t transaction) rejected(ctx context.Context, id, duplicateKey string) (r s
 	return r, backend.About("call", id, &store.DuplicateError{ID: other})
 }
 
-// save writes a changed record, and returns it as it will be read back.
-func (t transaction) save(ctx context.Context, seq int64, r store.Record) (store.Record, error) {
-	doc, view, err := backend.EncodeView(r.View)
-	if err != nil {
-		return r, err
-	}
-	r.View = view
-	_, err = t.exec(ctx, backend.UpdateCall, view.Status, view.EndedAt, doc, seq)
-	return r, err
-}
-
-func (t transaction) insertPermit(ctx context.Context, seq int64, p store.Permit, policy int64) error {
-	_, err := t.exec(ctx, backend.InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, policy)
-	return err
-}
-
 func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
 	for _, e := range entries {
 		if _, err := t.exec(ctx, insertEntry, entryArgs(e)...); err != nil {
@@ -159,4 +143,21 @@ func (d database) Change(
 		return t.entries(ctx, []audit.Entry{entry})
 	})
 	return changed && err == nil, err
+}
+
+func (d database) Step(
+	ctx context.Context, doing, id, query string, step func(backend.Row, *backend.Writes) error,
+) error {
+	return d.store.write(ctx, doing, func(t transaction) error {
+		var w backend.Writes
+		if err := step(t.row(ctx, query, id), &w); err != nil || len(w.Statements) == 0 {
+			return err
+		}
+		for _, s := range w.Statements {
+			if _, err := t.exec(ctx, s.SQL, s.Args...); err != nil {
+				return err
+			}
+		}
+		return t.entries(ctx, w.Entries)
+	})
 }

@@ -1,0 +1,124 @@
+package backend
+
+import (
+	"context"
+
+	"github.com/pawlhq/pawl/store"
+)
+
+// Claim implements store.Calls.
+func (b Base) Claim(ctx context.Context, c store.ClaimParams) (store.Record, error) {
+	if err := c.Check(); err != nil {
+		return store.Record{}, err
+	}
+	r, _, err := b.step(ctx, "claim a call", c.ID, SelectClaim, func(row Row, w *Writes) (store.Record, error) {
+		var active int64
+		seq, stored, err := Call(c.ID, row, &active)
+		if err != nil {
+			return stored, err
+		}
+		next, changed, err := store.ApplyClaim(stored, active, c)
+		if err != nil || !changed {
+			return next, About("call", c.ID, err)
+		}
+		p := next.Permit
+		w.add(InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, c.Policy)
+		w.Entries = c.Entries
+		return w.save(seq, next)
+	})
+	return r, err
+}
+
+// Tighten implements store.Calls.
+func (b Base) Tighten(ctx context.Context, p store.TightenParams) (store.Record, error) {
+	if err := p.Check(); err != nil {
+		return store.Record{}, err
+	}
+	const doing = "ask more of a call"
+	r, _, err := b.step(ctx, doing, p.ID, SelectCall, func(row Row, w *Writes) (store.Record, error) {
+		seq, stored, err := Call(p.ID, row)
+		if err != nil {
+			return stored, err
+		}
+		next, changed, err := store.ApplyTighten(stored, p)
+		if err != nil || !changed {
+			return next, About("call", p.ID, err)
+		}
+		doc, view, err := EncodeView(next.View)
+		next.View = view
+		w.add(TightenCall, doc, next.Revision, seq)
+		w.Entries = p.Entries
+		return next, err
+	})
+	return r, err
+}
+
+// Use implements store.Calls.
+func (b Base) Use(ctx context.Context, u store.UseParams) error {
+	if err := u.Check(); err != nil {
+		return err
+	}
+	return b.db.Step(ctx, "use a permit", u.ID, SelectPermit, func(row Row, w *Writes) error {
+		seq, state, err := Permit(u.ID, row)
+		if err != nil {
+			return err
+		}
+		fresh, err := store.ApplyUse(state, u)
+		if err != nil || !fresh {
+			return About("call", u.ID, err)
+		}
+		w.add(UsePermit, u.At, u.Run, u.Activity, u.Token, seq)
+		w.Entries = u.Entries
+		return nil
+	})
+}
+
+// Finish implements store.Calls.
+func (b Base) Finish(ctx context.Context, f store.FinishParams) (r store.Record, fresh bool, err error) {
+	if err := f.Check(); err != nil {
+		return store.Record{}, false, err
+	}
+	id := f.Outcome.ID
+	return b.step(ctx, "end a call", id, SelectCall, func(row Row, w *Writes) (store.Record, error) {
+		seq, stored, err := Call(id, row)
+		if err != nil {
+			return stored, err
+		}
+		next, changed, err := store.ApplyFinish(stored, f)
+		if err != nil || !changed {
+			return next, About("call", id, err)
+		}
+		if next.Permit != stored.Permit {
+			w.add(VoidPermit, seq)
+		}
+		w.Entries = f.Entries
+		return w.save(seq, next)
+	})
+}
+
+// step is DB.Step for steps that return the record as it is after them. It reports whether anything
+// was written.
+func (b Base) step(
+	ctx context.Context, doing, id, query string, step func(Row, *Writes) (store.Record, error),
+) (r store.Record, changed bool, err error) {
+	err = b.db.Step(ctx, doing, id, query, func(row Row, w *Writes) (err error) {
+		r, err = step(row, w)
+		changed = len(w.Statements) > 0
+		return err
+	})
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	return r, changed, nil
+}
+
+// save writes a changed record, and returns it as it will be read back.
+func (w *Writes) save(seq int64, r store.Record) (store.Record, error) {
+	doc, view, err := EncodeView(r.View)
+	if err != nil {
+		return r, err
+	}
+	r.View = view
+	w.add(UpdateCall, string(view.Status), view.EndedAt, doc, seq)
+	return r, nil
+}
