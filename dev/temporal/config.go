@@ -17,6 +17,8 @@ const (
 	clusterName = "active"
 	storeName   = "sqlite"
 	disabled    = "disabled"
+
+	tasksAtOnce = 16
 )
 
 // sqlConfig names the one database that holds everything. run sets this start's connections apart.
@@ -132,6 +134,12 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		// 50 ms: a workflow with one activity took 10 ms or 100 ms, with this 8 to 14 ms. Looking is a
 		// short read of a local file and follows only a write.
 		dynamicconfig.TransferProcessorMaxPollRPS.Key(): 1000,
+		// Tasks that are done at once. The default of 512 is for databases with many connections; here all
+		// wait for one. When thousands of deadlines passed at once, on a busy machine, each took so long
+		// that it was given up and begun again, and none was ever done.
+		dynamicconfig.TimerProcessorSchedulerWorkerCount.Key():      tasksAtOnce,
+		dynamicconfig.TransferProcessorSchedulerWorkerCount.Key():   tasksAtOnce,
+		dynamicconfig.VisibilityProcessorSchedulerWorkerCount.Key(): tasksAtOnce,
 		// Four partitions, the default, spread a busy task queue over hosts. There is one host, and with
 		// few workers tasks and polls that land in different partitions have to be forwarded.
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
