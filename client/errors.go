@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -81,15 +82,10 @@ func (e *UncertainError) Unwrap() error { return e.err }
 func transient(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
-		switch e.HTTPStatus {
-		case http.StatusTooManyRequests, http.StatusBadGateway,
-			http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return true
-		}
-		return false
+		return slices.Contains([]int{http.StatusTooManyRequests, http.StatusBadGateway,
+			http.StatusServiceUnavailable, http.StatusGatewayTimeout}, e.HTTPStatus)
 	}
-	var u *UnreachableError
-	return errors.As(err, &u)
+	return errors.As(err, new(*UnreachableError))
 }
 
 // maxAdvice, in seconds, is more than any server of ours advises to wait.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -70,12 +71,7 @@ func IsUnknown(err error) bool {
 		return e.unknown
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			if IsUnknown(e) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(joined.Unwrap(), IsUnknown)
 	}
 	if err == nil {
 		return false
@@ -93,9 +89,6 @@ func IsUnknown(err error) bool {
 }
 
 func undeliverable(why string, cause error) error {
-	if cause == nil {
-		return Unknown(errors.New("the tool ran, but its result can't be delivered: " + why))
-	}
 	return &ending{unknown: true, text: "the tool ran, but its result can't be delivered: " + why, cause: cause}
 }
 

@@ -218,11 +218,9 @@ func (a *Authenticator) principal(claims map[string]any) (auth.Principal, error)
 	r := reader{claims: claims}
 	p := auth.Principal{Subject: r.person(a.o.Claims.Subject), Kind: rest.KindPerson, Method: rest.MethodOIDC}
 	roles := r.names(a.o.Claims.Roles)
-	for _, group := range r.names(a.o.Claims.Groups) {
-		if strings.HasPrefix(group, a.o.Claims.GroupPrefix) {
-			p.Groups = append(p.Groups, group)
-		}
-	}
+	p.Groups = slices.DeleteFunc(r.names(a.o.Claims.Groups), func(group string) bool {
+		return !strings.HasPrefix(group, a.o.Claims.GroupPrefix)
+	})
 	if a.o.Claims.Team != "" {
 		p.Team = r.text(a.o.Claims.Team)
 	}

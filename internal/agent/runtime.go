@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -280,10 +281,9 @@ func (e *GoneError) Error() string { return e.How }
 // Permanent reports whether asking a Backend again would bring the same answer. Every other error
 // is temporary.
 func Permanent(err error) bool {
-	for _, settled := range []error{ErrPending, calls.ErrUnknown, calls.ErrConflict, calls.ErrEnded} {
-		if errors.Is(err, settled) {
-			return true
-		}
+	settled := []error{ErrPending, calls.ErrUnknown, calls.ErrConflict, calls.ErrEnded}
+	if slices.ContainsFunc(settled, func(end error) bool { return errors.Is(err, end) }) {
+		return true
 	}
 	var answer *calls.Error
 	if errors.As(err, &answer) {

@@ -230,12 +230,7 @@ func (w *watcher) sweep() {
 func (w *watcher) batch() []*Wait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	live := w.queue[:0:0]
-	for _, x := range w.queue {
-		if w.waits[x.id] == x {
-			live = append(live, x)
-		}
-	}
+	live := slices.DeleteFunc(slices.Clone(w.queue), func(x *Wait) bool { return w.waits[x.id] != x })
 	if len(live) == 0 {
 		w.queue, w.sweeping = nil, false
 		return nil

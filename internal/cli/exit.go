@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -150,10 +151,8 @@ func SomeArgs(name, what string) cobra.PositionalArgs {
 
 func AnyArgs(name string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		for _, arg := range args {
-			if arg == "" {
-				return fmt.Errorf("one %s is empty", name)
-			}
+		if slices.Contains(args, "") {
+			return fmt.Errorf("one %s is empty", name)
 		}
 		return nil
 	}

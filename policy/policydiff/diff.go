@@ -49,13 +49,7 @@ func (r Report) Laxer() []Change { return r.only(true) }
 func (r Report) Stricter() []Change { return r.only(false) }
 
 func (r Report) only(laxer bool) []Change {
-	var out []Change
-	for _, c := range r.Changes {
-		if c.Laxer() == laxer {
-			out = append(out, c)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(r.Changes), func(c Change) bool { return c.Laxer() != laxer })
 }
 
 // Diff compares what two policies say to calls, one sequence after the other. Where one ends with an

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,13 +108,10 @@ func operator() string {
 }
 
 // LiveAdmins returns the administrators' tokens that are valid now.
-func LiveAdmins(tokens []rest.Token) (found []rest.Token) {
-	for _, t := range tokens {
-		if t.Has(rest.RoleAdmin) && t.Live(time.Now()) {
-			found = append(found, t)
-		}
-	}
-	return found
+func LiveAdmins(tokens []rest.Token) []rest.Token {
+	return slices.DeleteFunc(slices.Clone(tokens), func(t rest.Token) bool {
+		return !t.Has(rest.RoleAdmin) || !t.Live(time.Now())
+	})
 }
 
 type byAPI struct{ *client.Client }

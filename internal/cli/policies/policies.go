@@ -226,10 +226,9 @@ func (a *app) readPolicy(cmd *cobra.Command, names ...string) (*policy.Set, erro
 
 // remoteName returns the first name that stands for no file.
 func remoteName(names []string) string {
-	for _, name := range names {
-		if name == activeName || strings.HasPrefix(name, "@") {
-			return name
-		}
+	remote := func(name string) bool { return name == activeName || strings.HasPrefix(name, "@") }
+	if i := slices.IndexFunc(names, remote); i >= 0 {
+		return names[i]
 	}
 	return ""
 }
