@@ -17,7 +17,16 @@ import (
 
 func (s *Server) listAudit(c *gin.Context) error {
 	ctx := c.Request.Context()
-	q := store.EntryQuery{Cursor: c.Query("cursor")}
+	q := store.EntryQuery{
+		Tool: c.Query("tool"), Agent: c.Query("agent"), By: c.Query("by"), Cursor: c.Query("cursor"),
+	}
+	switch c.Query("order") {
+	case "", "oldest":
+	case "newest":
+		q.Newest = true
+	default:
+		return invalid("order: must be oldest or newest")
+	}
 	var err error
 	if kind := c.Query("kind"); kind != "" {
 		if q.Kind, err = audit.ParseKind(kind); err != nil {

@@ -105,7 +105,7 @@ func (s *Server) routes() []route {
 		{get, "/api/requests/{id}/decisions/{decision_id}", readers, "",
 			"what became of a decision", s.getDecision},
 
-		{get, "/api/audit", access{auditor: all, admin: all}, "request_id kind since " + paging,
+		{get, "/api/audit", access{auditor: all, admin: all}, "request_id kind tool agent by order since " + paging,
 			"the audit log", s.listAudit},
 		{get, "/api/tools", everybody, "", "the catalogue of tools", s.listTools},
 

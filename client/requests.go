@@ -57,18 +57,27 @@ func (c *Client) Requests(ctx context.Context, q RequestQuery) (Page[View], erro
 
 // EntryQuery selects audit entries. Zero fields do not restrict.
 type EntryQuery struct {
-	RequestID string // whole ID of a call
-	Kind      string
-	Since     time.Time // only what was written in that second or later
-	Cursor    string
-	Limit     int // as in RequestQuery
+	RequestID   string // whole ID of a call
+	Kind        string
+	Tool, Agent string    // of the call that the entry is about
+	By          string    // who decided, applied, made or revoked what the entry records
+	Since       time.Time // only what was written in that second or later
+	Newest      bool      // newest first, else in the order written
+	Cursor      string
+	Limit       int // as in RequestQuery
 }
 
-// Entries lists the audit log in the order written.
+// Entries lists the audit log.
 func (c *Client) Entries(ctx context.Context, q EntryQuery) (Page[rest.Entry], error) {
 	query := url.Values{}
 	set(query, "request_id", q.RequestID)
 	set(query, "kind", q.Kind)
+	set(query, "tool", q.Tool)
+	set(query, "agent", q.Agent)
+	set(query, "by", q.By)
+	if q.Newest {
+		query.Set("order", "newest")
+	}
 	if !q.Since.IsZero() {
 		query.Set("since", q.Since.UTC().Format(time.RFC3339))
 	}

@@ -255,11 +255,14 @@ type CallQuery struct {
 
 // EntryQuery selects audit entries. Zero fields do not restrict.
 type EntryQuery struct {
-	Subject string
-	Kind    audit.Kind
-	Since   time.Time // only what was written then or later
-	Cursor  string    // as in Paging
-	Limit   int
+	Subject     string
+	Kind        audit.Kind
+	Tool, Agent string    // of the call that the entry is about
+	By          string    // who decided, applied, made or revoked what the entry records
+	Since       time.Time // only what was written then or later
+	Newest      bool      // newest first, else in the order written
+	Cursor      string    // as in Paging, of a list in the same order
+	Limit       int
 }
 
 // Paging selects one page of a list.

@@ -9,6 +9,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // List says what one page of a list is read from. A table is in the order of its column seq.
@@ -63,10 +64,10 @@ func Calls(q store.CallQuery, requests, hint string) (List[approval.View], error
 	return l, nil
 }
 
-// Entries lists the audit log.
-func Entries(q store.EntryQuery) List[audit.Entry] {
+// Entries lists the audit log. holds is the condition that a payload holds some bytes.
+func Entries(q store.EntryQuery, holds string) (List[audit.Entry], error) {
 	l := List[audit.Entry]{
-		Doing: "list audit entries", Table: "entries", Columns: entryColumns,
+		Doing: "list audit entries", Table: "entries", Newest: q.Newest, Columns: entryColumns,
 		Size:   "octet_length(metadata) + coalesce(octet_length(payload), 0)",
 		Cursor: q.Cursor, Limit: q.Limit, Scan: scanEntry,
 	}
@@ -75,7 +76,38 @@ func Entries(q store.EntryQuery) List[audit.Entry] {
 	if !q.Since.IsZero() {
 		l.Where.add("at >= %s", q.Since)
 	}
-	return l
+	l.Where.ofCall("tool", q.Tool)
+	l.Where.ofCall("agent", q.Agent)
+	if q.By != "" {
+		acts, err := acts(q.By)
+		if err != nil {
+			return l, err
+		}
+		l.Where.in("kind", actKinds)
+		l.Where.add("("+strings.Join(slices.Repeat([]string{holds}, len(acts)), " OR ")+")", acts...)
+	}
+	return l, nil
+}
+
+// actKinds are the kinds of entries that record what somebody did, and say who.
+var actKinds = []string{
+	string(audit.KindDecided), string(audit.KindRefused), string(audit.KindPolicyApplied),
+	string(audit.KindTokenCreated), string(audit.KindTokenRevoked),
+	string(audit.KindKeyAdded), string(audit.KindKeyRetired), string(audit.KindKeyRevoked),
+}
+
+// acts are what the payload of an entry of actKinds holds one of if somebody of that name did it.
+// Payloads are canonical JSON, so a field and its value have one form; and a quotation mark in a
+// text is escaped, so no text can hold that form.
+func acts(name string) (found []any, err error) {
+	for _, field := range []string{"reviewer", "by", "created_by", "revoked_by", "retired_by"} {
+		object, err := strictjson.Canonical(map[string]string{field: name})
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, object[1:len(object)-1])
+	}
+	return found, nil
 }
 
 // Tokens lists tokens.
@@ -155,6 +187,17 @@ func (f *Filter) add(condition string, values ...any) {
 func (f *Filter) equal(column, value string) {
 	if value != "" {
 		f.in(column, []string{value})
+	}
+}
+
+// ofCall asks for a value in the row of the call that an entry is about.
+func (f *Filter) ofCall(column, value string) {
+	switch {
+	case value == "":
+	case !Storable(value):
+		f.add("false")
+	default:
+		f.add("EXISTS (SELECT 1 FROM pawl.calls AS c WHERE c.id = entries.call AND c."+column+" = %s)", value)
 	}
 }
 

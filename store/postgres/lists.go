@@ -47,10 +47,18 @@ func (s *Store) PolicyVersions(ctx context.Context, q store.Paging) (store.Page[
 	return p, err
 }
 
-// Entries implements store.Reader. A page that is not the last ends before the first entry that
-// another may still come in front of; if that is its first one, Entries waits for the transactions
-// that are writing.
+// Entries implements store.Reader. In the order written, a page that is not the last ends before the
+// first entry that another may still come in front of; if that is its first one, Entries waits for
+// the transactions that are writing.
 func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {
+	list, err := backend.Entries(q, "position(%s::bytea in payload) > 0")
+	if err != nil {
+		return store.Page[audit.Entry]{}, err
+	}
+	if q.Newest { // as in Calls
+		p, _, err := page(ctx, s, list)
+		return p, err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, errSlow)
 	defer cancel()
 	for {
@@ -58,7 +66,7 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 		if err != nil {
 			return store.Page[audit.Entry]{}, err
 		}
-		p, seqs, err := page(ctx, s, backend.Entries(q))
+		p, seqs, err := page(ctx, s, list)
 		if err != nil || p.Next == "" {
 			return p, err // no page follows a last one, so it may show all that is there
 		}

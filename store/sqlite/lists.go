@@ -23,7 +23,11 @@ func (s *Store) Calls(ctx context.Context, q store.CallQuery) (store.Page[approv
 
 // Entries implements store.Reader.
 func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {
-	return page(ctx, s, backend.Entries(q))
+	l, err := backend.Entries(q, "instr(payload, %s) > 0")
+	if err != nil {
+		return store.Page[audit.Entry]{}, err
+	}
+	return page(ctx, s, l)
 }
 
 // Tokens implements store.TokenReader.

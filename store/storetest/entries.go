@@ -121,6 +121,9 @@ func entriesFiltered(t *testing.T, s store.Store) {
 		total int
 		first string
 	}{
+		{store.EntryQuery{Newest: true}, store.ExactTotal + 1, "quiet/3"},
+		{store.EntryQuery{Newest: true, Subject: "busy"}, store.ExactTotal, fmt.Sprintf("busy/%d", store.ExactTotal-1)},
+		{store.EntryQuery{Newest: true, Kind: audit.KindRefused}, store.ExactTotal + 1, "quiet/1"},
 		{store.EntryQuery{}, store.ExactTotal + 1, "busy/0"},
 		{store.EntryQuery{Subject: "busy"}, store.ExactTotal, "busy/0"},
 		{store.EntryQuery{Kind: audit.KindRefused}, store.ExactTotal + 1, "busy/0"},
@@ -141,6 +144,60 @@ func entriesFiltered(t *testing.T, s store.Store) {
 			t.Errorf("%+v lists %q, total %d, next %q; want %q and %d",
 				c.q, got, page.Total, page.Next, c.first, c.total)
 		}
+	}
+}
+
+// entriesOfCalls filters by what stands in the calls' rows and in payloads.
+func entriesOfCalls(t *testing.T, s store.Store) {
+	for id, tool := range map[string]string{"mail-1": "mail", "mail-2": "mail", "pay-1": "pay"} {
+		a := waiting(t, id)
+		a.View.Tool, a.View.Agent = tool, "agent of "+id
+		admit(t, s, a)
+	}
+	decided := func(subject, step, by, notes string) audit.Entry {
+		e, err := audit.New(subject, step, after(3), audit.Decided{Decision: approval.Decision{
+			ID: step, Kind: approval.Approve, Reviewer: by, Notes: notes, At: after(3)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	applied, err := audit.New("mail-2", "1", after(4), audit.PolicyApplied{Policy: audit.PolicyVersion{By: `an"a`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, s, decided("mail-1", "d1", "ana", ""), decided("mail-1", "d2", "ben", `"reviewer":"ana"`),
+		decided("pay-1", "d1", "ana", ""), applied)
+	for _, c := range []struct {
+		q    store.EntryQuery
+		want string
+	}{
+		{store.EntryQuery{Tool: "mail", Kind: audit.KindDecided}, "mail-1/d1 mail-1/d2"},
+		{store.EntryQuery{Tool: "mail", Kind: audit.KindDecided, Newest: true}, "mail-1/d2 mail-1/d1"},
+		{store.EntryQuery{Tool: "mai"}, ""},
+		{store.EntryQuery{Tool: "\x00"}, ""},
+		{store.EntryQuery{Agent: "agent of pay-1", Newest: true}, "pay-1/d1 pay-1/requested"},
+		{store.EntryQuery{Agent: "agent of pay-1", Tool: "mail"}, ""},
+		{store.EntryQuery{By: "ana"}, "mail-1/d1 pay-1/d1"}, // not who is only quoted
+		{store.EntryQuery{By: "ana", Tool: "pay"}, "pay-1/d1"},
+		{store.EntryQuery{By: "ana", Kind: audit.KindPolicyApplied}, ""},
+		{store.EntryQuery{By: `an"a`}, "mail-2/1"},
+		{store.EntryQuery{By: "an"}, ""},
+		{store.EntryQuery{By: "\x00"}, ""},
+	} {
+		page := entries(t, s, c.q)
+		if got := strings.Join(steps(page.Items), " "); got != c.want || page.Total != len(page.Items) {
+			t.Errorf("%+v lists %q, total %d; want %q", c.q, got, page.Total, c.want)
+		}
+	}
+	var got []string
+	walk(t, func(cursor string) string {
+		page := entries(t, s, store.EntryQuery{Newest: true, Kind: audit.KindDecided, Limit: 1, Cursor: cursor})
+		got = append(got, steps(page.Items)...)
+		return page.Next
+	})
+	if want := strings.Fields("pay-1/d1 mail-1/d2 mail-1/d1"); !slices.Equal(got, want) {
+		t.Errorf("pages, newest first, list %q, want %q", got, want)
 	}
 }
 

@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"append: once for each call and step", appendOnce},
 			{"entries: in order, by pages", entriesPaged},
 			{"entries: filters and totals", entriesFiltered},
+			{"entries: of calls and by people", entriesOfCalls},
 			{"entries: large ones end a page early", entriesLarge},
 			{"entries: none that would not verify", entriesChecked},
 			{"calls: newest first, by stable pages", callsPaged},
