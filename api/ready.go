@@ -60,15 +60,17 @@ func (s *Server) readiness() []health.Check {
 				"Until then nothing can be started or decided.",
 		},
 		{
-			Name: "namespace", Look: func(ctx context.Context) error {
+			Name: "namespace", Needs: "temporal", Look: func(ctx context.Context) error {
 				return health.Namespace(ctx,
 					t.WorkflowService(), namespace)
 			},
-			Advice: fmt.Sprintf("The namespace %q can't be found in Temporal: "+
+			Missing: fmt.Sprintf("The namespace %q can't be found in Temporal: "+
 				"'pawl setup' creates it, TEMPORAL_NAMESPACE names another.", shown),
+			Advice: fmt.Sprintf("Temporal does not say whether it has the namespace %q: "+
+				"check the credentials.", shown),
 		},
 		{
-			Name: "search_attributes", Optional: true,
+			Name: "search_attributes", Needs: "namespace", Optional: true,
 			Look: func(ctx context.Context) error {
 				return health.SearchAttributes(ctx,
 					t.OperatorService(), namespace)
@@ -78,7 +80,7 @@ func (s *Server) readiness() []health.Check {
 				approval.SearchStatus, approval.SearchTool, approval.SearchAgent),
 		},
 		{
-			Name: "worker", Optional: true, Look: s.workerPolls,
+			Name: "worker", Needs: "namespace", Optional: true, Look: s.workerPolls,
 			Advice: noWorker(s.o.TaskQueue),
 		},
 	}

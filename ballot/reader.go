@@ -149,6 +149,12 @@ func (t Tally) teeth() []tooth {
 	return append(all, make([]tooth, others)...)
 }
 
+// Progress says how many of the approvals that a call takes are given: met of all.
+func Progress(v approval.View) (met, all int) {
+	t, _ := Count(RulesOf(v), v.Votes)
+	return progress(t.teeth())
+}
+
 // progress counts the approvals that are given, and all.
 func progress(teeth []tooth) (met, all int) {
 	for _, o := range teeth {

@@ -4,6 +4,7 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -174,6 +175,11 @@ type Check struct {
 	// Advice says what is wrong and what to do. Anybody may read it, so it holds no addresses and no
 	// secrets.
 	Advice string
+	// Missing is the advice instead where Look's error wraps ErrMissing; default Advice.
+	Missing string
+	// Needs names another check without which this one can't succeed. If that one fails, only its
+	// advice is given.
+	Needs string
 	// Optional: the process is ready even if the check fails, and the answer says so.
 	Optional bool
 }
@@ -222,7 +228,7 @@ func Look(ctx context.Context, logger *slog.Logger, pace *Pace, checks ...Check)
 	failed := func(c Check, err error) {
 		r.Checks[c.Name], r.Detail[c.Name] = rest.CheckUnavailable, c.Advice
 		if errors.Is(err, ErrMissing) {
-			r.Checks[c.Name] = rest.CheckMissing
+			r.Checks[c.Name], r.Detail[c.Name] = rest.CheckMissing, cmp.Or(c.Missing, c.Advice)
 		}
 		r.Ready = r.Ready && c.Optional
 		level := slog.LevelDebug
@@ -244,7 +250,12 @@ func Look(ctx context.Context, logger *slog.Logger, pace *Pace, checks ...Check)
 			for _, c := range left {
 				failed(c, ctx.Err())
 			}
-			return r
+			left = nil
+		}
+	}
+	for _, c := range checks {
+		if state := r.Checks[c.Needs]; state != "" && state != rest.CheckOK {
+			delete(r.Detail, c.Name)
 		}
 	}
 	return r

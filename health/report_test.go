@@ -20,6 +20,12 @@ func check(name string, optional bool, err error) health.Check {
 	return health.Check{Name: name, Optional: optional, Advice: "mend " + name, Look: func(context.Context) error { return err }}
 }
 
+func needing(name, other string, err error) health.Check {
+	c := check(name, false, err)
+	c.Needs, c.Missing = other, "make "+name
+	return c
+}
+
 func TestLook(t *testing.T) {
 	down := errors.New("dial postgres://user:hunter2@db")
 	missing := fmt.Errorf("the thing: %w", health.ErrMissing)
@@ -41,6 +47,19 @@ func TestLook(t *testing.T) {
 		"something is missing": {
 			[]health.Check{check("a", false, missing)},
 			rest.Readiness{Checks: map[string]rest.CheckState{"a": "missing"}, Detail: map[string]string{"a": "mend a"}},
+		},
+		"only the root cause has advice": {
+			[]health.Check{needing("c", "b", down), needing("b", "a", down), check("a", false, down), needing("d", "e", down), check("e", false, nil)},
+			rest.Readiness{
+				Checks: map[string]rest.CheckState{"a": "unavailable", "b": "unavailable", "c": "unavailable", "d": "unavailable", "e": "ok"},
+				Detail: map[string]string{"a": "mend a", "d": "mend d"},
+			},
+		},
+		"advice for what is missing": {
+			[]health.Check{needing("b", "a", missing), check("a", false, nil)},
+			rest.Readiness{
+				Checks: map[string]rest.CheckState{"a": "ok", "b": "missing"}, Detail: map[string]string{"b": "make b"},
+			},
 		},
 		"it goes without": {
 			[]health.Check{check("a", true, missing), check("b", true, down), check("c", false, nil)},

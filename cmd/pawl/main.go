@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli/operate"
 	"github.com/pawlhq/pawl/internal/cli/policies"
 	"github.com/pawlhq/pawl/internal/cli/review"
+	"github.com/pawlhq/pawl/internal/osfile"
 )
 
 var groups = []cli.Commands{
@@ -32,6 +34,8 @@ func main() {
 			f, ok := stream.(*os.File)
 			return ok && isatty.IsTerminal(f.Fd())
 		},
+		Columns:  func() int { return osfile.Columns(os.Stdout) },
+		LookPath: exec.LookPath,
 	}, os.Args[1:], groups...))
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/build"
 	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/postgres"
 	"github.com/pawlhq/pawl/store/sqlite"
@@ -129,6 +130,11 @@ func (a *App) Reviewer(cmd *cobra.Command) (*client.Client, error) {
 const (
 	ownID     = "pawl-" // begins the IDs that Pawl makes
 	WhichCall = "which call? 'pawl pending' lists those that wait"
+
+	// leastID is how many characters after ownID stand for a call that is to be decided.
+	leastID = 6
+	// ShortID is the shortest beginning of an ID that lists show.
+	ShortID = len(ownID) + 7
 )
 
 // Find returns a call by ID or prefix, also of what follows ownID. Calls the store has not seen
@@ -304,4 +310,50 @@ func MayRecover(err error) bool {
 func NeedsSetup(err error) bool {
 	missing := errors.Is(err, postgres.ErrMissing) || errors.Is(err, sqlite.ErrMissing)
 	return (missing || errors.Is(err, store.ErrSchema)) && !errors.Is(err, store.ErrNewer)
+}
+
+// FindToDecide is Find for what changes a call: the beginning of an ID must have some length, and
+// stands only for a call that has not ended.
+func FindToDecide(ctx context.Context, c *client.Client, id string) (client.View, error) {
+	v, err := Find(ctx, c, id)
+	if approval.CodeOf(err) == rest.CodeAmbiguous {
+		v, err = findPending(ctx, c, id, err)
+	}
+	if err != nil || v.ID == id || v.ID == ownID+id {
+		return v, err
+	}
+	least, given := ShortID, len(id)
+	if strings.HasPrefix(v.ID, ownID) {
+		least, given = leastID, len(strings.TrimPrefix(id, ownID))
+	}
+	switch {
+	case given < least:
+		return v, fmt.Errorf("%s: too little of an ID to decide a call by: give at least %d characters%s, "+
+			"or the whole ID", id, least, map[bool]string{true: " after " + ownID}[least == leastID])
+	case v.Status.Ended():
+		return v, fmt.Errorf("%s: no call that waits has an ID that begins like this; %s has ended (%s)",
+			id, v.ID, v.Status)
+	}
+	return v, nil
+}
+
+// findPending returns the one call among those that fit an ambiguous ID that waits for people.
+func findPending(ctx context.Context, c *client.Client, id string, ambiguous error) (found client.View, err error) {
+	page, err := c.Requests(ctx, client.RequestQuery{Limit: client.MoreThan})
+	if err != nil {
+		return found, err
+	}
+	for _, v := range page.Items {
+		if !strings.HasPrefix(v.ID, id) && !strings.HasPrefix(v.ID, ownID+id) {
+			continue
+		}
+		if found.ID != "" {
+			return client.View{}, ambiguous
+		}
+		found = v
+	}
+	if found.ID == "" || page.Next != "" {
+		return client.View{}, ambiguous
+	}
+	return found, nil
 }

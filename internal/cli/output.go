@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf16"
 
@@ -147,7 +147,7 @@ func (l Listing[T]) table(a *App, items []T) error {
 	for i, item := range items {
 		rows[i] = l.Row(item)
 	}
-	return a.Print(Table(l.Header, rows))
+	return a.Print(a.Table(l.Header, rows))
 }
 
 // PrintPage writes a list in the API's own shape, items as they came.
@@ -162,7 +162,7 @@ func PrintPage[T any](a *App, p client.Page[T]) error {
 // NoteMore tells people on standard error that a list was cut.
 func NoteMore[T any](a *App, p client.Page[T]) {
 	switch {
-	case p.Next == "" || a.Output == OutputJSON:
+	case p.Next == "" && len(p.Items) >= p.Total || a.Output == OutputJSON:
 	case p.Total > client.MoreThan:
 		a.Note("%d shown of more than %d; --limit 0 shows all", len(p.Items), client.MoreThan)
 	default:
@@ -170,15 +170,81 @@ func NoteMore[T any](a *App, p client.Page[T]) {
 	}
 }
 
-// Table lines up rows. Cells must be safe for a terminal: see Cell.
-func Table(header []string, rows [][]string) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{header}, rows...) {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+// Width is how wide the terminal is: 80 columns where nobody says, or where there is none.
+func (a *App) Width() int {
+	const usual, least = 80, 40
+	if a.Columns == nil || !a.IsTerminal(a.Stdout) {
+		return usual
 	}
-	w.Flush()
+	if n := a.Columns(); n > 0 {
+		return max(n, least)
+	}
+	return usual
+}
+
+// Table lines up rows. Cells must be safe for a terminal: see Cell. On a terminal the widest cells
+// are cut until the rows fit.
+func (a *App) Table(header []string, rows [][]string) string {
+	width := 0
+	if a.IsTerminal(a.Stdout) {
+		width = a.Width()
+	}
+	return TableOf(header, rows, width)
+}
+
+// TableOf lines up rows to at most width columns; 0 is any width. It never cuts the first column,
+// and no cell to less than 6 columns.
+func TableOf(header []string, rows [][]string, width int) string {
+	const gap, least = 2, 6
+	all := append([][]string{header}, rows...)
+	widths := make([]int, len(header))
+	total := -gap
+	for c := range header {
+		for _, row := range all {
+			widths[c] = max(widths[c], columns(row[c]))
+		}
+		total += widths[c] + gap
+	}
+	for ; width > 0 && total > width; total-- {
+		widest := 1 + slices.Index(widths[1:], slices.Max(widths[1:]))
+		if widths[widest] <= least {
+			break
+		}
+		widths[widest]--
+	}
+	var b strings.Builder
+	for _, row := range all {
+		line := ""
+		for c, cell := range row {
+			cell = Clip(cell, widths[c])
+			line += cell + strings.Repeat(" ", widths[c]-columns(cell)+gap)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
 	return b.String()
+}
+
+// columns is how wide a line is on a terminal.
+func columns(line string) (n int) {
+	for _, r := range line {
+		n += columnsOf(r)
+	}
+	return n
+}
+
+// Clip cuts a line to a number of columns, and marks the cut.
+func Clip(line string, most int) string {
+	if columns(line) <= most {
+		return line
+	}
+	end, left := 0, most-columns(approval.CutMark)
+	for i, r := range line {
+		if left -= columnsOf(r); left < 0 {
+			end = i
+			break
+		}
+	}
+	return line[:end] + approval.CutMark
 }
 
 // Cell makes untrusted text fit for a table: one line, a visible cut, and no runs of spaces, with

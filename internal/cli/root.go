@@ -16,7 +16,8 @@ import (
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
-// Env is everything the command line takes from the process it runs in. Every field is needed.
+// Env is everything the command line takes from the process it runs in. Columns and LookPath may
+// be nil.
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -24,6 +25,8 @@ type Env struct {
 	Environ        func() []string       // all that Getenv knows, as NAME=VALUE
 	IsTerminal     func(stream any) bool // of Stdin, Stdout or Stderr
 	Now            func() time.Time
+	Columns        func() int                        // how wide Stdout's terminal is; 0: unknown
+	LookPath       func(name string) (string, error) // finds a pager; nil: there is none
 }
 
 // App is what all commands share: each package of commands has methods on it that return a

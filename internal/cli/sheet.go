@@ -1,28 +1,36 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"strings"
+
+	"golang.org/x/text/width"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/policy/requirement"
 )
 
-const (
-	LineWidth  = 78
-	labelWidth = 12
-)
+const labelWidth = 12
 
 // Sheet is text about one call. Everything given to it is made safe for a terminal and wrapped
 // here, with every line of foreign text behind a margin: otherwise long text could break into lines
 // that look like Pawl's own.
 type Sheet struct {
 	strings.Builder
-	Wrapped bool // for a terminal; what reads a pipe gets lines whole
+	Width int // of the lines; 0: they are not wrapped
+	paint func(code, text string) string
+}
+
+// NewSheet makes a sheet for standard output: as wide as the terminal; what reads a pipe gets lines
+// whole.
+func (a *App) NewSheet() *Sheet {
+	s := &Sheet{paint: a.Paint}
+	if a.IsTerminal(a.Stdout) {
+		s.Width = a.Width() - 2
+	}
+	return s
 }
 
 // Field writes "label value"; an empty value writes nothing.
@@ -30,7 +38,7 @@ func (s *Sheet) Field(label, value string) {
 	if value == "" {
 		return
 	}
-	for i, line := range s.Wrap(approval.Display(value, 0), LineWidth-labelWidth) {
+	for i, line := range s.wrap(approval.Display(value, 0), s.Width-labelWidth) {
 		if i > 0 {
 			label = ""
 		}
@@ -38,41 +46,35 @@ func (s *Sheet) Field(label, value string) {
 	}
 }
 
-// Quote writes foreign text under a heading, line by line behind a bar.
+// Quote writes foreign text under a heading, line by line behind a bar. Where a line is longer than
+// the sheet is wide, the rest of it stands behind another bar.
 func (s *Sheet) Quote(heading, text string) {
 	if text == "" {
 		return
 	}
 	fmt.Fprintf(s, "%s\n", heading)
 	for line := range strings.SplitSeq(approval.DisplayLines(text, 0), "\n") {
-		for _, part := range s.Wrap(strings.ReplaceAll(line, "\t", "    "), LineWidth-4) {
-			fmt.Fprintf(s, "  │ %s\n", part)
+		bar := "│"
+		for _, part := range s.wrap(strings.ReplaceAll(line, "\t", "    "), s.Width-4) {
+			fmt.Fprintf(s, "  %s %s\n", bar, part)
+			bar = "┆"
 		}
 	}
 }
 
-// json quotes a document, indented.
-func (s *Sheet) JSON(heading string, doc json.RawMessage) {
-	var b bytes.Buffer
-	if json.Indent(&b, doc, "", "  ") == nil {
-		doc = b.Bytes()
-	}
-	s.Quote(heading, readable(doc))
-}
-
-func (s *Sheet) Wrap(line string, width int) []string {
-	if !s.Wrapped {
+func (s *Sheet) wrap(line string, width int) []string {
+	if s.Width == 0 {
 		return []string{line}
 	}
 	return wrap(line, width)
 }
 
-// wrap breaks one line into rows of at most width columns, between words; only a word that is
+// wrap breaks one line into rows of at most so many columns, between words; only a word that is
 // longer than a row is cut.
-func wrap(line string, width int) []string {
+func wrap(line string, most int) []string {
 	var rows []string
 	for {
-		end, next := row(line, width)
+		end, next := row(line, most)
 		rows = append(rows, line[:end])
 		if next == len(line) {
 			return rows
@@ -82,21 +84,16 @@ func wrap(line string, width int) []string {
 }
 
 // row returns where the line's first row ends and what is left begins: after the space between
-// them, or in the middle of a word. Characters from Hangul Jamo (U+1100) on may be two columns
-// wide.
-func row(line string, width int) (end, next int) {
+// them, or in the middle of a word.
+func row(line string, most int) (end, next int) {
 	columns, indent := 0, true
 	for i, r := range line {
-		size := 1
-		if r >= 0x1100 {
-			size = 2
-		}
 		if r != ' ' {
 			indent = false
 		} else if !indent {
 			end = i
 		}
-		if columns += size; columns <= width {
+		if columns += columnsOf(r); columns <= most {
 			continue
 		}
 		if end == 0 {
@@ -186,4 +183,13 @@ func Plural(n int, what string) string {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
+}
+
+// columnsOf is how many columns a character takes.
+func columnsOf(r rune) int {
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
 }

@@ -214,6 +214,6 @@ func (k *keyringCommand) list() error {
 	if r.ReadsPlain() {
 		plain = "read, too; 'pawl keyring plain refuse' ends that"
 	}
-	return k.app.Print(cli.Table([]string{"KEY", "CREATED", "USED TO"}, rows) + fmt.Sprintf("\nPayloads "+
+	return k.app.Print(k.app.Table([]string{"KEY", "CREATED", "USED TO"}, rows) + fmt.Sprintf("\nPayloads "+
 		"that are not encrypted are %s.\n", plain))
 }

@@ -43,7 +43,7 @@ func (a *app) whoami() *cobra.Command {
 					a.Note("warning: your token was ignored")
 				}
 			}
-			var b cli.Sheet
+			b := a.NewSheet()
 			b.Field("Subject", p.Subject)
 			b.Field("Kind", string(p.Kind))
 			b.Field("Owner", p.Owner)

@@ -189,10 +189,11 @@ func (a *app) cancel() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			id, err := cli.WholeID(cmd.Context(), c, args[0])
+			found, err := cli.FindToDecide(cmd.Context(), c, args[0])
 			if err != nil {
 				return err
 			}
+			id := found.ID
 			if _, err := c.Cancel(cmd.Context(), id, notes); err != nil {
 				return fmt.Errorf("%s: %w", id, err)
 			}

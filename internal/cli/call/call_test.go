@@ -294,7 +294,7 @@ func TestCancel(t *testing.T) {
 			api.On("POST /api/calls/"+clitest.MailID+"/cancel", clitest.Reply(tt.http, tt.body))
 			more := map[bool]string{true: `,"error":{"code":"workflow_terminated","message":"Over."}`}[tt.name == "lost"]
 			api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, outcome(tt.status, more)))
-			clitest.CommandLine{API: api.URL}.Run(t, "cancel", "pawl-k3", "--notes", "changed").Want(t, tt.code, nil, []string{tt.err})
+			clitest.CommandLine{API: api.URL}.Run(t, "cancel", "pawl-k3vq2m", "--notes", "changed").Want(t, tt.code, nil, []string{tt.err})
 			if sent := api.Requests("POST"); len(sent) != 1 || !strings.HasSuffix(sent[0], `{"notes":"changed"}`) {
 				t.Errorf("sent %q", sent)
 			}

@@ -170,6 +170,7 @@ type CommandLine struct {
 	Stdin    io.Reader
 	Env      map[string]string
 	Terminal bool // for output
+	Width    int  // of that terminal; 0: unknown
 	Ctx      context.Context
 }
 
@@ -202,9 +203,10 @@ func (c CommandLine) Run(t *testing.T, args ...string) Result {
 			return pairs
 		},
 		IsTerminal: func(stream any) bool {
-			return c.Terminal && stream != any(c.Stdin)
+			return stream != any(c.Stdin) && c.Terminal
 		},
-		Now: func() time.Time { return Now },
+		Now:     func() time.Time { return Now },
+		Columns: func() int { return c.Width },
 	}, args...)
 	return Result{code, out.String(), errs.String()}
 }

@@ -196,18 +196,18 @@ func (w *workerCommand) checks(
 	}
 	return []health.Check{
 		{Name: "temporal", Look: temporal, Advice: "Temporal does not answer."},
-		{Name: "namespace", Look: exists,
-			Advice: "Temporal does not find the namespace, or does not say: create it with 'pawl setup'."},
+		{Name: "namespace", Needs: "temporal", Look: exists, Missing: "Create the namespace with 'pawl setup'.",
+			Advice: "Temporal does not say whether the namespace exists: check the credentials."},
 		{Name: "store", Look: s.Ping, Advice: "The store can't be used now; calls wait until it can."},
 		{Name: "policy", Look: judge.Check,
 			Advice: "Calls are judged by an older policy: the active one can't be used or looked up here. " +
 				"The log says why."},
-		{Name: "search_attributes", Optional: true, Look: searchable,
+		{Name: "search_attributes", Needs: "namespace", Optional: true, Look: searchable,
 			Advice: "Calls can't be found by status, tool and agent in Temporal: run 'pawl setup' and " +
 				"restart the workers."},
-		{Name: "workflow_worker", Look: polled(enums.TASK_QUEUE_TYPE_WORKFLOW),
+		{Name: "workflow_worker", Needs: "namespace", Look: polled(enums.TASK_QUEUE_TYPE_WORKFLOW),
 			Advice: "Nobody polls the task queue for workflow tasks yet."},
-		{Name: "activity_worker", Look: polled(enums.TASK_QUEUE_TYPE_ACTIVITY),
+		{Name: "activity_worker", Needs: "namespace", Look: polled(enums.TASK_QUEUE_TYPE_ACTIVITY),
 			Advice: "Nobody polls the task queue for activities yet."},
 	}
 }

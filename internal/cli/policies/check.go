@@ -122,7 +122,7 @@ func (a *app) printCheck(c checked) error {
 		a.noteProblems(c.Problems)
 		a.noteProblems(c.Warnings)
 		if c.OK {
-			if err := a.Print(c.String()); err != nil {
+			if err := a.Print(a.layersTable(c)); err != nil {
 				return err
 			}
 		} else {
@@ -135,7 +135,7 @@ func (a *app) printCheck(c checked) error {
 	return nil
 }
 
-func (c checked) String() string {
+func (a *app) layersTable(c checked) string {
 	rules := 0
 	var rows [][]string
 	for _, l := range c.Layers {
@@ -150,7 +150,7 @@ func (c checked) String() string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "OK: %s in %s\n", cli.Plural(rules, "rule"), cli.Plural(len(c.Layers), "layer"))
-	b.WriteString(cli.Table([]string{"LAYER", "RULES", "DECIDES", "FILE"}, rows))
+	b.WriteString(a.Table([]string{"LAYER", "RULES", "DECIDES", "FILE"}, rows))
 	fmt.Fprintf(&b, "digest %s\n", c.Digest)
 	return b.String()
 }

@@ -86,16 +86,16 @@ func (a *app) readTime(text string) (time.Time, error) {
 }
 
 func (a *app) explanation(tool string, e policy.Explanation) string {
-	s := cli.Sheet{Wrapped: a.IsTerminal(a.Stdout)}
+	s := a.NewSheet()
 	kind := a.Paint(verdictColour(e.Kind), string(e.Kind))
-	fmt.Fprintf(&s, "%s  %s\n", a.Paint(cli.Bold, cli.Cell(tool, 0)), kind)
-	verdictFields(&s, e)
+	fmt.Fprintf(s, "%s  %s\n", a.Paint(cli.Bold, cli.Cell(tool, 0)), kind)
+	verdictFields(s, e)
 	for _, line := range e.Call {
 		s.Field("Call", line)
 	}
 	s.Field("Policy", e.Policy.Digest)
 	for _, l := range e.Layers {
-		a.layer(&s, l)
+		a.layer(s, l)
 	}
 	return s.String()
 }

@@ -19,15 +19,17 @@ func (a *app) decide(kind approval.DecisionKind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve ID…",
 		Short: "Approve calls",
-		Long: `Approve calls, each by its ID or an unambiguous beginning of it. The approval is
-for exactly the call that the answer shows, by its digest; look at it first with
-'pawl show', or decide with 'pawl review'.`,
+		Long: `Approve calls, each by its ID or the beginning of it: at least six characters
+after pawl-, of a call that waits. The approval is for exactly the call that the
+answer shows, by its digest; look at it first with 'pawl show', or decide with
+'pawl review'.`,
 		Example: `  pawl approve pawl-k3vq2m7 --as ana
   pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with the customer"`,
 	}
 	if kind == approval.Reject {
 		cmd.Use, cmd.Short = "reject ID…", "Refuse calls"
-		cmd.Long = "Reject calls, each by its ID or an unambiguous beginning of it."
+		cmd.Long = `Reject calls, each by its ID or the beginning of it: at least six characters
+after pawl-, of a call that waits.`
 		cmd.Example = `  pawl reject pawl-k3vq2m7 --as ana --notes "wrong account"`
 	}
 	cmd.Args = cli.SomeArgs("ID", "which calls? 'pawl pending' lists those that wait")
@@ -41,7 +43,7 @@ for exactly the call that the answer shows, by its digest; look at it first with
 		}
 		code, failed := cli.ExitDone, error(nil)
 		for _, id := range ids {
-			v, err := cli.Find(cmd.Context(), c, id)
+			v, err := cli.FindToDecide(cmd.Context(), c, id)
 			res := decisionResult{call: v}
 			if err == nil {
 				res, err = send(cmd.Context(), c, kind, v, notes)

@@ -40,7 +40,7 @@ func TestDecisions(t *testing.T) {
 			t.Run(kind+" "+tt.name, func(t *testing.T) {
 				api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
 				api.On("POST /api/requests/"+clitest.MailID+"/"+kind, clitest.Reply(tt.http, tt.body))
-				r := clitest.CommandLine{API: api.URL, Env: map[string]string{"PAWL_AS": "ana"}}.Run(t, kind, "pawl-k3", "--notes", "seen")
+				r := clitest.CommandLine{API: api.URL, Env: map[string]string{"PAWL_AS": "ana"}}.Run(t, kind, "pawl-k3vq2m", "--notes", "seen")
 				if want := fmt.Sprintf(tt.out, verb); r.Code != tt.code || r.Out != want || r.Err != "" {
 					t.Errorf("code %d, stdout %q, want %d, %q; stderr %q", r.Code, r.Out, tt.code, want, r.Err)
 				}
@@ -89,11 +89,11 @@ func TestDecideSeveral(t *testing.T) {
 	api.On("POST /api/requests/pawl-aaaaaaaaaac/approve", clitest.Reply(410, `{"code":"approval_expired","outcome":"expired","detail":"too late"}`))
 	api.On("POST /api/requests/pawl-bbbbbbbbbbb/approve", clitest.Reply(200, resolved))
 	who := clitest.CommandLine{API: api.URL, Env: map[string]string{"PAWL_AS": "ana"}}
-	who.Run(t, "approve", "pawl-aaaaaaaaaab", "pawl-b").Want(t, cli.ExitDone, []string{"(pawl-aaaaaaaaaab)", "(pawl-bbbbbbbbbbb)"}, nil)
-	who.Run(t, "approve", "pawl-aaaaaaaaaac", "pawl-b").Want(t, cli.ExitDenied, []string{"NOT approved send_email (pawl-aaaaaaaaaac)", "(pawl-bbbbbbbbbbb)"}, nil)
-	who.Run(t, "approve", "pawl-none", "pawl-a", "pawl-b").Want(t, cli.ExitError, []string{"(pawl-bbbbbbbbbbb)"}, []string{"pawl-none: ", "pawl-a: the ID prefix"})
+	who.Run(t, "approve", "pawl-aaaaaaaaaab", "pawl-bbbbbb").Want(t, cli.ExitDone, []string{"(pawl-aaaaaaaaaab)", "(pawl-bbbbbbbbbbb)"}, nil)
+	who.Run(t, "approve", "pawl-aaaaaaaaaac", "pawl-bbbbbb").Want(t, cli.ExitDenied, []string{"NOT approved send_email (pawl-aaaaaaaaaac)", "(pawl-bbbbbbbbbbb)"}, nil)
+	who.Run(t, "approve", "pawl-none", "pawl-a", "pawl-bbbbbb").Want(t, cli.ExitError, []string{"(pawl-bbbbbbbbbbb)"}, []string{"pawl-none: ", "pawl-a: the ID prefix"})
 
-	r := who.Run(t, "approve", "pawl-aaaaaaaaaac", "pawl-b", "-o", "json")
+	r := who.Run(t, "approve", "pawl-aaaaaaaaaac", "pawl-bbbbbb", "-o", "json")
 	r.Want(t, cli.ExitDenied, nil, nil)
 	var docs []map[string]any
 	for dec := json.NewDecoder(strings.NewReader(r.Out)); ; {
@@ -161,4 +161,43 @@ func TestWhoDecides(t *testing.T) {
 	}
 	clitest.CommandLine{API: api.URL, Env: map[string]string{"USER": "root"}}.Run(t, "reject", clitest.MailID).Want(t, cli.ExitUsage, nil, []string{"who are you?"})
 	clitest.CommandLine{API: api.URL}.Run(t, "reject", clitest.MailID, "--as", "ana", "--notes", strings.Repeat("x", approval.MaxNotes+1)).Want(t, cli.ExitUsage, nil, []string{"notes is"})
+}
+
+// TestBeginningsOfIDs decides no call by a letter or two, and none that has ended.
+func TestBeginningsOfIDs(t *testing.T) {
+	views := threeRequests(t)
+	ended := func(id, status string) string {
+		return withField(t, withField(t, clitest.Fixture(t, "request.json"), "id", id), "status", status)
+	}
+	views = append(views, ended("pawl-bbbbbbzzzzz", "expired"), ended("pawl-cccccccccc", "executed"),
+		withField(t, clitest.Fixture(t, "request.json"), "id", "own-call-of-somebody"))
+	const decided = ""
+	for _, tt := range []struct{ id, means, want string }{
+		{"p", "", "fits several calls"},
+		{"b", "", "too little of an ID"},
+		{"o", "", "too little of an ID to decide a call by: give at least 12 characters, or the whole ID"},
+		{"pawl-bbbbb", "", "too little of an ID"},
+		{"pawl-bbbbbb", "pawl-bbbbbbbbbbb", decided}, // the other one has ended
+		{"bbbbbb", "pawl-bbbbbbbbbbb", decided},
+		{"pawl-aaaaaa", "", "fits several calls"},
+		{"pawl-aaaaaaaaaac", "pawl-aaaaaaaaaac", decided},
+		{"pawl-bbbbbbz", "", "no call that waits has an ID that begins like this; pawl-bbbbbbzzzzz has ended (expired)"},
+		{"pawl-cccccc", "", "no call that waits has an ID that begins like this"},
+		{"pawl-cccccccccc", "pawl-cccccccccc", decided}, // a whole ID: the API answers
+		{"own-call-of", "", "too little of an ID"},
+		{"own-call-of-", "own-call-of-somebody", decided},
+		{"own-call-of-somebody", "own-call-of-somebody", decided},
+	} {
+		for _, verb := range []string{"approve --as ana", "reject --as ana", "cancel"} {
+			api := clitest.NewAPI(t, views...)
+			r := clitest.CommandLine{API: api.URL}.Run(t, append(strings.Fields(verb), tt.id)...)
+			if !strings.Contains(r.Err, tt.want) {
+				t.Errorf("%s %s: %s", verb, tt.id, r.Err)
+			}
+			sent := strings.Join(api.Requests("POST"), " ")
+			if (tt.means == "") != (sent == "") || !strings.Contains(sent, tt.means) {
+				t.Errorf("%s %s: sent %q, want one about %q", verb, tt.id, sent, tt.means)
+			}
+		}
+	}
 }

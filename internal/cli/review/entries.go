@@ -3,6 +3,7 @@ package review
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,62 +25,82 @@ func (a *app) audit() *cobra.Command {
 }
 
 func (a *app) auditList() *cobra.Command {
-	var request, kind string
+	var q client.EntryQuery
+	var since, last string
 	limit := cli.Count(100)
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List audit entries in the order they were written",
+		Short: "List audit entries, newest first",
 		Example: `  pawl audit list --request pawl-k3vq2m7
-  pawl audit list --kind decision.counted --limit 0 -o json`,
+  pawl audit list --by ana --last 24h
+  pawl audit list --tool charge_card --since 2026-03-01T00:00:00Z --limit 0 -o json`,
 		Args: cli.NoArgs,
-		RunE: a.Ask(func(cmd *cobra.Command, c *client.Client, _ []string) error {
-			q := client.EntryQuery{Kind: kind, Limit: int(limit)}
-			if request != "" {
-				id, err := cli.WholeID(cmd.Context(), c, request)
-				if err != nil {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if q.Since, err = a.readSince(since, last); err != nil {
+				return cli.UsageError(err)
+			}
+			c, err := a.Client(cmd)
+			if err != nil {
+				return err
+			}
+			if q.RequestID != "" {
+				if q.RequestID, err = cli.WholeID(cmd.Context(), c, q.RequestID); err != nil {
 					return err
 				}
-				q.RequestID = id
 			}
+			q.Newest, q.Limit = true, int(limit)
 			page, err := c.Entries(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
 			a.warnDamage(page.Items)
-			defer a.noteNewer(page)
+			defer cli.NoteMore(a.App, page)
 			return entryList.PrintPage(a.App, page)
-		}),
+		},
 	}
-	cmd.Flags().StringVar(&request, "request", "", "only entries of this call, by `ID` or its beginning")
-	cmd.Flags().StringVar(&kind, "kind", "", "only entries of this `kind`, e.g. decision.counted")
-	cmd.Flags().Var(&limit, "limit", cli.LimitHelp)
+	f := cmd.Flags()
+	f.StringVar(&q.RequestID, "request", "", "only entries of this call, by `ID` or its beginning")
+	f.StringVar(&q.Kind, "kind", "", "only entries of this `kind`, e.g. decision.counted")
+	f.StringVar(&q.Tool, "tool", "", "only entries of calls of this `tool`")
+	f.StringVar(&q.Agent, "agent", "", "only entries of calls by this `agent`")
+	f.StringVar(&q.By, "by", "", "only what this `person` decided, applied, made or revoked")
+	f.StringVar(&since, "since", "", "only entries from this `time` on, like 2026-03-01T22:00:00Z")
+	f.StringVar(&last, "last", "", "only entries of this last `time`, like 24h")
+	f.Var(&limit, "limit", cli.LimitHelp)
 	return cmd
+}
+
+// readSince reads the values of --since and --last. Without both the time is zero.
+func (a *app) readSince(since, last string) (at time.Time, err error) {
+	switch {
+	case since != "" && last != "":
+		return at, errors.New("--since and --last exclude each other")
+	case since != "":
+		if at, err = time.Parse(time.RFC3339, since); err != nil {
+			return at, errors.New("--since is not a time: write it like 2026-03-01T22:00:00Z")
+		}
+	case last != "":
+		d, err := approval.ParseDuration(last)
+		if err != nil || d <= 0 {
+			return at, errors.New("--last must say how far to look back, like 24h")
+		}
+		at = a.Now().Add(-d.Std())
+	}
+	return at, nil
 }
 
 var entryList = cli.Listing[rest.Entry]{
 	Empty:  "no entry matches",
-	Header: []string{"AT", "CALL", "WHAT", "STEP", "LEAF", "DETAILS"},
+	Header: []string{"AT", "WHAT", "CALL", "DETAILS"},
 	Row: func(e rest.Entry) []string {
 		return []string{
-			cli.Timestamp(e.At), approval.Display(e.CallID, 0), cli.Cell(e.Kind, 30), cli.Cell(e.Step, 30),
-			cli.ShortHash(e.LeafHash), summarize(e.Kind, e.Payload, e.Damage),
+			cli.Timestamp(e.At), cli.Cell(e.Kind, 30), cli.Clip(approval.Display(e.CallID, 0), cli.ShortID),
+			summarize(e.Kind, e.Payload, e.Damage),
 		}
 	},
 }
 
-// noteNewer tells people on standard error that the newest entries are not shown.
-func (a *app) noteNewer(page client.Page[rest.Entry]) {
-	if page.Next == "" || a.Output == cli.OutputJSON {
-		return
-	}
-	left := fmt.Sprint(page.Total - len(page.Items))
-	if page.Total > client.MoreThan {
-		left = fmt.Sprintf("more than %d", max(0, client.MoreThan-len(page.Items)))
-	}
-	a.Note("oldest first; %s more: narrow with --request or --kind, or --limit 0 shows all", left)
-}
-
-func timeline(entries []rest.Event) string {
+func (a *app) timeline(entries []rest.Event) string {
 	if len(entries) == 0 {
 		return ""
 	}
@@ -89,7 +110,7 @@ func timeline(entries []rest.Event) string {
 			cli.Timestamp(e.At), cli.Cell(e.Kind, 30), summarize(e.Kind, e.Payload, e.Damage),
 		})
 	}
-	return "Timeline:\n" + cli.Table([]string{"AT", "WHAT", "DETAILS"}, rows)
+	return "Timeline:\n" + a.Table([]string{"AT", "WHAT", "DETAILS"}, rows)
 }
 
 // warnDamage says on standard error that entries were changed in the store.

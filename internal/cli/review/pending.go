@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 )
@@ -27,10 +30,7 @@ func Commands(base *cli.App) []*cobra.Command {
 	}
 }
 
-const (
-	shortID    = 12 // the shortest ID prefix shown: "pawl-" and 35 bits
-	watchEvery = 2 * time.Second
-)
+const watchEvery = 2 * time.Second
 
 // filter selects requests, for every command that goes through them.
 type filter struct {
@@ -95,29 +95,19 @@ func (a *app) pending() *cobra.Command {
 			if watch {
 				return a.watch(cmd.Context(), c, q)
 			}
-			page, err := c.Requests(cmd.Context(), q)
-			if err != nil {
-				return err
-			}
-			if a.Output == cli.OutputJSON {
-				return cli.PrintPage(a.App, page)
-			}
+			page, err := requests(cmd.Context(), c, q)
 			switch {
-			case len(page.Items) > 0:
-			case q == client.RequestQuery{Limit: q.Limit}:
-				a.Note("nothing waits for approval")
-				a.noteProblems(cmd.Context(), c, nil)
-				return nil
-			default:
+			case err != nil:
+				return err
+			case a.Output == cli.OutputJSON:
+				return cli.PrintPage(a.App, page)
+			case len(page.Items) == 0 && q != client.RequestQuery{Limit: q.Limit}:
 				a.Note("no request matches")
 				return nil
+			case len(page.Items) == 0:
+				a.Note("nothing waits for approval")
 			}
-			if err := a.Print(a.requests(page.Items)); err != nil {
-				return err
-			}
-			cli.NoteMore(a.App, page)
-			a.noteProblems(cmd.Context(), c, page.Items)
-			return nil
+			return a.printRequests(cmd.Context(), c, page, "")
 		},
 	}
 	f.flags(cmd.Flags())
@@ -133,7 +123,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		page, err := c.Requests(ctx, q)
+		page, err := requests(ctx, c, q)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -146,11 +136,9 @@ func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery
 			if a.IsTerminal(a.Stdout) {
 				clear = "\x1b[H\x1b[2J" // home, then erase the screen
 			}
-			if err := a.Print(clear + a.requests(page.Items)); err != nil {
+			if err := a.printRequests(ctx, c, page, clear); err != nil {
 				return err
 			}
-			cli.NoteMore(a.App, page)
-			a.noteProblems(ctx, c, page.Items)
 		}
 		select {
 		case <-tick.C:
@@ -160,33 +148,100 @@ func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery
 	}
 }
 
-func (a *app) requests(views []client.View) string {
+// requests lists requests: those that wait with the nearest deadline first, others newest first.
+func requests(ctx context.Context, c *client.Client, q client.RequestQuery) (client.Page[client.View], error) {
+	if q.Status != "" && q.Status != string(approval.StatusPending) {
+		return c.Requests(ctx, q)
+	}
+	limit := q.Limit
+	if limit > 0 {
+		q.Limit = max(limit, client.MoreThan) // the nearest deadline may be that of an old call
+	}
+	page, err := c.Requests(ctx, q)
+	slices.SortStableFunc(page.Items, nearestDeadline)
+	if limit > 0 && len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+	}
+	page.Raw = nil
+	for _, v := range page.Items {
+		page.Raw = append(page.Raw, v.Raw)
+	}
+	return page, err
+}
+
+func nearestDeadline(a, b client.View) int {
+	switch {
+	case a.Deadline == nil && b.Deadline == nil:
+		return a.CreatedAt.Compare(b.CreatedAt)
+	case a.Deadline == nil:
+		return 1
+	case b.Deadline == nil:
+		return -1
+	}
+	return a.Deadline.Compare(*b.Deadline)
+}
+
+// printRequests prints a list, and what keeps its calls from going on.
+func (a *app) printRequests(
+	ctx context.Context, c *client.Client, page client.Page[client.View], before string,
+) error {
+	if len(page.Items) > 0 || before != "" {
+		if err := a.Print(before + a.requestTable(page.Items)); err != nil {
+			return err
+		}
+	}
+	cli.NoteMore(a.App, page)
+	a.noteProblems(ctx, c, page.Items)
+	return nil
+}
+
+// requestTable has two lines for each request: what it is, and below it its arguments, behind a bar
+// as everything that an agent wrote.
+func (a *app) requestTable(views []client.View) string {
+	waits := !slices.ContainsFunc(views, func(v client.View) bool { return v.Status != approval.StatusPending })
+	header := []string{"ID", "EXPIRES IN", "RISK", "APPROVALS", "TOOL", "AGENT"}
+	if !waits {
+		header = slices.Insert(header, 1, "STATUS")
+	}
 	ids := shortIDs(views)
 	var rows [][]string
 	for i, v := range views {
-		until, age, left := a.Now(), "-", "-"
-		if v.EndedAt != nil {
-			until = *v.EndedAt
-		}
-		if !v.CreatedAt.IsZero() {
-			age = cli.Span(until.Sub(v.CreatedAt))
-		}
+		left := "-"
 		if v.Status == approval.StatusPending && v.Deadline != nil {
 			left = cli.Span(v.Deadline.Sub(a.Now()))
 		}
-		rows = append(rows, []string{
-			approval.Display(ids[i], 0), cli.Cell(v.Tool, 24), cli.Cell(v.Agent, 16), cli.Cell(string(v.Risk), 10),
-			cli.Cell(string(v.Status), 20),
-			age, left, cli.OneLine(v.Args, 48),
-		})
+		row := []string{
+			approval.Display(ids[i], 0), left, cli.Cell(string(v.Risk), 10), approvals(v),
+			cli.Cell(v.Tool, 0), cli.Cell(v.Agent, 0),
+		}
+		if !waits {
+			row = slices.Insert(row, 1, cli.Cell(string(v.Status), 20))
+		}
+		rows = append(rows, row)
 	}
-	return cli.Table([]string{"ID", "TOOL", "AGENT", "RISK", "STATUS", "WAITING", "EXPIRES IN", "ARGS"}, rows)
+	var b strings.Builder
+	for i, line := range strings.SplitAfter(cli.TableOf(header, rows, a.Width()), "\n") {
+		b.WriteString(line)
+		if i > 0 && i <= len(views) && len(views[i-1].Args) > 0 {
+			b.WriteString(cli.Clip("  │ "+cli.OneLine(views[i-1].Args, 0), a.Width()) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// approvals says how many of the approvals that a call takes have been given: "1 of 2".
+func approvals(v client.View) string {
+	if v.Requirement == nil {
+		return "-"
+	}
+	met, all := ballot.Progress(v.View.View)
+	return fmt.Sprintf("%d of %d", met, all)
 }
 
 // shortIDs returns ID prefixes that differ from each other. A prefix that stands for another,
 // unlisted call too is refused by the API as ambiguous.
 func shortIDs(views []client.View) []string {
-	size := shortID
+	size := cli.ShortID
 	for i, v := range views {
 		for _, other := range views[:i] {
 			if v.ID != other.ID {
@@ -231,7 +286,7 @@ of the ID is enough, and you may leave out pawl-.`,
 			if a.Output == cli.OutputJSON {
 				return a.PrintJSON(v.Raw)
 			}
-			if err := a.Print(a.request(v) + timeline(v.Timeline) + a.warnings(v)); err != nil {
+			if err := a.Page(a.request(v) + a.timeline(v.Timeline) + a.warnings(v)); err != nil {
 				return err
 			}
 			if v.TimelineCursor != "" {

@@ -46,23 +46,52 @@ func TestBareIDs(t *testing.T) {
 func TestPendingTable(t *testing.T) {
 	api := clitest.NewAPI(t, append(threeRequests(t), withField(t, clitest.Fixture(t, "request.json"), "status", "rejected"))...)
 	r := clitest.CommandLine{API: api.URL}.Run(t, "pending")
-	want := `ID                TOOL        AGENT        RISK  STATUS   WAITING  EXPIRES IN  ARGS
-pawl-aaaaaaaaaab  send_email  support-bot  high  pending  12m      48m         {"amount":120.5,"subject":"Refund <1041>","to":"… (38 bytes more)
-pawl-aaaaaaaaaac  send_email  support-bot  high  pending  12m      48m         {"amount":120.5,"subject":"Refund <1041>","to":"… (38 bytes more)
-pawl-bbbbbbbbbbb  send_email  support-bot  high  pending  12m      48m         {"amount":120.5,"subject":"Refund <1041>","to":"… (38 bytes more)
-`
+	const args = `  │ {"amount":120.5,"subject":"Refund <1041>","to":"ana@example.com","token":"[…` + "\n"
+	want := "ID                EXPIRES IN  RISK  APPROVALS  TOOL        AGENT\n" +
+		"pawl-aaaaaaaaaab  48m         high  1 of 2     send_email  support-bot\n" + args +
+		"pawl-aaaaaaaaaac  48m         high  1 of 2     send_email  support-bot\n" + args +
+		"pawl-bbbbbbbbbbb  48m         high  1 of 2     send_email  support-bot\n" + args
 	if r.Code != cli.ExitDone || r.Out != want || r.Err != "" {
 		t.Errorf("code %d, stderr %q, stdout\n%s\nwant\n%s", r.Code, r.Err, r.Out, want)
 	}
 	r = clitest.CommandLine{API: api.URL}.Run(t, "pending", "--limit", "2")
 	r.Want(t, cli.ExitDone, nil, []string{"2 shown of 3; --limit 0 shows all"})
-	if lines := strings.Count(r.Out, "\n"); lines != 3 {
+	if lines := strings.Count(r.Out, "\n"); lines != 5 {
 		t.Errorf("%d lines", lines)
 	}
 	r = clitest.CommandLine{API: api.URL}.Run(t, "pending", "--all", "--limit", "0")
 	r.Want(t, cli.ExitDone, []string{"rejected"}, nil)
-	if lines := strings.Count(r.Out, "\n"); lines != 5 {
+	if lines := strings.Count(r.Out, "\n"); lines != 9 {
 		t.Errorf("%d lines", lines)
+	}
+}
+
+// TestPendingFits has the nearest deadline first, however old the call, and no line that is wider
+// than the terminal.
+func TestPendingFits(t *testing.T) {
+	views := threeRequests(t)
+	views[0] = withField(t, views[0], "tool", strings.Repeat("a_long_tool.", 9))
+	views[1] = withField(t, views[1], "agent", strings.Repeat("字", 60))
+	views[1] = withField(t, views[1], "risk", "critical")
+	views[2] = withField(t, views[2], "deadline", "2026-03-01T12:01:00Z")
+	views[2] = withField(t, views[2], "requirement", map[string]any{"approvals": []map[string]any{{"count": 3, "group": "sre"}, {"count": 1, "group": "fin"}}})
+	api := clitest.NewAPI(t, views...)
+	for _, tt := range []struct {
+		terminal    bool
+		width, most int
+	}{{false, 0, 80}, {true, 0, 80}, {true, 132, 132}, {true, 60, 60}, {true, 3, 90}} {
+		r := clitest.CommandLine{API: api.URL, Terminal: tt.terminal, Width: tt.width}.Run(t, "pending")
+		r.Want(t, cli.ExitDone, []string{"0 of 4"}, nil)
+		for i, line := range strings.Split(r.Out, "\n") {
+			if n := len([]rune(line)) + strings.Count(line, "字"); n > tt.most {
+				t.Errorf("%d columns: line %d has %d: %s", tt.width, i, n, line)
+			}
+			if i == 1 && !strings.HasPrefix(line, "pawl-bbbbbbbbbbb  1m") {
+				t.Errorf("the first is %s", line)
+			}
+		}
+		r = clitest.CommandLine{API: api.URL, Terminal: tt.terminal, Width: tt.width}.Run(t, "pending", "--limit", "1", "-o", "json")
+		r.Want(t, cli.ExitDone, []string{"pawl-bbbbbbbbbbb"}, nil)
 	}
 }
 
@@ -102,7 +131,7 @@ func TestPendingJSON(t *testing.T) {
 func TestTotalsBeyondTheCount(t *testing.T) {
 	api := clitest.NewAPI(t)
 	api.On("GET /api/requests", clitest.Reply(200, fmt.Sprintf(`{"items":[%s],"total":1001,"next_cursor":"x"}`, clitest.Fixture(t, "request.json"))))
-	clitest.CommandLine{API: api.URL}.Run(t, "pending", "--limit", "1").Want(t, cli.ExitDone, nil, []string{"1 shown of more than 1000"})
+	clitest.CommandLine{API: api.URL}.Run(t, "pending", "--all", "--limit", "1").Want(t, cli.ExitDone, nil, []string{"1 shown of more than 1000"})
 }
 
 func TestWatch(t *testing.T) {
@@ -227,20 +256,45 @@ func TestAuditList(t *testing.T) {
 		clitest.Reply(200, fmt.Sprintf(`{"items":[%s],"total":2,"next_cursor":"2"}`, entry("one")))(w, r)
 	})
 	r := clitest.CommandLine{API: api.URL}.Run(t, "audit", "list", "--request", "pawl-k3", "--kind", "call.ended")
-	want := `AT                    CALL                             WHAT        STEP  LEAF           DETAILS
-2026-03-01T12:00:00Z  pawl-k3vq2m7aaaaaaaaaaaaaaaaaaa  call.ended  one   b1b2b3b4b5b6…  {"a":1}
-2026-03-01T12:00:00Z  pawl-k3vq2m7aaaaaaaaaaaaaaaaaaa  call.ended  two   b1b2b3b4b5b6…  {"a":1}
+	want := `AT                    WHAT        CALL          DETAILS
+2026-03-01T12:00:00Z  call.ended  pawl-k3vq2m…  {"a":1}
+2026-03-01T12:00:00Z  call.ended  pawl-k3vq2m…  {"a":1}
 `
 	if r.Code != cli.ExitDone || r.Out != want {
 		t.Errorf("code %d, stdout\n%s\nstderr %s", r.Code, r.Out, r.Err)
 	}
-	if got := api.Requests("GET"); got[1] != "GET /api/audit?kind=call.ended&limit=100&request_id="+clitest.MailID {
+	if got := api.Requests("GET"); got[1] != "GET /api/audit?kind=call.ended&limit=100&order=newest&request_id="+clitest.MailID {
 		t.Errorf("asked %q", got)
 	}
-	clitest.CommandLine{API: api.URL}.Run(t, "audit", "list", "--limit", "1").Want(t, cli.ExitDone, nil, []string{"oldest first; 1 more: narrow with --request or --kind"})
+	clitest.CommandLine{API: api.URL}.Run(t, "audit", "list", "--limit", "1").Want(t, cli.ExitDone, nil, []string{"1 shown of 2; --limit 0 shows all"})
 	r = clitest.CommandLine{API: api.URL}.Run(t, "audit", "list", "-o", "json")
 	if want := `{"items":[` + entry("one") + "," + entry("two") + `],"total":2,"next_cursor":""}` + "\n"; r.Out != want {
 		t.Errorf("JSON %s", r.Out)
+	}
+}
+
+func TestAuditListFilters(t *testing.T) {
+	for _, tt := range []struct {
+		line string
+		code int
+		want string // of the question, or of the error
+	}{
+		{"--tool mail --agent bot --by ana", cli.ExitDone, "agent=bot&by=ana&limit=100&order=newest&tool=mail"},
+		{"--since 2026-03-01T10:00:00+01:00", cli.ExitDone, "order=newest&since=2026-03-01T09%3A00%3A00Z"},
+		{"--last 24h --limit 3", cli.ExitDone, "limit=3&order=newest&since=2026-02-28T12%3A00%3A00Z"},
+		{"--last 90s", cli.ExitDone, "since=2026-03-01T11%3A58%3A30Z"},
+		{"--last 0s", cli.ExitUsage, "--last must say how far"},
+		{"--last yesterday", cli.ExitUsage, "--last must say how far"},
+		{"--last -1h", cli.ExitUsage, "--last must say how far"},
+		{"--since yesterday", cli.ExitUsage, "--since is not a time"},
+		{"--since 2026-03-01T10:00:00Z --last 1h", cli.ExitUsage, "exclude each other"},
+	} {
+		api := clitest.NewAPI(t)
+		api.On("GET /api/audit", clitest.Reply(200, `{"items":[],"total":0,"next_cursor":""}`))
+		r := clitest.CommandLine{API: api.URL}.Run(t, append([]string{"audit", "list"}, strings.Fields(tt.line)...)...)
+		if all := strings.Join(api.Requests("GET"), " ") + r.Err; r.Code != tt.code || !strings.Contains(all, tt.want) {
+			t.Errorf("%s: code %d, %s", tt.line, r.Code, all)
+		}
 	}
 }
 

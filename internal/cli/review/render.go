@@ -15,12 +15,12 @@ import (
 )
 
 func (a *app) request(v client.View) string {
-	s := cli.Sheet{Wrapped: a.IsTerminal(a.Stdout)}
+	s := a.NewSheet()
 	colour := cli.Bold
 	if v.Risk == approval.RiskHigh || v.Risk == approval.RiskCritical {
 		colour = cli.Red
 	}
-	fmt.Fprintf(&s, "%s  %s, risk %s\n", a.Paint(cli.Bold, cli.Cell(cmp.Or(v.Tool, "unknown tool"), 0)),
+	fmt.Fprintf(s, "%s  %s, risk %s\n", a.Paint(cli.Bold, cli.Cell(cmp.Or(v.Tool, "unknown tool"), 0)),
 		a.Paint(cli.Yellow, string(v.Status)), a.Paint(colour, cli.Cell(cmp.Or(string(v.Risk), "not stated"), 20)))
 	s.Field("ID", v.ID)
 	s.Field("Digest", v.Digest)
@@ -36,7 +36,7 @@ func (a *app) request(v client.View) string {
 		s.Field("Label", name+"="+v.Labels[name])
 	}
 	s.Field("Created", cli.Timestamp(v.CreatedAt))
-	a.waitFields(&s, v.Waiting)
+	a.waitFields(s, v.Waiting)
 	if w := v.Waiting; w == nil || w.Until == nil || v.Deadline == nil || !w.Until.Equal(*v.Deadline) {
 		s.Field("Deadline", a.deadline(v))
 	}
@@ -45,7 +45,7 @@ func (a *app) request(v client.View) string {
 		s.Field("Why", p.Why)
 		s.Field("Policy", p.Digest)
 	}
-	cli.ObservedFields(&s, verdictOf(v.Timeline))
+	cli.ObservedFields(s, verdictOf(v.Timeline))
 	s.Field("Needs", needs(v))
 	for _, d := range v.Votes {
 		s.Field("Vote", byline(string(d.Kind), d.Reviewer, d.Channel, d.Authenticated, d.At))
@@ -63,8 +63,8 @@ func (a *app) request(v client.View) string {
 	s.Quote("Title, in the agent's own words (untrusted):", v.Title)
 	s.Quote("Description, in the agent's own words (untrusted):", v.Description)
 	s.Quote("Reason, in the agent's own words (untrusted):", v.Reason)
-	s.JSON("Arguments:", v.Args)
-	s.JSON("Result:", v.Result)
+	s.JSON("Arguments", v.Args)
+	s.JSON("Result", v.Result)
 	if e := v.Error; e != nil {
 		s.Quote("Error ("+approval.Display(e.Code, 40)+"):", cmp.Or(e.Message, "no message"))
 	}

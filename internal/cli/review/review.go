@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +44,7 @@ decision is for exactly what was shown, by its digest.`,
 			if err != nil {
 				return err
 			}
-			page, err := c.Requests(cmd.Context(), q)
+			page, err := requests(cmd.Context(), c, q)
 			if err != nil {
 				return err
 			}
@@ -53,9 +52,8 @@ decision is for exactly what was shown, by its digest.`,
 				a.Note("nothing waits for approval")
 				return nil
 			}
-			slices.SortStableFunc(page.Items, nearestDeadline)
 			r := queueWalk{
-				app: a, ctx: cmd.Context(), c: c, lines: readLines(cmd.Context(), a.Stdin), ends: map[string]int{},
+				app: a, ctx: cmd.Context(), c: c, keys: readLines(cmd.Context(), a.Stdin), ends: map[string]int{},
 			}
 			err = r.reviewAll(page.Items)
 			a.Note("%s", r.summary(len(page.Items)))
@@ -73,24 +71,12 @@ decision is for exactly what was shown, by its digest.`,
 	return cmd
 }
 
-func nearestDeadline(a, b client.View) int {
-	switch {
-	case a.Deadline == nil && b.Deadline == nil:
-		return a.CreatedAt.Compare(b.CreatedAt)
-	case a.Deadline == nil:
-		return 1
-	case b.Deadline == nil:
-		return -1
-	}
-	return a.Deadline.Compare(*b.Deadline)
-}
-
 type queueWalk struct {
 	*app
-	ctx   context.Context
-	c     *client.Client
-	lines <-chan string
-	ends  map[string]int // how many requests ended so
+	ctx  context.Context
+	c    *client.Client
+	keys *keyboard
+	ends map[string]int // how many requests ended so
 }
 
 // How a request leaves the walk, as the summary says it.
@@ -103,8 +89,13 @@ const (
 	endNotJudged  = "sent and not judged yet"
 )
 
-// errQuit ends the walk: the reviewer asked for it, or there is no more input.
-var errQuit = errors.New("quit")
+var (
+	// errQuit ends the walk: the reviewer asked for it.
+	errQuit = errors.New("quit")
+	// errNoKeyboard ends the walk: the input is over, and with it all that could be answered.
+	errNoKeyboard = errors.New("nobody can answer: standard input has ended, and there is no keyboard. " +
+		"Run this in a terminal, or decide with 'pawl approve' and 'pawl reject'")
+)
 
 func (r *queueWalk) reviewAll(views []client.View) error {
 	var failed error
@@ -114,7 +105,7 @@ func (r *queueWalk) reviewAll(views []client.View) error {
 		case err == nil:
 		case errors.Is(err, errQuit):
 			return failed
-		case errors.As(err, new(*client.UncertainError)):
+		case errors.As(err, new(*client.UncertainError)), errors.Is(err, errNoKeyboard):
 			return err
 		case r.ctx.Err() != nil:
 			return failed
@@ -140,7 +131,7 @@ func (r *queueWalk) reviewOne(place, id string) error {
 			return r.Print(fmt.Sprintf("\nno longer pending: %s\n", cli.Summary(v)))
 		}
 		text := "\n" + r.Paint(cli.Bold, place) + "\n" + r.request(v) + r.yours(v) + r.warnings(v)
-		if err := r.Print(text); err != nil {
+		if err := r.Page(text); err != nil {
 			return err
 		}
 		r.dropTypedAhead()
@@ -210,7 +201,7 @@ func (r *queueWalk) choose(v client.View) (kind approval.DecisionKind, notes str
 				return approval.Reject, notes, nil
 			}
 		case "d", "details":
-			details := cmp.Or(timeline(v.Timeline), "no timeline\n")
+			details := cmp.Or(r.timeline(v.Timeline), "no timeline\n")
 			if err := r.Print(details); err != nil {
 				return "", "", err
 			}
@@ -229,14 +220,14 @@ func (r *queueWalk) ask(prompt string) (string, error) {
 	if err := r.Print(prompt); err != nil {
 		return "", err
 	}
-	select {
-	case line, ok := <-r.lines:
-		if ok {
-			return strings.TrimSpace(line), nil
-		}
-	case <-r.ctx.Done():
+	line, err := r.keys.next(r.ctx)
+	switch {
+	case errors.Is(err, io.EOF):
+		return "", errors.Join(errNoKeyboard, r.Print("\n"))
+	case err != nil:
+		return "", errors.Join(errQuit, r.Print("\n"))
 	}
-	return "", errors.Join(errQuit, r.Print("\n"))
+	return strings.TrimSpace(line), nil
 }
 
 // dropTypedAhead drops what a person typed before there was anything to answer: a key pressed twice
@@ -246,17 +237,13 @@ func (r *queueWalk) dropTypedAhead() {
 		return
 	}
 	for {
-		quiet := time.NewTimer(typedAhead)
-		select {
-		case _, ok := <-r.lines:
-			quiet.Stop()
-			if !ok {
-				return
-			}
-			r.Note("ignored what was typed before this request was shown")
-		case <-quiet.C:
+		quiet, cancel := context.WithTimeout(r.ctx, typedAhead)
+		_, err := r.keys.next(quiet)
+		cancel()
+		if err != nil {
 			return
 		}
+		r.Note("ignored what was typed before this request was shown")
 	}
 }
 
@@ -278,13 +265,47 @@ func (r *queueWalk) summary(listed int) string {
 	return strings.Join(parts, ", ")
 }
 
+// keyboard reads lines only when one is wanted: in between, the keys are a pager's.
+type keyboard struct {
+	want   chan<- struct{}
+	lines  <-chan string
+	wanted bool
+}
+
+// next returns the next line. After an error of ctx the line that comes is the next one. io.EOF: the
+// input has ended.
+func (k *keyboard) next(ctx context.Context) (string, error) {
+	if !k.wanted {
+		k.wanted = true
+		k.want <- struct{}{}
+	}
+	select {
+	case line, ok := <-k.lines:
+		if !ok {
+			return "", io.EOF
+		}
+		k.wanted = false
+		return line, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
 // readLines reads lines until the input or ctx ends, so that waiting for a person can be
 // interrupted.
-func readLines(ctx context.Context, in io.Reader) <-chan string {
-	lines := make(chan string)
+func readLines(ctx context.Context, in io.Reader) *keyboard {
+	want, lines := make(chan struct{}, 1), make(chan string)
 	go func() {
 		defer close(lines)
-		for s := bufio.NewScanner(in); s.Scan(); {
+		for s := bufio.NewScanner(in); ; {
+			select {
+			case <-want:
+			case <-ctx.Done():
+				return
+			}
+			if !s.Scan() {
+				return
+			}
 			select {
 			case lines <- s.Text():
 			case <-ctx.Done():
@@ -292,5 +313,5 @@ func readLines(ctx context.Context, in io.Reader) <-chan string {
 			}
 		}
 	}()
-	return lines
+	return &keyboard{want: want, lines: lines}
 }

@@ -40,8 +40,10 @@ func TestReview(t *testing.T) {
 			"1 approved, 1 rejected, 1 skipped\n"},
 		{"details, nonsense, no notes", "d\nmaybe\nNO\n\nq\n", cli.ExitDone,
 			[]string{`pawl-bbbbbbbbbbb/reject {"digest"`}, []string{"Timeline:", "call.requested"}, "0 approved, 1 rejected, 0 skipped, 2 left\n"},
-		{"end of input", "", cli.ExitDone, nil, []string{"1 of 3"}, "0 approved, 0 rejected, 0 skipped, 3 left\n"},
-		{"end of input before the notes", "n\n", cli.ExitDone, nil, nil, "0 approved, 0 rejected, 0 skipped, 3 left\n"},
+		{"no keyboard", "", cli.ExitError, nil, []string{"1 of 3"}, "0 approved, 0 rejected, 0 skipped, 3 left\npawl: nobody can answer: standard input has ended"},
+		{"no keyboard after nonsense", "maybe\n", cli.ExitError, nil, []string{"1 of 3"}, "there is no keyboard"},
+		{"no keyboard after one decision", "y\n", cli.ExitError, []string{"bbb/approve"}, nil, "1 approved, 0 rejected, 0 skipped, 2 left\npawl: nobody can answer"},
+		{"end of input before the notes", "n\n", cli.ExitError, nil, nil, "0 approved, 0 rejected, 0 skipped, 3 left\npawl: nobody can answer"},
 		{"control characters in notes", "n\na\x1bb\nfine\nq\n", cli.ExitDone, []string{`reject {"notes":"fine"`}, nil, "1 rejected"},
 		{"quit", "q\n", cli.ExitDone, nil, nil, "3 left"},
 	} {
@@ -98,7 +100,7 @@ func TestReviewReadsAgainBeforeDeciding(t *testing.T) {
 	other := strings.Repeat("e", 64)
 
 	api := changing(t, mail, withField(t, mail, "digest", other), 1)
-	r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("y\n")}.Run(t, "review", "--as", "ana")
+	r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("y\nq\n")}.Run(t, "review", "--as", "ana")
 	r.Want(t, cli.ExitDone, []string{other}, []string{"has changed since it was shown", "1 left"})
 	if sent := api.Requests("POST"); len(sent) != 0 {
 		t.Errorf("what was not shown was approved: %q", sent)
@@ -181,8 +183,10 @@ func TestReviewForgetsWhatWasTypedAhead(t *testing.T) {
 	api := reviewQueue(t)
 	in, typed := io.Pipe()
 	api.On("POST /api/requests/pawl-bbbbbbbbbbb/approve", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(typed, "y\n") // the key is pressed twice
-		typed.Close()
+		go func() {
+			_, _ = io.WriteString(typed, "y\n") // the key is pressed twice
+			typed.Close()
+		}()
 		clitest.Reply(200, resolved)(w, r)
 	})
 	out := &promptWatcher{prompted: make(chan struct{})}
@@ -194,7 +198,7 @@ func TestReviewForgetsWhatWasTypedAhead(t *testing.T) {
 		Stdin: in, Stdout: out, Stderr: io.Discard, Now: func() time.Time { return clitest.Now },
 		Getenv: func(string) string { return "" }, Environ: func() []string { return nil }, IsTerminal: func(stream any) bool { return stream == any(in) },
 	}, "review", "--as", "ana", "--api", api.URL)
-	if sent := api.Requests("POST"); code != cli.ExitDone || len(sent) != 1 {
+	if sent := api.Requests("POST"); code != cli.ExitError || len(sent) != 1 {
 		t.Errorf("code %d, sent %q", code, sent)
 	}
 }

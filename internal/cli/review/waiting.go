@@ -3,7 +3,6 @@ package review
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -43,15 +42,11 @@ func (a *app) warnings(v client.View) string {
 	if v.Waiting == nil {
 		return ""
 	}
-	var b strings.Builder
-	s := cli.Sheet{Wrapped: a.IsTerminal(a.Stdout)}
+	s := a.NewSheet()
 	for _, p := range v.Waiting.Problems {
-		text := "WARNING (" + cli.Cell(p.Code, 40) + "): " + approval.Display(p.Message, 1000)
-		for _, line := range s.Wrap(text, cli.LineWidth-3) {
-			fmt.Fprintln(&b, a.Paint(cli.Red, "!! "+line))
-		}
+		s.Warn("WARNING (" + cli.Cell(p.Code, 40) + "): " + p.Message)
 	}
-	return b.String()
+	return s.String()
 }
 
 // noteProblems says below a list what keeps its calls, or any, from going on. It asks two questions
@@ -61,10 +56,14 @@ func (a *app) noteProblems(ctx context.Context, c *client.Client, views []client
 	ctx, cancel := context.WithTimeout(ctx, problemsTimeout)
 	defer cancel()
 	if r, err := c.Readiness(ctx); err == nil {
-		for _, name := range []string{"temporal", "namespace", "store", "worker"} {
-			if state := r.Checks[name]; state != "" && state != rest.CheckOK {
-				a.Note("warning: %s", cmp.Or(r.Detail[name], name+" "+string(state)))
+		cause := "" // what the next one of these needs, and misses
+		for _, name := range []string{"temporal", "namespace", "worker", "store"} {
+			state := r.Checks[name]
+			if state == "" || state == rest.CheckOK || cause != "" && name != "store" {
+				continue
 			}
+			a.Note("warning: %s", cmp.Or(r.Detail[name], name+" "+string(state)))
+			cause = name
 		}
 	}
 	listed := map[string]bool{}

@@ -81,6 +81,13 @@ func TestPendingWarns(t *testing.T) {
 		{"no worker, and so an empty list", `{"ready":true,"checks":{"worker":"missing"},"detail":{"worker":"start one"}}`, 200, `{"items":[]}`, "", 0,
 			[]string{"nothing waits for approval\nwarning: start one\n"}, nil},
 		{"not ready", `{"ready":false,"checks":{"temporal":"unavailable"}}`, 503, `{"items":[]}`, "", 3, []string{"warning: temporal unavailable\n"}, nil},
+		{"an outage of Temporal", `{"ready":false,"checks":{"temporal":"unavailable","namespace":"unavailable","worker":"unavailable","store":"missing"},` +
+			`"detail":{"temporal":"Temporal does not answer","namespace":"pawl setup","worker":"start one","store":"no store"}}`, 503, `{"items":[]}`, "", 3,
+			[]string{"warning: Temporal does not answer\nwarning: no store\n"}, []string{"pawl setup", "start one"}},
+		{"no namespace", `{"ready":false,"checks":{"temporal":"ok","namespace":"missing","worker":"unavailable"},` +
+			`"detail":{"namespace":"pawl setup","worker":"start one"}}`, 503, `{"items":[]}`, "", 0, []string{"warning: pawl setup\n"}, []string{"start one"}},
+		{"an outage that an older API tells of", `{"ready":false,"checks":{"temporal":"unavailable","namespace":"unavailable"}}`, 503, `{"items":[]}`, "", 3,
+			[]string{"warning: temporal unavailable\n"}, []string{"namespace"}},
 		{"nobody serves a listed tool", ready, 200, tools, "", 3, []string{`warning: nobody polls the task queue "tools-a" of: send_email.`}, []string{"tools-b", "tools-c", `"pawl"`}},
 		{"an older API", `{}`, 404, `{"items":[{"name":"send_email","queue":"tools-a"}]}`, "", 3, nil, []string{"warning"}},
 		{"for programs", `{"checks":{"worker":"missing"}}`, 200, tools, "-o json", 3, nil, []string{"warning"}},
