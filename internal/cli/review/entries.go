@@ -70,6 +70,14 @@ func (a *app) auditList() *cobra.Command {
 	return cmd
 }
 
+// shortID is the beginning of an ID that Pawl made, for people to look the call up by.
+func shortID(id string) string {
+	if strings.HasPrefix(id, "pawl-") && len(id) > cli.ShortID {
+		id = id[:cli.ShortID]
+	}
+	return cli.Cell(id, 24)
+}
+
 // readSince reads the values of --since and --last. Without both the time is zero.
 func (a *app) readSince(since, last string) (at time.Time, err error) {
 	switch {
@@ -94,7 +102,7 @@ var entryList = cli.Listing[rest.Entry]{
 	Header: []string{"AT", "WHAT", "CALL", "DETAILS"},
 	Row: func(e rest.Entry) []string {
 		return []string{
-			cli.Timestamp(e.At), cli.Cell(e.Kind, 30), cli.Clip(approval.Display(e.CallID, 0), cli.ShortID),
+			cli.Timestamp(e.At), cli.Cell(e.Kind, 30), shortID(e.CallID),
 			summarize(e.Kind, e.Payload, e.Damage),
 		}
 	},

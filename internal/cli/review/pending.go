@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -186,6 +187,7 @@ func (a *app) printRequests(
 	ctx context.Context, c *client.Client, page client.Page[client.View], before string,
 ) error {
 	if len(page.Items) > 0 || before != "" {
+		countVotes(ctx, c, page.Items)
 		if err := a.Print(before + a.requestTable(page.Items)); err != nil {
 			return err
 		}
@@ -229,12 +231,41 @@ func (a *app) requestTable(views []client.View) string {
 	return b.String()
 }
 
-// approvals says how many of the approvals that a call takes have been given: "1 of 2".
-func approvals(v client.View) string {
-	if v.Requirement == nil {
-		return "-"
+// countVotes gives the calls that wait for several people their votes, which only a call's workflow
+// knows before it is settled. It asks for the first of them, and not for long: a call without an
+// answer gets none.
+func countVotes(ctx context.Context, c *client.Client, views []client.View) {
+	const most, atOnce = 50, 8
+	ctx, cancel := context.WithTimeout(ctx, problemsTimeout)
+	defer cancel()
+	var asked sync.WaitGroup
+	free := make(chan struct{}, atOnce)
+	for i := range min(len(views), most) {
+		v := &views[i]
+		if _, all := ballot.Progress(v.View.View); v.Status != approval.StatusPending || all < 2 {
+			continue
+		}
+		asked.Go(func() {
+			free <- struct{}{}
+			defer func() { <-free }()
+			if now, err := c.Request(ctx, v.ID); err == nil && now.Digest == v.Digest {
+				v.Votes, v.Live = now.Votes, now.Live
+			}
+		})
 	}
+	asked.Wait()
+}
+
+// approvals says how many of the approvals that a call takes have been given: "1 of 2"; "? of 2"
+// where its workflow was not asked or did not answer.
+func approvals(v client.View) string {
 	met, all := ballot.Progress(v.View.View)
+	switch {
+	case v.Requirement == nil:
+		return "-"
+	case v.Status == approval.StatusPending && all > 1 && !v.Live:
+		return fmt.Sprintf("? of %d", all)
+	}
 	return fmt.Sprintf("%d of %d", met, all)
 }
 

@@ -44,7 +44,11 @@ func TestBareIDs(t *testing.T) {
 }
 
 func TestPendingTable(t *testing.T) {
-	api := clitest.NewAPI(t, append(threeRequests(t), withField(t, clitest.Fixture(t, "request.json"), "status", "rejected"))...)
+	views := append(threeRequests(t), withField(t, clitest.Fixture(t, "request.json"), "status", "rejected"))
+	for i, one := range views {
+		views[i] = withField(t, one, "live", true)
+	}
+	api := clitest.NewAPI(t, views...)
 	r := clitest.CommandLine{API: api.URL}.Run(t, "pending")
 	const args = `  │ {"amount":120.5,"subject":"Refund <1041>","to":"ana@example.com","token":"[…` + "\n"
 	want := "ID                EXPIRES IN  RISK  APPROVALS  TOOL        AGENT\n" +
@@ -81,7 +85,7 @@ func TestPendingFits(t *testing.T) {
 		width, most int
 	}{{false, 0, 80}, {true, 0, 80}, {true, 132, 132}, {true, 60, 60}, {true, 3, 90}} {
 		r := clitest.CommandLine{API: api.URL, Terminal: tt.terminal, Width: tt.width}.Run(t, "pending")
-		r.Want(t, cli.ExitDone, []string{"0 of 4"}, nil)
+		r.Want(t, cli.ExitDone, []string{"? of 4"}, nil)
 		for i, line := range strings.Split(r.Out, "\n") {
 			if n := len([]rune(line)) + strings.Count(line, "字"); n > tt.most {
 				t.Errorf("%d columns: line %d has %d: %s", tt.width, i, n, line)
@@ -92,6 +96,30 @@ func TestPendingFits(t *testing.T) {
 		}
 		r = clitest.CommandLine{API: api.URL, Terminal: tt.terminal, Width: tt.width}.Run(t, "pending", "--limit", "1", "-o", "json")
 		r.Want(t, cli.ExitDone, []string{"pawl-bbbbbbbbbbb"}, nil)
+	}
+}
+
+// TestPendingAsksForVotes asks the calls that take several approvals how many they have: lists do not
+// know.
+func TestPendingAsksForVotes(t *testing.T) {
+	views := threeRequests(t)
+	live := make([]string, len(views))
+	for i, one := range views {
+		live[i] = withField(t, one, "live", true)
+		views[i] = withField(t, one, "votes", nil)
+	}
+	views[2] = withField(t, views[2], "requirement", map[string]any{"approvals": []map[string]any{{"count": 1}}})
+	api := clitest.NewAPI(t, views...)
+	api.On("GET /api/requests/pawl-aaaaaaaaaab", clitest.Reply(200, live[0]))
+	api.On("GET /api/requests/pawl-aaaaaaaaaac", clitest.Reply(503, `{"code":"unavailable"}`))
+	r := clitest.CommandLine{API: api.URL}.Run(t, "pending")
+	r.Want(t, cli.ExitDone, []string{
+		"pawl-aaaaaaaaaab  48m         high  1 of 2 ", "pawl-aaaaaaaaaac  48m         high  ? of 2 ", "pawl-bbbbbbbbbbb  48m         high  0 of 1 ",
+	}, nil)
+	for _, asked := range api.Requests("GET") {
+		if strings.Contains(asked, "/pawl-bbb") {
+			t.Errorf("asked %s", asked)
+		}
 	}
 }
 
@@ -257,8 +285,8 @@ func TestAuditList(t *testing.T) {
 	})
 	r := clitest.CommandLine{API: api.URL}.Run(t, "audit", "list", "--request", "pawl-k3", "--kind", "call.ended")
 	want := `AT                    WHAT        CALL          DETAILS
-2026-03-01T12:00:00Z  call.ended  pawl-k3vq2m…  {"a":1}
-2026-03-01T12:00:00Z  call.ended  pawl-k3vq2m…  {"a":1}
+2026-03-01T12:00:00Z  call.ended  pawl-k3vq2m7  {"a":1}
+2026-03-01T12:00:00Z  call.ended  pawl-k3vq2m7  {"a":1}
 `
 	if r.Code != cli.ExitDone || r.Out != want {
 		t.Errorf("code %d, stdout\n%s\nstderr %s", r.Code, r.Out, r.Err)

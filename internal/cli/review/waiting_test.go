@@ -105,7 +105,7 @@ func TestPendingWarns(t *testing.T) {
 			}
 			lookups := 0
 			for _, asked := range api.Requests("GET") {
-				if !strings.HasPrefix(asked, "GET /api/requests?") {
+				if !strings.HasPrefix(asked, "GET /api/requests") {
 					lookups++
 				}
 			}
