@@ -7,8 +7,9 @@ GO      ?= go
 BIN     := $(CURDIR)/bin
 TOOLS   := $(BIN)/tools
 MODULES := . dev
-# Without this machine's paths, and without what debuggers need.
-BUILD    = $(GO) build -trimpath -ldflags "-s -w $(1)"
+# Without symbols and what debuggers need, which are a third of a binary and only the linker's. -trimpath would compile
+# everything a second time, Temporal's server too, because tests run without it: only a release has it.
+BUILD    = $(GO) build -ldflags "-s -w $(1)"
 
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -24,7 +25,7 @@ DEV           ?=
 COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build test test-root test-dev crash race lint vulncheck fmt fuzz bench bench-go bench-load bench-results record clean
+.PHONY: help demo dev build release test test-root test-dev crash race lint vulncheck fmt fuzz bench bench-go bench-load bench-results record clean
 
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,10 @@ build: ## all binaries, into bin/ (the first build of Temporal's server takes mi
 	@$(call BUILD) -o $(BIN)/demo-agent ./examples/agent
 	@cd dev && $(call BUILD) -o $(BIN)/pawl-dev ./cmd/pawl-dev
 	@cd dev && $(call BUILD) -o $(BIN)/pawl-demo ./cmd/pawl-demo
+
+release: ## bin/release/pawl, stripped and without the paths of this machine
+	@mkdir -p $(BIN)/release
+	$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/release/pawl ./cmd/pawl
 
 test: test-root test-dev ## every test of both modules
 	@GO=$(GO) .ci/skipped .
