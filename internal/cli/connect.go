@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/build"
+	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -282,6 +284,19 @@ func orNil[S store.Store](s S, err error) (store.Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Exposed says what of a SQLite store every user of the machine may change: its file or the folder
+// around it. It is empty where nothing is.
+func (d Database) Exposed() string {
+	path, sqlite := strings.CutPrefix(d.URL, settings.SQLite)
+	for _, p := range []string{path, filepath.Dir(path)} {
+		if sqlite && osfile.OthersMayWrite(p) {
+			return "every user of this machine may change " + p + ", and with it calls, permits and the audit log: " +
+				"chmod o-w " + p
+		}
+	}
+	return ""
 }
 
 // OpenExisting opens a store that is there with this Pawl's schema, and changes neither: for

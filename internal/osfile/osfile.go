@@ -1,5 +1,5 @@
-// Package osfile does with files what package os does not: a lock that dies with its holder, and
-// names that outlast a crash of the machine.
+// Package osfile does with files what package os does not: a lock that dies with its holder, names
+// that outlast a crash of the machine, and how wide a terminal is.
 package osfile
 
 import (
@@ -22,4 +22,11 @@ func SyncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// OthersMayWrite reports whether every user of the machine may change a file, or what is in a
+// folder. On Windows, and where that is not known, it says no.
+func OthersMayWrite(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0
 }

@@ -51,3 +51,40 @@ func TestSyncDir(t *testing.T) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 }
+
+func TestOthersMayWrite(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pawl.db")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, file} {
+		for mode, want := range map[os.FileMode]bool{
+			0o777: true, 0o777 | os.ModeSticky: true, 0o702: true, 0o666: true, 0o775: false, 0o755: false, 0o700: false,
+		} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			if got := osfile.OthersMayWrite(path); got != want {
+				t.Errorf("%s with %v: %v", filepath.Base(path), mode, got)
+			}
+		}
+	}
+	if osfile.OthersMayWrite(filepath.Join(dir, "none")) {
+		t.Error("others may write to what is not there")
+	}
+}
+
+func TestColumnsOfNoTerminal(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if n := osfile.Columns(f); n != 0 {
+		t.Errorf("a file has %d columns", n)
+	}
+}

@@ -185,7 +185,11 @@ func (d *doctorCommand) checkStore(ctx context.Context) []finding {
 	case err != nil:
 		return []finding{failed("store", err, "")}
 	}
-	return []finding{found("store", stateOK, "%s, its schema fits this Pawl", d.Database), d.clocks(ctx)}
+	there := found("store", stateOK, "%s, its schema fits this Pawl", d.Database)
+	if exposed := d.Database.Exposed(); exposed != "" {
+		there = failed("store", errors.New(exposed), "")
+	}
+	return []finding{there, d.clocks(ctx)}
 }
 
 // clocks compares this host's clock with the store's server. Temporal shows its own nowhere without

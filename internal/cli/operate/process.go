@@ -74,7 +74,15 @@ func (p *process) openStore(ctx context.Context) (opened store.Store, err error)
 		opened, err = p.Database.Open(ctx)
 		return err
 	}, cli.MayRecover)
+	p.warnExposed(ctx)
 	return opened, err
+}
+
+// warnExposed warns of a store that every user of the machine may change.
+func (p *process) warnExposed(ctx context.Context) {
+	if exposed := p.Database.Exposed(); exposed != "" {
+		p.log.WarnContext(ctx, exposed)
+	}
 }
 
 // await tries until it works, fails in a way that waiting can't mend, or the start's time is over.

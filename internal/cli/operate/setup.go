@@ -103,6 +103,7 @@ func (s *setupCommand) run(ctx context.Context) error {
 		s.add(s.attributes(ctx, c, options.Namespace, there.State))
 	}
 	s.add(s.store(ctx))
+	s.warnExposed(ctx)
 	return s.app.report(s.findings)
 }
 
