@@ -168,6 +168,8 @@ func (a *Agent) Start(ctx context.Context, call approval.Call) (*Call, error) {
 	switch {
 	case err == nil:
 		return c, nil
+	case errors.Is(err, ErrClosed):
+		return nil, fmt.Errorf("%w: %s was not started", ErrClosed, s.Call.Tool)
 	case !sent:
 		return nil, fmt.Errorf("pawl: %s was not started: %w", s.Call.Tool, err)
 	case !agent.Permanent(err): // ctx or the agent ended before an answer came

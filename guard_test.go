@@ -332,7 +332,7 @@ func closeDrains(t *testing.T) {
 	if err := <-ended; err != nil && !errors.Is(err, pawl.ErrPending) {
 		t.Error(err)
 	}
-	if _, err := guarded(t.Context(), transfer{}); !errors.Is(err, pawl.ErrClosed) {
+	if _, err := guarded(t.Context(), transfer{}); !errors.Is(err, pawl.ErrClosed) || strings.Count(err.Error(), "pawl:") != 1 {
 		t.Errorf("%v", err)
 	}
 	if err := agent.Serve(t.Context()); !errors.Is(err, pawl.ErrClosed) {

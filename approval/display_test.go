@@ -27,6 +27,18 @@ func TestDisplay(t *testing.T) {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
+	for n, want := range map[int]string{0: "0 rules", 1: "1 rule", 2: "2 rules", -1: "-1 rules", 1001: "1001 rules"} {
+		if got := approval.Plural(n, "rule"); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+	for s, want := range map[string]string{
+		"abcd": "abc… (1 byte more)", "abcde": "abc… (2 bytes more)", "abcé": "abc… (2 bytes more)", "abc": "abc",
+	} {
+		if got := approval.Display(s, 3); got != want {
+			t.Errorf("%s: %s", s, got)
+		}
+	}
 	if got := approval.Display("abcdef", 3); got != "abc… (3 bytes more)" {
 		t.Errorf("cut: %q", got)
 	}

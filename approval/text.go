@@ -32,7 +32,7 @@ func display(s string, most int, lines bool) string {
 	n := 0
 	for i, r := range s {
 		if most > 0 && n >= most {
-			fmt.Fprintf(&b, CutMark+" (%d bytes more)", len(s)-i)
+			b.WriteString(CutMark + " (" + Plural(len(s)-i, "byte") + " more)")
 			break
 		}
 		n++
@@ -48,6 +48,14 @@ func display(s string, most int, lines bool) string {
 		}
 	}
 	return b.String()
+}
+
+// Plural writes "1 byte", "2 bytes": a number of things whose plural ends in s.
+func Plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // hidden reports characters a reader can't see, or that move other ones about: C0/C1 controls,

@@ -91,11 +91,11 @@ func (d *document) keyring() (*Keyring, error) {
 			plainRefuse, plainRead)
 	}
 	if len(d.Keys) == 0 || len(d.Keys) > maxKeys {
-		return nil, fmt.Errorf("it holds %d keys; from 1 to %d are possible", len(d.Keys), maxKeys)
+		return nil, fmt.Errorf("keys in it: %d; from 1 to %d are possible", len(d.Keys), maxKeys)
 	}
 	for i, k := range d.Keys {
 		if len(k.Key) != keySize {
-			return nil, fmt.Errorf("key %d is %d bytes long, not %d", i+1, len(k.Key), keySize)
+			return nil, fmt.Errorf("key %d has the wrong length in bytes: %d instead of %d", i+1, len(k.Key), keySize)
 		}
 		id := idOf(k.Key)
 		switch {
@@ -177,7 +177,7 @@ func (r *Keyring) Format(f fmt.State, _ rune) {
 		fmt.Fprint(f, "no keyring")
 		return
 	}
-	fmt.Fprintf(f, "keyring of %d keys, active %s", len(r.keys), r.active)
+	fmt.Fprintf(f, "keyring (keys: %d, active %s)", len(r.keys), r.active)
 }
 
 // maxFile is more than maxKeys keys need, in bytes.

@@ -51,7 +51,7 @@ func TestParse(t *testing.T) {
 		{"the active key is missing", doc(idOf(other), "read", one), "active"},
 		{"a key twice", doc(idOf(key), "read", one+","+one), "there twice"},
 		{"an ID of another key", doc(idOf(key), "read", strings.Replace(one, idOf(key), idOf(other), 1)), "does not fit"},
-		{"a short key", doc(idOf(key), "read", strings.Replace(one, "AQEB", "", 1)), "bytes long"},
+		{"a short key", doc(idOf(key), "read", strings.Replace(one, "AQEB", "", 1)), "wrong length in bytes"},
 		{"no time", doc(idOf(key), "read", strings.Replace(one, created+",", "", 1)), "created"},
 		{"a time that is none", doc(idOf(key), "read", strings.Replace(one, "2026-01", "hunter2", 1)), "not JSON of the form"},
 	} {

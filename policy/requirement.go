@@ -148,7 +148,7 @@ func readDecisions(v yamlfile.Value) approval.Decisions {
 func (r *reader) readStages(v yamlfile.Value) []approval.Stage {
 	list, _ := v.List()
 	if v.IsList() && (len(list) == 0 || len(list) > maxStages) {
-		v.Problem(fmt.Sprintf("%d stages", len(list)), fmt.Sprintf("write 1 to %d", maxStages))
+		v.Problem(approval.Plural(len(list), "stage"), fmt.Sprintf("write 1 to %d", maxStages))
 		return nil
 	}
 	var out []approval.Stage

@@ -202,9 +202,9 @@ func message(e *jsonschema.ValidationError) string {
 	case *kind.Pattern:
 		return "does not match the pattern " + approval.Display(k.Want, maxShown)
 	case *kind.MinLength:
-		return fmt.Sprintf("is shorter than %d characters", k.Want)
+		return "is shorter than " + approval.Plural(k.Want, "character")
 	case *kind.MaxLength:
-		return fmt.Sprintf("is longer than %d characters", k.Want)
+		return "is longer than " + approval.Plural(k.Want, "character")
 	case *kind.Minimum:
 		return "must be at least " + number(k.Want)
 	case *kind.Maximum:
@@ -216,9 +216,9 @@ func message(e *jsonschema.ValidationError) string {
 	case *kind.MultipleOf:
 		return "must be a multiple of " + number(k.Want)
 	case *kind.MinItems:
-		return fmt.Sprintf("has %d items, needs at least %d", k.Got, k.Want)
+		return fmt.Sprintf("has %s, needs at least %d", approval.Plural(k.Got, "item"), k.Want)
 	case *kind.MaxItems:
-		return fmt.Sprintf("has %d items, takes at most %d", k.Got, k.Want)
+		return fmt.Sprintf("has %s, takes at most %d", approval.Plural(k.Got, "item"), k.Want)
 	case *kind.UniqueItems:
 		return fmt.Sprintf("items %d and %d are equal", k.Duplicates[0], k.Duplicates[1])
 	case *kind.AnyOf:

@@ -174,7 +174,7 @@ func fetch(ctx context.Context, client *http.Client, issuer string) ([]jose.JSON
 		return nil, err
 	}
 	if len(set.Keys) > maxKeys {
-		return nil, fmt.Errorf("%s has %d keys; at most %d are taken", where.Redacted(), len(set.Keys), maxKeys)
+		return nil, fmt.Errorf("keys at %s: %d; at most %d are taken", where.Redacted(), len(set.Keys), maxKeys)
 	}
 	keys := []jose.JSONWebKey{}
 	for _, doc := range set.Keys {

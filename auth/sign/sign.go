@@ -308,7 +308,7 @@ func NewKey() (Key, error) {
 // KeyOf is the key with this private part.
 func KeyOf(private ed25519.PrivateKey) (Key, error) {
 	if len(private) != ed25519.PrivateKeySize {
-		return Key{}, fmt.Errorf("an Ed25519 private key has %d bytes, not %d",
+		return Key{}, fmt.Errorf("an Ed25519 private key has %d bytes; this one: %d",
 			ed25519.PrivateKeySize, len(private))
 	}
 	public := ed25519.NewKeyFromSeed(private.Seed()).Public().(ed25519.PublicKey)

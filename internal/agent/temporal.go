@@ -146,7 +146,7 @@ func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approva
 		TaskQueue:                t.queue,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            fmt.Sprintf("%d tools of an agent", len(p.Tools)),
+		StaticSummary:            approval.Plural(len(p.Tools), "tool") + " of an agent",
 	}, approval.WorkflowPublish, p)
 	if err != nil {
 		return done, calls.Classify(err)

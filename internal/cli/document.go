@@ -101,9 +101,9 @@ func (d *document) text(path, text string) {
 	lines, size := strings.Count(text, "\n")+1, len([]rune(text))
 	switch {
 	case lines > 1:
-		fmt.Fprintf(d, "(%s, see below)", Plural(lines, "line"))
+		fmt.Fprintf(d, "(%s, see below)", approval.Plural(lines, "line"))
 	case size > inPlace:
-		fmt.Fprintf(d, "(%s, see below)", Plural(size, "character"))
+		fmt.Fprintf(d, "(%s, see below)", approval.Plural(size, "character"))
 	default:
 		d.WriteString(quoted(text))
 		return
@@ -138,7 +138,7 @@ func (s *Sheet) JSON(heading string, doc json.RawMessage) {
 	}
 	s.Quote(heading+":", d.String())
 	for _, t := range d.texts {
-		lines := Plural(strings.Count(t.text, "\n")+1, "line")
+		lines := approval.Plural(strings.Count(t.text, "\n")+1, "line")
 		s.Quote(fmt.Sprintf("%s, %s (%s):", heading, Cell(t.path, 40), lines), t.text)
 	}
 	for i, mark := range d.marks {

@@ -153,7 +153,7 @@ func Run(ctx context.Context, env Env, args []string, groups ...Commands) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	code, text := explain(err)
 	text = nameSetting(cmd, err, text)
-	if text != "" {
+	if text = strings.TrimPrefix(text, "pawl: "); text != "" {
 		// Errors quote servers and arguments, so they are as untrusted as those.
 		fmt.Fprintf(env.Stderr, "pawl: %s\n", approval.DisplayLines(text, 2000))
 	}

@@ -177,14 +177,6 @@ func ObservedFields(s *Sheet, v approval.Verdict) {
 	}
 }
 
-// Plural writes "1 rule", "2 rules".
-func Plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
-
 // columnsOf is how many columns a character takes.
 func columnsOf(r rune) int {
 	switch width.LookupRune(r).Kind() {

@@ -126,7 +126,7 @@ func (a *app) printCheck(c checked) error {
 				return err
 			}
 		} else {
-			a.Note("%s; the policy does not load", cli.Plural(len(c.Problems), "problem"))
+			a.Note("%s; the policy does not load", approval.Plural(len(c.Problems), "problem"))
 		}
 	}
 	if !c.OK {
@@ -149,7 +149,7 @@ func (a *app) layersTable(c checked) string {
 		})
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "OK: %s in %s\n", cli.Plural(rules, "rule"), cli.Plural(len(c.Layers), "layer"))
+	fmt.Fprintf(&b, "OK: %s in %s\n", approval.Plural(rules, "rule"), approval.Plural(len(c.Layers), "layer"))
 	b.WriteString(a.Table([]string{"LAYER", "RULES", "DECIDES", "FILE"}, rows))
 	fmt.Fprintf(&b, "digest %s\n", c.Digest)
 	return b.String()

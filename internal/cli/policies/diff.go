@@ -145,7 +145,7 @@ func (d *diffCommand) corpus(cmd *cobra.Command) ([]iter.Seq2[policytest.Case, e
 func (a *app) noteRedacted(r policydiff.Report) {
 	if r.Redacted > 0 {
 		a.Note("warning: in %s values were redacted when recorded; conditions on them are not judged as they were",
-			cli.Plural(r.Redacted, "call"))
+			approval.Plural(r.Redacted, "call"))
 	}
 }
 
@@ -213,7 +213,7 @@ func (a *app) differences(r policydiff.Report) string {
 		if g.Laxer() {
 			word = a.Paint(cli.Red, "LAXER !!")
 		}
-		fmt.Fprintf(&b, "%s %s of %s\n", word, cli.Plural(g.Calls(), "call"), cli.Plural(len(g.Tools), "tool"))
+		fmt.Fprintf(&b, "%s %s of %s\n", word, approval.Plural(g.Calls(), "call"), approval.Plural(len(g.Tools), "tool"))
 		for _, s := range g.Shifts {
 			line, mark := approval.Display(s.String(), 500), "-"
 			if s.Laxer {
@@ -223,7 +223,7 @@ func (a *app) differences(r policydiff.Report) string {
 		}
 		for i, t := range g.Tools {
 			if i == maxTools {
-				fmt.Fprintf(&b, "         and %s more\n", cli.Plural(len(g.Tools)-i, "tool"))
+				fmt.Fprintf(&b, "         and %s more\n", approval.Plural(len(g.Tools)-i, "tool"))
 				break
 			}
 			a.examples(&b, t)
@@ -232,19 +232,19 @@ func (a *app) differences(r policydiff.Report) string {
 	laxer, stricter := len(r.Laxer()), len(r.Stricter())
 	switch {
 	case laxer+stricter == 0:
-		fmt.Fprintf(&b, "no difference over %s\n", cli.Plural(r.Calls, "call"))
+		fmt.Fprintf(&b, "no difference over %s\n", approval.Plural(r.Calls, "call"))
 	case laxer == 0:
-		fmt.Fprintf(&b, "%s: %d stricter, none laxer\n", cli.Plural(r.Calls, "call"), stricter)
+		fmt.Fprintf(&b, "%s: %d stricter, none laxer\n", approval.Plural(r.Calls, "call"), stricter)
 	default:
 		marked := a.Paint(cli.Red, fmt.Sprintf("%d LAXER", laxer))
-		fmt.Fprintf(&b, "%s: %s, %d stricter\n", cli.Plural(r.Calls, "call"), marked, stricter)
+		fmt.Fprintf(&b, "%s: %s, %d stricter\n", approval.Plural(r.Calls, "call"), marked, stricter)
 	}
 	return b.String()
 }
 
 func (a *app) examples(b *strings.Builder, t policydiff.ToolChanges) {
 	tool := a.Paint(cli.Bold, cli.Cell(t.Tool, 0))
-	fmt.Fprintf(b, "         %s, %s\n", tool, cli.Plural(len(t.Changes), "call"))
+	fmt.Fprintf(b, "         %s, %s\n", tool, approval.Plural(len(t.Changes), "call"))
 	rules := ""
 	for i, c := range t.Changes {
 		if i == maxExamples {

@@ -156,6 +156,6 @@ func (a *app) layer(s *cli.Sheet, l policy.LayerSays) {
 		s.Field("  not", r.Where+" "+r.Text+": "+r.WhyNot)
 	}
 	if elsewhere > 0 {
-		s.Field("  not", cli.Plural(elsewhere, "rule")+" for other tools")
+		s.Field("  not", approval.Plural(elsewhere, "rule")+" for other tools")
 	}
 }

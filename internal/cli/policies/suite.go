@@ -159,7 +159,7 @@ func (s *suiteCommand) hint(report policytest.Report) {
 		}
 	}
 	if n > 0 && s.golden == "" {
-		s.Note("%s with nothing expected; --golden FILE compares their verdicts", cli.Plural(n, "call"))
+		s.Note("%s with nothing expected; --golden FILE compares their verdicts", approval.Plural(n, "call"))
 	}
 }
 
@@ -244,11 +244,11 @@ func (s *suiteCommand) text(t testReport) string {
 		if n := failed[suite]; n > 0 {
 			word, rest = s.Paint(cli.Red, "FAIL"), fmt.Sprintf(", %d failed", n)
 		}
-		fmt.Fprintf(&b, "%s %s: %s%s\n", word, approval.Display(suite, 300), cli.Plural(tests[suite], "test"), rest)
+		fmt.Fprintf(&b, "%s %s: %s%s\n", word, approval.Display(suite, 300), approval.Plural(tests[suite], "test"), rest)
 	}
 	if n := len(t.golden); n > 0 {
 		fmt.Fprintf(&b, "%s %s: %s changed; look, then write it anew with "+
-			"--update\n", s.Paint(cli.Red, "FAIL"), approval.Display(s.golden, 300), cli.Plural(n, "verdict"))
+			"--update\n", s.Paint(cli.Red, "FAIL"), approval.Display(s.golden, 300), approval.Plural(n, "verdict"))
 	}
 	if s.update {
 		fmt.Fprintf(&b, "wrote %s\n", approval.Display(s.golden, 300))
@@ -266,7 +266,7 @@ func (s *suiteCommand) coverage(c policytest.Coverage) string {
 	if c.Percent() < int(s.least) {
 		word, rest = s.Paint(cli.Red, "FAIL"), fmt.Sprintf(", at least %d%% are demanded", s.least)
 	}
-	fmt.Fprintf(&b, "%s coverage: %d%% of %s in %s%s\n", word, c.Percent(), cli.Plural(c.Rules, "rule"),
+	fmt.Fprintf(&b, "%s coverage: %d%% of %s in %s%s\n", word, c.Percent(), approval.Plural(c.Rules, "rule"),
 		approval.Display(strings.Join(c.Policy, ", "), 300), rest)
 	for _, r := range c.Missed {
 		fmt.Fprintf(&b, "     never hit: %s\n", approval.Display(r.Where+" "+r.Text, 300))
