@@ -259,3 +259,31 @@ func TestTooManyConnections(t *testing.T) {
 	}
 	hides(t, err, his)
 }
+
+// TestUserOfTheEnvironment is how processes with different users share one configuration file.
+func TestUserOfTheEnvironment(t *testing.T) {
+	database := pgtest.New(t)
+	if err := Migrate(t.Context(), database); err != nil {
+		t.Fatal(err)
+	}
+	name, his := role(t, database, "")
+	run(t, connect(t, database), `GRANT USAGE ON SCHEMA pawl TO "`+name+`"`)
+	run(t, connect(t, database), `GRANT SELECT ON ALL TABLES IN SCHEMA pawl TO "`+name+`"`)
+	t.Cleanup(func() { pgtest.Exec(t, database, `DROP OWNED BY "`+name+`"`) })
+	u, err := url.Parse(his)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	t.Setenv("PGUSER", u.User.Username())
+	t.Setenv("PGPASSWORD", password)
+	u.User = nil
+	s := openWith(t, Options{URL: u.String(), ReadOnly: true})
+	if _, err := s.Entries(t.Context(), store.EntryQuery{}); err != nil {
+		t.Error(err)
+	}
+	var user string
+	if err := connect(t, u.String()).QueryRow(t.Context(), "SELECT current_user").Scan(&user); err != nil || user != name {
+		t.Errorf("the user is %q, %v, want %q", user, err, name)
+	}
+}
