@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 		{"no base64", strings.Replace(good, `"key":"`, `"key":"!`, 1), "not JSON of the form"},
 		{"no plain", strings.Replace(good, `"plain":"refuse",`, ``, 1), "plain"},
 		{"another plain", doc(idOf(key), "yes", one), "plain"},
-		{"no keys", doc(idOf(key), "read", ""), "0 keys"},
+		{"no keys", doc(idOf(key), "read", ""), "keys in it: 0"},
 		{"no active key", doc("", "read", one), "active"},
 		{"the active key is missing", doc(idOf(other), "read", one), "active"},
 		{"a key twice", doc(idOf(key), "read", one+","+one), "there twice"},
