@@ -119,6 +119,9 @@ func (a *Activities) JudgeAndClaim(ctx context.Context, in ClaimInput) (ClaimRes
 		if res, err = a.claimOnce(ctx, in, serverNow(ctx, in.Now)); err == nil {
 			return res, nil
 		}
+		if rejected, ok := errors.AsType[*store.RejectedError](err); ok {
+			return a.endRejected(ctx, in, rejected.Rejection)
+		}
 		if !errors.Is(err, store.ErrRevised) && !errors.Is(err, store.ErrPolicyChanged) {
 			break
 		}

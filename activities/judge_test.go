@@ -283,3 +283,47 @@ func TestExecuteJudgesByTheActivePolicy(t *testing.T) {
 		})
 	}
 }
+
+// A rejection that the API put on record ends the call, whatever its workflow counted.
+func TestClaimObeysARejectionOnRecord(t *testing.T) {
+	for name, tc := range map[string]struct {
+		about  string
+		method string
+		want   approval.Status // none: it is claimed
+	}{
+		"by somebody known":      {"c1", "token", approval.StatusRejected},
+		"where nobody is known":  {"c1", "", approval.StatusRejected},
+		"of another call":        {"c2", "token", ""},
+		"of one that is similar": {"c1/sent", "token", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			b.follow(askOne)
+			b.admit()
+			at := time.Now().UTC().Truncate(time.Microsecond)
+			e, err := audit.New(tc.about, "sent/no", at, audit.Sent{DecisionID: "no", Reviewer: "bob", Channel: "api", Method: tc.method, Digest: "d", At: at})
+			if err == nil {
+				err = b.store.Append(t.Context(), e)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the first answer may be lost
+				res, err := b.judgeAndClaim(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if tc.want == "" {
+					if res.Outcome != nil || b.record().Permit == nil {
+						t.Errorf("%+v", res)
+					}
+					continue
+				}
+				by := approval.Settlement{Kind: approval.SettledReject, By: "bob", Channel: "api", At: at}
+				if o := res.Outcome; o == nil || o.Status != tc.want || o.Error.Code != approval.CodeRejected || *o.Decision != by || b.record().Permit != nil {
+					t.Errorf("%+v", res.Outcome)
+				}
+			}
+		})
+	}
+}

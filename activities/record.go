@@ -138,10 +138,25 @@ func claimed(record store.Record) ClaimResult {
 // endUnclaimed ends a call that people approved and that may not run.
 func (a *Activities) endUnclaimed(ctx context.Context, in ClaimInput, at time.Time,
 	status approval.Status, kind approval.SettlementKind, code, message string) (ClaimResult, error) {
+	return a.endClaim(ctx, in, at, status, &approval.CallError{Code: code, Message: message},
+		approval.Settlement{Kind: kind, By: "pawl", At: at})
+}
+
+// endRejected ends a call whose rejection is on record, though its workflow did not count it.
+func (a *Activities) endRejected(
+	ctx context.Context, in ClaimInput, rejection audit.Sent,
+) (ClaimResult, error) {
+	by := approval.Settlement{ // whoever it was, nothing is signed
+		Kind: approval.SettledReject, By: rejection.Reviewer, Channel: rejection.Channel, At: rejection.At,
+	}
+	why := &approval.CallError{Code: approval.CodeRejected, Message: rejection.Reviewer + " rejected the call"}
+	return a.endClaim(ctx, in, serverNow(ctx, in.Now), approval.StatusRejected, why, by)
+}
+
+func (a *Activities) endClaim(ctx context.Context, in ClaimInput, at time.Time,
+	status approval.Status, why *approval.CallError, by approval.Settlement) (ClaimResult, error) {
 	out := approval.Outcome{
-		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: status,
-		Error:    &approval.CallError{Code: code, Message: message},
-		Decision: &approval.Settlement{Kind: kind, By: "pawl", At: at},
+		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: status, Error: why, Decision: &by,
 	}
 	end := RecordInput{ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: at}
 	ended, err := a.finishAs(ctx, end, out)

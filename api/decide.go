@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -76,6 +77,9 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 				return err
 			}
 		}
+		if kind == approval.Reject && !foreseen.Refused() {
+			s.recordRejection(ctx, id, digest, d)
+		}
 		// A caller that hangs up does not stop it.
 		err = s.calls.Signal(context.WithoutCancel(ctx), id, signalName(kind), approval.DecisionSignal{
 			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: digest,
@@ -86,6 +90,9 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		}
 		if err != nil {
 			p := problemOf(err).about(id, d.ID)
+			if p.Code == rest.CodeTooManySignals {
+				return p
+			}
 			p.Detail += " The decision may have arrived anyway; " +
 				"if you repeat it with this decision_id, it counts only once."
 			return p
@@ -177,6 +184,23 @@ func (s *Server) recordForbidden(ctx context.Context, id string, a approval.Answ
 	}
 	if err != nil && !errors.Is(err, store.ErrReadOnly) {
 		s.o.Logger.ErrorContext(ctx, "a forbidden decision was not put on record", "id", id, "error", err)
+	}
+}
+
+// recordRejection puts a rejection on record before its workflow hears of it: from then on the call
+// can't be claimed, even if the workflow never does. Where this process may not write the record, or
+// can't now, the rejection is sent all the same.
+func (s *Server) recordRejection(ctx context.Context, id, digest string, d approval.Decision) {
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	e, err := audit.New(id, "sent/"+d.ID, at, audit.Sent{
+		DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Method: d.Method, Digest: digest, At: at,
+	})
+	if err == nil {
+		err = s.o.Store.Append(context.WithoutCancel(ctx), e)
+	}
+	if err != nil && !errors.Is(err, store.ErrReadOnly) {
+		s.o.Logger.Log(ctx, s.pace.Level("rejection", slog.LevelWarn),
+			"a rejection was not put on record before it was sent", "id", id, "error", err)
 	}
 }
 

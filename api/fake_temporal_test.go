@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/health"
+	"github.com/pawlhq/pawl/internal/calls"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -55,6 +56,7 @@ type fakeWorkflow struct {
 	call         approval.Call
 	state        approval.State
 	silent       bool // does not answer queries
+	flooded      bool // it got as many signals as Temporal takes
 	result       *commonpb.Payloads
 	closed       chan struct{}
 	signals      []fakeSignal
@@ -238,6 +240,7 @@ func (f *fakeTemporal) describe(id string) (proto.Message, error) {
 			Memo:             w.memo,
 			SearchAttributes: &commonpb.SearchAttributes{},
 			StartTime:        timestamppb.New(w.started),
+			HistoryLength:    int64(map[bool]int{false: 40, true: calls.MaxSignals + 40}[w.flooded]),
 		},
 		PendingWorkflowTask: w.task,
 		PendingActivities:   w.pending,
@@ -267,6 +270,9 @@ func (f *fakeTemporal) signal(req *workflowservice.SignalWorkflowExecutionReques
 	w := f.workflows[req.GetWorkflowExecution().GetWorkflowId()]
 	if w == nil || w.status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return notFound()
+	}
+	if w.flooded {
+		return serviceerror.NewInvalidArgument("exceeded workflow execution limit for signal events")
 	}
 	s := fakeSignal{name: req.SignalName}
 	if s.name == approval.SignalCancel {

@@ -229,8 +229,10 @@ func (q *quotas) countExactly(ctx context.Context, requester string, one *pendin
 	}
 }
 
-// How long callers are advised to pause: where only people can make room, and where calls that end do.
+// How long callers are advised to pause: where only people can make room, where calls that end do, and
+// where nothing does.
 const (
 	pendingPause = 10 * time.Second
 	waitsPause   = time.Second
+	signalsPause = time.Hour // trying again does not help
 )

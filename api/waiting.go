@@ -63,6 +63,7 @@ type lookup struct {
 	tool     *workflowpb.PendingActivityInfo     // the tool's run
 	pending  []*workflowpb.PendingActivityInfo   // the steps under way
 	status   enumspb.WorkflowExecutionStatus
+	events   int64     // in the workflow's history
 	begins   time.Time // later than its start if whoever started it wanted that
 	problems []rest.Obstacle
 }
@@ -83,6 +84,7 @@ func (l *lookup) readWorkflow(ctx context.Context) error {
 		return err
 	}
 	info := d.GetWorkflowExecutionInfo()
+	l.events = info.GetHistoryLength()
 	l.status, l.begins, l.task = info.GetStatus(), info.GetExecutionTime().AsTime(), d.GetPendingWorkflowTask()
 	for _, a := range d.GetPendingActivities() {
 		if l.runsTool(a) {
@@ -156,6 +158,11 @@ func (l *lookup) checkWorkers(ctx context.Context) {
 	if l.status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED {
 		l.problem(rest.ObstaclePaused,
 			"Somebody paused the call's workflow in Temporal. It continues when it is unpaused there.")
+	}
+	if l.events > calls.MaxSignals { // a call that nobody floods has a few dozen
+		l.problem(rest.ObstacleSignals, "The call got thousands of signals, so Temporal may take no more: "+
+			"decisions and withdrawals may not arrive. A rejection by this API is put on record all the same, "+
+			"and keeps the call from running. Else it ends at its deadline, and nothing runs.")
 	}
 	polled, err := l.s.pollers.get(ctx, queue{l.s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
 	switch {

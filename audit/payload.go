@@ -51,6 +51,17 @@ type Refusal struct {
 	Method   string `json:"method,omitempty"` // by which the API knew the reviewer
 }
 
+// Sent: the API sends a rejection to the call's workflow. From then on the call can't be claimed,
+// whether or not the workflow hears of it.
+type Sent struct {
+	DecisionID string    `json:"decision_id"`
+	Reviewer   string    `json:"reviewer"`
+	Channel    string    `json:"channel"`
+	Method     string    `json:"method,omitempty"` // by which the API knew the reviewer; empty: it did not
+	Digest     string    `json:"digest"`
+	At         time.Time `json:"at"`
+}
+
 // Tightened: a call that waits for people takes more than it did, because another policy is active.
 type Tightened struct {
 	Digest      string               `json:"digest"`
@@ -171,6 +182,7 @@ func (Requested) Kind() Kind     { return KindRequested }
 func (Blocked) Kind() Kind       { return KindBlocked }
 func (Decided) Kind() Kind       { return KindDecided }
 func (Refused) Kind() Kind       { return KindRefused }
+func (Sent) Kind() Kind          { return KindSent }
 func (Tightened) Kind() Kind     { return KindTightened }
 func (Claimed) Kind() Kind       { return KindClaimed }
 func (Started) Kind() Kind       { return KindStarted }
@@ -185,7 +197,7 @@ func (KeyRevoked) Kind() Kind    { return KindKeyRevoked }
 
 var payloads = map[Kind]func([]byte) (Payload, error){
 	KindRequested: read[Requested], KindBlocked: read[Blocked],
-	KindDecided: read[Decided], KindRefused: read[Refused],
+	KindDecided: read[Decided], KindRefused: read[Refused], KindSent: read[Sent],
 	KindTightened: read[Tightened], KindClaimed: read[Claimed],
 	KindStarted: read[Started], KindNotStarted: read[NotStarted], KindEnded: read[Ended],
 	KindPolicyApplied: read[PolicyApplied],

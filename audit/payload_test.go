@@ -93,6 +93,12 @@ func TestPayloadGolden(t *testing.T) {
 			`{"more":0,"refused":[{"channel":"api","decision_id":"dec-2","message":"no","method":"token",` +
 				`"outcome":"forbidden","reviewer":"bob","signal":"approve"}]}`,
 			"d798cbac1e09df46f3cde4eebabbf83044c394e67dae507ef72440e498d2082d"},
+		{"sent", "pawl-1", "sent/dec-4", audit.Sent{
+			DecisionID: "dec-4", Reviewer: "bob", Channel: "api", Method: "token", Digest: "d1", At: at,
+		},
+			`{"at":"2026-01-02T03:04:05.678901Z","channel":"api","decision_id":"dec-4","digest":"d1",` +
+				`"method":"token","reviewer":"bob"}`,
+			"55fe2ecd2e1c104ba1931c2ae706ac6eac5a82ea42df741d2aebca50600816b6"},
 		{"tightened", "pawl-1", "tighten/1", audit.Tightened{
 			Digest: "d1", Requirement: approval.Requirement{Approvals: []approval.Approvals{{Group: "sre", Count: 2}}},
 			Policy: approval.PolicyRef{Rule: "p.yaml:3"}, Why: "approvals by sre: 1 → 2", Run: "run-1",

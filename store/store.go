@@ -45,6 +45,8 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrReadOnly: this handle may read only.
 	ErrReadOnly = errors.New("the store is open for reading only")
+	// ErrRejected: a rejection of the call is on record, so it can't be claimed; see RejectedError.
+	ErrRejected = errors.New("a rejection of the call is on record")
 	// ErrRevised: what the call requires was changed since it was judged.
 	ErrRevised = errors.New("what the call requires was changed in the meantime")
 	// ErrPolicyChanged: another version of the policy is active than the one that was to be replaced.
@@ -57,6 +59,12 @@ type DuplicateError struct{ ID string } // of the other one
 func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("the identical call %s is pending", approval.Display(e.ID, 80))
 }
+
+// RejectedError is the ErrRejected of a claim.
+type RejectedError struct{ Rejection audit.Sent }
+
+func (e *RejectedError) Error() string { return ErrRejected.Error() }
+func (e *RejectedError) Unwrap() error { return ErrRejected }
 
 // Store is everything. Consumers ask for the narrow parts.
 type Store interface {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -45,7 +46,7 @@ func TestApplyClaim(t *testing.T) {
 		"admitted as evaluating": {record(approval.StatusEvaluating, nil), "d", true, nil},
 	} {
 		claim.Digest = c.digest
-		next, changed, err := store.ApplyClaim(c.before, 0, claim)
+		next, changed, err := store.ApplyClaim(c.before, store.Now{}, claim)
 		want := c.before
 		if c.changed {
 			want.Permit = &store.Permit{
@@ -61,12 +62,36 @@ func TestApplyClaim(t *testing.T) {
 }
 
 // A permit is taken only by the version of the policy that is active.
+// A rejection on record keeps a call from being claimed, unless it was before, or has ended.
+func TestApplyClaimOfARejectedCall(t *testing.T) {
+	rejected := store.Now{Rejection: &audit.Sent{Reviewer: "ana"}}
+	revised := record(approval.StatusPending, nil)
+	revised.Revision = 1
+	for name, c := range map[string]struct {
+		before store.Record
+		digest string
+		err    error
+	}{
+		"pending":        {record(approval.StatusPending, nil), "d", store.ErrRejected},
+		"changed since":  {revised, "d", store.ErrRejected},
+		"taken before":   {record(approval.StatusExecuting, &store.Permit{Run: "r0"}), "d", nil},
+		"ended":          {record(approval.StatusExpired, nil), "d", nil},
+		"another digest": {record(approval.StatusPending, nil), "e", store.ErrDigest},
+	} {
+		next, changed, err := store.ApplyClaim(c.before, rejected, store.ClaimParams{Digest: c.digest, At: at})
+		var said *store.RejectedError
+		if changed || !errors.Is(err, c.err) || !reflect.DeepEqual(next, c.before) || errors.As(err, &said) && said.Rejection.Reviewer != "ana" {
+			t.Errorf("%s: %+v, changed %v, %v", name, next, changed, err)
+		}
+	}
+}
+
 func TestApplyClaimByAnotherPolicy(t *testing.T) {
 	for judged, want := range map[int64]error{
 		2: nil, store.UnversionedPolicy: nil, 0: store.ErrPolicyChanged, 1: store.ErrPolicyChanged, 3: store.ErrPolicyChanged,
 	} {
 		before := record(approval.StatusPending, nil)
-		_, changed, err := store.ApplyClaim(before, 2, store.ClaimParams{Digest: "d", Policy: judged})
+		_, changed, err := store.ApplyClaim(before, store.Now{Policy: 2}, store.ClaimParams{Digest: "d", Policy: judged})
 		if changed != (want == nil) || !errors.Is(err, want) {
 			t.Errorf("judged by version %d: changed %v, %v", judged, changed, err)
 		}

@@ -51,6 +51,9 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 			"the call was not waiting for approval yet: look at it, then decide again")
 	case status == approval.StatusEvaluating:
 		g.early = append(g.early, d)
+	case status == approval.StatusRejected && d.Kind == approval.Reject && g.recorded != nil &&
+		g.recorded.By == d.Reviewer: // the claim knew of it first
+		g.answer(d, approval.AnswerResolved, "")
 	case status == approval.StatusExpired:
 		g.answer(d, approval.AnswerExpired, "the call expired before this decision")
 	case status != approval.StatusPending:

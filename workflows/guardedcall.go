@@ -52,6 +52,8 @@ type guarded struct {
 	keys      []sign.PublicKey
 	lookups   int // how often keys were asked for
 
+	recorded *approval.Settlement // a rejection for which the claim ended the call
+
 	refusals    []activities.Refusal
 	refusedMore int // beyond maxRefusals
 	refusing    workflow.Future
@@ -256,7 +258,9 @@ func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool
 	g.step(ctx, claimTimeout, steps.JudgeAndClaim, in, &res)
 	switch {
 	case res.Outcome != nil:
-		g.view.Status = res.Outcome.Status
+		if g.view.Status = res.Outcome.Status; g.view.Status == approval.StatusRejected {
+			g.recorded = res.Outcome.Decision
+		}
 	case res.Requirement != nil:
 		g.tighten(res)
 	default:

@@ -216,3 +216,43 @@ func TestPolicyChangesBeforeTheTool(t *testing.T) {
 		}
 	}
 }
+
+// A rejection that the API put on record while the call was about to be claimed wins, whether or not
+// its signal ever comes.
+func TestRejectionsOnRecord(t *testing.T) {
+	for name, tc := range map[string]struct {
+		comes  string // who sends a rejection while the call is claimed; empty: nobody
+		answer approval.AnswerOutcome
+	}{
+		"its signal is lost": {"", ""},
+		"its signal comes":   {"bob", approval.AnswerResolved},
+		"another one's does": {"eve", approval.AnswerAlreadyResolved},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := following(t)
+			h.acts.Store = &meanwhile{Store: h.store, before: func() {
+				at := time.Now().UTC().Truncate(time.Microsecond)
+				e, err := audit.New("call-1", "sent/d2", at, audit.Sent{DecisionID: "d2", Reviewer: "bob", Channel: "api", Digest: "d", At: at})
+				if err == nil {
+					err = h.store.Append(t.Context(), e)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				if tc.comes != "" {
+					h.SignalWorkflow(approval.SignalReject, signal("d2", tc.comes))
+				}
+			}}
+			h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, signal("d1", "ann")) })
+			out := h.call(sendDoc)
+			h.want(out, approval.StatusRejected, approval.CodeRejected, 0)
+			if out.Decision.By != "bob" || out.Error.Message != "bob rejected the call" {
+				t.Errorf("%+v, %+v", out.Decision, out.Error)
+			}
+			h.answered("d1", approval.AnswerAlreadyResolved)
+			if tc.comes != "" {
+				h.answered("d2", tc.answer)
+			}
+		})
+	}
+}

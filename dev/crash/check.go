@@ -259,7 +259,7 @@ func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 				late.Code != approval.CodeNoPermit {
 				return fmt.Errorf("%s, not by an attempt of its own that came late: %s (%v)", e.Kind, e.Payload, err)
 			}
-		case before > 0 && e.Kind != audit.KindRefused:
+		case before > 0 && e.Kind != audit.KindRefused && e.Kind != audit.KindSent:
 			return fmt.Errorf("%s after its end", e.Kind)
 		case e.Kind == audit.KindStarted && kinds[audit.KindClaimed] == 0:
 			return fmt.Errorf("its tool was started without a claim")

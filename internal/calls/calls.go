@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -145,7 +146,7 @@ func (c *Client) Steps(
 }
 
 // Signal sends a signal to a call's workflow, whatever type that has: see Describe. Errors:
-// ErrEnded, *Error.
+// ErrEnded, ErrTooManySignals, *Error.
 func (c *Client) Signal(ctx context.Context, id, name string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
@@ -153,11 +154,20 @@ func (c *Client) Signal(ctx context.Context, id, name string, arg any) error {
 		return ErrEnded
 	}
 	err := c.o.Temporal.SignalWorkflow(ctx, id, "", name, arg)
-	if isNotFound(err) {
+	switch {
+	case isNotFound(err):
 		return ErrEnded
+	case errors.As(err, new(*serviceerror.InvalidArgument)) && strings.Contains(err.Error(), signalLimit):
+		return ErrTooManySignals
 	}
 	return Classify(err)
 }
+
+// signalLimit is how Temporal's server says that a workflow has got as many signals as it takes.
+const signalLimit = "limit for signal events"
+
+// MaxSignals is how many signals a workflow takes, unless Temporal's operator changed that.
+const MaxSignals = 10_000
 
 // Cancel asks for the withdrawal of a call. Errors: ErrUnknown, ErrEnded, *Error.
 func (c *Client) Cancel(ctx context.Context, id string, s approval.CancelSignal) error {

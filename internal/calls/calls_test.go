@@ -338,3 +338,17 @@ func TestImpossibleIDs(t *testing.T) {
 		}
 	}
 }
+
+func TestTooManySignals(t *testing.T) {
+	for text, many := range map[string]bool{
+		"exceeded workflow execution limit for signal events": true,
+		"exceeded limit for signal events of this execution":  true,
+		"signal input is too large":                           false,
+		"":                                                    false,
+	} {
+		err := newClient(&server{signal: serviceerror.NewInvalidArgument(text)}).Signal(t.Context(), "id", "approve", nil)
+		if errors.Is(err, ErrTooManySignals) != many {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

@@ -11,9 +11,12 @@ import (
 
 // Errors that settle a question.
 var (
-	ErrUnknown   = errors.New("no such call is known to Temporal")
-	ErrConflict  = errors.New("the idempotency key was used for another call")
-	ErrEnded     = errors.New("the call had ended before")
+	ErrUnknown  = errors.New("no such call is known to Temporal")
+	ErrConflict = errors.New("the idempotency key was used for another call")
+	ErrEnded    = errors.New("the call had ended before")
+	// ErrTooManySignals: Temporal takes no more signals for this call.
+	ErrTooManySignals = errors.New("the call's workflow has got more signals than Temporal takes")
+
 	ErrNoOutcome = errors.New("the workflow completed with a result that is not an outcome")
 
 	// ErrClosed: the run was closed without a result; a reset may have opened another one.

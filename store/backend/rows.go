@@ -31,9 +31,11 @@ const (
 // Statements of both databases; see DB for how they are written.
 const (
 	SelectCall = `SELECT c.seq, ` + callColumns + fromCall
-	// SelectClaim is SelectCall, and which version of the policy is active.
+	// SelectClaim is SelectCall, and store.Now.
 	SelectClaim = `SELECT c.seq, ` + callColumns +
-		`, (SELECT coalesce(max(seq), 0) FROM pawl.policy_versions)` + fromCall
+		`, (SELECT coalesce(max(seq), 0) FROM pawl.policy_versions)` +
+		`, (SELECT payload FROM pawl.entries WHERE call = c.id AND kind = '` + string(audit.KindSent) +
+		`' ORDER BY seq LIMIT 1)` + fromCall
 	SelectPermit    = `SELECT c.seq, ` + permitColumns + fromCall
 	SelectDuplicate = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
 	UpdateCall      = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
@@ -75,6 +77,16 @@ func Call(id string, row Row, last ...any) (seq int64, r store.Record, err error
 		r.Permit = &p
 	}
 	return seq, r, nil
+}
+
+// callNow reads what SelectClaim finds.
+func callNow(id string, row Row) (seq int64, r store.Record, now store.Now, err error) {
+	var rejection []byte
+	if seq, r, err = Call(id, row, &now.Policy, &rejection); err != nil || rejection == nil {
+		return seq, r, now, err
+	}
+	now.Rejection = &audit.Sent{}
+	return seq, r, now, decode(string(rejection), now.Rejection)
 }
 
 // Permit reads what SelectPermit finds: its columns after the call's number. No row is

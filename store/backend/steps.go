@@ -12,12 +12,11 @@ func (b Base) Claim(ctx context.Context, c store.ClaimParams) (store.Record, err
 		return store.Record{}, err
 	}
 	r, _, err := b.step(ctx, "claim a call", c.ID, SelectClaim, func(row Row, w *Writes) (store.Record, error) {
-		var active int64
-		seq, stored, err := Call(c.ID, row, &active)
+		seq, stored, now, err := callNow(c.ID, row)
 		if err != nil {
 			return stored, err
 		}
-		next, changed, err := store.ApplyClaim(stored, active, c)
+		next, changed, err := store.ApplyClaim(stored, now, c)
 		if err != nil || !changed {
 			return next, About("call", c.ID, err)
 		}

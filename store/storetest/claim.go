@@ -223,3 +223,38 @@ func useWithoutClaim(t *testing.T, s store.Store) {
 	finish(t, s, ending(t, "ran", approval.StatusExecuted))
 	fails(t, "a retry after the end", s.Use(t.Context(), u), store.ErrNoPermit)
 }
+
+func claimOfARejectedCall(t *testing.T, s store.Store) {
+	sent := audit.Sent{DecisionID: "no", Reviewer: "bob", Channel: "api", Method: "token", Digest: digestOf("a"), At: after(2)}
+	reject := func(id string) {
+		t.Helper()
+		e, err := audit.New(id, "sent/no", after(2), sent)
+		if err == nil {
+			err = s.Append(t.Context(), e)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"a", "b", "claimed"} {
+		admit(t, s, waiting(t, id))
+	}
+	first := claim(t, s, claiming(t, "claimed"))
+	reject("a")
+	reject("claimed")
+	if err := s.Append(t.Context(), entry(t, "b", "refused", audit.KindRefused)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Claim(t.Context(), claiming(t, "a"))
+	var rejected *store.RejectedError
+	if !errors.As(err, &rejected) || rejected.Rejection.Reviewer != "bob" || !rejected.Rejection.At.Equal(sent.At) {
+		t.Errorf("Claim of a rejected call: %v, %+v", err, rejected)
+	}
+	if r, err := s.Call(t.Context(), "a"); err != nil || r.Permit != nil {
+		t.Errorf("it has a permit: %+v, %v", r.Permit, err)
+	}
+	claim(t, s, claiming(t, "b"))
+	if again := claim(t, s, claiming(t, "claimed")); again.Permit == nil || !again.Permit.At.Equal(first.Permit.At) {
+		t.Errorf("the permit that was taken before: %+v", again.Permit)
+	}
+}

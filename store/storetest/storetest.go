@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"use: again only by the same execution or retried activity", useRetry},
 			{"use: not after the permit ran out", useRunOut},
 			{"use: not without a claim that holds", useWithoutClaim},
+			{"claim: not over a rejection on record", claimOfARejectedCall},
 			{"finish: the first ending is final", finishFirstWins},
 			{"finish: one of many at once is fresh", finishConcurrently},
 			{"finish: a denial voids an unused permit", finishVoids},
