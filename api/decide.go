@@ -93,8 +93,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			if p.Code == rest.CodeTooManySignals {
 				return p
 			}
-			p.Detail += " The decision may have arrived anyway; " +
-				"if you repeat it with this decision_id, it counts only once."
+			p.Detail += " The decision may have arrived anyway. You may repeat it: it counts only once."
 			return p
 		}
 		a, view := s.judged(ctx, r, d)

@@ -260,5 +260,6 @@ func (r *Registry) Lookup(name string) (*Tool, bool) {
 
 // All returns the tools, sorted by name.
 func (r *Registry) All() []*Tool {
-	return slices.SortedFunc(maps.Values(r.byName), func(a, b *Tool) int { return strings.Compare(a.name, b.name) })
+	byName := func(a, b *Tool) int { return strings.Compare(a.name, b.name) }
+	return slices.SortedFunc(maps.Values(r.byName), byName)
 }

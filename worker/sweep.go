@@ -32,8 +32,9 @@ type sweeper struct {
 }
 
 func newSweeper(o Options) sweeper {
-	temporal := calls.Options{Temporal: o.Client, Namespace: o.Namespace, TaskQueue: o.TaskQueue, Timeout: sweepEvery}
-	return sweeper{o: o, calls: calls.New(temporal)}
+	return sweeper{o: o, calls: calls.New(calls.Options{
+		Temporal: o.Client, Namespace: o.Namespace, TaskQueue: o.TaskQueue, Timeout: sweepEvery,
+	})}
 }
 
 // run sweeps until ctx ends.

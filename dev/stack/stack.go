@@ -299,7 +299,8 @@ func (s *Stack) serveAPI(starting context.Context) error {
 	}
 	server, err := api.New(api.Options{
 		Codec: codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store,
-		Auth: s.authenticator(), PublicURL: s.o.PublicURL, MaxWait: s.o.MaxWait, Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
+		Auth: s.authenticator(), PublicURL: s.o.PublicURL, MaxWait: s.o.MaxWait,
+		Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
 			if !s.ready.Load() {
 				return errors.New("the stack is starting or stopping")
@@ -346,7 +347,8 @@ func (s *Stack) Close() error {
 		errs = append(errs, s.listener.Close())
 	}
 	if s.worker != nil {
-		s.o.Progress("Waiting for running tools (Ctrl-C again stops at once, and what runs ends outcome_unknown) …")
+		s.o.Progress("Waiting for running tools " +
+			"(Ctrl-C again stops at once, and what runs ends outcome_unknown) …")
 		s.StopWorker()
 	}
 	if s.stopFiles != nil {

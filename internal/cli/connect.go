@@ -353,7 +353,8 @@ func FindToDecide(ctx context.Context, c *client.Client, id string) (client.View
 }
 
 // findPending returns the one call among those that fit an ambiguous ID that waits for people.
-func findPending(ctx context.Context, c *client.Client, id string, ambiguous error) (found client.View, err error) {
+func findPending(ctx context.Context, c *client.Client, id string, ambiguous error) (
+	found client.View, err error) {
 	page, err := c.Requests(ctx, client.RequestQuery{Limit: client.MoreThan})
 	if err != nil {
 		return found, err

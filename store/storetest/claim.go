@@ -225,7 +225,9 @@ func useWithoutClaim(t *testing.T, s store.Store) {
 }
 
 func claimOfARejectedCall(t *testing.T, s store.Store) {
-	sent := audit.Sent{DecisionID: "no", Reviewer: "bob", Channel: "api", Method: "token", Digest: digestOf("a"), At: after(2)}
+	sent := audit.Sent{
+		DecisionID: "no", Reviewer: "bob", Channel: "api", Method: "token", Digest: digestOf("a"), At: after(2),
+	}
 	reject := func(id string) {
 		t.Helper()
 		e, err := audit.New(id, "sent/no", after(2), sent)
@@ -247,14 +249,16 @@ func claimOfARejectedCall(t *testing.T, s store.Store) {
 	}
 	_, err := s.Claim(t.Context(), claiming(t, "a"))
 	var rejected *store.RejectedError
-	if !errors.As(err, &rejected) || rejected.Rejection.Reviewer != "bob" || !rejected.Rejection.At.Equal(sent.At) {
+	if !errors.As(err, &rejected) || rejected.Rejection.Reviewer != "bob" ||
+		!rejected.Rejection.At.Equal(sent.At) {
 		t.Errorf("Claim of a rejected call: %v, %+v", err, rejected)
 	}
 	if r, err := s.Call(t.Context(), "a"); err != nil || r.Permit != nil {
 		t.Errorf("it has a permit: %+v, %v", r.Permit, err)
 	}
 	claim(t, s, claiming(t, "b"))
-	if again := claim(t, s, claiming(t, "claimed")); again.Permit == nil || !again.Permit.At.Equal(first.Permit.At) {
+	again := claim(t, s, claiming(t, "claimed"))
+	if again.Permit == nil || !again.Permit.At.Equal(first.Permit.At) {
 		t.Errorf("the permit that was taken before: %+v", again.Permit)
 	}
 }

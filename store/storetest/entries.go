@@ -122,7 +122,8 @@ func entriesFiltered(t *testing.T, s store.Store) {
 		first string
 	}{
 		{store.EntryQuery{Newest: true}, store.ExactTotal + 1, "quiet/3"},
-		{store.EntryQuery{Newest: true, Subject: "busy"}, store.ExactTotal, fmt.Sprintf("busy/%d", store.ExactTotal-1)},
+		{store.EntryQuery{Newest: true, Subject: "busy"}, store.ExactTotal,
+			fmt.Sprintf("busy/%d", store.ExactTotal-1)},
 		{store.EntryQuery{Newest: true, Kind: audit.KindRefused}, store.ExactTotal + 1, "quiet/1"},
 		{store.EntryQuery{}, store.ExactTotal + 1, "busy/0"},
 		{store.EntryQuery{Subject: "busy"}, store.ExactTotal, "busy/0"},
@@ -162,7 +163,8 @@ func entriesOfCalls(t *testing.T, s store.Store) {
 		}
 		return e
 	}
-	applied, err := audit.New("mail-2", "1", after(4), audit.PolicyApplied{Policy: audit.PolicyVersion{By: `an"a`}})
+	version := audit.PolicyVersion{By: `an"a`}
+	applied, err := audit.New("mail-2", "1", after(4), audit.PolicyApplied{Policy: version})
 	if err != nil {
 		t.Fatal(err)
 	}

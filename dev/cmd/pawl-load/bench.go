@@ -28,7 +28,10 @@ func init() {
 	scenarios = []scenario{
 		{name: "calls", short: "guarded calls beside workflows that nobody guards", measure: (*bench).compare},
 		{name: "decision", short: "from a reviewer's decision until the tool begins", measure: (*bench).decide},
-		{name: "memory", short: "memory with calls that wait: a worker's and the dev stack's", alone: (*bench).memory},
+		{
+			name: "memory", alone: (*bench).memory,
+			short: "memory with calls that wait: a worker's and the dev stack's",
+		},
 	}
 }
 

@@ -175,7 +175,8 @@ func (s *setup) connect(ctx context.Context, at child.Addresses, database string
 
 // devStack runs the dev stack, with all of its parts, as a process of its own. restart ends it,
 // starts it anew on its data, and returns how long that start took.
-func (b *bench) devStack(ctx context.Context, name string) (s *setup, restart func() (time.Duration, error), err error) {
+func (b *bench) devStack(ctx context.Context, name string) (
+	s *setup, restart func() (time.Duration, error), err error) {
 	s = &setup{name: name}
 	defer func() {
 		if err != nil {

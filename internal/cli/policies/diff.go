@@ -213,7 +213,8 @@ func (a *app) differences(r policydiff.Report) string {
 		if g.Laxer() {
 			word = a.Paint(cli.Red, "LAXER !!")
 		}
-		fmt.Fprintf(&b, "%s %s of %s\n", word, approval.Plural(g.Calls(), "call"), approval.Plural(len(g.Tools), "tool"))
+		calls, tools := approval.Plural(g.Calls(), "call"), approval.Plural(len(g.Tools), "tool")
+		fmt.Fprintf(&b, "%s %s of %s\n", word, calls, tools)
 		for _, s := range g.Shifts {
 			line, mark := approval.Display(s.String(), 500), "-"
 			if s.Laxer {

@@ -244,7 +244,8 @@ func (s *suiteCommand) text(t testReport) string {
 		if n := failed[suite]; n > 0 {
 			word, rest = s.Paint(cli.Red, "FAIL"), fmt.Sprintf(", %d failed", n)
 		}
-		fmt.Fprintf(&b, "%s %s: %s%s\n", word, approval.Display(suite, 300), approval.Plural(tests[suite], "test"), rest)
+		count := approval.Plural(tests[suite], "test")
+		fmt.Fprintf(&b, "%s %s: %s%s\n", word, approval.Display(suite, 300), count, rest)
 	}
 	if n := len(t.golden); n > 0 {
 		fmt.Fprintf(&b, "%s %s: %s changed; look, then write it anew with "+

@@ -150,7 +150,8 @@ func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery
 }
 
 // requests lists requests: those that wait with the nearest deadline first, others newest first.
-func requests(ctx context.Context, c *client.Client, q client.RequestQuery) (client.Page[client.View], error) {
+func requests(
+	ctx context.Context, c *client.Client, q client.RequestQuery) (client.Page[client.View], error) {
 	if q.Status != "" && q.Status != string(approval.StatusPending) {
 		return c.Requests(ctx, q)
 	}
