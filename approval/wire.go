@@ -114,8 +114,8 @@ type State struct {
 	View
 	// Answers holds the latest answers, oldest first, at most MaxAnswers.
 	Answers []Answer `json:"answers,omitempty"`
-	// Judging is true while answers that arrived around the deadline are being compared with it; they
-	// have no Answer yet.
+	// Judging is true while decisions have no Answer yet: those that arrived around the deadline are
+	// compared with it, or the call is judged again before the one that would settle it counts.
 	Judging bool `json:"judging,omitempty"`
 }
 

@@ -87,10 +87,10 @@ func (g *guarded) count(ctx workflow.Context, d decision) {
 		g.late = append(g.late, d)
 	default:
 		if d.Kind == approval.Approve && j.Outcome == approval.AnswerResolved && g.judgesAgain(ctx) {
-			g.settling = &d
-		} else {
-			g.answer(d, j.Outcome, j.Message)
+			g.settling = &d // it is shown when it is answered
+			return
 		}
+		g.answer(d, j.Outcome, j.Message)
 		g.showVotes()
 	}
 }

@@ -261,6 +261,7 @@ func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool
 		if g.view.Status = res.Outcome.Status; g.view.Status == approval.StatusRejected {
 			g.recorded = res.Outcome.Decision
 		}
+		g.showVotes()
 	case res.Requirement != nil:
 		g.tighten(res)
 	default:
@@ -281,7 +282,9 @@ func (g *guarded) tighten(res activities.ClaimResult) {
 	g.change = "the policy changed, and the call needs " + ballot.Needs(*res.Requirement)
 	g.adm.Revision, g.view.Requirement, g.view.Decision = res.Revision, res.Requirement, nil
 	g.tally, _ = ballot.Count(ballot.RulesOf(g.view), g.tally.Votes())
-	g.showVotes()
+	if g.tally.Settled() == nil {
+		g.showVotes()
+	}
 }
 
 // answerSettling answers the vote that would have settled the call, by what came of its claim.

@@ -200,6 +200,27 @@ func TestDecisionsDuringTheClaim(t *testing.T) {
 	}
 }
 
+// Until the claim has returned, the vote that would settle a call is neither answered nor shown: who
+// finds it among the votes would take it for one of several.
+func TestNoAnswerBeforeTheClaim(t *testing.T) {
+	h := following(t)
+	asked := false
+	h.acts.Store = &meanwhile{Store: h.store, before: func() {
+		asked = true
+		s := h.state()
+		_, answered := s.Find("d1")
+		if !s.Judging || answered || len(s.View.Votes) > 0 || s.View.Status != approval.StatusPending || s.View.Decision != nil {
+			t.Errorf("judging %v, answered %v, %+v", s.Judging, answered, s.View)
+		}
+	}}
+	h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, signal("d1", "ann")) })
+	h.want(h.call(sendDoc), approval.StatusExecuted, "", 1)
+	if v := h.state().View; !asked || len(v.Votes) != 1 {
+		t.Errorf("asked %v, %+v", asked, v.Votes)
+	}
+	h.answered("d1", approval.AnswerResolved)
+}
+
 // Another policy is applied when the permit is taken already.
 func TestPolicyChangesBeforeTheTool(t *testing.T) {
 	for name, doc := range map[string]string{"approved": sendDoc, "allowed": `{"tool":"read","args":{"to":"x"}}`} {
