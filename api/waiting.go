@@ -103,12 +103,22 @@ const executeStep = "Execute"
 
 // stepNames say what the other activities of a call do, after "the step that".
 var stepNames = map[string]string{
-	"Admit":         "asks the policy and records the call",
-	"JudgeAndClaim": "judges the approved call again and claims the permit to run the tool",
-	"Claim":         "records the approval and claims the permit to run the tool",
-	"Record":        "records the call's end",
-	"Refuse":        "records which answers did not count",
-	"AnswerTimes":   "compares the last answers with the deadline",
+	"Admit":       "asks the policy and records the call",
+	claimStep:     "judges the approved call again and claims the permit to run the tool",
+	"Claim":       "records the approval and claims the permit to run the tool",
+	"Record":      "records the call's end",
+	"Refuse":      "records which answers did not count",
+	"AnswerTimes": "compares the last answers with the deadline",
+}
+
+// claimStep is the step between the approval that settles a call and its permit.
+const claimStep = "JudgeAndClaim"
+
+// doing reports whether a step is under way as an ordinary activity.
+func (l *lookup) doing(step string) bool {
+	return slices.ContainsFunc(l.pending, func(a *workflowpb.PendingActivityInfo) bool {
+		return a.GetActivityType().GetName() == step
+	})
 }
 
 // runsTool tells a tool's run from Pawl's steps: it is Execute, or an activity on another task
@@ -284,7 +294,10 @@ func (l *lookup) result() *rest.Waiting {
 	case approval.StatusPending:
 		tally, _ := ballot.Count(ballot.RulesOf(v), v.Votes)
 		w.For, w.Until = tally.Waiting(), v.Deadline
-		if v.Deadline != nil && time.Now().After(*v.Deadline) {
+		switch {
+		case l.doing(claimStep):
+			w.For, w.Until = "the approval to be recorded, after the active policy has judged the call again", nil
+		case v.Deadline != nil && time.Now().After(*v.Deadline):
 			w.For = "its end to be recorded: the deadline has passed"
 		}
 	case approval.StatusApproved:

@@ -163,6 +163,9 @@ func TestWhyACallWaits(t *testing.T) {
 		{"the claim can't be written down", func(w *world) {
 			at(w, approval.StatusApproved, nil).pending = []*workflowpb.PendingActivityInfo{activity("Claim", "pawl", scheduled, 4)}
 		}, `the approval to be recorded, then the permit to run the tool "refund"`, &good, []string{rest.ObstacleStep}, "attempt 4"},
+		{"the claim that judges again can't be written down", func(w *world) {
+			w.request(id).pending = []*workflowpb.PendingActivityInfo{activity("JudgeAndClaim", "pawl", scheduled, 4)}
+		}, "the approval to be recorded, after the active policy has judged the call again", nil, []string{rest.ObstacleStep}, "attempt 4"},
 		{"a step is held", func(w *world) { at(w, approval.StatusApproved, nil) },
 			`the approval to be recorded, then the permit to run the tool "refund"`, &good, []string{rest.ObstacleStep}, "within the hour"},
 		{"a step is paused", func(w *world) {

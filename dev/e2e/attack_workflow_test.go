@@ -267,7 +267,9 @@ func TestRevokedAndRotatedKeys(t *testing.T) {
 	if err != nil || again.Old.RevokedAt == nil {
 		t.Fatalf("%+v, %v", again, err)
 	}
-	b.mustApprove(b.ben, half)
+	if a, err := b.approves(b.ben, half); err == nil {
+		t.Errorf("an approval beside one by a revoked key is answered %+v", a)
+	}
 	b.until("what rests on a revoked key is blocked", func() bool { return b.status(half.ID) == approval.StatusBlocked })
 
 	if _, err := b.admin.EndKey(t.Context(), b.key.ID(), true); err != nil {

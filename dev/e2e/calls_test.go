@@ -102,7 +102,7 @@ func TestCalls(t *testing.T) {
 	for name, tc := range map[string]struct{ doc, code string }{
 		"unknown tool":       {`{"tool":"nope","wait":"20s"}`, approval.CodeUnknownTool},
 		"bad arguments":      {`{"tool":"send","args":{"to":7},"wait":"20s"}`, approval.CodeBadArguments},
-		"unwanted arguments": {`{"tool":"read","args":{"to":"x","To":"y"},"wait":"20s"}`, approval.CodeBadArguments},
+		"unwanted arguments": {`{"tool":"read","args":{"to":"x","cc":"y"},"wait":"20s"}`, approval.CodeBadArguments},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := w.post("/api/calls", tc.doc)
