@@ -256,7 +256,8 @@ func (h history) fits(r store.Record) error {
 		return fmt.Errorf("its claim was answered %d times", h.claims)
 	case approved && len(h.runs) > 0 && h.runs[0].scheduled.Before(h.claimed):
 		return errors.New("its tool was scheduled before its claim was answered")
-	case !approved && h.claims > 0 && v.Status != approval.StatusExpired:
+	case !approved && h.claims > 0 && v.Status != approval.StatusExpired && v.Status != approval.StatusRejected:
+		// A claim finds what is too old, and a rejection that is in the store before its signal came.
 		return errors.New("it was claimed without an approval")
 	}
 	expired := v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire
@@ -266,7 +267,9 @@ func (h history) fits(r store.Record) error {
 		}
 	}
 	for _, kind := range []approval.SettlementKind{approval.SettledApprove, approval.SettledReject} {
-		if v.Decision != nil && v.Decision.Kind == kind && !h.answered(string(kind)) {
+		// A rejection that a claim found in the store may never have been sent.
+		found := kind == approval.SettledReject && h.claims > 0
+		if v.Decision != nil && v.Decision.Kind == kind && !found && !h.answered(string(kind)) {
 			return fmt.Errorf("its history holds no %s", kind)
 		}
 	}
