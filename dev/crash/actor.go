@@ -209,9 +209,11 @@ func (c *actorCall) check(l ledger) error {
 	v := record.View
 	fits := true
 	switch {
-	case c.kind == "allowed", c.settled == approval.Approve,
-		c.unjudged && (c.kind == "approved" || c.kind == "asked twice"):
+	case c.kind == "allowed", c.settled == approval.Approve:
 		fits = l.letGo(v)
+	case c.unjudged && (c.kind == "approved" || c.kind == "asked twice"):
+		// Whoever clears up after the storm may reject it; that goes first until the permit is taken.
+		fits = l.letGo(v) || v.Status == approval.StatusRejected
 	case c.kind == "blocked":
 		fits = v.Status == approval.StatusBlocked
 	case c.settled == approval.Reject, c.unjudged && c.kind == "rejected":

@@ -197,6 +197,8 @@ func (w *world) settledTruthfully(id string, told map[string]*verdictOf) approva
 			truth = (what != by || onRecord(what)) && out.Status != approval.StatusExpired
 		case approval.AnswerExpired:
 			truth = what != by || onRecord(what)
+		case approval.AnswerRecorded: // it counted, and the claim found a rejection on record
+			truth = what == "approve" && by == "reject"
 		case rest.AnswerNotJudged:
 			truth = true // and the decision's own address tells later
 		}
