@@ -110,6 +110,10 @@ const maxJudgings = 4
 // as expired; a call that has ended stays ended. If the policy demands more than the call required,
 // the store keeps that, no permit is taken, and the call goes on waiting: see ClaimResult.
 func (a *Activities) JudgeAndClaim(ctx context.Context, in ClaimInput) (ClaimResult, error) {
+	return a.judgeAndClaim(ctx, &in)
+}
+
+func (a *Activities) judgeAndClaim(ctx context.Context, in *ClaimInput) (ClaimResult, error) {
 	if err := a.mustBeOrdinary(ctx); err != nil {
 		return ClaimResult{}, err
 	}
@@ -118,9 +122,6 @@ func (a *Activities) JudgeAndClaim(ctx context.Context, in ClaimInput) (ClaimRes
 		var res ClaimResult
 		if res, err = a.claimOnce(ctx, in, serverNow(ctx, in.Now)); err == nil {
 			return res, nil
-		}
-		if rejected, ok := errors.AsType[*store.RejectedError](err); ok {
-			return a.endRejected(ctx, in, rejected.Rejection)
 		}
 		if !errors.Is(err, store.ErrRevised) && !errors.Is(err, store.ErrPolicyChanged) {
 			break

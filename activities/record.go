@@ -33,17 +33,17 @@ type ClaimResult struct {
 	Outcome     *approval.Outcome
 	Requirement *approval.Requirement `json:",omitempty"`
 	Revision    int64                 `json:",omitempty"` // that of Requirement
-	// Of a call that may run: the permit and, as the store holds them, what it was given for. An
-	// earlier claim of the same approval, whose workflow task was lost, has another time.
+	// Of a call that may run: the permit and, as the store holds it, the decision that it was given
+	// for. An earlier claim of the same approval, whose workflow task was lost, has another time.
 	Permit   Permit
 	Decision *approval.Settlement `json:",omitempty"`
-	Votes    []approval.Decision  `json:",omitempty"`
+	Votes    []approval.Decision  `json:",omitempty"` // as the store holds them, unless the call waits on
 }
 
 // Claim is JudgeAndClaim for calls that were admitted before there was one. Their workflows know no
 // way back to waiting: what the policy demands by now blocks them.
 func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, error) {
-	res, err := a.JudgeAndClaim(ctx, in)
+	res, err := a.judgeAndClaim(ctx, &in)
 	if err != nil || res.Requirement == nil {
 		return res, err
 	}
@@ -51,7 +51,9 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 		approval.CodePolicyChanged, "the active policy demands more than the call was approved with; nothing ran")
 }
 
-func (a *Activities) claimOnce(ctx context.Context, in ClaimInput, now time.Time) (ClaimResult, error) {
+// claimOnce is one try at a claim. It makes in hide what the store's verdict hides, and the active
+// policy's, whatever the workflow said.
+func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Time) (ClaimResult, error) {
 	record, err := a.Store.Call(ctx, in.ID)
 	if err != nil {
 		return ClaimResult{}, err
@@ -60,7 +62,7 @@ func (a *Activities) claimOnce(ctx context.Context, in ClaimInput, now time.Time
 	digest, digestErr := in.Call.Digest(in.ID)
 	switch {
 	case digestErr != nil || digest != in.Digest || record.View.Digest != in.Digest:
-		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
+		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
 			"the call is not the one that was admitted; nothing ran")
 	case record.View.Status.Ended() || record.Permit != nil:
 		return claimed(record), nil
@@ -73,20 +75,20 @@ func (a *Activities) claimOnce(ctx context.Context, in ClaimInput, now time.Time
 	case err != nil:
 		return ClaimResult{}, err
 	case why != "":
-		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny,
+		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny,
 			approval.CodeUntrusted, why+"; nothing ran")
 	case now.After(by.At.Add(validFor)):
-		return a.endUnclaimed(ctx, in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
+		return a.endUnclaimed(ctx, *in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
 			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", validFor))
 	}
 	switch offered, err := a.offered(ctx, record.View.Tool, in.Queue); {
 	case err != nil:
 		return ClaimResult{}, err
 	case !offered:
-		return a.endUnclaimed(ctx, in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUnknownTool,
+		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUnknownTool,
 			"the tool is no longer offered on the task queue where it was when the call was admitted; nothing ran")
 	}
-	again, version, err := a.judgeAgain(ctx, &in, record, now)
+	again, version, err := a.judgeAgain(ctx, in, record, now)
 	switch {
 	case err != nil:
 		return ClaimResult{}, err
@@ -110,7 +112,11 @@ func (a *Activities) claimOnce(ctx context.Context, in ClaimInput, now time.Time
 		return ClaimResult{}, err
 	}
 	claiming.Entries = append(claiming.Entries, entry)
-	if record, err = a.Store.Claim(ctx, claiming); err != nil {
+	record, err = a.Store.Claim(ctx, claiming)
+	if rejected, ok := errors.AsType[*store.RejectedError](err); ok {
+		return a.endRejected(ctx, *in, now, rejected.Rejection)
+	}
+	if err != nil {
 		return ClaimResult{}, err
 	}
 	return claimed(record), nil
@@ -130,7 +136,7 @@ func (a *Activities) offered(ctx context.Context, name, queue string) (bool, err
 // claimed is the result of a claim by what the store holds after it.
 func claimed(record store.Record) ClaimResult {
 	if out := ended(record); out != nil {
-		return ClaimResult{Outcome: out}
+		return ClaimResult{Outcome: out, Votes: record.View.Votes}
 	}
 	return ClaimResult{Permit: permit(record.Permit), Decision: record.View.Decision, Votes: record.View.Votes}
 }
@@ -142,15 +148,18 @@ func (a *Activities) endUnclaimed(ctx context.Context, in ClaimInput, at time.Ti
 		approval.Settlement{Kind: kind, By: "pawl", At: at})
 }
 
-// endRejected ends a call whose rejection is on record, though its workflow did not count it.
+// endRejected ends a call whose rejection is on record, though its workflow did not count it. From
+// then on the rejection is one of the call's votes: whoever sent it is told that it counted.
 func (a *Activities) endRejected(
-	ctx context.Context, in ClaimInput, rejection audit.Sent,
+	ctx context.Context, in ClaimInput, at time.Time, sent audit.Sent,
 ) (ClaimResult, error) {
-	by := approval.Settlement{ // whoever it was, nothing is signed
-		Kind: approval.SettledReject, By: rejection.Reviewer, Channel: rejection.Channel, At: rejection.At,
+	vote := approval.Decision{ // whoever it was, nothing is signed
+		ID: sent.DecisionID, Kind: approval.Reject, Reviewer: sent.Reviewer, Channel: sent.Channel,
+		Method: sent.Method, At: sent.At,
 	}
-	why := &approval.CallError{Code: approval.CodeRejected, Message: rejection.Reviewer + " rejected the call"}
-	return a.endClaim(ctx, in, serverNow(ctx, in.Now), approval.StatusRejected, why, by)
+	in.Votes = append(slices.Clip(in.Votes), vote)
+	why := &approval.CallError{Code: approval.CodeRejected, Message: sent.Reviewer + " rejected the call"}
+	return a.endClaim(ctx, in, at, approval.StatusRejected, why, *vote.Settlement())
 }
 
 func (a *Activities) endClaim(ctx context.Context, in ClaimInput, at time.Time,
@@ -160,7 +169,7 @@ func (a *Activities) endClaim(ctx context.Context, in ClaimInput, at time.Time,
 	}
 	end := RecordInput{ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: at}
 	ended, err := a.finishAs(ctx, end, out)
-	return ClaimResult{Outcome: ended}, err
+	return ClaimResult{Outcome: ended, Votes: shown(end.redactor(), in.Votes)}, err
 }
 
 // RecordInput is how a call ended, as the workflow knows it.

@@ -110,6 +110,40 @@ func TestFor(t *testing.T) {
 	}
 }
 
+// The approval that met what a call takes did not count if the call's claim ended it for all that.
+func TestStoppedByTheClaim(t *testing.T) {
+	ana := approval.Decision{ID: "one", Kind: approval.Approve, Reviewer: "ana"}
+	bo := approval.Decision{ID: "two", Kind: approval.Approve, Reviewer: "bo"}
+	no := approval.Decision{ID: "no", Kind: approval.Reject, Reviewer: "cy"}
+	pawl := &approval.Settlement{Kind: approval.SettledDeny, By: "pawl"}
+	const recorded, resolved = approval.AnswerRecorded, approval.AnswerResolved
+	for name, tc := range map[string]struct {
+		count  int
+		status approval.Status
+		by     *approval.Settlement
+		votes  []approval.Decision
+		want   []approval.AnswerOutcome
+	}{
+		"blocked":           {1, approval.StatusBlocked, pawl, []approval.Decision{ana}, []approval.AnswerOutcome{approval.AnswerAlreadyResolved}},
+		"expired":           {1, approval.StatusExpired, pawl, []approval.Decision{ana}, []approval.AnswerOutcome{approval.AnswerExpired}},
+		"the second":        {2, approval.StatusBlocked, pawl, []approval.Decision{ana, bo}, []approval.AnswerOutcome{recorded, approval.AnswerAlreadyResolved}},
+		"a rejection found": {1, approval.StatusRejected, no.Settlement(), []approval.Decision{ana, no}, []approval.AnswerOutcome{approval.AnswerAlreadyResolved, resolved}},
+		"too few, rejected": {2, approval.StatusRejected, no.Settlement(), []approval.Decision{ana, no}, []approval.AnswerOutcome{recorded, resolved}},
+		"approved":          {2, approval.StatusExecuted, bo.Settlement(), []approval.Decision{ana, bo}, []approval.AnswerOutcome{recorded, resolved}},
+		"still waiting":     {1, approval.StatusPending, nil, []approval.Decision{ana}, []approval.AnswerOutcome{recorded}},
+	} {
+		v := approval.View{Status: tc.status, Votes: tc.votes, Decision: tc.by,
+			Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: tc.count}}}}
+		var got []approval.AnswerOutcome
+		for _, a := range ballot.Answers(v) {
+			got = append(got, a.Outcome)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
 func TestClosed(t *testing.T) {
 	votes := []approval.Decision{{ID: "one", Kind: approval.Approve, Reviewer: "ana"}, {ID: "two", Kind: approval.Approve, Reviewer: "bo"}}
 	for name, tc := range map[string]struct {

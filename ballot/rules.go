@@ -153,9 +153,13 @@ func groups(r approval.Requirement) string {
 // so this tells it when the answers themselves are gone.
 func Answers(v approval.View) []approval.Answer {
 	var out []approval.Answer
+	inVain := stopped(v)
 	for i, vote := range v.Votes {
 		a := approval.Answer{DecisionID: vote.ID, Outcome: approval.AnswerRecorded}
-		if by := v.Decision; by != nil && i == len(v.Votes)-1 && by.Kind == approval.SettlementKind(vote.Kind) {
+		switch by := v.Decision; {
+		case vote.ID == inVain:
+			a.Outcome = afterEnd(v)
+		case by != nil && i == len(v.Votes)-1 && by.Kind == approval.SettlementKind(vote.Kind):
 			a.Outcome = approval.AnswerResolved
 		}
 		out = append(out, a)
@@ -163,13 +167,31 @@ func Answers(v approval.View) []approval.Answer {
 	return out
 }
 
+// stopped is the ID of the approval that met what the call takes, where the call's claim found that
+// it may not run for all that; empty: there is none.
+func stopped(v approval.View) string {
+	if !v.Status.Ended() || v.Decision == nil || v.Decision.Kind == approval.SettledApprove {
+		return ""
+	}
+	tally, _ := Count(RulesOf(v), v.Votes)
+	if by := tally.Settled(); by != nil && by.Kind == approval.Approve {
+		return by.ID
+	}
+	return ""
+}
+
+// afterEnd answers what can't count any more.
+func afterEnd(v approval.View) approval.AnswerOutcome {
+	if v.Status == approval.StatusExpired {
+		return approval.AnswerExpired
+	}
+	return approval.AnswerAlreadyResolved
+}
+
 // Closed answers a decision about a call that takes none: it has ended, or never was a request. A
 // repeat of one that counted gets its answer.
 func Closed(v approval.View, d approval.Decision) approval.Answer {
-	a := approval.Answer{DecisionID: d.ID, Outcome: approval.AnswerAlreadyResolved}
-	if v.Status == approval.StatusExpired {
-		a.Outcome = approval.AnswerExpired
-	}
+	a := approval.Answer{DecisionID: d.ID, Outcome: afterEnd(v)}
 	for _, past := range Answers(v) {
 		if past.DecisionID == d.ID {
 			a = past

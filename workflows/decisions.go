@@ -51,9 +51,9 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 			"the call was not waiting for approval yet: look at it, then decide again")
 	case status == approval.StatusEvaluating:
 		g.early = append(g.early, d)
-	case status == approval.StatusRejected && d.Kind == approval.Reject && g.recorded != nil &&
-		g.recorded.By == d.Reviewer: // the claim knew of it first
-		g.answer(d, approval.AnswerResolved, "")
+	case g.stopped:
+		a := g.afterClaim(d)
+		g.answer(d, a.Outcome, a.Message)
 	case status == approval.StatusExpired:
 		g.answer(d, approval.AnswerExpired, "the call expired before this decision")
 	case status != approval.StatusPending:
@@ -172,13 +172,20 @@ func (g *guarded) judgeLate(ctx workflow.Context, deadline time.Time) {
 	var answers activities.Answers
 	in := activities.AnswersInput{ID: g.view.ID, Run: runID(ctx), Deadline: deadline}
 	g.ordinary(ctx, steps.AnswerTimes, in, &answers)
-	held := g.late
-	g.late = nil
-	for _, d := range held {
+	var inTime, tooLate []decision
+	for _, d := range g.late {
 		d.At, d.timed = deadline, true // at the earliest
-		if inTime := answers.InTime[d.signal]; d.nth <= len(inTime) {
-			d.At = stamp(inTime[d.nth-1])
+		if times := answers.InTime[d.signal]; d.nth <= len(times) {
+			d.At = stamp(times[d.nth-1])
+			inTime = append(inTime, d)
+		} else {
+			tooLate = append(tooLate, d)
 		}
+	}
+	g.late = nil
+	// Those that came in time go first: if one of them settles the call, its claim has a say about the
+	// others.
+	for _, d := range slices.Concat(inTime, tooLate) {
 		g.judge(ctx, d)
 	}
 }

@@ -52,7 +52,7 @@ type guarded struct {
 	keys      []sign.PublicKey
 	lookups   int // how often keys were asked for
 
-	recorded *approval.Settlement // a rejection for which the claim ended the call
+	stopped bool // the claim ended the call
 
 	refusals    []activities.Refusal
 	refusedMore int // beyond maxRefusals
@@ -258,10 +258,8 @@ func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool
 	g.step(ctx, claimTimeout, steps.JudgeAndClaim, in, &res)
 	switch {
 	case res.Outcome != nil:
-		if g.view.Status = res.Outcome.Status; g.view.Status == approval.StatusRejected {
-			g.recorded = res.Outcome.Decision
-		}
-		g.showVotes()
+		g.stopped = true
+		g.view.Status, g.view.Decision, g.view.Votes = res.Outcome.Status, res.Outcome.Decision, res.Votes
 	case res.Requirement != nil:
 		g.tighten(res)
 	default:
@@ -295,16 +293,25 @@ func (g *guarded) answerSettling() {
 	}
 	g.settling = nil
 	isIt := func(v approval.Decision) bool { return v.ID == d.ID }
-	switch status := g.view.Status; {
-	case status == approval.StatusExecuting:
+	switch {
+	case g.view.Status == approval.StatusExecuting:
 		g.answer(*d, approval.AnswerResolved, "")
-	case status != approval.StatusPending:
-		g.answer(*d, approval.AnswerAlreadyResolved, "the call is "+string(status)+": it may not run any more")
+	case g.stopped: // the claim has put it on record
+		g.answers.add(g.afterClaim(*d))
 	case slices.ContainsFunc(g.tally.Votes(), isIt):
 		g.answer(*d, approval.AnswerRecorded, g.change)
 	default:
 		g.answer(*d, approval.AnswerForbidden, g.change+": decide again")
 	}
+}
+
+// afterClaim is the answer to a decision about a call that its claim has ended.
+func (g *guarded) afterClaim(d decision) approval.Answer {
+	a := ballot.Closed(g.view, d.Decision.Decision)
+	if a.Message == "" && !a.Outcome.Counted() {
+		a.Message = "the call is " + string(g.view.Status) + ": it may not run any more"
+	}
+	return a
 }
 
 // record writes the outcome and returns the one that the store holds.

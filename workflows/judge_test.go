@@ -247,7 +247,7 @@ func TestRejectionsOnRecord(t *testing.T) {
 	}{
 		"its signal is lost": {"", ""},
 		"its signal comes":   {"bob", approval.AnswerResolved},
-		"another one's does": {"eve", approval.AnswerAlreadyResolved},
+		"another one's does": {"eve", approval.AnswerInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := following(t)
@@ -267,6 +267,10 @@ func TestRejectionsOnRecord(t *testing.T) {
 			h.after(time.Second, func() { h.SignalWorkflow(approval.SignalApprove, signal("d1", "ann")) })
 			out := h.call(sendDoc)
 			h.want(out, approval.StatusRejected, approval.CodeRejected, 0)
+			v := h.state().View
+			if len(v.Votes) != 2 || v.Votes[0].ID != "d1" || v.Votes[1].ID != "d2" || v.Votes[1].Kind != approval.Reject {
+				t.Errorf("the votes are %+v", v.Votes)
+			}
 			if out.Decision.By != "bob" || out.Error.Message != "bob rejected the call" {
 				t.Errorf("%+v, %+v", out.Decision, out.Error)
 			}

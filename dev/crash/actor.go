@@ -197,6 +197,13 @@ func (w *world) repeatDecision(ctx context.Context, c *actorCall) {
 	}
 }
 
+// clearedUp reports whether rejectRest ended a call: a rejection goes before an approval whose claim
+// has not returned.
+func clearedUp(v approval.View) bool {
+	last := len(v.Votes) - 1
+	return v.Status == approval.StatusRejected && last >= 0 && v.Votes[last].ID == restID(v.ID)
+}
+
 // check holds what was acknowledged about a call against how it ended.
 func (c *actorCall) check(l ledger) error {
 	record, known := l.records[approval.KeyedID(c.subject, c.key)]
@@ -212,8 +219,7 @@ func (c *actorCall) check(l ledger) error {
 	case c.kind == "allowed", c.settled == approval.Approve:
 		fits = l.letGo(v)
 	case c.unjudged && (c.kind == "approved" || c.kind == "asked twice"):
-		// Whoever clears up after the storm may reject it; that goes first until the permit is taken.
-		fits = l.letGo(v) || v.Status == approval.StatusRejected
+		fits = l.letGo(v) || clearedUp(v)
 	case c.kind == "blocked":
 		fits = v.Status == approval.StatusBlocked
 	case c.settled == approval.Reject, c.unjudged && c.kind == "rejected":

@@ -34,8 +34,9 @@ type history struct {
 	ends    []string // the types of the events that close it
 	outcome approval.Outcome
 	runs    []toolRun
-	claims  int       // how many were answered
+	claims  int       // how many were answered with a permit, or that the approval had run out
 	claimed time.Time // when the last one was
+	refused bool      // a claim found a rejection in the store
 	found   bool      // Admit found the call claimed: by a workflow task that was lost
 	answers []answer
 	broken  []string // what a healthy workflow never has
@@ -120,7 +121,7 @@ func readHistory(
 				h.found = foundClaimed(e.GetActivityTaskCompletedEventAttributes().GetResult())
 			}
 			if scheduled[of] == "JudgeAndClaim" && how == "" {
-				h.claims, h.claimed = h.claims+1, at
+				h.claim(e.GetActivityTaskCompletedEventAttributes().GetResult(), at)
 			}
 			if r := runs[of]; r != nil {
 				r.ended = at
@@ -135,7 +136,7 @@ func readHistory(
 				h.found = foundClaimed(m.GetDetails()["result"])
 			}
 			if note == "JudgeAndClaim" {
-				h.claims, h.claimed = h.claims+1, at
+				h.claim(m.GetDetails()["result"], at)
 			}
 		}
 		h.close(e, &note)
@@ -174,6 +175,21 @@ func foundClaimed(result *commonpb.Payloads) bool {
 		}
 	}
 	return admission.Claimed
+}
+
+// claim takes note of a claim's answer.
+func (h *history) claim(result *commonpb.Payloads, at time.Time) {
+	var answer activities.ClaimResult
+	for _, p := range result.GetPayloads() {
+		if err := json.Unmarshal(p.GetData(), &answer); err != nil {
+			h.broken = append(h.broken, "the answer to a claim: "+err.Error())
+		}
+	}
+	if out := answer.Outcome; out != nil && out.Status == approval.StatusRejected {
+		h.refused = true
+		return
+	}
+	h.claims, h.claimed = h.claims+1, at
 }
 
 // activityEnd is the activity that an event ends, and how if not with a result.
@@ -256,8 +272,7 @@ func (h history) fits(r store.Record) error {
 		return fmt.Errorf("its claim was answered %d times", h.claims)
 	case approved && len(h.runs) > 0 && h.runs[0].scheduled.Before(h.claimed):
 		return errors.New("its tool was scheduled before its claim was answered")
-	case !approved && h.claims > 0 && v.Status != approval.StatusExpired && v.Status != approval.StatusRejected:
-		// A claim finds what is too old, and a rejection that is in the store before its signal came.
+	case !approved && h.claims > 0 && v.Status != approval.StatusExpired:
 		return errors.New("it was claimed without an approval")
 	}
 	expired := v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire
@@ -267,8 +282,7 @@ func (h history) fits(r store.Record) error {
 		}
 	}
 	for _, kind := range []approval.SettlementKind{approval.SettledApprove, approval.SettledReject} {
-		// A rejection that a claim found in the store may never have been sent.
-		found := kind == approval.SettledReject && h.claims > 0
+		found := kind == approval.SettledReject && h.refused // it may never have been sent
 		if v.Decision != nil && v.Decision.Kind == kind && !found && !h.answered(string(kind)) {
 			return fmt.Errorf("its history holds no %s", kind)
 		}

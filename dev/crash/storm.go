@@ -139,11 +139,14 @@ func (w *world) rejectRest() {
 		}
 		for _, v := range page.Items {
 			if v.Deadline.After(time.Now().Add(patience)) {
-				_, _ = w.decide(w.t.Context(), w.ana, v.ID, client.Decision{Kind: approval.Reject, ID: v.ID + "-rest"})
+				_, _ = w.decide(w.t.Context(), w.ana, v.ID, client.Decision{Kind: approval.Reject, ID: restID(v.ID)})
 			}
 		}
 		return len(page.Items) == 0
 	})
 }
+
+// restID is the ID of rejectRest's decision about a call.
+func restID(callID string) string { return callID + "-rest" }
 
 func since(began time.Time) time.Duration { return time.Since(began).Round(time.Millisecond) }

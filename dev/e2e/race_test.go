@@ -137,10 +137,6 @@ func TestEverybodyDecidesAtTheDeadline(t *testing.T) {
 	t.Logf("%d calls: %v", calls, count)
 }
 
-// onRecord reports whether a decision ends a call even where its signal came too late: a rejection is
-// in the store before it is sent, and no permit is taken beside it.
-func onRecord(what string) bool { return what == "reject" }
-
 func decideAs(as *client.Client, id, what, digest string) verdictOf {
 	var outcome approval.AnswerOutcome
 	var err error
@@ -194,11 +190,9 @@ func (w *world) settledTruthfully(id string, told map[string]*verdictOf) approva
 		case approval.AnswerResolved:
 			truth = what == by
 		case approval.AnswerAlreadyResolved:
-			truth = (what != by || onRecord(what)) && out.Status != approval.StatusExpired
+			truth = what != by && out.Status != approval.StatusExpired
 		case approval.AnswerExpired:
-			truth = what != by || onRecord(what)
-		case approval.AnswerRecorded: // it counted, and the claim found a rejection on record
-			truth = what == "approve" && by == "reject"
+			truth = what != by
 		case rest.AnswerNotJudged:
 			truth = true // and the decision's own address tells later
 		}
