@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,7 +56,7 @@ type Policy struct {
 	o   Options
 	now atomic.Pointer[inForce] // never nil
 
-	mu      sync.Mutex // one look at a time
+	turn    chan struct{} // one look at a time
 	trouble atomic.Pointer[trouble]
 
 	stop    context.CancelFunc
@@ -79,7 +78,7 @@ func Follow(ctx context.Context, o Options) (*Policy, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	p := &Policy{o: o, stopped: make(chan struct{})}
+	p := &Policy{o: o, turn: make(chan struct{}, 1), stopped: make(chan struct{})}
 	v, set, err := Load(ctx, o.Store)
 	if err != nil {
 		return nil, err
@@ -162,12 +161,16 @@ func (p *Policy) run(ctx context.Context) {
 }
 
 // Refresh looks at once which version is active, and takes it up. On an error the policy in force
-// stays.
+// stays. It waits for its turn no longer than it may look, and no longer than ctx.
 func (p *Policy) Refresh(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	within, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-within.Done():
+		return within.Err() // whose turn it is says what the trouble is
+	}
 	err := p.look(within)
 	if ctx.Err() != nil {
 		return ctx.Err() // the process stops: no trouble of the policy's

@@ -1,10 +1,12 @@
 package active_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -274,4 +276,46 @@ func TestManyJudgeWhileItChanges(t *testing.T) {
 func problems(err error) int {
 	all, _ := errors.AsType[yamlfile.Problems](err)
 	return len(all)
+}
+
+// hangs is a store that does not answer from some moment on.
+type hangs struct {
+	*fakeStore
+	now atomic.Bool
+}
+
+func (s *hangs) ActivePolicy(ctx context.Context) (store.PolicyVersion, error) {
+	if s.now.Load() {
+		<-ctx.Done()
+		return store.PolicyVersion{}, ctx.Err()
+	}
+	return s.fakeStore.ActivePolicy(ctx)
+}
+
+// Whoever looks while another one waits for the store's answer waits no longer than they may.
+func TestNobodyWaitsForOthersLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &hangs{fakeStore: &fakeStore{}}
+		p, err := active.Follow(t.Context(), active.Options{Store: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		s.now.Store(true)
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if err := p.Refresh(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("they waited %v", waited)
+		}
+	})
 }
