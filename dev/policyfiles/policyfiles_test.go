@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,77 +19,52 @@ import (
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/sqlite"
 )
 
 var errAway = errors.New("the store is away")
 
-// fakeStore keeps policies in memory.
-type fakeStore struct {
-	mu       sync.Mutex
-	away     bool
-	versions []store.PolicyVersion
-	sets     map[string]store.PolicySet
-	before   func(*fakeStore) // runs once, before the next ApplyPolicy
+// unsteady is a store that can go away, and in which others apply policies, too.
+type unsteady struct {
+	*sqlite.Store
+	away   atomic.Bool
+	before func() // runs once, before the next ApplyPolicy
 }
 
-func (s *fakeStore) ApplyPolicy(_ context.Context, a store.ApplyParams) (store.PolicyVersion, bool, error) {
+func (s *unsteady) ApplyPolicy(ctx context.Context, a store.ApplyParams) (store.PolicyVersion, bool, error) {
 	if f := s.before; f != nil {
 		s.before = nil
-		f(s)
+		f()
 	}
-	v, err := s.ActivePolicy(context.Background())
-	switch {
-	case errors.Is(err, errAway):
-		return v, false, err
-	case v.Digest == a.Set.Digest:
-		return v, false, nil
-	case v.Version != a.Expect:
-		return v, false, fmt.Errorf("version %d: %w", v.Version, store.ErrPolicyChanged)
+	if s.away.Load() {
+		return store.PolicyVersion{}, false, errAway
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sets[a.Set.Digest] = a.Set
-	s.versions = append(s.versions, a.Version())
-	return a.Version(), true, nil
+	return s.Store.ApplyPolicy(ctx, a)
 }
 
-func (s *fakeStore) ActivePolicy(context.Context) (store.PolicyVersion, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch n := len(s.versions); {
-	case s.away:
+func (s *unsteady) ActivePolicy(ctx context.Context) (store.PolicyVersion, error) {
+	if s.away.Load() {
 		return store.PolicyVersion{}, errAway
-	case n == 0:
-		return store.PolicyVersion{}, store.ErrNotFound
-	default:
-		return s.versions[n-1], nil
 	}
+	return s.Store.ActivePolicy(ctx)
 }
 
-func (s *fakeStore) Policy(_ context.Context, digest string) (store.PolicySet, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	set, ok := s.sets[digest]
-	if !ok {
-		return set, store.ErrNotFound
+func open(t *testing.T) *unsteady {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "pawl.db")})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return set, nil
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &unsteady{Store: s}
 }
-
-func (s *fakeStore) PolicyVersions(context.Context, store.Paging) (store.Page[store.PolicyVersion], error) {
-	return store.Page[store.PolicyVersion]{}, errors.New("nobody asks for this")
-}
-
-func (s *fakeStore) goAway(away bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.away = away
-}
-
-func newFake() *fakeStore { return &fakeStore{sets: map[string]store.PolicySet{}} }
 
 // apply makes a policy that lets one tool run the active one.
-func apply(t *testing.T, s *fakeStore, tool string) {
+func apply(t *testing.T, s *unsteady, tool string) {
 	t.Helper()
 	before, err := active.Version(t.Context(), s)
 	if err != nil {
@@ -133,7 +109,7 @@ func (l *logged) take() string {
 // watching applies a folder's files as they change.
 type watching struct {
 	t       *testing.T
-	s       *fakeStore
+	s       *unsteady
 	dir     string
 	log     *logged
 	applied []int64
@@ -160,7 +136,7 @@ func (w *watching) version(want int64) store.PolicyVersion {
 
 func watch(t *testing.T, f func(*watching)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &watching{t: t, s: newFake(), dir: t.TempDir(), log: &logged{}}
+		w := &watching{t: t, s: open(t), dir: t.TempDir(), log: &logged{}}
 		w.write("org.yaml", "rules: []\n")
 		w.write("team.yaml", "rules: []\n")
 		files, v, err := policyfiles.Apply(t.Context(), policyfiles.Options{
@@ -238,7 +214,7 @@ func TestWatchBesideOthers(t *testing.T) {
 	watch(t, func(w *watching) {
 		apply(w.t, w.s, "b")
 		w.version(2)
-		w.s.before = func(s *fakeStore) { apply(w.t, s, "c") } // between the look and the write
+		w.s.before = func() { apply(w.t, w.s, "c") } // between the look and the write
 		w.write("org.yaml", "rules: [{tool: a, auto_approve: true}]\n")
 		if v := w.version(4); v.By != "dev" {
 			w.t.Errorf("%+v", v)
@@ -249,10 +225,10 @@ func TestWatchBesideOthers(t *testing.T) {
 
 func TestWatchWithoutTheStore(t *testing.T) {
 	watch(t, func(w *watching) {
-		w.s.goAway(true)
+		w.s.away.Store(true)
 		w.write("org.yaml", "rules: [{tool: a, auto_approve: true}]\n")
 		time.Sleep(10 * time.Second)
-		w.s.goAway(false)
+		w.s.away.Store(false)
 		w.version(2)
 		if n := strings.Count(w.log.take(), "could not be applied"); n != 1 {
 			w.t.Errorf("logged %d times", n)
@@ -283,7 +259,7 @@ func TestApplyRefuses(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("rulez: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := newFake()
+	s := open(t)
 	none := filepath.Join(dir, "none.yaml")
 	_, _, err := policyfiles.Apply(t.Context(), policyfiles.Options{Store: s, By: "dev", Paths: []string{bad, none}})
 	if problems(err) < 2 || !strings.Contains(err.Error(), bad+":1:1") || !strings.Contains(err.Error(), none) {
@@ -296,7 +272,7 @@ func TestApplyRefuses(t *testing.T) {
 			t.Errorf("no %s: %v", name, err)
 		}
 	}
-	s.goAway(true)
+	s.away.Store(true)
 	good := filepath.Join(dir, "good.yaml")
 	if err := os.WriteFile(good, []byte("rules: []\n"), 0o600); err != nil {
 		t.Fatal(err)
