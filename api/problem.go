@@ -1,9 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -148,25 +146,17 @@ func (s *Server) fail(c *gin.Context, err error) {
 	if p.Location != "" {
 		c.Header("Location", p.Location)
 	}
-	if body, err := marshal(p.Problem); err == nil {
-		c.Data(p.Status, rest.ProblemType, body)
+	if body, err := strictjson.Marshal(p.Problem); err == nil {
+		c.Data(p.Status, rest.ProblemType, append(body, '\n'))
 	}
 }
 
 // reply answers with v as JSON.
 func reply(c *gin.Context, status int, v any) error {
-	body, err := marshal(v)
+	body, err := strictjson.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("marshal the answer: %w", err)
 	}
-	c.Data(status, "application/json", body)
+	c.Data(status, "application/json", append(body, '\n'))
 	return nil
-}
-
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return b.Bytes(), err
 }

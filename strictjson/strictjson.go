@@ -43,6 +43,15 @@ func clip(key string) string {
 	return quoted[1:len(quoted)-1] + more
 }
 
+// Marshal is json.Marshal, but writes <, > and & as they are, also inside raw JSON.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
 // Canonical returns v's RFC 8785 canonical JSON. v must marshal to an object or array that Check
 // takes.
 func Canonical(v any) ([]byte, error) {
@@ -308,13 +317,10 @@ func decode(doc []byte, v any, passOver bool) error {
 		}
 	}
 	if passOver { // encoding/json would take a field in the wrong case for the one that is meant
-		var rest bytes.Buffer
-		enc := json.NewEncoder(&rest)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(fields); err != nil {
+		var err error
+		if doc, err = Marshal(fields); err != nil {
 			return errorf("not JSON")
 		}
-		doc = rest.Bytes()
 	}
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.DisallowUnknownFields()

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 const (
@@ -119,13 +120,8 @@ func (d *document) mark(where, text string) {
 
 // quoted is a text as JSON, with what can't be seen as escapes.
 func quoted(text string) string {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if enc.Encode(text) != nil {
-		return `""` // never: a string can be encoded
-	}
-	return escape(strings.TrimSuffix(b.String(), "\n"), visible)
+	doc, _ := strictjson.Marshal(text) // a string can always be marshalled
+	return escape(string(doc), visible)
 }
 
 // JSON quotes a document under a heading of one word, its long texts after it, and marks words that

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 type outputFormat string
@@ -95,13 +96,11 @@ func readable(doc []byte) string {
 
 // PrintValue is PrintJSON for what was put together here.
 func (a *App) PrintValue(v any) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	doc, err := strictjson.Marshal(v)
+	if err != nil {
 		return err
 	}
-	return a.PrintJSON(b.Bytes())
+	return a.PrintJSON(doc)
 }
 
 // Show prints a value as JSON, or else the text that says the same to people.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pawlhq/pawl/strictjson"
 	"gopkg.in/yaml.v3"
 )
 
@@ -108,8 +109,6 @@ func (v Value) exact() bool {
 }
 
 func writeString(b *bytes.Buffer, s string) {
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // strings always encode, and a Buffer never fails
-	b.Truncate(b.Len() - 1)
+	doc, _ := strictjson.Marshal(s) // a string can always be marshalled
+	b.Write(doc)
 }
