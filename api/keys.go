@@ -59,8 +59,7 @@ func (s *Server) rotateKey(c *gin.Context) error {
 	}
 	s.o.Logger.InfoContext(c.Request.Context(), "signing key rotated", "key", rotated.Key.ID,
 		"old", rotated.Old.ID, "old_revoked", in.RevokeOld, "by", principal(c).Subject)
-	return reply(c, http.StatusOK,
-		rest.Rotated{Key: rest.SigningKey(rotated.Key), Old: rest.SigningKey(rotated.Old)})
+	return reply(c, http.StatusOK, rotated)
 }
 
 // endKey answers once the key has ended in every process, also if it had before.
@@ -87,6 +86,6 @@ func (s *Server) endKey(revoke bool) handler {
 		if changed {
 			s.o.Logger.InfoContext(ctx, "signing key ended", "key", k.ID, "revoked", revoke, "by", by)
 		}
-		return reply(c, http.StatusOK, rest.SigningKey(k))
+		return reply(c, http.StatusOK, k)
 	}
 }

@@ -123,7 +123,7 @@ func TestKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	var rotated auth.Rotated
+	var rotated rest.Rotated
 	rec := w.with(root, "POST", "/api/keys/rotate", "")
 	expect(t, rec, 200, "")
 	if err := json.Unmarshal(rec.Body.Bytes(), &rotated); err != nil {

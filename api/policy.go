@@ -9,7 +9,6 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
-	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -19,16 +18,11 @@ import (
 const maxPolicyBody = 2*active.MaxSize + 64<<10
 
 func (s *Server) getPolicy(c *gin.Context) error {
-	ctx := c.Request.Context()
-	v, err := active.Version(ctx, s.o.Store)
+	p, err := active.Current(c.Request.Context(), s.o.Store)
 	if err != nil {
 		return fromStore(err)
 	}
-	set, err := active.Source(ctx, s.o.Store, v.Digest)
-	if err != nil {
-		return fromStore(err)
-	}
-	return reply(c, http.StatusOK, rest.ActivePolicy{PolicyVersion: rest.PolicyVersion(v), Layers: layers(set)})
+	return reply(c, http.StatusOK, p)
 }
 
 // getPolicyText serves any policy that a verdict can name.
@@ -47,7 +41,7 @@ func (s *Server) getPolicyText(c *gin.Context) error {
 	case err != nil:
 		return fromStore(err)
 	}
-	return reply(c, http.StatusOK, rest.PolicySet{Digest: set.Digest, Layers: layers(set)})
+	return reply(c, http.StatusOK, set)
 }
 
 // putPolicy makes a policy the active one. Repeating it does no harm.
@@ -57,12 +51,14 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	change := active.Change{Channel: channel(c), Note: in.Note}
-	for _, l := range in.Layers {
-		change.Files = append(change.Files, policy.File{Name: l.Name, Data: []byte(l.Text)})
-	}
+	ctx := c.Request.Context()
+	change := active.Change{Files: active.Files(in.Layers), Channel: channel(c), Note: in.Note}
 	if in.DryRun {
-		return s.tryPolicy(c, change)
+		trial, err := active.Try(ctx, s.o.Store, change.Files...)
+		if err != nil {
+			return refusedPolicy(err)
+		}
+		return reply(c, http.StatusOK, trial)
 	}
 	if change.By, err = reviewer(c, "applies it"); err != nil {
 		return err
@@ -72,7 +68,6 @@ func (s *Server) putPolicy(c *gin.Context) error {
 		return invalid("expect is missing: give the version that this replaces, as GET /api/policy shows it")
 	}
 	change.Expect = *in.Expect
-	ctx := c.Request.Context()
 	v, err := active.Apply(ctx, s.o.Store, change)
 	switch {
 	case errors.Is(err, store.ErrPolicyChanged):
@@ -81,12 +76,10 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	case err != nil:
 		return refusedPolicy(err)
 	}
-	if v.Fresh {
+	if v.Changed {
 		s.o.Logger.InfoContext(ctx, "policy applied", "version", v.Version, "digest", v.Digest, "by", v.By)
 	}
-	return reply(c, http.StatusOK, rest.AppliedPolicy{
-		Changed: v.Fresh, PolicyVersion: rest.PolicyVersion(v.PolicyVersion), Warnings: listed(v.Warnings),
-	})
+	return reply(c, http.StatusOK, v)
 }
 
 func policyChanged(expect int64, there store.PolicyVersion) string {
@@ -98,45 +91,12 @@ func policyChanged(expect int64, there store.PolicyVersion) string {
 		expect, there.Version, approval.Display(there.By, 80), there.At.Format(time.RFC3339))
 }
 
-// tryPolicy says what applying would do, and does nothing.
-func (s *Server) tryPolicy(c *gin.Context, change active.Change) error {
-	set, err := active.Prepare(change.Files...)
-	if err != nil {
-		return refusedPolicy(err)
-	}
-	v, err := active.Version(c.Request.Context(), s.o.Store)
-	if err != nil {
-		return fromStore(err)
-	}
-	return reply(c, http.StatusOK, rest.PolicyTrial{
-		DryRun: true, Changed: set.Digest() != v.Digest, Digest: set.Digest(),
-		Active: rest.PolicyVersion(v), Warnings: listed(set.Warnings()),
-	})
-}
-
-// listed is a list that JSON never writes as null.
-func listed(problems yamlfile.Problems) []rest.FileProblem {
-	list := make([]rest.FileProblem, len(problems))
-	for i, p := range problems {
-		list[i] = rest.FileProblem(p)
-	}
-	return list
-}
-
-func layers(set store.PolicySet) []rest.PolicyLayer {
-	list := make([]rest.PolicyLayer, len(set.Layers))
-	for i, l := range set.Layers {
-		list[i] = rest.PolicyLayer(l)
-	}
-	return list
-}
-
 // refusedPolicy tells what is wrong with a policy from what is wrong with the store.
 func refusedPolicy(err error) error {
 	if problems, ok := errors.AsType[yamlfile.Problems](err); ok {
 		p := newProblem(http.StatusUnprocessableEntity, approval.CodeInvalid,
 			fmt.Sprintf("The policy was not applied, mistakes: %d. The active one stays.", len(problems)))
-		p.Problems = listed(problems)
+		p.Problems = problems
 		return p
 	}
 	if approval.CodeOf(err) == approval.CodeInvalid {

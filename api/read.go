@@ -68,7 +68,7 @@ func (s *Server) listTools(c *gin.Context) error {
 	}
 	served := s.served(ctx, tools)
 	return replyPage(c, store.Page[store.Tool]{Items: tools, Total: len(tools)}, func(t store.Tool) rest.Tool {
-		return rest.Tool{CatalogueTool: rest.CatalogueTool(t), Served: served[t.Queue]}
+		return rest.Tool{CatalogueTool: t, Served: served[t.Queue]}
 	})
 }
 

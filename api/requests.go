@@ -23,9 +23,7 @@ func replyPage[T, R any](c *gin.Context, found store.Page[T], show func(T) R) er
 }
 
 // listPages answers with a page of a list that takes no other parameters.
-func listPages[T, R any](
-	list func(context.Context, store.Paging) (store.Page[T], error), show func(T) R,
-) handler {
+func listPages[T any](list func(context.Context, store.Paging) (store.Page[T], error)) handler {
 	return func(c *gin.Context) error {
 		limit, err := limitParam(c)
 		if err != nil {
@@ -35,7 +33,8 @@ func listPages[T, R any](
 		if err != nil {
 			return fromStore(err)
 		}
-		return replyPage(c, found, show)
+		found.Items = append([]T{}, found.Items...) // never null
+		return reply(c, http.StatusOK, found)
 	}
 }
 

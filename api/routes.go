@@ -8,7 +8,6 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/rest"
-	"github.com/pawlhq/pawl/store"
 )
 
 // route is one row of the contract: what is served, and who may have it. openapi.yaml describes the
@@ -112,17 +111,16 @@ func (s *Server) routes() []route {
 		{get, "/api/policy", people, "", "the active policy", s.getPolicy},
 		{put, "/api/policy", admins, "", "apply a policy, or say what is wrong with it", s.putPolicy},
 		{get, "/api/policy/history", people, paging, "which policy was applied when and by whom",
-			listPages(s.o.Store.PolicyVersions,
-				func(v store.PolicyVersion) rest.PolicyVersion { return rest.PolicyVersion(v) })},
+			listPages(s.o.Store.PolicyVersions)},
 		{get, "/api/policy/{digest}", people, "", "a policy that was applied once", s.getPolicyText},
 
 		{get, "/api/whoami", everybody, "", "who you are here, and what you may do", s.whoami},
 		{get, "/api/tokens", provedAuditors, paging, "tokens, without their secrets",
-			listPages(s.o.Store.Tokens, auth.Shown)},
+			listPages(s.o.Store.Tokens)},
 		{post, "/api/tokens", provedAdmins, "", "make a token; only this answer has its text", s.newToken},
 		{post, "/api/tokens/{id}/revoke", provedAdmins, "", "revoke a token at once", s.revokeToken},
 		{get, "/api/keys", provedAuditors, paging, "keys whose signatures on decisions are trusted",
-			listPages(s.o.Store.SigningKeys, func(k store.SigningKey) rest.SigningKey { return rest.SigningKey(k) })},
+			listPages(s.o.Store.SigningKeys)},
 		{post, "/api/keys/rotate", provedAdmins, "", "give this API a new signing key", s.rotateKey},
 		{post, "/api/keys/{id}/retire", provedAdmins, "",
 			"trust no signature that a key makes from now on", s.endKey(false)},

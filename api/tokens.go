@@ -25,7 +25,7 @@ func (s *Server) newToken(c *gin.Context) error {
 	}
 	s.o.Logger.InfoContext(c.Request.Context(), "token made",
 		"token", t.ID, "subject", t.Subject, "kind", t.Kind, "roles", t.Roles, "by", t.CreatedBy)
-	return reply(c, http.StatusCreated, rest.NewToken{Text: text, Token: auth.Shown(t)})
+	return reply(c, http.StatusCreated, rest.NewToken{Text: text, Token: t.Token})
 }
 
 // revokeToken answers once nobody can use the token any more, also if it was revoked before.
@@ -50,7 +50,7 @@ func (s *Server) revokeToken(c *gin.Context) error {
 	if changed {
 		s.o.Logger.InfoContext(ctx, "token revoked", "token", t.ID, "subject", t.Subject, "by", t.RevokedBy)
 	}
-	return reply(c, http.StatusOK, auth.Shown(t))
+	return reply(c, http.StatusOK, t.Token)
 }
 
 const unknownToken = "No token has this ID."

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // Payload is what an entry says besides its subject, step and time. Each kind has one type. Its
@@ -104,19 +105,8 @@ type Ended struct {
 
 // PolicyApplied: another version of the policy became the active one.
 type PolicyApplied struct {
-	Policy PolicyVersion `json:"policy"`
-	Layers []PolicyLayer `json:"layers"`
-}
-
-// PolicyVersion says which policy was made active, by whom and when.
-type PolicyVersion struct {
-	Version       int64     `json:"version"`
-	Digest        string    `json:"digest"`
-	At            time.Time `json:"at,omitzero"`
-	By            string    `json:"by,omitempty"`
-	Channel       string    `json:"channel,omitempty"`
-	Authenticated bool      `json:"authenticated"`
-	Note          string    `json:"note,omitempty"`
+	Policy rest.PolicyVersion `json:"policy"`
+	Layers []PolicyLayer      `json:"layers"`
 }
 
 // PolicyLayer names one file's hash, so that its text can be checked against the log.
@@ -127,23 +117,7 @@ type PolicyLayer struct {
 
 // TokenCreated: somebody may use the API from now on.
 type TokenCreated struct {
-	Token Token `json:"token"`
-}
-
-// Token is what a token proves.
-type Token struct {
-	ID        string     `json:"id"`
-	Subject   string     `json:"subject"`
-	Kind      string     `json:"kind"`
-	Owner     string     `json:"owner"`
-	Roles     []string   `json:"roles"`
-	Groups    []string   `json:"groups,omitempty"`
-	Team      string     `json:"team,omitempty"`
-	Agents    []string   `json:"agents,omitempty"`
-	Note      string     `json:"note,omitempty"`
-	CreatedAt time.Time  `json:"created_at"`
-	CreatedBy string     `json:"created_by"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Token rest.Token `json:"token"` // not revoked
 }
 
 // TokenRevoked: a token does not count any more.
@@ -154,16 +128,7 @@ type TokenRevoked struct {
 
 // KeyAdded: decisions that a key signs are believed from now on.
 type KeyAdded struct {
-	Key SigningKey `json:"key"`
-}
-
-// SigningKey is a public key.
-type SigningKey struct {
-	ID        string    `json:"id"`
-	Public    []byte    `json:"public"`
-	Note      string    `json:"note,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-	CreatedBy string    `json:"created_by"`
+	Key rest.SigningKey `json:"key"` // neither retired nor revoked
 }
 
 // KeyRetired: what a key signed until now still counts.

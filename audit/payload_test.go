@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // The bytes of each kind's payload, and the leaf hash of an entry that has it, never change: they
@@ -35,13 +36,13 @@ func TestPayloadGolden(t *testing.T) {
 		Decision: settlement, Digest: "d1",
 	}
 	layer := audit.PolicyLayer{Name: "org.yaml", SHA256: "00eb8a0ecfecb77c25d7e28890b0a2d479966fd1b88274af09fd5c70b7fc0f71"}
-	version := audit.PolicyVersion{
+	version := rest.PolicyVersion{
 		Version: 3, Digest: "0000000000000000000000000000000000000000000000000000000000000001",
 		At: at, By: "ann", Channel: "cli", Authenticated: true, Note: "n",
 	}
 	bare := version
 	bare.Note, bare.Authenticated = "", false
-	token := audit.Token{
+	token := rest.Token{
 		ID: "tok1", Subject: "bob", Kind: "person", Owner: "o", Roles: []string{"reviewer"}, Groups: []string{"sre"},
 		Team: "t", Agents: []string{"a"}, Note: "n", CreatedAt: at, CreatedBy: "ann", ExpiresAt: &later,
 	}
@@ -148,14 +149,14 @@ func TestPayloadGolden(t *testing.T) {
 				`"expires_at":"2026-01-02T04:04:05.678901Z","groups":["sre"],"id":"tok1","kind":"person",` +
 				`"note":"n","owner":"o","roles":["reviewer"],"subject":"bob","team":"t"}}`,
 			"7a6657be9ed897e6a6d00dcba58e6e3bc43039b96d193ee5faa5d617903e4023"},
-		{"token created, bare", "@token/tok2", "created", audit.TokenCreated{Token: audit.Token{ID: "tok2", Subject: "bob", CreatedAt: at}},
+		{"token created, bare", "@token/tok2", "created", audit.TokenCreated{Token: rest.Token{ID: "tok2", Subject: "bob", CreatedAt: at}},
 			`{"token":{"created_at":"2026-01-02T03:04:05.678901Z","created_by":"","id":"tok2","kind":"",` +
 				`"owner":"","roles":null,"subject":"bob"}}`,
 			"de660a3780def1bf81e598ccd253cb83f627d1354c118941b499ef12891e63c6"},
 		{"token revoked", "@token/tok1", "revoked", audit.TokenRevoked{TokenID: "tok1", RevokedBy: "ann"},
 			`{"revoked_by":"ann","token_id":"tok1"}`,
 			"c95c0be20e552f7a7e16d5c56901a1dcf2e0d5153b08cd7f8392c1a93b15d378"},
-		{"key added", "@key/key1", "added", audit.KeyAdded{Key: audit.SigningKey{ID: "key1", Public: []byte{1, 2, 3}, Note: "n", CreatedAt: at, CreatedBy: "ann"}},
+		{"key added", "@key/key1", "added", audit.KeyAdded{Key: rest.SigningKey{ID: "key1", Public: []byte{1, 2, 3}, Note: "n", CreatedAt: at, CreatedBy: "ann"}},
 			`{"key":{"created_at":"2026-01-02T03:04:05.678901Z","created_by":"ann","id":"key1","note":"n",` +
 				`"public":"AQID"}}`,
 			"7b7c397db5e8afa23310a9e87e68a7e24e32436f74552460a82f453484283b2f"},

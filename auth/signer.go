@@ -18,6 +18,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/sign"
 	"github.com/pawlhq/pawl/internal/osfile"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -180,17 +181,11 @@ func (s *Signer) reload(ctx context.Context, old sign.Key) (sign.Key, error) {
 	return s.inUse(), err
 }
 
-// Rotated is what Rotate did.
-type Rotated struct {
-	Key store.SigningKey // in use now
-	Old store.SigningKey
-}
-
 // Rotate replaces the key with a new one, in the file and in the store, and retires the old one, or
 // revokes it: the one in the file, should another process have put it there, and the one that was
 // in use here, too. by names who wants it. After an error the old key may be in use, or the new one
 // with the old one still trusted; the error says so.
-func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r Rotated, err error) {
+func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r rest.Rotated, err error) {
 	s.replacing.Lock()
 	defer s.replacing.Unlock()
 	key, err := sign.NewKey()

@@ -84,7 +84,7 @@ func Issue(s rest.TokenSpec, by string, now time.Time) (text string, t store.Tok
 			return "", t, err
 		}
 	}
-	t = store.Token{
+	t.Token = rest.Token{
 		ID:      random(71, idDigits), // 71 bits always fit twelve digits
 		Subject: p.Subject, Kind: string(p.Kind), Owner: p.Owner, Groups: p.Groups, Team: p.Team, Agents: p.Agents,
 		Note: s.Note, CreatedAt: now, CreatedBy: by,
@@ -167,15 +167,6 @@ func principalOf(t store.Token) (Principal, error) {
 // what it asks for, is nobody else.
 func OwnOwner(t rest.Token) bool {
 	return t.Kind == string(rest.KindAgent) && approval.SamePerson(t.Subject, t.Owner)
-}
-
-// Shown is a token as the API shows it: all but the hash of its text.
-func Shown(t store.Token) rest.Token {
-	return rest.Token{
-		ID: t.ID, Subject: t.Subject, Kind: t.Kind, Owner: t.Owner, Roles: t.Roles, Groups: t.Groups,
-		Team: t.Team, Agents: t.Agents, Note: t.Note, CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy,
-		ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, RevokedBy: t.RevokedBy,
-	}
 }
 
 // Refusal is a credential that proves nobody. Its text never holds any of the credential, and is

@@ -117,7 +117,7 @@ type NewToken struct {
 	Token
 }
 
-// SigningKey is a key that signs decisions. Its private half never leaves its API.
+// SigningKey is a key that signs decisions. Its private half is kept by its API alone.
 type SigningKey struct {
 	ID        string     `json:"id"`
 	Public    []byte     `json:"public"`         // Ed25519, 32 bytes

@@ -1,6 +1,9 @@
 package rest
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // PolicyLayer is one file of a policy.
 type PolicyLayer struct {
@@ -56,12 +59,35 @@ type PolicyTrial struct {
 	Warnings []FileProblem `json:"warnings"`
 }
 
-// FileProblem is one thing that is wrong with a policy's file, or a warning.
+// FileProblem is one thing that is wrong with a file. Its texts are fit to show: they hold no values,
+// and names from the file only with what is invisible written out.
 type FileProblem struct {
 	File    string `json:"file"`
-	Line    int    `json:"line,omitempty"`   // from 1; 0: the file as a whole
+	Line    int    `json:"line,omitempty"`   // from 1; 0 means the file as a whole
 	Column  int    `json:"column,omitempty"` // in characters, from 1
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // how to mend it
-	Warning bool   `json:"warning,omitempty"`
+	// Warning marks what keeps no file from being loaded, and is hardly meant.
+	Warning bool `json:"warning,omitempty"`
+}
+
+// String is "file:line:column: message; hint", a warning's message with "warning: " before it.
+func (p FileProblem) String() string {
+	s := p.Where() + ": "
+	if p.Warning {
+		s += "warning: "
+	}
+	s += p.Message
+	if p.Hint != "" {
+		s += "; " + p.Hint
+	}
+	return s
+}
+
+// Where is "file:line:column", or the file where the problem is of all of it.
+func (p FileProblem) Where() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }

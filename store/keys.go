@@ -36,21 +36,11 @@ type KeyReader interface {
 // MaxTrusted bounds what TrustedKeys returns without IDs.
 const MaxTrusted = 20
 
-// SigningKey is a key as it is kept. Its private half never is.
-type SigningKey struct {
-	ID        string     `json:"id"`
-	Public    []byte     `json:"public"`         // Ed25519, 32 bytes
-	Note      string     `json:"note,omitempty"` // where its private half is, for people
-	CreatedAt time.Time  `json:"created_at"`
-	CreatedBy string     `json:"created_by"`
-	RetiredAt *time.Time `json:"retired_at,omitempty"` // what it signed before counts
-	RetiredBy string     `json:"retired_by,omitempty"`
-	RevokedAt *time.Time `json:"revoked_at,omitempty"` // nothing that it ever signed counts
-	RevokedBy string     `json:"revoked_by,omitempty"`
-}
+// NewKey is a key that is about to be trusted.
+type NewKey SigningKey
 
 // Check refuses what could not be read back, and a new key that has ended.
-func (k SigningKey) Check() error {
+func (k NewKey) Check() error {
 	switch {
 	case k.ID == "" || !utf8.ValidString(k.ID) || strings.ContainsRune(k.ID, 0):
 		return approval.Errorf(approval.CodeInvalid, "signing key: its ID is missing or not valid")
@@ -65,10 +55,8 @@ func (k SigningKey) Check() error {
 }
 
 // Entry is the record of a new key.
-func (k SigningKey) Entry() (audit.Entry, error) {
-	return audit.New(audit.SubjectKey+k.ID, "added", k.CreatedAt, audit.KeyAdded{Key: audit.SigningKey{
-		ID: k.ID, Public: k.Public, Note: k.Note, CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy,
-	}})
+func (k NewKey) Entry() (audit.Entry, error) {
+	return audit.New(audit.SubjectKey+k.ID, "added", k.CreatedAt, audit.KeyAdded{Key: SigningKey(k)})
 }
 
 // EndKeyParams retires a key, or revokes it.

@@ -32,29 +32,6 @@ type Policies interface {
 	PolicyVersions(ctx context.Context, q Paging) (Page[PolicyVersion], error)
 }
 
-// PolicySet is the source of a policy. Package policy makes its digest.
-type PolicySet struct {
-	Digest string        `json:"digest"` // 64 digits in hex
-	Layers []PolicyLayer `json:"layers"`
-}
-
-// PolicyLayer is one file.
-type PolicyLayer struct {
-	Name string `json:"name"` // the file's, as problems and verdicts call it
-	Text string `json:"text"`
-}
-
-// PolicyVersion says which set was made active, by whom and when.
-type PolicyVersion struct {
-	Version       int64     `json:"version"` // from 1 on, without gaps
-	Digest        string    `json:"digest"`
-	At            time.Time `json:"at,omitzero"`
-	By            string    `json:"by,omitempty"`
-	Channel       string    `json:"channel,omitempty"` // api, cli, …: a label, no evidence
-	Authenticated bool      `json:"authenticated"`
-	Note          string    `json:"note,omitempty"`
-}
-
 // ApplyParams makes a set the active one.
 type ApplyParams struct {
 	Set    PolicySet
@@ -122,5 +99,5 @@ func (a ApplyParams) Entry() (audit.Entry, error) {
 	}
 	v := a.Version()
 	return audit.New(audit.SubjectPolicy, fmt.Sprintf("version/%d", v.Version), v.At,
-		audit.PolicyApplied{Policy: audit.PolicyVersion(v), Layers: layers})
+		audit.PolicyApplied{Policy: v, Layers: layers})
 }

@@ -10,13 +10,13 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/rest"
 )
 
 var (
@@ -289,27 +289,16 @@ const (
 	PageBytes = 8 << 20
 )
 
-// Page is one page of a list. It may hold fewer items than the limit and still have a next one:
-// about PageBytes end it too. Total counts all that match, but stops at ExactTotal+1.
-type Page[T any] struct {
-	Items []T
-	Total int
-	Next  string // empty: no more
-}
-
-// Tool is one row of the catalogue.
-type Tool struct {
-	Name         string            `json:"name"`
-	Description  string            `json:"description,omitempty"`
-	Schema       json.RawMessage   `json:"schema,omitempty"`
-	SchemaDigest string            `json:"schema_digest,omitempty"`
-	Queue        string            `json:"queue"` // whose workers run it
-	Kind         string            `json:"kind"`  // go, http, activity
-	Idempotent   bool              `json:"idempotent"`
-	Timeout      approval.Duration `json:"timeout"`
-	Heartbeat    approval.Duration `json:"heartbeat,omitempty"` // of an activity; 0: none
-	Publisher    string            `json:"publisher"`           // the task queue of the worker that published it
-}
+// These are kept as the API shows them. A page may hold fewer items than the limit and still have a
+// next one: about PageBytes end it, too.
+type (
+	Page[T any]   = rest.Page[T]
+	Tool          = rest.CatalogueTool
+	SigningKey    = rest.SigningKey
+	PolicySet     = rest.PolicySet
+	PolicyLayer   = rest.PolicyLayer
+	PolicyVersion = rest.PolicyVersion
+)
 
 // Publication is what one publisher offers.
 type Publication struct {

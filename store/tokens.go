@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/rest"
 )
 
 // Tokens keeps who may use the API by token. What a token says never changes; it can be revoked,
@@ -31,23 +32,9 @@ type TokenReader interface {
 	Tokens(ctx context.Context, q Paging) (Page[Token], error)
 }
 
-// Token is one token as it is kept: what it proves, and never its text.
+// Token is one token as it is kept: what it proves, and never its text. Its JSON is rest.Token's.
 type Token struct {
-	ID        string     `json:"id"`
-	Subject   string     `json:"subject"`
-	Kind      string     `json:"kind"`
-	Owner     string     `json:"owner"`
-	Roles     []string   `json:"roles"`
-	Groups    []string   `json:"groups,omitempty"`
-	Team      string     `json:"team,omitempty"`
-	Agents    []string   `json:"agents,omitempty"`
-	Note      string     `json:"note,omitempty"`
-	CreatedAt time.Time  `json:"created_at"`
-	CreatedBy string     `json:"created_by"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"` // nil: never
-	RevokedAt *time.Time `json:"revoked_at,omitempty"` // nil: it is not
-	RevokedBy string     `json:"revoked_by,omitempty"`
-
+	rest.Token
 	Hash [32]byte `json:"-"` // SHA-256 of the token's text
 }
 
@@ -70,10 +57,7 @@ func (t Token) Check() error {
 
 // Entry is the record of a new token.
 func (t Token) Entry() (audit.Entry, error) {
-	return audit.New(audit.SubjectToken+t.ID, "created", t.CreatedAt, audit.TokenCreated{Token: audit.Token{
-		ID: t.ID, Subject: t.Subject, Kind: t.Kind, Owner: t.Owner, Roles: t.Roles, Groups: t.Groups, Team: t.Team,
-		Agents: t.Agents, Note: t.Note, CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, ExpiresAt: t.ExpiresAt,
-	}})
+	return audit.New(audit.SubjectToken+t.ID, "created", t.CreatedAt, audit.TokenCreated{Token: t.Token})
 }
 
 // RevokeParams revokes a token.

@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -135,7 +136,7 @@ func (f *Files) apply(
 		if was, err = active.Version(ctx, f.o.Store); err != nil {
 			return was, v, err
 		}
-		var a active.Applied
+		var a rest.AppliedPolicy
 		a, err = active.Apply(ctx, f.o.Store,
 			active.Change{Files: active.Names(files), Expect: was.Version, By: f.o.By, Channel: "file"})
 		if v = a.PolicyVersion; !errors.Is(err, store.ErrPolicyChanged) {

@@ -150,7 +150,7 @@ func (d *document) checkKeys(mapping *yaml.Node) {
 			d.add(key.Line, key.Column, "the key is not text", "put it in quotes")
 		case seen[key.Value] != nil:
 			d.add(key.Line, key.Column, fmt.Sprintf("the key %q is given twice", approval.Display(key.Value, 80)),
-				"keep one; the first is at "+at(d.name, seen[key.Value].Line, seen[key.Value].Column))
+				"keep one; the first is at "+Value{doc: d, node: seen[key.Value]}.Where())
 		default:
 			seen[key.Value] = key
 		}

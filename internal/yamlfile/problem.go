@@ -2,45 +2,14 @@ package yamlfile
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/pawlhq/pawl/rest"
 )
 
-// Problem is one thing wrong in a file. Its texts are fit to show: they hold no values, and names
-// from the file only with what is invisible written out.
-type Problem struct {
-	File    string `json:"file"`
-	Line    int    `json:"line,omitempty"`   // from 1; 0 means the file as a whole
-	Column  int    `json:"column,omitempty"` // in characters, from 1
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"` // how to mend it
-	// Warning marks what keeps no file from being loaded, and is hardly meant.
-	Warning bool `json:"warning,omitempty"`
-}
-
-// String is "file:line:column: message; hint", a warning's message with "warning: " before it.
-func (p Problem) String() string {
-	s := p.Where() + ": "
-	if p.Warning {
-		s += "warning: "
-	}
-	s += p.Message
-	if p.Hint != "" {
-		s += "; " + p.Hint
-	}
-	return s
-}
-
-// Where is "file:line:column", or the file where the problem is of all of it.
-func (p Problem) Where() string { return at(p.File, p.Line, p.Column) }
-
-func at(file string, line, column int) string {
-	if line == 0 {
-		return file
-	}
-	return fmt.Sprintf("%s:%d:%d", file, line, column)
-}
+// Problem is one thing wrong in a file.
+type Problem = rest.FileProblem
 
 // What a hostile file of nothing but mistakes can cost. Warnings have a bound of their own: they
 // must not crowd an error out, and so let a file load.
@@ -87,7 +56,7 @@ func (ps Problems) Err() error {
 	return nil
 }
 
-// Warnings returns the warnings, sorted by place, each standing once.
+// Warnings returns the warnings, sorted by place, each standing once. The list is never nil.
 func (ps Problems) Warnings() Problems { return ps.sorted(true) }
 
 // Sort orders problems by place, and drops those that stand twice.
@@ -103,7 +72,7 @@ func Sort(ps Problems) Problems {
 }
 
 func (ps Problems) sorted(warnings bool) Problems {
-	return Sort(slices.DeleteFunc(slices.Clone(ps), func(p Problem) bool { return p.Warning != warnings }))
+	return Sort(slices.DeleteFunc(append(Problems{}, ps...), func(p Problem) bool { return p.Warning != warnings }))
 }
 
 func (ps Problems) Error() string {

@@ -25,10 +25,7 @@ func (v Value) Present() bool { return v.node != nil }
 
 // Where is the value's place, "file:line:column".
 func (v Value) Where() string {
-	if !v.Present() {
-		return ""
-	}
-	return at(v.doc.name, v.node.Line, v.node.Column)
+	return v.At("", "").Where()
 }
 
 // Line is the value's line, from 1; 0 if it is absent.

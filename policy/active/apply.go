@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -68,27 +68,32 @@ func Prepare(files ...policy.File) (*policy.Set, error) {
 	return policy.Compile(files...)
 }
 
-// Applied is the version that is active after Apply.
-type Applied struct {
-	store.PolicyVersion
-	Fresh    bool              // false: it was active before, and nothing was written
-	Warnings yamlfile.Problems // what is hardly meant in the files
-}
-
 // Apply makes the files the active policy. If they are already, nothing is written. Errors: those
 // of Prepare, and of store.Policies.ApplyPolicy, which returns the active version with
 // store.ErrPolicyChanged.
-func Apply(ctx context.Context, s store.Policies, c Change) (a Applied, err error) {
+func Apply(ctx context.Context, s store.Policies, c Change) (a rest.AppliedPolicy, err error) {
 	set, err := Prepare(c.Files...)
 	if err != nil {
 		return a, err
 	}
 	a.Warnings = set.Warnings()
-	a.PolicyVersion, a.Fresh, err = s.ApplyPolicy(ctx, store.ApplyParams{
+	a.PolicyVersion, a.Changed, err = s.ApplyPolicy(ctx, store.ApplyParams{
 		Set: sources(set), Expect: c.Expect, At: time.Now(),
 		By: c.By, Channel: c.Channel, Authenticated: c.Authenticated, Note: c.Note,
 	})
 	return a, err
+}
+
+// Try says what Apply would do, and applies nothing. Errors: those of Prepare, and of Version.
+func Try(ctx context.Context, s store.Policies, files ...policy.File) (t rest.PolicyTrial, err error) {
+	set, err := Prepare(files...)
+	if err != nil {
+		return t, err
+	}
+	v, err := Version(ctx, s)
+	return rest.PolicyTrial{
+		DryRun: true, Changed: v.Digest != set.Digest(), Digest: set.Digest(), Active: v, Warnings: set.Warnings(),
+	}, err
 }
 
 // Seed makes the files the first policy of a store that has none. If the store has one, nothing is
@@ -101,7 +106,7 @@ func Seed(ctx context.Context, s store.Policies, c Change) (v store.PolicyVersio
 	}
 	if v.Version == 0 {
 		c.Expect = 0
-		var a Applied
+		var a rest.AppliedPolicy
 		if a, err = Apply(ctx, s, c); err == nil {
 			return a.PolicyVersion, true, nil
 		}
@@ -165,6 +170,16 @@ func Version(ctx context.Context, s store.Policies) (store.PolicyVersion, error)
 	return v, err
 }
 
+// Current is the active version with its source.
+func Current(ctx context.Context, s store.Policies) (p rest.ActivePolicy, err error) {
+	if p.PolicyVersion, err = Version(ctx, s); err != nil {
+		return p, err
+	}
+	set, err := Source(ctx, s, p.Digest)
+	p.Layers = set.Layers
+	return p, err
+}
+
 // Source returns the set with this digest, or the only one whose digest begins so: any set that was
 // ever applied, or that of version 0. Errors are those of store.Policies.Policy.
 func Source(ctx context.Context, s store.Policies, digest string) (store.PolicySet, error) {
@@ -183,13 +198,17 @@ func sources(set *policy.Set) store.PolicySet {
 	return out
 }
 
-// compile makes a set of what is stored.
-func compile(source store.PolicySet) (*policy.Set, error) {
-	var files []policy.File
-	for _, l := range source.Layers {
+// Files are the files that layers were made of.
+func Files(layers []store.PolicyLayer) (files []policy.File) {
+	for _, l := range layers {
 		files = append(files, policy.File{Name: l.Name, Data: []byte(l.Text)})
 	}
-	set, err := policy.Compile(files...)
+	return files
+}
+
+// compile makes a set of what is stored.
+func compile(source store.PolicySet) (*policy.Set, error) {
+	set, err := policy.Compile(Files(source.Layers)...)
 	if err == nil && set.Digest() != source.Digest {
 		err = errors.New("its text has another digest: it was changed in the database, " +
 			"or this version of Pawl computes digests differently")

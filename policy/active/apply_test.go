@@ -50,8 +50,8 @@ func TestPrepare(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		s := &fakeStore{}
-		if a, applyErr := active.Apply(t.Context(), s, active.Change{Files: c.files, By: "ana", Channel: "test"}); a.Fresh || fmt.Sprint(applyErr) != fmt.Sprint(err) || s.versions != nil {
-			t.Errorf("%s is applied: %v, %v", name, a.Fresh, applyErr)
+		if a, applyErr := active.Apply(t.Context(), s, active.Change{Files: c.files, By: "ana", Channel: "test"}); a.Changed || fmt.Sprint(applyErr) != fmt.Sprint(err) || s.versions != nil {
+			t.Errorf("%s is applied: %v, %v", name, a.Changed, applyErr)
 		}
 	}
 	if _, err := active.Prepare(files(t, "a.yaml", "b.yaml")...); err != nil {
@@ -62,14 +62,14 @@ func TestPrepare(t *testing.T) {
 func TestApply(t *testing.T) {
 	s := &fakeStore{}
 	v, err := active.Apply(t.Context(), s, active.Change{Files: []policy.File{file("a")}, By: "ana", Channel: "cli", Authenticated: true, Note: "first"})
-	if err != nil || !v.Fresh || v.Version != 1 || v.By != "ana" || v.Channel != "cli" || !v.Authenticated || v.Note != "first" || v.At.IsZero() {
+	if err != nil || !v.Changed || v.Version != 1 || v.By != "ana" || v.Channel != "cli" || !v.Authenticated || v.Note != "first" || v.At.IsZero() {
 		t.Errorf("%+v, %v", v, err)
 	}
 	set, err := active.Source(t.Context(), s, v.Digest)
 	if err != nil || set.Layers[0] != (store.PolicyLayer{Name: "org.yaml", Text: string(file("a").Data)}) {
 		t.Errorf("%+v, %v", set, err)
 	}
-	if again, err := active.Apply(t.Context(), s, active.Change{Files: []policy.File{file("a")}, By: "bob", Channel: "cli"}); err != nil || again.Fresh || again.PolicyVersion != v.PolicyVersion {
+	if again, err := active.Apply(t.Context(), s, active.Change{Files: []policy.File{file("a")}, By: "bob", Channel: "cli"}); err != nil || again.Changed || again.PolicyVersion != v.PolicyVersion {
 		t.Errorf("a repeat: %+v, %v", again, err)
 	}
 	if there, err := active.Apply(t.Context(), s, active.Change{Files: []policy.File{file("b")}, By: "bob", Channel: "cli"}); !errors.Is(err, store.ErrPolicyChanged) || there.PolicyVersion != v.PolicyVersion {

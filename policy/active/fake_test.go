@@ -140,7 +140,7 @@ func apply(t *testing.T, s store.Policies, files ...policy.File) store.PolicyVer
 		t.Fatal(err)
 	}
 	v, err := active.Apply(t.Context(), s, active.Change{Files: files, Expect: before.Version, By: "ana", Channel: "test"})
-	if err != nil || !v.Fresh {
+	if err != nil || !v.Changed {
 		t.Fatalf("Apply: %+v, %v", v, err)
 	}
 	return v.PolicyVersion

@@ -124,7 +124,7 @@ func (b Base) Token(ctx context.Context, id string) (store.Token, error) {
 
 // AddKey implements store.Keys.
 func (b Base) AddKey(ctx context.Context, k store.SigningKey) (kept store.SigningKey, fresh bool, err error) {
-	doc, entry, err := Added(k, k)
+	doc, entry, err := Added(store.NewKey(k), k)
 	if err != nil {
 		return kept, false, err
 	}

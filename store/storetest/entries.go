@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -163,7 +164,7 @@ func entriesOfCalls(t *testing.T, s store.Store) {
 		}
 		return e
 	}
-	version := audit.PolicyVersion{By: `an"a`}
+	version := rest.PolicyVersion{By: `an"a`}
 	applied, err := audit.New("mail-2", "1", after(4), audit.PolicyApplied{Policy: version})
 	if err != nil {
 		t.Fatal(err)

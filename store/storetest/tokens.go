@@ -7,17 +7,17 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
 func token(id string) store.Token {
 	expires := after(1000)
-	return store.Token{
+	return store.Token{Token: rest.Token{
 		ID: id, Subject: "agent:billing", Kind: "agent", Owner: awkward,
 		Roles: []string{"agent"}, Groups: []string{"a", awkward}, Team: "finance", Agents: []string{"billing"},
 		Note: awkward, CreatedAt: after(1), CreatedBy: "ana", ExpiresAt: &expires,
-		Hash: sha256.Sum256([]byte(id)),
-	}
+	}, Hash: sha256.Sum256([]byte(id))}
 }
 
 func revocation(id string) store.RevokeParams {
@@ -45,7 +45,7 @@ func tokenStands(t *testing.T, s store.Store, k store.Token) {
 }
 
 func tokensKept(t *testing.T, s store.Store) {
-	k, bare := token("k"), store.Token{ID: "bare", Subject: "ana", CreatedAt: after(2), Hash: [32]byte{1}}
+	k, bare := token("k"), store.Token{Token: rest.Token{ID: "bare", Subject: "ana", CreatedAt: after(2)}, Hash: [32]byte{1}}
 	addToken(t, s, k)
 	addToken(t, s, bare)
 	tokenStands(t, s, k)

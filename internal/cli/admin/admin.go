@@ -20,7 +20,6 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/internal/yamlfile"
-	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -152,8 +151,12 @@ func (s *Store) String() string { return "in " + s.where }
 func (s *Store) Tokens(ctx context.Context) ([]rest.Token, error) { return Tokens(ctx, s.store) }
 
 // Tokens reads all tokens out of a store.
-func Tokens(ctx context.Context, s store.TokenReader) ([]rest.Token, error) {
-	return allPages(ctx, s.Tokens, auth.Shown)
+func Tokens(ctx context.Context, s store.TokenReader) (tokens []rest.Token, err error) {
+	kept, err := allPages(ctx, s.Tokens)
+	for _, t := range kept {
+		tokens = append(tokens, t.Token)
+	}
+	return tokens, err
 }
 
 func (s *Store) NewToken(ctx context.Context, spec rest.TokenSpec) (string, rest.Token, error) {
@@ -161,16 +164,16 @@ func (s *Store) NewToken(ctx context.Context, spec rest.TokenSpec) (string, rest
 	if err != nil {
 		return "", rest.Token{}, err
 	}
-	return text, auth.Shown(t), s.store.AddToken(ctx, t)
+	return text, t.Token, s.store.AddToken(ctx, t)
 }
 
 func (s *Store) RevokeToken(ctx context.Context, id string) (rest.Token, error) {
 	t, _, err := s.store.RevokeToken(ctx, store.RevokeParams{ID: id, By: s.by, At: time.Now()})
-	return auth.Shown(t), err
+	return t.Token, err
 }
 
 func (s *Store) Keys(ctx context.Context) ([]rest.SigningKey, error) {
-	return allPages(ctx, s.store.SigningKeys, shownKey)
+	return allPages(ctx, s.store.SigningKeys)
 }
 
 func (s *Store) AddKey(ctx context.Context, file string) (rest.SigningKey, error) {
@@ -182,7 +185,7 @@ func (s *Store) AddKey(ctx context.Context, file string) (rest.SigningKey, error
 	if err != nil || len(keys) == 0 {
 		return rest.SigningKey{}, errors.Join(err, errors.New("the key was revoked meanwhile"))
 	}
-	return shownKey(keys[0]), nil
+	return keys[0], nil
 }
 
 func (s *Store) RotateKey(ctx context.Context, revokeOld bool) (rest.Rotated, error) {
@@ -190,8 +193,7 @@ func (s *Store) RotateKey(ctx context.Context, revokeOld bool) (rest.Rotated, er
 	if err != nil {
 		return rest.Rotated{}, err
 	}
-	r, err := signer.Rotate(ctx, s.by, revokeOld)
-	return rest.Rotated{Key: shownKey(r.Key), Old: shownKey(r.Old)}, err
+	return signer.Rotate(ctx, s.by, revokeOld)
 }
 
 func (s *Store) signer(ctx context.Context, file string) (*auth.Signer, error) {
@@ -200,7 +202,7 @@ func (s *Store) signer(ctx context.Context, file string) (*auth.Signer, error) {
 
 func (s *Store) EndKey(ctx context.Context, id string, revoke bool) (rest.SigningKey, error) {
 	k, _, err := s.store.EndKey(ctx, store.EndKeyParams{ID: id, By: s.by, Revoke: revoke, At: time.Now()})
-	return shownKey(k), err
+	return k, err
 }
 
 // ForgetTools takes tools out of the catalogue, and returns those that were there.
@@ -220,58 +222,24 @@ func (s *Store) Entries(ctx context.Context, q client.EntryQuery) (page client.P
 	return page, err
 }
 
-func (s *Store) Policy(ctx context.Context) (p rest.ActivePolicy, err error) {
-	v, err := active.Version(ctx, s.store)
-	if err != nil {
-		return p, err
-	}
-	set, err := active.Source(ctx, s.store, v.Digest)
-	if err != nil {
-		return p, err
-	}
-	p.PolicyVersion = rest.PolicyVersion(v)
-	for _, l := range set.Layers {
-		p.Layers = append(p.Layers, rest.PolicyLayer(l))
-	}
-	return p, nil
+func (s *Store) Policy(ctx context.Context) (rest.ActivePolicy, error) {
+	return active.Current(ctx, s.store)
 }
 
-func (s *Store) TryPolicy(ctx context.Context, change rest.PolicyChange) (t rest.PolicyTrial, err error) {
-	set, err := active.Prepare(Files(change.Layers)...)
-	if err != nil {
-		return t, refusal(err)
-	}
-	v, err := active.Version(ctx, s.store)
-	if err != nil {
-		return t, err
-	}
-	return rest.PolicyTrial{
-		DryRun: true, Changed: v.Digest != set.Digest(), Digest: set.Digest(),
-		Active: rest.PolicyVersion(v), Warnings: problems(set.Warnings()),
-	}, nil
+func (s *Store) TryPolicy(ctx context.Context, change rest.PolicyChange) (rest.PolicyTrial, error) {
+	t, err := active.Try(ctx, s.store, active.Files(change.Layers)...)
+	return t, refusal(err)
 }
 
-func (s *Store) ApplyPolicy(ctx context.Context, change rest.PolicyChange) (a rest.AppliedPolicy, err error) {
-	v, err := active.Apply(ctx, s.store, active.Change{
-		Files: Files(change.Layers), Expect: *change.Expect, By: s.by, Channel: "direct", Note: change.Note,
+func (s *Store) ApplyPolicy(ctx context.Context, change rest.PolicyChange) (rest.AppliedPolicy, error) {
+	a, err := active.Apply(ctx, s.store, active.Change{
+		Files: active.Files(change.Layers), Expect: *change.Expect, By: s.by, Channel: "direct", Note: change.Note,
 	})
-	switch {
-	case errors.Is(err, store.ErrPolicyChanged):
+	if errors.Is(err, store.ErrPolicyChanged) {
 		return a, &client.Error{Code: rest.CodePolicyChanged,
-			Detail: fmt.Sprintf("version %d is active, not %d; nothing was changed", v.Version, *change.Expect)}
-	case err != nil:
-		return a, refusal(err)
+			Detail: fmt.Sprintf("version %d is active, not %d; nothing was changed", a.Version, *change.Expect)}
 	}
-	return rest.AppliedPolicy{
-		Changed: v.Fresh, PolicyVersion: rest.PolicyVersion(v.PolicyVersion), Warnings: problems(v.Warnings),
-	}, nil
-}
-
-func Files(layers []rest.PolicyLayer) (files []policy.File) {
-	for _, l := range layers {
-		files = append(files, policy.File{Name: l.Name, Data: []byte(l.Text)})
-	}
-	return files
+	return a, refusal(err)
 }
 
 func refusal(err error) error {
@@ -280,33 +248,21 @@ func refusal(err error) error {
 		return err
 	}
 	return &client.Error{
-		Code: approval.CodeInvalid, Problems: problems(found),
+		Code: approval.CodeInvalid, Problems: found,
 		Detail: fmt.Sprintf("the policy was not applied, mistakes: %d; the active one stays", len(found)),
 	}
 }
 
-func problems(found yamlfile.Problems) []rest.FileProblem {
-	out := []rest.FileProblem{}
-	for _, p := range found {
-		out = append(out, rest.FileProblem(p))
-	}
-	return out
-}
-
-func shownKey(k store.SigningKey) rest.SigningKey { return rest.SigningKey(k) }
-
-// allPages reads a whole list out of a store, each item as the API shows it.
-func allPages[T, R any](
-	ctx context.Context, list func(context.Context, store.Paging) (store.Page[T], error), show func(T) R,
-) (all []R, err error) {
+// allPages reads a whole list out of a store.
+func allPages[T any](
+	ctx context.Context, list func(context.Context, store.Paging) (store.Page[T], error),
+) (all []T, err error) {
 	for q := (store.Paging{Limit: store.MaxPage}); ; {
 		page, err := list(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		for _, item := range page.Items {
-			all = append(all, show(item))
-		}
+		all = append(all, page.Items...)
 		if q.Cursor = page.Next; q.Cursor == "" {
 			return all, nil
 		}

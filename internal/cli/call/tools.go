@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/tool"
 )
@@ -75,11 +76,11 @@ func (a *app) noteOpenSchemas(ctx context.Context, c *client.Client, tools []res
 	if a.Output == cli.OutputJSON {
 		return
 	}
-	active, err := c.Policy(ctx)
+	p, err := c.Policy(ctx)
 	if err != nil {
 		return
 	}
-	set, err := policy.Inspect(admin.Files(active.Layers)...)
+	set, err := policy.Inspect(active.Files(p.Layers)...)
 	if err != nil {
 		return
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/internal/settings"
-	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/policy/policytest"
@@ -233,7 +232,7 @@ func (a *app) noteFileProblems(problems []rest.FileProblem, files []policyFile, 
 			}
 		}
 		p.Warning = warnings
-		a.Note("%s", approval.Display(yamlfile.Problem(p).String(), 1000))
+		a.Note("%s", approval.Display(p.String(), 1000))
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/policy/policydiff"
 	"github.com/pawlhq/pawl/policy/policytest"
 	"github.com/pawlhq/pawl/rest"
@@ -288,7 +288,7 @@ func (a *app) effectOf(
 	if e.old, e.err = compileLayers(was.Layers, was.Digest); e.err != nil {
 		return e
 	}
-	if e.new, e.err = policy.Inspect(admin.Files(will)...); e.err != nil {
+	if e.new, e.err = policy.Inspect(active.Files(will)...); e.err != nil {
 		return e
 	}
 	limited, cancel := context.WithTimeout(ctx, effectTime)

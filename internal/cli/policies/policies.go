@@ -14,9 +14,9 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/policy/policytest"
 	"github.com/pawlhq/pawl/rest"
 )
@@ -262,7 +262,7 @@ func (a *app) fetchPolicy(cmd *cobra.Command, name string) (*policy.Set, error) 
 // compileLayers compiles the text of an applied policy to look at it. The error is
 // yamlfile.Problems where this Pawl does not know what stands there.
 func compileLayers(layers []rest.PolicyLayer, digest string) (*policy.Set, error) {
-	set, err := policy.Inspect(admin.Files(layers)...)
+	set, err := policy.Inspect(active.Files(layers)...)
 	if err == nil && digest != set.Digest() {
 		err = fmt.Errorf("the text of the policy %s has another digest here: it was changed on its way or in the "+
 			"database, or this Pawl is of another version", approval.Display(cli.ShortHash(digest), 80))
