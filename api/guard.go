@@ -152,24 +152,27 @@ func (s *Server) readBody(c *gin.Context) {
 	}
 	most := max(maxBody, bodies[c.Request.Method+" "+c.FullPath()])
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, most))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		s.fail(c, newProblem(http.StatusRequestEntityTooLarge, rest.CodeTooLarge,
-			fmt.Sprintf("The body is larger than %d bytes, the most that is accepted.", most)))
-		return
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.fail(c, newProblem(http.StatusRequestTimeout,
-			rest.CodeInvalidRequest, "The body took too long to arrive."))
-		return
-	case err != nil:
-		s.fail(c, invalid("The body could not be read to its end."))
+	if err != nil {
+		s.fail(c, cmp.Or(unreadBody(err, most), invalid("The body could not be read to its end.")))
 		return
 	}
 	// Not every ResponseWriter has deadlines; those without need none lifted.
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})
 	c.Set(bodyKey, body)
 	c.Next()
+}
+
+// unreadBody says why a body was not read: it was too large, or too slow. Nil: there is another
+// reason.
+func unreadBody(err error, most int64) error {
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return newProblem(http.StatusRequestEntityTooLarge, rest.CodeTooLarge,
+			fmt.Sprintf("The body is larger than %d bytes, the most that is accepted.", most))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return newProblem(http.StatusRequestTimeout, rest.CodeInvalidRequest, "The body took too long to arrive.")
+	}
+	return nil
 }
 
 // decode reads the body into v, strictly. An empty body leaves v alone where it is optional.

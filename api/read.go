@@ -104,7 +104,7 @@ func (s *Server) index(c *gin.Context) error {
 	var b strings.Builder
 	b.WriteString("Pawl holds risky tool calls until a person approves them.\n\n")
 	for _, r := range s.routes() {
-		if r.handle != nil || s.codec != nil {
+		if r.handle != nil || s.o.Codec != nil {
 			fmt.Fprintf(&b, "%-4s %-45s %s\n", r.method, r.path, r.what)
 		}
 	}

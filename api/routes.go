@@ -17,7 +17,7 @@ type route struct {
 	access       access // docs/security.md shows it, and a test compares
 	params       string // of the query, with spaces between them
 	what         string
-	handle       handler // nil: package codec serves it
+	handle       handler // nil: serveCodec does
 }
 
 // access says who may use a route, and how far they get there.

@@ -126,6 +126,11 @@ func (o *Options) validate() error {
 			return fmt.Errorf("api: Options.PublicURL: %w", err)
 		}
 	}
+	if o.Codec != nil {
+		if err := o.Codec.validate(); err != nil {
+			return err
+		}
+	}
 	for _, h := range o.Hosts {
 		if err := checkHost(h); err != nil {
 			return err
@@ -159,7 +164,6 @@ type Server struct {
 	ready   *cache[struct{}, rest.Readiness]
 	engine  *gin.Engine
 	access  map[string]access // by method and path, as the engine has it
-	codec   http.Handler      // nil: not served
 
 	pace     health.Pace                // of the log's lines about faults
 	writes   *cache[struct{}, struct{}] // fails while the store can't be used
@@ -188,12 +192,6 @@ func New(o Options) (*Server, error) {
 	s.ready = newCache(func(ctx context.Context, _ struct{}) (rest.Readiness, error) {
 		return health.Look(ctx, o.Logger, &s.pace, s.checks...), nil
 	})
-	if o.Codec != nil {
-		var err error
-		if s.codec, err = s.newCodec(*o.Codec); err != nil {
-			return nil, err
-		}
-	}
 
 	gin.SetMode(gin.ReleaseMode) // otherwise gin prints every route to stdout
 	e := gin.New()
@@ -223,8 +221,8 @@ func New(o Options) (*Server, error) {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.codec != nil && strings.HasPrefix(r.URL.Path, codecPath) {
-		s.codec.ServeHTTP(w, r)
+	if s.o.Codec != nil && strings.HasPrefix(r.URL.Path, codecPath) {
+		s.serveCodec(w, r)
 		return
 	}
 	s.engine.ServeHTTP(w, r)

@@ -10,7 +10,6 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/oidc"
 	"github.com/pawlhq/pawl/client"
-	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -86,7 +85,7 @@ func (s *Settings) Table() Table {
 		{"read-only", "api.read_only", API, Yes(&s.ReadOnly),
 			"never write to the store: this API can't change policies, tokens or signing keys"},
 		{"codec-origin", "api.codec_origins", API,
-			List(&s.CodecOrigins, codec.CheckOrigin, "write it like https://temporal.internal"),
+			List(&s.CodecOrigins, api.CheckOrigin, "write it like https://temporal.internal"),
 			"`origin` of Temporal's UI, https://HOST: its pages may decode payloads under /codec/ " +
 				"(default none: the codec endpoint is off)"},
 		{"codec-encode", "api.codec_encode", API, Yes(&s.CodecEncode),
