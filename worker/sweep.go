@@ -10,6 +10,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -39,17 +40,10 @@ func newSweeper(o Options) sweeper {
 
 // run sweeps until ctx ends.
 func (s *sweeper) run(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
+	for again := true; again; again = retry.Sleep(ctx, sweepEvery) {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 			s.o.Logger.WarnContext(ctx,
 				"could not look for calls whose workflows were closed from outside; trying again", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
 		}
 	}
 }

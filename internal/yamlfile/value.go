@@ -30,10 +30,7 @@ func (v Value) Where() string {
 
 // Line is the value's line, from 1; 0 if it is absent.
 func (v Value) Line() int {
-	if !v.Present() {
-		return 0
-	}
-	return v.node.Line
+	return v.At("", "").Line
 }
 
 // At makes a problem of the value without noting it.
@@ -49,7 +46,7 @@ func (v Value) At(message, hint string) Problem {
 // absent value notes nothing.
 func (v Value) Problem(message, hint string) {
 	if v.Present() {
-		v.doc.add(v.node.Line, v.node.Column, message, hint)
+		v.doc.note(v.At(message, hint))
 	}
 }
 
@@ -89,8 +86,13 @@ func (v Value) readable() bool {
 		(v.node.Kind != yaml.ScalarNode || v.node.Style&yaml.TaggedStyle == 0)
 }
 
-func (v Value) wrong(want, hint string) {
-	v.Problem(fmt.Sprintf("%s is %s, must be %s", v.what, v.kind(), want), hint)
+// is reports whether the value can be read and is what is wanted. One that is something else is a
+// problem.
+func (v Value) is(wanted bool, want, hint string) bool {
+	if v.readable() && !wanted {
+		v.Problem(fmt.Sprintf("%s is %s, must be %s", v.what, v.kind(), want), hint)
+	}
+	return v.readable() && wanted
 }
 
 func (v Value) kind() string {
@@ -139,15 +141,14 @@ func (v Value) text(lines bool) (string, bool) {
 	if !v.readable() {
 		return "", false
 	}
-	if !isText(v.node) {
-		hint := "write one value, not several"
-		switch {
-		case v.node.Tag == nullTag:
-			hint = "fill it in, or remove it"
-		case v.node.Kind == yaml.ScalarNode:
-			hint = "put it in quotes"
-		}
-		v.wrong("text", hint)
+	hint := "write one value, not several"
+	switch {
+	case v.node.Tag == nullTag:
+		hint = "fill it in, or remove it"
+	case v.node.Kind == yaml.ScalarNode:
+		hint = "put it in quotes"
+	}
+	if !v.is(v.IsText(), "text", hint) {
 		return "", false
 	}
 	s := v.node.Value
@@ -170,24 +171,14 @@ func (v Value) text(lines bool) (string, bool) {
 
 // Bool reads true or false. Quoted words, yes, no, on and off are not taken.
 func (v Value) Bool() (value, ok bool) {
-	if !v.readable() {
-		return false, false
-	}
-	if !v.IsBool() {
-		v.wrong("true or false", "write true or false, without quotes")
-		return false, false
-	}
-	return strings.EqualFold(v.node.Value, "true"), true
+	ok = v.is(v.IsBool(), "true or false", "write true or false, without quotes")
+	return ok && strings.EqualFold(v.node.Value, "true"), ok
 }
 
 // Duration reads a length of time, a number of seconds or a form like "90s", that is more than zero
 // and at most most.
 func (v Value) Duration(most approval.Duration) (approval.Duration, bool) {
-	if !v.readable() {
-		return 0, false
-	}
-	if !v.IsNumber() && !isText(v.node) {
-		v.wrong("a length of time", durationForms)
+	if !v.is(v.IsNumber() || v.IsText(), "a length of time", durationForms) {
 		return 0, false
 	}
 	d, err := approval.ParseDuration(v.node.Value)
@@ -220,11 +211,7 @@ func durationHint(text string, most approval.Duration) string {
 
 // List reads a list's entries.
 func (v Value) List() ([]Value, bool) {
-	if !v.readable() {
-		return nil, false
-	}
-	if !v.IsList() {
-		v.wrong("a list", `write "- entry" on lines of their own, or [entry, entry]`)
+	if !v.is(v.IsList(), "a list", `write "- entry" on lines of their own, or [entry, entry]`) {
 		return nil, false
 	}
 	entries := make([]Value, len(v.node.Content))
@@ -237,24 +224,16 @@ func (v Value) List() ([]Value, bool) {
 // Mapping reads a mapping. The result is never nil: what is not a mapping gives one whose fields
 // are all absent, without further problems.
 func (v Value) Mapping() *Mapping {
-	m := &Mapping{Value: v}
-	if v.readable() && v.node.Kind != yaml.MappingNode {
-		v.wrong("a mapping", `write it as lines of "name: value"`)
+	if !v.is(v.IsMapping(), "a mapping", `write it as lines of "name: value"`) {
+		return &Mapping{}
 	}
-	if !v.readable() || v.node.Kind != yaml.MappingNode {
-		m.Value = Value{}
-	}
-	return m
+	return &Mapping{Value: v}
 }
 
 // Int reads a whole number from least to most.
 func (v Value) Int(least, most int) (int, bool) {
-	if !v.readable() {
-		return 0, false
-	}
 	hint := fmt.Sprintf("write a whole number from %d to %d", least, most)
-	if v.node.Kind != yaml.ScalarNode || v.node.Tag != intTag {
-		v.wrong("a whole number", hint)
+	if !v.is(v.IsNumber() && v.node.Tag == intTag, "a whole number", hint) {
 		return 0, false
 	}
 	n, err := strconv.Atoi(v.node.Value)
@@ -267,14 +246,7 @@ func (v Value) Int(least, most int) (int, bool) {
 
 // Number reads a number as JSON writes them, which no reader of JSON rounds.
 func (v Value) Number() (float64, bool) {
-	if !v.readable() {
-		return 0, false
-	}
-	if !v.IsNumber() {
-		v.wrong("a number", "write it in plain decimal digits, without quotes")
-		return 0, false
-	}
-	if !v.exact() {
+	if !v.is(v.IsNumber(), "a number", "write it in plain decimal digits, without quotes") || !v.exact() {
 		return 0, false
 	}
 	n, err := strconv.ParseFloat(v.node.Value, 64)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/backend"
 )
@@ -74,11 +75,9 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 			p.Items, p.Next = p.Items[:keep], backend.Cursor("entries", seqs[keep-1])
 			return p, nil
 		}
-		select {
-		case <-ctx.Done():
+		if !retry.Sleep(ctx, settlePoll) {
 			const doing = "wait for a transaction that writes to the audit log"
 			return store.Page[audit.Entry]{}, explain(ctx, s.where, doing, ctx.Err())
-		case <-time.After(settlePoll):
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/backend"
 	"github.com/pressly/goose/v3"
@@ -119,18 +120,14 @@ func layOut(ctx context.Context, config *pgx.ConnConfig, where string) (err erro
 
 // lock waits until no other process sets this database up.
 func lock(ctx context.Context, conn *sql.Conn) error {
-	ask := time.NewTicker(setUpPoll)
-	defer ask.Stop()
 	for {
 		var held bool
 		err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, setUpLock).Scan(&held)
 		if err != nil || held {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !retry.Sleep(ctx, setUpPoll) {
 			return ctx.Err()
-		case <-ask.C:
 		}
 	}
 }

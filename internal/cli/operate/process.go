@@ -14,6 +14,7 @@ import (
 
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -107,10 +108,7 @@ func (p *process) await(
 				"for", what, "until", deadline.UTC().Format(time.RFC3339), "error", err)
 			said = text
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(retryPause):
-		}
+		retry.Sleep(ctx, retryPause)
 	}
 }
 

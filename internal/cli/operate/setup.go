@@ -18,6 +18,7 @@ import (
 
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
@@ -290,10 +291,8 @@ func retryUntilDone(ctx context.Context, try func(context.Context) error) error 
 		if err == nil || refused(err) || errors.As(err, new(*serviceerror.Unimplemented)) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !retry.Sleep(ctx, retryPause) {
 			return err
-		case <-time.After(retryPause):
 		}
 	}
 }

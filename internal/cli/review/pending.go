@@ -19,6 +19,7 @@ import (
 	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/retry"
 )
 
 type app struct{ *cli.App }
@@ -121,9 +122,7 @@ func (a *app) pending() *cobra.Command {
 
 // watch shows the list until ctx ends; the first answer must succeed.
 func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for first := true; ; first = false {
+	for first := true; first || retry.Sleep(ctx, watchEvery); first = false {
 		page, err := requests(ctx, c, q)
 		switch {
 		case ctx.Err() != nil:
@@ -141,12 +140,8 @@ func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery
 				return err
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
 	}
+	return nil
 }
 
 // requests lists requests: those that wait with the nearest deadline first, others newest first.
