@@ -13,9 +13,8 @@ import (
 
 // Whoami returns who the API takes this client for. Errors: *Error (HTTPStatus 401 for a token that
 // is not good), *UnreachableError.
-func (c *Client) Whoami(ctx context.Context) (p rest.Principal, err error) {
-	err = c.fetchInto(ctx, request{path: "/api/whoami"}, &p)
-	return p, err
+func (c *Client) Whoami(ctx context.Context) (rest.Principal, error) {
+	return ask[rest.Principal](ctx, c, request{path: "/api/whoami"})
 }
 
 // NewToken makes a token and returns its text, which is shown this once. It is sent once: when no
@@ -23,8 +22,7 @@ func (c *Client) Whoami(ctx context.Context) (p rest.Principal, err error) {
 // it back. Errors: *Error,
 // *UnreachableError.
 func (c *Client) NewToken(ctx context.Context, spec rest.TokenSpec) (text string, t rest.Token, err error) {
-	var made rest.NewToken
-	err = c.fetchInto(ctx, request{method: http.MethodPost, path: "/api/tokens", body: spec}, &made)
+	made, err := ask[rest.NewToken](ctx, c, request{method: http.MethodPost, path: "/api/tokens", body: spec})
 	if err != nil {
 		return "", t, err
 	}
@@ -42,12 +40,11 @@ func (c *Client) Tokens(ctx context.Context) (Page[rest.Token], error) {
 // RevokeToken revokes a token. When it returns nil nobody can use the token any more; it may be
 // repeated. Errors: *Error (approval.CodeNotFound),
 // *UnreachableError.
-func (c *Client) RevokeToken(ctx context.Context, id string) (t rest.Token, err error) {
+func (c *Client) RevokeToken(ctx context.Context, id string) (rest.Token, error) {
 	if err := checkID("the token's ID", id); err != nil {
-		return t, err
+		return rest.Token{}, err
 	}
-	err = c.fetchInto(ctx, request{method: http.MethodPost, path: path("api", "tokens", id, "revoke")}, &t)
-	return t, err
+	return ask[rest.Token](ctx, c, request{method: http.MethodPost, path: path("api", "tokens", id, "revoke")})
 }
 
 // Keys lists the keys whose signatures on decisions are trusted, the newest first, with those that
@@ -58,41 +55,37 @@ func (c *Client) Keys(ctx context.Context) (Page[rest.SigningKey], error) {
 
 // RotateKey gives the API that answers a new signing key. It is sent once: when no answer comes,
 // the key may have been changed all the same; Keys shows it. Errors: *Error, *UnreachableError.
-func (c *Client) RotateKey(ctx context.Context, revokeOld bool) (r rest.Rotated, err error) {
+func (c *Client) RotateKey(ctx context.Context, revokeOld bool) (rest.Rotated, error) {
 	body := rest.RotateRequest{RevokeOld: revokeOld}
-	err = c.fetchInto(ctx, request{method: http.MethodPost, path: "/api/keys/rotate", body: body}, &r)
-	return r, err
+	return ask[rest.Rotated](ctx, c, request{method: http.MethodPost, path: "/api/keys/rotate", body: body})
 }
 
 // EndKey retires a signing key, or revokes it. It may be repeated. Errors:
 // *Error (approval.CodeNotFound), *UnreachableError.
-func (c *Client) EndKey(ctx context.Context, id string, revoke bool) (k rest.SigningKey, err error) {
+func (c *Client) EndKey(ctx context.Context, id string, revoke bool) (rest.SigningKey, error) {
 	if err := checkID("the key's ID", id); err != nil {
-		return k, err
+		return rest.SigningKey{}, err
 	}
 	end := "retire"
 	if revoke {
 		end = "revoke"
 	}
-	err = c.fetchInto(ctx, request{method: http.MethodPost, path: path("api", "keys", id, end)}, &k)
-	return k, err
+	return ask[rest.SigningKey](ctx, c, request{method: http.MethodPost, path: path("api", "keys", id, end)})
 }
 
 // Policy returns the active policy. Errors: *Error, *UnreachableError.
-func (c *Client) Policy(ctx context.Context) (p rest.ActivePolicy, err error) {
-	err = c.fetchInto(ctx, request{path: "/api/policy"}, &p)
-	return p, err
+func (c *Client) Policy(ctx context.Context) (rest.ActivePolicy, error) {
+	return ask[rest.ActivePolicy](ctx, c, request{path: "/api/policy"})
 }
 
 // PolicyText returns the policy with this digest, or the only one whose digest begins so: any that
 // was ever applied. Errors: *Error (approval.CodeNotFound, or a digest that fits several),
 // *UnreachableError.
-func (c *Client) PolicyText(ctx context.Context, digest string) (p rest.PolicySet, err error) {
+func (c *Client) PolicyText(ctx context.Context, digest string) (rest.PolicySet, error) {
 	if err := checkID("the policy's digest", digest); err != nil {
-		return p, err
+		return rest.PolicySet{}, err
 	}
-	err = c.fetchInto(ctx, request{path: path("api", "policy", digest)}, &p)
-	return p, err
+	return ask[rest.PolicySet](ctx, c, request{path: path("api", "policy", digest)})
 }
 
 // PolicyHistory lists what was applied, the latest first, until limit versions (0: all) are there.
@@ -111,24 +104,26 @@ func (c *Client) ApplyPolicy(
 	ctx context.Context, change rest.PolicyChange,
 ) (a rest.AppliedPolicy, err error) {
 	change.DryRun = false
-	err = c.resend(ctx, "", func() error { return c.putPolicy(ctx, change, &a) })
+	err = c.resend(ctx, "", func() error {
+		a, err = putPolicy[rest.AppliedPolicy](ctx, c, change)
+		return err
+	})
 	return a, err
 }
 
 // TryPolicy says what ApplyPolicy would do, and changes nothing. change.Expect does not matter.
 // Errors are those of ApplyPolicy.
-func (c *Client) TryPolicy(ctx context.Context, change rest.PolicyChange) (t rest.PolicyTrial, err error) {
+func (c *Client) TryPolicy(ctx context.Context, change rest.PolicyChange) (rest.PolicyTrial, error) {
 	change.DryRun = true
-	err = c.putPolicy(ctx, change, &t)
-	return t, err
+	return putPolicy[rest.PolicyTrial](ctx, c, change)
 }
 
-func (c *Client) putPolicy(ctx context.Context, change rest.PolicyChange, answer any) error {
+func putPolicy[T any](ctx context.Context, c *Client, change rest.PolicyChange) (answer T, err error) {
 	for _, l := range change.Layers { // JSON would change it on its way
 		if !utf8.ValidString(l.Text) || !utf8.ValidString(l.Name) {
-			return approval.Errorf(approval.CodeInvalid,
+			return answer, approval.Errorf(approval.CodeInvalid,
 				"%s: it is not valid UTF-8; save it as UTF-8", approval.Display(l.Name, 200))
 		}
 	}
-	return c.fetchInto(ctx, request{method: http.MethodPut, path: "/api/policy", body: change}, answer)
+	return ask[T](ctx, c, request{method: http.MethodPut, path: "/api/policy", body: change})
 }

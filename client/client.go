@@ -106,16 +106,14 @@ func (c *Client) URL() string { return c.base }
 // Version returns which version of Pawl answers, and what it offers. Errors:
 // *Error (HTTPStatus 404 from an API that is older than this route),
 // *UnreachableError.
-func (c *Client) Version(ctx context.Context) (v rest.Version, err error) {
-	err = c.fetchInto(ctx, request{path: "/api/version"}, &v)
-	return v, err
+func (c *Client) Version(ctx context.Context) (rest.Version, error) {
+	return ask[rest.Version](ctx, c, request{path: "/api/version"})
 }
 
 // Readiness returns how ready the API is. That it is not ready is no error: look at its field
 // Ready. Errors: *Error, *UnreachableError.
-func (c *Client) Readiness(ctx context.Context) (r rest.Readiness, err error) {
-	err = c.fetchInto(ctx, request{path: "/readyz", also: http.StatusServiceUnavailable}, &r)
-	return r, err
+func (c *Client) Readiness(ctx context.Context) (rest.Readiness, error) {
+	return ask[rest.Readiness](ctx, c, request{path: "/readyz", also: http.StatusServiceUnavailable})
 }
 
 type request struct {
@@ -188,13 +186,13 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 	return out, nil
 }
 
-// fetchInto sends a request and reads its answer.
-func (c *Client) fetchInto(ctx context.Context, r request, answer any) error {
+// ask sends a request and reads its answer.
+func ask[T any](ctx context.Context, c *Client, r request) (answer T, err error) {
 	res, err := c.send(ctx, r)
-	if err != nil {
-		return err
+	if err == nil {
+		err = decodeInto(res.body, &answer)
 	}
-	return decodeInto(res.body, answer)
+	return answer, err
 }
 
 func decodeInto(doc []byte, answer any) error {

@@ -229,8 +229,8 @@ func list[T any](
 
 // fetch reads one HTTP page.
 func fetch[T any](ctx context.Context, c *Client, route string, query url.Values) (Page[T], error) {
-	var doc rest.Page[json.RawMessage]
-	if err := c.fetchInto(ctx, request{path: route, query: query}, &doc); err != nil {
+	doc, err := ask[rest.Page[json.RawMessage]](ctx, c, request{path: route, query: query})
+	if err != nil {
 		return Page[T]{}, err
 	}
 	page := Page[T]{Raw: doc.Items, Total: doc.Total, Next: doc.Next}

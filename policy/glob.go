@@ -73,12 +73,7 @@ func (g glob) covers(other glob, left *int) bool {
 type globs []glob
 
 func (gs globs) match(name string) bool {
-	for _, g := range gs {
-		if g.match(name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(gs, func(g glob) bool { return g.match(name) })
 }
 
 // matchFolded is match for names that are the same where plain is.

@@ -24,7 +24,7 @@ type suiteCommand struct {
 	policy      []string
 	golden      string
 	update      bool
-	least       percent // of the rules that must be hit
+	least       int // percentage of the rules that must be hit
 	requireFull bool
 }
 
@@ -57,22 +57,16 @@ Exit code 0: all is as expected; 1: something is not, or can't be read.`,
 		"folder; repeatable")
 	flags.StringVar(&s.golden, "golden", "", "compare all verdicts with this `FILE`")
 	flags.BoolVar(&s.update, "update", false, "write the file that --golden names, instead of comparing")
-	flags.Var(&s.least, "coverage-min", "fail if fewer than this `percent` of a policy's rules are hit")
+	flags.Func("coverage-min", "fail if fewer than this `percent` of a policy's rules are hit", s.readLeast)
 	flags.BoolVar(&s.requireFull, "require-coverage", false, "fail if any rule is never hit")
 	return cmd
 }
 
-type percent int
-
-func (p *percent) String() string { return "" } // zero is not a default worth showing
-func (p *percent) Type() string   { return "percent" }
-
-func (p *percent) Set(s string) error {
-	n, err := strconv.Atoi(strings.TrimSuffix(s, "%"))
-	if err != nil || n < 0 || n > 100 {
+func (s *suiteCommand) readLeast(text string) (err error) {
+	s.least, err = strconv.Atoi(strings.TrimSuffix(text, "%"))
+	if err != nil || s.least < 0 || s.least > 100 {
 		return errors.New("give a percentage from 0 to 100")
 	}
-	*p = percent(n)
 	return nil
 }
 
@@ -95,7 +89,7 @@ func (s *suiteCommand) run(paths []string) error {
 	if err != nil {
 		return err
 	}
-	t := testReport{Report: report, golden: changes, least: int(s.least)}
+	t := testReport{Report: report, golden: changes, least: s.least}
 	if s.Output == cli.OutputJSON {
 		err = s.PrintValue(t.json())
 	} else {
@@ -264,7 +258,7 @@ func (s *suiteCommand) coverage(c policytest.Coverage) string {
 	var b strings.Builder
 	word := "    "
 	rest := ""
-	if c.Percent() < int(s.least) {
+	if c.Percent() < s.least {
 		word, rest = s.Paint(cli.Red, "FAIL"), fmt.Sprintf(", at least %d%% are demanded", s.least)
 	}
 	fmt.Fprintf(&b, "%s coverage: %d%% of %s in %s%s\n", word, c.Percent(), approval.Plural(c.Rules, "rule"),
