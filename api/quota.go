@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,18 +47,10 @@ func (l *Limits) validate() error {
 		return fmt.Errorf("api: Options.Limits.Pending %d is more than the %d that are counted",
 			l.Pending, store.ExactTotal)
 	}
-	if l.PerSecond == 0 {
-		l.PerSecond = DefaultPerSecond
-	}
-	if l.Burst == 0 {
-		l.Burst = max(1, int(2*l.PerSecond))
-	}
-	if l.Pending == 0 {
-		l.Pending = DefaultPending
-	}
-	if l.Waits == 0 {
-		l.Waits = 2 * l.Pending
-	}
+	l.PerSecond = cmp.Or(l.PerSecond, DefaultPerSecond)
+	l.Burst = cmp.Or(l.Burst, max(1, int(2*l.PerSecond)))
+	l.Pending = cmp.Or(l.Pending, DefaultPending)
+	l.Waits = cmp.Or(l.Waits, 2*l.Pending)
 	return nil
 }
 

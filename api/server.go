@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,21 +137,11 @@ func (o *Options) validate() error {
 			return err
 		}
 	}
-	if o.Namespace == "" {
-		o.Namespace = client.DefaultNamespace
-	}
-	if o.TaskQueue == "" {
-		o.TaskQueue = approval.TaskQueue
-	}
-	if o.QueryBudget == 0 {
-		o.QueryBudget = DefaultQueryBudget
-	}
-	if o.MaxWait == 0 {
-		o.MaxWait = DefaultMaxWait
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Namespace = cmp.Or(o.Namespace, client.DefaultNamespace)
+	o.TaskQueue = cmp.Or(o.TaskQueue, approval.TaskQueue)
+	o.QueryBudget = cmp.Or(o.QueryBudget, DefaultQueryBudget)
+	o.MaxWait = cmp.Or(o.MaxWait, DefaultMaxWait)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return nil
 }
 

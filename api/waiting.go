@@ -209,10 +209,7 @@ func (l *lookup) checkDelay(since time.Time) {
 // worker's log: it may hold secrets.
 func (l *lookup) checkSteps() {
 	for _, a := range l.pending {
-		what := stepNames[a.GetActivityType().GetName()]
-		if what == "" {
-			what = "comes next"
-		}
+		what := cmp.Or(stepNames[a.GetActivityType().GetName()], "comes next")
 		switch {
 		case a.GetPaused():
 			l.problem(rest.ObstaclePaused,

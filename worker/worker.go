@@ -3,6 +3,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,12 +89,8 @@ func (o *Options) validate() error {
 	case o.WorkflowCache < 0:
 		return errors.New("worker: Options.WorkflowCache is negative")
 	}
-	if o.WorkflowCache == 0 {
-		o.WorkflowCache = DefaultWorkflowCache
-	}
-	if o.Decisions == "" {
-		o.Decisions = approval.DecisionsAny
-	}
+	o.WorkflowCache = cmp.Or(o.WorkflowCache, DefaultWorkflowCache)
+	o.Decisions = cmp.Or(o.Decisions, approval.DecisionsAny)
 	if _, err := approval.ParseDecisions(string(o.Decisions)); err != nil {
 		return fmt.Errorf("worker: Options.Decisions: %w", err)
 	}
@@ -102,18 +99,10 @@ func (o *Options) validate() error {
 			return fmt.Errorf("worker: Options.PublicURL: %w", err)
 		}
 	}
-	if o.Namespace == "" {
-		o.Namespace = client.DefaultNamespace
-	}
-	if o.TaskQueue == "" {
-		o.TaskQueue = approval.TaskQueue
-	}
-	if o.StopTimeout == 0 {
-		o.StopTimeout = 10 * time.Second
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Namespace = cmp.Or(o.Namespace, client.DefaultNamespace)
+	o.TaskQueue = cmp.Or(o.TaskQueue, approval.TaskQueue)
+	o.StopTimeout = cmp.Or(o.StopTimeout, 10*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return nil
 }
 

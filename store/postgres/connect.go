@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -100,10 +101,7 @@ func describe(c *pgx.ConnConfig) string {
 	if strings.HasPrefix(c.Host, "/") {
 		host = c.Host // the folder of a socket
 	}
-	name := c.Database
-	if name == "" {
-		name = c.User // the server's rule
-	}
+	name := cmp.Or(c.Database, c.User) // the server's rule
 	return "postgres " + host + " database " + strconv.Quote(name)
 }
 

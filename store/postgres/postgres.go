@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,12 +55,8 @@ func (o *Options) validate() error {
 	case o.Timeout < 0 || o.LockTimeout < 0:
 		return errors.New("the Postgres store's timeouts can't be negative: 0 takes the default")
 	}
-	if o.Timeout == 0 {
-		o.Timeout = 30 * time.Second
-	}
-	if o.LockTimeout == 0 {
-		o.LockTimeout = min(10*time.Second, o.Timeout)
-	}
+	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
+	o.LockTimeout = cmp.Or(o.LockTimeout, min(10*time.Second, o.Timeout))
 	if o.Timeout < time.Millisecond || o.LockTimeout < time.Millisecond {
 		return errors.New("the Postgres store's timeouts must be a millisecond at least")
 	}

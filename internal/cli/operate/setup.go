@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,9 +131,7 @@ func (s *setupCommand) namespace(ctx context.Context, c client.Client, name stri
 	if !errors.As(err, new(*serviceerror.NamespaceNotFound)) {
 		return failed(what, err, "check TEMPORAL_NAMESPACE and the credentials")
 	}
-	if asked == 0 {
-		asked = defaultRetention
-	}
+	asked = cmp.Or(asked, defaultRetention)
 	if s.DryRun {
 		return found(what, stateToDo, "%s: create it with a retention of %s", name, hours(asked))
 	}

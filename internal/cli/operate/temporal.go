@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,12 +30,8 @@ func temporalOptions(logger *slog.Logger) (client.Options, error) {
 		return o, fmt.Errorf("settings of Temporal (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, … or its TOML "+
 			"file): %w", err)
 	}
-	if o.HostPort == "" {
-		o.HostPort = client.DefaultHostPort
-	}
-	if o.Namespace == "" {
-		o.Namespace = client.DefaultNamespace
-	}
+	o.HostPort = cmp.Or(o.HostPort, client.DefaultHostPort)
+	o.Namespace = cmp.Or(o.Namespace, client.DefaultNamespace)
 	o.Logger = sdklog.NewStructuredLogger(logger)
 	worker.PrepareClient(&o)
 	return o, nil
