@@ -136,8 +136,7 @@ func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duratio
 func (s *Server) attach(c *gin.Context, id string, wait time.Duration) error {
 	c.Header(rest.HeaderAttached, "true")
 	err := s.replyExisting(c, id, time.Now().Add(wait))
-	var p *problem
-	if errors.As(err, &p) && p.Code == rest.CodeWorkflowGone && p.ID == id {
+	if p, ok := errors.AsType[*problem](err); ok && p.Code == rest.CodeWorkflowGone && p.ID == id {
 		p.Detail += " To ask for it again, use another idempotency key."
 	}
 	return err

@@ -53,8 +53,7 @@ func Errorf(code, format string, a ...any) error {
 // CodeOf returns the code of the first Error in err's chain; CodeInvalid where JSON was refused by
 // package strictjson; else CodeInternalError.
 func CodeOf(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	if errors.As(err, new(*strictjson.Error)) {

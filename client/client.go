@@ -167,8 +167,7 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 
 	out, err := c.exchange(req)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err // the rest of it repeats the address with its query
 		}
 		if held.Err() != nil && ctx.Err() == nil {

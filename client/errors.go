@@ -80,8 +80,7 @@ func (e *UncertainError) Unwrap() error { return e.err }
 
 // transient reports errors that a restart of the API explains.
 func transient(err error) bool {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return slices.Contains([]int{http.StatusTooManyRequests, http.StatusBadGateway,
 			http.StatusServiceUnavailable, http.StatusGatewayTimeout}, e.HTTPStatus)
 	}

@@ -285,8 +285,7 @@ func Permanent(err error) bool {
 	if slices.ContainsFunc(settled, func(end error) bool { return errors.Is(err, end) }) {
 		return true
 	}
-	var answer *calls.Error
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*calls.Error](err); ok {
 		return answer.Refused
 	}
 	return errors.As(err, new(*GoneError)) || errors.As(err, new(*calls.UnreadableError))

@@ -152,8 +152,8 @@ func (t *Temporal) Publish(ctx context.Context, p approval.Publication) (approva
 		return done, calls.Classify(err)
 	}
 	err = calls.Await(ctx, run, &done)
-	var said *temporal.ApplicationError
-	if errors.As(err, &said) { // said by Pawl's worker; all other ends come from an operator or an outage
+	// Said by Pawl's worker; all other ends come from an operator or an outage.
+	if said, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		if text := runner.Text(said); text != encodedFailure {
 			return done, &calls.Error{Err: errors.New(text), Refused: true}
 		}

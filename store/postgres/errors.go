@@ -117,8 +117,7 @@ func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Err
 func (e oneLine) Unwrap() error { return e.error }
 
 func sqlState(err error) string {
-	var fault *pgconn.PgError
-	if errors.As(err, &fault) && len(fault.Code) == 5 {
+	if fault, ok := errors.AsType[*pgconn.PgError](err); ok && len(fault.Code) == 5 {
 		return fault.Code
 	}
 	return ""

@@ -129,8 +129,7 @@ func (a byAPI) Keys(ctx context.Context) ([]rest.SigningKey, error) {
 
 func (a byAPI) RotateKey(ctx context.Context, revokeOld bool) (rest.Rotated, error) {
 	r, err := a.Client.RotateKey(ctx, revokeOld)
-	var silent *client.UnreachableError
-	if errors.As(err, &silent) && silent.Sent {
+	if silent, ok := errors.AsType[*client.UnreachableError](err); ok && silent.Sent {
 		// The next rotation would end the new key, not the one that was meant.
 		err = fmt.Errorf("%w\nThe key may have been replaced anyway, and the old one may still be trusted: "+
 			"'pawl key list' shows it, and 'pawl key retire' or 'pawl key revoke' ends it", err)

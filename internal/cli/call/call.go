@@ -76,16 +76,15 @@ call with the same key is found again, another call with it is an error.`,
 			}
 			f := a.follow(cmd, c, time.Duration(wait))
 			v, attached, err := c.Start(cmd.Context(), in, f.firstWait())
-			var uncertain *client.UncertainError
-			if errors.As(err, &uncertain) {
+			if uncertain, ok := errors.AsType[*client.UncertainError](err); ok {
 				return fmt.Errorf("%w\nThe call may have been started. Run the same command with --key %s: "+
 					"it starts once", err, uncertain.Key)
 			}
 			if approval.CodeOf(err) == rest.CodeWorkflowGone {
 				return cli.Fail(cli.ExitFailed, err)
 			}
-			var refused *client.Error
-			if errors.As(err, &refused) && refused.Code == approval.CodeConflict && refused.ID != "" {
+			refused, ok := errors.AsType[*client.Error](err)
+			if ok && refused.Code == approval.CodeConflict && refused.ID != "" {
 				id := approval.Display(refused.ID, 0)
 				return fmt.Errorf("%w\nIt was used for %s; look at it with 'pawl show %s'", err, id, id)
 			}

@@ -87,8 +87,7 @@ func send(
 	if cli.NotCounted(err) && errors.As(err, &res.refused) {
 		return res, nil
 	}
-	var uncertain *client.UncertainError
-	if errors.As(err, &uncertain) {
+	if errors.As(err, new(*client.UncertainError)) {
 		return res, fmt.Errorf("%s: %w\nCheck with 'pawl show %s'; if you decide again, it counts only once",
 			shown.ID, err, shown.ID)
 	}
