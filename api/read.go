@@ -50,14 +50,7 @@ func (s *Server) listAudit(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return replyPage(c, found, entry)
-}
-
-func entry(e audit.Entry) rest.Entry {
-	return rest.Entry{
-		CallID: e.Subject, Step: e.Step, Kind: string(e.Kind), At: e.At,
-		Payload: e.Payload, LeafHash: e.Leaf.String(), Damage: e.Damage,
-	}
+	return replyList(c, found) // an audit.Entry's JSON is rest.Entry's
 }
 
 func (s *Server) listTools(c *gin.Context) error {
@@ -67,9 +60,11 @@ func (s *Server) listTools(c *gin.Context) error {
 		return fromStore(err)
 	}
 	served := s.served(ctx, tools)
-	return replyPage(c, store.Page[store.Tool]{Items: tools, Total: len(tools)}, func(t store.Tool) rest.Tool {
-		return rest.Tool{CatalogueTool: t, Served: served[t.Queue]}
-	})
+	page := rest.Page[rest.Tool]{Total: len(tools)}
+	for _, t := range tools {
+		page.Items = append(page.Items, rest.Tool{CatalogueTool: t, Served: served[t.Queue]})
+	}
+	return replyList(c, page)
 }
 
 // served looks which of the tools' queues are polled, as far as Temporal says so within the budget.

@@ -13,15 +13,6 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// replyPage answers with a page of what the store found, each item as it is shown.
-func replyPage[T, R any](c *gin.Context, found store.Page[T], show func(T) R) error {
-	page := rest.Page[R]{Items: make([]R, len(found.Items)), Total: found.Total, Next: found.Next}
-	for i, item := range found.Items {
-		page.Items[i] = show(item)
-	}
-	return reply(c, http.StatusOK, page)
-}
-
 // listPages answers with a page of a list that takes no other parameters.
 func listPages[T any](list func(context.Context, store.Paging) (store.Page[T], error)) handler {
 	return func(c *gin.Context) error {
@@ -33,9 +24,14 @@ func listPages[T any](list func(context.Context, store.Paging) (store.Page[T], e
 		if err != nil {
 			return fromStore(err)
 		}
-		found.Items = append([]T{}, found.Items...) // never null
-		return reply(c, http.StatusOK, found)
+		return replyList(c, found)
 	}
+}
+
+// replyList answers with a page.
+func replyList[T any](c *gin.Context, found store.Page[T]) error {
+	found.Items = append([]T{}, found.Items...) // never null
+	return reply(c, http.StatusOK, found)
 }
 
 // listRequests lists what reviewers have before them: pending calls, unless asked for others.
@@ -70,7 +66,11 @@ func (s *Server) listRequests(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	return replyPage(c, found, s.shown)
+	page := rest.Page[rest.View]{Total: found.Total, Next: found.Next}
+	for _, v := range found.Items {
+		page.Items = append(page.Items, s.shown(v))
+	}
+	return replyList(c, page)
 }
 
 func (s *Server) getRequest(c *gin.Context) error {
