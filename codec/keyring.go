@@ -251,47 +251,43 @@ func Create(path string, readPlain bool) (*Keyring, error) {
 
 // Add puts a new key into a keyring's file. Payloads are written with it only once it is active:
 // first every process has to have it.
-func Add(path string, activate bool) (Key, error) {
+func Add(path string, activate bool) error {
 	k := newKey(time.Now())
-	err := update(path, func(d *document) error {
+	return update(path, func(d *document) error {
 		d.Keys = append(d.Keys, k)
 		if activate {
 			d.Active = k.ID
 		}
 		return nil
 	})
-	return Key{ID: k.ID, Created: k.Created, Active: activate}, err
 }
 
 // Activate makes a key of the file, named by its ID or the beginning of that, the one that payloads
-// are written with. It returns the key's whole ID.
-func Activate(path, id string) (string, error) {
-	err := update(path, func(d *document) error {
+// are written with.
+func Activate(path, id string) error {
+	return update(path, func(d *document) error {
 		i, err := d.find(id)
 		if err == nil {
-			id = d.Keys[i].ID
-			d.Active = id
+			d.Active = d.Keys[i].ID
 		}
 		return err
 	})
-	return id, err
 }
 
 // Forget takes a key out of the file; named as for Activate. What was written with it can't be read
 // any more. The active key stays.
-func Forget(path, id string) (string, error) {
-	err := update(path, func(d *document) error {
+func Forget(path, id string) error {
+	return update(path, func(d *document) error {
 		i, err := d.find(id)
 		if err != nil {
 			return err
 		}
-		if id = d.Keys[i].ID; id == d.Active {
-			return fmt.Errorf("the key %s is the active one: activate another first", id)
+		if d.Keys[i].ID == d.Active {
+			return fmt.Errorf("the key %s is the active one: activate another first", d.Active)
 		}
 		d.Keys = append(d.Keys[:i], d.Keys[i+1:]...)
 		return nil
 	})
-	return id, err
 }
 
 // SetPlain says whether payloads that are not encrypted are read.

@@ -267,7 +267,7 @@ func TestAWorkerWithoutTheKey(t *testing.T) {
 	w := newWorld(t, encrypted)
 	waiting := w.pending(`{"tool":"send","args":{"to":"x"}}`)
 	path := w.KeysPath()
-	if _, err := codec.Add(path, true); err != nil { // the stack that runs does not know of it
+	if err := codec.Add(path, true); err != nil { // the stack that runs does not know of it
 		t.Fatal(err)
 	}
 	c := w.dialWith(loadKeys(t, path))
@@ -303,7 +303,7 @@ func TestAWorkerWithoutTheKey(t *testing.T) {
 	// Once the store's memo is written with the new key, too, the old one may go.
 	keys := loadKeys(t, path)
 	w.stop()
-	if _, err := codec.Forget(path, keys.Keys()[0].ID); err != nil {
+	if err := codec.Forget(path, keys.Keys()[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	w.start()

@@ -111,10 +111,7 @@ process must have it first, or its calls wait.`,
 		Example: `  pawl keyring add
   pawl keyring add --activate`,
 		Args: cli.NoArgs,
-		RunE: k.change(func([]string) error {
-			_, err := codec.Add(k.PayloadKeys, activate)
-			return err
-		}),
+		RunE: k.change(func([]string) error { return codec.Add(k.PayloadKeys, activate) }),
 	}
 	cmd.Flags().BoolVar(&activate, "activate", false, "encrypt with it from the next start of each process on")
 	return cmd
@@ -127,10 +124,7 @@ func keyringActivate(k *keyringCommand) *cobra.Command {
 		Long:    `Encrypt with another key of the keyring, from the next start of each process on.`,
 		Example: `  pawl keyring activate pk-7m2`,
 		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
-		RunE: k.change(func(args []string) error {
-			_, err := codec.Activate(k.PayloadKeys, args[0])
-			return err
-		}),
+		RunE:    k.change(func(args []string) error { return codec.Activate(k.PayloadKeys, args[0]) }),
 	}
 }
 
@@ -150,8 +144,7 @@ retention has passed since then.`,
 				return cli.UsageError(errors.New("what was encrypted with the key can't be read any " +
 					"more; if you mean that, add --yes"))
 			}
-			_, err := codec.Forget(k.PayloadKeys, args[0])
-			return err
+			return codec.Forget(k.PayloadKeys, args[0])
 		}),
 	}
 	cmd.Flags().BoolVar(&sure, "yes", false, "yes, for good")
