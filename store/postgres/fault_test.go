@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/store"
@@ -145,8 +144,8 @@ func TestLostAnswers(t *testing.T) {
 }
 
 // lives leads calls through their lives, and repeats what fails as long as it fails because the
-// server is not there. It checks what the store answers.
-func lives(t *testing.T, s *Store, name string, n int) {
+// server is not there. It checks what the store answers, and says of each step that it is done.
+func lives(t *testing.T, s *Store, name string, n int, done func()) {
 	repeat := func(do func() error) (failed bool) {
 		for {
 			err := do()
@@ -154,6 +153,7 @@ func lives(t *testing.T, s *Store, name string, n int) {
 				if err != nil {
 					t.Error(err)
 				}
+				done()
 				return failed
 			}
 			failed = true
@@ -195,28 +195,26 @@ func checkLives(t *testing.T, s *Store, name string, n int) {
 	}
 }
 
+// A connection is cut after each step that was done: at random places, and however slow the machine
+// is, no faster than the steps can get on.
 func TestConnectionsThatAreCut(t *testing.T) {
 	t.Parallel()
 	url := pgtest.New(t)
 	s := open(t, url)
 	const workers, each = 4, 15
+	const steps = workers * each * 3
+	done := make(chan struct{}, steps)
 	var wg sync.WaitGroup
 	for w := range workers {
-		wg.Go(func() { lives(t, s, fmt.Sprint("w", w), each) })
+		wg.Go(func() { lives(t, s, fmt.Sprint("w", w), each, func() { done <- struct{}{} }) })
 	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	axe, next := connect(t, url), time.NewTicker(5*time.Millisecond)
-	defer next.Stop()
-	for cutting := true; cutting; {
-		select {
-		case <-done:
-			cutting = false
-		case <-next.C:
-			run(t, axe, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-				WHERE datname = current_database() AND pid <> pg_backend_pid() OFFSET $1 LIMIT 1`, rand.IntN(workers))
-		}
+	axe := connect(t, url)
+	for range steps {
+		<-done
+		run(t, axe, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() OFFSET $1 LIMIT 1`, rand.IntN(workers))
 	}
+	wg.Wait()
 	for w := range workers {
 		checkLives(t, s, fmt.Sprint("w", w), each)
 	}
@@ -228,7 +226,7 @@ func TestTheServerStopsAndStarts(t *testing.T) {
 	s := open(t, pgtest.Create(t, c.URL, ""))
 	var wg sync.WaitGroup
 	for w := range 4 {
-		wg.Go(func() { lives(t, s, fmt.Sprint("w", w), 200) })
+		wg.Go(func() { lives(t, s, fmt.Sprint("w", w), 200, func() {}) })
 	}
 	for range 2 {
 		c.Stop(t)
