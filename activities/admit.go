@@ -219,7 +219,7 @@ func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *reda
 	if verdict.Policy != (approval.PolicyRef{}) {
 		view.Policy = &verdict.Policy
 	}
-	r := redact.New(verdict.Redact)
+	r := redact.New(verdict.Redact, verdict.RedactValues)
 	view.Args = r.Args(in.Call.Args)
 	view.Labels = r.Labels(in.Call.Labels) // before the texts, which may repeat what is hidden here
 	view.Title, view.Description = r.Text(in.Call.Title), r.Text(in.Call.Description)
@@ -257,7 +257,8 @@ func (a *Activities) readmit(
 	// The first workflow ended without an outcome (terminated, or lost with its server). Nothing of it
 	// can go on: its digest is of another nonce.
 	_, err := a.finish(ctx, RecordInput{
-		ID: in.ID, Run: in.Run, Call: in.Call, Redact: record.Verdict.Redact, At: now,
+		ID: in.ID, Run: in.Run, Call: in.Call, Redact: record.Verdict.Redact,
+		RedactValues: record.Verdict.RedactValues, At: now,
 		Outcome: approval.Outcome{
 			Status: approval.StatusCancelled,
 			Error: &approval.CallError{Code: approval.CodeCancelled,
@@ -277,7 +278,7 @@ func (a *Activities) readmit(
 // is another call: hidden values, and what a call asks for beyond what the store keeps of it.
 func sameCall(in AdmitInput, record store.Record) bool {
 	call, then := in.Call, record.View
-	if len(record.Verdict.Redact) > 0 && marked(then) {
+	if (len(record.Verdict.Redact) > 0 || record.Verdict.RedactValues.On()) && marked(then) {
 		return false
 	}
 	return !call.RequireApproval && call.Timeout == 0 && call.Tool == then.Tool &&

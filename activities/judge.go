@@ -139,6 +139,7 @@ func (a *Activities) judgeAgain(ctx context.Context, in *ClaimInput, record stor
 	}
 	verdict, version := a.evaluate(in.Call, now)
 	in.Redact = append(slices.Clip(in.Redact), verdict.Redact...)
+	in.RedactValues = in.RedactValues.And(verdict.RedactValues)
 	c := compare(*record.View.Requirement, verdict)
 	if c.forbids != "" {
 		ended, err := a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny,

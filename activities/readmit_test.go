@@ -12,25 +12,29 @@ import (
 func TestTheSameCallAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		redact []string
+		values approval.RedactValues
 		change func(*approval.Call)
 		same   bool
 	}{
-		"plain":              {nil, func(*approval.Call) {}, true},
-		"the word":           {nil, func(c *approval.Call) { c.Reason = "send the redacted copy" }, true},
-		"the word, redacts":  {[]string{"pin"}, func(c *approval.Call) { c.Title = "the redacted copy" }, true},
-		"the word, in a key": {[]string{"pin"}, func(c *approval.Call) { c.Labels = map[string]string{"redacted": "no"} }, true},
-		"the mark":           {nil, func(c *approval.Call) { c.Reason = "why is it [redacted]?" }, true},
-		"a hidden argument":  {[]string{"amount"}, func(*approval.Call) {}, false},
-		"a hidden label":     {[]string{"pin"}, func(c *approval.Call) { c.Labels = map[string]string{"pin": "7351"} }, false},
-		"a hidden repeat": {[]string{"pin"}, func(c *approval.Call) {
+		"plain":              {nil, "none", func(*approval.Call) {}, true},
+		"the word":           {nil, "none", func(c *approval.Call) { c.Reason = "send the redacted copy" }, true},
+		"the word, redacts":  {[]string{"pin"}, "none", func(c *approval.Call) { c.Title = "the redacted copy" }, true},
+		"the word, in a key": {[]string{"pin"}, "none", func(c *approval.Call) { c.Labels = map[string]string{"redacted": "no"} }, true},
+		"the mark":           {nil, "none", func(c *approval.Call) { c.Reason = "why is it [redacted]?" }, true},
+		"the mark, values":   {nil, "", func(c *approval.Call) { c.Reason = "why is it [redacted]?" }, false},
+		"a hidden token":     {nil, "", func(c *approval.Call) { c.Reason = "by ghp_abcdefghijklmnop0123456789" }, false},
+		"no token":           {nil, "", func(c *approval.Call) { c.Reason = "by ghp" }, true},
+		"a hidden argument":  {[]string{"amount"}, "none", func(*approval.Call) {}, false},
+		"a hidden label":     {[]string{"pin"}, "none", func(c *approval.Call) { c.Labels = map[string]string{"pin": "7351"} }, false},
+		"a hidden repeat": {[]string{"pin"}, "none", func(c *approval.Call) {
 			c.Labels, c.Reason = map[string]string{"pin": "7351"}, "the pin is 7351"
 		}, false},
-		"the mark, redacts": {[]string{"pin"}, func(c *approval.Call) { c.Reason = "pin: [redacted]" }, false},
+		"the mark, redacts": {[]string{"pin"}, "none", func(c *approval.Call) { c.Reason = "pin: [redacted]" }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)
 			policy := b.acts.Policy.(verdict)
-			policy.Redact = c.redact
+			policy.Redact, policy.RedactValues = c.redact, c.values
 			b.acts.Policy = policy
 			call := b.call()
 			c.change(&call)

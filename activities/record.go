@@ -22,8 +22,9 @@ type ClaimInput struct {
 	Queue           string              // of the workers that run the tool, as admitted; empty: Execute does
 	Call            approval.Call
 	Redact          []string
-	Now             time.Time // the workflow's now
-	Revision        int64     // of the call, by which the workflow counted
+	RedactValues    approval.RedactValues `json:",omitempty"`
+	Now             time.Time             // the workflow's now
+	Revision        int64                 // of the call, by which the workflow counted
 }
 
 // ClaimResult says whether a call may run. If Outcome is not nil the call has ended so, as the
@@ -58,7 +59,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	if err != nil {
 		return ClaimResult{}, err
 	}
-	in.Redact = record.Verdict.Redact
+	in.Redact, in.RedactValues = record.Verdict.Redact, record.Verdict.RedactValues
 	digest, digestErr := in.Call.Digest(in.ID)
 	switch {
 	case digestErr != nil || digest != in.Digest || record.View.Digest != in.Digest:
@@ -167,7 +168,10 @@ func (a *Activities) endClaim(ctx context.Context, in ClaimInput, at time.Time,
 	out := approval.Outcome{
 		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: status, Error: why, Decision: &by,
 	}
-	end := RecordInput{ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, Votes: in.Votes, At: at}
+	end := RecordInput{
+		ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, RedactValues: in.RedactValues, Votes: in.Votes,
+		At: at,
+	}
 	ended, err := a.finishAs(ctx, end, out)
 	return ClaimResult{Outcome: ended, Votes: shown(end.redactor(), in.Votes)}, err
 }
@@ -177,9 +181,11 @@ type RecordInput struct {
 	ID, Run string
 	Call    approval.Call // its arguments teach the redactor what to hide
 	Redact  []string
-	Outcome approval.Outcome
-	Votes   []approval.Decision
-	At      time.Time
+	// RedactValues, as the call's verdict has it.
+	RedactValues approval.RedactValues `json:",omitempty"`
+	Outcome      approval.Outcome
+	Votes        []approval.Decision
+	At           time.Time
 }
 
 // RecordResult holds how the call ended, as the store holds it, if that is not as Record was told:
@@ -304,11 +310,16 @@ func ended(record store.Record) *approval.Outcome {
 	return &out
 }
 
-func (in ClaimInput) redactor() *redact.Redactor  { return learntRedactor(in.Redact, in.Call) }
-func (in RecordInput) redactor() *redact.Redactor { return learntRedactor(in.Redact, in.Call) }
+func (in ClaimInput) redactor() *redact.Redactor {
+	return learntRedactor(in.Redact, in.RedactValues, in.Call)
+}
 
-func learntRedactor(fields []string, call approval.Call) *redact.Redactor {
-	r := redact.New(fields)
+func (in RecordInput) redactor() *redact.Redactor {
+	return learntRedactor(in.Redact, in.RedactValues, in.Call)
+}
+
+func learntRedactor(fields []string, values approval.RedactValues, call approval.Call) *redact.Redactor {
+	r := redact.New(fields, values)
 	r.Args(call.Args)
 	r.Labels(call.Labels)
 	return r

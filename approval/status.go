@@ -99,6 +99,26 @@ const (
 	VerdictDeny    VerdictKind = "deny"
 )
 
+// RedactValues says whether well-known secrets, such as private keys and vendors' tokens, are hidden
+// wherever they stand. The zero value hides them, and so does what is not known.
+type RedactValues string
+
+const (
+	RedactDefault RedactValues = ""
+	RedactNone    RedactValues = "none"
+)
+
+// On reports whether well-known secrets are hidden.
+func (v RedactValues) On() bool { return v != RedactNone }
+
+// And is what two verdicts hide together.
+func (v RedactValues) And(other RedactValues) RedactValues {
+	if v.On() || other.On() {
+		return RedactDefault
+	}
+	return RedactNone
+}
+
 // Verdict is the policy's answer for one call. It is snapshotted: a call keeps the verdict it was
 // admitted with, whatever the policy becomes later.
 type Verdict struct {
@@ -108,7 +128,9 @@ type Verdict struct {
 	Timeout     Duration     `json:"timeout,omitempty"`     // how long to wait for people
 	ValidFor    Duration     `json:"valid_for,omitempty"`   // how long an approval may wait for the claim
 	Redact      []string     `json:"redact,omitempty"`      // field names hidden at any depth
-	Policy      PolicyRef    `json:"policy"`
+	// RedactValues says whether well-known secrets are hidden, too.
+	RedactValues RedactValues `json:"redact_values,omitempty"`
+	Policy       PolicyRef    `json:"policy"`
 
 	// Audited marks a call that a rule lets run on condition that it is recorded as audited.
 	Audited bool `json:"audited,omitempty"`

@@ -35,6 +35,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	var observed []approval.Observation
 	var timeout approval.Duration // where no rule states one
 	var decisions approval.Decisions
+	layers, show := 0, 0 // for the call, and of these, that would show well-known secrets
 	for _, l := range s.layers {
 		whyNot, unsure := l.applies.match(in.call, true)
 		if whyNot != "" {
@@ -42,6 +43,9 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 			continue
 		}
 		j.unsure = unsure
+		if layers++; l.shows {
+			show++
+		}
 		if l.applies != nil && len(l.redact) > 0 {
 			redact = append(redact, l.redact)
 		}
@@ -71,6 +75,9 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	hits := j.hits
 	v := approval.Verdict{ValidFor: approval.DefaultValidFor, Observed: observed}
 	v.Policy.Digest = s.digest
+	if show > 0 && show == layers {
+		v.RedactValues = approval.RedactNone
+	}
 	if len(hits) == 0 {
 		v.Kind, v.Requirement, v.Timeout = approval.VerdictRequire, approval.OneApproval(), timeout
 		v.Policy.Rule = noRule

@@ -18,6 +18,7 @@ type layer struct {
 	observe bool     // it decides nothing
 	timeout approval.Duration
 	redact  []string
+	shows   bool // well-known secrets are not hidden for its part
 	groups  bool // it says who is in groups
 	// decisions says which count for any call that the layer takes in, whatever its rules say of it.
 	decisions approval.Decisions
@@ -91,6 +92,7 @@ func (r *reader) readLayer(f File) *layer {
 	}
 	l.timeout = defaultTimeout(m)
 	l.redact = readRedactions(m)
+	l.shows = readRedactValues(m.Field("redact_values"))
 	r.readGroups(m.Field("groups"))
 	r.readClassifier(m)
 	r.readUnmatched(m.Field("unmatched"))

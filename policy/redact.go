@@ -4,7 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/redact"
 )
 
 // redactsAnyway reports whether the rule hides fields of the tool's calls though it does not count.
@@ -40,7 +42,7 @@ func union(lists ...[]string) []string {
 	seen := map[string]bool{}
 	for _, names := range lists {
 		for _, name := range names {
-			if key := redactKey(name); !seen[key] {
+			if key := redact.Key(name); !seen[key] {
 				seen[key] = true
 				out = append(out, name)
 			}
@@ -50,8 +52,15 @@ func union(lists ...[]string) []string {
 	return out
 }
 
-// redactKey is the same for names that differ in case only: they are one to redact.Redactor.
-func redactKey(name string) string { return strings.ToLower(name) }
+// readRedactValues reports whether the layer would show well-known secrets.
+func readRedactValues(v yamlfile.Value) bool {
+	text, given := v.Text()
+	if given && text != "default" && text != string(approval.RedactNone) {
+		v.Problem("redact_values is neither default nor none",
+			"write default to hide well-known secrets wherever they stand, as if it were left out, or none")
+	}
+	return text == string(approval.RedactNone)
+}
 
 func readRedactions(m *yamlfile.Mapping) []string {
 	entries, _ := m.Field("redact_fields").List()

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -45,5 +46,45 @@ func TestExplainSaysThatAPassedOverRuleHides(t *testing.T) {
 	others := set.Explain(approval.Call{Tool: "a", Agent: "y"}, now).Layers[0].Others
 	if len(others) != 1 || others[0].WhyNot != "agent does not match; its redact_fields hide all the same" {
 		t.Errorf("%+v", others)
+	}
+}
+
+// Well-known secrets are hidden unless every layer for the call says that they are not.
+func TestRedactValues(t *testing.T) {
+	const call = `{"tool":"a","team":"x"}`
+	for name, c := range map[string]struct {
+		files []string
+		call  string
+		on    bool
+	}{
+		"no file":                {nil, call, true},
+		"nothing said":           {[]string{"rules: []"}, call, true},
+		"default":                {[]string{"{redact_values: default, rules: []}"}, call, true},
+		"none":                   {[]string{"{redact_values: none, rules: []}"}, call, false},
+		"all none":               {[]string{"{redact_values: none, rules: []}", "{redact_values: none, rules: []}"}, call, false},
+		"one none":               {[]string{"{redact_values: none, rules: []}", "rules: []"}, call, true},
+		"another team's default": {[]string{"{redact_values: none, rules: []}", "{applies_to: {team: y}, rules: []}"}, call, false},
+		"another team's none":    {[]string{"rules: []", "{applies_to: {team: y}, redact_values: none, rules: []}"}, call, true},
+		"only another team's":    {[]string{"{applies_to: {team: y}, redact_values: none, rules: []}"}, call, true},
+		"perhaps its layer":      {[]string{"{redact_values: none, rules: []}", "{applies_to: {team: y}, rules: []}"}, `{"tool":"a"}`, true},
+		"an observing layer":     {[]string{"{redact_values: none, rules: []}", "{observe: true, rules: []}"}, call, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var files []policy.File
+			for i, text := range c.files {
+				files = append(files, policy.File{Name: fmt.Sprintf("%d.yaml", i), Data: []byte(text)})
+			}
+			call, err := approval.ParseCall([]byte(c.call))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := compile(t, files...).Evaluate(call, now); v.RedactValues.On() != c.on {
+				t.Errorf("%q", v.RedactValues)
+			}
+		})
+	}
+	_, err := policy.Compile(policy.File{Name: "p.yaml", Data: []byte("{redact_values: off, rules: []}")})
+	if err == nil || !strings.Contains(err.Error(), "p.yaml:1:17: redact_values") {
+		t.Errorf("a word that nobody knows: %v", err)
 	}
 }

@@ -1,9 +1,7 @@
 package redact
 
 import (
-	"strconv"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/pawlhq/pawl/approval"
@@ -14,6 +12,8 @@ import (
 type matcher struct {
 	nodes []matchNode // [0] is the root
 	root  [256]int32  // the root's children
+	// pairs has a bit for every two bytes that a word begins with: most of a text is passed over by it.
+	pairs *[1 << 10]uint64
 }
 
 type matchNode struct {
@@ -24,10 +24,24 @@ type matchNode struct {
 	label       byte
 }
 
-func newMatcher() *matcher { return &matcher{nodes: make([]matchNode, 1)} }
+func newMatcher() *matcher {
+	return &matcher{nodes: make([]matchNode, 1), pairs: new([1 << 10]uint64)}
+}
 
-// add takes a word in. One that is not whole is known by its beginning only.
+// begins reports whether a word begins with these bytes.
+func (m *matcher) begins(a, b byte) bool {
+	pair := int(a)<<8 | int(b)
+	return m.pairs[pair>>6]&(1<<(pair&63)) != 0
+}
+
+// add takes a word of two bytes or more in; shorter ones are never found. One that is not whole is
+// known by its beginning only.
 func (m *matcher) add(word string, whole bool) {
+	if len(word) < 2 {
+		return
+	}
+	pair := int(word[0])<<8 | int(word[1])
+	m.pairs[pair>>6] |= 1 << (pair & 63)
 	at := int32(0)
 	for i := range len(word) {
 		to := m.child(at, word[i])
@@ -90,9 +104,14 @@ func (m *matcher) find(s string, cut bool, found func(from, to int)) {
 		return
 	}
 	at := int32(0)
-	for i := range len(s) {
+	for i := 0; i < len(s); i++ {
+		if at == 0 {
+			for i+1 < len(s) && !m.begins(s[i], s[i+1]) {
+				i++
+			}
+		}
 		at = m.step(at, s[i])
-		n := m.nodes[at]
+		n := &m.nodes[at]
 		if n.longest > 0 {
 			found(i+1-int(n.longest), i+1)
 		}
@@ -108,102 +127,6 @@ func (m *matcher) find(s string, cut bool, found func(from, to int)) {
 // mark, or what a character cut in two turns into.
 func cutOff(rest string) bool {
 	return rest == "" || strings.HasPrefix(rest, approval.CutMark) || strings.HasPrefix(rest, "\uFFFD")
-}
-
-// spelling is a text, or what it says once JSON escapes in it are resolved.
-type spelling struct {
-	text string
-	at   []int // where each byte, and the end, stands in the text; nil: where it is
-}
-
-func (s spelling) place(i int) int {
-	if s.at == nil {
-		return i
-	}
-	return s.at[i]
-}
-
-// unescaped resolves one level of JSON escapes, and those of Display. It reports whether there were
-// any. What is no escape stays; a cut one goes.
-func (s spelling) unescaped() (spelling, bool) {
-	if !strings.Contains(s.text, `\`) {
-		return s, false
-	}
-	out, found := spelling{at: make([]int, 0, len(s.text)+1)}, false
-	var b []byte
-	for i := 0; i < len(s.text); {
-		before := len(b)
-		r, n, ok := rune(0), 0, false
-		if s.text[i] == '\\' {
-			r, n, ok = escaped(s.text[i:])
-		}
-		switch {
-		case ok:
-			b = utf8.AppendRune(b, r)
-		case n == 0:
-			b, n = append(b, s.text[i]), 1
-		}
-		for range len(b) - before {
-			out.at = append(out.at, s.place(i))
-		}
-		found = found || ok || len(b) == before
-		i += n
-	}
-	out.text, out.at = string(b), append(out.at, s.place(len(s.text)))
-	return out, found
-}
-
-const escapes, escapedAs = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
-
-// escaped reads the escape that s begins with and its length. One that was cut has a length and is
-// not ok.
-func escaped(s string) (r rune, n int, ok bool) {
-	if len(s) > 1 {
-		if i := strings.IndexByte(escapes, s[1]); i >= 0 {
-			return rune(escapedAs[i]), 2, true
-		}
-	}
-	if r, n := hexEscape(s); n > 0 {
-		if utf16.IsSurrogate(r) {
-			low, m := hexEscape(s[n:])
-			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
-				return pair, n + m, true
-			}
-			r = utf8.RuneError
-		}
-		return r, n, true
-	}
-	n = 1
-	if strings.HasPrefix(s, `\u`) {
-		n = 2
-		for n < len(s) && n < len(`\u{10FFF`) && strings.IndexByte("{0123456789abcdefABCDEF", s[n]) >= 0 {
-			n++
-		}
-	}
-	if cutOff(s[n:]) {
-		return 0, n, false
-	}
-	return 0, 0, false
-}
-
-// hexEscape reads \uXXXX, or Display's \u{X…}. The length is 0 if s begins with neither.
-func hexEscape(s string) (rune, int) {
-	if len(s) < 6 || s[:2] != `\u` {
-		return 0, 0
-	}
-	digits, n := s[2:6], 6
-	if s[2] == '{' {
-		end := strings.IndexByte(s[:min(len(s), len(`\u{10FFFF}`))], '}')
-		if end < 0 {
-			return 0, 0
-		}
-		digits, n = s[3:end], end+1
-	}
-	v, err := strconv.ParseUint(digits, 16, 32)
-	if err != nil {
-		return 0, 0
-	}
-	return rune(v), n
 }
 
 // cover counts what is to be hidden of a text: the sum up to a byte says how many findings it is

@@ -7,11 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/redact"
 )
 
 func TestRedactor(t *testing.T) {
-	r := redact.New([]string{"password", "Card", "pin"})
+	r := redact.New([]string{"password", "Card", "pin"}, approval.RedactNone)
 	args := r.Args(json.RawMessage(`{
 		"user":"ann","PASSWORD":"hunter2 long","pin":7,"n":7,"m":17,
 		"list":[{"password":["s3cret",{"deep":"d33per"}]},"say hunter2 long twice: hunter2 long"],
@@ -56,7 +57,7 @@ func TestRedactor(t *testing.T) {
 }
 
 func TestRedactorWithoutFields(t *testing.T) {
-	r := redact.New(nil)
+	r := redact.New(nil, approval.RedactNone)
 	doc := json.RawMessage(`{"password":"x"}`)
 	if got := r.JSON(doc); string(got) != string(doc) || r.Text("password=x") != "password=x" {
 		t.Errorf("nothing was to be hidden: %s", got)
@@ -67,20 +68,19 @@ func TestRedactorWithoutFields(t *testing.T) {
 // the other arguments.
 func TestRedactorArgs(t *testing.T) {
 	for doc, want := range map[string]string{
-		`{"secret":"prod","env":"prod","prod":1,"x":["on prod!"]}`: `{"env":"[same as a redacted field]","prod":1,"secret":"[redacted]","x":["on [same as a redacted field]!"]}`,
-		`{"secret":["aaaa","bbbb"],"to":{"aaaa":1,"bbbb":2}}`:      `{"secret":"[redacted]","to":{"aaaa":1,"bbbb":2}}`,
-		`{"secret":[5000,"5000"],"amount":5000,"n":"50001"}`:       `{"amount":5000,"n":"[same as a redacted field]1","secret":"[redacted]"}`,
-		`{"secret":5000,"n":"50001 5000 x5000y 5000."}`:            `{"n":"50001 [same as a redacted field] x[same as a redacted field]y [same as a redacted field].","secret":"[redacted]"}`,
-		`{"secret":["all","rm"],"cmd":"rm all"}`:                   `{"cmd":"rm all","secret":"[redacted]"}`,
-		`{"secret":{"to":{"amount":1}},"note":"the amount"}`:       `{"note":"the [same as a redacted field]","secret":"[redacted]"}`,
-		`{"secret":"delete all","cmd":"delete"}`:                   `{"cmd":"delete","secret":"[redacted]"}`,
-		`{"cmd":"sql --secret=x1y2 drop all"}`:                     `{"cmd":"sql --secret=[redacted] drop all"}`,
-		`{"cmd":"Secret: Bearer sk-1 -X DELETE"}`:                  `{"cmd":"Secret: [redacted] -X DELETE"}`,
-		`{"body":"{\"secret\":\"a b\",\"n\":1}"}`:                  `{"body":"{\"secret\":[redacted],\"n\":1}"}`,
-		`{"secret":"abcd","x":"abcabcd secret=abcd"}`:              `{"secret":"[redacted]","x":"abc[same as a redacted field] secret=[redacted]"}`,
-		`{"secret":["abcdef","defghi"],"x":"abcdefghi-"}`:          `{"secret":"[redacted]","x":"[same as a redacted field]-"}`,
+		`{"secret":"prod","env":"prod","p":1,"x":["on prod!"]}`: `{"env":"[same as a redacted field]","p":1,"secret":"[redacted]","x":["on [same as a redacted field]!"]}`,
+		`{"secret":[5000,"5000"],"amount":5000,"n":"50001"}`:    `{"amount":5000,"n":"[same as a redacted field]1","secret":"[redacted]"}`,
+		`{"secret":5000,"n":"50001 5000 x5000y 5000."}`:         `{"n":"50001 [same as a redacted field] x[same as a redacted field]y [same as a redacted field].","secret":"[redacted]"}`,
+		`{"secret":["all","rm"],"cmd":"rm all"}`:                `{"cmd":"rm all","secret":"[redacted]"}`,
+		`{"secret":{"to":{"amount":1}},"note":"the amount"}`:    `{"note":"the [same as a redacted field]","secret":"[redacted]"}`,
+		`{"secret":"delete all","cmd":"delete"}`:                `{"cmd":"delete","secret":"[redacted]"}`,
+		`{"cmd":"sql --secret=x1y2 drop all"}`:                  `{"cmd":"sql --secret=[redacted] drop all"}`,
+		`{"cmd":"Secret: Bearer sk-1 -X DELETE"}`:               `{"cmd":"Secret: [redacted] -X DELETE"}`,
+		`{"body":"{\"secret\":\"a b\",\"n\":1}"}`:               `{"body":"{\"secret\":[redacted],\"n\":1}"}`,
+		`{"secret":"abcd","x":"abcabcd secret=abcd"}`:           `{"secret":"[redacted]","x":"abc[same as a redacted field] secret=[redacted]"}`,
+		`{"secret":["abcdef","defghi"],"x":"abcdefghi-"}`:       `{"secret":"[redacted]","x":"[same as a redacted field]-"}`,
 	} {
-		if got := redact.New([]string{"secret"}).Args(json.RawMessage(doc)); string(got) != want {
+		if got := redact.New([]string{"secret"}, approval.RedactNone).Args(json.RawMessage(doc)); string(got) != want {
 			t.Errorf("%s\n got %s\nwant %s", doc, got, want)
 		}
 	}
@@ -96,7 +96,7 @@ func TestRedactorResult(t *testing.T) {
 		`["k3yname","aaa"]`:                                    `["[redacted]","aaa"]`,
 		`{"secret":{"n3w":"n4wn4w"},"x":"n3w n4wn4w"}`:         `{"secret":"[redacted]","x":"[redacted] [redacted]"}`,
 	} {
-		r := redact.New([]string{"secret"})
+		r := redact.New([]string{"secret"}, approval.RedactNone)
 		r.Args(json.RawMessage(`{"secret":[{"k3yname":null},"aaaa","bbbb",7,1e3,"ö!"]}`))
 		if got := r.JSON(json.RawMessage(doc)); string(got) != want {
 			t.Errorf("%s\n got %s\nwant %s", doc, got, want)
@@ -105,7 +105,7 @@ func TestRedactorResult(t *testing.T) {
 }
 
 func TestRedactorText(t *testing.T) {
-	r := redact.New([]string{"secret", "Authorization"})
+	r := redact.New([]string{"secret", "Authorization"}, approval.RedactNone)
 	r.Args(json.RawMessage(`{"secret":["päss <w>/1","two\nlines","nb\u00a0space","😀😀😀😀"," trimmed  ",{"k":41112222}]}`))
 	for in, want := range map[string]string{
 		`Authorization: Bearer sk-1 2`:            `Authorization: [redacted]`,
@@ -138,7 +138,7 @@ func TestRedactorText(t *testing.T) {
 }
 
 func TestRedactorLearnsLabels(t *testing.T) {
-	r := redact.New([]string{"pin", "token"})
+	r := redact.New([]string{"pin", "token"}, approval.RedactNone)
 	labels := r.Labels(map[string]string{"pin": "007", "token": "tok-99", "a": "has tok-99", "z": "has 007"})
 	if labels["a"] != "has [redacted]" || labels["z"] != "has [redacted]" {
 		t.Errorf("labels: %v", labels)
@@ -167,7 +167,7 @@ func TestRedactorManyValues(t *testing.T) {
 				t.Fatal(err)
 			}
 			start := time.Now()
-			r := redact.New([]string{"secret"})
+			r := redact.New([]string{"secret"}, approval.RedactNone)
 			r.Args(doc)
 			r.JSON(doc)
 			r.Text(string(doc))
@@ -185,7 +185,7 @@ func FuzzRedactor(f *testing.F) {
 	f.Add(`[{"secret":"b","b":"secret=planted-value b"},7,"\\uD83D"]`, "planted-\uFFFD", 12)
 	f.Fuzz(func(t *testing.T, doc, text string, cut int) {
 		const planted = "planted-value"
-		r := redact.New([]string{"secret"})
+		r := redact.New([]string{"secret"}, approval.RedactNone)
 		// The planted value is learnt, then may stand anywhere.
 		r.Args(json.RawMessage(`{"secret":"` + planted + `"}`))
 		cut = min(max(cut, 4), len(planted))
@@ -231,10 +231,14 @@ func sameShape(t *testing.T, before, after any, planted string) {
 			t.Fatalf("%v became %v", before, after)
 		}
 		for k, v := range b {
-			if strings.ToLower(k) != "secret" {
-				sameShape(t, v, a[k], planted)
-			} else if a[k] != redact.Mark {
-				t.Fatalf("%q is not hidden: %v", k, a[k])
+			shown, there := a[k]
+			switch {
+			case strings.ToLower(k) == "secret" && shown != redact.Mark:
+				t.Fatalf("%q is not hidden: %v", k, shown)
+			case strings.Contains(k, planted) && there:
+				t.Fatalf("%q shows as a name", k)
+			case there && shown != redact.Mark: // else its value, or one with it, is hidden, or its name is
+				sameShape(t, v, shown, planted)
 			}
 		}
 	case []any:
@@ -243,7 +247,9 @@ func sameShape(t *testing.T, before, after any, planted string) {
 			t.Fatalf("%v became %v", before, after)
 		}
 		for i := range b {
-			sameShape(t, b[i], a[i], planted)
+			if a[i] != redact.Mark {
+				sameShape(t, b[i], a[i], planted)
+			}
 		}
 	case string:
 		if a, ok := after.(string); !ok || strings.Contains(a, planted) {

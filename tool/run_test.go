@@ -90,7 +90,7 @@ func TestErrorTextIsBoundedAndClean(t *testing.T) {
 }
 
 func TestCutErrorTextHidesHalfASecret(t *testing.T) {
-	r := redact.New([]string{"password"})
+	r := redact.New([]string{"password"}, approval.RedactNone)
 	r.Args(json.RawMessage(`{"password":"correct horse"}`))
 	for lead := range 20 {
 		text := strings.Repeat("x", 4<<10-28+lead) + "correct horse" + strings.Repeat(" and more", 10)

@@ -223,10 +223,10 @@ func (g *guarded) withdrawn(ctx workflow.Context) *approval.Settlement {
 
 // redacted is what a reviewer wrote, without the values that the policy hides.
 func (g *guarded) redacted(notes string) string {
-	if notes == "" || len(g.adm.Verdict.Redact) == 0 {
+	if notes == "" {
 		return notes
 	}
-	r := redact.New(g.adm.Verdict.Redact)
+	r := redact.New(g.adm.Verdict.Redact, g.adm.Verdict.RedactValues)
 	// A redactor gathers its values from maps; what it hides does not depend on their order.
 	r.Args(g.call.Args)  //workflowcheck:ignore
 	return r.Text(notes) //workflowcheck:ignore

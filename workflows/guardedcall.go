@@ -245,7 +245,8 @@ func (g *guarded) overdueMessage() string {
 func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool) {
 	in := activities.ClaimInput{
 		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Redact: g.adm.Verdict.Redact,
-		Votes: g.tally.Votes(), Queue: g.adm.Queue, Now: now(ctx), Revision: g.adm.Revision,
+		RedactValues: g.adm.Verdict.RedactValues,
+		Votes:        g.tally.Votes(), Queue: g.adm.Queue, Now: now(ctx), Revision: g.adm.Revision,
 	}
 	var res activities.ClaimResult
 	if !g.judges { // a call of before: its vote was answered when it came
@@ -319,7 +320,7 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 	out.ID, out.Tool, out.Digest = g.view.ID, g.call.Tool, g.digest
 	in := activities.RecordInput{
 		ID: out.ID, Run: runID(ctx), Call: g.call, Redact: g.adm.Verdict.Redact,
-		Outcome: out, At: now(ctx),
+		RedactValues: g.adm.Verdict.RedactValues, Outcome: out, At: now(ctx),
 	}
 	if !out.Status.NeedsPermit() { // else the claim wrote them
 		in.Votes = g.tally.Votes()

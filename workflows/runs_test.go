@@ -156,7 +156,7 @@ func (h *harness) admitted(doc string) store.Record {
 		h.t.Fatal(err)
 	}
 	deadline := h.Now().Add(time.Minute)
-	r := redact.New([]string{"secret"})
+	r := redact.New([]string{"secret"}, approval.RedactNone)
 	record, _, err := h.store.Admit(context.Background(), store.AdmitParams{
 		View: approval.View{ID: "call-1", Tool: call.Tool, Args: r.Args(call.Args), Digest: digest, Status: approval.StatusPending,
 			CreatedAt: h.Now(), Deadline: &deadline, Requirement: approval.OneApproval()},

@@ -53,6 +53,7 @@ func TestCompare(t *testing.T) {
 		"no risk":                  {with(allow, func(v *approval.Verdict) { v.Risk = approval.RiskLow }), allow, "risk"},
 		"fewer hidden":             {with(allow, func(v *approval.Verdict) { v.Redact = []string{"A", "b"} }), with(allow, func(v *approval.Verdict) { v.Redact = []string{"a"} }), "redact"},
 		"fewer hidden when denied": {with(deny, func(v *approval.Verdict) { v.Redact = []string{"a"} }), deny, "redact"},
+		"tokens shown":             {allow, with(allow, func(v *approval.Verdict) { v.RedactValues = approval.RedactNone }), "redact_values"},
 		"no collapse":              {with(asks(nil), func(v *approval.Verdict) { v.Collapse = true }), asks(nil), "collapse"},
 		"longer wait":              {asks(nil), with(asks(nil), func(v *approval.Verdict) { v.Timeout = hours(2) }), "timeout"},
 		"valid for longer":         {asks(nil), with(asks(nil), func(v *approval.Verdict) { v.ValidFor = hours(2) }), "valid_for"},
@@ -145,7 +146,7 @@ func TestCompareKnowsEveryField(t *testing.T) {
 		of   any
 		want string
 	}{
-		{approval.Verdict{}, "Kind Risk Requirement Timeout ValidFor Redact Policy Audited Collapse Observed"},
+		{approval.Verdict{}, "Kind Risk Requirement Timeout ValidFor Redact RedactValues Policy Audited Collapse Observed"},
 		{approval.Requirement{}, "Approvals Stages Decisions DenyCount SelfApproval RequireReason AllowEdit Input Execution RemindEvery Escalate Grant Validators Previews"},
 		{approval.Approvals{}, "Group Count"},
 		{approval.Stage{}, "Name Approvals"},

@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policytest"
 	"github.com/pawlhq/pawl/policy/requirement"
+	"github.com/pawlhq/pawl/redact"
 )
 
 // Change is a call whose verdict is another one under the new policy.
@@ -101,7 +101,10 @@ func Compare(old, new approval.Verdict) []Shift {
 		rank := func(r approval.Risk) int { return slices.Index(approval.Risks, r) }
 		c.Rank("risk", rank(old.Risk), rank(new.Risk), risk(old.Risk), risk(new.Risk))
 	}
-	c.Names("redact", old.Redact, new.Redact, strings.EqualFold)
+	c.Names("redact", old.Redact, new.Redact, sameField)
+	if old.RedactValues != new.RedactValues {
+		c.Add("redact_values", redactValues(old), redactValues(new), !new.RedactValues.On())
+	}
 	if old.Kind == new.Kind && new.Kind != approval.VerdictDeny {
 		c.Flag("audited", old.Audited, new.Audited, false)
 		c.Limit("valid_for", old.ValidFor, new.ValidFor)
@@ -113,6 +116,12 @@ func Compare(old, new approval.Verdict) []Shift {
 	}
 	return c
 }
+
+func redactValues(v approval.Verdict) string {
+	return cmp.Or(string(v.RedactValues), "default")
+}
+
+func sameField(a, b string) bool { return redact.Key(a) == redact.Key(b) }
 
 // kinds from the laxest on. One that is not known is laxer than all.
 var kinds = []approval.VerdictKind{approval.VerdictAllow, approval.VerdictRequire, approval.VerdictDeny}

@@ -42,6 +42,7 @@ func Golden(dir string, results []Result) []byte {
 			}
 		}
 		field("redact", strings.Join(v.Redact, ", "))
+		field("redact_values", string(v.RedactValues))
 		field("layer", v.Policy.Layer)
 		field("rule", RuleText(r.Explanation))
 		field("why", withoutLines(v.Policy.Why, r.Explanation.Layers))

@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/redact"
 )
 
 // Result is what the policy says to one test.
@@ -198,7 +199,7 @@ func sameNames(a, b []string) bool {
 	fold := func(names []string) []string {
 		out := make([]string, len(names))
 		for i, name := range names {
-			out[i] = strings.ToLower(name)
+			out[i] = redact.Key(name)
 		}
 		slices.Sort(out)
 		return slices.Compact(out)

@@ -198,7 +198,7 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestCutExplanationHidesHalfASecret(t *testing.T) {
-	r := redact.New([]string{"password"})
+	r := redact.New([]string{"password"}, approval.RedactNone)
 	r.Args(json.RawMessage(`{"password":"cörrect <horse>"}`))
 	for lead := 480; lead < 510; lead++ {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

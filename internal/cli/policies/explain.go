@@ -125,6 +125,9 @@ func verdictFields(s *cli.Sheet, e policy.Explanation) {
 		s.Field("Valid for", v.ValidFor.Short())
 	}
 	s.Field("Hidden", strings.Join(v.Redact, ", "))
+	if !v.RedactValues.On() {
+		s.Field("Shown", "well-known secrets, by redact_values: none")
+	}
 	cli.ObservedFields(s, v)
 }
 
