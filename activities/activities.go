@@ -35,6 +35,7 @@ type Activities struct {
 	Store interface {
 		store.Calls
 		store.Catalogue
+		store.Callers
 		store.KeyReader
 	}
 	// StoreID is the Store's ID. Only decisions that were signed for it count as signed.

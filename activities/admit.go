@@ -40,6 +40,9 @@ type Admission struct {
 	Heartbeat  approval.Duration // of a tool elsewhere; 0: it sends none
 	Idempotent bool              // the tool may be run again when its end is unknown
 
+	Execution    approval.Execution `json:",omitempty"` // ExecutionCaller, or empty: a worker runs the tool
+	ReportWithin approval.Duration  `json:",omitempty"` // of its start, by the caller
+
 	// Keys are the trusted signing keys, for a call that waits. The workflow asks for newer ones when
 	// a decision names them, and Claim finds revoked ones.
 	Keys []sign.PublicKey `json:",omitempty"`
@@ -79,7 +82,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 	if err != nil {
 		return Admission{}, err
 	}
-	admission, err := a.judge(in, t, now)
+	admission, err := a.judge(ctx, in, t, now)
 	if err != nil {
 		return Admission{}, err
 	}
@@ -108,10 +111,13 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 		Revision: record.Revision,
 		Ordinary: a.Ordinary, SearchAttributes: a.SearchAttributes,
 	}
+	if out.Execution = record.View.Execution; out.Execution != "" {
+		out.ReportWithin = reportWithin(in.Call, t)
+	}
 	if record.IsRequest {
 		out.PublicURL = a.PublicURL
 	}
-	if t != nil {
+	if t != nil && out.Execution == "" {
 		out.Queue, out.Idempotent = t.Queue(), t.Idempotent()
 		out.Timeout, out.Heartbeat = approval.Duration(t.Timeout()), approval.Duration(t.Heartbeat())
 	}
@@ -126,16 +132,33 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 }
 
 // judge turns the input into the row to be written. t is nil if nobody offers the tool.
-func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.AdmitParams, error) {
+func (a *Activities) judge(
+	ctx context.Context, in AdmitInput, t *tool.Tool, now time.Time,
+) (store.AdmitParams, error) {
 	verdict, version := approval.Verdict{Kind: approval.VerdictDeny}, int64(store.UnversionedPolicy)
 	code, message := approval.CodeInvalid, in.Problem
+	var alike string
 	if in.Problem == "" {
+		var err error
 		verdict, version = a.evaluate(in.Call, now)
-		code, message = blocks(in.Call, t, verdict)
+		if verdict.Executor(in.Call) == approval.ExecutionCaller {
+			if t, err = a.callersTool(ctx, in.Call, verdict, t); err == nil {
+				alike, err = a.alike(ctx, in.Call)
+			}
+		}
+		switch {
+		case errors.Is(err, errServed):
+			code, message = approval.CodeExecution, err.Error()
+		case err != nil:
+			return store.AdmitParams{}, err
+		default:
+			code, message = blocks(in.Call, t, verdict)
+		}
 	}
 
 	view, r := redactedView(in, verdict)
-	admission := store.AdmitParams{Verdict: verdict, Run: in.Run, Policy: version}
+	view.SchemaUnknown = view.Execution == approval.ExecutionCaller && t == nil
+	admission := store.AdmitParams{Verdict: verdict, Run: in.Run, Policy: version, Alike: alike}
 	switch {
 	case code != "":
 		view.End(approval.Outcome{
@@ -146,7 +169,12 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 	case verdict.Kind == approval.VerdictAllow:
 		view.Status = approval.StatusExecuting
 		view.Decision = &approval.Settlement{Kind: approval.SettledAllow, By: "policy", At: now}
-		admission.TakePermit, admission.GoodUntil, admission.Queue = true, now.Add(goodFor(verdict)), t.Queue()
+		admission.TakePermit, admission.GoodUntil = true, now.Add(verdict.GoodFor(view.Execution))
+		if view.Execution == approval.ExecutionCaller {
+			view.Status = approval.StatusApproved // until the caller starts the tool
+		} else {
+			admission.Queue = t.Queue()
+		}
 	default:
 		deadline := now.Add(verdict.Timeout.Std())
 		view.Status, view.Deadline, view.Requirement = approval.StatusPending, &deadline, verdict.Requirement
@@ -160,7 +188,7 @@ func (a *Activities) judge(in AdmitInput, t *tool.Tool, now time.Time) (store.Ad
 	}
 	admission.Entries = []audit.Entry{requested}
 	if admission.TakePermit {
-		claimed, err := claimEntry(Permit{in.Run, t.Queue()}, in.ID, in.Digest, view.Decision, now)
+		claimed, err := claimEntry(Permit{in.Run, admission.Queue}, in.ID, in.Digest, view.Decision, now)
 		if err != nil {
 			return store.AdmitParams{}, err
 		}
@@ -188,24 +216,20 @@ func blocks(call approval.Call, t *tool.Tool, verdict approval.Verdict) (code, m
 	if err := call.Validate(); err != nil { // whoever started the workflow may not have
 		return approval.CodeInvalid, err.Error()
 	}
-	if t == nil {
+	callers := verdict.Executor(call) == approval.ExecutionCaller
+	if t == nil && !callers {
 		return approval.CodeUnknownTool, fmt.Sprintf("no worker offers the tool %q", call.Tool)
 	}
 	if verdict.Kind == approval.VerdictDeny {
 		return approval.CodePolicyDenied, "the policy forbids this call (" + verdict.Policy.Rule + ")"
 	}
+	if t == nil {
+		return "", "" // reviewers are told that nothing checked the arguments
+	}
 	if err := t.CheckArgs(call.Args); err != nil {
 		return approval.CodeBadArguments, err.Error()
 	}
 	return "", ""
-}
-
-// goodFor is how long a permit may wait to be used.
-func goodFor(v approval.Verdict) time.Duration {
-	if v.ValidFor <= 0 {
-		return approval.DefaultValidFor.Std()
-	}
-	return v.ValidFor.Std()
 }
 
 // redactedView is the call as others see it, and the redactor that made it.
@@ -214,7 +238,7 @@ func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *reda
 		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: approval.StatusEvaluating,
 		Agent: in.Call.Agent, Team: in.Call.Team, Session: in.Call.Session,
 		Requester: in.Call.Requester, Owner: in.Call.Owner,
-		Risk: verdict.Risk, CreatedAt: in.CreatedAt,
+		Risk: verdict.Risk, CreatedAt: in.CreatedAt, Execution: verdict.Executor(in.Call),
 	}
 	if verdict.Policy != (approval.PolicyRef{}) {
 		view.Policy = &verdict.Policy
@@ -281,7 +305,8 @@ func sameCall(in AdmitInput, record store.Record) bool {
 	if (len(record.Verdict.Redact) > 0 || record.Verdict.RedactValues.On()) && marked(then) {
 		return false
 	}
-	return !call.RequireApproval && call.Timeout == 0 && call.Tool == then.Tool &&
+	return !call.RequireApproval && call.Timeout == 0 && call.ReportWithin == 0 && call.Tool == then.Tool &&
+		(call.Execution == approval.ExecutionCaller) == (then.Execution == approval.ExecutionCaller) &&
 		sameJSON(call.Args, then.Args) && call.Agent == then.Agent && call.Team == then.Team &&
 		call.Session == then.Session && call.Title == then.Title && call.Description == then.Description &&
 		call.Reason == then.Reason && maps.Equal(call.Labels, then.Labels) &&

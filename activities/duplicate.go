@@ -25,10 +25,14 @@ func duplicateKey(in AdmitInput, view approval.View, verdict approval.Verdict) s
 		!sameJSON(view.Args, call.Args) || !maps.Equal(view.Labels, call.Labels) {
 		return ""
 	}
-	doc, err := strictjson.Canonical(map[string]any{
+	parts := map[string]any{
 		"v": 1, "tool": call.Tool, "args": call.Args, "labels": call.Labels, "agent": call.Agent, "team": call.Team,
 		"session": call.Session, "requester": call.Requester, "owner": call.Owner, "verdict": verdict,
-	})
+	}
+	if view.Execution != "" {
+		parts["execution"] = view.Execution
+	}
+	doc, err := strictjson.Canonical(parts)
 	if err != nil { // without a canonical form nothing can be compared
 		return ""
 	}

@@ -75,7 +75,7 @@ func compare(stored approval.Requirement, now approval.Verdict) (c change) {
 	if c.forbids = forbids(now); c.forbids != "" || now.Kind == approval.VerdictAllow {
 		return c
 	}
-	for _, word := range []string{"input", "execution", "validate", "preview"} {
+	for _, word := range []string{"input", "validate", "preview"} {
 		if slices.Contains(now.Requirement.Uses(), word) && !slices.Contains(stored.Uses(), word) {
 			c.forbids = "the policy that is active now asks for " + word +
 				", which was not asked for when the call was admitted"
@@ -141,6 +141,10 @@ func (a *Activities) judgeAgain(ctx context.Context, in *ClaimInput, record stor
 	in.Redact = append(slices.Clip(in.Redact), verdict.Redact...)
 	in.RedactValues = in.RedactValues.And(verdict.RedactValues)
 	c := compare(*record.View.Requirement, verdict)
+	if c.forbids == "" && verdict.Kind != approval.VerdictAllow &&
+		verdict.Executor(in.Call) != record.View.Execution {
+		c.forbids = "the policy that is active now has the tool run by somebody else"
+	}
 	if c.forbids != "" {
 		ended, err := a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny,
 			approval.CodePolicyChanged, c.forbids+"; nothing ran")

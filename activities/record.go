@@ -71,7 +71,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 		return tightened(record), nil
 	}
 	votes, by, why, err := a.approved(ctx, record, in.Votes)
-	validFor := goodFor(record.Verdict)
+	validFor := record.Verdict.GoodFor(record.View.Execution)
 	switch {
 	case err != nil:
 		return ClaimResult{}, err
@@ -82,7 +82,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 		return a.endUnclaimed(ctx, *in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
 			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", validFor))
 	}
-	switch offered, err := a.offered(ctx, record.View.Tool, in.Queue); {
+	switch offered, err := a.offered(ctx, record.View, in.Queue); {
 	case err != nil:
 		return ClaimResult{}, err
 	case !offered:
@@ -125,9 +125,12 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 
 // offered reports whether a tool runs on the task queue that a workflow names: of what other
 // workers are said to run any result is believed, so the workflow's word is not enough. Of a tool
-// of Pawl's workers that is gone Execute tells.
-func (a *Activities) offered(ctx context.Context, name, queue string) (bool, error) {
-	t, err := a.find(ctx, name)
+// of Pawl's workers that is gone Execute tells. What a caller runs is on no queue.
+func (a *Activities) offered(ctx context.Context, v approval.View, queue string) (bool, error) {
+	if v.Execution == approval.ExecutionCaller {
+		return queue == "", nil
+	}
+	t, err := a.find(ctx, v.Tool)
 	if err != nil || t == nil {
 		return queue == "", err
 	}
@@ -205,6 +208,27 @@ func (a *Activities) Record(ctx context.Context, in RecordInput) (RecordResult, 
 
 // finish ends a call. It returns how the call ended before, or nil if it ends as the input says.
 func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outcome, error) {
+	record, fresh, err := a.end(ctx, in)
+	switch {
+	case errors.Is(err, store.ErrStarted):
+		return a.endStarted(ctx, in)
+	case errors.Is(err, store.ErrNoPermit):
+		// Either somebody runs workflows of their own, or the store was set back. Both need a person; the
+		// step is retried until one came.
+		return nil, fmt.Errorf("call %s can't end %s: the store holds no permit for it: %w",
+			in.ID, in.Outcome.Status, err)
+	case err != nil:
+		return nil, fmt.Errorf("recording the outcome of call %s: %w", in.ID, err)
+	case fresh, record.View.Status == in.Outcome.Status && in.Outcome.Status.NeedsPermit():
+		// It ends as the input says, by this attempt or one before. The workflow has the raw result,
+		// which the store does not.
+		return nil, nil
+	}
+	return ended(record), nil
+}
+
+// end ends a call in the store, unless it has ended before. Errors: those of store.Calls.Finish.
+func (a *Activities) end(ctx context.Context, in RecordInput) (record store.Record, fresh bool, err error) {
 	r := in.redactor()
 	out := in.Outcome
 	out.ID, out.Tool = in.ID, in.Call.Tool
@@ -215,40 +239,26 @@ func (a *Activities) finish(ctx context.Context, in RecordInput) (*approval.Outc
 	}
 	votes, _, err := a.believed(ctx, in.ID, in.Outcome.Digest, in.Votes)
 	if err != nil {
-		return nil, err
+		return record, false, err
 	}
 	if err := a.checkSettlement(ctx, in.ID, out.Decision, votes); err != nil {
-		return nil, err
+		return record, false, err
 	}
 	entries, err := decisionEntries(in.ID, in.Run, redactVotes(r, votes))
 	if err != nil {
-		return nil, err
+		return record, false, err
 	}
 	end, err := entry(in.ID, "end", in.At, audit.Ended{Outcome: entryOutcome(out), Run: in.Run})
 	if err != nil {
-		return nil, err
+		return record, false, err
 	}
-	record, fresh, err := a.Store.Finish(ctx, store.FinishParams{
+	record, fresh, err = a.Store.Finish(ctx, store.FinishParams{
 		Outcome: out, Run: in.Run, Votes: shown(r, votes), At: in.At, Entries: append(entries, end),
 	})
 	if fresh {
 		a.logEnd(ctx, record.View)
 	}
-	switch {
-	case errors.Is(err, store.ErrStarted):
-		return a.endStarted(ctx, in)
-	case errors.Is(err, store.ErrNoPermit):
-		// Either somebody runs workflows of their own, or the store was set back. Both need a person; the
-		// step is retried until one came.
-		return nil, fmt.Errorf("call %s can't end %s: the store holds no permit for it: %w", in.ID, out.Status, err)
-	case err != nil:
-		return nil, fmt.Errorf("recording the outcome of call %s: %w", in.ID, err)
-	case fresh, record.View.Status == in.Outcome.Status && in.Outcome.Status.NeedsPermit():
-		// It ends as the input says, by this attempt or one before. The workflow has the raw result,
-		// which the store does not.
-		return nil, nil
-	}
-	return ended(record), nil
+	return record, fresh, err
 }
 
 // checkSettlement keeps a decision from looking authenticated on the workflow's word: one of the
@@ -292,12 +302,15 @@ func (a *Activities) endStarted(ctx context.Context, in RecordInput) (*approval.
 	if err != nil {
 		return nil, fmt.Errorf("reading call %s: %w", in.ID, err)
 	}
+	why := &approval.CallError{Code: approval.CodeAlreadyRan,
+		Message: "an earlier run of this call started the tool and did not say how it ended; " +
+			"look at the tool's own records"}
+	if record.View.Execution == approval.ExecutionCaller {
+		why = &approval.CallError{Code: approval.CodeNotReported, Message: NotReported}
+	}
 	return a.finishAs(ctx, in, approval.Outcome{
 		ID: in.ID, Tool: in.Call.Tool, Digest: record.View.Digest, Status: approval.StatusOutcomeUnknown,
-		Error: &approval.CallError{Code: approval.CodeAlreadyRan,
-			Message: "an earlier run of this call started the tool and did not say how it ended; " +
-				"look at the tool's own records"},
-		Decision: record.View.Decision,
+		Error: why, Decision: record.View.Decision, Execution: record.View.Execution,
 	})
 }
 

@@ -54,7 +54,8 @@ type Call struct {
 	// Starters that leave it out get a weaker one (the first run's ID, which Temporal shows).
 	Nonce string `json:"nonce,omitempty"`
 
-	Execution string `json:"execution,omitempty"` // who runs the tool; "" and "worker" mean a worker
+	Execution    Execution `json:"execution,omitempty"`     // who runs the tool; empty means a worker
+	ReportWithin Duration  `json:"report_within,omitempty"` // of a caller that runs it, after its start
 }
 
 var toolName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$`)
@@ -154,9 +155,8 @@ func (c Call) check() error {
 	if c.Timeout < 0 || c.Timeout > MaxTimeout {
 		return Errorf(CodeInvalid, "timeout %v is not in (0, %v]", c.Timeout, MaxTimeout)
 	}
-	if c.Execution != "" && c.Execution != "worker" {
-		return Errorf(CodeInvalid, "execution %q is not offered: leave it out, or use \"worker\"",
-			Display(c.Execution, 40))
+	if err := c.checkExecution(); err != nil {
+		return err
 	}
 	if err := strictjson.CheckObject("args", c.Args, MaxArgs); err != nil {
 		return err
@@ -169,6 +169,19 @@ func (c Call) check() error {
 	if len(wire) > MaxArgs {
 		return Errorf(CodeInvalid, "args: %d bytes of JSON with the characters < > & escaped as \\u003c "+
 			"and so on; at most %d are taken", len(wire), MaxArgs)
+	}
+	return nil
+}
+
+func (c Call) checkExecution() error {
+	switch c.Execution {
+	case "", ExecutionWorker:
+	default:
+		return Errorf(CodeInvalid, "execution %q is not offered: leave it out, or use \"worker\"",
+			Display(string(c.Execution), 40))
+	}
+	if c.ReportWithin < 0 || c.ReportWithin > MaxReportWithin {
+		return Errorf(CodeInvalid, "report_within %v is not in (0, %v]", c.ReportWithin, MaxReportWithin)
 	}
 	return nil
 }

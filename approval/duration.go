@@ -14,6 +14,12 @@ const (
 	DefaultTimeout  = Duration(time.Hour)
 	MaxTimeout      = Duration(30 * 24 * time.Hour)
 	DefaultValidFor = Duration(15 * time.Minute)
+
+	// Of calls whose caller runs the tool: the caller may be away when people approve, and reports
+	// after the start.
+	DefaultCallerValidFor = Duration(24 * time.Hour)
+	DefaultReportWithin   = Duration(10 * time.Minute)
+	MaxReportWithin       = Duration(24 * time.Hour)
 )
 
 // Duration is a length of time written as "90s", "1h30m", or a number of seconds. It marshals as a

@@ -21,11 +21,14 @@ const (
 	CodeCancelled     = "cancelled"
 	CodeToolFailed    = "tool_failed"
 	CodeUnknown       = "outcome_unknown"
-	CodeAlreadyRan    = "already_started"      // an earlier run of this call started the tool
-	CodeNoPermit      = "no_permit"            // the store holds no permit for the call
-	CodeDigest        = "digest_mismatch"      // the call is not the one that was admitted
-	CodeUntrusted     = "decision_not_trusted" // nothing proves the approval, or not any more
-	CodeTerminated    = "workflow_terminated"  // the call's workflow was closed outside Pawl
+	CodeAlreadyRan    = "already_started"       // an earlier run of this call started the tool
+	CodeNoPermit      = "no_permit"             // the store holds no permit for the call
+	CodeDigest        = "digest_mismatch"       // the call is not the one that was admitted
+	CodeUntrusted     = "decision_not_trusted"  // nothing proves the approval, or not any more
+	CodeExecution     = "execution_not_offered" // the caller may not run this tool itself
+	CodeNotRun        = "not_run"               // the caller reported that it did not run the tool
+	CodeNotReported   = "not_reported"          // the caller started the tool and reported nothing in time
+	CodeTerminated    = "workflow_terminated"   // the call's workflow was closed outside Pawl
 	CodeNotFound      = "unknown"
 	CodeInternalError = "internal"
 )

@@ -95,6 +95,14 @@ func Strictest[T comparable](levels []T, a, b T) T {
 // ignoring a requirement would let through what it was meant to hold.
 var executed = []string{"approvals", "decisions"}
 
+// ValidFor is how long an approval is good before the tool is started, unless the policy says so.
+func (e Execution) ValidFor() Duration {
+	if e == ExecutionCaller {
+		return DefaultCallerValidFor
+	}
+	return DefaultValidFor
+}
+
 // Executed reports whether this version executes the part of a requirement with this name.
 func Executed(name string) bool { return slices.Contains(executed, name) }
 

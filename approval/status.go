@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Status is how far a call has come. See Status.Ended for the final ones.
@@ -141,6 +142,23 @@ type Verdict struct {
 
 	// Observed is what layers that only observe would have decided. It decides nothing.
 	Observed []Observation `json:"observed,omitempty"`
+}
+
+// Executor is who runs the tool of a call with this verdict: ExecutionCaller, or empty, a worker. A
+// rule goes before what the call says.
+func (v Verdict) Executor(c Call) Execution {
+	if c.Execution == ExecutionCaller || v.Requirement != nil && v.Requirement.Execution == ExecutionCaller {
+		return ExecutionCaller
+	}
+	return ""
+}
+
+// GoodFor is how long an approval of the call is good before its tool is started.
+func (v Verdict) GoodFor(e Execution) time.Duration {
+	if v.ValidFor <= 0 {
+		return e.ValidFor().Std()
+	}
+	return v.ValidFor.Std()
 }
 
 // Observation is what one observing layer would have decided.

@@ -16,6 +16,8 @@ type Outcome struct {
 	Digest   string          `json:"digest,omitempty"`
 	Edited   bool            `json:"edited,omitempty"` // a reviewer changed the arguments
 
+	Execution Execution `json:"execution,omitempty"` // ExecutionCaller, or empty: a worker
+
 	// DuplicateOf is the ID of the identical call that waited for people when this one ended as
 	// CodeDuplicate: that call's outcome is the caller's, too.
 	DuplicateOf string `json:"same_as,omitempty"`
@@ -77,7 +79,14 @@ type View struct {
 	Result      json.RawMessage   `json:"result,omitempty"`
 	Error       *CallError        `json:"error,omitempty"`
 	AttemptOf   string            `json:"attempt_of,omitempty"`
-	DuplicateOf string            `json:"same_as,omitempty"` // see Outcome.DuplicateOf
+
+	// Of a call whose caller runs the tool.
+	Execution     Execution  `json:"execution,omitempty"`      // ExecutionCaller; empty: a worker runs it
+	SchemaUnknown bool       `json:"schema_unknown,omitempty"` // nobody published the tool: nothing checked Args
+	StartedAt     *time.Time `json:"started_at,omitempty"`     // when its caller started the tool
+	Report        *Report    `json:"report,omitempty"`         // that ended the call
+	LateReport    *Report    `json:"late_report,omitempty"`    // the first that came after the call had ended
+	DuplicateOf   string     `json:"same_as,omitempty"`        // see Outcome.DuplicateOf
 }
 
 // Outcome is the view's ending; its result and error text are redacted. It is meaningful only when
@@ -86,7 +95,23 @@ func (v View) Outcome() Outcome {
 	return Outcome{
 		ID: v.ID, Tool: v.Tool, Status: v.Status, Result: v.Result,
 		Error: v.Error, Decision: v.Decision, Digest: v.Digest, DuplicateOf: v.DuplicateOf,
+		Execution: v.Execution,
 	}
+}
+
+// Report is what a caller said of the tool that it ran, without the result itself.
+type Report struct {
+	Status       Status    `json:"status"`                  // executed, failed or outcome_unknown
+	Code         string    `json:"code,omitempty"`          // CodeNotRun, or nothing
+	ResultDigest string    `json:"result_digest,omitempty"` // SHA-256 in hex, of the result's bytes
+	ResultSize   int64     `json:"result_size,omitempty"`   // in bytes
+	At           time.Time `json:"at"`
+}
+
+// Same reports whether two reports say the same, whenever they came.
+func (r Report) Same(other Report) bool {
+	r.At, other.At = time.Time{}, time.Time{}
+	return r == other
 }
 
 // End writes an outcome into the view.

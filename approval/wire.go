@@ -1,6 +1,13 @@
 package approval
 
-import "encoding/json"
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"regexp"
+	"slices"
+)
 
 // Names on the Temporal wire. They are a contract with agents, reviewers and recorded histories:
 // additive changes only.
@@ -12,7 +19,12 @@ const (
 	SignalReject  = "reject"      // DecisionSignal, or nothing
 	SignalCancel  = "cancel_call" // CancelSignal, or nothing
 
+	// Of a call whose caller runs the tool.
+	SignalStarted = "started" // nothing: the store has news, and is asked for them
+	SignalReport  = "report"  // ReportSignal
+
 	QueryState = "state" // answers State
+	QueryCall  = "call"  // answers the Call as its workflow has it, not redacted
 
 	// MemoFingerprint holds Call.Fingerprint: it tells a repeated start of the same call from another
 	// call under the same idempotency key.
@@ -106,6 +118,94 @@ type CancelSignal struct {
 	By         string `json:"by,omitempty"`
 	Channel    string `json:"channel,omitempty"`
 	Notes      string `json:"notes,omitempty"`
+}
+
+// ReportSignal is the payload of SignalReport: how the tool ended that the caller ran. StartID
+// proves who says so, and enters Temporal only here.
+type ReportSignal struct {
+	StartID string          `json:"start_id"`
+	Status  ReportStatus    `json:"status"`
+	Result  json.RawMessage `json:"result,omitempty"` // at most MaxResult
+	Error   string          `json:"error,omitempty"`  // the tool's own words
+
+	// Of the result's bytes, where the caller keeps it.
+	ResultDigest string `json:"result_digest,omitempty"` // SHA-256 in hex
+	ResultSize   int64  `json:"result_size,omitempty"`
+}
+
+// ReportStatus is how the tool ended by its caller's word.
+type ReportStatus string
+
+const (
+	ReportExecuted ReportStatus = "executed"
+	ReportFailed   ReportStatus = "failed"          // it ran, and said that it did not do what was asked
+	ReportNotRun   ReportStatus = "not_run"         // it was started and then not run
+	ReportUnknown  ReportStatus = "outcome_unknown" // its caller does not know
+)
+
+var reportStatuses = []ReportStatus{ReportExecuted, ReportFailed, ReportNotRun, ReportUnknown}
+
+// MaxStartID is the longest start_id, in bytes.
+const MaxStartID = 128
+
+// CheckStartID refuses what is no random start_id. The error's code is CodeInvalid.
+func CheckStartID(id string) error {
+	if len(id) < 16 {
+		return Errorf(CodeInvalid, "start_id: give at least 16 random characters, new for each process that runs the tool")
+	}
+	return checkText("start_id", id, MaxStartID, false)
+}
+
+// HashStartID is what the store keeps of a start_id: SHA-256 in hex.
+func HashStartID(id string) string {
+	sum := sha256.Sum256([]byte("pawl start\x00" + id))
+	return hex.EncodeToString(sum[:])
+}
+
+var hexSum = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Validate checks a report. The error's code is CodeInvalid.
+func (r ReportSignal) Validate() error {
+	if err := CheckStartID(r.StartID); err != nil {
+		return err
+	}
+	switch {
+	case !slices.Contains(reportStatuses, r.Status):
+		return Errorf(CodeInvalid, "status %q is none of %s", Display(string(r.Status), 40), List(reportStatuses))
+	case len(r.Result) > MaxResult:
+		return Errorf(CodeInvalid, "result is %d bytes; at most %d are taken: keep it, and report its digest and size",
+			len(r.Result), MaxResult)
+	case r.ResultDigest != "" && !hexSum.MatchString(r.ResultDigest):
+		return Errorf(CodeInvalid, "result_digest is not SHA-256 in lower-case hex")
+	case r.ResultSize < 0:
+		return Errorf(CodeInvalid, "result_size is negative")
+	case r.Status == ReportNotRun && len(r.Result) > 0:
+		return Errorf(CodeInvalid, "a tool that was not run has no result")
+	}
+	return checkText("error", r.Error, maxText, true)
+}
+
+// Outcome is the end of the call by the caller's word, and the report as views show it.
+func (r ReportSignal) Outcome() (Outcome, Report) {
+	o := Outcome{Status: Status(r.Status), Result: r.Result, Execution: ExecutionCaller}
+	switch r.Status {
+	case ReportFailed:
+		o.Error = &CallError{Code: CodeToolFailed, Message: cmp.Or(r.Error, "the caller reported that the tool failed")}
+	case ReportNotRun:
+		o.Status = StatusFailed
+		o.Error = &CallError{Code: CodeNotRun, Message: cmp.Or(r.Error, "the caller reported that it did not run the tool")}
+	case ReportUnknown:
+		o.Error = &CallError{Code: CodeUnknown, Message: cmp.Or(r.Error, "the caller does not know how the tool ended")}
+	}
+	kept := Report{Status: o.Status, ResultDigest: r.ResultDigest, ResultSize: r.ResultSize}
+	if r.Status == ReportNotRun {
+		kept.Code = CodeNotRun
+	}
+	if len(r.Result) > 0 && kept.ResultDigest == "" {
+		sum := sha256.Sum256(r.Result)
+		kept.ResultDigest, kept.ResultSize = hex.EncodeToString(sum[:]), int64(len(r.Result))
+	}
+	return o, kept
 }
 
 // State is the answer to QueryState: the call as reviewers see it (redacted) and what became of the

@@ -30,6 +30,7 @@ const (
 	KindClaimed    Kind = "call.claimed"     // the one permit to run the tool was taken
 	KindStarted    Kind = "tool.started"     // the permit was used: from here the tool may have run
 	KindNotStarted Kind = "tool.not_started" // somebody asked for a tool without a valid permit
+	KindReported   Kind = "tool.reported"    // how the tool ended, by the word of the caller that ran it
 	KindEnded      Kind = "call.ended"       // the outcome
 
 	KindPolicyApplied Kind = "policy.applied" // another policy became the active one
@@ -44,7 +45,7 @@ const (
 // Kinds lists every kind that this version writes.
 var Kinds = []Kind{
 	KindRequested, KindBlocked, KindDecided, KindRefused, KindSent, KindTightened, KindClaimed,
-	KindStarted, KindNotStarted, KindEnded,
+	KindStarted, KindNotStarted, KindReported, KindEnded,
 	KindPolicyApplied, KindTokenCreated, KindTokenRevoked, KindKeyAdded, KindKeyRetired, KindKeyRevoked,
 }
 

@@ -84,7 +84,18 @@ type Claimed struct {
 type Started struct {
 	Digest       string `json:"digest"`
 	Run          string `json:"run"`
-	SchemaDigest string `json:"schema_digest"` // of the tool's arguments
+	SchemaDigest string `json:"schema_digest"`   // of the tool's arguments
+	Start        string `json:"start,omitempty"` // of the caller that runs the tool: the hash of its start_id
+}
+
+// Reported: a caller said how the tool ended that it ran.
+type Reported struct {
+	Status       approval.Status     `json:"status"`
+	Error        *approval.CallError `json:"error,omitempty"`
+	ResultDigest string              `json:"result_digest,omitempty"`
+	ResultSize   int64               `json:"result_size,omitempty"`
+	Late         bool                `json:"late,omitempty"` // the call had ended otherwise, and stays so
+	Run          string              `json:"run,omitempty"`  // empty: the API kept it, and no workflow saw it
 }
 
 // NotStarted: somebody asked for a tool without a valid permit. The entry's subject is who asked;
@@ -152,6 +163,7 @@ func (Tightened) Kind() Kind     { return KindTightened }
 func (Claimed) Kind() Kind       { return KindClaimed }
 func (Started) Kind() Kind       { return KindStarted }
 func (NotStarted) Kind() Kind    { return KindNotStarted }
+func (Reported) Kind() Kind      { return KindReported }
 func (Ended) Kind() Kind         { return KindEnded }
 func (PolicyApplied) Kind() Kind { return KindPolicyApplied }
 func (TokenCreated) Kind() Kind  { return KindTokenCreated }
@@ -164,7 +176,8 @@ var payloads = map[Kind]func([]byte) (Payload, error){
 	KindRequested: read[Requested], KindBlocked: read[Blocked],
 	KindDecided: read[Decided], KindRefused: read[Refused], KindSent: read[Sent],
 	KindTightened: read[Tightened], KindClaimed: read[Claimed],
-	KindStarted: read[Started], KindNotStarted: read[NotStarted], KindEnded: read[Ended],
+	KindStarted: read[Started], KindNotStarted: read[NotStarted],
+	KindReported: read[Reported], KindEnded: read[Ended],
 	KindPolicyApplied: read[PolicyApplied],
 	KindTokenCreated:  read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
 	KindKeyAdded: read[KeyAdded], KindKeyRetired: read[KeyRetired], KindKeyRevoked: read[KeyRevoked],

@@ -126,6 +126,19 @@ func TestPayloadGolden(t *testing.T) {
 		{"not started without a workflow", "other", "not started//5", audit.NotStarted{Code: approval.CodeNoPermit},
 			`{"call_id":"","code":"no_permit","run":"","tool":"","workflow_type":""}`,
 			"24a90458167a1e60092e47232372050129ea1ffc8a3c4ac0e502f71068f4d562"},
+		{"started by its caller", "pawl-1", "start", audit.Started{Digest: "d1", Start: "s"},
+			`{"digest":"d1","run":"","schema_digest":"","start":"s"}`,
+			"fc72092ccce87bd6949505e2ea8d1630281c08610a204c43db69085eeec02db9"},
+		{"reported", "pawl-1", "report", audit.Reported{
+			Status: approval.StatusFailed, Error: &approval.CallError{Code: approval.CodeToolFailed, Message: "no"},
+			ResultDigest: "d", ResultSize: 7, Run: "run-1",
+		},
+			`{"error":{"code":"tool_failed","message":"no"},"result_digest":"d","result_size":7,"run":"run-1",` +
+				`"status":"failed"}`,
+			"35dc6fc97dd0d29d10c276a3344dac6224cc7aa2f7e5f96d15c66f3de65899a5"},
+		{"reported late, to the API", "pawl-1", "late report", audit.Reported{Status: approval.StatusExecuted, Late: true},
+			`{"late":true,"status":"executed"}`,
+			"126fccd18a9fb2a0f2f930720922b0880c0484473caea1bacfa61ac9627edcff"},
 		{"ended", "pawl-1", "end", audit.Ended{Outcome: outcome, Run: "run-1"},
 			`{"outcome":{"decision":{"at":"2026-01-02T03:04:05.678901Z","authenticated":true,"by":"bob",` +
 				`"channel":"cli","kind":"approve","notes":"fine"},"digest":"d1","id":"pawl-1",` +

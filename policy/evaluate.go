@@ -73,7 +73,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 		}
 	}
 	hits := j.hits
-	v := approval.Verdict{ValidFor: approval.DefaultValidFor, Observed: observed}
+	v := approval.Verdict{Observed: observed}
 	v.Policy.Digest = s.digest
 	if show > 0 && show == layers {
 		v.RedactValues = approval.RedactNone
@@ -89,6 +89,9 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	e.explainTimeout(v, in.call, hits)
 	if r := v.Requirement; r != nil {
 		r.Decisions = approval.Strictest(approval.DecisionLevels, r.Decisions, decisions)
+	}
+	if v.ValidFor == 0 {
+		v.ValidFor = v.Executor(*in.call).ValidFor()
 	}
 	return v
 }
@@ -280,9 +283,7 @@ func combine(hits []hit) combined {
 func (c combined) into(v *approval.Verdict) {
 	v.Kind, v.Risk, v.Audited = c.kind, c.risk, c.audited
 	v.Timeout, v.Requirement, v.Collapse = c.timeout, c.requirement, c.collapse
-	if c.validFor > 0 {
-		v.ValidFor = c.validFor
-	}
+	v.ValidFor = c.validFor
 	v.Policy.Layer, v.Policy.Rule, v.Policy.Why = c.rule.layer.name, c.rule.short, c.why
 }
 

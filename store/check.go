@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,8 +24,10 @@ func (a AdmitParams) Check() error {
 		return invalid("its ID is not valid UTF-8, or holds a NUL character")
 	case v.CreatedAt.IsZero():
 		return invalid("its creation time is missing")
-	case a.TakePermit != (v.Status == approval.StatusExecuting):
-		return invalid("it is admitted as executing if, and only if, its permit is taken")
+	case a.TakePermit != (v.Status == permitted(v)):
+		return invalid("it is admitted as " + string(permitted(v)) + " if, and only if, its permit is taken")
+	case v.Execution != "" && v.Execution != approval.ExecutionCaller:
+		return invalid("it is to be run by nobody known")
 	case a.DuplicateKey != "" && !(a.IsRequest && v.Status == approval.StatusPending):
 		return invalid("only one that waits can have duplicates")
 	case a.TakePermit && a.GoodUntil.IsZero():
@@ -33,7 +36,7 @@ func (a AdmitParams) Check() error {
 		return invalid("it has an ending time if, and only if, it has ended")
 	case v.Status.NeedsPermit():
 		return invalid("it can't end with status " + string(v.Status) + " without a permit")
-	case v.Status != approval.StatusPending && v.Status != approval.StatusExecuting && !v.Status.Ended():
+	case v.Status != approval.StatusPending && v.Status != permitted(v) && !v.Status.Ended():
 		return invalid("it can't be admitted with status " + approval.Display(string(v.Status), 40))
 	}
 	if v.Risk != "" {
@@ -63,6 +66,23 @@ func (t TightenParams) Check() error {
 
 // Check refuses a use without a time or with an entry that would not verify.
 func (u UseParams) Check() error { return checkChange(u.At, u.Entries) }
+
+// Check refuses a start by nobody.
+func (p StartParams) Check() error {
+	if p.Start == "" {
+		return approval.Errorf(approval.CodeInvalid, "start: its hash is missing")
+	}
+	return nil
+}
+
+// Check refuses a status that no report ends a call with, and a missing time.
+func (p ReportParams) Check() error {
+	if !p.Outcome.Status.NeedsPermit() || p.Report.Status != p.Outcome.Status {
+		return approval.Errorf(approval.CodeInvalid, "no report ends a call with status %q",
+			approval.Display(string(p.Outcome.Status), 40))
+	}
+	return checkChange(p.At, append(slices.Clip(p.Entries), p.Late...))
+}
 
 // Check refuses a status that is not an ending, a missing time, and an entry that would not verify.
 func (f FinishParams) Check() error {
@@ -96,6 +116,27 @@ func (p Publication) Check() error {
 		names[tool.Name] = true
 	}
 	return nil
+}
+
+// CheckOwn refuses an agent without a name, a tool without one, and a name that is there twice. It
+// returns the tools as JSON.
+func CheckOwn(agent string, tools []OwnTool) (docs []string, err error) {
+	if agent == "" {
+		return nil, approval.Errorf(approval.CodeInvalid, "tools: their agent has no name")
+	}
+	seen := map[string]bool{}
+	docs = make([]string, len(tools))
+	for i, tool := range tools {
+		if tool.Name == "" || seen[tool.Name] {
+			return nil, approval.Errorf(approval.CodeInvalid, "tools[%d]: %s has no name, or one that is there twice",
+				i, approval.Display(tool.Name, 80))
+		}
+		seen[tool.Name] = true
+		if docs[i], err = Encode(tool); err != nil {
+			return nil, err
+		}
+	}
+	return docs, nil
 }
 
 // CheckEntries refuses an entry of a call that would never verify, or whose subject is reserved for

@@ -10,6 +10,10 @@ package store
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -17,6 +21,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 var (
@@ -70,6 +75,7 @@ func (e *RejectedError) Unwrap() error { return ErrRejected }
 type Store interface {
 	Calls
 	Catalogue
+	Callers
 	Policies
 	Tokens
 	Keys
@@ -110,12 +116,25 @@ type Calls interface {
 	// use without Verified of a permit with Evidence.
 	Use(ctx context.Context, u UseParams) error
 
+	// Start is Use for a call whose caller runs the tool, by the store's clock. A repeat with the same
+	// Start finds its own mark and comes back with fresh false; so does a call that has ended. Errors:
+	// ErrNotFound, ErrNoPermit (none was claimed, or a worker's), ErrDigest, ErrStarted by another
+	// Start, ErrRunOut, ErrUnverified.
+	Start(ctx context.Context, p StartParams) (r Record, fresh bool, err error)
+
+	// Report ends a call that its caller started, and keeps what was reported. The same report again
+	// changes nothing: it is Record.View.Report. Of a call that has ended otherwise, the first one is
+	// kept as Record.View.LateReport. Errors: ErrNotFound, ErrDigest, ErrNoPermit of a call that no
+	// caller started, ErrStarted by another Start.
+	Report(ctx context.Context, p ReportParams) (r Record, fresh bool, err error)
+
 	// Finish ends the call. If it has ended before, nothing is written, and the record comes back with
 	// fresh false. Errors: ErrNotFound; ErrNoPermit for an ending that needs a permit
 	// (Status.NeedsPermit) without one, or as executed before the permit was used
 	// (Permit.ToolMayHaveRun); ErrStarted for any other ending when the permit was used, or was handed
 	// to another queue by another run. Any other ending voids an unused permit, so the tool can never
-	// run afterwards.
+	// run afterwards. A call that its caller started ends here only as outcome_unknown with
+	// approval.CodeNotReported or CodeTerminated, else it is ErrNoPermit: its end is for Report to say.
 	Finish(ctx context.Context, f FinishParams) (r Record, fresh bool, err error)
 
 	// Append writes entries; those whose call and step are there already are skipped.
@@ -138,6 +157,35 @@ type Catalogue interface {
 	Tool(ctx context.Context, name string) (Tool, error)
 }
 
+// Callers serves those who run tools themselves.
+type Callers interface {
+	// Attach returns the oldest call with this AdmitParams.Alike that nobody uses: it waits, or is
+	// approved and not started, or ended so and was delivered to nobody; and it is under no lease. It
+	// takes the lease. Else ErrNotFound.
+	Attach(ctx context.Context, alike string) (id string, err error)
+	// Renew keeps the lease of a call that may be attached to.
+	Renew(ctx context.Context, id string) error
+	// Deliver notes that a call's end is about to be in an answer.
+	Deliver(ctx context.Context, id string) error
+	// AlikeKey is the key of AdmitParams.Alike. It is random, and the store's own.
+	AlikeKey(ctx context.Context) ([]byte, error)
+	// PublishOwn replaces the list of tools that an agent runs itself, unless a worker offers one of
+	// them: then it returns their names and changes nothing.
+	PublishOwn(ctx context.Context, agent string, tools []OwnTool) (taken []string, err error)
+	// OwnTool returns a tool that an agent runs itself, or ErrNotFound.
+	OwnTool(ctx context.Context, agent, name string) (OwnTool, error)
+}
+
+// Lease is how long a call is one caller's, before another one may attach to it.
+const Lease = 30 * time.Second
+
+// OwnTool is a tool that an agent runs itself.
+type OwnTool struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Schema      json.RawMessage `json:"schema,omitempty"`
+}
+
 // Reader serves lists.
 type Reader interface {
 	// Call returns one call's record, by its whole ID, or ErrNotFound.
@@ -155,7 +203,9 @@ type Reader interface {
 
 // AdmitParams is a call as its policy activity admits it.
 type AdmitParams struct {
-	View       approval.View // Status: pending, executing (with TakePermit) or an ending (then EndedAt is set)
+	// View's Status is pending; with TakePermit executing, or approved where its caller runs the tool;
+	// or an ending (then EndedAt is set).
+	View       approval.View
 	Verdict    approval.Verdict
 	Run        string    // Temporal run that admits
 	TakePermit bool      // take the permit in the same transaction, as of View.CreatedAt: allowed calls
@@ -166,7 +216,9 @@ type AdmitParams struct {
 	// DuplicateKey is the same in calls of which one at a time may be pending, and needs IsRequest.
 	// Empty: the call has no duplicates.
 	DuplicateKey string
-	Entries      []audit.Entry
+	// Alike is the same in calls to which the same caller may attach, by Callers.AlikeKey. Empty: none.
+	Alike   string
+	Entries []audit.Entry
 }
 
 // Record is a call as it is stored.
@@ -192,6 +244,9 @@ type Permit struct {
 	// Evidence is the signed decisions that it was given for: a JSON list of envelopes, which the
 	// store does not read. Empty: it rests on none.
 	Evidence string
+	// Executor is who uses the permit: approval.ExecutionCaller by Start, or empty, a worker by Use.
+	Executor approval.Execution
+	Start    string // approval.HashStartID of the caller's who used it
 }
 
 // CanVoid reports whether a run may end the call as one whose tool never ran.
@@ -218,6 +273,21 @@ type ClaimParams struct {
 	Entries         []audit.Entry
 }
 
+// Alike is AdmitParams.Alike of a call: the same for calls of one requester, agent and session with
+// equal tool and arguments, redacted ones too, which nobody can guess without the key.
+func Alike(key []byte, call approval.Call) string {
+	doc, err := strictjson.Canonical(map[string]any{
+		"v": 1, "requester": call.Requester, "agent": call.Agent, "session": call.Session,
+		"tool": call.Tool, "args": call.Args,
+	})
+	if err != nil { // without a canonical form nothing can be compared
+		return ""
+	}
+	sum := hmac.New(sha256.New, key)
+	sum.Write(doc)
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
 // UnversionedPolicy is the version of a policy that is not in the store.
 const UnversionedPolicy = -1
 
@@ -239,6 +309,23 @@ type UseParams struct {
 	Verified      bool   // the permit's Evidence was verified for this use
 	At            time.Time
 	Entries       []audit.Entry
+}
+
+// StartParams uses the permit of a caller.
+type StartParams struct {
+	ID, Digest string
+	Start      string // approval.HashStartID
+	Verified   bool   // see UseParams
+}
+
+// ReportParams ends a call as its caller says. Outcome is redacted.
+type ReportParams struct {
+	Outcome approval.Outcome // ID and Digest, too
+	Start   string           // approval.HashStartID
+	Report  approval.Report  // At is left out
+	At      time.Time
+	Entries []audit.Entry // of a report that ends the call
+	Late    []audit.Entry // of one that comes when the call has ended otherwise
 }
 
 // FinishParams ends a call. Outcome is redacted.

@@ -34,9 +34,19 @@ func ApplyClaim(r Record, now Now, c ClaimParams) (next Record, changed bool, er
 	}
 	r.Permit = &Permit{
 		Run: c.Run, At: Micros(c.At), GoodUntil: Micros(c.GoodUntil), Queue: c.Queue, Evidence: c.Evidence,
+		Executor: r.View.Execution,
 	}
-	r.View.Status, r.View.Votes, r.View.Decision = approval.StatusExecuting, c.Votes, c.Decision
+	r.View.Status, r.View.Votes, r.View.Decision = permitted(r.View), c.Votes, c.Decision
 	return r, true, nil
+}
+
+// permitted is the status of a call whose permit is taken and not used: a caller's tool has not
+// started then, while a worker's may at any time.
+func permitted(v approval.View) approval.Status {
+	if v.Execution == approval.ExecutionCaller {
+		return approval.StatusApproved
+	}
+	return approval.StatusExecuting
 }
 
 // ApplyTighten asks more of a call. One that does not wait any more, is claimed, or was changed
@@ -62,6 +72,7 @@ type PermitState struct {
 	Void      bool      // see Permit
 	Remote    bool      // it is with another queue; see Permit.Queue
 	Signed    bool      // it rests on signed decisions; see Permit.Evidence
+	Caller    bool      // it is for the call's caller; see Permit.Executor
 	GoodUntil time.Time // after that it can't be used
 	Used      bool      // and then by whom:
 
@@ -73,7 +84,7 @@ type PermitState struct {
 // ErrRunOut, ErrUnverified.
 func ApplyUse(s PermitState, u UseParams) (fresh bool, err error) {
 	switch {
-	case !s.Claimed || s.Void || s.Remote || s.Ended:
+	case !s.Claimed || s.Void || s.Remote || s.Caller || s.Ended:
 		return false, ErrNoPermit
 	case s.Digest != u.Digest:
 		return false, ErrDigest
@@ -91,6 +102,59 @@ func ApplyUse(s PermitState, u UseParams) (fresh bool, err error) {
 	return true, nil
 }
 
+// ApplyStart lets a caller use its permit. A call that has ended, or that the same start used
+// before, comes back as it is, with changed false. Errors: ErrDigest, ErrNoPermit, ErrStarted,
+// ErrRunOut, ErrUnverified.
+func ApplyStart(r Record, now time.Time, p StartParams) (next Record, changed bool, err error) {
+	switch {
+	case r.View.Digest != p.Digest:
+		return r, false, ErrDigest
+	case r.View.Status.Ended():
+		return r, false, nil
+	case r.Permit == nil || r.Permit.Executor != approval.ExecutionCaller || r.Permit.Void:
+		return r, false, ErrNoPermit
+	case !r.Permit.UsedAt.IsZero() && r.Permit.Start == p.Start:
+		return r, false, nil
+	case !r.Permit.UsedAt.IsZero():
+		return r, false, ErrStarted
+	case now.After(r.Permit.GoodUntil):
+		return r, false, ErrRunOut
+	case r.Permit.Evidence != "" && !p.Verified:
+		return r, false, ErrUnverified
+	}
+	now = Micros(now)
+	used := *r.Permit
+	used.UsedAt, used.Start = now, p.Start
+	r.Permit = &used
+	r.View.Status, r.View.StartedAt = approval.StatusExecuting, &now
+	return r, true, nil
+}
+
+// ApplyReport ends a call as its caller reports. What was reported before comes back with changed
+// false; late means that the call had ended otherwise. Errors: ErrDigest, ErrNoPermit, ErrStarted.
+func ApplyReport(r Record, p ReportParams) (next Record, changed, late bool, err error) {
+	report := p.Report
+	report.At = Micros(p.At)
+	switch {
+	case r.View.Digest != p.Outcome.Digest:
+		return r, false, false, ErrDigest
+	case r.Permit == nil || r.Permit.Executor != approval.ExecutionCaller || r.Permit.UsedAt.IsZero():
+		return r, false, false, ErrNoPermit
+	case r.Permit.Start != p.Start:
+		return r, false, false, ErrStarted
+	case !r.View.Status.Ended():
+		r.View.End(p.Outcome, report.At)
+		r.View.Report = &report
+		return r, true, false, nil
+	case r.View.Report != nil && r.View.Report.Same(report):
+		return r, false, false, nil
+	case r.View.LateReport != nil:
+		return r, false, true, nil
+	}
+	r.View.LateReport = &report
+	return r, true, true, nil
+}
+
 // ApplyFinish ends a call, and voids its permit where the tool can't have run. A call that ended
 // before comes back as it is, with changed false. Errors: ErrNoPermit, ErrStarted.
 func ApplyFinish(r Record, f FinishParams) (next Record, changed bool, err error) {
@@ -99,6 +163,8 @@ func ApplyFinish(r Record, f FinishParams) (next Record, changed bool, err error
 	}
 	switch needs := f.Outcome.Status.NeedsPermit(); {
 	case needs && r.Permit == nil, f.Outcome.Status == approval.StatusExecuted && !r.Permit.ToolMayHaveRun():
+		return r, false, ErrNoPermit
+	case needs && r.Permit.Executor == approval.ExecutionCaller && !unreported(*r.Permit, f.Outcome):
 		return r, false, ErrNoPermit
 	case !needs && !r.Permit.CanVoid(f.Run):
 		return r, false, ErrStarted
@@ -112,6 +178,12 @@ func ApplyFinish(r Record, f FinishParams) (next Record, changed bool, err error
 		r.View.Votes = f.Votes
 	}
 	return r, true, nil
+}
+
+// unreported is the one end of a call that its caller started which needs no report.
+func unreported(p Permit, o approval.Outcome) bool {
+	return !p.UsedAt.IsZero() && o.Status == approval.StatusOutcomeUnknown && o.Error != nil &&
+		(o.Error.Code == approval.CodeNotReported || o.Error.Code == approval.CodeTerminated)
 }
 
 // Micros is a time as stores keep it: in UTC, cut to whole microseconds.

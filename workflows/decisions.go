@@ -56,6 +56,8 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 		g.answer(d, a.Outcome, a.Message)
 	case status == approval.StatusExpired:
 		g.answer(d, approval.AnswerExpired, "the call expired before this decision")
+	case d.signal == approval.SignalCancel && g.caller.mayStart:
+		g.caller.withdrawals = append(g.caller.withdrawals, d)
 	case status != approval.StatusPending:
 		g.answer(d, approval.AnswerAlreadyResolved, "the call is "+string(status))
 	case g.withdrawn(ctx) != nil:
@@ -209,7 +211,7 @@ func (g *guarded) holds(id string) bool {
 	if g.settling != nil && g.settling.ID == id {
 		return true
 	}
-	laidAside := slices.Concat(g.early, g.held, g.late, g.unknown)
+	laidAside := slices.Concat(g.early, g.held, g.late, g.unknown, g.caller.withdrawals)
 	return slices.ContainsFunc(laidAside, func(d decision) bool { return d.ID == id })
 }
 

@@ -65,6 +65,12 @@ func details(v approval.View, answers []approval.Answer, publicURL string) strin
 			b.WriteString("\nSend the signal `approve` or `reject` to decide.\n")
 		}
 	}
+	if v.Status == approval.StatusApproved && v.Execution == approval.ExecutionCaller {
+		b.WriteString("\nApproved, waiting for the agent: it runs the tool itself.\n")
+	}
+	if v.SchemaUnknown {
+		b.WriteString("\nNobody published this tool, so nothing checked its arguments against a schema.\n")
+	}
 	shown := 0
 	for i := len(answers) - 1; i >= 0 && shown < 3; i-- {
 		if a := answers[i]; !a.Outcome.Counted() {

@@ -24,27 +24,28 @@ const maxAttempts = 3
 // execute runs the tool and tells what is certain about its end.
 func (g *guarded) execute(ctx workflow.Context) approval.Outcome {
 	g.view.Status = approval.StatusExecuting
-	validFor := g.adm.Verdict.ValidFor
-	if validFor <= 0 {
-		validFor = approval.DefaultValidFor
-	}
-	// Not started while the approval is good means not started at all.
-	goodUntil := workflow.Now(ctx).Add(validFor.Std())
-	if d := g.view.Decision; d != nil {
-		goodUntil = d.At.Add(validFor.Std())
-	}
+	goodUntil, validFor := g.goodUntil(ctx)
 	if !workflow.Now(ctx).Before(goodUntil) {
 		return *g.denied(approval.StatusExpired, approval.CodeExpired,
 			"the approval ran out before the tool was started; nothing ran", g.view.Decision)
 	}
 	var out approval.Outcome
 	if g.claimed.Queue == "" {
-		out = g.runHere(ctx, goodUntil, validFor.Std())
+		out = g.runHere(ctx, goodUntil, validFor)
 	} else {
 		out = g.runRemote(ctx, goodUntil)
 	}
 	out.Decision = g.view.Decision
 	return out
+}
+
+// goodUntil is until when the tool may be started. Not started by then means not started at all.
+func (g *guarded) goodUntil(ctx workflow.Context) (until time.Time, validFor time.Duration) {
+	validFor = g.adm.Verdict.GoodFor(g.adm.Execution)
+	if d := g.view.Decision; d != nil {
+		return d.At.Add(validFor), validFor
+	}
+	return workflow.Now(ctx).Add(validFor), validFor
 }
 
 // runHere lets our own executor run the tool, which checks the permit, and that it is still good,

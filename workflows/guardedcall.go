@@ -54,6 +54,8 @@ type guarded struct {
 
 	stopped bool // the claim ended the call
 
+	caller callerWait
+
 	refusals    []activities.Refusal
 	refusedMore int // beyond maxRefusals
 	refusing    workflow.Future
@@ -86,7 +88,20 @@ func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error
 	about := workflow.QueryHandlerOptions{
 		Description: "The call as reviewers see it, its votes and deadline, and the latest decisions' answers.",
 	}
-	return g, workflow.SetQueryHandlerWithOptions(ctx, approval.QueryState, g.state, about)
+	err = workflow.SetQueryHandlerWithOptions(ctx, approval.QueryState, g.state, about)
+	if err != nil {
+		return g, err
+	}
+	raw := workflow.QueryHandlerOptions{Description: "The call as it was asked for, for the caller that runs its tool."}
+	return g, workflow.SetQueryHandlerWithOptions(ctx, approval.QueryCall, g.asked, raw)
+}
+
+// asked answers the query for the call itself, which is not redacted.
+func (g *guarded) asked() (approval.Call, error) {
+	if g.problem != "" {
+		return approval.Call{}, approval.Errorf(approval.CodeInvalid, "the workflow was not started with a call")
+	}
+	return g.call, nil
 }
 
 // callID is the workflow's ID, or why a call can't have it and how it is written then.
@@ -115,7 +130,8 @@ func parseInput(input converter.RawValue) (approval.Call, error) {
 // state answers the query. Results and error texts are left to the outcome (raw, for the caller)
 // and the store (redacted, for everyone else).
 func (g *guarded) state() (approval.State, error) {
-	judging := g.settling != nil || len(g.early)+len(g.held)+len(g.late)+len(g.unknown) > 0
+	judging := g.settling != nil ||
+		len(g.early)+len(g.held)+len(g.late)+len(g.unknown)+len(g.caller.withdrawals) > 0
 	return approval.State{View: g.view, Answers: g.answers.list, Judging: judging}, nil
 }
 
@@ -131,7 +147,11 @@ func (g *guarded) run(ctx workflow.Context) approval.Outcome {
 			}
 		}
 	}
-	if out == nil {
+	switch {
+	case out != nil:
+	case g.adm.Execution == approval.ExecutionCaller:
+		out = g.awaitCaller(ctx)
+	default:
 		out = g.record(ctx, g.execute(ctx))
 	}
 	g.close(ctx, *out)
@@ -149,6 +169,11 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 	}
 	g.step(ctx, localTimeout, steps.Admit, in, &g.adm)
 	g.view, g.claimed, g.keys = g.adm.View, g.adm.Permit, g.adm.Keys
+	if g.adm.Execution == approval.ExecutionCaller && !g.view.Status.Ended() {
+		// A worker that does not know of callers would let a worker run the tool. The marker keeps it from
+		// taking the call up.
+		workflow.GetVersion(ctx, "caller-execution", workflow.DefaultVersion, 1)
+	}
 	if g.view.Status.Ended() {
 		out := g.view.Outcome()
 		return &out
@@ -266,6 +291,9 @@ func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool
 	default:
 		g.claimed, g.view.Decision, g.view.Votes = res.Permit, res.Decision, res.Votes
 		g.view.Status = approval.StatusExecuting
+		if g.adm.Execution == approval.ExecutionCaller {
+			g.view.Status = approval.StatusApproved // until the caller starts the tool
+		}
 	}
 	if res.Requirement != nil && g.tally.Settled() != nil {
 		return nil, true // the votes meet that, too: claim again at once
@@ -295,7 +323,7 @@ func (g *guarded) answerSettling() {
 	g.settling = nil
 	isIt := func(v approval.Decision) bool { return v.ID == d.ID }
 	switch {
-	case g.view.Status == approval.StatusExecuting:
+	case g.view.Status == approval.StatusExecuting, g.view.Status == approval.StatusApproved:
 		g.answer(*d, approval.AnswerResolved, "")
 	case g.stopped: // the claim has put it on record
 		g.answers.add(g.afterClaim(*d))
@@ -317,7 +345,7 @@ func (g *guarded) afterClaim(d decision) approval.Answer {
 
 // record writes the outcome and returns the one that the store holds.
 func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.Outcome {
-	out.ID, out.Tool, out.Digest = g.view.ID, g.call.Tool, g.digest
+	out.ID, out.Tool, out.Digest, out.Execution = g.view.ID, g.call.Tool, g.digest, g.adm.Execution
 	in := activities.RecordInput{
 		ID: out.ID, Run: runID(ctx), Call: g.call, Redact: g.adm.Verdict.Redact,
 		RedactValues: g.adm.Verdict.RedactValues, Outcome: out, At: now(ctx),
@@ -326,11 +354,11 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 		in.Votes = g.tally.Votes()
 	}
 	var res activities.RecordResult
-	if out.Status.NeedsPermit() {
+	if out.Status.NeedsPermit() && g.adm.Execution == "" {
 		g.step(ctx, localTimeout, steps.Record, in, &res)
 	} else {
-		// A denial is final in the store at once, while a permit can be voided until the tool starts. So
-		// the history must hold its cause first.
+		// A denial is final in the store at once, while a permit can be voided until the tool starts; and so
+		// is the silence of a caller. So the history must hold its cause first.
 		g.ordinary(ctx, steps.Record, in, &res)
 	}
 	if res.Outcome != nil {

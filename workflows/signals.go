@@ -13,11 +13,11 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// inbox is the three signal channels, in the order in which they are read: of signals that are
-// there together, a withdrawal goes before a rejection, and that before an approval.
+// inbox is the signal channels, in the order in which they are read: of signals that are there
+// together, a withdrawal goes before a rejection, and that before an approval.
 type inbox struct {
-	cancel, reject, approve workflow.ReceiveChannel
-	nth                     map[string]int // signals received so far, by name
+	cancel, reject, approve, report, started workflow.ReceiveChannel
+	nth                                      map[string]int // signals received so far, by name
 }
 
 func openInbox(ctx workflow.Context) inbox {
@@ -32,11 +32,17 @@ func openInbox(ctx workflow.Context) inbox {
 				"Payload: nothing, or {\"by\": \"…\", \"notes\": \"…\"}."),
 		reject:  open(approval.SignalReject, "Reject the call."+payload),
 		approve: open(approval.SignalApprove, "Approve the call: its tool runs, once."+payload),
-		nth:     map[string]int{},
+		report: open(approval.SignalReport,
+			"Say how the tool ended, by the caller that started it. Pawl's API sends it."),
+		started: open(approval.SignalStarted,
+			"Look in the store whether the caller has started the tool. Payload: nothing."),
+		nth: map[string]int{},
 	}
 }
 
-func (b inbox) waiting() bool { return b.cancel.Len()+b.reject.Len()+b.approve.Len() > 0 }
+func (b inbox) waiting() bool {
+	return b.cancel.Len()+b.reject.Len()+b.approve.Len()+b.report.Len()+b.started.Len() > 0
+}
 
 // decision is one approve or reject as it came in.
 type decision struct {
@@ -59,6 +65,12 @@ func (g *guarded) pump(ctx workflow.Context) {
 	}
 	for ; g.inbox.approve.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
 		g.onDecision(ctx, approval.SignalApprove, approval.Approve, raw)
+	}
+	for ; g.inbox.report.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
+		g.onReport(raw)
+	}
+	for ; g.inbox.started.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
+		g.caller.woken = true
 	}
 }
 
@@ -157,6 +169,11 @@ func channel(named string) string {
 // readSignal reads a payload into v. No payload, null, "" and {} all mean that nothing was said
 // beyond the signal itself: Temporal's UI sends any of them.
 func readSignal(raw converter.RawValue, v any, decode func([]byte, any) error) error {
+	return readUpTo(64<<10, raw, v, decode) // escaped notes and groups
+}
+
+// readUpTo is readSignal of a payload of at most so many bytes.
+func readUpTo(most int, raw converter.RawValue, v any, decode func([]byte, any) error) error {
 	p := payload(raw)
 	if p == nil || len(p.GetData()) == 0 {
 		return nil
@@ -170,7 +187,6 @@ func readSignal(raw converter.RawValue, v any, decode func([]byte, any) error) e
 		return approval.Errorf(approval.CodeInvalid, "the payload must be JSON (%s), not %q",
 			converter.MetadataEncodingJSON, approval.Display(enc, 40))
 	}
-	const most = 64 << 10 // escaped notes and groups
 	if len(data) > most {
 		return approval.Errorf(approval.CodeInvalid, "the payload is %d bytes; at most %d are taken",
 			len(data), most)

@@ -213,7 +213,8 @@ func readCall(v yamlfile.Value) approval.Call {
 	}
 	c.RequireApproval, _ = m.Field("require_approval").Bool()
 	c.Timeout, _ = m.Field("timeout").Duration(approval.MaxTimeout)
-	c.Execution, _ = m.Field("execution").Text()
+	execution, _ := m.Field("execution").Text()
+	c.Execution = approval.Execution(execution)
 	m.Done()
 	c.Normalize()
 	if err := c.Validate(); m.Present() && c.Tool != "" && err != nil {

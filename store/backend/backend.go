@@ -24,6 +24,7 @@ func Admitted(a store.AdmitParams) (view, verdict string, r store.Record, err er
 	if a.TakePermit {
 		r.Permit = &store.Permit{
 			Run: a.Run, At: store.Micros(a.View.CreatedAt), GoodUntil: store.Micros(a.GoodUntil), Queue: a.Queue,
+			Executor: a.View.Execution,
 		}
 	}
 	if view, r.View, err = EncodeView(a.View); err != nil {

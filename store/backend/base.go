@@ -23,6 +23,8 @@ type DB interface {
 	Change(
 		ctx context.Context, doing, statement string, args [3]any, entry audit.Entry,
 	) (changed bool, err error)
+	// Update runs a statement that returns the IDs of the calls which it changed.
+	Update(ctx context.Context, doing, statement string, args ...any) (ids []string, err error)
 	// Step lets step change a call, which nobody else changes meanwhile: it takes the row that query
 	// finds by the call's ID, and says what to write, in one transaction. It may run several times.
 	Step(ctx context.Context, doing, id, query string, step func(Row, *Writes) error) error
@@ -80,6 +82,58 @@ func (b Base) Call(ctx context.Context, id string) (store.Record, error) {
 func (b Base) Resolve(ctx context.Context, prefix string) (string, error) {
 	const query = `SELECT id FROM pawl.calls WHERE id >= $1 ORDER BY id LIMIT 2`
 	return resolve(ctx, b.db, "call", query, prefix, scanText, func(id string) string { return id })
+}
+
+// Attach implements store.Callers. Two who attach at once find the same call; the second one to
+// update its row finds the lease of the first.
+func (b Base) Attach(ctx context.Context, alike string) (string, error) {
+	const free = `coalesce(lease_until < pawl.clock(0), true)`
+	const attach = `UPDATE pawl.calls SET lease_until = pawl.clock(30) WHERE ` + free + ` AND seq = (
+		SELECT seq FROM pawl.calls WHERE alike = $1 AND delivered_at IS NULL AND ` + free + `
+			AND NOT EXISTS (SELECT 1 FROM pawl.claims AS k WHERE k.call = calls.seq AND k.used_at IS NOT NULL)
+		ORDER BY seq LIMIT 1) RETURNING id`
+	ids, err := b.db.Update(ctx, "attach to a call", attach, alike)
+	if err == nil && len(ids) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return "", err
+	}
+	return ids[0], nil
+}
+
+// Renew implements store.Callers.
+func (b Base) Renew(ctx context.Context, id string) error {
+	const renew = `UPDATE pawl.calls SET lease_until = pawl.clock(30)
+		WHERE id = $1 AND alike IS NOT NULL AND ended_at IS NULL RETURNING id`
+	_, err := b.db.Update(ctx, "renew the lease of a call", renew, id)
+	return err
+}
+
+// Deliver implements store.Callers.
+func (b Base) Deliver(ctx context.Context, id string) error {
+	const deliver = `UPDATE pawl.calls SET delivered_at = pawl.clock(0)
+		WHERE id = $1 AND alike IS NOT NULL AND ended_at IS NOT NULL AND delivered_at IS NULL RETURNING id`
+	_, err := b.db.Update(ctx, "note that a call's end is told", deliver, id)
+	return err
+}
+
+// AlikeKey implements store.Callers.
+func (b Base) AlikeKey(ctx context.Context) ([]byte, error) {
+	keys, err := list(ctx, b.db, "read its key", `SELECT key FROM pawl.alike_key`, nil, scanText)
+	if err == nil && (len(keys) != 1 || len(keys[0]) < 64) {
+		err = Errorf("%w: its key for calls that are alike is missing", store.ErrDamaged)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []byte(keys[0]), nil
+}
+
+// OwnTool implements store.Callers.
+func (b Base) OwnTool(ctx context.Context, agent, name string) (store.OwnTool, error) {
+	const query = `SELECT tool FROM pawl.own_tools WHERE name = $1 AND agent = $2`
+	return one(ctx, b.db, "tool", query, name, scanOwnTool, agent)
 }
 
 // Tool implements store.Catalogue.
@@ -217,11 +271,11 @@ func list[T any](
 
 // one reads the row that a query finds by an ID, or answers store.ErrNotFound.
 func one[T any](
-	ctx context.Context, db DB, what, query, id string, scan func(Row, ...any) (T, error),
+	ctx context.Context, db DB, what, query, id string, scan func(Row, ...any) (T, error), more ...any,
 ) (item T, err error) {
 	var found []T
 	if Storable(id) {
-		found, err = list(ctx, db, "look up a "+what, query, []any{id}, scan)
+		found, err = list(ctx, db, "look up a "+what, query, append([]any{id}, more...), scan)
 	}
 	if err != nil || len(found) == 0 {
 		return item, cmp.Or(err, About(what, id, store.ErrNotFound))

@@ -16,9 +16,11 @@ import (
 // row in claims, if there is one.
 const (
 	callColumns = `c.view, c.verdict, c.run, c.waits, c.revision, k.call IS NOT NULL, coalesce(k.run, ''), k.at,
-		k.good_until, k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, '')`
+		k.good_until, k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, ''),
+		coalesce(k.executor, ''), coalesce(k.start, '')`
 	permitColumns = `c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
-		coalesce(k.queue, '') <> '', coalesce(k.evidence, '') <> '', k.good_until, k.used_at IS NOT NULL,
+		coalesce(k.queue, '') <> '', coalesce(k.evidence, '') <> '',
+		coalesce(k.executor, '') <> '', k.good_until, k.used_at IS NOT NULL,
 		coalesce(k.used_run, ''), coalesce(k.used_activity, ''), coalesce(k.used_token, '')`
 	fromCall = ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 
@@ -36,14 +38,18 @@ const (
 		`, (SELECT coalesce(max(seq), 0) FROM pawl.policy_versions)` +
 		`, (SELECT payload FROM pawl.entries WHERE call = c.id AND kind = '` + string(audit.KindSent) +
 		`' ORDER BY seq LIMIT 1)` + fromCall
+	// SelectStart is SelectCall, and the store's time.
+	SelectStart     = `SELECT c.seq, ` + callColumns + `, pawl.clock(0)` + fromCall
 	SelectPermit    = `SELECT c.seq, ` + permitColumns + fromCall
 	SelectDuplicate = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
 	UpdateCall      = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
 	TightenCall     = `UPDATE pawl.calls SET view = $1, revision = $2 WHERE seq = $3`
-	InsertPermit    = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence, policy)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	InsertPermit    = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence, policy, executor)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	UsePermit = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4
 		WHERE call = $5`
+	StartPermit = `UPDATE pawl.claims SET used_at = $1, used_run = '', used_activity = '', used_token = '',
+		start = $2 WHERE call = $3`
 	VoidPermit = `UPDATE pawl.claims SET void = true WHERE call = $1`
 
 	VersionColumns = `digest, at, by, channel, authenticated, note`
@@ -62,7 +68,7 @@ func Call(id string, row Row, last ...any) (seq int64, r store.Record, err error
 	var p store.Permit
 	err = row.Scan(append([]any{
 		&seq, &view, &verdict, &r.Run, &r.IsRequest, &r.Revision, &claimed, &p.Run, (*instant)(&p.At),
-		(*instant)(&p.GoodUntil), (*instant)(&p.UsedAt), &p.Void, &p.Queue, &p.Evidence,
+		(*instant)(&p.GoodUntil), (*instant)(&p.UsedAt), &p.Void, &p.Queue, &p.Evidence, &p.Executor, &p.Start,
 	}, last...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = About("call", id, store.ErrNotFound)
@@ -92,7 +98,7 @@ func callNow(id string, row Row) (seq int64, r store.Record, now store.Now, err 
 // Permit reads what SelectPermit finds: its columns after the call's number. No row is
 // store.ErrNotFound.
 func Permit(id string, row Row) (seq int64, s store.PermitState, err error) {
-	err = row.Scan(&seq, &s.Digest, &s.Ended, &s.Claimed, &s.Void, &s.Remote, &s.Signed,
+	err = row.Scan(&seq, &s.Digest, &s.Ended, &s.Claimed, &s.Void, &s.Remote, &s.Signed, &s.Caller,
 		(*instant)(&s.GoodUntil), &s.Used, &s.Run, &s.Activity, &s.Token)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = About("call", id, store.ErrNotFound)
@@ -126,6 +132,15 @@ func scanTool(row Row, first ...any) (tool store.Tool, err error) {
 	}
 	err = decode(doc, &tool)
 	tool.Publisher = publisher // rows from before there were publishers lack it
+	return tool, err
+}
+
+func scanOwnTool(row Row, _ ...any) (tool store.OwnTool, err error) {
+	var doc string
+	if err := row.Scan(&doc); err != nil {
+		return tool, err
+	}
+	err = decode(doc, &tool)
 	return tool, err
 }
 

@@ -2,7 +2,9 @@ package backend
 
 import (
 	"context"
+	"time"
 
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -21,7 +23,8 @@ func (b Base) Claim(ctx context.Context, c store.ClaimParams) (store.Record, err
 			return next, About("call", c.ID, err)
 		}
 		p := next.Permit
-		w.add(InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, c.Policy)
+		w.add(InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, c.Policy,
+			string(p.Executor))
 		w.Entries = c.Entries
 		return w.save(seq, next)
 	})
@@ -69,6 +72,53 @@ func (b Base) Use(ctx context.Context, u store.UseParams) error {
 		w.add(UsePermit, u.At, u.Run, u.Activity, u.Token, seq)
 		w.Entries = u.Entries
 		return nil
+	})
+}
+
+// Start implements store.Calls.
+func (b Base) Start(ctx context.Context, p store.StartParams) (r store.Record, fresh bool, err error) {
+	if err := p.Check(); err != nil {
+		return store.Record{}, false, err
+	}
+	return b.step(ctx, "start a call", p.ID, SelectStart, func(row Row, w *Writes) (store.Record, error) {
+		var now time.Time
+		seq, stored, err := Call(p.ID, row, (*instant)(&now))
+		if err != nil {
+			return stored, err
+		}
+		next, changed, err := store.ApplyStart(stored, now, p)
+		if err != nil || !changed {
+			return next, About("call", p.ID, err)
+		}
+		w.add(StartPermit, next.Permit.UsedAt, p.Start, seq)
+		e, err := audit.New(p.ID, "start", next.Permit.UsedAt, audit.Started{Digest: p.Digest, Start: p.Start})
+		if err != nil {
+			return next, err
+		}
+		w.Entries = []audit.Entry{e}
+		return w.save(seq, next)
+	})
+}
+
+// Report implements store.Calls.
+func (b Base) Report(ctx context.Context, p store.ReportParams) (r store.Record, fresh bool, err error) {
+	if err := p.Check(); err != nil {
+		return store.Record{}, false, err
+	}
+	id := p.Outcome.ID
+	return b.step(ctx, "keep a report", id, SelectCall, func(row Row, w *Writes) (store.Record, error) {
+		seq, stored, err := Call(id, row)
+		if err != nil {
+			return stored, err
+		}
+		next, changed, late, err := store.ApplyReport(stored, p)
+		if err != nil || !changed {
+			return next, About("call", id, err)
+		}
+		if w.Entries = p.Entries; late {
+			w.Entries = p.Late
+		}
+		return w.save(seq, next)
 	})
 }
 

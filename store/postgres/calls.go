@@ -25,7 +25,8 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 	args := []any{v.ID, string(v.Status), a.IsRequest, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
 		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.TakePermit, a.GoodUntil, a.Queue}
 	args = append(args, entryArgs(a.Entries)...)
-	args = append(args, v.Requester, a.DuplicateKey, a.Policy)
+	args = append(args, v.Requester, a.DuplicateKey, a.Policy, a.Alike,
+		string(v.Execution))
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
 		for try := 0; ; try++ {
 			if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {

@@ -13,12 +13,12 @@ const (
 	admitCall = `WITH call AS (
 			INSERT INTO pawl.calls
 				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict,
-					requester, twin)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, nullif($25, ''))
+					requester, twin, alike)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, nullif($25, ''), nullif($27, ''))
 			ON CONFLICT DO NOTHING RETURNING seq
 		), claim AS (
-			INSERT INTO pawl.claims (call, run, at, good_until, queue, policy)
-			SELECT seq, $9, $10, $15, $16, $26 FROM call WHERE $14
+			INSERT INTO pawl.claims (call, run, at, good_until, queue, policy, executor)
+			SELECT seq, $9, $10, $15, $16, $26, $28 FROM call WHERE $14
 		), log AS (
 			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM call,

@@ -59,6 +59,49 @@ func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused 
 	return refused, nil
 }
 
+// PublishOwn implements store.Callers. Names that a worker takes at the same moment belong to both:
+// the worker's goes before, as everywhere.
+func (s *Store) PublishOwn(
+	ctx context.Context, agent string, tools []store.OwnTool,
+) (taken []string, err error) {
+	docs, err := store.CheckOwn(agent, tools)
+	if err != nil {
+		return nil, err
+	}
+	if s.readOnly {
+		return nil, store.ErrReadOnly
+	}
+	names := make([]string, len(tools))
+	for i, tool := range tools {
+		names[i] = tool.Name
+	}
+	err = s.run(ctx, "publish an agent's own tools", func(ctx context.Context, conn *pgxpool.Conn) error {
+		const takenQuery = `SELECT name FROM pawl.tools WHERE name = ANY ($1) ORDER BY name`
+		found, err := conn.Query(ctx, takenQuery, names)
+		if err == nil {
+			taken, err = pgx.CollectRows(found, pgx.RowTo[string])
+		}
+		if err != nil || len(taken) > 0 {
+			return err
+		}
+		var writes pgx.Batch
+		writes.Queue(begin)
+		writes.Queue(`SELECT pg_advisory_xact_lock(hashtext('pawl.own_tools'), hashtext($1))`, agent)
+		writes.Queue(`DELETE FROM pawl.own_tools WHERE agent = $1`, agent)
+		writes.Queue(`INSERT INTO pawl.own_tools (agent, name, tool)
+			SELECT $1, name, tool FROM unnest($2::text[], $3::text[]) AS t (name, tool)`, agent, names, docs)
+		if err := commit(ctx, conn, &writes); err != nil {
+			_, _ = conn.Exec(ctx, `ROLLBACK`) // or else the connection is not used again
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return taken, nil
+}
+
 // ForgetTools implements store.Catalogue.
 func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []string, err error) {
 	if s.readOnly {

@@ -167,6 +167,28 @@ func (d database) Change(
 	return changed && err == nil, err
 }
 
+func (d database) Update(
+	ctx context.Context, doing, statement string, args ...any,
+) (ids []string, err error) {
+	if d.store.readOnly {
+		return nil, store.ErrReadOnly
+	}
+	err = d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, statement, args...)
+		if err == nil {
+			ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if err != nil {
+			return uncertain{err}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
+}
+
 // Step takes two round trips: begin, lock and read; write and commit. The call's row is locked, so
 // that what was read of the call stays true until the commit.
 func (d database) Step(

@@ -19,6 +19,11 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, database,
+		`DROP TRIGGER claims_keep_executors ON pawl.claims`,
+		`ALTER TABLE pawl.claims DROP COLUMN start, DROP COLUMN executor`,
+		`ALTER TABLE pawl.calls DROP COLUMN alike, DROP COLUMN lease_until, DROP COLUMN delivered_at`,
+		`DROP TABLE pawl.alike_key, pawl.own_tools`,
+		`DROP FUNCTION pawl.clock`,
 		`ALTER TABLE pawl.claims DROP COLUMN policy`,
 		`ALTER TABLE pawl.calls DROP COLUMN revision`,
 		`DROP TABLE pawl.signing_keys`,

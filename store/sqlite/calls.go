@@ -17,7 +17,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 	err = s.write(ctx, "admit a call", func(t transaction) error {
 		v := a.View
 		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.IsRequest, v.Tool, v.Agent, v.Session,
-			v.Requester, v.Risk, v.Digest, a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.DuplicateKey)
+			v.Requester, v.Risk, v.Digest, a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.DuplicateKey, a.Alike)
 		if err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 		if r.Permit != nil {
 			p := r.Permit
 			if _, err := t.exec(ctx, backend.InsertPermit,
-				seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, a.Policy); err != nil {
+				seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, a.Policy, string(p.Executor)); err != nil {
 				return err
 			}
 		}

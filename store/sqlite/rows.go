@@ -19,8 +19,8 @@ const (
 	// insertCall does nothing where the ID is known, or the duplicate is pending.
 	insertCall = `INSERT INTO calls
 		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view,
-			verdict, twin)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, '')) ON CONFLICT DO NOTHING`
+			verdict, twin, alike)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, '')) ON CONFLICT DO NOTHING`
 	addEntry = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
 		VALUES (?, ?, ?, ?, ?, ?, ?)`
 	insertEntry = addEntry + ` ON CONFLICT (call, step) DO NOTHING`
@@ -33,6 +33,7 @@ func prepare(ctx context.Context, db *sql.DB) (statements, error) {
 	for _, query := range []string{
 		insertCall, insertEntry, backend.SelectCall, backend.SelectPermit, backend.SelectDuplicate,
 		backend.SelectClaim, backend.TightenCall,
+		backend.SelectStart, backend.StartPermit,
 		backend.UpdateCall, backend.InsertPermit, backend.UsePermit, backend.VoidPermit,
 	} {
 		stmt, err := db.PrepareContext(ctx, text(query))
@@ -143,6 +144,30 @@ func (d database) Change(
 		return t.entries(ctx, []audit.Entry{entry})
 	})
 	return changed && err == nil, err
+}
+
+func (d database) Update(
+	ctx context.Context, doing, statement string, args ...any,
+) (ids []string, err error) {
+	err = d.store.write(ctx, doing, func(t transaction) error {
+		rows, err := t.tx.QueryContext(ctx, text(statement), values(args)...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
 }
 
 func (d database) Step(

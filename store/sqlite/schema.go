@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -10,11 +11,12 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/backend"
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // driver "sqlite"
+	"modernc.org/sqlite" // driver "sqlite"
 )
 
 const (
@@ -33,6 +35,15 @@ const (
 	// reader let it grow.
 	maxLog = "67108864"
 )
+
+// The store's clock is this process's, which owns the file: see clock in PostgreSQL's migrations.
+func init() {
+	sqlite.MustRegisterScalarFunction("clock", 1,
+		func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+			ahead, _ := args[0].(int64)
+			return time.Now().Add(time.Duration(ahead) * time.Second).UnixMicro(), nil
+		})
+}
 
 //go:embed migrations/*.sql
 var migrations embed.FS

@@ -47,6 +47,45 @@ func (s *Store) PublishTools(ctx context.Context, p store.Publication) (refused 
 	return refused, nil
 }
 
+// PublishOwn implements store.Callers.
+func (s *Store) PublishOwn(
+	ctx context.Context, agent string, tools []store.OwnTool,
+) (taken []string, err error) {
+	docs, err := store.CheckOwn(agent, tools)
+	if err != nil {
+		return nil, err
+	}
+	err = s.write(ctx, "publish an agent's own tools", func(t transaction) error {
+		for _, tool := range tools {
+			var offered bool
+			const offers = `SELECT EXISTS (SELECT 1 FROM tools WHERE name = ?)`
+			if err := t.tx.QueryRowContext(ctx, offers, tool.Name).Scan(&offered); err != nil {
+				return err
+			}
+			if offered {
+				taken = append(taken, tool.Name)
+			}
+		}
+		if len(taken) > 0 {
+			return nil
+		}
+		if _, err := t.tx.ExecContext(ctx, `DELETE FROM own_tools WHERE agent = ?`, agent); err != nil {
+			return err
+		}
+		for i, tool := range tools {
+			const add = `INSERT INTO own_tools (agent, name, tool) VALUES (?, ?, ?)`
+			if _, err := t.tx.ExecContext(ctx, add, agent, tool.Name, docs[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return taken, nil
+}
+
 // ForgetTools implements store.Catalogue.
 func (s *Store) ForgetTools(ctx context.Context, names ...string) (forgotten []string, err error) {
 	err = s.write(ctx, "forget tools", func(t transaction) error {

@@ -14,6 +14,16 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	s := open(t, database)
 	storetest.Version1(t, s)
 	for _, back := range []string{
+		`DROP TRIGGER claims_have_executors`,
+		`DROP TRIGGER claims_keep_executors`,
+		`ALTER TABLE claims DROP COLUMN start`,
+		`ALTER TABLE claims DROP COLUMN executor`,
+		`DROP INDEX calls_alike`,
+		`ALTER TABLE calls DROP COLUMN alike`,
+		`ALTER TABLE calls DROP COLUMN lease_until`,
+		`ALTER TABLE calls DROP COLUMN delivered_at`,
+		`DROP TABLE alike_key`,
+		`DROP TABLE own_tools`,
 		`DROP TRIGGER claims_are_judged`,
 		`ALTER TABLE claims DROP COLUMN policy`,
 		`ALTER TABLE calls DROP COLUMN revision`,

@@ -192,6 +192,12 @@ func describe(p audit.Payload) string {
 		return "the active policy demands more: " + p.Why
 	case audit.Started:
 		return "from here on the tool may have run"
+	case audit.Reported:
+		said := "the caller reports: " + ended(p.Status, p.Error)
+		if p.Late {
+			said += " (too late: the call had ended)"
+		}
+		return said
 	case audit.NotStarted:
 		return fmt.Sprintf("%s of call %s: %s", p.Tool, p.CallID, p.Code)
 	case audit.Ended:
