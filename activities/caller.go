@@ -109,11 +109,10 @@ func (a *Activities) CallerState(ctx context.Context, in CallerInput) (CallerRes
 		if !slices.Contains([]approval.Status{approval.StatusExpired, approval.StatusCancelled}, end.Status) {
 			return CallerResult{}, refuse(approval.CodeInvalid, "a caller's call does not end so", nil)
 		}
-		out := *end
-		out.Digest = in.Digest
-		ended, _, err := a.end(ctx, RecordInput{
-			ID: in.ID, Run: in.Run, Call: in.Call, Redact: a.hidden(record, in.Call, now), Outcome: out, At: now,
-		})
+		ending := a.ending(record, in.Call, now)
+		ending.Run, ending.Outcome = in.Run, *end
+		ending.Outcome.Digest = in.Digest
+		ended, _, err := a.end(ctx, ending)
 		switch {
 		case err == nil:
 			record = ended
@@ -149,10 +148,14 @@ func (a *Activities) callerRecord(
 	return r, serverNow(ctx, now), nil
 }
 
-// hidden are the names of the fields that the stored verdict hides, and those of the active policy.
-func (a *Activities) hidden(r store.Record, call approval.Call, now time.Time) []string {
+// ending is the end of a call, but for its outcome. It hides what the stored verdict hides, and the
+// active policy's.
+func (a *Activities) ending(r store.Record, call approval.Call, now time.Time) RecordInput {
 	verdict, _ := a.evaluate(call, now)
-	return append(slices.Clip(r.Verdict.Redact), verdict.Redact...)
+	return RecordInput{
+		ID: r.View.ID, Call: call, At: now, Redact: append(slices.Clip(r.Verdict.Redact), verdict.Redact...),
+		RedactValues: r.Verdict.RedactValues.And(verdict.RedactValues),
+	}
 }
 
 // ReportInput is a report as a workflow received it, by anybody.
@@ -202,7 +205,7 @@ func (a *Activities) report(
 	}
 	end, brief := in.Report.Outcome()
 	end.ID, end.Tool, end.Digest, end.Decision = in.ID, in.Call.Tool, in.Digest, record.View.Decision
-	r := learntRedactor(a.hidden(record, in.Call, now), in.Call)
+	r := a.ending(record, in.Call, now).redactor()
 	hides := end
 	hides.Result = r.JSON(end.Result)
 	if end.Error != nil {
@@ -289,17 +292,16 @@ func (a *Activities) useStart(
 func (a *Activities) blockStart(
 	ctx context.Context, record store.Record, call approval.Call, start, code, why string,
 ) (store.Record, error) {
-	id, now := record.View.ID, time.Now().UTC().Truncate(time.Microsecond)
-	ended, _, err := a.end(ctx, RecordInput{
-		ID: id, Call: call, Redact: a.hidden(record, call, now), At: now,
-		Outcome: approval.Outcome{
-			Status: approval.StatusBlocked, Digest: record.View.Digest,
-			Error:    &approval.CallError{Code: code, Message: why + "; nothing ran"},
-			Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
-		},
-	})
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	in := a.ending(record, call, now)
+	in.Outcome = approval.Outcome{
+		Status: approval.StatusBlocked, Digest: record.View.Digest,
+		Error:    &approval.CallError{Code: code, Message: why + "; nothing ran"},
+		Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
+	}
+	ended, _, err := a.end(ctx, in)
 	if errors.Is(err, store.ErrStarted) {
-		return a.useStart(ctx, id, record.View.Digest, start, false)
+		return a.useStart(ctx, in.ID, record.View.Digest, start, false)
 	}
 	return ended, err
 }
