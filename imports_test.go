@@ -57,7 +57,7 @@ var rooms = map[string][]string{
 	"auth":                  {"audit", "auth/sign", "internal/osfile", "rest", "store"},
 	"auth/sign":             {},
 	"auth/oidc":             {"auth", "rest"},
-	"api":                   {"audit", "auth", "ballot", "codec", "health", "internal/build", "internal/calls", "internal/retry", "internal/yamlfile", "policy", "policy/active", "rest", "store"},
+	"api":                   {"audit", "auth", "ballot", "codec", "health", "internal/build", "internal/calls", "internal/retry", "internal/yamlfile", "policy", "policy/active", "policy/requirement", "rest", "store"},
 	"client":                {"internal/retry", "rest"},
 	"cmd/pawl":              {"internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "internal/osfile"},
 	"internal/settings":     {"api", "auth/oidc", "client", "internal/yamlfile", "rest", "store"},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -51,54 +50,6 @@ func (a *Activities) refresh(ctx context.Context) error {
 	return nil
 }
 
-// change is what the active policy says of a call that an earlier one let people decide.
-type change struct {
-	forbids string                // why the call may not run any more; empty: it may
-	more    *approval.Requirement // what it takes now, if that is more than it took; else nil
-	why     string                // what is stricter: "approvals: 1 → 3"
-}
-
-// forbids says why a verdict lets no call run, or nothing.
-func forbids(v approval.Verdict) string {
-	if err := v.Validate(); err != nil {
-		return "the policy that is active now gave no verdict that can be used: " + err.Error()
-	}
-	if v.Kind == approval.VerdictDeny {
-		return "the policy that is active now forbids this call (" + v.Policy.Rule + ")"
-	}
-	return ""
-}
-
-// compare says what has changed for a call that required stored when it was last judged. It never
-// asks for less.
-func compare(stored approval.Requirement, now approval.Verdict) (c change) {
-	if c.forbids = forbids(now); c.forbids != "" || now.Kind == approval.VerdictAllow {
-		return c
-	}
-	for _, word := range []string{"input", "validate", "preview"} {
-		if slices.Contains(now.Requirement.Uses(), word) && !slices.Contains(stored.Uses(), word) {
-			c.forbids = "the policy that is active now asks for " + word +
-				", which was not asked for when the call was admitted"
-			return c
-		}
-	}
-	more, sum := requirement.Clone(&stored), requirement.Sum(&stored, now.Requirement)
-	more.Approvals, more.Stages, more.Decisions = sum.Approvals, sum.Stages, sum.Decisions
-	more.DenyCount, more.SelfApproval, more.RequireReason = sum.DenyCount, sum.SelfApproval, sum.RequireReason
-	var shifts requirement.Shifts
-	requirement.Compare(&shifts, &stored, more)
-	var stricter []string
-	for _, s := range shifts {
-		if !s.Laxer {
-			stricter = append(stricter, s.String())
-		}
-	}
-	if len(stricter) > 0 {
-		c.more, c.why = more, strings.Join(stricter, "; ")
-	}
-	return c
-}
-
 // maxJudgings bounds how often one attempt at a claim judges again, because something changed while
 // it did. The next attempt goes on.
 const maxJudgings = 4
@@ -140,17 +91,13 @@ func (a *Activities) judgeAgain(ctx context.Context, in *ClaimInput, record stor
 	verdict, version := a.evaluate(in.Call, now)
 	in.Redact = append(slices.Clip(in.Redact), verdict.Redact...)
 	in.RedactValues = in.RedactValues.And(verdict.RedactValues)
-	c := compare(*record.View.Requirement, verdict)
-	if c.forbids == "" && verdict.Kind != approval.VerdictAllow &&
-		verdict.Executor(in.Call) != record.View.Execution {
-		c.forbids = "the policy that is active now has the tool run by somebody else"
-	}
-	if c.forbids != "" {
+	c := requirement.Changed(in.Call, record.View, verdict)
+	if c.Forbids != "" {
 		ended, err := a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny,
-			approval.CodePolicyChanged, c.forbids+"; nothing ran")
+			approval.CodePolicyChanged, c.Forbids+"; nothing ran")
 		return &ended, version, err
 	}
-	if c.more == nil {
+	if c.More == nil {
 		return nil, version, nil
 	}
 	again, err := a.tighten(ctx, *in, record, c, verdict.Policy, now)
@@ -158,16 +105,16 @@ func (a *Activities) judgeAgain(ctx context.Context, in *ClaimInput, record stor
 }
 
 // tighten keeps that a call takes more by now.
-func (a *Activities) tighten(ctx context.Context, in ClaimInput, record store.Record, c change,
+func (a *Activities) tighten(ctx context.Context, in ClaimInput, record store.Record, c requirement.Change,
 	by approval.PolicyRef, now time.Time) (ClaimResult, error) {
 	e, err := entry(in.ID, fmt.Sprintf("tighten/%d", record.Revision+1), now, audit.Tightened{
-		Digest: in.Digest, Requirement: *c.more, Policy: by, Why: c.why, Run: in.Run,
+		Digest: in.Digest, Requirement: *c.More, Policy: by, Why: c.Why, Run: in.Run,
 	})
 	if err != nil {
 		return ClaimResult{}, err
 	}
 	next, err := a.Store.Tighten(ctx, store.TightenParams{
-		ID: in.ID, Digest: in.Digest, Revision: record.Revision, Requirement: *c.more, At: now,
+		ID: in.ID, Digest: in.Digest, Revision: record.Revision, Requirement: *c.More, At: now,
 		Entries: []audit.Entry{e},
 	})
 	if err == nil && (next.Revision == record.Revision || next.Permit != nil || next.View.Status.Ended()) {
@@ -187,7 +134,7 @@ func tightened(r store.Record) ClaimResult {
 func (a *Activities) forbidden(ctx context.Context, in ExecuteInput, now time.Time) (string, error) {
 	_ = a.refresh(ctx) // the policy has logged it, and a store that is away has no permit either
 	verdict, _ := a.evaluate(in.Call, now)
-	if why := forbids(verdict); why != "" || verdict.Kind == approval.VerdictAllow {
+	if why := requirement.Forbids(verdict); why != "" || verdict.Kind == approval.VerdictAllow {
 		return why, nil
 	}
 	record, err := a.Store.Call(ctx, in.ID)

@@ -33,6 +33,7 @@ type fakeTemporal struct {
 	workflows map[string]*fakeWorkflow
 	starts    []*workflowservice.StartWorkflowExecutionRequest
 	queries   int
+	begins    int            // how often a history was read from its beginning
 	asking    map[string]int // queries under way, by workflow
 	most      int            // the most at once to one workflow
 	polling   int            // long polls under way
@@ -54,6 +55,7 @@ type fakeWorkflow struct {
 	memo         *commonpb.Memo
 	started      time.Time
 	call         approval.Call
+	input        *commonpb.Payloads // nil: its history can't be found
 	state        approval.State
 	silent       bool // does not answer queries
 	flooded      bool // it got as many signals as Temporal takes
@@ -117,7 +119,11 @@ func (f *fakeTemporal) answer(ctx context.Context, _ string, req, reply any, _ *
 	case *workflowservice.QueryWorkflowRequest:
 		resp, err = f.query(ctx, req.GetExecution().GetWorkflowId())
 	case *workflowservice.GetWorkflowExecutionHistoryRequest:
-		resp, err = f.history(ctx, req.GetExecution().GetWorkflowId())
+		if req.WaitNewEvent {
+			resp, err = f.history(ctx, req.GetExecution().GetWorkflowId())
+		} else {
+			resp, err = f.begin(req.GetExecution().GetWorkflowId())
+		}
 	case *workflowservice.DescribeTaskQueueRequest:
 		resp, err = f.look(ctx, req)
 	case *workflowservice.DescribeNamespaceRequest:
@@ -358,41 +364,4 @@ func (f *fakeTemporal) waiters() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.polling
-}
-
-// brokenTemporal fails at once, without the SDK's patience.
-type brokenTemporal struct {
-	Temporal
-	err error
-}
-
-func (b brokenTemporal) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
-	return nil, b.err
-}
-func (b brokenTemporal) SignalWorkflow(context.Context, string, string, string, any) error {
-	return b.err
-}
-func (b brokenTemporal) DescribeWorkflow(context.Context, string, string) (*client.WorkflowExecutionDescription, error) {
-	return nil, b.err
-}
-func (b brokenTemporal) QueryWorkflow(context.Context, string, string, string, ...any) (converter.EncodedValue, error) {
-	return nil, b.err
-}
-func (b brokenTemporal) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
-	return nil, b.err
-}
-func (b brokenTemporal) WorkflowService() workflowservice.WorkflowServiceClient {
-	return brokenService{err: b.err}
-}
-
-type brokenService struct {
-	workflowservice.WorkflowServiceClient
-	err error
-}
-
-func (b brokenService) DescribeWorkflowExecution(context.Context, *workflowservice.DescribeWorkflowExecutionRequest, ...grpc.CallOption) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
-	return nil, b.err
-}
-func (b brokenService) DescribeTaskQueue(context.Context, *workflowservice.DescribeTaskQueueRequest, ...grpc.CallOption) (*workflowservice.DescribeTaskQueueResponse, error) {
-	return nil, b.err
 }

@@ -1,15 +1,20 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/policy/requirement"
+	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -89,6 +94,73 @@ func policyChanged(expect int64, there store.PolicyVersion) string {
 	return fmt.Sprintf("Version %d is not the active one: "+
 		"version %d is, applied by %s at %s. Nothing was changed. Look at it, then apply over it.",
 		expect, there.Version, approval.Display(there.By, 80), there.At.Format(time.RFC3339))
+}
+
+// policyNow is what the active policy says of a call that waits, where that differs from what is
+// kept of the call. problem is why it can't be told. Both are empty where nobody can tell for want of
+// the store or Temporal, whose trouble shows elsewhere.
+func (s *Server) policyNow(ctx context.Context, r store.Record, status approval.Status) (
+	now *rest.PolicyNow, problem string) {
+	if status != approval.StatusPending && status != approval.StatusApproved || r.View.Requirement == nil {
+		return nil, ""
+	}
+	ctx, cancel := calls.Within(ctx, s.o.QueryBudget)
+	defer cancel()
+	id := r.View.ID
+	version, set, err := s.policy.Load(ctx, s.o.Store)
+	switch {
+	case errors.As(err, new(*active.UnusableError)):
+		return nil, fmt.Sprintf("Version %d of the policy, which is active, can't be used by this version of Pawl. "+
+			"Nothing runs by a policy that can't be used: upgrade Pawl, or apply a policy that it knows.",
+			version.Version)
+	case err != nil:
+		s.o.Logger.DebugContext(ctx, "the store did not say which policy is active", "id", id, "error", err)
+		return nil, ""
+	case version.Version == 0, set.Digest() == r.Verdict.Policy.Digest && !set.DependsOnTime():
+		return nil, ""
+	}
+	call, err := s.calls.Input(ctx, id)
+	switch {
+	case errors.As(err, new(*calls.UnreadableError)):
+		return nil, "The policy has changed since the call was admitted. What it says of the call now " +
+			"is not known, because " + err.Error()
+	case err != nil:
+		s.o.Logger.DebugContext(ctx, "Temporal did not say what a call was started with", "id", id, "error", err)
+		return nil, ""
+	}
+	if digest, err := call.Digest(id); err != nil || digest != r.View.Digest {
+		return nil, "The workflow of this call was started with other arguments than those that are on record. " +
+			"The call will not run: reject it, and find out who may write to Temporal."
+	}
+	return compared(call, r, set.Evaluate(call, time.Now()), version.Version), ""
+}
+
+// compared says what another verdict changes for a call that waits, in the terms of the claim. It is
+// nil if nothing changes.
+func compared(call approval.Call, r store.Record, verdict approval.Verdict, version int64) *rest.PolicyNow {
+	now := &rest.PolicyNow{Action: verdict.Kind, Rule: verdict.Policy.Rule, Version: version}
+	change := requirement.Changed(call, r.View, verdict)
+	switch {
+	case change.Forbids != "":
+		now.Effect = rest.EffectBlocked
+		now.Reason = "If it is approved now, it ends as blocked and nothing runs: " + change.Forbids + "."
+	case change.More != nil:
+		now.Effect, now.Requirement = rest.EffectWaits, change.More
+		now.Reason = "The policy that is active now demands more than when the call came: " + change.Why + "."
+	case verdict.Kind == approval.VerdictAllow:
+		now.Effect = rest.EffectNone
+		now.Reason = "The policy that is active now would let such a call run without asking. " +
+			"This one goes on waiting: a policy that asks for less changes nothing about it."
+	default:
+		return nil
+	}
+	// Verdicts quote nothing of a call. This is in case that one day they do.
+	hidden := redact.New(slices.Concat(r.Verdict.Redact, verdict.Redact),
+		r.Verdict.RedactValues.And(verdict.RedactValues))
+	hidden.Args(call.Args)
+	hidden.Labels(call.Labels)
+	now.Rule, now.Reason = hidden.Text(now.Rule), hidden.Text(now.Reason)
+	return now
 }
 
 // refusedPolicy tells what is wrong with a policy from what is wrong with the store.

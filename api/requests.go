@@ -90,8 +90,14 @@ func (s *Server) getRequest(c *gin.Context) error {
 		}
 		out.Waiting = s.waitingFor(ctx, out.View.View)
 	}
+	if w := out.Waiting; w != nil {
+		var problem string
+		if out.PolicyNow, problem = s.policyNow(ctx, r, out.Status); problem != "" {
+			w.Problems = append(w.Problems, rest.Obstacle{Code: rest.ObstaclePolicy, Message: problem})
+		}
+	}
 	if r.IsRequest {
-		you, rack := ballot.For(out.View.View, s.reader(c))
+		you, rack := offer(out.View.View, out.PolicyNow, s.reader(c))
 		out.You, out.Rack = &you, rack
 	}
 	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: id, Limit: store.MaxPage})
@@ -104,6 +110,19 @@ func (s *Server) getRequest(c *gin.Context) error {
 	}
 	out.TimelineCursor = entries.Next
 	return reply(c, http.StatusOK, out)
+}
+
+// offer is ballot.For as the active policy would have it: people learn what approving does before
+// they do it.
+func offer(v approval.View, now *rest.PolicyNow, reader ballot.Reader) (approval.You, []approval.Segment) {
+	if now != nil && now.Effect == rest.EffectWaits {
+		v.Requirement = now.Requirement
+	}
+	you, rack := ballot.For(v, reader)
+	if now != nil && now.Effect == rest.EffectBlocked && you.IfApprove != "" {
+		you.IfApprove = now.Reason
+	}
+	return you, rack
 }
 
 // resolved returns the whole ID that the path's ID, or prefix of one, means.

@@ -17,10 +17,12 @@ import (
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 )
 
 // Defaults of Options.
@@ -76,6 +78,9 @@ type Options struct {
 	Limits Limits
 	// Namespace is the Temporal client's. Default: client.DefaultNamespace.
 	Namespace string
+	// Converter is the Temporal client's data converter: it reads what calls were started with.
+	// Default: the SDK's.
+	Converter converter.DataConverter
 	// TaskQueue is where calls are started. Default: approval.TaskQueue.
 	TaskQueue string
 	// EagerStart asks Temporal to hand a new call straight to a worker that runs in this process on
@@ -151,6 +156,7 @@ type Server struct {
 	calls   *calls.Client
 	pollers *cache[queue, bool]
 	queues  *cache[struct{}, map[string]string]
+	policy  active.Reader
 	checks  []health.Check // of /readyz
 	ready   *cache[struct{}, rest.Readiness]
 	engine  *gin.Engine
@@ -171,7 +177,7 @@ func New(o Options) (*Server, error) {
 		o: o,
 		calls: calls.New(calls.Options{
 			Temporal: o.Temporal, Namespace: o.Namespace, TaskQueue: o.TaskQueue, EagerStart: o.EagerStart,
-			Timeout: rpcTimeout, Query: o.QueryBudget,
+			Converter: o.Converter, Timeout: rpcTimeout, Query: o.QueryBudget,
 		}),
 		failures: newFailures(), quotas: newQuotas(o.Limits, o.Store, o.Logger),
 	}

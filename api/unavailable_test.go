@@ -14,6 +14,10 @@ import (
 	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"google.golang.org/grpc"
 )
 
 func TestUnavailable(t *testing.T) {
@@ -121,4 +125,44 @@ func TestImpossibleIDs(t *testing.T) {
 	if log.Len() > 0 {
 		t.Errorf("the log says %s", log.String())
 	}
+}
+
+// brokenTemporal fails at once, without the SDK's patience.
+type brokenTemporal struct {
+	Temporal
+	err error
+}
+
+func (b brokenTemporal) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
+	return nil, b.err
+}
+func (b brokenTemporal) SignalWorkflow(context.Context, string, string, string, any) error {
+	return b.err
+}
+func (b brokenTemporal) DescribeWorkflow(context.Context, string, string) (*client.WorkflowExecutionDescription, error) {
+	return nil, b.err
+}
+func (b brokenTemporal) QueryWorkflow(context.Context, string, string, string, ...any) (converter.EncodedValue, error) {
+	return nil, b.err
+}
+func (b brokenTemporal) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
+	return nil, b.err
+}
+func (b brokenTemporal) WorkflowService() workflowservice.WorkflowServiceClient {
+	return brokenService{err: b.err}
+}
+
+type brokenService struct {
+	workflowservice.WorkflowServiceClient
+	err error
+}
+
+func (b brokenService) DescribeWorkflowExecution(context.Context, *workflowservice.DescribeWorkflowExecutionRequest, ...grpc.CallOption) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	return nil, b.err
+}
+func (b brokenService) GetWorkflowExecutionHistory(context.Context, *workflowservice.GetWorkflowExecutionHistoryRequest, ...grpc.CallOption) (*workflowservice.GetWorkflowExecutionHistoryResponse, error) {
+	return nil, b.err
+}
+func (b brokenService) DescribeTaskQueue(context.Context, *workflowservice.DescribeTaskQueueRequest, ...grpc.CallOption) (*workflowservice.DescribeTaskQueueResponse, error) {
+	return nil, b.err
 }

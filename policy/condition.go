@@ -38,7 +38,7 @@ const (
 type condition struct {
 	source      string
 	program     cel.Program
-	args        bool              // it looks at the arguments
+	args, now   bool              // it looks at the arguments, at the time
 	counted     bool              // its cost depends on the call, and could reach maxCost
 	openPattern bool              // its patterns depend on the call, which could make them slow
 	names       map[string]bool   // the fields it names
@@ -247,6 +247,7 @@ func (c *condition) inspect(e celast.Expr) {
 		switch e.Kind() {
 		case celast.IdentKind:
 			c.args = c.args || e.AsIdent() == "args"
+			c.now = c.now || e.AsIdent() == "now"
 		case celast.CallKind:
 			args := e.AsCall().Args()
 			c.openPattern = c.openPattern || e.AsCall().FunctionName() == "matches" &&

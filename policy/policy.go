@@ -168,6 +168,13 @@ func (s *Set) AllowsByArguments(tool string) bool {
 	})
 }
 
+// DependsOnTime reports whether a verdict may hang on when a call is judged.
+func (s *Set) DependsOnTime() bool {
+	return slices.ContainsFunc(s.layers, func(l *layer) bool {
+		return slices.ContainsFunc(l.rules, func(r *rule) bool { return r.when != nil && r.when.now })
+	})
+}
+
 // rule is one rule of a layer, whatever form it is written in. Rules never change after compiling.
 type rule struct {
 	layer  *layer

@@ -61,6 +61,7 @@ const (
 	ObstacleSignals    = CodeTooManySignals      // decisions and withdrawals may not arrive any more
 	ObstacleNotServed  = "tool_not_served"       // nobody polls the tool's task queue
 	ObstacleNoTool     = "tool_not_in_catalogue"
+	ObstaclePolicy     = "policy_unknown" // what the active policy says of the call can't be told
 )
 
 // Request is the answer of GET /api/requests/{id}: one call with what happened to it.
@@ -69,6 +70,10 @@ type Request struct {
 	Answers []approval.Answer `json:"answers,omitempty"` // to the latest decisions
 	Live    bool              `json:"live"`              // status, votes and answers are its running workflow's
 	Waiting *Waiting          `json:"waiting,omitempty"`
+	// PolicyNow is absent where the active policy says of the call what the one did that let it wait,
+	// and where that can't be told: then Waiting has the ObstaclePolicy, unless it can't be told for
+	// want of Temporal or the store.
+	PolicyNow *PolicyNow `json:"policy_now,omitempty"`
 
 	// You is what whoever asks may do about the call, and Rack what the call takes. Both are absent of
 	// a call that people were never asked about.
@@ -80,6 +85,28 @@ type Request struct {
 	Timeline       []Event `json:"timeline"`
 	TimelineCursor string  `json:"timeline_cursor,omitempty"`
 }
+
+// PolicyNow is what the policy that is active now says of a call that waits. Before the call runs it
+// is judged by that, whoever approved it.
+type PolicyNow struct {
+	Action approval.VerdictKind `json:"action"`
+	Effect PolicyEffect         `json:"effect"`
+	Reason string               `json:"reason"` // Effect as a sentence for people, and why
+	// Requirement is what the call takes by now, in all, with EffectWaits.
+	Requirement *approval.Requirement `json:"requirement,omitempty"`
+	Rule        string                `json:"rule"`    // the one that decides now
+	Version     int64                 `json:"version"` // of the policy
+}
+
+// PolicyEffect is what the active policy changes for a call that waits.
+type PolicyEffect string
+
+// What the active policy changes for a call that waits.
+const (
+	EffectBlocked PolicyEffect = "blocked" // nothing runs, however many approve
+	EffectWaits   PolicyEffect = "waits"   // it takes more than it did
+	EffectNone    PolicyEffect = "none"    // it takes what it did, though new calls would not wait
+)
 
 // Event is an Entry on the timeline of its call.
 type Event struct {

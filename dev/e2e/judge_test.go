@@ -36,6 +36,13 @@ func testPolicyChangesUnderRequests(t *testing.T, w *world, api string) {
 		t.Helper()
 		return w.http(http.MethodPost, api+"/api/requests/"+id+"/approve", `{}`, "X-Pawl-Reviewer", by)
 	}
+	// effect is what the view of a call that waits says about the active policy.
+	effect := func(id string) string {
+		t.Helper()
+		now, _ := w.http(http.MethodGet, api+"/api/requests/"+id, "").doc["policy_now"].(map[string]any)
+		effect, _ := now["effect"].(string)
+		return effect
+	}
 	status := func(id string) answer { return w.http(http.MethodGet, api+"/api/calls/"+id+"?wait=20s", "") }
 
 	applyPolicy(t, w, api, one)
@@ -44,20 +51,32 @@ func testPolicyChangesUnderRequests(t *testing.T, w *world, api string) {
 		t.Errorf("under the same policy: %d %v", a.code, a.doc)
 	}
 	applyPolicy(t, w, api, two)
+	if e := effect(stricter); e != "waits" {
+		t.Errorf("a call that takes two approvals by now shows %q", e)
+	}
 	if a := approve(stricter, "ana"); a.text("outcome") != "recorded" || !strings.Contains(a.text("message"), "the policy changed") {
 		t.Errorf("under a stricter policy: %d %v", a.code, a.doc)
 	}
 	applyPolicy(t, w, api, one)
+	if e := effect(stricter) + effect(denied); e != "" {
+		t.Errorf("a policy that says what it said shows %q", e)
+	}
 	if a := approve(stricter, "ben"); a.text("outcome") != "resolved" || status(stricter).text("status") != "executed" {
 		t.Errorf("the second approval: %d %v", a.code, a.doc)
 	}
 	applyPolicy(t, w, api, never)
+	if e := effect(denied); e != "blocked" {
+		t.Errorf("a call that is forbidden by now shows %q", e)
+	}
 	approve(denied, "ana")
 	a := status(denied)
 	if failure, _ := a.doc["error"].(map[string]any); a.text("status") != string(approval.StatusBlocked) || failure["code"] != approval.CodePolicyChanged {
 		t.Errorf("under a policy that forbids: %d %v", a.code, a.doc)
 	}
 	applyPolicy(t, w, api, "rules: [{tool: send, auto_approve: true}]")
+	if e := effect(laxer); e != "none" {
+		t.Errorf("a call that would run by now shows %q", e)
+	}
 	if a := approve(laxer, "ana"); a.text("outcome") != "resolved" || status(laxer).text("status") != "executed" {
 		t.Errorf("under a laxer policy: %d %v", a.code, a.doc)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	sdklog "go.temporal.io/sdk/log"
 	sdkworker "go.temporal.io/sdk/worker"
 
@@ -55,8 +56,9 @@ type Stack struct {
 	o         Options
 	policy    *active.Policy
 	tools     []*tool.Tool
-	keys      *codec.Keyring // nil: payloads are plain
-	newKeys   bool           // made in this start, though the data are older
+	keys      *codec.Keyring          // nil: payloads are plain
+	newKeys   bool                    // made in this start, though the data are older
+	converter converter.DataConverter // of Client; nil: the SDK's
 	server    *temporal.Server
 	worker    *worker.Worker
 	listener  net.Listener
@@ -225,6 +227,7 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 		}
 	}
 	worker.PrepareClient(&o)
+	s.converter = o.DataConverter
 	if s.Client, err = client.DialContext(ctx, o); err != nil {
 		return err
 	}
@@ -299,7 +302,7 @@ func (s *Stack) serveAPI(starting context.Context) error {
 	}
 	server, err := api.New(api.Options{
 		Codec: codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store,
-		Auth: s.authenticator(), PublicURL: s.o.PublicURL, MaxWait: s.o.MaxWait,
+		Converter: s.converter, Auth: s.authenticator(), PublicURL: s.o.PublicURL, MaxWait: s.o.MaxWait,
 		Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
 			if !s.ready.Load() {

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/codec"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -40,7 +42,8 @@ type Temporal interface {
 // Description is what Temporal says of a workflow's run.
 type Description = client.WorkflowExecutionDescription
 
-// Options configure a Client. All but EagerStart are required, and Namespace for Steps.
+// Options configure a Client. All but EagerStart and Converter are required, and Namespace for Steps
+// and Input.
 type Options struct {
 	Temporal  Temporal
 	Namespace string // the Temporal client's
@@ -48,6 +51,8 @@ type Options struct {
 	// EagerStart asks Temporal to hand a new call straight to a worker that runs in this process on
 	// the same client.
 	EagerStart bool
+	// Converter is the Temporal client's, for Input. Default: the SDK's.
+	Converter converter.DataConverter
 	// Timeout bounds one exchange. Temporal's SDK uses half of a deadline it can see, and keeps trying
 	// until then.
 	Timeout time.Duration
@@ -63,6 +68,7 @@ type Client struct {
 
 // New makes a Client. It contacts nobody.
 func New(o Options) *Client {
+	o.Converter = cmp.Or(o.Converter, converter.GetDefaultDataConverter())
 	return &Client{o: o, queries: queries{next: map[string]*round{}}}
 }
 
@@ -143,6 +149,45 @@ func (c *Client) Steps(
 		return nil, ErrUnknown
 	}
 	return d, Classify(err)
+}
+
+// Input is what the latest run of a call's workflow was started with: the call as the workflow has
+// it, while the store has it redacted. Whoever shows something of it must be quick or do without, so
+// nothing is retried. Errors: ErrUnknown, *UnreadableError, *Error.
+func (c *Client) Input(ctx context.Context, id string) (call approval.Call, err error) {
+	if approval.CheckID(id) != nil {
+		return call, ErrUnknown
+	}
+	r, err := c.o.Temporal.WorkflowService().GetWorkflowExecutionHistory(ctx,
+		&workflowservice.GetWorkflowExecutionHistoryRequest{
+			Namespace: c.o.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: id}, MaximumPageSize: 1,
+		})
+	switch {
+	case isNotFound(err):
+		return call, ErrUnknown
+	case err != nil:
+		return call, Classify(err)
+	}
+	var started *historypb.WorkflowExecutionStartedEventAttributes
+	if events := r.GetHistory().GetEvents(); len(events) > 0 {
+		started = events[0].GetWorkflowExecutionStartedEventAttributes()
+	}
+	input := started.GetInput().GetPayloads()
+	if started.GetWorkflowType().GetName() != approval.WorkflowType || len(input) == 0 {
+		return call, ErrUnknown
+	}
+	var raw converter.RawValue
+	if err = c.o.Converter.FromPayload(input[0], &raw); err == nil && codec.Encrypted(raw.Payload()) {
+		err = codec.ErrNoKeyring
+	}
+	if err == nil {
+		call, err = approval.ParseCall(raw.Payload().GetData())
+	}
+	if err != nil {
+		return approval.Call{}, &UnreadableError{What: "what the call was started with", Err: err}
+	}
+	call.Nonce = cmp.Or(call.Nonce, started.GetFirstExecutionRunId())
+	return call, nil
 }
 
 // Signal sends a signal to a call's workflow, whatever type that has: see Describe. Errors:

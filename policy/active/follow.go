@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -112,6 +113,33 @@ func load(ctx context.Context, s store.Policies, v store.PolicyVersion) (*policy
 		return nil, &UnusableError{v, err}
 	}
 	return set, nil
+}
+
+// Reader loads the active policy, now and then, for those who do not follow it. It compiles a set
+// once. The zero value is ready, and safe for concurrent use.
+type Reader struct {
+	mu   sync.Mutex
+	last store.PolicyVersion
+	set  *policy.Set
+	err  error // an UnusableError; set is nil then
+}
+
+// Load is the function of that name.
+func (r *Reader) Load(ctx context.Context, s store.Policies) (store.PolicyVersion, *policy.Set, error) {
+	v, err := Version(ctx, s)
+	if err != nil {
+		return v, nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if v != r.last || r.set == nil && r.err == nil {
+		set, err := load(ctx, s, v)
+		if err != nil && !errors.As(err, new(*UnusableError)) {
+			return v, nil, err
+		}
+		r.last, r.set, r.err = v, set, err
+	}
+	return v, r.set, r.err
 }
 
 // Close ends the following. The policy that is in force stays.

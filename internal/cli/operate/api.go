@@ -126,7 +126,8 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	server, err := api.New(api.Options{
-		Temporal: temporal, Namespace: options.Namespace, Store: opened, TaskQueue: s.TaskQueue,
+		Temporal: temporal, Namespace: options.Namespace, Converter: options.DataConverter,
+		Store: opened, TaskQueue: s.TaskQueue,
 		Hosts: s.Hosts, PublicURL: s.PublicURL, Logger: s.log,
 		Auth: authenticator, Signer: signer, Exposure: exposure, Codec: s.codec(keys),
 		Limits: api.Limits{PerSecond: float64(s.MaxRate), Pending: s.MaxPending},

@@ -45,8 +45,14 @@ func (a *app) request(v client.View) string {
 		s.Field("Why", p.Why)
 		s.Field("Policy", p.Digest)
 	}
+	if now := v.PolicyNow; now != nil {
+		s.Field("Policy now", fmt.Sprintf("%s, by %s (version %d)", now.Action, now.Rule, now.Version))
+	}
 	cli.ObservedFields(s, verdictOf(v.Timeline))
 	s.Field("Needs", needs(v))
+	if now := v.PolicyNow; now != nil && now.Requirement != nil {
+		s.Field("Needs now", ballot.Needs(*now.Requirement))
+	}
 	for _, d := range v.Votes {
 		s.Field("Vote", byline(string(d.Kind), d.Reviewer, d.Channel, d.Authenticated, d.At))
 		s.Quote("  Notes:", d.Notes)

@@ -43,6 +43,9 @@ func (a *app) warnings(v client.View) string {
 		return ""
 	}
 	s := a.NewSheet()
+	if now := v.PolicyNow; now != nil {
+		s.Warn("THE POLICY HAS CHANGED: " + now.Reason)
+	}
 	for _, p := range v.Waiting.Problems {
 		s.Warn("WARNING (" + cli.Cell(p.Code, 40) + "): " + p.Message)
 	}

@@ -53,6 +53,38 @@ func TestShowSaysWhyACallWaits(t *testing.T) {
 		Want(t, cli.ExitDone, []string{"Waits for   its end\n", "Until       2026-03-01T11:00:00Z (passed)\n", "Deadline    2026-03-01T12:48:00Z"}, nil)
 }
 
+// A reviewer sees that the policy has changed, above with its rule and below with what that means.
+func TestShowAndReviewSayThatThePolicyHasChanged(t *testing.T) {
+	now := map[string]any{
+		"action": "require_approval", "effect": "waits", "rule": "policy.yaml:14 send_*\x1b[2J", "version": 7,
+		"requirement": map[string]any{"approvals": []map[string]any{{"count": 3}}},
+		"reason":      "The policy that is active now demands more than when the call came: approvals: 2 → 3.",
+	}
+	for _, c := range []struct {
+		doc         string
+		want, never []string
+	}{
+		{withField(t, stuck(t), "policy_now", now), []string{
+			"Policy now  require_approval, by policy.yaml:14 send_*\\u{001B}[2J (version 7)\n", "Needs now   3 ",
+			"!! THE POLICY HAS CHANGED: The policy that is active now demands more than when the call came: approvals: 2 → 3.\n!! WARNING (no_worker)",
+		}, nil},
+		{stuck(t), nil, []string{"Policy now", "Needs now", "THE POLICY HAS CHANGED"}},
+	} {
+		api := clitest.NewAPI(t, c.doc)
+		for _, r := range []clitest.Result{
+			clitest.CommandLine{API: api.URL}.Run(t, "show", clitest.MailID),
+			clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("s\n")}.Run(t, "review", "--as", "ana"),
+		} {
+			r.Want(t, cli.ExitDone, c.want, nil)
+			for _, text := range c.never {
+				if strings.Contains(r.Out, text) {
+					t.Errorf("%q in\n%s", text, r.Out)
+				}
+			}
+		}
+	}
+}
+
 func TestReviewWarnsBeforeItAsks(t *testing.T) {
 	api := clitest.NewAPI(t, stuck(t))
 	r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("s\n")}.Run(t, "review", "--as", "ana")
