@@ -122,14 +122,14 @@ func (s *Server) started(c *gin.Context, id, run, tool string, wait time.Duratio
 	if waiting.Err() == nil {
 		s.o.Logger.WarnContext(ctx, "could not wait for a call that was started", "id", id, "error", err)
 	}
-	view, err := s.openView(ctx, id, false)
-	switch {
-	case err != nil && ctx.Err() == nil:
+	state, err := s.openState(ctx, id, false)
+	if err != nil && ctx.Err() == nil {
 		s.o.Logger.WarnContext(ctx, "could not show a call that was started", "id", id, "error", err)
-	case view != nil:
-		begun = *view
 	}
-	return reply(c, http.StatusAccepted, rest.OpenCall{View: s.shown(begun), Waiting: s.waitingFor(ctx, begun)})
+	if state == nil {
+		state = &approval.State{View: begun}
+	}
+	return s.replyState(c, http.StatusAccepted, *state)
 }
 
 // attach continues the call that was started before under the same key.
@@ -265,14 +265,21 @@ func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 // replyOpen answers with the state of a call whose workflow is open.
 func (s *Server) replyOpen(c *gin.Context, status int, d *calls.Description, ask bool) error {
 	ctx, id := c.Request.Context(), d.WorkflowExecution.ID
-	view, err := s.openView(ctx, id, ask)
+	state, err := s.openState(ctx, id, ask)
 	switch {
 	case err != nil:
 		return err
-	case view == nil:
-		view = &approval.View{ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime}
+	case state == nil:
+		state = &approval.State{View: approval.View{
+			ID: id, Status: approval.StatusEvaluating, CreatedAt: d.WorkflowStartTime,
+		}}
 	}
-	return reply(c, status, rest.OpenCall{View: s.shown(*view), Waiting: s.waitingFor(ctx, *view)})
+	return s.replyState(c, status, *state)
+}
+
+func (s *Server) replyState(c *gin.Context, status int, state approval.State) error {
+	waits := s.waitingFor(c.Request.Context(), state)
+	return reply(c, status, rest.OpenCall{View: s.shown(state.View), Waiting: waits})
 }
 
 // showStored shows a call whose workflow has no outcome to give (any more).

@@ -43,8 +43,8 @@ func (s *Server) cancelCall(c *gin.Context) error {
 		if err != nil && !errors.Is(err, calls.ErrEnded) { // ended meanwhile
 			return err
 		}
-		if status, refused := s.refused(ctx, id, signal.DecisionID); refused {
-			return tooLateToCancel(id, status)
+		if err := s.refused(ctx, id, signal.DecisionID); err != nil {
+			return err
 		}
 		o, d, err = s.follow(ctx, id, s.o.QueryBudget)
 	}
@@ -67,18 +67,24 @@ func (s *Server) cancelCall(c *gin.Context) error {
 	return replyCancelled(c, r.View.Outcome())
 }
 
-// refused reports whether a running workflow says that the withdrawal came too late, and its
-// status.
-func (s *Server) refused(ctx context.Context, id, decisionID string) (approval.Status, bool) {
+// refused is the problem of a withdrawal that a running workflow has refused or ignored.
+func (s *Server) refused(ctx context.Context, id, decisionID string) error {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
 	state, err := s.calls.State(budget, id)
 	if err != nil {
 		s.o.Logger.DebugContext(ctx, "the workflow did not say whether it is withdrawn", "id", id, "error", err)
-		return "", false
+		return nil
 	}
 	a, ok := state.Find(decisionID)
-	return state.Status, ok && a.Outcome == approval.AnswerAlreadyResolved && !state.Status.Ended()
+	switch never := !ok && ignored(state); {
+	case state.Status.Ended():
+	case a.Outcome == approval.AnswerAlreadyResolved, never && !undecided(state.Status):
+		return tooLateToCancel(id, state.Status)
+	case never:
+		return calls.ErrTooManySignals
+	}
+	return nil
 }
 
 func replyCancelled(c *gin.Context, o approval.Outcome) error {

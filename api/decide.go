@@ -61,7 +61,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 			return err
 		}
 		if a, known := settled(r, d); known {
-			return s.replyAnswer(c, a, r.View)
+			return s.replyAnswer(c, a, approval.State{View: r.View})
 		}
 		// Without a digest the decision is about what the store shows. Saying so lets it count even if
 		// the workflow does not know yet that it waits: the store shows a call a moment before.
@@ -69,7 +69,7 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		foreseen := s.foreseen(c, r.View, d, digest)
 		if foreseen.Outcome == approval.AnswerForbidden {
 			s.recordForbidden(ctx, id, foreseen.Answer, d)
-			return s.replyAnswer(c, foreseen.Answer, r.View)
+			return s.replyAnswer(c, foreseen.Answer, approval.State{View: r.View})
 		}
 		// A decision that will be refused is not signed.
 		if !foreseen.Refused() {
@@ -88,19 +88,24 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if errors.Is(err, calls.ErrEnded) {
 			return s.tooLate(c, id, d)
 		}
-		if err != nil {
+		full := errors.Is(err, calls.ErrTooManySignals)
+		if err != nil && !full {
 			p := problemOf(err).about(id, d.ID)
-			if p.Code == rest.CodeTooManySignals {
-				return p
-			}
 			p.Detail += " The decision may have arrived anyway. You may repeat it: it counts only once."
 			return p
 		}
-		a, view := s.judged(ctx, r, d)
-		if a.Outcome == rest.AnswerNotJudged && foreseen.Refused() {
+		a, state := s.judged(ctx, r, d)
+		full = full || ignored(state)
+		switch {
+		case a.Outcome != rest.AnswerNotJudged:
+		case foreseen.Refused():
 			a = foreseen.Answer // all it can become
+		case full && undecided(state.Status):
+			return problemOf(calls.ErrTooManySignals).about(id, d.ID)
+		case full:
+			a = ballot.Closed(state.View, d)
 		}
-		return s.replyAnswer(c, a, view)
+		return s.replyAnswer(c, a, state)
 	}
 }
 
@@ -227,23 +232,31 @@ func settled(r store.Record, d approval.Decision) (approval.Answer, bool) {
 	return ballot.Closed(r.View, d), true
 }
 
+// ignored reports whether a decision for which the workflow has no answer will never get one.
+func ignored(state approval.State) bool { return state.TooManySignals && !state.Judging }
+
+// undecided reports whether decisions can count for a call with this status.
+func undecided(s approval.Status) bool {
+	return s == approval.StatusEvaluating || s == approval.StatusPending
+}
+
 // judged asks the workflow what the acknowledged decision d did, within the budget. Where it does
 // not say, the store may: its end is recorded there before a workflow closes.
 func (s *Server) judged(
 	ctx context.Context, r store.Record, d approval.Decision,
-) (approval.Answer, approval.View) {
+) (approval.Answer, approval.State) {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
-	id, view := r.View.ID, r.View
+	id, last := r.View.ID, approval.State{View: r.View}
 	for pause := judgingPause; ; pause *= 2 {
 		state, err := s.calls.State(budget, id)
 		if err != nil {
 			s.o.Logger.DebugContext(ctx, "the workflow did not say what a decision did", "id", id, "error", err)
 			break
 		}
-		view = state.View
+		last = state
 		if a, ok := found(state, d.ID); ok {
-			return ballot.Same(a, view, d), view
+			return ballot.Same(a, state.View, d), state
 		}
 		if !state.Judging || !retry.Sleep(budget, pause) {
 			break
@@ -251,11 +264,11 @@ func (s *Server) judged(
 	}
 	if r, err := s.o.Store.Call(ctx, id); err == nil {
 		if a, known := settled(r, d); known {
-			return a, r.View
+			return a, approval.State{View: r.View}
 		}
 	}
 	return approval.Answer{DecisionID: d.ID, Outcome: rest.AnswerNotJudged,
-		Message: "The decision is on record and will be judged; ask again at the location."}, view
+		Message: "The decision is on record and will be judged; ask again at the location."}, last
 }
 
 // found returns the workflow's answer to a decision; votes outlive answers.
@@ -278,7 +291,7 @@ func (s *Server) tooLate(c *gin.Context, id string, d approval.Decision) error {
 		return fromStore(err)
 	}
 	if a, known := settled(r, d); known {
-		return s.replyAnswer(c, a, r.View)
+		return s.replyAnswer(c, a, approval.State{View: r.View})
 	}
 	desc, err := s.calls.Describe(c.Request.Context(), id)
 	if err != nil && !errors.Is(err, calls.ErrUnknown) {
@@ -301,8 +314,9 @@ var answerStatus = map[approval.AnswerOutcome]int{
 	approval.AnswerInvalid:         http.StatusUnprocessableEntity,
 }
 
-// replyAnswer answers with what a decision did to the call v.
-func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, v approval.View) error {
+// replyAnswer answers with what a decision did to the call.
+func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, state approval.State) error {
+	v := state.View
 	status, known := answerStatus[a.Outcome]
 	switch {
 	case !known:
@@ -312,13 +326,13 @@ func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, v approval.View)
 		c.Header("Location", location)
 		return reply(c, status, rest.DecisionAnswer{
 			Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: s.shown(v),
-			Waiting: s.waitingFor(c.Request.Context(), v),
+			Waiting: s.waitingFor(c.Request.Context(), state),
 		})
 	case status == http.StatusOK:
 		out := rest.DecisionAnswer{Outcome: a.Outcome,
 			DecisionID: a.DecisionID, Message: a.Message, View: s.shown(v)}
 		if a.Outcome == approval.AnswerRecorded {
-			out.Waiting = s.waitingFor(c.Request.Context(), v)
+			out.Waiting = s.waitingFor(c.Request.Context(), state)
 		}
 		return reply(c, status, out)
 	}

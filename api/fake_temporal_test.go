@@ -289,7 +289,7 @@ func (f *fakeTemporal) signal(req *workflowservice.SignalWorkflowExecutionReques
 		unpack(req.Input, &s.DecisionSignal)
 	}
 	w.signals = append(w.signals, s)
-	if w.onSignal != nil {
+	if w.onSignal != nil && !w.state.TooManySignals {
 		w.onSignal(w, s)
 	}
 	return nil

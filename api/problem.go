@@ -94,8 +94,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, calls.ErrUnknown):
 		return unknown("No call has this ID.")
 	case errors.Is(err, calls.ErrTooManySignals):
-		return tooMany(rest.CodeTooManySignals, signalsPause, "The call got more signals than Temporal takes, "+
-			"so it can't be told of anything any more. It ends at its deadline, and nothing runs.")
+		return tooMany(rest.CodeTooManySignals, signalsPause, nothingArrives)
 	case errors.Is(err, store.ErrAmbiguous):
 		return newProblem(http.StatusConflict, rest.CodeAmbiguous,
 			"Several calls have IDs that begin like this; give more of it.")

@@ -84,11 +84,14 @@ func (s *Server) getRequest(c *gin.Context) error {
 		return fromStore(err)
 	}
 	out := rest.Request{View: s.shown(r.View), Timeline: []rest.Event{}}
+	now := approval.State{View: out.View.View}
 	if !r.View.Status.Ended() {
-		if err := s.addLiveState(ctx, &out); err != nil {
+		full, err := s.addLiveState(ctx, &out)
+		if err != nil {
 			return err
 		}
-		out.Waiting = s.waitingFor(ctx, out.View.View)
+		now = approval.State{View: out.View.View, TooManySignals: full}
+		out.Waiting = s.waitingFor(ctx, now)
 	}
 	if w := out.Waiting; w != nil {
 		var problem string
@@ -97,7 +100,10 @@ func (s *Server) getRequest(c *gin.Context) error {
 		}
 	}
 	if r.IsRequest {
-		you, rack := offer(out.View.View, out.PolicyNow, s.reader(c))
+		if now.TooManySignals {
+			now.Error = &approval.CallError{Code: rest.CodeTooManySignals, Message: nothingArrives}
+		}
+		you, rack := offer(now.View, out.PolicyNow, s.reader(c))
 		out.You, out.Rack = &you, rack
 	}
 	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: id, Limit: store.MaxPage})
@@ -144,8 +150,9 @@ func (s *Server) resolved(c *gin.Context) (string, error) {
 }
 
 // addLiveState brings a call that has not ended up to date with its workflow, if that answers
-// within the budget. What the call asks for stays as it is in the store.
-func (s *Server) addLiveState(ctx context.Context, out *rest.Request) error {
+// within the budget, and reports whether that has got too many signals. What the call asks for stays
+// as it is in the store.
+func (s *Server) addLiveState(ctx context.Context, out *rest.Request) (full bool, err error) {
 	budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 	defer cancel()
 	d, err := s.calls.Describe(budget, out.ID)
@@ -153,28 +160,28 @@ func (s *Server) addLiveState(ctx context.Context, out *rest.Request) error {
 		state, err := s.calls.State(budget, out.ID)
 		if err != nil {
 			s.o.Logger.DebugContext(ctx, "the workflow did not say its state", "id", out.ID, "error", err)
-			return nil
+			return false, nil
 		}
 		if state.Digest != out.Digest {
 			s.o.Logger.WarnContext(ctx, "the workflow shows another digest than the store", "id", out.ID)
-			return nil
+			return false, nil
 		}
 		out.Status, out.Votes, out.Answers, out.Live = state.Status, state.Votes, state.Answers, true
-		return nil
+		return state.TooManySignals, nil
 	}
 	if err != nil && !errors.Is(err, calls.ErrUnknown) {
 		s.o.Logger.DebugContext(ctx, "Temporal did not say the state of a call", "id", out.ID, "error", err)
-		return nil
+		return false, nil
 	}
 	// Closed: it ended just now, or outside Pawl.
 	r, err := s.o.Store.Call(ctx, out.ID)
 	if err != nil {
-		return fromStore(err)
+		return false, fromStore(err)
 	}
 	if out.View = s.shown(r.View); !r.View.Status.Ended() {
 		out.Error = noOutcome(d, r)
 	}
-	return nil
+	return false, nil
 }
 
 // getDecision tells what became of a decision, from the workflow, which also answers after its end,
@@ -218,6 +225,8 @@ func (s *Server) getDecision(c *gin.Context) error {
 		p := unknown("No decision with this ID is known for this call, and the call no longer waits for decisions.")
 		p.CallStatus = r.View.Status
 		return p.about(id, decision)
+	case ignored(state) && undecided(state.Status):
+		out.Message = nothingArrives
 	}
 	return reply(c, http.StatusAccepted, out)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // A call that was flooded with signals can't be told anything. It says so, and a rejection holds all
-// the same.
+// the same. Temporal's bound, or the workflow's own, makes no difference.
 func TestFloodedCalls(t *testing.T) {
 	for _, c := range []struct {
 		name, path string
@@ -23,30 +24,96 @@ func TestFloodedCalls(t *testing.T) {
 		{"reject", "/api/requests/pawl-1/reject", true},
 		{"withdraw", "/api/calls/pawl-1/cancel", false},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.request("pawl-1").flooded = true
-			for range 2 {
-				rec := w.as("ana", c.path, "")
-				expect(t, rec, 429, rest.CodeTooManySignals)
-				if rec.Header().Get("Retry-After") != "3600" {
-					t.Errorf("Retry-After is %q", rec.Header().Get("Retry-After"))
+		for by, flood := range map[string]func(f *fakeWorkflow){
+			"by Temporal's bound": func(f *fakeWorkflow) { f.flooded = true },
+			"by the workflow's":   func(f *fakeWorkflow) { f.state.TooManySignals = true },
+		} {
+			t.Run(c.name+", "+by, func(t *testing.T) {
+				w := newWorld(t)
+				flood(w.request("pawl-1"))
+				for range 2 {
+					rec := w.as("ana", c.path, "")
+					expect(t, rec, 429, rest.CodeTooManySignals)
+					if rec.Header().Get("Retry-After") != "3600" {
+						t.Errorf("Retry-After is %q", rec.Header().Get("Retry-After"))
+					}
 				}
-			}
-			if on := len(sent(t, w)) > 0; on != c.rejected {
-				t.Errorf("a rejection is on record: %v", on)
-			}
-			body := w.get("/api/requests/pawl-1").Body.String()
-			if !strings.Contains(body, `"code":"too_many_signals"`) {
-				t.Errorf("shown without the problem: %s", body)
-			}
-		})
+				if on := len(sent(t, w)) > 0; on != c.rejected {
+					t.Errorf("a rejection is on record: %v", on)
+				}
+				for _, path := range []string{"/api/requests/pawl-1", "/api/calls/pawl-1"} {
+					if body := w.get(path).Body.String(); !strings.Contains(body, `"code":"too_many_signals"`) {
+						t.Errorf("%s is shown without the problem: %s", path, body)
+					}
+				}
+			})
+		}
 	}
 	w := newWorld(t)
 	w.request("pawl-1")
 	if body := w.get("/api/requests/pawl-1").Body.String(); strings.Contains(body, "too_many_signals") {
 		t.Errorf("an ordinary call: %s", body)
 	}
+}
+
+// Of a call that ignores signals, what it has answered is still answered, and what its status says.
+func TestDecisionsAboutFloodedCalls(t *testing.T) {
+	for _, c := range []struct {
+		name, path, body string
+		change           func(f *fakeWorkflow)
+		status           int
+		code             string
+	}{
+		{"repeats one that counted", "approve", `{"decision_id":"d"}`, func(f *fakeWorkflow) {
+			f.state.Answers = []approval.Answer{{DecisionID: "d", Outcome: approval.AnswerRecorded}}
+		}, 200, "recorded"},
+		{"is laid aside", "approve", `{"decision_id":"d"}`, func(f *fakeWorkflow) { f.state.Judging = true }, 202, "not_judged_yet"},
+		{"comes while the tool runs", "approve", "", func(f *fakeWorkflow) { f.state.Status = approval.StatusExecuting }, 409, "already_resolved"},
+		{"rejects while the tool runs", "reject", "", func(f *fakeWorkflow) { f.state.Status = approval.StatusExecuting }, 409, "already_resolved"},
+		{"is about something else", "approve", `{"digest":"d0"}`, func(*fakeWorkflow) {}, 409, "stale"},
+		{"comes before the policy's answer", "approve", "", func(f *fakeWorkflow) { f.state.Status = approval.StatusEvaluating }, 429, "too_many_signals"},
+	} {
+		for _, full := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.name, ", Temporal takes no more: ", full), func(t *testing.T) {
+				if full && c.status == 202 {
+					c.status, c.code = 429, "too_many_signals" // it can't have been laid aside
+				}
+				w := newWorld(t)
+				f := w.request("pawl-1")
+				f.flooded, f.state.TooManySignals = full, true
+				c.change(f)
+				rec := w.as("ana", "/api/requests/pawl-1/"+c.path, c.body)
+				if rec.Code != c.status || !strings.Contains(rec.Body.String(), `"`+c.code+`"`) {
+					t.Errorf("%d %s", rec.Code, rec.Body)
+				}
+			})
+		}
+	}
+	t.Run("is asked for later", func(t *testing.T) {
+		w := newWorld(t)
+		w.request("pawl-1").state.TooManySignals = true
+		rec := w.get("/api/requests/pawl-1/decisions/d")
+		if rec.Code != 202 || !strings.Contains(rec.Body.String(), "too many signals") {
+			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
+	})
+	t.Run("withdraws while the tool runs", func(t *testing.T) {
+		w := newWorld(t)
+		f := w.request("pawl-1")
+		f.state.TooManySignals, f.state.Status = true, approval.StatusExecuting
+		expect(t, w.as("ana", "/api/calls/pawl-1/cancel", ""), 409, "already_resolved")
+	})
+	t.Run("is not offered", func(t *testing.T) {
+		w := newWorld(t)
+		w.request("pawl-1").state.TooManySignals = true
+		var r rest.Request
+		if err := json.Unmarshal(w.get("/api/requests/pawl-1").Body.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.You == nil || len(r.You.May) > 0 || !strings.Contains(r.You.Why, "too many signals") || r.Error != nil {
+			t.Errorf("%+v, %+v", r.You, r.Error)
+		}
+	})
 }
 
 // Each rejection is on record before its workflow hears of it, in every mode; nothing else is.

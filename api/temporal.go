@@ -30,15 +30,15 @@ func (s *Server) follow(
 	return s.calls.Follow(ctx, waiting, id)
 }
 
-// openView is the view of a call whose workflow is open: with ask, and if the workflow answers in
+// openState is the state of a call whose workflow is open: with ask, and if the workflow answers in
 // time, the workflow's own, else the store's. It is nil before the policy has answered.
-func (s *Server) openView(ctx context.Context, id string, ask bool) (*approval.View, error) {
+func (s *Server) openState(ctx context.Context, id string, ask bool) (*approval.State, error) {
 	if ask && stopping(ctx).Err() == nil {
 		budget, cancel := calls.Within(ctx, s.o.QueryBudget)
 		state, err := s.calls.State(budget, id)
 		cancel()
 		if err == nil {
-			return withoutEnd(state.View), nil
+			return withoutEnd(state), nil
 		}
 		s.o.Logger.DebugContext(ctx, "the workflow did not say its state", "id", id, "error", err)
 	}
@@ -49,16 +49,16 @@ func (s *Server) openView(ctx context.Context, id string, ask bool) (*approval.V
 	case err != nil:
 		return nil, fromStore(err)
 	}
-	return withoutEnd(r.View), nil
+	return withoutEnd(approval.State{View: r.View}), nil
 }
 
 // withoutEnd leaves out the end of a call whose workflow is about to close: the view is redacted,
 // so its result is not the one that the caller gets.
-func withoutEnd(v approval.View) *approval.View {
-	if v.Status.NeedsPermit() {
-		v.Status, v.Result, v.Error, v.EndedAt = approval.StatusExecuting, nil, nil, nil
+func withoutEnd(s approval.State) *approval.State {
+	if s.Status.NeedsPermit() {
+		s.Status, s.Result, s.Error, s.EndedAt = approval.StatusExecuting, nil, nil, nil
 	}
-	return &v
+	return &s
 }
 
 // noOutcome says why a call will never have an outcome: somebody closed its workflow in Temporal. d

@@ -29,13 +29,14 @@ func noWorker(taskQueue string) string {
 
 // waitingFor finds out what an open call waits for, within the budget, and leaves out what it can't
 // find out. It is nil for a call that is not open any more.
-func (s *Server) waitingFor(ctx context.Context, v approval.View) *rest.Waiting {
+func (s *Server) waitingFor(ctx context.Context, state approval.State) *rest.Waiting {
+	v := state.View
 	if v.Status.Ended() || v.Error != nil || stopping(ctx).Err() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryBudget)
 	defer cancel()
-	l := lookup{s: s, view: v}
+	l := lookup{s: s, view: v, full: state.TooManySignals}
 	switch err := l.readWorkflow(ctx); {
 	case errors.Is(err, calls.ErrUnknown), err == nil && l.closed():
 		return nil
@@ -56,6 +57,7 @@ func (s *Server) waitingFor(ctx context.Context, v approval.View) *rest.Waiting 
 type lookup struct {
 	s           *Server
 	view        approval.View
+	full        bool          // it has got too many signals
 	record      *store.Record // nil: the store has none, or does not say
 	storeSilent bool          // the store does not say
 
@@ -169,10 +171,8 @@ func (l *lookup) checkWorkers(ctx context.Context) {
 		l.problem(rest.ObstaclePaused,
 			"Somebody paused the call's workflow in Temporal. It continues when it is unpaused there.")
 	}
-	if l.events > calls.MaxSignals { // a call that nobody floods has a few dozen
-		l.problem(rest.ObstacleSignals, "The call got thousands of signals, so Temporal may take no more: "+
-			"decisions and withdrawals may not arrive. A rejection by this API is put on record all the same, "+
-			"and keeps the call from running. Else it ends at its deadline, and nothing runs.")
+	if l.full || l.events > calls.MaxSignals { // a call that nobody floods has a few dozen
+		l.problem(rest.ObstacleSignals, nothingArrives)
 	}
 	polled, err := l.s.pollers.get(ctx, queue{l.s.o.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW})
 	switch {
@@ -189,6 +189,11 @@ func (l *lookup) checkWorkers(ctx context.Context) {
 		l.checkStart(a)
 	}
 }
+
+// nothingArrives says what a flood of signals does to a call.
+const nothingArrives = "The call has got too many signals, so decisions and withdrawals do not arrive " +
+	"any more. A rejection by this API is put on record all the same, and keeps the call from running. " +
+	"If nobody settled it before, it ends at its deadline, and nothing runs."
 
 func (l *lookup) checkStart(a *workflowpb.PendingActivityInfo) {
 	if a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {

@@ -217,6 +217,9 @@ type State struct {
 	// Judging is true while decisions have no Answer yet: those that arrived around the deadline are
 	// compared with it, or the call is judged again before the one that would settle it counts.
 	Judging bool `json:"judging,omitempty"`
+	// TooManySignals is true once the call has got more signals than it takes: it ignores all that
+	// come after, and its deadline denies it.
+	TooManySignals bool `json:"too_many_signals,omitempty"`
 }
 
 // MaxAnswers bounds State.Answers.

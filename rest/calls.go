@@ -58,7 +58,7 @@ const (
 	ObstacleStep       = "step_failing"          // something can't be written to the store, or read
 	ObstacleStore      = CodeStoreUnavailable    // the API can't reach the store
 	ObstacleTemporal   = CodeTemporalUnavailable // the API can't reach Temporal
-	ObstacleSignals    = CodeTooManySignals      // decisions and withdrawals may not arrive any more
+	ObstacleSignals    = CodeTooManySignals      // decisions and withdrawals do not arrive any more
 	ObstacleNotServed  = "tool_not_served"       // nobody polls the tool's task queue
 	ObstacleNoTool     = "tool_not_in_catalogue"
 	ObstaclePolicy     = "policy_unknown" // what the active policy says of the call can't be told

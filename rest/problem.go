@@ -51,7 +51,7 @@ const (
 	CodeTooManyRequests    = "too_many_requests" // by one principal
 	CodeTooManyPending     = "too_many_pending"  // of one principal's calls
 	CodeTooManyWaits       = "too_many_waits"    // of one principal's requests hold for calls to end
-	CodeTooManySignals     = "too_many_signals"  // of one call: Temporal takes no more
+	CodeTooManySignals     = "too_many_signals"  // of one call: none arrives any more
 	CodeAmbiguous          = "ambiguous"         // what an ID or a digest begins with fits several
 	CodeWorkflowGone       = "workflow_gone"     // the workflow was ended outside Pawl: no outcome will come
 	CodePolicyChanged      = "policy_changed"    // another version is active than the one to be replaced

@@ -158,7 +158,6 @@ func (g *guarded) judgeReport(ctx workflow.Context) *approval.Outcome {
 // onReport takes a report, which counts if it is the caller's. A word of a later version must not
 // lose it.
 func (g *guarded) onReport(raw converter.RawValue) {
-	g.inbox.nth[approval.SignalReport]++
 	var s approval.ReportSignal
 	err := readUpTo(maxReport, raw, &s, strictjson.DecodeKnown)
 	if err == nil {

@@ -17,7 +17,8 @@ const maxDetailArgs = 12000
 // details is the call in Markdown for Temporal's UI, with the latest decisions that did not count:
 // whoever sent one from there sees the reason only here. What agents and reviewers wrote is
 // untrusted: it goes into code spans and blocks that it can't leave.
-func details(v approval.View, answers []approval.Answer, publicURL string) string {
+func details(s approval.State, publicURL string) string {
+	v := s.View
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** is **%s**\n\n", code(v.Tool), v.Status)
 	row := func(name, value string) {
@@ -57,13 +58,16 @@ func details(v approval.View, answers []approval.Answer, publicURL string) strin
 		}
 		fmt.Fprintf(&b, "\nArguments:\n\n~~~json\n%s\n~~~\n", strings.ReplaceAll(text, "~~~", `\u{7E}~~`))
 	}
-	if v.Status == approval.StatusPending {
-		if v.Requirement != nil && v.Requirement.Decisions == approval.DecisionsSigned {
-			b.WriteString("\nDecide through Pawl's API or command line: decisions must be signed, " +
-				"and signals from here do not count.\n")
-		} else {
-			b.WriteString("\nSend the signal `approve` or `reject` to decide.\n")
-		}
+	switch {
+	case v.Status != approval.StatusPending:
+	case s.TooManySignals:
+		b.WriteString("\nNothing can be decided any more: the call has got too many signals, " +
+			"so it ignores them. It ends at its deadline, and nothing runs.\n")
+	case v.Requirement != nil && v.Requirement.Decisions == approval.DecisionsSigned:
+		b.WriteString("\nDecide through Pawl's API or command line: decisions must be signed, " +
+			"and signals from here do not count.\n")
+	default:
+		b.WriteString("\nSend the signal `approve` or `reject` to decide.\n")
 	}
 	if v.Status == approval.StatusApproved && v.Execution == approval.ExecutionCaller {
 		b.WriteString("\nApproved, waiting for the agent: it runs the tool itself.\n")
@@ -72,8 +76,8 @@ func details(v approval.View, answers []approval.Answer, publicURL string) strin
 		b.WriteString("\nNobody published this tool, so nothing checked its arguments against a schema.\n")
 	}
 	shown := 0
-	for i := len(answers) - 1; i >= 0 && shown < 3; i-- {
-		if a := answers[i]; !a.Outcome.Counted() {
+	for i := len(s.Answers) - 1; i >= 0 && shown < 3; i-- {
+		if a := s.Answers[i]; !a.Outcome.Counted() {
 			fmt.Fprintf(&b, "\nDid not count: %s, %s: %s\n", code(a.DecisionID), a.Outcome, code(a.Message))
 			shown++
 		}

@@ -41,6 +41,7 @@ type guarded struct {
 	timer   workflow.Future // fires at the deadline
 
 	inbox     inbox
+	ignoring  bool // signals, of which the call has got too many
 	cancelled *approval.Settlement
 	answers   answers
 	settling  *decision  // would settle the call, once its permit is taken
@@ -132,7 +133,9 @@ func parseInput(input converter.RawValue) (approval.Call, error) {
 func (g *guarded) state() (approval.State, error) {
 	judging := g.settling != nil ||
 		len(g.early)+len(g.held)+len(g.late)+len(g.unknown)+len(g.caller.withdrawals) > 0
-	return approval.State{View: g.view, Answers: g.answers.list, Judging: judging}, nil
+	return approval.State{
+		View: g.view, Answers: g.answers.list, Judging: judging, TooManySignals: g.ignoring,
+	}, nil
 }
 
 func (g *guarded) run(ctx workflow.Context) approval.Outcome {

@@ -11,6 +11,7 @@ import (
 	"github.com/pawlhq/pawl/strictjson"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/proto"
 )
 
 // inbox is the signal channels, in the order in which they are read: of signals that are there
@@ -18,7 +19,16 @@ import (
 type inbox struct {
 	cancel, reject, approve, report, started workflow.ReceiveChannel
 	nth                                      map[string]int // signals received so far, by name
+	count, bytes                             int            // of decisions and withdrawals
 }
+
+// Bounds of the decisions and withdrawals that one call takes. A call that people decide about gets a
+// few dozen, of a kilobyte each; a flood must not grow its history and its worker's memory without
+// bound. Temporal itself takes 10,000 signals of a run, and 50 MB of history.
+const (
+	maxSignals     = 1000
+	maxSignalBytes = 4 << 20
+)
 
 func openInbox(ctx workflow.Context) inbox {
 	open := func(name, description string) workflow.ReceiveChannel {
@@ -58,38 +68,75 @@ type decision struct {
 func (g *guarded) pump(ctx workflow.Context) {
 	var raw converter.RawValue
 	for ; g.inbox.cancel.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
-		g.onCancel(ctx, raw)
+		g.onSignal(ctx, approval.SignalCancel, raw)
 	}
 	for ; g.inbox.reject.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
-		g.onDecision(ctx, approval.SignalReject, approval.Reject, raw)
+		g.onSignal(ctx, approval.SignalReject, raw)
 	}
 	for ; g.inbox.approve.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
-		g.onDecision(ctx, approval.SignalApprove, approval.Approve, raw)
+		g.onSignal(ctx, approval.SignalApprove, raw)
 	}
 	for ; g.inbox.report.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
-		g.onReport(raw)
+		if g.reads(approval.SignalReport) {
+			g.onReport(raw)
+		}
 	}
 	for ; g.inbox.started.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
-		g.caller.woken = true
+		g.caller.woken = g.reads(approval.SignalStarted) || g.caller.woken
 	}
 }
 
-// received starts the decision that a signal is. Its ID counts the signals of that name, until the
-// sender's own takes its place.
-func (g *guarded) received(ctx workflow.Context, signal string, kind approval.DecisionKind) decision {
+// reads counts a signal about a caller's run, and reports whether it is one of the first, which are
+// read. What a flood of them hides is found at the next timer, or ends as unknown.
+func (g *guarded) reads(signal string) bool {
 	g.inbox.nth[signal]++
-	d := decision{signal: signal, nth: g.inbox.nth[signal]}
-	d.Kind, d.At, d.ID = kind, now(ctx), fmt.Sprintf("%s-%d", signal, d.nth)
-	return d
+	return g.inbox.nth[signal] <= maxSignals
 }
 
-// ourID is the form of the IDs that received gives. A sender who used one could give the next
+// onSignal starts the decision that a signal is, unless the call has got too many of them. Its ID
+// counts the signals of that name, until the sender's own takes its place.
+func (g *guarded) onSignal(ctx workflow.Context, signal string, raw converter.RawValue) {
+	b := &g.inbox
+	b.nth[signal]++
+	b.count++
+	b.bytes += proto.Size(payload(raw)) //workflowcheck:ignore of a payload, that is the same each time
+	d := decision{signal: signal, nth: b.nth[signal]}
+	d.At, d.ID = now(ctx), fmt.Sprintf("%s-%d", signal, d.nth)
+	switch {
+	case g.ignores(ctx, d):
+	case signal == approval.SignalCancel:
+		g.onCancel(ctx, d, raw)
+	case signal == approval.SignalReject:
+		d.Kind = approval.Reject
+		g.onDecision(ctx, d, raw)
+	default:
+		d.Kind = approval.Approve
+		g.onDecision(ctx, d, raw)
+	}
+}
+
+// ignores reports whether the call has got more signals than it takes. From the first such signal,
+// which is put on record, none is read, judged or answered any more: the deadline denies. The API,
+// which sees that in the call's state, has put rejections on record before, and no permit is given
+// then. A call that has answered more of them already goes on as it began.
+func (g *guarded) ignores(ctx workflow.Context, d decision) bool {
+	if g.ignoring || g.inbox.count <= maxSignals && g.inbox.bytes <= maxSignalBytes {
+		return g.ignoring
+	}
+	g.ignoring = workflow.GetVersion(ctx, "signals-are-bounded", workflow.DefaultVersion, 1) >= 1
+	if g.ignoring {
+		g.answer(d, approval.AnswerInvalid, fmt.Sprintf("the call has got too many signals, "+
+			"more than %d or %d MiB: this one and all later ones are ignored", maxSignals, maxSignalBytes>>20))
+	}
+	return g.ignoring
+}
+
+// ourID is the form of the IDs that onSignal gives. A sender who used one could give the next
 // signal's answer in advance.
 var ourID = regexp.MustCompile(`^(approve|reject|cancel_call)-[0-9]+$`)
 
-func (g *guarded) onCancel(ctx workflow.Context, raw converter.RawValue) {
+func (g *guarded) onCancel(ctx workflow.Context, d decision, raw converter.RawValue) {
 	var s approval.CancelSignal
-	d := g.received(ctx, approval.SignalCancel, "")
 	err := readNo(ctx, raw, &s)
 	if err == nil {
 		err = checkSignal(s.DecisionID, s.Notes, [2]string{"by", s.By}, [2]string{"channel", s.Channel})
@@ -98,13 +145,10 @@ func (g *guarded) onCancel(ctx workflow.Context, raw converter.RawValue) {
 	g.take(ctx, d, s.DecisionID, err)
 }
 
-func (g *guarded) onDecision(
-	ctx workflow.Context, signal string, kind approval.DecisionKind, raw converter.RawValue,
-) {
+func (g *guarded) onDecision(ctx workflow.Context, d decision, raw converter.RawValue) {
 	var s approval.DecisionSignal
-	d := g.received(ctx, signal, kind)
 	var err error
-	if kind == approval.Reject {
+	if d.Kind == approval.Reject {
 		err = readNo(ctx, raw, &s)
 	} else {
 		err = readSignal(raw, &s, strictjson.Decode)

@@ -114,7 +114,8 @@ func (g *guarded) startRefusing(ctx workflow.Context) {
 // history.
 func (g *guarded) detail(ctx workflow.Context) {
 	if g.timer != nil {
-		workflow.SetCurrentDetails(ctx, details(g.view, g.answers.list, g.adm.PublicURL))
+		state, _ := g.state()
+		workflow.SetCurrentDetails(ctx, details(state, g.adm.PublicURL))
 	}
 }
 

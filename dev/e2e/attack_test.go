@@ -2,9 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	pawlclient "github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/rest"
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 )
 
@@ -123,83 +120,6 @@ func TestAttackBySignal(t *testing.T) {
 			b.checkEntries(v.ID)
 		})
 	}
-}
-
-// A flood neither approves a call nor breaks it.
-func TestAttackByFlood(t *testing.T) {
-	if testing.Short() {
-		t.Skip("10,000 signals")
-	}
-	b := newBesieged(t)
-	v := b.asks("send")
-	const flood, senders = 10_000, 32
-	stranger, err := sign.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	forged := b.sealed(stranger, v)
-	var taken atomic.Int32
-	failed := make(chan error, senders)
-	for i := range senders {
-		go func() {
-			for n := i; n < flood; n += senders {
-				var payload any
-				switch n % 3 {
-				case 1:
-					s := forged
-					s.DecisionID = approval.NewID()
-					payload = s
-				case 2:
-					payload = approval.DecisionSignal{Reviewer: "rita", DecisionID: approval.NewID()}
-				}
-				err := b.Client.SignalWorkflow(t.Context(), v.ID, "", []string{approval.SignalApprove, approval.SignalReject}[n%2], payload)
-				var full *serviceerror.InvalidArgument
-				switch {
-				case err == nil:
-					taken.Add(1)
-				case !errors.As(err, &full): // Temporal takes 10,000 of a run
-					failed <- err
-					return
-				}
-			}
-			failed <- nil
-		}()
-	}
-	for range senders {
-		if err := <-failed; err != nil {
-			t.Fatal(err)
-		}
-	}
-	for part := int32(1); part <= 8; part++ { // each in good time
-		b.until("the flood is on record", func() bool {
-			r := b.refusals(v.ID)
-			return int32(r[approval.AnswerForbidden]+r["more"]) >= taken.Load()*part/8
-		})
-	}
-	if b.status(v.ID) != approval.StatusPending || b.allRuns() != 0 {
-		t.Errorf("it is %s after %d runs", b.status(v.ID), b.allRuns())
-	}
-	var failures []string
-	events := b.Client.GetWorkflowHistory(t.Context(), v.ID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	length := 0
-	for ; events.HasNext(); length++ {
-		e, err := events.Next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		// Temporal itself closes a task during which too many signals came.
-		if f := e.GetWorkflowTaskFailedEventAttributes(); f != nil && f.Cause != enums.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND {
-			failures = append(failures, f.Cause.String()+" "+f.GetFailure().GetMessage())
-		}
-	}
-	if len(failures) > 0 || length > 40_000 { // Temporal ends a run with 51,200
-		t.Errorf("workflow tasks failed: %q; its history has %d events", failures, length)
-	}
-	t.Logf("%d signals taken, %d events in its history", taken.Load(), length)
-	if err := b.Client.CancelWorkflow(t.Context(), v.ID, ""); err != nil {
-		t.Fatal(err)
-	}
-	b.until("it has ended", func() bool { return b.status(v.ID) == approval.StatusCancelled })
 }
 
 // Going back in time brings old approvals back, but none of them twice.

@@ -14,8 +14,8 @@ var (
 	ErrUnknown  = errors.New("no such call is known to Temporal")
 	ErrConflict = errors.New("the idempotency key was used for another call")
 	ErrEnded    = errors.New("the call had ended before")
-	// ErrTooManySignals: Temporal takes no more signals for this call.
-	ErrTooManySignals = errors.New("the call's workflow has got more signals than Temporal takes")
+	// ErrTooManySignals: Temporal takes no more signals for this call, or its workflow reads no more.
+	ErrTooManySignals = errors.New("the call has got too many signals")
 
 	ErrNoOutcome = errors.New("the workflow completed with a result that is not an outcome")
 
