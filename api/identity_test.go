@@ -159,6 +159,25 @@ func TestWhoAskedCantApprove(t *testing.T) {
 	}
 }
 
+// Whoever makes a token of an agent that answers for itself is warned.
+func TestTokensOfTheirOwnOwners(t *testing.T) {
+	for body, warned := range map[string]bool{
+		`{"subject":"agent:hr","owner":"agent:hr","roles":["agent"]}`:          true,
+		`{"subject":"agent:straße","owner":"AGENT:STRASSE","roles":["agent"]}`: true,
+		`{"subject":"agent:hr","owner":"ben","roles":["agent"]}`:               false,
+		`{"subject":"agent:hr","owner":"agent:hr2","roles":["agent"]}`:         false,
+		`{"subject":"ben","roles":["reviewer","agent"]}`:                       false, // a person
+	} {
+		w := guardedWorld(t)
+		rec := w.with(w.token("root", rest.RoleAdmin), "POST", "/api/tokens", body)
+		made := expect(t, rec, 201, "")
+		warnings, _ := made["warnings"].([]any)
+		if (len(warnings) == 1) != warned || warned && !strings.Contains(fmt.Sprint(warnings...), "is its own owner, so no person") {
+			t.Errorf("%s: %v", body, made)
+		}
+	}
+}
+
 func TestTokenRoutes(t *testing.T) {
 	w := guardedWorld(t)
 	root := w.token("root", rest.RoleAdmin)

@@ -25,7 +25,8 @@ func (s *Server) newToken(c *gin.Context) error {
 	}
 	s.o.Logger.InfoContext(c.Request.Context(), "token made",
 		"token", t.ID, "subject", t.Subject, "kind", t.Kind, "roles", t.Roles, "by", t.CreatedBy)
-	return reply(c, http.StatusCreated, rest.NewToken{Text: text, Token: t.Token})
+	made := rest.NewToken{Text: text, Token: t.Token, Warnings: auth.Warnings(t.Token)}
+	return reply(c, http.StatusCreated, made)
 }
 
 // revokeToken answers once nobody can use the token any more, also if it was revoked before.

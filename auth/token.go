@@ -163,10 +163,13 @@ func principalOf(t store.Token) (Principal, error) {
 	return p, p.Check()
 }
 
-// OwnOwner reports whether a token's agent answers for itself, so that its owner, who may not approve
-// what it asks for, is nobody else.
-func OwnOwner(t rest.Token) bool {
-	return t.Kind == string(rest.KindAgent) && approval.SamePerson(t.Subject, t.Owner)
+// Warnings says, in sentences for people, what whoever made a token may not have meant.
+func Warnings(t rest.Token) []string {
+	if t.Kind != string(rest.KindAgent) || !approval.SamePerson(t.Subject, t.Owner) {
+		return nil
+	}
+	return []string{"The agent " + approval.Display(t.Subject, 80) + " is its own owner, so no person is kept " +
+		"from approving what it asks for on their behalf. Name as its owner who is responsible for it."}
 }
 
 // Refusal is a credential that proves nobody. Its text never holds any of the credential, and is

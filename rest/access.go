@@ -115,6 +115,8 @@ func (t Token) Has(r Role) bool { return slices.Contains(t.Roles, string(r)) }
 type NewToken struct {
 	Text string `json:"token"`
 	Token
+	// Warnings are finished sentences about what its maker may not have meant.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // SigningKey is a key that signs decisions. Its private half is kept by its API alone.

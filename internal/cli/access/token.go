@@ -150,7 +150,7 @@ func (n *newToken) handOut(err error) error {
 		}
 		return err
 	}
-	defer n.warnSamePerson()
+	defer n.warn()
 	if n.app.Output == cli.OutputJSON {
 		shown := struct {
 			Text string `json:"token,omitempty"`
@@ -175,12 +175,11 @@ func (n *newToken) handOut(err error) error {
 	return n.app.Print(n.text + "\n")
 }
 
-// warnSamePerson warns where the token makes one of two that its maker may take for different:
-// whoever asks can't approve, and one person's approvals count once.
-func (n *newToken) warnSamePerson() {
-	if auth.OwnOwner(n.Token) {
-		n.app.Note("warning: the agent %s is its own owner, so no person is kept from approving what it asks for "+
-			"on their behalf: name with --owner who is responsible for it", cli.Cell(n.Subject, 80))
+// warn warns of what the token's maker may not have meant, and where it makes one of two that they
+// may take for different: whoever asks can't approve, and one person's approvals count once.
+func (n *newToken) warn() {
+	for _, text := range auth.Warnings(n.Token) {
+		n.app.Note("warning: %s", text)
 	}
 	said := map[string]bool{}
 	for _, t := range n.existing {

@@ -73,7 +73,7 @@ func TestTokensOnTheDatabase(t *testing.T) {
 		{"ana --role reviewer --expires 48h", ""},
 		{"zoe --role reviewer", ""},
 		{"Ana --role reviewer", "warning: ana has tokens, too, and counts as the same as Ana: names that differ in case only are one approver"},
-		{"agent:own --role agent --owner Agent:own", "warning: the agent agent:own is its own owner"},
+		{"agent:own --role agent --owner Agent:own", "warning: The agent agent:own is its own owner"},
 		{"rita --role agent --owner ana", "warning: rita (person) has tokens, too, and counts as the same as rita (agent): what one of them asks for"},
 		{"Agent:billing --role reviewer", "warning: agent:billing (agent) has tokens, too, and counts as the same as Agent:billing (person)"},
 	} {
