@@ -38,7 +38,7 @@ var rooms = map[string][]string{
 	"policy/active":         {"internal/yamlfile", "policy", "rest", "store"},
 	"tool":                  {},
 	"tool/httptool":         {"tool"},
-	"tool/toolfile":         {"internal/yamlfile", "tool/httptool"},
+	"tool/toolfile":         {"internal/yamlfile", "policy", "tool/httptool"},
 	"audit":                 {"rest"},
 	"store":                 {"audit", "rest"},
 	"store/backend":         {"audit", "store"},

@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/strictjson"
+	"github.com/pawlhq/pawl/tool"
 )
 
 // ClaimInput asks for the one permit of a call that people approved.
@@ -189,10 +190,12 @@ type RecordInput struct {
 	Outcome      approval.Outcome
 	Votes        []approval.Decision
 	At           time.Time
+	// Again is whether an earlier attempt at the tool ended unknown.
+	Again bool `json:",omitempty"`
 }
 
 // RecordResult holds how the call ended, as the store holds it, if that is not as Record was told:
-// an earlier run of the call was first.
+// an earlier run of the call was first, or its tool's answer says that it did not do what was asked.
 type RecordResult struct {
 	Outcome *approval.Outcome
 }
@@ -202,8 +205,36 @@ func (a *Activities) Record(ctx context.Context, in RecordInput) (RecordResult, 
 	if err := a.mustBeOrdinary(ctx); err != nil {
 		return RecordResult{}, err
 	}
+	if judged := a.judged(in); judged != nil {
+		out, err := a.finishAs(ctx, in, *judged)
+		return RecordResult{Outcome: out}, err
+	}
 	out, err := a.finish(ctx, in)
 	return RecordResult{Outcome: out}, err
+}
+
+// judged is how a call ended whose tool ran on another task queue and whose answer says that it did
+// not do what was asked. nil is as the input says: those that ran here were judged where they ran.
+func (a *Activities) judged(in RecordInput) *approval.Outcome {
+	t, ok := a.Tools.Lookup(in.Call.Tool)
+	if !ok || t.Queue() == "" || in.Outcome.Status != approval.StatusExecuted {
+		return nil
+	}
+	err := t.Judge(in.Outcome.Result)
+	if err == nil {
+		return nil
+	}
+	status, code := approval.StatusFailed, approval.CodeToolFailed
+	if in.Again {
+		err = tool.Unknown(fmt.Errorf("an earlier attempt's end is unknown; the last one: %w", err))
+	}
+	if tool.IsUnknown(err) {
+		status, code = approval.StatusOutcomeUnknown, approval.CodeUnknown
+	}
+	out := in.Outcome
+	out.ID, out.Tool, out.Result, out.Status = in.ID, in.Call.Tool, nil, status
+	out.Error = &approval.CallError{Code: code, Message: err.Error()}
+	return &out
 }
 
 // finish ends a call. It returns how the call ended before, or nil if it ends as the input says.

@@ -46,16 +46,39 @@ type condition struct {
 	remarks     []remark          // on what it says where it lets calls run
 }
 
-var celEnv = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(
-		cel.Variable("tool", cel.StringType),
-		cel.Variable("args", cel.MapType(cel.StringType, cel.DynType)),
-		cel.Variable("agent", cel.StringType),
-		cel.Variable("team", cel.StringType),
-		cel.Variable("session", cel.StringType),
-		cel.Variable("labels", cel.MapType(cel.StringType, cel.StringType)),
-		cel.Variable("requester", cel.StringType),
-		cel.Variable("now", cel.TimestampType),
+// language is what a kind of expression is written in, and how problems speak of it.
+type language struct {
+	noun      string // what an expression is
+	variables []string
+	free      string    // the variable that can have any fields
+	field     string    // how one of them is written
+	gives     *cel.Type // what an expression must give,
+	must      string    // in words,
+	hint      string    // and how to get there
+	env       func() (*cel.Env, error)
+}
+
+// calls is what conditions of rules are written in.
+var calls = &language{
+	noun:      "condition",
+	variables: []string{"tool", "args", "agent", "team", "session", "labels", "requester", "now"},
+	free:      "args", field: "an argument is args.",
+	gives: cel.BoolType, must: "true or false", hint: "compare it with something: args.amount > 100",
+	env: sync.OnceValues(func() (*cel.Env, error) {
+		return newEnv(
+			cel.Variable("tool", cel.StringType),
+			cel.Variable("args", cel.MapType(cel.StringType, cel.DynType)),
+			cel.Variable("agent", cel.StringType),
+			cel.Variable("team", cel.StringType),
+			cel.Variable("session", cel.StringType),
+			cel.Variable("labels", cel.MapType(cel.StringType, cel.StringType)),
+			cel.Variable("requester", cel.StringType),
+			cel.Variable("now", cel.TimestampType))
+	}),
+}
+
+func newEnv(variables ...cel.EnvOption) (*cel.Env, error) {
+	return cel.NewEnv(append(variables,
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.ParserExpressionSizeLimit(maxCondition),
@@ -63,10 +86,8 @@ var celEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.RegexProgramSizeLimit(maxRegex),
 		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(),
 			cel.ValidateRegexLiterals()),
-	)
-})
-
-var variables = []string{"tool", "args", "agent", "team", "session", "labels", "requester", "now"}
+	)...)
+}
 
 // condition compiles the expression in v. Equal expressions are compiled once.
 func (r *reader) condition(v yamlfile.Value) *condition {
@@ -77,30 +98,29 @@ func (r *reader) condition(v yamlfile.Value) *condition {
 	if known, ok := r.conditions[source]; ok {
 		return known
 	}
-	if len(source) > maxCondition {
-		v.Problem(fmt.Sprintf("the condition is longer than %d bytes", maxCondition),
-			"split the rule in several")
-		return nil
-	}
-	env, err := celEnv()
-	if err != nil {
-		v.Problem("conditions can't be compiled: "+err.Error(), "this is a mistake in Pawl")
-		return nil
-	}
-	made := compileCEL(env, source, v)
+	made := calls.compile(source, v)
 	if made != nil {
 		r.conditions[source] = made
 	}
 	return made
 }
 
-// compileCEL notes what is wrong with an expression, and returns nil then.
-func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition) {
+// compile notes what is wrong with an expression, and returns nil then.
+func (l *language) compile(source string, v yamlfile.Value) (made *condition) {
+	if len(source) > maxCondition {
+		v.Problem(fmt.Sprintf("the %s is longer than %d bytes", l.noun, maxCondition), "split the rule in several")
+		return nil
+	}
+	env, err := l.env()
+	if err != nil {
+		v.Problem(l.noun+"s can't be compiled: "+err.Error(), "this is a mistake in Pawl")
+		return nil
+	}
 	// A panic of the compiler's must not end a worker that takes up a policy.
 	defer func() {
 		if recover() != nil {
 			made = nil
-			v.Problem("the condition can't be compiled", "write it in another way")
+			v.Problem("the "+l.noun+" can't be compiled", "write it in another way")
 		}
 	}()
 	parsed, issues := env.Parse(source)
@@ -121,7 +141,7 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 			errs = errs[i : i+1]
 		}
 		for _, e := range errs {
-			message, hint := celProblem(env, e.Message, source)
+			message, hint := l.problem(env, e.Message, source)
 			if e.Location.Line() < 1 {
 				v.Problem(message, hint)
 				continue
@@ -131,9 +151,8 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 		return nil
 	}
 	// What comes out of the arguments has a type only when the call is there.
-	if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
-		v.Problem(fmt.Sprintf("the condition gives %s, must give true or false", out),
-			`compare it with something: args.amount > 100`)
+	if out := checked.OutputType(); !out.IsExactType(l.gives) && !out.IsExactType(types.DynType) {
+		v.Problem(fmt.Sprintf("the %s gives %s, must give %s", l.noun, out, l.must), l.hint)
 		return nil
 	}
 	// Counting costs time, so it is done only where the limit can be reached.
@@ -144,12 +163,12 @@ func compileCEL(env *cel.Env, source string, v yamlfile.Value) (made *condition)
 	}
 	program, err := env.Program(checked, options...)
 	if err != nil {
-		v.Problem("the condition can't be compiled: "+approval.Display(err.Error(), 200),
+		v.Problem("the "+l.noun+" can't be compiled: "+approval.Display(err.Error(), 200),
 			"write it in another way")
 		return nil
 	}
 	if estimate.Min > maxCost {
-		v.Problem("the condition always takes too long", "make it simpler")
+		v.Problem("the "+l.noun+" always takes too long", "make it simpler")
 	}
 	made = &condition{source: source, program: program, counted: len(options) > 1, names: map[string]bool{}}
 	if made.inspect(checked.NativeRep().Expr()); made.openPattern {
@@ -204,15 +223,15 @@ var (
 // assigned is in the parser's complaint of a single =.
 const assigned = "token recognition error at: '="
 
-// celProblem is what the compiler complains of in source, and how to mend it.
-func celProblem(env *cel.Env, message, source string) (string, string) {
+// problem is what the compiler complains of in source, and how to mend it.
+func (l *language) problem(env *cel.Env, message, source string) (string, string) {
 	if strings.Contains(message, assigned) {
 		return "a single = does not compare", "use == to compare"
 	}
-	hint := "conditions are CEL over " + strings.Join(variables, ", ")
+	hint := l.noun + "s are CEL over " + strings.Join(l.variables, ", ")
 	message = strings.TrimPrefix(message, "Syntax error: ")
 	if m := undeclared.FindStringSubmatch(message); m != nil {
-		known := variables
+		known := l.variables
 		called := regexp.MustCompile(`(^|\W)` + regexp.QuoteMeta(m[1]) + `\s*\(`).MatchString(source)
 		if called {
 			known = slices.Sorted(maps.Keys(env.Functions()))
@@ -220,25 +239,25 @@ func celProblem(env *cel.Env, message, source string) (string, string) {
 		if near := yamlfile.Nearest(m[1], known); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		} else if !called {
-			hint += "; an argument is args." + approval.Display(m[1], 80)
+			hint += "; " + l.field + approval.Display(m[1], 80)
 		}
-		return fmt.Sprintf("the condition knows no %q", approval.Display(m[1], 80)), hint
+		return fmt.Sprintf("the %s knows no %q", l.noun, approval.Display(m[1], 80)), hint
 	}
 	if m := misapplied.FindStringSubmatch(message); m != nil {
-		return fmt.Sprintf("the condition applies %s to %s", m[1], approval.Display(m[2], 100)),
-			"compare values of one type; numbers in args are doubles"
+		return fmt.Sprintf("the %s applies %s to %s", l.noun, m[1], approval.Display(m[2], 100)),
+			"compare values of one type; numbers in " + l.free + " are doubles"
 	}
 	if message == "invalid matches argument" || strings.HasPrefix(message, "regex program size") {
 		return "the pattern of matches is not a regular expression, or too large", re2
 	}
 	if strings.Contains(message, "recursion") {
-		return "the condition is nested too deep", "split the rule in several"
+		return "the " + l.noun + " is nested too deep", "split the rule in several"
 	}
 	if strings.HasPrefix(message, "mismatched input '<EOF>'") {
-		return "the condition ends too early", hint
+		return "the " + l.noun + " ends too early", hint
 	}
 	message = expecting.ReplaceAllString(message, "")
-	return "the condition is not valid: " + approval.Display(message, 200), hint
+	return "the " + l.noun + " is not valid: " + approval.Display(message, 200), hint
 }
 
 // inspect notes what the expression has in it.

@@ -285,25 +285,6 @@ func shownKeys[V any](object map[string]V, hide func(string) string) map[string]
 	return shown
 }
 
-// countMembers counts the members of all objects of a document, also of one that another of the same
-// name follows.
-func countMembers(doc []byte) int {
-	n, quoted := 0, false
-	for i := 0; i < len(doc); i++ {
-		switch doc[i] {
-		case '"':
-			quoted = !quoted
-		case '\\':
-			i++
-		case ':':
-			if !quoted {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 // marshalPlain marshals what was decoded from JSON, without HTML escapes.
 func marshalPlain(v any) json.RawMessage {
 	var b bytes.Buffer

@@ -13,6 +13,7 @@ import (
 	"github.com/gowebpki/jcs"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 // What stands where a value was hidden.
@@ -99,7 +100,7 @@ func (r *Redactor) document(doc json.RawMessage, wide bool) json.RawMessage {
 	hidden := h.hide(v)
 	r.read = nil
 	rest := bytes.TrimSpace(doc[dec.InputOffset():])
-	if !changed && len(rest) == 0 && members == countMembers(doc) { // else v is not all of it
+	if !changed && len(rest) == 0 && members == strictjson.Members(doc) { // else v is not all of it
 		return doc
 	}
 	return marshalPlain(hidden)

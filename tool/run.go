@@ -163,7 +163,12 @@ func (t *Tool) start(ctx context.Context, c Invocation, ended chan<- answer) {
 		a = answer{err: classify(err, over || IsUnknown(err))}
 		return
 	}
-	a.result, a.err = Deliver(result)
+	if a.result, a.err = Deliver(result); a.err != nil {
+		return
+	}
+	if err := t.Judge(a.result); err != nil {
+		a = answer{err: err}
+	}
 }
 
 // Deliver turns what a tool answered into the bytes that cross the wire, and measures those:

@@ -42,6 +42,9 @@ type Options struct {
 	// Heartbeat, of a remote tool, is how long the process that runs it may be silent before it is
 	// taken for dead. Default: it sends no heartbeats, and only Timeout ends it.
 	Heartbeat time.Duration
+	// Judge tells from a result whether the tool did what was asked. Its error is how the run ended
+	// then: Failed or Unknown. Default: whatever it answers, a tool did.
+	Judge func(result json.RawMessage) error
 }
 
 func (o *Options) validate() error {
@@ -79,6 +82,7 @@ type Tool struct {
 	schema                  *schema
 	fits                    func(args json.RawMessage) error // nil, or what New's type asks beyond the schema
 	run                     Func
+	judge                   func(result json.RawMessage) error // nil: no result is judged
 }
 
 // New makes a tool from a Go function. The schema is derived from In, a struct or map[string]any:
@@ -147,7 +151,7 @@ func Custom(name string, schema json.RawMessage, run Func, o Options) (*Tool, er
 	return &Tool{
 		name: name, description: o.Description, kind: o.Kind,
 		idempotent: o.Idempotent, timeout: o.Timeout,
-		schema: compiled, run: run,
+		schema: compiled, run: run, judge: o.Judge,
 	}, nil
 }
 
@@ -190,6 +194,16 @@ func (t *Tool) Heartbeat() time.Duration { return t.heartbeat } // of a tool wit
 
 // Queue is the task queue on which other workers run the tool, or empty for a tool of this process.
 func (t *Tool) Queue() string { return t.queue }
+
+// Judge tells from the result of a tool with a Queue, whose runs nobody else judges, whether it did
+// what was asked. The error is Failed or Unknown, as Options.Judge says.
+func (t *Tool) Judge(result json.RawMessage) error {
+	if t.judge == nil {
+		return nil
+	}
+	err := t.judge(result)
+	return classify(err, IsUnknown(err))
+}
 
 // Schema returns a copy of the arguments' JSON Schema.
 func (t *Tool) Schema() json.RawMessage { return slices.Clone(t.schema.doc) }

@@ -27,13 +27,19 @@ func LoadTools(path string, env func(string) (string, bool)) ([]*tool.Tool, erro
 }
 
 func makeTool(s toolfile.Spec) (*tool.Tool, error) {
+	judge := tool.JudgeMCP
+	if s.Answer != nil {
+		judge = s.Answer.Judge
+	}
 	if a := s.Activity; a != nil {
 		return tool.Remote(s.Name, s.Schema, a.TaskQueue, tool.Options{
 			Description: s.Description, Idempotent: s.Idempotent, Timeout: a.Timeout, Heartbeat: a.Heartbeat,
+			Judge: judge,
 		})
 	}
 	return httptool.New(httptool.Options{
 		Name: s.Name, Description: s.Description, Schema: s.Schema, Idempotent: s.Idempotent,
 		URL: s.HTTP.URL, Timeout: s.HTTP.Timeout, Headers: s.HTTP.Headers,
+		FailedStatuses: s.HTTP.FailedStatuses, UnknownStatuses: s.HTTP.UnknownStatuses, Judge: judge,
 	})
 }

@@ -152,6 +152,7 @@ func (g *guarded) runRemote(ctx workflow.Context, goodUntil time.Time) approval.
 		g.until(ctx, future.IsReady)
 		var result converter.RawValue
 		err := future.Get(detached(ctx), &result)
+		g.again = attempt > 1
 		out := remoteOutcome(result, err)
 		switch {
 		case out.Status == approval.StatusOutcomeUnknown && err != nil && g.adm.Idempotent && attempt < maxAttempts:

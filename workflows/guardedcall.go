@@ -36,6 +36,7 @@ type guarded struct {
 	adm     activities.Admission
 	view    approval.View // what the query shows
 	claimed activities.Permit
+	again   bool // an attempt at the tool, before the last one, ended unknown
 	tally   ballot.Tally
 	change  string          // what the call takes by now, if that is more than at first; for people
 	timer   workflow.Future // fires at the deadline
@@ -351,7 +352,7 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 	out.ID, out.Tool, out.Digest, out.Execution = g.view.ID, g.call.Tool, g.digest, g.adm.Execution
 	in := activities.RecordInput{
 		ID: out.ID, Run: runID(ctx), Call: g.call, Redact: g.adm.Verdict.Redact,
-		RedactValues: g.adm.Verdict.RedactValues, Outcome: out, At: now(ctx),
+		RedactValues: g.adm.Verdict.RedactValues, Outcome: out, At: now(ctx), Again: g.again,
 	}
 	if !out.Status.NeedsPermit() { // else the claim wrote them
 		in.Votes = g.tally.Votes()

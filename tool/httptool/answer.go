@@ -25,21 +25,53 @@ const (
 	maxExcerptRunes = 500
 )
 
+// end is how a run ends.
+type end int
+
+const (
+	unknown end = iota
+	failed
+	ran
+)
+
+// meaning is what an answer says by its status, whatever its body is. Proxies answer some of 4xx
+// themselves, perhaps after they passed the request on.
+func (p *poster) meaning(status int) end {
+	if e, sorted := p.ends[status]; sorted {
+		return e
+	}
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, statusClientClosed:
+		return unknown
+	}
+	switch status / 100 {
+	case 2:
+		return ran
+	case 4:
+		return failed
+	}
+	return unknown
+}
+
+// statusClientClosed is what nginx and others answer where they think that the client went away.
+const statusClientClosed = 499
+
 // answer turns a response into the run's end.
 func (p *poster) answer(ctx context.Context, resp *http.Response) (json.RawMessage, error) {
 	said := strings.TrimSpace(fmt.Sprintf("%s answered %d %s",
 		p.host(), resp.StatusCode, http.StatusText(resp.StatusCode)))
-	switch resp.StatusCode / 100 {
-	case 2:
+	means := p.meaning(resp.StatusCode)
+	switch {
+	case means == ran:
 		result, err := readResult(ctx, resp)
 		if err != nil {
 			return nil, tool.Unknown(fmt.Errorf("%s, but the result can't be delivered: %w", said, err))
 		}
 		return result, nil
-	case 3:
-		return nil, tool.Unknown(errors.New(said + "; redirects are not followed, and the tool may have run"))
-	case 4:
+	case means == failed:
 		return nil, tool.Failed(errors.New(said + excerpt(resp)))
+	case resp.StatusCode/100 == 3:
+		return nil, tool.Unknown(errors.New(said + "; redirects are not followed, and the tool may have run"))
 	}
 	return nil, tool.Unknown(errors.New(said + excerpt(resp)))
 }

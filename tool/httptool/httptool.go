@@ -8,12 +8,13 @@
 //
 //   - result: any 2xx. A body that says it is JSON is the result as it is;
 //     other text becomes a JSON string; no body is null.
-//   - failed: a 4xx, by which the server says itself that it did not do it;
-//     and everything before the first byte of the request: name lookup, dial,
+//   - failed: a 4xx but for 408, 425, 429 and 499, by which the server says
+//     itself that it did not do it; and everything before the first byte of the request: name lookup, dial,
 //     TLS, proxy.
 //   - unknown: everything else. A broken connection or a timeout after the
 //     first byte, 5xx, 1xx and 3xx (a POST that redirects has often done its
-//     work), and a 2xx whose body is cut off, above approval.MaxResult, said
+//     work), 408, 425, 429 and 499 (which proxies answer, perhaps after the
+//     tool ran), and a 2xx whose body is cut off, above approval.MaxResult, said
 //     to be JSON but invalid, or not text.
 package httptool
 
@@ -63,7 +64,20 @@ type Options struct {
 	// Idempotent declares that the server runs a call once, however often it is asked with one
 	// Idempotency-Key. Default: false.
 	Idempotent bool
+	// FailedStatuses and UnknownStatuses are of answers that this server means otherwise than above: by
+	// the first ones it says that it did not run the tool; by the others it can't be told. Default:
+	// none; from LeastStatus to MostStatus.
+	FailedStatuses, UnknownStatuses []int
+	// Judge tells from a result whether the tool did what was asked; see tool.Options. Default: a result
+	// that has MCP's form says it itself (tool.JudgeMCP).
+	Judge func(result json.RawMessage) error
 }
+
+// Statuses that an answer can have: those below are no answers yet.
+const (
+	LeastStatus = 200
+	MostStatus  = 599
+)
 
 // New makes the tool. Its errors name what is wrong, but never show the URL or a header's value:
 // both may hold secrets.
@@ -71,12 +85,15 @@ func New(o Options) (*tool.Tool, error) { return build(o, nil) }
 
 // build is New with TLS settings; nil means the system's roots.
 func build(o Options, config *tls.Config) (*tool.Tool, error) {
+	if o.Judge == nil {
+		o.Judge = tool.JudgeMCP
+	}
 	p, err := newPoster(o, config)
 	if err != nil {
 		return nil, approval.Errorf(approval.CodeInvalid, "tool \"%s\": %w", approval.Display(o.Name, 80), err)
 	}
 	return tool.Custom(o.Name, o.Schema, p.run, tool.Options{
-		Description: o.Description, Idempotent: o.Idempotent, Timeout: o.Timeout, Kind: Kind,
+		Description: o.Description, Idempotent: o.Idempotent, Timeout: o.Timeout, Kind: Kind, Judge: o.Judge,
 	})
 }
 
@@ -107,6 +124,7 @@ type poster struct {
 	url    *url.URL // without a user
 	header http.Header
 	tls    *tls.Config
+	ends   map[int]end // of statuses that are sorted by Options
 }
 
 func newPoster(o Options, config *tls.Config) (*poster, error) {
@@ -123,7 +141,18 @@ func newPoster(o Options, config *tls.Config) (*poster, error) {
 	case u.Fragment != "" || strings.Contains(o.URL, "#"):
 		return nil, errors.New("url has a fragment (#…), which is never sent; leave it out")
 	}
-	p := &poster{url: u, header: http.Header{}, tls: config}
+	p := &poster{url: u, header: http.Header{}, tls: config, ends: map[int]end{}}
+	for _, list := range []struct {
+		statuses []int
+		means    end
+	}{{o.FailedStatuses, failed}, {o.UnknownStatuses, unknown}} {
+		for _, status := range list.statuses {
+			if _, taken := p.ends[status]; taken || status < LeastStatus || status > MostStatus {
+				return nil, fmt.Errorf("the status %d is sorted twice, or not in %d to %d", status, LeastStatus, MostStatus)
+			}
+			p.ends[status] = list.means
+		}
+	}
 	for name, value := range o.Headers {
 		if err := CheckHeader(name); err != nil {
 			return nil, fmt.Errorf("headers: %w: leave it out", err)

@@ -9,6 +9,10 @@
 //	      timeout: 10s                        # 30s, if left out
 //	      headers:
 //	        Authorization: Bearer ${CHARGE_TOKEN}
+//	      unknown_statuses: [404]             # of these it is not known whether the tool ran
+//	      failed_statuses: [429]              # by these it says that it did not
+//	    success: result.status == "ok"        # CEL over the result; false: the tool failed,
+//	    error: result.message                 # and this says why
 //	    idempotent: false
 //	  - name: translate
 //	    activity:                             # any Temporal worker, in any language
@@ -39,6 +43,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/tool/httptool"
 )
 
@@ -57,14 +62,18 @@ type Spec struct {
 	Idempotent  bool            // may be run again after an attempt whose end is not known
 	HTTP        *HTTP           // how it is run: this,
 	Activity    *Activity       // or this; the other one is nil
-	Where       string          // "file:line:column" of the tool, for errors found later
+	// Answer tells from a result whether the tool did what was asked; nil if the file does not say.
+	Answer *policy.Answer `json:"-"`
+	Where  string         // "file:line:column" of the tool, for errors found later
 }
 
 // HTTP runs a tool by POST of its arguments to a URL.
 type HTTP struct {
-	URL     string            // http or https, without user, password or fragment
-	Timeout time.Duration     // in (0, MaxTimeout]
-	Headers map[string]string `json:"-"` // by canonical name, variables expanded: may hold secrets; nil if none
+	URL     string        // http or https, without user, password or fragment
+	Timeout time.Duration // in (0, MaxTimeout]
+	// FailedStatuses and UnknownStatuses sort answers otherwise than httptool does.
+	FailedStatuses, UnknownStatuses []int
+	Headers                         map[string]string `json:"-"` // by canonical name, variables expanded: may hold secrets; nil if none
 }
 
 // Activity runs a tool as an activity of its name on a task queue that other workers poll.
@@ -132,6 +141,7 @@ func readTool(m *yamlfile.Mapping, env func(string) (string, bool)) (spec Spec, 
 		spec.Schema = readSchema(v)
 	}
 	spec.Idempotent, _ = m.Field("idempotent").Bool()
+	spec.Answer = policy.ReadAnswer(m.Field("success"), m.Field("error"))
 
 	http, activity := m.Field("http"), m.Field("activity")
 	if http.Present() {
@@ -203,11 +213,33 @@ func readHTTP(m *yamlfile.Mapping, env func(string) (string, bool)) *HTTP {
 	if d, ok := m.Field("timeout").Duration(approval.Duration(MaxTimeout)); ok {
 		h.Timeout = d.Std()
 	}
+	taken := map[int]string{}
+	h.FailedStatuses = readStatuses(m.Field("failed_statuses"), taken)
+	h.UnknownStatuses = readStatuses(m.Field("unknown_statuses"), taken)
 	if headers := m.Field("headers"); headers.Present() {
 		h.Headers = readHeaders(headers.Mapping(), env)
 	}
 	m.Done()
 	return h
+}
+
+// readStatuses reads a list of HTTP statuses, each of which stands once in the lists of a tool.
+func readStatuses(v yamlfile.Value, taken map[int]string) []int {
+	entries, _ := v.List()
+	var statuses []int
+	for _, e := range entries {
+		status, ok := e.Int(httptool.LeastStatus, httptool.MostStatus)
+		if !ok {
+			continue
+		}
+		if first, there := taken[status]; there {
+			e.Problem(fmt.Sprintf("the status %d is sorted already", status), "keep one; the first is at "+first)
+			continue
+		}
+		taken[status] = e.Where()
+		statuses = append(statuses, status)
+	}
+	return statuses
 }
 
 // checkURL names what is wrong without showing the URL, which may hold secrets.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,13 @@ func TestParseRefuses(t *testing.T) {
 		"not a yes": {tool("http: {url: http://h/}, idempotent: yes"), "idempotent is text, must be true or false"},
 		"too long":  {tool("http: {url: http://h/}, description: " + strings.Repeat("x", 4097)), "the description is too long; use at most 4096 bytes"},
 
+		"a status twice":        {web("failed_statuses: [429, 503], unknown_statuses: [404, 429]"), "t:2:91: the status 429 is sorted already; keep one; the first is at t:2:56"},
+		"no answer's status":    {web("unknown_statuses: [199]"), "write a whole number from 200 to 599"},
+		"statuses as a text":    {web("failed_statuses: 4xx"), "failed_statuses is text, must be a list"},
+		"statuses elsewhere":    {tool("activity: {task_queue: q, failed_statuses: [429]}"), `unknown field "failed_statuses"`},
+		"success, misspelt":     {tool("success: reslt.ok, http: {url: http://h/}"), `t:2:22: the condition knows no "reslt"; did you mean "result"?`},
+		"error without success": {tool("error: result.x, activity: {task_queue: q}"), "there is no success"},
+
 		"no queue":              {tool("activity: {}"), "t:2:23: task_queue is missing; name the task queue that the tool's workers poll"},
 		"an empty queue":        {tool(`activity: {task_queue: ""}`), "task_queue"},
 		"Pawl's own queue":      {tool("activity: {task_queue: pawl}"), "this task queue is Pawl's own; name the one"},
@@ -120,7 +128,7 @@ func TestParseRefuses(t *testing.T) {
 
 		"no url":           {tool("http: {}"), "t:2:19: url is missing"},
 		"http is empty":    {tool("http: "), "http is empty, must be a mapping"},
-		"unknown of http":  {web("method: PUT"), `unknown field "method"; the fields here are url, timeout, headers`},
+		"unknown of http":  {web("method: PUT"), `unknown field "method"; the fields here are url, timeout, failed_statuses, unknown_statuses, headers`},
 		"too slow":         {web("timeout: 61m"), "timeout is out of bounds; it must be more than 0 and at most 1h"},
 		"no time":          {web("timeout: 0"), "timeout is out of bounds"},
 		"file url":         {url("file:///hush"), "url is neither http nor https"},
@@ -208,5 +216,32 @@ func TestLoad(t *testing.T) {
 	}
 	if specs, err := toolfile.Load(path, nil); err != nil || len(specs) != 0 {
 		t.Errorf("no tools: %v, %v", specs, err)
+	}
+}
+
+func TestParseAnswers(t *testing.T) {
+	specs, err := toolfile.Parse("t", []byte(`tools:
+- {name: a, success: result.ok, error: result.why, http: {url: "http://h/", failed_statuses: [429], unknown_statuses: [404, 410]}}
+- name: b
+  success: |
+    result.status == "done" &&
+    result.count > 0
+  activity: {task_queue: q}
+- {name: c, activity: {task_queue: q}}
+`), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := specs[0].HTTP; !slices.Equal(h.FailedStatuses, []int{429}) || !slices.Equal(h.UnknownStatuses, []int{404, 410}) {
+		t.Errorf("statuses: %+v", h)
+	}
+	if err := specs[0].Answer.Judge([]byte(`{"ok":false,"why":"no"}`)); err == nil || err.Error() != "no" {
+		t.Errorf("a: %v", err)
+	}
+	if err := specs[1].Answer.Judge([]byte(`{"status":"done","count":1}`)); err != nil {
+		t.Errorf("b: %v", err)
+	}
+	if specs[2].Answer != nil {
+		t.Errorf("c: %v", specs[2].Answer)
 	}
 }
