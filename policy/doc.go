@@ -4,10 +4,9 @@
 //
 // # Who may run without asking
 //
-// Only auto_approve: true, audit: true, an entry of allow: and unmatched: allow let a call run. A
-// rule with none of these needs approval, whether or not it says require_approval: true. Two words
-// that differ are an error, and so is require_approval: false by itself: some would read it as "may
-// run" and some as "not decided here", so it must say which.
+// Only auto_approve: true, audit: true, require_approval: false, an entry of allow: and
+// unmatched: allow let a call run. A rule with none of these needs approval, whether or not it says
+// require_approval: true. Two words that differ are an error.
 //
 // # What can't be told
 //

@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -164,8 +163,7 @@ func (l *layer) explain(tool string, hits []hit, tried map[*rule]string) LayerSa
 			near = append(near, OtherRule{*r.ref(), whyNot + hides})
 		case r.form == formUnmatched, r.form == formClassify:
 			near = append(near, OtherRule{*r.ref(), "a rule of this layer is about the call"})
-		case r.names == nil ||
-			slices.ContainsFunc(r.names, func(n string) bool { return glob(n).match(tool) }):
+		case r.names == nil || r.about(tool):
 			near = append(near, OtherRule{*r.ref(), "a rule that goes before it counts" + hides})
 		default:
 			far = append(far, OtherRule{*r.ref(), OtherTools})

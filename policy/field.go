@@ -177,7 +177,7 @@ func (f *field) compare(readings []any) (match, typed bool) {
 		for _, want := range f.values {
 			if pattern, ok := want.(glob); ok {
 				text, isText := v.(string)
-				match, typed = match || isText && pattern.match(text), typed || isText
+				match, typed = match || isText && pattern.match(plain(text)), typed || isText
 				continue
 			}
 			match = match || v == want
@@ -214,20 +214,24 @@ func (f *field) inOrder(n float64) bool {
 	return false
 }
 
-// inTexts looks for the words, without case, in the texts of one argument or in every text. With
-// absent one of them suffices, and keys of objects count, too; else there must be a word in each.
+// inTexts looks for the words, without case, in the texts of one argument or in every value. With
+// absent one of them suffices, or what they say one after the other, and keys of objects count, too;
+// else there must be a word in each.
 func (f *field) inTexts(in *input, texts []string, absent bool) bool {
 	has := func(s string) bool {
 		return slices.ContainsFunc(f.words, func(w string) bool { return strings.Contains(s, w) })
 	}
-	values := foldAll(texts)
-	if f.name == "" {
-		values = in.foldedValues()
+	switch {
+	case f.name != "" && absent:
+		return slices.ContainsFunc(foldAll(texts), has)
+	case f.name != "":
+		return all(foldAll(texts), has)
+	case absent:
+		_, line := in.line() // all values are in it
+		return has(line) || slices.ContainsFunc(in.foldedKeys(), has)
 	}
-	if absent {
-		return slices.ContainsFunc(values, has) || f.name == "" && slices.ContainsFunc(in.foldedKeys(), has)
-	}
-	return all(values, has)
+	others := in.rawTexts().plain
+	return all(in.foldedValues(), has) && (len(others) == 0 || all(others, has))
 }
 
 // all reports whether there are texts, and each is as is says.

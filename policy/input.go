@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -26,6 +28,7 @@ type input struct {
 	raw      texts // see rawTexts
 
 	values, keys []string            // see foldedValues and foldedKeys; nil: not folded yet
+	inLine       *[2]string          // see line; nil: not read yet
 	names        map[string][]string // see argNames; nil: not gathered yet
 
 	pathsRead bool
@@ -68,14 +71,14 @@ func decodeArgs(doc json.RawMessage) (map[string]any, error) {
 type texts struct {
 	values []string
 	keys   []string // of objects
-	plain  []string // numbers, true and false, as JSON writes them
+	plain  []string // all else: numbers, true, false and null, as JSON writes them, and {} and []
 }
 
 // rawTexts returns the texts in the arguments. They are gathered once for all rules.
 func (in *input) rawTexts() *texts {
 	if !in.gathered {
 		in.gathered = true
-		if args, err := in.arguments(); err == nil {
+		if args, err := in.arguments(); err == nil && len(args) > 0 {
 			in.raw.gather(args)
 		}
 	}
@@ -90,15 +93,68 @@ func (t *texts) gather(v any) {
 		t.plain = append(t.plain, asJSON(v))
 	case bool:
 		t.plain = append(t.plain, strconv.FormatBool(v))
+	case nil:
+		t.plain = append(t.plain, "null")
 	case []any:
+		if len(v) == 0 {
+			t.plain = append(t.plain, "[]")
+		}
 		for _, e := range v {
 			t.gather(e)
 		}
 	case map[string]any:
+		if len(v) == 0 {
+			t.plain = append(t.plain, "{}")
+		}
 		for k, e := range v {
 			t.keys = append(t.keys, k)
 			t.gather(e)
 		}
+	}
+}
+
+// line returns what all values in the arguments say, one after the other, and the same folded:
+// numbers as they are written, and True, False and None, which other tools look for. It is read once
+// for all rules.
+func (in *input) line() (plain, folded string) {
+	if in.inLine == nil {
+		line := strings.Join(valuesOf(in.call.Args), " ")
+		in.inLine = &[2]string{line, strictjson.Fold(line)}
+	}
+	return in.inLine[0], in.inLine[1]
+}
+
+// valuesOf are the values in a document, in its order and at any depth, without the keys.
+func valuesOf(doc json.RawMessage) (values []string) {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber()
+	var objects []bool // whether each value that is open is an object
+	key := false       // whether a key comes next, or the object ends
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return values
+		}
+		wasKey := false
+		switch v := token.(type) {
+		case json.Delim:
+			if v == '{' || v == '[' {
+				objects, key = append(objects, v == '{'), v == '{'
+				continue
+			}
+			objects = objects[:len(objects)-1]
+		case string:
+			if wasKey = key; !key {
+				values = append(values, v)
+			}
+		case json.Number:
+			values = append(values, v.String())
+		case bool:
+			values = append(values, map[bool]string{true: "True", false: "False"}[v])
+		case nil:
+			values = append(values, "None")
+		}
+		key = !wasKey && len(objects) > 0 && objects[len(objects)-1]
 	}
 }
 

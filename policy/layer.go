@@ -17,6 +17,7 @@ type layer struct {
 	applies *matcher // nil: to every call
 	observe bool     // it decides nothing
 	timeout approval.Duration
+	noTime  bool // the file's timeout is 0; see denyAtOnce
 	redact  []string
 	shows   bool // well-known secrets are not hidden for its part
 	groups  bool // it says who is in groups
@@ -90,12 +91,13 @@ func (r *reader) readLayer(f File) *layer {
 			r.observing = append(r.observing, v)
 		}
 	}
-	l.timeout = defaultTimeout(m)
+	l.readTimeout(m)
 	l.redact = readRedactions(m)
 	l.shows = readRedactValues(m.Field("redact_values"))
 	r.readGroups(m.Field("groups"))
 	r.readClassifier(m)
 	r.readUnmatched(m.Field("unmatched"))
+	noteUnmatched(m)
 	r.readRules(m.Field("rules"))
 	r.readSections(m)
 	l.decisions = readDecisions(m.Field("decisions"))
@@ -168,17 +170,31 @@ func appliesTo(v yamlfile.Value) *matcher {
 	return out
 }
 
-// defaultTimeout reads the layer's timeout under either of its names.
-func defaultTimeout(m *yamlfile.Mapping) approval.Duration {
+// readTimeout reads the layer's timeout under either of its names.
+func (l *layer) readTimeout(m *yamlfile.Mapping) {
 	own, other := m.Field("default_timeout"), m.Field("approval_timeout_seconds")
 	if own.Present() && other.Present() {
 		other.Problem("approval_timeout_seconds and default_timeout mean the same", "keep one")
 	}
-	timeout, given := own.Duration(approval.MaxTimeout)
-	if !given {
-		timeout, _ = other.Duration(approval.MaxTimeout)
+	if !own.Present() {
+		own = other
 	}
-	return timeout
+	if l.noTime = own.IsZero(); l.noTime {
+		own.Warn("a timeout of 0 leaves nobody time to approve: rules that ask, and state none, deny",
+			"write how long people have: 30m")
+		return
+	}
+	l.timeout, _ = own.Duration(approval.MaxTimeout)
+}
+
+// noteUnmatched tells those who bring a file along from a tool that denies what no entry matches.
+func noteUnmatched(m *yamlfile.Mapping) {
+	sections := slices.ContainsFunc([]form{formDeny, formRequire, formAllow},
+		func(f form) bool { return m.Has(string(f)) })
+	if sections && m.Has("policy_name") && !m.Has("unmatched") {
+		m.Warn("what no entry matches asks people; the tools that this form comes from deny it",
+			`write "unmatched: deny" to deny it, too, or "unmatched: require_approval"`)
+	}
 }
 
 func (r *reader) readUnmatched(v yamlfile.Value) {

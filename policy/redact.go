@@ -12,7 +12,7 @@ import (
 // redactsAnyway reports whether the rule hides fields of the tool's calls though it does not count.
 func (r *rule) redactsAnyway(tool string) bool {
 	return len(r.redact) > 0 &&
-		slices.ContainsFunc(r.names, func(n string) bool { return n != "*" && glob(n).match(tool) })
+		slices.ContainsFunc(r.names, func(n string) bool { return n != "*" && r.takes(glob(n), tool) })
 }
 
 // addHitRedactions adds what rules that count hide.

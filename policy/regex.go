@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
@@ -166,9 +167,10 @@ func reaches(re *syntax.Regexp, edge syntax.Op) bool {
 	return false
 }
 
-// search looks for the expressions in the texts of one argument, or in every text. With absent one
-// of them suffices, and names of fields, numbers, true and false count, too; else every text must
-// match one. It says what matched or did not, or why that can't be told.
+// search looks for the expressions in the texts of one argument, or in every value. With absent one
+// of them suffices, or what they say one after the other, and names of fields count, too; else every
+// value must match one, and there must be a text. It says what matched or did not, or why that can't
+// be told.
 func (f *field) search(in *input, texts []string, absent bool) (held bool, say, problem string) {
 	type kind struct {
 		name  string
@@ -177,10 +179,12 @@ func (f *field) search(in *input, texts []string, absent bool) (held bool, say, 
 	kinds := []kind{{"the argument " + approval.Display(f.name, 80), texts}}
 	if f.name == "" {
 		w := in.rawTexts()
-		kinds = []kind{{"a text in the arguments", w.values}}
+		kinds = []kind{{"a text in the arguments", w.values}, {"a number, true or false in the arguments", w.plain}}
 		if absent {
-			kinds = append(kinds, kind{"the name of a field", w.keys},
-				kind{"a number, true or false in the arguments", w.plain})
+			kinds = append(kinds, kind{"the name of a field", w.keys})
+			if line, _ := in.line(); line != "" {
+				kinds = append(kinds, kind{"what the arguments say together", []string{line}})
+			}
 		}
 	}
 	var bytes, count uint64
@@ -207,37 +211,62 @@ func (f *field) search(in *input, texts []string, absent bool) (held bool, say, 
 			}
 		}
 	}
-	if !absent {
-		return f.matchesAll(kinds[0].texts)
+	if absent {
+		return false, "nothing in the arguments matches", ""
 	}
-	return false, "nothing in the arguments matches", ""
-}
-
-func (f *field) matchesAll(texts []string) (held bool, say, problem string) {
-	some := func(text string) bool {
-		return slices.ContainsFunc(f.patterns, func(p *pattern) bool { return p.matches(text, false) })
-	}
-	switch {
-	case all(texts, some):
-		say = "each of its texts matches"
-		if f.name == "" {
-			say = "every text in the arguments matches"
+	for i, k := range kinds {
+		if i == 0 && len(k.texts) == 0 {
+			return false, "there is no text in the arguments", ""
 		}
-		return true, say, ""
-	case len(texts) == 0:
-		return false, "there is no text in the arguments", ""
+		for _, text := range k.texts {
+			if !slices.ContainsFunc(f.patterns, func(p *pattern) bool { return p.matches(text, false) }) {
+				return false, k.name + " does not match", ""
+			}
+		}
 	}
-	return false, "a text does not match", ""
+	if f.name != "" {
+		return true, "each of its texts matches", ""
+	}
+	return true, "every value in the arguments matches", ""
 }
 
-// matches: where a match is not wished for, $ stands before a line break at the end, too, as it
-// does in other languages.
+// matches reports whether the expression matches a text as RE2 reads it, with absent or as another
+// language does, and without absent as RE2 and others do. In some languages blanks are all of
+// Unicode's, and so are digits and letters, and $ stands before a line break at the end, too.
 func (p *pattern) matches(text string, absent bool) bool {
-	if p.re.MatchString(text) {
+	found := p.re.MatchString(text)
+	blanks := strings.Map(asBlank, text)
+	if !absent {
+		return found && (blanks == text || p.re.MatchString(blanks))
+	}
+	if found || blanks != text && p.re.MatchString(blanks) {
+		return true
+	}
+	if ascii := strings.Map(asASCII, blanks); ascii != blanks && p.re.MatchString(ascii) {
 		return true
 	}
 	line, cut := strings.CutSuffix(text, "\n")
-	return absent && cut && p.re.MatchString(line)
+	return cut && p.re.MatchString(line)
+}
+
+// asBlank makes a space of what is one in other languages only.
+func asBlank(r rune) rune {
+	if r == '\v' || r >= 0x1c && r <= 0x1f || r > unicode.MaxASCII && unicode.IsSpace(r) {
+		return ' '
+	}
+	return r
+}
+
+// asASCII makes a digit or letter of what is one in other languages only.
+func asASCII(r rune) rune {
+	switch {
+	case r <= unicode.MaxASCII:
+	case unicode.IsDigit(r):
+		return '0'
+	case unicode.IsLetter(r):
+		return 'x'
+	}
+	return r
 }
 
 // asJSON is a number as JSON writes it.

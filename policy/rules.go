@@ -72,7 +72,10 @@ func (r *reader) readConditions(m *yamlfile.Mapping, made *rule) {
 
 // readTerms reads what every form of rule can say beside whom it is for.
 func (r *reader) readTerms(m *yamlfile.Mapping, made *rule) {
-	if t, given := m.Field("timeout").Duration(approval.MaxTimeout); given {
+	own := m.Field("timeout")
+	if own.IsZero() || !own.Present() && r.layer.noTime {
+		r.denyAtOnce(own, made)
+	} else if t, given := own.Duration(approval.MaxTimeout); given {
 		made.timeout, made.ownTimeout = t, true
 	}
 	made.validFor, _ = m.Field("valid_for").Duration(approval.MaxTimeout)
@@ -80,6 +83,15 @@ func (r *reader) readTerms(m *yamlfile.Mapping, made *rule) {
 	made.redact = readRedactions(m)
 	made.collapse = readCollapse(m.Field("collapse"), made.kind)
 	r.readRequirement(m, made)
+}
+
+// denyAtOnce reads a timeout of 0, as other tools do: nobody has time to approve, so the rule denies.
+func (r *reader) denyAtOnce(v yamlfile.Value, made *rule) {
+	if made.kind != approval.VerdictRequire {
+		return
+	}
+	made.kind = approval.VerdictDeny
+	v.Warn("a timeout of 0 leaves nobody time to approve: such calls are denied", "write deny: true, which says so")
 }
 
 func readCollapse(v yamlfile.Value, kind approval.VerdictKind) bool {
@@ -235,9 +247,14 @@ func readKind(m *yamlfile.Mapping, made *rule) {
 		said, made.kind = word.name, word.kind
 		made.audited = made.audited || word.name == "audit"
 	}
-	if no, ok := require.Bool(); ok && !no && said == "" {
-		require.Problem("require_approval: false does not say that the tool may run",
-			"write auto_approve: true if it may run without asking; else remove the line")
+	switch asks, ok := require.Bool(); {
+	case !ok || asks || said != "":
+	case m.Has("auto_approve"):
+		require.Problem("the rule says both require_approval: false and auto_approve: false", "keep one")
+	default:
+		made.kind = approval.VerdictAllow
+		require.Warn("require_approval: false lets the tool run without asking",
+			"write auto_approve: true, which says so; or remove the line, and people are asked")
 	}
 }
 
@@ -246,7 +263,7 @@ func readRisk(v yamlfile.Value) approval.Risk {
 	if !ok {
 		return ""
 	}
-	risk, err := approval.ParseRisk(text)
+	risk, err := approval.ParseRisk(strings.ToLower(text))
 	if err != nil {
 		v.Problem("risk_level is not a level", "use low, medium, high or critical")
 	}

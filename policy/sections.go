@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,8 +76,11 @@ func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.Verdic
 	}
 	made := r.newRule(v, into.form, names(tools))
 	made.kind, made.absent = kind, kind != approval.VerdictAllow
-	if m.Present() {
+	switch {
+	case m.Present():
 		r.readEntryFields(m, made)
+	case r.layer.noTime:
+		r.denyAtOnce(v, made)
 	}
 	for _, t := range tools {
 		into.add(t.name, made)
@@ -96,13 +100,16 @@ func (r *reader) readEntry(into *section, v yamlfile.Value, kind approval.Verdic
 // alwaysHeld returns an entry that takes every call of the tools before others have a say.
 func (r *reader) alwaysHeld(tool string, before []section) *rule {
 	for i := range before {
-		for _, made := range before[i].exact[tool] {
-			if !made.conditional() {
-				return made
+		for name := range above(capability(tool)) {
+			for _, made := range before[i].exact[name] {
+				if !made.conditional() {
+					return made
+				}
 			}
 		}
 		for _, g := range before[i].globs[:min(len(before[i].globs), maxPatterns)] {
-			if !g.rule.conditional() && g.glob.covers(glob(tool), &r.compareSteps) {
+			if !g.rule.conditional() && (g.glob.covers(glob(tool), &r.compareSteps) ||
+				(g.glob+".*").covers(glob(tool), &r.compareSteps)) {
 				return g.rule
 			}
 		}
@@ -127,7 +134,9 @@ func (r *reader) readEntryFields(m *yamlfile.Mapping, made *rule) {
 		if m.Has("timeout") {
 			other.Problem("approval_timeout_seconds and timeout mean the same", "keep one")
 		}
-		if t, ok := other.Duration(approval.MaxTimeout); ok {
+		if other.IsZero() {
+			r.denyAtOnce(other, made)
+		} else if t, ok := other.Duration(approval.MaxTimeout); ok {
 			made.timeout, made.ownTimeout = t, true
 		}
 	}
@@ -178,7 +187,7 @@ func (r *reader) readTexts(m *yamlfile.Mapping, name string, made *rule) {
 	}
 	for _, word := range []string{"contains", "match_keywords"} {
 		if v := m.Field(word); v.Present() {
-			f := readContains(word, v)
+			f := readContains(word, v, made.kind == approval.VerdictAllow)
 			add(f, len(f.words) > 0)
 		}
 	}
@@ -266,12 +275,16 @@ func boundBelow(m *yamlfile.Mapping, fields []field) {
 	}
 }
 
-func readContains(word string, v yamlfile.Value) field {
+func readContains(word string, v yamlfile.Value, allows bool) field {
 	f := field{text: word, op: containsWord}
 	var shown []string
 	for _, e := range oneOrMore(v) {
 		if text, ok := e.Lines(); ok {
 			f.words = append(f.words, strictjson.Fold(text))
+			// Some tools look in a form of the arguments that has each backslash doubled.
+			if single := strings.ReplaceAll(text, `\\`, `\`); !allows && single != text {
+				f.words = append(f.words, strictjson.Fold(single))
+			}
 			shown = append(shown, strconv.Quote(approval.Display(text, 40)))
 		}
 	}
@@ -305,20 +318,35 @@ func readField(e yamlfile.Entry, allows bool) (field, bool) {
 		if !ok {
 			return f, false
 		}
-		if s, isText := value.(string); isText && strings.Contains(s, "*") {
-			if allows {
-				v.Problem("a value with * allows nothing for sure: patterns are for deny and require_approval",
-					`write the values out, as a list, or a condition: when: args.FIELD.startsWith("…")`)
-				return f, false
-			}
-			value = glob(s)
+		s, isText := value.(string)
+		switch {
+		case isText && !allows:
+			f.values = append(f.values, looseValues(s)...)
+		case strings.Contains(s, "*"):
+			v.Problem("a value with * allows nothing for sure: patterns are for deny and require_approval",
+				`write the values out, as a list, or a condition: when: args.FIELD.startsWith("…")`)
+			return f, false
+		default:
+			f.values = append(f.values, value)
 		}
-		f.values = append(f.values, value)
 		shown = append(shown, text)
 	}
 	f.text = e.Name + " " + firstFew(shown)
 	return f, len(f.values) > 0
 }
+
+// looseValues are the patterns for a text that deny or require_approval compares with: as it is and,
+// since some tools know [abc] for one of several characters, with any one there. Neither case nor
+// blanks around it matter.
+func looseValues(text string) []any {
+	values := []any{glob(plain(text))}
+	if any := characterClass.ReplaceAllString(text, "?"); any != text {
+		values = append(values, glob(plain(any)))
+	}
+	return values
+}
+
+var characterClass = regexp.MustCompile(`\[[^\]]+\]`)
 
 func readScalar(v yamlfile.Value) (value any, text string, ok bool) {
 	switch {

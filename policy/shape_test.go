@@ -107,8 +107,14 @@ func TestValuesWithStars(t *testing.T) {
 		"tool_name: 'admin_*'":         {`{"args":{"tool_name":"admin_reset"}}`, approval.VerdictDeny},
 		"tool_name: 'admin_*' ":        {`{"args":{"tool_name":"reset"}}`, approval.VerdictRequire},
 		"environment: '*'":             {`{"args":{"environment":"any"}}`, approval.VerdictDeny},
-		"environment: 'prod*' ":        {`{"args":{"environment":7}}`, approval.VerdictDeny}, // another type
-		"environment: 'what?'":         {`{"args":{"environment":"whats"}}`, approval.VerdictRequire},
+		"environment: 'prod*' ":        {`{"args":{"environment":7}}`, approval.VerdictDeny},       // another type
+		"environment: 'what?'":         {`{"args":{"environment":"whats"}}`, approval.VerdictDeny}, // other tools take ? so
+		"environment: 'what?' ":        {`{"args":{"environment":"what"}}`, approval.VerdictRequire},
+		"environment: '[pl]rod'":       {`{"args":{"environment":"prod"}}`, approval.VerdictDeny}, // and [abc]
+		"environment: '[pl]rod' ":      {`{"args":{"environment":"[pl]rod"}}`, approval.VerdictDeny},
+		"environment: prod":            {`{"args":{"environment":" PROD"}}`, approval.VerdictDeny},
+		"environment: prod ":           {`{"labels":{"environment":"Prod "}}`, approval.VerdictDeny},
+		"environment: prod  ":          {`{"args":{"environment":"prods"}}`, approval.VerdictRequire},
 		"environment: ['x*', 'what?']": {`{"args":{"environment":"what?"}}`, approval.VerdictDeny},
 	} {
 		set := compile(t, file("p.yaml", "deny: [{capability: t, "+entry+"}]"))

@@ -18,7 +18,7 @@ import (
 const (
 	patience = 5 * time.Minute // bounds an installation; it usually takes a minute
 
-	advice = "the test of the API's contract needs Python 3.10 or newer with venv, " +
+	advice = "the tests of the API's contract and of other tools' policies need Python 3.10 or newer with venv, " +
 		"and a package index that answers"
 )
 

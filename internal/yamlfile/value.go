@@ -130,6 +130,15 @@ func (v Value) IsBool() bool {
 // IsList reports whether the value is a list.
 func (v Value) IsList() bool { return v.Present() && v.node.Kind == yaml.SequenceNode }
 
+// IsZero reports whether the value is the number 0.
+func (v Value) IsZero() bool {
+	if !v.IsNumber() {
+		return false
+	}
+	n, err := strconv.ParseFloat(v.node.Value, 64)
+	return err == nil && n == 0
+}
+
 // Text reads one line of text. Numbers, true and false are not text without quotes. Empty text and
 // control characters are problems.
 func (v Value) Text() (string, bool) { return v.text(false) }
