@@ -37,6 +37,7 @@ type Activities struct {
 		store.Catalogue
 		store.Callers
 		store.KeyReader
+		Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error)
 	}
 	// StoreID is the Store's ID. Only decisions that were signed for it count as signed.
 	StoreID string
@@ -50,7 +51,7 @@ type Activities struct {
 	Ordinary bool
 
 	// Decisions says which decisions count for every call; what a policy says can only be stricter.
-	// Empty means approval.DecisionsAny.
+	// Empty: any where one approval is enough, and signed ones where several people are asked.
 	Decisions approval.Decisions
 
 	// SearchAttributes says that the namespace has the Pawl* attributes. Workflows learn it from

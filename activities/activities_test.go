@@ -59,7 +59,7 @@ func setup(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.acts = &activities.Activities{Store: b.store, StoreID: "store-1", Tools: registry, Logger: slog.New(slog.DiscardHandler), Policy: verdict{
+	b.acts = &activities.Activities{Decisions: approval.DecisionsAny, Store: b.store, StoreID: "store-1", Tools: registry, Logger: slog.New(slog.DiscardHandler), Policy: verdict{
 		Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout, ValidFor: approval.DefaultValidFor,
 	}}
 	var suite testsuite.WorkflowTestSuite

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,12 +35,24 @@ func (a *Activities) evaluate(call approval.Call, now time.Time) (approval.Verdi
 	} else {
 		verdict = a.Policy.Evaluate(call, now)
 	}
-	if verdict.Requirement != nil && a.Decisions == approval.DecisionsSigned {
+	if verdict.Requirement != nil {
 		r := *verdict.Requirement
-		r.Decisions = approval.DecisionsSigned
+		r.Decisions = a.counting(r)
 		verdict.Requirement = &r
 	}
 	return verdict, version
+}
+
+// counting says which decisions count for a call. Where several people are asked, and neither policy
+// nor worker says, these are signed ones: else one person could be all of them.
+func (a *Activities) counting(r approval.Requirement) approval.Decisions {
+	switch {
+	case a.Decisions == approval.DecisionsSigned:
+		return approval.DecisionsSigned
+	case r.Decisions == "" && r.AsksSeveral():
+		return cmp.Or(a.Decisions, approval.DecisionsSigned)
+	}
+	return r.Decisions
 }
 
 // refresh takes up the policy that is active now. One that follows no store always is.

@@ -96,7 +96,11 @@ func TestClaimJudgesByTheActivePolicy(t *testing.T) {
 		"three people":           {[]string{"rules: [{tool: pay, approvals: [{count: 3}]}]"}, more, "approvals: 1 → 3"},
 		"a group":                {[]string{"rules: [{tool: pay, approvals: [{group: sre}]}]"}, more, "approvals by sre: 0 → 1"},
 		"a group, by a layer":    {[]string{askOne, "rules: [{tool: pay, approvals: [{group: sre, count: 2}]}]"}, more, "approvals by sre: 0 → 2"},
-		"signed decisions":       {[]string{"rules: [{tool: pay, decisions: signed}]"}, more, "signed: false → true"},
+		"signed decisions":       {[]string{"rules: [{tool: pay, decisions: signed}]"}, more, "decisions: not said → signed"},
+		"a second stage":         {[]string{"rules: [{tool: pay, stages: [{name: a, approvals: 1}, {name: b, approvals: 1}]}]"}, more, "stage b: none → 1 approval"},
+		"a reason":               {[]string{"rules: [{tool: pay, require_reason: true}]"}, more, "require_reason: false → true"},
+		"more rejections":        {[]string{"rules: [{tool: pay, deny_count: 3}]"}, claimed, ""},
+		"who asked may approve":  {[]string{"rules: [{tool: pay, self_approval: true}]"}, claimed, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)

@@ -30,11 +30,13 @@ type ClaimInput struct {
 
 // ClaimResult says whether a call may run. If Outcome is not nil the call has ended so, as the
 // store holds it, redacted. If Requirement is not nil the call does not run yet: it takes that much
-// now, and its decisions are counted again.
+// now, and its decisions are counted again. So they are if there are Rejections: these are on record
+// and not among the votes, and with them the call is not approved yet.
 type ClaimResult struct {
 	Outcome     *approval.Outcome
 	Requirement *approval.Requirement `json:",omitempty"`
 	Revision    int64                 `json:",omitempty"` // that of Requirement
+	Rejections  []approval.Decision   `json:",omitempty"`
 	// Of a call that may run: the permit and, as the store holds it, the decision that it was given
 	// for. An earlier claim of the same approval, whose workflow task was lost, has another time.
 	Permit   Permit
@@ -42,11 +44,14 @@ type ClaimResult struct {
 	Votes    []approval.Decision  `json:",omitempty"` // as the store holds them, unless the call waits on
 }
 
+// WaitsOn reports whether the call goes on waiting for people.
+func (r ClaimResult) WaitsOn() bool { return r.Requirement != nil || len(r.Rejections) > 0 }
+
 // Claim is JudgeAndClaim for calls that were admitted before there was one. Their workflows know no
 // way back to waiting: what the policy demands by now blocks them.
 func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, error) {
 	res, err := a.judgeAndClaim(ctx, &in)
-	if err != nil || res.Requirement == nil {
+	if err != nil || !res.WaitsOn() {
 		return res, err
 	}
 	return a.endUnclaimed(ctx, in, serverNow(ctx, in.Now), approval.StatusBlocked, approval.SettledDeny,
@@ -71,7 +76,11 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	case record.Revision > in.Revision:
 		return tightened(record), nil
 	}
-	votes, by, why, err := a.approved(ctx, record, in.Votes)
+	rejections, sent, err := a.sent(ctx, in.ID)
+	if err != nil {
+		return ClaimResult{}, err
+	}
+	votes, by, why, err := a.approved(ctx, record, in.Votes, rejections)
 	validFor := record.Verdict.GoodFor(record.View.Execution)
 	switch {
 	case err != nil:
@@ -79,6 +88,10 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	case why != "":
 		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny,
 			approval.CodeUntrusted, why+"; nothing ran")
+	case by == nil:
+		return ClaimResult{Rejections: uncounted(rejections, in.Votes)}, nil
+	case by.Kind == approval.Reject:
+		return a.endRejected(ctx, *in, now, uncounted(rejections, in.Votes), *by)
 	case now.After(by.At.Add(validFor)):
 		return a.endUnclaimed(ctx, *in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
 			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", validFor))
@@ -100,7 +113,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	r := in.redactor()
 	claiming := store.ClaimParams{
 		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: by.At.Add(validFor), Queue: in.Queue,
-		Revision: record.Revision, Policy: version,
+		Revision: record.Revision, Sent: sent, Policy: version,
 		Votes: shown(r, votes), Decision: redactSettlement(r, by.Settlement()),
 	}
 	if claiming.Evidence, err = evidence(votes); err != nil {
@@ -115,9 +128,6 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	}
 	claiming.Entries = append(claiming.Entries, entry)
 	record, err = a.Store.Claim(ctx, claiming)
-	if rejected, ok := errors.AsType[*store.RejectedError](err); ok {
-		return a.endRejected(ctx, *in, now, rejected.Rejection)
-	}
 	if err != nil {
 		return ClaimResult{}, err
 	}
@@ -153,18 +163,15 @@ func (a *Activities) endUnclaimed(ctx context.Context, in ClaimInput, at time.Ti
 		approval.Settlement{Kind: kind, By: "pawl", At: at})
 }
 
-// endRejected ends a call whose rejection is on record, though its workflow did not count it. From
-// then on the rejection is one of the call's votes: whoever sent it is told that it counted.
+// endRejected ends a call whose rejections are on record, though its workflow did not count them. From
+// then on they are among the call's votes: whoever sent them is told that they counted.
 func (a *Activities) endRejected(
-	ctx context.Context, in ClaimInput, at time.Time, sent audit.Sent,
+	ctx context.Context, in ClaimInput, at time.Time, missed []approval.Decision, by approval.Decision,
 ) (ClaimResult, error) {
-	vote := approval.Decision{ // whoever it was, nothing is signed
-		ID: sent.DecisionID, Kind: approval.Reject, Reviewer: sent.Reviewer, Channel: sent.Channel,
-		Method: sent.Method, At: sent.At,
-	}
-	in.Votes = append(slices.Clip(in.Votes), vote)
-	why := &approval.CallError{Code: approval.CodeRejected, Message: sent.Reviewer + " rejected the call"}
-	return a.endClaim(ctx, in, at, approval.StatusRejected, why, *vote.Settlement())
+	last := slices.IndexFunc(missed, func(d approval.Decision) bool { return d.ID == by.ID })
+	in.Votes = append(slices.Clip(in.Votes), missed[:last+1]...)
+	why := &approval.CallError{Code: approval.CodeRejected, Message: by.Reviewer + " rejected the call"}
+	return a.endClaim(ctx, in, at, approval.StatusRejected, why, *by.Settlement())
 }
 
 func (a *Activities) endClaim(ctx context.Context, in ClaimInput, at time.Time,

@@ -97,26 +97,31 @@ func envelopes(votes []approval.Decision) []json.RawMessage {
 }
 
 // approved counts the workflow's votes again, by what the store says the call requires: a workflow
-// may be anybody's. It returns the votes and the one that settled the call, or why the call is not
-// approved.
+// may be anybody's. It counts the rejections that are on record, too, whether or not the workflow has
+// counted them. It returns the votes and the one that settled the call, none where it waits because
+// of those rejections, or why the call is not approved.
 func (a *Activities) approved(
-	ctx context.Context, r store.Record, votes []approval.Decision,
+	ctx context.Context, r store.Record, votes, rejections []approval.Decision,
 ) (counted []approval.Decision, by *approval.Decision, why string, err error) {
 	votes, doubts, err := a.believed(ctx, r.View.ID, r.View.Digest, votes)
 	switch {
 	case err != nil:
 		return nil, nil, "", err
-	case len(doubts) > 0:
-		return nil, nil, "a decision that was counted is not trusted: " + doubts[0].Error(), nil
 	case r.View.Requirement == nil:
 		return nil, nil, "nobody was asked to approve the call", nil
 	}
-	tally, refused := ballot.Count(ballot.RulesOf(r.View), votes)
-	if len(refused) > 0 {
+	tally, refused := ballot.Recount(ballot.RulesOf(r.View), votes, rejections)
+	missed := len(uncounted(rejections, votes)) > 0
+	switch by = tally.Settled(); {
+	case missed && by != nil && by.Kind == approval.Reject:
+		return nil, by, "", nil
+	case len(doubts) > 0:
+		return nil, nil, "a decision that was counted is not trusted: " + doubts[0].Error(), nil
+	case len(refused) > 0:
 		return nil, nil, "a decision that was counted does not count: " + refused[0].Message, nil
-	}
-	by = tally.Settled()
-	if by == nil || by.Kind != approval.Approve {
+	case missed && by == nil:
+		return nil, nil, "", nil
+	case by == nil || by.Kind != approval.Approve:
 		return nil, nil, "too few have approved the call", nil
 	}
 	return tally.Votes(), by, "", nil

@@ -77,8 +77,10 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 				return err
 			}
 		}
-		if kind == approval.Reject && !foreseen.Refused() {
-			s.recordRejection(ctx, id, digest, d)
+		if !foreseen.Refused() {
+			if err := s.recordSent(ctx, id, digest, d); err != nil {
+				return err
+			}
 		}
 		// A caller that hangs up does not stop it.
 		err = s.calls.Signal(context.WithoutCancel(ctx), id, signalName(kind), approval.DecisionSignal{
@@ -191,21 +193,35 @@ func (s *Server) recordForbidden(ctx context.Context, id string, a approval.Answ
 	}
 }
 
-// recordRejection puts a rejection on record before its workflow hears of it: from then on the call
-// can't be claimed, even if the workflow never does. Where this process may not write the record, or
-// can't now, the rejection is sent all the same.
-func (s *Server) recordRejection(ctx context.Context, id, digest string, d approval.Decision) {
+// recordSent puts a rejection, or a signed approval, on record before its workflow hears of it: from
+// then on a claim counts it, even if the workflow never does. An approval that can't be put on record
+// is not sent. A rejection is, all the same; and where this process may not write the record at all,
+// everything is.
+func (s *Server) recordSent(ctx context.Context, id, digest string, d approval.Decision) error {
+	if d.Kind == approval.Approve && len(d.Envelope) == 0 {
+		return nil
+	}
 	at := time.Now().UTC().Truncate(time.Microsecond)
-	e, err := audit.New(id, "sent/"+d.ID, at, audit.Sent{
+	sent := audit.Sent{
 		DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Method: d.Method, Digest: digest, At: at,
-	})
+	}
+	if d.Kind != approval.Reject {
+		sent.Decides = d.Kind
+	}
+	e, err := audit.New(id, "sent/"+d.ID, at, sent)
 	if err == nil {
 		err = s.o.Store.Append(context.WithoutCancel(ctx), e)
 	}
-	if err != nil && !errors.Is(err, store.ErrReadOnly) {
+	switch {
+	case err == nil || errors.Is(err, store.ErrReadOnly):
+		return nil
+	case d.Kind == approval.Reject:
 		s.o.Logger.Log(ctx, s.pace.Level("rejection", slog.LevelWarn),
 			"a rejection was not put on record before it was sent", "id", id, "error", err)
+		return nil
 	}
+	return unavailable(rest.CodeStoreUnavailable,
+		"The decision can't be put on record now, so it was not made; try again.", err).about(id, d.ID)
 }
 
 func checkDecision(in rest.DecisionRequest) error {

@@ -16,7 +16,7 @@ type Requirement struct {
 	Decisions     Decisions       `json:"decisions,omitempty"`      // which ones count; empty means DecisionsAny
 	DenyCount     int             `json:"deny_count,omitempty"`     // rejections that end the call; 0 means 1
 	SelfApproval  bool            `json:"self_approval,omitempty"`  // the requester may be one of the reviewers
-	RequireReason bool            `json:"require_reason,omitempty"` // a decision needs notes
+	RequireReason bool            `json:"require_reason,omitempty"` // an approval needs notes
 	AllowEdit     bool            `json:"allow_edit,omitempty"`     // a reviewer may change the arguments
 	Input         json.RawMessage `json:"input,omitempty"`          // JSON Schema of what the reviewer fills in
 	Execution     Execution       `json:"execution,omitempty"`      // who runs the tool; empty means a worker
@@ -41,8 +41,10 @@ const (
 	DecisionsSigned Decisions = "signed" // those that an API signed for an authenticated reviewer
 )
 
-// DecisionLevels lists what may count, the least strict first. An omitted level asks for nothing.
-var DecisionLevels = []Decisions{"", DecisionsAny, DecisionsSigned}
+// DecisionLevels lists what may count, the least strict first. An omitted level asks for nothing where
+// one person's approval is enough; where several are asked, a worker asks for signed ones, unless it
+// is told otherwise: names that nobody vouches for can't be counted.
+var DecisionLevels = []Decisions{DecisionsAny, "", DecisionsSigned}
 
 // ParseDecisions refuses anything else. The error's code is CodeInvalid.
 func ParseDecisions(s string) (Decisions, error) {
@@ -52,9 +54,10 @@ func ParseDecisions(s string) (Decisions, error) {
 	return "", Errorf(CodeInvalid, "decisions %q are not known; use any or signed", Display(s, 40))
 }
 
-// Stage is one step of several. It begins when the one before it is met.
+// Stage is one step of several. It begins when the one before it is met. One person's approval counts
+// in one of them only.
 type Stage struct {
-	Name      string      `json:"name,omitempty"`
+	Name      string      `json:"name"` // no other stage of the requirement has it
 	Approvals []Approvals `json:"approvals"`
 }
 
@@ -93,7 +96,9 @@ func Strictest[T comparable](levels []T, a, b T) T {
 // executed are the parts of a requirement that this version executes. A policy that needs another
 // one is refused when it is loaded, and a verdict that carries one ends its call as blocked:
 // ignoring a requirement would let through what it was meant to hold.
-var executed = []string{"approvals", "decisions"}
+var executed = []string{
+	"approvals", "stages", "decisions", "deny_count", "self_approval", "require_reason",
+}
 
 // ValidFor is how long an approval is good before the tool is started, unless the policy says so.
 func (e Execution) ValidFor() Duration {
@@ -131,6 +136,19 @@ func (r Requirement) Uses() []string {
 	return names
 }
 
+// AsksSeveral reports whether r can't be met by one person.
+func (r Requirement) AsksSeveral() bool {
+	several := len(r.Stages) > 1 || len(r.Stages) == 1 && len(r.Approvals) > 0
+	take := func(list []Approvals) {
+		several = several || slices.ContainsFunc(list, func(a Approvals) bool { return a.Count > 1 })
+	}
+	take(r.Approvals)
+	for _, s := range r.Stages {
+		take(s.Approvals)
+	}
+	return several
+}
+
 // Unexecuted names the parts of r that this version does not execute.
 func (r Requirement) Unexecuted() []string {
 	return slices.DeleteFunc(r.Uses(), Executed)
@@ -152,7 +170,14 @@ func (r Requirement) Validate() error {
 	if err := checkApprovals("requirement", r.Approvals); err != nil {
 		return err
 	}
+	if r.DenyCount < 0 {
+		return fmt.Errorf("requirement deny_count %d is below 1", r.DenyCount)
+	}
 	for i, s := range r.Stages {
+		same := func(other Stage) bool { return other.Name == s.Name }
+		if s.Name == "" || slices.IndexFunc(r.Stages, same) < i {
+			return fmt.Errorf("requirement stages[%d] has no name of its own", i)
+		}
 		if len(s.Approvals) == 0 {
 			return fmt.Errorf("requirement stages[%d] asks for no approvals", i)
 		}

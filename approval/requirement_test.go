@@ -37,8 +37,9 @@ func TestUnexecuted(t *testing.T) {
 		"as always":       {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, DenyCount: 1, Execution: approval.ExecutionWorker}, nil},
 		"a group":         {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}, {Group: "g", Count: 1}}}, nil},
 		"signed":          {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, Decisions: approval.DecisionsSigned}, nil},
-		"a stage's group": {approval.Requirement{Stages: []approval.Stage{{Approvals: []approval.Approvals{{Group: "g", Count: 1}}}}}, []string{"stages"}},
-		"a reason":        {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, RequireReason: true}, []string{"require_reason"}},
+		"a stage's group": {approval.Requirement{Stages: []approval.Stage{{Name: "s", Approvals: []approval.Approvals{{Group: "g", Count: 1}}}}}, nil},
+		"a reason":        {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, RequireReason: true}, nil},
+		"an edit":         {approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, AllowEdit: true}, []string{"allow_edit"}},
 	} {
 		if got := c.r.Unexecuted(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
@@ -55,8 +56,11 @@ func TestRequirementValidate(t *testing.T) {
 		"nobody":               {},
 		"unknown decisions":    {Approvals: []approval.Approvals{{Count: 1}}, Decisions: "sealed"},
 		"zero people":          {Approvals: []approval.Approvals{{Count: 0}}},
-		"an empty stage":       {Stages: []approval.Stage{{}}},
-		"a stage of no people": {Stages: []approval.Stage{{Approvals: []approval.Approvals{{Count: -1}}}}},
+		"an empty stage":       {Stages: []approval.Stage{{Name: "s"}}},
+		"a stage of no people": {Stages: []approval.Stage{{Name: "s", Approvals: []approval.Approvals{{Count: -1}}}}},
+		"a stage without name": {Stages: []approval.Stage{{Approvals: []approval.Approvals{{Count: 1}}}}},
+		"two stages of a name": {Stages: []approval.Stage{{Name: "s", Approvals: []approval.Approvals{{Count: 1}}}, {Name: "s", Approvals: []approval.Approvals{{Count: 1}}}}},
+		"fewer than no denial": {Approvals: []approval.Approvals{{Count: 1}}, DenyCount: -1},
 	} {
 		if r.Validate() == nil {
 			t.Errorf("%s is valid", name)

@@ -145,7 +145,10 @@ type Decision struct {
 	// see package auth/sign. Views leave them out.
 	Envelope  json.RawMessage `json:"envelope,omitempty"`
 	NotesSalt string          `json:"notes_salt,omitempty"`
-	At        time.Time       `json:"at"`
+	// SelfApproval marks an approval by who asked for the call, or owns the agent that did, which its
+	// requirement permits.
+	SelfApproval bool      `json:"self_approval,omitempty"`
+	At           time.Time `json:"at"`
 }
 
 // Shown is the decision as views show it: without what proves it.

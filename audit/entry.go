@@ -25,7 +25,7 @@ const (
 	KindBlocked    Kind = "call.blocked"     // refused before any person was asked
 	KindDecided    Kind = "decision.counted" // a reviewer's decision that counts
 	KindRefused    Kind = "decision.refused" // decisions that do not count, one entry for many
-	KindSent       Kind = "decision.sent"    // a rejection, before its workflow hears of it
+	KindSent       Kind = "decision.sent"    // a decision, before its workflow hears of it
 	KindTightened  Kind = "call.tightened"   // by another policy, a call that waits takes more
 	KindClaimed    Kind = "call.claimed"     // the one permit to run the tool was taken
 	KindStarted    Kind = "tool.started"     // the permit was used: from here the tool may have run

@@ -52,15 +52,16 @@ type Refusal struct {
 	Method   string `json:"method,omitempty"` // by which the API knew the reviewer
 }
 
-// Sent: the API sends a rejection to the call's workflow. From then on the call can't be claimed,
-// whether or not the workflow hears of it.
+// Sent: the API sends a decision to the call's workflow: a rejection, or a signed approval. A claim
+// counts the rejections, whether or not the workflow hears of them.
 type Sent struct {
-	DecisionID string    `json:"decision_id"`
-	Reviewer   string    `json:"reviewer"`
-	Channel    string    `json:"channel"`
-	Method     string    `json:"method,omitempty"` // by which the API knew the reviewer; empty: it did not
-	Digest     string    `json:"digest"`
-	At         time.Time `json:"at"`
+	DecisionID string                `json:"decision_id"`
+	Decides    approval.DecisionKind `json:"decision,omitempty"` // empty: a rejection
+	Reviewer   string                `json:"reviewer"`
+	Channel    string                `json:"channel"`
+	Method     string                `json:"method,omitempty"` // by which the API knew the reviewer; empty: it did not
+	Digest     string                `json:"digest"`
+	At         time.Time             `json:"at"`
 }
 
 // Tightened: a call that waits for people takes more than it did, because another policy is active.

@@ -20,6 +20,7 @@ type Reader struct {
 func (r Reader) decision(kind approval.DecisionKind) Decision {
 	return Decision{Decision: approval.Decision{
 		Kind: kind, Reviewer: r.Name, Groups: r.Groups, Authenticated: r.Authenticated,
+		Notes: "a reason", // whoever decides can give one
 	}}
 }
 
@@ -29,7 +30,7 @@ func For(v approval.View, r Reader) (approval.You, []approval.Segment) {
 	t, _ := Count(RulesOf(v), v.Votes)
 	you := approval.You{May: []string{}}
 	for _, vote := range t.votes {
-		if r.Name != "" && approval.SamePerson(vote.Reviewer, r.Name) {
+		if r.Name != "" && approval.SamePerson(vote.Reviewer, r.Name) && you.Voted != approval.Reject {
 			you.Voted = vote.Kind
 		}
 	}
@@ -52,10 +53,10 @@ func For(v approval.View, r Reader) (approval.You, []approval.Segment) {
 // waits reports whether people can decide: a call whose workflow is gone waits for nobody.
 func waits(v approval.View) bool { return v.Status == approval.StatusPending && v.Error == nil }
 
-// offer fills in what a reviewer may do about a call that waits. It returns the groups for which
-// their approval would count, "" among them for anybody's.
-func (t Tally) offer(you *approval.You, r Reader) (yours map[string]bool) {
-	yours = map[string]bool{}
+// offer fills in what a reviewer may do about a call that waits. It returns where their approval
+// would count.
+func (t Tally) offer(you *approval.You, r Reader) (yours map[place]bool) {
+	yours = map[place]bool{}
 	next, j := t.with(r.decision(approval.Approve))
 	switch {
 	case j.Refused():
@@ -67,7 +68,7 @@ func (t Tally) offer(you *approval.You, r Reader) (yours map[string]bool) {
 		teeth := next.teeth()
 		for _, o := range teeth {
 			if o.by == &next.votes[len(next.votes)-1] {
-				yours[o.group] = true
+				yours[o.place] = true
 			}
 		}
 		you.IfApprove = "Yours is the last approval it needs: approving lets it run at once."
@@ -75,10 +76,22 @@ func (t Tally) offer(you *approval.You, r Reader) (yours map[string]bool) {
 			met, all := progress(teeth)
 			you.IfApprove = fmt.Sprintf("If you approve: %d of %d, then it waits for %s.", met, all, still(teeth))
 		}
+		if t.rules.Requirement.RequireReason {
+			you.IfApprove += " It takes a reason."
+		}
 	}
-	if !t.Judge(r.decision(approval.Reject)).Refused() {
+	next, j = t.with(r.decision(approval.Reject))
+	switch {
+	case j.Refused():
+	case j.Outcome == approval.AnswerResolved:
 		you.May = append(you.May, approval.MayReject)
 		you.IfReject = "If you reject, it ends now and nothing runs."
+	case j.Reason == Again:
+		you.Why = "Your rejection counts already, and can't be taken back."
+	default:
+		you.May = append(you.May, approval.MayReject)
+		you.IfReject = fmt.Sprintf("If you reject: %d of the %d rejections that end it.",
+			next.rejections(), denyCount(t.rules.Requirement))
 	}
 	return yours
 }
@@ -95,6 +108,8 @@ func (r Rules) Why(j Judgement, reader Reader) string {
 	case Unsigned:
 		return "You can't decide this one: it takes signed decisions only, and this API does not know " +
 			"who you are. It has to run with --auth tokens or oidc."
+	case Turned:
+		return "Your rejection counts already, and can't be taken back."
 	case NoMember:
 		in := "no group"
 		if len(reader.Groups) > 0 {
@@ -109,21 +124,44 @@ func (r Rules) Why(j Judgement, reader Reader) string {
 	return strings.ToUpper(j.Message[:1]) + j.Message[1:] + "."
 }
 
-// tooth is one approval that a call takes: of a member of group, or of anybody where that is empty.
-// by is nil until it is given.
-type tooth struct {
+// place is where an approval counts: of which group, empty for anybody, and in which stage.
+type place struct {
+	stage int
 	group string
+}
+
+// tooth is one approval that a call takes. by is nil until it is given.
+type tooth struct {
+	place
+	name  string // of its stage
+	after string // the stage before, if that is not met yet
 	by    *approval.Decision
 }
 
-// teeth lists the approvals that a call takes, those of named groups first. Entries of a
-// requirement overlap: who approves for a group is also one of the people that another entry
-// counts. So people of no certain group have teeth only as far as the others are too few. All are
-// given when the requirement is met.
+// teeth lists the approvals that a call takes, stage by stage, and of each those of named groups
+// first. Entries of a requirement overlap: who approves for a group is also one of the people that
+// another entry counts. So people of no certain group have teeth only as far as the others are too
+// few. All are given when the requirement is met.
 func (t Tally) teeth() []tooth {
+	var all []tooth
+	after := ""
+	for i, s := range t.stages() {
+		own := t.teethOf(s)
+		for j := range own {
+			own[j].stage, own[j].name, own[j].after = i, s.Name, after
+		}
+		all = append(all, own...)
+		if after != "" || len(t.missingIn(s)) > 0 {
+			after = cmp.Or(s.Name, fmt.Sprintf("stage %d", i+1))
+		}
+	}
+	return all
+}
+
+func (t Tally) teethOf(s stage) []tooth {
 	var groups []string
 	most := map[string]int{}
-	for _, a := range t.rules.Requirement.Approvals {
+	for _, a := range s.Approvals {
 		if most[a.Group] == 0 && a.Group != "" {
 			groups = append(groups, a.Group)
 		}
@@ -133,16 +171,16 @@ func (t Tally) teeth() []tooth {
 	open, shown := 0, map[int]bool{} // votes
 	for _, g := range groups {
 		n := most[g]
-		for i, v := range t.votes {
-			if n > 0 && v.Kind == approval.Approve && takes(approval.Approvals{Group: g}, v) {
-				all, n, shown[i] = append(all, tooth{g, &t.votes[i]}), n-1, true
+		for _, i := range s.votes {
+			if n > 0 && takes(approval.Approvals{Group: g}, t.votes[i]) {
+				all, n, shown[i] = append(all, tooth{place: place{group: g}, by: &t.votes[i]}), n-1, true
 			}
 		}
-		all, open = append(all, slices.Repeat([]tooth{{group: g}}, n)...), open+n
+		all, open = append(all, slices.Repeat([]tooth{{place: place{group: g}}}, n)...), open+n
 	}
 	others := max(0, most[""]-len(shown)-open)
-	for i, v := range t.votes {
-		if others > 0 && v.Kind == approval.Approve && !shown[i] {
+	for _, i := range s.votes {
+		if others > 0 && !shown[i] {
 			all, others = append(all, tooth{by: &t.votes[i]}), others-1
 		}
 	}
@@ -167,28 +205,31 @@ func progress(teeth []tooth) (met, all int) {
 
 // still says who has to approve yet: "one person from finance and 2 more people".
 func still(teeth []tooth) string {
-	var groups []string
-	count := map[string]int{}
+	var places []tooth
+	count := map[place]int{}
 	for _, o := range teeth {
 		if o.by != nil {
 			continue
 		}
-		if count[o.group]++; count[o.group] == 1 {
-			groups = append(groups, o.group)
+		if count[o.place]++; count[o.place] == 1 {
+			places = append(places, o)
 		}
 	}
 	met, _ := progress(teeth)
 	var parts []string
-	for _, g := range groups {
+	for _, o := range places {
 		n, from := "one person", ""
-		if count[g] > 1 {
-			n = fmt.Sprintf("%d people", count[g])
+		if count[o.place] > 1 {
+			n = fmt.Sprintf("%d people", count[o.place])
 		}
 		switch {
-		case g != "":
-			from = " from " + approval.Display(g, 80)
+		case o.group != "":
+			from = " from " + approval.Display(o.group, 80)
 		case met > 0 || len(parts) > 0:
 			n = strings.Replace(n, " ", " more ", 1)
+		}
+		if o.name != "" && o.name != o.group {
+			from += " for " + approval.Display(o.name, 80)
 		}
 		parts = append(parts, n+from)
 	}
@@ -198,26 +239,26 @@ func still(teeth []tooth) string {
 // maxSegments is how many segments are listed one by one. Of more, those of one group are joined.
 const maxSegments = 6
 
-// rack shows what a call takes as segments, the run itself last. yours are the groups for which the
-// reader's approval would count, "" among them for anybody's.
-func (t Tally) rack(v approval.View, yours map[string]bool) []approval.Segment {
+// rack shows what a call takes as segments, the run itself last. yours is where the reader's
+// approval would count.
+func (t Tally) rack(v approval.View, yours map[place]bool) []approval.Segment {
 	teeth := t.teeth()
 	var out []approval.Segment
 	if len(teeth) < maxSegments {
 		for _, o := range teeth {
-			mine := o.by == nil && yours[o.group]
+			mine := o.by == nil && yours[o.place]
 			if mine {
-				yours[o.group] = false // one person's turn is one approval
+				yours[o.place] = false // one person's turn is one approval
 			}
 			out = append(out, o.segment(mine))
 		}
 	} else {
 		for len(teeth) > 0 {
-			n := slices.IndexFunc(teeth, func(o tooth) bool { return o.group != teeth[0].group })
+			n := slices.IndexFunc(teeth, func(o tooth) bool { return o.place != teeth[0].place })
 			if n < 0 {
 				n = len(teeth)
 			}
-			out = append(out, joined(teeth[:n], yours[teeth[0].group]))
+			out = append(out, joined(teeth[:n], yours[teeth[0].place]))
 			teeth = teeth[n:]
 		}
 	}
@@ -229,37 +270,54 @@ func (t Tally) rack(v approval.View, yours map[string]bool) []approval.Segment {
 	return append(out, run(v))
 }
 
-func (o tooth) segment(yours bool) approval.Segment {
-	name := ""
-	if o.group != "" {
-		name = approval.Display(o.group, 80) + ": "
+// whose names the stage and the group of an approval, as far as they have names.
+func (o tooth) whose() string {
+	name, group := approval.Display(o.name, 80), approval.Display(o.group, 80)
+	if name != "" && group != "" && name != group {
+		return name + " (" + group + ")"
 	}
-	next := approval.Segment{State: approval.SegmentNext}
-	switch {
-	case o.by != nil:
-		at := o.by.At
-		who := cmp.Or(approval.Display(o.by.Reviewer, 80), "somebody")
-		return approval.Segment{State: approval.SegmentMet, Label: name + who + " approved", At: &at}
-	case yours:
-		next.Label = name + "your turn"
-	default:
-		next.Label = name + "1 needed"
-	}
-	return next
+	return cmp.Or(name, group)
 }
 
-// joined is the segment of all teeth of one group.
+func (o tooth) segment(yours bool) approval.Segment {
+	whose := o.whose()
+	if whose != "" {
+		whose += ": "
+	}
+	if o.by != nil {
+		at := o.by.At
+		who := cmp.Or(approval.Display(o.by.Reviewer, 80), "somebody")
+		return approval.Segment{State: approval.SegmentMet, Label: whose + who + " approved", At: &at}
+	}
+	s := approval.Segment{State: approval.SegmentNext, Label: whose + "1 needed"}
+	if yours {
+		s.Label = whose + "your turn"
+	}
+	o.waits(&s)
+	return s
+}
+
+// waits shows that others come first.
+func (o tooth) waits(s *approval.Segment) {
+	if o.after != "" {
+		s.State, s.Note = approval.SegmentLater, "after "+approval.Display(o.after, 80)
+	}
+}
+
+// joined is the segment of all teeth of one place.
 func joined(teeth []tooth, yours bool) approval.Segment {
 	met, all := progress(teeth)
 	s := approval.Segment{
 		State: approval.SegmentNext,
-		Label: fmt.Sprintf("%s: %d of %d", cmp.Or(approval.Display(teeth[0].group, 80), "approvals"), met, all),
+		Label: fmt.Sprintf("%s: %d of %d", cmp.Or(teeth[0].whose(), "approvals"), met, all),
 	}
 	switch {
 	case met == all:
 		s.State = approval.SegmentMet
 	case yours:
 		s.Note = "your turn"
+	default:
+		teeth[0].waits(&s)
 	}
 	return s
 }

@@ -81,8 +81,10 @@ type Reason string
 const (
 	Own      Reason = "own"       // who asked can't approve
 	Unsigned Reason = "unsigned"  // only signed decisions count
+	NoReason Reason = "no_reason" // an approval needs notes
 	NoMember Reason = "no_member" // its reviewer is in no group that is asked
-	Again    Reason = "again"     // it changes nothing: its reviewer's approval counts already
+	Turned   Reason = "turned"    // its reviewer has rejected the call, and that can't be taken back
+	Again    Reason = "again"     // it changes nothing: its reviewer has decided so already
 )
 
 func refuse(d Decision, o approval.AnswerOutcome, why Reason, message string) Judgement {
@@ -105,7 +107,7 @@ func (r Rules) Judge(d Decision) Judgement {
 		return refuse(d, approval.AnswerStale, "", "the decision is about another digest than the call's")
 	case d.Unverified:
 		return Judgement{Needs: NeedsProof}
-	case d.Kind == approval.Approve && r.asked(d.Reviewer):
+	case d.Kind == approval.Approve && r.asked(d.Reviewer) && !r.Requirement.SelfApproval:
 		return refuse(d, forbidden, Own, "who asked for a call, or owns the agent that did, "+
 			"may reject it but not approve it: somebody else must approve")
 	case d.Untimed:
@@ -116,11 +118,13 @@ func (r Rules) Judge(d Decision) Judgement {
 	case r.Requirement.Decisions == approval.DecisionsSigned && !d.Authenticated:
 		return refuse(d, forbidden, Unsigned,
 			"this call needs signed decisions: decide through Pawl's API or command line, with a token")
-	case d.Kind == approval.Reject:
+	case d.Kind == approval.Reject: // needs no reason, and no group: a No is never lost
+	case r.Requirement.RequireReason && strings.TrimSpace(d.Notes) == "":
+		return refuse(d, invalid, NoReason, "this call needs a reason with each approval: decide again, with notes")
 	case len(r.Requirement.Unexecuted()) > 0:
 		return refuse(d, forbidden, "", "this version of Pawl can't judge approvals of this call: it needs "+
 			approval.List(r.Requirement.Unexecuted()))
-	case !slices.ContainsFunc(r.Requirement.Approvals, func(a approval.Approvals) bool {
+	case !slices.ContainsFunc(everyone(r.Requirement), func(a approval.Approvals) bool {
 		return takes(a, d.Decision)
 	}):
 		return refuse(d, forbidden, NoMember, "this call needs approvals by "+groups(r.Requirement)+" only")
@@ -143,8 +147,10 @@ func takes(a approval.Approvals, d approval.Decision) bool {
 // groups names the groups that r asks, for people.
 func groups(r approval.Requirement) string {
 	var names []string
-	for _, a := range r.Approvals {
-		names = append(names, fmt.Sprintf("%q", approval.Display(a.Group, 80)))
+	for _, a := range everyone(r) {
+		if name := fmt.Sprintf("%q", approval.Display(a.Group, 80)); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
 	return "authenticated members of " + strings.Join(names, " and ")
 }

@@ -12,7 +12,7 @@ import (
 
 func rules(s ballottest.Sequence) ballot.Rules {
 	return ballot.Rules{
-		Requirement: s.Requirement(), Requester: s.Requester, Owner: s.Owner, Digest: "same", Deadline: at.Add(time.Hour),
+		Requirement: s.Requirement, Requester: s.Requester, Owner: s.Owner, Digest: "same", Deadline: at.Add(time.Hour),
 	}
 }
 
@@ -20,7 +20,7 @@ var at = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func decision(s ballottest.Step, id string) ballot.Decision {
 	return ballot.Decision{Digest: s.Digest, Decision: approval.Decision{
-		ID: id, Kind: s.Decides, Reviewer: s.By, Groups: s.Groups, Authenticated: s.Signed, At: at,
+		ID: id, Kind: s.Decides, Reviewer: s.By, Groups: s.Groups, Authenticated: s.Signed, Notes: s.Notes, At: at,
 	}}
 }
 
@@ -95,7 +95,7 @@ func TestWhatIsAskedFirst(t *testing.T) {
 
 // A requirement that holds what this version does not judge is never met, and may be rejected.
 func TestWhatCantBeJudgedIsNotApproved(t *testing.T) {
-	rules := ballot.Rules{Requirement: approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, DenyCount: 2}}
+	rules := ballot.Rules{Requirement: approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, AllowEdit: true}}
 	approve := ballot.Decision{Decision: approval.Decision{Kind: approval.Approve, Reviewer: "ana"}}
 	if j := rules.Judge(approve); j.Outcome != approval.AnswerForbidden {
 		t.Errorf("%+v", j)

@@ -8,10 +8,11 @@ import (
 	"github.com/pawlhq/pawl/approval"
 )
 
-// Tally adds the decisions about one call up, in the order in which they came. One rejection
-// settles the call; approvals settle it once every group has its count of distinct people. Names of
-// the SamePerson are one person's, and people without a name are one and the same, so that
-// namelessness never adds up. Whoever is in two groups counts in both.
+// Tally adds the decisions about one call up, in the order in which they came. Approvals settle it
+// once every stage has what it asks for, and rejections once so many people have rejected it as end
+// it: one, if nothing else is said. Of one person one approval and one rejection count, and the
+// rejection outweighs the approval: it can't be taken back. Names of the SamePerson are one
+// person's, and people without a name are one and the same, so that namelessness never adds up.
 //
 // A Tally is a value: a copy counts on its own. Make one with New or Count.
 type Tally struct {
@@ -32,6 +33,37 @@ func Count(r Rules, decisions []approval.Decision) (t Tally, refused []Judgement
 		}
 	}
 	return t, refused
+}
+
+// Recount is Count, of votes beside rejections that are on record. These count whatever the votes and
+// the rules say of them, and first, so that they outweigh approvals of the same people.
+func Recount(r Rules, votes, rejections []approval.Decision) (t Tally, refused []Judgement) {
+	t = New(r)
+	for _, d := range rejections {
+		if i := slices.IndexFunc(votes, same(d)); i >= 0 {
+			d = votes[i] // with what proves it
+		}
+		if t.settled == nil {
+			t, _ = t.withRejection(Decision{Decision: d}, Judgement{})
+		}
+	}
+	for _, d := range votes {
+		switch {
+		case t.settled != nil || slices.ContainsFunc(rejections, same(d)):
+		case d.Kind == approval.Approve && t.rejected(d.Reviewer):
+			t.keep(d) // it has no effect
+		default:
+			if j := t.Add(Decision{Decision: d}); j.Refused() {
+				refused = append(refused, j)
+			}
+		}
+	}
+	return t, refused
+}
+
+// same finds a decision among others.
+func same(d approval.Decision) func(approval.Decision) bool {
+	return func(other approval.Decision) bool { return other.ID == d.ID && other.Kind == d.Kind }
 }
 
 // Votes returns the decisions that count, in order. The caller must not change them.
@@ -59,16 +91,18 @@ func (t Tally) with(d Decision) (Tally, Judgement) {
 		return t, refuse(d, approval.AnswerAlreadyResolved, "", "the call was "+done(t.settled.Kind)+" before")
 	}
 	j := t.rules.Judge(d)
-	if j.Outcome != "" || j.Needs != "" {
+	switch {
+	case j.Outcome != "" || j.Needs != "":
 		return t, j
-	}
-	if d.Kind == approval.Reject {
-		t.votes = append(slices.Clip(t.votes), d.Decision)
-		t.settled, j.Outcome = &d.Decision, approval.AnswerResolved
-		return t, j
+	case d.Kind == approval.Reject:
+		return t.withRejection(d, j)
+	case t.rejected(d.Reviewer):
+		return t, refuse(d, approval.AnswerForbidden, Turned,
+			"you have rejected the call, and a rejection can't be turned into an approval")
 	}
 	before := t.missing()
-	again := t.approve(d.Decision)
+	d.SelfApproval = t.rules.asked(d.Reviewer)
+	again := t.keep(d.Decision)
 	j.Outcome = approval.AnswerRecorded
 	switch missing := t.missing(); {
 	case again && slices.Equal(before, missing):
@@ -79,13 +113,26 @@ func (t Tally) with(d Decision) (Tally, Judgement) {
 	return t, j
 }
 
-// approve adds an approval, and reports whether its reviewer had approved before. Of one reviewer
-// the first approval counts, unless this one is authenticated: its groups are those of now, and the
-// first may be anybody's.
-func (t *Tally) approve(d approval.Decision) (again bool) {
-	i := slices.IndexFunc(t.votes, func(v approval.Decision) bool {
-		return t.rules.same(v.Reviewer, d.Reviewer)
-	})
+func (t Tally) withRejection(d Decision, j Judgement) (Tally, Judgement) {
+	again := t.keep(d.Decision)
+	switch n, all := t.rejections(), denyCount(t.rules.Requirement); {
+	case n >= all:
+		t.settled, j.Outcome = &d.Decision, approval.AnswerResolved
+	case again:
+		j.Outcome, j.Reason = approval.AnswerRecorded, Again
+		j.Message = fmt.Sprintf("you have rejected already; %d of %d rejections that end the call", n, all)
+	default:
+		j.Outcome = approval.AnswerRecorded
+		j.Message = fmt.Sprintf("%d of %d rejections that end the call", n, all)
+	}
+	return t, j
+}
+
+// keep adds a vote, and reports whether its reviewer had given one like it before. Of one reviewer
+// the first counts, unless this one is authenticated: its groups are those of now, and the first may
+// be anybody's.
+func (t *Tally) keep(d approval.Decision) (again bool) {
+	i := t.of(d.Kind, d.Reviewer)
 	switch {
 	case i < 0:
 		t.votes = append(slices.Clip(t.votes), d)
@@ -95,28 +142,26 @@ func (t *Tally) approve(d approval.Decision) (again bool) {
 	return i >= 0
 }
 
-// missing is what the votes leave to be approved.
-func (t Tally) missing() []approval.Approvals {
-	var out []approval.Approvals
-	for _, a := range t.rules.Requirement.Approvals {
-		for _, v := range t.votes {
-			if v.Kind == approval.Approve && takes(a, v) {
-				a.Count--
-			}
-		}
-		if a.Count > 0 {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
-// Needs says what a requirement takes: how many people of which groups, and whether decisions must
-// be signed.
+// Needs says what a requirement takes: how many people of which groups, one stage after the other,
+// and what else a decision needs.
 func Needs(r approval.Requirement) string {
-	text := People(r.Approvals)
+	var parts []string
+	for _, s := range stagesOf(r) {
+		text := People(s.Approvals)
+		if s.Name != "" {
+			text = approval.Display(s.Name, 80) + ": " + text
+		}
+		parts = append(parts, text)
+	}
+	text := strings.Join(parts, ", then ")
 	if r.Decisions == approval.DecisionsSigned {
 		text += ", signed"
+	}
+	if r.RequireReason {
+		text += ", with a reason"
+	}
+	if n := denyCount(r); n > 1 {
+		text += fmt.Sprintf("; %d rejections end it", n)
 	}
 	return text
 }
@@ -166,27 +211,28 @@ func others(missing []approval.Approvals) string {
 
 // Waiting says whom the call waits for. It reads on after "waits for".
 func (t Tally) Waiting() string {
-	missing := t.missing()
+	stages := t.stages()
+	next := slices.IndexFunc(stages, func(s stage) bool { return len(t.missingIn(s)) > 0 })
+	if next < 0 {
+		return "the answers to be judged"
+	}
+	open := stages[next]
+	missing := t.missingIn(open)
 	most := map[string]int{}
 	for _, a := range missing {
 		most[a.Group] = max(most[a.Group], a.Count)
 	}
-	have := 0
-	for _, v := range t.votes {
-		if v.Kind == approval.Approve {
-			have++
-		}
-	}
 	var who []string
 	for _, a := range missing {
 		if a.Count == most[a.Group] { // who satisfies this one satisfies all of the group's
-			who = append(who, t.rules.waiting(a, have))
+			who = append(who, t.rules.waiting(a, len(open.votes)))
 		}
 	}
-	if len(who) == 0 {
-		return "the answers to be judged"
+	text := strings.Join(who, ", and ")
+	if open.Name != "" {
+		text += fmt.Sprintf(" (stage %d of %d: %s)", next+1, len(stages), approval.Display(open.Name, 80))
 	}
-	return strings.Join(who, ", and ")
+	return text
 }
 
 // waiting says what is missing of one group, or of anybody beside those who have approved and those
@@ -213,10 +259,11 @@ func (r Rules) waiting(a approval.Approvals, have int) string {
 		a.Count, have, have+a.Count)
 }
 
-// askers says whose approval can't count because they asked, or nothing where nobody knows who did.
+// askers says whose approval can't count because they asked, or nothing where it can or where nobody
+// knows who did.
 func (r Rules) askers() string {
 	switch {
-	case r.Owner == "":
+	case r.Owner == "" || r.Requirement.SelfApproval:
 		return ""
 	case approval.SamePerson(r.Owner, r.Requester):
 		return "who asked"

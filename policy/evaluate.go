@@ -34,8 +34,8 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	redact := append(make([][]string, 0, 8), s.redact)
 	var observed []approval.Observation
 	var timeout approval.Duration // where no rule states one
-	var decisions approval.Decisions
 	layers, show := 0, 0 // for the call, and of these, that would show well-known secrets
+	signed := false      // a layer wants all decisions to be
 	for _, l := range s.layers {
 		whyNot, unsure := l.applies.match(in.call, true)
 		if whyNot != "" {
@@ -62,7 +62,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 			if unsure == "" { // its default may be longer than what holds without it
 				timeout = approval.Shorter(timeout, l.timeout)
 			}
-			decisions = approval.Strictest(approval.DecisionLevels, decisions, l.decisions)
+			signed = signed || l.decisions == approval.DecisionsSigned
 			continue
 		}
 		if own := j.hits[before:]; len(own) > 0 {
@@ -87,8 +87,8 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	v.Redact = union(addHitRedactions(hits, redact)...)
 	addCallDemands(&v, in.call)
 	e.explainTimeout(v, in.call, hits)
-	if r := v.Requirement; r != nil {
-		r.Decisions = approval.Strictest(approval.DecisionLevels, r.Decisions, decisions)
+	if signed && v.Requirement != nil {
+		v.Requirement.Decisions = approval.DecisionsSigned
 	}
 	if v.ValidFor == 0 {
 		v.ValidFor = v.Executor(*in.call).ValidFor()

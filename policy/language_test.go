@@ -108,8 +108,8 @@ func TestPatterns(t *testing.T) {
 }
 
 func TestInspectTakesWhatNothingExecutes(t *testing.T) {
-	f := file("p.yaml", "rules:\n  - {tool: t, require_reason: true, approvals: 2}\n  - {tool: u, approvals: 2}\n")
-	if _, err := policy.Compile(f); err == nil || !strings.Contains(err.Error(), "p.yaml:2:31: require_reason is not executed") {
+	f := file("p.yaml", "rules:\n  - {tool: t, allow_edit: true, approvals: 2}\n  - {tool: u, approvals: 2}\n")
+	if _, err := policy.Compile(f); err == nil || !strings.Contains(err.Error(), "p.yaml:2:27: allow_edit is not executed") {
 		t.Errorf("compiled with %v", err)
 	}
 	set, err := policy.Inspect(f)
@@ -123,13 +123,13 @@ func TestInspectTakesWhatNothingExecutes(t *testing.T) {
 		t.Errorf("checked: %v", got)
 	}
 	e := set.Explain(approval.Call{Tool: "t"}, now)
-	if !e.Requirement.RequireReason || e.Requirement.Approvals[0].Count != 2 {
+	if !e.Requirement.AllowEdit || e.Requirement.Approvals[0].Count != 2 {
 		t.Errorf("explained: %+v", e.Requirement)
 	}
 	if err := e.Verdict.Validate(); err == nil {
 		t.Error("a verdict that nothing executes is valid")
 	}
-	if _, err := policy.Inspect(file("p.yaml", "rules: [{tool: t, whn: x, require_reason: true}]")); err == nil {
+	if _, err := policy.Inspect(file("p.yaml", "rules: [{tool: t, whn: x, allow_edit: true}]")); err == nil {
 		t.Error("Inspect takes mistakes")
 	}
 }

@@ -21,7 +21,8 @@ type layer struct {
 	redact  []string
 	shows   bool // well-known secrets are not hidden for its part
 	groups  bool // it says who is in groups
-	// decisions says which count for any call that the layer takes in, whatever its rules say of it.
+	// decisions says which count for any call that the layer takes in, if that is signed ones, and
+	// else for what its own rules ask.
 	decisions approval.Decisions
 
 	rules      []*rule     // all of them, in the file's order
@@ -102,6 +103,9 @@ func (r *reader) readLayer(f File) *layer {
 	r.readSections(m)
 	l.decisions = readDecisions(m.Field("decisions"))
 	for _, made := range l.rules {
+		if made.requirement != nil && made.requirement.Decisions == "" {
+			made.requirement.Decisions = l.decisions
+		}
 		for _, name := range made.names {
 			if len(made.redact) > 0 && name != "*" {
 				l.redactions.add(name, made)

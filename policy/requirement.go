@@ -47,6 +47,9 @@ func (r *reader) readRequirement(m *yamlfile.Mapping, made *rule) {
 	if !stated || made.kind != approval.VerdictRequire {
 		return
 	}
+	if len(req.Stages) > 0 && len(req.Approvals) > 0 {
+		m.Field("approvals").Problem("approvals and stages in one rule", "write the approvals as a stage of their own")
+	}
 	if len(req.Approvals) == 0 && len(req.Stages) == 0 {
 		req.Approvals = approval.OneApproval().Approvals
 	}
@@ -128,7 +131,7 @@ func (r *reader) readApprovals(v yamlfile.Value) []approval.Approvals {
 	return out
 }
 
-// readDecisions reads which decisions count; any is empty.
+// readDecisions reads which decisions count.
 func readDecisions(v yamlfile.Value) approval.Decisions {
 	text, ok := v.Text()
 	if !ok {
@@ -138,9 +141,6 @@ func readDecisions(v yamlfile.Value) approval.Decisions {
 	if err != nil {
 		v.Problem("decisions is neither any nor signed",
 			"write signed where only decisions that the API signed may count")
-	}
-	if d == approval.DecisionsAny {
-		return ""
 	}
 	return d
 }
@@ -155,7 +155,14 @@ func (r *reader) readStages(v yamlfile.Value) []approval.Stage {
 	for _, e := range list {
 		m := e.Mapping()
 		s := approval.Stage{}
-		s.Name, _ = m.Field("name").Text()
+		name := m.Need("name", "name the stage; stages of one name add up across rules and layers")
+		s.Name, _ = name.Text()
+		if message := nameProblem(s.Name); message != "" && name.Present() {
+			name.Problem("the stage's name "+message, "write it as it is known")
+		}
+		if slices.ContainsFunc(out, func(other approval.Stage) bool { return other.Name == s.Name }) {
+			name.Problem("the same stage is given twice", "keep one, or name the other differently")
+		}
 		s.Approvals = r.readApprovals(m.Need("approvals",
 			"write how many people, or which groups, the stage waits for"))
 		m.Done()

@@ -50,10 +50,9 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrReadOnly: this handle may read only.
 	ErrReadOnly = errors.New("the store is open for reading only")
-	// ErrRejected: a rejection of the call is on record, so it can't be claimed; see RejectedError.
-	ErrRejected = errors.New("a rejection of the call is on record")
-	// ErrRevised: what the call requires was changed since it was judged.
-	ErrRevised = errors.New("what the call requires was changed in the meantime")
+	// ErrRevised: since the call was judged, what it requires was changed, or a decision about it was
+	// sent.
+	ErrRevised = errors.New("the call was changed, or a decision about it sent, in the meantime")
 	// ErrPolicyChanged: another version of the policy is active than the one that was to be replaced.
 	ErrPolicyChanged = errors.New("another policy was applied in the meantime")
 )
@@ -64,12 +63,6 @@ type DuplicateError struct{ ID string } // of the other one
 func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("the identical call %s is pending", approval.Display(e.ID, 80))
 }
-
-// RejectedError is the ErrRejected of a claim.
-type RejectedError struct{ Rejection audit.Sent }
-
-func (e *RejectedError) Error() string { return ErrRejected.Error() }
-func (e *RejectedError) Unwrap() error { return ErrRejected }
 
 // Store is everything. Consumers ask for the narrow parts.
 type Store interface {
@@ -99,9 +92,9 @@ type Calls interface {
 
 	// Claim takes the call's one permit. Repeats, by any run, return the record as it is: look at
 	// Record.Permit and Record.View.Status. Errors: ErrNotFound; ErrDigest when digest is not the
-	// admitted one; ErrRevised when the call was changed since it was judged; ErrPolicyChanged when
-	// another version of the policy is active than it was judged by. A call that has ended is returned
-	// as it is, and no permit is taken.
+	// admitted one; ErrRevised when the call was changed or a decision about it was sent since it was
+	// judged; ErrPolicyChanged when another version of the policy is active than it was judged by. A
+	// call that has ended is returned as it is, and no permit is taken.
 	Claim(ctx context.Context, c ClaimParams) (Record, error)
 
 	// Tighten replaces what a call requires by something stricter, and raises its revision. A call
@@ -269,6 +262,7 @@ type ClaimParams struct {
 	Votes           []approval.Decision
 	Decision        *approval.Settlement
 	Revision        int64 // Record.Revision of the call that was judged
+	Sent            int   // how many entries of audit.KindSent it had then
 	Policy          int64 // the version it was judged by; see UnversionedPolicy
 	Entries         []audit.Entry
 }

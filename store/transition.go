@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
 )
 
 // The rules by which a call changes, after it was admitted. They are pure: a backend locks a call,
@@ -12,22 +11,19 @@ import (
 
 // Now is what a claim depends on beside its call.
 type Now struct {
-	Policy    int64       // the version that is active
-	Rejection *audit.Sent // of the call, if one is on record
+	Policy int64 // the version that is active
+	Sent   int   // how many decisions about the call are on record as sent
 }
 
 // ApplyClaim takes the permit of a call. If the call has ended or its permit was taken before, it
-// comes back as it is, with changed false. Errors: ErrDigest, *RejectedError, ErrRevised,
-// ErrPolicyChanged.
+// comes back as it is, with changed false. Errors: ErrDigest, ErrRevised, ErrPolicyChanged.
 func ApplyClaim(r Record, now Now, c ClaimParams) (next Record, changed bool, err error) {
 	switch {
 	case r.View.Digest != c.Digest:
 		return r, false, ErrDigest
 	case r.View.Status.Ended() || r.Permit != nil:
 		return r, false, nil
-	case now.Rejection != nil:
-		return r, false, &RejectedError{*now.Rejection}
-	case r.Revision != c.Revision:
+	case r.Revision != c.Revision, now.Sent != c.Sent:
 		return r, false, ErrRevised
 	case c.Policy != now.Policy && c.Policy != UnversionedPolicy:
 		return r, false, ErrPolicyChanged

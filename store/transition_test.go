@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -61,31 +60,30 @@ func TestApplyClaim(t *testing.T) {
 	}
 }
 
-// A permit is taken only by the version of the policy that is active.
-// A rejection on record keeps a call from being claimed, unless it was before, or has ended.
-func TestApplyClaimOfARejectedCall(t *testing.T) {
-	rejected := store.Now{Rejection: &audit.Sent{Reviewer: "ana"}}
-	revised := record(approval.StatusPending, nil)
-	revised.Revision = 1
+// A permit is taken only by somebody who has seen every decision that was sent.
+func TestApplyClaimAfterAnotherDecision(t *testing.T) {
 	for name, c := range map[string]struct {
 		before store.Record
 		digest string
+		seen   int
+		taken  bool
 		err    error
 	}{
-		"pending":        {record(approval.StatusPending, nil), "d", store.ErrRejected},
-		"changed since":  {revised, "d", store.ErrRejected},
-		"taken before":   {record(approval.StatusExecuting, &store.Permit{Run: "r0"}), "d", nil},
-		"ended":          {record(approval.StatusExpired, nil), "d", nil},
-		"another digest": {record(approval.StatusPending, nil), "e", store.ErrDigest},
+		"unseen":         {record(approval.StatusPending, nil), "d", 0, false, store.ErrRevised},
+		"one unseen":     {record(approval.StatusPending, nil), "d", 1, false, store.ErrRevised},
+		"seen":           {record(approval.StatusPending, nil), "d", 2, true, nil},
+		"taken before":   {record(approval.StatusExecuting, &store.Permit{Run: "r0"}), "d", 0, false, nil},
+		"ended":          {record(approval.StatusExpired, nil), "d", 0, false, nil},
+		"another digest": {record(approval.StatusPending, nil), "e", 2, false, store.ErrDigest},
 	} {
-		next, changed, err := store.ApplyClaim(c.before, rejected, store.ClaimParams{Digest: c.digest, At: at})
-		var said *store.RejectedError
-		if changed || !errors.Is(err, c.err) || !reflect.DeepEqual(next, c.before) || errors.As(err, &said) && said.Rejection.Reviewer != "ana" {
+		next, changed, err := store.ApplyClaim(c.before, store.Now{Sent: 2}, store.ClaimParams{Digest: c.digest, Sent: c.seen, At: at})
+		if changed != c.taken || !errors.Is(err, c.err) || !c.taken && !reflect.DeepEqual(next, c.before) {
 			t.Errorf("%s: %+v, changed %v, %v", name, next, changed, err)
 		}
 	}
 }
 
+// A permit is taken only by the version of the policy that is active.
 func TestApplyClaimByAnotherPolicy(t *testing.T) {
 	for judged, want := range map[int64]error{
 		2: nil, store.UnversionedPolicy: nil, 0: store.ErrPolicyChanged, 1: store.ErrPolicyChanged, 3: store.ErrPolicyChanged,

@@ -56,7 +56,8 @@ type Options struct {
 	OrdinarySteps bool
 
 	// Decisions says which decisions count for every call; policies can be stricter. All workers of a
-	// task queue should have the same. Default approval.DecisionsAny.
+	// task queue should have the same. Default: any where one approval is enough, and signed ones where
+	// several people are asked and the policy does not say approval.DecisionsAny.
 	Decisions approval.Decisions
 
 	// PublicURL is where people reach Pawl's page: Temporal's UI then shows the address of each
@@ -90,9 +91,10 @@ func (o *Options) validate() error {
 		return errors.New("worker: Options.WorkflowCache is negative")
 	}
 	o.WorkflowCache = cmp.Or(o.WorkflowCache, DefaultWorkflowCache)
-	o.Decisions = cmp.Or(o.Decisions, approval.DecisionsAny)
-	if _, err := approval.ParseDecisions(string(o.Decisions)); err != nil {
-		return fmt.Errorf("worker: Options.Decisions: %w", err)
+	if o.Decisions != "" {
+		if _, err := approval.ParseDecisions(string(o.Decisions)); err != nil {
+			return fmt.Errorf("worker: Options.Decisions: %w", err)
+		}
 	}
 	if o.PublicURL != "" {
 		if err := approval.CheckPublicURL(o.PublicURL); err != nil {

@@ -30,6 +30,15 @@ func (g *guarded) rules(ctx workflow.Context) ballot.Rules {
 	return r
 }
 
+// markBallot keeps workers that would count differently away from calls whose requirement they do not
+// know in full: they can't replay past the mark.
+func (g *guarded) markBallot(ctx workflow.Context) {
+	r := g.view.Requirement
+	if r != nil && (len(r.Stages) > 0 || r.DenyCount > 1 || r.SelfApproval || r.RequireReason) {
+		workflow.GetVersion(ctx, "stages-and-counts", workflow.DefaultVersion, 1)
+	}
+}
+
 // answerVotes answers the decisions for which the call was claimed before: by an earlier run, or in
 // a workflow task that was lost with all its answers. Their signals come again.
 func (g *guarded) answerVotes() {

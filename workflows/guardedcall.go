@@ -193,6 +193,7 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 func (g *guarded) ask(ctx workflow.Context) {
 	deadline := *g.view.Deadline
 	g.tally = ballot.New(g.rules(ctx))
+	g.markBallot(ctx)
 	summary := workflow.TimerOptions{Summary: "deadline of the approval"}
 	g.timer = workflow.NewTimerWithOptions(detached(ctx), deadline.Sub(workflow.Now(ctx)), summary)
 	g.show(ctx)
@@ -290,8 +291,8 @@ func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool
 	case res.Outcome != nil:
 		g.stopped = true
 		g.view.Status, g.view.Decision, g.view.Votes = res.Outcome.Status, res.Outcome.Decision, res.Votes
-	case res.Requirement != nil:
-		g.tighten(res)
+	case res.WaitsOn():
+		g.countAgain(ctx, res)
 	default:
 		g.claimed, g.view.Decision, g.view.Votes = res.Permit, res.Decision, res.Votes
 		g.view.Status = approval.StatusExecuting
@@ -299,20 +300,28 @@ func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool
 			g.view.Status = approval.StatusApproved // until the caller starts the tool
 		}
 	}
-	if res.Requirement != nil && g.tally.Settled() != nil {
+	if res.WaitsOn() && g.tally.Settled() != nil {
 		return nil, true // the votes meet that, too: claim again at once
 	}
 	g.answerSettling()
 	g.judgeHeld(ctx)
 	g.detail(ctx)
-	return res.Outcome, res.Requirement != nil
+	return res.Outcome, res.WaitsOn()
 }
 
-// tighten counts the votes again, since the call takes more than it did.
-func (g *guarded) tighten(res activities.ClaimResult) {
-	g.change = "the policy changed, and the call needs " + ballot.Needs(*res.Requirement)
-	g.adm.Revision, g.view.Requirement, g.view.Decision = res.Revision, res.Requirement, nil
-	g.tally, _ = ballot.Count(ballot.RulesOf(g.view), g.tally.Votes())
+// countAgain counts the votes of a call that was not claimed: it takes more than it did, or
+// rejections are on record whose signals have not come yet.
+func (g *guarded) countAgain(ctx workflow.Context, res activities.ClaimResult) {
+	g.view.Decision = nil
+	if res.Requirement != nil {
+		g.change = "the policy changed, and the call needs " + ballot.Needs(*res.Requirement)
+		g.adm.Revision, g.view.Requirement = res.Revision, res.Requirement
+		g.markBallot(ctx)
+	}
+	g.tally, _ = ballot.Recount(g.rules(ctx), g.tally.Votes(), res.Rejections)
+	for _, d := range res.Rejections {
+		g.answers.add(approval.Answer{DecisionID: d.ID, Outcome: approval.AnswerRecorded})
+	}
 	if g.tally.Settled() == nil {
 		g.showVotes()
 	}

@@ -97,7 +97,7 @@ func setup(t *testing.T) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.acts = &activities.Activities{Store: h.store, StoreID: storeID, Policy: set, Tools: registry, Logger: slog.New(slog.DiscardHandler)}
+	h.acts = &activities.Activities{Decisions: approval.DecisionsAny, Store: h.store, StoreID: storeID, Policy: set, Tools: registry, Logger: slog.New(slog.DiscardHandler)}
 	h.again("call-1")
 	return h
 }

@@ -36,10 +36,12 @@ func (h *harness) apply(text string) {
 }
 
 // following is a harness whose policy is the store's, at first sendOne.
-func following(t *testing.T) *harness {
+func following(t *testing.T) *harness { return followingFrom(t, sendOne) }
+
+func followingFrom(t *testing.T, text string) *harness {
 	t.Helper()
 	h := setup(t)
-	h.apply(sendOne)
+	h.apply(text)
 	p, err := active.Follow(t.Context(), active.Options{Store: h.store})
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func TestSequences(t *testing.T) {
 			h := setup(t)
 			k := newKey(t)
 			h.trust(k)
-			r := s.Requirement()
+			r := s.Requirement
 			h.acts.Policy = verdict{Kind: approval.VerdictRequire, Requirement: &r, Timeout: approval.DefaultTimeout, ValidFor: approval.DefaultValidFor}
 			for i, step := range s.Steps {
 				h.after(time.Duration(i+1)*time.Second, func() { h.SignalWorkflow(string(step.Decides), h.signalOf(k, step, fmt.Sprint("step ", i))) })
@@ -49,9 +49,9 @@ func TestSequences(t *testing.T) {
 }
 
 func (h *harness) signalOf(k sign.Key, s ballottest.Step, id string) approval.DecisionSignal {
-	out := approval.DecisionSignal{DecisionID: id, Reviewer: s.By, Groups: s.Groups}
+	out := approval.DecisionSignal{DecisionID: id, Reviewer: s.By, Groups: s.Groups, Notes: s.Notes}
 	if s.Signed {
-		out = h.signed(k, s.Decides, id, s.By, func(d *approval.Decision, _, _ *string) { d.Groups = s.Groups })
+		out = h.signed(k, s.Decides, id, s.By, func(d *approval.Decision, _, _ *string) { d.Groups, d.Notes = s.Groups, s.Notes })
 	}
 	if out.Digest = s.Digest; s.Digest == "same" {
 		out.Digest = h.state().Digest

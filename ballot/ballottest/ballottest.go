@@ -12,29 +12,26 @@ import (
 
 // Sequence is decisions about one call.
 type Sequence struct {
-	Name      string               `json:"name"`
-	Approvals []approval.Approvals `json:"approvals"`
-	Decisions approval.Decisions   `json:"decisions"`
-	Requester string               `json:"requester"`
-	Owner     string               `json:"owner"`
-	Steps     []Step               `json:"steps"`
+	Name string `json:"name"`
+	approval.Requirement
+	Requester string `json:"requester"`
+	Owner     string `json:"owner"`
+	Steps     []Step `json:"steps"`
 	// Settled is how the call is decided by then; empty: it waits.
 	Settled approval.DecisionKind `json:"settled"`
 }
 
-// Requirement is what the call takes.
-func (s Sequence) Requirement() approval.Requirement {
-	return approval.Requirement{Approvals: s.Approvals, Decisions: s.Decisions}
-}
-
 // Step is one decision, and its answer.
 type Step struct {
-	Decides approval.DecisionKind  `json:"decides"`
-	By      string                 `json:"by"`
-	Groups  []string               `json:"groups"`
-	Signed  bool                   `json:"signed"`
-	Digest  string                 `json:"digest"` // "same" means the call's
-	Answer  approval.AnswerOutcome `json:"answer"`
+	Decides approval.DecisionKind `json:"decides"`
+	By      string                `json:"by"`
+	Groups  []string              `json:"groups"`
+	Signed  bool                  `json:"signed"`
+	Digest  string                `json:"digest"` // "same" means the call's
+	Notes   string                `json:"notes"`
+	// Turned marks an answer that hangs on what the same person decided before.
+	Turned bool                   `json:"turned"`
+	Answer approval.AnswerOutcome `json:"answer"`
 }
 
 //go:embed sequences.json

@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -140,6 +141,14 @@ func loopback(flag, address string) error {
 
 const adviceDatabase = "write postgres://USER@HOST:PORT/DATABASE, " +
 	"or leave it out for SQLite in the data directory"
+
+// counting says which decisions count. Without authentication nothing could be signed.
+func (c Config) counting() approval.Decisions {
+	if c.Auth != AuthTokens {
+		return cmp.Or(c.Decisions, approval.DecisionsAny)
+	}
+	return c.Decisions
+}
 
 // Validate refuses what can't be started. Errors name the flag.
 func (c Config) Validate() error {

@@ -267,7 +267,7 @@ func (s *Stack) StartWorker(ctx context.Context) error {
 	w, err := worker.New(ctx, worker.Options{
 		Client: s.Client, Namespace: s.o.Namespace, PayloadKeys: s.keys,
 		Store: s.Store, Policy: s.policy, Tools: s.tools,
-		OrdinarySteps: s.o.OrdinarySteps, Decisions: s.o.Decisions, PublicURL: s.o.PublicURL,
+		OrdinarySteps: s.o.OrdinarySteps, Decisions: s.o.counting(), PublicURL: s.o.PublicURL,
 		Logger: s.o.Logger,
 	})
 	if errors.Is(err, health.ErrUnreadable) && s.keys == nil {

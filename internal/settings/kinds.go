@@ -57,7 +57,12 @@ func textKind(into *string, value string, read reader) Kind {
 // Choice is one of some words.
 func Choice(into *string, value string, words ...string) Kind {
 	k := textKind(into, value, oneOf(words))
-	k.wrong = func() string { return notOneOf(*into, words) }
+	k.wrong = func() string {
+		if *into == value {
+			return ""
+		}
+		return notOneOf(*into, words)
+	}
 	return k
 }
 

@@ -67,9 +67,9 @@ func (s *Settings) Table() Table {
 			"in Postgres, expect the schema that 'pawl setup' created, for a database user without the right to " +
 				"change it"},
 		{"decisions", "worker.decisions", Worker,
-			Choice((*string)(&s.Decisions), anyDecision, anyDecision, string(approval.DecisionsSigned)),
-			"which decisions count: `any`, or only signed ones; policies can be stricter. Set the same on all " +
-				"workers"},
+			Choice((*string)(&s.Decisions), "", string(approval.DecisionsAny), string(approval.DecisionsSigned)),
+			"which decisions count: `any`, or only signed ones; policies can be stricter (default any, but signed " +
+				"where several people are asked). Set the same on all workers"},
 		{"ordinary-steps", "worker.ordinary_steps", Worker, Yes(&s.OrdinarySteps),
 			"show every step of a call in Temporal's UI, at some cost"},
 		{"workflow-cache", "worker.workflow_cache", Worker,
@@ -219,8 +219,6 @@ const (
 
 	maxPause = 24 * time.Hour // bounds the lengths of time in files
 )
-
-const anyDecision = string(approval.DecisionsAny)
 
 // ClaimNames are what --oidc-claim can say, in the order of help.
 var ClaimNames = []string{"subject", "groups", "group_prefix", "roles", "team", "owner", "agents"}

@@ -167,7 +167,9 @@ func fields(r *approval.Requirement) map[string]json.RawMessage {
 		return nil
 	}
 	full := *r
-	full.Decisions = cmp.Or(full.Decisions, approval.DecisionsAny)
+	if !full.AsksSeveral() {
+		full.Decisions = cmp.Or(full.Decisions, approval.DecisionsAny)
+	}
 	full.DenyCount = max(1, full.DenyCount)
 	full.Execution = cmp.Or(full.Execution, approval.ExecutionWorker)
 	if doc, err := json.Marshal(full); err == nil {

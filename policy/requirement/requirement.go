@@ -46,7 +46,7 @@ func Clone(r *approval.Requirement) *approval.Requirement {
 // not permit, but for escalations, of which it has those of both. It shares nothing with them.
 func Sum(a, b *approval.Requirement) *approval.Requirement {
 	sum, b := Clone(a), Clone(b)
-	for _, w := range words {
+	for _, w := range slices.Backward(words) { // decisions goes by what people were asked for before
 		w.join(sum, b)
 	}
 	return sum

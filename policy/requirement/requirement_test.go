@@ -39,6 +39,9 @@ func TestEveryPartHasARow(t *testing.T) {
 		}
 		var one approval.Requirement
 		reflect.ValueOf(&one).Elem().Field(i).Set(whole.Field(i))
+		if one.AsksSeveral() {
+			one.Decisions = approval.DecisionsAny // else that is a line, too
+		}
 		if len(requirement.Describe(&one)) != 1 {
 			t.Errorf("%s is described as %q", name, requirement.Describe(&one))
 		}

@@ -18,20 +18,7 @@ type requirement = approval.Requirement
 // words is the table, in the order in which requirements are read, compared and described.
 var words = []word{
 	people(),
-	row[approval.Decisions]{
-		name: "decisions",
-		part: func(r *requirement) *approval.Decisions { return &r.Decisions },
-		join: func(a, b approval.Decisions) approval.Decisions {
-			return approval.Strictest(approval.DecisionLevels, a, b)
-		},
-		compare: func(s *Shifts, name string, old, new approval.Decisions) {
-			s.Flag(name+": signed", old == approval.DecisionsSigned, new == approval.DecisionsSigned, false)
-		},
-		describe: func(d approval.Decisions) []string {
-			return lineIf(d == approval.DecisionsSigned,
-				"signed decisions: from Pawl's API, by somebody who is authenticated")
-		},
-	}.word(),
+	decisions(),
 	row[int]{
 		name: "deny_count",
 		part: func(r *requirement) *int { return &r.DenyCount },
@@ -45,13 +32,13 @@ var words = []word{
 	row[[]approval.Stage]{
 		name:  "stages",
 		part:  func(r *requirement) *[]approval.Stage { return &r.Stages },
-		clone: cloneStages, join: concat[approval.Stage], compare: compareStages,
+		clone: cloneStages, join: joinStages, compare: compareStages,
 		describe: func([]approval.Stage) []string { return nil }, // people does
 	}.word(),
 	flag("self_approval", loosens, func(r *requirement) *bool { return &r.SelfApproval },
 		"the requester may approve, too"),
 	flag("require_reason", tightens, func(r *requirement) *bool { return &r.RequireReason },
-		"a reason with each decision"),
+		"a reason with each approval"),
 	flag("allow_edit", loosens, func(r *requirement) *bool { return &r.AllowEdit },
 		"reviewers may change the arguments"),
 	row[json.RawMessage]{
@@ -273,9 +260,53 @@ func people() word {
 	w := row[[]approval.Approvals]{
 		name:  "approvals",
 		part:  func(r *requirement) *[]approval.Approvals { return &r.Approvals },
-		clone: slices.Clone[[]approval.Approvals], join: joinApprovals,
+		clone: slices.Clone[[]approval.Approvals],
 	}.word()
+	w.join = func(sum, other *requirement) {
+		sum.Approvals = joinApprovals(sum.Approvals, other.Approvals)
+		// What the stages ask for together needs no stage of its own.
+		staged := counts(&requirement{Stages: sum.Stages})
+		sum.Approvals = slices.DeleteFunc(sum.Approvals, func(a approval.Approvals) bool {
+			return a.Count <= staged[a.Group]
+		})
+	}
 	w.compare, w.describe = comparePeople, describePeople
+	return w
+}
+
+// decisions is the row of which decisions count. It also looks at how many people are asked: what is
+// left out asks for nothing of one person, and keeps one person from being two.
+func decisions() word {
+	w := row[approval.Decisions]{
+		name: "decisions",
+		part: func(r *requirement) *approval.Decisions { return &r.Decisions },
+	}.word()
+	level := func(r *requirement) int {
+		if r.Decisions == "" && !r.AsksSeveral() {
+			return slices.Index(approval.DecisionLevels, approval.DecisionsAny)
+		}
+		return slices.Index(approval.DecisionLevels, r.Decisions)
+	}
+	w.join = func(sum, other *requirement) {
+		if a, b := level(sum), level(other); b > a || a == b && sum.Decisions == "" {
+			sum.Decisions = other.Decisions
+		}
+	}
+	text := func(d approval.Decisions) string { return cmp.Or(string(d), "not said") }
+	w.compare = func(s *Shifts, old, new *requirement) {
+		if old.Decisions != new.Decisions { // else the number of people says it all
+			s.Rank(w.name, level(old), level(new), text(old.Decisions), text(new.Decisions))
+		}
+	}
+	w.describe = func(r *requirement) []string {
+		switch {
+		case r.Decisions == approval.DecisionsSigned:
+			return []string{"signed decisions: from Pawl's API, by somebody who is authenticated"}
+		case r.Decisions == "" && r.AsksSeveral():
+			return []string{"signed decisions, since it takes several people, unless the worker says otherwise"}
+		}
+		return nil
+	}
 	return w
 }
 
@@ -301,9 +332,24 @@ func cloneStages(stages []approval.Stage) []approval.Stage {
 	return stages
 }
 
-// comparePeople compares how many people of which groups must approve, in any stage or at the end.
-// A member of a group is a person, too, so "anyone" counts as met by the largest count of any
-// group.
+// joinStages adds up stages of one name. The others of b follow those of a.
+func joinStages(a, b []approval.Stage) []approval.Stage {
+	for _, s := range b {
+		if i := slices.IndexFunc(a, named(s.Name)); i >= 0 {
+			a[i].Approvals = joinApprovals(a[i].Approvals, s.Approvals)
+		} else {
+			a = append(a, s)
+		}
+	}
+	return a
+}
+
+func named(name string) func(approval.Stage) bool {
+	return func(s approval.Stage) bool { return s.Name == name }
+}
+
+// comparePeople compares how many people of which groups must approve. A member of a group is a
+// person, too, so in each stage "anyone" counts as met by the largest count of any group.
 func comparePeople(s *Shifts, old, new *requirement) {
 	was, is := counts(old), counts(new)
 	groups := maps.Clone(was)
@@ -319,31 +365,44 @@ func comparePeople(s *Shifts, old, new *requirement) {
 
 const anyone = "" // the group of those who may be anyone
 
+// counts says how many people must approve at least, in all stages together, and of each group.
 func counts(r *requirement) map[string]int {
-	most := map[string]int{}
+	sum := map[string]int{}
 	take := func(list []approval.Approvals) {
+		most := 0
 		for _, a := range list {
-			most[a.Group] = max(most[a.Group], a.Count)
-			most[anyone] = max(most[anyone], a.Count)
+			if a.Group != anyone {
+				sum[a.Group] += a.Count
+			}
+			most = max(most, a.Count)
 		}
+		sum[anyone] += most
 	}
 	take(r.Approvals)
 	for _, s := range r.Stages {
 		take(s.Approvals)
 	}
-	return most
+	return sum
 }
 
-// compareStages compares stage by stage, since they come one after the other.
+// compareStages compares stages of one name. Their order says who is asked first, and is neither
+// laxer nor stricter.
 func compareStages(s *Shifts, name string, old, new []approval.Stage) {
-	s.Count(name, len(old), len(new), false)
-	for i := range min(len(old), len(new)) {
-		var stage Shifts
-		was, is := requirement{Approvals: old[i].Approvals}, requirement{Approvals: new[i].Approvals}
-		comparePeople(&stage, &was, &is)
-		for _, shift := range stage {
-			shift.Field = fmt.Sprintf("stage %d: %s", i+1, shift.Field)
-			*s = append(*s, shift)
+	for _, was := range old {
+		if i := slices.IndexFunc(new, named(was.Name)); i < 0 {
+			s.Add("stage "+approval.Display(was.Name, 80), ballot.People(was.Approvals), none, true)
+		} else {
+			var stage Shifts
+			comparePeople(&stage, &requirement{Approvals: was.Approvals}, &requirement{Approvals: new[i].Approvals})
+			for _, shift := range stage {
+				shift.Field = "stage " + approval.Display(was.Name, 80) + ": " + shift.Field
+				*s = append(*s, shift)
+			}
+		}
+	}
+	for _, is := range new {
+		if !slices.ContainsFunc(old, named(is.Name)) {
+			s.Add("stage "+approval.Display(is.Name, 80), none, ballot.People(is.Approvals), false)
 		}
 	}
 }
@@ -351,11 +410,7 @@ func compareStages(s *Shifts, name string, old, new []approval.Stage) {
 func describePeople(r *requirement) []string {
 	var lines []string
 	for i, s := range r.Stages {
-		name := fmt.Sprintf("stage %d", i+1)
-		if s.Name != "" {
-			name += " (" + s.Name + ")"
-		}
-		lines = append(lines, name+": "+ballot.People(s.Approvals))
+		lines = append(lines, fmt.Sprintf("stage %d (%s): %s", i+1, s.Name, ballot.People(s.Approvals)))
 	}
 	return append(lines, lineIf(len(r.Approvals) > 0, "%s", ballot.People(r.Approvals))...)
 }

@@ -36,8 +36,8 @@ const (
 	// SelectClaim is SelectCall, and store.Now.
 	SelectClaim = `SELECT c.seq, ` + callColumns +
 		`, (SELECT coalesce(max(seq), 0) FROM pawl.policy_versions)` +
-		`, (SELECT payload FROM pawl.entries WHERE call = c.id AND kind = '` + string(audit.KindSent) +
-		`' ORDER BY seq LIMIT 1)` + fromCall
+		`, (SELECT count(*) FROM pawl.entries WHERE call = c.id AND kind = '` + string(audit.KindSent) +
+		`')` + fromCall
 	// SelectStart is SelectCall, and the store's time.
 	SelectStart     = `SELECT c.seq, ` + callColumns + `, pawl.clock(0)` + fromCall
 	SelectPermit    = `SELECT c.seq, ` + permitColumns + fromCall
@@ -87,12 +87,8 @@ func Call(id string, row Row, last ...any) (seq int64, r store.Record, err error
 
 // callNow reads what SelectClaim finds.
 func callNow(id string, row Row) (seq int64, r store.Record, now store.Now, err error) {
-	var rejection []byte
-	if seq, r, err = Call(id, row, &now.Policy, &rejection); err != nil || rejection == nil {
-		return seq, r, now, err
-	}
-	now.Rejection = &audit.Sent{}
-	return seq, r, now, decode(string(rejection), now.Rejection)
+	seq, r, err = Call(id, row, &now.Policy, &now.Sent)
+	return seq, r, now, err
 }
 
 // Permit reads what SelectPermit finds: its columns after the call's number. No row is

@@ -79,7 +79,7 @@ func TestPolicyExplain(t *testing.T) {
 		"team.yaml":  teamPolicy,
 		"watch.yaml": "observe: true\nrules: [{tool: mail, deny: true}]\n",
 		"call.json":  `{"tool":"pay","args":{"amount":6}}`,
-		"later.yaml": "rules: [{tool: a, approvals: [{group: ops, count: 2}], stages: [{name: first, approvals: 1}], deny_count: 2, self_approval: true, require_reason: true, allow_edit: true, input: {type: object}, execution: caller, remind_every: 10m, escalate: {after: 20m, to: boss}, grant: {max: 1h}, validate: v, preview: p}]\n",
+		"later.yaml": "rules: [{tool: a, stages: [{name: first, approvals: 1}, {name: second, approvals: [{group: ops, count: 2}]}], deny_count: 2, self_approval: true, require_reason: true, allow_edit: true, input: {type: object}, execution: caller, remind_every: 10m, escalate: {after: 20m, to: boss}, grant: {max: 1h}, validate: v, preview: p}]\n",
 		"night.yaml": "rules: [{tool: a, when: now.getHours() < 6, deny: true}]",
 		"bad.yaml":   "ruls: []",
 	})
@@ -95,9 +95,9 @@ func TestPolicyExplain(t *testing.T) {
 	c.Run(t, "policy", "explain", "--policy", "team.yaml", "--call", "-").Want(t, cli.ExitDone, []string{"read  allow\n"}, nil)
 	c.Run(t, "policy", "explain", "--policy", "team.yaml", "--call", `{"tool":"other"}`).Want(t, cli.ExitDone, []string{"Rule        no rule matches\n", "Layer team (team.yaml) has no say\n"}, nil)
 	c.Run(t, "policy", "explain", "--policy", "later.yaml", "--call", `{"tool":"a"}`).Want(t, cli.ExitDone, []string{
-		"Needs       stage 1 (first): 1 approval\n", "Needs       2 approvals by different people of ops\n", "2 rejections", "the requester may approve, too", "a reason with each decision",
+		"Needs       stage 1 (first): 1 approval\n", "Needs       stage 2 (second): 2 approvals by different people of ops\n", "2 rejections", "the requester may approve, too", "a reason with each approval",
 		"may change the arguments", "input from the reviewer", "the caller runs the tool", "a reminder every 10m", "boss is asked after 20m", "for at most 1h", "must succeed before: v", "return: p",
-	}, []string{"deny_count is not executed", "no worker loads this policy as it is"})
+	}, []string{"allow_edit is not executed", "no worker loads this policy as it is"})
 	c.Run(t, "policy", "explain", "--policy", "night.yaml", "--call", `{"tool":"a"}`, "--at", "2026-01-05T03:00:00Z").Want(t, cli.ExitDone, []string{"a  deny\n"}, nil)
 	c.Run(t, "policy", "explain", "--policy", "night.yaml", "--call", `{"tool":"a"}`).Want(t, cli.ExitDone, []string{"a  require_approval\n", "its condition (when) is false"}, nil)
 
