@@ -34,8 +34,8 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	redact := append(make([][]string, 0, 8), s.redact)
 	var observed []approval.Observation
 	var timeout approval.Duration // where no rule states one
-	layers, show := 0, 0 // for the call, and of these, that would show well-known secrets
-	signed := false      // a layer wants all decisions to be
+	layers, show := 0, 0          // for the call, and of these, that would show well-known secrets
+	signed := false               // a layer wants all decisions to be
 	for _, l := range s.layers {
 		whyNot, unsure := l.applies.match(in.call, true)
 		if whyNot != "" {

@@ -23,7 +23,7 @@ func applyPolicy(t *testing.T, w *world, api, text string) {
 func testPolicyChangesUnderRequests(t *testing.T, w *world, api string) {
 	const (
 		one   = "rules: [{tool: send, require_approval: true, timeout: 5m}]"
-		two   = "rules: [{tool: send, approvals: [{count: 2}], timeout: 5m}]"
+		two   = "rules: [{tool: send, approvals: [{count: 2}], decisions: any, timeout: 5m}]"
 		never = "rules: [{tool: send, deny: true}]"
 	)
 	pending := func() string {

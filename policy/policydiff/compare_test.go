@@ -62,8 +62,12 @@ func TestCompare(t *testing.T) {
 		"anybody for a group":      {asks(func(r *req) { r.Approvals = groups("ops", 1) }), asks(nil), "approvals by ops"},
 		"a group for a stage":      {asks(func(r *req) { r.Approvals, r.Stages = nil, []approval.Stage{{Name: "s", Approvals: groups("ops", 1)}} }), asks(func(r *req) { r.Approvals = groups("ops", 1) }), "stage s"},
 		"fewer in a stage": {
-			asks(func(r *req) { r.Stages = []approval.Stage{{Name: "a", Approvals: groups("", 1)}, {Name: "b", Approvals: groups("ops", 2)}} }),
-			asks(func(r *req) { r.Stages = []approval.Stage{{Name: "a", Approvals: groups("", 1)}, {Name: "b", Approvals: groups("ops", 1)}} }),
+			asks(func(r *req) {
+				r.Stages = []approval.Stage{{Name: "a", Approvals: groups("", 1)}, {Name: "b", Approvals: groups("ops", 2)}}
+			}),
+			asks(func(r *req) {
+				r.Stages = []approval.Stage{{Name: "a", Approvals: groups("", 1)}, {Name: "b", Approvals: groups("ops", 1)}}
+			}),
 			"approvals, approvals by ops, stage b: approvals, stage b: approvals by ops",
 		},
 		"unsigned":             {asks(func(r *req) { r.Decisions = approval.DecisionsSigned }), asks(func(r *req) { r.Decisions = approval.DecisionsAny }), "decisions"},

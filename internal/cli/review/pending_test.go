@@ -194,7 +194,7 @@ Created     2026-03-01T11:48:00Z
 Deadline    2026-03-01T12:48:00Z (in 48m)
 Rule        org policy.yaml:12 send_*
 Policy      aa11
-Needs       2 approvals by different people (1 so far)
+Needs       2 approvals by different people (1 of 2 so far)
 Vote        approved by ben (unauthenticated) via api at 2026-03-01T11:50:00Z
   Notes:
   │ looks fine

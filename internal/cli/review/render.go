@@ -53,8 +53,17 @@ func (a *app) request(v client.View) string {
 	if now := v.PolicyNow; now != nil && now.Requirement != nil {
 		s.Field("Needs now", ballot.Needs(*now.Requirement))
 	}
+	if _, all := ballot.Progress(v.View.View); all > 1 {
+		for _, step := range v.Rack {
+			s.Field("Step", segment(step))
+		}
+	}
 	for _, d := range v.Votes {
-		s.Field("Vote", byline(string(d.Kind), d.Reviewer, d.Channel, d.Authenticated, d.At))
+		by := byline(string(d.Kind), d.Reviewer, d.Channel, d.Authenticated, d.At)
+		if d.SelfApproval {
+			by += ", who asked for it or owns the agent that did"
+		}
+		s.Field("Vote", by)
 		s.Quote("  Notes:", d.Notes)
 	}
 	if d := v.Decision; d != nil {
@@ -93,7 +102,16 @@ func needs(v client.View) string {
 	}
 	text := ballot.Needs(*v.Requirement)
 	if v.Status == approval.StatusPending {
-		text += fmt.Sprintf(" (%d so far)", len(v.Votes))
+		met, all := ballot.Progress(v.View.View)
+		text += fmt.Sprintf(" (%d of %d so far)", met, all)
+	}
+	return text
+}
+
+func segment(s approval.Segment) string {
+	text := fmt.Sprintf("%-5s %s", s.State, s.Label)
+	if s.Note != "" {
+		text += " (" + s.Note + ")"
 	}
 	return text
 }

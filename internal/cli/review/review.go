@@ -187,19 +187,14 @@ func (r *queueWalk) choose(v client.View) (kind approval.DecisionKind, notes str
 		}
 		switch strings.ToLower(answer) {
 		case "y", "yes", "approve":
-			return approval.Approve, "", nil
-		case "n", "no", "reject":
-			for {
-				notes, err := r.ask("why? (empty: no notes) > ")
-				if err != nil {
-					return "", "", err
-				}
-				if err := approval.CheckNotes(notes); err != nil {
-					r.Note("%v", err)
-					continue
-				}
-				return approval.Reject, notes, nil
+			if v.Requirement == nil || !v.Requirement.RequireReason {
+				return approval.Approve, "", nil
 			}
+			notes, err := r.askWhy("why? (this call needs a reason) > ", true)
+			return approval.Approve, notes, err
+		case "n", "no", "reject":
+			notes, err := r.askWhy("why? (empty: no notes) > ", false)
+			return approval.Reject, notes, err
 		case "d", "details":
 			details := cmp.Or(r.timeline(v.Timeline), "no timeline\n")
 			if err := r.Print(details); err != nil {
@@ -212,6 +207,23 @@ func (r *queueWalk) choose(v client.View) (kind approval.DecisionKind, notes str
 			return "", "", errQuit
 		default:
 			r.Note("answer y, n, d, s or q")
+		}
+	}
+}
+
+// askWhy asks for notes until they can be sent; needed: until there are some.
+func (r *queueWalk) askWhy(prompt string, needed bool) (notes string, err error) {
+	for {
+		if notes, err = r.ask(prompt); err != nil {
+			return "", err
+		}
+		switch err := approval.CheckNotes(notes); {
+		case err != nil:
+			r.Note("%v", err)
+		case needed && notes == "":
+			r.Note("write a reason, or leave with Ctrl-C")
+		default:
+			return notes, nil
 		}
 	}
 }

@@ -226,3 +226,34 @@ func TestReviewInterruptedWhileSending(t *testing.T) {
 	clitest.CommandLine{API: api.URL, Ctx: ctx, Stdin: strings.NewReader("y\n")}.Run(t, "review", "--as", "ana").
 		Want(t, cli.ExitError, nil, []string{"may or may not have arrived", "pawl show pawl-bbbbbbbbbbb", "3 left"})
 }
+
+// A call that needs a reason is not approved without one, and its stages are shown as the API says
+// them.
+func TestReviewAsksForAReason(t *testing.T) {
+	view := withField(t, threeRequests(t)[0], "requirement", map[string]any{
+		"require_reason": true, "stages": []any{
+			map[string]any{"name": "team", "approvals": []any{map[string]any{"count": 1}}},
+			map[string]any{"name": "security", "approvals": []any{map[string]any{"group": "security", "count": 1}}},
+		},
+	})
+	view = withField(t, view, "rack", []any{
+		map[string]any{"state": "met", "label": "team: bo approved"},
+		map[string]any{"state": "next", "label": "security: your turn"},
+		map[string]any{"state": "later", "label": "Runs once"},
+	})
+	view = withField(t, view, "votes", []any{map[string]any{
+		"decision_id": "d", "kind": "approve", "reviewer": "bo", "authenticated": true, "self_approval": true, "notes": "fine", "at": "2026-03-01T12:00:00Z",
+	}})
+	api := clitest.NewAPI(t, view)
+	id := "pawl-aaaaaaaaaab"
+	api.On("POST /api/requests/"+id+"/approve", clitest.Reply(200, resolved))
+	r := clitest.CommandLine{API: api.URL, Stdin: strings.NewReader("y\n\nchecked\n")}.Run(t, "review", "--as", "ana")
+	r.Want(t, cli.ExitDone, []string{
+		"Needs       team: 1 approval, then security: 1 approval of security, with a reason (1 of 2 so far)\n",
+		"Step        met   team: bo approved\n", "Step        next  security: your turn\n", "Step        later Runs once\n",
+		"who asked for it or owns the agent that did\n",
+	}, []string{"write a reason"})
+	if sent := api.Requests("POST"); len(sent) != 1 || !strings.Contains(sent[0], `"notes":"checked"`) {
+		t.Errorf("sent %q", sent)
+	}
+}
