@@ -306,14 +306,14 @@ func TestDenialAfterTheToolWasStarted(t *testing.T) {
 
 func TestAdmitFailsClosed(t *testing.T) {
 	for name, v := range map[string]verdict{
-		"no verdict":        {},
-		"unknown verdict":   {Kind: "perhaps"},
-		"nobody to ask":     {Kind: approval.VerdictRequire, Timeout: approval.DefaultTimeout},
-		"endless wait":      {Kind: approval.VerdictRequire, Requirement: approval.OneApproval()},
-		"the policy's no":   {Kind: approval.VerdictDeny},
-		"needs more people": {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, DenyCount: 2}, Timeout: 1},
-		"needs a reason":    {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, RequireReason: true}, Timeout: 1},
-		"zero people, yes":  {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{}}}, Timeout: 1},
+		"no verdict":       {},
+		"unknown verdict":  {Kind: "perhaps"},
+		"nobody to ask":    {Kind: approval.VerdictRequire, Timeout: approval.DefaultTimeout},
+		"endless wait":     {Kind: approval.VerdictRequire, Requirement: approval.OneApproval()},
+		"the policy's no":  {Kind: approval.VerdictDeny},
+		"needs an edit":    {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{Count: 1}}, AllowEdit: true}, Timeout: 1},
+		"a nameless stage": {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Stages: []approval.Stage{{Approvals: []approval.Approvals{{Count: 1}}}}}, Timeout: 1},
+		"zero people, yes": {Kind: approval.VerdictRequire, Requirement: &approval.Requirement{Approvals: []approval.Approvals{{}}}, Timeout: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)
