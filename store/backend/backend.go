@@ -95,11 +95,6 @@ func Complete(err error) bool {
 	return errors.As(err, new(complete)) || approval.CodeOf(err) != approval.CodeInternalError
 }
 
-// PolicyChanged says which version is active instead of the expected one.
-func PolicyChanged(active store.PolicyVersion) error {
-	return Errorf("%w: version %d is active", store.ErrPolicyChanged, active.Version)
-}
-
 var errNoPolicy = Errorf("active policy: %w", store.ErrNotFound)
 
 // About says which call, tool, token, key or policy one of package store's sentinels is about. Nil

@@ -18,13 +18,9 @@ import (
 type DB interface {
 	// Select runs a query and lets read take its rows. If the connection breaks, both begin again.
 	Select(ctx context.Context, doing, query string, args []any, read func(Rows) error) error
-	// Change runs a statement that changes at most one row, and writes the entry if one was changed,
-	// in one transaction.
-	Change(
-		ctx context.Context, doing, statement string, args [3]any, entry audit.Entry,
-	) (changed bool, err error)
-	// Update runs a statement that returns the IDs of the calls which it changed.
-	Update(ctx context.Context, doing, statement string, args ...any) (ids []string, err error)
+	// Write lets write change rows in one transaction. It may run several times. If a table is named,
+	// nobody else writes it meanwhile.
+	Write(ctx context.Context, doing, exclusive string, write func(Tx) error) error
 	// Step lets step change a call, which nobody else changes meanwhile: it takes the row that query
 	// finds by the call's ID, and says what to write, in one transaction. It may run several times.
 	Step(ctx context.Context, doing, id, query string, step func(Row, *Writes) error) error
@@ -92,7 +88,7 @@ func (b Base) Attach(ctx context.Context, alike string) (string, error) {
 		SELECT seq FROM pawl.calls WHERE alike = $1 AND delivered_at IS NULL AND ` + free + `
 			AND NOT EXISTS (SELECT 1 FROM pawl.claims AS k WHERE k.call = calls.seq AND k.used_at IS NOT NULL)
 		ORDER BY seq LIMIT 1) RETURNING id`
-	ids, err := b.db.Update(ctx, "attach to a call", attach, alike)
+	ids, err := b.update(ctx, "attach to a call", attach, alike)
 	if err == nil && len(ids) == 0 {
 		err = store.ErrNotFound
 	}
@@ -106,7 +102,7 @@ func (b Base) Attach(ctx context.Context, alike string) (string, error) {
 func (b Base) Renew(ctx context.Context, id string) error {
 	const renew = `UPDATE pawl.calls SET lease_until = pawl.clock(30)
 		WHERE id = $1 AND alike IS NOT NULL AND ended_at IS NULL RETURNING id`
-	_, err := b.db.Update(ctx, "renew the lease of a call", renew, id)
+	_, err := b.update(ctx, "renew the lease of a call", renew, id)
 	return err
 }
 
@@ -114,7 +110,7 @@ func (b Base) Renew(ctx context.Context, id string) error {
 func (b Base) Deliver(ctx context.Context, id string) error {
 	const deliver = `UPDATE pawl.calls SET delivered_at = pawl.clock(0)
 		WHERE id = $1 AND alike IS NOT NULL AND ended_at IS NOT NULL AND delivered_at IS NULL RETURNING id`
-	_, err := b.db.Update(ctx, "note that a call's end is told", deliver, id)
+	_, err := b.update(ctx, "note that a call's end is told", deliver, id)
 	return err
 }
 
@@ -154,7 +150,7 @@ func (b Base) AddToken(ctx context.Context, t store.Token) error {
 		return err
 	}
 	const add = `INSERT INTO pawl.tokens (id, hash, token) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING`
-	fresh, err := b.db.Change(ctx, "keep a token", add, [3]any{t.ID, t.Hash[:], doc}, entry)
+	fresh, err := b.change(ctx, "keep a token", add, []any{t.ID, t.Hash[:], doc}, entry)
 	if err != nil || fresh {
 		return err
 	}
@@ -168,7 +164,7 @@ func (b Base) AddToken(ctx context.Context, t store.Token) error {
 // RevokeToken implements store.Tokens.
 func (b Base) RevokeToken(ctx context.Context, r store.RevokeParams) (t store.Token, fresh bool, err error) {
 	const revoke = `UPDATE pawl.tokens SET revoked_at = $2, revoked_by = $3 WHERE id = $1 AND revoked_at IS NULL`
-	return end(ctx, b.db, "revoke a token", revoke, b.Token, r, [3]any{r.ID, r.At, r.By})
+	return end(ctx, b, "revoke a token", revoke, b.Token, r, []any{r.ID, r.At, r.By})
 }
 
 // Token implements store.TokenReader.
@@ -184,7 +180,7 @@ func (b Base) AddKey(ctx context.Context, k store.SigningKey) (kept store.Signin
 	}
 	const add = `INSERT INTO pawl.signing_keys (id, public, key) VALUES ($1, $2, $3)
 		ON CONFLICT (id) DO NOTHING`
-	if fresh, err = b.db.Change(ctx, "keep a signing key", add, [3]any{k.ID, k.Public, doc}, entry); err != nil {
+	if fresh, err = b.change(ctx, "keep a signing key", add, []any{k.ID, k.Public, doc}, entry); err != nil {
 		return kept, false, err
 	}
 	kept, err = b.key(ctx, k.ID)
@@ -207,7 +203,7 @@ func (b Base) EndKey(
 		statement = `UPDATE pawl.signing_keys SET revoked_at = $2, revoked_by = $3
 			WHERE id = $1 AND revoked_at IS NULL`
 	}
-	return end(ctx, b.db, "end a signing key", statement, b.key, e, [3]any{e.ID, e.At, e.By})
+	return end(ctx, b, "end a signing key", statement, b.key, e, []any{e.ID, e.At, e.By})
 }
 
 // key returns one key, whatever became of it.
@@ -230,8 +226,7 @@ func (b Base) TrustedKeys(ctx context.Context, ids ...string) ([]store.SigningKe
 
 // ActivePolicy implements store.Policies.
 func (b Base) ActivePolicy(ctx context.Context) (store.PolicyVersion, error) {
-	scan := func(row Row, _ ...any) (store.PolicyVersion, error) { return Version(row) }
-	active, err := list(ctx, b.db, "look which policy is active", SelectActive, nil, scan)
+	active, err := list(ctx, b.db, "look which policy is active", SelectActive, nil, readVersion)
 	if err == nil && len(active) == 0 {
 		err = errNoPolicy
 	}
@@ -252,21 +247,34 @@ func (b Base) Policy(ctx context.Context, digest string) (store.PolicySet, error
 func list[T any](
 	ctx context.Context, db DB, doing, query string, args []any, scan func(Row, ...any) (T, error),
 ) (items []T, err error) {
-	err = db.Select(ctx, doing, query, args, func(rows Rows) error {
-		items = nil // of an attempt before
+	err = db.Select(ctx, doing, query, args, into(&items, scan))
+	if err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+// all is list in a transaction.
+func all[T any](
+	ctx context.Context, tx Tx, query string, args []any, scan func(Row, ...any) (T, error),
+) (items []T, err error) {
+	err = tx.Query(ctx, query, args, into(&items, scan))
+	return items, err
+}
+
+// into reads all rows into items.
+func into[T any](items *[]T, scan func(Row, ...any) (T, error)) func(Rows) error {
+	return func(rows Rows) error {
+		*items = nil // of an attempt before
 		for rows.Next() {
 			item, err := scan(rows)
 			if err != nil {
 				return err
 			}
-			items = append(items, item)
+			*items = append(*items, item)
 		}
 		return rows.Err()
-	})
-	if err != nil {
-		return nil, err
 	}
-	return items, nil
 }
 
 // one reads the row that a query finds by an ID, or answers store.ErrNotFound.
@@ -308,8 +316,8 @@ func resolve[T any](
 
 // end runs a statement that ends a token or a key, once and for good, and returns it as it is then.
 func end[T any](
-	ctx context.Context, db DB, doing, statement string, find func(context.Context, string) (T, error),
-	p record, args [3]any,
+	ctx context.Context, b Base, doing, statement string, find func(context.Context, string) (T, error),
+	p record, args []any,
 ) (kept T, fresh bool, err error) {
 	var none T
 	id := args[0].(string)
@@ -318,7 +326,7 @@ func end[T any](
 		if err != nil {
 			return none, false, err
 		}
-		if fresh, err = db.Change(ctx, doing, statement, args, entry); err != nil {
+		if fresh, err = b.change(ctx, doing, statement, args, entry); err != nil {
 			return none, false, err
 		}
 	}

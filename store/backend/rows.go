@@ -174,15 +174,12 @@ func scanKey(row Row, first ...any) (k store.SigningKey, err error) {
 	return k, nil
 }
 
-// Version reads VersionColumns after the version's number. No row is store.ErrNotFound.
-func Version(row Row) (store.PolicyVersion, error) { return scanVersion(row, new(int64)) }
+// readVersion is scanVersion where nobody else wants the version's number.
+func readVersion(row Row, _ ...any) (store.PolicyVersion, error) { return scanVersion(row, new(int64)) }
 
 // scanVersion reads the version's number first.
 func scanVersion(row Row, first ...any) (v store.PolicyVersion, err error) {
 	err = row.Scan(append(first, &v.Digest, (*instant)(&v.At), &v.By, &v.Channel, &v.Authenticated, &v.Note)...)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = errNoPolicy
-	}
 	v.Version = *first[0].(*int64)
 	return v, err
 }

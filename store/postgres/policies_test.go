@@ -38,7 +38,7 @@ func TestPolicyWhoseAnswerIsLost(t *testing.T) {
 	}
 	second := applying
 	second.Set.Digest, second.Expect = strings.Repeat("cd", 32), 1
-	p.lose(1)
+	p.lose(6) // begin, look, keep the set, its version, its entry, commit
 	if v, fresh, err := s.ApplyPolicy(t.Context(), second); !errors.Is(err, ErrUnavailable) || fresh || v.Version != 0 {
 		t.Errorf("version %d, fresh %v, %v; want %v", v.Version, fresh, err, ErrUnavailable)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/backend"
 )
@@ -61,8 +60,9 @@ func (s *Store) once(
 		}
 		return pgconn.SafeToRetry(err) || !errors.As(err, new(uncertain)), lost{err}
 	}
-	// The server rolls these back and says so, also when it was to commit.
-	return hasState(err, "40001", "40P01"), err
+	// The server rolls these back and says so, also when it was to commit. Of two who write one key at
+	// once, the second finds the other's when it begins again.
+	return hasState(err, "40001", "40P01", "23505"), err
 }
 
 // broken tells what the network says from what the server says.
@@ -134,59 +134,45 @@ func (d database) Select(
 	ctx context.Context, doing, query string, args []any, read func(backend.Rows) error,
 ) error {
 	return d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, query, args...)
+		return transaction{conn}.Query(ctx, query, args, read)
+	})
+}
+
+func (d database) Write(ctx context.Context, doing, exclusive string, write func(backend.Tx) error) error {
+	if d.store.readOnly {
+		return store.ErrReadOnly
+	}
+	return d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
+		_, err := conn.Exec(ctx, begin)
+		if err == nil && exclusive != "" {
+			_, err = conn.Exec(ctx, `LOCK TABLE `+exclusive+` IN SHARE ROW EXCLUSIVE MODE`)
+		}
+		if err == nil {
+			err = write(transaction{conn})
+		}
 		if err != nil {
+			_, _ = conn.Exec(ctx, `ROLLBACK`) // or else the connection is not used again
 			return err
 		}
-		defer rows.Close()
-		return read(rows)
+		return commit(ctx, conn, &pgx.Batch{})
 	})
 }
 
-func (d database) Change(
-	ctx context.Context, doing, statement string, args [3]any, entry audit.Entry,
-) (changed bool, err error) {
-	if d.store.readOnly {
-		return false, store.ErrReadOnly
-	}
-	logged := `WITH changed AS (` + statement + ` RETURNING seq), log AS (
-			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
-			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM changed,
-				unnest($4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bytea[], $9::bytea[], $10::bytea[])
-				AS e (call, step, kind, at, metadata, leaf, payload)
-			ON CONFLICT (call, step) DO NOTHING
-		)
-		SELECT EXISTS (SELECT FROM changed)`
-	all := append(args[:], entryArgs([]audit.Entry{entry})...)
-	err = d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		if err := conn.QueryRow(ctx, logged, all...).Scan(&changed); err != nil {
-			return uncertain{err}
-		}
-		return nil
-	})
-	return changed && err == nil, err
+// transaction is a backend.Tx.
+type transaction struct{ conn *pgxpool.Conn }
+
+func (t transaction) Exec(ctx context.Context, statement string, args ...any) error {
+	_, err := t.conn.Exec(ctx, statement, args...)
+	return err
 }
 
-func (d database) Update(
-	ctx context.Context, doing, statement string, args ...any,
-) (ids []string, err error) {
-	if d.store.readOnly {
-		return nil, store.ErrReadOnly
-	}
-	err = d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, statement, args...)
-		if err == nil {
-			ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		}
-		if err != nil {
-			return uncertain{err}
-		}
-		return nil
-	})
+func (t transaction) Query(ctx context.Context, query string, args []any, read func(backend.Rows) error) error {
+	rows, err := t.conn.Query(ctx, query, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return ids, nil
+	defer rows.Close()
+	return read(rows)
 }
 
 // Step takes two round trips: begin, lock and read; write and commit. The call's row is locked, so

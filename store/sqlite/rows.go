@@ -21,9 +21,7 @@ const (
 		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view,
 			verdict, twin, alike)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, '')) ON CONFLICT DO NOTHING`
-	addEntry = `INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`
-	insertEntry = addEntry + ` ON CONFLICT (call, step) DO NOTHING`
+	insertEntry = backend.AddEntry + ` ON CONFLICT (call, step) DO NOTHING`
 )
 
 type statements map[string]*sql.Stmt
@@ -59,6 +57,22 @@ func (t transaction) row(ctx context.Context, query string, args ...any) *sql.Ro
 	return t.tx.StmtContext(ctx, t.hot[query]).QueryRowContext(ctx, values(args)...)
 }
 
+// Exec implements backend.Tx.
+func (t transaction) Exec(ctx context.Context, statement string, args ...any) error {
+	_, err := t.tx.ExecContext(ctx, text(statement), values(args)...)
+	return err
+}
+
+// Query implements backend.Tx.
+func (t transaction) Query(ctx context.Context, query string, args []any, read func(backend.Rows) error) error {
+	rows, err := t.tx.QueryContext(ctx, text(query), values(args)...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return read(rows)
+}
+
 // call loads a call, or answers store.ErrNotFound.
 func (t transaction) call(ctx context.Context, id string) (seq int64, r store.Record, err error) {
 	return backend.Call(id, t.row(ctx, backend.SelectCall, id))
@@ -79,16 +93,12 @@ func (t transaction) rejected(ctx context.Context, id, duplicateKey string) (r s
 
 func (t transaction) entries(ctx context.Context, entries []audit.Entry) error {
 	for _, e := range entries {
-		if _, err := t.exec(ctx, insertEntry, entryArgs(e)...); err != nil {
+		if _, err := t.exec(ctx, insertEntry, backend.EntryArgs(e)...); err != nil {
 			return fmt.Errorf("write audit entry %s/%s: %w",
 				approval.Display(e.Subject, 80), approval.Display(e.Step, 80), err)
 		}
 	}
 	return nil
-}
-
-func entryArgs(e audit.Entry) []any {
-	return []any{e.Subject, e.Step, e.Kind, e.At.UnixMicro(), e.Metadata, e.Leaf[:], []byte(e.Payload)}
 }
 
 // text is SQL that is written for both databases, for one without schemas.
@@ -119,55 +129,13 @@ func (d database) Select(
 	ctx context.Context, doing, query string, args []any, read func(backend.Rows) error,
 ) error {
 	return d.store.read(ctx, doing, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, text(query), values(args)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		return read(rows)
+		return transaction{tx: tx}.Query(ctx, query, args, read)
 	})
 }
 
-func (d database) Change(
-	ctx context.Context, doing, statement string, args [3]any, entry audit.Entry,
-) (changed bool, err error) {
-	err = d.store.write(ctx, doing, func(t transaction) error {
-		result, err := t.tx.ExecContext(ctx, text(statement), values(args[:])...)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		if err != nil || n == 0 {
-			return err
-		}
-		changed = true
-		return t.entries(ctx, []audit.Entry{entry})
-	})
-	return changed && err == nil, err
-}
-
-func (d database) Update(
-	ctx context.Context, doing, statement string, args ...any,
-) (ids []string, err error) {
-	err = d.store.write(ctx, doing, func(t transaction) error {
-		rows, err := t.tx.QueryContext(ctx, text(statement), values(args)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id string
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			ids = append(ids, id)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, err
-	}
-	return ids, nil
+// Write has the one write transaction at a time.
+func (d database) Write(ctx context.Context, doing, _ string, write func(backend.Tx) error) error {
+	return d.store.write(ctx, doing, func(t transaction) error { return write(t) })
 }
 
 func (d database) Step(
