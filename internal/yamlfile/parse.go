@@ -20,11 +20,10 @@ import (
 func Parse(name string, data []byte, problems *Problems) Value {
 	d := &document{name: displayName(name), problems: problems}
 	data = bytes.TrimPrefix(data, utf8BOM)
-	fits := sizeFits(d.name, data, problems) && valuesFit(d.name, data, problems)
-	if !fits || !checkText(d.name, data, problems) {
+	d.lines = bytes.Count(data, []byte("\n")) + 1
+	if !d.sizeFits(data) || !d.valuesFit(data) || !d.checkText(data) {
 		return Value{}
 	}
-	d.lines = bytes.Count(data, []byte("\n")) + 1
 	root, ok := d.parse(data)
 	if !ok {
 		return Value{}
@@ -165,47 +164,40 @@ func isText(n *yaml.Node) bool {
 // ReadFile returns a file's bytes, or false and a problem: it can't be read, or is larger than
 // MaxSize.
 func ReadFile(path string, problems *Problems) ([]byte, bool) {
-	f, err := os.Open(path)
+	d := &document{name: displayName(path), problems: problems}
+	data, err := readBounded(path)
 	if err != nil {
-		unreadable(path, err, problems)
+		if pe, ok := errors.AsType[*fs.PathError](err); ok {
+			err = pe.Err // the path is in the problem already
+		}
+		d.add(0, 0, "can't be read: "+err.Error(), "give the path of a file that this user may read")
 		return nil, false
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err != nil {
-		unreadable(path, err, problems)
-		return nil, false
-	}
-	return data, sizeFits(displayName(path), data, problems)
+	return data, d.sizeFits(data)
 }
 
-func unreadable(path string, err error, problems *Problems) {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err // the path is in the problem already
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	problems.Add(Problem{
-		File: displayName(path), Message: "can't be read: " + err.Error(),
-		Hint: "give the path of a file that this user may read",
-	})
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, MaxSize+1))
 }
 
 func displayName(name string) string { return approval.Display(name, 300) }
 
-func sizeFits(file string, data []byte, problems *Problems) bool {
-	if len(data) <= MaxSize {
-		return true
+func (d *document) sizeFits(data []byte) bool {
+	if len(data) > MaxSize {
+		d.add(0, 0, fmt.Sprintf("the file is larger than %d MiB", MaxSize>>20), "split it into several files")
 	}
-	problems.Add(Problem{
-		File: file, Message: fmt.Sprintf("the file is larger than %d MiB", MaxSize>>20),
-		Hint: "split it into several files",
-	})
-	return false
+	return len(data) <= MaxSize
 }
 
 // valuesFit refuses, before the parser makes a node for each, files of too many values. Behind each
 // value but the last stands one of the characters that are counted, so that texts with many of them
 // count for more than they are.
-func valuesFit(file string, data []byte, problems *Problems) bool {
+func (d *document) valuesFit(data []byte) bool {
 	n := 1
 	for _, c := range data {
 		switch c {
@@ -213,14 +205,10 @@ func valuesFit(file string, data []byte, problems *Problems) bool {
 			n++
 		}
 	}
-	if n <= MaxValues {
-		return true
+	if n > MaxValues {
+		d.add(0, 0, fmt.Sprintf("the file may hold more than %d values", MaxValues), "split it into several files")
 	}
-	problems.Add(Problem{
-		File: file, Message: fmt.Sprintf("the file may hold more than %d values", MaxValues),
-		Hint: "split it into several files",
-	})
-	return false
+	return n <= MaxValues
 }
 
 var utf8BOM = []byte("\ufeff")
@@ -228,29 +216,24 @@ var utf8BOM = []byte("\ufeff")
 // checkText refuses what would make people and the parser see different lines or different words:
 // text that is not UTF-8, control characters, line breaks that only YAML knows, and characters that
 // reorder a line. Each kind is reported once, where it first stands.
-func checkText(file string, data []byte, problems *Problems) bool {
+func (d *document) checkText(data []byte) bool {
 	if bytes.HasPrefix(data, []byte{0xFF, 0xFE}) || bytes.HasPrefix(data, []byte{0xFE, 0xFF}) {
-		problems.Add(Problem{
-			File: file, Line: 1, Column: 1, Message: "the file is UTF-16", Hint: "save it as UTF-8",
-		})
+		d.add(1, 1, "the file is UTF-16", "save it as UTF-8")
 		return false
 	}
 	seen := map[rune]bool{}
 	line, column := 1, 1
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
-		problem := Problem{File: file, Line: line, Column: column}
 		switch {
 		case r == utf8.RuneError && size == 1:
-			problem.Message, problem.Hint = "the file is not valid UTF-8 from here on", "save it as UTF-8"
-			problems.Add(problem)
+			d.add(line, column, "the file is not valid UTF-8 from here on", "save it as UTF-8")
 			return false
 		case r == '\r' && i+1 < len(data) && data[i+1] == '\n':
 		case misleading(r) && !seen[r]:
 			seen[r] = true
-			problem.Message = fmt.Sprintf("the character %U does not belong into a text file", r)
-			problem.Hint = "remove it, or write it as an escape inside double quotes"
-			problems.Add(problem)
+			d.add(line, column, fmt.Sprintf("the character %U does not belong into a text file", r),
+				"remove it, or write it as an escape inside double quotes")
 		}
 		column++
 		if r == '\n' {
