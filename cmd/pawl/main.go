@@ -28,7 +28,8 @@ var groups = []cli.Commands{
 
 func main() {
 	os.Exit(cli.Run(untilSignal(), cli.Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Program: cli.Program(os.Args[0]),
+		Stdin:   os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Getenv: os.Getenv, Environ: os.Environ, Now: time.Now,
 		IsTerminal: func(stream any) bool {
 			f, ok := stream.(*os.File)

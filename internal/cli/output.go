@@ -39,9 +39,12 @@ func (a *App) Print(text string) error {
 	return err
 }
 
+// Say prints sentences for people, which may hold hints such as 'pawl show ID'.
+func (a *App) Say(text string) error { return a.Print(a.hint(text)) }
+
 // Note writes a line to standard error, whatever it holds made visible.
 func (a *App) Note(format string, args ...any) {
-	fmt.Fprintln(a.Stderr, approval.DisplayLines(fmt.Sprintf(format, args...), 0))
+	fmt.Fprintln(a.Stderr, approval.DisplayLines(a.hint(fmt.Sprintf(format, args...)), 0))
 }
 
 // PrintJSON writes a document as it came. On a terminal it is indented, and what a terminal would

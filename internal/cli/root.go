@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -16,9 +18,10 @@ import (
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
-// Env is everything the command line takes from the process it runs in. Columns and LookPath may
-// be nil.
+// Env is everything the command line takes from the process it runs in. Program, Columns and
+// LookPath may be left out.
 type Env struct {
+	Program        string // as hints name it: see Program; default "pawl"
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
@@ -34,6 +37,25 @@ type Env struct {
 type App struct {
 	Env
 	Output outputFormat
+}
+
+// Program is how people call this program again, given the first word of its command line: by that
+// word if it is a path that needs no quotes, else by its name.
+func Program(word string) string {
+	if strings.Contains(word, "/") && plainPath.MatchString(word) {
+		return word
+	}
+	return name
+}
+
+const name = "pawl"
+
+var plainPath = regexp.MustCompile(`^[\pL\pN/._@%+,:-]+$`)
+
+// hint names the program in a text's hints, such as 'pawl show ID', as it was called: who has just
+// built bin/pawl has no pawl in PATH.
+func (e Env) hint(text string) string {
+	return strings.ReplaceAll(text, "'"+name+" ", "'"+cmp.Or(e.Program, name)+" ")
 }
 
 // Commands makes the commands of one package.
@@ -52,7 +74,7 @@ doctor help to run them.
 Exit codes: 0 done, 1 error, 2 usage, 3 denied (rejected, expired, blocked,
 cancelled; a decision that did not count), 4 the tool failed or its outcome is
 unknown, 5 still pending.`
-	root.Example = `  pawl call send_email --args '{"to":"ana@example.com","subject":"Hello"}' --wait 10m
+	root.Example = `  pawl call send_email --args '{"to":"ana@example.com"}' --wait 10m
   pawl pending
   pawl show pawl-k3vq2m7
   pawl approve pawl-k3vq2m7 --as ana
@@ -60,6 +82,7 @@ unknown, 5 still pending.`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = build.Version()
 	root.SetVersionTemplate("pawl {{.Version}}\n")
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
@@ -155,10 +178,10 @@ func Run(ctx context.Context, env Env, args []string, groups ...Commands) int {
 	text = nameSetting(cmd, err, text)
 	if text = strings.TrimPrefix(text, "pawl: "); text != "" {
 		// Errors quote servers and arguments, so they are as untrusted as those.
-		fmt.Fprintf(env.Stderr, "pawl: %s\n", approval.DisplayLines(text, 2000))
+		fmt.Fprintf(env.Stderr, "pawl: %s\n", approval.DisplayLines(env.hint(text), 2000))
 	}
 	if code == ExitUsage {
-		fmt.Fprintf(env.Stderr, "See '%s --help'.\n", cmd.CommandPath())
+		fmt.Fprint(env.Stderr, env.hint(fmt.Sprintf("See '%s --help'.\n", cmd.CommandPath())))
 	}
 	return code
 }

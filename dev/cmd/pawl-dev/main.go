@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/dev/stack"
+	"github.com/pawlhq/pawl/internal/cli"
 )
 
 // memoryLimit is what the garbage collector keeps the heap and all else of Go's below, where
@@ -143,8 +145,8 @@ func banner(w io.Writer, s *stack.Stack, tokens bool, took time.Duration) {
 	if tokens {
 		fmt.Fprintf(w, "  %-14s %s\n", "Admin's token", s.AdminTokenFile())
 		fmt.Fprintf(w, "\nThe API takes tokens. Make some:\n"+
-			"  pawl token new rita --role reviewer --api %s --token-file %s\n",
-			s.API, s.AdminTokenFile())
+			"  %s token new rita --role reviewer --api %s --token-file %s\n",
+			cli.Program(filepath.Join(filepath.Dir(os.Args[0]), "pawl")), s.API, s.AdminTokenFile())
 		fmt.Fprintln(w, "Temporal, beside it, takes everybody on this machine.")
 	}
 	fmt.Fprintln(w, "Ctrl-C stops it.")

@@ -16,8 +16,8 @@ import (
 
 // places says where tokens and keys are managed.
 const places = `The API does this, and needs an administrator's token. --direct uses the store
-itself, which --database-url, $PAWL_DATABASE_URL or the configuration file names.
-With SQLite, first stop the process that owns the store.`
+itself, which --database-url, $PAWL_DATABASE_URL or the configuration file
+names. With SQLite, first stop the process that owns the store.`
 
 func (a *app) key() *cobra.Command {
 	cmd := cli.Group("key", "List, replace and revoke the keys that sign decisions")
@@ -32,7 +32,7 @@ other keys: see 'pawl keyring'.
 
 func (a *app) keyList() *cobra.Command {
 	cmd := &cobra.Command{
-		Short: "List signing keys, newest first, including retired and revoked ones",
+		Short: "List signing keys, newest first, retired and revoked ones too",
 		Long:  "List signing keys, newest first, including retired and revoked ones.\n\n" + places,
 		Example: `  pawl key list
   pawl key list --direct --database-url postgres://pawl@db:5432/pawl -o json`,
@@ -82,7 +82,7 @@ func (a *app) keyAdd() *cobra.Command {
 	t := &admin.Target{App: a.App}
 	cmd := &cobra.Command{
 		Use:   "add FILE",
-		Short: "Trust the key in a file, directly in the store; make the key if there is no file",
+		Short: "Trust the key in a file, which is made if there is none",
 		Long: `Trust the key in a file, directly in the store, and make the key if there is no
 file. An API does that itself when it starts; this is for an API that may not
 write to its store. FILE is PEM with an Ed25519 key, and only its owner may have
@@ -109,12 +109,13 @@ func (a *app) keyRotate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace the API's signing key with a new one",
-		Long: `Replace the signing key of the API that answers with a new one, in its file, too.
-What the old one signed still counts. With --revoke-old it does not: use that if
-somebody else may have the key. Calls that wait are not delayed. If several APIs
-run, each has its own key, and --api says whose key is replaced.
+		Long: `Replace the signing key of the API that answers with a new one, in its file,
+too. What the old one signed still counts. With --revoke-old it does not: use
+that if somebody else may have the key. Calls that wait are not delayed. If
+several APIs run, each has its own key, and --api says whose key is replaced.
 
-` + places + ` Name the key's file, too; APIs that use it notice.`,
+` + places + `
+Name the key's file, too; APIs that use it notice.`,
 		Example: `  pawl key rotate
   pawl key rotate --revoke-old
   pawl key rotate --direct --signing-key .pawl/signing-key.pem`,
@@ -143,10 +144,10 @@ func (a *app) keyEnd(revoke bool) *cobra.Command {
 	t := &admin.Target{App: a.App}
 	cmd := &cobra.Command{
 		Use:   "retire ID…",
-		Short: "Trust nothing that a key signs from now on: its API is gone for good",
+		Short: "Trust nothing that a key signs from now on",
 		Long: `Trust nothing that keys sign from now on (to be exact, from one minute from now
-on, because clocks differ). What they signed before counts. Use it for an API that
-is gone for good; 'pawl key rotate' replaces the key of an API that stays.
+on, because clocks differ). What they signed before counts. Use it for an API
+that is gone for good; 'pawl key rotate' replaces the key of an API that stays.
 
 ` + places,
 		Example: "  pawl key retire 5748c5a59b437bb2b85f4a44ddaf6be9",
@@ -155,8 +156,9 @@ is gone for good; 'pawl key rotate' replaces the key of an API that stays.
 		cmd.Use = "revoke ID…"
 		cmd.Short = "Trust nothing that a key ever signed: somebody else may have it"
 		cmd.Long = `Trust nothing that keys ever signed, from now on and for good: somebody else may
-have them. Calls that were approved by one, and whose tools were not started, end
-as blocked. An API whose key it is signs nothing more until 'pawl key rotate'.
+have them. Calls that were approved by one, and whose tools were not started,
+end as blocked. An API whose key it is signs nothing more until 'pawl key
+rotate'.
 
 ` + places
 		cmd.Example = "  pawl key revoke 5748c5a59b437bb2b85f4a44ddaf6be9"

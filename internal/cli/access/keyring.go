@@ -13,8 +13,8 @@ import (
 	"github.com/pawlhq/pawl/internal/settings"
 )
 
-const keyringHelp = `Which file: --payload-keys, else $PAWL_PAYLOAD_KEYS, else payload_keys of the file
-that --config names.`
+const keyringHelp = `Which file: --payload-keys, else $PAWL_PAYLOAD_KEYS, else payload_keys of the
+file that --config names.`
 
 // keyringCommand is what the commands on a keyring's file share. They need neither Temporal nor the
 // store.
@@ -24,12 +24,12 @@ type keyringCommand struct {
 }
 
 func (a *app) keyring() *cobra.Command {
-	cmd := cli.Group("keyring", "Make and change the keys that payloads in Temporal are encrypted with")
+	cmd := cli.Group("keyring", "Make and change the keys that encrypt what goes to Temporal")
 	cmd.Long = cmd.Short + `.
 
 A keyring is a file that only its owner may read. Every process needs it, or a
-copy: workers, APIs, Go agents (PAWL_PAYLOAD_KEYS) and workers in other languages.
-They read it when they start.
+copy: workers, APIs, Go agents (PAWL_PAYLOAD_KEYS) and workers in other
+languages. They read it when they start.
 
 To change the key without a pause: 'add', give the file to every process and
 restart them; then 'activate', give it out and restart again. Keep old keys for
@@ -106,8 +106,8 @@ func keyringAdd(k *keyringCommand) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add",
 		Short: "Add a new key, for reading only",
-		Long: `Add a new key. Nothing is encrypted with it before 'pawl keyring activate': every
-process must have it first, or its calls wait.`,
+		Long: `Add a new key. Nothing is encrypted with it before 'pawl keyring activate':
+every process must have it first, or its calls wait.`,
 		Example: `  pawl keyring add
   pawl keyring add --activate`,
 		Args: cli.NoArgs,
@@ -134,9 +134,9 @@ func keyringForget(k *keyringCommand) *cobra.Command {
 		Use:   "forget ID",
 		Short: "Remove an old key from the keyring, for good",
 		Long: `Remove an old key from the keyring. What was encrypted with it can't be read any
-more: calls that are still open stop, and results that were not fetched are lost.
-First wait until the last call that began with it has ended, and the namespace's
-retention has passed since then.`,
+more: calls that are still open stop, and results that were not fetched are
+lost. First wait until the last call that began with it has ended, and the
+namespace's retention has passed since then.`,
 		Example: `  pawl keyring forget pk-7m2 --yes`,
 		Args:    cli.OneArg("ID", "which key? 'pawl keyring list' lists them; the beginning of an ID will do"),
 		RunE: k.change(func(args []string) error {
@@ -155,9 +155,10 @@ func keyringPlain(k *keyringCommand) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plain read|refuse",
 		Short: "Set whether payloads that are not encrypted are read",
-		Long: `Set whether payloads that are not encrypted are read. Use 'read' while calls from
-before encryption are still open: during that time, anybody with write access to
-the namespace can send plain signals. Nothing is ever written unencrypted.`,
+		Long: `Set whether payloads that are not encrypted are read. Use 'read' while calls
+from before encryption are still open: during that time, anybody with write
+access to the namespace can send plain signals. Nothing is ever written
+unencrypted.`,
 		Example: `  pawl keyring plain refuse`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] != "read" && args[0] != "refuse" {
@@ -207,6 +208,6 @@ func (k *keyringCommand) list() error {
 	if r.ReadsPlain() {
 		plain = "read, too; 'pawl keyring plain refuse' ends that"
 	}
-	return k.app.Print(k.app.Table([]string{"KEY", "CREATED", "USED TO"}, rows) + fmt.Sprintf("\nPayloads "+
+	return k.app.Say(k.app.Table([]string{"KEY", "CREATED", "USED TO"}, rows) + fmt.Sprintf("\nPayloads "+
 		"that are not encrypted are %s.\n", plain))
 }

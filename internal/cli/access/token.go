@@ -39,15 +39,15 @@ func (a *app) tokenNew() *cobra.Command {
 		Short: "Make a token and show it once",
 		Long: `Make a token and show it once: only its hash is kept.
 
-SUBJECT is who it stands for: a person's name as reviewers know it, or an agent's
-(agent:billing). Two tokens of one subject are one person, or one agent. An agent
-needs an --owner: the person who is responsible for it, and so may not approve
-what it asks for.
+SUBJECT is who it stands for: a person's name as reviewers know it, or an
+agent's (agent:billing). Two tokens of one subject are one person, or one agent.
+An agent needs an --owner: the person who is responsible for it, and so may not
+approve what it asks for.
 
 ` + tokenPlaces,
-		Example: `  pawl token new ana --role admin --direct --database-url postgres://pawl@db:5432/pawl
+		Example: `  pawl token new ana --role admin --direct --database-url postgres://p@db/pawl
   pawl token new rita --role reviewer --group finance --out rita.token
-  pawl token new agent:billing --role agent --owner ana --team finance --expires 720h`,
+  pawl token new agent:billing --role agent --owner ana --expires 720h`,
 		Args: cli.OneArg("SUBJECT", "whom does the token stand for?"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spec.Subject, spec.Kind = args[0], rest.Kind(kind)
@@ -247,7 +247,7 @@ for good.
 
 ` + tokenPlaces,
 		Example: `  pawl token revoke 4oYx0dQ8m2Kc
-  pawl token revoke 4oYx0dQ8m2Kc --direct --database-url postgres://pawl@db:5432/pawl`,
+  pawl token revoke 4oYx0dQ8m2Kc --direct --database-url postgres://pawl@db/pawl`,
 		Args: cobra.MatchAll(cli.SomeArgs("ID", "which token? 'pawl token list' lists them"), refuseTokens),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return t.Use(cmd, func(ctx context.Context, on admin.Admin) error {

@@ -45,8 +45,8 @@ printed and the exit code is 5; 'pawl continue' gets its result.
 With --key the call is started once, however often the command runs: the same
 call with the same key is found again, another call with it is an error.`,
 		Example: `  pawl call get_weather --args '{"city":"Oslo"}'
-  pawl call send_email --args @mail.json --agent support-bot --reason "the customer asked" --wait 10m
-  echo '{"amount":120}' | pawl call charge_card --args - --key order-1041 --label env=prod`,
+  pawl call send_email --args @mail.json --reason "she asked" --wait 10m
+  echo '{"amount":120}' | pawl call charge_card --args - --key order-1041`,
 		Args: cli.OneArg("TOOL", "which tool? 'pawl tools' lists them"),
 		RunE: func(cmd *cobra.Command, positional []string) error {
 			var err error

@@ -104,8 +104,8 @@ that agent is gone or was renamed, nobody else may use the name. 'pawl tools -o
 json' shows each tool's publisher.
 
 Until somebody publishes a name again, new calls of that tool are blocked. Calls
-that wait stay as they are. Agents and workers publish their tools again at their
-next start: stop them first if somebody else should get a name.
+that wait stay as they are. Agents and workers publish their tools again at
+their next start: stop them first if somebody else should get a name.
 
 The store is opened for writing. With SQLite, stop the process that owns it
 first.

@@ -166,6 +166,7 @@ func Fixture(t *testing.T, name string) string {
 
 // CommandLine runs the command line in process.
 type CommandLine struct {
+	Program  string // see cli.Env
 	API      string
 	Stdin    io.Reader
 	Env      map[string]string
@@ -189,7 +190,7 @@ func (c CommandLine) Run(t *testing.T, args ...string) Result {
 	}
 	var out, errs strings.Builder
 	code := Execute(c.Ctx, cli.Env{
-		Stdin: c.Stdin, Stdout: &out, Stderr: &errs,
+		Program: c.Program, Stdin: c.Stdin, Stdout: &out, Stderr: &errs,
 		Getenv: func(name string) string {
 			if v, ok := c.Env[name]; ok || name != "PAWL_API" {
 				return v

@@ -24,21 +24,21 @@ func (a *app) serve() *cobra.Command {
 		Use:   "api",
 		Short: "Serve the HTTP API",
 		Long: `Serve the HTTP API; workers are other processes. Any number of APIs may run at
-once. Decisions go through Temporal. To the store the API writes policies, tokens,
-and which decisions it refused. It can't do that with --read-only, or beside a
-worker on SQLite, which owns the file.
+once. Decisions go through Temporal. To the store the API writes policies,
+tokens, and which decisions it refused. It can't do that with --read-only, or
+beside a worker on SQLite, which owns the file.
 
 Without --auth callers are not authenticated, so only a loopback address is
-served. Other addresses need --auth and either a certificate or a proxy that ends
-TLS.
+served. Other addresses need --auth and either a certificate or a proxy that
+ends TLS.
 
 ` + cli.SettingsHelp + `
 
-When it is ready, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
-SIGTERM and SIGHUP stop it: requests under way are answered first. A second
-signal ends it at once.`,
+When it is ready, one line of JSON goes to stdout; the log goes to stderr.
+SIGINT, SIGTERM and SIGHUP stop it: requests under way are answered first. A
+second signal ends it at once.`,
 		Example: `  pawl api --database-url sqlite://.pawl/pawl.db --listen 127.0.0.1:7296
-  pawl api --auth tokens --listen :7295 --host pawl.example.com --tls-cert cert.pem --tls-key key.pem`,
+  pawl api --auth tokens --listen :7295 --tls-cert cert.pem --tls-key key.pem`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.begin(a, cmd); err != nil {

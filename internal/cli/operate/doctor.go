@@ -70,7 +70,7 @@ Exit code 0: all is well; 1: something is missing or failed.`,
 			findings := d.checkAll(cmd.Context())
 			if a.Output != cli.OutputJSON {
 				for _, f := range findings {
-					if err := a.Print(f.line()); err != nil {
+					if err := a.Say(f.line()); err != nil {
 						return err
 					}
 				}

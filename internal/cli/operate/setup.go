@@ -56,7 +56,7 @@ func (a *app) setup() *cobra.Command {
 	s := &setupCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "setup",
-		Short: "Create what Pawl needs: Temporal's namespace and search attributes, the store",
+		Short: "Create what Pawl needs in Temporal, and the store",
 		Long: `Create what Pawl needs: Temporal's namespace and its search attributes, and the
 store's schema, or its upgrade. Each step says whether it was done or was there
 already. It may be repeated, and run from several places at once.
@@ -114,7 +114,7 @@ func (s *setupCommand) add(steps ...finding) {
 	s.findings = append(s.findings, steps...)
 	for _, f := range steps {
 		if s.app.Output != cli.OutputJSON {
-			_ = s.app.Print(f.line())
+			_ = s.app.Say(f.line())
 		}
 	}
 }

@@ -37,18 +37,18 @@ many workers as wanted may run at once on a Postgres store; on a SQLite store
 one, which owns the file.
 
 All workers judge by the policy that is active in the store, and notice within
-seconds when 'pawl policy apply' changes it. A store without a policy begins with
-the --policy files. If the store has one, they change nothing: files that were
-applied once are ignored, with a warning; with files that were never applied the
-worker does not start.
+seconds when 'pawl policy apply' changes it. A store without a policy begins
+with the --policy files. If the store has one, they change nothing: files that
+were applied once are ignored, with a warning; with files that were never
+applied the worker does not start.
 
 ` + cli.SettingsHelp + `
 
-When it is ready, one line of JSON goes to stdout; the log goes to stderr. SIGINT,
-SIGTERM and SIGHUP stop it: it takes no more work, lets running tools end, and
-exits with 0. A second signal ends it at once, and the calls whose tools were
-running end outcome_unknown.`,
-		Example: `  pawl worker --database-url sqlite://.pawl/pawl.db --policy policy.yaml --tools tools.yaml
+When it is ready, one line of JSON goes to stdout; the log goes to stderr.
+SIGINT, SIGTERM and SIGHUP stop it: it takes no more work, lets running tools
+end, and exits with 0. A second signal ends it at once, and the calls whose
+tools were running end outcome_unknown.`,
+		Example: `  pawl worker --database-url sqlite://.pawl/pawl.db --tools tools.yaml
   pawl worker --policy org.yaml --policy team.yaml --health-listen :8085`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

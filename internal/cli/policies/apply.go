@@ -45,21 +45,22 @@ new one within seconds; calls that were judged before keep their verdicts. Who
 applied what and when is on record.
 
 --dry-run shows what would change: the text, and which of the calls recorded in
-the last 30 days would be judged more or less strictly, as 'pawl policy diff' does.
-Its exit code is 1 if any is judged less strictly, or if nothing was compared. Of
-very many calls it compares those it reads in some seconds, and says so. Without
---dry-run the same is shown after applying, and does not change the exit code.
+the last 30 days would be judged more or less strictly, as 'pawl policy diff'
+does. Its exit code is 1 if any is judged less strictly, or if nothing was
+compared. Of very many calls it compares those it reads in some seconds, and
+says so. Without --dry-run the same is shown after applying, and does not change
+the exit code.
 
 If somebody else applies a policy while the command runs, nothing is changed.
 With --expect nothing is changed either if somebody has applied one since the
 version that you have looked at, with --dry-run for example.
 
 --direct writes to the store itself, which --database-url, $PAWL_DATABASE_URL or
-the configuration file names: use it if no API runs, or none that may write. With
-SQLite, first stop the process that owns the store.`,
+the configuration file names: use it if no API runs, or none that may write.
+With SQLite, first stop the process that owns the store.`,
 		Example: `  pawl policy apply org.yaml team.yaml --as ana --dry-run
-  pawl policy apply org.yaml team.yaml --as ana --expect 3 --note "refunds need approval"
-  pawl policy apply policy.yaml --as ana --direct --database-url sqlite://.pawl/pawl.db`,
+  pawl policy apply org.yaml team.yaml --as ana --expect 3 --note "refunds"
+  pawl policy apply p.yaml --as ana --direct --database-url sqlite://pawl.db`,
 		Args: cli.SomeArgs("FILE", "which policy files or folders?"),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			if f := cmd.Flag("expect"); f.Changed && s.expect < 0 {

@@ -19,9 +19,9 @@ func (a *app) policyCheck() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Check policy files, and name every mistake at once",
-		Long: `Check policy files together, as one policy, and name every mistake at once: file,
-line and column, what is wrong, how to correct it. In a folder all YAML files are
-used, except suites (*_test.yaml). Nothing needs to run.
+		Long: `Check policy files together, as one policy, and name every mistake at once:
+file, line and column, what is wrong, how to correct it. In a folder all YAML
+files are used, except suites (*_test.yaml). Nothing needs to run.
 
 Exit code 0: the files load, though there may be warnings; 1: they don't, or
 can't be read.`,

@@ -48,16 +48,16 @@ You give the calls: --recorded uses those in the audit log of a running Pawl,
 Recorded calls hold no redacted values, so conditions on those are not judged as
 they were; the command says for how many calls.
 
-Laxer is a verdict that asks for less in any respect, however much stricter it is
-in others: allow instead of require_approval instead of deny, fewer approvals, a
-longer timeout, fewer hidden fields, a lower risk, and so on.
+Laxer is a verdict that asks for less in any respect, however much stricter it
+is in others: allow instead of require_approval instead of deny, fewer
+approvals, a longer timeout, fewer hidden fields, a lower risk, and so on.
 
-Exit code 0: calls were compared, and none is judged laxer; 1: some are, or nothing
-was compared; 2: the command line is wrong, or gives no calls.`,
+Exit code 0: calls were compared, and none is judged laxer; 1: some are, or
+nothing was compared; 2: the command line is wrong, or gives no calls.`,
 		Example: `  pawl policy diff active policies/ --recorded
   pawl policy diff active policies/ --recorded --since 24h --calls policies/
   pawl policy diff @3f2a91bc1234 active --recorded
-  pawl policy diff org.yaml new/org.yaml --calls refunds_test.yaml --calls traffic.ndjson -o json`,
+  pawl policy diff old.yaml new.yaml --calls a.yaml --calls b.ndjson -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return errors.New("name two policies: OLD and NEW")

@@ -31,9 +31,9 @@ Without --policy it is the active one.
 
 The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 		Example: `  pawl policy explain --call '{"tool":"send_email","team":"support"}'
-  pawl policy explain --policy org.yaml --policy team.yaml --call '{"tool":"send_email"}'
+  pawl policy explain --policy org.yaml --call '{"tool":"send_email"}'
   pawl policy explain --policy policies/ --call @call.json -o json
-  pawl policy explain --policy policies/ --call @call.json --at 2026-03-01T22:00:00Z`,
+  pawl policy explain --policy p/ --call @call.json --at 2026-03-01T22:00:00Z`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if doc == "" {

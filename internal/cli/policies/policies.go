@@ -47,9 +47,9 @@ func (a *app) policyShow() *cobra.Command {
 		Short: "Show the active policy, or an earlier one",
 		Long: `Show the text of the active policy, or of any that was ever applied: by its
 version, or the digest that verdicts name, or its beginning; 'pawl policy
-history' lists both. A number means a version if there is such a version. The text
-goes to standard output, information about it to standard error. If there are
-several files, each has its name above it.`,
+history' lists both. A number means a version if there is such a version. The
+text goes to standard output, information about it to standard error. If there
+are several files, each has its name above it.`,
 		Example: `  pawl policy show
   pawl policy show 3
   pawl policy show 3f2a91bc1234 -o json`,

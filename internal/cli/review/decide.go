@@ -24,7 +24,7 @@ after pawl-, of a call that waits. The approval is for exactly the call that the
 answer shows, by its digest; look at it first with 'pawl show', or decide with
 'pawl review'.`,
 		Example: `  pawl approve pawl-k3vq2m7 --as ana
-  pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with the customer"`,
+  pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with Bo"`,
 	}
 	if kind == approval.Reject {
 		cmd.Use, cmd.Short = "reject ID…", "Refuse calls"
@@ -143,7 +143,7 @@ func (v decisionResult) line() string {
 
 func (a *app) printResult(v decisionResult) error {
 	if a.Output != cli.OutputJSON {
-		return a.Print(v.line() + "\n")
+		return a.Say(v.line() + "\n")
 	}
 	doc := struct {
 		ID         string                 `json:"id"`

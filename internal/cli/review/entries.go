@@ -33,7 +33,7 @@ func (a *app) auditList() *cobra.Command {
 		Short: "List audit entries, newest first",
 		Example: `  pawl audit list --request pawl-k3vq2m7
   pawl audit list --by ana --last 24h
-  pawl audit list --tool charge_card --since 2026-03-01T00:00:00Z --limit 0 -o json`,
+  pawl audit list --tool charge_card --since 720h --limit 0 -o json`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if q.Since, err = a.readSince(since, last); err != nil {

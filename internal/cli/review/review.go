@@ -175,7 +175,7 @@ func (r *queueWalk) decide(kind approval.DecisionKind, shown client.View, notes 
 	default:
 		r.ends[cli.PastTense(string(kind))]++
 	}
-	return r.Print(res.line() + "\n")
+	return r.Say(res.line() + "\n")
 }
 
 // choose asks until there is a choice. An empty kind leaves the request as it is.
