@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/policytest"
 )
 
@@ -264,5 +265,32 @@ func TestExampleGolden(t *testing.T) {
 	}
 	if c := report.Coverage[0]; c.Percent() != 100 {
 		t.Errorf("never hit: %+v", c.Missed)
+	}
+}
+
+// The policies that are ready to be used do what their suites say, every rule of them is tried, and
+// nothing about them is hardly meant.
+func TestReadyPolicies(t *testing.T) {
+	dir := filepath.Join("..", "..", "examples", "policy", "ready")
+	policytest.Check(t, dir)
+	suites, err := filepath.Glob(filepath.Join(dir, "*_test.yaml"))
+	if err != nil || len(suites) != 6 {
+		t.Fatal(suites, err)
+	}
+	var together []string
+	for _, suite := range suites {
+		for _, c := range run(t, dir, filepath.Base(suite)).Coverage {
+			if c.Percent() != 100 {
+				t.Errorf("%s: never hit: %+v", suite, c.Missed)
+			}
+		}
+		together = append(together, strings.Replace(suite, "_test.yaml", ".yaml", 1))
+	}
+	set, err := policy.Load(together...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range set.Warnings() {
+		t.Error(w)
 	}
 }

@@ -85,7 +85,7 @@ var snippet = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
 // own test files.
 func TestWhatLoadsIsValid(t *testing.T) {
 	texts := map[string][]byte{}
-	for _, path := range glob(t, "../testdata/*.yaml", "../../examples/policy.yaml", "../../examples/policy/*.yaml", "../../examples/typescript/policy.yaml") {
+	for _, path := range glob(t, "../testdata/*.yaml", "../../examples/policy.yaml", "../../examples/policy/*.yaml", "../../examples/policy/ready/*.yaml", "../../examples/typescript/policy.yaml") {
 		texts[path] = read(t, path)
 	}
 	for _, path := range append(glob(t, "../../docs/*.md"), "../../README.md") {
