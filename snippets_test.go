@@ -73,6 +73,44 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
+// Under each policy on the policies' first page stands what it says of some calls, and it does.
+func TestPolicyPage(t *testing.T) {
+	text, err := os.ReadFile("docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, tried := t.TempDir(), 0
+	shown := "" // the policy whose calls come next
+	for _, m := range snippet.FindAllStringSubmatch(string(text), -1) {
+		kind, body := m[1], m[2]
+		switch {
+		case kind != "yaml":
+		case !suite.MatchString(body):
+			if shown != "" {
+				t.Errorf("nothing is tried on\n%s", shown)
+			}
+			shown = body
+			for _, p := range policy.Check(policy.File{Name: "policy.yaml", Data: []byte(body)}) {
+				if !strings.Contains(body, "unmatched: allow") { // which the page explains
+					t.Error(p)
+				}
+			}
+		default:
+			for name, data := range map[string]string{"policy.yaml": shown, "page_test.yaml": body} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			policytest.Check(t, filepath.Join(dir, "page_test.yaml"))
+			shown = ""
+			tried++
+		}
+	}
+	if tried < 6 || shown != "" {
+		t.Errorf("%d policies were tried; not: %s", tried, shown)
+	}
+}
+
 func compiles(t *testing.T, program string) error {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "main.go")

@@ -1,6 +1,6 @@
 // Package policy turns YAML files into an immutable Set that says, for one call, whether it may
-// run, must wait for people, or is forbidden, and how people see it. docs/policy.md is the
-// language's description; this is what it rests on.
+// run, must wait for people, or is forbidden, and how people see it. docs/policy.md shows
+// how to write them and docs/policy-reference.md has every word; this is what it rests on.
 //
 // # Who may run without asking
 //

@@ -100,7 +100,7 @@ var (
 
 // The documentation's table has every word, and says "yes" of those that this version executes.
 func TestDocumentation(t *testing.T) {
-	text, err := os.ReadFile("../../docs/policy.md")
+	text, err := os.ReadFile("../../docs/policy-reference.md")
 	if err != nil {
 		t.Fatal(err)
 	}
