@@ -82,6 +82,8 @@ var matrix = map[string]string{
 	"POST /api/requests/{id}/approve":                "-a--",
 	"POST /api/requests/{id}/reject":                 "-a--",
 	"GET /api/audit":                                 "--aa",
+	"POST /api/sessions/{session}/cancel":            "o--a",
+	"POST /api/decisions":                            "-a--",
 	"GET /api/tools":                                 "aaaa",
 	"GET /api/policy":                                "-aaa",
 	"GET /api/policy/history":                        "-aaa",

@@ -21,26 +21,16 @@ func (s *Server) cancelCall(c *gin.Context) error {
 	if err := s.visible(c, id); err != nil {
 		return err
 	}
-	by := principal(c).Subject
-	if len(c.Request.Header.Values(rest.HeaderReviewer)) > 0 {
-		if by, err = reviewer(c, "withdraws it"); err != nil {
-			return err
-		}
-	}
-	var in rest.CancelRequest
-	if err := decode(c, &in, true); err != nil {
+	by, notes, err := withdrawal(c)
+	if err != nil {
 		return err
 	}
-	if err := approval.CheckNotes(in.Notes); err != nil {
-		return err
-	}
-
 	ctx := c.Request.Context()
 	o, d, err := s.follow(ctx, id, 0) // also keeps the signal from workflows that are no calls
 	if err == nil && o == nil && calls.IsOpen(d.Status) {
-		signal := approval.CancelSignal{DecisionID: newDecisionID(), By: by, Channel: channel(c), Notes: in.Notes}
+		signal := approval.CancelSignal{DecisionID: newDecisionID(), By: by, Channel: channel(c), Notes: notes}
 		err = s.calls.Signal(context.WithoutCancel(ctx), id, approval.SignalCancel, signal)
-		if err != nil && !errors.Is(err, calls.ErrEnded) { // ended meanwhile
+		if err != nil && !over(err) {
 			return err
 		}
 		if err := s.refused(ctx, id, signal.DecisionID); err != nil {
@@ -66,6 +56,24 @@ func (s *Server) cancelCall(c *gin.Context) error {
 	}
 	return replyCancelled(c, r.View.Outcome())
 }
+
+// withdrawal reads who withdraws, and why.
+func withdrawal(c *gin.Context) (by, notes string, err error) {
+	by = principal(c).Subject
+	if len(c.Request.Header.Values(rest.HeaderReviewer)) > 0 {
+		if by, err = reviewer(c, "withdraws it"); err != nil {
+			return "", "", err
+		}
+	}
+	var in rest.CancelRequest
+	if err := decode(c, &in, true); err != nil {
+		return "", "", err
+	}
+	return by, in.Notes, approval.CheckNotes(in.Notes)
+}
+
+// over reports whether a signal came too late: its call has ended.
+func over(err error) bool { return errors.Is(err, calls.ErrEnded) }
 
 // refused is the problem of a withdrawal that a running workflow has refused or ignored.
 func (s *Server) refused(ctx context.Context, id, decisionID string) error {

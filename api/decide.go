@@ -33,8 +33,7 @@ func decisionPath(id, decisionID string) string {
 	return "/api/requests/" + url.PathEscape(id) + "/decisions/" + url.PathEscape(decisionID)
 }
 
-// decide records one reviewer's decision: it sends the signal, which is durable, then asks the
-// workflow what the decision did.
+// decide takes one reviewer's decision.
 func (s *Server) decide(kind approval.DecisionKind) handler {
 	return func(c *gin.Context) error {
 		id, err := idParam(c)
@@ -49,66 +48,76 @@ func (s *Server) decide(kind approval.DecisionKind) handler {
 		if err := decode(c, &in, true); err != nil {
 			return err
 		}
-		if err := checkDecision(in); err != nil {
-			return answered(approval.AnswerInvalid, id, in.DecisionID, "", err.Error())
-		}
-		if d.ID, d.Notes = in.DecisionID, in.Notes; d.ID == "" {
-			d.ID = newDecisionID()
-		}
-		ctx := c.Request.Context()
-		r, err := s.admitted(ctx, id, d.ID)
+		a, state, err := s.send(c.Request.Context(), s.reader(c), id, d, in)
 		if err != nil {
 			return err
 		}
-		if a, known := settled(r, d); known {
-			return s.replyAnswer(c, a, approval.State{View: r.View})
-		}
-		// Without a digest the decision is about what the store shows. Saying so lets it count even if
-		// the workflow does not know yet that it waits: the store shows a call a moment before.
-		digest := cmp.Or(in.Digest, r.View.Digest)
-		foreseen := s.foreseen(c, r.View, d, digest)
-		if foreseen.Outcome == approval.AnswerForbidden {
-			s.recordForbidden(ctx, id, foreseen.Answer, d)
-			return s.replyAnswer(c, foreseen.Answer, approval.State{View: r.View})
-		}
-		// A decision that will be refused is not signed.
-		if !foreseen.Refused() {
-			if d, err = s.signed(ctx, r.View, d); err != nil {
-				return err
-			}
-		}
-		if !foreseen.Refused() {
-			if err := s.recordSent(ctx, id, digest, d); err != nil {
-				return err
-			}
-		}
-		// A caller that hangs up does not stop it.
-		err = s.calls.Signal(context.WithoutCancel(ctx), id, signalName(kind), approval.DecisionSignal{
-			DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: digest,
-			Groups: d.Groups, Method: d.Method, Envelope: d.Envelope, NotesSalt: d.NotesSalt,
-		})
-		if errors.Is(err, calls.ErrEnded) {
-			return s.tooLate(c, id, d)
-		}
-		full := errors.Is(err, calls.ErrTooManySignals)
-		if err != nil && !full {
-			p := problemOf(err).about(id, d.ID)
-			p.Detail += " The decision may have arrived anyway. You may repeat it: it counts only once."
-			return p
-		}
-		a, state := s.judged(ctx, r, d)
-		full = full || ignored(state)
-		switch {
-		case a.Outcome != rest.AnswerNotJudged:
-		case foreseen.Refused():
-			a = foreseen.Answer // all it can become
-		case full && undecided(state.Status):
-			return problemOf(calls.ErrTooManySignals).about(id, d.ID)
-		case full:
-			a = ballot.Closed(state.View, d)
-		}
 		return s.replyAnswer(c, a, state)
 	}
+}
+
+// send records one decision: it sends the signal, which is durable, then asks the workflow what the
+// decision did.
+func (s *Server) send(
+	ctx context.Context, reader ballot.Reader, id string, d approval.Decision, in rest.DecisionRequest,
+) (approval.Answer, approval.State, error) {
+	var nothing approval.Answer
+	fail := func(err error) (approval.Answer, approval.State, error) { return nothing, approval.State{}, err }
+	if err := checkDecision(in); err != nil {
+		return fail(answered(approval.AnswerInvalid, id, in.DecisionID, "", err.Error()))
+	}
+	if d.ID, d.Notes = in.DecisionID, in.Notes; d.ID == "" {
+		d.ID = newDecisionID()
+	}
+	r, err := s.admitted(ctx, id, d.ID)
+	if err != nil {
+		return fail(err)
+	}
+	if a, known := settled(r, d); known {
+		return a, approval.State{View: r.View}, nil
+	}
+	// Without a digest the decision is about what the store shows. Saying so lets it count even if
+	// the workflow does not know yet that it waits: the store shows a call a moment before.
+	digest := cmp.Or(in.Digest, r.View.Digest)
+	foreseen := foreseen(reader, r.View, d, digest)
+	if foreseen.Outcome == approval.AnswerForbidden {
+		s.recordForbidden(ctx, id, foreseen.Answer, d)
+		return foreseen.Answer, approval.State{View: r.View}, nil
+	}
+	if !foreseen.Refused() { // what will be refused is neither signed nor put on record as sent
+		if d, err = s.signed(ctx, r.View, d); err != nil {
+			return fail(err)
+		}
+		if err := s.recordSent(ctx, id, digest, d); err != nil {
+			return fail(err)
+		}
+	}
+	// A caller that hangs up does not stop it.
+	err = s.calls.Signal(context.WithoutCancel(ctx), id, signalName(d.Kind), approval.DecisionSignal{
+		DecisionID: d.ID, Reviewer: d.Reviewer, Channel: d.Channel, Notes: d.Notes, Digest: digest,
+		Groups: d.Groups, Method: d.Method, Envelope: d.Envelope, NotesSalt: d.NotesSalt,
+	})
+	if errors.Is(err, calls.ErrEnded) {
+		return s.tooLate(ctx, id, d)
+	}
+	full := errors.Is(err, calls.ErrTooManySignals)
+	if err != nil && !full {
+		p := problemOf(err).about(id, d.ID)
+		p.Detail += " The decision may have arrived anyway. You may repeat it: it counts only once."
+		return fail(p)
+	}
+	a, state := s.judged(ctx, r, d)
+	full = full || ignored(state)
+	switch {
+	case a.Outcome != rest.AnswerNotJudged:
+	case foreseen.Refused():
+		a = foreseen.Answer // all it can become
+	case full && undecided(state.Status):
+		return fail(problemOf(calls.ErrTooManySignals).about(id, d.ID))
+	case full:
+		a = ballot.Closed(state.View, d)
+	}
+	return a, state, nil
 }
 
 // admitted returns the record of the call that a decision is about. A call gets one when the policy
@@ -153,10 +162,8 @@ func decision(c *gin.Context, kind approval.DecisionKind) (approval.Decision, er
 
 // foreseen judges a decision before it is sent, as if it came in time and were signed where this
 // API signs. If it is refused here, the workflow will refuse it, too, whatever others decide.
-func (s *Server) foreseen(
-	c *gin.Context, v approval.View, d approval.Decision, digest string,
-) ballot.Judgement {
-	reader, rules := s.reader(c), ballot.RulesOf(v)
+func foreseen(reader ballot.Reader, v approval.View, d approval.Decision, digest string) ballot.Judgement {
+	rules := ballot.RulesOf(v)
 	d.Authenticated = reader.Authenticated
 	j := rules.Judge(ballot.Decision{Decision: d, Digest: digest})
 	if j.Refused() {
@@ -301,19 +308,21 @@ func found(state approval.State, decisionID string) (approval.Answer, bool) {
 }
 
 // tooLate answers a decision whose workflow has closed before it came.
-func (s *Server) tooLate(c *gin.Context, id string, d approval.Decision) error {
-	r, err := s.o.Store.Call(c.Request.Context(), id)
+func (s *Server) tooLate(
+	ctx context.Context, id string, d approval.Decision,
+) (a approval.Answer, state approval.State, err error) {
+	r, err := s.o.Store.Call(ctx, id)
 	if err != nil {
-		return fromStore(err)
+		return a, state, fromStore(err)
 	}
 	if a, known := settled(r, d); known {
-		return s.replyAnswer(c, a, approval.State{View: r.View})
+		return a, approval.State{View: r.View}, nil
 	}
-	desc, err := s.calls.Describe(c.Request.Context(), id)
+	desc, err := s.calls.Describe(ctx, id)
 	if err != nil && !errors.Is(err, calls.ErrUnknown) {
-		return err
+		return a, state, err
 	}
-	return workflowGone(id, desc, r).about(id, d.ID)
+	return a, state, workflowGone(id, desc, r).about(id, d.ID)
 }
 
 // answerStatus says which HTTP status each answer to a decision has.
@@ -333,24 +342,32 @@ var answerStatus = map[approval.AnswerOutcome]int{
 // replyAnswer answers with what a decision did to the call.
 func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, state approval.State) error {
 	v := state.View
-	status, known := answerStatus[a.Outcome]
-	switch {
-	case !known:
-		return errors.New("the workflow gave an answer that this version does not know")
-	case status == http.StatusAccepted:
+	if err := notCounted(a, v); err != nil {
+		return err
+	}
+	status := answerStatus[a.Outcome]
+	if status == http.StatusAccepted {
 		location := decisionPath(v.ID, a.DecisionID)
 		c.Header("Location", location)
 		return reply(c, status, rest.DecisionAnswer{
 			Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: s.shown(v),
 			Waiting: s.waitingFor(c.Request.Context(), state),
 		})
-	case status == http.StatusOK:
-		out := rest.DecisionAnswer{Outcome: a.Outcome,
-			DecisionID: a.DecisionID, Message: a.Message, View: s.shown(v)}
-		if a.Outcome == approval.AnswerRecorded {
-			out.Waiting = s.waitingFor(c.Request.Context(), state)
-		}
-		return reply(c, status, out)
+	}
+	out := rest.DecisionAnswer{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: s.shown(v)}
+	if a.Outcome == approval.AnswerRecorded {
+		out.Waiting = s.waitingFor(c.Request.Context(), state)
+	}
+	return reply(c, status, out)
+}
+
+// notCounted is the problem of a decision that does not count, else nil.
+func notCounted(a approval.Answer, v approval.View) error {
+	switch status, known := answerStatus[a.Outcome]; {
+	case !known:
+		return errors.New("the workflow gave an answer that this version does not know")
+	case status == http.StatusOK, status == http.StatusAccepted:
+		return nil
 	}
 	return answered(a.Outcome, v.ID, a.DecisionID, v.Status, cmp.Or(a.Message, refusal(a.Outcome, v.Status)))
 }

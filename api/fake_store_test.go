@@ -98,7 +98,8 @@ func (s *fakeStore) Calls(_ context.Context, q store.CallQuery) (store.Page[appr
 	}
 	var p store.Page[approval.View]
 	for _, r := range s.records {
-		if (len(q.Statuses) == 0 || slices.Contains(q.Statuses, r.View.Status)) && (q.Requester == "" || q.Requester == r.View.Requester) {
+		if (len(q.Statuses) == 0 || slices.Contains(q.Statuses, r.View.Status)) && (q.Requester == "" || q.Requester == r.View.Requester) &&
+			(q.Session == "" || q.Session == r.View.Session) {
 			p.Items = append(p.Items, r.View)
 		}
 	}

@@ -96,11 +96,15 @@ func (s *Server) routes() []route {
 		{get, "/api/calls/{id}", access{agent: own}, "wait", "a call's state or outcome", s.getCall},
 		{post, "/api/calls/{id}/cancel", access{agent: own, admin: all}, "", "withdraw a call", s.cancelCall},
 
+		{post, "/api/sessions/{session}/cancel", access{agent: own, admin: all}, "",
+			"withdraw all calls of a session that have not started", s.cancelSession},
+
 		{get, "/api/requests", readers, "status tool agent session risk " + paging,
 			"calls that wait or waited for people", s.listRequests},
 		{get, "/api/requests/{id}", readers, "", "one call with its timeline", s.getRequest},
 		{post, "/api/requests/{id}/approve", reviewers, "", "approve", s.decide(approval.Approve)},
 		{post, "/api/requests/{id}/reject", reviewers, "", "reject", s.decide(approval.Reject)},
+		{post, "/api/decisions", reviewers, "", "decide about many calls at once", s.decideMany},
 		{get, "/api/requests/{id}/decisions/{decision_id}", readers, "",
 			"what became of a decision", s.getDecision},
 

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -151,6 +152,23 @@ func (c *Client) Cancel(ctx context.Context, id, notes string) (done bool, err e
 		body: rest.CancelRequest{Notes: notes},
 	})
 	return res.status == http.StatusOK, err
+}
+
+// CancelSession withdraws the calls of a session that have not started, as far as they are the
+// caller's own. It returns their IDs; each ends so unless its tool is started first.
+func (c *Client) CancelSession(ctx context.Context, session, notes string) ([]string, error) {
+	if err := cmp.Or(checkID("session", session), approval.CheckNotes(notes)); err != nil {
+		return nil, err
+	}
+	res, err := c.send(ctx, request{
+		method: http.MethodPost, path: path("api", "sessions", session, "cancel"),
+		body: rest.CancelRequest{Notes: notes},
+	})
+	var out rest.SessionCancelled
+	if err == nil {
+		err = decodeInto(res.body, &out)
+	}
+	return out.IDs, err
 }
 
 // decodeView reads one call. Fields this version does not know are kept in Raw only; a call without

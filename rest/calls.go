@@ -125,6 +125,43 @@ type DecisionRequest struct {
 	DecisionID string `json:"decision_id,omitempty"`
 }
 
+// MaxDecisions is how many calls one DecisionsRequest may decide.
+const MaxDecisions = 100
+
+// DecisionsRequest is the body of POST /api/decisions: one decision about many calls.
+type DecisionsRequest struct {
+	Decision approval.DecisionKind `json:"decision"`
+	Notes    string                `json:"notes,omitempty"`
+	Items    []DecisionItem        `json:"items"` // 1 to MaxDecisions, each of another call
+}
+
+// DecisionItem is one call of a DecisionsRequest. Its ID is whole.
+type DecisionItem struct {
+	ID         string `json:"id"`
+	Digest     string `json:"digest"`                // of the request as the reviewer saw it
+	DecisionID string `json:"decision_id,omitempty"` // makes repeats count once; default: a new one
+}
+
+// DecisionsAnswer has a result for each item, in their order.
+type DecisionsAnswer struct {
+	Results []DecisionResult `json:"results"`
+}
+
+// DecisionResult is what one of many decisions did. With a Code it did not count.
+type DecisionResult struct {
+	ID         string                 `json:"id"` // the call's
+	DecisionID string                 `json:"decision_id,omitempty"`
+	Outcome    approval.AnswerOutcome `json:"outcome,omitempty"`
+	Code       string                 `json:"code,omitempty"` // as in a Problem
+	Message    string                 `json:"message,omitempty"`
+}
+
+// SessionCancelled is the answer of POST /api/sessions/{session}/cancel: the calls that were withdrawn.
+// Each ends so, unless its tool starts first.
+type SessionCancelled struct {
+	IDs []string `json:"ids"`
+}
+
 // Outcomes of a decision that only the API gives; the others are approval.AnswerOutcome's.
 const (
 	// AnswerNotJudged: the decision is durably sent, and nobody has judged it yet.

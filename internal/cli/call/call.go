@@ -173,20 +173,29 @@ func (a *app) resume() *cobra.Command {
 }
 
 func (a *app) cancel() *cobra.Command {
-	var notes string
+	var notes, session string
 	cmd := &cobra.Command{
 		Use:   "cancel ID",
 		Short: "Withdraw a call that has not started its tool",
+		Long: `Withdraw a call that has not started its tool, or with --session all calls of a
+session that have not: your own, and an administrator's are everybody's.`,
 		Example: `  pawl cancel pawl-k3vq2m7
-  pawl cancel pawl-k3vq2m7 --notes "the order was changed"`,
-		Args: cli.OneArg("ID", cli.WhichCall),
+  pawl cancel pawl-k3vq2m7 --notes "the order was changed"
+  pawl cancel --session nightly-1041`,
+		Args: cobra.MatchAll(cobra.MaximumNArgs(1), cli.AnyArgs("ID")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := approval.CheckNotes(notes); err != nil {
 				return cli.UsageError(err)
 			}
+			if (session == "") == (len(args) == 0) {
+				return cli.UsageError(errors.New("which call? Give its ID, or --session for all of a session"))
+			}
 			c, err := a.Client(cmd)
 			if err != nil {
 				return err
+			}
+			if session != "" {
+				return a.cancelSession(cmd.Context(), c, session, notes)
 			}
 			found, err := cli.FindToDecide(cmd.Context(), c, args[0])
 			if err != nil {
@@ -224,7 +233,26 @@ func (a *app) cancel() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&notes, "notes", "", "`text`: why, for the audit log")
+	cmd.Flags().StringVar(&session, "session", "", "withdraw all calls of this `session`")
 	return cmd
+}
+
+func (a *app) cancelSession(ctx context.Context, c *client.Client, session, notes string) error {
+	ids, err := c.CancelSession(ctx, session, notes)
+	if err != nil {
+		return err
+	}
+	if a.Output == cli.OutputJSON {
+		return a.PrintValue(rest.SessionCancelled{IDs: ids})
+	}
+	for _, id := range ids {
+		if err := a.Print(approval.Display(id, 0) + "\n"); err != nil {
+			return err
+		}
+	}
+	a.Note("the withdrawal of %s is sent; each ends so, unless its tool starts first",
+		approval.Plural(len(ids), "call"))
+	return nil
 }
 
 // follow waits for a call to end, as long as --wait says.

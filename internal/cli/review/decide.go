@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,55 +19,155 @@ import (
 
 func (a *app) decide(kind approval.DecisionKind) *cobra.Command {
 	var notes string
+	var yes bool
+	var f filter
 	cmd := &cobra.Command{
 		Use:   "approve ID…",
 		Short: "Approve calls",
 		Long: `Approve calls, each by its ID or the beginning of it: at least six characters
-after pawl-, of a call that waits. The approval is for exactly the call that the
-answer shows, by its digest; look at it first with 'pawl show', or decide with
-'pawl review'.`,
+after pawl-, of a call that waits. "-" reads IDs from standard input. The
+approval is for exactly the call that the answer shows, by its digest; look at it
+first with 'pawl show', or decide with 'pawl review'.
+
+Instead of IDs, --tool, --agent, --session and --risk choose calls that wait. They
+are listed first, and you are asked once about all of them. What comes
+afterwards is not among them.`,
 		Example: `  pawl approve pawl-k3vq2m7 --as ana
-  pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with Bo"`,
+  pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with Bo"
+  pawl approve --session nightly-1041 --risk low --as ana`,
 	}
 	if kind == approval.Reject {
 		cmd.Use, cmd.Short = "reject ID…", "Refuse calls"
-		cmd.Long = `Reject calls, each by its ID or the beginning of it: at least six characters
-after pawl-, of a call that waits.`
-		cmd.Example = `  pawl reject pawl-k3vq2m7 --as ana --notes "wrong account"`
+		cmd.Long = strings.NewReplacer("Approve calls", "Reject calls", "approval is", "rejection is").Replace(cmd.Long)
+		cmd.Example = `  pawl reject pawl-k3vq2m7 --as ana --notes "wrong account"
+  pawl reject --agent support-bot --as ana --notes "stopped for today"`
 	}
-	cmd.Args = cli.SomeArgs("ID", "which calls? 'pawl pending' lists those that wait")
+	cmd.Args = cli.AnyArgs("ID")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		if err := approval.CheckNotes(notes); err != nil {
 			return cli.UsageError(err)
+		}
+		q, err := f.query("")
+		if err != nil {
+			return err
+		}
+		chosen := q != client.RequestQuery{Limit: q.Limit}
+		switch {
+		case chosen && len(ids) > 0:
+			return cli.UsageError(errors.New("give IDs, or choose calls by --tool, --agent, --session and --risk, not both"))
+		case !chosen && len(ids) == 0:
+			return cli.UsageError(errors.New("which calls? 'pawl pending' lists those that wait"))
 		}
 		c, err := a.Reviewer(cmd)
 		if err != nil {
 			return err
 		}
-		code, failed := cli.ExitDone, error(nil)
-		for _, id := range ids {
-			v, err := cli.FindToDecide(cmd.Context(), c, id)
-			res := decisionResult{call: v}
-			if err == nil {
-				res, err = send(cmd.Context(), c, kind, v, notes)
-			}
-			if err != nil {
-				failed = errors.Join(failed, err)
-				continue
-			}
-			if err := a.printResult(res); err != nil {
-				return err
-			}
-			code = worseCode(code, res.code())
+		d := decider{app: a, ctx: cmd.Context(), c: c, kind: kind, notes: notes}
+		if chosen {
+			return d.chosen(q, yes)
 		}
-		if failed != nil {
-			return failed
-		}
-		return cli.ExitWith(code)
+		return d.named(ids)
 	}
 	cmd.Flags().StringVar(&notes, "notes", "", "`text` for the audit log and the agent")
+	cmd.Flags().BoolVar(&yes, "yes", false, "decide about the calls that were chosen without asking")
+	f.flags(cmd.Flags())
 	return cmd
 }
+
+// decider decides about one call after the other, all alike.
+type decider struct {
+	*app
+	ctx    context.Context
+	c      *client.Client
+	kind   approval.DecisionKind
+	notes  string
+	code   int   // the worst so far
+	failed error // all that went wrong
+}
+
+// named decides about calls by what their IDs begin with; "-" stands for those on standard input.
+func (d *decider) named(ids []string) error {
+	var all []string
+	for _, id := range ids {
+		if id != "-" {
+			all = append(all, id)
+			continue
+		}
+		given, err := io.ReadAll(io.LimitReader(d.Stdin, maxIDs))
+		if err != nil {
+			return fmt.Errorf("reading IDs from standard input: %w", err)
+		}
+		all = append(all, strings.Fields(string(given))...)
+	}
+	for _, id := range all {
+		v, err := cli.FindToDecide(d.ctx, d.c, id)
+		if err != nil {
+			d.failed = errors.Join(d.failed, err)
+		} else if err := d.send(v); err != nil {
+			return err
+		}
+	}
+	return d.end()
+}
+
+// maxIDs is how many bytes of IDs are read from standard input.
+const maxIDs = 1 << 20
+
+// chosen lists the calls that a query finds and, if that is confirmed, decides about each as listed.
+func (d *decider) chosen(q client.RequestQuery, yes bool) error {
+	page, err := requests(d.ctx, d.c, q)
+	if err != nil {
+		return err
+	}
+	if len(page.Items) == 0 {
+		d.Note("no call that waits matches")
+		return nil
+	}
+	if d.Output != cli.OutputJSON {
+		if err := d.printRequests(d.ctx, d.c, page, ""); err != nil {
+			return err
+		}
+	}
+	if !yes {
+		sure, err := d.confirm(fmt.Sprintf("%s %s? [y/N] ", d.kind, approval.Plural(len(page.Items), "call")))
+		if err != nil || !sure {
+			return err
+		}
+	}
+	for _, v := range page.Items {
+		if err := d.send(v); err != nil {
+			return err
+		}
+	}
+	return d.end()
+}
+
+func (d *decider) confirm(question string) (sure bool, err error) {
+	if err := d.Print(question); err != nil {
+		return false, err
+	}
+	line, err := readLines(d.ctx, d.Stdin).next(d.ctx)
+	if errors.Is(err, io.EOF) {
+		return false, cli.UsageError(errors.New("nobody can be asked here: look at the list, then add --yes"))
+	}
+	if err != nil || !slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line))) {
+		d.Note("nothing was decided")
+		return false, cli.ExitWith(cli.ExitError)
+	}
+	return true, nil
+}
+
+func (d *decider) send(v client.View) error {
+	res, err := send(d.ctx, d.c, d.kind, v, d.notes)
+	if err != nil {
+		d.failed = errors.Join(d.failed, err)
+		return nil
+	}
+	d.code = worseCode(d.code, res.code())
+	return d.printResult(res)
+}
+
+func (d *decider) end() error { return cmp.Or(d.failed, cli.ExitWith(d.code)) }
 
 type decisionResult struct {
 	call    client.View // as it was shown

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/store"
+)
+
+// maxAtOnce is how many decisions of one request are sent at a time.
+const maxAtOnce = 8
+
+// decideMany takes decisions about many calls. Each is judged and answered on its own.
+func (s *Server) decideMany(c *gin.Context) error {
+	var in rest.DecisionsRequest
+	if err := decode(c, &in, false); err != nil {
+		return err
+	}
+	d, err := decision(c, in.Decision)
+	if err != nil {
+		return err
+	}
+	if err := checkDecisions(in); err != nil {
+		return err
+	}
+	ctx, reader := c.Request.Context(), s.reader(c)
+	out := rest.DecisionsAnswer{Results: make([]rest.DecisionResult, len(in.Items))}
+	var all sync.WaitGroup
+	turns := make(chan struct{}, maxAtOnce)
+	for i, item := range in.Items {
+		turns <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turns }()
+			out.Results[i] = s.sendItem(ctx, reader, d, item, in.Notes)
+		})
+	}
+	all.Wait()
+	return reply(c, http.StatusOK, out)
+}
+
+func checkDecisions(in rest.DecisionsRequest) error {
+	switch {
+	case in.Decision != approval.Approve && in.Decision != approval.Reject:
+		return invalid("decision: must be approve or reject")
+	case len(in.Items) == 0 || len(in.Items) > rest.MaxDecisions:
+		return invalid("items: must be 1 to %d", rest.MaxDecisions)
+	}
+	for i, item := range in.Items {
+		same := func(other rest.DecisionItem) bool { return other.ID == item.ID }
+		switch {
+		case item.ID == "" || item.Digest == "":
+			return invalid("items[%d]: needs the call's whole id, and the digest that was shown", i)
+		case slices.IndexFunc(in.Items, same) < i:
+			return invalid("items[%d]: the call is listed twice", i)
+		}
+	}
+	return nil
+}
+
+func (s *Server) sendItem(
+	ctx context.Context, reader ballot.Reader, d approval.Decision, item rest.DecisionItem, notes string,
+) rest.DecisionResult {
+	if approval.CheckID(item.ID) != nil {
+		err := answered(rest.AnswerUnknown, item.ID, item.DecisionID, "", "No call has this ID.")
+		return refusedItem(item, err)
+	}
+	a, state, err := s.send(ctx, reader, item.ID, d, rest.DecisionRequest{
+		Notes: notes, Digest: item.Digest, DecisionID: item.DecisionID,
+	})
+	if err == nil {
+		err = notCounted(a, state.View)
+	}
+	if err == nil {
+		return rest.DecisionResult{ID: item.ID, DecisionID: a.DecisionID, Outcome: a.Outcome, Message: a.Message}
+	}
+	return refusedItem(item, problemOf(err))
+}
+
+func refusedItem(item rest.DecisionItem, p *problem) rest.DecisionResult {
+	return rest.DecisionResult{
+		ID: item.ID, DecisionID: p.DecisionID, Outcome: p.Outcome, Code: p.Code, Message: p.Detail,
+	}
+}
+
+// cancelSession withdraws the calls of a session that have not started, as far as they are the
+// caller's own. It answers which these were.
+func (s *Server) cancelSession(c *gin.Context) error {
+	session, err := pathParam(c, "session")
+	if err == nil {
+		err = approval.CheckName("session", session)
+	}
+	if err != nil {
+		return err
+	}
+	by, notes, err := withdrawal(c)
+	if err != nil {
+		return err
+	}
+	ctx := context.WithoutCancel(c.Request.Context())
+	q := store.CallQuery{
+		Session: session, Statuses: []approval.Status{approval.StatusPending, approval.StatusApproved}, Limit: store.MaxPage,
+	}
+	if onlyOwn(c) {
+		q.Requester = principal(c).Subject
+	}
+	out := rest.SessionCancelled{IDs: []string{}}
+	for more := true; more; more = q.Cursor != "" {
+		page, err := s.o.Store.Calls(ctx, q)
+		if err != nil {
+			return fromStore(err)
+		}
+		for _, v := range page.Items {
+			out.IDs = append(out.IDs, v.ID)
+		}
+		q.Cursor = page.Next
+	}
+	for i, id := range out.IDs {
+		signal := approval.CancelSignal{DecisionID: newDecisionID(), By: by, Channel: channel(c), Notes: notes}
+		if err := s.calls.Signal(ctx, id, approval.SignalCancel, signal); err != nil && !over(err) {
+			p := problemOf(err).about(id, "")
+			p.Detail = fmt.Sprintf("%d of %d calls of the session were withdrawn; you may repeat it. %s",
+				i, len(out.IDs), p.Detail)
+			return p
+		}
+	}
+	return reply(c, http.StatusAccepted, out)
+}
