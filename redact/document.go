@@ -16,6 +16,7 @@ type reading struct {
 	spellings []spelling // the text, and what it says once escapes in it are resolved
 	named     cover      // what is hidden by its name or form
 	secrets   []string   // of these, what is hidden again elsewhere
+	learnt    int        // bytes of what was found
 	whole     bool       // it has too many escapes to be read: all of it is hidden
 	wide, cut bool
 }
@@ -50,7 +51,7 @@ func (r *Redactor) look(s string, wide, cut bool) *reading {
 		if r.values {
 			knownSecrets().find(p.text, cut, found)
 		}
-		pairs := pairFinder{Redactor: r, s: p.text, found: found}
+		pairs := pairFinder{Redactor: r, s: p.text, wide: wide, found: found}
 		if !pairs.find() {
 			got.whole = true
 			return got
@@ -76,15 +77,21 @@ func (r *Redactor) look(s string, wide, cut bool) *reading {
 }
 
 const (
-	signs      = ":=>-{[\\%" // without one of these, no name stands before a value
-	leastKnown = 10          // bytes that a well-known secret has at least, with what shows that it is one
+	signs      = ":=>-{[\\%\"'" // without one of these, no name stands before a value
+	leastKnown = 10             // bytes that a well-known secret has at least, with what shows that it is one
 )
+
+// maxLearnt is how many bytes of a text are hidden elsewhere, too, beyond its own length: findings may
+// overlap.
+const maxLearnt = 4 << 10
 
 // note keeps what is found in a spelling of the text.
 func (got *reading) note(text string, p spelling) func(from, to int) {
 	return func(from, to int) {
 		got.named.add(len(text), p.place(from), p.place(to))
-		got.secrets = appendSecret(got.secrets, p.text[from:to])
+		if got.learnt += to - from; got.learnt <= len(text)+maxLearnt {
+			got.secrets = appendSecret(got.secrets, p.text[from:to])
+		}
 	}
 }
 
@@ -96,7 +103,7 @@ const leastLearnt = 8
 func appendSecret(secrets []string, s string) []string {
 	s = strings.Trim(s, "\"'` \t")
 	s = s[len(scheme.FindString(s)):]
-	if utf8.RuneCountInString(s) < leastLearnt || Marked(s) || !strings.ContainsFunc(s, unicode.IsDigit) {
+	if utf8.RuneCountInString(s) < leastLearnt || Marked(s) || s[0] == '{' || s[0] == '[' || !strings.ContainsFunc(s, unicode.IsDigit) {
 		return secrets
 	}
 	return append(secrets, s)
@@ -112,6 +119,9 @@ func (got *reading) shown(r *Redactor, s string) string {
 	learnt := &repeats
 	if got.wide {
 		learnt = &named
+	}
+	if got.named == nil && len(r.long) == 0 && len(r.short) == 0 && len(r.numbers) == 0 {
+		return s
 	}
 	for _, sp := range got.spellings {
 		found := func(from, to int) { learnt.add(len(s), sp.place(from), sp.place(to)) }

@@ -60,48 +60,54 @@ func hides(t *testing.T, field, name string) bool {
 
 // Each of these texts, as an argument or inside one, holds the planted value in a pair.
 var pairs = map[string]string{
-	"flag":              `mysql --password pl4nted-v -e 'drop table x'`,
-	"flag with =":       `x --api-key=pl4nted-v drop`,
-	"flag, quoted":      `x --api-key "pl4nted-v" drop`,
-	"one dash":          `x -password pl4nted-v drop`,
-	"environment":       `DB_PASSWORD=pl4nted-v drop`,
-	"export":            `export OPENAI_API_KEY='pl4nted-v'; drop`,
-	"header":            `Authorization: Bearer pl4nted-v drop`,
-	"header of curl":    `curl -H 'X-Api-Key: ab pl4nted-v' drop`,
-	"header of curl 2":  `curl -H "authorization: Basic pl4nted-v" -X DELETE drop`,
-	"query":             `https://h/p?a=1&api_key=pl4nted-v&drop=1`,
-	"query, escaped":    `https://h/p?a=1&api%5Fkey=pl4nted-v&drop=1`,
-	"form":              `user=ann&password=pl4nted-v&drop=1`,
-	"form of Rails":     `user[password]=pl4nted-v&drop=1`,
-	"spaces":            `the api key: pl4nted-v drop`,
-	"aligned":           "password   =   pl4nted-v\ndrop",
-	"JSON":              `{"drop":1,"apiKey":"pl4nted-v"}`,
-	"JSON, two":         `{"drop":1,"password":["a","pl4nted-v"]}`,
-	"JSON, object":      `{"drop":1,"password":{"a":{"b":"pl4nted-v"}}}`,
-	"JSON, pretty":      "{\n  \"password\":\n    \"pl4nted-v\",\n \"drop\": 1}",
-	"JSON in a command": `curl -d '{"user":"ann","password":"pl4nted-v"}' drop`,
-	"pair":              `[{"name":"Authorization","value":"pl4nted-v"},{"name":"drop"}]`,
-	"pair, turned":      `[{"Value":"pl4nted-v","Name":"X-API-Key"},"drop"]`,
-	"pair of a list":    `{"value":["pl4nted-v"],"key":"DB_PASSWORD","drop":1}`,
-	"pair of YAML":      `{name: Authorization, value: pl4nted-v} drop`,
-	"list":              `["drop","--password","pl4nted-v"]`,
-	"list of two":       `[["Host","drop"],["Authorization","pl4nted-v"]]`,
-	"list in turn":      `["Host","drop","Authorization","pl4nted-v"]`,
-	"lines":             `["Authorization: Bearer pl4nted-v","drop: 1"]`,
-	"Python":            `{'password': 'pl4nted-v', 'drop': 1}`,
-	"assignment":        `os.environ["DB_PASSWORD"] = "pl4nted-v"; drop()`,
-	"Ruby":              `{:drop => 1, :password => "pl4nted-v"}`,
-	"XML":               `<a><password>pl4nted-v</password><drop/></a>`,
-	"attribute":         `<a drop="1" password="pl4nted-v"/>`,
-	"a comma inside":    `PASSWORD=ab,pl4nted-v drop`,
-	"a bracket inside":  `PASSWORD=ab}pl4nted-v drop`,
-	"quotes in quotes":  `PASSWORD=ab"c pl4nted-v" drop`,
-	"escaped quote":     `{"drop":1,"password":"a\"pl4nted-v"}`,
-	"JSON lines":        "{\"drop\":1}\n{\"password\":\"pl4nted-v\"}",
-	"escaped JSON":      `data={\"drop\":1,\"password\":\"pl4nted-v\"}`,
-	"URL-escaped JSON":  `payload=%7B%22drop%22%3A1%2C%22password%22%3A%22pl4nted-v%22%7D`,
-	"YAML":              "drop: 1\npassword: pl4nted-v\n",
-	"DSN":               `host=h user=u password=pl4nted-v dbname=drop`,
+	"flag":                `mysql --password pl4nted-v -e 'drop table x'`,
+	"flag with =":         `x --api-key=pl4nted-v drop`,
+	"flag, quoted":        `x --api-key "pl4nted-v" drop`,
+	"one dash":            `x -password pl4nted-v drop`,
+	"environment":         `DB_PASSWORD=pl4nted-v drop`,
+	"export":              `export OPENAI_API_KEY='pl4nted-v'; drop`,
+	"header":              `Authorization: Bearer pl4nted-v drop`,
+	"header of curl":      `curl -H 'X-Api-Key: ab pl4nted-v' drop`,
+	"header of curl 2":    `curl -H "authorization: Basic pl4nted-v" -X DELETE drop`,
+	"query":               `https://h/p?a=1&api_key=pl4nted-v&drop=1`,
+	"query, escaped":      `https://h/p?a=1&api%5Fkey=pl4nted-v&drop=1`,
+	"form":                `user=ann&password=pl4nted-v&drop=1`,
+	"form of Rails":       `user[password]=pl4nted-v&drop=1`,
+	"spaces":              `the api key: pl4nted-v drop`,
+	"aligned":             "password   =   pl4nted-v\ndrop",
+	"JSON":                `{"drop":1,"apiKey":"pl4nted-v"}`,
+	"JSON, two":           `{"drop":1,"password":["a","pl4nted-v"]}`,
+	"JSON, object":        `{"drop":1,"password":{"a":{"b":"pl4nted-v"}}}`,
+	"JSON, pretty":        "{\n  \"password\":\n    \"pl4nted-v\",\n \"drop\": 1}",
+	"JSON in a command":   `curl -d '{"user":"ann","password":"pl4nted-v"}' drop`,
+	"pair":                `[{"name":"Authorization","value":"pl4nted-v"},{"name":"drop"}]`,
+	"pair, turned":        `[{"Value":"pl4nted-v","Name":"X-API-Key"},"drop"]`,
+	"pair of a list":      `{"value":["pl4nted-v"],"key":"DB_PASSWORD","drop":1}`,
+	"pair of YAML":        `{name: Authorization, value: pl4nted-v} drop`,
+	"list":                `["drop","--password","pl4nted-v"]`,
+	"list of two":         `[["Host","drop"],["Authorization","pl4nted-v"]]`,
+	"list in turn":        `["Host","drop","Authorization","pl4nted-v"]`,
+	"lines":               `["Authorization: Bearer pl4nted-v","drop: 1"]`,
+	"Python":              `{'password': 'pl4nted-v', 'drop': 1}`,
+	"assignment":          `os.environ["DB_PASSWORD"] = "pl4nted-v"; drop()`,
+	"Ruby":                `{:drop => 1, :password => "pl4nted-v"}`,
+	"XML":                 `<a><password>pl4nted-v</password><drop/></a>`,
+	"attribute":           `<a drop="1" password="pl4nted-v"/>`,
+	"a comma inside":      `PASSWORD=ab,pl4nted-v drop`,
+	"a bracket inside":    `PASSWORD=ab}pl4nted-v drop`,
+	"quotes in quotes":    `PASSWORD=ab"c pl4nted-v" drop`,
+	"escaped quote":       `{"drop":1,"password":"a\"pl4nted-v"}`,
+	"JSON lines":          "{\"drop\":1}\n{\"password\":\"pl4nted-v\"}",
+	"escaped JSON":        `data={\"drop\":1,\"password\":\"pl4nted-v\"}`,
+	"URL-escaped JSON":    `payload=%7B%22drop%22%3A1%2C%22password%22%3A%22pl4nted-v%22%7D`,
+	"YAML":                "drop: 1\npassword: pl4nted-v\n",
+	"pair of YAML, lines": "env:\n  - name: DB_PASSWORD\n    value: pl4nted-v\n  - name: drop\n    value: drop",
+	"pair of attributes":  `<add key="password" value="pl4nted-v"/><add key="drop" value="1"/>`,
+	"pair in a query":     `name=Authorization&value=pl4nted-v&drop=1`,
+	"field of a page":     `{"element":"Password field","ref":"drop","text":"pl4nted-v"}`,
+	"SQL":                 `ALTER USER drop WITH PASSWORD 'pl4nted-v'`,
+	"call":                `drop(); user.setPassword("pl4nted-v")`,
+	"DSN":                 `host=h user=u password=pl4nted-v dbname=drop`,
 }
 
 func TestPairs(t *testing.T) {
@@ -143,6 +149,35 @@ func TestPairs(t *testing.T) {
 		if got := redact.New(fields, approval.RedactNone).Text(text); strings.Contains(got, "pl4nted") {
 			t.Errorf("%s: shows in a text: %s", name, got)
 		}
+	}
+}
+
+// A redacted value must not take a command with it that reviewers would approve unseen.
+func TestReviewersSeeCommands(t *testing.T) {
+	for text, want := range map[string]string{
+		`password=x; rm -rf /`:                  `password=[redacted]; rm -rf /`,
+		`password=x && rm -rf /`:                `password=[redacted] && rm -rf /`,
+		`password=x&& rm -rf /`:                 `password=[redacted]&& rm -rf /`,
+		"password: x\nrm -rf /":                 "password: [redacted]\nrm -rf /",
+		`password={ rm -rf /; }`:                `password=[redacted] rm -rf /; }`,
+		`password=[ rm -rf / ]`:                 `password=[redacted] rm -rf / ]`,
+		`{password: { rm -rf /; }; }`:           `{password: [redacted] rm -rf /; }; }`,
+		`{"password": x; rm -rf /}`:             `{"password": [redacted]; rm -rf /}`,
+		"password=`rm -rf /` x":                 "password=[redacted] -rf /` x",
+		`--password --force rm`:                 `--password --force rm`,
+		`{"name":"password","other":"rm -rf"}`:  `{"name":"password","other":"rm -rf"}`,
+		`{"path":"/password","value":"rm -rf"}`: `{"path":"/password","value":"rm -rf"}`,
+	} {
+		doc, _ := json.Marshal([]string{text})
+		var got []string
+		err := json.Unmarshal(redact.New([]string{"password"}, approval.RedactDefault).Args(doc), &got)
+		if err != nil || got[0] != want {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
+	}
+	patch := `[{"op":"replace","path":"/a/password","value":"x"}]`
+	if got := redact.New([]string{"password"}, approval.RedactDefault).Args(json.RawMessage(patch)); strings.Contains(string(got), `"x"`) {
+		t.Errorf("a JSON Patch: %s", got)
 	}
 }
 

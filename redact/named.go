@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"strings"
@@ -25,6 +26,7 @@ type searched struct {
 	wide     bool
 	skip     []span // of s, in order, that are searched by themselves
 	open     int    // brackets and quotes that nothing closes, so far
+	said     span   // the last hidden name that stood where a value's name is said
 	connects int    // whether the text says how to connect to a database: 0 is not known yet, -1 no
 }
 
@@ -72,6 +74,7 @@ func (r *searched) find(found func(from, to int)) {
 		}
 		i = end
 	}
+	r.findQuoted(found)
 }
 
 // skips reports whether i is in what is searched by itself, and moves it to the end of that.
@@ -95,19 +98,22 @@ func (r *searched) valueBehind(i int) (from, to int, ok bool) {
 	if strings.HasPrefix(s[i:], "://") {
 		return 0, 0, false
 	}
-	end := i
-	for end > 0 && strings.IndexByte(" \t!+?:", s[end-1]) >= 0 {
+	end, least := i, max(0, i-maxPair)
+	for end > least && strings.IndexByte(" \t!+?:", s[end-1]) >= 0 {
 		end--
 	}
-	for end > 0 && strings.IndexByte("\"'`\\])", s[end-1]) >= 0 {
+	for end > least && strings.IndexByte("\"'`\\])", s[end-1]) >= 0 {
 		end--
 	}
 	begin := end
 	for begin > 0 && end-begin < maxNameBytes && nameByte(s[begin-1]) {
 		begin--
 	}
-	if begin == end || !r.hiddenName(s, begin, end) && !(s[i] == '=' && r.connecting(s[begin:end])) {
+	if begin == end {
 		return 0, 0, false
+	}
+	if !r.hiddenName(s, begin, end) && !(s[i] == '=' && r.connecting(s[begin:end])) {
+		return r.pair(s[begin:end], i)
 	}
 	for from = i + 1; from < len(s) && from < i+4 && strings.IndexByte("=>:~", s[from]) >= 0; {
 		from++
@@ -234,11 +240,12 @@ func (r *searched) valueEnd(from int) int {
 	}
 	switch {
 	case (rest[0] == '{' || rest[0] == '[') && r.open < maxOpen:
-		if to := closing(s, from); to > from {
+		// What is no JSON may be a command.
+		if to := closing(s, from); to > from && (wide || json.Valid([]byte(s[from:to]))) {
 			return to
 		}
 		r.open++
-	case strings.IndexByte("\"'`", rest[0]) >= 0:
+	case rest[0] == '"' || rest[0] == '\'':
 		return r.token(from, wide)
 	case wide:
 		to := from
@@ -258,7 +265,7 @@ func (r *searched) token(from int, cut bool) int {
 		switch c := s[to]; {
 		case strings.IndexByte(" \t\r\n\v\f&", c) >= 0 || separates(s, to):
 			return to
-		case c == '"' || c == '\'' || c == '`':
+		case c == '"' || c == '\'':
 			end := -1
 			if r.open < maxOpen {
 				if end = quoteEnd(s, to); end < 0 {

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"encoding/json"
 	"path"
 	"strings"
 )
@@ -8,11 +9,11 @@ import (
 // Members of an object of which one says a name and the others its value: {"name": "Authorization",
 // "value": "…"}.
 var (
-	nameMembers = exact("name", "key", "k", "field", "header", "param", "parameter", "variable", "var", "env",
+	nameMembers = exact("name", "key", "k", "id", "label", "column", "selector", "element", "locator", "field", "header", "param", "parameter", "variable", "var", "env",
 		"attribute", "property", "setting", "option", "flag", "cookie", "field_name", "header_name", "key_name",
 		"param_name", "parameter_name", "variable_name", "var_name", "env_name", "attribute_name",
 		"property_name", "setting_name", "option_name", "cookie_name", "secret_name")
-	valueMembers = exact("value", "values", "val", "v", "content", "contents", "data", "string_value", "text_value",
+	valueMembers = exact("value", "values", "val", "v", "content", "contents", "data", "string_value", "text_value", "text",
 		"secret_value", "plain_value", "raw_value", "new_value", "old_value", "default_value", "default",
 		"secret", "secret_string")
 )
@@ -20,7 +21,7 @@ var (
 // isName reports whether a text is a hidden name, and not a sentence that holds one.
 func (r *Redactor) isName(text string) bool {
 	return len(text) <= maxNameBytes && !strings.ContainsAny(strings.TrimSuffix(text, ":"), "\r\n=:") &&
-		len(strings.Fields(text)) <= maxNameWords && r.hidden(text)
+		strings.Count(text, " ") < maxNameWords && r.names.in(text)
 }
 
 // paired reports whether an object says a hidden name, so that its valueMembers are hidden.
@@ -29,7 +30,9 @@ func (r *Redactor) paired(object map[string]any) bool {
 		return false
 	}
 	for k, v := range object {
-		if name, ok := v.(string); ok && r.member(k).isName && r.isName(name) {
+		name, ok := v.(string)
+		// {"op": "replace", "path": "/password", "value": …} is a JSON Patch.
+		if ok && (r.member(k).isName || k == "path" && object["op"] != nil) && r.isName(name) {
 			return true
 		}
 	}
@@ -61,13 +64,10 @@ func (r *Redactor) covered(list []any) map[int]bool {
 // namesNext reports whether an entry of a list is the hidden name of the next one. That is what a
 // flag is; another name only where the list can be one of names and values in turn.
 func (r *Redactor) namesNext(name string, i, length int, next string, isText bool) bool {
-	if isText && (flagLike.MatchString(next) || Marked(next)) {
+	if !strings.HasPrefix(name, "-") && (i%2 != 0 || length%2 != 0) || !r.isName(name) {
 		return false
 	}
-	if strings.HasPrefix(name, "-") {
-		return r.isName(name)
-	}
-	return i%2 == 0 && length%2 == 0 && r.isName(name)
+	return !isText || !flagLike.MatchString(next) && !Marked(next)
 }
 
 // curlUser are the entries of a list that hold the user and password of a curl command.
@@ -99,15 +99,17 @@ type frame struct {
 	object bool
 	keyed  bool    // the next value has a key
 	member         // by the key
+	below  bool    // it stands below a hidden key
 	pair   bool    // an object that says a hidden name
-	values []span  // that are hidden then
+	values []entry // that are hidden then
 	list   []entry // of an array that may hold names
 }
 
 type entry struct {
 	span
 	text   string
-	isText bool
+	isText bool // and no object or array
+	quoted bool
 }
 
 // maxDepth bounds how deep brackets in a text may be nested.
@@ -118,10 +120,13 @@ const maxDepth = 10_000
 type pairFinder struct {
 	*Redactor
 	s      string
+	wide   bool // see searched
 	found  func(from, to int)
 	nested []span // texts that are to be read by themselves
 	stack  []frame
 	open   int // quotes that nothing closes, so far
+
+	checked int // bytes that were checked to be JSON, so far
 }
 
 // find reports whether the text could be read: it is not nested too deep.
@@ -139,7 +144,8 @@ func (p *pairFinder) find() bool {
 			if len(p.stack) == maxDepth {
 				return false
 			}
-			p.stack = append(p.stack, frame{from: i, object: c == '{'})
+			below := len(p.stack) > 0 && (p.top().below || p.top().keyed && p.top().hidden)
+			p.stack = append(p.stack, frame{from: i, object: c == '{', below: below})
 			i++
 		case '}', ']':
 			i++
@@ -202,23 +208,45 @@ func (p *pairFinder) scalar(at span, text string, quoted bool) {
 		}
 		return
 	}
-	p.value(f, at, text, true)
+	p.value(f, entry{at, text, true, quoted})
 }
 
-func (p *pairFinder) value(f *frame, at span, text string, isText bool) {
+func (p *pairFinder) value(f *frame, e entry) {
+	if f.below && e.quoted {
+		p.found(e.from, e.to)
+	}
 	if !f.object {
-		f.list = append(f.list, entry{at, text, isText})
+		f.list = append(f.list, e)
 		return
 	}
 	switch {
 	case !f.keyed:
 		return
-	case f.hidden:
-		p.found(at.from, at.to)
-	case f.isName && isText && p.isName(text):
+	case f.hidden && (e.isText || !f.below): // what is below is hidden with what is above
+		p.hide(e)
+	case f.isName && e.isText && p.isName(e.text):
 		f.pair = true
 	case f.isValue:
-		f.values = append(f.values, at)
+		f.values = append(f.values, e)
+	}
+}
+
+// hide finds a value. In arguments, what is neither quoted nor JSON may be a command: of that only
+// one word is hidden. What takes long to check is hidden.
+func (p *pairFinder) hide(e entry) {
+	const mostChecks = 16 // of the whole text
+	if !p.wide && !e.quoted {
+		p.checked += e.to - e.from
+	}
+	switch {
+	case p.wide || e.quoted || p.checked > mostChecks*len(p.s) || json.Valid([]byte(p.s[e.from:e.to])):
+		p.found(e.from, e.to)
+	case e.isText:
+		word := p.s[e.from:e.to]
+		if n := strings.IndexAny(word, " \t\r\n;|&`"); n >= 0 {
+			word = word[:n]
+		}
+		p.found(e.from, e.from+len(word))
 	}
 }
 
@@ -228,21 +256,21 @@ func (p *pairFinder) close(end int) {
 	at := span{f.from, end}
 	p.stack = p.stack[:len(p.stack)-1]
 	if len(p.stack) > 0 {
-		p.value(p.top(), at, "", false)
+		p.value(p.top(), entry{span: at})
 	}
 }
 
 // finish finds what is known to be hidden once an object or array was read.
 func (p *pairFinder) finish(f *frame) {
 	if f.pair {
-		for _, at := range f.values {
-			p.found(at.from, at.to)
+		for _, e := range f.values {
+			p.hide(e)
 		}
 	}
 	for i, e := range f.list[:max(0, len(f.list)-1)] {
 		next := f.list[i+1]
 		if e.isText && p.namesNext(e.text, i, len(f.list), next.text, next.isText) {
-			p.found(next.from, next.to)
+			p.hide(next)
 		}
 	}
 }

@@ -76,9 +76,9 @@ func (k *known) find(s string, cut bool, found func(from, to int)) {
 	k.anchors.find(s, false, func(from, to int) {
 		anchor := s[from:to]
 		if t := k.tokens[anchor]; t != nil {
-			if end := t.end(s, from, to, max(to, tokenTo), cut); end > 0 {
-				found(from, end)
-				tokenTo = max(tokenTo, end)
+			if end := t.end(s, from, to, max(to, tokenTo), cut); end > tokenTo {
+				found(max(from, tokenTo), end)
+				tokenTo = end
 			}
 			return
 		}
