@@ -103,7 +103,8 @@ const leastLearnt = 8
 func appendSecret(secrets []string, s string) []string {
 	s = strings.Trim(s, "\"'` \t")
 	s = s[len(scheme.FindString(s)):]
-	if utf8.RuneCountInString(s) < leastLearnt || Marked(s) || s[0] == '{' || s[0] == '[' || !strings.ContainsFunc(s, unicode.IsDigit) {
+	if utf8.RuneCountInString(s) < leastLearnt || Marked(s) || s[0] == '{' || s[0] == '[' ||
+		!strings.ContainsFunc(s, unicode.IsDigit) {
 		return secrets
 	}
 	return append(secrets, s)

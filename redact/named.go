@@ -172,7 +172,8 @@ func (r *Redactor) hiddenName(s string, begin, end int) bool {
 
 var (
 	passwordNames = exact("password", "passwd", "pwd", "AccountKey", "SharedAccessKey")
-	connection    = regexp.MustCompile(`(?i)://|\b(?:host|server|data source|dbname|user id|accountname|endpoint)=`)
+	connection    = regexp.MustCompile(
+		`(?i)://|\b(?:host|server|data source|dbname|user id|accountname|endpoint)=`)
 )
 
 // connecting reports whether a name is that of the password in a text that says how to connect to a

@@ -9,11 +9,13 @@ import (
 // Members of an object of which one says a name and the others its value: {"name": "Authorization",
 // "value": "…"}.
 var (
-	nameMembers = exact("name", "key", "k", "id", "label", "column", "selector", "element", "locator", "field", "header", "param", "parameter", "variable", "var", "env",
+	nameMembers = exact("name", "key", "k", "id", "label", "column", "selector", "element", "locator",
+		"field", "header", "param", "parameter", "variable", "var", "env",
 		"attribute", "property", "setting", "option", "flag", "cookie", "field_name", "header_name", "key_name",
 		"param_name", "parameter_name", "variable_name", "var_name", "env_name", "attribute_name",
 		"property_name", "setting_name", "option_name", "cookie_name", "secret_name")
-	valueMembers = exact("value", "values", "val", "v", "content", "contents", "data", "string_value", "text_value", "text",
+	valueMembers = exact("value", "values", "val", "v", "content", "contents", "data", "string_value",
+		"text_value", "text",
 		"secret_value", "plain_value", "raw_value", "new_value", "old_value", "default_value", "default",
 		"secret", "secret_string")
 )
