@@ -30,8 +30,8 @@ import (
 // somebody starts under an ID beyond printable ASCII can be neither run nor ended.
 func PrepareClient(o *client.Options) { calls.PrintableHeaders(o) }
 
-// DefaultWorkflowCache bounds a worker's memory, which is less than 256 MiB with it: a call in the
-// cache takes about 50 KiB, and more if its arguments are long.
+// DefaultWorkflowCache bounds a worker's memory, which is less than 256 MiB with it where arguments
+// have at most 20 KiB: a call in the cache takes about 50 KiB, and eight times its arguments' size.
 const DefaultWorkflowCache = 1000
 
 // Options says what a worker serves.

@@ -35,17 +35,17 @@ func openInbox(ctx workflow.Context) inbox {
 		return workflow.GetSignalChannelWithOptions(ctx, name,
 			workflow.SignalChannelOptions{Description: description})
 	}
-	const payload = ` Payload: nothing, or {"reviewer": "…", "notes": "…", "digest": "…"}.`
+	const data = ` Data: {"reviewer": "your name", "notes": "why"}, or nothing.`
 	return inbox{
 		cancel: open(approval.SignalCancel,
 			"Withdraw the call, if its tool was not started yet. "+
-				"Payload: nothing, or {\"by\": \"…\", \"notes\": \"…\"}."),
-		reject:  open(approval.SignalReject, "Reject the call."+payload),
-		approve: open(approval.SignalApprove, "Approve the call: its tool runs, once."+payload),
+				"Data: {\"by\": \"your name\", \"notes\": \"why\"}, or nothing."),
+		reject:  open(approval.SignalReject, "Reject the call."+data),
+		approve: open(approval.SignalApprove, "Approve the call: its tool runs, once."+data),
 		report: open(approval.SignalReport,
 			"Say how the tool ended, by the caller that started it. Pawl's API sends it."),
 		started: open(approval.SignalStarted,
-			"Look in the store whether the caller has started the tool. Payload: nothing."),
+			"Look in the store whether the caller has started the tool. Data: nothing."),
 		nth: map[string]int{},
 	}
 }

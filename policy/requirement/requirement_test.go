@@ -120,3 +120,34 @@ func TestDocumentation(t *testing.T) {
 		}
 	}
 }
+
+// Levels of decisions are ordered by what they ask for, never by their spelling: one that is left out
+// asks for nothing of one person, and for more than "any" of several.
+func TestDecisionLevels(t *testing.T) {
+	const open, unsaid, signed = approval.DecisionsAny, approval.Decisions(""), approval.DecisionsSigned
+	need := func(people int, level approval.Decisions) *approval.Requirement {
+		return &approval.Requirement{Approvals: []approval.Approvals{{Count: people}}, Decisions: level}
+	}
+	for _, c := range []struct {
+		people   int
+		old, new approval.Decisions
+		sum      approval.Decisions
+		laxer    bool
+	}{
+		{1, open, signed, signed, false}, {1, signed, open, signed, true}, {1, unsaid, signed, signed, false},
+		{1, signed, unsaid, signed, true}, {1, unsaid, open, open, false}, {1, open, unsaid, open, false},
+		{2, open, signed, signed, false}, {2, signed, open, signed, true}, {2, unsaid, signed, signed, false},
+		{2, signed, unsaid, signed, true}, {2, unsaid, open, unsaid, true}, {2, open, unsaid, unsaid, false},
+	} {
+		old, new := need(c.people, c.old), need(c.people, c.new)
+		if got := requirement.Sum(old, new).Decisions; got != c.sum {
+			t.Errorf("%d people: %q and %q add up to %q, want %q", c.people, c.old, c.new, got, c.sum)
+		}
+		var shifts requirement.Shifts
+		requirement.Compare(&shifts, old, new)
+		laxer := slices.ContainsFunc(shifts, func(s requirement.Shift) bool { return s.Laxer })
+		if laxer != c.laxer {
+			t.Errorf("%d people: from %q to %q is laxer: %v (%v)", c.people, c.old, c.new, laxer, shifts)
+		}
+	}
+}
