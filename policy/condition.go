@@ -44,6 +44,7 @@ type condition struct {
 	names       map[string]bool   // the fields it names
 	folded      map[string]string // those fields, by what they are when they are folded
 	remarks     []remark          // on what it says where it lets calls run
+	caller      []string          // what the caller says of itself that it looks at: agent, team, labels
 }
 
 // language is what a kind of expression is written in, and how problems speak of it.
@@ -267,6 +268,10 @@ func (c *condition) inspect(e celast.Expr) {
 		case celast.IdentKind:
 			c.args = c.args || e.AsIdent() == "args"
 			c.now = c.now || e.AsIdent() == "now"
+			if name := e.AsIdent(); slices.Contains([]string{"agent", "team", "labels"}, name) &&
+				!slices.Contains(c.caller, name) {
+				c.caller = append(c.caller, name)
+			}
 		case celast.CallKind:
 			args := e.AsCall().Args()
 			c.openPattern = c.openPattern || e.AsCall().FunctionName() == "matches" &&

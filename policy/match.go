@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
@@ -33,12 +34,12 @@ func (m *matcher) match(c *approval.Call, tightens bool) (whyNot, unsure string)
 	if m == nil {
 		return "", ""
 	}
-	fits := func(name string, gs globs, value string, given bool) {
+	fits := func(name string, gs globs, values ...string) {
 		switch {
-		case whyNot != "" || len(gs) == 0 || given && gs.match(value):
-		case tightens && !given:
+		case whyNot != "" || len(gs) == 0 || slices.ContainsFunc(values, gs.match):
+		case tightens && len(values) == 0:
 			unsure = joinRemarks(unsure, "the call does not say its "+name+", which counts as a match")
-		case tightens && gs.matchFolded(value):
+		case tightens && slices.ContainsFunc(values, gs.matchFolded):
 			unsure = joinRemarks(unsure, "the call writes its "+name+" in another way, which counts as a match")
 		case strings.HasPrefix(name, "label"):
 			whyNot = "the " + name + " does not match"
@@ -46,27 +47,35 @@ func (m *matcher) match(c *approval.Call, tightens bool) (whyNot, unsure string)
 			whyNot = name + " does not match"
 		}
 	}
-	fits("tool", m.tool, c.Tool, true)
-	fits("agent", m.agent, c.Agent, c.Agent != "")
-	fits("team", m.team, c.Team, c.Team != "")
+	fits("tool", m.tool, c.Tool)
+	fits("agent", m.agent, said(c.Agent)...)
+	fits("team", m.team, said(c.Team)...)
 	for _, l := range m.labels {
-		value, given := labelOf(c.Labels, l.name, tightens)
-		fits(fmt.Sprintf("label %q", l.name), l.values, value, given)
+		values := valuesOfLabel(c.Labels, l.name)
+		if _, exactly := c.Labels[l.name]; !tightens && (!exactly || len(values) > 1) {
+			values = nil // another spelling of the name may be what others read
+		}
+		fits(fmt.Sprintf("label %q", l.name), l.values, values...)
 	}
 	return whyNot, unsure
 }
 
-// labelOf returns a label's value; with folded, also that of a label with the name in another case.
-func labelOf(labels map[string]string, name string, folded bool) (value string, given bool) {
-	if value, given = labels[name]; given || !folded {
-		return value, given
+// said is a text, if there is one.
+func said(text string) []string {
+	if text == "" {
+		return nil
 	}
+	return []string{text}
+}
+
+// valuesOfLabel returns the values of all labels with a name, in any spelling of it.
+func valuesOfLabel(labels map[string]string, name string) (values []string) {
 	for other, value := range labels {
-		if plain(other) == plain(name) {
-			return value, true
+		if other == name || plain(other) == plain(name) {
+			values = append(values, value)
 		}
 	}
-	return "", false
+	return values
 }
 
 // plain is the same for names that differ in case, blanks around them or compatible letters only.

@@ -58,7 +58,7 @@ func (r *reader) readRule(m *yamlfile.Mapping) {
 
 // readConditions reads what every form of rule can ask of a call.
 func (r *reader) readConditions(m *yamlfile.Mapping, made *rule) {
-	before := len(*r.problems)
+	before := r.mistakes()
 	made.match = readMatcher(m, false, made.kind != approval.VerdictAllow)
 	when := m.Field("when")
 	made.when = r.condition(when)
@@ -67,7 +67,24 @@ func (r *reader) readConditions(m *yamlfile.Mapping, made *rule) {
 			when.Warn(remark.message, remark.hint)
 		}
 	}
-	made.broken = len(*r.problems) > before
+	if made.when != nil && made.kind != approval.VerdictAllow {
+		for _, name := range made.when.caller {
+			when.Warn("scrutiny hangs on exactly what the caller says in "+name+
+				": who leaves it out, or writes it in another way, gets around this",
+				fmt.Sprintf("write it as %s: beside when:, which also takes what is absent or in another spelling", name))
+		}
+	}
+	made.broken = r.mistakes() > before
+}
+
+// mistakes is how many problems were found that are no warnings.
+func (r *reader) mistakes() (n int) {
+	for _, p := range *r.problems {
+		if !p.Warning {
+			n++
+		}
+	}
+	return n
 }
 
 // readTerms reads what every form of rule can say beside whom it is for.

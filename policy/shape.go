@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 	_ "time/tzdata" // so that all machines know the same zones
 
@@ -104,8 +105,13 @@ func (s *shape) visit(e celast.Expr, negated bool) {
 		s.visit(args[0], negated)
 		s.visit(args[1], negated)
 	case operators.Conditional:
-		s.visit(args[1], negated)
-		s.visit(args[2], negated)
+		// What comes of it decides, and so does the question, unless the answer to it can't.
+		for i, answer := range args[1:] {
+			s.visit(answer, negated)
+			if never := answer.Kind() == celast.LiteralKind && answer.AsLiteral().Value() == negated; !never {
+				s.visit(args[0], i == 1)
+			}
+		}
 	case operators.Equals, operators.In, operators.NotEquals:
 		if (name == operators.NotEquals) == negated {
 			s.bound(args[0], true, true)
@@ -115,10 +121,14 @@ func (s *shape) visit(e celast.Expr, negated bool) {
 		s.excludes()
 	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
 		upper := name == operators.Less || name == operators.LessEquals
-		if upper = upper != negated; isNumber(args[1]) {
+		switch upper = upper != negated; {
+		case isNumber(args[1]):
 			s.bound(args[0], upper, !upper)
-		} else if isNumber(args[0]) {
+		case isNumber(args[0]):
 			s.bound(args[1], !upper, upper)
+		case ofCall(args[0]) && ofCall(args[1]):
+			s.add("what the call says is compared with what the call says itself: it can be any number",
+				"compare it with a number: args.amount >= 0 && args.amount <= 100")
 		}
 	case "contains", "startsWith", "endsWith", "matches":
 		if negated {
@@ -137,7 +147,37 @@ func (s *shape) excludes() {
 		`allow what you want: args.env in ["dev", "test"]`)
 }
 
+// ofCall reports whether a number is what the call says, as it is or as a number of another type.
+func ofCall(e celast.Expr) bool {
+	if e.Kind() == celast.CallKind && slices.Contains(conversions, e.AsCall().FunctionName()) {
+		e = e.AsCall().Args()[0]
+	}
+	path := pathOf(e)
+	return strings.HasPrefix(path, "args.") || strings.HasPrefix(path, "labels.")
+}
+
+var conversions = []string{"double", "int", "uint"}
+
+// bound notes that something is bounded, also by what is computed from it.
 func (s *shape) bound(e celast.Expr, above, below bool) {
+	if e.Kind() == celast.CallKind {
+		args := e.AsCall().Args()
+		switch name := e.AsCall().FunctionName(); {
+		case slices.Contains(conversions, name):
+			s.bound(args[0], above, below)
+			return
+		case name == operators.Negate:
+			s.bound(args[0], below, above)
+			return
+		case slices.Contains([]string{operators.Add, operators.Subtract, operators.Multiply, operators.Divide}, name):
+			s.bound(args[0], above, below)
+			if name == operators.Subtract {
+				above, below = below, above
+			}
+			s.bound(args[1], above, below)
+			return
+		}
+	}
 	path := pathOf(e)
 	if path == "" {
 		return

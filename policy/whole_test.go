@@ -141,30 +141,42 @@ func TestFieldsAreChecked(t *testing.T) {
 // Whatever the arguments: allow holds only where a slow and obvious reading says so of all of them.
 func FuzzAllow(f *testing.F) {
 	for _, args := range []string{
-		`{"command":"abc"}`, `{"command":"abc","x":["abx",{"y":"/srv/a"}]}`, `{"path":"/srv/a","x":"abx"}`, `{"amount":5}`,
+		`{"command":"abc"}`, `{"command":"abc","x":true,"y":[null,7,{}]}`, `{"command":"abc","x":["abx",{"y":"/srv/a"}]}`, `{"path":"/srv/a","x":"abx"}`, `{"amount":5}`,
 		`{"amount":-5}`, `{"command":"abx","amount":1,"n":{"AMOUNT":7}}`, `{"path":["/srv/a","/etc/b"]}`, `{"path":"/srv/a","to":"/etc"}`,
 	} {
 		f.Add([]byte(args))
 	}
-	var texts func(v any) []string
-	texts = func(v any) (all []string) {
+	var texts, others func(v any) []string // what says something, by whether it is text
+	gather := func(v any, from func(any) []string) (all []string) {
 		switch v := v.(type) {
-		case string:
-			return []string{v}
 		case []any:
 			for _, e := range v {
-				all = append(all, texts(e)...)
+				all = append(all, from(e)...)
 			}
 		case map[string]any:
 			for _, e := range v {
-				all = append(all, texts(e)...)
+				all = append(all, from(e)...)
 			}
 		}
 		return all
 	}
+	texts = func(v any) []string {
+		if s, ok := v.(string); ok {
+			return []string{s}
+		}
+		return gather(v, texts)
+	}
+	others = func(v any) []string {
+		switch v.(type) {
+		case nil, bool, float64:
+			doc, _ := json.Marshal(v)
+			return []string{string(doc)}
+		}
+		return gather(v, others)
+	}
 	each := func(args map[string]any, is func(string) bool) bool {
 		all := texts(args)
-		for _, text := range all {
+		for _, text := range append(all, others(args)...) {
 			if !is(text) {
 				return false
 			}

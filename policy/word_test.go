@@ -13,13 +13,15 @@ import (
 // does not get around it, and never gains anything.
 func TestTighteningOnTheCallersWord(t *testing.T) {
 	const (
-		team  = "applies_to: {team: payments}\nrules: [{tool: pay, deny: true}]"
-		agent = "rules:\n  - {tool: pay, agent: 'bot-*', deny: true}\n  - {tool: pay, auto_approve: true}"
-		label = "rules:\n  - {tool: pay, labels: {env: prod}, approvals: 2}\n  - {tool: pay, auto_approve: true}"
-		entry = "deny: [{capability: pay, team: payments}]\nunmatched: allow"
-		lax   = "applies_to: {team: payments}\nrules: [{tool: pay, auto_approve: true}]"
-		loose = "rules: [{tool: pay, team: payments, auto_approve: true}]"
-		order = "rules:\n  - {tool: pay, team: payments, approvals: 2}\n  - {tool: pay, deny: true}"
+		team    = "applies_to: {team: payments}\nrules: [{tool: pay, deny: true}]"
+		agent   = "rules:\n  - {tool: pay, agent: 'bot-*', deny: true}\n  - {tool: pay, auto_approve: true}"
+		label   = "rules:\n  - {tool: pay, labels: {env: prod}, approvals: 2}\n  - {tool: pay, auto_approve: true}"
+		entry   = "deny: [{capability: pay, team: payments}]\nunmatched: allow"
+		lax     = "applies_to: {team: payments}\nrules: [{tool: pay, auto_approve: true}]"
+		loose   = "rules: [{tool: pay, team: payments, auto_approve: true}]"
+		dev     = "rules: [{tool: pay, labels: {env: dev}, auto_approve: true}]"
+		anybody = "rules: [{tool: pay, agent: '*', auto_approve: true}]"
+		order   = "rules:\n  - {tool: pay, team: payments, approvals: 2}\n  - {tool: pay, deny: true}"
 	)
 	for name, c := range map[string]struct{ text, call, want string }{
 		"the team":                {team, `{"team":"payments"}`, "deny"},
@@ -44,6 +46,12 @@ func TestTighteningOnTheCallersWord(t *testing.T) {
 		"what it names":           {loose, `{"team":"payments"}`, "allow"},
 		"later rules count, too":  {order, `{}`, "deny"},
 		"the first rule for sure": {order, `{"team":"payments"}`, "require_approval 2"},
+		"a label twice":           {label, `{"labels":{"env":"test","env ":"prod"}}`, "require_approval 2"},
+		"in wide letters, too":    {label, `{"labels":{"env":"test","ｅnv":"PROD "}}`, "require_approval 2"},
+		"a label that allows":     {dev, `{"labels":{"env":"dev"}}`, "allow"},
+		"and is there twice":      {dev, `{"labels":{"env":"dev","env ":"prod"}}`, "require_approval"},
+		"an empty agent":          {anybody, `{}`, "require_approval"},
+		"any agent":               {anybody, `{"agent":"x"}`, "allow"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := []policy.File{file("p.yaml", c.text)}
@@ -102,10 +110,28 @@ func TestTighteningOnLabelsIsWarnedOf(t *testing.T) {
 		"rules: [{tool: t, labels: {env: dev}, auto_approve: true}]": false,
 		"allow: [{capability: t, labels: {env: dev}}]":               false,
 		"rules: [{tool: t, agent: bot, deny: true}]":                 false,
+		"rules: [{tool: t, when: 'args.labels == 5', deny: true}]":   false,
 		"applies_to: {team: x}\nrules: [{tool: t, deny: true}]":      false,
 	} {
 		if got := policy.Check(file("p.yaml", text)).Error(); strings.Contains(got, "no token binds") != warns {
 			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
+// So does it where scrutiny hangs on exactly what the caller says.
+func TestTighteningByExactWordsIsWarnedOf(t *testing.T) {
+	for text, name := range map[string]string{
+		`rules: [{tool: t, deny: true, when: 'team == "payments"'}]`:                     "team",
+		`rules: [{tool: t, when: '"env" in labels && labels.env == "prod"'}]`:            "labels",
+		`deny: [{capability: t, when: 'agent.startsWith("bot-")'}]`:                      "agent",
+		`require_approval: [{capability: t, when: 'args.x > 5 && team != "a"'}]`:         "team",
+		`rules: [{tool: t, auto_approve: true, when: 'team == "payments"'}]`:             "",
+		`rules: [{tool: t, deny: true, when: 'args.team == "payments" || tool == "a"'}]`: "",
+	} {
+		got, want := policy.Check(file("p.yaml", text)).Error(), "exactly what the caller says in "+name+":"
+		if (got == "") != (name == "") || name != "" && !strings.Contains(got, want) {
+			t.Errorf("%s: %q", text, got)
 		}
 	}
 }
