@@ -21,7 +21,9 @@ type Answer struct {
 	failure *condition // nil: nothing says why not
 }
 
-var resultEnv = sync.OnceValues(func() (*cel.Env, error) { return newEnv(cel.Variable("result", cel.DynType)) })
+var resultEnv = sync.OnceValues(func() (*cel.Env, error) {
+	return newEnv(cel.Variable("result", cel.DynType))
+})
 
 var successes = &language{
 	noun: "condition", variables: []string{"result"}, free: "result", field: "a field is result.",

@@ -178,7 +178,8 @@ func bearer(s string, from, to int) (span, bool) {
 		return span{}, false
 	}
 	text := strings.TrimRight(s[to+at[2]:to+at[3]], ".:")
-	ordinary := len(text) < 16 && strings.IndexFunc(text[1:], func(r rune) bool { return r < 'a' || r > 'z' }) < 0
+	isLetter := func(r rune) bool { return r >= 'a' && r <= 'z' }
+	ordinary := len(text) < 16 && strings.TrimFunc(text[1:], isLetter) == ""
 	return span{to + at[2], to + at[2] + len(text)}, !ordinary
 }
 

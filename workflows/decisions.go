@@ -237,10 +237,12 @@ func (g *guarded) redacted(notes string) string {
 	if notes == "" {
 		return notes
 	}
-	r := redact.New(g.adm.Verdict.Redact, g.adm.Verdict.RedactValues)
 	// A redactor gathers its values from maps; what it hides does not depend on their order.
-	r.Args(g.call.Args)  //workflowcheck:ignore
-	return r.Text(notes) //workflowcheck:ignore
+	if g.redactor == nil {
+		g.redactor = redact.New(g.adm.Verdict.Redact, g.adm.Verdict.RedactValues)
+		g.redactor.Args(g.call.Args) //workflowcheck:ignore
+	}
+	return g.redactor.Text(notes) //workflowcheck:ignore
 }
 
 // answer keeps what a decision did for the query, and what did not count for the record.

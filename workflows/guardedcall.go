@@ -8,6 +8,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth/sign"
 	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/redact"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 )
@@ -36,10 +37,12 @@ type guarded struct {
 	adm     activities.Admission
 	view    approval.View // what the query shows
 	claimed activities.Permit
-	again   bool // an attempt at the tool, before the last one, ended unknown
-	tally   ballot.Tally
-	change  string          // what the call takes by now, if that is more than at first; for people
-	timer   workflow.Future // fires at the deadline
+	// redactor has learnt from the arguments; nil until somebody wrote notes.
+	redactor *redact.Redactor
+	again    bool // an attempt at the tool, before the last one, ended unknown
+	tally    ballot.Tally
+	change   string          // what the call takes by now, if that is more than at first; for people
+	timer    workflow.Future // fires at the deadline
 
 	inbox     inbox
 	ignoring  bool // signals, of which the call has got too many

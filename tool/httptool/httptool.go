@@ -148,7 +148,8 @@ func newPoster(o Options, config *tls.Config) (*poster, error) {
 	}{{o.FailedStatuses, failed}, {o.UnknownStatuses, unknown}} {
 		for _, status := range list.statuses {
 			if _, taken := p.ends[status]; taken || status < LeastStatus || status > MostStatus {
-				return nil, fmt.Errorf("the status %d is sorted twice, or not in %d to %d", status, LeastStatus, MostStatus)
+				return nil, fmt.Errorf("the status %d is sorted twice, or not in %d to %d",
+					status, LeastStatus, MostStatus)
 			}
 			p.ends[status] = list.means
 		}

@@ -69,11 +69,11 @@ type Spec struct {
 
 // HTTP runs a tool by POST of its arguments to a URL.
 type HTTP struct {
-	URL     string        // http or https, without user, password or fragment
-	Timeout time.Duration // in (0, MaxTimeout]
+	URL     string            // http or https, without user, password or fragment
+	Timeout time.Duration     // in (0, MaxTimeout]
+	Headers map[string]string `json:"-"` // by canonical name, variables expanded: may hold secrets; nil if none
 	// FailedStatuses and UnknownStatuses sort answers otherwise than httptool does.
 	FailedStatuses, UnknownStatuses []int
-	Headers                         map[string]string `json:"-"` // by canonical name, variables expanded: may hold secrets; nil if none
 }
 
 // Activity runs a tool as an activity of its name on a task queue that other workers poll.
