@@ -18,6 +18,8 @@ import (
 type DB interface {
 	// Select runs a query and lets read take its rows. If the connection breaks, both begin again.
 	Select(ctx context.Context, doing, query string, args []any, read func(Rows) error) error
+	// Snapshot lets read see one state of the database. It may run several times.
+	Snapshot(ctx context.Context, doing string, read func(Querier) error) error
 	// Write lets write change rows in one transaction. It may run several times. If a table is named,
 	// nobody else writes it meanwhile.
 	Write(ctx context.Context, doing, exclusive string, write func(Tx) error) error
@@ -49,12 +51,15 @@ type Rows interface {
 	Err() error
 }
 
-// Base is the part of a store that is the same in both databases: single rows, short lists, and the
-// changes of tokens and keys.
-type Base struct{ db DB }
+// Base is the part of a store that is the same in both databases: single rows, lists, and the
+// changes of all but calls.
+type Base struct {
+	db      DB
+	dialect Dialect
+}
 
 // NewBase makes the part of a store that is on db.
-func NewBase(db DB) Base { return Base{db} }
+func NewBase(db DB, dialect Dialect) Base { return Base{db, dialect} }
 
 // ID implements store.Store.
 func (b Base) ID(ctx context.Context) (string, error) {
@@ -256,7 +261,7 @@ func list[T any](
 
 // all is list in a transaction.
 func all[T any](
-	ctx context.Context, tx Tx, query string, args []any, scan func(Row, ...any) (T, error),
+	ctx context.Context, tx Querier, query string, args []any, scan func(Row, ...any) (T, error),
 ) (items []T, err error) {
 	err = tx.Query(ctx, query, args, into(&items, scan))
 	return items, err

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -27,9 +28,112 @@ type List[T any] struct {
 	Scan   func(row Row, first ...any) (T, error) // seq is the first of first, an *int64
 }
 
-// Calls lists views. requests is the condition by which the database's partial indexes know a
-// request. hint goes before columns that tell fewer calls apart than their status does.
-func Calls(q store.CallQuery, requests, hint string) (List[approval.View], error) {
+// Dialect is what the databases do not write alike in lists.
+type Dialect struct {
+	Requests string // the condition by which partial indexes know a request
+	Hint     string // goes before columns that tell fewer calls apart than their status does
+	Holds    string // the condition that a payload holds %s
+}
+
+// Calls implements store.Reader. A call that is committed late, with a number lower than one listed
+// already, is found on a later page.
+func (b Base) Calls(ctx context.Context, q store.CallQuery) (store.Page[approval.View], error) {
+	l, err := b.dialect.calls(q)
+	if err != nil {
+		return store.Page[approval.View]{}, err
+	}
+	p, _, err := page(ctx, b.db, l)
+	return p, err
+}
+
+// Entries implements store.Reader.
+func (b Base) Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {
+	p, _, err := b.EntrySeqs(ctx, q)
+	return p, err
+}
+
+// EntrySeqs is Entries, with the place of each entry in the log.
+func (b Base) EntrySeqs(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], []int64, error) {
+	l, err := b.dialect.entries(q)
+	if err != nil {
+		return store.Page[audit.Entry]{}, nil, err
+	}
+	return page(ctx, b.db, l)
+}
+
+// Tokens implements store.TokenReader.
+func (b Base) Tokens(ctx context.Context, q store.Paging) (store.Page[store.Token], error) {
+	p, _, err := page(ctx, b.db, List[store.Token]{
+		Doing: "list tokens", Table: "tokens", Newest: true,
+		Columns: tokenColumns, Size: "octet_length(token)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanToken,
+	})
+	return p, err
+}
+
+// SigningKeys implements store.KeyReader.
+func (b Base) SigningKeys(ctx context.Context, q store.Paging) (store.Page[store.SigningKey], error) {
+	p, _, err := page(ctx, b.db, List[store.SigningKey]{
+		Doing: "list signing keys", Table: "signing_keys", Newest: true,
+		Columns: keyColumns, Size: "octet_length(key)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanKey,
+	})
+	return p, err
+}
+
+// PolicyVersions implements store.Policies.
+func (b Base) PolicyVersions(ctx context.Context, q store.Paging) (store.Page[store.PolicyVersion], error) {
+	p, _, err := page(ctx, b.db, List[store.PolicyVersion]{
+		Doing: "list the versions of the policy", Table: "policy_versions", Newest: true,
+		Columns: VersionColumns, Size: "octet_length(note)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanVersion,
+	})
+	return p, err
+}
+
+// page reads one page, with the seqs of its items, and counts, all from one snapshot. It looks at the
+// sizes first, because everything that is sent would have to be read.
+func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs []int64, err error) {
+	rest, order, limit, err := l.Page()
+	if err != nil {
+		return p, nil, err
+	}
+	from, ordered := " FROM pawl."+l.Table, " ORDER BY "+order
+	// One row more than the limit shows whether there are more.
+	sizes := "SELECT seq, " + l.Size + from + rest.SQL() + ordered + " LIMIT " + strconv.Itoa(limit+1)
+	err = db.Snapshot(ctx, l.Doing, func(tx Querier) error {
+		p, seqs = store.Page[T]{}, nil // of an attempt before
+		totals, err := all(ctx, tx, l.Count(), l.Where.Args, scanNumber)
+		if err != nil {
+			return err
+		}
+		p.Total = totals[0]
+		var chosen []string
+		choose := func(rows Rows) error {
+			var seq int64
+			for held, size := 0, 0; rows.Next(); held += size {
+				if len(seqs) == limit || held >= store.PageBytes {
+					p.Next = Cursor(l.Table, seqs[len(seqs)-1])
+					return nil
+				}
+				if err := rows.Scan(&seq, &size); err != nil {
+					return err
+				}
+				seqs, chosen = append(seqs, seq), append(chosen, strconv.FormatInt(seq, 10))
+			}
+			return rows.Err()
+		}
+		if err := tx.Query(ctx, sizes, rest.Args, choose); err != nil || len(seqs) == 0 {
+			return err
+		}
+		items := "SELECT seq, " + l.Columns + from + " WHERE seq IN (" + strings.Join(chosen, ", ") + ")" + ordered
+		p.Items, err = all(ctx, tx, items, nil, func(row Row, _ ...any) (T, error) { return l.Scan(row, new(int64)) })
+		return err
+	})
+	if err != nil {
+		return store.Page[T]{}, nil, err
+	}
+	return p, seqs, nil
+}
+
+func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 	l := List[approval.View]{
 		Doing: "list calls", Table: "calls", Newest: true,
 		Columns: "view", Size: "octet_length(view)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanView,
@@ -46,8 +150,9 @@ func Calls(q store.CallQuery, requests, hint string) (List[approval.View], error
 		}
 		statuses = append(statuses, string(status))
 	}
-	if !q.Requests || len(statuses) == 0 {
-		hint = ""
+	hint := ""
+	if q.Requests && len(statuses) > 0 {
+		hint = d.Hint
 	}
 	l.Where.equal(hint+"tool", q.Tool)
 	l.Where.equal(hint+"agent", q.Agent)
@@ -55,7 +160,7 @@ func Calls(q store.CallQuery, requests, hint string) (List[approval.View], error
 	l.Where.equal("requester", q.Requester) // its index has the status, too
 	l.Where.equal(hint+"risk", string(q.Risk))
 	if q.Requests {
-		l.Where.add(requests)
+		l.Where.add(d.Requests)
 	}
 	if len(statuses) > 0 {
 		slices.Sort(statuses)
@@ -64,8 +169,7 @@ func Calls(q store.CallQuery, requests, hint string) (List[approval.View], error
 	return l, nil
 }
 
-// Entries lists the audit log. holds is the condition that a payload holds some bytes.
-func Entries(q store.EntryQuery, holds string) (List[audit.Entry], error) {
+func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 	l := List[audit.Entry]{
 		Doing: "list audit entries", Table: "entries", Newest: q.Newest, Columns: entryColumns,
 		Size:   "octet_length(metadata) + coalesce(octet_length(payload), 0)",
@@ -84,7 +188,7 @@ func Entries(q store.EntryQuery, holds string) (List[audit.Entry], error) {
 			return l, err
 		}
 		l.Where.in("kind", actKinds)
-		l.Where.add("("+strings.Join(slices.Repeat([]string{holds}, len(acts)), " OR ")+")", acts...)
+		l.Where.add("("+strings.Join(slices.Repeat([]string{d.Holds}, len(acts)), " OR ")+")", acts...)
 	}
 	return l, nil
 }
@@ -108,30 +212,6 @@ func acts(name string) (found []any, err error) {
 		found = append(found, object[1:len(object)-1])
 	}
 	return found, nil
-}
-
-// Tokens lists tokens.
-func Tokens(q store.Paging) List[store.Token] {
-	return List[store.Token]{
-		Doing: "list tokens", Table: "tokens", Newest: true,
-		Columns: tokenColumns, Size: "octet_length(token)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanToken,
-	}
-}
-
-// Keys lists signing keys.
-func Keys(q store.Paging) List[store.SigningKey] {
-	return List[store.SigningKey]{
-		Doing: "list signing keys", Table: "signing_keys", Newest: true,
-		Columns: keyColumns, Size: "octet_length(key)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanKey,
-	}
-}
-
-// Versions lists the versions of the policy.
-func Versions(q store.Paging) List[store.PolicyVersion] {
-	return List[store.PolicyVersion]{
-		Doing: "list the versions of the policy", Table: "policy_versions", Newest: true,
-		Columns: VersionColumns, Size: "octet_length(note)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanVersion,
-	}
 }
 
 // Count is the query for how many rows fit, which stops above store.ExactTotal. Its arguments are

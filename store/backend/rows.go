@@ -193,6 +193,11 @@ func scanPolicy(row Row, _ ...any) (p store.PolicySet, err error) {
 	return p, err
 }
 
+func scanNumber(row Row, _ ...any) (n int, err error) {
+	err = row.Scan(&n)
+	return n, err
+}
+
 func scanText(row Row, _ ...any) (text string, err error) {
 	err = row.Scan(&text)
 	return text, err

@@ -10,11 +10,17 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-// Tx is a transaction of either database that writes. Statements are as DB has them.
-type Tx interface {
-	Exec(ctx context.Context, statement string, args ...any) error
-	// Query also runs a statement that returns rows, which read has to take to the end.
+// Querier is a transaction of either database. Queries are as DB has them.
+type Querier interface {
+	// Query also runs a statement that returns rows, if the transaction may write: read takes all of
+	// its rows then.
 	Query(ctx context.Context, query string, args []any, read func(Rows) error) error
+}
+
+// Tx is a transaction that writes.
+type Tx interface {
+	Querier
+	Exec(ctx context.Context, statement string, args ...any) error
 }
 
 // AddEntry writes an audit entry, and fails if there is one of its call and step.

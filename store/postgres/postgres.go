@@ -95,7 +95,9 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, backend.Errorf("store %s: open: its settings can't be used: check the URL's parameters", where)
 	}
 	s := &Store{where: where, pool: pool, readOnly: o.ReadOnly, timeout: o.Timeout}
-	s.Base = backend.NewBase(database{s})
+	s.Base = backend.NewBase(database{s}, backend.Dialect{
+		Requests: "waits", Holds: "position(%s::bytea in payload) > 0",
+	})
 	defer func() {
 		if err != nil {
 			pool.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -134,7 +135,26 @@ func (d database) Select(
 	ctx context.Context, doing, query string, args []any, read func(backend.Rows) error,
 ) error {
 	return d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		return transaction{conn}.Query(ctx, query, args, read)
+		return transaction{conn: conn}.Query(ctx, query, args, read)
+	})
+}
+
+// Snapshot plans each query for its very values: a plan for any status would read past all calls to
+// find the few that are pending.
+func (d database) Snapshot(ctx context.Context, doing string, read func(backend.Querier) error) error {
+	return d.store.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
+		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+		if err != nil {
+			return err
+		}
+		if err := read(transaction{conn, []any{pgx.QueryExecModeExec}}); err != nil {
+			_ = tx.Rollback(ctx)
+			return err
+		}
+		if err := tx.Rollback(ctx); err != nil {
+			return fmt.Errorf("end reading: %w", err)
+		}
+		return nil
 	})
 }
 
@@ -148,7 +168,7 @@ func (d database) Write(ctx context.Context, doing, exclusive string, write func
 			_, err = conn.Exec(ctx, `LOCK TABLE `+exclusive+` IN SHARE ROW EXCLUSIVE MODE`)
 		}
 		if err == nil {
-			err = write(transaction{conn})
+			err = write(transaction{conn: conn})
 		}
 		if err != nil {
 			_, _ = conn.Exec(ctx, `ROLLBACK`) // or else the connection is not used again
@@ -159,7 +179,10 @@ func (d database) Write(ctx context.Context, doing, exclusive string, write func
 }
 
 // transaction is a backend.Tx.
-type transaction struct{ conn *pgxpool.Conn }
+type transaction struct {
+	conn    *pgxpool.Conn
+	options []any // of queries
+}
 
 func (t transaction) Exec(ctx context.Context, statement string, args ...any) error {
 	_, err := t.conn.Exec(ctx, statement, args...)
@@ -167,7 +190,7 @@ func (t transaction) Exec(ctx context.Context, statement string, args ...any) er
 }
 
 func (t transaction) Query(ctx context.Context, query string, args []any, read func(backend.Rows) error) error {
-	rows, err := t.conn.Query(ctx, query, args...)
+	rows, err := t.conn.Query(ctx, query, slices.Concat(t.options, args)...)
 	if err != nil {
 		return err
 	}
@@ -202,23 +225,5 @@ func (d database) Step(
 			writes.Queue(insertEntries, entryArgs(w.Entries)...)
 		}
 		return commit(ctx, conn, &writes)
-	})
-}
-
-// read runs fn on one snapshot.
-func (s *Store) read(ctx context.Context, doing string, fn func(context.Context, pgx.Tx) error) error {
-	return s.run(ctx, doing, func(ctx context.Context, conn *pgxpool.Conn) error {
-		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-		if err != nil {
-			return err
-		}
-		if err := fn(ctx, tx); err != nil {
-			_ = tx.Rollback(ctx)
-			return err
-		}
-		if err := tx.Rollback(ctx); err != nil {
-			return fmt.Errorf("end reading: %w", err)
-		}
-		return nil
 	})
 }

@@ -128,9 +128,11 @@ type database struct{ store *Store }
 func (d database) Select(
 	ctx context.Context, doing, query string, args []any, read func(backend.Rows) error,
 ) error {
-	return d.store.read(ctx, doing, func(tx *sql.Tx) error {
-		return transaction{tx: tx}.Query(ctx, query, args, read)
-	})
+	return d.Snapshot(ctx, doing, func(tx backend.Querier) error { return tx.Query(ctx, query, args, read) })
+}
+
+func (d database) Snapshot(ctx context.Context, doing string, read func(backend.Querier) error) error {
+	return d.store.read(ctx, doing, func(tx *sql.Tx) error { return read(transaction{tx: tx}) })
 }
 
 // Write has the one write transaction at a time.

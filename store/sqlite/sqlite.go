@@ -72,7 +72,10 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := &Store{path: path}
-	s.Base = backend.NewBase(database{s})
+	s.Base = backend.NewBase(database{s}, backend.Dialect{
+		Requests: "waits = 1", Hint: "+", // keeps SQLite from the index of a column
+		Holds: "instr(payload, %s) > 0",
+	})
 	defer func() {
 		if err != nil {
 			err = errors.Join(explain(ctx, path, "open", err), s.release())
