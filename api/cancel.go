@@ -87,7 +87,7 @@ func (s *Server) refused(ctx context.Context, id, decisionID string) error {
 	a, ok := state.Find(decisionID)
 	switch never := !ok && ignored(state); {
 	case state.Status.Ended():
-	case a.Outcome == approval.AnswerAlreadyResolved, never && !undecided(state.Status):
+	case a.Outcome == approval.AnswerAlreadyResolved, never && state.Status == approval.StatusExecuting:
 		return tooLateToCancel(id, state.Status)
 	case never:
 		return calls.ErrTooManySignals

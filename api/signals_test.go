@@ -97,12 +97,17 @@ func TestDecisionsAboutFloodedCalls(t *testing.T) {
 			t.Errorf("%d %s", rec.Code, rec.Body)
 		}
 	})
-	t.Run("withdraws while the tool runs", func(t *testing.T) {
-		w := newWorld(t)
-		f := w.request("pawl-1")
-		f.state.TooManySignals, f.state.Status = true, approval.StatusExecuting
-		expect(t, w.as("ana", "/api/calls/pawl-1/cancel", ""), 409, "already_resolved")
-	})
+	for status, code := range map[approval.Status]int{
+		approval.StatusPending: 429, approval.StatusApproved: 429, approval.StatusExecuting: 409,
+	} {
+		t.Run("withdraws what is "+string(status), func(t *testing.T) {
+			w := newWorld(t)
+			f := w.request("pawl-1")
+			f.state.TooManySignals, f.state.Status = true, status
+			want := map[int]string{409: "already_resolved", 429: rest.CodeTooManySignals}[code]
+			expect(t, w.as("ana", "/api/calls/pawl-1/cancel", ""), code, want)
+		})
+	}
 	t.Run("is not offered", func(t *testing.T) {
 		w := newWorld(t)
 		w.request("pawl-1").state.TooManySignals = true
