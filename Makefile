@@ -89,7 +89,7 @@ fuzz: ## each fuzz test for FUZZTIME (20s)
 	    echo "fuzz $$t in $$(dirname $$f)"; (cd $$(dirname $$f) && $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
 	  done || exit 1; done
 
-bench: bench-go bench-load ## what everything costs: docs/performance.md (some 20 minutes)
+bench: bench-go bench-load ## what everything costs: docs/performance.md (some 35 minutes)
 
 bench-go: ## Go benchmarks of both modules, those that match BENCH (all)
 	@echo "commit $(COMMIT)"
@@ -100,7 +100,7 @@ bench-load: build ## guarded calls beside unguarded ones, with LOAD as flags of 
 	@cd dev && $(call BUILD,-X main.builtFrom=$(COMMIT)) -o $(BIN)/pawl-load ./cmd/pawl-load
 	@$(BIN)/pawl-load $(LOAD)
 
-bench-results: ## the results of docs/performance.md, as markdown on standard output (some 12 minutes)
+bench-results: ## the results of docs/performance.md, as markdown on standard output (some 25 minutes)
 	@$(MAKE) --no-print-directory bench-load LOAD="--duration 24s -o markdown $(LOAD)"
 
 record: ## add workflow histories that are not there yet for the replay test

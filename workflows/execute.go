@@ -70,6 +70,7 @@ func (g *guarded) runHere(
 			RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: attempts},
 			WaitForCancellation: true,
 			Summary:             g.call.Tool,
+			Priority:            priority(g.view.Risk),
 		})
 		future := workflow.ExecuteActivity(actx, steps.Execute, activities.ExecuteInput{
 			ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, GoodUntil: goodUntil,
@@ -87,6 +88,15 @@ func (g *guarded) runHere(
 		// and the store says so.
 		g.until(ctx, workflow.NewTimer(detached(ctx), pause).IsReady)
 	}
+}
+
+// priority lets riskier tools run first where a queue is backed up. Which team it is for is inherited
+// from the workflow.
+func priority(risk approval.Risk) temporal.Priority {
+	if i := slices.Index(approval.Risks, risk); i >= 0 {
+		return temporal.Priority{PriorityKey: len(approval.Risks) - i}
+	}
+	return temporal.Priority{} // Temporal's middle one
 }
 
 // unread reports whether the worker that took a task lacked the key to read it.
@@ -148,6 +158,7 @@ func (g *guarded) runRemote(ctx workflow.Context, goodUntil time.Time) approval.
 			RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
 			WaitForCancellation: true,
 			Summary:             g.call.Tool,
+			Priority:            priority(g.view.Risk),
 		}), g.call.Tool, g.call.Args)
 		g.until(ctx, future.IsReady)
 		var result converter.RawValue

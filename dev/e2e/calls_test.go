@@ -14,6 +14,7 @@ import (
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/dev/child"
 	"github.com/pawlhq/pawl/dev/programs"
+	"github.com/pawlhq/pawl/dev/stack"
 	"go.temporal.io/api/enums/v1"
 )
 
@@ -111,6 +112,33 @@ func TestCalls(t *testing.T) {
 			}
 			w.ends(a.text("id"), approval.StatusBlocked, 0)
 		})
+	}
+}
+
+// Temporal's queues, where they are backed up, run riskier tools first and give every team its turn.
+func TestPriority(t *testing.T) {
+	w := newWorld(t, func(c *stack.Config) {
+		c.Policy = []string{write(t, t.TempDir(), "policy.yaml", "rules: [{tool: read, auto_approve: true, risk_level: critical}, {tool: send, auto_approve: true, risk_level: low}, {tool: hasty, auto_approve: true}]")}
+	})
+	teams := map[string]string{}
+	for tool, want := range map[string]int32{"read": 1, "send": 4, "hasty": 0} {
+		id := w.post("/api/calls", fmt.Sprintf(`{"tool":%q,"args":{"to":"x"},"team":%q,"wait":"20s"}`, tool, tool+" team")).text("id")
+		events := w.Client.GetWorkflowHistory(t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for events.HasNext() {
+			e, err := events.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if started := e.GetWorkflowExecutionStartedEventAttributes(); started != nil {
+				teams[started.GetPriority().GetFairnessKey()] = tool
+			}
+			if s := e.GetActivityTaskScheduledEventAttributes(); s.GetActivityType().GetName() == "Execute" && s.GetPriority().GetPriorityKey() != want {
+				t.Errorf("%s: %v, want %d", tool, s.GetPriority(), want)
+			}
+		}
+	}
+	if len(teams) != 3 || teams[""] != "" || strings.Contains(fmt.Sprint(teams), "team") {
+		t.Errorf("the keys of teams are %v", teams)
 	}
 }
 

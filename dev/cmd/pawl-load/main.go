@@ -90,7 +90,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 Figures that are compared are measured side by side, in short turns, in one run:
 the ratios are what counts, the absolute figures are the machine's. Everything
 runs on servers and files of its own, which are gone afterwards. All of it takes
-a quarter of an hour or more; what is being done is said on stderr.
+half an hour; what is being done is said on stderr.
 
 Scenarios:
 ` + scenarioHelp() + `

@@ -56,7 +56,7 @@ func (b *bench) stackMemory(ctx context.Context) (err error) {
 	var took []float64
 	for range pages {
 		from := time.Now()
-		if _, err := s.api.Requests(ctx, pawl.RequestQuery{}); err != nil {
+		if _, err := s.api.Requests(ctx, pawl.RequestQuery{Limit: 50}); err != nil {
 			return err
 		}
 		took = append(took, ms(time.Since(from)))
