@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/dev/stack"
 )
 
 // applyPolicy makes a text the active policy, as one file.
@@ -84,5 +85,11 @@ func testPolicyChangesUnderRequests(t *testing.T, w *world, api string) {
 
 func TestPolicyChangesUnderRequests(t *testing.T) {
 	w := newWorld(t)
+	testPolicyChangesUnderRequests(t, w, w.API)
+}
+
+// The API reads what calls were started with also where only workers and it can.
+func TestPolicyChangesUnderEncryptedRequests(t *testing.T) {
+	w := newWorld(t, func(c *stack.Config) { c.Encrypt = true })
 	testPolicyChangesUnderRequests(t, w, w.API)
 }
