@@ -97,8 +97,8 @@ func policyChanged(expect int64, there store.PolicyVersion) string {
 }
 
 // policyNow is what the active policy says of a call that waits, where that differs from what is
-// kept of the call. problem is why it can't be told. Both are empty where nobody can tell for want of
-// the store or Temporal, whose trouble shows elsewhere.
+// kept of the call. problem is why it can't be told. Both are empty where nobody can tell for want
+// of the store or Temporal, whose trouble shows elsewhere.
 func (s *Server) policyNow(ctx context.Context, r store.Record, status approval.Status) (
 	now *rest.PolicyNow, problem string) {
 	if status != approval.StatusPending && status != approval.StatusApproved || r.View.Requirement == nil {
@@ -110,7 +110,8 @@ func (s *Server) policyNow(ctx context.Context, r store.Record, status approval.
 	version, set, err := s.policy.Load(ctx, s.o.Store)
 	switch {
 	case errors.As(err, new(*active.UnusableError)):
-		return nil, fmt.Sprintf("Version %d of the policy, which is active, can't be used by this version of Pawl. "+
+		return nil, fmt.Sprintf("Version %d of the policy, which is active, "+
+			"can't be used by this version of Pawl. "+
 			"Nothing runs by a policy that can't be used: upgrade Pawl, or apply a policy that it knows.",
 			version.Version)
 	case err != nil:
@@ -141,9 +142,14 @@ func compared(call approval.Call, r store.Record, verdict approval.Verdict, vers
 	now := &rest.PolicyNow{Action: verdict.Kind, Rule: verdict.Policy.Rule, Version: version}
 	change := requirement.Changed(call, r.View, verdict)
 	switch {
+	case change.Forbids != "" && r.Permit != nil:
+		now.Effect = rest.EffectBlocked
+		now.Reason = "It is approved, and ends as blocked if it is started now: " + change.Forbids + "."
 	case change.Forbids != "":
 		now.Effect = rest.EffectBlocked
 		now.Reason = "If it is approved now, it ends as blocked and nothing runs: " + change.Forbids + "."
+	case r.Permit != nil: // a permit that is not forbidden is final
+		return nil
 	case change.More != nil:
 		now.Effect, now.Requirement = rest.EffectWaits, change.More
 		now.Reason = "The policy that is active now demands more than when the call came: " + change.Why + "."

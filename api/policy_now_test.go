@@ -8,6 +8,7 @@ import (
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/store"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -58,13 +59,21 @@ func TestPolicyNow(t *testing.T) {
 		"denied by an amount": {"deny: [{capability: refund, amount_gt: 100}]", nil, rest.EffectBlocked, "forbids this call", "ends as blocked"},
 		"denied by what is hidden": {"redact_fields: [card]\ndeny: [{capability: refund, contains: '4111'}]", nil,
 			rest.EffectBlocked, "forbids this call", "ends as blocked"},
-		"more people":   {"rules: [{tool: refund, approvals: 3}]", nil, rest.EffectWaits, "approvals: 1 → 3", "1 of 3"},
-		"allowed":       {"allow: [refund]", nil, rest.EffectNone, "without asking", "the last approval"},
-		"the same":      {"rules: [{tool: refund, approvals: 1}]", nil, "", "", "the last approval"},
-		"fewer people":  {"rules: [{tool: refund, timeout: 1h}]", nil, "", "", "the last approval"},
-		"of an other":   {"deny: [{capability: refund, amount_gt: 1000}]", nil, "", "", "the last approval"},
-		"since a time":  {"rules: [{tool: refund, when: 'now > timestamp(\"2020-01-01T00:00:00Z\")', deny: true}]", nil, rest.EffectBlocked, "forbids", "ends as blocked"},
-		"its approval":  {"deny: [refund]", func(_ *world, f *fakeWorkflow) { f.state.Status = approval.StatusApproved }, rest.EffectBlocked, "forbids", ""},
+		"more people":  {"rules: [{tool: refund, approvals: 3}]", nil, rest.EffectWaits, "approvals: 1 → 3", "1 of 3"},
+		"allowed":      {"allow: [refund]", nil, rest.EffectNone, "without asking", "the last approval"},
+		"the same":     {"rules: [{tool: refund, approvals: 1}]", nil, "", "", "the last approval"},
+		"fewer people": {"rules: [{tool: refund, timeout: 1h}]", nil, "", "", "the last approval"},
+		"of an other":  {"deny: [{capability: refund, amount_gt: 1000}]", nil, "", "", "the last approval"},
+		"since a time": {"rules: [{tool: refund, when: 'now > timestamp(\"2020-01-01T00:00:00Z\")', deny: true}]", nil, rest.EffectBlocked, "forbids", "ends as blocked"},
+		"its approval": {"deny: [refund]", func(_ *world, f *fakeWorkflow) { f.state.Status = approval.StatusApproved }, rest.EffectBlocked, "forbids", ""},
+		"its permit": {"deny: [refund]", func(w *world, f *fakeWorkflow) {
+			f.state.Status = approval.StatusApproved
+			w.permit(id)
+		}, rest.EffectBlocked, "if it is started now", ""},
+		"a permit is final": {"rules: [{tool: refund, approvals: 3}]", func(w *world, f *fakeWorkflow) {
+			f.state.Status = approval.StatusApproved
+			w.permit(id)
+		}, "", "", ""},
 		"its tool runs": {"deny: [refund]", func(_ *world, f *fakeWorkflow) { f.state.Status = approval.StatusExecuting }, "", "", ""},
 		"other arguments": {"deny: [refund]", func(_ *world, f *fakeWorkflow) {
 			other := call
@@ -119,6 +128,13 @@ func TestPolicyNow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// permit gives a call its permit, which nobody has used.
+func (w *world) permit(id string) {
+	r := w.store.records[id]
+	r.Permit = &store.Permit{Run: "run-1"}
+	w.store.put(r)
 }
 
 // policyProblem is what the answer says about the policy among what is in the call's way.

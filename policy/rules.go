@@ -102,13 +102,15 @@ func (r *reader) readTerms(m *yamlfile.Mapping, made *rule) {
 	r.readRequirement(m, made)
 }
 
-// denyAtOnce reads a timeout of 0, as other tools do: nobody has time to approve, so the rule denies.
+// denyAtOnce reads a timeout of 0, as other tools do: nobody has time to approve, so the rule
+// denies.
 func (r *reader) denyAtOnce(v yamlfile.Value, made *rule) {
 	if made.kind != approval.VerdictRequire {
 		return
 	}
 	made.kind = approval.VerdictDeny
-	v.Warn("a timeout of 0 leaves nobody time to approve: such calls are denied", "write deny: true, which says so")
+	v.Warn("a timeout of 0 leaves nobody time to approve: such calls are denied",
+		"write deny: true, which says so")
 }
 
 func readCollapse(v yamlfile.Value, kind approval.VerdictKind) bool {

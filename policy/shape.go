@@ -156,7 +156,10 @@ func ofCall(e celast.Expr) bool {
 	return strings.HasPrefix(path, "args.") || strings.HasPrefix(path, "labels.")
 }
 
-var conversions = []string{"double", "int", "uint"}
+var (
+	conversions = []string{"double", "int", "uint"}
+	arithmetic  = []string{operators.Add, operators.Subtract, operators.Multiply, operators.Divide}
+)
 
 // bound notes that something is bounded, also by what is computed from it.
 func (s *shape) bound(e celast.Expr, above, below bool) {
@@ -169,7 +172,7 @@ func (s *shape) bound(e celast.Expr, above, below bool) {
 		case name == operators.Negate:
 			s.bound(args[0], below, above)
 			return
-		case slices.Contains([]string{operators.Add, operators.Subtract, operators.Multiply, operators.Divide}, name):
+		case slices.Contains(arithmetic, name):
 			s.bound(args[0], above, below)
 			if name == operators.Subtract {
 				above, below = below, above

@@ -18,8 +18,8 @@ import (
 const (
 	patience = 5 * time.Minute // bounds an installation; it usually takes a minute
 
-	advice = "the tests of the API's contract and of other tools' policies need Python 3.10 or newer with venv, " +
-		"and a package index that answers"
+	advice = "the tests of the API's contract and of other tools' policies need " +
+		"Python 3.10 or newer with venv, and a package index that answers"
 )
 
 //go:embed requirements.txt
