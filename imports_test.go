@@ -17,7 +17,7 @@ const module = "github.com/pawlhq/pawl"
 // imports one that imports it. A new room gets a line here and in docs/architecture.md. The room ""
 // is package pawl, at the root.
 var rooms = map[string][]string{
-	"":                      {"client", "codec", "health", "internal/agent", "internal/calls", "internal/retry", "tool"},
+	"":                      {"client", "codec", "health", "internal/agent", "internal/calls", "internal/osfile", "internal/retry", "rest", "tool"},
 	"pawltest":              {"", "internal/agent", "internal/calls", "internal/runner", "tool"},
 	"approval":              {"strictjson"},
 	"strictjson":            {},

@@ -40,8 +40,7 @@ type Admission struct {
 	Heartbeat  approval.Duration // of a tool elsewhere; 0: it sends none
 	Idempotent bool              // the tool may be run again when its end is unknown
 
-	Execution    approval.Execution `json:",omitempty"` // ExecutionCaller, or empty: a worker runs the tool
-	ReportWithin approval.Duration  `json:",omitempty"` // of its start, by the caller
+	Execution approval.Execution `json:",omitempty"` // ExecutionCaller, or empty: a worker runs the tool
 
 	// Keys are the trusted signing keys, for a call that waits. The workflow asks for newer ones when
 	// a decision names them, and Claim finds revoked ones.
@@ -111,9 +110,7 @@ func (a *Activities) Admit(ctx context.Context, in AdmitInput) (Admission, error
 		Revision: record.Revision,
 		Ordinary: a.Ordinary, SearchAttributes: a.SearchAttributes,
 	}
-	if out.Execution = record.View.Execution; out.Execution != "" {
-		out.ReportWithin = reportWithin(in.Call, t)
-	}
+	out.Execution = record.View.Execution
 	if record.IsRequest {
 		out.PublicURL = a.PublicURL
 	}
@@ -157,7 +154,9 @@ func (a *Activities) judge(
 	}
 
 	view, r := redactedView(in, verdict)
-	view.SchemaUnknown = view.Execution == approval.ExecutionCaller && t == nil
+	if view.Execution == approval.ExecutionCaller {
+		view.SchemaUnknown, view.ReportWithin = t == nil, reportWithin(in.Call, t)
+	}
 	admission := store.AdmitParams{Verdict: verdict, Run: in.Run, Policy: version, Alike: alike}
 	switch {
 	case code != "":

@@ -243,6 +243,39 @@ func (a *Activities) report(
 	return after, kept, err
 }
 
+// ReportLate keeps a report that came when the call had ended.
+func (a *Activities) ReportLate(
+	ctx context.Context, id string, call approval.Call, report approval.ReportSignal,
+) error {
+	record, err := a.Store.Call(ctx, id)
+	if err != nil {
+		return err
+	}
+	digest, err := call.Digest(id)
+	if err != nil || digest != record.View.Digest {
+		return store.ErrDigest
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	_, _, err = a.report(ctx, record, ReportInput{ID: id, Digest: digest, Call: call, Report: report}, now)
+	return err
+}
+
+// OfferOwn replaces the list of tools that an agent runs itself. taken are those that workers run:
+// then nothing changes. The error has approval.CodeInvalid for a tool that can't be used.
+func (a *Activities) OfferOwn(
+	ctx context.Context, agent string, tools []store.OwnTool,
+) (taken []string, err error) {
+	for i, own := range tools {
+		if len(own.Schema) == 0 {
+			continue
+		}
+		if _, err := CompileOwn(own); err != nil {
+			return nil, approval.Errorf(approval.CodeInvalid, "tools[%d]: %v", i, err)
+		}
+	}
+	return a.Store.PublishOwn(ctx, agent, tools)
+}
+
 // StartCaller lets the caller of a call run its tool: it judges the call once more, by the policy that
 // is active now, and then uses the permit. start is the caller's approval.HashStartID. The record is
 // as it is then: a call that may not run any more has ended. Errors: those of store.Calls.Start.

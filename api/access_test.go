@@ -26,6 +26,7 @@ func guardedWorld(t testing.TB, change ...func(*Options)) *world {
 	return newWorld(t, append([]func(*Options){func(o *Options) {
 		o.Auth = auth.Any{Tokens: auth.NewTokens(o.Store)}
 		o.QueryBudget = 20 * time.Millisecond
+		o.Callers = &fakeCallers{}
 	}}, change...)...)
 }
 
@@ -67,17 +68,21 @@ func tokenID(t testing.TB, text string) string {
 // matrix says again, for people, what the table of routes says for the server: a(ll), o(wn) or -
 // for agent, reviewer, auditor and admin; "public" for all.
 var matrix = map[string]string{
-	"GET /":                       "public",
-	"GET /healthz":                "public",
-	"GET /openapi.yaml":           "public",
-	"GET /api/version":            "public",
-	"GET /readyz":                 "public",
-	"GET /api/whoami":             "aaaa",
-	"POST /api/calls":             "o---",
-	"GET /api/calls/{id}":         "o---",
-	"POST /api/calls/{id}/cancel": "o--a",
-	"GET /api/requests":           "oaaa",
-	"GET /api/requests/{id}":      "oaaa",
+	"GET /":                                          "public",
+	"GET /healthz":                                   "public",
+	"GET /openapi.yaml":                              "public",
+	"GET /api/version":                               "public",
+	"GET /readyz":                                    "public",
+	"GET /api/whoami":                                "aaaa",
+	"POST /api/calls":                                "o---",
+	"GET /api/calls/{id}":                            "o---",
+	"POST /api/calls/{id}/cancel":                    "o--a",
+	"POST /api/calls/wait":                           "o---",
+	"POST /api/calls/{id}/start":                     "o---",
+	"POST /api/calls/{id}/outcome":                   "o---",
+	"PUT /api/agents/{agent}/tools":                  "o---",
+	"GET /api/requests":                              "oaaa",
+	"GET /api/requests/{id}":                         "oaaa",
 	"GET /api/requests/{id}/decisions/{decision_id}": "oaaa",
 	"POST /api/requests/{id}/approve":                "-a--",
 	"POST /api/requests/{id}/reject":                 "-a--",
@@ -242,6 +247,10 @@ func TestEveryRouteWithEveryIdentity(t *testing.T) {
 						}
 					case at == "/api/calls":
 						body = `{"tool":"refund"}`
+					case strings.HasPrefix(at, "/api/agents/"):
+						body = `{"tools":[{"name":"ls"}]}`
+					case at == "/api/calls/wait":
+						body = `{"calls":[{"id":"pawl-2"}]}`
 					case verb == "PUT":
 						body = `{"layers":[{"name":"org","text":"rules: [{tool: x, auto_approve: true}]"}],"expect":0}`
 					default:

@@ -2,9 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -16,7 +20,18 @@ import (
 
 // shown is a call as every answer shows it.
 func (s *Server) shown(v approval.View) rest.View {
-	return rest.View{View: v, URL: approval.RequestURL(s.o.PublicURL, v.ID)}
+	return rest.View{View: v, URL: approval.RequestURL(s.o.PublicURL, v.ID), Revision: revision(v)}
+}
+
+// revision is the same for the store's view of a call and its workflow's.
+func revision(v approval.View) string {
+	if v.Tool == "" || v.Status == approval.StatusEvaluating {
+		return ""
+	}
+	sum := fnv.New64a()
+	requirement, _ := json.Marshal(v.Requirement) // it came from JSON
+	fmt.Fprint(sum, v.Status, "\x00", string(requirement))
+	return strconv.FormatUint(sum.Sum64(), 36)
 }
 
 func callPath(id string) string { return "/api/calls/" + url.PathEscape(id) }
@@ -41,6 +56,9 @@ func (s *Server) startCall(c *gin.Context) error {
 	if err := identify(&call, p); err != nil {
 		return err
 	}
+	if err := s.checkCaller(in); err != nil {
+		return err
+	}
 	begin, err := calls.Prepare(call)
 	if err != nil {
 		return err
@@ -51,6 +69,15 @@ func (s *Server) startCall(c *gin.Context) error {
 		return err
 	}
 	defer done()
+	if in.Attach {
+		switch found, err := s.attachTo(c.Request.Context(), begin.Call); {
+		case err != nil:
+			return err
+		case found != "":
+			c.Header(rest.HeaderAttached, "true")
+			return s.replyCaller(c, found, wait, in.StartID)
+		}
+	}
 	if p.Authenticated() {
 		if err := s.quotas.addPending(c.Request.Context(), p.Subject, id); err != nil {
 			if call.IdempotencyKey == "" {
@@ -58,6 +85,9 @@ func (s *Server) startCall(c *gin.Context) error {
 			}
 			// However many calls wait, one that was started before may be continued.
 			switch known := s.calls.Same(c.Request.Context(), begin); {
+			case known == nil && call.Execution == approval.ExecutionCaller:
+				c.Header(rest.HeaderAttached, "true")
+				return s.replyCaller(c, id, wait, in.StartID)
 			case known == nil:
 				return s.attach(c, id, wait)
 			case errors.Is(known, calls.ErrConflict):
@@ -77,10 +107,35 @@ func (s *Server) startCall(c *gin.Context) error {
 		p := problemOf(err)
 		p.ID, p.Location = id, callPath(id)
 		return p
+	case call.Execution == approval.ExecutionCaller:
+		if run == "" {
+			c.Header(rest.HeaderAttached, "true")
+		}
+		return s.replyCaller(c, id, wait, in.StartID)
 	case run == "":
 		return s.attach(c, id, wait)
 	}
 	return s.started(c, id, run, call.Tool, wait)
+}
+
+// checkCaller checks what is for calls only whose callers run the tools.
+func (s *Server) checkCaller(in rest.StartRequest) error {
+	byCaller := in.Execution == approval.ExecutionCaller
+	switch {
+	case !byCaller && (in.Attach || in.StartID != ""):
+		return invalid("attach and start_id are for calls with execution: caller")
+	case in.Attach && in.IdempotencyKey != "":
+		return invalid("attach and idempotency_key: a key finds its call by itself; give one of them")
+	case in.StartID != "":
+		if err := approval.CheckStartID(in.StartID); err != nil {
+			return err
+		}
+	}
+	if !byCaller {
+		return nil
+	}
+	_, err := s.callers()
+	return err
 }
 
 // idempotencyKey takes the key from the header too.
@@ -174,7 +229,7 @@ func (s *Server) replyExisting(c *gin.Context, id string, until time.Time) error
 // identical one ends as that does: the caller is the same, and would have asked for the same.
 func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Time) error {
 	if o.DuplicateOf == "" || c.Writer.Header().Get(rest.HeaderDuplicate) != "" {
-		return replyOutcome(c, o)
+		return s.replyOutcome(c, o)
 	}
 	err := s.visible(c, o.DuplicateOf) // the workflow's result alone is no proof of whose call that is
 	if err == nil {
@@ -184,7 +239,7 @@ func (s *Server) replyStarted(c *gin.Context, o approval.Outcome, until time.Tim
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calls.ErrUnknown) {
 		c.Writer.Header().Del(rest.HeaderDuplicate)
 		c.Header("Location", callPath(o.ID))
-		return replyOutcome(c, o)
+		return s.replyOutcome(c, o)
 	}
 	return err
 }
@@ -203,9 +258,12 @@ func conflict(id string) error {
 
 // replyOutcome answers with how a call ended. A call whose key turned out to be another call's
 // never ran, and that other call's end is not its own.
-func replyOutcome(c *gin.Context, o approval.Outcome) error {
+func (s *Server) replyOutcome(c *gin.Context, o approval.Outcome) error {
 	if o.Error != nil && o.Error.Code == approval.CodeConflict {
 		return conflict(o.ID)
+	}
+	if err := s.delivers(c.Request.Context(), o); err != nil {
+		return err
 	}
 	return reply(c, http.StatusOK, o)
 }
@@ -247,7 +305,11 @@ func (s *Server) getCall(c *gin.Context) error {
 // showCall shows a call by its whole ID, or fails with calls.ErrUnknown.
 func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 	ctx := c.Request.Context()
-	o, d, err := s.follow(ctx, id, wait)
+	follow := s.follow
+	if r, err := s.o.Store.Call(ctx, id); wait > 0 && err == nil && r.View.Execution == approval.ExecutionCaller {
+		follow = s.followCaller
+	}
+	o, d, err := follow(ctx, id, wait)
 	if err == nil && wait > 0 {
 		err = s.reauthenticate(c)
 	}
@@ -255,7 +317,7 @@ func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 	case err != nil:
 		return err
 	case o != nil:
-		return replyOutcome(c, *o)
+		return s.replyOutcome(c, *o)
 	case !calls.IsOpen(d.Status):
 		return s.showStored(c, id, d)
 	}
@@ -294,7 +356,7 @@ func (s *Server) showStored(c *gin.Context, id string, d *calls.Description) err
 	case err != nil:
 		return fromStore(err)
 	case r.View.Status.Ended():
-		return replyOutcome(c, r.View.Outcome())
+		return s.replyOutcome(c, r.View.Outcome())
 	}
 	r.View.Error = noOutcome(d, r)
 	return reply(c, http.StatusOK, s.shown(r.View))

@@ -187,7 +187,9 @@ func (q *quotas) addPending(ctx context.Context, requester, id string) error {
 func (q *quotas) count(ctx context.Context, requester string, one *pendingCalls) error {
 	// One item is enough: the total is what is asked for.
 	found, err := q.store.Calls(ctx, store.CallQuery{Requests: true,
-		Requester: requester, Statuses: []approval.Status{approval.StatusPending}, Limit: 1})
+		Requester: requester, Limit: 1,
+		// Approved are those that wait for their callers.
+		Statuses: []approval.Status{approval.StatusPending, approval.StatusApproved}})
 	if err == nil {
 		one.counted, one.at = found.Total, time.Now()
 	}

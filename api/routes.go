@@ -1,12 +1,14 @@
 package api
 
 import (
+	_ "embed"
 	"net/http"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/internal/build"
 	"github.com/pawlhq/pawl/rest"
 )
 
@@ -94,6 +96,11 @@ func (s *Server) routes() []route {
 		{post, "/api/calls", access{agent: own}, "",
 			"start a call, and wait for its outcome if asked to", s.startCall},
 		{get, "/api/calls/{id}", access{agent: own}, "wait", "a call's state or outcome", s.getCall},
+		{post, "/api/calls/wait", access{agent: own}, "", "wait for several calls at once", s.waitCalls},
+		{post, "/api/calls/{id}/start", access{agent: own}, "", "start a tool that you run yourself", s.startTool},
+		{post, "/api/calls/{id}/outcome", access{agent: own}, "", "report how that tool ended", s.reportOutcome},
+		{put, "/api/agents/{agent}/tools", access{agent: own}, "",
+			"say which tools an agent runs itself", s.putOwnTools},
 		{post, "/api/calls/{id}/cancel", access{agent: own, admin: all}, "", "withdraw a call", s.cancelCall},
 
 		{post, "/api/sessions/{session}/cancel", access{agent: own, admin: all}, "",
@@ -161,4 +168,22 @@ func (s *Server) register(e *gin.Engine) {
 			e.Handle(http.MethodHead, path, h)
 		}
 	}
+}
+
+// contract describes everything that this package serves. It is kept by hand; tests send their
+// requests and answers through it.
+//
+//go:embed openapi.yaml
+var contract []byte
+
+func (s *Server) openapi(c *gin.Context) error {
+	c.Data(http.StatusOK, "application/yaml", contract)
+	return nil
+}
+
+// features are what this API offers beyond the first version of its contract.
+var features = []string{"caller"}
+
+func (s *Server) version(c *gin.Context) error {
+	return reply(c, http.StatusOK, rest.Version{Version: build.Version(), Features: features})
 }

@@ -127,6 +127,9 @@ type Options struct {
 	// Codec offers to Temporal's UI and command line to decode payloads, under /codec/. Default: nil,
 	// it is not served.
 	Codec *CodecOptions
+	// Callers serves those who run tools themselves. Default: nil, and this API refuses their calls, as
+	// it may not write what that takes.
+	Callers Callers
 	// Logger gets one Debug line for each request, and the causes that answers leave out. Default:
 	// nothing is logged.
 	Logger *slog.Logger

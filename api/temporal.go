@@ -38,6 +38,7 @@ func (s *Server) openState(ctx context.Context, id string, ask bool) (*approval.
 		state, err := s.calls.State(budget, id)
 		cancel()
 		if err == nil {
+			state.View = s.withStart(ctx, state.View)
 			return withoutEnd(state), nil
 		}
 		s.o.Logger.DebugContext(ctx, "the workflow did not say its state", "id", id, "error", err)
@@ -50,6 +51,18 @@ func (s *Server) openState(ctx context.Context, id string, ask bool) (*approval.
 		return nil, fromStore(err)
 	}
 	return withoutEnd(approval.State{View: r.View}), nil
+}
+
+// withStart lays over a workflow's view what the store knows first: that the caller has started the
+// tool.
+func (s *Server) withStart(ctx context.Context, v approval.View) approval.View {
+	if v.Execution != approval.ExecutionCaller || v.Status != approval.StatusApproved {
+		return v
+	}
+	if r, err := s.o.Store.Call(ctx, v.ID); err == nil && r.View.Status == approval.StatusExecuting {
+		v.Status, v.StartedAt = r.View.Status, r.View.StartedAt
+	}
+	return v
 }
 
 // withoutEnd leaves out the end of a call whose workflow is about to close: the view is redacted,

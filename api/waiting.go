@@ -110,6 +110,8 @@ var stepNames = map[string]string{
 	"Claim":       "records the approval and claims the permit to run the tool",
 	"Record":      "records the call's end",
 	"Refuse":      "records which answers did not count",
+	"CallerState": "looks whether the caller has started the tool",
+	"Report":      "records the caller's report",
 	"AnswerTimes": "compares the last answers with the deadline",
 }
 
@@ -247,7 +249,7 @@ func (l *lookup) betweenTries() bool {
 	case approval.StatusEvaluating:
 		return l.record == nil && !l.storeSilent
 	case approval.StatusApproved, approval.StatusExecuting:
-		return true
+		return l.view.Execution != approval.ExecutionCaller // which waits for its caller
 	}
 	return false
 }
@@ -255,7 +257,7 @@ func (l *lookup) betweenTries() bool {
 // checkTool looks whether somebody would run the tool.
 func (l *lookup) checkTool(ctx context.Context) {
 	started := l.tool.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
-	if l.view.Tool == "" || l.view.Status == approval.StatusEvaluating || started || l.storeSilent {
+	if l.view.Execution == approval.ExecutionCaller || l.view.Tool == "" || l.view.Status == approval.StatusEvaluating || started || l.storeSilent {
 		return
 	}
 	queues, err := l.s.queues.get(ctx, struct{}{})
@@ -303,6 +305,13 @@ func (l *lookup) result() *rest.Waiting {
 			w.For = "its end to be recorded: the deadline has passed"
 		}
 	case approval.StatusApproved:
+		if v.Execution == approval.ExecutionCaller {
+			w.For = "the agent, which runs the tool " + tool + " itself: the call is approved"
+			if good := l.permit().GoodUntil; !good.IsZero() {
+				w.Until = &good
+			}
+			return w
+		}
 		w.For = "the approval to be recorded, then the permit to run the tool " + tool
 		if r := l.record; r != nil && v.Decision != nil {
 			good := r.Verdict.ValidFor
@@ -323,6 +332,13 @@ func (l *lookup) result() *rest.Waiting {
 // describeRun says how far the tool's run has come.
 func (l *lookup) describeRun(tool string) (what string, until *time.Time) {
 	a := l.tool
+	if l.view.Execution == approval.ExecutionCaller {
+		if at := l.view.StartedAt; at != nil {
+			due := at.Add(l.view.ReportWithin.Std())
+			until = &due
+		}
+		return "the agent's report: it runs the tool " + tool + " itself", until
+	}
 	if a == nil {
 		switch {
 		case len(l.pending) > 0:

@@ -175,9 +175,9 @@ func (c Call) check() error {
 
 func (c Call) checkExecution() error {
 	switch c.Execution {
-	case "", ExecutionWorker:
+	case "", ExecutionWorker, ExecutionCaller:
 	default:
-		return Errorf(CodeInvalid, "execution %q is not offered: leave it out, or use \"worker\"",
+		return Errorf(CodeInvalid, "execution %q is not offered: leave it out, or use worker or caller",
 			Display(string(c.Execution), 40))
 	}
 	if c.ReportWithin < 0 || c.ReportWithin > MaxReportWithin {

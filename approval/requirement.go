@@ -97,7 +97,7 @@ func Strictest[T comparable](levels []T, a, b T) T {
 // one is refused when it is loaded, and a verdict that carries one ends its call as blocked:
 // ignoring a requirement would let through what it was meant to hold.
 var executed = []string{
-	"approvals", "stages", "decisions", "deny_count", "self_approval", "require_reason",
+	"approvals", "stages", "decisions", "deny_count", "self_approval", "require_reason", "execution",
 }
 
 // ValidFor is how long an approval is good before the tool is started, unless the policy says so.
@@ -151,7 +151,9 @@ func (r Requirement) AsksSeveral() bool {
 
 // Unexecuted names the parts of r that this version does not execute.
 func (r Requirement) Unexecuted() []string {
-	return slices.DeleteFunc(r.Uses(), Executed)
+	return slices.DeleteFunc(r.Uses(), func(name string) bool {
+		return Executed(name) && (name != "execution" || r.Execution != ExecutionReviewer)
+	})
 }
 
 // OneApproval is the requirement that any one person satisfies.

@@ -83,6 +83,7 @@ type View struct {
 	// Of a call whose caller runs the tool.
 	Execution     Execution  `json:"execution,omitempty"`      // ExecutionCaller; empty: a worker runs it
 	SchemaUnknown bool       `json:"schema_unknown,omitempty"` // nobody published the tool: nothing checked Args
+	ReportWithin  Duration   `json:"report_within,omitempty"`  // how long after the start it has to report
 	StartedAt     *time.Time `json:"started_at,omitempty"`     // when its caller started the tool
 	Report        *Report    `json:"report,omitempty"`         // that ended the call
 	LateReport    *Report    `json:"late_report,omitempty"`    // the first that came after the call had ended

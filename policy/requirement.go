@@ -39,7 +39,7 @@ func (r *reader) readRequirement(m *yamlfile.Mapping, made *rule) {
 			continue
 		}
 		r.readPart(v, requirement.Part(&req, word), made)
-		if slices.Contains(req.Uses(), word) && !approval.Executed(word) {
+		if slices.Contains(req.Unexecuted(), word) {
 			r.unexecuted.Add(v.At(word+" is not executed by this version of Pawl",
 				"remove it, and see that the rule still says what you mean"))
 		}

@@ -14,6 +14,61 @@ type StartRequest struct {
 	Timeout *approval.Duration `json:"timeout,omitempty"`
 	// Wait is how long the answer may be held until the call ends. The server has an upper limit.
 	Wait approval.Duration `json:"wait,omitempty"`
+
+	// Of a call with approval.ExecutionCaller. Neither reaches Temporal.
+	Attach  bool   `json:"attach,omitempty"`   // take up the same call, if there is one that nobody uses
+	StartID string `json:"start_id,omitempty"` // start the tool in the same request, where that is allowed
+}
+
+// StartToolRequest is the body of POST /api/calls/{id}/start.
+type StartToolRequest struct {
+	StartID string `json:"start_id"` // random, and new for each process that will run the tool
+}
+
+// Started says that the caller may run the tool now, with these arguments and no others.
+type Started struct {
+	ID       string          `json:"id"`
+	Status   approval.Status `json:"status"` // executing
+	Digest   string          `json:"digest"`
+	Args     json.RawMessage `json:"args"`      // not redacted
+	ReportBy time.Time       `json:"report_by"` // without a report by then, the call ends outcome_unknown
+}
+
+// WaitRequest is the body of POST /api/calls/wait.
+type WaitRequest struct {
+	Calls []WaitCall        `json:"calls"`
+	Wait  approval.Duration `json:"wait,omitempty"`
+}
+
+// WaitCall is a call as its caller knows it.
+type WaitCall struct {
+	ID       string `json:"id"`
+	Revision string `json:"revision,omitempty"` // of the View; empty: any is news
+}
+
+// WaitAnswer holds the calls that have ended, or have another revision; none if the time was up.
+type WaitAnswer struct {
+	Calls []WaitedCall `json:"calls"`
+}
+
+// WaitedCall is one of them: how it has ended, how it stands, or why nothing can be said.
+type WaitedCall struct {
+	ID      string            `json:"id"`
+	Outcome *approval.Outcome `json:"outcome,omitempty"`
+	Call    *View             `json:"call,omitempty"`
+	Code    string            `json:"code,omitempty"` // approval.CodeNotFound
+}
+
+// OwnTools is the body of PUT /api/agents/{agent}/tools: all tools that the agent runs itself.
+type OwnTools struct {
+	Tools []OwnTool `json:"tools"`
+}
+
+// OwnTool is a tool that an agent runs itself.
+type OwnTool struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Schema      json.RawMessage `json:"schema,omitempty"` // JSON Schema 2020-12 of the arguments
 }
 
 // CancelRequest is the body of POST /api/calls/{id}/cancel. It may be left out.
@@ -25,6 +80,8 @@ type CancelRequest struct {
 type View struct {
 	approval.View
 	URL string `json:"url,omitempty"` // of the request's page; empty: the API was not told its public URL
+	// Revision differs when the call has changed: what it waits for, its status, its start.
+	Revision string `json:"revision,omitempty"`
 }
 
 // OpenCall is a call that has not ended. Before the policy has judged the call, its ID, tool,

@@ -23,8 +23,11 @@ type Problem struct {
 	ID         string                 `json:"id,omitempty"`      // the call's
 	DecisionID string                 `json:"decision_id,omitempty"`
 	CallStatus approval.Status        `json:"call_status,omitempty"`
-	Location   string                 `json:"location,omitempty"`
-	Problems   []FileProblem          `json:"problems,omitempty"` // of a policy, all of them
+
+	CallOutcome *approval.Outcome `json:"call_outcome,omitempty"` // how the call had ended
+
+	Location string        `json:"location,omitempty"`
+	Problems []FileProblem `json:"problems,omitempty"` // of a policy, all of them
 }
 
 // NewProblem is a problem that is about nothing in particular.
@@ -55,6 +58,12 @@ const (
 	CodeAmbiguous          = "ambiguous"         // what an ID or a digest begins with fits several
 	CodeWorkflowGone       = "workflow_gone"     // the workflow was ended outside Pawl: no outcome will come
 	CodePolicyChanged      = "policy_changed"    // another version is active than the one to be replaced
+	CodeNotApproved        = "not_approved"      // the tool may not be started: still judged, or waiting
+	CodeStarted            = "started"           // somebody else has started the tool
+	CodeNotStarted         = "not_started"       // nobody has, so there is nothing to report
+	CodeEnded              = "ended"             // the call has, see CallOutcome
+	CodeReportedLate       = "reported_late"     // the call had ended otherwise before
+	CodeToolTaken          = "tool_taken"        // workers run tools of these names
 	CodeReadOnly           = "read_only"         // this API may not write to its store
 	CodeSigningUnavailable = "signing_unavailable"
 

@@ -13,7 +13,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -171,13 +170,6 @@ type Callers interface {
 
 // Lease is how long a call is one caller's, before another one may attach to it.
 const Lease = 30 * time.Second
-
-// OwnTool is a tool that an agent runs itself.
-type OwnTool struct {
-	Name        string          `json:"name"`
-	Description string          `json:"description,omitempty"`
-	Schema      json.RawMessage `json:"schema,omitempty"`
-}
 
 // Reader serves lists.
 type Reader interface {
@@ -375,6 +367,7 @@ const (
 type (
 	Page[T any]   = rest.Page[T]
 	Tool          = rest.CatalogueTool
+	OwnTool       = rest.OwnTool
 	SigningKey    = rest.SigningKey
 	PolicySet     = rest.PolicySet
 	PolicyLayer   = rest.PolicyLayer

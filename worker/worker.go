@@ -170,6 +170,20 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	return &Worker{worker: w, policy: follows, sweeper: newSweeper(o)}, nil
 }
 
+// Callers is what an API needs to serve those who run tools themselves: an api.Callers.
+type Callers struct {
+	store.Callers
+	*activities.Activities
+}
+
+// NewCallers makes Callers on a store that may be written, with the policy that judges there.
+func NewCallers(
+	ctx context.Context, s store.Store, p activities.Policy, log *slog.Logger,
+) (Callers, error) {
+	id, err := s.ID(ctx)
+	return Callers{s, &activities.Activities{Store: s, StoreID: id, Policy: p, Logger: log}}, err
+}
+
 // Start begins to poll. It returns an error if Temporal does not answer.
 func (w *Worker) Start() error {
 	if err := w.worker.Start(); err != nil {

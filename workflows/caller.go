@@ -77,7 +77,7 @@ func (g *guarded) awaitCaller(ctx workflow.Context) *approval.Outcome {
 			c.mayStart = false
 			g.view.Status, g.view.StartedAt = approval.StatusExecuting, &state.StartedAt
 			g.show(ctx)
-			due := state.StartedAt.Add(g.adm.ReportWithin.Std())
+			due := state.StartedAt.Add(g.view.ReportWithin.Std())
 			timer = g.callerTimer(ctx, due, "the caller's report is due")
 		}
 	}

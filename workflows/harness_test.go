@@ -240,3 +240,21 @@ func equal(t *testing.T, got, want []audit.Kind) {
 		}
 	}
 }
+
+func policyOf(t *testing.T, text string) *policy.Set {
+	t.Helper()
+	set, err := policy.Compile(policy.File{Name: "test.yaml", Data: []byte(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// activities is where somebody schedules steps by hand.
+func (h *harness) activities() *testsuite.TestActivityEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet{})
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(h.acts)
+	return env
+}

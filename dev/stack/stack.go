@@ -300,7 +300,12 @@ func (s *Stack) serveAPI(starting context.Context) error {
 	if err != nil {
 		return err
 	}
+	callers, err := worker.NewCallers(starting, s.Store, s.policy, s.o.Logger)
+	if err != nil {
+		return err
+	}
 	server, err := api.New(api.Options{
+		Callers: callers,
 		Codec: codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store,
 		Converter: s.converter, Auth: s.authenticator(), PublicURL: s.o.PublicURL, MaxWait: s.o.MaxWait,
 		Logger: s.o.Logger, EagerStart: !s.o.NoWorker,

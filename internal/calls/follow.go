@@ -221,6 +221,28 @@ func (c *Client) query(id string) (state approval.State, err error) {
 	return state, nil
 }
 
+// Call asks the workflow for the call that it was started with, not redacted. Whoever may not be
+// believed to be a worker could answer: compare its digest with the store's. Errors: ErrUnknown,
+// *UnreadableError, *Error.
+func (c *Client) Call(ctx context.Context, id string) (call approval.Call, err error) {
+	ctx, cancel := Within(ctx, c.o.Timeout)
+	defer cancel()
+	if approval.CheckID(id) != nil {
+		return call, ErrUnknown
+	}
+	v, err := c.o.Temporal.QueryWorkflow(ctx, id, "", approval.QueryCall)
+	switch {
+	case isNotFound(err):
+		return call, ErrUnknown
+	case err != nil:
+		return call, Classify(err)
+	}
+	if err := v.Get(&call); err != nil {
+		return approval.Call{}, &UnreadableError{What: "the call's arguments", Err: err}
+	}
+	return call, nil
+}
+
 // Within returns a context that ends after d but shows no deadline: Temporal's SDK gives up at half
 // of a deadline it can see, to leave time for another try.
 func Within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -12,6 +13,9 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/admin"
 	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/worker"
 )
 
 type apiCommand struct{ process }
@@ -76,6 +80,20 @@ func (s *apiCommand) codec(keys *codec.Keyring) *api.CodecOptions {
 	return &api.CodecOptions{Keyring: keys, Origins: s.CodecOrigins, Encode: s.CodecEncode}
 }
 
+// callers serves those who run tools themselves, where this API may write its store. A call is judged
+// once more when it starts, by the policy that is active then.
+func (s *apiCommand) callers(ctx context.Context, opened store.Store) (api.Callers, func(), error) {
+	if s.Database.ReadOnly {
+		return nil, func() {}, nil
+	}
+	judge, err := active.Follow(ctx, active.Options{Store: opened, Logger: s.log})
+	if err != nil {
+		return nil, nil, fmt.Errorf("policy: %w", err)
+	}
+	callers, err := worker.NewCallers(ctx, opened, judge, s.log)
+	return callers, judge.Close, err
+}
+
 func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	ctx := cmd.Context()
 	options, keys, err := s.temporalOptions()
@@ -125,7 +143,13 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	callers, stop, err := s.callers(ctx, opened)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	server, err := api.New(api.Options{
+		Callers:  callers,
 		Temporal: temporal, Namespace: options.Namespace, Converter: options.DataConverter,
 		Store: opened, TaskQueue: s.TaskQueue,
 		Hosts: s.Hosts, PublicURL: s.PublicURL, Logger: s.log,

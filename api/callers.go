@@ -1,0 +1,490 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/store"
+)
+
+// The routes of calls whose callers run the tools themselves.
+
+// Callers is what an API needs to serve those who run tools themselves; package worker makes one.
+type Callers interface {
+	// StartCaller judges a call once more and lets its caller run the tool; start is its
+	// approval.HashStartID. A call that may not run any more comes back ended. Errors: those of
+	// store.Calls.Start.
+	StartCaller(ctx context.Context, id string, call approval.Call, start string) (store.Record, error)
+	// ReportLate keeps a report about a call that has ended.
+	ReportLate(ctx context.Context, id string, call approval.Call, report approval.ReportSignal) error
+	// OfferOwn replaces the list of tools that an agent runs itself. Errors with approval.CodeInvalid
+	// are about a tool that can't be used.
+	OfferOwn(ctx context.Context, agent string, tools []store.OwnTool) (taken []string, err error)
+
+	Attach(ctx context.Context, alike string) (id string, err error) // as of store.Callers
+	Renew(ctx context.Context, id string) error
+	Deliver(ctx context.Context, id string) error
+	AlikeKey(ctx context.Context) ([]byte, error)
+}
+
+// callers returns Options.Callers, or says that this API may not write.
+func (s *Server) callers() (Callers, error) {
+	if s.o.Callers == nil {
+		return nil, store.ErrReadOnly
+	}
+	return s.o.Callers, nil
+}
+
+// How often the store is asked whether calls that are waited for have changed, and how often a lease
+// is renewed.
+var (
+	watchPause = retry.Backoff{Most: time.Second}
+	renewEvery = store.Lease / 3
+)
+
+// reportWait is how long the answer to a report waits for the workflow to take it.
+const reportWait = 10 * time.Second
+
+// attachTo finds a call of the same caller that is the same and that nobody uses, or returns "".
+func (s *Server) attachTo(ctx context.Context, call approval.Call) (id string, err error) {
+	callers, err := s.callers()
+	if err != nil {
+		return "", err
+	}
+	key, err := callers.AlikeKey(ctx)
+	if err != nil {
+		return "", fromStore(err)
+	}
+	alike := store.Alike(key, call)
+	if alike == "" {
+		return "", nil
+	}
+	id, err = callers.Attach(ctx, alike)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return id, fromStore(err)
+}
+
+// followCaller is follow for a call whose caller runs the tool: the waiting ends, too, when the tool
+// may be started, and as long as it lasts the call is this caller's.
+func (s *Server) followCaller(
+	ctx context.Context, id string, wait time.Duration,
+) (*approval.Outcome, *calls.Description, error) {
+	waiting, cancel := waiting(ctx, wait)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if s.watchStart(waiting, id) {
+			cancel()
+		}
+	}()
+	defer func() {
+		cancel()
+		<-watched
+	}()
+	return s.calls.Follow(ctx, waiting, id)
+}
+
+// watchStart waits until the store says that a call's tool may be started.
+func (s *Server) watchStart(ctx context.Context, id string) bool {
+	pause, renewed := watchPause, time.Time{}
+	for {
+		r, err := s.o.Store.Call(ctx, id)
+		if err == nil && startable(r) {
+			return true
+		}
+		if err == nil && s.o.Callers != nil && time.Since(renewed) > renewEvery {
+			renewed = time.Now()
+			if err := s.o.Callers.Renew(ctx, id); err != nil && ctx.Err() == nil {
+				s.o.Logger.DebugContext(ctx, "the lease of a call was not renewed", "id", id, "error", err)
+			}
+		}
+		if !retry.Sleep(ctx, pause.Next()) {
+			return false
+		}
+	}
+}
+
+func startable(r store.Record) bool {
+	return r.View.Execution == approval.ExecutionCaller && r.View.Status == approval.StatusApproved &&
+		r.Permit != nil && r.Permit.UsedAt.IsZero()
+}
+
+// replyCaller answers whoever starts a call to run its tool, with startID at once where it may.
+func (s *Server) replyCaller(c *gin.Context, id string, wait time.Duration, startID string) error {
+	ctx, until := c.Request.Context(), time.Now().Add(wait)
+	c.Header("Location", callPath(id))
+	hold := wait
+	if startID != "" {
+		hold = max(wait, s.o.QueryBudget)
+	}
+	o, d, err := s.followCaller(ctx, id, hold)
+	if err == nil && hold > 0 {
+		err = s.reauthenticate(c)
+	}
+	switch {
+	case err != nil:
+		p := problemOf(err)
+		p.ID, p.Location = id, callPath(id)
+		return p
+	case o != nil:
+		return s.replyStarted(c, *o, until)
+	case !calls.IsOpen(d.Status):
+		return s.replyExisting(c, id, until)
+	}
+	if startID != "" {
+		r, err := s.o.Store.Call(ctx, id)
+		if err == nil && (startable(r) || r.Permit != nil && r.Permit.Start == approval.HashStartID(startID)) {
+			return s.start(c, id, startID)
+		}
+	}
+	return s.replyOpen(c, http.StatusAccepted, d, false)
+}
+
+// startTool lets the caller run the tool of a call.
+func (s *Server) startTool(c *gin.Context) error {
+	id, err := idParam(c)
+	if err != nil {
+		return err
+	}
+	if err := s.visible(c, id); err != nil {
+		return err
+	}
+	var in rest.StartToolRequest
+	if err := decode(c, &in, false); err != nil {
+		return err
+	}
+	if err := approval.CheckStartID(in.StartID); err != nil {
+		return err
+	}
+	return s.start(c, id, in.StartID)
+}
+
+// start uses a call's permit for its caller, and answers with the arguments. The workflow hears of it
+// before the answer; if it does not, it finds out at its next look at the store.
+func (s *Server) start(c *gin.Context, id, startID string) error {
+	callers, err := s.callers()
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	r, err := s.callerRecord(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case r.View.Status.Ended():
+		return s.ended(c, r, rest.CodeEnded, "The call has ended.")
+	case r.View.Execution != approval.ExecutionCaller:
+		return notYet(r, "A worker runs the tool of this call.")
+	case r.Permit == nil:
+		return notYet(r, "The call is not approved yet.")
+	}
+	call, err := s.calls.Call(ctx, id)
+	if err != nil {
+		return err
+	}
+	r, err = callers.StartCaller(context.WithoutCancel(ctx), id, call, approval.HashStartID(startID))
+	switch {
+	case errors.Is(err, store.ErrStarted):
+		return newProblem(http.StatusConflict, rest.CodeStarted,
+			"Somebody else has started the tool, perhaps this program before it was restarted. "+
+				"Follow the call, and don't run the tool.").about(id, "")
+	case errors.Is(err, store.ErrRunOut):
+		return newProblem(http.StatusGone, approval.CodeExpired,
+			"The approval ran out before the tool was started. Nothing may run; ask again.").about(id, "")
+	case errors.Is(err, store.ErrNoPermit):
+		return notYet(r, "The call has no permit that its caller may use.")
+	case errors.Is(err, store.ErrDigest):
+		return internalError(err)
+	case err != nil:
+		return fromStore(err)
+	}
+	err = s.calls.Signal(context.WithoutCancel(ctx), id, approval.SignalStarted, nil)
+	if err != nil {
+		s.o.Logger.WarnContext(ctx, "the workflow was not told of a start; it finds out itself",
+			"id", id, "error", err)
+	}
+	if r.View.Status.Ended() {
+		return s.ended(c, r, rest.CodeEnded, "The call has ended.")
+	}
+	out := rest.Started{ID: id, Status: r.View.Status, Digest: r.View.Digest, Args: call.Args}
+	if at := r.View.StartedAt; at != nil {
+		out.ReportBy = at.Add(r.View.ReportWithin.Std())
+	}
+	return reply(c, http.StatusOK, out)
+}
+
+// callerRecord is what the store has of a call, which is nothing before the policy has answered.
+func (s *Server) callerRecord(ctx context.Context, id string) (store.Record, error) {
+	r, err := s.o.Store.Call(ctx, id)
+	if !errors.Is(err, store.ErrNotFound) {
+		return r, fromStore(err)
+	}
+	if _, err := s.calls.Describe(ctx, id); err != nil {
+		return r, err
+	}
+	return store.Record{View: approval.View{
+		ID: id, Status: approval.StatusEvaluating, Execution: approval.ExecutionCaller,
+	}}, nil
+}
+
+func notYet(r store.Record, detail string) *problem {
+	p := newProblem(http.StatusConflict, rest.CodeNotApproved, detail).about(r.View.ID, "")
+	p.CallStatus = r.View.Status
+	return p
+}
+
+// ended is the problem of who comes too late. It tells how the call ended.
+func (s *Server) ended(c *gin.Context, r store.Record, code, detail string) error {
+	o, err := s.endOf(c, r)
+	if err != nil {
+		return err
+	}
+	p := newProblem(http.StatusConflict, code, detail).about(r.View.ID, "")
+	p.CallStatus, p.CallOutcome = r.View.Status, &o
+	return p
+}
+
+// endOf is how a call ended that the store says has ended: from its workflow, which has the raw
+// result, if it is closed already.
+func (s *Server) endOf(c *gin.Context, r store.Record) (approval.Outcome, error) {
+	o := r.View.Outcome()
+	whole, _, err := s.follow(c.Request.Context(), r.View.ID, 0)
+	if err == nil && whole != nil {
+		o = *whole
+	}
+	return o, s.delivers(c.Request.Context(), o)
+}
+
+// delivers notes that a call's end is about to be in an answer: nobody attaches to it any more.
+func (s *Server) delivers(ctx context.Context, o approval.Outcome) error {
+	if o.Execution != approval.ExecutionCaller || !o.Status.Denied() || s.o.Callers == nil {
+		return nil
+	}
+	if err := s.o.Callers.Deliver(ctx, o.ID); err != nil && !errors.Is(err, store.ErrReadOnly) {
+		return fromStore(err)
+	}
+	return nil
+}
+
+// reportOutcome takes a caller's report of how the tool ended that it ran.
+func (s *Server) reportOutcome(c *gin.Context) error {
+	id, err := idParam(c)
+	if err != nil {
+		return err
+	}
+	if err := s.visible(c, id); err != nil {
+		return err
+	}
+	var in approval.ReportSignal
+	if err := decode(c, &in, false); err != nil {
+		return err
+	}
+	if err := in.Validate(); err != nil {
+		return err
+	}
+	if _, err := s.callers(); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	r, err := s.callerRecord(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case r.Permit == nil || r.Permit.UsedAt.IsZero() || r.View.Execution != approval.ExecutionCaller:
+		p := newProblem(http.StatusConflict, rest.CodeNotStarted,
+			"Nobody has started the tool of this call, so there is nothing to report.").about(id, "")
+		p.CallStatus = r.View.Status
+		return p
+	case r.Permit.Start != approval.HashStartID(in.StartID):
+		return newProblem(http.StatusConflict, rest.CodeStarted,
+			"Somebody else has started the tool: only who started it reports.").about(id, "")
+	case r.View.Status.Ended():
+		return s.reported(c, r, in)
+	}
+	err = s.calls.Signal(context.WithoutCancel(ctx), id, approval.SignalReport, in)
+	if err != nil && !errors.Is(err, calls.ErrEnded) {
+		return err
+	}
+	_, d, err := s.follow(ctx, id, reportWait)
+	if err != nil && !errors.Is(err, calls.ErrUnknown) {
+		return err
+	}
+	if r, err = s.o.Store.Call(ctx, id); err != nil {
+		return fromStore(err)
+	}
+	switch {
+	case r.View.Status.Ended():
+		return s.reported(c, r, in)
+	case d != nil && calls.IsOpen(d.Status):
+		c.Header("Location", callPath(id))
+		return s.replyOpen(c, http.StatusAccepted, d, false)
+	}
+	return workflowGone(id, d, r)
+}
+
+// reported answers a report about a call that has ended: by this very report, or otherwise.
+func (s *Server) reported(c *gin.Context, r store.Record, in approval.ReportSignal) error {
+	_, said := in.Outcome()
+	if kept := r.View.Report; kept != nil {
+		if kept.ResultDigest == "" { // the result holds what is hidden
+			said.ResultDigest = ""
+		}
+		if kept.Same(said) {
+			o, err := s.endOf(c, r)
+			if err != nil {
+				return err
+			}
+			return reply(c, http.StatusOK, o)
+		}
+	}
+	ctx := c.Request.Context()
+	call, err := s.calls.Call(ctx, r.View.ID)
+	if err != nil {
+		return err
+	}
+	if err := s.o.Callers.ReportLate(context.WithoutCancel(ctx), r.View.ID, call, in); err != nil {
+		return fromStore(err)
+	}
+	return s.ended(c, r, rest.CodeReportedLate,
+		"The call had ended before this report came. The report is kept as evidence, and the outcome stays.")
+}
+
+// maxWaits bounds the calls that one request waits for, and maxOwn the tools of one agent.
+const (
+	maxWaits = 200
+	maxOwn   = 500
+)
+
+// waitCalls answers when one of several calls has ended or changed.
+func (s *Server) waitCalls(c *gin.Context) error {
+	var in rest.WaitRequest
+	if err := decode(c, &in, false); err != nil {
+		return err
+	}
+	if len(in.Calls) == 0 || len(in.Calls) > maxWaits {
+		return invalid("calls: name 1 to %d calls", maxWaits)
+	}
+	for i, w := range in.Calls {
+		if w.ID == "" || approval.CheckID(w.ID) != nil || !readable(w.Revision) {
+			return invalid("calls[%d]: no call can have this ID and revision", i)
+		}
+	}
+	wait := min(in.Wait.Std(), s.o.MaxWait)
+	done, err := s.quotas.hold(principal(c), wait)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := waiting(c.Request.Context(), wait)
+	defer cancel()
+	for pause := watchPause; ; {
+		out := rest.WaitAnswer{Calls: []rest.WaitedCall{}}
+		for _, w := range in.Calls {
+			changed, err := s.changed(c, w)
+			if err != nil {
+				return err
+			}
+			if changed != nil {
+				out.Calls = append(out.Calls, *changed)
+			}
+		}
+		if len(out.Calls) > 0 || wait <= 0 || !retry.Sleep(ctx, pause.Next()) {
+			if wait > 0 {
+				err = s.reauthenticate(c)
+			}
+			return cmp.Or(err, reply(c, http.StatusOK, out))
+		}
+	}
+}
+
+// changed is a call that has ended or has another revision, or nil.
+func (s *Server) changed(c *gin.Context, w rest.WaitCall) (*rest.WaitedCall, error) {
+	ctx := c.Request.Context()
+	if err := s.visible(c, w.ID); errors.Is(err, store.ErrNotFound) {
+		return &rest.WaitedCall{ID: w.ID, Code: approval.CodeNotFound}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	r, err := s.callerRecord(ctx, w.ID)
+	switch {
+	case errors.Is(err, calls.ErrUnknown):
+		return &rest.WaitedCall{ID: w.ID, Code: approval.CodeNotFound}, nil
+	case err != nil:
+		return nil, err
+	case r.View.Status.Ended():
+		o, d, err := s.follow(ctx, w.ID, 0)
+		if err != nil && !errors.Is(err, calls.ErrUnknown) {
+			return nil, err
+		}
+		if o == nil && d != nil && calls.IsOpen(d.Status) {
+			return nil, nil // it is about to close
+		}
+		if o == nil {
+			kept := r.View.Outcome()
+			o = &kept
+		}
+		return &rest.WaitedCall{ID: w.ID, Outcome: o}, s.delivers(ctx, *o)
+	}
+	v := s.shown(r.View)
+	if v.Revision == w.Revision {
+		return nil, nil
+	}
+	return &rest.WaitedCall{ID: w.ID, Call: &v}, nil
+}
+
+// putOwnTools replaces the list of tools that an agent runs itself.
+func (s *Server) putOwnTools(c *gin.Context) error {
+	agent, err := pathParam(c, "agent")
+	if err != nil {
+		return err
+	}
+	var in rest.OwnTools
+	if err := decode(c, &in, false); err != nil {
+		return err
+	}
+	if err := approval.CheckName("agent", agent); err != nil {
+		return err
+	}
+	if p := principal(c); p.Authenticated() && len(p.Agents) > 0 && !slices.Contains(p.Agents, agent) {
+		return mismatch("The path names an agent that your token is not for.")
+	}
+	if len(in.Tools) > maxOwn {
+		return invalid("tools: at most %d are taken", maxOwn)
+	}
+	callers, err := s.callers()
+	if err != nil {
+		return err
+	}
+	tools := make([]store.OwnTool, len(in.Tools))
+	for i, t := range in.Tools {
+		if err := approval.CheckTool(t.Name); err != nil {
+			return invalid("tools[%d]: %w", i, err)
+		}
+		tools[i] = store.OwnTool(t)
+	}
+	taken, err := callers.OfferOwn(c.Request.Context(), agent, tools)
+	switch {
+	case approval.CodeOf(err) == approval.CodeInvalid:
+		return err
+	case err != nil:
+		return fromStore(err)
+	case len(taken) > 0:
+		return newProblem(http.StatusConflict, rest.CodeToolTaken, fmt.Sprintf(
+			"Workers run tools of these names, so the list was not taken: %s.",
+			approval.Display(strings.Join(taken, ", "), 500)))
+	}
+	return reply(c, http.StatusOK, in)
+}

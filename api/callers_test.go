@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/store"
+)
+
+// fakeCallers knows no calls, and tells what it was asked for.
+type fakeCallers struct {
+	taken     []string
+	delivered []string
+}
+
+func (*fakeCallers) StartCaller(context.Context, string, approval.Call, string) (store.Record, error) {
+	return store.Record{}, store.ErrNoPermit
+}
+
+func (*fakeCallers) ReportLate(context.Context, string, approval.Call, approval.ReportSignal) error {
+	return nil
+}
+
+func (f *fakeCallers) OfferOwn(context.Context, string, []store.OwnTool) ([]string, error) {
+	return f.taken, nil
+}
+
+func (*fakeCallers) Attach(context.Context, string) (string, error) { return "", store.ErrNotFound }
+func (*fakeCallers) Renew(context.Context, string) error            { return nil }
+func (*fakeCallers) AlikeKey(context.Context) ([]byte, error)       { return []byte("key"), nil }
+
+func (f *fakeCallers) Deliver(_ context.Context, id string) error {
+	f.delivered = append(f.delivered, id)
+	return nil
+}
+
+// An API that may only read its store refuses calls of callers when they start, not after their
+// approval.
+func TestReadOnlyAPIRefusesCallersAtTheStart(t *testing.T) {
+	w := newWorld(t)
+	call := `{"tool":"bash","execution":"caller"}`
+	expect(t, w.send("POST", "/api/calls", call), http.StatusForbidden, rest.CodeReadOnly)
+	expect(t, w.send("PUT", "/api/agents/a/tools", `{"tools":[]}`), http.StatusForbidden, rest.CodeReadOnly)
+	w.ended("pawl-1", approval.StatusRejected)
+	body := `{"start_id":"0123456789abcdef"}`
+	expect(t, w.send("POST", "/api/calls/pawl-1/start", body), http.StatusForbidden, rest.CodeReadOnly)
+	expect(t, w.send("POST", "/api/calls/pawl-1/outcome", `{"start_id":"0123456789abcdef","status":"not_run"}`),
+		http.StatusForbidden, rest.CodeReadOnly)
+	if n := len(w.temporal.workflows); n != 0 {
+		t.Errorf("%d calls were started", n)
+	}
+}
+
+func TestBadRequestsOfCallers(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Callers = &fakeCallers{} })
+	w.ended("pawl-1", approval.StatusRejected)
+	for _, c := range []struct{ method, path, body string }{
+		{"POST", "/api/calls", `{"tool":"bash","attach":true}`},
+		{"POST", "/api/calls", `{"tool":"bash","start_id":"0123456789abcdef"}`},
+		{"POST", "/api/calls", `{"tool":"bash","execution":"caller","start_id":"short"}`},
+		{"POST", "/api/calls", `{"tool":"bash","execution":"caller","attach":true,"idempotency_key":"k"}`},
+		{"POST", "/api/calls", `{"tool":"bash","execution":"reviewer"}`},
+		{"POST", "/api/calls", `{"tool":"bash","execution":"caller","report_within":"25h"}`},
+		{"POST", "/api/calls/pawl-1/start", `{}`},
+		{"POST", "/api/calls/pawl-1/start", `{"start_id":"short"}`},
+		{"POST", "/api/calls/pawl-1/outcome", `{"start_id":"0123456789abcdef","status":"done"}`},
+		{"POST", "/api/calls/pawl-1/outcome", `{"start_id":"0123456789abcdef","status":"not_run","result":1}`},
+		{"POST", "/api/calls/pawl-1/outcome", `{"start_id":"0123456789abcdef","status":"executed","result_digest":"x"}`},
+		{"POST", "/api/calls/wait", `{"calls":[]}`},
+		{"POST", "/api/calls/wait", `{"calls":[{"id":""}]}`},
+		{"PUT", "/api/agents/a/tools", `{"tools":[{"name":"no name"}]}`},
+	} {
+		expect(t, w.send(c.method, c.path, c.body), http.StatusBadRequest, rest.CodeInvalidRequest)
+	}
+}
+
+// What a call's end is in stops others from attaching to it; and workers' names stay theirs.
+func TestCallersAreTold(t *testing.T) {
+	f := &fakeCallers{}
+	w := newWorld(t, func(o *Options) { o.Callers = f })
+	w.ended("pawl-1", approval.StatusRejected, func(r *store.Record) { r.View.Execution = approval.ExecutionCaller })
+	w.ended("pawl-2", approval.StatusRejected)
+	for _, id := range []string{"pawl-1", "pawl-2"} {
+		expect(t, w.get("/api/calls/"+id), http.StatusOK, "")
+	}
+	if len(f.delivered) != 1 || f.delivered[0] != "pawl-1" {
+		t.Errorf("delivered: %q", f.delivered)
+	}
+	problem := expect(t, w.send("POST", "/api/calls/pawl-1/start", `{"start_id":"0123456789abcdef"}`), http.StatusConflict, rest.CodeEnded)
+	if end, _ := problem["call_outcome"].(map[string]any); end["status"] != "rejected" {
+		t.Errorf("%v", problem)
+	}
+	f.taken = []string{"deploy"}
+	expect(t, w.send("PUT", "/api/agents/a/tools", `{"tools":[{"name":"deploy"}]}`), http.StatusConflict, rest.CodeToolTaken)
+}

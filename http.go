@@ -1,0 +1,383 @@
+package pawl
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/tool"
+)
+
+// HTTPOptions configure an HTTPAgent. Agent and Dir are needed.
+type HTTPOptions struct {
+	// Agent names the agent, to reviewers and in the policy.
+	Agent string
+	// Team and Session go into every call that has none of its own. Default: none.
+	Team, Session string
+	// URL is the API's address, and Token what it knows this agent by. Default: client.DefaultURL of
+	// package client, and none.
+	URL, Token string
+	// Dir is where the agent keeps what it has started, so that a process that comes back neither runs a
+	// tool again nor loses its result. Only this agent may write there. It is made if it is missing.
+	Dir string
+	// ReportWithin is how long a run may take before the call counts as lost; at most 24 hours. Default:
+	// approval.DefaultReportWithin.
+	ReportWithin time.Duration
+}
+
+// HTTPAgent guards functions by Pawl's HTTP API alone: the functions run in this process, once Pawl
+// has let them. That is cooperation: nothing keeps a process from running its own functions
+// unguarded. Where that matters, have workers run the tools. It is safe for concurrent use.
+type HTTPAgent struct {
+	o      HTTPOptions
+	client *client.Client
+
+	mu        sync.Mutex
+	tools     []*tool.Tool
+	published int // how many of them Pawl knows
+}
+
+// ConnectHTTP makes an agent on an HTTP API. It fails if nobody answers there, or if what answers
+// offers no calls that their callers run.
+func ConnectHTTP(ctx context.Context, o HTTPOptions) (*HTTPAgent, error) {
+	invalid := func(format string, a ...any) (*HTTPAgent, error) {
+		return nil, approval.Errorf(approval.CodeInvalid, "pawl: HTTPOptions."+format, a...)
+	}
+	switch {
+	case o.Agent == "":
+		return invalid("Agent is missing: name the agent")
+	case o.Dir == "":
+		return invalid("Dir is missing: name a directory of this agent's own")
+	case o.ReportWithin < 0 || o.ReportWithin > approval.MaxReportWithin.Std():
+		return invalid("ReportWithin %v is not in (0, %v]", o.ReportWithin, approval.MaxReportWithin)
+	}
+	c, err := client.New(client.Options{URL: o.URL, Token: o.Token, UserAgent: "pawl-go"})
+	if err != nil {
+		return nil, fmt.Errorf("pawl: %w", err)
+	}
+	v, err := c.Version(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("pawl: no answer from Pawl's API: %w", err)
+	}
+	if !slices.Contains(v.Features, "caller") {
+		return nil, fmt.Errorf("pawl: the API at %s offers no calls that their callers run: upgrade it", c.URL())
+	}
+	if err := makeJournals(o.Dir); err != nil {
+		return nil, fmt.Errorf("pawl: HTTPOptions.Dir: %w", err)
+	}
+	return &HTTPAgent{o: o, client: c}, nil
+}
+
+// GuardHTTP is Guard for an agent that runs its functions itself: the function that it returns has the
+// same signature and the same errors. With About.Key, a process that comes back after a crash asks
+// the same and gets the one result, as far as it is known: a run that was cut short ends as
+// *OutcomeUnknownError, unless o says that fn is idempotent. Results beyond 64 KiB are not kept for it.
+// *PendingError also means that another process of this agent runs the call now.
+func GuardHTTP[In, Out any](
+	a *HTTPAgent, name string, fn func(context.Context, In) (Out, error), o Tool,
+) (func(context.Context, In) (Out, error), error) {
+	if a == nil {
+		return nil, approval.Errorf(approval.CodeInvalid, "pawl.GuardHTTP needs an agent: see ConnectHTTP")
+	}
+	var causes agent.Causes
+	inner := fn
+	if fn != nil {
+		inner = func(ctx context.Context, in In) (Out, error) {
+			out, err := fn(ctx, in)
+			if c, ok := tool.FromContext(ctx); ok && err != nil {
+				causes.Add(c.CallID, err)
+			}
+			return out, err
+		}
+	}
+	t, err := tool.New(name, inner, tool.Options{
+		Description: o.Description, Idempotent: o.Idempotent, Timeout: o.Timeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := a.offer(t); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, in In) (Out, error) {
+		var none Out
+		args, err := json.Marshal(in)
+		if err != nil { // its text could quote an argument
+			return none, approval.Errorf(approval.CodeBadArguments,
+				"tool %s: %v can't be written as JSON; nothing was started", name, reflect.TypeFor[In]())
+		}
+		if err := t.CheckArgs(args); err != nil {
+			return none, err
+		}
+		out, err := a.call(ctx, t, aboutOf(ctx).call(name, args))
+		if err != nil {
+			return none, err
+		}
+		return result[Out](out, causes.Of(out))
+	}, nil
+}
+
+func (a *HTTPAgent) offer(t *tool.Tool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if slices.ContainsFunc(a.tools, func(other *tool.Tool) bool { return other.Name() == t.Name() }) {
+		return approval.Errorf(approval.CodeInvalid, "tool %s is guarded already", t.Name())
+	}
+	a.tools = append(a.tools, t)
+	return nil
+}
+
+// publish tells Pawl what the agent runs itself.
+func (a *HTTPAgent) publish(ctx context.Context, name string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.published == len(a.tools) {
+		return nil
+	}
+	var all []rest.OwnTool
+	for _, t := range a.tools {
+		all = append(all, rest.OwnTool{Name: t.Name(), Description: t.Description(), Schema: t.Schema()})
+	}
+	if err := a.client.PutOwnTools(ctx, a.o.Agent, all...); err != nil {
+		return &PublishError{Tool: name, Reason: err.Error(), cause: err}
+	}
+	a.published = len(all)
+	return nil
+}
+
+// call takes a call from the question to its end. Each line may be the last one of the process: what
+// was decided by then is in the journal or at Pawl.
+func (a *HTTPAgent) call(ctx context.Context, t *tool.Tool, call approval.Call) (approval.Outcome, error) {
+	if err := a.publish(ctx, t.Name()); err != nil {
+		return approval.Outcome{}, err
+	}
+	call.Agent, call.ReportWithin = a.o.Agent, approval.Duration(a.o.ReportWithin)
+	call.Team, call.Session = cmp.Or(call.Team, a.o.Team), cmp.Or(call.Session, a.o.Session)
+	lasting := call.IdempotencyKey != ""
+	call.IdempotencyKey = cmp.Or(call.IdempotencyKey, rand.Text())
+	j, err := openJournal(a.o.Dir, call.IdempotencyKey)
+	if err != nil {
+		return approval.Outcome{}, fmt.Errorf("pawl: %s was not started: %w", t.Name(), err)
+	}
+	if j == nil { // another process of this agent has it
+		return a.followKey(ctx, t, call)
+	}
+	o, err := a.run(ctx, t, call, j)
+	done := err == nil || !errors.Is(err, ErrPending)
+	if j.close(done, lasting); err != nil {
+		return approval.Outcome{}, err
+	}
+	return o, nil
+}
+
+// run takes up where the journal stops.
+func (a *HTTPAgent) run(
+	ctx context.Context, t *tool.Tool, call approval.Call, j *journal,
+) (approval.Outcome, error) {
+	switch {
+	case j.Report != nil:
+		return a.report(ctx, t, j)
+	case j.Running && !t.Idempotent():
+		return a.finish(ctx, t, j, approval.ReportSignal{
+			Status: approval.ReportUnknown, Error: "the process ended while the tool ran",
+		})
+	}
+	begun, err := a.begin(ctx, t, call, j)
+	if err != nil || !begun.Started {
+		return begun.Outcome(), err
+	}
+	j.Call, j.Digest, j.Running = begun.ID, begun.Digest, true
+	if err := j.write(); err != nil {
+		return approval.Outcome{}, fmt.Errorf("pawl: %s was not run: %w", t.Name(), err)
+	}
+	// The run is not the caller's to cut short: it was started, once and for all.
+	result, err := t.Run(context.WithoutCancel(ctx), tool.Invocation{
+		CallID: begun.ID, Digest: begun.Digest, Tool: t.Name(), Args: begun.Args,
+	})
+	return a.finish(ctx, t, j, said(result, err))
+}
+
+// said is what there is to report of a run.
+func said(result json.RawMessage, err error) approval.ReportSignal {
+	switch {
+	case err == nil:
+		return approval.ReportSignal{Status: approval.ReportExecuted, Result: result}
+	case tool.IsUnknown(err):
+		return approval.ReportSignal{Status: approval.ReportUnknown, Error: approval.Display(err.Error(), 1000)}
+	}
+	return approval.ReportSignal{Status: approval.ReportFailed, Error: approval.Display(err.Error(), 1000)}
+}
+
+// begin asks until the tool is started or the call has ended.
+func (a *HTTPAgent) begin(
+	ctx context.Context, t *tool.Tool, call approval.Call, j *journal,
+) (b client.Begun, err error) {
+	pending := func(id string, trouble error) error {
+		return &PendingError{
+			ID: id, Tool: t.Name(), Uncertain: id == "", stopped: agent.Stopped(ctx), trouble: trouble,
+		}
+	}
+	pause := retry.Backoff{Most: 5 * time.Second}
+	for b.ID == "" {
+		if b, err = a.client.StartAs(ctx, call, j.Start, held); err != nil {
+			if final := startError(t, err); final != nil {
+				return b, final
+			}
+			if !pause.Wait(ctx) {
+				return b, pending("", err)
+			}
+		}
+	}
+	for {
+		switch {
+		case b.Started, b.Status.Ended():
+			return b, nil
+		case b.Lost():
+			return b, &GoneError{ID: b.ID, How: b.Error.Message}
+		case b.Status == approval.StatusApproved:
+			started, err := a.client.StartTool(ctx, b.ID, j.Start)
+			switch known, final := waits(err); {
+			case err == nil:
+				return started, nil
+			case final:
+				return b, fmt.Errorf("call %s: %w", approval.Display(b.ID, 80), err)
+			case !known && !pause.Wait(ctx):
+				return b, pending(b.ID, err)
+			case !known:
+				continue
+			}
+		}
+		changed, err := a.client.WaitChanged(ctx, held, rest.WaitCall{ID: b.ID, Revision: b.Revision})
+		switch {
+		case ctx.Err() != nil, err != nil && !pause.Wait(ctx):
+			return b, pending(b.ID, err)
+		case err != nil, len(changed) == 0:
+			continue
+		}
+		pause.Reset()
+		switch news := changed[0]; {
+		case news.Outcome != nil:
+			return ended(*news.Outcome), nil
+		case news.Call != nil:
+			b.Request.View = *news.Call
+		default:
+			return b, fmt.Errorf("%w: %s", ErrUnknownCall, approval.Display(b.ID, 80))
+		}
+	}
+}
+
+// waits tells what a refused start means: the call goes on otherwise, or the refusal is final; else it
+// is worth another try.
+func waits(err error) (known, final bool) {
+	var e *client.Error
+	if !errors.As(err, &e) || e.HTTPStatus >= 500 || e.HTTPStatus == http.StatusTooManyRequests {
+		return false, false
+	}
+	known = slices.Contains(
+		[]string{rest.CodeNotApproved, rest.CodeEnded, rest.CodeStarted, approval.CodeExpired}, e.Code)
+	return known, !known
+}
+
+// held is how long the API is asked to hold an answer.
+const held = 25 * time.Second
+
+func ended(o approval.Outcome) (b client.Begun) {
+	v := approval.View{ID: o.ID, Tool: o.Tool, Digest: o.Digest, Execution: o.Execution}
+	v.End(o, time.Time{})
+	b.Request.View.View = v
+	return b
+}
+
+// startError is why a call was not started, or nil if another try may help.
+func startError(t *tool.Tool, err error) error {
+	var e *client.Error
+	switch {
+	case errors.As(err, &e) && e.Code == approval.CodeConflict:
+		return fmt.Errorf("%w: repeat call %s exactly to continue it, or use another key", ErrConflict,
+			approval.Display(e.ID, 80))
+	case errors.As(err, new(*client.UncertainError)), errors.As(err, new(*client.UnreachableError)):
+		return nil
+	case errors.As(err, &e) && (e.HTTPStatus >= 500 || e.HTTPStatus == http.StatusTooManyRequests):
+		return nil
+	case e == nil && approval.CodeOf(err) == approval.CodeInvalid:
+		return err
+	}
+	return fmt.Errorf("pawl: %s was not started: %w", t.Name(), err)
+}
+
+// finish keeps a report, so that a process that comes back can send it, and sends it.
+func (a *HTTPAgent) finish(
+	ctx context.Context, t *tool.Tool, j *journal, report approval.ReportSignal,
+) (approval.Outcome, error) {
+	report.StartID = j.Start
+	j.Report = &report
+	kept := j.write() // without it, only this process can report; that may still work
+	o, err := a.report(ctx, t, j)
+	return o, cmp.Or(err, kept)
+}
+
+// patience is how long a report is sent at least, though its caller does not wait any more.
+const patience = 15 * time.Second
+
+// report sends the report until Pawl has it. If ctx ends first, the tool has run, and the journal
+// holds the report.
+func (a *HTTPAgent) report(ctx context.Context, t *tool.Tool, j *journal) (approval.Outcome, error) {
+	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	sending := ctx
+	if ctx.Err() != nil {
+		sending = until
+	}
+	pause := retry.Backoff{Most: 5 * time.Second}
+	for {
+		v, err := a.client.Report(sending, j.Call, *j.Report)
+		var e *client.Error
+		switch {
+		case err == nil && v.Status.Ended():
+			return v.Outcome(), nil
+		case errors.As(err, &e) && e.HTTPStatus < 500 && e.HTTPStatus != http.StatusTooManyRequests:
+			// Too late, for Pawl; what the tool did is what its caller needs to know.
+			o, _ := j.Report.Outcome()
+			o.ID, o.Tool, o.Digest = j.Call, t.Name(), j.Digest
+			return o, nil
+		case sending.Err() != nil || !pause.Wait(sending):
+			return approval.Outcome{}, &PendingError{
+				ID: j.Call, Tool: t.Name(), stopped: agent.Stopped(ctx), trouble: err,
+			}
+		}
+	}
+}
+
+// followKey waits for a call that another process of this agent has taken up.
+func (a *HTTPAgent) followKey(
+	ctx context.Context, t *tool.Tool, call approval.Call,
+) (approval.Outcome, error) {
+	call.Execution = approval.ExecutionCaller
+	v, _, err := a.client.Start(ctx, call, 0)
+	if err != nil {
+		return approval.Outcome{}, cmp.Or(startError(t, err), error(&PendingError{
+			Tool: t.Name(), Uncertain: true, stopped: agent.Stopped(ctx), trouble: err,
+		}))
+	}
+	id := v.ID
+	if v, err = a.client.Wait(ctx, id); err != nil {
+		return approval.Outcome{}, &PendingError{ID: id, Tool: t.Name(), stopped: agent.Stopped(ctx), trouble: err}
+	}
+	if v.Lost() {
+		return approval.Outcome{}, &GoneError{ID: id, How: v.Error.Message}
+	}
+	return v.Outcome(), nil
+}
