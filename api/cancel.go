@@ -39,8 +39,8 @@ func (s *Server) cancelCall(c *gin.Context) error {
 		o, d, err = s.follow(ctx, id, s.o.QueryBudget)
 		if err == nil && o == nil {
 			// Of a tool that its caller runs the workflow had to ask the store first.
-			if status, refused := s.refused(ctx, id, signal.DecisionID); refused {
-				return tooLateToCancel(id, status)
+			if err := s.refused(ctx, id, signal.DecisionID); err != nil {
+				return err
 			}
 		}
 	}
