@@ -131,7 +131,7 @@ func TestKilledCallers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &killer{proxy: httputil.NewSingleHostReverseProxy(target)}
+	k := &killer{proxy: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}}
 	proxy := httptest.NewServer(k)
 	defer proxy.Close()
 	waitFor(t, "the policy is in force", func() bool {
@@ -155,6 +155,8 @@ func TestKilledCallers(t *testing.T) {
 				if round == 0 {
 					cmd.Env = append(cmd.Env, callerKill+"="+at)
 				}
+				var printed strings.Builder
+				cmd.Stdout, cmd.Stderr = &printed, &printed
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
@@ -164,6 +166,7 @@ func TestKilledCallers(t *testing.T) {
 				if err := cmd.Wait(); err == nil {
 					break
 				}
+				t.Logf("round %d: %s", round, printed.String())
 			}
 			ran, _ := os.ReadFile(filepath.Join(dir, "ran"))
 			doc, err := os.ReadFile(filepath.Join(dir, "said"))

@@ -306,7 +306,7 @@ func (s *Stack) serveAPI(starting context.Context) error {
 	}
 	server, err := api.New(api.Options{
 		Callers: callers,
-		Codec: codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store,
+		Codec:   codec, Signer: signer, Temporal: s.Client, Namespace: s.o.Namespace, Store: s.Store,
 		Converter: s.converter, Auth: s.authenticator(), PublicURL: s.o.PublicURL, MaxWait: s.o.MaxWait,
 		Logger: s.o.Logger, EagerStart: !s.o.NoWorker,
 		Ready: func(context.Context) error {
