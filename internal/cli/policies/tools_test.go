@@ -81,6 +81,7 @@ func TestPolicyExplain(t *testing.T) {
 		"call.json":  `{"tool":"pay","args":{"amount":6}}`,
 		"later.yaml": "rules: [{tool: a, stages: [{name: first, approvals: 1}, {name: second, approvals: [{group: ops, count: 2}]}], deny_count: 2, self_approval: true, require_reason: true, allow_edit: true, input: {type: object}, execution: caller, remind_every: 10m, escalate: {after: 20m, to: boss}, grant: {max: 1h}, validate: v, preview: p}]\n",
 		"night.yaml": "rules: [{tool: a, when: now.getHours() < 6, deny: true}]",
+		"shows.yaml": "{redact_values: none, rules: [{tool: a}]}",
 		"bad.yaml":   "ruls: []",
 	})
 	c := clitest.CommandLine{Stdin: strings.NewReader(`{"tool":"read"}`)}
@@ -98,6 +99,11 @@ func TestPolicyExplain(t *testing.T) {
 		"Needs       stage 1 (first): 1 approval\n", "Needs       stage 2 (second): 2 approvals by different people of ops\n", "2 rejections", "the requester may approve, too", "a reason with each approval",
 		"may change the arguments", "input from the reviewer", "the caller runs the tool", "a reminder every 10m", "boss is asked after 20m", "for at most 1h", "must succeed before: v", "return: p",
 	}, []string{"allow_edit is not executed", "no worker loads this policy as it is"})
+	const shown = "Shown       well-known secrets, by redact_values: none\n"
+	c.Run(t, "policy", "explain", "--policy", "shows.yaml", "--call", `{"tool":"a"}`).Want(t, cli.ExitDone, []string{shown}, nil)
+	if r := c.Run(t, "policy", "explain", "--policy", "night.yaml", "--call", `{"tool":"a"}`); strings.Contains(r.Out, "Shown") {
+		t.Errorf("%s", r.Out)
+	}
 	c.Run(t, "policy", "explain", "--policy", "night.yaml", "--call", `{"tool":"a"}`, "--at", "2026-01-05T03:00:00Z").Want(t, cli.ExitDone, []string{"a  deny\n"}, nil)
 	c.Run(t, "policy", "explain", "--policy", "night.yaml", "--call", `{"tool":"a"}`).Want(t, cli.ExitDone, []string{"a  require_approval\n", "its condition (when) is false"}, nil)
 
