@@ -32,6 +32,7 @@ func (a *app) request(v client.View) string {
 		s.Field("Owner", v.Owner)
 	}
 	s.Field("Attempt of", v.AttemptOf)
+	caller(s, v.View.View)
 	for _, name := range slices.Sorted(maps.Keys(v.Labels)) {
 		s.Field("Label", name+"="+v.Labels[name])
 	}
@@ -148,4 +149,24 @@ func pastTenseBy(kind, by string) string {
 		return cli.PastTense(kind)
 	}
 	return cli.PastTense(kind) + " by " + by
+}
+
+// caller says what reviewers must know of a call whose caller runs the tool.
+func caller(s *cli.Sheet, v approval.View) {
+	if v.Execution != approval.ExecutionCaller {
+		return
+	}
+	s.Field("Run by", "the agent itself, which then reports")
+	if v.SchemaUnknown {
+		s.Field("Schema", "unknown: nobody published this tool, so nothing checked its arguments")
+	}
+	if v.Status == approval.StatusApproved {
+		s.Field("Waits", "approved, waiting for the agent")
+	}
+	if at := v.StartedAt; at != nil {
+		s.Field("Started", cli.Timestamp(*at))
+	}
+	if late := v.LateReport; late != nil {
+		s.Field("Late report", string(late.Status)+", after the call had ended")
+	}
 }

@@ -145,3 +145,18 @@ const (
 	hostileID = "pawl-t7aa4nqaaaaaaaaaaaaaaaaaaa"
 	mailSum   = "3f2a91bc1234567890abcdef3f2a91bc1234567890abcdef3f2a91bc12345678"
 )
+
+// Reviewers see who runs the tool, and that nothing checked its arguments.
+func TestCallersCalls(t *testing.T) {
+	doc := clitest.Fixture(t, "hostile.json")
+	for name, value := range map[string]any{"execution": "caller", "schema_unknown": true, "status": "approved"} {
+		doc = withField(t, doc, name, value)
+	}
+	api := clitest.NewAPI(t, doc)
+	r := clitest.CommandLine{API: api.URL, Terminal: true}.Run(t, "show", hostileID)
+	for _, want := range []string{"the agent itself", "nobody published this tool", "approved, waiting for the agent"} {
+		if !strings.Contains(r.Out, want) {
+			t.Errorf("%q is missing in\n%s", want, r.Out)
+		}
+	}
+}
