@@ -25,7 +25,7 @@ import (
 func guardedWorld(t testing.TB, change ...func(*Options)) *world {
 	return newWorld(t, append([]func(*Options){func(o *Options) {
 		o.Auth = auth.Any{Tokens: auth.NewTokens(o.Store)}
-		o.QueryBudget = 20 * time.Millisecond
+		o.QueryBudget = 300 * time.Millisecond
 		o.Callers = &fakeCallers{}
 	}}, change...)...)
 }
