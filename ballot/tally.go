@@ -130,12 +130,16 @@ func (t Tally) withRejection(d Decision, j Judgement) (Tally, Judgement) {
 
 // keep adds a vote, and reports whether its reviewer had given one like it before. Of one reviewer
 // the first counts, unless this one is authenticated: its groups are those of now, and the first may
-// be anybody's.
+// be anybody's. A rejection stays in its place then, before whatever was approved after it: who counts
+// the votes again must not find the call approved without it.
 func (t *Tally) keep(d approval.Decision) (again bool) {
 	i := t.of(d.Kind, d.Reviewer)
 	switch {
 	case i < 0:
 		t.votes = append(slices.Clip(t.votes), d)
+	case d.Authenticated && d.Kind == approval.Reject:
+		t.votes = slices.Clone(t.votes)
+		t.votes[i] = d
 	case d.Authenticated:
 		t.votes = append(slices.Concat(t.votes[:i], t.votes[i+1:]), d)
 	}
