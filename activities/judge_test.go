@@ -331,3 +331,28 @@ func TestClaimObeysARejectionOnRecord(t *testing.T) {
 		})
 	}
 }
+
+// A workflow that leaves out what is to be hidden hides it all the same: the store's verdict says it.
+func TestRecordHidesByTheStoresVerdict(t *testing.T) {
+	for name, input := range map[string]struct {
+		fields []string
+		values approval.RedactValues
+	}{"left out": {nil, ""}, "other fields": {[]string{"other"}, ""}, "nothing at all": {nil, approval.RedactNone}} {
+		b := setup(t)
+		b.acts.Policy = verdict{Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: approval.DefaultTimeout,
+			ValidFor: approval.DefaultValidFor, Redact: []string{"amount"}}
+		b.admit()
+		_, err := b.ExecuteActivity(b.acts.Record, activities.RecordInput{
+			ID: "c1", Run: "r1", Call: b.call(), Redact: input.fields, RedactValues: input.values, At: time.Now().UTC(),
+			Outcome: approval.Outcome{ID: "c1", Status: approval.StatusRejected, Digest: b.digest(),
+				Error:    &approval.CallError{Code: approval.CodeRejected, Message: `no: {"amount": 4711}, token Bearer abcdefghijklmnop123456`},
+				Decision: &approval.Settlement{Kind: approval.SettledReject, By: "ana", At: time.Now().UTC()}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.record().View.Error.Message; strings.Contains(got, "4711") || strings.Contains(got, "abcdefghijklmnop") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}

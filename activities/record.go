@@ -212,6 +212,14 @@ func (a *Activities) Record(ctx context.Context, in RecordInput) (RecordResult, 
 	if err := a.mustBeOrdinary(ctx); err != nil {
 		return RecordResult{}, err
 	}
+	// What the store's verdict hides is hidden, whatever the workflow says.
+	switch record, err := a.Store.Call(ctx, in.ID); {
+	case err == nil:
+		in.Redact = append(slices.Clip(record.Verdict.Redact), in.Redact...)
+		in.RedactValues = record.Verdict.RedactValues.And(in.RedactValues)
+	case !errors.Is(err, store.ErrNotFound): // else finishing it says so
+		return RecordResult{}, fmt.Errorf("reading call %s: %w", in.ID, err)
+	}
 	if judged := a.judged(in); judged != nil {
 		out, err := a.finishAs(ctx, in, *judged)
 		return RecordResult{Outcome: out}, err
