@@ -306,8 +306,11 @@ func (s *Server) getCall(c *gin.Context) error {
 func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 	ctx := c.Request.Context()
 	follow := s.follow
-	if r, err := s.o.Store.Call(ctx, id); wait > 0 && err == nil && r.View.Execution == approval.ExecutionCaller {
-		follow = s.followCaller
+	if wait > 0 {
+		r, err := s.o.Store.Call(ctx, id)
+		if err == nil && r.View.Execution == approval.ExecutionCaller {
+			follow = s.followCaller
+		}
 	}
 	o, d, err := follow(ctx, id, wait)
 	if err == nil && wait > 0 {

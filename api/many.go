@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,6 +12,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -131,4 +135,84 @@ func (s *Server) cancelSession(c *gin.Context) error {
 		}
 	}
 	return reply(c, http.StatusAccepted, out)
+}
+
+// maxWaits bounds the calls that one request waits for.
+const maxWaits = 200
+
+// waitCalls answers when one of several calls has ended or changed.
+func (s *Server) waitCalls(c *gin.Context) error {
+	var in rest.WaitRequest
+	if err := decode(c, &in, false); err != nil {
+		return err
+	}
+	if len(in.Calls) == 0 || len(in.Calls) > maxWaits {
+		return invalid("calls: name 1 to %d calls", maxWaits)
+	}
+	for i, w := range in.Calls {
+		if w.ID == "" || approval.CheckID(w.ID) != nil || !readable(w.Revision) {
+			return invalid("calls[%d]: no call can have this ID and revision", i)
+		}
+	}
+	wait := min(in.Wait.Std(), s.o.MaxWait)
+	done, err := s.quotas.hold(principal(c), wait)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := waiting(c.Request.Context(), wait)
+	defer cancel()
+	for pause := watchPause; ; {
+		out := rest.WaitAnswer{Calls: []rest.WaitedCall{}}
+		for _, w := range in.Calls {
+			changed, err := s.changed(c, w)
+			if err != nil {
+				return err
+			}
+			if changed != nil {
+				out.Calls = append(out.Calls, *changed)
+			}
+		}
+		if len(out.Calls) > 0 || wait <= 0 || !retry.Sleep(ctx, pause.Next()) {
+			if wait > 0 {
+				err = s.reauthenticate(c)
+			}
+			return cmp.Or(err, reply(c, http.StatusOK, out))
+		}
+	}
+}
+
+// changed is a call that has ended or has another revision, or nil.
+func (s *Server) changed(c *gin.Context, w rest.WaitCall) (*rest.WaitedCall, error) {
+	ctx := c.Request.Context()
+	if err := s.visible(c, w.ID); errors.Is(err, store.ErrNotFound) {
+		return &rest.WaitedCall{ID: w.ID, Code: approval.CodeNotFound}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	r, err := s.callerRecord(ctx, w.ID)
+	switch {
+	case errors.Is(err, calls.ErrUnknown):
+		return &rest.WaitedCall{ID: w.ID, Code: approval.CodeNotFound}, nil
+	case err != nil:
+		return nil, err
+	case r.View.Status.Ended():
+		o, d, err := s.follow(ctx, w.ID, 0)
+		if err != nil && !errors.Is(err, calls.ErrUnknown) {
+			return nil, err
+		}
+		if o == nil && d != nil && calls.IsOpen(d.Status) {
+			return nil, nil // it is about to close
+		}
+		if o == nil {
+			kept := r.View.Outcome()
+			o = &kept
+		}
+		return &rest.WaitedCall{ID: w.ID, Outcome: o}, s.delivers(ctx, *o)
+	}
+	v := s.shown(r.View)
+	if v.Revision == w.Revision {
+		return nil, nil
+	}
+	return &rest.WaitedCall{ID: w.ID, Call: &v}, nil
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -105,4 +107,51 @@ func (s *Server) index(c *gin.Context) error {
 	}
 	c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte(b.String()))
 	return nil
+}
+
+// maxOwn bounds the tools of one agent.
+const maxOwn = 500
+
+// putOwnTools replaces the list of tools that an agent runs itself.
+func (s *Server) putOwnTools(c *gin.Context) error {
+	agent, err := pathParam(c, "agent")
+	if err != nil {
+		return err
+	}
+	var in rest.OwnTools
+	if err := decode(c, &in, false); err != nil {
+		return err
+	}
+	if err := approval.CheckName("agent", agent); err != nil {
+		return err
+	}
+	if p := principal(c); p.Authenticated() && len(p.Agents) > 0 && !slices.Contains(p.Agents, agent) {
+		return mismatch("The path names an agent that your token is not for.")
+	}
+	if len(in.Tools) > maxOwn {
+		return invalid("tools: at most %d are taken", maxOwn)
+	}
+	callers, err := s.callers()
+	if err != nil {
+		return err
+	}
+	tools := make([]store.OwnTool, len(in.Tools))
+	for i, t := range in.Tools {
+		if err := approval.CheckTool(t.Name); err != nil {
+			return invalid("tools[%d]: %w", i, err)
+		}
+		tools[i] = store.OwnTool(t)
+	}
+	taken, err := callers.OfferOwn(c.Request.Context(), agent, tools)
+	switch {
+	case approval.CodeOf(err) == approval.CodeInvalid:
+		return err
+	case err != nil:
+		return fromStore(err)
+	case len(taken) > 0:
+		return newProblem(http.StatusConflict, rest.CodeToolTaken, fmt.Sprintf(
+			"Workers run tools of these names, so the list was not taken: %s.",
+			approval.Display(strings.Join(taken, ", "), 500)))
+	}
+	return reply(c, http.StatusOK, in)
 }

@@ -186,3 +186,11 @@ func (g *guarded) notReported() approval.Outcome {
 	out.Decision = g.view.Decision
 	return out
 }
+
+// asked answers the query for the call itself, which is not redacted.
+func (g *guarded) asked() (approval.Call, error) {
+	if g.problem != "" {
+		return approval.Call{}, approval.Errorf(approval.CodeInvalid, "the workflow was not started with a call")
+	}
+	return g.call, nil
+}

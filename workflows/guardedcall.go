@@ -101,14 +101,6 @@ func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error
 	return g, workflow.SetQueryHandlerWithOptions(ctx, approval.QueryCall, g.asked, raw)
 }
 
-// asked answers the query for the call itself, which is not redacted.
-func (g *guarded) asked() (approval.Call, error) {
-	if g.problem != "" {
-		return approval.Call{}, approval.Errorf(approval.CodeInvalid, "the workflow was not started with a call")
-	}
-	return g.call, nil
-}
-
 // callID is the workflow's ID, or why a call can't have it and how it is written then.
 func callID(ctx workflow.Context) (string, error) {
 	id := workflow.GetInfo(ctx).WorkflowExecution.ID

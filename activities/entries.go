@@ -1,0 +1,98 @@
+package activities
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/redact"
+	"github.com/pawlhq/pawl/strictjson"
+)
+
+func (in ClaimInput) redactor() *redact.Redactor {
+	return learntRedactor(in.Redact, in.RedactValues, in.Call)
+}
+
+func (in RecordInput) redactor() *redact.Redactor {
+	return learntRedactor(in.Redact, in.RedactValues, in.Call)
+}
+
+func learntRedactor(fields []string, values approval.RedactValues, call approval.Call) *redact.Redactor {
+	r := redact.New(fields, values)
+	r.Args(call.Args)
+	r.Labels(call.Labels)
+	return r
+}
+
+func redactVotes(r *redact.Redactor, votes []approval.Decision) []approval.Decision {
+	var out []approval.Decision // none stays nil: the store keeps what it has
+	for _, v := range votes {
+		if notes := r.Text(v.Notes); notes != v.Notes {
+			v.Notes, v.NotesSalt = notes, "" // with the salt, what is hidden could be guessed
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// shown is votes as views show them.
+func shown(r *redact.Redactor, votes []approval.Decision) []approval.Decision {
+	out := redactVotes(r, votes)
+	for i := range out {
+		out[i] = out[i].Shown()
+	}
+	return out
+}
+
+func redactSettlement(r *redact.Redactor, s *approval.Settlement) *approval.Settlement {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	c.Notes = r.Text(c.Notes)
+	return &c
+}
+
+func decisionEntries(id, run string, votes []approval.Decision) ([]audit.Entry, error) {
+	var entries []audit.Entry
+	for _, v := range votes {
+		e, err := entry(id, "decision/"+v.ID, v.At, audit.Decided{Decision: v, Run: run})
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// entryOutcome readies an outcome for canonical JSON: a result that readers could read differently,
+// or that has no canonical form (a tool may answer anything), goes in as text.
+func entryOutcome(o approval.Outcome) approval.Outcome {
+	if len(o.Result) == 0 {
+		return o
+	}
+	_, err := strictjson.Canonical([]json.RawMessage{o.Result})
+	if err == nil {
+		err = strictjson.Check(o.Result)
+	}
+	if err != nil {
+		if text, err := json.Marshal(string(o.Result)); err == nil {
+			o.Result = text
+		}
+	}
+	return o
+}
+
+func claimEntry(p Permit, id, digest string, by *approval.Settlement, at time.Time) (audit.Entry, error) {
+	return entry(id, "claim", at, audit.Claimed{Digest: digest, Decision: by, Run: p.Run, Queue: p.Queue})
+}
+
+// entry is audit.New, whose error no retry mends.
+func entry(subject, step string, at time.Time, payload audit.Payload) (audit.Entry, error) {
+	e, err := audit.New(subject, step, at, payload)
+	if err != nil {
+		return e, refuse(approval.CodeInternalError, err.Error(), err)
+	}
+	return e, nil
+}
