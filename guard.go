@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/agent"
 	"github.com/pawlhq/pawl/tool"
 )
 
@@ -52,14 +53,29 @@ func Guard[In, Out any](
 	if a == nil {
 		return nil, approval.Errorf(approval.CodeInvalid, "pawl.Guard needs an agent: see Connect")
 	}
+	ask := func(ctx context.Context, _ *tool.Tool, c approval.Call) (approval.Outcome, error) {
+		call, err := a.Start(ctx, c)
+		if err != nil {
+			return approval.Outcome{}, err
+		}
+		return call.Wait(ctx)
+	}
+	return guarded(name, fn, o, &a.causes, a.runtime.Guard, ask)
+}
+
+// guarded makes a tool of fn, which offer takes in, and returns the function that asks first: ask
+// starts a call of the tool and waits for its end.
+func guarded[In, Out any](
+	name string, fn func(context.Context, In) (Out, error), o Tool, causes *agent.Causes,
+	offer func(*tool.Tool) error,
+	ask func(context.Context, *tool.Tool, approval.Call) (approval.Outcome, error),
+) (func(context.Context, In) (Out, error), error) {
 	inner := fn
 	if fn != nil {
 		inner = func(ctx context.Context, in In) (Out, error) {
 			out, err := fn(ctx, in)
-			if err != nil {
-				if c, ok := tool.FromContext(ctx); ok {
-					a.causes.Add(c.CallID, err)
-				}
+			if c, ok := tool.FromContext(ctx); ok && err != nil {
+				causes.Add(c.CallID, err)
 			}
 			return out, err
 		}
@@ -70,7 +86,7 @@ func Guard[In, Out any](
 	if err != nil {
 		return nil, err
 	}
-	if err := a.runtime.Guard(t); err != nil {
+	if err := offer(t); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, in In) (Out, error) {
@@ -83,11 +99,11 @@ func Guard[In, Out any](
 		if err := t.CheckArgs(args); err != nil {
 			return none, err
 		}
-		call, err := a.Start(ctx, aboutOf(ctx).call(name, args))
+		out, err := ask(ctx, t, aboutOf(ctx).call(name, args))
 		if err != nil {
 			return none, err
 		}
-		return Await[Out](ctx, call)
+		return result[Out](out, causes.Of(out))
 	}, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -92,42 +91,7 @@ func GuardHTTP[In, Out any](
 	if a == nil {
 		return nil, approval.Errorf(approval.CodeInvalid, "pawl.GuardHTTP needs an agent: see ConnectHTTP")
 	}
-	var causes agent.Causes
-	inner := fn
-	if fn != nil {
-		inner = func(ctx context.Context, in In) (Out, error) {
-			out, err := fn(ctx, in)
-			if c, ok := tool.FromContext(ctx); ok && err != nil {
-				causes.Add(c.CallID, err)
-			}
-			return out, err
-		}
-	}
-	t, err := tool.New(name, inner, tool.Options{
-		Description: o.Description, Idempotent: o.Idempotent, Timeout: o.Timeout,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := a.offer(t); err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, in In) (Out, error) {
-		var none Out
-		args, err := json.Marshal(in)
-		if err != nil { // its text could quote an argument
-			return none, approval.Errorf(approval.CodeBadArguments,
-				"tool %s: %v can't be written as JSON; nothing was started", name, reflect.TypeFor[In]())
-		}
-		if err := t.CheckArgs(args); err != nil {
-			return none, err
-		}
-		out, err := a.call(ctx, t, aboutOf(ctx).call(name, args))
-		if err != nil {
-			return none, err
-		}
-		return result[Out](out, causes.Of(out))
-	}, nil
+	return guarded(name, fn, o, &agent.Causes{}, a.offer, a.call)
 }
 
 func (a *HTTPAgent) offer(t *tool.Tool) error {
@@ -225,11 +189,6 @@ func said(result json.RawMessage, err error) approval.ReportSignal {
 func (a *HTTPAgent) begin(
 	ctx context.Context, t *tool.Tool, call approval.Call, j *journal,
 ) (b client.Begun, err error) {
-	pending := func(id string, trouble error) error {
-		return &PendingError{
-			ID: id, Tool: t.Name(), Uncertain: id == "", stopped: agent.Stopped(ctx), trouble: trouble,
-		}
-	}
 	pause := retry.Backoff{Most: 5 * time.Second}
 	for b.ID == "" {
 		if b, err = a.client.StartAs(ctx, call, j.Start, held); err != nil {
@@ -237,7 +196,7 @@ func (a *HTTPAgent) begin(
 				return b, final
 			}
 			if !pause.Wait(ctx) {
-				return b, pending("", err)
+				return b, pending(ctx, t, "", err)
 			}
 		}
 	}
@@ -255,7 +214,7 @@ func (a *HTTPAgent) begin(
 			case final:
 				return b, fmt.Errorf("call %s: %w", approval.Display(b.ID, 80), err)
 			case !known && !pause.Wait(ctx):
-				return b, pending(b.ID, err)
+				return b, pending(ctx, t, b.ID, err)
 			case !known:
 				continue
 			}
@@ -263,7 +222,7 @@ func (a *HTTPAgent) begin(
 		changed, err := a.client.WaitChanged(ctx, held, rest.WaitCall{ID: b.ID, Revision: b.Revision})
 		switch {
 		case ctx.Err() != nil, err != nil && !pause.Wait(ctx):
-			return b, pending(b.ID, err)
+			return b, pending(ctx, t, b.ID, err)
 		case err != nil, len(changed) == 0:
 			continue
 		}
@@ -276,6 +235,13 @@ func (a *HTTPAgent) begin(
 		default:
 			return b, fmt.Errorf("%w: %s", ErrUnknownCall, approval.Display(b.ID, 80))
 		}
+	}
+}
+
+// pending says that ctx ended before the call did. Without an ID it may not have been started.
+func pending(ctx context.Context, t *tool.Tool, id string, trouble error) error {
+	return &PendingError{
+		ID: id, Tool: t.Name(), Uncertain: id == "", stopped: agent.Stopped(ctx), trouble: trouble,
 	}
 }
 
@@ -354,9 +320,7 @@ func (a *HTTPAgent) report(ctx context.Context, t *tool.Tool, j *journal) (appro
 			o.ID, o.Tool, o.Digest = j.Call, t.Name(), j.Digest
 			return o, nil
 		case sending.Err() != nil || !pause.Wait(sending):
-			return approval.Outcome{}, &PendingError{
-				ID: j.Call, Tool: t.Name(), stopped: agent.Stopped(ctx), trouble: err,
-			}
+			return approval.Outcome{}, pending(ctx, t, j.Call, err)
 		}
 	}
 }
@@ -368,13 +332,11 @@ func (a *HTTPAgent) followKey(
 	call.Execution = approval.ExecutionCaller
 	v, _, err := a.client.Start(ctx, call, 0)
 	if err != nil {
-		return approval.Outcome{}, cmp.Or(startError(t, err), error(&PendingError{
-			Tool: t.Name(), Uncertain: true, stopped: agent.Stopped(ctx), trouble: err,
-		}))
+		return approval.Outcome{}, cmp.Or(startError(t, err), pending(ctx, t, "", err))
 	}
 	id := v.ID
 	if v, err = a.client.Wait(ctx, id); err != nil {
-		return approval.Outcome{}, &PendingError{ID: id, Tool: t.Name(), stopped: agent.Stopped(ctx), trouble: err}
+		return approval.Outcome{}, pending(ctx, t, id, err)
 	}
 	if v.Lost() {
 		return approval.Outcome{}, &GoneError{ID: id, How: v.Error.Message}

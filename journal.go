@@ -1,6 +1,7 @@
 package pawl
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/osfile"
@@ -84,10 +86,10 @@ func (j *journal) read() error {
 	if err != nil {
 		return err
 	}
-	lines := splitLines(doc)
-	for i := len(lines) - 1; i >= 0; i-- {
+	for _, line := range slices.Backward(slices.Collect(bytes.Lines(doc))) {
 		var last journal
-		if json.Unmarshal(lines[i], &last) == nil && last.Start != "" {
+		whole := bytes.HasSuffix(line, []byte("\n")) // else it was cut short
+		if whole && json.Unmarshal(line, &last) == nil && last.Start != "" {
 			last.file, last.path = j.file, j.path
 			*j = last
 			return nil
@@ -98,21 +100,6 @@ func (j *journal) read() error {
 		return err
 	}
 	return osfile.SyncDir(filepath.Dir(j.path))
-}
-
-func splitLines(doc []byte) (lines [][]byte) {
-	for len(doc) > 0 {
-		end := 0
-		for end < len(doc) && doc[end] != '\n' {
-			end++
-		}
-		if end < len(doc) { // a line without its end was cut short
-			lines = append(lines, doc[:end])
-			end++
-		}
-		doc = doc[end:]
-	}
-	return lines
 }
 
 // write adds a line, which is on the disk when it returns.

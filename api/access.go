@@ -149,23 +149,13 @@ func notPermitted(p auth.Principal, a access) string {
 	if a.proved && !p.Authenticated() {
 		return "This API authenticates nobody, so nobody may do this here: start it with --auth tokens."
 	}
-	var may []string
-	for _, role := range rest.Roles {
-		if a.of(role) != nothing {
-			may = append(may, string(role))
-		}
-	}
+	may := slices.DeleteFunc(slices.Clone(rest.Roles), func(r rest.Role) bool { return a.of(r) == nothing })
+	needed := strings.ReplaceAll(approval.List(may), ", ", " or ")
 	if len(p.Roles) == 0 {
-		return fmt.Sprintf("You are authenticated but have no role here; this needs the role %s.",
-			strings.Join(may, " or "))
+		return fmt.Sprintf("You are authenticated but have no role here; this needs the role %s.", needed)
 	}
-	var has []string
-	for _, role := range p.Roles {
-		has = append(has, string(role))
-	}
-	slices.Sort(has)
-	return fmt.Sprintf("This needs the role %s; you have %s.",
-		strings.Join(may, " or "), strings.Join(has, ", "))
+	has := slices.Sorted(slices.Values(p.Roles))
+	return fmt.Sprintf("This needs the role %s; you have %s.", needed, approval.List(has))
 }
 
 // visible fails with store.ErrNotFound unless the principal may know of the call: somebody else's

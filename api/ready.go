@@ -61,8 +61,7 @@ func (s *Server) readiness() []health.Check {
 		},
 		{
 			Name: "namespace", Needs: "temporal", Look: func(ctx context.Context) error {
-				return health.Namespace(ctx,
-					t.WorkflowService(), namespace)
+				return health.Namespace(ctx, t.WorkflowService(), namespace)
 			},
 			Missing: fmt.Sprintf("The namespace %q can't be found in Temporal: "+
 				"'pawl setup' creates it, TEMPORAL_NAMESPACE names another.", shown),
@@ -72,8 +71,7 @@ func (s *Server) readiness() []health.Check {
 		{
 			Name: "search_attributes", Needs: "namespace", Optional: true,
 			Look: func(ctx context.Context) error {
-				return health.SearchAttributes(ctx,
-					t.OperatorService(), namespace)
+				return health.SearchAttributes(ctx, t.OperatorService(), namespace)
 			},
 			Advice: fmt.Sprintf("The search attributes %s, %s and %s can't be found in the namespace: "+
 				"'pawl setup' adds them. Only lists in Temporal's own UI need them.",

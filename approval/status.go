@@ -34,12 +34,7 @@ var Statuses = []Status{
 
 // Ended reports whether the status is final.
 func (s Status) Ended() bool {
-	switch s {
-	case StatusExecuted, StatusRejected, StatusExpired, StatusBlocked,
-		StatusFailed, StatusOutcomeUnknown, StatusCancelled:
-		return true
-	}
-	return false
+	return s.NeedsPermit() || s.Denied()
 }
 
 // NeedsPermit reports whether a call may end this way only after its permit was taken: the tool

@@ -105,7 +105,7 @@ func (s *Signer) use(key sign.Key) {
 
 // load takes the file's key into use.
 func (s *Signer) load(ctx context.Context) error {
-	key, _, err := loadKeyFile(s.o.File)
+	key, err := loadKeyFile(s.o.File)
 	if err != nil {
 		return fmt.Errorf("signing key: %w", err)
 	}
@@ -290,27 +290,26 @@ func writeKeyFile(path string, k sign.Key) (beside string, err error) {
 
 // loadKeyFile reads the key, or makes one if the file is not there. Of several processes that do so
 // at once, all get the one that is there in the end.
-func loadKeyFile(path string) (k sign.Key, made bool, err error) {
+func loadKeyFile(path string) (k sign.Key, err error) {
 	if k, err = readKeyFile(path); !errors.Is(err, fs.ErrNotExist) {
-		return k, false, err
+		return k, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return sign.Key{}, false, err
+		return sign.Key{}, err
 	}
 	if k, err = sign.NewKey(); err != nil {
-		return sign.Key{}, false, err
+		return sign.Key{}, err
 	}
 	beside, err := writeKeyFile(path, k)
 	if err != nil {
-		return sign.Key{}, false, err
+		return sign.Key{}, err
 	}
 	// A link, unlike a rename, never takes the place of another's key.
 	if err = os.Link(beside, path); errors.Is(err, fs.ErrExist) {
 		err = nil
 	}
 	if err = errors.Join(err, os.Remove(beside), osfile.SyncDir(filepath.Dir(path))); err != nil {
-		return sign.Key{}, false, err
+		return sign.Key{}, err
 	}
-	there, err := readKeyFile(path)
-	return there, err == nil && there.ID() == k.ID(), err
+	return readKeyFile(path)
 }

@@ -183,8 +183,7 @@ func (r *Refusal) Error() string { return r.Message }
 
 // Refused returns the refusal in err's chain, or nil.
 func Refused(err error) *Refusal {
-	var r *Refusal
-	errors.As(err, &r)
+	r, _ := errors.AsType[*Refusal](err)
 	return r
 }
 

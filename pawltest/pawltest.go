@@ -78,7 +78,7 @@ func New(t TB, o pawl.Options) *Fake {
 		t: t, script: map[string]func(approval.Call) Answer{}, refuse: map[string]string{},
 		tools: map[string]approval.ToolSpec{}, calls: map[string]*call{}, served: make(chan struct{}),
 	}
-	agent, err := pawl.New(temporal{fake: f}, o)
+	agent, err := pawl.New(temporal{Fake: f}, o)
 	if err != nil {
 		panic(fmt.Sprintf("pawltest: %v", err))
 	}

@@ -23,13 +23,12 @@ const maxAttempts = 3
 // as it is, and never as a client.
 type temporal struct {
 	client.Client
-	fake *Fake
+	*Fake
 }
 
 var _ agent.Backend = temporal{}
 
-func (t temporal) Start(_ context.Context, s calls.Start) (string, error) {
-	f := t.fake
+func (f temporal) Start(_ context.Context, s calls.Start) (string, error) {
 	f.mu.Lock()
 	first := f.calls[s.ID]
 	if first != nil {
@@ -177,8 +176,7 @@ func failed(status approval.Status, code, text string) approval.Outcome {
 	return approval.Outcome{Status: status, Error: &approval.CallError{Code: code, Message: text}}
 }
 
-func (t temporal) End(ctx context.Context, id, _ string, wait bool) (approval.Outcome, error) {
-	f := t.fake
+func (f temporal) End(ctx context.Context, id, _ string, wait bool) (approval.Outcome, error) {
 	f.mu.Lock()
 	c := f.calls[id]
 	f.mu.Unlock()
@@ -200,8 +198,7 @@ func (t temporal) End(ctx context.Context, id, _ string, wait bool) (approval.Ou
 	return c.Outcome, nil
 }
 
-func (t temporal) Sweep(_ context.Context, ids []string) (ended, missing []string, err error) {
-	f := t.fake
+func (f temporal) Sweep(_ context.Context, ids []string) (ended, missing []string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range ids {
@@ -215,8 +212,7 @@ func (t temporal) Sweep(_ context.Context, ids []string) (ended, missing []strin
 	return ended, missing, nil
 }
 
-func (t temporal) State(_ context.Context, id string) (approval.State, error) {
-	f := t.fake
+func (f temporal) State(_ context.Context, id string) (approval.State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.calls[id]
@@ -245,8 +241,7 @@ func (t temporal) State(_ context.Context, id string) (approval.State, error) {
 }
 
 // Cancel withdraws a call that is held.
-func (t temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) error {
-	f := t.fake
+func (f temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.calls[id]
@@ -265,8 +260,7 @@ func (t temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) 
 	return nil
 }
 
-func (t temporal) Publish(_ context.Context, p approval.Publication) (approval.Published, error) {
-	f := t.fake
+func (f temporal) Publish(_ context.Context, p approval.Publication) (approval.Published, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var done approval.Published
@@ -284,10 +278,9 @@ func (t temporal) Publish(_ context.Context, p approval.Publication) (approval.P
 	return done, nil
 }
 
-func (t temporal) Polled(context.Context) (bool, string, error) { return true, "", nil }
+func (f temporal) Polled(context.Context) (bool, string, error) { return true, "", nil }
 
-func (t temporal) Serve(_ context.Context, o agent.ServeOptions) (func(), error) {
-	f := t.fake
+func (f temporal) Serve(_ context.Context, o agent.ServeOptions) (func(), error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.serves == nil {
@@ -309,4 +302,4 @@ func (t temporal) Serve(_ context.Context, o agent.ServeOptions) (func(), error)
 	}, nil
 }
 
-func (t temporal) Close() {}
+func (f temporal) Close() {}

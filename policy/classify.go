@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"slices"
@@ -137,10 +138,7 @@ func dangerousOf(words []string) string {
 	lists, last := wordLists(), len(words)-1
 	looks, reports := lists["looks"][words[0]], lists["reports"][words[last]]
 	for i, w := range words {
-		verb := w
-		if glued := verbOf(w); glued != "" {
-			verb = glued
-		}
+		verb := cmp.Or(verbOf(w), w)
 		if lists["anywhere"][verb] || lists["acts"][verb] && !looks ||
 			lists["makes"][w] && !looks && !reports || lists["housekeeping"][w] && !(reports && last > i+1) {
 			return w

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -67,7 +68,7 @@ func (r *reader) pattern(v yamlfile.Value) *pattern {
 	if err != nil {
 		what, hint := "can't be read", re2
 		if e, ok := errors.AsType[*syntax.Error](err); ok {
-			what, hint = e.Code.String()+": "+approval.Display(e.Expr, 80), mendRegex(e.Code)
+			what, hint = e.Code.String()+": "+approval.Display(e.Expr, 80), cmp.Or(regexHints[e.Code], re2)
 		}
 		v.Problem("the regular expression is not valid: "+what, hint)
 		return nil
@@ -98,31 +99,24 @@ func (r *reader) pattern(v yamlfile.Value) *pattern {
 	return made
 }
 
-// mendRegex says what an expression with an error needs.
-func mendRegex(code syntax.ErrorCode) string {
-	switch code {
-	case syntax.ErrMissingParen:
-		return `close it with ), or write \( for the character itself`
-	case syntax.ErrUnexpectedParen:
-		return `open it with ( before, or write \) for the character itself`
-	case syntax.ErrMissingBracket:
-		return `close it with ], or write \[ for the character itself`
-	case syntax.ErrMissingRepeatArgument:
-		return `put before it what is to be repeated (.* is any text), or a \ for the character itself`
-	case syntax.ErrInvalidRepeatOp:
-		return "write one of them, or put what is repeated in ( )"
-	case syntax.ErrInvalidRepeatSize:
-		return "repeat at most 1,000 times, also what repetitions inside each other come to, " +
-			"and write the smaller number first"
-	case syntax.ErrInvalidCharRange:
-		return `write the smaller character first, or \- for the character itself, ` +
-			`or name a class that RE2 knows: [[:alpha:]]`
-	case syntax.ErrTrailingBackslash:
-		return `write \\ for the character itself`
-	case syntax.ErrInvalidPerlOp, syntax.ErrInvalidNamedCapture, syntax.ErrInvalidEscape:
-		return re2 + ", without look-ahead, look-behind and back-references"
-	}
-	return re2
+const noPerl = re2 + ", without look-ahead, look-behind and back-references"
+
+// regexHints say what an expression with an error needs; where they don't, it is re2.
+var regexHints = map[syntax.ErrorCode]string{
+	syntax.ErrMissingParen:    `close it with ), or write \( for the character itself`,
+	syntax.ErrUnexpectedParen: `open it with ( before, or write \) for the character itself`,
+	syntax.ErrMissingBracket:  `close it with ], or write \[ for the character itself`,
+	syntax.ErrMissingRepeatArgument: `put before it what is to be repeated (.* is any text), ` +
+		`or a \ for the character itself`,
+	syntax.ErrInvalidRepeatOp: "write one of them, or put what is repeated in ( )",
+	syntax.ErrInvalidRepeatSize: "repeat at most 1,000 times, also what repetitions inside each other come to, " +
+		"and write the smaller number first",
+	syntax.ErrInvalidCharRange: `write the smaller character first, or \- for the character itself, ` +
+		`or name a class that RE2 knows: [[:alpha:]]`,
+	syntax.ErrTrailingBackslash:   `write \\ for the character itself`,
+	syntax.ErrInvalidPerlOp:       noPerl,
+	syntax.ErrInvalidNamedCapture: noPerl,
+	syntax.ErrInvalidEscape:       noPerl,
 }
 
 // estimateSize is about how many instructions an expression compiles to.

@@ -115,8 +115,7 @@ func (got *reading) shown(r *Redactor, s string) string {
 	if got.whole {
 		return Mark
 	}
-	var named, repeats cover
-	named = slices.Clone(got.named)
+	named, repeats := slices.Clone(got.named), cover(nil)
 	learnt := &repeats
 	if got.wide {
 		learnt = &named

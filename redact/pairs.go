@@ -47,16 +47,13 @@ func (r *Redactor) covered(list []any) map[int]bool {
 	if len(list) < 2 || r.names.empty() {
 		return nil
 	}
-	var out map[int]bool
+	out := map[int]bool{}
 	for i, e := range list[:len(list)-1] {
 		name, ok := e.(string)
 		if !ok {
 			continue
 		}
 		if next, isText := list[i+1].(string); r.namesNext(name, i, len(list), next, isText) {
-			if out == nil {
-				out = map[int]bool{}
-			}
 			out[i+1] = true
 		}
 	}
@@ -77,8 +74,7 @@ func (r *Redactor) curlUser(list []any) map[int]bool {
 	if !r.values {
 		return nil
 	}
-	var out map[int]bool
-	isCurl := false
+	out, isCurl := map[int]bool{}, false
 	for i, e := range list {
 		word, ok := e.(string)
 		switch {
@@ -86,9 +82,6 @@ func (r *Redactor) curlUser(list []any) map[int]bool {
 		case !isCurl:
 			isCurl = strings.TrimSuffix(strings.ToLower(path.Base(word)), ".exe") == "curl"
 		case i+1 < len(list) && curlFlag.MatchString(word):
-			if out == nil {
-				out = map[int]bool{}
-			}
 			out[i+1] = true
 		}
 	}

@@ -79,13 +79,11 @@ func (d *deriver) visit(t reflect.Type, at string) error {
 			return fmt.Errorf("%s: a map's key must be a string, not %v", at, t.Key())
 		}
 		return d.visit(t.Elem(), at+"[]")
-	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Uint8 {
+	case reflect.Slice, reflect.Array:
+		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
 			d.forms[t] = &jsonschema.Schema{Types: []string{"null", "string"}, ContentEncoding: "base64"}
 			return nil
 		}
-		return d.visit(t.Elem(), at+"[]")
-	case reflect.Array:
 		return d.visit(t.Elem(), at+"[]")
 	case reflect.Interface:
 		if t.NumMethod() > 0 {

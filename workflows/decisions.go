@@ -272,12 +272,7 @@ type answers struct {
 }
 
 func (a *answers) has(id string) bool {
-	for _, x := range a.list {
-		if x.DecisionID == id {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.list, func(x approval.Answer) bool { return x.DecisionID == id })
 }
 
 func (a *answers) add(x approval.Answer) {

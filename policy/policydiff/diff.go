@@ -130,10 +130,7 @@ var kinds = []approval.VerdictKind{approval.VerdictAllow, approval.VerdictRequir
 var nothing approval.Requirement
 
 func risk(r approval.Risk) string {
-	if r == "" {
-		return "none"
-	}
-	return string(r)
+	return cmp.Or(string(r), "none")
 }
 
 // Given goes through cases that are at hand.

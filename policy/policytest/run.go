@@ -211,12 +211,7 @@ func sameNames(a, b []string) bool {
 
 func list(names []string) string { return orNone(strings.Join(names, ", ")) }
 
-func orNone(s string) string {
-	if s == "" {
-		return none
-	}
-	return s
-}
+func orNone(s string) string { return cmp.Or(s, none) }
 
 // T is what Check needs of a *testing.T.
 type T interface {
