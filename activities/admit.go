@@ -160,11 +160,7 @@ func (a *Activities) judge(
 	admission := store.AdmitParams{Verdict: verdict, Run: in.Run, Policy: version, Alike: alike}
 	switch {
 	case code != "":
-		view.End(approval.Outcome{
-			Status:   approval.StatusBlocked,
-			Error:    &approval.CallError{Code: code, Message: r.Text(message)},
-			Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
-		}, now)
+		view.End(blocked(code, r.Text(message), now), now)
 	case verdict.Kind == approval.VerdictAllow:
 		view.Status = approval.StatusExecuting
 		view.Decision = &approval.Settlement{Kind: approval.SettledAllow, By: "policy", At: now}
@@ -204,6 +200,14 @@ func admitted(
 		return entry(in.ID, "admit", now, audit.Blocked{Call: &view, Verdict: &verdict, Run: in.Run})
 	}
 	return entry(in.ID, "admit", now, audit.Requested{Call: view, Verdict: verdict, Run: in.Run})
+}
+
+// blocked is the end of a call that may not run.
+func blocked(code, message string, at time.Time) approval.Outcome {
+	return approval.Outcome{
+		Status: approval.StatusBlocked, Error: &approval.CallError{Code: code, Message: message},
+		Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: at},
+	}
 }
 
 // blocks returns the code and message of what stops the call before any person is asked, or an
@@ -267,11 +271,7 @@ func (a *Activities) readmit(
 			return record, fmt.Errorf("recording conflict of call %s: %w", in.ID, err)
 		}
 		view, _ := redactedView(in, record.Verdict)
-		view.End(approval.Outcome{
-			Status:   approval.StatusBlocked,
-			Error:    &approval.CallError{Code: approval.CodeConflict, Message: message},
-			Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
-		}, now)
+		view.End(blocked(approval.CodeConflict, message, now), now)
 		return store.Record{View: view, Verdict: record.Verdict}, nil
 	}
 	if record.View.Status.Ended() {
@@ -293,8 +293,7 @@ func (a *Activities) readmit(
 	if err != nil {
 		return record, err
 	}
-	record, err = a.Store.Call(ctx, in.ID)
-	return record, err
+	return a.Store.Call(ctx, in.ID)
 }
 
 // sameCall compares what the store holds of a call with the call asked for. What can't be compared

@@ -327,11 +327,8 @@ func (a *Activities) blockStart(
 ) (store.Record, error) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	in := a.ending(record, call, now)
-	in.Outcome = approval.Outcome{
-		Status: approval.StatusBlocked, Digest: record.View.Digest,
-		Error:    &approval.CallError{Code: code, Message: why + "; nothing ran"},
-		Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
-	}
+	in.Outcome = blocked(code, why+"; nothing ran", now)
+	in.Outcome.Digest = record.View.Digest
 	ended, _, err := a.end(ctx, in)
 	if errors.Is(err, store.ErrStarted) {
 		return a.useStart(ctx, in.ID, record.View.Digest, start, false)

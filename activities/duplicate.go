@@ -46,14 +46,10 @@ func endedDuplicate(
 ) (store.AdmitParams, error) {
 	view := a.View
 	view.Deadline, view.Requirement = nil, nil
-	view.End(approval.Outcome{
-		Status: approval.StatusBlocked,
-		Error: &approval.CallError{Code: approval.CodeDuplicate,
-			Message: fmt.Sprintf("the identical call %s already waits for people; this one does not run: "+
-				"use that one's outcome", approval.Display(held.ID, 200))},
-		Decision:    &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: now},
-		DuplicateOf: held.ID,
-	}, now)
+	end := blocked(approval.CodeDuplicate, fmt.Sprintf("the identical call %s already waits for people; "+
+		"this one does not run: use that one's outcome", approval.Display(held.ID, 200)), now)
+	end.DuplicateOf = held.ID
+	view.End(end, now)
 	e, err := admitted(in, view, a.Verdict, now)
 	return store.AdmitParams{View: view, Verdict: a.Verdict, Run: in.Run, Entries: []audit.Entry{e}}, err
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,12 +117,9 @@ func (s *Server) hostAllowed(r *http.Request) bool {
 	if a, err := netip.ParseAddr(name); own && err == nil && a.Zone() == "" && a.Unmap().IsLoopback() {
 		return true
 	}
-	for _, allowed := range s.o.Hosts {
-		if strings.EqualFold(allowed, r.Host) || own && strings.EqualFold(allowed, name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.o.Hosts, func(allowed string) bool {
+		return strings.EqualFold(allowed, r.Host) || own && strings.EqualFold(allowed, name)
+	})
 }
 
 func localPort(r *http.Request) string {

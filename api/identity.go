@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 
@@ -17,14 +18,12 @@ func identify(call *approval.Call, p auth.Principal) error {
 		call.Requester, call.Owner = p.Subject, ""
 		return nil
 	}
-	for _, err := range []error{
+	if err := cmp.Or(
 		claims("the field requester", call.Requester, p.Subject),
 		claims("the field owner", call.Owner, p.Owner),
 		claims("the field team", call.Team, p.Team),
-	} {
-		if err != nil {
-			return err
-		}
+	); err != nil {
+		return err
 	}
 	call.Requester, call.Owner, call.Team = p.Subject, p.Owner, p.Team
 	switch {

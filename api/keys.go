@@ -66,26 +66,13 @@ func (s *Server) rotateKey(c *gin.Context) error {
 func (s *Server) endKey(revoke bool) handler {
 	return func(c *gin.Context) error {
 		const unknownKey = "No signing key has this ID."
-		id, err := idParam(c)
-		if err != nil {
-			return unknown(unknownKey)
-		}
-		var none struct{}
-		if err := decode(c, &none, true); err != nil {
-			return err
-		}
-		ctx, by := c.Request.Context(), principal(c).Subject
-		k, changed, err := s.o.Store.EndKey(ctx,
-			store.EndKeyParams{ID: id, By: by, Revoke: revoke, At: time.Now()})
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			return unknown(unknownKey)
-		case err != nil:
-			return fromStore(err)
-		}
-		if changed {
-			s.o.Logger.InfoContext(ctx, "signing key ended", "key", k.ID, "revoked", revoke, "by", by)
-		}
-		return reply(c, http.StatusOK, k)
+		return ended(c, unknownKey, func(ctx context.Context, id, by string) (any, error) {
+			k, changed, err := s.o.Store.EndKey(ctx,
+				store.EndKeyParams{ID: id, By: by, Revoke: revoke, At: time.Now()})
+			if changed {
+				s.o.Logger.InfoContext(ctx, "signing key ended", "key", k.ID, "revoked", revoke, "by", by)
+			}
+			return k, err
+		})
 	}
 }

@@ -33,10 +33,8 @@ func (e Exposure) Check() error {
 		return errors.New("api: either this API ends " +
 			"TLS or a proxy in front of it does: give a certificate or proxies")
 	}
-	for _, p := range e.Proxies {
-		if !p.IsValid() {
-			return errors.New("api: a proxy's address is not valid")
-		}
+	if slices.ContainsFunc(e.Proxies, func(p netip.Prefix) bool { return !p.IsValid() }) {
+		return errors.New("api: a proxy's address is not valid")
 	}
 	if e.CertFile == "" {
 		return nil

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -31,10 +32,7 @@ func withParams(h handler, names []string) handler {
 		for name, vs := range values {
 			switch {
 			case !slices.Contains(names, name):
-				known := "none"
-				if len(names) > 0 {
-					known = strings.Join(names, ", ")
-				}
+				known := cmp.Or(strings.Join(names, ", "), "none")
 				return invalid("unknown parameter %q; known here: %s", approval.Display(name, 80), known)
 			case len(vs) > 1:
 				return invalid("the parameter %s is given %d times", name, len(vs))

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -31,27 +32,35 @@ func (s *Server) newToken(c *gin.Context) error {
 
 // revokeToken answers once nobody can use the token any more, also if it was revoked before.
 func (s *Server) revokeToken(c *gin.Context) error {
+	const unknownToken = "No token has this ID."
+	return ended(c, unknownToken, func(ctx context.Context, id, by string) (any, error) {
+		t, changed, err := s.o.Store.RevokeToken(ctx, store.RevokeParams{ID: id, By: by, At: time.Now()})
+		if changed {
+			s.o.Logger.InfoContext(ctx, "token revoked", "token", t.ID, "subject", t.Subject, "by", t.RevokedBy)
+		}
+		return t.Token, err
+	})
+}
+
+// ended lets end make an end of what the path's ID names, and answers with it. missing is what there is
+// to say where nothing has that ID.
+func ended(
+	c *gin.Context, missing string, end func(ctx context.Context, id, by string) (any, error),
+) error {
 	id, err := idParam(c)
 	if err != nil {
-		return unknown(unknownToken)
+		return unknown(missing)
 	}
 	var none struct{}
 	if err := decode(c, &none, true); err != nil {
 		return err
 	}
-	ctx := c.Request.Context()
-	t, changed, err := s.o.Store.RevokeToken(ctx,
-		store.RevokeParams{ID: id, By: principal(c).Subject, At: time.Now()})
+	what, err := end(c.Request.Context(), id, principal(c).Subject)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return unknown(unknownToken)
+		return unknown(missing)
 	case err != nil:
 		return fromStore(err)
 	}
-	if changed {
-		s.o.Logger.InfoContext(ctx, "token revoked", "token", t.ID, "subject", t.Subject, "by", t.RevokedBy)
-	}
-	return reply(c, http.StatusOK, t.Token)
+	return reply(c, http.StatusOK, what)
 }
-
-const unknownToken = "No token has this ID."

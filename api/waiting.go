@@ -314,11 +314,7 @@ func (l *lookup) result() *rest.Waiting {
 		}
 		w.For = "the approval to be recorded, then the permit to run the tool " + tool
 		if r := l.record; r != nil && v.Decision != nil {
-			good := r.Verdict.ValidFor
-			if good <= 0 {
-				good = approval.DefaultValidFor
-			}
-			until := v.Decision.At.Add(good.Std())
+			until := v.Decision.At.Add(r.Verdict.GoodFor(v.Execution))
 			w.Until = &until
 		}
 	case approval.StatusExecuting:

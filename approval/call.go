@@ -85,10 +85,7 @@ func (c *Call) Normalize() {
 
 // Validate checks everything that can be known without a tool or a policy.
 func (c Call) Validate() error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	if err := c.checkVisible(); err != nil {
+	if err := cmp.Or(c.check(), c.checkVisible()); err != nil {
 		return err
 	}
 	labels, err := json.Marshal(c.Labels)
@@ -141,14 +138,10 @@ func (c Call) check() error {
 		return Errorf(CodeInvalid, "labels: %d given; at most %d are taken", len(c.Labels), maxLabels)
 	}
 	for _, k := range strictjson.SortedKeys(c.Labels) {
-		v := c.Labels[k]
 		if k == "" {
 			return Errorf(CodeInvalid, "labels: a label has no name")
 		}
-		if err := checkText("labels: name", k, maxName, false); err != nil {
-			return err
-		}
-		if err := checkText("labels: value", v, maxName, false); err != nil {
+		if err := cmp.Or(CheckName("labels: name", k), CheckName("labels: value", c.Labels[k])); err != nil {
 			return err
 		}
 	}

@@ -157,14 +157,9 @@ func (e Entry) covered() ([]byte, error) {
 
 // plain reports whether the entry's texts are the same in JSON.
 func (e Entry) plain() bool {
-	for _, s := range []string{e.Subject, e.Step, string(e.Kind)} {
-		for i := range len(s) {
-			if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-				return false
-			}
-		}
-	}
-	return true
+	return !strings.ContainsFunc(e.Subject+e.Step+string(e.Kind), func(c rune) bool {
+		return c < ' ' || c > '~' || c == '"' || c == '\\'
+	})
 }
 
 // Stored is an entry as it was read from a store. If it does not fit its hashes, because somebody

@@ -3,6 +3,7 @@
 package auth
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -44,10 +45,7 @@ const (
 // Check refuses a principal that could pass for something else. The error's code is
 // approval.CodeInvalid.
 func (p Principal) Check() error {
-	if err := CheckPerson("subject", p.Subject); err != nil {
-		return err
-	}
-	if err := CheckPerson("owner", p.Owner); err != nil {
+	if err := cmp.Or(CheckPerson("subject", p.Subject), CheckPerson("owner", p.Owner)); err != nil {
 		return err
 	}
 	switch p.Kind {

@@ -322,12 +322,9 @@ func (c *condition) holds(in *input, exactly bool) (held bool, problem string) {
 // misspelt are the keys and labels of a call that differ from a field of the condition in case only,
 // and that field for each.
 func (c *condition) misspelt(in *input) map[string]string {
-	var names map[string]string
+	names := map[string]string{}
 	note := func(key, folded string) {
 		if name, ok := c.folded[folded]; ok && name != key && !c.names[key] {
-			if names == nil {
-				names = map[string]string{}
-			}
 			names[key] = name
 		}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -90,9 +91,7 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 	if signed && v.Requirement != nil {
 		v.Requirement.Decisions = approval.DecisionsSigned
 	}
-	if v.ValidFor == 0 {
-		v.ValidFor = v.Executor(*in.call).ValidFor()
-	}
+	v.ValidFor = cmp.Or(v.ValidFor, v.Executor(*in.call).ValidFor())
 	return v
 }
 
@@ -106,10 +105,7 @@ func addCallDemands(v *approval.Verdict, c *approval.Call) {
 		v.Timeout = 0
 		return
 	}
-	if v.Timeout == 0 {
-		v.Timeout = approval.DefaultTimeout
-	}
-	v.Timeout = approval.Shorter(v.Timeout, c.Timeout)
+	v.Timeout = approval.Shorter(cmp.Or(v.Timeout, approval.DefaultTimeout), c.Timeout)
 }
 
 const asksApproval = "the call asks for approval"
@@ -214,8 +210,7 @@ func (j *judging) judge(r *rule) (held bool) {
 }
 
 // holds says why the rule does not hold for a call that match takes, or what keeps that from being
-// told.
-// Both are empty where it holds; why is what its conditions do not tell then.
+// told. Both are empty where it holds; why is what its conditions do not tell then.
 func (r *rule) holds(in *input) (whyNot, why, problem string) {
 	for i := range r.fields {
 		held, say, problem := r.fields[i].holds(in, r.absent)

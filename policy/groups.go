@@ -27,8 +27,7 @@ type groupUse struct {
 func (r *reader) readGroups(v yamlfile.Value) {
 	r.layer.groups = v.Present()
 	for _, e := range v.Mapping().Entries() {
-		if message := nameProblem(e.Name); message != "" {
-			e.Key.Problem("the group's name "+message, "write it as rules name it")
+		if badName(e.Key, "the group's name", e.Name, "write it as rules name it") {
 			continue
 		}
 		if first, taken := r.groups[e.Name]; taken {

@@ -135,8 +135,7 @@ func (r *reader) layerName(m *yamlfile.Mapping) string {
 	if !ok {
 		return ""
 	}
-	if message := nameProblem(name); message != "" {
-		from.Problem("the layer's name "+message, `give it another with "layer: NAME"`)
+	if badName(from, "the layer's name", name, `give it another with "layer: NAME"`) {
 		return ""
 	}
 	if first, taken := r.names[name]; taken {
@@ -148,17 +147,21 @@ func (r *reader) layerName(m *yamlfile.Mapping) string {
 	return name
 }
 
-// nameProblem says what keeps a word from being a name, or nothing.
-func nameProblem(name string) string {
+// badName notes what keeps a word, which what calls "the layer's name", from being a name.
+func badName(v yamlfile.Value, what, name, hint string) bool {
+	problem := ""
 	switch {
 	case strings.TrimSpace(name) != name || name == "":
-		return "is empty, or begins or ends with a space"
+		problem = "is empty, or begins or ends with a space"
 	case len(name) > maxFieldName:
-		return fmt.Sprintf("is longer than %d bytes", maxFieldName)
+		problem = fmt.Sprintf("is longer than %d bytes", maxFieldName)
 	case approval.Display(name, 0) != name:
-		return "holds characters that can't be seen"
+		problem = "holds characters that can't be seen"
+	default:
+		return false
 	}
-	return ""
+	v.Problem(what+" "+problem, hint)
+	return true
 }
 
 func appliesTo(v yamlfile.Value) *matcher {

@@ -131,8 +131,7 @@ func readMatcher(m *yamlfile.Mapping, tools, tightens bool) *matcher {
 			field.Problem("labels names no label", `write "labels: {name: value}", or remove it`)
 		}
 		for _, e := range entries {
-			if message := nameProblem(e.Name); message != "" {
-				e.Key.Problem("the label's name "+message, "write it as calls have it")
+			if badName(e.Key, "the label's name", e.Name, "write it as calls have it") {
 				continue
 			}
 			out.labels = append(out.labels, labelMatcher{e.Name, readGlobs(e.Value)})
@@ -149,15 +148,10 @@ func readGlobs(v yamlfile.Value) globs {
 	var out globs
 	for _, e := range oneOrMore(v) {
 		name, ok := e.Text()
-		if !ok {
-			continue
+		const hint = "write it as calls have it; * stands for any run of characters, ? for one"
+		if ok && !badName(e, "the name", name, hint) {
+			out = append(out, glob(name))
 		}
-		if message := nameProblem(name); message != "" {
-			e.Problem("the name "+message,
-				"write it as calls have it; * stands for any run of characters, ? for one")
-			continue
-		}
-		out = append(out, glob(name))
 	}
 	return out
 }

@@ -148,15 +148,6 @@ func (s *Set) Sources() []File {
 	return files
 }
 
-// Layers returns the layers' names, in the order of Sources.
-func (s *Set) Layers() []string {
-	names := make([]string, len(s.layers))
-	for i, l := range s.layers {
-		names[i] = l.name
-	}
-	return names
-}
-
 // AllowsByArguments reports whether a rule lets calls of the tool run for what their arguments are.
 func (s *Set) AllowsByArguments(tool string) bool {
 	return slices.ContainsFunc(s.layers, func(l *layer) bool {

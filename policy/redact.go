@@ -70,8 +70,7 @@ func readRedactions(m *yamlfile.Mapping) []string {
 		if !ok {
 			continue
 		}
-		if message := nameProblem(name); message != "" {
-			v.Problem("the field name "+message, "write the name as the tool's arguments have it")
+		if badName(v, "the field name", name, "write the name as the tool's arguments have it") {
 			continue
 		}
 		// A path or pattern taken for a name would hide nothing.

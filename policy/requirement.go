@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -106,9 +107,7 @@ func (r *reader) readApprovals(v yamlfile.Value) []approval.Approvals {
 		group := m.Field("group")
 		name, named := group.Text()
 		if named {
-			if message := nameProblem(name); message != "" {
-				group.Problem("the group's name "+message, "write it as it is known")
-			}
+			badName(group, "the group's name", name, "write it as it is known")
 			a.Group = name
 		}
 		count := m.Field("count")
@@ -157,8 +156,8 @@ func (r *reader) readStages(v yamlfile.Value) []approval.Stage {
 		s := approval.Stage{}
 		name := m.Need("name", "name the stage; stages of one name add up across rules and layers")
 		s.Name, _ = name.Text()
-		if message := nameProblem(s.Name); message != "" && name.Present() {
-			name.Problem("the stage's name "+message, "write it as it is known")
+		if name.Present() {
+			badName(name, "the stage's name", s.Name, "write it as it is known")
 		}
 		if slices.ContainsFunc(out, func(other approval.Stage) bool { return other.Name == s.Name }) {
 			name.Problem("the same stage is given twice", "keep one, or name the other differently")
@@ -183,9 +182,7 @@ func (r *reader) readEscalations(v yamlfile.Value, timeout approval.Duration) []
 		esc.After = readWithin(m.Need("after", `write "{after: 30m, to: GROUP}"`), timeout, "escalates")
 		to := m.Need("to", "name the group that is asked, too")
 		if name, ok := to.Text(); ok {
-			if message := nameProblem(name); message != "" {
-				to.Problem("the group's name "+message, "write it as it is known")
-			}
+			badName(to, "the group's name", name, "write it as it is known")
 			esc.To = name
 			r.groupUses = append(r.groupUses, groupUse{name, 1, to, r.layer})
 		}
@@ -198,9 +195,7 @@ func (r *reader) readEscalations(v yamlfile.Value, timeout approval.Duration) []
 // readWithin reads a length of time that is of use only before the deadline.
 func readWithin(v yamlfile.Value, timeout approval.Duration, does string) approval.Duration {
 	d, ok := v.Duration(approval.MaxTimeout)
-	if timeout == 0 {
-		timeout = approval.DefaultTimeout
-	}
+	timeout = cmp.Or(timeout, approval.DefaultTimeout)
 	if ok && d >= timeout {
 		v.Warn(fmt.Sprintf("it never %s: the call expires after %v", does, timeout),
 			"write a shorter time, or a longer timeout")

@@ -47,16 +47,12 @@ var (
 )
 
 func (r *reader) readSections(m *yamlfile.Mapping) {
-	for i, s := range [...]struct {
-		form form
-		kind approval.VerdictKind
-	}{{formDeny, approval.VerdictDeny}, {formRequire, approval.VerdictRequire}, {formAllow,
-		approval.VerdictAllow}} {
+	for i, f := range []form{formDeny, formRequire, formAllow} { // named as verdicts are
 		into := &r.layer.sections[i]
-		into.form = s.form
-		list, _ := m.Field(string(s.form)).List()
+		into.form = f
+		list, _ := m.Field(string(f)).List()
 		for _, v := range list {
-			r.readEntry(into, v, s.kind, r.layer.sections[:i])
+			r.readEntry(into, v, approval.VerdictKind(f), r.layer.sections[:i])
 		}
 	}
 }
@@ -208,8 +204,7 @@ func (r *reader) readNamed(v yamlfile.Value, made *rule) {
 		v.Problem("fields names no argument", `write "fields: {NAME: {match_regex: …}}", or remove it`)
 	}
 	for _, e := range names.Entries() {
-		if message := nameProblem(e.Name); message != "" {
-			e.Key.Problem("the field's name "+message, "write it as the arguments have it")
+		if badName(e.Key, "the field's name", e.Name, "write it as the arguments have it") {
 			made.broken = true
 			continue
 		}
@@ -295,8 +290,7 @@ func readContains(word string, v yamlfile.Value, allows bool) field {
 // readField reads "NAME_gt: number" and its like, or "NAME: value".
 func readField(e yamlfile.Entry, allows bool) (field, bool) {
 	f := field{name: e.Name, folded: strictjson.Fold(e.Name)}
-	if message := nameProblem(e.Name); message != "" {
-		e.Key.Problem("the field's name "+message, "write it as the arguments have it")
+	if badName(e.Key, "the field's name", e.Name, "write it as the arguments have it") {
 		return f, false
 	}
 	for _, s := range suffixes {

@@ -2,6 +2,7 @@
 package workflows
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/pawlhq/pawl/activities"
@@ -231,10 +232,7 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 }
 
 func rejection(s approval.Settlement) string {
-	message := "a reviewer rejected the call"
-	if s.By != "" {
-		message = s.By + " rejected the call"
-	}
+	message := cmp.Or(s.By, "a reviewer") + " rejected the call"
 	if s.Notes != "" {
 		message += ": " + s.Notes
 	}

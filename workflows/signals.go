@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"regexp"
 
@@ -190,9 +191,7 @@ func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 		g.answer(d, approval.AnswerInvalid, err.Error())
 		return
 	}
-	if id != "" {
-		d.ID = id
-	}
+	d.ID = cmp.Or(id, d.ID)
 	if g.answered(ctx, d.ID) || g.holds(d.ID) {
 		return
 	}
@@ -203,12 +202,7 @@ func (g *guarded) take(ctx workflow.Context, d decision, id string, err error) {
 // any client of the namespace.
 const channelTemporal = "temporal"
 
-func channel(named string) string {
-	if named == "" {
-		return channelTemporal
-	}
-	return named
-}
+func channel(named string) string { return cmp.Or(named, channelTemporal) }
 
 // readSignal reads a payload into v. No payload, null, "" and {} all mean that nothing was said
 // beyond the signal itself: Temporal's UI sends any of them.
