@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 
 	"github.com/pawlhq/pawl/store"
@@ -53,8 +52,10 @@ func explain(ctx context.Context, path, doing string, err error) error {
 	var fault *sqlite.Error
 	known := errors.As(err, &fault)
 	interrupted := known && fault.Code()&0xff == sqlite3.SQLITE_INTERRUPT
-	if ctx.Err() != nil && (interrupted || errors.Is(err, sql.ErrTxDone)) {
-		err, known = ctx.Err(), false // SQLite's errors for a context that has ended
+	if ctx.Err() != nil && (interrupted || !known) {
+		// What SQLite and database/sql say of a context that has ended: also that a statement is closed,
+		// for which there is no error to compare with.
+		err, known = ctx.Err(), false
 	}
 	if known {
 		if f, ok := faults[fault.Code()&0xff]; ok {
