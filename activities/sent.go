@@ -27,7 +27,8 @@ func (a *Activities) sent(ctx context.Context, id string) (rejections []approval
 			}
 			if n++; s.Decides != approval.Approve {
 				rejections = append(rejections, approval.Decision{
-					ID: s.DecisionID, Kind: approval.Reject, Reviewer: s.Reviewer, Channel: s.Channel, Method: s.Method, At: s.At,
+					ID: s.DecisionID, Kind: approval.Reject, Reviewer: s.Reviewer,
+					Channel: s.Channel, Method: s.Method, At: s.At,
 				})
 			}
 		}
@@ -40,6 +41,8 @@ func (a *Activities) sent(ctx context.Context, id string) (rejections []approval
 // uncounted are those of the rejections that are not among the votes.
 func uncounted(rejections, votes []approval.Decision) []approval.Decision {
 	return slices.DeleteFunc(slices.Clone(rejections), func(d approval.Decision) bool {
-		return slices.ContainsFunc(votes, func(v approval.Decision) bool { return v.ID == d.ID && v.Kind == d.Kind })
+		return slices.ContainsFunc(votes, func(v approval.Decision) bool {
+			return v.ID == d.ID && v.Kind == d.Kind
+		})
 	})
 }

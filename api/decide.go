@@ -354,7 +354,9 @@ func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, state approval.S
 			Waiting: s.waitingFor(c.Request.Context(), state),
 		})
 	}
-	out := rest.DecisionAnswer{Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: s.shown(v)}
+	out := rest.DecisionAnswer{
+		Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: s.shown(v),
+	}
 	if a.Outcome == approval.AnswerRecorded {
 		out.Waiting = s.waitingFor(c.Request.Context(), state)
 	}

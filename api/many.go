@@ -109,7 +109,8 @@ func (s *Server) cancelSession(c *gin.Context) error {
 	}
 	ctx := context.WithoutCancel(c.Request.Context())
 	q := store.CallQuery{
-		Session: session, Statuses: []approval.Status{approval.StatusPending, approval.StatusApproved}, Limit: store.MaxPage,
+		Session: session, Limit: store.MaxPage,
+		Statuses: []approval.Status{approval.StatusPending, approval.StatusApproved},
 	}
 	if onlyOwn(c) {
 		q.Requester = principal(c).Subject

@@ -257,7 +257,8 @@ func (l *lookup) betweenTries() bool {
 // checkTool looks whether somebody would run the tool.
 func (l *lookup) checkTool(ctx context.Context) {
 	started := l.tool.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
-	if l.view.Execution == approval.ExecutionCaller || l.view.Tool == "" || l.view.Status == approval.StatusEvaluating || started || l.storeSilent {
+	if l.view.Execution == approval.ExecutionCaller || l.view.Tool == "" ||
+		l.view.Status == approval.StatusEvaluating || started || l.storeSilent {
 		return
 	}
 	queues, err := l.s.queues.get(ctx, struct{}{})

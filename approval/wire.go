@@ -151,7 +151,8 @@ const MaxStartID = 128
 // CheckStartID refuses what is no random start_id. The error's code is CodeInvalid.
 func CheckStartID(id string) error {
 	if len(id) < 16 {
-		return Errorf(CodeInvalid, "start_id: give at least 16 random characters, new for each process that runs the tool")
+		return Errorf(CodeInvalid,
+			"start_id: give at least 16 random characters, new for each process that runs the tool")
 	}
 	return checkText("start_id", id, MaxStartID, false)
 }
@@ -173,7 +174,8 @@ func (r ReportSignal) Validate() error {
 	case !slices.Contains(reportStatuses, r.Status):
 		return Errorf(CodeInvalid, "status %q is none of %s", Display(string(r.Status), 40), List(reportStatuses))
 	case len(r.Result) > MaxResult:
-		return Errorf(CodeInvalid, "result is %d bytes; at most %d are taken: keep it, and report its digest and size",
+		return Errorf(CodeInvalid,
+			"result is %d bytes; at most %d are taken: keep it, and report its digest and size",
 			len(r.Result), MaxResult)
 	case r.ResultDigest != "" && !hexSum.MatchString(r.ResultDigest):
 		return Errorf(CodeInvalid, "result_digest is not SHA-256 in lower-case hex")
@@ -188,14 +190,17 @@ func (r ReportSignal) Validate() error {
 // Outcome is the end of the call by the caller's word, and the report as views show it.
 func (r ReportSignal) Outcome() (Outcome, Report) {
 	o := Outcome{Status: Status(r.Status), Result: r.Result, Execution: ExecutionCaller}
+	failed := func(code, message string) {
+		o.Error = &CallError{Code: code, Message: cmp.Or(r.Error, message)}
+	}
 	switch r.Status {
 	case ReportFailed:
-		o.Error = &CallError{Code: CodeToolFailed, Message: cmp.Or(r.Error, "the caller reported that the tool failed")}
+		failed(CodeToolFailed, "the caller reported that the tool failed")
 	case ReportNotRun:
 		o.Status = StatusFailed
-		o.Error = &CallError{Code: CodeNotRun, Message: cmp.Or(r.Error, "the caller reported that it did not run the tool")}
+		failed(CodeNotRun, "the caller reported that it did not run the tool")
 	case ReportUnknown:
-		o.Error = &CallError{Code: CodeUnknown, Message: cmp.Or(r.Error, "the caller does not know how the tool ended")}
+		failed(CodeUnknown, "the caller does not know how the tool ended")
 	}
 	kept := Report{Status: o.Status, ResultDigest: r.ResultDigest, ResultSize: r.ResultSize}
 	if r.Status == ReportNotRun {

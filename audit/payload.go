@@ -59,7 +59,7 @@ type Sent struct {
 	Decides    approval.DecisionKind `json:"decision,omitempty"` // empty: a rejection
 	Reviewer   string                `json:"reviewer"`
 	Channel    string                `json:"channel"`
-	Method     string                `json:"method,omitempty"` // by which the API knew the reviewer; empty: it did not
+	Method     string                `json:"method,omitempty"` // as in a Refusal
 	Digest     string                `json:"digest"`
 	At         time.Time             `json:"at"`
 }

@@ -109,8 +109,8 @@ var regexHints = map[syntax.ErrorCode]string{
 	syntax.ErrMissingRepeatArgument: `put before it what is to be repeated (.* is any text), ` +
 		`or a \ for the character itself`,
 	syntax.ErrInvalidRepeatOp: "write one of them, or put what is repeated in ( )",
-	syntax.ErrInvalidRepeatSize: "repeat at most 1,000 times, also what repetitions inside each other come to, " +
-		"and write the smaller number first",
+	syntax.ErrInvalidRepeatSize: "repeat at most 1,000 times, also what repetitions inside each other " +
+		"come to, and write the smaller number first",
 	syntax.ErrInvalidCharRange: `write the smaller character first, or \- for the character itself, ` +
 		`or name a class that RE2 knows: [[:alpha:]]`,
 	syntax.ErrTrailingBackslash:   `write \\ for the character itself`,

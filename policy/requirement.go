@@ -49,7 +49,8 @@ func (r *reader) readRequirement(m *yamlfile.Mapping, made *rule) {
 		return
 	}
 	if len(req.Stages) > 0 && len(req.Approvals) > 0 {
-		m.Field("approvals").Problem("approvals and stages in one rule", "write the approvals as a stage of their own")
+		m.Field("approvals").Problem("approvals and stages in one rule",
+			"write the approvals as a stage of their own")
 	}
 	if len(req.Approvals) == 0 && len(req.Stages) == 0 {
 		req.Approvals = approval.OneApproval().Approvals

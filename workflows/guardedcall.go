@@ -98,7 +98,9 @@ func newGuarded(ctx workflow.Context, input converter.RawValue) (*guarded, error
 	if err != nil {
 		return g, err
 	}
-	raw := workflow.QueryHandlerOptions{Description: "The call as it was asked for, for the caller that runs its tool."}
+	raw := workflow.QueryHandlerOptions{
+		Description: "The call as it was asked for, for the caller that runs its tool.",
+	}
 	return g, workflow.SetQueryHandlerWithOptions(ctx, approval.QueryCall, g.asked, raw)
 }
 

@@ -72,7 +72,9 @@ func Sort(ps Problems) Problems {
 }
 
 func (ps Problems) sorted(warnings bool) Problems {
-	return Sort(slices.DeleteFunc(append(Problems{}, ps...), func(p Problem) bool { return p.Warning != warnings }))
+	return Sort(slices.DeleteFunc(append(Problems{}, ps...), func(p Problem) bool {
+		return p.Warning != warnings
+	}))
 }
 
 func (ps Problems) Error() string {

@@ -124,7 +124,9 @@ func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs [
 			return err
 		}
 		items := "SELECT seq, " + l.Columns + from + " WHERE seq IN (" + strings.Join(chosen, ", ") + ")" + ordered
-		p.Items, err = all(ctx, tx, items, nil, func(row Row, _ ...any) (T, error) { return l.Scan(row, new(int64)) })
+		p.Items, err = all(ctx, tx, items, nil, func(row Row, _ ...any) (T, error) {
+			return l.Scan(row, new(int64))
+		})
 		return err
 	})
 	if err != nil {

@@ -86,7 +86,8 @@ func (b Base) ApplyPolicy(
 			return err
 		}
 		v, fresh = a.Version(), true
-		const add = `INSERT INTO pawl.policy_versions (seq, ` + VersionColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+		const add = `INSERT INTO pawl.policy_versions (seq, ` + VersionColumns + `)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`
 		err = tx.Exec(ctx, add, v.Version, v.Digest, v.At, v.By, v.Channel, v.Authenticated, v.Note)
 		if err != nil {
 			return err

@@ -189,7 +189,9 @@ func (t transaction) Exec(ctx context.Context, statement string, args ...any) er
 	return err
 }
 
-func (t transaction) Query(ctx context.Context, query string, args []any, read func(backend.Rows) error) error {
+func (t transaction) Query(
+	ctx context.Context, query string, args []any, read func(backend.Rows) error,
+) error {
 	rows, err := t.conn.Query(ctx, query, slices.Concat(t.options, args)...)
 	if err != nil {
 		return err

@@ -64,7 +64,9 @@ func (t transaction) Exec(ctx context.Context, statement string, args ...any) er
 }
 
 // Query implements backend.Tx.
-func (t transaction) Query(ctx context.Context, query string, args []any, read func(backend.Rows) error) error {
+func (t transaction) Query(
+	ctx context.Context, query string, args []any, read func(backend.Rows) error,
+) error {
 	rows, err := t.tx.QueryContext(ctx, text(query), values(args)...)
 	if err != nil {
 		return err

@@ -38,7 +38,8 @@ afterwards is not among them.`,
 	}
 	if kind == approval.Reject {
 		cmd.Use, cmd.Short = "reject ID…", "Refuse calls"
-		cmd.Long = strings.NewReplacer("Approve calls", "Reject calls", "approval is", "rejection is").Replace(cmd.Long)
+		say := strings.NewReplacer("Approve calls", "Reject calls", "approval is", "rejection is")
+		cmd.Long = say.Replace(cmd.Long)
 		cmd.Example = `  pawl reject pawl-k3vq2m7 --as ana --notes "wrong account"
   pawl reject --agent support-bot --as ana --notes "stopped for today"`
 	}
@@ -54,7 +55,8 @@ afterwards is not among them.`,
 		chosen := q != client.RequestQuery{Limit: q.Limit}
 		switch {
 		case chosen && len(ids) > 0:
-			return cli.UsageError(errors.New("give IDs, or choose calls by --tool, --agent, --session and --risk, not both"))
+			return cli.UsageError(errors.New(
+				"give IDs, or choose calls by --tool, --agent, --session and --risk, not both"))
 		case !chosen && len(ids) == 0:
 			return cli.UsageError(errors.New("which calls? 'pawl pending' lists those that wait"))
 		}
