@@ -18,7 +18,6 @@ import (
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	commonpb "go.temporal.io/api/common/v1"
-	"go.temporal.io/api/serviceerror"
 )
 
 // guardedWorld is a world whose callers are authenticated by token.
@@ -387,19 +386,4 @@ func TestOthersCallsAreNotThere(t *testing.T) {
 	if rec := w.with(w.token("agent:billing", rest.RoleAgent), "GET", "/api/calls/pawl-pending", ""); rec.Code != 200 {
 		t.Errorf("a newer token of the same agent: %d", rec.Code)
 	}
-}
-
-// Nor do an outage, or how long the answer takes, tell others' calls from none:
-// both are looked for in Temporal.
-func TestOutagesTellNothingOfOthersCalls(t *testing.T) {
-	w := guardedWorld(t, func(o *Options) { o.Temporal = brokenTemporal{o.Temporal, serviceerror.NewUnavailable("away")} })
-	v := view("pawl-1", approval.StatusPending)
-	v.Requester, v.Owner = "agent:billing", "ana"
-	w.store.put(store.Record{View: v, IsRequest: true})
-	other := w.token("agent:hr", rest.RoleAgent)
-	there, absent := w.with(other, "GET", "/api/requests/pawl-1", ""), w.with(other, "GET", "/api/requests/pawl-2", "")
-	if there.Code != absent.Code || there.Body.String() != absent.Body.String() {
-		t.Errorf("somebody else's: %d %s\nan absent one: %d %s", there.Code, there.Body, absent.Code, absent.Body)
-	}
-	expect(t, w.with(w.token("agent:billing", rest.RoleAgent), "GET", "/api/requests/pawl-1", ""), 200, "")
 }

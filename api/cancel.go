@@ -112,3 +112,11 @@ func tooLateToCancel(id string, status approval.Status) error {
 	return answered(approval.AnswerAlreadyResolved, id, "", status,
 		"It is too late to withdraw the call: it is "+string(status)+".")
 }
+
+// ignored reports whether a decision for which the workflow has no answer will never get one.
+func ignored(state approval.State) bool { return state.TooManySignals && !state.Judging }
+
+// undecided reports whether decisions can count for a call with this status.
+func undecided(s approval.Status) bool {
+	return s == approval.StatusEvaluating || s == approval.StatusPending
+}

@@ -255,14 +255,6 @@ func settled(r store.Record, d approval.Decision) (approval.Answer, bool) {
 	return ballot.Closed(r.View, d), true
 }
 
-// ignored reports whether a decision for which the workflow has no answer will never get one.
-func ignored(state approval.State) bool { return state.TooManySignals && !state.Judging }
-
-// undecided reports whether decisions can count for a call with this status.
-func undecided(s approval.Status) bool {
-	return s == approval.StatusEvaluating || s == approval.StatusPending
-}
-
 // judged asks the workflow what the acknowledged decision d did, within the budget. Where it does
 // not say, the store may: its end is recorded there before a workflow closes.
 func (s *Server) judged(

@@ -166,3 +166,18 @@ func (b brokenService) GetWorkflowExecutionHistory(context.Context, *workflowser
 func (b brokenService) DescribeTaskQueue(context.Context, *workflowservice.DescribeTaskQueueRequest, ...grpc.CallOption) (*workflowservice.DescribeTaskQueueResponse, error) {
 	return nil, b.err
 }
+
+// Nor do an outage, or how long the answer takes, tell others' calls from none:
+// both are looked for in Temporal.
+func TestOutagesTellNothingOfOthersCalls(t *testing.T) {
+	w := guardedWorld(t, func(o *Options) { o.Temporal = brokenTemporal{o.Temporal, serviceerror.NewUnavailable("away")} })
+	v := view("pawl-1", approval.StatusPending)
+	v.Requester, v.Owner = "agent:billing", "ana"
+	w.store.put(store.Record{View: v, IsRequest: true})
+	other := w.token("agent:hr", rest.RoleAgent)
+	there, absent := w.with(other, "GET", "/api/requests/pawl-1", ""), w.with(other, "GET", "/api/requests/pawl-2", "")
+	if there.Code != absent.Code || there.Body.String() != absent.Body.String() {
+		t.Errorf("somebody else's: %d %s\nan absent one: %d %s", there.Code, there.Body, absent.Code, absent.Body)
+	}
+	expect(t, w.with(w.token("agent:billing", rest.RoleAgent), "GET", "/api/requests/pawl-1", ""), 200, "")
+}
