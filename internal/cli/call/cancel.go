@@ -28,7 +28,7 @@ session that have not: your own, and an administrator's are everybody's.`,
 				return cli.UsageError(err)
 			}
 			if (session == "") == (len(args) == 0) {
-				return cli.UsageError(errors.New("which call? Give its ID, or --session for all of a session"))
+				return cli.UsageError(errors.New("ID is missing: which call? Or --session for all of a session"))
 			}
 			c, err := a.Client(cmd)
 			if err != nil {

@@ -26,11 +26,11 @@ func (a *app) decide(kind approval.DecisionKind) *cobra.Command {
 		Short: "Approve calls",
 		Long: `Approve calls, each by its ID or the beginning of it: at least six characters
 after pawl-, of a call that waits. "-" reads IDs from standard input. The
-approval is for exactly the call that the answer shows, by its digest; look at it
-first with 'pawl show', or decide with 'pawl review'.
+approval is for exactly the call that the answer shows, by its digest; look
+at it first with 'pawl show', or decide with 'pawl review'.
 
-Instead of IDs, --tool, --agent, --session and --risk choose calls that wait. They
-are listed first, and you are asked once about all of them. What comes
+Instead of IDs, --tool, --agent, --session and --risk choose calls that wait.
+They are listed first, and you are asked once about all of them. What comes
 afterwards is not among them.`,
 		Example: `  pawl approve pawl-k3vq2m7 --as ana
   pawl approve pawl-k3vq2m7 pawl-t7aa4nq --as ana --notes "checked with Bo"

@@ -164,7 +164,7 @@ func TestCallSaysWhatItWaitsFor(t *testing.T) {
 	api := clitest.NewAPI(t)
 	api.On("POST /api/calls", clitest.Reply(202, `{"id":"`+clitest.MailID+`","tool":"send_email","status":"evaluating"}`))
 	api.On("GET /api/calls/"+clitest.MailID, clitest.Reply(200, `{"id":"`+clitest.MailID+`","status":"evaluating","waiting":{"for":"the policy's answer","problems":[{"code":"no_worker","message":"Start one."}]}}`))
-	clitest.CommandLine{API: api.URL}.Run(t, "call", "send_email", "--wait", "1ms").Want(t, cli.ExitPending, nil,
+	clitest.CommandLine{API: api.URL}.Run(t, "call", "send_email", "--wait", "1s").Want(t, cli.ExitPending, nil,
 		[]string{"is being evaluated; it waits for the policy's answer\nwarning: Start one.\nLook at it with"})
 }
 
