@@ -111,3 +111,15 @@ func TestSessionCancel(t *testing.T) {
 		t.Error("a call that runs, or of another session, was withdrawn")
 	}
 }
+
+// A path of its own names its own methods, also where another route's parameter could be its last word.
+func TestMethodsOfPaths(t *testing.T) {
+	w := newWorld(t)
+	for path, want := range map[string]string{"/api/calls/wait": "POST", "/api/decisions": "POST", "/api/requests": "GET, HEAD"} {
+		rec := w.send(http.MethodDelete, path, "")
+		expect(t, rec, http.StatusMethodNotAllowed, rest.CodeNoMethod)
+		if got := rec.Header().Get("Allow"); got != want {
+			t.Errorf("%s takes %q, want %q", path, got, want)
+		}
+	}
+}

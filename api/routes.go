@@ -155,9 +155,12 @@ func (s *Server) routes() []route {
 // register gives the engine all routes.
 func (s *Server) register(e *gin.Engine) {
 	braces := strings.NewReplacer("{", ":", "}", "")
-	s.access = map[string]access{}
+	s.access, s.methods = map[string]access{}, map[string][]string{}
 	for _, r := range s.routes() {
 		path := braces.Replace(r.path)
+		if !strings.Contains(path, ":") {
+			s.methods[path] = append(s.methods[path], r.method)
+		}
 		s.access[r.method+" "+path] = r.access
 		if r.handle == nil {
 			continue
@@ -165,6 +168,9 @@ func (s *Server) register(e *gin.Engine) {
 		h := s.answer(withParams(r.handle, strings.Fields(r.params)))
 		e.Handle(r.method, path, h)
 		if r.method == http.MethodGet {
+			if own := s.methods[path]; own != nil {
+				s.methods[path] = append(own, http.MethodHead)
+			}
 			e.Handle(http.MethodHead, path, h)
 		}
 	}

@@ -185,7 +185,8 @@ type Server struct {
 	checks  []health.Check // of /readyz
 	ready   *cache[struct{}, rest.Readiness]
 	engine  *gin.Engine
-	access  map[string]access // by method and path, as the engine has it
+	access  map[string]access   // by method and path, as the engine has it
+	methods map[string][]string // of routes without parameters, by path
 
 	pace     health.Pace                // of the log's lines about faults
 	writes   *cache[struct{}, struct{}] // fails while the store can't be used
@@ -233,6 +234,10 @@ func New(o Options) (*Server, error) {
 		return newProblem(http.StatusNotFound, rest.CodeNoRoute, "Nothing is served here; GET / lists what is.")
 	}))
 	e.NoMethod(s.answer(func(c *gin.Context) error {
+		// Gin also names the methods of routes whose parameter could be this path's last word.
+		if own := s.methods[c.Request.URL.EscapedPath()]; own != nil {
+			c.Header("Allow", strings.Join(own, ", "))
+		}
 		return newProblem(http.StatusMethodNotAllowed, rest.CodeNoMethod,
 			"This path takes "+c.Writer.Header().Get("Allow")+".")
 	}))

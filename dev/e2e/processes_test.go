@@ -45,7 +45,7 @@ func testSetupAndDoctor(t *testing.T, d *deployment) {
 	database := d.database(t)
 	env := d.environment("fresh", database)
 	d.want(t, env, 1, []string{"ok             temporal", "version 1.", "missing        namespace           fresh", "skipped        search attributes",
-		"missing        store", "there is no Pawl store in this database", "→ create it with 'pawl setup'"}, "doctor")
+		"missing        store", "there is no Pawl store in this database", "→ create it with '", "pawl setup'"}, "doctor")
 	d.want(t, env, 0, []string{"to do          namespace           fresh: create it with a retention of 720h", "to do          search attributes", "to do          store"}, "setup", "--dry-run")
 	d.want(t, env, 1, []string{"missing        namespace", "missing        store"}, "doctor")
 
