@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/tool"
@@ -220,9 +221,25 @@ func noteRedaction(ctx context.Context, o Options) {
 	}
 }
 
-// bind says in Temporal that the task queue's calls are kept in this store, or finds that they are
-// kept in another one: health.ErrOtherStore.
+// bindWithin is how long a Temporal is waited for that answers, but not in time: one that starts on a
+// busy machine, for instance.
+const bindWithin = time.Minute
+
+// bind is bindOnce, again while Temporal gives no answer.
 func bind(ctx context.Context, o Options, id string) error {
+	var pause retry.Backoff
+	for until := time.Now().Add(bindWithin); ; {
+		err := bindOnce(ctx, o, id)
+		silent, ok := errors.AsType[*calls.Error](calls.Classify(err))
+		if err == nil || !ok || silent.Refused || time.Now().After(until) || !pause.Wait(ctx) {
+			return err
+		}
+	}
+}
+
+// bindOnce says in Temporal that the task queue's calls are kept in this store, or finds that they
+// are kept in another one: health.ErrOtherStore.
+func bindOnce(ctx context.Context, o Options, id string) error {
 	keep := client.StartWorkflowOptions{
 		ID: approval.StoreWorkflowID(o.TaskQueue), TaskQueue: o.TaskQueue,
 		// With another policy, whoever comes second would not learn of the first.
