@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
@@ -160,15 +161,22 @@ func (v *verifier) check(r store.Record, h history, entries []audit.Entry) error
 	if err := v.checkClaim(r); err != nil {
 		return err
 	}
+	// A claim that finds a rejection on record counts it, without what was signed: that goes to the
+	// workflow alone.
+	onRecord := func(d approval.Decision) bool {
+		sent := func(e audit.Entry) bool { return e.Kind == audit.KindSent && e.Step == "sent/"+d.ID }
+		return d.Kind == approval.Reject && len(d.Envelope) == 0 && slices.ContainsFunc(entries, sent)
+	}
 	for _, vote := range r.View.Votes {
-		if err := v.made(r, vote.ID, vote.Reviewer, vote.Kind); err != nil || !vote.Authenticated {
+		proven := vote.Authenticated || onRecord(vote)
+		if err := v.made(r, vote.ID, vote.Reviewer, vote.Kind); err != nil || !proven {
 			return errors.Join(fmt.Errorf("the vote %s, authenticated %v", vote.ID, vote.Authenticated), err)
 		}
 	}
 	d := r.View.Decision
 	if d != nil && (d.Kind == approval.SettledApprove || d.Kind == approval.SettledReject) {
 		last := len(r.View.Votes) - 1
-		if !d.Authenticated || last < 0 || r.View.Votes[last].Reviewer != d.By ||
+		if last < 0 || !d.Authenticated && !onRecord(r.View.Votes[last]) || r.View.Votes[last].Reviewer != d.By ||
 			approval.SettlementKind(r.View.Votes[last].Kind) != d.Kind {
 			return fmt.Errorf("it was settled by %+v, and the votes are %+v", *d, r.View.Votes)
 		}
@@ -182,6 +190,12 @@ func (v *verifier) check(r store.Record, h history, entries []audit.Entry) error
 				return err
 			}
 			d := body.Decision
+			if !d.Authenticated && onRecord(d) {
+				if err := v.made(r, d.ID, d.Reviewer, d.Kind); err != nil {
+					return err
+				}
+				continue
+			}
 			if _, err := sign.Verify(d, r.View.ID, r.View.Digest, v.trusted); err != nil || !d.Authenticated {
 				return errors.Join(fmt.Errorf("the decision %s counted, authenticated %v", d.ID, d.Authenticated), err)
 			}
