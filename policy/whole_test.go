@@ -107,6 +107,11 @@ func TestPathsUnderEveryName(t *testing.T) {
 		`{"destination":"/srv/work/b"}`:                                 {false, true}, // none of the usual names
 		`{"x":"/etc/passwd"}`:                                           {false, true},
 		`{"path":"/srv/work/a","ops":[{"file":7}]}`:                     {false, true},
+		`{"path":"/srv/work/a","edits":{"/etc/x":"hi"}}`:                {false, true}, // the name is the path
+		`{"path":"/srv/work/a","ops":[{"x":{"../x":[1]}}]}`:             {false, true},
+		`{"path":"/srv/work/a","files":{"etc/x":1}}`:                    {false, true},
+		`{"path":"/srv/work/a","edits":{"/srv/work/b":"hi"}}`:           {true, false},
+		`{"path":"/srv/work/a","file_options":{"mode":7}}`:              {true, false},
 	} {
 		allowed := entryTakes(t, "allow", "/srv/work", []byte(args))
 		denied := entryTakes(t, "deny", "/etc", []byte(args))

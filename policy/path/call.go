@@ -39,8 +39,8 @@ type source struct {
 	other bool // its name is none of Names
 }
 
-// Of reads every argument and label that holds paths, and every text in the arguments, at any depth,
-// that could be one.
+// Of reads every argument and label that holds paths, and every text in the arguments, at any depth
+// and also as a field's name, that could be one.
 func Of(args map[string]any, labels map[string]string) Paths {
 	var c collector
 	c.object(args, false)
@@ -68,6 +68,7 @@ func (c *collector) object(object map[string]any, inPath bool) {
 		v, folded := object[name], strictjson.Fold(name)
 		switch {
 		case !slices.Contains(Names, folded):
+			c.other(name, inPath && couldBePath(name)) // {"/etc/x": "content"}
 			c.other(v, inPath || hasWord(name))
 		case name != folded: // some tools take Path for path
 			c.found = append(c.found, source{name: folded, wrong: inOtherCase})
