@@ -37,7 +37,7 @@ type exit struct {
 
 func (e *exit) Error() string {
 	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
+		return ""
 	}
 	return e.err.Error()
 }
@@ -85,10 +85,7 @@ func explain(err error) (int, string) {
 	case err == nil:
 		return ExitDone, ""
 	case errors.As(err, &e):
-		if e.err == nil {
-			return e.code, ""
-		}
-		return e.code, e.err.Error()
+		return e.code, strings.TrimSpace(err.Error()) // with what failed besides, such as closing a store
 	case errors.Is(err, context.Canceled):
 		return ExitError, "interrupted: " + err.Error()
 	case errors.As(err, &silent) && !silent.Sent && !silent.Answers():
