@@ -142,16 +142,19 @@ func TestPolicyChangesBeforeTheClaim(t *testing.T) {
 			sendSigned, approval.StatusExpired, approval.CodeExpired, "the policy changed", approval.AnswerForbidden,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			h := following(t)
-			h.after(time.Second, func() { h.apply(tc.policy); h.SignalWorkflow(approval.SignalApprove, signal("d1", "ann")) })
-			out := h.call(sendDoc)
-			h.want(out, tc.status, tc.code, 0)
-			h.answered("d1", tc.vote)
-			if !strings.Contains(out.Error.Message, tc.says) {
-				t.Errorf("it says %q", out.Error.Message)
-			}
-		})
+		for steps, ordinary := range map[string]bool{"fast path": false, "ordinary steps": true} {
+			t.Run(name+", "+steps, func(t *testing.T) {
+				h := following(t)
+				h.acts.Ordinary = ordinary
+				h.after(time.Second, func() { h.apply(tc.policy); h.SignalWorkflow(approval.SignalApprove, signal("d1", "ann")) })
+				out := h.call(sendDoc)
+				h.want(out, tc.status, tc.code, 0)
+				h.answered("d1", tc.vote)
+				if !strings.Contains(out.Error.Message, tc.says) {
+					t.Errorf("it says %q", out.Error.Message)
+				}
+			})
+		}
 	}
 }
 
@@ -225,8 +228,12 @@ func TestNoAnswerBeforeTheClaim(t *testing.T) {
 
 // Another policy is applied when the permit is taken already.
 func TestPolicyChangesBeforeTheTool(t *testing.T) {
-	for name, doc := range map[string]string{"approved": sendDoc, "allowed": `{"tool":"read","args":{"to":"x"}}`} {
+	const readDoc = `{"tool":"read","args":{"to":"x"}}`
+	for name, doc := range map[string]string{
+		"approved": sendDoc, "allowed": readDoc, "approved, ordinary": sendDoc, "allowed, ordinary": readDoc,
+	} {
 		h := following(t)
+		h.acts.Ordinary = strings.HasSuffix(name, "ordinary")
 		h.apply(sendOne + "\nallow: [read]")
 		if err := h.acts.Policy.(*active.Policy).Refresh(t.Context()); err != nil {
 			t.Fatal(err)
