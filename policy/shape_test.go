@@ -133,6 +133,11 @@ func TestValuesWithStars(t *testing.T) {
 		if got, _, _ := strings.Cut(verdict(t, set, call), " | "); got != string(c.kind) {
 			t.Errorf("%s, %s: got %s, want %s", entry, c.call, got, c.kind)
 		}
+		asks := compile(t, file("p.yaml", "require_approval: [{capability: t, "+entry+"}]\nunmatched: allow"))
+		want := map[approval.VerdictKind]string{approval.VerdictDeny: "require_approval", approval.VerdictRequire: "allow"}[c.kind]
+		if got, _, _ := strings.Cut(verdict(t, asks, call), " | "); got != want {
+			t.Errorf("require_approval by %s, %s: got %s, want %s", entry, c.call, got, want)
+		}
 		if err := policy.Check(file("p.yaml", "allow: [{capability: t, "+entry+"}]")).Err(); (err != nil) != strings.Contains(entry, "*") {
 			t.Errorf("allow by %s: %v", entry, err)
 		}

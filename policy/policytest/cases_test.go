@@ -2,10 +2,12 @@ package policytest_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/policy/policytest"
 )
 
@@ -31,6 +33,19 @@ func TestReadCases(t *testing.T) {
 	}
 	if cases[0].Redacted() || !cases[1].Redacted() {
 		t.Error("what was hidden is not told from what was not")
+	}
+	for args, hidden := range map[string]bool{
+		`{"pin":"[redacted]"}`:                      true,
+		`{"cmd":"curl -u ann:[redacted]"}`:          true,
+		`{"to":"[same as a redacted field]"}`:       true,
+		`{"note":"the names were redacted"}`:        false,
+		`{"redacted":true,"Redacted":"redacted"}`:   false,
+		`{"note":"(redacted)","list":["redacted"]}`: false,
+	} {
+		c := policytest.Case{Call: approval.Call{Tool: "t", Args: json.RawMessage(args)}}
+		if c.Redacted() != hidden {
+			t.Errorf("%s: something is hidden: %v", args, !hidden)
+		}
 	}
 }
 
