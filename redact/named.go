@@ -105,8 +105,8 @@ func (r *searched) valueBehind(i int) (from, to int, ok bool) {
 	for end > least && strings.IndexByte("\"'`\\])", s[end-1]) >= 0 {
 		end--
 	}
-	begin := end
-	for begin > 0 && end-begin < maxNameBytes && nameByte(s[begin-1]) {
+	begin := end // user[password][]=x has one name
+	for begin > 0 && end-begin < maxNameBytes && (nameByte(s[begin-1]) || strings.IndexByte("[]", s[begin-1]) >= 0) {
 		begin--
 	}
 	if begin == end {
@@ -147,7 +147,7 @@ var (
 // hiddenName reports whether the word from begin to end is hidden, alone or with the words before
 // it: "api key: x".
 func (r *Redactor) hiddenName(s string, begin, end int) bool {
-	name := s[begin:end]
+	name := strings.TrimPrefix(s[begin:end], "-D") // of Java: -Dpassword=x
 	if strings.Contains(name, "%") {
 		if plain, err := url.QueryUnescape(name); err == nil {
 			name = plain
@@ -191,7 +191,7 @@ func (r *searched) connecting(name string) bool {
 }
 
 // element returns the text of an XML element whose tag ends at i.
-func (r *Redactor) element(s string, i int) (from, to int, ok bool) {
+func (r *searched) element(s string, i int) (from, to int, ok bool) {
 	begin := strings.LastIndexByte(s[max(0, i-maxNameBytes):i], '<')
 	if begin < 0 {
 		return 0, 0, false
@@ -204,7 +204,15 @@ func (r *Redactor) element(s string, i int) (from, to int, ok bool) {
 	if end == begin || !r.names.in(s[begin:end]) {
 		return 0, 0, false
 	}
-	n := strings.IndexByte(s[i:], '<')
+	n := -1
+	if r.open < maxOpen {
+		if n = strings.Index(s[i:], "</"+s[begin:end]); n < 0 {
+			r.open++
+		}
+	}
+	if n < 0 {
+		n = strings.IndexByte(s[i:], '<')
+	}
 	if n <= 1 {
 		return 0, 0, false
 	}
