@@ -231,9 +231,11 @@ func TestRevokedWhileWaiting(t *testing.T) {
 		{"GET", "/api/calls/pawl-1?wait=1m", ""},
 		{"POST", "/api/calls", `{"tool":"refund","idempotency_key":"k","wait":"1m"}`},
 		{"POST", "/api/calls", `{"tool":"refund","wait":"1m"}`},
+		{"POST", "/api/calls/wait", `{"calls":[{"id":"pawl-1","revision":"` + revision(view("", approval.StatusPending)) + `"}],"wait":"1m"}`},
 	} {
 		t.Run(c.method+" "+c.body, func(t *testing.T) {
-			w := guardedWorld(t, func(o *Options) { o.QueryBudget = time.Second })
+			callers := &fakeCallers{}
+			w := guardedWorld(t, func(o *Options) { o.QueryBudget, o.Callers = time.Second, callers })
 			agent := w.token("agent:billing", rest.RoleAgent)
 			id := "pawl-1"
 			v := view(id, approval.StatusPending)
@@ -245,7 +247,12 @@ func TestRevokedWhileWaiting(t *testing.T) {
 			}
 			answer := make(chan *http.Response, 1)
 			go func() { answer <- w.with(agent, c.method, c.path, c.body).Result() }()
-			waitFor(t, "the long poll", func() bool { return w.temporal.waiters() > 0 })
+			waitFor(t, "the long poll", func() bool {
+				q := w.server.quotas
+				q.mu.Lock()
+				defer q.mu.Unlock()
+				return q.quota("agent:billing").waits > 0 && (w.temporal.waiters() > 0 || c.path == "/api/calls/wait")
+			})
 			if strings.HasSuffix(c.body, `"refund","wait":"1m"}`) {
 				id = w.temporal.starts[0].WorkflowId
 			}
@@ -253,11 +260,17 @@ func TestRevokedWhileWaiting(t *testing.T) {
 			if _, _, err := w.store.RevokeToken(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
-			w.temporal.complete(id, executed(id))
+			end := approval.Outcome{ID: id, Status: approval.StatusRejected, Execution: approval.ExecutionCaller}
+			w.temporal.complete(id, end)
+			v.End(end, testTime)
+			w.store.put(store.Record{View: v, IsRequest: true})
 			got := <-answer
 			var p struct{ Code string }
 			if err := json.NewDecoder(got.Body).Decode(&p); err != nil || got.StatusCode != 401 || p.Code != rest.CodeTokenRevoked {
 				t.Errorf("it got %d %s, %v", got.StatusCode, p.Code, err)
+			}
+			if len(callers.delivered) > 0 {
+				t.Errorf("the end of %q counts as told", callers.delivered)
 			}
 		})
 	}

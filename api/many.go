@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,12 +173,23 @@ func (s *Server) waitCalls(c *gin.Context) error {
 				out.Calls = append(out.Calls, *changed)
 			}
 		}
-		if len(out.Calls) > 0 || wait <= 0 || !retry.Sleep(ctx, pause.Next()) {
-			if wait > 0 {
-				err = s.reauthenticate(c)
-			}
-			return cmp.Or(err, reply(c, http.StatusOK, out))
+		if len(out.Calls) == 0 && wait > 0 && retry.Sleep(ctx, pause.Next()) {
+			continue
 		}
+		if wait > 0 {
+			if err := s.reauthenticate(c); err != nil {
+				return err
+			}
+		}
+		for _, w := range out.Calls {
+			if w.Outcome == nil {
+				continue
+			}
+			if err := s.delivers(c.Request.Context(), *w.Outcome); err != nil {
+				return err
+			}
+		}
+		return reply(c, http.StatusOK, out)
 	}
 }
 
@@ -209,7 +219,7 @@ func (s *Server) changed(c *gin.Context, w rest.WaitCall) (*rest.WaitedCall, err
 			kept := r.View.Outcome()
 			o = &kept
 		}
-		return &rest.WaitedCall{ID: w.ID, Outcome: o}, s.delivers(ctx, *o)
+		return &rest.WaitedCall{ID: w.ID, Outcome: o}, nil
 	}
 	v := s.shown(r.View)
 	if v.Revision == w.Revision {
