@@ -125,14 +125,26 @@ func (s *Server) cancelSession(c *gin.Context) error {
 		}
 		q.Cursor = page.Next
 	}
-	for i, id := range out.IDs {
+	withdrawn := 0
+	var failed *problem
+	for _, id := range out.IDs {
 		signal := approval.CancelSignal{DecisionID: newDecisionID(), By: by, Channel: channel(c), Notes: notes}
-		if err := s.calls.Signal(ctx, id, approval.SignalCancel, signal); err != nil && !over(err) {
-			p := problemOf(err).about(id, "")
-			p.Detail = fmt.Sprintf("%d of %d calls of the session were withdrawn; you may repeat it. %s",
-				i, len(out.IDs), p.Detail)
-			return p
+		err := s.calls.Signal(ctx, id, approval.SignalCancel, signal)
+		if err == nil || over(err) {
+			withdrawn++
+			continue
 		}
+		if failed == nil {
+			failed = problemOf(err).about(id, "")
+		}
+		if !errors.Is(err, calls.ErrTooManySignals) { // of this one call; anything else meets the others, too
+			break
+		}
+	}
+	if failed != nil {
+		failed.Detail = fmt.Sprintf("%d of %d calls of the session were withdrawn; you may repeat it. %s",
+			withdrawn, len(out.IDs), failed.Detail)
+		return failed
 	}
 	return reply(c, http.StatusAccepted, out)
 }

@@ -112,6 +112,25 @@ func TestSessionCancel(t *testing.T) {
 	}
 }
 
+// One call that takes no signals any more keeps no other from being withdrawn.
+func TestSessionCancelBesideAFloodedCall(t *testing.T) {
+	for _, flooded := range []string{"pawl-1", "pawl-2", "pawl-3"} {
+		w := newWorld(t)
+		for _, id := range []string{"pawl-1", "pawl-2", "pawl-3"} {
+			w.request(id).flooded = id == flooded
+		}
+		problem := expect(t, w.send("POST", "/api/sessions/s1/cancel", ""), http.StatusTooManyRequests, rest.CodeTooManySignals)
+		if detail, _ := problem["detail"].(string); problem["id"] != flooded || !strings.HasPrefix(detail, "2 of 3 calls") {
+			t.Errorf("%v", problem)
+		}
+		for id, f := range w.temporal.workflows {
+			if got := len(f.signals) == 1; got == (id == flooded) {
+				t.Errorf("%s was flooded, %s was withdrawn: %v", flooded, id, got)
+			}
+		}
+	}
+}
+
 // A path of its own names its own methods, also where another route's parameter could be its last word.
 func TestMethodsOfPaths(t *testing.T) {
 	w := newWorld(t)
