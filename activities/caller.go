@@ -138,9 +138,8 @@ func (a *Activities) callerRecord(
 	if r, err = a.Store.Call(ctx, id); err != nil {
 		return r, now, fmt.Errorf("reading call %s: %w", id, err)
 	}
-	computed, err := call.Digest(id)
-	if err != nil || computed != digest || r.View.Digest != digest {
-		return r, now, refuse(approval.CodeDigest, "the call is not the one that was admitted", err)
+	if digest != r.View.Digest || !isOf(r, call) {
+		return r, now, refuse(approval.CodeDigest, "the call is not the one that was admitted", nil)
 	}
 	if r.View.Execution != approval.ExecutionCaller {
 		return r, now, refuse(approval.CodeInvalid, "a worker runs the call's tool", nil)
@@ -251,12 +250,12 @@ func (a *Activities) ReportLate(
 	if err != nil {
 		return err
 	}
-	digest, err := call.Digest(id)
-	if err != nil || digest != record.View.Digest {
+	if !isOf(record, call) {
 		return store.ErrDigest
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	_, _, err = a.report(ctx, record, ReportInput{ID: id, Digest: digest, Call: call, Report: report}, now)
+	in := ReportInput{ID: id, Digest: record.View.Digest, Call: call, Report: report}
+	_, _, err = a.report(ctx, record, in, now)
 	return err
 }
 
@@ -286,11 +285,10 @@ func (a *Activities) StartCaller(
 	if err != nil {
 		return record, err
 	}
-	digest, err := call.Digest(id)
-	if err != nil || digest != record.View.Digest {
+	if !isOf(record, call) {
 		return record, store.ErrDigest
 	}
-	p := record.Permit
+	p, digest := record.Permit, record.View.Digest
 	if p == nil || !p.UsedAt.IsZero() || record.View.Status.Ended() {
 		return a.useStart(ctx, id, digest, start, false)
 	}

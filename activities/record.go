@@ -63,9 +63,8 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 		return ClaimResult{}, err
 	}
 	in.Redact, in.RedactValues = record.Verdict.Redact, record.Verdict.RedactValues
-	digest, digestErr := in.Call.Digest(in.ID)
 	switch {
-	case digestErr != nil || digest != in.Digest || record.View.Digest != in.Digest:
+	case in.Digest != record.View.Digest || !isOf(record, in.Call):
 		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
 			"the call is not the one that was admitted; nothing ran")
 	case record.View.Status.Ended() || record.Permit != nil:
@@ -209,14 +208,19 @@ func (a *Activities) Record(ctx context.Context, in RecordInput) (RecordResult, 
 	if err := a.mustBeOrdinary(ctx); err != nil {
 		return RecordResult{}, err
 	}
-	// What the store's verdict hides is hidden, whatever the workflow says.
-	switch record, err := a.Store.Call(ctx, in.ID); {
-	case err == nil:
-		in.Redact = append(slices.Clip(record.Verdict.Redact), in.Redact...)
-		in.RedactValues = record.Verdict.RedactValues.And(in.RedactValues)
-	case !errors.Is(err, store.ErrNotFound): // else finishing it says so
+	record, err := a.Store.Call(ctx, in.ID)
+	switch {
+	case err != nil:
 		return RecordResult{}, fmt.Errorf("reading call %s: %w", in.ID, err)
+	case in.Outcome.Status.NeedsPermit() && !isOf(record, in.Call):
+		// A denial counts whatever the call is said to be: its arguments only teach what else to hide, and
+		// a workflow that can't read its input any more still has a deadline.
+		return RecordResult{}, refuse(approval.CodeDigest, "the call is not the one that was admitted", nil)
 	}
+	// What the store's verdict hides is hidden, whatever the workflow says.
+	in.Redact = append(slices.Clip(record.Verdict.Redact), in.Redact...)
+	in.RedactValues = record.Verdict.RedactValues.And(in.RedactValues)
+	in.Outcome.Digest = record.View.Digest
 	if judged := a.judged(in); judged != nil {
 		out, err := a.finishAs(ctx, in, *judged)
 		return RecordResult{Outcome: out}, err
@@ -355,6 +359,12 @@ func (a *Activities) endStarted(ctx context.Context, in RecordInput) (*approval.
 		ID: in.ID, Tool: in.Call.Tool, Digest: record.View.Digest, Status: approval.StatusOutcomeUnknown,
 		Error: why, Decision: record.View.Decision, Execution: record.View.Execution,
 	})
+}
+
+// isOf reports whether a record is that of a call, by the digest that the call's arguments have.
+func isOf(r store.Record, call approval.Call) bool {
+	digest, err := call.Digest(r.View.ID)
+	return err == nil && digest == r.View.Digest
 }
 
 // ended is how a call ended, or nil.
