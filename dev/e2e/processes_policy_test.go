@@ -14,11 +14,18 @@ import (
 
 // testPolicyChangesOfProcesses has two workers, of which either may claim, on Postgres.
 func testPolicyChangesOfProcesses(t *testing.T, d *deployment) {
-	env := d.environment("judged-again", d.database(t))
+	database := d.database(t)
+	env := d.environment("judged-again", database)
 	d.want(t, env, 0, nil, "setup")
 	d.worker(t, env)
 	d.worker(t, env)
-	testPolicyChangesUnderRequests(t, &world{t: t}, d.api(t, env).API)
+	testPolicyChangesUnderRequests(t, &world{t: t}, d.api(t, env).API, func(version int) { unusablePolicy(t, database, version) })
+}
+
+// unusablePolicy is what a newer Pawl writes, or somebody with the database's password.
+func unusablePolicy(t *testing.T, database string, version int) {
+	pgtest.Exec(t, database, `INSERT INTO pawl.policies (digest, layers) VALUES (repeat('ab', 32), '[{"name":"new.yaml","text":"later: 1"}]')`,
+		fmt.Sprintf(`INSERT INTO pawl.policy_versions (seq, digest, at, by, channel, authenticated, note) VALUES (%d, repeat('ab', 32), now(), 'newer', 'cli', false, '')`, version))
 }
 
 // testPolicyOfProcesses applies policies while separate workers and APIs run.
@@ -95,9 +102,7 @@ func testPolicyOfProcesses(t *testing.T, d *deployment) {
 	reader := d.serve(t, env, "api", "--listen", "127.0.0.1:0", "--read-only").API
 	d.want(t, env, 1, []string{"may not write to its store"}, "policy", "apply", deny, "--api", reader, "--as", "ana")
 
-	// A newer Pawl, or somebody with the database's password.
-	pgtest.Exec(t, database, `INSERT INTO pawl.policies (digest, layers) VALUES (repeat('ab', 32), '[{"name":"new.yaml","text":"later: 1"}]')`,
-		`INSERT INTO pawl.policy_versions (seq, digest, at, by, channel, authenticated, note) VALUES (3, repeat('ab', 32), now(), 'newer', 'cli', false, '')`)
+	unusablePolicy(t, database, 3)
 	isReady(http.StatusServiceUnavailable)
 	_, still, status := judged()
 	if status == "pending" || still == digest {
