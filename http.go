@@ -140,7 +140,7 @@ func (a *HTTPAgent) call(ctx context.Context, t *tool.Tool, call approval.Call) 
 		return a.followKey(ctx, t, call)
 	}
 	o, err := a.run(ctx, t, call, j)
-	done := err == nil || !errors.Is(err, ErrPending)
+	done := (err == nil || !errors.Is(err, ErrPending)) && !j.unsent
 	if j.close(done, lasting); err != nil {
 		return approval.Outcome{}, err
 	}
@@ -292,7 +292,10 @@ func (a *HTTPAgent) finish(
 	j.Report = &report
 	kept := j.write() // without it, only this process can report; that may still work
 	o, err := a.report(ctx, t, j)
-	return o, cmp.Or(err, kept)
+	if err != nil {
+		err = errors.Join(err, kept)
+	}
+	return o, err
 }
 
 // patience is how long a report is sent at least, though its caller does not wait any more.
@@ -315,7 +318,9 @@ func (a *HTTPAgent) report(ctx context.Context, t *tool.Tool, j *journal) (appro
 		case err == nil && v.Status.Ended():
 			return v.Outcome(), nil
 		case errors.As(err, &e) && e.HTTPStatus < 500 && e.HTTPStatus != http.StatusTooManyRequests:
-			// Too late, for Pawl; what the tool did is what its caller needs to know.
+			// Too late for Pawl, or it takes nothing from this caller. What the tool did is what its caller
+			// needs to know; a report that may be taken later is kept.
+			j.unsent = e.HTTPStatus != http.StatusConflict
 			o, _ := j.Report.Outcome()
 			o.ID, o.Tool, o.Digest = j.Call, t.Name(), j.Digest
 			return o, nil

@@ -24,8 +24,9 @@ const maxKept = 64 << 10
 // journal is what an HTTPAgent knows of one call, on its disk before it acts on it. Whoever has it open
 // has a lock on it, which dies with the process: so a start that is in it is nobody else's.
 type journal struct {
-	file *os.File
-	path string
+	file   *os.File
+	path   string
+	unsent bool // the report was refused, but not for good
 
 	Start   string // start_id
 	Call    string `json:",omitempty"` // the call's ID
