@@ -216,6 +216,9 @@ func TestUnsentDecisionCanBeRepeated(t *testing.T) {
 	if id, _ := body["decision_id"].(string); id == "" {
 		t.Errorf("no decision_id to repeat it with: %v", body)
 	}
+	if detail, _ := body["detail"].(string); strings.Contains(detail, "decision_id") {
+		t.Errorf("the command line would show a field that it has no flag for: %s", detail)
+	}
 }
 
 func TestGetDecision(t *testing.T) {

@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"go/build"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +42,14 @@ func TestLiteralsAreEvaluated(t *testing.T) {
 		if (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q", when, got, want)
 		}
+	}
+}
+
+// Every program that judges has the zones in it, so that no machine knows others.
+func TestZonesAreInTheProgram(t *testing.T) {
+	p, err := build.ImportDir(".", 0)
+	if err != nil || !slices.Contains(p.Imports, "time/tzdata") {
+		t.Errorf("package policy imports %v, %v", p.Imports, err)
 	}
 }
 

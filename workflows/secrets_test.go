@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/store"
+	sdkpb "go.temporal.io/api/sdk/v1"
 )
 
 // A secret that stands in a text, under no name or beside one, shows nowhere: not in what the store
-// and the record hold, nor in what the query tells, however the call ends.
+// and the record hold, nor in what the query and Temporal's UI tell, however the call ends.
 func TestSecretsInTexts(t *testing.T) {
 	const secret = "Pl4ntedS3cretV4lueOfF0rty"
 	for form, text := range map[string]string{
@@ -46,6 +48,7 @@ func TestSecretsInTexts(t *testing.T) {
 				h.after(time.Second, func() {
 					shown, _ := json.Marshal(h.state())
 					noSecret(t, "the query", shown, secret)
+					noSecret(t, "Temporal's details", h.details(), secret)
 					h.SignalWorkflow(signal, map[string]string{"reviewer": "bob", "notes": "about " + text})
 				})
 				if out := h.call(string(doc)); string(out.Status) != end {
@@ -66,7 +69,56 @@ func TestSecretsInTexts(t *testing.T) {
 				}
 				shown, _ := json.Marshal(h.state())
 				noSecret(t, "the query at the end", shown, secret)
+				noSecret(t, "Temporal's details at the end", h.details(), secret)
 			})
+		}
+	}
+}
+
+// details are what Temporal's UI shows of the call.
+func (h *harness) details() []byte {
+	h.t.Helper()
+	v, err := h.QueryWorkflow("__temporal_workflow_metadata")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var m sdkpb.WorkflowMetadata
+	if err := v.Get(&m); err != nil || m.CurrentDetails == "" {
+		h.t.Fatalf("%+v, %v", &m, err)
+	}
+	return []byte(m.CurrentDetails)
+}
+
+// By their names calls are listed and withdrawn, so those stay, whatever a policy hides.
+func TestNamesOfACallAreNotHidden(t *testing.T) {
+	const token = "ghp_abcdefghijklmnop0123456789"
+	for name, c := range map[string]struct{ agent, team, session string }{
+		"what redact_fields name": {"bot", "payments", "session-1"},
+		"a vendor's token":        {token, token, token},
+		"a hidden value":          {"Pl4ntedS3cret", "Pl4ntedS3cret", "Pl4ntedS3cret"},
+	} {
+		h := setup(t)
+		h.apply("redact_fields: [agent, team, session, tool, secret]\nallow: [send]")
+		p, err := active.Follow(t.Context(), active.Options{Store: h.store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		h.acts.Policy = p
+		doc, err := json.Marshal(map[string]any{
+			"tool": "send", "agent": c.agent, "team": c.team, "session": c.session,
+			"args": map[string]string{"to": "agent: x", "secret": "Pl4ntedS3cret"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.want(h.call(string(doc)), approval.StatusExecuted, "", 1)
+		r, err := h.store.Call(t.Context(), "call-1")
+		if err != nil || r.View.Tool != "send" || r.View.Agent != c.agent || r.View.Team != c.team || r.View.Session != c.session {
+			t.Errorf("%s: %+v, %v", name, r.View, err)
+		}
+		if args := string(r.View.Args); args != `{"secret":"[redacted]","to":"agent: [redacted]"}` {
+			t.Errorf("%s: beside them stands %s", name, args)
 		}
 	}
 }

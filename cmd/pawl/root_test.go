@@ -221,6 +221,22 @@ func TestProblemsOfTheAPI(t *testing.T) {
 	}
 }
 
+// An error says once who speaks, and only then if it did already.
+func TestErrorsSayOnceWhoSpeaks(t *testing.T) {
+	api := clitest.NewAPI(t)
+	for detail, want := range map[string]string{
+		"pawl: the agent is closed": "pawl: the agent is closed\n",
+		"the agent is closed":       "pawl: the agent is closed\n",
+		"pawl setup is missing":     "pawl: pawl setup is missing\n",
+		"api: pawl: no":             "pawl: api: pawl: no\n",
+	} {
+		api.On("GET /api/tools", clitest.Reply(500, `{"detail":"`+detail+`","code":"internal"}`))
+		if r := (clitest.CommandLine{API: api.URL}).Run(t, "tools"); r.Code != cli.ExitError || r.Err != want {
+			t.Errorf("%s: %d, %q", detail, r.Code, r.Err)
+		}
+	}
+}
+
 func TestGroupsShowHelp(t *testing.T) {
 	clitest.CommandLine{}.Run(t).Want(t, cli.ExitDone, []string{"approve", "review", "Exit codes"}, nil)
 	clitest.CommandLine{}.Run(t, "audit").Want(t, cli.ExitDone, []string{"list"}, nil)

@@ -52,6 +52,22 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// What went wrong with a decision is told without its ID, for which the commands have no flag.
+func TestDecisionIDsAreNotOffered(t *testing.T) {
+	for status, code := range map[int]string{409: "signing_unavailable", 400: "invalid_request", 403: "not_permitted", 422: "invalid"} {
+		for _, verb := range []string{"approve", "reject"} {
+			api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
+			api.On("POST /api/requests/"+clitest.MailID+"/"+verb,
+				clitest.Reply(status, `{"code":"`+code+`","detail":"It was not made.","id":"`+clitest.MailID+`","decision_id":"d-4711"}`))
+			r := clitest.CommandLine{API: api.URL}.Run(t, verb, clitest.MailID, "--as", "ana")
+			if text := r.Out + r.Err; r.Code == cli.ExitDone || !strings.Contains(text, "It was not made.") ||
+				strings.Contains(text, "decision_id") || strings.Contains(text, "d-4711") {
+				t.Errorf("%s, %d: exit code %d, %s", verb, status, r.Code, text)
+			}
+		}
+	}
+}
+
 func TestDecideNotJudgedYet(t *testing.T) {
 	api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
 	api.On("POST /api/requests/"+clitest.MailID+"/approve", func(w http.ResponseWriter, r *http.Request) {
