@@ -220,7 +220,7 @@ func (a *Activities) Record(ctx context.Context, in RecordInput) (RecordResult, 
 	// What the store's verdict hides is hidden, whatever the workflow says.
 	in.Redact = append(slices.Clip(record.Verdict.Redact), in.Redact...)
 	in.RedactValues = record.Verdict.RedactValues.And(in.RedactValues)
-	in.Outcome.Digest = record.View.Digest
+	in.Outcome.Digest, in.Call.Tool = record.View.Digest, record.View.Tool
 	if judged := a.judged(in); judged != nil {
 		out, err := a.finishAs(ctx, in, *judged)
 		return RecordResult{Outcome: out}, err
