@@ -87,7 +87,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	case by == nil:
 		return ClaimResult{Rejections: uncounted(rejections, in.Votes)}, nil
 	case by.Kind == approval.Reject:
-		return a.endRejected(ctx, *in, now, uncounted(rejections, in.Votes), *by)
+		return a.endRejected(ctx, *in, now, rejections, *by)
 	case now.After(by.At.Add(validFor)):
 		return a.endUnclaimed(ctx, *in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
 			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", validFor))
@@ -159,13 +159,17 @@ func (a *Activities) endUnclaimed(ctx context.Context, in ClaimInput, at time.Ti
 		approval.Settlement{Kind: kind, By: "pawl", At: at})
 }
 
-// endRejected ends a call whose rejections are on record, though its workflow did not count them. From
-// then on they are among the call's votes: whoever sent them is told that they counted.
+// endRejected ends a call whose rejections are on record, though its workflow did not count them all.
+// Those that ended it, the last one being by, are among the call's votes from then on: whoever sent
+// them is told that they counted.
 func (a *Activities) endRejected(
-	ctx context.Context, in ClaimInput, at time.Time, missed []approval.Decision, by approval.Decision,
+	ctx context.Context, in ClaimInput, at time.Time, rejections []approval.Decision, by approval.Decision,
 ) (ClaimResult, error) {
-	last := slices.IndexFunc(missed, func(d approval.Decision) bool { return d.ID == by.ID })
-	in.Votes = append(slices.Clip(in.Votes), missed[:last+1]...)
+	// They count first, so if by is none of them, all have.
+	if last := slices.IndexFunc(rejections, func(d approval.Decision) bool { return d.ID == by.ID }); last >= 0 {
+		rejections = rejections[:last+1]
+	}
+	in.Votes = append(slices.Clip(in.Votes), uncounted(rejections, in.Votes)...)
 	why := &approval.CallError{Code: approval.CodeRejected, Message: by.Reviewer + " rejected the call"}
 	return a.endClaim(ctx, in, at, approval.StatusRejected, why, *by.Settlement())
 }
