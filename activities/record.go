@@ -23,6 +23,8 @@ type ClaimInput struct {
 	RedactValues    approval.RedactValues `json:",omitempty"`
 	Now             time.Time             // the workflow's now
 	Revision        int64                 // of the call, by which the workflow counted
+
+	execution approval.Execution // as the store has it
 }
 
 // ClaimResult says whether a call may run. If Outcome is not nil the call has ended so, as the
@@ -63,6 +65,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 		return ClaimResult{}, err
 	}
 	in.Redact, in.RedactValues = record.Verdict.Redact, record.Verdict.RedactValues
+	in.execution = record.View.Execution
 	switch {
 	case in.Digest != record.View.Digest || !isOf(record, in.Call):
 		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
@@ -178,6 +181,7 @@ func (a *Activities) endClaim(ctx context.Context, in ClaimInput, at time.Time,
 	status approval.Status, why *approval.CallError, by approval.Settlement) (ClaimResult, error) {
 	out := approval.Outcome{
 		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: status, Error: why, Decision: &by,
+		Execution: in.execution,
 	}
 	end := RecordInput{
 		ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, RedactValues: in.RedactValues, Votes: in.Votes,
