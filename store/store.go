@@ -260,12 +260,17 @@ type ClaimParams struct {
 }
 
 // Alike is AdmitParams.Alike of a call: the same for calls of one requester, agent and session with
-// equal tool and arguments, redacted ones too, which nobody can guess without the key.
+// equal tool and arguments, redacted ones too, which nobody can guess without the key. A call that
+// must be approved is never like one that may have been allowed.
 func Alike(key []byte, call approval.Call) string {
-	doc, err := strictjson.Canonical(map[string]any{
+	same := map[string]any{
 		"v": 1, "requester": call.Requester, "agent": call.Agent, "session": call.Session,
 		"tool": call.Tool, "args": call.Args,
-	})
+	}
+	if call.RequireApproval {
+		same["require_approval"] = true
+	}
+	doc, err := strictjson.Canonical(same)
 	if err != nil { // without a canonical form nothing can be compared
 		return ""
 	}

@@ -1,0 +1,47 @@
+package store_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+)
+
+// A caller may attach to its own earlier call of equal tool and arguments, and to nothing else: least
+// of all, where it wants people asked, to a call that ran without asking.
+func TestAlike(t *testing.T) {
+	key := []byte(strings.Repeat("k", 64))
+	alike := func(change func(c *approval.Call)) string {
+		c := approval.Call{
+			Tool: "bash", Args: json.RawMessage(`{"a":1,"b":"x"}`), Requester: "bot", Agent: "coder", Session: "s",
+		}
+		if change != nil {
+			change(&c)
+		}
+		return store.Alike(key, c)
+	}
+	first := alike(nil)
+	for name, c := range map[string]struct {
+		change func(c *approval.Call)
+		same   bool
+	}{
+		"arguments in another order": {func(c *approval.Call) { c.Args = json.RawMessage(`{"b": "x", "a": 1}`) }, true},
+		"other words":                {func(c *approval.Call) { c.Title, c.Reason = "t", "r" }, true},
+		"another nonce":              {func(c *approval.Call) { c.Nonce = "n" }, true},
+		"another tool":               {func(c *approval.Call) { c.Tool = "zsh" }, false},
+		"other arguments":            {func(c *approval.Call) { c.Args = json.RawMessage(`{"a":2,"b":"x"}`) }, false},
+		"another requester":          {func(c *approval.Call) { c.Requester = "eve" }, false},
+		"another agent":              {func(c *approval.Call) { c.Agent = "tester" }, false},
+		"another session":            {func(c *approval.Call) { c.Session = "t" }, false},
+		"people must be asked":       {func(c *approval.Call) { c.RequireApproval = true }, false},
+	} {
+		if got := alike(c.change); got == "" || (got == first) != c.same {
+			t.Errorf("%s: alike is %v, want %v", name, got == first, c.same)
+		}
+	}
+	if store.Alike([]byte(strings.Repeat("l", 64)), approval.Call{Tool: "bash"}) == store.Alike(key, approval.Call{Tool: "bash"}) {
+		t.Error("the key makes no difference")
+	}
+}
