@@ -173,6 +173,15 @@ func (s *Server) visible(c *gin.Context, id string) error {
 	return err
 }
 
+// callParam is idParam of a call that the principal may know of; see visible.
+func (s *Server) callParam(c *gin.Context) (string, error) {
+	id, err := idParam(c)
+	if err == nil {
+		err = s.visible(c, id)
+	}
+	return id, err
+}
+
 // errBeginning: an agent names a call by what may be the beginning of an ID.
 var errBeginning = fmt.Errorf("not a whole ID: %w", store.ErrNotFound)
 

@@ -151,11 +151,8 @@ func (s *Server) replyCaller(c *gin.Context, id string, wait time.Duration, star
 
 // startTool lets the caller run the tool of a call.
 func (s *Server) startTool(c *gin.Context) error {
-	id, err := idParam(c)
+	id, err := s.callParam(c)
 	if err != nil {
-		return err
-	}
-	if err := s.visible(c, id); err != nil {
 		return err
 	}
 	var in rest.StartToolRequest
@@ -277,11 +274,8 @@ func (s *Server) delivers(ctx context.Context, o approval.Outcome) error {
 
 // reportOutcome takes a caller's report of how the tool ended that it ran.
 func (s *Server) reportOutcome(c *gin.Context) error {
-	id, err := idParam(c)
+	id, err := s.callParam(c)
 	if err != nil {
-		return err
-	}
-	if err := s.visible(c, id); err != nil {
 		return err
 	}
 	var in approval.ReportSignal

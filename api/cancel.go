@@ -14,11 +14,8 @@ import (
 // cancelCall withdraws a call: 200 once it is cancelled, also by an earlier request; 202 while that
 // is not certain; 409 when it ended otherwise.
 func (s *Server) cancelCall(c *gin.Context) error {
-	id, err := idParam(c)
+	id, err := s.callParam(c)
 	if err != nil {
-		return err
-	}
-	if err := s.visible(c, id); err != nil {
 		return err
 	}
 	by, notes, err := withdrawal(c)

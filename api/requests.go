@@ -133,11 +133,8 @@ func offer(v approval.View, now *rest.PolicyNow, reader ballot.Reader) (approval
 
 // resolved returns the whole ID that the path's ID, or prefix of one, means.
 func (s *Server) resolved(c *gin.Context) (string, error) {
-	prefix, err := idParam(c)
+	prefix, err := s.callParam(c)
 	if err != nil {
-		return "", err
-	}
-	if err := s.visible(c, prefix); err != nil {
 		return "", err
 	}
 	id, err := s.o.Store.Resolve(c.Request.Context(), prefix)
