@@ -95,7 +95,10 @@ func (d *decider) named(ids []string) error {
 			all = append(all, id)
 			continue
 		}
-		given, err := io.ReadAll(io.LimitReader(d.Stdin, maxIDs))
+		given, err := io.ReadAll(io.LimitReader(d.Stdin, maxIDs+1))
+		if err == nil && len(given) > maxIDs {
+			err = fmt.Errorf("there are more than %d bytes; send fewer IDs at once", maxIDs)
+		}
 		if err != nil {
 			return fmt.Errorf("reading IDs from standard input: %w", err)
 		}
@@ -112,7 +115,8 @@ func (d *decider) named(ids []string) error {
 	return d.end()
 }
 
-// maxIDs is how many bytes of IDs are read from standard input.
+// maxIDs is how many bytes of IDs are taken from standard input: the beginning of an ID that was cut
+// could be another call's.
 const maxIDs = 1 << 20
 
 // chosen lists the calls that a query finds and, if that is confirmed, decides about each as listed.

@@ -24,6 +24,7 @@ func TestDecideAboutWhatWasChosen(t *testing.T) {
 		"IDs and a filter":  {"approve --agent a pawl-aaaaaaaaaab", "y\n", cli.ExitUsage, nil, "", "not both"},
 		"nothing chosen":    {"approve --yes", "y\n", cli.ExitUsage, nil, "", "which calls?"},
 		"on standard input": {"reject -", "pawl-aaaaaaaaaab\n pawl-bbbbbbbbbbb\n", cli.ExitDone, []string{all[0], all[2]}, "rejected send_email (pawl-bbbbbbbbbbb)", ""},
+		"too many":          {"reject -", strings.Repeat(" ", 1<<20) + all[0], cli.ExitError, nil, "", "send fewer IDs at once"},
 		"one is not there":  {"approve pawl-aaaaaaaaaab pawl-zzzzzzzzzzz", "", cli.ExitError, all[:1], "approved send_email (pawl-aaaaaaaaaab)", "pawl-zzzzzzzzzzz"},
 		"an unknown risk":   {"approve --risk grave", "y\n", cli.ExitUsage, nil, "", "--risk"},
 	} {
