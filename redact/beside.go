@@ -6,11 +6,10 @@ import "strings"
 func (r *searched) findQuoted(found func(from, to int)) {
 	s, skip := r.s, r.skip
 	for i := 0; i < len(s) && !r.names.empty(); i++ {
-		n := strings.IndexAny(s[i:], `"'`)
-		if n < 0 {
+		if i = quotes.next(s, i); i == len(s) {
 			return
 		}
-		if i += n; r.skips(&skip, &i) || i == 0 || i+1 == len(s) || strings.IndexByte(" \t(", s[i-1]) < 0 ||
+		if r.skips(&skip, &i) || i == 0 || i+1 == len(s) || strings.IndexByte(" \t(", s[i-1]) < 0 ||
 			strings.IndexByte(" \t\r\n,:;)}]", s[i+1]) >= 0 {
 			continue
 		}

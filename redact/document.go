@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -137,24 +138,28 @@ func (got *reading) shown(r *Redactor, s string) string {
 type hiding struct {
 	*Redactor
 	wide    bool
-	changed *bool // something was hidden
-	members *int  // of objects, that were shown
+	read    map[string]*reading
+	found   bool // something is to be hidden, whatever was learnt before
+	changed bool // something was hidden
+	members int  // of all objects
 }
 
 // text reads a text once, though it is learnt from first and then shown.
-func (h hiding) text(s string) *reading {
+func (h *hiding) text(s string) *reading {
 	got := h.read[s]
 	if got == nil {
 		got = h.look(s, h.wide, false)
-		h.read[s] = got
+		h.read[s], h.found = got, h.found || got.whole || got.named != nil
 	}
 	return got
 }
 
 // learn collects every text, number and key below a hidden field, and what is hidden in texts.
-func (h hiding) learn(v any, secret bool) {
+func (h *hiding) learn(v any, secret bool) {
+	h.found = h.found || secret
 	switch v := v.(type) {
 	case map[string]any:
+		h.members += len(v)
 		paired := !secret && h.paired(v)
 		for k, e := range v {
 			if secret {
@@ -172,6 +177,7 @@ func (h hiding) learn(v any, secret bool) {
 		}
 		for i := range h.curlUser(v) {
 			if _, password, ok := userAndPassword(v[i]); ok {
+				h.found = true
 				h.learnSecrets(appendSecret(nil, password))
 			}
 		}
@@ -188,7 +194,7 @@ func (h hiding) learn(v any, secret bool) {
 	}
 }
 
-func (h hiding) learnFound(s string) { h.learnSecrets(h.text(s).secrets) }
+func (h *hiding) learnFound(s string) { h.learnSecrets(h.text(s).secrets) }
 
 func (r *Redactor) learnSecrets(secrets []string) {
 	for _, s := range secrets {
@@ -203,19 +209,18 @@ func userAndPassword(v any) (user, password string, ok bool) {
 	return user, password, ok && password != ""
 }
 
-func (h hiding) hide(v any) any {
+func (h *hiding) hide(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		*h.members += len(v)
 		shown := shownKeys(v, h.hideText)
 		paired := h.paired(v)
 		out := make(map[string]any, len(v))
 		for k, e := range v {
-			*h.changed = *h.changed || shown[k] != k
+			as := cmp.Or(shown[k], k)
 			if m := h.member(k); m.hidden || paired && m.isValue {
-				out[shown[k]] = h.mark(Mark)
+				out[as] = h.mark(Mark)
 			} else {
-				out[shown[k]] = h.hide(e)
+				out[as] = h.hide(e)
 			}
 		}
 		return out
@@ -231,21 +236,21 @@ func (h hiding) hide(v any) any {
 	return v
 }
 
-func (h hiding) mark(with string) string {
-	*h.changed = true
+func (h *hiding) mark(with string) string {
+	h.changed = true
 	return with
 }
 
-func (h hiding) hideText(s string) string {
+func (h *hiding) hideText(s string) string {
 	if s == Mark || s == "" {
 		return s
 	}
 	shown := h.text(s).shown(h.Redactor, s)
-	*h.changed = *h.changed || shown != s
+	h.changed = h.changed || shown != s
 	return shown
 }
 
-func (h hiding) hideList(list []any) []any {
+func (h *hiding) hideList(list []any) []any {
 	covered, users := h.covered(list), h.curlUser(list)
 	out := make([]any, len(list))
 	for i, e := range list {
@@ -272,25 +277,23 @@ func (r *Redactor) knowsNumber(n string) bool {
 	return false
 }
 
-// shownKeys returns what an object's keys are shown as, each one different.
+// shownKeys returns the keys of an object that are shown as something else, and as what: each as
+// something different.
 func shownKeys[V any](object map[string]V, hide func(string) string) map[string]string {
-	shown, taken := make(map[string]string, len(object)), make(map[string]bool, len(object))
-	var changed []string
-	for _, k := range slices.Sorted(maps.Keys(object)) {
-		if shown[k] = hide(k); shown[k] == k {
-			taken[k] = true
-		} else {
-			changed = append(changed, k)
+	shown := map[string]string{}
+	for k := range object {
+		if as := hide(k); as != k {
+			shown[k] = as
 		}
 	}
-	count := map[string]int{}
-	for _, k := range changed {
-		name := shown[k]
-		for taken[shown[k]] {
+	taken, count := map[string]bool{}, map[string]int{}
+	for _, k := range slices.Sorted(maps.Keys(shown)) {
+		as, name := shown[k], shown[k]
+		for _, there := object[as]; there || taken[as]; _, there = object[as] {
 			count[name] = max(count[name], 1) + 1
-			shown[k] = name + " #" + strconv.Itoa(count[name])
+			as = name + " #" + strconv.Itoa(count[name])
 		}
-		taken[shown[k]] = true
+		shown[k], taken[as] = as, true
 	}
 	return shown
 }

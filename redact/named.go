@@ -30,6 +30,32 @@ type searched struct {
 	connects int    // whether the text says how to connect to a database: 0 is not known yet, -1 no
 }
 
+// chars are the ASCII characters that are looked for, in one text after the other.
+type chars [utf8.RuneSelf]bool
+
+func charsOf(list string) *chars {
+	var c chars
+	for i := range len(list) {
+		c[list[i]] = true
+	}
+	return &c
+}
+
+// next is where the first of them stands from i on, or the length of s.
+func (c *chars) next(s string, i int) int {
+	for i < len(s) && (s[i] >= utf8.RuneSelf || !c[s[i]]) {
+		i++
+	}
+	return i
+}
+
+var (
+	valueSigns = charsOf(":=>")
+	quotes     = charsOf(`"'`)
+	brackets   = charsOf("{[")
+	wordEnds   = charsOf("{}[]\",:\n\\")
+)
+
 // maxOpen bounds how often the end of a bracket or quote is searched in vain: that takes the whole
 // text.
 const maxOpen = 16
@@ -37,11 +63,10 @@ const maxOpen = 16
 func (r *searched) find(found func(from, to int)) {
 	s, skip := r.s, r.skip
 	for i := 0; i < len(s); i++ {
-		n := strings.IndexAny(s[i:], ":=>")
-		if n < 0 {
+		if i = valueSigns.next(s, i); i == len(s) {
 			break
 		}
-		if i += n; r.skips(&skip, &i) {
+		if r.skips(&skip, &i) {
 			continue
 		}
 		if from, to, ok := r.valueBehind(i); ok {

@@ -128,11 +128,9 @@ type pairFinder struct {
 func (p *pairFinder) find() bool {
 	for i := 0; i < len(p.s); {
 		if len(p.stack) == 0 {
-			n := strings.IndexAny(p.s[i:], "{[")
-			if n < 0 {
+			if i = brackets.next(p.s, i); i == len(p.s) {
 				return true
 			}
-			i += n
 		}
 		switch c := p.s[i]; c {
 		case '{', '[':
@@ -164,10 +162,7 @@ func (p *pairFinder) find() bool {
 		case ' ', '\t', '\r', '\n', ':', '\\':
 			i++
 		default:
-			end := i + 1
-			for end < len(p.s) && strings.IndexByte("{}[]\",:\n\\", p.s[end]) < 0 {
-				end++
-			}
+			end := wordEnds.next(p.s, i+1)
 			p.scalar(span{i, end}, strings.TrimSpace(p.s[i:end]), false)
 			i = end
 		}
@@ -191,8 +186,10 @@ func inJSON(s string, i int) bool {
 func (p *pairFinder) scalar(at span, text string, quoted bool) {
 	if quoted && strings.ContainsAny(text, `\{[`) {
 		p.nested = append(p.nested, span{at.from + 1, at.to - 1})
-		if plain, _ := (spelling{text: text}).unescaped(); len(plain.text) <= maxNameBytes {
-			text = plain.text
+		if len(text) <= maxNameBytes*len(`\u{10FFFF}`) { // else it is no name, however it is escaped
+			if plain, _ := (spelling{text: text}).unescaped(); len(plain.text) <= maxNameBytes {
+				text = plain.text
+			}
 		}
 	}
 	f := p.top()

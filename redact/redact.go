@@ -3,6 +3,7 @@ package redact
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"strconv"
@@ -46,7 +47,6 @@ type Redactor struct {
 	finds   *matcher        // of long and numbers; nil after more was learnt
 
 	members map[string]member // by name, those that were looked at
-	read    map[string]*reading
 }
 
 // shortSecret is the length in characters below which a secret is only hidden where it stands as a
@@ -93,17 +93,17 @@ func (r *Redactor) document(doc json.RawMessage, wide bool) json.RawMessage {
 	if err := dec.Decode(&v); err != nil {
 		return json.RawMessage(`"` + Mark + `"`)
 	}
-	r.read = map[string]*reading{}
-	changed, members := false, 0
-	h := hiding{r, wide, &changed, &members}
+	h := hiding{Redactor: r, wide: wide, read: map[string]*reading{}}
 	h.learn(v, false)
-	hidden := h.hide(v)
-	r.read = nil
 	rest := bytes.TrimSpace(doc[dec.InputOffset():])
-	if !changed && len(rest) == 0 && members == strictjson.Members(doc) { // else v is not all of it
+	whole := len(rest) == 0 && h.members == strictjson.Members(doc) // else v is not all of it
+	if whole && !h.found && len(r.long)+len(r.short)+len(r.numbers) == 0 {
 		return doc
 	}
-	return marshalPlain(hidden)
+	if hidden := h.hide(v); h.changed || !whole {
+		return marshalPlain(hidden)
+	}
+	return doc
 }
 
 // Text returns s with everything learnt, what follows a field's name and a colon or equals sign, and
@@ -129,9 +129,9 @@ func (r *Redactor) Labels(labels map[string]string) map[string]string {
 	out, shown := make(map[string]string, len(labels)), shownKeys(labels, r.Text)
 	for k, v := range labels {
 		if r.hidden(k) {
-			out[shown[k]] = Mark
+			out[cmp.Or(shown[k], k)] = Mark
 		} else {
-			out[shown[k]] = r.Text(v)
+			out[cmp.Or(shown[k], k)] = r.Text(v)
 		}
 	}
 	return out

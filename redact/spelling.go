@@ -27,7 +27,7 @@ func (s spelling) unescaped() (spelling, bool) {
 		return s, false
 	}
 	out, found := spelling{at: make([]int, 0, len(s.text)+1)}, false
-	var b []byte
+	b := make([]byte, 0, len(s.text))
 	for i := 0; i < len(s.text); {
 		before := len(b)
 		r, n, ok := rune(0), 0, false
