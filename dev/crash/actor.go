@@ -147,13 +147,17 @@ func unanswered(err error) bool {
 // waiting waits until the call waits for people. It gives up when the call has ended without them:
 // its time may have been too short.
 func (a *actor) waiting(id string) (v client.View, ok bool) {
-	ok = poll(a.ctx, a.stormPatience, func() bool {
-		last, err := a.client.Get(a.ctx, id, 0)
-		if err == nil {
-			v = last
-		}
-		return err == nil && v.Status != approval.StatusEvaluating
-	})
+	// A storm may strike before a call is judged, each time. So it must be judged in time only after it.
+	for stormy := true; stormy && !ok; {
+		stormy = a.stormOver.Err() == nil
+		ok = poll(a.ctx, a.stormPatience, func() bool {
+			last, err := a.client.Get(a.ctx, id, 0)
+			if err == nil {
+				v = last
+			}
+			return err == nil && v.Status != approval.StatusEvaluating
+		})
+	}
 	if !ok && a.ctx.Err() == nil {
 		a.t.Errorf("call %s was started and never asked for: last seen %s", id, v.Status)
 	}

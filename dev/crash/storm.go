@@ -56,6 +56,7 @@ func storm(w *world) {
 
 	ctx, cancel := context.WithCancel(w.t.Context())
 	over, enough := context.WithCancel(ctx)
+	w.stormOver = over
 	var actors, reviewers sync.WaitGroup
 	defer reviewers.Wait()
 	defer actors.Wait() // last of all: they report to the test

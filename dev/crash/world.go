@@ -48,7 +48,8 @@ type world struct {
 	agent    *part   // nil: the world has no agent of its own
 
 	stormBegan    time.Time
-	stormPatience time.Duration // bounds waits while it lasts
+	stormPatience time.Duration   // bounds waits while it lasts
+	stormOver     context.Context // done when nothing strikes any more
 
 	// Of Postgres; nil and empty: the store is a SQLite file.
 	database    *part
