@@ -192,6 +192,11 @@ func (a *HTTPAgent) begin(
 	pause := retry.Backoff{Most: 5 * time.Second}
 	for b.ID == "" {
 		if b, err = a.client.StartAs(ctx, call, j.Start, held); err != nil {
+			var refused *client.Error
+			if known, _ := waits(err); known && errors.As(err, &refused) && refused.ID != "" {
+				b.ID = refused.ID // it is there, and another one runs it, or it has just ended: what follows says
+				continue
+			}
 			if final := startError(t, err); final != nil {
 				return b, final
 			}

@@ -3,6 +3,7 @@ package pawl
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -113,5 +114,55 @@ func TestResultsSurviveAFullDisk(t *testing.T) {
 	o, err := a.finish(t.Context(), job, j, said(json.RawMessage(`"done"`), nil))
 	if err != nil || string(o.Result) != `"done"` || *asked != 1 {
 		t.Errorf("%+v, %v after %d reports", o, err, *asked)
+	}
+}
+
+// A call that another process starts at the same moment, or that ends then, is followed: it was neither
+// denied nor is it unknown what became of it.
+func TestAskedAtTheMomentOfAnothersStart(t *testing.T) {
+	for code, c := range map[string]struct {
+		status int
+		ends   approval.Status
+		want   error
+	}{
+		"started":          {http.StatusConflict, approval.StatusExecuted, nil},
+		"ended":            {http.StatusConflict, approval.StatusBlocked, ErrBlocked},
+		"approval_expired": {http.StatusGone, approval.StatusExpired, ErrExpired},
+		"not_approved":     {http.StatusConflict, approval.StatusRejected, ErrRejected},
+	} {
+		t.Run(code, func(t *testing.T) {
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				answer := map[string]any{"tools": []any{}}
+				w.Header().Set("Content-Type", "application/json")
+				switch r.URL.Path {
+				case "/api/version":
+					answer = map[string]any{"version": "devel", "features": []string{"caller"}}
+				case "/api/calls":
+					w.Header().Set("Content-Type", "application/problem+json")
+					w.WriteHeader(c.status)
+					answer = map[string]any{"code": code, "status": c.status, "id": "pawl-1"}
+				case "/api/calls/wait":
+					o := approval.Outcome{ID: "pawl-1", Tool: "job", Status: c.ends, Result: json.RawMessage(`"by another"`)}
+					answer = map[string]any{"calls": []any{map[string]any{"id": "pawl-1", "outcome": o}}}
+				}
+				_ = json.NewEncoder(w).Encode(answer)
+			}))
+			defer api.Close()
+			a, err := ConnectHTTP(t.Context(), HTTPOptions{Agent: "bot", URL: api.URL, Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			job, err := GuardHTTP(a, "job", func(context.Context, struct{}) (string, error) {
+				t.Error("it ran")
+				return "", nil
+			}, Tool{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := job(With(t.Context(), About{Key: "k"}), struct{}{})
+			if !errors.Is(err, c.want) || c.want == nil && out != "by another" {
+				t.Errorf("%q, %v", out, err)
+			}
+		})
 	}
 }

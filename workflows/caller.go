@@ -13,11 +13,18 @@ import (
 
 // callerWait is the part of a call whose caller runs the tool.
 type callerWait struct {
-	mayStart    bool                    // the permit is taken, and as far as is known not used
-	woken       bool                    // the store has news
-	reports     []approval.ReportSignal // by anybody, not judged yet
-	withdrawals []decision              // came while the tool might start
-	left        bool                    // Temporal's cancel was dealt with
+	mayStart    bool             // the permit is taken, and as far as is known not used
+	woken       bool             // the store has news
+	reports     []numberedReport // by anybody, not judged yet
+	withdrawals []decision       // came while the tool might start
+	left        bool             // Temporal's cancel was dealt with
+}
+
+// numberedReport is a report, and which one of all it is, the first being 1: others come before it is
+// judged.
+type numberedReport struct {
+	nth int
+	approval.ReportSignal
 }
 
 // Bounds of reports. A caller sends one, a few times at most.
@@ -138,7 +145,7 @@ func (g *guarded) judgeReport(ctx workflow.Context) *approval.Outcome {
 	report := c.reports[0]
 	var res activities.ReportResult
 	g.ordinary(ctx, steps.Report, activities.ReportInput{
-		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Report: report,
+		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Report: report.ReportSignal,
 	}, &res)
 	c.reports = c.reports[1:]
 	out := res.Outcome
@@ -148,7 +155,7 @@ func (g *guarded) judgeReport(ctx workflow.Context) *approval.Outcome {
 		said.ID, said.Tool, said.Digest, said.Decision = g.view.ID, g.call.Tool, g.digest, g.view.Decision
 		out = &said
 	case out == nil:
-		g.refuseReport(res.Refused)
+		g.refuseReport(report.nth, res.Refused)
 		return nil
 	}
 	g.answerWithdrawals(out)
@@ -158,26 +165,26 @@ func (g *guarded) judgeReport(ctx workflow.Context) *approval.Outcome {
 // onReport takes a report, which counts if it is the caller's. A word of a later version must not
 // lose it.
 func (g *guarded) onReport(raw converter.RawValue) {
-	var s approval.ReportSignal
-	err := readUpTo(maxReport, raw, &s, strictjson.DecodeKnown)
+	s := numberedReport{nth: g.inbox.nth[approval.SignalReport]}
+	err := readUpTo(maxReport, raw, &s.ReportSignal, strictjson.DecodeKnown)
 	if err == nil {
 		err = s.Validate()
 	}
 	switch {
 	case err != nil:
-		g.refuseReport(err.Error())
+		g.refuseReport(s.nth, err.Error())
 	case g.view.Status.Ended() || g.view.Execution == "" && g.view.Status != approval.StatusEvaluating:
-		g.refuseReport("no caller runs the tool of this call")
+		g.refuseReport(s.nth, "no caller runs the tool of this call")
 	case len(g.caller.reports) >= maxReports:
-		g.refuseReport("too many reports came at once")
+		g.refuseReport(s.nth, "too many reports came at once")
 	default:
 		g.caller.reports = append(g.caller.reports, s)
 	}
 }
 
-func (g *guarded) refuseReport(why string) {
+func (g *guarded) refuseReport(nth int, why string) {
 	d := decision{signal: approval.SignalReport}
-	d.ID, d.Channel = fmt.Sprintf("report/%d", g.inbox.nth[approval.SignalReport]), channelTemporal
+	d.ID, d.Channel = fmt.Sprintf("report/%d", nth), channelTemporal
 	g.answer(d, approval.AnswerForbidden, why)
 }
 

@@ -269,6 +269,49 @@ func TestStartJudges(t *testing.T) {
 	}
 }
 
+// Reports that don't count are on record under their own numbers, however many come before the first is
+// judged.
+func TestRefusedReportsKeepTheirNumbers(t *testing.T) {
+	for name, c := range map[string]struct {
+		starts []string // of the reports, all sent at once; firstStart is the caller's
+		want   []string
+	}{
+		"a forged one before it":  {[]string{otherStart, firstStart}, []string{"report/1"}},
+		"two before it":           {[]string{otherStart, otherStart, firstStart}, []string{"report/1", "report/2"}},
+		"one that can't be read":  {[]string{"short", otherStart, firstStart}, []string{"report/1", "report/2"}},
+		"a forged one afterwards": {[]string{firstStart, otherStart}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := callers(t)
+			h.after(time.Second, func() {
+				h.mustStart(freeDoc, firstStart, nil)
+				for _, start := range c.starts {
+					h.SignalWorkflow(approval.SignalReport, report(start, approval.ReportExecuted, "1"))
+				}
+			})
+			h.want(h.call(freeDoc), approval.StatusExecuted, "", 0)
+			var got []string
+			page, err := h.store.Entries(t.Context(), store.EntryQuery{Subject: "call-1", Kind: audit.KindRefused})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Items {
+				if p, err := audit.ReadPayload(e.Kind, e.Payload); err != nil {
+					t.Fatal(err)
+				} else if r, ok := p.(audit.Refused); ok {
+					for _, d := range r.Refused {
+						got = append(got, d.DecisionID)
+					}
+				}
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("refused are %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
 // Whoever schedules the steps by hand gets no further than the caller's own word.
 func TestHostileCallerSteps(t *testing.T) {
 	h := callers(t)
