@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ var plainScripts = []script{
 	{"approved", "guarded", ""}, {"approved", "slow", ""}, {"approved", "slow", ""}, {"rejected", "guarded", ""},
 	{"ignored", "guarded", ""}, {"just in time", "guarded", ""}, {"disputed", "slow", ""},
 	{"withdrawn", "guarded", ""}, {"asked twice", "slow", ""},
+	{"panel", "", ""}, {"panel", "", ""}, {"panel", "", ""}, {"turned", "staged", ""},
 }
 
 // actorCall is one call of an actor: what was asked for, and what was acknowledged.
@@ -41,11 +43,17 @@ type actorCall struct {
 	key, id string // id is empty if no start was acknowledged
 
 	settled  approval.DecisionKind // this decision was acknowledged as the one that settled the call
+	by       person                // whose it was
 	digest   string                // which it named
 	unjudged bool                  // a decision was acknowledged, not judged
 	late     bool                  // a decision was refused: the call had expired
 	undone   bool                  // cancelled, and acknowledged as done
 	forged   int                   // so many forged decisions were acknowledged
+
+	panel *panel // who decides; nil: as kind says
+	heard int    // so many of its votes were answered
+
+	callerRun // of a call that the actor runs itself
 }
 
 type actor struct {
@@ -67,8 +75,15 @@ func (a *actor) makeCall(i int) *actorCall {
 		Reason: planted("reason"),
 		Args:   json.RawMessage(fmt.Sprintf(`{"key":%q,"marker":%q}`, c.key, planted("argument"))),
 	}
-	if s.kind == "ignored" || s.kind == "just in time" {
+	switch s.kind {
+	case "ignored", "just in time":
 		call.Timeout = approval.Duration(shortTimeout)
+	case "panel":
+		c.panel = &panels[a.rand.IntN(len(panels))]
+		call.Tool, call.Timeout = c.panel.tool, c.panel.timeout()
+	case "run", "raced", "silent", "run withdrawn":
+		a.runAsCaller(c, call, s)
+		return c
 	}
 	var beside sync.WaitGroup
 	if s.kind == "asked twice" {
@@ -102,17 +117,13 @@ func (a *actor) makeCall(i int) *actorCall {
 		done, err := a.client.Cancel(a.ctx, c.id, "")
 		c.undone, c.unjudged = err == nil && done, err == nil && !done
 	case "disputed":
-		no := *c
-		beside.Go(func() { a.settle(a.bo, &no, v, approval.Reject) })
-		a.settle(a.ana, c, v, approval.Approve)
-		beside.Wait()
-		if no.settled != "" && c.settled != "" {
-			a.t.Errorf("call %s: both its approval and its rejection are said to have settled it", c.id)
+		a.dispute(c, v, a.ana, a.bo)
+	case "panel":
+		a.runPanel(c, v)
+	case "turned": // the approval that is missing, while the other one is turned into a rejection
+		if a.vote(c, a.ana, v, approval.Approve) {
+			a.dispute(c, v, a.bo, a.ana)
 		}
-		if no.settled != "" {
-			c.settled, c.digest = no.settled, no.digest
-		}
-		c.unjudged = c.unjudged || no.unjudged
 	}
 	beside.Wait()
 	c.forged = forged
@@ -121,6 +132,22 @@ func (a *actor) makeCall(i int) *actorCall {
 		a.repeatDecision(a.ctx, c)
 	}
 	return c
+}
+
+// dispute lets one approve and another reject a call at the same time.
+func (a *actor) dispute(c *actorCall, v client.View, approves, rejects person) {
+	no := *c
+	var both sync.WaitGroup
+	both.Go(func() { a.settle(rejects, &no, v, approval.Reject) })
+	a.settle(approves, c, v, approval.Approve)
+	both.Wait()
+	if no.settled != "" && c.settled != "" {
+		a.t.Errorf("call %s: both its approval and its rejection are said to have settled it", c.id)
+	}
+	if no.settled != "" {
+		c.settled, c.by, c.digest = no.settled, no.by, no.digest
+	}
+	c.unjudged = c.unjudged || no.unjudged
 }
 
 // start starts a call and notes in into that this was acknowledged.
@@ -169,12 +196,13 @@ func (a *actor) settle(who person, c *actorCall, v client.View, kind approval.De
 	var refused *client.Error
 	switch {
 	case err == nil && answer.Outcome == approval.AnswerResolved:
-		c.settled, c.digest = kind, v.Digest
+		c.settled, c.by, c.digest = kind, who, v.Digest
 	case answer.Outcome == rest.AnswerNotJudged: // also where asking what became of it failed
 		c.unjudged = true
 	case errors.As(err, &refused) && refused.Outcome == approval.AnswerExpired:
 		c.late = true
-	case errors.As(err, &refused) && refused.Outcome == approval.AnswerAlreadyResolved && c.kind == "disputed":
+	case errors.As(err, &refused) && refused.Outcome == approval.AnswerAlreadyResolved &&
+		(c.kind == "disputed" || c.kind == "turned"):
 	case unanswered(err), a.ctx.Err() != nil:
 	default:
 		a.t.Errorf("%s call %s: %s was answered %+v, %v", c.kind, v.ID, kind, answer, err)
@@ -188,11 +216,7 @@ func (c *actorCall) decision(kind approval.DecisionKind, digest string) client.D
 
 // repeatDecision sends the decision that settled the call again: it still did.
 func (w *world) repeatDecision(ctx context.Context, c *actorCall) {
-	who := w.ana
-	if c.kind == "disputed" && c.settled == approval.Reject {
-		who = w.bo
-	}
-	answer, err := w.decide(ctx, who, c.id, c.decision(c.settled, c.digest))
+	answer, err := w.decide(ctx, c.by, c.id, c.decision(c.settled, c.digest))
 	var refused *client.Error
 	if errors.As(err, &refused) && refused.HTTPStatus < 500 && answer.Outcome != rest.AnswerNotJudged ||
 		err == nil && answer.Outcome != approval.AnswerResolved && answer.Outcome != rest.AnswerNotJudged {
@@ -205,7 +229,7 @@ func (w *world) repeatDecision(ctx context.Context, c *actorCall) {
 // has not returned.
 func clearedUp(v approval.View) bool {
 	last := len(v.Votes) - 1
-	return v.Status == approval.StatusRejected && last >= 0 && v.Votes[last].ID == restID(v.ID)
+	return v.Status == approval.StatusRejected && last >= 0 && strings.HasPrefix(v.Votes[last].ID, restID(v.ID))
 }
 
 // check holds what was acknowledged about a call against how it ended.
@@ -218,8 +242,10 @@ func (c *actorCall) check(l ledger) error {
 		return nil
 	}
 	v := record.View
-	fits := true
+	fits := c.ran(v)
 	switch {
+	case c.panel != nil:
+		fits = c.decided(l, v)
 	case c.kind == "allowed", c.settled == approval.Approve:
 		fits = l.letGo(v)
 	case c.unjudged && (c.kind == "approved" || c.kind == "asked twice"):

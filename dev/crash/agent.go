@@ -18,17 +18,45 @@ import (
 	"github.com/pawlhq/pawl/client"
 )
 
+// asker is a part that asks for calls by itself: the program crashagent.
+type asker struct {
+	*part
+	as string // the name under which it asks
+}
+
 const (
-	agentName   = "crash-agent"   // the name under which the agent asks
-	journalFile = "journal.jsonl" // see crashagent
-	runsFile    = "runs.jsonl"
+	agentName  = "crash-agent"  // calls that workers run, and own functions by the SDK
+	callerName = "crash-caller" // calls that it runs itself, over HTTP alone
 )
 
-// review decides the agent's calls, each as its label says, until ctx ends.
-func (w *world) review(ctx context.Context) {
+// journal and runs are the files that an asker keeps, in the world's folder.
+func (k asker) journal() string { return k.as + ".jsonl" }
+func (k asker) runs() string    { return k.as + "-runs.jsonl" }
+
+// newAsker adds one that is not started yet, and may ask any of the APIs.
+func (w *world) newAsker(name, as string, apis, flags, variables []string) *asker {
+	k := &asker{as: as}
+	args := append([]string{"--name", as, "--journal", k.journal(), "--runs", k.runs()}, flags...)
+	for _, api := range apis {
+		args = append(args, "--api", "http://"+api)
+	}
+	k.part = w.add(name, "crashagent", args, variables...)
+	k.serves = func() bool { return true }
+	w.askers = append(w.askers, k)
+	return k
+}
+
+// addCaller adds the asker that runs its tools itself. It kills itself over some of its calls.
+func (w *world) addCaller(apis ...string) {
+	w.caller = w.newAsker("caller", callerName, apis, []string{"--callers", "caller-journals", "--calls", "4"}, nil)
+	w.caller.dies = true
+}
+
+// review decides an asker's calls, each as its label says, until ctx ends.
+func (w *world) review(ctx context.Context, k *asker) {
 	settled := map[string]bool{}
 	for ctx.Err() == nil {
-		page, err := w.bo.Requests(ctx, client.RequestQuery{Agent: agentName})
+		page, err := w.bo.Requests(ctx, client.RequestQuery{Agent: k.as})
 		for _, v := range page.Items {
 			if err == nil && !settled[v.ID] {
 				settled[v.ID] = w.reviewCall(ctx, v)
@@ -62,41 +90,54 @@ func (w *world) reviewCall(ctx context.Context, v client.View) (settled bool) {
 	return err == nil
 }
 
-// finishAgent lets the agent bring what it began to an end.
-func (w *world) finishAgent() {
+// finish lets an asker bring what it began to an end. It may kill itself on the way, and is started
+// again then.
+func (k *asker) finish() {
+	w := k.w
 	w.t.Helper()
-	x := w.agent.last()
-	w.agent.down(syscall.SIGTERM, patience)
-	if err := x.Err(); err != nil {
-		w.t.Errorf("the agent did not bring its calls to an end within %v: %v", patience, err)
+	last := func() *process {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return k.last()
+	}
+	w.mu.Lock()
+	k.finishing, k.args = true, append(k.args, "--finish")
+	w.mu.Unlock()
+	last().Signal(syscall.SIGTERM)
+	ended := poll(w.t.Context(), patience, func() bool { return last().Ended() && last().Err() == nil })
+	k.down(syscall.SIGKILL, 0)
+	if !ended {
+		w.t.Errorf("the %s did not bring its calls to an end within %v", k.name, patience)
 	}
 }
 
-// journalLine is a line of the agent's journal.
+// journalLine is a line of an asker's journal.
 type journalLine struct {
 	Key, Review, ID, Problem string
 	Status                   approval.Status
 }
 
-// countOwnRuns reads how often the agent's own functions ran: what it wrote down first of all.
+// countOwnRuns reads how often the askers' own functions ran: what they wrote down first of all.
 func (w *world) countOwnRuns() {
 	w.t.Helper()
-	text, err := os.ReadFile(filepath.Join(w.dir, runsFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		w.t.Fatal(err)
-	}
-	for doc := range bytes.Lines(text) {
-		var run struct{ ID, Digest, Key string }
-		if json.Unmarshal(doc, &run) == nil { // else torn by a kill, before it ran
-			w.tools.count(run.ID, run.Digest, run.Key)
+	for _, k := range w.askers {
+		text, err := os.ReadFile(filepath.Join(w.dir, k.runs()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.t.Fatal(err)
+		}
+		for doc := range bytes.Lines(text) {
+			var run struct{ ID, Digest, Key string }
+			if json.Unmarshal(doc, &run) == nil { // else torn by a kill, before it ran
+				w.tools.count(run.ID, run.Digest, run.Key)
+			}
 		}
 	}
 }
 
-// checkAgent holds what the agent asked for and was told against the record.
-func (w *world) checkAgent(l ledger) (calls int) {
+// checkAsker holds what an asker asked for and was told against the record.
+func (w *world) checkAsker(l ledger, k *asker) (calls int) {
 	w.t.Helper()
-	text, err := os.ReadFile(filepath.Join(w.dir, journalFile))
+	text, err := os.ReadFile(filepath.Join(w.dir, k.journal()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0
 	}
@@ -110,29 +151,29 @@ func (w *world) checkAgent(l ledger) (calls int) {
 			continue
 		}
 		if now.Problem != "" {
-			w.t.Errorf("the agent's call under key %s (%s, %s): %s", now.Key, now.Review, now.ID, now.Problem)
+			w.t.Errorf("the %s's call under key %s (%s, %s): %s", k.name, now.Key, now.Review, now.ID, now.Problem)
 			continue
 		}
 		if before := journal[now.Key]; before.Status != "" && (before.ID != now.ID || before.Status != now.Status) {
-			w.t.Errorf("the agent was told two ends of key %s: %+v, %+v", now.Key, before, now)
+			w.t.Errorf("the %s was told two ends of key %s: %+v, %+v", k.name, now.Key, before, now)
 		}
 		journal[now.Key] = now
 	}
 	for key, told := range journal {
 		if err := told.check(l); err != nil {
-			w.t.Errorf("the agent's call under key %s: %v", key, err)
+			w.t.Errorf("the %s's call under key %s: %v", k.name, key, err)
 		}
 	}
 	for _, r := range l.records {
-		if key := keyIn(r.View.Args); r.View.Agent == agentName && journal[key].Key == "" {
-			w.t.Errorf("call %s is the agent's, under key %q, which it never used", r.View.ID, key)
+		if key := keyIn(r.View.Args); r.View.Agent == k.as && journal[key].Key == "" {
+			w.t.Errorf("call %s is the %s's, under key %q, which it never used", r.View.ID, k.name, key)
 		}
 	}
 	return len(journal)
 }
 
-// check holds what the agent was told of a call, and what reviewers did with it, against the
-// record.
+// check holds what an asker was told of a call, and what reviewers did with it, against the record. A
+// caller is not told the IDs of calls.
 func (told journalLine) check(l ledger) error {
 	calls := l.byKey[told.Key]
 	switch {
@@ -140,8 +181,8 @@ func (told journalLine) check(l ledger) error {
 		return errors.New("it has not ended")
 	case len(calls) != 1:
 		return fmt.Errorf("%d calls are on record", len(calls))
-	case calls[0].ID != told.ID || calls[0].Status != told.Status:
-		return fmt.Errorf("the agent was told %s, %s; on record is %s, %s",
+	case told.ID != "" && calls[0].ID != told.ID, calls[0].Status != told.Status:
+		return fmt.Errorf("it was told %s, %s; on record is %s, %s",
 			told.ID, told.Status, calls[0].ID, calls[0].Status)
 	}
 	fits := false

@@ -72,12 +72,9 @@ func (a *actor) attack(kind string, v client.View) func() int {
 			}
 			tries = append(tries, func() bool {
 				<-time.After(pause)
-				var keys *codec.Keyring
 				payload, err := form.payload(a.hardening, v, d)
-				if err == nil && form.encrypted {
-					keys, err = a.hardening.load()
-				}
-				if err != nil {
+				keys, unread := a.keysOf(form.encrypted)
+				if err = errors.Join(err, unread); err != nil {
 					a.t.Errorf("forging a decision: %v", err)
 					return false
 				}
@@ -93,6 +90,14 @@ func (a *actor) attack(kind string, v client.View) func() int {
 		}
 		return taken
 	}
+}
+
+// keysOf is the keyring of a forger, which is nil where there is none, or they have none.
+func (a *actor) keysOf(encrypted bool) (*codec.Keyring, error) {
+	if a.hardening == nil || !encrypted {
+		return nil, nil
+	}
+	return a.hardening.load()
 }
 
 // signal sends one signal past the API. Temporal may be away, or the workflow closed.
@@ -133,6 +138,10 @@ func (a *actor) approveAsOwner(v client.View) {
 
 // isForgery reports whether a payload that is not encrypted is a forger's.
 func isForgery(data []byte) bool {
-	var s approval.DecisionSignal
-	return json.Unmarshal(data, &s) == nil && strings.HasPrefix(s.DecisionID, forgedPrefix)
+	var s struct {
+		DecisionID string `json:"decision_id"`
+		StartID    string `json:"start_id"`
+	}
+	return json.Unmarshal(data, &s) == nil &&
+		(strings.HasPrefix(s.DecisionID, forgedPrefix) || strings.HasPrefix(s.StartID, forgedPrefix))
 }

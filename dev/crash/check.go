@@ -67,6 +67,7 @@ func (w *world) check() ledger {
 		l.cutOff[id] = slices.ContainsFunc(h.runs, w.cutOff)
 		for _, err := range []error{
 			err, h.agrees(r), h.fits(r), w.checkRuns(r, h, l.cutOff[id]),
+			w.checkVotes(r, l.entries[id]), w.checkCaller(r, h, l.entries[id]),
 			checkEntries(r, l.entries[id], w.tools.ran(id)), verifier.check(r, h, l.entries[id]),
 		} {
 			if err != nil {
@@ -225,7 +226,7 @@ func (w *world) checkRuns(r store.Record, h history, cutOff bool) error {
 		return fmt.Errorf("its tool ran %d times", runs)
 	case v.Status == approval.StatusFailed && !cutOff:
 		return fmt.Errorf("these tools never fail and can always be reached, and the worker was not cut off")
-	case v.Status == approval.StatusOutcomeUnknown && !cutOff && !temporalAway:
+	case v.Status == approval.StatusOutcomeUnknown && v.Execution == "" && !cutOff && !temporalAway:
 		return fmt.Errorf("neither the worker nor Temporal was cut off while its tool may have run")
 	case v.Status == approval.StatusExpired && v.EndedAt.Before(*v.Deadline):
 		return fmt.Errorf("it expired before its deadline")
@@ -259,7 +260,7 @@ func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 				late.Code != approval.CodeNoPermit {
 				return fmt.Errorf("%s, not by an attempt of its own that came late: %s (%v)", e.Kind, e.Payload, err)
 			}
-		case before > 0 && e.Kind != audit.KindRefused && e.Kind != audit.KindSent:
+		case before > 0 && e.Kind != audit.KindRefused && e.Kind != audit.KindSent && e.Kind != audit.KindReported:
 			return fmt.Errorf("%s after its end", e.Kind)
 		case e.Kind == audit.KindStarted && kinds[audit.KindClaimed] == 0:
 			return fmt.Errorf("its tool was started without a claim")
@@ -300,6 +301,7 @@ func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 	case v.Status == approval.StatusRejected && claims == 0 && kinds[audit.KindDecided] == 2 && len(v.Votes) == 2 &&
 		v.Votes[0].Kind == approval.Approve && v.Votes[1].Kind == approval.Reject && steps["sent/"+v.Votes[1].ID]:
 		// The claim of the approval found a rejection on record whose signal its workflow had not read.
+	case v.Requirement != nil && several(*v.Requirement): // see checkVotes
 	case v.Decision != nil && settledByVote != (kinds[audit.KindDecided] == 1):
 		return fmt.Errorf("%d decisions counted", kinds[audit.KindDecided])
 	}

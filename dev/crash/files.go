@@ -28,9 +28,6 @@ func (w *world) checkFiles() {
 	for _, where := range []string{"argument", "reason", "notes", "result", "the-agent"} {
 		found[marker(where)] = false
 	}
-	if w.agent == nil {
-		delete(found, marker("the-agent"))
-	}
 	w.search(found)
 	w.temporal.down(syscall.SIGINT, patience)
 	w.search(found)

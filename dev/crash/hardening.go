@@ -86,22 +86,22 @@ func (h *hardening) enrol() {
 			h.w.t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"ana", "bo", ownerName} {
-		give(rest.TokenSpec{Subject: name, Roles: []rest.Role{rest.RoleReviewer}})
+	for name, groups := range groupsOf {
+		give(rest.TokenSpec{Subject: name, Groups: groups, Roles: []rest.Role{rest.RoleReviewer}})
 	}
 	for n := range actorCount {
 		give(rest.TokenSpec{Subject: actorName(n), Owner: ownerName, Roles: []rest.Role{rest.RoleAgent}})
 	}
-	if h.w.agent != nil {
-		subject := "agent:" + agentName // as the SDK calls itself
+	for _, k := range h.w.askers {
+		subject := "agent:" + k.as // as the SDK calls itself
 		give(rest.TokenSpec{
-			Subject: subject, Owner: ownerName, Agents: []string{agentName}, Roles: []rest.Role{rest.RoleAgent},
+			Subject: subject, Owner: ownerName, Agents: []string{k.as}, Roles: []rest.Role{rest.RoleAgent},
 		})
-		file := filepath.Join(h.w.dir, "agent.token")
+		file := filepath.Join(h.w.dir, k.as+".token")
 		if err := os.WriteFile(file, []byte(h.tokens[subject]), 0o600); err != nil {
 			h.w.t.Fatal(err)
 		}
-		h.w.agent.args = append(h.w.agent.args, "--token-file", file)
+		k.args = append(k.args, "--token-file", file)
 	}
 	h.w.people = h.w.newPeople()
 }

@@ -25,7 +25,7 @@ import (
 // recordingActivities are the activities that write things down. Whatever else a history schedules
 // runs a tool.
 var recordingActivities = []string{
-	"Admit", "JudgeAndClaim", "Record", "AnswerTimes", "Refuse", "Keys", "Publish",
+	"Admit", "JudgeAndClaim", "Record", "AnswerTimes", "Refuse", "Keys", "Publish", "CallerState", "Report",
 }
 
 // history is what Temporal's history tells of one call.
@@ -39,6 +39,7 @@ type history struct {
 	refused bool      // a claim found a rejection in the store
 	found   bool      // Admit found the call claimed: by a workflow task that was lost
 	answers []answer
+	reports []report // of callers, and forged ones
 	broken  []string // what a healthy workflow never has
 	lines   []string // every event, for people
 }
@@ -87,14 +88,7 @@ func readHistory(
 			}
 		}
 		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s != nil {
-			a := answer{signal: s.GetSignalName(), at: at, plain: forged}
-			for _, p := range s.GetInput().GetPayloads() {
-				if json.Unmarshal(p.GetData(), &a.sent) == nil {
-					a.id = a.sent.DecisionID
-				}
-			}
-			h.answers = append(h.answers, a)
-			note = a.signal + " " + a.id
+			note = h.signalled(s, at, forged)
 		}
 		if s := e.GetActivityTaskScheduledEventAttributes(); s != nil {
 			note = s.GetActivityType().GetName()
@@ -150,6 +144,34 @@ func readHistory(
 		h.runs = append(h.runs, *runs[n])
 	}
 	return h, nil
+}
+
+// signalled takes note of a signal.
+func (h *history) signalled(
+	s *historypb.WorkflowExecutionSignaledEventAttributes, at time.Time, forged bool,
+) (note string) {
+	name := s.GetSignalName()
+	switch name {
+	case approval.SignalStarted:
+		return name
+	case approval.SignalReport:
+		r := report{at: at}
+		for _, p := range s.GetInput().GetPayloads() {
+			if err := json.Unmarshal(p.GetData(), &r.said); err != nil {
+				h.broken = append(h.broken, "a report: "+err.Error())
+			}
+		}
+		h.reports = append(h.reports, r)
+		return name + " " + r.said.StartID
+	}
+	a := answer{signal: name, at: at, plain: forged}
+	for _, p := range s.GetInput().GetPayloads() {
+		if json.Unmarshal(p.GetData(), &a.sent) == nil {
+			a.id = a.sent.DecisionID
+		}
+	}
+	h.answers = append(h.answers, a)
+	return name + " " + a.id
 }
 
 // localActivity is the local activity that a marker holds the result of.
@@ -253,6 +275,7 @@ func (h history) agrees(r store.Record) error {
 func (h history) fits(r store.Record) error {
 	v := r.View
 	approved := v.Decision != nil && v.Decision.Kind == approval.SettledApprove
+	callers := v.Execution == approval.ExecutionCaller
 	switch {
 	case len(h.broken) > 0:
 		return errors.New(strings.Join(h.broken, "; "))
@@ -262,9 +285,11 @@ func (h history) fits(r store.Record) error {
 		return fmt.Errorf("its workflow was started with the tool %s", h.call.Tool)
 	case len(h.runs) > 1:
 		return fmt.Errorf("its tool was scheduled %d times", len(h.runs))
-	case v.Status.NeedsPermit() && len(h.runs) == 0:
+	case callers && len(h.runs) > 0:
+		return errors.New("its caller runs the tool, and it was scheduled")
+	case v.Status.NeedsPermit() && !callers && len(h.runs) == 0:
 		return errors.New("its tool was never scheduled")
-	case v.Status == approval.StatusExecuted && string(h.runs[0].result) != string(v.Result):
+	case v.Status == approval.StatusExecuted && !callers && string(h.runs[0].result) != string(v.Result):
 		return fmt.Errorf("its tool answered %s", h.runs[0].result)
 	case v.Status.Denied() && v.Status != approval.StatusExpired && len(h.runs) > 0:
 		return errors.New("its tool was scheduled")
@@ -272,10 +297,12 @@ func (h history) fits(r store.Record) error {
 		return fmt.Errorf("its claim was answered %d times", h.claims)
 	case approved && len(h.runs) > 0 && h.runs[0].scheduled.Before(h.claimed):
 		return errors.New("its tool was scheduled before its claim was answered")
-	case !approved && h.claims > 0 && v.Status != approval.StatusExpired:
+	case !approved && h.claims > 0 && v.Status != approval.StatusExpired &&
+		!(callers && v.Status == approval.StatusCancelled): // approved, and withdrawn before its start
 		return errors.New("it was claimed without an approval")
 	}
-	expired := v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire
+	expired := v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire &&
+		v.Requirement != nil && !several(*v.Requirement) // else one answer may not be enough
 	for _, a := range h.answers {
 		if expired && a.signal != approval.SignalCancel && !a.worthless && a.at.Before(*v.Deadline) {
 			return fmt.Errorf("it expired, although %s came in time", a.signal)

@@ -26,11 +26,14 @@ type part struct {
 	needs []*part
 	// retries: it may need several tries to start.
 	retries bool
+	// dies: now and then it kills itself.
+	dies bool
 
 	supervisor chan struct{} // closed when it is not started again any more; nil: there is none
 
 	// Under w.mu.
 	wanted    bool
+	finishing bool // it is wanted until it ends without an error
 	paused    *process
 	processes []*process
 	absences  []span // from when a process is taken down, or ends, until the next one serves
@@ -112,10 +115,11 @@ func (p *part) supervise(x *process) bool {
 		p.w.served(x, at)
 	}
 	err := x.Err()
-	wanted, excused := p.w.ended(x)
+	wanted, finishing, excused := p.w.ended(x)
 	switch {
-	case !wanted:
+	case !wanted, finishing && err == nil:
 		return false
+	case unready == nil && (finishing || p.dies && x.killed()):
 	case unready == nil:
 		p.w.t.Errorf("%s ended by itself: %v\n%s", p.name, err, x.Log)
 	case !errors.Is(unready, child.ErrEnded):
@@ -125,6 +129,12 @@ func (p *part) supervise(x *process) bool {
 	}
 	<-time.After(200 * time.Millisecond)
 	return true
+}
+
+// killed reports whether a process that has ended was.
+func (x *process) killed() bool {
+	status, ok := x.State().Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
 // down takes it down: at once (SIGKILL), or by any other signal within the time given, and then at

@@ -5,6 +5,7 @@ package crash
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
@@ -13,9 +14,9 @@ import (
 
 // people are those who ask and decide in a world, and their clients.
 type people struct {
-	api            *client.Client // ana's; in a plain world it asks for calls, too
-	ana, bo, owner person         // owner is there in hardened worlds only
-	withdraws      *client.Client // what the agent asked for
+	api                  *client.Client // ana's; in a plain world it asks for calls, too
+	ana, bo, cleo, owner person         // owner is there in hardened worlds only
+	withdraws            *client.Client // what the askers asked for
 }
 
 type person struct {
@@ -27,11 +28,15 @@ type person struct {
 // for.
 const ownerName = "olga"
 
+// groupsOf are the reviewers of a hardened world, and their groups. In a plain one nobody is in any.
+var groupsOf = map[string][]string{"ana": {"team"}, "bo": {"ops"}, "cleo": {"ops", "team"}, ownerName: nil}
+
 func (w *world) newPeople() people {
-	p := people{ana: person{w.as("ana"), "ana"}, bo: person{w.as("bo"), "bo"}}
+	one := func(name string) person { return person{w.as(name), name} }
+	p := people{ana: one("ana"), bo: one("bo"), cleo: one("cleo")}
 	p.api, p.withdraws = p.ana.Client, p.ana.Client
 	if w.hardening != nil {
-		p.withdraws, p.owner = w.as("root"), person{w.as(ownerName), ownerName}
+		p.withdraws, p.owner = w.as("root"), one(ownerName)
 	}
 	return p
 }
@@ -53,7 +58,8 @@ type sentDecision struct {
 	kind     approval.DecisionKind
 }
 
-// decide lets somebody decide. What they decide is noted before it is sent.
+// decide lets somebody decide. What they decide is noted before it is sent, and when it was
+// acknowledged.
 func (w *world) decide(
 	ctx context.Context, who person, id string, d client.Decision,
 ) (rest.DecisionAnswer, error) {
@@ -61,5 +67,13 @@ func (w *world) decide(
 	w.sent[d.ID] = sentDecision{who.name, id, d.Kind}
 	w.mu.Unlock()
 	d.Notes = planted("notes")
-	return who.Decide(ctx, id, d)
+	answer, err := who.Decide(ctx, id, d)
+	if err == nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.acknowledged[d.ID].IsZero() {
+			w.acknowledged[d.ID] = time.Now()
+		}
+	}
+	return answer, err
 }

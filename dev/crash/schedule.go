@@ -55,6 +55,7 @@ var (
 			{"kill", []string{"pawl-dev"}}, {"kill", []string{"pawl-dev"}}, {"kill", []string{"pawl-dev"}},
 			{"kill", []string{"pawl-dev"}}, {"stutter", []string{"pawl-dev"}}, {"stutter", []string{"pawl-dev"}},
 			{"stop", []string{"pawl-dev"}}, {"stop", []string{"pawl-dev"}}, {"pause", []string{"pawl-dev"}},
+			{"kill", []string{"caller"}}, {"kill", []string{"pawl-dev", "caller"}},
 		},
 		keys: []fault{{"rekey", []string{"pawl-dev"}}, {"rotate", []string{"pawl-dev"}}},
 		gap:  2500 * time.Millisecond,
@@ -62,10 +63,11 @@ var (
 	distributedFaults = faults{
 		parts: []fault{
 			{"kill", []string{"agent"}}, {"kill", []string{"worker A"}}, {"kill", []string{"worker B"}},
+			{"kill", []string{"caller"}}, {"kill", []string{"caller", "api A", "api B"}},
 			{"kill", []string{"api A"}}, {"kill", []string{"api B"}}, {"kill", []string{"temporal"}},
 			{"kill", []string{"postgres"}}, {"kill", []string{"worker A", "worker B"}},
 			{"kill", []string{"api A", "api B"}}, {"kill", []string{"temporal", "postgres"}},
-			{"kill", []string{"agent", "worker A", "worker B", "api A", "api B", "temporal", "postgres"}},
+			{"kill", []string{"agent", "caller", "worker A", "worker B", "api A", "api B", "temporal", "postgres"}},
 			{"kill", []string{"agent", "worker B", "postgres"}},
 			{"stutter", []string{"worker A", "temporal"}}, {"stutter", []string{"worker B", "postgres"}},
 			{"stop", []string{"worker A"}}, {"stop", []string{"api B"}}, {"stop", []string{"postgres"}},

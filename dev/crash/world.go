@@ -45,7 +45,9 @@ type world struct {
 	temporal *part   // the one in which Temporal runs
 	apis     []*part // those that serve the HTTP API
 	workers  []*part // those whose death or pause may cut off a tool
-	agent    *part   // nil: the world has no agent of its own
+	agent    *asker  // nil: all is in one process
+	caller   *asker
+	askers   []*asker // both, if both are there
 
 	stormBegan    time.Time
 	stormPatience time.Duration   // bounds waits while it lasts
@@ -57,9 +59,11 @@ type world struct {
 
 	open func(context.Context) (storeReader, func() error, error)
 
-	mu      sync.Mutex
-	sent    map[string]sentDecision // what people decided, by decision ID
-	changed chan struct{}           // closed when a part begins or ceases to serve
+	mu   sync.Mutex
+	sent map[string]sentDecision // what people decided, by decision ID
+	// acknowledged is when the API first said that a decision was made, by its ID.
+	acknowledged map[string]time.Time
+	changed      chan struct{} // closed when a part begins or ceases to serve
 }
 
 // storeReader is what the checker reads.
@@ -72,14 +76,14 @@ type storeReader interface {
 func newWorld(t *testing.T, o spec) *world {
 	w := &world{
 		spec: o, t: t, dir: t.TempDir(), tools: newTools(t),
-		changed: make(chan struct{}), sent: map[string]sentDecision{},
+		changed: make(chan struct{}), sent: map[string]sentDecision{}, acknowledged: map[string]time.Time{},
 	}
 	if o.hardened {
 		w.hardening = &hardening{w: w}
 	} else {
 		w.people = w.newPeople()
 	}
-	for name, text := range map[string]string{"tools.yaml": w.tools.file(), "policy.yaml": policyText} {
+	for name, text := range map[string]string{"tools.yaml": w.tools.file(), "policy.yaml": o.policy()} {
 		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -108,11 +112,11 @@ func (w *world) add(name, program string, args []string, variables ...string) *p
 	return p
 }
 
-// start starts every part but the agent, and returns when all serve.
+// start starts every part but the askers, and returns when all serve.
 func (w *world) start(flags ...string) {
 	w.t.Helper()
 	for _, p := range w.parts {
-		if p != w.agent {
+		if !slices.ContainsFunc(w.askers, func(k *asker) bool { return k.part == p }) {
 			p.up(flags...)
 		}
 	}
@@ -150,9 +154,9 @@ func (w *world) served(x *process, at child.Addresses) {
 	w.notify()
 }
 
-// ended notes the end of a process. It reports whether the part is wanted, and whether something
-// that it needs was away in the process's time.
-func (w *world) ended(x *process) (wanted, excused bool) {
+// ended notes the end of a process. It reports whether the part is wanted, and until when, and whether
+// something that it needs was away in the process's time.
+func (w *world) ended(x *process) (wanted, finishing, excused bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := x.part
@@ -163,7 +167,7 @@ func (w *world) ended(x *process) (wanted, excused bool) {
 		excused = excused || !need.last().serving || need.wasAway(x.born, x.died)
 	}
 	w.notify()
-	return p.wanted, excused
+	return p.wanted, p.finishing, excused
 }
 
 // leaves notes from when on the part is away, until it serves again; w.mu is held.

@@ -23,8 +23,30 @@ rules:
   - {tool: allowed_slow, auto_approve: true}
   - {tool: allowed_block, auto_approve: true}
   - {tool: own_allowed, auto_approve: true}
+  - {tool: job_allowed, auto_approve: true}
+  - {tool: shell_allowed, auto_approve: true}
   - {tool: "*", require_approval: true}
 `
+
+// Rules for what several people decide. Groups count where reviewers are known.
+const (
+	panelsOfNames = `
+  - {tool: staged, decisions: any, stages: [{name: team, approvals: 1}, {name: ops, approvals: 1}]}
+  - {tool: contested, decisions: any, approvals: 2, deny_count: 2}
+`
+	panelsOfGroups = `
+  - {tool: staged, stages: [{name: team, approvals: [{group: team}]}, {name: ops, approvals: [{group: ops}]}]}
+  - {tool: contested, approvals: [{group: team}, {count: 2}], deny_count: 2}
+`
+)
+
+// policy is the text of the world's policy.
+func (o spec) policy() string {
+	if o.hardened {
+		return policyText + panelsOfGroups
+	}
+	return policyText + panelsOfNames
+}
 
 // spec says what a world is made of, and how its storm goes.
 type spec struct {
@@ -40,9 +62,10 @@ func (o spec) program(name string) string { return filepath.Join(o.bin, name) }
 // newSingle is everything in one process, on SQLite.
 func newSingle(t *testing.T, o spec) *world {
 	w := newWorld(t, o)
+	api := freeAddress(t)
 	p := w.add("pawl-dev", "pawl-dev", []string{
 		"--data", "data", "--tools", "tools.yaml", "--policy", "policy.yaml", "--no-ui",
-		"--api-listen", "127.0.0.1:0", "--temporal-listen", "127.0.0.1:0",
+		"--api-listen", api, "--temporal-listen", "127.0.0.1:0",
 	})
 	w.temporal, w.apis, w.workers = p, []*part{p}, []*part{p}
 	if w.hardening != nil {
@@ -50,6 +73,7 @@ func newSingle(t *testing.T, o spec) *world {
 		w.hardening.keyring = filepath.Join("data", "payload-keys.json")
 		w.hardening.root = filepath.Join("data", "admin.token")
 	}
+	w.addCaller(api)
 	w.open = func(ctx context.Context) (storeReader, func() error, error) {
 		s, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(w.dir, "data", "pawl.db"), ReadOnly: true})
 		if err != nil {
@@ -82,12 +106,12 @@ func newDistributed(t *testing.T, o spec) *world {
 		h.must("keyring", "new")
 		settings, agentSettings = append(settings, h.keys()), append(agentSettings, h.keys())
 	}
-	agentArgs := []string{"--journal", journalFile, "--runs", runsFile}
+	var listens []string
 	for _, name := range []string{"A", "B"} {
 		worker := w.add("worker "+name, "pawl",
 			[]string{"worker", "--log-level", "warn", "--policy", "policy.yaml", "--tools", "tools.yaml"}, settings...)
 		listen := freeAddress(t)
-		agentArgs = append(agentArgs, "--api", "http://"+listen)
+		listens = append(listens, listen)
 		api := w.add("api "+name, "pawl", []string{"api", "--log-level", "warn", "--listen", listen}, settings...)
 		if w.hardening != nil {
 			worker.args = append(worker.args, "--decisions", "signed")
@@ -98,8 +122,8 @@ func newDistributed(t *testing.T, o spec) *world {
 		}
 		w.workers, w.apis = append(w.workers, worker), append(w.apis, api)
 	}
-	w.agent = w.add("agent", "crashagent", agentArgs, agentSettings...)
-	w.agent.serves = func() bool { return true }
+	w.agent = w.newAsker("agent", agentName, listens, nil, agentSettings)
+	w.addCaller(listens...)
 	w.open = func(ctx context.Context) (storeReader, func() error, error) {
 		s, err := postgres.Open(ctx, postgres.Options{URL: cluster.URL, ReadOnly: true})
 		if err != nil {

@@ -1,7 +1,8 @@
 // Command crashagent is the agent that the crash tests kill. It asks for one call after the other,
 // over HTTP or by the SDK, each under a key of its own, and waits for its end. Some of the tools
-// are functions of its own. What it began and what it was told stands in a journal, so that after
-// its own death it goes on with the calls that it had open: under the same keys.
+// are functions of its own; with --callers all are, and it runs them itself, over HTTP alone. What it
+// began and what it was told stands in a journal, so that after its own death it goes on with the
+// calls that it had open: under the same keys.
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 )
@@ -34,17 +36,16 @@ type line struct {
 	Problem string          `json:"problem,omitempty"`
 }
 
-// agentName is the agent's, over HTTP and in the SDK.
-const agentName = "crash-agent"
-
 // marker is in the arguments of all calls: the tests look for it where nobody should be able to
 // read it. It stands there several times, so that one of them lies in one page of a file.
 const marker = "planted-in-the-agent-9d3c;planted-in-the-agent-9d3c;planted-in-the-agent-9d3c;"
 
 type agent struct {
-	seed uint64
-	apis []*client.Client
-	own  *own
+	name    string // over HTTP and in the SDK
+	seed    uint64
+	apis    []*client.Client
+	own     *own     // nil: it has callers
+	callers *callers // nil: it has own
 
 	mu      sync.Mutex
 	journal *os.File
@@ -59,6 +60,9 @@ func main() {
 	runs := flag.String("runs", "", "`file` that tells the runs of the agent's own functions")
 	calls := flag.Int("calls", 8, "calls in flight")
 	flag.Uint64Var(&a.seed, "seed", 0, "what the calls are derived from")
+	flag.StringVar(&a.name, "name", "", "the agent's `name`")
+	callers := flag.String("callers", "", "run all tools as their calls' caller, with the SDK's journals in this `directory`")
+	finish := flag.Bool("finish", false, "begin nothing new")
 	var urls []string
 	flag.Func("api", "`address` of an API; repeat it for more", func(url string) error {
 		urls = append(urls, url)
@@ -66,19 +70,24 @@ func main() {
 	})
 	token := flag.String("token-file", "", "`file` with the token that the APIs know the agent by")
 	flag.Parse()
-	err := errors.Join(a.reach(urls, *token), a.remember(*journal))
-	if err == nil {
-		a.own, err = newOwn(*runs)
-	}
-	if err != nil {
+	key, err := a.reach(urls, *token)
+	log, failed := openRuns(*runs)
+	if err = errors.Join(err, failed, a.remember(*journal)); err != nil {
 		fmt.Fprintln(os.Stderr, "crashagent:", err)
 		os.Exit(1)
 	}
-	go func() {
-		if err := a.own.serve(context.Background()); err != nil {
-			a.problem(line{Key: "serving"}, err.Error())
-		}
-	}()
+	if *callers != "" {
+		a.callers = newCallers(pawl.HTTPOptions{
+			Agent: a.name, URL: urls[rand.IntN(len(urls))], Token: key, Dir: *callers,
+		}, log)
+	} else {
+		a.own = newOwn(a.name, log)
+		go func() {
+			if err := a.own.serve(context.Background()); err != nil {
+				a.problem(line{Key: "serving"}, err.Error())
+			}
+		}()
+	}
 	// Told to stop, it begins nothing more, and stays until what it began has ended.
 	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -86,7 +95,7 @@ func main() {
 	for range *calls {
 		wg.Go(func() {
 			for {
-				n, known, ok := a.take(stopping.Err() != nil)
+				n, known, ok := a.take(*finish || stopping.Err() != nil)
 				if !ok {
 					return
 				}
@@ -95,26 +104,28 @@ func main() {
 		})
 	}
 	wg.Wait()
-	a.own.connect().Close()
+	if a.own != nil {
+		a.own.connect().Close()
+	}
 }
 
-// reach makes a client of each API.
-func (a *agent) reach(urls []string, tokenFile string) error {
-	var token []byte
+// reach makes a client of each API, with the token in a file, if one is named.
+func (a *agent) reach(urls []string, tokenFile string) (token string, err error) {
 	if tokenFile != "" {
-		var err error
-		if token, err = os.ReadFile(tokenFile); err != nil {
-			return err
+		text, err := os.ReadFile(tokenFile)
+		if err != nil {
+			return "", err
 		}
+		token = string(text)
 	}
 	for _, url := range urls {
-		c, err := client.New(client.Options{URL: url, Token: string(token), Timeout: 10 * time.Second})
+		c, err := client.New(client.Options{URL: url, Token: token, Timeout: 10 * time.Second})
 		if err != nil {
-			return err
+			return "", err
 		}
 		a.apis = append(a.apis, c)
 	}
-	return nil
+	return token, nil
 }
 
 // remember reads the journal of the lives before. The last line may be torn.
@@ -172,10 +183,16 @@ func (a *agent) take(stopping bool) (n uint64, known, ok bool) {
 func (a *agent) plan(n uint64) (approval.Call, string) {
 	r := rand.New(rand.NewPCG(a.seed, n))
 	tools := []string{"allowed", "allowed_slow", "guarded", "slow", "slow", "own", "own", "own", "own_allowed"}
+	if a.callers != nil {
+		tools = []string{"job", "job", "job_allowed"}
+		if dies(n) != "" {
+			tools = []string{"job_allowed"}
+		}
+	}
 	reviews := []string{"approve", "approve", "approve", "approve", "reject", "cancel", "ignore"}
-	key := fmt.Sprintf("agent-%d-%d", a.seed, n)
+	key := fmt.Sprintf("%s-%d-%d", a.name, a.seed, n)
 	call := approval.Call{
-		Tool: tools[r.IntN(len(tools))], Agent: agentName, IdempotencyKey: key,
+		Tool: tools[r.IntN(len(tools))], Agent: a.name, IdempotencyKey: key,
 		Args:    json.RawMessage(fmt.Sprintf(`{"key":%q,"marker":%q}`, key, marker)),
 		Timeout: approval.Duration(time.Hour),
 	}
@@ -197,13 +214,19 @@ func (a *agent) call(n uint64, known bool) {
 	if !known {
 		a.write(l)
 	}
-	if isOwn(call.Tool) {
-		var err error
-		if l.ID, l.Status, err = a.own.call(call, known); err != nil {
-			a.problem(l, err.Error())
+	var err error
+	switch {
+	case a.callers != nil:
+		l.Status, err = a.callers.call(call, n)
+	case isOwn(call.Tool):
+		l.ID, l.Status, err = a.own.call(call, known)
+	default:
+		if !a.overHTTP(&l, call) {
 			return
 		}
-	} else if !a.overHTTP(&l, call) {
+	}
+	if err != nil {
+		a.problem(l, err.Error())
 		return
 	}
 	a.mu.Lock()
@@ -247,15 +270,17 @@ func (a *agent) any() *client.Client { return a.apis[rand.IntN(len(a.apis))] }
 
 // tolerate takes errors that a part's absence explains, and notes others.
 func (a *agent) tolerate(l line, doing string, err error) {
-	var unreachable *client.UnreachableError
-	var uncertain *client.UncertainError
-	var answered *client.Error
-	absent := errors.As(err, &unreachable) || errors.As(err, &uncertain) ||
-		errors.As(err, &answered) && answered.HTTPStatus >= 502
-	if !absent {
+	if !absent(err) {
 		a.problem(l, doing+": "+err.Error())
 	}
 	time.Sleep(time.Duration(50+rand.IntN(200)) * time.Millisecond)
+}
+
+// absent reports whether a part's absence explains an error.
+func absent(err error) bool {
+	var answered *client.Error
+	return errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*client.UncertainError)) ||
+		errors.As(err, &answered) && answered.HTTPStatus >= 502
 }
 
 func (a *agent) problem(l line, what string) {

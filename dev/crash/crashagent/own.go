@@ -19,9 +19,13 @@ import (
 // own are the functions that run in this process, guarded by the SDK.
 type own struct {
 	connect func() *pawl.Agent // waits until Temporal answers
-	runs    *os.File           // tells every run, whatever becomes of the process
+	runs    *runLog
+}
 
-	mu sync.Mutex
+// runLog tells every run of a function, whatever becomes of the process.
+type runLog struct {
+	mu   sync.Mutex
+	file *os.File
 }
 
 type ownArgs struct {
@@ -31,29 +35,31 @@ type ownArgs struct {
 
 func isOwn(tool string) bool { return strings.HasPrefix(tool, "own") }
 
-func newOwn(path string) (*own, error) {
-	runs, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+func openRuns(path string) (*runLog, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := runs.WriteString("\n"); err != nil { // after what may be torn
-		return nil, err
-	}
+	_, err = f.WriteString("\n") // after what may be torn
+	return &runLog{file: f}, err
+}
+
+func newOwn(name string, runs *runLog) *own {
 	o := &own{runs: runs}
 	o.connect = sync.OnceValue(func() *pawl.Agent {
 		for {
-			a, err := pawl.Connect(context.Background(), pawl.Options{Agent: agentName})
+			a, err := pawl.Connect(context.Background(), pawl.Options{Agent: name})
 			if err != nil {
 				time.Sleep(200 * time.Millisecond)
 				continue
 			}
-			for _, name := range []string{"own", "own_allowed"} {
-				pawl.MustGuard(a, name, o.run, pawl.Tool{})
+			for _, tool := range []string{"own", "own_allowed"} {
+				pawl.MustGuard(a, tool, o.run, pawl.Tool{})
 			}
 			return a
 		}
 	})
-	return o, nil
+	return o
 }
 
 // serve runs what was approved while the agent was away.
@@ -66,20 +72,24 @@ func (o *own) serve(ctx context.Context) error {
 
 // run is on record before it does anything.
 func (o *own) run(ctx context.Context, in ownArgs) (ownArgs, error) {
-	c, _ := tool.FromContext(ctx)
-	doc, err := json.Marshal(map[string]string{"id": c.CallID, "digest": c.Digest, "key": in.Key})
-	if err != nil {
-		return in, err
-	}
-	o.mu.Lock()
-	_, err = o.runs.Write(append(doc, '\n'))
-	err = cmp.Or(err, o.runs.Sync())
-	o.mu.Unlock()
-	if err != nil {
+	if err := o.runs.add(ctx, in.Key); err != nil {
 		return in, err
 	}
 	time.Sleep(rand.N(400 * time.Millisecond))
 	return in, nil
+}
+
+// add puts a run on record, for good.
+func (r *runLog) add(ctx context.Context, key string) error {
+	c, _ := tool.FromContext(ctx)
+	doc, err := json.Marshal(map[string]string{"id": c.CallID, "digest": c.Digest, "key": key})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err = r.file.Write(append(doc, '\n'))
+	return cmp.Or(err, r.file.Sync())
 }
 
 // call brings one call to its end. One that is known may be taken up by its key alone.
