@@ -29,6 +29,8 @@ type HTTPOptions struct {
 	// URL is the API's address, and Token what it knows this agent by. Default: client.DefaultURL of
 	// package client, and none.
 	URL, Token string
+	// HTTP sends the requests. Default: a client of its own. Redirects are never followed.
+	HTTP *http.Client
 	// Dir is where the agent keeps what it has started, so that a process that comes back neither runs a
 	// tool again nor loses its result. Only this agent may write there. It is made if it is missing.
 	Dir string
@@ -63,7 +65,7 @@ func ConnectHTTP(ctx context.Context, o HTTPOptions) (*HTTPAgent, error) {
 	case o.ReportWithin < 0 || o.ReportWithin > approval.MaxReportWithin.Std():
 		return invalid("ReportWithin %v is not in (0, %v]", o.ReportWithin, approval.MaxReportWithin)
 	}
-	c, err := client.New(client.Options{URL: o.URL, Token: o.Token, UserAgent: "pawl-go"})
+	c, err := client.New(client.Options{URL: o.URL, Token: o.Token, UserAgent: "pawl-go", HTTP: o.HTTP})
 	if err != nil {
 		return nil, fmt.Errorf("pawl: %w", err)
 	}

@@ -18,7 +18,7 @@ const module = "github.com/pawlhq/pawl"
 // is package pawl, at the root.
 var rooms = map[string][]string{
 	"":                      {"client", "codec", "health", "internal/agent", "internal/calls", "internal/osfile", "internal/retry", "rest", "tool"},
-	"pawltest":              {"", "internal/agent", "internal/calls", "internal/runner", "tool"},
+	"pawltest":              {"", "internal/agent", "internal/calls", "internal/runner", "rest", "tool"},
 	"approval":              {"strictjson"},
 	"strictjson":            {},
 	"redact":                {"approval", "strictjson"},

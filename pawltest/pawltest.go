@@ -9,6 +9,10 @@
 // against the schema and cross as JSON, a panic leaves the outcome unknown, the same key is the
 // same call.
 //
+// Functions that their agent runs itself, as pawl.GuardHTTP guards them, are played as well:
+//
+//	remove, err := pawl.GuardHTTP(fake.HTTPAgent(pawl.HTTPOptions{}), "remove", removeFile, pawl.Tool{})
+//
 // Every call must be scripted. One that is not fails the test, and ends blocked: a test can't pass
 // by letting through what it did not think of.
 package pawltest
@@ -36,6 +40,7 @@ type TB interface {
 // Fake is an agent with everything around it. It is safe for concurrent use.
 type Fake struct {
 	t     TB
+	name  string // the agent's
 	agent *pawl.Agent
 
 	mu     sync.Mutex
@@ -47,6 +52,7 @@ type Fake struct {
 	serves *agent.ServeOptions
 	served chan struct{} // closed once serves is set
 	runs   sync.WaitGroup
+	news   chan struct{} // closed when a call has changed, and replaced
 }
 
 // Call is one call that the agent started, and its outcome, if it has one.
@@ -62,7 +68,16 @@ type call struct {
 	fingerprint string
 	executing   bool
 	done        chan struct{}
+
+	// Of a call whose agent runs the function itself.
+	mayStart  bool                 // it may, and has not
+	settled   *approval.Settlement // who let it
+	start     string               // start_id of the process that did
+	startedAt time.Time
+	reported  *approval.Report // how it ended
 }
+
+func (c *call) ended() bool { return c.Outcome.Status != "" }
 
 // New makes a fake. The agent is named "test" unless o says otherwise; o's Approver is never asked,
 // since the script decides. The agent is closed when the test ends. t may be nil in examples: then
@@ -75,7 +90,7 @@ func New(t TB, o pawl.Options) *Fake {
 		o.OnWait = func(pawl.Waiting) {}
 	}
 	f := &Fake{
-		t: t, script: map[string]func(approval.Call) Answer{}, refuse: map[string]string{},
+		t: t, name: o.Agent, news: make(chan struct{}), script: map[string]func(approval.Call) Answer{}, refuse: map[string]string{},
 		tools: map[string]approval.ToolSpec{}, calls: map[string]*call{}, served: make(chan struct{}),
 	}
 	agent, err := pawl.New(temporal{Fake: f}, o)
@@ -132,7 +147,7 @@ func (f *Fake) Answer(id string, a Answer) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.calls[id]
-	if c == nil || c.executing || c.Outcome.Status != "" {
+	if c == nil || c.executing || c.mayStart || c.ended() {
 		return fmt.Errorf("pawltest: call %s is not held", id)
 	}
 	f.decide(c, a)

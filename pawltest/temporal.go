@@ -28,15 +28,18 @@ type temporal struct {
 
 var _ agent.Backend = temporal{}
 
-func (f temporal) Start(_ context.Context, s calls.Start) (string, error) {
+func (f temporal) Start(_ context.Context, s calls.Start) (string, error) { return "", f.begin(s) }
+
+// begin starts a call, and lets the script decide about it. A call that is there already goes on.
+func (f *Fake) begin(s calls.Start) error {
 	f.mu.Lock()
 	first := f.calls[s.ID]
 	if first != nil {
 		defer f.mu.Unlock()
 		if first.fingerprint != s.Fingerprint {
-			return "", calls.ErrConflict
+			return calls.ErrConflict
 		}
-		return "", nil
+		return nil
 	}
 	c := &call{
 		Call: Call{ID: s.ID, Call: s.Call}, began: time.Now(), fingerprint: s.Fingerprint,
@@ -69,7 +72,7 @@ func (f temporal) Start(_ context.Context, s calls.Start) (string, error) {
 		a = b
 	}
 	f.decide(c, a)
-	return "", nil
+	return nil
 }
 
 // check is what Pawl checks before it asks anybody.
@@ -105,10 +108,15 @@ func (a Answer) runs() bool {
 
 // decide applies an answer to a call that waits for one. The caller holds f.mu.
 func (f *Fake) decide(c *call, a Answer) {
-	if a.kind == "" || c.executing || c.Outcome.Status != "" {
+	if a.kind == "" || c.executing || c.mayStart || c.ended() {
 		return
 	}
+	defer f.tell()
 	by := &approval.Settlement{Kind: a.kind, By: a.by, At: time.Now().UTC()}
+	if a.runs() && c.Call.Call.Execution == approval.ExecutionCaller {
+		c.mayStart, c.settled = true, by
+		return
+	}
 	if a.runs() {
 		c.executing = true
 		f.runs.Go(func() {
@@ -128,9 +136,16 @@ func (f *Fake) decide(c *call, a Answer) {
 	f.end(c, o)
 }
 
+// tell wakes who waits for news. The caller holds f.mu.
+func (f *Fake) tell() {
+	close(f.news)
+	f.news = make(chan struct{})
+}
+
 // end writes an outcome. The caller holds f.mu.
 func (f *Fake) end(c *call, o approval.Outcome) {
-	o.ID, o.Tool = c.ID, c.Call.Call.Tool
+	defer f.tell()
+	o.ID, o.Tool, o.Execution = c.ID, c.Call.Call.Tool, c.Call.Call.Execution
 	o.Digest, _ = c.Call.Call.Digest(c.ID) // a call that was started has one
 	c.Outcome = o
 	close(c.done)
@@ -192,7 +207,7 @@ func (f temporal) End(ctx context.Context, id, _ string, wait bool) (approval.Ou
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c.Outcome.Status == "" {
+	if !c.ended() {
 		return approval.Outcome{}, agent.ErrPending
 	}
 	return c.Outcome, nil
@@ -205,7 +220,7 @@ func (f temporal) Sweep(_ context.Context, ids []string) (ended, missing []strin
 		switch c := f.calls[id]; {
 		case c == nil:
 			missing = append(missing, id)
-		case c.Outcome.Status != "":
+		case c.ended():
 			ended = append(ended, id)
 		}
 	}
@@ -219,25 +234,29 @@ func (f temporal) State(_ context.Context, id string) (approval.State, error) {
 	if c == nil {
 		return approval.State{}, calls.ErrUnknown
 	}
+	return approval.State{View: c.view()}, nil
+}
+
+// view is the call as it stands.
+func (c *call) view() approval.View {
 	in := c.Call.Call
 	deadline := c.began.Add(cmp.Or(in.Timeout, approval.DefaultTimeout).Std()).UTC()
-	digest, err := in.Digest(id)
-	if err != nil {
-		return approval.State{}, err
-	}
+	digest, _ := in.Digest(c.ID) // a call that was started has one
 	v := approval.View{
-		ID: id, Tool: in.Tool, Args: in.Args, Digest: digest, Status: approval.StatusPending,
+		ID: c.ID, Tool: in.Tool, Args: in.Args, Digest: digest, Status: approval.StatusPending, Execution: in.Execution,
 		Agent: in.Agent, Team: in.Team, Session: in.Session, Labels: in.Labels,
 		Title: in.Title, Description: in.Description, Reason: in.Reason,
 		Requester: in.Requester, CreatedAt: c.began.UTC(), Deadline: &deadline,
 	}
 	switch {
-	case c.Outcome.Status != "":
+	case c.ended():
 		v.Status, v.Decision = c.Outcome.Status, c.Outcome.Decision
+	case c.mayStart:
+		v.Status = approval.StatusApproved
 	case c.executing:
 		v.Status = approval.StatusExecuting
 	}
-	return approval.State{View: v}, nil
+	return v
 }
 
 // Cancel withdraws a call that is held.
@@ -248,7 +267,7 @@ func (f temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) 
 	switch {
 	case c == nil:
 		return calls.ErrUnknown
-	case c.Outcome.Status != "":
+	case c.ended():
 		return calls.ErrEnded
 	case !c.executing: // else the tool's end is what counts
 		o := failed(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn")
