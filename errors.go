@@ -36,10 +36,10 @@ var (
 type DeniedError struct {
 	ID       string
 	Tool     string
-	Status   approval.Status      // rejected, expired, blocked or cancelled
-	Code     string               // stable: approval.CodeRejected, CodePolicyDenied, CodeBadArguments, …
-	Reason   string               // why, for agents and people; may hold a reviewer's words
-	Decision *approval.Settlement // who decided, and with which notes; nil where nobody did
+	Status   approval.Status         // rejected, expired, blocked or cancelled
+	Code     string                  // stable: approval.CodeRejected, CodePolicyDenied, CodeBadArguments, …
+	Reason   string                  // why, for agents and people; may hold a reviewer's words
+	Decision *approval.FinalDecision // who decided, and with which notes; nil where nobody did
 }
 
 // denials are the statuses of a DeniedError.

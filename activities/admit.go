@@ -163,7 +163,7 @@ func (a *Activities) judge(
 		view.End(blocked(code, r.Text(message), now), now)
 	case verdict.Kind == approval.VerdictAllow:
 		view.Status = approval.StatusExecuting
-		view.Decision = &approval.Settlement{Kind: approval.SettledAllow, By: "policy", At: now}
+		view.Decision = &approval.FinalDecision{Kind: approval.FinalAllow, By: "policy", At: now}
 		admission.TakePermit, admission.GoodUntil = true, now.Add(verdict.GoodFor(view.Execution))
 		if view.Execution == approval.ExecutionCaller {
 			view.Status = approval.StatusApproved // until the caller starts the tool
@@ -206,7 +206,7 @@ func admitted(
 func blocked(code, message string, at time.Time) approval.Outcome {
 	return approval.Outcome{
 		Status: approval.StatusBlocked, Error: &approval.CallError{Code: code, Message: message},
-		Decision: &approval.Settlement{Kind: approval.SettledDeny, By: "pawl", At: at},
+		Decision: &approval.FinalDecision{Kind: approval.FinalDeny, By: "pawl", At: at},
 	}
 }
 
@@ -287,7 +287,7 @@ func (a *Activities) readmit(
 			Error: &approval.CallError{Code: approval.CodeCancelled,
 				Message: "an operator ended an earlier workflow of this call before the call had ended; " +
 					"start the call again with a new key"},
-			Decision: &approval.Settlement{Kind: approval.SettledCancel, By: "pawl", At: now},
+			Decision: &approval.FinalDecision{Kind: approval.FinalCancel, By: "pawl", At: now},
 		},
 	})
 	if err != nil {

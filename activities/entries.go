@@ -45,7 +45,7 @@ func shown(r *redact.Redactor, votes []approval.Decision) []approval.Decision {
 	return out
 }
 
-func redactSettlement(r *redact.Redactor, s *approval.Settlement) *approval.Settlement {
+func redactFinal(r *redact.Redactor, s *approval.FinalDecision) *approval.FinalDecision {
 	if s == nil {
 		return nil
 	}
@@ -84,7 +84,7 @@ func entryOutcome(o approval.Outcome) approval.Outcome {
 	return o
 }
 
-func claimEntry(p Permit, id, digest string, by *approval.Settlement, at time.Time) (audit.Entry, error) {
+func claimEntry(p Permit, id, digest string, by *approval.FinalDecision, at time.Time) (audit.Entry, error) {
 	return entry(id, "claim", at, audit.Claimed{Digest: digest, Decision: by, Run: p.Run, Queue: p.Queue})
 }
 

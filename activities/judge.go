@@ -106,7 +106,7 @@ func (a *Activities) judgeAgain(ctx context.Context, in *ClaimInput, record stor
 	in.RedactValues = in.RedactValues.And(verdict.RedactValues)
 	c := requirement.Changed(in.Call, record.View, verdict)
 	if c.Forbids != "" {
-		ended, err := a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny,
+		ended, err := a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.FinalDeny,
 			approval.CodePolicyChanged, c.Forbids+"; nothing ran")
 		return &ended, version, err
 	}
@@ -154,7 +154,7 @@ func (a *Activities) forbidden(ctx context.Context, in ExecuteInput, now time.Ti
 	if errors.Is(err, store.ErrNotFound) {
 		return "", nil // the permit's use says what is wrong
 	}
-	if by := record.View.Decision; err == nil && by != nil && by.Kind == approval.SettledAllow {
+	if by := record.View.Decision; err == nil && by != nil && by.Kind == approval.FinalAllow {
 		return "the policy that is active now wants people asked first (" + verdict.Policy.Rule + ")", nil
 	}
 	return "", err

@@ -323,7 +323,7 @@ func TestClaimObeysARejectionOnRecord(t *testing.T) {
 					}
 					continue
 				}
-				by := approval.Settlement{Kind: approval.SettledReject, By: "bob", Channel: "api", At: at}
+				by := approval.FinalDecision{Kind: approval.FinalReject, By: "bob", Channel: "api", At: at}
 				if o := res.Outcome; o == nil || o.Status != tc.want || o.Error.Code != approval.CodeRejected || *o.Decision != by || b.record().Permit != nil {
 					t.Errorf("%+v", res.Outcome)
 				}
@@ -346,7 +346,7 @@ func TestRecordHidesByTheStoresVerdict(t *testing.T) {
 			ID: "c1", Run: "r1", Call: b.call(), Redact: input.fields, RedactValues: input.values, At: time.Now().UTC(),
 			Outcome: approval.Outcome{ID: "c1", Status: approval.StatusRejected, Digest: b.digest(),
 				Error:    &approval.CallError{Code: approval.CodeRejected, Message: `no: {"amount": 4711}, token Bearer abcdefghijklmnop123456`},
-				Decision: &approval.Settlement{Kind: approval.SettledReject, By: "ana", At: time.Now().UTC()}},
+				Decision: &approval.FinalDecision{Kind: approval.FinalReject, By: "ana", At: time.Now().UTC()}},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -39,8 +39,8 @@ type ClaimResult struct {
 	// Of a call that may run: the permit and, as the store holds it, the decision that it was given
 	// for. An earlier claim of the same approval, whose workflow task was lost, has another time.
 	Permit   Permit
-	Decision *approval.Settlement `json:",omitempty"`
-	Votes    []approval.Decision  `json:",omitempty"` // as the store holds them, unless the call waits on
+	Decision *approval.FinalDecision `json:",omitempty"`
+	Votes    []approval.Decision     `json:",omitempty"` // as the store holds them, unless the call waits on
 }
 
 // WaitsOn reports whether the call goes on waiting for people.
@@ -53,7 +53,7 @@ func (a *Activities) Claim(ctx context.Context, in ClaimInput) (ClaimResult, err
 	if err != nil || !res.WaitsOn() {
 		return res, err
 	}
-	return a.endUnclaimed(ctx, in, serverNow(ctx, in.Now), approval.StatusBlocked, approval.SettledDeny,
+	return a.endUnclaimed(ctx, in, serverNow(ctx, in.Now), approval.StatusBlocked, approval.FinalDeny,
 		approval.CodePolicyChanged, "the active policy demands more than the call was approved with; nothing ran")
 }
 
@@ -68,7 +68,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	in.execution = record.View.Execution
 	switch {
 	case in.Digest != record.View.Digest || !isOf(record, in.Call):
-		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeDigest,
+		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.FinalDeny, approval.CodeDigest,
 			"the call is not the one that was admitted; nothing ran")
 	case record.View.Status.Ended() || record.Permit != nil:
 		return claimed(record), nil
@@ -85,21 +85,21 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	case err != nil:
 		return ClaimResult{}, err
 	case why != "":
-		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny,
+		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.FinalDeny,
 			approval.CodeUntrusted, why+"; nothing ran")
 	case by == nil:
 		return ClaimResult{Rejections: uncounted(rejections, in.Votes)}, nil
 	case by.Kind == approval.Reject:
 		return a.endRejected(ctx, *in, now, rejections, *by)
 	case now.After(by.At.Add(validFor)):
-		return a.endUnclaimed(ctx, *in, now, approval.StatusExpired, approval.SettledExpire, approval.CodeExpired,
+		return a.endUnclaimed(ctx, *in, now, approval.StatusExpired, approval.FinalExpire, approval.CodeExpired,
 			fmt.Sprintf("the approval was valid for %v and ran out before the call could be claimed", validFor))
 	}
 	switch offered, err := a.offered(ctx, record.View, in.Queue); {
 	case err != nil:
 		return ClaimResult{}, err
 	case !offered:
-		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.SettledDeny, approval.CodeUnknownTool,
+		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.FinalDeny, approval.CodeUnknownTool,
 			"the tool is no longer offered on the task queue where it was when the call was admitted; nothing ran")
 	}
 	again, version, err := a.judgeAgain(ctx, in, record, now)
@@ -113,7 +113,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	claiming := store.ClaimParams{
 		ID: in.ID, Run: in.Run, Digest: in.Digest, At: now, GoodUntil: by.At.Add(validFor), Queue: in.Queue,
 		Revision: record.Revision, Sent: sent, Policy: version,
-		Votes: shown(r, votes), Decision: redactSettlement(r, by.Settlement()),
+		Votes: shown(r, votes), Decision: redactFinal(r, by.Final()),
 	}
 	if claiming.Evidence, err = evidence(votes); err != nil {
 		return ClaimResult{}, err
@@ -157,9 +157,9 @@ func claimed(record store.Record) ClaimResult {
 
 // endUnclaimed ends a call that people approved and that may not run.
 func (a *Activities) endUnclaimed(ctx context.Context, in ClaimInput, at time.Time,
-	status approval.Status, kind approval.SettlementKind, code, message string) (ClaimResult, error) {
+	status approval.Status, kind approval.FinalKind, code, message string) (ClaimResult, error) {
 	return a.endClaim(ctx, in, at, status, &approval.CallError{Code: code, Message: message},
-		approval.Settlement{Kind: kind, By: "pawl", At: at})
+		approval.FinalDecision{Kind: kind, By: "pawl", At: at})
 }
 
 // endRejected ends a call whose rejections are on record, though its workflow did not count them all.
@@ -174,11 +174,11 @@ func (a *Activities) endRejected(
 	}
 	in.Votes = append(slices.Clip(in.Votes), uncounted(rejections, in.Votes)...)
 	why := &approval.CallError{Code: approval.CodeRejected, Message: by.Reviewer + " rejected the call"}
-	return a.endClaim(ctx, in, at, approval.StatusRejected, why, *by.Settlement())
+	return a.endClaim(ctx, in, at, approval.StatusRejected, why, *by.Final())
 }
 
 func (a *Activities) endClaim(ctx context.Context, in ClaimInput, at time.Time,
-	status approval.Status, why *approval.CallError, by approval.Settlement) (ClaimResult, error) {
+	status approval.Status, why *approval.CallError, by approval.FinalDecision) (ClaimResult, error) {
 	out := approval.Outcome{
 		ID: in.ID, Tool: in.Call.Tool, Digest: in.Digest, Status: status, Error: why, Decision: &by,
 		Execution: in.execution,
@@ -288,7 +288,7 @@ func (a *Activities) end(ctx context.Context, in RecordInput) (record store.Reco
 	out := in.Outcome
 	out.ID, out.Tool = in.ID, in.Call.Tool
 	out.Result = r.JSON(out.Result)
-	out.Decision = redactSettlement(r, out.Decision)
+	out.Decision = redactFinal(r, out.Decision)
 	if out.Error != nil {
 		out.Error = &approval.CallError{Code: out.Error.Code, Message: r.Text(out.Error.Message)}
 	}
@@ -296,7 +296,7 @@ func (a *Activities) end(ctx context.Context, in RecordInput) (record store.Reco
 	if err != nil {
 		return record, false, err
 	}
-	if err := a.checkSettlement(ctx, in.ID, out.Decision, votes); err != nil {
+	if err := a.checkFinal(ctx, in.ID, out.Decision, votes); err != nil {
 		return record, false, err
 	}
 	entries, err := decisionEntries(in.ID, in.Run, redactVotes(r, votes))
@@ -316,16 +316,16 @@ func (a *Activities) end(ctx context.Context, in RecordInput) (record store.Reco
 	return record, fresh, err
 }
 
-// checkSettlement keeps a decision from looking authenticated on the workflow's word: one of the
+// checkFinal keeps a decision from looking authenticated on the workflow's word: one of the
 // votes must be it, or what the store holds already.
-func (a *Activities) checkSettlement(
-	ctx context.Context, id string, d *approval.Settlement, votes []approval.Decision,
+func (a *Activities) checkFinal(
+	ctx context.Context, id string, d *approval.FinalDecision, votes []approval.Decision,
 ) error {
 	if d == nil || !d.Authenticated {
 		return nil
 	}
 	if slices.ContainsFunc(votes, func(v approval.Decision) bool {
-		return v.Authenticated && v.Reviewer == d.By && approval.SettlementKind(v.Kind) == d.Kind
+		return v.Authenticated && v.Reviewer == d.By && approval.FinalKind(v.Kind) == d.Kind
 	}) {
 		return nil
 	}

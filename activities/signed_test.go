@@ -232,7 +232,7 @@ func TestNobodyIsAuthenticatedByTheWorkflowsWord(t *testing.T) {
 	b.admit()
 	lie.Kind = approval.Reject
 	if _, err := b.ExecuteActivity(b.acts.Record, activities.RecordInput{ID: "c1", Run: "r1", Call: b.call(), At: time.Now().UTC(),
-		Votes: []approval.Decision{lie}, Outcome: approval.Outcome{ID: "c1", Digest: b.digest(), Status: approval.StatusRejected, Decision: lie.Settlement()}}); err != nil {
+		Votes: []approval.Decision{lie}, Outcome: approval.Outcome{ID: "c1", Digest: b.digest(), Status: approval.StatusRejected, Decision: lie.Final()}}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := b.store.Call(t.Context(), "c1")

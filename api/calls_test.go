@@ -15,7 +15,7 @@ import (
 func executed(id string) approval.Outcome {
 	return approval.Outcome{
 		ID: id, Tool: "refund", Status: approval.StatusExecuted, Result: raw(`{"card":"4111","ok":true}`), Digest: "d1",
-		Decision: &approval.Settlement{Kind: approval.SettledAllow, At: testTime},
+		Decision: &approval.FinalDecision{Kind: approval.FinalAllow, At: testTime},
 	}
 }
 

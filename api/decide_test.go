@@ -27,7 +27,7 @@ func TestDecide(t *testing.T) {
 		return func(r *store.Record) {
 			d := approval.Decision{ID: "mine", Kind: kind, Reviewer: "ana", At: testTime}
 			r.View.Votes = []approval.Decision{{ID: "first", Kind: approval.Approve, Reviewer: "bo"}, d}
-			r.View.Decision = d.Settlement()
+			r.View.Decision = d.Final()
 		}
 	}
 	for _, c := range []struct {
@@ -242,7 +242,7 @@ func TestGetDecision(t *testing.T) {
 		{"ended, and only the store knows", func(w *world) {
 			w.ended(id, approval.StatusExecuted, func(r *store.Record) {
 				d := approval.Decision{ID: "mine", Kind: approval.Approve, Reviewer: "ana"}
-				r.View.Votes, r.View.Decision = []approval.Decision{d}, d.Settlement()
+				r.View.Votes, r.View.Decision = []approval.Decision{d}, d.Final()
 			})
 		}, 200, "", approval.AnswerResolved},
 		{"ended, and nobody knows", func(w *world) { w.ended(id, approval.StatusExecuted) }, 404, approval.CodeNotFound, ""},

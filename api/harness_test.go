@@ -159,7 +159,7 @@ func (w *world) request(id string) *fakeWorkflow {
 				ID: s.DecisionID, Kind: approval.DecisionKind(s.name), Reviewer: s.Reviewer, Channel: s.Channel, Notes: s.Notes, At: testTime,
 			}}).Outcome}
 			if d := tally.Settled(); d != nil {
-				f.state.Decision = d.Settlement()
+				f.state.Decision = d.Final()
 				f.state.Status = map[approval.DecisionKind]approval.Status{
 					approval.Approve: approval.StatusApproved, approval.Reject: approval.StatusRejected,
 				}[d.Kind]

@@ -74,7 +74,7 @@ func TestWhyACallWaits(t *testing.T) {
 		f := w.request(id)
 		f.state.Status = status
 		if status == approval.StatusApproved {
-			f.state.Decision = &approval.Settlement{Kind: approval.SettledApprove, At: testTime}
+			f.state.Decision = &approval.FinalDecision{Kind: approval.FinalApprove, At: testTime}
 		}
 		w.store.put(store.Record{View: f.state.View, IsRequest: true, Permit: claim})
 		return f

@@ -12,7 +12,7 @@ type Outcome struct {
 	Status   Status          `json:"status"`
 	Result   json.RawMessage `json:"result,omitempty"` // what the tool answered
 	Error    *CallError      `json:"error,omitempty"`
-	Decision *Settlement     `json:"decision,omitempty"`
+	Decision *FinalDecision  `json:"decision,omitempty"`
 	Digest   string          `json:"digest,omitempty"`
 	Edited   bool            `json:"edited,omitempty"` // a reviewer changed the arguments
 
@@ -29,26 +29,26 @@ type CallError struct {
 	Message string `json:"message"`
 }
 
-// Settlement is the decision that settled a call, whoever made it.
-type Settlement struct {
-	Kind          SettlementKind `json:"kind"`
-	By            string         `json:"by,omitempty"`
-	Channel       string         `json:"channel,omitempty"`
-	Authenticated bool           `json:"authenticated"`
-	Notes         string         `json:"notes,omitempty"`
-	At            time.Time      `json:"at"`
+// FinalDecision is the decision that settled a call, whoever made it.
+type FinalDecision struct {
+	Kind          FinalKind `json:"kind"`
+	By            string    `json:"by,omitempty"`
+	Channel       string    `json:"channel,omitempty"`
+	Authenticated bool      `json:"authenticated"`
+	Notes         string    `json:"notes,omitempty"`
+	At            time.Time `json:"at"`
 }
 
-// SettlementKind is the kind of decision that settled a call.
-type SettlementKind string
+// FinalKind is the kind of decision that settled a call.
+type FinalKind string
 
 const (
-	SettledAllow   SettlementKind = "allow"   // by policy
-	SettledDeny    SettlementKind = "deny"    // by policy, catalogue or limits
-	SettledApprove SettlementKind = "approve" // by people
-	SettledReject  SettlementKind = "reject"  // by people
-	SettledExpire  SettlementKind = "expire"  // by silence
-	SettledCancel  SettlementKind = "cancel"  // by whoever withdrew it
+	FinalAllow   FinalKind = "allow"   // by policy
+	FinalDeny    FinalKind = "deny"    // by policy, catalogue or limits
+	FinalApprove FinalKind = "approve" // by people
+	FinalReject  FinalKind = "reject"  // by people
+	FinalExpire  FinalKind = "expire"  // by silence
+	FinalCancel  FinalKind = "cancel"  // by whoever withdrew it
 )
 
 // View is the one JSON object in which a call is shown, by the API, the query and the command line.
@@ -75,7 +75,7 @@ type View struct {
 	Policy      *PolicyRef        `json:"policy,omitempty"`
 	Requirement *Requirement      `json:"requirement,omitempty"`
 	Votes       []Decision        `json:"votes,omitempty"`
-	Decision    *Settlement       `json:"decision,omitempty"`
+	Decision    *FinalDecision    `json:"decision,omitempty"`
 	Result      json.RawMessage   `json:"result,omitempty"`
 	Error       *CallError        `json:"error,omitempty"`
 	AttemptOf   string            `json:"attempt_of,omitempty"`
@@ -158,10 +158,10 @@ func (d Decision) Shown() Decision {
 	return d
 }
 
-// Settlement is the decision as the one that settled its call.
-func (d Decision) Settlement() *Settlement {
-	return &Settlement{
-		Kind: SettlementKind(d.Kind), By: d.Reviewer, Channel: d.Channel,
+// Final is the decision as the one that settled its call.
+func (d Decision) Final() *FinalDecision {
+	return &FinalDecision{
+		Kind: FinalKind(d.Kind), By: d.Reviewer, Channel: d.Channel,
 		Authenticated: d.Authenticated, Notes: d.Notes, At: d.At,
 	}
 }

@@ -25,7 +25,7 @@ var everything = approval.Requirement{
 // TestWireGolden pins every shape that crosses a process border. A change here may only add fields.
 func TestWireGolden(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
-	settlement := &approval.Settlement{Kind: approval.SettledApprove, By: "ana", Channel: "api", Notes: "ok", At: at}
+	final := &approval.FinalDecision{Kind: approval.FinalApprove, By: "ana", Channel: "api", Notes: "ok", At: at}
 	shapes := map[string]any{
 		"names": map[string]string{
 			"workflow": approval.WorkflowType, "queue": approval.TaskQueue, "approve": approval.SignalApprove,
@@ -48,7 +48,7 @@ func TestWireGolden(t *testing.T) {
 		"cancel_signal":   approval.CancelSignal{DecisionID: "d", By: "b", Channel: "c", Notes: "n"},
 		"outcome": approval.Outcome{
 			ID: "i", Tool: "t", Status: approval.StatusExecuted, Result: json.RawMessage(`{"ok":true}`),
-			Error: &approval.CallError{Code: "c", Message: "m"}, Decision: settlement, Digest: "d", Edited: true, DuplicateOf: "s",
+			Error: &approval.CallError{Code: "c", Message: "m"}, Decision: final, Digest: "d", Edited: true, DuplicateOf: "s",
 		},
 		"state": approval.State{
 			View: approval.View{
@@ -57,7 +57,7 @@ func TestWireGolden(t *testing.T) {
 				CreatedAt: at, Deadline: &at, EndedAt: &at, Policy: &approval.PolicyRef{Digest: "p", Layer: "l", Rule: "u"},
 				Requirement: approval.OneApproval(),
 				Votes:       []approval.Decision{{ID: "d", Kind: approval.Approve, Reviewer: "ana", Channel: "api", Groups: []string{"g"}, Method: "token", Notes: "n", Envelope: json.RawMessage(`{"payloadType":"p"}`), NotesSalt: "s", At: at}},
-				Decision:    settlement, Result: json.RawMessage(`1`), Error: &approval.CallError{Code: "c", Message: "m"}, AttemptOf: "o", DuplicateOf: "s",
+				Decision:    final, Result: json.RawMessage(`1`), Error: &approval.CallError{Code: "c", Message: "m"}, AttemptOf: "o", DuplicateOf: "s",
 			},
 			Answers: []approval.Answer{{DecisionID: "d", Outcome: approval.AnswerResolved, Message: "m"}},
 			Judging: true,

@@ -75,10 +75,10 @@ type Tightened struct {
 
 // Claimed: the one permit to run the tool was taken.
 type Claimed struct {
-	Digest   string               `json:"digest"`
-	Decision *approval.Settlement `json:"decision"`
-	Run      string               `json:"run"`
-	Queue    string               `json:"queue,omitempty"` // of the other workers that run the tool
+	Digest   string                  `json:"digest"`
+	Decision *approval.FinalDecision `json:"decision"`
+	Run      string                  `json:"run"`
+	Queue    string                  `json:"queue,omitempty"` // of the other workers that run the tool
 }
 
 // Started: the permit was used. From here on the tool may have run.

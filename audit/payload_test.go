@@ -30,10 +30,10 @@ func TestPayloadGolden(t *testing.T) {
 		Groups: []string{"sre"}, Method: "token", Notes: "fine",
 		Envelope: json.RawMessage(`{"payload": "x"}`), NotesSalt: "s", At: at,
 	}
-	settlement := decision.Settlement()
+	final := decision.Final()
 	outcome := approval.Outcome{
 		ID: "pawl-1", Tool: "refund", Status: approval.StatusExecuted, Result: json.RawMessage(`{"ok": true}`),
-		Decision: settlement, Digest: "d1",
+		Decision: final, Digest: "d1",
 	}
 	layer := audit.PolicyLayer{Name: "org.yaml", SHA256: "00eb8a0ecfecb77c25d7e28890b0a2d479966fd1b88274af09fd5c70b7fc0f71"}
 	version := rest.PolicyVersion{
@@ -107,7 +107,7 @@ func TestPayloadGolden(t *testing.T) {
 			`{"digest":"d1","policy":{"rule":"p.yaml:3"},"requirement":{"approvals":[{"count":2,"group":"sre"}]},` +
 				`"run":"run-1","why":"approvals by sre: 1 → 2"}`,
 			"5f0cf12444d68380d69d2f18887e1cd8c9dda336c483f42680836ec85db82499"},
-		{"claimed", "pawl-1", "claim", audit.Claimed{Digest: "d1", Decision: settlement, Run: "run-1"},
+		{"claimed", "pawl-1", "claim", audit.Claimed{Digest: "d1", Decision: final, Run: "run-1"},
 			`{"decision":{"at":"2026-01-02T03:04:05.678901Z","authenticated":true,"by":"bob",` +
 				`"channel":"cli","kind":"approve","notes":"fine"},"digest":"d1","run":"run-1"}`,
 			"d58abe345548426bb533344dd483bf66321fd115f223f6dbbf81b5845b2a60b4"},

@@ -115,21 +115,21 @@ func TestStoppedByTheClaim(t *testing.T) {
 	ana := approval.Decision{ID: "one", Kind: approval.Approve, Reviewer: "ana"}
 	bo := approval.Decision{ID: "two", Kind: approval.Approve, Reviewer: "bo"}
 	no := approval.Decision{ID: "no", Kind: approval.Reject, Reviewer: "cy"}
-	pawl := &approval.Settlement{Kind: approval.SettledDeny, By: "pawl"}
+	pawl := &approval.FinalDecision{Kind: approval.FinalDeny, By: "pawl"}
 	const recorded, resolved = approval.AnswerRecorded, approval.AnswerResolved
 	for name, tc := range map[string]struct {
 		count  int
 		status approval.Status
-		by     *approval.Settlement
+		by     *approval.FinalDecision
 		votes  []approval.Decision
 		want   []approval.AnswerOutcome
 	}{
 		"blocked":           {1, approval.StatusBlocked, pawl, []approval.Decision{ana}, []approval.AnswerOutcome{approval.AnswerAlreadyResolved}},
 		"expired":           {1, approval.StatusExpired, pawl, []approval.Decision{ana}, []approval.AnswerOutcome{approval.AnswerExpired}},
 		"the second":        {2, approval.StatusBlocked, pawl, []approval.Decision{ana, bo}, []approval.AnswerOutcome{recorded, approval.AnswerAlreadyResolved}},
-		"a rejection found": {1, approval.StatusRejected, no.Settlement(), []approval.Decision{ana, no}, []approval.AnswerOutcome{approval.AnswerAlreadyResolved, resolved}},
-		"too few, rejected": {2, approval.StatusRejected, no.Settlement(), []approval.Decision{ana, no}, []approval.AnswerOutcome{recorded, resolved}},
-		"approved":          {2, approval.StatusExecuted, bo.Settlement(), []approval.Decision{ana, bo}, []approval.AnswerOutcome{recorded, resolved}},
+		"a rejection found": {1, approval.StatusRejected, no.Final(), []approval.Decision{ana, no}, []approval.AnswerOutcome{approval.AnswerAlreadyResolved, resolved}},
+		"too few, rejected": {2, approval.StatusRejected, no.Final(), []approval.Decision{ana, no}, []approval.AnswerOutcome{recorded, resolved}},
+		"approved":          {2, approval.StatusExecuted, bo.Final(), []approval.Decision{ana, bo}, []approval.AnswerOutcome{recorded, resolved}},
 		"still waiting":     {1, approval.StatusPending, nil, []approval.Decision{ana}, []approval.AnswerOutcome{recorded}},
 	} {
 		v := approval.View{Status: tc.status, Votes: tc.votes, Decision: tc.by,
@@ -163,7 +163,7 @@ func TestClosed(t *testing.T) {
 	} {
 		v := approval.View{Status: tc.status, Votes: votes}
 		if tc.settled {
-			v.Decision = votes[1].Settlement()
+			v.Decision = votes[1].Final()
 		}
 		if a := ballot.Closed(v, tc.d); a.Outcome != tc.want || a.DecisionID != tc.d.ID {
 			t.Errorf("%s: %+v", name, a)

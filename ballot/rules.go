@@ -165,7 +165,7 @@ func Answers(v approval.View) []approval.Answer {
 		switch by := v.Decision; {
 		case vote.ID == inVain:
 			a.Outcome = afterEnd(v)
-		case by != nil && i == len(v.Votes)-1 && by.Kind == approval.SettlementKind(vote.Kind):
+		case by != nil && i == len(v.Votes)-1 && by.Kind == approval.FinalKind(vote.Kind):
 			a.Outcome = approval.AnswerResolved
 		}
 		out = append(out, a)
@@ -176,7 +176,7 @@ func Answers(v approval.View) []approval.Answer {
 // stopped is the ID of the approval that met what the call takes, where the call's claim found that
 // it may not run for all that; empty: there is none.
 func stopped(v approval.View) string {
-	if !v.Status.Ended() || v.Decision == nil || v.Decision.Kind == approval.SettledApprove {
+	if !v.Status.Ended() || v.Decision == nil || v.Decision.Kind == approval.FinalApprove {
 		return ""
 	}
 	tally, _ := Count(RulesOf(v), v.Votes)

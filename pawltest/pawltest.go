@@ -70,9 +70,9 @@ type call struct {
 	done        chan struct{}
 
 	// Of a call whose agent runs the function itself.
-	mayStart  bool                 // it may, and has not
-	settled   *approval.Settlement // who let it
-	start     string               // start_id of the process that did
+	mayStart  bool                    // it may, and has not
+	settled   *approval.FinalDecision // who let it
+	start     string                  // start_id of the process that did
 	startedAt time.Time
 	reported  *approval.Report // how it ended
 }
@@ -169,8 +169,8 @@ func (f *Fake) Calls(tools ...string) []Call {
 
 // Answer is what becomes of a call. Make one with the functions below.
 type Answer struct {
-	kind   approval.SettlementKind // empty: hold
-	status approval.Status         // how it ends; empty: the tool runs
+	kind   approval.FinalKind // empty: hold
+	status approval.Status    // how it ends; empty: the tool runs
 	code   string
 	reason string
 	by     string
@@ -179,10 +179,10 @@ type Answer struct {
 }
 
 // Allow lets the call run at once, as a policy does that allows it.
-func Allow() Answer { return Answer{kind: approval.SettledAllow} }
+func Allow() Answer { return Answer{kind: approval.FinalAllow} }
 
 // Approve lets the call run, as a reviewer of that name does.
-func Approve(by string) Answer { return Answer{kind: approval.SettledApprove, by: by} }
+func Approve(by string) Answer { return Answer{kind: approval.FinalApprove, by: by} }
 
 // Reject refuses the call, as a reviewer of that name does.
 func Reject(by, notes string) Answer {
@@ -191,7 +191,7 @@ func Reject(by, notes string) Answer {
 		reason += ": " + notes
 	}
 	return Answer{
-		kind: approval.SettledReject, status: approval.StatusRejected, code: approval.CodeRejected,
+		kind: approval.FinalReject, status: approval.StatusRejected, code: approval.CodeRejected,
 		reason: reason, by: by,
 	}
 }
@@ -199,7 +199,7 @@ func Reject(by, notes string) Answer {
 // Expire ends the call as one that nobody answered in time.
 func Expire() Answer {
 	return Answer{
-		kind: approval.SettledExpire, status: approval.StatusExpired, code: approval.CodeExpired,
+		kind: approval.FinalExpire, status: approval.StatusExpired, code: approval.CodeExpired,
 		reason: "nobody approved the call before its deadline",
 	}
 }
@@ -207,7 +207,7 @@ func Expire() Answer {
 // Block refuses the call, as a policy does that denies it.
 func Block(reason string) Answer {
 	return Answer{
-		kind: approval.SettledDeny, status: approval.StatusBlocked, code: approval.CodePolicyDenied, reason: reason,
+		kind: approval.FinalDeny, status: approval.StatusBlocked, code: approval.CodePolicyDenied, reason: reason,
 	}
 }
 
@@ -215,7 +215,7 @@ func Block(reason string) Answer {
 // The function does not run.
 func Lose() Answer {
 	return Answer{
-		kind: approval.SettledAllow, status: approval.StatusOutcomeUnknown, code: approval.CodeUnknown,
+		kind: approval.FinalAllow, status: approval.StatusOutcomeUnknown, code: approval.CodeUnknown,
 		reason: "the worker was lost while the tool ran; look at the tool's own records",
 	}
 }
@@ -223,7 +223,7 @@ func Lose() Answer {
 // Return ends the call as executed, with a result of the test's: for tools that the agent calls and
 // somebody else runs. The result must marshal to JSON.
 func Return(result any) Answer {
-	return Answer{kind: approval.SettledAllow, status: approval.StatusExecuted, result: result, given: true}
+	return Answer{kind: approval.FinalAllow, status: approval.StatusExecuted, result: result, given: true}
 }
 
 // Hold leaves the call waiting, until Fake.Answer says more.

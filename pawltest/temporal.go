@@ -103,7 +103,7 @@ func toolOf(s approval.ToolSpec) (*tool.Tool, error) {
 
 // runs reports whether the answer lets the tool run.
 func (a Answer) runs() bool {
-	return a.status == "" && (a.kind == approval.SettledAllow || a.kind == approval.SettledApprove)
+	return a.status == "" && (a.kind == approval.FinalAllow || a.kind == approval.FinalApprove)
 }
 
 // decide applies an answer to a call that waits for one. The caller holds f.mu.
@@ -112,7 +112,7 @@ func (f *Fake) decide(c *call, a Answer) {
 		return
 	}
 	defer f.tell()
-	by := &approval.Settlement{Kind: a.kind, By: a.by, At: time.Now().UTC()}
+	by := &approval.FinalDecision{Kind: a.kind, By: a.by, At: time.Now().UTC()}
 	if a.runs() && c.Call.Call.Execution == approval.ExecutionCaller {
 		c.mayStart, c.settled = true, by
 		return
@@ -271,8 +271,8 @@ func (f temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) 
 		return calls.ErrEnded
 	case !c.executing: // else the tool's end is what counts
 		o := failed(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn")
-		o.Decision = &approval.Settlement{
-			Kind: approval.SettledCancel, By: s.By, Notes: s.Notes, Channel: s.Channel, At: time.Now().UTC(),
+		o.Decision = &approval.FinalDecision{
+			Kind: approval.FinalCancel, By: s.By, Notes: s.Notes, Channel: s.Channel, At: time.Now().UTC(),
 		}
 		f.end(c, o)
 	}

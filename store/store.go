@@ -252,7 +252,7 @@ type ClaimParams struct {
 	Queue           string    // see Permit.Queue
 	Evidence        string    // see Permit.Evidence
 	Votes           []approval.Decision
-	Decision        *approval.Settlement
+	Decision        *approval.FinalDecision
 	Revision        int64 // Record.Revision of the call that was judged
 	Sent            int   // how many entries of audit.KindSent it had then
 	Policy          int64 // the version it was judged by; see UnversionedPolicy

@@ -20,7 +20,7 @@ func TestApplyClaim(t *testing.T) {
 	votes := []approval.Decision{{ID: "dec-1", Kind: approval.Approve}}
 	claim := store.ClaimParams{
 		ID: "c", Run: "r1", Digest: "d", At: at, GoodUntil: at.Add(time.Hour), Queue: "q", Evidence: "e",
-		Votes: votes, Decision: votes[0].Settlement(),
+		Votes: votes, Decision: votes[0].Final(),
 	}
 	taken := &store.Permit{Run: "r0"}
 	revised := record(approval.StatusPending, nil)

@@ -106,7 +106,7 @@ func (s *sweeper) end(ctx context.Context, id string) error {
 			Code:    approval.CodeTerminated,
 			Message: "the workflow was closed in Temporal by an operator or a time limit; nothing ran",
 		},
-		Decision: &approval.Settlement{Kind: approval.SettledCancel, Channel: "temporal", At: at},
+		Decision: &approval.FinalDecision{Kind: approval.FinalCancel, Channel: "temporal", At: at},
 	}
 	err = s.finish(ctx, out, d.WorkflowExecution.RunID, at)
 	if errors.Is(err, store.ErrStarted) {

@@ -102,7 +102,7 @@ func (g *guarded) leaves(ctx workflow.Context) bool {
 
 // withdrawal is the end of a call that was withdrawn, if its tool was not started.
 func (g *guarded) withdrawal(ctx workflow.Context) *approval.Outcome {
-	by := &approval.Settlement{Kind: approval.SettledCancel, Channel: channelTemporal, At: now(ctx)}
+	by := &approval.FinalDecision{Kind: approval.FinalCancel, Channel: channelTemporal, At: now(ctx)}
 	if len(g.caller.withdrawals) > 0 {
 		d := g.caller.withdrawals[0]
 		by.By, by.Channel, by.Notes, by.At = d.Reviewer, d.Channel, g.redacted(d.Notes), d.At

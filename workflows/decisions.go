@@ -72,8 +72,8 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 	case g.withdrawn(ctx) != nil:
 		g.answer(d, approval.AnswerAlreadyResolved, "the call was withdrawn before")
 	case d.signal == approval.SignalCancel && g.tally.Settled() == nil:
-		g.cancelled = &approval.Settlement{
-			Kind: approval.SettledCancel, By: d.Reviewer, Channel: d.Channel, Notes: g.redacted(d.Notes), At: d.At,
+		g.cancelled = &approval.FinalDecision{
+			Kind: approval.FinalCancel, By: d.Reviewer, Channel: d.Channel, Notes: g.redacted(d.Notes), At: d.At,
 		}
 		g.answer(d, approval.AnswerResolved, "")
 	default:
@@ -225,9 +225,9 @@ func (g *guarded) holds(id string) bool {
 }
 
 // withdrawn returns who withdrew the call: by signal, or by Temporal's cancel.
-func (g *guarded) withdrawn(ctx workflow.Context) *approval.Settlement {
+func (g *guarded) withdrawn(ctx workflow.Context) *approval.FinalDecision {
 	if g.cancelled == nil && ctx.Err() != nil {
-		g.cancelled = &approval.Settlement{Kind: approval.SettledCancel, Channel: channelTemporal, At: now(ctx)}
+		g.cancelled = &approval.FinalDecision{Kind: approval.FinalCancel, Channel: channelTemporal, At: now(ctx)}
 	}
 	return g.cancelled
 }

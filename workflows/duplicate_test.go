@@ -25,7 +25,7 @@ func TestDuplicate(t *testing.T) {
 		second.again("call-2")
 		out := second.call(same)
 		second.want(out, approval.StatusBlocked, approval.CodeDuplicate, 0)
-		if out.DuplicateOf != "call-1" || out.Decision == nil || out.Decision.Kind != approval.SettledDeny {
+		if out.DuplicateOf != "call-1" || out.Decision == nil || out.Decision.Kind != approval.FinalDeny {
 			t.Errorf("%+v", out)
 		}
 		if s := second.state(); s.DuplicateOf != "call-1" || s.Status != approval.StatusBlocked {

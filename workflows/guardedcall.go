@@ -47,7 +47,7 @@ type guarded struct {
 
 	inbox     inbox
 	ignoring  bool // signals, of which the call has got too many
-	cancelled *approval.Settlement
+	cancelled *approval.FinalDecision
 	answers   answers
 	settling  *decision  // would settle the call, once its permit is taken
 	judges    bool       // the call is judged again then; false for those settled before that came
@@ -213,9 +213,9 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 			return g.denied(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn",
 				g.withdrawn(ctx))
 		case g.tally.Settled() != nil:
-			s := g.tally.Settled().Settlement()
+			s := g.tally.Settled().Final()
 			s.Notes = g.redacted(s.Notes)
-			if s.Kind == approval.SettledApprove {
+			if s.Kind == approval.FinalApprove {
 				if !g.judges {
 					g.view.Decision, g.view.Status = s, approval.StatusApproved
 				}
@@ -228,12 +228,12 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 			g.judgeLate(ctx, deadline)
 		case g.overdue(ctx):
 			return g.denied(approval.StatusExpired, approval.CodeExpired, g.overdueMessage(),
-				&approval.Settlement{Kind: approval.SettledExpire, At: deadline})
+				&approval.FinalDecision{Kind: approval.FinalExpire, At: deadline})
 		}
 	}
 }
 
-func rejection(s approval.Settlement) string {
+func rejection(s approval.FinalDecision) string {
 	message := cmp.Or(s.By, "a reviewer") + " rejected the call"
 	if s.Notes != "" {
 		message += ": " + s.Notes
@@ -242,7 +242,7 @@ func rejection(s approval.Settlement) string {
 }
 
 func (g *guarded) denied(
-	status approval.Status, code, message string, by *approval.Settlement,
+	status approval.Status, code, message string, by *approval.FinalDecision,
 ) *approval.Outcome {
 	g.view.Status, g.view.Decision = status, by
 	err := &approval.CallError{Code: code, Message: message}

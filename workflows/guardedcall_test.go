@@ -24,7 +24,7 @@ func TestAllowedRunsAtOnce(t *testing.T) {
 	h := setup(t)
 	out := h.call(`{"tool":"read","args":{"to":"x"}}`)
 	h.want(out, approval.StatusExecuted, "", 1)
-	if string(out.Result) != `{"echo":"","sent":"x"}` || out.Decision.Kind != approval.SettledAllow {
+	if string(out.Result) != `{"echo":"","sent":"x"}` || out.Decision.Kind != approval.FinalAllow {
 		t.Errorf("%s %+v", out.Result, out.Decision)
 	}
 	equal(t, h.kinds("call-1"), []audit.Kind{audit.KindRequested, audit.KindClaimed, audit.KindStarted, audit.KindEnded})
@@ -58,7 +58,7 @@ func TestApproved(t *testing.T) {
 	if string(out.Result) != `{"echo":"hunter2","sent":"ann"}` {
 		t.Errorf("the caller must get the raw result, got %s", out.Result)
 	}
-	if d := out.Decision; d.Kind != approval.SettledApprove || d.By != "ana" || d.Authenticated || d.Channel != "temporal" {
+	if d := out.Decision; d.Kind != approval.FinalApprove || d.By != "ana" || d.Authenticated || d.Channel != "temporal" {
 		t.Errorf("decision %+v", d)
 	}
 	h.answered("d1", approval.AnswerResolved)

@@ -95,7 +95,7 @@ func TestWorkflowTaskLostFromAdmitToClaim(t *testing.T) {
 		vote := approval.Decision{ID: id, Kind: approval.Approve, Reviewer: "ana", At: h.Now()}
 		if _, err := h.store.Claim(t.Context(), store.ClaimParams{
 			ID: "call-1", Run: "run-0", Digest: digest, At: h.Now(), GoodUntil: h.Now().Add(time.Hour),
-			Votes: []approval.Decision{vote}, Decision: vote.Settlement(),
+			Votes: []approval.Decision{vote}, Decision: vote.Final(),
 		}); err != nil {
 			t.Fatal(err)
 		}

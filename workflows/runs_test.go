@@ -176,7 +176,7 @@ func (h *harness) claimed(doc string, ago time.Duration) (digest string) {
 	digest = h.admitted(doc).View.Digest
 	at := h.Now().Add(-ago)
 	if _, err := h.store.Claim(context.Background(), store.ClaimParams{ID: "call-1", Run: "run-0", Digest: digest, At: at, GoodUntil: at.Add(time.Hour),
-		Decision: &approval.Settlement{Kind: approval.SettledApprove, At: at}}); err != nil {
+		Decision: &approval.FinalDecision{Kind: approval.FinalApprove, At: at}}); err != nil {
 		h.t.Fatal(err)
 	}
 	return digest

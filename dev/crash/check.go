@@ -276,7 +276,7 @@ func checkEntries(r store.Record, entries []audit.Entry, runs int) error {
 	ends := kinds[audit.KindEnded] + kinds[audit.KindBlocked]
 	claims, starts := kinds[audit.KindClaimed], kinds[audit.KindStarted]
 	settledByVote := v.Decision != nil &&
-		(v.Decision.Kind == approval.SettledApprove || v.Decision.Kind == approval.SettledReject)
+		(v.Decision.Kind == approval.FinalApprove || v.Decision.Kind == approval.FinalReject)
 	switch {
 	case ends != 1:
 		return fmt.Errorf("%d ends", ends)

@@ -274,7 +274,7 @@ func (h history) agrees(r store.Record) error {
 // fits looks at the ways by which the call came to its end.
 func (h history) fits(r store.Record) error {
 	v := r.View
-	approved := v.Decision != nil && v.Decision.Kind == approval.SettledApprove
+	approved := v.Decision != nil && v.Decision.Kind == approval.FinalApprove
 	callers := v.Execution == approval.ExecutionCaller
 	switch {
 	case len(h.broken) > 0:
@@ -301,15 +301,15 @@ func (h history) fits(r store.Record) error {
 		!(callers && v.Status == approval.StatusCancelled): // approved, and withdrawn before its start
 		return errors.New("it was claimed without an approval")
 	}
-	expired := v.Status == approval.StatusExpired && v.Decision.Kind == approval.SettledExpire &&
+	expired := v.Status == approval.StatusExpired && v.Decision.Kind == approval.FinalExpire &&
 		v.Requirement != nil && !several(*v.Requirement) // else one answer may not be enough
 	for _, a := range h.answers {
 		if expired && a.signal != approval.SignalCancel && !a.worthless && a.at.Before(*v.Deadline) {
 			return fmt.Errorf("it expired, although %s came in time", a.signal)
 		}
 	}
-	for _, kind := range []approval.SettlementKind{approval.SettledApprove, approval.SettledReject} {
-		found := kind == approval.SettledReject && h.refused // it may never have been sent
+	for _, kind := range []approval.FinalKind{approval.FinalApprove, approval.FinalReject} {
+		found := kind == approval.FinalReject && h.refused // it may never have been sent
 		if v.Decision != nil && v.Decision.Kind == kind && !found && !h.answered(string(kind)) {
 			return fmt.Errorf("its history holds no %s", kind)
 		}

@@ -174,10 +174,10 @@ func (v *verifier) check(r store.Record, h history, entries []audit.Entry) error
 		}
 	}
 	d := r.View.Decision
-	if d != nil && (d.Kind == approval.SettledApprove || d.Kind == approval.SettledReject) {
+	if d != nil && (d.Kind == approval.FinalApprove || d.Kind == approval.FinalReject) {
 		last := len(r.View.Votes) - 1
 		if last < 0 || !d.Authenticated && !onRecord(r.View.Votes[last]) || r.View.Votes[last].Reviewer != d.By ||
-			approval.SettlementKind(r.View.Votes[last].Kind) != d.Kind {
+			approval.FinalKind(r.View.Votes[last].Kind) != d.Kind {
 			return fmt.Errorf("it was settled by %+v, and the votes are %+v", *d, r.View.Votes)
 		}
 	}

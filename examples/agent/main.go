@@ -125,9 +125,9 @@ func ending(v client.View) string {
 	how := string(v.Status)
 	if d := v.Decision; d != nil {
 		switch d.Kind {
-		case approval.SettledAllow:
+		case approval.FinalAllow:
 			how += ", allowed"
-		case approval.SettledApprove:
+		case approval.FinalApprove:
 			how += ", approved"
 		}
 		switch {
@@ -137,7 +137,7 @@ func ending(v client.View) string {
 			how += " via " + approval.Display(d.Channel, 80)
 		}
 	}
-	if d := v.Decision; d != nil && d.Kind == approval.SettledReject && d.By != "" {
+	if d := v.Decision; d != nil && d.Kind == approval.FinalReject && d.By != "" {
 		return how + ": " + cmp.Or(approval.Display(d.Notes, 300), "no reason given")
 	}
 	if v.Error != nil {

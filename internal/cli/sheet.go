@@ -147,13 +147,13 @@ func Summary(v client.View) string {
 	return text
 }
 
-// PastTense writes the kind of a vote or settlement as what was done.
+// PastTense writes the kind of a vote or final decision as what was done.
 func PastTense(kind string) string { return cmp.Or(pastTenses[kind], kind) }
 
 var pastTenses = map[string]string{
-	string(approval.SettledAllow): "allowed", string(approval.SettledDeny): "denied",
-	string(approval.SettledApprove): "approved", string(approval.SettledReject): "rejected",
-	string(approval.SettledExpire): "expired", string(approval.SettledCancel): "cancelled",
+	string(approval.FinalAllow): "allowed", string(approval.FinalDeny): "denied",
+	string(approval.FinalApprove): "approved", string(approval.FinalReject): "rejected",
+	string(approval.FinalExpire): "expired", string(approval.FinalCancel): "cancelled",
 }
 
 // ObservedFields writes whether a verdict is audited, and what layers that only observe would say.

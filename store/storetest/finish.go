@@ -29,7 +29,7 @@ func finishFirstWins(t *testing.T, s store.Store) {
 	use(t, s, using(t, "a"))
 	f := ending(t, "a", approval.StatusExecuted)
 	f.Outcome.Result = json.RawMessage(`{"paid":true}`)
-	f.Outcome.Decision = &approval.Settlement{Kind: approval.SettledAllow, By: "policy", At: began}
+	f.Outcome.Decision = &approval.FinalDecision{Kind: approval.FinalAllow, By: "policy", At: began}
 	over := finish(t, s, f)
 	same(t, "the outcome", over.View.Outcome(), f.Outcome)
 	if over.View.EndedAt == nil || !over.View.EndedAt.Equal(f.At) {

@@ -161,7 +161,7 @@ func claiming(t *testing.T, id string) store.ClaimParams {
 	}
 	return store.ClaimParams{
 		ID: id, Run: "run-1", Digest: digestOf(id), At: after(2), GoodUntil: after(1000),
-		Votes: []approval.Decision{vote}, Decision: vote.Settlement(),
+		Votes: []approval.Decision{vote}, Decision: vote.Final(),
 		Entries: []audit.Entry{entry(t, id, "claimed", audit.KindClaimed)},
 	}
 }

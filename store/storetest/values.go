@@ -69,7 +69,7 @@ func valuesRoundTrip(t *testing.T, s store.Store) {
 			ID: a.View.ID, Tool: awkward, Status: approval.StatusFailed,
 			Result:   json.RawMessage(`"just a string"`),
 			Error:    &approval.CallError{Code: approval.CodeToolFailed, Message: awkward},
-			Decision: c.Votes[0].Settlement(), Digest: awkward,
+			Decision: c.Votes[0].Final(), Digest: awkward,
 		},
 		At: after(4).In(time.FixedZone("west", -3600)),
 	}

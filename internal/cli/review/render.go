@@ -131,10 +131,10 @@ func byline(kind, by, channel string, authenticated bool, at time.Time) string {
 	return text
 }
 
-// byPeople reports kinds of votes and settlements behind which people stand, named or not.
+// byPeople reports kinds of votes and final decisions behind which people stand, named or not.
 func byPeople(kind string) bool {
-	switch approval.SettlementKind(kind) {
-	case approval.SettledApprove, approval.SettledReject, approval.SettledCancel:
+	switch approval.FinalKind(kind) {
+	case approval.FinalApprove, approval.FinalReject, approval.FinalCancel:
 		return true
 	}
 	return false
