@@ -83,6 +83,7 @@ var matrix = map[string]string{
 	"GET /api/requests":                              "oaaa",
 	"GET /api/requests/{id}":                         "oaaa",
 	"GET /api/requests/{id}/decisions/{decision_id}": "oaaa",
+	"GET /api/events":                                "oaaa",
 	"POST /api/requests/{id}/approve":                "-a--",
 	"POST /api/requests/{id}/reject":                 "-a--",
 	"GET /api/audit":                                 "--aa",

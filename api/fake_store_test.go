@@ -342,3 +342,18 @@ func (s *fakeStore) PolicyVersions(_ context.Context, q store.Paging) (p store.P
 }
 
 func raw(s string) json.RawMessage { return json.RawMessage(s) }
+
+func (s *fakeStore) Changes(_ context.Context, after int64) ([]store.Change, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	place := int64(len(s.entries))
+	if err := s.begin(); err != nil || after < 0 {
+		return nil, place, err
+	}
+	var changed []store.Change
+	for _, e := range s.entries[after:] {
+		r := s.records[e.Subject]
+		changed = append(changed, store.Change{ID: e.Subject, Requester: r.View.Requester, Revision: r.Revision})
+	}
+	return changed, place, nil
+}

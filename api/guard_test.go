@@ -22,7 +22,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/nothing", 404, rest.CodeNoRoute, ""},
 		{"GET", "/api/calls/", 404, rest.CodeNoRoute, ""},
 		{"GET", "/API/tools", 404, rest.CodeNoRoute, ""},
-		{"GET", "/api/events", 404, rest.CodeNoRoute, ""},
+		{"GET", "/api/eventz", 404, rest.CodeNoRoute, ""},
 		{"GET", "/api/%63alls/x", 404, rest.CodeNoRoute, ""},
 		{"GET", "/api/calls/x/../y", 404, rest.CodeNoRoute, ""},
 		{"GET", "/api/calls", 405, rest.CodeNoMethod, "POST"},

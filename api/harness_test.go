@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"net/http"
@@ -66,7 +67,9 @@ func (w *world) send(method, path, body string, header ...string) *httptest.Resp
 		}
 	}
 	rec := httptest.NewRecorder()
-	w.server.ServeHTTP(rec, r)
+	ctx, leave := context.WithCancel(r.Context())
+	defer leave()
+	w.server.ServeHTTP(&leaving{rec, leave}, r.WithContext(ctx))
 	agrees(w.t, r, body, rec)
 	return rec
 }
@@ -188,3 +191,13 @@ func (w *world) entry(subject, step string, payload audit.Payload) {
 	}
 	w.store.entries = append(w.store.entries, e)
 }
+
+// leaving is a client that leaves a stream once it got something. It takes deadlines as a connection does.
+type leaving struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (l *leaving) Flush()                         { l.leave() }
+func (*leaving) SetReadDeadline(time.Time) error  { return nil }
+func (*leaving) SetWriteDeadline(time.Time) error { return nil }

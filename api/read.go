@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/api/events"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/rest"
@@ -53,6 +55,32 @@ func (s *Server) listAudit(c *gin.Context) error {
 		return fromStore(err)
 	}
 	return replyList(c, found) // an audit.Entry's JSON is rest.Entry's
+}
+
+// streamEvents tells which requests change, for as long as the client listens.
+func (s *Server) streamEvents(c *gin.Context) error {
+	if c.Request.Method == http.MethodHead {
+		c.Header("Content-Type", events.ContentType)
+		return nil
+	}
+	done, err := s.quotas.hold(principal(c), s.o.MaxWait)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithCancel(c.Request.Context())
+	defer cancel()
+	defer context.AfterFunc(stopping(ctx), cancel)()
+	who := events.Listener{Good: func() error { return s.reauthenticate(c) }}
+	if onlyOwn(c) {
+		who.Requester = principal(c).Subject
+	}
+	err = s.events.Serve(ctx, c.Writer, who)
+	if errors.Is(err, events.ErrFull) {
+		return tooMany(rest.CodeTooManyWaits, waitsPause,
+			fmt.Sprintf("%d listen to this API's events, the most that may.", events.MaxListeners))
+	}
+	return fromStore(err)
 }
 
 func (s *Server) listTools(c *gin.Context) error {

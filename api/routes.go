@@ -114,6 +114,7 @@ func (s *Server) routes() []route {
 		{post, "/api/decisions", reviewers, "", "decide about many calls at once", s.decideMany},
 		{get, "/api/requests/{id}/decisions/{decision_id}", readers, "",
 			"what became of a decision", s.getDecision},
+		{get, "/api/events", readers, "", "server-sent events: which requests change", s.streamEvents},
 
 		{get, "/api/audit", access{auditor: all, admin: all}, "request_id kind tool agent by order since " + paging,
 			"the audit log", s.listAudit},
@@ -188,7 +189,7 @@ func (s *Server) openapi(c *gin.Context) error {
 }
 
 // features are what this API offers beyond the first version of its contract.
-var features = []string{"caller"}
+var features = []string{"caller", "events"}
 
 func (s *Server) version(c *gin.Context) error {
 	return reply(c, http.StatusOK, rest.Version{Version: build.Version(), Features: features})

@@ -34,6 +34,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/api/events"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
@@ -185,6 +186,7 @@ type Server struct {
 	checks  []health.Check // of /readyz
 	ready   *cache[struct{}, rest.Readiness]
 	engine  *gin.Engine
+	events  *events.Hub
 	access  map[string]access   // by method and path, as the engine has it
 	methods map[string][]string // of routes without parameters, by path
 
@@ -206,6 +208,7 @@ func New(o Options) (*Server, error) {
 			Converter: o.Converter, Timeout: rpcTimeout, Query: o.QueryBudget,
 		}),
 		failures: newFailures(), quotas: newQuotas(o.Limits, o.Store, o.Logger),
+		events: events.New(o.Store, o.Logger),
 	}
 	s.pollers, s.queues = newCache(s.isPolled), newCache(s.toolQueues)
 	s.writes = newCache(func(ctx context.Context, _ struct{}) (struct{}, error) {

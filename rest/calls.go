@@ -76,6 +76,12 @@ type CancelRequest struct {
 	Notes string `json:"notes,omitempty"`
 }
 
+// Changed is an event: there is something new about a request.
+type Changed struct {
+	ID       string `json:"id"`
+	Revision int64  `json:"revision"` // how often what the call requires was changed
+}
+
 // View is a call as every answer shows it.
 type View struct {
 	approval.View

@@ -173,6 +173,7 @@ const Lease = 30 * time.Second
 
 // Reader serves lists.
 type Reader interface {
+	ChangeReader
 	// Call returns one call's record, by its whole ID, or ErrNotFound.
 	Call(ctx context.Context, id string) (Record, error)
 	// Resolve returns the whole ID that begins with a prefix, or that is it. Errors: ErrNotFound, also

@@ -133,6 +133,7 @@ func (w *world) schemathesis(python, config, header string, checks ...string) {
 	dir := w.t.TempDir()
 	cmd := exec.CommandContext(ctx, python, "-m", "schemathesis.cli",
 		"--config-file", write(w.t, dir, "schemathesis.toml", config), "run", w.API+"/openapi.yaml",
+		"--exclude-path", "/api/events", // it does not end
 		"--header", header, "--phases", "examples,coverage,fuzzing", "--checks", strings.Join(checks, ","),
 		"--max-examples", "20", "--seed", "1", "--workers", "2", "--no-color", "--warnings", "off", "--continue-on-failure")
 	cmd.Dir = dir

@@ -85,6 +85,40 @@ func (b Base) Resolve(ctx context.Context, prefix string) (string, error) {
 	return resolve(ctx, b.db, "call", query, prefix, scanText, func(id string) string { return id })
 }
 
+// LogEnd is the place in the audit log of the last entry that is there.
+func (b Base) LogEnd(ctx context.Context) (int64, error) {
+	const query = `SELECT coalesce(max(seq), 0) FROM pawl.entries`
+	ends, err := list(ctx, b.db, "look where the audit log ends", query, nil, scanNumber)
+	if err != nil {
+		return 0, err
+	}
+	return int64(ends[0]), nil
+}
+
+// changesRead is how many entries one look for changes covers.
+const changesRead = 5000
+
+// ChangesUntil is store.Reader's Changes in a log of which nothing up to settled will change.
+func (b Base) ChangesUntil(
+	ctx context.Context, after, settled int64,
+) (changed []store.Change, place int64, err error) {
+	if after < 0 || after >= settled {
+		return nil, max(after, settled), nil
+	}
+	query := `SELECT id, requester, revision FROM pawl.calls WHERE ` + b.dialect.Requests +
+		` AND id IN (SELECT call FROM pawl.entries WHERE seq > $1 AND seq <= $2)`
+	place = min(settled, after+changesRead)
+	changed, err = list(ctx, b.db, "look what changed", query, []any{after, place},
+		func(row Row, _ ...any) (c store.Change, err error) {
+			err = row.Scan(&c.ID, &c.Requester, &c.Revision)
+			return c, err
+		})
+	if err != nil {
+		return nil, 0, err
+	}
+	return changed, place, nil
+}
+
 // Attach implements store.Callers. Two who attach at once find the same call; the second one to
 // update its row finds the lease of the first.
 func (b Base) Attach(ctx context.Context, alike string) (string, error) {

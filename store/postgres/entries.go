@@ -45,6 +45,15 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 	}
 }
 
+// Changes implements store.Reader.
+func (s *Store) Changes(ctx context.Context, after int64) ([]store.Change, int64, error) {
+	settled, err := s.settled(ctx) // before the list's snapshot
+	if err != nil {
+		return nil, 0, err
+	}
+	return s.ChangesUntil(ctx, after, settled)
+}
+
 // settled is a place in the log before which nothing will appear any more; see the function of that
 // name in the schema.
 func (s *Store) settled(ctx context.Context) (seq int64, err error) {

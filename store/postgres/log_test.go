@@ -80,6 +80,40 @@ func TestPagesOfTheLogMissNothingThatCommitsLate(t *testing.T) {
 	}
 }
 
+// What is committed late is found later, though its number is lower than that of what was found.
+func TestChangesMissNothingThatCommitsLate(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	s := open(t, url)
+	admit(t, s, "first")
+	look := func(after int64) (ids []string, place int64) {
+		t.Helper()
+		changed, place, err := s.Changes(t.Context(), after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changed {
+			ids = append(ids, c.ID)
+		}
+		return ids, place
+	}
+	_, place := look(-1)
+	run(t, connect(t, url), `UPDATE pawl.calls SET waits = true`)
+	late := inFlight(t, connect(t, url), "first")
+	admit(t, s, "d")
+	run(t, connect(t, url), `UPDATE pawl.calls SET waits = true`)
+	ids, place := look(place)
+	if len(ids) != 0 {
+		t.Errorf("behind an open transaction %q changed", ids)
+	}
+	if err := late.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ids, _ = look(place); len(ids) != 2 {
+		t.Errorf("after it %q changed, want both", ids)
+	}
+}
+
 // Another database's transactions, others of this one, and those that were rolled back hold nobody
 // up.
 func TestPagesOfTheLogWaitForNobodyElse(t *testing.T) {

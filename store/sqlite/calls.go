@@ -56,3 +56,12 @@ func (s *Store) Append(ctx context.Context, entries ...audit.Entry) error {
 	}
 	return s.write(ctx, "append to the audit log", func(t transaction) error { return t.entries(ctx, entries) })
 }
+
+// Changes implements store.Reader.
+func (s *Store) Changes(ctx context.Context, after int64) ([]store.Change, int64, error) {
+	end, err := s.LogEnd(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	return s.ChangesUntil(ctx, after, end)
+}

@@ -68,6 +68,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"calls: filters", callsFiltered},
 			{"calls: totals are exact up to a thousand", callsTotal},
 			{"lists: bad cursors, limits and filters", listsInvalid},
+			{"changes: of requests, each once", changesFollow},
 			{"resolve: prefixes", resolvePrefixes},
 			{"claim: handed to other workers, it is not used here", claimElsewhere},
 			{"finish: only the run that handed it over knows that nothing ran", finishElsewhere},
