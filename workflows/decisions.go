@@ -113,6 +113,24 @@ func (g *guarded) judgesAgain(ctx workflow.Context) bool {
 	return g.judges
 }
 
+// answerDropped tells those whose votes counted before the call took more, and puts it on record. A
+// call that was counted again before that came goes on without.
+func (g *guarded) answerDropped(ctx workflow.Context, before []approval.Decision, dropped []ballot.Judgement) {
+	for _, j := range dropped {
+		isIt := func(v approval.Decision) bool { return v.ID == j.DecisionID }
+		i := slices.IndexFunc(before, isIt)
+		if i < 0 || g.settling != nil && g.settling.ID == j.DecisionID { // its own answer comes
+			continue
+		}
+		if workflow.GetVersion(ctx, "dropped-votes-are-answered", workflow.DefaultVersion, 1) < 1 {
+			return
+		}
+		d := decision{signal: string(before[i].Kind)}
+		d.Decision.Decision = before[i]
+		g.answer(d, approval.AnswerForbidden, g.change+": decide again")
+	}
+}
+
 func (g *guarded) showVotes() {
 	g.view.Votes = nil
 	for _, v := range g.tally.Votes() {
@@ -281,6 +299,8 @@ func (a *answers) add(x approval.Answer) {
 			a.counted = map[string]approval.Answer{}
 		}
 		a.counted[x.DecisionID] = x
+	} else {
+		delete(a.counted, x.DecisionID) // it counted, until the call took more
 	}
 	a.list = append(a.list, x)
 	if extra := len(a.list) - approval.MaxAnswers; extra > 0 {

@@ -313,7 +313,10 @@ func (g *guarded) countAgain(ctx workflow.Context, res activities.ClaimResult) {
 		g.adm.Revision, g.view.Requirement = res.Revision, res.Requirement
 		g.markBallot(ctx)
 	}
-	g.tally, _ = ballot.Recount(g.rules(ctx), g.tally.Votes(), res.Rejections)
+	before := g.tally.Votes()
+	tally, dropped := ballot.Recount(g.rules(ctx), before, res.Rejections)
+	g.tally = tally
+	g.answerDropped(ctx, before, dropped)
 	for _, d := range res.Rejections {
 		g.answers.add(approval.Answer{DecisionID: d.ID, Outcome: approval.AnswerRecorded})
 	}
