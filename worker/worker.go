@@ -174,7 +174,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 // Callers is what an API needs to serve those who run tools themselves: an api.Callers.
 type Callers struct {
 	store.Callers
-	*activities.Activities
+	activities.CallerAPI
 }
 
 // NewCallers makes Callers on a store that may be written, with the policy that judges there.
@@ -182,7 +182,8 @@ func NewCallers(
 	ctx context.Context, s store.Store, p activities.Policy, log *slog.Logger,
 ) (Callers, error) {
 	id, err := s.ID(ctx)
-	return Callers{s, &activities.Activities{Store: s, StoreID: id, Policy: p, Logger: log}}, err
+	steps := &activities.Activities{Store: s, StoreID: id, Policy: p, Logger: log}
+	return Callers{s, activities.CallerAPI{Steps: steps}}, err
 }
 
 // Start begins to poll. It returns an error if Temporal does not answer.

@@ -41,8 +41,10 @@ func (h *harness) start(doc, id string) (store.Record, error) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return h.acts.StartCaller(context.Background(), "call-1", call, approval.HashStartID(id))
+	return h.callers().StartCaller(context.Background(), "call-1", call, approval.HashStartID(id))
 }
+
+func (h *harness) callers() activities.CallerAPI { return activities.CallerAPI{Steps: h.acts} }
 
 func (h *harness) mustStart(doc, id string, want error) {
 	h.t.Helper()
@@ -189,7 +191,7 @@ func TestLateReportOfACaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := h.acts.ReportLate(t.Context(), "call-1", call, report(firstStart, approval.ReportExecuted, "1")); err != nil {
+		if err := h.callers().ReportLate(t.Context(), "call-1", call, report(firstStart, approval.ReportExecuted, "1")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,0 +1,109 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/store"
+)
+
+// CallerAPI is what an API does for those who run tools themselves. It is apart from Activities, all
+// methods of which a worker offers as activities: whoever may write to its namespace could schedule
+// these, and so pass by the API, which knows who asks.
+type CallerAPI struct{ Steps *Activities }
+
+// ReportLate keeps a report that came when the call had ended.
+func (c CallerAPI) ReportLate(
+	ctx context.Context, id string, call approval.Call, report approval.ReportSignal,
+) error {
+	a := c.Steps
+	record, err := a.Store.Call(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !isOf(record, call) {
+		return store.ErrDigest
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	in := ReportInput{ID: id, Digest: record.View.Digest, Call: call, Report: report}
+	_, _, err = a.report(ctx, record, in, now)
+	return err
+}
+
+// OfferOwn replaces the list of tools that an agent runs itself. taken are those that workers run:
+// then nothing changes. The error has approval.CodeInvalid for a tool that can't be used.
+func (c CallerAPI) OfferOwn(
+	ctx context.Context, agent string, tools []store.OwnTool,
+) (taken []string, err error) {
+	for i, own := range tools {
+		if len(own.Schema) == 0 {
+			continue
+		}
+		if _, err := CompileOwn(own); err != nil {
+			return nil, approval.Errorf(approval.CodeInvalid, "tools[%d]: %v", i, err)
+		}
+	}
+	return c.Steps.Store.PublishOwn(ctx, agent, tools)
+}
+
+// StartCaller lets the caller of a call run its tool: it judges the call once more, by the policy that
+// is active now, and then uses the permit. start is the caller's approval.HashStartID. The record is
+// as it is then: a call that may not run any more has ended. Errors: those of store.Calls.Start.
+func (c CallerAPI) StartCaller(
+	ctx context.Context, id string, call approval.Call, start string,
+) (store.Record, error) {
+	a := c.Steps
+	record, err := a.Store.Call(ctx, id)
+	if err != nil {
+		return record, err
+	}
+	if !isOf(record, call) {
+		return record, store.ErrDigest
+	}
+	p, digest := record.Permit, record.View.Digest
+	if p == nil || !p.UsedAt.IsZero() || record.View.Status.Ended() {
+		return a.useStart(ctx, id, digest, start, false)
+	}
+	why, err := a.forbidden(ctx, ExecuteInput{ID: id, Call: call}, time.Now().UTC())
+	switch {
+	case err != nil:
+		return record, err
+	case why != "":
+		return a.blockStart(ctx, record, call, start, approval.CodePolicyChanged, why)
+	}
+	if p.Evidence != "" {
+		err := a.reverify(ctx, id)
+		switch {
+		case errors.Is(err, errUntrusted):
+			return a.blockStart(ctx, record, call, start, approval.CodeUntrusted, err.Error())
+		case err != nil:
+			return record, err
+		}
+	}
+	return a.useStart(ctx, id, digest, start, p.Evidence != "")
+}
+
+func (a *Activities) useStart(
+	ctx context.Context, id, digest, start string, verified bool,
+) (store.Record, error) {
+	r, _, err := a.Store.Start(ctx, store.StartParams{ID: id, Digest: digest, Start: start, Verified: verified})
+	return r, err
+}
+
+// blockStart ends a call that may not start any more. Somebody may have started it meanwhile: then it
+// goes on.
+func (a *Activities) blockStart(
+	ctx context.Context, record store.Record, call approval.Call, start, code, why string,
+) (store.Record, error) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	in := a.ending(record, call, now)
+	in.Outcome = blocked(code, why+"; nothing ran", now)
+	in.Outcome.Digest = record.View.Digest
+	ended, _, err := a.end(ctx, in)
+	if errors.Is(err, store.ErrStarted) {
+		return a.useStart(ctx, in.ID, record.View.Digest, start, false)
+	}
+	return ended, err
+}
