@@ -95,6 +95,9 @@ const (
 	VerdictDeny    VerdictKind = "deny"
 )
 
+// VerdictKinds lists them, the least strict first.
+var VerdictKinds = []VerdictKind{VerdictAllow, VerdictRequire, VerdictDeny}
+
 // RedactValues says whether well-known secrets, such as private keys and vendors' tokens, are hidden
 // wherever they stand. The zero value hides them, and so does what is not known.
 type RedactValues string

@@ -67,23 +67,24 @@ func (s *Set) evaluate(in *input, e *Explanation) approval.Verdict {
 			continue
 		}
 		if own := j.hits[before:]; len(own) > 0 {
-			o := combine(own)
-			observed = append(observed, o.observation(l.name))
+			o, _ := combine(own)
+			observed = append(observed, approval.Observation{
+				Layer: l.name, Kind: o.Kind, Risk: o.Risk, Rule: o.Policy.Rule, Why: o.Policy.Why,
+				Requirement: o.Requirement,
+			})
 			redact = addHitRedactions(own, redact) // the reviewers it is tried on see no more for it
 			j.hits = j.hits[:before]
 		}
 	}
 	hits := j.hits
-	v := approval.Verdict{Observed: observed}
-	v.Policy.Digest = s.digest
+	v := approval.Verdict{Kind: approval.VerdictRequire, Requirement: approval.OneApproval(), Timeout: timeout}
+	v.Policy.Rule = noRule
+	if len(hits) > 0 {
+		v, _ = combine(hits)
+	}
+	v.Observed, v.Policy.Digest = observed, s.digest
 	if show > 0 && show == layers {
 		v.RedactValues = approval.RedactNone
-	}
-	if len(hits) == 0 {
-		v.Kind, v.Requirement, v.Timeout = approval.VerdictRequire, approval.OneApproval(), timeout
-		v.Policy.Rule = noRule
-	} else {
-		combine(hits).into(&v)
 	}
 	v.Redact = union(addHitRedactions(hits, redact)...)
 	addCallDemands(&v, in.call)
@@ -234,59 +235,32 @@ func (r *rule) holds(in *input) (whyNot, why, problem string) {
 	return whyNot, why, problem
 }
 
-// combined is what several rules say together.
-type combined struct {
-	rule        *rule // the first of the strictest
-	kind        approval.VerdictKind
-	audited     bool
-	collapse    bool
-	risk        approval.Risk
-	requirement *approval.Requirement
-	timeout     approval.Duration
-	validFor    approval.Duration
-	why         string
-}
-
 // combine takes the strictest verdict, what each rule of that verdict demands, and the highest
-// risk. There is at least one hit.
-func combine(hits []hit) combined {
-	c := combined{rule: hits[0].rule, kind: hits[0].kind}
+// risk. first is the first of the strictest rules. There is at least one hit.
+func combine(hits []hit) (v approval.Verdict, first *rule) {
+	v.Kind, first = hits[0].kind, hits[0].rule
 	for _, h := range hits {
-		if stricter(h.kind, c.kind) {
-			c.rule, c.kind = h.rule, h.kind
+		if approval.Strictest(approval.VerdictKinds, v.Kind, h.kind) != v.Kind {
+			v.Kind, first = h.kind, h.rule
 		}
-		c.risk = approval.Strictest(approval.Risks, c.risk, h.rule.risk)
-		c.why = joinRemarks(c.why, h.why)
+		v.Risk = approval.Strictest(approval.Risks, v.Risk, h.rule.risk)
+		v.Policy.Why = joinRemarks(v.Policy.Why, h.why)
 	}
+	v.Policy.Layer, v.Policy.Rule = first.layer.name, first.short
 	for _, h := range hits {
-		if h.kind != c.kind {
+		if h.kind != v.Kind {
 			continue
 		}
-		c.audited = c.audited || h.rule.audited && c.kind == approval.VerdictAllow
-		c.timeout = approval.Shorter(c.timeout, h.rule.timeout)
-		c.validFor = approval.Shorter(c.validFor, h.rule.validFor)
-		if c.kind == approval.VerdictRequire {
+		v.Audited = v.Audited || h.rule.audited && v.Kind == approval.VerdictAllow
+		v.Timeout = approval.Shorter(v.Timeout, h.rule.timeout)
+		v.ValidFor = approval.Shorter(v.ValidFor, h.rule.validFor)
+		if v.Kind == approval.VerdictRequire {
 			// It only spares people requests, so any rule may say so.
-			c.collapse = c.collapse || h.rule.collapse
-			c.requirement = addRequirement(c.requirement, h.rule.requirement)
+			v.Collapse = v.Collapse || h.rule.collapse
+			v.Requirement = addRequirement(v.Requirement, h.rule.requirement)
 		}
 	}
-	return c
-}
-
-// into writes what rules say into a verdict.
-func (c combined) into(v *approval.Verdict) {
-	v.Kind, v.Risk, v.Audited = c.kind, c.risk, c.audited
-	v.Timeout, v.Requirement, v.Collapse = c.timeout, c.requirement, c.collapse
-	v.ValidFor = c.validFor
-	v.Policy.Layer, v.Policy.Rule, v.Policy.Why = c.rule.layer.name, c.rule.short, c.why
-}
-
-// observation is what rules of an observing layer say.
-func (c combined) observation(layer string) approval.Observation {
-	return approval.Observation{
-		Layer: layer, Kind: c.kind, Risk: c.risk, Rule: c.rule.short, Why: c.why, Requirement: c.requirement,
-	}
+	return v, first
 }
 
 // addRequirement adds what a rule demands to what others do. nil demands one approval; before any
@@ -299,20 +273,6 @@ func addRequirement(sofar, next *approval.Requirement) *approval.Requirement {
 		return requirement.Clone(next)
 	}
 	return requirement.Sum(sofar, next)
-}
-
-// stricter reports whether a is stricter than b. An unknown kind is as strict as can be.
-func stricter(a, b approval.VerdictKind) bool {
-	rank := func(k approval.VerdictKind) int {
-		switch k {
-		case approval.VerdictAllow:
-			return 0
-		case approval.VerdictRequire:
-			return 1
-		}
-		return 2
-	}
-	return rank(a) > rank(b)
 }
 
 // maxWhy bounds PolicyRef.Why, in bytes.

@@ -91,9 +91,9 @@ func (e *Explanation) explainTimeout(v approval.Verdict, c *approval.Call, hits 
 	var shortest *rule
 	stated := 0
 	if len(hits) > 0 {
-		kind := combine(hits).kind
+		combined, _ := combine(hits)
 		for _, h := range hits {
-			if h.kind != kind || h.rule.timeout == 0 {
+			if h.kind != combined.Kind || h.rule.timeout == 0 {
 				continue
 			}
 			stated++
@@ -144,8 +144,8 @@ func (l *layer) explain(tool string, hits []hit, tried map[*rule]string) LayerSa
 		counted[h.rule] = true
 	}
 	if len(hits) > 0 {
-		c := combine(hits)
-		says.Says, says.Rule, says.Why = c.kind, c.rule.ref(), c.why
+		v, first := combine(hits)
+		says.Says, says.Rule, says.Why = v.Kind, first.ref(), v.Policy.Why
 	}
 	var near, far []OtherRule
 	for _, r := range l.rules {

@@ -210,9 +210,7 @@ func (r *reader) readUnmatched(v yamlfile.Value) {
 		return
 	}
 	kind := approval.VerdictKind(text)
-	switch kind {
-	case approval.VerdictAllow, approval.VerdictRequire, approval.VerdictDeny:
-	default:
+	if !slices.Contains(approval.VerdictKinds, kind) {
 		v.Problem("unmatched is not a verdict", "use allow, require_approval or deny")
 		return
 	}

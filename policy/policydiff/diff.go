@@ -95,6 +95,7 @@ type Shift = requirement.Shift
 // counts as laxer. Which rule decided, and what observing layers say, makes no difference.
 func Compare(old, new approval.Verdict) []Shift {
 	var c requirement.Shifts
+	kinds := approval.VerdictKinds // one that is not known is laxer than all
 	c.Rank("verdict", slices.Index(kinds, old.Kind), slices.Index(kinds, new.Kind),
 		string(old.Kind), string(new.Kind))
 	if new.Kind != approval.VerdictDeny {
@@ -122,9 +123,6 @@ func redactValues(v approval.Verdict) string {
 }
 
 func sameField(a, b string) bool { return redact.Key(a) == redact.Key(b) }
-
-// kinds from the laxest on. One that is not known is laxer than all.
-var kinds = []approval.VerdictKind{approval.VerdictAllow, approval.VerdictRequire, approval.VerdictDeny}
 
 // nothing is what is asked of people where nothing is stated.
 var nothing approval.Requirement

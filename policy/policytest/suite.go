@@ -223,15 +223,13 @@ func readCall(v yamlfile.Value) approval.Call {
 	return c
 }
 
-var verdicts = []approval.VerdictKind{approval.VerdictAllow, approval.VerdictRequire, approval.VerdictDeny}
-
 func readExpect(v yamlfile.Value) Expect {
 	m := v.Mapping()
 	var e Expect
 	const kinds = "write allow, require_approval or deny"
 	kind := m.Need("verdict", kinds)
 	if text, ok := kind.Text(); ok {
-		if e.Verdict = approval.VerdictKind(text); !slices.Contains(verdicts, e.Verdict) {
+		if e.Verdict = approval.VerdictKind(text); !slices.Contains(approval.VerdictKinds, e.Verdict) {
 			kind.Problem(fmt.Sprintf("%q is not a verdict", approval.Display(text, 40)), kinds)
 		}
 	}
