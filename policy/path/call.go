@@ -255,7 +255,7 @@ type Prefixes []Prefix
 // NewPrefix reads a prefix, whatever it says; Weakness tells what is hardly meant. It is not empty.
 func NewPrefix(text string) Prefix {
 	p := Prefix{text: text, shown: `"` + approval.Display(text, 40) + `"`}
-	if hasDrive(text) || strings.Contains(text, `\`) {
+	if drive.MatchString(text) || strings.Contains(text, `\`) {
 		p.style = windows
 	}
 	p.inside = strings.HasSuffix(text, "/") || p.style == windows && strings.HasSuffix(text, `\`)

@@ -1,6 +1,8 @@
 package path
 
 import (
+	"encoding/hex"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -49,7 +51,7 @@ func (s style) split(path string) place {
 	switch {
 	case s == windows && strings.HasPrefix(path, share):
 		p.base = share
-	case s == windows && hasDrive(path):
+	case s == windows && drive.MatchString(path):
 		if strings.HasPrefix(path[2:], "/") { // C:x is relative, to C:'s own directory
 			p.base = path[:2]
 		}
@@ -67,9 +69,7 @@ func (s style) split(path string) place {
 	return p
 }
 
-func hasDrive(path string) bool {
-	return len(path) >= 2 && path[1] == ':' && lower(path[0]) >= 'a' && lower(path[0]) <= 'z'
-}
+var drive = regexp.MustCompile(`^[A-Za-z]:`)
 
 // clean takes every .. out.
 func (p place) clean() place {
@@ -318,22 +318,14 @@ func unescape(path string) (string, bool) {
 	var out []byte
 	last := 0
 	for i := 0; i+2 < len(path); i++ {
-		if high, low := hexDigit(path[i+1]), hexDigit(path[i+2]); path[i] == '%' && high >= 0 && low >= 0 {
-			out = append(append(out, path[last:i]...), byte(high<<4|low))
+		if path[i] != '%' {
+			continue
+		}
+		if escaped, err := hex.DecodeString(path[i+1 : i+3]); err == nil {
+			out = append(append(out, path[last:i]...), escaped...)
 			i += 2
 			last = i + 1
 		}
 	}
 	return string(append(out, path[last:]...)), last > 0
-}
-
-func hexDigit(c byte) int {
-	return strings.IndexByte("0123456789abcdef", lower(c))
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
 }
