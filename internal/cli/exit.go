@@ -63,6 +63,15 @@ func ExitWith(code int) error {
 	return &exit{code: code}
 }
 
+// ErrorUnless ends a command that has printed everything with err, or else with ExitError unless all
+// is well.
+func ErrorUnless(well bool, err error) error {
+	if err == nil && !well {
+		return ExitWith(ExitError)
+	}
+	return err
+}
+
 // ExitFor is the code for the state of a call.
 func ExitFor(v client.View) int {
 	switch {

@@ -91,6 +91,29 @@ func Run(suites ...*Suite) (Report, error) {
 	return report, nil
 }
 
+// RunPaths runs the suites that paths stand for, as Suites says, on their own policies, or on the one
+// that instead names. It reads everything before it runs any, so that all mistakes are reported at
+// once.
+func RunPaths(instead []string, paths ...string) (Report, error) {
+	files, err := Suites(paths...)
+	if err != nil {
+		return Report{}, err
+	}
+	if instead, err = PolicyFiles(instead...); err != nil {
+		return Report{}, err
+	}
+	suites, err := LoadAll(files...)
+	if err != nil {
+		return Report{}, err
+	}
+	if len(instead) > 0 {
+		for _, suite := range suites {
+			suite.Policy = instead
+		}
+	}
+	return Run(suites...)
+}
+
 // Inspect reads and compiles the files at paths, with the rules that no worker would take yet; see
 // policy.Inspect. The error is yamlfile.Problems and holds every problem of every file.
 func Inspect(paths ...string) (*policy.Set, error) {
@@ -223,17 +246,7 @@ type T interface {
 // not as expected and for suites or policies that can't be read.
 func Check(t T, paths ...string) {
 	t.Helper()
-	files, err := Suites(paths...)
-	if err != nil {
-		t.Errorf("%v", err)
-		return
-	}
-	suites, err := LoadAll(files...)
-	if err != nil {
-		t.Errorf("%v", err)
-		return
-	}
-	report, err := Run(suites...)
+	report, err := RunPaths(nil, paths...)
 	if err != nil {
 		t.Errorf("%v", err)
 		return

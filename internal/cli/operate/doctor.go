@@ -117,8 +117,7 @@ func (d *doctorCommand) checkTemporal(ctx context.Context) []finding {
 	c, err := client.DialContext(within, d.options)
 	if err != nil {
 		err = fmt.Errorf("no answer from %s (TLS %s): %w", d.options.HostPort, tlsOf(d.options), err)
-		return append([]finding{failed("temporal", err, adviceTemporal)},
-			skipped("Temporal did not answer", "namespace", "search attributes")...)
+		return append([]finding{failed("temporal", err, adviceTemporal)}, unasked()...)
 	}
 	d.temporal = c
 	where := fmt.Sprintf("%s, TLS %s", d.options.HostPort, tlsOf(d.options))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -117,5 +116,3 @@ func announceReady(w io.Writer, fields map[string]any) error {
 	fields["ready"] = true
 	return json.NewEncoder(w).Encode(fields)
 }
-
-func urlOf(l net.Listener) string { return "http://" + l.Addr().String() }

@@ -50,12 +50,10 @@ func failed(name string, err error, advice string) finding {
 	return finding{Name: name, State: stateFailed, Detail: err.Error(), Advice: advice}
 }
 
-// skipped are findings about what could not be checked.
-func skipped(why string, names ...string) (findings []finding) {
-	for _, name := range names {
-		findings = append(findings, found(name, stateSkipped, "%s", why))
-	}
-	return findings
+// unasked are the findings about what Temporal could not be asked.
+func unasked() []finding {
+	const why = "Temporal did not answer"
+	return []finding{found("namespace", stateSkipped, why), found("search attributes", stateSkipped, why)}
 }
 
 func (f finding) advise(advice string) finding {
@@ -78,16 +76,12 @@ func (a *app) report(findings []finding) error {
 	for _, f := range findings {
 		well = well && !f.bad()
 	}
+	var err error
 	if a.Output == cli.OutputJSON {
-		if err := a.PrintValue(struct {
+		err = a.PrintValue(struct {
 			OK     bool      `json:"ok"`
 			Checks []finding `json:"checks"`
-		}{well, findings}); err != nil {
-			return err
-		}
+		}{well, findings})
 	}
-	if !well {
-		return cli.ExitWith(cli.ExitError)
-	}
-	return nil
+	return cli.ErrorUnless(well, err)
 }

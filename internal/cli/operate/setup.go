@@ -96,7 +96,7 @@ func (s *setupCommand) run(ctx context.Context) error {
 	}
 	if c, err := s.dial(ctx, options); err != nil {
 		s.add(failed("temporal", err, "")) // dial says what to check
-		s.add(skipped("Temporal did not answer", "namespace", "search attributes")...)
+		s.add(unasked()...)
 	} else {
 		defer c.Close()
 		s.add(found("temporal", stateOK, "%s, TLS %s", options.HostPort, tlsOf(options)))

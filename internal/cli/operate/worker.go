@@ -92,7 +92,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 				"--health-listen", w.HealthListen, err)
 		}
 		defer serveHealth(l, probes, w.log)()
-		fields["health"] = urlOf(l)
+		fields["health"] = "http://" + l.Addr().String()
 	}
 
 	temporal, err := w.dial(ctx, options)

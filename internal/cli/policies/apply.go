@@ -199,14 +199,8 @@ func (s *applyCommand) printTrial(
 		return fmt.Errorf("version %d is active, not %d: check again", trial.Active.Version, *change.Expect)
 	}
 	e := a.effectOf(ctx, on, was, change.Layers)
-	end := func(err error) error {
-		if err == nil && !e.clear() {
-			err = cli.ExitWith(cli.ExitError)
-		}
-		return err
-	}
 	if a.Output == cli.OutputJSON {
-		return end(a.PrintValue(struct {
+		return cli.ErrorUnless(e.clear(), a.PrintValue(struct {
 			rest.PolicyTrial
 			Effect any `json:"effect"`
 		}{trial, e.json()}))
@@ -220,7 +214,7 @@ func (s *applyCommand) printTrial(
 	}
 	a.Note("nothing was applied. To replace what was compared here, and nothing newer, add --expect %d",
 		was.Version)
-	return end(nil)
+	return cli.ErrorUnless(e.clear(), nil)
 }
 
 // noteFileProblems tells what the answer says about the policy, by the paths of its files.

@@ -115,24 +115,15 @@ func layersOf(set *policy.Set) []checkedLayer {
 
 func (a *app) printCheck(c checked) error {
 	if a.Output == cli.OutputJSON {
-		if err := a.PrintValue(c); err != nil {
-			return err
-		}
-	} else {
-		a.noteProblems(c.Problems)
-		a.noteProblems(c.Warnings)
-		if c.OK {
-			if err := a.Print(a.layersTable(c)); err != nil {
-				return err
-			}
-		} else {
-			a.Note("%s; the policy does not load", approval.Plural(len(c.Problems), "problem"))
-		}
+		return cli.ErrorUnless(c.OK, a.PrintValue(c))
 	}
-	if !c.OK {
-		return cli.ExitWith(cli.ExitError)
+	a.noteProblems(c.Problems)
+	a.noteProblems(c.Warnings)
+	if c.OK {
+		return a.Print(a.layersTable(c))
 	}
-	return nil
+	a.Note("%s; the policy does not load", approval.Plural(len(c.Problems), "problem"))
+	return cli.ExitWith(cli.ExitError)
 }
 
 func (a *app) layersTable(c checked) string {

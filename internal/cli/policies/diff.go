@@ -106,11 +106,7 @@ func (d *diffCommand) run(cmd *cobra.Command, oldPath, newPath string) error {
 		return errors.New("nothing was compared: the given files and the audit log hold no call")
 	}
 	d.noteRedacted(report)
-	err = d.Show(diffJSON(old, new, report), d.differences(report))
-	if err == nil && !report.Clear() {
-		err = cli.ExitWith(cli.ExitError)
-	}
-	return err
+	return cli.ErrorUnless(report.Clear(), d.Show(diffJSON(old, new, report), d.differences(report)))
 }
 
 // corpus goes through the calls of --calls, then those of --recorded.

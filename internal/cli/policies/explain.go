@@ -87,7 +87,11 @@ func (a *app) readTime(text string) (time.Time, error) {
 
 func (a *app) explanation(tool string, e policy.Explanation) string {
 	s := a.NewSheet()
-	kind := a.Paint(verdictColour(e.Kind), string(e.Kind))
+	colour := cli.Yellow
+	if e.Kind == approval.VerdictDeny {
+		colour = cli.Red
+	}
+	kind := a.Paint(colour, string(e.Kind))
 	fmt.Fprintf(s, "%s  %s\n", a.Paint(cli.Bold, cli.Cell(tool, 0)), kind)
 	verdictFields(s, e)
 	for _, line := range e.Call {
@@ -98,13 +102,6 @@ func (a *app) explanation(tool string, e policy.Explanation) string {
 		a.layer(s, l)
 	}
 	return s.String()
-}
-
-func verdictColour(k approval.VerdictKind) string {
-	if k == approval.VerdictDeny {
-		return cli.Red
-	}
-	return cli.Yellow
 }
 
 func verdictFields(s *cli.Sheet, e policy.Explanation) {

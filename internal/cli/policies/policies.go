@@ -205,7 +205,10 @@ func (a *app) readPolicy(cmd *cobra.Command, names ...string) (*policy.Set, erro
 	var err error
 	switch remote := remoteName(names); {
 	case remote == "":
-		if set, err = inspectPolicy(names); err == nil {
+		if names, err = policytest.PolicyFiles(names...); err == nil {
+			set, err = policytest.Inspect(names...)
+		}
+		if err == nil {
 			a.noteProblems(set.Warnings())
 		}
 	case len(names) > 1:
@@ -268,16 +271,6 @@ func compileLayers(layers []rest.PolicyLayer, digest string) (*policy.Set, error
 			"database, or this Pawl is of another version", approval.Display(cli.ShortHash(digest), 80))
 	}
 	return set, err
-}
-
-// inspectPolicy compiles files, and the files of folders, to one policy, with the rules that no
-// worker would take yet. The error is yamlfile.Problems.
-func inspectPolicy(paths []string) (*policy.Set, error) {
-	paths, err := policytest.PolicyFiles(paths...)
-	if err != nil {
-		return nil, err
-	}
-	return policytest.Inspect(paths...)
 }
 
 // problems reports what is wrong with files, a line each, and ends the command. It returns other

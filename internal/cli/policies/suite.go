@@ -81,7 +81,10 @@ func (s *suiteCommand) validate() error {
 }
 
 func (s *suiteCommand) run(paths []string) error {
-	report, err := s.runSuites(paths)
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	report, err := policytest.RunPaths(s.policy, paths...)
 	if err != nil {
 		return s.problems(err)
 	}
@@ -97,35 +100,7 @@ func (s *suiteCommand) run(paths []string) error {
 		s.hint(report)
 		err = s.Print(s.text(t))
 	}
-	if err == nil && !t.ok() {
-		err = cli.ExitWith(cli.ExitError)
-	}
-	return err
-}
-
-// runSuites reads all suites before it runs any, so that all mistakes are reported at once.
-func (s *suiteCommand) runSuites(paths []string) (policytest.Report, error) {
-	if len(paths) == 0 {
-		paths = []string{"."}
-	}
-	files, err := policytest.Suites(paths...)
-	if err != nil {
-		return policytest.Report{}, err
-	}
-	instead, err := policytest.PolicyFiles(s.policy...)
-	if err != nil {
-		return policytest.Report{}, err
-	}
-	suites, err := policytest.LoadAll(files...)
-	if err != nil {
-		return policytest.Report{}, err
-	}
-	if len(instead) > 0 {
-		for _, suite := range suites {
-			suite.Policy = instead
-		}
-	}
-	return policytest.Run(suites...)
+	return cli.ErrorUnless(t.ok(), err)
 }
 
 // compare writes the golden file, or says what changed against it.
@@ -225,7 +200,7 @@ func (s *suiteCommand) text(t testReport) string {
 		for _, m := range r.Mismatches {
 			fmt.Fprintf(&b, "     %s\n", approval.Display(m.String(), 1000))
 		}
-		b.WriteString(indent(s.explanation(r.Call.Tool, r.Explanation)) + "\n")
+		b.WriteString(prefixed("     ", s.explanation(r.Call.Tool, r.Explanation)) + "\n")
 	}
 	for _, g := range t.golden {
 		gone, come := linesNotIn(g.New, g.Old), linesNotIn(g.Old, g.New)
@@ -282,8 +257,6 @@ func linesNotIn(other, text string) string {
 	}
 	return b.String()
 }
-
-func indent(text string) string { return prefixed("     ", text) }
 
 func prefixed(mark, text string) string {
 	var b strings.Builder
