@@ -132,8 +132,12 @@ func (f *fakeTemporal) answer(ctx context.Context, _ string, req, reply any, _ *
 			err = serviceerror.NewNamespaceNotFound(req.Namespace)
 		}
 	case *operatorservice.ListSearchAttributesRequest:
-		attributes := health.Attributes()
-		delete(attributes, f.lacks)
+		attributes := map[string]enumspb.IndexedValueType{}
+		for _, name := range health.Attributes {
+			if name != f.lacks {
+				attributes[name] = health.AttributeType
+			}
+		}
 		resp = &operatorservice.ListSearchAttributesResponse{CustomAttributes: attributes}
 	case *healthpb.HealthCheckRequest:
 		resp, err = &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, f.healthErr

@@ -31,15 +31,12 @@ import (
 // worker that lives has polled within that; Temporal itself remembers dead ones for five minutes.
 const Alive = 90 * time.Second
 
-// Attributes are the search attributes that a namespace should have. Calls do without those that
-// are missing.
-func Attributes() map[string]enums.IndexedValueType {
-	return map[string]enums.IndexedValueType{
-		approval.SearchStatus: enums.INDEXED_VALUE_TYPE_KEYWORD,
-		approval.SearchTool:   enums.INDEXED_VALUE_TYPE_KEYWORD,
-		approval.SearchAgent:  enums.INDEXED_VALUE_TYPE_KEYWORD,
-	}
-}
+// Attributes are the search attributes that a namespace should have, sorted. Calls do without those
+// that are missing.
+var Attributes = []string{approval.SearchAgent, approval.SearchStatus, approval.SearchTool}
+
+// AttributeType is the type of all of them.
+const AttributeType = enums.INDEXED_VALUE_TYPE_KEYWORD
 
 // MissingAttributes returns the names of Attributes that the namespace does not have, or has with
 // another type, sorted.
@@ -52,8 +49,8 @@ func MissingAttributes(
 		return nil, err
 	}
 	var missing []string
-	for _, name := range []string{approval.SearchAgent, approval.SearchStatus, approval.SearchTool} {
-		if answer.GetCustomAttributes()[name] != Attributes()[name] {
+	for _, name := range Attributes {
+		if answer.GetCustomAttributes()[name] != AttributeType {
 			missing = append(missing, name)
 		}
 	}

@@ -63,7 +63,10 @@ func TestNamespace(t *testing.T) {
 }
 
 func TestSearchAttributes(t *testing.T) {
-	all := health.Attributes()
+	all := map[string]enums.IndexedValueType{}
+	for _, name := range health.Attributes {
+		all[name] = health.AttributeType
+	}
 	if err := health.SearchAttributes(t.Context(), &temporal{attributes: all}, "n"); err != nil {
 		t.Error(err)
 	}

@@ -164,7 +164,7 @@ func (d *doctorCommand) attributes(ctx context.Context) finding {
 			advise("add them with 'pawl setup', then restart the workers; until then calls can't be " +
 				"searched by them in Temporal's UI")
 	}
-	return found(what, stateOK, "%s", strings.Join(attributeNames(), ", "))
+	return found(what, stateOK, "%s", strings.Join(health.Attributes, ", "))
 }
 
 func (d *doctorCommand) checkStore(ctx context.Context) []finding {
@@ -383,7 +383,3 @@ func (d *doctorCommand) polled(
 	}
 	return found(what, stateOK, "the task queue %s is polled", cli.Cell(queue, 200))
 }
-
-func attributeNames() []string { return namesOf(health.Attributes()) }
-
-func namesOf[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

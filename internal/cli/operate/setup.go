@@ -191,7 +191,7 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 		return found(what, stateSkipped, "there is no namespace")
 	case stateToDo:
 		if err := health.Namespace(ctx, c.WorkflowService(), name); err != nil {
-			return found(what, stateToDo, "add %s", strings.Join(attributeNames(), ", "))
+			return found(what, stateToDo, "add %s", strings.Join(health.Attributes, ", "))
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, visibleTimeout)
@@ -206,28 +206,31 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 	if err != nil {
 		return failed(what, err, adviceSearch)
 	}
-	missing := map[string]enums.IndexedValueType{}
-	for attribute, kind := range health.Attributes() {
+	var missing []string
+	add := &operatorservice.AddSearchAttributesRequest{
+		Namespace: name, SearchAttributes: map[string]enums.IndexedValueType{},
+	}
+	for _, attribute := range health.Attributes {
 		switch have[attribute] {
-		case kind:
+		case health.AttributeType:
 		case enums.INDEXED_VALUE_TYPE_UNSPECIFIED:
-			missing[attribute] = kind
+			missing = append(missing, attribute)
+			add.SearchAttributes[attribute] = health.AttributeType
 		default:
 			return failed(what, fmt.Errorf("%s is there with the type %s, and "+
-				"should have %s", attribute, have[attribute], kind),
+				"should have %s", attribute, have[attribute], health.AttributeType),
 				"rename or remove it, or use another namespace: Temporal can't change its type. Calls "+
 					"work without it")
 		}
 	}
 	if len(missing) == 0 {
-		return found(what, stateThere, "%s", strings.Join(attributeNames(), ", "))
+		return found(what, stateThere, "%s", strings.Join(health.Attributes, ", "))
 	}
 	if s.DryRun {
-		return found(what, stateToDo, "add %s", strings.Join(namesOf(missing), ", "))
+		return found(what, stateToDo, "add %s", strings.Join(missing, ", "))
 	}
 	// On SQL stores Temporal picks a column for each, and refuses what another set-up was given in the
 	// meantime.
-	add := &operatorservice.AddSearchAttributesRequest{Namespace: name, SearchAttributes: missing}
 	tries := 5
 	err = retryUntilDone(ctx, func(ctx context.Context) error {
 		absent, err := health.MissingAttributes(ctx, c.OperatorService(), name)
@@ -252,7 +255,7 @@ func (s *setupCommand) attributes(ctx context.Context, c client.Client, name, na
 	if err != nil {
 		return failed(what, err, adviceSearch)
 	}
-	return found(what, stateDone, "added %s", strings.Join(namesOf(missing), ", "))
+	return found(what, stateDone, "added %s", strings.Join(missing, ", "))
 }
 
 func (s *setupCommand) store(ctx context.Context) finding {
