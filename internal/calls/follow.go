@@ -202,45 +202,38 @@ func (c *Client) answer(id string, r *round) {
 	}
 }
 
-func (c *Client) query(id string) (state approval.State, err error) {
+func (c *Client) query(id string) (approval.State, error) {
 	ctx, cancel := Within(context.Background(), c.o.Query)
 	defer cancel()
-	if approval.CheckID(id) != nil {
-		return state, ErrUnknown
-	}
-	v, err := c.o.Temporal.QueryWorkflow(ctx, id, "", approval.QueryState)
-	switch {
-	case isNotFound(err):
-		return state, ErrUnknown
-	case err != nil:
-		return state, Classify(err)
-	}
-	if err := v.Get(&state); err != nil {
-		return approval.State{}, &UnreadableError{What: "the workflow's answer", Err: err}
-	}
-	return state, nil
+	return ask[approval.State](ctx, c, id, approval.QueryState, "the workflow's answer")
 }
 
 // Call asks the workflow for the call that it was started with, not redacted. Whoever may not be
 // believed to be a worker could answer: compare its digest with the store's. Errors: ErrUnknown,
 // *UnreadableError, *Error.
-func (c *Client) Call(ctx context.Context, id string) (call approval.Call, err error) {
+func (c *Client) Call(ctx context.Context, id string) (approval.Call, error) {
 	ctx, cancel := Within(ctx, c.o.Timeout)
 	defer cancel()
+	return ask[approval.Call](ctx, c, id, approval.QueryCall, "the call's arguments")
+}
+
+// ask sends a query to a call's workflow, whose answer is what the error calls what.
+func ask[T any](ctx context.Context, c *Client, id, query, what string) (answer T, err error) {
+	var none T
 	if approval.CheckID(id) != nil {
-		return call, ErrUnknown
+		return none, ErrUnknown
 	}
-	v, err := c.o.Temporal.QueryWorkflow(ctx, id, "", approval.QueryCall)
+	v, err := c.o.Temporal.QueryWorkflow(ctx, id, "", query)
 	switch {
 	case isNotFound(err):
-		return call, ErrUnknown
+		return none, ErrUnknown
 	case err != nil:
-		return call, Classify(err)
+		return none, Classify(err)
 	}
-	if err := v.Get(&call); err != nil {
-		return approval.Call{}, &UnreadableError{What: "the call's arguments", Err: err}
+	if err := v.Get(&answer); err != nil {
+		return none, &UnreadableError{What: what, Err: err}
 	}
-	return call, nil
+	return answer, nil
 }
 
 // Within returns a context that ends after d but shows no deadline: Temporal's SDK gives up at half
