@@ -34,8 +34,8 @@ type SignerOptions struct {
 	}
 	// By names who adds the key, for the record. Required.
 	By string
-	// Note says where the key is, for people. Default: the host's name.
-	Note string
+
+	host string // where the key is, for people
 }
 
 func (o *SignerOptions) validate() error {
@@ -47,10 +47,8 @@ func (o *SignerOptions) validate() error {
 	case o.By == "":
 		return errors.New("auth: SignerOptions.By is missing")
 	}
-	if o.Note == "" {
-		if name, err := os.Hostname(); err == nil && approval.CheckName("note", name) == nil {
-			o.Note = name
-		}
+	if name, err := os.Hostname(); err == nil && approval.CheckName("note", name) == nil {
+		o.host = name
 	}
 	return nil
 }
@@ -132,7 +130,7 @@ func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.Signin
 		return known[0], nil
 	}
 	kept, _, err := s.o.Store.AddKey(ctx, store.SigningKey{
-		ID: key.ID(), Public: key.Public(), Note: s.o.Note, CreatedAt: now(), CreatedBy: by,
+		ID: key.ID(), Public: key.Public(), Note: s.o.host, CreatedAt: now(), CreatedBy: by,
 	})
 	if errors.Is(err, store.ErrReadOnly) {
 		err = fmt.Errorf("%w, or was revoked there, and this process may only read it: "+
