@@ -37,9 +37,8 @@ func makeTool(s toolfile.Spec) (*tool.Tool, error) {
 			Judge: judge,
 		})
 	}
-	return httptool.New(httptool.Options{
-		Name: s.Name, Description: s.Description, Schema: s.Schema, Idempotent: s.Idempotent,
-		URL: s.HTTP.URL, Timeout: s.HTTP.Timeout, Headers: s.HTTP.Headers,
-		FailedStatuses: s.HTTP.FailedStatuses, UnknownStatuses: s.HTTP.UnknownStatuses, Judge: judge,
-	})
+	o := *s.HTTP
+	o.Name, o.Description, o.Schema = s.Name, s.Description, s.Schema
+	o.Idempotent, o.Judge = s.Idempotent, judge
+	return httptool.New(o)
 }

@@ -60,20 +60,14 @@ type Spec struct {
 	Description string
 	Schema      json.RawMessage // JSON Schema of the arguments; {"type":"object"} if the file has none
 	Idempotent  bool            // may be run again after an attempt whose end is not known
-	HTTP        *HTTP           // how it is run: this,
-	Activity    *Activity       // or this; the other one is nil
+	Activity    *Activity       // how it is run: this, or HTTP; the other one is nil
+	// HTTP runs it by POST. It has all that is said under http: the URL without user, password or
+	// fragment, the timeout in (0, MaxTimeout], and headers with variables expanded, which may hold
+	// secrets.
+	HTTP *httptool.Options `json:"-"`
 	// Answer tells from a result whether the tool did what was asked; nil if the file does not say.
 	Answer *policy.Answer `json:"-"`
 	Where  string         // "file:line:column" of the tool, for errors found later
-}
-
-// HTTP runs a tool by POST of its arguments to a URL.
-type HTTP struct {
-	URL     string            // http or https, without user, password or fragment
-	Timeout time.Duration     // in (0, MaxTimeout]
-	Headers map[string]string `json:"-"` // by canonical name, variables expanded: may hold secrets; nil if none
-	// FailedStatuses and UnknownStatuses sort answers otherwise than httptool does.
-	FailedStatuses, UnknownStatuses []int
 }
 
 // Activity runs a tool as an activity of its name on a task queue that other workers poll.
@@ -203,8 +197,8 @@ const (
 	maxHeader = 8 << 10 // bytes, of a value
 )
 
-func readHTTP(m *yamlfile.Mapping, env func(string) (string, bool)) *HTTP {
-	h := &HTTP{Timeout: DefaultTimeout}
+func readHTTP(m *yamlfile.Mapping, env func(string) (string, bool)) *httptool.Options {
+	h := &httptool.Options{Timeout: DefaultTimeout}
 	address := m.Need("url", "write the URL that the arguments are posted to")
 	if text, ok := address.Text(); ok {
 		checkURL(address, text)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/internal/yamlfile"
+	"github.com/pawlhq/pawl/tool/httptool"
 	"github.com/pawlhq/pawl/tool/toolfile"
 )
 
@@ -60,7 +61,7 @@ tools:
 			Description: "Charge a customer's card.\nTwice is twice.\n",
 			Schema:      []byte(`{"type":"object","required":["amount"],"properties":{"amount":{"type":"number","multipleOf":0.01,"maximum":1e6},"day":{"const":"2024-01-01"}},"additionalProperties":false}`),
 			Idempotent:  true,
-			HTTP: &toolfile.HTTP{
+			HTTP: &httptool.Options{
 				URL: "https://pay.internal:8443/charge?v=2", Timeout: 10 * time.Second,
 				Headers: map[string]string{"Authorization": "Bearer tok-${OTHER}-$1", "X-Price": "5$ {net}"},
 			},
@@ -68,7 +69,7 @@ tools:
 		},
 		{
 			Name: "ping", Schema: []byte(`{"type":"object"}`), Where: "dir/tools.yaml:21:5",
-			HTTP: &toolfile.HTTP{URL: "http://[::1]:9000", Timeout: 30 * time.Second},
+			HTTP: &httptool.Options{URL: "http://[::1]:9000", Timeout: 30 * time.Second},
 		},
 		{
 			Name: "translate", Schema: []byte(`{"type":"object"}`), Where: "dir/tools.yaml:22:5",
