@@ -25,7 +25,7 @@ DEV           ?=
 COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build release test test-root test-dev crash race lint vulncheck fmt fuzz bench bench-go bench-load bench-results record clean
+.PHONY: help demo dev build release test test-root test-dev crash race lint vulncheck fmt web fuzz bench bench-go bench-load bench-results record clean
 
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ vulncheck: ## known vulnerabilities, as in lint; fails if their database can't b
 
 fmt: ## format the code
 	@gofmt -w .
+
+web: ## the page for people: checks web/ and builds it into api/web/dist, which is committed (needs Node and npm)
+	cd web && npm ci --ignore-scripts --prefer-offline --no-audit --no-fund && npm run check && npm run build
 
 fuzz: ## each fuzz test for FUZZTIME (20s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \

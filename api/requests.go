@@ -66,9 +66,13 @@ func (s *Server) listRequests(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	page := rest.Page[rest.View]{Total: found.Total, Next: found.Next}
+	page, reader := rest.Page[rest.ListedRequest]{Total: found.Total, Next: found.Next}, s.reader(c)
 	for _, v := range found.Items {
-		page.Items = append(page.Items, s.shown(v))
+		item := rest.ListedRequest{View: s.shown(v)}
+		if v.Status == approval.StatusPending {
+			item.You, item.Rack, item.Approvals = offer(item.View.View, nil, reader)
+		}
+		page.Items = append(page.Items, item)
 	}
 	return replyList(c, page)
 }
@@ -103,8 +107,7 @@ func (s *Server) getRequest(c *gin.Context) error {
 		if now.TooManySignals {
 			now.Error = &approval.CallError{Code: rest.CodeTooManySignals, Message: nothingArrives}
 		}
-		you, rack := offer(now.View, out.PolicyNow, s.reader(c))
-		out.You, out.Rack = &you, rack
+		out.You, out.Rack, out.Approvals = offer(now.View, out.PolicyNow, s.reader(c))
 	}
 	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: id, Limit: store.MaxPage})
 	if err != nil {
@@ -120,7 +123,9 @@ func (s *Server) getRequest(c *gin.Context) error {
 
 // offer is ballot.For as the active policy would have it: people learn what approving does before
 // they do it.
-func offer(v approval.View, now *rest.PolicyNow, reader ballot.Reader) (approval.You, []approval.Segment) {
+func offer(
+	v approval.View, now *rest.PolicyNow, reader ballot.Reader,
+) (*approval.You, []approval.Segment, *approval.Standing) {
 	if now != nil && now.Effect == rest.EffectWaits {
 		v.Requirement = now.Requirement
 	}
@@ -128,7 +133,8 @@ func offer(v approval.View, now *rest.PolicyNow, reader ballot.Reader) (approval
 	if now != nil && now.Effect == rest.EffectBlocked && you.IfApprove != "" {
 		you.IfApprove = now.Reason
 	}
-	return you, rack
+	standing := ballot.Standing(v)
+	return &you, rack, &standing
 }
 
 // resolved returns the whole ID that the path's ID, or prefix of one, means.

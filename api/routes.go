@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/api/web"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/internal/build"
@@ -89,7 +90,7 @@ func (s *Server) routes() []route {
 	const get, post, put = http.MethodGet, http.MethodPost, http.MethodPut
 	const paging = "cursor limit"
 	return []route{
-		{get, "/", public, "", "this list", s.index},
+		{get, "/", public, "", "the page where people decide; without text/html, this list", s.index},
 
 		// The raw result of a call is its requester's alone, so nobody else has any use of /api/calls,
 		// but to withdraw: everybody else sees requests, redacted.
@@ -167,6 +168,9 @@ func (s *Server) register(e *gin.Engine) {
 			continue
 		}
 		h := s.answer(withParams(r.handle, strings.Fields(r.params)))
+		if r.path == "/" {
+			h = s.orPage(h)
+		}
 		e.Handle(r.method, path, h)
 		if r.method == http.MethodGet {
 			if own := s.methods[path]; own != nil {
@@ -175,6 +179,46 @@ func (s *Server) register(e *gin.Engine) {
 			e.Handle(http.MethodHead, path, h)
 		}
 	}
+	s.registerPage(e, braces.Replace(web.AssetPath), asset)
+	for _, address := range web.Addresses {
+		s.registerPage(e, braces.Replace(address), page)
+	}
+}
+
+// registerPage serves part of the page at an address. The page is the same for everybody and holds
+// nothing of anybody, and its addresses are no part of the contract.
+func (s *Server) registerPage(e *gin.Engine, path string, h handler) {
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		s.access[method+" "+path] = public
+		if !strings.Contains(path, ":") {
+			s.methods[path] = append(s.methods[path], method)
+		}
+		e.Handle(method, path, s.answer(h))
+	}
+}
+
+// orPage answers with the page if a browser asks, whose queries are the page's affair.
+func (s *Server) orPage(list gin.HandlerFunc) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if web.WantsPage(c.Request) {
+			s.answer(page)(c)
+			return
+		}
+		c.Header("Vary", "Accept")
+		list(c)
+	}
+}
+
+func page(c *gin.Context) error {
+	web.ServePage(c.Writer, c.Request)
+	return nil
+}
+
+func asset(c *gin.Context) error {
+	if !web.ServeAsset(c.Writer, c.Request, c.Param("file")) {
+		return newProblem(http.StatusNotFound, rest.CodeNoRoute, "The page has no such part in this version; load it again.")
+	}
+	return nil
 }
 
 // contract describes everything that this package serves. It is kept by hand; tests send their

@@ -190,6 +190,13 @@ type Segment struct {
 	At    *time.Time   `json:"at,omitempty"` // when it was met
 }
 
+// Standing is how far the approvals of a call are.
+type Standing struct {
+	Given   int    `json:"given"`
+	Needed  int    `json:"needed"`
+	Missing string `json:"missing,omitempty"` // like "one person from security"
+}
+
 // SegmentState says how far a Segment is.
 type SegmentState string
 

@@ -193,6 +193,14 @@ func Progress(v approval.View) (met, all int) {
 	return progress(t.teeth())
 }
 
+// Standing says how many of the approvals that a call takes are given, and who has to approve yet.
+func Standing(v approval.View) approval.Standing {
+	t, _ := Count(RulesOf(v), v.Votes)
+	teeth := t.teeth()
+	met, all := progress(teeth)
+	return approval.Standing{Given: met, Needed: all, Missing: still(teeth)}
+}
+
 // progress counts the approvals that are given, and all.
 func progress(teeth []tooth) (met, all int) {
 	for _, o := range teeth {

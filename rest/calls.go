@@ -138,15 +138,25 @@ type Request struct {
 	// want of Temporal or the store.
 	PolicyNow *PolicyNow `json:"policy_now,omitempty"`
 
-	// You is what whoever asks may do about the call, and Rack what the call takes. Both are absent of
-	// a call that people were never asked about.
-	You  *approval.You      `json:"you,omitempty"`
-	Rack []approval.Segment `json:"rack,omitempty"`
+	// You is what whoever asks may do about the call, and Rack what the call takes, of which Approvals
+	// counts the approvals. All are absent of a call that people were never asked about.
+	You       *approval.You      `json:"you,omitempty"`
+	Rack      []approval.Segment `json:"rack,omitempty"`
+	Approvals *approval.Standing `json:"approvals,omitempty"`
 
 	// Timeline is the call's part of the audit log. Where that is longer than one page, TimelineCursor
 	// is where GET /api/audit goes on.
 	Timeline       []Event `json:"timeline"`
 	TimelineCursor string  `json:"timeline_cursor,omitempty"`
+}
+
+// ListedRequest is a call in the answer of GET /api/requests, which does not ask its workflow.
+type ListedRequest struct {
+	View
+	// Of a call that waits, as in Request, but by the policy that let it wait.
+	You       *approval.You      `json:"you,omitempty"`
+	Rack      []approval.Segment `json:"rack,omitempty"`
+	Approvals *approval.Standing `json:"approvals,omitempty"`
 }
 
 // PolicyNow is what the policy that is active now says of a call that waits. Before the call runs it

@@ -1,0 +1,611 @@
+// The decision bar. It keeps its place and height, and answers appear where the button was pressed.
+//
+// It guards against approving by accident: (a) no second click of a double click decides; (b) nothing
+// decides for half a second after a request appears, after its bar changed by itself, and after the
+// window got the focus; (c) keys typed in the first 300 ms after arming are dropped; (d) no button
+// takes another's place but a harmless one; (e) a key that is held down decides nothing; (f) only the
+// reviewer moves on to the next request.
+import type { ComponentChildren } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { type Act, type Answer, isFinal, refused, taken } from "./answers";
+import { type Decision, decide, Failure, get, newID, now } from "./api";
+import { isPhone } from "./args";
+import { useCell } from "./cell";
+import { useKeys } from "./keys";
+import { link } from "./live";
+import { Icon, Left, RiskTag } from "./parts";
+import { loadRequest, requests } from "./requests";
+import { signIn } from "./session";
+import { Summary } from "./summary";
+import { Said } from "./text";
+import type { DecisionAnswer, Kind, Request } from "./types";
+
+const CALM = 500;
+const ARMING = 300;
+
+type Step = "ready" | "armed" | "critical" | "approve" | "reject" | "sending" | "answered";
+
+/** Why approving is off, and what the reviewer can do about it. */
+export interface Off {
+  icon: string;
+  why: ComponentChildren;
+  act?: { words: string; do: () => void };
+  reject?: boolean; // rejecting is off, too
+}
+
+// What outlives the bar: notes that were not sent, and a decision whose fate is not known.
+const drafts = new Map<string, string>();
+const pending = new Map<string, Decision>();
+
+export interface BarProps {
+  r: Request;
+  digest: string; // of what is on the screen
+  hidden: { found: boolean; read: boolean; tick: (on: boolean) => void };
+  unseen: { what: string; show: () => void }[];
+  changed: boolean; // since it was opened
+  showChanged: () => void;
+  next: (() => void) | undefined;
+}
+
+export function Bar(p: BarProps) {
+  const { r } = p;
+  const [step, setStep] = useState<Step>("ready");
+  const [notes, setNotes] = useState(drafts.get(r.id) ?? "");
+  const [answer, setAnswer] = useState<Answer | null>(null);
+  const [kind, setKind] = useState<Kind>("approve");
+  const notesField = useRef<HTMLTextAreaElement>(null);
+  const approveButton = useRef<HTMLButtonElement>(null);
+  const rejectButton = useRef<HTMLButtonElement>(null);
+  const backButton = useRef<HTMLButtonElement>(null);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const armedAt = useRef(0);
+  const connected = useCell(link).state !== "off";
+
+  const off = whyOff(p, connected, notes, () => notesField.current?.focus());
+  const mayReject = r.you === undefined || r.you.may.includes("reject");
+  const rejectOff = off?.reject ? off : null;
+  const risky = r.risk === "critical";
+
+  // Guard (b).
+  const calmFrom = useRef(performance.now());
+  const bar = JSON.stringify([
+    r.you?.may,
+    r.you?.if_approve,
+    r.you?.if_reject,
+    r.status,
+    connected,
+    r.digest,
+  ]);
+  const known = useRef(bar);
+  if (known.current !== bar) {
+    known.current = bar;
+    calmFrom.current = performance.now();
+  }
+  useEffect(() => {
+    const again = () => {
+      calmFrom.current = performance.now();
+    };
+    addEventListener("focus", again);
+    return () => removeEventListener("focus", again);
+  }, []);
+  const isCalm = () => performance.now() - calmFrom.current >= CALM;
+
+  /** A press counts unless a guard stops it. */
+  const press = (act: () => void) => (e: MouseEvent) => {
+    if (e.detail > 1 || !isCalm()) return; // (a), (b)
+    act();
+  };
+  const heldDown = (e: KeyboardEvent) => {
+    if (e.repeat && (e.key === "Enter" || e.key === " ")) e.preventDefault(); // (e)
+  };
+
+  const write = (text: string) => {
+    setNotes(text);
+    drafts.set(r.id, text);
+  };
+
+  const send = async (which: Kind) => {
+    const old = pending.get(r.id);
+    const d: Decision =
+      old && old.kind === which && old.notes === notes && old.digest === p.digest
+        ? old
+        : { kind: which, notes, digest: p.digest, decision_id: newID() };
+    pending.set(r.id, d);
+    setKind(which);
+    setStep("sending");
+    const sent = now();
+    let a: Answer;
+    try {
+      const taken_ = await decide(r.id, d);
+      pending.delete(r.id);
+      drafts.delete(r.id);
+      a = taken(taken_, d, r, await fresh(r));
+    } catch (e) {
+      if (!(e instanceof Failure)) throw e;
+      if (isFinal(e)) pending.delete(r.id);
+      a = refused(e, d, sent, e.problem ? await fresh(r) : r);
+    }
+    setAnswer(a);
+    setStep("answered");
+  };
+
+  const approve = () => {
+    if (off || step !== "ready") return;
+    if (risky) setStep("critical");
+    else if (isPhone()) setStep("approve");
+    else void send("approve");
+  };
+  const arm = () => {
+    if (off || step !== "ready" || !isCalm()) return;
+    if (risky) setStep("critical");
+    else {
+      armedAt.current = performance.now();
+      setStep("armed");
+    }
+  };
+  const toReject = () => {
+    if (!mayReject || rejectOff) return;
+    setAnswer(null);
+    setStep("reject");
+  };
+  const back = () => {
+    const from = step;
+    setStep("ready");
+    // Only after it is drawn is the button there again.
+    requestAnimationFrame(() => (from === "reject" ? rejectButton : approveButton).current?.focus());
+  };
+
+  useKeys({
+    a: step === "ready" ? arm : undefined,
+    r: step === "ready" && isCalm() ? toReject : undefined,
+    Escape: ["armed", "critical", "approve", "reject"].includes(step) ? back : undefined,
+  });
+
+  // Focus: to where the step begins, and to an answer's heading.
+  useLayoutEffect(() => {
+    if (step === "reject" || step === "approve") notesField.current?.focus();
+    if (step === "critical") backButton.current?.focus();
+    if (step === "answered") heading.current?.focus();
+    if (step !== "armed") return;
+    const drop = (e: KeyboardEvent) => {
+      if (performance.now() - armedAt.current >= ARMING) return;
+      e.preventDefault(); // (c)
+      e.stopPropagation();
+    };
+    addEventListener("keydown", drop, true);
+    const timer = setTimeout(() => approveButton.current?.focus(), ARMING);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("keydown", drop, true);
+    };
+  }, [step]);
+
+  // A call that changed, or was decided by others, while a step was open: back to the start.
+  useEffect(() => {
+    if (off && ["armed", "critical", "approve"].includes(step)) setStep("ready");
+  }, [off !== null]);
+
+  // An answer that is not the last word.
+  useEffect(() => {
+    if (step !== "answered" || !answer) return;
+    if (answer.retry !== undefined) {
+      const timer = setTimeout(() => void send(kind), answer.retry - Date.now());
+      return () => clearTimeout(timer);
+    }
+    const { ask } = answer;
+    if (ask === undefined) return;
+    const timer = setInterval(async () => {
+      try {
+        const a = await get<DecisionAnswer>(ask);
+        if (a.outcome === "not_judged_yet") return;
+        const d = { kind, notes, digest: p.digest, decision_id: a.decision_id };
+        const after = await fresh(r);
+        setAnswer(
+          a.outcome === "resolved" || a.outcome === "recorded"
+            ? taken(a, d, r, after)
+            : refused(
+                new Failure({ title: "", status: 409, detail: a.message ?? "", code: a.outcome }),
+                d,
+                now(),
+                after,
+              ),
+        );
+      } catch (e) {
+        if (!(e instanceof Failure)) throw e; // asked again in a moment
+      }
+    }, 2000);
+    return () => clearInterval(timer);
+  }, [step, answer]);
+
+  if (step === "sending") {
+    return (
+      <div class="bar busy" role="status">
+        <div class="answer busy">
+          <Icon name="spin" />
+          <h4>Sending your {kind === "approve" ? "approval" : "rejection"}…</h4>
+          <p>Buttons are locked. Leaving this page is safe: once sent it is kept.</p>
+        </div>
+      </div>
+    );
+  }
+
+  if (step === "answered" && answer && !answer.open) {
+    const acts: Record<Act, ComponentChildren> = {
+      next: p.next && (
+        <button class="btn" type="button" onClick={press(p.next)}>
+          Next request <kbd>j</kbd>
+        </button>
+      ),
+      change: mayReject && (
+        <button class="btn quiet" type="button" onClick={press(toReject)}>
+          Change it
+        </button>
+      ),
+      reload: (
+        <button
+          class="btn"
+          type="button"
+          onClick={press(() => {
+            p.showChanged();
+            setStep("ready");
+          })}
+        >
+          Show it as it is now
+        </button>
+      ),
+      again: (
+        <button class="btn" type="button" onClick={press(() => void send(kind))}>
+          Send again
+        </button>
+      ),
+      "sign-in": (
+        <button class="btn" type="button" onClick={press(() => void signIn())}>
+          Sign in
+        </button>
+      ),
+    };
+    return (
+      <div class={`bar ${answer.kind}`}>
+        <div class={`answer ${answer.kind}`} role={answer.kind === "good" ? "status" : "alert"}>
+          <Icon name={answer.icon} />
+          <h4 tabIndex={-1} ref={heading}>
+            {answer.head}
+          </h4>
+          {answer.more && <p>{answer.more}</p>}
+          <div class="acts">{answer.acts.map((a) => acts[a])}</div>
+        </div>
+      </div>
+    );
+  }
+
+  if (step === "critical") {
+    return (
+      <div
+        class="bar bad"
+        role="alertdialog"
+        aria-labelledby="critical-head"
+        aria-describedby="critical-what"
+      >
+        <div class="answer bad">
+          <Icon name="critical" />
+          <h4 id="critical-head">Approve a critical call?</h4>
+          <p id="critical-what">
+            <Summary v={r} /> <DigestLine digest={p.digest} />
+          </p>
+          <div class="acts">
+            <button
+              class="btn crit"
+              type="button"
+              onKeyDown={heldDown}
+              onClick={press(() => void send("approve"))}
+            >
+              Approve it
+            </button>
+            <button class="btn back" type="button" ref={backButton} onKeyDown={heldDown} onClick={back}>
+              Go back <kbd>Esc</kbd>
+            </button>
+          </div>
+        </div>
+      </div>
+    );
+  }
+
+  const inStep = step === "reject" || step === "approve";
+  const submit = (e: KeyboardEvent) => {
+    if (e.key !== "Enter" || e.repeat || !(e.ctrlKey || e.metaKey) || !isCalm()) return;
+    e.preventDefault();
+    if (step === "reject" && !rejectOff) void send("reject");
+  };
+  const reasonNeeded = r.requirement?.require_reason === true;
+  return (
+    <form class="bar" aria-label="Your decision" onSubmit={(e) => e.preventDefault()}>
+      <div class={inStep ? "r1 step" : "r1"}>
+        <Notes
+          field={notesField}
+          value={notes}
+          onInput={write}
+          onKeyDown={submit}
+          hint={
+            reasonNeeded
+              ? "Why? This rule needs a reason for every approval."
+              : "Notes for the agent and the record (optional)"
+          }
+        />
+        <Digest digest={p.digest} />
+      </div>
+      <div class="r2">
+        {(r.risk === "high" || risky) && <RiskTag risk={r.risk} />}
+        <div class="stmt" id="statement">
+          <Statement p={p} step={step} off={off} answer={step === "answered" ? answer : null} />
+        </div>
+        {step === "reject" ? (
+          <>
+            <button
+              class="btn crit no"
+              type="button"
+              onKeyDown={heldDown}
+              onClick={press(() => !rejectOff && void send("reject"))}
+              aria-disabled={rejectOff ? true : undefined}
+              aria-describedby="statement"
+            >
+              Reject <kbd>Ctrl Enter</kbd>
+            </button>
+            <button class="btn back" type="button" ref={backButton} onClick={back}>
+              Go back <kbd>Esc</kbd>
+            </button>
+          </>
+        ) : step === "approve" ? (
+          <>
+            <button
+              class="btn yes"
+              type="button"
+              onKeyDown={heldDown}
+              onClick={press(() => void send("approve"))}
+            >
+              Approve it
+            </button>
+            <button class="btn back" type="button" ref={backButton} onClick={back}>
+              Go back
+            </button>
+          </>
+        ) : (
+          <>
+            <button
+              class="btn no"
+              type="button"
+              ref={rejectButton}
+              onKeyDown={heldDown}
+              onClick={press(toReject)}
+              aria-disabled={rejectOff || !mayReject ? true : undefined}
+              aria-describedby="statement"
+            >
+              Reject <kbd>r</kbd>
+            </button>
+            <button
+              class="btn yes"
+              type="button"
+              ref={approveButton}
+              onKeyDown={heldDown}
+              onClick={press(
+                step === "armed"
+                  ? () => performance.now() - armedAt.current >= ARMING && void send("approve")
+                  : approve,
+              )}
+              aria-disabled={off ? true : undefined}
+              aria-describedby="statement"
+            >
+              {risky || (isPhone() && !off) ? "Approve…" : "Approve"}{" "}
+              <kbd>{step === "armed" ? "Enter" : "a"}</kbd>
+            </button>
+          </>
+        )}
+      </div>
+    </form>
+  );
+}
+
+/** The request as it is now, or as it was, if that can't be told. */
+async function fresh(r: Request): Promise<Request> {
+  try {
+    await loadRequest(r.id);
+  } catch (e) {
+    if (!(e instanceof Failure)) throw e;
+  }
+  return requests.value.get(r.id)?.request ?? r;
+}
+
+/** The first reason for which Approve is off. */
+function whyOff(p: BarProps, connected: boolean, notes: string, write: () => void): Off | null {
+  const { r } = p;
+  if (!connected) {
+    const why = (
+      <>
+        until this page is connected again. Rejecting too.
+        {r.deadline && (
+          <>
+            {" "}
+            Time keeps running: <Left deadline={r.deadline} /> by this computer’s clock.
+          </>
+        )}
+      </>
+    );
+    return { icon: "plug", why, reject: true };
+  }
+  if (r.you && !r.you.may.includes("approve")) {
+    const why = <Said text={r.you.why || "you may not decide this one."} />;
+    return { icon: r.you.voted ? "check" : "lock", why };
+  }
+  if (p.changed) {
+    return {
+      icon: "warn",
+      why: "The call changed while you read it.",
+      act: { words: "Show what changed", do: p.showChanged },
+      reject: true,
+    };
+  }
+  const [first] = p.unseen;
+  if (first && (r.risk === "high" || r.risk === "critical")) {
+    const n = p.unseen.length;
+    const why = n === 1 ? "1 part was not on your screen yet." : `${n} parts were not on your screen yet.`;
+    return { icon: "eye", why, act: { words: `Show ${first.what}`, do: first.show } };
+  }
+  if (p.hidden.found && !p.hidden.read) return { icon: "warn", why: "" };
+  if (r.requirement?.require_reason && notes.trim() === "") {
+    return { icon: "warn", why: "write a reason first.", act: { words: "Write", do: write } };
+  }
+  return null;
+}
+
+function Statement({
+  p,
+  step,
+  off,
+  answer,
+}: {
+  p: BarProps;
+  step: Step;
+  off: Off | null;
+  answer: Answer | null;
+}) {
+  const { r } = p;
+  if (answer) {
+    return (
+      <span class="why" role="alert">
+        <Icon name={answer.icon} />
+        <span>
+          <b>{answer.head}</b> {answer.more}
+        </span>
+      </span>
+    );
+  }
+  if (step === "armed") {
+    return (
+      <span role="status">
+        <b>Press Enter to approve</b> <Summary v={r} />. Esc goes back.
+      </span>
+    );
+  }
+  if (step === "reject") {
+    return (
+      <>
+        <b>
+          <Said text={r.agent || "The agent"} /> reads your notes
+        </b>{" "}
+        and may ask again with a change.
+      </>
+    );
+  }
+  const tick = p.hidden.found && !p.hidden.read && (
+    <span class="why">
+      <Icon name="warn" />
+      <span>
+        <b>Hidden characters found.</b> Tick the box to turn Approve on.
+        <br />
+        <label>
+          <input type="checkbox" onChange={(e) => p.hidden.tick(e.currentTarget.checked)} /> I have read the
+          marked text
+        </label>
+      </span>
+    </span>
+  );
+  if (off?.why === "") return <>{tick}</>;
+  if (off) {
+    return (
+      <span class="why">
+        <Icon name={off.icon} />
+        <span>
+          {r.you?.voted ? null : <b>Approve is off: </b>}
+          {off.why}{" "}
+          {off.act && (
+            <button class="as-link" type="button" onClick={off.act.do}>
+              {off.act.words}
+            </button>
+          )}
+        </span>
+      </span>
+    );
+  }
+  const rejects = r.you?.if_reject && (r.requirement?.deny_count ?? 1) > 1 ? r.you.if_reject : "";
+  return (
+    <>
+      <b>
+        <Said text={r.you?.if_approve || "Press to see whether yours counts."} />
+      </b>
+      {rejects && (
+        <>
+          <br />
+          <Said text={rejects} />
+        </>
+      )}
+      {p.unseen.length > 0 && !rejects && (
+        <>
+          <br />
+          Not all of it was on your screen.
+        </>
+      )}
+    </>
+  );
+}
+
+interface NotesProps {
+  field: preact.RefObject<HTMLTextAreaElement | null>;
+  value: string;
+  hint: string;
+  onInput: (text: string) => void;
+  onKeyDown: (e: KeyboardEvent) => void;
+}
+
+/** Grows up to five lines, over what stands above. */
+function Notes({ field, value, hint, onInput, onKeyDown }: NotesProps) {
+  const lines = Math.min(5, value.split("\n").length);
+  return (
+    <label class="notes">
+      <span class="vh">Notes</span>
+      <textarea
+        ref={field}
+        rows={lines}
+        class={`rows-${lines}`}
+        placeholder={hint}
+        value={value}
+        onInput={(e) => onInput(e.currentTarget.value)}
+        onKeyDown={onKeyDown}
+      />
+    </label>
+  );
+}
+
+const inFours = (s: string) => s.replace(/(.{4})(?=.)/g, "$1 ");
+
+function DigestLine({ digest }: { digest: string }) {
+  return <span class="digest">{`${inFours(digest.slice(0, 8))} … ${inFours(digest.slice(-8))}`}</span>;
+}
+
+/** What is decided on. Pressing shows all of it. */
+function Digest({ digest }: { digest: string }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  return (
+    <>
+      <button
+        class="digest"
+        type="button"
+        title="SHA-256 of this call as shown"
+        onClick={() => dialog.current?.showModal()}
+      >
+        <b>You decide on exactly this</b>
+        {`${inFours(digest.slice(0, 8))} … ${inFours(digest.slice(-8))}`}
+      </button>
+      <dialog class="sheet" ref={dialog} aria-label="The digest of this call">
+        <p>SHA-256 of this call as shown. It goes with your decision, which counts for nothing else.</p>
+        <p class="mono all">{inFours(digest)}</p>
+        <p class="acts">
+          <button class="btn small" type="button" onClick={() => void navigator.clipboard?.writeText(digest)}>
+            Copy
+          </button>
+          <button class="btn small" type="button" onClick={() => dialog.current?.close()}>
+            Close
+          </button>
+        </p>
+      </dialog>
+    </>
+  );
+}

@@ -1,0 +1,129 @@
+// The page for people: what waits, and decisions about it.
+import { render } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { useCell } from "./cell";
+import { applyTheme, Frame } from "./frame";
+import { useKeys } from "./keys";
+import { Icon } from "./parts";
+import { isMine, queue, withVotes } from "./queue";
+import { move, NothingOpen, QueueList, useOrder } from "./queueview";
+import { RequestPane } from "./request";
+import { followLinks, go, queueQuery, useRoute } from "./route";
+import { session, signIn } from "./session";
+import { SignIn } from "./signin";
+import { Audit, History, Policy, Tools } from "./views";
+
+function App() {
+  const s = useCell(session);
+  const route = useRoute();
+  const q = useCell(queue);
+  const [about, setAbout] = useState("");
+  const mine = [...q.rows.values()].filter((r) => !r.gone && isMine(withVotes(r.call))).length;
+  const title = [about && route.view === "request" ? about : "", "Pawl"].filter(Boolean).join(" · ");
+  useEffect(() => {
+    document.title = s.state === "in" && mine > 0 ? `(${mine}) ${title}` : title;
+  }, [mine, title, s.state]);
+  if (s.state !== "in") {
+    return (
+      <div class="app">
+        <SignIn s={s} />
+      </div>
+    );
+  }
+  const decides = route.view === "queue" || route.view === "request";
+  return (
+    <div class={`app ${route.view}`}>
+      {decides ? (
+        <Deciding mine={mine} id={route.view === "request" ? route.id : ""} title={setAbout} />
+      ) : (
+        <Frame mine={mine}>
+          {route.view === "history" && <History />}
+          {route.view === "audit" && <Audit />}
+          {route.view === "policy" && <Policy digest={route.id} rule={route.hash} />}
+          {route.view === "tools" && <Tools />}
+          {route.view === "nothing" && (
+            <main class="mid">
+              <h1>There is nothing at this address.</h1>
+              <a class="btn small" href="/">
+                To the queue
+              </a>
+            </main>
+          )}
+        </Frame>
+      )}
+    </div>
+  );
+}
+
+function Deciding({ mine, id, title }: { mine: number; id: string; title: (about: string) => void }) {
+  const order = useOrder();
+  const at = order.findIndex((r) => r.call.id === id);
+  useKeys({
+    j: () => move(order, id, 1),
+    k: () => move(order, id, -1),
+    u: id ? () => go(`/${queueQuery()}`) : undefined,
+  });
+  const others = order.filter((r) => r.call.id !== id && !r.gone && isMine(r.call));
+  const following = order.slice(at + 1).find((r) => !r.gone && r.call.id !== id) ?? others[0];
+  const next = following && (() => go(`/requests/${encodeURIComponent(following.call.id)}${queueQuery()}`));
+  const back = id ? (
+    <>
+      <a class="btn quiet to-list" href={`/${queueQuery()}`} aria-label="Back to the queue">
+        <Icon name="back" />
+      </a>
+      <span class="place dim">{at >= 0 && `${at + 1} of ${order.length}`}</span>
+    </>
+  ) : undefined;
+  return (
+    <Frame mine={mine} back={back}>
+      <div class={id ? "split has-request" : "split"}>
+        <QueueList selected={id} />
+        {id ? <RequestPane key={id} id={id} next={next} title={title} /> : <NothingOpen />}
+      </div>
+      <NewCalls />
+    </Frame>
+  );
+}
+
+/** Says aloud, at most every ten seconds, how many calls are new. */
+function NewCalls() {
+  const q = useCell(queue);
+  const [said, say] = useState("");
+  const [known] = useState(() => ({ ids: new Set<string>(), fresh: [] as string[], loaded: false }));
+  useEffect(() => {
+    const all = [...[...q.rows.values()].map((r) => r.call), ...q.held];
+    for (const c of all) {
+      if (known.ids.has(c.id)) continue;
+      known.ids.add(c.id);
+      if (known.loaded) known.fresh.push(c.risk ?? "");
+    }
+    known.loaded = q.loaded;
+  }, [q]);
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (known.fresh.length === 0) return;
+      const n = known.fresh.length;
+      const risky = (["critical", "high"] as const)
+        .map((r): [string, number] => [r, known.fresh.filter((f) => f === r).length])
+        .filter(([, k]) => k > 0)
+        .map(([r, k]) => `, ${k} ${r}`);
+      say(`${n} new ${n === 1 ? "call" : "calls"}${risky.join("")}.`);
+      known.fresh = [];
+    }, 10_000);
+    return () => clearInterval(timer);
+  }, []);
+  return (
+    <p class="vh" role="status">
+      {said}
+    </p>
+  );
+}
+
+applyTheme();
+document.addEventListener("click", followLinks);
+void signIn();
+const root = document.getElementById("page");
+if (root) {
+  root.replaceChildren();
+  render(<App />, root);
+}

@@ -1,0 +1,194 @@
+// The queue as it is shown. Rows never move under the pointer: while it is inside the list, or the
+// focus is, new calls wait; and what ended stays for a moment.
+import { Failure, get, now, requestPath } from "./api";
+import { Cell } from "./cell";
+import type { Listed, Page, Request, View } from "./types";
+
+const LIMIT = 200;
+const STAYS = 10_000; // ms that a call which ended is still shown
+
+export interface Row {
+  call: Listed;
+  gone?: { at: number; how: string };
+}
+
+export interface Queue {
+  loaded: boolean;
+  rows: Map<string, Row>;
+  held: Listed[]; // new, and not shown yet
+  total: number;
+  more: string; // the cursor of what comes after
+  failure?: Failure | undefined;
+}
+
+export const queue = new Cell<Queue>({ loaded: false, rows: new Map(), held: [], total: 0, more: "" });
+
+/** True while rows must keep their places. */
+export const still = { pointer: false, focus: false };
+
+const pages = new Map<string, Listed>(); // of further pages, which are not asked for again and again
+
+export async function loadQueue(): Promise<void> {
+  let page: Page<Listed>;
+  try {
+    page = await get(`/api/requests?status=pending&limit=${LIMIT}`);
+  } catch (e) {
+    if (e instanceof Failure && e.problem) queue.value = { ...queue.value, failure: e };
+    throw e;
+  }
+  const old = queue.value;
+  const waiting = new Map(page.items.map((c) => [c.id, c]));
+  if (page.next_cursor) for (const [id, c] of pages) if (!waiting.has(id)) waiting.set(id, c);
+  const rows = new Map<string, Row>();
+  for (const [id, row] of old.rows) {
+    const call = waiting.get(id);
+    if (call) rows.set(id, { call });
+    else if (row.gone) {
+      if (now() - row.gone.at < STAYS || still.pointer) rows.set(id, row);
+    } else {
+      rows.set(id, { call: row.call, gone: { at: now(), how: "" } });
+      void explain(row.call.id);
+    }
+  }
+  const fresh = [...waiting.values()].filter((c) => !rows.has(c.id));
+  const hold = old.loaded && (still.pointer || still.focus);
+  if (!hold) for (const call of fresh) rows.set(call.id, { call });
+  queue.value = {
+    loaded: true,
+    rows,
+    held: hold ? fresh : [],
+    total: page.total,
+    more: old.more && pages.size > 0 ? old.more : page.next_cursor,
+  };
+  for (const id of refined.keys()) if (!rows.has(id)) refined.delete(id);
+  void refine(rows.values());
+}
+
+// Lists come from the store, which does not know the votes of a call that waits: its workflow does.
+const REFINE = 20;
+const REFINE_AGAIN = 10_000;
+const refined = new Map<string, { at: number; request: Request }>();
+
+/** What is known of a call beyond the list: its votes, where several people are needed. */
+export function withVotes(c: Listed): Listed {
+  const r = refined.get(c.id)?.request;
+  return r && r.status === "pending" ? { ...c, you: r.you, rack: r.rack, approvals: r.approvals } : c;
+}
+
+/** Keeps what was learned of a request elsewhere. */
+export function learned(request: Request): void {
+  refined.set(request.id, { at: now(), request });
+}
+
+async function refine(rows: Iterable<Row>): Promise<void> {
+  const due = [...rows]
+    .map((r) => r.call)
+    .filter((c) => (c.approvals?.needed ?? 1) > 1 && now() - (refined.get(c.id)?.at ?? 0) > REFINE_AGAIN)
+    .slice(0, REFINE);
+  for (const c of due) {
+    try {
+      learned(await get<Request>(requestPath(c.id)));
+    } catch (e) {
+      if (!(e instanceof Failure)) throw e; // the list's word stands
+      return;
+    }
+  }
+  if (due.length > 0) queue.value = { ...queue.value };
+}
+
+/** Shows the calls that were held back. */
+export function showHeld(): void {
+  const { rows, held } = queue.value;
+  const all = new Map(rows);
+  for (const call of held) all.set(call.id, { call });
+  queue.value = { ...queue.value, rows: all, held: [] };
+}
+
+export async function loadMore(): Promise<void> {
+  const { more } = queue.value;
+  if (!more) return;
+  const cursor = encodeURIComponent(more);
+  const page = await get<Page<Listed>>(`/api/requests?status=pending&limit=${LIMIT}&cursor=${cursor}`);
+  const rows = new Map(queue.value.rows);
+  for (const call of page.items) {
+    pages.set(call.id, call);
+    rows.set(call.id, { call });
+  }
+  queue.value = { ...queue.value, rows, more: page.next_cursor };
+}
+
+/** Says on the row how its call ended. */
+async function explain(id: string): Promise<void> {
+  pages.delete(id);
+  try {
+    const r = await get<Request>(requestPath(id));
+    const rows = new Map(queue.value.rows);
+    const row = rows.get(id);
+    if (!row?.gone) return;
+    rows.set(id, { call: row.call, gone: { ...row.gone, how: ending(r) } });
+    queue.value = { ...queue.value, rows };
+  } catch (e) {
+    if (!(e instanceof Failure)) throw e; // the row says no more than that it is gone
+  }
+}
+
+/** How a call left the queue, in a few words. */
+export function ending(v: View): string {
+  const by = v.decision?.by;
+  switch (v.status) {
+    case "approved":
+    case "executing":
+    case "executed":
+    case "failed":
+    case "outcome_unknown":
+      return by ? `approved by ${by}` : "approved";
+    case "rejected":
+      return by ? `rejected by ${by}` : "rejected";
+    case "cancelled":
+      return "withdrawn";
+    case "expired":
+      return "denied by silence";
+    default:
+      return v.status;
+  }
+}
+
+export interface Filters {
+  risk: string;
+  tool: string;
+  agent: string;
+  q: string;
+}
+
+export function matches(c: Listed, f: Filters): boolean {
+  if (f.risk && c.risk !== f.risk) return false;
+  if (f.tool && c.tool !== f.tool) return false;
+  if (f.agent && c.agent !== f.agent) return false;
+  if (!f.q) return true;
+  const text = [
+    c.tool,
+    c.agent,
+    c.session,
+    c.title,
+    c.reason,
+    c.requester,
+    c.id,
+    JSON.stringify(c.args ?? ""),
+  ];
+  return text.join("\n").toLowerCase().includes(f.q.toLowerCase());
+}
+
+/** Whether I can approve a call; without the server's word, pressing tells. */
+export function isMine(c: Listed): boolean {
+  return c.you === undefined || c.you.may.includes("approve");
+}
+
+/** The rows in the order in which they are shown: mine by deadline, then those of others. */
+export function ordered(rows: Iterable<Row>, f: Filters): { mine: Row[]; theirs: Row[] } {
+  const shown = [...rows].filter((r) => matches(r.call, f)).map((r) => ({ ...r, call: withVotes(r.call) }));
+  const by = (a: Row, b: Row) =>
+    Date.parse(a.call.deadline ?? "") - Date.parse(b.call.deadline ?? "") || (a.call.id < b.call.id ? -1 : 1);
+  const mine = shown.filter((r) => isMine(r.call)).sort(by);
+  const theirs = shown.filter((r) => !isMine(r.call)).sort(by);
+  return { mine, theirs };
+}

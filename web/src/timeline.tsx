@@ -1,0 +1,197 @@
+// What happened to a call so far, from its part of the audit log.
+import type { ComponentChildren } from "preact";
+import { Quote } from "./parts";
+import { Said } from "./text";
+import { clock, full } from "./time";
+import type { Json, Request, TimelineEvent } from "./types";
+
+type Fields = { [key: string]: Json };
+const fields = (v: Json | undefined): Fields =>
+  v !== null && typeof v === "object" && !Array.isArray(v) ? (v as Fields) : {};
+const text = (v: Json | undefined): string => (typeof v === "string" ? v : "");
+
+export function describe(kind: string, payload: Json): { cls: string; words: ComponentChildren } {
+  const p = fields(payload);
+  const plain = (words: ComponentChildren, cls = "") => ({ cls, words });
+  if (payload === null) return plain(`${kind}: what it held was removed by retention.`);
+  switch (kind) {
+    case "call.requested": {
+      const verdict = fields(p.verdict);
+      const rule = text(fields(verdict.policy).rule);
+      return plain(
+        <>
+          Asked for by{" "}
+          <b>{<Said text={text(fields(p.call).requester) || text(fields(p.call).agent) || "an agent"} />}</b>.{" "}
+          <span class="dim">
+            {text(verdict.verdict).replaceAll("_", " ")}
+            {rule && (
+              <>
+                , <Said text={rule} />
+              </>
+            )}
+          </span>
+        </>,
+      );
+    }
+    case "call.blocked":
+      return plain(<>Blocked before anybody was asked: {text(p.code).replaceAll("_", " ")}.</>, "nay");
+    case "decision.counted":
+    case "decision.refused":
+    case "decision.sent":
+      return decision(kind, p);
+    case "call.tightened":
+      return plain(
+        <>
+          The active policy demands more: <Said text={text(p.why)} />
+        </>,
+        "nowpt",
+      );
+    case "call.claimed":
+      return plain("The permit to run the tool was taken.", "yes");
+    case "tool.started":
+      return plain("The tool started: from here it may have run.", "yes");
+    case "tool.not_started":
+      return plain(<>The tool was not started: {text(p.code).replaceAll("_", " ")}.</>, "nay");
+    case "tool.reported":
+      return plain(<>Its caller reported: {text(p.status).replaceAll("_", " ")}.</>);
+    case "call.ended": {
+      const outcome = fields(p.outcome);
+      const status = text(outcome.status);
+      const why = text(fields(outcome.error).message);
+      return plain(
+        <>
+          Ended: {status.replaceAll("_", " ")}.
+          {why && (
+            <>
+              {" "}
+              <Quote text={why} />
+            </>
+          )}
+        </>,
+        status === "executed" ? "yes" : "nay",
+      );
+    }
+    case "call.settled": {
+      const s = fields(p.settled ?? p);
+      return plain(
+        <>
+          <b>
+            <Said text={text(s.by) || text(s.reviewer) || "A reviewer"} />
+          </b>{" "}
+          found that it {s.ran === true ? "did run" : "did not run"}: <Quote text={text(s.notes)} />
+        </>,
+        s.ran === true ? "yes" : "nay",
+      );
+    }
+  }
+  return plain(<Said text={kind} />);
+}
+
+function decision(kind: string, p: Fields): { cls: string; words: ComponentChildren } {
+  if (kind === "decision.sent") {
+    return {
+      cls: "",
+      words: (
+        <>
+          <Said text={text(p.reviewer)} /> sent {p.decision === "approve" ? "an approval" : "a rejection"}.
+        </>
+      ),
+    };
+  }
+  if (kind === "decision.refused") {
+    const all = Array.isArray(p.refused) ? p.refused.map(fields) : [];
+    return {
+      cls: "",
+      words: (
+        <>
+          Not counted:{" "}
+          {all.slice(0, 3).map((r, i) => (
+            <span key={i}>
+              {i > 0 && ", "}
+              <Said text={text(r.reviewer) || "somebody"} /> ({text(r.signal)},{" "}
+              <Said text={text(r.outcome) || text(r.message)} />)
+            </span>
+          ))}
+          {all.length > 3 && ` and ${all.length - 3} more`}
+        </>
+      ),
+    };
+  }
+  const d = fields(p.decision);
+  const yes = d.kind === "approve";
+  const notes = text(d.notes);
+  return {
+    cls: yes ? "yes" : "nay",
+    words: (
+      <>
+        <b>
+          <Said text={text(d.reviewer) || "Somebody"} />
+        </b>{" "}
+        {yes ? "approved" : "rejected"}
+        {notes ? (
+          <>
+            : <Quote text={notes} />
+          </>
+        ) : (
+          "."
+        )}{" "}
+        <span class="dim">
+          {d.authenticated === true ? `signed in by ${text(d.method) || "token"}` : "not verified"}
+        </span>
+      </>
+    ),
+  };
+}
+
+export function Timeline({ r }: { r: Request }) {
+  const waits = r.status === "pending" && r.approvals?.missing;
+  return (
+    <section class="sec">
+      <header>
+        <h3>So far</h3>
+        <span class="end">
+          <a href={`/audit?request_id=${encodeURIComponent(r.id)}`}>Audit of this request</a>
+        </span>
+      </header>
+      <ol class="time">
+        {r.timeline.map((e, i) => (
+          <Item key={i} e={e} />
+        ))}
+        {r.timeline_cursor && (
+          <li>
+            <time>…</time>
+            <p>The audit log has more.</p>
+          </li>
+        )}
+        {waits && (
+          <li class="nowpt">
+            <time>now</time>
+            <p>
+              Waits for <Said text={waits} />.{" "}
+              {r.deadline && `If nobody decides by ${clock(r.deadline, false)}, it is denied.`}
+            </p>
+          </li>
+        )}
+      </ol>
+    </section>
+  );
+}
+
+function Item({ e }: { e: TimelineEvent }) {
+  const { cls, words } = describe(e.kind, e.payload);
+  return (
+    <li class={cls}>
+      <time dateTime={e.at} title={full(e.at)}>
+        {clock(e.at)}
+      </time>
+      <p>
+        {words}
+        {e.damage && (
+          <span class="u">
+            this entry was changed: <Said text={e.damage} />
+          </span>
+        )}
+      </p>
+    </li>
+  );
+}
