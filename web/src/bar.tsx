@@ -168,7 +168,7 @@ export function Bar(p: BarProps) {
     if (step === "answered") heading.current?.focus();
     if (step !== "armed") return;
     const drop = (e: KeyboardEvent) => {
-      if (performance.now() - armedAt.current >= ARMING) return;
+      if (e.key === "Escape" || performance.now() - armedAt.current >= ARMING) return;
       e.preventDefault(); // (c)
       e.stopPropagation();
     };

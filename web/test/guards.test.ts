@@ -1,0 +1,267 @@
+// Nobody approves by accident: each guard of the decision bar, and what turns Approve off.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { launch, type Person, person } from "./browser";
+import { Stack } from "./stack";
+
+let s: Stack;
+let b: Browser;
+
+before(async () => {
+  s = await Stack.start(process.env.PAWL_DEV ?? "");
+  b = await launch();
+});
+after(async () => {
+  await b?.close();
+  await s?.stop();
+});
+
+const approve = (p: Person) => p.page.getByRole("button", { name: /^Approve/ });
+const statement = (p: Person) => p.page.locator("#statement");
+const calm = (p: Person) => p.page.waitForTimeout(600); // how long the bar is inert is what is tested
+
+/** Opens a new request of a tool, and counts the decisions that leave the page. */
+async function opened(tool: string, args: object, o = {}): Promise<Person & { id: string; sent: string[] }> {
+  const id = await s.asks({ tool, args: args as never });
+  const p = await person(b, s, "ana", `/requests/${id}`, o);
+  const sent: string[] = [];
+  p.page.on("request", (r) => r.method() === "POST" && sent.push(r.postData() ?? ""));
+  await p.page.locator("form.bar").waitFor();
+  return { ...p, id, sent };
+}
+
+describe("guards", () => {
+  test("the second click of a double click decides nothing", async () => {
+    const p = await opened("docs.publish", { n: 1 });
+    await calm(p);
+    await approve(p).dispatchEvent("click", { detail: 2 });
+    await approve(p).dispatchEvent("click", { detail: 3 });
+    assert.deepEqual(p.sent, []);
+    await approve(p).dblclick();
+    await p.page.locator(".answer h4").waitFor();
+    assert.equal(p.sent.length, 1);
+  });
+
+  test("the bar is inert after a request appears", async () => {
+    const p = await opened("docs.publish", { n: 2 });
+    const other = await s.asks({ tool: "docs.publish", args: { n: 3 } });
+    await p.page.locator(`[data-id="${other}"]`).waitFor();
+    await p.page.evaluate(async (id) => {
+      const row = document.querySelector<HTMLElement>(`[data-id="${id}"]`);
+      row?.click();
+      for (let i = 0; i < 100; i++) {
+        const button = document.querySelector<HTMLElement>("button.yes");
+        if (location.pathname.endsWith(id) && button) {
+          button.click();
+          button.dispatchEvent(new KeyboardEvent("keydown", { key: "a", bubbles: true }));
+          return;
+        }
+        await new Promise((done) => requestAnimationFrame(done));
+      }
+      throw new Error("the request did not appear");
+    }, other);
+    assert.deepEqual(p.sent, []);
+    assert.equal(await statement(p).getByText("Press Enter").count(), 0);
+  });
+
+  test("the bar is inert after it changed by itself", async () => {
+    const p = await opened("payments.payout", { amount: 1, currency: "EUR" });
+    await calm(p);
+    await s.as("bo", "POST", `/api/requests/${p.id}/approve`, {});
+    // The press comes in the very moment in which the statement changes.
+    await p.page.evaluate(
+      () =>
+        new Promise<void>((done) => {
+          const place = document.getElementById("statement");
+          new MutationObserver((_, o) => {
+            if (!place?.textContent?.includes("last approval")) return;
+            o.disconnect();
+            document.querySelector<HTMLElement>("button.yes")?.click();
+            done();
+          }).observe(place as Node, { childList: true, subtree: true, characterData: true });
+        }),
+    );
+    assert.deepEqual(p.sent, []);
+    await calm(p);
+    await approve(p).click();
+    await p.page.locator(".answer h4").waitFor();
+    assert.equal(p.sent.length, 1);
+  });
+
+  test("the bar is inert after the window got the focus", async () => {
+    const p = await opened("docs.publish", { n: 4 });
+    await calm(p);
+    await p.page.evaluate(() => {
+      dispatchEvent(new Event("focus"));
+      document.querySelector<HTMLElement>("button.yes")?.click();
+    });
+    assert.deepEqual(p.sent, []);
+  });
+
+  test("keys right after arming are dropped, and one that is held down decides nothing", async () => {
+    const p = await opened("docs.publish", { n: 5 });
+    await calm(p);
+    await p.page.keyboard.press("a");
+    await p.page.keyboard.press("Enter");
+    assert.deepEqual(p.sent, []);
+    await p.page.waitForTimeout(400);
+    await p.page.keyboard.down("a");
+    await p.page.evaluate(() => {
+      const held = { key: "Enter", repeat: true, bubbles: true, cancelable: true };
+      const taken = document.querySelector("button.yes")?.dispatchEvent(new KeyboardEvent("keydown", held));
+      if (taken) throw new Error("a held key would press the button");
+    });
+    assert.deepEqual(p.sent, []);
+    await p.page.keyboard.press("Enter");
+    await p.page.locator(".answer h4").waitFor();
+    assert.equal(p.sent.length, 1);
+  });
+
+  test("no single key decides", async () => {
+    const p = await opened("docs.publish", { n: 6 });
+    await calm(p);
+    for (const key of "abcdefghilmnopqstvwxyz0123456789.".split("")) await p.page.keyboard.press(key);
+    await p.page.goto(`${s.api}/requests/${p.id}`);
+    await p.page.locator("form.bar").waitFor();
+    assert.deepEqual(p.sent, []);
+    assert.equal((await s.look(p.id)).status, "pending");
+  });
+
+  test("keys can be switched off", async () => {
+    const p = await opened("docs.publish", { n: 7 });
+    await calm(p);
+    await p.page.keyboard.press("?");
+    await p.page.getByRole("checkbox", { name: "Single-key shortcuts on" }).uncheck();
+    await p.page.keyboard.press("Escape");
+    await p.page.keyboard.press("a");
+    assert.equal(await statement(p).getByText("Press Enter").count(), 0);
+  });
+
+  test("what takes the place of a decision's button is harmless", async () => {
+    const p = await opened("docs.publish", { n: 8 });
+    await calm(p);
+    const place = async (name: RegExp) => {
+      const box = await p.page.locator("form.bar, .bar").getByRole("button", { name }).boundingBox();
+      assert.ok(box);
+      return box;
+    };
+    const [yes, no] = [await place(/^Approve/), await place(/^Reject/)];
+    await p.page.getByRole("button", { name: /^Reject/ }).click();
+    const [back, sure] = [await place(/^Go back/), await place(/^Reject/)];
+    assert.ok(sure.x < yes.x && sure.x + sure.width <= yes.x, "rejecting stands where approving stood");
+    assert.ok(
+      Math.abs(back.x + back.width - (yes.x + yes.width)) < 2,
+      "going back stands where approving stood",
+    );
+    assert.ok(sure.x < no.x + no.width);
+  });
+
+  test("what was not on the screen turns approving off at high risk", async () => {
+    const text = Array.from({ length: 150 }, (_, i) => `line ${i}`);
+    const args = Object.fromEntries(text.map((t, i) => [`field_${String(i).padStart(3, "0")}`, t]));
+    const p = await opened("files.edit", args);
+    await statement(p)
+      .getByText(/not on your screen yet/)
+      .waitFor();
+    await calm(p);
+    await approve(p).click({ force: true });
+    await p.page.keyboard.press("a");
+    assert.deepEqual(p.sent, []);
+    // Opening the fold shows all of it; n walks through what was not seen.
+    await p.page.keyboard.press("o");
+    for (
+      let i = 0;
+      i < 20 &&
+      (await statement(p)
+        .getByText(/not on your screen/)
+        .count()) > 0;
+      i++
+    ) {
+      await p.page.keyboard.press("n");
+      await p.page.waitForTimeout(400);
+    }
+    await statement(p).getByText("Yours is the last approval").waitFor();
+    assert.equal(await p.page.getByText("line 149", { exact: true }).count(), 1);
+  });
+
+  test("at medium risk that is said, and not enforced", async () => {
+    const p = await opened("mail.send", {
+      body: Array.from({ length: 300 }, (_, i) => `line ${i}`).join("\n"),
+    });
+    await statement(p).getByText("Not all of it was on your screen.").waitFor();
+    assert.equal(await approve(p).getAttribute("aria-disabled"), null);
+  });
+
+  test("hidden characters take a tick", async () => {
+    const p = await opened("docs.publish", { id: "a\u200bdmin" });
+    await statement(p).getByText("Hidden characters found.").waitFor();
+    assert.equal(await approve(p).getAttribute("aria-disabled"), "true");
+    await p.page.getByRole("checkbox", { name: "I have read the marked text" }).check();
+    await p.page.locator("button.yes:not([aria-disabled])").waitFor();
+  });
+
+  test("on a phone, approving always takes a step, and notes stand in it", async () => {
+    const p = await opened("docs.publish", { n: 9 }, { width: 360, height: 760, touch: true });
+    await calm(p);
+    await approve(p).tap();
+    assert.deepEqual(p.sent, []);
+    await p.page.getByRole("textbox", { name: "Notes" }).fill("from the train");
+    await p.page.getByRole("button", { name: "Approve it" }).tap();
+    await p.page.getByText("Approved. docs.publish is released").waitFor();
+    assert.match(p.sent[0] ?? "", /from the train/);
+  });
+
+  test("a decision whose fate is unknown is sent again under one ID", async () => {
+    const p = await opened("docs.publish", { n: 10 });
+    await calm(p);
+    // It arrives, and its answer gets lost.
+    let lost = 0;
+    await p.page.route("**/approve", async (r) => {
+      if (lost++ > 0) return r.continue();
+      await r.fetch();
+      await r.abort();
+    });
+    await approve(p).click();
+    await p.page.getByText("We don’t know whether it arrived.").waitFor();
+    await calm(p);
+    await p.page.getByRole("button", { name: "Send again" }).click();
+    await p.page.getByText("Approved. docs.publish is released").waitFor();
+    const ids = p.sent.map((t) => JSON.parse(t).decision_id);
+    assert.equal(ids.length, 2);
+    assert.equal(ids[0], ids[1]);
+    assert.equal((await s.look(p.id)).timeline.filter((e) => e.kind === "decision.counted").length, 1);
+  });
+
+  test("while the server is too busy, the same decision is sent again by itself", async () => {
+    const p = await opened("docs.publish", { n: 11 });
+    await calm(p);
+    const busy = {
+      type: "about:blank",
+      title: "Busy",
+      status: 503,
+      detail: "The store is busy.",
+      code: "store_unavailable",
+    };
+    await p.page.route(
+      "**/approve",
+      (r) => r.fulfill({ status: 503, contentType: "application/problem+json", body: JSON.stringify(busy) }),
+      {
+        times: 1,
+      },
+    );
+    await approve(p).click();
+    await p.page.getByText("Not taken yet: The store is busy.").waitFor();
+    await p.page.getByText("Approved. docs.publish is released").waitFor({ timeout: 15_000 });
+    assert.equal(new Set(p.sent.map((t) => JSON.parse(t).decision_id)).size, 1);
+  });
+
+  test("what is decided on is the digest that was shown", async () => {
+    const p = await opened("docs.publish", { n: 12 });
+    const { digest } = await s.look(p.id);
+    await calm(p);
+    await approve(p).click();
+    await p.page.locator(".answer h4").waitFor();
+    assert.equal(JSON.parse(p.sent[0] ?? "").digest, digest);
+  });
+});

@@ -1,0 +1,40 @@
+// Bundles the tests and runs them. PAWL_DEV names the program of the dev stack; PAWL_CHROMIUM the browser,
+// which is /usr/bin/chromium by default. Arguments are names of tests' files, all by default.
+import { spawnSync } from "node:child_process";
+import { readdirSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+if (!process.env.PAWL_DEV) {
+  console.error("PAWL_DEV must name the dev stack's program: make build makes bin/pawl-dev.");
+  process.exit(2);
+}
+const chosen = process.argv.slice(2);
+const tests = readdirSync(here("."))
+  .filter((f) => f.endsWith(".test.ts"))
+  .filter((f) => chosen.length === 0 || chosen.some((c) => f.startsWith(c)));
+const out = here("../node_modules/.page-test");
+rmSync(out, { recursive: true, force: true });
+await esbuild.build({
+  entryPoints: tests.map(here),
+  absWorkingDir: here(".."),
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: "node20",
+  packages: "external",
+  sourcemap: "inline",
+  outdir: out,
+  outExtension: { ".js": ".mjs" },
+  logLevel: "warning",
+});
+const files = readdirSync(out).map((f) => `${out}/${f}`);
+const ran = spawnSync(
+  process.execPath,
+  ["--enable-source-maps", "--test", "--test-concurrency=1", "--test-reporter=spec", ...files],
+  {
+    stdio: "inherit",
+  },
+);
+process.exit(ran.status ?? 1);
