@@ -71,7 +71,7 @@ var rooms = map[string][]string{
 	"internal/cli/operate":  {"api", "auth", "auth/oidc", "codec", "health", "internal/cli", "internal/cli/admin", "internal/retry", "internal/settings", "policy", "policy/active", "rest", "store", "tool", "worker"},
 	"internal/cli/policies": {"client", "internal/cli", "internal/cli/admin", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/requirement", "policy/schema", "rest"},
 	"internal/cli/review":   {"audit", "ballot", "client", "internal/cli", "internal/retry", "rest"},
-	"examples/agent":        {"client"},
+	"examples/agent":        {"", "client"},
 }
 
 // leaves are the rooms that every other room may import.

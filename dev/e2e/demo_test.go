@@ -58,7 +58,7 @@ func demoDecided(t *testing.T, root string) {
 	data := filepath.Join(t.TempDir(), "data")
 	d := startDemo(t, root, "--exit", "--data", data)
 	ids := map[string]string{}
-	for _, tool := range []string{"read_docs", "send_email", "read_customer", "delete_account", "write_production"} {
+	for _, tool := range []string{"read_docs", "send_email", "read_customer", "delete_account", "pay_refund", "write_production"} {
 		ids[tool] = d.reads(fmt.Sprintf(demoAsked, tool))
 	}
 	d.reads(`^  read_docs +executed, allowed by policy: .*working days`)
@@ -87,6 +87,15 @@ func demoDecided(t *testing.T, root string) {
 	d.reads(`^  read_customer +executed, approved by you: .*000-00-0000`)
 	d.redacted(api, ids["read_customer"])
 
+	d.paste(d.reads(`^  pay_refund takes two people.*\n    (\S+pawl approve \S+ --as you .*)$`))
+	if s := d.request(api, ids["pay_refund"]).Status; s != approval.StatusPending {
+		t.Errorf("one of two has approved, and the refund is %s", s)
+	}
+	d.paste(d.reads(`^  pay_refund takes two people.*\n.*\n    (\S+pawl approve \S+ --as finance .*)$`))
+	d.reads(`^  pay_refund +executed, approved by finance: .*1900`)
+	d.paste(d.reads(`^  save_reply is a function.*\n    (\S+pawl approve \S+ --as you .*)$`))
+	d.reads(`^  save_reply +executed here: saved 27 characters in process ` + d.reads(`\(PID (\d+)\)`))
+
 	d.reads(`^  write_production +expired: .*\(approval_expired\)`)
 	d.deleteInTemporal(ids["delete_account"])
 	d.reads(`^  delete_account +executed, approved by you: .*"deleted":true`)
@@ -112,11 +121,8 @@ func demoDecided(t *testing.T, root string) {
 // nothing else.
 func (d *demoRun) redacted(api, id string) {
 	d.t.Helper()
-	var v approval.View
+	v := d.request(api, id)
 	var customer map[string]string
-	if err := json.Unmarshal(d.get(api+"/api/requests/"+id), &v); err != nil {
-		d.t.Fatal(err)
-	}
 	if err := json.Unmarshal(v.Result, &customer); err != nil {
 		d.t.Fatalf("%s: %v", v.Result, err)
 	}
@@ -133,6 +139,15 @@ func (d *demoRun) redacted(api, id string) {
 	if audit := d.get(api + "/api/audit?request_id=" + id); !bytes.Contains(audit, []byte("A. Customer")) || bytes.Contains(audit, []byte("000-00-0000")) {
 		d.t.Errorf("audit entries: %s", audit)
 	}
+}
+
+// request is a call as the API shows it.
+func (d *demoRun) request(api, id string) (v approval.View) {
+	d.t.Helper()
+	if err := json.Unmarshal(d.get(api+"/api/requests/"+id), &v); err != nil {
+		d.t.Fatal(err)
+	}
+	return v
 }
 
 // deleteInTemporal approves the call on the page that the demo names, by a signal with the input that
@@ -175,7 +190,7 @@ func demoInterrupted(t *testing.T, root string) {
 	if again := d.reads(first); again == id {
 		t.Errorf("the second run asked for %s again", id)
 	}
-	d.reads(`lists what waits \([34] more since an earlier run\)$`) // the short one may have expired
+	d.reads(`lists what waits \([56] more since an earlier run\)$`) // the short one may have expired
 	if out := d.paste(d.reads(demoPending)); !strings.Contains(out, id[:12]) {
 		t.Errorf("%s does not wait any more:\n%s", id, out)
 	}
@@ -207,27 +222,23 @@ func demoWithoutAgent(t *testing.T, root string) {
 	d.reads(`^The agent ended early. Its calls go on without it.`)
 	d.reads(`^Pawl keeps running`)
 
-	var v approval.View
-	if err := json.Unmarshal(d.get(api+"/api/requests/"+email), &v); err != nil {
-		t.Fatal(err)
-	}
+	session := d.request(api, email).Session
 	var out bytes.Buffer
-	agent := exec.Command(filepath.Join(root, "bin", "demo-agent"), "--api", api, "--session", v.Session)
+	agent := exec.Command(filepath.Join(root, "bin", "demo-agent"), "--api", api, "--session", session)
 	agent.Stdout, agent.Stderr = &out, &out
 	if err := agent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for _, what := range []string{"approve", "reject"} {
-		for _, tool := range []string{"send_email", "read_customer", "delete_account", "write_production"} {
-			if (what == "reject") == (tool != "send_email") {
-				d.paste(fmt.Sprintf("bin/pawl %s %s --as you --api %s", what, d.reads(fmt.Sprintf(demoAsked, tool)), api))
-			}
-		}
+	d.paste(fmt.Sprintf("bin/pawl approve %s --as you --api %s", email, api))
+	d.paste(d.reads(`^  save_reply is a function.*\n    (\S+pawl approve \S+ --as you .*)$`))
+	for _, tool := range []string{"read_customer", "delete_account", "pay_refund", "write_production"} {
+		d.paste(fmt.Sprintf("bin/pawl reject %s --as you --api %s", d.reads(fmt.Sprintf(demoAsked, tool)), api))
 	}
 	if err := agent.Wait(); err != nil {
 		t.Errorf("the agent that took over: %v", err)
 	}
-	for _, want := range []string{email, "\n  send_email        executed, approved by you: ", "\n  delete_account    rejected by you: "} {
+	for _, want := range []string{email, "\n  send_email        executed, approved by you: ", "\n  delete_account    rejected by you: ",
+		"\n  save_reply        executed here: saved 27 characters in process "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the agent that took over does not say %q:\n%s", want, out.String())
 		}

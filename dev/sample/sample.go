@@ -28,6 +28,7 @@ func Tools(logPath string) ([]*tool.Tool, error) {
 	add(tool.New("send_email", l.sendEmail, describe("Send an email to a customer.")))
 	add(tool.New("read_customer", l.readCustomer, describe("Read a customer's record, personal data included.")))
 	add(tool.New("delete_account", l.deleteAccount, describe("Delete a customer's account for good.")))
+	add(tool.New("pay_refund", l.payRefund, describe("Pay a customer's money back.")))
 	add(tool.New("write_production", l.writeProduction,
 		describe("Run a write against the production database.")))
 	return tools, failed
@@ -87,6 +88,15 @@ func (l *log) readCustomer(ctx context.Context, in customer) (map[string]string,
 
 func (l *log) deleteAccount(ctx context.Context, in customer) (map[string]any, error) {
 	return map[string]any{"customer_id": in.CustomerID, "deleted": true}, l.write(ctx, "delete_account")
+}
+
+type refund struct {
+	RefundID int `json:"refund_id"`
+	Cents    int `json:"cents"`
+}
+
+func (l *log) payRefund(ctx context.Context, in refund) (map[string]int, error) {
+	return map[string]int{"paid_cents": in.Cents}, l.write(ctx, "pay_refund")
 }
 
 type statement struct {

@@ -1,5 +1,6 @@
 // Command agent is a small support agent whose tool calls Pawl guards. It is there to be copied
-// from: ask for a call, see whether it waits for a person, use its result, take a no for a no.
+// from: ask for a call, see whether it waits for a person, use its result, take a no for a no. One of
+// its tools is a function of its own, which it runs itself once Pawl has let it.
 package main
 
 import (
@@ -7,15 +8,18 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 )
@@ -71,21 +75,59 @@ func calls(session string, timeout time.Duration) []approval.Call {
 			"Look up the customer", "The refund goes to the account on file."),
 		call("delete_account", `{"customer_id": "c-1042"}`,
 			"Delete the customer's account", "The customer asked to be forgotten once the refund is paid."),
+		call("pay_refund", `{"refund_id": 77, "cents": 1900}`, "Pay refund 77", "The parcel was lost."),
 		production,
 	}
 }
 
+// reply is what the agent saves by a function of its own.
+type reply struct {
+	Text string `json:"text"`
+}
+
+func saveReply(_ context.Context, r reply) (string, error) {
+	return fmt.Sprintf("saved %d characters in process %d", len(r.Text), os.Getpid()), nil
+}
+
+// guardReply guards saveReply. Its journal lets an agent that comes back neither save twice nor lose what
+// was saved.
+func guardReply(ctx context.Context, api, session string) (func(context.Context, reply) (string, error), error) {
+	agent, err := pawl.ConnectHTTP(ctx, pawl.HTTPOptions{
+		Agent: "support-agent", Team: "support", Session: session, URL: api, Token: os.Getenv("PAWL_TOKEN"),
+		Dir: filepath.Join(os.TempDir(), fmt.Sprintf("pawl-support-agent-%d", os.Getuid())),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pawl.GuardHTTP(agent, "save_reply", saveReply, pawl.Tool{Description: "Save a reply as a template."})
+}
+
 // run asks for all calls at once, then reports each end as it comes.
 func run(ctx context.Context, api, session string, timeout time.Duration) error {
-	pawl, err := client.New(client.Options{URL: api, Token: os.Getenv("PAWL_TOKEN"), UserAgent: "support-agent"})
+	c, err := client.New(client.Options{URL: api, Token: os.Getenv("PAWL_TOKEN"), UserAgent: "support-agent"})
 	if err != nil {
 		return err
 	}
+	save, err := guardReply(ctx, api, session)
+	if err != nil {
+		return err
+	}
+	saved := make(chan string, 1)
+	var unsaved error
+	var own sync.WaitGroup
+	own.Go(func() {
+		about := pawl.About{
+			Key: session + "/save_reply", Title: "Save the reply as a template", Reason: "Many ask the same.",
+		}
+		var out string
+		out, unsaved = save(pawl.With(ctx, about), reply{Text: "It takes five working days."})
+		saved <- ownEnding(out, unsaved)
+	})
 	wanted := calls(session, timeout)
 	views, errs := make([]client.View, len(wanted)), make([]error, len(wanted))
 	var wg sync.WaitGroup
 	for i, call := range wanted {
-		wg.Go(func() { views[i], _, errs[i] = pawl.Start(ctx, call, time.Second) })
+		wg.Go(func() { views[i], _, errs[i] = c.Start(ctx, call, time.Second) })
 	}
 	wg.Wait()
 	for i, v := range views {
@@ -94,18 +136,38 @@ func run(ctx context.Context, api, session string, timeout time.Duration) error 
 		}
 		fmt.Printf("  %-18s%s  %s\n", wanted[i].Tool, approval.Display(v.ID, 0), standing(v))
 	}
+	fmt.Printf("  %-18s%s\n", "save_reply", "this process runs it, as soon as it may")
 
 	fmt.Print("\nWhat becomes of them:\n\n")
 	for i, v := range views {
 		wg.Go(func() {
 			// Wait rides over restarts of everything, this agent's own excepted.
-			if v, errs[i] = pawl.Wait(ctx, v.ID); errs[i] == nil {
+			if v, errs[i] = c.Wait(ctx, v.ID); errs[i] == nil {
 				fmt.Printf("  %-18s%s\n", wanted[i].Tool, ending(v))
 			}
 		})
 	}
+	if how := <-saved; how != "" {
+		fmt.Printf("  %-18s%s\n", "save_reply", how)
+		unsaved = nil
+	}
+	own.Wait()
 	wg.Wait()
-	return cmp.Or(errs...)
+	return cmp.Or(append(errs, unsaved)...)
+}
+
+// ownEnding says how a call ended whose function ran here, or nothing if it has not ended.
+func ownEnding(out string, err error) string {
+	var denied *pawl.DeniedError
+	switch {
+	case err == nil:
+		return "executed here: " + approval.Display(out, 300)
+	case errors.As(err, &denied):
+		return string(denied.Status) + ": " + approval.Display(denied.Reason, 300)
+	case errors.Is(err, pawl.ErrFailed), errors.Is(err, pawl.ErrOutcomeUnknown):
+		return approval.Display(err.Error(), 300)
+	}
+	return ""
 }
 
 // standing says where a call stands that was just asked for.

@@ -15,13 +15,13 @@ import (
 )
 
 // story is the order in which the calls that wait are explained.
-var story = []string{"send_email", "read_customer", "delete_account", "write_production"}
+var story = []string{"send_email", "read_customer", "delete_account", "pay_refund", "save_reply", "write_production"}
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
 
 func (d *demo) prologue(agent int) {
 	d.say(`
-A support agent, a process of its own (PID %d), asks for five tool calls.
+A support agent, a process of its own (PID %d), asks for seven tool calls.
 The policy lets one of them run at once; the others need a person's approval.
 `, agent)
 }
@@ -45,6 +45,12 @@ silence is denial. Decide from a second terminal, in this folder:`)
 			d.say("\n  %s in Temporal's UI: More Actions > Send a Signal > approve,\n"+
 				"  %s as data, so that the record has a name, and Submit, at\n    %s", tool, `{"reviewer": "you"}`,
 				d.bold(d.UI+"/namespaces/"+d.Namespace+"/workflows/"+id))
+		case "pay_refund":
+			d.say("\n  %s takes two people, one after the other; be both:\n    %s\n    %s", tool,
+				d.bold(d.command("approve", id, "--as", "you")), d.bold(d.command("approve", id, "--as", "finance")))
+		case "save_reply":
+			d.say("\n  %s is a function of the agent, which runs it itself after:\n    %s", tool,
+				d.bold(d.command("approve", id, "--as", "you")))
 		case "write_production":
 			d.say("\n  %s: leave it alone, and it expires%s.", tool, expiry(v))
 		default:
