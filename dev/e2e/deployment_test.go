@@ -73,6 +73,7 @@ func newDeployment(t *testing.T) *deployment {
   - {tool: read, auto_approve: true}
   - {tool: slow, auto_approve: true}
   - {tool: send, require_approval: true}
+  - {tool: release, decisions: any, deny_count: 2, stages: [{name: team, approvals: 1}, {name: ops, approvals: 1}]}
 `)
 	return d
 }

@@ -145,6 +145,7 @@ func testCallByAll(t *testing.T, d *deployment) {
 	if a.text("status") != "executed" || d.ran(id) != 1 {
 		t.Errorf("%d %v, %d runs", a.code, a.doc, d.ran(id))
 	}
+	callersByAll(t, d, env, apis)
 }
 
 func testGracefulStop(t *testing.T, d *deployment) {

@@ -38,7 +38,10 @@ func code(err error) (int, string) {
 // The whole way with tokens: from the first, which the stack writes down, to a call that somebody
 // else than its owner has to approve.
 func TestTokens(t *testing.T) {
-	w := newWorld(t, func(c *stack.Config) { c.Auth = stack.AuthTokens })
+	w := newWorld(t, func(c *stack.Config) {
+		c.Auth = stack.AuthTokens
+		c.Policy = []string{write(t, t.TempDir(), "policy.yaml", e2ePolicy+releaseRule)}
+	})
 	text, err := os.ReadFile(w.AdminTokenFile())
 	if err != nil {
 		t.Fatal(err)
@@ -47,12 +50,14 @@ func TestTokens(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	admin := w.by(strings.TrimSpace(string(text)))
+	texts := map[string]string{}
 	make := func(spec rest.TokenSpec) (*client.Client, rest.Token) {
 		t.Helper()
 		text, k, err := admin.NewToken(t.Context(), spec)
 		if err != nil {
 			t.Fatal(err)
 		}
+		texts[spec.Subject] = text
 		return w.by(text), k
 	}
 	agent, agentToken := make(rest.TokenSpec{Subject: "agent:billing", Owner: "ana", Roles: []rest.Role{rest.RoleAgent}, Team: "finance", Agents: []string{"billing"}})
@@ -106,6 +111,10 @@ func TestTokens(t *testing.T) {
 	if err != nil || len(r.View.Votes) != 1 || r.View.Votes[0].Reviewer != "rita" || r.View.Votes[0].Method != "token" || r.View.Votes[0].Groups[0] != "finance" || !r.View.Votes[0].Authenticated {
 		t.Errorf("on record are %+v, %v", r.View.Votes, err)
 	}
+
+	ops, _ := make(rest.TokenSpec{Subject: "olaf", Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"ops"}})
+	both, _ := make(rest.TokenSpec{Subject: "bea", Roles: []rest.Role{rest.RoleReviewer}, Groups: []string{"finance", "ops"}})
+	callersWithTokens(t, w, texts["agent:billing"], texts["agent:hr"], rita, ops, both)
 
 	if _, err := admin.RevokeToken(t.Context(), agentToken.ID); err != nil {
 		t.Fatal(err)
