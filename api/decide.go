@@ -338,18 +338,14 @@ func (s *Server) replyAnswer(c *gin.Context, a approval.Answer, state approval.S
 		return err
 	}
 	status := answerStatus[a.Outcome]
-	if status == http.StatusAccepted {
-		location := decisionPath(v.ID, a.DecisionID)
-		c.Header("Location", location)
-		return reply(c, status, rest.DecisionAnswer{
-			Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, Location: location, View: s.shown(v),
-			Waiting: s.waitingFor(c.Request.Context(), state),
-		})
-	}
 	out := rest.DecisionAnswer{
 		Outcome: a.Outcome, DecisionID: a.DecisionID, Message: a.Message, View: s.shown(v),
 	}
-	if a.Outcome == approval.AnswerRecorded {
+	if status == http.StatusAccepted {
+		out.Location = decisionPath(v.ID, a.DecisionID)
+		c.Header("Location", out.Location)
+	}
+	if status == http.StatusAccepted || a.Outcome == approval.AnswerRecorded {
 		out.Waiting = s.waitingFor(c.Request.Context(), state)
 	}
 	return reply(c, status, out)

@@ -79,13 +79,9 @@ func (s *Server) listRequests(c *gin.Context) error {
 
 func (s *Server) getRequest(c *gin.Context) error {
 	ctx := c.Request.Context()
-	id, err := s.resolved(c)
+	r, err := s.requested(c)
 	if err != nil {
 		return err
-	}
-	r, err := s.o.Store.Call(ctx, id)
-	if err != nil {
-		return fromStore(err)
 	}
 	out := rest.Request{View: s.shown(r.View), Timeline: []rest.Event{}}
 	now := approval.State{View: out.View.View}
@@ -109,7 +105,7 @@ func (s *Server) getRequest(c *gin.Context) error {
 		}
 		out.You, out.Rack, out.Approvals = offer(now.View, out.PolicyNow, s.reader(c))
 	}
-	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: id, Limit: store.MaxPage})
+	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: r.View.ID, Limit: store.MaxPage})
 	if err != nil {
 		return fromStore(err)
 	}
@@ -137,19 +133,23 @@ func offer(
 	return &you, rack, &standing
 }
 
-// resolved returns the whole ID that the path's ID, or prefix of one, means.
-func (s *Server) resolved(c *gin.Context) (string, error) {
+// requested returns the call that the path's ID, or prefix of one, means.
+func (s *Server) requested(c *gin.Context) (r store.Record, err error) {
+	ctx := c.Request.Context()
 	prefix, err := s.callParam(c)
 	if err != nil {
-		return "", err
+		return r, err
 	}
-	id, err := s.o.Store.Resolve(c.Request.Context(), prefix)
+	id, err := s.o.Store.Resolve(ctx, prefix)
 	if errors.Is(err, store.ErrNotFound) {
-		if d, _ := s.calls.Describe(c.Request.Context(), prefix); d != nil && calls.IsOpen(d.Status) {
-			return "", unknown("The policy has not judged this call yet, so it is no request. Try again in a moment.")
+		if d, _ := s.calls.Describe(ctx, prefix); d != nil && calls.IsOpen(d.Status) {
+			return r, unknown("The policy has not judged this call yet, so it is no request. Try again in a moment.")
 		}
 	}
-	return id, fromStore(err)
+	if err == nil {
+		r, err = s.o.Store.Call(ctx, id)
+	}
+	return r, fromStore(err)
 }
 
 // addLiveState brings a call that has not ended up to date with its workflow, if that answers
@@ -195,14 +195,11 @@ func (s *Server) getDecision(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.resolved(c)
+	r, err := s.requested(c)
 	if err != nil {
 		return err
 	}
-	r, err := s.o.Store.Call(ctx, id)
-	if err != nil {
-		return fromStore(err)
-	}
+	id := r.View.ID
 	out := rest.DecisionState{ID: id, DecisionID: decision, Status: r.View.Status, Outcome: rest.AnswerNotJudged}
 	for _, vote := range r.View.Votes {
 		if vote.ID == decision && r.View.Status.Ended() {
