@@ -10,9 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -72,21 +70,12 @@ func newReviews(a *Agent) (*reviews, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pawl: Options.API: %w", err)
 	}
-	if !loopback(o.URL) {
+	if !api.Local() {
 		return nil, approval.Errorf(approval.CodeInvalid, "pawl: Options.API is not a loopback address: "+
 			"an approver inside the agent's process is for local work; "+
 			"otherwise people decide with pawl approve or the API")
 	}
 	return &reviews{agent: a, approver: a.o.Approver, api: api, conns: conns, asked: map[string]bool{}}, nil
-}
-
-func loopback(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // begin starts to look for calls that wait, if that has not happened yet.

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -83,9 +84,10 @@ func (o *Options) validate() (*url.URL, error) {
 
 // Client talks to one API. It is safe for concurrent use.
 type Client struct {
-	o    Options
-	base string
-	http http.Client
+	o     Options
+	base  string
+	local bool
+	http  http.Client
 }
 
 // New makes a client; it opens no connection. Errors have CodeInvalid.
@@ -94,7 +96,9 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{o: o, base: strings.TrimSuffix(u.String(), "/"), http: *o.HTTP}
+	ip := net.ParseIP(u.Hostname())
+	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	c := &Client{o: o, base: strings.TrimSuffix(u.String(), "/"), local: local, http: *o.HTTP}
 	// A redirect could carry token and arguments to somebody else.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c, nil
@@ -102,6 +106,9 @@ func New(o Options) (*Client, error) {
 
 // URL returns the API's address.
 func (c *Client) URL() string { return c.base }
+
+// Local reports whether the API's address is one of this machine's own: localhost, or loopback.
+func (c *Client) Local() bool { return c.local }
 
 // Version returns which version of Pawl answers, and what it offers. Errors:
 // *Error (HTTPStatus 404 from an API that is older than this route),

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -52,7 +51,7 @@ func (a *App) Client(cmd *cobra.Command) (*client.Client, error) {
 		if cmd.Flag("token").Changed {
 			a.Note("warning: other users of this machine can see --token; set PAWL_TOKEN instead")
 		}
-		if u, err := url.Parse(c.URL()); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+		if strings.HasPrefix(c.URL(), "http://") && !c.Local() {
 			a.Note("warning: the token goes to %s unencrypted; use https", c.URL())
 		}
 	}
@@ -105,11 +104,6 @@ func (a *App) credential(cmd *cobra.Command) (string, error) {
 		return "", fmt.Errorf("the token's file %s is empty", path)
 	}
 	return token, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 // CheckReviewer refuses to go on where nobody says who decides.
@@ -231,7 +225,7 @@ func (d Database) Validate() error {
 			"postgres://USER@HOST:PORT/DATABASE")
 	case d.URL == settings.SQLite:
 		return errors.New("the database URL names no file: write sqlite://PATH")
-	case d.postgres():
+	case settings.IsPostgres(d.URL):
 		return postgres.Options{URL: d.URL}.Check()
 	case !d.SQLite():
 		return errors.New("the database URL must be sqlite://PATH or postgres://USER@HOST:PORT/DATABASE")
@@ -241,15 +235,13 @@ func (d Database) Validate() error {
 
 func (d Database) SQLite() bool { return strings.HasPrefix(d.URL, settings.SQLite) }
 
-func (d Database) postgres() bool { return settings.IsPostgres(d.URL) }
-
 // String names the store without user, password and parameters.
 func (d Database) String() string {
 	u, err := url.Parse(d.URL)
 	switch {
 	case d.SQLite():
 		return "SQLite " + strings.TrimPrefix(d.URL, settings.SQLite)
-	case err != nil || !d.postgres():
+	case err != nil || !settings.IsPostgres(d.URL):
 		return "unreadable URL"
 	}
 	return "Postgres " + u.Host + u.Path
