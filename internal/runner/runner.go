@@ -26,22 +26,18 @@ func Run(ctx context.Context, t *tool.Tool, c tool.Invocation) (json.RawMessage,
 	case err == nil:
 		return result, nil
 	case tool.IsUnknown(err):
-		return nil, ended(approval.CodeUnknown, err.Error(), true)
+		return nil, temporal.NewApplicationError(noResult, approval.CodeUnknown, err.Error())
 	}
 	return nil, Ended(approval.CodeToolFailed, err.Error())
 }
 
 // Ended is how a tool ended other than with a result; Temporal does not try it again. The text goes
 // into the error's details, so that no log gets to see it.
-func Ended(code, text string) error { return ended(code, text, false) }
-
-func ended(code, text string, again bool) error {
-	const message = "the tool gave no result; the details say why"
-	if again {
-		return temporal.NewApplicationError(message, code, text)
-	}
-	return temporal.NewNonRetryableApplicationError(message, code, nil, text)
+func Ended(code, text string) error {
+	return temporal.NewNonRetryableApplicationError(noResult, code, nil, text)
 }
+
+const noResult = "the tool gave no result; the details say why"
 
 // Text is what an error of Ended says, or the message of anybody else's.
 func Text(err *temporal.ApplicationError) string {
