@@ -3,6 +3,7 @@ package activities
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -320,8 +321,8 @@ func marked(v approval.View) bool {
 	return slices.ContainsFunc(texts, redact.Marked)
 }
 
-func sameJSON(a, b []byte) bool {
-	x, errX := strictjson.CanonicalDoc(a)
-	y, errY := strictjson.CanonicalDoc(b)
+func sameJSON(a, b json.RawMessage) bool {
+	x, errX := strictjson.Canonical(a)
+	y, errY := strictjson.Canonical(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }

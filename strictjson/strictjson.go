@@ -50,18 +50,12 @@ func Marshal(v any) ([]byte, error) {
 }
 
 // Canonical returns v's RFC 8785 canonical JSON. v must marshal to an object or array that Check
-// takes.
+// takes. The error of one that has no such form quotes nothing of it.
 func Canonical(v any) ([]byte, error) {
 	doc, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	return CanonicalDoc(doc)
-}
-
-// CanonicalDoc returns the RFC 8785 canonical form of a JSON object or array. Its error quotes
-// nothing of the document.
-func CanonicalDoc(doc []byte) ([]byte, error) {
 	canonical, err := jcs.Transform(doc)
 	if err != nil {
 		return nil, errorf("the JSON has no canonical form (RFC 8785)")

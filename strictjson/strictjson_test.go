@@ -93,11 +93,11 @@ func FuzzCheck(f *testing.F) {
 		if strictjson.Check(doc) != nil || !strings.ContainsAny(strings.TrimLeft(string(doc), " \t\r\n")[:1], "[{") {
 			return
 		}
-		canonical, err := strictjson.CanonicalDoc(doc)
+		canonical, err := strictjson.Canonical(json.RawMessage(doc))
 		if err != nil {
 			t.Fatalf("taken, but %v: %s", err, doc)
 		}
-		if again, err := strictjson.CanonicalDoc(canonical); err != nil || string(again) != string(canonical) {
+		if again, err := strictjson.Canonical(json.RawMessage(canonical)); err != nil || string(again) != string(canonical) {
 			t.Fatalf("the canonical form has another: %v\n%s\n%s", err, canonical, again)
 		}
 	})
