@@ -33,6 +33,7 @@ func TestRecordHistories(t *testing.T) {
 		"": func(*stack.Config) {}, "ordinary-": func(c *stack.Config) { c.OrdinarySteps = true },
 	} {
 		recordPlain(newWorld(t, change), name)
+		recordDecisions(t, name, change)
 	}
 	recordSigned(t)
 }
