@@ -182,6 +182,19 @@ func (g *guarded) onReport(raw converter.RawValue) {
 	}
 }
 
+// refuseLeft puts on record that reports came which nobody has judged: while the call's end was being
+// written. A call that ended before that came goes on without.
+func (g *guarded) refuseLeft(ctx workflow.Context) {
+	left := g.caller.reports
+	g.caller.reports = nil
+	if len(left) == 0 || workflow.GetVersion(ctx, "left-reports-are-refused", workflow.DefaultVersion, 1) < 1 {
+		return
+	}
+	for _, s := range left {
+		g.refuseReport(s.nth, "the call had ended before this report was judged")
+	}
+}
+
 func (g *guarded) refuseReport(nth int, why string) {
 	d := decision{signal: approval.SignalReport}
 	d.ID, d.Channel = fmt.Sprintf("report/%d", nth), channelTemporal

@@ -384,6 +384,7 @@ func (g *guarded) close(ctx workflow.Context, out approval.Outcome) {
 	g.view.Status, g.view.Decision, g.view.EndedAt = out.Status, out.Decision, &at
 	g.show(ctx)
 	g.judgeHeld(ctx)
+	g.refuseLeft(ctx)
 	g.pump(ctx)
 	// Bounded, so that a flood of signals can't keep a finished call open. What is left then is in
 	// Temporal's history alone.
