@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -90,6 +92,12 @@ func (r *runLog) add(ctx context.Context, key string) error {
 	defer r.mu.Unlock()
 	_, err = r.file.Write(append(doc, '\n'))
 	return cmp.Or(err, r.file.Sync())
+}
+
+// has reports whether a call with this key has run, in any life.
+func (r *runLog) has(key string) bool {
+	text, err := os.ReadFile(r.file.Name())
+	return err == nil && bytes.Contains(text, []byte(strconv.Quote(key)))
 }
 
 // call brings one call to its end. One that is known may be taken up by its key alone.
