@@ -3,6 +3,7 @@
 package nodetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,9 +48,21 @@ func find(ctx context.Context) error {
 	return run(ctx, ".", "npm", "ping", "--fetch-retries=1", "--fetch-timeout=20000")
 }
 
-// Build copies the npm project in from, installs what its lock file names, compiles it, and returns
-// the copy's folder, which goes with the test. Downloads are kept in npm's own cache.
+// Build is Install, and compiles the copy.
 func Build(t testing.TB, from string) (dir string) {
+	t.Helper()
+	dir = Install(t, from)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := run(ctx, dir, "npm", "run", "build"); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Install copies the npm project in from, installs what its lock file names, and returns the copy's
+// folder, which goes with the test. Downloads are kept in npm's own cache.
+func Install(t testing.TB, from string) (dir string) {
 	t.Helper()
 	Need(t)
 	dir = t.TempDir()
@@ -58,15 +71,25 @@ func Build(t testing.TB, from string) (dir string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for _, args := range [][]string{
-		{"ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"},
-		{"run", "build"},
-	} {
-		if err := run(ctx, dir, "npm", args...); err != nil {
-			t.Fatal(err)
-		}
+	if err := run(ctx, dir, "npm", "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"); err != nil {
+		t.Fatal(err)
 	}
 	return dir
+}
+
+// Browser returns the path of Chromium: what PAWL_CHROMIUM names, or the system's. It skips the test
+// if there is none, or fails it under CI=true.
+func Browser(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath(cmp.Or(os.Getenv("PAWL_CHROMIUM"), "chromium"))
+	if err != nil {
+		err = fmt.Errorf("the tests of the page need Chromium; PAWL_CHROMIUM names it: %w", err)
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	return path
 }
 
 // copyProject leaves out what the project's users make in it.

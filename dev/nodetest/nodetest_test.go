@@ -9,6 +9,12 @@ import (
 // make test asks by this test whether those of TypeScript were skipped.
 func TestThereIsANode(t *testing.T) { Need(t) }
 
+// And by this one, whether those of the page were.
+func TestThereIsABrowser(t *testing.T) {
+	Need(t)
+	Browser(t)
+}
+
 // What people install must come from the public registry, with its checksum.
 func TestLockFile(t *testing.T) {
 	lock, err := os.ReadFile("../../examples/typescript/package-lock.json")

@@ -286,14 +286,20 @@ function OneRow({ row, current, marked }: { row: Row; current: boolean; marked: 
       href={requestAddress(c.id)}
       aria-current={current ? "true" : undefined}
       data-id={c.id}
-      aria-label={rowName(row)}
     >
       <RiskShape risk={c.risk} />
       <span class="tool">
         <Said text={c.tool} most={60} />
+        <span class="vh">{c.risk && `, ${c.risk} risk`},</span>
       </span>
-      <span class="left">{gone ? "just now" : c.deadline ? left(c.deadline) : ""}</span>
-      <span class="sum">{summaryText(c)}</span>
+      <span class="left">
+        {gone ? "just now" : c.deadline ? left(c.deadline) : ""}
+        <span class="vh">{gone ? "," : " left,"}</span>
+      </span>
+      <span class="sum">
+        {summaryText(c)}
+        <span class="vh">,</span>
+      </span>
       <span class="meta">
         <span class="by">
           <Said text={c.agent || c.requester} most={30} />
@@ -306,6 +312,7 @@ function OneRow({ row, current, marked }: { row: Row; current: boolean; marked: 
             <Mini given={s.given} needed={s.needed} />
             <span>
               {s.given} of {s.needed}
+              <span class="vh"> approvals</span>
             </span>
           </>
         )}
@@ -323,19 +330,6 @@ function why({ call: c }: Row): string {
   if (next && c.approvals && c.approvals.needed > 1) return next.label;
   if (!isMine(c) && c.approvals?.missing) return `needs ${c.approvals.missing}`;
   return "";
-}
-
-function rowName({ call: c, gone }: Row): string {
-  const parts = [c.tool ?? "a call"];
-  if (c.risk) parts.push(`${c.risk} risk`);
-  parts.push(summaryText(c));
-  if (gone) parts.push(gone.how || "ended");
-  else {
-    if (c.deadline) parts.push(`${left(c.deadline)} left`);
-    if (c.approvals) parts.push(`${c.approvals.given} of ${c.approvals.needed} approvals`);
-    if (c.approvals?.missing) parts.push(`waits for ${c.approvals.missing}`);
-  }
-  return parts.join(", ");
 }
 
 /** Rejects the marked calls: one note, and an answer for each. Approving many is the command line's. */

@@ -107,6 +107,16 @@ function Waiting() {
   ) : null;
 }
 
+/** A table that scrolls sideways where it must, by the keyboard, too. */
+function WideTable({ children }: { children: ComponentChildren }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: who has no pointer scrolls it with the keyboard
+    <section class="wide-table" tabIndex={0} aria-label="Table">
+      {children}
+    </section>
+  );
+}
+
 function More({ next, load }: { next: string; load: () => void }) {
   return next ? (
     <p>
@@ -183,7 +193,7 @@ export function History() {
       ) : shown.length === 0 ? (
         <p class="dim">Nothing matches.</p>
       ) : (
-        <div class="wide-table">
+        <WideTable>
           <table class="tbl">
             <thead>
               <tr>
@@ -202,7 +212,7 @@ export function History() {
               ))}
             </tbody>
           </table>
-        </div>
+        </WideTable>
       )}
       <More next={list.next} load={list.loadMore} />
     </PageFrame>
@@ -367,7 +377,7 @@ function AuditLog({ id }: { id: string }) {
 function Entries({ entries }: { entries: Omit<Entry, "step">[] }) {
   const hashes = entries.some((e) => e.leaf_hash);
   return (
-    <div class="wide-table">
+    <WideTable>
       <table class="tbl">
         <thead>
           <tr>
@@ -409,7 +419,7 @@ function Entries({ entries }: { entries: Omit<Entry, "step">[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </WideTable>
   );
 }
 
@@ -554,7 +564,7 @@ export function Tools() {
       ) : tools.length === 0 ? (
         <p class="dim">Nobody offers a tool yet. Workers do, with a tools file or Go code.</p>
       ) : (
-        <div class="wide-table">
+        <WideTable>
           <table class="tbl">
             <thead>
               <tr>
@@ -597,7 +607,7 @@ export function Tools() {
               ))}
             </tbody>
           </table>
-        </div>
+        </WideTable>
       )}
       {reviewer && <p class="dim">Tools are offered by workers and agents; nothing is changed here.</p>}
     </PageFrame>

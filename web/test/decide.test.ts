@@ -62,7 +62,7 @@ describe("deciding", () => {
     await ana.page.keyboard.type("Not before the sale.");
     await ana.page.keyboard.press("Control+Enter");
     await answer(ana).getByText("Rejected.").waitFor();
-    const r = await s.until(id, (r) => r.status === "rejected");
+    const r = await s.until(id, (r) => r.status === "rejected" && r.decision !== undefined);
     assert.equal(r.decision?.notes, "Not before the sale.");
     await ana.page.getByText(/^ana rejected this at/).waitFor();
   });
@@ -220,7 +220,7 @@ describe("deciding", () => {
     await ana.page.getByRole("textbox", { name: "Notes for all of them" }).fill("Both are old.");
     await ana.page.getByRole("button", { name: "Reject 2" }).click();
     for (const id of ids) {
-      const r = await s.until(id, (r) => r.status === "rejected");
+      const r = await s.until(id, (r) => r.status === "rejected" && r.decision !== undefined);
       assert.equal(r.decision?.notes, "Both are old.");
     }
     assert.equal(await ana.page.locator(".many li").count(), 2);

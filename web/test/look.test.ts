@@ -1,0 +1,364 @@
+// How the page looks and what it lets through: accessibility, contrast, small screens, and texts that
+// are made to deceive.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+import axe from "axe-core";
+import type { Browser, Page } from "playwright-core";
+import { launch, type Person, type PersonOptions, person } from "./browser";
+import { Stack } from "./stack";
+
+let s: Stack;
+let b: Browser;
+const ids: Record<string, string> = {};
+
+before(async () => {
+  s = await Stack.start(process.env.PAWL_DEV ?? "");
+  b = await launch();
+  ids.deploy = await s.asks({
+    tool: "deploy",
+    args: { service: "checkout", version: "2.14.1", environment: "production" },
+    reason: "Fix for the rounding error in the basket. All tests are green.",
+    session: "s-5f1c",
+  });
+  await s.as("bo", "POST", `/api/requests/${ids.deploy}/approve`, { notes: "Dashboards are fine." });
+  ids.sql = await s.asks({ tool: "db.execute", args: { statement: "DELETE FROM sessions\nWHERE 1 = 1" } });
+  ids.deep = await s.asks({
+    tool: "k8s.apply",
+    args: { spec: { env: [{ name: "A", value: "b" }], n: 3 }, api_key: "x" },
+  });
+  ids.grant = await s.asks({ tool: "iam.grant_role", args: { role: "viewer" } });
+  ids.rejected = await s.asks({ tool: "docs.publish", args: { page: "Roadmap" } });
+  await s.as("bo", "POST", `/api/requests/${ids.rejected}/reject`, { notes: "Not all at once." });
+  ids.done = await s.asks({ tool: "docs.publish", args: { page: "Notes" } });
+  await s.as("bo", "POST", `/api/requests/${ids.done}/approve`, {});
+  await s.until(ids.done, (r) => r.status === "executed");
+});
+after(async () => {
+  await b?.close();
+  await s?.stop();
+});
+
+interface Shown {
+  name: string;
+  who: string;
+  address: string;
+  there: string; // a selector of what shows that it is loaded
+  do?: (p: Page) => Promise<void>;
+}
+
+const views = (): Shown[] => [
+  { name: "queue", who: "ana", address: "/", there: ".row .tool" },
+  { name: "request", who: "cy", address: `/requests/${ids.deploy}`, there: "form.bar" },
+  { name: "critical", who: "ana", address: `/requests/${ids.sql}`, there: "form.bar" },
+  { name: "json", who: "ana", address: `/requests/${ids.deep}`, there: ".cl" },
+  { name: "not mine", who: "ana", address: `/requests/${ids.grant}`, there: "form.bar" },
+  { name: "rejected", who: "ana", address: `/requests/${ids.rejected}`, there: ".notice" },
+  { name: "executed", who: "ana", address: `/requests/${ids.done}`, there: ".notice" },
+  { name: "unknown", who: "ana", address: "/requests/nothing-here", there: ".notice" },
+  { name: "history", who: "ana", address: "/history", there: ".tbl" },
+  { name: "audit", who: "eva", address: "/audit", there: ".tbl" },
+  { name: "no audit", who: "ana", address: "/audit", there: ".notice" },
+  { name: "policy", who: "ana", address: "/policy", there: ".cl" },
+  { name: "tools", who: "ana", address: "/tools", there: ".tbl" },
+  {
+    name: "reject step",
+    who: "ana",
+    address: `/requests/${ids.deep}`,
+    there: "form.bar",
+    do: async (p) => {
+      await p.waitForTimeout(600);
+      await p.getByRole("button", { name: /^Reject/ }).click();
+    },
+  },
+  {
+    name: "critical step",
+    who: "ana",
+    address: `/requests/${ids.sql}`,
+    there: "button.yes:not([aria-disabled])",
+    do: async (p) => {
+      await p.waitForTimeout(600);
+      await p.getByRole("button", { name: /^Approve/ }).click();
+      await p.getByRole("alertdialog").waitFor();
+    },
+  },
+  {
+    name: "keys",
+    who: "ana",
+    address: "/",
+    there: ".row",
+    do: async (p) => {
+      await p.keyboard.press("?");
+      await p.getByRole("dialog", { name: "Keys" }).waitFor();
+    },
+  },
+  {
+    name: "menu",
+    who: "ana",
+    address: "/",
+    there: ".row",
+    do: async (p) => p.locator(".who").click(),
+  },
+];
+
+async function seen(v: Shown, o: PersonOptions = {}): Promise<Person> {
+  const p = await person(b, s, v.who, v.address, o);
+  await p.page.locator(v.there).first().waitFor();
+  await v.do?.(p.page);
+  return p;
+}
+
+async function findings(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const result = await page.evaluate(() =>
+    (window as unknown as { axe: typeof axe }).axe.run(document, { resultTypes: ["violations"] }),
+  );
+  return result.violations
+    .filter((v) => v.impact === "serious" || v.impact === "critical")
+    .map(
+      (v) =>
+        `${v.id}: ${v.help}\n  ${v.nodes.map((n) => `${n.html.slice(0, 160)} ${n.any[0]?.message ?? ""}`).join("\n  ")}`,
+    );
+}
+
+/** Whether something on the page is wider than it: then people must scroll sideways. */
+const overflow = (page: Page) =>
+  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+describe("every view", () => {
+  for (const dark of [false, true]) {
+    test(`has no serious finding of axe, ${dark ? "dark" : "light"}`, async () => {
+      for (const v of views()) {
+        const p = await seen(v, { dark });
+        assert.deepEqual(await findings(p.page), [], v.name);
+        assert.deepEqual(p.complaints, [], v.name);
+        await p.context.close();
+      }
+    });
+  }
+
+  test("fits on 360 px, and has no serious finding there", async () => {
+    for (const v of views()) {
+      if (v.name === "critical step" || v.name === "menu" || v.name === "keys") continue; // other steps, or other keys
+      const p = await seen(v, { width: 360, height: 760, touch: true });
+      assert.ok((await overflow(p.page)) <= 0, `${v.name} is too wide`);
+      assert.deepEqual(await findings(p.page), [], v.name);
+      await p.context.close();
+    }
+  });
+
+  test("can be read in forced colours", async () => {
+    const p = await seen(views()[1] as Shown);
+    await p.page.emulateMedia({ forcedColors: "active" });
+    assert.equal(await p.page.locator(".risk", { hasText: "High risk" }).first().isVisible(), true);
+    assert.deepEqual(await findings(p.page), []);
+    await p.context.close();
+  });
+
+  test("has decision buttons of 48 px on a phone, and 32 px or more elsewhere", async () => {
+    for (const [o, least] of [
+      [{ width: 360, height: 760, touch: true }, 48],
+      [{}, 32],
+    ] as const) {
+      const p = await seen(views()[3] as Shown, o);
+      for (const button of await p.page.locator("form.bar .r2 button").all()) {
+        assert.ok(((await button.boundingBox())?.height ?? 0) >= least);
+      }
+      await p.context.close();
+    }
+  });
+
+  test("has landmarks, a skip link, and its title says what waits", async () => {
+    const p = await seen(views()[0] as Shown);
+    for (const role of ["banner", "main"] as const)
+      assert.equal(await p.page.getByRole(role).count(), 1, role);
+    assert.equal(await p.page.getByRole("region", { name: "Queue" }).count(), 1);
+    await p.page.keyboard.press("Tab");
+    assert.equal(await p.page.evaluate(() => document.activeElement?.textContent), "To the request");
+    assert.match(await p.page.title(), /^\(\d+\) Pawl$/);
+    await p.context.close();
+  });
+
+  test("shares the server among eight tabs over plain HTTP", async () => {
+    const p = await seen(views()[0] as Shown);
+    const tabs = await Promise.all(
+      Array.from({ length: 7 }, async () => {
+        const page = await p.context.newPage();
+        await page.goto(`${s.api}/history`);
+        return page;
+      }),
+    );
+    for (const t of tabs) await t.locator(".tbl").waitFor();
+    await p.context.close();
+  });
+});
+
+describe("colours", () => {
+  // The tokens of the built style sheet, and what stands on what.
+  const text: [string, string[]][] = [
+    [
+      "ink",
+      [
+        "paper",
+        "surface",
+        "raised",
+        "sunken",
+        "data",
+        "brass-bg",
+        "critical-bg",
+        "high-bg",
+        "ok-bg",
+        "accent-bg",
+      ],
+    ],
+    ["ink-2", ["paper", "surface", "raised", "sunken", "data", "brass-bg", "critical-bg"]],
+    ["ink-3", ["paper", "surface", "raised", "data"]],
+    ["accent", ["surface", "raised", "accent-bg", "data"]],
+    ["on-accent", ["accent"]],
+    ["brass", ["surface", "raised", "brass-bg"]],
+    ["low", ["low-bg"]],
+    ["medium", ["medium-bg"]],
+    ["high", ["high-bg"]],
+    ["critical", ["surface", "critical-bg", "data"]],
+    ["on-critical", ["critical"]],
+    ["ok", ["surface", "raised", "ok-bg"]],
+    ["add-ink", ["add-bg", "add-hit"]],
+    ["del-ink", ["del-bg", "del-hit"]],
+  ];
+  const edges: [string, string[]][] = [
+    ["edge", ["surface", "raised"]],
+    ["focus", ["paper", "surface", "raised"]],
+  ];
+
+  function luminance(hex: string): number {
+    const part = (i: number) => {
+      const c = Number.parseInt(hex.slice(i, i + 2), 16) / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    };
+    return 0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5);
+  }
+  function contrast(a: string, b: string): number {
+    const [x, y] = [luminance(a), luminance(b)].sort((p, q) => q - p) as [number, number];
+    return (x + 0.05) / (y + 0.05);
+  }
+
+  test("have the contrast that they need, in both themes", async () => {
+    const page = await (await fetch(s.api, { headers: { Accept: "text/html" } })).text();
+    const sheet = /\/assets\/page-\w+\.css/.exec(page)?.[0];
+    const css = await (await fetch(s.api + sheet)).text();
+    const long = (c: string) => (c.length === 4 ? `#${[...c.slice(1)].map((d) => d + d).join("")}` : c);
+    const tokens = new Map<string, [string, string]>();
+    for (const [, name, light, dark] of css.matchAll(/--([\w-]+):\s*light-dark\((#\w+),\s*(#\w+)\)/g)) {
+      tokens.set(name ?? "", [long(light ?? ""), long(dark ?? "")]);
+    }
+    for (const [pairs, least] of [
+      [text, 4.5],
+      [edges, 3],
+    ] as const) {
+      for (const [front, grounds] of pairs) {
+        for (const ground of grounds) {
+          for (const theme of [0, 1] as const) {
+            const [f, g] = [tokens.get(front)?.[theme], tokens.get(ground)?.[theme]];
+            assert.ok(f && g, `${front} on ${ground} is not in the style sheet`);
+            const c = contrast(f, g);
+            assert.ok(c >= least, `${front} on ${ground}, ${theme ? "dark" : "light"}: ${c.toFixed(2)}`);
+          }
+        }
+      }
+    }
+  });
+});
+
+describe("texts that are made to deceive", () => {
+  const hostile = [
+    "<img src=x onerror=window.hacked=1>",
+    "<script>window.hacked=1</script>",
+    '"><svg onload=window.hacked=1>',
+    "javascript:window.hacked=1",
+    "{{constructor.constructor('window.hacked=1')()}}",
+    "![x](https://track.example.net/p.gif)",
+    "a\u202egpj.exe",
+    "zero\u200bwidth",
+    "\u001b[2J\u001b[32mOK",
+    `${" ".repeat(300)}after a gap`,
+    "x\u2066y\u2069z",
+    "</textarea></title></style>",
+    "tag\u{e0041}s",
+  ];
+
+  test("execute nothing, fetch nothing, and hide nothing, in every field and on every view", async () => {
+    // Arguments may hold anything; the other texts are refused with terminal codes in them.
+    const all = hostile.filter((h) => !h.includes("\u001b")).join(" | ");
+    const names = hostile.map((h) => h.replace(/[\p{C}]/gu, ""));
+    const id = await s.asks({
+      tool: "docs.publish",
+      args: Object.fromEntries(hostile.map((h, i) => [`${names[i]?.slice(0, 40)}${i}`, h])),
+      reason: all,
+      title: hostile[0],
+      description: `${hostile[1]}\n${hostile[6]}`,
+      agent: "bot<img src=x onerror=window.hacked=1>",
+      session: "s<script>window.hacked=1</script>",
+      labels: { "<b>x</b>": "<svg onload=window.hacked=1>" },
+    });
+    await s.as("bo", "POST", `/api/requests/${id}/reject`, { notes: hostile.slice(0, 6).join(" ") });
+    const open = await s.asks({
+      tool: "docs.publish",
+      args: Object.fromEntries(hostile.map((h, i) => [`t${i}`, h])),
+      reason: all,
+    });
+    for (const [who, address] of [
+      ["ana", `/requests/${id}`],
+      ["ana", `/requests/${open}`],
+      ["ana", "/"],
+      ["ana", "/history"],
+      ["eva", "/audit"],
+      ["ana", `/audit?request_id=${id}`],
+    ] as const) {
+      const p = await person(b, s, who, address);
+      const foreign: string[] = [];
+      p.page.on("request", (r) => !r.url().startsWith(s.api) && foreign.push(r.url()));
+      await p.page.locator(".row, .tbl, .summary").first().waitFor();
+      await p.page.keyboard.press("o");
+      await p.page.waitForTimeout(300);
+      const state = await p.page.evaluate(() => ({
+        hacked: (window as unknown as { hacked?: number }).hacked,
+        made: document.querySelectorAll("#page img, #page script, #page iframe, #page b > x").length,
+        text: document.getElementById("page")?.textContent ?? "",
+        links: [...document.querySelectorAll("a[href]")].map((a) => a.getAttribute("href") ?? ""),
+      }));
+      assert.equal(state.hacked, undefined, address);
+      assert.equal(state.made, 0, address);
+      assert.deepEqual(foreign, [], address);
+      assert.deepEqual(p.complaints, [], address);
+      for (const c of ["\u202e", "\u2066", "\u2069", "\u200b", "\u001b", "\u{e0041}"]) {
+        assert.ok(
+          !state.text.includes(c),
+          `${address} has U+${c.codePointAt(0)?.toString(16)}, which can't be seen`,
+        );
+      }
+      for (const l of state.links) assert.match(l, /^[/#]/, address);
+      await p.context.close();
+    }
+    const p = await person(b, s, "ana", `/requests/${open}`);
+    for (const mark of ["U+202E", "U+200B", "ESC", "300 spaces", "U+2066", "U+E0041"]) {
+      await p.page.locator(".args .u, .data .u", { hasText: mark }).first().waitFor();
+    }
+    assert.equal(await p.page.getByText("made to look like other text").count(), 1);
+    await p.context.close();
+  });
+
+  test("honest texts raise no alarm", async () => {
+    const honest = readFileSync(new URL("../../test/honest.txt", import.meta.url), "utf8")
+      .trim()
+      .split("\n");
+    const id = await s.asks({
+      tool: "docs.publish",
+      args: Object.fromEntries(honest.map((h, i) => [`t${i}`, h])),
+    });
+    const p = await person(b, s, "ana", `/requests/${id}`);
+    await p.page.locator("form.bar").waitFor();
+    assert.equal(await p.page.locator(".args .u").count(), 0);
+    assert.equal(await p.page.getByText("made to look like other text").count(), 0);
+    await p.context.close();
+  });
+});
