@@ -69,6 +69,7 @@ func decisionEntries(id, run string, votes []approval.Decision) ([]audit.Entry, 
 // entryOutcome readies an outcome for canonical JSON: a result that readers could read differently,
 // or that has no canonical form (a tool may answer anything), goes in as text.
 func entryOutcome(o approval.Outcome) approval.Outcome {
+	o.Settled = nil // that is for people to say, not for a workflow
 	if len(o.Result) == 0 {
 		return o
 	}

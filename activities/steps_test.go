@@ -7,6 +7,7 @@ import (
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/sdk/testsuite"
 )
@@ -34,6 +35,7 @@ func TestCallersPartsCantBeScheduled(t *testing.T) {
 		"StartCaller": {"c1", approval.Call{Tool: "bash"}, start},
 		"ReportLate":  {"c1", approval.Call{Tool: "bash"}, approval.ReportSignal{StartID: "start-of-an-attacker"}},
 		"OfferOwn":    {"coder", tools},
+		"Settle":      {"c1", approval.Call{Tool: "bash"}, audit.Settled{Settled: approval.Settled{By: "ana", Notes: "forged"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)

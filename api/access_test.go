@@ -86,6 +86,7 @@ var matrix = map[string]string{
 	"GET /api/events":                                "oaaa",
 	"POST /api/requests/{id}/approve":                "-a--",
 	"POST /api/requests/{id}/reject":                 "-a--",
+	"POST /api/requests/{id}/settle":                 "-a--",
 	"GET /api/audit":                                 "--aa",
 	"POST /api/sessions/{session}/cancel":            "o--a",
 	"POST /api/decisions":                            "-a--",

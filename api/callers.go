@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/rest"
@@ -16,7 +17,8 @@ import (
 
 // The routes of calls whose callers run the tools themselves.
 
-// Callers is what an API needs to serve those who run tools themselves; package worker makes one.
+// Callers is what an API needs to serve those who run tools themselves, and those who find out what
+// became of a call; package worker makes one.
 type Callers interface {
 	// StartCaller judges a call once more and lets its caller run the tool; start is its
 	// approval.HashStartID. A call that may not run any more comes back ended. Errors: those of
@@ -24,6 +26,9 @@ type Callers interface {
 	StartCaller(ctx context.Context, id string, call approval.Call, start string) (store.Record, error)
 	// ReportLate keeps a report about a call that has ended.
 	ReportLate(ctx context.Context, id string, call approval.Call, report approval.ReportSignal) error
+	// Settle keeps what a person says became of a call; call is what Temporal has of it, maybe nothing.
+	// Errors: those of store.Calls.Settle.
+	Settle(ctx context.Context, id string, call approval.Call, said audit.Settled) (store.Record, error)
 	// OfferOwn replaces the list of tools that an agent runs itself. Errors with approval.CodeInvalid
 	// are about a tool that can't be used.
 	OfferOwn(ctx context.Context, agent string, tools []store.OwnTool) (taken []string, err error)
@@ -258,11 +263,26 @@ func (s *Server) endOf(c *gin.Context, r store.Record) (approval.Outcome, error)
 	if err == nil && whole != nil {
 		o = *whole
 	}
-	return o, s.delivers(c.Request.Context(), o)
+	err = s.delivers(c, &o)
+	return o, err
 }
 
-// delivers notes that a call's end is about to be in an answer: nobody attaches to it any more.
-func (s *Server) delivers(ctx context.Context, o approval.Outcome) error {
+// delivers readies a call's end for an answer: it lays over it what a person said became of the
+// call, which only the store knows, and notes that it is told: nobody attaches to the call any more.
+func (s *Server) delivers(c *gin.Context, o *approval.Outcome) error {
+	ctx := c.Request.Context()
+	o.Settled = nil // the workflow's word alone is no proof
+	if o.Status == approval.StatusOutcomeUnknown {
+		err := s.visible(c, o.ID) // its ID, too, is the workflow's word
+		var r store.Record
+		if err == nil {
+			r, err = s.o.Store.Call(ctx, o.ID)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fromStore(err)
+		}
+		o.Settled = r.View.Settled
+	}
 	if o.Execution != approval.ExecutionCaller || !o.Status.Denied() || s.o.Callers == nil {
 		return nil
 	}

@@ -6,14 +6,17 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
 // fakeCallers knows no calls, and tells what it was asked for.
 type fakeCallers struct {
+	store     *fakeStore // of calls that are settled
 	taken     []string
 	delivered []string
+	said      []audit.Settled
 }
 
 func (*fakeCallers) StartCaller(context.Context, string, approval.Call, string) (store.Record, error) {
@@ -22,6 +25,20 @@ func (*fakeCallers) StartCaller(context.Context, string, approval.Call, string) 
 
 func (*fakeCallers) ReportLate(context.Context, string, approval.Call, approval.ReportSignal) error {
 	return nil
+}
+
+func (f *fakeCallers) Settle(
+	_ context.Context, id string, _ approval.Call, said audit.Settled,
+) (store.Record, error) {
+	f.store.mu.Lock()
+	defer f.store.mu.Unlock()
+	said.Settled.At = testTime
+	r, _, err := store.ApplySettle(f.store.records[id], store.SettleParams{ID: id, Settled: said.Settled})
+	if err == nil {
+		f.store.records[id] = r
+		f.said = append(f.said, said)
+	}
+	return r, err
 }
 
 func (f *fakeCallers) OfferOwn(context.Context, string, []store.OwnTool) ([]string, error) {

@@ -31,6 +31,9 @@ func revision(v approval.View) string {
 	sum := fnv.New64a()
 	requirement, _ := json.Marshal(v.Requirement) // it came from JSON
 	fmt.Fprint(sum, v.Status, "\x00", string(requirement))
+	if v.Settled != nil {
+		fmt.Fprint(sum, "\x00settled")
+	}
 	return strconv.FormatUint(sum.Sum64(), 36)
 }
 
@@ -262,7 +265,7 @@ func (s *Server) replyOutcome(c *gin.Context, o approval.Outcome) error {
 	if o.Error != nil && o.Error.Code == approval.CodeConflict {
 		return conflict(o.ID)
 	}
-	if err := s.delivers(c.Request.Context(), o); err != nil {
+	if err := s.delivers(c, &o); err != nil {
 		return err
 	}
 	return reply(c, http.StatusOK, o)

@@ -28,9 +28,10 @@ const maxBody = 384 << 10
 
 // bodies are the bounds of routes that take more.
 var bodies = map[string]int64{
-	"PUT /api/policy":              maxPolicyBody,
-	"POST /api/calls/:id/outcome":  approval.MaxResult + maxBody,
-	"PUT /api/agents/:agent/tools": maxPolicyBody,
+	"PUT /api/policy":               maxPolicyBody,
+	"POST /api/requests/:id/settle": approval.MaxResult + maxBody,
+	"POST /api/calls/:id/outcome":   approval.MaxResult + maxBody,
+	"PUT /api/agents/:agent/tools":  maxPolicyBody,
 }
 
 // handler answers a request, or returns what fail makes a problem of.

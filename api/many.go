@@ -197,7 +197,7 @@ func (s *Server) waitCalls(c *gin.Context) error {
 			if w.Outcome == nil {
 				continue
 			}
-			if err := s.delivers(c.Request.Context(), *w.Outcome); err != nil {
+			if err := s.delivers(c, w.Outcome); err != nil {
 				return err
 			}
 		}

@@ -3,10 +3,13 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/rest"
@@ -48,7 +51,9 @@ func (s *Server) listRequests(c *gin.Context) error {
 		if err != nil {
 			return invalid("status: must be all or one of %v", approval.Statuses)
 		}
-		q.Statuses = []approval.Status{one}
+		if q.Statuses = []approval.Status{one}; one == approval.StatusOutcomeUnknown {
+			q.Unsettled = true // what nobody has to look into any more is found among all
+		}
 	}
 	var err error
 	if risk := c.Query("risk"); risk != "" {
@@ -229,4 +234,93 @@ func (s *Server) getDecision(c *gin.Context) error {
 		out.Message = nothingArrives
 	}
 	return reply(c, http.StatusAccepted, out)
+}
+
+// settle keeps what a reviewer says became of a call whose outcome is unknown, once: 200, also for
+// the same again.
+func (s *Server) settle(c *gin.Context) error {
+	id, err := idParam(c)
+	if err != nil {
+		return err
+	}
+	said, err := settleRequest(c)
+	if err != nil {
+		return err
+	}
+	callers, err := s.callers()
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	r, err := s.callerRecord(ctx, id)
+	if err != nil {
+		return err
+	}
+	if r.View.Status != approval.StatusOutcomeUnknown {
+		return notUnknown(r.View)
+	}
+	may, own := ballot.MaySettle(r.View, said.Settled.By)
+	if said.Settled.SelfApproval = own; !may {
+		s.o.Logger.WarnContext(ctx, "a call was not settled by whose it is", "id", id, "reviewer", said.Settled.By)
+		return answered(approval.AnswerForbidden, id, "", r.View.Status, "Who asked for a call, or owns the agent "+
+			"that did, may not say what became of it: somebody else must, unless its rule has self_approval.")
+	}
+	// What the arguments hide is hidden in what people write, too. Temporal may have forgotten them.
+	call, err := s.calls.Call(ctx, id)
+	if err != nil && !errors.Is(err, calls.ErrUnknown) && len(said.Settled.Result) > 0 {
+		return err
+	}
+	r, err = callers.Settle(context.WithoutCancel(ctx), id, call, said)
+	switch {
+	case errors.Is(err, store.ErrSettled):
+		o := r.View.Outcome()
+		p := newProblem(http.StatusConflict, rest.CodeSettled, settledBefore(r.View.Settled)).about(id, "")
+		p.CallStatus, p.CallOutcome = r.View.Status, &o
+		return p
+	case errors.Is(err, store.ErrNotUnknown): // unknown outcomes stay so
+		return internalError(err)
+	case approval.CodeOf(err) == approval.CodeInvalid:
+		return err
+	case err != nil:
+		return fromStore(err)
+	}
+	return reply(c, http.StatusOK, s.shown(r.View))
+}
+
+// settleRequest reads what a reviewer says, and who they are.
+func settleRequest(c *gin.Context) (said audit.Settled, err error) {
+	if said.Settled.By, err = reviewer(c, "settles it"); err != nil {
+		return said, err
+	}
+	var in rest.SettleRequest
+	if err := decode(c, &in, false); err != nil {
+		return said, err
+	}
+	if in.Ran == nil {
+		return said, invalid("ran: say true if the tool did what it was asked to, or false")
+	}
+	said.Settled.Ran, said.Settled.Notes, said.Settled.Result = *in.Ran, in.Notes, in.Result
+	if said.Channel = channel(c); principal(c).Authenticated() {
+		said.Method = string(principal(c).Method)
+	}
+	return said, said.Settled.Check()
+}
+
+func notUnknown(v approval.View) *problem {
+	detail := fmt.Sprintf("The call is %s. Only a call that ended with an unknown outcome can be settled.", v.Status)
+	p := newProblem(http.StatusConflict, rest.CodeNotUnknown, detail).about(v.ID, "")
+	p.CallStatus = v.Status
+	return p
+}
+
+func settledBefore(known *approval.Settled) string {
+	if known == nil {
+		return "Somebody has said before what became of the call, and that stays."
+	}
+	what := "did not run"
+	if known.Ran {
+		what = "ran"
+	}
+	return fmt.Sprintf("%s said at %s that the tool %s, and that stays.",
+		approval.Display(known.By, 100), known.At.Format(time.RFC3339), what)
 }

@@ -113,6 +113,8 @@ func (s *Server) routes() []route {
 		{post, "/api/requests/{id}/approve", reviewers, "", "approve", s.decide(approval.Approve)},
 		{post, "/api/requests/{id}/reject", reviewers, "", "reject", s.decide(approval.Reject)},
 		{post, "/api/decisions", reviewers, "", "decide about many calls at once", s.decideMany},
+		{post, "/api/requests/{id}/settle", reviewers, "",
+			"say what became of a call whose outcome is unknown", s.settle},
 		{get, "/api/requests/{id}/decisions/{decision_id}", readers, "",
 			"what became of a decision", s.getDecision},
 		{get, "/api/events", readers, "", "server-sent events: which requests change", s.streamEvents},

@@ -1,7 +1,9 @@
 package approval
 
 import (
+	"bytes"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -17,6 +19,10 @@ type Outcome struct {
 	Edited   bool            `json:"edited,omitempty"` // a reviewer changed the arguments
 
 	Execution Execution `json:"execution,omitempty"` // ExecutionCaller, or empty: a worker
+
+	// Settled is what a person found out, of StatusOutcomeUnknown. Only the store knows it: an outcome
+	// that comes from Temporal has none.
+	Settled *Settled `json:"settled,omitempty"`
 
 	// DuplicateOf is the ID of the identical call that waited for people when this one ended as
 	// CodeDuplicate: that call's outcome is the caller's, too.
@@ -78,6 +84,7 @@ type View struct {
 	Decision    *FinalDecision    `json:"decision,omitempty"`
 	Result      json.RawMessage   `json:"result,omitempty"`
 	Error       *CallError        `json:"error,omitempty"`
+	Settled     *Settled          `json:"settled,omitempty"` // what became of it, with StatusOutcomeUnknown
 	AttemptOf   string            `json:"attempt_of,omitempty"`
 
 	// Of a call whose caller runs the tool.
@@ -96,8 +103,40 @@ func (v View) Outcome() Outcome {
 	return Outcome{
 		ID: v.ID, Tool: v.Tool, Status: v.Status, Result: v.Result,
 		Error: v.Error, Decision: v.Decision, Digest: v.Digest, DuplicateOf: v.DuplicateOf,
-		Execution: v.Execution,
+		Execution: v.Execution, Settled: v.Settled,
 	}
+}
+
+// Settled is what a person says became of a call whose outcome is unknown. The call's status stays.
+type Settled struct {
+	Ran    bool            `json:"ran"` // the tool did what it was asked to
+	By     string          `json:"by"`
+	At     time.Time       `json:"at"`
+	Notes  string          `json:"notes"`            // how they know
+	Result json.RawMessage `json:"result,omitempty"` // what the tool answered, where they found that, too
+	// SelfApproval marks who asked for the call, or owns the agent that did, which its requirement
+	// permits.
+	SelfApproval bool `json:"self_approval,omitempty"`
+}
+
+// Check refuses what nobody could make use of: a reason is needed, and a tool that did not run has no
+// result.
+func (s Settled) Check() error {
+	switch {
+	case strings.TrimSpace(s.Notes) == "":
+		return Errorf(CodeInvalid, "notes: say how you know what became of the call")
+	case !s.Ran && len(s.Result) > 0:
+		return Errorf(CodeInvalid, "result: a tool that did not run has none; leave it out")
+	case len(s.Result) > MaxResult:
+		return Errorf(CodeInvalid, "result: it is %d bytes; at most %d are taken", len(s.Result), MaxResult)
+	}
+	return CheckNotes(s.Notes)
+}
+
+// Same reports whether two people, or one twice, say the same under one name, whenever they do.
+func (s Settled) Same(other Settled) bool {
+	return s.Ran == other.Ran && s.By == other.By && s.Notes == other.Notes &&
+		bytes.Equal(s.Result, other.Result)
 }
 
 // Report is what a caller said of the tool that it ran, without the result itself.

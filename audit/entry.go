@@ -32,6 +32,7 @@ const (
 	KindNotStarted Kind = "tool.not_started" // somebody asked for a tool without a valid permit
 	KindReported   Kind = "tool.reported"    // how the tool ended, by the word of the caller that ran it
 	KindEnded      Kind = "call.ended"       // the outcome
+	KindSettled    Kind = "call.settled"     // what a person says became of a call whose outcome is unknown
 
 	KindPolicyApplied Kind = "policy.applied" // another policy became the active one
 	KindTokenCreated  Kind = "token.created"  // somebody may use the API from now on
@@ -45,7 +46,7 @@ const (
 // Kinds lists every kind that this version writes.
 var Kinds = []Kind{
 	KindRequested, KindBlocked, KindDecided, KindRefused, KindSent, KindTightened, KindClaimed,
-	KindStarted, KindNotStarted, KindReported, KindEnded,
+	KindStarted, KindNotStarted, KindReported, KindEnded, KindSettled,
 	KindPolicyApplied, KindTokenCreated, KindTokenRevoked, KindKeyAdded, KindKeyRetired, KindKeyRevoked,
 }
 

@@ -115,6 +115,14 @@ type Ended struct {
 	Run     string           `json:"run"`
 }
 
+// Settled: a person says what became of a call whose outcome is unknown.
+type Settled struct {
+	Settled approval.Settled `json:"settled"`
+	Digest  string           `json:"digest"` // of the call
+	Channel string           `json:"channel,omitempty"`
+	Method  string           `json:"method,omitempty"` // as in a Refusal
+}
+
 // PolicyApplied: another version of the policy became the active one.
 type PolicyApplied struct {
 	Policy rest.PolicyVersion `json:"policy"`
@@ -166,6 +174,7 @@ func (Started) Kind() Kind       { return KindStarted }
 func (NotStarted) Kind() Kind    { return KindNotStarted }
 func (Reported) Kind() Kind      { return KindReported }
 func (Ended) Kind() Kind         { return KindEnded }
+func (Settled) Kind() Kind       { return KindSettled }
 func (PolicyApplied) Kind() Kind { return KindPolicyApplied }
 func (TokenCreated) Kind() Kind  { return KindTokenCreated }
 func (TokenRevoked) Kind() Kind  { return KindTokenRevoked }
@@ -178,7 +187,7 @@ var payloads = map[Kind]func([]byte) (Payload, error){
 	KindDecided: read[Decided], KindRefused: read[Refused], KindSent: read[Sent],
 	KindTightened: read[Tightened], KindClaimed: read[Claimed],
 	KindStarted: read[Started], KindNotStarted: read[NotStarted],
-	KindReported: read[Reported], KindEnded: read[Ended],
+	KindReported: read[Reported], KindEnded: read[Ended], KindSettled: read[Settled],
 	KindPolicyApplied: read[PolicyApplied],
 	KindTokenCreated:  read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
 	KindKeyAdded: read[KeyAdded], KindKeyRetired: read[KeyRetired], KindKeyRevoked: read[KeyRevoked],

@@ -138,6 +138,14 @@ func (r Rules) asked(name string) bool {
 	return r.Owner != "" && (r.same(name, r.Owner) || r.same(name, r.Requester))
 }
 
+// MaySettle reports whether a reviewer may say what became of a call, and whether the call is their
+// own: then they may only where they might have approved it.
+func MaySettle(v approval.View, name string) (may, own bool) {
+	r := RulesOf(v)
+	own = r.asked(name)
+	return !own || r.Requirement.SelfApproval, own
+}
+
 // takes reports whether a decision counts toward a. Groups are believed of authenticated decisions
 // only.
 func takes(a approval.Approvals, d approval.Decision) bool {

@@ -198,6 +198,13 @@ type DecisionRequest struct {
 	DecisionID string `json:"decision_id,omitempty"`
 }
 
+// SettleRequest is the body of POST /api/requests/{id}/settle.
+type SettleRequest struct {
+	Ran    *bool           `json:"ran"`              // required: the tool did what it was asked to, or not
+	Notes  string          `json:"notes"`            // required: how the reviewer knows
+	Result json.RawMessage `json:"result,omitempty"` // what the tool answered, where that was found
+}
+
 // MaxDecisions is how many calls one DecisionsRequest may decide.
 const MaxDecisions = 100
 

@@ -63,6 +63,8 @@ const (
 	CodeNotStarted         = "not_started"       // nobody has, so there is nothing to report
 	CodeEnded              = "ended"             // the call has, see CallOutcome
 	CodeReportedLate       = "reported_late"     // the call had ended otherwise before
+	CodeNotUnknown         = "not_unknown"       // the call's outcome is known, or still open: nothing to settle
+	CodeSettled            = "already_settled"   // somebody said something else of what became of the call
 	CodeToolTaken          = "tool_taken"        // workers run tools of these names
 	CodeReadOnly           = "read_only"         // this API may not write to its store
 	CodeSigningUnavailable = "signing_unavailable"

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -82,6 +83,17 @@ func (p ReportParams) Check() error {
 			approval.Display(string(p.Outcome.Status), 40))
 	}
 	return checkChange(p.At, append(slices.Clip(p.Entries), p.Late...))
+}
+
+// Check refuses what says too little, and an entry that would not verify.
+func (p SettleParams) Check() error {
+	if err := approval.CheckName("by", p.Settled.By); err != nil || p.Settled.By == "" {
+		return cmp.Or(err, error(approval.Errorf(approval.CodeInvalid, "settle: who says so is missing")))
+	}
+	if err := p.Settled.Check(); err != nil {
+		return err
+	}
+	return checkChange(p.Settled.At, p.Entries)
 }
 
 // Check refuses a status that is not an ending, a missing time, and an entry that would not verify.

@@ -10,9 +10,6 @@ package store
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -20,7 +17,6 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/rest"
-	"github.com/pawlhq/pawl/strictjson"
 )
 
 var (
@@ -52,6 +48,10 @@ var (
 	// ErrRevised: since the call was judged, what it requires was changed, or a decision about it was
 	// sent.
 	ErrRevised = errors.New("the call was changed, or a decision about it sent, in the meantime")
+	// ErrNotUnknown: only of a call that ended as outcome_unknown a person may say what became of it.
+	ErrNotUnknown = errors.New("the call's outcome is not unknown")
+	// ErrSettled: somebody has said something else of what became of the call.
+	ErrSettled = errors.New("somebody has said before what became of the call")
 	// ErrPolicyChanged: another version of the policy is active than the one that was to be replaced.
 	ErrPolicyChanged = errors.New("another policy was applied in the meantime")
 )
@@ -128,6 +128,10 @@ type Calls interface {
 	// run afterwards. A call that its caller started ends here only as outcome_unknown with
 	// approval.CodeNotReported or CodeTerminated, else it is ErrNoPermit: its end is for Report to say.
 	Finish(ctx context.Context, f FinishParams) (r Record, fresh bool, err error)
+
+	// Settle keeps what a person says became of a call that ended as outcome_unknown, once. The same
+	// again changes nothing. Errors: ErrNotFound; ErrNotUnknown; ErrSettled, with the record.
+	Settle(ctx context.Context, p SettleParams) (r Record, fresh bool, err error)
 
 	// Append writes entries; those whose call and step are there already are skipped.
 	Append(ctx context.Context, entries ...audit.Entry) error
@@ -260,26 +264,6 @@ type ClaimParams struct {
 	Entries         []audit.Entry
 }
 
-// Alike is AdmitParams.Alike of a call: the same for calls of one requester, agent and session with
-// equal tool and arguments, redacted ones too, which nobody can guess without the key. A call that
-// must be approved is never like one that may have been allowed.
-func Alike(key []byte, call approval.Call) string {
-	same := map[string]any{
-		"v": 1, "requester": call.Requester, "agent": call.Agent, "session": call.Session,
-		"tool": call.Tool, "args": call.Args,
-	}
-	if call.RequireApproval {
-		same["require_approval"] = true
-	}
-	doc, err := strictjson.Canonical(same)
-	if err != nil { // without a canonical form nothing can be compared
-		return ""
-	}
-	sum := hmac.New(sha256.New, key)
-	sum.Write(doc)
-	return hex.EncodeToString(sum.Sum(nil))
-}
-
 // UnversionedPolicy is the version of a policy that is not in the store.
 const UnversionedPolicy = -1
 
@@ -329,10 +313,18 @@ type FinishParams struct {
 	Entries []audit.Entry
 }
 
+// SettleParams is what a person says became of a call. It is redacted.
+type SettleParams struct {
+	ID      string
+	Settled approval.Settled
+	Entries []audit.Entry
+}
+
 // CallQuery selects calls. Zero fields do not restrict.
 type CallQuery struct {
 	Requests             bool // only calls that wait or waited for people
 	Statuses             []approval.Status
+	Unsettled            bool // only outcome_unknown of which nobody has said what became of it
 	Tool, Agent, Session string
 	Requester            string
 	Risk                 approval.Risk

@@ -176,6 +176,23 @@ func ApplyFinish(r Record, f FinishParams) (next Record, changed bool, err error
 	return r, true, nil
 }
 
+// ApplySettle keeps what a person says became of a call. The same as before comes back with changed
+// false. Errors: ErrNotUnknown, ErrSettled.
+func ApplySettle(r Record, p SettleParams) (next Record, changed bool, err error) {
+	said := p.Settled
+	said.At = Micros(said.At)
+	switch known := r.View.Settled; {
+	case r.View.Status != approval.StatusOutcomeUnknown:
+		return r, false, ErrNotUnknown
+	case known != nil && known.Same(said):
+		return r, false, nil
+	case known != nil:
+		return r, false, ErrSettled
+	}
+	r.View.Settled = &said
+	return r, true, nil
+}
+
 // unreported is the one end of a call that its caller started which needs no report.
 func unreported(p Permit, o approval.Outcome) bool {
 	return !p.UsedAt.IsZero() && o.Status == approval.StatusOutcomeUnknown && o.Error != nil &&

@@ -153,7 +153,7 @@ func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 		statuses = append(statuses, string(status))
 	}
 	hint := ""
-	if q.Requests && len(statuses) > 0 {
+	if q.Requests && (len(statuses) > 0 || q.Unsettled) {
 		hint = d.Hint
 	}
 	l.Where.equal(hint+"tool", q.Tool)
@@ -163,6 +163,9 @@ func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 	l.Where.equal(hint+"risk", string(q.Risk))
 	if q.Requests {
 		l.Where.add(d.Requests)
+	}
+	if q.Unsettled {
+		l.Where.add("status = '" + string(approval.StatusOutcomeUnknown) + "' AND settled_at IS NULL")
 	}
 	if len(statuses) > 0 {
 		slices.Sort(statuses)
@@ -197,7 +200,8 @@ func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 
 // actKinds are the kinds of entries that record what somebody did, and say who.
 var actKinds = []string{
-	string(audit.KindDecided), string(audit.KindRefused), string(audit.KindPolicyApplied),
+	string(audit.KindDecided), string(audit.KindRefused), string(audit.KindSettled),
+	string(audit.KindPolicyApplied),
 	string(audit.KindTokenCreated), string(audit.KindTokenRevoked),
 	string(audit.KindKeyAdded), string(audit.KindKeyRetired), string(audit.KindKeyRevoked),
 }

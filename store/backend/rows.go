@@ -44,6 +44,7 @@ const (
 	SelectDuplicate = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
 	UpdateCall      = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
 	TightenCall     = `UPDATE pawl.calls SET view = $1, revision = $2 WHERE seq = $3`
+	SettleCall      = `UPDATE pawl.calls SET settled_at = $1, view = $2 WHERE seq = $3`
 	InsertPermit    = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence, policy, executor)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	UsePermit = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/pawlhq/pawl/audit"
@@ -143,6 +144,34 @@ func (b Base) Finish(ctx context.Context, f store.FinishParams) (r store.Record,
 		w.Entries = f.Entries
 		return w.save(seq, next)
 	})
+}
+
+// Settle implements store.Calls.
+func (b Base) Settle(ctx context.Context, p store.SettleParams) (r store.Record, fresh bool, err error) {
+	if err := p.Check(); err != nil {
+		return store.Record{}, false, err
+	}
+	var before store.Record
+	const doing = "keep what became of a call"
+	r, fresh, err = b.step(ctx, doing, p.ID, SelectCall, func(row Row, w *Writes) (store.Record, error) {
+		seq, stored, err := Call(p.ID, row)
+		if err != nil {
+			return stored, err
+		}
+		next, changed, err := store.ApplySettle(stored, p)
+		if before = stored; err != nil || !changed {
+			return next, About("call", p.ID, err)
+		}
+		doc, view, err := EncodeView(next.View)
+		next.View = view
+		w.add(SettleCall, p.Settled.At, doc, seq)
+		w.Entries = p.Entries
+		return next, err
+	})
+	if errors.Is(err, store.ErrSettled) {
+		r = before
+	}
+	return r, fresh, err
 }
 
 // step is DB.Step for steps that return the record as it is after them. It reports whether anything

@@ -21,6 +21,8 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	pgtest.Exec(t, database,
 		`DROP TRIGGER claims_keep_executors ON pawl.claims`,
 		`ALTER TABLE pawl.claims DROP COLUMN start, DROP COLUMN executor`,
+		`DROP TRIGGER calls_settle_once ON pawl.calls`,
+		`ALTER TABLE pawl.calls DROP COLUMN settled_at`,
 		`ALTER TABLE pawl.calls DROP COLUMN alike, DROP COLUMN lease_until, DROP COLUMN delivered_at`,
 		`DROP TABLE pawl.alike_key, pawl.own_tools`,
 		`DROP FUNCTION pawl.clock`,

@@ -30,7 +30,7 @@ func prepare(ctx context.Context, db *sql.DB) (statements, error) {
 	hot := statements{}
 	for _, query := range []string{
 		insertCall, insertEntry, backend.SelectCall, backend.SelectPermit, backend.SelectDuplicate,
-		backend.SelectClaim, backend.TightenCall,
+		backend.SelectClaim, backend.TightenCall, backend.SettleCall,
 		backend.SelectStart, backend.StartPermit,
 		backend.UpdateCall, backend.InsertPermit, backend.UsePermit, backend.VoidPermit,
 	} {
