@@ -45,6 +45,7 @@ func TestWireGolden(t *testing.T) {
 			Timeout: approval.Duration(90 * time.Second), Nonce: "n", Execution: "worker",
 		},
 		"decision_signal": approval.DecisionSignal{DecisionID: "d", Reviewer: "r", Channel: "c", Notes: "n", Digest: "x", Groups: []string{"g"}, Method: "token", Envelope: json.RawMessage(`{"payloadType":"p"}`), NotesSalt: "s"},
+		"settled":         approval.Settled{Ran: true, By: "b", At: at, Notes: "n", Result: json.RawMessage(`1`), SelfApproval: true},
 		"cancel_signal":   approval.CancelSignal{DecisionID: "d", By: "b", Channel: "c", Notes: "n"},
 		"outcome": approval.Outcome{
 			ID: "i", Tool: "t", Status: approval.StatusExecuted, Result: json.RawMessage(`{"ok":true}`),

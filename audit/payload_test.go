@@ -144,6 +144,13 @@ func TestPayloadGolden(t *testing.T) {
 				`"channel":"cli","kind":"approve","notes":"fine"},"digest":"d1","id":"pawl-1",` +
 				`"result":{"ok":true},"status":"executed","tool":"refund"},"run":"run-1"}`,
 			"5ba1ee08b5b1fa440389adc76c0f57b9b51a8dc3092be4023479b32acde898e5"},
+		{"settled", "pawl-1", "settled", audit.Settled{
+			Settled: approval.Settled{Ran: true, By: "bob", At: at, Notes: "seen", Result: json.RawMessage(`{"id": 7}`)},
+			Digest:  "d1", Channel: "api", Method: "token",
+		},
+			`{"channel":"api","digest":"d1","method":"token","settled":{"at":"2026-01-02T03:04:05.678901Z",` +
+				`"by":"bob","notes":"seen","ran":true,"result":{"id":7}}}`,
+			"2001a2d762789877e3703004f248bf974c88a058a38d0626ed9152dce3fc336d"},
 		{"policy applied", "@policy", "version/3", audit.PolicyApplied{Policy: version, Layers: []audit.PolicyLayer{layer}},
 			`{"layers":[{"name":"org.yaml",` +
 				`"sha256":"00eb8a0ecfecb77c25d7e28890b0a2d479966fd1b88274af09fd5c70b7fc0f71"}],` +

@@ -133,6 +133,20 @@ func (c *Client) Decide(ctx context.Context, id string, d Decision) (rest.Decisi
 	return decodeAnswer(res.body, id, d.ID)
 }
 
+// Settle says what became of a call whose outcome is unknown, by its whole ID. It may be sent again.
+// Errors: *Error (rest.CodeNotUnknown, CodeSettled), *UnreachableError, *UncertainError.
+func (c *Client) Settle(ctx context.Context, id string, said rest.SettleRequest) (v View, err error) {
+	if err := checkID("the request's ID", id); err != nil {
+		return v, err
+	}
+	r := request{method: http.MethodPost, path: path("api", "requests", id, "settle"), body: said}
+	err = c.resend(ctx, "", func() error {
+		v, err = c.view(ctx, id, true, r)
+		return err
+	})
+	return v, err
+}
+
 func (d Decision) check(callID string) error {
 	switch {
 	case d.Kind != approval.Approve && d.Kind != approval.Reject:

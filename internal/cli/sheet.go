@@ -120,7 +120,12 @@ func Summary(v client.View) string {
 	case approval.StatusFailed:
 		text += "failed"
 	case approval.StatusOutcomeUnknown:
-		text += "has an unknown outcome: the tool may have run; find out before trying again"
+		if text += "has an unknown outcome"; v.Settled == nil {
+			text += ": the tool may have run; find out before trying again"
+		} else {
+			text += ", and by the word of " + Cell(v.Settled.By, 80) + " the tool " + Ran(v.Settled.Ran) +
+				": " + Cell(v.Settled.Notes, 300)
+		}
 	case approval.StatusPending:
 		text += "waits for approval"
 	case approval.StatusEvaluating:
@@ -145,6 +150,14 @@ func Summary(v client.View) string {
 		text += " [" + Cell(v.Error.Code, 40) + "]"
 	}
 	return text
+}
+
+// Ran says whether a tool ran.
+func Ran(ran bool) string {
+	if ran {
+		return "ran"
+	}
+	return "did not run"
 }
 
 // PastTense writes the kind of a vote or final decision as what was done.

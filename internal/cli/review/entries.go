@@ -202,6 +202,8 @@ func describe(p audit.Payload) string {
 		return fmt.Sprintf("%s of call %s: %s", p.Tool, p.CallID, p.Code)
 	case audit.Ended:
 		return ended(p.Outcome.Status, p.Outcome.Error)
+	case audit.Settled:
+		return settled(&p.Settled)
 	case audit.PolicyApplied:
 		v := p.Policy
 		return withNote(fmt.Sprintf("version %d, digest %.12s…, by %s", v.Version, v.Digest, v.By), ": ", v.Note)

@@ -28,7 +28,7 @@ type app struct{ *cli.App }
 func Commands(base *cli.App) []*cobra.Command {
 	a := &app{base}
 	return []*cobra.Command{
-		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.review(), a.audit(),
+		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.settle(), a.review(), a.audit(),
 	}
 }
 
@@ -70,6 +70,7 @@ func (a *app) pending() *cobra.Command {
 		Short: "List the calls that wait for approval",
 		Example: `  pawl pending
   pawl pending --risk high --watch
+  pawl pending --status outcome_unknown
   pawl pending --status rejected --agent support-bot
   pawl pending --all --limit 0 -o json`,
 		Args: cli.NoArgs,
@@ -115,7 +116,8 @@ func (a *app) pending() *cobra.Command {
 	f.flags(cmd.Flags())
 	cmd.Flags().BoolVar(&all, "all", false, "also calls that waited for people and have ended; "+
 		"calls that nobody was asked about are in 'pawl audit list'")
-	cmd.Flags().StringVar(&status, "status", "", "only this `status` (default pending)")
+	cmd.Flags().StringVar(&status, "status", "", "only this `status` (default pending); "+
+		"of outcome_unknown, only calls that nobody has settled")
 	cmd.Flags().BoolVar(&watch, "watch", false, "show the list again every 2 s until Ctrl-C")
 	return cmd
 }

@@ -73,6 +73,10 @@ func (a *app) request(v client.View) string {
 			s.Quote("  Notes:", d.Notes)
 		}
 	}
+	if said := v.Settled; said != nil {
+		s.Field("Settled", settled(said)+" at "+cli.Timestamp(said.At))
+		s.JSON("Result found", said.Result)
+	}
 	if v.EndedAt != nil {
 		s.Field("Ended", cli.Timestamp(*v.EndedAt))
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,8 @@ func (a *app) review() *cobra.Command {
 		Short: "Go through the calls that wait and decide them one by one",
 		Long: `Go through the calls that wait for approval, the one with the nearest deadline
 first, and decide each. Each is read again before a decision is sent, and the
-decision is for exactly what was shown, by its digest.`,
+decision is for exactly what was shown, by its digest. After them come the
+calls whose outcome is unknown: say what became of each.`,
 		Example: `  pawl review --as ana
   pawl review --as ana --risk critical`,
 		Args: cli.NoArgs,
@@ -48,16 +50,22 @@ decision is for exactly what was shown, by its digest.`,
 			if err != nil {
 				return err
 			}
-			if len(page.Items) == 0 {
+			q.Status = string(approval.StatusOutcomeUnknown)
+			unknown, err := requests(cmd.Context(), c, q)
+			if err != nil {
+				return err
+			}
+			if len(page.Items)+len(unknown.Items) == 0 {
 				a.Note("nothing waits for approval")
 				return nil
 			}
 			r := queueWalk{
 				app: a, ctx: cmd.Context(), c: c, keys: readLines(cmd.Context(), a.Stdin), ends: map[string]int{},
 			}
-			err = r.reviewAll(page.Items)
-			a.Note("%s", r.summary(len(page.Items)))
+			err = r.reviewAll(page.Items, unknown.Items)
+			a.Note("%s", r.summary(len(page.Items)+len(unknown.Items)))
 			cli.NoteMore(a.App, page)
+			cli.NoteMore(a.App, unknown)
 			switch {
 			case err == nil && r.ends[endNotCounted] > 0:
 				return cli.ExitWith(cli.ExitDenied)
@@ -83,6 +91,7 @@ type queueWalk struct {
 const (
 	endApproved   = "approved"
 	endRejected   = "rejected"
+	endSettled    = "settled"
 	endSkipped    = "skipped"
 	endNotPending = "no longer pending"
 	endNotCounted = "did not count"
@@ -97,10 +106,14 @@ var (
 		"Run this in a terminal, or decide with 'pawl approve' and 'pawl reject'")
 )
 
-func (r *queueWalk) reviewAll(views []client.View) error {
+func (r *queueWalk) reviewAll(waiting, unknown []client.View) error {
 	var failed error
-	for i, listed := range views {
-		err := r.reviewOne(fmt.Sprintf("%d of %d", i+1, len(views)), listed.ID)
+	for i, listed := range slices.Concat(waiting, unknown) {
+		place, look := fmt.Sprintf("%d of %d", i+1, len(waiting)+len(unknown)), r.reviewOne
+		if i >= len(waiting) {
+			look = r.settleOne
+		}
+		err := look(place, listed.ID)
 		switch {
 		case err == nil:
 		case errors.Is(err, errQuit):
@@ -263,7 +276,7 @@ func (r *queueWalk) summary(listed int) string {
 	var parts []string
 	left := listed
 	for _, end := range []string{
-		endApproved, endRejected, endSkipped, endNotPending, endNotCounted, endNotJudged,
+		endApproved, endRejected, endSettled, endSkipped, endNotPending, endNotCounted, endNotJudged,
 	} {
 		n := r.ends[end]
 		left -= n
