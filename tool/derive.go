@@ -132,12 +132,9 @@ func (d *deriver) fields(t reflect.Type, at string, taken map[string]bool) error
 
 // validName is encoding/json's rule; a tag that breaks it is silently ignored there.
 func validName(name string) bool {
-	for _, r := range name {
-		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
 }
 
 func readsJSON(t reflect.Type) bool {

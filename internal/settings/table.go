@@ -4,6 +4,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -49,12 +50,7 @@ func (r Row) As(flag, place, help string) Row {
 }
 
 // name is that of the flag, which a setting without one has, too, but hidden.
-func (r Row) name() string {
-	if r.Flag == "" {
-		return r.Place
-	}
-	return r.Flag
-}
+func (r Row) name() string { return cmp.Or(r.Flag, r.Place) }
 
 func (r Row) label() string {
 	if r.Flag == "" {

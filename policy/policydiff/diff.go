@@ -102,7 +102,8 @@ func Compare(old, new approval.Verdict) []Shift {
 		rank := func(r approval.Risk) int { return slices.Index(approval.Risks, r) }
 		c.Rank("risk", rank(old.Risk), rank(new.Risk), risk(old.Risk), risk(new.Risk))
 	}
-	c.Names("redact", old.Redact, new.Redact, sameField)
+	c.Names("redact", old.Redact, new.Redact,
+		func(a, b string) bool { return redact.Key(a) == redact.Key(b) })
 	if old.RedactValues != new.RedactValues {
 		c.Add("redact_values", redactValues(old), redactValues(new), !new.RedactValues.On())
 	}
@@ -121,8 +122,6 @@ func Compare(old, new approval.Verdict) []Shift {
 func redactValues(v approval.Verdict) string {
 	return cmp.Or(string(v.RedactValues), "default")
 }
-
-func sameField(a, b string) bool { return redact.Key(a) == redact.Key(b) }
 
 // nothing is what is asked of people where nothing is stated.
 var nothing approval.Requirement
