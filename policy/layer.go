@@ -99,7 +99,11 @@ func (r *reader) readLayer(f File) *layer {
 	r.readClassifier(m)
 	r.readUnmatched(m.Field("unmatched"))
 	noteUnmatched(m)
-	r.readRules(m.Field("rules"))
+	r.first = map[string]first{}
+	list, _ := m.Field("rules").List()
+	for _, entry := range list {
+		r.readRule(entry.Mapping())
+	}
 	r.readSections(m)
 	l.decisions = readDecisions(m.Field("decisions"))
 	for _, made := range l.rules {

@@ -31,14 +31,6 @@ var foreignRuleFields = func() map[string]string {
 	return hints
 }()
 
-func (r *reader) readRules(v yamlfile.Value) {
-	r.first = map[string]first{}
-	list, _ := v.List()
-	for _, entry := range list {
-		r.readRule(entry.Mapping())
-	}
-}
-
 func (r *reader) readRule(m *yamlfile.Mapping) {
 	tools := readTools(m.Need("tool", `name the tool, or write "*" for every tool`))
 	made := r.newRule(m.Value, formTool, names(tools))

@@ -246,7 +246,11 @@ func (p *publisher) next() ([]*offer, approval.Publication) {
 	doc, size := approval.Publication{Agent: p.agent}, 0
 	var batch []*offer
 	for _, o := range append(wanted, others...) {
-		spec := specOf(o.tool)
+		t := o.tool
+		spec := approval.ToolSpec{
+			Name: t.Name(), Description: t.Description(), Schema: t.Schema(), Idempotent: t.Idempotent(),
+			Timeout: approval.Duration(t.Timeout()), Heartbeat: approval.Duration(runner.HeartbeatTimeout),
+		}
 		size += len(spec.Schema) + len(spec.Description) + 1<<10
 		if len(batch) == maxTools || size > maxPublication && len(batch) > 0 {
 			break
@@ -257,13 +261,6 @@ func (p *publisher) next() ([]*offer, approval.Publication) {
 		}
 	}
 	return batch, doc
-}
-
-func specOf(t *tool.Tool) approval.ToolSpec {
-	return approval.ToolSpec{
-		Name: t.Name(), Description: t.Description(), Schema: t.Schema(), Idempotent: t.Idempotent(),
-		Timeout: approval.Duration(t.Timeout()), Heartbeat: approval.Duration(runner.HeartbeatTimeout),
-	}
 }
 
 func (p *publisher) settle(batch []*offer, done approval.Published) {

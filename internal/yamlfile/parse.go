@@ -165,7 +165,12 @@ func isText(n *yaml.Node) bool {
 // MaxSize.
 func ReadFile(path string, problems *Problems) ([]byte, bool) {
 	d := &document{name: displayName(path), problems: problems}
-	data, err := readBounded(path)
+	var data []byte
+	f, err := os.Open(path)
+	if err == nil {
+		defer f.Close()
+		data, err = io.ReadAll(io.LimitReader(f, MaxSize+1))
+	}
 	if err != nil {
 		if pe, ok := errors.AsType[*fs.PathError](err); ok {
 			err = pe.Err // the path is in the problem already
@@ -174,15 +179,6 @@ func ReadFile(path string, problems *Problems) ([]byte, bool) {
 		return nil, false
 	}
 	return data, d.sizeFits(data)
-}
-
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxSize+1))
 }
 
 func displayName(name string) string { return approval.Display(name, 300) }

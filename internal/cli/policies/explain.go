@@ -43,9 +43,12 @@ The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 			if len(files) == 0 {
 				files = []string{activeName}
 			}
-			now, err := a.readTime(at)
-			if err != nil {
-				return cli.UsageError(err)
+			now := a.Now()
+			if at != "" {
+				var err error
+				if now, err = time.Parse(time.RFC3339, at); err != nil {
+					return cli.UsageError(errors.New("--at is not a time: write it like 2026-03-01T22:00:00Z"))
+				}
 			}
 			text, err := a.ReadObject("--call", doc, maxCallDoc)
 			if err != nil {
@@ -72,17 +75,6 @@ The call is JSON, as 'POST /api/calls' takes it. Only "tool" is needed.`,
 	cmd.Flags().StringVar(&at, "at", "",
 		"`time` that conditions see as now, like 2026-03-01T22:00:00Z (default: now)")
 	return cmd
-}
-
-func (a *app) readTime(text string) (time.Time, error) {
-	if text == "" {
-		return a.Now(), nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return at, errors.New(`--at is not a time: write it like 2026-03-01T22:00:00Z`)
-	}
-	return at, nil
 }
 
 func (a *app) explanation(tool string, e policy.Explanation) string {

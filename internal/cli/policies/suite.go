@@ -46,8 +46,11 @@ Exit code 0: all is as expected; 1: something is not, or can't be read.`,
   pawl policy test policies/refunds_test.yaml --policy new/org.yaml -o json`,
 		Args: cli.AnyArgs("SUITE"),
 		RunE: func(_ *cobra.Command, paths []string) error {
-			if err := s.validate(); err != nil {
-				return cli.UsageError(err)
+			if s.update && s.golden == "" {
+				return cli.UsageError(errors.New("--update: which file? name it with --golden"))
+			}
+			if s.requireFull {
+				s.least = 100
 			}
 			return s.run(paths)
 		},
@@ -66,16 +69,6 @@ func (s *suiteCommand) readLeast(text string) (err error) {
 	s.least, err = strconv.Atoi(strings.TrimSuffix(text, "%"))
 	if err != nil || s.least < 0 || s.least > 100 {
 		return errors.New("give a percentage from 0 to 100")
-	}
-	return nil
-}
-
-func (s *suiteCommand) validate() error {
-	if s.update && s.golden == "" {
-		return errors.New("--update: which file? name it with --golden")
-	}
-	if s.requireFull {
-		s.least = 100
 	}
 	return nil
 }
