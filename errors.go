@@ -88,10 +88,20 @@ type OutcomeUnknownError struct {
 	Tool    string
 	Code    string // approval.CodeUnknown, CodeAlreadyRan
 	Message string
+	// Settled is what a person found out; nil: nobody has said so yet, or the agent asks Temporal, which
+	// does not know it. Where nothing ran, ask again under another idempotency key.
+	Settled *approval.Settled
 	cause   error
 }
 
 func (e *OutcomeUnknownError) Error() string {
+	if s := e.Settled; s != nil {
+		verb := "did not run, by a person's word"
+		if s.Ran {
+			verb = "ran, by a person's word"
+		}
+		return sentence(e.Tool, e.ID, verb, s.By+" says: "+s.Notes)
+	}
 	return sentence(e.Tool, e.ID, "may or may not have run", e.Message)
 }
 
@@ -226,7 +236,9 @@ func outcomeError(o approval.Outcome, cause error) error {
 	case approval.StatusFailed:
 		return &FailedError{ID: o.ID, Tool: o.Tool, Code: code, Message: message, cause: cause}
 	case approval.StatusOutcomeUnknown:
-		return &OutcomeUnknownError{ID: o.ID, Tool: o.Tool, Code: code, Message: message, cause: cause}
+		return &OutcomeUnknownError{
+			ID: o.ID, Tool: o.Tool, Code: code, Message: message, Settled: o.Settled, cause: cause,
+		}
 	}
 	// A status that this version does not know is no success.
 	return &OutcomeUnknownError{ID: o.ID, Tool: o.Tool, Code: code,
