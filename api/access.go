@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/auth/session"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -54,7 +56,8 @@ func (s *Server) authorize(c *gin.Context) {
 		c.Next()
 		return
 	}
-	p, err := s.authenticate(c.Request)
+	// A stream is no use: its page may have been left open for days.
+	p, err := s.authenticate(c.Request, route != eventsPath)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -83,17 +86,29 @@ func (s *Server) logNoRole(ctx context.Context, p auth.Principal, route string) 
 		"subject", p.Subject, "token", p.TokenID, "route", route)
 }
 
-// authenticate returns who sent the request.
-func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
+// authenticate returns who sent the request. active says that somebody uses their session by it.
+func (s *Server) authenticate(r *http.Request, active bool) (auth.Principal, error) {
 	if s.o.Auth == nil {
 		return auth.Local(), nil
 	}
-	ctx, remote := r.Context(), s.remote(r)
-	credential, err := bearer(r)
+	credential, err := s.credential(r)
 	if err != nil {
 		return auth.Principal{}, err
 	}
-	p, err := s.o.Auth.Authenticate(ctx, credential)
+	return s.prove(r, func(ctx context.Context) (auth.Principal, error) {
+		if strings.HasPrefix(credential, session.Prefix) {
+			return s.sessions.Authenticate(ctx, credential, active)
+		}
+		return s.o.Auth.Authenticate(ctx, credential)
+	})
+}
+
+// prove returns whom check finds, and counts what it refuses.
+func (s *Server) prove(
+	r *http.Request, check func(context.Context) (auth.Principal, error),
+) (auth.Principal, error) {
+	ctx, remote := r.Context(), s.remote(r)
+	p, err := check(ctx)
 	refusal := auth.Refused(err)
 	switch {
 	case err == nil:
@@ -108,6 +123,8 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 		return auth.Principal{}, unauthenticated(refusal.Code, `, error="invalid_token"`, refusal.Message)
 	case ctx.Err() != nil:
 		return auth.Principal{}, ctx.Err()
+	case errors.Is(err, store.ErrReadOnly):
+		return auth.Principal{}, fromStore(err)
 	}
 	return auth.Principal{}, unavailable(rest.CodeAuthUnavailable,
 		"The credential can't be checked now; try again.", err)
@@ -116,15 +133,18 @@ func (s *Server) authenticate(r *http.Request) (auth.Principal, error) {
 // reauthenticate fails unless the request's credential, which was good when it came, is so now: a
 // long poll must not answer to a token that was revoked meanwhile.
 func (s *Server) reauthenticate(c *gin.Context) error {
-	_, err := s.authenticate(c.Request)
+	_, err := s.authenticate(c.Request, false)
 	return err
 }
 
-// bearer returns the request's credential. It is taken from its header only: addresses end up in
+// credential returns the request's credential. It is taken from headers only: addresses end up in
 // logs.
-func bearer(r *http.Request) (string, error) {
+func (s *Server) credential(r *http.Request) (string, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
+		if secret := s.cookie(r, sessionCookie); secret != "" {
+			return session.Prefix + strings.TrimPrefix(secret, session.Prefix), nil
+		}
 		return "", unauthenticated(rest.CodeUnauthenticated, "", "Say who you are: send a token in the header "+
 			"Authorization: Bearer …. The command line takes it from PAWL_TOKEN or --token-file.")
 	}
@@ -207,4 +227,50 @@ func (s *Server) asked(ctx context.Context, who, id string) error {
 		return store.ErrNotFound
 	}
 	return nil
+}
+
+// identify makes a call its principal's. What the body says about that must be true, or left out:
+// no caller should believe that a false claim was accepted.
+func identify(call *approval.Call, p auth.Principal) error {
+	if !p.Authenticated() {
+		call.Requester, call.Owner = p.Subject, ""
+		return nil
+	}
+	if err := cmp.Or(
+		claims("the field requester", call.Requester, p.Subject),
+		claims("the field owner", call.Owner, p.Owner),
+		claims("the field team", call.Team, p.Team),
+	); err != nil {
+		return err
+	}
+	call.Requester, call.Owner, call.Team = p.Subject, p.Owner, p.Team
+	switch {
+	case len(p.Agents) == 0:
+		return nil
+	case call.Agent == "" && len(p.Agents) == 1:
+		call.Agent = p.Agents[0]
+		return nil
+	case call.Agent == "":
+		return mismatch("Your token is for several agents: say in the field agent which one asks.")
+	case !slices.Contains(p.Agents, call.Agent):
+		return mismatch("The field agent names an agent that your token is not for.")
+	}
+	return nil
+}
+
+// claims compares what a request says of its sender with what is known.
+func claims(what, claimed, known string) error {
+	if claimed == "" || claimed == known {
+		return nil
+	}
+	return mismatch("Your token says who you are; " + what + " says something else. Leave it out.")
+}
+
+func mismatch(detail string) error {
+	return newProblem(http.StatusForbidden, rest.CodeIdentity, detail)
+}
+
+// whoami shows callers what the API knows about them.
+func (s *Server) whoami(c *gin.Context) error {
+	return reply(c, http.StatusOK, rest.Principal(principal(c)))
 }

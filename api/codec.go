@@ -153,7 +153,7 @@ func (s *Server) fromUI(h http.Header, r *http.Request) bool {
 
 // mayDecode is what authorize is for other routes.
 func (s *Server) mayDecode(r *http.Request) error {
-	p, err := s.authenticate(r)
+	p, err := s.authenticate(r, true)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type fakeStore struct {
 	tools     []store.Tool
 	applied   []store.ApplyParams // policies, oldest first
 	tokens    map[string]store.Token
+	sessions  fakeSessions
 	keys      []store.SigningKey
 	err       error
 	broken    any

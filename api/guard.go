@@ -146,10 +146,11 @@ func checkHost(h string) error {
 // bodyKey is where readBody leaves the request's body.
 const bodyKey = "body"
 
-// readBody reads the whole body, if a route is served and the caller is known. Then it lifts the
+// readBody reads the whole body, if a route is served and the caller is known, or signs in. Then it lifts the
 // connection's read deadline, which would count as the client's disconnect while a request waits.
 func (s *Server) readBody(c *gin.Context) {
-	if c.FullPath() == "" || principal(c).Subject == "" {
+	signsIn := c.Request.Method == http.MethodPost && c.FullPath() == sessionPath
+	if c.FullPath() == "" || principal(c).Subject == "" && !signsIn {
 		c.Next()
 		return
 	}

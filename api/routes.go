@@ -83,6 +83,7 @@ var (
 	// Tokens and keys mean nothing where nobody is authenticated.
 	provedAuditors = access{proved: true, auditor: all, admin: all}
 	provedAdmins   = access{proved: true, admin: all}
+	signedIn       = access{proved: true, agent: all, reviewer: all, auditor: all, admin: all}
 )
 
 // routes is the whole of what is served, and of who may do what.
@@ -117,7 +118,7 @@ func (s *Server) routes() []route {
 			"say what became of a call whose outcome is unknown", s.settle},
 		{get, "/api/requests/{id}/decisions/{decision_id}", readers, "",
 			"what became of a decision", s.getDecision},
-		{get, "/api/events", readers, "", "server-sent events: which requests change", s.streamEvents},
+		{get, eventsPath, readers, "", "server-sent events: which requests change", s.streamEvents},
 
 		{get, "/api/audit", access{auditor: all, admin: all}, "request_id kind tool agent by order since " + paging,
 			"the audit log", s.listAudit},
@@ -130,6 +131,13 @@ func (s *Server) routes() []route {
 		{get, "/api/policy/{digest}", people, "", "a policy that was applied once", s.getPolicyText},
 
 		{get, "/api/whoami", everybody, "", "who you are here, and what you may do", s.whoami},
+		{get, sessionPath, public, "", "how people sign in here", s.signInWays},
+		{post, sessionPath, public, "", "sign in, with a token or a code", s.signIn},
+		{http.MethodDelete, sessionPath, everybody, "everywhere", "sign out, here or everywhere", s.signOut},
+		{post, "/auth/links", signedIn, "", "make a code that signs you in elsewhere", s.newLink},
+		{get, "/auth/login", public, "to", "sign in at the OpenID Connect issuer", s.login},
+		{get, callbackPath, public, anyParams, "where the issuer sends people back to", s.callback},
+
 		{get, "/api/tokens", provedAuditors, paging, "tokens, without their secrets",
 			listPages(s.o.Store.Tokens)},
 		{post, "/api/tokens", provedAdmins, "", "make a token; only this answer has its text", s.newToken},
@@ -235,7 +243,7 @@ func (s *Server) openapi(c *gin.Context) error {
 }
 
 // features are what this API offers beyond the first version of its contract.
-var features = []string{"caller", "events"}
+var features = []string{"caller", "events", "sessions"}
 
 func (s *Server) version(c *gin.Context) error {
 	return reply(c, http.StatusOK, rest.Version{Version: build.Version(), Features: features})

@@ -38,6 +38,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
+	"github.com/pawlhq/pawl/auth/session"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/policy/active"
@@ -77,6 +78,7 @@ type Store interface {
 	store.Policies
 	store.Tokens
 	store.Keys
+	store.Sessions
 	Append(ctx context.Context, entries ...audit.Entry) error
 	// Ping fails when the store can't be used now.
 	Ping(ctx context.Context) error
@@ -91,6 +93,9 @@ type Options struct {
 	// Auth tells who sends a request. Default: nobody is authenticated, everybody may do everything,
 	// and only loopback addresses are served.
 	Auth auth.Authenticator
+	// Login leads browsers to an OpenID Connect issuer and back, if Auth is set. It needs a PublicURL
+	// with https. Default: people sign in with tokens.
+	Login session.Issuer
 	// Signer signs the decisions of those whom Auth knows. Default: they are not signed, and where
 	// only signed ones count, nobody can decide.
 	Signer *auth.Signer
@@ -158,6 +163,9 @@ func (o *Options) validate() error {
 			return fmt.Errorf("api: Options.PublicURL: %w", err)
 		}
 	}
+	if o.Login != nil && (o.Auth == nil || !strings.HasPrefix(o.PublicURL, "https://")) {
+		return errors.New("api: Options.Login needs Auth, and a PublicURL with https://")
+	}
 	if o.Codec != nil {
 		if err := o.Codec.validate(); err != nil {
 			return err
@@ -183,6 +191,9 @@ type Server struct {
 	pollers *cache[queue, bool]
 	queues  *cache[struct{}, map[string]string]
 	policy  active.Reader
+
+	sessions *session.Sessions // nil where nobody is authenticated
+
 	checks  []health.Check // of /readyz
 	ready   *cache[struct{}, rest.Readiness]
 	engine  *gin.Engine
@@ -209,6 +220,9 @@ func New(o Options) (*Server, error) {
 		}),
 		failures: newFailures(), quotas: newQuotas(o.Limits, o.Store, o.Logger),
 		events: events.New(o.Store, o.Logger),
+	}
+	if o.Auth != nil {
+		s.sessions = session.New(o.Store, o.Auth, o.Logger)
 	}
 	s.pollers, s.queues = newCache(s.isPolled), newCache(s.toolQueues)
 	s.writes = newCache(func(ctx context.Context, _ struct{}) (struct{}, error) {

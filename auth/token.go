@@ -121,6 +121,19 @@ func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, erro
 	if !ok {
 		return Principal{}, unknown
 	}
+	return a.holder(ctx, id, func(t store.Token) bool {
+		hash := hashToken(text)
+		return subtle.ConstantTimeCompare(hash[:], t.Hash[:]) == 1
+	})
+}
+
+// Again implements Authenticator.
+func (a *Tokens) Again(ctx context.Context, p Principal) (Principal, error) {
+	return a.holder(ctx, p.TokenID, func(store.Token) bool { return true })
+}
+
+// holder returns who holds the token with an ID, if it is the right one and good now.
+func (a *Tokens) holder(ctx context.Context, id string, right func(store.Token) bool) (Principal, error) {
 	t, err := a.store.Token(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return Principal{}, unknown
@@ -128,8 +141,7 @@ func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, erro
 	if err != nil {
 		return Principal{}, fmt.Errorf("look up the token %s: %w", id, err)
 	}
-	hash := hashToken(text)
-	if subtle.ConstantTimeCompare(hash[:], t.Hash[:]) != 1 {
+	if !right(t) {
 		return Principal{}, unknown
 	}
 	switch { // who gets these answers has, or had, the token
@@ -195,6 +207,9 @@ type Authenticator interface {
 	// Authenticate returns who holds a credential: the text behind "Bearer ". It is called for each
 	// request, and remembers no answer. Errors: *Refusal; any other means that it could not check.
 	Authenticate(ctx context.Context, credential string) (Principal, error)
+	// Again returns who a principal is now that Authenticate returned before: nobody, if the credential
+	// was revoked or is not taken any more. Errors are Authenticate's.
+	Again(ctx context.Context, p Principal) (Principal, error)
 	// Ready fails if Authenticate would fail for everybody now. It is quick.
 	Ready(ctx context.Context) error
 }
@@ -221,6 +236,17 @@ func (a Any) Authenticate(ctx context.Context, credential string) (Principal, er
 	}
 	return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API accepts only Pawl's own tokens, " +
 		"which begin with " + tokenPrefix + ": is it cut, or pasted with its quotes?"}
+}
+
+// Again implements Authenticator.
+func (a Any) Again(ctx context.Context, p Principal) (Principal, error) {
+	switch {
+	case p.Method == rest.MethodToken && a.Tokens != nil:
+		return a.Tokens.Again(ctx, p)
+	case p.Method == rest.MethodOIDC && a.OIDC != nil:
+		return a.OIDC.Again(ctx, p)
+	}
+	return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API does not take this kind of credential any more."}
 }
 
 func (a Any) Ready(ctx context.Context) error {

@@ -127,3 +127,9 @@ func putPolicy[T any](ctx context.Context, c *Client, change rest.PolicyChange) 
 	}
 	return ask[T](ctx, c, request{method: http.MethodPut, path: "/api/policy", body: change})
 }
+
+// NewSignInLink makes a code with which whoever this client is signs in with a browser, once, within
+// a minute. Errors: *Error, *UnreachableError.
+func (c *Client) NewSignInLink(ctx context.Context) (rest.SignInLink, error) {
+	return ask[rest.SignInLink](ctx, c, request{method: http.MethodPost, path: "/auth/links"})
+}

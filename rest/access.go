@@ -142,3 +142,35 @@ type Rotated struct {
 	Key SigningKey `json:"key"` // in use now
 	Old SigningKey `json:"old"`
 }
+
+// SignIn is the body of POST /auth/session: one of the two.
+type SignIn struct {
+	Token string `json:"token,omitempty"` // any credential that goes into the header Authorization
+	Code  string `json:"code,omitempty"`  // of a SignInLink
+}
+
+// SignedIn is the answer to SignIn.
+type SignedIn struct {
+	Principal Principal `json:"principal"`
+	// Bearer goes into the header Authorization; empty: the answer set a cookie.
+	Bearer string `json:"bearer,omitempty"`
+}
+
+// SignInWays say how people sign in here: the answer to GET /auth/session.
+type SignInWays struct {
+	Tokens bool `json:"tokens"` // POST /auth/session takes tokens
+	OIDC   bool `json:"oidc"`   // GET /auth/login leads to the issuer
+}
+
+// SignedOut is the answer to DELETE /auth/session.
+type SignedOut struct {
+	Ended int `json:"ended"` // so many sessions
+}
+
+// SignInLink is the answer to POST /auth/links: a code that is good for one session.
+type SignInLink struct {
+	Code string `json:"code"`
+	// URL is where the page takes the code; empty: this API has no public URL.
+	URL       string    `json:"url,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
+}

@@ -79,4 +79,8 @@ const (
 	CodeTokenRevoked = "token_revoked"
 	CodeTokenEarly   = "token_not_yet_valid"
 	CodeTokenForeign = "token_not_for_pawl" // proved, but made for somebody else, or it says what can't be used
+
+	CodeCodeUnknown  = "code_unknown"  // of a sign-in: used, too old, or none
+	CodeSessionEnded = "session_ended" // signed out, idle for too long, or its credential has ended
+	CodeNoSessions   = "no_sessions"   // nobody signs in here, or not so
 )

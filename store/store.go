@@ -71,6 +71,7 @@ type Store interface {
 	Policies
 	Tokens
 	Keys
+	Sessions
 	Reader
 	// ID names this store among all: it is random, given when the store was laid, and the same in its
 	// copies and backups.

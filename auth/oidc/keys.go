@@ -42,6 +42,7 @@ type keySet struct {
 
 	mu       sync.Mutex
 	keys     []jose.JSONWebKey
+	where    endpoints
 	of       time.Time // when they were fetched
 	tried    time.Time // when it was tried last
 	failure  error     // of that
@@ -108,6 +109,16 @@ func (k *keySet) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 	return nil, k.failure
 }
 
+// endpoints returns where the issuer signs people in.
+func (k *keySet) endpoints(ctx context.Context) (endpoints, error) {
+	if _, err := k.current(ctx); err != nil {
+		return endpoints{}, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.where, k.where.check()
+}
+
 // newer fetches keys, unless that was tried just now. Whoever comes while they are fetched shares
 // them.
 func (k *keySet) newer(ctx context.Context) ([]jose.JSONWebKey, bool) {
@@ -136,7 +147,7 @@ func (k *keySet) newer(ctx context.Context) ([]jose.JSONWebKey, bool) {
 func (k *keySet) run(done chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*fetchTimeout)
 	defer cancel()
-	keys, err := fetch(ctx, k.client, k.issuer)
+	keys, where, err := fetch(ctx, k.client, k.issuer)
 	if err != nil {
 		k.log.Warn("the OpenID Connect issuer's keys could not be fetched", "error", err)
 	}
@@ -144,37 +155,56 @@ func (k *keySet) run(done chan struct{}) {
 	defer k.mu.Unlock()
 	k.tried, k.failure, k.fetching = time.Now(), err, nil
 	if err == nil {
-		k.keys, k.of = keys, k.tried
+		k.keys, k.where, k.of = keys, where, k.tried
 	}
 	close(done)
 }
 
+// endpoints are where people sign in, as the issuer's discovery document says.
+type endpoints struct {
+	Authorization string   `json:"authorization_endpoint"`
+	Token         string   `json:"token_endpoint"`
+	Methods       []string `json:"token_endpoint_auth_methods_supported"`
+}
+
+func (e endpoints) check() error {
+	for name, address := range map[string]string{
+		"authorization_endpoint": e.Authorization, "token_endpoint": e.Token,
+	} {
+		if u, err := url.Parse(address); err != nil || !secure(u) {
+			return fmt.Errorf("the issuer names no https address of its %s", name)
+		}
+	}
+	return nil
+}
+
 // fetch reads the issuer's discovery document, and the keys it names.
-func fetch(ctx context.Context, client *http.Client, issuer string) ([]jose.JSONWebKey, error) {
+func fetch(ctx context.Context, client *http.Client, issuer string) ([]jose.JSONWebKey, endpoints, error) {
 	var provider struct {
 		Issuer string `json:"issuer"`
 		Keys   string `json:"jwks_uri"`
+		endpoints
 	}
 	document := strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 	if err := get(ctx, client, document, &provider); err != nil {
-		return nil, err
+		return nil, endpoints{}, err
 	}
 	if provider.Issuer != issuer {
-		return nil, fmt.Errorf("%s calls itself %q: give exactly that URL",
+		return nil, endpoints{}, fmt.Errorf("%s calls itself %q: give exactly that URL",
 			issuer, approval.Display(provider.Issuer, 200))
 	}
 	where, err := url.Parse(provider.Keys)
 	if err != nil || !secure(where) {
-		return nil, fmt.Errorf("%s names no https address of its keys (jwks_uri)", document)
+		return nil, endpoints{}, fmt.Errorf("%s names no https address of its keys (jwks_uri)", document)
 	}
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := get(ctx, client, provider.Keys, &set); err != nil {
-		return nil, err
+		return nil, endpoints{}, err
 	}
 	if len(set.Keys) > maxKeys {
-		return nil, fmt.Errorf("keys at %s: %d; at most %d are taken", where.Redacted(), len(set.Keys), maxKeys)
+		return nil, endpoints{}, fmt.Errorf("keys at %s: %d; at most %d are taken", where.Redacted(), len(set.Keys), maxKeys)
 	}
 	keys := []jose.JSONWebKey{}
 	for _, doc := range set.Keys {
@@ -186,9 +216,9 @@ func fetch(ctx context.Context, client *http.Client, issuer string) ([]jose.JSON
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("%s has no public key for signatures", where.Redacted())
+		return nil, endpoints{}, fmt.Errorf("%s has no public key for signatures", where.Redacted())
 	}
-	return keys, nil
+	return keys, provider.endpoints, nil
 }
 
 func get(ctx context.Context, client *http.Client, address string, into any) error {
@@ -197,6 +227,11 @@ func get(ctx context.Context, client *http.Client, address string, into any) err
 		return err
 	}
 	r.Header.Set("Accept", "application/json")
+	return do(client, r, into)
+}
+
+// do sends a request, and reads the JSON that answers it.
+func do(client *http.Client, r *http.Request, into any) error {
 	answer, err := client.Do(r)
 	if err != nil {
 		return err

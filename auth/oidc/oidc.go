@@ -29,6 +29,9 @@ const (
 	MaxSkew     = 5 * time.Minute
 )
 
+// DefaultScopes are the claims that most issuers give.
+var DefaultScopes = []string{"profile", "email"}
+
 // algorithms are the signatures that count: all with a public key, so that who can check a token
 // can't make one. "none" and HMAC are not among them.
 var algorithms = []jose.SignatureAlgorithm{
@@ -55,6 +58,11 @@ type Options struct {
 	// Roles say which values of Claims.Roles give a role. Without a role somebody is known and may do
 	// nothing. Required.
 	Roles map[rest.Role][]string
+	// ClientID and ClientSecret are what the issuer knows Pawl by, where people sign in with browsers.
+	// Default: they do not. A client without a secret is a public one.
+	ClientID, ClientSecret string
+	// Scopes are asked for beside openid. Default: DefaultScopes.
+	Scopes []string
 	// HTTP fetches the issuer's documents. Default: a client of its own.
 	HTTP *http.Client
 	// Logger gets a line when the issuer's keys can't be fetched. Default: nothing is logged.
@@ -105,6 +113,9 @@ func (o *Options) validate() error {
 	if given == 0 {
 		return errors.New("oidc: no role is given to anybody: say for at least one role which groups have it")
 	}
+	if o.Scopes == nil {
+		o.Scopes = DefaultScopes
+	}
 	o.Skew = cmp.Or(o.Skew, DefaultSkew)
 	o.Claims.Subject = cmp.Or(o.Claims.Subject, "sub")
 	o.Claims.Groups = cmp.Or(o.Claims.Groups, "groups")
@@ -149,7 +160,10 @@ func (a *Authenticator) Ready(ctx context.Context) error {
 
 // Check fetches the issuer's documents anew and says what is wrong with them.
 func (a *Authenticator) Check(ctx context.Context) error {
-	_, err := fetch(ctx, a.keys.client, a.o.Issuer)
+	_, where, err := fetch(ctx, a.keys.client, a.o.Issuer)
+	if err == nil && a.o.ClientID != "" {
+		err = where.check()
+	}
 	return err
 }
 
@@ -157,32 +171,8 @@ func refuse(code, message string) error { return &auth.Refusal{Code: code, Messa
 
 // Authenticate implements auth.Authenticator.
 func (a *Authenticator) Authenticate(ctx context.Context, credential string) (auth.Principal, error) {
-	const notOurs = "The token is not a JSON Web Token that is signed by the issuer this API trusts."
-	if len(credential) > auth.MaxCredential {
-		return auth.Principal{}, refuse(rest.CodeTokenUnknown, notOurs)
-	}
-	token, err := jwt.ParseSigned(credential, algorithms)
-	if err != nil || len(token.Headers) != 1 {
-		return auth.Principal{}, refuse(rest.CodeTokenUnknown, notOurs)
-	}
-	header := token.Headers[0]
-	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
-	if !slices.Contains(types, strings.TrimPrefix(strings.ToLower(typ), "application/")) {
-		return auth.Principal{}, refuse(rest.CodeTokenForeign,
-			"The token's type does not say who somebody is: send an access token or ID token.")
-	}
-	var standard jwt.Claims
-	claims := map[string]any{}
-	err = a.keys.verify(ctx, header, func(key jose.JSONWebKey) error {
-		return token.Claims(key, &standard, &claims)
-	})
-	switch {
-	case errors.Is(err, errNoKey):
-		return auth.Principal{}, refuse(rest.CodeTokenUnknown, notOurs)
-	case err != nil:
-		return auth.Principal{}, fmt.Errorf("the issuer's keys: %w", err)
-	}
-	if err := a.valid(standard, time.Now()); err != nil {
+	standard, claims, err := a.verify(ctx, credential, a.o.Audience)
+	if err != nil {
 		return auth.Principal{}, err
 	}
 	p, err := a.principal(claims)
@@ -193,9 +183,51 @@ func (a *Authenticator) Authenticate(ctx context.Context, credential string) (au
 	return p, nil
 }
 
+// verify returns what a token says that the issuer signed for one of these audiences, and that is
+// good now.
+func (a *Authenticator) verify(
+	ctx context.Context, credential string, audience []string,
+) (standard jwt.Claims, claims map[string]any, err error) {
+	const notOurs = "The token is not a JSON Web Token that is signed by the issuer this API trusts."
+	if len(credential) > auth.MaxCredential {
+		return standard, nil, refuse(rest.CodeTokenUnknown, notOurs)
+	}
+	token, err := jwt.ParseSigned(credential, algorithms)
+	if err != nil || len(token.Headers) != 1 {
+		return standard, nil, refuse(rest.CodeTokenUnknown, notOurs)
+	}
+	header := token.Headers[0]
+	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
+	if !slices.Contains(types, strings.TrimPrefix(strings.ToLower(typ), "application/")) {
+		return standard, nil, refuse(rest.CodeTokenForeign,
+			"The token's type does not say who somebody is: send an access token or ID token.")
+	}
+	claims = map[string]any{}
+	err = a.keys.verify(ctx, header, func(key jose.JSONWebKey) error {
+		return token.Claims(key, &standard, &claims)
+	})
+	switch {
+	case errors.Is(err, errNoKey):
+		return standard, nil, refuse(rest.CodeTokenUnknown, notOurs)
+	case err != nil:
+		return standard, nil, fmt.Errorf("the issuer's keys: %w", err)
+	}
+	return standard, claims, a.valid(standard, audience, time.Now())
+}
+
+// Again implements auth.Authenticator. The issuer is not asked: what it said is good until then.
+func (a *Authenticator) Again(_ context.Context, p auth.Principal) (auth.Principal, error) {
+	if !time.Now().Before(p.Expires) {
+		return auth.Principal{}, expired
+	}
+	return p, nil
+}
+
+var expired = refuse(rest.CodeTokenExpired, "The token expired: sign in again.")
+
 // valid checks whose token it is, for whom, and when.
-func (a *Authenticator) valid(c jwt.Claims, now time.Time) error {
-	err := c.ValidateWithLeeway(jwt.Expected{Issuer: a.o.Issuer, AnyAudience: a.o.Audience, Time: now}, a.o.Skew)
+func (a *Authenticator) valid(c jwt.Claims, audience []string, now time.Time) error {
+	err := c.ValidateWithLeeway(jwt.Expected{Issuer: a.o.Issuer, AnyAudience: audience, Time: now}, a.o.Skew)
 	switch {
 	case errors.Is(err, jwt.ErrInvalidIssuer):
 		return refuse(rest.CodeTokenForeign, "The token is of another issuer than the one this API trusts.")
@@ -204,7 +236,7 @@ func (a *Authenticator) valid(c jwt.Claims, now time.Time) error {
 	case errors.Is(err, jwt.ErrNotValidYet), errors.Is(err, jwt.ErrIssuedInTheFuture):
 		return refuse(rest.CodeTokenEarly, "The token is not valid yet: do the clocks here and there agree?")
 	case errors.Is(err, jwt.ErrExpired):
-		return refuse(rest.CodeTokenExpired, "The token expired: sign in again.")
+		return expired
 	case err != nil:
 		return refuse(rest.CodeTokenForeign, "The token can't be used here.")
 	case c.Expiry == nil:

@@ -97,6 +97,12 @@ func (s *Settings) Table() Table {
 			"`URL` of the OpenID Connect issuer, exactly as it calls itself"},
 		{"oidc-audience", "api.oidc.audience", API | Doctor, List(&s.OIDCAudience, nil, ""),
 			"`name` that its tokens must be made for, often a client ID; repeatable"},
+		{"oidc-client-id", "api.oidc.client_id", API | Doctor, Text(&s.OIDCClientID, ""),
+			"`ID` by which the issuer knows Pawl: people sign in there with browsers (needs an https --public-url)"},
+		{"oidc-client-secret-file", "api.oidc.client_secret_file", API | Doctor, Path(&s.OIDCSecretFile, ""),
+			"`file` with the secret of that client; none for a public client"},
+		{"oidc-scope", "api.oidc.scopes", API | Doctor, List(&s.OIDCScopes, nil, ""),
+			"`scope` to ask for beside openid (default profile and email); repeatable"},
 		{"oidc-skew", "api.oidc.skew", API | Doctor, Duration(&s.OIDCSkew, oidc.DefaultSkew, oidc.MaxSkew),
 			"how far the issuer's clock may differ"},
 		{"oidc-claim", "api.oidc.claims", API | Doctor, pairs(&s.OIDCClaims, false, ClaimNames...),
@@ -254,6 +260,9 @@ type Settings struct {
 	MaxRate, MaxPending   int // -1: no bound
 	OIDCIssuer            string
 	OIDCAudience          []string
+	OIDCClientID          string
+	OIDCSecretFile        string
+	OIDCScopes            []string
 	OIDCSkew              time.Duration
 	OIDCClaims, OIDCRoles []string // name=claim, role=group
 

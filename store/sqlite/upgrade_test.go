@@ -27,6 +27,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`ALTER TABLE calls DROP COLUMN delivered_at`,
 		`DROP TABLE alike_key`,
 		`DROP TABLE own_tools`,
+		`DROP TABLE sessions`,
 		`DROP TRIGGER claims_are_judged`,
 		`ALTER TABLE claims DROP COLUMN policy`,
 		`ALTER TABLE calls DROP COLUMN revision`,

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/pawlhq/pawl/api"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/oidc"
+	"github.com/pawlhq/pawl/auth/session"
 	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -31,9 +33,13 @@ func (p *process) checkAccess() error {
 	case p.hasAuth(settings.AuthNone) && len(p.Auth) > 1:
 		return errors.New("--auth none goes with nothing else: either callers are known or they are not")
 	case !p.hasAuth(settings.AuthOIDC) &&
-		(p.OIDCIssuer != "" || len(p.OIDCAudience)+len(p.OIDCClaims)+len(p.OIDCRoles) > 0):
+		(p.OIDCIssuer+p.OIDCClientID != "" || len(p.OIDCAudience)+len(p.OIDCClaims)+len(p.OIDCRoles) > 0):
 		return errors.New("an OpenID Connect issuer is set up and not used: add --auth oidc, or leave " +
 			"--oidc-… out")
+	case p.OIDCClientID == "" && (p.OIDCSecretFile != "" || len(p.OIDCScopes) > 0):
+		return errors.New("--oidc-client-secret-file and --oidc-scope need --oidc-client-id")
+	case p.OIDCClientID != "" && !strings.HasPrefix(p.PublicURL, "https://"):
+		return errors.New("--oidc-client-id needs a --public-url with https://, where the issuer sends people back to")
 	case (p.TLSCert == "") != (p.TLSKey == ""):
 		return errors.New("--tls-cert needs --tls-key, and --tls-key needs --tls-cert")
 	case p.TLSCert != "" && len(p.Proxies) > 0:
@@ -80,7 +86,14 @@ func (p *process) authenticator(tokens store.TokenReader, log *slog.Logger) (aut
 func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, error) {
 	o := oidc.Options{
 		Issuer: p.OIDCIssuer, Audience: p.OIDCAudience, Skew: p.OIDCSkew, Roles: map[rest.Role][]string{},
-		Logger: log,
+		ClientID: p.OIDCClientID, Scopes: p.OIDCScopes, Logger: log,
+	}
+	if p.OIDCSecretFile != "" {
+		secret, err := os.ReadFile(p.OIDCSecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("--oidc-client-secret-file: %w", err)
+		}
+		o.ClientSecret = strings.TrimSpace(string(secret))
 	}
 	for _, pair := range p.OIDCClaims {
 		what, claim, _ := strings.Cut(pair, "=")
@@ -104,6 +117,16 @@ func (p *process) oidcAuthenticator(log *slog.Logger) (*oidc.Authenticator, erro
 		o.Roles[role] = append(o.Roles[role], value)
 	}
 	return oidc.New(o)
+}
+
+// login returns where people sign in with browsers; nil: at no issuer.
+func (p *process) login(a auth.Authenticator) session.Issuer {
+	if any, ok := a.(auth.Any); ok && p.OIDCClientID != "" {
+		if issuer, ok := any.OIDC.(*oidc.Authenticator); ok {
+			return issuer
+		}
+	}
+	return nil
 }
 
 // signer makes what signs decisions; nil where nobody is authenticated. chosen says that somebody set
