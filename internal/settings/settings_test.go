@@ -45,6 +45,9 @@ api:
   oidc:
     issuer: https://id.example.com
     audience: [pawl]
+    client_id: pawl-browser
+    client_secret_file: client-secret
+    scopes: [email, groups]
     skew: 10s
     claims: {subject: email, groups: roles, group_prefix: p-, roles: realm.roles, team: t, owner: o, agents: a}
     roles: {reviewer: [leads, "a=b"], admin: [root]}
@@ -137,6 +140,7 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 		"public-url": "https://file.example.com",
 		"auth":       "[tokens]", "max-rate": "5", "max-pending": "20", "behind-proxy": "[10.0.0.5,fd00::/8]", "signing-key": dir + "/signing.pem", "tls-cert": dir + "/cert.pem", "tls-key": "/abs/key.pem",
 		"oidc-issuer": "https://id.example.com", "oidc-audience": "[pawl]", "oidc-skew": "10s", "oidc-role": "[admin=x]",
+		"oidc-client-id": "pawl-browser", "oidc-client-secret-file": dir + "/client-secret", "oidc-scope": "[email,groups]",
 		"oidc-claim": "[subject=email,groups=roles,group_prefix=p-,roles=realm.roles,team=t,owner=o,agents=a]",
 	} {
 		if err != nil || got[name] != want {

@@ -18,7 +18,7 @@ type app struct{ *cli.App }
 // Commands makes the commands of this package.
 func Commands(base *cli.App) []*cobra.Command {
 	a := &app{base}
-	return []*cobra.Command{a.whoami(), a.token(), a.key(), a.keyring()}
+	return []*cobra.Command{a.whoami(), a.open(), a.token(), a.key(), a.keyring()}
 }
 
 func (a *app) whoami() *cobra.Command {
