@@ -655,13 +655,7 @@ function endedNotice(r: Request): NoticeProps | null {
         children: (
           <>
             {why} Look at the tool’s own records
-            {maySettle(r) ? (
-              ", then say what you found. You can’t take it back."
-            ) : (
-              <>
-                . A reviewer settles it: <code>pawl settle</code>, or here.
-              </>
-            )}
+            {maySettle(r) ? ", then say what you found. You can’t take it back." : "."}
           </>
         ),
       };

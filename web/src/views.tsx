@@ -157,7 +157,7 @@ export function History() {
             </button>
           }
         >
-          The tool may have run. Look at its own records, then settle it.
+          The tool may have run. Look at its own records.
         </Notice>
       )}
       <div class="fbar">
@@ -269,7 +269,7 @@ function HistoryRow({ c }: { c: Listed }) {
         <Said text={by} most={60} />
       </td>
       <td class="dim">
-        {note} {c.status === "outcome_unknown" && !c.settled && <a href={requestAddress(c.id)}>Settle…</a>}
+        {note} {c.status === "outcome_unknown" && !c.settled && <a href={requestAddress(c.id)}>Look…</a>}
       </td>
       <td class="num">{decided !== null && length(decided)}</td>
     </tr>
