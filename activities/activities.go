@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -63,6 +64,7 @@ type Activities struct {
 	PublicURL string
 
 	published published
+	key       atomic.Pointer[[]byte] // see alikeKey
 }
 
 // errOrdinary makes the workflow run the step as an ordinary activity, as it does when the store is

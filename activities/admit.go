@@ -135,16 +135,25 @@ func (a *Activities) judge(
 ) (store.AdmitParams, error) {
 	verdict, version := approval.Verdict{Kind: approval.VerdictDeny}, int64(store.UnversionedPolicy)
 	code, message := approval.CodeInvalid, in.Problem
-	var alike string
+	var alike, identical string
+	noAttempt := store.CheckAttempt(ctx, a.Store.Call, in.Call)
+	if noAttempt != nil && !errors.Is(noAttempt, approval.ErrNoAttempt) {
+		return store.AdmitParams{}, noAttempt
+	}
 	if in.Problem == "" {
-		var err error
+		key, err := a.alikeKey(ctx)
+		if err != nil {
+			return store.AdmitParams{}, err
+		}
+		identical = store.Identical(key, in.Call)
 		verdict, version = a.evaluate(in.Call, now)
 		if verdict.Executor(in.Call) == approval.ExecutionCaller {
-			if t, err = a.callersTool(ctx, in.Call, verdict, t); err == nil {
-				alike, err = a.alike(ctx, in.Call)
-			}
+			alike = store.Alike(key, in.Call)
+			t, err = a.callersTool(ctx, in.Call, verdict, t)
 		}
 		switch {
+		case noAttempt != nil:
+			code, message = approval.CodeInvalid, noAttempt.Error()
 		case errors.Is(err, errServed):
 			code, message = approval.CodeExecution, err.Error()
 		case err != nil:
@@ -155,10 +164,15 @@ func (a *Activities) judge(
 	}
 
 	view, r := redactedView(in, verdict)
+	if noAttempt != nil {
+		view.AttemptOf = "" // the store links only what belongs together
+	}
 	if view.Execution == approval.ExecutionCaller {
 		view.SchemaUnknown, view.ReportWithin = t == nil, reportWithin(in.Call, t)
 	}
-	admission := store.AdmitParams{Verdict: verdict, Run: in.Run, Policy: version, Alike: alike}
+	admission := store.AdmitParams{
+		Verdict: verdict, Run: in.Run, Policy: version, Alike: alike, Identical: identical,
+	}
 	switch {
 	case code != "":
 		view.End(blocked(code, r.Text(message), now), now)
@@ -243,6 +257,7 @@ func redactedView(in AdmitInput, verdict approval.Verdict) (approval.View, *reda
 		Agent: in.Call.Agent, Team: in.Call.Team, Session: in.Call.Session,
 		Requester: in.Call.Requester, Owner: in.Call.Owner,
 		Risk: verdict.Risk, CreatedAt: in.CreatedAt, Execution: verdict.Executor(in.Call),
+		AttemptOf: in.Call.AttemptOf,
 	}
 	if verdict.Policy != (approval.PolicyRef{}) {
 		view.Policy = &verdict.Policy
@@ -309,7 +324,7 @@ func sameCall(in AdmitInput, record store.Record) bool {
 		sameJSON(call.Args, then.Args) && call.Agent == then.Agent && call.Team == then.Team &&
 		call.Session == then.Session && call.Title == then.Title && call.Description == then.Description &&
 		call.Reason == then.Reason && maps.Equal(call.Labels, then.Labels) &&
-		call.Requester == then.Requester && call.Owner == then.Owner
+		call.Requester == then.Requester && call.Owner == then.Owner && call.AttemptOf == then.AttemptOf
 }
 
 // marked reports whether anything was hidden in what is redacted of a call before it is stored.

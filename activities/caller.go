@@ -60,12 +60,16 @@ func CompileOwn(own store.OwnTool) (*tool.Tool, error) {
 	return tool.Remote(own.Name, own.Schema, nowhere, tool.Options{Description: own.Description})
 }
 
-func (a *Activities) alike(ctx context.Context, call approval.Call) (string, error) {
-	key, err := a.Store.AlikeKey(ctx)
-	if err != nil {
-		return "", err
+// alikeKey is the store's key for calls that are alike. It never changes, so it is read once.
+func (a *Activities) alikeKey(ctx context.Context) ([]byte, error) {
+	if known := a.key.Load(); known != nil {
+		return *known, nil
 	}
-	return store.Alike(key, call), nil
+	key, err := a.Store.AlikeKey(ctx)
+	if err == nil {
+		a.key.Store(&key)
+	}
+	return key, err
 }
 
 // reportWithin is how long after the start the caller has to report. t is the worker's tool, if a

@@ -62,6 +62,9 @@ func (s *Server) startCall(c *gin.Context) error {
 	if err := s.checkCaller(in); err != nil {
 		return err
 	}
+	if err := store.CheckAttempt(c.Request.Context(), s.o.Store.Call, call); err != nil {
+		return fromStore(err)
+	}
 	begin, err := calls.Prepare(call)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 type fakeStore struct {
 	mu        sync.Mutex
 	records   map[string]store.Record
+	previous  map[string][]approval.View
 	entries   []audit.Entry
 	tools     []store.Tool
 	applied   []store.ApplyParams // policies, oldest first
@@ -110,6 +111,12 @@ func (s *fakeStore) Calls(_ context.Context, q store.CallQuery) (store.Page[appr
 		p.Items, p.Next = p.Items[:q.Limit], "next"
 	}
 	return p, nil
+}
+
+func (s *fakeStore) Previous(_ context.Context, id string) ([]approval.View, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.previous[id], s.begin()
 }
 
 func (s *fakeStore) Entries(_ context.Context, q store.EntryQuery) (store.Page[audit.Entry], error) {

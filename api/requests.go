@@ -11,6 +11,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/internal/attempts"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -109,6 +110,9 @@ func (s *Server) getRequest(c *gin.Context) error {
 			now.Error = &approval.CallError{Code: rest.CodeTooManySignals, Message: nothingArrives}
 		}
 		out.You, out.Rack, out.Approvals = offer(now.View, out.PolicyNow, s.reader(c))
+	}
+	if out.Attempts, out.Previous, err = attempts.Before(ctx, s.o.Store, r); err != nil {
+		return fromStore(err)
 	}
 	entries, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: r.View.ID, Limit: store.MaxPage})
 	if err != nil {

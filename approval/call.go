@@ -56,7 +56,16 @@ type Call struct {
 
 	Execution    Execution `json:"execution,omitempty"`     // who runs the tool; empty means a worker
 	ReportWithin Duration  `json:"report_within,omitempty"` // of a caller that runs it, after its start
+
+	// AttemptOf is the whole ID of an earlier call that this one tries again: by the same agent for the
+	// same requester, and judged by the policy before. Reviewers see what became of that one.
+	AttemptOf string `json:"attempt_of,omitempty"`
 }
+
+// ErrNoAttempt: a call's AttemptOf names no call that it can be an attempt of. It tells nobody whether
+// somebody else has such a call.
+var ErrNoAttempt = Errorf(CodeInvalid, "attempt_of: this agent has no earlier call with this ID; "+
+	"give the whole ID of a call that the same agent made for the same requester")
 
 var toolName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$`)
 
@@ -150,6 +159,9 @@ func (c Call) check() error {
 	}
 	if err := c.checkExecution(); err != nil {
 		return err
+	}
+	if c.AttemptOf != "" && CheckID(c.AttemptOf) != nil {
+		return Errorf(CodeInvalid, "attempt_of is not a call's ID: give 1 to %d characters of printable ASCII", MaxID)
 	}
 	if err := strictjson.CheckObject("args", c.Args, MaxArgs); err != nil {
 		return err

@@ -27,6 +27,9 @@ func TestCallValidate(t *testing.T) {
 		"execution":         {`{"tool":"t","execution":"reviewer"}`, "not offered"},
 		"caller":            {`{"tool":"t","execution":"caller","report_within":"24h"}`, ""},
 		"late report":       {`{"tool":"t","execution":"caller","report_within":"25h"}`, "report_within"},
+		"attempt":           {`{"tool":"t","attempt_of":"order 7/a"}`, ""},
+		"long attempt":      {`{"tool":"t","attempt_of":"` + strings.Repeat("x", 1001) + `"}`, "attempt_of is not a call's ID"},
+		"attempt in colour": {`{"tool":"t","attempt_of":"a\u001bb"}`, "attempt_of is not a call's ID"},
 		"large args":        {`{"tool":"t","args":{"a":"` + strings.Repeat("x", approval.MaxArgs) + `"}}`, "at most 262144"},
 		"large when sent":   {`{"tool":"t","args":{"a":"` + strings.Repeat("<", approval.MaxArgs/6) + `"}}`, "args: 262148 bytes of JSON with"},
 		"huge document":     {`{"tool":"t","args":{"a":"` + strings.Repeat("x", 2*approval.MaxArgs) + `"}}`, "bytes of JSON"},
@@ -108,11 +111,12 @@ func TestDigestGolden(t *testing.T) {
 		t.Error("two spellings of one call have two digests")
 	}
 	for name, change := range map[string]func(*approval.Call){
-		"args":   func(c *approval.Call) { c.Args = json.RawMessage(`{"to":"b@example.com","n":1.0,"b":[true,null]}`) },
-		"tool":   func(c *approval.Call) { c.Tool = "send_mail" },
-		"nonce":  func(c *approval.Call) { c.Nonce = "n1" },
-		"reason": func(c *approval.Call) { c.Reason = "" },
-		"label":  func(c *approval.Call) { c.Labels = map[string]string{"env": "dev"} },
+		"args":    func(c *approval.Call) { c.Args = json.RawMessage(`{"to":"b@example.com","n":1.0,"b":[true,null]}`) },
+		"tool":    func(c *approval.Call) { c.Tool = "send_mail" },
+		"nonce":   func(c *approval.Call) { c.Nonce = "n1" },
+		"reason":  func(c *approval.Call) { c.Reason = "" },
+		"attempt": func(c *approval.Call) { c.AttemptOf = "pawl-0" },
+		"label":   func(c *approval.Call) { c.Labels = map[string]string{"env": "dev"} },
 	} {
 		other := c
 		change(&other)

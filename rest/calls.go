@@ -144,6 +144,12 @@ type Request struct {
 	Rack      []approval.Segment `json:"rack,omitempty"`
 	Approvals *approval.Standing `json:"approvals,omitempty"`
 
+	// Attempts are the calls that this one tries again, oldest first: at most the last MaxAttempts.
+	Attempts []Attempt `json:"attempts,omitempty"`
+	// Previous are the agent's last calls of the same tool with the same arguments, hidden ones too,
+	// that are none of the Attempts; newest first.
+	Previous []PastCall `json:"previous,omitempty"`
+
 	// Timeline is the call's part of the audit log. Where that is longer than one page, TimelineCursor
 	// is where GET /api/audit goes on.
 	Timeline       []Event `json:"timeline"`
@@ -157,6 +163,36 @@ type ListedRequest struct {
 	You       *approval.You      `json:"you,omitempty"`
 	Rack      []approval.Segment `json:"rack,omitempty"`
 	Approvals *approval.Standing `json:"approvals,omitempty"`
+}
+
+// MaxAttempts is how many earlier attempts a Request shows.
+const MaxAttempts = 10
+
+// PastCall is what became of an earlier call.
+type PastCall struct {
+	ID     string          `json:"id"`
+	Status approval.Status `json:"status"`
+	By     string          `json:"by,omitempty"`    // who decided
+	Notes  string          `json:"notes,omitempty"` // of the decision
+	At     time.Time       `json:"at"`              // when it ended; of one that has not, when it was asked for
+}
+
+// Attempt is an earlier call that was tried again, and what the next attempt changed.
+type Attempt struct {
+	PastCall
+	Tool        string   `json:"tool"`
+	AttemptOf   string   `json:"attempt_of,omitempty"`
+	Changed     []Change `json:"changed,omitempty"`
+	MoreChanged int      `json:"more_changed,omitempty"` // how many further changes are left out
+}
+
+// Change is one place at which the arguments of two attempts differ, as reviewers see them.
+type Change struct {
+	Path string          `json:"path"`          // JSON Pointer into the arguments
+	Was  json.RawMessage `json:"was,omitempty"` // absent: there was nothing
+	Now  json.RawMessage `json:"now,omitempty"` // absent: there is nothing any more
+	// Hidden: something there is hidden, so that nobody can tell whether it changed.
+	Hidden bool `json:"hidden,omitempty"`
 }
 
 // PolicyNow is what the policy that is active now says of a call that waits. Before the call runs it

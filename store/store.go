@@ -164,7 +164,7 @@ type Callers interface {
 	Renew(ctx context.Context, id string) error
 	// Deliver notes that a call's end is about to be in an answer.
 	Deliver(ctx context.Context, id string) error
-	// AlikeKey is the key of AdmitParams.Alike. It is random, and the store's own.
+	// AlikeKey is the key of AdmitParams.Alike and Identical. It is random, and the store's own.
 	AlikeKey(ctx context.Context) ([]byte, error)
 	// PublishOwn replaces the list of tools that an agent runs itself, unless a worker offers one of
 	// them: then it returns their names and changes nothing.
@@ -176,6 +176,9 @@ type Callers interface {
 // Lease is how long a call is one caller's, before another one may attach to it.
 const Lease = 30 * time.Second
 
+// MaxPrevious is how many calls Reader.Previous returns.
+const MaxPrevious = 5
+
 // Reader serves lists.
 type Reader interface {
 	ChangeReader
@@ -184,6 +187,9 @@ type Reader interface {
 	// Resolve returns the whole ID that begins with a prefix, or that is it. Errors: ErrNotFound, also
 	// for an empty prefix; ErrAmbiguous.
 	Resolve(ctx context.Context, prefix string) (string, error)
+	// Previous returns the calls with the AdmitParams.Identical of this one that were admitted before
+	// it, at most MaxPrevious, the one admitted last first. None if there is no such call.
+	Previous(ctx context.Context, id string) ([]approval.View, error)
 	// Calls returns one page, the one admitted last first.
 	Calls(ctx context.Context, q CallQuery) (Page[approval.View], error)
 	// Entries returns one page of the audit log, in the order written.
@@ -208,8 +214,11 @@ type AdmitParams struct {
 	// Empty: the call has no duplicates.
 	DuplicateKey string
 	// Alike is the same in calls to which the same caller may attach, by Callers.AlikeKey. Empty: none.
-	Alike   string
-	Entries []audit.Entry
+	Alike string
+	// Identical is the same in calls of one agent that ask for the same, by Identical. Empty: Previous
+	// does not tell of the call.
+	Identical string
+	Entries   []audit.Entry
 }
 
 // Record is a call as it is stored.

@@ -176,6 +176,11 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 		// taking the call up.
 		workflow.GetVersion(ctx, "caller-execution", workflow.DefaultVersion, 1)
 	}
+	if g.call.AttemptOf != "" && !g.view.Status.Ended() {
+		// A worker that does not know of attempts can't read the call. The marker keeps it from taking the
+		// call up, and ending it.
+		workflow.GetVersion(ctx, "attempts", workflow.DefaultVersion, 1)
+	}
 	if g.view.Status.Ended() {
 		out := g.view.Outcome()
 		return &out

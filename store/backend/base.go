@@ -119,6 +119,17 @@ func (b Base) ChangesUntil(
 	return changed, place, nil
 }
 
+// Previous implements store.Reader.
+func (b Base) Previous(ctx context.Context, id string) ([]approval.View, error) {
+	const query = `SELECT c.view FROM pawl.calls AS this JOIN pawl.calls AS c
+		ON c.identical = this.identical AND c.seq < this.seq
+		WHERE this.id = $1 ORDER BY c.seq DESC LIMIT `
+	if !Storable(id) {
+		return nil, nil
+	}
+	return list(ctx, b.db, "look for earlier calls", query+strconv.Itoa(store.MaxPrevious), []any{id}, scanView)
+}
+
 // Attach implements store.Callers. Two who attach at once find the same call; the second one to
 // update its row finds the lease of the first.
 func (b Base) Attach(ctx context.Context, alike string) (string, error) {

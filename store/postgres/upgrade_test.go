@@ -23,7 +23,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`ALTER TABLE pawl.claims DROP COLUMN start, DROP COLUMN executor`,
 		`DROP TRIGGER calls_settle_once ON pawl.calls`,
 		`ALTER TABLE pawl.calls DROP COLUMN settled_at`,
-		`ALTER TABLE pawl.calls DROP COLUMN alike, DROP COLUMN lease_until, DROP COLUMN delivered_at`,
+		`ALTER TABLE pawl.calls DROP COLUMN alike, DROP COLUMN identical, DROP COLUMN lease_until, DROP COLUMN delivered_at`,
 		`DROP TABLE pawl.alike_key, pawl.own_tools, pawl.sessions`,
 		`DROP FUNCTION pawl.clock`,
 		`ALTER TABLE pawl.claims DROP COLUMN policy`,

@@ -17,7 +17,8 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 	err = s.write(ctx, "admit a call", func(t transaction) error {
 		v := a.View
 		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.IsRequest, v.Tool, v.Agent, v.Session,
-			v.Requester, v.Risk, v.Digest, a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.DuplicateKey, a.Alike)
+			v.Requester, v.Risk, v.Digest, a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.DuplicateKey, a.Alike,
+			a.Identical)
 		if err != nil {
 			return err
 		}

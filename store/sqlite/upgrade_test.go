@@ -14,6 +14,8 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	s := open(t, database)
 	storetest.Version1(t, s)
 	for _, back := range []string{
+		`DROP INDEX calls_identical`,
+		`ALTER TABLE calls DROP COLUMN identical`,
 		`DROP TRIGGER claims_have_executors`,
 		`DROP TRIGGER claims_keep_executors`,
 		`ALTER TABLE claims DROP COLUMN start`,

@@ -111,6 +111,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"report or silence: one of them wins", reportConcurrently},
 			{"attach: to what nobody uses", attachOnce},
 			{"attach: one of many at once", attachConcurrently},
+			{"previous: the last identical calls before one", previousCalls},
 			{"own tools: an agent's list is what it says", ownTools},
 			{"identity: every store has its own", identity},
 			{"values: they come back as they were", valuesRoundTrip},
