@@ -68,6 +68,7 @@ type Store interface {
 	Calls
 	Catalogue
 	Callers
+	Notices
 	Policies
 	Tokens
 	Keys

@@ -28,14 +28,14 @@ func (s *Settings) Table() Table {
 		{"as", "", Client, Text(new(string), ""),
 			"your `name` as a reviewer, where the API runs without authentication (default $PAWL_AS)"},
 
-		{"config", "", onStore | Keyring, Text(&s.Config, ""),
+		{"config", "", onStore | Keyring | Notify, Text(&s.Config, ""),
 			"configuration `file`; paths in it are relative to it (default $PAWL_CONFIG)"},
 		{"database-url", "database_url", onStore, textKind(&s.DatabaseURL, "", storeURL),
 			"`URL` of the store: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE. Other users can see " +
 				"flags: a password belongs in $PAWL_DATABASE_URL, $PGPASSWORD or a passfile"},
 		{"task-queue", "task_queue", Worker | API | Doctor, Text(&s.TaskQueue, approval.TaskQueue),
 			"Temporal task `queue` of calls"},
-		{"public-url", "public_url", Worker | API | Doctor,
+		{"public-url", "public_url", Worker | API | Doctor | Notify,
 			Text(&s.PublicURL, "").unless(func() bool {
 				return s.PublicURL != "" && approval.CheckPublicURL(s.PublicURL) != nil
 			}, "must be an address like https://pawl.example.com, without user, query and fragment"),
@@ -57,6 +57,8 @@ func (s *Settings) Table() Table {
 			"policy `file` for a store that has no policy yet; repeat it for more layers. Without any policy " +
 				"everything needs approval"},
 		{"tools", "worker.tools", Worker | Doctor, Path(&s.Tools, ""), "tools `file`"},
+		{"notify", "worker.notify", Worker | Doctor | Notify, Path(&s.Notify, ""),
+			"`file` with the channels that people are notified by (default none)"},
 		{"stop-timeout", "worker.stop_timeout", Worker,
 			Duration(&s.StopTimeout, 25*time.Second, maxPause).
 				unless(func() bool { return s.StopTimeout <= 0 }, "must be more than 0s"),
@@ -201,6 +203,7 @@ const (
 	Direct  // commands that can use the store itself
 	KeyFile // the command that needs the file of a signing key
 	Keyring // commands on a keyring's file
+	Notify  // commands on channels of notifications
 	Client  // commands that ask the API
 )
 
@@ -241,6 +244,7 @@ type Settings struct {
 
 	Policy        []string
 	Tools         string
+	Notify        string
 	OrdinarySteps bool
 	Decisions     approval.Decisions
 	WorkflowCache int // zero: the default

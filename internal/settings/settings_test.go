@@ -24,6 +24,7 @@ log: {level: warn, format: json}
 worker:
   policy: [org.yaml, /abs/team.yaml]
   tools: tools.yaml
+  notify: notify.yaml
   ordinary_steps: true
   decisions: signed
   workflow_cache: 500
@@ -91,27 +92,27 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 	dir := filepath.Dir(path)
 	fromFile := map[string]string{
 		"database-url": "sqlite://" + dir + "/data/pawl.db", "keep-schema": "true", "task-queue": "file-queue", "start-timeout": "5s",
-		"log-level": "warn", "log-format": "json", "policy": "[" + dir + "/org.yaml,/abs/team.yaml]", "tools": dir + "/tools.yaml",
+		"log-level": "warn", "log-format": "json", "policy": "[" + dir + "/org.yaml,/abs/team.yaml]", "tools": dir + "/tools.yaml", "notify": dir + "/notify.yaml",
 		"ordinary-steps": "true", "decisions": "signed", "workflow-cache": "500", "stop-timeout": "1m30s", "health-listen": "127.0.0.1:1",
 		"payload-keys": dir + "/keys.json",
 	}
 	env := map[string]string{
 		"PAWL_CONFIG": path, "PAWL_DATABASE_URL": "sqlite://env.db", "PAWL_KEEP_SCHEMA": "false", "PAWL_TASK_QUEUE": "env-queue",
 		"PAWL_START_TIMEOUT": "6s", "PAWL_LOG_LEVEL": "error", "PAWL_LOG_FORMAT": "text", "PAWL_POLICY": "a.yaml, b.yaml",
-		"PAWL_TOOLS": "env-tools.yaml", "PAWL_ORDINARY_STEPS": "false", "PAWL_STOP_TIMEOUT": "7s", "PAWL_HEALTH_LISTEN": ":3",
+		"PAWL_TOOLS": "env-tools.yaml", "PAWL_NOTIFY": "env-notify.yaml", "PAWL_ORDINARY_STEPS": "false", "PAWL_STOP_TIMEOUT": "7s", "PAWL_HEALTH_LISTEN": ":3",
 		"PAWL_WORKFLOW_CACHE": "600", "PAWL_PAYLOAD_KEYS": "env-keys.json",
 	}
 	fromEnv := map[string]string{
 		"database-url": "sqlite://env.db", "keep-schema": "false", "task-queue": "env-queue", "start-timeout": "6s",
-		"log-level": "error", "log-format": "text", "policy": "[a.yaml,b.yaml]", "tools": "env-tools.yaml",
+		"log-level": "error", "log-format": "text", "policy": "[a.yaml,b.yaml]", "tools": "env-tools.yaml", "notify": "env-notify.yaml",
 		"ordinary-steps": "false", "workflow-cache": "600", "stop-timeout": "7s", "health-listen": ":3", "payload-keys": "env-keys.json",
 	}
 	given := []string{"--config", path, "--database-url", "sqlite://flag.db", "--keep-schema", "--task-queue", "flag-queue", "--start-timeout", "8s",
-		"--log-level", "debug", "--log-format", "json", "--policy", "c.yaml", "--policy", "d,e.yaml", "--tools", "flag-tools.yaml",
+		"--log-level", "debug", "--log-format", "json", "--policy", "c.yaml", "--policy", "d,e.yaml", "--tools", "flag-tools.yaml", "--notify", "flag-notify.yaml",
 		"--ordinary-steps", "--workflow-cache", "700", "--stop-timeout", "9s", "--health-listen", ":4", "--payload-keys", "flag-keys.json"}
 	fromFlags := map[string]string{
 		"database-url": "sqlite://flag.db", "keep-schema": "true", "task-queue": "flag-queue", "start-timeout": "8s",
-		"log-level": "debug", "log-format": "json", "policy": `[c.yaml,"d,e.yaml"]`, "tools": "flag-tools.yaml",
+		"log-level": "debug", "log-format": "json", "policy": `[c.yaml,"d,e.yaml"]`, "tools": "flag-tools.yaml", "notify": "flag-notify.yaml",
 		"ordinary-steps": "true", "workflow-cache": "700", "stop-timeout": "9s", "health-listen": ":4", "payload-keys": "flag-keys.json",
 	}
 	for _, tt := range []struct {
@@ -307,7 +308,7 @@ func markdown(table Table) string {
 	commands := []struct {
 		command Command
 		name    string
-	}{{Worker, "worker"}, {API, "api"}, {Setup, "setup"}, {Doctor, "doctor"}, {Direct, "`--direct`"}, {KeyFile, "key rotate"}, {Keyring, "keyring"}, {Client, "all others"}}
+	}{{Worker, "worker"}, {API, "api"}, {Setup, "setup"}, {Doctor, "doctor"}, {Direct, "`--direct`"}, {KeyFile, "key rotate"}, {Keyring, "keyring"}, {Notify, "notify"}, {Client, "all others"}}
 	var b strings.Builder
 	b.WriteString("| flag | in the file | of | default | meaning |\n|---|---|---|---|---|\n")
 	for _, r := range table {

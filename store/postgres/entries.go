@@ -54,6 +54,15 @@ func (s *Store) Changes(ctx context.Context, after int64) ([]store.Change, int64
 	return s.ChangesUntil(ctx, after, settled)
 }
 
+// Notices implements store.Notices.
+func (s *Store) Notices(ctx context.Context, after int64) ([]store.Notice, int64, error) {
+	settled, err := s.settled(ctx) // before the list's snapshot
+	if err != nil {
+		return nil, 0, err
+	}
+	return s.NoticesUntil(ctx, after, settled)
+}
+
 // settled is a place in the log before which nothing will appear any more; see the function of that
 // name in the schema.
 func (s *Store) settled(ctx context.Context) (seq int64, err error) {

@@ -66,3 +66,12 @@ func (s *Store) Changes(ctx context.Context, after int64) ([]store.Change, int64
 	}
 	return s.ChangesUntil(ctx, after, end)
 }
+
+// Notices implements store.Notices.
+func (s *Store) Notices(ctx context.Context, after int64) ([]store.Notice, int64, error) {
+	end, err := s.LogEnd(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	return s.NoticesUntil(ctx, after, end)
+}

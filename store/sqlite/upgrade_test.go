@@ -30,6 +30,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`DROP TABLE alike_key`,
 		`DROP TABLE own_tools`,
 		`DROP TABLE sessions`,
+		`DROP TABLE channels`,
 		`DROP TRIGGER claims_are_judged`,
 		`ALTER TABLE claims DROP COLUMN policy`,
 		`ALTER TABLE calls DROP COLUMN revision`,

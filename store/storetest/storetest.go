@@ -73,6 +73,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"calls: totals are exact up to a thousand", callsTotal},
 			{"lists: bad cursors, limits and filters", listsInvalid},
 			{"changes: of requests, each once", changesFollow},
+			{"notices: of requests, and of unknown ends", noticesTold},
+			{"channels: one owner at a time", channelsLeased},
 			{"resolve: prefixes", resolvePrefixes},
 			{"claim: handed to other workers, it is not used here", claimElsewhere},
 			{"finish: only the run that handed it over knows that nothing ran", finishElsewhere},

@@ -247,7 +247,15 @@ func (d *doctorCommand) checkFiles() []finding {
 				"start with them")
 		}
 	}
-	return []finding{d.checkEnvironment(), rules, tools, d.checkKeys()}
+	channels := found("notifications", stateSkipped, "no --notify given")
+	if d.Notify != "" {
+		list, err := loadChannels(d.Notify)
+		channels = found("notifications", stateOK, "%d channels in %s", len(list), d.Notify)
+		if err != nil {
+			channels = failed("notifications", err, "a worker refuses to start with them")
+		}
+	}
+	return []finding{d.checkEnvironment(), rules, tools, channels, d.checkKeys()}
 }
 
 // oldKey is the age at which doctor advises a new key: long before even a large site has written too

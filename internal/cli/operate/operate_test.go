@@ -1,6 +1,9 @@
 package operate_test
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +50,8 @@ func TestOperatorsUsageErrors(t *testing.T) {
 		{"api --database-url sqlite://x --max-pending 5000", "--max-pending must be"},
 		{"api --database-url sqlite://x --public-url pawl.example.com", "--public-url must be an address"},
 		{"doctor --auth maybe", "is not none, tokens or oidc"},
+		{"notify test", "CHANNEL is missing"},
+		{"notify test ops", "which channels?"},
 		{"token new", "SUBJECT is missing"},
 		{"token new ana", "roles are missing"},
 		{"token new ana --role boss", `role "boss" is not one of`},
@@ -125,4 +130,36 @@ func configFile(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// A channel is tried with a signed message, and the command says what came of it.
+func TestNotifyTest(t *testing.T) {
+	var signed []string
+	answer := http.StatusNoContent
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		signed = append(signed, r.Header.Get("webhook-signature")+string(body))
+		w.WriteHeader(answer)
+	}))
+	defer receiver.Close()
+	t.Setenv("NOTIFY_SECRET", "whsec_"+strings.Repeat("QUJD", 10))
+	file := filepath.Join(t.TempDir(), "notify.yaml")
+	text := "channels:\n  - {name: ops, url: " + receiver.URL + "/hush, secret_env: NOTIFY_SECRET}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	try := func(line string, code int, want string) {
+		t.Helper()
+		r := clitest.CommandLine{}.Run(t, append(strings.Fields(line), "--notify", file)...)
+		if all := r.Out + r.Err; r.Code != code || !strings.Contains(all, want) || strings.Contains(all, "hush") {
+			t.Errorf("%s: %d %s; want %d %s", line, r.Code, all, code, want)
+		}
+	}
+	try("notify test ops", cli.ExitDone, "took the message")
+	if len(signed) != 1 || !strings.HasPrefix(signed[0], "v1,") || !strings.Contains(signed[0], `"type":"pawl.test"`) {
+		t.Errorf("sent %q", signed)
+	}
+	try("notify test dev", cli.ExitError, "there is no channel dev")
+	answer = http.StatusTeapot
+	try("notify test ops", cli.ExitError, "it answered 418")
 }

@@ -79,6 +79,10 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 			return fmt.Errorf("tools:\n%w", err)
 		}
 	}
+	channels, err := loadChannels(w.Notify)
+	if err != nil {
+		return err
+	}
 	options, keys, err := w.temporalOptions()
 	if err != nil {
 		return err
@@ -127,6 +131,7 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 	if err := running.Start(); err != nil {
 		return fmt.Errorf("starting the worker at Temporal %s: %w", options.HostPort, err)
 	}
+	defer w.notify(ctx, opened, channels)()
 	probes.Use(w.checks(temporal, options.Namespace, opened, judge)...)
 	if err := announceReady(cmd.OutOrStdout(), fields); err != nil {
 		running.Stop()
