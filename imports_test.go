@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"redact":                {"approval", "strictjson"},
 	"ballot":                {},
 	"ballot/ballottest":     {},
+	"present":               {},
 	"rest":                  {"approval"},
 	"codec":                 {"internal/osfile"},
 	"internal/attempts":     {"rest", "store"},

@@ -1,0 +1,172 @@
+package present
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+)
+
+// hostile texts, and what is found in each.
+var hostile = map[string]Found{
+	"cat notes.txt \u202e\u2066hs\u2069":          {Hidden: 3},
+	"a\u200bdmin":                                 {Hidden: 1},
+	"ex\u0430mple.com":                            {Look: 1},
+	"x" + strings.Repeat(" ", 212) + "; rm -rf ~": {Gaps: 1},
+	"\x1b[32mOK\x1b[0m":                           {Hidden: 2},
+	"tag\U000E0041\U000E0042":                     {Hidden: 2},
+	"\u3164\uffa0":                                {Hidden: 2},
+	"pay \u0440\u0430\u0443":                      {Look: 3},
+	"a\rb":                                        {Hidden: 1},
+	"\u200b\u200b\u200b":                          {Hidden: 3},
+	"bad\ufffd":                                   {Hidden: 1},
+	"\U0001d429ay":                                {Look: 1},
+	"y\ufe0f\U000E0100":                           {Hidden: 2},
+	"\u043fa\u0440\u043e\u043b\u044c":             {Look: 1},
+	"private\ue000":                               {Hidden: 1},
+}
+
+var honest = []string{
+	"Your order is late. We are sorry: 10 € back.", "Größe: 12 µm, Straße 5, naïve café",
+	"Bonjour\u00a0! Le prix est de 1\u202f000\u00a0€ «\u00a0net\u00a0».", "Счёт оплачен, сумма 100 рублей. Обновить pdfку",
+	"Η πληρωμή έγινε χθες.", "می\u200cخواهم این پرداخت را تأیید کنید", "क्\u200dष और भुगतान", "東京　支店に送る。Ｔシャツ",
+	"你好，请退款 240 元。", "결제를 승인해 주세요.", "👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3 👍🏽 done", "ชำระเงิน\u200bแล้ว", "שלום, החשבון שולם.",
+	"دفع الفاتورة رقم ١٢", "Δt = 5 μs, kΩ, λx", "Zażółć gęślą jaźń w\u00a0Polsce", "Thanh toán đã xong",
+}
+
+func TestHostileTextIsMarkedAndWhole(t *testing.T) {
+	for text, want := range hostile {
+		for _, strict := range []bool{true, false} {
+			spans := mark(text, "", strict)
+			if got := found(spans); got != want {
+				t.Errorf("%q: found %+v, want %+v", text, got, want)
+			}
+			if got := Raw(spans); got != text {
+				t.Errorf("%q became %q", text, got)
+			}
+			for _, s := range spans {
+				if strings.ContainsFunc(s.Text, unseen) && s.Kind != Redacted {
+					t.Errorf("%q shows %q", text, s.Text)
+				}
+			}
+		}
+	}
+}
+
+func TestHonestTextHasNoMarks(t *testing.T) {
+	for _, text := range honest {
+		if spans := mark(text, "", false); found(spans).Any() || Raw(spans) != text {
+			t.Errorf("%q: %s", text, Plain(spans))
+		}
+	}
+}
+
+// Every field that an agent controls shows what is hostile in it.
+func TestEveryFieldIsMarked(t *testing.T) {
+	for text, want := range hostile {
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range []string{
+			`{"x":%}`, `{"a":{"b":[{"c":%}]}}`, `{%:1}`, `{"command":%}`, `{"argv":[%]}`, `{"to":"a@b.example","subject":%,"body":"x"}`,
+			`{"to":"a@b.example","body":%}`, `{"path":"p","old_string":%,"new_string":"y"}`, `{"path":"p","content":"1\n2","x":%}`,
+			`{"l":[{"k":%,"m":1},{"k":"v","m":2}]}`, `{"long":"a\n","x":%}`,
+		} {
+			doc := strings.ReplaceAll(args, "%", string(quoted))
+			c := Of(approval.View{Tool: "t", Args: json.RawMessage(doc)}, Tool{})
+			if c.Found != want {
+				t.Errorf("%s: found %+v, want %+v\n%s", doc, c.Found, want, shown(c))
+			}
+		}
+		v := approval.View{Tool: "t", Agent: text, Team: text, Session: text, Title: text, Description: text, Reason: text,
+			Labels: map[string]string{"l": text}}
+		n := Found{7 * want.Hidden, 7 * want.Look, 7 * want.Gaps}
+		if c := Of(v, Tool{}); c.Found != n {
+			t.Errorf("%q in the call's own fields: found %+v, want %+v", text, c.Found, n)
+		}
+	}
+}
+
+func shown(c Call) string {
+	var b strings.Builder
+	b.WriteString(Plain(c.Summary) + "\n")
+	for _, block := range c.Blocks {
+		b.WriteString("[" + string(block.Kind) + " " + Plain(block.Name) + "] " + Plain(block.Note) + "\n")
+		for _, line := range block.PlainLines() {
+			b.WriteString("  " + line + "\n")
+		}
+	}
+	return b.String()
+}
+
+func TestPresentations(t *testing.T) {
+	const schema = `{"type":"object","required":["amount"],"properties":{"currency":{"type":"string"},
+		"amount":{"type":"integer","x-pawl-minor-units":true},"code":{"enum":["a","b"]}},"x-pawl-summary":"Refund {amount} for {{x}}"}`
+	for _, c := range []struct{ name, schema, args, want string }{
+		{"mail", "", `{"to":["dee@example.com","o@shop.example"],"bcc":"a@b.example","subject":"Late","body":"Hello\n\n![x](https://t.example/p.gif)"}`,
+			"Send an e-mail to 3 addresses: Late\n[mail ] \n  to: dee@example.com\n      o@shop.example\n  bcc: a@b.example ⟦hidden copy⟧\n" +
+				"  subject: Late\n  Hello\n  \n  ![x](https://t.example/p.gif ⟦picture, not loaded⟧)\n"},
+		{"money", schema, `{"amount":24000,"currency":"EUR","code":"a","more":"1"}`,
+			"Refund 240.00 EUR for {x}\n[table ] \n  amount: 240.00 EUR ⟦raw value 24000, minor units⟧\n  currency: EUR\n" +
+				"  code: a ⟦one of 2⟧\n  more: 1 ⟦text, not in the schema⟧\n"},
+		{"edit", "", `{"file_path":"c.yaml","old_string":"a:\n  max: 1000\n","new_string":"a:\n  max: 25000\n"}`,
+			"Change c.yaml in 1 place, 1 line added and 1 removed\n[diff c.yaml] ⟦1 line added, 1 line removed⟧\n    a:\n" +
+				"  -   max: 1000\n  +   max: 25000\n    \n[table ] \n  file_path: c.yaml\n"},
+		{"sql", "", `{"sql":"DELETE FROM sessions"}`,
+			"Run SQL that deletes rows in sessions\n[code sql] \n  DELETE FROM sessions ⟦no WHERE: every row⟧\n"},
+		{"command", "", `{"command":"ls && rm -rf x"}`, "Run the command ls && rm -rf x\n[code command] \n  ls && rm -rf x\n"},
+		{"address", "", `{"url":"https://good.example@ex\u0430mple.com/x","method":"POST"}`,
+			"POST to ex\u0430mple ⟦\u0430 = Cyrillic \u0430⟧.com\n[table ] \n  url: https://good.example@ ⟦user name in front of the host⟧" +
+				"ex\u0430mple ⟦\u0430 = Cyrillic \u0430⟧.com ⟦xn--exmple-4nf.com⟧/x ⟦1 look-alike letter⟧ ⟦link, opens nothing⟧\n  method: POST\n"},
+		{"diff", "", `{"patch":"--- a\n+++ b\n@@ -1,2 +1 @@\n-x\n+y"}`, "Run t: patch --- a ⟦U+000A⟧+++ b ⟦U+000A⟧@@ -1,2 +1 @@ ⟦U+000A⟧-x ⟦U+000A⟧+y\n"},
+		{"tree", "", `{"a":{"b":[1,{"c":null}]}}`, "Run t with 1 argument\n[tree a] \n" +
+			"  ⟦object, 1 entry⟧\n    b: ⟦list, 2 entries⟧\n      ⟦0⟧: 1\n      ⟦1⟧: ⟦object, 1 entry⟧\n        c: null\n"},
+	} {
+		got := shown(Of(approval.View{Tool: "t", Args: json.RawMessage(c.args)}, Tool{Schema: json.RawMessage(c.schema), Trusted: true}))
+		if c.name == "diff" {
+			if !strings.Contains(got, "@@ -1,2 +1 @@ ⟦counts don't match⟧") {
+				t.Errorf("diff:\n%s", got)
+			}
+			continue
+		}
+		if got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+}
+
+func FuzzMark(f *testing.F) {
+	for text := range hostile {
+		f.Add(text)
+	}
+	for _, text := range honest {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text = strings.ToValidUTF8(text, "\ufffd")
+		for _, strict := range []bool{true, false} {
+			if got := Raw(mark(strings.ReplaceAll(text, "\n", " "), "", strict)); got != strings.ReplaceAll(text, "\n", " ") {
+				t.Errorf("%q became %q", text, got)
+			}
+		}
+	})
+}
+
+func BenchmarkOf(b *testing.B) {
+	for name, text := range map[string]string{
+		"ascii": strings.Repeat("the quick brown fox ", 3200), "hidden": strings.Repeat("a\u200b", 16<<10),
+	} {
+		doc, err := json.Marshal(map[string]string{"body": text, "command": text})
+		if err != nil {
+			b.Fatal(err)
+		}
+		v := approval.View{Tool: "t", Args: doc}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				Of(v, Tool{})
+			}
+		})
+	}
+}
