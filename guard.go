@@ -133,6 +133,10 @@ type About struct {
 	// are the agent's own. Default: none, so that each call is a new one.
 	Key string
 
+	// AttemptOf is the ID of an earlier call of this agent, which the call tries again in another way:
+	// reviewers see what became of that one, and what changed. See Retry. Default: none.
+	AttemptOf string
+
 	RequireApproval bool          // ask people, whatever the policy says
 	Timeout         time.Duration // shortens the policy's wait for people; default: the policy's
 }
@@ -148,6 +152,7 @@ func With(ctx context.Context, about About) context.Context {
 	a.Description = cmp.Or(about.Description, a.Description)
 	a.Session = cmp.Or(about.Session, a.Session)
 	a.Key = cmp.Or(about.Key, a.Key)
+	a.AttemptOf = cmp.Or(about.AttemptOf, a.AttemptOf)
 	a.Timeout = cmp.Or(about.Timeout, a.Timeout)
 	a.RequireApproval = a.RequireApproval || about.RequireApproval
 	if len(about.Labels) > 0 {
@@ -167,7 +172,7 @@ func aboutOf(ctx context.Context) About {
 func (a About) call(tool string, args []byte) approval.Call {
 	return approval.Call{
 		Tool: tool, Args: args, Session: a.Session, Labels: a.Labels, IdempotencyKey: a.Key,
-		Reason: a.Reason, Title: a.Title, Description: a.Description,
+		Reason: a.Reason, Title: a.Title, Description: a.Description, AttemptOf: a.AttemptOf,
 		RequireApproval: a.RequireApproval, Timeout: approval.Duration(a.Timeout),
 	}
 }

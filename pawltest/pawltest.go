@@ -174,6 +174,7 @@ type Answer struct {
 	code   string
 	reason string
 	by     string
+	notes  string
 	result any
 	given  bool // the result is, and no function runs
 }
@@ -192,7 +193,7 @@ func Reject(by, notes string) Answer {
 	}
 	return Answer{
 		kind: approval.FinalReject, status: approval.StatusRejected, code: approval.CodeRejected,
-		reason: reason, by: by,
+		reason: reason, by: by, notes: notes,
 	}
 }
 

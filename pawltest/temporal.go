@@ -112,7 +112,7 @@ func (f *Fake) decide(c *call, a Answer) {
 		return
 	}
 	defer f.tell()
-	by := &approval.FinalDecision{Kind: a.kind, By: a.by, At: time.Now().UTC()}
+	by := &approval.FinalDecision{Kind: a.kind, By: a.by, Notes: a.notes, At: time.Now().UTC()}
 	if a.runs() && c.Call.Call.Execution == approval.ExecutionCaller {
 		c.mayStart, c.settled = true, by
 		return

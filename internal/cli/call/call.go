@@ -105,6 +105,7 @@ call with the same key is found again, another call with it is an error.`,
 	flags.StringVar(&in.Agent, "agent", "", "`name` of the agent that asks")
 	flags.StringVar(&in.Team, "team", "", "the agent's `team`")
 	flags.StringVar(&in.Session, "session", "", "`session` or conversation the call belongs to")
+	flags.StringVar(&in.AttemptOf, "attempt-of", "", "`id`: of the earlier call that this one tries again")
 	flags.StringVar(&in.Reason, "reason", "", "`text`: why the agent wants this, for reviewers")
 	flags.StringVar(&in.Title, "title", "", "short `text` for reviewers")
 	flags.StringArrayVar(&labels, "label", nil, "`name=value` shown to reviewers; repeatable")

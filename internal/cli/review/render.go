@@ -83,6 +83,7 @@ func (a *app) request(v client.View) string {
 	s.Quote("Title, in the agent's own words (untrusted):", v.Title)
 	s.Quote("Description, in the agent's own words (untrusted):", v.Description)
 	s.Quote("Reason, in the agent's own words (untrusted):", v.Reason)
+	attempts(s, v)
 	s.JSON("Arguments", v.Args)
 	s.JSON("Result", v.Result)
 	if e := v.Error; e != nil {
