@@ -209,6 +209,7 @@ func (d Decision) Final() *FinalDecision {
 const (
 	MayApprove = "approve"
 	MayReject  = "reject"
+	MaySettle  = "settle" // say what became of a call whose outcome is unknown
 )
 
 // You is what one reader may do about a call. Its texts are finished sentences, made to be shown as

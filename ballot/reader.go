@@ -35,6 +35,8 @@ func For(v approval.View, r Reader) (approval.You, []approval.Segment) {
 		}
 	}
 	switch {
+	case v.Status == approval.StatusOutcomeUnknown && v.Settled == nil:
+		you.May, you.Why = settling(v, r)
 	case v.Status == approval.StatusEvaluating:
 		you.Why = "The policy is still judging it."
 	case v.Status == approval.StatusPending && !waits(v):
@@ -48,6 +50,17 @@ func For(v approval.View, r Reader) (approval.You, []approval.Segment) {
 		return you, t.rack(v, yours)
 	}
 	return you, t.rack(v, nil)
+}
+
+// settling says whether a reader may say what became of a call whose outcome is unknown.
+func settling(v approval.View, r Reader) (may []string, why string) {
+	switch ok, _ := MaySettle(v, r.Name); {
+	case !r.Reviewer:
+		return []string{}, "Only reviewers say what became of it, and you are not one here."
+	case !ok:
+		return []string{}, "You can't say what became of it: the call is yours, or your agent's. Somebody else has to."
+	}
+	return []string{approval.MaySettle}, ""
 }
 
 // waits reports whether people can decide: a call whose workflow is gone waits for nobody.

@@ -12,7 +12,7 @@ export class Failure extends Error {
 }
 
 // On plain loopback there are no cookies, which all ports of a machine share: what says who somebody
-// is stays in this tab.
+// is stays in this tab. Over TLS the session's cookie goes along by itself.
 const TOKEN = "pawl.token";
 const REVIEWER = "pawl.reviewer";
 

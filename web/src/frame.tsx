@@ -210,9 +210,19 @@ function Person({ s, help }: { s: Extract<Session, { state: "in" }>; help: () =>
             <button class="btn small" type="button" onClick={help}>
               Keys <kbd>?</kbd>
             </button>
-            <button class="btn small" type="button" onClick={signOut}>
+            <button class="btn small" type="button" onClick={() => void signOut()}>
               {s.me.method === "none" ? "Somebody else" : "Sign out"}
             </button>
+            {s.me.method !== "none" && (
+              <button
+                class="btn small"
+                type="button"
+                title="All your sessions end, this one too"
+                onClick={() => void signOut(true)}
+              >
+                Everywhere
+              </button>
+            )}
           </p>
         </div>
       )}

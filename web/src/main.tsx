@@ -9,7 +9,7 @@ import { isMine, queue, withVotes } from "./queue";
 import { move, NothingOpen, QueueList, useOrder } from "./queueview";
 import { RequestPane } from "./request";
 import { followLinks, go, queueQuery, useRoute } from "./route";
-import { session, signIn } from "./session";
+import { begin, session } from "./session";
 import { SignIn } from "./signin";
 import { Audit, History, Policy, Tools } from "./views";
 
@@ -121,7 +121,7 @@ function NewCalls() {
 
 applyTheme();
 document.addEventListener("click", followLinks);
-void signIn();
+void begin();
 const root = document.getElementById("page");
 if (root) {
   root.replaceChildren();

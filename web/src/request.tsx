@@ -30,7 +30,7 @@ import { Summary, summaryText } from "./summary";
 import { Said, SaidLines } from "./text";
 import { ago, clock, full, length } from "./time";
 import { Timeline } from "./timeline";
-import type { Request, View } from "./types";
+import type { PastCall, Request } from "./types";
 
 export interface RequestProps {
   id: string;
@@ -398,65 +398,77 @@ const NTH = [
   "Eighth",
   "Ninth",
   "Tenth",
+  "Eleventh",
 ];
 
+/** What the agent tried before: attempts that this call is one more of, and equal calls. */
 function Attempts({ r }: { r: Request }) {
-  const before = r.previous ?? [];
-  if (before.length === 0) return null;
-  const nth = before.length + 1;
+  const before = r.attempts ?? [];
+  const equal = r.previous ?? [];
   const last = before.at(-1);
   return (
     <>
-      <section class="sec">
-        <header>
-          <h3>{NTH[nth] ?? `${nth}th`} attempt</h3>
-        </header>
-        <ol class="time">
-          {before.map((a, i) => (
-            <li class={a.status === "executed" ? "yes" : "nay"} key={a.id}>
-              <time title={full(a.created_at)}>{clock(a.created_at, false)}</time>
+      {last && (
+        <section class="sec">
+          <header>
+            <h3>{NTH[before.length + 1]} attempt</h3>
+          </header>
+          <ol class="time">
+            {before.map((a, i) => (
+              <Past key={a.id} call={a} what={`Attempt ${i + 1}`} />
+            ))}
+            <li class="nowpt">
+              <time>{clock(r.created_at, false)}</time>
               <p>
-                <b>Attempt {i + 1}</b> {attemptEnd(a)} <a href={requestAddress(a.id)}>{a.id.slice(0, 16)}</a>
+                <b>Attempt {before.length + 1}</b>, this call
+                {r.created_at && `, ${length(Date.parse(r.created_at) - Date.parse(last.at))} after the last`}
+                .
               </p>
             </li>
-          ))}
-          <li class="nowpt">
-            <time>{clock(r.created_at, false)}</time>
-            <p>
-              <b>Attempt {nth}</b>, this call
-              {last?.ended_at &&
-                r.created_at &&
-                `, ${length(Date.parse(r.created_at) - Date.parse(last.ended_at))} after the last`}
-              .
-            </p>
-          </li>
-        </ol>
-      </section>
-      {last && <Comparison r={r} before={before} />}
+          </ol>
+        </section>
+      )}
+      {last && <Comparison last={last} nth={before.length} />}
+      {equal.length > 0 && (
+        <section class="sec">
+          <header>
+            <h3>Asked before</h3>
+            <span class="note">the same tool with the same arguments</span>
+          </header>
+          <ol class="time">
+            {equal.map((c) => (
+              <Past key={c.id} call={c} what="It" />
+            ))}
+          </ol>
+        </section>
+      )}
     </>
   );
 }
 
-function attemptEnd(v: View): ComponentChildren {
-  const words = v.status.replaceAll("_", " ");
-  const by = v.decision?.by;
+function Past({ call: c, what }: { call: PastCall; what: string }) {
+  const words = c.status.replaceAll("_", " ");
   return (
-    <>
-      {words}
-      {by && (
-        <>
-          {" "}
-          by <Said text={by} />
-        </>
-      )}
-      {v.decision?.notes ? (
-        <>
-          : <Quote text={v.decision.notes} />
-        </>
-      ) : (
-        "."
-      )}
-    </>
+    <li class={c.status === "executed" ? "yes" : "nay"}>
+      <time title={full(c.at)}>{clock(c.at, false)}</time>
+      <p>
+        <b>{what}</b>: {words}
+        {c.by && (
+          <>
+            {" "}
+            by <Said text={c.by} />
+          </>
+        )}
+        {c.notes ? (
+          <>
+            : <Quote text={c.notes} />
+          </>
+        ) : (
+          "."
+        )}{" "}
+        <a href={requestAddress(c.id)}>{c.id.slice(0, 16)}</a>
+      </p>
+    </li>
   );
 }
 
@@ -655,7 +667,8 @@ function endedNotice(r: Request): NoticeProps | null {
         children: (
           <>
             {why} Look at the tool’s own records
-            {maySettle(r) ? ", then say what you found. You can’t take it back." : "."}
+            {maySettle(r) ? ", then say what you found. You can’t take it back." : "."}{" "}
+            <Said text={r.you?.why} />
           </>
         ),
       };

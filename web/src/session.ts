@@ -1,5 +1,6 @@
-// Who looks at the page.
-import { credentials, Failure, get } from "./api";
+// Who looks at the page. Signing in makes a session, which is a cookie over TLS, and on plain loopback
+// a bearer that this tab keeps. An API that makes none takes the token itself.
+import { call, credentials, Failure, get } from "./api";
 import { Cell } from "./cell";
 import { signedOut } from "./live";
 import type { Me } from "./types";
@@ -8,10 +9,35 @@ export type Session =
   | { state: "checking" }
   | { state: "in"; me: Me; name: string }
   | { state: "name" } // nobody is authenticated here: people say who they are
-  | { state: "token"; refused?: string; was?: boolean }
+  | { state: "token"; oidc: boolean; refused?: string; was?: boolean }
   | { state: "unreachable" };
 
 export const session = new Cell<Session>({ state: "checking" });
+
+/** Takes up the code of a link by `pawl open`, which must not stay in the address, then looks who it is. */
+export async function begin(): Promise<void> {
+  const code = /^#signin=(.+)$/.exec(location.hash)?.[1];
+  if (code === undefined) return signIn();
+  history.replaceState(null, "", location.pathname + location.search);
+  await makeSession({ code: decodeURIComponent(code) });
+}
+
+/** Signs in with a token. */
+export const withToken = (token: string): Promise<void> => makeSession({ token });
+
+async function makeSession(by: { token: string } | { code: string }): Promise<void> {
+  session.value = { state: "checking" };
+  try {
+    const { bearer } = await call<{ bearer?: string }>("POST", "/auth/session", by);
+    if (bearer) credentials.useToken(bearer);
+  } catch (e) {
+    if (!(e instanceof Failure)) throw e;
+    const none = e.problem?.code === "no_sessions" || e.problem?.code === "read_only";
+    if (!("token" in by) || !none) return refuse(e);
+    credentials.useToken(by.token);
+  }
+  await signIn();
+}
 
 export async function signIn(): Promise<void> {
   try {
@@ -21,24 +47,48 @@ export async function signIn(): Promise<void> {
     else session.value = { state: "name" };
   } catch (e) {
     if (!(e instanceof Failure)) throw e;
-    if (e.status === 401) {
-      const refused = credentials.token ? e.message : undefined;
-      credentials.forget();
-      session.value = refused ? { state: "token", refused } : { state: "token" };
-    } else session.value = { state: "unreachable" };
+    await refuse(e, credentials.token !== "");
   }
 }
 
-export function signOut(): void {
+async function refuse(e: Failure, shown = true): Promise<void> {
+  if (e.problem === null || e.status >= 500) {
+    session.value = { state: "unreachable" };
+    return;
+  }
+  credentials.forget();
+  const oidc = await withOIDC();
+  session.value = shown ? { state: "token", oidc, refused: e.message } : { state: "token", oidc };
+}
+
+async function withOIDC(): Promise<boolean> {
+  try {
+    return (await get<{ oidc: boolean }>("/auth/session")).oidc;
+  } catch (e) {
+    if (!(e instanceof Failure)) throw e;
+    return false;
+  }
+}
+
+/** Ends the session, or all of this person's. */
+export async function signOut(everywhere = false): Promise<void> {
+  try {
+    await call("DELETE", `/auth/session${everywhere ? "?everywhere=true" : ""}`);
+  } catch (e) {
+    if (!(e instanceof Failure)) throw e; // the credential is forgotten in any case
+  }
   credentials.forget();
   session.value = { state: "checking" };
-  void signIn();
+  await signIn();
 }
 
 signedOut.add(() => {
   if (session.value.state !== "in") return;
   credentials.forget();
-  session.value = { state: "token", was: true };
+  session.value = { state: "checking" };
+  void withOIDC().then((oidc) => {
+    session.value = { state: "token", oidc, was: true };
+  });
 });
 
 export function canReview(s: Session): boolean {

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { credentials } from "./api";
 import { Icon } from "./parts";
-import { type Session, session, signIn } from "./session";
+import { type Session, signIn, withToken } from "./session";
 import { Said } from "./text";
 
 function Card({ title, children }: { title: string; children: preact.ComponentChildren }) {
@@ -25,7 +25,7 @@ export function SignIn({ s }: { s: Session }) {
     case "name":
       return <WhoAreYou />;
     case "token":
-      return <Token refused={s.refused} was={s.was === true} />;
+      return <Token refused={s.refused} was={s.was === true} oidc={s.oidc} />;
     case "unreachable":
       return (
         <Card title="Not connected">
@@ -72,14 +72,12 @@ function WhoAreYou() {
   );
 }
 
-function Token({ refused, was }: { refused: string | undefined; was: boolean }) {
+function Token({ refused, was, oidc }: { refused: string | undefined; was: boolean; oidc: boolean }) {
   const [token, setToken] = useState("");
   const go = (e: Event) => {
     e.preventDefault();
     if (token.trim() === "") return;
-    credentials.useToken(token.trim());
-    session.value = { state: "checking" };
-    void signIn();
+    void withToken(token.trim());
   };
   return (
     <Card title={was ? "Signed out" : "Sign in"}>
@@ -87,6 +85,19 @@ function Token({ refused, was }: { refused: string | undefined; was: boolean }) 
         <p>
           Sign in to go on; this address is kept. <b>Nothing you had typed was sent.</b>
         </p>
+      )}
+      {oidc && (
+        <>
+          {/* It leaves the page, and comes back to this address. */}
+          <a
+            class="btn yes full"
+            target="_self"
+            href={`/auth/login?to=${encodeURIComponent(location.pathname + location.search)}`}
+          >
+            Continue with your company account
+          </a>
+          <p class="or">or</p>
+        </>
       )}
       <form class="form" onSubmit={go}>
         <div class={refused ? "field bad" : "field"}>
@@ -107,10 +118,11 @@ function Token({ refused, was }: { refused: string | undefined; was: boolean }) 
             </span>
           )}
           <span class="hint" id="token-hint">
-            Kept in this tab until you close it. An administrator makes tokens: <code>pawl token new</code>.
+            An administrator makes tokens: <code>pawl token new</code>. With one, <code>pawl open</code> signs
+            you in here.
           </span>
         </div>
-        <button class="btn yes full" type="submit">
+        <button class={oidc ? "btn full" : "btn yes full"} type="submit">
           Sign in with a token
         </button>
       </form>

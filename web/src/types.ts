@@ -135,15 +135,33 @@ export interface TimelineEvent {
   damage?: string;
 }
 
-export interface Attempt extends View {
-  compare?: Block;
+export interface PastCall {
+  id: string;
+  status: Status;
+  by?: string;
+  notes?: string;
+  at: string;
+}
+
+export interface Change {
+  path: string; // JSON Pointer
+  was?: Json;
+  now?: Json;
+  hidden?: boolean;
+}
+
+export interface Attempt extends PastCall {
+  tool: string;
+  changed?: Change[]; // by the next attempt
+  more_changed?: number;
 }
 
 export interface Request extends Listed {
   live: boolean;
   waiting?: { for: string; until?: string; problems?: Obstacle[] };
   policy_now?: PolicyNow;
-  previous?: Attempt[];
+  attempts?: Attempt[]; // oldest first
+  previous?: PastCall[]; // newest first
   timeline: TimelineEvent[];
   timeline_cursor?: string;
 }

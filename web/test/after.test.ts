@@ -1,0 +1,115 @@
+// What comes before and after decisions: signing in and out, settling, and earlier attempts.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { launch, person } from "./browser";
+import { Stack } from "./stack";
+
+let s: Stack;
+let b: Browser;
+
+before(async () => {
+  s = await Stack.start(process.env.PAWL_DEV ?? "");
+  b = await launch();
+});
+after(async () => {
+  await b?.close();
+  await s?.stop();
+});
+
+describe("signing in", () => {
+  test("with a token; the address is kept, and signing out ends the session", async () => {
+    const id = await s.asks({ tool: "docs.publish", args: { page: "A" } });
+    const page = await (await b.newContext()).newPage();
+    await page.goto(`${s.api}/requests/${id}`);
+    await page.getByLabel("Token").fill("pawl_person_nobody");
+    await page.getByRole("button", { name: "Sign in with a token" }).click();
+    await page.locator(".field .err").waitFor();
+    await page.getByLabel("Token").fill(s.tokens.ana ?? "");
+    await page.getByRole("button", { name: "Sign in with a token" }).click();
+    await page.locator("form.bar").waitFor();
+    assert.ok(page.url().endsWith(id));
+    const kept = await page.evaluate(() => sessionStorage.getItem("pawl.token") ?? "");
+    assert.ok(kept);
+    assert.notEqual(kept, s.tokens.ana);
+    assert.deepEqual(await page.context().cookies(), []);
+    await page.locator(".who").click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    const again = await fetch(`${s.api}/api/whoami`, { headers: { Authorization: `Bearer ${kept}` } });
+    assert.equal(again.status, 401);
+  });
+
+  test("with a link, once, and its code does not stay in the address", async () => {
+    const { code } = (await s.as("ana", "POST", "/auth/links")) as { code: string };
+    const page = await (await b.newContext()).newPage();
+    await page.goto(`${s.api}/#signin=${code}`);
+    await page.locator(".who", { hasText: "ana" }).waitFor();
+    assert.equal(new URL(page.url()).hash, "");
+    const second = await (await b.newContext()).newPage();
+    await second.goto(`${s.api}/#signin=${code}`);
+    await second.locator(".field .err").waitFor();
+  });
+
+  test("where nobody is authenticated, people say who they are", async () => {
+    const open = await Stack.start(process.env.PAWL_DEV ?? "", "none");
+    try {
+      const id = await open.asks({ tool: "docs.publish", args: { page: "B" } });
+      const page = await (await b.newContext()).newPage();
+      await page.goto(`${open.api}/requests/${id}`);
+      await page.getByLabel("Name").fill("Zoë");
+      await page.getByRole("button", { name: "Go to the queue" }).click();
+      await page.locator("button.yes:not([aria-disabled])").waitFor();
+      await page.waitForTimeout(600);
+      await page.getByRole("button", { name: /^Approve/ }).click();
+      await page.getByText("Approved. docs.publish is released").waitFor();
+      assert.equal((await open.until(id, (r) => r.decision !== undefined)).decision?.by, "Zoë");
+    } finally {
+      await open.stop();
+    }
+  });
+});
+
+describe("after a decision", () => {
+  test("a reviewer says what became of a call whose outcome is unknown", async () => {
+    s.answer = () => ({ status: 503, body: "{}" });
+    const id = await s.asks({
+      tool: "payments.refund",
+      args: { amount: 80, currency: "EUR", order: "88-0931" },
+    });
+    await s.as("bo", "POST", `/api/requests/${id}/approve`, {});
+    await s.until(id, (r) => r.status === "outcome_unknown");
+    s.answer = () => ({ status: 200, body: '{"ok": true}' });
+    const ana = await person(b, s, "ana", `/requests/${id}`);
+    const settle = ana.page.getByRole("button", { name: "Settle" });
+    await settle.waitFor();
+    assert.equal(await settle.getAttribute("aria-disabled"), "true");
+    await ana.page.getByRole("radio", { name: /^It did not run/ }).check();
+    await ana.page.getByRole("textbox", { name: "How you know" }).fill("Not in the payment system.");
+    await settle.click();
+    await ana.page.getByText(/^Settled: ana found that it did not run/).waitFor();
+    const r = await s.look(id);
+    assert.equal(r.settled?.ran, false);
+    assert.equal(r.settled?.notes, "Not in the payment system.");
+    const eva = await person(b, s, "eva", `/requests/${id}`);
+    await eva.page.getByText(/^Settled: ana/).waitFor();
+    assert.equal(await eva.page.getByRole("button", { name: "Settle" }).count(), 0);
+  });
+
+  test("a new attempt shows what became of the one before, and what changed", async () => {
+    const first = await s.asks({ tool: "docs.publish", args: { strategy: "all-at-once", n: 12 } });
+    await s.as("bo", "POST", `/api/requests/${first}/reject`, { notes: "Not all at once." });
+    await s.until(first, (r) => r.decision !== undefined);
+    const id = await s.asks({
+      tool: "docs.publish",
+      args: { strategy: "rolling", n: 12 },
+      attempt_of: first,
+    });
+    const ana = await person(b, s, "ana", `/requests/${id}`);
+    await ana.page.getByRole("heading", { name: "Second attempt" }).waitFor();
+    await ana.page.getByText("Not all at once.").waitFor();
+    await ana.page.locator(".cmp .was", { hasText: "all-at-once" }).waitFor();
+    await ana.page.locator(".cmp .now", { hasText: "rolling" }).waitFor();
+    assert.deepEqual(ana.complaints, []);
+  });
+});
