@@ -94,6 +94,7 @@ func TestCalls(t *testing.T) {
 		w.behave = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 		a := w.post("/api/calls", `{"tool":"read","args":{"to":"x"},"wait":"20s"}`)
 		w.ends(a.text("id"), approval.StatusOutcomeUnknown, 1)
+		w.settles(w.API, a.text("id"))
 	})
 	t.Run("tool answers 500", func(t *testing.T) {
 		w.behave = func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "oops", 500) }

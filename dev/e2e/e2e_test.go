@@ -21,6 +21,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/dev/stack"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -253,5 +254,27 @@ func (w *world) until(what string, f func() bool) {
 			w.t.Fatalf("in vain waited until %s", what)
 		case <-tick.C:
 		}
+	}
+}
+
+// settles lets a person say what became of a call whose outcome is unknown. That is said once, and
+// whoever asks for the call's outcome hears of it.
+func (w *world) settles(api, id string) {
+	w.t.Helper()
+	path := api + "/api/requests/" + id + "/settle"
+	first := `{"ran":true,"notes":"it is in the tool's log","result":{"found":1}}`
+	for range 2 {
+		if a := w.http(http.MethodPost, path, first, "X-Pawl-Reviewer", "ana"); a.code != http.StatusOK || a.doc["settled"] == nil {
+			w.t.Errorf("settling %s: %d %v", id, a.code, a.doc)
+		}
+	}
+	a := w.http(http.MethodPost, path, `{"ran":false,"notes":"it is not"}`, "X-Pawl-Reviewer", "bo")
+	if a.code != http.StatusConflict || a.text("code") != rest.CodeSettled {
+		w.t.Errorf("settling %s otherwise: %d %v", id, a.code, a.doc)
+	}
+	a = w.http(http.MethodGet, api+"/api/calls/"+id, "")
+	said, _ := a.doc["settled"].(map[string]any)
+	if a.text("status") != "outcome_unknown" || said["ran"] != true || said["by"] != "ana" || fmt.Sprint(said["result"]) != "map[found:1]" {
+		w.t.Errorf("the outcome of %s says %v", id, a.doc)
 	}
 }

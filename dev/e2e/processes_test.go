@@ -211,6 +211,7 @@ func testGracefulStop(t *testing.T, d *deployment) {
 	if got := status(id); got != "outcome_unknown" || d.ran(id) != 1 {
 		t.Errorf("a tool that was cut off: %s after %d runs", got, d.ran(id))
 	}
+	w.settles(api.API, id)
 	api.Signal(syscall.SIGTERM)
 	if code := api.exit(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, api.stderr())
