@@ -281,7 +281,7 @@ func TestRefusedReportsKeepTheirNumbers(t *testing.T) {
 		"a forged one before it":  {[]string{otherStart, firstStart}, []string{"report/1"}},
 		"two before it":           {[]string{otherStart, otherStart, firstStart}, []string{"report/1", "report/2"}},
 		"one that can't be read":  {[]string{"short", otherStart, firstStart}, []string{"report/1", "report/2"}},
-		"a forged one afterwards": {[]string{firstStart, otherStart}, nil},
+		"a forged one afterwards": {[]string{firstStart, otherStart}, []string{"report/2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := callers(t)
