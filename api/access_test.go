@@ -50,12 +50,6 @@ func (w *world) tokenOf(spec rest.TokenSpec) string {
 	return text
 }
 
-// with sends a request with a bearer token.
-func (w *world) with(token, method, path, body string, header ...string) *httptest.ResponseRecorder {
-	w.t.Helper()
-	return w.send(method, path, body, append([]string{"Authorization", "Bearer " + token}, header...)...)
-}
-
 func tokenID(t testing.TB, text string) string {
 	id, ok := auth.TokenID(text)
 	if !ok {

@@ -192,6 +192,12 @@ func (w *world) entry(subject, step string, payload audit.Payload) {
 	w.store.entries = append(w.store.entries, e)
 }
 
+// with sends a request with a bearer token.
+func (w *world) with(token, method, path, body string, header ...string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	return w.send(method, path, body, append([]string{"Authorization", "Bearer " + token}, header...)...)
+}
+
 // leaving is a client that leaves a stream once it got something. It takes deadlines as a connection does.
 type leaving struct {
 	*httptest.ResponseRecorder

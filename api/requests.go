@@ -311,7 +311,8 @@ func settleRequest(c *gin.Context) (said audit.Settled, err error) {
 }
 
 func notUnknown(v approval.View) *problem {
-	detail := fmt.Sprintf("The call is %s. Only a call that ended with an unknown outcome can be settled.", v.Status)
+	detail := fmt.Sprintf(
+		"The call is %s. Only a call that ended with an unknown outcome can be settled.", v.Status)
 	p := newProblem(http.StatusConflict, rest.CodeNotUnknown, detail).about(v.ID, "")
 	p.CallStatus = v.Status
 	return p

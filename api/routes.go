@@ -226,7 +226,8 @@ func page(c *gin.Context) error {
 
 func asset(c *gin.Context) error {
 	if !web.ServeAsset(c.Writer, c.Request, c.Param("file")) {
-		return newProblem(http.StatusNotFound, rest.CodeNoRoute, "The page has no such part in this version; load it again.")
+		return newProblem(http.StatusNotFound, rest.CodeNoRoute,
+			"The page has no such part in this version; load it again.")
 	}
 	return nil
 }

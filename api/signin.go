@@ -112,7 +112,8 @@ func (s *Server) begin(c *gin.Context, p auth.Principal) (secret string, err err
 	if secret, err = s.sessions.Begin(ctx, p); err != nil {
 		return "", err
 	}
-	s.o.Logger.InfoContext(ctx, "somebody signed in", "subject", p.Subject, "method", p.Method, "token", p.TokenID)
+	s.o.Logger.InfoContext(ctx, "somebody signed in",
+		"subject", p.Subject, "method", p.Method, "token", p.TokenID)
 	return secret, nil
 }
 

@@ -161,7 +161,8 @@ func (c Call) check() error {
 		return err
 	}
 	if c.AttemptOf != "" && CheckID(c.AttemptOf) != nil {
-		return Errorf(CodeInvalid, "attempt_of is not a call's ID: give 1 to %d characters of printable ASCII", MaxID)
+		return Errorf(CodeInvalid,
+			"attempt_of is not a call's ID: give 1 to %d characters of printable ASCII", MaxID)
 	}
 	if err := strictjson.CheckObject("args", c.Args, MaxArgs); err != nil {
 		return err

@@ -246,7 +246,9 @@ func (a Any) Again(ctx context.Context, p Principal) (Principal, error) {
 	case p.Method == rest.MethodOIDC && a.OIDC != nil:
 		return a.OIDC.Again(ctx, p)
 	}
-	return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API does not take this kind of credential any more."}
+	return Principal{}, &Refusal{
+		rest.CodeTokenUnknown, "This API does not take this kind of credential any more.",
+	}
 }
 
 func (a Any) Ready(ctx context.Context) error {

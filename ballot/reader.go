@@ -58,7 +58,8 @@ func settling(v approval.View, r Reader) (may []string, why string) {
 	case !r.Reviewer:
 		return []string{}, "Only reviewers say what became of it, and you are not one here."
 	case !ok:
-		return []string{}, "You can't say what became of it: the call is yours, or your agent's. Somebody else has to."
+		return []string{},
+			"You can't say what became of it: the call is yours, or your agent's. Somebody else has to."
 	}
 	return []string{approval.MaySettle}, ""
 }

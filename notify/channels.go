@@ -123,7 +123,8 @@ func (r reader) channel(m *yamlfile.Mapping) (c Channel, named yamlfile.Value) {
 		for _, entry := range list {
 			if name, ok := entry.Text(); ok {
 				if !slices.Contains(Types, Type(name)) {
-					entry.Problem(fmt.Sprintf("there are no messages of the type %q", name), fmt.Sprintf("use some of %v", Types))
+					entry.Problem(fmt.Sprintf("there are no messages of the type %q", name),
+						fmt.Sprintf("use some of %v", Types))
 				}
 				c.Types = append(c.Types, Type(name))
 			}

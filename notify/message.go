@@ -179,6 +179,7 @@ func class(err error) error {
 func TestMessage(publicURL string, at time.Time) Message {
 	at = at.UTC()
 	return Message{
-		Type: Test, Timestamp: at, Data: Data{URL: publicURL, At: &at}, id: messageID("test", at.Format(time.RFC3339Nano)),
+		Type: Test, Timestamp: at, Data: Data{URL: publicURL, At: &at},
+		id: messageID("test", at.Format(time.RFC3339Nano)),
 	}
 }

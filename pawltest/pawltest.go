@@ -90,7 +90,8 @@ func New(t TB, o pawl.Options) *Fake {
 		o.OnWait = func(pawl.Waiting) {}
 	}
 	f := &Fake{
-		t: t, name: o.Agent, news: make(chan struct{}), script: map[string]func(approval.Call) Answer{}, refuse: map[string]string{},
+		t: t, name: o.Agent, news: make(chan struct{}),
+		script: map[string]func(approval.Call) Answer{}, refuse: map[string]string{},
 		tools: map[string]approval.ToolSpec{}, calls: map[string]*call{}, served: make(chan struct{}),
 	}
 	agent, err := pawl.New(temporal{Fake: f}, o)

@@ -243,8 +243,9 @@ func (c *call) view() approval.View {
 	deadline := c.began.Add(cmp.Or(in.Timeout, approval.DefaultTimeout).Std()).UTC()
 	digest, _ := in.Digest(c.ID) // a call that was started has one
 	v := approval.View{
-		ID: c.ID, Tool: in.Tool, Args: in.Args, Digest: digest, Status: approval.StatusPending, Execution: in.Execution,
-		Agent: in.Agent, Team: in.Team, Session: in.Session, Labels: in.Labels,
+		ID: c.ID, Tool: in.Tool, Args: in.Args, Digest: digest, Status: approval.StatusPending,
+		Execution: in.Execution,
+		Agent:     in.Agent, Team: in.Team, Session: in.Session, Labels: in.Labels,
 		Title: in.Title, Description: in.Description, Reason: in.Reason,
 		Requester: in.Requester, CreatedAt: c.began.UTC(), Deadline: &deadline,
 	}

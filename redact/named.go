@@ -131,7 +131,8 @@ func (r *searched) valueBehind(i int) (from, to int, ok bool) {
 		end--
 	}
 	begin := end // user[password][]=x has one name
-	for begin > 0 && end-begin < maxNameBytes && (nameByte(s[begin-1]) || strings.IndexByte("[]", s[begin-1]) >= 0) {
+	for begin > 0 && end-begin < maxNameBytes &&
+		(nameByte(s[begin-1]) || strings.IndexByte("[]", s[begin-1]) >= 0) {
 		begin--
 	}
 	if begin == end {

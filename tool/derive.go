@@ -133,7 +133,8 @@ func (d *deriver) fields(t reflect.Type, at string, taken map[string]bool) error
 // validName is encoding/json's rule; a tag that breaks it is silently ignored there.
 func validName(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool {
-		return !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		return !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) &&
+			!unicode.IsLetter(r) && !unicode.IsDigit(r)
 	})
 }
 

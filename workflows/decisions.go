@@ -115,7 +115,9 @@ func (g *guarded) judgesAgain(ctx workflow.Context) bool {
 
 // answerDropped tells those whose votes counted before the call took more, and puts it on record. A
 // call that was counted again before that came goes on without.
-func (g *guarded) answerDropped(ctx workflow.Context, before []approval.Decision, dropped []ballot.Judgement) {
+func (g *guarded) answerDropped(
+	ctx workflow.Context, before []approval.Decision, dropped []ballot.Judgement,
+) {
 	for _, j := range dropped {
 		isIt := func(v approval.Decision) bool { return v.ID == j.DecisionID }
 		i := slices.IndexFunc(before, isIt)

@@ -31,7 +31,8 @@ const AssetPath = "/assets/{file}"
 
 // policy lets the page run its own script and style sheet and speak to its own server, and nothing
 // else. No text becomes HTML or script: Trusted Types refuse it, and nothing may make any.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+	"connect-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 

@@ -204,7 +204,8 @@ func fetch(ctx context.Context, client *http.Client, issuer string) ([]jose.JSON
 		return nil, endpoints{}, err
 	}
 	if len(set.Keys) > maxKeys {
-		return nil, endpoints{}, fmt.Errorf("keys at %s: %d; at most %d are taken", where.Redacted(), len(set.Keys), maxKeys)
+		return nil, endpoints{}, fmt.Errorf("keys at %s: %d; at most %d are taken",
+			where.Redacted(), len(set.Keys), maxKeys)
 	}
 	keys := []jose.JSONWebKey{}
 	for _, doc := range set.Keys {

@@ -133,7 +133,9 @@ func (s *Sessions) EndAll(ctx context.Context, subject string) (int, error) {
 }
 
 // NewCode makes a code with which p can begin one session elsewhere.
-func (s *Sessions) NewCode(ctx context.Context, p auth.Principal) (code string, expires time.Time, err error) {
+func (s *Sessions) NewCode(
+	ctx context.Context, p auth.Principal,
+) (code string, expires time.Time, err error) {
 	return s.add(ctx, store.SignInCode, "", p, CodeLife)
 }
 

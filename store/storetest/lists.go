@@ -269,3 +269,15 @@ func resolvePrefixes(t *testing.T, s store.Store) {
 		}
 	}
 }
+
+// walk reads pages from the first to the last. page reads the one at a cursor and returns the next.
+func walk(t *testing.T, page func(cursor string) (next string)) {
+	t.Helper()
+	cursor := ""
+	for range 100 {
+		if cursor = page(cursor); cursor == "" {
+			return
+		}
+	}
+	t.Fatal("the pages never end")
+}

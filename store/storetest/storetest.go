@@ -303,18 +303,6 @@ func invalid(t *testing.T, what string, err error) {
 	}
 }
 
-// walk reads pages from the first to the last. page reads the one at a cursor and returns the next.
-func walk(t *testing.T, page func(cursor string) (next string)) {
-	t.Helper()
-	cursor := ""
-	for range 100 {
-		if cursor = page(cursor); cursor == "" {
-			return
-		}
-	}
-	t.Fatal("the pages never end")
-}
-
 // once fails unless one of many that tried at once did it.
 func once(t *testing.T, what string, did []bool) {
 	t.Helper()

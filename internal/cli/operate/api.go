@@ -153,7 +153,8 @@ func (s *apiCommand) run(cmd *cobra.Command) (err error) {
 		Temporal: temporal, Namespace: options.Namespace, Converter: options.DataConverter,
 		Store: opened, TaskQueue: s.TaskQueue,
 		Hosts: s.Hosts, PublicURL: s.PublicURL, Logger: s.log,
-		Auth: authenticator, Login: s.login(authenticator), Signer: signer, Exposure: exposure, Codec: s.codec(keys),
+		Auth: authenticator, Login: s.login(authenticator), Signer: signer, Exposure: exposure,
+		Codec:  s.codec(keys),
 		Limits: api.Limits{PerSecond: float64(s.MaxRate), Pending: s.MaxPending},
 	})
 	if err != nil {

@@ -39,7 +39,8 @@ func (p *process) checkAccess() error {
 	case p.OIDCClientID == "" && (p.OIDCSecretFile != "" || len(p.OIDCScopes) > 0):
 		return errors.New("--oidc-client-secret-file and --oidc-scope need --oidc-client-id")
 	case p.OIDCClientID != "" && !strings.HasPrefix(p.PublicURL, "https://"):
-		return errors.New("--oidc-client-id needs a --public-url with https://, where the issuer sends people back to")
+		return errors.New("--oidc-client-id needs a --public-url with https://, where the issuer sends " +
+			"people back to")
 	case (p.TLSCert == "") != (p.TLSKey == ""):
 		return errors.New("--tls-cert needs --tls-key, and --tls-key needs --tls-cert")
 	case p.TLSCert != "" && len(p.Proxies) > 0:

@@ -30,7 +30,9 @@ func loadChannels(path string) ([]notify.Channel, error) {
 }
 
 // notify serves the channels until ctx ends or stop is called, which returns when that has ended.
-func (w *workerCommand) notify(ctx context.Context, s store.Notices, channels []notify.Channel) (stop func()) {
+func (w *workerCommand) notify(
+	ctx context.Context, s store.Notices, channels []notify.Channel,
+) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -81,7 +83,8 @@ was taken. It is signed as all messages are.
 
 func (n *notifyCommand) test(ctx context.Context, name string) error {
 	if n.Notify == "" {
-		return cli.UsageError(errors.New("which channels? name their file with --notify, PAWL_NOTIFY or worker.notify"))
+		return cli.UsageError(errors.New(
+			"which channels? name their file with --notify, PAWL_NOTIFY or worker.notify"))
 	}
 	channels, err := loadChannels(n.Notify)
 	if err != nil {
@@ -100,5 +103,6 @@ func (n *notifyCommand) test(ctx context.Context, name string) error {
 	if err := channels[at].Send(ctx, notify.TestMessage(n.PublicURL, began)); err != nil {
 		return fmt.Errorf("the channel %s did not take the message: %w", name, err)
 	}
-	return n.app.Say(fmt.Sprintf("the channel %s took the message after %v\n", name, time.Since(began).Round(time.Millisecond)))
+	took := time.Since(began).Round(time.Millisecond)
+	return n.app.Say(fmt.Sprintf("the channel %s took the message after %v\n", name, took))
 }

@@ -28,7 +28,8 @@ type app struct{ *cli.App }
 func Commands(base *cli.App) []*cobra.Command {
 	a := &app{base}
 	return []*cobra.Command{
-		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject), a.settle(), a.review(), a.audit(),
+		a.pending(), a.show(), a.decide(approval.Approve), a.decide(approval.Reject),
+		a.settle(), a.review(), a.audit(),
 	}
 }
 
