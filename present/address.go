@@ -79,7 +79,8 @@ func (p *presenter) mail(name []Span, v *value, used map[string]bool) bool {
 	b := Block{Kind: BlockMail, Name: name}
 	for _, key := range copyNames {
 		m := v.get(key)
-		if m == nil || !m.scalar() && (m.kind != '[' || slices.ContainsFunc(m.items, func(i *value) bool { return !i.scalar() })) {
+		if m == nil || m.kind == '{' ||
+			slices.ContainsFunc(m.items, func(i *value) bool { return !i.scalar() }) {
 			continue
 		}
 		row := Row{Name: Word(key)}

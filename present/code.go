@@ -38,19 +38,23 @@ func codeLines(text string, find *regexp.Regexp, style func(word string) Style) 
 	return numbered(lines)
 }
 
-var shellDanger = regexp.MustCompile(`&&|\|\||[;|<>]+|\b(?:rm|sudo|doas|dd|mkfs\S*|shred|chmod|chown|kill|eval|exec|curl|wget|truncate)\b|` +
-	"`" + `|\$\(`)
+var shellDanger = regexp.MustCompile(`&&|\|\||[;|<>]+|` + "`" + `|\$\(|` +
+	`\b(?:rm|sudo|doas|dd|mkfs\S*|shred|chmod|chown|kill|eval|exec|curl|wget|truncate)\b`)
 
 func shellLines(text string) []Line {
 	return codeLines(text, shellDanger, func(string) Style { return Danger })
 }
 
 var (
-	sqlWords = regexp.MustCompile(`(?i)\b(?:select|insert|into|update|delete|from|where|and|or|set|values|join|drop|truncate|alter|` +
-		`create|table|grant|revoke|merge|with|union|limit|order|group|by|call|copy|exec|execute|replace)\b`)
-	sqlDanger = map[string]bool{"delete": true, "drop": true, "truncate": true, "update": true, "alter": true, "grant": true}
-	sqlStart  = regexp.MustCompile(`(?i)^\s*(?:--[^\n]*\n\s*|/\*[^*]*\*/\s*)*(?:select|insert|update|delete|drop|truncate|alter|create|` +
-		`grant|revoke|merge|with|call|copy|exec|execute|replace|begin|explain)\b`)
+	sqlWords = regexp.MustCompile(`(?i)\b(?:select|insert|into|update|delete|from|where|and|or|set|values|` +
+		`join|drop|truncate|alter|create|table|grant|revoke|merge|with|union|limit|order|group|by|call|copy|` +
+		`exec|execute|replace)\b`)
+	sqlDanger = map[string]bool{
+		"delete": true, "drop": true, "truncate": true, "update": true, "alter": true, "grant": true,
+	}
+	sqlStart = regexp.MustCompile(`(?i)^\s*(?:--[^\n]*\n\s*|/\*[^*]*\*/\s*)*(?:select|insert|update|` +
+		`delete|drop|truncate|alter|create|grant|revoke|merge|with|call|copy|exec|execute|replace|begin|` +
+		`explain)\b`)
 	sqlWhere = regexp.MustCompile(`(?i)\bwhere\b`)
 )
 
@@ -63,7 +67,8 @@ func sqlLines(text string) []Line {
 		}
 		return Keyword
 	})
-	if verb := sqlVerb(text); (verb == "deletes" || verb == "updates") && !sqlWhere.MatchString(text) && len(lines) > 0 {
+	verb := sqlVerb(text)
+	if (verb == "deletes" || verb == "updates") && !sqlWhere.MatchString(text) && len(lines) > 0 {
 		last := &lines[len(lines)-1]
 		last.Spans = append(last.Spans, Span{Kind: Note, Text: "no WHERE: every row"})
 	}
@@ -78,7 +83,8 @@ var sqlVerbs = map[string]string{
 // sqlVerb is what a single statement does, or empty where that is not certain. No verb is ever a
 // harmless one.
 func sqlVerb(text string) string {
-	body := strings.TrimRightFunc(strings.TrimSpace(text), func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
+	atEnd := func(r rune) bool { return r == ';' || unicode.IsSpace(r) }
+	body := strings.TrimRightFunc(strings.TrimSpace(text), atEnd)
 	if strings.ContainsAny(body, ";'\"`\\$") || strings.Contains(body, "--") || strings.Contains(body, "/*") {
 		return ""
 	}
@@ -86,7 +92,8 @@ func sqlVerb(text string) string {
 	return sqlVerbs[strings.TrimSpace(word)]
 }
 
-var sqlTable = regexp.MustCompile(`(?i)^\s*(?:delete\s+from|update|drop\s+table(?:\s+if\s+exists)?|truncate(?:\s+table)?|insert\s+into|alter\s+table)\s+([A-Za-z_][\w.]*)`)
+var sqlTable = regexp.MustCompile(`(?i)^\s*(?:delete\s+from|update|drop\s+table(?:\s+if\s+exists)?|` +
+	`truncate(?:\s+table)?|insert\s+into|alter\s+table)\s+([A-Za-z_][\w.]*)`)
 
 // isDiff reports a text in the unified form.
 func isDiff(text string) bool {
@@ -95,7 +102,8 @@ func isDiff(text string) bool {
 	}
 	first, rest, _ := strings.Cut(text, "\n")
 	second, third, _ := strings.Cut(rest, "\n")
-	return strings.HasPrefix(first, "--- ") && strings.HasPrefix(second, "+++ ") && strings.HasPrefix(third, "@@")
+	return strings.HasPrefix(first, "--- ") && strings.HasPrefix(second, "+++ ") &&
+		strings.HasPrefix(third, "@@")
 }
 
 var hunkHead = regexp.MustCompile(`^@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@`)
@@ -195,7 +203,8 @@ func (p *presenter) change(name []Span, was, now string) {
 		}
 		added, removed = added+len(o.now), removed+len(o.was)
 	}
-	b.Note = []Span{{Kind: Note, Text: approval.Plural(added, "line") + " added, " + approval.Plural(removed, "line") + " removed"}}
+	lines := approval.Plural(added, "line") + " added, " + approval.Plural(removed, "line") + " removed"
+	b.Note = []Span{{Kind: Note, Text: lines}}
 	p.add(b)
 }
 

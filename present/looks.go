@@ -75,7 +75,8 @@ func lookalikes(text string) map[int]look {
 }
 
 func lookIn(word []rune, at int, distinct map[string]bool, asian bool, found map[int]look) {
-	count, twins, all := map[string]int{}, map[string]int{}, 0 // of each alphabet: letters, and those like others
+	count, twins := map[string]int{}, map[string]int{} // letters of each alphabet, and those like others
+	all := 0
 	for i, r := range word {
 		switch a := alphabetOf(r); {
 		case r >= 0x1D400 && r <= 0x1D7FF:

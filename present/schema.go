@@ -141,7 +141,8 @@ func checkKeywords(path string, v *value) error {
 
 // CheckSummary refuses templates that can't be filled in: see Summary.
 func CheckSummary(template string, schema json.RawMessage) error {
-	if strings.TrimSpace(template) == "" || len(template) > maxSummary || approval.Display(template, 0) != template {
+	if strings.TrimSpace(template) == "" || len(template) > maxSummary ||
+		approval.Display(template, 0) != template {
 		return fmt.Errorf("write one line of 1 to %d bytes of visible text", maxSummary)
 	}
 	pieces, err := split(template)

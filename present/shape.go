@@ -136,7 +136,8 @@ func isEdits(list *value) bool {
 func (p *presenter) others(change *value) {
 	var rest []member
 	for _, m := range change.members {
-		if !slices.ContainsFunc(edits, func(pair [2]string) bool { return m.name == pair[0] || m.name == pair[1] }) {
+		shown := func(pair [2]string) bool { return m.name == pair[0] || m.name == pair[1] }
+		if !slices.ContainsFunc(edits, shown) {
 			rest = append(rest, m)
 		}
 	}

@@ -42,7 +42,8 @@ func briefText(s string) []Span {
 	}
 	spans := mark(s, Value, true)
 	if rest > 0 {
-		spans = append(spans, Span{Kind: Cut, Text: fmt.Sprintf("and %s more", approval.Plural(rest, "character")), N: rest})
+		text := fmt.Sprintf("and %s more", approval.Plural(rest, "character"))
+		spans = append(spans, Span{Kind: Cut, Text: text, N: rest})
 	}
 	return spans
 }
@@ -132,7 +133,8 @@ func (p *presenter) shapeSummary(tool string, args *value) []Span {
 			if verb != "deletes" && verb != "updates" && verb != "inserts" {
 				thing = "that % %"
 			}
-			return say("Run SQL "+thing, []Span{{Kind: Text, Text: verb + rowsOf(verb), Style: Danger}}, briefText(table[1]))
+			does := []Span{{Kind: Text, Text: verb + rowsOf(verb), Style: Danger}}
+			return say("Run SQL "+thing, does, briefText(table[1]))
 		}
 	}
 	if path := file; path.isText() && deleting.MatchString(tool) {

@@ -91,7 +91,10 @@ func cell(v *value) []Span {
 		for _, edge := range []struct {
 			there bool
 			text  string
-		}{{strings.HasPrefix(v.text, " "), "begins with a space"}, {strings.HasSuffix(v.text, " "), "ends with a space"}} {
+		}{
+			{strings.HasPrefix(v.text, " "), "begins with a space"},
+			{strings.HasSuffix(v.text, " "), "ends with a space"},
+		} {
 			if edge.there {
 				spans = append(spans, Span{Kind: Note, Text: edge.text})
 			}
@@ -125,7 +128,8 @@ func (p *presenter) grid(name []Span, v *value) bool {
 	for _, m := range v.items[0].members {
 		keys = append(keys, m.name)
 	}
-	b := Block{Kind: BlockTable, Name: name, Note: []Span{{Kind: Note, Text: approval.Plural(len(v.items), "row")}}}
+	rows := Span{Kind: Note, Text: approval.Plural(len(v.items), "row")}
+	b := Block{Kind: BlockTable, Name: name, Note: []Span{rows}}
 	for _, key := range keys {
 		b.Columns = append(b.Columns, Word(key))
 	}

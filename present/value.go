@@ -122,7 +122,8 @@ func (v *value) short() bool {
 	case '{':
 		return len(v.members) == 0
 	case '[':
-		return len(v.items) <= 8 && !slices.ContainsFunc(v.items, func(i *value) bool { return !i.scalar() || i.long() })
+		large := func(i *value) bool { return !i.scalar() || i.long() }
+		return len(v.items) <= 8 && !slices.ContainsFunc(v.items, large)
 	}
 	return !v.long()
 }
