@@ -69,14 +69,17 @@ func newDeployment(t *testing.T) *deployment {
   - {name: send, http: {url: "%[1]s/send"}}
   - {name: slow, http: {url: "%[1]s/slow"}}
 `, server.URL))
-	d.policy = write(t, dir, "policy.yaml", `rules:
-  - {tool: read, auto_approve: true}
-  - {tool: slow, auto_approve: true}
-  - {tool: send, require_approval: true}
-  - {tool: release, decisions: any, deny_count: 2, stages: [{name: team, approvals: 1}, {name: ops, approvals: 1}]}
+	d.policy = write(t, dir, "policy.yaml", plainRules+`  - {tool: release, decisions: any, deny_count: 2, stages: [{name: team, approvals: 1}, {name: ops, approvals: 1}]}
 `)
 	return d
 }
+
+// plainRules are what every version of Pawl executes.
+const plainRules = `rules:
+  - {tool: read, auto_approve: true}
+  - {tool: slow, auto_approve: true}
+  - {tool: send, require_approval: true}
+`
 
 func (e *endpoints) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	_, _ = io.ReadAll(r.Body)

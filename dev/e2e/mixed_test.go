@@ -31,6 +31,7 @@ import (
 func TestMixedFleet(t *testing.T) {
 	tree := programs.PreviousTree(t)
 	m := &mixed{new: newDeployment(t)}
+	m.new.policy = write(t, t.TempDir(), "policy.yaml", plainRules)
 	older := *m.new
 	m.old = &older
 	bin := t.TempDir()
