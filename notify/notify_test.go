@@ -85,12 +85,20 @@ func (r *receiver) taken() (texts []string) {
 
 func (r *receiver) expect(want ...string) {
 	r.Helper()
-	for late := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	late := time.After(20 * time.Second)
+	for {
 		got := r.taken()
 		if slices.Equal(got, want) {
 			return
 		}
-		if len(got) > len(want) || time.Now().After(late) {
+		if len(got) > len(want) {
+			r.Fatalf("got %q, want %q", got, want)
+		}
+		select {
+		case <-tick.C:
+		case <-late:
 			r.Fatalf("got %q, want %q", got, want)
 		}
 	}

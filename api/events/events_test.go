@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pawlhq/pawl/store"
@@ -147,8 +149,13 @@ func (s *stream) expect(events ...string) {
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for late := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(late) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	late := time.After(10 * time.Second)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-late:
 			t.Fatalf("waited in vain: %s", what)
 		}
 	}
@@ -169,31 +176,45 @@ func TestListenersHearWhatTheyMay(t *testing.T) {
 }
 
 func TestNobodyLooksWhileNobodyListens(t *testing.T) {
-	b := setup(t)
-	first, second := b.listen(""), b.listen("")
-	first.expect("reset {}")
-	second.expect("reset {}")
-	first.leave()
-	b.change("a-1")
-	second.expect(`changed {"id":"a-1","revision":0}`)
-	second.leave()
-	eventually(t, "both left", func() bool {
-		b.hub.mu.Lock()
-		defer b.hub.mu.Unlock()
-		return len(b.hub.joined) == 0 && b.hub.stop == nil
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{}
+		h := New(s, slog.New(slog.DiscardHandler))
+		listen := func() (leave func()) {
+			ctx, leave := context.WithCancel(t.Context())
+			go func() {
+				if err := h.Serve(ctx, &connection{ResponseRecorder: httptest.NewRecorder()}, anybody); err != nil {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait()
+			return leave
+		}
+		looks := func(in time.Duration) int {
+			before := s.looked()
+			time.Sleep(in)
+			synctest.Wait()
+			return s.looked() - before
+		}
+		first, second := listen(), listen()
+		if got := looks(10*usual.interval + usual.interval/2); got != 10 {
+			t.Errorf("two listen, and there are %d looks in ten intervals", got)
+		}
+		first()
+		if got := looks(10 * usual.interval); got != 10 {
+			t.Errorf("one listens, and there are %d looks in ten intervals", got)
+		}
+		second()
+		synctest.Wait()
+		if got := looks(time.Hour); got != 0 {
+			t.Errorf("nobody listens, and there are %d looks", got)
+		}
+		third := listen()
+		if got := looks(10 * usual.interval); got < 9 {
+			t.Errorf("somebody listens again, and there are %d looks in ten intervals", got)
+		}
+		third()
+		synctest.Wait()
 	})
-	var looks int
-	eventually(t, "the looks end", func() bool { // none in five intervals
-		before := b.looked()
-		time.Sleep(5 * b.hub.times.interval)
-		looks = b.looked()
-		return looks == before
-	})
-	b.change("b-1")
-	again := b.listen("")
-	again.expect("reset {}")
-	b.change("b-2")
-	again.expect(`changed {"id":"b-2","revision":2}`)
 }
 
 // Who has no good credential any more hears nothing more, also where nothing changes.
@@ -267,26 +288,33 @@ func TestManyChangesBecomeAReset(t *testing.T) {
 	}
 }
 
-// stuck is a client that reads nothing.
-type stuck struct {
-	http.ResponseWriter
+// connection is a client's.
+type connection struct {
+	*httptest.ResponseRecorder
+	stuck    bool // it reads nothing
 	deadline time.Time
 }
 
-func (s *stuck) SetReadDeadline(time.Time) error    { return nil }
-func (s *stuck) SetWriteDeadline(t time.Time) error { s.deadline = t; return nil }
-func (s *stuck) Write([]byte) (int, error) {
-	time.Sleep(time.Until(s.deadline))
-	return 0, errors.New("time is up")
+var anybody = Listener{Good: func() error { return nil }}
+
+func (*connection) SetReadDeadline(time.Time) error      { return nil }
+func (c *connection) SetWriteDeadline(t time.Time) error { c.deadline = t; return nil }
+func (c *connection) Write(text []byte) (int, error) {
+	if !c.stuck {
+		return c.ResponseRecorder.Write(text)
+	}
+	time.Sleep(time.Until(c.deadline)) // in a test's own time
+	return 0, os.ErrDeadlineExceeded
 }
 
 func TestSlowReadersAreDropped(t *testing.T) {
-	b := setup(t)
-	b.hub.times.write = 10 * time.Millisecond
-	err := b.hub.Serve(t.Context(), &stuck{ResponseWriter: httptest.NewRecorder()}, Listener{Good: func() error { return nil }})
-	if err != nil || len(b.hub.joined) > 0 {
-		t.Errorf("%d listen, %v", len(b.hub.joined), err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h, began := New(&source{}, slog.New(slog.DiscardHandler)), time.Now()
+		err := h.Serve(t.Context(), &connection{ResponseRecorder: httptest.NewRecorder(), stuck: true}, anybody)
+		if took := time.Since(began); err != nil || len(h.joined) > 0 || took != usual.write {
+			t.Errorf("%d listen, %v after %v", len(h.joined), err, took)
+		}
+	})
 }
 
 func TestListenersAreBounded(t *testing.T) {
