@@ -17,7 +17,7 @@ const (
 func TestCallersRunTheirTools(t *testing.T) {
 	w := newWorld(t)
 	applyPolicy(t, w, w.API, `rules:
-  - {tool: ls, auto_approve: true}
+  - {tool: [ls, bash], auto_approve: true}
   - {tool: rm, require_approval: true, timeout: 5m}
 `)
 	post := func(path, body string, code int) answer {
@@ -45,6 +45,8 @@ func TestCallersRunTheirTools(t *testing.T) {
 			t.Fatalf("%d %v", a.code, a.doc)
 		}
 	}
+
+	t.Run("as the page shows it", func(t *testing.T) { callerPage(t, w, approve) })
 
 	// Allowed: started in the same request, reported, and reported again.
 	a := begin("ls", `,"wait":"20s",`+startOne, http.StatusOK)
