@@ -24,6 +24,8 @@ import (
 const (
 	// interval lies between two looks at what there is to tell.
 	interval = time.Second
+	// renewal is how often a lease is taken, or asked for where another process has it.
+	renewal = store.ChannelLease / 3
 	// maxPause is the longest pause after failures: then a channel is tried once in it.
 	maxPause = 5 * time.Minute
 	// burst is how many messages of one type are sent one by one; of more, one tells how many.
@@ -70,6 +72,10 @@ type sender struct {
 	pause   retry.Backoff
 	pace    *rate.Limiter
 	faults  health.Pace
+
+	serves bool      // this process had the lease when it asked last
+	asks   time.Time // when it asks again
+	place  int64     // up to which the channel was told
 }
 
 func (s *sender) run(ctx context.Context) {
@@ -91,22 +97,31 @@ func (s *sender) run(ctx context.Context) {
 }
 
 // serve tells a channel all that there is to tell, if no other process does.
-func (s *sender) serve(ctx context.Context) error {
-	place, taken, err := s.Store.TakeChannel(ctx, s.channel.Name, s.owner)
-	if err != nil || !taken {
-		return err
+func (s *sender) serve(ctx context.Context) (err error) {
+	if time.Now().After(s.asks) {
+		s.place, s.serves, err = s.Store.TakeChannel(ctx, s.channel.Name, s.owner)
+		if err != nil {
+			return err
+		}
+		s.asks = time.Now().Add(renewal)
 	}
-	for {
-		if err := s.pace.Wait(ctx); err != nil { // what happens meanwhile can be told at once
+	for waited := false; s.serves; {
+		notices, next, err := s.Store.Notices(ctx, s.place)
+		if err != nil || next == s.place {
 			return err
 		}
-		notices, next, err := s.Store.Notices(ctx, place)
-		if err != nil || next == place {
-			return err
+		messages := s.messages(ctx, notices)
+		if len(messages) > 0 && !waited && !s.pace.Allow() {
+			if err := s.pace.Wait(ctx); err != nil {
+				return err
+			}
+			waited = true // what has happened meanwhile may make one message of them
+			continue
 		}
-		for i, m := range s.messages(ctx, notices) {
+		waited = false
+		for i, m := range messages {
 			if i > 0 { // what is before it was told
-				if held, err := s.move(ctx, m.place-1); err != nil || !held {
+				if err := s.move(ctx, m.place-1); err != nil || !s.serves {
 					return err
 				}
 				if err := s.pace.Wait(ctx); err != nil {
@@ -117,16 +132,23 @@ func (s *sender) serve(ctx context.Context) error {
 				return err
 			}
 		}
-		if held, err := s.move(ctx, next); err != nil || !held {
+		if err := s.move(ctx, next); err != nil {
 			return err
 		}
-		place = next
 	}
+	return nil
 }
 
-// move notes how far the channel was told. A message may have taken longer than the lease.
-func (s *sender) move(ctx context.Context, place int64) (held bool, err error) {
-	return s.Store.MoveChannel(ctx, s.channel.Name, s.owner, place)
+// move notes how far the channel was told, which renews the lease. A message may have taken longer than
+// the lease, and another process have it now.
+func (s *sender) move(ctx context.Context, place int64) (err error) {
+	s.serves, err = s.Store.MoveChannel(ctx, s.channel.Name, s.owner, place)
+	if err != nil || !s.serves {
+		s.asks = time.Time{} // asks where the channel is now
+		return err
+	}
+	s.place, s.asks = place, time.Now().Add(renewal)
+	return nil
 }
 
 // messages are what a channel is sent about notices, in the order of their places in the log. Where

@@ -159,6 +159,14 @@ func (b *bench) entry(id, step string, p audit.Payload) audit.Entry {
 	return e
 }
 
+// record puts something on record that nobody is told of.
+func (b *bench) record(id string) {
+	b.Helper()
+	if err := b.store.Append(b.Context(), b.entry(id, "refused", audit.Refused{})); err != nil {
+		b.Fatal(err)
+	}
+}
+
 func (b *bench) ask(id string) {
 	b.Helper()
 	deadline := time.Now().Add(time.Hour)
@@ -301,6 +309,30 @@ func TestADeadWorkerLosesNothing(t *testing.T) {
 	if err := s.serve(t.Context()); err != nil || len(r.taken()) != 2 {
 		t.Errorf("it was sent again: %q, %v", r.taken(), err)
 	}
+}
+
+// Only messages count for the pace: after any quiet time the first few are sent at once.
+func TestQuietTimesCostNothing(t *testing.T) {
+	b, r := setup(t), receive(t)
+	c := b.channel(r)
+	c.Every = time.Hour
+	b.known(c)
+	s := &sender{Options: Options{Store: b.store, Logger: slog.New(slog.DiscardHandler)}, channel: c, owner: "one", pace: newPace(c)}
+	for i := range 3 * burst {
+		b.record(fmt.Sprint("allowed-", i))
+		if err := s.serve(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []string
+	for i := range burst {
+		b.ask(fmt.Sprint("call-", i))
+		want = append(want, fmt.Sprintf("request.waiting call-%d pending", i))
+	}
+	if err := s.serve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.expect(want...)
 }
 
 // While a burst and a single message are sent, the place never passes what was not.
