@@ -226,7 +226,11 @@ describe("guards", () => {
     await approve(p).click();
     await p.page.getByText("We don’t know whether it arrived.").waitFor();
     await calm(p);
-    await p.page.getByRole("button", { name: "Send again" }).click();
+    do {
+      // A press is dropped right after the page has shown that the call ended, as guard (b) wants it.
+      await p.page.getByRole("button", { name: "Send again" }).click();
+      await calm(p);
+    } while (p.sent.length < 2);
     await p.page.getByText("Approved. docs.publish is released").waitFor();
     const ids = p.sent.map((t) => JSON.parse(t).decision_id);
     assert.equal(ids.length, 2);
