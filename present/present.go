@@ -212,8 +212,10 @@ func Of(v approval.View, t Tool) Call {
 		p.schema = schema{}
 		p.any(nil, result)
 	}
+	left := maxSpans
 	for i := range p.blocks {
 		count(&p.blocks[i])
+		p.blocks[i].bound(&left)
 	}
 	out.Blocks = append(out.Blocks, p.blocks...)
 	for _, b := range out.Blocks {
@@ -259,6 +261,58 @@ func facts(v approval.View) Block {
 	}
 	count(&b)
 	return b
+}
+
+// maxSpans bounds the pieces of what is shown, which a text full of marks has many of.
+const maxSpans = 20_000
+
+// bound takes away what is over the bound, and says how much that is.
+func (b *Block) bound(left *int) {
+	size := 0
+	b.each(func(spans []Span) { size += len(spans) })
+	if *left -= size; *left >= 0 {
+		return
+	}
+	room := max(*left+size, 0)
+	*left = 0
+	rows, lines, shown := b.Rows, b.Lines, 0
+	b.Rows, b.Lines = nil, nil
+	take := func(spans []Span) []Span {
+		spans = spans[:min(len(spans), room)]
+		room -= len(spans)
+		shown += len([]rune(Raw(spans)))
+		return spans
+	}
+	b.Name = take(b.Name)
+	for i := range b.Columns {
+		b.Columns[i] = take(b.Columns[i])
+	}
+	for _, r := range rows {
+		if room == 0 {
+			break
+		}
+		r.Name, r.Was, r.Value = take(r.Name), takeLines(r.Was, take), takeLines(r.Value, take)
+		for i := range r.Cells {
+			r.Cells[i] = take(r.Cells[i])
+		}
+		b.Rows = append(b.Rows, r)
+	}
+	for _, l := range lines {
+		if room == 0 {
+			break
+		}
+		l.Spans = take(l.Spans)
+		b.Lines = append(b.Lines, l)
+	}
+	text := approval.Plural(b.Chars-shown, "character") + " more: the JSON has them all"
+	b.Lines = append(b.Lines, Line{Spans: []Span{{Kind: Cut, Text: text, N: b.Chars - shown}}})
+}
+
+func takeLines(lines []Line, take func([]Span) []Span) []Line {
+	for i := range lines {
+		lines[i].Spans = take(lines[i].Spans)
+	}
+	return lines
 }
 
 // each calls f with all spans of a block.

@@ -137,6 +137,29 @@ func TestPresentations(t *testing.T) {
 	}
 }
 
+// Of a text full of marks no more is shown than a reader's browser can bear, and how much is missing
+// is said; what is found is counted to the end.
+func TestShownIsBounded(t *testing.T) {
+	text := strings.Repeat("a\u200b", 40_000)
+	for _, shape := range []string{`{"x":%}`, `{"command":%}`, `{"to":"a","body":%}`, `{"path":"p","old_string":%,"new_string":"y"}`, `{"x":[{"y":%}]}`} {
+		c := Of(approval.View{Tool: "t", Args: json.RawMessage(strings.ReplaceAll(shape, "%", `"`+text+`"`))}, Tool{})
+		size, cut := 0, 0
+		for _, b := range c.Blocks {
+			b.each(func(spans []Span) {
+				size += len(spans)
+				for _, s := range spans {
+					if s.Kind == Cut {
+						cut += s.N
+					}
+				}
+			})
+		}
+		if size > maxSpans+10 || cut < 2*40_000-maxSpans-20 || c.Found.Hidden != 40_000 {
+			t.Errorf("%s: %d spans, %d characters are cut, %+v", shape, size, cut, c.Found)
+		}
+	}
+}
+
 func FuzzMark(f *testing.F) {
 	for text := range hostile {
 		f.Add(text)
