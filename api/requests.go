@@ -13,6 +13,7 @@ import (
 	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/internal/attempts"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -73,8 +74,9 @@ func (s *Server) listRequests(c *gin.Context) error {
 		return fromStore(err)
 	}
 	page, reader := rest.Page[rest.ListedRequest]{Total: found.Total, Next: found.Next}, s.reader(c)
+	tools := s.presentable(c.Request.Context())
 	for _, v := range found.Items {
-		item := rest.ListedRequest{View: s.shown(v)}
+		item := rest.ListedRequest{View: s.shown(v), Summary: present.Summary(v, tools[v.Tool])}
 		if v.Status == approval.StatusPending {
 			item.You, item.Rack, item.Approvals = offer(item.View.View, nil, reader)
 		}
@@ -111,6 +113,11 @@ func (s *Server) getRequest(c *gin.Context) error {
 		}
 		out.You, out.Rack, out.Approvals = offer(now.View, out.PolicyNow, s.reader(c))
 	}
+	shown := present.Of(out.View.View, s.presentable(ctx)[out.Tool])
+	out.Summary, out.Blocks = shown.Summary, shown.Blocks
+	if shown.Found.Any() {
+		out.Found = &shown.Found
+	}
 	if out.Attempts, out.Previous, err = attempts.Before(ctx, s.o.Store, r); err != nil {
 		return fromStore(err)
 	}
@@ -124,6 +131,25 @@ func (s *Server) getRequest(c *gin.Context) error {
 	}
 	out.TimelineCursor = entries.Next
 	return reply(c, http.StatusOK, out)
+}
+
+// presentable are the catalogue's tools by name, as far as they say how calls are shown. Without the
+// catalogue calls are shown by the shape of their arguments.
+func (s *Server) presentable(ctx context.Context) map[string]present.Tool {
+	tools, err := s.tools.get(ctx, struct{}{})
+	if err != nil {
+		s.o.Logger.DebugContext(ctx, "the store did not say which tools there are", "error", err)
+	}
+	return tools
+}
+
+func (s *Server) readPresentable(ctx context.Context, _ struct{}) (map[string]present.Tool, error) {
+	rows, err := s.o.Store.Tools(ctx)
+	tools := make(map[string]present.Tool, len(rows))
+	for _, t := range rows {
+		tools[t.Name] = present.Tool{Schema: t.Schema, Trusted: t.Publisher == s.o.TaskQueue}
+	}
+	return tools, err
 }
 
 // offer is ballot.For as the active policy would have it: people learn what approving does before

@@ -42,6 +42,7 @@ import (
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/policy/active"
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/operatorservice/v1"
@@ -189,6 +190,7 @@ type Server struct {
 	o       Options
 	calls   *calls.Client
 	pollers *cache[queue, bool]
+	tools   *cache[struct{}, map[string]present.Tool] // by name
 	queues  *cache[struct{}, map[string]string]
 	policy  active.Reader
 
@@ -225,6 +227,7 @@ func New(o Options) (*Server, error) {
 		s.sessions = session.New(o.Store, o.Auth, o.Logger)
 	}
 	s.pollers, s.queues = newCache(s.isPolled), newCache(s.toolQueues)
+	s.tools = newCache(s.readPresentable)
 	s.writes = newCache(func(ctx context.Context, _ struct{}) (struct{}, error) {
 		return struct{}{}, o.Store.Ping(ctx)
 	})

@@ -40,7 +40,7 @@ func Plain(spans []Span) string {
 	return b.String()
 }
 
-// Lines is a block as lines of text, each of which holds words from outside. Whoever shows them sets
+// PlainLines is a block as lines of text, each of which holds words from outside. Whoever shows them sets
 // them off from his own.
 func (b Block) PlainLines() []string {
 	var out []string

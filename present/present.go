@@ -263,6 +263,14 @@ func facts(v approval.View) Block {
 	return b
 }
 
+func whole(lines []Line) {
+	for i := range lines {
+		if lines[i].Spans == nil {
+			lines[i].Spans = []Span{}
+		}
+	}
+}
+
 // maxSpans bounds the pieces of what is shown, which a text full of marks has many of.
 const maxSpans = 20_000
 
@@ -337,8 +345,14 @@ func (b *Block) each(f func([]Span)) {
 	}
 }
 
+// count notes how much a block shows and what was found in it, and leaves no list of spans null.
 func count(b *Block) {
 	var f Found
+	whole(b.Lines)
+	for _, r := range b.Rows {
+		whole(r.Was)
+		whole(r.Value)
+	}
 	b.each(func(spans []Span) {
 		f.add(found(spans))
 		b.Chars += len([]rune(Raw(spans)))

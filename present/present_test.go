@@ -121,6 +121,8 @@ func TestPresentations(t *testing.T) {
 			"POST to ex\u0430mple ⟦\u0430 = Cyrillic \u0430⟧.com\n[table ] \n  url: https://good.example@ ⟦user name in front of the host⟧" +
 				"ex\u0430mple ⟦\u0430 = Cyrillic \u0430⟧.com ⟦xn--exmple-4nf.com⟧/x ⟦1 look-alike letter⟧ ⟦link, opens nothing⟧\n  method: POST\n"},
 		{"diff", "", `{"patch":"--- a\n+++ b\n@@ -1,2 +1 @@\n-x\n+y"}`, "Run t: patch --- a ⟦U+000A⟧+++ b ⟦U+000A⟧@@ -1,2 +1 @@ ⟦U+000A⟧-x ⟦U+000A⟧+y\n"},
+		{"tree by schema", `{"type":"object","properties":{"a":{"type":"object","x-pawl-as":"tree"}}}`, `{"a":{"b":1}}`,
+			"Run t with 1 argument\n[tree a] \n  ⟦object, 1 entry⟧\n    b: 1\n"},
 		{"tree", "", `{"a":{"b":[1,{"c":null}]}}`, "Run t with 1 argument\n[tree a] \n" +
 			"  ⟦object, 1 entry⟧\n    b: ⟦list, 2 entries⟧\n      ⟦0⟧: 1\n      ⟦1⟧: ⟦object, 1 entry⟧\n        c: null\n"},
 	} {

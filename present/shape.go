@@ -16,8 +16,7 @@ var (
 )
 
 // as says how a text is shown: as a word of Presentations, or "" for no special way. The schema
-// comes first, then the text itself and its name. What a schema asks for never takes the marks of a
-// command or a statement away.
+// of an operator's tool comes first, then the text itself and its name.
 func (p *presenter) as(name string, v *value) string {
 	if !v.isText() && name != "argv" && !slices.Contains(commandNames, name) {
 		return ""
@@ -59,10 +58,12 @@ func (p *presenter) arguments(v *value) {
 	}
 	used := map[string]bool{}
 	p.shaped(nil, v, used)
-	var rest, large []member
+	var rest, large, trees []member
 	for _, m := range v.members {
 		switch as := p.as(m.name, m.value); {
 		case used[m.name]:
+		case p.schema.properties[m.name].As == "tree":
+			trees = append(trees, m)
 		case as == "shell", as == "sql", as == "diff", as == "code":
 			p.special(Word(m.name), as, m.value)
 		case as == "text" || !m.value.short():
@@ -77,11 +78,14 @@ func (p *presenter) arguments(v *value) {
 	for _, m := range large {
 		p.any(Word(m.name), m.value)
 	}
+	for _, m := range trees {
+		p.tree(Word(m.name), m.value)
+	}
 }
 
 // shaped shows what several members of an object say together, and notes which.
 func (p *presenter) shaped(name []Span, v *value, used map[string]bool) bool {
-	file, where := v.first(pathNames...)
+	_, where := v.first(pathNames...) // it stays in the table, where each of its characters can be told
 	n := len(p.blocks)
 	show := func(title []Span, change *value) bool {
 		for _, pair := range edits {
@@ -112,7 +116,6 @@ func (p *presenter) shaped(name []Span, v *value, used map[string]bool) bool {
 		used["content"] = true
 	}
 	if len(p.blocks) > n {
-		_ = file // its name stays in the table, where each of its characters can be told
 		return true
 	}
 	return p.mail(name, v, used)

@@ -51,7 +51,7 @@ func (p *presenter) table(name []Span, v *value, members []member) {
 // fill writes a member's value into its row, and returns what is to be said of it.
 func (p *presenter) fill(row *Row, of *value, m member) (notes []string) {
 	v := m.value
-	if money, note, ok := p.money(of, m); ok && name(of, m) {
+	if money, note, ok := p.money(of, m); ok {
 		row.Value = []Line{{Spans: money}}
 		return []string{note}
 	}
@@ -77,9 +77,6 @@ func (p *presenter) fill(row *Row, of *value, m member) (notes []string) {
 	}
 	return notes
 }
-
-// name reports whether the object is the one that is given: kept for money, which looks beside.
-func name(of *value, m member) bool { return of.get(m.name) == m.value }
 
 // cell is a scalar without quotes.
 func cell(v *value) []Span {

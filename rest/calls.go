@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/present"
 )
 
 // StartRequest is the body of POST /api/calls.
@@ -138,6 +139,12 @@ type Request struct {
 	// want of Temporal or the store.
 	PolicyNow *PolicyNow `json:"policy_now,omitempty"`
 
+	// Summary says in one line what the call would do, and Blocks show everything that it was given,
+	// marked; Found counts what is made to look like something else.
+	Summary []present.Span  `json:"summary,omitempty"`
+	Blocks  []present.Block `json:"blocks,omitempty"`
+	Found   *present.Found  `json:"found,omitempty"`
+
 	// You is what whoever asks may do about the call, and Rack what the call takes, of which Approvals
 	// counts the approvals. All are absent of a call that people were never asked about.
 	You       *approval.You      `json:"you,omitempty"`
@@ -159,6 +166,7 @@ type Request struct {
 // ListedRequest is a call in the answer of GET /api/requests, which does not ask its workflow.
 type ListedRequest struct {
 	View
+	Summary []present.Span `json:"summary,omitempty"` // as in Request
 	// Of a call that waits, as in Request, but by the policy that let it wait.
 	You       *approval.You      `json:"you,omitempty"`
 	Rack      []approval.Segment `json:"rack,omitempty"`

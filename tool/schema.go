@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/strictjson"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
@@ -82,6 +83,9 @@ func compileSchema(doc json.RawMessage) (s *schema, err error) {
 	}
 	compiled, err := compile(top)
 	if err != nil {
+		return nil, err
+	}
+	if err := present.CheckSchema(doc); err != nil {
 		return nil, err
 	}
 	canonical, err := strictjson.Canonical(doc)

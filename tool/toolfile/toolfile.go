@@ -4,6 +4,7 @@
 //	  - name: charge_card
 //	    description: Charge a customer's card.
 //	    schema: {type: object, required: [amount], properties: {amount: {type: number}}}
+//	    summary: Charge {amount}              # what a call does, for reviewers
 //	    http:
 //	      url: http://127.0.0.1:9000/charge
 //	      timeout: 10s                        # 30s, if left out
@@ -31,6 +32,7 @@
 package toolfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/textproto"
@@ -44,6 +46,8 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/present"
+	"github.com/pawlhq/pawl/strictjson"
 	"github.com/pawlhq/pawl/tool/httptool"
 )
 
@@ -134,6 +138,9 @@ func readTool(m *yamlfile.Mapping, env func(string) (string, bool)) (spec Spec, 
 	if v := m.Field("schema"); v.Present() {
 		spec.Schema = readSchema(v)
 	}
+	if v := m.Field("summary"); v.Present() {
+		spec.Schema = addSummary(v, spec.Schema)
+	}
 	spec.Idempotent, _ = m.Field("idempotent").Bool()
 	spec.Answer = policy.ReadAnswer(m.Field("success"), m.Field("error"))
 
@@ -190,6 +197,33 @@ func readSchema(v yamlfile.Value) json.RawMessage {
 	}
 	doc, _ := v.JSON()
 	return doc
+}
+
+// addSummary writes the line that says what calls of the tool do into its schema, with which it
+// reaches the catalogue.
+func addSummary(v yamlfile.Value, schema json.RawMessage) json.RawMessage {
+	text, ok := v.Text()
+	if !ok || schema == nil {
+		return schema
+	}
+	if err := present.CheckSummary(text, schema); err != nil {
+		v.Problem("the summary can't be filled in", err.Error())
+		return schema
+	}
+	var top map[string]json.RawMessage
+	if err := json.Unmarshal(schema, &top); err != nil {
+		return schema // it has been refused
+	}
+	if _, there := top[present.KeywordSummary]; there {
+		v.Problem("the summary is said twice", "leave it out here, or "+present.KeywordSummary+" in the schema")
+		return schema
+	}
+	line, err := strictjson.Marshal(text)
+	if err != nil {
+		return schema // no text
+	}
+	begin := fmt.Sprintf("{%q:%s,", present.KeywordSummary, line)
+	return append(json.RawMessage(begin), schema[bytes.IndexByte(schema, '{')+1:]...)
 }
 
 const (
