@@ -3,10 +3,13 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/rest"
 )
 
@@ -41,6 +44,95 @@ func (c *Client) StartAs(
 		return err
 	})
 	return b, err
+}
+
+// Attach starts a call whose tool this process runs itself and that has no key of its own, or takes up
+// the same call: one of this caller's with equal tool, arguments, agent and session that is not started,
+// or that ended unstarted and was told to nobody, and for which nobody waits. attached says that it did.
+// It returns as soon as the tool may be started or the call has ended, at most after wait (the server
+// caps it at 60 s); Permit goes on from there.
+//
+// Nothing is started here, so an answer that got lost costs nothing but a call for which nobody waits:
+// a later Attach takes it up, 30 s after the last request that waited for it. Errors: those of Start.
+func (c *Client) Attach(
+	ctx context.Context, call approval.Call, wait time.Duration,
+) (v View, attached bool, err error) {
+	call.Execution = approval.ExecutionCaller
+	call.Normalize()
+	if call.IdempotencyKey != "" {
+		return v, false, approval.Errorf(approval.CodeInvalid,
+			"a call with an idempotency key is found by that: start it with StartAs")
+	}
+	if err := call.Validate(); err != nil {
+		return v, false, err
+	}
+	body := rest.StartRequest{Call: call, Wait: approval.Duration(max(wait, 0)), Attach: true}
+	if call.Timeout > 0 {
+		body.Timeout = &call.Timeout
+	}
+	err = c.resend(ctx, "", func() error {
+		res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/calls", body: body, wait: wait})
+		if err != nil {
+			return err
+		}
+		attached = res.header.Get(rest.HeaderAttached) == "true"
+		v, err = decodeView(res.body)
+		return err
+	})
+	return v, attached, err
+}
+
+// Permit waits until it can start the tool of a call for startID, or until the call has ended or is
+// Lost, and goes on from v, the call as it was last seen; only its ID is needed. While it waits the call
+// is this caller's: nobody attaches to it. It asks again while the API does not answer.
+//
+// When ctx ends first it returns the call as it was last seen and an error that wraps ctx's, and the
+// API's if that was silent then; the tool may be started by then, so startID is still its. Errors
+// beside that: *Error, with rest.CodeStarted where somebody else has started the tool.
+func (c *Client) Permit(ctx context.Context, v View, startID string) (Begun, error) {
+	b := Begun{View: v}
+	var silence error
+	pause := retry.Backoff{Most: maxPause}
+	for !b.Status.Ended() && !b.Lost() {
+		began := time.Now()
+		// One that executes may be started for this startID already: then the answer is the same again.
+		if b.Status == approval.StatusApproved || b.Status == approval.StatusExecuting {
+			started, err := c.StartTool(ctx, b.ID, startID)
+			if err == nil {
+				return started, nil
+			}
+			if !goesOn(err) && !transient(err) && !errors.As(err, new(*UncertainError)) && ctx.Err() == nil {
+				return b, err
+			}
+			silence = err
+		}
+		now, err := c.Get(ctx, b.ID, holdWithin(ctx))
+		news := err == nil && now.Status != b.Status
+		delay := max(0, minRound-time.Since(began)) // a server that does not hold requests is not hammered
+		switch {
+		case ctx.Err() != nil:
+			return b, errors.Join(ctx.Err(), silence)
+		case err == nil:
+			b.View, silence = now, nil
+			pause.Reset()
+		case !transient(err):
+			return b, err
+		default:
+			wait, _ := refusedNow(err)
+			silence, delay = err, max(wait, pause.Next())
+		}
+		if !news && !retry.Sleep(ctx, delay) {
+			return b, errors.Join(ctx.Err(), silence)
+		}
+	}
+	return b, nil
+}
+
+// goesOn reports the refusal of a start after which the call's state says more.
+func goesOn(err error) bool {
+	var e *Error
+	return errors.As(err, &e) &&
+		slices.Contains([]string{rest.CodeNotApproved, rest.CodeEnded, approval.CodeExpired}, e.Code)
 }
 
 // StartTool starts the tool of an approved call, once for each call: repeats with the same startID

@@ -109,12 +109,8 @@ func (c *Client) Wait(ctx context.Context, id string) (View, error) {
 	var silence error
 	pause := retry.Backoff{Most: maxPause}
 	for {
-		began, hold := time.Now(), longPoll
-		if deadline, ok := ctx.Deadline(); ok {
-			left := time.Until(deadline)
-			hold = max(0, min(hold, left-min(waitMargin, left/4)))
-		}
-		v, err := c.Get(ctx, id, hold)
+		began := time.Now()
+		v, err := c.Get(ctx, id, holdWithin(ctx))
 		var delay time.Duration
 		switch {
 		case err == nil && (v.Status.Ended() || v.Lost()):
@@ -135,6 +131,16 @@ func (c *Client) Wait(ctx context.Context, id string) (View, error) {
 			return last, errors.Join(ctx.Err(), silence)
 		}
 	}
+}
+
+// holdWithin is how long the server is asked to hold an answer that has to come before ctx ends.
+func holdWithin(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return longPoll
+	}
+	left := time.Until(deadline)
+	return max(0, min(longPoll, left-min(waitMargin, left/4)))
 }
 
 // Cancel withdraws a call, by its whole ID. done is true if the call has ended as cancelled; false
