@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 	"internal/attempts":     {"rest", "store"},
 	"internal/build":        {},
 	"internal/osfile":       {},
+	"internal/wrapped":      {"internal/osfile"},
 	"internal/yamlfile":     {"rest"},
 	"policy":                {"internal/yamlfile", "policy/path", "policy/requirement", "tool"},
 	"policy/requirement":    {"ballot"},

@@ -5,6 +5,7 @@ package osfile
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 )
 
@@ -29,4 +30,26 @@ func SyncDir(dir string) error {
 func OthersMayWrite(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0
+}
+
+// Replace writes a file whole or not at all: whoever reads it meanwhile, or after a crash, finds the old
+// text or the new one. A link is followed. A file that exists keeps its permissions.
+func Replace(path string, doc []byte, perm os.FileMode) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if info, err := os.Stat(path); err == nil {
+		perm = info.Mode().Perm()
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // of no use once it is renamed
+	_, err = f.Write(doc)
+	err = errors.Join(err, f.Chmod(perm), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return errors.Join(err, SyncDir(filepath.Dir(path)))
 }

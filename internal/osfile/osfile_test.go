@@ -88,3 +88,30 @@ func TestColumnsOfNoTerminal(t *testing.T) {
 		t.Errorf("a file has %d columns", n)
 	}
 }
+
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "settings.json"), filepath.Join(dir, "link.json")
+	if err := osfile.Replace(file, []byte("one"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(file, link); err != nil && runtime.GOOS != "windows" {
+		t.Fatal(err)
+	}
+	if err := osfile.Replace(link, []byte("two"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || string(got) != "two" && runtime.GOOS != "windows" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o640 && runtime.GOOS != "windows" {
+		t.Errorf("%v, %v: the permissions changed", info.Mode(), err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if osfile.Replace(filepath.Join(dir, "absent", "x"), nil, 0o600) == nil {
+		t.Error("a folder that is not there was no error")
+	}
+}

@@ -1,0 +1,89 @@
+package wrapped_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/wrapped"
+)
+
+const (
+	ours  = `{"command": "/bin/pawl", "args": ["mcp", "--server", "github", "--", "npx", "x"]}`
+	other = `{"command": "npx", "args": ["x"]}`
+)
+
+func TestRecordIsKept(t *testing.T) {
+	file := wrapped.File(t.TempDir())
+	if r, err := wrapped.Read(file); err != nil || len(r.Servers) != 0 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	want := wrapped.Record{Servers: []wrapped.Server{{
+		Name: "github", File: "/x", Keys: []string{"mcpServers", "github"}, Digest: wrapped.Digest([]byte(ours)),
+		Written: ours, Original: other, At: time.Unix(1, 0).UTC(),
+	}}}
+	if err := want.Write(file); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := wrapped.Read(file); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := os.WriteFile(file, []byte(`{"servers": [{"names": "x"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wrapped.Read(file); err == nil {
+		t.Error("an unknown field was read")
+	}
+}
+
+func TestCovers(t *testing.T) {
+	home, project := t.TempDir(), t.TempDir()
+	below := filepath.Join(project, "src")
+	user, shared := filepath.Join(home, ".claude.json"), filepath.Join(project, ".mcp.json")
+	one := func(name, entry string) string { return fmt.Sprintf(`{"mcpServers": {%q: %s}}`, name, entry) }
+	local := func(name, entry string) string {
+		return fmt.Sprintf(`{"mcpServers": {"github": %s}, "projects": {%q: %s}}`, ours, project, one(name, entry))
+	}
+	record := wrapped.Record{Servers: []wrapped.Server{
+		{File: user, Keys: []string{"mcpServers", "github"}, Digest: wrapped.Digest([]byte(ours))},
+		{File: shared, Keys: []string{"mcpServers", "github"}, Digest: wrapped.Digest([]byte(ours))},
+		{File: user, Keys: []string{"mcpServers", "my.files"}, Digest: wrapped.Digest([]byte(ours))},
+	}}
+	for name, c := range map[string]struct {
+		user, shared, server string
+		want                 bool
+	}{
+		"wrapped for the user":             {one("github", ours), "", "github", true},
+		"laid out otherwise":               {one("github", " "+ours+"\n"), "", "github", true},
+		"wrapped in the project":           {"", one("github", ours), "github", true},
+		"in both":                          {one("github", ours), one("github", ours), "github", true},
+		"a name with other characters":     {one("my.files", ours), "", "my_files", true},
+		"nowhere":                          {"{}", "", "github", false},
+		"no settings at all":               {"", "", "github", false},
+		"changed since":                    {one("github", other), "", "github", false},
+		"the project has another one":      {one("github", ours), one("github", other), "github", false},
+		"one of the project by its user":   {local("github", other), "", "github", false},
+		"a name that only reads the same":  {one("my.files", ours), one("my files", other), "my_files", false},
+		"another server":                   {one("github", ours), "", "git", false},
+		"an entry that is given twice":     {`{"mcpServers": {"github": {"command": "a", "command": "b"}}}`, "", "github", false},
+		"settings that can't be read":      {one("github", ours), "{", "github", false},
+		"settings of an unexpected kind":   {`{"mcpServers": []}`, "", "github", false},
+		"an entry like it under a new key": {one("copy", ours), "", "copy", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for file, text := range map[string]string{user: c.user, shared: c.shared} {
+				if text == "" {
+					_ = os.Remove(file)
+				} else if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := record.Covers(c.server, home, below); got != c.want {
+				t.Errorf("covers: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
