@@ -2,17 +2,13 @@ package pawl
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +17,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/present"
 )
 
 // Approver decides in the agent's own process: see Options.Approver. It is asked about one call at
@@ -250,34 +247,21 @@ func (t *terminal) scan() {
 // question shows everything that the decision will be about. Each line of untrusted text begins
 // with a bar, so that none passes for a line of ours.
 func question(v approval.View) string {
-	var b strings.Builder
+	var b present.Sheet
 	fmt.Fprintf(&b, "\n%s asks to run %s",
 		approval.Display(cmp.Or(v.Agent, "an agent"), 80), approval.Display(v.Tool, 200))
 	if v.Risk != "" {
 		fmt.Fprintf(&b, " (risk: %s)", approval.Display(string(v.Risk), 20))
 	}
 	b.WriteString("\n")
-	block := func(name, text string) {
-		if text != "" {
-			text = strings.ReplaceAll(approval.DisplayLines(text, 0), "\n", "\n    | ")
-			fmt.Fprintf(&b, "  %s:\n    | %s\n", name, text)
-		}
+	shown := present.Of(v, present.Tool{})
+	b.Line("would", shown.Summary)
+	for _, part := range shown.Blocks {
+		b.Block(part)
 	}
-	var args bytes.Buffer
-	if json.Indent(&args, v.Args, "", "  ") != nil {
-		args.Reset()
-		args.Write(v.Args)
+	if shown.Found.Any() {
+		b.Warn("This call holds text that is made to look like other text: " + shown.Found.String())
 	}
-	block("title", v.Title)
-	block("reason", v.Reason)
-	block("description", v.Description)
-	block("arguments", args.String())
-	var labels []string
-	for _, name := range slices.Sorted(maps.Keys(v.Labels)) {
-		labels = append(labels, name+": "+v.Labels[name])
-	}
-	block("labels", strings.Join(labels, "\n"))
-	block("session", v.Session)
 	if v.Deadline != nil {
 		fmt.Fprintf(&b, "  until: %s\n", v.Deadline.Local().Format(time.DateTime))
 	}

@@ -17,7 +17,7 @@ const module = "github.com/pawlhq/pawl"
 // imports one that imports it. A new room gets a line here and in docs/architecture.md. The room ""
 // is package pawl, at the root.
 var rooms = map[string][]string{
-	"":                      {"client", "codec", "health", "internal/agent", "internal/calls", "internal/osfile", "internal/retry", "rest", "tool"},
+	"":                      {"client", "codec", "health", "internal/agent", "internal/calls", "internal/osfile", "internal/retry", "present", "rest", "tool"},
 	"pawltest":              {"", "internal/agent", "internal/calls", "internal/runner", "rest", "tool"},
 	"approval":              {"strictjson"},
 	"strictjson":            {},
@@ -27,7 +27,7 @@ var rooms = map[string][]string{
 	"present":               {},
 	"rest":                  {"approval", "present"},
 	"codec":                 {"internal/osfile"},
-	"internal/attempts":     {"rest", "store"},
+	"internal/attempts":     {"present", "rest", "store"},
 	"internal/build":        {},
 	"internal/osfile":       {},
 	"internal/wrapped":      {"internal/osfile"},
@@ -55,7 +55,7 @@ var rooms = map[string][]string{
 	"internal/calls":        {"codec"},
 	"internal/agent":        {"health", "internal/calls", "internal/retry", "internal/runner", "tool"},
 	"activities":            {"audit", "auth/sign", "ballot", "internal/runner", "policy/requirement", "store", "tool"},
-	"workflows":             {"activities", "auth/sign", "ballot", "codec", "internal/runner", "tool"},
+	"workflows":             {"activities", "auth/sign", "ballot", "codec", "internal/runner", "present", "tool"},
 	"notify":                {"audit", "health", "internal/build", "internal/retry", "internal/yamlfile", "store"},
 	"worker":                {"activities", "audit", "codec", "health", "internal/calls", "internal/retry", "policy/active", "store", "tool", "tool/httptool", "tool/toolfile", "workflows"},
 	"auth":                  {"audit", "auth/sign", "internal/osfile", "rest", "store"},
@@ -68,14 +68,14 @@ var rooms = map[string][]string{
 	"client":                {"internal/retry", "rest"},
 	"cmd/pawl":              {"internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "internal/osfile"},
 	"internal/settings":     {"api", "auth/oidc", "client", "internal/yamlfile", "rest", "store"},
-	"internal/cli":          {"auth", "client", "internal/build", "internal/osfile", "internal/settings", "policy/requirement", "rest", "store", "store/postgres", "store/sqlite"},
+	"internal/cli":          {"auth", "client", "internal/build", "internal/osfile", "internal/settings", "policy/requirement", "present", "rest", "store", "store/postgres", "store/sqlite"},
 	"internal/cli/admin":    {"audit", "auth", "client", "internal/cli", "internal/settings", "internal/yamlfile", "policy", "policy/active", "rest", "store"},
 	"internal/cli/access":   {"auth", "client", "codec", "internal/cli", "internal/cli/admin", "internal/settings", "rest"},
 	"internal/cli/call":     {"client", "internal/cli", "internal/cli/admin", "internal/settings", "policy", "policy/active", "rest", "tool"},
 	"internal/cli/clitest":  {"approval", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy", "rest"},
 	"internal/cli/operate":  {"api", "auth", "auth/oidc", "auth/session", "codec", "health", "internal/cli", "internal/cli/admin", "internal/retry", "internal/settings", "notify", "policy", "policy/active", "rest", "store", "tool", "worker"},
 	"internal/cli/policies": {"client", "internal/cli", "internal/cli/admin", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/requirement", "policy/schema", "rest"},
-	"internal/cli/review":   {"audit", "ballot", "client", "internal/cli", "internal/retry", "rest"},
+	"internal/cli/review":   {"audit", "ballot", "client", "internal/cli", "internal/retry", "present", "rest"},
 	"examples/agent":        {"", "client"},
 }
 

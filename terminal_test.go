@@ -59,7 +59,8 @@ func TestTerminalAsks(t *testing.T) {
 				t.Errorf("%q: %+v, %v", c.typed, d, err)
 			}
 			text := out.String()
-			for _, want := range []string{"bot asks to run rm (risk: high)", `"path": "/tmp"`, "pawl-1", "\n    | Let it run?", "\n    | to: prod", "s-7"} {
+			for _, want := range []string{"bot asks to run rm (risk: high)", "\n  │ path: /tmp\n", "pawl-1", "\n  │ Let it run?",
+				"Delete /tmp\n", "\n  │ label: to=prod\n", "s-7", "made to look like other text: 2 hidden characters"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("the question lacks %q:\n%s", want, text)
 				}

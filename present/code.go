@@ -60,13 +60,15 @@ var (
 
 func isSQL(text string) bool { return sqlStart.MatchString(text) }
 
+func sqlStyle(word string) Style {
+	if sqlDanger[strings.ToLower(word)] {
+		return Danger
+	}
+	return Keyword
+}
+
 func sqlLines(text string) []Line {
-	lines := codeLines(text, sqlWords, func(word string) Style {
-		if sqlDanger[strings.ToLower(word)] {
-			return Danger
-		}
-		return Keyword
-	})
+	lines := codeLines(text, sqlWords, sqlStyle)
 	verb := sqlVerb(text)
 	if (verb == "deletes" || verb == "updates") && !sqlWhere.MatchString(text) && len(lines) > 0 {
 		last := &lines[len(lines)-1]

@@ -2,98 +2,194 @@ package present
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
-// Brackets stand around what Pawl says inside of text that is shown without colours. In the text
+// Brackets stand around what Pawl says inside of text that is shown without markup. In the text
 // itself they are marked, so that none can imitate a mark.
 const (
 	opening, closing = "⟦", "⟧"
 )
 
+// Colours of a terminal, as the numbers of its escape sequences.
+const (
+	Bold   = "1"
+	Red    = "31"
+	Green  = "32"
+	Yellow = "33"
+)
+
+// stretch is a part of a line in one colour.
+type stretch struct{ text, ink string }
+
 // Plain is a line as text of a terminal, or of a document without markup.
 func Plain(spans []Span) string {
 	var b strings.Builder
+	for _, p := range stretches(spans, "") {
+		b.WriteString(p.text)
+	}
+	return b.String()
+}
+
+// stretches are the spans of a line as text. ink is for what has no colour of its own.
+func stretches(spans []Span, ink string) []stretch {
+	out := make([]stretch, 0, len(spans))
 	for i, s := range spans {
+		p := stretch{ink: Yellow}
 		switch s.Kind {
 		case Text, Look:
-			b.WriteString(strings.NewReplacer(opening, "⟦U+27E6⟧", closing, "⟦U+27E7⟧").Replace(s.Text))
+			p.text = safe(s.Text, false)
+			switch {
+			case s.Kind == Look:
+			case s.Style == Danger:
+				p.ink = Red
+			case s.Style == Strong, s.Style == Value, s.Style == Changed && ink == "":
+				p.ink = Bold
+			default:
+				p.ink = ink
+			}
 		case Note:
 			if s.Text == `"` {
-				b.WriteString(s.Text)
-				continue
+				p = stretch{s.Text, ink}
+				break
 			}
-			if i > 0 {
-				b.WriteString(" ")
+			p.text = opening + safe(s.Text, true) + closing
+			if i > 0 && out[i-1].text != "" && !strings.HasSuffix(out[i-1].text, " ") {
+				p.text = " " + p.text
 			}
-			b.WriteString(opening + s.Text + closing)
 		case Redacted:
-			b.WriteString(opening + s.Name + closing)
+			p.text = opening + safe(s.Name, true) + closing
 		default:
-			b.WriteString(opening + s.Text)
+			p.text = opening + safe(s.Text, true)
 			if s.Kind == Hidden && s.N > 1 {
-				fmt.Fprintf(&b, " ×%d", s.N)
+				p.text += fmt.Sprintf(" ×%d", s.N)
 			}
-			b.WriteString(closing)
+			p.text += closing
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// shaping are characters that can't be seen and that people's languages and emoji need.
+const shaping = "\u200b\u200c\u200d\ufe0f\u3000\u00a0\u202f"
+
+// safe marks what a terminal would act on, also in spans that come from elsewhere; and brackets, where
+// the text is not Pawl's own.
+func safe(text string, ours bool) string {
+	if plain(text) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		switch mark := string(r); {
+		case r == '\t':
+			b.WriteString("    ")
+		case !ours && (mark == opening || mark == closing), unseen(r) && !strings.ContainsRune(shaping, r):
+			fmt.Fprintf(&b, "%sU+%04X%s", opening, r, closing)
+		default:
+			b.WriteRune(r)
 		}
 	}
 	return b.String()
+}
+
+// drawn is a line of a block with what stands between its parts.
+type drawn struct {
+	spans []Span
+	ink   string
 }
 
 // PlainLines is a block as lines of text, each of which holds words from outside. Whoever shows them sets
 // them off from his own.
 func (b Block) PlainLines() []string {
 	var out []string
-	for _, r := range b.Rows {
-		out = append(out, r.plain()...)
+	for _, d := range b.drawn() {
+		out = append(out, Plain(d.spans))
+	}
+	return out
+}
+
+func (b Block) drawn() (out []drawn) {
+	for i, r := range b.Rows {
+		out = append(out, r.drawn(b.Kind, i, b.Columns)...)
 	}
 	for _, l := range b.Lines {
-		text := strings.Repeat("  ", l.Depth)
-		if b.Kind == BlockDiff && l.Sign != Hunk && l.Sign != File {
-			text += string(l.Sign) + " "
+		d := drawn{spans: l.Spans}
+		switch b.Kind {
+		case BlockTree:
+			d.spans = slices.Concat([]Span{word(strings.Repeat("  ", l.Depth))}, treeLine(l.Spans))
+		case BlockDiff:
+			d.ink = map[Sign]string{Added: Green, Removed: Red, Hunk: Bold, File: Bold}[l.Sign]
+			if l.Sign != Hunk && l.Sign != File {
+				d.spans = slices.Concat([]Span{word(string(l.Sign) + " ")}, l.Spans)
+			}
 		}
-		if b.Kind == BlockTree {
-			text += treeLine(l.Spans)
-		} else {
-			text += Plain(l.Spans)
-		}
-		out = append(out, text)
+		out = append(out, d)
 	}
 	return out
 }
 
 // treeLine puts a colon between a name and its value.
-func treeLine(spans []Span) string {
+func treeLine(spans []Span) []Span {
 	for i, s := range spans {
 		name := s.Style == Key || i == 0 && s.Kind == Note && s.Text != `"`
-		if name && (i+1 == len(spans) || spans[i+1].Style != Key) && i+1 < len(spans) {
-			return Plain(spans[:i+1]) + ": " + strings.TrimPrefix(Plain(spans[i+1:]), " ")
+		if name && i+1 < len(spans) && spans[i+1].Style != Key {
+			return slices.Concat(nameOnly(spans[:i+1]), []Span{word(": ")}, spans[i+1:])
 		}
 	}
-	return Plain(spans)
+	return spans
 }
 
-func (r Row) plain() (out []string) {
-	if r.Cells != nil {
-		cells := make([]string, len(r.Cells))
-		for i, c := range r.Cells {
-			cells[i] = Plain(c)
-		}
-		return []string{strings.Join(cells, " · ")}
+var simpleName = regexp.MustCompile(`^[\pL\pM\pN_.$@/~-]+$`)
+
+// nameOnly quotes a name that could be taken for a name and a value.
+func nameOnly(spans []Span) []Span {
+	if simpleName.MatchString(Raw(spans)) || len(spans) > 0 && spans[0].Kind == Note {
+		return spans
 	}
-	head := Plain(r.Name) + ": "
-	for _, l := range r.Was {
-		out = append(out, head+"− "+Plain(l.Spans))
+	out := []Span{word(`"`)}
+	for _, s := range spans {
+		if s.Kind == Text {
+			s.Text = strings.ReplaceAll(s.Text, `"`, `\"`)
+		}
+		out = append(out, s)
 	}
-	for i, l := range r.Value {
-		text := head + Plain(l.Spans)
-		if i > 0 {
-			text = strings.Repeat(" ", 4) + Plain(l.Spans)
+	return append(out, word(`"`))
+}
+
+func (r Row) drawn(kind BlockKind, index int, columns [][]Span) (out []drawn) {
+	const indent = "    "
+	for i, c := range r.Cells {
+		start := []Span{word(indent)}
+		if i == 0 {
+			start = []Span{{Kind: Note, Text: fmt.Sprint(index + 1)}, word(" ")}
 		}
-		if i == 0 && len(r.Note) > 0 {
-			text += " " + Plain(r.Note)
+		if i < len(columns) {
+			start = slices.Concat(start, nameOnly(columns[i]), []Span{word(": ")})
 		}
-		out = append(out, text)
+		out = append(out, drawn{spans: append(start, c...)})
+	}
+	name := slices.Concat(nameOnly(r.Name), []Span{word(": ")})
+	if kind == BlockFacts {
+		name = []Span{word(r.Name[0].Text + ": ")}
+	}
+	add := func(lines []Line, sign, ink string, note []Span) {
+		for i, l := range lines {
+			d := drawn{slices.Concat([]Span{word(sign + indent)}, l.Spans), ink}
+			if i == 0 {
+				d.spans = slices.Concat([]Span{word(sign)}, name, l.Spans, note)
+			}
+			out = append(out, d)
+		}
+	}
+	if kind == BlockCompare {
+		add(r.Was, "- ", Red, nil)
+		add(r.Value, "+ ", Green, r.Note)
+	} else {
+		add(r.Value, "", "", r.Note)
 	}
 	return out
 }

@@ -212,12 +212,7 @@ func Of(v approval.View, t Tool) Call {
 		p.schema = schema{}
 		p.any(nil, result)
 	}
-	left := maxSpans
-	for i := range p.blocks {
-		count(&p.blocks[i])
-		p.blocks[i].bound(&left)
-	}
-	out.Blocks = append(out.Blocks, p.blocks...)
+	out.Blocks = append(out.Blocks, p.done()...)
 	for _, b := range out.Blocks {
 		if b.Found != nil {
 			out.Found.add(*b.Found)
@@ -243,6 +238,16 @@ type presenter struct {
 func (p *presenter) add(b Block) {
 	b.Part = p.part
 	p.blocks = append(p.blocks, b)
+}
+
+// done returns the blocks, counted and bounded.
+func (p *presenter) done() []Block {
+	left := maxSpans
+	for i := range p.blocks {
+		count(&p.blocks[i])
+		p.blocks[i].bound(&left)
+	}
+	return p.blocks
 }
 
 func facts(v approval.View) Block {

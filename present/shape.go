@@ -1,9 +1,7 @@
 package present
 
 import (
-	"path"
 	"slices"
-	"strings"
 )
 
 var (
@@ -111,8 +109,9 @@ func (p *presenter) shaped(name []Span, v *value, used map[string]bool) bool {
 		}
 	}
 	if content := v.get("content"); len(p.blocks) == n && where.isText() && content.isText() && content.long() {
-		p.add(Block{Kind: BlockCode, Name: title, Lang: strings.TrimPrefix(path.Ext(where.text), "."),
-			Lines: numbered(textLines(content.text, true))})
+		b := Block{Kind: BlockCode, Name: title, Lang: language(where.text)}
+		b.Lines = inLanguage(b.Lang, content.text)
+		p.add(b)
 		used["content"] = true
 	}
 	if len(p.blocks) > n {

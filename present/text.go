@@ -70,12 +70,7 @@ var picture = regexp.MustCompile(`(?i)(!\[[^\]]*\]\(\s*|<img\b[^>]*\bsrc\s*=\s*[
 func scalarSpans(v *value, strict bool) []Span {
 	switch v.kind {
 	case 's':
-		spans := mark(v.text, String, strict)
-		if v.text == "" {
-			return []Span{{Kind: Note, Text: "empty text"}}
-		}
-		quote := Span{Kind: Note, Text: `"`}
-		return append(append([]Span{quote}, spans...), quote)
+		return inQuotes(mark(v.text, String, strict))
 	case 0:
 		return []Span{{Kind: Text, Text: "null", Style: Number}}
 	case '{', '[':

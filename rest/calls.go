@@ -188,19 +188,12 @@ type PastCall struct {
 // Attempt is an earlier call that was tried again, and what the next attempt changed.
 type Attempt struct {
 	PastCall
-	Tool        string   `json:"tool"`
-	AttemptOf   string   `json:"attempt_of,omitempty"`
-	Changed     []Change `json:"changed,omitempty"`
-	MoreChanged int      `json:"more_changed,omitempty"` // how many further changes are left out
-}
-
-// Change is one place at which the arguments of two attempts differ, as reviewers see them.
-type Change struct {
-	Path string          `json:"path"`          // JSON Pointer into the arguments
-	Was  json.RawMessage `json:"was,omitempty"` // absent: there was nothing
-	Now  json.RawMessage `json:"now,omitempty"` // absent: there is nothing any more
-	// Hidden: something there is hidden, so that nobody can tell whether it changed.
-	Hidden bool `json:"hidden,omitempty"`
+	Tool        string           `json:"tool"`
+	AttemptOf   string           `json:"attempt_of,omitempty"`
+	Changed     []present.Change `json:"changed,omitempty"`
+	MoreChanged int              `json:"more_changed,omitempty"` // how many further changes are left out
+	// Compare shows what the next attempt changed, its tool too.
+	Compare []present.Block `json:"compare,omitempty"`
 }
 
 // PolicyNow is what the policy that is active now says of a call that waits. Before the call runs it

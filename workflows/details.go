@@ -1,14 +1,13 @@
 package workflows
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/ballot"
+	"github.com/pawlhq/pawl/present"
 )
 
 // maxDetailArgs, in bytes, keeps details below Temporal's limit of 20,000.
@@ -49,14 +48,12 @@ func details(s approval.State, publicURL string) string {
 	}
 	row("reason given by the agent", code(v.Reason))
 
-	var args bytes.Buffer
-	if json.Indent(&args, v.Args, "", "  ") == nil {
-		text := approval.DisplayLines(args.String(), 0)
-		if len(text) > maxDetailArgs { // what was hidden is written out and grows
-			cut := fmt.Sprintf("\n… (cut; the whole is %d bytes)", len(text))
-			text = strings.ToValidUTF8(text[:maxDetailArgs], "") + cut
-		}
-		fmt.Fprintf(&b, "\nArguments:\n\n~~~json\n%s\n~~~\n", strings.ReplaceAll(text, "~~~", `\u{7E}~~`))
+	call := present.Of(approval.View{Tool: v.Tool, Args: v.Args}, present.Tool{})
+	if call.Found.Any() {
+		fmt.Fprintf(&b, "\n**This call holds text that is made to look like other text: %s**\n", call.Found)
+	}
+	if len(call.Blocks) > 0 {
+		fmt.Fprintf(&b, "\n%s\n\nArguments:\n\n~~~text\n%s~~~\n", code(present.Plain(call.Summary)), arguments(call.Blocks))
 	}
 	switch {
 	case v.Status != approval.StatusPending:
@@ -85,10 +82,24 @@ func details(s approval.State, publicURL string) string {
 	return b.String()
 }
 
+// arguments are the blocks as lines that can't leave a Markdown block.
+func arguments(blocks []present.Block) string {
+	var s present.Sheet
+	for _, b := range blocks {
+		s.Block(b)
+	}
+	text := strings.ReplaceAll(s.String(), "~~~", "⟦U+007E⟧~~")
+	if len(text) > maxDetailArgs { // what was hidden is written out and grows
+		cut := fmt.Sprintf("\n… (cut; the whole is %d bytes)\n", len(text))
+		text = strings.ToValidUTF8(text[:maxDetailArgs], "") + cut
+	}
+	return text
+}
+
 // code is untrusted text as one Markdown code span.
 func code(s string) string {
 	if s == "" {
 		return ""
 	}
-	return "`" + strings.ReplaceAll(approval.Display(s, 200), "`", `\u{60}`) + "`"
+	return "`" + strings.ReplaceAll(approval.Display(present.Plain(present.Word(s)), 200), "`", "⟦U+0060⟧") + "`"
 }

@@ -129,7 +129,7 @@ func TestTemporalShowsWhatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := metadata.CurrentDetails
-	for _, want := range []string{"`send`", "pending", "high", "1 approval", "[redacted]", w.live(id).Digest, "<https://pawl.example.com/requests/" + id + ">"} {
+	for _, want := range []string{"`send`", "pending", "high", "1 approval", "⟦redacted by policy⟧", w.live(id).Digest, "<https://pawl.example.com/requests/" + id + ">"} {
 		if !strings.Contains(d, want) {
 			t.Errorf("details lack %q:\n%s", want, d)
 		}

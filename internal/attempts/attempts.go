@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -39,6 +40,7 @@ func Before(
 		known[v.ID] = true
 		a := rest.Attempt{PastCall: past(v), Tool: v.Tool, AttemptOf: v.AttemptOf}
 		a.Changed, a.MoreChanged = changed(earlier, next)
+		a.Compare = present.Compare(v.Tool, next.View.Tool, a.Changed)
 		attempts = append(attempts, a)
 		next = earlier
 	}
@@ -68,7 +70,7 @@ func past(v approval.View) rest.PastCall {
 
 // changed compares the arguments of two attempts as reviewers see them. What the verdict of either
 // hides is hidden in both: a policy may have begun to hide a value in between.
-func changed(was, now store.Record) ([]rest.Change, int) {
+func changed(was, now store.Record) ([]present.Change, int) {
 	fields := append(slices.Clip(was.Verdict.Redact), now.Verdict.Redact...)
 	values := was.Verdict.RedactValues.And(now.Verdict.RedactValues)
 	shown := func(v approval.View) []byte { return redact.New(fields, values).Args(v.Args) }

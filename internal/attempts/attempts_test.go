@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -63,13 +64,19 @@ func TestBefore(t *testing.T) {
 	want := []rest.Attempt{
 		{
 			PastCall: rest.PastCall{ID: "a", Status: approval.StatusRejected, By: "cy", Notes: "not before the sale", At: end},
-			Tool:     "deploy", Changed: []rest.Change{{Path: "/n", Was: raw("12"), Now: raw("11")}},
+			Tool:     "deploy", Changed: []present.Change{{Path: "/n", Was: raw("12"), Now: raw("11")}},
 		},
 		{
 			PastCall: rest.PastCall{ID: "b", Status: approval.StatusRejected, By: "bo", Notes: "use rolling", At: end},
 			Tool:     "deploy", AttemptOf: "a",
-			Changed: []rest.Change{{Path: "/how", Was: raw(`"all"`), Now: raw(`"rolling"`)}},
+			Changed: []present.Change{{Path: "/how", Was: raw(`"all"`), Now: raw(`"rolling"`)}},
 		},
+	}
+	for i, lines := range []string{"- /n: 12\n+ /n: 11", "- /how: \"all\"\n+ /how: \"rolling\""} {
+		if got := strings.Join(attempts[i].Compare[0].PlainLines(), "\n"); got != lines {
+			t.Errorf("compared:\n%s\nwant\n%s", got, lines)
+		}
+		attempts[i].Compare = nil
 	}
 	if !reflect.DeepEqual(attempts, want) {
 		t.Errorf("attempts %+v\nwant %+v", attempts, want)

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/redact"
-	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/strictjson"
 )
 
@@ -20,13 +20,13 @@ const (
 
 // comparison gathers what differs between two JSON documents.
 type comparison struct {
-	changes []rest.Change
+	changes []present.Change
 	more    int // that are not kept
 	size    int // bytes of those that are
 }
 
 // diff compares two documents with hidden values. A document that is no JSON has no members.
-func diff(was, now []byte) (changes []rest.Change, more int) {
+func diff(was, now []byte) (changes []present.Change, more int) {
 	var c comparison
 	c.compare("", decode(was), decode(now))
 	return c.changes, c.more
@@ -109,7 +109,7 @@ func (c *comparison) items(path string, was, now []any) {
 func same(a, b any) bool { return !marked(a) && equal(a, b) }
 
 func (c *comparison) add(path string, was, now any, hidden bool) {
-	change := rest.Change{Path: path, Was: text(was), Now: text(now), Hidden: hidden}
+	change := present.Change{Path: path, Was: text(was), Now: text(now), Hidden: hidden}
 	if hidden { // the other side may be what is hidden on this one
 		change.Was, change.Now = cover(was, now), cover(now, was)
 	}

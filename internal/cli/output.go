@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/strictjson"
 )
 
@@ -229,7 +230,7 @@ func TableOf(header []string, rows [][]string, width int) string {
 // columns is how wide a line is on a terminal.
 func columns(line string) (n int) {
 	for _, r := range line {
-		n += columnsOf(r)
+		n += present.Columns(r)
 	}
 	return n
 }
@@ -241,7 +242,7 @@ func Clip(line string, most int) string {
 	}
 	end, left := 0, most-columns(approval.CutMark)
 	for i, r := range line {
-		if left -= columnsOf(r); left < 0 {
+		if left -= present.Columns(r); left < 0 {
 			end = i
 			break
 		}
@@ -309,10 +310,10 @@ func Timestamp(t time.Time) string {
 }
 
 const (
-	Bold   = "1"
-	Red    = "31"
-	Green  = "32"
-	Yellow = "33"
+	Bold   = present.Bold
+	Red    = present.Red
+	Green  = present.Green
+	Yellow = present.Yellow
 )
 
 // Paint colours text that is safe already, on terminals that want colours.

@@ -5,103 +5,23 @@ import (
 	"fmt"
 	"strings"
 
-	"golang.org/x/text/width"
-
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/policy/requirement"
+	"github.com/pawlhq/pawl/present"
 )
 
-const labelWidth = 12
-
-// Sheet is text about one call. Everything given to it is made safe for a terminal and wrapped
-// here, with every line of foreign text behind a margin: otherwise long text could break into lines
-// that look like Pawl's own.
-type Sheet struct {
-	strings.Builder
-	Width int // of the lines; 0: they are not wrapped
-	paint func(code, text string) string
-}
+// Sheet is text about one call.
+type Sheet = present.Sheet
 
 // NewSheet makes a sheet for standard output: as wide as the terminal; what reads a pipe gets lines
 // whole.
 func (a *App) NewSheet() *Sheet {
-	s := &Sheet{paint: a.Paint}
+	s := &Sheet{Paint: a.Paint}
 	if a.IsTerminal(a.Stdout) {
 		s.Width = a.Width() - 2
 	}
 	return s
-}
-
-// Field writes "label value"; an empty value writes nothing.
-func (s *Sheet) Field(label, value string) {
-	if value == "" {
-		return
-	}
-	for i, line := range s.wrap(approval.Display(value, 0), s.Width-labelWidth) {
-		if i > 0 {
-			label = ""
-		}
-		fmt.Fprintf(s, "%-*s%s\n", labelWidth, label, line)
-	}
-}
-
-// Quote writes foreign text under a heading, line by line behind a bar. Where a line is longer than
-// the sheet is wide, the rest of it stands behind another bar.
-func (s *Sheet) Quote(heading, text string) {
-	if text == "" {
-		return
-	}
-	fmt.Fprintf(s, "%s\n", heading)
-	for line := range strings.SplitSeq(approval.DisplayLines(text, 0), "\n") {
-		bar := "│"
-		for _, part := range s.wrap(strings.ReplaceAll(line, "\t", "    "), s.Width-4) {
-			fmt.Fprintf(s, "  %s %s\n", bar, part)
-			bar = "┆"
-		}
-	}
-}
-
-func (s *Sheet) wrap(line string, width int) []string {
-	if s.Width == 0 {
-		return []string{line}
-	}
-	return wrap(line, width)
-}
-
-// wrap breaks one line into rows of at most so many columns, between words; only a word that is
-// longer than a row is cut.
-func wrap(line string, most int) []string {
-	var rows []string
-	for {
-		end, next := row(line, most)
-		rows = append(rows, line[:end])
-		if next == len(line) {
-			return rows
-		}
-		line = line[next:]
-	}
-}
-
-// row returns where the line's first row ends and what is left begins: after the space between
-// them, or in the middle of a word.
-func row(line string, most int) (end, next int) {
-	columns, indent := 0, true
-	for i, r := range line {
-		if r != ' ' {
-			indent = false
-		} else if !indent {
-			end = i
-		}
-		if columns += columnsOf(r); columns <= most {
-			continue
-		}
-		if end == 0 {
-			return i, i
-		}
-		return end, end + 1
-	}
-	return len(line), len(line)
 }
 
 // Summary says in one line how a call ended, or that it goes on.
@@ -188,13 +108,4 @@ func ObservedFields(s *Sheet, v approval.Verdict) {
 		}
 		s.Field("Observed", text)
 	}
-}
-
-// columnsOf is how many columns a character takes.
-func columnsOf(r rune) int {
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
-		return 2
-	}
-	return 1
 }

@@ -1,33 +1,9 @@
 package cli
 
 import (
-	"slices"
-	"strings"
 	"testing"
 	"time"
 )
-
-func TestWrap(t *testing.T) {
-	for _, tt := range []struct {
-		line string
-		rows []string
-	}{
-		{"", []string{""}},
-		{"exactly 10", []string{"exactly 10"}},
-		{"approved at 2026-03-01", []string{"approved", "at", "2026-03-01"}},
-		{"ends in a ", []string{"ends in a "}},
-		{"0123456789 ", []string{"0123456789"}},
-		{"0123456789abcdef gh", []string{"0123456789", "abcdef gh"}},
-		{"    0123456789", []string{"    012345", "6789"}},
-		{"a" + strings.Repeat(" ", 22) + "b", []string{"a         ", "          ", "  b"}},
-		{"字字 字字字", []string{"字字", "字字字"}},
-		{"字字字字字字", []string{"字字字字字", "字"}},
-	} {
-		if got := wrap(tt.line, 10); !slices.Equal(got, tt.rows) {
-			t.Errorf("%q: got %q, want %q", tt.line, got, tt.rows)
-		}
-	}
-}
 
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{

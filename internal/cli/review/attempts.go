@@ -1,15 +1,13 @@
 package review
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
-
-	udiff "github.com/aymanbagabas/go-udiff"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/rest"
 )
 
@@ -23,20 +21,21 @@ func attempts(s *cli.Sheet, v client.View) {
 		if i+1 < len(v.Attempts) {
 			tool, next = v.Attempts[i+1].Tool, "the next attempt"
 		}
-		var lines []string
-		if a.Tool != tool {
-			lines = append(lines, "- tool "+a.Tool, "+ tool "+tool)
+		fmt.Fprintf(s, "  Changed by %s:\n", next)
+		changes := present.Compare(a.Tool, tool, a.Changed)
+		for _, b := range changes {
+			if b.Name == nil {
+				s.Lines(b)
+			} else {
+				s.Block(b)
+			}
 		}
-		for _, c := range a.Changed {
-			lines = append(lines, change(c)...)
+		switch {
+		case a.MoreChanged > 0:
+			fmt.Fprintf(s, "  and %s\n", approval.Plural(a.MoreChanged, "more change"))
+		case len(changes) == 0:
+			s.WriteString("  nothing\n")
 		}
-		if a.MoreChanged > 0 {
-			lines = append(lines, fmt.Sprintf("and %d more changes", a.MoreChanged))
-		}
-		if len(lines) == 0 {
-			lines = []string{"nothing"}
-		}
-		s.Quote("  Changed by "+next+":", strings.Join(lines, "\n"))
 	}
 	for _, p := range v.Previous {
 		s.Field("Same before", pastCall(p))
@@ -50,33 +49,4 @@ func pastCall(p rest.PastCall) string {
 		text += ", decided by " + p.By
 	}
 	return text + ", " + cli.Timestamp(p.At)
-}
-
-// change is one change as lines that begin with - and +. Texts of several lines are compared line by
-// line.
-func change(c rest.Change) []string {
-	path := c.Path
-	if path == "" {
-		path = "all arguments"
-	}
-	if c.Hidden {
-		path += " (hidden in part or whole: it may have changed)"
-		if string(c.Was) == string(c.Now) {
-			return []string{"? " + path}
-		}
-	}
-	var was, now string
-	texts := json.Unmarshal(c.Was, &was) == nil && json.Unmarshal(c.Now, &now) == nil
-	if texts && strings.Contains(was+now, "\n") {
-		unified := strings.TrimSuffix(udiff.Unified("before", "after", was, now), "\n")
-		return append([]string{"  " + path + ":"}, strings.Split(unified, "\n")...)
-	}
-	var lines []string
-	if len(c.Was) > 0 {
-		lines = append(lines, "- "+path+": "+approval.Display(string(c.Was), 0))
-	}
-	if len(c.Now) > 0 {
-		lines = append(lines, "+ "+path+": "+approval.Display(string(c.Now), 0))
-	}
-	return lines
 }

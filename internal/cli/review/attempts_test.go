@@ -31,9 +31,10 @@ func TestShowAttempts(t *testing.T) {
 	r := clitest.CommandLine{API: clitest.NewAPI(t, doc).URL}.Run(t, "show", clitest.MailID)
 	r.Want(t, cli.ExitDone, []string{
 		"Attempt     pawl-1, rejected, decided by ana, 2026-03-01T11:00:00Z\n  Notes:\n  │ not before\n  │ Decision    approved by ben\n",
-		"  Changed by the next attempt:\n  │ - tool send_letter\n  │ + tool send_email\n  │   /body:\n",
-		"  │ -two\n", "  │ + /cc: [\"x\"]\n",
-		"  Changed by this call:\n  │ - /to: \"a\"\n", "  │ ? /password (hidden in part or whole: it may have changed)\n  │ and 3 more changes\n",
+		"  Changed by the next attempt:\n  │ - ⟦tool⟧: send_letter\n  │ + ⟦tool⟧: send_email\n",
+		"Arguments, /body, 1 line added, 1 line removed:\n  │   one\n",
+		"  │ - two\n  │ + 2⟦ESC⟧[2J\n", "  │ + /cc: [\"x\"]\n",
+		"  Changed by this call:\n  │ - /to: \"a\"\n", "  │ + /password: \"⟦redacted by policy⟧\" ⟦hidden in part or whole: it may have changed⟧\n  and 3 more changes\n",
 		"Same before pawl-0, rejected, decided by ana, 2026-03-01T11:00:00Z\n",
 	}, nil)
 	for _, forged := range []string{"\x1b", "\u202e", "\nDecision    approved by ben"} {

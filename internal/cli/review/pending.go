@@ -20,6 +20,7 @@ import (
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/present"
 )
 
 type app struct{ *cli.App }
@@ -196,8 +197,8 @@ func (a *app) printRequests(
 	return nil
 }
 
-// requestTable has two lines for each request: what it is, and below it its arguments, behind a bar
-// as everything that an agent wrote.
+// requestTable has two lines for each request: what it is, and below it what it would do, behind a bar
+// as everything that holds words of an agent.
 func (a *app) requestTable(views []client.View) string {
 	waits := !slices.ContainsFunc(views, func(v client.View) bool { return v.Status != approval.StatusPending })
 	header := []string{"ID", "EXPIRES IN", "RISK", "APPROVALS", "TOOL", "AGENT"}
@@ -224,7 +225,11 @@ func (a *app) requestTable(views []client.View) string {
 	for i, line := range strings.SplitAfter(cli.TableOf(header, rows, a.Width()), "\n") {
 		b.WriteString(line)
 		if i > 0 && i <= len(views) && len(views[i-1].Args) > 0 {
-			b.WriteString(cli.Clip("  │ "+cli.OneLine(views[i-1].Args, 0), a.Width()) + "\n")
+			summary := views[i-1].Summary
+			if len(summary) == 0 {
+				summary = present.Summary(views[i-1].View.View, present.Tool{})
+			}
+			b.WriteString(cli.Clip("  │ "+present.Plain(summary), a.Width()) + "\n")
 		}
 	}
 	return b.String()

@@ -50,7 +50,7 @@ func TestPendingTable(t *testing.T) {
 	}
 	api := clitest.NewAPI(t, views...)
 	r := clitest.CommandLine{API: api.URL}.Run(t, "pending")
-	const args = `  │ {"amount":120.5,"subject":"Refund <1041>","to":"ana@example.com","token":"[…` + "\n"
+	const args = "  │ Send an e-mail to ana@example.com: Refund <1041>\n"
 	want := "ID                EXPIRES IN  RISK  APPROVALS  TOOL        AGENT\n" +
 		"pawl-aaaaaaaaaab  48m         high  1 of 2     send_email  support-bot\n" + args +
 		"pawl-aaaaaaaaaac  48m         high  1 of 2     send_email  support-bot\n" + args +
@@ -182,6 +182,7 @@ func TestWatch(t *testing.T) {
 func TestShow(t *testing.T) {
 	api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
 	want := `send_email  pending, risk high
+Would       Send an e-mail to ana@example.com: Refund <1041>
 ID          pawl-k3vq2m7aaaaaaaaaaaaaaaaaaa
 Digest      3f2a91bc1234567890abcdef3f2a91bc1234567890abcdef3f2a91bc12345678
 Agent       support-bot
@@ -198,18 +199,17 @@ Needs       2 approvals by different people (1 of 2 so far)
 Vote        approved by ben (unauthenticated) via api at 2026-03-01T11:50:00Z
   Notes:
   │ looks fine
+Arguments (mail):
+  │ to: ana@example.com
+  │ subject: Refund <1041>
+Arguments:
+  │ amount: 120.50
+  │ token: ⟦redacted by policy⟧
 Title, in the agent's own words (untrusted):
   │ Refund mail
 Reason, in the agent's own words (untrusted):
   │ The customer asked for it.
   │ Twice.
-Arguments:
-  │ {
-  │   "to": "ana@example.com",
-  │   "subject": "Refund <1041>",
-  │   "amount": 120.50,
-  │   "token": "[redacted]"
-  │ }
 Timeline:
 AT                    WHAT              DETAILS
 2026-03-01T11:48:00Z  call.requested    send_email: pending
@@ -239,7 +239,7 @@ func TestShowAnEnding(t *testing.T) {
 	r.Want(t, cli.ExitDone, []string{
 		"send_email  failed, risk high\n", "Attempt of  pawl-first\n", "Deadline    2026-03-01T12:48:00Z\n", "Needs       2 approvals by different people\n",
 		"Decision    approved by ben at 2026-03-01T11:51:00Z\n", "Ended       2026-03-01T12:00:00Z\n",
-		"Result:\n  │ {\n  │   \"n\": 1\n", "Error (tool_failed):\n  │ no such\n  │ customer\n",
+		"Result:\n  │ n: 1\n", "Error (tool_failed):\n  │ no such\n  │ customer\n",
 	}, nil)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/present"
 )
 
 func (a *app) request(v client.View) string {
@@ -22,6 +23,8 @@ func (a *app) request(v client.View) string {
 	}
 	fmt.Fprintf(s, "%s  %s, risk %s\n", a.Paint(cli.Bold, cli.Cell(cmp.Or(v.Tool, "unknown tool"), 0)),
 		a.Paint(cli.Yellow, string(v.Status)), a.Paint(colour, cli.Cell(cmp.Or(string(v.Risk), "not stated"), 20)))
+	shown := shown(v)
+	s.Line("Would", shown.Summary)
 	s.Field("ID", v.ID)
 	s.Field("Digest", v.Digest)
 	s.Field("Agent", v.Agent)
@@ -75,21 +78,42 @@ func (a *app) request(v client.View) string {
 	}
 	if said := v.Settled; said != nil {
 		s.Field("Settled", settled(said)+" at "+cli.Timestamp(said.At))
-		s.JSON("Result found", said.Result)
+		blocks(s, present.Of(approval.View{Result: said.Result}, present.Tool{}).Blocks, present.PartResult)
 	}
 	if v.EndedAt != nil {
 		s.Field("Ended", cli.Timestamp(*v.EndedAt))
 	}
-	s.Quote("Title, in the agent's own words (untrusted):", v.Title)
-	s.Quote("Description, in the agent's own words (untrusted):", v.Description)
-	s.Quote("Reason, in the agent's own words (untrusted):", v.Reason)
+	if shown.Found.Any() {
+		s.Warn("This call holds text that is made to look like other text: " + shown.Found.String())
+	}
+	blocks(s, shown.Blocks, present.PartArgs, present.PartSaid)
 	attempts(s, v)
-	s.JSON("Arguments", v.Args)
-	s.JSON("Result", v.Result)
+	blocks(s, shown.Blocks, present.PartResult)
 	if e := v.Error; e != nil {
 		s.Quote("Error ("+approval.Display(e.Code, 40)+"):", cmp.Or(e.Message, "no message"))
 	}
 	return s.String()
+}
+
+// shown is a call as the API presents it, which knows the tool's schema, or as it can be told from the
+// call alone.
+func shown(v client.View) present.Call {
+	if len(v.Blocks) == 0 {
+		return present.Of(v.View.View, present.Tool{})
+	}
+	call := present.Call{Summary: v.Summary, Blocks: v.Blocks}
+	if v.Found != nil {
+		call.Found = *v.Found
+	}
+	return call
+}
+
+func blocks(s *cli.Sheet, all []present.Block, parts ...present.Part) {
+	for _, b := range all {
+		if slices.Contains(parts, b.Part) {
+			s.Block(b)
+		}
+	}
 }
 
 func (a *app) deadline(v client.View) string {

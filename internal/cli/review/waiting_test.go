@@ -30,7 +30,7 @@ func TestShowSaysWhyACallWaits(t *testing.T) {
 	r := clitest.CommandLine{API: api.URL}.Run(t, "show", clitest.MailID)
 	r.Want(t, cli.ExitDone, []string{
 		"Waits for   one more approval by somebody else (1 of 2 so far)\n", "Until       2026-03-01T12:48:00Z (in 48m)\n",
-		"!! WARNING (no_worker): No worker is seen.\n!! WARNING (tool_not_served): Nobody polls \"q\\u{001B}[2J\"\\u{000A}!! All",
+		"!! WARNING (no_worker): No worker is seen.\n!! WARNING (tool_not_served): Nobody polls \"q⟦ESC⟧[2J\"⟦U+000A⟧!! All",
 	}, nil)
 	if strings.Contains(r.Out, "Deadline") {
 		t.Error("the deadline is shown twice")
@@ -65,7 +65,7 @@ func TestShowAndReviewSayThatThePolicyHasChanged(t *testing.T) {
 		want, never []string
 	}{
 		{withField(t, stuck(t), "policy_now", now), []string{
-			"Policy now  require_approval, by policy.yaml:14 send_*\\u{001B}[2J (version 7)\n", "Needs now   3 ",
+			"Policy now  require_approval, by policy.yaml:14 send_*⟦ESC⟧[2J (version 7)\n", "Needs now   3 ",
 			"!! THE POLICY HAS CHANGED: The policy that is active now demands more than when the call came: approvals: 2 → 3.\n!! WARNING (no_worker)",
 		}, nil},
 		{stuck(t), nil, []string{"Policy now", "Needs now", "THE POLICY HAS CHANGED"}},
