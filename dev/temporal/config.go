@@ -134,6 +134,10 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		// 50 ms: a workflow with one activity took 10 ms or 100 ms, with this 8 to 14 ms. Looking is a
 		// short read of a local file and follows only a write.
 		dynamicconfig.TransferProcessorMaxPollRPS.Key(): 1000,
+		// After a fourth lost attempt at one workflow task, for instance because the worker was killed each
+		// time, Temporal waits longer for each further one, by default up to ten minutes more. A developer
+		// who restarts the stack often would then watch an approved call do nothing.
+		dynamicconfig.WorkflowTaskRetryMaxInterval.Key(): 10 * time.Second,
 		// Tasks that are done at once. The default of 512 is for databases with many connections; here all
 		// wait for one. When thousands of deadlines passed at once, on a busy machine, each took so long
 		// that it was given up and begun again, and none was ever done.
