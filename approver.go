@@ -260,7 +260,7 @@ func question(v approval.View) string {
 		b.Block(part)
 	}
 	if shown.Found.Any() {
-		b.Warn("This call holds text that is made to look like other text: " + shown.Found.String())
+		b.Warn(present.Deceit(shown.Found))
 	}
 	if v.Deadline != nil {
 		fmt.Fprintf(&b, "  until: %s\n", v.Deadline.Local().Format(time.DateTime))

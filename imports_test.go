@@ -25,6 +25,7 @@ var rooms = map[string][]string{
 	"ballot":                {},
 	"ballot/ballottest":     {},
 	"present":               {},
+	"present/presenttest":   {},
 	"rest":                  {"approval", "present"},
 	"codec":                 {"internal/osfile"},
 	"internal/attempts":     {"present", "rest", "store"},

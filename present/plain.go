@@ -118,10 +118,10 @@ func (b Block) drawn() (out []drawn) {
 	}
 	for _, l := range b.Lines {
 		d := drawn{spans: l.Spans}
-		switch b.Kind {
-		case BlockTree:
+		switch {
+		case b.Kind == BlockTree && len(l.Spans) > 0:
 			d.spans = slices.Concat([]Span{word(strings.Repeat("  ", l.Depth))}, treeLine(l.Spans))
-		case BlockDiff:
+		case b.Kind == BlockDiff:
 			d.ink = map[Sign]string{Added: Green, Removed: Red, Hunk: Bold, File: Bold}[l.Sign]
 			if l.Sign != Hunk && l.Sign != File {
 				d.spans = slices.Concat([]Span{word(string(l.Sign) + " ")}, l.Spans)
@@ -134,13 +134,17 @@ func (b Block) drawn() (out []drawn) {
 
 // treeLine puts a colon between a name and its value.
 func treeLine(spans []Span) []Span {
-	for i, s := range spans {
-		name := s.Style == Key || i == 0 && s.Kind == Note && s.Text != `"`
-		if name && i+1 < len(spans) && spans[i+1].Style != Key {
-			return slices.Concat(nameOnly(spans[:i+1]), []Span{word(": ")}, spans[i+1:])
-		}
+	end := 0
+	for end < len(spans) && spans[end].Style == Key {
+		end++
 	}
-	return spans
+	if end == 0 && spans[0].Kind == Note && spans[0].Text != `"` { // of a list: a number
+		end = 1
+	}
+	if end == 0 || end == len(spans) {
+		return spans
+	}
+	return slices.Concat(nameOnly(spans[:end]), []Span{word(": ")}, spans[end:])
 }
 
 var simpleName = regexp.MustCompile(`^[\pL\pM\pN_.$@/~-]+$`)

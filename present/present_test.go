@@ -6,37 +6,12 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/present/presenttest"
 )
 
-// hostile texts, and what is found in each.
-var hostile = map[string]Found{
-	"cat notes.txt \u202e\u2066hs\u2069":          {Hidden: 3},
-	"a\u200bdmin":                                 {Hidden: 1},
-	"ex\u0430mple.com":                            {Look: 1},
-	"x" + strings.Repeat(" ", 212) + "; rm -rf ~": {Gaps: 1},
-	"\x1b[32mOK\x1b[0m":                           {Hidden: 2},
-	"tag\U000E0041\U000E0042":                     {Hidden: 2},
-	"\u3164\uffa0":                                {Hidden: 2},
-	"pay \u0440\u0430\u0443":                      {Look: 3},
-	"a\rb":                                        {Hidden: 1},
-	"\u200b\u200b\u200b":                          {Hidden: 3},
-	"bad\ufffd":                                   {Hidden: 1},
-	"\U0001d429ay":                                {Look: 1},
-	"y\ufe0f\U000E0100":                           {Hidden: 2},
-	"\u043fa\u0440\u043e\u043b\u044c":             {Look: 1},
-	"private\ue000":                               {Hidden: 1},
-}
-
-var honest = []string{
-	"Your order is late. We are sorry: 10 € back.", "Größe: 12 µm, Straße 5, naïve café",
-	"Bonjour\u00a0! Le prix est de 1\u202f000\u00a0€ «\u00a0net\u00a0».", "Счёт оплачен, сумма 100 рублей. Обновить pdfку",
-	"Η πληρωμή έγινε χθες.", "می\u200cخواهم این پرداخت را تأیید کنید", "क्\u200dष और भुगतान", "東京　支店に送る。Ｔシャツ",
-	"你好，请退款 240 元。", "결제를 승인해 주세요.", "👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3 👍🏽 done", "ชำระเงิน\u200bแล้ว", "שלום, החשבון שולם.",
-	"دفع الفاتورة رقم ١٢", "Δt = 5 μs, kΩ, λx", "Zażółć gęślą jaźń w\u00a0Polsce", "Thanh toán đã xong",
-}
-
 func TestHostileTextIsMarkedAndWhole(t *testing.T) {
-	for text, want := range hostile {
+	for _, attack := range presenttest.Attacks {
+		text, want := attack.Text, Found{attack.Hidden, attack.Look, attack.Gaps}
 		for _, strict := range []bool{true, false} {
 			spans := mark(text, "", strict)
 			if got := found(spans); got != want {
@@ -50,41 +25,6 @@ func TestHostileTextIsMarkedAndWhole(t *testing.T) {
 					t.Errorf("%q shows %q", text, s.Text)
 				}
 			}
-		}
-	}
-}
-
-func TestHonestTextHasNoMarks(t *testing.T) {
-	for _, text := range honest {
-		if spans := mark(text, "", false); found(spans).Any() || Raw(spans) != text {
-			t.Errorf("%q: %s", text, Plain(spans))
-		}
-	}
-}
-
-// Every field that an agent controls shows what is hostile in it.
-func TestEveryFieldIsMarked(t *testing.T) {
-	for text, want := range hostile {
-		quoted, err := json.Marshal(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, args := range []string{
-			`{"x":%}`, `{"a":{"b":[{"c":%}]}}`, `{%:1}`, `{"command":%}`, `{"argv":[%]}`, `{"to":"a@b.example","subject":%,"body":"x"}`,
-			`{"to":"a@b.example","body":%}`, `{"path":"p","old_string":%,"new_string":"y"}`, `{"path":"p","content":"1\n2","x":%}`,
-			`{"l":[{"k":%,"m":1},{"k":"v","m":2}]}`, `{"long":"a\n","x":%}`,
-		} {
-			doc := strings.ReplaceAll(args, "%", string(quoted))
-			c := Of(approval.View{Tool: "t", Args: json.RawMessage(doc)}, Tool{})
-			if c.Found != want {
-				t.Errorf("%s: found %+v, want %+v\n%s", doc, c.Found, want, shown(c))
-			}
-		}
-		v := approval.View{Tool: "t", Agent: text, Team: text, Session: text, Title: text, Description: text, Reason: text,
-			Labels: map[string]string{"l": text}}
-		n := Found{7 * want.Hidden, 7 * want.Look, 7 * want.Gaps}
-		if c := Of(v, Tool{}); c.Found != n {
-			t.Errorf("%q in the call's own fields: found %+v, want %+v", text, c.Found, n)
 		}
 	}
 }
@@ -163,11 +103,11 @@ func TestShownIsBounded(t *testing.T) {
 }
 
 func FuzzMark(f *testing.F) {
-	for text := range hostile {
-		f.Add(text)
+	for _, attack := range presenttest.Attacks {
+		f.Add(attack.Text)
 	}
-	for _, text := range honest {
-		f.Add(text)
+	for _, honest := range presenttest.Honest() {
+		f.Add(honest.Text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		text = strings.ToValidUTF8(text, "\ufffd")

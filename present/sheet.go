@@ -46,6 +46,11 @@ func (s *Sheet) Warn(text string) {
 	}
 }
 
+// Deceit says that something is made to look like something else.
+func Deceit(f Found) string {
+	return "This call holds text that is made to look like other text: " + f.String()
+}
+
 // Quote writes prose from outside under a heading, line by line behind a bar.
 func (s *Sheet) Quote(heading, text string) {
 	if text == "" {

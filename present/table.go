@@ -193,6 +193,9 @@ func grow(b *Block, key []Span, v *value, depth int) int {
 		if twins[m.name] {
 			key = append(key, Span{Kind: Note, Text: "same key, other case"})
 		}
+		for i := range key { // marks are part of the name, too
+			key[i].Style = Key
+		}
 		n += grow(b, key, m.value, depth+1)
 	}
 	for i, item := range v.items {

@@ -10,8 +10,12 @@ import (
 	"github.com/pawlhq/pawl/present"
 )
 
-// maxDetailArgs, in bytes, keeps details below Temporal's limit of 20,000.
-const maxDetailArgs = 12000
+const (
+	// maxDetailArgs, in bytes, keeps details below Temporal's limit of 20,000.
+	maxDetailArgs = 12000
+	// maxPresented, in bytes of arguments, keeps a workflow task short.
+	maxPresented = 32 << 10
+)
 
 // details is the call in Markdown for Temporal's UI, with the latest decisions that did not count:
 // whoever sent one from there sees the reason only here. What agents and reviewers wrote is
@@ -48,13 +52,7 @@ func details(s approval.State, publicURL string) string {
 	}
 	row("reason given by the agent", code(v.Reason))
 
-	call := present.Of(approval.View{Tool: v.Tool, Args: v.Args}, present.Tool{})
-	if call.Found.Any() {
-		fmt.Fprintf(&b, "\n**This call holds text that is made to look like other text: %s**\n", call.Found)
-	}
-	if len(call.Blocks) > 0 {
-		fmt.Fprintf(&b, "\n%s\n\nArguments:\n\n~~~text\n%s~~~\n", code(present.Plain(call.Summary)), arguments(call.Blocks))
-	}
+	b.WriteString(arguments(v))
 	switch {
 	case v.Status != approval.StatusPending:
 	case s.TooManySignals:
@@ -82,18 +80,29 @@ func details(s approval.State, publicURL string) string {
 	return b.String()
 }
 
-// arguments are the blocks as lines that can't leave a Markdown block.
-func arguments(blocks []present.Block) string {
+// arguments show what a call would do, in lines that can't leave a Markdown block.
+func arguments(v approval.View) string {
+	if len(v.Args) > maxPresented {
+		return fmt.Sprintf("\nArguments: %d bytes, too many to show here. See `pawl show`.\n", len(v.Args))
+	}
+	call := present.Of(approval.View{Tool: v.Tool, Args: v.Args}, present.Tool{})
+	if len(call.Blocks) == 0 {
+		return ""
+	}
 	var s present.Sheet
-	for _, b := range blocks {
+	for _, b := range call.Blocks {
 		s.Block(b)
 	}
 	text := strings.ReplaceAll(s.String(), "~~~", "⟦U+007E⟧~~")
-	if len(text) > maxDetailArgs { // what was hidden is written out and grows
+	if len(text) > maxDetailArgs {
 		cut := fmt.Sprintf("\n… (cut; the whole is %d bytes)\n", len(text))
 		text = strings.ToValidUTF8(text[:maxDetailArgs], "") + cut
 	}
-	return text
+	warning := ""
+	if call.Found.Any() {
+		warning = present.Deceit(call.Found) + "\n"
+	}
+	return fmt.Sprintf("\n%s\n\n~~~text\n%s%s~~~\n", code(present.Plain(call.Summary)), text, warning)
 }
 
 // code is untrusted text as one Markdown code span.

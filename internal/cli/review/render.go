@@ -84,7 +84,7 @@ func (a *app) request(v client.View) string {
 		s.Field("Ended", cli.Timestamp(*v.EndedAt))
 	}
 	if shown.Found.Any() {
-		s.Warn("This call holds text that is made to look like other text: " + shown.Found.String())
+		s.Warn(present.Deceit(shown.Found))
 	}
 	blocks(s, shown.Blocks, present.PartArgs, present.PartSaid)
 	attempts(s, v)

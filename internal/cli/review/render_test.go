@@ -13,7 +13,7 @@ import (
 )
 
 // ours are the escape sequences the command line writes itself.
-var ours = regexp.MustCompile("\x1b\\[(0|1|31|33)m")
+var ours = regexp.MustCompile("\x1b\\[(0|1|31|32|33)m")
 
 // TestNothingHostileReachesATerminal shows a request whose every text tries to command the
 // terminal, hide, or pass for Pawl's own lines.
