@@ -40,9 +40,21 @@ func (s *Server) listAudit(c *gin.Context) error {
 	if q.Limit, err = limitParam(c); err != nil {
 		return err
 	}
-	if since := c.Query("since"); since != "" {
-		if q.Since, err = time.Parse(time.RFC3339, since); err != nil {
-			return invalid("since: must be a time like 2026-01-05T12:00:00Z")
+	for name, at := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
+		if text := c.Query(name); text != "" {
+			if *at, err = time.Parse(time.RFC3339, text); err != nil {
+				return invalid("%s: must be a time like 2026-01-05T12:00:00Z", name)
+			}
+		}
+	}
+	if status := c.Query("status"); status != "" {
+		if q.Status, err = approval.ParseStatus(status); err != nil {
+			return err
+		}
+	}
+	if risk := c.Query("risk"); risk != "" {
+		if q.Risk, err = approval.ParseRisk(risk); err != nil {
+			return err
 		}
 	}
 	if prefix := c.Query("request_id"); prefix != "" {

@@ -54,6 +54,17 @@ func TestLists(t *testing.T) {
 	if want := (store.EntryQuery{Subject: "pawl-1", Kind: audit.KindRequested, Since: time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC), Cursor: "c", Limit: 3}); w.store.askedE != want {
 		t.Errorf("asked %+v", w.store.askedE)
 	}
+	expect(t, w.get("/api/audit?status=expired&risk=high&until=2026-01-05T12:00:00%2B01:00&order=newest"), 200, "")
+	if want := (store.EntryQuery{
+		Status: approval.StatusExpired, Risk: approval.RiskHigh, Newest: true,
+		Until: time.Date(2026, 1, 5, 11, 0, 0, 0, time.UTC),
+	}); !w.store.askedE.Until.Equal(want.Until) || w.store.askedE.Status != want.Status ||
+		w.store.askedE.Risk != want.Risk || !w.store.askedE.Newest {
+		t.Errorf("asked %+v", w.store.askedE)
+	}
+	for _, query := range []string{"status=maybe", "risk=some", "until=tomorrow"} {
+		expect(t, w.get("/api/audit?"+query), 400, rest.CodeInvalidRequest)
+	}
 	expect(t, w.get("/api/audit?request_id=pawl"), 409, rest.CodeAmbiguous)
 	expect(t, w.get("/api/audit?request_id=none"), 404, approval.CodeNotFound)
 	expect(t, w.get("/api/audit?since=yesterday"), 400, rest.CodeInvalidRequest)

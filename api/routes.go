@@ -120,8 +120,8 @@ func (s *Server) routes() []route {
 			"what became of a decision", s.getDecision},
 		{get, eventsPath, readers, "", "server-sent events: which requests change", s.streamEvents},
 
-		{get, "/api/audit", access{auditor: all, admin: all}, "request_id kind tool agent by order since " + paging,
-			"the audit log", s.listAudit},
+		{get, "/api/audit", access{auditor: all, admin: all},
+			"request_id kind tool agent status risk by order since until " + paging, "the audit log", s.listAudit},
 		{get, "/api/tools", everybody, "", "the catalogue of tools", s.listTools},
 
 		{get, "/api/policy", people, "", "the active policy", s.getPolicy},

@@ -59,12 +59,15 @@ func (c *Client) Requests(ctx context.Context, q RequestQuery) (Page[View], erro
 type EntryQuery struct {
 	RequestID   string // whole ID of a call
 	Kind        string
-	Tool, Agent string    // of the call that the entry is about
-	By          string    // who decided, applied, made or revoked what the entry records
-	Since       time.Time // only what was written in that second or later
-	Newest      bool      // newest first, else in the order written
-	Cursor      string
-	Limit       int // as in RequestQuery
+	Tool, Agent string // of the call that the entry is about
+	Status      string // of that call now
+	Risk        string // of that call
+	By          string // who decided, applied, made or revoked what the entry records
+	// Since and Until are cut to whole seconds: only what is of Since or later, and of before Until.
+	Since, Until time.Time
+	Newest       bool // the newest first, by their time; else in the order written
+	Cursor       string
+	Limit        int // as in RequestQuery
 }
 
 // Entries lists the audit log.
@@ -74,12 +77,17 @@ func (c *Client) Entries(ctx context.Context, q EntryQuery) (Page[rest.Entry], e
 	set(query, "kind", q.Kind)
 	set(query, "tool", q.Tool)
 	set(query, "agent", q.Agent)
+	set(query, "status", q.Status)
+	set(query, "risk", q.Risk)
 	set(query, "by", q.By)
 	if q.Newest {
 		query.Set("order", "newest")
 	}
 	if !q.Since.IsZero() {
 		query.Set("since", q.Since.UTC().Format(time.RFC3339))
+	}
+	if !q.Until.IsZero() {
+		query.Set("until", q.Until.UTC().Format(time.RFC3339))
 	}
 	return list[rest.Entry](ctx, c, "/api/audit", query, q.Cursor, q.Limit)
 }

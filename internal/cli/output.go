@@ -166,6 +166,8 @@ func PrintPage[T any](a *App, p client.Page[T]) error {
 func NoteMore[T any](a *App, p client.Page[T]) {
 	switch {
 	case p.Next == "" && len(p.Items) >= p.Total || a.Output == OutputJSON:
+	case len(p.Items) >= p.Total: // the total is of a part of the log
+		a.Note("%d shown; there may be more, and --limit 0 shows all", len(p.Items))
 	case p.Total > client.MoreThan:
 		a.Note("%d shown of more than %d; --limit 0 shows all", len(p.Items), client.MoreThan)
 	default:

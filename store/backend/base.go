@@ -61,6 +61,9 @@ type Base struct {
 // NewBase makes the part of a store that is on db.
 func NewBase(db DB, dialect Dialect) Base { return Base{db, dialect} }
 
+// Dialect is the database's.
+func (b Base) Dialect() Dialect { return b.dialect }
+
 // ID implements store.Store.
 func (b Base) ID(ctx context.Context) (string, error) {
 	ids, err := list(ctx, b.db, "read its ID", `SELECT id FROM pawl.identity`, nil, scanText)

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
-	"github.com/pawlhq/pawl/strictjson"
 )
 
 // List says what one page of a list is read from. A table is in the order of its column seq.
@@ -19,9 +17,13 @@ type List[T any] struct {
 	Table  string
 	Newest bool // newest first, else oldest first
 
+	ByTime bool // newest first by the column at, and by seq among equals
+
 	Columns string // that Scan reads
 	Size    string // a row's bytes, as SQL that does not read them
-	Where   Filter
+	Where   Filter // what an index finds
+
+	Sift func(*Filter) // adds what is looked for in store.MaxLook of those rows; nil: nothing
 
 	Cursor string
 	Limit  int
@@ -91,20 +93,34 @@ func (b Base) PolicyVersions(ctx context.Context, q store.Paging) (store.Page[st
 // page reads one page, with the seqs of its items, and counts, all from one snapshot. It looks at the
 // sizes first, because everything that is sent would have to be read.
 func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs []int64, err error) {
-	rest, order, limit, err := l.Page()
+	rest, limit, err := l.Page()
 	if err != nil {
 		return p, nil, err
 	}
-	from, ordered := " FROM pawl."+l.Table, " ORDER BY "+order
-	// One row more than the limit shows whether there are more.
-	sizes := "SELECT seq, " + l.Size + from + rest.SQL() + ordered + " LIMIT " + strconv.Itoa(limit+1)
+	table, ordered := "pawl."+l.Table, " ORDER BY "+l.order()
 	err = db.Snapshot(ctx, l.Doing, func(tx Querier) error {
 		p, seqs = store.Page[T]{}, nil // of an attempt before
-		totals, err := all(ctx, tx, l.Count(), l.Where.Args, scanNumber)
+		counted, from := l.sifted(l.Where)
+		count := "SELECT count(*) FROM (SELECT 1 FROM " + from + " LIMIT " +
+			strconv.Itoa(store.ExactTotal+1) + ") AS counted"
+		totals, err := all(ctx, tx, count, counted, scanNumber)
 		if err != nil {
 			return err
 		}
 		p.Total = totals[0]
+		if l.Sift != nil {
+			last := "SELECT seq FROM " + table + rest.SQL() + ordered + " LIMIT 1 OFFSET " + strconv.Itoa(store.MaxLook-1)
+			ends, err := all(ctx, tx, last, rest.Args, scanNumber)
+			if err != nil {
+				return err
+			}
+			if len(ends) > 0 { // more may fit behind what is looked at
+				p.Next = Cursor(l.Table, int64(ends[0]))
+			}
+		}
+		// One row more than the limit shows whether there are more.
+		args, from := l.sifted(rest)
+		sizes := "SELECT seq, size FROM " + from + ordered + " LIMIT " + strconv.Itoa(limit+1)
 		var chosen []string
 		choose := func(rows Rows) error {
 			var seq int64
@@ -120,10 +136,10 @@ func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs [
 			}
 			return rows.Err()
 		}
-		if err := tx.Query(ctx, sizes, rest.Args, choose); err != nil || len(seqs) == 0 {
+		if err := tx.Query(ctx, sizes, args, choose); err != nil || len(seqs) == 0 {
 			return err
 		}
-		items := "SELECT seq, " + l.Columns + from + " WHERE seq IN (" + strings.Join(chosen, ", ") + ")" + ordered
+		items := "SELECT seq, " + l.Columns + " FROM " + table + " WHERE seq IN (" + strings.Join(chosen, ", ") + ")" + ordered
 		p.Items, err = all(ctx, tx, items, nil, func(row Row, _ ...any) (T, error) {
 			return l.Scan(row, new(int64))
 		})
@@ -174,141 +190,63 @@ func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 	return l, nil
 }
 
-func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
-	l := List[audit.Entry]{
-		Doing: "list audit entries", Table: "entries", Newest: q.Newest, Columns: entryColumns,
-		Size:   "octet_length(metadata) + coalesce(octet_length(payload), 0)",
-		Cursor: q.Cursor, Limit: q.Limit, Scan: scanEntry,
-	}
-	l.Where.equal("call", q.Subject)
-	l.Where.equal("kind", string(q.Kind))
-	if !q.Since.IsZero() {
-		l.Where.add("at >= %s", q.Since)
-	}
-	l.Where.ofCall("tool", q.Tool)
-	l.Where.ofCall("agent", q.Agent)
-	if q.By != "" {
-		acts, err := acts(q.By)
-		if err != nil {
-			return l, err
-		}
-		l.Where.in("kind", actKinds)
-		l.Where.add("("+strings.Join(slices.Repeat([]string{d.Holds}, len(acts)), " OR ")+")", acts...)
-	}
-	return l, nil
-}
-
-// actKinds are the kinds of entries that record what somebody did, and say who.
-var actKinds = []string{
-	string(audit.KindDecided), string(audit.KindRefused), string(audit.KindSettled),
-	string(audit.KindPolicyApplied),
-	string(audit.KindTokenCreated), string(audit.KindTokenRevoked),
-	string(audit.KindKeyAdded), string(audit.KindKeyRetired), string(audit.KindKeyRevoked),
-}
-
-// acts are what the payload of an entry of actKinds holds one of if somebody of that name did it.
-// Payloads are canonical JSON, so a field and its value have one form; and a quotation mark in a
-// text is escaped, so no text can hold that form.
-func acts(name string) (found []any, err error) {
-	for _, field := range []string{"reviewer", "by", "created_by", "revoked_by", "retired_by"} {
-		object, err := strictjson.Canonical(map[string]string{field: name})
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, object[1:len(object)-1])
-	}
-	return found, nil
-}
-
-// Count is the query for how many rows fit, which stops above store.ExactTotal. Its arguments are
-// those of Where.
-func (l List[T]) Count() string {
-	return "SELECT count(*) FROM (SELECT 1 FROM pawl." + l.Table + l.Where.SQL() +
-		" LIMIT " + strconv.Itoa(store.ExactTotal+1) + ") AS counted"
-}
-
-// Page is which rows one page is made of: those that fit rest, in this order, up to limit. A cursor
-// is the seq of the last row before the page, so rows that are added never shift it. The error's
-// code is approval.CodeInvalid.
-func (l List[T]) Page() (rest Filter, order string, limit int, err error) {
-	compare, order, limit := "seq > %s", "seq", l.Limit
-	if l.Newest {
-		compare, order = "seq < %s", "seq DESC"
-	}
-	switch {
+// Page is which rows one page is made of, up to limit: those of Where behind the cursor, which is the
+// seq of the last row before the page, so rows that are added never shift it. The error's code is
+// approval.CodeInvalid.
+func (l List[T]) Page() (rest Filter, limit int, err error) {
+	switch limit = l.Limit; {
 	case limit == 0:
 		limit = store.DefaultPage
 	case limit < 0 || limit > store.MaxPage:
 		err := approval.Errorf(approval.CodeInvalid, "limit %d is not in 1 to %d", limit, store.MaxPage)
-		return rest, "", 0, err
+		return rest, 0, err
 	}
-	rest = Filter{slices.Clone(l.Where.conditions), slices.Clone(l.Where.Args)}
+	rest = l.Where.clone()
 	if l.Cursor != "" {
 		after, err := ParseCursor(l.Table, l.Cursor)
 		if err != nil {
-			return rest, "", 0, err
+			return rest, 0, err
 		}
-		rest.add(compare, after)
+		l.behind(&rest, after)
 	}
-	return rest, order, limit, nil
+	return rest, limit, nil
 }
 
-// Filter is a WHERE clause of conditions that must all hold, and its arguments.
-type Filter struct {
-	conditions []string
-	Args       []any
-}
-
-// add takes a condition, with %s where each of its values goes.
-func (f *Filter) add(condition string, values ...any) {
-	names := make([]any, len(values))
-	for i, value := range values {
-		f.Args = append(f.Args, value)
-		names[i] = "$" + strconv.Itoa(len(f.Args))
-	}
-	f.conditions = append(f.conditions, fmt.Sprintf(condition, names...))
-}
-
-// equal asks for a value; an empty one does not restrict.
-func (f *Filter) equal(column, value string) {
-	if value != "" {
-		f.in(column, []string{value})
-	}
-}
-
-// ofCall asks for a value in the row of the call that an entry is about.
-func (f *Filter) ofCall(column, value string) {
+// order is the order of the list.
+func (l List[T]) order() string {
 	switch {
-	case value == "":
-	case !Storable(value):
-		f.add("false")
+	case l.ByTime:
+		return "at DESC, seq DESC"
+	case l.Newest:
+		return "seq DESC"
+	}
+	return "seq"
+}
+
+// behind asks for the rows that come after one of the list.
+func (l List[T]) behind(f *Filter, seq int64) {
+	switch {
+	case l.ByTime:
+		f.add("(at, seq) < ((SELECT at FROM pawl."+l.Table+" WHERE seq = %s), %s)", seq, seq)
+	case l.Newest:
+		f.add("seq < %s", seq)
 	default:
-		f.add("EXISTS (SELECT 1 FROM pawl.calls AS c WHERE c.id = entries.call AND c."+column+" = %s)", value)
+		f.add("seq > %s", seq)
 	}
 }
 
-// in asks for one of some values. A single one is an equality, whose rows an index has in order.
-func (f *Filter) in(column string, values []string) {
-	var known []any
-	for _, value := range values {
-		if Storable(value) {
-			known = append(known, value)
-		}
+// sifted is what rows are taken from, as SQL: those that fit the filter and, of the first
+// store.MaxLook of them, Sift.
+func (l List[T]) sifted(where Filter) (args []any, from string) {
+	from = "(SELECT *, " + l.Size + " AS size FROM pawl." + l.Table + where.SQL()
+	if l.Sift != nil {
+		from += " ORDER BY " + l.order() + " LIMIT " + strconv.Itoa(store.MaxLook)
 	}
-	switch len(known) {
-	case 0:
-		f.add("false")
-	case 1:
-		f.add(column+" = %s", known...)
-	default:
-		f.add(column+" IN (%s"+strings.Repeat(", %s", len(known)-1)+")", known...)
+	from += ") AS looked"
+	if l.Sift == nil {
+		return where.Args, from
 	}
-}
-
-// SQL is the clause, empty without conditions.
-func (f Filter) SQL() string {
-	if len(f.conditions) == 0 {
-		return ""
-	}
-	return " WHERE " + strings.Join(f.conditions, " AND ")
+	sift := Filter{Args: slices.Clone(where.Args)}
+	l.Sift(&sift)
+	return sift.Args, from + sift.SQL()
 }

@@ -34,6 +34,10 @@ func (s *Store) Entries(ctx context.Context, q store.EntryQuery) (store.Page[aud
 		if err != nil || p.Next == "" {
 			return p, err // no page follows a last one, so it may show all that is there
 		}
+		next, err := backend.ParseCursor("entries", p.Next)
+		if err != nil || next <= settled {
+			return p, err
+		}
 		if keep, _ := slices.BinarySearch(seqs, settled+1); keep > 0 {
 			p.Items, p.Next = p.Items[:keep], backend.Cursor("entries", seqs[keep-1])
 			return p, nil

@@ -19,6 +19,9 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, database,
+		`DROP INDEX pawl.entries_at`,
+		`DROP INDEX pawl.entries_acts`,
+		`DROP INDEX pawl.calls_waited`,
 		`DROP TRIGGER claims_keep_executors ON pawl.claims`,
 		`ALTER TABLE pawl.claims DROP COLUMN start, DROP COLUMN executor`,
 		`DROP TRIGGER calls_settle_once ON pawl.calls`,

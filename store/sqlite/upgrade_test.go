@@ -14,6 +14,9 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	s := open(t, database)
 	storetest.Version1(t, s)
 	for _, back := range []string{
+		`DROP INDEX entries_at`,
+		`DROP INDEX entries_acts`,
+		`DROP INDEX calls_waited`,
 		`DROP INDEX calls_identical`,
 		`ALTER TABLE calls DROP COLUMN identical`,
 		`DROP TRIGGER claims_have_executors`,

@@ -154,8 +154,12 @@ func entriesOfCalls(t *testing.T, s store.Store) {
 	for id, tool := range map[string]string{"mail-1": "mail", "mail-2": "mail", "pay-1": "pay"} {
 		a := waiting(t, id)
 		a.View.Tool, a.View.Agent = tool, "agent of "+id
+		if a.View.Risk = approval.RiskLow; tool == "pay" {
+			a.View.Risk = approval.RiskHigh
+		}
 		admit(t, s, a)
 	}
+	finish(t, s, ending(t, "mail-2", approval.StatusExpired))
 	decided := func(subject, step, by, notes string) audit.Entry {
 		e, err := audit.New(subject, step, after(3), audit.Decided{Decision: approval.Decision{
 			ID: step, Kind: approval.Approve, Reviewer: by, Notes: notes, At: after(3)}})
@@ -186,6 +190,13 @@ func entriesOfCalls(t *testing.T, s store.Store) {
 		{store.EntryQuery{By: "ana", Kind: audit.KindPolicyApplied}, ""},
 		{store.EntryQuery{By: `an"a`}, "mail-2/1"},
 		{store.EntryQuery{By: "an"}, ""},
+		{store.EntryQuery{Risk: approval.RiskHigh, Kind: audit.KindDecided}, "pay-1/d1"},
+		{store.EntryQuery{Risk: approval.RiskHigh, Tool: "mail"}, ""},
+		{store.EntryQuery{Status: approval.StatusExpired, By: `an"a`}, "mail-2/1"},
+		{store.EntryQuery{Status: approval.StatusPending, Kind: audit.KindDecided, Tool: "mail"}, "mail-1/d1 mail-1/d2"},
+		{store.EntryQuery{Until: after(4), By: "ana"}, "mail-1/d1 pay-1/d1"},
+		{store.EntryQuery{Until: after(4), By: `an"a`}, ""},
+		{store.EntryQuery{Since: after(3), Until: after(3).Add(1000), Tool: "pay"}, "pay-1/d1"},
 		{store.EntryQuery{By: "\x00"}, ""},
 	} {
 		page := entries(t, s, c.q)

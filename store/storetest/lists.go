@@ -225,6 +225,10 @@ func listsInvalid(t *testing.T, s store.Store) {
 	invalid(t, "Calls with an unknown status", err)
 	_, err = s.Calls(t.Context(), store.CallQuery{Risk: "some"})
 	invalid(t, "Calls with an unknown risk", err)
+	_, err = s.Entries(t.Context(), store.EntryQuery{Status: "maybe"})
+	invalid(t, "Entries with an unknown status", err)
+	_, err = s.Entries(t.Context(), store.EntryQuery{Risk: "some"})
+	invalid(t, "Entries with an unknown risk", err)
 }
 
 func resolvePrefixes(t *testing.T, s store.Store) {

@@ -26,7 +26,7 @@ func (a *app) audit() *cobra.Command {
 
 func (a *app) auditList() *cobra.Command {
 	var q client.EntryQuery
-	var since, last string
+	var since, until, last string
 	limit := cli.Count(100)
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -36,7 +36,7 @@ func (a *app) auditList() *cobra.Command {
   pawl audit list --tool charge_card --since 720h --limit 0 -o json`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if q.Since, err = a.readSince(since, last); err != nil {
+			if q.Since, q.Until, err = a.readTimes(since, until, last); err != nil {
 				return cli.UsageError(err)
 			}
 			c, err := a.Client(cmd)
@@ -63,8 +63,11 @@ func (a *app) auditList() *cobra.Command {
 	f.StringVar(&q.Kind, "kind", "", "only entries of this `kind`, e.g. decision.counted")
 	f.StringVar(&q.Tool, "tool", "", "only entries of calls of this `tool`")
 	f.StringVar(&q.Agent, "agent", "", "only entries of calls by this `agent`")
+	f.StringVar(&q.Status, "status", "", "only entries of calls with this `status` now")
+	f.StringVar(&q.Risk, "risk", "", "only entries of calls of this `risk`")
 	f.StringVar(&q.By, "by", "", "only what this `person` decided, applied, made or revoked")
 	f.StringVar(&since, "since", "", "only entries from this `time` on, like 2026-03-01T22:00:00Z")
+	f.StringVar(&until, "until", "", "only entries of before this `time`")
 	f.StringVar(&last, "last", "", "only entries of this last `time`, like 24h")
 	f.Var(&limit, "limit", cli.LimitHelp)
 	return cmd
@@ -78,23 +81,30 @@ func shortID(id string) string {
 	return cli.Cell(id, 24)
 }
 
-// readSince reads the values of --since and --last. Without both the time is zero.
-func (a *app) readSince(since, last string) (at time.Time, err error) {
-	switch {
-	case since != "" && last != "":
-		return at, errors.New("--since and --last exclude each other")
-	case since != "":
-		if at, err = time.Parse(time.RFC3339, since); err != nil {
-			return at, errors.New("--since is not a time: write it like 2026-03-01T22:00:00Z")
+// readTimes reads the values of --since, --until and --last. What is not given is zero.
+func (a *app) readTimes(since, until, last string) (from, to time.Time, err error) {
+	if since != "" && last != "" {
+		return from, to, errors.New("--since and --last exclude each other")
+	}
+	for _, flag := range []struct {
+		name, text string
+		at         *time.Time
+	}{{"--since", since, &from}, {"--until", until, &to}} {
+		if flag.text == "" {
+			continue
 		}
-	case last != "":
+		if *flag.at, err = time.Parse(time.RFC3339, flag.text); err != nil {
+			return from, to, fmt.Errorf("%s is not a time: write it like 2026-03-01T22:00:00Z", flag.name)
+		}
+	}
+	if last != "" {
 		d, err := approval.ParseDuration(last)
 		if err != nil || d <= 0 {
-			return at, errors.New("--last must say how far to look back, like 24h")
+			return from, to, errors.New("--last must say how far to look back, like 24h")
 		}
-		at = a.Now().Add(-d.Std())
+		from = a.Now().Add(-d.Std())
 	}
-	return at, nil
+	return from, to, nil
 }
 
 var entryList = cli.Listing[rest.Entry]{

@@ -1,0 +1,107 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Filled is how many entries Searches needs: of half as many calls call-1, call-2 … of tool-0 to
+// tool-19 and agent-0 to agent-6, call.requested and then call.ended, a second apart from
+// SearchesBegin on. One call in fifty waited for people, one in a thousand still does; every
+// hundredth call has a decision.counted by reviewer-0 to reviewer-9 instead of its end. call-1 is of
+// the tool rare.
+const Filled = 50_000
+
+// SearchesBegin is the time of the first of those entries.
+var SearchesBegin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Lists is a store.Reader's lists.
+type Lists interface {
+	Calls(ctx context.Context, q store.CallQuery) (store.Page[approval.View], error)
+	Entries(ctx context.Context, q store.EntryQuery) (store.Page[audit.Entry], error)
+}
+
+// Searches runs every kind of list over a store that is Filled, each in a test of its own, and gives
+// how many rows one page of it may read. Each is what somebody looks at often.
+func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows int)) {
+	const page, total = store.DefaultPage + 1, store.ExactTotal + 1
+	// What an index finds is counted, read and looked up; what is sifted is looked at twice, with the
+	// row of its call.
+	const found, sifted = total + 3*page, 7 * store.MaxLook
+	begin, last := SearchesBegin, SearchesBegin.Add((Filled-1)*time.Second)
+	for _, search := range []struct {
+		name string
+		q    store.EntryQuery
+		want int // items of the first page
+		rows int
+	}{
+		{"the newest", store.EntryQuery{}, 50, found},
+		{"of before", store.EntryQuery{Until: begin.Add(time.Hour)}, 50, found},
+		{"a day", store.EntryQuery{Since: begin.Add(time.Minute), Until: begin.Add(2 * time.Minute)}, 50, found},
+		{"of now", store.EntryQuery{Since: last.Add(-time.Minute)}, 50, found},
+		{"one call's", store.EntryQuery{Subject: "call-7"}, 2, 20},
+		{"a kind that all have", store.EntryQuery{Kind: audit.KindEnded}, 50, 3 * found},
+		{"a rare kind", store.EntryQuery{Kind: audit.KindDecided}, 50, found},
+		{"a kind that nothing has", store.EntryQuery{Kind: audit.KindPolicyApplied}, 0, 20},
+		{"what one person did", store.EntryQuery{By: "reviewer-3"}, 25, found},
+		{"a tool's", store.EntryQuery{Tool: "tool-3"}, 50, sifted},
+		{"an agent's that failed", store.EntryQuery{Agent: "agent-3", Status: approval.StatusRejected}, 50, sifted},
+		{"a risk that nothing has", store.EntryQuery{Risk: approval.RiskHigh}, 0, sifted},
+		{"a tool that is far back", store.EntryQuery{Tool: "rare"}, 0, sifted},
+	} {
+		t.Run("entries/"+search.name, func(t *testing.T) {
+			search.q.Newest = true
+			run(t, func() {
+				p, err := s.Entries(t.Context(), search.q)
+				if err != nil || len(p.Items) != search.want {
+					t.Errorf("%d entries, want %d; %v", len(p.Items), search.want, err)
+				}
+				if search.want == 0 && search.q.Kind == "" && p.Next == "" {
+					t.Error("no page follows, though not all was looked at")
+				}
+			}, search.rows)
+		})
+	}
+	t.Run("entries/to the end", func(t *testing.T) {
+		var got []string
+		walk(t, func(cursor string) string {
+			p, err := s.Entries(t.Context(), store.EntryQuery{Tool: "rare", Newest: true, Cursor: cursor})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, steps(p.Items)...)
+			return p.Next
+		})
+		if len(got) != 2 || got[0] != "call-1/end" {
+			t.Errorf("the pages have %q", got)
+		}
+	})
+	for _, search := range []struct {
+		name string
+		q    store.CallQuery
+		want int
+	}{
+		{"pending", store.CallQuery{Statuses: []approval.Status{approval.StatusPending}}, 25},
+		{"all", store.CallQuery{}, 50},
+		{"rejected", store.CallQuery{Statuses: []approval.Status{approval.StatusRejected}}, 50},
+		{"a tool's", store.CallQuery{Tool: "tool-0"}, 50},
+		{"pending of an agent", store.CallQuery{
+			Agent: "agent-0", Statuses: []approval.Status{approval.StatusPending}}, 3},
+		{"unsettled", store.CallQuery{Unsettled: true}, 0},
+	} {
+		t.Run("calls/"+search.name, func(t *testing.T) {
+			search.q.Requests = true
+			run(t, func() {
+				p, err := s.Calls(t.Context(), search.q)
+				if err != nil || len(p.Items) != search.want {
+					t.Errorf("%d calls, want %d; %v", len(p.Items), search.want, err)
+				}
+			}, found)
+		})
+	}
+}
