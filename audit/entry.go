@@ -86,6 +86,9 @@ type Entry struct {
 	Metadata []byte `json:"-"`
 	Leaf     Hash   `json:"leaf_hash"` // RFC 6962 leaf hash of Metadata
 
+	// Index is the entry's number in the sealed log. Nil: it is not sealed yet.
+	Index *int64 `json:"index,omitempty"`
+
 	// Damage says what does not fit in an entry that was read from a store; see Stored.
 	Damage string `json:"damage,omitempty"`
 }
@@ -163,15 +166,18 @@ func (e Entry) plain() bool {
 	})
 }
 
-// Stored is an entry as it was read from a store. If it does not fit its hashes, because somebody
-// changed it there, Damage says what differs; a payload that is no JSON then is shown as text. An
-// entry is never left out for that.
-func Stored(e Entry, leaf []byte) Entry {
+// Stored is an entry as it was read from a store, with the leaf hash that was sealed under its index.
+// If it does not fit its hashes, because somebody changed it there, Damage says what differs; a
+// payload that is no JSON then is shown as text. An entry is never left out for that.
+func Stored(e Entry, leaf, sealed []byte) Entry {
 	copy(e.Leaf[:], leaf)
 	if len(leaf) != len(e.Leaf) {
 		e.Damage = "its leaf hash is missing"
 	} else {
 		e.Damage = e.damage()
+	}
+	if e.Damage == "" && e.Index != nil && !bytes.Equal(leaf, sealed) {
+		e.Damage = fmt.Sprintf("it is not the entry that was sealed as number %d", *e.Index)
 	}
 	if e.Payload != nil && e.Damage != "" && !json.Valid(e.Payload) {
 		e.Payload, _ = json.Marshal(string(e.Payload)) // text can always be marshalled

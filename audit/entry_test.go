@@ -58,7 +58,7 @@ func TestEntryCheckFindsEveryChange(t *testing.T) {
 	} {
 		e := good
 		change(&e)
-		if e.Check() == nil || audit.Stored(e, e.Leaf[:]).Damage == "" {
+		if e.Check() == nil || audit.Stored(e, e.Leaf[:], nil).Damage == "" {
 			t.Errorf("%s changed and nobody noticed", name)
 		}
 	}
@@ -74,7 +74,7 @@ func TestStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaf := good.Leaf[:]
-	if e := audit.Stored(good, leaf); e.Damage != "" {
+	if e := audit.Stored(good, leaf, nil); e.Damage != "" {
 		t.Errorf("a good entry: %s", e.Damage)
 	}
 	for name, c := range map[string]struct {
@@ -90,7 +90,7 @@ func TestStored(t *testing.T) {
 	} {
 		e := good
 		e.Payload = json.RawMessage(c.payload)
-		e = audit.Stored(e, c.leaf)
+		e = audit.Stored(e, c.leaf, nil)
 		doc, err := json.Marshal(e)
 		if err != nil || e.Damage != c.want || string(e.Payload) != c.shown || !strings.Contains(string(doc), `"damage":"`+c.want) {
 			t.Errorf("%s: %s, %v", name, doc, err)

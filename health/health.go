@@ -179,6 +179,8 @@ type Check struct {
 	Needs string
 	// Optional: the process is ready even if the check fails, and the answer says so.
 	Optional bool
+	// Says is what the answer says where the check succeeded, after it ran. Default: nothing.
+	Says func() string
 }
 
 // Pace keeps a fault that lasts from filling the log. The zero value is ready; it is safe for
@@ -240,6 +242,9 @@ func Look(ctx context.Context, logger *slog.Logger, pace *Pace, checks ...Check)
 			delete(left, a.Name)
 			if a.err == nil {
 				r.Checks[a.Name] = rest.CheckOK
+				if a.Says != nil {
+					r.Detail[a.Name] = a.Says()
+				}
 			} else {
 				failed(a.Check, a.err)
 			}

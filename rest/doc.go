@@ -32,7 +32,7 @@ type Readiness struct {
 	Ready bool `json:"ready"` // false if a check fails without which the process can't serve
 	// Checks are by name. Some may fail while the process is ready all the same.
 	Checks map[string]CheckState `json:"checks"`
-	Detail map[string]string     `json:"detail,omitempty"` // what to do, for each check that is not ok
+	Detail map[string]string     `json:"detail,omitempty"` // what to do where a check is not ok, or how it is
 }
 
 // CheckState is what became of one check.

@@ -73,6 +73,7 @@ type Store interface {
 	Tokens
 	Keys
 	Sessions
+	Log
 	Reader
 	// ID names this store among all: it is random, given when the store was laid, and the same in its
 	// copies and backups.

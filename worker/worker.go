@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/calls"
@@ -60,6 +62,9 @@ type Options struct {
 	// task queue should have the same. Default: any where one approval is enough, and signed ones where
 	// several people are asked and the policy does not say approval.DecisionsAny.
 	Decisions approval.Decisions
+
+	// Sealer seals the audit log while the worker runs. Default: another process does.
+	Sealer *tree.Sealer
 
 	// PublicURL is where people reach Pawl's page: Temporal's UI then shows the address of each
 	// request. See approval.CheckPublicURL. Default: none.
@@ -114,8 +119,9 @@ type Worker struct {
 	worker  worker.Worker
 	policy  *active.Policy // nil: Options.Policy judges
 	sweeper sweeper
-	cancel  context.CancelFunc // of the sweeper
-	swept   chan struct{}      // closed when it has ended
+	sealer  *tree.Sealer       // nil: none
+	cancel  context.CancelFunc // of both
+	beside  sync.WaitGroup     // they
 }
 
 // New readies a worker: it publishes the tools to the catalogue and looks whether the namespace has
@@ -168,7 +174,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		Ordinary: o.OrdinarySteps, Decisions: o.Decisions, SearchAttributes: err == nil && len(missing) == 0,
 		PublicURL: o.PublicURL,
 	})
-	return &Worker{worker: w, policy: follows, sweeper: newSweeper(o)}, nil
+	return &Worker{worker: w, policy: follows, sweeper: newSweeper(o), sealer: o.Sealer}, nil
 }
 
 // Callers is what an API needs to serve those who run tools themselves: an api.Callers.
@@ -192,11 +198,11 @@ func (w *Worker) Start() error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w.cancel, w.swept = cancel, make(chan struct{})
-	go func() {
-		defer close(w.swept)
-		w.sweeper.run(ctx)
-	}()
+	w.cancel = cancel
+	w.beside.Go(func() { w.sweeper.run(ctx) })
+	if w.sealer != nil {
+		w.beside.Go(func() { w.sealer.Run(ctx) })
+	}
 	return nil
 }
 
@@ -206,7 +212,7 @@ func (w *Worker) Stop() {
 	w.worker.Stop()
 	if w.cancel != nil {
 		w.cancel()
-		<-w.swept
+		w.beside.Wait()
 	}
 	if w.policy != nil {
 		w.policy.Close()

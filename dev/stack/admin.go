@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/rest"
 )
@@ -88,4 +89,20 @@ func (s *Stack) ensureAdmin(ctx context.Context) error {
 		return fmt.Errorf("the administrator's token can't be written down: %w", err)
 	}
 	return nil
+}
+
+// LogKeyFile is where the key is that seals the audit log.
+func (s *Stack) LogKeyFile() string { return filepath.Join(s.o.Data, "log-key.pem") }
+
+// sealer makes what seals the audit log; none where another process has its key.
+func (s *Stack) sealer(ctx context.Context) (*tree.Sealer, error) {
+	keys, err := tree.OpenKeys(ctx, s.Store, s.LogKeyFile())
+	if errors.Is(err, tree.ErrKey) {
+		s.o.Logger.WarnContext(ctx, "the audit log is not sealed by this process", "error", err)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tree.NewSealer(tree.Options{Store: s.Store, Keys: keys, Logger: s.o.Logger})
 }

@@ -264,11 +264,15 @@ func (f filter) WithGroup(name string) slog.Handler {
 
 // StartWorker starts the worker, or starts it again.
 func (s *Stack) StartWorker(ctx context.Context) error {
+	sealer, err := s.sealer(ctx)
+	if err != nil {
+		return err
+	}
 	w, err := worker.New(ctx, worker.Options{
 		Client: s.Client, Namespace: s.o.Namespace, PayloadKeys: s.keys,
 		Store: s.Store, Policy: s.policy, Tools: s.tools,
 		OrdinarySteps: s.o.OrdinarySteps, Decisions: s.o.counting(), PublicURL: s.o.PublicURL,
-		Logger: s.o.Logger,
+		Sealer: sealer, Logger: s.o.Logger,
 	})
 	if errors.Is(err, health.ErrUnreadable) && s.keys == nil {
 		return fmt.Errorf("%w; in the dev stack that is --encrypt, or encrypt: true", err)

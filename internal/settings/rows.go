@@ -8,6 +8,7 @@ import (
 
 	"github.com/pawlhq/pawl/api"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/auth/oidc"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/yamlfile"
@@ -68,6 +69,18 @@ func (s *Settings) Table() Table {
 		{"keep-schema", "worker.keep_schema", Worker, Yes(&s.KeepSchema),
 			"in Postgres, expect the schema that 'pawl setup' created, for a database user without the right to " +
 				"change it"},
+		{"log-key", "worker.sealing.keys", Worker | LogKey, Paths(&s.LogKeys),
+			"`file` with the key that seals the audit log (default .pawl/log-key.pem); made if it is missing. " +
+				"Repeat it while a key is replaced: all of them sign"},
+		{"checkpoint-file", "worker.sealing.checkpoint_file", Worker, Path(&s.CheckpointFile, ""),
+			"`file` that holds the log's last checkpoint, where the database's administrators can't write " +
+				"(default none)"},
+		{"checkpoint-webhook", "worker.sealing.checkpoint_webhook", Worker,
+			Text(&s.CheckpointWebhook, "").unless(func() bool {
+				_, err := tree.NewWebhook(s.CheckpointWebhook)
+				return s.CheckpointWebhook != "" && err != nil
+			}, "must be an address like https://HOST/PATH"),
+			"`address` that each checkpoint is posted to (default none)"},
 		{"decisions", "worker.decisions", Worker,
 			Choice((*string)(&s.Decisions), "", string(approval.DecisionsAny), string(approval.DecisionsSigned)),
 			"which decisions count: `any`, or only signed ones; policies can be stricter (default any, but signed " +
@@ -204,6 +217,7 @@ const (
 	KeyFile // the command that needs the file of a signing key
 	Keyring // commands on a keyring's file
 	Notify  // commands on channels of notifications
+	LogKey  // commands that check the audit log
 	Client  // commands that ask the API
 )
 
@@ -211,6 +225,9 @@ const (
 	processes = Worker | API | Setup | Doctor
 	onStore   = processes | Direct
 )
+
+// DefaultLogKey is the file of the key that seals the audit log, where none is named.
+const DefaultLogKey = ".pawl/log-key.pem"
 
 // Ways in which the API knows its callers.
 const (
@@ -251,6 +268,10 @@ type Settings struct {
 	StopTimeout   time.Duration
 	HealthListen  string
 	KeepSchema    bool
+
+	LogKeys           []string // none: DefaultLogKey
+	CheckpointFile    string
+	CheckpointWebhook string
 
 	APIListen             string
 	Hosts                 []string

@@ -25,6 +25,7 @@ worker:
   policy: [org.yaml, /abs/team.yaml]
   tools: tools.yaml
   notify: notify.yaml
+  sealing: {keys: [new.pem, /abs/old.pem], checkpoint_file: log.checkpoint, checkpoint_webhook: https://hooks.internal/log}
   ordinary_steps: true
   decisions: signed
   workflow_cache: 500
@@ -94,26 +95,31 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 		"database-url": "sqlite://" + dir + "/data/pawl.db", "keep-schema": "true", "task-queue": "file-queue", "start-timeout": "5s",
 		"log-level": "warn", "log-format": "json", "policy": "[" + dir + "/org.yaml,/abs/team.yaml]", "tools": dir + "/tools.yaml", "notify": dir + "/notify.yaml",
 		"ordinary-steps": "true", "decisions": "signed", "workflow-cache": "500", "stop-timeout": "1m30s", "health-listen": "127.0.0.1:1",
-		"payload-keys": dir + "/keys.json",
+		"payload-keys": dir + "/keys.json", "log-key": "[" + dir + "/new.pem,/abs/old.pem]",
+		"checkpoint-file": dir + "/log.checkpoint", "checkpoint-webhook": "https://hooks.internal/log",
 	}
 	env := map[string]string{
 		"PAWL_CONFIG": path, "PAWL_DATABASE_URL": "sqlite://env.db", "PAWL_KEEP_SCHEMA": "false", "PAWL_TASK_QUEUE": "env-queue",
 		"PAWL_START_TIMEOUT": "6s", "PAWL_LOG_LEVEL": "error", "PAWL_LOG_FORMAT": "text", "PAWL_POLICY": "a.yaml, b.yaml",
 		"PAWL_TOOLS": "env-tools.yaml", "PAWL_NOTIFY": "env-notify.yaml", "PAWL_ORDINARY_STEPS": "false", "PAWL_STOP_TIMEOUT": "7s", "PAWL_HEALTH_LISTEN": ":3",
 		"PAWL_WORKFLOW_CACHE": "600", "PAWL_PAYLOAD_KEYS": "env-keys.json",
+		"PAWL_LOG_KEY": "new.pem,old.pem", "PAWL_CHECKPOINT_FILE": "env.checkpoint", "PAWL_CHECKPOINT_WEBHOOK": "http://env/log",
 	}
 	fromEnv := map[string]string{
 		"database-url": "sqlite://env.db", "keep-schema": "false", "task-queue": "env-queue", "start-timeout": "6s",
 		"log-level": "error", "log-format": "text", "policy": "[a.yaml,b.yaml]", "tools": "env-tools.yaml", "notify": "env-notify.yaml",
 		"ordinary-steps": "false", "workflow-cache": "600", "stop-timeout": "7s", "health-listen": ":3", "payload-keys": "env-keys.json",
+		"log-key": "[new.pem,old.pem]", "checkpoint-file": "env.checkpoint", "checkpoint-webhook": "http://env/log",
 	}
 	given := []string{"--config", path, "--database-url", "sqlite://flag.db", "--keep-schema", "--task-queue", "flag-queue", "--start-timeout", "8s",
 		"--log-level", "debug", "--log-format", "json", "--policy", "c.yaml", "--policy", "d,e.yaml", "--tools", "flag-tools.yaml", "--notify", "flag-notify.yaml",
-		"--ordinary-steps", "--workflow-cache", "700", "--stop-timeout", "9s", "--health-listen", ":4", "--payload-keys", "flag-keys.json"}
+		"--ordinary-steps", "--workflow-cache", "700", "--stop-timeout", "9s", "--health-listen", ":4", "--payload-keys", "flag-keys.json",
+		"--log-key", "flag.pem", "--checkpoint-file", "flag.checkpoint", "--checkpoint-webhook", "http://flag/log"}
 	fromFlags := map[string]string{
 		"database-url": "sqlite://flag.db", "keep-schema": "true", "task-queue": "flag-queue", "start-timeout": "8s",
 		"log-level": "debug", "log-format": "json", "policy": `[c.yaml,"d,e.yaml"]`, "tools": "flag-tools.yaml", "notify": "flag-notify.yaml",
 		"ordinary-steps": "true", "workflow-cache": "700", "stop-timeout": "9s", "health-listen": ":4", "payload-keys": "flag-keys.json",
+		"log-key": "[flag.pem]", "checkpoint-file": "flag.checkpoint", "checkpoint-webhook": "http://flag/log",
 	}
 	for _, tt := range []struct {
 		name string

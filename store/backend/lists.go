@@ -35,6 +35,8 @@ type Dialect struct {
 	Requests string // the condition by which partial indexes know a request
 	Hint     string // goes before columns that tell fewer calls apart than their status does
 	Holds    string // the condition that a payload holds %s
+	SealLock string // takes the lock of sealers until the transaction ends: 1, or 0 if another has it
+	Settled  string // the place in the log in front of which nothing comes any more
 }
 
 // Calls implements store.Reader. A call that is committed late, with a number lower than one listed

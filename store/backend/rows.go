@@ -24,7 +24,9 @@ const (
 		coalesce(k.used_run, ''), coalesce(k.used_activity, ''), coalesce(k.used_token, '')`
 	fromCall = ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 
-	entryColumns = `call, step, kind, at, metadata, leaf, payload`
+	entryColumns = `call, step, kind, at, metadata, leaf, payload,
+		(SELECT log_index FROM pawl.sealed AS s WHERE s.entry = entries.seq),
+		(SELECT s.leaf FROM pawl.sealed AS s WHERE s.entry = entries.seq)`
 	toolColumns  = `publisher, tool`
 	tokenColumns = `hash, token, revoked_at, revoked_by`
 	keyColumns   = `public, key, retired_at, retired_by, revoked_at, revoked_by`
@@ -113,13 +115,14 @@ func scanView(row Row, first ...any) (v approval.View, err error) {
 }
 
 func scanEntry(row Row, first ...any) (e audit.Entry, err error) {
-	var leaf, payload []byte
-	columns := append(first, &e.Subject, &e.Step, &e.Kind, (*instant)(&e.At), &e.Metadata, &leaf, &payload)
+	var leaf, payload, sealed []byte
+	columns := append(first, &e.Subject, &e.Step, &e.Kind, (*instant)(&e.At), &e.Metadata, &leaf, &payload,
+		&e.Index, &sealed)
 	if err := row.Scan(columns...); err != nil {
 		return e, err
 	}
 	e.Payload = payload
-	return audit.Stored(e, leaf), nil
+	return audit.Stored(e, leaf, sealed), nil
 }
 
 func scanTool(row Row, first ...any) (tool store.Tool, err error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
+	"github.com/pawlhq/pawl/store/storetest"
 )
 
 // planted is a password that must not turn up anywhere.
@@ -241,7 +242,14 @@ func TestLeastRights(t *testing.T) {
 	_, _, finishErr := worker.Finish(t.Context(), ending("a"))
 	_, publishErr := worker.PublishTools(t.Context(), store.Publication{Publisher: "q", Operator: true,
 		Tools: []store.Tool{{Name: "a", Queue: "q", Kind: "go", Publisher: "q"}}})
-	err = errors.Join(publishErr,
+	if err := storetest.Seal(t.Context(), worker); !errors.Is(err, ErrAccess) {
+		t.Errorf("sealing without the right to: %v, want %v", err, ErrAccess)
+	}
+	run(t, connect(t, database), `GRANT INSERT ON pawl.sealed, pawl.nodes, pawl.checkpoints TO "`+name+`"`)
+	run(t, connect(t, database), `GRANT UPDATE (cosigned) ON pawl.checkpoints TO "`+name+`"`)
+	sealErr := storetest.Seal(t.Context(), worker)
+	last, lastErr := worker.LastCheckpoint(t.Context())
+	err = errors.Join(publishErr, sealErr, lastErr, worker.Cosign(t.Context(), last.Size, "cosigned"),
 		worker.Append(t.Context(), ending("b").Entries...), finishErr, applyErr)
 	if err != nil {
 		t.Error(err)

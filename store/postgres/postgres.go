@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -97,6 +98,8 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	s := &Store{where: where, pool: pool, readOnly: o.ReadOnly, timeout: o.Timeout}
 	s.Base = backend.NewBase(database{s}, backend.Dialect{
 		Requests: "waits", Holds: "position(%s::bytea in payload) > 0",
+		SealLock: "SELECT pg_try_advisory_xact_lock(" + strconv.Itoa(sealLock) + ")::int",
+		Settled:  "SELECT pawl.settled()",
 	})
 	defer func() {
 		if err != nil {

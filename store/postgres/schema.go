@@ -24,6 +24,10 @@ const (
 	// Its upper half differs from those of the keys in migrations/00001_store.sql.
 	setUpLock = 0x7061776C
 
+	// sealLock is the key of the advisory lock that a sealer of the audit log holds, until its
+	// transaction ends.
+	sealLock = 0x7061776D
+
 	// setUpPoll is how often a process asks for that lock while another has it. It asks, and does not
 	// wait inside a statement, because a statement's snapshot would hold up an index that is built
 	// concurrently.

@@ -28,6 +28,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`ALTER TABLE pawl.calls DROP COLUMN settled_at`,
 		`ALTER TABLE pawl.calls DROP COLUMN alike, DROP COLUMN identical, DROP COLUMN lease_until, DROP COLUMN delivered_at`,
 		`DROP TABLE pawl.alike_key, pawl.own_tools, pawl.sessions, pawl.channels`,
+		`DROP TABLE pawl.origins, pawl.sealed, pawl.nodes, pawl.checkpoints`,
 		`DROP FUNCTION pawl.clock`,
 		`ALTER TABLE pawl.claims DROP COLUMN policy`,
 		`ALTER TABLE pawl.calls DROP COLUMN revision`,

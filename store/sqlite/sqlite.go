@@ -74,7 +74,9 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	s := &Store{path: path}
 	s.Base = backend.NewBase(database{s}, backend.Dialect{
 		Requests: "waits = 1", Hint: "+", // keeps SQLite from the index of a column
-		Holds: "instr(payload, %s) > 0",
+		Holds:    "instr(payload, %s) > 0",
+		SealLock: "SELECT 1", // there is one write transaction at a time
+		Settled:  "SELECT coalesce(max(seq), 0) FROM entries",
 	})
 	defer func() {
 		if err != nil {

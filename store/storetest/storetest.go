@@ -115,6 +115,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"attach: one of many at once", attachConcurrently},
 			{"previous: the last identical calls before one", previousCalls},
 			{"own tools: an agent's list is what it says", ownTools},
+			{"log: sealed in order, once", logSealed},
+			{"log: 64 writers, two sealers", logSealedConcurrently},
 			{"identity: every store has its own", identity},
 			{"values: they come back as they were", valuesRoundTrip},
 			{"values: large ones too", valuesLarge},

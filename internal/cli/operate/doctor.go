@@ -188,7 +188,7 @@ func (d *doctorCommand) checkStore(ctx context.Context) []finding {
 	if exposed := d.Database.Exposed(); exposed != "" {
 		there = failed("store", errors.New(exposed), "")
 	}
-	return []finding{there, d.clocks(ctx)}
+	return []finding{there, d.clocks(ctx), d.sealing(ctx)}
 }
 
 // clocks compares this host's clock with the store's server. Temporal shows its own nowhere without

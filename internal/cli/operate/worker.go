@@ -117,13 +117,17 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer judge.Close()
+	sealer, err := w.sealer(ctx, opened)
+	if err != nil {
+		return err
+	}
 
 	fatal := make(chan error, 1)
 	running, err := worker.New(ctx, worker.Options{
 		Client: temporal, Namespace: options.Namespace, TaskQueue: w.TaskQueue, PayloadKeys: keys,
 		Store: opened, Policy: judge, Tools: tools, Decisions: w.Decisions, OrdinarySteps: w.OrdinarySteps,
 		PublicURL: w.PublicURL, WorkflowCache: w.WorkflowCache, StopTimeout: w.StopTimeout, Logger: w.log,
-		OnFatal: func(err error) { fatal <- err },
+		Sealer: sealer, OnFatal: func(err error) { fatal <- err },
 	})
 	if err != nil {
 		return err
@@ -204,6 +208,7 @@ func (w *workerCommand) checks(
 		{Name: "namespace", Needs: "temporal", Look: exists, Missing: "Create the namespace with 'pawl setup'.",
 			Advice: "Temporal does not say whether the namespace exists: check the credentials."},
 		{Name: "store", Look: s.Ping, Advice: "The store can't be used now; calls wait until it can."},
+		logCheck(s),
 		{Name: "policy", Look: judge.Check,
 			Advice: "Calls are judged by an older policy: the active one can't be used or looked up here. " +
 				"The log says why."},

@@ -1,0 +1,228 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+)
+
+const (
+	checkpointColumns = `size, origin, root, at, note, coalesce(cosigned, '')`
+	selectLast        = `SELECT ` + checkpointColumns + ` FROM pawl.checkpoints ORDER BY size DESC LIMIT 1`
+	selectOrigins     = `SELECT origin FROM pawl.origins ORDER BY seq`
+)
+
+// Origins implements store.LogReader.
+func (b Base) Origins(ctx context.Context) ([]string, error) {
+	return list(ctx, b.db, "read the names of the log", selectOrigins, nil, scanText)
+}
+
+// Checkpoints implements store.LogReader.
+func (b Base) Checkpoints(ctx context.Context, after int64, most int) ([]store.Checkpoint, error) {
+	const query = `SELECT ` + checkpointColumns + ` FROM pawl.checkpoints WHERE size > $1 ORDER BY size LIMIT $2`
+	return list(ctx, b.db, "read checkpoints", query, []any{after, most}, scanCheckpoint)
+}
+
+// LastCheckpoint implements store.LogReader.
+func (b Base) LastCheckpoint(ctx context.Context) (c store.Checkpoint, err error) {
+	found, err := list(ctx, b.db, "read the last checkpoint", selectLast, nil, scanCheckpoint)
+	if err == nil && len(found) > 0 {
+		c = found[0]
+	}
+	return c, err
+}
+
+// Nodes implements store.LogReader.
+func (b Base) Nodes(ctx context.Context, level int, from, to int64) (hashes []audit.Hash, err error) {
+	err = b.db.Snapshot(ctx, "read the tree of the log", func(tx Querier) (err error) {
+		hashes, err = nodes(ctx, tx, level, from, to)
+		return err
+	})
+	return hashes, err
+}
+
+func nodes(ctx context.Context, tx Querier, level int, from, to int64) ([]audit.Hash, error) {
+	if level == 0 {
+		const leaves = `SELECT leaf FROM pawl.sealed WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index`
+		return all(ctx, tx, leaves, []any{from, to}, scanHash)
+	}
+	const query = `SELECT hash FROM pawl.nodes WHERE level = $1 AND n >= $2 AND n < $3 ORDER BY n`
+	return all(ctx, tx, query, []any{level, from, to}, scanHash)
+}
+
+// Rows implements store.LogReader.
+func (b Base) Rows(ctx context.Context, after int64, most int) (rows []store.LogRow, err error) {
+	const query = `SELECT e.seq, e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload, s.log_index, s.leaf
+		FROM pawl.entries AS e LEFT JOIN pawl.sealed AS s ON s.entry = e.seq
+		WHERE e.seq > $1 ORDER BY e.seq LIMIT $2`
+	err = b.db.Select(ctx, "read the audit log", query, []any{after, most}, func(found Rows) error {
+		rows = nil // of an attempt before
+		for held := 0; held < store.PageBytes && found.Next(); {
+			var row store.LogRow
+			var err error
+			if row.Entry, err = scanEntry(found, &row.Place); err != nil {
+				return err
+			}
+			held += len(row.Entry.Payload) + len(row.Entry.Metadata)
+			rows = append(rows, row)
+		}
+		return found.Err()
+	})
+	return rows, err
+}
+
+// IndexOf implements store.LogReader.
+func (b Base) IndexOf(ctx context.Context, subject, step string) (int64, error) {
+	const query = `SELECT s.log_index FROM pawl.entries AS e JOIN pawl.sealed AS s ON s.entry = e.seq
+		WHERE e.call = $1 AND e.step = $2`
+	n, err := one(ctx, b.db, "sealed entry", query, subject, scanNumber, step)
+	return int64(n), err
+}
+
+// Unsealed implements store.LogReader.
+func (b Base) Unsealed(ctx context.Context) (count int, since time.Time, err error) {
+	query := fmt.Sprintf(`SELECT count(*), min(at) FROM (SELECT at FROM pawl.entries
+		WHERE seq > coalesce((SELECT max(entry) FROM pawl.sealed), 0) ORDER BY seq LIMIT %d) AS tail`,
+		store.ExactTotal+1)
+	err = b.db.Select(ctx, "look how much of the log is not sealed", query, nil, func(rows Rows) error {
+		for rows.Next() {
+			if err := rows.Scan(&count, (*instant)(&since)); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	return count, since, err
+}
+
+// Seal implements store.Log.
+func (b Base) Seal(
+	ctx context.Context, most int, extend func(store.Sealing) (store.Sealed, error),
+) (c store.Checkpoint, err error) {
+	err = b.db.Write(ctx, "seal the audit log", "", func(tx Tx) error {
+		held, err := all(ctx, tx, b.dialect.SealLock, nil, scanNumber)
+		if err != nil {
+			return err
+		}
+		if held[0] == 0 {
+			return Errorf("%w", store.ErrSealing)
+		}
+		c, err = seal(ctx, tx, b.dialect.Settled, most, extend)
+		return err
+	})
+	return c, err
+}
+
+func seal(
+	ctx context.Context, tx Tx, settled string, most int, extend func(store.Sealing) (store.Sealed, error),
+) (c store.Checkpoint, err error) {
+	// Before the entries are read: see pawl.settled.
+	bound, err := all(ctx, tx, settled, nil, scanNumber)
+	if err != nil {
+		return c, err
+	}
+	origins, err := all(ctx, tx, selectOrigins, nil, scanText)
+	if err != nil {
+		return c, err
+	}
+	last, err := all(ctx, tx, selectLast, nil, scanCheckpoint)
+	if err != nil {
+		return c, err
+	}
+	if len(last) > 0 {
+		c = last[0]
+	}
+	var sealed, place int64 // how many there are, and the last one's place
+	const end = `SELECT log_index + 1, entry FROM pawl.sealed ORDER BY log_index DESC LIMIT 1`
+	err = tx.Query(ctx, end, nil, func(rows Rows) error {
+		for rows.Next() {
+			if err := rows.Scan(&sealed, &place); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return c, err
+	}
+	if sealed != c.Size || len(origins) == 0 {
+		return c, fmt.Errorf("%w: %d entries of the audit log are sealed, and its last checkpoint is of %d: "+
+			"run 'pawl audit verify'", store.ErrDamaged, sealed, c.Size)
+	}
+	s := store.Sealing{Origin: origins[len(origins)-1], Last: c}
+	s.Nodes = func(level int, from, to int64) ([]audit.Hash, error) { return nodes(ctx, tx, level, from, to) }
+	first := place
+	const next = `SELECT seq, leaf FROM pawl.entries WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3`
+	s.Leaves, err = all(ctx, tx, next, []any{place, bound[0], most}, func(row Row, _ ...any) (audit.Hash, error) {
+		return scanHash(row, &place)
+	})
+	if err != nil || len(s.Leaves) == 0 {
+		return c, err
+	}
+	add, err := extend(s)
+	if err != nil {
+		return c, err
+	}
+	return add.Checkpoint, keep(ctx, tx, sealed, first, place, add)
+}
+
+// keep writes what a sealer made of the entries after one place up to another.
+func keep(ctx context.Context, tx Tx, sealed, after, until int64, add store.Sealed) error {
+	const number = `INSERT INTO pawl.sealed (log_index, entry, leaf)
+		SELECT CAST($1 AS bigint) + row_number() OVER (ORDER BY seq) - 1, seq, leaf
+		FROM pawl.entries WHERE seq > $2 AND seq <= $3 ORDER BY seq`
+	if err := tx.Exec(ctx, number, sealed, after, until); err != nil {
+		return err
+	}
+	for _, n := range add.Nodes {
+		const insert = `INSERT INTO pawl.nodes (level, n, hash) VALUES ($1, $2, $3)`
+		if err := tx.Exec(ctx, insert, n.Level, n.N, n.Hash[:]); err != nil {
+			return err
+		}
+	}
+	c := add.Checkpoint
+	const sign = `INSERT INTO pawl.checkpoints (size, origin, root, at, note) VALUES ($1, $2, $3, $4, $5)`
+	return tx.Exec(ctx, sign, c.Size, c.Origin, c.Root[:], c.At, c.Note)
+}
+
+// Cosign implements store.Log.
+func (b Base) Cosign(ctx context.Context, size int64, cosigned string) error {
+	const cosign = `UPDATE pawl.checkpoints SET cosigned = $2 WHERE size = $1 RETURNING origin`
+	known, err := b.update(ctx, "keep the signatures of witnesses", cosign, size, cosigned)
+	if err == nil && len(known) == 0 {
+		err = Errorf("checkpoint of %d entries: %w", size, store.ErrNotFound)
+	}
+	return err
+}
+
+// RenameLog implements store.Log.
+func (b Base) RenameLog(ctx context.Context, origin string, entry audit.Entry) error {
+	if err := entry.Check(); err != nil {
+		return approval.Errorf(approval.CodeInvalid, "%w", err)
+	}
+	return b.db.Write(ctx, "rename the audit log", "", func(tx Tx) error {
+		if err := tx.Exec(ctx, `INSERT INTO pawl.origins (origin) VALUES ($1)`, origin); err != nil {
+			return err
+		}
+		return tx.Exec(ctx, AddEntry, EntryArgs(entry)...)
+	})
+}
+
+func scanCheckpoint(row Row, _ ...any) (c store.Checkpoint, err error) {
+	var root []byte
+	err = row.Scan(&c.Size, &c.Origin, &root, (*instant)(&c.At), &c.Note, &c.Cosigned)
+	copy(c.Root[:], root)
+	return c, err
+}
+
+func scanHash(row Row, first ...any) (h audit.Hash, err error) {
+	var hash []byte
+	if err = row.Scan(append(first, &hash)...); err == nil && copy(h[:], hash) != len(h) {
+		err = fmt.Errorf("%w: a hash of the audit log is cut off", store.ErrDamaged)
+	}
+	return h, err
+}
