@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -29,7 +30,12 @@ func (w *world) listen(base, token string) (next func() string) {
 	if got := answer.Header.Get("Content-Type"); answer.StatusCode != 200 || got != "text/event-stream" {
 		w.t.Fatalf("events: %d %s", answer.StatusCode, got)
 	}
-	lines := bufio.NewScanner(answer.Body)
+	return eventsOf(answer.Body)
+}
+
+// eventsOf reads events that are no heartbeats, empty at their end.
+func eventsOf(body io.Reader) (next func() string) {
+	lines := bufio.NewScanner(body)
 	return func() string {
 		event := ""
 		for lines.Scan() {
