@@ -22,10 +22,11 @@ BENCH         ?= .
 LOAD          ?=
 DEMO          ?=
 DEV           ?=
+SHOTS         ?=
 COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build release test test-root test-dev crash race lint vulncheck fmt web fuzz bench bench-go bench-load bench-results record clean
+.PHONY: help demo dev build release test test-root test-dev crash race lint vulncheck fmt web shots images fuzz bench bench-go bench-load bench-results record clean
 
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +86,13 @@ fmt: ## format the code
 
 web: ## the page for people: checks web/ and builds it into api/web/dist, which is committed (needs Node and npm)
 	cd web && npm ci --ignore-scripts --prefer-offline --no-audit --no-fund && npm run check && npm run build
+
+shots: ## pictures of every state of the page, in both themes, into web/shots (needs Chromium); SHOTS="mail diff" takes some
+	@$(MAKE) --no-print-directory build
+	cd web && PAWL_DEV=$(BIN)/pawl-dev npm run shots -- $(SHOTS)
+
+images: ## the pictures of the README, into docs/images
+	@$(MAKE) --no-print-directory shots SHOTS=images
 
 fuzz: ## each fuzz test for FUZZTIME (20s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r f; do \

@@ -1,85 +1,30 @@
-// The arguments: as package present lays them out, or as a plain table or tree, and as JSON.
-
-import type { ComponentChildren } from "preact";
-import { createContext } from "preact";
-import { useContext, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { ArgumentBlocks, hasBlocks } from "./blocks";
+// The arguments: as package present lays them out, and as JSON.
+import { useState } from "preact/hooks";
+import { BlockView, type Title, titleOf } from "./blocks";
 import { useKeys } from "./keys";
-import { Icon } from "./parts";
-import { PART, type Seen } from "./seen";
-import { Said, SaidLines, Spans, spans } from "./text";
-import type { Json, Listed } from "./types";
+import { Parted } from "./parted";
+import { Spans, spans } from "./text";
+import type { Block, Json, Request } from "./types";
 
-export const SeenContext = createContext<Seen | null>(null);
+const plural = (n: number, one: string) => (n === 1 ? `1 ${one}` : `${n} ${one}s`);
 
-const FOLD = 60;
-const FOLD_PHONE = 40;
-export const isPhone = (): boolean => matchMedia("(max-width: 560px)").matches;
-
-interface PartedProps {
-  form: string; // readable or json
-  name: string; // of what has the lines
-  lines: ComponentChildren[]; // each one an element with a key
-  unit?: [one: string, many: string];
-  chars?: (from: number) => number; // from that line on
-}
-
-/** Lines in parts that can be seen, and a fold where they are many. A fold opens all of it. */
-export function Parted({ form, name, lines, unit = ["line", "lines"], chars }: PartedProps) {
-  const seen = useContext(SeenContext);
-  const most = isPhone() ? FOLD_PHONE : FOLD;
-  const folds = lines.length > most;
-  const [open, setOpen] = useState(false);
-  const shown = folds && !open ? PART : lines.length;
-  const parts: { id: string; from: number; to: number }[] = [];
-  for (let from = 0; from < lines.length; from += PART) {
-    const to = Math.min(from + PART, lines.length);
-    parts.push({ id: `${form}:${name}:${from}`, from, to });
-    const which = lines.length > PART ? `${unit[1]} ${from + 1}–${to} of ${name}` : name;
-    seen?.need(`${form}:${name}:${from}`, which);
+/** How many of the values shown the policy hides. */
+export function redactedIn(blocks: Block[]): number {
+  const inSpans = (all: { t: string }[] | undefined) => (all ?? []).filter((s) => s.t === "redacted").length;
+  let n = 0;
+  for (const b of blocks) {
+    for (const l of b.lines ?? []) n += inSpans(l.spans);
+    for (const r of b.rows ?? []) {
+      for (const l of r.value ?? []) n += inSpans(l.spans);
+      for (const c of r.cells ?? []) n += inSpans(c);
+    }
   }
-  const show = () => {
-    seen?.opened(parts.filter((p) => p.from >= shown).map((p) => p.id));
-    setOpen(true);
-  };
-  const hidden = lines.length - shown;
-  return (
-    <>
-      {parts
-        .filter((p) => p.from < shown)
-        .map((p) => (
-          <div class="part" key={p.id}>
-            {lines.slice(p.from, Math.min(p.to, shown))}
-            <End id={p.id} />
-          </div>
-        ))}
-      {hidden > 0 && (
-        <button class="fold" type="button" data-fold onClick={show}>
-          <Icon name="eye" size={16} />
-          <span class="grow">
-            <b>
-              {hidden} more {hidden === 1 ? unit[0] : unit[1]}
-            </b>
-            {chars && `, ${chars(shown).toLocaleString("en-GB")} characters`}, not shown yet
-          </span>
-          <span class="do">Show all</span>
-        </button>
-      )}
-    </>
-  );
+  return n;
 }
 
-function End({ id }: { id: string }) {
-  const seen = useContext(SeenContext);
-  const end = useRef<HTMLSpanElement>(null);
-  useLayoutEffect(() => {
-    seen?.ends(id, end.current);
-    return () => seen?.ends(id, null);
-  }, [seen, id]);
-  return <span class="part-end" ref={end} />;
-}
+export const argumentBlocks = (r: Request): Block[] => (r.blocks ?? []).filter((b) => b.part === "args");
 
-export function Arguments({ v }: { v: Listed }) {
+export function Arguments({ r }: { r: Request }) {
   const [json, setJSON] = useState(false);
   useKeys({
     v: () => setJSON(!json),
@@ -87,18 +32,27 @@ export function Arguments({ v }: { v: Listed }) {
       for (const b of document.querySelectorAll<HTMLButtonElement>("[data-fold]")) b.click();
     },
   });
-  if (v.args === undefined) return null;
-  const count = v.args !== null && typeof v.args === "object" ? Object.keys(v.args).length : 1;
+  if (r.args === undefined) return null;
+  const blocks = argumentBlocks(r);
+  const count = r.args !== null && typeof r.args === "object" ? Object.keys(r.args).length : 1;
+  const hidden = redactedIn(blocks);
   const tab = (on: boolean, words: string, key?: string) => (
     <button class="tab" type="button" role="tab" aria-selected={json === on} onClick={() => setJSON(on)}>
       {words} {key && <kbd>{key}</kbd>}
     </button>
   );
+  const all: Title = {
+    head: "Arguments",
+    note: plural(count, "argument") + (hidden > 0 ? `, ${hidden} redacted` : ""),
+  };
+  // A block with a name of its own has it as its heading, also the first one.
+  const first = blocks[0];
+  const title = !json && first ? titleOf(first, all) : all;
   return (
-    <section class="sec">
+    <section class="sec" aria-label="Arguments">
       <header>
-        <h3>Arguments</h3>
-        <span class="note">{count === 1 ? "1 argument" : `${count} arguments`}</span>
+        <h3>{title.head}</h3>
+        <span class="note">{title.note}</span>
         <span class="end">
           <span role="tablist" aria-label="Arguments as">
             {tab(false, "Readable")}
@@ -106,97 +60,41 @@ export function Arguments({ v }: { v: Listed }) {
           </span>
         </span>
       </header>
-      {json ? <AsJSON value={v.args} /> : hasBlocks(v) ? <ArgumentBlocks v={v} /> : <Plain value={v.args} />}
+      {json ? (
+        <AsJSON value={r.args} />
+      ) : count === 0 ? (
+        <p class="dim">It has no arguments.</p>
+      ) : (
+        blocks.map((b, i) => (
+          <BlockView key={i} block={b} id={`readable:${i}`} title={i > 0 ? titleOf(b, OTHERS) : undefined} />
+        ))
+      )}
     </section>
   );
 }
 
+const OTHERS: Title = { head: "Other arguments", note: "" };
+
 /** The canonical text, in lines. What is hidden in it stands as escapes, so that copying keeps it. */
 export function AsJSON({ value }: { value: Json }) {
-  const text = JSON.stringify(value, null, 2);
-  const lines = text.split("\n");
+  const lines = JSON.stringify(value, null, 2).split("\n");
   return (
     <div class="data">
       <div class="code lines" translate={false}>
         <Parted
-          form="json"
+          id="json:0"
           name="the JSON"
-          lines={lines.map((l, i) => <JSONLine key={i} n={i + 1} text={l} />)}
+          chars={lines.map((l) => l.length)}
+          lines={lines.map((l, i) => (
+            <p class="cl" key={i}>
+              <i>{i + 1}</i>
+              <span>
+                <Spans spans={spans(l)} />
+              </span>
+            </p>
+          ))}
         />
       </div>
     </div>
   );
-}
-
-function JSONLine({ n, text }: { n: number; text: string }) {
-  return (
-    <p class="cl">
-      <i>{n}</i>
-      <span>
-        <Spans spans={spans(text)} />
-      </span>
-    </p>
-  );
-}
-
-const isObject = (v: Json): v is { [key: string]: Json } =>
-  v !== null && typeof v === "object" && !Array.isArray(v);
-const isScalar = (v: Json) => v === null || typeof v !== "object";
-const isFlat = (v: Json) => isScalar(v) || (Array.isArray(v) && v.length <= 8 && v.every(isScalar));
-
-function Plain({ value }: { value: Json }) {
-  if (isObject(value) && Object.keys(value).length === 0) {
-    return <p class="dim">It has no arguments.</p>;
-  }
-  if (isObject(value) && Object.values(value).every(isFlat)) {
-    const rows = Object.entries(value);
-    return (
-      <div class="args" role="table" aria-label="Arguments">
-        <Parted
-          form="readable"
-          name="the arguments"
-          unit={["argument", "arguments"]}
-          lines={rows.map(([k, v]) => (
-            <div class="tr" role="row" key={k}>
-              <span class="th" role="rowheader">
-                <Said text={k} />
-              </span>
-              <div class="td val" role="cell">
-                <Value v={v} />
-              </div>
-              <span class="td t" role="cell">
-                {note(v)}
-              </span>
-            </div>
-          ))}
-        />
-      </div>
-    );
-  }
-  return <AsJSON value={value} />;
-}
-
-function note(v: Json): string {
-  if (typeof v === "string" && /^(-?\d+(\.\d+)?([eE][+-]?\d+)?|true|false|null)$/.test(v)) return "text";
-  if (Array.isArray(v)) return v.length === 1 ? "list of 1" : `list of ${v.length}`;
-  return "";
-}
-
-function Value({ v }: { v: Json }) {
-  if (v === null) return <span class="n">null</span>;
-  if (v === "") return <span class="u mild">empty text</span>;
-  if (typeof v === "string") return <SaidLines text={v} />;
-  if (Array.isArray(v)) {
-    if (v.length === 0) return <span class="u mild">empty list</span>;
-    return (
-      <>
-        {v.map((x, i) => (
-          <div key={i}>
-            <Value v={x} />
-          </div>
-        ))}
-      </>
-    );
-  }
-  return <>{String(v)}</>;
 }

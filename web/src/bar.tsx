@@ -9,10 +9,11 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Act, type Answer, isFinal, refused, taken } from "./answers";
 import { type Decision, decide, Failure, get, newID, now } from "./api";
-import { isPhone } from "./args";
+import { argumentBlocks, redactedIn } from "./args";
 import { useCell } from "./cell";
 import { useKeys } from "./keys";
 import { link } from "./live";
+import { isPhone } from "./parted";
 import { Icon, Left, RiskTag } from "./parts";
 import { loadRequest, requests } from "./requests";
 import { signIn } from "./session";
@@ -525,6 +526,7 @@ function Statement({
       </span>
     );
   }
+  const redacted = redactedIn(argumentBlocks(r));
   const rejects = r.you?.if_reject && (r.requirement?.deny_count ?? 1) > 1 ? r.you.if_reject : "";
   return (
     <>
@@ -535,6 +537,13 @@ function Statement({
         <>
           <br />
           <Said text={rejects} />
+        </>
+      )}
+      {redacted > 0 && !rejects && p.unseen.length === 0 && (
+        <>
+          <br />
+          {redacted === 1 ? "1 value is redacted" : `${redacted} values are redacted`}: you approve{" "}
+          {redacted === 1 ? "it" : "them"} unseen.
         </>
       )}
       {p.unseen.length > 0 && !rejects && (

@@ -1,20 +1,432 @@
-import { AsJSON } from "./args";
-import type { Findings } from "./findings";
-import { Redacted, Said, SaidLines } from "./text";
-import type { Attempt, Json, Listed, Request, Span } from "./types";
+// Draws what package present makes of a call: each kind of block, line by line and span by span.
+// What stands in a block is from outside; only the marks and notes in it are Pawl's.
+import type { ComponentChildren } from "preact";
+import { useContext, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Parted, SeenContext } from "./parted";
+import { Redacted, Said, SaidLines, Spans } from "./text";
+import type { Attempt, Block, Json, Line, Row, Span } from "./types";
 
-export function summaryOf(_v: Listed): Span[] | null {
+export interface Title {
+  head: ComponentChildren;
+  note: ComponentChildren;
+}
+
+const textOf = (spans: Span[] | undefined): string => (spans ?? []).map((s) => s.s).join("");
+const nameOf = (b: Block): string => textOf(b.name) || "the arguments";
+const charsOf = (spans: Span[]): number => spans.reduce((n, s) => n + s.s.length, 0);
+const charsIn = (lines: Line[] | undefined): number =>
+  (lines ?? []).reduce((n, l) => n + charsOf(l.spans), 0);
+
+const LANGUAGES: Record<string, string> = {
+  sql: "SQL",
+  shell: "shell command",
+  yaml: "YAML",
+  yml: "YAML",
+  json: "JSON",
+  sh: "shell script",
+};
+
+/** A block's own name as its heading; one without a name is what the given title says. */
+export function titleOf(b: Block, otherwise: Title): Title {
+  if (b.kind === "diff" || !b.name || b.name.length === 0) return otherwise;
+  const lines = b.lines?.length ?? 0;
+  const many = lines === 1 ? "1 line" : `${lines} lines`;
+  const language = b.lang && (LANGUAGES[b.lang] ?? b.lang);
+  const words = {
+    code: language ? `${language}${lines > 1 ? `, ${many}` : ""}` : many,
+    text: `text, ${many}`,
+    table: b.columns ? "" : "an object",
+    tree: "",
+    mail: "a mail",
+    facts: "",
+    compare: "",
+  }[b.kind];
+  return {
+    head: (
+      <bdi class="v" dir="auto">
+        <Spans spans={b.name} />
+      </bdi>
+    ),
+    note: (
+      <>
+        {words}
+        {words && b.note && ", "}
+        {b.note && textOf(b.note)}
+      </>
+    ),
+  };
+}
+
+export function BlockView({ block: b, id, title }: { block: Block; id: string; title?: Title | undefined }) {
+  return (
+    <>
+      {title && b.kind !== "diff" && (
+        <p class="subhead">
+          <b>{title.head}</b> <span class="note">{title.note}</span>
+        </p>
+      )}
+      <Body b={b} id={id} />
+    </>
+  );
+}
+
+function Body({ b, id }: { b: Block; id: string }) {
+  const name = nameOf(b);
+  const lines = b.lines ?? [];
+  const parted = { id, name, chars: lines.map((l) => charsOf(l.spans)) };
+  switch (b.kind) {
+    case "table":
+    case "facts":
+    case "compare":
+      return b.columns ? <Grid b={b} id={id} columns={b.columns} /> : <Table b={b} id={id} />;
+    case "text":
+      return (
+        <div class="data">
+          <Parted {...parted} cls="text" lines={textLines(lines)} />
+        </div>
+      );
+    case "mail":
+      return <Mail b={b} id={id} />;
+    case "code":
+      return (
+        <div class="data">
+          <Parted {...parted} cls="code lines" lines={codeLines(lines, b.lang === "shell")} />
+        </div>
+      );
+    case "diff":
+      return <Diff b={b} id={id} />;
+    case "tree":
+      return (
+        <div class="data">
+          <Tree b={b} id={id} />
+        </div>
+      );
+  }
   return null;
 }
-export function hasBlocks(_v: Listed): boolean {
-  return false;
+
+function textLines(lines: Line[]) {
+  return lines.map((l, i) => (
+    <p class="tl" key={i}>
+      <bdi dir="auto">
+        <Spans spans={l.spans} />
+      </bdi>
+    </p>
+  ));
 }
-export function blockFindings(_v: Listed): Findings | null {
-  return null;
+
+function codeLines(lines: Line[], shell: boolean) {
+  return lines.map((l, i) => (
+    <p class="cl" key={i}>
+      <i>{!shell || lines.length > 1 ? l.new : i === 0 && "$"}</i>
+      <bdi dir="auto">
+        <Spans spans={l.spans} />
+      </bdi>
+    </p>
+  ));
 }
-export function ArgumentBlocks(_: { v: Listed }) {
-  return null;
+
+/** Names, values, and what there is to say about them. */
+function Table({ b, id }: { b: Block; id: string }) {
+  const rows = b.rows ?? [];
+  return (
+    <>
+      <Parted
+        id={id}
+        name={id.endsWith(":0") ? nameOf(b) : textOf(b.name) || "the other arguments"}
+        cls="args"
+        table={textOf(b.name) || "Arguments"}
+        unit={["argument", "arguments"]}
+        chars={rows.map((r) => charsIn(r.value))}
+        lines={rows.map((r, i) => <TableRow key={i} r={r} />)}
+      />
+      {b.lines && <div class="data text">{textLines(b.lines)}</div>}
+    </>
+  );
 }
+
+function TableRow({ r }: { r: Row }) {
+  const notes = textOf(r.note);
+  return (
+    <div class="tr" role="row">
+      <span class={notes.includes("not in the schema") ? "th out" : "th"} role="rowheader">
+        <bdi dir="auto">
+          <Spans spans={r.name ?? []} />
+        </bdi>
+      </span>
+      <div class={notes.startsWith("raw value") ? "td val big" : "td val"} role="cell">
+        {(r.value ?? []).map((l, i) => (
+          <p key={i}>
+            <bdi dir="auto">
+              <Spans spans={l.spans} />
+            </bdi>
+          </p>
+        ))}
+      </div>
+      <span class="td t" role="cell">
+        <Notes spans={r.note ?? []} />
+      </span>
+    </div>
+  );
+}
+
+function Notes({ spans }: { spans: Span[] }) {
+  return (
+    <>
+      {spans.map((s, i) => (
+        <span key={i}>
+          {i > 0 && ", "}
+          {s.as === "strong" ? <b>{s.s}</b> : s.s}
+        </span>
+      ))}
+    </>
+  );
+}
+
+/** A list of objects with the same members: a row each. */
+function Grid({ b, id, columns }: { b: Block; id: string; columns: Span[][] }) {
+  const rows = b.rows ?? [];
+  const head = (
+    <div class="tr head" role="row">
+      {columns.map((c, i) => (
+        <span class="th" role="columnheader" key={i}>
+          <Spans spans={c} />
+        </span>
+      ))}
+    </div>
+  );
+  const body = rows.map((r, i) => (
+    <div class="tr" role="row" key={i}>
+      {(r.cells ?? []).map((c, j) => (
+        <span class="td" role="cell" key={j}>
+          <span class="col" aria-hidden="true">
+            <Spans spans={columns[j] ?? []} />
+          </span>
+          <bdi dir="auto">
+            <Spans spans={c} />
+          </bdi>
+        </span>
+      ))}
+    </div>
+  ));
+  return (
+    <div class="data">
+      <Parted
+        id={id}
+        name={nameOf(b)}
+        cls={`grid cols-${columns.length}`}
+        table={textOf(b.name) || "Arguments"}
+        unit={["row", "rows"]}
+        chars={[0, ...rows.map((r) => (r.cells ?? []).reduce((n, c) => n + charsOf(c), 0))]}
+        lines={[head, ...body]}
+      />
+    </div>
+  );
+}
+
+function Mail({ b, id }: { b: Block; id: string }) {
+  const lines = b.lines ?? [];
+  return (
+    <div class="data">
+      <dl class="mail">
+        {(b.rows ?? []).map((r, i) => {
+          const subject = textOf(r.name) === "subject";
+          return (
+            <div key={i}>
+              <dt>
+                <Spans spans={r.name ?? []} />
+              </dt>
+              <dd class={subject ? "subject" : undefined}>
+                {(r.value ?? []).map((l, j) => (
+                  <span key={j} class={subject ? "tl" : "one"}>
+                    <bdi dir="auto">
+                      <Spans spans={l.spans} />
+                    </bdi>
+                  </span>
+                ))}
+                <Spans spans={r.note ?? []} />
+              </dd>
+            </div>
+          );
+        })}
+      </dl>
+      <Parted
+        id={id}
+        name="the mail"
+        cls="text"
+        chars={lines.map((l) => charsOf(l.spans))}
+        lines={lines.length > 0 ? textLines(lines) : [<span key="none" />]}
+      />
+    </div>
+  );
+}
+
+const changed = (l: Line | undefined) => l?.sign === "+" || l?.sign === "-";
+const SIGNS: Record<string, [cls: string, word: string]> = {
+  "+": ["a", "added"],
+  "-": ["d", "removed"],
+  " ": ["c", "unchanged"],
+};
+
+function Diff({ b, id }: { b: Block; id: string }) {
+  const lines = b.lines ?? [];
+  const plus = lines.filter((l) => l.sign === "+").length;
+  const minus = lines.filter((l) => l.sign === "-").length;
+  // What a fold hides: changes, which are runs of lines, and where they stand.
+  const rest = (from: number) => {
+    const hidden = lines.slice(from);
+    const runs = hidden.filter((l, i) => changed(l) && !changed(hidden[i - 1])).length;
+    const numbers = hidden.map((l) => l.new ?? l.old ?? 0).filter((n) => n > 0);
+    return (
+      <>
+        <b>
+          {runs} more {runs === 1 ? "change" : "changes"}
+        </b>
+        {numbers.length > 0 && ` in lines ${Math.min(...numbers)}–${Math.max(...numbers)}`}, not shown yet
+      </>
+    );
+  };
+  return (
+    <div class="data diff">
+      <div class="file">
+        <bdi class="grow" dir="auto">
+          {b.name && b.name.length > 0 ? <Spans spans={b.name} /> : "change"}
+        </bdi>
+        <span class="plus">+{plus} added</span>
+        <span class="minus">−{minus} removed</span>
+      </div>
+      <Parted
+        id={id}
+        name={textOf(b.name) || "the change"}
+        chars={lines.map((l) => charsOf(l.spans))}
+        joins={(i) => changed(lines[i]) && changed(lines[i - 1])}
+        rest={rest}
+        lines={lines.map((l, i) => <DiffLine key={i} l={l} />)}
+      />
+    </div>
+  );
+}
+
+function DiffLine({ l }: { l: Line }) {
+  const sign = l.sign && SIGNS[l.sign];
+  if (!sign) {
+    return (
+      <div class={l.sign === "@" ? "hunk" : "file"}>
+        <bdi dir="auto">
+          <Spans spans={l.spans} />
+        </bdi>
+      </div>
+    );
+  }
+  return (
+    <div class={`ln ${sign[0]}`}>
+      <i>{l.old}</i>
+      <i>{l.new}</i>
+      <b>
+        <span aria-hidden="true">{l.sign === " " ? "" : l.sign}</span>
+        {l.sign !== " " && <span class="vh">{sign[1]}: </span>}
+      </b>
+      <bdi class="t" dir="auto">
+        <Spans spans={l.spans} />
+      </bdi>
+    </div>
+  );
+}
+
+/** A tree, whose lines below some are closed at first. Opening shows all of them. */
+function Tree({ b, id }: { b: Block; id: string }) {
+  const lines = b.lines ?? [];
+  const elements: ComponentChildren[] = [];
+  const chars: number[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    const l = lines[i] as Line;
+    const below = lines.slice(i + 1, i + 1 + (l.closed ?? 0));
+    elements.push(<TreeLine key={i} l={l} next={lines[i + 1]} below={below} id={`${id}:${i}-closed`} />);
+    chars.push(charsOf(l.spans));
+    i += below.length;
+  }
+  return <Parted id={id} name={nameOf(b)} cls="tree" chars={chars} lines={elements} />;
+}
+
+interface TreeLineProps {
+  l: Line;
+  next: Line | undefined;
+  below: Line[];
+  id: string;
+}
+
+function TreeLine({ l, next, below, id }: TreeLineProps) {
+  const seen = useContext(SeenContext);
+  const [open, setOpen] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const parent = (next?.depth ?? 0) > (l.depth ?? 0);
+  if (below.length > 0) seen?.need(id, `${below.length} lines of ${textOf(l.spans)}`);
+  useLayoutEffect(() => {
+    if (below.length > 0) seen?.foldedIn(id, open ? null : button.current);
+  }, [seen, open]);
+  return (
+    <>
+      <p class={`tr d${Math.min(l.depth ?? 0, 12)}`}>
+        {parent && (
+          <span class="tw" aria-hidden="true">
+            {below.length > 0 && !open ? "▸" : "▾"}
+          </span>
+        )}
+        <TreeSpans spans={l.spans} />
+        {below.length > 0 && !open && (
+          <button
+            class="fold inline"
+            type="button"
+            data-fold
+            ref={button}
+            onClick={() => {
+              seen?.opened([id]);
+              setOpen(true);
+            }}
+          >
+            <span class="do">Show {below.length === 1 ? "1 line" : `all ${below.length} lines`}</span>
+          </button>
+        )}
+      </p>
+      {open &&
+        below.map((b, i) => (
+          <TreeLine key={i} l={{ ...b, closed: 0 }} next={below[i + 1]} below={[]} id="" />
+        ))}
+    </>
+  );
+}
+
+/** A key, or the place in a list, and the value beside it. */
+function TreeSpans({ spans }: { spans: Span[] }) {
+  const [first] = spans;
+  if (first?.t === "note" && /^\d+$/.test(first.s)) {
+    return (
+      <>
+        <span class="p">{first.s} </span>
+        <bdi dir="auto">
+          <Spans spans={spans.slice(1)} />
+        </bdi>
+      </>
+    );
+  }
+  const end = spans.findLastIndex((s) => s.as === "key");
+  return (
+    <>
+      {end >= 0 && (
+        <>
+          <bdi class="key" dir="auto">
+            <Spans spans={spans.slice(0, end + 1)} />
+          </bdi>
+          <span class="p">: </span>
+        </>
+      )}
+      <bdi dir="auto">
+        <Spans spans={spans.slice(end + 1)} />
+      </bdi>
+    </>
+  );
+}
+
 /** What this call changes of the attempt before. */
 export function Comparison({ last, nth }: { last: Attempt; nth: number }) {
   const changed = last.changed ?? [];
@@ -65,17 +477,6 @@ export function Comparison({ last, nth }: { last: Attempt; nth: number }) {
       {last.more_changed !== undefined && (
         <p class="dim">{last.more_changed} more changes are not shown here.</p>
       )}
-    </section>
-  );
-}
-export function Result({ v }: { v: Request }) {
-  return (
-    <section class="sec">
-      <header>
-        <h3>Result</h3>
-        <span class="note">the tool’s own words</span>
-      </header>
-      <AsJSON value={v.result ?? null} />
     </section>
   );
 }

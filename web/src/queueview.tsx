@@ -20,7 +20,7 @@ import {
 } from "./queue";
 import { useLate } from "./request";
 import { go, requestAddress, setQuery, useRoute } from "./route";
-import { summaryText } from "./summary";
+import { SummaryLine } from "./summary";
 import { Said } from "./text";
 import { age, isSoon, left } from "./time";
 import type { Risk } from "./types";
@@ -297,7 +297,7 @@ function OneRow({ row, current, marked }: { row: Row; current: boolean; marked: 
         <span class="vh">{gone ? "," : " left,"}</span>
       </span>
       <span class="sum">
-        {summaryText(c)}
+        <SummaryLine v={c} />
         <span class="vh">,</span>
       </span>
       <span class="meta">

@@ -3,13 +3,13 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Failure, now } from "./api";
-import { Arguments, SeenContext } from "./args";
+import { Arguments, AsJSON } from "./args";
 import { Bar } from "./bar";
-import { Comparison, Result } from "./blocks";
+import { BlockView, Comparison } from "./blocks";
 import { useCell } from "./cell";
-import { findingsOf } from "./findings";
 import { useKeys } from "./keys";
 import { askNow, link, watch } from "./live";
+import { SeenContext } from "./parted";
 import {
   Icon,
   Left,
@@ -26,11 +26,11 @@ import { loadRequest, requests } from "./requests";
 import { requestAddress } from "./route";
 import { useSeen } from "./seen";
 import { FindingChoice, maySettle, SettleBar } from "./settle";
-import { Summary, summaryText } from "./summary";
-import { Said, SaidLines } from "./text";
+import { Summary, SummaryLine } from "./summary";
+import { Said, Spans } from "./text";
 import { ago, clock, full, length } from "./time";
 import { Timeline } from "./timeline";
-import type { PastCall, Request } from "./types";
+import type { Found, PastCall, Request } from "./types";
 
 export interface RequestProps {
   id: string;
@@ -115,14 +115,14 @@ function Open({
   // What is on the screen is what was opened: another digest is shown only when the reviewer asks.
   const [opened, setOpened] = useState(r);
   const changed = r.digest !== opened.digest;
-  const shown = changed ? { ...r, args: opened.args, blocks: opened.blocks, digest: opened.digest } : r;
+  const shown = changed ? withArguments(r, opened) : r;
   const digest = shown.digest ?? "";
   const [seen, pane] = useSeen(digest);
   const [read, setRead] = useState({ digest, on: false });
   const [scrolled, setScrolled] = useState(false);
   const [ran, setRan] = useState<boolean | null>(null);
   const heading = useRef<HTMLHeadingElement>(null);
-  const found = findingsOf(shown);
+  const found = shown.found;
   const unseen = seen.unseen();
   useKeys({
     n: () => unseen[0]?.show(),
@@ -152,28 +152,30 @@ function Open({
             <span class="toolname">
               <Said text={r.tool} most={60} />
             </span>
-            <span class="one">{summaryText(shown)}</span>
+            <span class="one">
+              <SummaryLine v={shown} />
+            </span>
             {waits && r.deadline && <Left deadline={r.deadline} />}
           </div>
         )}
         <div class="scroll" ref={pane}>
           <Notices r={r} failure={failure} />
           <Head r={shown} heading={heading} />
-          {found.words && (
+          {found && (
             <div class="found" role="note">
               <Icon name="critical" />
               <p>
-                <b>This call holds text that is made to look like other text.</b> {found.words} All are marked
-                below.
+                <b>This call holds text that is made to look like other text.</b> {foundWords(found)}. All are
+                marked below.
               </p>
             </div>
           )}
           {maySettle(r) && <FindingChoice finding={{ ran, set: setRan }} />}
           <Requirement r={r} />
-          <Arguments v={shown} key={digest} />
+          <Arguments r={shown} key={digest} />
           <Words r={r} />
           <Attempts r={r} />
-          {r.result !== undefined && <Result v={r} />}
+          {r.result !== undefined && <Result r={r} />}
           <Timeline r={r} />
         </div>
         {maySettle(r) ? (
@@ -184,7 +186,7 @@ function Open({
               r={r}
               digest={digest}
               hidden={{
-                found: found.hidden,
+                found: Boolean(found?.hidden || found?.look),
                 read: read.on && read.digest === digest,
                 tick: (on) => setRead({ digest, on }),
               }}
@@ -201,6 +203,29 @@ function Open({
       </main>
     </SeenContext.Provider>
   );
+}
+
+/** A request whose arguments are those that were opened. */
+function withArguments(r: Request, opened: Request): Request {
+  const { args, blocks, found, summary, digest } = opened;
+  const given = { args, blocks, found, summary, digest };
+  return {
+    ...r,
+    ...(Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined)) as object),
+  };
+}
+
+function foundWords(f: Found): string {
+  return (
+    [
+      [f.hidden, "hidden character"],
+      [f.look, "look-alike letter"],
+      [f.gaps, "long gap"],
+    ] as const
+  )
+    .filter(([n]) => n)
+    .map(([n, what]) => (n === 1 ? `1 ${what}` : `${n} ${what}s`))
+    .join(", ");
 }
 
 /** The bar, from when the request waits until the reviewer moves on, so that an answer stays. */
@@ -259,10 +284,10 @@ function Head({ r, heading }: { r: Request; heading: preact.RefObject<HTMLHeadin
         <Summary v={r} />
       </h2>
       <p class="facts">
-        <Fact name="agent" value={r.agent} />
-        <Fact name="asked by" value={r.requester} />
-        <Fact name="for" value={r.team && `team ${r.team}`} />
-        <Fact name="session" value={r.session} />
+        <Fact r={r} name="agent" />
+        <Fact r={r} name="requester" words="asked by" />
+        <Fact r={r} name="team" words="for team" />
+        <Fact r={r} name="session" />
         {r.created_at && (
           <span title={full(r.created_at)}>
             asked{" "}
@@ -295,13 +320,18 @@ function Head({ r, heading }: { r: Request; heading: preact.RefObject<HTMLHeadin
   );
 }
 
-function Fact({ name, value }: { name: string; value: string | undefined }) {
-  if (!value) return null;
+/** One of the names that came with the call, marked as values are. */
+function Fact({ r, name, words = name }: { r: Request; name: string; words?: string }) {
+  const facts = r.blocks?.find((b) => b.kind === "facts");
+  const row = facts?.rows?.find((f) => f.name?.[0]?.s === name);
+  if (!row) return null;
   return (
     <span>
-      {name}{" "}
+      {words}{" "}
       <b>
-        <Said text={value} most={80} />
+        <bdi dir="auto">
+          <Spans spans={(row.value ?? []).flatMap((l) => l.spans)} />
+        </bdi>
       </b>
     </span>
   );
@@ -354,7 +384,7 @@ function Requirement({ r }: { r: Request }) {
 }
 
 function Words({ r }: { r: Request }) {
-  const texts = [r.title, r.description, r.reason].filter((t): t is string => Boolean(t));
+  const texts = (r.blocks ?? []).filter((b) => b.part === "said");
   const labels = Object.entries(r.labels ?? {});
   if (texts.length === 0 && labels.length === 0) return null;
   return (
@@ -367,9 +397,15 @@ function Words({ r }: { r: Request }) {
       </header>
       <blockquote class="said">
         {texts.map((t, i) => (
-          <p key={i} class="text-width">
-            <SaidLines text={t} />
-          </p>
+          <div key={i} class="text-width">
+            {(t.lines ?? []).map((l, j) => (
+              <p class="tl" key={j}>
+                <bdi dir="auto">
+                  <Spans spans={l.spans} />
+                </bdi>
+              </p>
+            ))}
+          </div>
         ))}
         {labels.length > 0 && (
           <p>
@@ -382,6 +418,24 @@ function Words({ r }: { r: Request }) {
           </p>
         )}
       </blockquote>
+    </section>
+  );
+}
+
+function Result({ r }: { r: Request }) {
+  const blocks = (r.blocks ?? []).filter((b) => b.part === "result");
+  return (
+    <section class="sec">
+      <header>
+        <h3>Result</h3>
+        <span class="note">the tool’s own words</span>
+      </header>
+      <SeenContext.Provider value={null}>
+        {blocks.map((b, i) => (
+          <BlockView key={i} block={b} id={`result:${i}`} />
+        ))}
+        {blocks.length === 0 && <AsJSON value={r.result ?? null} />}
+      </SeenContext.Provider>
     </section>
   );
 }

@@ -10,6 +10,7 @@ interface Part {
   what: string; // for people: "lines 41–80 of body"
   seen: boolean;
   end?: Element;
+  fold?: HTMLElement; // in which it is hidden
   timer?: ReturnType<typeof setTimeout>;
 }
 
@@ -60,6 +61,14 @@ export class Seen {
     }
   }
 
+  /** Says which fold hides a part; null: none does. */
+  foldedIn(id: string, fold: HTMLElement | null): void {
+    const p = this.parts.get(id);
+    if (!p) return;
+    if (fold) p.fold = fold;
+    else delete p.fold;
+  }
+
   opened(ids: string[]): void {
     for (const id of ids) this.mark(id);
   }
@@ -105,11 +114,14 @@ export class Seen {
       const open = parts.filter((p) => !p.seen);
       if (open.length === 0) return [];
       // What is on the page says best what is missing.
-      if (!least || open.some((p) => p.end)) least = open;
+      if (!least || open.some((p) => p.end || p.fold)) least = open;
     }
     return (least ?? []).map((p) => ({
       what: p.what,
-      show: () => p.end?.scrollIntoView({ block: "center" }),
+      show: () => {
+        (p.end ?? p.fold)?.scrollIntoView({ block: "center" });
+        if (!p.end) p.fold?.focus({ preventScroll: true });
+      },
     }));
   }
 }

@@ -68,17 +68,6 @@ export function spans(text: string, lines = false): Span[] {
   return out;
 }
 
-/** Text from outside as plain text, with what is hidden written out: for names and titles. */
-export function plain(text: string): string {
-  return spans(text)
-    .map((s) => s.s)
-    .join("");
-}
-
-export function hasHidden(text: string): boolean {
-  return HIDDEN.test(text.replace(/[\n\t]/g, ""));
-}
-
 /** Text from outside inside a sentence or a row. */
 export function Said({ text, most }: { text: string | undefined; most?: number }) {
   if (!text) return null;
@@ -111,57 +100,61 @@ export function Spans({ spans: all }: { spans: Span[] }) {
   );
 }
 
+// Words of ours that stand in a value, because it may deceive.
+const ALARM =
+  /^(. = |same key|counts don|no WHERE|user name|programs differ|written |begins with|ends with)/u;
+
+// What is no deceit, only no ordinary space.
+const BLANKS: Record<string, string> = { "U+000A": "↵", "U+0009": "⇥" };
+
 function OneSpan({ span }: { span: Span }) {
-  const { t, s, name } = span;
+  const { t, s, name, n } = span;
   switch (t) {
     case "hidden":
+      if (BLANKS[s]) {
+        return (
+          <span class="u mild" title={name}>
+            <span aria-hidden="true">{BLANKS[s]}</span>
+            <span class="vh">{name}</span>
+          </span>
+        );
+      }
       return (
         <span class="u" title={name}>
           <span class="vh">hidden character, {name}: </span>
           {s}
+          {n !== undefined && n > 1 && ` × ${n}`}
         </span>
       );
     case "look":
-      return <Look s={s} name={name} />;
+      return (
+        <span class={span.as === "strong" ? "look strong" : "look"} title={name}>
+          {s}
+        </span>
+      );
     case "gap":
-      return <Mark mild>{s}</Mark>;
     case "cut":
       return <Mark mild>{s}</Mark>;
-    case "note":
-      return <span class="ext">{s}</span>;
     case "redacted":
       return <Redacted why={name ?? s} />;
-    case "danger":
-      return <span class="danger">{s}</span>;
-    case "bold":
-    case "host":
-      return <b>{s}</b>;
-    case "dim":
-      return <span class="p">{s}</span>;
-    case "keyword":
-      return <span class="kw">{s}</span>;
-    case "value":
-      return <span class="v">{s}</span>;
-    case "hit":
-      return <mark>{s}</mark>;
-    default:
-      return <>{s}</>;
+    case "note":
+      if (s === '"') return <span class="p">{s}</span>; // around a text in a tree
+      return ALARM.test(s) ? <Mark>{s}</Mark> : <span class="ext">{s}</span>;
   }
+  const cls = span.as && CLASSES[span.as];
+  if (span.as === "strong") return <b>{s}</b>;
+  if (span.as === "changed") return <mark>{s}</mark>;
+  return <span class={cls}>{s}</span>;
 }
 
-function Look({ s, name }: { s: string; name: string | undefined }) {
-  return (
-    <>
-      <span class="look" title={name}>
-        {s}
-      </span>
-      <span class="u" title={name}>
-        <span class="vh">look-alike letter: </span>
-        {name?.startsWith(s) ? name : `${s} = ${name}`}
-      </span>
-    </>
-  );
-}
+const CLASSES: Partial<Record<NonNullable<Span["as"]>, string>> = {
+  dim: "p",
+  danger: "danger",
+  keyword: "kw",
+  string: "s",
+  number: "n",
+  key: "k",
+};
 
 function Mark({ mild, children }: { mild?: boolean; children: ComponentChildren }) {
   return <span class={mild ? "u mild" : "u"}>{children}</span>;

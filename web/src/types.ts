@@ -112,7 +112,7 @@ export interface Listed extends View {
   you?: You;
   rack?: Segment[];
   approvals?: Standing;
-  blocks?: Block[];
+  summary?: Span[]; // what it would do, in one line
 }
 
 export interface Obstacle {
@@ -158,6 +158,8 @@ export interface Attempt extends PastCall {
 
 export interface Request extends Listed {
   live: boolean;
+  blocks?: Block[];
+  found?: Found;
   waiting?: { for: string; until?: string; problems?: Obstacle[] };
   policy_now?: PolicyNow;
   attempts?: Attempt[]; // oldest first
@@ -223,14 +225,49 @@ export interface PolicyText {
   layers: { name: string; text: string }[];
 }
 
-/** A piece of a line: text, or something about the text that is ours. */
+/** A piece of a line: text, or something about the text that is ours. Package present makes them. */
 export interface Span {
-  t?: string;
+  t: "text" | "hidden" | "look" | "gap" | "redacted" | "cut" | "note";
   s: string;
-  name?: string;
+  name?: string; // of a character or a hidden value, for people
+  n?: number; // how many characters it stands for, if that is not one
+  as?: "value" | "strong" | "dim" | "danger" | "keyword" | "string" | "number" | "key" | "changed";
+}
+
+export interface Line {
+  spans: Span[];
+  sign?: "+" | "-" | " " | "@" | "file";
+  old?: number;
+  new?: number;
+  depth?: number; // in a tree
+  closed?: number; // how many lines below are closed at first
+}
+
+export interface Row {
+  name?: Span[];
+  was?: Line[];
+  value?: Line[];
+  note?: Span[];
+  cells?: Span[][];
+}
+
+/** What is made to look like something else, counted. */
+export interface Found {
+  hidden?: number;
+  look?: number;
+  gaps?: number;
 }
 
 /** One way of showing part of a call, as package present makes it. */
 export interface Block {
-  kind: string;
+  kind: "facts" | "table" | "text" | "code" | "diff" | "mail" | "tree" | "compare";
+  part: "facts" | "args" | "said" | "result";
+  name?: Span[];
+  lang?: string;
+  columns?: Span[][];
+  rows?: Row[];
+  lines?: Line[];
+  chars: number;
+  note?: Span[];
+  found?: Found;
 }

@@ -8,7 +8,7 @@ import { Icon, Notice, Quote, StatusMark } from "./parts";
 import { useLate } from "./request";
 import { requestAddress, setQuery, useRoute } from "./route";
 import { canAudit, canReview, session } from "./session";
-import { summaryText } from "./summary";
+import { SummaryLine } from "./summary";
 import { Said, Spans, spans } from "./text";
 import { clock, full, length } from "./time";
 import { describe } from "./timeline";
@@ -260,7 +260,9 @@ function HistoryRow({ c }: { c: Listed }) {
         <a class="mono" href={requestAddress(c.id)}>
           <Said text={c.tool} most={60} />
         </a>
-        <span class="sub">{summaryText(c)}</span>
+        <span class="sub">
+          <SummaryLine v={c} />
+        </span>
       </td>
       <td>
         <Said text={c.agent || c.requester} most={60} />

@@ -1,4 +1,6 @@
 // Chromium for the tests, and a person at the page.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import type { Stack } from "./stack";
 
@@ -23,6 +25,25 @@ export interface Person {
   complaints: string[];
 }
 
+// A folder with another build of the page, for looking at a change without building Go anew.
+const built = process.env.PAWL_WEB;
+
+async function serve(context: BrowserContext, from: string): Promise<void> {
+  const types: Record<string, string> = { js: "text/javascript", css: "text/css", svg: "image/svg+xml" };
+  await context.route("**/*", async (route) => {
+    const request = route.request();
+    const { pathname } = new URL(request.url());
+    if (pathname.startsWith("/assets/")) {
+      const name = pathname.slice("/assets/".length);
+      const contentType = types[name.split(".").at(-1) ?? ""] ?? "text/plain";
+      await route.fulfill({ body: readFileSync(join(from, name)), contentType });
+    } else if (request.resourceType() === "document") {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: readFileSync(join(from, "index.html")) });
+    } else await route.continue();
+  });
+}
+
 export async function person(
   b: Browser,
   s: Stack,
@@ -44,6 +65,7 @@ export async function person(
     },
     token ? ["pawl.token", token] : ["pawl.reviewer", who],
   );
+  if (built) await serve(context, built);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("console", (m) => {

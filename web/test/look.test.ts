@@ -6,7 +6,8 @@ import { after, before, describe, test } from "node:test";
 import axe from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { launch, type Person, type PersonOptions, person } from "./browser";
-import { Stack } from "./stack";
+import { calls } from "./calls";
+import { type Spec, Stack } from "./stack";
 
 let s: Stack;
 let b: Browser;
@@ -22,7 +23,9 @@ before(async () => {
     session: "s-5f1c",
   });
   await s.as("bo", "POST", `/api/requests/${ids.deploy}/approve`, { notes: "Dashboards are fine." });
-  ids.sql = await s.asks({ tool: "db.execute", args: { statement: "DELETE FROM sessions\nWHERE 1 = 1" } });
+  for (const kind of ["mail", "edit", "sql", "shell", "rows", "tree", "hostile"] as const) {
+    ids[kind] = await s.asks(calls[kind]);
+  }
   ids.deep = await s.asks({
     tool: "k8s.apply",
     args: { spec: { env: [{ name: "A", value: "b" }], n: 3 }, api_key: "x" },
@@ -51,7 +54,22 @@ const views = (): Shown[] => [
   { name: "queue", who: "ana", address: "/", there: ".row .tool" },
   { name: "request", who: "cy", address: `/requests/${ids.deploy}`, there: "form.bar" },
   { name: "critical", who: "ana", address: `/requests/${ids.sql}`, there: "form.bar" },
-  { name: "json", who: "ana", address: `/requests/${ids.deep}`, there: ".cl" },
+  { name: "mail", who: "ana", address: `/requests/${ids.mail}`, there: ".mail" },
+  { name: "diff", who: "ana", address: `/requests/${ids.edit}`, there: ".diff .ln" },
+  { name: "shell", who: "ana", address: `/requests/${ids.shell}`, there: ".cl" },
+  { name: "rows", who: "ana", address: `/requests/${ids.rows}`, there: ".grid" },
+  { name: "tree", who: "ana", address: `/requests/${ids.tree}`, there: ".tree" },
+  { name: "hostile", who: "ana", address: `/requests/${ids.hostile}`, there: ".found" },
+  {
+    name: "json",
+    who: "ana",
+    address: `/requests/${ids.tree}`,
+    there: ".tree",
+    do: async (p) => {
+      await p.getByRole("tab", { name: "JSON" }).click();
+      await p.locator(".cl").first().waitFor();
+    },
+  },
   { name: "not mine", who: "ana", address: `/requests/${ids.grant}`, there: "form.bar" },
   { name: "rejected", who: "ana", address: `/requests/${ids.rejected}`, there: ".notice" },
   { name: "executed", who: "ana", address: `/requests/${ids.done}`, there: ".notice" },
@@ -101,6 +119,8 @@ const views = (): Shown[] => [
   },
 ];
 
+const view = (name: string) => views().find((v) => v.name === name) as Shown;
+
 async function seen(v: Shown, o: PersonOptions = {}): Promise<Person> {
   const p = await person(b, s, v.who, v.address, o);
   await p.page.locator(v.there).first().waitFor();
@@ -148,7 +168,7 @@ describe("every view", () => {
   });
 
   test("can be read in forced colours", async () => {
-    const p = await seen(views()[1] as Shown);
+    const p = await seen(view("request"));
     await p.page.emulateMedia({ forcedColors: "active" });
     assert.equal(await p.page.locator(".risk", { hasText: "High risk" }).first().isVisible(), true);
     assert.deepEqual(await findings(p.page), []);
@@ -160,7 +180,7 @@ describe("every view", () => {
       [{ width: 360, height: 760, touch: true }, 48],
       [{}, 32],
     ] as const) {
-      const p = await seen(views()[3] as Shown, o);
+      const p = await seen(view("json"), o);
       for (const button of await p.page.locator("form.bar .r2 button").all()) {
         assert.ok(((await button.boundingBox())?.height ?? 0) >= least);
       }
@@ -169,7 +189,7 @@ describe("every view", () => {
   });
 
   test("has landmarks, a skip link, and its title says what waits", async () => {
-    const p = await seen(views()[0] as Shown);
+    const p = await seen(view("queue"));
     for (const role of ["banner", "main"] as const)
       assert.equal(await p.page.getByRole(role).count(), 1, role);
     assert.equal(await p.page.getByRole("region", { name: "Queue" }).count(), 1);
@@ -180,7 +200,7 @@ describe("every view", () => {
   });
 
   test("shares the server among eight tabs over plain HTTP", async () => {
-    const p = await seen(views()[0] as Shown);
+    const p = await seen(view("queue"));
     const tabs = await Promise.all(
       Array.from({ length: 7 }, async () => {
         const page = await p.context.newPage();
@@ -345,6 +365,71 @@ describe("texts that are made to deceive", () => {
     }
     assert.equal(await p.page.getByText("made to look like other text").count(), 1);
     await p.context.close();
+  });
+
+  test("are marked, and hide nothing, in every kind of block", async () => {
+    // Each text ends with a word of its own, so that the page can be asked for all of them.
+    const texts = hostile.map((h, i) => `${h} END${i}`);
+    const all = texts.join("\n");
+    const one = texts.join(" ");
+    const kinds: [shown: string, spec: Spec][] = [
+      [".mail", { tool: "mail.send", args: { to: ["a@example.com"], subject: one, body: all } }],
+      [".diff", { tool: "files.edit", args: { path: one, old_string: "x", new_string: all } }],
+      [
+        ".diff .hunk",
+        {
+          tool: "files.write",
+          args: { patch: `--- a\n+++ b\n@@ -1,0 +1,20 @@\n${texts.map((l) => `+${l}`).join("\n")}` },
+        },
+      ],
+      [".code", { tool: "files.write", args: { path: "x.sh", content: `${all}\n${"#".repeat(120)}` } }],
+      [".code", { tool: "db.execute", args: { statement: `DELETE FROM x -- ${one}` } }],
+      [".code", { tool: "shell.run", args: { argv: texts } }],
+      [".text", { tool: "docs.publish", args: { [one.slice(0, 200)]: all } }],
+      [
+        ".grid",
+        {
+          tool: "payments.payout",
+          args: {
+            rows: [
+              { [texts[0] ?? ""]: one, b: one },
+              { [texts[0] ?? ""]: one, b: one },
+            ],
+          },
+        },
+      ],
+      [
+        ".tree",
+        {
+          tool: "k8s.apply",
+          args: { spec: { a: { b: { c: { d: texts, [texts[1] ?? ""]: { e: [one] } } } } } },
+        },
+      ],
+    ];
+    for (const [shown, spec] of kinds) {
+      const id = await s.asks(spec);
+      const p = await person(b, s, "ana", `/requests/${id}`);
+      await p.page.locator(shown).first().waitFor();
+      await p.page.locator("form.bar").waitFor();
+      await p.page.keyboard.press("o");
+      const missing = (text: string) => texts.map((_, i) => `END${i}`).filter((w) => !text.includes(w));
+      const deadline = Date.now() + 5000;
+      let text = "";
+      do text = (await p.page.locator("[aria-label=Arguments]").first().textContent()) ?? "";
+      while (missing(text).length > 0 && Date.now() < deadline);
+      assert.deepEqual(missing(text), [], shown);
+      for (const c of ["\u202e", "\u2066", "\u2069", "\u200b", "\u001b", "\u{e0041}"]) {
+        assert.ok(!text.includes(c), `${shown} has U+${c.codePointAt(0)?.toString(16)}, which can't be seen`);
+      }
+      for (const mark of ["U+202E", "U+200B", "ESC", "300 spaces"])
+        assert.ok(text.includes(mark), `${shown}: ${mark}`);
+      const made =
+        "#page img, #page script, #page iframe, #page svg:not(:has(use, g)), .sec [aria-label=Arguments] a";
+      assert.equal(await p.page.locator(made).count(), 0, shown);
+      assert.equal(await p.page.evaluate(() => "hacked" in window), false, shown);
+      assert.deepEqual(p.complaints, [], shown);
+      await p.context.close();
+    }
   });
 
   test("honest texts raise no alarm", async () => {

@@ -1,5 +1,6 @@
 // Bundles the tests and runs them. PAWL_DEV names the program of the dev stack; PAWL_CHROMIUM the browser,
-// which is /usr/bin/chromium by default. Arguments are names of tests' files, all by default.
+// which is /usr/bin/chromium by default. Arguments are names of tests' files, all by default. After the
+// word shots they are names of pictures to take, all by default.
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -10,10 +11,15 @@ if (!process.env.PAWL_DEV) {
   console.error("PAWL_DEV must name the dev stack's program: make build makes bin/pawl-dev.");
   process.exit(2);
 }
-const chosen = process.argv.slice(2);
-const tests = readdirSync(here("."))
-  .filter((f) => f.endsWith(".test.ts"))
-  .filter((f) => chosen.length === 0 || chosen.some((c) => f.startsWith(c)));
+const [word, ...pictures] = process.argv.slice(2);
+const shots = word === "shots";
+const chosen = process.argv.slice(2).filter((a) => !a.startsWith("--"));
+const options = process.argv.slice(2).filter((a) => a.startsWith("--")); // such as --test-name-pattern=keys
+const tests = shots
+  ? ["shots.ts"]
+  : readdirSync(here("."))
+      .filter((f) => f.endsWith(".test.ts"))
+      .filter((f) => chosen.length === 0 || chosen.some((c) => f.startsWith(c)));
 const out = here("../node_modules/.page-test");
 rmSync(out, { recursive: true, force: true });
 await esbuild.build({
@@ -30,11 +36,10 @@ await esbuild.build({
   logLevel: "warning",
 });
 const files = readdirSync(out).map((f) => `${out}/${f}`);
+const tested = ["--test", "--test-concurrency=1", "--test-reporter=spec", ...options, ...files];
 const ran = spawnSync(
   process.execPath,
-  ["--enable-source-maps", "--test", "--test-concurrency=1", "--test-reporter=spec", ...files],
-  {
-    stdio: "inherit",
-  },
+  ["--enable-source-maps", ...(shots ? [...files, ...pictures] : tested)],
+  { stdio: "inherit", env: { ...process.env, PAWL_WEB_ROOT: here("..") } },
 );
 process.exit(ran.status ?? 1);

@@ -50,6 +50,37 @@ const names = [
   "deploy",
 ];
 
+// What an operator says of some of them: what their arguments are, and what a call does in one line.
+const about: Record<string, string> = {
+  deploy: `schema:
+      type: object
+      properties:
+        service: {type: string}
+        version: {type: string}
+        environment: {enum: [staging, production]}
+        strategy: {enum: [rolling, all-at-once]}
+        instances: {type: integer, default: 12}
+    summary: Deploy {service} {version} to {environment}, {strategy}`,
+  "payments.refund": `schema:
+      type: object
+      properties:
+        amount: {type: integer, x-pawl-minor-units: true}
+        currency: {type: string}
+        order: {type: string}
+        reason_code: {enum: [late_delivery, damaged, lost]}
+        notify: {type: boolean}
+        url: {type: string, format: uri}
+    summary: Refund {amount} for order {order}`,
+  "iam.grant_role": `schema:
+      type: object
+      properties: {role: {type: string}, member: {type: string}, resource: {type: string}}
+    summary: Give role {role} to {member} on {resource}`,
+  "k8s.apply": `schema:
+      type: object
+      properties: {kind: {type: string}, name: {type: string}, cluster: {type: string}}
+    summary: Apply {kind} {name} to {cluster}`,
+};
+
 export interface Spec {
   tool: string;
   args: Json | string; // a string is JSON as it is sent
@@ -91,7 +122,7 @@ export class Stack {
     const offered = names.map(
       (n) => `  - name: ${n}
     description: The tool ${n}
-    schema: {type: object}
+    ${about[n] ?? "schema: {type: object}"}
     http: {url: "http://127.0.0.1:${port}/${n}", timeout: 10s}
     idempotent: false
 `,
