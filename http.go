@@ -15,6 +15,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/agent"
+	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/tool"
@@ -76,7 +77,7 @@ func ConnectHTTP(ctx context.Context, o HTTPOptions) (*HTTPAgent, error) {
 	if !slices.Contains(v.Features, "caller") {
 		return nil, fmt.Errorf("pawl: the API at %s offers no calls that their callers run: upgrade it", c.URL())
 	}
-	if err := makeJournals(o.Dir); err != nil {
+	if err := osfile.PrivateDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("pawl: HTTPOptions.Dir: %w", err)
 	}
 	return &HTTPAgent{o: o, client: c}, nil

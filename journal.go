@@ -1,17 +1,13 @@
 package pawl
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/osfile"
@@ -24,8 +20,7 @@ const maxKept = 64 << 10
 // journal is what an HTTPAgent knows of one call, on its disk before it acts on it. Whoever has it open
 // has a lock on it, which dies with the process: so a start that is in it is nobody else's.
 type journal struct {
-	file   *os.File
-	path   string
+	file   *osfile.Journal
 	unsent bool // the report was refused, but not for good
 
 	Start   string // start_id
@@ -36,71 +31,42 @@ type journal struct {
 	Report *approval.ReportSignal `json:",omitempty"`
 }
 
-// makeJournals readies a directory. Nobody else may read it: results are not redacted.
-func makeJournals(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if osfile.OthersMayWrite(dir) {
-		return fmt.Errorf("other users of this machine may write to %s", dir)
-	}
-	return nil
-}
-
 // openJournal opens or makes the journal of an idempotency key. It is nil if somebody has it open.
 func openJournal(dir, key string) (*journal, error) {
 	sum := sha256.Sum256([]byte(key))
-	path := filepath.Join(dir, hex.EncodeToString(sum[:])+".json")
-	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		err = osfile.Lock(f)
-		if errors.Is(err, osfile.ErrHeld) {
-			return nil, f.Close()
-		}
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		// Its holder may have removed it just before it let it go.
-		here, err := os.Stat(path)
-		held, heldErr := f.Stat()
-		if err != nil || heldErr != nil || !os.SameFile(here, held) {
-			if err := f.Close(); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		j := &journal{file: f, path: path}
-		if err := j.read(); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		return j, nil
+	file, err := osfile.OpenJournal(filepath.Join(dir, hex.EncodeToString(sum[:])+".json"), os.O_CREATE)
+	if errors.Is(err, osfile.ErrHeld) {
+		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{file: file}
+	if err := j.read(); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return j, nil
 }
 
-// read takes up what an earlier process has written. A journal that was cut short by a crash was never
-// acted on.
+// read takes up what an earlier process has written.
 func (j *journal) read() error {
-	doc, err := io.ReadAll(j.file)
-	if err != nil {
-		return err
-	}
-	for _, line := range slices.Backward(slices.Collect(bytes.Lines(doc))) {
+	found, err := j.file.Last(func(doc []byte) bool {
 		var last journal
-		whole := bytes.HasSuffix(line, []byte("\n")) // else it was cut short
-		if whole && json.Unmarshal(line, &last) == nil && last.Start != "" {
-			last.file, last.path = j.file, j.path
-			*j = last
-			return nil
+		if json.Unmarshal(doc, &last) != nil || last.Start == "" {
+			return false
 		}
+		last.file = j.file
+		*j = last
+		return true
+	})
+	if err != nil || found {
+		return err
 	}
 	j.Start = rand.Text()
 	if err := j.write(); err != nil {
 		return err
 	}
-	return osfile.SyncDir(filepath.Dir(j.path))
+	return j.file.SyncName()
 }
 
 // write adds a line, which is on the disk when it returns.
@@ -112,21 +78,15 @@ func (j *journal) write() error {
 		small.Result, small.ResultDigest, small.ResultSize = nil, hex.EncodeToString(sum[:]), int64(len(r.Result))
 		kept.Report = &small
 	}
-	doc, err := json.Marshal(&kept)
-	if err != nil {
-		return err
-	}
-	if _, err := j.file.Write(append(doc, '\n')); err != nil {
-		return err
-	}
-	return j.file.Sync()
+	return j.file.Append(&kept)
 }
 
 // close lets the journal go. It stays for a process that comes back, if the call goes on and can be
 // found again.
 func (j *journal) close(done, lasting bool) {
 	if done || !lasting {
-		_ = os.Remove(j.path) // what stays is found ended
+		_ = j.file.Remove() // what stays is found ended
+		return
 	}
 	_ = j.file.Close()
 }

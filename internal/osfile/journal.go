@@ -1,0 +1,95 @@
+package osfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Journal is a file of JSON documents, a line each, of which the last whole one counts: one that a crash
+// has cut short was never acted on. Whoever has it open has a lock on it, which dies with the process.
+type Journal struct {
+	file *os.File
+	path string
+}
+
+// PrivateDir makes a folder for journals, if it is missing. Nobody else may read it, or write there.
+func PrivateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if OthersMayWrite(dir) {
+		return fmt.Errorf("other users of this machine may write to %s", dir)
+	}
+	return nil
+}
+
+// OpenJournal opens a journal, or makes one with flag os.O_CREATE. Errors: ErrHeld where somebody has it
+// open.
+func OpenJournal(path string, flag int) (*Journal, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|flag, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := Lock(f); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		// Its holder may have removed it just before it let it go.
+		here, err := os.Stat(path)
+		held, heldErr := f.Stat()
+		if err == nil && heldErr == nil && os.SameFile(here, held) {
+			return &Journal{file: f, path: path}, nil
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Last reads the last whole document that accept takes. found is false where there is none.
+func (j *Journal) Last(accept func(doc []byte) bool) (found bool, err error) {
+	doc, err := io.ReadAll(j.file)
+	if err != nil {
+		return false, err
+	}
+	for _, line := range slices.Backward(slices.Collect(bytes.Lines(doc))) {
+		if bytes.HasSuffix(line, []byte("\n")) && accept(line) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Append adds a document, which is on the disk when it returns.
+func (j *Journal) Append(v any) error {
+	doc, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if _, err := j.file.Write(append(doc, '\n')); err != nil {
+		return err
+	}
+	return j.file.Sync()
+}
+
+// SyncName makes the name of a new journal outlast a crash of the machine.
+func (j *Journal) SyncName() error { return SyncDir(filepath.Dir(j.path)) }
+
+// Remove removes the journal and lets it go.
+func (j *Journal) Remove() error {
+	err := os.Remove(j.path)
+	closed := j.Close()
+	if err != nil { // Windows removes no open file
+		err = os.Remove(j.path)
+	}
+	return errors.Join(err, closed)
+}
+
+// Close lets the journal go.
+func (j *Journal) Close() error { return j.file.Close() }
