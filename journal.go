@@ -50,17 +50,18 @@ func openJournal(dir, key string) (*journal, error) {
 
 // read takes up what an earlier process has written.
 func (j *journal) read() error {
-	found, err := j.file.Last(func(doc []byte) bool {
-		var last journal
-		if json.Unmarshal(doc, &last) != nil || last.Start == "" {
-			return false
-		}
+	doc, err := j.file.Read()
+	if err != nil {
+		return err
+	}
+	last, found := osfile.LastLine(doc, func(line []byte) (last journal, ok bool) {
+		err := json.Unmarshal(line, &last)
+		return last, err == nil && last.Start != ""
+	})
+	if found {
 		last.file = j.file
 		*j = last
-		return true
-	})
-	if err != nil || found {
-		return err
+		return nil
 	}
 	j.Start = rand.Text()
 	if err := j.write(); err != nil {

@@ -98,7 +98,10 @@ func (c *Client) Permit(ctx context.Context, v View, startID string) (Begun, err
 		// One that executes may be started for this startID already: then the answer is the same again.
 		if b.Status == approval.StatusApproved || b.Status == approval.StatusExecuting {
 			started, err := c.StartTool(ctx, b.ID, startID)
-			if err == nil { // its answer says nothing of decisions
+			if err == nil && !started.Started {
+				return b, answerError("it does not say that the tool may run")
+			}
+			if err == nil { // the answer says nothing of decisions
 				b.Started, b.Status, b.Args = true, started.Status, started.Args
 				b.Digest = started.Digest
 				return b, nil

@@ -78,6 +78,7 @@ func TestPermit(t *testing.T) {
 		"waits again":            {seen: approved, states: []approval.Status{pending, approved}, starts: []func(http.ResponseWriter) error{problem(409, rest.CodeNotApproved), go200}, started: true, ends: approval.StatusExecuting},
 		"the approval ran out":   {seen: approved, states: []approval.Status{approved, approval.StatusExpired}, starts: []func(http.ResponseWriter) error{problem(410, approval.CodeExpired)}, ends: approval.StatusExpired},
 		"started by another one": {seen: approved, starts: []func(http.ResponseWriter) error{problem(409, rest.CodeStarted)}, code: rest.CodeStarted, ends: approved},
+		"no word of a start":     {seen: approved, starts: []func(http.ResponseWriter) error{func(w http.ResponseWriter) error { return answer(w, 200, state(approved)) }}, code: approval.CodeInternalError, ends: approved},
 		"not permitted":          {seen: approved, starts: []func(http.ResponseWriter) error{problem(403, rest.CodeNotPermitted)}, code: rest.CodeNotPermitted, ends: approved},
 	} {
 		t.Run(name, func(t *testing.T) {

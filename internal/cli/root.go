@@ -180,7 +180,7 @@ func Run(ctx context.Context, env Env, args []string, groups ...Commands) int {
 		// Errors quote servers and arguments, so they are as untrusted as those.
 		fmt.Fprintf(env.Stderr, "pawl: %s\n", approval.DisplayLines(env.hint(text), 2000))
 	}
-	if code == ExitUsage {
+	if code == ExitUsage && text != "" {
 		fmt.Fprint(env.Stderr, env.hint(fmt.Sprintf("See '%s --help'.\n", cmd.CommandPath())))
 	}
 	return code

@@ -52,18 +52,20 @@ func OpenJournal(path string, flag int) (*Journal, error) {
 	}
 }
 
-// Last reads the last whole document that accept takes. found is false where there is none.
-func (j *Journal) Last(accept func(doc []byte) bool) (found bool, err error) {
-	doc, err := io.ReadAll(j.file)
-	if err != nil {
-		return false, err
-	}
+// Read returns all that is in the journal. Append goes on behind it.
+func (j *Journal) Read() ([]byte, error) { return io.ReadAll(j.file) }
+
+// LastLine is the last whole line of a journal that accept takes.
+func LastLine[T any](doc []byte, accept func(line []byte) (T, bool)) (last T, found bool) {
 	for _, line := range slices.Backward(slices.Collect(bytes.Lines(doc))) {
-		if bytes.HasSuffix(line, []byte("\n")) && accept(line) {
-			return true, nil
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			continue
+		}
+		if last, found = accept(line); found {
+			return last, true
 		}
 	}
-	return false, nil
+	return last, false
 }
 
 // Append adds a document, which is on the disk when it returns.

@@ -20,6 +20,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/access"
 	"github.com/pawlhq/pawl/internal/cli/call"
+	"github.com/pawlhq/pawl/internal/cli/hooks"
 	"github.com/pawlhq/pawl/internal/cli/operate"
 	"github.com/pawlhq/pawl/internal/cli/policies"
 	"github.com/pawlhq/pawl/internal/cli/review"
@@ -235,5 +236,6 @@ func (r Result) Want(t *testing.T, code int, out, errs []string) {
 // Execute runs one command line in this process, and returns its exit code.
 func Execute(ctx context.Context, env cli.Env, args ...string) int {
 	return cli.Run(ctx, env, args,
-		call.Commands, review.Commands, policies.Commands, access.Commands, operate.Commands)
+		call.Commands, review.Commands, policies.Commands, access.Commands,
+		hooks.Commands, operate.Commands)
 }

@@ -1,0 +1,118 @@
+package hook
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/strictjson"
+)
+
+// exitBlocks is the exit code by which a hook of Claude Code stops a tool call, with the reason on its
+// standard error. All others but 0 let the call go on, unless the hook has onFailure: block.
+const exitBlocks = 2
+
+// exitNoted shows standard error to the person at the host, and changes nothing.
+const exitNoted = 1
+
+// Answer is what a hook's process does: it writes Out to standard output and Err to standard error, and
+// exits with Exit. The zero Answer is no decision: the host goes on by its own rules.
+type Answer struct {
+	Out, Err string
+	Exit     int
+
+	said *decision
+}
+
+// decision is Out before a tool, in Claude Code's words.
+type decision struct {
+	Event    string          `json:"hookEventName"`
+	Decision string          `json:"permissionDecision,omitempty"` // allow, deny or defer
+	Reason   string          `json:"permissionDecisionReason,omitempty"`
+	Input    json.RawMessage `json:"updatedInput,omitempty"`
+}
+
+func say(d decision) Answer {
+	d.Event = beforeTool
+	out, err := strictjson.Marshal(map[string]decision{"hookSpecificOutput": d})
+	if err != nil {
+		return Blocked(err, "")
+	}
+	return Answer{Out: string(out) + "\n", said: &d}
+}
+
+func allow(reason string) Answer { return say(decision{Decision: "allow", Reason: reason}) }
+
+func deny(reason string) Answer { return say(decision{Decision: "deny", Reason: "Pawl: " + reason}) }
+
+func deferred(reason string) Answer { return say(decision{Decision: "defer", Reason: reason}) }
+
+// updatedInput makes the host run other arguments than it asked about.
+func (a *Answer) updatedInput(args json.RawMessage) {
+	d := decision{}
+	if a.said != nil {
+		d = *a.said
+	}
+	d.Input = args
+	*a = say(d)
+}
+
+// Blocked stops the tool call where it is not even known which one it is.
+func Blocked(err error, trouble string) Answer {
+	return Answer{Err: "Pawl: " + troubleText(err, trouble) + "\n", Exit: exitBlocks}
+}
+
+// noted tells the person at the host what went wrong after a tool.
+func noted(err error) Answer {
+	if err == nil {
+		return Answer{}
+	}
+	return Answer{Err: "Pawl: " + sentence(err.Error()) + "\n", Exit: exitNoted}
+}
+
+func troubleText(err error, trouble string) string {
+	return strings.TrimSpace(sentence(err.Error()) + " Nothing has run. " + trouble)
+}
+
+// sentence makes one of an error.
+func sentence(text string) string {
+	text = approval.DisplayLines(text, 1000)
+	if text != "" && !strings.ContainsRune(".!?", rune(text[len(text)-1])) {
+		text += "."
+	}
+	return text
+}
+
+func shown(name string) string { return approval.Display(name, 200) }
+
+// denial says why a call that has ended is not to run.
+func denial(v client.View) string {
+	id := shown(v.ID)
+	by, notes := "a reviewer", ""
+	if d := v.Decision; d != nil {
+		if d.By != "" {
+			by = shown(d.By)
+		}
+		if d.Notes != "" {
+			notes = " They say: " + approval.DisplayLines(d.Notes, approval.MaxNotes)
+		}
+	}
+	message := " the policy forbids it."
+	if v.Error != nil {
+		message = " " + sentence(v.Error.Message)
+	}
+	switch v.Status {
+	case approval.StatusRejected:
+		return fmt.Sprintf("%s rejected this call (%s).%s", by, id, notes)
+	case approval.StatusExpired:
+		return fmt.Sprintf("Nobody approved this call in time (%s). Nothing has run.", id)
+	case approval.StatusBlocked:
+		return fmt.Sprintf("This call is not allowed (%s):%s", id, message)
+	case approval.StatusCancelled:
+		return fmt.Sprintf("This call was withdrawn (%s).%s", id, notes)
+	}
+	return fmt.Sprintf("This call may have run already (%s): it ended %s. Find out before you try again.",
+		id, v.Status)
+}

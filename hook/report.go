@@ -1,0 +1,153 @@
+package hook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+// after reports how a tool ended that the host was let run.
+func (h *ClaudeCode) after(ctx context.Context, e event) error {
+	s := h.session(e.Session)
+	r, err := s.find(func(r *record) bool { return r.Use == e.Use && r.Answered && r.Report == nil })
+	if r == nil || err != nil { // without a record the host was not let run anything here
+		return err
+	}
+	report := said(e)
+	r.Report = &report
+	err = h.report(ctx, r)
+	h.flush(ctx, s)
+	return err
+}
+
+// report keeps a report and sends it. One that nobody takes now is sent by a later process.
+func (h *ClaudeCode) report(ctx context.Context, r *record) error {
+	kept := r.write()
+	sent := h.send(ctx, r)
+	r.close(sent)
+	if sent {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("how the call %s ended could not be reported yet; "+
+		"the next tool call in this session does it", shown(r.Call)), kept)
+}
+
+var exitCode = regexp.MustCompile(`^Exit code -?[0-9]+`)
+
+// said is what there is to report. Results stay with the host: their size and digest prove them.
+func said(e event) approval.ReportSignal {
+	switch e.Name {
+	case denied:
+		return approval.ReportSignal{
+			Status: approval.ReportNotRun, Error: "Claude Code's own permission rules denied it",
+		}
+	case toolFailed:
+		r := approval.ReportSignal{Status: approval.ReportFailed, Error: "the tool failed"}
+		if code := exitCode.FindString(e.Error); code != "" {
+			r.Error = code
+		}
+		if e.Interrupted {
+			r.Status, r.Error = approval.ReportUnknown, "it was interrupted while it ran"
+		}
+		return digested(r, []byte(e.Error))
+	}
+	return digested(approval.ReportSignal{Status: approval.ReportExecuted}, e.Response)
+}
+
+func digested(r approval.ReportSignal, result []byte) approval.ReportSignal {
+	if len(result) > 0 {
+		sum := sha256.Sum256(result)
+		r.ResultDigest, r.ResultSize = hex.EncodeToString(sum[:]), int64(len(result))
+	}
+	return r
+}
+
+// send sends a report, and says whether it is done with: taken, or refused for good.
+func (h *ClaudeCode) send(ctx context.Context, r *record) bool {
+	ctx, cancel := context.WithTimeout(ctx, reporting)
+	defer cancel()
+	report := *r.Report
+	report.StartID = r.Start
+	v, err := h.o.Client.Report(ctx, r.Call, report)
+	var refused *client.Error
+	if errors.As(err, &refused) {
+		return refused.HTTPStatus == http.StatusConflict || refused.HTTPStatus == http.StatusNotFound
+	}
+	return err == nil && v.Status.Ended()
+}
+
+// flush sends what earlier processes could not report.
+func (h *ClaudeCode) flush(ctx context.Context, s session) {
+	for {
+		r, err := s.find(func(r *record) bool { return r.Report != nil })
+		if r == nil || err != nil {
+			return
+		}
+		sent := h.send(ctx, r)
+		if r.close(sent); !sent {
+			return
+		}
+	}
+}
+
+// end closes what is open when a session ends. A session that is resumed later makes its calls again, or
+// goes on with the one that the host holds back: in print mode what waits goes on waiting.
+func (h *ClaudeCode) end(ctx context.Context, e event) error {
+	s := h.session(e.Session)
+	h.flush(ctx, s)
+	var unsent error
+	for {
+		r, err := s.find(func(r *record) bool { return r.Answered && r.Report == nil })
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			break
+		}
+		r.Report = &approval.ReportSignal{
+			Status: approval.ReportUnknown, Error: "the session ended without a word of how it ended",
+		}
+		if err := h.report(ctx, r); err != nil {
+			unsent = err
+			break
+		}
+	}
+	if !h.o.Print {
+		if err := h.withdraw(ctx, s, e.Session); err != nil {
+			unsent = errors.Join(unsent, err)
+		}
+	}
+	h.prune()
+	if !s.any(func(*record) bool { return true }) {
+		_ = os.Remove(s.holder())
+		_ = os.Remove(string(s)) // unless a tool call has just begun
+	}
+	return unsent
+}
+
+// withdraw withdraws what waits for people, and for nobody else any more.
+func (h *ClaudeCode) withdraw(ctx context.Context, s session, id string) error {
+	for {
+		r, err := s.find(func(r *record) bool { return !r.Answered })
+		if r == nil || err != nil {
+			return err
+		}
+		if r.Call != "" {
+			_, err := h.o.Client.Cancel(ctx, r.Call, "The session of Claude Code ended.")
+			var refused *client.Error
+			if err != nil && !errors.As(err, &refused) {
+				r.close(false)
+				return fmt.Errorf("the call %s could not be withdrawn: %w", shown(r.Call), err)
+			}
+		}
+		r.close(true)
+	}
+}

@@ -1,0 +1,143 @@
+// Package hooks holds the commands that coding agents run as their hooks, and those that put them there.
+package hooks
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/hook"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/internal/wrapped"
+)
+
+type app struct{ *cli.App }
+
+// Commands are the commands of this package.
+func Commands(base *cli.App) []*cobra.Command {
+	a := &app{base}
+	group := cli.Group("hook", "Guard a coding agent by its own hooks")
+	group.Example = "  pawl hook claude-code --wait 2m"
+	group.AddCommand(a.claudeCode())
+	return []*cobra.Command{group}
+}
+
+// claude holds the flags of the hook itself.
+type claude struct {
+	*app
+	wait     settings.Length
+	agent    string
+	team     string
+	state    string
+	headless bool
+}
+
+func (a *app) claudeCode() *cobra.Command {
+	c := &claude{app: a, wait: settings.Length(hook.DefaultWait)}
+	cmd := &cobra.Command{
+		Use:   "claude-code",
+		Short: "Answer an event of Claude Code's hooks",
+		Long: `Answer one event of Claude Code's hooks: the event comes on standard input, and
+the answer goes to standard output. 'pawl hook claude-code install' has Claude
+Code run this command before and after each tool call.
+
+Before a tool Pawl is asked. What the policy allows goes on by Claude Code's own
+permission rules; what a person approves is allowed; everything else is denied,
+also when Pawl can't be reached. A call that still waits after --wait is denied
+as pending, or, with 'claude -p', held back: 'claude -p --resume' goes on with
+it. If the model makes the same call again, it goes on where it stopped.
+
+The tool runs in Claude Code, so this is cooperation, not enforcement: whoever
+runs programs as the same user can get around it. See docs/agents.md.`,
+		Example: "  pawl hook claude-code --wait 2m",
+		Args:    cli.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.answer(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.Var(&c.wait, "wait", "how long a tool call waits for people; less than the hook's timeout")
+	flags.StringVar(&c.agent, "agent", "claude-code", "`name` of the agent, in the policy and to reviewers")
+	flags.StringVar(&c.team, "team", "", "the agent's `team`")
+	flags.BoolVar(&c.headless, "headless", false,
+		"let run what Pawl's policy allows, whatever Claude Code's own permission rules say")
+	flags.StringVar(&c.state, "state", "", "`folder` for what this hook has started "+
+		"(default pawl/claude-code in your folder for settings)")
+	return cmd
+}
+
+// answer answers one event. Errors are answers: another exit code than 2 would let the tool run.
+func (c *claude) answer(cmd *cobra.Command) error {
+	var a hook.Answer
+	h, err := c.hook(cmd)
+	if err != nil {
+		a = hook.Blocked(err, c.trouble())
+	} else {
+		a = h.Answer(cmd.Context(), c.Stdin)
+	}
+	if err := c.Print(a.Out); err != nil {
+		a = hook.Blocked(err, "")
+	}
+	if a.Err != "" {
+		_, _ = c.Stderr.Write([]byte(a.Err)) // nobody is left to be told
+	}
+	return cli.ExitWith(a.Exit)
+}
+
+func (c *claude) hook(cmd *cobra.Command) (*hook.ClaudeCode, error) {
+	api, err := c.Client(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if c.state == "" {
+		if c.state, err = ownDir("claude-code"); err != nil {
+			return nil, err
+		}
+	}
+	guarded, err := c.guarded()
+	if err != nil {
+		return nil, err
+	}
+	return hook.NewClaudeCode(hook.ClaudeOptions{
+		Client: api, Dir: c.state, Agent: c.agent, Team: c.team, Wait: time.Duration(c.wait),
+		Headless: c.headless, Project: c.Getenv("CLAUDE_PROJECT_DIR"), Guarded: guarded,
+		// How 'claude -p' calls itself to its hooks.
+		Print:   c.Getenv("CLAUDE_CODE_ENTRYPOINT") == "sdk-cli",
+		Trouble: c.trouble(), Now: c.Now,
+	})
+}
+
+// guarded tells which MCP servers go through the gateway, which asks about their calls itself. Without the
+// folder of the project nobody can tell.
+func (c *claude) guarded() (func(server string) bool, error) {
+	home, err := os.UserHomeDir()
+	config, configErr := os.UserConfigDir()
+	if err = errors.Join(err, configErr); err != nil {
+		return nil, err
+	}
+	record, err := wrapped.Read(wrapped.File(config))
+	project := c.Getenv("CLAUDE_PROJECT_DIR")
+	return func(server string) bool { return project != "" && record.Covers(server, home, project) }, err
+}
+
+// trouble goes to the model, and by it to the person: the model itself can't run a command then.
+func (c *claude) trouble() string {
+	return "Ask the person to start Pawl, or to remove this guard with '" + program() +
+		" hook claude-code uninstall'."
+}
+
+// program is how this program can be run from anywhere.
+func program() string {
+	if path, err := os.Executable(); err == nil {
+		return path
+	}
+	return "pawl"
+}
+
+// ownDir is a folder in the user's folder for settings.
+func ownDir(name string) (string, error) {
+	dir, err := os.UserConfigDir()
+	return filepath.Join(dir, "pawl", name), err
+}
