@@ -139,6 +139,7 @@ func (s *Server) signOut(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
+	s.events.Check()
 	if s.encrypted() {
 		setCookie(c, sessionCookie, "", -1)
 	}

@@ -36,6 +36,7 @@ func (s *Server) revokeToken(c *gin.Context) error {
 	return ended(c, unknownToken, func(ctx context.Context, id, by string) (any, error) {
 		t, changed, err := s.o.Store.RevokeToken(ctx, store.RevokeParams{ID: id, By: by, At: time.Now()})
 		if changed {
+			s.events.Check()
 			s.o.Logger.InfoContext(ctx, "token revoked", "token", t.ID, "subject", t.Subject, "by", t.RevokedBy)
 		}
 		return t.Token, err

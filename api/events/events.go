@@ -78,7 +78,7 @@ type Listener struct {
 // listener is one that has joined.
 type listener struct {
 	Listener
-	wake chan struct{} // holds one when there is something to send
+	wake chan struct{} // holds one when there is something to do
 
 	mu      sync.Mutex
 	reset   bool // everything is to be read anew
@@ -196,6 +196,16 @@ func (h *Hub) look(ctx context.Context, place int64) {
 	}
 }
 
+// Check ends at once the streams of those whose credential is good no longer, as after a sign-out.
+// Where it was taken back by another process, a heartbeat finds out.
+func (h *Hub) Check() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for l := range h.joined {
+		l.rouse()
+	}
+}
+
 func (h *Hub) changes(ctx context.Context, after int64) ([]store.Change, int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -225,10 +235,15 @@ func (l *listener) hear(changed []store.Change) {
 		clear(l.pending)
 	}
 	if l.reset || len(l.pending) > 0 {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		l.rouse()
+	}
+}
+
+// rouse has the listener's credential checked, and what is to be sent sent.
+func (l *listener) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }
 

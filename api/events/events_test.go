@@ -233,6 +233,42 @@ func TestStreamEndsWithItsCredential(t *testing.T) {
 	}
 }
 
+// Whoever takes a credential back says so, and no heartbeat is waited for.
+func TestStreamEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(&source{}, slog.New(slog.DiscardHandler))
+		var revoked atomic.Bool
+		good := func() error { return nil }
+		serve := func(good func() error) (ended *atomic.Bool, leave func()) {
+			ctx, leave := context.WithCancel(t.Context())
+			ended = new(atomic.Bool)
+			go func() {
+				_ = h.Serve(ctx, &connection{ResponseRecorder: httptest.NewRecorder()}, Listener{Good: good})
+				ended.Store(true)
+			}()
+			synctest.Wait()
+			return ended, leave
+		}
+		other, leave := serve(good)
+		ended, _ := serve(func() error {
+			if revoked.Load() {
+				return errors.New("revoked")
+			}
+			return nil
+		})
+		if h.Check(); ended.Load() || other.Load() {
+			t.Error("a stream ended though its credential is good")
+		}
+		revoked.Store(true)
+		h.Check()
+		if synctest.Wait(); !ended.Load() || other.Load() {
+			t.Errorf("ended: %v, and the other's: %v", ended.Load(), other.Load())
+		}
+		leave()
+		synctest.Wait()
+	})
+}
+
 func TestStoreThatFails(t *testing.T) {
 	b := setup(t)
 	one := b.listen("")

@@ -55,15 +55,20 @@ function inBytes(text: string): string {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
+/** Says who somebody is. Over TLS their cookie does. */
+export function credentialHeaders(): Record<string, string> {
+  if (credentials.token) return { Authorization: `Bearer ${credentials.token}` };
+  if (credentials.reviewer) return { "X-Pawl-Reviewer": inBytes(credentials.reviewer) };
+  return {};
+}
+
 export async function call<T>(
   method: string,
   path: string,
   body?: unknown,
   signal?: AbortSignal,
 ): Promise<T> {
-  const headers: Record<string, string> = { Accept: "application/json" };
-  if (credentials.token) headers.Authorization = `Bearer ${credentials.token}`;
-  else if (credentials.reviewer) headers["X-Pawl-Reviewer"] = inBytes(credentials.reviewer);
+  const headers: Record<string, string> = { Accept: "application/json", ...credentialHeaders() };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const began = Date.now();
   let answer: Response;

@@ -85,6 +85,14 @@ function LinkState() {
       </span>
     );
   }
+  if (l.state === "asking") {
+    return (
+      <span class="link-state off" title="No events reach this page: it asks every two seconds">
+        <Icon name="plug" />
+        Not live
+      </span>
+    );
+  }
   return (
     <span class={l.state === "live" ? "link-state live" : "link-state"}>
       <Icon name="live" />

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { useCell } from "./cell";
 import { applyTheme, Frame } from "./frame";
 import { useKeys } from "./keys";
-import { Icon } from "./parts";
+import { Icon, whileSeen } from "./parts";
 import { isMine, queue, withVotes } from "./queue";
 import { move, NothingOpen, QueueList, useOrder } from "./queueview";
 import { RequestPane } from "./request";
@@ -100,7 +100,7 @@ function NewCalls() {
     known.loaded = q.loaded;
   }, [q]);
   useEffect(() => {
-    const timer = setInterval(() => {
+    return whileSeen(10_000, () => {
       if (known.fresh.length === 0) return;
       const n = known.fresh.length;
       const risky = (["critical", "high"] as const)
@@ -109,8 +109,7 @@ function NewCalls() {
         .map(([r, k]) => `, ${k} ${r}`);
       say(`${n} new ${n === 1 ? "call" : "calls"}${risky.join("")}.`);
       known.fresh = [];
-    }, 10_000);
-    return () => clearInterval(timer);
+    });
   }, []);
   return (
     <p class="vh" role="status">

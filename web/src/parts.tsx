@@ -30,14 +30,25 @@ export function RiskShape({ risk }: { risk: Level | undefined }) {
   return risk && LEVELS[risk] ? <Icon name={risk} cls={`r-${risk}`} /> : <span />;
 }
 
+/** Does something every so many ms while the page can be seen, until the returned function is called. */
+export function whileSeen(every: number, act: () => void): () => void {
+  let timer: ReturnType<typeof setInterval> | undefined;
+  const change = () => {
+    clearInterval(timer);
+    if (document.visibilityState === "visible") timer = setInterval(act, every);
+  };
+  change();
+  document.addEventListener("visibilitychange", change);
+  return () => {
+    clearInterval(timer);
+    document.removeEventListener("visibilitychange", change);
+  };
+}
+
 /** Draws itself anew each second, while the page can be seen. */
 export function useSecond(): void {
   const [, tick] = useState(0);
-  useEffect(() => {
-    const again = () => document.visibilityState === "visible" && tick((n) => n + 1);
-    const timer = setInterval(again, 1000);
-    return () => clearInterval(timer);
-  }, []);
+  useEffect(() => whileSeen(1000, () => tick((n) => n + 1)), []);
 }
 
 /** The time that is left. It is not live: screen readers hear of it at five minutes and at one. */

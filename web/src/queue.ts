@@ -2,6 +2,7 @@
 // focus is, new calls wait; and what ended stays for a moment.
 import { Failure, get, now, requestPath } from "./api";
 import { Cell } from "./cell";
+import { type Changes, loadAgain } from "./live";
 import type { Listed, Page, Request, View } from "./types";
 
 const LIMIT = 200;
@@ -28,7 +29,7 @@ export const still = { pointer: false, focus: false };
 
 const pages = new Map<string, Listed>(); // of further pages, which are not asked for again and again
 
-export async function loadQueue(): Promise<void> {
+export async function loadQueue(changes: Changes): Promise<void> {
   let page: Page<Listed>;
   try {
     page = await get(`/api/requests?status=pending&limit=${LIMIT}`);
@@ -60,8 +61,12 @@ export async function loadQueue(): Promise<void> {
     total: page.total,
     more: old.more && pages.size > 0 ? old.more : page.next_cursor,
   };
-  for (const id of refined.keys()) if (!rows.has(id)) refined.delete(id);
+  for (const [id, known] of refined) {
+    if (!rows.has(id)) refined.delete(id);
+    else if (changes !== "anything" && changes.has(id)) refined.set(id, { ...known, at: 0 });
+  }
   void refine(rows.values());
+  if ([...rows.values()].some((r) => r.gone)) loadAgain(STAYS);
 }
 
 // Lists come from the store, which does not know the votes of a call that waits: its workflow does.

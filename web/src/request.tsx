@@ -40,7 +40,7 @@ export interface RequestProps {
 
 export function RequestPane({ id, next, title }: RequestProps) {
   const loaded = useCell(requests).get(id);
-  useEffect(() => watch(() => loadRequest(id)), [id]);
+  useEffect(() => watch((changes) => loadRequest(id, changes), id), [id]);
   const r = loaded?.request;
   useEffect(() => title(r?.tool ?? ""), [r?.tool]);
   if (!r) return loaded?.failure ? <NotLoaded failure={loaded.failure} /> : <Loading />;

@@ -1,6 +1,7 @@
 // The requests that were looked at, as they were loaded last.
 import { Failure, get, requestPath } from "./api";
 import { Cell } from "./cell";
+import { type Changes, loadAgain } from "./live";
 import { learned } from "./queue";
 import type { Request } from "./types";
 
@@ -24,14 +25,18 @@ function keep(id: string, loaded: Loaded) {
   requests.value = all;
 }
 
-export async function loadRequest(id: string): Promise<void> {
+// What is put on record is told of at once, and the call's workflow hears of it a moment later.
+const MOMENT = 1000;
+
+export async function loadRequest(id: string, changes: Changes = "anything"): Promise<void> {
   try {
     const request = await get<Request>(requestPath(id));
     learned(request);
     const old = requests.value.get(id);
     // An answer that says the same draws nothing anew.
-    if (old?.request && !old.failure && JSON.stringify(old.request) === JSON.stringify(request)) return;
-    keep(id, { request });
+    if (!old?.request || old.failure || JSON.stringify(old.request) !== JSON.stringify(request))
+      keep(id, { request });
+    if (changes !== "anything") loadAgain(MOMENT);
   } catch (e) {
     if (e instanceof Failure && e.problem && e.status !== 401) {
       const old = requests.value.get(id);

@@ -2,7 +2,7 @@
 // a bearer that this tab keeps. An API that makes none takes the token itself.
 import { call, credentials, Failure, get } from "./api";
 import { Cell } from "./cell";
-import { signedOut } from "./live";
+import { leftElsewhere, share, signedOut, tellOut } from "./live";
 import type { Me } from "./types";
 
 export type Session =
@@ -13,6 +13,17 @@ export type Session =
   | { state: "unreachable" };
 
 export const session = new Cell<Session>({ state: "checking" });
+
+// Tabs share a stream of events if they show the same to the same person by the same token, and were
+// not given different names.
+let shared = "";
+session.follow(() => {
+  const s = session.value;
+  const who = s.state === "in" && [s.name, s.me.subject, s.me.method, s.me.token_id, s.me.roles, s.me.groups];
+  const name = who ? `pawl ${JSON.stringify(who)}` : "";
+  if (name !== shared) share(name);
+  shared = name;
+});
 
 /** Takes up the code of a link by `pawl open`, which must not stay in the address, then looks who it is. */
 export async function begin(): Promise<void> {
@@ -70,8 +81,15 @@ async function withOIDC(): Promise<boolean> {
   }
 }
 
-/** Ends the session, or all of this person's. */
+/** Signs out in all tabs of this browser, or everywhere. */
 export async function signOut(everywhere = false): Promise<void> {
+  tellOut();
+  await leave(everywhere);
+}
+
+/** Ends this tab's session, or all of this person's. */
+async function leave(everywhere: boolean): Promise<void> {
+  if (session.value.state !== "in") return;
   try {
     await call("DELETE", `/auth/session${everywhere ? "?everywhere=true" : ""}`);
   } catch (e) {
@@ -81,6 +99,8 @@ export async function signOut(everywhere = false): Promise<void> {
   session.value = { state: "checking" };
   await signIn();
 }
+
+leftElsewhere.add(() => void leave(false));
 
 signedOut.add(() => {
   if (session.value.state !== "in") return;

@@ -21,6 +21,7 @@ export interface Me {
   roles: string[];
   groups?: string[];
   method: "none" | "token" | "oidc";
+  token_id?: string;
 }
 
 export interface Vote {
