@@ -16,6 +16,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/access"
 	"github.com/pawlhq/pawl/internal/cli/call"
+	"github.com/pawlhq/pawl/internal/cli/gateway"
 	"github.com/pawlhq/pawl/internal/cli/hooks"
 	"github.com/pawlhq/pawl/internal/cli/operate"
 	"github.com/pawlhq/pawl/internal/cli/policies"
@@ -25,7 +26,7 @@ import (
 
 var groups = []cli.Commands{
 	call.Commands, review.Commands, policies.Commands, access.Commands, hooks.Commands,
-	operate.Commands,
+	gateway.Commands, operate.Commands,
 }
 
 func main() {

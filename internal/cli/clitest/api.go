@@ -20,6 +20,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/access"
 	"github.com/pawlhq/pawl/internal/cli/call"
+	"github.com/pawlhq/pawl/internal/cli/gateway"
 	"github.com/pawlhq/pawl/internal/cli/hooks"
 	"github.com/pawlhq/pawl/internal/cli/operate"
 	"github.com/pawlhq/pawl/internal/cli/policies"
@@ -237,5 +238,5 @@ func (r Result) Want(t *testing.T, code int, out, errs []string) {
 func Execute(ctx context.Context, env cli.Env, args ...string) int {
 	return cli.Run(ctx, env, args,
 		call.Commands, review.Commands, policies.Commands, access.Commands,
-		hooks.Commands, operate.Commands)
+		hooks.Commands, gateway.Commands, operate.Commands)
 }

@@ -1,0 +1,116 @@
+// Package gateway has the commands that put Pawl between an MCP client and its servers.
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/build"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/mcp"
+)
+
+type app struct{ *cli.App }
+
+// Commands makes the commands of this package.
+func Commands(base *cli.App) []*cobra.Command {
+	a := &app{base}
+	return []*cobra.Command{a.mcp()}
+}
+
+// flags are those of 'pawl mcp'.
+type flags struct {
+	server, agent, session string
+	wait, reportWithin     settings.Length
+}
+
+func (a *app) mcp() *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "mcp --server NAME -- COMMAND [ARG…]",
+		Short: "Guard an MCP server: its tools run once Pawl lets them",
+		Long: `Stand between an MCP client and one MCP server, for the client to start instead
+of the server. Every call of a tool waits until Pawl lets it run; all the rest
+goes through as it is. The tool T is the tool NAME.T in Pawl, and in policies.
+
+While people think, the client sees progress, if it asked for that. After --wait
+it is told that the call is pending, and repeats it later. If Pawl can't be
+asked, no tool runs. The server gets no setting or token of Pawl's.`,
+		Example: `  pawl mcp --server files -- npx -y @modelcontextprotocol/server-filesystem .`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if at := cmd.ArgsLenAtDash(); at != 0 || len(args) == 0 {
+				return errors.New("which server? Give the command that starts it after --")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.serve(cmd, f, args) },
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.server, "server", "", "`name` of the server: its tools are NAME.TOOL in Pawl")
+	fs.StringVar(&f.agent, "agent", "", "`name` of the agent that asks (default: the token's)")
+	fs.StringVar(&f.session, "session", "", "`session`: only calls of the same one are taken up again")
+	fs.Var(&f.wait, "wait", "how long a call waits for people before it is pending "+
+		"(default 50s, or 3m30s for clients that go on while they see progress)")
+	fs.Var(&f.reportWithin, "report-within", "how long a tool may run before its outcome counts as unknown "+
+		"(default 10m)")
+	return cmd
+}
+
+func (a *app) serve(cmd *cobra.Command, f flags, command []string) error {
+	if f.server == "" {
+		return cli.UsageError(errors.New("--server is missing: name the server, as policies are to name it"))
+	}
+	pins, err := pinsFile(f.server, command)
+	if err != nil {
+		return err
+	}
+	g, err := mcp.New(mcp.Options{
+		Server: f.server, Agent: f.agent, Session: f.session, Pins: pins,
+		Wait: time.Duration(f.wait), ReportWithin: time.Duration(f.reportWithin),
+		Upstream: mcp.Child(command, a.Environ(), a.Stderr),
+		Logger:   slog.New(slog.NewTextHandler(a.Stderr, nil)),
+		API:      func(token string) (*client.Client, error) { return a.api(cmd, token) },
+	})
+	if err != nil {
+		return cli.UsageError(err)
+	}
+	return g.ServeStdio(cmd.Context(), io.NopCloser(a.Stdin), a.Stdout)
+}
+
+// api makes the client of the API that asks for a caller with a token; empty: for whoever runs this.
+func (a *app) api(cmd *cobra.Command, token string) (*client.Client, error) {
+	if token == "" {
+		return a.Client(cmd)
+	}
+	return client.New(client.Options{
+		URL: a.Setting(cmd, "api"), Token: token, UserAgent: "pawl-mcp/" + build.Version(),
+	})
+}
+
+// pinsFile is where it is kept what a server said of its tools. One that is started otherwise is
+// another server.
+func pinsFile(server string, how []string) (string, error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", err
+	}
+	plain := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`/:\`, r) {
+			return '_'
+		}
+		return r
+	}, server)
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{server}, how...), "\x00")))
+	return filepath.Join(dir, "pawl", "mcp", plain+"-"+hex.EncodeToString(sum[:6])+".json"), nil
+}

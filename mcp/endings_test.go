@@ -1,0 +1,152 @@
+package mcp_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/mcp"
+)
+
+func TestHowCallsEnd(t *testing.T) {
+	for tool, c := range map[string]struct{ answer, status, words string }{
+		"echo":  {`"text":"{`, "executed", ""},
+		"fail":  {`"isError":true,"content":[{"type":"text","text":"the disk is full"}]`, "failed", "the disk is full"},
+		"wrong": {`"error":{"code":-32602,"message":"no such argument"}`, "failed", "the server answered with an error: no such argument"},
+		"die":   {"It may have run", "outcome_unknown", "the server ended: exit status 3"},
+		"flood": {"done", "executed", ""},
+	} {
+		t.Run(tool, func(t *testing.T) {
+			api := newAPI(t)
+			r := connect(t, api)
+			if got := r.ask(1, call(1, tool, "{}")); !strings.Contains(got, c.answer) {
+				t.Errorf("answered %s", got)
+			}
+			report := api.reported(0)
+			words, _ := report["error"].(string)
+			if report["status"] != c.status || words != c.words {
+				t.Errorf("reported %v", report)
+			}
+		})
+	}
+}
+
+func TestCancelledBeforeTheStart(t *testing.T) {
+	api := newAPI(t)
+	r := connect(t, api, func(o *mcp.Options) { o.Wait = 2 * time.Second })
+	r.send("%s", call(1, "echo", `{"x":"wait"}`))
+	api.until("the call", func() bool { return len(api.started) == 1 })
+	r.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
+	// The call goes on, and is there for the next who asks.
+	api.decide(0, "approved")
+	for id := 2; ; id++ { // until the cancelled request has let it go
+		r.send("%s", call(id, "echo", `{"x":"wait"}`))
+		got := r.next(`"id":`)
+		if strings.Contains(got, `"id":1`) {
+			t.Errorf("the cancelled request was answered: %s", got)
+		}
+		if strings.Contains(got, `"text":"{`) {
+			break
+		}
+	}
+	if r.runs() != "echo" {
+		t.Errorf("ran %q", r.runs())
+	}
+}
+
+func TestCancelledWhileItRuns(t *testing.T) {
+	api := newAPI(t)
+	r := connect(t, api)
+	r.send("%s", call(1, "hang", `{}`))
+	api.until("the start", func() bool { return api.calls["pawl-0"] != nil && api.calls["pawl-0"].start != "" })
+	r.ask(2, `{"jsonrpc":"2.0","id":2,"method":"test/raw"}`)
+	for r.runs() == "" { // it is on its way to the server
+		r.ask(2, `{"jsonrpc":"2.0","id":2,"method":"test/raw"}`)
+	}
+	r.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
+	r.next("test/cancelled")
+	if report := api.reported(0); report["status"] != "outcome_unknown" {
+		t.Errorf("reported %v", report)
+	}
+}
+
+func TestClientThatLeaves(t *testing.T) {
+	api := newAPI(t)
+	r := connect(t, api)
+	r.send("%s", call(1, "hang", `{}`))
+	r.send("%s", call(2, "echo", `{"x":"wait"}`))
+	api.until("both", func() bool {
+		return len(api.started) == 2 && (api.calls["pawl-0"].start != "" || api.calls["pawl-1"].start != "")
+	})
+	for r.runs() == "" {
+		r.ask(3, `{"jsonrpc":"2.0","id":3,"method":"test/raw"}`)
+	}
+	_ = r.to.Close()
+	err := <-r.ended
+	r.ended <- err
+	if err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	var statuses []string
+	for _, c := range api.calls {
+		statuses = append(statuses, c.status)
+	}
+	if all := strings.Join(statuses, " "); !strings.Contains(all, "pending") || !strings.Contains(all, "outcome_unknown") {
+		t.Errorf("left behind: %s", all)
+	}
+}
+
+func TestServerEndsTheGateway(t *testing.T) {
+	r := connect(t, newAPI(t))
+	r.ask(1, call(1, "die", `{}`))
+	err := <-r.ended
+	r.ended <- err
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestServerThatCanNotStart(t *testing.T) {
+	o := options(t, newAPI(t), filepath.Join(t.TempDir(), "ran"))
+	o.Upstream = mcp.Child([]string{filepath.Join(t.TempDir(), "absent")}, nil, nil)
+	g, err := mcp.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.ServeStdio(t.Context(), os.Stdin, nil); err == nil || !strings.Contains(err.Error(), "can't be started") {
+		t.Error(err)
+	}
+}
+
+func TestServersInheritNothingOfPawls(t *testing.T) {
+	r := connect(t, newAPI(t))
+	got := r.ask(1, call(1, "env", "{}"))
+	if strings.Contains(strings.ToUpper(got), "PAWL_") || !strings.Contains(got, "TEST_SERVER_RAN") {
+		t.Errorf("the environment is %s", got)
+	}
+}
+
+// A server may ask for input before it ends: the call is repeated with that, and is the same call.
+func TestInputIsTheSameCall(t *testing.T) {
+	api := newAPI(t)
+	r := connect(t, api)
+	r.ask(1, call(1, "ask", `{"x":1}`))
+	next := func(id, state string) string {
+		return `{"jsonrpc":"2.0","id":` + id + `,"method":"tools/call","params":{"name":"ask","arguments":{"x":1},` +
+			`"inputResponses":{},"requestState":"` + state + `"}}`
+	}
+	if got := r.ask(2, next("2", "s1")); !strings.Contains(got, "thanks") {
+		t.Errorf("answered %s", got)
+	}
+	if report := api.reported(0); report["status"] != "executed" || len(api.started) != 1 {
+		t.Errorf("reported %v, asked %d times", report, len(api.started))
+	}
+	// Input is good for one answer to one question.
+	r.ask(3, next("3", "s1"))
+	r.ask(4, next("4", "s2"))
+	if len(api.started) != 3 {
+		t.Errorf("asked %d times", len(api.started))
+	}
+}

@@ -1,0 +1,119 @@
+package mcp
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/retry"
+)
+
+// finish takes the server's answer to a call that ran. The client gets it as it is; Pawl is told how it
+// ended, and of the result its size and digest only.
+func (s *session) finish(run *running, m message) {
+	report := approval.ReportSignal{Status: approval.ReportExecuted}
+	result, failed := m.field("result"), m.field("error")
+	if len(failed) > 0 {
+		report.Status, report.Error = approval.ReportFailed, "the server answered with an error: "+messageOf(failed)
+		s.report(run, report)
+		return
+	}
+	at, err := fields(result, "isError", "content", "resultType", "requestState", "task")
+	_, task := at["task"]
+	kind := text(result, at, "resultType")
+	switch {
+	case err != nil:
+		report.Status, report.Error = approval.ReportUnknown, "the server's result can't be read: "+err.Error()
+	case kind == "input_required":
+		run.again += "\x00" + string(at["requestState"].of(result))
+		s.mu.Lock()
+		s.begun[run.again] = run
+		s.mu.Unlock()
+		return
+	case task || kind != "" && kind != "complete":
+		report.Status, report.Error = approval.ReportUnknown, "the server goes on with it as a task"
+	case string(at["isError"].of(result)) == "true":
+		report.Status, report.Error = approval.ReportFailed, firstText(at["content"].of(result))
+	}
+	sum := sha256.Sum256(result)
+	report.ResultDigest, report.ResultSize = hex.EncodeToString(sum[:]), int64(len(result))
+	s.report(run, report)
+}
+
+// continues returns the run that a call goes on with: the server asked for input before it can end, and
+// the client repeats the call with that, unchanged otherwise.
+func (s *session) continues(r request) *running {
+	if _, input := r.at["inputResponses"]; !input {
+		return nil
+	}
+	call := approval.Call{Tool: s.o.Server + "." + r.name, Args: r.args}
+	call.Normalize()
+	state := "\x00" + string(r.at["requestState"].of(r.raw))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, changed := range []bool{false, true} {
+		call.RequireApproval = changed
+		key := likeness(call) + state
+		if run := s.begun[key]; run != nil {
+			delete(s.begun, key)
+			run.again = likeness(call)
+			return run
+		}
+	}
+	return nil
+}
+
+// abandon reports a run that will give no result, and says so.
+func (s *session) abandon(run *running, why error, acted bool) toolResult {
+	if !acted {
+		s.report(run, approval.ReportSignal{Status: approval.ReportNotRun})
+		return said(true, "Not run: the server could not be reached: "+why.Error()+"\nCall ID: "+run.call)
+	}
+	s.report(run, approval.ReportSignal{
+		Status: approval.ReportUnknown, Error: approval.Display(why.Error(), 1000),
+	})
+	return abandoned(run.call, why)
+}
+
+// report tells Pawl how a call ended, as long as it takes.
+func (s *session) report(run *running, report approval.ReportSignal) {
+	report.StartID = run.start
+	s.reports.Go(func() {
+		pause := retry.Backoff{}
+		for {
+			_, err := s.api.Report(s.reporting, run.call, report)
+			var e *client.Error
+			final := errors.As(err, &e) && e.HTTPStatus < 500 && e.HTTPStatus != http.StatusTooManyRequests
+			if err == nil {
+				return
+			}
+			if final || !pause.Wait(s.reporting) {
+				s.o.Logger.Warn("Pawl was not told how a call ended", "id", run.call, "tool", run.tool, "error", err)
+				return
+			}
+		}
+	})
+}
+
+func messageOf(failed []byte) string {
+	var e struct {
+		Message string `json:"message"`
+	}
+	_ = json.Unmarshal(failed, &e) // without a message there is none
+	return approval.Display(e.Message, 1000)
+}
+
+func firstText(list []byte) string {
+	var all []content
+	_ = json.Unmarshal(list, &all) // of other content nothing is shown
+	for _, c := range all {
+		if c.Type == "text" {
+			return approval.Display(c.Text, 1000)
+		}
+	}
+	return "the tool reported an error"
+}

@@ -1,0 +1,95 @@
+package mcp_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestMain lets the test's own program be the server behind the gateway.
+func TestMain(m *testing.M) {
+	if ran := os.Getenv("TEST_SERVER_RAN"); ran != "" {
+		serve(ran)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// serve answers each call with the line that asked for it, and writes down what ran.
+func serve(ran string) {
+	note, err := os.OpenFile(ran, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	say := func(format string, a ...any) { fmt.Printf(format+"\n", a...) }
+	quoted := func(v any) string {
+		doc, _ := json.Marshal(v)
+		return string(doc)
+	}
+	description := "Says it again."
+	in := bufio.NewScanner(os.Stdin)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		var m struct {
+			ID     json.RawMessage
+			Method string
+			Params struct {
+				Name   string
+				Cursor string
+			}
+		}
+		if json.Unmarshal(in.Bytes(), &m) != nil {
+			continue
+		}
+		result := func(doc string) { say(`{"jsonrpc":"2.0","id":%s,"result":%s}`, m.ID, doc) }
+		text := func(s string) { result(`{"content":[{"type":"text","text":` + quoted(s) + `}]}`) }
+		if m.Method != "tools/call" {
+			switch m.Method {
+			case "tools/list":
+				if m.Params.Cursor == "" {
+					result(`{ "tools" : [{"name":"echo","description":` + quoted(description) +
+						`,"inputSchema":{"type":"object","maximum":12345678901234567890}},{"name":"die"},{"name":"hang"},` +
+						`{"name":"flood"},{"name":"ask"}], "nextCursor" : "2" }`)
+				} else {
+					result(`{"tools":[{"name":"fail"},{"name":"wrong"},{"name":"env"},` +
+						`{"name":"shaped","outputSchema":{"type":"object"}}]}`)
+				}
+			case "test/change":
+				description = "Deletes everything."
+				say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
+			case "test/raw":
+				say(`{ "jsonrpc" : "2.0", "result":{"was":%s , "n":12345678901234567890,"f":1.0},"id":%s}`,
+					quoted(in.Text()), m.ID)
+			case "notifications/cancelled":
+				say(`{"jsonrpc":"2.0","method":"test/cancelled"}`)
+			}
+			continue
+		}
+		fmt.Fprintln(note, m.Params.Name)
+		switch m.Params.Name {
+		case "die":
+			os.Exit(3)
+		case "hang":
+		case "fail":
+			result(`{"isError":true,"content":[{"type":"text","text":"the disk is full"}]}`)
+		case "wrong":
+			say(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no such argument"}}`, m.ID)
+		case "flood":
+			fmt.Fprint(os.Stderr, strings.Repeat("noise\n", 200_000))
+			text("done")
+		case "env":
+			text(strings.Join(os.Environ(), "\n"))
+		case "ask":
+			if strings.Contains(in.Text(), "inputResponses") {
+				text("thanks")
+			} else {
+				result(`{"resultType":"input_required","inputRequests":{"a":{}},"requestState":"s1"}`)
+			}
+		default:
+			text(in.Text())
+		}
+	}
+}

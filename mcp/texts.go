@@ -1,0 +1,101 @@
+package mcp
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+)
+
+// toolResult is the result of a tools/call.
+type toolResult struct {
+	Content []content `json:"content"`
+	IsError bool      `json:"isError,omitempty"`
+}
+
+type content struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
+
+// said is a result in words. Names and notes in it are others': they are made safe to show.
+func said(isError bool, text string) toolResult {
+	return toolResult{[]content{{"text", approval.DisplayLines(text, 8000)}}, isError}
+}
+
+// denied says why a call that has ended did not run.
+func denied(v client.View) toolResult {
+	var b strings.Builder
+	o := v.Outcome()
+	switch {
+	case o.Status == approval.StatusRejected:
+		b.WriteString("Not run: people rejected this call.")
+	case o.Status == approval.StatusExpired:
+		b.WriteString("Not run: nobody approved this call in time.")
+	case o.Status == approval.StatusBlocked:
+		b.WriteString("Not run: the policy does not allow this call.")
+	case o.Status == approval.StatusCancelled:
+		b.WriteString("Not run: this call was withdrawn.")
+	case v.Lost():
+		b.WriteString("Pawl can't say what became of this call.")
+	default:
+		fmt.Fprintf(&b, "Not run for this request: the call has ended before (%s).", o.Status)
+	}
+	if d := o.Decision; d != nil {
+		if d.By != "" {
+			fmt.Fprintf(&b, "\nDecided by %s.", d.By)
+		}
+		if d.Notes != "" {
+			fmt.Fprintf(&b, "\nNotes: %s", d.Notes)
+		}
+	}
+	b.WriteString(errorOf(v))
+	fmt.Fprintf(&b, "\nCall ID: %s", v.ID)
+	if o.Status == approval.StatusRejected || o.Status == approval.StatusBlocked {
+		b.WriteString("\nDo not repeat it unchanged.")
+	}
+	return said(true, b.String())
+}
+
+func errorOf(v client.View) string {
+	if v.Error == nil || v.Error.Message == "" {
+		return ""
+	}
+	return "\nReason: " + v.Error.Message
+}
+
+// pending says that nobody has decided yet. As an ordinary result it would not fit the schema that some
+// tools declare for theirs, and clients would drop it.
+func pending(v client.View, schema bool, trouble error) toolResult {
+	where := ""
+	if v.URL != "" {
+		where = "\nApprove at: " + v.URL
+	}
+	var silent *client.UnreachableError
+	if errors.As(trouble, &silent) {
+		where += "\nPawl's API does not answer now: " + silent.Error()
+	}
+	return said(schema, fmt.Sprintf("Pending: people have not decided about this call yet. Nothing has run.\n"+
+		"Call ID: %s%s\nTo get its result, repeat the call with the same arguments once it is approved. "+
+		"The tool %s tells whether it is.", v.ID, where, statusTool))
+}
+
+// abandoned says that a call was started and its result will not come.
+func abandoned(call string, why error) toolResult {
+	return said(true, fmt.Sprintf("Outcome unknown: the tool was started and gave no result (%v). It may have run. "+
+		"Find out before you call it again.\nCall ID: %s", why, call))
+}
+
+// reason is an error in words for whoever called the tool.
+func reason(err error) string {
+	text := approval.DisplayLines(err.Error(), 2000)
+	var silent *client.UnreachableError
+	var unsure *client.UncertainError
+	if errors.As(err, &silent) || errors.As(err, &unsure) {
+		return "Pawl's API did not answer: " + text + ". Calls run again once it does. Whoever runs it: " +
+			"start Pawl, or take the gateway out of the client's settings with 'pawl mcp wrap --undo FILE'."
+	}
+	return text
+}
