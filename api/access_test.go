@@ -87,6 +87,7 @@ var matrix = map[string]string{
 	"POST /api/requests/{id}/reject":                 "-a--",
 	"POST /api/requests/{id}/settle":                 "-a--",
 	"GET /api/audit":                                 "--aa",
+	"GET /api/audit/export":                          "--aa",
 	"POST /api/sessions/{session}/cancel":            "o--a",
 	"POST /api/decisions":                            "-a--",
 	"GET /api/tools":                                 "aaaa",

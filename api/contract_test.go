@@ -28,6 +28,7 @@ import (
 
 // document is openapi.yaml, which is known to be a valid document.
 var document = sync.OnceValues(func() (*openapi3.T, error) {
+	openapi3filter.RegisterBodyDecoder(rest.NDJSON, openapi3filter.RegisteredBodyDecoder("text/plain"))
 	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.RegisteredBodyDecoder("text/plain"))
 	doc, err := openapi3.NewLoader().LoadFromData(contract)
 	if err == nil {

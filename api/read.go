@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,6 +21,76 @@ import (
 )
 
 func (s *Server) listAudit(c *gin.Context) error {
+	q, err := s.entryQuery(c)
+	if err != nil {
+		return err
+	}
+	found, err := s.o.Store.Entries(c.Request.Context(), q)
+	if err != nil {
+		return fromStore(err)
+	}
+	return replyList(c, found) // an audit.Entry's JSON is rest.Entry's
+}
+
+// exportAudit writes all entries that fit, page by page, as lines of JSON.
+func (s *Server) exportAudit(c *gin.Context) error {
+	q, err := s.entryQuery(c)
+	if err != nil {
+		return err
+	}
+	done, err := s.quotas.hold(principal(c), s.o.MaxWait)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithCancel(c.Request.Context())
+	defer cancel()
+	defer context.AfterFunc(stopping(ctx), cancel)()
+	out := http.NewResponseController(c.Writer)
+	q.Limit = store.MaxPage
+	for first := true; ; first = false {
+		found, err := s.o.Store.Entries(ctx, q)
+		if err == nil {
+			err = s.reauthenticate(c)
+		}
+		if err != nil && first {
+			return fromStore(err)
+		}
+		_ = out.SetWriteDeadline(time.Now().Add(s.o.MaxWait + exportPageTime)) // not every writer has one
+		c.Header("Content-Type", rest.NDJSON)
+		lines := json.NewEncoder(c.Writer)
+		lines.SetEscapeHTML(false)
+		if err != nil {
+			s.o.Logger.WarnContext(ctx, "an export of the audit log ended early", "error", err)
+			return lines.Encode(rest.ExportedEntry{Problem: problemOf(fromStore(err)).Detail})
+		}
+		for _, e := range found.Items {
+			if err := lines.Encode(exported(e)); err != nil {
+				return nil // the reader is gone
+			}
+		}
+		if q.Cursor = found.Next; q.Cursor == "" {
+			return nil
+		}
+		_ = out.Flush()
+	}
+}
+
+// exportPageTime is how long a reader may take for a page of an export, beside a wait.
+const exportPageTime = 45 * time.Second
+
+func exported(e audit.Entry) rest.ExportedEntry {
+	return rest.ExportedEntry{
+		Entry: rest.Entry{
+			CallID: e.Subject, Step: e.Step, Kind: string(e.Kind), At: e.At, Payload: e.Payload,
+			LeafHash: e.Leaf.String(), Damage: e.Damage,
+		},
+		Index: e.Index, Metadata: string(e.Metadata), Cursor: e.Cursor,
+	}
+}
+
+// entryQuery reads which entries are asked for.
+func (s *Server) entryQuery(c *gin.Context) (store.EntryQuery, error) {
 	ctx := c.Request.Context()
 	q := store.EntryQuery{
 		Tool: c.Query("tool"), Agent: c.Query("agent"), By: c.Query("by"), Cursor: c.Query("cursor"),
@@ -29,44 +100,40 @@ func (s *Server) listAudit(c *gin.Context) error {
 	case "newest":
 		q.Newest = true
 	default:
-		return invalid("order: must be oldest or newest")
+		return q, invalid("order: must be oldest or newest")
 	}
 	var err error
 	if kind := c.Query("kind"); kind != "" {
 		if q.Kind, err = audit.ParseKind(kind); err != nil {
-			return err
+			return q, err
 		}
 	}
 	if q.Limit, err = limitParam(c); err != nil {
-		return err
+		return q, err
 	}
 	for name, at := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
 		if text := c.Query(name); text != "" {
 			if *at, err = time.Parse(time.RFC3339, text); err != nil {
-				return invalid("%s: must be a time like 2026-01-05T12:00:00Z", name)
+				return q, invalid("%s: must be a time like 2026-01-05T12:00:00Z", name)
 			}
 		}
 	}
 	if status := c.Query("status"); status != "" {
 		if q.Status, err = approval.ParseStatus(status); err != nil {
-			return err
+			return q, err
 		}
 	}
 	if risk := c.Query("risk"); risk != "" {
 		if q.Risk, err = approval.ParseRisk(risk); err != nil {
-			return err
+			return q, err
 		}
 	}
 	if prefix := c.Query("request_id"); prefix != "" {
 		if q.Subject, err = s.o.Store.Resolve(ctx, prefix); err != nil {
-			return fromStore(err)
+			return q, fromStore(err)
 		}
 	}
-	found, err := s.o.Store.Entries(ctx, q)
-	if err != nil {
-		return fromStore(err)
-	}
-	return replyList(c, found) // an audit.Entry's JSON is rest.Entry's
+	return q, nil
 }
 
 // streamEvents tells which requests change, for as long as the client listens.

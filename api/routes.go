@@ -122,6 +122,9 @@ func (s *Server) routes() []route {
 
 		{get, "/api/audit", access{auditor: all, admin: all},
 			"request_id kind tool agent status risk by order since until " + paging, "the audit log", s.listAudit},
+		{get, "/api/audit/export", access{auditor: all, admin: all},
+			"request_id kind tool agent status risk by since until cursor", "the audit log, as lines of JSON",
+			s.exportAudit},
 		{get, "/api/tools", everybody, "", "the catalogue of tools", s.listTools},
 
 		{get, "/api/policy", people, "", "the active policy", s.getPolicy},

@@ -89,6 +89,10 @@ type Entry struct {
 	// Index is the entry's number in the sealed log. Nil: it is not sealed yet.
 	Index *int64 `json:"index,omitempty"`
 
+	// Cursor is the place of an entry that was read from a store in the order written, for lists that go
+	// on behind it.
+	Cursor string `json:"-"`
+
 	// Damage says what does not fit in an entry that was read from a store; see Stored.
 	Damage string `json:"damage,omitempty"`
 }

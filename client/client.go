@@ -161,16 +161,10 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 	}
 	req.URL.RawQuery = r.query.Encode()
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.o.UserAgent)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.o.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.o.Token)
-	}
-	if c.o.Reviewer != "" {
-		req.Header.Set(rest.HeaderReviewer, c.o.Reviewer)
-	}
+	c.identify(req)
 
 	out, err := c.exchange(req)
 	if err != nil {
@@ -190,6 +184,17 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 			Detail: "what answers at " + c.base + " is not Pawl's API: its answer is not JSON"}
 	}
 	return out, nil
+}
+
+// identify says who asks.
+func (c *Client) identify(req *http.Request) {
+	req.Header.Set("User-Agent", c.o.UserAgent)
+	if c.o.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.o.Token)
+	}
+	if c.o.Reviewer != "" {
+		req.Header.Set(rest.HeaderReviewer, c.o.Reviewer)
+	}
 }
 
 // ask sends a request and reads its answer.

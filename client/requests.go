@@ -72,6 +72,15 @@ type EntryQuery struct {
 
 // Entries lists the audit log.
 func (c *Client) Entries(ctx context.Context, q EntryQuery) (Page[rest.Entry], error) {
+	query := q.values()
+	if q.Newest {
+		query.Set("order", "newest")
+	}
+	return list[rest.Entry](ctx, c, "/api/audit", query, q.Cursor, q.Limit)
+}
+
+// values are the filters as parameters.
+func (q EntryQuery) values() url.Values {
 	query := url.Values{}
 	set(query, "request_id", q.RequestID)
 	set(query, "kind", q.Kind)
@@ -80,16 +89,12 @@ func (c *Client) Entries(ctx context.Context, q EntryQuery) (Page[rest.Entry], e
 	set(query, "status", q.Status)
 	set(query, "risk", q.Risk)
 	set(query, "by", q.By)
-	if q.Newest {
-		query.Set("order", "newest")
+	for name, at := range map[string]time.Time{"since": q.Since, "until": q.Until} {
+		if !at.IsZero() {
+			query.Set(name, at.UTC().Format(time.RFC3339))
+		}
 	}
-	if !q.Since.IsZero() {
-		query.Set("since", q.Since.UTC().Format(time.RFC3339))
-	}
-	if !q.Until.IsZero() {
-		query.Set("until", q.Until.UTC().Format(time.RFC3339))
-	}
-	return list[rest.Entry](ctx, c, "/api/audit", query, q.Cursor, q.Limit)
+	return query
 }
 
 // Tools lists the catalogue by name.

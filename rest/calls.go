@@ -322,6 +322,16 @@ type Entry struct {
 	Damage string `json:"damage,omitempty"`
 }
 
+// ExportedEntry is one line of GET /api/audit/export: an entry with what its hash covers, so that it
+// can be checked without Pawl. A last line that has only Problem says why the export ends early.
+type ExportedEntry struct {
+	Entry
+	Index    *int64 `json:"index,omitempty"`   // in the sealed log; absent: it is not sealed yet
+	Metadata string `json:"metadata"`          // canonical JSON, of which LeafHash is the RFC 6962 leaf hash
+	Cursor   string `json:"cursor"`            // what comes after this entry
+	Problem  string `json:"problem,omitempty"` // of the last line
+}
+
 // Tool is one tool of the catalogue.
 type Tool struct {
 	CatalogueTool

@@ -18,6 +18,9 @@ const (
 	HeaderDuplicate = "Pawl-Collapsed"
 )
 
+// NDJSON is the media type of an export.
+const NDJSON = "application/x-ndjson"
+
 // Page is part of a list.
 type Page[T any] struct {
 	Items []T `json:"items"`

@@ -122,6 +122,9 @@ func scanEntry(row Row, first ...any) (e audit.Entry, err error) {
 		return e, err
 	}
 	e.Payload = payload
+	if len(first) > 0 {
+		e.Cursor = Cursor("entries", *first[0].(*int64))
+	}
 	return audit.Stored(e, leaf, sealed), nil
 }
 

@@ -20,13 +20,13 @@ import (
 func (a *app) audit() *cobra.Command {
 	cmd := cli.Group("audit", "Look into the audit log")
 	cmd.Example = "  pawl audit list --request pawl-k3vq2m7"
-	cmd.AddCommand(a.auditList())
+	cmd.AddCommand(a.auditList(), a.auditExport())
 	return cmd
 }
 
 func (a *app) auditList() *cobra.Command {
 	var q client.EntryQuery
-	var since, until, last string
+	var times timeFlags
 	limit := cli.Count(100)
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -36,17 +36,9 @@ func (a *app) auditList() *cobra.Command {
   pawl audit list --tool charge_card --since 720h --limit 0 -o json`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if q.Since, q.Until, err = a.readTimes(since, until, last); err != nil {
-				return cli.UsageError(err)
-			}
-			c, err := a.Client(cmd)
+			c, err := a.entryFilters(cmd, &q, times)
 			if err != nil {
 				return err
-			}
-			if q.RequestID != "" {
-				if q.RequestID, err = cli.WholeID(cmd.Context(), c, q.RequestID); err != nil {
-					return err
-				}
 			}
 			q.Newest, q.Limit = true, int(limit)
 			page, err := c.Entries(cmd.Context(), q)
@@ -58,6 +50,16 @@ func (a *app) auditList() *cobra.Command {
 			return entryList.PrintPage(a.App, page)
 		},
 	}
+	times.add(cmd, &q)
+	cmd.Flags().Var(&limit, "limit", cli.LimitHelp)
+	return cmd
+}
+
+// timeFlags are the times that entries are filtered by, as they are given.
+type timeFlags struct{ since, until, last string }
+
+// add adds the flags that filter entries.
+func (t *timeFlags) add(cmd *cobra.Command, q *client.EntryQuery) {
 	f := cmd.Flags()
 	f.StringVar(&q.RequestID, "request", "", "only entries of this call, by `ID` or its beginning")
 	f.StringVar(&q.Kind, "kind", "", "only entries of this `kind`, e.g. decision.counted")
@@ -66,11 +68,22 @@ func (a *app) auditList() *cobra.Command {
 	f.StringVar(&q.Status, "status", "", "only entries of calls with this `status` now")
 	f.StringVar(&q.Risk, "risk", "", "only entries of calls of this `risk`")
 	f.StringVar(&q.By, "by", "", "only what this `person` decided, applied, made or revoked")
-	f.StringVar(&since, "since", "", "only entries from this `time` on, like 2026-03-01T22:00:00Z")
-	f.StringVar(&until, "until", "", "only entries of before this `time`")
-	f.StringVar(&last, "last", "", "only entries of this last `time`, like 24h")
-	f.Var(&limit, "limit", cli.LimitHelp)
-	return cmd
+	f.StringVar(&t.since, "since", "", "only entries from this `time` on, like 2026-03-01T22:00:00Z")
+	f.StringVar(&t.until, "until", "", "only entries of before this `time`")
+	f.StringVar(&t.last, "last", "", "only entries of this last `time`, like 24h")
+}
+
+// entryFilters completes what the flags say, and connects.
+func (a *app) entryFilters(
+	cmd *cobra.Command, q *client.EntryQuery, t timeFlags,
+) (c *client.Client, err error) {
+	if q.Since, q.Until, err = a.readTimes(t.since, t.until, t.last); err != nil {
+		return nil, cli.UsageError(err)
+	}
+	if c, err = a.Client(cmd); err == nil && q.RequestID != "" {
+		q.RequestID, err = cli.WholeID(cmd.Context(), c, q.RequestID)
+	}
+	return c, err
 }
 
 // shortID is the beginning of an ID that Pawl made, for people to look the call up by.

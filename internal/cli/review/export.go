@@ -1,0 +1,176 @@
+package review
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/retry"
+	"github.com/pawlhq/pawl/rest"
+)
+
+// exportTries is how often an export that breaks off is gone on with, without a line between.
+const exportTries = 5
+
+func (a *app) auditExport() *cobra.Command {
+	var q client.EntryQuery
+	var times timeFlags
+	var file, format string
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Export the audit log, in the order written",
+		Long: "Export the audit log, in the order written: as lines of JSON, each with what its\n" +
+			"hash covers, or as CSV. To a --file it goes on where the file ends.",
+		Example: `  pawl audit export --file log.ndjson
+  pawl audit export --last 720h --format csv > log.csv`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "ndjson" && format != "csv" {
+				return cli.UsageError(errors.New("--format must be ndjson or csv"))
+			}
+			if format == "csv" && file != "" {
+				return cli.UsageError(errors.New("--file takes lines of JSON, which can be gone on with; " +
+					"write CSV to standard output"))
+			}
+			c, err := a.entryFilters(cmd, &q, times)
+			if err != nil {
+				return err
+			}
+			out := io.Writer(a.Stdout)
+			if file != "" {
+				f, cursor, err := openExport(file)
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				out, q.Cursor = f, cmp.Or(cursor, q.Cursor)
+			}
+			write, done := writeLines(out)
+			if format == "csv" {
+				write, done = writeCSV(out)
+			}
+			n, err := a.export(cmd, c, q, write)
+			if err = errors.Join(err, done()); err != nil {
+				return err
+			}
+			if file != "" {
+				a.Note("%d entries written to %s", n, file)
+			}
+			return nil
+		},
+	}
+	times.add(cmd, &q)
+	f := cmd.Flags()
+	f.StringVar(&q.Cursor, "after", "", "go on after the entry with this `cursor`")
+	f.StringVar(&file, "file", "", "write to this `file`, or go on where it ends (default stdout)")
+	f.StringVar(&format, "format", "ndjson", "`form` of the output: ndjson or csv")
+	return cmd
+}
+
+// export gives each line to write, and goes on by itself after breaks.
+func (a *app) export(
+	cmd *cobra.Command, c *client.Client, q client.EntryQuery, write func(line []byte, e rest.ExportedEntry) error,
+) (n int, err error) {
+	var pause retry.Backoff
+	for tries, damaged := 0, 0; ; {
+		var failed error
+		err := c.Export(cmd.Context(), q, func(line []byte) error {
+			var e rest.ExportedEntry
+			if failed = json.Unmarshal(line, &e); failed == nil {
+				failed = write(line, e)
+			}
+			if e.Damage != "" {
+				damaged++
+			}
+			n, tries, q.Cursor = n+1, 0, e.Cursor
+			return failed
+		})
+		if tries++; err == nil || failed != nil || !errors.Is(err, client.ErrExportCut) ||
+			tries >= exportTries || !pause.Wait(cmd.Context()) {
+			if damaged > 0 {
+				a.Note("WARNING: the log was changed in the store; entries that do not fit their hashes: %d", damaged)
+			}
+			if err != nil && q.Cursor != "" {
+				err = fmt.Errorf("%w; go on with --after %s", err, q.Cursor)
+			}
+			return n, err
+		}
+	}
+}
+
+// openExport opens a file that an export is written to, and returns the cursor of its last whole line.
+// What follows that line, because an export was cut off, is removed.
+func openExport(name string) (f *os.File, cursor string, err error) {
+	if f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	end, last := int64(0), []byte(nil)
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadBytes('\n')
+		if err == nil {
+			end, last = end+int64(len(line)), line
+			continue
+		}
+		if !errors.Is(err, io.EOF) {
+			return nil, "", err
+		}
+		break
+	}
+	var e rest.ExportedEntry
+	if last != nil && (json.Unmarshal(last, &e) != nil || e.Cursor == "") {
+		return nil, "", fmt.Errorf("%s is not an export of the audit log: name another file", name)
+	}
+	if err := f.Truncate(end); err != nil {
+		return nil, "", err
+	}
+	_, err = f.Seek(end, io.SeekStart)
+	return f, e.Cursor, err
+}
+
+func writeLines(out io.Writer) (write func([]byte, rest.ExportedEntry) error, done func() error) {
+	buffered := bufio.NewWriter(out)
+	return func(line []byte, _ rest.ExportedEntry) error {
+		_, err := buffered.Write(append(bytes.Clone(line), '\n'))
+		return err
+	}, buffered.Flush
+}
+
+// writeCSV writes a table. A cell that a spreadsheet would take for a formula begins with an
+// apostrophe.
+func writeCSV(out io.Writer) (write func([]byte, rest.ExportedEntry) error, done func() error) {
+	table := csv.NewWriter(out)
+	row := func(cells ...string) error {
+		for i, cell := range cells {
+			if strings.IndexAny(cell, "=+-@\t\r") == 0 {
+				cells[i] = "'" + cell
+			}
+		}
+		return table.Write(cells)
+	}
+	header := row("at", "call_id", "step", "kind", "payload", "leaf_hash", "damage", "cursor")
+	return func(_ []byte, e rest.ExportedEntry) error {
+			at := e.At.Format(time.RFC3339Nano)
+			return errors.Join(header,
+				row(at, e.CallID, e.Step, e.Kind, string(e.Payload), e.LeafHash, e.Damage, e.Cursor))
+		}, func() error {
+			table.Flush()
+			return table.Error()
+		}
+}
