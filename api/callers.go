@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -302,7 +303,7 @@ func (s *Server) reportOutcome(c *gin.Context) error {
 	if err := decode(c, &in, false); err != nil {
 		return err
 	}
-	if err := in.Validate(); err != nil {
+	if err := cmp.Or(in.Normalize(), in.Validate()); err != nil {
 		return err
 	}
 	if _, err := s.callers(); err != nil {

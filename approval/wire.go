@@ -187,6 +187,17 @@ func (r ReportSignal) Validate() error {
 	return checkText("error", r.Error, maxText, true)
 }
 
+// Normalize writes the result as it is in the signal, so that the same report, sent again, has the same
+// digest, however its sender wrote it: with other spaces, say.
+func (r *ReportSignal) Normalize() error {
+	if len(r.Result) == 0 {
+		return nil
+	}
+	doc, err := json.Marshal(r.Result)
+	r.Result = doc
+	return err
+}
+
 // Outcome is the end of the call by the caller's word, and the report as views show it.
 func (r ReportSignal) Outcome() (Outcome, Report) {
 	o := Outcome{Status: Status(r.Status), Result: r.Result, Execution: ExecutionCaller}

@@ -90,3 +90,25 @@ func TestWireGolden(t *testing.T) {
 		t.Errorf("the wire shapes differ from %s; additions are written with -update:\n%s", file, got)
 	}
 }
+
+// A report is the same report in the signal, whose JSON is written anew, as in the request.
+func TestReportsHaveOneDigest(t *testing.T) {
+	for _, result := range []string{`[0, 1, 2]`, "{\n  \"a\": 1\n}", `"a<b>&c"`, `null`, `[0,1]`, ``} {
+		report := approval.ReportSignal{Status: approval.ReportExecuted, Result: json.RawMessage(result)}
+		if err := report.Normalize(); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := json.Marshal(report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var signal approval.ReportSignal
+		if err := json.Unmarshal(doc, &signal); err != nil {
+			t.Fatal(err)
+		}
+		_, asked := report.Outcome()
+		if _, kept := signal.Outcome(); !kept.Same(asked) {
+			t.Errorf("%s: asked %+v, kept %+v", result, asked, kept)
+		}
+	}
+}

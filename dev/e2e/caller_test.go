@@ -62,8 +62,8 @@ func TestCallersRunTheirTools(t *testing.T) {
 		t.Errorf("a report by another one: %v", a.doc)
 	}
 	for range 2 {
-		a := post("/api/calls/"+id+"/outcome", `{"status":"executed","result":["a","b"],`+startOne+"}", http.StatusOK)
-		if a.text("status") != "executed" || fmt.Sprint(a.doc["result"]) != "[a b]" {
+		a := post("/api/calls/"+id+"/outcome", `{"status":"executed","result": [ "a<", "b" ],`+startOne+"}", http.StatusOK)
+		if a.text("status") != "executed" || fmt.Sprint(a.doc["result"]) != "[a< b]" {
 			t.Errorf("%v", a.doc)
 		}
 	}

@@ -1,0 +1,322 @@
+"""A guarded call from the question to its end. Each line may be the last one of the process: what
+was decided by then is in the journal or at Pawl."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ._api import API, Backoff, Permit, View, advice, ended
+from ._errors import (
+    APIError,
+    ConflictError,
+    Error,
+    PendingError,
+    ResultError,
+    UnreachableError,
+    display,
+    outcome_error,
+    text,
+)
+from ._journal import Journal, new_start_id
+
+HELD = 25.0  # seconds; how long the API is asked to hold an answer
+FIRST = 1.0  # the same, for the first answer, so that people soon read where to approve
+PATIENCE = 15.0  # seconds; how long a start or a report is sent again
+LAST_WORDS = 0.4  # seconds; how long somebody who was interrupted still talks to Pawl
+
+# Codes of refused starts after which the call's state says more. One that somebody else has started is
+# followed: that is neither a denial nor done.
+_FOLLOW = ("started", "ended", "not_approved", "approval_expired")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A call that somebody waits for. All texts in it are untrusted."""
+
+    id: str
+    tool: str
+    status: str  # pending: it waits for people; empty where Pawl does not say it
+    url: str  # where people approve it
+    deadline: datetime | None
+    error: str  # why Pawl does not say the status
+
+    def __str__(self) -> str:
+        call = f"{display(self.tool, 80)} ({display(self.id, 80)})"
+        if self.error:
+            return f"pawl: still waiting for {call}: {display(self.error, 300)}"
+        until = f" until {self.deadline.astimezone():%Y-%m-%d %H:%M:%S}" if self.deadline else ""
+        where = display(self.url, 300)
+        return (
+            f"pawl: waiting for approval of {call}{until}\n"
+            f"pawl: decide at {where} or by: pawl approve {display(self.id, 80)}"
+        )
+
+
+def print_waiting(waiting: Waiting) -> None:
+    """Says on standard error what is waited for: the default of on_wait."""
+    print(waiting, file=sys.stderr, flush=True)
+
+
+@dataclass
+class Guarded:
+    """One call: of a function that runs here once it is permitted, or, without runs, of a tool that
+    somebody else runs, and that is only waited for."""
+
+    api: API
+    body: dict[str, Any]  # of POST /api/calls, without what follows
+    runs: bool = True
+    key: str = ""
+    attach: bool = False
+    folder: Path | None = None  # of journals; needed with a key
+    idempotent: bool = False
+    wait: float | None = None  # seconds
+    on_wait: Callable[[Waiting], None] = print_waiting
+    _journal: Journal | None = None
+    _start_id: str = ""
+    _view: View = field(default_factory=dict)
+    _told: str = ""
+    _permit: Permit | None = None
+
+    @property
+    def tool(self) -> str:
+        return str(self.body["tool"])
+
+    async def begin(self) -> Permit | View:
+        """Waits until the function may run, or the call has ended: then how it did."""
+        if not self.runs:
+            return await self._begin()
+        if not self.key:
+            self._start_id = new_start_id()
+            return await self._begin_or_withdraw()
+        assert self.folder is not None
+        self._journal = Journal.open(self.folder, self.key)
+        if self._journal is None:  # another process, or thread, has it
+            return await replace(self, runs=False)._begin()
+        self._start_id = self._journal.start_id
+        try:
+            begun = await self._resume(self._journal)
+        except BaseException as e:
+            self._close(done=isinstance(e, (APIError, ConflictError)))
+            raise
+        if not isinstance(begun, Permit):
+            self._close(done=True)
+        return begun
+
+    async def end(self) -> View:
+        """Waits for the end of a call that somebody else runs."""
+        begun = await self.begin()
+        assert isinstance(begun, dict)
+        return begun
+
+    async def _resume(self, journal: Journal) -> Permit | View:
+        if journal.report is None and journal.running and not self.idempotent:
+            message = "the process ended while the function ran"
+            journal.report = {"status": "outcome_unknown", "error": message}
+            journal.write()
+        if journal.report is not None:
+            return await self._report(journal.call_id, journal.report)
+        begun = await self._begin()
+        if isinstance(begun, Permit):
+            journal.call_id, journal.running = begun.id, True
+            journal.write()
+        return begun
+
+    async def _begin_or_withdraw(self) -> Permit | View:
+        try:
+            return await self._begin()
+        except GeneratorExit:
+            raise
+        except BaseException as e:
+            # Without a key, nobody could take the call up any more: people need not be asked.
+            if not self.attach and self._view and not isinstance(e, APIError):
+                await self._withdraw()
+            raise
+
+    async def _withdraw(self) -> None:
+        call_id, notes = self._view["id"], "its caller does not wait any more"
+        try:
+            await self.api.cancel(call_id, notes, LAST_WORDS)
+        except APIError as e:
+            if e.status == 409:  # the tool was started, and the answer did not come
+                report = {"start_id": self._start_id, "status": "not_run", "error": notes}
+                await self._quietly(call_id, report)
+        except Error:
+            pass  # it ends at its deadline
+
+    async def _begin(self) -> Permit | View:
+        until = None if self.wait is None else time.monotonic() + self.wait
+        if not self._view:
+            begun = await self._start(until)
+            if isinstance(begun, Permit):
+                return self._permitted(begun)
+            self._view = begun
+        pause = Backoff()
+        trouble = ""
+        while not ended(self._view):
+            try:
+                if self.runs and self._view["status"] in ("approved", "executing"):
+                    permit = await self._start_tool()
+                    if permit is not None:
+                        return self._permitted(permit)
+                self._tell("")
+                left = HELD if until is None else min(HELD, until - time.monotonic())
+                now = await self.api.changed(self._view, max(left, 0))
+                self._view = now or self._view
+                pause, trouble = Backoff(), ""
+            except (UnreachableError, APIError) as e:
+                if isinstance(e, APIError) and not e.transient:
+                    raise
+                trouble = str(e)
+                self._tell(trouble)
+                await self.api.io.sleep(pause.next(advice(e)))
+            if until is not None and time.monotonic() >= until and not ended(self._view):
+                raise PendingError(self._view["id"], self.tool, trouble)
+        return self._view
+
+    def _permitted(self, permit: Permit) -> Permit:
+        if not self.runs:
+            raise self.api.strange("it starts what was not to be started")
+        self._permit = permit
+        return permit
+
+    async def _start(self, until: float | None) -> Permit | View:
+        body = dict(self.body)
+        if self.attach:
+            body["attach"] = True  # what it finds is started in a step of its own
+        else:
+            body["idempotency_key"] = self.key or secrets.token_hex(16)
+            if self.runs:
+                body["start_id"] = self._start_id
+        give_up = time.monotonic() + PATIENCE
+        give_up = give_up if until is None else min(give_up, until)
+        pause, sent = Backoff(), False
+        while True:
+            try:
+                return await self.api.start(body, FIRST)
+            except APIError as e:
+                if e.code == "idempotency_conflict":
+                    raise ConflictError(e.id) from e
+                if e.code in _FOLLOW and e.id:
+                    return {"id": e.id, "status": ""}  # what follows says what became of it
+                if not e.transient:
+                    raise
+                problem: Error = e
+            except UnreachableError as e:
+                sent = sent or e.sent
+                problem = e
+            rest = pause.next(advice(problem))
+            if time.monotonic() + rest >= give_up:
+                if sent:
+                    raise PendingError("", self.tool, str(problem), uncertain=True) from problem
+                raise problem
+            await self.api.io.sleep(rest)
+
+    async def _start_tool(self) -> Permit | None:
+        try:
+            return await self.api.start_tool(self._view["id"], self._start_id)
+        except APIError as e:
+            if e.code not in _FOLLOW:
+                raise
+        return None
+
+    def _tell(self, trouble: str) -> None:
+        """Tells people once that the call waits for them, and once that Pawl is silent."""
+        view = self._view
+        told = "trouble" if trouble else text(view, "status")
+        if told == self._told or not (trouble or told == "pending"):
+            return
+        self._told = told
+        url = text(view, "url") or f"{self.api.target.url}/requests/{view['id']}"
+        self.on_wait(Waiting(view["id"], self.tool, told if not trouble else "", url, _time(view), trouble))
+
+    async def finish(self, report: View, *, quick: bool = False) -> None:
+        """Reports how the function ended that begin permitted. It raises nothing: the function has run."""
+        assert self._permit is not None
+        try:
+            if self._journal:
+                self._journal.report = report
+                self._journal.write()
+        except OSError as e:  # only this process can report then; that may still work
+            self._complain(e)
+        try:
+            if quick:
+                await self._quietly(self._permit.id, {**report, "start_id": self._start_id})
+            else:
+                await self._report(self._permit.id, report)
+        finally:
+            self._close(done=not quick)
+
+    async def _quietly(self, call_id: str, report: View) -> None:
+        try:
+            await self.api.report(call_id, report, LAST_WORDS)
+        except Error:
+            pass  # it counts as not reported, or the journal has it
+
+    async def _report(self, call_id: str, report: View) -> View:
+        """Sends a report until Pawl has it, or time is up, and returns how the call has ended."""
+        body = {**report, "start_id": self._start_id}
+        give_up = time.monotonic() + PATIENCE
+        pause = Backoff()
+        while True:
+            try:
+                got = await self.api.report(call_id, body)
+                if ended(got):
+                    return got
+                rest = 0.0  # the workflow has not read it yet
+            except (APIError, UnreachableError) as e:
+                rest = pause.next(advice(e))
+                final = isinstance(e, APIError) and not e.transient
+                if final or time.monotonic() + rest >= give_up:
+                    # What the function did is what its caller needs to know. A report that may be taken
+                    # later is kept.
+                    self._complain(e)
+                    if self._journal:
+                        self._journal.owed = not (final and isinstance(e, APIError) and e.status == 409)
+                    return _said(call_id, self.tool, report)
+            await self.api.io.sleep(rest)
+
+    def _complain(self, e: Exception) -> None:
+        why = display(str(e), 300)
+        print(f"pawl: {display(self.tool, 80)} ran, and Pawl was not told: {why}", file=sys.stderr)
+
+    def _close(self, done: bool) -> None:
+        if self._journal:
+            self._journal.close(done)
+            self._journal = None
+
+
+def _said(call_id: str, tool: str, report: View) -> View:
+    view = {**report, "id": call_id, "tool": tool}
+    if "error" in report:
+        code = "tool_failed" if report["status"] == "failed" else report["status"]
+        view["error"] = {"code": code, "message": report["error"]}
+    return view
+
+
+def _time(view: View) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text(view, "deadline"))
+    except ValueError:
+        return None
+
+
+async def wait_for(call: Guarded, call_id: str) -> View:
+    """Waits for the end of a call that was started before."""
+    call._view = {"id": call_id, "status": ""}
+    return await call.end()
+
+
+def result_of(view: View) -> Any:
+    """What a call returns that ended, or the error that it raises."""
+    if error := outcome_error(view):
+        raise error
+    if "result" not in view:
+        raise ResultError(text(view, "id"), text(view, "tool"), "", "only the process that ran it had it")
+    return view["result"]

@@ -1,0 +1,199 @@
+"""One Pawl for all tests: PAWL_DEV is the pawl-dev to start, or PAWL_TEST_API one that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pawlhq as pawl
+
+POLICY = Path(__file__).with_name("policy.yaml")
+
+
+class People:
+    """Those who decide, by HTTP."""
+
+    def __init__(self, api: str) -> None:
+        self.api = api
+
+    def send(self, method: str, path: str, body: Any = None) -> Any:
+        doc = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "X-Pawl-Reviewer": "ana"}
+        request = urllib.request.Request(self.api + path, doc, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def waiting(self, tool: str) -> list[str]:
+        items = self.send("GET", f"/api/requests?limit=100&tool={tool}")["items"]
+        return [item["id"] for item in items]
+
+    def wait_for(self, tool: str, count: int = 1) -> list[str]:
+        return until(lambda: ids if len(ids := self.waiting(tool)) >= count else None)
+
+    def approve(self, call_id: str) -> None:
+        self.send("POST", f"/api/requests/{call_id}/approve", {})
+
+    def reject(self, call_id: str, notes: str) -> None:
+        self.send("POST", f"/api/requests/{call_id}/reject", {"notes": notes})
+
+    def status(self, call_id: str) -> str:
+        return str(self.send("GET", f"/api/calls/{call_id}")["status"])
+
+    def approve_next(self, tool: str) -> contextlib.AbstractContextManager[None]:
+        return self._beside(lambda: self.approve(self.wait_for(tool)[0]))
+
+    def reject_next(self, tool: str, notes: str) -> contextlib.AbstractContextManager[None]:
+        return self._beside(lambda: self.reject(self.wait_for(tool)[0], notes))
+
+    @contextlib.contextmanager
+    def _beside(self, do: Callable[[], None]) -> Iterator[None]:
+        failed: queue.Queue[BaseException] = queue.Queue()
+
+        def decide() -> None:
+            try:
+                do()
+            except BaseException as e:
+                failed.put(e)
+
+        thread = threading.Thread(target=decide, daemon=True)
+        thread.start()
+        yield
+        thread.join(30)
+        if not failed.empty():
+            raise failed.get()
+
+
+def until(condition: Callable[[], Any], patience: float = 30) -> Any:
+    """Waits for what condition returns."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come about in time")
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if given := os.environ.get("PAWL_TEST_API"):
+        yield given
+        return
+    if not (dev := os.environ.get("PAWL_DEV")):
+        pytest.fail("these tests need PAWL_DEV: make build, then PAWL_DEV=…/bin/pawl-dev")
+    folder = tmp_path_factory.mktemp("pawl")
+    command = [
+        dev, "--data", folder / "data", "--policy", POLICY, "--api-listen", "127.0.0.1:0",
+        "--temporal-listen", "127.0.0.1:0", "--no-ui", "--sample-tools",
+    ]  # fmt: skip
+    with (folder / "log").open("w") as log:
+        stack = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, cwd=folder)
+        try:
+            assert stack.stdout is not None
+            line = stack.stdout.readline()
+            assert line, (folder / "log").read_text()
+            addresses = json.loads(line)
+            os.environ["PAWL_TEST_TEMPORAL"] = addresses["temporal"]
+            yield addresses["api"]
+        finally:
+            stack.terminate()
+            stack.wait(30)
+
+
+@pytest.fixture
+def people(api: str) -> People:
+    return People(api)
+
+
+@pytest.fixture
+def client(api: str, tmp_path: Path) -> pawl.Client:
+    return pawl.Client(api, token="", agent="tester", dir=tmp_path / "journal")
+
+
+@pytest.fixture
+def async_client(api: str, tmp_path: Path) -> pawl.AsyncClient:
+    return pawl.AsyncClient(api, token="", agent="tester", dir=tmp_path / "journal")
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Names of tools that only this test has."""
+    return lambda kind: f"{kind}.{abs(hash(request.node.nodeid)) % 10**10}"
+
+
+class Fake:
+    """A server that answers as it is told: by method and path's end, else like an API that allows."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.asked: list[tuple[str, Any]] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _any(self) -> None:
+                doc = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                route = f"{self.command} {self.path}"
+                fake.asked.append((route, json.loads(doc or "null")))
+                for end, answer in fake.answers.items():
+                    if route.endswith(end):
+                        return answer(self)
+                return json_answer(200, fake.usual(route))(self)
+
+            do_GET = do_POST = do_PUT = _any
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def usual(self, route: str) -> Any:
+        if route.endswith("/version"):
+            return {"version": "fake", "features": ["caller"]}
+        if route.endswith("/tools"):
+            return {"tools": []}
+        if route.endswith("/outcome"):
+            return {"id": "pawl-1", "status": "executed", "result": None}
+        if route.endswith("/cancel"):
+            return {"id": "pawl-1", "status": "cancelled"}
+        return {"id": "pawl-1", "status": "executing", "args": {"x": 1}, "report_by": "2030-01-01T00:00:00Z"}
+
+
+def json_answer(status: int, doc: Any) -> Callable[[BaseHTTPRequestHandler], None]:
+    return raw_answer(status, json.dumps(doc).encode())
+
+
+def raw_answer(
+    status: int, body: bytes, cut: int = 0, **headers: str
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(body) + cut))
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    server = Fake()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
