@@ -18,21 +18,30 @@ import (
 const (
 	patience = 5 * time.Minute // bounds an installation; it usually takes a minute
 
-	advice = "the tests of the API's contract and of other tools' policies need " +
-		"Python 3.10 or newer with venv, and a package index that answers"
+	advice = "the tests of the API's contract, of other tools' policies and of the Python client need " +
+		"Python 3.11 or newer with venv, and a package index that answers"
 )
 
-//go:embed requirements.txt
-var requirements []byte
+var (
+	//go:embed requirements.txt
+	tools []byte
+	//go:embed requirements-client.txt
+	clients []byte
+)
 
 // Install installs requirements.txt and returns the Python that has it. What is installed is kept in
 // the user's cache folder, for the next time. Install skips the test where that can't be done, or
 // fails it under CI=true.
-func Install(t testing.TB) (python string) {
+func Install(t testing.TB) (python string) { return installed(t, tools) }
+
+// InstallForClient is Install of requirements-client.txt, what the tests of clients/python need.
+func InstallForClient(t testing.TB) (python string) { return installed(t, clients) }
+
+func installed(t testing.TB, requirements []byte) (python string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	python, err := install(ctx)
+	python, err := install(ctx, requirements)
 	if err == nil {
 		return python
 	}
@@ -44,10 +53,10 @@ func Install(t testing.TB) (python string) {
 	return ""
 }
 
-func install(ctx context.Context) (python string, err error) {
+func install(ctx context.Context, requirements []byte) (python string, err error) {
 	// The version and place of Python, too: an environment works with the one that made it only.
 	const check = `import sys, venv, ensurepip
-if sys.version_info < (3, 10):
+if sys.version_info < (3, 11):
     sys.exit("this is Python " + sys.version)
 print(sys.version, sys.executable)`
 	which, err := run(ctx, "python3", "-c", check)

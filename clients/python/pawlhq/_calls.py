@@ -28,8 +28,8 @@ from ._journal import Journal, new_start_id
 
 HELD = 25.0  # seconds; how long the API is asked to hold an answer
 FIRST = 1.0  # the same, for the first answer, so that people soon read where to approve
-PATIENCE = 15.0  # seconds; how long a start or a report is sent again
-LAST_WORDS = 0.4  # seconds; how long somebody who was interrupted still talks to Pawl
+PATIENCE = 30.0  # seconds; how long a start or a report is sent again
+LAST_WORDS = 0.8  # seconds; how long somebody who was interrupted still talks to Pawl
 
 # Codes of refused starts after which the call's state says more. One that somebody else has started is
 # followed: that is neither a denial nor done.

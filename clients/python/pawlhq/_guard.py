@@ -14,7 +14,7 @@ from . import _about, _schema
 from ._api import API, Permit, View, run
 from ._arguments import NotApprovedError, Signature, executed
 from ._calls import Guarded, result_of
-from ._errors import Denied, DeniedError, SetupError, Unknown, display
+from ._errors import Denied, DeniedError, ResultError, SetupError, Unknown, display
 
 if TYPE_CHECKING:
     from ._client import Core
@@ -174,7 +174,7 @@ def _of_generator(function: Function) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         running = run(function.enter(function.client().blocking, args, kwargs))
         if isinstance(running, _Over):
-            yield from running.result
+            yield from _items(running.result)
             return None
         items: list[Any] = []
         try:
@@ -207,11 +207,18 @@ def _kept(inner: Generator[Any, Any, Any], items: list[Any]) -> Generator[Any, A
         return end.value
 
 
+def _items(result: Any) -> list[Any]:
+    """The items of a generator that an earlier process ran."""
+    if not isinstance(result, list):
+        raise ResultError("", "", "", "it is no list of items")
+    return result
+
+
 def _of_async_generator(function: Function) -> Callable[..., Any]:
     async def guarded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         running = await function.enter(function.client().streaming, args, kwargs)
         if isinstance(running, _Over):
-            for item in running.result:
+            for item in _items(running.result):
                 yield item
             return
         items: list[Any] = []

@@ -214,11 +214,13 @@ def test_results_that_are_not_kept(client: pawl.Client, name: Name) -> None:
 
 def test_waiting_says_where(api: str, name: Name, people: People) -> None:
     told: list[pawl.Waiting] = []
-    client = pawl.Client(api, token="", agent="tester", on_wait=told.append)
-    tool = name("ask")
-    act = client.guard(name=tool)(_refund([]))
-    with people.approve_next(tool):
-        act(1)
+
+    def tell(waiting: pawl.Waiting) -> None:
+        told.append(waiting)
+        people.approve(waiting.id)
+
+    client = pawl.Client(api, token="", agent="tester", on_wait=tell)
+    assert client.guard(name=name("ask"))(_refund([]))(1) == {"paid": 1}
     assert [w.status for w in told] == ["pending"]
     assert told[0].url == f"{api}/requests/{told[0].id}"
     assert told[0].deadline is not None
@@ -245,8 +247,8 @@ def test_about(client: pawl.Client, name: Name, people: People) -> None:
     act = client.guard(name=tool, exclude=["secret"])(lambda order, secret: order)
     with pawl.about(reason="lost parcel", labels={"a": "1"}):
         with pawl.about(title="Refund", session="s-1", labels={"b": "2"}, timeout=60):
+            seen: dict[str, Any] = {}
             with people._beside(lambda: seen.update(_seen(people, tool))):
-                seen: dict[str, Any] = {}
                 assert act(1, "hidden") == 1
     assert (seen["reason"], seen["title"], seen["session"]) == ("lost parcel", "Refund", "s-1")
     assert seen["labels"] == {"a": "1", "b": "2"}

@@ -1,0 +1,164 @@
+"""Functions of asyncio, many waits at once, and interruptions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from conftest import People, until
+
+import pawlhq as pawl
+
+Name = Callable[[str], str]
+
+
+def test_async_functions(async_client: pawl.AsyncClient, name: Name, people: People) -> None:
+    tool = name("ask")
+
+    @async_client.guard(name=tool)
+    async def send(to: str) -> str:
+        await asyncio.sleep(0)
+        return f"sent to {to} as {pawl.call_id()}"
+
+    @async_client.guard(name=name("deny"), on_denied="return")
+    async def never(to: str) -> str:
+        pytest.fail("it ran")
+
+    @async_client.guard(name=name("free"))
+    async def fail() -> None:
+        raise ValueError("no such order")
+
+    @async_client.guard(name=name("free") + ".count")
+    async def count(n: int) -> AsyncIterator[int]:
+        for i in range(n):
+            yield i
+
+    async def run() -> None:
+        assert (await send("ana")).startswith("sent to ana as pawl-")
+        denied = await never("ana")
+        assert isinstance(denied, pawl.Denied)
+        with pytest.raises(ValueError, match="no such order"):
+            await fail()
+        assert [i async for i in count(3)] == [0, 1, 2]
+        assert await async_client.call("read_docs", page="refunds")
+        await async_client.check()
+
+    with people.approve_next(tool):
+        asyncio.run(run())
+
+
+def test_cancelled_tasks(async_client: pawl.AsyncClient, name: Name, people: People) -> None:
+    ids: list[str] = []
+    told: list[pawl.Waiting] = []
+    async_client._on_wait = told.append
+
+    @async_client.guard(name=name("ask"))
+    async def wait() -> None:
+        pytest.fail("it ran")
+
+    @async_client.guard(name=name("free"))
+    async def work() -> None:
+        ids.append(pawl.call_id())
+        await asyncio.sleep(3600)
+
+    async def run() -> None:
+        waiting, working = asyncio.create_task(wait()), asyncio.create_task(work())
+        while not ids or not told:
+            await asyncio.sleep(0.02)
+            assert not waiting.done()
+        waiting.cancel(), working.cancel()
+        for task in (waiting, working):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(run())
+    assert until(lambda: people.status(ids[0]) == "outcome_unknown")
+    assert until(lambda: people.status(told[0].id) == "cancelled")
+
+
+def test_200_waits(async_client: pawl.AsyncClient, name: Name, people: People) -> None:
+    tool, told = name("ask"), []
+    async_client._on_wait = told.append
+
+    @async_client.guard(name=tool)
+    async def act(n: int) -> int:
+        return n
+
+    async def run() -> list[int]:
+        tasks = [asyncio.create_task(act(n)) for n in range(200)]
+        while len(told) < 200:
+            await asyncio.sleep(0.05)
+            assert not [task for task in tasks if task.done()]
+        began, cpu = time.monotonic(), _cpu()
+        await asyncio.sleep(2)
+        assert _cpu() - cpu < 0.5 * (time.monotonic() - began)  # they wait, and don't poll
+        items = [w.id for w in told]
+        for start in range(0, 200, 100):
+            await asyncio.to_thread(_approve_all, people, items[start : start + 100])
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(run()) == list(range(200))
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _approve_all(people: People, ids: list[str]) -> None:
+    items = [{"id": i, "digest": people.send("GET", f"/api/requests/{i}")["digest"]} for i in ids]
+    answer = people.send("POST", "/api/decisions", {"decision": "approve", "items": items})
+    said = {r["outcome"] for r in answer["results"]}
+    assert said <= {"resolved", "not_judged_yet"}, answer
+
+
+PROGRAM = """
+import asyncio, sys, threading
+import pawlhq as pawl
+
+client = pawl.Client(sys.argv[1], agent="tester", on_wait=lambda w: print(w.id, flush=True))
+
+@client.guard(name=sys.argv[2])
+DEF act():
+    print("ran")
+
+async def many():
+    await asyncio.gather(*(act() for _ in range(20)))
+
+if sys.argv[3] == "sync":
+    act()
+elif sys.argv[3] == "async":
+    asyncio.run(many())
+else:
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize("how", ["sync", "thread", "async"])
+def test_ctrl_c(api: str, name: Name, people: People, how: str) -> None:
+    program = PROGRAM.replace("DEF", "async def" if how == "async" else "def")
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, api, name("ask"), how],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
+    )  # fmt: skip
+    assert child.stdout is not None
+    call_ids = [child.stdout.readline().strip() for _ in range(20 if how == "async" else 1)]
+    began = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate(timeout=20)
+    took = time.monotonic() - began
+    assert "ran" not in said
+    assert child.returncode != 0
+    assert took < 1.5, took  # a second, and the end of the interpreter
+    if how != "thread":
+        for call_id in call_ids:
+            assert until(lambda call_id=call_id: people.status(call_id) == "cancelled"), call_id

@@ -1,0 +1,319 @@
+"""Whatever goes wrong before a function may run: nothing runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Fake, json_answer, raw_answer, until
+
+import pawlhq as pawl
+from pawlhq import _api, _calls, _guard, _http
+
+Act = Callable[[], Any]
+STARTED = {"id": "pawl-1", "status": "executing", "args": {"x": 1}, "report_by": "2030-01-01T00:00:00Z"}
+HTML = b"<html>It works!</html>"
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_calls, "PATIENCE", 0.3)
+    monkeypatch.setattr(_calls, "FIRST", 0.0)
+    monkeypatch.setattr(_api, "GRACE", 0.3)
+
+
+@pytest.fixture(params=["sync", "async"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., tuple[Act, list[int]]]:
+    """Makes a guarded function of each kind, and the list of its runs."""
+
+    def make(url: str, **options: Any) -> tuple[Act, list[int]]:
+        ran: list[int] = []
+        client = pawl.Client(url, token="", agent="tester", dir=tmp_path / "journal")
+
+        def sync(x: int) -> int:
+            ran.append(x)
+            return x
+
+        async def coroutine(x: int) -> int:
+            return sync(x)
+
+        def generator(x: int) -> Iterator[int]:
+            yield sync(x)
+
+        async def async_generator(x: int) -> Any:
+            yield sync(x)
+
+        async def collect(guarded: Any) -> list[int]:
+            return [item async for item in guarded(1)]
+
+        guard = client.guard(name="act", **options)
+        act: Act
+        if request.param == "sync":
+            guarded = guard(sync)
+            act = lambda: guarded(1)  # noqa: E731
+        elif request.param == "async":
+            guarded_coroutine = guard(coroutine)
+            act = lambda: asyncio.run(guarded_coroutine(1))  # noqa: E731
+        elif request.param == "generator":
+            guarded_generator = guard(generator)
+            act = lambda: list(guarded_generator(1))  # noqa: E731
+        else:
+            guarded_async = guard(async_generator)
+            act = lambda: asyncio.run(collect(guarded_async))  # noqa: E731
+        return act, ran
+
+    return make
+
+
+@pytest.mark.parametrize("make", ["generator", "async generator"], indirect=True)
+@pytest.mark.parametrize("route", ["version", "tools", "start"])
+@pytest.mark.parametrize("fault", ["500", "garbage", "closed"])
+def test_generators(make: Callable[..., tuple[Act, list[int]]], fake: Fake, route: str, fault: str) -> None:
+    test_bad_answers(make, fake, route, fault)
+
+
+def hang(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(0.6)
+
+
+def close(handler: BaseHTTPRequestHandler) -> None:
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+FAULTS: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
+    "500": json_answer(500, {"code": "internal"}),
+    "503": json_answer(503, {"code": "store_unavailable"}),
+    "429": raw_answer(429, b"{}", **{"Retry-After": "1"}),
+    "403": json_answer(403, {"code": "not_permitted", "detail": "a role is missing"}),
+    "redirect": raw_answer(302, b"", Location="http://127.0.0.1:1/"),
+    "garbage": raw_answer(200, HTML),
+    "nothing": raw_answer(200, b""),
+    "a list": raw_answer(200, b"[]"),
+    "null": raw_answer(200, b"null"),
+    "not text": raw_answer(200, b"\xff\xfe\x00"),
+    "cut off": raw_answer(200, b'{"id": "pawl-1"', cut=10),
+    "no HTTP": lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH\r\n") and None,
+    "no answer": hang,
+    "closed": close,
+}
+ROUTES = {"version": "/version", "tools": "/tools", "start": "POST /api/calls"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("route", ROUTES)
+def test_bad_answers(make: Callable[..., tuple[Act, list[int]]], fake: Fake, route: str, fault: str) -> None:
+    if route == "tools" and fault in ("garbage", "nothing", "a list", "null", "not text"):
+        fake.answers["POST /api/calls"] = FAULTS[fault]
+    fake.answers[ROUTES[route]] = FAULTS[fault]
+    act, ran = make(fake.url)
+    with pytest.raises(pawl.Error):
+        act()
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "executed"},
+        {"status": "executing", "args": {"x": 1}, "report_by": "x"},
+        {**STARTED, "args": None},
+        {**STARTED, "args": {"x": 2, "y": 1}},
+        {**STARTED, "args": {}},
+        {**STARTED, "status": "pending"},
+        {**STARTED, "id": 7},
+        {"id": "pawl-1", "status": "executed", "result": 1, "args": {"x": 1}},
+        {"id": "pawl-1", "status": "rejected", "error": {"code": "rejected", "message": "no"}},
+        {"id": "pawl-1", "status": "sideways", "error": {"code": "odd", "message": "no"}},
+        {"id": "pawl-1", "status": "failed", "error": {"code": "digest_mismatch", "message": "no"}},
+    ],
+)
+def test_answers_that_start_nothing(
+    make: Callable[..., tuple[Act, list[int]]], fake: Fake, answer: Any
+) -> None:
+    fake.answers["POST /api/calls"] = json_answer(200, answer)
+    act, ran = make(fake.url)
+    with contextlib.suppress(pawl.Error):
+        act()
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"id": "pawl-1", "outcome": {"id": "pawl-1", "status": "rejected"}},
+        {"id": "pawl-1", "code": "unknown"},
+        {"id": "pawl-1", "outcome": {"id": "pawl-1", "status": "executed", "result": [1]}},
+        {
+            "id": "pawl-1",
+            "call": {"id": "pawl-1", "status": "evaluating", "error": {"code": "workflow_gone"}},
+        },
+    ],
+)
+def test_ends_while_it_waits(make: Callable[..., tuple[Act, list[int]]], fake: Fake, now: Any) -> None:
+    fake.answers["POST /api/calls"] = json_answer(202, {"id": "pawl-1", "status": "pending"})
+    fake.answers["/wait"] = json_answer(200, {"calls": [now]})
+    act, ran = make(fake.url)
+    with contextlib.suppress(pawl.Error):
+        act()
+    assert ran == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_pawl_is_away_and_back(make: Callable[..., tuple[Act, list[int]]], fake: Fake, fault: str) -> None:
+    """A call that waits goes on waiting, and runs once when Pawl is back and says so."""
+    fake.answers["POST /api/calls"] = json_answer(202, {"id": "pawl-1", "status": "pending"})
+    fake.answers["/wait"] = FAULTS[fault]
+    approved = {"calls": [{"id": "pawl-1", "call": {"id": "pawl-1", "status": "approved"}}]}
+
+    def back() -> None:
+        until(lambda: len([r for r, _ in fake.asked if r.endswith("/wait")]) > 1)
+        fake.answers["/wait"] = json_answer(200, approved)
+
+    act, ran = make(fake.url)
+    threading.Thread(target=back, daemon=True).start()
+    if fault in ("403", "redirect"):  # answers that are final
+        with pytest.raises(pawl.APIError):
+            act()
+        assert ran == []
+        return
+    act()
+    assert ran == [1]
+
+
+@pytest.mark.parametrize("key", [None, lambda x: "k"])
+def test_nothing_listens(make: Callable[..., tuple[Act, list[int]]], key: Any) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        act, ran = make(f"http://127.0.0.1:{free.getsockname()[1]}", key=key)
+        with pytest.raises(pawl.UnreachableError, match="nothing answers at"):
+            act()
+    assert ran == []
+
+
+def test_nobody_answers(make: Callable[..., tuple[Act, list[int]]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        act, ran = make(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(pawl.UnreachableError, match="no answer in time"):
+            act()
+    assert ran == []
+
+
+def test_servers_without_callers(make: Callable[..., tuple[Act, list[int]]], fake: Fake) -> None:
+    for features in (["events"], [], None, "caller", {"caller": True}):
+        fake.answers["/version"] = json_answer(200, {"version": "v0", "features": features})
+        act, ran = make(fake.url)
+        with pytest.raises(pawl.UnsupportedError, match="upgrade it"):
+            act()
+        assert ran == []
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        (_api.API, "check"), (_api.API, "put_tools"), (_api.API, "start"), (_http, "_parse"),
+        (_calls.Guarded, "begin"), (_guard.Signature, "freeze"), (_guard.Signature, "thaw"),
+    ],
+)  # fmt: skip
+def test_own_exceptions(
+    make: Callable[..., tuple[Act, list[int]]], fake: Fake, monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(*where, broken)
+    act, ran = make(fake.url)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        act()
+    assert ran == []
+
+
+def test_callbacks_that_raise(make: Callable[..., tuple[Act, list[int]]], fake: Fake) -> None:
+    def broken(*_: Any) -> str:
+        raise RuntimeError("a fault of theirs")
+
+    act, ran = make(fake.url, key=broken)
+    with pytest.raises(RuntimeError):
+        act()
+    assert ran == []
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f not in ("429",)])
+def test_reports_that_get_lost(
+    make: Callable[..., tuple[Act, list[int]]],
+    fake: Fake,
+    fault: str,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """The function has run: its caller gets the result. With a key, a later process reports it."""
+    fake.answers["/outcome"] = FAULTS[fault]
+    act, ran = make(fake.url, key=lambda x: "k")
+    assert act() in (1, [1])
+    assert ran == [1]
+    assert "Pawl was not told" in capfd.readouterr().err
+    kept = list((tmp_path / "journal").iterdir())
+    assert len(kept) == 1
+    del fake.answers["/outcome"]
+    fake.asked.clear()
+    with contextlib.suppress(TypeError):  # the fake's result is none, which a generator can't go through
+        act()
+    assert ran == [1]
+    reports = [body for route, body in fake.asked if route.endswith("/outcome")]
+    assert [r["status"] for r in reports] == ["executed"]
+    assert list((tmp_path / "journal").iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["missing", "shared", "a file"])
+def test_folders_that_keep_nothing(
+    make: Callable[..., tuple[Act, list[int]]], fake: Fake, tmp_path: Path, where: str
+) -> None:
+    folder = tmp_path / "journal"
+    if where == "a file":
+        folder.write_text("")
+    elif where == "shared":
+        folder.mkdir()
+        folder.chmod(0o777)
+    else:
+        (tmp_path / "loop").symlink_to(tmp_path / "loop")
+        folder.symlink_to(tmp_path / "loop")
+    act, ran = make(fake.url, key=lambda x: "k")
+    with pytest.raises(pawl.SetupError):
+        act()
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "127.0.0.1:7295", "http://u:secret@x", "http://x/?a=1", "http://[", ""]
+)
+def test_addresses(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAWL_API", url or "x")
+    with pytest.raises(pawl.SetupError) as e:
+        pawl.Client()
+    assert "secret" not in str(e.value)
+
+
+def test_tokens(fake: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(pawl.SetupError):
+        pawl.Client(fake.url, token="a b")
+    monkeypatch.setenv("PAWL_TOKEN_FILE", str(tmp_path / "none"))
+    with pytest.raises(pawl.SetupError, match="PAWL_TOKEN_FILE"):
+        pawl.Client(fake.url)
+    (tmp_path / "none").write_text("pawl_secret\n")
+    client = pawl.Client(fake.url)
+    got: list[str] = []
+    version = json_answer(200, {"features": ["caller"]})
+    fake.answers["/version"] = lambda handler: (
+        got.append(handler.headers["Authorization"]),
+        version(handler),
+    )[1]
+    client.check()
+    assert got == ["Bearer pawl_secret"]

@@ -1,0 +1,63 @@
+// Package pythonclient_test runs the tests of the Python client.
+package pythonclient_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/dev/programs"
+	"github.com/pawlhq/pawl/dev/pythontest"
+)
+
+const client = "../../clients/python"
+
+// TestClient runs the tests in clients/python at a dev stack of their own.
+func TestClient(t *testing.T) {
+	python := pythontest.InstallForClient(t)
+	t.Setenv("PAWL_DEV", filepath.Join(programs.Build(t, "pawl-dev"), "pawl-dev"))
+	run(t, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
+}
+
+// TestLint checks the Python client's style and types.
+func TestLint(t *testing.T) {
+	python := pythontest.InstallForClient(t)
+	run(t, python, "-m", "ruff", "check", "--no-cache")
+	run(t, python, "-m", "ruff", "format", "--no-cache", "--check")
+	run(t, python, "-m", "mypy", "--cache-dir", t.TempDir())
+}
+
+// TestWheel installs the client's wheel where no package index is.
+func TestWheel(t *testing.T) {
+	python, dist := pythontest.InstallForClient(t), t.TempDir()
+	run(t, python, "-m", "hatchling", "build", "-t", "wheel", "-d", dist)
+	wheels, err := filepath.Glob(filepath.Join(dist, "pawlhq-*-py3-none-any.whl"))
+	if err != nil || len(wheels) != 1 {
+		t.Fatal(wheels, err)
+	}
+	fresh := filepath.Join(t.TempDir(), "venv")
+	run(t, python, "-m", "venv", fresh)
+	python = filepath.Join(fresh, "bin", "python")
+	run(t, python, "-m", "pip", "install", "-q", "--no-index", wheels[0])
+	const check = `
+import importlib.resources, pathlib, pawlhq
+assert "site-packages" in pawlhq.__file__, pawlhq.__file__
+assert (importlib.resources.files(pawlhq) / "py.typed").is_file()
+assert callable(pawlhq.guard)
+`
+	run(t, python, "-I", "-c", check)
+}
+
+// run runs a program in the client's folder.
+func run(t *testing.T, program string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir = client
+	cmd.WaitDelay = 10 * time.Second
+	cmd.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
