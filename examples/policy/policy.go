@@ -1,0 +1,9 @@
+// Package policy holds the ready policies that commands put to use.
+package policy
+
+import _ "embed"
+
+// CodingAgent is a layer for coding agents: coding-agent.yaml.
+//
+//go:embed coding-agent.yaml
+var CodingAgent string

@@ -1,0 +1,106 @@
+package hook_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/hook"
+)
+
+// What was there before is there afterwards, in its order, and nothing else.
+func TestInstallAndUninstall(t *testing.T) {
+	const command = "'/my apps/pawl' hook claude-code"
+	for name, before := range map[string]string{
+		"nothing":         "",
+		"other settings":  "{\n  \"zeta\": 1,\n  \"alpha\": {\n    \"b\": 1.0,\n    \"a\": \"<&>\"\n  }\n}\n",
+		"other hooks":     "{\n  \"hooks\": {\n    \"Stop\": [\n      {\n        \"hooks\": []\n      }\n    ],\n    \"PreToolUse\": [\n      {\n        \"matcher\": \"Bash\",\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"lint\"\n          }\n        ]\n      }\n    ]\n  },\n  \"x\": null\n}\n",
+		"one like it":     "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"my-pawl hook claude-code\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
+		"one beside ours": "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"/bin/pawl hook claude-code\"\n          },\n          {\n            \"type\": \"command\",\n            \"command\": \"lint\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			once, err := hook.Install([]byte(before), command, hook.DefaultWait)
+			if err != nil {
+				t.Fatal(err)
+			}
+			twice, err := hook.Install(once, "/other/pawl hook claude-code --headless", time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := hook.Install(twice, command, hook.DefaultWait)
+			if err != nil || !bytes.Equal(again, once) {
+				t.Errorf("installed again: %v\n%s", err, again)
+			}
+			if !hook.Installed(once) || hook.Installed([]byte(before)) {
+				t.Error("nobody can tell that it is installed")
+			}
+			left, err := hook.Uninstall(again)
+			if err != nil || string(left) != before {
+				t.Errorf("uninstalled: %v\n%s\nwant\n%s", err, left, before)
+			}
+			if left, err = hook.Uninstall([]byte(before)); err != nil || string(left) != before {
+				t.Errorf("uninstalled where it was not: %v\n%s", err, left)
+			}
+		})
+	}
+}
+
+func TestInstalled(t *testing.T) {
+	doc, err := hook.Install(nil, "/bin/pawl hook claude-code", 90*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var settings struct {
+		Hooks map[string][]struct {
+			Matcher string
+			Hooks   []struct {
+				Type, Command, OnFailure string
+				Timeout                  int
+			}
+		}
+	}
+	if err := json.Unmarshal(doc, &settings); err != nil {
+		t.Fatal(err)
+	}
+	for _, event := range hook.Events {
+		groups := settings.Hooks[event]
+		if len(groups) != 1 || len(groups[0].Hooks) != 1 {
+			t.Fatalf("%s: %v", event, groups)
+		}
+		g, h := groups[0], groups[0].Hooks[0]
+		first := event == "PreToolUse"
+		if first && (h.Timeout != 120 || h.OnFailure != "block" || !strings.HasSuffix(h.Command, " --wait 1m30s")) {
+			t.Errorf("%+v", h)
+		}
+		if h.Type != "command" || (h.OnFailure == "block") != first || (g.Matcher == "*") != (event != "SessionEnd") {
+			t.Errorf("%s: %+v", event, g)
+		}
+	}
+}
+
+func TestSettingsThatAreNone(t *testing.T) {
+	for name, doc := range map[string]string{
+		"comments": "{\n// mine\n}", "a list": "[]", "cut short": "{", "twice": `{"hooks":{},"hooks":{}}`,
+		"hooks of another kind": `{"hooks":[]}`, "an event of another kind": `{"hooks":{"PreToolUse":{}}}`,
+	} {
+		if out, err := hook.Install([]byte(doc), "pawl hook claude-code", time.Minute); err == nil {
+			t.Errorf("%s: %s", name, out)
+		}
+		if out, err := hook.Uninstall([]byte(doc)); err == nil {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+}
+
+func TestCheckClaude(t *testing.T) {
+	for printed, good := range map[string]bool{
+		"2.1.295 (Claude Code)": true, "2.1.332 (Claude Code)\n": true, "2.2.0": true, "3.0.0": true, "10.0.1": true,
+		"2.1.294 (Claude Code)": false, "2.0.999": false, "1.9.400": false, "": false, "Claude Code": false, "v2.1.332": false,
+	} {
+		if err := hook.CheckClaude(printed); (err == nil) != good {
+			t.Errorf("%q: %v", printed, err)
+		}
+	}
+}
