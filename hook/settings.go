@@ -62,8 +62,8 @@ type group struct {
 	Hooks   []handler `json:"hooks"`
 }
 
-// ours is a command that Install has put there, or a person like it.
-var ours = regexp.MustCompile(`(^|[/\\'"])pawl(\.exe)?['"]? hook claude-code( |$)`)
+// ours is a command that Install has put there, whatever the program was called.
+var ours = regexp.MustCompile(`^('[^']*'(\\''[^']*')*|[^\s']+) hook claude-code( |$)`)
 
 // groups are what has to be in the settings for each event. command runs the hook, and waits so long.
 func groups(command string, wait time.Duration) map[string]group {
@@ -108,9 +108,6 @@ func Install(doc []byte, command string, wait time.Duration) ([]byte, error) {
 	root.set("hooks", hooks.json())
 	return root.indented()
 }
-
-// PluginHooks is the file hooks/hooks.json of a plugin that does what Install does.
-func PluginHooks(command string) ([]byte, error) { return Install(nil, command, DefaultWait) }
 
 // Uninstall takes out what Install has put in. The result is nil if nothing is left.
 func Uninstall(doc []byte) ([]byte, error) {

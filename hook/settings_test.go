@@ -3,6 +3,7 @@ package hook_test
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func TestInstallAndUninstall(t *testing.T) {
 		"nothing":         "",
 		"other settings":  "{\n  \"zeta\": 1,\n  \"alpha\": {\n    \"b\": 1.0,\n    \"a\": \"<&>\"\n  }\n}\n",
 		"other hooks":     "{\n  \"hooks\": {\n    \"Stop\": [\n      {\n        \"hooks\": []\n      }\n    ],\n    \"PreToolUse\": [\n      {\n        \"matcher\": \"Bash\",\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"lint\"\n          }\n        ]\n      }\n    ]\n  },\n  \"x\": null\n}\n",
-		"one like it":     "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"my-pawl hook claude-code\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
+		"one like it":     "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"lint; pawl hook claude-code\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
 		"one beside ours": "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"/bin/pawl hook claude-code\"\n          },\n          {\n            \"type\": \"command\",\n            \"command\": \"lint\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,5 +103,18 @@ func TestCheckClaude(t *testing.T) {
 		if err := hook.CheckClaude(printed); (err == nil) != good {
 			t.Errorf("%q: %v", printed, err)
 		}
+	}
+}
+
+// The plugin does what Install does, with pawl from PATH.
+func TestPlugin(t *testing.T) {
+	const file = "../examples/claude-code-plugin/hooks/hooks.json"
+	want, err := hook.Install(nil, "pawl hook claude-code", hook.DefaultWait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s: %v; it should be\n%s", file, err, want)
 	}
 }

@@ -82,7 +82,8 @@ unknown, 5 still pending.`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = build.Version()
 	root.SetVersionTemplate("pawl {{.Version}}\n")
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
+	root.SetUsageTemplate(strings.NewReplacer(".FlagUsages", ".FlagUsagesWrapped 80",
+		"more information about a command", "more about a command").Replace(root.UsageTemplate()))
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)

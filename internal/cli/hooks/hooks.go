@@ -21,7 +21,7 @@ type app struct{ *cli.App }
 func Commands(base *cli.App) []*cobra.Command {
 	a := &app{base}
 	group := cli.Group("hook", "Guard a coding agent by its own hooks")
-	group.Example = "  pawl hook claude-code --wait 2m"
+	group.Example = "  pawl hook claude-code install"
 	group.AddCommand(a.claudeCode())
 	return []*cobra.Command{group}
 }
@@ -53,9 +53,10 @@ it. If the model makes the same call again, it goes on where it stopped.
 
 The tool runs in Claude Code, so this is cooperation, not enforcement: whoever
 runs programs as the same user can get around it. See docs/agents.md.`,
-		Example: "  pawl hook claude-code --wait 2m",
-		Args:    cli.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return c.answer(cmd) },
+		Example: `  pawl hook claude-code install
+  pawl hook claude-code --wait 2m`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.answer(cmd) },
 	}
 	flags := cmd.Flags()
 	flags.Var(&c.wait, "wait", "how long a tool call waits for people; less than the hook's timeout")
@@ -65,6 +66,7 @@ runs programs as the same user can get around it. See docs/agents.md.`,
 		"let run what Pawl's policy allows, whatever Claude Code's own permission rules say")
 	flags.StringVar(&c.state, "state", "", "`folder` for what this hook has started "+
 		"(default pawl/claude-code in your folder for settings)")
+	cmd.AddCommand(a.install(), a.uninstall())
 	return cmd
 }
 

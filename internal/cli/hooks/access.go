@@ -1,0 +1,155 @@
+package hooks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	ready "github.com/pawlhq/pawl/examples/policy"
+	"github.com/pawlhq/pawl/internal/osfile"
+	"github.com/pawlhq/pawl/rest"
+)
+
+// agent is the agent's name in the ready policy, and layer that policy's.
+const (
+	agent = "claude-code"
+	layer = "coding-agent"
+)
+
+// named is a client for one who says who they are, as an API wants it that knows nobody.
+func (i *install) named(cmd *cobra.Command, c *client.Client, me rest.Principal) (*client.Client, error) {
+	name := cmp.Or(i.Getenv("USER"), i.Getenv("USERNAME"))
+	if me.Method != rest.MethodNone || i.Setting(cmd, "as") != "" || name == "" {
+		return c, nil
+	}
+	if err := cmd.Flag("as").Value.Set(name); err != nil {
+		return nil, err
+	}
+	cmd.Flag("as").Changed = true
+	return i.Client(cmd)
+}
+
+// token is the file with the agent's token; none where the API knows nobody.
+func (i *install) token(ctx context.Context, c *client.Client, me rest.Principal) (string, error) {
+	if i.agentToken != "" {
+		path, err := filepath.Abs(i.agentToken)
+		if err == nil {
+			_, err = os.Stat(path)
+		}
+		return path, err
+	}
+	if me.Method == rest.MethodNone {
+		return "", nil
+	}
+	path, err := ownDir(agent + ".token")
+	if err != nil {
+		return "", err
+	}
+	switch _, err := os.Stat(path); {
+	case err == nil:
+		return path, nil // of an earlier install; the hook's first denial says if it has ended
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	byAdmin := fmt.Sprintf("pawl token new %s --role agent --agent %s --owner NAME > TOKEN-FILE", agent, agent)
+	if !slices.Contains(me.Roles, rest.RoleAdmin) {
+		return "", fmt.Errorf("the agent needs a token, and you may make none. Have an administrator run\n"+
+			"  %s\nand give --agent-token-file TOKEN-FILE", byAdmin)
+	}
+	if i.dryRun {
+		return path, i.Print("A token for the agent would be written to " + path + ".\n")
+	}
+	spec := rest.TokenSpec{
+		Subject: agent + ":" + me.Subject, Kind: rest.KindAgent, Owner: me.Subject,
+		Roles: []rest.Role{rest.RoleAgent}, Agents: []string{agent}, Note: "pawl hook claude-code install",
+	}
+	text, made, err := c.NewToken(ctx, spec)
+	if err != nil {
+		return "", fmt.Errorf("the agent's token was not made: %w", err)
+	}
+	if err := osfile.PrivateDir(filepath.Dir(path)); err != nil {
+		return "", err
+	}
+	if err := osfile.Replace(path, []byte(text+"\n"), 0o600); err != nil {
+		_, revoked := c.RevokeToken(ctx, made.ID)
+		return "", errors.Join(err, revoked)
+	}
+	return path, i.Print("The agent's token is in " + path + ".\n")
+}
+
+// policy adds the ready layer to the active policy, unless it has one of that name.
+func (i *install) policy(ctx context.Context, c *client.Client) error {
+	const tries = 3 // somebody else may apply another policy at the same time
+	for try := 1; ; try++ {
+		active, err := c.Policy(ctx)
+		if err == nil && slices.ContainsFunc(active.Layers, func(l rest.PolicyLayer) bool {
+			return l.Name == layer+".yaml" || l.Name == layer
+		}) {
+			return i.Print("The active policy has the layer " + layer + " already.\n")
+		}
+		change := rest.PolicyChange{
+			Layers: append(slices.Clone(active.Layers), rest.PolicyLayer{Name: layer + ".yaml", Text: ready.CodingAgent}),
+			Expect: &active.Version, Note: "pawl hook claude-code install",
+		}
+		switch {
+		case err != nil:
+		case i.dryRun:
+			_, err = c.TryPolicy(ctx, change)
+		default:
+			_, err = c.ApplyPolicy(ctx, change)
+		}
+		var refused *client.Error
+		switch errors.As(err, &refused); {
+		case err == nil && i.dryRun:
+			return i.Print("The layer " + layer + " would be added to the active policy.\n")
+		case err == nil:
+			return i.added(active)
+		case refused != nil && refused.Code == rest.CodePolicyChanged && try < tries:
+			continue
+		}
+		file, kept := i.keepLayer()
+		if kept != nil {
+			return errors.Join(err, kept)
+		}
+		i.Note("The policy was not changed: %v\nWithout the layer %s everything may wait for people. "+
+			"Have an administrator apply it beside\nthe layers that are active: 'pawl policy apply LAYERS… %s'",
+			err, layer, file)
+		return nil
+	}
+}
+
+// added says what was done. A process that was started with policy files loads them again when they change,
+// without this layer.
+func (i *install) added(before rest.ActivePolicy) error {
+	text := "The layer " + layer + " was added to the active policy.\n"
+	if before.Channel == "file" {
+		file, err := i.keepLayer()
+		if err != nil {
+			return err
+		}
+		text += "The policy before came from files: give Pawl this one, too, or it is lost when they change:\n  --policy " +
+			approval.Display(file, 0) + "\n"
+	}
+	return i.Print(text)
+}
+
+// keepLayer writes the layer to a file of the user's.
+func (i *install) keepLayer() (string, error) {
+	file, err := ownDir(layer + ".yaml")
+	if err != nil || i.dryRun {
+		return file, err
+	}
+	if err := osfile.PrivateDir(filepath.Dir(file)); err != nil {
+		return "", err
+	}
+	return file, osfile.Replace(file, []byte(ready.CodingAgent), 0o600)
+}

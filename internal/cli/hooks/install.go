@@ -1,0 +1,229 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	udiff "github.com/aymanbagabas/go-udiff"
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/hook"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/osfile"
+	"github.com/pawlhq/pawl/internal/settings"
+)
+
+// place says which of Claude Code's settings are meant.
+type place struct {
+	project bool
+	dryRun  bool
+}
+
+func (p *place) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&p.project, "project", false,
+		"the settings of the project in the current folder, which everybody who works on it shares")
+	cmd.Flags().BoolVar(&p.dryRun, "dry-run", false, "show what would change, and change nothing")
+}
+
+func (p *place) file() (string, error) {
+	if p.project {
+		return filepath.Abs(filepath.Join(".claude", "settings.json"))
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".claude", "settings.json"), err
+}
+
+type install struct {
+	*app
+	place
+	wait       settings.Length
+	headless   bool
+	noPolicy   bool
+	host       string
+	agentToken string
+}
+
+func (a *app) install() *cobra.Command {
+	i := &install{app: a, wait: settings.Length(hook.DefaultWait)}
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Have Claude Code ask Pawl before each tool call",
+		Long: `Put the hook into Claude Code's settings: yours, or with --project those of the
+project in the current folder. What is there stays; the command may be repeated.
+Claude Code reads its settings when it starts.
+
+Where Pawl knows its callers by sign-in, this makes a token for the agent, if
+yours is an administrator's. It also adds the layer coding-agent to the active
+policy, unless there is one: see examples/policy/coding-agent.yaml.`,
+		Example: `  pawl hook claude-code install
+  pawl hook claude-code install --project --wait 2m
+  pawl hook claude-code install --dry-run`,
+		Args: cli.NoArgs,
+		RunE: a.Ask(i.run),
+	}
+	i.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.Var(&i.wait, "wait", "how long a tool call waits for people (default 4m30s)")
+	flags.BoolVar(&i.headless, "headless", false,
+		"let run what Pawl's policy allows, whatever Claude Code's own permission rules say")
+	flags.BoolVar(&i.noPolicy, "no-policy", false, "leave the active policy as it is")
+	flags.StringVar(&i.host, "claude", "claude", "`program` that is Claude Code, to check its version")
+	flags.StringVar(&i.agentToken, "agent-token-file", "",
+		"`file` with a token that the agent has already (default: one is made where it needs one)")
+	return cmd
+}
+
+func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
+	if i.wait <= 0 {
+		return cli.UsageError(errors.New("--wait is 0s: nobody can answer in no time"))
+	}
+	if err := i.checkHost(cmd.Context()); err != nil {
+		return err
+	}
+	v, err := c.Version(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(v.Features, "caller") {
+		return fmt.Errorf("the API at %s offers no calls that their callers run: upgrade it", c.URL())
+	}
+	run, err := i.command()
+	if err != nil {
+		return err
+	}
+	me, err := c.Whoami(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if c, err = i.named(cmd, c, me); err != nil {
+		return err
+	}
+	token, err := i.token(cmd.Context(), c, me)
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		run += " --token-file " + quote(token)
+	}
+	if api := i.Setting(cmd, "api"); api != "" && c.URL() != client.DefaultURL {
+		run += " --api " + quote(c.URL())
+	}
+	if i.headless {
+		run += " --headless"
+	}
+	err = i.edit(i.App, func(doc []byte) ([]byte, error) {
+		return hook.Install(doc, run, time.Duration(i.wait))
+	})
+	if err != nil {
+		return err
+	}
+	if !i.noPolicy {
+		if err := i.policy(cmd.Context(), c); err != nil {
+			return err
+		}
+	}
+	if i.dryRun {
+		return nil
+	}
+	return i.Say("Restart Claude Code. This shows what waits for you, and takes the hook out again:\n" +
+		"  'pawl review'\n  'pawl hook claude-code uninstall'\n")
+}
+
+// checkHost refuses a Claude Code that lets tools run when their hook fails.
+func (i *install) checkHost(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, i.host, "--version").Output()
+	if err != nil {
+		return fmt.Errorf("which version of Claude Code is it? '%s --version' fails: %w\n"+
+			"Name the program with --claude", i.host, err)
+	}
+	return hook.CheckClaude(string(out))
+}
+
+// command is how Claude Code runs the hook. In a project, which others share, it is a name that each of them
+// has in PATH.
+func (i *install) command() (string, error) {
+	path := program()
+	if i.project {
+		if i.LookPath == nil {
+			return "", errors.New("nobody can tell whether pawl is in PATH")
+		}
+		if _, err := i.LookPath("pawl"); err != nil {
+			return "", errors.New("pawl is not in PATH: a project's settings are shared, " +
+				"and name no file of one machine. Put pawl into PATH, or leave out --project")
+		}
+		path = "pawl"
+	}
+	return quote(path) + " hook claude-code", nil
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// quote makes one word of a text for the shell that runs hooks.
+func quote(word string) string {
+	if plain.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// edit shows and makes one change of the settings.
+func (p *place) edit(a *cli.App, change func(doc []byte) ([]byte, error)) error {
+	file, err := p.file()
+	if err != nil {
+		return err
+	}
+	before, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	after, err := change(before)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if string(after) == string(before) {
+		return a.Print(approval.Display(file, 0) + " is as it should be.\n")
+	}
+	if err := a.Print(approval.DisplayLines(udiff.Unified(file, file, string(before), string(after)), 0)); err != nil {
+		return err
+	}
+	switch {
+	case p.dryRun:
+		return nil
+	case after == nil:
+		return os.Remove(file)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return osfile.Replace(file, after, 0o600)
+}
+
+func (a *app) uninstall() *cobra.Command {
+	p := &place{}
+	cmd := &cobra.Command{
+		Use:   "uninstall",
+		Short: "Take the hook out of Claude Code's settings",
+		Long: `Take out of Claude Code's settings what 'pawl hook claude-code install' has put
+there, and nothing else. The policy's layer coding-agent and the agent's token
+stay: they hurt nobody. Restart Claude Code afterwards.`,
+		Example: `  pawl hook claude-code uninstall
+  pawl hook claude-code uninstall --project`,
+		Args: cli.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return p.edit(a.App, hook.Uninstall) },
+	}
+	p.addFlags(cmd)
+	return cmd
+}
