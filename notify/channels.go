@@ -47,7 +47,7 @@ var (
 //	channels:
 //	  - name: ops
 //	    url: https://hooks.example.com/pawl   # or url_env, url_file, where it holds a secret
-//	    secret_env: PAWL_OPS_SECRET           # or secret_file
+//	    secret_env: OPS_WEBHOOK_SECRET        # or secret_file
 //	    types: [request.waiting, call.unknown] # all, if left out
 //	    timeout: 10s
 //	    per_minute: 30
@@ -169,6 +169,10 @@ func (r reader) kept(m *yamlfile.Mapping, name string) (v yamlfile.Value, text s
 		case name + "_env":
 			if !variable.MatchString(written) {
 				v.Problem("this is not the name of a variable", "write NAME, without $")
+				return v, "", false
+			}
+			if strings.HasPrefix(written, "PAWL_") { // with an unknown one of these no worker starts
+				v.Problem("names that begin with PAWL_ are Pawl's own settings", "give the variable another name")
 				return v, "", false
 			}
 			if text, ok = r.env(written); !ok || text == "" {

@@ -46,6 +46,8 @@ func TestLoad(t *testing.T) {
 		`{name: ops, url: "https://h/x", secret_env: BAD}`:                "openssl rand",
 		`{name: ops, url: "https://h/x", secret_env: NONE}`:               "is not set",
 		`{name: ops, url: "https://h/x", secret_env: $hush-}`:             "name of a variable",
+		`{name: ops, url: "https://h/x", secret_env: PAWL_HOOK}`:          "begin with PAWL_",
+		`{name: ops, url_env: PAWL_URL, secret_env: SECRET}`:              "another name",
 		`{name: ops, url: "https://h/x", secret_file: none}`:              "can't be read",
 		`{name: O, url: "https://h/x", secret_env: SECRET}`:               "small letters",
 		`{` + good + `, types: [all]}`:                                    "no messages of the type",
@@ -78,7 +80,7 @@ func TestDocumentedFile(t *testing.T) {
 		}
 	}
 	env := func(name string) (string, bool) {
-		text, ok := map[string]string{"PAWL_OPS_SECRET": secret, "PAWL_ONCALL_URL": "https://h/"}[name]
+		text, ok := map[string]string{"OPS_WEBHOOK_SECRET": secret, "ONCALL_WEBHOOK_URL": "https://h/"}[name]
 		return text, ok
 	}
 	if got, err := Load(filepath.Join(dir, "notify.yaml"), env); err != nil || len(got) != 2 {

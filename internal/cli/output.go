@@ -259,7 +259,7 @@ func Cell(s string, most int) string {
 		return "-"
 	}
 	words := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' })
-	return approval.Display(strings.Join(words, " "), most)
+	return approval.Display(present.Plain(present.Word(strings.Join(words, " "))), most)
 }
 
 // OneLine is JSON as a table cell.

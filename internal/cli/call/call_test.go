@@ -42,7 +42,7 @@ func TestCallEndings(t *testing.T) {
 		{"expired", 200, outcome(approval.StatusExpired, ""), cli.ExitDenied, "", []string{"expired: no approval came in time"}},
 		{"blocked", 200, outcome(approval.StatusBlocked, `,"error":{"code":"unknown_tool","message":"no worker offers it"}`), cli.ExitDenied, "", []string{"no worker offers it [unknown_tool]"}},
 		{"cancelled", 200, outcome(approval.StatusCancelled, ""), cli.ExitDenied, "", []string{"was cancelled"}},
-		{"failed", 200, outcome(approval.StatusFailed, `,"error":{"code":"tool_failed","message":"\u001b[2Jno"}`), cli.ExitFailed, "", []string{`\u{001B}[2Jno`}},
+		{"failed", 200, outcome(approval.StatusFailed, `,"error":{"code":"tool_failed","message":"\u001b[2Jno"}`), cli.ExitFailed, "", []string{`⟦ESC⟧[2Jno`}},
 		{"unknown", 200, outcome(approval.StatusOutcomeUnknown, ""), cli.ExitFailed, "", []string{"may have run"}},
 		{"pending", 202, outcome(approval.StatusPending, ""), cli.ExitPending, "", []string{"waits for approval", "pawl show " + clitest.MailID, "pawl continue " + clitest.MailID}},
 		{"lost", 200, outcome(approval.StatusExecuting, `,"error":{"code":"workflow_terminated","message":"It may have run."}`), cli.ExitFailed, "", []string{"goes no further: It may have run."}},

@@ -14,7 +14,7 @@ func TestTools(t *testing.T) {
 	list := `{"items":[{"name":"send_email","description":"Send\nmail.","schema":{"type":"object"},"queue":"pawl","kind":"go","idempotent":false,"timeout":"30s"},{"name":"translate","queue":"tools-python","kind":"activity","idempotent":true,"timeout":"5s","served":false},{"name":"weather","queue":"pawl","kind":"http","idempotent":true,"timeout":"5s","served":true}],"total":3,"next_cursor":""}`
 	api.On("GET /api/tools", clitest.Reply(200, list))
 	want := `NAME        KIND      QUEUE         SERVED   IDEMPOTENT  TIMEOUT  DESCRIPTION
-send_email  go        pawl          unknown  no          30s      Send\u{000A}mail.
+send_email  go        pawl          unknown  no          30s      Send⟦U+000A⟧mail.
 translate   activity  tools-python  NO       yes         5s       -
 weather     http      pawl          yes      yes         5s       -
 `

@@ -66,7 +66,7 @@ func TestPolicyShowAndHistory(t *testing.T) {
 
 	c.Run(t, "policy", "show").Want(t, cli.ExitDone,
 		[]string{"# ---- org.yaml ----\nrules:\n  - {tool: a}\n# ---- old.yaml ----\nlayer: old\n"},
-		[]string{"version 3, applied 2026-03-01T09:00:00Z by ana\\u{001B}[2J (cli, unauthenticated)\ndigest " + digest3 + "\nnote: why\\u{000A}not"})
+		[]string{"version 3, applied 2026-03-01T09:00:00Z by ana⟦ESC⟧[2J (cli, unauthenticated)\ndigest " + digest3 + "\nnote: why⟦U+000A⟧not"})
 	r := c.Run(t, "policy", "show", "3f2a…")
 	r.Want(t, cli.ExitDone, nil, []string{"digest " + digest3})
 	if r.Out != "rules: [] # \u202e\r\n" {
@@ -81,7 +81,7 @@ func TestPolicyShowAndHistory(t *testing.T) {
 	c.Run(t, "policy", "show", "a", "b").Want(t, cli.ExitUsage, nil, []string{"takes one VERSION or DIGEST"})
 
 	c.Run(t, "policy", "history", "--limit", "1").Want(t, cli.ExitDone, []string{
-		"VERSION  APPLIED", "3        2026-03-01T09:00:00Z  ana\\u{001B}[2J  no", "3f2a91bc1234…", "why\\u{000A}not"}, []string{"1 shown of 3"})
+		"VERSION  APPLIED", "3        2026-03-01T09:00:00Z  ana⟦ESC⟧[2J  no", "3f2a91bc1234…", "why⟦U+000A⟧not"}, []string{"1 shown of 3"})
 	c.Run(t, "policy", "history", "--limit", "1", "-o", "json").Want(t, cli.ExitDone, []string{`{"items":[{` + versionThree}, nil)
 
 	f.On("GET /api/policy", clitest.Reply(200, `{"version":0,"digest":"d","layers":[]}`))
