@@ -41,6 +41,8 @@ const (
 	KindKeyAdded   Kind = "key.added"   // decisions that it signs are believed from now on
 	KindKeyRetired Kind = "key.retired" // and what it signed until now still is
 	KindKeyRevoked Kind = "key.revoked" // nothing that it ever signed is
+
+	KindLogRenamed Kind = "log.renamed" // the log goes on under another name, after a restore
 )
 
 // Kinds lists every kind that this version writes.
@@ -48,6 +50,7 @@ var Kinds = []Kind{
 	KindRequested, KindBlocked, KindDecided, KindRefused, KindSent, KindTightened, KindClaimed,
 	KindStarted, KindNotStarted, KindReported, KindEnded, KindSettled,
 	KindPolicyApplied, KindTokenCreated, KindTokenRevoked, KindKeyAdded, KindKeyRetired, KindKeyRevoked,
+	KindLogRenamed,
 }
 
 // ParseKind reads a kind. The error's code is approval.CodeInvalid.
@@ -67,6 +70,9 @@ const SubjectToken = "@token/"
 
 // SubjectKey is the same for signing keys.
 const SubjectKey = "@key/"
+
+// SubjectLog begins the Entry.Subject of entries about the log itself.
+const SubjectLog = "@log"
 
 // Reserved reports whether an ID is kept for subjects that are no calls. No call may have such an
 // ID: its entries could take the place of theirs.

@@ -163,6 +163,14 @@ type KeyRevoked struct {
 	RevokedBy string `json:"revoked_by"`
 }
 
+// LogRenamed: the log goes on under another name.
+type LogRenamed struct {
+	Origin    string `json:"origin"`
+	Previous  string `json:"previous"`
+	Size      int64  `json:"size"` // that was sealed under the previous name
+	RenamedBy string `json:"renamed_by"`
+}
+
 func (Requested) Kind() Kind     { return KindRequested }
 func (Blocked) Kind() Kind       { return KindBlocked }
 func (Decided) Kind() Kind       { return KindDecided }
@@ -181,6 +189,7 @@ func (TokenRevoked) Kind() Kind  { return KindTokenRevoked }
 func (KeyAdded) Kind() Kind      { return KindKeyAdded }
 func (KeyRetired) Kind() Kind    { return KindKeyRetired }
 func (KeyRevoked) Kind() Kind    { return KindKeyRevoked }
+func (LogRenamed) Kind() Kind    { return KindLogRenamed }
 
 var payloads = map[Kind]func([]byte) (Payload, error){
 	KindRequested: read[Requested], KindBlocked: read[Blocked],
@@ -191,6 +200,7 @@ var payloads = map[Kind]func([]byte) (Payload, error){
 	KindPolicyApplied: read[PolicyApplied],
 	KindTokenCreated:  read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
 	KindKeyAdded: read[KeyAdded], KindKeyRetired: read[KeyRetired], KindKeyRevoked: read[KeyRevoked],
+	KindLogRenamed: read[LogRenamed],
 }
 
 func read[P Payload](doc []byte) (Payload, error) {

@@ -186,6 +186,9 @@ func TestPayloadGolden(t *testing.T) {
 		{"key revoked", "@key/key1", "revoked", audit.KeyRevoked{KeyID: "key1", RevokedBy: "ann"},
 			`{"key_id":"key1","revoked_by":"ann"}`,
 			"139760aa69ebed7c6fe0ceb3a49c37235ce63fd028f950bb867732bb88750685"},
+		{"log renamed", "@log", "pawl/a/b", audit.LogRenamed{Origin: "pawl/a/b", Previous: "pawl/a", Size: 7, RenamedBy: "ann"},
+			`{"origin":"pawl/a/b","previous":"pawl/a","renamed_by":"ann","size":7}`,
+			"69887aaed531bb31e31cabebd647557c35c3443eea1de1bd346058485055acd8"},
 	} {
 		e, err := audit.New(c.subject, c.step, at, c.payload)
 		if err != nil {

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -45,20 +43,7 @@ func (f File) Published(context.Context) (string, error) {
 // Publish implements Place. The file is replaced at once: who reads it sees one checkpoint or the
 // other.
 func (f File) Publish(_ context.Context, c store.Checkpoint) error {
-	dir, name := filepath.Split(string(f))
-	file, err := os.CreateTemp(cmp.Or(dir, "."), name+".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(c.Note)
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close()) // it is no secret
-	if err == nil {
-		err = os.Rename(file.Name(), string(f))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return osfile.SyncDir(cmp.Or(dir, "."))
+	return osfile.Replace(string(f), []byte(c.Note), 0o644) // it is no secret
 }
 
 // requestTimeout bounds one request to a webhook or a witness.

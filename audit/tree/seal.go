@@ -175,7 +175,7 @@ func (s *Sealer) leads(
 		return nil // somebody renamed the log, to go on from an older state
 	case t.N > last.Size:
 		return fmt.Errorf("%w: it is of %d entries, and the database has sealed %d. If it was restored from a "+
-			"backup, 'pawl audit origin --new' lets the log go on under another name", ErrAhead, t.N, last.Size)
+			"backup, 'pawl audit rename' lets the log go on under another name", ErrAhead, t.N, last.Size)
 	case known:
 		return nil
 	}

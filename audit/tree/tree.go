@@ -3,6 +3,7 @@
 package tree
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -108,4 +109,19 @@ func ParseText(text string) (origin string, t tlog.Tree, err error) {
 		return "", t, errText
 	}
 	return lines[0], t, nil
+}
+
+// Prove makes a proof that an entry is in the tree of some size, as https://c2sp.org/tlog-proof has it.
+// extra stands in it for whoever reads it; signed is the checkpoint of that size.
+func Prove(from tlog.HashReader, size, index int64, extra []byte, signed string) ([]byte, error) {
+	hashes, err := tlog.ProveRecord(size, index, from)
+	if err != nil {
+		return nil, err
+	}
+	proof := fmt.Appendf(nil, "c2sp.org/tlog-proof@v1\nextra %s\nindex %d\n",
+		base64.StdEncoding.EncodeToString(extra), index)
+	for _, hash := range hashes {
+		proof = fmt.Appendf(proof, "%s\n", hash)
+	}
+	return append(append(proof, '\n'), signed...), nil
 }

@@ -14,13 +14,16 @@ import (
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/sealed"
 	"github.com/pawlhq/pawl/rest"
 )
 
 func (a *app) audit() *cobra.Command {
-	cmd := cli.Group("audit", "Look into the audit log")
-	cmd.Example = "  pawl audit list --request pawl-k3vq2m7"
+	cmd := cli.Group("audit", "Look into the audit log, and verify it")
+	cmd.Example = `  pawl audit list --request pawl-k3vq2m7
+  pawl audit verify --database-url sqlite://.pawl/pawl.db`
 	cmd.AddCommand(a.auditList(), a.auditExport())
+	cmd.AddCommand(sealed.Commands(a.App)...)
 	return cmd
 }
 
@@ -244,6 +247,8 @@ func describe(p audit.Payload) string {
 		return "by " + p.RetiredBy
 	case audit.KeyRevoked:
 		return "by " + p.RevokedBy
+	case audit.LogRenamed:
+		return fmt.Sprintf("to %s after %d entries, by %s", p.Origin, p.Size, p.RenamedBy)
 	}
 	return ""
 }

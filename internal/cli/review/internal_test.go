@@ -66,6 +66,7 @@ func TestGist(t *testing.T) {
 		{audit.KindKeyAdded, `{"key":{"id":"k","created_by":"pawl api","note":"a.example:/key"}}`, "by pawl api, in a.example:/key"},
 		{audit.KindKeyRetired, `{"key_id":"k","retired_by":"admin"}`, "by admin"},
 		{audit.KindKeyRevoked, `{"key_id":"k","revoked_by":"admin"}`, "by admin"},
+		{audit.KindLogRenamed, `{"origin":"pawl/b","previous":"pawl/a","size":7,"renamed_by":"ann"}`, "to pawl/b after 7 entries, by ann"},
 		{"decision.later", `{"decision": "later"}`, `{"decision":"later"}`},
 		{audit.KindDecided, `{"decision": "later"}`, `{"decision":"later"}`},
 		{audit.KindEnded, `null`, "(removed)"},

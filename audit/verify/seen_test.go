@@ -1,0 +1,142 @@
+package verify_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/audit/tree"
+	"github.com/pawlhq/pawl/audit/verify"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// TestSeenBefore compares logs with what was seen, and with what was published.
+func TestSeenBefore(t *testing.T) {
+	honest := log(t, nil)
+	fork := log(t, func(i int, e *audit.Entry) {
+		if i == 70 {
+			*e = anEntry(t, 999)
+		}
+	})
+	short := slices.Concat(honest[:82], nil)
+	k, public := known(t)
+	for _, c := range []struct {
+		name  string
+		seen  string
+		lines []string
+		want  verify.Fault
+	}{
+		{"the same", noteOf(t, honest[102]), honest, ""},
+		{"an earlier one", noteOf(t, honest[81]), honest, ""},
+		{"between two checkpoints", rawBetween(t, honest), honest, ""},
+		{"a later one", noteOf(t, honest[102]), short, verify.RolledBack},
+		{"another one of that size", noteOf(t, fork[102]), honest, verify.Forked},
+		{"another one before", noteOf(t, fork[81]), honest, verify.Forked},
+		{"the same before the fork", noteOf(t, fork[40]), honest, ""},
+	} {
+		o := verify.Options{Known: k, State: verify.State{"pawl/test": c.seen}}
+		others := verify.Options{Known: k, Others: []verify.Seen{{Signed: c.seen, From: "a file"}}}
+		for _, o := range []verify.Options{o, others} {
+			r, err := verify.Run(t.Context(), verify.FromExport(strings.NewReader(strings.Join(c.lines, ""))), o)
+			if err != nil || r.OK != (c.want == "") || c.want != "" && (r.Problem == nil || r.Problem.Fault != c.want) {
+				t.Errorf("%s: %+v %v, %v; want %q", c.name, r, r.Problem, err, c.want)
+			}
+		}
+		published := filepath.Join(t.TempDir(), "published")
+		if err := os.WriteFile(published, []byte(c.seen), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		python(t, public, c.want, c.lines, "--checkpoint", published)
+	}
+	if _, err := verify.Run(t.Context(), verify.FromExport(strings.NewReader("")), verify.Options{Known: k,
+		Others: []verify.Seen{{Signed: "no note", From: "a file"}}}); err == nil || !strings.Contains(err.Error(), "a file") {
+		t.Errorf("a published checkpoint that is none: %v", err)
+	}
+	for _, bad := range []string{"{}\n", "x\n", `{"call_id":"a"}` + "\n"} {
+		if _, err := verify.Run(t.Context(), verify.FromExport(strings.NewReader(bad)), verify.Options{Known: k}); err == nil || !strings.Contains(err.Error(), "line 1") {
+			t.Errorf("the export %q: %v", bad, err)
+		}
+	}
+}
+
+// rawBetween is a checkpoint of 50 entries of a log.
+func rawBetween(t *testing.T, lines []string) string {
+	t.Helper()
+	var r tree.Range
+	for _, line := range lines[:51] {
+		e, checkpoint, err := audit.ReadExport([]byte(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if checkpoint == "" {
+			r.Add(tlog.Hash(e.Leaf), nil)
+		}
+	}
+	return rawSigned(t, "pawl/test", 50, r.Root(), logKey)
+}
+
+func TestState(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "state.json")
+	if s, err := verify.ReadState(path); err != nil || s == nil || len(s) != 0 {
+		t.Errorf("a state that is not there: %v, %v", s, err)
+	}
+	if err := (verify.State{"a": "b"}).Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := verify.ReadState(path); err != nil || s["a"] != "b" {
+		t.Errorf("then it is %v, %v", s, err)
+	}
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verify.ReadState(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("a state that is no JSON: %v", err)
+	}
+}
+
+// TestLongLog verifies an honest log of 200,000 entries, and one that was changed near its end, in the
+// store and as an export; Python agrees.
+func TestLongLog(t *testing.T) {
+	const size = 200_000
+	s := sealed(t, size, 4096)
+	origins, err := s.Origins(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := logKey.Verifiers(origins[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := note.NewVerifier(public[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := verify.Options{Known: note.VerifierList(v)}
+	began := time.Now()
+	r, err := verify.Run(t.Context(), verify.FromStore(s), o)
+	if err != nil || !r.OK || r.Size != size || r.Signed != 49 || r.Unsealed != 2 {
+		t.Fatalf("the store: %+v, %v", r, err)
+	}
+	t.Logf("from the store: %.0f entries/s", size/time.Since(began).Seconds())
+	lines := export(t, s)
+	whole := strings.Join(lines, "")
+	began = time.Now()
+	exported, err := verify.Run(t.Context(), verify.FromExport(strings.NewReader(whole)), o)
+	if err != nil || !exported.OK || exported.Root != r.Root || exported.Size != size {
+		t.Errorf("the export: %+v, %v", exported, err)
+	}
+	t.Logf("from an export: %.0f entries/s", size/time.Since(began).Seconds())
+	python(t, public[0], "", lines)
+
+	tampered := strings.Replace(whole, `an \"a\" 199998, `, `an \"b\" 199998, `, 1)
+	r, err = verify.Run(t.Context(), verify.FromExport(strings.NewReader(tampered)), o)
+	if err != nil || r.Problem == nil || r.Problem.Fault != verify.Edited || *r.Problem.Index != 199_998 {
+		t.Errorf("the export with one letter changed: %+v, %v", r, err)
+	}
+	python(t, public[0], verify.Edited, []string{tampered})
+}

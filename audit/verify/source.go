@@ -1,0 +1,134 @@
+package verify
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/internal/osfile"
+	"github.com/pawlhq/pawl/store"
+)
+
+// pageRows is how many rows are read from a store at once.
+const pageRows = 2000
+
+// FromStore reads a log out of a store. It holds a page of it at a time.
+func FromStore(log store.LogReader) Source { return &stored{log: log} }
+
+type stored struct {
+	log         store.LogReader
+	rows        []store.LogRow
+	place, size int64 // behind the last row, and entry, that were given
+	ended       bool
+	checkpoints []store.Checkpoint
+	signed      int64 // the size of the last checkpoint that was read
+	allSigned   bool
+}
+
+func (s *stored) Next(ctx context.Context) (*audit.Entry, string, error) {
+	if len(s.checkpoints) == 0 && !s.allSigned {
+		var err error
+		if s.checkpoints, err = s.log.Checkpoints(ctx, s.signed, pageRows); err != nil {
+			return nil, "", err
+		}
+		if s.allSigned = len(s.checkpoints) == 0; !s.allSigned {
+			s.signed = s.checkpoints[len(s.checkpoints)-1].Size
+		}
+	}
+	if len(s.checkpoints) > 0 && (s.checkpoints[0].Size <= s.size || s.ended) {
+		c := s.checkpoints[0]
+		s.checkpoints = s.checkpoints[1:]
+		return nil, c.Note, nil
+	}
+	if len(s.rows) == 0 && !s.ended {
+		var err error
+		if s.rows, err = s.log.Rows(ctx, s.place, pageRows); err != nil {
+			return nil, "", err
+		}
+		if s.ended = len(s.rows) == 0; s.ended {
+			return s.Next(ctx)
+		}
+	}
+	if s.ended {
+		return nil, "", io.EOF
+	}
+	row := &s.rows[0]
+	s.rows, s.place = s.rows[1:], row.Place
+	if row.Entry.Index != nil {
+		s.size = max(s.size, *row.Entry.Index+1)
+	}
+	return &row.Entry, "", nil
+}
+
+// maxLine is more than an entry has bytes: it holds one call.
+const maxLine = 16 << 20
+
+// FromExport reads an export, as 'pawl audit export' writes it.
+func FromExport(r io.Reader) Source {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 1<<20), maxLine)
+	return &exported{lines: lines}
+}
+
+type exported struct {
+	lines *bufio.Scanner
+	line  int64
+}
+
+func (x *exported) Next(context.Context) (*audit.Entry, string, error) {
+	for x.lines.Scan() {
+		x.line++
+		if len(x.lines.Bytes()) == 0 {
+			continue
+		}
+		e, signed, err := audit.ReadExport(x.lines.Bytes())
+		if err != nil {
+			return nil, "", fmt.Errorf("line %d: %w", x.line, err)
+		}
+		if signed != "" {
+			return nil, signed, nil
+		}
+		return &e, "", nil
+	}
+	if err := x.lines.Err(); err != nil {
+		return nil, "", fmt.Errorf("after line %d: %w", x.line, err)
+	}
+	return nil, "", io.EOF
+}
+
+// State is the last checkpoint that a verifier saw of each log, by the log's name.
+type State map[string]string
+
+// ReadState reads the file of a State; one that is not there yet is empty.
+func ReadState(path string) (s State, err error) {
+	doc, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return State{}, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(doc, &s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("what was seen of the log before, %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Write keeps a State in a file.
+func (s State) Write(path string) error {
+	doc, err := json.MarshalIndent(s, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
+		err = osfile.Replace(path, append(doc, '\n'), 0o600)
+	}
+	return err
+}

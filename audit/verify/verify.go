@@ -1,0 +1,295 @@
+// Package verify checks that nobody changed the audit log: that its entries are those of the tree
+// whose root was signed, and that the tree goes on from what was signed, published or seen before.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/audit/tree"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Fault says in which way a log was changed.
+type Fault string
+
+const (
+	Edited     Fault = "edited"      // an entry is not what was sealed
+	Deleted    Fault = "deleted"     // an entry is missing between others
+	Inserted   Fault = "inserted"    // an entry is there that was never sealed, or sealed twice
+	Reordered  Fault = "reordered"   // entries have changed places
+	Truncated  Fault = "truncated"   // the end of the log is missing
+	Changed    Fault = "changed"     // entries before a checkpoint were changed together with their hashes
+	Forged     Fault = "forged"      // a checkpoint was not signed by the log's key, or is missing
+	RolledBack Fault = "rolled_back" // the log is shorter than it was
+	Forked     Fault = "forked"      // the log is another one than the one that was seen before
+)
+
+// Problem is the first thing that is wrong.
+type Problem struct {
+	Fault   Fault  `json:"fault"`
+	Index   *int64 `json:"index,omitempty"`   // of the first bad entry
+	CallID  string `json:"call_id,omitempty"` // its call, if the entry is there
+	Step    string `json:"step,omitempty"`
+	Message string `json:"message"`
+}
+
+func (p *Problem) Error() string {
+	what := ""
+	switch {
+	case p.CallID != "":
+		what = fmt.Sprintf("entry %s/%s", approval.Display(p.CallID, 80), approval.Display(p.Step, 80))
+		if p.Index != nil {
+			what += fmt.Sprintf(" (number %d)", *p.Index)
+		}
+		what += ": "
+	case p.Index != nil:
+		what = fmt.Sprintf("entry number %d: ", *p.Index)
+	}
+	return fmt.Sprintf("%s: %s%s", p.Fault, what, p.Message)
+}
+
+// Report is what a verifier found.
+type Report struct {
+	OK       bool     `json:"ok"`
+	Origin   string   `json:"origin,omitempty"` // the log's name, as its last checkpoint says
+	Size     int64    `json:"size"`             // how many sealed entries were checked
+	Root     string   `json:"root,omitempty"`   // the root of the tree over them, in base64
+	Unsealed int64    `json:"unsealed"`         // entries behind them that have no index yet
+	Signed   int64    `json:"checkpoints"`      // checkpoints that were checked
+	OtherKey int64    `json:"other_key"`        // checkpoints before the last one that another key signed
+	Erased   int64    `json:"erased"`           // entries whose payload was removed
+	Problem  *Problem `json:"problem,omitempty"`
+
+	last string // the last checkpoint, as it was signed
+}
+
+// Seen is a checkpoint that the log must go on from.
+type Seen struct {
+	Signed string
+	From   string // where it was seen, for people
+}
+
+// Options say how a log is verified.
+type Options struct {
+	Known    note.Verifiers // the log's public keys. Required
+	State    State          // what the verifier saw before. Default: nothing
+	Others   []Seen         // checkpoints that were published
+	Progress func(entries int64)
+}
+
+// Source gives the items of a log one after the other: an entry, or a signed checkpoint behind the
+// last entry that it covers. After the last one it returns io.EOF.
+type Source interface {
+	Next(ctx context.Context) (e *audit.Entry, signed string, err error)
+}
+
+// expected is a root that the tree must have at some size.
+type expected struct {
+	root  tlog.Hash
+	from  string
+	fault Fault
+}
+
+type verifier struct {
+	o        Options
+	report   Report
+	tree     tree.Range
+	good     int64 // up to where a checkpoint confirmed the entries
+	expected map[int64][]expected
+	missing  *Problem     // an entry that was deleted, or comes later
+	unsealed *audit.Entry // the first entry without an index
+	foreign  string       // the last checkpoint, if another key signed it
+}
+
+// errStop ends the reading of a log: the first problem was found.
+var errStop = errors.New("stop")
+
+func (v *verifier) fail(fault Fault, e *audit.Entry, index *int64, format string, args ...any) error {
+	v.report.Problem = &Problem{Fault: fault, Index: index, Message: fmt.Sprintf(format, args...)}
+	if e != nil {
+		v.report.Problem.CallID, v.report.Problem.Step = e.Subject, e.Step
+	}
+	return errStop
+}
+
+// entry adds an entry to the tree.
+func (v *verifier) entry(e *audit.Entry) error {
+	next := v.tree.Size()
+	if v.missing != nil { // is it lost, or in another place?
+		if e.Index != nil && *e.Index == *v.missing.Index {
+			return v.fail(Reordered, e, e.Index, "it is not in its place: entries with a higher number come first")
+		}
+		return nil
+	}
+	switch {
+	case e.Index == nil:
+		if v.unsealed == nil {
+			v.unsealed = e
+		}
+		v.report.Unsealed++
+		if e.Damage != "" {
+			return v.fail(Edited, e, nil, "%s", e.Damage)
+		}
+		return nil
+	case v.unsealed != nil:
+		return v.fail(Inserted, v.unsealed, nil, "it has no number, and entries behind it were sealed")
+	case *e.Index < next:
+		return v.fail(Inserted, e, e.Index, "its number was there before")
+	case *e.Index > next:
+		v.missing = &Problem{Fault: Deleted, Index: &next, Message: fmt.Sprintf(
+			"it is missing; the next one is number %d, %s/%s", *e.Index,
+			approval.Display(e.Subject, 80), approval.Display(e.Step, 80))}
+		return nil
+	case e.Damage != "":
+		return v.fail(Edited, e, e.Index, "%s", e.Damage)
+	}
+	if e.Payload == nil {
+		v.report.Erased++
+	}
+	v.tree.Add(tlog.Hash(e.Leaf), nil)
+	if known := v.expected[v.tree.Size()]; known != nil {
+		for _, x := range known {
+			if x.root != v.tree.Root() {
+				return v.fail(x.fault, nil, nil, "the first %d entries are not those of the checkpoint %s: "+
+					"an entry from number %d on was changed", v.tree.Size(), x.from, v.good)
+			}
+		}
+	}
+	return nil
+}
+
+// checkpoint compares a checkpoint of the log with the tree.
+func (v *verifier) checkpoint(signed string) error {
+	if v.missing != nil {
+		return nil
+	}
+	origin, t, err := tree.Open(signed, v.o.Known)
+	foreign := errors.As(err, new(*note.UnverifiedNoteError))
+	if foreign { // signed by a key that was replaced; or forged, and then its root is wrong or it is the last
+		unverified := new(note.UnverifiedNoteError)
+		errors.As(err, &unverified)
+		origin, t, err = tree.ParseText(unverified.Note.Text)
+	}
+	if err != nil {
+		return v.fail(Forged, nil, nil, "the checkpoint behind %d entries: %v", v.tree.Size(), err)
+	}
+	v.report.Signed++
+	v.foreign = ""
+	if foreign {
+		v.report.OtherKey++
+		v.foreign = signed
+	}
+	size := v.tree.Size()
+	switch {
+	case t.N > size:
+		return v.fail(Truncated, nil, &size, "it and what follows is missing: a checkpoint is of %d entries, and %d are "+
+			"there", t.N, size)
+	case t.N < size:
+		return v.fail(Forged, nil, nil, "a checkpoint of %d entries stands behind %d", t.N, size)
+	case t.N == 0 || t.Hash != v.tree.Root():
+		if foreign {
+			return v.fail(Forged, nil, nil, "the checkpoint of %d entries has another root, and none of the log's keys "+
+				"signed it", t.N)
+		}
+		good := v.good
+		return v.fail(Changed, nil, &good, "this entry, or one behind it up to number %d, was changed, inserted or "+
+			"exchanged together with its hashes: the checkpoint of %d entries has another root", t.N-1, t.N)
+	}
+	v.good = t.N
+	v.report.Origin, v.report.last = origin, signed
+	return nil
+}
+
+// end looks whether the log ends where it should.
+func (v *verifier) end() error {
+	size := v.tree.Size()
+	v.report.Size = size
+	if size > 0 {
+		v.report.Root = v.tree.Root().String()
+	}
+	switch {
+	case v.missing != nil:
+		v.report.Problem = v.missing
+		return errStop
+	case v.foreign != "":
+		return v.fail(Forged, nil, nil, "none of the keys that were given signed the last checkpoint, of %d entries",
+			size)
+	case v.good < size:
+		return v.fail(Forged, nil, &v.good, "it and what follows has no checkpoint: %d entries are sealed, and the "+
+			"last checkpoint is of %d", size, v.good)
+	}
+	for at, list := range v.expected {
+		if at > size {
+			return v.fail(RolledBack, nil, &size, "it and what follows is missing: the checkpoint %s is of %d entries, "+
+				"and %d are there", list[0].from, at, size)
+		}
+	}
+	return nil
+}
+
+// Run verifies a log. It returns an error only if the log can't be read, or what it is compared with;
+// what is wrong with the log is the report's Problem.
+func Run(ctx context.Context, from Source, o Options) (Report, error) {
+	v := &verifier{o: o, expected: map[int64][]expected{}}
+	if err := v.expect(); err != nil {
+		return v.report, err
+	}
+	for count := int64(1); ; count++ {
+		e, signed, err := from.Next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			err = v.end()
+		case err != nil:
+			return v.report, err
+		case e != nil:
+			err = v.entry(e)
+		default:
+			err = v.checkpoint(signed)
+		}
+		v.report.Size = v.tree.Size()
+		if o.Progress != nil && count%progressEvery == 0 {
+			o.Progress(count)
+		}
+		if err != nil || e == nil && signed == "" {
+			v.report.OK = v.report.Problem == nil
+			return v.report, nil
+		}
+	}
+}
+
+// progressEvery is how many entries lie between two reports of progress.
+const progressEvery = 10_000
+
+// expect notes which roots the tree must have.
+func (v *verifier) expect() error {
+	add := func(signed string, x expected) error {
+		_, t, err := tree.Open(signed, v.o.Known)
+		x.root = t.Hash
+		if err == nil && t.N > 0 {
+			v.expected[t.N] = append(v.expected[t.N], x)
+		}
+		return err
+	}
+	for _, signed := range v.o.State {
+		// One of another name, or of a key that was replaced, says nothing about this log.
+		err := add(signed, expected{from: "that this verifier saw before", fault: Forked})
+		if err != nil && !errors.As(err, new(*note.UnverifiedNoteError)) {
+			return fmt.Errorf("the checkpoint that was seen before: %w", err)
+		}
+	}
+	for _, other := range v.o.Others {
+		if err := add(other.Signed, expected{from: "in " + other.From, fault: Forked}); err != nil {
+			return fmt.Errorf("the checkpoint in %s: %w", other.From, err)
+		}
+	}
+	return nil
+}
+
+// Last is the last checkpoint of a log that is as it should be, by the log's name, for the next State.
+func (r Report) Last() (origin, signed string) { return r.Origin, r.last }

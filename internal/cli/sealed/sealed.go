@@ -1,0 +1,175 @@
+// Package sealed holds the commands that check and prove what is in the audit log.
+package sealed
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/pawlhq/pawl/audit/tree"
+	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/keyfile"
+	"github.com/pawlhq/pawl/internal/settings"
+	"github.com/pawlhq/pawl/store"
+)
+
+// Commands makes the commands of this package, which belong under 'pawl audit'.
+func Commands(base *cli.App) []*cobra.Command {
+	return []*cobra.Command{verify(base), prove(base), checkpoint(base), key(base), rename(base)}
+}
+
+// log is a command that reads the log out of the store itself.
+type log struct {
+	*cli.App
+	cli.Config
+}
+
+// addFlags adds the flags that say which store it is.
+func (l *log) addFlags(cmd *cobra.Command, more settings.Command) {
+	l.Database.ReadOnly = true
+	l.AddFlags(cmd, settings.Direct|more)
+	settings.Default(cmd.Flags(), "log-level", "warn")
+}
+
+// use reads the settings and opens the store for do.
+func (l *log) use(cmd *cobra.Command, do func(context.Context, store.Store) error) (err error) {
+	if err := l.Database.Validate(); err != nil {
+		return cli.UsageError(err)
+	}
+	opened, err := l.Database.OpenExisting(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	return do(cmd.Context(), opened)
+}
+
+// origin is the name of the log that is in use.
+func origin(ctx context.Context, log store.LogReader) (string, error) {
+	all, err := log.Origins(ctx)
+	if err != nil || len(all) == 0 {
+		return "", errors.Join(err, store.ErrDamaged)
+	}
+	return all[len(all)-1], nil
+}
+
+// publicKeys are the public halves of the keys in the files that the settings name.
+func (l *log) publicKeys(origin string) ([]string, error) {
+	files := l.LogKeys
+	if len(files) == 0 {
+		files = []string{settings.DefaultLogKey}
+	}
+	var keys tree.Keys
+	for _, file := range files {
+		k, err := keyfile.Read(file)
+		if err != nil {
+			return nil, fmt.Errorf("the log's key: %w", err)
+		}
+		keys = append(keys, ed25519.PrivateKey(k))
+	}
+	return keys.Verifiers(origin)
+}
+
+// verifiers reads public keys: as text, or from files that hold one on each line.
+func verifiers(given []string) (note.Verifiers, error) {
+	var list []note.Verifier
+	for _, text := range given {
+		lines := []string{text}
+		if doc, err := os.ReadFile(text); err == nil {
+			lines = slices.DeleteFunc(strings.Split(string(doc), "\n"), func(line string) bool {
+				return strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#")
+			})
+		}
+		for _, line := range lines {
+			v, err := note.NewVerifier(strings.TrimSpace(line))
+			if err != nil {
+				return nil, cli.UsageError(errors.New("--key takes a public key as 'pawl audit key' prints it, " +
+					"NAME+HASH+KEY, or a file of such lines"))
+			}
+			list = append(list, v)
+		}
+	}
+	return note.VerifierList(list...), nil
+}
+
+func key(base *cli.App) *cobra.Command {
+	l := &log{App: base}
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Print the public key of the audit log, for auditors",
+		Long: `Print the public half of the key that seals the audit log, or of each key while
+one is replaced. Auditors keep it where the database's administrators can't
+change it, and give it to 'pawl audit verify --key'.
+
+` + cli.SettingsHelp,
+		Example: "  pawl audit key --database-url sqlite://.pawl/pawl.db",
+		Args:    cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := l.Read(l.App, cmd); err != nil {
+				return err
+			}
+			return l.use(cmd, func(ctx context.Context, s store.Store) error {
+				name, err := origin(ctx, s)
+				if err != nil {
+					return err
+				}
+				public, err := l.publicKeys(name)
+				if err != nil {
+					return err
+				}
+				return l.Show(map[string]any{"origin": name, "keys": public}, strings.Join(public, "\n")+"\n")
+			})
+		},
+	}
+	l.addFlags(cmd, settings.LogKey)
+	return cmd
+}
+
+func checkpoint(base *cli.App) *cobra.Command {
+	l := &log{App: base}
+	cmd := &cobra.Command{
+		Use:   "checkpoint",
+		Short: "Print the last checkpoint of the audit log",
+		Long: `Print the last checkpoint of the audit log, with the signatures of witnesses if
+there are any. Keep it, and 'pawl audit verify --checkpoint' shows later that
+the log still goes on from it.
+
+` + cli.SettingsHelp,
+		Example: "  pawl audit checkpoint --database-url sqlite://.pawl/pawl.db",
+		Args:    cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := l.Read(l.App, cmd); err != nil {
+				return err
+			}
+			return l.use(cmd, func(ctx context.Context, s store.Store) error {
+				last, err := s.LastCheckpoint(ctx)
+				if err != nil {
+					return err
+				}
+				if last.Size == 0 {
+					return errors.New("the audit log has no checkpoint yet: a worker that has its key makes one " +
+						"every few seconds when there is something new")
+				}
+				return l.Show(map[string]any{"origin": last.Origin, "size": last.Size, "root": last.Root,
+					"at": last.At, "checkpoint": signedBy(last)}, signedBy(last))
+			})
+		},
+	}
+	l.addFlags(cmd, 0)
+	return cmd
+}
+
+// signedBy is a checkpoint with all signatures that there are.
+func signedBy(c store.Checkpoint) string {
+	if c.Cosigned != "" {
+		return c.Cosigned
+	}
+	return c.Note
+}

@@ -1,0 +1,136 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/audit/tree"
+	"github.com/pawlhq/pawl/audit/verify"
+	"github.com/pawlhq/pawl/store"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Tampered changes the log in the database itself, in every way, and checks that it is found: by a
+// verifier, and for single rows at once when they are read. open makes an empty store whose triggers
+// are off, and returns what runs SQL of both databases, in which the tables of Pawl begin with pawl.
+func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql string))) {
+	const last = `(SELECT max(seq) FROM pawl.entries)`
+	at := func(n int) string { return fmt.Sprintf("(SELECT entry FROM pawl.sealed WHERE log_index = %d)", n) }
+	for _, c := range []struct {
+		name string
+		sql  []string
+		want verify.Fault // empty: nothing is wrong
+		at   int64        // the number of the bad entry; -1: none is named
+		seen bool         // whoever reads the entry sees it at once
+	}{
+		{"nothing", nil, "", 0, false},
+		{"a payload removed", []string{`UPDATE pawl.entries SET payload = NULL WHERE seq = ` + at(3)}, "", 0, false},
+		{"a payload", []string{`UPDATE pawl.entries SET payload = metadata WHERE seq = ` + at(3)}, verify.Edited, 3, true},
+		{"a kind", []string{`UPDATE pawl.entries SET kind = 'call.blocked' WHERE seq = ` + at(3)}, verify.Edited, 3, true},
+		{"a call", []string{`UPDATE pawl.entries SET call = 'another' WHERE seq = ` + at(3)}, verify.Edited, 3, true},
+		{"another entry in its place", []string{ // with fitting hashes
+			`UPDATE pawl.entries SET call = 'gone' WHERE seq = ` + last,
+			`UPDATE pawl.entries SET call = 'later', step = '1', (metadata, leaf, payload) = (SELECT e.metadata, e.leaf, e.payload ` +
+				`FROM pawl.entries AS e WHERE e.seq = ` + last + `) WHERE seq = ` + at(3),
+		}, verify.Edited, 3, true},
+		{"an entry and what is sealed of it", []string{
+			`UPDATE pawl.sealed SET leaf = (SELECT e.leaf FROM pawl.entries AS e WHERE e.seq = ` + last + `) WHERE log_index = 3`,
+		}, verify.Edited, 3, true},
+		{"an entry deleted", []string{`DELETE FROM pawl.entries WHERE seq = ` + at(3)}, verify.Deleted, 3, false},
+		{"an entry deleted, with its number", []string{
+			`DELETE FROM pawl.entries WHERE seq = ` + at(3), `DELETE FROM pawl.sealed WHERE log_index = 3`,
+		}, verify.Deleted, 3, false},
+		{"the first entry deleted", []string{`DELETE FROM pawl.entries WHERE seq = ` + at(0)}, verify.Deleted, 0, false},
+		{"an entry that loses its number", []string{`DELETE FROM pawl.sealed WHERE log_index = 3`}, verify.Inserted, -1, false},
+		{"the end cut off", []string{
+			`DELETE FROM pawl.entries WHERE seq >= ` + at(8), `DELETE FROM pawl.sealed WHERE log_index >= 8`,
+		}, verify.Truncated, 8, false},
+		{"the end cut off, with its checkpoint", []string{
+			`DELETE FROM pawl.entries WHERE seq >= ` + at(6), `DELETE FROM pawl.sealed WHERE log_index >= 6`,
+			`DELETE FROM pawl.checkpoints WHERE size > 6`,
+		}, verify.RolledBack, 6, false},
+		{"entries exchanged", []string{
+			`UPDATE pawl.sealed SET log_index = -1 WHERE log_index = 3`, `UPDATE pawl.sealed SET log_index = 3 WHERE log_index = 4`,
+			`UPDATE pawl.sealed SET log_index = 4 WHERE log_index = -1`,
+		}, verify.Reordered, 3, false},
+		{"the last checkpoint deleted", []string{`DELETE FROM pawl.checkpoints WHERE size = 9`}, verify.Forged, 6, false},
+		{"a checkpoint forged", []string{`UPDATE pawl.checkpoints SET note = replace(note, 'pawl/', 'paws/') WHERE size = 9`}, verify.Forged, -1, false},
+		{"a checkpoint of another size", []string{
+			`UPDATE pawl.checkpoints SET note = (SELECT c.note FROM pawl.checkpoints AS c WHERE c.size = 6) WHERE size = 9`,
+		}, verify.Forged, -1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s, run := open(t)
+			for i := range 3 {
+				var batch []audit.Entry
+				for j := range 3 {
+					batch = append(batch, entry(t, fmt.Sprintf("call-%d", i), fmt.Sprint(j), audit.KindRefused))
+				}
+				appendAll(t, s, batch...)
+				if err := Seal(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before, err := s.LastCheckpoint(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendAll(t, s, entry(t, "later", "1", audit.KindRefused)) // which is not sealed
+			for _, sql := range c.sql {
+				run(sql)
+			}
+			r, err := verify.Run(t.Context(), verify.FromStore(s), verify.Options{
+				Known: LogKeys(t, before.Origin), State: verify.State{before.Origin: before.Note},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := verify.Fault("")
+			if r.Problem != nil {
+				found = r.Problem.Fault
+				if index := r.Problem.Index; c.at >= 0 && (index == nil || *index != c.at) || c.at < 0 && index != nil {
+					t.Errorf("the bad entry is %v, want number %d: %v", index, c.at, r.Problem)
+				}
+			}
+			if found != c.want || r.OK != (c.want == "") {
+				t.Errorf("found %v; want %q", r.Problem, c.want)
+			}
+			damaged := 0
+			page, err := s.Entries(t.Context(), store.EntryQuery{Newest: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Items {
+				if e.Damage != "" {
+					damaged++
+				}
+			}
+			if (damaged > 0) != c.seen {
+				t.Errorf("a list shows %d damaged entries", damaged)
+			}
+			// A sealer never signs what follows from a forged end.
+			appendAll(t, s, entry(t, "later", "2", audit.KindRefused))
+			err = Seal(t.Context(), s)
+			if end := strings.Contains(c.name, "checkpoint") && c.want != verify.RolledBack; end && err == nil {
+				t.Error("the log was sealed on")
+			}
+		})
+	}
+}
+
+// LogKeys are the public half of LogKey, for a log of some name.
+func LogKeys(t *testing.T, origin string) note.Verifiers {
+	t.Helper()
+	public, err := tree.Keys{LogKey}.Verifiers(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := note.NewVerifier(public[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return note.VerifierList(v)
+}
