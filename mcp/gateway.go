@@ -63,7 +63,7 @@ type Gateway struct {
 // New makes a gateway. Errors have approval.CodeInvalid.
 func New(o Options) (*Gateway, error) {
 	if err := approval.CheckTool(o.Server); err != nil {
-		return nil, approval.Errorf(approval.CodeInvalid, "the server's name: use letters, digits and _ . : / -")
+		return nil, approval.Errorf(approval.CodeInvalid, "the server's name: use letters, digits, _ . : / -")
 	}
 	if err := cmp.Or(approval.CheckName("agent", o.Agent), approval.CheckName("session", o.Session)); err != nil {
 		return nil, err

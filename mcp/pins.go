@@ -40,7 +40,8 @@ func readPins(file string) (*pins, error) {
 		err = json.Unmarshal(doc, p)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("what the server said of its tools, %s: %w; remove the file to begin anew", file, err)
+		return nil, fmt.Errorf("what the server said of its tools, %s: %w; remove the file to begin anew",
+			file, err)
 	}
 	return p, nil
 }

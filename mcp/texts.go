@@ -84,8 +84,8 @@ func pending(v client.View, schema bool, trouble error) toolResult {
 
 // abandoned says that a call was started and its result will not come.
 func abandoned(call string, why error) toolResult {
-	return said(true, fmt.Sprintf("Outcome unknown: the tool was started and gave no result (%v). It may have run. "+
-		"Find out before you call it again.\nCall ID: %s", why, call))
+	return said(true, fmt.Sprintf("Outcome unknown: the tool was started and gave no result (%v). "+
+		"It may have run. Find out before you call it again.\nCall ID: %s", why, call))
 }
 
 // reason is an error in words for whoever called the tool.

@@ -118,8 +118,8 @@ func (s *session) describe(ctx context.Context, r request) (definition, string) 
 		s.mu.Unlock()
 	}
 	if !known {
-		return def, fmt.Sprintf("ATTENTION: the server %s does not list this tool: nobody can tell what it says it does.",
-			s.o.Server)
+		return def, fmt.Sprintf("ATTENTION: the server %s does not list this tool: "+
+			"nobody can tell what it says it does.", s.o.Server)
 	}
 	return def, s.pins.check(r.name, def)
 }

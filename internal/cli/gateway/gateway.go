@@ -5,8 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/build"
 	"github.com/pawlhq/pawl/internal/cli"
@@ -33,12 +37,14 @@ func Commands(base *cli.App) []*cobra.Command {
 type flags struct {
 	server, agent, session string
 	wait, reportWithin     settings.Length
+	url                    string
+	headers                []string // NAME=VARIABLE
 }
 
 func (a *app) mcp() *cobra.Command {
 	var f flags
 	cmd := &cobra.Command{
-		Use:   "mcp --server NAME -- COMMAND [ARG…]",
+		Use:   "mcp --server NAME (-- COMMAND [ARG…] | --url URL)",
 		Short: "Guard an MCP server: its tools run once Pawl lets them",
 		Long: `Stand between an MCP client and one MCP server, for the client to start instead
 of the server. Every call of a tool waits until Pawl lets it run; all the rest
@@ -47,10 +53,15 @@ goes through as it is. The tool T is the tool NAME.T in Pawl, and in policies.
 While people think, the client sees progress, if it asked for that. After --wait
 it is told that the call is pending, and repeats it later. If Pawl can't be
 asked, no tool runs. The server gets no setting or token of Pawl's.`,
-		Example: `  pawl mcp --server files -- npx -y @modelcontextprotocol/server-filesystem .`,
+		Example: `  pawl mcp --server files -- npx -y @modelcontextprotocol/server-filesystem .
+  pawl mcp --server tracker --url https://mcp.example.com/mcp
+  pawl mcp wrap .mcp.json`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if at := cmd.ArgsLenAtDash(); at != 0 || len(args) == 0 {
-				return errors.New("which server? Give the command that starts it after --")
+			switch at := cmd.ArgsLenAtDash(); {
+			case f.url != "" && len(args) > 0:
+				return errors.New("give either the server's command or its address with --url")
+			case f.url == "" && (at != 0 || len(args) == 0):
+				return errors.New("which server? Give the command that starts it after --, or its address with --url")
 			}
 			return nil
 		},
@@ -64,6 +75,10 @@ asked, no tool runs. The server gets no setting or token of Pawl's.`,
 		"(default 50s, or 3m30s for clients that go on while they see progress)")
 	fs.Var(&f.reportWithin, "report-within", "how long a tool may run before its outcome counts as unknown "+
 		"(default 10m)")
+	fs.StringVar(&f.url, "url", "", "`address` of a server that speaks Streamable HTTP")
+	fs.StringArrayVar(&f.headers, "header-env", nil, "`NAME=VARIABLE`: header for --url with the value of a "+
+		"variable of the environment; repeatable")
+	cmd.AddCommand(a.wrap())
 	return cmd
 }
 
@@ -71,14 +86,18 @@ func (a *app) serve(cmd *cobra.Command, f flags, command []string) error {
 	if f.server == "" {
 		return cli.UsageError(errors.New("--server is missing: name the server, as policies are to name it"))
 	}
-	pins, err := pinsFile(f.server, command)
+	upstream, how, err := a.upstream(f, command)
+	if err != nil {
+		return cli.UsageError(err)
+	}
+	pins, err := pinsFile(f.server, how)
 	if err != nil {
 		return err
 	}
 	g, err := mcp.New(mcp.Options{
 		Server: f.server, Agent: f.agent, Session: f.session, Pins: pins,
 		Wait: time.Duration(f.wait), ReportWithin: time.Duration(f.reportWithin),
-		Upstream: mcp.Child(command, a.Environ(), a.Stderr),
+		Upstream: upstream,
 		Logger:   slog.New(slog.NewTextHandler(a.Stderr, nil)),
 		API:      func(token string) (*client.Client, error) { return a.api(cmd, token) },
 	})
@@ -86,6 +105,35 @@ func (a *app) serve(cmd *cobra.Command, f flags, command []string) error {
 		return cli.UsageError(err)
 	}
 	return g.ServeStdio(cmd.Context(), io.NopCloser(a.Stdin), a.Stdout)
+}
+
+// upstream is how to reach the server, and what tells it from others.
+func (a *app) upstream(f flags, command []string) (up mcp.Upstream, how []string, err error) {
+	if f.url == "" {
+		if len(f.headers) > 0 {
+			return up, nil, errors.New("--header-env is for --url")
+		}
+		return mcp.Child(command, a.Environ(), a.Stderr), command, nil
+	}
+	u, err := url.Parse(f.url)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return up, nil, errors.New("--url must be an address that begins with http:// or https://")
+	}
+	header := http.Header{}
+	for _, h := range f.headers {
+		name, variable, ok := strings.Cut(h, "=")
+		value := a.Getenv(variable)
+		switch {
+		case !ok || name == "" || variable == "":
+			return up, nil, errors.New("--header-env must be NAME=VARIABLE")
+		case strings.HasPrefix(strings.ToUpper(variable), "PAWL_"):
+			return up, nil, errors.New("--header-env: what is Pawl's own goes to no server")
+		case value == "":
+			return up, nil, fmt.Errorf("--header-env: the variable %s is not set", approval.Display(variable, 80))
+		}
+		header.Set(name, value)
+	}
+	return mcp.Remote(f.url, header), []string{f.url}, nil
 }
 
 // api makes the client of the API that asks for a caller with a token; empty: for whoever runs this.

@@ -1,0 +1,209 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/internal/cli/clitest"
+	"github.com/pawlhq/pawl/internal/wrapped"
+)
+
+const desktop = `{
+  "globalShortcut": "", // mine
+  "mcpServers": {
+    /* the files */
+    "files": {
+      "command": "npx", // of Node
+      "args": ["-y", "@modelcontextprotocol/server-filesystem", "/home/ana"], // all
+      "env": {"A": "1"},
+    },
+    "bare one": {"command": "C:\\tools\\server.exe"},
+    "old": {"type": "sse", "url": "https://a.example/sse"},
+    "tracker": {
+      "type": "http", // streamable
+      "url": "https://b.example/mcp?x=1",
+      "headers": {"X-Team": "a", "Authorization": "Bearer secret"} // keep
+    },
+  }, // end
+}
+`
+
+type entry struct {
+	Type, Command string
+	Args          []string
+	Env           map[string]string
+	URL           string
+}
+
+func servers(t *testing.T, file, key string) map[string]entry {
+	t.Helper()
+	doc, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]json.RawMessage{}
+	if err := json.Unmarshal(wrapped.Plain(doc), &all); err != nil {
+		t.Fatalf("%v\n%s", err, doc)
+	}
+	out := map[string]entry{}
+	if err := json.Unmarshal(all[key], &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// settings writes a client's settings, and has a record of its own.
+func settings(t *testing.T, name, text string) (file string, record func() wrapped.Record) {
+	t.Helper()
+	config := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", config)
+	t.Setenv("HOME", config)
+	file = filepath.Join(t.TempDir(), name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, func() wrapped.Record {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := wrapped.Read(wrapped.File(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+}
+
+func TestWrapAndUndo(t *testing.T) {
+	file, record := settings(t, "claude_desktop_config.json", desktop)
+	cmd := clitest.CommandLine{}
+	cmd.Run(t, "mcp", "wrap", file).Want(t, 0,
+		[]string{"files now goes through Pawl: its tools are files.TOOL", "its tools are bare_one.TOOL", "tracker now"},
+		[]string{"old: the gateway speaks Streamable HTTP only"})
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := servers(t, file, "mcpServers")
+	for name, want := range map[string]string{
+		"files":    "mcp --server files --agent claude-desktop -- npx -y @modelcontextprotocol/server-filesystem /home/ana",
+		"bare one": `mcp --server bare_one --agent claude-desktop -- C:\tools\server.exe`,
+		"tracker": "mcp --server tracker --agent claude-desktop --url https://b.example/mcp?x=1 " +
+			"--header-env Authorization=MCP_HEADER_1 --header-env X-Team=MCP_HEADER_2",
+	} {
+		if e := got[name]; e.Command != self || strings.Join(e.Args, " ") != want || e.URL != "" || e.Type == "http" {
+			t.Errorf("%s became %+v", name, e)
+		}
+	}
+	if env := got["tracker"].Env; env["MCP_HEADER_1"] != "Bearer secret" || got["files"].Env["A"] != "1" {
+		t.Errorf("environment: %v", env)
+	}
+	text, _ := os.ReadFile(file)
+	for _, comment := range []string{"// mine", "/* the files */", "// of Node", "// all", "// streamable", "// keep", "// end"} {
+		if !strings.Contains(string(text), comment) {
+			t.Errorf("the comment %s is gone:\n%s", comment, text)
+		}
+	}
+	if n := len(record().Servers); n != 3 {
+		t.Errorf("%d servers are on record", n)
+	}
+
+	cmd.Run(t, "mcp", "wrap", file).Want(t, 0, []string{"nothing to change"}, []string{"goes through Pawl already"})
+	if again, _ := os.ReadFile(file); string(again) != string(text) {
+		t.Error("done twice, it changed something")
+	}
+	cmd.Run(t, "mcp", "wrap", "--undo", file).Want(t, 0, []string{"files is as it was before"}, nil)
+	if back, _ := os.ReadFile(file); string(back) != desktop {
+		t.Errorf("undone, it is\n%s", back)
+	}
+	if n := len(record().Servers); n != 0 {
+		t.Errorf("%d servers are on record", n)
+	}
+}
+
+func TestWrapKnowsWhereClientsKeepServers(t *testing.T) {
+	for name, c := range map[string]struct{ file, text, agent string }{
+		"Claude Code, project": {".mcp.json", `{"mcpServers":{"a":{"command":"x","args":[]}}}`, "claude-code"},
+		"Claude Code, user":    {".claude.json", `{"projects":{"/p":{"mcpServers":{"a":{"command":"x"}}}}}`, "claude-code"},
+		"Cursor":               {".cursor/mcp.json", `{"mcpServers":{"a":{"command":"x"}}}`, "cursor"},
+		"VS Code, folder":      {".vscode/mcp.json", `{"inputs":[],"servers":{"a":{"type":"stdio","command":"x"}}}`, "vscode"},
+		"VS Code, settings":    {"Code/User/settings.json", `{"mcp":{"servers":{"a":{"command":"x"}}}}`, "vscode"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, record := settings(t, c.file, c.text)
+			cmd := clitest.CommandLine{}
+			cmd.Run(t, "mcp", "wrap", file).Want(t, 0, []string{"a now goes through Pawl"}, nil)
+			text, _ := os.ReadFile(file)
+			if !strings.Contains(string(text), `"--agent","`+c.agent+`"`) {
+				t.Errorf("wrote %s", text)
+			}
+			if c.file == ".mcp.json" && !record().Covers("a", t.TempDir(), filepath.Dir(file)) {
+				t.Error("a hook would ask again")
+			}
+			cmd.Run(t, "mcp", "wrap", "--undo", file).Want(t, 0, []string{"a is as it was"}, nil)
+			if back, _ := os.ReadFile(file); string(back) != c.text {
+				t.Errorf("undone, it is %s", back)
+			}
+		})
+	}
+}
+
+func TestWrapGuardsWhatItIsGiven(t *testing.T) {
+	file, record := settings(t, ".mcp.json", `{"mcpServers":{"a":{"command":"x"},"b":{"command":"y"}}}`)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := clitest.CommandLine{}
+	cmd.Run(t, "mcp", "wrap", file, "--token", "secret").Want(t, 2, nil, []string{"--token-file"})
+	cmd.Run(t, "mcp", "wrap", file, "--only", "c").Want(t, 1, nil, []string{"no server c"})
+	cmd.Run(t, "mcp", "wrap", file, "--only", "a", "--token-file", token, "--api", "https://pawl.example").Want(t, 0,
+		[]string{"a now goes"}, nil)
+	got := servers(t, file, "mcpServers")
+	want := "mcp --server a --api https://pawl.example --token-file " + token + " -- x"
+	if strings.Join(got["a"].Args, " ") != want || got["b"].Command != "y" {
+		t.Errorf("wrote %+v", got)
+	}
+	// Changed by hand, it is not overwritten.
+	text, _ := os.ReadFile(file)
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), `"x"`, `"z"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Run(t, "mcp", "wrap", "--undo", file).Want(t, 0, []string{"nothing to change"}, []string{"was changed since", `"command":"x"`})
+	if len(record().Servers) != 1 {
+		t.Error("the record is gone")
+	}
+	for text, problem := range map[string]string{
+		"{": "is not JSON", `{"x":1}`: "no MCP servers", `{"mcpServers":[]}`: "must be a JSON object",
+		`{"mcpServers":{"a":{"command":"x","command":"y"}}}`: "given twice",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Run(t, "mcp", "wrap", file).Want(t, 1, nil, []string{problem})
+	}
+}
+
+func TestGatewaySettingsAreChecked(t *testing.T) {
+	for problem, args := range map[string][]string{
+		"which server":           {"--server", "a"},
+		"either the":             {"--server", "a", "--url", "http://x", "--", "y"},
+		"--server is missing":    {"--", "y"},
+		"begins with http":       {"--server", "a", "--url", "x"},
+		"must be NAME=VARIABLE":  {"--server", "a", "--url", "http://x", "--header-env", "A"},
+		"Pawl's own":             {"--server", "a", "--url", "http://x", "--header-env", "A=PAWL_TOKEN"},
+		"variable B is not set":  {"--server", "a", "--url", "http://x", "--header-env", "A=B"},
+		"--header-env is for":    {"--server", "a", "--header-env", "A=B", "--", "y"},
+		"the server's name: use": {"--server", "a b", "--", "y"},
+	} {
+		cmd := clitest.CommandLine{}
+		cmd.Run(t, append([]string{"mcp"}, args...)...).Want(t, 2, nil, []string{problem})
+	}
+}
