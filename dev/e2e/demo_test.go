@@ -58,7 +58,7 @@ func demoDecided(t *testing.T, root string) {
 	data := filepath.Join(t.TempDir(), "data")
 	d := startDemo(t, root, "--exit", "--data", data)
 	ids := map[string]string{}
-	for _, tool := range []string{"read_docs", "send_email", "read_customer", "delete_account", "pay_refund", "write_production"} {
+	for _, tool := range []string{"read_docs", "send_email", "read_customer", "delete_account", "pay_refund", "run_command", "write_production"} {
 		ids[tool] = d.reads(fmt.Sprintf(demoAsked, tool))
 	}
 	d.reads(`^  read_docs +executed, allowed by policy: .*working days`)
@@ -93,6 +93,8 @@ func demoDecided(t *testing.T, root string) {
 	}
 	d.paste(d.reads(`^  pay_refund takes two people.*\n.*\n    (\S+pawl approve \S+ --as finance .*)$`))
 	d.reads(`^  pay_refund +executed, approved by finance: .*1900`)
+	d.paste(d.reads(`^  run_command by command line:\n    (\S+pawl approve \S+ --as you .*)$`))
+	d.reads(`^  run_command +executed, approved by you: .*"exit_code":0`)
 	d.paste(d.reads(`^  save_reply is a function.*\n    (\S+pawl approve \S+ --as you .*)$`))
 	d.reads(`^  save_reply +executed here: saved 27 characters in process ` + d.reads(`\(PID (\d+)\)`))
 
@@ -190,7 +192,7 @@ func demoInterrupted(t *testing.T, root string) {
 	if again := d.reads(first); again == id {
 		t.Errorf("the second run asked for %s again", id)
 	}
-	d.reads(`lists what waits \([56] more since an earlier run\)$`) // the short one may have expired
+	d.reads(`lists what waits \([67] more since an earlier run\)$`) // the short one may have expired
 	if out := d.paste(d.reads(demoPending)); !strings.Contains(out, id[:12]) {
 		t.Errorf("%s does not wait any more:\n%s", id, out)
 	}
@@ -231,7 +233,7 @@ func demoWithoutAgent(t *testing.T, root string) {
 	}
 	d.paste(fmt.Sprintf("bin/pawl approve %s --as you --api %s", email, api))
 	d.paste(d.reads(`^  save_reply is a function.*\n    (\S+pawl approve \S+ --as you .*)$`))
-	for _, tool := range []string{"read_customer", "delete_account", "pay_refund", "write_production"} {
+	for _, tool := range []string{"read_customer", "delete_account", "pay_refund", "run_command", "write_production"} {
 		d.paste(fmt.Sprintf("bin/pawl reject %s --as you --api %s", d.reads(fmt.Sprintf(demoAsked, tool)), api))
 	}
 	if err := agent.Wait(); err != nil {

@@ -4,6 +4,7 @@ package sample
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"sync"
@@ -28,7 +29,9 @@ func Tools(logPath string) ([]*tool.Tool, error) {
 	add(tool.New("send_email", l.sendEmail, describe("Send an email to a customer.")))
 	add(tool.New("read_customer", l.readCustomer, describe("Read a customer's record, personal data included.")))
 	add(tool.New("delete_account", l.deleteAccount, describe("Delete a customer's account for good.")))
-	add(tool.New("pay_refund", l.payRefund, describe("Pay a customer's money back.")))
+	add(tool.Custom("pay_refund", json.RawMessage(refundSchema), l.payRefund,
+		describe("Pay a customer's money back.")))
+	add(tool.New("run_command", l.runCommand, describe("Run a command on a server.")))
 	add(tool.New("write_production", l.writeProduction,
 		describe("Run a write against the production database.")))
 	return tools, failed
@@ -90,13 +93,28 @@ func (l *log) deleteAccount(ctx context.Context, in customer) (map[string]any, e
 	return map[string]any{"customer_id": in.CustomerID, "deleted": true}, l.write(ctx, "delete_account")
 }
 
-type refund struct {
-	RefundID int `json:"refund_id"`
-	Cents    int `json:"cents"`
+// refundSchema says more than a type could: what reviewers read, and that the amount counts cents.
+const refundSchema = `{
+	"type": "object", "additionalProperties": false, "required": ["order", "amount", "currency"],
+	"x-pawl-summary": "Pay {amount} back for order {order}",
+	"properties": {
+		"order": {"type": "string"},
+		"amount": {"type": "integer", "exclusiveMinimum": 0, "x-pawl-minor-units": true},
+		"currency": {"enum": ["EUR", "USD"]}
+	}
+}`
+
+func (l *log) payRefund(ctx context.Context, call tool.Invocation) (json.RawMessage, error) {
+	return json.RawMessage(`{"paid": ` + string(call.Args) + `}`), l.write(ctx, "pay_refund")
 }
 
-func (l *log) payRefund(ctx context.Context, in refund) (map[string]int, error) {
-	return map[string]int{"paid_cents": in.Cents}, l.write(ctx, "pay_refund")
+type command struct {
+	Host    string `json:"host"`
+	Command string `json:"command"`
+}
+
+func (l *log) runCommand(ctx context.Context, in command) (map[string]any, error) {
+	return map[string]any{"host": in.Host, "exit_code": 0}, l.write(ctx, "run_command")
 }
 
 type statement struct {

@@ -63,30 +63,37 @@ func calls(session string, timeout time.Duration) []approval.Call {
 			IdempotencyKey: session + "/" + tool,
 		}
 	}
-	production := call("write_production", `{"sql": "UPDATE refunds SET state = 'paid' WHERE id = 77"}`,
+	production := call("write_production", `{"sql": "UPDATE refunds SET paid = true WHERE id = 77"}`,
 		"Mark refund 77 as paid", "The refund has been stuck since Monday.")
 	production.Timeout = approval.Duration(timeout)
 	return []approval.Call{
 		call("read_docs", `{"page": "refunds"}`,
 			"Look up the refund rules", "The customer asks how long a refund takes."),
-		call("send_email", `{"to": "customer@example.com", "subject": "Your refund", "body": "It takes five working days."}`,
+		call("send_email", `{"to": "customer@example.com", "subject": "Your refund",
+			"body": "Hello,\n\nyour refund takes five working days.\n\nhttps://shop.example.com/refunds/77\n"}`,
 			"Answer the customer", "The customer asked by email how long the refund takes."),
 		call("read_customer", `{"customer_id": "c-1042"}`,
 			"Look up the customer", "The refund goes to the account on file."),
 		call("delete_account", `{"customer_id": "c-1042"}`,
 			"Delete the customer's account", "The customer asked to be forgotten once the refund is paid."),
-		call("pay_refund", `{"refund_id": 77, "cents": 1900}`, "Pay refund 77", "The parcel was lost."),
+		call("pay_refund", `{"order": "88-1042", "amount": 1900, "currency": "EUR"}`,
+			"Pay refund 77", "The parcel was lost."),
+		call("run_command",
+			`{"host": "files-1", "command": "rm -rf /srv/exports/c-1042 && systemctl reload exports"}`,
+			"Remove the customer's exports", "They hold personal data of somebody who wants to be forgotten."),
 		production,
 	}
 }
 
-// reply is what the agent saves by a function of its own.
+// reply is a change of a template, which the agent saves by a function of its own.
 type reply struct {
-	Text string `json:"text"`
+	Path      string `json:"path"`
+	OldString string `json:"old_string"`
+	NewString string `json:"new_string"`
 }
 
 func saveReply(_ context.Context, r reply) (string, error) {
-	return fmt.Sprintf("saved %d characters in process %d", len(r.Text), os.Getpid()), nil
+	return fmt.Sprintf("saved %d characters in process %d", len(r.NewString), os.Getpid()), nil
 }
 
 // guardReply guards saveReply. Its journal lets an agent that comes back neither save twice nor lose what
@@ -99,7 +106,7 @@ func guardReply(ctx context.Context, api, session string) (func(context.Context,
 	if err != nil {
 		return nil, err
 	}
-	return pawl.GuardHTTP(agent, "save_reply", saveReply, pawl.Tool{Description: "Save a reply as a template."})
+	return pawl.GuardHTTP(agent, "save_reply", saveReply, pawl.Tool{Description: "Change the template of a reply."})
 }
 
 // run asks for all calls at once, then reports each end as it comes.
@@ -117,10 +124,14 @@ func run(ctx context.Context, api, session string, timeout time.Duration) error 
 	var own sync.WaitGroup
 	own.Go(func() {
 		about := pawl.About{
-			Key: session + "/save_reply", Title: "Save the reply as a template", Reason: "Many ask the same.",
+			Key: session + "/save_reply", Title: "Say in the template how long refunds take",
+			Reason: "Many ask the same.",
 		}
 		var out string
-		out, unsaved = save(pawl.With(ctx, about), reply{Text: "It takes five working days."})
+		out, unsaved = save(pawl.With(ctx, about), reply{
+			Path:      "replies/refunds.md",
+			OldString: "It takes ten days.", NewString: "It takes five working days.",
+		})
 		saved <- ownEnding(out, unsaved)
 	})
 	wanted := calls(session, timeout)

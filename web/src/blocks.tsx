@@ -3,8 +3,8 @@
 import type { ComponentChildren } from "preact";
 import { useContext, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Parted, SeenContext } from "./parted";
-import { Redacted, Said, SaidLines, Spans } from "./text";
-import type { Attempt, Block, Json, Line, Row, Span } from "./types";
+import { Spans } from "./text";
+import type { Attempt, Block, Line, Row, Span } from "./types";
 
 export interface Title {
   head: ComponentChildren;
@@ -429,54 +429,69 @@ function TreeSpans({ spans }: { spans: Span[] }) {
 
 /** What this call changes of the attempt before. */
 export function Comparison({ last, nth }: { last: Attempt; nth: number }) {
-  const changed = last.changed ?? [];
-  if (changed.length === 0) return null;
-  const side = (v: Json | undefined, cls: string, sign: string) => (
-    <td class={`val ${cls}`}>
-      {v !== undefined && (
-        <>
-          <span class="sign">{sign}</span>
-          <SaidLines text={typeof v === "string" ? v : JSON.stringify(v)} />
-        </>
-      )}
-    </td>
-  );
+  const blocks = last.compare ?? [];
+  if (blocks.length === 0) return null;
   return (
     <section class="sec">
       <header>
         <h3>Changed since attempt {nth}</h3>
       </header>
-      <table class="args cmp">
-        <thead>
-          <tr>
-            <th>what changed</th>
-            <th>attempt {nth}</th>
-            <th>this call</th>
-          </tr>
-        </thead>
-        <tbody>
-          {changed.map((c) => (
-            <tr key={c.path}>
-              <th scope="row">
-                <Said text={c.path.slice(1)} most={80} />
-              </th>
-              {c.hidden ? (
-                <td colSpan={2}>
-                  <Redacted why="nobody can tell whether it changed" />
-                </td>
-              ) : (
-                <>
-                  {side(c.was, "was", "−")}
-                  {side(c.now, "now", "+")}
-                </>
-              )}
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      {blocks.map((b, i) =>
+        b.kind === "compare" ? (
+          <Compared key={i} b={b} nth={nth} />
+        ) : (
+          <Body key={i} b={b} id={`compare:${i}`} />
+        ),
+      )}
       {last.more_changed !== undefined && (
         <p class="dim">{last.more_changed} more changes are not shown here.</p>
       )}
     </section>
+  );
+}
+
+function Compared({ b, nth }: { b: Block; nth: number }) {
+  const side = (lines: Line[] | undefined, cls: string, sign: string) => (
+    <td class={`val ${cls}`}>
+      {lines ? (
+        <>
+          <span class="sign" aria-hidden="true">
+            {sign}
+          </span>
+          {lines.map((l, i) => (
+            <bdi key={i} class="tl" dir="auto">
+              <Spans spans={l.spans} />
+            </bdi>
+          ))}
+        </>
+      ) : (
+        <span class="u mild">absent</span>
+      )}
+    </td>
+  );
+  return (
+    <table class="args cmp">
+      <thead>
+        <tr>
+          <th>what changed</th>
+          <th>attempt {nth}</th>
+          <th>this call</th>
+        </tr>
+      </thead>
+      <tbody>
+        {(b.rows ?? []).map((r, i) => (
+          <tr key={i}>
+            <th scope="row">
+              <bdi dir="auto">
+                <Spans spans={r.name ?? []} />
+              </bdi>
+              {r.note && <span class="hint">{textOf(r.note)}</span>}
+            </th>
+            {side(r.was, "was", "−")}
+            {side(r.value, "now", "+")}
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }

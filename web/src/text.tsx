@@ -41,8 +41,8 @@ const NAMES: Record<number, string> = {
   65279: "byte order mark",
 };
 
-/** Text as spans: what is hidden, and long gaps, stand out. Lines keep their breaks and tabs. */
-export function spans(text: string, lines = false): Span[] {
+/** Text of one line as spans: what is hidden, and long gaps, stand out. */
+export function spans(text: string): Span[] {
   const out: Span[] = [];
   const keep = (s: string) => {
     const last = out.at(-1);
@@ -51,9 +51,7 @@ export function spans(text: string, lines = false): Span[] {
   };
   for (const piece of text.split(new RegExp(PIECES, "gu"))) {
     if (piece === "") continue;
-    if (lines && (piece === "\n" || piece === "\t")) keep(piece);
-    else if (/^ {9,}$/.test(piece)) out.push({ t: "gap", s: `${piece.length} spaces` });
-    else if (lines && /^\n{5,}$/.test(piece)) out.push({ t: "gap", s: `${piece.length - 1} empty lines` });
+    if (/^ {9,}$/.test(piece)) out.push({ t: "gap", s: `${piece.length} spaces` });
     else if (/^\n{5,}$/.test(piece)) out.push({ t: "gap", s: `${piece.length} line breaks` });
     else if (HIDDEN.test(piece)) {
       const code = piece.codePointAt(0) ?? 0;
@@ -77,15 +75,6 @@ export function Said({ text, most }: { text: string | undefined; most?: number }
     <bdi dir="auto">
       <Spans spans={spans(cut ? letters.slice(0, most).join("") : text)} />
       {cut && <Mark mild>and {letters.length - most} characters more</Mark>}
-    </bdi>
-  );
-}
-
-/** Text of several lines from outside. */
-export function SaidLines({ text }: { text: string }) {
-  return (
-    <bdi dir="auto" class="keep">
-      <Spans spans={spans(text, true)} />
     </bdi>
   );
 }

@@ -144,16 +144,9 @@ export interface PastCall {
   at: string;
 }
 
-export interface Change {
-  path: string; // JSON Pointer
-  was?: Json;
-  now?: Json;
-  hidden?: boolean;
-}
-
 export interface Attempt extends PastCall {
   tool: string;
-  changed?: Change[]; // by the next attempt
+  compare?: Block[]; // with the next attempt
   more_changed?: number;
 }
 

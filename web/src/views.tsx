@@ -132,13 +132,24 @@ const ENDED = ["executed", "rejected", "expired", "blocked", "failed", "outcome_
 export function History() {
   const { query } = useRoute();
   const param = (name: string) => query.get(name) ?? "";
-  const [status, tool, agent, q] = [param("status"), param("tool"), param("agent"), param("q").toLowerCase()];
-  const path = `/api/requests?${new URLSearchParams({ status: status || "all", limit: "100", ...(tool && { tool }), ...(agent && { agent }) })}`;
+  const [status, tool, agent, risk] = [param("status"), param("tool"), param("agent"), param("risk")];
+  const [q, by, since, until] = [
+    param("q").toLowerCase(),
+    param("by").toLowerCase(),
+    param("since"),
+    param("until"),
+  ];
+  const path = `/api/requests?${queryOf({ status: status || "all", limit: "100", tool, agent, risk })}`;
   const list = useList<Listed>(path, (c) => c.id);
   const unknown = useList<Listed>("/api/requests?status=outcome_unknown&limit=20", (c) => c.id);
   const toSettle = (unknown.items ?? []).filter((c) => !c.settled).length;
+  // The list has no filters for these: the page looks through what it has loaded.
+  const here = Boolean(q || by || since || until);
+  const people = (c: Listed) => [c.decision?.by, c.settled?.by, ...(c.votes ?? []).map((v) => v.reviewer)];
   const shown = (list.items ?? [])
     .filter((c) => (status ? true : ENDED.includes(c.status)))
+    .filter((c) => !by || people(c).some((p) => p?.toLowerCase().includes(by)))
+    .filter((c) => inDays(c.ended_at ?? c.created_at, since, until))
     .filter(
       (c) =>
         !q ||
@@ -171,27 +182,24 @@ export function History() {
             onInput={(e) => setQuery({ q: e.currentTarget.value })}
           />
         </div>
-        <select
-          class={status ? "chip on" : "chip"}
-          aria-label="Status"
-          value={status}
-          onChange={(e) => setQuery({ status: e.currentTarget.value })}
-        >
-          <option value="">Any end</option>
-          {[...ENDED, "approved", "executing"].map((s) => (
-            <option key={s} value={s}>
-              {s.replaceAll("_", " ")}
-            </option>
-          ))}
-        </select>
-        <Field name="Tool" value={tool} set={(tool) => setQuery({ tool })} />
-        <Field name="Agent" value={agent} set={(agent) => setQuery({ agent })} />
+        <Choice name="Status" none="Any end" values={[...ENDED, "approved", "executing"]} />
+        <Choice name="Risk" values={RISKS} />
+        <Field name="Tool" param="tool" />
+        <Field name="Agent" param="agent" />
+        <Field name="Decided by" param="by" />
+        <Days />
       </div>
       <Failed failure={list.failure} />
       {!list.items ? (
         !list.failure && <Waiting />
       ) : shown.length === 0 ? (
-        <p class="dim">Nothing matches.</p>
+        <p class="dim">
+          {here && list.next
+            ? `Nothing matches among the ${list.items.length} newest. Load more to look further back.`
+            : status || tool || agent || risk || here
+              ? "Nothing matches."
+              : "Nothing has ended yet. What people were asked about is listed here."}
+        </p>
       ) : (
         <WideTable>
           <table class="tbl">
@@ -219,7 +227,73 @@ export function History() {
   );
 }
 
-function Field({ name, value, set }: { name: string; value: string; set: (v: string) => void }) {
+const KINDS =
+  "call.requested call.blocked decision.counted decision.refused decision.sent call.tightened call.claimed tool.started tool.not_started tool.reported call.ended call.settled policy.applied token.created token.revoked key.added key.retired key.revoked".split(
+    " ",
+  );
+const RISKS = ["low", "medium", "high", "critical"];
+
+/** A query of the parameters that are not empty. */
+function queryOf(params: Record<string, string>): URLSearchParams {
+  return new URLSearchParams(Object.entries(params).filter(([, v]) => v !== ""));
+}
+
+/** The beginning of a day here, or of the day after it; a day that is none has no time. */
+function dayAt(day: string, after = 0): Date | null {
+  const [y, m, d] = day.split("-").map(Number);
+  const at = new Date(y ?? Number.NaN, (m ?? 0) - 1, (d ?? 0) + after);
+  return Number.isNaN(at.getTime()) ? null : at;
+}
+
+function inDays(at: string | undefined, since: string, until: string): boolean {
+  const time = Date.parse(at ?? "");
+  const [from, to] = [dayAt(since), dayAt(until, 1)];
+  return (!from || time >= from.getTime()) && (!to || time < to.getTime());
+}
+
+/** The days from which and to which a list goes. */
+function Days() {
+  const { query } = useRoute();
+  const day = (param: string, words: string) => (
+    <label class={query.get(param) ? "chip day on" : "chip day"}>
+      {words}
+      <input
+        type="date"
+        value={query.get(param) ?? ""}
+        onChange={(e) => setQuery({ [param]: e.currentTarget.value })}
+      />
+    </label>
+  );
+  return (
+    <>
+      {day("since", "From")}
+      {day("until", "To")}
+    </>
+  );
+}
+
+function Choice({ name, none = name, values }: { name: string; none?: string; values: string[] }) {
+  const param = name.toLowerCase();
+  const value = useRoute().query.get(param) ?? "";
+  return (
+    <select
+      class={value ? "chip on" : "chip"}
+      aria-label={name}
+      value={value}
+      onChange={(e) => setQuery({ [param]: e.currentTarget.value })}
+    >
+      <option value="">{none}</option>
+      {values.map((v) => (
+        <option key={v} value={v}>
+          {v.replaceAll("_", " ")}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+function Field({ name, param }: { name: string; param: string }) {
+  const value = useRoute().query.get(param) ?? "";
   const [text, setText] = useState(value);
   useEffect(() => setText(value), [value]);
   return (
@@ -229,7 +303,7 @@ function Field({ name, value, set }: { name: string; value: string; set: (v: str
       placeholder={name}
       value={text}
       onInput={(e) => setText(e.currentTarget.value)}
-      onChange={() => set(text.trim())}
+      onChange={() => setQuery({ [param]: text.trim() })}
     />
   );
 }
@@ -330,13 +404,16 @@ function AuditOfRequest({ id }: { id: string }) {
 
 function AuditLog({ id }: { id: string }) {
   const { query } = useRoute();
-  const filters = ["kind", "tool", "agent", "by"].map((name): [string, string] => [
-    name,
-    query.get(name) ?? "",
-  ]);
-  const params = new URLSearchParams({ order: "newest", limit: "100" });
-  if (id) params.set("request_id", id);
-  for (const [name, value] of filters) if (value) params.set(name, value);
+  const param = (name: string) => query.get(name) ?? "";
+  const named = ["kind", "tool", "agent", "by", "status", "risk"].map((name) => [name, param(name)]);
+  const params = queryOf({
+    ...Object.fromEntries(named),
+    order: "newest",
+    limit: "100",
+    request_id: id,
+    since: dayAt(param("since"))?.toISOString() ?? "",
+    until: dayAt(param("until"), 1)?.toISOString() ?? "",
+  });
   const list = useList<Entry>(`/api/audit?${params}`, (e) => `${e.call_id} ${e.step}`);
   return (
     <PageFrame
@@ -355,14 +432,13 @@ function AuditLog({ id }: { id: string }) {
       }
     >
       <div class="fbar">
-        {filters.map(([name, value]) => (
-          <Field
-            key={name}
-            name={name === "by" ? "Decided by" : `${name[0]?.toUpperCase()}${name.slice(1)}`}
-            value={value}
-            set={(v) => setQuery({ [name]: v })}
-          />
-        ))}
+        <Choice name="Kind" values={KINDS} />
+        <Field name="Tool" param="tool" />
+        <Field name="Agent" param="agent" />
+        <Field name="Decided by" param="by" />
+        <Choice name="Status" values={[...ENDED, "pending", "approved", "executing"]} />
+        <Choice name="Risk" values={RISKS} />
+        <Days />
         {id && (
           <button class="chip" type="button" onClick={() => setQuery({ request_id: "" })}>
             All requests
@@ -370,7 +446,15 @@ function AuditLog({ id }: { id: string }) {
         )}
       </div>
       <Failed failure={list.failure} />
-      {list.items ? <Entries entries={list.items} /> : !list.failure && <Waiting />}
+      {list.items?.length === 0 ? (
+        <p class="dim">
+          {list.next ? "Nothing matches so far. Load more to look further back." : "Nothing matches."}
+        </p>
+      ) : list.items ? (
+        <Entries entries={list.items} />
+      ) : (
+        !list.failure && <Waiting />
+      )}
       <More next={list.next} load={list.loadMore} />
     </PageFrame>
   );

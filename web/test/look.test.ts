@@ -421,8 +421,7 @@ describe("texts that are made to deceive", () => {
       for (const c of ["\u202e", "\u2066", "\u2069", "\u200b", "\u001b", "\u{e0041}"]) {
         assert.ok(!text.includes(c), `${shown} has U+${c.codePointAt(0)?.toString(16)}, which can't be seen`);
       }
-      for (const mark of ["U+202E", "U+200B", "ESC", "300 spaces"])
-        assert.ok(text.includes(mark), `${shown}: ${mark}`);
+      for (const mark of [/U\+202E/, /U\+200B/, /ESC/, /30[01] spaces/]) assert.match(text, mark, shown);
       const made =
         "#page img, #page script, #page iframe, #page svg:not(:has(use, g)), .sec [aria-label=Arguments] a";
       assert.equal(await p.page.locator(made).count(), 0, shown);

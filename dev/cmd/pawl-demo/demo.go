@@ -21,7 +21,7 @@ import (
 const (
 	// gatedCalls is how many of the agent's calls wait for people under examples/policy.yaml, and
 	// patience how long they are waited for, since another policy may let some run.
-	gatedCalls = 6
+	gatedCalls = 7
 	patience   = 5 * time.Second
 	pollPause  = 100 * time.Millisecond
 )

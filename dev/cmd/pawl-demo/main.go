@@ -53,7 +53,7 @@ func command() *cobra.Command {
 		Short: "Watch Pawl hold an agent's tool calls, and approve them yourself",
 		Long: `Watch Pawl hold an agent's tool calls, and approve them yourself.
 
-It starts pawl-dev and an agent that makes seven calls, says how to approve
+It starts pawl-dev and an agent that makes eight calls, says how to approve
 those that wait, and prints each outcome as it comes. Then the stack keeps
 running until Ctrl-C, which stops everything.
 

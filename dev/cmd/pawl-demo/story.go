@@ -15,15 +15,20 @@ import (
 )
 
 // story is the order in which the calls that wait are explained.
-var story = []string{"send_email", "read_customer", "delete_account", "pay_refund", "save_reply", "write_production"}
+var story = []string{
+	"send_email", "read_customer", "delete_account", "pay_refund", "run_command", "save_reply", "write_production",
+}
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
 
 func (d *demo) prologue(agent int) {
 	d.say(`
-A support agent, a process of its own (PID %d), asks for seven tool calls.
+See what its calls would do, and decide, on the page:
+    %s
+
+A support agent, a process of its own (PID %d), asks for eight tool calls.
 The policy lets one of them run at once; the others need a person's approval.
-`, agent)
+`, d.bold(d.API), agent)
 }
 
 // instructions tells how to decide each call that waits, in another way each. earlier is how many
@@ -31,7 +36,8 @@ The policy lets one of them run at once; the others need a person's approval.
 func (d *demo) instructions(earlier int) {
 	d.say(`
 Now it is up to you. A call that waits runs only after somebody approves it, and
-silence is denial. Decide from a second terminal, in this folder:`)
+silence is denial. Decide on the page, at %s,
+or from a second terminal, in this folder:`, d.bold(d.API))
 	for _, v := range d.requests {
 		if v.Status != approval.StatusPending {
 			continue

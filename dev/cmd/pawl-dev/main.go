@@ -136,7 +136,7 @@ func serve(config stack.Config, logger *slog.Logger, stdout, stderr io.Writer) e
 func banner(w io.Writer, s *stack.Stack, tokens bool, took time.Duration) {
 	fmt.Fprintf(w, "\nPawl is ready (%.1f s).\n", took.Seconds())
 	for _, line := range [][2]string{
-		{"API", s.API}, {"Temporal", s.Temporal}, {"Temporal's UI", s.UI}, {"Payload keys", s.KeysPath()},
+		{"Page", s.API}, {"API", s.API}, {"Temporal", s.Temporal}, {"Temporal's UI", s.UI}, {"Payload keys", s.KeysPath()},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "  %-14s %s\n", line[0], line[1])
