@@ -187,7 +187,7 @@ function Notes({ spans }: { spans: Span[] }) {
 function Grid({ b, id, columns }: { b: Block; id: string; columns: Span[][] }) {
   const rows = b.rows ?? [];
   const head = (
-    <div class="tr head" role="row">
+    <div class="tr heads" role="row">
       {columns.map((c, i) => (
         <span class="th" role="columnheader" key={i}>
           <Spans spans={c} />

@@ -1,7 +1,7 @@
 // The list of what waits.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { call, Failure, newID } from "./api";
+import { call, Failure, get, newID } from "./api";
 import { useCell } from "./cell";
 import { useKeys } from "./keys";
 import { askNow, watch } from "./live";
@@ -23,7 +23,7 @@ import { go, requestAddress, setQuery, useRoute } from "./route";
 import { SummaryLine } from "./summary";
 import { Said } from "./text";
 import { age, isSoon, left } from "./time";
-import type { Risk } from "./types";
+import type { Listed, Page, Risk } from "./types";
 
 const CHUNK = 200; // rows that are drawn at a time
 
@@ -408,14 +408,7 @@ export function NothingOpen() {
           <use href="#i-mark" />
         </svg>
         {rows.length === 0 ? (
-          <>
-            <h2>Nothing waits for you.</h2>
-            <p>
-              When an agent starts a guarded call that needs a person, it appears here by itself. Try one:
-            </p>
-            <pre class="code plain">{`pawl call mail.send --args '{"to": "dee@example.com"}'`}</pre>
-            <p class="dim">Everything that no rule names needs approval.</p>
-          </>
+          <Empty />
         ) : mine === 0 ? (
           <>
             <h2>Nothing waits for you.</h2>
@@ -437,6 +430,35 @@ export function NothingOpen() {
         </a>
       </div>
     </main>
+  );
+}
+
+/** Nothing waits: at the very start the page says how something would. */
+function Empty() {
+  const [first, setFirst] = useState(false);
+  useEffect(() => {
+    get<Page<Listed>>("/api/requests?status=all&limit=1").then(
+      (page) => setFirst(page.items.length === 0),
+      () => {}, // it is only for saying more
+    );
+  }, []);
+  if (!first) {
+    return (
+      <>
+        <h2>Nothing waits for you.</h2>
+        <p>New calls appear here by themselves; the tab’s title shows how many.</p>
+      </>
+    );
+  }
+  return (
+    <>
+      <h2>No agent has asked for anything yet.</h2>
+      <p>When one starts a guarded call that needs a person, it appears here by itself. Try it:</p>
+      <pre class="code plain">
+        {`pawl call send_email --args '{"to": "dee@example.com", "subject": "Hello"}'`}
+      </pre>
+      <p class="dim">Everything that no rule names needs approval.</p>
+    </>
   );
 }
 

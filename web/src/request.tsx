@@ -720,7 +720,7 @@ function endedNotice(r: Request): NoticeProps | null {
         head: <>Outcome unknown since {at}. It may have run; Pawl never tries again by itself.</>,
         children: (
           <>
-            {why} Look at the tool’s own records
+            {r.error && <Quote text={r.error.message} />} Look at the tool’s own records
             {maySettle(r) ? ", then say what you found. You can’t take it back." : "."}{" "}
             <Said text={r.you?.why} />
           </>

@@ -238,11 +238,10 @@ function queryOf(params: Record<string, string>): URLSearchParams {
   return new URLSearchParams(Object.entries(params).filter(([, v]) => v !== ""));
 }
 
-/** The beginning of a day here, or of the day after it; a day that is none has no time. */
+/** The beginning of a day here, or of the day after it; null: there is no such day. */
 function dayAt(day: string, after = 0): Date | null {
-  const [y, m, d] = day.split("-").map(Number);
-  const at = new Date(y ?? Number.NaN, (m ?? 0) - 1, (d ?? 0) + after);
-  return Number.isNaN(at.getTime()) ? null : at;
+  const found = /^(\d{4})-(\d\d)-(\d\d)$/.exec(day);
+  return found && new Date(Number(found[1]), Number(found[2]) - 1, Number(found[3]) + after);
 }
 
 function inDays(at: string | undefined, since: string, until: string): boolean {
@@ -338,7 +337,7 @@ function HistoryRow({ c }: { c: Listed }) {
           <SummaryLine v={c} />
         </span>
       </td>
-      <td>
+      <td class="name">
         <Said text={c.agent || c.requester} most={60} />
       </td>
       <td>

@@ -35,7 +35,7 @@ const ready = (p: Person) => p.page.locator("button.yes:not([aria-disabled])").w
 describe("deciding", () => {
   test("a call appears live, and is approved", async () => {
     const ana = await enter("ana");
-    await ana.page.getByText("Nothing waits for you.").waitFor();
+    await ana.page.getByText("No agent has asked for anything yet.").waitFor();
     const id = await s.asks({ tool: "docs.publish", args: { page: "Release notes" } });
     await ana.page.locator(`[data-id="${id}"]`).click();
     await ana.page.getByRole("heading", { name: /docs\.publish/ }).waitFor();
