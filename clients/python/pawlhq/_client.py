@@ -79,7 +79,7 @@ class Core:
             self._common["session"] = session
         self._report_within = report_within
         self._on_wait = on_wait
-        self._tools: dict[str, Function] = {}
+        self._tools: dict[str, tuple[View, object]] = {}
         self._checked = False
         self._published: list[View] = []
 
@@ -107,19 +107,19 @@ class Core:
         made = make_guard(lambda: self, options)
         return made(fn) if fn is not None else made
 
-    def offer(self, function: Function) -> None:
-        """Takes a function in. Two functions of one name would be one tool to reviewers."""
-        known = self._tools.get(function.name)
-        if known and _where(known.fn) != _where(function.fn):
-            raise SetupError(f"tool {function.name} is guarded already: give it another name=")
-        self._tools[function.name] = function
+    def offer(self, tool: View, where: object) -> None:
+        """Takes a tool in. Two functions of one name would be one tool to reviewers."""
+        name = tool["name"]
+        if self._tools.get(name, (tool, where))[1] != where:
+            raise SetupError(f"tool {display(name, 80)} is guarded already: give it another name=")
+        self._tools[name] = tool, where
 
     async def ready(self, api: API, tool: str) -> None:
         """Makes sure that Pawl has what guarding takes, and knows what this agent runs."""
         if not self._checked:
             await api.check()
             self._checked = True
-        while self._published != (tools := [f.tool for f in self._tools.values()]):
+        while self._published != (tools := [tool for tool, _ in self._tools.values()]):
             try:
                 await api.put_tools(self.agent, tools)
             except APIError as e:
@@ -129,22 +129,23 @@ class Core:
                     f"Pawl does not take tool {display(tool, 80)}, so no call of it was started: {e}"
                 ) from e
             # Others may have sent an older list at the same time: the last to return sends it again.
-            now = [f.tool for f in self._tools.values()]
+            now = [tool for tool, _ in self._tools.values()]
             self._published = tools if tools == now else []
 
     async def guarded(
-        self, api: API, function: Function, args: dict[str, Any], about: About, key: str
-    ) -> Guarded:
-        self.offer(function)
-        await self.ready(api, function.name)
-        body = self._body(function.name, args, about)
+        self, api: API, tool: View, where: object, args: dict[str, Any], about: About, *,
+        key: str = "", attach: bool = False, idempotent: bool = False,
+    ) -> Guarded:  # fmt: skip
+        """A call of a tool that this program runs itself."""
+        self.offer(tool, where)
+        await self.ready(api, tool["name"])
+        body = self._body(tool["name"], args, about)
         body["execution"] = "caller"
         if self._report_within is not None:
             body["report_within"] = seconds(self._report_within)
-        options = function.options
         return Guarded(
-            api, body, key=key, attach=options.attach and not key, folder=self.folder,
-            idempotent=options.idempotent, wait=about.wait, on_wait=self._on_wait,
+            api, body, key=key, attach=attach and not key, folder=self.folder,
+            idempotent=idempotent, wait=about.wait, on_wait=self._on_wait,
         )  # fmt: skip
 
     def _body(self, tool: str, args: Mapping[str, Any], about: About) -> dict[str, Any]:
@@ -230,10 +231,6 @@ def _token() -> str:
 def _program() -> str:
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(sys.argv[0] if sys.argv else "").stem).strip("-")
     return name if name not in ("", "-c", "-m", "__main__") else "python"
-
-
-def _where(fn: Callable[..., Any]) -> tuple[str, str]:
-    return getattr(fn, "__module__", ""), getattr(fn, "__qualname__", "")
 
 
 __all__ = ["AsyncClient", "Client", "DeniedError"]

@@ -64,6 +64,7 @@ class Function:
     def __init__(self, client: Callable[[], Core], fn: Callable[..., Any], options: Options) -> None:
         self.client = client
         self.fn = fn
+        self.where = getattr(fn, "__module__", ""), getattr(fn, "__qualname__", "")
         self.options = options
         self.name = options.name or getattr(fn, "__name__", "")
         if not _NAME.fullmatch(self.name):
@@ -83,8 +84,9 @@ class Function:
         frozen = self.signature.freeze(args, kwargs)
         about = _about.current()
         call = await self.client().guarded(
-            api, self, frozen.sent, about, about.key or self.key_of(args, kwargs)
-        )
+            api, self.tool, self.where, frozen.sent, about, key=about.key or self.key_of(args, kwargs),
+            attach=self.options.attach, idempotent=self.options.idempotent,
+        )  # fmt: skip
         begun = await call.begin()
         if not isinstance(begun, Permit):
             return _Over(self.value(begun))
@@ -107,13 +109,17 @@ class Function:
             raise
 
     async def leave(self, running: _Running, e: BaseException) -> None:
-        """Reports a function that raised."""
-        unknown = isinstance(e, (Unknown, *self.options.unknown_if)) or not isinstance(e, Exception)
-        if isinstance(e, ConnectionRefusedError):
-            unknown = False
-        said = display(f"{type(e).__name__}: {e}" if str(e) else type(e).__name__, 1000)
-        report = {"status": "outcome_unknown" if unknown else "failed", "error": said}
-        await running.call.finish(report, quick=not isinstance(e, Exception))
+        await raised(running.call, e, self.options.unknown_if)
+
+
+async def raised(call: Guarded, e: BaseException, unknown_if: tuple[type[BaseException], ...]) -> None:
+    """Reports a function that raised."""
+    unknown = isinstance(e, (Unknown, *unknown_if)) or not isinstance(e, Exception)
+    if isinstance(e, ConnectionRefusedError):
+        unknown = False
+    said = display(f"{type(e).__name__}: {e}" if str(e) else type(e).__name__, 1000)
+    report = {"status": "outcome_unknown" if unknown else "failed", "error": said}
+    await call.finish(report, quick=not isinstance(e, Exception))
 
 
 def wrap(function: Function) -> Callable[..., Any]:

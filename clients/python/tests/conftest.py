@@ -96,6 +96,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [
         dev, "--data", folder / "data", "--policy", POLICY, "--api-listen", "127.0.0.1:0",
         "--temporal-listen", "127.0.0.1:0", "--no-ui", "--sample-tools",
+        "--tools", POLICY.with_name("tools.yaml"),
     ]  # fmt: skip
     with (folder / "log").open("w") as log:
         stack = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, cwd=folder)
