@@ -42,6 +42,8 @@ func (f *fakeLogin) Again(_ context.Context, p auth.Principal) (auth.Principal, 
 	return p, nil
 }
 
+func (*fakeLogin) Ready(context.Context) error { return nil }
+
 func (f *fakeLogin) world(t testing.TB) *world {
 	return encryptedWorld(t, func(o *Options) {
 		o.Auth = auth.Any{Tokens: auth.NewTokens(o.Store), OIDC: f}
