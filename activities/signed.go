@@ -110,7 +110,8 @@ func (a *Activities) approved(
 	case r.View.Requirement == nil:
 		return nil, nil, "nobody was asked to approve the call", nil
 	}
-	tally, refused := ballot.Recount(ballot.RulesOf(r.View), votes, rejections)
+	noes := slices.Concat(rejections, ballot.Rejections(votes))
+	tally, refused := ballot.Recount(ballot.RulesOf(r.View), votes, noes)
 	missed := len(uncounted(rejections, votes)) > 0
 	switch by = tally.Settled(); {
 	case missed && by != nil && by.Kind == approval.Reject:

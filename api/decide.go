@@ -188,10 +188,14 @@ func (s *Server) reader(c *gin.Context) ballot.Reader {
 // may write the record; the log tells in any case.
 func (s *Server) recordForbidden(ctx context.Context, id string, a approval.Answer, d approval.Decision) {
 	s.o.Logger.WarnContext(ctx, "a decision was forbidden", "id", id, "reviewer", d.Reviewer, "decision", d.Kind)
-	e, err := audit.New(id, "forbidden/"+d.ID, time.Now(), audit.Refused{Refused: []audit.Refusal{{
+	s.recordRefusal(ctx, id, "forbidden/"+d.ID, audit.Refusal{
 		Answer: approval.Answer{DecisionID: d.ID, Outcome: a.Outcome, Message: a.Message},
 		Signal: signalName(d.Kind), Reviewer: d.Reviewer, Channel: d.Channel, Method: d.Method,
-	}}})
+	})
+}
+
+func (s *Server) recordRefusal(ctx context.Context, id, step string, r audit.Refusal) {
+	e, err := audit.New(id, step, time.Now(), audit.Refused{Refused: []audit.Refusal{r}})
 	if err == nil {
 		err = s.o.Store.Append(context.WithoutCancel(ctx), e)
 	}

@@ -292,8 +292,13 @@ func (s *Server) settle(c *gin.Context) error {
 	may, own := ballot.MaySettle(r.View, said.Settled.By)
 	if said.Settled.SelfApproval = own; !may {
 		s.o.Logger.WarnContext(ctx, "a call was not settled by whose it is", "id", id, "reviewer", said.Settled.By)
-		return answered(approval.AnswerForbidden, id, "", r.View.Status, "Who asked for a call, or owns the agent "+
-			"that did, may not say what became of it: somebody else must, unless its rule has self_approval.")
+		const why = "Who asked for a call, or owns the agent that did, may not say what became of it: " +
+			"somebody else must, unless its rule has self_approval."
+		s.recordRefusal(ctx, id, "forbidden/settle/"+said.Settled.By, audit.Refusal{ // once for each person
+			Answer: approval.Answer{Outcome: approval.AnswerForbidden, Message: why},
+			Signal: "settle", Reviewer: said.Settled.By, Channel: said.Channel, Method: said.Method,
+		})
+		return answered(approval.AnswerForbidden, id, "", r.View.Status, why)
 	}
 	// What the arguments hide is hidden in what people write, too. Temporal may have forgotten them.
 	call, err := s.calls.Call(ctx, id)

@@ -2,12 +2,14 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -124,6 +126,12 @@ func TestWhoMaySettle(t *testing.T) {
 				t.Errorf("on record: %+v", f.said)
 			case done && f.said[0].Settled.SelfApproval != c.own:
 				t.Errorf("marked as their own: %+v", f.said[0])
+			}
+			refusals := slices.DeleteFunc(slices.Clone(w.store.entries), func(e audit.Entry) bool { return e.Kind != audit.KindRefused })
+			if forbidden := c.code == string(approval.AnswerForbidden); forbidden != (len(refusals) == 1) {
+				t.Fatalf("%d refusals are on record", len(refusals))
+			} else if forbidden && !strings.Contains(string(refusals[0].Payload), `"signal":"settle"`) {
+				t.Errorf("on record: %s", refusals[0].Payload)
 			}
 		})
 	}

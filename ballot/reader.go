@@ -77,6 +77,9 @@ func (t Tally) offer(you *approval.You, r Reader) (yours map[place]bool) {
 		you.Why = t.rules.Why(j, r)
 	case j.Reason == Again:
 		you.Why = "Your approval counts already. You may change it to a rejection."
+	case j.Outcome == approval.AnswerRecorded && slices.Equal(t.missing(), next.missing()):
+		you.Why = "Your approval is not needed: it waits for " + still(t.teeth()) + ". " + inGroups(r) +
+			" You may reject it."
 	default:
 		you.May = append(you.May, approval.MayApprove)
 		teeth := next.teeth()
@@ -125,17 +128,21 @@ func (r Rules) Why(j Judgement, reader Reader) string {
 	case Turned:
 		return "Your rejection counts already, and can't be taken back."
 	case NoMember:
-		in := "no group"
-		if len(reader.Groups) > 0 {
-			in = approval.Display(strings.Join(reader.Groups, ", "), 200)
-		}
 		return "You can't approve this one: it takes approvals by " + groups(r.Requirement) +
-			" only. You are in " + in + "."
+			" only. " + inGroups(reader)
 	}
 	if j.Message == "" {
 		return ""
 	}
 	return strings.ToUpper(j.Message[:1]) + j.Message[1:] + "."
+}
+
+// inGroups says to a reader which groups they are in.
+func inGroups(r Reader) string {
+	if len(r.Groups) == 0 {
+		return "You are in no group."
+	}
+	return "You are in " + approval.Display(strings.Join(r.Groups, ", "), 200) + "."
 }
 
 // place is where an approval counts: of which group, empty for anybody, and in which stage.

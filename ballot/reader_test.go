@@ -44,6 +44,18 @@ func TestFor(t *testing.T) {
 		"in no group that counts": {[]approval.Approvals{group("security", 1)}, nil, nil, "reject",
 			`You can't approve this one: it takes approvals by authenticated members of "security" only. You are in finance, sre.`, "", "",
 			"next security: 1 needed; later Runs once"},
+		"in a group that has approved": {[]approval.Approvals{group("sre", 1), group("security", 1)}, []approval.Decision{yes("bo", "sre")}, nil, "reject",
+			"Your approval is not needed: it waits for one person from security. You are in finance, sre. You may reject it.", "", "",
+			"met sre: bo approved; next security: 1 needed; later Runs once"},
+		"in a group that has approved, and others are needed": {[]approval.Approvals{group("sre", 1), anybody(2)}, []approval.Decision{yes("bo", "sre")}, nil, both, "",
+			last, "", "met sre: bo approved; next your turn; later Runs once"},
+		"in a group of which more are needed": {[]approval.Approvals{group("sre", 2), group("security", 1)}, []approval.Decision{yes("bo", "sre")}, nil, both, "",
+			"If you approve: 2 of 3, then it waits for one person from security.", "",
+			"met sre: bo approved; next sre: your turn; next security: 1 needed; later Runs once"},
+		"in a stage that is met": {nil, []approval.Decision{yes("bo")}, func(v *approval.View, _ *ballot.Reader) {
+			v.Requirement.Stages = []approval.Stage{{Name: "team", Approvals: []approval.Approvals{anybody(1)}}, {Name: "security", Approvals: []approval.Approvals{group("security", 1)}}}
+		}, "reject", "Your approval is not needed: it waits for one person from security. You are in finance, sre. You may reject it.", "", "",
+			"met team: bo approved; next security: 1 needed; later Runs once"},
 		"in no group": {[]approval.Approvals{group("security", 1)}, nil, func(_ *approval.View, r *ballot.Reader) { r.Groups = nil }, "reject",
 			`You can't approve this one: it takes approvals by authenticated members of "security" only. You are in no group.`, "", "",
 			"next security: 1 needed; later Runs once"},

@@ -24,15 +24,25 @@ type Tally struct {
 // New is the tally before anybody has decided.
 func New(r Rules) Tally { return Tally{rules: r} }
 
-// Count adds decisions up that are said to have counted, and returns what it refused of them.
+// Count adds decisions up that are said to have counted, and returns what it refused of them. Rejections
+// count whatever the rules say of them now: they did when they came, and a No is never dropped.
 func Count(r Rules, decisions []approval.Decision) (t Tally, refused []Judgement) {
 	t = New(r)
 	for _, d := range decisions {
-		if j := t.Add(Decision{Decision: d}); j.Refused() {
+		if d.Kind == approval.Reject && t.settled == nil {
+			t, _ = t.withRejection(Decision{Decision: d}, Judgement{})
+		} else if j := t.Add(Decision{Decision: d}); j.Refused() {
 			refused = append(refused, j)
 		}
 	}
 	return t, refused
+}
+
+// Rejections are those among votes.
+func Rejections(votes []approval.Decision) []approval.Decision {
+	return slices.DeleteFunc(slices.Clone(votes), func(d approval.Decision) bool {
+		return d.Kind != approval.Reject
+	})
 }
 
 // Recount is Count, of votes beside rejections that are on record. These count whatever the votes and

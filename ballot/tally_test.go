@@ -165,3 +165,44 @@ func TestTallyOfSignedDecisions(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// A rejection that counted counts for good, and who gave it can't approve any more.
+func TestNoIsKept(t *testing.T) {
+	no := func(by string, proved bool) approval.Decision {
+		return approval.Decision{ID: by, Kind: approval.Reject, Reviewer: by, Authenticated: proved}
+	}
+	yes := func(by string, proved bool) approval.Decision {
+		return approval.Decision{ID: "yes-" + by, Kind: approval.Approve, Reviewer: by, Authenticated: proved}
+	}
+	signed := ballot.Rules{Requirement: approval.Requirement{
+		Approvals: []approval.Approvals{{Count: 2}}, DenyCount: 2, Decisions: approval.DecisionsSigned,
+	}}
+	for name, tc := range map[string]struct {
+		votes   []approval.Decision
+		kept    int
+		refused int
+		settled approval.DecisionKind
+	}{
+		"unsigned":                    {[]approval.Decision{no("ana", false)}, 1, 0, ""},
+		"beside a signed one":         {[]approval.Decision{no("ana", false), no("bo", true)}, 2, 0, approval.Reject},
+		"twice by one person":         {[]approval.Decision{no("ana", false), no("Ana", true)}, 1, 0, ""},
+		"before approvals of its own": {[]approval.Decision{no("ana", false), yes("ana", true)}, 1, 1, ""},
+		"beside an unsigned approval": {[]approval.Decision{yes("cy", false), no("ana", false)}, 1, 1, ""},
+	} {
+		tally, refused := ballot.Count(signed, tc.votes)
+		if len(tally.Votes()) != tc.kept || len(refused) != tc.refused {
+			t.Errorf("%s: %d votes, refused %+v", name, len(tally.Votes()), refused)
+		}
+		again, _ := ballot.Recount(signed, tc.votes, ballot.Rejections(tc.votes))
+		for _, x := range []ballot.Tally{tally, again} {
+			switch by := x.Settled(); {
+			case tc.settled == "" && by != nil, tc.settled != "" && (by == nil || by.Kind != tc.settled):
+				t.Errorf("%s: settled by %+v", name, by)
+			case tc.settled == "":
+				if j := x.Judge(ballot.Decision{Decision: yes("ana", true)}); j.Reason != ballot.Turned {
+					t.Errorf("%s: ana may approve: %+v", name, j)
+				}
+			}
+		}
+	}
+}

@@ -113,6 +113,21 @@ func (g *guarded) judgesAgain(ctx workflow.Context) bool {
 	return g.judges
 }
 
+// recount counts votes again by what the call takes now, and returns what does not count any more. A No
+// that counted does, but in a call that dropped one before that was so.
+func (g *guarded) recount(ctx workflow.Context, votes, rejections []approval.Decision) []ballot.Judgement {
+	tally, dropped := ballot.Recount(g.rules(ctx), votes, rejections)
+	noes := ballot.Rejections(votes)
+	lost := slices.ContainsFunc(dropped, func(j ballot.Judgement) bool {
+		return slices.ContainsFunc(noes, func(d approval.Decision) bool { return d.ID == j.DecisionID })
+	})
+	if lost && workflow.GetVersion(ctx, "no-is-kept", workflow.DefaultVersion, 1) >= 1 {
+		tally, dropped = ballot.Recount(g.rules(ctx), votes, slices.Concat(rejections, noes))
+	}
+	g.tally = tally
+	return dropped
+}
+
 // answerDropped tells those whose votes counted before the call took more, and puts it on record. A
 // call that was counted again before that came goes on without.
 func (g *guarded) answerDropped(

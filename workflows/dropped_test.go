@@ -19,7 +19,7 @@ func TestDroppedVotesAreOnRecord(t *testing.T) {
 		"signed":        {"approvals: 2", "approvals: 2, decisions: signed", signal("d1", "ann"), true},
 		"with a reason": {"approvals: 2", "approvals: 2, require_reason: true", signal("d1", "ann"), true},
 		"by others":     {"approvals: 2, self_approval: true", "approvals: 2", signal("d1", "olga"), true},
-		"a rejection":   {"approvals: 1, deny_count: 2", "approvals: 2, deny_count: 2, decisions: signed", signal("d1", "ann"), true},
+		"a rejection":   {"approvals: 1, deny_count: 2", "approvals: 2, deny_count: 2, decisions: signed", signal("d1", "ann"), false},
 		"by more":       {"approvals: 2", "approvals: 3", signal("d1", "ann"), false},
 	} {
 		t.Run(name, func(t *testing.T) {

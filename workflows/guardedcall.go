@@ -296,8 +296,7 @@ func (g *guarded) countAgain(ctx workflow.Context, res activities.ClaimResult) {
 		g.markBallot(ctx)
 	}
 	before := g.tally.Votes()
-	tally, dropped := ballot.Recount(g.rules(ctx), before, res.Rejections)
-	g.tally = tally
+	dropped := g.recount(ctx, before, res.Rejections)
 	g.answerDropped(ctx, before, dropped)
 	for _, d := range res.Rejections {
 		g.answers.add(approval.Answer{DecisionID: d.ID, Outcome: approval.AnswerRecorded})
