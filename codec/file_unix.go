@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/pawlhq/pawl/internal/osfile"
 )
 
 // private refuses a file that others may read. Like ssh it lets the group of a file alone that
@@ -22,25 +24,4 @@ func private(info fs.FileInfo) error {
 }
 
 // lock opens a file and waits until nobody else holds its lock. Closing it gives the lock up.
-func lock(path string) (*os.File, error) {
-	for {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-			f.Close()
-			return nil, err
-		}
-		ours, err := f.Stat()
-		if err != nil {
-			f.Close()
-			return nil, err
-		}
-		// Whoever held the lock has put another file there.
-		if there, err := os.Stat(path); err == nil && os.SameFile(ours, there) {
-			return f, nil
-		}
-		f.Close()
-	}
-}
+func lock(path string) (*os.File, error) { return osfile.OpenLocked(path, os.O_RDONLY, osfile.Wait) }

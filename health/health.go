@@ -83,11 +83,19 @@ func Polls(pollers []*taskqueue.PollerInfo) bool {
 // Namespace returns an error that wraps ErrMissing if Temporal does not know the namespace, another
 // if it does not say.
 func Namespace(ctx context.Context, service workflowservice.WorkflowServiceClient, namespace string) error {
-	_, err := service.DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
-	if errors.As(err, new(*serviceerror.NamespaceNotFound)) || errors.As(err, new(*serviceerror.NotFound)) {
-		return fmt.Errorf("namespace: %w", ErrMissing)
-	}
+	_, err := Retention(ctx, service, namespace)
 	return err
+}
+
+// Retention is how long a namespace keeps workflows that have ended. Its errors are Namespace's.
+func Retention(
+	ctx context.Context, service workflowservice.WorkflowServiceClient, namespace string,
+) (time.Duration, error) {
+	answer, err := service.DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	if errors.As(err, new(*serviceerror.NamespaceNotFound)) || errors.As(err, new(*serviceerror.NotFound)) {
+		return 0, fmt.Errorf("namespace: %w", ErrMissing)
+	}
+	return answer.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration(), err
 }
 
 // SearchAttributes returns an error that wraps ErrMissing, and names them, if MissingAttributes

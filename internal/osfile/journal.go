@@ -32,24 +32,11 @@ func PrivateDir(dir string) error {
 // OpenJournal opens a journal, or makes one with flag os.O_CREATE. Errors: ErrHeld where somebody has it
 // open.
 func OpenJournal(path string, flag int) (*Journal, error) {
-	for {
-		f, err := os.OpenFile(path, os.O_RDWR|flag, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		if err := Lock(f); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		// Its holder may have removed it just before it let it go.
-		here, err := os.Stat(path)
-		held, heldErr := f.Stat()
-		if err == nil && heldErr == nil && os.SameFile(here, held) {
-			return &Journal{file: f, path: path}, nil
-		}
-		if err := f.Close(); err != nil {
-			return nil, err
-		}
+	f, err := OpenLocked(path, os.O_RDWR|flag, Lock)
+	if err != nil {
+		return nil, err
 	}
+	return &Journal{file: f, path: path}, nil
 }
 
 // Read returns all that is in the journal. Append goes on behind it.

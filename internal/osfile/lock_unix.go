@@ -11,9 +11,14 @@ import (
 // Lock takes an exclusive lock on f, without waiting. It lasts until f is closed or its holder
 // dies. Another open file of the same name can't have it meanwhile, in this process or any other:
 // that one gets ErrHeld.
-func Lock(f *os.File) error {
+func Lock(f *os.File) error { return flock(f, syscall.LOCK_EX|syscall.LOCK_NB) }
+
+// Wait is Lock, once its holder gives it up.
+func Wait(f *os.File) error { return flock(f, syscall.LOCK_EX) }
+
+func flock(f *os.File, how int) error {
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(f.Fd()), how)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue

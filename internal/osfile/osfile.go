@@ -53,3 +53,25 @@ func Replace(path string, doc []byte, perm os.FileMode) error {
 	}
 	return errors.Join(err, SyncDir(filepath.Dir(path)))
 }
+
+// OpenLocked opens a file and takes its lock by lock, which is given up when the file is closed. The file
+// is the one that has the name then: whoever held the lock before may have removed or replaced it.
+func OpenLocked(path string, flag int, lock func(*os.File) error) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, flag, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := lock(f); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		here, err := os.Stat(path)
+		held, heldErr := f.Stat()
+		if err == nil && heldErr == nil && os.SameFile(here, held) {
+			return f, nil
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+}

@@ -137,16 +137,12 @@ func (d *doctorCommand) checkTemporal(ctx context.Context) []finding {
 func (d *doctorCommand) namespace(ctx context.Context) finding {
 	const what = "namespace"
 	name := d.options.Namespace
-	err := health.Namespace(ctx, d.temporal.WorkflowService(), name)
+	retention, err := health.Retention(ctx, d.temporal.WorkflowService(), name)
 	switch {
 	case errors.Is(err, health.ErrMissing):
 		return found(what, stateMissing, "%s", name).
 			advise("create it with 'pawl setup', or name another with TEMPORAL_NAMESPACE")
 	case err != nil:
-		return failed(what, fmt.Errorf("%s: %w", name, err), "check TEMPORAL_NAMESPACE and the credentials")
-	}
-	retention, err := currentRetention(ctx, d.temporal, name)
-	if err != nil {
 		return failed(what, fmt.Errorf("%s: %w", name, err), "check TEMPORAL_NAMESPACE and the credentials")
 	}
 	return found(what, stateOK, "%s, retention %s", name, hours(retention))

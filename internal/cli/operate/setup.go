@@ -124,11 +124,11 @@ func (s *setupCommand) namespace(ctx context.Context, c client.Client, name stri
 	ctx, cancel := context.WithTimeout(ctx, visibleTimeout)
 	defer cancel()
 	asked := time.Duration(s.Retention)
-	current, err := currentRetention(ctx, c, name)
+	current, err := health.Retention(ctx, c.WorkflowService(), name)
 	if err == nil {
 		return s.keepNamespace(ctx, c, name, current)
 	}
-	if !errors.As(err, new(*serviceerror.NamespaceNotFound)) {
+	if !errors.Is(err, health.ErrMissing) {
 		return failed(what, err, "check TEMPORAL_NAMESPACE and the credentials")
 	}
 	asked = cmp.Or(asked, defaultRetention)
@@ -300,9 +300,3 @@ func retryUntilDone(ctx context.Context, try func(context.Context) error) error 
 }
 
 func hours(d time.Duration) string { return fmt.Sprintf("%gh", d.Hours()) }
-
-func currentRetention(ctx context.Context, c client.Client, name string) (time.Duration, error) {
-	answer, err := c.WorkflowService().DescribeNamespace(ctx,
-		&workflowservice.DescribeNamespaceRequest{Namespace: name})
-	return answer.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration(), err
-}
