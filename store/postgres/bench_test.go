@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
@@ -13,6 +14,20 @@ func BenchmarkAdmitParallel(b *testing.B) {
 }
 func BenchmarkGuard(b *testing.B)  { storetest.BenchmarkGuard(b, open(b, pgtest.New(b))) }
 func BenchmarkAppend(b *testing.B) { storetest.BenchmarkAppend(b, open(b, pgtest.New(b))) }
+
+// BenchmarkPending reads the reviewers' first page while 100 calls wait for people, and 100,000.
+func BenchmarkPending(b *testing.B) {
+	url := pgtest.New(b)
+	s := open(b, url)
+	conn := connect(b, url)
+	storetest.BenchmarkPending(b, s, func(from, to int) {
+		run(b, conn, `INSERT INTO pawl.calls (id, status, waits, tool, agent, session, risk, digest, run, created_at, view, verdict)
+			SELECT 'pawl-' || i, 'pending', true, 'tool-' || (i % 20), 'agent-' || (i % 7), 'session-' || (i / 10), 'high', '', '',
+				now(), '{"id":"' || i || '","reason":"' || repeat('0', 600) || '"}', '{}'
+			FROM generate_series(`+strconv.Itoa(from)+`, `+strconv.Itoa(to)+`) AS i`)
+		run(b, conn, `ANALYZE pawl.calls`)
+	})
+}
 
 // BenchmarkCalls lists one page out of 100,000 calls, of which one in fifty waited for people and
 // one in a thousand still does. EXPLAIN (ANALYZE) on Postgres 15: pages of requests with one

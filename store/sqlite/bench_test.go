@@ -11,6 +11,21 @@ func BenchmarkAdmitParallel(b *testing.B) { storetest.BenchmarkAdmitParallel(b, 
 func BenchmarkGuard(b *testing.B)         { storetest.BenchmarkGuard(b, open(b, fresh(b))) }
 func BenchmarkAppend(b *testing.B)        { storetest.BenchmarkAppend(b, open(b, fresh(b))) }
 
+// BenchmarkPending reads the reviewers' first page while 100 calls wait for people, and 100,000.
+func BenchmarkPending(b *testing.B) {
+	s := open(b, fresh(b))
+	storetest.BenchmarkPending(b, s, func(from, to int) {
+		_, err := s.writes.ExecContext(b.Context(), `
+			WITH RECURSIVE n (i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+			INSERT INTO calls (id, status, waits, tool, agent, session, risk, digest, run, created_at, view, verdict)
+			SELECT 'pawl-' || i, 'pending', 1, 'tool-' || (i % 20), 'agent-' || (i % 7), 'session-' || (i / 10), 'high', '', '', i,
+				'{"id":"' || i || '","reason":"' || hex(zeroblob(300)) || '"}', '{}' FROM n`, from, to)
+		if err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
 // BenchmarkCalls lists one page out of 100,000 calls, of which one in fifty waited for people and
 // one in a thousand still does.
 func BenchmarkCalls(b *testing.B) {

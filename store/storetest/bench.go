@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 	"time"
 
@@ -133,6 +134,25 @@ func BenchmarkCalls(b *testing.B, s store.Store) {
 			for b.Loop() {
 				if _, err := s.Calls(b.Context(), q); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkPending reads the first page of what waits, with 100 calls and with 100,000. fill adds calls
+// that wait.
+func BenchmarkPending(b *testing.B, s store.Store, fill func(from, to int)) {
+	have := 0
+	for _, n := range []int{100, 100_000} {
+		fill(have+1, n)
+		have = n
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			q := store.CallQuery{Requests: true, Statuses: []approval.Status{approval.StatusPending}, Limit: 100}
+			for b.Loop() {
+				page, err := s.Calls(b.Context(), q)
+				if err != nil || len(page.Items) != 100 {
+					b.Fatalf("%d calls, %v", len(page.Items), err)
 				}
 			}
 		})

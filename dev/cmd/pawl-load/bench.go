@@ -29,6 +29,10 @@ func init() {
 		{name: "calls", short: "guarded calls beside workflows that nobody guards", measure: (*bench).compare},
 		{name: "decision", short: "from a reviewer's decision until the tool begins", measure: (*bench).decide},
 		{
+			name: "events", alone: (*bench).events,
+			short: "starts and events with 500 who listen, beside starts with nobody",
+		},
+		{
 			name: "memory", alone: (*bench).memory,
 			short: "memory with calls that wait: a worker's and the dev stack's",
 		},
@@ -128,7 +132,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		}
 	}
 	chosen := b.chosen()
-	if slices.ContainsFunc(chosen, func(s scenario) bool { return s.measure != nil }) {
+	if slices.ContainsFunc(chosen, func(s scenario) bool { return s.measure != nil || s.name == "events" }) {
 		if err := b.findPostgres(ctx); err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ func (b *bench) workerMemory(ctx context.Context) (err error) {
 }
 
 func (b *bench) stackMemory(ctx context.Context) (err error) {
-	s, restart, err := b.devStack(ctx, "dev stack")
+	s, restart, err := b.devStack(ctx, "dev stack", "")
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ type setup struct {
 	temporal client.Client
 	store    store.Reader
 	api      *pawl.Client
-	eager    bool // unguarded and guarded workflows alike go straight to a worker of this process
+	url      string // of the dev stack's API
+	eager    bool   // unguarded and guarded workflows alike go straight to a worker of this process
 	tools    tools
 	worker   *part // where it is one
 	dev      *part // with everything in it, likewise
@@ -173,9 +174,10 @@ func (s *setup) connect(ctx context.Context, at child.Addresses, database string
 	return nil
 }
 
-// devStack runs the dev stack, with all of its parts, as a process of its own. restart ends it,
-// starts it anew on its data, and returns how long that start took.
-func (b *bench) devStack(ctx context.Context, name string) (
+// devStack runs the dev stack, with all of its parts, as a process of its own: on SQLite, or in a new
+// database of a Postgres server. restart ends it, starts it anew on its data, and returns how long
+// that start took.
+func (b *bench) devStack(ctx context.Context, name, server string, more ...string) (
 	s *setup, restart func() (time.Duration, error), err error) {
 	s = &setup{name: name}
 	defer func() {
@@ -197,12 +199,21 @@ func (b *bench) devStack(ctx context.Context, name string) (
 		return s, nil, err
 	}
 	data := filepath.Join(dir, "data")
+	database := "sqlite://" + filepath.Join(data, "pawl.db")
+	if server != "" {
+		if database, err = b.newDatabase(ctx, s); err != nil {
+			return s, nil, err
+		}
+		more = append(more, "--database-url", database)
+	}
 	start := func() (at child.Addresses, err error) {
 		cmd := exec.Command(b.pawlDev, "--data", data, "--policy", policy, "--tools", tools,
 			"--temporal-listen", "127.0.0.1:0", "--ui-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0")
+		cmd.Args = append(cmd.Args, more...)
 		cmd.Dir, cmd.Env = dir, programs.Environment()
 		if s.dev, at, err = b.spawn(ctx, s, cmd); err == nil {
-			s.api, err = pawl.New(pawl.Options{URL: at.API, Reviewer: "pawl-load"})
+			s.url = at.API
+			s.api, err = administrator(at.API, data)
 		}
 		return at, err
 	}
@@ -219,7 +230,7 @@ func (b *bench) devStack(ctx context.Context, name string) (
 		_, err := start()
 		return time.Since(from), err
 	}
-	return s, restart, s.connect(ctx, at, "sqlite://"+filepath.Join(data, "pawl.db"))
+	return s, restart, s.connect(ctx, at, database)
 }
 
 // part is a process of a setup.
