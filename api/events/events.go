@@ -71,7 +71,8 @@ func New(source Source, log *slog.Logger) *Hub {
 type Listener struct {
 	// Requester is whose requests it hears of. Empty: everybody's.
 	Requester string
-	// Good fails when the listener's credential is good no longer. It is called before anything is sent.
+	// Good fails when the listener's credential is good no longer. It is called before the first event,
+	// with each heartbeat and after Check: with each event it would cost more than the events do.
 	Good func() error
 }
 
@@ -83,6 +84,7 @@ type listener struct {
 	mu      sync.Mutex
 	reset   bool // everything is to be read anew
 	alive   bool // a look at the log succeeded since the last heartbeat
+	check   bool // the credential is to be checked before anything more is sent
 	pending map[string]int64
 }
 
@@ -90,7 +92,9 @@ type listener struct {
 // more: first reset, which says that everything may have changed, then changed for each request that
 // did. Errors before anything was sent: ErrFull, or that the store could not be read.
 func (h *Hub) Serve(ctx context.Context, w http.ResponseWriter, who Listener) error {
-	l := &listener{Listener: who, wake: make(chan struct{}, 1), reset: true, pending: map[string]int64{}}
+	l := &listener{
+		Listener: who, wake: make(chan struct{}, 1), reset: true, check: true, pending: map[string]int64{},
+	}
 	if err := h.join(ctx, l); err != nil {
 		return err
 	}
@@ -105,7 +109,7 @@ func (h *Hub) Serve(ctx context.Context, w http.ResponseWriter, who Listener) er
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	beat := time.NewTicker(h.times.heartbeat)
 	defer beat.Stop()
-	for beaten := false; l.Good() == nil; {
+	for beaten := false; !l.due(beaten) || l.Good() == nil; {
 		if text := l.take(beaten); len(text) > 0 {
 			if out.SetWriteDeadline(time.Now().Add(h.times.write)) != nil {
 				return nil
@@ -202,7 +206,10 @@ func (h *Hub) Check() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for l := range h.joined {
+		l.mu.Lock()
+		l.check = true
 		l.rouse()
+		l.mu.Unlock()
 	}
 }
 
@@ -239,7 +246,16 @@ func (l *listener) hear(changed []store.Change) {
 	}
 }
 
-// rouse has the listener's credential checked, and what is to be sent sent.
+// due reports whether the credential is to be checked now.
+func (l *listener) due(beat bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	due := l.check || beat
+	l.check = false
+	return due
+}
+
+// rouse has the listener look what there is to do.
 func (l *listener) rouse() {
 	select {
 	case l.wake <- struct{}{}:

@@ -1,7 +1,7 @@
 // What comes before and after decisions: signing in and out, settling, and earlier attempts.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { Browser } from "playwright-core";
+import type { Browser, Locator } from "playwright-core";
 import { launch, person } from "./browser";
 import { Stack } from "./stack";
 
@@ -94,6 +94,32 @@ describe("after a decision", () => {
     const eva = await person(b, s, "eva", `/requests/${id}`);
     await eva.page.getByText(/^Settled: ana/).waitFor();
     assert.equal(await eva.page.getByRole("button", { name: "Settle" }).count(), 0);
+  });
+
+  test("settling takes the keyboard alone", async () => {
+    s.answer = () => ({ status: 503, body: "{}" });
+    const id = await s.asks({ tool: "docs.publish", args: { page: "Keys" } });
+    await s.as("bo", "POST", `/api/requests/${id}/approve`, {});
+    await s.until(id, (r) => r.status === "outcome_unknown");
+    s.answer = () => ({ status: 200, body: '{"ok": true}' });
+    const { page } = await person(b, s, "ana", `/requests/${id}`);
+    await page.getByRole("button", { name: "Settle" }).waitFor();
+    const tabTo = async (what: Locator) => {
+      for (let presses = 0; presses < 80; presses++) {
+        if (await what.evaluate((e) => e === document.activeElement)) return;
+        await page.keyboard.press("Tab");
+      }
+      throw new Error("Tab does not lead there");
+    };
+    await tabTo(page.getByRole("radio", { name: /^It did run/ }));
+    await page.keyboard.press("ArrowDown");
+    assert.ok(await page.getByRole("radio", { name: /^It did not run/ }).isChecked());
+    await tabTo(page.getByRole("textbox", { name: "How you know" }));
+    await page.keyboard.type("The page is not there.");
+    await tabTo(page.getByRole("button", { name: "Settle" }));
+    await page.keyboard.press("Enter");
+    await page.getByText(/^Settled: ana found that it did not run/).waitFor();
+    assert.equal((await s.look(id)).settled?.notes, "The page is not there.");
   });
 
   test("a new attempt shows what became of the one before, and what changed", async () => {
