@@ -65,7 +65,8 @@ func New(o Options) (*Gateway, error) {
 	if err := approval.CheckTool(o.Server); err != nil {
 		return nil, approval.Errorf(approval.CodeInvalid, "the server's name: use letters, digits, _ . : / -")
 	}
-	if err := cmp.Or(approval.CheckName("agent", o.Agent), approval.CheckName("session", o.Session)); err != nil {
+	err := cmp.Or(approval.CheckName("agent", o.Agent), approval.CheckName("session", o.Session))
+	if err != nil {
 		return nil, err
 	}
 	switch {

@@ -338,7 +338,8 @@ func (s *session) status(ctx context.Context, r request) []byte {
 func (s *session) unasked(r request, err error) []byte {
 	if e, ok := errors.AsType[*client.Error](err); ok && e.Code == rest.CodeStarted {
 		return answer(r.id, said(true, "Another request has started the same call, "+
-			cmp.Or(e.ID, "its ID is unknown")+". It was not run for this one. See what came of it before you call again."))
+			cmp.Or(e.ID, "its ID is unknown")+". It was not run for this one. "+
+			"See what came of it before you call again."))
 	}
 	s.o.Logger.Warn("a call was refused: Pawl could not be asked", "tool", r.name, "error", reason(err))
 	return answer(r.id, said(true, "Not run: Pawl did not permit this call. "+reason(err)))

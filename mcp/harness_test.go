@@ -29,6 +29,7 @@ type fakeAPI struct {
 	calls   map[string]*fakeCall
 	started []map[string]any // bodies of POST /api/calls
 	changed chan struct{}
+	tokens  map[string]bool // all that were shown, as headers
 }
 
 type fakeCall struct {
@@ -39,7 +40,7 @@ type fakeCall struct {
 }
 
 func newAPI(t testing.TB) *fakeAPI {
-	f := &fakeAPI{t: t, calls: map[string]*fakeCall{}, changed: make(chan struct{})}
+	f := &fakeAPI{t: t, calls: map[string]*fakeCall{}, changed: make(chan struct{}), tokens: map[string]bool{}}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(f.Close)
 	return f
@@ -49,6 +50,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.tokens[r.Header.Get("Authorization")] = true
 	if f.down != nil {
 		f.down(w, r)
 		return

@@ -48,6 +48,8 @@ func serve(ran string) {
 		text := func(s string) { result(`{"content":[{"type":"text","text":` + quoted(s) + `}]}`) }
 		if m.Method != "tools/call" {
 			switch m.Method {
+			case "initialize":
+				result(`{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"test","version":"1"}}`)
 			case "tools/list":
 				if m.Params.Cursor == "" {
 					result(`{ "tools" : [{"name":"echo","description":` + quoted(description) +

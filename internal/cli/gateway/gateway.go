@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -39,6 +40,7 @@ type flags struct {
 	wait, reportWithin     settings.Length
 	url                    string
 	headers                []string // NAME=VARIABLE
+	listen                 string
 }
 
 func (a *app) mcp() *cobra.Command {
@@ -55,6 +57,7 @@ it is told that the call is pending, and repeats it later. If Pawl can't be
 asked, no tool runs. The server gets no setting or token of Pawl's.`,
 		Example: `  pawl mcp --server files -- npx -y @modelcontextprotocol/server-filesystem .
   pawl mcp --server tracker --url https://mcp.example.com/mcp
+  pawl mcp --server files --listen 127.0.0.1:7300 -- mcp-server-files /srv
   pawl mcp wrap .mcp.json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch at := cmd.ArgsLenAtDash(); {
@@ -78,6 +81,8 @@ asked, no tool runs. The server gets no setting or token of Pawl's.`,
 	fs.StringVar(&f.url, "url", "", "`address` of a server that speaks Streamable HTTP")
 	fs.StringArrayVar(&f.headers, "header-env", nil, "`NAME=VARIABLE`: header for --url with the value of a "+
 		"variable of the environment; repeatable")
+	fs.StringVar(&f.listen, "listen", "", "serve clients by Streamable HTTP on this `address`; "+
+		"each shows its own token for Pawl as its bearer token")
 	cmd.AddCommand(a.wrap())
 	return cmd
 }
@@ -99,10 +104,28 @@ func (a *app) serve(cmd *cobra.Command, f flags, command []string) error {
 		Wait: time.Duration(f.wait), ReportWithin: time.Duration(f.reportWithin),
 		Upstream: upstream,
 		Logger:   slog.New(slog.NewTextHandler(a.Stderr, nil)),
-		API:      func(token string) (*client.Client, error) { return a.api(cmd, token) },
+		API: func(token string) (*client.Client, error) {
+			if f.listen == "" {
+				return a.Client(cmd)
+			}
+			return client.New(client.Options{
+				URL: a.Setting(cmd, "api"), Token: token, UserAgent: "pawl-mcp/" + build.Version(),
+			})
+		},
 	})
 	if err != nil {
 		return cli.UsageError(err)
+	}
+	if f.listen != "" {
+		ln, err := net.Listen("tcp", f.listen)
+		if err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		a.Note("serving MCP clients at http://%s/mcp", ln.Addr())
+		if ip := net.ParseIP(hostOf(ln.Addr())); ip == nil || !ip.IsLoopback() {
+			a.Note("warning: clients' tokens come unencrypted; put a proxy that speaks TLS before it")
+		}
+		return g.Serve(cmd.Context(), ln)
 	}
 	return g.ServeStdio(cmd.Context(), io.NopCloser(a.Stdin), a.Stdout)
 }
@@ -136,14 +159,9 @@ func (a *app) upstream(f flags, command []string) (up mcp.Upstream, how []string
 	return mcp.Remote(f.url, header), []string{f.url}, nil
 }
 
-// api makes the client of the API that asks for a caller with a token; empty: for whoever runs this.
-func (a *app) api(cmd *cobra.Command, token string) (*client.Client, error) {
-	if token == "" {
-		return a.Client(cmd)
-	}
-	return client.New(client.Options{
-		URL: a.Setting(cmd, "api"), Token: token, UserAgent: "pawl-mcp/" + build.Version(),
-	})
+func hostOf(address net.Addr) string {
+	host, _, _ := net.SplitHostPort(address.String()) // it is one that was listened on
+	return host
 }
 
 // pinsFile is where it is kept what a server said of its tools. One that is started otherwise is

@@ -1,0 +1,245 @@
+package mcp_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/mcp"
+)
+
+// hub is a gateway that listens.
+type hub struct {
+	t    *testing.T
+	url  string
+	host string
+	ran  string
+}
+
+func listen(t *testing.T, api *fakeAPI) *hub {
+	t.Helper()
+	h := &hub{t: t, ran: filepath.Join(t.TempDir(), "ran")}
+	g, err := mcp.New(options(t, api, h.ran))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		<-served
+	})
+	h.url = "http://" + ln.Addr().String() + "/mcp"
+	return h
+}
+
+// do sends one request, and returns its answer with the headers.
+func (h *hub) do(method, body string, header ...string) *http.Response {
+	h.t.Helper()
+	req, err := http.NewRequestWithContext(h.t.Context(), method, h.url, strings.NewReader(body))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	req.Host = h.host
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = res.Body.Close() })
+	return res
+}
+
+// ask returns the whole answer.
+func (h *hub) ask(body string, header ...string) string {
+	h.t.Helper()
+	res := h.do("POST", body, header...)
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return fmt.Sprint(res.StatusCode, " ", string(text))
+}
+
+// begin opens a session.
+func (h *hub) begin(token string) (session string) {
+	h.t.Helper()
+	res := h.do("POST", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}`, "Authorization", "Bearer "+token)
+	return res.Header.Get("Mcp-Session-Id")
+}
+
+const initialize = `{"jsonrpc":"2.0","id":1,"method":"test/raw","params":{}}`
+
+func TestEachClientAsksWithItsOwnCredential(t *testing.T) {
+	api := newAPI(t)
+	h := listen(t, api)
+	for _, token := range []string{"ana", "bob"} {
+		got := h.ask(call(7, "echo", "{}"), "Authorization", "Bearer "+token)
+		if !strings.HasPrefix(got, "200 ") || !strings.Contains(got, `"id":7`) {
+			t.Errorf("answered %s", got)
+		}
+	}
+	if len(api.tokens) == 0 || !api.tokens["Bearer ana"] || !api.tokens["Bearer bob"] || len(api.tokens) != 2 {
+		t.Errorf("asked with %v", api.tokens)
+	}
+	for name, c := range map[string]struct {
+		status int
+		down   http.HandlerFunc
+	}{
+		"an unknown credential": {401, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(401)
+			fmt.Fprint(w, `{"code":"token_unknown","detail":"who is that"}`)
+		}},
+		"an API that fails": {503, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api.mu.Lock()
+			api.down = c.down
+			api.mu.Unlock()
+			if got := h.do("POST", initialize, "Authorization", fmt.Sprint("Bearer ", c.status)); got.StatusCode != c.status {
+				t.Errorf("answered %d", got.StatusCode)
+			}
+		})
+	}
+}
+
+func TestSessionsAreTheirOwners(t *testing.T) {
+	h := listen(t, newAPI(t))
+	res := h.do("POST", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}`, "Authorization", "Bearer ana")
+	id := res.Header.Get("Mcp-Session-Id")
+	if res.StatusCode != 200 || id == "" {
+		t.Fatalf("answered %d", res.StatusCode)
+	}
+	ana := []string{"Authorization", "Bearer ana", "Mcp-Session-Id", id}
+	if got := h.ask(initialize, ana...); !strings.Contains(got, `"n":12345678901234567890`) {
+		t.Errorf("answered %s", got)
+	}
+	// What the server says unasked comes by the session's stream.
+	stream := h.do("GET", "", ana...)
+	h.ask(`{"jsonrpc":"2.0","method":"test/change"}`, ana...)
+	lines := bufio.NewScanner(stream.Body)
+	for lines.Scan() && !strings.Contains(lines.Text(), "list_changed") {
+	}
+	if lines.Err() != nil {
+		t.Error(lines.Err())
+	}
+	bob := []string{"Authorization", "Bearer bob", "Mcp-Session-Id", id}
+	for _, method := range []string{"POST", "GET", "DELETE"} {
+		if got := h.do(method, initialize, bob...); got.StatusCode != 404 {
+			t.Errorf("%s of another's session: %d", method, got.StatusCode)
+		}
+	}
+	if got := h.do("DELETE", "", ana...); got.StatusCode != 204 {
+		t.Errorf("DELETE: %d", got.StatusCode)
+	}
+	if got := h.do("POST", initialize, ana...); got.StatusCode != 404 {
+		t.Errorf("after its end: %d", got.StatusCode)
+	}
+}
+
+// Clients without sessions choose equal IDs: each gets its own answer, and none sees another's ID.
+func TestEqualIDs(t *testing.T) {
+	h := listen(t, newAPI(t))
+	answers := make(chan string, 20)
+	for i := range cap(answers) {
+		go func() {
+			answers <- fmt.Sprint(i, " ", h.ask(fmt.Sprintf(
+				`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"progressToken":1},"name":"echo","arguments":{"n":"(%d)"}}}`, i)))
+		}()
+	}
+	for range cap(answers) {
+		got := <-answers
+		n, text, _ := strings.Cut(got, " ")
+		if !strings.Contains(text, "("+n+")") || !strings.Contains(text, `"id":1,`) {
+			t.Errorf("answered %s", got)
+		}
+	}
+}
+
+func TestListenerRefuses(t *testing.T) {
+	h := listen(t, newAPI(t))
+	for name, c := range map[string]struct {
+		method, body string
+		status       int
+		header       []string
+		host         string
+	}{
+		"another site":          {"POST", initialize, 403, []string{"Origin", "https://evil.example"}, ""},
+		"another name":          {"POST", initialize, 403, nil, "evil.example"},
+		"garbage":               {"POST", "{", 400, nil, ""},
+		"a batch":               {"POST", "[]", 400, nil, ""},
+		"a long frame":          {"POST", strings.Repeat(" ", 5<<20), 413, nil, ""},
+		"a session of nobody's": {"POST", initialize, 404, []string{"Mcp-Session-Id", "x"}, ""},
+		"the shared session":    {"POST", initialize, 404, []string{"Mcp-Session-Id", "shared x"}, ""},
+		"no session to listen":  {"GET", "", 405, nil, ""},
+		"no session to end":     {"DELETE", "", 404, nil, ""},
+		"another method":        {"PUT", "", 405, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.t, h.host = t, c.host
+			if got := h.do(c.method, c.body, c.header...); got.StatusCode != c.status {
+				t.Errorf("answered %d, want %d", got.StatusCode, c.status)
+			}
+		})
+	}
+}
+
+func TestPostsAreTakenOnce(t *testing.T) {
+	api := newAPI(t)
+	h := listen(t, api)
+	id := h.begin("ana")
+	header := []string{"Authorization", "Bearer ana", "Mcp-Session-Id", id}
+	first := make(chan string, 1)
+	ctx, hangUp := context.WithCancel(t.Context())
+	go func() {
+		req, _ := http.NewRequestWithContext(ctx, "POST", h.url, strings.NewReader(call(5, "echo", `{"x":"wait"}`)))
+		req.Header.Set("Accept", "text/event-stream")
+		req.Header.Set("Authorization", "Bearer ana")
+		req.Header.Set("Mcp-Session-Id", id)
+		res, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_, _ = io.ReadAll(res.Body)
+			_ = res.Body.Close()
+		}
+		first <- "done"
+	}()
+	api.until("the call", func() bool { return len(api.started) == 1 })
+	hangUp()
+	<-first
+	if got := h.ask(call(5, "echo", `{"x":"another"}`), header...); !strings.Contains(got, "another request with this ID") {
+		t.Errorf("answered %s", got)
+	}
+	again := make(chan string, 1)
+	go func() { again <- h.ask(call(5, "echo", `{"x":"wait"}`), header...) }()
+	api.decide(0, "approved")
+	if got := <-again; !strings.Contains(got, `"id":5`) {
+		t.Errorf("answered %s", got)
+	}
+	if len(api.started) != 1 {
+		t.Errorf("asked %d times", len(api.started))
+	}
+}
+
+func TestListenerUsesNoCredentialOfItsOwn(t *testing.T) {
+	api := newAPI(t)
+	h := listen(t, api)
+	h.ask(initialize)
+	if len(api.tokens) != 1 || !api.tokens[""] {
+		t.Errorf("asked with %v", api.tokens)
+	}
+}
