@@ -23,10 +23,12 @@ LOAD          ?=
 DEMO          ?=
 DEV           ?=
 SHOTS         ?=
+HOST           = $(shell node -p 'process.platform + "-" + process.arch')
+CLAUDE         = @anthropic-ai/claude-code-$(HOST)@2.1.332
 COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build release test test-root test-dev crash race lint vulncheck fmt web shots images fuzz bench bench-go bench-load bench-results record clean
+.PHONY: help demo dev build release test test-root test-dev hosts crash race lint vulncheck fmt web shots images fuzz bench bench-go bench-load bench-results record clean
 
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +61,11 @@ test-root: ## tests of the root module, under the race detector
 test-dev: ## tests against a real Temporal, end to end and under kill -9
 	cd dev && $(GO) test -timeout 30m -parallel 4 -count=$(COUNT) ./...
 	@GO=$(GO) .ci/skipped dev
+
+hosts: build ## the real Claude Code (402 MB from npm, its own licence) against Pawl, with a model that the test plays
+	npm install --prefix $(BIN)/hosts --no-save --no-audit --no-fund --ignore-scripts --force $(CLAUDE)
+	cd dev && PAWL_PROGRAMS=$(BIN) PAWL_CLAUDE=$(BIN)/hosts/node_modules/@anthropic-ai/claude-code-$(HOST)/claude \
+	  $(GO) test ./hosts -v -count=1 -timeout 20m
 
 crash: ## kill -9, pauses and outages over every part for CRASHTIME (10m); SEED=n repeats a schedule
 	cd dev && $(GO) test ./crash -run '^TestCrash$$' -v -count=1 -parallel 4 -timeout 0 -crash.long -crash.for $(CRASHTIME) -crash.seed $(SEED)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/strictjson"
 )
@@ -57,6 +58,9 @@ type ClaudeOptions struct {
 	// Guarded says of an MCP server of the host whether the gateway guards it, so that this hook need
 	// not. Default: none.
 	Guarded func(server string) bool
+	// Alive says whether the host is still there. One that was killed runs nothing, so this process must leave
+	// the call to the next one. Default: it is.
+	Alive func() bool
 	// Trouble is added to each denial that nobody has decided: how to start Pawl, or do without it.
 	Trouble string
 	// Now is the clock by which old records are removed. Default: time.Now.
@@ -77,6 +81,9 @@ func NewClaudeCode(o ClaudeOptions) (*ClaudeCode, error) {
 	}
 	if o.Guarded == nil {
 		o.Guarded = func(string) bool { return false }
+	}
+	if o.Alive == nil {
+		o.Alive = func() bool { return true }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -99,6 +106,7 @@ func (h *ClaudeCode) Answer(ctx context.Context, in io.Reader) (a Answer) {
 	case beforeTool:
 		ctx, cancel := context.WithTimeout(ctx, h.o.Wait)
 		defer cancel()
+		go h.watch(ctx, cancel)
 		return h.before(ctx, e)
 	case sessionEnd:
 		err = h.end(ctx, e)
@@ -106,6 +114,15 @@ func (h *ClaudeCode) Answer(ctx context.Context, in io.Reader) (a Answer) {
 		err = h.after(ctx, e)
 	}
 	return noted(err)
+}
+
+// watch ends the waiting when the host has gone.
+func (h *ClaudeCode) watch(ctx context.Context, gone context.CancelFunc) {
+	for retry.Sleep(ctx, time.Second) {
+		if !h.o.Alive() {
+			gone()
+		}
+	}
 }
 
 // before decides about a tool call that the host is about to make.
@@ -233,6 +250,9 @@ func (h *ClaudeCode) decided(
 // let lets the host run a tool that is started. What is said here is on the disk first: a record without
 // Answered proves that the tool was not run.
 func (h *ClaudeCode) let(ctx context.Context, r *record, e event, b client.Begun) (a Answer, open bool) {
+	if !h.o.Alive() {
+		return h.trouble(errors.New("Claude Code has ended")), true
+	}
 	changed, err := differ(e.Input, b.Args)
 	if err == nil {
 		r.Answered = true

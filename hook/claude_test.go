@@ -263,6 +263,27 @@ func TestKilledBeforeItsAnswer(t *testing.T) {
 	}
 }
 
+// The host was killed while its hook waited. That process must not take the approval along: the next one
+// runs the call.
+func TestTheHostHasGone(t *testing.T) {
+	w := newWorld(t)
+	w.set(approval.StatusApproved, byAna)
+	orphan := func(o *hook.ClaudeOptions) { o.Alive = func() bool { return false } }
+	w.want(w.fire(before("ls", "u1"), orphan), "deny", "has ended")
+	w.want(w.fire(before("ls", "u2")), "allow", "ana")
+	if w.asked() != 1 {
+		t.Errorf("asked %d times", w.asked())
+	}
+
+	w = newWorld(t)
+	w.want(w.fire(before("ls", "u1"), orphan), "deny")
+	w.set(approval.StatusApproved, byAna)
+	w.want(w.fire(before("ls", "u2")), "allow", "ana")
+	if w.asked() != 1 || len(w.started) != 1 {
+		t.Errorf("asked %d times, started %v", w.asked(), w.started)
+	}
+}
+
 // Recorded events of the real host: each session asks once for each tool call and reports it.
 func TestRecordedSessions(t *testing.T) {
 	f, err := os.Open("testdata/claude-code-2.1.332.jsonl")

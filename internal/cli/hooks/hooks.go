@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,8 +109,23 @@ func (c *claude) hook(cmd *cobra.Command) (*hook.ClaudeCode, error) {
 		Headless: c.headless, Project: c.Getenv("CLAUDE_PROJECT_DIR"), Guarded: guarded,
 		// How 'claude -p' calls itself to its hooks.
 		Print:   c.Getenv("CLAUDE_CODE_ENTRYPOINT") == "sdk-cli",
+		Alive:   alive(c.Getenv("CLAUDE_PID")),
 		Trouble: c.trouble(), Now: c.Now,
 	})
+}
+
+// alive tells whether a process is still there; one that nobody names is.
+func alive(pid string) func() bool {
+	n, err := strconv.Atoi(pid)
+	if err != nil || n <= 0 {
+		return nil
+	}
+	host, err := os.FindProcess(n)
+	if err != nil {
+		return func() bool { return false }
+	}
+	// Windows knows no signal but Kill; there the process was found, and that has to do.
+	return func() bool { return !errors.Is(host.Signal(syscall.Signal(0)), os.ErrProcessDone) }
 }
 
 // guarded tells which MCP servers go through the gateway, which asks about their calls itself. Without the
