@@ -34,6 +34,7 @@ func TestProcesses(t *testing.T) {
 		"SQLite":           testProcessesOnSQLite,
 		"policy":           testPolicyOfProcesses,
 		"policy changes":   testPolicyChangesOfProcesses,
+		"notifications":    testNotifications,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, d) })
 	}
