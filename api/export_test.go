@@ -3,12 +3,14 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/store"
 )
 
 func TestExport(t *testing.T) {
@@ -46,5 +48,44 @@ func TestExport(t *testing.T) {
 	w.store.err = errors.New("the store is down")
 	if rec := w.get("/api/audit/export"); rec.Code != 503 {
 		t.Errorf("with the store down: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// A whole export has the checkpoints behind what they cover, and no index of what was sealed after it
+// began; one with filters has no checkpoints.
+func TestExportOfASealedLog(t *testing.T) {
+	w := newWorld(t)
+	w.request("pawl-1")
+	for i := range int64(5) {
+		w.entry("pawl-1", fmt.Sprint(i), audit.Ended{})
+		w.store.entries[i].Index = &i
+	}
+	w.store.entries[4].Index = nil
+	w.store.signed = []store.Checkpoint{{Size: 1, Note: "one"}, {Size: 3, Note: "three", Cosigned: "three, by more"}}
+	lines := func(query string) (said string) {
+		for line := range strings.Lines(w.get("/api/audit/export" + query).Body.String()) {
+			var l struct {
+				Index      *int64
+				Checkpoint string
+			}
+			if err := json.Unmarshal([]byte(line), &l); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case l.Index != nil:
+				said += fmt.Sprint(" ", *l.Index)
+			case l.Checkpoint != "":
+				said += " " + l.Checkpoint
+			default:
+				said += " -"
+			}
+		}
+		return said
+	}
+	if got := lines(""); got != " 0 one 1 2 three, by more - -" {
+		t.Errorf("the lines are%s", got)
+	}
+	if got := lines("?request_id=pawl-1"); got != " 0 1 2 - -" {
+		t.Errorf("with a filter they are%s", got)
 	}
 }

@@ -26,6 +26,7 @@ type fakeStore struct {
 	tokens    map[string]store.Token
 	sessions  fakeSessions
 	keys      []store.SigningKey
+	signed    []store.Checkpoint
 	err       error
 	broken    any
 	first     *store.Record // what the next reading of a call finds, once
@@ -39,6 +40,22 @@ func (s *fakeStore) begin() error {
 		panic(s.broken)
 	}
 	return s.err
+}
+
+func (s *fakeStore) LastCheckpoint(context.Context) (c store.Checkpoint, err error) {
+	if len(s.signed) > 0 {
+		c = s.signed[len(s.signed)-1]
+	}
+	return c, s.begin()
+}
+
+func (s *fakeStore) Checkpoints(_ context.Context, after int64, _ int) (found []store.Checkpoint, err error) {
+	for _, c := range s.signed {
+		if c.Size > after {
+			found = append(found, c)
+		}
+	}
+	return found, s.begin()
 }
 
 func (s *fakeStore) put(r store.Record) {

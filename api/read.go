@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,10 +47,21 @@ func (s *Server) exportAudit(c *gin.Context) error {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
 	defer context.AfterFunc(stopping(ctx), cancel)()
+	sealed, err := s.o.Store.LastCheckpoint(ctx)
+	if err != nil {
+		return fromStore(err)
+	}
+	unfiltered := q
+	unfiltered.Cursor, unfiltered.Limit = "", 0
+	x := exporter{store: s.o.Store, sealed: sealed.Size, whole: unfiltered == store.EntryQuery{}}
 	out := http.NewResponseController(c.Writer)
 	q.Limit = store.MaxPage
 	for first := true; ; first = false {
 		found, err := s.o.Store.Entries(ctx, q)
+		var page []any
+		if err == nil {
+			page, err = x.lines(ctx, found.Items)
+		}
 		if err == nil {
 			err = s.reauthenticate(c)
 		}
@@ -64,8 +76,8 @@ func (s *Server) exportAudit(c *gin.Context) error {
 			s.o.Logger.WarnContext(ctx, "an export of the audit log ended early", "error", err)
 			return lines.Encode(rest.ExportedEntry{Problem: problemOf(fromStore(err)).Detail})
 		}
-		for _, e := range found.Items {
-			if err := lines.Encode(exported(e)); err != nil {
+		for _, line := range page {
+			if err := lines.Encode(line); err != nil {
 				return nil // the reader is gone
 			}
 		}
@@ -79,14 +91,40 @@ func (s *Server) exportAudit(c *gin.Context) error {
 // exportPageTime is how long a reader may take for a page of an export, beside a wait.
 const exportPageTime = 45 * time.Second
 
-func exported(e audit.Entry) rest.ExportedEntry {
-	return rest.ExportedEntry{
-		Entry: rest.Entry{
-			CallID: e.Subject, Step: e.Step, Kind: string(e.Kind), At: e.At, Payload: e.Payload,
-			LeafHash: e.Leaf.String(), Damage: e.Damage,
-		},
-		Index: e.Index, Metadata: string(e.Metadata), Cursor: e.Cursor,
+// exporter makes the lines of an export. Entries that are sealed while it runs are shown without an
+// index, as those before them were.
+type exporter struct {
+	store  Store
+	sealed int64 // how many entries were sealed when the export began
+	whole  bool  // checkpoints are among the lines: nothing is filtered out
+}
+
+func (x exporter) lines(ctx context.Context, entries []audit.Entry) (lines []any, err error) {
+	var signed []store.Checkpoint
+	from := slices.IndexFunc(entries, func(e audit.Entry) bool { return e.Index != nil })
+	if x.whole && from >= 0 {
+		signed, err = x.store.Checkpoints(ctx, *entries[from].Index, len(entries))
+		if err != nil {
+			return nil, err
+		}
 	}
+	for _, e := range entries {
+		size := int64(-1)
+		if e.Index != nil && *e.Index >= x.sealed {
+			e.Index = nil
+		} else if e.Index != nil {
+			size = *e.Index + 1
+		}
+		lines = append(lines, e.Exported())
+		for len(signed) > 0 && signed[0].Size <= size {
+			if signed[0].Size == size {
+				note := cmp.Or(signed[0].Cosigned, signed[0].Note)
+				lines = append(lines, rest.ExportedCheckpoint{Checkpoint: note, Cursor: e.Cursor})
+			}
+			signed = signed[1:]
+		}
+	}
+	return lines, nil
 }
 
 // entryQuery reads which entries are asked for.

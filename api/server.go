@@ -81,6 +81,8 @@ type Store interface {
 	store.Keys
 	store.Sessions
 	Append(ctx context.Context, entries ...audit.Entry) error
+	LastCheckpoint(ctx context.Context) (store.Checkpoint, error)
+	Checkpoints(ctx context.Context, after int64, most int) ([]store.Checkpoint, error)
 	// Ping fails when the store can't be used now.
 	Ping(ctx context.Context) error
 }

@@ -332,6 +332,13 @@ type ExportedEntry struct {
 	Problem  string `json:"problem,omitempty"` // of the last line
 }
 
+// ExportedCheckpoint is a line of GET /api/audit/export without filters, behind the last entry that the
+// checkpoint covers.
+type ExportedCheckpoint struct {
+	Checkpoint string `json:"checkpoint"` // signed
+	Cursor     string `json:"cursor"`     // as of the entry before
+}
+
 // Tool is one tool of the catalogue.
 type Tool struct {
 	CatalogueTool

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func (f File) Published(context.Context) (string, error) {
 // Publish implements Place. The file is replaced at once: who reads it sees one checkpoint or the
 // other.
 func (f File) Publish(_ context.Context, c store.Checkpoint) error {
-	return osfile.Replace(string(f), []byte(c.Note), 0o644) // it is no secret
+	return osfile.Replace(string(f), []byte(cmp.Or(c.Cosigned, c.Note)), 0o644) // it is no secret
 }
 
 // requestTimeout bounds one request to a webhook or a witness.
@@ -102,7 +103,7 @@ func (Webhook) Published(context.Context) (string, error) { return "", nil }
 
 // Publish implements Place.
 func (w Webhook) Publish(ctx context.Context, c store.Checkpoint) error {
-	status, _, err := post(ctx, w.url, c.Note)
+	status, _, err := post(ctx, w.url, cmp.Or(c.Cosigned, c.Note))
 	if err == nil && (status < 200 || status > 299) {
 		err = fmt.Errorf("it answered %d", status)
 	}

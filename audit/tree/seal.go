@@ -49,6 +49,7 @@ type Sealer struct {
 	o      Options
 	done   []string // the note that was published last at each place
 	seen   []string // the published note at each place that was found to be of this log
+	sure   bool     // what every place says is known to be no later than the database
 	failed string   // what was logged last
 }
 
@@ -94,6 +95,13 @@ func (s *Sealer) Seal(ctx context.Context) (more bool, err error) {
 	if err := s.compare(ctx); err != nil {
 		return false, err
 	}
+	// Witnesses say only when they are asked to sign what they signed before.
+	if !s.sure {
+		if err := s.publish(ctx); errors.Is(err, ErrAhead) {
+			return false, err
+		}
+		s.sure = true
+	}
 	_, err = s.o.Store.Seal(ctx, batch, func(in store.Sealing) (store.Sealed, error) {
 		more = len(in.Leaves) == batch
 		return s.extend(in)
@@ -101,7 +109,9 @@ func (s *Sealer) Seal(ctx context.Context) (more bool, err error) {
 	if err != nil && !errors.Is(err, store.ErrSealing) {
 		return false, err
 	}
-	return more, s.publish(ctx)
+	err = s.publish(ctx)
+	s.sure = !errors.Is(err, ErrAhead)
+	return more, err
 }
 
 // extend adds entries to the tree and signs it. It trusts nothing that it did not sign.
@@ -194,13 +204,13 @@ func (s *Sealer) publish(ctx context.Context) error {
 	if len(s.o.Places) == 0 {
 		return nil
 	}
-	last, err := s.o.Store.LastCheckpoint(ctx)
-	if err != nil || last.Size == 0 {
-		return err
-	}
 	var failed []error
 	for i, p := range s.o.Places {
-		if s.done[i] == last.Note {
+		last, err := s.o.Store.LastCheckpoint(ctx) // with the signatures of witnesses that came before
+		if err != nil {
+			return errors.Join(append(failed, err)...)
+		}
+		if last.Size == 0 || s.done[i] == last.Note {
 			continue
 		}
 		if err := p.Publish(ctx, last); err != nil {

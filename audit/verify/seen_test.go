@@ -11,7 +11,6 @@ import (
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/audit/verify"
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -104,19 +103,7 @@ func TestState(t *testing.T) {
 func TestLongLog(t *testing.T) {
 	const size = 200_000
 	s := sealed(t, size, 4096)
-	origins, err := s.Origins(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, err := logKey.Verifiers(origins[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := note.NewVerifier(public[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := verify.Options{Known: note.VerifierList(v)}
+	o := verify.Options{Known: knownOf(t, s)}
 	began := time.Now()
 	r, err := verify.Run(t.Context(), verify.FromStore(s), o)
 	if err != nil || !r.OK || r.Size != size || r.Signed != 49 || r.Unsealed != 2 {
@@ -131,12 +118,12 @@ func TestLongLog(t *testing.T) {
 		t.Errorf("the export: %+v, %v", exported, err)
 	}
 	t.Logf("from an export: %.0f entries/s", size/time.Since(began).Seconds())
-	python(t, public[0], "", lines)
+	python(t, publicOf(t, s), "", lines)
 
 	tampered := strings.Replace(whole, `an \"a\" 199998, `, `an \"b\" 199998, `, 1)
 	r, err = verify.Run(t.Context(), verify.FromExport(strings.NewReader(tampered)), o)
 	if err != nil || r.Problem == nil || r.Problem.Fault != verify.Edited || *r.Problem.Index != 199_998 {
 		t.Errorf("the export with one letter changed: %+v, %v", r, err)
 	}
-	python(t, public[0], verify.Edited, []string{tampered})
+	python(t, publicOf(t, s), verify.Edited, []string{tampered})
 }

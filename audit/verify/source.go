@@ -24,6 +24,9 @@ func FromStore(log store.LogReader) Source { return &stored{log: log} }
 
 type stored struct {
 	log         store.LogReader
+	begun       bool
+	sealed      int64 // how many entries the last checkpoint covers, when reading began
+	later       int64 // and how many more are sealed: in the meantime, if another checkpoint covers them
 	rows        []store.LogRow
 	place, size int64 // behind the last row, and entry, that were given
 	ended       bool
@@ -33,18 +36,29 @@ type stored struct {
 }
 
 func (s *stored) Next(ctx context.Context) (*audit.Entry, string, error) {
+	if !s.begun {
+		last, err := s.log.LastCheckpoint(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		s.begun, s.sealed = true, last.Size
+	}
 	if len(s.checkpoints) == 0 && !s.allSigned {
 		var err error
 		if s.checkpoints, err = s.log.Checkpoints(ctx, s.signed, pageRows); err != nil {
 			return nil, "", err
 		}
-		if s.allSigned = len(s.checkpoints) == 0; !s.allSigned {
+		if s.allSigned = len(s.checkpoints) == 0 || s.checkpoints[0].Size > s.sealed; s.allSigned {
+			s.checkpoints = nil
+		} else {
 			s.signed = s.checkpoints[len(s.checkpoints)-1].Size
 		}
 	}
 	if len(s.checkpoints) > 0 && (s.checkpoints[0].Size <= s.size || s.ended) {
 		c := s.checkpoints[0]
-		s.checkpoints = s.checkpoints[1:]
+		if s.checkpoints = s.checkpoints[1:]; c.Size > s.sealed {
+			return s.Next(ctx)
+		}
 		return nil, c.Note, nil
 	}
 	if len(s.rows) == 0 && !s.ended {
@@ -57,14 +71,29 @@ func (s *stored) Next(ctx context.Context) (*audit.Entry, string, error) {
 		}
 	}
 	if s.ended {
-		return nil, "", io.EOF
+		return nil, "", s.end(ctx)
 	}
 	row := &s.rows[0]
 	s.rows, s.place = s.rows[1:], row.Place
-	if row.Entry.Index != nil {
-		s.size = max(s.size, *row.Entry.Index+1)
+	if index := row.Entry.Index; index != nil && *index >= s.sealed {
+		s.later, row.Entry.Index = max(s.later, *index+1), nil
+	} else if index != nil {
+		s.size = max(s.size, *index+1)
 	}
 	return &row.Entry, "", nil
+}
+
+// end looks whether what was sealed beyond the last checkpoint has one by now.
+func (s *stored) end(ctx context.Context) error {
+	last, err := s.log.LastCheckpoint(ctx)
+	switch {
+	case err != nil:
+		return err
+	case s.later > last.Size:
+		return &Problem{Fault: Forged, Index: &s.sealed, Message: fmt.Sprintf("it and what follows has no "+
+			"checkpoint: %d entries are sealed, and the last checkpoint is of %d", s.later, last.Size)}
+	}
+	return io.EOF
 }
 
 // maxLine is more than an entry has bytes: it holds one call.

@@ -84,7 +84,7 @@ type Options struct {
 }
 
 // Source gives the items of a log one after the other: an entry, or a signed checkpoint behind the
-// last entry that it covers. After the last one it returns io.EOF.
+// last entry that it covers. After the last one it returns io.EOF. An error may be a *Problem.
 type Source interface {
 	Next(ctx context.Context) (e *audit.Entry, signed string, err error)
 }
@@ -245,6 +245,7 @@ func Run(ctx context.Context, from Source, o Options) (Report, error) {
 		switch {
 		case errors.Is(err, io.EOF):
 			err = v.end()
+		case errors.As(err, &v.report.Problem):
 		case err != nil:
 			return v.report, err
 		case e != nil:

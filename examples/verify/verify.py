@@ -106,10 +106,13 @@ def instant(text):
 
 def check_entry(line):
     """The entry of a line, and its leaf hash; everything in the line must fit."""
-    head, _, payload = line.rstrip("\n").partition(',"payload":')
-    e, payload = json.loads(line), payload[:-1].encode()
+    # The bytes of the payload. No string before it holds this, since quotation marks are escaped in strings.
+    begin = line.index(',"payload":') + 11
+    payload = line[begin:json.JSONDecoder().raw_decode(line, begin)[1]].encode()
+    e = json.loads(line)
     name = f"{e['call_id']}/{e['step']} (number {e.get('index')})"
     meta = json.loads(e["metadata"])
+    need(not e.get("damage"), f"edited: {name}: {e.get('damage')}")
     need(meta["v"] == 1, f"{name}: its format is not known to this program")
     for field in ("call_id", "step", "kind"):
         need(e[field] == meta[field], f"edited: {name}: its {field} differs from its metadata")

@@ -72,6 +72,8 @@ func (s *Settings) Table() Table {
 		{"log-key", "worker.sealing.keys", Worker | LogKey, Paths(&s.LogKeys),
 			"`file` with the key that seals the audit log (default .pawl/log-key.pem); made if it is missing. " +
 				"Repeat it while a key is replaced: all of them sign"},
+		{"witnesses", "worker.sealing.witnesses", Worker, Path(&s.Witnesses, ""),
+			"`file` with the witnesses that sign checkpoints, too, and how many are enough (default none)"},
 		{"checkpoint-file", "worker.sealing.checkpoint_file", Worker, Path(&s.CheckpointFile, ""),
 			"`file` that holds the log's last checkpoint, where the database's administrators can't write " +
 				"(default none)"},
@@ -270,6 +272,7 @@ type Settings struct {
 	KeepSchema    bool
 
 	LogKeys           []string // none: DefaultLogKey
+	Witnesses         string
 	CheckpointFile    string
 	CheckpointWebhook string
 

@@ -25,7 +25,7 @@ worker:
   policy: [org.yaml, /abs/team.yaml]
   tools: tools.yaml
   notify: notify.yaml
-  sealing: {keys: [new.pem, /abs/old.pem], checkpoint_file: log.checkpoint, checkpoint_webhook: https://hooks.internal/log}
+  sealing: {keys: [new.pem, /abs/old.pem], witnesses: witnesses.txt, checkpoint_file: log.checkpoint, checkpoint_webhook: https://hooks.internal/log}
   ordinary_steps: true
   decisions: signed
   workflow_cache: 500

@@ -1,9 +1,12 @@
 package postgres
 
 import (
+	"context"
 	"strconv"
 	"testing"
 
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store/backend"
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
 	"github.com/pawlhq/pawl/store/storetest"
 )
@@ -45,4 +48,16 @@ func BenchmarkCalls(b *testing.B) {
 			LATERAL (SELECT CASE WHEN i % 1000 = 0 THEN 'pending' WHEN i % 50 = 7 THEN 'rejected' ELSE 'executed' END AS status) AS s`)
 	run(b, conn, `VACUUM ANALYZE pawl.calls`)
 	storetest.BenchmarkCalls(b, s)
+}
+
+func BenchmarkLog(b *testing.B) {
+	url := pgtest.New(b)
+	s := open(b, url)
+	run(b, connect(b, url), `CREATE TABLE bare (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, call text, step text, kind text,
+		at timestamptz, metadata bytea, leaf bytea, payload bytea, UNIQUE (call, step))`)
+	const insert = `INSERT INTO public.bare (call, step, kind, at, metadata, leaf, payload) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	storetest.BenchmarkLog(b, s, func(ctx context.Context, e audit.Entry) error {
+		_, err := s.pool.Exec(ctx, insert, backend.EntryArgs(e)...)
+		return err
+	})
 }

@@ -41,6 +41,13 @@ func (w *workerCommand) sealer(ctx context.Context, s store.Store) (*tree.Sealer
 	}
 	w.log.InfoContext(ctx, "this worker seals the audit log; auditors need the public key", "key", public)
 	o := tree.Options{Store: s, Keys: keys, Logger: w.log}
+	if w.Witnesses != "" { // first, so that their signatures are published, too
+		policy, err := tree.LoadPolicy(w.Witnesses)
+		if err != nil {
+			return nil, err
+		}
+		o.Places = append(o.Places, tree.NewWitnesses(policy, s))
+	}
 	if w.CheckpointFile != "" {
 		o.Places = append(o.Places, tree.File(w.CheckpointFile))
 	}

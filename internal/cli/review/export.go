@@ -94,7 +94,10 @@ func (a *app) export(
 			if e.Damage != "" {
 				damaged++
 			}
-			n, tries, q.Cursor = n+1, 0, e.Cursor
+			if e.CallID != "" { // else it is a checkpoint
+				n++
+			}
+			tries, q.Cursor = 0, e.Cursor
 			return failed
 		})
 		if tries++; err == nil || failed != nil || !errors.Is(err, client.ErrExportCut) ||
@@ -111,7 +114,8 @@ func (a *app) export(
 }
 
 // openExport opens a file that an export is written to, and returns the cursor of its last whole line.
-// What follows that line, because an export was cut off, is removed.
+// What follows that line, because an export was cut off, is removed; so are entries at the end that were
+// not sealed, where others were.
 func openExport(name string) (f *os.File, cursor string, err error) {
 	if f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, "", err
@@ -121,27 +125,30 @@ func openExport(name string) (f *os.File, cursor string, err error) {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	end, last := int64(0), []byte(nil)
+	end, read, sealed := int64(0), int64(0), false
 	for lines := bufio.NewReader(f); ; {
 		line, err := lines.ReadBytes('\n')
-		if err == nil {
-			end, last = end+int64(len(line)), line
-			continue
+		if errors.Is(err, io.EOF) {
+			break
 		}
-		if !errors.Is(err, io.EOF) {
+		if err != nil {
 			return nil, "", err
 		}
-		break
-	}
-	var e rest.ExportedEntry
-	if last != nil && (json.Unmarshal(last, &e) != nil || e.Cursor == "") {
-		return nil, "", fmt.Errorf("%s is not an export of the audit log: name another file", name)
+		var e rest.ExportedEntry
+		if json.Unmarshal(line, &e) != nil || e.Cursor == "" {
+			return nil, "", fmt.Errorf("%s is not an export of the audit log: name another file", name)
+		}
+		read += int64(len(line))
+		// Entries that were not sealed come again, since they may be by now.
+		if now := e.Index != nil || e.CallID == ""; now || !sealed {
+			end, cursor, sealed = read, e.Cursor, now
+		}
 	}
 	if err := f.Truncate(end); err != nil {
 		return nil, "", err
 	}
 	_, err = f.Seek(end, io.SeekStart)
-	return f, e.Cursor, err
+	return f, cursor, err
 }
 
 func writeLines(out io.Writer) (write func([]byte, rest.ExportedEntry) error, done func() error) {
@@ -166,6 +173,9 @@ func writeCSV(out io.Writer) (write func([]byte, rest.ExportedEntry) error, done
 	}
 	header := row("at", "call_id", "step", "kind", "payload", "leaf_hash", "damage", "cursor")
 	return func(_ []byte, e rest.ExportedEntry) error {
+			if e.CallID == "" { // a checkpoint
+				return header
+			}
 			at := e.At.Format(time.RFC3339Nano)
 			return errors.Join(header,
 				row(at, e.CallID, e.Step, e.Kind, string(e.Payload), e.LeafHash, e.Damage, e.Cursor))
