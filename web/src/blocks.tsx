@@ -33,7 +33,7 @@ export function titleOf(b: Block, otherwise: Title): Title {
   const many = lines === 1 ? "1 line" : `${lines} lines`;
   const language = b.lang && (LANGUAGES[b.lang] ?? b.lang);
   const words = {
-    code: language ? `${language}${lines > 1 ? `, ${many}` : ""}` : many,
+    code: [language, lines > 1 || !language ? many : ""].filter(Boolean).join(", "),
     text: `text, ${many}`,
     table: b.columns ? "" : "an object",
     tree: "",
@@ -118,7 +118,7 @@ function textLines(lines: Line[]) {
 function codeLines(lines: Line[], shell: boolean) {
   return lines.map((l, i) => (
     <p class="cl" key={i}>
-      <i>{!shell || lines.length > 1 ? l.new : i === 0 && "$"}</i>
+      <i>{shell && (lines.length === 1 || (i === 0 && !l.new)) ? "$" : l.new}</i>
       <bdi dir="auto">
         <Spans spans={l.spans} />
       </bdi>

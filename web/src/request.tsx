@@ -671,7 +671,10 @@ function endedNotice(r: Request): NoticeProps | null {
       return {
         kind: "info",
         icon: "live",
-        head: `Running since ${clock(r.started_at ?? r.decision?.at)}.`,
+        head:
+          r.started_at || r.decision?.at
+            ? `Running since ${clock(r.started_at ?? r.decision?.at)}.`
+            : "Running.",
         children: <>{approved} Results appear here.</>,
       };
     case "executed": {

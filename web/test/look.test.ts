@@ -372,6 +372,7 @@ describe("texts that are made to deceive", () => {
     const texts = hostile.map((h, i) => `${h} END${i}`);
     const all = texts.join("\n");
     const one = texts.join(" ");
+    const short = texts.filter((text) => text.length < 100); // what is longer makes no table
     const kinds: [shown: string, spec: Spec][] = [
       [".mail", { tool: "mail.send", args: { to: ["a@example.com"], subject: one, body: all } }],
       [".diff", { tool: "files.edit", args: { path: one, old_string: "x", new_string: all } }],
@@ -390,12 +391,7 @@ describe("texts that are made to deceive", () => {
         ".grid",
         {
           tool: "payments.payout",
-          args: {
-            rows: [
-              { [texts[0] ?? ""]: one, b: one },
-              { [texts[0] ?? ""]: one, b: one },
-            ],
-          },
+          args: { rows: short.map((text, i) => ({ [texts[0] ?? ""]: text, n: i })) },
         },
       ],
       [
@@ -412,7 +408,8 @@ describe("texts that are made to deceive", () => {
       await p.page.locator(shown).first().waitFor();
       await p.page.locator("form.bar").waitFor();
       await p.page.keyboard.press("o");
-      const missing = (text: string) => texts.map((_, i) => `END${i}`).filter((w) => !text.includes(w));
+      const wanted = (shown === ".grid" ? short : texts).map((text) => text.slice(text.lastIndexOf("END")));
+      const missing = (text: string) => wanted.filter((word) => !text.includes(word));
       const deadline = Date.now() + 5000;
       let text = "";
       do text = (await p.page.locator("[aria-label=Arguments]").first().textContent()) ?? "";
@@ -421,7 +418,8 @@ describe("texts that are made to deceive", () => {
       for (const c of ["\u202e", "\u2066", "\u2069", "\u200b", "\u001b", "\u{e0041}"]) {
         assert.ok(!text.includes(c), `${shown} has U+${c.codePointAt(0)?.toString(16)}, which can't be seen`);
       }
-      for (const mark of [/U\+202E/, /U\+200B/, /ESC/, /30[01] spaces/]) assert.match(text, mark, shown);
+      const marks = [/U\+202E/, /U\+200B/, /ESC/, ...(shown === ".grid" ? [] : [/30[01] spaces/])];
+      for (const mark of marks) assert.match(text, mark, shown);
       const made =
         "#page img, #page script, #page iframe, #page svg:not(:has(use, g)), .sec [aria-label=Arguments] a";
       assert.equal(await p.page.locator(made).count(), 0, shown);

@@ -15,6 +15,7 @@ interface Shot {
   there: string;
   size?: PersonOptions;
   do?: (p: Page) => Promise<void>;
+  once?: boolean; // it changes what it shows
 }
 
 const wanted = process.argv.slice(2);
@@ -38,7 +39,7 @@ async function take(shots: Shot[], folder: string, only: string[]): Promise<void
   mkdirSync(folder, { recursive: true });
   for (const shot of shots) {
     if (only.length > 0 && !only.includes(shot.name)) continue;
-    for (const dark of [false, true]) {
+    for (const dark of shot.once ? [false] : [false, true]) {
       const p = await person(b, s, shot.who ?? "ana", shot.address, { ...shot.size, dark });
       try {
         await p.page.locator(shot.there).first().waitFor({ timeout: 10_000 });
@@ -104,7 +105,6 @@ async function all(): Promise<Shot[]> {
     { name: "no-audit", address: "/audit", there: ".notice" },
     { name: "policy", address: "/policy", there: ".cl" },
     { name: "tools", address: "/tools", there: ".tbl" },
-    { name: "nowhere", address: "/nowhere", there: ".mid" },
     {
       name: "keys",
       address: "/",
@@ -165,6 +165,7 @@ async function all(): Promise<Shot[]> {
     { name: "phone-history", address: "/history", there: ".tbl", size: phone },
     {
       name: "answer-approved",
+      once: true,
       address: at("toApprove"),
       there: "form.bar",
       do: async (p) => {
