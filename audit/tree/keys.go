@@ -55,6 +55,12 @@ func (k Keys) Verifiers(origin string) (encoded []string, err error) {
 	return encoded, nil
 }
 
+// Known are the public halves, for reading checkpoints of a log with some origin.
+func (k Keys) Known(origin string) (note.Verifiers, error) {
+	list, err := k.verifiers(origin)
+	return note.VerifierList(list...), err
+}
+
 func (k Keys) verifiers(origin string) (list []note.Verifier, err error) {
 	encoded, err := k.Verifiers(origin)
 	for _, text := range encoded {

@@ -58,6 +58,7 @@ func (w *world) check() ledger {
 	if !poll(w.t.Context(), patience, func() bool { l, last = w.settled(reader, temporal); return last == "" }) {
 		w.t.Fatalf("after %v: %s", patience, last)
 	}
+	w.checkLog(reader)
 	w.countOwnRuns()
 	for id, r := range l.records {
 		l.tally[r.View.Status]++

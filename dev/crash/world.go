@@ -57,7 +57,8 @@ type world struct {
 	database    *part
 	databaseURL string
 
-	open func(context.Context) (storeReader, func() error, error)
+	logKey string // file of the key that seals the audit log, in dir
+	open   func(context.Context) (storeReader, func() error, error)
 
 	mu   sync.Mutex
 	sent map[string]sentDecision // what people decided, by decision ID
@@ -70,6 +71,7 @@ type world struct {
 type storeReader interface {
 	store.Reader
 	store.KeyReader
+	store.LogReader
 	ID(context.Context) (string, error)
 }
 

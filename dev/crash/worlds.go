@@ -74,6 +74,7 @@ func newSingle(t *testing.T, o spec) *world {
 		w.hardening.root = filepath.Join("data", "admin.token")
 	}
 	w.addCaller(api)
+	w.logKey = filepath.Join("data", "log-key.pem")
 	w.open = func(ctx context.Context) (storeReader, func() error, error) {
 		s, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(w.dir, "data", "pawl.db"), ReadOnly: true})
 		if err != nil {
@@ -124,6 +125,7 @@ func newDistributed(t *testing.T, o spec) *world {
 	}
 	w.agent = w.newAsker("agent", agentName, listens, nil, agentSettings)
 	w.addCaller(listens...)
+	w.logKey = filepath.Join(".pawl", "log-key.pem") // of both workers
 	w.open = func(ctx context.Context) (storeReader, func() error, error) {
 		s, err := postgres.Open(ctx, postgres.Options{URL: cluster.URL, ReadOnly: true})
 		if err != nil {

@@ -124,13 +124,9 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 // LogKeys are the public half of LogKey, for a log of some name.
 func LogKeys(t *testing.T, origin string) note.Verifiers {
 	t.Helper()
-	public, err := tree.Keys{LogKey}.Verifiers(origin)
+	known, err := tree.Keys{LogKey}.Known(origin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := note.NewVerifier(public[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return note.VerifierList(v)
+	return known
 }

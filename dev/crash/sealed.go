@@ -1,0 +1,47 @@
+//go:build unix
+
+package crash
+
+import (
+	"path/filepath"
+
+	"github.com/pawlhq/pawl/audit/tree"
+	"github.com/pawlhq/pawl/audit/verify"
+	"github.com/pawlhq/pawl/internal/keyfile"
+	"github.com/pawlhq/pawl/store"
+)
+
+// checkLog waits until the audit log is sealed whole, and verifies it with the key that the workers
+// made.
+func (w *world) checkLog(log store.LogReader) {
+	w.t.Helper()
+	var waiting int
+	var err error
+	sealed := poll(w.t.Context(), patience, func() bool {
+		waiting, _, err = log.Unsealed(w.t.Context())
+		return err == nil && waiting == 0
+	})
+	if !sealed {
+		w.t.Errorf("after %v %d entries of the audit log are not sealed: %v", patience, waiting, err)
+		return
+	}
+	key, err := keyfile.Read(filepath.Join(w.dir, w.logKey))
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	origins, err := log.Origins(w.t.Context())
+	if err != nil || len(origins) != 1 {
+		w.t.Errorf("the log has the names %q: %v", origins, err)
+		return
+	}
+	known, err := tree.Keys{key}.Known(origins[0])
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	r, err := verify.Run(w.t.Context(), verify.FromStore(log), verify.Options{Known: known})
+	if err != nil || !r.OK || r.OtherKey > 0 {
+		w.t.Errorf("the audit log of %d entries: %v, %v", r.Size, r.Problem, err)
+	}
+}
