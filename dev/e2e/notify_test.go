@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlhq/pawl/store"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
@@ -107,9 +108,9 @@ func (h *hook) set(does string) {
 
 func taken(d delivery) bool { return d.taken }
 
-// told reports whether it takes a message about a call within a few seconds.
-func (h *hook) told(call string) bool {
-	late := time.After(5 * time.Second)
+// told reports whether it takes a message about a call in time.
+func (h *hook) told(call string, within time.Duration) bool {
+	late := time.After(within)
 	for {
 		select {
 		case of := <-h.takes:
@@ -144,10 +145,13 @@ func testNotifications(t *testing.T, d *deployment) {
 		}
 		return id
 	}
-	waitFor(t, "both channels are told", func() bool { // of what comes after each was first seen
+	for tries, told := 0, false; !told; tries++ { // they are told of what comes after they were first seen
+		if tries == 12 {
+			t.Fatal("the channels are told of nothing")
+		}
 		id := ask()
-		return hangs.told(id) && refuses.told(id)
-	})
+		told = hangs.told(id, 5*time.Second) && refuses.told(id, 5*time.Second)
+	}
 
 	hangs.set("hang")
 	refuses.set("refuse")
@@ -161,7 +165,9 @@ func testNotifications(t *testing.T, d *deployment) {
 	refuses.set("")
 	d.worker(t, env, "--notify", file)
 	for h, held := range before {
-		waitFor(t, "the message comes again", func() bool { return slices.ContainsFunc(h.of(id, waiting), taken) })
+		if !h.told(id, 3*store.ChannelLease) { // the worker that was killed has the channel's lease until it ends
+			t.Fatal("the message does not come again")
+		}
 		for _, again := range h.of(id, waiting) {
 			if again.ID != held.ID {
 				t.Errorf("the message %s comes again as %s", held.ID, again.ID)
