@@ -3,6 +3,7 @@ package hosts_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -92,7 +93,10 @@ func TestClaudeCode(t *testing.T) {
 	}
 
 	// Nothing runs, and the model hears why.
-	stuck := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	stuck := func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else nobody notices that the client has gone
+		<-r.Context().Done()
+	}
 	for name, f := range map[string]struct {
 		wrap  func(command string) string
 		words string
