@@ -96,8 +96,9 @@ func (i *install) policy(ctx context.Context, c *client.Client) error {
 		}) {
 			return i.Print("The active policy has the layer " + layer + " already.\n")
 		}
+		own := rest.PolicyLayer{Name: layer + ".yaml", Text: ready.CodingAgent}
 		change := rest.PolicyChange{
-			Layers: append(slices.Clone(active.Layers), rest.PolicyLayer{Name: layer + ".yaml", Text: ready.CodingAgent}),
+			Layers: append(slices.Clone(active.Layers), own),
 			Expect: &active.Version, Note: "pawl hook claude-code install",
 		}
 		switch {
@@ -136,8 +137,8 @@ func (i *install) added(before rest.ActivePolicy) error {
 		if err != nil {
 			return err
 		}
-		text += "The policy before came from files: give Pawl this one, too, or it is lost when they change:\n  --policy " +
-			approval.Display(file, 0) + "\n"
+		text += "The policy before came from files: give Pawl this one, too, or it is lost when they change:\n" +
+			"  --policy " + approval.Display(file, 0) + "\n"
 	}
 	return i.Print(text)
 }

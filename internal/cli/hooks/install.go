@@ -196,7 +196,8 @@ func (p *place) edit(a *cli.App, change func(doc []byte) ([]byte, error)) error 
 	if string(after) == string(before) {
 		return a.Print(approval.Display(file, 0) + " is as it should be.\n")
 	}
-	if err := a.Print(approval.DisplayLines(udiff.Unified(file, file, string(before), string(after)), 0)); err != nil {
+	shown := udiff.Unified(file, file, string(before), string(after))
+	if err := a.Print(approval.DisplayLines(shown, 0)); err != nil {
 		return err
 	}
 	switch {
