@@ -76,6 +76,7 @@ var matrix = map[string]string{
 	"GET /api/calls/{id}":                            "o---",
 	"POST /api/calls/{id}/cancel":                    "o--a",
 	"POST /api/calls/wait":                           "o---",
+	"POST /api/calls/{id}/erase":                     "---a",
 	"POST /api/calls/{id}/start":                     "o---",
 	"POST /api/calls/{id}/outcome":                   "o---",
 	"PUT /api/agents/{agent}/tools":                  "o---",

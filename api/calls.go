@@ -292,6 +292,10 @@ func (s *Server) getCall(c *gin.Context) error {
 	if err := s.visible(c, id); err != nil {
 		return err
 	}
+	// What is erased is not shown, though Temporal may still know it.
+	if r, err := s.o.Store.Call(c.Request.Context(), id); err == nil && r.View.ErasedAt != nil {
+		return reply(c, http.StatusOK, s.shown(r.View))
+	}
 	err = s.showCall(c, id, wait)
 	if !errors.Is(err, calls.ErrUnknown) {
 		return err

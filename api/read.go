@@ -127,6 +127,50 @@ func (x exporter) lines(ctx context.Context, entries []audit.Entry) (lines []any
 	return lines, nil
 }
 
+// eraseCall erases what the store knows of a call that has ended, but for a tombstone, for good.
+func (s *Server) eraseCall(c *gin.Context) error {
+	id, err := idParam(c)
+	if err != nil {
+		return err
+	}
+	var in rest.EraseRequest
+	if err := decode(c, &in, false); err != nil {
+		return err
+	}
+	if strings.TrimSpace(in.Reason) == "" {
+		return invalid("reason: say why what the call said is erased")
+	}
+	if err := approval.CheckNotes(in.Reason); err != nil {
+		return err
+	}
+	ctx, p := c.Request.Context(), principal(c)
+	r, err := s.o.Store.Call(ctx, id)
+	switch {
+	case err != nil:
+		return fromStore(err)
+	case !r.View.Status.Ended():
+		return newProblem(http.StatusConflict, rest.CodeNotEnded,
+			"The call has not ended, and what it says is needed until then. Withdraw it first.").about(id, "")
+	case r.View.ErasedAt != nil:
+		return reply(c, http.StatusOK, s.shown(r.View))
+	}
+	e, err := audit.New(id, "erased", time.Now(), audit.Erased{
+		Calls: []string{id}, Rows: true, By: cmp.Or(p.Subject, "unauthenticated"), Method: string(p.Method), Reason: in.Reason,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.o.Store.Erase(ctx, store.EraseParams{IDs: []string{id}, Erase: store.EraseRow, Entry: e})
+	if err == nil {
+		s.o.Logger.InfoContext(ctx, "a call was erased", "call", id, "by", p.Subject)
+		r, err = s.o.Store.Call(ctx, id)
+	}
+	if err != nil {
+		return fromStore(err)
+	}
+	return reply(c, http.StatusOK, s.shown(r.View))
+}
+
 // entryQuery reads which entries are asked for.
 func (s *Server) entryQuery(c *gin.Context) (store.EntryQuery, error) {
 	ctx := c.Request.Context()

@@ -105,6 +105,8 @@ func (s *Server) routes() []route {
 			"say which tools an agent runs itself", s.putOwnTools},
 		{post, "/api/calls/{id}/cancel", access{agent: own, admin: all}, "", "withdraw a call", s.cancelCall},
 
+		{post, "/api/calls/{id}/erase", admins, "", "erase what a call that has ended said", s.eraseCall},
+
 		{post, "/api/sessions/{session}/cancel", access{agent: own, admin: all}, "",
 			"withdraw all calls of a session that have not started", s.cancelSession},
 

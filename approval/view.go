@@ -86,6 +86,7 @@ type View struct {
 	Error       *CallError        `json:"error,omitempty"`
 	Settled     *Settled          `json:"settled,omitempty"` // what became of it, with StatusOutcomeUnknown
 	AttemptOf   string            `json:"attempt_of,omitempty"`
+	ErasedAt    *time.Time        `json:"erased_at,omitempty"` // what the call said is gone since then
 
 	// Of a call whose caller runs the tool.
 	Execution     Execution  `json:"execution,omitempty"`      // ExecutionCaller; empty: a worker runs it

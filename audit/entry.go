@@ -4,11 +4,13 @@ package audit
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,6 +34,7 @@ const (
 	KindNotStarted Kind = "tool.not_started" // somebody asked for a tool without a valid permit
 	KindReported   Kind = "tool.reported"    // how the tool ended, by the word of the caller that ran it
 	KindEnded      Kind = "call.ended"       // the outcome
+	KindErased     Kind = "call.erased"      // what calls said is gone, and hashes stay
 	KindSettled    Kind = "call.settled"     // what a person says became of a call whose outcome is unknown
 
 	KindPolicyApplied Kind = "policy.applied" // another policy became the active one
@@ -49,6 +52,7 @@ const (
 var Kinds = []Kind{
 	KindRequested, KindBlocked, KindDecided, KindRefused, KindSent, KindTightened, KindClaimed,
 	KindStarted, KindNotStarted, KindReported, KindEnded, KindSettled,
+	KindErased,
 	KindPolicyApplied, KindTokenCreated, KindTokenRevoked, KindKeyAdded, KindKeyRetired, KindKeyRevoked,
 	KindLogRenamed,
 }
@@ -74,6 +78,9 @@ const SubjectKey = "@key/"
 // SubjectLog begins the Entry.Subject of entries about the log itself.
 const SubjectLog = "@log"
 
+// SubjectRetention is the Entry.Subject of entries about calls that were erased by their age.
+const SubjectRetention = "@retention"
+
 // Reserved reports whether an ID is kept for subjects that are no calls. No call may have such an
 // ID: its entries could take the place of theirs.
 func Reserved(id string) bool { return strings.HasPrefix(id, "@") }
@@ -87,10 +94,15 @@ type Entry struct {
 	At      time.Time       `json:"at"`      // UTC, whole microseconds
 	Payload json.RawMessage `json:"payload"` // canonical JSON, redacted
 
-	// Metadata is the entry without its payload, but with the payload's hash, as canonical JSON: the
-	// bytes that Leaf is made of. Retention may remove a payload; the log still verifies.
+	// Metadata is the entry without its payload, but with the hash of salt and payload, as canonical
+	// JSON: the bytes that Leaf is made of. Retention may remove a payload; the log still verifies.
 	Metadata []byte `json:"-"`
 	Leaf     Hash   `json:"leaf_hash"` // RFC 6962 leaf hash of Metadata
+	// Salt is random, and removed with the payload, which then can't be guessed by its hash. Entries of
+	// before it have none.
+	Salt []byte `json:"-"`
+	// PayloadHash is that hash, in an entry that was read from a store and has no payload any more.
+	PayloadHash []byte `json:"-"`
 
 	// Index is the entry's number in the sealed log. Nil: it is not sealed yet.
 	Index *int64 `json:"index,omitempty"`
@@ -129,15 +141,25 @@ type metadata struct {
 	Step    string `json:"step"`
 	Kind    Kind   `json:"kind"`
 	At      string `json:"at"`
-	Payload string `json:"payload_sha256"`
+	Payload string `json:"payload_sha256"` // of version 1: of the payload; of 2: of salt and payload
 }
+
+// SaltSize is the length of Entry.Salt.
+const SaltSize = 16
 
 // timeLayout has six digits always, so equal times have equal bytes.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
-// New makes an entry. What payload holds must be redacted already; at is cut to whole microseconds,
-// as stores keep it.
+// New makes an entry with a new salt. What payload holds must be redacted already; at is cut to whole
+// microseconds, as stores keep it.
 func New(subject, step string, at time.Time, payload Payload) (Entry, error) {
+	salt := make([]byte, SaltSize)
+	_, _ = rand.Read(salt) // it never fails
+	return NewSalted(subject, step, at, payload, salt)
+}
+
+// NewSalted is New with a salt that is known; without one it makes an entry of version 1.
+func NewSalted(subject, step string, at time.Time, payload Payload, salt []byte) (Entry, error) {
 	if subject == "" || step == "" || at.IsZero() {
 		return Entry{}, fmt.Errorf("audit entry needs subject, step and time (subject %q, step %q)", subject, step)
 	}
@@ -146,7 +168,7 @@ func New(subject, step string, at time.Time, payload Payload) (Entry, error) {
 		return Entry{}, fmt.Errorf("audit entry %s/%s: payload: %w", subject, step, err)
 	}
 	at = at.UTC().Truncate(time.Microsecond)
-	e := Entry{Subject: subject, Step: step, Kind: payload.Kind(), At: at, Payload: body}
+	e := Entry{Subject: subject, Step: step, Kind: payload.Kind(), At: at, Payload: body, Salt: salt}
 	if e.Metadata, err = e.covered(); err != nil {
 		return Entry{}, fmt.Errorf("audit entry %s/%s: %w", subject, step, err)
 	}
@@ -154,19 +176,34 @@ func New(subject, step string, at time.Time, payload Payload) (Entry, error) {
 	return e, e.Check() // what would not verify is never written
 }
 
-// covered is the metadata of an entry that has its payload. A call makes some ten of them, to write
+// payloadHash is what metadata says of salt and payload, and the version of metadata.
+func (e Entry) payloadHash() (version int, hash []byte) {
+	switch {
+	case e.Payload == nil && len(e.PayloadHash) > 0:
+		return 2, e.PayloadHash
+	case len(e.Salt) == 0:
+		sum := sha256.Sum256(e.Payload)
+		return 1, sum[:]
+	}
+	sum := sha256.New()
+	sum.Write(e.Salt)
+	sum.Write(e.Payload)
+	return 2, sum.Sum(nil)
+}
+
+// covered is the metadata of an entry, by its other fields. A call makes some ten of them, to write
 // and to check: plain ones are written out, in RFC 8785's order of keys.
 func (e Entry) covered() ([]byte, error) {
-	sum := sha256.Sum256(e.Payload)
+	version, hash := e.payloadHash()
 	m := metadata{
-		V: 1, Call: e.Subject, Step: e.Step, Kind: e.Kind,
-		At: e.At.UTC().Format(timeLayout), Payload: hex.EncodeToString(sum[:]),
+		V: version, Call: e.Subject, Step: e.Step, Kind: e.Kind,
+		At: e.At.UTC().Format(timeLayout), Payload: hex.EncodeToString(hash),
 	}
 	if !e.plain() {
 		return strictjson.Canonical(m)
 	}
 	return []byte(`{"at":"` + m.At + `","call_id":"` + m.Call + `","kind":"` + string(m.Kind) +
-		`","payload_sha256":"` + m.Payload + `","step":"` + m.Step + `","v":1}`), nil
+		`","payload_sha256":"` + m.Payload + `","step":"` + m.Step + `","v":` + strconv.Itoa(version) + `}`), nil
 }
 
 // plain reports whether the entry's texts are the same in JSON.
@@ -176,15 +213,21 @@ func (e Entry) plain() bool {
 	})
 }
 
-// Stored is an entry as it was read from a store, with the leaf hash that was sealed under its index.
-// If it does not fit its hashes, because somebody changed it there, Damage says what differs; a
-// payload that is no JSON then is shown as text. An entry is never left out for that.
+// Stored is an entry as it was read from a store, which keeps no metadata but that of version 1: it is
+// made of the other fields. sealed is the leaf hash that was sealed under its index. If the entry does
+// not fit its hashes, because somebody changed it there, Damage says what differs; a payload that is
+// no JSON then is shown as text. An entry is never left out for that.
 func Stored(e Entry, leaf, sealed []byte) Entry {
 	copy(e.Leaf[:], leaf)
-	if len(leaf) != len(e.Leaf) {
+	made := len(e.Metadata) == 0
+	if made {
+		e.Metadata, _ = e.covered()
+	}
+	switch e.Damage = e.damage(); {
+	case len(leaf) != len(e.Leaf):
 		e.Damage = "its leaf hash is missing"
-	} else {
-		e.Damage = e.damage()
+	case e.Damage != "" && made:
+		e.Damage = "it differs from its leaf hash"
 	}
 	if e.Damage == "" && e.Index != nil && !bytes.Equal(leaf, sealed) {
 		e.Damage = fmt.Sprintf("it is not the entry that was sealed as number %d", *e.Index)
@@ -215,15 +258,15 @@ func (e Entry) damage() string {
 	if err := strictjson.Decode(e.Metadata, &m); err != nil {
 		return "its metadata can't be read: " + err.Error()
 	}
-	sum := sha256.Sum256(e.Payload)
+	_, hash := e.payloadHash()
 	switch {
-	case m.V != 1:
+	case m.V != 1 && m.V != 2:
 		return fmt.Sprintf("its format %d is not known to this version", m.V)
 	case m.Call != e.Subject, m.Step != e.Step, m.Kind != e.Kind, m.At != e.At.UTC().Format(timeLayout):
 		return "its columns differ from its metadata"
 	case Hash(tlog.RecordHash(e.Metadata)) != e.Leaf:
 		return "its metadata differs from its leaf hash"
-	case e.Payload != nil && hex.EncodeToString(sum[:]) != m.Payload:
+	case e.Payload != nil && (hex.EncodeToString(hash) != m.Payload || (m.V == 2) != (len(e.Salt) == SaltSize)):
 		return "its payload differs from its payload hash"
 	}
 	return ""

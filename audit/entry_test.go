@@ -1,6 +1,8 @@
 package audit_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -23,7 +25,7 @@ var at = time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.FixedZone("x", 3600))
 
 // The bytes and the leaf are what a log proves: they never change.
 func TestEntryGolden(t *testing.T) {
-	e, err := audit.New("pawl-1", "admit", at, note{audit.KindRequested, 1, "ü"})
+	e, err := audit.NewSalted("pawl-1", "admit", at, note{audit.KindRequested, 1, "ü"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,10 @@ func TestEntryCheckFindsEveryChange(t *testing.T) {
 		"payload":  func(e *audit.Entry) { e.Payload = json.RawMessage(`{"a":2}`) },
 		"spacing":  func(e *audit.Entry) { e.Payload = json.RawMessage(`{"a": 1}`) },
 		"leaf":     func(e *audit.Entry) { e.Leaf[0] ^= 1 },
-		"metadata": func(e *audit.Entry) { e.Metadata = []byte(strings.Replace(string(e.Metadata), "v\":1", "v\":2", 1)) },
+		"metadata": func(e *audit.Entry) { e.Metadata = []byte(strings.Replace(string(e.Metadata), "v\":2", "v\":3", 1)) },
+		"version":  func(e *audit.Entry) { e.Metadata = []byte(strings.Replace(string(e.Metadata), "v\":2", "v\":1", 1)) },
+		"salt":     func(e *audit.Entry) { e.Salt = []byte("another salt 123") },
+		"no salt":  func(e *audit.Entry) { e.Salt = nil },
 		"rubbish":  func(e *audit.Entry) { e.Metadata = []byte("{") },
 	} {
 		e := good
@@ -65,6 +70,49 @@ func TestEntryCheckFindsEveryChange(t *testing.T) {
 	good.Payload = nil
 	if err := good.Check(); err != nil {
 		t.Errorf("an entry whose payload was removed must still verify: %v", err)
+	}
+}
+
+// What a store keeps of an entry is enough to make its metadata again, also when salt and payload are
+// removed, and nothing else then tells of the payload.
+func TestEntryIsMadeOfWhatStoresKeep(t *testing.T) {
+	salt := []byte("0123456789abcdef")
+	e, err := audit.NewSalted("pawl-1", "admit", at, note{audit.KindRequested, 1, "ü"}, salt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const metadata = `{"at":"2026-01-02T02:04:05.678901Z","call_id":"pawl-1","kind":"call.requested",` +
+		`"payload_sha256":"HASH","step":"admit","v":2}`
+	sum := sha256.Sum256(append(salt, e.Payload...))
+	if want := strings.Replace(metadata, "HASH", hex.EncodeToString(sum[:]), 1); string(e.Metadata) != want {
+		t.Errorf("metadata %s, want %s", e.Metadata, want)
+	}
+	kept := e
+	kept.Metadata = nil
+	if got := audit.Stored(kept, e.Leaf[:], nil); got.Damage != "" || string(got.Metadata) != string(e.Metadata) {
+		t.Errorf("%s, %s", got.Damage, got.Metadata)
+	}
+	erased := kept
+	erased.Payload, erased.Salt, erased.PayloadHash = nil, nil, sum[:]
+	if got := audit.Stored(erased, e.Leaf[:], nil); got.Damage != "" || string(got.Metadata) != string(e.Metadata) {
+		t.Errorf("erased: %s, %s", got.Damage, got.Metadata)
+	}
+	for name, change := range map[string]func(*audit.Entry){
+		"step":    func(e *audit.Entry) { e.Step = "end" },
+		"time":    func(e *audit.Entry) { e.At = e.At.Add(time.Microsecond) },
+		"hash":    func(e *audit.Entry) { e.PayloadHash = make([]byte, 32) },
+		"no hash": func(e *audit.Entry) { e.PayloadHash = nil },
+		"payload": func(e *audit.Entry) { e.Payload = json.RawMessage(`{}`) },
+	} {
+		e := erased
+		change(&e)
+		if got := audit.Stored(e, kept.Leaf[:], nil); got.Damage != "it differs from its leaf hash" {
+			t.Errorf("another %s: %q", name, got.Damage)
+		}
+	}
+	other, err := audit.New("pawl-1", "admit", at, note{audit.KindRequested, 1, "ü"})
+	if err != nil || other.Leaf == e.Leaf || len(other.Salt) != audit.SaltSize {
+		t.Errorf("two entries have one leaf: %v, %v", other.Salt, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ func (e Entry) Exported() rest.ExportedEntry {
 			CallID: e.Subject, Step: e.Step, Kind: string(e.Kind), At: e.At.UTC(), Payload: e.Payload,
 			LeafHash: e.Leaf.String(), Damage: e.Damage,
 		},
-		Index: e.Index, Metadata: string(e.Metadata), Cursor: e.Cursor,
+		Index: e.Index, Metadata: string(e.Metadata), Salt: hex.EncodeToString(e.Salt), Cursor: e.Cursor,
 	}
 }
 
@@ -48,8 +49,12 @@ func ReadExport(doc []byte) (e Entry, checkpoint string, err error) {
 	if err := leaf.UnmarshalText([]byte(l.LeafHash)); err != nil {
 		return e, "", fmt.Errorf("the line's leaf_hash: %w", err)
 	}
+	salt, err := hex.DecodeString(l.Salt)
+	if err != nil {
+		return e, "", errors.New("the line is not one of an export: its salt is not hex")
+	}
 	e = Entry{
-		Subject: l.CallID, Step: l.Step, Kind: Kind(l.Kind), At: l.At, Payload: l.Payload,
+		Salt: salt, Subject: l.CallID, Step: l.Step, Kind: Kind(l.Kind), At: l.At, Payload: l.Payload,
 		Metadata: []byte(l.Metadata), Index: l.Index,
 	}
 	if string(e.Payload) == "null" {

@@ -123,6 +123,17 @@ type Settled struct {
 	Method  string           `json:"method,omitempty"` // as in a Refusal
 }
 
+// Erased: what calls said was erased: the payloads of their entries and, with Rows, their rows but for
+// a tombstone.
+type Erased struct {
+	Calls  []string   `json:"calls"`
+	Rows   bool       `json:"rows,omitempty"`
+	By     string     `json:"by"`               // a person, or "retention"
+	Method string     `json:"method,omitempty"` // as in a Refusal
+	Reason string     `json:"reason,omitempty"` // of a person
+	Before *time.Time `json:"before,omitempty"` // by retention: of calls that ended before this time
+}
+
 // PolicyApplied: another version of the policy became the active one.
 type PolicyApplied struct {
 	Policy rest.PolicyVersion `json:"policy"`
@@ -183,6 +194,7 @@ func (NotStarted) Kind() Kind    { return KindNotStarted }
 func (Reported) Kind() Kind      { return KindReported }
 func (Ended) Kind() Kind         { return KindEnded }
 func (Settled) Kind() Kind       { return KindSettled }
+func (Erased) Kind() Kind        { return KindErased }
 func (PolicyApplied) Kind() Kind { return KindPolicyApplied }
 func (TokenCreated) Kind() Kind  { return KindTokenCreated }
 func (TokenRevoked) Kind() Kind  { return KindTokenRevoked }
@@ -197,6 +209,7 @@ var payloads = map[Kind]func([]byte) (Payload, error){
 	KindTightened: read[Tightened], KindClaimed: read[Claimed],
 	KindStarted: read[Started], KindNotStarted: read[NotStarted],
 	KindReported: read[Reported], KindEnded: read[Ended], KindSettled: read[Settled],
+	KindErased:        read[Erased],
 	KindPolicyApplied: read[PolicyApplied],
 	KindTokenCreated:  read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
 	KindKeyAdded: read[KeyAdded], KindKeyRetired: read[KeyRetired], KindKeyRevoked: read[KeyRevoked],

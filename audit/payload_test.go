@@ -114,6 +114,10 @@ func TestPayloadGolden(t *testing.T) {
 		{"claimed for a queue", "pawl-1", "claim", audit.Claimed{Digest: "d1", Run: "run-1", Queue: "q"},
 			`{"decision":null,"digest":"d1","queue":"q","run":"run-1"}`,
 			"ab8abcca9c0197141fc8be46d52374b86c69027cabf701abe5c59fdf84d4da78"},
+		{"erased", "pawl-1", "erased", audit.Erased{Calls: []string{"pawl-1"}, Rows: true, By: "root", Method: "token", Reason: "case 812"},
+			`{"by":"root","calls":["pawl-1"],"method":"token","reason":"case 812","rows":true}`, "de696eeadb448a96e9b27e5598ca5c3fee335bf5b2edf9617c334fc9d1c45b34"},
+		{"erased by age", "@retention", "x", audit.Erased{Calls: []string{"a", "b"}, By: "retention", Before: &later},
+			`{"before":"2026-01-02T04:04:05.678901Z","by":"retention","calls":["a","b"]}`, "582ebf505cdd38770052419c73ac0053446952b519a84e4138c4ebae62ce666e"},
 		{"started", "pawl-1", "start", audit.Started{Digest: "d1", Run: "run-1", SchemaDigest: "s1"},
 			`{"digest":"d1","run":"run-1","schema_digest":"s1"}`,
 			"0750d0b99ddec8edb4762aeee0f9ac7a9389655ba34036f3b4859dfa31e84ca6"},
@@ -190,7 +194,7 @@ func TestPayloadGolden(t *testing.T) {
 			`{"origin":"pawl/a/b","previous":"pawl/a","renamed_by":"ann","size":7}`,
 			"69887aaed531bb31e31cabebd647557c35c3443eea1de1bd346058485055acd8"},
 	} {
-		e, err := audit.New(c.subject, c.step, at, c.payload)
+		e, err := audit.NewSalted(c.subject, c.step, at, c.payload, nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -204,7 +208,7 @@ func TestPayloadGolden(t *testing.T) {
 			t.Errorf("%s is read as %T, %v", c.name, read, err)
 			continue
 		}
-		again, err := audit.New(c.subject, c.step, at, read)
+		again, err := audit.NewSalted(c.subject, c.step, at, read, nil)
 		if err != nil || again.Leaf != e.Leaf {
 			t.Errorf("%s loses something when it is read: %s, %v", c.name, again.Payload, err)
 		}

@@ -133,3 +133,14 @@ func putPolicy[T any](ctx context.Context, c *Client, change rest.PolicyChange) 
 func (c *Client) NewSignInLink(ctx context.Context) (rest.SignInLink, error) {
 	return ask[rest.SignInLink](ctx, c, request{method: http.MethodPost, path: "/auth/links"})
 }
+
+// Erase erases what a call that has ended said, for good; the reason stays. Errors: *Error
+// (rest.CodeNotEnded), *UnreachableError.
+func (c *Client) Erase(ctx context.Context, id, reason string) (View, error) {
+	if err := checkID("the call's ID", id); err != nil {
+		return View{}, err
+	}
+	return c.view(ctx, id, true, request{
+		method: http.MethodPost, path: path("api", "calls", id, "erase"), body: rest.EraseRequest{Reason: reason},
+	})
+}

@@ -242,6 +242,11 @@ type SettleRequest struct {
 	Result json.RawMessage `json:"result,omitempty"` // what the tool answered, where that was found
 }
 
+// EraseRequest is the body of POST /api/calls/{id}/erase.
+type EraseRequest struct {
+	Reason string `json:"reason"` // required, and never erased itself
+}
+
 // MaxDecisions is how many calls one DecisionsRequest may decide.
 const MaxDecisions = 100
 
@@ -328,6 +333,7 @@ type ExportedEntry struct {
 	Entry
 	Index    *int64 `json:"index,omitempty"`   // in the sealed log; absent: it is not sealed yet
 	Metadata string `json:"metadata"`          // canonical JSON, of which LeafHash is the RFC 6962 leaf hash
+	Salt     string `json:"salt,omitempty"`    // of the payload, in hex; see the schema
 	Cursor   string `json:"cursor"`            // what comes after this entry
 	Problem  string `json:"problem,omitempty"` // of the last line
 }

@@ -64,6 +64,7 @@ const (
 	CodeEnded              = "ended"             // the call has, see CallOutcome
 	CodeReportedLate       = "reported_late"     // the call had ended otherwise before
 	CodeNotUnknown         = "not_unknown"       // the call's outcome is known, or still open: nothing to settle
+	CodeNotEnded           = "not_ended"         // the call has not: nothing of it is erased
 	CodeSettled            = "already_settled"   // somebody said something else of what became of the call
 	CodeToolTaken          = "tool_taken"        // workers run tools of these names
 	CodeReadOnly           = "read_only"         // this API may not write to its store

@@ -73,6 +73,7 @@ type Store interface {
 	Tokens
 	Keys
 	Sessions
+	Retention
 	Log
 	Reader
 	// ID names this store among all: it is random, given when the store was laid, and the same in its

@@ -144,7 +144,7 @@ func ApplyReport(r Record, p ReportParams) (next Record, changed, late bool, err
 		return r, true, false, nil
 	case r.View.Report != nil && r.View.Report.Same(report):
 		return r, false, false, nil
-	case r.View.LateReport != nil:
+	case r.View.LateReport != nil || r.View.ErasedAt != nil:
 		return r, false, true, nil
 	}
 	r.View.LateReport = &report
@@ -182,7 +182,7 @@ func ApplySettle(r Record, p SettleParams) (next Record, changed bool, err error
 	said := p.Settled
 	said.At = Micros(said.At)
 	switch known := r.View.Settled; {
-	case r.View.Status != approval.StatusOutcomeUnknown:
+	case r.View.Status != approval.StatusOutcomeUnknown || r.View.ErasedAt != nil:
 		return r, false, ErrNotUnknown
 	case known != nil && known.Same(said):
 		return r, false, nil

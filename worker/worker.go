@@ -70,6 +70,9 @@ type Options struct {
 	// request. See approval.CheckPublicURL. Default: none.
 	PublicURL string
 
+	// Retention says how long what is over is kept. Default: for good.
+	Retention Retention
+
 	// StopTimeout is how long Stop waits for running tools. Default 10 s.
 	StopTimeout time.Duration
 
@@ -102,6 +105,9 @@ func (o *Options) validate() error {
 			return fmt.Errorf("worker: Options.Decisions: %w", err)
 		}
 	}
+	if err := o.Retention.Check(); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
 	if o.PublicURL != "" {
 		if err := approval.CheckPublicURL(o.PublicURL); err != nil {
 			return fmt.Errorf("worker: Options.PublicURL: %w", err)
@@ -119,9 +125,11 @@ type Worker struct {
 	worker  worker.Worker
 	policy  *active.Policy // nil: Options.Policy judges
 	sweeper sweeper
-	sealer  *tree.Sealer       // nil: none
-	cancel  context.CancelFunc // of both
-	beside  sync.WaitGroup     // they
+	sealer  *tree.Sealer // nil: none
+
+	retainer retainer
+	cancel   context.CancelFunc // of both
+	beside   sync.WaitGroup     // they
 }
 
 // New readies a worker: it publishes the tools to the catalogue and looks whether the namespace has
@@ -174,7 +182,10 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		Ordinary: o.OrdinarySteps, Decisions: o.Decisions, SearchAttributes: err == nil && len(missing) == 0,
 		PublicURL: o.PublicURL,
 	})
-	return &Worker{worker: w, policy: follows, sweeper: newSweeper(o), sealer: o.Sealer}, nil
+	return &Worker{
+		worker: w, policy: follows, sweeper: newSweeper(o), sealer: o.Sealer,
+		retainer: retainer{o.Retention, o.Store, o.Logger},
+	}, nil
 }
 
 // Callers is what an API needs to serve those who run tools themselves: an api.Callers.
@@ -200,6 +211,7 @@ func (w *Worker) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	w.beside.Go(func() { w.sweeper.run(ctx) })
+	w.beside.Go(func() { w.retainer.run(ctx) })
 	if w.sealer != nil {
 		w.beside.Go(func() { w.sealer.Run(ctx) })
 	}

@@ -113,11 +113,13 @@ def check_entry(line):
     name = f"{e['call_id']}/{e['step']} (number {e.get('index')})"
     meta = json.loads(e["metadata"])
     need(not e.get("damage"), f"edited: {name}: {e.get('damage')}")
-    need(meta["v"] == 1, f"{name}: its format is not known to this program")
+    need(meta["v"] in (1, 2), f"{name}: its format is not known to this program")
+    salt = bytes.fromhex(e.get("salt", ""))  # version 2 hashes it in front of the payload
+    need(payload == b"null" or len(salt) == (16 if meta["v"] == 2 else 0), f"edited: {name}: its salt is not one")
     for field in ("call_id", "step", "kind"):
         need(e[field] == meta[field], f"edited: {name}: its {field} differs from its metadata")
     need(instant(e["at"]) == instant(meta["at"]), f"edited: {name}: its time differs from its metadata")
-    need(payload == b"null" or hashlib.sha256(payload).hexdigest() == meta["payload_sha256"],
+    need(payload == b"null" or hashlib.sha256(salt + payload).hexdigest() == meta["payload_sha256"],
          f"edited: {name}: its payload differs from its hash")
     leaf = hashlib.sha256(b"\x00" + e["metadata"].encode()).digest()
     need(leaf.hex() == e["leaf_hash"], f"edited: {name}: its metadata differs from its leaf hash")

@@ -89,6 +89,13 @@ func (s *Settings) Table() Table {
 				"where several people are asked). Set the same on all workers"},
 		{"ordinary-steps", "worker.ordinary_steps", Worker, Yes(&s.OrdinarySteps),
 			"show every step of a call in Temporal's UI, at some cost"},
+		{"retain-payloads", "retention.payloads", Worker, retention(&s.RetainPayloads),
+			"how long the payloads of audit entries are kept after their call's end; see 'Retention' in " +
+				"docs/operations.md (default for good)"},
+		{"retain-rows", "retention.rows", Worker, retention(&s.RetainRows),
+			"how long calls are kept after their end, but for a tombstone (default for good)"},
+		{"retain-tokens", "retention.tokens", Worker, retention(&s.RetainTokens),
+			"how long tokens are kept after their end (default for good)"},
 		{"workflow-cache", "worker.workflow_cache", Worker,
 			Number(&s.WorkflowCache, 0, 1, maxCache).
 				unless(func() bool { return s.WorkflowCache < 0 || s.WorkflowCache > maxCache },
@@ -251,6 +258,13 @@ const (
 // ClaimNames are what --oidc-claim can say, in the order of help.
 var ClaimNames = []string{"subject", "groups", "group_prefix", "roles", "team", "owner", "agents"}
 
+// retention is how long something is kept. worker.Retention says the same.
+func retention(into *time.Duration) Kind {
+	const least, most = 24 * time.Hour, 100 * 365 * 24 * time.Hour
+	return Duration(into, 0, most).unless(func() bool { return *into != 0 && *into < least },
+		"must be 24h or more")
+}
+
 // Settings are the values of all settings. A command reads those that it takes.
 type Settings struct {
 	Config              string
@@ -270,6 +284,8 @@ type Settings struct {
 	StopTimeout   time.Duration
 	HealthListen  string
 	KeepSchema    bool
+
+	RetainPayloads, RetainRows, RetainTokens time.Duration // zero: for good
 
 	LogKeys           []string // none: DefaultLogKey
 	Witnesses         string

@@ -56,7 +56,8 @@ func nodes(ctx context.Context, tx Querier, level int, from, to int64) ([]audit.
 
 // Rows implements store.LogReader.
 func (b Base) Rows(ctx context.Context, after int64, most int) (rows []store.LogRow, err error) {
-	const query = `SELECT e.seq, e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload, s.log_index, s.leaf
+	const query = `SELECT e.seq, e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.salt, e.hash, e.payload,
+			s.log_index, s.leaf
 		FROM pawl.entries AS e LEFT JOIN pawl.sealed AS s ON s.entry = e.seq
 		WHERE e.seq > $1 ORDER BY e.seq LIMIT $2`
 	err = b.db.Select(ctx, "read the audit log", query, []any{after, most}, func(found Rows) error {

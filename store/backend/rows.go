@@ -24,7 +24,7 @@ const (
 		coalesce(k.used_run, ''), coalesce(k.used_activity, ''), coalesce(k.used_token, '')`
 	fromCall = ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 
-	entryColumns = `call, step, kind, at, metadata, leaf, payload,
+	entryColumns = `call, step, kind, at, metadata, leaf, salt, hash, payload,
 		(SELECT log_index FROM pawl.sealed AS s WHERE s.entry = entries.seq),
 		(SELECT s.leaf FROM pawl.sealed AS s WHERE s.entry = entries.seq)`
 	toolColumns  = `publisher, tool`
@@ -116,8 +116,8 @@ func scanView(row Row, first ...any) (v approval.View, err error) {
 
 func scanEntry(row Row, first ...any) (e audit.Entry, err error) {
 	var leaf, payload, sealed []byte
-	columns := append(first, &e.Subject, &e.Step, &e.Kind, (*instant)(&e.At), &e.Metadata, &leaf, &payload,
-		&e.Index, &sealed)
+	columns := append(first, &e.Subject, &e.Step, &e.Kind, (*instant)(&e.At), &e.Metadata, &leaf,
+		&e.Salt, &e.PayloadHash, &payload, &e.Index, &sealed)
 	if err := row.Scan(columns...); err != nil {
 		return e, err
 	}

@@ -13,7 +13,7 @@ import (
 func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 	l := List[audit.Entry]{
 		Doing: "list audit entries", Table: "entries", Newest: q.Newest, ByTime: q.Newest, Columns: entryColumns,
-		Size:   "octet_length(metadata) + coalesce(octet_length(payload), 0)",
+		Size:   "300 + coalesce(octet_length(payload), 0)",
 		Cursor: q.Cursor, Limit: q.Limit, Scan: scanEntry,
 	}
 	l.Where.equal("call", q.Subject)

@@ -24,12 +24,12 @@ type Tx interface {
 }
 
 // AddEntry writes an audit entry, and fails if there is one of its call and step.
-const AddEntry = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
-	VALUES ($1, $2, $3, $4, $5, $6, $7)`
+const AddEntry = `INSERT INTO pawl.entries (call, step, kind, at, salt, leaf, payload, metadata)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 // EntryArgs are the arguments of AddEntry.
 func EntryArgs(e audit.Entry) []any {
-	return []any{e.Subject, e.Step, string(e.Kind), e.At, e.Metadata, e.Leaf[:], []byte(e.Payload)}
+	return []any{e.Subject, e.Step, string(e.Kind), e.At, e.Salt, e.Leaf[:], []byte(e.Payload), []byte{}}
 }
 
 // change runs a statement that changes at most one row, and writes the entry if one was changed.

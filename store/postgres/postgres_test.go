@@ -136,7 +136,7 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 		{`UPDATE pawl.entries SET step = 'other' WHERE seq = 1`, "append-only"},
 		{`UPDATE pawl.entries SET at = at + interval '1 microsecond' WHERE seq = 1`, "append-only"},
 		{`UPDATE pawl.entries SET payload = '{}'`, "append-only"},
-		{`UPDATE pawl.entries SET payload = NULL, leaf = decode(repeat('00', 32), 'hex') WHERE seq = 1`, "append-only"},
+		{`UPDATE pawl.entries SET payload = NULL, salt = NULL, leaf = decode(repeat('00', 32), 'hex') WHERE seq = 1`, "append-only"},
 		{`INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf) VALUES ('used', 'requested', 'k', now(), '', decode(repeat('00', 32), 'hex'))
 			ON CONFLICT (call, step) DO UPDATE SET kind = 'k'`, "append-only"},
 		{`DELETE FROM pawl.entries`, "append-only"},
@@ -167,7 +167,7 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.query, err, c.want)
 		}
 	}
-	run(t, conn, `UPDATE pawl.entries SET payload = NULL WHERE call = 'used'`)
+	run(t, conn, `UPDATE pawl.entries SET hash = sha256(salt || payload), payload = NULL, salt = NULL WHERE call = 'used'`)
 	log, err := s.Entries(t.Context(), store.EntryQuery{Subject: "used"})
 	if err != nil || len(log.Items) != 2 {
 		t.Fatalf("the log has %d entries, %v", len(log.Items), err)

@@ -21,19 +21,19 @@ const (
 			INSERT INTO pawl.claims (call, run, at, good_until, queue, policy, executor)
 			SELECT seq, $9, $10, $15, $16, $26, $28 FROM call WHERE $14
 		), log AS (
-			INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
-			SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM call,
+			INSERT INTO pawl.entries (call, step, kind, at, salt, leaf, payload, metadata)
+			SELECT e.call, e.step, e.kind, e.at, e.salt, e.leaf, e.payload, '' FROM call,
 				unnest($17::text[], $18::text[], $19::text[], $20::timestamptz[], $21::bytea[], $22::bytea[],
 					$23::bytea[])
-				WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
+				WITH ORDINALITY AS e (call, step, kind, at, salt, leaf, payload, place)
 			ORDER BY e.place
 			ON CONFLICT (call, step) DO NOTHING
 		)
 		SELECT EXISTS (SELECT FROM call)`
-	insertEntries = `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
-		SELECT e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.payload FROM
+	insertEntries = `INSERT INTO pawl.entries (call, step, kind, at, salt, leaf, payload, metadata)
+		SELECT e.call, e.step, e.kind, e.at, e.salt, e.leaf, e.payload, '' FROM
 			unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
-			WITH ORDINALITY AS e (call, step, kind, at, metadata, leaf, payload, place)
+			WITH ORDINALITY AS e (call, step, kind, at, salt, leaf, payload, place)
 		ORDER BY e.place
 		ON CONFLICT (call, step) DO NOTHING`
 )
@@ -43,10 +43,10 @@ func entryArgs(entries []audit.Entry) []any {
 	n := len(entries)
 	calls, steps, kinds := make([]string, n), make([]string, n), make([]string, n)
 	ats := make([]time.Time, n)
-	metadata, leaves, payloads := make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	salts, leaves, payloads := make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	for i, e := range entries {
 		calls[i], steps[i], kinds[i], ats[i] = e.Subject, e.Step, string(e.Kind), e.At
-		metadata[i], leaves[i], payloads[i] = e.Metadata, e.Leaf[:], e.Payload
+		salts[i], leaves[i], payloads[i] = e.Salt, e.Leaf[:], e.Payload
 	}
-	return []any{calls, steps, kinds, ats, metadata, leaves, payloads}
+	return []any{calls, steps, kinds, ats, salts, leaves, payloads}
 }

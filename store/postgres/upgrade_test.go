@@ -19,6 +19,14 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, database,
+		`DROP FUNCTION pawl.erase, pawl.forget_tokens`,
+		`DROP TRIGGER calls_stay_erased ON pawl.calls`,
+		`DROP TRIGGER claims_are_final ON pawl.claims`,
+		`DROP TRIGGER entries_are_final ON pawl.entries`,
+		`ALTER TABLE pawl.calls DROP COLUMN erased`,
+		`ALTER TABLE pawl.entries DROP COLUMN salt, DROP COLUMN hash`,
+		`CREATE TRIGGER claims_are_final BEFORE UPDATE ON pawl.claims FOR EACH ROW WHEN (false) EXECUTE FUNCTION pawl.final('x')`,
+		`CREATE TRIGGER entries_are_final BEFORE UPDATE ON pawl.entries FOR EACH ROW WHEN (false) EXECUTE FUNCTION pawl.final('x')`,
 		`DROP INDEX pawl.entries_at`,
 		`DROP INDEX pawl.entries_acts`,
 		`DROP INDEX pawl.calls_waited`,

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
 	"embed"
@@ -42,6 +43,19 @@ func init() {
 		func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 			ahead, _ := args[0].(int64)
 			return time.Now().Add(time.Duration(ahead) * time.Second).UnixMicro(), nil
+		})
+}
+
+// sha256 is PostgreSQL's, of two values in a row.
+func init() {
+	sqlite.MustRegisterDeterministicScalarFunction("sha256", 2,
+		func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+			sum := sha256.New()
+			for _, arg := range args {
+				part, _ := arg.([]byte)
+				sum.Write(part)
+			}
+			return sum.Sum(nil), nil
 		})
 }
 

@@ -259,7 +259,7 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 		{`UPDATE entries SET step = 'other' WHERE seq = 1`, "append-only"},
 		{`UPDATE entries SET at = at + 1 WHERE seq = 1`, "append-only"},
 		{`UPDATE entries SET payload = x'7b7d' WHERE seq = 1`, "append-only"},
-		{`UPDATE entries SET payload = NULL, leaf = zeroblob(32) WHERE seq = 1`, "append-only"},
+		{`UPDATE entries SET payload = NULL, salt = NULL, leaf = zeroblob(32) WHERE seq = 1`, "append-only"},
 		{`DELETE FROM entries`, "append-only"},
 		{`UPDATE claims SET used_at = NULL, used_run = NULL, used_activity = NULL, used_token = NULL WHERE used_at IS NOT NULL`, "never changes"},
 		{`UPDATE claims SET void = 1, used_at = 1, used_run = '', used_activity = '', used_token = ''`, "constraint"},
@@ -283,7 +283,7 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.query, err, c.want)
 		}
 	}
-	run(t, s, `UPDATE entries SET payload = NULL WHERE seq = 1`)
+	run(t, s, `UPDATE entries SET hash = sha256(salt, payload), payload = NULL, salt = NULL WHERE seq = 1`)
 	log, err := s.Entries(t.Context(), store.EntryQuery{})
 	if err != nil {
 		t.Fatal(err)

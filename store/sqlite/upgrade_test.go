@@ -14,6 +14,15 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	s := open(t, database)
 	storetest.Version1(t, s)
 	for _, back := range []string{
+		`DROP TRIGGER calls_stay_erased`,
+		`DROP TRIGGER claims_are_final`,
+		`DROP TRIGGER entries_are_final`,
+		`DROP INDEX calls_erasable`,
+		`ALTER TABLE calls DROP COLUMN erased`,
+		`ALTER TABLE entries DROP COLUMN salt`,
+		`ALTER TABLE entries DROP COLUMN hash`,
+		`CREATE TRIGGER claims_are_final BEFORE UPDATE ON claims WHEN false BEGIN SELECT 1; END`,
+		`CREATE TRIGGER entries_are_final BEFORE UPDATE ON entries WHEN false BEGIN SELECT 1; END`,
 		`DROP INDEX entries_at`,
 		`DROP INDEX entries_acts`,
 		`DROP INDEX calls_waited`,

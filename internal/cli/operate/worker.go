@@ -127,7 +127,8 @@ func (w *workerCommand) run(cmd *cobra.Command) (err error) {
 		Client: temporal, Namespace: options.Namespace, TaskQueue: w.TaskQueue, PayloadKeys: keys,
 		Store: opened, Policy: judge, Tools: tools, Decisions: w.Decisions, OrdinarySteps: w.OrdinarySteps,
 		PublicURL: w.PublicURL, WorkflowCache: w.WorkflowCache, StopTimeout: w.StopTimeout, Logger: w.log,
-		Sealer: sealer, OnFatal: func(err error) { fatal <- err },
+		Retention: worker.Retention{Payloads: w.RetainPayloads, Rows: w.RetainRows, Tokens: w.RetainTokens},
+		Sealer:    sealer, OnFatal: func(err error) { fatal <- err },
 	})
 	if err != nil {
 		return err

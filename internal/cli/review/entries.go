@@ -22,7 +22,7 @@ func (a *app) audit() *cobra.Command {
 	cmd := cli.Group("audit", "Look into the audit log, and verify it")
 	cmd.Example = `  pawl audit list --request pawl-k3vq2m7
   pawl audit verify --database-url sqlite://.pawl/pawl.db`
-	cmd.AddCommand(a.auditList(), a.auditExport())
+	cmd.AddCommand(a.auditList(), a.auditExport(), a.auditErase())
 	cmd.AddCommand(sealed.Commands(a.App)...)
 	return cmd
 }
@@ -230,6 +230,8 @@ func describe(p audit.Payload) string {
 		return ended(p.Outcome.Status, p.Outcome.Error)
 	case audit.Settled:
 		return settled(&p.Settled)
+	case audit.Erased:
+		return withNote(fmt.Sprintf("%d by %s", len(p.Calls), p.By), ": ", p.Reason)
 	case audit.PolicyApplied:
 		v := p.Policy
 		return withNote(fmt.Sprintf("version %d, digest %.12s…, by %s", v.Version, v.Digest, v.By), ": ", v.Note)

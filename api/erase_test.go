@@ -1,0 +1,41 @@
+package api
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/rest"
+)
+
+func TestErase(t *testing.T) {
+	w := newWorld(t)
+	w.request("open")
+	w.ended("over", approval.StatusExecuted)
+	const body = `{"reason":"case 812"}`
+	expect(t, w.send("POST", "/api/calls/open/erase", body), 409, rest.CodeNotEnded)
+	expect(t, w.send("POST", "/api/calls/none/erase", body), 404, approval.CodeNotFound)
+	expect(t, w.send("POST", "/api/calls/ove/erase", body), 404, approval.CodeNotFound) // never by a prefix
+	for _, bad := range []string{`{}`, `{"reason":" "}`, `{"reason":"x","more":1}`, `{"reason":"` + strings.Repeat("x", 1<<20) + `"}`} {
+		if rec := w.send("POST", "/api/calls/over/erase", bad); rec.Code != 400 && rec.Code != 413 {
+			t.Errorf("%.40s: %d %s", bad, rec.Code, rec.Body)
+		}
+	}
+	if len(w.store.entries) != 0 {
+		t.Fatalf("on record: %v", w.store.entries)
+	}
+	for range 2 { // the second time changes nothing
+		v := expect(t, w.send("POST", "/api/calls/over/erase", body), 200, "")
+		if v["erased_at"] == nil || v["args"] != nil || v["status"] != "executed" || v["id"] != "over" {
+			t.Errorf("%v", v)
+		}
+	}
+	if len(w.store.entries) != 1 || w.store.entries[0].Kind != audit.KindErased ||
+		!strings.Contains(string(w.store.entries[0].Payload), "case 812") {
+		t.Errorf("on record: %v", w.store.entries)
+	}
+	if v := expect(t, w.get("/api/calls/over"), 200, ""); v["erased_at"] == nil || v["result"] != nil {
+		t.Errorf("shown: %v", v)
+	}
+}

@@ -1,0 +1,135 @@
+package backend
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/pawlhq/pawl/store"
+)
+
+// Erasable implements store.Retention.
+func (b Base) Erasable(
+	ctx context.Context, e store.Erasure, before time.Time, limit int,
+) ([]string, error) {
+	// One index has them in order for each state of erasure.
+	const query = `SELECT id FROM pawl.calls WHERE erased = $1 AND ended_at < $2 AND ended_at IS NOT NULL
+		AND erased < 2 AND NOT (status = 'outcome_unknown' AND settled_at IS NULL AND `
+	var found []string
+	for state := range int(e) {
+		ids, err := list(ctx, b.db, "look what is to be erased", query+b.dialect.Requests+`)
+			ORDER BY ended_at LIMIT `+strconv.Itoa(limit-len(found)), []any{state, before}, scanText)
+		if found = append(found, ids...); err != nil || len(found) == limit {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// Erase implements store.Retention, where whoever may write may write everything.
+func (b Base) Erase(ctx context.Context, p store.EraseParams) (erased []string, err error) {
+	if err := p.Check(); err != nil || len(p.IDs) == 0 {
+		return nil, err
+	}
+	err = b.db.Write(ctx, "erase calls", "", func(tx Tx) error {
+		var which Filter
+		which.in("id", p.IDs)
+		which.add("ended_at IS NOT NULL AND erased < %s", int(p.Erase))
+		erased, err = all(ctx, tx, `SELECT id FROM pawl.calls`+which.SQL(), which.Args, scanText)
+		if err != nil || len(erased) == 0 {
+			return err
+		}
+		for _, id := range erased {
+			const payloads = `UPDATE pawl.entries SET salt = NULL, payload = NULL,
+					hash = CASE WHEN octet_length(metadata) = 0 THEN sha256(salt, payload) END
+				WHERE call = $1 AND payload IS NOT NULL AND kind <> 'call.erased'`
+			if err := tx.Exec(ctx, payloads, id); err != nil {
+				return err
+			}
+			if err := eraseRow(ctx, tx, id, p); err != nil {
+				return err
+			}
+		}
+		return tx.Exec(ctx, AddEntry, EntryArgs(p.Entry)...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(erased)
+	return erased, nil
+}
+
+func eraseRow(ctx context.Context, tx Tx, id string, p store.EraseParams) error {
+	if p.Erase == store.ErasePayloads {
+		return tx.Exec(ctx, `UPDATE pawl.calls SET erased = 1 WHERE id = $1`, id)
+	}
+	_, r, err := Call(id, &selected{ctx: ctx, tx: tx, id: id})
+	if err != nil {
+		return err
+	}
+	view, verdict, err := store.Tombstone(r, p.Entry.At)
+	if err != nil {
+		return err
+	}
+	const evidence = `UPDATE pawl.claims SET evidence = ''
+		WHERE evidence <> '' AND call = (SELECT seq FROM pawl.calls WHERE id = $1)`
+	if err := tx.Exec(ctx, evidence, id); err != nil {
+		return err
+	}
+	return tx.Exec(ctx, `UPDATE pawl.calls SET view = $2, verdict = $3, agent = '', session = '', requester = '',
+		twin = NULL, alike = NULL, identical = NULL, erased = 2 WHERE id = $1`, id, view, verdict)
+}
+
+// selected is the row of SelectCall in a transaction.
+type selected struct {
+	ctx context.Context
+	tx  Tx
+	id  string
+}
+
+func (s *selected) Scan(into ...any) error {
+	return s.tx.Query(s.ctx, SelectCall, []any{s.id}, func(rows Rows) error {
+		if !rows.Next() {
+			return rows.Err()
+		}
+		return rows.Scan(into...)
+	})
+}
+
+// PruneTokens implements store.Retention, where whoever may write may write everything.
+func (b Base) PruneTokens(ctx context.Context, before time.Time) (int, error) {
+	return b.PruneTokensBy(ctx, before, func(ids []string) (string, []any) {
+		var which Filter
+		which.in("id", ids)
+		return `DELETE FROM pawl.tokens` + which.SQL() + ` RETURNING id`, which.Args
+	})
+}
+
+// PruneTokensBy is PruneTokens by a statement that returns the IDs of the tokens that it deletes.
+func (b Base) PruneTokensBy(
+	ctx context.Context, before time.Time, forget func(ids []string) (string, []any),
+) (pruned int, err error) {
+	for q := (store.Paging{Limit: store.MaxPage}); ; {
+		page, err := b.Tokens(ctx, q)
+		if err != nil {
+			return pruned, err
+		}
+		var over []string
+		for _, t := range page.Items {
+			if t.RevokedAt != nil && t.RevokedAt.Before(before) || t.ExpiresAt != nil && t.ExpiresAt.Before(before) {
+				over = append(over, t.ID)
+			}
+		}
+		if len(over) > 0 {
+			statement, args := forget(over)
+			gone, err := b.update(ctx, "delete ended tokens", statement, args...)
+			if pruned += len(gone); err != nil {
+				return pruned, err
+			}
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return pruned, nil
+		}
+	}
+}
