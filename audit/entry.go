@@ -37,6 +37,8 @@ const (
 	KindErased     Kind = "call.erased"      // what calls said is gone, and hashes stay
 	KindSettled    Kind = "call.settled"     // what a person says became of a call whose outcome is unknown
 
+	KindRestored Kind = "store.restored" // from a backup: permits that were not used are void
+
 	KindPolicyApplied Kind = "policy.applied" // another policy became the active one
 	KindTokenCreated  Kind = "token.created"  // somebody may use the API from now on
 	KindTokenRevoked  Kind = "token.revoked"  // and not any more
@@ -52,7 +54,7 @@ const (
 var Kinds = []Kind{
 	KindRequested, KindBlocked, KindDecided, KindRefused, KindSent, KindTightened, KindClaimed,
 	KindStarted, KindNotStarted, KindReported, KindEnded, KindSettled,
-	KindErased,
+	KindErased, KindRestored,
 	KindPolicyApplied, KindTokenCreated, KindTokenRevoked, KindKeyAdded, KindKeyRetired, KindKeyRevoked,
 	KindLogRenamed,
 }
@@ -80,6 +82,9 @@ const SubjectLog = "@log"
 
 // SubjectRetention is the Entry.Subject of entries about calls that were erased by their age.
 const SubjectRetention = "@retention"
+
+// SubjectStore is the Entry.Subject of entries about the store itself.
+const SubjectStore = "@store"
 
 // Reserved reports whether an ID is kept for subjects that are no calls. No call may have such an
 // ID: its entries could take the place of theirs.

@@ -134,6 +134,11 @@ type Erased struct {
 	Before *time.Time `json:"before,omitempty"` // by retention: of calls that ended before this time
 }
 
+// Restored: somebody said that the store was restored from a backup.
+type Restored struct {
+	By string `json:"by"`
+}
+
 // PolicyApplied: another version of the policy became the active one.
 type PolicyApplied struct {
 	Policy rest.PolicyVersion `json:"policy"`
@@ -195,6 +200,7 @@ func (Reported) Kind() Kind      { return KindReported }
 func (Ended) Kind() Kind         { return KindEnded }
 func (Settled) Kind() Kind       { return KindSettled }
 func (Erased) Kind() Kind        { return KindErased }
+func (Restored) Kind() Kind      { return KindRestored }
 func (PolicyApplied) Kind() Kind { return KindPolicyApplied }
 func (TokenCreated) Kind() Kind  { return KindTokenCreated }
 func (TokenRevoked) Kind() Kind  { return KindTokenRevoked }
@@ -209,7 +215,7 @@ var payloads = map[Kind]func([]byte) (Payload, error){
 	KindTightened: read[Tightened], KindClaimed: read[Claimed],
 	KindStarted: read[Started], KindNotStarted: read[NotStarted],
 	KindReported: read[Reported], KindEnded: read[Ended], KindSettled: read[Settled],
-	KindErased:        read[Erased],
+	KindErased: read[Erased], KindRestored: read[Restored],
 	KindPolicyApplied: read[PolicyApplied],
 	KindTokenCreated:  read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
 	KindKeyAdded: read[KeyAdded], KindKeyRetired: read[KeyRetired], KindKeyRevoked: read[KeyRevoked],

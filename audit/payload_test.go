@@ -118,6 +118,7 @@ func TestPayloadGolden(t *testing.T) {
 			`{"by":"root","calls":["pawl-1"],"method":"token","reason":"case 812","rows":true}`, "de696eeadb448a96e9b27e5598ca5c3fee335bf5b2edf9617c334fc9d1c45b34"},
 		{"erased by age", "@retention", "x", audit.Erased{Calls: []string{"a", "b"}, By: "retention", Before: &later},
 			`{"before":"2026-01-02T04:04:05.678901Z","by":"retention","calls":["a","b"]}`, "582ebf505cdd38770052419c73ac0053446952b519a84e4138c4ebae62ce666e"},
+		{"restored", "@store", "restored/x", audit.Restored{By: "root"}, `{"by":"root"}`, "1b84f9278ede6b032d056c33d531eb1ed6d2c39523176c593d0cb4255707e19e"},
 		{"started", "pawl-1", "start", audit.Started{Digest: "d1", Run: "run-1", SchemaDigest: "s1"},
 			`{"digest":"d1","run":"run-1","schema_digest":"s1"}`,
 			"0750d0b99ddec8edb4762aeee0f9ac7a9389655ba34036f3b4859dfa31e84ca6"},

@@ -28,6 +28,9 @@ type Retention interface {
 	Erase(ctx context.Context, p EraseParams) (erased []string, err error)
 	// PruneTokens deletes tokens that were revoked, or ended, before a time, and says how many.
 	PruneTokens(ctx context.Context, before time.Time) (int, error)
+	// Restored voids every permit of an open call that was not used, and writes the entry in the same
+	// transaction: after a restore nobody knows whether it was used since the backup. It says how many.
+	Restored(ctx context.Context, entry audit.Entry) (voided int, err error)
 }
 
 // EraseParams says what is erased.

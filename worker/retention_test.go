@@ -14,6 +14,7 @@ import (
 
 // aging is a store of calls that ended so many hours ago.
 type aging struct {
+	store.Retention
 	ended  map[string]int
 	now    time.Time
 	erased map[string]store.Erasure

@@ -12,7 +12,6 @@ import (
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 )
 
@@ -40,8 +39,13 @@ func newSweeper(o Options) sweeper {
 
 // run sweeps until ctx ends.
 func (s *sweeper) run(ctx context.Context) {
+	var reconciled time.Time
 	for again := true; again; again = retry.Sleep(ctx, sweepEvery) {
-		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+		err := s.sweep(ctx)
+		if err == nil && time.Since(reconciled) >= reconcileEvery {
+			reconciled, err = time.Now(), s.reconcile(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			s.o.Logger.WarnContext(ctx,
 				"could not look for calls whose workflows were closed from outside; trying again", "error", err)
 		}
@@ -96,31 +100,12 @@ func (s *sweeper) end(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("looking at the workflow of call %s: %w", id, err)
 	}
-	if calls.IsOpen(d.Status) || d.Status == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+	if !gone(d.Status) {
 		return nil
 	}
-	at := d.WorkflowCloseTime.UTC().Truncate(time.Microsecond)
-	out := approval.Outcome{
-		ID: id, Tool: record.View.Tool, Digest: record.View.Digest, Status: approval.StatusCancelled,
-		Error: &approval.CallError{
-			Code:    approval.CodeTerminated,
-			Message: "the workflow was closed in Temporal by an operator or a time limit; nothing ran",
-		},
-		Decision: &approval.FinalDecision{Kind: approval.FinalCancel, Channel: "temporal", At: at},
-	}
-	err = s.finish(ctx, out, d.WorkflowExecution.RunID, at)
-	if errors.Is(err, store.ErrStarted) {
-		out.Status, out.Decision = approval.StatusOutcomeUnknown, record.View.Decision
-		out.Error.Message = "the workflow was closed in Temporal by an operator or a time limit " +
-			"after its tool was permitted to run; look at the tool's own records"
-		err = s.finish(ctx, out, d.WorkflowExecution.RunID, at)
-	}
-	if err != nil {
-		return fmt.Errorf("ending call %s: %w", id, err)
-	}
-	s.o.Logger.WarnContext(ctx,
-		"call ended, because its workflow was closed from outside", "call", id, "status", out.Status)
-	return nil
+	return s.endOutside(ctx, record, d.WorkflowExecution.RunID,
+		d.WorkflowCloseTime.UTC().Truncate(time.Microsecond),
+		"the workflow was closed in Temporal by an operator or a time limit")
 }
 
 // finish writes the ending. It gives the store no run: whoever closed the workflow did not know

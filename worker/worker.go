@@ -149,6 +149,12 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	if err := bind(ctx, o, storeID); err != nil {
 		return nil, err
 	}
+	switch err := CheckRestored(ctx, o.Client, o.Namespace, o.TaskQueue, o.Store); {
+	case errors.Is(err, ErrRestored):
+		return nil, fmt.Errorf("worker: %w", err)
+	case err != nil:
+		o.Logger.WarnContext(ctx, "could not look whether the store is older than Temporal; going on", "error", err)
+	}
 	if err := publish(ctx, o, registry); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -95,6 +97,23 @@ func (s *selected) Scan(into ...any) error {
 		}
 		return rows.Scan(into...)
 	})
+}
+
+// Restored implements store.Retention.
+func (b Base) Restored(ctx context.Context, entry audit.Entry) (voided int, err error) {
+	if err := entry.Check(); err != nil {
+		return 0, approval.Errorf(approval.CodeInvalid, "%w", err)
+	}
+	const void = `UPDATE pawl.claims SET void = true WHERE used_at IS NULL AND NOT void
+		AND call IN (SELECT seq FROM pawl.calls WHERE ended_at IS NULL) RETURNING call`
+	err = b.db.Write(ctx, "void permits after a restore", "", func(tx Tx) error {
+		calls, err := all(ctx, tx, void, nil, scanNumber)
+		if voided = len(calls); err != nil {
+			return err
+		}
+		return tx.Exec(ctx, AddEntry, EntryArgs(entry)...)
+	})
+	return voided, err
 }
 
 // PruneTokens implements store.Retention, where whoever may write may write everything.

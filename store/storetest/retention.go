@@ -221,3 +221,34 @@ func tokensPruned(t *testing.T, s store.Store) {
 	}
 	wrote(t, s, audit.SubjectToken+"revoked", "created", "revoked")
 }
+
+func restoredVoids(t *testing.T, s store.Store) {
+	admit(t, s, allowed(t, "unused"))
+	admit(t, s, allowed(t, "used"))
+	use(t, s, using(t, "used"))
+	waits := admit(t, s, waiting(t, "waits"))
+	admit(t, s, waiting(t, "approved"))
+	claim(t, s, claiming(t, "approved"))
+	for i, want := range []int{2, 0} {
+		e, err := audit.New(audit.SubjectStore, fmt.Sprint("restored/", i), after(5), audit.Restored{By: "ana"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if voided, err := s.Restored(t.Context(), e); err != nil || voided != want {
+			t.Errorf("%d permits are void, %v; want %d", voided, err, want)
+		}
+	}
+	for _, id := range []string{"unused", "approved"} {
+		fails(t, "Use of "+id, s.Use(t.Context(), using(t, id)), store.ErrNoPermit)
+	}
+	finish(t, s, ending(t, "used", approval.StatusExecuted)) // what ran has its end
+	isStored(t, s, waits)
+	if r := claim(t, s, claiming(t, "waits")); r.Permit == nil || r.Permit.Void {
+		t.Errorf("a call that waited has the permit %+v", r.Permit)
+	}
+	wrote(t, s, audit.SubjectStore, "restored/0", "restored/1")
+	bad := entry(t, "a", "1", audit.KindEnded)
+	bad.Leaf[0]++
+	_, err := s.Restored(t.Context(), bad)
+	invalid(t, "Restored with a bad entry", err)
+}

@@ -72,6 +72,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"erase: nothing of what is open", eraseOpen},
 			{"erase: by age", erasableByAge},
 			{"tokens: ended ones are pruned", tokensPruned},
+			{"restored: permits that were not used are void", restoredVoids},
 			{"calls: newest first, by stable pages", callsPaged},
 			{"calls: filters", callsFiltered},
 			{"calls: totals are exact up to a thousand", callsTotal},

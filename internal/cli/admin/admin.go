@@ -267,3 +267,13 @@ func allPages[T any](
 		}
 	}
 }
+
+// Restored says that the store was restored from a backup, and how many permits are void for that.
+func (s *Store) Restored(ctx context.Context, now time.Time) (voided int, err error) {
+	e, err := audit.New(audit.SubjectStore, "restored/"+now.UTC().Format(time.RFC3339Nano), now,
+		audit.Restored{By: s.by})
+	if err != nil {
+		return 0, err
+	}
+	return s.store.Restored(ctx, e)
+}

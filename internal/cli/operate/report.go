@@ -17,7 +17,7 @@ type app struct{ *cli.App }
 // Commands makes the commands of this package.
 func Commands(base *cli.App) []*cobra.Command {
 	a := &app{base}
-	return []*cobra.Command{a.worker(), a.serve(), a.setup(), a.doctor(), a.notify()}
+	return []*cobra.Command{a.worker(), a.serve(), a.setup(), a.doctor(), a.notify(), a.store()}
 }
 
 // What setup and doctor say about one thing.

@@ -230,6 +230,8 @@ func describe(p audit.Payload) string {
 		return ended(p.Outcome.Status, p.Outcome.Error)
 	case audit.Settled:
 		return settled(&p.Settled)
+	case audit.Restored:
+		return "by " + p.By
 	case audit.Erased:
 		return withNote(fmt.Sprintf("%d by %s", len(p.Calls), p.By), ": ", p.Reason)
 	case audit.PolicyApplied:
