@@ -1,0 +1,339 @@
+// Package cases_test runs clients/cases.json with each client of Pawl: the Go SDK and Python.
+package cases_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/dev/programs"
+	"github.com/pawlhq/pawl/store"
+)
+
+// caseStep is one step in clients/cases.json, which says what each means.
+type caseStep struct {
+	Call      string
+	Key       bool
+	Attach    bool
+	Dies      bool
+	Waiting   int
+	Approve   bool
+	Reject    string
+	Kill      string
+	Abandoned bool
+	Down, Up  bool
+	Polls     int64
+	Ends, As  string
+	Runs      *int
+	Calls     *int
+}
+
+// caseCall is what the process of a call reads.
+type caseCall struct {
+	API    string `json:"api"`
+	Agent  string `json:"agent"`
+	Dir    string `json:"dir"` // of journals
+	Tool   string `json:"tool"`
+	Key    string `json:"key"`
+	Attach bool   `json:"attach"`
+	Dies   bool   `json:"dies"`
+	Ran    string `json:"ran"` // the file that has a line for each run
+}
+
+const caseMode = "PAWL_CASE"
+
+// caseClients start the process of a call.
+var caseClients = map[string]func(*testing.T) *exec.Cmd{
+	"go": func(*testing.T) *exec.Cmd {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestCaseProcess$", "-test.timeout=5m")
+		cmd.Env = append(os.Environ(), caseMode+"=1")
+		return cmd
+	},
+	"python": func(t *testing.T) *exec.Cmd {
+		cmd := exec.Command("python3", "tests/caller.py")
+		cmd.Dir = "../../clients/python"
+		cmd.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1")
+		return cmd
+	},
+}
+
+// TestCases runs clients/cases.json with each client.
+func TestCases(t *testing.T) {
+	doc, err := os.ReadFile("../../clients/cases.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table struct {
+		About string
+		Cases []struct {
+			Name, Policy string
+			Steps        []caseStep
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&table); err != nil {
+		t.Fatal(err)
+	}
+	clients := caseClients
+	if err := exec.Command("python3", "-c", "import sys; sys.exit(sys.version_info < (3, 11))").Run(); err != nil {
+		message := "NOT TESTED: the cases of the Python client need a python3 of 3.11 or newer"
+		if os.Getenv("CI") == "true" {
+			t.Error(message)
+		}
+		t.Log(message)
+		clients = map[string]func(*testing.T) *exec.Cmd{"go": caseClients["go"]}
+	}
+	api := pawlDev(t)
+	target, err := url.Parse(api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := strings.ToLower(rand.Text()[:8]) // the tools of this run, at an API that stays
+	t.Run("all", func(t *testing.T) {
+		for _, c := range table.Cases {
+			for client, start := range clients {
+				t.Run(c.Name+"/"+client, func(t *testing.T) {
+					t.Parallel()
+					r := caseRun{
+						t: t, real: api, client: start, dir: t.TempDir(), started: map[string]*caseProcess{},
+						agent: "case-" + client + "-" + c.Name, tool: strings.Join([]string{c.Policy, c.Name, client, run}, "."),
+					}
+					r.proxy = &httputil.ReverseProxy{
+						Rewrite:      func(p *httputil.ProxyRequest) { p.SetURL(target) },
+						ErrorHandler: badGateway,
+					}
+					server := httptest.NewServer(&r)
+					t.Cleanup(server.Close)
+					r.api = server.URL
+					for i, s := range c.Steps {
+						r.step(i, s)
+					}
+				})
+			}
+		}
+	})
+}
+
+type caseProcess struct {
+	cmd  *exec.Cmd
+	said strings.Builder
+}
+
+type caseRun struct {
+	t       *testing.T
+	client  func(*testing.T) *exec.Cmd
+	proxy   *httputil.ReverseProxy
+	down    atomic.Bool
+	polls   atomic.Int64
+	started map[string]*caseProcess
+
+	api, real, agent, tool, dir string // api is the proxy before real
+}
+
+// ServeHTTP is the way to the API, which may be cut off.
+func (r *caseRun) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
+	if r.down.Load() {
+		if c, _, err := http.NewResponseController(rw).Hijack(); err == nil {
+			_ = c.Close()
+		}
+		return
+	}
+	if req.URL.Path == "/api/calls/wait" || req.URL.Query().Has("wait") {
+		r.polls.Add(1)
+		// Like a proxy that holds no request for long, so that a wait is many of them.
+		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		req = req.WithContext(ctx)
+	}
+	r.proxy.ServeHTTP(rw, req)
+}
+
+func badGateway(rw http.ResponseWriter, _ *http.Request, _ error) {
+	rw.WriteHeader(http.StatusBadGateway)
+}
+
+func (r *caseRun) step(i int, s caseStep) {
+	r.t.Helper()
+	until := func(what string, f func() bool) {
+		r.t.Helper()
+		waitFor(r.t, fmt.Sprintf("step %d: %s", i+1, what), f)
+	}
+	switch {
+	case s.Call != "":
+		r.start(s)
+	case s.Waiting > 0:
+		until("it waits", func() bool { return len(r.listed("pending")) == s.Waiting })
+	case s.Approve, s.Reject != "":
+		for _, id := range r.listed("pending") {
+			answer := r.decide(id, s)
+			if answer.code != http.StatusOK && answer.code != http.StatusAccepted {
+				r.t.Fatalf("step %d: %d %v", i+1, answer.code, answer.doc)
+			}
+		}
+	case s.Kill != "":
+		_ = r.started[s.Kill].cmd.Process.Kill()
+		_ = r.started[s.Kill].cmd.Wait()
+	case s.Abandoned:
+		<-time.After(store.Lease + time.Second) // a killed process can't give it back
+	case s.Polls > 0:
+		seen := r.polls.Load()
+		until("it asks again and again", func() bool { return r.polls.Load() >= seen+s.Polls })
+	case s.Down, s.Up:
+		r.down.Store(s.Down)
+	case s.Ends != "":
+		p := r.started[s.Ends]
+		err := p.cmd.Wait()
+		said := strings.TrimSpace(p.said.String())
+		if err != nil && said == "" {
+			said = "killed"
+		}
+		if said, _, _ := strings.Cut(said, "\n"); said != s.As {
+			r.t.Fatalf("step %d: %s ends as %q, %v, want %q", i+1, s.Ends, p.said.String(), err, s.As)
+		}
+	}
+	if s.Runs != nil {
+		ran, _ := os.ReadFile(filepath.Join(r.dir, "ran"))
+		if n := bytes.Count(ran, []byte("\n")); n != *s.Runs {
+			r.t.Errorf("step %d: the tool ran %d times, want %d", i+1, n, *s.Runs)
+		}
+	}
+	if s.Calls != nil {
+		if ids := r.listed("all"); len(ids) != *s.Calls {
+			r.t.Errorf("step %d: there are %d calls, want %d: %v", i+1, len(ids), *s.Calls, ids)
+		}
+	}
+}
+
+func (r *caseRun) start(s caseStep) {
+	r.t.Helper()
+	call := caseCall{
+		API: r.api, Agent: r.agent, Dir: filepath.Join(r.dir, "journal"), Tool: r.tool,
+		Attach: s.Attach, Dies: s.Dies, Ran: filepath.Join(r.dir, "ran"),
+	}
+	if s.Key {
+		call.Key = "key of " + r.tool
+	}
+	doc, err := json.Marshal(call)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p := &caseProcess{cmd: r.client(r.t)}
+	p.cmd.Stdin, p.cmd.Stdout = bytes.NewReader(doc), &p.said
+	if err := p.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	r.started[s.Call] = p
+}
+
+// listed are the case's calls that people see: those that the policy let run or denied, too.
+func (r *caseRun) listed(status string) (ids []string) {
+	r.t.Helper()
+	items, _ := r.send(http.MethodGet, "/api/requests?status="+status+"&tool="+r.tool, "").doc["items"].([]any)
+	for _, item := range items {
+		ids = append(ids, item.(map[string]any)["id"].(string))
+	}
+	return ids
+}
+
+func (r *caseRun) decide(id string, s caseStep) answer {
+	if s.Reject != "" {
+		return r.send(http.MethodPost, "/api/requests/"+id+"/reject", fmt.Sprintf(`{"notes":%q}`, s.Reject))
+	}
+	return r.send(http.MethodPost, "/api/requests/"+id+"/approve", "{}")
+}
+
+func (r *caseRun) send(method, path, body string) answer {
+	r.t.Helper()
+	return send(r.t, method, r.real+path, body)
+}
+
+type answer struct {
+	code int
+	doc  map[string]any
+}
+
+// send is a request of Ana's.
+func send(t *testing.T, method, url, body string) (a answer) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Pawl-Reviewer", "ana")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(&a.doc); err != nil {
+		t.Fatal(err)
+	}
+	a.code = res.StatusCode
+	return a
+}
+
+func waitFor(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !f(); {
+		if time.Now().After(end) {
+			t.Fatalf("in vain: %s", what)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// pawlDev starts a dev stack with the cases' policies and returns its API's address. PAWL_TEST_API is
+// one that runs already.
+func pawlDev(t *testing.T) (api string) {
+	t.Helper()
+	if api = os.Getenv("PAWL_TEST_API"); api != "" {
+		return api
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "policy.yaml")
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(programs.Build(t, "pawl-dev"), "pawl-dev"), "--data", filepath.Join(dir, "data"),
+		"--policy", file, "--api-listen", "127.0.0.1:0", "--temporal-listen", "127.0.0.1:0", "--no-ui")
+	cmd.Dir = dir
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	var ready struct{ API string }
+	if err := json.NewDecoder(out).Decode(&ready); err != nil {
+		t.Fatal(err)
+	}
+	return ready.API
+}
+
+const policy = `rules:
+  - {tool: "free.*", auto_approve: true}
+  - {tool: "deny.*", deny: true}
+  - {tool: "ask.*", require_approval: true, timeout: 10m}
+  - {tool: "hasty.*", require_approval: true, timeout: 1s}
+`
