@@ -37,6 +37,16 @@ func Install(t testing.TB) (python string) { return installed(t, tools) }
 // InstallForClient is Install of requirements-client.txt, what the tests of clients/python need.
 func InstallForClient(t testing.TB) (python string) { return installed(t, clients) }
 
+// InstallFrom is Install with a file of requirements of the test's own.
+func InstallFrom(t testing.TB, file string) (python string) {
+	t.Helper()
+	wanted, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return installed(t, wanted)
+}
+
 func installed(t testing.TB, requirements []byte) (python string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
