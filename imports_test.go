@@ -81,12 +81,12 @@ var rooms = map[string][]string{
 	"internal/cli/clitest":  {"approval", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/gateway", "internal/cli/hooks", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy", "rest"},
 	"internal/cli/operate":  {"api", "audit/tree", "auth", "auth/oidc", "auth/session", "codec", "health", "internal/cli", "internal/cli/admin", "internal/retry", "internal/settings", "notify", "policy", "policy/active", "rest", "store", "tool", "worker"},
 	"internal/cli/gateway":  {"client", "internal/build", "internal/cli", "internal/osfile", "internal/settings", "internal/wrapped", "mcp"},
-	"internal/cli/hooks":    {"client", "examples/policy", "hook", "internal/cli", "internal/osfile", "internal/settings", "internal/wrapped", "rest"},
+	"internal/cli/hooks":    {"client", "examples/policy/ready", "hook", "internal/cli", "internal/osfile", "internal/settings", "internal/wrapped", "rest"},
 	"internal/cli/policies": {"client", "internal/cli", "internal/cli/admin", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/requirement", "policy/schema", "rest"},
 	"internal/cli/sealed":   {"audit", "audit/tree", "audit/verify", "internal/cli", "internal/keyfile", "internal/settings", "store"},
 	"internal/cli/review":   {"audit", "ballot", "client", "internal/cli", "internal/cli/sealed", "internal/retry", "present", "rest"},
 	"examples/agent":        {"", "client"},
-	"examples/policy":       {},
+	"examples/policy/ready": {},
 }
 
 // leaves are the rooms that every other room may import.

@@ -27,7 +27,7 @@ func TestNamesInTheDocs(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || path == "dev"):
+		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || path == "dev" || path == "clients"):
 			return filepath.SkipDir
 		case strings.HasSuffix(path, ".md") && path != "docs/threat-model.md": // TestThreatModel reads that
 			text, err := os.ReadFile(path)

@@ -185,7 +185,7 @@ func (w *world) ended(id string, status approval.Status, change ...func(*store.R
 }
 
 func (w *world) entry(subject, step string, payload audit.Payload) {
-	e, err := audit.New(subject, step, testTime, payload)
+	e, err := audit.NewSalted(subject, step, testTime, payload, make([]byte, audit.SaltSize))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -274,7 +274,7 @@ func TestReadyPolicies(t *testing.T) {
 	dir := filepath.Join("..", "..", "examples", "policy", "ready")
 	policytest.Check(t, dir)
 	suites, err := filepath.Glob(filepath.Join(dir, "*_test.yaml"))
-	if err != nil || len(suites) != 6 {
+	if err != nil || len(suites) != 7 {
 		t.Fatal(suites, err)
 	}
 	var together []string

@@ -14,7 +14,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
-	ready "github.com/pawlhq/pawl/examples/policy"
+	"github.com/pawlhq/pawl/examples/policy/ready"
 	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/rest"
 )

@@ -65,7 +65,7 @@ Claude Code reads its settings when it starts.
 
 Where Pawl knows its callers by sign-in, this makes a token for the agent, if
 yours is an administrator's. It also adds the layer coding-agent to the active
-policy, unless there is one: see examples/policy/coding-agent.yaml.`,
+policy, unless there is one: see examples/policy/ready/coding-agent.yaml.`,
 		Example: `  pawl hook claude-code install
   pawl hook claude-code install --project --wait 2m
   pawl hook claude-code install --dry-run`,

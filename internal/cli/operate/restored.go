@@ -22,9 +22,9 @@ func (a *app) storeRestored() *cobra.Command {
 		Use:   "restored",
 		Short: "Say that the store was restored from a backup",
 		Long: `Say that the store was restored from a backup, before workers serve it again.
-Every permit of an open call that was not used is void from then on: nobody knows
-whether its tool ran since the backup. Calls that wait for people wait on. That
-and who said so is on record.
+Every permit of an open call that was not used is void from then on: nobody
+knows whether its tool ran since the backup. Calls that wait for people wait on.
+That and who said so is on record.
 
 Workers refuse to start while Temporal knows more of the store's calls than the
 store, until this was said. On SQLite, stop the worker first.`,

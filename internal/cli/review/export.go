@@ -34,7 +34,7 @@ func (a *app) auditExport() *cobra.Command {
 		Long: "Export the audit log, in the order written: as lines of JSON, each with what its\n" +
 			"hash covers, or as CSV. To a --file it goes on where the file ends.",
 		Example: `  pawl audit export --file log.ndjson
-  pawl audit export --last 720h --format csv > log.csv`,
+  pawl audit export --last 720h --format csv`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "ndjson" && format != "csv" {

@@ -1,5 +1,5 @@
-// Package policy holds the ready policies that commands put to use.
-package policy
+// Package ready holds the ready policies that commands put to use.
+package ready
 
 import _ "embed"
 
