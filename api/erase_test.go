@@ -1,12 +1,15 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/store"
 )
 
 func TestErase(t *testing.T) {
@@ -38,4 +41,26 @@ func TestErase(t *testing.T) {
 	if v := expect(t, w.get("/api/calls/over"), 200, ""); v["erased_at"] == nil || v["result"] != nil {
 		t.Errorf("shown: %v", v)
 	}
+}
+
+func (s *fakeStore) Erase(_ context.Context, p store.EraseParams) (erased []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	for _, id := range p.IDs {
+		r := s.records[id]
+		view, _, err := store.Tombstone(r, p.Entry.At)
+		if err != nil {
+			return nil, err
+		}
+		r.View = approval.View{}
+		if err := json.Unmarshal([]byte(view), &r.View); err != nil {
+			return nil, err
+		}
+		s.records[id] = r
+	}
+	s.entries = append(s.entries, p.Entry)
+	return p.IDs, nil
 }

@@ -81,28 +81,6 @@ func (s *fakeStore) Call(_ context.Context, id string) (store.Record, error) {
 	return r, nil
 }
 
-func (s *fakeStore) Erase(_ context.Context, p store.EraseParams) (erased []string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.begin(); err != nil {
-		return nil, err
-	}
-	for _, id := range p.IDs {
-		r := s.records[id]
-		view, _, err := store.Tombstone(r, p.Entry.At)
-		if err != nil {
-			return nil, err
-		}
-		r.View = approval.View{}
-		if err := json.Unmarshal([]byte(view), &r.View); err != nil {
-			return nil, err
-		}
-		s.records[id] = r
-	}
-	s.entries = append(s.entries, p.Entry)
-	return p.IDs, nil
-}
-
 func (s *fakeStore) Resolve(_ context.Context, prefix string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,7 +25,9 @@ const recentEnds = 50
 // CheckRestored compares the calls that ended last in Temporal with the store: a workflow that has
 // completed wrote its end there before. Calls that ended before somebody said that the store was
 // restored don't count. Errors: ErrRestored, and what Temporal and the store say.
-func CheckRestored(ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader) error {
+func CheckRestored(
+	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
+) error {
 	since, err := restoredAt(ctx, s)
 	if err != nil {
 		return err
@@ -41,7 +43,9 @@ func CheckRestored(ctx context.Context, temporal client.Client, namespace, queue
 	if err != nil {
 		return fmt.Errorf("listing the calls that ended last: %w", err)
 	}
-	c := calls.New(calls.Options{Temporal: temporal, Namespace: namespace, TaskQueue: queue, Timeout: sweepEvery})
+	c := calls.New(calls.Options{
+		Temporal: temporal, Namespace: namespace, TaskQueue: queue, Timeout: sweepEvery,
+	})
 	for _, w := range listed.GetExecutions() {
 		id := w.GetExecution().GetWorkflowId()
 		r, err := s.Call(ctx, id)
@@ -56,8 +60,9 @@ func CheckRestored(ctx context.Context, temporal client.Client, namespace, queue
 				continue
 			}
 		}
-		return fmt.Errorf("%w: %s ended there at %s. Run 'pawl store restored', which voids the permits that were not "+
-			"used, and look at the calls since the backup in Temporal", ErrRestored, approval.Display(id, 80),
+		return fmt.Errorf("%w: %s ended there at %s. Run 'pawl store restored', which voids the permits "+
+			"that were not used, and look at the calls since the backup in Temporal",
+			ErrRestored, approval.Display(id, 80),
 			w.GetCloseTime().AsTime().Format(time.RFC3339))
 	}
 	return nil
@@ -125,7 +130,9 @@ func (s *sweeper) endMissing(ctx context.Context, id string) error {
 }
 
 // endOutside ends a call whose workflow can't.
-func (s *sweeper) endOutside(ctx context.Context, record store.Record, run string, at time.Time, why string) error {
+func (s *sweeper) endOutside(
+	ctx context.Context, record store.Record, run string, at time.Time, why string,
+) error {
 	out := approval.Outcome{
 		ID: record.View.ID, Tool: record.View.Tool, Digest: record.View.Digest, Status: approval.StatusCancelled,
 		Error:    &approval.CallError{Code: approval.CodeTerminated, Message: why + "; nothing ran"},

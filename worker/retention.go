@@ -93,7 +93,8 @@ func (r retainer) batch(ctx context.Context, e store.Erasure, before time.Time) 
 	}
 	erased, err := r.in.Erase(ctx, store.EraseParams{IDs: ids, Erase: e, Entry: entry})
 	if len(erased) > 0 {
-		r.log.InfoContext(ctx, "calls are erased, as retention says", "count", len(erased), "rows", e == store.EraseRow)
+		r.log.InfoContext(ctx, "calls are erased, as retention says",
+			"count", len(erased), "rows", e == store.EraseRow)
 	}
 	return len(ids), err
 }

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,8 +63,14 @@ func anEntry(t testing.TB, i int) audit.Entry {
 	if i < 100 {
 		step = "stép" // most are ASCII
 	}
-	e, err := audit.New(fmt.Sprintf("call-%d", i/5), fmt.Sprintf("%s-%d", step, i%5), time.UnixMicro(int64(i)*100_000),
-		audit.TokenCreated{Token: rest.Token{CreatedBy: fmt.Sprintf(`an "a" %d, "payload": <&>`, i)}})
+	var salt []byte // as in entries of before, in some; and the same in every log
+	if i%3 > 0 {
+		sum := sha256.Sum256([]byte{byte(i)})
+		salt = sum[:audit.SaltSize]
+	}
+	e, err := audit.NewSalted(fmt.Sprintf("call-%d", i/5), fmt.Sprintf("%s-%d", step, i%5),
+		time.UnixMicro(int64(i)*100_000),
+		audit.TokenCreated{Token: rest.Token{CreatedBy: fmt.Sprintf(`an "a" %d, "payload": <&>`, i)}}, salt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ task_queue: file-queue
 start_timeout: 5s
 payload_keys: keys.json
 log: {level: warn, format: json}
+retention: {payloads: 720h, rows: 8760h, tokens: 24h}
 worker:
   policy: [org.yaml, /abs/team.yaml]
   tools: tools.yaml
@@ -95,6 +96,7 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 		"database-url": "sqlite://" + dir + "/data/pawl.db", "keep-schema": "true", "task-queue": "file-queue", "start-timeout": "5s",
 		"log-level": "warn", "log-format": "json", "policy": "[" + dir + "/org.yaml,/abs/team.yaml]", "tools": dir + "/tools.yaml", "notify": dir + "/notify.yaml",
 		"ordinary-steps": "true", "decisions": "signed", "workflow-cache": "500", "stop-timeout": "1m30s", "health-listen": "127.0.0.1:1",
+		"retain-payloads": "720h0m0s", "retain-rows": "8760h0m0s", "retain-tokens": "24h0m0s",
 		"payload-keys": dir + "/keys.json", "log-key": "[" + dir + "/new.pem,/abs/old.pem]",
 		"checkpoint-file": dir + "/log.checkpoint", "checkpoint-webhook": "https://hooks.internal/log",
 	}

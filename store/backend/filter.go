@@ -32,7 +32,8 @@ func (f *Filter) equal(column, value string) {
 	}
 }
 
-// ofCall asks for values in the row of the call that an entry is about, in List.Sift; empty ones do not restrict.
+// ofCall asks for values in the row of the call that an entry is about, in List.Sift; empty ones do not
+// restrict.
 // It looks each row up: a join might read all calls.
 func (f *Filter) ofCall(columns [][2]string) {
 	var wanted []string

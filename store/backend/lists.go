@@ -111,7 +111,8 @@ func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs [
 		}
 		p.Total = totals[0]
 		if l.Sift != nil {
-			last := "SELECT seq FROM " + table + rest.SQL() + ordered + " LIMIT 1 OFFSET " + strconv.Itoa(store.MaxLook-1)
+			last := "SELECT seq FROM " + table + rest.SQL() + ordered + " LIMIT 1 OFFSET " +
+				strconv.Itoa(store.MaxLook-1)
 			ends, err := all(ctx, tx, last, rest.Args, scanNumber)
 			if err != nil {
 				return err
@@ -141,7 +142,8 @@ func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs [
 		if err := tx.Query(ctx, sizes, args, choose); err != nil || len(seqs) == 0 {
 			return err
 		}
-		items := "SELECT seq, " + l.Columns + " FROM " + table + " WHERE seq IN (" + strings.Join(chosen, ", ") + ")" + ordered
+		items := "SELECT seq, " + l.Columns + " FROM " + table + " WHERE seq IN (" +
+			strings.Join(chosen, ", ") + ")" + ordered
 		p.Items, err = all(ctx, tx, items, nil, func(row Row, _ ...any) (T, error) {
 			return l.Scan(row, new(int64))
 		})

@@ -14,6 +14,15 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
+func entry(t *testing.T, id, step string, kind audit.Kind) audit.Entry {
+	t.Helper()
+	e, err := audit.New(id, step, after(1), Payload{Of: kind, Note: "<ümlaut> & 🦀"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
 func entries(t *testing.T, s store.Store, q store.EntryQuery) store.Page[audit.Entry] {
 	t.Helper()
 	page, err := s.Entries(t.Context(), q)

@@ -87,7 +87,8 @@ func eraseInSteps(t *testing.T, s store.Store) {
 	if entries, rows := says(t, s); !entries || !rows {
 		t.Fatal("nothing is there to be erased")
 	}
-	if got := erase(t, s, erasing(t, store.ErasePayloads, "asked", "none", "ran")); !slices.Equal(got, []string{"asked", "ran"}) {
+	got := erase(t, s, erasing(t, store.ErasePayloads, "asked", "none", "ran"))
+	if !slices.Equal(got, []string{"asked", "ran"}) {
 		t.Errorf("erased %q", got)
 	}
 	if entries, rows := says(t, s); entries || !rows {
@@ -207,7 +208,8 @@ func tokensPruned(t *testing.T, s store.Store) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := s.RevokeToken(t.Context(), store.RevokeParams{ID: "revoked", By: "ana", At: after(3)}); err != nil {
+	revoke := store.RevokeParams{ID: "revoked", By: "ana", At: after(3)}
+	if _, _, err := s.RevokeToken(t.Context(), revoke); err != nil {
 		t.Fatal(err)
 	}
 	for before, want := range map[int]int{1: 0, 5: 2} {

@@ -209,15 +209,6 @@ type Payload struct {
 // Kind implements audit.Payload.
 func (p Payload) Kind() audit.Kind { return p.Of }
 
-func entry(t *testing.T, id, step string, kind audit.Kind) audit.Entry {
-	t.Helper()
-	e, err := audit.New(id, step, after(1), Payload{Of: kind, Note: "<ümlaut> & 🦀"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
 func admit(t *testing.T, s store.Store, a store.AdmitParams) store.Record {
 	t.Helper()
 	r, fresh, err := s.Admit(t.Context(), a)

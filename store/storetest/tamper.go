@@ -26,7 +26,9 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 		seen bool         // whoever reads the entry sees it at once
 	}{
 		{"nothing", nil, "", 0, false},
-		{"a payload removed", []string{`UPDATE pawl.entries SET payload = NULL WHERE seq = ` + at(3)}, "", 0, false},
+		{"a payload removed, without its hash", []string{`UPDATE pawl.entries SET payload = NULL, salt = NULL WHERE seq = ` + at(3)},
+			verify.Edited, 3, true},
+		{"a salt removed", []string{`UPDATE pawl.entries SET salt = NULL WHERE seq = ` + at(3)}, verify.Edited, 3, true},
 		{"a payload", []string{`UPDATE pawl.entries SET payload = metadata WHERE seq = ` + at(3)}, verify.Edited, 3, true},
 		{"a kind", []string{`UPDATE pawl.entries SET kind = 'call.blocked' WHERE seq = ` + at(3)}, verify.Edited, 3, true},
 		{"a call", []string{`UPDATE pawl.entries SET call = 'another' WHERE seq = ` + at(3)}, verify.Edited, 3, true},

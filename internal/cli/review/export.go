@@ -81,7 +81,8 @@ func (a *app) auditExport() *cobra.Command {
 
 // export gives each line to write, and goes on by itself after breaks.
 func (a *app) export(
-	cmd *cobra.Command, c *client.Client, q client.EntryQuery, write func(line []byte, e rest.ExportedEntry) error,
+	cmd *cobra.Command, c *client.Client, q client.EntryQuery,
+	write func(line []byte, e rest.ExportedEntry) error,
 ) (n int, err error) {
 	var pause retry.Backoff
 	for tries, damaged := 0, 0; ; {

@@ -148,7 +148,7 @@ func TestProve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for from, to := range map[string]string{"index 0\n": "index 1\n", "\n2\n": "\n3\n", "extra eyJpbmRleCI6MC": "extra eyJpbmRleCI6MS"} {
+	for from, to := range map[string]string{"index 0\n": "index 1\n", "\n2\n": "\n3\n", "extra eyJjYWxsX2lkIjoicGF3bC1h": "extra eyJjYWxsX2lkIjoicGF3bC1i"} {
 		tampered := strings.Replace(string(doc), from, to, 1)
 		if err := os.WriteFile(proof, []byte(tampered), 0o600); err != nil || tampered == string(doc) {
 			t.Fatal(from, err)
