@@ -56,6 +56,7 @@ test: test-root test-dev ## every test of both modules
 
 test-root: ## tests of the root module, under the race detector
 	$(GO) test -race -timeout 20m -count=$(COUNT) ./...
+	$(GO) test -count=1 -run '^TestLongLog$$' ./audit/verify
 	@GO=$(GO) .ci/skipped .
 
 test-dev: ## tests against a real Temporal, end to end and under kill -9

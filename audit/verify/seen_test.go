@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,15 +99,15 @@ func TestState(t *testing.T) {
 	}
 }
 
-// TestLongLog verifies an honest log of 200,000 entries, and one that was changed near its end, in the
+// TestLongLog verifies an honest log of longLog entries, and one that was changed near its end, in the
 // store and as an export; Python agrees.
 func TestLongLog(t *testing.T) {
-	const size = 200_000
+	const size = longLog
 	s := sealed(t, size, 4096)
 	o := verify.Options{Known: knownOf(t, s)}
 	began := time.Now()
 	r, err := verify.Run(t.Context(), verify.FromStore(s), o)
-	if err != nil || !r.OK || r.Size != size || r.Signed != 49 || r.Unsealed != 2 {
+	if err != nil || !r.OK || r.Size != size || r.Signed != (size+4095)/4096 || r.Unsealed != 2 {
 		t.Fatalf("the store: %+v, %v", r, err)
 	}
 	t.Logf("from the store: %.0f entries/s", size/time.Since(began).Seconds())
@@ -120,9 +121,9 @@ func TestLongLog(t *testing.T) {
 	t.Logf("from an export: %.0f entries/s", size/time.Since(began).Seconds())
 	python(t, publicOf(t, s), "", lines)
 
-	tampered := strings.Replace(whole, `an \"a\" 199998, `, `an \"b\" 199998, `, 1)
+	tampered := strings.Replace(whole, fmt.Sprintf(`an \"a\" %d, `, size-2), fmt.Sprintf(`an \"b\" %d, `, size-2), 1)
 	r, err = verify.Run(t.Context(), verify.FromExport(strings.NewReader(tampered)), o)
-	if err != nil || r.Problem == nil || r.Problem.Fault != verify.Edited || *r.Problem.Index != 199_998 {
+	if err != nil || r.Problem == nil || r.Problem.Fault != verify.Edited || *r.Problem.Index != size-2 {
 		t.Errorf("the export with one letter changed: %+v, %v", r, err)
 	}
 	python(t, publicOf(t, s), verify.Edited, []string{tampered})
