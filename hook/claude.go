@@ -99,7 +99,7 @@ func (h *ClaudeCode) Answer(ctx context.Context, in io.Reader) (a Answer) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			a = Blocked(fmt.Errorf("Pawl's hook has failed: %v", p), h.o.Trouble)
+			a = Blocked(fmt.Errorf("the hook of Pawl has failed: %v", p), h.o.Trouble)
 		}
 	}()
 	switch e.Name {
@@ -252,7 +252,7 @@ func (h *ClaudeCode) decided(
 // Answered proves that the tool was not run.
 func (h *ClaudeCode) let(ctx context.Context, r *record, e event, b client.Begun) (a Answer, open bool) {
 	if !h.o.Alive() {
-		return h.trouble(errors.New("Claude Code has ended")), true
+		return h.trouble(errors.New("the host, Claude Code, has ended")), true
 	}
 	changed, err := differ(e.Input, b.Args)
 	if err == nil {

@@ -115,13 +115,17 @@ describe("deciding", () => {
     await ready(ana);
     await ana.page.waitForTimeout(600);
     // The page learns of nothing until after the press.
-    await ana.page.route(
-      "**/api/requests/*",
-      (r) => (r.request().method() === "GET" ? r.abort() : r.continue()),
-      { times: 3 },
-    );
+    let press = () => {};
+    const pressed = new Promise<void>((resolve) => {
+      press = resolve;
+    });
+    await ana.page.route("**/api/requests**", async (r) => {
+      if (r.request().method() === "GET") await pressed;
+      await r.continue();
+    });
     await s.as("bo", "POST", `/api/requests/${id}/reject`, { notes: "Not all at once." });
     await approve(ana).click();
+    press();
     await answer(ana)
       .getByText(/^Already decided/)
       .waitFor();
