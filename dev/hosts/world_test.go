@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -211,15 +210,4 @@ func (h *host) ends(id string, status approval.Status) {
 	if v, err := h.pawl.Wait(ctx, id); err != nil || v.Status != status {
 		h.t.Errorf("%s ended %s, %v, want %s", id, v.Status, err, status)
 	}
-}
-
-// broken is an API that answers everything so.
-func broken(t *testing.T, answer http.HandlerFunc) *client.Client {
-	t.Helper()
-	server := httptestServer(t, answer)
-	c, err := client.New(client.Options{URL: server})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
