@@ -92,7 +92,7 @@ func listens(t *testing.T, g *mcp.Gateway) string {
 func (w gatewayWorld) approves(t *testing.T, tool string) {
 	t.Helper()
 	waitFor(t, "a call of "+tool+" waits", func() bool {
-		items, _ := w.http(http.MethodGet, w.API+"/api/requests", "").doc["items"].([]any)
+		items, _ := w.http(http.MethodGet, w.API+"/api/requests?tool="+tool, "").doc["items"].([]any)
 		for _, i := range items {
 			if v, _ := i.(map[string]any); v["tool"] == tool {
 				return w.http(http.MethodPost, fmt.Sprintf("%s/api/requests/%v/approve", w.API, v["id"]), `{}`,

@@ -23,15 +23,15 @@ func TestMain(m *testing.M) {
 func TestUsage(t *testing.T) {
 	t.Setenv("PAWL_DATABASE_URL", "")
 	for want, args := range map[string][]string{
-		`"decisions" is none of calls, decision, memory`: {"--scenario", "calls,decisions"},
-		"table, markdown or json":                        {"-o", "yaml"},
-		"no time to measure":                             {"--duration", "0s"},
-		"no time to settle":                              {"--settle", "-1s"},
-		"at least 10":                                    {"--waiting", "9"},
-		"is not a folder":                                {"--data", "/nowhere/at/all"},
-		"postgres://USER@HOST":                           {"--database-url", "mysql://me:secret@host/db"},
-		`unexpected argument "now"`:                      {"now"},
-		"unknown flag":                                   {"--fast"},
+		`"decisions" is none of calls, decision, events, memory`: {"--scenario", "calls,decisions"},
+		"table, markdown or json":                                {"-o", "yaml"},
+		"no time to measure":                                     {"--duration", "0s"},
+		"no time to settle":                                      {"--settle", "-1s"},
+		"at least 10":                                            {"--waiting", "9"},
+		"is not a folder":                                        {"--data", "/nowhere/at/all"},
+		"postgres://USER@HOST":                                   {"--database-url", "mysql://me:secret@host/db"},
+		`unexpected argument "now"`:                              {"now"},
+		"unknown flag":                                           {"--fast"},
 	} {
 		var stderr bytes.Buffer
 		if code := run(args, io.Discard, &stderr); code != exitUsage {
