@@ -99,12 +99,25 @@ func (s *Server) checkSource(c *gin.Context) {
 		s.fail(c, wrongHost)
 		return
 	}
-	if err := crossOrigin.Check(c.Request); err != nil {
+	if crossOrigin.Check(c.Request) != nil || s.unencryptedTwin(c.Request) {
 		s.fail(c, newProblem(http.StatusForbidden, rest.CodeCrossOrigin,
 			"The request comes from a page of another site, which may not change anything here."))
 		return
 	}
 	c.Next()
+}
+
+// unencryptedTwin tells whether a page of the public URL's host, but without TLS, sends a request that
+// changes something. Who is on the network can write such a page, and the check for other sites
+// compares hosts only where a browser does not say Sec-Fetch-Site.
+func (s *Server) unencryptedTwin(r *http.Request) bool {
+	host, encrypted := strings.CutPrefix(strings.TrimSuffix(s.o.PublicURL, "/"), "https://")
+	safe := slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, r.Method)
+	if safe || !encrypted {
+		return false
+	}
+	host, _, _ = strings.Cut(host, "/")
+	return strings.EqualFold(r.Header.Get("Origin"), "http://"+host)
 }
 
 // hostAllowed compares the Host header with the names the API answers to.

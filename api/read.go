@@ -33,20 +33,29 @@ func (s *Server) listAudit(c *gin.Context) error {
 	return replyList(c, found) // an audit.Entry's JSON is rest.Entry's
 }
 
+// stream takes one of the caller's places for requests that stay open. Its context also ends when the
+// API stops; done gives the place back.
+func (s *Server) stream(c *gin.Context) (ctx context.Context, done func(), err error) {
+	release, err := s.quotas.hold(principal(c), s.o.MaxWait)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(c.Request.Context())
+	unlink := context.AfterFunc(stopping(ctx), cancel)
+	return ctx, func() { unlink(); cancel(); release() }, nil
+}
+
 // exportAudit writes all entries that fit, page by page, as lines of JSON.
 func (s *Server) exportAudit(c *gin.Context) error {
 	q, err := s.entryQuery(c)
 	if err != nil {
 		return err
 	}
-	done, err := s.quotas.hold(principal(c), s.o.MaxWait)
+	ctx, done, err := s.stream(c)
 	if err != nil {
 		return err
 	}
 	defer done()
-	ctx, cancel := context.WithCancel(c.Request.Context())
-	defer cancel()
-	defer context.AfterFunc(stopping(ctx), cancel)()
 	sealed, err := s.o.Store.LastCheckpoint(ctx)
 	if err != nil {
 		return fromStore(err)
@@ -225,14 +234,11 @@ func (s *Server) streamEvents(c *gin.Context) error {
 		c.Header("Content-Type", events.ContentType)
 		return nil
 	}
-	done, err := s.quotas.hold(principal(c), s.o.MaxWait)
+	ctx, done, err := s.stream(c)
 	if err != nil {
 		return err
 	}
 	defer done()
-	ctx, cancel := context.WithCancel(c.Request.Context())
-	defer cancel()
-	defer context.AfterFunc(stopping(ctx), cancel)()
 	who := events.Listener{Good: func() error { return s.reauthenticate(c) }}
 	if onlyOwn(c) {
 		who.Requester = principal(c).Subject

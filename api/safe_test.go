@@ -89,11 +89,12 @@ func TestNothingIsChangedFromOtherSites(t *testing.T) {
 	secret := cookieOf(t, w.send("POST", sessionPath, `{"token":"`+token+`"}`, "Host", "pawl.example.com",
 		"Origin", publicURL, "Sec-Fetch-Site", "same-origin"), sessionCookie)
 	for name, from := range map[string][]string{
-		"another site":      {"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"},
-		"another subdomain": {"Sec-Fetch-Site", "same-site", "Origin", "https://evil.example.com"},
-		"a sandboxed frame": {"Sec-Fetch-Site", "cross-site", "Origin", "null"},
-		"an old browser":    {"Origin", "https://evil.example"},
-		"another port":      {"Origin", "https://pawl.example.com:8443"},
+		"another site":              {"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"},
+		"another subdomain":         {"Sec-Fetch-Site", "same-site", "Origin", "https://evil.example.com"},
+		"a sandboxed frame":         {"Sec-Fetch-Site", "cross-site", "Origin", "null"},
+		"an old browser":            {"Origin", "https://evil.example"},
+		"another port":              {"Origin", "https://pawl.example.com:8443"},
+		"the same host without TLS": {"Origin", "http://pawl.example.com"},
 	} {
 		for key := range w.server.access {
 			method, path, _ := strings.Cut(key, " ")
