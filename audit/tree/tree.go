@@ -102,7 +102,8 @@ func ParseText(text string) (origin string, t tlog.Tree, err error) {
 	if len(lines) < 4 || lines[0] == "" {
 		return "", t, errText
 	}
-	if t.N, err = strconv.ParseInt(lines[1], 10, 64); err != nil || lines[1] != strconv.FormatInt(t.N, 10) || t.N < 0 {
+	t.N, err = strconv.ParseInt(lines[1], 10, 64)
+	if err != nil || lines[1] != strconv.FormatInt(t.N, 10) || t.N < 0 {
 		return "", t, errText
 	}
 	if t.Hash, err = tlog.ParseHash(lines[2]); err != nil {

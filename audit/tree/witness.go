@@ -63,7 +63,8 @@ func LoadPolicy(path string) (p Policy, err error) {
 	case len(p.witnesses) == 0:
 		return p, fmt.Errorf("witnesses: %s names none: write witness NAME PUBLIC-KEY URL", path)
 	case p.quorum == "":
-		return p, fmt.Errorf("witnesses: %s does not say how many are enough: write quorum NAME, or quorum none", path)
+		return p, fmt.Errorf("witnesses: %s does not say how many are enough: "+
+			"write quorum NAME, or quorum none", path)
 	}
 	return p, nil
 }
@@ -105,7 +106,8 @@ func (p *Policy) add(fields []string) error {
 		p.quorum = rest[0]
 		return nil
 	}
-	return errors.New("write witness NAME PUBLIC-KEY URL, group NAME any|all|NUMBER MEMBER…, or, once, quorum NAME")
+	return errors.New("write witness NAME PUBLIC-KEY URL, " +
+		"group NAME any|all|NUMBER MEMBER…, or, once, quorum NAME")
 }
 
 func (p *Policy) define(name string, g group) error {
@@ -231,7 +233,8 @@ func (w *Witnesses) ask(ctx context.Context, i int, c store.Checkpoint) (line st
 			case err != nil || size == old && size != c.Size:
 				return "", errors.New("it refuses, and does not say what it signed last")
 			case size > c.Size:
-				return "", fmt.Errorf("%w: it signed one of %d entries, and the database has sealed %d", ErrAhead, size, c.Size)
+				return "", fmt.Errorf("%w: it signed one of %d entries, and the database has sealed %d",
+					ErrAhead, size, c.Size)
 			case size == old:
 				return "", fmt.Errorf("%w: it signed another one of %d entries", ErrAhead, size)
 			}

@@ -188,18 +188,21 @@ func (v *verifier) checkpoint(signed string) error {
 	size := v.tree.Size()
 	switch {
 	case t.N > size:
-		return v.fail(Truncated, nil, &size, "it and what follows is missing: a checkpoint is of %d entries, and %d are "+
-			"there", t.N, size)
+		return v.fail(Truncated, nil, &size,
+			"it and what follows is missing: a checkpoint is of %d entries, and %d are "+
+				"there", t.N, size)
 	case t.N < size:
 		return v.fail(Forged, nil, nil, "a checkpoint of %d entries stands behind %d", t.N, size)
 	case t.N == 0 || t.Hash != v.tree.Root():
 		if foreign {
-			return v.fail(Forged, nil, nil, "the checkpoint of %d entries has another root, and none of the log's keys "+
-				"signed it", t.N)
+			return v.fail(Forged, nil, nil,
+				"the checkpoint of %d entries has another root, and none of the log's keys "+
+					"signed it", t.N)
 		}
 		good := v.good
-		return v.fail(Changed, nil, &good, "this entry, or one behind it up to number %d, was changed, inserted or "+
-			"exchanged together with its hashes: the checkpoint of %d entries has another root", t.N-1, t.N)
+		return v.fail(Changed, nil, &good,
+			"this entry, or one behind it up to number %d, was changed, inserted or "+
+				"exchanged together with its hashes: the checkpoint of %d entries has another root", t.N-1, t.N)
 	}
 	v.good = t.N
 	v.report.Origin, v.report.last = origin, signed
@@ -218,16 +221,19 @@ func (v *verifier) end() error {
 		v.report.Problem = v.missing
 		return errStop
 	case v.foreign != "":
-		return v.fail(Forged, nil, nil, "none of the keys that were given signed the last checkpoint, of %d entries",
+		return v.fail(Forged, nil, nil,
+			"none of the keys that were given signed the last checkpoint, of %d entries",
 			size)
 	case v.good < size:
-		return v.fail(Forged, nil, &v.good, "it and what follows has no checkpoint: %d entries are sealed, and the "+
-			"last checkpoint is of %d", size, v.good)
+		return v.fail(Forged, nil, &v.good,
+			"it and what follows has no checkpoint: %d entries are sealed, and the "+
+				"last checkpoint is of %d", size, v.good)
 	}
 	for at, list := range v.expected {
 		if at > size {
-			return v.fail(RolledBack, nil, &size, "it and what follows is missing: the checkpoint %s is of %d entries, "+
-				"and %d are there", list[0].from, at, size)
+			return v.fail(RolledBack, nil, &size,
+				"it and what follows is missing: the checkpoint %s is of %d entries, "+
+					"and %d are there", list[0].from, at, size)
 		}
 	}
 	return nil
