@@ -9,30 +9,21 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Act, type Answer, isFinal, refused, taken } from "./answers";
 import { type Decision, decide, Failure, get, newID, now } from "./api";
-import { argumentBlocks, redactedIn } from "./args";
 import { useCell } from "./cell";
+import { Digest, DigestLine } from "./digest";
+import { ARMING, heldDown, useCalm } from "./guards";
 import { useKeys } from "./keys";
 import { link } from "./live";
+import { Notes } from "./notesfield";
 import { isPhone } from "./parted";
-import { Icon, Left, RiskTag } from "./parts";
-import { loadRequest, requests } from "./requests";
+import { Icon, RiskTag } from "./parts";
+import { reloaded } from "./requests";
 import { signIn } from "./session";
+import { Statement, whyOff } from "./statement";
 import { Summary } from "./summary";
-import { Said } from "./text";
 import type { DecisionAnswer, Kind, Request } from "./types";
 
-const CALM = 500;
-const ARMING = 300;
-
-type Step = "ready" | "armed" | "critical" | "approve" | "reject" | "sending" | "answered";
-
-/** Why approving is off, and what the reviewer can do about it. */
-export interface Off {
-  icon: string;
-  why: ComponentChildren;
-  act?: { words: string; do: () => void };
-  reject?: boolean; // rejecting is off, too
-}
+export type Step = "ready" | "armed" | "critical" | "approve" | "reject" | "sending" | "answered";
 
 // What outlives the bar: notes that were not sent, and a decision whose fate is not known.
 const drafts = new Map<string, string>();
@@ -67,37 +58,14 @@ export function Bar(p: BarProps) {
   const rejectOff = off?.reject ? off : null;
   const risky = r.risk === "critical";
 
-  // Guard (b).
-  const calmFrom = useRef(performance.now());
-  const bar = JSON.stringify([
-    r.you?.may,
-    r.you?.if_approve,
-    r.you?.if_reject,
-    r.status,
-    connected,
-    r.digest,
-  ]);
-  const known = useRef(bar);
-  if (known.current !== bar) {
-    known.current = bar;
-    calmFrom.current = performance.now();
-  }
-  useEffect(() => {
-    const again = () => {
-      calmFrom.current = performance.now();
-    };
-    addEventListener("focus", again);
-    return () => removeEventListener("focus", again);
-  }, []);
-  const isCalm = () => performance.now() - calmFrom.current >= CALM;
+  const isCalm = useCalm(
+    JSON.stringify([r.you?.may, r.you?.if_approve, r.you?.if_reject, r.status, connected, r.digest]),
+  ); // (b)
 
   /** A press counts unless a guard stops it. */
   const press = (act: () => void) => (e: MouseEvent) => {
     if (e.detail > 1 || !isCalm()) return; // (a), (b)
     act();
-  };
-  const heldDown = (e: KeyboardEvent) => {
-    if (e.repeat && (e.key === "Enter" || e.key === " ")) e.preventDefault(); // (e)
   };
 
   const write = (text: string) => {
@@ -120,11 +88,11 @@ export function Bar(p: BarProps) {
       const taken_ = await decide(r.id, d);
       pending.delete(r.id);
       drafts.delete(r.id);
-      a = taken(taken_, d, r, await fresh(r));
+      a = taken(taken_, d, r, await reloaded(r));
     } catch (e) {
       if (!(e instanceof Failure)) throw e;
       if (isFinal(e)) pending.delete(r.id);
-      a = refused(e, d, sent, e.problem ? await fresh(r) : r);
+      a = refused(e, d, sent, e.problem ? await reloaded(r) : r);
     }
     setAnswer(a);
     setStep("answered");
@@ -200,7 +168,7 @@ export function Bar(p: BarProps) {
         const a = await get<DecisionAnswer>(ask);
         if (a.outcome === "not_judged_yet") return;
         const d = { kind, notes, digest: p.digest, decision_id: a.decision_id };
-        const after = await fresh(r);
+        const after = await reloaded(r);
         setAnswer(
           a.outcome === "resolved" || a.outcome === "recorded"
             ? taken(a, d, r, after)
@@ -402,219 +370,5 @@ export function Bar(p: BarProps) {
         )}
       </div>
     </form>
-  );
-}
-
-/** The request as it is now, or as it was, if that can't be told. */
-async function fresh(r: Request): Promise<Request> {
-  try {
-    await loadRequest(r.id);
-  } catch (e) {
-    if (!(e instanceof Failure)) throw e;
-  }
-  return requests.value.get(r.id)?.request ?? r;
-}
-
-/** The first reason for which Approve is off. */
-function whyOff(p: BarProps, connected: boolean, notes: string, write: () => void): Off | null {
-  const { r } = p;
-  if (!connected) {
-    const why = (
-      <>
-        until this page is connected again. Rejecting too.
-        {r.deadline && (
-          <>
-            {" "}
-            Time keeps running: <Left deadline={r.deadline} /> by this computer’s clock.
-          </>
-        )}
-      </>
-    );
-    return { icon: "plug", why, reject: true };
-  }
-  if (r.you && !r.you.may.includes("approve")) {
-    const why = <Said text={r.you.why || "you may not decide this one."} />;
-    return { icon: r.you.voted ? "check" : "lock", why };
-  }
-  if (p.changed) {
-    return {
-      icon: "warn",
-      why: "The call changed while you read it.",
-      act: { words: "Show what changed", do: p.showChanged },
-      reject: true,
-    };
-  }
-  const [first] = p.unseen;
-  if (first && (r.risk === "high" || r.risk === "critical")) {
-    const n = p.unseen.length;
-    const why = n === 1 ? "1 part was not on your screen yet." : `${n} parts were not on your screen yet.`;
-    return { icon: "eye", why, act: { words: `Show ${first.what}`, do: first.show } };
-  }
-  if (p.hidden.found && !p.hidden.read) return { icon: "warn", why: "" };
-  if (r.requirement?.require_reason && notes.trim() === "") {
-    return { icon: "warn", why: "write a reason first.", act: { words: "Write", do: write } };
-  }
-  return null;
-}
-
-function Statement({
-  p,
-  step,
-  off,
-  answer,
-}: {
-  p: BarProps;
-  step: Step;
-  off: Off | null;
-  answer: Answer | null;
-}) {
-  const { r } = p;
-  if (answer) {
-    return (
-      <span class="why" role="alert">
-        <Icon name={answer.icon} />
-        <span>
-          <b>{answer.head}</b> {answer.more}
-        </span>
-      </span>
-    );
-  }
-  if (step === "armed") {
-    return (
-      <span role="status">
-        <b>Press Enter to approve</b> <Summary v={r} />. Esc goes back.
-      </span>
-    );
-  }
-  if (step === "reject") {
-    return (
-      <>
-        <b>
-          <Said text={r.agent || "The agent"} /> reads your notes
-        </b>{" "}
-        and may ask again with a change.
-      </>
-    );
-  }
-  const tick = p.hidden.found && !p.hidden.read && (
-    <span class="why">
-      <Icon name="warn" />
-      <span>
-        <b>Hidden characters found.</b> Tick the box to turn Approve on.
-        <br />
-        <label>
-          <input type="checkbox" onChange={(e) => p.hidden.tick(e.currentTarget.checked)} /> I have read the
-          marked text
-        </label>
-      </span>
-    </span>
-  );
-  if (off?.why === "") return <>{tick}</>;
-  if (off) {
-    return (
-      <span class="why">
-        <Icon name={off.icon} />
-        <span>
-          {r.you?.voted ? null : <b>Approve is off: </b>}
-          {off.why}{" "}
-          {off.act && (
-            <button class="as-link" type="button" onClick={off.act.do}>
-              {off.act.words}
-            </button>
-          )}
-        </span>
-      </span>
-    );
-  }
-  const redacted = redactedIn(argumentBlocks(r));
-  const rejects = r.you?.if_reject && (r.requirement?.deny_count ?? 1) > 1 ? r.you.if_reject : "";
-  return (
-    <>
-      <b>
-        <Said text={r.you?.if_approve || "Press to see whether yours counts."} />
-      </b>
-      {rejects && (
-        <>
-          <br />
-          <Said text={rejects} />
-        </>
-      )}
-      {redacted > 0 && !rejects && p.unseen.length === 0 && (
-        <>
-          <br />
-          {redacted === 1 ? "1 value is redacted" : `${redacted} values are redacted`}: you approve{" "}
-          {redacted === 1 ? "it" : "them"} unseen.
-        </>
-      )}
-      {p.unseen.length > 0 && !rejects && (
-        <>
-          <br />
-          Not all of it was on your screen.
-        </>
-      )}
-    </>
-  );
-}
-
-interface NotesProps {
-  field: preact.RefObject<HTMLTextAreaElement | null>;
-  value: string;
-  hint: string;
-  onInput: (text: string) => void;
-  onKeyDown: (e: KeyboardEvent) => void;
-}
-
-/** Grows up to five lines, over what stands above. */
-function Notes({ field, value, hint, onInput, onKeyDown }: NotesProps) {
-  const lines = Math.min(5, value.split("\n").length);
-  return (
-    <label class="notes">
-      <span class="vh">Notes</span>
-      <textarea
-        ref={field}
-        rows={lines}
-        class={`rows-${lines}`}
-        placeholder={hint}
-        value={value}
-        onInput={(e) => onInput(e.currentTarget.value)}
-        onKeyDown={onKeyDown}
-      />
-    </label>
-  );
-}
-
-const inFours = (s: string) => s.replace(/(.{4})(?=.)/g, "$1 ");
-
-function DigestLine({ digest }: { digest: string }) {
-  return <span class="digest">{`${inFours(digest.slice(0, 8))} … ${inFours(digest.slice(-8))}`}</span>;
-}
-
-/** What is decided on. Pressing shows all of it. */
-function Digest({ digest }: { digest: string }) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  return (
-    <>
-      <button
-        class="digest"
-        type="button"
-        title="SHA-256 of this call as shown"
-        onClick={() => dialog.current?.showModal()}
-      >
-        <b>You decide on exactly this</b>
-        {`${inFours(digest.slice(0, 8))} … ${inFours(digest.slice(-8))}`}
-      </button>
-      <dialog class="sheet" ref={dialog} aria-label="The digest of this call">
-        <p>SHA-256 of this call as shown. It goes with your decision, which counts for nothing else.</p>
-        <p class="mono all">{inFours(digest)}</p>
-        <p class="acts">
-          <button class="btn small" type="button" onClick={() => void navigator.clipboard?.writeText(digest)}>
-            Copy
-          </button>
-          <button class="btn small" type="button" onClick={() => dialog.current?.close()}>
-            Close
-          </button>
-        </p>
-      </dialog>
-    </>
   );
 }

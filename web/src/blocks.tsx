@@ -1,19 +1,17 @@
 // Draws what package present makes of a call: each kind of block, line by line and span by span.
 // What stands in a block is from outside; only the marks and notes in it are Pawl's.
 import type { ComponentChildren } from "preact";
-import { useContext, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { Parted, SeenContext } from "./parted";
-import { Spans } from "./text";
-import type { Attempt, Block, Line, Row, Span } from "./types";
+import { Parted } from "./parted";
+import { charsOf, Spans, textOf } from "./text";
+import { Tree } from "./tree";
+import type { Block, Line, Row, Span } from "./types";
 
 export interface Title {
   head: ComponentChildren;
   note: ComponentChildren;
 }
 
-const textOf = (spans: Span[] | undefined): string => (spans ?? []).map((s) => s.s).join("");
 const nameOf = (b: Block): string => textOf(b.name) || "the arguments";
-const charsOf = (spans: Span[]): number => spans.reduce((n, s) => n + s.s.length, 0);
 const charsIn = (lines: Line[] | undefined): number =>
   (lines ?? []).reduce((n, l) => n + charsOf(l.spans), 0);
 
@@ -98,7 +96,7 @@ function Body({ b, id }: { b: Block; id: string }) {
     case "tree":
       return (
         <div class="data">
-          <Tree b={b} id={id} />
+          <Tree lines={lines} name={name} id={id} />
         </div>
       );
   }
@@ -330,168 +328,5 @@ function DiffLine({ l }: { l: Line }) {
         <Spans spans={l.spans} />
       </bdi>
     </div>
-  );
-}
-
-/** A tree, whose lines below some are closed at first. Opening shows all of them. */
-function Tree({ b, id }: { b: Block; id: string }) {
-  const lines = b.lines ?? [];
-  const elements: ComponentChildren[] = [];
-  const chars: number[] = [];
-  for (let i = 0; i < lines.length; i++) {
-    const l = lines[i] as Line;
-    const below = lines.slice(i + 1, i + 1 + (l.closed ?? 0));
-    elements.push(<TreeLine key={i} l={l} next={lines[i + 1]} below={below} id={`${id}:${i}-closed`} />);
-    chars.push(charsOf(l.spans));
-    i += below.length;
-  }
-  return <Parted id={id} name={nameOf(b)} cls="tree" chars={chars} lines={elements} />;
-}
-
-interface TreeLineProps {
-  l: Line;
-  next: Line | undefined;
-  below: Line[];
-  id: string;
-}
-
-function TreeLine({ l, next, below, id }: TreeLineProps) {
-  const seen = useContext(SeenContext);
-  const [open, setOpen] = useState(false);
-  const button = useRef<HTMLButtonElement>(null);
-  const parent = (next?.depth ?? 0) > (l.depth ?? 0);
-  if (below.length > 0) seen?.need(id, `${below.length} lines of ${textOf(l.spans)}`);
-  useLayoutEffect(() => {
-    if (below.length > 0) seen?.foldedIn(id, open ? null : button.current);
-  }, [seen, open]);
-  return (
-    <>
-      <p class={`tr d${Math.min(l.depth ?? 0, 12)}`}>
-        {parent && (
-          <span class="tw" aria-hidden="true">
-            {below.length > 0 && !open ? "▸" : "▾"}
-          </span>
-        )}
-        <TreeSpans spans={l.spans} />
-        {below.length > 0 && !open && (
-          <button
-            class="fold inline"
-            type="button"
-            data-fold
-            ref={button}
-            onClick={() => {
-              seen?.opened([id]);
-              setOpen(true);
-            }}
-          >
-            <span class="do">Show {below.length === 1 ? "1 line" : `all ${below.length} lines`}</span>
-          </button>
-        )}
-      </p>
-      {open &&
-        below.map((b, i) => (
-          <TreeLine key={i} l={{ ...b, closed: 0 }} next={below[i + 1]} below={[]} id="" />
-        ))}
-    </>
-  );
-}
-
-/** A key, or the place in a list, and the value beside it. */
-function TreeSpans({ spans }: { spans: Span[] }) {
-  const [first] = spans;
-  if (first?.t === "note" && /^\d+$/.test(first.s)) {
-    return (
-      <>
-        <span class="p">{first.s} </span>
-        <bdi dir="auto">
-          <Spans spans={spans.slice(1)} />
-        </bdi>
-      </>
-    );
-  }
-  const end = spans.findLastIndex((s) => s.as === "key");
-  return (
-    <>
-      {end >= 0 && (
-        <>
-          <bdi class="key" dir="auto">
-            <Spans spans={spans.slice(0, end + 1)} />
-          </bdi>
-          <span class="p">: </span>
-        </>
-      )}
-      <bdi dir="auto">
-        <Spans spans={spans.slice(end + 1)} />
-      </bdi>
-    </>
-  );
-}
-
-/** What this call changes of the attempt before. */
-export function Comparison({ last, nth }: { last: Attempt; nth: number }) {
-  const blocks = last.compare ?? [];
-  if (blocks.length === 0) return null;
-  return (
-    <section class="sec">
-      <header>
-        <h3>Changed since attempt {nth}</h3>
-      </header>
-      {blocks.map((b, i) =>
-        b.kind === "compare" ? (
-          <Compared key={i} b={b} nth={nth} />
-        ) : (
-          <Body key={i} b={b} id={`compare:${i}`} />
-        ),
-      )}
-      {last.more_changed !== undefined && (
-        <p class="dim">{last.more_changed} more changes are not shown here.</p>
-      )}
-    </section>
-  );
-}
-
-function Compared({ b, nth }: { b: Block; nth: number }) {
-  const side = (lines: Line[] | undefined, cls: string, sign: string) => (
-    <td class={`val ${cls}`}>
-      {lines ? (
-        <>
-          <span class="sign" aria-hidden="true">
-            {sign}
-          </span>
-          {lines.map((l, i) => (
-            <bdi key={i} class="tl" dir="auto">
-              <Spans spans={l.spans} />
-            </bdi>
-          ))}
-        </>
-      ) : (
-        <span class="u mild">absent</span>
-      )}
-    </td>
-  );
-  return (
-    <table class="args cmp">
-      <thead>
-        <tr>
-          <th>what changed</th>
-          <th>attempt {nth}</th>
-          <th>this call</th>
-        </tr>
-      </thead>
-      <tbody>
-        {(b.rows ?? []).map((r, i) => (
-          <tr key={i}>
-            <th scope="row">
-              <bdi dir="auto">
-                <Spans spans={r.name ?? []} />
-              </bdi>
-              {r.note && <span class="hint">{textOf(r.note)}</span>}
-            </th>
-            {side(r.was, "was", "−")}
-            {side(r.value, "now", "+")}
-          </tr>
-        ))}
-      </tbody>
-    </table>
   );
 }

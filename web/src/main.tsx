@@ -1,17 +1,21 @@
 // The page for people: what waits, and decisions about it.
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { Audit } from "./audit";
 import { useCell } from "./cell";
 import { applyTheme, Frame } from "./frame";
+import { History } from "./history";
 import { useKeys } from "./keys";
+import { NothingOpen } from "./nothingopen";
 import { Icon, whileSeen } from "./parts";
+import { Policy } from "./policy";
 import { isMine, queue, withVotes } from "./queue";
-import { move, NothingOpen, QueueList, useOrder } from "./queueview";
+import { move, QueueList, useOrder } from "./queueview";
 import { RequestPane } from "./request";
 import { followLinks, go, queueQuery, useRoute } from "./route";
 import { begin, session } from "./session";
 import { SignIn } from "./signin";
-import { Audit, History, Policy, Tools } from "./views";
+import { Tools } from "./tools";
 
 function App() {
   const s = useCell(session);

@@ -51,6 +51,16 @@ export function useSecond(): void {
   useEffect(() => whileSeen(1000, () => tick((n) => n + 1)), []);
 }
 
+/** True after 200 ms: what loads faster needs no grey bars. */
+export function useLate(): boolean {
+  const [late, set] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => set(true), 200);
+    return () => clearTimeout(timer);
+  }, []);
+  return late;
+}
+
 /** The time that is left. It is not live: screen readers hear of it at five minutes and at one. */
 export function Left({ deadline }: { deadline: string }) {
   useSecond();

@@ -45,3 +45,13 @@ export async function loadRequest(id: string, changes: Changes = "anything"): Pr
     throw e;
   }
 }
+
+/** The request as it is now, or as it was, if that can't be told. */
+export async function reloaded(r: Request): Promise<Request> {
+  try {
+    await loadRequest(r.id);
+  } catch (e) {
+    if (!(e instanceof Failure)) throw e;
+  }
+  return requests.value.get(r.id)?.request ?? r;
+}

@@ -66,6 +66,9 @@ export function spans(text: string): Span[] {
   return out;
 }
 
+export const textOf = (all: Span[] | undefined): string => (all ?? []).map((s) => s.s).join("");
+export const charsOf = (all: Span[]): number => all.reduce((n, s) => n + s.s.length, 0);
+
 /** Text from outside inside a sentence or a row. */
 export function Said({ text, most }: { text: string | undefined; most?: number }) {
   if (!text) return null;

@@ -1,0 +1,162 @@
+// What the agent tried before this call, and what it changed since.
+import { BlockView } from "./blocks";
+import { Quote } from "./parts";
+import { requestAddress } from "./route";
+import { Said, Spans, textOf } from "./text";
+import { clock, full, length } from "./time";
+import type { Attempt, Block, Line, PastCall, Request } from "./types";
+
+const NTH = [
+  "",
+  "First",
+  "Second",
+  "Third",
+  "Fourth",
+  "Fifth",
+  "Sixth",
+  "Seventh",
+  "Eighth",
+  "Ninth",
+  "Tenth",
+  "Eleventh",
+];
+
+/** What the agent tried before: attempts that this call is one more of, and equal calls. */
+export function Attempts({ r }: { r: Request }) {
+  const before = r.attempts ?? [];
+  const equal = r.previous ?? [];
+  const last = before.at(-1);
+  return (
+    <>
+      {last && (
+        <section class="sec">
+          <header>
+            <h3>{NTH[before.length + 1]} attempt</h3>
+          </header>
+          <ol class="time">
+            {before.map((a, i) => (
+              <Past key={a.id} call={a} what={`Attempt ${i + 1}`} />
+            ))}
+            <li class="nowpt">
+              <time>{clock(r.created_at, false)}</time>
+              <p>
+                <b>Attempt {before.length + 1}</b>, this call
+                {r.created_at && `, ${length(Date.parse(r.created_at) - Date.parse(last.at))} after the last`}
+                .
+              </p>
+            </li>
+          </ol>
+        </section>
+      )}
+      {last && <Comparison last={last} nth={before.length} />}
+      {equal.length > 0 && (
+        <section class="sec">
+          <header>
+            <h3>Asked before</h3>
+            <span class="note">the same tool with the same arguments</span>
+          </header>
+          <ol class="time">
+            {equal.map((c) => (
+              <Past key={c.id} call={c} what="It" />
+            ))}
+          </ol>
+        </section>
+      )}
+    </>
+  );
+}
+
+function Past({ call: c, what }: { call: PastCall; what: string }) {
+  const words = c.status.replaceAll("_", " ");
+  return (
+    <li class={c.status === "executed" ? "yes" : "nay"}>
+      <time title={full(c.at)}>{clock(c.at, false)}</time>
+      <p>
+        <b>{what}</b>: {words}
+        {c.by && (
+          <>
+            {" "}
+            by <Said text={c.by} />
+          </>
+        )}
+        {c.notes ? (
+          <>
+            : <Quote text={c.notes} />
+          </>
+        ) : (
+          "."
+        )}{" "}
+        <a href={requestAddress(c.id)}>{c.id.slice(0, 16)}</a>
+      </p>
+    </li>
+  );
+}
+
+/** What this call changes of the attempt before. */
+function Comparison({ last, nth }: { last: Attempt; nth: number }) {
+  const blocks = last.compare ?? [];
+  if (blocks.length === 0) return null;
+  return (
+    <section class="sec">
+      <header>
+        <h3>Changed since attempt {nth}</h3>
+      </header>
+      {blocks.map((b, i) =>
+        b.kind === "compare" ? (
+          <Compared key={i} b={b} nth={nth} />
+        ) : (
+          <BlockView key={i} block={b} id={`compare:${i}`} />
+        ),
+      )}
+      {last.more_changed !== undefined && (
+        <p class="dim">{last.more_changed} more changes are not shown here.</p>
+      )}
+    </section>
+  );
+}
+
+function Compared({ b, nth }: { b: Block; nth: number }) {
+  const side = (lines: Line[] | undefined, cls: string, sign: string) => (
+    <td class={`val ${cls}`}>
+      {lines ? (
+        <>
+          <span class="sign" aria-hidden="true">
+            {sign}
+          </span>
+          {lines.map((l, i) => (
+            <bdi key={i} class="tl" dir="auto">
+              <Spans spans={l.spans} />
+            </bdi>
+          ))}
+        </>
+      ) : (
+        <span class="u mild">absent</span>
+      )}
+    </td>
+  );
+  return (
+    <table class="args cmp">
+      <thead>
+        <tr>
+          <th>what changed</th>
+          <th>attempt {nth}</th>
+          <th>this call</th>
+        </tr>
+      </thead>
+      <tbody>
+        {(b.rows ?? []).map((r, i) => (
+          <tr key={i}>
+            <th scope="row">
+              <bdi dir="auto">
+                <Spans spans={r.name ?? []} />
+              </bdi>
+              {r.note && <span class="hint">{textOf(r.note)}</span>}
+            </th>
+            {side(r.was, "was", "−")}
+            {side(r.value, "now", "+")}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

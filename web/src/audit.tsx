@@ -1,0 +1,176 @@
+// The audit log, or the entries of one request.
+import { useEffect, useState } from "preact/hooks";
+import { Failure, get, requestPath } from "./api";
+import { useCell } from "./cell";
+import { Choice, Days, dayAt, ENDED, Field, queryOf, RISKS } from "./filters";
+import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
+import { watch } from "./live";
+import { Notice } from "./parts";
+import { requestAddress, setQuery, useRoute } from "./route";
+import { canAudit, session } from "./session";
+import { Said } from "./text";
+import { clock, full } from "./time";
+import { describe } from "./timeline";
+import type { Entry, Request } from "./types";
+
+const KINDS =
+  "call.requested call.blocked decision.counted decision.refused decision.sent call.tightened call.claimed tool.started tool.not_started tool.reported call.ended call.settled policy.applied token.created token.revoked key.added key.retired key.revoked".split(
+    " ",
+  );
+
+export function Audit() {
+  const { query } = useRoute();
+  const id = query.get("request_id") ?? "";
+  return canAudit(useCell(session)) ? <AuditLog id={id} /> : id ? <AuditOfRequest id={id} /> : <NoAudit />;
+}
+
+function NoAudit() {
+  return (
+    <PageFrame title="Audit">
+      <Notice kind="info" icon="lock" head="The whole audit log is for auditors and administrators.">
+        You see the entries of each request under “So far”, and by its link “Audit of this request”.
+      </Notice>
+    </PageFrame>
+  );
+}
+
+/** A reviewer sees the entries of one request, which come with it. */
+function AuditOfRequest({ id }: { id: string }) {
+  const [r, setR] = useState<Request | null>(null);
+  const [failure, setFailure] = useState<Failure | null>(null);
+  useEffect(
+    () =>
+      watch(async () => {
+        try {
+          setR(await get<Request>(requestPath(id)));
+          setFailure(null);
+        } catch (e) {
+          if (e instanceof Failure && e.problem) setFailure(e);
+          throw e;
+        }
+      }),
+    [id],
+  );
+  const entries = r?.timeline.map((e) => ({ ...e, call_id: r.id, leaf_hash: "" })).reverse();
+  return (
+    <PageFrame
+      title="Audit"
+      about={
+        <>
+          entries of <a href={requestAddress(id)}>{id}</a>
+        </>
+      }
+    >
+      <Failed failure={failure} />
+      {entries ? <Entries entries={entries} /> : !failure && <Waiting />}
+      {r?.timeline_cursor && <p class="dim">There are more: pawl audit list, by an auditor.</p>}
+    </PageFrame>
+  );
+}
+
+function AuditLog({ id }: { id: string }) {
+  const { query } = useRoute();
+  const param = (name: string) => query.get(name) ?? "";
+  const named = ["kind", "tool", "agent", "by", "status", "risk"].map((name) => [name, param(name)]);
+  const params = queryOf({
+    ...Object.fromEntries(named),
+    order: "newest",
+    limit: "100",
+    request_id: id,
+    since: dayAt(param("since"))?.toISOString() ?? "",
+    until: dayAt(param("until"), 1)?.toISOString() ?? "",
+  });
+  const list = useList<Entry>(`/api/audit?${params}`, (e) => `${e.call_id} ${e.step}`);
+  return (
+    <PageFrame
+      title="Audit"
+      about={
+        <>
+          {id ? (
+            <>
+              entries of <a href={requestAddress(id)}>{id}</a>,{" "}
+            </>
+          ) : (
+            "newest first, "
+          )}
+          {list.items?.length ?? 0} of {list.total > 1000 ? "more than 1,000" : list.total}
+        </>
+      }
+    >
+      <div class="fbar">
+        <Choice name="Kind" values={KINDS} />
+        <Field name="Tool" param="tool" />
+        <Field name="Agent" param="agent" />
+        <Field name="Decided by" param="by" />
+        <Choice name="Status" values={[...ENDED, "pending", "approved", "executing"]} />
+        <Choice name="Risk" values={RISKS} />
+        <Days />
+        {id && (
+          <button class="chip" type="button" onClick={() => setQuery({ request_id: "" })}>
+            All requests
+          </button>
+        )}
+      </div>
+      <Failed failure={list.failure} />
+      {list.items?.length === 0 ? (
+        <p class="dim">
+          {list.next ? "Nothing matches so far. Load more to look further back." : "Nothing matches."}
+        </p>
+      ) : list.items ? (
+        <Entries entries={list.items} />
+      ) : (
+        !list.failure && <Waiting />
+      )}
+      <More next={list.next} load={list.loadMore} />
+    </PageFrame>
+  );
+}
+
+function Entries({ entries }: { entries: Omit<Entry, "step">[] }) {
+  const hashes = entries.some((e) => e.leaf_hash);
+  return (
+    <WideTable>
+      <table class="tbl">
+        <thead>
+          <tr>
+            <th>Time</th>
+            <th>Kind</th>
+            <th>What</th>
+            <th>Call</th>
+            {hashes && <th>Leaf hash</th>}
+          </tr>
+        </thead>
+        <tbody>
+          {entries.map((e, i) => (
+            <tr key={i}>
+              <td class="mono nowrap" title={full(e.at)}>
+                {clock(e.at)}
+              </td>
+              <td class="nowrap">{e.kind}</td>
+              <td>
+                {describe(e.kind, e.payload).words}
+                {e.damage && (
+                  <span class="u">
+                    changed: <Said text={e.damage} />
+                  </span>
+                )}
+              </td>
+              <td class="mono">
+                {e.call_id.startsWith("@") ? (
+                  e.call_id
+                ) : (
+                  <a href={requestAddress(e.call_id)}>{e.call_id.slice(0, 20)}</a>
+                )}
+              </td>
+              {hashes && (
+                <td class="mono dim nowrap" title={e.leaf_hash}>
+                  {e.leaf_hash.slice(0, 4)} {e.leaf_hash.slice(4, 8)} …
+                </td>
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </WideTable>
+  );
+}

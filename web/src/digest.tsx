@@ -1,0 +1,38 @@
+// The digest of a call, which says what exactly is decided on.
+import { useRef } from "preact/hooks";
+
+const inFours = (s: string) => s.replace(/(.{4})(?=.)/g, "$1 ");
+
+export function DigestLine({ digest }: { digest: string }) {
+  return <span class="digest">{`${inFours(digest.slice(0, 8))} … ${inFours(digest.slice(-8))}`}</span>;
+}
+
+/** What is decided on. Pressing shows all of it. */
+export function Digest({ digest }: { digest: string }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  return (
+    <>
+      <button
+        class="digest"
+        type="button"
+        title="SHA-256 of this call as shown"
+        onClick={() => dialog.current?.showModal()}
+      >
+        <b>You decide on exactly this</b>
+        {`${inFours(digest.slice(0, 8))} … ${inFours(digest.slice(-8))}`}
+      </button>
+      <dialog class="sheet" ref={dialog} aria-label="The digest of this call">
+        <p>SHA-256 of this call as shown. It goes with your decision, which counts for nothing else.</p>
+        <p class="mono all">{inFours(digest)}</p>
+        <p class="acts">
+          <button class="btn small" type="button" onClick={() => void navigator.clipboard?.writeText(digest)}>
+            Copy
+          </button>
+          <button class="btn small" type="button" onClick={() => dialog.current?.close()}>
+            Close
+          </button>
+        </p>
+      </dialog>
+    </>
+  );
+}

@@ -1,0 +1,151 @@
+// What people were asked about, and how it ended.
+import { Choice, Days, ENDED, Field, inDays, queryOf, RISKS } from "./filters";
+import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
+import { Icon, Notice, Quote, StatusMark } from "./parts";
+import { requestAddress, setQuery, useRoute } from "./route";
+import { SummaryLine } from "./summary";
+import { Said } from "./text";
+import { clock, full, length } from "./time";
+import type { Listed } from "./types";
+
+export function History() {
+  const { query } = useRoute();
+  const param = (name: string) => query.get(name) ?? "";
+  const [status, tool, agent, risk] = [param("status"), param("tool"), param("agent"), param("risk")];
+  const [q, by, since, until] = [
+    param("q").toLowerCase(),
+    param("by").toLowerCase(),
+    param("since"),
+    param("until"),
+  ];
+  const path = `/api/requests?${queryOf({ status: status || "all", limit: "100", tool, agent, risk })}`;
+  const list = useList<Listed>(path, (c) => c.id);
+  const unknown = useList<Listed>("/api/requests?status=outcome_unknown&limit=20", (c) => c.id);
+  const toSettle = (unknown.items ?? []).filter((c) => !c.settled).length;
+  // The list has no filters for these: the page looks through what it has loaded.
+  const here = Boolean(q || by || since || until);
+  const people = (c: Listed) => [c.decision?.by, c.settled?.by, ...(c.votes ?? []).map((v) => v.reviewer)];
+  const shown = (list.items ?? [])
+    .filter((c) => (status ? true : ENDED.includes(c.status)))
+    .filter((c) => !by || people(c).some((p) => p?.toLowerCase().includes(by)))
+    .filter((c) => inDays(c.ended_at ?? c.created_at, since, until))
+    .filter(
+      (c) =>
+        !q ||
+        JSON.stringify([c.tool, c.agent, c.decision, c.args, c.id, c.requester]).toLowerCase().includes(q),
+    );
+  return (
+    <PageFrame title="History" about="calls that people were asked about, newest first">
+      {toSettle > 0 && (
+        <Notice
+          kind="warn"
+          icon="help"
+          head={toSettle === 1 ? "1 outcome is unknown." : `${toSettle} outcomes are unknown.`}
+          end={
+            <button class="btn small" type="button" onClick={() => setQuery({ status: "outcome_unknown" })}>
+              Show
+            </button>
+          }
+        >
+          The tool may have run. Look at its own records.
+        </Notice>
+      )}
+      <div class="fbar">
+        <div class="search">
+          <Icon name="search" />
+          <input
+            type="search"
+            aria-label="Search"
+            placeholder="Tool, agent, person, text"
+            value={param("q")}
+            onInput={(e) => setQuery({ q: e.currentTarget.value })}
+          />
+        </div>
+        <Choice name="Status" none="Any end" values={[...ENDED, "approved", "executing"]} />
+        <Choice name="Risk" values={RISKS} />
+        <Field name="Tool" param="tool" />
+        <Field name="Agent" param="agent" />
+        <Field name="Decided by" param="by" />
+        <Days />
+      </div>
+      <Failed failure={list.failure} />
+      {!list.items ? (
+        !list.failure && <Waiting />
+      ) : shown.length === 0 ? (
+        <p class="dim">
+          {here && list.next
+            ? `Nothing matches among the ${list.items.length} newest. Load more to look further back.`
+            : status || tool || agent || risk || here
+              ? "Nothing matches."
+              : "Nothing has ended yet. What people were asked about is listed here."}
+        </p>
+      ) : (
+        <WideTable>
+          <table class="tbl">
+            <thead>
+              <tr>
+                <th>Ended</th>
+                <th>Status</th>
+                <th>Call</th>
+                <th>Agent</th>
+                <th>By</th>
+                <th>Note</th>
+                <th class="num">Waited</th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.map((c) => (
+                <HistoryRow key={c.id} c={c} />
+              ))}
+            </tbody>
+          </table>
+        </WideTable>
+      )}
+      <More next={list.next} load={list.loadMore} />
+    </PageFrame>
+  );
+}
+
+function HistoryRow({ c }: { c: Listed }) {
+  const d = c.decision;
+  const by =
+    d?.by || (d?.kind === "expire" ? "nobody" : d?.kind === "deny" || d?.kind === "allow" ? "policy" : "");
+  const note = d?.notes ? (
+    <Quote text={d.notes} />
+  ) : c.settled ? (
+    `settled: ${c.settled.ran ? "did run" : "did not run"}`
+  ) : c.status === "expired" && d?.kind === "expire" ? (
+    "denied by silence"
+  ) : (
+    <Said text={c.error?.message} most={120} />
+  );
+  const decided = d?.at && c.created_at ? Date.parse(d.at) - Date.parse(c.created_at) : null;
+  return (
+    <tr>
+      <td class="nowrap" title={full(c.ended_at)}>
+        {clock(c.ended_at)}
+      </td>
+      <td>
+        <StatusMark status={c.status} />
+      </td>
+      <td>
+        <a class="mono" href={requestAddress(c.id)}>
+          <Said text={c.tool} most={60} />
+        </a>
+        <span class="sub">
+          <SummaryLine v={c} />
+        </span>
+      </td>
+      <td class="name">
+        <Said text={c.agent || c.requester} most={60} />
+      </td>
+      <td>
+        <Said text={by} most={60} />
+      </td>
+      <td class="dim">
+        {note} {c.status === "outcome_unknown" && !c.settled && <a href={requestAddress(c.id)}>Look…</a>}
+      </td>
+      <td class="num">{decided !== null && length(decided)}</td>
+    </tr>
+  );
+}

@@ -1,0 +1,121 @@
+// What the views beside the queue are made of: lists by pages, their frame, and their tables.
+import type { ComponentChildren } from "preact";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { Failure, get } from "./api";
+import { askNow, watch } from "./live";
+import { Notice, useLate } from "./parts";
+import { Said } from "./text";
+import type { Page } from "./types";
+
+/** A list by pages, of which the first is kept up to date. */
+export function useList<T>(path: string, idOf: (t: T) => string) {
+  const [first, setFirst] = useState<Page<T> | null>(null);
+  const [more, setMore] = useState<{ items: T[]; next: string } | null>(null);
+  const [failure, setFailure] = useState<Failure | null>(null);
+  useEffect(() => {
+    setFirst(null);
+    setMore(null);
+    setFailure(null);
+    return watch(async () => {
+      try {
+        setFirst(await get<Page<T>>(path));
+        setFailure(null);
+      } catch (e) {
+        if (e instanceof Failure && e.problem) setFailure(e);
+        throw e;
+      }
+    });
+  }, [path]);
+  const next = more ? more.next : (first?.next_cursor ?? "");
+  const loadMore = useCallback(async () => {
+    try {
+      const page = await get<Page<T>>(`${path}&cursor=${encodeURIComponent(next)}`);
+      setMore({ items: [...(more?.items ?? []), ...page.items], next: page.next_cursor });
+    } catch (e) {
+      if (!(e instanceof Failure)) throw e;
+      setFailure(e);
+    }
+  }, [path, next, more]);
+  const known = new Set(first?.items.map(idOf));
+  const items = first && [...first.items, ...(more?.items ?? []).filter((t) => !known.has(idOf(t)))];
+  return { items, total: first?.total ?? 0, failure, next, loadMore };
+}
+
+export function PageFrame({
+  title,
+  about,
+  children,
+}: {
+  title: string;
+  about?: ComponentChildren;
+  children: ComponentChildren;
+}) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => heading.current?.focus(), []);
+  return (
+    <main class="page" id="request">
+      <header>
+        <h1 tabIndex={-1} ref={heading}>
+          {title}
+        </h1>
+        <span class="dim">{about}</span>
+      </header>
+      {children}
+    </main>
+  );
+}
+
+export function Failed({ failure }: { failure: Failure | null }) {
+  if (!failure) return null;
+  if (failure.status === 403) {
+    return (
+      <Notice kind="info" icon="lock" head={<Said text={failure.message} />}>
+        Who may see it is decided by roles: see your own in the menu at the top.
+      </Notice>
+    );
+  }
+  return (
+    <Notice
+      kind="stop"
+      icon="plug"
+      head="This could not be loaded."
+      end={
+        <button class="btn small" type="button" onClick={askNow}>
+          Try now
+        </button>
+      }
+    >
+      <Said text={failure.message} /> ({failure.problem?.code || failure.status})
+    </Notice>
+  );
+}
+
+export function Waiting() {
+  return useLate() ? (
+    <div aria-busy="true">
+      <span class="skel b" />
+      <span class="skel b" />
+      <span class="skel b" />
+    </div>
+  ) : null;
+}
+
+/** A table that scrolls sideways where it must, by the keyboard, too. */
+export function WideTable({ children }: { children: ComponentChildren }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: who has no pointer scrolls it with the keyboard
+    <section class="wide-table" tabIndex={0} aria-label="Table">
+      {children}
+    </section>
+  );
+}
+
+export function More({ next, load }: { next: string; load: () => void }) {
+  return next ? (
+    <p>
+      <button class="btn small" type="button" onClick={load}>
+        Load more
+      </button>
+    </p>
+  ) : null;
+}

@@ -1,0 +1,86 @@
+// The tools, and who serves them.
+import { useEffect, useState } from "preact/hooks";
+import { Failure, get } from "./api";
+import { useCell } from "./cell";
+import { Failed, PageFrame, Waiting, WideTable } from "./lists";
+import { watch } from "./live";
+import { Icon } from "./parts";
+import { canReview, session } from "./session";
+import { Said } from "./text";
+import type { Page, Tool } from "./types";
+
+export function Tools() {
+  const [tools, setTools] = useState<Tool[] | null>(null);
+  const [failure, setFailure] = useState<Failure | null>(null);
+  useEffect(
+    () =>
+      watch(async () => {
+        try {
+          const got = await get<Page<Tool> | Tool[]>("/api/tools");
+          setTools(Array.isArray(got) ? got : got.items);
+          setFailure(null);
+        } catch (e) {
+          if (e instanceof Failure && e.problem) setFailure(e);
+          throw e;
+        }
+      }),
+    [],
+  );
+  const reviewer = canReview(useCell(session));
+  return (
+    <PageFrame title="Tools" about={tools && `${tools.length} offered`}>
+      <Failed failure={failure} />
+      {!tools ? (
+        !failure && <Waiting />
+      ) : tools.length === 0 ? (
+        <p class="dim">Nobody offers a tool yet. Workers do, with a tools file or Go code.</p>
+      ) : (
+        <WideTable>
+          <table class="tbl">
+            <thead>
+              <tr>
+                <th>Tool</th>
+                <th>What it says of itself</th>
+                <th>Run by</th>
+                <th>Served</th>
+              </tr>
+            </thead>
+            <tbody>
+              {tools.map((t) => (
+                <tr key={t.name}>
+                  <td class="mono">
+                    <b>
+                      <Said text={t.name} />
+                    </b>
+                  </td>
+                  <td>
+                    <Said text={t.description} most={300} />
+                  </td>
+                  <td>
+                    <Said text={t.queue === "pawl-tools" || t.queue === "pawl" ? "a Pawl worker" : t.queue} />
+                  </td>
+                  <td>
+                    {t.served === true ? (
+                      <span class="st ok">
+                        <Icon name="check" />
+                        yes
+                      </span>
+                    ) : t.served === false ? (
+                      <span class="st bad">
+                        <Icon name="cross" />
+                        nobody
+                      </span>
+                    ) : (
+                      <span class="dim">not known</span>
+                    )}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </WideTable>
+      )}
+      {reviewer && <p class="dim">Tools are offered by workers and agents; nothing is changed here.</p>}
+    </PageFrame>
+  );
+}
