@@ -2,8 +2,8 @@ package present
 
 import (
 	"regexp"
+	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/pawlhq/pawl/approval"
 )
@@ -55,7 +55,6 @@ var (
 	sqlStart = regexp.MustCompile(`(?i)^\s*(?:--[^\n]*\n\s*|/\*[^*]*\*/\s*)*(?:select|insert|update|` +
 		`delete|drop|truncate|alter|create|grant|revoke|merge|with|call|copy|exec|execute|replace|begin|` +
 		`explain)\b`)
-	sqlWhere = regexp.MustCompile(`(?i)\bwhere\b`)
 )
 
 func isSQL(text string) bool { return sqlStart.MatchString(text) }
@@ -69,33 +68,12 @@ func sqlStyle(word string) Style {
 
 func sqlLines(text string) []Line {
 	lines := codeLines(text, sqlWords, sqlStyle)
-	verb := sqlVerb(text)
-	if (verb == "deletes" || verb == "updates") && !sqlWhere.MatchString(text) && len(lines) > 0 {
+	if slices.ContainsFunc(splitSQL(text), everyRow) && len(lines) > 0 {
 		last := &lines[len(lines)-1]
 		last.Spans = append(last.Spans, Span{Kind: Note, Text: "no WHERE: every row"})
 	}
 	return lines
 }
-
-var sqlVerbs = map[string]string{
-	"delete": "deletes", "update": "updates", "drop": "drops", "truncate": "truncates", "alter": "alters",
-	"insert": "inserts", "grant": "grants", "create": "creates",
-}
-
-// sqlVerb is what a single statement does, or empty where that is not certain. No verb is ever a
-// harmless one.
-func sqlVerb(text string) string {
-	atEnd := func(r rune) bool { return r == ';' || unicode.IsSpace(r) }
-	body := strings.TrimRightFunc(strings.TrimSpace(text), atEnd)
-	if strings.ContainsAny(body, ";'\"`\\$") || strings.Contains(body, "--") || strings.Contains(body, "/*") {
-		return ""
-	}
-	word, _, _ := strings.Cut(strings.ToLower(body), " ")
-	return sqlVerbs[strings.TrimSpace(word)]
-}
-
-var sqlTable = regexp.MustCompile(`(?i)^\s*(?:delete\s+from|update|drop\s+table(?:\s+if\s+exists)?|` +
-	`truncate(?:\s+table)?|insert\s+into|alter\s+table)\s+([A-Za-z_][\w.]*)`)
 
 // isDiff reports a text in the unified form.
 func isDiff(text string) bool {

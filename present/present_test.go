@@ -60,7 +60,7 @@ func TestPresentations(t *testing.T) {
 		{"address", "", `{"url":"https://good.example@ex\u0430mple.com/x","method":"POST"}`,
 			"POST to ex\u0430mple ⟦\u0430 = Cyrillic \u0430⟧.com\n[table ] \n  url: https://good.example@ ⟦user name in front of the host⟧" +
 				"ex\u0430mple ⟦\u0430 = Cyrillic \u0430⟧.com ⟦xn--exmple-4nf.com⟧/x ⟦1 look-alike letter⟧ ⟦link, opens nothing⟧\n  method: POST\n"},
-		{"diff", "", `{"patch":"--- a\n+++ b\n@@ -1,2 +1 @@\n-x\n+y"}`, "Run t: patch --- a ⟦U+000A⟧+++ b ⟦U+000A⟧@@ -1,2 +1 @@ ⟦U+000A⟧-x ⟦U+000A⟧+y\n"},
+		{"diff", "", `{"patch":"--- a\n+++ b\n@@ -1,2 +1 @@\n-x\n+y"}`, "Change b in 1 place, 1 line added and 1 removed"},
 		{"tree by schema", `{"type":"object","properties":{"a":{"type":"object","x-pawl-as":"tree"}}}`, `{"a":{"b":1}}`,
 			"Run t with 1 argument\n[tree a] \n  ⟦object, 1 entry⟧\n    b: 1\n"},
 		{"tree", "", `{"a":{"b":[1,{"c":null}]}}`, "Run t with 1 argument\n[tree a] \n" +
@@ -68,7 +68,7 @@ func TestPresentations(t *testing.T) {
 	} {
 		got := shown(Of(approval.View{Tool: "t", Args: json.RawMessage(c.args)}, Tool{Schema: json.RawMessage(c.schema), Trusted: true}))
 		if c.name == "diff" {
-			if !strings.Contains(got, "@@ -1,2 +1 @@ ⟦counts don't match⟧") {
+			if !strings.Contains(got, "@@ -1,2 +1 @@ ⟦counts don't match⟧") || !strings.HasPrefix(got, c.want) {
 				t.Errorf("diff:\n%s", got)
 			}
 			continue

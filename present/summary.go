@@ -34,6 +34,20 @@ func brief(v *value) []Span {
 	return briefText(v.text)
 }
 
+// say is a sentence with values in place of each %.
+func say(text string, values ...[]Span) []Span {
+	var out []Span
+	for i, piece := range strings.Split(text, "%") {
+		if i > 0 {
+			out = append(out, values[i-1]...)
+		}
+		if piece != "" {
+			out = append(out, word(piece))
+		}
+	}
+	return out
+}
+
 func briefText(s string) []Span {
 	runes := []rune(s)
 	rest := len(runes) - longest
@@ -81,23 +95,15 @@ func (p *presenter) summary(tool string, args *value) []Span {
 
 func (p *presenter) shapeSummary(tool string, args *value) []Span {
 	_, file := args.first(pathNames...)
-	say := func(text string, values ...[]Span) []Span {
-		var out []Span
-		for i, piece := range strings.Split(text, "%") {
-			if i > 0 {
-				out = append(out, values[i-1]...)
-			}
-			if piece != "" {
-				out = append(out, word(piece))
-			}
-		}
-		return out
-	}
 	shapes := presenter{schema: p.schema}
 	shapes.shaped(nil, args, map[string]bool{})
-	if changes, added, removed := countChanges(shapes.blocks); changes > 0 && file.isText() {
-		return say("Change % in "+approval.Plural(changes, "place")+", "+approval.Plural(added, "line")+
-			fmt.Sprintf(" added and %d removed", removed), brief(file))
+	for _, m := range args.members {
+		if p.as(m.name, m.value) == "diff" {
+			shapes.diff(nil, m.value.text)
+		}
+	}
+	if out := changeSummary(file, shapes.blocks); out != nil {
+		return out
 	}
 	if len(shapes.blocks) == 1 && shapes.blocks[0].Kind == BlockCode && file.isText() {
 		return say("Write %, "+approval.Plural(len(shapes.blocks[0].Lines), "line"), brief(file))
@@ -125,16 +131,7 @@ func (p *presenter) shapeSummary(tool string, args *value) []Span {
 		case as == "shell":
 			return append(say("Run the command "), briefText(joinWords(m.value))...)
 		case as == "sql":
-			verb, table := sqlVerb(m.value.text), sqlTable.FindStringSubmatch(m.value.text)
-			if verb == "" || table == nil {
-				return say("Run SQL: %", brief(m.value))
-			}
-			thing := "that % in %"
-			if verb != "deletes" && verb != "updates" && verb != "inserts" {
-				thing = "that % %"
-			}
-			does := []Span{{Kind: Text, Text: verb + rowsOf(verb), Style: Danger}}
-			return say("Run SQL "+thing, does, briefText(table[1]))
+			return sqlSummary(m.value)
 		}
 	}
 	if path := file; path.isText() && deleting.MatchString(tool) {
@@ -147,13 +144,6 @@ func (p *presenter) shapeSummary(tool string, args *value) []Span {
 		return say("% to %", brief(method), briefText(host[:indexOrEnd(host, `/?#\`)]))
 	}
 	return nil
-}
-
-func rowsOf(verb string) string {
-	if verb == "deletes" || verb == "updates" || verb == "inserts" {
-		return " rows"
-	}
-	return ""
 }
 
 func indexOrEnd(s, any string) int {
@@ -171,24 +161,6 @@ func joinWords(v *value) string {
 		words = append(words, item.text)
 	}
 	return strings.Join(words, " ")
-}
-
-func countChanges(blocks []Block) (changes, added, removed int) {
-	for _, b := range blocks {
-		if b.Kind != BlockDiff {
-			continue
-		}
-		changes++
-		for _, l := range b.Lines {
-			switch l.Sign {
-			case Added:
-				added++
-			case Removed:
-				removed++
-			}
-		}
-	}
-	return changes, added, removed
 }
 
 // firstArguments names up to four scalars, in the order of the schema, and says how many more there
