@@ -4,6 +4,7 @@ package programs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/pawlhq/pawl/internal/osfile"
 )
 
 // packages are the programs: the folder of each one's module, from the root of the source tree, and
@@ -32,7 +35,8 @@ func Build(t testing.TB, names ...string) (dir string) {
 }
 
 // BuildInto builds programs of this source tree into a folder. They are not built with the race
-// detector when the tests are: that would build Temporal's server anew.
+// detector when the tests are: that would build Temporal's server anew. Each is linked once for all
+// packages with tests, in bin/test, since Temporal's server takes many seconds.
 func BuildInto(t testing.TB, dir string, names ...string) {
 	t.Helper()
 	root, err := Root(t.Context())
@@ -40,10 +44,35 @@ func BuildInto(t testing.TB, dir string, names ...string) {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if err := BuildFrom(t.Context(), root, dir, name); err != nil {
+		if err := buildOnce(t.Context(), root, dir, name); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+func buildOnce(ctx context.Context, root, dir, name string) error {
+	kept := filepath.Join(root, "bin", "test")
+	if err := errors.Join(os.MkdirAll(kept, 0o700), os.MkdirAll(dir, 0o700)); err != nil {
+		return err
+	}
+	// Other packages may build the same now. What is up to date, go build leaves as it is.
+	lock, err := osfile.OpenLocked(filepath.Join(kept, name+".lock"), os.O_RDWR|os.O_CREATE, osfile.Wait)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := BuildFrom(ctx, root, kept, name); err != nil {
+		return err
+	}
+	from, to := filepath.Join(kept, executable(name)), filepath.Join(dir, executable(name))
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	program, err := os.ReadFile(from) // the folders are on two disks
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, program, 0o700)
 }
 
 // BuildFrom builds one program of a source tree into a folder.

@@ -13,12 +13,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import pawlhq as pawl
 
+RECIPES = Path(__file__).parents[1] / "recipes"
 POLICY = Path(__file__).with_name("policy.yaml")
 
 
@@ -131,6 +133,29 @@ def async_client(api: str, tmp_path: Path) -> pawl.AsyncClient:
 def name(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """Names of tools that only this test has."""
     return lambda kind: f"{kind}.{abs(hash(request.node.nodeid)) % 10**10}"
+
+
+@pytest.fixture
+def recipe(client: pawl.Client, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Loads a recipe, whose tool people are asked about."""
+    monkeypatch.setattr(pawl, "_default", lambda: client)
+
+    def load(name: str) -> ModuleType:
+        module = ModuleType(name)
+        exec(compile((RECIPES / f"{name}.py").read_text(), f"{name}.py", "exec"), module.__dict__)
+        return module
+
+    return load
+
+
+def both(people: People, ask: Callable[[str], str], tool: str = "send_mail") -> None:
+    """An agent's tool is rejected, and the model reads why; then it is approved, and runs."""
+    with people.reject_next(tool, "not to her"):
+        said = ask("ana")
+    assert "not to her" in said
+    assert "sent to ana" not in said
+    with people.approve_next(tool):
+        assert "sent to bo" in ask("bo")
 
 
 class Fake:

@@ -179,12 +179,12 @@ def test_pawl_is_away_and_back(make: Callable[..., tuple[Act, list[int]]], fake:
         fake.answers["/wait"] = json_answer(200, approved)
 
     act, ran = make(fake.url)
-    threading.Thread(target=back, daemon=True).start()
     if fault in ("403", "redirect"):  # answers that are final
         with pytest.raises(pawl.APIError):
             act()
         assert ran == []
         return
+    threading.Thread(target=back, daemon=True).start()
     act()
     assert ran == [1]
 

@@ -4,43 +4,14 @@ run, and the model reads why; what is approved runs once."""
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import People
-
-import pawlhq as pawl
-
-RECIPES = Path(__file__).parents[2] / "recipes"
-
-
-@pytest.fixture
-def recipe(client: pawl.Client, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Loads a recipe with a tool of its own name, which people are asked about."""
-    monkeypatch.setattr(pawl, "_default", lambda: client)
-
-    def load(name: str) -> ModuleType:
-        text = (RECIPES / f"{name}.py").read_text()
-        spec = importlib.util.spec_from_loader(name, loader=None)
-        assert spec is not None
-        module = importlib.util.module_from_spec(spec)
-        exec(compile(text, f"{name}.py", "exec"), module.__dict__)
-        return module
-
-    return load
-
-
-def both(people: People, ask: Callable[[str], str], tool: str = "send_mail") -> None:
-    with people.reject_next(tool, "not to her"):
-        assert "not to her" in ask("ana")
-    with people.approve_next(tool):
-        assert "sent to bo" in ask("bo")
+from conftest import RECIPES, People, both
 
 
 def test_openai_agents(recipe: Callable[[str], ModuleType], people: People) -> None:
@@ -115,35 +86,6 @@ def test_agno(recipe: Callable[[str], ModuleType], people: People) -> None:
         model.to = to
         agent.run("go", stream=False)
         return model.seen
-
-    both(people, ask)
-
-
-def test_crewai(recipe: Callable[[str], ModuleType], people: People) -> None:
-    if importlib.util.find_spec("crewai") is None:
-        pytest.skip("NOT TESTED: the recipe for CrewAI needs: pip install crewai")
-    os.environ["CREWAI_DISABLE_TELEMETRY"] = os.environ["OTEL_SDK_DISABLED"] = "true"
-    from crewai import LLM, Agent, Crew, Task  # noqa: F401
-    from crewai.llms.base_llm import BaseLLM
-
-    tool = recipe("crewai_agent").send_mail
-
-    class Scripted(BaseLLM):
-        def call(self, messages: Any, *_: Any, **__: Any) -> str:
-            said = str(messages)
-            if "Observation:" in said.rsplit("Action Input", 1)[-1] and self.asked:
-                self.seen = said
-                return "Thought: I know.\nFinal Answer: done"
-            self.asked = True
-            return f'Thought: I send it.\nAction: send_mail\nAction Input: {{"to": "{self.to}"}}'
-
-    def ask(to: str) -> str:
-        model = Scripted(model="scripted")
-        model.to, model.asked, model.seen = to, False, ""
-        agent = Agent(role="support", goal="help", backstory="none", llm=model, tools=[tool])
-        task = Task(description="send it", expected_output="done", agent=agent)
-        Crew(agents=[agent], tasks=[task]).kickoff()
-        return str(model.seen)
 
     both(people, ask)
 
