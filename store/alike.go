@@ -30,13 +30,17 @@ func Alike(key []byte, call approval.Call) string {
 	return keyed(key, same)
 }
 
+// identicalSize is how many digits tell calls apart.
+const identicalSize = 24
+
 // Identical is AdmitParams.Identical of a call: the same for calls of one requester and agent with
 // equal tool and arguments, whatever else they say. Nobody can guess redacted arguments by it without
 // the key.
 func Identical(key []byte, call approval.Call) string {
-	return keyed(key, map[string]any{
+	sum := keyed(key, map[string]any{
 		"identical": 1, "requester": call.Requester, "agent": call.Agent, "tool": call.Tool, "args": call.Args,
 	})
+	return sum[:min(len(sum), identicalSize)]
 }
 
 func keyed(key []byte, same map[string]any) string {

@@ -12,36 +12,33 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/packed"
 )
 
 // Admitted checks a new call. It returns the JSON of its view and verdict to write, and its record
 // as it will be read back.
-func Admitted(a store.AdmitParams) (view, verdict string, r store.Record, err error) {
+func Admitted(a store.AdmitParams) (d Documents, r store.Record, err error) {
 	if err := a.Check(); err != nil {
-		return "", "", r, err
+		return d, r, err
 	}
-	r = store.Record{Run: a.Run, IsRequest: a.IsRequest}
+	r = store.Record{View: a.View, Verdict: a.Verdict, Run: a.Run, IsRequest: a.IsRequest}
 	if a.TakePermit {
 		r.Permit = &store.Permit{
 			Run: a.Run, At: store.Micros(a.View.CreatedAt), GoodUntil: store.Micros(a.GoodUntil), Queue: a.Queue,
 			Executor: a.View.Execution,
 		}
 	}
-	if view, r.View, err = EncodeView(a.View); err != nil {
-		return "", "", r, err
+	if d, r.View, err = documents(r); err != nil {
+		return d, r, err
 	}
-	if verdict, err = store.Encode(a.Verdict); err == nil {
-		err = decode(verdict, &r.Verdict)
+	r.Verdict = approval.Verdict{}
+	err = decode(d.Verdict, &r.Verdict)
+	if packed.Is(d.Packed) {
+		d.View, d.Verdict = "", ""
+	} else {
+		d.Packed = nil
 	}
-	return view, verdict, r, err
-}
-
-// EncodeView returns the JSON of a view to write, and the view as it will be read back.
-func EncodeView(v approval.View) (doc string, stored approval.View, err error) {
-	if doc, err = store.Encode(v); err == nil {
-		err = decode(doc, &stored)
-	}
-	return doc, stored, err
+	return d, r, err
 }
 
 // record is what is checked and put on record when it is written.

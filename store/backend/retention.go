@@ -44,7 +44,7 @@ func (b Base) Erase(ctx context.Context, p store.EraseParams) (erased []string, 
 		}
 		for _, id := range erased {
 			const payloads = `UPDATE pawl.entries SET salt = NULL, payload = NULL,
-					hash = CASE WHEN octet_length(metadata) = 0 THEN sha256(salt, payload) END
+					hash = CASE WHEN octet_length(metadata) = 0 THEN payload_hash(salt, payload, call) END
 				WHERE call = $1 AND payload IS NOT NULL AND kind <> 'call.erased'`
 			if err := tx.Exec(ctx, payloads, id); err != nil {
 				return err
@@ -80,7 +80,7 @@ func eraseRow(ctx context.Context, tx Tx, id string, p store.EraseParams) error 
 		return err
 	}
 	return tx.Exec(ctx, `UPDATE pawl.calls SET view = $2, verdict = $3, agent = '', session = '', requester = '',
-		twin = NULL, alike = NULL, identical = NULL, erased = 2 WHERE id = $1`, id, view, verdict)
+		twin = NULL, alike = NULL, identical = NULL, packed = NULL, erased = 2 WHERE id = $1`, id, view, verdict)
 }
 
 // selected is the row of SelectCall in a transaction.

@@ -5,19 +5,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/packed"
 )
 
 // The columns that the functions of this file read, in their order. c is calls, k is the permit's
 // row in claims, if there is one.
-const (
-	callColumns = `c.view, c.verdict, c.run, c.waits, c.revision, k.call IS NOT NULL, coalesce(k.run, ''), k.at,
+var (
+	callColumns = documentColumns("c") + `, c.verdict, c.run, c.waits, c.revision, k.call IS NOT NULL, coalesce(k.run, ''), k.at,
 		k.good_until, k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, ''),
 		coalesce(k.executor, ''), coalesce(k.start, '')`
+)
+
+const (
 	permitColumns = `c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
 		coalesce(k.queue, '') <> '', coalesce(k.evidence, '') <> '',
 		coalesce(k.executor, '') <> '', k.good_until, k.used_at IS NOT NULL,
@@ -33,7 +38,7 @@ const (
 )
 
 // Statements of both databases; see DB for how they are written.
-const (
+var (
 	SelectCall = `SELECT c.seq, ` + callColumns + fromCall
 	// SelectClaim is SelectCall, and store.Now.
 	SelectClaim = `SELECT c.seq, ` + callColumns +
@@ -41,13 +46,20 @@ const (
 		`, (SELECT count(*) FROM pawl.entries WHERE call = c.id AND kind = '` + string(audit.KindSent) +
 		`')` + fromCall
 	// SelectStart is SelectCall, and the store's time.
-	SelectStart     = `SELECT c.seq, ` + callColumns + `, pawl.clock(0)` + fromCall
+	SelectStart = `SELECT c.seq, ` + callColumns + `, pawl.clock(0)` + fromCall
+)
+
+// Statements whose columns are constant.
+const (
 	SelectPermit    = `SELECT c.seq, ` + permitColumns + fromCall
 	SelectDuplicate = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
-	UpdateCall      = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = $3 WHERE seq = $4`
-	TightenCall     = `UPDATE pawl.calls SET view = $1, revision = $2 WHERE seq = $3`
-	SettleCall      = `UPDATE pawl.calls SET settled_at = $1, view = $2 WHERE seq = $3`
-	InsertPermit    = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence, policy, executor)
+	// A row stays packed, or not, as it was admitted.
+	UpdateCall = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = CASE WHEN packed IS NULL THEN $3 ELSE '' END,
+		packed = CASE WHEN packed IS NULL THEN packed ELSE $4 END WHERE seq = $5`
+	TightenCall = `UPDATE pawl.calls SET view = $1, revision = $2 WHERE seq = $3`
+	SettleCall  = `UPDATE pawl.calls SET settled_at = $1, view = CASE WHEN packed IS NULL THEN $2 ELSE '' END,
+		packed = CASE WHEN packed IS NULL THEN packed ELSE $3 END WHERE seq = $4`
+	InsertPermit = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence, policy, executor)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	UsePermit = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4
 		WHERE call = $5`
@@ -66,18 +78,19 @@ type Row interface{ Scan(...any) error }
 // Call reads what SelectCall finds: its columns after the call's number, and then what last points
 // to. No row is store.ErrNotFound.
 func Call(id string, row Row, last ...any) (seq int64, r store.Record, err error) {
-	var view, verdict string
+	var docs stored
+	var verdict string
 	var claimed bool
 	var p store.Permit
-	err = row.Scan(append([]any{
-		&seq, &view, &verdict, &r.Run, &r.IsRequest, &r.Revision, &claimed, &p.Run, (*instant)(&p.At),
+	err = row.Scan(slices.Concat([]any{&seq}, docs.into(), []any{
+		&verdict, &r.Run, &r.IsRequest, &r.Revision, &claimed, &p.Run, (*instant)(&p.At),
 		(*instant)(&p.GoodUntil), (*instant)(&p.UsedAt), &p.Void, &p.Queue, &p.Evidence, &p.Executor, &p.Start,
-	}, last...)...)
+	}, last)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = About("call", id, store.ErrNotFound)
 	}
 	if err == nil {
-		err = errors.Join(decode(view, &r.View), decode(verdict, &r.Verdict))
+		err = docs.decode(verdict, &r.View, &r.Verdict)
 	}
 	if err != nil {
 		return 0, store.Record{}, err
@@ -106,11 +119,11 @@ func Permit(id string, row Row) (seq int64, s store.PermitState, err error) {
 }
 
 func scanView(row Row, first ...any) (v approval.View, err error) {
-	var doc string
-	if err := row.Scan(append(first, &doc)...); err != nil {
+	var docs stored
+	if err := row.Scan(append(first, docs.into()...)...); err != nil {
 		return v, err
 	}
-	err = decode(doc, &v)
+	err = docs.decode("", &v, nil)
 	return v, err
 }
 
@@ -121,7 +134,9 @@ func scanEntry(row Row, first ...any) (e audit.Entry, err error) {
 	if err := row.Scan(columns...); err != nil {
 		return e, err
 	}
-	e.Payload = payload
+	if e.Payload, err = packed.Unpack(payload, e.Subject); err != nil {
+		e.Payload = payload // which fits no hash
+	}
 	if len(first) > 0 {
 		e.Cursor = Cursor("entries", *first[0].(*int64))
 	}

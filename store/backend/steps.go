@@ -47,9 +47,9 @@ func (b Base) Tighten(ctx context.Context, p store.TightenParams) (store.Record,
 		if err != nil || !changed {
 			return next, About("call", p.ID, err)
 		}
-		doc, view, err := EncodeView(next.View)
+		docs, view, err := documents(next)
 		next.View = view
-		w.add(TightenCall, doc, next.Revision, seq)
+		w.add(TightenCall, docs.View, next.Revision, seq)
 		w.Entries = p.Entries
 		return next, err
 	})
@@ -162,9 +162,9 @@ func (b Base) Settle(ctx context.Context, p store.SettleParams) (r store.Record,
 		if before = stored; err != nil || !changed {
 			return next, About("call", p.ID, err)
 		}
-		doc, view, err := EncodeView(next.View)
+		docs, view, err := documents(next)
 		next.View = view
-		w.add(SettleCall, p.Settled.At, doc, seq)
+		w.add(SettleCall, p.Settled.At, docs.View, docs.Packed, seq)
 		w.Entries = p.Entries
 		return next, err
 	})
@@ -192,11 +192,11 @@ func (b Base) step(
 
 // save writes a changed record, and returns it as it will be read back.
 func (w *Writes) save(seq int64, r store.Record) (store.Record, error) {
-	doc, view, err := EncodeView(r.View)
+	docs, view, err := documents(r)
 	if err != nil {
 		return r, err
 	}
 	r.View = view
-	w.add(UpdateCall, string(view.Status), view.EndedAt, doc, seq)
+	w.add(UpdateCall, string(view.Status), view.EndedAt, docs.View, docs.Packed, seq)
 	return r, nil
 }

@@ -14,7 +14,7 @@ import (
 
 // Admit implements store.Calls.
 func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record, fresh bool, err error) {
-	view, verdict, admitted, err := backend.Admitted(a)
+	docs, admitted, err := backend.Admitted(a)
 	if err != nil {
 		return store.Record{}, false, err
 	}
@@ -23,10 +23,10 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 	}
 	v := a.View
 	args := []any{v.ID, string(v.Status), a.IsRequest, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
-		a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.TakePermit, a.GoodUntil, a.Queue}
+		a.Run, v.CreatedAt, v.EndedAt, docs.View, docs.Verdict, a.TakePermit, a.GoodUntil, a.Queue}
 	args = append(args, entryArgs(a.Entries)...)
 	args = append(args, v.Requester, a.DuplicateKey, a.Policy, a.Alike,
-		string(v.Execution), a.Identical)
+		string(v.Execution), a.Identical, docs.Packed)
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
 		for try := 0; ; try++ {
 			if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {

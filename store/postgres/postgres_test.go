@@ -167,7 +167,7 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.query, err, c.want)
 		}
 	}
-	run(t, conn, `UPDATE pawl.entries SET hash = sha256(salt || payload), payload = NULL, salt = NULL WHERE call = 'used'`)
+	run(t, conn, `UPDATE pawl.entries SET hash = sha256(salt || pawl.unpacked(payload, call)), payload = NULL, salt = NULL WHERE call = 'used'`)
 	log, err := s.Entries(t.Context(), store.EntryQuery{Subject: "used"})
 	if err != nil || len(log.Items) != 2 {
 		t.Fatalf("the log has %d entries, %v", len(log.Items), err)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // The statements of the hot path. pgx prepares each once per connection.
@@ -13,9 +14,9 @@ const (
 	admitCall = `WITH call AS (
 			INSERT INTO pawl.calls
 				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict,
-					requester, twin, alike, identical)
+					requester, twin, alike, identical, packed)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, nullif($25, ''), nullif($27, ''),
-				nullif($29, ''))
+				nullif($29, ''), $30)
 			ON CONFLICT DO NOTHING RETURNING seq
 		), claim AS (
 			INSERT INTO pawl.claims (call, run, at, good_until, queue, policy, executor)
@@ -46,7 +47,7 @@ func entryArgs(entries []audit.Entry) []any {
 	salts, leaves, payloads := make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	for i, e := range entries {
 		calls[i], steps[i], kinds[i], ats[i] = e.Subject, e.Step, string(e.Kind), e.At
-		salts[i], leaves[i], payloads[i] = e.Salt, e.Leaf[:], e.Payload
+		salts[i], leaves[i], payloads[i] = e.Salt, e.Leaf[:], backend.Payload(e)
 	}
 	return []any{calls, steps, kinds, ats, salts, leaves, payloads}
 }

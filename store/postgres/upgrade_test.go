@@ -19,8 +19,10 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, database,
-		`DROP FUNCTION pawl.erase, pawl.forget_tokens`,
+		storetest.Unpack,
+		`DROP FUNCTION pawl.erase, pawl.forget_tokens, pawl.unpacked`,
 		`DROP TRIGGER calls_stay_erased ON pawl.calls`,
+		`ALTER TABLE pawl.calls DROP COLUMN packed`,
 		`DROP TRIGGER claims_are_final ON pawl.claims`,
 		`DROP TRIGGER entries_are_final ON pawl.entries`,
 		`ALTER TABLE pawl.calls DROP COLUMN erased`,

@@ -10,15 +10,15 @@ import (
 
 // Admit implements store.Calls.
 func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record, fresh bool, err error) {
-	view, verdict, admitted, err := backend.Admitted(a)
+	docs, admitted, err := backend.Admitted(a)
 	if err != nil {
 		return store.Record{}, false, err
 	}
 	err = s.write(ctx, "admit a call", func(t transaction) error {
 		v := a.View
 		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.IsRequest, v.Tool, v.Agent, v.Session,
-			v.Requester, v.Risk, v.Digest, a.Run, v.CreatedAt, v.EndedAt, view, verdict, a.DuplicateKey, a.Alike,
-			a.Identical)
+			v.Requester, v.Risk, v.Digest, a.Run, v.CreatedAt, v.EndedAt, docs.View, docs.Verdict, docs.Packed,
+			a.DuplicateKey, a.Alike, a.Identical)
 		if err != nil {
 			return err
 		}

@@ -19,8 +19,8 @@ const (
 	// insertCall does nothing where the ID is known, or the duplicate is pending.
 	insertCall = `INSERT INTO calls
 		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view,
-			verdict, twin, alike, identical)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''))
+			verdict, packed, twin, alike, identical)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''))
 		ON CONFLICT DO NOTHING`
 	insertEntry = backend.AddEntry + ` ON CONFLICT (call, step) DO NOTHING`
 )

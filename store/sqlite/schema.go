@@ -11,11 +11,13 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/backend"
+	"github.com/pawlhq/pawl/store/packed"
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite" // driver "sqlite"
 )
@@ -46,16 +48,19 @@ func init() {
 		})
 }
 
-// sha256 is PostgreSQL's, of two values in a row.
+// payload_hash is the hash of an entry's salt and payload, which takes their place. Its arguments are
+// those columns, and that of the call.
 func init() {
-	sqlite.MustRegisterDeterministicScalarFunction("sha256", 2,
+	sqlite.MustRegisterDeterministicScalarFunction("payload_hash", 3,
 		func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
-			sum := sha256.New()
-			for _, arg := range args {
-				part, _ := arg.([]byte)
-				sum.Write(part)
+			salt, _ := args[0].([]byte)
+			payload, _ := args[1].([]byte)
+			call, _ := args[2].(string)
+			if doc, err := packed.Unpack(payload, call); err == nil {
+				payload = doc
 			}
-			return sum.Sum(nil), nil
+			sum := sha256.Sum256(append(slices.Clip(salt), payload...))
+			return sum[:], nil
 		})
 }
 

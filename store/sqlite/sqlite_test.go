@@ -283,7 +283,7 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.query, err, c.want)
 		}
 	}
-	run(t, s, `UPDATE entries SET hash = sha256(salt, payload), payload = NULL, salt = NULL WHERE seq = 1`)
+	run(t, s, `UPDATE entries SET hash = payload_hash(salt, payload, call), payload = NULL, salt = NULL WHERE seq = 1`)
 	log, err := s.Entries(t.Context(), store.EntryQuery{})
 	if err != nil {
 		t.Fatal(err)

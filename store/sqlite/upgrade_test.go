@@ -14,7 +14,9 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 	s := open(t, database)
 	storetest.Version1(t, s)
 	for _, back := range []string{
+		text(storetest.Unpack),
 		`DROP TRIGGER calls_stay_erased`,
+		`ALTER TABLE calls DROP COLUMN packed`,
 		`DROP TRIGGER claims_are_final`,
 		`DROP TRIGGER entries_are_final`,
 		`DROP INDEX calls_erasable`,

@@ -16,6 +16,11 @@ func Version1(t *testing.T, s store.Store) {
 	use(t, s, using(t, "used"))
 }
 
+// Unpack gives the calls of Version1 the views and verdicts that were not packed then, without what
+// Upgraded does not look at.
+const Unpack = `UPDATE pawl.calls SET packed = NULL, verdict = '{"verdict":"allow","policy":{"digest":"d"}}',
+	view = '{"id":"' || id || '","digest":"' || digest || '","status":"' || status || '"}'`
+
 // Upgraded checks that a store with what Version1 wrote, and with a tool search of the queue pawl,
 // goes on.
 func Upgraded(t *testing.T, s store.Store) {

@@ -1,0 +1,87 @@
+package backend
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/packed"
+)
+
+// Documents are the JSON of a call's view and verdict to write. Most calls are allowed and looked at by
+// nobody: of those both are kept in one, Packed, and the columns of the others are empty.
+type Documents struct {
+	View, Verdict string
+	Packed        []byte // nil: a request
+}
+
+// documents are what is to be written of a record, and its view as it will be read back.
+func documents(r store.Record) (d Documents, view approval.View, err error) {
+	if d.View, err = store.Encode(r.View); err == nil {
+		err = decode(d.View, &view)
+	}
+	if err == nil {
+		d.Verdict, err = store.Encode(r.Verdict)
+	}
+	if err == nil && !r.IsRequest {
+		d.Packed = packed.Pack([]byte("["+d.View+","+d.Verdict+"]"), columns(view)...)
+	}
+	return d, view, err
+}
+
+// columns are texts of a view which its row has in columns, too. Their order is stored.
+func columns(v approval.View) []string {
+	return []string{v.ID, v.Digest, v.Tool, v.Agent, v.Session, v.Requester}
+}
+
+// documentColumns are what row reads, of calls under some name.
+func documentColumns(calls string) string {
+	return fmt.Sprintf("%[1]s.view, %[1]s.packed, %[1]s.id, %[1]s.digest, %[1]s.tool, %[1]s.agent, %[1]s.session, "+
+		"%[1]s.requester", calls)
+}
+
+// stored is a row's documentColumns.
+type stored struct {
+	view   string
+	packed []byte
+	known  [6]string
+}
+
+func (s *stored) into() []any {
+	k := &s.known
+	return []any{&s.view, &s.packed, &k[0], &k[1], &k[2], &k[3], &k[4], &k[5]}
+}
+
+// decode reads the view and, from verdict's text or packed with the view, the verdict.
+func (s *stored) decode(verdict string, view *approval.View, into *approval.Verdict) error {
+	if s.view != "" || s.packed == nil {
+		if err := decode(s.view, view); err != nil || into == nil {
+			return err
+		}
+		return decode(verdict, into)
+	}
+	var both []json.RawMessage
+	doc, err := packed.Unpack(s.packed, s.known[:]...)
+	if err == nil {
+		err = decode(string(doc), &both)
+	}
+	if err != nil || len(both) != 2 {
+		return fmt.Errorf("%w: a packed row can't be read", store.ErrDamaged)
+	}
+	if err := decode(string(both[0]), view); err != nil || into == nil {
+		return err
+	}
+	return decode(string(both[1]), into)
+}
+
+// Payload is an entry's payload as it is stored: packed, in the kinds that every call has. Those that
+// say who did something are searched, and so stay as they are.
+func Payload(e audit.Entry) []byte {
+	if !slices.Contains(frequentKinds, e.Kind) {
+		return e.Payload
+	}
+	return packed.Pack(e.Payload, e.Subject)
+}
