@@ -1,11 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -14,6 +16,7 @@ import (
 	"github.com/pawlhq/pawl/internal/yamlfile"
 	"github.com/pawlhq/pawl/policy/active"
 	"github.com/pawlhq/pawl/policy/requirement"
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
@@ -133,13 +136,17 @@ func (s *Server) policyNow(ctx context.Context, r store.Record, status approval.
 		return nil, "The workflow of this call was started with other arguments than those that are on record. " +
 			"The call will not run: reject it, and find out who may write to Temporal."
 	}
-	return compared(call, r, set.Evaluate(call, time.Now()), version.Version), ""
+	return compared(call, r, set.Evaluate(call, time.Now()), version), ""
 }
 
 // compared says what another verdict changes for a call that waits, in the terms of the claim. It is
 // nil if nothing changes.
-func compared(call approval.Call, r store.Record, verdict approval.Verdict, version int64) *rest.PolicyNow {
-	now := &rest.PolicyNow{Action: verdict.Kind, Rule: verdict.Policy.Rule, Version: version}
+func compared(
+	call approval.Call, r store.Record, verdict approval.Verdict, version store.PolicyVersion,
+) *rest.PolicyNow {
+	now := &rest.PolicyNow{
+		Action: verdict.Kind, Rule: verdict.Policy.Rule, Version: version.Version, At: version.At,
+	}
 	change := requirement.Changed(call, r.View, verdict)
 	switch {
 	case change.Forbids != "" && r.Permit != nil:
@@ -166,7 +173,43 @@ func compared(call approval.Call, r store.Record, verdict approval.Verdict, vers
 	hidden.Args(call.Args)
 	hidden.Labels(call.Labels)
 	now.Rule, now.Reason = hidden.Text(now.Rule), hidden.Text(now.Reason)
+	changes := policyChanges(r, verdict, change.Shifts)
+	for i, c := range changes {
+		changes[i].Was, changes[i].Now = hidden.Text(c.Was), hidden.Text(c.Now)
+	}
+	now.Compare = present.ComparePolicies(changes)
 	return now
+}
+
+var verdicts = map[approval.VerdictKind]string{
+	approval.VerdictAllow: "runs without asking", approval.VerdictRequire: "needs approval",
+	approval.VerdictDeny: "denied",
+}
+
+// policyChanges are the respects in which the active policy's verdict differs from what is kept of a
+// call that waits.
+func policyChanges(r store.Record, now approval.Verdict, shifts requirement.Shifts) []present.PolicyChange {
+	var list []present.PolicyChange
+	add := func(what, was, now, note string) {
+		if was != now {
+			list = append(list, present.PolicyChange{What: what, Was: was, Now: now, Note: note})
+		}
+	}
+	add("verdict", verdicts[approval.VerdictRequire], cmp.Or(verdicts[now.Kind], string(now.Kind)), "")
+	add("rule", r.Verdict.Policy.Rule, now.Policy.Rule, "")
+	if now.Kind != approval.VerdictDeny {
+		const none = "not stated"
+		add("risk", cmp.Or(string(r.Verdict.Risk), none), cmp.Or(string(now.Risk), none),
+			"of new calls; this one keeps its own")
+	}
+	for _, s := range shifts {
+		note := ""
+		if s.Laxer {
+			note = "asks for less: this call keeps what it took"
+		}
+		add(strings.ReplaceAll(s.Field, "_", " "), s.Old, s.New, note)
+	}
+	return list
 }
 
 // refusedPolicy tells what is wrong with a policy from what is wrong with the store.

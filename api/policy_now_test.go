@@ -7,6 +7,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/policy"
+	"github.com/pawlhq/pawl/present"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	commonpb "go.temporal.io/api/common/v1"
@@ -147,4 +148,50 @@ func policyProblem(doc map[string]any) string {
 		}
 	}
 	return ""
+}
+
+// A reviewer sees in what the active policy differs about a call, and which of that counts for it.
+func TestPolicyNowCompares(t *testing.T) {
+	asks := func(text string) approval.Verdict {
+		t.Helper()
+		set, err := policy.Compile(policy.File{Name: "org.yaml", Data: []byte("redact_fields: [card]\nrules:\n  - " + text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set.Evaluate(approval.Call{Tool: "refund", Args: raw(`{"card":"4111"}`)}, testTime)
+	}
+	const less = " ⟦asks for less: this call keeps what it took⟧"
+	for _, c := range []struct{ was, now, want string }{
+		{"{tool: refund, approvals: 1}", "{tool: refund, deny: true}", "verdict: needs approval → denied"},
+		{"{tool: refund, approvals: 1}", "{tool: refund, auto_approve: true}", "verdict: needs approval → runs without asking"},
+		{"{tool: refund, approvals: 1}", "{tool: 'ref*', approvals: 3}",
+			"rule: org.yaml:3 tool refund → org.yaml:3 tool ref*; approvals: 1 → 3"},
+		{"{tool: refund, approvals: 1, deny_count: 2, risk_level: low}",
+			"{tool: refund, approvals: 2, require_reason: true, risk_level: high, deny_count: 3}",
+			"risk: low → high ⟦of new calls; this one keeps its own⟧; approvals: 1 → 2; deny count: 2 → 3" + less +
+				"; require reason: false → true"},
+		{"{tool: refund, approvals: 1}", "{tool: refund, approvals: [{group: sre, count: 1}]}", "approvals by sre: 0 → 1"},
+		{"{tool: refund, approvals: [{group: sre, count: 1}]}", "{tool: refund, approvals: [{group: finance, count: 2}]}",
+			"approvals: 1 → 2; approvals by finance: 0 → 2; approvals by sre: 1 → 0" + less},
+	} {
+		was := asks(c.was)
+		r := store.Record{View: approval.View{Requirement: was.Requirement}, Verdict: was}
+		now := compared(approval.Call{Tool: "refund", Args: raw(`{"card":"4111"}`)}, r, asks(c.now),
+			store.PolicyVersion{Version: 2, At: testTime})
+		if now == nil || len(now.Compare) != 1 || !now.At.Equal(testTime) {
+			t.Errorf("%s → %s: %+v", c.was, c.now, now)
+			continue
+		}
+		var got []string
+		for _, row := range now.Compare[0].Rows {
+			text := present.Plain(row.Name) + ": " + present.Plain(row.Was[0].Spans) + " → " + present.Plain(row.Value[0].Spans)
+			if row.Note != nil {
+				text += " " + present.Plain(row.Note)
+			}
+			got = append(got, text)
+		}
+		if text := strings.Join(got, "; "); text != c.want {
+			t.Errorf("%s → %s:\n%s\nwant\n%s", c.was, c.now, text, c.want)
+		}
+	}
 }

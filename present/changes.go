@@ -50,6 +50,26 @@ func Compare(wasTool, tool string, changes []Change) []Block {
 	return p.done()
 }
 
+// PolicyChange is one respect in which two policies differ about a call, in Pawl's own words.
+type PolicyChange struct{ What, Was, Now, Note string }
+
+// ComparePolicies shows in what the active policy differs about a call from the one that judged it.
+func ComparePolicies(changes []PolicyChange) []Block {
+	p := presenter{part: PartPolicy}
+	b := Block{Kind: BlockCompare}
+	for _, c := range changes {
+		row := Row{Name: Word(c.What), Was: []Line{{Spans: Word(c.Was)}}, Value: []Line{{Spans: Word(c.Now)}}}
+		if c.Note != "" {
+			row.Note = []Span{{Kind: Note, Text: c.Note}}
+		}
+		b.Rows = append(b.Rows, row)
+	}
+	if len(b.Rows) > 0 {
+		p.add(b)
+	}
+	return p.done()
+}
+
 // side is one side of a change, or nil where there is nothing.
 func side(doc json.RawMessage) *value {
 	v, err := parse(doc)

@@ -106,6 +106,7 @@ const (
 	PartArgs   Part = "args"
 	PartSaid   Part = "said" // the agent's own words
 	PartResult Part = "result"
+	PartPolicy Part = "policy" // what the active policy says otherwise
 )
 
 // Block is one thing to show. It has Rows, or Lines, or both: a mail has its body in Lines.

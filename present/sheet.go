@@ -62,7 +62,8 @@ func (s *Sheet) Quote(heading, text string) {
 	s.Lines(p.done()[0])
 }
 
-var headings = map[Part]string{PartFacts: "Facts", PartArgs: "Arguments", PartResult: "Result"}
+var headings = map[Part]string{PartFacts: "Facts", PartArgs: "Arguments", PartResult: "Result",
+	PartPolicy: "Changed by the policy"}
 
 // Block writes a block under a heading that says what of the call it is. Where a line is longer than
 // the sheet is wide, the rest of it stands behind another bar.

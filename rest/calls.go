@@ -206,6 +206,9 @@ type PolicyNow struct {
 	Requirement *approval.Requirement `json:"requirement,omitempty"`
 	Rule        string                `json:"rule"`    // the one that decides now
 	Version     int64                 `json:"version"` // of the policy
+	At          time.Time             `json:"at"`      // when it became active
+	// Compare shows in what it differs about the call from what is kept of it.
+	Compare []present.Block `json:"compare,omitempty"`
 }
 
 // PolicyEffect is what the active policy changes for a call that waits.

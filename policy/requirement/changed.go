@@ -12,6 +12,7 @@ type Change struct {
 	Forbids string                // why the call may not run any more; empty: it may
 	More    *approval.Requirement // what it takes now, if that is more than it took; else nil
 	Why     string                // what is stricter: "approvals: 1 → 3"
+	Shifts  Shifts                // in what the active policy asks people for more or less, if it asks them
 }
 
 // Forbids says why a verdict of the active policy lets no call run, or nothing.
@@ -31,6 +32,7 @@ func Changed(call approval.Call, view approval.View, now approval.Verdict) (c Ch
 	if c.Forbids = Forbids(now); c.Forbids != "" || now.Kind == approval.VerdictAllow {
 		return c
 	}
+	Compare(&c.Shifts, view.Requirement, now.Requirement)
 	if now.Executor(call) != view.Execution {
 		c.Forbids = "the policy that is active now has the tool run by somebody else"
 		return c

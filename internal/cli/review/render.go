@@ -86,6 +86,9 @@ func (a *app) request(v client.View) string {
 	if shown.Found.Any() {
 		s.Warn(present.Deceit(shown.Found))
 	}
+	if now := v.PolicyNow; now != nil {
+		blocks(s, now.Compare, present.PartPolicy)
+	}
 	blocks(s, shown.Blocks, present.PartArgs, present.PartSaid)
 	attempts(s, v)
 	blocks(s, shown.Blocks, present.PartResult)

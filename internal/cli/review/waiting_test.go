@@ -10,6 +10,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/clitest"
 	"github.com/pawlhq/pawl/internal/cli/review"
+	"github.com/pawlhq/pawl/present"
 )
 
 const ready = `{"ready":true,"checks":{"store":"ok","temporal":"ok","worker":"ok","search_attributes":"missing"},"detail":{"search_attributes":"add them"}}`
@@ -58,6 +59,10 @@ func TestShowAndReviewSayThatThePolicyHasChanged(t *testing.T) {
 	now := map[string]any{
 		"action": "require_approval", "effect": "waits", "rule": "policy.yaml:14 send_*\x1b[2J", "version": 7,
 		"requirement": map[string]any{"approvals": []map[string]any{{"count": 3}}},
+		"at":          "2026-03-01T11:55:00Z",
+		"compare": present.ComparePolicies([]present.PolicyChange{
+			{What: "approvals", Was: "2", Now: "3"}, {What: "deny count", Was: "1", Now: "2\x1b[2J", Note: "asks for less"},
+		}),
 		"reason":      "The policy that is active now demands more than when the call came: approvals: 2 → 3.",
 	}
 	for _, c := range []struct {
@@ -66,9 +71,10 @@ func TestShowAndReviewSayThatThePolicyHasChanged(t *testing.T) {
 	}{
 		{withField(t, stuck(t), "policy_now", now), []string{
 			"Policy now  require_approval, by policy.yaml:14 send_*⟦ESC⟧[2J (version 7)\n", "Needs now   3 ",
+			"Changed by the policy:\n", "approvals", "asks for less",
 			"!! THE POLICY HAS CHANGED: The policy that is active now demands more than when the call came: approvals: 2 → 3.\n!! WARNING (no_worker)",
 		}, nil},
-		{stuck(t), nil, []string{"Policy now", "Needs now", "THE POLICY HAS CHANGED"}},
+		{stuck(t), nil, []string{"Policy now", "Needs now", "THE POLICY HAS CHANGED", "Changed by the policy"}},
 	} {
 		api := clitest.NewAPI(t, c.doc)
 		for _, r := range []clitest.Result{
