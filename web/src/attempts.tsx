@@ -1,10 +1,11 @@
 // What the agent tried before this call, and what it changed since.
 import { BlockView } from "./blocks";
+import { Compared } from "./compared";
 import { Quote } from "./parts";
 import { requestAddress } from "./route";
-import { Said, Spans, textOf } from "./text";
+import { Said } from "./text";
 import { clock, full, length } from "./time";
-import type { Attempt, Block, Line, PastCall, Request } from "./types";
+import type { Attempt, PastCall, Request } from "./types";
 
 const NTH = [
   "",
@@ -96,14 +97,31 @@ function Past({ call: c, what }: { call: PastCall; what: string }) {
 function Comparison({ last, nth }: { last: Attempt; nth: number }) {
   const blocks = last.compare ?? [];
   if (blocks.length === 0) return null;
+  const changes = blocks.reduce((n, b) => n + (b.rows?.length ?? 1), last.more_changed ?? 0);
   return (
     <section class="sec">
       <header>
         <h3>Changed since attempt {nth}</h3>
+        {changes > 0 && <span class="note">{changes === 1 ? "1 place" : `${changes} places`}</span>}
       </header>
       {blocks.map((b, i) =>
         b.kind === "compare" ? (
-          <Compared key={i} b={b} nth={nth} />
+          <Compared
+            key={i}
+            b={b}
+            was={
+              <>
+                attempt {nth}, {last.status.replaceAll("_", " ")}
+                {last.by && (
+                  <>
+                    {" "}
+                    by <Said text={last.by} most={30} />
+                  </>
+                )}
+              </>
+            }
+            now={`attempt ${nth + 1}, this call`}
+          />
         ) : (
           <BlockView key={i} block={b} id={`compare:${i}`} />
         ),
@@ -112,51 +130,5 @@ function Comparison({ last, nth }: { last: Attempt; nth: number }) {
         <p class="dim">{last.more_changed} more changes are not shown here.</p>
       )}
     </section>
-  );
-}
-
-function Compared({ b, nth }: { b: Block; nth: number }) {
-  const side = (lines: Line[] | undefined, cls: string, sign: string) => (
-    <td class={`val ${cls}`}>
-      {lines ? (
-        <>
-          <span class="sign" aria-hidden="true">
-            {sign}
-          </span>
-          {lines.map((l, i) => (
-            <bdi key={i} class="tl" dir="auto">
-              <Spans spans={l.spans} />
-            </bdi>
-          ))}
-        </>
-      ) : (
-        <span class="u mild">absent</span>
-      )}
-    </td>
-  );
-  return (
-    <table class="args cmp">
-      <thead>
-        <tr>
-          <th>what changed</th>
-          <th>attempt {nth}</th>
-          <th>this call</th>
-        </tr>
-      </thead>
-      <tbody>
-        {(b.rows ?? []).map((r, i) => (
-          <tr key={i}>
-            <th scope="row">
-              <bdi dir="auto">
-                <Spans spans={r.name ?? []} />
-              </bdi>
-              {r.note && <span class="hint">{textOf(r.note)}</span>}
-            </th>
-            {side(r.was, "was", "−")}
-            {side(r.value, "now", "+")}
-          </tr>
-        ))}
-      </tbody>
-    </table>
   );
 }

@@ -218,6 +218,8 @@ function Person({ s, help }: { s: Extract<Session, { state: "in" }>; help: () =>
             <button class="btn small" type="button" onClick={help}>
               Keys <kbd>?</kbd>
             </button>
+          </p>
+          <p class="acts">
             <button class="btn small" type="button" onClick={() => void signOut()}>
               {s.me.method === "none" ? "Somebody else" : "Sign out"}
             </button>
@@ -228,7 +230,7 @@ function Person({ s, help }: { s: Extract<Session, { state: "in" }>; help: () =>
                 title="All your sessions end, this one too"
                 onClick={() => void signOut(true)}
               >
-                Everywhere
+                Sign out everywhere
               </button>
             )}
           </p>
@@ -267,7 +269,7 @@ const KEYS: [title: string, rows: Row[]][] = [
       ["Open all folds", "o"],
       ["Mark row", "x"],
       ["Copy link", "c"],
-      ["Queue, history, …", "1", "5"],
+      ["Queue, history, …", "1", "to", String(VIEWS.length)],
       ["This help", "?"],
     ],
   ],
@@ -293,7 +295,7 @@ function Help({ close }: { close: () => void }) {
                   {keys.map((k, i) => (
                     <span key={k}>
                       {i > 0 && " "}
-                      <kbd>{k}</kbd>
+                      {k === "to" ? k : <kbd>{k}</kbd>}
                     </span>
                   ))}
                 </span>

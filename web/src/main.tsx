@@ -6,10 +6,11 @@ import { useCell } from "./cell";
 import { applyTheme, Frame } from "./frame";
 import { History } from "./history";
 import { useKeys } from "./keys";
+import { watch } from "./live";
 import { NothingOpen } from "./nothingopen";
 import { Icon, whileSeen } from "./parts";
 import { Policy } from "./policy";
-import { isMine, queue, withVotes } from "./queue";
+import { isMine, loadQueue, queue, withVotes } from "./queue";
 import { move, QueueList, useOrder } from "./queueview";
 import { RequestPane } from "./request";
 import { followLinks, go, queueQuery, useRoute } from "./route";
@@ -24,6 +25,8 @@ function App() {
   const [about, setAbout] = useState("");
   const mine = [...q.rows.values()].filter((r) => !r.gone && isMine(withVotes(r.call))).length;
   const title = [about && route.view === "request" ? about : "", "Pawl"].filter(Boolean).join(" · ");
+  // All views say how many calls wait for this person.
+  useEffect(() => (s.state === "in" ? watch(loadQueue) : undefined), [s.state]);
   useEffect(() => {
     document.title = s.state === "in" && mine > 0 ? `(${mine}) ${title}` : title;
   }, [mine, title, s.state]);

@@ -1,19 +1,22 @@
 // What stands above a request: how it ended, what is in its way, and what changed since.
+import { type ComponentChildren, Fragment } from "preact";
 import { useState } from "preact/hooks";
 import type { Failure } from "./api";
 import { useCell } from "./cell";
+import { Compared } from "./compared";
 import { link } from "./live";
 import { Notice, type NoticeProps, Quote } from "./parts";
 import { maySettle } from "./settle";
 import { Said } from "./text";
 import { clock, length } from "./time";
-import type { Request } from "./types";
+import type { PolicyNow, Request } from "./types";
 
 /** Notices by weight: the first is shown in full, the others on demand. */
 export function Notices({ r, failure }: { r: Request; failure: Failure | undefined }) {
   const [all, setAll] = useState(false);
+  const [compares, setCompares] = useState(false);
   const off = useCell(link).state === "off";
-  const list: NoticeProps[] = [];
+  const list: (NoticeProps & { below?: ComponentChildren })[] = [];
   const ended = endedNotice(r);
   if (ended) list.push(ended);
   if (failure && !off) {
@@ -28,24 +31,7 @@ export function Notices({ r, failure }: { r: Request; failure: Failure | undefin
       ),
     });
   }
-  if (r.policy_now) {
-    const p = r.policy_now;
-    list.push({
-      kind: p.effect === "blocked" ? "stop" : "warn",
-      icon: "warn",
-      head: `The policy has changed since this call was asked for: version ${p.version} is active.`,
-      children: (
-        <>
-          <Said text={p.reason} /> It is judged by the policy that is active when it starts.
-        </>
-      ),
-      end: (
-        <a class="btn small" href={`/policy#${encodeURIComponent(p.rule)}`}>
-          See rule
-        </a>
-      ),
-    });
-  }
+  if (r.policy_now) list.push(policyNotice(r, r.policy_now, compares, () => setCompares(!compares)));
   for (const o of r.waiting?.problems ?? []) list.push(obstacle(o.code, o.message));
   if (r.schema_unknown && r.status === "pending") {
     list.push({
@@ -64,7 +50,10 @@ export function Notices({ r, failure }: { r: Request; failure: Failure | undefin
   return (
     <>
       {shown.map((n, i) => (
-        <Notice key={i} {...n} />
+        <Fragment key={i}>
+          <Notice {...n} />
+          {n.below}
+        </Fragment>
       ))}
       {list.length > shown.length && (
         <button class="as-link" type="button" onClick={() => setAll(true)}>
@@ -73,6 +62,39 @@ export function Notices({ r, failure }: { r: Request; failure: Failure | undefin
       )}
     </>
   );
+}
+
+/** What the policy that is active now says otherwise of a call that waits, and on demand in what it differs. */
+function policyNotice(r: Request, p: PolicyNow, open: boolean, toggle: () => void) {
+  const rule = (digest: string, name: string) =>
+    `/policy${digest && `/${encodeURIComponent(digest)}`}#${encodeURIComponent(name)}`;
+  return {
+    kind: p.effect === "blocked" ? "stop" : "warn",
+    icon: "warn",
+    head: "The policy has changed since this call was asked for.",
+    children: (
+      <>
+        Version {p.version} became active at {clock(p.at, false)}. <Said text={p.reason} /> It is judged by
+        the policy that is active when it starts.
+      </>
+    ),
+    end: (
+      <button class="btn small" type="button" aria-expanded={open} onClick={toggle}>
+        Compare
+      </button>
+    ),
+    below:
+      open &&
+      p.compare?.map((b, i) => (
+        <Compared
+          key={i}
+          b={b}
+          ours
+          was={<a href={rule(r.policy?.digest ?? "", r.policy?.rule ?? "")}>when it was asked for</a>}
+          now={<a href={rule("", p.rule)}>version {p.version}, active now</a>}
+        />
+      )),
+  } as const;
 }
 
 function obstacle(code: string, message: string): NoticeProps {

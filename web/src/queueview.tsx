@@ -1,12 +1,12 @@
 // The list of what waits.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { useCell } from "./cell";
 import { Choice } from "./filters";
 import { useKeys } from "./keys";
-import { askNow, watch } from "./live";
+import { askNow } from "./live";
 import { Icon, useLate, useSecond } from "./parts";
-import { type Filters, loadMore, loadQueue, ordered, queue, type Row, showHeld, still } from "./queue";
+import { type Filters, loadMore, ordered, queue, type Row, showHeld, still } from "./queue";
 import { RejectMany } from "./rejectmany";
 import { go, requestAddress, setQuery, useRoute } from "./route";
 import { OneRow } from "./row";
@@ -36,7 +36,6 @@ export function QueueList({ selected }: { selected: string }) {
   const list = useRef<HTMLElement>(null);
   const search = useRef<HTMLInputElement>(null);
   const late = useLate();
-  useEffect(() => watch(loadQueue), []);
   useSecond();
   const { mine, theirs } = ordered(q.rows.values(), filters);
   const order = [...mine, ...theirs];

@@ -93,7 +93,10 @@ function decision(kind: string, p: Fields): { cls: string; words: ComponentChild
       cls: "",
       words: (
         <>
-          <Said text={text(p.reviewer)} /> sent {p.decision === "approve" ? "an approval" : "a rejection"}.
+          <b>
+            <Said text={text(p.reviewer)} />
+          </b>{" "}
+          sent {p.decision === "approve" ? "an approval" : "a rejection"}.
         </>
       ),
     };
@@ -143,6 +146,24 @@ function decision(kind: string, p: Fields): { cls: string; words: ComponentChild
   };
 }
 
+/** What happened, a decision once: as it was counted where it was, and else as it was sent. */
+function entries(r: Request): TimelineEvent[] {
+  const counted = new Set(
+    r.timeline.map((e) =>
+      text(fields(fields(e.kind === "decision.counted" ? e.payload : null).decision).decision_id),
+    ),
+  );
+  const votes = new Map((r.votes ?? []).map((v) => [v.decision_id, v]));
+  return r.timeline.flatMap((e) => {
+    const id = e.kind === "decision.sent" ? text(fields(e.payload).decision_id) : "";
+    if (id === "" || e.damage) return [e];
+    if (counted.has(id)) return [];
+    const vote = votes.get(id);
+    // The log has it when the call is claimed or ends; until then its workflow says that it counts.
+    return [vote ? { ...e, kind: "decision.counted", payload: { decision: { ...vote } } as Json } : e];
+  });
+}
+
 export function Timeline({ r }: { r: Request }) {
   const waits = r.status === "pending" && r.approvals?.missing;
   return (
@@ -154,7 +175,7 @@ export function Timeline({ r }: { r: Request }) {
         </span>
       </header>
       <ol class="time">
-        {r.timeline.map((e, i) => (
+        {entries(r).map((e, i) => (
           <Item key={i} e={e} />
         ))}
         {r.timeline_cursor && (

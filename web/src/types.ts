@@ -127,6 +127,8 @@ export interface PolicyNow {
   reason: string;
   rule: string;
   version: number;
+  at: string; // when it became active
+  compare?: Block[];
 }
 
 export interface TimelineEvent {
