@@ -63,7 +63,7 @@ func TestShowAndReviewSayThatThePolicyHasChanged(t *testing.T) {
 		"compare": present.ComparePolicies([]present.PolicyChange{
 			{What: "approvals", Was: "2", Now: "3"}, {What: "deny count", Was: "1", Now: "2\x1b[2J", Note: "asks for less"},
 		}),
-		"reason":      "The policy that is active now demands more than when the call came: approvals: 2 → 3.",
+		"reason": "The policy that is active now demands more than when the call came: approvals: 2 → 3.",
 	}
 	for _, c := range []struct {
 		doc         string
