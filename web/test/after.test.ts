@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Browser, Locator } from "playwright-core";
 import { launch, person } from "./browser";
-import { Stack } from "./stack";
+import { policy, Stack } from "./stack";
 
 let s: Stack;
 let b: Browser;
@@ -145,5 +145,62 @@ describe("after a decision", () => {
     await ana.page.locator(".cmp .was", { hasText: "all-at-once" }).waitFor();
     await ana.page.locator(".cmp .now", { hasText: "rolling" }).waitFor();
     assert.deepEqual(ana.complaints, []);
+  });
+
+  test("where the policy changed, the page says in what, and what approving does by now", async () => {
+    const id = await s.asks({ tool: "docs.publish", args: { page: "Terms" } });
+    const rule = "{tool: docs.publish, approvals: 1, risk_level: low}";
+    assert.ok(policy.includes(rule));
+    await s.apply(
+      policy.replace(
+        rule,
+        "{tool: docs.publish, approvals: [{group: security, count: 1}, {count: 2}], risk_level: low}",
+      ),
+    );
+    const ana = await person(b, s, "ana", `/requests/${id}`);
+    const notice = ana.page.locator(".notice.warn", { hasText: "The policy has changed" });
+    await notice.getByText("demands more").waitFor();
+    await notice.getByText(/Version \d+ became active at \d\d:\d\d/).waitFor();
+    assert.equal(await ana.page.locator(".cmp").count(), 0);
+    await notice.getByRole("button", { name: "Compare" }).click();
+    const compared = ana.page.locator(".cmp.ours");
+    const rows = async (name: string) => {
+      const row = compared
+        .getByRole("row")
+        .filter({ has: ana.page.getByRole("rowheader", { name, exact: true }) });
+      return (await row.locator("td").allTextContents()).map((t) => t.replace(/[−+]/, ""));
+    };
+    assert.deepEqual(await rows("approvals"), ["1", "2"]);
+    assert.deepEqual(await rows("approvals by security"), ["0", "1"]);
+    await ana.page.getByText("If you approve: 1 of 2").waitFor();
+    // Both texts are one press away.
+    await compared.getByRole("link", { name: /version \d+, active now/ }).click();
+    await ana.page.locator(".cl.here", { hasText: "docs.publish" }).waitFor();
+    await ana.page.goBack();
+    await notice.getByRole("button", { name: "Compare" }).click();
+    await compared.getByRole("link", { name: "when it was asked for" }).click();
+    await ana.page.locator(".cl.here", { hasText: rule }).waitFor();
+    assert.deepEqual(ana.complaints, []);
+
+    await s.apply(policy.replace(rule, "{tool: docs.publish, deny: true}"));
+    const bo = await person(b, s, "bo", `/requests/${id}`);
+    await bo.page.locator(".notice.stop", { hasText: "nothing runs" }).getByRole("button").click();
+    await bo.page.locator(".cmp.ours .now", { hasText: "denied" }).waitFor();
+    await s.apply(policy);
+    await bo.page.locator(".notice.stop").waitFor({ state: "detached", timeout: 30_000 });
+  });
+
+  test("the timeline says a decision once, with its notes, before and after the call ends", async () => {
+    const id = await s.asks({ tool: "payments.payout", args: { n: 1 } });
+    await s.as("bo", "POST", `/api/requests/${id}/approve`, { notes: "I know them." });
+    const ana = await person(b, s, "ana", `/requests/${id}`);
+    const said = ana.page.locator("ol.time li", { hasText: "bo" });
+    await said.getByText("approved: “I know them.” signed in by token").waitFor();
+    assert.equal(await said.count(), 1);
+    await s.as("cy", "POST", `/api/requests/${id}/approve`, {});
+    await s.until(id, (r) => r.status === "executed");
+    await ana.page.getByText("Ended: executed.").waitFor();
+    assert.equal(await said.count(), 1);
+    assert.match((await said.textContent()) ?? "", /approved: “I know them.” signed in by token/);
   });
 });

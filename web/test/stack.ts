@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Json, Request } from "../src/types";
 
-const policy = `layer: org
+/** The policy that a stack starts with. */
+export const policy = `layer: org
 default_timeout: 1h
 redact_fields: [password, api_key]
 rules:
@@ -224,6 +225,19 @@ export class Stack {
     const made = (await this.as("ci-runner", "POST", "/api/calls", body)) as { id: string };
     await this.until(made.id, (r) => r.status !== "evaluating");
     return made.id;
+  }
+
+  /** Has another policy applied, and waits until it is the active one. */
+  async apply(text: string): Promise<void> {
+    const version = async () =>
+      ((await this.as("root", "GET", "/api/policy")) as { version: number }).version;
+    const before = await version();
+    await writeFile(join(this.data, "policy.yaml"), text);
+    const end = Date.now() + 30_000;
+    while ((await version()) === before) {
+      if (Date.now() > end) throw new Error("the policy was not applied");
+      await new Promise((done) => setTimeout(done, 100));
+    }
   }
 
   async look(id: string, who = "root"): Promise<Request> {
