@@ -34,7 +34,7 @@ func (s *Settings) Table() Table {
 		{"database-url", "database_url", onStore, textKind(&s.DatabaseURL, "", storeURL),
 			"`URL` of the store: sqlite://PATH or postgres://USER@HOST:PORT/DATABASE. Other users can see " +
 				"flags: a password belongs in $PAWL_DATABASE_URL, $PGPASSWORD or a passfile"},
-		{"task-queue", "task_queue", Worker | API | Doctor, Text(&s.TaskQueue, approval.TaskQueue),
+		{"task-queue", "task_queue", Worker | API | Doctor | Histories, Text(&s.TaskQueue, approval.TaskQueue),
 			"Temporal task `queue` of calls"},
 		{"public-url", "public_url", Worker | API | Doctor | Notify,
 			Text(&s.PublicURL, "").unless(func() bool {
@@ -42,7 +42,7 @@ func (s *Settings) Table() Table {
 			}, "must be an address like https://pawl.example.com, without user, query and fragment"),
 			"`address` under which people reach Pawl: requests are shown with the address of their page " +
 				"(default none)"},
-		{"payload-keys", "payload_keys", Worker | API | Doctor | Keyring, Path(&s.PayloadKeys, ""),
+		{"payload-keys", "payload_keys", Worker | API | Doctor | Keyring | Histories, Path(&s.PayloadKeys, ""),
 			"keyring `file`: with it everything that goes to Temporal is encrypted. See 'pawl keyring --help' " +
 				"(default none: plain text)"},
 		{"start-timeout", "start_timeout", Worker | API | Setup,
@@ -228,6 +228,8 @@ const (
 	Notify  // commands on channels of notifications
 	LogKey  // commands that check the audit log
 	Client  // commands that ask the API
+
+	Histories // the command that reads Temporal's histories
 )
 
 const (

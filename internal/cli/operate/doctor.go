@@ -19,6 +19,7 @@ import (
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/temporal"
 	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/policy"
 	"github.com/pawlhq/pawl/policy/active"
@@ -106,7 +107,7 @@ func (d *doctorCommand) checkAll(ctx context.Context) []finding {
 
 func (d *doctorCommand) checkTemporal(ctx context.Context) []finding {
 	var err error
-	if d.options, err = temporalOptions(d.log); err != nil {
+	if d.options, err = temporal.Options(d.log); err != nil {
 		return []finding{failed("temporal", err, adviceTemporal)}
 	}
 	if encrypting, _, err := d.temporalOptions(); err == nil { // checkKeys reports what is wrong
@@ -116,11 +117,11 @@ func (d *doctorCommand) checkTemporal(ctx context.Context) []finding {
 	defer cancel()
 	c, err := client.DialContext(within, d.options)
 	if err != nil {
-		err = fmt.Errorf("no answer from %s (TLS %s): %w", d.options.HostPort, tlsOf(d.options), err)
+		err = fmt.Errorf("no answer from %s (TLS %s): %w", d.options.HostPort, temporal.TLS(d.options), err)
 		return append([]finding{failed("temporal", err, adviceTemporal)}, unasked()...)
 	}
 	d.temporal = c
-	where := fmt.Sprintf("%s, TLS %s", d.options.HostPort, tlsOf(d.options))
+	where := fmt.Sprintf("%s, TLS %s", d.options.HostPort, temporal.TLS(d.options))
 	info, err := c.WorkflowService().GetSystemInfo(within, &workflowservice.GetSystemInfoRequest{})
 	if version := info.GetServerVersion(); err == nil && version != "" {
 		where += ", version " + version

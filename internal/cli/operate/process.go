@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlhq/pawl/codec"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/temporal"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
 )
@@ -31,22 +32,7 @@ type process struct {
 // temporalOptions reads the settings of Temporal, and lets its client encrypt by the keyring that was
 // named. The keyring is nil if none was.
 func (p *process) temporalOptions() (client.Options, *codec.Keyring, error) {
-	o, err := temporalOptions(p.log)
-	if err != nil || p.PayloadKeys == "" {
-		return o, nil, err
-	}
-	keys, err := codec.Load(p.PayloadKeys)
-	if err == nil {
-		err = keys.Configure(&o)
-	}
-	if err != nil {
-		return o, nil, err
-	}
-	if keys.ReadsPlain() {
-		p.log.Warn("payloads that are not encrypted are read, too, as the keyring says; switch that off " +
-			"with 'pawl keyring plain refuse' when all calls from before have ended")
-	}
-	return o, keys, nil
+	return temporal.Encrypting(p.log, p.PayloadKeys)
 }
 
 // begin reads the settings, checks them and makes the logger.

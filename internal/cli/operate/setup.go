@@ -19,6 +19,7 @@ import (
 
 	"github.com/pawlhq/pawl/health"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/cli/temporal"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/internal/settings"
 )
@@ -90,7 +91,7 @@ Exit code 1: something could not be done; the report says what to do.`,
 }
 
 func (s *setupCommand) run(ctx context.Context) error {
-	options, err := temporalOptions(s.log)
+	options, err := temporal.Options(s.log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (s *setupCommand) run(ctx context.Context) error {
 		s.add(unasked()...)
 	} else {
 		defer c.Close()
-		s.add(found("temporal", stateOK, "%s, TLS %s", options.HostPort, tlsOf(options)))
+		s.add(found("temporal", stateOK, "%s, TLS %s", options.HostPort, temporal.TLS(options)))
 		there := s.namespace(ctx, c, options.Namespace)
 		s.add(there)
 		s.add(s.attributes(ctx, c, options.Namespace, there.State))

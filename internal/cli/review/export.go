@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/retry"
@@ -27,14 +28,18 @@ const exportTries = 5
 func (a *app) auditExport() *cobra.Command {
 	var q client.EntryQuery
 	var times timeFlags
-	var file, format string
+	var file, format, tiles string
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Export the audit log, in the order written",
 		Long: "Export the audit log, in the order written: as lines of JSON, each with what its\n" +
-			"hash covers, or as CSV. To a --file it goes on where the file ends.",
+			"hash covers, or as CSV. To a --file it goes on where the file ends.\n\n" +
+			"With --tiles it writes what is sealed, as static files: the checkpoint, the tree\n" +
+			"and what was hashed of each entry, in the layout of https://c2sp.org/tlog-tiles.\n" +
+			"Details of entries are not among that. It goes on where the folder ends.",
 		Example: `  pawl audit export --file log.ndjson
-  pawl audit export --last 720h --format csv`,
+  pawl audit export --last 720h --format csv
+  pawl audit export --tiles /srv/log`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "ndjson" && format != "csv" {
@@ -47,6 +52,13 @@ func (a *app) auditExport() *cobra.Command {
 			c, err := a.entryFilters(cmd, &q, times)
 			if err != nil {
 				return err
+			}
+			if tiles != "" {
+				if q != (client.EntryQuery{}) || file != "" || format != "ndjson" {
+					return cli.UsageError(errors.New("--tiles takes the whole log, and no other form: leave filters, " +
+						"--after, --file and --format out"))
+				}
+				return a.exportTiles(cmd, c, tiles)
 			}
 			out := io.Writer(a.Stdout)
 			if file != "" {
@@ -75,8 +87,35 @@ func (a *app) auditExport() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&q.Cursor, "after", "", "go on after the entry with this `cursor`")
 	f.StringVar(&file, "file", "", "write to this `file`, or go on where it ends (default stdout)")
+	f.StringVar(&tiles, "tiles", "", "write what is sealed to this `folder`, as tiles, or go on where it ends")
 	f.StringVar(&format, "format", "ndjson", "`form` of the output: ndjson or csv")
 	return cmd
+}
+
+// exportTiles writes what is sealed as tiles.
+func (a *app) exportTiles(cmd *cobra.Command, c *client.Client, dir string) error {
+	tiles, err := tree.OpenTiles(dir)
+	if err != nil {
+		return err
+	}
+	write := func(line []byte, e rest.ExportedEntry) error {
+		switch {
+		case e.CallID == "":
+			var c rest.ExportedCheckpoint
+			if err := json.Unmarshal(line, &c); err != nil {
+				return err
+			}
+			return tiles.Checkpoint(c.Checkpoint, c.Cursor)
+		case e.Index == nil: // it is not sealed yet
+			return nil
+		}
+		return tiles.Add(*e.Index, []byte(e.Metadata))
+	}
+	_, err = a.export(cmd, c, client.EntryQuery{Cursor: tiles.Cursor()}, write)
+	if err = errors.Join(err, tiles.Flush()); err == nil {
+		a.Note("%d sealed entries are in %s", tiles.Size(), dir)
+	}
+	return err
 }
 
 // export gives each line to write, and goes on by itself after breaks.

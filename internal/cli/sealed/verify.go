@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/pawlhq/pawl/audit/crosscheck"
 	audit "github.com/pawlhq/pawl/audit/verify"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/settings"
@@ -24,6 +25,7 @@ type verifyCommand struct {
 	keys      []string
 	published []string // files
 	state     string
+	temporal  bool
 }
 
 func verify(base *cli.App) *cobra.Command {
@@ -43,10 +45,20 @@ needs --key.
 The last checkpoint that was found good is kept in the file of --state. The next
 time the log must go on from there.
 
+With --temporal it also compares outcomes, decisions and permits, in the store
+and in the log, with the histories of Temporal's workflows, as far as Temporal
+still has them. That finds what was changed together with all its hashes and
+signatures, and workflows that somebody terminated, reset or deleted.
+
 ` + cli.SettingsHelp + `
 
-Exit code 0: the log is as it was sealed; 1: it is not, or can't be read.`,
+Which Temporal, say its own variables: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and
+others.
+
+Exit code 0: the log is as it was sealed, and Temporal agrees; 1: it is not,
+Temporal does not, or something can't be read.`,
 		Example: `  pawl audit verify --database-url sqlite://.pawl/pawl.db
+  pawl audit verify --temporal --database-url postgres://pawl@db:5432/pawl
   pawl audit verify log.ndjson --key log.pub --checkpoint today.checkpoint`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -58,19 +70,24 @@ Exit code 0: the log is as it was sealed; 1: it is not, or can't be read.`,
 			if err := v.Read(v.App, cmd); err != nil {
 				return err
 			}
+			if len(args) == 1 && v.temporal {
+				return cli.UsageError(errors.New("--temporal compares a store with Temporal: leave EXPORT out"))
+			}
 			if len(args) == 1 {
 				return v.export(cmd, args[0])
 			}
 			return v.use(cmd, v.store)
 		},
 	}
-	v.addFlags(cmd, settings.LogKey)
+	v.addFlags(cmd, settings.LogKey|settings.Histories)
 	f := cmd.Flags()
 	f.StringArrayVar(&v.keys, "key", nil, "public `key` of the log, or a file with such keys; repeatable")
 	f.StringArrayVar(&v.published, "checkpoint", nil,
 		"`file` with a checkpoint that was published; the log must go on from it; repeatable")
 	f.StringVar(&v.state, "state", "", "`file` with the last checkpoints that were seen "+
 		"(default pawl/log-state.json in your folder of configurations; - for none)")
+	f.BoolVar(&v.temporal, "temporal", false,
+		"compare the store with the histories of Temporal's workflows, too")
 	return cmd
 }
 
@@ -89,7 +106,7 @@ func (v *verifyCommand) store(ctx context.Context, s store.Store) error {
 	if err != nil {
 		return err
 	}
-	return v.run(ctx, audit.FromStore(s), known)
+	return v.run(ctx, audit.FromStore(s), known, s)
 }
 
 func (v *verifyCommand) export(cmd *cobra.Command, path string) error {
@@ -109,11 +126,14 @@ func (v *verifyCommand) export(cmd *cobra.Command, path string) error {
 		defer f.Close()
 		from = f
 	}
-	return v.run(cmd.Context(), audit.FromExport(from), known)
+	return v.run(cmd.Context(), audit.FromExport(from), known, nil)
 }
 
-func (v *verifyCommand) run(ctx context.Context, from audit.Source, known note.Verifiers) error {
-	o := audit.Options{Known: known, Progress: v.progress()}
+// run verifies a log. of is the store that it is in, to compare with Temporal.
+func (v *verifyCommand) run(
+	ctx context.Context, from audit.Source, known note.Verifiers, of store.Store,
+) error {
+	o := audit.Options{Known: known, Progress: v.progress("checked so far: %d")}
 	path, err := v.stateFile()
 	if err != nil {
 		return err
@@ -145,7 +165,23 @@ func (v *verifyCommand) run(ctx context.Context, from audit.Source, known note.V
 			return fmt.Errorf("keeping what was seen: %w", err)
 		}
 	}
-	return cli.ErrorUnless(report.OK, v.Show(report, describe(report)))
+	said := verified{Report: report}
+	text := describe(report)
+	if v.temporal {
+		compared, err := v.compare(ctx, of)
+		if err != nil {
+			return errors.Join(v.Show(said, text), fmt.Errorf("comparing with Temporal: %w", err))
+		}
+		said.OK, said.Temporal = said.OK && compared.OK, &compared
+		text += describeCompared(compared)
+	}
+	return cli.ErrorUnless(said.OK, v.Show(said, text))
+}
+
+// verified is what a log's verification gave, and the comparison with Temporal.
+type verified struct {
+	audit.Report
+	Temporal *crosscheck.Report `json:"temporal,omitempty"`
 }
 
 // readCheckpoint reads a signed checkpoint, which is small.
@@ -174,7 +210,7 @@ func (v *verifyCommand) stateFile() (string, error) {
 }
 
 // progress tells a person how far a long log is read, every two seconds.
-func (v *verifyCommand) progress() func(int64) {
+func (v *verifyCommand) progress(text string) func(int64) {
 	if !v.IsTerminal(v.Stderr) {
 		return nil
 	}
@@ -183,7 +219,7 @@ func (v *verifyCommand) progress() func(int64) {
 	return func(items int64) {
 		if now := v.Now(); now.Sub(said) >= pause {
 			said = now
-			v.Note("checked so far: %d", items)
+			v.Note(text, items)
 		}
 	}
 }
