@@ -118,7 +118,7 @@ func (a *HTTPAgent) publish(ctx context.Context, name string) error {
 	for _, t := range a.tools {
 		all = append(all, rest.OwnTool{Name: t.Name(), Description: t.Description(), Schema: t.Schema()})
 	}
-	if err := a.client.PutOwnTools(ctx, a.o.Agent, all...); err != nil {
+	if err := a.client.PutOwnTools(ctx, a.o.Agent, "", all...); err != nil {
 		return &PublishError{Tool: name, Reason: err.Error(), cause: err}
 	}
 	a.published = len(all)

@@ -73,10 +73,10 @@ func (c CallerAPI) Settle(
 	return record, err
 }
 
-// OfferOwn replaces the list of tools that an agent runs itself. taken are those that workers run:
+// OfferOwn replaces the list of a source of tools that an agent runs itself. taken are those that workers run:
 // then nothing changes. The error has approval.CodeInvalid for a tool that can't be used.
 func (c CallerAPI) OfferOwn(
-	ctx context.Context, agent string, tools []store.OwnTool,
+	ctx context.Context, agent, source string, tools []store.OwnTool,
 ) (taken []string, err error) {
 	for i, own := range tools {
 		if len(own.Schema) == 0 {
@@ -86,7 +86,7 @@ func (c CallerAPI) OfferOwn(
 			return nil, approval.Errorf(approval.CodeInvalid, "tools[%d]: %v", i, err)
 		}
 	}
-	return c.Steps.Store.PublishOwn(ctx, agent, tools)
+	return c.Steps.Store.PublishOwn(ctx, agent, source, tools)
 }
 
 // StartCaller lets the caller of a call run its tool: it judges the call once more, by the policy

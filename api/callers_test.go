@@ -17,6 +17,7 @@ type fakeCallers struct {
 	taken     []string
 	delivered []string
 	said      []audit.Settled
+	sources   []string // of lists
 }
 
 func (*fakeCallers) StartCaller(context.Context, string, approval.Call, string) (store.Record, error) {
@@ -41,7 +42,8 @@ func (f *fakeCallers) Settle(
 	return r, err
 }
 
-func (f *fakeCallers) OfferOwn(context.Context, string, []store.OwnTool) ([]string, error) {
+func (f *fakeCallers) OfferOwn(_ context.Context, _, source string, _ []store.OwnTool) ([]string, error) {
+	f.sources = append(f.sources, source)
 	return f.taken, nil
 }
 
@@ -109,6 +111,13 @@ func TestCallersAreTold(t *testing.T) {
 	problem := expect(t, w.send("POST", "/api/calls/pawl-1/start", `{"start_id":"0123456789abcdef"}`), http.StatusConflict, rest.CodeEnded)
 	if end, _ := problem["call_outcome"].(map[string]any); end["status"] != "rejected" {
 		t.Errorf("%v", problem)
+	}
+	for _, body := range []string{`{"tools":[]}`, `{"source":"mcp:files","tools":[{"name":"files.read"}]}`} {
+		expect(t, w.send("PUT", "/api/agents/a/tools", body), http.StatusOK, "")
+	}
+	expect(t, w.send("PUT", "/api/agents/a/tools", `{"source":"a\nb","tools":[]}`), http.StatusBadRequest, rest.CodeInvalidRequest)
+	if len(f.sources) != 2 || f.sources[0] != "" || f.sources[1] != "mcp:files" {
+		t.Errorf("lists of %q", f.sources)
 	}
 	f.taken = []string{"deploy"}
 	expect(t, w.send("PUT", "/api/agents/a/tools", `{"tools":[{"name":"deploy"}]}`), http.StatusConflict, rest.CodeToolTaken)

@@ -305,10 +305,10 @@ func (s *Server) index(c *gin.Context) error {
 	return nil
 }
 
-// maxOwn bounds the tools of one agent.
+// maxOwn bounds one list of an agent's tools.
 const maxOwn = 500
 
-// putOwnTools replaces the list of tools that an agent runs itself.
+// putOwnTools replaces a list of tools that an agent runs itself.
 func (s *Server) putOwnTools(c *gin.Context) error {
 	agent, err := pathParam(c, "agent")
 	if err != nil {
@@ -318,7 +318,8 @@ func (s *Server) putOwnTools(c *gin.Context) error {
 	if err := decode(c, &in, false); err != nil {
 		return err
 	}
-	if err := approval.CheckName("agent", agent); err != nil {
+	err = cmp.Or(approval.CheckName("agent", agent), approval.CheckName("source", in.Source))
+	if err != nil {
 		return err
 	}
 	if p := principal(c); p.Authenticated() && len(p.Agents) > 0 && !slices.Contains(p.Agents, agent) {
@@ -338,7 +339,7 @@ func (s *Server) putOwnTools(c *gin.Context) error {
 		}
 		tools[i] = store.OwnTool(t)
 	}
-	taken, err := callers.OfferOwn(c.Request.Context(), agent, tools)
+	taken, err := callers.OfferOwn(c.Request.Context(), agent, in.Source, tools)
 	switch {
 	case approval.CodeOf(err) == approval.CodeInvalid:
 		return err

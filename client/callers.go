@@ -211,9 +211,9 @@ func (c *Client) WaitChanged(
 	return out.Calls, err
 }
 
-// PutOwnTools replaces the list of tools that an agent runs itself. Errors: *Error
-// (rest.CodeToolTaken: workers run tools of these names).
-func (c *Client) PutOwnTools(ctx context.Context, agent string, tools ...rest.OwnTool) error {
+// PutOwnTools replaces the list of tools of a source that an agent runs itself; the source of the
+// agent's own program is "". Errors: *Error (rest.CodeToolTaken: workers run tools of these names).
+func (c *Client) PutOwnTools(ctx context.Context, agent, source string, tools ...rest.OwnTool) error {
 	if err := checkID("agent", agent); err != nil {
 		return err
 	}
@@ -222,7 +222,8 @@ func (c *Client) PutOwnTools(ctx context.Context, agent string, tools ...rest.Ow
 	}
 	return c.resend(ctx, "", func() error {
 		_, err := ask[rest.OwnTools](ctx, c, request{
-			method: http.MethodPut, path: path("api", "agents", agent, "tools"), body: rest.OwnTools{Tools: tools},
+			method: http.MethodPut, path: path("api", "agents", agent, "tools"),
+			body: rest.OwnTools{Source: source, Tools: tools},
 		})
 		return err
 	})

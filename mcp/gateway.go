@@ -36,7 +36,7 @@ type Options struct {
 	// settings.
 	API func(token string) (*client.Client, error)
 	// Agent and Session go into every call. A call attaches to earlier ones with the same. Default: the
-	// agent that the token is for, and none.
+	// agent that the token is for, else "mcp"; and none.
 	Agent, Session string
 	// Wait is how long a client is let wait for people before it is told that its call is pending.
 	// Default: 50 s, and 3 min 30 s for clients that are known to wait longer while they see progress.

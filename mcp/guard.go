@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -23,6 +25,9 @@ const (
 	firstLook = 2 * time.Second
 	// beat is how often a client that waits gets progress.
 	beat = 15 * time.Second
+	// askWithin is how long Pawl may take, at least, to say that it knows of a call. With a shorter
+	// Options.Wait a call of a slow API would never come to be.
+	askWithin = 10 * time.Second
 )
 
 // request is a tools/call.
@@ -119,7 +124,7 @@ func (s *session) hold(m message) {
 	go func() {
 		defer s.calls.Done()
 		defer cancel()
-		reply := s.ask(ctx, r)
+		reply := s.answerTo(ctx, r)
 		s.mu.Lock()
 		if s.held[key] == h {
 			delete(s.held, key)
@@ -132,6 +137,25 @@ func (s *session) hold(m message) {
 	}()
 }
 
+// answerTo is ask. A fault of the gateway's own is an answer, too: the other calls go on.
+func (s *session) answerTo(ctx context.Context, r request) (reply []byte) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		s.o.Logger.Error("a call met a fault of the gateway", "tool", r.name, "fault", fault,
+			"stack", string(debug.Stack()))
+		s.mu.Lock()
+		forwarded := s.running[r.key()] != nil // the server answers it
+		s.mu.Unlock()
+		if !forwarded {
+			reply = answer(r.id, said(true, "Not run: the gateway has a fault, which is in its log. Please report it."))
+		}
+	}()
+	return s.ask(ctx, r)
+}
+
 // ask asks Pawl about a call and forwards it, if it may run. Otherwise it returns the answer.
 func (s *session) ask(ctx context.Context, r request) []byte {
 	if r.name == statusTool {
@@ -142,12 +166,21 @@ func (s *session) ask(ctx context.Context, r request) []byte {
 		s.run(r.message, run)
 		return nil
 	}
-	if err := s.ready(ctx, s.api); err != nil {
+	wait := s.waitFor(r.client.Name, len(r.progress) > 0)
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	asking, stop := context.WithTimeout(s.ctx, max(wait, askWithin))
+	defer stop()
+	if err := s.ready(asking, s.api); err != nil {
 		return s.unasked(r, err)
 	}
-	def, change := s.describe(ctx, r)
+	agent, err := s.asker(asking)
+	if err != nil {
+		return s.unasked(r, err)
+	}
+	def, change := s.describe(ctx, agent, r)
 	call := approval.Call{
-		Tool: s.o.Server + "." + r.name, Args: json.RawMessage(r.args), Agent: s.o.Agent, Session: s.o.Session,
+		Tool: s.o.Server + "." + r.name, Args: json.RawMessage(r.args), Agent: agent, Session: s.o.Session,
 		Description: def.shown(s.o.Server, change), RequireApproval: change != "",
 		ReportWithin: approval.Duration(s.o.ReportWithin), Labels: r.client.labels(),
 	}
@@ -155,13 +188,13 @@ func (s *session) ask(ctx context.Context, r request) []byte {
 	if err := call.Validate(); err != nil {
 		return answer(r.id, said(true, "Not run: Pawl can't guard this call as it is. "+reason(err)))
 	}
-	wait := s.waitFor(r.client.Name, len(r.progress) > 0)
-	waiting, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
 	same := likeness(call)
-	p, err := s.take(same, call, min(firstLook, wait))
+	p, err := s.take(asking, same, call, min(firstLook, wait))
 	if err != nil {
 		return s.unasked(r, err)
+	}
+	if p.view.SchemaUnknown && usable(call.Tool, def.Input) {
+		s.forget() // Pawl has lost the list, or another server of this name has replaced it
 	}
 	beats := s.tell(waiting, r, p.view)
 	begun, err := s.api.Permit(waiting, p.view, p.start)
@@ -181,7 +214,16 @@ func (s *session) ask(ctx context.Context, r request) []byte {
 		s.park(same, p)
 		return answer(r.id, pending(begun.View, len(def.Output) > 0, err))
 	}
+	if p.view = begun.View; !refused(err) { // it may go on when Pawl answers again
+		s.park(same, p)
+	}
 	return s.unasked(r, err)
+}
+
+// refused reports that Pawl has understood a request, and says no.
+func refused(err error) bool {
+	e, ok := errors.AsType[*client.Error](err)
+	return ok && e.HTTPStatus >= 400 && e.HTTPStatus < 500 && e.HTTPStatus != http.StatusTooManyRequests
 }
 
 // likeness is the same for calls that may take each other's place.
@@ -195,7 +237,9 @@ func likeness(c approval.Call) string {
 
 // take takes up a call like this one that nobody waits for, or starts one. A client that cancels does
 // not interrupt it: the call would be nobody's until its lease ends.
-func (s *session) take(same string, call approval.Call, wait time.Duration) (parked, error) {
+func (s *session) take(
+	ctx context.Context, same string, call approval.Call, wait time.Duration,
+) (parked, error) {
 	s.mu.Lock()
 	if here := s.parked[same]; same != "" && len(here) > 0 {
 		s.parked[same] = here[1:]
@@ -203,7 +247,7 @@ func (s *session) take(same string, call approval.Call, wait time.Duration) (par
 		return here[0], nil
 	}
 	s.mu.Unlock()
-	v, _, err := s.api.Attach(s.ctx, call, wait)
+	v, _, err := s.api.Attach(ctx, call, wait)
 	return parked{v, rand.Text()}, err
 }
 

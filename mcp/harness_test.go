@@ -28,8 +28,10 @@ type fakeAPI struct {
 	down    http.HandlerFunc // answers everything, if there is one
 	calls   map[string]*fakeCall
 	started []map[string]any // bodies of POST /api/calls
+	offered []string         // agents' lists of tools
 	changed chan struct{}
 	tokens  map[string]bool // all that were shown, as headers
+	who     string          // what GET /api/whoami answers; empty: the token
 }
 
 type fakeCall struct {
@@ -69,12 +71,21 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply(200, `{"version":"1","features":["caller"]}`)
 		return
 	}
+	if r.URL.Path == "/api/whoami" && f.who != "" {
+		reply(200, f.who)
+		return
+	}
 	if r.URL.Path == "/api/whoami" {
 		reply(200, `{"subject":"`+r.Header.Get("Authorization")+`","roles":["agent"]}`)
 		return
 	}
 	var in map[string]any
 	_ = json.Unmarshal(body, &in)
+	if parts[1] == "agents" {
+		f.offered = append(f.offered, strings.Join(parts[2:], " ")+" "+string(body))
+		reply(200, string(body))
+		return
+	}
 	if len(parts) == 2 {
 		c := &fakeCall{id: fmt.Sprintf("pawl-%d", len(f.started)), status: "approved"}
 		var raw struct{ Args json.RawMessage }
@@ -85,6 +96,8 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			c.status = "pending"
 		case strings.Contains(string(raw.Args), "reject"):
 			c.status, c.end = "rejected", `,"decision":{"kind":"rejected","by":"ana","notes":"not on Fridays"}`
+		case strings.Contains(string(raw.Args), "unchecked"):
+			c.end = `,"schema_unknown":true`
 		case strings.Contains(string(raw.Args), "taken"):
 			c.start = "somebody else's"
 		case tool == "srv.other":

@@ -4,11 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"net/http"
 
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/retry"
 )
 
@@ -86,12 +83,10 @@ func (s *session) report(run *running, report approval.ReportSignal) {
 		pause := retry.Backoff{}
 		for {
 			_, err := s.api.Report(s.reporting, run.call, report)
-			var e *client.Error
-			final := errors.As(err, &e) && e.HTTPStatus < 500 && e.HTTPStatus != http.StatusTooManyRequests
 			if err == nil {
 				return
 			}
-			if final || !pause.Wait(s.reporting) {
+			if refused(err) || !pause.Wait(s.reporting) {
 				s.o.Logger.Warn("Pawl was not told how a call ended", "id", run.call, "tool", run.tool, "error", err)
 				return
 			}

@@ -57,7 +57,7 @@ func serve(ran string) {
 						`{"name":"flood"},{"name":"ask"}], "nextCursor" : "2" }`)
 				} else {
 					result(`{"tools":[{"name":"fail"},{"name":"wrong"},{"name":"env"},` +
-						`{"name":"shaped","outputSchema":{"type":"object"}}]}`)
+						`{"name":"shaped","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]}`)
 				}
 			case "test/change":
 				description = "Deletes everything."

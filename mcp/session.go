@@ -40,6 +40,10 @@ type session struct {
 	begun   map[string]*running // calls that go on with input that the server asked for
 	tools   map[string]definition
 	listed  bool // tools has all there are
+
+	agent       string        // that asks; empty: not known yet
+	introducing chan struct{} // closed when Pawl has been told of the tools; nil: nobody tells it now
+	introduced  bool          // Pawl knows of the tools as they are
 }
 
 type clientInfo struct {
@@ -58,7 +62,7 @@ func (g *Gateway) newSession(api *client.Client, out func(message)) (*session, e
 		Gateway: g, api: api, out: out, over: make(chan struct{}),
 		held: map[string]*held{}, running: map[string]*running{}, lists: map[string]bool{},
 		own: map[string]chan message{}, parked: map[string][]parked{}, begun: map[string]*running{},
-		tools: map[string]definition{},
+		tools: map[string]definition{}, agent: g.o.Agent,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.reporting, s.giveUp = context.WithCancel(context.Background())
@@ -192,7 +196,7 @@ func (s *session) receive(raw []byte) {
 	if m.method != "" {
 		if m.method == methodListChanged {
 			s.mu.Lock()
-			s.tools, s.listed = map[string]definition{}, false
+			s.tools, s.listed, s.introduced = map[string]definition{}, false, false
 			s.mu.Unlock()
 		}
 		s.deliver(m)

@@ -34,6 +34,8 @@ func denied(v client.View) toolResult {
 		b.WriteString("Not run: people rejected this call.")
 	case o.Status == approval.StatusExpired:
 		b.WriteString("Not run: nobody approved this call in time.")
+	case v.Error != nil && v.Error.Code == approval.CodeBadArguments:
+		b.WriteString("Not run: the arguments do not fit the tool's schema.")
 	case o.Status == approval.StatusBlocked:
 		b.WriteString("Not run: the policy does not allow this call.")
 	case o.Status == approval.StatusCancelled:

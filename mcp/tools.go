@@ -72,6 +72,9 @@ func (s *session) learn(result []byte) (list span, next string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range tools {
+		if was, known := s.tools[t.Name]; !known || was.digest() != t.digest() {
+			s.introduced = false
+		}
 		s.tools[t.Name] = t
 	}
 	return at["tools"], text(result, at, "nextCursor"), nil
@@ -82,7 +85,12 @@ func (s *session) listing(m message, first bool) message {
 	if _, failed := m.span["error"]; failed {
 		return m
 	}
-	list, _, err := s.learn(m.field("result"))
+	list, next, err := s.learn(m.field("result"))
+	if first && err == nil && next == "" {
+		s.mu.Lock()
+		s.listed = true
+		s.mu.Unlock()
+	}
 	if err != nil {
 		s.o.Logger.Warn("the server's list of tools can't be read", "server", s.o.Server, "error", err)
 		return m
@@ -104,19 +112,11 @@ func (s *session) listing(m message, first bool) message {
 
 // describe returns the definition of the tool that is called and, if it is not the one that is pinned,
 // what reviewers have to know.
-func (s *session) describe(ctx context.Context, r request) (definition, string) {
+func (s *session) describe(ctx context.Context, agent string, r request) (definition, string) {
+	s.introduce(ctx, agent, r.meta)
 	s.mu.Lock()
 	def, known := s.tools[r.name]
-	listed := s.listed
 	s.mu.Unlock()
-	if !known && !listed {
-		if err := s.list(ctx, r.meta); err != nil {
-			s.o.Logger.Warn("the server does not list its tools", "server", s.o.Server, "error", err)
-		}
-		s.mu.Lock()
-		def, known = s.tools[r.name]
-		s.mu.Unlock()
-	}
 	if !known {
 		return def, fmt.Sprintf("ATTENTION: the server %s does not list this tool: "+
 			"nobody can tell what it says it does.", s.o.Server)

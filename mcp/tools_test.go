@@ -1,6 +1,7 @@
 package mcp_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,5 +66,56 @@ func TestChangedToolsAreShown(t *testing.T) {
 	pinned(&o)
 	if _, err := mcp.New(o); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a damaged file was read: %v", err)
+	}
+}
+
+// Pawl hears of the server's tools once, with the schemas that it can use, and again when they change or
+// it has lost them.
+func TestPawlHearsOfTheTools(t *testing.T) {
+	api := newAPI(t)
+	r := connect(t, api)
+	offered := func(want int) string {
+		t.Helper()
+		api.mu.Lock()
+		defer api.mu.Unlock()
+		if len(api.offered) != want {
+			t.Fatalf("offered %d times, want %d: %q", len(api.offered), want, api.offered)
+		}
+		return api.offered[want-1]
+	}
+	for id := range 3 {
+		r.send("%s", call(id+1, "echo", fmt.Sprintf(`{"n":%d}`, id)))
+	}
+	for id := range 3 {
+		api.reported(id)
+	}
+	want := `coder tools {"source":"mcp:srv","tools":[{"name":"srv.ask"},{"name":"srv.die"},{"name":"srv.echo"},{"name":"srv.env"},` +
+		`{"name":"srv.fail"},{"name":"srv.flood"},{"name":"srv.hang"},{"name":"srv.shaped","schema":{"type":"object"}},{"name":"srv.wrong"}]}`
+	if got := offered(1); got != want {
+		t.Errorf("offered %s\nwant    %s", got, want)
+	}
+	r.send(`{"jsonrpc":"2.0","method":"test/change"}`)
+	r.next("list_changed")
+	r.ask(11, call(11, "env", `{}`))
+	offered(2)
+	r.ask(12, call(12, "shaped", `{"x":"unchecked"}`))
+	offered(2)
+	r.ask(13, call(13, "shaped", `{"x":"unchecked"}`))
+	offered(3)
+}
+
+// Without an agent of its own a gateway asks as the one that its token is for.
+func TestTheTokensAgentAsks(t *testing.T) {
+	for who, want := range map[string]any{
+		`{}`: "mcp", `{"agents":["coder"]}`: "coder", `{"agents":["a","b"]}`: nil,
+	} {
+		api := newAPI(t)
+		api.who = who
+		r := connect(t, api, func(o *mcp.Options) { o.Agent = "" })
+		r.ask(1, call(1, "echo", `{}`))
+		api.reported(0)
+		if got := api.started[0]["agent"]; got != want || (len(api.offered) == 1) != (want != nil) {
+			t.Errorf("%s: %v asks, offered %q", who, got, api.offered)
+		}
 	}
 }

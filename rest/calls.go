@@ -60,9 +60,11 @@ type WaitedCall struct {
 	Code    string            `json:"code,omitempty"` // approval.CodeNotFound
 }
 
-// OwnTools is the body of PUT /api/agents/{agent}/tools: all tools that the agent runs itself.
+// OwnTools is the body of PUT /api/agents/{agent}/tools: all tools of one source that the agent runs
+// itself. Lists of other sources stay, but for names that are in this one.
 type OwnTools struct {
-	Tools []OwnTool `json:"tools"`
+	Source string    `json:"source,omitempty"` // default: the agent's own program
+	Tools  []OwnTool `json:"tools"`
 }
 
 // OwnTool is a tool that an agent runs itself.

@@ -130,11 +130,14 @@ func (p Publication) Check() error {
 	return nil
 }
 
-// CheckOwn refuses an agent without a name, a tool without one, and a name that is there twice. It
-// returns the tools as JSON.
-func CheckOwn(agent string, tools []OwnTool) (docs []string, err error) {
+// CheckOwn refuses an agent without a name, a source or a tool that can have no such name, and a name
+// that is there twice. It returns the tools as JSON.
+func CheckOwn(agent, source string, tools []OwnTool) (docs []string, err error) {
 	if agent == "" {
 		return nil, approval.Errorf(approval.CodeInvalid, "tools: their agent has no name")
+	}
+	if err := approval.CheckName("source", source); err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
 	docs = make([]string, len(tools))

@@ -169,9 +169,10 @@ type Callers interface {
 	Deliver(ctx context.Context, id string) error
 	// AlikeKey is the key of AdmitParams.Alike and Identical. It is random, and the store's own.
 	AlikeKey(ctx context.Context) ([]byte, error)
-	// PublishOwn replaces the list of tools that an agent runs itself, unless a worker offers one of
-	// them: then it returns their names and changes nothing.
-	PublishOwn(ctx context.Context, agent string, tools []OwnTool) (taken []string, err error)
+	// PublishOwn replaces one list of tools that an agent runs itself, that of a source; the agent's
+	// other lists lose only the names that are in this one. Where a worker offers one of them, it returns
+	// their names and changes nothing.
+	PublishOwn(ctx context.Context, agent, source string, tools []OwnTool) (taken []string, err error)
 	// OwnTool returns a tool that an agent runs itself, or ErrNotFound.
 	OwnTool(ctx context.Context, agent, name string) (OwnTool, error)
 }

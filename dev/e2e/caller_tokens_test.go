@@ -107,10 +107,10 @@ func callersWithTokens(t *testing.T, w *world, agent, other string, finance, ops
 	}
 
 	// The tools of an agent are its own, and its token says which agent it is.
-	if err := mine.PutOwnTools(t.Context(), "billing", rest.OwnTool{Name: "release"}); err != nil {
+	if err := mine.PutOwnTools(t.Context(), "billing", "", rest.OwnTool{Name: "release"}); err != nil {
 		t.Error(err)
 	}
-	if err := mine.PutOwnTools(t.Context(), "hr", rest.OwnTool{Name: "release"}); err == nil {
+	if err := mine.PutOwnTools(t.Context(), "hr", "", rest.OwnTool{Name: "release"}); err == nil {
 		t.Error("it published tools as another agent")
 	}
 	guarded(t, w.API, agent, func(id string) {

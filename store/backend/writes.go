@@ -145,16 +145,16 @@ func (b Base) PublishTools(ctx context.Context, p store.Publication) (refused []
 // PublishOwn implements store.Callers. Names that a worker takes at the same moment belong to both:
 // the worker's goes before, as everywhere.
 func (b Base) PublishOwn(
-	ctx context.Context, agent string, tools []store.OwnTool,
+	ctx context.Context, agent, source string, tools []store.OwnTool,
 ) (taken []string, err error) {
-	docs, err := store.CheckOwn(agent, tools)
+	docs, err := store.CheckOwn(agent, source, tools)
 	if err != nil {
 		return nil, err
 	}
-	names, rows := make([]string, len(tools)), Filter{Args: []any{agent}}
+	names, rows := make([]string, len(tools)), Filter{Args: []any{agent, source}}
 	for i, tool := range tools {
 		names[i] = tool.Name
-		rows.add("($1, %s, %s)", tool.Name, docs[i])
+		rows.add("($1, $2, %s, %s)", tool.Name, docs[i])
 	}
 	var offered Filter
 	offered.in("name", names)
@@ -164,11 +164,16 @@ func (b Base) PublishOwn(
 		if err != nil || len(taken) > 0 {
 			return err
 		}
-		err = tx.Exec(ctx, `DELETE FROM pawl.own_tools WHERE agent = $1`, agent)
-		if err != nil || len(tools) == 0 {
+		const list = `DELETE FROM pawl.own_tools WHERE agent = $1 AND source = $2`
+		if err := tx.Exec(ctx, list, agent, source); err != nil || len(tools) == 0 {
 			return err
 		}
-		const add = `INSERT INTO pawl.own_tools (agent, name, tool) VALUES `
+		const elsewhere = `DELETE FROM pawl.own_tools` // a name is in one list only: the newest
+		offered.add("agent = %s", agent)
+		if err := tx.Exec(ctx, elsewhere+offered.SQL(), offered.Args...); err != nil {
+			return err
+		}
+		const add = `INSERT INTO pawl.own_tools (agent, source, name, tool) VALUES `
 		return tx.Exec(ctx, add+strings.Join(rows.conditions, ", "), rows.Args...)
 	})
 	if err != nil {

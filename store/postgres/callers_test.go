@@ -71,7 +71,7 @@ func TestLeastRightsForCallers(t *testing.T) {
 		}},
 		{"deliver", func() error { return api.Deliver(t.Context(), "refused") }},
 		{"publish", func() error {
-			_, err := api.PublishOwn(t.Context(), "agent", []store.OwnTool{{Name: "ls"}})
+			_, err := api.PublishOwn(t.Context(), "agent", "", []store.OwnTool{{Name: "ls"}})
 			return err
 		}},
 	}

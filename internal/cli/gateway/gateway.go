@@ -72,7 +72,7 @@ asked, no tool runs. The server gets no setting or token of Pawl's.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.server, "server", "", "`name` of the server: its tools are NAME.TOOL in Pawl")
-	fs.StringVar(&f.agent, "agent", "", "`name` of the agent that asks (default: the token's)")
+	fs.StringVar(&f.agent, "agent", "", "`name` of the agent that asks (default: the token's, else mcp)")
 	fs.StringVar(&f.session, "session", "", "`session`: only calls of the same one are taken up again")
 	fs.Var(&f.wait, "wait", "how long a call waits for people before it is pending "+
 		"(default 50s, or 3m30s for clients that go on while they see progress)")
