@@ -101,6 +101,18 @@ func limitParam(c *gin.Context) (int, error) {
 	return n, nil
 }
 
+// timesParam reads the times since and until.
+func timesParam(c *gin.Context, since, until *time.Time) (err error) {
+	for name, at := range map[string]*time.Time{"since": since, "until": until} {
+		if text := c.Query(name); text != "" {
+			if *at, err = time.Parse(time.RFC3339, text); err != nil {
+				return invalid("%s: must be a time like 2026-01-05T12:00:00Z", name)
+			}
+		}
+	}
+	return nil
+}
+
 // reviewer returns who does what a person is asked for ("decides"). Where nobody is authenticated,
 // it is who the header names.
 func reviewer(c *gin.Context, does string) (string, error) {

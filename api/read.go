@@ -203,12 +203,8 @@ func (s *Server) entryQuery(c *gin.Context) (store.EntryQuery, error) {
 	if q.Limit, err = limitParam(c); err != nil {
 		return q, err
 	}
-	for name, at := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
-		if text := c.Query(name); text != "" {
-			if *at, err = time.Parse(time.RFC3339, text); err != nil {
-				return q, invalid("%s: must be a time like 2026-01-05T12:00:00Z", name)
-			}
-		}
+	if err = timesParam(c, &q.Since, &q.Until); err != nil {
+		return q, err
 	}
 	if status := c.Query("status"); status != "" {
 		if q.Status, err = approval.ParseStatus(status); err != nil {

@@ -44,14 +44,16 @@ func (s *Server) listRequests(c *gin.Context) error {
 	q := store.CallQuery{
 		Requests: true,
 		Tool:     c.Query("tool"), Agent: c.Query("agent"), Session: c.Query("session"),
-		Cursor: c.Query("cursor"),
+		By: c.Query("by"), Cursor: c.Query("cursor"),
 	}
 	switch status := c.DefaultQuery("status", string(approval.StatusPending)); status {
 	case "all":
+	case "ended":
+		q.Ended = true
 	default:
 		one, err := approval.ParseStatus(status)
 		if err != nil {
-			return invalid("status: must be all or one of %v", approval.Statuses)
+			return invalid("status: must be all, ended or one of %v", approval.Statuses)
 		}
 		if q.Statuses = []approval.Status{one}; one == approval.StatusOutcomeUnknown {
 			q.Unsettled = true // what nobody has to look into any more is found among all
@@ -62,6 +64,9 @@ func (s *Server) listRequests(c *gin.Context) error {
 		if q.Risk, err = approval.ParseRisk(risk); err != nil {
 			return invalid("risk: must be one of %v", approval.Risks)
 		}
+	}
+	if err = timesParam(c, &q.Since, &q.Until); err != nil {
+		return err
 	}
 	if q.Limit, err = limitParam(c); err != nil {
 		return err

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,9 +19,14 @@ func TestListRequestsAsksTheStore(t *testing.T) {
 	for path, want := range map[string]store.CallQuery{
 		"/api/requests":                 {Statuses: pending, Limit: store.DefaultPage},
 		"/api/requests?status=all":      {Limit: store.DefaultPage},
+		"/api/requests?status=ended":    {Ended: true, Limit: store.DefaultPage},
 		"/api/requests?status=executed": {Statuses: []approval.Status{approval.StatusExecuted}, Limit: store.DefaultPage},
 		"/api/requests?tool=a&agent=b+c&session=d%2Fe&risk=high&cursor=f&limit=7": {
 			Statuses: pending, Tool: "a", Agent: "b c", Session: "d/e", Risk: approval.RiskHigh, Cursor: "f", Limit: 7,
+		},
+		"/api/requests?by=ana&since=2026-01-05T00:00:00Z&until=2026-01-06T00:00:00.5Z": {
+			Statuses: pending, By: "ana", Limit: store.DefaultPage,
+			Since: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 1, 6, 0, 0, 0, 5e8, time.UTC),
 		},
 	} {
 		w := newWorld(t)
@@ -28,6 +34,14 @@ func TestListRequestsAsksTheStore(t *testing.T) {
 		want.Requests = true
 		if !reflect.DeepEqual(w.store.asked, want) {
 			t.Errorf("%s: asked %+v", path, w.store.asked)
+		}
+	}
+	for query, field := range map[string]string{
+		"status=over": "status", "since=today": "since", "until=2026-01-05": "until", "since=2026-13-01T00:00:00Z": "since",
+	} {
+		body := expect(t, newWorld(t).get("/api/requests?"+query), 400, rest.CodeInvalidRequest)
+		if detail := body["detail"].(string); !strings.HasPrefix(detail, field+": must be ") {
+			t.Errorf("%s: %q", query, detail)
 		}
 	}
 }

@@ -33,11 +33,14 @@ type Page[T any] struct {
 
 // RequestQuery selects requests. Zero fields do not restrict.
 type RequestQuery struct {
-	Status               string // a status, or "all"; empty: pending
+	Status               string // a status, "ended" or "all"; empty: pending
 	Tool, Agent, Session string
 	Risk                 approval.Risk
-	Cursor               string // Page.Next of an earlier answer
-	Limit                int    // how many at most, over as many HTTP pages as it takes; 0: all
+	By                   string // whose approval or rejection counted, or who settled the call
+	// Since and Until are cut to whole seconds: only calls asked for at Since or later, before Until.
+	Since, Until time.Time
+	Cursor       string // Page.Next of an earlier answer
+	Limit        int    // how many at most, over as many HTTP pages as it takes; 0: all
 }
 
 // Requests lists calls that wait, or waited, for people, newest first.
@@ -48,6 +51,8 @@ func (c *Client) Requests(ctx context.Context, q RequestQuery) (Page[View], erro
 	set(query, "agent", q.Agent)
 	set(query, "session", q.Session)
 	set(query, "risk", string(q.Risk))
+	set(query, "by", q.By)
+	setTimes(query, q.Since, q.Until)
 	page, err := list[View](ctx, c, "/api/requests", query, q.Cursor, q.Limit)
 	for i := range page.Items {
 		page.Items[i].Raw = page.Raw[i]
@@ -89,12 +94,17 @@ func (q EntryQuery) values() url.Values {
 	set(query, "status", q.Status)
 	set(query, "risk", q.Risk)
 	set(query, "by", q.By)
-	for name, at := range map[string]time.Time{"since": q.Since, "until": q.Until} {
+	setTimes(query, q.Since, q.Until)
+	return query
+}
+
+// setTimes sets the parameters of times that are not zero.
+func setTimes(query url.Values, since, until time.Time) {
+	for name, at := range map[string]time.Time{"since": since, "until": until} {
 		if !at.IsZero() {
 			query.Set(name, at.UTC().Format(time.RFC3339))
 		}
 	}
-	return query
 }
 
 // Tools lists the catalogue by name.

@@ -70,12 +70,15 @@ func TestRequestsFollowsCursors(t *testing.T) {
 
 func TestRequestsFilters(t *testing.T) {
 	c := newClient(t, func(w http.ResponseWriter, r *http.Request) error {
-		if got := r.URL.RawQuery; got != "agent=b&cursor=x&limit=7&risk=high&session=s+1&status=all&tool=t" {
+		if got := r.URL.RawQuery; got != "agent=b&by=ana&cursor=x&limit=7&risk=high&"+
+			"session=s+1&since=2026-01-05T12%3A00%3A00Z&status=all&tool=t&until=2026-01-06T12%3A00%3A00Z" {
 			t.Errorf("query %s", got)
 		}
 		return answer(w, 200, `{"items":[],"total":0,"next_cursor":""}`)
 	})
 	q := client.RequestQuery{Status: "all", Tool: "t", Agent: "b", Session: "s 1", Risk: approval.RiskHigh, Cursor: "x", Limit: 7}
+	q.By, q.Since = "ana", time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
+	q.Until = q.Since.AddDate(0, 0, 1)
 	if _, err := c.Requests(t.Context(), q); err != nil {
 		t.Error(err)
 	}

@@ -23,5 +23,5 @@ type EntryQuery struct {
 	Limit        int
 }
 
-// MaxLook is how many entries are looked at for one page of those that no index finds.
+// MaxLook is how many entries, or calls, are looked at for one page of those that no index finds.
 const MaxLook = 20_000

@@ -338,12 +338,19 @@ type SettleParams struct {
 type CallQuery struct {
 	Requests             bool // only calls that wait or waited for people
 	Statuses             []approval.Status
+	Ended                bool // only calls that have ended
 	Unsettled            bool // only outcome_unknown of which nobody has said what became of it
 	Tool, Agent, Session string
 	Requester            string
 	Risk                 approval.Risk
-	Cursor               string // as in Paging
-	Limit                int
+	// By is whose approval or rejection counted, or who settled the call. No index tells that, so it
+	// is looked for in MaxLook calls a page, as in EntryQuery.
+	By string
+	// Since and Until are when calls were admitted: at Since or later, and before Until. With either,
+	// the list is in that order.
+	Since, Until time.Time
+	Cursor       string // as in Paging, of a list in the same order
+	Limit        int
 }
 
 // Paging selects one page of a list.

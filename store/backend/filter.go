@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Filter is a WHERE clause of conditions that must all hold, and its arguments.
@@ -29,6 +30,16 @@ func (f *Filter) add(condition string, values ...any) {
 func (f *Filter) equal(column, value string) {
 	if value != "" {
 		f.in(column, []string{value})
+	}
+}
+
+// within asks for times from since on and of before until; a zero one does not restrict.
+func (f *Filter) within(column string, since, until time.Time) {
+	if !since.IsZero() {
+		f.add(column+" >= %s", since)
+	}
+	if !until.IsZero() {
+		f.add(column+" < %s", until)
 	}
 }
 

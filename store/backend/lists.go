@@ -17,7 +17,7 @@ type List[T any] struct {
 	Table  string
 	Newest bool // newest first, else oldest first
 
-	ByTime bool // newest first by the column at, and by seq among equals
+	ByTime string // newest first by this column of times, and by seq among equals; empty: by seq
 
 	Columns string // that Scan reads
 	Size    string // a row's bytes, as SQL that does not read them
@@ -172,14 +172,22 @@ func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 		}
 		statuses = append(statuses, string(status))
 	}
-	hint := ""
-	if q.Requests && (len(statuses) > 0 || q.Unsettled) {
+	days := !q.Since.IsZero() || !q.Until.IsZero()
+	hint, dayHint := "", "" // the list goes by days, whatever else is asked for
+	if q.Requests && (len(statuses) > 0 || q.Unsettled || days) {
 		hint = d.Hint
+	}
+	if q.Requests && days {
+		dayHint = d.Hint
 	}
 	l.Where.equal(hint+"tool", q.Tool)
 	l.Where.equal(hint+"agent", q.Agent)
 	l.Where.equal(hint+"session", q.Session)
-	l.Where.equal("requester", q.Requester) // its index has the status, too
+	l.Where.equal(dayHint+"requester", q.Requester) // its index has the status, too
+	if days {
+		l.ByTime = "created_at"
+		l.Where.within(l.ByTime, q.Since, q.Until)
+	}
 	l.Where.equal(hint+"risk", string(q.Risk))
 	if q.Requests {
 		l.Where.add(d.Requests)
@@ -187,9 +195,22 @@ func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 	if q.Unsettled {
 		l.Where.add("status = '" + string(approval.StatusOutcomeUnknown) + "' AND settled_at IS NULL")
 	}
+	if q.Ended {
+		l.Where.add(d.Hint + "ended_at IS NOT NULL")
+	}
 	if len(statuses) > 0 {
 		slices.Sort(statuses)
-		l.Where.in("status", slices.Compact(statuses))
+		l.Where.in(dayHint+"status", slices.Compact(statuses))
+	}
+	if q.By != "" {
+		done, err := acts(q.By)
+		if err != nil {
+			return l, err
+		}
+		l.Sift = func(f *Filter) {
+			f.add("(SELECT 1 FROM pawl.entries AS e WHERE e.call = looked.id AND e.kind IN ("+
+				literals(decidingKinds)+") AND "+d.holdsOne(done)+" LIMIT 1) = 1", done...)
+		}
 	}
 	return l, nil
 }
@@ -219,8 +240,8 @@ func (l List[T]) Page() (rest Filter, limit int, err error) {
 // order is the order of the list.
 func (l List[T]) order() string {
 	switch {
-	case l.ByTime:
-		return "at DESC, seq DESC"
+	case l.ByTime != "":
+		return l.ByTime + " DESC, seq DESC"
 	case l.Newest:
 		return "seq DESC"
 	}
@@ -230,8 +251,8 @@ func (l List[T]) order() string {
 // behind asks for the rows that come after one of the list.
 func (l List[T]) behind(f *Filter, seq int64) {
 	switch {
-	case l.ByTime:
-		f.add("(at, seq) < ((SELECT at FROM pawl."+l.Table+" WHERE seq = %s), %s)", seq, seq)
+	case l.ByTime != "":
+		f.add("("+l.ByTime+", seq) < ((SELECT "+l.ByTime+" FROM pawl."+l.Table+" WHERE seq = %s), %s)", seq, seq)
 	case l.Newest:
 		f.add("seq < %s", seq)
 	default:

@@ -12,7 +12,7 @@ import (
 
 func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 	l := List[audit.Entry]{
-		Doing: "list audit entries", Table: "entries", Newest: q.Newest, ByTime: q.Newest, Columns: entryColumns,
+		Doing: "list audit entries", Table: "entries", Newest: q.Newest, Columns: entryColumns,
 		Size:   "300 + coalesce(octet_length(payload), 0)",
 		Cursor: q.Cursor, Limit: q.Limit, Scan: scanEntry,
 	}
@@ -21,12 +21,10 @@ func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 	if q.Kind != "" && !slices.Contains(frequentKinds, q.Kind) {
 		l.Where.add("kind NOT IN (" + literals(frequentKinds) + ")") // by which an index knows it
 	}
-	if !q.Since.IsZero() {
-		l.Where.add("at >= %s", q.Since)
+	if q.Newest {
+		l.ByTime = "at"
 	}
-	if !q.Until.IsZero() {
-		l.Where.add("at < %s", q.Until)
-	}
+	l.Where.within("at", q.Since, q.Until)
 	if q.Status != "" {
 		if _, err := approval.ParseStatus(string(q.Status)); err != nil {
 			return l, err
@@ -51,7 +49,7 @@ func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 				{"tool", q.Tool}, {"agent", q.Agent}, {"status", string(q.Status)}, {"risk", string(q.Risk)},
 			})
 			if len(done) > 0 {
-				f.add("("+strings.Join(slices.Repeat([]string{d.Holds}, len(done)), " OR ")+")", done...)
+				f.add(d.holdsOne(done), done...)
 			}
 		}
 	}
@@ -68,6 +66,14 @@ var actKinds = []audit.Kind{
 	audit.KindDecided, audit.KindRefused, audit.KindSettled, audit.KindPolicyApplied,
 	audit.KindTokenCreated, audit.KindTokenRevoked,
 	audit.KindKeyAdded, audit.KindKeyRetired, audit.KindKeyRevoked,
+}
+
+// decidingKinds are the kinds of entries by which somebody decided on a call.
+var decidingKinds = []audit.Kind{audit.KindDecided, audit.KindSettled}
+
+// holdsOne is the condition that an entry's payload holds one of the given values.
+func (d Dialect) holdsOne(values []any) string {
+	return "(" + strings.Join(slices.Repeat([]string{d.Holds}, len(values)), " OR ") + ")"
 }
 
 // literals are kinds as they stand in the schema's conditions of indexes, which no parameter meets.

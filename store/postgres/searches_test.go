@@ -96,11 +96,12 @@ func fill(t *testing.T, conn *pgx.Conn) {
 	run(t, conn, `INSERT INTO pawl.calls
 			(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
 		SELECT 'call-' || i, status, i % 50 IN (0, 7), CASE WHEN i = 1 THEN 'rare' ELSE 'tool-' || (i % 20) END,
-			'agent-' || (i % 7), 'session-' || (i / 10), '', '', '', now(),
+			'agent-' || (i % 7), 'session-' || (i / 10), '', '', '',
+			$2::timestamptz + ((2 * i - 2) * interval '1 second'),
 			CASE WHEN status <> 'pending' THEN now() END, '{"id":"call-' || i || '"}', '{}'
 		FROM generate_series(1, $1::int / 2) AS i,
 			LATERAL (SELECT CASE WHEN i % 1000 = 0 THEN 'pending' WHEN i % 50 = 7 THEN 'rejected' ELSE 'executed' END
-				AS status) AS s ORDER BY i`, storetest.Filled)
+				AS status) AS s ORDER BY i`, storetest.Filled, storetest.SearchesBegin)
 	run(t, conn, `INSERT INTO pawl.entries (call, step, kind, at, metadata, leaf, payload)
 		SELECT 'call-' || i, CASE WHEN last THEN 'end' ELSE 'admit' END,
 			CASE WHEN NOT last THEN 'call.requested' WHEN i % 100 = 0 THEN 'decision.counted' ELSE 'call.ended' END,

@@ -74,10 +74,10 @@ func fill(t *testing.T, s *Store) {
 		if err := tx.Exec(t.Context(), numbers+`INSERT INTO calls
 				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict)
 			SELECT 'call-' || i, status, i % 50 IN (0, 7), iif(i = 1, 'rare', 'tool-' || (i % 20)),
-				'agent-' || (i % 7), 'session-' || (i / 10), '', '', '', 1, iif(status <> 'pending', 1, NULL),
+				'agent-' || (i % 7), 'session-' || (i / 10), '', '', '', $2 + (2 * i - 2) * 1000000, iif(status <> 'pending', 1, NULL),
 				'{"id":"call-' || i || '"}', '{}'
 			FROM (SELECT i, iif(i % 1000 = 0, 'pending', iif(i % 50 = 7, 'rejected', 'executed')) AS status FROM n)
-			ORDER BY i`, storetest.Filled); err != nil {
+			ORDER BY i`, storetest.Filled, storetest.SearchesBegin.UnixMicro()); err != nil {
 			return err
 		}
 		return tx.Exec(t.Context(), numbers+`INSERT INTO entries (call, step, kind, at, metadata, leaf, payload)

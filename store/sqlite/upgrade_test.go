@@ -28,6 +28,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`DROP INDEX entries_at`,
 		`DROP INDEX entries_acts`,
 		`DROP INDEX calls_waited`,
+		`DROP INDEX calls_days`,
 		`DROP INDEX calls_identical`,
 		`ALTER TABLE calls DROP COLUMN identical`,
 		`DROP TRIGGER claims_have_executors`,

@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/strictjson"
 )
 
 func calls(t *testing.T, s store.Store, q store.CallQuery) store.Page[approval.View] {
@@ -160,6 +163,73 @@ func callsFiltered(t *testing.T, s store.Store) {
 		page := calls(t, s, c.q)
 		if got := ids(page.Items); !slices.Equal(got, want) || page.Total != len(want) || page.Next != "" {
 			t.Errorf("%+v lists %q, total %d, next %q; want %q", c.q, got, page.Total, page.Next, want)
+		}
+		var walked []string
+		walk(t, func(cursor string) string {
+			c.q.Limit, c.q.Cursor = 1, cursor
+			page := calls(t, s, c.q)
+			walked = append(walked, ids(page.Items)...)
+			return page.Next
+		})
+		if !slices.Equal(walked, want) {
+			t.Errorf("%+v lists %q one by one, want %q", c.q, walked, want)
+		}
+	}
+}
+
+// callsByDaysAndPeople admits four calls in another order than they were asked for in.
+func callsByDaysAndPeople(t *testing.T, s store.Store) {
+	for i, day := range []int{2, 1, 4, 3} {
+		a := waiting(t, strconv.Itoa(day))
+		a.View.CreatedAt = began.AddDate(0, 0, day)
+		a.View.Tool = []string{"pay", "drop"}[i%2]
+		a.Entries = nil
+		admit(t, s, a)
+	}
+	finish(t, s, ending(t, "1", approval.StatusRejected))
+	decided := func(id, step string, kind audit.Kind, field, name string) {
+		payload, err := strictjson.Canonical(map[string]any{"decision": map[string]string{field: name}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := audit.New(id, step, after(1), Payload{Of: kind, JSON: payload})
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, s, e)
+	}
+	decided("1", "vote", audit.KindDecided, "reviewer", "ana")
+	decided("2", "vote", audit.KindDecided, "reviewer", "ana")
+	decided("2", "vote-2", audit.KindDecided, "reviewer", "be\"n")
+	decided("3", "refused", audit.KindRefused, "reviewer", "ana") // it did not count
+	decided("3", "vote", audit.KindDecided, "notes", `"reviewer":"ana"`)
+	decided("4", "settled", audit.KindSettled, "by", "ana")
+
+	day := func(n int) time.Time { return began.AddDate(0, 0, n) }
+	for _, c := range []struct {
+		q    store.CallQuery
+		want string
+	}{
+		{store.CallQuery{}, "3 4 1 2"},
+		{store.CallQuery{Since: day(1)}, "4 3 2 1"},
+		{store.CallQuery{Since: day(2)}, "4 3 2"},
+		{store.CallQuery{Until: day(3)}, "2 1"},
+		{store.CallQuery{Since: day(2), Until: day(4)}, "3 2"},
+		{store.CallQuery{Since: day(3), Until: day(3)}, ""},
+		{store.CallQuery{Since: day(1), Tool: "drop"}, "3 1"},
+		{store.CallQuery{Until: day(9), Statuses: []approval.Status{approval.StatusPending}}, "4 3 2"},
+		{store.CallQuery{Ended: true}, "1"},
+		{store.CallQuery{Ended: true, Since: day(2)}, ""},
+		{store.CallQuery{By: "ana"}, "4 1 2"},
+		{store.CallQuery{By: "be\"n"}, "2"},
+		{store.CallQuery{By: "an"}, ""},
+		{store.CallQuery{By: "\x00"}, ""},
+		{store.CallQuery{By: "ana", Since: day(2), Requests: true}, "4 2"},
+		{store.CallQuery{By: "ana", Ended: true, Tool: "drop"}, "1"},
+	} {
+		want := strings.Fields(c.want)
+		if page := calls(t, s, c.q); !slices.Equal(ids(page.Items), want) || page.Total != len(want) {
+			t.Errorf("%+v lists %q, total %d; want %q", c.q, ids(page.Items), page.Total, want)
 		}
 		var walked []string
 		walk(t, func(cursor string) string {

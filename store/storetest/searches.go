@@ -33,6 +33,7 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 	// What an index finds is counted, read and looked up; what is sifted is looked at twice, with the
 	// row of its call.
 	const found, sifted = total + 3*page, 7 * store.MaxLook
+	const requests = Filled / 50
 	begin, last := SearchesBegin, SearchesBegin.Add((Filled-1)*time.Second)
 	for _, search := range []struct {
 		name string
@@ -93,15 +94,31 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 		{"pending of an agent", store.CallQuery{
 			Agent: "agent-0", Statuses: []approval.Status{approval.StatusPending}}, 3},
 		{"unsettled", store.CallQuery{Unsettled: true}, 0},
+		{"ended", store.CallQuery{Ended: true}, 50},
+		{"of a day", store.CallQuery{Since: begin.Add(time.Hour), Until: begin.Add(2 * time.Hour)}, 50},
+		{"of before", store.CallQuery{Until: begin.Add(time.Hour), Ended: true}, 50},
+		{"of a day, pending", store.CallQuery{
+			Since: last.Add(-time.Hour), Statuses: []approval.Status{approval.StatusPending}}, 2},
+		{"of a day, of a tool", store.CallQuery{Since: last.Add(-time.Hour), Tool: "tool-0"}, 18},
+		{"what one person decided", store.CallQuery{By: "reviewer-3"}, 25},
+		{"what one person decided on a day", store.CallQuery{
+			By: "reviewer-3", Since: begin.Add(time.Hour), Ended: true}, 23},
 	} {
 		t.Run("calls/"+search.name, func(t *testing.T) {
 			search.q.Requests = true
+			most := found
+			switch ofDays := search.q.Since != search.q.Until; {
+			case search.q.By != "":
+				most = 7*requests + page // looked at three times, twice with the two entries of each
+			case ofDays && (search.q.Ended || search.q.Tool != ""):
+				most = 2*requests + page // so few that one may read all of them for a day
+			}
 			run(t, func() {
 				p, err := s.Calls(t.Context(), search.q)
 				if err != nil || len(p.Items) != search.want {
 					t.Errorf("%d calls, want %d; %v", len(p.Items), search.want, err)
 				}
-			}, found)
+			}, most)
 		})
 	}
 }

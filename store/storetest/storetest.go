@@ -75,6 +75,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"restored: permits that were not used are void", restoredVoids},
 			{"calls: newest first, by stable pages", callsPaged},
 			{"calls: filters", callsFiltered},
+			{"calls: days and people", callsByDaysAndPeople},
 			{"calls: totals are exact up to a thousand", callsTotal},
 			{"lists: bad cursors, limits and filters", listsInvalid},
 			{"changes: of requests, each once", changesFollow},

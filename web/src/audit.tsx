@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Failure, get, requestPath } from "./api";
 import { useCell } from "./cell";
-import { Choice, Days, dayAt, ENDED, Field, queryOf, RISKS } from "./filters";
+import { Choice, Days, daysOf, ENDED, Field, queryOf, RISKS } from "./filters";
 import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
 import { watch } from "./live";
 import { Notice } from "./parts";
@@ -77,8 +77,7 @@ function AuditLog({ id }: { id: string }) {
     order: "newest",
     limit: "100",
     request_id: id,
-    since: dayAt(param("since"))?.toISOString() ?? "",
-    until: dayAt(param("until"), 1)?.toISOString() ?? "",
+    ...daysOf(query),
   });
   const list = useList<Entry>(`/api/audit?${params}`, (e) => `${e.call_id} ${e.step}`);
   return (

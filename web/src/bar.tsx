@@ -126,7 +126,7 @@ export function Bar(p: BarProps) {
 
   useKeys({
     a: step === "ready" ? arm : undefined,
-    r: step === "ready" && isCalm() ? toReject : undefined,
+    r: step === "ready" ? () => isCalm() && toReject() : undefined,
     Escape: ["armed", "critical", "approve", "reject"].includes(step) ? back : undefined,
   });
 

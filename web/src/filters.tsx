@@ -10,20 +10,20 @@ export function queryOf(params: Record<string, string>): URLSearchParams {
   return new URLSearchParams(Object.entries(params).filter(([, v]) => v !== ""));
 }
 
-/** The beginning of a day here, or of the day after it; null: there is no such day. */
-export function dayAt(day: string, after = 0): Date | null {
-  const found = /^(\d{4})-(\d\d)-(\d\d)$/.exec(day);
-  return found && new Date(Number(found[1]), Number(found[2]) - 1, Number(found[3]) + after);
+/** The beginning of a day here, or of the day after it; empty: there is no such day. */
+function dayAt(day: string | null, after = 0): string {
+  const found = /^(\d{4})-(\d\d)-(\d\d)$/.exec(day ?? "");
+  if (!found) return "";
+  return new Date(Number(found[1]), Number(found[2]) - 1, Number(found[3]) + after).toISOString();
 }
 
-export function inDays(at: string | undefined, since: string, until: string): boolean {
-  const time = Date.parse(at ?? "");
-  const [from, to] = [dayAt(since), dayAt(until, 1)];
-  return (!from || time >= from.getTime()) && (!to || time < to.getTime());
+/** The days that Days has chosen, as parameters of a list: the last one is in it. */
+export function daysOf(query: URLSearchParams): { since: string; until: string } {
+  return { since: dayAt(query.get("since")), until: dayAt(query.get("until"), 1) };
 }
 
 /** The days from which and to which a list goes. */
-export function Days() {
+export function Days({ from = "From" }: { from?: string }) {
   const { query } = useRoute();
   const day = (param: string, words: string) => (
     <label class={query.get(param) ? "chip day on" : "chip day"}>
@@ -37,7 +37,7 @@ export function Days() {
   );
   return (
     <>
-      {day("since", "From")}
+      {day("since", from)}
       {day("until", "To")}
     </>
   );

@@ -1,5 +1,5 @@
 // What people were asked about, and how it ended.
-import { Choice, Days, ENDED, Field, inDays, queryOf, RISKS } from "./filters";
+import { Choice, Days, daysOf, ENDED, Field, queryOf, RISKS } from "./filters";
 import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
 import { Icon, Notice, Quote, StatusMark } from "./parts";
 import { requestAddress, setQuery, useRoute } from "./route";
@@ -11,29 +11,19 @@ import type { Listed } from "./types";
 export function History() {
   const { query } = useRoute();
   const param = (name: string) => query.get(name) ?? "";
-  const [status, tool, agent, risk] = [param("status"), param("tool"), param("agent"), param("risk")];
-  const [q, by, since, until] = [
-    param("q").toLowerCase(),
-    param("by").toLowerCase(),
-    param("since"),
-    param("until"),
-  ];
-  const path = `/api/requests?${queryOf({ status: status || "all", limit: "100", tool, agent, risk })}`;
-  const list = useList<Listed>(path, (c) => c.id);
+  const filters = queryOf({
+    ...Object.fromEntries(["tool", "agent", "risk", "by", "status"].map((name) => [name, param(name)])),
+    ...daysOf(query),
+  });
+  const any = filters.size > 0;
+  if (!param("status")) filters.set("status", "ended");
+  const list = useList<Listed>(`/api/requests?${filters}&limit=100`, (c) => c.id);
   const unknown = useList<Listed>("/api/requests?status=outcome_unknown&limit=20", (c) => c.id);
   const toSettle = (unknown.items ?? []).filter((c) => !c.settled).length;
-  // The list has no filters for these: the page looks through what it has loaded.
-  const here = Boolean(q || by || since || until);
-  const people = (c: Listed) => [c.decision?.by, c.settled?.by, ...(c.votes ?? []).map((v) => v.reviewer)];
-  const shown = (list.items ?? [])
-    .filter((c) => (status ? true : ENDED.includes(c.status)))
-    .filter((c) => !by || people(c).some((p) => p?.toLowerCase().includes(by)))
-    .filter((c) => inDays(c.ended_at ?? c.created_at, since, until))
-    .filter(
-      (c) =>
-        !q ||
-        JSON.stringify([c.tool, c.agent, c.decision, c.args, c.id, c.requester]).toLowerCase().includes(q),
-    );
+  // The page looks for text through what it has loaded.
+  const q = param("q").toLowerCase();
+  const texts = (c: Listed) => JSON.stringify([c.tool, c.agent, c.decision, c.args, c.id, c.requester]);
+  const shown = (list.items ?? []).filter((c) => texts(c).toLowerCase().includes(q));
   return (
     <PageFrame title="History" about="calls that people were asked about, newest first">
       {toSettle > 0 && (
@@ -66,16 +56,16 @@ export function History() {
         <Field name="Tool" param="tool" />
         <Field name="Agent" param="agent" />
         <Field name="Decided by" param="by" />
-        <Days />
+        <Days from="Asked from" />
       </div>
       <Failed failure={list.failure} />
       {!list.items ? (
         !list.failure && <Waiting />
       ) : shown.length === 0 ? (
         <p class="dim">
-          {here && list.next
-            ? `Nothing matches among the ${list.items.length} newest. Load more to look further back.`
-            : status || tool || agent || risk || here
+          {list.next
+            ? "Nothing matches so far. Load more to look further back."
+            : any || q
               ? "Nothing matches."
               : "Nothing has ended yet. What people were asked about is listed here."}
         </p>

@@ -52,7 +52,7 @@ export function QueueList({ selected }: { selected: string }) {
     "/": () => search.current?.focus(),
     ".": () => showHeld(),
     x: () => toggle(focused()),
-    Escape: () => (document.activeElement === search.current ? search.current?.blur() : undefined),
+    Escape: () => document.activeElement === search.current && search.current?.blur(),
   });
 
   const inside = (how: "pointer" | "focus", on: boolean) => {

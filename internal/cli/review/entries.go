@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
@@ -53,17 +54,24 @@ func (a *app) auditList() *cobra.Command {
 			return entryList.PrintPage(a.App, page)
 		},
 	}
-	times.add(cmd, &q)
+	entryFlags(cmd.Flags(), &q)
+	times.add(cmd.Flags(), "entries")
 	cmd.Flags().Var(&limit, "limit", cli.LimitHelp)
 	return cmd
 }
 
-// timeFlags are the times that entries are filtered by, as they are given.
+// timeFlags are the times that lists are filtered by, as they are given.
 type timeFlags struct{ since, until, last string }
 
-// add adds the flags that filter entries.
-func (t *timeFlags) add(cmd *cobra.Command, q *client.EntryQuery) {
-	f := cmd.Flags()
+// add adds the flags of a list of what.
+func (t *timeFlags) add(f *pflag.FlagSet, what string) {
+	f.StringVar(&t.since, "since", "", "only "+what+" from this `time` on, like 2026-03-01T22:00:00Z")
+	f.StringVar(&t.until, "until", "", "only "+what+" before this `time`")
+	f.StringVar(&t.last, "last", "", "only "+what+" in this last `time`, like 24h")
+}
+
+// entryFlags adds the other flags that filter entries.
+func entryFlags(f *pflag.FlagSet, q *client.EntryQuery) {
 	f.StringVar(&q.RequestID, "request", "", "only entries of this call, by `ID` or its beginning")
 	f.StringVar(&q.Kind, "kind", "", "only entries of this `kind`, e.g. decision.counted")
 	f.StringVar(&q.Tool, "tool", "", "only entries of calls of this `tool`")
@@ -71,16 +79,13 @@ func (t *timeFlags) add(cmd *cobra.Command, q *client.EntryQuery) {
 	f.StringVar(&q.Status, "status", "", "only entries of calls with this `status` now")
 	f.StringVar(&q.Risk, "risk", "", "only entries of calls of this `risk`")
 	f.StringVar(&q.By, "by", "", "only what this `person` decided, applied, made or revoked")
-	f.StringVar(&t.since, "since", "", "only entries from this `time` on, like 2026-03-01T22:00:00Z")
-	f.StringVar(&t.until, "until", "", "only entries of before this `time`")
-	f.StringVar(&t.last, "last", "", "only entries of this last `time`, like 24h")
 }
 
 // entryFilters completes what the flags say, and connects.
 func (a *app) entryFilters(
 	cmd *cobra.Command, q *client.EntryQuery, t timeFlags,
 ) (c *client.Client, err error) {
-	if q.Since, q.Until, err = a.readTimes(t.since, t.until, t.last); err != nil {
+	if q.Since, q.Until, err = a.readTimes(t); err != nil {
 		return nil, cli.UsageError(err)
 	}
 	if c, err = a.Client(cmd); err == nil && q.RequestID != "" {
@@ -98,14 +103,14 @@ func shortID(id string) string {
 }
 
 // readTimes reads the values of --since, --until and --last. What is not given is zero.
-func (a *app) readTimes(since, until, last string) (from, to time.Time, err error) {
-	if since != "" && last != "" {
+func (a *app) readTimes(t timeFlags) (from, to time.Time, err error) {
+	if t.since != "" && t.last != "" {
 		return from, to, errors.New("--since and --last exclude each other")
 	}
 	for _, flag := range []struct {
 		name, text string
 		at         *time.Time
-	}{{"--since", since, &from}, {"--until", until, &to}} {
+	}{{"--since", t.since, &from}, {"--until", t.until, &to}} {
 		if flag.text == "" {
 			continue
 		}
@@ -113,8 +118,8 @@ func (a *app) readTimes(since, until, last string) (from, to time.Time, err erro
 			return from, to, fmt.Errorf("%s is not a time: write it like 2026-03-01T22:00:00Z", flag.name)
 		}
 	}
-	if last != "" {
-		d, err := approval.ParseDuration(last)
+	if t.last != "" {
+		d, err := approval.ParseDuration(t.last)
 		if err != nil || d <= 0 {
 			return from, to, errors.New("--last must say how far to look back, like 24h")
 		}

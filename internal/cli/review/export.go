@@ -83,7 +83,8 @@ func (a *app) auditExport() *cobra.Command {
 			return nil
 		},
 	}
-	times.add(cmd, &q)
+	entryFlags(cmd.Flags(), &q)
+	times.add(cmd.Flags(), "entries")
 	f := cmd.Flags()
 	f.StringVar(&q.Cursor, "after", "", "go on after the entry with this `cursor`")
 	f.StringVar(&file, "file", "", "write to this `file`, or go on where it ends (default stdout)")

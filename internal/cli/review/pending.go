@@ -65,8 +65,9 @@ func (f *filter) query(status string) (client.RequestQuery, error) {
 
 func (a *app) pending() *cobra.Command {
 	var f filter
+	var times timeFlags
 	var all, watch bool
-	var status string
+	var status, by string
 	cmd := &cobra.Command{
 		Use:   "pending",
 		Short: "List the calls that wait for approval",
@@ -74,6 +75,7 @@ func (a *app) pending() *cobra.Command {
   pawl pending --risk high --watch
   pawl pending --status outcome_unknown
   pawl pending --status rejected --agent support-bot
+  pawl pending --status ended --by ana --last 24h
   pawl pending --all --limit 0 -o json`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,7 +86,7 @@ func (a *app) pending() *cobra.Command {
 				return cli.UsageError(errors.New("--watch is for people: it has no JSON form"))
 			case all:
 				status = "all"
-			case status != "" && status != "all":
+			case status != "" && status != "all" && status != "ended":
 				if _, err := approval.ParseStatus(status); err != nil {
 					return cli.UsageError(fmt.Errorf("--status: %w", err))
 				}
@@ -92,6 +94,10 @@ func (a *app) pending() *cobra.Command {
 			q, err := f.query(status)
 			if err != nil {
 				return err
+			}
+			q.By = by
+			if q.Since, q.Until, err = a.readTimes(times); err != nil {
+				return cli.UsageError(err)
 			}
 			c, err := a.Client(cmd)
 			if err != nil {
@@ -118,8 +124,10 @@ func (a *app) pending() *cobra.Command {
 	f.flags(cmd.Flags())
 	cmd.Flags().BoolVar(&all, "all", false, "also calls that waited for people and have ended; "+
 		"calls that nobody was asked about are in 'pawl audit list'")
-	cmd.Flags().StringVar(&status, "status", "", "only this `status` (default pending); "+
+	cmd.Flags().StringVar(&status, "status", "", "only this `status` (default pending), or ended: any end; "+
 		"of outcome_unknown, only calls that nobody has settled")
+	cmd.Flags().StringVar(&by, "by", "", "only calls on which this `person`'s decision counted, or that they settled")
+	times.add(cmd.Flags(), "calls asked for")
 	cmd.Flags().BoolVar(&watch, "watch", false, "show the list again every 2 s until Ctrl-C")
 	return cmd
 }

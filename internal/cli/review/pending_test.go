@@ -329,6 +329,29 @@ func TestAuditListFilters(t *testing.T) {
 	}
 }
 
+func TestPendingByPersonAndTime(t *testing.T) {
+	for _, tt := range []struct {
+		line string
+		code int
+		want string // of the question, or of the error
+	}{
+		{"--status ended --by ana --last 24h", cli.ExitDone, "by=ana&limit=100&since=2026-02-28T12%3A00%3A00Z&status=ended"},
+		{"--all --until 2026-03-01T10:00:00+01:00 --tool mail", cli.ExitDone,
+			"limit=100&status=all&tool=mail&until=2026-03-01T09%3A00%3A00Z"},
+		{"--since 2026-03-01T10:00:00Z", cli.ExitDone, "limit=100&since=2026-03-01T10%3A00%3A00Z"},
+		{"--status over", cli.ExitUsage, "--status"},
+		{"--until now", cli.ExitUsage, "--until is not a time"},
+		{"--last 0s", cli.ExitUsage, "--last must say how far"},
+		{"--since 2026-03-01T10:00:00Z --last 1h", cli.ExitUsage, "exclude each other"},
+	} {
+		api := clitest.NewAPI(t)
+		r := clitest.CommandLine{API: api.URL}.Run(t, append([]string{"pending"}, strings.Fields(tt.line)...)...)
+		if all := strings.Join(api.Requests("GET"), " ") + r.Err; r.Code != tt.code || !strings.Contains(all, tt.want) {
+			t.Errorf("%s: code %d, %s", tt.line, r.Code, all)
+		}
+	}
+}
+
 func TestAuditListMarksWhatWasChanged(t *testing.T) {
 	api := clitest.NewAPI(t, clitest.Fixture(t, "request.json"))
 	items := `{"items":[{"call_id":"c","step":"end","kind":"call.ended","at":"2026-03-01T12:00:00Z","payload":{"outcome":{"status":"executed"}},` +
