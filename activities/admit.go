@@ -27,6 +27,7 @@ type AdmitInput struct {
 	Problem   string    // why the input is not a call; then Call and Digest are empty
 	CreatedAt time.Time // when the run started, by Temporal's clock
 	Now       time.Time // the workflow's now
+	Via       approval.Via
 }
 
 // Admission is what the rest of the workflow depends on.
@@ -198,7 +199,9 @@ func (a *Activities) judge(
 	}
 	admission.Entries = []audit.Entry{requested}
 	if admission.TakePermit {
-		claimed, err := claimEntry(Permit{in.Run, admission.Queue}, in.ID, in.Digest, view.Decision, now)
+		claimed, err := entry(in.ID, "claim", now, audit.Claimed{
+			Digest: in.Digest, Decision: view.Decision, Run: in.Run, Queue: admission.Queue,
+		})
 		if err != nil {
 			return store.AdmitParams{}, err
 		}
@@ -212,9 +215,9 @@ func admitted(
 	in AdmitInput, view approval.View, verdict approval.Verdict, now time.Time,
 ) (audit.Entry, error) {
 	if view.Status == approval.StatusBlocked {
-		return entry(in.ID, "admit", now, audit.Blocked{Call: &view, Verdict: &verdict, Run: in.Run})
+		return entry(in.ID, "admit", now, audit.Blocked{Call: &view, Verdict: &verdict, Run: in.Run, Via: in.Via})
 	}
-	return entry(in.ID, "admit", now, audit.Requested{Call: view, Verdict: verdict, Run: in.Run})
+	return entry(in.ID, "admit", now, audit.Requested{Call: view, Verdict: verdict, Run: in.Run, Via: in.Via})
 }
 
 // blocked is the end of a call that may not run.
@@ -279,7 +282,7 @@ func (a *Activities) readmit(
 	if !sameCall(in, record) {
 		message := "the idempotency key was used for another call; use a new key for a new call"
 		e, err := entry(in.ID, "conflict/"+in.Run, now,
-			audit.Blocked{Run: in.Run, Digest: in.Digest, Code: approval.CodeConflict})
+			audit.Blocked{Run: in.Run, Digest: in.Digest, Code: approval.CodeConflict, Via: in.Via})
 		if err != nil {
 			return record, err
 		}

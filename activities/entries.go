@@ -85,10 +85,6 @@ func entryOutcome(o approval.Outcome) approval.Outcome {
 	return o
 }
 
-func claimEntry(p Permit, id, digest string, by *approval.FinalDecision, at time.Time) (audit.Entry, error) {
-	return entry(id, "claim", at, audit.Claimed{Digest: digest, Decision: by, Run: p.Run, Queue: p.Queue})
-}
-
 // entry is audit.New, whose error no retry mends.
 func entry(subject, step string, at time.Time, payload audit.Payload) (audit.Entry, error) {
 	e, err := audit.New(subject, step, at, payload)

@@ -95,11 +95,11 @@ func (a *Activities) judgeAndClaim(ctx context.Context, in *ClaimInput) (ClaimRe
 }
 
 // judgeAgain judges a call, whose approval counts, by the policy that is active now. A result that
-// is not nil is the end of the claim; else version is what judged.
+// is not nil is the end of the claim; else by, of this version, is what judged.
 func (a *Activities) judgeAgain(ctx context.Context, in *ClaimInput, record store.Record, now time.Time) (
-	res *ClaimResult, version int64, err error) {
+	res *ClaimResult, by approval.PolicyRef, version int64, err error) {
 	if err := a.refresh(ctx); err != nil {
-		return nil, 0, fmt.Errorf("judging again by the active policy: %w", err)
+		return nil, by, 0, fmt.Errorf("judging again by the active policy: %w", err)
 	}
 	verdict, version := a.evaluate(in.Call, now)
 	in.Redact = append(slices.Clip(in.Redact), verdict.Redact...)
@@ -108,13 +108,13 @@ func (a *Activities) judgeAgain(ctx context.Context, in *ClaimInput, record stor
 	if c.Forbids != "" {
 		ended, err := a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.FinalDeny,
 			approval.CodePolicyChanged, c.Forbids+"; nothing ran")
-		return &ended, version, err
+		return &ended, by, version, err
 	}
 	if c.More == nil {
-		return nil, version, nil
+		return nil, verdict.Policy, version, nil
 	}
 	again, err := a.tighten(ctx, *in, record, c, verdict.Policy, now)
-	return &again, version, err
+	return &again, by, version, err
 }
 
 // tighten keeps that a call takes more by now.

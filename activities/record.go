@@ -102,7 +102,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 		return a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.FinalDeny, approval.CodeUnknownTool,
 			"the tool is no longer offered on the task queue where it was when the call was admitted; nothing ran")
 	}
-	again, version, err := a.judgeAgain(ctx, in, record, now)
+	again, policy, version, err := a.judgeAgain(ctx, in, record, now)
 	switch {
 	case err != nil:
 		return ClaimResult{}, err
@@ -121,7 +121,9 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	if claiming.Entries, err = decisionEntries(in.ID, in.Run, redactVotes(r, votes)); err != nil {
 		return ClaimResult{}, err
 	}
-	entry, err := claimEntry(Permit{in.Run, in.Queue}, in.ID, in.Digest, claiming.Decision, now)
+	entry, err := entry(in.ID, "claim", now, audit.Claimed{
+		Digest: in.Digest, Decision: claiming.Decision, Run: in.Run, Queue: in.Queue, Policy: &policy,
+	})
 	if err != nil {
 		return ClaimResult{}, err
 	}

@@ -27,7 +27,7 @@ func (b *bench) key() sign.Key {
 
 func (b *bench) trust(k sign.Key) {
 	b.t.Helper()
-	if _, _, err := b.store.AddKey(b.t.Context(), store.SigningKey{ID: k.ID(), Public: k.Public(), CreatedAt: time.Now()}); err != nil {
+	if _, _, err := b.store.AddKey(b.t.Context(), store.NewKey{SigningKey: store.SigningKey{ID: k.ID(), Public: k.Public(), CreatedAt: time.Now()}}); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/session"
 	"github.com/pawlhq/pawl/internal/calls"
@@ -72,7 +73,7 @@ func (s *Server) authorize(c *gin.Context) {
 		}
 	}
 	if refused {
-		s.logNoRole(c.Request.Context(), p, method+" "+route)
+		s.forbidden(c.Request, p, c.Request.Method+" "+route, rest.CodeNotPermitted)
 		s.fail(c, newProblem(http.StatusForbidden, rest.CodeNotPermitted, notPermitted(p, rule)))
 		return
 	}
@@ -80,10 +81,14 @@ func (s *Server) authorize(c *gin.Context) {
 	c.Next()
 }
 
-// logNoRole logs who used a route without a role for it.
-func (s *Server) logNoRole(ctx context.Context, p auth.Principal, route string) {
-	s.o.Logger.WarnContext(ctx, "a request was refused: its caller lacks the role",
-		"subject", p.Subject, "token", p.TokenID, "route", route)
+// forbidden logs, and puts on record, who may not do what they ask for.
+func (s *Server) forbidden(r *http.Request, p auth.Principal, route, code string) {
+	s.o.Logger.WarnContext(r.Context(), "a request was refused: its caller may not do that",
+		"subject", p.Subject, "token", p.TokenID, "route", route, "code", code)
+	s.denials.Forbidden(r.Context(), audit.Forbidden{
+		By: p.Subject, TokenID: p.TokenID, Route: route, Code: code, Remote: source(s.remote(r)),
+		Via: approval.Via{Channel: channelOf(r), Method: string(p.Method)},
+	})
 }
 
 // authenticate returns who sent the request. active says that somebody uses their session by it.
@@ -95,17 +100,36 @@ func (s *Server) authenticate(r *http.Request, active bool) (auth.Principal, err
 	if err != nil {
 		return auth.Principal{}, err
 	}
-	return s.prove(r, func(ctx context.Context) (auth.Principal, error) {
-		if strings.HasPrefix(credential, session.Prefix) {
+	method := auth.MethodOf(credential)
+	if strings.HasPrefix(credential, session.Prefix) {
+		method = bySession
+	}
+	return s.prove(r, method, func(ctx context.Context) (auth.Principal, error) {
+		if method == bySession {
 			return s.sessions.Authenticate(ctx, credential, active)
 		}
 		return s.o.Auth.Authenticate(ctx, credential)
 	})
 }
 
-// prove returns whom check finds, and counts what it refuses.
+// Methods of those who tried to sign in, beside rest's.
+const (
+	bySession rest.Method = "session"
+	byCode    rest.Method = "code"
+)
+
+// signInFailed puts a refused credential on record.
+func (s *Server) signInFailed(r *http.Request, method rest.Method, refusal auth.Refusal) {
+	s.denials.SignInFailed(r.Context(), audit.SignInFailed{
+		Code: refusal.Code, Subject: refusal.Subject, TokenID: refusal.TokenID, Remote: source(s.remote(r)),
+		Via: approval.Via{Channel: channelOf(r), Method: string(method)},
+	})
+}
+
+// prove returns whom check finds, and counts what it refuses. method is how the sender wants to be
+// known.
 func (s *Server) prove(
-	r *http.Request, check func(context.Context) (auth.Principal, error),
+	r *http.Request, method rest.Method, check func(context.Context) (auth.Principal, error),
 ) (auth.Principal, error) {
 	ctx, remote := r.Context(), s.remote(r)
 	p, err := check(ctx)
@@ -114,6 +138,7 @@ func (s *Server) prove(
 	case err == nil:
 		return p, nil
 	case refusal != nil:
+		s.signInFailed(r, method, *refusal)
 		if wait, many := s.failures.failed(remote); many {
 			return auth.Principal{}, tooMany(rest.CodeTooManyFailures, wait,
 				"The credential was refused, like too many from this address before. "+

@@ -69,6 +69,7 @@ func (s *Server) startCall(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	begin.Via = via(c)
 	id, wait := begin.ID, min(in.Wait.Std(), s.o.MaxWait)
 	done, err := s.quotas.hold(p, wait)
 	if err != nil {

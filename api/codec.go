@@ -162,7 +162,7 @@ func (s *Server) mayDecode(r *http.Request) error {
 		if err := s.quotas.countRequest(p.Subject); err != nil {
 			return err
 		}
-		s.logNoRole(r.Context(), p, route)
+		s.forbidden(r, p, route, rest.CodeNotPermitted)
 		return newProblem(http.StatusForbidden, rest.CodeNotPermitted, "it needs the role admin")
 	}
 	return nil

@@ -223,17 +223,18 @@ func (s *fakeStore) Tokens(context.Context, store.Paging) (store.Page[store.Toke
 	return p, s.begin()
 }
 
-func (s *fakeStore) AddKey(_ context.Context, k store.SigningKey) (store.SigningKey, bool, error) {
+func (s *fakeStore) AddKey(_ context.Context, k store.NewKey) (store.SigningKey, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := cmp.Or(s.begin(), s.appendErr); err != nil {
-		return k, false, err
+		return k.SigningKey, false, err
 	}
 	if i := s.keyAt(k.ID); i >= 0 {
 		return s.keys[i], false, nil
 	}
-	s.keys = append(s.keys, k)
-	return k, true, nil
+	s.keys = append(s.keys, k.SigningKey)
+	s.wrote(k)
+	return k.SigningKey, true, nil
 }
 
 func (s *fakeStore) EndKey(_ context.Context, e store.EndKeyParams) (store.SigningKey, bool, error) {
@@ -255,7 +256,15 @@ func (s *fakeStore) EndKey(_ context.Context, e store.EndKeyParams) (store.Signi
 	} else {
 		k.RetiredAt, k.RetiredBy = &e.At, e.By
 	}
+	s.wrote(e)
 	return *k, true, nil
+}
+
+// wrote keeps the entry of what was changed.
+func (s *fakeStore) wrote(change interface{ Entry() (audit.Entry, error) }) {
+	if e, err := change.Entry(); err == nil {
+		s.entries = append(s.entries, e)
+	}
 }
 
 func (s *fakeStore) keyAt(id string) int {
@@ -312,6 +321,7 @@ func (s *fakeStore) ApplyPolicy(_ context.Context, a store.ApplyParams) (v store
 	}
 	a.At = testTime
 	s.applied = append(s.applied, a)
+	s.wrote(a)
 	return a.Version(), true, nil
 }
 

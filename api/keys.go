@@ -46,7 +46,7 @@ func (s *Server) rotateKey(c *gin.Context) error {
 	}
 	// Not given up halfway because a client hung up.
 	rotated, err := s.o.Signer.Rotate(context.WithoutCancel(c.Request.Context()),
-		principal(c).Subject, in.RevokeOld)
+		principal(c).Subject, via(c), in.RevokeOld)
 	switch {
 	case errors.Is(err, auth.ErrKeyUnknown), errors.Is(err, store.ErrReadOnly):
 		return newProblem(http.StatusConflict, rest.CodeReadOnly,
@@ -68,7 +68,7 @@ func (s *Server) endKey(revoke bool) handler {
 		const unknownKey = "No signing key has this ID."
 		return ended(c, unknownKey, func(ctx context.Context, id, by string) (any, error) {
 			k, changed, err := s.o.Store.EndKey(ctx,
-				store.EndKeyParams{ID: id, By: by, Revoke: revoke, At: time.Now()})
+				store.EndKeyParams{ID: id, By: by, Via: via(c), Revoke: revoke, At: time.Now()})
 			if changed {
 				s.o.Logger.InfoContext(ctx, "signing key ended", "key", k.ID, "revoked", revoke, "by", by)
 			}

@@ -92,6 +92,18 @@ func network(a netip.Addr) netip.Prefix {
 	return p
 }
 
+// source is the network of an address, as text; empty: it is not known.
+func source(a netip.Addr) string {
+	n := network(a)
+	switch {
+	case !n.IsValid():
+		return ""
+	case n.IsSingleIP():
+		return n.Addr().String()
+	}
+	return n.String()
+}
+
 // tooMany is the answer to who is too fast.
 func tooMany(code string, wait time.Duration, detail string) *problem {
 	seconds := max(1, int(math.Ceil(wait.Seconds())))

@@ -3,12 +3,14 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/session"
 	"github.com/pawlhq/pawl/rest"
@@ -122,6 +124,13 @@ func TestLogin(t *testing.T) {
 				}
 			}
 		})
+	}
+	codes := map[string]string{}
+	for _, p := range w.payloadsOf(audit.KindSignInFailed) {
+		codes[p.(audit.SignInFailed).Code] = p.(audit.SignInFailed).Method
+	}
+	if want := map[string]string{"login_denied": "oidc", rest.CodeTokenForeign: "oidc"}; !maps.Equal(codes, want) {
+		t.Errorf("on record are %v", codes)
 	}
 }
 

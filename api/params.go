@@ -134,9 +134,20 @@ func reviewer(c *gin.Context, does string) (string, error) {
 }
 
 // channel tells the command line from everybody else. It is a label, not evidence.
-func channel(c *gin.Context) string {
-	if strings.HasPrefix(c.Request.UserAgent(), "pawl-cli/") {
+func channel(c *gin.Context) string { return channelOf(c.Request) }
+
+func channelOf(r *http.Request) string {
+	if strings.HasPrefix(r.UserAgent(), "pawl-cli/") {
 		return "cli"
 	}
 	return "api"
+}
+
+// via says how a request's sender acts.
+func via(c *gin.Context) approval.Via {
+	v := approval.Via{Channel: channel(c)}
+	if p := principal(c); p.Authenticated() {
+		v.Method = string(p.Method)
+	}
+	return v
 }

@@ -71,7 +71,7 @@ func (s *Server) putPolicy(c *gin.Context) error {
 	if change.By, err = reviewer(c, "applies it"); err != nil {
 		return err
 	}
-	change.Authenticated = principal(c).Authenticated()
+	change.Authenticated, change.Method = principal(c).Authenticated(), via(c).Method
 	if in.Expect == nil {
 		return invalid("expect is missing: give the version that this replaces, as GET /api/policy shows it")
 	}

@@ -125,6 +125,9 @@ func (s *Server) fail(c *gin.Context, err error) {
 		c.Status(statusClientGone)
 		return // the client is gone: what failed is most likely its own leaving
 	}
+	if p.Code == rest.CodeIdentity {
+		s.forbidden(c.Request, principal(c), c.Request.Method+" "+c.FullPath(), p.Code)
+	}
 	if p.cause != nil {
 		level := slog.LevelError
 		if p.Status == http.StatusServiceUnavailable { // it may last, and fail every request

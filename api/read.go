@@ -164,8 +164,8 @@ func (s *Server) eraseCall(c *gin.Context) error {
 		return reply(c, http.StatusOK, s.shown(r.View))
 	}
 	e, err := audit.New(id, "erased", time.Now(), audit.Erased{
-		Calls: []string{id}, Rows: true, By: cmp.Or(p.Subject, "unauthenticated"), Method: string(p.Method),
-		Reason: in.Reason,
+		Calls: []string{id}, Rows: true, By: cmp.Or(p.Subject, "unauthenticated"), Reason: in.Reason,
+		Via: approval.Via{Channel: channel(c), Method: string(p.Method)},
 	})
 	if err != nil {
 		return err

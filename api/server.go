@@ -34,6 +34,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/pawlhq/pawl/api/denials"
 	"github.com/pawlhq/pawl/api/events"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
@@ -209,6 +210,7 @@ type Server struct {
 	pace     health.Pace                // of the log's lines about faults
 	writes   *cache[struct{}, struct{}] // fails while the store can't be used
 	failures *failures
+	denials  *denials.Log
 	quotas   *quotas
 }
 
@@ -224,7 +226,7 @@ func New(o Options) (*Server, error) {
 			Converter: o.Converter, Timeout: rpcTimeout, Query: o.QueryBudget,
 		}),
 		failures: newFailures(), quotas: newQuotas(o.Limits, o.Store, o.Logger),
-		events: events.New(o.Store, o.Logger),
+		events: events.New(o.Store, o.Logger), denials: denials.New(o.Store.Append, o.Logger),
 	}
 	if o.Auth != nil {
 		s.sessions = session.New(o.Store, o.Auth, o.Logger)
@@ -292,6 +294,7 @@ func stopping(ctx context.Context) context.Context {
 // what is known, others may finish, and Serve returns nil. It closes l. It refuses a listener that
 // others than this machine can reach, unless Options.Auth and Options.Exposure fit that.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer s.denials.Close()
 	l, err := s.o.Exposure.guard(l, s.o.Auth != nil, s.o.Logger)
 	if err != nil {
 		return err

@@ -81,7 +81,11 @@ func (s *Server) signIn(c *gin.Context) error {
 	if (in.Token == "") == (in.Code == "") {
 		return approval.Errorf(approval.CodeInvalid, "send either token or code")
 	}
-	p, err := s.prove(c.Request, func(ctx context.Context) (auth.Principal, error) {
+	method := auth.MethodOf(in.Token)
+	if in.Code != "" {
+		method = byCode
+	}
+	p, err := s.prove(c.Request, method, func(ctx context.Context) (auth.Principal, error) {
 		if in.Code != "" {
 			return s.sessions.Redeem(ctx, in.Code)
 		}
@@ -214,7 +218,7 @@ func (s *Server) callback(c *gin.Context) error {
 	case answer.Has("error"):
 		return s.loginFailed(c, l.To, loginDenied, nil)
 	}
-	p, err := s.prove(c.Request, func(ctx context.Context) (auth.Principal, error) {
+	p, err := s.prove(c.Request, rest.MethodOIDC, func(ctx context.Context) (auth.Principal, error) {
 		return s.o.Login.Exchange(ctx, l, s.public(callbackPath), answer)
 	})
 	if err != nil {
@@ -235,6 +239,9 @@ func (s *Server) callback(c *gin.Context) error {
 
 // loginFailed leads back to the page, which says why.
 func (s *Server) loginFailed(c *gin.Context, to, why string, err error) error {
+	if why == loginDenied { // prove has counted those that it refused, and any site can send others here
+		s.signInFailed(c.Request, rest.MethodOIDC, auth.Refusal{Code: "login_" + why})
+	}
 	if err != nil {
 		cause := err
 		if p := problemOf(err); p.cause != nil {

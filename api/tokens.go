@@ -21,6 +21,7 @@ func (s *Server) newToken(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	t.Via = via(c)
 	if err := s.o.Store.AddToken(c.Request.Context(), t); err != nil {
 		return fromStore(err)
 	}
@@ -34,7 +35,8 @@ func (s *Server) newToken(c *gin.Context) error {
 func (s *Server) revokeToken(c *gin.Context) error {
 	const unknownToken = "No token has this ID."
 	return ended(c, unknownToken, func(ctx context.Context, id, by string) (any, error) {
-		t, changed, err := s.o.Store.RevokeToken(ctx, store.RevokeParams{ID: id, By: by, At: time.Now()})
+		revoke := store.RevokeParams{ID: id, By: by, Via: via(c), At: time.Now()}
+		t, changed, err := s.o.Store.RevokeToken(ctx, revoke)
 		if changed {
 			s.events.Check()
 			s.o.Logger.InfoContext(ctx, "token revoked", "token", t.ID, "subject", t.Subject, "by", t.RevokedBy)

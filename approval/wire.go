@@ -112,6 +112,13 @@ type DecisionSignal struct {
 	NotesSalt string          `json:"notes_salt,omitempty"`
 }
 
+// Via says how somebody acted. It is also the second argument of a call's workflow, where an API
+// started that; workers of before leave it unread.
+type Via struct {
+	Channel string `json:"channel,omitempty"` // a label, not evidence; "direct": on the database itself
+	Method  string `json:"method,omitempty"`  // by which they were known, such as "token"; empty: by none
+}
+
 // CancelSignal is the payload of SignalCancel. Every field is optional.
 type CancelSignal struct {
 	DecisionID string `json:"decision_id,omitempty"`

@@ -48,6 +48,10 @@ const (
 	KindKeyRevoked Kind = "key.revoked" // nothing that it ever signed is
 
 	KindLogRenamed Kind = "log.renamed" // the log goes on under another name, after a restore
+
+	KindTokensPruned Kind = "token.pruned"     // tokens that ended long ago were deleted
+	KindSignInFailed Kind = "signin.failed"    // credentials that were refused, one entry for many
+	KindForbidden    Kind = "access.forbidden" // requests without the role, one entry for many
 )
 
 // Kinds lists every kind that this version writes.
@@ -56,7 +60,7 @@ var Kinds = []Kind{
 	KindStarted, KindNotStarted, KindReported, KindEnded, KindSettled,
 	KindErased, KindRestored,
 	KindPolicyApplied, KindTokenCreated, KindTokenRevoked, KindKeyAdded, KindKeyRetired, KindKeyRevoked,
-	KindLogRenamed,
+	KindLogRenamed, KindTokensPruned, KindSignInFailed, KindForbidden,
 }
 
 // ParseKind reads a kind. The error's code is approval.CodeInvalid.
@@ -85,6 +89,9 @@ const SubjectRetention = "@retention"
 
 // SubjectStore is the Entry.Subject of entries about the store itself.
 const SubjectStore = "@store"
+
+// SubjectAccess is the Entry.Subject of entries about who was kept out of the API.
+const SubjectAccess = "@access"
 
 // Reserved reports whether an ID is kept for subjects that are no calls. No call may have such an
 // ID: its entries could take the place of theirs.

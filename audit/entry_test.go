@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -182,4 +183,16 @@ func FuzzEntry(f *testing.F) {
 			t.Fatalf("its metadata is not canonical: %s, %v", e.Metadata, err)
 		}
 	})
+}
+
+func TestEveryKindIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range audit.Kinds {
+		if !strings.Contains(string(doc), "`"+string(kind)+"`") {
+			t.Errorf("docs/audit.md does not say what %s is", kind)
+		}
+	}
 }

@@ -15,19 +15,21 @@ type Payload interface{ Kind() Kind }
 
 // Requested: a call was admitted, and waits for people or may run.
 type Requested struct {
-	Call    approval.View    `json:"call"`
-	Verdict approval.Verdict `json:"verdict"`
-	Run     string           `json:"run"` // the Temporal run that wrote the entry, as everywhere
+	Call         approval.View    `json:"call"`
+	Verdict      approval.Verdict `json:"verdict"`
+	Run          string           `json:"run"` // the Temporal run that wrote the entry, as everywhere
+	approval.Via                  // of who asked
 }
 
 // Blocked: a call was refused before any person was asked. It has Call and Verdict, or, where the
 // idempotency key of another call was used, Digest and Code.
 type Blocked struct {
-	Call    *approval.View    `json:"call,omitempty"`
-	Verdict *approval.Verdict `json:"verdict,omitempty"`
-	Run     string            `json:"run"`
-	Digest  string            `json:"digest,omitempty"` // of the call that was not admitted
-	Code    string            `json:"code,omitempty"`
+	Call         *approval.View    `json:"call,omitempty"`
+	Verdict      *approval.Verdict `json:"verdict,omitempty"`
+	Run          string            `json:"run"`
+	Digest       string            `json:"digest,omitempty"` // of the call that was not admitted
+	Code         string            `json:"code,omitempty"`
+	approval.Via                   // of who asked
 }
 
 // Decided: a reviewer's decision counts.
@@ -79,6 +81,8 @@ type Claimed struct {
 	Decision *approval.FinalDecision `json:"decision"`
 	Run      string                  `json:"run"`
 	Queue    string                  `json:"queue,omitempty"` // of the other workers that run the tool
+	// Policy is what judged again, where people approved the call. Entries of before do not say.
+	Policy *approval.PolicyRef `json:"policy,omitempty"`
 }
 
 // Started: the permit was used. From here on the tool may have run.
@@ -129,20 +133,22 @@ type Erased struct {
 	Calls  []string   `json:"calls"`
 	Rows   bool       `json:"rows,omitempty"`
 	By     string     `json:"by"`               // a person, or "retention"
-	Method string     `json:"method,omitempty"` // as in a Refusal
 	Reason string     `json:"reason,omitempty"` // of a person
 	Before *time.Time `json:"before,omitempty"` // by retention: of calls that ended before this time
+	approval.Via
 }
 
 // Restored: somebody said that the store was restored from a backup.
 type Restored struct {
 	By string `json:"by"`
+	approval.Via
 }
 
 // PolicyApplied: another version of the policy became the active one.
 type PolicyApplied struct {
 	Policy rest.PolicyVersion `json:"policy"`
 	Layers []PolicyLayer      `json:"layers"`
+	Method string             `json:"method,omitempty"` // as in approval.Via
 }
 
 // PolicyLayer names one file's hash, so that its text can be checked against the log.
@@ -154,29 +160,41 @@ type PolicyLayer struct {
 // TokenCreated: somebody may use the API from now on.
 type TokenCreated struct {
 	Token rest.Token `json:"token"` // not revoked
+	approval.Via
 }
 
 // TokenRevoked: a token does not count any more.
 type TokenRevoked struct {
 	TokenID   string `json:"token_id"`
 	RevokedBy string `json:"revoked_by"`
+	approval.Via
+}
+
+// TokensPruned: tokens that were revoked, or had ended, before a time were deleted. Their entries stay.
+type TokensPruned struct {
+	Tokens []string  `json:"tokens"`
+	Before time.Time `json:"before"`
+	By     string    `json:"by"` // "retention"
 }
 
 // KeyAdded: decisions that a key signs are believed from now on.
 type KeyAdded struct {
 	Key rest.SigningKey `json:"key"` // neither retired nor revoked
+	approval.Via
 }
 
 // KeyRetired: what a key signed until now still counts.
 type KeyRetired struct {
 	KeyID     string `json:"key_id"`
 	RetiredBy string `json:"retired_by"`
+	approval.Via
 }
 
 // KeyRevoked: nothing that a key ever signed counts.
 type KeyRevoked struct {
 	KeyID     string `json:"key_id"`
 	RevokedBy string `json:"revoked_by"`
+	approval.Via
 }
 
 // LogRenamed: the log goes on under another name.
@@ -185,6 +203,32 @@ type LogRenamed struct {
 	Previous  string `json:"previous"`
 	Size      int64  `json:"size"` // that was sealed under the previous name
 	RenamedBy string `json:"renamed_by"`
+	approval.Via
+}
+
+// SignInFailed: credentials were refused. It holds nothing of them.
+type SignInFailed struct {
+	Code    string `json:"code"`               // why
+	Subject string `json:"subject,omitempty"`  // whose token it was, which does not work any more
+	TokenID string `json:"token_id,omitempty"` // likewise
+	approval.Via
+	Remote string `json:"remote,omitempty"` // address or network of the sender
+	// Count is how many such ones this entry is about, and Since when the first of them came. An API
+	// process writes the first one at once, and how many more there were when a minute has passed.
+	Count int       `json:"count"`
+	Since time.Time `json:"since"`
+}
+
+// Forbidden: somebody asked the API for what they have no role for, or said to be somebody else.
+type Forbidden struct {
+	By      string `json:"by"`
+	TokenID string `json:"token_id,omitempty"`
+	Route   string `json:"route"` // its pattern
+	Code    string `json:"code"`
+	approval.Via
+	Remote string    `json:"remote,omitempty"` // as in SignInFailed, like the others
+	Count  int       `json:"count"`
+	Since  time.Time `json:"since"`
 }
 
 func (Requested) Kind() Kind     { return KindRequested }
@@ -208,6 +252,9 @@ func (KeyAdded) Kind() Kind      { return KindKeyAdded }
 func (KeyRetired) Kind() Kind    { return KindKeyRetired }
 func (KeyRevoked) Kind() Kind    { return KindKeyRevoked }
 func (LogRenamed) Kind() Kind    { return KindLogRenamed }
+func (TokensPruned) Kind() Kind  { return KindTokensPruned }
+func (SignInFailed) Kind() Kind  { return KindSignInFailed }
+func (Forbidden) Kind() Kind     { return KindForbidden }
 
 var payloads = map[Kind]func([]byte) (Payload, error){
 	KindRequested: read[Requested], KindBlocked: read[Blocked],
@@ -219,7 +266,8 @@ var payloads = map[Kind]func([]byte) (Payload, error){
 	KindPolicyApplied: read[PolicyApplied],
 	KindTokenCreated:  read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
 	KindKeyAdded: read[KeyAdded], KindKeyRetired: read[KeyRetired], KindKeyRevoked: read[KeyRevoked],
-	KindLogRenamed: read[LogRenamed],
+	KindLogRenamed: read[LogRenamed], KindTokensPruned: read[TokensPruned],
+	KindSignInFailed: read[SignInFailed], KindForbidden: read[Forbidden],
 }
 
 func read[P Payload](doc []byte) (Payload, error) {

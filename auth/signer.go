@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -28,8 +29,9 @@ type SignerOptions struct {
 		store.Keys
 		ID(ctx context.Context) (string, error)
 	}
-	// By names who adds the key, for the record. Required.
-	By string
+	// By names who adds the key, and Via how, for the record. Required; default: by a process that starts.
+	By  string
+	Via approval.Via
 
 	host string // where the key is, for people
 }
@@ -43,6 +45,7 @@ func (o *SignerOptions) validate() error {
 	case o.By == "":
 		return errors.New("auth: SignerOptions.By is missing")
 	}
+	o.Via = cmp.Or(o.Via, approval.Via{Channel: "process"})
 	if name, err := os.Hostname(); err == nil && approval.CheckName("note", name) == nil {
 		o.host = name
 	}
@@ -103,7 +106,7 @@ func (s *Signer) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("signing key: %w", err)
 	}
-	kept, err := s.add(ctx, key, s.o.By)
+	kept, err := s.add(ctx, key, s.o.By, s.o.Via)
 	switch {
 	case err != nil:
 		return err
@@ -117,7 +120,9 @@ func (s *Signer) load(ctx context.Context) error {
 
 // add has the store trust a key, unless it does already: an API's database user may lack the right
 // to add keys.
-func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.SigningKey, error) {
+func (s *Signer) add(
+	ctx context.Context, key sign.Key, by string, via approval.Via,
+) (store.SigningKey, error) {
 	known, err := s.o.Store.TrustedKeys(ctx, key.ID())
 	if err != nil {
 		return store.SigningKey{}, err
@@ -125,9 +130,9 @@ func (s *Signer) add(ctx context.Context, key sign.Key, by string) (store.Signin
 	if len(known) == 1 {
 		return known[0], nil
 	}
-	kept, _, err := s.o.Store.AddKey(ctx, store.SigningKey{
+	kept, _, err := s.o.Store.AddKey(ctx, store.NewKey{Via: via, SigningKey: store.SigningKey{
 		ID: key.ID(), Public: key.Public(), Note: s.o.host, CreatedAt: now(), CreatedBy: by,
-	})
+	}})
 	if errors.Is(err, store.ErrReadOnly) {
 		err = fmt.Errorf("%w, or was revoked there, and this process may only read it: "+
 			"%s; make it known on the database itself, with 'pawl key add %s'", ErrKeyUnknown, key.ID(), s.o.File)
@@ -177,9 +182,11 @@ func (s *Signer) reload(ctx context.Context, old sign.Key) (sign.Key, error) {
 
 // Rotate replaces the key with a new one, in the file and in the store, and retires the old one, or
 // revokes it: the one in the file, should another process have put it there, and the one that was
-// in use here, too. by names who wants it. After an error the old key may be in use, or the new one
+// in use here, too. by names who wants it, via how. After an error the old key may be in use, or the new one
 // with the old one still trusted; the error says so.
-func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r rest.Rotated, err error) {
+func (s *Signer) Rotate(
+	ctx context.Context, by string, via approval.Via, revoke bool,
+) (r rest.Rotated, err error) {
 	s.replacing.Lock()
 	defer s.replacing.Unlock()
 	key, err := sign.NewKey()
@@ -195,18 +202,20 @@ func (s *Signer) Rotate(ctx context.Context, by string, revoke bool) (r rest.Rot
 		return r, fmt.Errorf("signing key: its file can't be replaced, so nothing was changed: %w", err)
 	}
 	// From here on a crash leaves a key that is trusted and used by nobody.
-	if r.Key, err = s.add(ctx, key, by); err != nil {
+	if r.Key, err = s.add(ctx, key, by, via); err != nil {
 		return r, errors.Join(err, os.Remove(beside))
 	}
 	if err := os.Rename(beside, s.o.File); err != nil {
-		_, _, undo := s.o.Store.EndKey(ctx, store.EndKeyParams{ID: key.ID(), By: by, Revoke: true, At: now()})
+		_, _, undo := s.o.Store.EndKey(ctx,
+			store.EndKeyParams{ID: key.ID(), By: by, Via: via, Revoke: true, At: now()})
 		return r, errors.Join(fmt.Errorf("signing key: "+
 			"its file can't be replaced, so the old one stays: %w", err), undo, os.Remove(beside))
 	}
 	s.use(key)
 	err = osfile.SyncDir(filepath.Dir(s.o.File))
 	for _, k := range old {
-		kept, _, ended := s.o.Store.EndKey(ctx, store.EndKeyParams{ID: k.ID(), By: by, Revoke: revoke, At: now()})
+		kept, _, ended := s.o.Store.EndKey(ctx,
+			store.EndKeyParams{ID: k.ID(), By: by, Via: via, Revoke: revoke, At: now()})
 		switch {
 		case ended == nil:
 			r.Old = kept

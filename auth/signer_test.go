@@ -149,7 +149,7 @@ func TestSigner(t *testing.T) {
 		t.Errorf("the second time, the key is %s, not %s", again.KeyID(), first.KeyID())
 	}
 
-	r, err := first.Rotate(t.Context(), "root", false)
+	r, err := first.Rotate(t.Context(), "root", approval.Via{}, false)
 	if err != nil || r.Key.ID != first.KeyID() || r.Old.ID != again.KeyID() || r.Old.RetiredBy != "root" {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -162,7 +162,7 @@ func TestSigner(t *testing.T) {
 		t.Errorf("it signs with %s", again.KeyID())
 	}
 
-	r2, err := first.Rotate(t.Context(), "root", true)
+	r2, err := first.Rotate(t.Context(), "root", approval.Via{}, true)
 	if err != nil || r2.Old.RevokedAt == nil {
 		t.Fatalf("%+v, %v", r2, err)
 	}
@@ -219,7 +219,7 @@ func TestSignerOnAReadOnlyStore(t *testing.T) {
 	if _, err := auth.OpenSigner(t.Context(), auth.SignerOptions{File: file + "2", Store: read, By: "b"}); !errors.Is(err, auth.ErrKeyUnknown) || !strings.Contains(err.Error(), "pawl key add") {
 		t.Errorf("%v", err)
 	}
-	if _, err := signer.Rotate(t.Context(), "root", false); err == nil {
+	if _, err := signer.Rotate(t.Context(), "root", approval.Via{}, false); err == nil {
 		t.Error("rotated")
 	}
 	signs(t, read, openSigner(t, read, file)) // nothing was changed
@@ -231,7 +231,7 @@ func TestRotationThatFails(t *testing.T) {
 	for name, failing := range map[string]*halfway{"adding": {Keys: s, add: true}, "ending": {Keys: s, end: true}} {
 		signer, half := openSigner(t, s, file), openSigner(t, failing, file)
 		failing.away = true
-		if _, err := half.Rotate(t.Context(), "root", false); err == nil {
+		if _, err := half.Rotate(t.Context(), "root", approval.Via{}, false); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 		failing.away = false
@@ -247,11 +247,11 @@ func TestRotationAfterAnothers(t *testing.T) {
 	for _, revoke := range []bool{false, true} {
 		s, file := keyStore(t), filepath.Join(t.TempDir(), "signing.pem")
 		a, b := openSigner(t, s, file), openSigner(t, s, file)
-		by, err := a.Rotate(t.Context(), "root", false)
+		by, err := a.Rotate(t.Context(), "root", approval.Via{}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := b.Rotate(t.Context(), "root", revoke)
+		r, err := b.Rotate(t.Context(), "root", approval.Via{}, revoke)
 		if err != nil || r.Old.ID != by.Key.ID || revoke != (r.Old.RevokedAt != nil) {
 			t.Errorf("revoke %v: ended %+v, want %s; %v", revoke, r.Old, by.Key.ID, err)
 		}
@@ -305,7 +305,7 @@ type halfway struct {
 	add, end, away bool
 }
 
-func (h *halfway) AddKey(ctx context.Context, k store.SigningKey) (store.SigningKey, bool, error) {
+func (h *halfway) AddKey(ctx context.Context, k store.NewKey) (store.SigningKey, bool, error) {
 	if h.away && h.add {
 		return store.SigningKey{}, false, errors.New("the database is away")
 	}

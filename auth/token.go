@@ -112,8 +112,8 @@ type Tokens struct {
 func NewTokens(s store.TokenReader) *Tokens { return &Tokens{s} }
 
 // unknown is said of every token that was not made here, whatever is wrong with it.
-var unknown = &Refusal{rest.CodeTokenUnknown,
-	"The token is not known here: is it complete, and from this Pawl?"}
+var unknown = &Refusal{Code: rest.CodeTokenUnknown,
+	Message: "The token is not known here: is it complete, and from this Pawl?"}
 
 // Authenticate implements Authenticator.
 func (a *Tokens) Authenticate(ctx context.Context, text string) (Principal, error) {
@@ -146,10 +146,11 @@ func (a *Tokens) holder(ctx context.Context, id string, right func(store.Token) 
 	}
 	switch { // who gets these answers has, or had, the token
 	case t.RevokedAt != nil:
-		return Principal{}, &Refusal{rest.CodeTokenRevoked, "The token was revoked."}
+		return Principal{}, &Refusal{Code: rest.CodeTokenRevoked, Message: "The token was revoked.",
+			Subject: t.Subject, TokenID: t.ID}
 	case t.ExpiresAt != nil && !time.Now().Before(*t.ExpiresAt):
-		return Principal{}, &Refusal{rest.CodeTokenExpired,
-			"The token expired on " + t.ExpiresAt.Format(time.RFC3339) + "."}
+		return Principal{}, &Refusal{Code: rest.CodeTokenExpired, Subject: t.Subject, TokenID: t.ID,
+			Message: "The token expired on " + t.ExpiresAt.Format(time.RFC3339) + "."}
 	}
 	p, err := principalOf(t)
 	if err != nil {
@@ -189,6 +190,8 @@ func Warnings(t rest.Token) []string {
 type Refusal struct {
 	Code    string // one of rest.CodeToken…
 	Message string
+	// Whose token it was, and its ID, where it was one that does not work any more: for the record.
+	Subject, TokenID string
 }
 
 func (r *Refusal) Error() string { return r.Message }
@@ -214,6 +217,14 @@ type Authenticator interface {
 	Ready(ctx context.Context) error
 }
 
+// MethodOf is the method by which a credential would prove something, by its form.
+func MethodOf(credential string) rest.Method {
+	if strings.HasPrefix(credential, tokenPrefix) {
+		return rest.MethodToken
+	}
+	return rest.MethodOIDC
+}
+
 // Any is an Authenticator for credentials of both kinds. Their form says which kind they are, so
 // one is never tried as the other.
 type Any struct {
@@ -222,19 +233,19 @@ type Any struct {
 }
 
 func (a Any) Authenticate(ctx context.Context, credential string) (Principal, error) {
-	ours := strings.HasPrefix(credential, tokenPrefix)
+	ours := MethodOf(credential) == rest.MethodToken
 	switch {
 	case len(credential) > MaxCredential:
-		return Principal{}, &Refusal{rest.CodeTokenUnknown, "The credential is longer than any token."}
+		return Principal{}, &Refusal{Code: rest.CodeTokenUnknown, Message: "The credential is longer than any token."}
 	case ours && a.Tokens != nil:
 		return a.Tokens.Authenticate(ctx, credential)
 	case !ours && a.OIDC != nil:
 		return a.OIDC.Authenticate(ctx, credential)
 	case ours:
-		return Principal{}, &Refusal{rest.CodeTokenUnknown,
-			"This API does not accept Pawl's own tokens: send one of its OpenID Connect issuer."}
+		return Principal{}, &Refusal{Code: rest.CodeTokenUnknown,
+			Message: "This API does not accept Pawl's own tokens: send one of its OpenID Connect issuer."}
 	}
-	return Principal{}, &Refusal{rest.CodeTokenUnknown, "This API accepts only Pawl's own tokens, " +
+	return Principal{}, &Refusal{Code: rest.CodeTokenUnknown, Message: "This API accepts only Pawl's own tokens, " +
 		"which begin with " + tokenPrefix + ": is it cut, or pasted with its quotes?"}
 }
 
@@ -247,7 +258,7 @@ func (a Any) Again(ctx context.Context, p Principal) (Principal, error) {
 		return a.OIDC.Again(ctx, p)
 	}
 	return Principal{}, &Refusal{
-		rest.CodeTokenUnknown, "This API does not take this kind of credential any more.",
+		Code: rest.CodeTokenUnknown, Message: "This API does not take this kind of credential any more.",
 	}
 }
 

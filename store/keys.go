@@ -16,7 +16,7 @@ type Keys interface {
 	// AddKey trusts a key, puts that on record, and returns the key as it is then; fresh is false if
 	// it was there before, also if it is retired or revoked since. Another key's ID is an error with
 	// approval.CodeInvalid.
-	AddKey(ctx context.Context, k SigningKey) (kept SigningKey, fresh bool, err error)
+	AddKey(ctx context.Context, k NewKey) (kept SigningKey, fresh bool, err error)
 	// EndKey retires or revokes a key, puts that on record, and returns the key as it is then; fresh
 	// is false if that was done before. A revoked one can't be retired. Errors: ErrNotFound.
 	EndKey(ctx context.Context, e EndKeyParams) (kept SigningKey, fresh bool, err error)
@@ -37,7 +37,10 @@ type KeyReader interface {
 const MaxTrusted = 20
 
 // NewKey is a key that is about to be trusted.
-type NewKey SigningKey
+type NewKey struct {
+	SigningKey
+	Via approval.Via // how it was added: for the record
+}
 
 // Check refuses what could not be read back, and a new key that has ended.
 func (k NewKey) Check() error {
@@ -56,12 +59,13 @@ func (k NewKey) Check() error {
 
 // Entry is the record of a new key.
 func (k NewKey) Entry() (audit.Entry, error) {
-	return audit.New(audit.SubjectKey+k.ID, "added", k.CreatedAt, audit.KeyAdded{Key: SigningKey(k)})
+	return audit.New(audit.SubjectKey+k.ID, "added", k.CreatedAt, audit.KeyAdded{Key: k.SigningKey, Via: k.Via})
 }
 
 // EndKeyParams retires a key, or revokes it.
 type EndKeyParams struct {
 	ID, By string
+	Via    approval.Via
 	Revoke bool // else it is retired
 	At     time.Time
 }
@@ -77,9 +81,11 @@ func (e EndKeyParams) Check() error {
 // Entry is the record of an ending.
 func (e EndKeyParams) Entry() (audit.Entry, error) {
 	if e.Revoke {
-		return audit.New(audit.SubjectKey+e.ID, "revoked", e.At, audit.KeyRevoked{KeyID: e.ID, RevokedBy: e.By})
+		revoked := audit.KeyRevoked{KeyID: e.ID, RevokedBy: e.By, Via: e.Via}
+		return audit.New(audit.SubjectKey+e.ID, "revoked", e.At, revoked)
 	}
-	return audit.New(audit.SubjectKey+e.ID, "retired", e.At, audit.KeyRetired{KeyID: e.ID, RetiredBy: e.By})
+	retired := audit.KeyRetired{KeyID: e.ID, RetiredBy: e.By, Via: e.Via}
+	return audit.New(audit.SubjectKey+e.ID, "retired", e.At, retired)
 }
 
 // Done reports whether the key has ended this way, or a way that includes it.

@@ -40,6 +40,7 @@ type ApplyParams struct {
 	At            time.Time
 	By, Channel   string
 	Authenticated bool
+	Method        string // by which they were known, for the record
 	Note          string
 }
 
@@ -99,5 +100,5 @@ func (a ApplyParams) Entry() (audit.Entry, error) {
 	}
 	v := a.Version()
 	return audit.New(audit.SubjectPolicy, fmt.Sprintf("version/%d", v.Version), v.At,
-		audit.PolicyApplied{Policy: v, Layers: layers})
+		audit.PolicyApplied{Policy: v, Layers: layers, Method: a.Method})
 }

@@ -35,7 +35,8 @@ type TokenReader interface {
 // Token is one token as it is kept: what it proves, and never its text. Its JSON is rest.Token's.
 type Token struct {
 	rest.Token
-	Hash [32]byte `json:"-"` // SHA-256 of the token's text
+	Hash [32]byte     `json:"-"` // SHA-256 of the token's text
+	Via  approval.Via `json:"-"` // how it was made: for the record, and kept nowhere else
 }
 
 // Check refuses what could not be read back.
@@ -57,12 +58,13 @@ func (t Token) Check() error {
 
 // Entry is the record of a new token.
 func (t Token) Entry() (audit.Entry, error) {
-	return audit.New(audit.SubjectToken+t.ID, "created", t.CreatedAt, audit.TokenCreated{Token: t.Token})
+	return audit.New(audit.SubjectToken+t.ID, "created", t.CreatedAt, audit.TokenCreated{Token: t.Token, Via: t.Via})
 }
 
 // RevokeParams revokes a token.
 type RevokeParams struct {
 	ID, By string
+	Via    approval.Via
 	At     time.Time
 }
 
@@ -76,6 +78,6 @@ func (r RevokeParams) Check() error {
 
 // Entry is the record of a revocation.
 func (r RevokeParams) Entry() (audit.Entry, error) {
-	revoked := audit.TokenRevoked{TokenID: r.ID, RevokedBy: r.By}
+	revoked := audit.TokenRevoked{TokenID: r.ID, RevokedBy: r.By, Via: r.Via}
 	return audit.New(audit.SubjectToken+r.ID, "revoked", r.At, revoked)
 }

@@ -18,10 +18,11 @@ import (
 var steps *activities.Activities
 
 // GuardedCall is one guarded tool call: policy, wait, claim, tool, record. Its input is an
-// approval.Call in JSON. It never fails: every ending, Temporal's own cancel included, is an
-// approval.Outcome.
-func GuardedCall(ctx workflow.Context, input converter.RawValue) (approval.Outcome, error) {
+// approval.Call in JSON, and how its starter asked, if that is known. It never fails: every ending,
+// Temporal's own cancel included, is an approval.Outcome.
+func GuardedCall(ctx workflow.Context, input, via converter.RawValue) (approval.Outcome, error) {
 	g, err := newGuarded(ctx, input)
+	g.via = parseVia(via)
 	if err != nil {
 		return approval.Outcome{}, err
 	}
@@ -32,6 +33,7 @@ func GuardedCall(ctx workflow.Context, input converter.RawValue) (approval.Outco
 // pump, between steps, never beside them.
 type guarded struct {
 	call    approval.Call
+	via     approval.Via
 	problem string // why the input is not a call
 	digest  string
 
@@ -143,7 +145,7 @@ func (g *guarded) admit(ctx workflow.Context) *approval.Outcome {
 	info := workflow.GetInfo(ctx)
 	in := activities.AdmitInput{
 		ID: g.view.ID, Run: info.WorkflowExecution.RunID,
-		Call: g.call, Digest: g.digest, Problem: g.problem,
+		Call: g.call, Digest: g.digest, Problem: g.problem, Via: g.via,
 		CreatedAt: g.view.CreatedAt, Now: now(ctx),
 	}
 	g.step(ctx, localTimeout, steps.Admit, in, &g.adm)

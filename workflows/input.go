@@ -1,6 +1,9 @@
 package workflows
 
 import (
+	"cmp"
+	"encoding/json"
+
 	"github.com/pawlhq/pawl/approval"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
@@ -27,4 +30,14 @@ func parseInput(input converter.RawValue) (approval.Call, error) {
 			converter.MetadataEncodingJSON, approval.Display(enc, 40))
 	}
 	return approval.ParseCall(p.GetData())
+}
+
+// parseVia reads how the starter asked. It is only a note: what is not one is left out.
+func parseVia(input converter.RawValue) (via approval.Via) {
+	doc := payload(input).GetData()
+	if json.Unmarshal(doc, &via) != nil ||
+		cmp.Or(approval.CheckName("channel", via.Channel), approval.CheckName("method", via.Method)) != nil {
+		return approval.Via{}
+	}
+	return via
 }

@@ -190,7 +190,7 @@ func (w *world) begin(now time.Time, old bool) {
 func (w *world) guarded(ctx workflow.Context, input converter.RawValue) (out approval.Outcome, err error) {
 	ended, reset := false, false
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		out, err = workflows.GuardedCall(ctx, input)
+		out, err = workflows.GuardedCall(ctx, input, converter.RawValue{})
 		ended = true
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {

@@ -34,7 +34,7 @@ func newKey(t testing.TB) sign.Key {
 // trust makes a key one of the store's.
 func (h *harness) trust(k sign.Key) {
 	h.t.Helper()
-	if _, _, err := h.store.AddKey(context.Background(), store.SigningKey{ID: k.ID(), Public: k.Public(), CreatedAt: time.Now()}); err != nil {
+	if _, _, err := h.store.AddKey(context.Background(), store.NewKey{SigningKey: store.SigningKey{ID: k.ID(), Public: k.Public(), CreatedAt: time.Now()}}); err != nil {
 		h.t.Fatal(err)
 	}
 }

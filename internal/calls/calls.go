@@ -81,7 +81,7 @@ func (c *Client) Start(ctx context.Context, s Start) (run string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	o := s.options(c.o.TaskQueue, c.o.EagerStart)
-	started, err := c.o.Temporal.ExecuteWorkflow(ctx, o, approval.WorkflowType, s.Call)
+	started, err := c.o.Temporal.ExecuteWorkflow(ctx, o, approval.WorkflowType, s.Call, s.Via)
 	switch {
 	case err == nil:
 		return started.GetRunID(), nil
@@ -248,6 +248,7 @@ type Start struct {
 	ID          string
 	Call        approval.Call // as the workflow will read it
 	Fingerprint string        // approval.MemoFingerprint
+	Via         approval.Via  // how its starter asked
 }
 
 // Prepare checks a call and gives it a nonce, if it has none, and an ID: a random one, or the one

@@ -33,6 +33,7 @@ type Change struct {
 	By            string // required
 	Channel       string // required: api, cli, file, …
 	Authenticated bool
+	Method        string // by which they were known, for the record
 	Note          string
 }
 
@@ -79,7 +80,7 @@ func Apply(ctx context.Context, s store.Policies, c Change) (a rest.AppliedPolic
 	a.Warnings = set.Warnings()
 	a.PolicyVersion, a.Changed, err = s.ApplyPolicy(ctx, store.ApplyParams{
 		Set: sources(set), Expect: c.Expect, At: time.Now(),
-		By: c.By, Channel: c.Channel, Authenticated: c.Authenticated, Note: c.Note,
+		By: c.By, Channel: c.Channel, Authenticated: c.Authenticated, Method: c.Method, Note: c.Note,
 	})
 	return a, err
 }

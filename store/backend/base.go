@@ -226,8 +226,8 @@ func (b Base) Token(ctx context.Context, id string) (store.Token, error) {
 }
 
 // AddKey implements store.Keys.
-func (b Base) AddKey(ctx context.Context, k store.SigningKey) (kept store.SigningKey, fresh bool, err error) {
-	doc, entry, err := Added(store.NewKey(k), k)
+func (b Base) AddKey(ctx context.Context, k store.NewKey) (kept store.SigningKey, fresh bool, err error) {
+	doc, entry, err := Added(k, k.SigningKey)
 	if err != nil {
 		return kept, false, err
 	}

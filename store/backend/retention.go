@@ -142,8 +142,8 @@ func (b Base) PruneTokensBy(
 		}
 		if len(over) > 0 {
 			statement, args := forget(over)
-			gone, err := b.update(ctx, "delete ended tokens", statement, args...)
-			if pruned += len(gone); err != nil {
+			gone, err := b.prune(ctx, statement, args, before)
+			if pruned += gone; err != nil {
 				return pruned, err
 			}
 		}
@@ -151,4 +151,27 @@ func (b Base) PruneTokensBy(
 			return pruned, nil
 		}
 	}
+}
+
+// prune deletes tokens and puts that on record, in one transaction.
+func (b Base) prune(
+	ctx context.Context, statement string, args []any, before time.Time,
+) (pruned int, err error) {
+	err = b.db.Write(ctx, "delete ended tokens", "", func(tx Tx) error {
+		gone, err := all(ctx, tx, statement, args, scanText)
+		if pruned = len(gone); err != nil || pruned == 0 {
+			return err
+		}
+		slices.Sort(gone)
+		e, err := audit.New(audit.SubjectRetention, "tokens/"+gone[0], time.Now(),
+			audit.TokensPruned{Tokens: gone, Before: before.UTC(), By: "retention"})
+		if err != nil {
+			return err
+		}
+		return tx.Exec(ctx, AddEntry, EntryArgs(e)...)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return pruned, nil
 }

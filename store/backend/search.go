@@ -66,6 +66,7 @@ var actKinds = []audit.Kind{
 	audit.KindDecided, audit.KindRefused, audit.KindSettled, audit.KindPolicyApplied,
 	audit.KindTokenCreated, audit.KindTokenRevoked,
 	audit.KindKeyAdded, audit.KindKeyRetired, audit.KindKeyRevoked,
+	audit.KindErased, audit.KindRestored, audit.KindLogRenamed, audit.KindForbidden,
 }
 
 // decidingKinds are the kinds of entries by which somebody decided on a call.
@@ -89,7 +90,7 @@ func literals(kinds []audit.Kind) string {
 // Payloads are canonical JSON, so a field and its value have one form; and a quotation mark in a
 // text is escaped, so no text can hold that form.
 func acts(name string) (found []any, err error) {
-	for _, field := range []string{"reviewer", "by", "created_by", "revoked_by", "retired_by"} {
+	for _, field := range []string{"reviewer", "by", "created_by", "revoked_by", "retired_by", "renamed_by"} {
 		object, err := strictjson.Canonical(map[string]string{field: name})
 		if err != nil {
 			return nil, err

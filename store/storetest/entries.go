@@ -182,6 +182,20 @@ func entriesOfCalls(t *testing.T, s store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for kind, payload := range map[audit.Kind]audit.Payload{
+		audit.KindErased:   audit.Erased{Calls: []string{"x"}, By: "eve"},
+		audit.KindRestored: audit.Restored{By: "eve"}, audit.KindLogRenamed: audit.LogRenamed{RenamedBy: "eve"},
+		audit.KindForbidden: audit.Forbidden{By: "eve"}, audit.KindKeyRetired: audit.KeyRetired{RetiredBy: "eve"},
+	} {
+		e, err := audit.New("about "+string(kind), "1", after(4), payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, s, e)
+		if got := entries(t, s, store.EntryQuery{By: "eve", Kind: kind}).Items; len(got) != 1 {
+			t.Errorf("%d entries of kind %s by eve", len(got), kind)
+		}
+	}
 	appendAll(t, s, decided("mail-1", "d1", "ana", ""), decided("mail-1", "d2", "ben", `"reviewer":"ana"`),
 		decided("pay-1", "d1", "ana", ""), applied)
 	for _, c := range []struct {

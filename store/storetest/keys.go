@@ -19,7 +19,7 @@ func signingKey(id string) store.SigningKey {
 
 func addKey(t *testing.T, s store.Store, id string) store.SigningKey {
 	t.Helper()
-	k, fresh, err := s.AddKey(t.Context(), signingKey(id))
+	k, fresh, err := s.AddKey(t.Context(), store.NewKey{SigningKey: signingKey(id)})
 	if err != nil || !fresh {
 		t.Fatalf("AddKey(%q): fresh %v, %v", id, fresh, err)
 	}
@@ -58,14 +58,14 @@ func trusted(t *testing.T, s store.Store, ids ...string) []string {
 
 func keysKept(t *testing.T, s store.Store) {
 	same(t, "a new key", addKey(t, s, "k"), signingKey("k"))
-	again, fresh, err := s.AddKey(t.Context(), signingKey("k"))
+	again, fresh, err := s.AddKey(t.Context(), store.NewKey{SigningKey: signingKey("k")})
 	if err != nil || fresh {
 		t.Errorf("a repeat: fresh %v, %v", fresh, err)
 	}
 	same(t, "the answer to a repeat", again, signingKey("k"))
 	other := signingKey("k")
 	other.Public[0] ^= 1
-	_, _, err = s.AddKey(t.Context(), other)
+	_, _, err = s.AddKey(t.Context(), store.NewKey{SigningKey: other})
 	invalid(t, "another key with the ID", err)
 	wrote(t, s, audit.SubjectKey+"k", "added")
 }
@@ -77,7 +77,7 @@ func keysEnded(t *testing.T, s store.Store) {
 	want.RetiredAt, want.RetiredBy = &at, "ben"
 	same(t, "a retired key", endKey(t, s, keyEnding("k", false, at), true), want)
 	same(t, "retired again", endKey(t, s, keyEnding("k", false, after(6)), false), want)
-	again, _, _ := s.AddKey(t.Context(), signingKey("k"))
+	again, _, _ := s.AddKey(t.Context(), store.NewKey{SigningKey: signingKey("k")})
 	same(t, "added again", again, want)
 	later := after(7)
 	want.RevokedAt, want.RevokedBy = &later, "ben"
@@ -100,7 +100,7 @@ func keysAtOnce(t *testing.T, s store.Store) {
 	added, revoked := make([]bool, many), make([]bool, many)
 	together(many, func(i int) {
 		var err error
-		if _, added[i], err = s.AddKey(t.Context(), signingKey("k")); err != nil {
+		if _, added[i], err = s.AddKey(t.Context(), store.NewKey{SigningKey: signingKey("k")}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -164,7 +164,7 @@ func keysInvalid(t *testing.T, s store.Store) {
 	} {
 		k := signingKey("k")
 		change(&k)
-		_, _, err := s.AddKey(t.Context(), k)
+		_, _, err := s.AddKey(t.Context(), store.NewKey{SigningKey: k})
 		invalid(t, what, err)
 	}
 	_, _, err := s.EndKey(t.Context(), store.EndKeyParams{ID: "k"})

@@ -147,6 +147,9 @@ type Store struct {
 
 func (s *Store) String() string { return "in " + s.where }
 
+// direct is how who uses a Store acts, for the record.
+var direct = approval.Via{Channel: "direct"}
+
 func (s *Store) Tokens(ctx context.Context) ([]rest.Token, error) { return Tokens(ctx, s.store) }
 
 // Tokens reads all tokens out of a store.
@@ -163,11 +166,12 @@ func (s *Store) NewToken(ctx context.Context, spec rest.TokenSpec) (string, rest
 	if err != nil {
 		return "", rest.Token{}, err
 	}
+	t.Via = direct
 	return text, t.Token, s.store.AddToken(ctx, t)
 }
 
 func (s *Store) RevokeToken(ctx context.Context, id string) (rest.Token, error) {
-	t, _, err := s.store.RevokeToken(ctx, store.RevokeParams{ID: id, By: s.by, At: time.Now()})
+	t, _, err := s.store.RevokeToken(ctx, store.RevokeParams{ID: id, By: s.by, Via: direct, At: time.Now()})
 	return t.Token, err
 }
 
@@ -192,15 +196,15 @@ func (s *Store) RotateKey(ctx context.Context, revokeOld bool) (rest.Rotated, er
 	if err != nil {
 		return rest.Rotated{}, err
 	}
-	return signer.Rotate(ctx, s.by, revokeOld)
+	return signer.Rotate(ctx, s.by, direct, revokeOld)
 }
 
 func (s *Store) signer(ctx context.Context, file string) (*auth.Signer, error) {
-	return auth.OpenSigner(ctx, auth.SignerOptions{File: file, Store: s.store, By: s.by})
+	return auth.OpenSigner(ctx, auth.SignerOptions{File: file, Store: s.store, By: s.by, Via: direct})
 }
 
 func (s *Store) EndKey(ctx context.Context, id string, revoke bool) (rest.SigningKey, error) {
-	k, _, err := s.store.EndKey(ctx, store.EndKeyParams{ID: id, By: s.by, Revoke: revoke, At: time.Now()})
+	k, _, err := s.store.EndKey(ctx, store.EndKeyParams{ID: id, By: s.by, Via: direct, Revoke: revoke, At: time.Now()})
 	return k, err
 }
 
@@ -232,7 +236,7 @@ func (s *Store) TryPolicy(ctx context.Context, change rest.PolicyChange) (rest.P
 
 func (s *Store) ApplyPolicy(ctx context.Context, change rest.PolicyChange) (rest.AppliedPolicy, error) {
 	a, err := active.Apply(ctx, s.store, active.Change{
-		Files: active.Files(change.Layers), Expect: *change.Expect, By: s.by, Channel: "direct", Note: change.Note,
+		Files: active.Files(change.Layers), Expect: *change.Expect, By: s.by, Channel: direct.Channel, Note: change.Note,
 	})
 	if errors.Is(err, store.ErrPolicyChanged) {
 		return a, &client.Error{Code: rest.CodePolicyChanged,
@@ -271,7 +275,7 @@ func allPages[T any](
 // Restored says that the store was restored from a backup, and how many permits are void for that.
 func (s *Store) Restored(ctx context.Context, now time.Time) (voided int, err error) {
 	e, err := audit.New(audit.SubjectStore, "restored/"+now.UTC().Format(time.RFC3339Nano), now,
-		audit.Restored{By: s.by})
+		audit.Restored{By: s.by, Via: direct})
 	if err != nil {
 		return 0, err
 	}

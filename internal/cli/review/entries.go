@@ -256,10 +256,27 @@ func describe(p audit.Payload) string {
 		return "by " + p.RetiredBy
 	case audit.KeyRevoked:
 		return "by " + p.RevokedBy
+	case audit.TokensPruned:
+		return fmt.Sprintf("%d that ended before %s", len(p.Tokens), p.Before.Format(time.DateTime))
+	case audit.SignInFailed:
+		said := times(p.Code, p.Count)
+		if p.Subject != "" {
+			said += ", token " + p.TokenID + " of " + p.Subject
+		}
+		return withNote(said, ", from ", p.Remote)
+	case audit.Forbidden:
+		return withNote(fmt.Sprintf("%s by %s: %s", p.Route, p.By, times(p.Code, p.Count)), ", from ", p.Remote)
 	case audit.LogRenamed:
 		return fmt.Sprintf("to %s after %d entries, by %s", p.Origin, p.Size, p.RenamedBy)
 	}
 	return ""
+}
+
+func times(what string, count int) string {
+	if count > 1 {
+		what += fmt.Sprintf(", %d times", count)
+	}
+	return what
 }
 
 func judged(v approval.View, verdict approval.Verdict) string {

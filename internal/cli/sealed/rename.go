@@ -74,7 +74,7 @@ func (r *renameCommand) rename(ctx context.Context, s store.Store) error {
 		by += ":" + u.Username
 	}
 	entry, err := audit.New(audit.SubjectLog, name, time.Now(), audit.LogRenamed{
-		Origin: name, Previous: previous, Size: last.Size, RenamedBy: by,
+		Origin: name, Previous: previous, Size: last.Size, RenamedBy: by, Via: approval.Via{Channel: "direct"},
 	})
 	if err != nil {
 		return err
