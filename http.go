@@ -87,7 +87,7 @@ func ConnectHTTP(ctx context.Context, o HTTPOptions) (*HTTPAgent, error) {
 // same signature and the same errors. With About.Key, a process that comes back after a crash asks
 // the same and gets the one result, as far as it is known: a run that was cut short ends as
 // *OutcomeUnknownError, unless o says that fn is idempotent. Results beyond 64 KiB are not kept for it.
-// *PendingError also means that another process of this agent runs the call now.
+// While another process of this agent has the call, it is followed, and taken up if that process dies.
 func GuardHTTP[In, Out any](
 	a *HTTPAgent, name string, fn func(context.Context, In) (Out, error), o Tool,
 ) (func(context.Context, In) (Out, error), error) {
@@ -135,14 +135,11 @@ func (a *HTTPAgent) call(ctx context.Context, t *tool.Tool, call approval.Call) 
 	call.Team, call.Session = cmp.Or(call.Team, a.o.Team), cmp.Or(call.Session, a.o.Session)
 	lasting := call.IdempotencyKey != ""
 	call.IdempotencyKey = cmp.Or(call.IdempotencyKey, rand.Text())
-	j, err := openJournal(a.o.Dir, call.IdempotencyKey)
-	if err != nil {
-		return approval.Outcome{}, fmt.Errorf("pawl: %s was not started: %w", t.Name(), err)
+	j, o, err := a.takeUp(ctx, t, call)
+	if j == nil {
+		return o, err
 	}
-	if j == nil { // another process of this agent has it
-		return a.followKey(ctx, t, call)
-	}
-	o, err := a.run(ctx, t, call, j)
+	o, err = a.run(ctx, t, call, j)
 	done := (err == nil || !errors.Is(err, ErrPending)) && !j.unsent
 	if j.close(done, lasting); err != nil {
 		return approval.Outcome{}, err
@@ -338,21 +335,42 @@ func (a *HTTPAgent) report(ctx context.Context, t *tool.Tool, j *journal) (appro
 	}
 }
 
-// followKey waits for a call that another process of this agent has taken up.
-func (a *HTTPAgent) followKey(
+// look is how often a process that follows another looks whether that one has let the call go.
+const look = 5 * time.Second
+
+// takeUp opens the journal of the call's key. It is nil if the call ended in another process of this
+// agent: while that one has the journal, the call is followed.
+func (a *HTTPAgent) takeUp(
 	ctx context.Context, t *tool.Tool, call approval.Call,
-) (approval.Outcome, error) {
+) (*journal, approval.Outcome, error) {
 	call.Execution = approval.ExecutionCaller
-	v, _, err := a.client.Start(ctx, call, 0)
-	if err != nil {
-		return approval.Outcome{}, cmp.Or(startError(t, err), pending(ctx, t, "", err))
+	none, id := approval.Outcome{}, ""
+	for {
+		j, err := openJournal(a.o.Dir, call.IdempotencyKey)
+		if err != nil {
+			return nil, none, fmt.Errorf("pawl: %s was not started: %w", t.Name(), err)
+		}
+		if j != nil {
+			return j, none, nil
+		}
+		if id == "" {
+			v, _, err := a.client.Start(ctx, call, 0)
+			if err != nil {
+				return nil, none, cmp.Or(startError(t, err), pending(ctx, t, "", err))
+			}
+			id = v.ID
+		}
+		until, cancel := context.WithTimeout(ctx, look)
+		v, err := a.client.Wait(until, id)
+		timeIsUp := until.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil && v.Lost():
+			return nil, none, &GoneError{ID: id, How: v.Error.Message}
+		case err == nil:
+			return nil, v.Outcome(), nil
+		case !timeIsUp:
+			return nil, none, pending(ctx, t, id, err)
+		}
 	}
-	id := v.ID
-	if v, err = a.client.Wait(ctx, id); err != nil {
-		return approval.Outcome{}, pending(ctx, t, id, err)
-	}
-	if v.Lost() {
-		return approval.Outcome{}, &GoneError{ID: id, How: v.Error.Message}
-	}
-	return v.Outcome(), nil
 }

@@ -3,6 +3,7 @@ package cases_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -14,7 +15,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,6 +44,27 @@ type caseStep struct {
 	Calls     *int
 }
 
+type caseOf struct {
+	Name, Policy string
+	Steps        []caseStep
+}
+
+// waits is how many seconds the case waits, about: those that take long begin first.
+func (c caseOf) waits() (seconds int64) {
+	for _, s := range c.Steps {
+		seconds += s.Polls
+		if s.Abandoned {
+			seconds += int64(store.Lease / time.Second)
+		}
+	}
+	return seconds
+}
+
+const atOnce = 8 // cases
+
+// pycache keeps what Python compiles out of the source tree.
+var pycache = filepath.Join(os.TempDir(), "pawl-pycache")
+
 // caseCall is what the process of a call reads.
 type caseCall struct {
 	API    string `json:"api"`
@@ -65,7 +89,7 @@ var caseClients = map[string]func(*testing.T) *exec.Cmd{
 	"python": func(t *testing.T) *exec.Cmd {
 		cmd := exec.Command("python3", "tests/caller.py")
 		cmd.Dir = "../../clients/python"
-		cmd.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONDONTWRITEBYTECODE=1")
+		cmd.Env = append(os.Environ(), "PYTHONPATH=.", "PYTHONPYCACHEPREFIX="+pycache)
 		return cmd
 	},
 }
@@ -78,10 +102,7 @@ func TestCases(t *testing.T) {
 	}
 	var table struct {
 		About string
-		Cases []struct {
-			Name, Policy string
-			Steps        []caseStep
-		}
+		Cases []caseOf
 	}
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.DisallowUnknownFields()
@@ -103,11 +124,15 @@ func TestCases(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := strings.ToLower(rand.Text()[:8]) // the tools of this run, at an API that stays
-	t.Run("all", func(t *testing.T) {
-		for _, c := range table.Cases {
-			for client, start := range clients {
+	slices.SortStableFunc(table.Cases, func(a, b caseOf) int { return cmp.Compare(b.waits(), a.waits()) })
+	// More at once than there are cores, whatever -parallel says: most of a case is waiting.
+	slots, all := make(chan struct{}, atOnce), sync.WaitGroup{}
+	for _, c := range table.Cases {
+		for client, start := range clients {
+			slots <- struct{}{}
+			all.Go(func() {
+				defer func() { <-slots }()
 				t.Run(c.Name+"/"+client, func(t *testing.T) {
-					t.Parallel()
 					r := caseRun{
 						t: t, real: api, client: start, dir: t.TempDir(), started: map[string]*caseProcess{},
 						agent: "case-" + client + "-" + c.Name, tool: strings.Join([]string{c.Policy, c.Name, client, run}, "."),
@@ -123,9 +148,10 @@ func TestCases(t *testing.T) {
 						r.step(i, s)
 					}
 				})
-			}
+			})
 		}
-	})
+	}
+	all.Wait()
 }
 
 type caseProcess struct {

@@ -29,6 +29,7 @@ from ._journal import Journal, new_start_id
 HELD = 25.0  # seconds; how long the API is asked to hold an answer
 FIRST = 1.0  # the same, for the first answer, so that people soon read where to approve
 PATIENCE = 30.0  # seconds; how long a start or a report is sent again
+LOOK = 5.0  # seconds; how often one who follows another looks whether that one has let the call go
 LAST_WORDS = 0.8  # seconds; how long somebody who was interrupted still talks to Pawl
 
 # Codes of refused starts after which the call's state says more. One that somebody else has started is
@@ -82,6 +83,7 @@ class Guarded:
     _start_id: str = ""
     _view: View = field(default_factory=dict)
     _told: str = ""
+    _look: float = 0.0  # seconds after which PendingError ends the waiting, of one who follows
     _permit: Permit | None = None
 
     @property
@@ -96,9 +98,9 @@ class Guarded:
             self._start_id = new_start_id()
             return await self._begin_or_withdraw()
         assert self.folder is not None
-        self._journal = Journal.open(self.folder, self.key)
-        if self._journal is None:  # another process, or thread, has it
-            return await replace(self, runs=False)._begin()
+        self._journal, over = await self._take_up(self.folder)
+        if self._journal is None:
+            return over
         self._start_id = self._journal.start_id
         try:
             begun = await self._resume(self._journal)
@@ -108,6 +110,24 @@ class Guarded:
         if not isinstance(begun, Permit):
             self._close(done=True)
         return begun
+
+    async def _take_up(self, folder: Path) -> tuple[Journal | None, View]:
+        """Opens the key's journal. While another process, or thread, has it, the call is followed: to its
+        end, which is returned then, or until that one lets it go."""
+        until = None if self.wait is None else time.monotonic() + self.wait
+        follower = replace(self, runs=False, _look=LOOK)
+        while (journal := Journal.open(folder, self.key)) is None:
+            try:
+                over = await follower._begin()
+                assert isinstance(over, dict)
+                return None, over
+            except PendingError:
+                if until is not None and time.monotonic() >= until:
+                    raise
+            if until is not None:
+                follower.wait = self.wait = until - time.monotonic()
+        self._told = follower._told
+        return journal, {}
 
     async def end(self) -> View:
         """Waits for the end of a call that somebody else runs."""
@@ -157,6 +177,9 @@ class Guarded:
             if isinstance(begun, Permit):
                 return self._permitted(begun)
             self._view = begun
+        if self._look:
+            soon = time.monotonic() + self._look
+            until = soon if until is None else min(until, soon)
         pause = Backoff()
         trouble = ""
         while not ended(self._view):
