@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +40,8 @@ type HTTPOptions struct {
 	// ReportWithin is how long a run may take before the call counts as lost; at most 24 hours. Default:
 	// approval.DefaultReportWithin.
 	ReportWithin time.Duration
+	// OnWait is called once for each call that waits for people. Default: a line on standard error.
+	OnWait func(Waiting)
 }
 
 // HTTPAgent guards functions by Pawl's HTTP API alone: the functions run in this process, once Pawl
@@ -79,6 +83,9 @@ func ConnectHTTP(ctx context.Context, o HTTPOptions) (*HTTPAgent, error) {
 	}
 	if err := osfile.PrivateDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("pawl: HTTPOptions.Dir: %w", err)
+	}
+	if o.OnWait == nil {
+		o.OnWait = func(w Waiting) { _, _ = io.WriteString(os.Stderr, w.notice()) }
 	}
 	return &HTTPAgent{o: o, client: c}, nil
 }
@@ -191,7 +198,7 @@ func (a *HTTPAgent) begin(
 ) (b client.Begun, err error) {
 	pause := retry.Backoff{Most: 5 * time.Second}
 	for b.ID == "" {
-		if b, err = a.client.StartAs(ctx, call, j.Start, held); err != nil {
+		if b, err = a.client.StartAs(ctx, call, j.Start, first); err != nil {
 			var refused *client.Error
 			if known, _ := waits(err); known && errors.As(err, &refused) && refused.ID != "" {
 				b.ID = refused.ID // it is there, and another one runs it, or it has just ended: what follows says
@@ -205,7 +212,12 @@ func (a *HTTPAgent) begin(
 			}
 		}
 	}
+	told := false
 	for {
+		if !told && b.Status == approval.StatusPending {
+			told = true
+			a.o.OnWait(Waiting{ID: b.ID, Tool: t.Name(), Status: b.Status, Deadline: b.Deadline})
+		}
 		switch {
 		case b.Started, b.Status.Ended():
 			return b, nil
@@ -262,8 +274,12 @@ func waits(err error) (known, final bool) {
 	return known, !known
 }
 
-// held is how long the API is asked to hold an answer.
-const held = 25 * time.Second
+// held is how long the API is asked to hold an answer, and first how long the first one, so that people
+// soon hear that they are waited for.
+const (
+	held  = 25 * time.Second
+	first = time.Second
+)
 
 func ended(o approval.Outcome) (b client.Begun) {
 	v := approval.View{ID: o.ID, Tool: o.Tool, Digest: o.Digest, Execution: o.Execution}

@@ -108,3 +108,7 @@ __all__ = [
     "PendingError", "PublishError", "RejectedError", "ResultError", "SetupError", "Unknown",
     "UnreachableError", "UnsupportedError", "Waiting", "about", "call", "call_id", "guard", "retry",
 ]  # fmt: skip
+
+for _name in __all__:
+    if isinstance(_public := globals()[_name], type):
+        _public.__module__ = __name__  # by which tracebacks name them

@@ -86,6 +86,7 @@ class API:
         self.target = target
         self.io = io
         self._headers = {"Accept": "application/json", "User-Agent": "pawl-python"}
+        self.signed_in = bool(token)
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
@@ -96,8 +97,10 @@ class API:
         try:
             answer = await self.io.exchange(self.target, method, data, limit or wait + GRACE)
         except NoAnswer as e:
-            how = "the connection broke" if e.sent else "nothing answers"
-            raise UnreachableError(f"{how} at {self.target.url}: {e}", e.sent) from e
+            why = f"the connection broke at {self.target.url}: {e}"
+            if not e.sent:
+                why = f"nothing answers at {self.target.url}: {e}. Start Pawl, or set PAWL_API to where it is"
+            raise UnreachableError(why, e.sent) from None
         try:
             got = json.loads(answer.body)
         except ValueError:

@@ -44,19 +44,21 @@ class Waiting:
     id: str
     tool: str
     status: str  # pending: it waits for people; empty where Pawl does not say it
-    url: str  # where people approve it
+    url: str  # where people decide
+    command: str  # by which they can approve it, too
     deadline: datetime | None
     error: str  # why Pawl does not say the status
 
     def __str__(self) -> str:
-        call = f"{display(self.tool, 80)} ({display(self.id, 80)})"
         if self.error:
-            return f"pawl: still waiting for {call}: {display(self.error, 300)}"
+            call = f"{display(self.tool, 80)} ({display(self.id, 80)})"
+            return f"pawl: still waiting for {call}:\n  {display(self.error, 300)}"
         until = f" until {self.deadline.astimezone():%Y-%m-%d %H:%M:%S}" if self.deadline else ""
-        where = display(self.url, 300)
         return (
-            f"pawl: waiting for approval of {call}{until}\n"
-            f"pawl: decide at {where} or by: pawl approve {display(self.id, 80)}"
+            f"pawl: {display(self.tool, 80)} waits for approval{until}. Decide at\n"
+            f"  {display(self.url, 300)}\n"
+            f"or by\n"
+            f"  {display(self.command, 300)}"
         )
 
 
@@ -257,7 +259,9 @@ class Guarded:
             return
         self._told = told
         url = text(view, "url") or f"{self.api.target.url}/requests/{view['id']}"
-        self.on_wait(Waiting(view["id"], self.tool, told if not trouble else "", url, _time(view), trouble))
+        status = "" if trouble else told
+        command = f"pawl approve {view['id']}" + ("" if self.api.signed_in else " --as YOU")
+        self.on_wait(Waiting(view["id"], self.tool, status, url, command, _time(view), trouble))
 
     async def finish(self, report: View, *, quick: bool = False) -> None:
         """Reports how the function ended that begin permitted. It raises nothing: the function has run."""

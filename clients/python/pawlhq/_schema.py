@@ -140,6 +140,10 @@ def _of_fields(kind: type, required: Collection[str], defs: Schema) -> Schema:
         "properties": {field: of_type(hint, defs) for field, hint in hints.items()},
         "additionalProperties": False,
     }
+    # A TypedDict does not see these words in annotations that are texts.
+    said = {field: get_origin(hint) for field, hint in hints.items()}
+    required = {field for field in required if said.get(field) is not typing.NotRequired}
+    required |= {field for field, word in said.items() if word is typing.Required}
     if required:
         described["required"] = sorted(required)
     defs[name] = described

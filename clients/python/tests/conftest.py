@@ -59,6 +59,18 @@ class People:
     def reject_next(self, tool: str, notes: str) -> contextlib.AbstractContextManager[None]:
         return self._beside(lambda: self.reject(self.wait_for(tool)[0], notes))
 
+    def reject_then_approve(self, tool: str, notes: str) -> contextlib.AbstractContextManager[None]:
+        """Rejects a call and approves the next attempt."""
+
+        def decide() -> None:
+            first = self.wait_for(tool)[0]
+            self.reject(first, notes)
+            second = until(lambda: [i for i in self.waiting(tool) if i != first])[0]
+            assert self.send("GET", f"/api/requests/{second}")["attempt_of"] == first
+            self.approve(second)
+
+        return self._beside(decide)
+
     @contextlib.contextmanager
     def _beside(self, do: Callable[[], None]) -> Iterator[None]:
         failed: queue.Queue[BaseException] = queue.Queue()

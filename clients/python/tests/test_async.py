@@ -107,6 +107,20 @@ def test_200_waits(async_client: pawl.AsyncClient, name: Name, people: People) -
     assert asyncio.run(run()) == list(range(200))
 
 
+def test_retry(async_client: pawl.AsyncClient, name: Name, people: People) -> None:
+    tool, ran = name("ask"), []
+
+    @async_client.guard(name=tool)
+    async def refund(order: int) -> int:
+        ran.append(order)
+        return order
+
+    with people.reject_then_approve(tool, "less"):
+        tried = pawl.retry(1, lambda arguments, rejected: {"order": arguments["order"] - 1})(refund)
+        assert asyncio.run(tried(7)) == 6
+    assert ran == [6]
+
+
 def _cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime

@@ -212,11 +212,13 @@ def test_results_that_are_not_kept(client: pawl.Client, name: Name) -> None:
             make(kind)
 
 
-def test_waiting_says_where(api: str, name: Name, people: People) -> None:
+def test_waiting_says_where(api: str, name: Name, people: People, capfd: pytest.CaptureFixture[str]) -> None:
     told: list[pawl.Waiting] = []
+    by_default = pawl.Client(api, token="", agent="tester")._on_wait
 
     def tell(waiting: pawl.Waiting) -> None:
         told.append(waiting)
+        by_default(waiting)
         people.approve(waiting.id)
 
     client = pawl.Client(api, token="", agent="tester", on_wait=tell)
@@ -224,7 +226,12 @@ def test_waiting_says_where(api: str, name: Name, people: People) -> None:
     assert [w.status for w in told] == ["pending"]
     assert told[0].url == f"{api}/requests/{told[0].id}"
     assert told[0].deadline is not None
-    assert f"pawl approve {told[0].id}" in str(told[0])
+    assert told[0].command == f"pawl approve {told[0].id} --as YOU"
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert told[0].url in said.err
+    assert told[0].command in said.err
+    assert all(len(line) <= 80 for line in said.err.splitlines())
 
 
 def test_the_waiting_ends(client: pawl.Client, name: Name, people: People) -> None:
@@ -288,15 +295,7 @@ def test_retry(client: pawl.Client, name: Name, people: People, key: str) -> Non
         assert rejected.notes == "less"
         return {"order": arguments["order"] - 1}
 
-    def decide() -> None:
-        first = people.wait_for(tool)[0]
-        people.reject(first, "less")
-        second = until(lambda: [i for i in people.waiting(tool) if i != first])[0]
-        tried = people.send("GET", f"/api/requests/{second}")
-        assert tried["attempt_of"] == first
-        people.approve(second)
-
-    with people._beside(decide), pawl.about(key=key and name(key)):
+    with people.reject_then_approve(tool, "less"), pawl.about(key=key and name(key)):
         assert pawl.retry(2, redraft)(refund)(7) == {"paid": 6}
     assert ran == [6]
     with people.reject_next(tool, "no"), pytest.raises(pawl.RejectedError):
