@@ -32,7 +32,7 @@ CLAUDE         = @anthropic-ai/claude-code-$(HOST)@2.1.332
 COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build release test test-root test-dev hosts crash race lint vulncheck fmt web shots images fuzz bench bench-go bench-load bench-results record clean
+.PHONY: help demo dev build release test test-root test-dev hosts crash race lint vulncheck fmt web shots images fuzz bench bench-go bench-large bench-load bench-results record clean
 
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,12 +113,15 @@ fuzz: ## each fuzz test for FUZZTIME (20s)
 	    echo "fuzz $$t in $$(dirname $$f)"; (cd $$(dirname $$f) && $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
 	  done || exit 1; done
 
-bench: bench-go bench-load ## what everything costs: docs/performance.md (some 35 minutes)
+bench: bench-go bench-large bench-load ## what everything costs: docs/performance.md (some 35 minutes)
 
 bench-go: ## Go benchmarks of both modules, those that match BENCH (all)
 	@echo "commit $(COMMIT)"
 	$(GO) test -run "^$$" -bench "$(BENCH)" -benchmem ./...
 	cd dev && $(GO) test -run "^$$" -bench "$(BENCH)" -benchtime 10x ./e2e
+
+bench-large: ## lists, searches and calls on Postgres with a million calls and ten million entries (minutes, 10 GB)
+	PAWL_BENCH_CALLS=1000000 $(GO) test -run "^$$" -bench "^BenchmarkLarge$$" -timeout 60m ./store/postgres
 
 bench-load: build ## guarded calls beside unguarded ones, with LOAD as flags of pawl-load
 	@cd dev && $(call BUILD,-X main.builtFrom=$(COMMIT)) -o $(BIN)/pawl-load ./cmd/pawl-load

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -157,4 +158,67 @@ func BenchmarkPending(b *testing.B, s store.Store, fill func(from, to int)) {
 			}
 		})
 	}
+}
+
+// BenchmarkSearches runs what people look for in a store of many calls, as the backend made them, and
+// ends with what a call writes there.
+func BenchmarkSearches(b *testing.B, s store.Store, calls int) {
+	at := func(share int) time.Time { return SearchesBegin.Add(time.Duration(calls/100*share) * time.Second) }
+	pending := []approval.Status{approval.StatusPending}
+	for _, list := range []struct {
+		name string
+		q    store.CallQuery
+		want int
+	}{
+		{"the queue", store.CallQuery{Statuses: pending}, min(store.DefaultPage, calls/1000)},
+		{"the queue of an agent", store.CallQuery{Statuses: pending, Agent: "agent-3"}, min(store.DefaultPage, calls/7000)},
+		{"requests", store.CallQuery{}, store.DefaultPage},
+		{"rejected", store.CallQuery{Statuses: []approval.Status{approval.StatusRejected}}, store.DefaultPage},
+		{"a tool's", store.CallQuery{Tool: "tool-7"}, store.DefaultPage},
+		{"a session's", store.CallQuery{Session: "session-5"}, 2},
+		{"the middle", store.CallQuery{Cursor: fmt.Sprintf("calls-%d", calls/2)}, store.DefaultPage},
+	} {
+		b.Run("calls/"+list.name, func(b *testing.B) {
+			list.q.Requests = true
+			for b.Loop() {
+				p, err := s.Calls(b.Context(), list.q)
+				if err != nil || len(p.Items) < list.want-1 {
+					b.Fatal(len(p.Items), err)
+				}
+			}
+		})
+	}
+	for _, list := range []struct {
+		name string
+		q    store.EntryQuery
+		want int
+	}{
+		{"the newest", store.EntryQuery{}, store.DefaultPage},
+		{"of an hour ago", store.EntryQuery{Since: at(50), Until: at(51)}, store.DefaultPage},
+		{"one call's", store.EntryQuery{Subject: fmt.Sprintf("call-%d", calls/2)}, 10},
+		{"a kind that all have", store.EntryQuery{Kind: audit.KindEnded}, store.DefaultPage},
+		{"decisions", store.EntryQuery{Kind: audit.KindDecided}, store.DefaultPage},
+		{"what one person did", store.EntryQuery{By: "reviewer-3"}, min(store.DefaultPage, calls/1000)},
+		{"a tool's", store.EntryQuery{Tool: "tool-3"}, store.DefaultPage},
+		{"an agent's that were rejected", store.EntryQuery{Agent: "agent-3", Status: approval.StatusRejected}, store.DefaultPage},
+		{"a tool that is far back", store.EntryQuery{Tool: "rare"}, 0},
+		{"the middle", store.EntryQuery{Cursor: fmt.Sprintf("entries-%d", calls*5)}, store.DefaultPage},
+	} {
+		b.Run("entries/"+list.name, func(b *testing.B) {
+			list.q.Newest = true
+			for b.Loop() {
+				p, err := s.Entries(b.Context(), list.q)
+				if err != nil || len(p.Items) < list.want || len(p.Items) > 0 && p.Items[0].Damage != "" {
+					b.Fatal(len(p.Items), err, p.Items)
+				}
+			}
+		})
+	}
+	n := 0
+	b.Run("a call from admission to end", func(b *testing.B) {
+		for b.Loop() {
+			Live(b, s, calls+n)
+			n++
+		}
+	})
 }
