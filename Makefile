@@ -24,6 +24,8 @@ CRASHTIME     ?= 10m
 SEED          ?= 0
 BENCH         ?= .
 LOAD          ?=
+# The last commit before the audit log was sealed.
+AGAINST       ?= 1ae80fb
 DEMO          ?=
 DEV           ?=
 SHOTS         ?=
@@ -32,7 +34,7 @@ CLAUDE         = @anthropic-ai/claude-code-$(HOST)@2.1.332
 COMMIT         = $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build release test test-root test-dev hosts crash race lint vulncheck fmt web shots images fuzz bench bench-go bench-large bench-load bench-results record clean
+.PHONY: help demo dev build release test test-root test-dev hosts crash race lint vulncheck fmt web shots images fuzz bench bench-go bench-large bench-ratios bench-load bench-results record clean
 
 help: ## list every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +124,11 @@ bench-go: ## Go benchmarks of both modules, those that match BENCH (all)
 
 bench-large: ## lists, searches and calls on Postgres with a million calls and ten million entries (minutes, 10 GB)
 	PAWL_BENCH_CALLS=1000000 $(GO) test -run "^$$" -bench "^BenchmarkLarge$$" -timeout 60m ./store/postgres
+
+bench-ratios: ## the log's ratios: appends beside bare rows, sealing, verified entries, calls beside commit AGAINST (some 10 minutes)
+	$(GO) test -run "^$$" -bench "^BenchmarkLog$$" -benchtime 15x ./store/sqlite ./store/postgres
+	$(GO) test -run "^$$" -bench "^BenchmarkVerify$$" ./audit/verify
+	@GO=$(GO) .ci/against $(AGAINST) "^Benchmark(Admit|Guard|AdmitParallel)$$"
 
 bench-load: build ## guarded calls beside unguarded ones, with LOAD as flags of pawl-load
 	@cd dev && $(call BUILD,-X main.builtFrom=$(COMMIT)) -o $(BIN)/pawl-load ./cmd/pawl-load

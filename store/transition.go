@@ -62,6 +62,7 @@ func ApplyTighten(r Record, t TightenParams) (next Record, changed bool, err err
 // PermitState is what decides whether a call's permit may be used, and is read without the large
 // parts of a call.
 type PermitState struct {
+	IsRequest bool      // see Record
 	Digest    string    // of the call
 	Ended     bool      // the call has
 	Claimed   bool      // there is a permit; else nothing of what follows is set

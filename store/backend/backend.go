@@ -31,6 +31,7 @@ func Admitted(a store.AdmitParams) (d Documents, r store.Record, err error) {
 	if d, r.View, err = documents(r); err != nil {
 		return d, r, err
 	}
+	d.Entries = packedEntries(a.Entries, a.IsRequest)
 	r.Verdict = approval.Verdict{}
 	err = decode(d.Verdict, &r.Verdict)
 	if packed.Is(d.Packed) {

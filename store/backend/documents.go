@@ -15,7 +15,8 @@ import (
 // nobody: of those both are kept in one, Packed, and the columns of the others are empty.
 type Documents struct {
 	View, Verdict string
-	Packed        []byte // nil: a request
+	Packed        []byte        // nil: a request
+	Entries       []audit.Entry // of a new call
 }
 
 // documents are what is to be written of a record, and its view as it will be read back.
@@ -77,11 +78,17 @@ func (s *stored) decode(verdict string, view *approval.View, into *approval.Verd
 	return decode(string(both[1]), into)
 }
 
-// Payload is an entry's payload as it is stored: packed, in the kinds that every call has. Those that
-// say who did something are searched, and so stay as they are.
-func Payload(e audit.Entry) []byte {
-	if !slices.Contains(frequentKinds, e.Kind) {
-		return e.Payload
+// packedEntries are entries of a call that is no request, as they are stored: of the kinds that every
+// call has, payloads are packed. Of the others somebody searches who did something.
+func packedEntries(entries []audit.Entry, isRequest bool) []audit.Entry {
+	if isRequest {
+		return entries
 	}
-	return packed.Pack(e.Payload, e.Subject)
+	entries = slices.Clone(entries)
+	for i, e := range entries {
+		if slices.Contains(frequentKinds, e.Kind) {
+			entries[i].Payload = packed.Pack(e.Payload, e.Subject)
+		}
+	}
+	return entries
 }

@@ -23,7 +23,7 @@ var (
 )
 
 const (
-	permitColumns = `c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
+	permitColumns = `c.waits, c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
 		coalesce(k.queue, '') <> '', coalesce(k.evidence, '') <> '',
 		coalesce(k.executor, '') <> '', k.good_until, k.used_at IS NOT NULL,
 		coalesce(k.used_run, ''), coalesce(k.used_activity, ''), coalesce(k.used_token, '')`
@@ -110,7 +110,7 @@ func callNow(id string, row Row) (seq int64, r store.Record, now store.Now, err 
 // Permit reads what SelectPermit finds: its columns after the call's number. No row is
 // store.ErrNotFound.
 func Permit(id string, row Row) (seq int64, s store.PermitState, err error) {
-	err = row.Scan(&seq, &s.Digest, &s.Ended, &s.Claimed, &s.Void, &s.Remote, &s.Signed, &s.Caller,
+	err = row.Scan(&seq, &s.IsRequest, &s.Digest, &s.Ended, &s.Claimed, &s.Void, &s.Remote, &s.Signed, &s.Caller,
 		(*instant)(&s.GoodUntil), &s.Used, &s.Run, &s.Activity, &s.Token)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = About("call", id, store.ErrNotFound)

@@ -71,7 +71,7 @@ func (b Base) Use(ctx context.Context, u store.UseParams) error {
 			return About("call", u.ID, err)
 		}
 		w.add(UsePermit, u.At, u.Run, u.Activity, u.Token, seq)
-		w.Entries = u.Entries
+		w.Entries = packedEntries(u.Entries, state.IsRequest)
 		return nil
 	})
 }
@@ -96,7 +96,7 @@ func (b Base) Start(ctx context.Context, p store.StartParams) (r store.Record, f
 		if err != nil {
 			return next, err
 		}
-		w.Entries = []audit.Entry{e}
+		w.Entries = packedEntries([]audit.Entry{e}, stored.IsRequest)
 		return w.save(seq, next)
 	})
 }
@@ -116,7 +116,7 @@ func (b Base) Report(ctx context.Context, p store.ReportParams) (r store.Record,
 		if err != nil || !changed {
 			return next, About("call", id, err)
 		}
-		if w.Entries = p.Entries; late {
+		if w.Entries = packedEntries(p.Entries, stored.IsRequest); late {
 			w.Entries = p.Late
 		}
 		return w.save(seq, next)
@@ -141,7 +141,7 @@ func (b Base) Finish(ctx context.Context, f store.FinishParams) (r store.Record,
 		if next.Permit != stored.Permit {
 			w.add(VoidPermit, seq)
 		}
-		w.Entries = f.Entries
+		w.Entries = packedEntries(f.Entries, stored.IsRequest)
 		return w.save(seq, next)
 	})
 }

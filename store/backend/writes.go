@@ -29,7 +29,7 @@ const AddEntry = `INSERT INTO pawl.entries (call, step, kind, at, salt, leaf, pa
 
 // EntryArgs are the arguments of AddEntry.
 func EntryArgs(e audit.Entry) []any {
-	return []any{e.Subject, e.Step, string(e.Kind), e.At, e.Salt, e.Leaf[:], Payload(e), []byte{}}
+	return []any{e.Subject, e.Step, string(e.Kind), e.At, e.Salt, e.Leaf[:], []byte(e.Payload), []byte{}}
 }
 
 // change runs a statement that changes at most one row, and writes the entry if one was changed.

@@ -24,7 +24,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 	v := a.View
 	args := []any{v.ID, string(v.Status), a.IsRequest, v.Tool, v.Agent, v.Session, string(v.Risk), v.Digest,
 		a.Run, v.CreatedAt, v.EndedAt, docs.View, docs.Verdict, a.TakePermit, a.GoodUntil, a.Queue}
-	args = append(args, entryArgs(a.Entries)...)
+	args = append(args, entryArgs(docs.Entries)...)
 	args = append(args, v.Requester, a.DuplicateKey, a.Policy, a.Alike,
 		string(v.Execution), a.Identical, docs.Packed)
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {

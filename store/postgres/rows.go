@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/audit"
-	"github.com/pawlhq/pawl/store/backend"
 )
 
 // The statements of the hot path. pgx prepares each once per connection.
@@ -47,7 +46,7 @@ func entryArgs(entries []audit.Entry) []any {
 	salts, leaves, payloads := make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	for i, e := range entries {
 		calls[i], steps[i], kinds[i], ats[i] = e.Subject, e.Step, string(e.Kind), e.At
-		salts[i], leaves[i], payloads[i] = e.Salt, e.Leaf[:], backend.Payload(e)
+		salts[i], leaves[i], payloads[i] = e.Salt, e.Leaf[:], e.Payload
 	}
 	return []any{calls, steps, kinds, ats, salts, leaves, payloads}
 }

@@ -49,11 +49,11 @@ func BenchmarkLog(b *testing.B) {
 	s := open(b, fresh(b))
 	if err := s.write(b.Context(), "test", func(t transaction) error {
 		return t.Exec(b.Context(), `CREATE TABLE bare (seq INTEGER PRIMARY KEY, call TEXT, step TEXT, kind TEXT, at INTEGER,
-			metadata BLOB, leaf BLOB, payload BLOB, UNIQUE (call, step)) STRICT`)
+			salt BLOB, leaf BLOB, payload BLOB, metadata BLOB, UNIQUE (call, step)) STRICT`)
 	}); err != nil {
 		b.Fatal(err)
 	}
-	const insert = `INSERT INTO bare (call, step, kind, at, metadata, leaf, payload) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	const insert = `INSERT INTO bare (call, step, kind, at, salt, leaf, payload, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	storetest.BenchmarkLog(b, s, func(ctx context.Context, e audit.Entry) error {
 		return s.write(ctx, "test", func(t transaction) error { return t.Exec(ctx, insert, backend.EntryArgs(e)...) })
 	})

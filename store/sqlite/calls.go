@@ -42,7 +42,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 				return err
 			}
 		}
-		return t.entries(ctx, a.Entries)
+		return t.entries(ctx, docs.Entries)
 	})
 	if err != nil {
 		return store.Record{}, false, err

@@ -4,7 +4,7 @@
 
 -- packed is the view and the verdict of a call that never waits for people, as a list
 -- of both in the format of package store/packed; view and verdict are empty then. So
--- are payloads of entries of the kinds that every call has. People read them by
+-- are payloads of its entries of the kinds that every call has. People read them by
 --   convert_from(pawl.unpacked(packed, id, digest, tool, agent, session, requester), 'UTF8')
 --   convert_from(pawl.unpacked(payload, call), 'UTF8')
 ALTER TABLE pawl.calls ADD COLUMN packed bytea;

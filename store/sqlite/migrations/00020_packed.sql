@@ -4,7 +4,7 @@
 
 -- packed is the view and the verdict of a call that never waits for people, in the
 -- format of package store/packed; view and verdict are empty then. So are payloads
--- of entries of the kinds that every call has.
+-- of its entries of the kinds that every call has.
 ALTER TABLE calls ADD COLUMN packed BLOB;
 
 DROP TRIGGER calls_stay_erased;
