@@ -77,6 +77,7 @@ var matrix = map[string]string{
 	"POST /api/calls/{id}/cancel":                    "o--a",
 	"POST /api/calls/wait":                           "o---",
 	"POST /api/calls/{id}/erase":                     "---a",
+	"POST /api/calls/{id}/release":                   "o---",
 	"POST /api/calls/{id}/start":                     "o---",
 	"POST /api/calls/{id}/outcome":                   "o---",
 	"PUT /api/agents/{agent}/tools":                  "o---",

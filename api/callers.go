@@ -36,6 +36,7 @@ type Callers interface {
 
 	Attach(ctx context.Context, alike string) (id string, err error) // as of store.Callers
 	Renew(ctx context.Context, id string) error
+	Release(ctx context.Context, id string) error
 	Deliver(ctx context.Context, id string) error
 	AlikeKey(ctx context.Context) ([]byte, error)
 }
@@ -117,6 +118,30 @@ func (s *Server) watchStart(ctx context.Context, id string) bool {
 			return false
 		}
 	}
+}
+
+// releaseCall gives the lease of a call back, for whoever asks the same next.
+func (s *Server) releaseCall(c *gin.Context) error {
+	id, err := s.callParam(c)
+	if err != nil {
+		return err
+	}
+	if err := decode(c, &struct{}{}, true); err != nil {
+		return err
+	}
+	callers, err := s.callers()
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	r, err := s.callerRecord(ctx, id)
+	if err == nil {
+		err = fromStore(callers.Release(context.WithoutCancel(ctx), r.View.ID))
+	}
+	if err != nil {
+		return err
+	}
+	return reply(c, http.StatusOK, s.shown(r.View))
 }
 
 func startable(r store.Record) bool {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
@@ -16,6 +17,7 @@ type fakeCallers struct {
 	store     *fakeStore // of calls that are settled
 	taken     []string
 	delivered []string
+	released  []string
 	said      []audit.Settled
 	sources   []string // of lists
 }
@@ -51,6 +53,11 @@ func (*fakeCallers) Attach(context.Context, string) (string, error) { return "",
 func (*fakeCallers) Renew(context.Context, string) error            { return nil }
 func (*fakeCallers) AlikeKey(context.Context) ([]byte, error)       { return []byte("key"), nil }
 
+func (f *fakeCallers) Release(_ context.Context, id string) error {
+	f.released = append(f.released, id)
+	return nil
+}
+
 func (f *fakeCallers) Deliver(_ context.Context, id string) error {
 	f.delivered = append(f.delivered, id)
 	return nil
@@ -64,6 +71,7 @@ func TestReadOnlyAPIRefusesCallersAtTheStart(t *testing.T) {
 	expect(t, w.send("POST", "/api/calls", call), http.StatusForbidden, rest.CodeReadOnly)
 	expect(t, w.send("PUT", "/api/agents/a/tools", `{"tools":[]}`), http.StatusForbidden, rest.CodeReadOnly)
 	w.ended("pawl-1", approval.StatusRejected)
+	expect(t, w.send("POST", "/api/calls/pawl-1/release", ""), http.StatusForbidden, rest.CodeReadOnly)
 	body := `{"start_id":"0123456789abcdef"}`
 	expect(t, w.send("POST", "/api/calls/pawl-1/start", body), http.StatusForbidden, rest.CodeReadOnly)
 	expect(t, w.send("POST", "/api/calls/pawl-1/outcome", `{"start_id":"0123456789abcdef","status":"not_run"}`),
@@ -83,6 +91,7 @@ func TestBadRequestsOfCallers(t *testing.T) {
 		{"POST", "/api/calls", `{"tool":"bash","execution":"caller","attach":true,"idempotency_key":"k"}`},
 		{"POST", "/api/calls", `{"tool":"bash","execution":"reviewer"}`},
 		{"POST", "/api/calls", `{"tool":"bash","execution":"caller","report_within":"25h"}`},
+		{"POST", "/api/calls/pawl-1/release", `{"start_id":"0123456789abcdef"}`},
 		{"POST", "/api/calls/pawl-1/start", `{}`},
 		{"POST", "/api/calls/pawl-1/start", `{"start_id":"short"}`},
 		{"POST", "/api/calls/pawl-1/outcome", `{"start_id":"0123456789abcdef","status":"done"}`},
@@ -107,6 +116,15 @@ func TestCallersAreTold(t *testing.T) {
 	}
 	if len(f.delivered) != 1 || f.delivered[0] != "pawl-1" {
 		t.Errorf("delivered: %q", f.delivered)
+	}
+	for range 2 { // it may be repeated
+		if v := expect(t, w.send("POST", "/api/calls/pawl-2/release", "{}"), http.StatusOK, ""); v["id"] != "pawl-2" {
+			t.Errorf("%v", v)
+		}
+	}
+	expect(t, w.send("POST", "/api/calls/pawl-nobody/release", ""), http.StatusNotFound, approval.CodeNotFound)
+	if want := []string{"pawl-2", "pawl-2"}; !slices.Equal(f.released, want) {
+		t.Errorf("released: %q", f.released)
 	}
 	problem := expect(t, w.send("POST", "/api/calls/pawl-1/start", `{"start_id":"0123456789abcdef"}`), http.StatusConflict, rest.CodeEnded)
 	if end, _ := problem["call_outcome"].(map[string]any); end["status"] != "rejected" {

@@ -99,6 +99,7 @@ func (s *Server) routes() []route {
 			"start a call, and wait for its outcome if asked to", s.startCall},
 		{get, "/api/calls/{id}", access{agent: own}, "wait", "a call's state or outcome", s.getCall},
 		{post, "/api/calls/wait", access{agent: own}, "", "wait for several calls at once", s.waitCalls},
+		{post, "/api/calls/{id}/release", access{agent: own}, "", "wait no longer for a call", s.releaseCall},
 		{post, "/api/calls/{id}/start", access{agent: own}, "", "start a tool that you run yourself", s.startTool},
 		{post, "/api/calls/{id}/outcome", access{agent: own}, "", "report how that tool ended", s.reportOutcome},
 		{put, "/api/agents/{agent}/tools", access{agent: own}, "",

@@ -53,7 +53,8 @@ func (c *Client) StartAs(
 // caps it at 60 s); Permit goes on from there.
 //
 // Nothing is started here, so an answer that got lost costs nothing but a call for which nobody waits:
-// a later Attach takes it up, 30 s after the last request that waited for it. Errors: those of Start.
+// a later Attach takes it up, 30 s after it began or a request last waited for it, or after Release.
+// Errors: those of Start.
 func (c *Client) Attach(
 	ctx context.Context, call approval.Call, wait time.Duration,
 ) (v View, attached bool, err error) {
@@ -86,10 +87,33 @@ func (c *Client) Attach(
 // Lost, and goes on from v, the call as it was last seen; only its ID is needed. While it waits the call
 // is this caller's: nobody attaches to it. It asks again while the API does not answer.
 //
-// When ctx ends first it returns the call as it was last seen and an error that wraps ctx's, and the
-// API's if that was silent then; the tool may be started by then, so startID is still its. Errors
-// beside that: *Error, with rest.CodeStarted where somebody else has started the tool.
+// When ctx ends first it releases the call and returns it as it was last seen, with an error that
+// wraps ctx's, and the API's if that was silent then; the tool may be started by then, so startID is
+// still its. Errors beside that: *Error, with rest.CodeStarted where somebody else has started the tool.
 func (c *Client) Permit(ctx context.Context, v View, startID string) (Begun, error) {
+	b, err := c.permit(ctx, v, startID)
+	if ctx.Err() != nil && err != nil && !errors.As(err, new(*UnreachableError)) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
+		defer cancel()
+		_ = c.Release(ctx, b.ID) // else its lease ends by itself
+	}
+	return b, err
+}
+
+// releaseWithin is how long a process that ends tries to release what it has waited for.
+const releaseWithin = 2 * time.Second
+
+// Release says that this process waits no longer for a call: the next Attach that asks the same takes
+// it up. Errors: *Error, *UnreachableError, *UncertainError.
+func (c *Client) Release(ctx context.Context, id string) error {
+	if err := checkID("the call's ID", id); err != nil {
+		return err
+	}
+	_, err := c.send(ctx, request{method: http.MethodPost, path: path("api", "calls", id, "release")})
+	return err
+}
+
+func (c *Client) permit(ctx context.Context, v View, startID string) (Begun, error) {
 	b := Begun{View: v}
 	var silence error
 	pause := retry.Backoff{Most: maxPause}

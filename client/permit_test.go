@@ -119,11 +119,15 @@ func TestPermitEndsWithItsContext(t *testing.T) {
 	}{"a server that holds": {hold: true}, "one that does not": {}, "one that is silent": {silent: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				asked := 0
+				asked, released := 0, 0
 				c := newClient(t, func(w http.ResponseWriter, r *http.Request) error {
 					asked++
 					if tt.silent {
 						return errRefused
+					}
+					if r.Method == http.MethodPost && r.URL.Path == "/api/calls/"+id+"/release" {
+						released++
+						return answer(w, 200, state(approval.StatusPending))
 					}
 					if hold, err := approval.ParseDuration(r.URL.Query().Get("wait")); err == nil && tt.hold {
 						time.Sleep(hold.Std())
@@ -140,6 +144,9 @@ func TestPermitEndsWithItsContext(t *testing.T) {
 				}
 				if silent := errors.As(err, new(*client.UnreachableError)); silent != tt.silent {
 					t.Errorf("%v", err)
+				}
+				if (released == 1) == tt.silent || released > 1 {
+					t.Errorf("released %d times", released)
 				}
 				if asked > 4*60+10 || tt.hold && asked > 20 {
 					t.Errorf("asked %d times", asked)

@@ -161,10 +161,12 @@ type Catalogue interface {
 type Callers interface {
 	// Attach returns the oldest call with this AdmitParams.Alike that nobody uses: it waits, or is
 	// approved and not started, or ended so and was delivered to nobody; and it is under no lease. It
-	// takes the lease. Else ErrNotFound.
+	// takes the lease, which a call that waits or is approved has from its admission on. Else
+	// ErrNotFound.
 	Attach(ctx context.Context, alike string) (id string, err error)
-	// Renew keeps the lease of a call that may be attached to.
+	// Renew keeps the lease of a call that may be attached to, and Release gives it back.
 	Renew(ctx context.Context, id string) error
+	Release(ctx context.Context, id string) error
 	// Deliver notes that a call's end is about to be in an answer.
 	Deliver(ctx context.Context, id string) error
 	// AlikeKey is the key of AdmitParams.Alike and Identical. It is random, and the store's own.

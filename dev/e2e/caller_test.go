@@ -99,12 +99,30 @@ func TestCallersRunTheirTools(t *testing.T) {
 	}
 
 	// Taken up again by whoever asks the same, as long as nobody is there.
-	if a := begin("rm", `,"attach":true,`+startTwo, http.StatusOK); a.text("id") == id && a.text("status") != "executing" {
+	post("/api/calls/"+id+"/release", `{}`, http.StatusOK)
+	if a := begin("rm", `,"attach":true,`+startTwo, http.StatusOK); a.text("id") != id || a.text("status") != "executing" {
 		t.Errorf("attached: %v", a.doc)
 	}
 	post("/api/calls/"+id+"/cancel", `{}`, http.StatusConflict)
 	if a := post("/api/calls/"+id+"/outcome", `{"status":"not_run",`+startTwo+"}", http.StatusOK); a.text("status") != "failed" {
 		t.Errorf("not run: %v", a.doc)
+	}
+
+	// Two that ask the same at once are two, though neither waits; the next one takes up what is released.
+	var both []string
+	for range 2 {
+		id = begin("rmdir", `,"attach":true`, http.StatusAccepted).text("id")
+		both = append(both, id)
+		waitFor(t, "it waits", func() bool { return w.http(http.MethodGet, w.API+"/api/requests/"+id, "").text("status") == "pending" })
+	}
+	for _, id := range both {
+		post("/api/calls/"+id+"/release", ``, http.StatusOK)
+	}
+	for _, id := range both {
+		if a := begin("rmdir", `,"attach":true`, http.StatusAccepted); a.text("id") != id {
+			t.Errorf("attached to %v of %q, want %s", a.doc, both, id)
+		}
+		post("/api/calls/"+id+"/cancel", `{}`, http.StatusOK)
 	}
 
 	// Withdrawn before the start.

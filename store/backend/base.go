@@ -159,6 +159,13 @@ func (b Base) Renew(ctx context.Context, id string) error {
 	return err
 }
 
+// Release implements store.Callers.
+func (b Base) Release(ctx context.Context, id string) error {
+	const release = `UPDATE pawl.calls SET lease_until = NULL WHERE id = $1 AND alike IS NOT NULL RETURNING id`
+	_, err := b.update(ctx, "release a call", release, id)
+	return err
+}
+
 // Deliver implements store.Callers.
 func (b Base) Deliver(ctx context.Context, id string) error {
 	const deliver = `UPDATE pawl.calls SET delivered_at = pawl.clock(0)

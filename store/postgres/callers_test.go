@@ -45,7 +45,7 @@ func TestLeastRightsForCallers(t *testing.T) {
 	notReported := approval.Outcome{
 		Status: approval.StatusOutcomeUnknown, Error: &approval.CallError{Code: approval.CodeNotReported, Message: "nothing came"},
 	}
-	if err := errors.Join(start(owner, "late"), finish(owner, "late", notReported),
+	if err := errors.Join(owner.Release(t.Context(), "unused"), start(owner, "late"), finish(owner, "late", notReported),
 		finish(owner, "refused", approval.Outcome{Status: approval.StatusCancelled})); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +57,7 @@ func TestLeastRightsForCallers(t *testing.T) {
 	}{
 		{"attach", func() error { _, err := api.Attach(t.Context(), "unused"); return err }},
 		{"renew", func() error { return api.Renew(t.Context(), "unused") }}, // the lease that attaching took
+		{"release", func() error { return api.Release(t.Context(), "unused") }},
 		{"start", func() error { return start(api, "started") }},
 		{"block at the start", func() error {
 			return finish(api, "blocked", approval.Outcome{Status: approval.StatusBlocked})

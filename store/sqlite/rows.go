@@ -19,8 +19,9 @@ const (
 	// insertCall does nothing where the ID is known, or the duplicate is pending.
 	insertCall = `INSERT INTO calls
 		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view,
-			verdict, packed, twin, alike, identical)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''))
+			verdict, packed, twin, alike, identical, lease_until)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?17, ''), nullif(?18, ''),
+			CASE WHEN ?17 <> '' AND ?12 IS NULL THEN clock(30) END)
 		ON CONFLICT DO NOTHING`
 	insertEntry = backend.AddEntry + ` ON CONFLICT (call, step) DO NOTHING`
 )

@@ -250,6 +250,14 @@ func attachOnce(t *testing.T, s store.Store) {
 		}
 	}
 	attach("")
+	release := func(ids ...string) {
+		t.Helper()
+		for _, id := range ids {
+			if err := s.Release(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	for _, id := range []string{"pending", "approved", "denied", "started"} {
 		a := byCaller(waiting(t, id))
 		if id == "approved" || id == "started" {
@@ -257,22 +265,29 @@ func attachOnce(t *testing.T, s store.Store) {
 		}
 		a.Alike = "k"
 		admit(t, s, a)
+		attach("") // whoever asked for it is there
 	}
 	other := byCaller(waiting(t, "other"))
 	other.Alike = "j"
 	admit(t, s, other)
 	start(t, s, starting("started", "one"))
 	finish(t, s, ending(t, "denied", approval.StatusRejected))
+	attach("") // who waited may be about to hear of its end
+	release("pending", "approved", "denied", "started", "other")
 	attach("pending")
 	attach("approved")
 	attach("denied")
 	attach("") // all are leased now, and one was started
+	release("approved")
+	attach("approved")
+	attach("")
 
 	admit(t, s, func() store.AdmitParams {
 		a := byCaller(waiting(t, "told"))
 		a.Alike = "k"
 		return a
 	}())
+	release("told")
 	if err := s.Renew(t.Context(), "told"); err != nil {
 		t.Fatal(err)
 	}
@@ -286,9 +301,14 @@ func attachOnce(t *testing.T, s store.Store) {
 			t.Fatal(err)
 		}
 	}
+	release("ended")
 	attach("") // its end was told
+	blocked := byCaller(ended(t, "blocked", approval.StatusBlocked))
+	blocked.Alike = "k"
+	admit(t, s, blocked)
+	attach("blocked") // nobody was told yet
 	for _, unknown := range []string{"nobody"} {
-		if err := errors.Join(s.Renew(t.Context(), unknown), s.Deliver(t.Context(), unknown)); err != nil {
+		if err := errors.Join(s.Renew(t.Context(), unknown), s.Release(t.Context(), unknown), s.Deliver(t.Context(), unknown)); err != nil {
 			t.Errorf("%q: %v", unknown, err)
 		}
 	}
@@ -302,6 +322,9 @@ func attachConcurrently(t *testing.T, s store.Store) {
 	a := byCaller(waiting(t, "a"))
 	a.Alike = "k"
 	admit(t, s, a)
+	if err := s.Release(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
 	var got atomic.Int32
 	together(many, func(int) {
 		switch _, err := s.Attach(t.Context(), "k"); {
