@@ -135,7 +135,11 @@ func (c *Client) permit(ctx context.Context, v View, startID string) (Begun, err
 			}
 			silence = err
 		}
-		now, err := c.Get(ctx, b.ID, holdWithin(ctx))
+		hold := holdWithin(ctx)
+		if b.Status == "" || silence != nil { // it may be started for this startID: then nothing changes
+			hold = 0
+		}
+		now, err := c.Get(ctx, b.ID, hold)
 		news := err == nil && now.Status != b.Status
 		delay := max(0, minRound-time.Since(began)) // a server that does not hold requests is not hammered
 		switch {

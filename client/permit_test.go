@@ -72,6 +72,7 @@ func TestPermit(t *testing.T) {
 		"nothing known":          {states: []approval.Status{approved}, starts: []func(http.ResponseWriter) error{go200}, started: true, ends: approval.StatusExecuting},
 		"the answer gets lost":   {seen: approved, states: []approval.Status{approval.StatusExecuting}, starts: []func(http.ResponseWriter) error{lost, go200}, started: true, ends: approval.StatusExecuting},
 		"the API is away":        {seen: approved, states: []approval.Status{approved}, starts: []func(http.ResponseWriter) error{problem(503, "store_unavailable"), go200}, started: true, ends: approval.StatusExecuting},
+		"started before":         {states: []approval.Status{approval.StatusExecuting}, starts: []func(http.ResponseWriter) error{go200}, started: true, ends: approval.StatusExecuting},
 		"rejected":               {seen: pending, states: []approval.Status{pending, rejected}, ends: rejected},
 		"ended already":          {seen: rejected, ends: rejected},
 		"blocked at the start":   {seen: approved, states: []approval.Status{approval.StatusBlocked}, starts: []func(http.ResponseWriter) error{problem(409, rest.CodeEnded)}, ends: approval.StatusBlocked},
@@ -83,14 +84,18 @@ func TestPermit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				asked, tried := 0, 0
+				asked, tried, began := 0, 0, time.Now()
 				c := newClient(t, func(w http.ResponseWriter, r *http.Request) error {
 					if strings.HasSuffix(r.URL.Path, "/start") {
 						tried++
 						return tt.starts[min(tried, len(tt.starts))-1](w)
 					}
+					now := tt.states[min(asked, len(tt.states)-1)]
+					if hold, err := approval.ParseDuration(r.URL.Query().Get("wait")); err == nil && now == approval.StatusExecuting {
+						time.Sleep(hold.Std()) // nothing changes
+					}
 					asked++
-					return answer(w, 200, state(tt.states[min(asked, len(tt.states))-1]))
+					return answer(w, 200, state(now))
 				})
 				v := client.View{}
 				v.ID, v.Status = id, tt.seen
@@ -103,6 +108,9 @@ func TestPermit(t *testing.T) {
 				}
 				if tt.started && string(b.Args) != `{"a":1}` {
 					t.Errorf("arguments %s", b.Args)
+				}
+				if took := time.Since(began); took > 20*time.Second {
+					t.Errorf("it took %v", took)
 				}
 				if asked > 4 || tried > 4 {
 					t.Errorf("asked %d times, tried %d times", asked, tried)

@@ -27,8 +27,6 @@ const (
 	// prompt, and then the tool. A call of a host that was killed counts as lost then.
 	reportWithin = 4 * time.Hour
 
-	// firstWait is how long the first request may be held: allowed calls mostly start within it.
-	firstWait = 25 * time.Second
 	// reporting is how long one process tries to report.
 	reporting = 10 * time.Second
 
@@ -213,7 +211,8 @@ func (h *ClaudeCode) permit(ctx context.Context, call approval.Call, r *record) 
 			return b, err
 		}
 	}
-	v, _, err = h.o.Client.Attach(ctx, call, min(firstWait, h.o.Wait/2))
+	// Without a wait: a process that is killed while it waits has left the call's ID to the next one.
+	v, _, err = h.o.Client.Attach(ctx, call, 0)
 	if err != nil {
 		return b, err
 	}
@@ -306,4 +305,9 @@ func (h *ClaudeCode) pending(s session, r *record, v client.View) (a Answer, ope
 		"stopped.", shown(r.Call), where)), true
 }
 
-func (h *ClaudeCode) trouble(err error) Answer { return deny(troubleText(err, h.o.Trouble)) }
+func (h *ClaudeCode) trouble(err error) Answer {
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("this hook was stopped while it waited")
+	}
+	return deny(troubleText(err, h.o.Trouble))
+}

@@ -263,6 +263,28 @@ func TestKilledBeforeItsAnswer(t *testing.T) {
 	}
 }
 
+// A process that was killed while it waited, however soon, has left its call to the next one.
+func TestKilledWhileItWaits(t *testing.T) {
+	w := newWorld(t)
+	for use := range 3 {
+		ctx, kill := context.WithCancel(t.Context())
+		waits := make(chan string)
+		go func() {
+			got, _ := said(t, w.fireCtx(ctx, before("ls", fmt.Sprint("u", use))))
+			waits <- got
+		}()
+		<-w.held
+		if kill(); <-waits != "deny" {
+			t.Error("a killed process let it run")
+		}
+	}
+	w.set(approval.StatusApproved, byAna)
+	w.want(w.fire(before("ls", "u4")), "allow", "ana")
+	if w.asked() != 1 {
+		t.Errorf("asked %d times", w.asked())
+	}
+}
+
 // The host was killed while its hook waited. That process must not take the approval along: the next one
 // runs the call.
 func TestTheHostHasGone(t *testing.T) {

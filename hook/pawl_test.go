@@ -23,12 +23,13 @@ type pawl struct {
 	changed   chan struct{} // closed when the view changes
 	reports   []approval.ReportSignal
 	begun     []approval.Call
+	held      chan struct{}    // takes one value for each request that begins to wait
 	broken    http.HandlerFunc // answers everything instead
 	kill      func()           // at the next start, whose answer gets lost
 }
 
 func newPawl(t *testing.T) *pawl {
-	p := &pawl{changed: make(chan struct{}), started: map[string]string{}}
+	p := &pawl{changed: make(chan struct{}), started: map[string]string{}, held: make(chan struct{}, 100)}
 	p.view.Status = approval.StatusPending
 	p.Server = httptest.NewServer(p)
 	t.Cleanup(p.Close)
@@ -67,6 +68,9 @@ func (p *pawl) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		wait, _ := time.ParseDuration(r.URL.Query().Get("wait"))
 		up := time.After(wait)
 		p.mu.Lock()
+		if p.view.Status == approval.StatusPending && wait > 0 {
+			p.held <- struct{}{}
+		}
 		for p.view.Status == approval.StatusPending && wait > 0 {
 			changed := p.changed
 			p.mu.Unlock()
@@ -102,6 +106,10 @@ func (p *pawl) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var in rest.StartRequest
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || !in.Attach {
 			answer(400, rest.NewProblem(400, rest.CodeInvalidRequest, "no attach"))
+			return
+		}
+		if in.Wait != 0 { // whoever is killed meanwhile does not know its call, and people are asked twice
+			answer(400, rest.NewProblem(400, rest.CodeInvalidRequest, "the first request holds the call's ID back"))
 			return
 		}
 		p.begun = append(p.begun, in.Call)
