@@ -64,6 +64,11 @@ func demoDecided(t *testing.T, root string) {
 	d.reads(`^  read_docs +executed, allowed by policy: .*working days`)
 	api := d.reads(`^  API +(\S+)$`)
 
+	for _, offered := range []string{"hook claude-code install", "mcp wrap FILE"} {
+		if out := d.paste(d.reads(`^    (\S+pawl `+offered+` --api \S+)$`) + " --help"); !strings.Contains(out, "Usage:") {
+			t.Errorf("%s: %s", offered, out)
+		}
+	}
 	if out := d.paste(d.reads(demoPending)); strings.Count(out, "\npawl-") < 3 {
 		t.Errorf("what waits:\n%s", out)
 	}

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import subprocess
 import threading
 import time
@@ -21,6 +22,8 @@ import pytest
 import pawlhq as pawl
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+README = Path(__file__).parents[1] / "README.md"
+AGENTS = Path(__file__).parents[3] / "docs" / "agents.md"
 POLICY = Path(__file__).with_name("policy.yaml")
 
 
@@ -145,6 +148,12 @@ def async_client(api: str, tmp_path: Path) -> pawl.AsyncClient:
 def name(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """Names of tools that only this test has."""
     return lambda kind: f"{kind}.{abs(hash(request.node.nodeid)) % 10**10}"
+
+
+def blocks(page: Path, *, langchain: bool) -> list[str]:
+    """The Python that a document shows, with LangChain or without."""
+    found = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [block for block in found if ("langchain" in block) == langchain]
 
 
 @pytest.fixture

@@ -71,7 +71,9 @@ or from a second terminal, in this folder:`, d.bold(d.API))
 	d.say("\nTo deny a call, write reject instead of approve. Also worth a try:\n")
 	d.say("    %s  lists what waits%s", d.bold(pad(pending, len(review))), more)
 	d.say("    %s  goes through it one by one", d.bold(review))
-	d.say("\nHave the servers of your MCP client (Claude Desktop, Cursor, VS Code) ask here, too:\n    %s",
+	d.say("\nHave your own agents ask here, too. Claude Code, before it runs a tool:\n    %s",
+		d.bold(d.command("hook", "claude-code", "install")))
+	d.say("\n  the servers in the settings of Claude Desktop, Cursor or VS Code:\n    %s",
 		d.bold(d.command("mcp", "wrap", "FILE")))
 }
 

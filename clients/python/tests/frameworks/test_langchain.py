@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import People, until
+from conftest import AGENTS, README, People, blocks, until
 from langchain.agents import create_agent
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolMessage
@@ -70,6 +71,19 @@ def test_decisions(client: pawl.Client, name: Name, people: People, how: str) ->
     assert ran == ["ana"]
     with pytest.raises(ValueError, match="no such address"):
         ask(agent(client, name("free") + ".", "nobody"), how)
+
+
+@pytest.mark.parametrize("page", [README, AGENTS], ids=["readme", "agents"])
+def test_documents(api: str, people: People, monkeypatch: pytest.MonkeyPatch, page: Path) -> None:
+    monkeypatch.setenv("PAWL_API", api)
+    (block,) = blocks(page, langchain=True)
+    call = {"name": "send_email", "args": {"to": "ana"}, "id": "c1"}
+    model = Model(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("done")]))
+    given: dict[str, Any] = {"model": model, "tools": [send_email]}
+    exec(block, given)
+    with people.reject_next("send_email", "not to her"):
+        assert "not to her" in str(ask(given["agent"], "sync")[0].content)
+    assert ran == []
 
 
 @pytest.mark.parametrize("how", ["sync", "async"])
