@@ -1,4 +1,5 @@
-// Package cases_test runs clients/cases.json with each client of Pawl: the Go SDK and Python.
+// Package cases_test runs clients/cases.json with each client of Pawl: the Go SDK, Python and the MCP
+// gateway.
 package cases_test
 
 import (
@@ -8,6 +9,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -46,6 +48,7 @@ type caseStep struct {
 
 type caseOf struct {
 	Name, Policy string
+	Not          map[string]string // why it is not for a client, by that
 	Steps        []caseStep
 }
 
@@ -81,11 +84,8 @@ const caseMode = "PAWL_CASE"
 
 // caseClients start the process of a call.
 var caseClients = map[string]func(*testing.T) *exec.Cmd{
-	"go": func(*testing.T) *exec.Cmd {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestCaseProcess$", "-test.timeout=5m")
-		cmd.Env = append(os.Environ(), caseMode+"=1")
-		return cmd
-	},
+	"go":        func(*testing.T) *exec.Cmd { return caseProcessOf("1") },
+	gatewayMode: func(*testing.T) *exec.Cmd { return caseProcessOf(gatewayMode) },
 	"python": func(t *testing.T) *exec.Cmd {
 		cmd := exec.Command("python3", "tests/caller.py")
 		cmd.Dir = "../../clients/python"
@@ -94,7 +94,13 @@ var caseClients = map[string]func(*testing.T) *exec.Cmd{
 	},
 }
 
-// TestCases runs clients/cases.json with each client.
+func caseProcessOf(mode string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestCaseProcess$", "-test.timeout=5m")
+	cmd.Env = append(os.Environ(), caseMode+"="+mode)
+	return cmd
+}
+
+// TestCases runs clients/cases.json with each client that a case is for.
 func TestCases(t *testing.T) {
 	doc, err := os.ReadFile("../../clients/cases.json")
 	if err != nil {
@@ -116,7 +122,8 @@ func TestCases(t *testing.T) {
 			t.Error(message)
 		}
 		t.Log(message)
-		clients = map[string]func(*testing.T) *exec.Cmd{"go": caseClients["go"]}
+		clients = maps.Clone(caseClients)
+		delete(clients, "python")
 	}
 	api := pawlDev(t)
 	target, err := url.Parse(api)
@@ -129,6 +136,9 @@ func TestCases(t *testing.T) {
 	slots, all := make(chan struct{}, atOnce), sync.WaitGroup{}
 	for _, c := range table.Cases {
 		for client, start := range clients {
+			if c.Not[client] != "" {
+				continue
+			}
 			slots <- struct{}{}
 			all.Go(func() {
 				defer func() { <-slots }()

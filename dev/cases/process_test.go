@@ -14,13 +14,20 @@ import (
 	"github.com/pawlhq/pawl/client"
 )
 
-// TestCaseProcess is the process of one call in clients/cases.json, by the Go SDK. It does nothing
-// unless TestCases runs it.
+// TestCaseProcess is the process of one call in clients/cases.json, by the Go SDK or the MCP gateway, or
+// the server behind the latter. It does nothing unless TestCases runs it.
 func TestCaseProcess(t *testing.T) {
+	var asked caseCall
+	if doc := os.Getenv(serverMode); doc != "" {
+		if err := json.Unmarshal([]byte(doc), &asked); err != nil {
+			t.Fatal(err)
+		}
+		_ = asked.serve(t.Context()) // until the gateway goes
+		os.Exit(0)
+	}
 	if os.Getenv(caseMode) == "" {
 		return // it is a test's child, and no test
 	}
-	var asked caseCall
 	if err := json.NewDecoder(os.Stdin).Decode(&asked); err != nil {
 		t.Fatal(err)
 	}
@@ -28,10 +35,7 @@ func TestCaseProcess(t *testing.T) {
 	var denied *pawl.DeniedError
 	switch {
 	case errors.As(err, &denied):
-		said = string(denied.Status)
-		if denied.Decision != nil && denied.Decision.Notes != "" {
-			said += ": " + denied.Decision.Notes
-		}
+		said = ended(denied.Status, denied.Decision)
 	case errors.Is(err, pawl.ErrOutcomeUnknown):
 		said = "outcome_unknown"
 	case errors.As(err, new(*client.UnreachableError)):
@@ -40,6 +44,14 @@ func TestCaseProcess(t *testing.T) {
 		said = err.Error()
 	}
 	fmt.Println(said)
+}
+
+// ended is the end of a call that did not run, in the words of the cases.
+func ended(status approval.Status, d *approval.FinalDecision) string {
+	if d != nil && d.Notes != "" {
+		return string(status) + ": " + d.Notes
+	}
+	return string(status)
 }
 
 func (asked caseCall) act() error {
@@ -60,7 +72,10 @@ func (asked caseCall) act() error {
 }
 
 func (asked caseCall) run(ctx context.Context) (string, error) {
-	if asked.Attach {
+	switch {
+	case os.Getenv(caseMode) == gatewayMode:
+		return asked.throughGateway(ctx)
+	case asked.Attach:
 		return asked.attach(ctx)
 	}
 	a, err := pawl.ConnectHTTP(ctx, pawl.HTTPOptions{Agent: asked.Agent, URL: asked.API, Dir: asked.Dir})
@@ -92,7 +107,7 @@ func (asked caseCall) attach(ctx context.Context) (string, error) {
 	start := approval.NewNonce()
 	b, err := c.Permit(ctx, v, start)
 	if err != nil || !b.Started {
-		return string(b.Status), err
+		return ended(b.Status, b.Decision), err
 	}
 	if err := asked.act(); err != nil {
 		return "", err
