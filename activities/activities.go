@@ -8,7 +8,6 @@ package activities
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +17,6 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
-	"github.com/pawlhq/pawl/strictjson"
 	"github.com/pawlhq/pawl/tool"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -112,22 +110,21 @@ type RefuseInput struct {
 	Refusals []Refusal
 	More     int // further ones that are not kept singly
 	At       time.Time
+	Nonce    string `json:",omitempty"` // the call's; workflows of before do not say it
 }
 
 // Refusal is one decision that did not count.
 type Refusal = audit.Refusal
 
 // Refuse puts refused decisions on record, many in one entry. The entry's step holds a hash of its
-// contents, so that a batch which somebody's own workflow wrote before, under the same number,
-// can't take the place of a true one.
+// contents; see contentStep.
 func (a *Activities) Refuse(ctx context.Context, in RefuseInput) error {
 	refused := audit.Refused{Refused: in.Refusals, More: in.More, Run: in.Run}
-	doc, err := strictjson.Canonical(refused)
+	step, err := contentStep(fmt.Sprintf("refused/%s/%d", in.Run, in.Batch), in.Nonce, refused)
 	if err != nil {
-		return refuse(approval.CodeInternalError, err.Error(), err)
+		return err
 	}
-	sum := sha256.Sum256(doc)
-	e, err := entry(in.ID, fmt.Sprintf("refused/%s/%d/%x", in.Run, in.Batch, sum[:16]), in.At, refused)
+	e, err := entry(in.ID, step, in.At, refused)
 	if err != nil {
 		return err
 	}

@@ -281,8 +281,12 @@ func (a *Activities) readmit(
 ) (store.Record, error) {
 	if !sameCall(in, record) {
 		message := "the idempotency key was used for another call; use a new key for a new call"
-		e, err := entry(in.ID, "conflict/"+in.Run, now,
-			audit.Blocked{Run: in.Run, Digest: in.Digest, Code: approval.CodeConflict, Via: in.Via})
+		said := audit.Blocked{Run: in.Run, Digest: in.Digest, Code: approval.CodeConflict, Via: in.Via}
+		step, err := contentStep("conflict/"+in.Run, in.Call.Nonce, said)
+		if err != nil {
+			return record, err
+		}
+		e, err := entry(in.ID, step, now, said)
 		if err != nil {
 			return record, err
 		}

@@ -1,7 +1,10 @@
 package activities
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -54,10 +57,30 @@ func redactFinal(r *redact.Redactor, s *approval.FinalDecision) *approval.FinalD
 	return &c
 }
 
-func decisionEntries(id, run string, votes []approval.Decision) ([]audit.Entry, error) {
+// contentStep is a step that holds a hash of what its entry says on a workflow's word, so that a
+// forged entry can't take the place of the later, true one. The key is the call's nonce, which no
+// store has: when the entry's payload is erased, nothing of it can be guessed by the hash.
+func contentStep(step, nonce string, content any) (string, error) {
+	doc, err := strictjson.Canonical(content)
+	if err != nil {
+		return "", refuse(approval.CodeInternalError, err.Error(), err)
+	}
+	sum := hmac.New(sha256.New, []byte(nonce))
+	sum.Write(doc)
+	return fmt.Sprintf("%s/%x", step, sum.Sum(nil)[:16]), nil
+}
+
+func decisionEntries(id, run, nonce string, votes []approval.Decision) ([]audit.Entry, error) {
 	var entries []audit.Entry
 	for _, v := range votes {
-		e, err := entry(id, "decision/"+v.ID, v.At, audit.Decided{Decision: v, Run: run})
+		said := v
+		// The one is found out here, each time, and the other is later where a workflow task was lost.
+		said.Authenticated, said.At = false, time.Time{}
+		step, err := contentStep("decision/"+v.ID, nonce, said)
+		if err != nil {
+			return nil, err
+		}
+		e, err := entry(id, step, v.At, audit.Decided{Decision: v, Run: run})
 		if err != nil {
 			return nil, err
 		}

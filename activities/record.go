@@ -118,7 +118,7 @@ func (a *Activities) claimOnce(ctx context.Context, in *ClaimInput, now time.Tim
 	if claiming.Evidence, err = evidence(votes); err != nil {
 		return ClaimResult{}, err
 	}
-	if claiming.Entries, err = decisionEntries(in.ID, in.Run, redactVotes(r, votes)); err != nil {
+	if claiming.Entries, err = decisionEntries(in.ID, in.Run, in.Call.Nonce, redactVotes(r, votes)); err != nil {
 		return ClaimResult{}, err
 	}
 	entry, err := entry(in.ID, "claim", now, audit.Claimed{
@@ -301,7 +301,7 @@ func (a *Activities) end(ctx context.Context, in RecordInput) (record store.Reco
 	if err := a.checkFinal(ctx, in.ID, out.Decision, votes); err != nil {
 		return record, false, err
 	}
-	entries, err := decisionEntries(in.ID, in.Run, redactVotes(r, votes))
+	entries, err := decisionEntries(in.ID, in.Run, in.Call.Nonce, redactVotes(r, votes))
 	if err != nil {
 		return record, false, err
 	}

@@ -106,6 +106,7 @@ func (g *guarded) startRefusing(ctx workflow.Context) {
 	g.refuseSeq++
 	g.refusing = startOrdinary(ctx, steps.Refuse, activities.RefuseInput{
 		ID: g.view.ID, Run: runID(ctx), Batch: g.refuseSeq, Refusals: g.refusals, More: g.refusedMore, At: now(ctx),
+		Nonce: g.call.Nonce,
 	})
 	g.refusals, g.refusedMore = nil, 0
 }

@@ -30,10 +30,18 @@ const (
 			ON CONFLICT (call, step) DO NOTHING
 		)
 		SELECT EXISTS (SELECT FROM call)`
-	insertEntries = `INSERT INTO pawl.entries (call, step, kind, at, salt, leaf, payload, metadata)
-		SELECT e.call, e.step, e.kind, e.at, e.salt, e.leaf, e.payload, '' FROM
-			unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
+	// insertEntries keeps no payload where the call's were erased before. The lock, which Erase waits
+	// for and which waits for Erase, shows that for certain.
+	insertEntries = `WITH known AS (
+			SELECT id, erased FROM pawl.calls WHERE id = ANY ($1::text[]) FOR KEY SHARE
+		)
+		INSERT INTO pawl.entries (call, step, kind, at, salt, leaf, payload, metadata, hash)
+		SELECT e.call, e.step, e.kind, e.at, CASE WHEN k.id IS NULL THEN e.salt END, e.leaf,
+			CASE WHEN k.id IS NULL THEN e.payload END, '',
+			CASE WHEN k.id IS NOT NULL THEN sha256(e.salt || pawl.unpacked(e.payload, e.call)) END
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
 			WITH ORDINALITY AS e (call, step, kind, at, salt, leaf, payload, place)
+			LEFT JOIN known AS k ON k.id = e.call AND k.erased > 0 AND e.kind <> 'call.erased'
 		ORDER BY e.place
 		ON CONFLICT (call, step) DO NOTHING`
 )

@@ -23,7 +23,12 @@ const (
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?17, ''), nullif(?18, ''),
 			CASE WHEN ?17 <> '' AND ?12 IS NULL THEN clock(30) END)
 		ON CONFLICT DO NOTHING`
-	insertEntry = backend.AddEntry + ` ON CONFLICT (call, step) DO NOTHING`
+	// insertEntry keeps no payload where the call's were erased before.
+	insertEntry = `INSERT INTO entries (call, step, kind, at, salt, leaf, payload, metadata, hash)
+		SELECT $1, $2, $3, $4, iif(gone, NULL, $5), $6, iif(gone, NULL, $7), $8, iif(gone, payload_hash($5, $7, $1), NULL)
+		FROM (SELECT $3 <> 'call.erased' AND EXISTS (SELECT 1 FROM calls WHERE id = $1 AND erased > 0) AS gone)
+		WHERE true
+		ON CONFLICT (call, step) DO NOTHING`
 )
 
 type statements map[string]*sql.Stmt

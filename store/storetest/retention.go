@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -254,4 +255,59 @@ func restoredVoids(t *testing.T, s store.Store) {
 	bad.Leaf[0]++
 	_, err := s.Restored(t.Context(), bad)
 	invalid(t, "Restored with a bad entry", err)
+}
+
+// erasedStays writes entries about a call whose payloads were erased before, or are at that moment.
+func erasedStays(t *testing.T, s store.Store) {
+	endedCalls(t, s)
+	erase(t, s, erasing(t, store.ErasePayloads, "ran"))
+	late := func(id, step string, kind audit.Kind) audit.Entry {
+		e, err := audit.New(id, step, after(7), Payload{Of: kind, Note: secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	written := []audit.Entry{
+		late("ran", "late report", audit.KindReported), late("ran", "ended again", audit.KindEnded),
+		late("ran", "refused late", audit.KindRefused),
+	}
+	appendAll(t, s, written...)
+	appendAll(t, s, written...)
+	appendAll(t, s, late("asked", "kept", audit.KindRefused), late("ran", "refused", audit.KindRefused))
+	kept := 0
+	for _, id := range []string{"ran", "asked"} {
+		for _, e := range entriesOf(t, s, id) {
+			for _, w := range written {
+				if e.Step == w.Step && e.Leaf != w.Leaf {
+					t.Errorf("entry %s has another leaf hash", e.Step)
+				}
+			}
+			if e.Payload != nil && id == "ran" || e.Damage != "" {
+				t.Errorf("entry %s is kept: %+v", e.Step, e)
+			}
+			if e.Step == "kept" && bytes.Contains(e.Payload, []byte(secret)) {
+				kept++
+			}
+		}
+	}
+	if kept != 1 {
+		t.Errorf("%d entries of a call that was not erased are kept", kept)
+	}
+
+	var writing sync.WaitGroup
+	for n := range 8 {
+		writing.Go(func() {
+			for i := range 10 {
+				if err := s.Append(t.Context(), late("asked", fmt.Sprint("while ", n, i), audit.KindRefused)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	erase(t, s, erasing(t, store.EraseRow, "asked"))
+	writing.Wait()
+	if entries, _ := says(t, s); entries {
+		t.Error("an entry that was written while its call was erased still says it")
+	}
 }

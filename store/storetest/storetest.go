@@ -70,6 +70,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"entries: none that would not verify", entriesChecked},
 			{"erase: payloads, then rows, and the log verifies", eraseInSteps},
 			{"erase: nothing of what is open", eraseOpen},
+			{"erase: what is written afterwards", erasedStays},
 			{"erase: by age", erasableByAge},
 			{"tokens: ended ones are pruned", tokensPruned},
 			{"restored: permits that were not used are void", restoredVoids},
