@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/internal/osfile"
@@ -106,30 +110,69 @@ func FromExport(r io.Reader) Source {
 	return &exported{lines: lines}
 }
 
+// Lines are read up to so many, or so many bytes, at a time, and then parsed on all processors.
+const (
+	batchLines = 512
+	batchBytes = 4 << 20
+)
+
 type exported struct {
 	lines *bufio.Scanner
-	line  int64
+	line  int64    // the number of the last line that was read
+	batch []parsed // that was not given yet
+}
+
+// parsed is what a line of an export holds.
+type parsed struct {
+	line   int64
+	text   []byte
+	entry  audit.Entry
+	signed string
+	err    error
 }
 
 func (x *exported) Next(context.Context) (*audit.Entry, string, error) {
-	for x.lines.Scan() {
+	if len(x.batch) == 0 {
+		x.read()
+	}
+	if len(x.batch) == 0 {
+		if err := x.lines.Err(); err != nil {
+			return nil, "", fmt.Errorf("after line %d: %w", x.line, err)
+		}
+		return nil, "", io.EOF
+	}
+	p := &x.batch[0]
+	x.batch = x.batch[1:]
+	switch {
+	case p.err != nil:
+		return nil, "", fmt.Errorf("line %d: %w", p.line, p.err)
+	case p.signed != "":
+		return nil, p.signed, nil
+	}
+	return &p.entry, "", nil
+}
+
+func (x *exported) read() {
+	x.batch = make([]parsed, 0, batchLines)
+	for held := 0; len(x.batch) < batchLines && held < batchBytes && x.lines.Scan(); {
 		x.line++
-		if len(x.lines.Bytes()) == 0 {
-			continue
+		if text := bytes.Clone(x.lines.Bytes()); len(text) > 0 {
+			held += len(text)
+			x.batch = append(x.batch, parsed{line: x.line, text: text})
 		}
-		e, signed, err := audit.ReadExport(x.lines.Bytes())
-		if err != nil {
-			return nil, "", fmt.Errorf("line %d: %w", x.line, err)
-		}
-		if signed != "" {
-			return nil, signed, nil
-		}
-		return &e, "", nil
 	}
-	if err := x.lines.Err(); err != nil {
-		return nil, "", fmt.Errorf("after line %d: %w", x.line, err)
+	var parsing sync.WaitGroup
+	share := len(x.batch)/runtime.GOMAXPROCS(0) + 1
+	for some := range slices.Chunk(x.batch, share) {
+		parsing.Go(func() {
+			for i := range some {
+				p := &some[i]
+				p.entry, p.signed, p.err = audit.ReadExport(p.text)
+				p.text = nil
+			}
+		})
 	}
-	return nil, "", io.EOF
+	parsing.Wait()
 }
 
 // State is the last checkpoint that a verifier saw of each log, by the log's name.

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -61,20 +62,42 @@ func (b Base) Rows(ctx context.Context, after int64, most int) (rows []store.Log
 		FROM pawl.entries AS e LEFT JOIN pawl.sealed AS s ON s.entry = e.seq
 		WHERE e.seq > $1 ORDER BY e.seq LIMIT $2`
 	err = b.db.Select(ctx, "read the audit log", query, []any{after, most}, func(found Rows) error {
-		rows = nil // of an attempt before
+		// Entries are checked while others are read: whoever verifies a log waits for both.
+		var read []*readEntry
+		var checking sync.WaitGroup
+		defer checking.Wait()
+		check := func(some []*readEntry) {
+			checking.Go(func() {
+				for _, e := range some {
+					e.check()
+				}
+			})
+		}
+		checked := 0
 		for held := 0; held < store.PageBytes && found.Next(); {
-			var row store.LogRow
-			var err error
-			if row.Entry, err = scanEntry(found, &row.Place); err != nil {
+			e := &readEntry{}
+			if err := found.Scan(e.into(&e.place)...); err != nil {
 				return err
 			}
-			held += len(row.Entry.Payload) + len(row.Entry.Metadata)
-			rows = append(rows, row)
+			held += len(e.stored) + len(e.entry.Metadata)
+			if read = append(read, e); len(read)-checked == checkRows {
+				check(read[checked:])
+				checked = len(read)
+			}
+		}
+		check(read[checked:])
+		checking.Wait()
+		rows = make([]store.LogRow, len(read)) // not those of an attempt before
+		for i, e := range read {
+			rows[i] = store.LogRow{Place: e.place, Entry: e.entry}
 		}
 		return found.Err()
 	})
 	return rows, err
 }
+
+// checkRows is how many entries are checked at a time.
+const checkRows = 250
 
 // IndexOf implements store.LogReader.
 func (b Base) IndexOf(ctx context.Context, subject, step string) (int64, error) {

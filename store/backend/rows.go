@@ -127,20 +127,45 @@ func scanView(row Row, first ...any) (v approval.View, err error) {
 	return v, err
 }
 
-func scanEntry(row Row, first ...any) (e audit.Entry, err error) {
-	var leaf, payload, sealed []byte
-	columns := append(first, &e.Subject, &e.Step, &e.Kind, (*instant)(&e.At), &e.Metadata, &leaf,
-		&e.Salt, &e.PayloadHash, &payload, &e.Index, &sealed)
-	if err := row.Scan(columns...); err != nil {
-		return e, err
-	}
-	if e.Payload, err = packed.Unpack(payload, e.Subject); err != nil {
-		e.Payload = payload // which fits no hash
+func scanEntry(row Row, first ...any) (audit.Entry, error) {
+	var e readEntry
+	if err := row.Scan(append(first, e.into()...)...); err != nil {
+		return audit.Entry{}, err
 	}
 	if len(first) > 0 {
-		e.Cursor = Cursor("entries", *first[0].(*int64))
+		e.place = *first[0].(*int64)
 	}
-	return audit.Stored(e, leaf, sealed), nil
+	e.check()
+	return e.entry, nil
+}
+
+// readEntry is an entry as it is read, before it is checked.
+type readEntry struct {
+	place  int64
+	entry  audit.Entry
+	stored []byte // the payload
+	leaf   []byte
+	sealed []byte
+}
+
+// into is what entryColumns are scanned into, behind first.
+func (r *readEntry) into(first ...any) []any {
+	e := &r.entry
+	return append(first, &e.Subject, &e.Step, &e.Kind, (*instant)(&e.At), &e.Metadata, &r.leaf,
+		&e.Salt, &e.PayloadHash, &r.stored, &e.Index, &r.sealed)
+}
+
+// check unpacks the payload, and says in the entry what is wrong with it.
+func (r *readEntry) check() {
+	payload, err := packed.Unpack(r.stored, r.entry.Subject)
+	if err != nil {
+		payload = r.stored // which fits no hash
+	}
+	r.entry.Payload = payload
+	if r.place > 0 {
+		r.entry.Cursor = Cursor("entries", r.place)
+	}
+	r.entry = audit.Stored(r.entry, r.leaf, r.sealed)
 }
 
 func scanTool(row Row, first ...any) (tool store.Tool, err error) {
