@@ -91,7 +91,8 @@ func Namespace(ctx context.Context, service workflowservice.WorkflowServiceClien
 func Retention(
 	ctx context.Context, service workflowservice.WorkflowServiceClient, namespace string,
 ) (time.Duration, error) {
-	answer, err := service.DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	request := &workflowservice.DescribeNamespaceRequest{Namespace: namespace}
+	answer, err := service.DescribeNamespace(ctx, request)
 	if errors.As(err, new(*serviceerror.NamespaceNotFound)) || errors.As(err, new(*serviceerror.NotFound)) {
 		return 0, fmt.Errorf("namespace: %w", ErrMissing)
 	}

@@ -40,8 +40,8 @@ func columns(v approval.View) []string {
 
 // documentColumns are what row reads, of calls under some name.
 func documentColumns(calls string) string {
-	return fmt.Sprintf("%[1]s.view, %[1]s.packed, %[1]s.id, %[1]s.digest, %[1]s.tool, %[1]s.agent, %[1]s.session, "+
-		"%[1]s.requester", calls)
+	return fmt.Sprintf("%[1]s.view, %[1]s.packed, %[1]s.id, %[1]s.digest, %[1]s.tool, %[1]s.agent, "+
+		"%[1]s.session, %[1]s.requester", calls)
 }
 
 // stored is a row's documentColumns.

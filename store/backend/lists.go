@@ -158,7 +158,8 @@ func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs [
 func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 	l := List[approval.View]{
 		Doing: "list calls", Table: "calls", Newest: true,
-		Columns: documentColumns("calls"), Size: "octet_length(view) + coalesce(octet_length(packed), 0)", Cursor: q.Cursor, Limit: q.Limit, Scan: scanView,
+		Columns: documentColumns("calls"), Size: "octet_length(view) + coalesce(octet_length(packed), 0)",
+		Cursor: q.Cursor, Limit: q.Limit, Scan: scanView,
 	}
 	if q.Risk != "" {
 		if _, err := approval.ParseRisk(string(q.Risk)); err != nil {

@@ -181,7 +181,8 @@ func seal(
 	s.Nodes = func(level int, from, to int64) ([]audit.Hash, error) { return nodes(ctx, tx, level, from, to) }
 	first := place
 	const next = `SELECT seq, leaf FROM pawl.entries WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3`
-	s.Leaves, err = all(ctx, tx, next, []any{place, bound[0], most}, func(row Row, _ ...any) (audit.Hash, error) {
+	args := []any{place, bound[0], most}
+	s.Leaves, err = all(ctx, tx, next, args, func(row Row, _ ...any) (audit.Hash, error) {
 		return scanHash(row, &place)
 	})
 	if err != nil || len(s.Leaves) == 0 {

@@ -17,8 +17,8 @@ import (
 // The columns that the functions of this file read, in their order. c is calls, k is the permit's
 // row in claims, if there is one.
 var (
-	callColumns = documentColumns("c") + `, c.verdict, c.run, c.waits, c.revision, k.call IS NOT NULL, coalesce(k.run, ''), k.at,
-		k.good_until, k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, ''),
+	callColumns = documentColumns("c") + `, c.verdict, c.run, c.waits, c.revision,
+		k.call IS NOT NULL, coalesce(k.run, ''), k.at, k.good_until, k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, ''),
 		coalesce(k.executor, ''), coalesce(k.start, '')`
 )
 
@@ -54,7 +54,8 @@ const (
 	SelectPermit    = `SELECT c.seq, ` + permitColumns + fromCall
 	SelectDuplicate = `SELECT id FROM pawl.calls WHERE twin = $1 AND status = 'pending'`
 	// A row stays packed, or not, as it was admitted.
-	UpdateCall = `UPDATE pawl.calls SET status = $1, ended_at = $2, view = CASE WHEN packed IS NULL THEN $3 ELSE '' END,
+	UpdateCall = `UPDATE pawl.calls SET status = $1, ended_at = $2,
+		view = CASE WHEN packed IS NULL THEN $3 ELSE '' END,
 		packed = CASE WHEN packed IS NULL THEN packed ELSE $4 END WHERE seq = $5`
 	TightenCall = `UPDATE pawl.calls SET view = $1, revision = $2 WHERE seq = $3`
 	SettleCall  = `UPDATE pawl.calls SET settled_at = $1, view = CASE WHEN packed IS NULL THEN $2 ELSE '' END,
