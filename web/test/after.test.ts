@@ -1,8 +1,8 @@
 // What comes before and after decisions: signing in and out, settling, and earlier attempts.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser, Locator } from "playwright-core";
-import { launch, person } from "./browser";
+import { launch, leave, person, press } from "./browser";
 import { policy, Stack } from "./stack";
 
 let s: Stack;
@@ -12,6 +12,7 @@ before(async () => {
   s = await Stack.start(process.env.PAWL_DEV ?? "");
   b = await launch();
 });
+afterEach(leave);
 after(async () => {
   await b?.close();
   await s?.stop();
@@ -59,22 +60,76 @@ describe("signing in", () => {
       await page.goto(`${open.api}/requests/${id}`);
       await page.getByLabel("Name").fill("Zoë");
       await page.getByRole("button", { name: "Go to the queue" }).click();
-      await page.locator("button.yes:not([aria-disabled])").waitFor();
-      const approved = page.getByText("Approved. docs.publish is released");
-      // The bar drops presses for half a second after each change of it.
-      const press = setInterval(
-        () =>
-          void page
-            .getByRole("button", { name: /^Approve/ })
-            .click({ timeout: 500 })
-            .catch(() => {}),
-        1000,
-      );
-      await approved.waitFor().finally(() => clearInterval(press));
+      await press(page.getByRole("button", { name: /^Approve/ }));
+      await page.getByText("Approved. docs.publish is released").waitFor();
       assert.equal((await open.until(id, (r) => r.decision !== undefined)).decision?.by, "Zoë");
     } finally {
       await open.stop();
     }
+  });
+});
+
+describe("the history", () => {
+  /** A day, some days from now. */
+  function day(from: number): string {
+    const d = new Date();
+    d.setDate(d.getDate() + from);
+    const two = (n: number) => String(n).padStart(2, "0");
+    return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
+  }
+
+  test("lists all that ended, and by person, by days and by both", async () => {
+    const waits = await s.asks({ tool: "docs.publish", args: { page: "Waits" } });
+    const ids: Record<string, string> = {};
+    for (const who of ["ana", "bo"]) {
+      const id = await s.asks({ tool: "docs.publish", args: { page: who }, agent: "history-bot" });
+      await s.as(who, "POST", `/api/requests/${id}/reject`, { notes: `no, says ${who}` });
+      await s.until(id, (r) => r.status === "rejected");
+      ids[who] = id;
+    }
+    const { page } = await person(b, s, "eva", "/history");
+    const row = (id: string | undefined) => page.locator(`.tbl a.mono[href="/requests/${id}"]`);
+    const nothing = page.getByText("Nothing matches.", { exact: true });
+    const chosen = async (name: string, value: string) => {
+      await page.getByLabel(name, { exact: true }).fill(value);
+      await page.getByLabel(name, { exact: true }).press("Enter");
+    };
+    // Nobody has chosen a filter yet.
+    await row(ids.ana).waitFor();
+    await row(ids.bo).waitFor();
+    assert.equal(await row(waits).count(), 0);
+    await chosen("Decided by", "ana");
+    await row(ids.bo).waitFor({ state: "detached" });
+    await row(ids.ana).waitFor();
+    assert.equal(new URL(page.url()).search, "?by=ana");
+    await chosen("Decided by", "an");
+    await nothing.waitFor();
+    await chosen("Decided by", "bo");
+    await row(ids.bo).waitFor();
+    await chosen("To", day(-2));
+    await nothing.waitFor();
+    await chosen("To", day(1));
+    await row(ids.bo).waitFor();
+    await chosen("Asked from", day(2));
+    await nothing.waitFor();
+    await chosen("Asked from", day(-1));
+    await row(ids.bo).waitFor();
+    assert.equal(await row(ids.ana).count(), 0);
+    await chosen("Decided by", "");
+    await row(ids.ana).waitFor();
+    await chosen("To", "");
+    await chosen("Asked from", "");
+    await row(ids.bo).waitFor();
+    assert.equal(new URL(page.url()).search, "");
+  });
+
+  test("of an agent of which nothing has ended says so", async () => {
+    const { page } = await person(b, s, "ana", "/history?agent=nobody");
+    await page.getByText("Nothing matches.", { exact: true }).waitFor();
+    await page.getByLabel("Agent", { exact: true }).fill("history-bot");
+    await page.getByLabel("Agent", { exact: true }).press("Enter");
+    await page.locator(".tbl tbody tr").nth(1).waitFor();
+    assert.equal(await page.locator(".tbl tbody tr").count(), 2);
   });
 });
 

@@ -1,7 +1,8 @@
 // Chromium for the tests, and a person at the page.
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import type { Stack } from "./stack";
 
 export async function launch(): Promise<Browser> {
@@ -74,5 +75,44 @@ export async function person(
   });
   page.on("pageerror", (e) => complaints.push(String(e)));
   await page.goto(s.api + address);
-  return { context, page, complaints };
+  const p = { context, page, complaints };
+  present.push(p);
+  return p;
+}
+
+const present: Person[] = [];
+
+/** Lets everybody go, after a test: an open page draws itself each second, and takes part in the next test. */
+export async function leave(): Promise<void> {
+  for (const { context, complaints } of present.splice(0)) {
+    await context.close();
+    assert.deepEqual(complaints, []);
+  }
+}
+
+/** Does something until it shows: for half a second after each change, the bar drops presses and keys.
+ *  Doing it once more must do nothing. */
+export async function step(act: () => Promise<unknown>, shows: Locator): Promise<void> {
+  return again(act, shows.waitFor());
+}
+
+/** Presses a button until a decision leaves the page. The button must be none that is there afterwards. */
+export async function press(button: Locator): Promise<void> {
+  return again(
+    () => button.click(briefly),
+    button.page().waitForRequest((r) => r.method() === "POST"),
+  );
+}
+
+export const briefly = { timeout: 1000 };
+
+async function again(act: () => Promise<unknown>, done: Promise<unknown>): Promise<void> {
+  let isDone = false;
+  const sign = done.then(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    await act().catch(() => {}); // a button may be gone already
+    await Promise.race([sign, new Promise((next) => setTimeout(next, 200))]);
+  }
 }

@@ -1,35 +1,32 @@
 // Deciding, by people in browsers of their own, about real calls.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
-import { launch, type Person, person } from "./browser";
+import { briefly, launch, leave, type Person, person, press, step } from "./browser";
 import { Stack } from "./stack";
 
 let s: Stack;
 let b: Browser;
-const people: Person[] = [];
 
-async function enter(who: string, address = "/", o = {}): Promise<Person> {
-  const p = await person(b, s, who, address, o);
-  people.push(p);
-  return p;
-}
+const enter = (who: string, address = "/") => person(b, s, who, address);
 
 before(async () => {
   s = await Stack.start(process.env.PAWL_DEV ?? "");
   b = await launch();
 });
-
+afterEach(leave);
 after(async () => {
   await b?.close();
   await s?.stop();
-  for (const p of people) assert.deepEqual(p.complaints, []);
 });
 
 const answer = (p: Person) => p.page.locator(".answer h4");
 const statement = (p: Person) => p.page.locator("#statement");
 const approve = (p: Person) => p.page.getByRole("button", { name: /^Approve/ });
-const reject = (p: Person) => p.page.getByRole("button", { name: /^Reject/ });
+const reject = (p: Person) => p.page.getByRole("button", { name: "Reject r", exact: true });
+const toReject = (p: Person) => step(() => reject(p).click(briefly), p.page.getByText("reads your notes"));
+const armed = (p: Person) =>
+  step(() => p.page.keyboard.press("a"), statement(p).getByText("Press Enter to approve"));
 const ready = (p: Person) => p.page.locator("button.yes:not([aria-disabled])").waitFor();
 
 describe("deciding", () => {
@@ -39,9 +36,7 @@ describe("deciding", () => {
     const id = await s.asks({ tool: "docs.publish", args: { page: "Release notes" } });
     await ana.page.locator(`[data-id="${id}"]`).click();
     await ana.page.getByRole("heading", { name: /docs\.publish/ }).waitFor();
-    await ready(ana);
-    await ana.page.waitForTimeout(600); // a reviewer reads for longer than the bar stays inert
-    await approve(ana).click();
+    await press(approve(ana));
     await answer(ana).getByText("Approved. docs.publish is released and runs now.").waitFor();
     await ana.page.getByText(/^Executed at/).waitFor();
     const r = await s.until(id, (r) => r.status === "executed");
@@ -55,9 +50,7 @@ describe("deciding", () => {
   test("a rejection carries its notes", async () => {
     const id = await s.asks({ tool: "docs.publish", args: { page: "Roadmap" }, agent: "docs-bot" });
     const ana = await enter("ana", `/requests/${id}`);
-    await ready(ana);
-    await ana.page.waitForTimeout(600);
-    await reject(ana).click();
+    await toReject(ana);
     await ana.page.getByText("docs-bot reads your notes").waitFor();
     await ana.page.keyboard.type("Not before the sale.");
     await ana.page.keyboard.press("Control+Enter");
@@ -75,17 +68,13 @@ describe("deciding", () => {
     await statement(bo)
       .getByText("If you approve: 1 of 2, then it waits for one person from security.")
       .waitFor();
-    await ready(bo);
-    await bo.page.waitForTimeout(600);
-    await approve(bo).click();
+    await press(approve(bo));
     await answer(bo).getByText("Your approval counts: 1 of 2.").waitFor();
     await bo.page.getByText("It now waits for one person from security.").waitFor();
     await cy.page.locator(".tooth.met", { hasText: "team: bo approved" }).waitFor();
     await cy.page.locator(".tooth.next", { hasText: "security: your turn" }).waitFor();
     await statement(cy).getByText("Yours is the last approval it needs").waitFor();
-    await ready(cy);
-    await cy.page.waitForTimeout(600);
-    await approve(cy).click();
+    await press(approve(cy));
     await answer(cy).getByText("Approved. deploy is released and runs now.").waitFor();
     await s.until(id, (r) => r.status === "executed");
     await bo.page.getByText(/^Executed at/).waitFor();
@@ -99,8 +88,7 @@ describe("deciding", () => {
       .getByText("Your approval counts already. You may change it to a rejection.")
       .waitFor();
     assert.equal(await approve(bo).getAttribute("aria-disabled"), "true");
-    await bo.page.waitForTimeout(600);
-    await reject(bo).click();
+    await toReject(bo);
     await bo.page.keyboard.type("The IBAN changed last week.");
     await bo.page.keyboard.press("Control+Enter");
     await answer(bo).getByText("Your rejection counts: 1 of 2.").waitFor();
@@ -113,19 +101,18 @@ describe("deciding", () => {
     const id = await s.asks({ tool: "docs.publish", args: { page: "Race" } });
     const ana = await enter("ana", `/requests/${id}`);
     await ready(ana);
-    await ana.page.waitForTimeout(600);
     // The page learns of nothing until after the press.
-    let press = () => {};
+    let learn = () => {};
     const pressed = new Promise<void>((resolve) => {
-      press = resolve;
+      learn = resolve;
     });
     await ana.page.route("**/api/requests**", async (r) => {
       if (r.request().method() === "GET") await pressed;
       await r.continue();
     });
     await s.as("bo", "POST", `/api/requests/${id}/reject`, { notes: "Not all at once." });
-    await approve(ana).click();
-    press();
+    await press(approve(ana));
+    learn();
     await answer(ana)
       .getByText(/^Already decided/)
       .waitFor();
@@ -164,37 +151,41 @@ describe("deciding", () => {
     await page.locator(`[data-id="${first}"]`).waitFor();
     for (let i = 0; i < 20 && !page.url().endsWith(first); i++) await page.keyboard.press("j");
     assert.ok(page.url().endsWith(first), page.url());
-    await ready(ana);
-    await page.waitForTimeout(600);
-    await page.keyboard.press("a");
-    await statement(ana).getByText("Press Enter to approve").waitFor();
+    await armed(ana);
     assert.equal((await s.look(first)).status, "pending");
+    // The list is drawn anew, and takes no key from the bar.
+    const second = await s.asks({ tool: "docs.publish", args: { page: "More keys" } });
+    await page.locator(`[data-id="${second}"]`).waitFor();
     await page.keyboard.press("Escape");
     await statement(ana).getByText("Yours is the last approval").waitFor();
-    await page.keyboard.press("a");
-    await page.waitForTimeout(400);
-    assert.match((await page.evaluate(() => document.activeElement?.textContent)) ?? "", /Approve/);
+    await armed(ana);
+    await page.waitForFunction(() => document.activeElement?.textContent?.startsWith("Approve"));
     await page.keyboard.press("Enter");
     await answer(ana).getByText("Approved.").waitFor();
     await s.until(first, (r) => r.status === "executed");
     await page.keyboard.press("u");
     assert.equal(new URL(page.url()).pathname, "/");
+    await page.goto(`${s.api}/requests/${second}`);
+    await ready(ana);
+    await step(async () => {
+      const writing = await page.evaluate(() => document.activeElement?.tagName === "TEXTAREA");
+      if (!writing) await page.keyboard.press("r");
+    }, page.getByText("reads your notes"));
+    await page.keyboard.type("No.");
+    await page.keyboard.press("Control+Enter");
+    await answer(ana).getByText("Rejected.").waitFor();
   });
 
   test("a critical call takes a step, whose focus is on going back", async () => {
     const id = await s.asks({ tool: "db.execute", args: { statement: "DELETE FROM sessions" } });
     const ana = await enter("ana", `/requests/${id}`);
-    await ready(ana);
-    await ana.page.waitForTimeout(600);
-    await ana.page.keyboard.press("a");
     const dialog = ana.page.getByRole("alertdialog", { name: "Approve a critical call?" });
-    await dialog.waitFor();
+    await step(() => ana.page.keyboard.press("a"), dialog);
     await ana.page.keyboard.press("Enter"); // goes back
     await dialog.waitFor({ state: "detached" });
     assert.equal((await s.look(id)).status, "pending");
-    await approve(ana).click();
-    await dialog.waitFor();
-    await dialog.getByRole("button", { name: "Approve it" }).click();
+    await step(() => ana.page.getByRole("button", { name: /^Approve…/ }).click(briefly), dialog);
+    await press(dialog.getByRole("button", { name: "Approve it" }));
     await answer(ana).getByText("Approved. db.execute is released").waitFor();
   });
 
@@ -204,9 +195,7 @@ describe("deciding", () => {
     await statement(ana).getByText("write a reason first.").waitFor();
     await ana.page.getByRole("button", { name: "Write" }).click();
     await ana.page.keyboard.type("Looked at it with bo.");
-    await ready(ana);
-    await ana.page.waitForTimeout(600);
-    await approve(ana).click();
+    await press(approve(ana));
     await answer(ana).getByText("Approved.").waitFor();
     assert.equal((await s.look(id)).decision?.notes, "Looked at it with bo.");
   });
@@ -244,9 +233,7 @@ describe("deciding", () => {
     await s.run();
     await ana.page.getByText(/^Not connected since/).waitFor({ state: "detached", timeout: 30_000 });
     assert.equal(await ana.page.getByRole("textbox", { name: "Notes" }).inputValue(), "kept");
-    await ready(ana);
-    await ana.page.waitForTimeout(600);
-    await approve(ana).click();
+    await press(approve(ana));
     await answer(ana).getByText("Approved.").waitFor();
     await s.until(id, (r) => r.status === "executed");
   });

@@ -1,8 +1,8 @@
 // Nobody approves by accident: each guard of the decision bar, and what turns Approve off.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
-import { launch, type Person, person } from "./browser";
+import { briefly, launch, leave, type Person, person, press, step } from "./browser";
 import { Stack } from "./stack";
 
 let s: Stack;
@@ -12,6 +12,7 @@ before(async () => {
   s = await Stack.start(process.env.PAWL_DEV ?? "");
   b = await launch();
 });
+afterEach(leave);
 after(async () => {
   await b?.close();
   await s?.stop();
@@ -19,7 +20,23 @@ after(async () => {
 
 const approve = (p: Person) => p.page.getByRole("button", { name: /^Approve/ });
 const statement = (p: Person) => p.page.locator("#statement");
-const calm = (p: Person) => p.page.waitForTimeout(600); // how long the bar is inert is what is tested
+
+/** Waits until the bar has not changed for longer than it is inert after each change. */
+const calm = (p: Person) =>
+  p.page.evaluate(
+    () =>
+      new Promise<void>((done) => {
+        let timer = setTimeout(done, 600);
+        new MutationObserver(() => {
+          clearTimeout(timer);
+          timer = setTimeout(done, 600);
+        }).observe(document.querySelector(".bar") as Node, {
+          subtree: true,
+          childList: true,
+          characterData: true,
+        });
+      }),
+  );
 
 /** Opens a new request of a tool, and counts the decisions that leave the page. */
 async function opened(tool: string, args: object, o = {}): Promise<Person & { id: string; sent: string[] }> {
@@ -38,8 +55,7 @@ describe("guards", () => {
     await approve(p).dispatchEvent("click", { detail: 2 });
     await approve(p).dispatchEvent("click", { detail: 3 });
     assert.deepEqual(p.sent, []);
-    await approve(p).dblclick();
-    await p.page.locator(".answer h4").waitFor();
+    await step(() => approve(p).dblclick(briefly), p.page.locator(".answer h4"));
     assert.equal(p.sent.length, 1);
   });
 
@@ -84,8 +100,7 @@ describe("guards", () => {
         }),
     );
     assert.deepEqual(p.sent, []);
-    await calm(p);
-    await approve(p).click();
+    await press(approve(p));
     await p.page.locator(".answer h4").waitFor();
     assert.equal(p.sent.length, 1);
   });
@@ -204,18 +219,17 @@ describe("guards", () => {
 
   test("on a phone, approving always takes a step, and notes stand in it", async () => {
     const p = await opened("docs.publish", { n: 9 }, { width: 360, height: 760, touch: true });
-    await calm(p);
-    await approve(p).tap();
+    const notes = p.page.getByRole("textbox", { name: "Notes" });
+    await step(() => p.page.getByRole("button", { name: /^Approve…/ }).tap(briefly), notes);
     assert.deepEqual(p.sent, []);
-    await p.page.getByRole("textbox", { name: "Notes" }).fill("from the train");
-    await p.page.getByRole("button", { name: "Approve it" }).tap();
+    await notes.fill("from the train");
+    await press(p.page.getByRole("button", { name: "Approve it" }));
     await p.page.getByText("Approved. docs.publish is released").waitFor();
     assert.match(p.sent[0] ?? "", /from the train/);
   });
 
   test("a decision whose fate is unknown is sent again under one ID", async () => {
     const p = await opened("docs.publish", { n: 10 });
-    await calm(p);
     // It arrives, and its answer gets lost.
     let lost = 0;
     await p.page.route("**/approve", async (r) => {
@@ -223,14 +237,9 @@ describe("guards", () => {
       await r.fetch();
       await r.abort();
     });
-    await approve(p).click();
+    await press(approve(p));
     await p.page.getByText("We don’t know whether it arrived.").waitFor();
-    await calm(p);
-    do {
-      // A press is dropped right after the page has shown that the call ended, as guard (b) wants it.
-      await p.page.getByRole("button", { name: "Send again" }).click();
-      await calm(p);
-    } while (p.sent.length < 2);
+    await press(p.page.getByRole("button", { name: "Send again" }));
     await p.page.getByText("Approved. docs.publish is released").waitFor();
     const ids = p.sent.map((t) => JSON.parse(t).decision_id);
     assert.equal(ids.length, 2);
@@ -240,7 +249,6 @@ describe("guards", () => {
 
   test("while the server is too busy, the same decision is sent again by itself", async () => {
     const p = await opened("docs.publish", { n: 11 });
-    await calm(p);
     const busy = {
       type: "about:blank",
       title: "Busy",
@@ -255,7 +263,7 @@ describe("guards", () => {
         times: 1,
       },
     );
-    await approve(p).click();
+    await press(approve(p));
     await p.page.getByText("Not taken yet: The store is busy.").waitFor();
     await p.page.getByText("Approved. docs.publish is released").waitFor({ timeout: 15_000 });
     assert.equal(new Set(p.sent.map((t) => JSON.parse(t).decision_id)).size, 1);
@@ -264,8 +272,7 @@ describe("guards", () => {
   test("what is decided on is the digest that was shown", async () => {
     const p = await opened("docs.publish", { n: 12 });
     const { digest } = await s.look(p.id);
-    await calm(p);
-    await approve(p).click();
+    await press(approve(p));
     await p.page.locator(".answer h4").waitFor();
     assert.equal(JSON.parse(p.sent[0] ?? "").digest, digest);
   });
