@@ -29,7 +29,8 @@ func TestClient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			python := of.install(t)
-			out := run(t, python, append([]string{"-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"}, of.tests...)...)
+			pytest := []string{"-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"}
+			out := run(t, python, append(pytest, of.tests...)...)
 			if os.Getenv("CI") == "true" && strings.Contains(out, "SKIPPED") {
 				t.Error("a test was skipped")
 			}
@@ -45,8 +46,9 @@ func TestLint(t *testing.T) {
 	run(t, python, "-m", "mypy", "--cache-dir", kept(python, "mypy"))
 }
 
-// TestWheel installs the client's wheel where no package index is.
-func TestWheel(t *testing.T) {
+// installWheel installs the client's wheel in an environment where no package index is.
+func installWheel(t *testing.T) (python string) {
+	t.Helper()
 	python, dist := pythontest.InstallForClient(t), t.TempDir()
 	run(t, python, "-m", "hatchling", "build", "-t", "wheel", "-d", dist)
 	wheels, err := filepath.Glob(filepath.Join(dist, "pawlhq-*-py3-none-any.whl"))
@@ -64,6 +66,7 @@ assert (importlib.resources.files(pawlhq) / "py.typed").is_file()
 assert callable(pawlhq.guard)
 `
 	run(t, python, "-I", "-c", check)
+	return python
 }
 
 // run runs a Python in the client's folder, and returns what it says.

@@ -132,8 +132,8 @@ func (a *app) arguments(cmd *cobra.Command, file, agent string) ([]string, error
 	if agent != "" {
 		out = append(out, "--agent", agent)
 	}
-	if f := cmd.Flag("api"); f.Changed {
-		out = append(out, "--api", f.Value.String())
+	if api := a.Setting(cmd, "api"); api != "" { // clients start servers without the variables of this shell
+		out = append(out, "--api", api)
 	}
 	if cmd.Flag("token").Changed {
 		return nil, cli.UsageError(errors.New("a token would be on view in the settings: " +

@@ -155,6 +155,16 @@ func TestWrapKnowsWhereClientsKeepServers(t *testing.T) {
 	}
 }
 
+// A client starts its servers without the variables of the shell in which they were wrapped.
+func TestWrapNamesTheAPI(t *testing.T) {
+	file, _ := settings(t, ".mcp.json", `{"mcpServers":{"a":{"command":"x"}}}`)
+	cmd := clitest.CommandLine{Env: map[string]string{"PAWL_API": "https://pawl.example"}}
+	cmd.Run(t, "mcp", "wrap", file).Want(t, 0, []string{"a now goes"}, nil)
+	if got := strings.Join(servers(t, file, "mcpServers")["a"].Args, " "); !strings.Contains(got, " --api https://pawl.example ") {
+		t.Errorf("wrote %q", got)
+	}
+}
+
 func TestWrapGuardsWhatItIsGiven(t *testing.T) {
 	file, record := settings(t, ".mcp.json", `{"mcpServers":{"a":{"command":"x"},"b":{"command":"y"}}}`)
 	token := filepath.Join(t.TempDir(), "token")

@@ -136,7 +136,7 @@ func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
 	if i.dryRun {
 		return nil
 	}
-	return i.Say("Restart Claude Code. This shows what waits for you, and takes the hook out again:\n" +
+	return i.Say("Restart Claude Code. These show what waits for you, and take the hook out:\n" +
 		"  'pawl review'\n  'pawl hook claude-code uninstall'\n")
 }
 
