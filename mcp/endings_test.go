@@ -11,20 +11,20 @@ import (
 )
 
 func TestHowCallsEnd(t *testing.T) {
-	for tool, c := range map[string]struct{ answer, status, words string }{
-		"echo":  {`"text":"{`, "executed", ""},
-		"fail":  {`"isError":true,"content":[{"type":"text","text":"the disk is full"}]`, "failed", "the disk is full"},
-		"wrong": {`"error":{"code":-32602,"message":"no such argument"}`, "failed", "the server answered with an error: no such argument"},
-		"die":   {"It may have run", "outcome_unknown", "the server ended: exit status 3"},
-		"flood": {"done", "executed", ""},
+	api := newAPI(t)
+	r := connect(t, api)
+	for n, c := range []struct{ tool, answer, status, words string }{
+		{"echo", `"text":"{`, "executed", ""},
+		{"fail", `"isError":true,"content":[{"type":"text","text":"the disk is full"}]`, "failed", "the disk is full"},
+		{"wrong", `"error":{"code":-32602,"message":"no such argument"}`, "failed", "the server answered with an error: no such argument"},
+		{"flood", "done", "executed", ""},
+		{"die", "It may have run", "outcome_unknown", "the server ended: exit status 3"}, // and the gateway with it
 	} {
-		t.Run(tool, func(t *testing.T) {
-			api := newAPI(t)
-			r := connect(t, api)
-			if got := r.ask(1, call(1, tool, "{}")); !strings.Contains(got, c.answer) {
+		t.Run(c.tool, func(t *testing.T) {
+			if got := r.ask(n+1, call(n+1, c.tool, "{}")); !strings.Contains(got, c.answer) {
 				t.Errorf("answered %s", got)
 			}
-			report := api.reported(0)
+			report := api.reported(n)
 			words, _ := report["error"].(string)
 			if report["status"] != c.status || words != c.words {
 				t.Errorf("reported %v", report)
@@ -34,6 +34,7 @@ func TestHowCallsEnd(t *testing.T) {
 }
 
 func TestCancelledBeforeTheStart(t *testing.T) {
+	t.Parallel() // for it waits much
 	api := newAPI(t)
 	r := connect(t, api, func(o *mcp.Options) { o.Wait = 2 * time.Second })
 	r.send("%s", call(1, "echo", `{"x":"wait"}`))
@@ -57,6 +58,7 @@ func TestCancelledBeforeTheStart(t *testing.T) {
 }
 
 func TestCancelledWhileItRuns(t *testing.T) {
+	t.Parallel() // for it waits much
 	api := newAPI(t)
 	r := connect(t, api)
 	r.send("%s", call(1, "hang", `{}`))

@@ -2,6 +2,7 @@ package mcp_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -44,22 +45,22 @@ func TestAllowedCallsRunWithTheClientsBytes(t *testing.T) {
 }
 
 func TestApprovedArgumentsRun(t *testing.T) {
-	for _, frame := range []string{
+	r := connect(t, newAPI(t))
+	for n, frame := range []string{
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"other","arguments":{"to":"eve"}}}`,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"other"}}`,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"other", "arguments" : {} , "_meta":{}}}`,
 	} {
-		r := connect(t, newAPI(t))
 		r.send("%s", frame) // the server does not list it, so people are asked
-		r.api.until("the call", func() bool { return len(r.api.started) == 1 })
-		r.api.decide(0, "approved")
+		r.api.until("the call", func() bool { return len(r.api.started) == n+1 })
 		r.api.mu.Lock()
-		r.api.calls["pawl-0"].args = json.RawMessage(`{"to": "bob"}`)
+		r.api.calls[fmt.Sprint("pawl-", n)].args = json.RawMessage(`{"to": "bob"}`)
 		r.api.mu.Unlock()
+		r.api.decide(n, "approved")
 		if got := r.next(`"id":1`); !strings.Contains(got, `\"to\": \"bob\"`) || strings.Contains(got, "eve") {
 			t.Errorf("ran %s", got)
 		}
-		if text := r.api.started[0]["description"].(string); !strings.Contains(text, "does not list this tool") {
+		if text := r.api.started[n]["description"].(string); !strings.Contains(text, "does not list this tool") {
 			t.Errorf("reviewers see %q", text)
 		}
 	}
@@ -75,28 +76,31 @@ func TestNothingRunsUnasked(t *testing.T) {
 		}
 	}
 	closed := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
-	for name, c := range map[string]struct {
-		down http.HandlerFunc
+	api := newAPI(t)
+	r := connect(t, api)
+	for n, c := range []struct {
+		name string
+		down http.HandlerFunc // those with one are first: the gateway has not seen a good API then
 		args string
 		want string
 	}{
-		"rejected":             {nil, `{"x":"reject"}`, `rejected this call.\nDecided by ana.\nNotes: not on Fridays`},
-		"started by another":   {nil, `{"x":"taken"}`, "Another request has started the same call, pawl-0"},
-		"a large integer":      {nil, `{"a":{"n":12345678901234567890}}`, "/a/n: the integer is beyond 2^53"},
-		"arguments of a list":  {nil, `[1]`, "args: must be a JSON object"},
-		"a key twice":          {nil, `{"a":1,"a":2}`, "given twice"},
-		"an error of the API":  {plain(500, "application/problem+json", `{"detail":"broken","code":"internal"}`), `{}`, "broken"},
-		"no permission":        {plain(403, "application/problem+json", `{"detail":"no agent","code":"x"}`), `{}`, "no agent"},
-		"garbage":              {plain(200, "application/json", `{"x`), `{}`, "can't be used"},
-		"a page":               {plain(200, "text/html", `<html>`), `{}`, "not Pawl's API"},
-		"an old API":           {plain(200, "application/json", `{"version":"0.1"}`), `{}`, "upgrade it"},
-		"an answer that broke": {closed, `{}`, "did not answer"},
+		{"an error of the API", plain(500, "application/problem+json", `{"detail":"broken","code":"internal"}`), `{}`, "broken"},
+		{"no permission", plain(403, "application/problem+json", `{"detail":"no agent","code":"x"}`), `{}`, "no agent"},
+		{"garbage", plain(200, "application/json", `{"x`), `{}`, "can't be used"},
+		{"a page", plain(200, "text/html", `<html>`), `{}`, "not Pawl's API"},
+		{"an old API", plain(200, "application/json", `{"version":"0.1"}`), `{}`, "upgrade it"},
+		{"an answer that broke", closed, `{}`, "did not answer"},
+		{"rejected", nil, `{"x":"reject"}`, `rejected this call.\nDecided by ana.\nNotes: not on Fridays`},
+		{"started by another", nil, `{"x":"taken"}`, "Another request has started the same call, pawl-1"},
+		{"a large integer", nil, `{"a":{"n":12345678901234567890}}`, "/a/n: the integer is beyond 2^53"},
+		{"arguments of a list", nil, `[1]`, "args: must be a JSON object"},
+		{"a key twice", nil, `{"a":1,"a":2}`, "given twice"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			api := newAPI(t)
+		t.Run(c.name, func(t *testing.T) {
+			api.mu.Lock()
 			api.down = c.down
-			r := connect(t, api)
-			got := r.ask(1, call(1, "echo", c.args))
+			api.mu.Unlock()
+			got := r.ask(n+1, call(n+1, "echo", c.args))
 			if !strings.Contains(got, c.want) || !strings.Contains(got, `"isError":true`) {
 				t.Errorf("answered %s, want %q", got, c.want)
 			}
@@ -106,10 +110,8 @@ func TestNothingRunsUnasked(t *testing.T) {
 		})
 	}
 	t.Run("nobody listens", func(t *testing.T) {
-		api := newAPI(t)
-		r := connect(t, api)
 		api.Close()
-		if got := r.ask(1, call(1, "echo", "{}")); !strings.Contains(got, "nothing answers at") || r.runs() != "" {
+		if got := r.ask(99, call(99, "echo", "{}")); !strings.Contains(got, "nothing answers at") || r.runs() != "" {
 			t.Errorf("answered %s, ran %q", got, r.runs())
 		}
 	})
@@ -117,6 +119,7 @@ func TestNothingRunsUnasked(t *testing.T) {
 
 // Frames that two readers understand differently, and calls that nobody could follow, are not forwarded.
 func TestNothingIsSmuggledPast(t *testing.T) {
+	r, next := connect(t, newAPI(t)), 100
 	inner := `"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"echo","arguments":{"x":"reject"}}`
 	for name, frame := range map[string]string{
 		"a second method":        `{"method":"ping",` + inner + `}`,
@@ -136,9 +139,9 @@ func TestNothingIsSmuggledPast(t *testing.T) {
 		"input without question": `{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"ask","inputResponses":{},"arguments":{"x":"reject"}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := connect(t, newAPI(t))
-			r.send("%s", frame)
-			r.ask(1, `{"jsonrpc":"2.0","id":1,"method":"test/raw"}`)
+			next += 10 // an ID that is in use would hide what becomes of the frame
+			r.send("%s", strings.NewReplacer(`"id":8`, fmt.Sprintf(`"id":%d`, next), `"id":9`, fmt.Sprintf(`"id":%d`, next+1)).Replace(frame))
+			r.ask(next+2, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"test/raw"}`, next+2))
 			if runs := r.runs(); runs != "" {
 				t.Errorf("%s ran", runs)
 			}
