@@ -115,8 +115,17 @@ func (e Entry) Plain() []byte { return e.plain[e.Value:e.To] }
 // Entries finds the servers in the settings of Claude Desktop, Claude Code, Cursor or VS Code.
 func Entries(doc []byte) ([]Entry, error) {
 	plain := Plain(doc)
-	if !json.Valid(plain) {
-		return nil, errors.New("the file is not JSON, even without its comments")
+	var value any
+	if err := json.Unmarshal(plain, &value); err != nil {
+		at := len(plain)
+		if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+			at = int(e.Offset)
+		}
+		return nil, fmt.Errorf("line %d: it is not JSON, even without its comments: %w",
+			bytes.Count(plain[:at], []byte("\n"))+1, err)
+	}
+	if _, object := value.(map[string]any); !object {
+		return nil, errors.New("settings must be a JSON object")
 	}
 	var all []Entry
 	var look func(from, to int, keys []string) error

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/internal/wrapped"
@@ -108,7 +110,25 @@ func (a *app) rewrite(
 	if len(c.done) == 0 {
 		return a.Print("nothing to change\n")
 	}
-	return a.Print(strings.Join(c.done, "\n") + "\nRestart the client: it reads its settings when it starts.\n")
+	err = a.Print(strings.Join(c.done, "\n") + "\nRestart the client: it reads its settings when it starts.\n")
+	return errors.Join(err, a.looksForPawl(cmd))
+}
+
+// looksForPawl tells who has just put servers behind a Pawl that is not there.
+func (a *app) looksForPawl(cmd *cobra.Command) error {
+	if undo, _ := cmd.Flags().GetBool("undo"); undo {
+		return nil
+	}
+	api, err := a.Client(cmd)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := api.Version(ctx); errors.As(err, new(*client.UnreachableError)) {
+		a.Note("no Pawl answers at %s now: until one does, these servers run no tool", api.URL())
+	}
+	return nil
 }
 
 // clients are known by where their settings are.
@@ -232,6 +252,9 @@ type server struct {
 func through(e wrapped.Entry, program string, general []string) (edits []wrapped.Edit, why string) {
 	var s server
 	if err := json.Unmarshal(e.Plain(), &s); err != nil {
+		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, fmt.Sprintf("its %s can't be a JSON %s", e.Field, e.Value)
+		}
 		return nil, "its entry can't be read: " + err.Error()
 	}
 	base := strings.TrimSuffix(filepath.Base(strings.ReplaceAll(s.Command, `\`, "/")), ".exe")

@@ -191,7 +191,8 @@ func TestWrapGuardsWhatItIsGiven(t *testing.T) {
 		t.Error("the record is gone")
 	}
 	for text, problem := range map[string]string{
-		"{": "is not JSON", `{"x":1}`: "no MCP servers", `{"mcpServers":[]}`: "must be a JSON object",
+		"{\n\"a\": x\n}": "line 2: it is not JSON", "": "line 1: it is not JSON", "[]": "settings must be a JSON object",
+		`{"x":1}`: "no MCP servers", `{"mcpServers":[]}`: "must be a JSON object",
 		`{"mcpServers":{"a":{"command":"x","command":"y"}}}`: "given twice",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -199,6 +200,23 @@ func TestWrapGuardsWhatItIsGiven(t *testing.T) {
 		}
 		cmd.Run(t, "mcp", "wrap", file).Want(t, 1, nil, []string{problem})
 	}
+}
+
+// Entries that nobody could start stay as they are, and whoever wraps is told of a Pawl that is not there.
+func TestWrapTellsWhatIsWrong(t *testing.T) {
+	for entry, why := range map[string]string{
+		`{"command":5}`: "a: its command can't be a JSON number", `{"command":"x","args":"y"}`: "a: its args can't be a JSON string",
+		`{"command":"x","env":{"A":1}}`: "a: its env", `{"command":"x","url":"http://y"}`: "a command and an address", `{}`: "neither",
+	} {
+		file, _ := settings(t, ".mcp.json", `{"mcpServers":{"a":`+entry+`}}`)
+		cmd := clitest.CommandLine{}
+		cmd.Run(t, "mcp", "wrap", file).Want(t, 0, []string{"nothing to change"}, []string{why})
+	}
+	file, _ := settings(t, ".mcp.json", `{"mcpServers":{"a":{"command":"x"}}}`)
+	cmd := clitest.CommandLine{}
+	cmd.Run(t, "mcp", "wrap", file, "--api", "http://127.0.0.1:1").Want(t, 0, []string{"a now goes"},
+		[]string{"no Pawl answers at http://127.0.0.1:1 now"})
+	cmd.Run(t, "mcp", "wrap", "--undo", file, "--api", "http://127.0.0.1:1").Want(t, 0, []string{"a is as it was"}, nil)
 }
 
 func TestGatewaySettingsAreChecked(t *testing.T) {
