@@ -131,6 +131,7 @@ type Calls interface {
 	// to another queue by another run. Any other ending voids an unused permit, so the tool can never
 	// run afterwards. A call that its caller started ends here only as outcome_unknown with
 	// approval.CodeNotReported or CodeTerminated, else it is ErrNoPermit: its end is for Report to say.
+	// With Lost it may end as outcome_unknown without any of that.
 	Finish(ctx context.Context, f FinishParams) (r Record, fresh bool, err error)
 
 	// Settle keeps what a person says became of a call that ended as outcome_unknown, once. The same
@@ -327,6 +328,10 @@ type FinishParams struct {
 	Votes   []approval.Decision // nil keeps the stored ones
 	At      time.Time
 	Entries []audit.Entry
+	// Lost says that the call's workflow ran the tool by a permit that this store, restored from a backup,
+	// does not know of: the call may end as outcome_unknown whatever the store has of its permit. No
+	// workflow's word is enough to say so.
+	Lost bool
 }
 
 // SettleParams is what a person says became of a call. It is redacted.

@@ -159,6 +159,7 @@ func ApplyFinish(r Record, f FinishParams) (next Record, changed bool, err error
 		return r, false, nil
 	}
 	switch needs := f.Outcome.Status.NeedsPermit(); {
+	case f.Lost && f.Outcome.Status == approval.StatusOutcomeUnknown:
 	case needs && r.Permit == nil, f.Outcome.Status == approval.StatusExecuted && !r.Permit.ToolMayHaveRun():
 		return r, false, ErrNoPermit
 	case needs && r.Permit.Executor == approval.ExecutionCaller && !unreported(*r.Permit, f.Outcome):

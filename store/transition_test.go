@@ -188,6 +188,7 @@ func TestApplyFinish(t *testing.T) {
 		ends   = "ends"
 		voids  = "voids"
 		before = "ended before"
+		lost   = "lost" // as the run
 	)
 	for name, c := range map[string]struct {
 		status approval.Status // before
@@ -211,11 +212,19 @@ func TestApplyFinish(t *testing.T) {
 		"cancelled by whom it is with": {approval.StatusExecuting, &remote, approval.StatusCancelled, "r1", voids},
 		"cancelled by another run":     {approval.StatusExecuting, &remote, approval.StatusCancelled, "r2", store.ErrStarted},
 		"cancelled by no run":          {approval.StatusExecuting, &remote, approval.StatusCancelled, "", store.ErrStarted},
+
+		"lost, never claimed":            {approval.StatusPending, no, approval.StatusOutcomeUnknown, lost, ends},
+		"lost, never used":               {approval.StatusExecuting, &unused, approval.StatusOutcomeUnknown, lost, ends},
+		"lost, with a caller's permit":   {approval.StatusApproved, &store.Permit{Executor: approval.ExecutionCaller}, approval.StatusOutcomeUnknown, lost, ends},
+		"lost, and ended before":         {approval.StatusRejected, no, approval.StatusOutcomeUnknown, lost, before},
+		"lost is no way to executed":     {approval.StatusPending, no, approval.StatusExecuted, lost, store.ErrNoPermit},
+		"lost is no way to failed":       {approval.StatusPending, no, approval.StatusFailed, lost, store.ErrNoPermit},
+		"lost is no way out of a permit": {approval.StatusExecuting, &usedOnce, approval.StatusCancelled, lost, store.ErrStarted},
 	} {
 		for _, votes := range [][]approval.Decision{nil, {}, {{ID: "dec-2"}}} {
 			stored := record(c.status, c.permit)
 			stored.View.Votes = []approval.Decision{{ID: "dec-1"}}
-			f := store.FinishParams{Outcome: approval.Outcome{ID: "c", Status: c.end}, Run: c.run, Votes: votes, At: at}
+			f := store.FinishParams{Outcome: approval.Outcome{ID: "c", Status: c.end}, Run: c.run, Votes: votes, At: at, Lost: c.run == lost}
 			next, changed, err := store.ApplyFinish(stored, f)
 			want, wantErr := stored, error(nil)
 			switch w := c.want.(type) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -11,71 +12,7 @@ import (
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
 )
-
-// ErrRestored: the store is older than what Temporal knows of its calls.
-var ErrRestored = errors.New("the store was restored from a backup, and Temporal knows more of its calls")
-
-// recentEnds is how many calls that ended last are compared at a start. A store that was restored
-// lacks the last ones.
-const recentEnds = 50
-
-// CheckRestored compares the calls that ended last in Temporal with the store: a workflow that has
-// completed wrote its end there before. Calls that ended before somebody said that the store was
-// restored don't count. Errors: ErrRestored, and what Temporal and the store say.
-func CheckRestored(
-	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
-) error {
-	since, err := restoredAt(ctx, s)
-	if err != nil {
-		return err
-	}
-	query := fmt.Sprintf("WorkflowType = '%s' AND TaskQueue = '%s' AND ExecutionStatus = 'Completed'",
-		approval.WorkflowType, queue)
-	if !since.IsZero() {
-		query += fmt.Sprintf(" AND CloseTime > '%s'", since.Format(time.RFC3339Nano))
-	}
-	listed, err := temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		Namespace: namespace, Query: query, PageSize: recentEnds,
-	})
-	if err != nil {
-		return fmt.Errorf("listing the calls that ended last: %w", err)
-	}
-	c := calls.New(calls.Options{
-		Temporal: temporal, Namespace: namespace, TaskQueue: queue, Timeout: sweepEvery,
-	})
-	for _, w := range listed.GetExecutions() {
-		id := w.GetExecution().GetWorkflowId()
-		r, err := s.Call(ctx, id)
-		switch {
-		case err == nil && r.View.Status.Ended():
-			continue
-		case err != nil && !errors.Is(err, store.ErrNotFound):
-			return err
-		case err != nil: // of a call that was never admitted there is no row
-			o, err := c.Outcome(ctx, id, w.GetExecution().GetRunId())
-			if err != nil || !o.Status.NeedsPermit() {
-				continue
-			}
-		}
-		return fmt.Errorf("%w: %s ended there at %s. Run 'pawl store restored', which voids the permits "+
-			"that were not used, and look at the calls since the backup in Temporal",
-			ErrRestored, approval.Display(id, 80),
-			w.GetCloseTime().AsTime().Format(time.RFC3339))
-	}
-	return nil
-}
-
-// restoredAt is when somebody last said that the store was restored; zero: never.
-func restoredAt(ctx context.Context, s store.Reader) (time.Time, error) {
-	page, err := s.Entries(ctx, store.EntryQuery{Kind: audit.KindRestored, Newest: true, Limit: 1})
-	if err != nil || len(page.Items) == 0 {
-		return time.Time{}, err
-	}
-	return page.Items[0].At, nil
-}
 
 const (
 	reconcileEvery = 10 * time.Minute
@@ -83,11 +20,27 @@ const (
 	settleTime = 10 * time.Minute
 )
 
-// reconcile looks, once, for requests that are open in the store and unknown in Temporal, because
-// their workflows were deleted or Temporal was restored from a backup, and ends them.
+// OpenStatuses are those of calls that have not ended.
+func OpenStatuses() []approval.Status {
+	return slices.DeleteFunc(slices.Clone(approval.Statuses), approval.Status.Ended)
+}
+
+// reconcile looks, once, for calls on which Temporal and the store disagree, and ends them: those that
+// are open in the store, and unknown in Temporal, because their workflows were deleted or Temporal was
+// restored from a backup; those that are open in the store and have ended in Temporal, because the
+// store was; and those that wait in Temporal, and that such a store does not have. The first time it
+// also looks for those that have ended in the store and wait in Temporal, because that was restored.
 func (s *sweeper) reconcile(ctx context.Context) error {
-	open := []approval.Status{approval.StatusPending, approval.StatusApproved, approval.StatusExecuting}
-	for q := (store.CallQuery{Requests: true, Statuses: open, Limit: calls.MaxSweep}); ; {
+	if err := s.endLost(ctx); err != nil {
+		return err
+	}
+	if !s.caughtUp {
+		if err := s.endRepeated(ctx); err != nil {
+			return err
+		}
+		s.caughtUp = true
+	}
+	for q := (store.CallQuery{Statuses: OpenStatuses(), Limit: calls.MaxSweep}); ; {
 		page, err := s.o.Store.Calls(ctx, q)
 		if err != nil {
 			return err
@@ -99,9 +52,14 @@ func (s *sweeper) reconcile(ctx context.Context) error {
 			}
 		}
 		if len(ids) > 0 {
-			_, missing, err := s.calls.Sweep(ctx, ids)
+			ended, missing, err := s.calls.Sweep(ctx, ids)
 			if err != nil {
 				return err
+			}
+			for _, id := range ended {
+				if err := s.endCompleted(ctx, id); err != nil {
+					return err
+				}
 			}
 			for _, id := range missing {
 				if err := s.endMissing(ctx, id); err != nil {
@@ -129,20 +87,121 @@ func (s *sweeper) endMissing(ctx context.Context, id string) error {
 		"the workflow was deleted from Temporal, or Temporal was restored from a backup of before it")
 }
 
+// endCompleted ends a call whose workflow has ended by itself, if the store does not know: it was
+// restored from a backup of before. What ran by a permit that the store has lost has an unknown outcome
+// here: the workflow's word alone is no proof of a result.
+func (s *sweeper) endCompleted(ctx context.Context, id string) error {
+	d, err := s.calls.Describe(ctx, id)
+	if errors.Is(err, calls.ErrUnknown) || err == nil && d.Status != enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+		return nil // it is gone, open again, or swept
+	}
+	if err != nil {
+		return err
+	}
+	run := d.WorkflowExecution.RunID
+	said, err := s.calls.Outcome(ctx, id, run)
+	if errors.Is(err, calls.ErrNoOutcome) || errors.As(err, new(*calls.UnreadableError)) {
+		said, err = &approval.Outcome{Status: approval.StatusOutcomeUnknown}, nil
+	}
+	if err != nil {
+		return err
+	}
+	record, err := s.o.Store.Call(ctx, id)
+	if err != nil || record.View.Status.Ended() {
+		return err
+	}
+	why := fmt.Sprintf("the workflow ended %s in Temporal, and the store, which was restored from an older "+
+		"backup, had lost that", said.Status)
+	at := d.WorkflowCloseTime.UTC().Truncate(time.Microsecond)
+	if said.Status.Denied() {
+		return s.endOutside(ctx, record, run, at, why)
+	}
+	out := outside(record, at, why+"; look at the tool's own records")
+	out.Status, out.Decision = approval.StatusOutcomeUnknown, record.View.Decision
+	return s.finish(ctx, out, run, at, true)
+}
+
+// endLost ends calls that wait in Temporal since before the store was restored, and that it does not
+// have: no step of theirs can be done any more. One that was let go may be running its tool, and is
+// left to a person, who is told of it once by the log, and by 'pawl doctor'.
+func (s *sweeper) endLost(ctx context.Context) error {
+	return Lost(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, s.o.Store, func(id, run string) error {
+		if s.told[run] {
+			return nil
+		}
+		state, err := s.calls.State(ctx, id)
+		switch status := state.View.Status; {
+		case errors.Is(err, calls.ErrUnknown), err == nil && status == approval.StatusEvaluating:
+			return nil // it has gone meanwhile, or is about to be admitted
+		case err != nil:
+			return fmt.Errorf("asking the workflow of call %s: %w", id, err)
+		case status != approval.StatusPending:
+			s.told[run] = true
+			s.o.Logger.WarnContext(ctx, "a call goes on in Temporal that the restored store does not have, and may "+
+				"be running its tool: look at the tool's own records, and terminate its workflow",
+				"call", id, "status", status)
+			return nil
+		}
+		const why = "the store, which was restored from an older backup, does not have the call"
+		at := time.Now().UTC().Truncate(time.Microsecond)
+		out := outside(store.Record{View: state.View}, at, why+"; nothing ran")
+		entry, err := audit.New(id, "end", at, audit.Ended{Outcome: out, Run: run})
+		if err == nil {
+			err = s.o.Store.Append(ctx, entry)
+		}
+		if err == nil {
+			err = s.o.Client.TerminateWorkflow(ctx, id, run, why)
+		}
+		if err != nil {
+			return fmt.Errorf("ending call %s: %w", id, err)
+		}
+		s.o.Logger.WarnContext(ctx, "call ended: "+why, "call", id)
+		return nil
+	})
+}
+
+// endRepeated withdraws calls that wait in Temporal, and that had ended in the store long ago: a Temporal
+// that was restored repeats that time, with nobody to decide again. Their workflows find the end that
+// the store has, and end so.
+func (s *sweeper) endRepeated(ctx context.Context) error {
+	before := time.Now().Add(-settleTime)
+	return running(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, before, func(id, _ string) error {
+		record, err := s.o.Store.Call(ctx, id)
+		v := record.View
+		if errors.Is(err, store.ErrNotFound) || err == nil && (v.EndedAt == nil || v.EndedAt.After(before)) {
+			return nil
+		}
+		if err == nil {
+			err = s.calls.Signal(ctx, id, approval.SignalCancel, approval.CancelSignal{
+				By: "pawl", Channel: "worker", Notes: "the call has ended before: " + string(v.Status),
+			})
+		}
+		if errors.Is(err, calls.ErrEnded) || errors.Is(err, calls.ErrTooManySignals) {
+			return nil // it has ended meanwhile, or ends by its deadline
+		}
+		return err
+	})
+}
+
+// outside is the end of a call that its workflow did not give it.
+func outside(record store.Record, at time.Time, why string) approval.Outcome {
+	return approval.Outcome{
+		ID: record.View.ID, Tool: record.View.Tool, Digest: record.View.Digest, Status: approval.StatusCancelled,
+		Error:    &approval.CallError{Code: approval.CodeTerminated, Message: why},
+		Decision: &approval.FinalDecision{Kind: approval.FinalCancel, Channel: "temporal", At: at},
+	}
+}
+
 // endOutside ends a call whose workflow can't.
 func (s *sweeper) endOutside(
 	ctx context.Context, record store.Record, run string, at time.Time, why string,
 ) error {
-	out := approval.Outcome{
-		ID: record.View.ID, Tool: record.View.Tool, Digest: record.View.Digest, Status: approval.StatusCancelled,
-		Error:    &approval.CallError{Code: approval.CodeTerminated, Message: why + "; nothing ran"},
-		Decision: &approval.FinalDecision{Kind: approval.FinalCancel, Channel: "temporal", At: at},
-	}
-	err := s.finish(ctx, out, run, at)
+	out := outside(record, at, why+"; nothing ran")
+	err := s.finish(ctx, out, run, at, false)
 	if errors.Is(err, store.ErrStarted) {
 		out.Status, out.Decision = approval.StatusOutcomeUnknown, record.View.Decision
 		out.Error.Message = why + " after its tool was permitted to run; look at the tool's own records"
-		err = s.finish(ctx, out, run, at)
+		err = s.finish(ctx, out, run, at, false)
 	}
 	if err != nil {
 		return fmt.Errorf("ending call %s: %w", out.ID, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,38 +21,80 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 )
 
 // otherTemporal has calls that completed, with their status, and calls that are open. Its list shows
 // none of the open ones, as one that lags.
 type otherTemporal struct {
 	client.Client
-	completed map[string]approval.Status
-	open      []string
+	completed  map[string]approval.Status
+	open       []string
+	running    map[string]approval.Status // calls that go on since before the restore
+	terminated []string
+	withdrawn  []string
+}
+
+func (o *otherTemporal) SignalWorkflow(_ context.Context, id, _, signal string, _ any) error {
+	o.withdrawn = append(o.withdrawn, signal+" "+id)
+	return nil
 }
 
 func (o *otherTemporal) ListWorkflow(
 	_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest,
 ) (*workflowservice.ListWorkflowExecutionsResponse, error) {
 	var found workflowservice.ListWorkflowExecutionsResponse
-	if strings.Contains(r.GetQuery(), "'Completed'") && !strings.Contains(r.GetQuery(), "CloseTime >") {
+	add := func(id string, status enums.WorkflowExecutionStatus) {
+		found.Executions = append(found.Executions, &workflowpb.WorkflowExecutionInfo{
+			Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: "run of " + id}, Status: status})
+	}
+	q := r.GetQuery()
+	switch {
+	case strings.Contains(q, "'Running'"):
+		for id := range o.running {
+			if !slices.Contains(o.terminated, id) {
+				add(id, enums.WORKFLOW_EXECUTION_STATUS_RUNNING)
+			}
+		}
+	case strings.Contains(q, "'Completed'") && !strings.Contains(q, "CloseTime >"), strings.Contains(q, "WorkflowId IN"):
 		for id := range o.completed {
-			found.Executions = append(found.Executions, &workflowpb.WorkflowExecutionInfo{
-				Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: "run"}})
+			add(id, enums.WORKFLOW_EXECUTION_STATUS_COMPLETED)
 		}
 	}
 	return &found, nil
 }
 
+func (o *otherTemporal) TerminateWorkflow(_ context.Context, id, _, _ string, _ ...any) error {
+	o.terminated = append(o.terminated, id)
+	return nil
+}
+
+type stateAnswer struct {
+	converter.EncodedValue
+	state approval.State
+}
+
+func (a stateAnswer) Get(into any) error {
+	*into.(*approval.State) = a.state
+	return nil
+}
+
+func (o *otherTemporal) QueryWorkflow(_ context.Context, id, _, _ string, _ ...any) (converter.EncodedValue, error) {
+	return stateAnswer{state: approval.State{View: approval.View{ID: id, Tool: "search", Digest: "digest", Status: o.running[id]}}}, nil
+}
+
 func (o *otherTemporal) DescribeWorkflow(
 	_ context.Context, id, _ string,
 ) (*client.WorkflowExecutionDescription, error) {
-	for _, open := range o.open {
-		if open == id {
-			d := &client.WorkflowExecutionDescription{}
-			d.Status, d.WorkflowType.Name = enums.WORKFLOW_EXECUTION_STATUS_RUNNING, approval.WorkflowType
-			return d, nil
-		}
+	d := &client.WorkflowExecutionDescription{}
+	d.Status, d.WorkflowType.Name = enums.WORKFLOW_EXECUTION_STATUS_RUNNING, approval.WorkflowType
+	if slices.Contains(o.open, id) {
+		return d, nil
+	}
+	if o.completed[id] != "" {
+		at := time.Now()
+		d.Status, d.WorkflowExecution.RunID, d.WorkflowCloseTime = enums.WORKFLOW_EXECUTION_STATUS_COMPLETED, "run", &at
+		return d, nil
 	}
 	return nil, serviceerror.NewNotFound("no such workflow")
 }
@@ -84,12 +127,22 @@ func restoredStore(t *testing.T) *sqlite.Store {
 
 func admitted(t *testing.T, s store.Store, id string, ago time.Duration, ends bool) {
 	t.Helper()
+	admittedAs(t, s, id, ago, ends, true)
+}
+
+// admittedAs is admitted of a call that people are asked about, or that is allowed.
+func admittedAs(t *testing.T, s store.Store, id string, ago time.Duration, ends, asked bool) {
+	t.Helper()
 	at := time.Now().Add(-ago)
-	_, _, err := s.Admit(t.Context(), store.AdmitParams{
+	p := store.AdmitParams{
 		View: approval.View{ID: id, Tool: "search", Digest: "digest", Args: json.RawMessage("{}"),
 			Status: approval.StatusPending, CreatedAt: at},
-		Verdict: approval.Verdict{Kind: approval.VerdictRequire}, Run: "run", IsRequest: true,
-	})
+		Verdict: approval.Verdict{Kind: approval.VerdictRequire}, Run: "run", IsRequest: asked,
+	}
+	if !asked {
+		p.View.Status, p.Verdict.Kind, p.TakePermit, p.GoodUntil = approval.StatusExecuting, approval.VerdictAllow, true, at.Add(time.Hour)
+	}
+	_, _, err := s.Admit(t.Context(), p)
 	if err == nil && ends {
 		_, _, err = s.Finish(t.Context(), store.FinishParams{
 			Outcome: approval.Outcome{ID: id, Status: approval.StatusRejected}, At: time.Now()})
@@ -141,6 +194,11 @@ func TestReconcileEndsWhatTemporalForgot(t *testing.T) {
 	admitted(t, s, "deleted", time.Hour, false)
 	admitted(t, s, "there", time.Hour, false)
 	admitted(t, s, "new", time.Second, false)
+	admittedAs(t, s, "allowed", time.Hour, false, false)
+	admittedAs(t, s, "allowed there", time.Hour, false, false)
+	admitted(t, s, "rejected there", time.Hour, false)
+	admitted(t, s, "executed there", time.Hour, false)
+	admittedAs(t, s, "allowed and executed there", time.Hour, false, false)
 	admitted(t, s, "permitted", time.Hour, false)
 	if _, err := s.Claim(t.Context(), store.ClaimParams{
 		ID: "permitted", Run: "run", Digest: "digest", At: time.Now(), GoodUntil: time.Now().Add(time.Hour),
@@ -153,7 +211,10 @@ func TestReconcileEndsWhatTemporalForgot(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	temporal := &otherTemporal{open: []string{"there"}}
+	temporal := &otherTemporal{open: []string{"there", "allowed there"}, completed: map[string]approval.Status{
+		"rejected there": approval.StatusRejected, "executed there": approval.StatusExecuted,
+		"allowed and executed there": approval.StatusExecuted,
+	}}
 	w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
 	for range 2 {
 		if err := w.reconcile(t.Context()); err != nil {
@@ -163,6 +224,9 @@ func TestReconcileEndsWhatTemporalForgot(t *testing.T) {
 	for id, want := range map[string]approval.Status{
 		"deleted": approval.StatusCancelled, "permitted": approval.StatusOutcomeUnknown,
 		"there": approval.StatusPending, "new": approval.StatusPending,
+		"allowed": approval.StatusCancelled, "allowed there": approval.StatusExecuting,
+		"rejected there": approval.StatusCancelled, "executed there": approval.StatusOutcomeUnknown,
+		"allowed and executed there": approval.StatusOutcomeUnknown,
 	} {
 		r, err := s.Call(t.Context(), id)
 		if err != nil || r.View.Status != want {
@@ -172,5 +236,65 @@ func TestReconcileEndsWhatTemporalForgot(t *testing.T) {
 		if ended := want.Ended(); err != nil || len(log.Items) == 1 != ended {
 			t.Errorf("%s has %d ends on record, %v", id, len(log.Items), err)
 		}
+	}
+}
+
+// Calls that wait in Temporal, and that a restored store does not have, end once; what may be running is
+// left to a person.
+func TestReconcileEndsWhatARestoredStoreLacks(t *testing.T) {
+	s := restoredStore(t)
+	admitted(t, s, "known", time.Hour, false)
+	temporal := &otherTemporal{running: map[string]approval.Status{
+		"known": approval.StatusPending, "waits": approval.StatusPending, "new": approval.StatusEvaluating,
+		"runs": approval.StatusExecuting, "approved": approval.StatusApproved,
+	}, open: []string{"known"}}
+	w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
+	if err := w.reconcile(t.Context()); err != nil || len(temporal.terminated) > 0 {
+		t.Fatalf("before anybody said that it was restored: %v, %v", temporal.terminated, err)
+	}
+	e, err := audit.New(audit.SubjectStore, "restored/now", time.Now(), audit.Restored{By: "ana"})
+	if err == nil {
+		_, err = s.Restored(t.Context(), e)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := w.reconcile(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(temporal.terminated, []string{"waits"}) {
+		t.Errorf("terminated: %v", temporal.terminated)
+	}
+	log, err := s.Entries(t.Context(), store.EntryQuery{Kind: audit.KindEnded})
+	if err != nil || len(log.Items) != 1 || log.Items[0].Subject != "waits" || !strings.Contains(string(log.Items[0].Payload), approval.CodeTerminated) {
+		t.Errorf("on record: %+v, %v", log.Items, err)
+	}
+}
+
+// What has ended long ago in the store and waits in Temporal, which was restored, is withdrawn, once.
+func TestReconcileEndsWhatARestoredTemporalRepeats(t *testing.T) {
+	s := restoredStore(t)
+	admitted(t, s, "ended just now", time.Hour, true)
+	admitted(t, s, "ended", time.Hour, false)
+	admitted(t, s, "waits", time.Hour, false)
+	_, _, err := s.Finish(t.Context(), store.FinishParams{
+		Outcome: approval.Outcome{ID: "ended", Status: approval.StatusRejected}, At: time.Now().Add(-time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	temporal := &otherTemporal{running: map[string]approval.Status{
+		"ended": approval.StatusPending, "ended just now": approval.StatusPending, "waits": approval.StatusPending,
+		"unknown": approval.StatusPending,
+	}, open: []string{"waits"}}
+	w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
+	for range 2 {
+		if err := w.reconcile(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(temporal.withdrawn, []string{"cancel_call ended"}) {
+		t.Errorf("withdrawn: %q", temporal.withdrawn)
 	}
 }

@@ -19,6 +19,9 @@ import (
 // Nothing waits for it: such a call goes no further, but lists would show it as pending for ever.
 const sweepEvery = time.Minute
 
+// queryTime bounds a query of a workflow: this worker, or another one, answers it.
+const queryTime = 10 * time.Second
+
 // closed lists runs that ended without an outcome, which GuardedCall never does by itself. A reset
 // closes one, too, and opens another.
 const closed = "WorkflowType = '" + approval.WorkflowType + "' " +
@@ -29,11 +32,15 @@ type sweeper struct {
 	o     Options
 	calls *calls.Client
 	done  map[string]bool // runs that need no further look
+	told  map[string]bool // runs of calls that a person has to look at
+
+	caughtUp bool // it was looked for calls that a restored Temporal repeats
 }
 
 func newSweeper(o Options) sweeper {
-	return sweeper{o: o, calls: calls.New(calls.Options{
-		Temporal: o.Client, Namespace: o.Namespace, TaskQueue: o.TaskQueue, Timeout: sweepEvery,
+	return sweeper{o: o, told: map[string]bool{}, calls: calls.New(calls.Options{
+		Temporal: o.Client, Namespace: o.Namespace, TaskQueue: o.TaskQueue,
+		Timeout: sweepEvery, Query: queryTime,
 	})}
 }
 
@@ -110,11 +117,15 @@ func (s *sweeper) end(ctx context.Context, id string) error {
 
 // finish writes the ending. It gives the store no run: whoever closed the workflow did not know
 // whether other workers had started its tool.
-func (s *sweeper) finish(ctx context.Context, out approval.Outcome, run string, at time.Time) error {
+func (s *sweeper) finish(
+	ctx context.Context, out approval.Outcome, run string, at time.Time, lost bool,
+) error {
 	entry, err := audit.New(out.ID, "end", at, audit.Ended{Outcome: out, Run: run})
 	if err != nil {
 		return err
 	}
-	_, _, err = s.o.Store.Finish(ctx, store.FinishParams{Outcome: out, At: at, Entries: []audit.Entry{entry}})
+	_, _, err = s.o.Store.Finish(ctx, store.FinishParams{
+		Outcome: out, At: at, Entries: []audit.Entry{entry}, Lost: lost,
+	})
 	return err
 }

@@ -29,6 +29,7 @@ type comparison struct {
 	// record, so it knows the cause of all that the record has. Of a workflow that has closed they are
 	// the same.
 	before, after history
+	restored      bool // somebody said that the store was
 	found         []Finding
 }
 
@@ -38,7 +39,7 @@ func (x *comparison) add(kind Kind, format string, args ...any) {
 
 // compare compares one call with its history.
 func (c *checker) compare(ctx context.Context, id string) (r result) {
-	x := &comparison{id: id}
+	x := &comparison{id: id, restored: c.restored}
 	x.before, r.err = c.reader.read(ctx, id)
 	missing := errors.Is(r.err, errGone) || r.err == nil && x.before.workflow != approval.WorkflowType
 	unreadable := r.err
@@ -100,6 +101,13 @@ func (x *comparison) compare(now time.Time) (open, gone bool) {
 	if h.digest != "" && h.digest != v.Digest {
 		return h.open(), x.another()
 	}
+	if x.restored && v.Error != nil && v.Error.Code == approval.CodeTerminated && h.outcome != nil &&
+		h.outcome.Status != v.Status {
+		x.add(Outcome, "its workflow ended %s, and a worker ended it %s in the store, which was restored and had "+
+			"lost that", h.outcome.Status, v.Status)
+		x.found[len(x.found)-1].Known = true
+		return false, false
+	}
 	x.call()
 	x.permit(now)
 	x.decisions()
@@ -109,8 +117,8 @@ func (x *comparison) compare(now time.Time) (open, gone bool) {
 	case !h.open():
 		x.closed()
 	case v.EndedAt != nil && now.Sub(*v.EndedAt) > grace && x.after.open():
-		x.add(Open, "it ended %s in the store, and its workflow goes on: if no worker runs, start one and compare "+
-			"again", v.Status)
+		x.add(Open, "it ended %s in the store, and its workflow goes on: if no worker runs, start one; if "+
+			"Temporal was restored, start it again", v.Status)
 	}
 	return h.open(), false
 }
@@ -189,7 +197,7 @@ func (x *comparison) permit(now time.Time) {
 	}
 	used, callers := !p.UsedAt.IsZero(), v.Execution == approval.ExecutionCaller
 	switch out := x.after.outcome; {
-	case used && !callers && !x.after.ran:
+	case used && !callers && !x.after.ran && !x.after.reset: // else a run before did
 		x.add(Permit, "the permit was used, by the store, and its workflow never scheduled the tool")
 	case out == nil:
 	case out.Status.Denied() && !p.Void:

@@ -5,10 +5,15 @@ package crash
 import (
 	"path/filepath"
 
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit/crosscheck"
 	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/audit/verify"
+	"github.com/pawlhq/pawl/dev/temporal"
 	"github.com/pawlhq/pawl/internal/keyfile"
 	"github.com/pawlhq/pawl/store"
+	temporalclient "go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 )
 
 // checkLog waits until the audit log is sealed whole, and verifies it with the key that the workers
@@ -43,5 +48,29 @@ func (w *world) checkLog(log store.LogReader) {
 	r, err := verify.Run(w.t.Context(), verify.FromStore(log), verify.Options{Known: known})
 	if err != nil || !r.OK || r.OtherKey > 0 {
 		w.t.Errorf("the audit log of %d entries: %v, %v", r.Size, r.Problem, err)
+	}
+}
+
+// compareWithTemporal lets 'pawl audit verify --temporal' compare the store, in which no call is open,
+// with Temporal's histories.
+func (w *world) compareWithTemporal(reader store.Reader, c temporalclient.Client) {
+	w.t.Helper()
+	o := temporalclient.Options{DataConverter: converter.GetDefaultDataConverter()}
+	if w.hardening != nil {
+		keys, err := w.hardening.load()
+		if err == nil {
+			err = keys.Configure(&o)
+		}
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+	}
+	r, err := crosscheck.Run(w.t.Context(), crosscheck.Options{
+		Store: reader, Temporal: c, Converter: o.DataConverter, TaskQueue: approval.TaskQueue,
+		Retention: temporal.DefaultRetention,
+	})
+	if err != nil || !r.OK || r.Compared != r.Calls || r.Calls == 0 {
+		w.t.Errorf("the store and Temporal: %+v, %v", r, err)
 	}
 }

@@ -95,7 +95,7 @@ func (d *doctorCommand) checkAll(ctx context.Context) []finding {
 	parts.Go(func() { files = d.checkFiles() })
 	parts.Wait()
 	judged := d.checkPolicy(ctx)
-	queues := slices.Concat(d.checkCallers(ctx), d.checkQueues(ctx))
+	queues := slices.Concat(d.checkCallers(ctx), d.checkQueues(ctx), d.checkPeople(ctx))
 	if d.temporal != nil {
 		d.temporal.Close()
 	}

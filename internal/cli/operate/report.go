@@ -62,9 +62,10 @@ func (f finding) advise(advice string) finding {
 }
 
 func (f finding) line() string {
-	text := fmt.Sprintf("%-13s  %-18s  %s", f.State, f.Name, f.Detail)
+	indent := "\n" + strings.Repeat(" ", 15)
+	text := fmt.Sprintf("%-13s  %-18s  %s", f.State, f.Name, strings.ReplaceAll(f.Detail, "\n", indent))
 	if f.Advice != "" {
-		text += "\n" + strings.Repeat(" ", 15) + "→ " + f.Advice
+		text += indent + "→ " + strings.ReplaceAll(f.Advice, "\n", indent+"  ")
 	}
 	return approval.DisplayLines(strings.TrimRight(text, " "), 0) + "\n"
 }

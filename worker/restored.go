@@ -1,0 +1,126 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/store"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+)
+
+// ErrRestored: the store is older than what Temporal knows of its calls.
+var ErrRestored = errors.New("the store was restored from a backup, and Temporal knows more of its calls")
+
+// recentEnds is how many calls that ended last are compared at a start. A store that was restored
+// lacks the last ones.
+const recentEnds = 50
+
+// CheckRestored compares the calls that ended last in Temporal with the store: a workflow that has
+// completed wrote its end there before. Calls that ended before somebody said that the store was
+// restored don't count. Errors: ErrRestored, and what Temporal and the store say.
+func CheckRestored(
+	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
+) error {
+	since, err := restoredAt(ctx, s)
+	if err != nil {
+		return err
+	}
+	query := fmt.Sprintf("WorkflowType = '%s' AND TaskQueue = '%s' AND ExecutionStatus = 'Completed'",
+		approval.WorkflowType, queue)
+	if !since.IsZero() {
+		query += fmt.Sprintf(" AND CloseTime > '%s'", since.Format(time.RFC3339Nano))
+	}
+	listed, err := temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Namespace: namespace, Query: query, PageSize: recentEnds,
+	})
+	if err != nil {
+		return fmt.Errorf("listing the calls that ended last: %w", err)
+	}
+	c := calls.New(calls.Options{
+		Temporal: temporal, Namespace: namespace, TaskQueue: queue, Timeout: sweepEvery,
+	})
+	for _, w := range listed.GetExecutions() {
+		id := w.GetExecution().GetWorkflowId()
+		r, err := s.Call(ctx, id)
+		switch {
+		case err == nil && r.View.Status.Ended():
+			continue
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			return err
+		case err != nil: // of a call that was never admitted there is no row
+			o, err := c.Outcome(ctx, id, w.GetExecution().GetRunId())
+			if err != nil || !o.Status.NeedsPermit() {
+				continue
+			}
+		}
+		return fmt.Errorf("%w: %s ended there at %s. Run 'pawl store restored', which voids the permits "+
+			"that were not used, and look at the calls since the backup in Temporal",
+			ErrRestored, approval.Display(id, 80),
+			w.GetCloseTime().AsTime().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// restoredAt is when somebody last said that the store was restored; zero: never.
+func restoredAt(ctx context.Context, s store.Reader) (time.Time, error) {
+	page, err := s.Entries(ctx, store.EntryQuery{Kind: audit.KindRestored, Newest: true, Limit: 1})
+	if err != nil || len(page.Items) == 0 {
+		return time.Time{}, err
+	}
+	return page.Items[0].At, nil
+}
+
+// Lost tells visit of each call that goes on in Temporal since before somebody said that the store was
+// restored, and that the store does not have. It may have been admitted after the backup: then none of
+// its steps can be done any more.
+func Lost(
+	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
+	visit func(id, run string) error,
+) error {
+	since, err := restoredAt(ctx, s)
+	if err != nil || since.IsZero() {
+		return err
+	}
+	return running(ctx, temporal, namespace, queue, since, func(id, run string) error {
+		_, err := s.Call(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			err = visit(id, run)
+		}
+		return err
+	})
+}
+
+// running tells visit of each call that goes on in Temporal and was started before a time.
+func running(
+	ctx context.Context, temporal client.Client, namespace, queue string, before time.Time,
+	visit func(id, run string) error,
+) error {
+	query := fmt.Sprintf("WorkflowType = '%s' AND TaskQueue = '%s' AND ExecutionStatus = 'Running' AND "+
+		"StartTime < '%s'", approval.WorkflowType, queue, before.UTC().Format(time.RFC3339Nano))
+	for page := []byte(nil); ; {
+		listed, err := temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Namespace: namespace, Query: query, NextPageToken: page,
+		})
+		if err != nil {
+			return fmt.Errorf("listing the calls that go on: %w", err)
+		}
+		for _, w := range listed.GetExecutions() {
+			id := w.GetExecution().GetWorkflowId()
+			if approval.CheckID(id) != nil { // it ends blocked
+				continue
+			}
+			if err := visit(id, w.GetExecution().GetRunId()); err != nil {
+				return err
+			}
+		}
+		if page = listed.GetNextPageToken(); len(page) == 0 {
+			return nil
+		}
+	}
+}
