@@ -36,12 +36,22 @@ func list(what, state, summary string, of []named, more int) finding {
 			more += len(of) - maxNamed
 			break
 		}
-		fmt.Fprintf(&b, "\n%s  %s", cli.Cell(n.id, 31), cli.Cell(n.why, 31))
+		fmt.Fprintf(&b, "\n%s  %s", cell(n.id), cell(n.why))
 	}
 	if more > 0 {
 		fmt.Fprintf(&b, "\nand %d more", more)
 	}
 	return finding{Name: what, State: state, Detail: b.String()}
+}
+
+// cell is a text in at most 31 columns, as an ID of Pawl's has: two of them fit a line.
+func cell(text string) string {
+	const most = 31
+	shown := []rune(cli.Cell(text, 200))
+	if len(shown) > most {
+		return string(shown[:most-1]) + approval.CutMark
+	}
+	return string(shown)
 }
 
 // checkPeople lists what only a person can put right: calls of which nobody knows whether they ran, and
