@@ -164,11 +164,11 @@ func (s *sweeper) endLost(ctx context.Context) error {
 // that was restored repeats that time, with nobody to decide again. Their workflows find the end that
 // the store has, and end so.
 func (s *sweeper) endRepeated(ctx context.Context) error {
-	before := time.Now().Add(-settleTime)
-	return running(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, before, func(id, _ string) error {
+	now := time.Now()
+	return running(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, now, func(id, _ string) error {
 		record, err := s.o.Store.Call(ctx, id)
 		v := record.View
-		if errors.Is(err, store.ErrNotFound) || err == nil && (v.EndedAt == nil || v.EndedAt.After(before)) {
+		if errors.Is(err, store.ErrNotFound) || err == nil && (v.EndedAt == nil || now.Sub(*v.EndedAt) < settleTime) {
 			return nil
 		}
 		if err == nil {

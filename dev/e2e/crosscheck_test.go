@@ -87,7 +87,7 @@ func (w *world) rewriteEntry(id string, kind audit.Kind, change func(audit.Paylo
 		w.t.Fatal(err)
 	}
 	w.tamper("UPDATE entries SET payload = ?, leaf = ? WHERE call = ? AND step = ?",
-		string(forged.Payload), forged.Leaf[:], id, e.Step)
+		[]byte(forged.Payload), forged.Leaf[:], id, e.Step)
 	w.tamper("UPDATE sealed SET leaf = ? WHERE entry = (SELECT seq FROM entries WHERE call = ? AND step = ?)",
 		forged.Leaf[:], id, e.Step)
 }
