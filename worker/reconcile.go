@@ -167,13 +167,13 @@ func (s *sweeper) endRepeated(ctx context.Context) error {
 	now := time.Now()
 	return running(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, now, func(id, _ string) error {
 		record, err := s.o.Store.Call(ctx, id)
-		v := record.View
-		if errors.Is(err, store.ErrNotFound) || err == nil && (v.EndedAt == nil || now.Sub(*v.EndedAt) < settleTime) {
+		ended := record.View.EndedAt
+		if errors.Is(err, store.ErrNotFound) || err == nil && (ended == nil || now.Sub(*ended) < settleTime) {
 			return nil
 		}
 		if err == nil {
 			err = s.calls.Signal(ctx, id, approval.SignalCancel, approval.CancelSignal{
-				By: "pawl", Channel: "worker", Notes: "the call has ended before: " + string(v.Status),
+				By: "pawl", Channel: "worker", Notes: "the call has ended before: " + string(record.View.Status),
 			})
 		}
 		if errors.Is(err, calls.ErrEnded) || errors.Is(err, calls.ErrTooManySignals) {
