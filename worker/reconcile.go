@@ -112,7 +112,7 @@ func (s *sweeper) endCompleted(ctx context.Context, id string) error {
 	}
 	why := fmt.Sprintf("the workflow ended %s in Temporal, and the store, which was restored from an older "+
 		"backup, had lost that", said.Status)
-	at := d.WorkflowCloseTime.UTC().Truncate(time.Microsecond)
+	at := time.Now().UTC().Truncate(time.Microsecond) // the entry is new, and waits for its seal since now
 	if said.Status.Denied() {
 		return s.endOutside(ctx, record, run, at, why)
 	}

@@ -225,7 +225,7 @@ func TestStoreAgainstTemporal(t *testing.T) {
 		w.tamper("DELETE FROM claims WHERE call = (SELECT seq FROM calls WHERE id = ?)", id)
 	})
 	one("a permit that nobody gave", rejected(), crosscheck.Permit, func(id string) {
-		w.tamper("INSERT INTO claims (call, run, at, good_until) SELECT seq, run, created_at, created_at FROM calls WHERE id = ?", id)
+		w.tamper("INSERT INTO claims (call, run, at, good_until, executor) SELECT seq, run, created_at, created_at, '' FROM calls WHERE id = ?", id)
 	})
 	one("a permit in the log that nobody gave", rejected(), crosscheck.Permit, func(id string) {
 		claimed, err := audit.New(id, "claim", time.Now(), audit.Claimed{Run: "another"})
