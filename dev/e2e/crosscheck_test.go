@@ -48,7 +48,9 @@ func (w *world) tamper(statement string, args ...any) {
 		w.t.Fatal(err)
 	}
 	defer db.Close()
-	for _, trigger := range []string{"claims_are_final", "entries_are_final", "entries_stay", "sealed_are_final", "sealed_stay"} {
+	for _, trigger := range []string{
+		"claims_are_final", "claims_are_judged", "entries_are_final", "entries_stay", "sealed_are_final", "sealed_stay",
+	} {
 		if _, err := db.ExecContext(w.t.Context(), "DROP TRIGGER IF EXISTS "+trigger); err != nil {
 			w.t.Fatal(err)
 		}
