@@ -64,18 +64,18 @@ func (s *stored) decode(verdict string, view *approval.View, into *approval.Verd
 		}
 		return decode(verdict, into)
 	}
-	var both []json.RawMessage
 	doc, err := packed.Unpack(s.packed, s.known[:]...)
-	if err == nil {
-		err = decode(string(doc), &both)
-	}
-	if err != nil || len(both) != 2 {
+	if err != nil {
 		return fmt.Errorf("%w: a packed row can't be read", store.ErrDamaged)
 	}
-	if err := decode(string(both[0]), view); err != nil || into == nil {
-		return err
+	if into == nil {
+		return decode(string(doc), &[2]any{view, new(json.RawMessage)})
 	}
-	return decode(string(both[1]), into)
+	err = decode(string(doc), &[2]any{view, into})
+	if err == nil && into.Kind == "" {
+		err = fmt.Errorf("%w: a packed row has no verdict", store.ErrDamaged)
+	}
+	return err
 }
 
 // packedEntries are entries of a call that is no request, as they are stored: of the kinds that every
