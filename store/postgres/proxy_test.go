@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"io"
 	"net"
 	"net/url"
 	"strconv"
@@ -12,10 +11,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// proxy is between a store and its server, and loses answers.
+// proxy is between a store and its server, and loses answers, or what is asked.
 type proxy struct {
-	url     string
-	answers atomic.Int32 // until one is lost
+	url      string
+	answers  atomic.Int32 // until one is lost
+	requests atomic.Int32 // likewise
 }
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -47,11 +47,8 @@ func newProxy(t *testing.T, server string) *proxy {
 				_ = client.Close()
 				continue
 			}
-			go func() {
-				_, _ = io.Copy(up, client)
-				_ = up.Close()
-			}()
-			go p.answer(client, up)
+			go pass(up, client, &p.requests)
+			go pass(client, up, &p.answers)
 		}
 	}()
 	return p
@@ -61,16 +58,17 @@ func newProxy(t *testing.T, server string) *proxy {
 // done then what it was asked to do.
 func (p *proxy) lose(n int32) { p.answers.Store(n) }
 
-func (p *proxy) answer(client, up net.Conn) {
-	defer client.Close()
-	defer up.Close()
-	// The server sends an answer of this size in one piece.
-	for piece := make([]byte, 1<<16); ; {
-		n, err := up.Read(piece)
-		if err != nil || p.answers.Add(-1) == 0 {
+// pass forwards what one side sends, up to the piece that is lost.
+func pass(to, from net.Conn, until *atomic.Int32) {
+	defer to.Close()
+	defer from.Close()
+	// Each side sends what is no larger in one piece.
+	for piece := make([]byte, 1<<20); ; {
+		n, err := from.Read(piece)
+		if err != nil || until.Add(-1) == 0 {
 			return
 		}
-		if _, err := client.Write(piece[:n]); err != nil {
+		if _, err := to.Write(piece[:n]); err != nil {
 			return
 		}
 	}
