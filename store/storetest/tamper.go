@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,18 +101,24 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 			if found != c.want || r.OK != (c.want == "") {
 				t.Errorf("found %v; want %q", r.Problem, c.want)
 			}
-			damaged := 0
-			page, err := s.Entries(t.Context(), store.EntryQuery{Newest: true})
-			if err != nil {
-				t.Fatal(err)
+			shown := damagedIn(t, s, store.EntryQuery{Newest: true})
+			if (len(shown) > 0) != c.seen {
+				t.Errorf("a list shows %d damaged entries", len(shown))
 			}
-			for _, e := range page.Items {
-				if e.Damage != "" {
-					damaged++
+			for _, e := range shown {
+				is := func(d audit.Entry) bool { return d.Subject == e.Subject && d.Step == e.Step && d.Damage == e.Damage }
+				for way, q := range map[string]store.EntryQuery{
+					"in the order written": {}, "of one call": {Subject: e.Subject}, "of one kind": {Kind: e.Kind},
+					"of a time": {Since: e.At, Until: e.At.Add(1000), Newest: true}, "on a page of one": {Subject: e.Subject, Limit: 1},
+				} {
+					if !slices.ContainsFunc(damagedIn(t, s, q), is) {
+						t.Errorf("nothing is wrong with entry %s/%s when it is read %s", e.Subject, e.Step, way)
+					}
 				}
-			}
-			if (damaged > 0) != c.seen {
-				t.Errorf("a list shows %d damaged entries", damaged)
+				rows, err := s.Rows(t.Context(), 0, 100)
+				if err != nil || !slices.ContainsFunc(rows, func(r store.LogRow) bool { return is(r.Entry) }) {
+					t.Errorf("nothing is wrong with entry %s/%s when it is exported: %v", e.Subject, e.Step, err)
+				}
 			}
 			// A sealer never signs what follows from a forged end.
 			appendAll(t, s, entry(t, "later", "2", audit.KindRefused))
@@ -121,6 +128,25 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 			}
 		})
 	}
+}
+
+// damagedIn are the entries that a list shows as damaged, on all of its pages.
+func damagedIn(t *testing.T, s store.Store, q store.EntryQuery) (damaged []audit.Entry) {
+	t.Helper()
+	walk(t, func(cursor string) string {
+		q.Cursor = cursor
+		page, err := s.Entries(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Items {
+			if e.Damage != "" {
+				damaged = append(damaged, e)
+			}
+		}
+		return page.Next
+	})
+	return damaged
 }
 
 // LogKeys are the public half of LogKey, for a log of some name.
