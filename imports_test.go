@@ -76,7 +76,7 @@ var rooms = map[string][]string{
 	"cmd/pawl":              {"internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/gateway", "internal/cli/hooks", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "internal/osfile"},
 	"internal/settings":     {"api", "audit/tree", "auth/oidc", "client", "internal/yamlfile", "rest", "store"},
 	"mcp":                   {"client", "internal/osfile", "internal/retry", "rest", "tool"},
-	"hook":                  {"client", "internal/osfile", "internal/retry", "rest"},
+	"hook":                  {"client", "internal/osfile", "internal/retry", "internal/wrapped", "rest"},
 	"internal/cli":          {"auth", "client", "internal/build", "internal/osfile", "internal/settings", "policy/requirement", "present", "rest", "store", "store/postgres", "store/sqlite"},
 	"internal/cli/admin":    {"audit", "auth", "client", "internal/cli", "internal/settings", "internal/yamlfile", "policy", "policy/active", "rest", "store"},
 	"internal/cli/access":   {"auth", "client", "codec", "internal/cli", "internal/cli/admin", "internal/settings", "rest"},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pawlhq/pawl/internal/wrapped"
 	"github.com/pawlhq/pawl/strictjson"
 )
 
@@ -87,81 +88,189 @@ func groups(command string, wait time.Duration) map[string]group {
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 // Install puts the hook into Claude Code's settings, a JSON document or nothing, in place of one that is
-// there already. Everything else in them stays, in its order.
+// there already. Everything else in them stays as it is written.
 func Install(doc []byte, command string, wait time.Duration) ([]byte, error) {
-	root, hooks, err := without(doc)
+	doc, err := Uninstall(doc)
 	if err != nil {
 		return nil, err
 	}
 	want := groups(command, wait)
 	for _, event := range Events {
-		add, err := strictjson.Marshal(want[event])
-		if err != nil {
+		if doc, err = add(doc, event, want[event]); err != nil {
 			return nil, err
 		}
-		list, err := elements(hooks.get(event))
-		if err != nil {
-			return nil, fmt.Errorf("hooks.%s: %w", event, err)
-		}
-		hooks.set(event, array(append(list, add)))
 	}
-	root.set("hooks", hooks.json())
-	return root.indented()
+	return doc, nil
 }
 
-// Uninstall takes out what Install has put in. The result is nil if nothing is left.
-func Uninstall(doc []byte) ([]byte, error) {
-	root, hooks, err := without(doc)
+// add puts a group into the list of an event.
+func add(doc []byte, event string, g group) ([]byte, error) {
+	if len(bytes.TrimSpace(doc)) == 0 {
+		return append(indented(map[string]map[string][]group{"hooks": {event: {g}}}, 0, "  "), '\n'), nil
+	}
+	root, hooks, lists, err := parse(doc)
 	if err != nil {
 		return nil, err
 	}
-	if len(*hooks) == 0 {
-		root.drop("hooks")
-	} else {
-		root.set("hooks", hooks.json())
+	unit := "  "
+	if found := indent.FindSubmatch(doc); found != nil {
+		unit = string(found[1])
 	}
-	if len(*root) == 0 {
-		return nil, nil
+	named := func(name string, value any, depth int) []byte {
+		return fmt.Appendf(nil, "%q: %s", name, indented(value, depth, unit))
 	}
-	return root.indented()
+	i := slices.IndexFunc(lists, func(l list) bool { return l.event == event })
+	switch {
+	case hooks == nil:
+		doc = root.insert(doc, named("hooks", map[string][]group{event: {g}}, 1), unit)
+	case i < 0:
+		doc = hooks.insert(doc, named(event, []group{g}, 2), strings.Repeat(unit, 2))
+	default:
+		doc = lists[i].insert(doc, indented(g, 3, unit), strings.Repeat(unit, 3))
+	}
+	return doc, nil
 }
 
-// without takes the settings apart, and this hook out of them.
-func without(doc []byte) (root, hooks *object, err error) {
-	root, hooks = &object{}, &object{}
+// indent finds the blanks before the first field.
+var indent = regexp.MustCompile(`^\s*\{\r?\n([ \t]+)"`)
+
+func indented(v any, depth int, unit string) []byte {
+	doc, _ := strictjson.Marshal(v) // nothing in a group can't be marshalled
+	var b bytes.Buffer
+	_ = json.Indent(&b, doc, strings.Repeat(unit, depth), unit)
+	return b.Bytes()
+}
+
+// Uninstall takes out what Install has put in, and leaves everything else as it is written. The result
+// is nil if nothing is left.
+func Uninstall(doc []byte) ([]byte, error) {
+	for {
+		root, hooks, lists, err := parse(doc)
+		if err != nil {
+			return nil, err
+		}
+		at, i := -1, -1
+		for n, l := range lists {
+			if i = slices.IndexFunc(l.items, func(s span) bool { return isOurs(doc[s.value:s.to]) }); i >= 0 {
+				at = n
+				break
+			}
+		}
+		if at < 0 {
+			return doc, nil
+		}
+		// What Install has made for it goes, too.
+		switch {
+		case !lists[at].made(doc):
+			doc = lists[at].cut(doc, i)
+		case !hooks.made(doc):
+			doc = hooks.cut(doc, at)
+		case !root.made(doc):
+			doc = root.cut(doc, slices.IndexFunc(root.items, func(s span) bool { return s.to == hooks.to }))
+		default:
+			return nil, nil
+		}
+	}
+}
+
+// span is an item of an object or a list: where it begins, where its value does, and where it ends.
+type span struct{ from, value, to int }
+
+// container is an object or a list in a document.
+type container struct {
+	span
+	items []span
+}
+
+// list is the groups of an event.
+type list struct {
+	container
+	event string
+}
+
+// parse finds the places in the settings where hooks are. hooks is nil where there are none.
+func parse(doc []byte) (root, hooks *container, lists []list, err error) {
 	if len(bytes.TrimSpace(doc)) == 0 {
-		return root, hooks, nil
+		return &container{}, nil, nil, nil
 	}
 	if err := strictjson.CheckObject("the settings", doc, len(doc)); err != nil {
-		return nil, nil, fmt.Errorf("%w: correct them first", err)
+		return nil, nil, nil, fmt.Errorf("%w: correct them first", err)
 	}
-	if err := root.parse(doc); err != nil {
-		return nil, nil, err
-	}
-	if raw := root.get("hooks"); raw != nil {
-		if err := hooks.parse(raw); err != nil {
-			return nil, nil, fmt.Errorf("the settings: hooks: %w", err)
+	fields := func(at span) (*container, []string, error) {
+		members, err := wrapped.Members(doc, doc, at.value, at.to)
+		c, names := &container{span: at}, []string(nil)
+		for _, m := range members {
+			c.items, names = append(c.items, span{m.From, m.Value, m.To}), append(names, m.Name)
 		}
+		return c, names, err
 	}
-	for _, m := range slices.Clone(*hooks) {
-		list, err := elements(m.value)
-		if err != nil {
-			return nil, nil, fmt.Errorf("the settings: hooks.%s: %w", m.key, err)
-		}
-		left := slices.DeleteFunc(slices.Clone(list), isOurs)
-		switch {
-		case len(left) == len(list):
-		case len(left) == 0:
-			hooks.drop(m.key)
-		default:
-			hooks.set(m.key, array(left))
-		}
+	from := bytes.IndexByte(doc, '{')
+	root, names, err := fields(span{from, from, len(bytes.TrimRight(doc, " \t\r\n"))})
+	i := slices.Index(names, "hooks")
+	if err != nil || i < 0 {
+		return root, nil, nil, err
 	}
-	return root, hooks, nil
+	if hooks, names, err = fields(root.items[i]); err != nil {
+		return nil, nil, nil, fmt.Errorf("the settings: hooks: %w", err)
+	}
+	for i, name := range names {
+		l := list{container{span: hooks.items[i]}, name}
+		if err := l.elements(doc); err != nil {
+			return nil, nil, nil, fmt.Errorf("the settings: hooks.%s: %w", name, err)
+		}
+		lists = append(lists, l)
+	}
+	return root, hooks, lists, nil
+}
+
+func (c *container) elements(doc []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(doc[c.value:c.to]))
+	if start, err := dec.Token(); err != nil || start != json.Delim('[') {
+		return errors.New("it must be a list")
+	}
+	for dec.More() {
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return err
+		}
+		to := c.value + int(dec.InputOffset())
+		c.items = append(c.items, span{to - len(value), to - len(value), to})
+	}
+	return nil
+}
+
+// insert adds an item at the end, on a line of its own. In a container that was empty no line ends after it.
+func (c *container) insert(doc, item []byte, before string) []byte {
+	at, comma := c.value+1, ""
+	if n := len(c.items); n > 0 {
+		at, comma = c.items[n-1].to, ","
+	}
+	text := comma + "\n" + before + string(item)
+	if bytes.Contains(doc, []byte("\r\n")) {
+		text = strings.ReplaceAll(text, "\n", "\r\n")
+	}
+	return slices.Concat(doc[:at], []byte(text), doc[at:])
+}
+
+// made reports whether the container holds one item, which Install has made it for.
+func (c *container) made(doc []byte) bool {
+	return len(c.items) == 1 && bytes.ContainsAny(doc[c.items[0].to:c.to], "\n")
+}
+
+// cut takes an item out, with what was put in with it.
+func (c *container) cut(doc []byte, i int) []byte {
+	from, to := c.value+1, c.items[i].to
+	switch {
+	case i > 0:
+		from = c.items[i-1].to
+	case len(c.items) > 1:
+		from, to = c.items[0].from, c.items[1].from
+	}
+	return slices.Concat(doc[:from], doc[to:])
 }
 
 // isOurs reports whether a group holds this hook and no other.
-func isOurs(raw json.RawMessage) bool {
+func isOurs(raw []byte) bool {
 	var g group
 	if json.Unmarshal(raw, &g) != nil || len(g.Hooks) == 0 {
 		return false
@@ -171,108 +280,9 @@ func isOurs(raw json.RawMessage) bool {
 
 // Installed reports whether the hook is in the settings.
 func Installed(doc []byte) bool {
-	root := &object{}
-	hooks := &object{}
-	if root.parse(doc) != nil || hooks.parse(root.get("hooks")) != nil {
-		return false
-	}
-	list, err := elements(hooks.get(beforeTool))
-	return err == nil && slices.ContainsFunc(list, isOurs)
-}
-
-// object is a JSON object with its members in their order.
-type object []member
-
-type member struct {
-	key   string
-	value json.RawMessage
-}
-
-func (o *object) parse(doc []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return errors.New("it must be a JSON object")
-	}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		var m member
-		if err := dec.Decode(&m.value); err != nil {
-			return err
-		}
-		m.key, _ = key.(string)
-		*o = append(*o, m)
-	}
-	return nil
-}
-
-func (o *object) get(key string) json.RawMessage {
-	for _, m := range *o {
-		if m.key == key {
-			return m.value
-		}
-	}
-	return nil
-}
-
-func (o *object) set(key string, value json.RawMessage) {
-	for i, m := range *o {
-		if m.key == key {
-			(*o)[i].value = value
-			return
-		}
-	}
-	*o = append(*o, member{key, value})
-}
-
-func (o *object) drop(key string) {
-	*o = slices.DeleteFunc(*o, func(m member) bool { return m.key == key })
-}
-
-func (o *object) json() json.RawMessage {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, m := range *o {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		key, _ := strictjson.Marshal(m.key) // a string can always be marshalled
-		b.Write(key)
-		b.WriteByte(':')
-		b.Write(m.value)
-	}
-	b.WriteByte('}')
-	return b.Bytes()
-}
-
-func (o *object) indented() ([]byte, error) {
-	var b bytes.Buffer
-	err := json.Indent(&b, o.json(), "", "  ")
-	b.WriteByte('\n')
-	return b.Bytes(), err
-}
-
-// elements takes a JSON array apart; nothing is an empty one.
-func elements(raw json.RawMessage) (list []json.RawMessage, err error) {
-	if raw == nil {
-		return nil, nil
-	}
-	if json.Unmarshal(raw, &list) != nil {
-		return nil, errors.New("it must be a list")
-	}
-	return list, nil
-}
-
-func array(list []json.RawMessage) json.RawMessage {
-	return append(append(json.RawMessage{'['}, bytes.Join(rawBytes(list), []byte(","))...), ']')
-}
-
-func rawBytes(list []json.RawMessage) [][]byte {
-	out := make([][]byte, len(list))
-	for i, raw := range list {
-		out[i] = raw
-	}
-	return out
+	_, _, lists, err := parse(doc)
+	return err == nil && slices.ContainsFunc(lists, func(l list) bool {
+		return l.event == beforeTool &&
+			slices.ContainsFunc(l.items, func(s span) bool { return isOurs(doc[s.value:s.to]) })
+	})
 }

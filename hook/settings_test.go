@@ -11,15 +11,23 @@ import (
 	"github.com/pawlhq/pawl/hook"
 )
 
-// What was there before is there afterwards, in its order, and nothing else.
+// What was there before is there afterwards, as it was written, and nothing else.
 func TestInstallAndUninstall(t *testing.T) {
 	const command = "'/my apps/pawl' hook claude-code"
 	for name, before := range map[string]string{
-		"nothing":         "",
-		"other settings":  "{\n  \"zeta\": 1,\n  \"alpha\": {\n    \"b\": 1.0,\n    \"a\": \"<&>\"\n  }\n}\n",
-		"other hooks":     "{\n  \"hooks\": {\n    \"Stop\": [\n      {\n        \"hooks\": []\n      }\n    ],\n    \"PreToolUse\": [\n      {\n        \"matcher\": \"Bash\",\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"lint\"\n          }\n        ]\n      }\n    ]\n  },\n  \"x\": null\n}\n",
-		"one like it":     "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"lint; pawl hook claude-code\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
-		"one beside ours": "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"/bin/pawl hook claude-code\"\n          },\n          {\n            \"type\": \"command\",\n            \"command\": \"lint\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
+		"nothing":                            "",
+		"other settings":                     "{\n  \"zeta\": 1,\n  \"alpha\": {\n    \"b\": 1.0,\n    \"a\": \"<&>\"\n  }\n}\n",
+		"other hooks":                        "{\n  \"hooks\": {\n    \"Stop\": [\n      {\n        \"hooks\": []\n      }\n    ],\n    \"PreToolUse\": [\n      {\n        \"matcher\": \"Bash\",\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"lint\"\n          }\n        ]\n      }\n    ]\n  },\n  \"x\": null\n}\n",
+		"four blanks and a field at the end": "{\n    \"model\": \"x\",\n    \"permissions\": {\"allow\": [ \"Bash(ls)\",\"Read\" ]}\n}",
+		"tabs":                               "{\n\t\"hooks\": {\n\t\t\"Stop\": [ {\"hooks\": []} ]\n\t},\n\t\"x\":1\n}\n",
+		"one line":                           "{\"a\":1, \"hooks\":{\"PreToolUse\":[{\"matcher\":\"Bash\",\"hooks\":[{\"type\":\"command\",\"command\":\"lint\"}]}]} }",
+		"Windows' line ends":                 "{\r\n  \"a\": 1\r\n}\r\n",
+		"an empty object":                    "{}\n",
+		"an empty one, apart":                " { } ",
+		"no hooks":                           "{\n  \"hooks\": {}\n}\n",
+		"an empty list":                      "{\"hooks\": {\"PreToolUse\": [], \"Stop\": [ ]}}",
+		"one like it":                        "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"lint; pawl hook claude-code\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
+		"one beside ours":                    "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"/bin/pawl hook claude-code\"\n          },\n          {\n            \"type\": \"command\",\n            \"command\": \"lint\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			once, err := hook.Install([]byte(before), command, hook.DefaultWait)
