@@ -67,8 +67,8 @@ func (c *changes) name(was, now string) {
 }
 
 // changeSummary says what edits and diffs do to the file that a path names, or to the files that the
-// diffs name; nothing if there are none.
-func changeSummary(file *value, blocks []Block) []Span {
+// diffs name; nothing if there are none. A row of a list has no room for more than the counts of lines.
+func changeSummary(file *value, blocks []Block, inRow bool) []Span {
 	var c changes
 	c.count(blocks)
 	if c.places == 0 {
@@ -76,6 +76,9 @@ func changeSummary(file *value, blocks []Block) []Span {
 	}
 	lines := approval.Plural(c.added, "line") + fmt.Sprintf(" added and %d removed", c.removed)
 	in := " in " + approval.Plural(c.places, "place") + ", " + lines
+	if inRow {
+		in = fmt.Sprintf(", +%d −%d lines", c.added, c.removed)
+	}
 	switch {
 	case len(c.files) == 0 && file.isText():
 		return say("Change %"+in, brief(file))

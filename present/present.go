@@ -222,10 +222,10 @@ func Of(v approval.View, t Tool) Call {
 	return out
 }
 
-// Summary is the line of Of alone.
+// Summary is the line of Of alone, as short as rows of a list need it.
 func Summary(v approval.View, t Tool) []Span {
 	args, _ := parse(v.Args)
-	p := presenter{schema: readSchema(t)}
+	p := presenter{schema: readSchema(t), inRow: true}
 	return p.summary(v.Tool, args)
 }
 
@@ -234,6 +234,7 @@ type presenter struct {
 	schema schema
 	part   Part
 	blocks []Block
+	inRow  bool // the summary stands in a row of a list
 }
 
 func (p *presenter) add(b Block) {

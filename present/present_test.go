@@ -57,6 +57,9 @@ func TestPresentations(t *testing.T) {
 		{"sql", "", `{"sql":"DELETE FROM sessions"}`,
 			"Run SQL that deletes rows in sessions\n[code sql] \n  DELETE FROM sessions ⟦no WHERE: every row⟧\n"},
 		{"command", "", `{"command":"ls && rm -rf x"}`, "Run the command ls && rm -rf x\n[code command] \n  ls && rm -rf x\n"},
+		{"fallback", "", `{"fallback_command":"ls | sh","preScript":"sudo x","undoSql":"DROP TABLE x","scripted":"rm"}`,
+			"Run the command ls | sh\n[code fallback_command] \n  ls | sh\n[code preScript] \n  sudo x\n" +
+				"[code undoSql] \n  DROP TABLE x\n[table ] \n  scripted: rm\n"},
 		{"address", "", `{"url":"https://good.example@ex\u0430mple.com/x","method":"POST"}`,
 			"POST to ex\u0430mple ⟦\u0430 = Cyrillic \u0430⟧.com\n[table ] \n  url: https://good.example@ ⟦user name in front of the host⟧" +
 				"ex\u0430mple ⟦\u0430 = Cyrillic \u0430⟧.com ⟦xn--exmple-4nf.com⟧/x ⟦1 look-alike letter⟧ ⟦link, opens nothing⟧\n  method: POST\n"},

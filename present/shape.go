@@ -2,6 +2,7 @@ package present
 
 import (
 	"slices"
+	"strings"
 )
 
 var (
@@ -16,7 +17,7 @@ var (
 // as says how a text is shown: as a word of Presentations, or "" for no special way. The schema
 // of an operator's tool comes first, then the text itself and its name.
 func (p *presenter) as(name string, v *value) string {
-	if !v.isText() && name != "argv" && !slices.Contains(commandNames, name) {
+	if !v.isText() && !named(name, commandNames) {
 		return ""
 	}
 	prop := p.schema.properties[name]
@@ -31,13 +32,13 @@ func (p *presenter) as(name string, v *value) string {
 		return "shell"
 	case prop.Media == "text/markdown", prop.Media == "text/html", prop.Media == "message/rfc822":
 		return "text"
-	case slices.Contains(commandNames, name):
+	case named(name, commandNames):
 		return "shell"
 	case !v.isText():
 		return ""
 	case isDiff(v.text):
 		return "diff"
-	case slices.Contains(sqlNames, name) && isSQL(v.text):
+	case named(name, sqlNames) && isSQL(v.text):
 		return "sql"
 	case prop.Format == "uri" || isURL(v.text):
 		return "url"
@@ -45,6 +46,13 @@ func (p *presenter) as(name string, v *value) string {
 		return "email"
 	}
 	return ""
+}
+
+// named reports one of the names, or one that ends so: fallback_command and fallbackCommand, too.
+func named(name string, names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool {
+		return name == n || strings.HasSuffix(name, "_"+n) || strings.HasSuffix(name, strings.ToUpper(n[:1])+n[1:])
+	})
 }
 
 // arguments shows what a call is given: what has a shape of its own, then a table of what is left,

@@ -102,7 +102,7 @@ func (p *presenter) shapeSummary(tool string, args *value) []Span {
 			shapes.diff(nil, m.value.text)
 		}
 	}
-	if out := changeSummary(file, shapes.blocks); out != nil {
+	if out := changeSummary(file, shapes.blocks, p.inRow); out != nil {
 		return out
 	}
 	if len(shapes.blocks) == 1 && shapes.blocks[0].Kind == BlockCode && file.isText() {
@@ -124,7 +124,15 @@ func (p *presenter) shapeSummary(tool string, args *value) []Span {
 		}
 		return say("Send an e-mail to %", to)
 	}
+	var members, others []member // those named so come before fallback_command
 	for _, m := range args.members {
+		if slices.Contains(commandNames, m.name) || slices.Contains(sqlNames, m.name) {
+			members = append(members, m)
+		} else {
+			others = append(others, m)
+		}
+	}
+	for _, m := range append(members, others...) {
 		switch as := p.as(m.name, m.value); {
 		case as == "shell" && m.value.isText():
 			return say("Run the command %", brief(m.value))

@@ -13,7 +13,20 @@ func summaryOf(t *testing.T, args any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Plain(Summary(approval.View{Tool: "t", Args: doc}, Tool{}))
+	return Plain(Of(approval.View{Tool: "t", Args: doc}, Tool{}).Summary)
+}
+
+func TestSummaryInARowIsShort(t *testing.T) {
+	for args, want := range map[string]string{
+		`{"path":"x","old_text":"a","new_text":"b\nc"}`:   "Change x, +2 −1 lines",
+		`{"d":"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b"}`:   "Change x, +1 −1 lines",
+		`{"d":"--- a/x\n+++ /dev/null\n@@ -1 +0 @@\n-a"}`: "Delete x, 1 line",
+		`{"sql":"DELETE FROM x WHERE y = 'z'"}`:           "Run SQL that deletes rows in x",
+	} {
+		if got := Plain(Summary(approval.View{Tool: "t", Args: json.RawMessage(args)}, Tool{})); got != want {
+			t.Errorf("%s: %s, want %s", args, got, want)
+		}
+	}
 }
 
 func TestSummaryOfChanges(t *testing.T) {
@@ -47,6 +60,8 @@ func TestSummaryOfChanges(t *testing.T) {
 			"Change y by a diff of x in 1 place, 2 lines added and 1 removed"},
 		{object{"path": "y", "edits": []object{{"old_text": "a", "new_text": "b"}, {"old_text": "c\nd", "new_text": "c"}}},
 			"Change y in 2 places, 1 line added and 2 removed"},
+		{object{"fallback_command": "psql", "statement": "DELETE FROM a"}, "Run SQL that deletes rows in a"},
+		{object{"fallback_command": "psql", "statement": "see below"}, "Run the command psql"},
 		{object{"before": "a", "after": "b"}, "Change a text in 1 place, 1 line added and 1 removed"},
 		{object{"note": "--- a\n+++ b\nno diff"}, "Run t: note --- a⟦U+000A⟧+++ b⟦U+000A⟧no diff"},
 	} {

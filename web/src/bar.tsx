@@ -296,8 +296,8 @@ export function Bar(p: BarProps) {
           onKeyDown={submit}
           hint={
             reasonNeeded
-              ? "Why? This rule needs a reason for every approval."
-              : "Notes for the agent and the record (optional)"
+              ? `Why? ${isPhone() ? "A reason is needed." : "This rule needs a reason for every approval."}`
+              : `Notes${isPhone() ? "" : " for the agent and the record"} (optional)`
           }
         />
         <Digest digest={p.digest} />

@@ -159,10 +159,15 @@ function endedNotice(r: Request): NoticeProps | null {
             Withdrawn by {by} at {at}.
           </>
         ),
-        children: notes || why,
+        children: notes || (r.error?.message !== "the call was withdrawn" && why),
       };
     case "blocked":
-      return { kind: "stop", icon: "lock", head: <>Blocked: {why}</>, children: "Nothing ran." };
+      return {
+        kind: "stop",
+        icon: "lock",
+        head: <>Blocked: {why}</>,
+        children: !r.error?.message.includes("nothing ran") && "Nothing ran.",
+      };
     case "approved":
       return r.execution === "caller"
         ? {

@@ -58,8 +58,8 @@ function NotLoaded({ failure }: { failure: Failure }) {
               </button>
             }
           >
-            <Said text={failure.message} /> ({failure.problem?.code || failure.status}). Trying again in a
-            moment.
+            <Said text={failure.message.replace(/\.$/, "")} /> ({failure.problem?.code || failure.status}).
+            Trying again in a moment.
           </Notice>
         )}
       </div>

@@ -222,6 +222,7 @@ describe("guards", () => {
     const notes = p.page.getByRole("textbox", { name: "Notes" });
     await step(() => p.page.getByRole("button", { name: /^Approve…/ }).tap(briefly), notes);
     assert.deepEqual(p.sent, []);
+    assert.ok(((await notes.boundingBox())?.width ?? 0) > 300, "they have the width of the screen");
     await notes.fill("from the train");
     await press(p.page.getByRole("button", { name: "Approve it" }));
     await p.page.getByText("Approved. docs.publish is released").waitFor();

@@ -119,7 +119,7 @@ describe("one stream", () => {
       mine.map((t) => t.evaluate(() => sessionStorage.getItem("pawl.token"))),
     );
     await mine[1]?.locator(".who").click();
-    await mine[1]?.getByRole("button", { name: "Sign out" }).click();
+    await mine[1]?.getByRole("button", { name: "Sign out", exact: true }).click();
     await Promise.all(mine.map(signedOut));
     await until("only bo listens", () => p.open === 1);
     for (const bearer of bearers) {

@@ -7,7 +7,7 @@ import axe from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { briefly, launch, leave, type Person, type PersonOptions, person, step } from "./browser";
 import { calls } from "./calls";
-import { type Spec, Stack } from "./stack";
+import { ruled, type Spec, Stack } from "./stack";
 
 let s: Stack;
 let b: Browser;
@@ -36,6 +36,22 @@ before(async () => {
   ids.done = await s.asks({ tool: "docs.publish", args: { page: "Notes" } });
   await s.as("bo", "POST", `/api/requests/${ids.done}/approve`, {});
   await s.until(ids.done, (r) => r.status === "executed");
+  s.answer = () => ({ status: 422, body: '{"error": "quota exceeded"}' });
+  ids.failed = await s.asks({ tool: "docs.publish", args: { page: "Broken" } });
+  await s.as("bo", "POST", `/api/requests/${ids.failed}/approve`, {});
+  await s.until(ids.failed, (r) => r.status === "failed");
+  s.answer = () => ({ status: 500, body: "connection lost" });
+  ids.uncertain = await s.asks({ tool: "docs.publish", args: { page: "Lost" } });
+  await s.as("bo", "POST", `/api/requests/${ids.uncertain}/approve`, {});
+  await s.until(ids.uncertain, (r) => r.status === "outcome_unknown");
+  s.answer = () => ({ status: 200, body: '{"ok": true}' });
+  ids.again = await s.asks({
+    tool: "docs.publish",
+    args: { page: "Roadmap", draft: true },
+    attempt_of: ids.rejected,
+  });
+  ids.changed = await s.asks({ tool: "reason.tool", args: { n: 1 } });
+  await s.apply(ruled("reason.tool", "approvals: 2, require_reason: true"));
 });
 afterEach(leave);
 after(async () => {
@@ -71,6 +87,16 @@ const views = (): Shown[] => [
       await p.locator(".cl").first().waitFor();
     },
   },
+  { name: "attempts", who: "ana", address: `/requests/${ids.again}`, there: ".cmp" },
+  {
+    name: "policy changed",
+    who: "ana",
+    address: `/requests/${ids.changed}`,
+    there: ".notice.warn",
+    do: (p) => p.getByRole("button", { name: "Compare" }).click(),
+  },
+  { name: "failed", who: "ana", address: `/requests/${ids.failed}`, there: ".notice" },
+  { name: "settle", who: "ana", address: `/requests/${ids.uncertain}`, there: "form.bar" },
   { name: "not mine", who: "ana", address: `/requests/${ids.grant}`, there: "form.bar" },
   { name: "rejected", who: "ana", address: `/requests/${ids.rejected}`, there: ".notice" },
   { name: "executed", who: "ana", address: `/requests/${ids.done}`, there: ".notice" },
@@ -78,7 +104,11 @@ const views = (): Shown[] => [
   { name: "history", who: "ana", address: "/history", there: ".tbl" },
   { name: "audit", who: "eva", address: "/audit", there: ".tbl" },
   { name: "no audit", who: "ana", address: "/audit", there: ".notice" },
+  { name: "audit of a request", who: "ana", address: `/audit?request_id=${ids.done}`, there: ".tbl" },
+  { name: "no match", who: "ana", address: "/?q=nothing", there: ".none" },
   { name: "policy", who: "ana", address: "/policy", there: ".cl" },
+  { name: "rule", who: "ana", address: "/policy#policy.yaml%3A17%20tool%20deploy", there: ".cl.here" },
+  { name: "sign-in", who: "nobody", address: "/", there: ".card" },
   { name: "tools", who: "ana", address: "/tools", there: ".tbl" },
   {
     name: "reject step",
@@ -169,9 +199,12 @@ const overflow = (page: Page) =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
 describe("every view", () => {
-  test("has no serious finding of axe, in both themes", async () => {
+  test("has no serious finding of axe, in both themes and in forced colours", async () => {
     await each(views(), {}, async ({ page }, v) => {
       assert.deepEqual(await findings(page), [], v.name);
+      await page.emulateMedia({ forcedColors: "active" });
+      assert.deepEqual(await findings(page, "color-contrast"), [], `${v.name}, forced colours`);
+      await page.emulateMedia({ forcedColors: "none" });
       // Of what axe looks at, only colours differ there.
       await page.emulateMedia({ colorScheme: "dark" });
       assert.deepEqual(await findings(page, "color-contrast", "link-in-text-block"), [], `${v.name}, dark`);
@@ -184,6 +217,7 @@ describe("every view", () => {
     const small = views().filter((v) => !others.includes(v.name));
     await each(small, { width: 360, height: 760, touch: true }, async ({ page }, v) => {
       assert.ok((await overflow(page)) <= 0, `${v.name} is too wide`);
+      assert.equal(await page.locator(".grid .heads:visible").count(), 0, "names stand beside their values");
       assert.deepEqual(await findings(page), [], v.name);
     });
   });
@@ -248,14 +282,18 @@ describe("colours", () => {
         "accent-bg",
       ],
     ],
-    ["ink-2", ["paper", "surface", "raised", "sunken", "data", "brass-bg", "critical-bg"]],
-    ["ink-3", ["paper", "surface", "raised", "data"]],
+    [
+      "ink-2",
+      ["paper", "surface", "raised", "sunken", "data", "brass-bg", "critical-bg", "high-bg", "ok-bg"],
+    ],
+    ["ink-3", ["paper", "surface", "raised", "sunken", "data"]],
     ["accent", ["surface", "raised", "accent-bg", "data"]],
     ["on-accent", ["accent"]],
     ["brass", ["surface", "raised", "brass-bg"]],
     ["low", ["low-bg"]],
     ["medium", ["medium-bg"]],
-    ["high", ["high-bg"]],
+    ["high", ["surface", "high-bg"]],
+    ["surface", ["ink"]], // a filter that is on
     ["critical", ["surface", "critical-bg", "data"]],
     ["on-critical", ["critical"]],
     ["ok", ["surface", "raised", "ok-bg"]],
@@ -263,9 +301,11 @@ describe("colours", () => {
     ["del-ink", ["del-bg", "del-hit"]],
   ];
   const edges: [string, string[]][] = [
-    ["edge", ["surface", "raised"]],
+    ["edge", ["paper", "surface", "raised"]],
     ["focus", ["paper", "surface", "raised"]],
+    ["hatch", ["data"]],
   ];
+  const lines = ["line", "line-2"]; // nothing depends on seeing them
 
   function luminance(hex: string): number {
     const part = (i: number) => {
@@ -288,8 +328,13 @@ describe("colours", () => {
     for (const [, name, light, dark] of css.matchAll(/--([\w-]+):\s*light-dark\((#\w+),\s*(#\w+)\)/g)) {
       tokens.set(name ?? "", [long(light ?? ""), long(dark ?? "")]);
     }
+    const known = new Set(
+      [...text, ...edges].flatMap(([front, grounds]) => [front, ...grounds]).concat(lines),
+    );
+    const others = [...tokens.keys()].filter((token) => !known.has(token));
+    assert.deepEqual(others, [], "say what stands on a new colour, or on what it stands");
     for (const [pairs, least] of [
-      [text, 4.5],
+      [text, 4.9],
       [edges, 3],
     ] as const) {
       for (const [front, grounds] of pairs) {

@@ -35,6 +35,15 @@ rules:
     timeout: 12m
 `;
 
+/** That policy with another rule for one tool: what stands after its name. */
+export function ruled(tool: string, words: string): string {
+  const lines = policy.split("\n");
+  const at = lines.findIndex((l) => l.startsWith(`  - {tool: ${tool},`));
+  if (at < 0) throw new Error(`no rule of one line for ${tool}`);
+  lines[at] = `  - {tool: ${tool}, ${words}}`;
+  return lines.join("\n");
+}
+
 const names = [
   "mail.send",
   "db.execute",
@@ -89,13 +98,18 @@ export interface Spec {
   [field: string]: unknown;
 }
 
+interface Reply {
+  status: number;
+  body: string;
+}
+
 export class Stack {
   api = "";
   readonly tokens: Record<string, string> = {};
   /** What the tools got: the arguments of each run. */
   readonly runs: { tool: string; body: string }[] = [];
   /** How the tools answer; tests change it for a while. */
-  answer: (tool: string) => { status: number; body: string } = () => ({ status: 200, body: '{"ok": true}' });
+  answer: (tool: string) => Reply | Promise<Reply> = () => ({ status: 200, body: '{"ok": true}' });
   private process: ChildProcess | undefined;
   private constructor(
     private readonly program: string,
@@ -112,10 +126,10 @@ export class Stack {
     tools.on("request", (req, res) => {
       const parts: Buffer[] = [];
       req.on("data", (b: Buffer) => parts.push(b));
-      req.on("end", () => {
+      req.on("end", async () => {
         const tool = (req.url ?? "").slice(1);
         s.runs.push({ tool, body: Buffer.concat(parts).toString() });
-        const { status, body } = s.answer(tool);
+        const { status, body } = await s.answer(tool);
         res.writeHead(status, { "Content-Type": "application/json" }).end(body);
       });
     });
@@ -130,7 +144,12 @@ export class Stack {
     );
     await writeFile(join(data, "tools.yaml"), `tools:\n${offered.join("")}`);
     await writeFile(join(data, "policy.yaml"), policy);
-    await s.run();
+    try {
+      await s.run();
+    } catch (e) {
+      tools.close(); // it would keep the tests from ending
+      throw e;
+    }
     if (auth === "tokens") await s.issue();
     return s;
   }
