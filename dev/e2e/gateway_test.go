@@ -31,7 +31,7 @@ type gatewayWorld struct{ *world }
 func newGatewayWorld(t *testing.T) gatewayWorld {
 	return gatewayWorld{newWorld(t, func(c *stack.Config) {
 		c.Policy = []string{write(t, t.TempDir(), "policy.yaml", `rules:
-  - {tool: "go.tool_*", auto_approve: true}
+  - {tool: ["go.tool_*", "count.free_*"], auto_approve: true}
   - {tool: [every.echo, files.read_text_file], auto_approve: true}
   - {tool: every.get-env, deny: true}
   - {tool: "*", require_approval: true, timeout: 5m}
@@ -40,14 +40,29 @@ func newGatewayWorld(t *testing.T) gatewayWorld {
 }
 
 // gateway guards one server in this process.
-func (w gatewayWorld) gateway(t *testing.T, name string, up mcp.Upstream) *mcp.Gateway {
+func (w gatewayWorld) gateway(t *testing.T, name string, up mcp.Upstream, change ...func(*mcp.Options)) *mcp.Gateway {
 	t.Helper()
-	g, err := mcp.New(mcp.Options{Server: name, Agent: "coder", Upstream: up, Wait: time.Minute,
-		API: func(string) (*client.Client, error) { return client.New(client.Options{URL: w.API}) }})
+	o := mcp.Options{Server: name, Agent: "coder", Upstream: up, Wait: time.Minute,
+		API: func(string) (*client.Client, error) { return client.New(client.Options{URL: w.API}) }}
+	for _, f := range change {
+		f(&o)
+	}
+	g, err := mcp.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// TestGateway runs everything about the gateway at one stack.
+func TestGateway(t *testing.T) {
+	w := newGatewayWorld(t)
+	t.Run("the new era", func(t *testing.T) { gatewayInTheNewEra(t, w) })
+	t.Run("servers of others", func(t *testing.T) { gatewayWithServersOfOthers(t, w) })
+	t.Run("faults", func(t *testing.T) { gatewayFaults(t, w) })
+	t.Run("bad servers", func(t *testing.T) { gatewayWithBadServers(t, w) })
+	t.Run("killed", func(t *testing.T) { gatewayKilled(t, w) })
+	t.Run("restarted", func(t *testing.T) { gatewayRestarted(t, w) })
 }
 
 // stdio connects a client of the Go SDK by the gateway's standard streams.
@@ -91,12 +106,18 @@ func listens(t *testing.T, g *mcp.Gateway) string {
 // approves approves the next call of a tool.
 func (w gatewayWorld) approves(t *testing.T, tool string) {
 	t.Helper()
+	w.decides(t, tool, "approve")
+}
+
+func (w gatewayWorld) decides(t *testing.T, tool, how string) {
+	t.Helper()
 	waitFor(t, "a call of "+tool+" waits", func() bool {
 		items, _ := w.http(http.MethodGet, w.API+"/api/requests?tool="+tool, "").doc["items"].([]any)
 		for _, i := range items {
 			if v, _ := i.(map[string]any); v["tool"] == tool {
-				return w.http(http.MethodPost, fmt.Sprintf("%s/api/requests/%v/approve", w.API, v["id"]), `{}`,
-					"X-Pawl-Reviewer", "ana").code == http.StatusOK
+				path := fmt.Sprintf("%s/api/requests/%v/%s", w.API, v["id"], how)
+				code := w.http(http.MethodPost, path, `{}`, "X-Pawl-Reviewer", "ana").code
+				return code == http.StatusOK || code == http.StatusAccepted
 			}
 		}
 		return false
@@ -142,8 +163,7 @@ func goServer(t *testing.T) (url string, ran *atomic.Int64) {
 }
 
 // The gateway in front of a server of the newest protocol: both ends speak that through it.
-func TestGatewayInTheNewEra(t *testing.T) {
-	w := newGatewayWorld(t)
+func gatewayInTheNewEra(t *testing.T, w gatewayWorld) {
 	url, ran := goServer(t)
 	g := w.gateway(t, "go", mcp.Remote(url, nil))
 	over := map[string]*sdk.ClientSession{"stdio": stdio(t, g)}
@@ -195,10 +215,9 @@ func TestGatewayInTheNewEra(t *testing.T) {
 }
 
 // Servers from npm, which speak the protocol before, driven by the SDKs for Go, Python and TypeScript.
-func TestGatewayWithServersOfOthers(t *testing.T) {
+func gatewayWithServersOfOthers(t *testing.T, w gatewayWorld) {
 	dir := nodetest.Install(t, "mcp")
 	python := pythontest.InstallFrom(t, "mcp/requirements.txt")
-	w := newGatewayWorld(t)
 	program := func(name string) string {
 		return filepath.Join(dir, "node_modules", "@modelcontextprotocol", name, "dist", "index.js")
 	}
