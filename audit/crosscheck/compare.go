@@ -248,11 +248,11 @@ func (x *comparison) decisions() {
 		return
 	}
 	for _, d := range x.before.claim.Votes {
-		stored := slices.ContainsFunc(v.Votes, func(o approval.Decision) bool { return alike(o, d) })
-		if v.ErasedAt == nil && !stored {
+		isIt := func(o approval.Decision) bool { return alike(o, d) }
+		if v.ErasedAt == nil && !slices.ContainsFunc(v.Votes, isIt) {
 			x.add(Decision, "the permit was given for %s, which the store does not have so", words(d))
 		}
-		if !x.log.erased && !alike(x.log.decided[d.ID], d) {
+		if !x.log.erased && !slices.ContainsFunc(x.log.decided, isIt) {
 			x.add(Decision, "the permit was given for %s, which the audit log does not have so", words(d))
 		}
 	}

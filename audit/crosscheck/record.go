@@ -12,7 +12,7 @@ import (
 // logged is what the audit log says of one call.
 type logged struct {
 	verdict   *approval.Verdict
-	decided   map[string]approval.Decision
+	decided   []approval.Decision
 	sent      map[string]bool // rejections that were recorded before their workflow heard of them
 	tightened bool
 	claimed   *audit.Claimed
@@ -24,7 +24,7 @@ type logged struct {
 
 // log reads the entries of a call, and keeps what can be compared.
 func (c *checker) log(ctx context.Context, id string) (l logged, err error) {
-	l.decided, l.sent = map[string]approval.Decision{}, map[string]bool{}
+	l.sent = map[string]bool{}
 	for q := (store.EntryQuery{Subject: id, Limit: store.MaxPage}); ; {
 		page, err := c.o.Store.Entries(ctx, q)
 		if err != nil {
@@ -68,7 +68,7 @@ func (l *logged) add(e audit.Entry) {
 		out := p.Call.Outcome()
 		l.ended = &out
 	case audit.Decided:
-		l.decided[p.Decision.ID] = p.Decision
+		l.decided = append(l.decided, p.Decision)
 	case audit.Sent:
 		l.sent[p.DecisionID] = p.Decides != approval.Approve
 	case audit.Tightened:
