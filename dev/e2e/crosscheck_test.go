@@ -63,13 +63,22 @@ func (w *world) tamper(statement string, args ...any) {
 // rewriteRow changes what the store shows of a call.
 func (w *world) rewriteRow(id string, change func(*approval.View)) {
 	w.t.Helper()
-	v := w.view(id)
+	record, err := w.Store.Call(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	v := record.View
 	change(&v)
 	doc, err := json.Marshal(v)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.tamper("UPDATE calls SET view = ?, status = ?, digest = ? WHERE id = ?", string(doc), string(v.Status), v.Digest, id)
+	verdict, err := json.Marshal(record.Verdict)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.tamper("UPDATE calls SET view = ?, verdict = ?, packed = NULL, status = ?, digest = ? WHERE id = ?",
+		string(doc), string(verdict), string(v.Status), v.Digest, id)
 }
 
 // rewriteEntry changes an entry with all its hashes, as who owns the database and the log's key could.
