@@ -32,6 +32,7 @@ type DB interface {
 type Writes struct {
 	Statements []Statement
 	Entries    []audit.Entry
+	Ended      bool // the call had ended before, and so may be erased
 }
 
 // Statement is one change of a row.

@@ -117,7 +117,7 @@ func (b Base) Report(ctx context.Context, p store.ReportParams) (r store.Record,
 			return next, About("call", id, err)
 		}
 		if w.Entries = packedEntries(p.Entries, stored.IsRequest); late {
-			w.Entries = p.Late
+			w.Entries, w.Ended = p.Late, true
 		}
 		return w.save(seq, next)
 	})
@@ -164,6 +164,7 @@ func (b Base) Settle(ctx context.Context, p store.SettleParams) (r store.Record,
 		}
 		docs, view, err := documents(next)
 		next.View = view
+		w.Ended = true
 		w.add(SettleCall, p.Settled.At, docs.View, docs.Packed, seq)
 		w.Entries = p.Entries
 		return next, err

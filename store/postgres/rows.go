@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // The statements of the hot path. pgx prepares each once per connection.
@@ -30,6 +31,8 @@ const (
 			ON CONFLICT (call, step) DO NOTHING
 		)
 		SELECT EXISTS (SELECT FROM call)`
+	// insertOpen writes one entry of a call that is locked and has not ended.
+	insertOpen = backend.AddEntry + ` ON CONFLICT (call, step) DO NOTHING`
 	// insertEntries keeps no payload where the call's were erased before. The lock, which Erase waits
 	// for and which waits for Erase, shows that for certain.
 	insertEntries = `WITH known AS (

@@ -223,7 +223,10 @@ func (d database) Step(
 			writes.Queue(s.SQL, s.Args...)
 		}
 		// All in one statement: each one that writes entries holds a lock until the transaction ends.
-		if len(w.Entries) > 0 {
+		switch {
+		case len(w.Entries) == 1 && !w.Ended:
+			writes.Queue(insertOpen, backend.EntryArgs(w.Entries[0])...)
+		case len(w.Entries) > 0:
 			writes.Queue(insertEntries, entryArgs(w.Entries)...)
 		}
 		return commit(ctx, conn, &writes)
