@@ -9,13 +9,17 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/dev/stack"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store/postgres/pgtest"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -339,4 +343,25 @@ func TestDevStackOnPostgres(t *testing.T) {
 		t.Errorf("%d %v", a.code, a.doc)
 	}
 	w.ends(id, "executed", 1)
+
+	// The database stops between a decision and the tool: nothing runs until it is back.
+	id = w.pending(`{"tool":"send","args":{"to":"y"}}`)
+	cluster.Stop(t)
+	if a := w.decide(id, "approve", "ana", `{}`); a.code != http.StatusServiceUnavailable || a.text("code") != rest.CodeStoreUnavailable {
+		t.Errorf("a decision without a store: %d %v", a.code, a.doc)
+	}
+	decided := approval.DecisionSignal{DecisionID: "d", Reviewer: "ana", Channel: "temporal"}
+	if err := w.Client.SignalWorkflow(t.Context(), id, "", approval.SignalApprove, decided); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the API says that the store is away", func() bool { return w.get("/readyz").code == http.StatusServiceUnavailable })
+	if n := w.runs(id); n != 0 {
+		t.Errorf("the tool ran %d times without a record", n)
+	}
+	cluster.Start(t)
+	w.ends(id, "executed", 1)
+	want := []audit.Kind{audit.KindRequested, audit.KindDecided, audit.KindClaimed, audit.KindStarted, audit.KindEnded}
+	if got := w.checkEntries(id); !slices.Equal(got, want) {
+		t.Errorf("on record are %v, want %v", got, want)
+	}
 }
