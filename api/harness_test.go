@@ -207,3 +207,41 @@ type leaving struct {
 func (l *leaving) Flush()                         { l.leave() }
 func (*leaving) SetReadDeadline(time.Time) error  { return nil }
 func (*leaving) SetWriteDeadline(time.Time) error { return nil }
+
+// guardedWorld is a world whose callers are authenticated by token.
+func guardedWorld(t testing.TB, change ...func(*Options)) *world {
+	return newWorld(t, append([]func(*Options){func(o *Options) {
+		o.Auth = auth.Any{Tokens: auth.NewTokens(o.Store)}
+		o.QueryBudget = 300 * time.Millisecond
+		o.Callers = &fakeCallers{}
+	}}, change...)...)
+}
+
+// token makes a token for a subject; an agent's owner is ana.
+func (w *world) token(subject string, roles ...rest.Role) string {
+	spec := rest.TokenSpec{Subject: subject, Roles: roles}
+	if len(roles) == 1 && roles[0] == rest.RoleAgent {
+		spec.Owner = "ana"
+	}
+	return w.tokenOf(spec)
+}
+
+func (w *world) tokenOf(spec rest.TokenSpec) string {
+	w.t.Helper()
+	text, k, err := auth.Issue(spec, "root", time.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.store.AddToken(w.t.Context(), k); err != nil {
+		w.t.Fatal(err)
+	}
+	return text
+}
+
+func tokenID(t testing.TB, text string) string {
+	id, ok := auth.TokenID(text)
+	if !ok {
+		t.Fatal("not a token")
+	}
+	return id
+}

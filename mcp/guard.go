@@ -150,7 +150,8 @@ func (s *session) answerTo(ctx context.Context, r request) (reply []byte) {
 		forwarded := s.running[r.key()] != nil // the server answers it
 		s.mu.Unlock()
 		if !forwarded {
-			reply = answer(r.id, said(true, "Not run: the gateway has a fault, which is in its log. Please report it."))
+			reply = answer(r.id, said(true,
+				"Not run: the gateway has a fault, which is in its log. Please report it."))
 		}
 	}()
 	return s.ask(ctx, r)

@@ -118,7 +118,8 @@ func (s *session) offered() (all []rest.OwnTool) {
 			continue // its calls are refused
 		}
 		if len(all) == maxIntroduced {
-			s.o.Logger.Warn("Pawl is told of no more of the server's tools", "server", s.o.Server, "most", maxIntroduced)
+			s.o.Logger.Warn("Pawl is told of no more of the server's tools",
+				"server", s.o.Server, "most", maxIntroduced)
 			break
 		}
 		if !usable(own.Name, own.Schema) {

@@ -58,7 +58,8 @@ func (t Token) Check() error {
 
 // Entry is the record of a new token.
 func (t Token) Entry() (audit.Entry, error) {
-	return audit.New(audit.SubjectToken+t.ID, "created", t.CreatedAt, audit.TokenCreated{Token: t.Token, Via: t.Via})
+	return audit.New(audit.SubjectToken+t.ID, "created", t.CreatedAt,
+		audit.TokenCreated{Token: t.Token, Via: t.Via})
 }
 
 // RevokeParams revokes a token.

@@ -376,27 +376,5 @@ func resolve[T any](
 	return found[0], nil
 }
 
-// end runs a statement that ends a token or a key, once and for good, and returns it as it is then.
-func end[T any](
-	ctx context.Context, b Base, doing, statement string, find func(context.Context, string) (T, error),
-	p record, args []any,
-) (kept T, fresh bool, err error) {
-	var none T
-	id := args[0].(string)
-	if Storable(id) {
-		entry, err := checked(p)
-		if err != nil {
-			return none, false, err
-		}
-		if fresh, err = b.change(ctx, doing, statement, args, entry); err != nil {
-			return none, false, err
-		}
-	}
-	if kept, err = find(ctx, id); err != nil {
-		return none, false, err
-	}
-	return kept, fresh, nil
-}
-
 // Storable tells what a text column can hold; nothing else is ever found.
 func Storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }

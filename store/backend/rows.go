@@ -18,7 +18,8 @@ import (
 // row in claims, if there is one.
 var (
 	callColumns = documentColumns("c") + `, c.verdict, c.run, c.waits, c.revision,
-		k.call IS NOT NULL, coalesce(k.run, ''), k.at, k.good_until, k.used_at, coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, ''),
+		k.call IS NOT NULL, coalesce(k.run, ''), k.at, k.good_until, k.used_at, coalesce(k.void, false),
+		coalesce(k.queue, ''), coalesce(k.evidence, ''),
 		coalesce(k.executor, ''), coalesce(k.start, '')`
 )
 

@@ -191,3 +191,25 @@ func (b Base) ForgetTools(ctx context.Context, names ...string) (forgotten []str
 	slices.Sort(forgotten)
 	return forgotten, err
 }
+
+// end runs a statement that ends a token or a key, once and for good, and returns it as it is then.
+func end[T any](
+	ctx context.Context, b Base, doing, statement string, find func(context.Context, string) (T, error),
+	p record, args []any,
+) (kept T, fresh bool, err error) {
+	var none T
+	id := args[0].(string)
+	if Storable(id) {
+		entry, err := checked(p)
+		if err != nil {
+			return none, false, err
+		}
+		if fresh, err = b.change(ctx, doing, statement, args, entry); err != nil {
+			return none, false, err
+		}
+	}
+	if kept, err = find(ctx, id); err != nil {
+		return none, false, err
+	}
+	return kept, fresh, nil
+}

@@ -25,7 +25,8 @@ const (
 		ON CONFLICT DO NOTHING`
 	// insertEntry keeps no payload where the call's were erased before.
 	insertEntry = `INSERT INTO entries (call, step, kind, at, salt, leaf, payload, metadata, hash)
-		SELECT $1, $2, $3, $4, iif(gone, NULL, $5), $6, iif(gone, NULL, $7), $8, iif(gone, payload_hash($5, $7, $1), NULL)
+		SELECT $1, $2, $3, $4, iif(gone, NULL, $5), $6, iif(gone, NULL, $7), $8,
+			iif(gone, payload_hash($5, $7, $1), NULL)
 		FROM (SELECT $3 <> 'call.erased' AND EXISTS (SELECT 1 FROM calls WHERE id = $1 AND erased > 0) AS gone)
 		WHERE true
 		ON CONFLICT (call, step) DO NOTHING`

@@ -217,3 +217,77 @@ func finishElsewhere(t *testing.T, s store.Store) {
 		t.Errorf("Finish of an unknown call: %v", err)
 	}
 }
+
+func ownTools(t *testing.T, s store.Store) {
+	from := func(agent, source string, names ...string) []string {
+		t.Helper()
+		var tools []store.OwnTool
+		for _, name := range names {
+			tools = append(tools, store.OwnTool{Name: name, Description: "of " + agent, Schema: []byte(`{"type":"object"}`)})
+		}
+		taken, err := s.PublishOwn(t.Context(), agent, source, tools)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return taken
+	}
+	publish := func(agent string, names ...string) []string { return from(agent, "", names...) }
+	known := func(agent, name string, want bool) {
+		t.Helper()
+		if _, err := s.OwnTool(t.Context(), agent, name); (err == nil) != want || err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s of %s: %v", name, agent, err)
+		}
+	}
+	publish("ann", "bash", "edit")
+	publish("bob", "bash")
+	publish("ann", "bash", "read")
+	for name, there := range map[string]bool{"bash": true, "read": true, "edit": false, "b\x00": false} {
+		tool, err := s.OwnTool(t.Context(), "ann", name)
+		if there && (err != nil || tool.Name != name || tool.Description != "of ann") || !there && !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%q: %+v, %v", name, tool, err)
+		}
+	}
+	worker := store.Tool{Name: "deploy", Queue: "pawl", Kind: "go", Publisher: "pawl"}
+	if _, err := s.PublishTools(t.Context(), store.Publication{Publisher: "pawl", Operator: true, Tools: []store.Tool{worker}}); err != nil {
+		t.Fatal(err)
+	}
+	if taken := publish("ann", "deploy", "new"); len(taken) != 1 || taken[0] != "deploy" {
+		t.Errorf("taken: %q", taken)
+	}
+	if _, err := s.OwnTool(t.Context(), "ann", "bash"); err != nil {
+		t.Errorf("what was there before is gone: %v", err)
+	}
+	if _, err := s.OwnTool(t.Context(), "ann", "new"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a refused list was written: %v", err)
+	}
+	publish("ann")
+	if _, err := s.OwnTool(t.Context(), "ann", "bash"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("an empty list left a tool: %v", err)
+	}
+	// Each source has a list of its own, and touches the others' names only where it has them, too.
+	publish("ann", "bash", "read")
+	from("ann", "mcp:files", "files.read", "files.write")
+	from("ann", "mcp:mail", "mail.send", "read")
+	from("bob", "mcp:files", "files.write")
+	from("ann", "mcp:files", "files.read")
+	publish("ann", "edit")
+	for name, there := range map[string]bool{
+		"bash": false, "edit": true, "files.read": true, "files.write": false, "mail.send": true, "read": true,
+	} {
+		known("ann", name, there)
+	}
+	known("bob", "files.write", true)
+	if taken := from("ann", "mcp:mail", "deploy"); len(taken) != 1 {
+		t.Errorf("taken: %q", taken)
+	}
+	from("ann", "mcp:mail")
+	known("ann", "mail.send", false)
+	known("ann", "files.read", true)
+
+	_, err := s.PublishOwn(t.Context(), "", "", nil)
+	invalid(t, "tools of nobody", err)
+	_, err = s.PublishOwn(t.Context(), "ann", "a\nb", nil)
+	invalid(t, "a source with a line break", err)
+	_, err = s.PublishOwn(t.Context(), "ann", "", []store.OwnTool{{Name: "x"}, {Name: "x"}})
+	invalid(t, "a tool twice", err)
+}
