@@ -73,8 +73,8 @@ func (c CallerAPI) Settle(
 	return record, err
 }
 
-// OfferOwn replaces the list of a source of tools that an agent runs itself. taken are those that workers run:
-// then nothing changes. The error has approval.CodeInvalid for a tool that can't be used.
+// OfferOwn replaces the list of a source of tools that an agent runs itself. taken are those that workers
+// run: then nothing changes. The error has approval.CodeInvalid for a tool that can't be used.
 func (c CallerAPI) OfferOwn(
 	ctx context.Context, agent, source string, tools []store.OwnTool,
 ) (taken []string, err error) {

@@ -30,8 +30,8 @@ type Callers interface {
 	// Settle keeps what a person says became of a call; call is what Temporal has of it, maybe nothing.
 	// Errors: those of store.Calls.Settle.
 	Settle(ctx context.Context, id string, call approval.Call, said audit.Settled) (store.Record, error)
-	// OfferOwn replaces the list of a source of tools that an agent runs itself. Errors with approval.CodeInvalid
-	// are about a tool that can't be used.
+	// OfferOwn replaces the list of a source of tools that an agent runs itself. Errors with
+	// approval.CodeInvalid are about a tool that can't be used.
 	OfferOwn(ctx context.Context, agent, source string, tools []store.OwnTool) (taken []string, err error)
 
 	Attach(ctx context.Context, alike string) (id string, err error) // as of store.Callers

@@ -14,7 +14,7 @@ import { describe } from "./timeline";
 import type { Entry, Request } from "./types";
 
 const KINDS =
-  "call.requested call.blocked decision.counted decision.refused decision.sent call.tightened call.claimed tool.started tool.not_started tool.reported call.ended call.settled policy.applied token.created token.revoked key.added key.retired key.revoked".split(
+  "call.requested call.blocked decision.counted decision.refused decision.sent call.tightened call.claimed tool.started tool.not_started tool.reported call.ended call.settled call.erased access.forbidden signin.failed policy.applied token.created token.pruned token.revoked store.restored log.renamed key.added key.retired key.revoked".split(
     " ",
   );
 

@@ -5,7 +5,7 @@ import { Cell } from "./cell";
 import { type Changes, loadAgain } from "./live";
 import type { Listed, Page, Request, View } from "./types";
 
-const LIMIT = 200;
+const LIMIT = 100;
 const STAYS = 10_000; // ms that a call which ended is still shown
 
 export interface Row {
