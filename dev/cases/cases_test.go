@@ -86,6 +86,7 @@ const caseMode = "PAWL_CASE"
 var caseClients = map[string]func(*testing.T) *exec.Cmd{
 	"go":        func(*testing.T) *exec.Cmd { return caseProcessOf("1") },
 	gatewayMode: func(*testing.T) *exec.Cmd { return caseProcessOf(gatewayMode) },
+	hookMode:    func(*testing.T) *exec.Cmd { return caseProcessOf(hookMode) },
 	"python": func(t *testing.T) *exec.Cmd {
 		cmd := exec.Command("python3", "tests/caller.py")
 		cmd.Dir = "../../clients/python"

@@ -14,7 +14,7 @@ import (
 	"github.com/pawlhq/pawl/client"
 )
 
-// TestCaseProcess is the process of one call in clients/cases.json, by the Go SDK or the MCP gateway, or
+// TestCaseProcess is the process of one call in clients/cases.json, by the Go SDK, the MCP gateway or the hook, or
 // the server behind the latter. It does nothing unless TestCases runs it.
 func TestCaseProcess(t *testing.T) {
 	var asked caseCall
@@ -75,6 +75,8 @@ func (asked caseCall) run(ctx context.Context) (string, error) {
 	switch {
 	case os.Getenv(caseMode) == gatewayMode:
 		return asked.throughGateway(ctx)
+	case os.Getenv(caseMode) == hookMode:
+		return asked.throughHook(ctx)
 	case asked.Attach:
 		return asked.attach(ctx)
 	}
