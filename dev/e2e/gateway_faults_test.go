@@ -69,7 +69,10 @@ func apiFaults(t *testing.T) map[string]gatewayFault {
 		t.Cleanup(server.Close)
 		return elsewhere(server.Listener.Addr().String())
 	}
-	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then a server sees that its client has gone
+		<-r.Context().Done()
+	}))
 	t.Cleanup(hangs.Close)
 	breaks := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	t.Cleanup(breaks.Close)
