@@ -100,6 +100,21 @@ func TestClientThatLeaves(t *testing.T) {
 	}
 }
 
+// A client that leaves gives back what it waited for, also before the gateway has heard which call it is.
+func TestCallsAreReleased(t *testing.T) {
+	for _, args := range []string{`{"x":"wait"}`, `{"x":"wait slowly"}`} {
+		api := newAPI(t)
+		r := connect(t, api)
+		r.send("%s", call(1, "echo", args))
+		api.until("the call", func() bool { return len(api.started) == 1 })
+		_ = r.to.Close()
+		api.mu.Lock()
+		api.news() // Pawl answers
+		api.mu.Unlock()
+		api.until("its release", func() bool { return api.calls["pawl-0"].released })
+	}
+}
+
 func TestServerEndsTheGateway(t *testing.T) {
 	r := connect(t, newAPI(t))
 	r.ask(1, call(1, "die", `{}`))

@@ -170,8 +170,10 @@ func (s *session) ask(ctx context.Context, r request) []byte {
 	wait := s.waitFor(r.client.Name, len(r.progress) > 0)
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	asking, stop := context.WithTimeout(s.ctx, max(wait, askWithin))
+	asking, stop := context.WithTimeout(context.WithoutCancel(s.ctx), max(wait, askWithin))
 	defer stop()
+	// A session that ends lets Pawl answer first: a call whose ID is known can be released.
+	defer context.AfterFunc(s.ctx, func() { time.AfterFunc(2*firstLook, stop) })()
 	if err := s.ready(asking, s.api); err != nil {
 		return s.unasked(r, err)
 	}

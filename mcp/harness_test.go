@@ -39,6 +39,7 @@ type fakeCall struct {
 	args            json.RawMessage // to run with; nil: the call's own
 	start           string
 	reports         []map[string]any
+	released        bool
 }
 
 func newAPI(t testing.TB) *fakeAPI {
@@ -106,6 +107,12 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.started = append(f.started, in)
 		f.calls[c.id] = c
 		f.news()
+		if strings.Contains(string(raw.Args), "slowly") {
+			changed := f.changed
+			f.mu.Unlock()
+			<-changed
+			f.mu.Lock()
+		}
 		reply(202, c.view())
 		return
 	}
@@ -124,6 +131,10 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			f.mu.Lock()
 		}
+		reply(200, c.view())
+	case parts[3] == "release":
+		c.released = true
+		f.news()
 		reply(200, c.view())
 	case parts[3] == "start" && c.status == "pending":
 		reply(409, `{"code":"not_approved","detail":"wait"}`)
