@@ -45,7 +45,7 @@ var rooms = map[string][]string{
 	"tool/httptool":         {"tool"},
 	"tool/toolfile":         {"internal/yamlfile", "policy", "present", "tool/httptool"},
 	"audit":                 {"rest"},
-	"audit/crosscheck":      {"activities", "audit", "codec", "store"},
+	"audit/crosscheck":      {"activities", "audit", "codec", "internal/calls", "store"},
 	"audit/tree":            {"audit", "internal/keyfile", "internal/osfile", "internal/retry", "store"},
 	"audit/verify":          {"audit", "audit/tree", "internal/osfile", "store"},
 	"store":                 {"audit", "rest"},

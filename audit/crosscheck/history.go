@@ -9,6 +9,7 @@ import (
 	"github.com/pawlhq/pawl/activities"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/codec"
+	"github.com/pawlhq/pawl/internal/calls"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -42,8 +43,7 @@ type said struct {
 }
 
 func (h history) open() bool {
-	return h.status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING ||
-		h.status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED
+	return calls.IsOpen(h.status)
 }
 
 // permit is the one that the workflow was given.
