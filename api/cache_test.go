@@ -49,7 +49,9 @@ func TestSearchesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var under, most atomic.Int32
 		g := newCache(func(ctx context.Context, _ int) (bool, error) {
-			most.Store(max(most.Load(), under.Add(1)))
+			now := under.Add(1)
+			for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
+			}
 			defer under.Add(-1)
 			<-ctx.Done()
 			return true, ctx.Err()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,11 +17,14 @@ import (
 
 // record keeps what a Log writes.
 type record struct {
+	mu      sync.Mutex
 	entries []audit.Entry
 	err     error
 }
 
 func (r *record) append(_ context.Context, entries ...audit.Entry) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.err == nil {
 		r.entries = append(r.entries, entries...)
 	}
@@ -30,6 +34,8 @@ func (r *record) append(_ context.Context, entries ...audit.Entry) error {
 // says is what the entries say, and empties the record.
 func (r *record) says(t *testing.T) string {
 	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var all []string
 	for _, e := range r.entries {
 		if err := e.Check(); err != nil || e.Subject != audit.SubjectAccess {

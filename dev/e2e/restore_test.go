@@ -130,10 +130,8 @@ func TestDrillOfAnOlderStore(t *testing.T) {
 	// 1. Stop. 2. Restore the store: it is refused until somebody says so.
 	w.stop()
 	restore()
-	refused, err := stack.Start(t.Context(), stack.Options{Config: w.config})
-	if !errors.Is(err, pawlworker.ErrRestored) || !strings.Contains(err.Error(), "pawl store restored") {
+	if _, err := stack.Start(t.Context(), stack.Options{Config: w.config}); !errors.Is(err, pawlworker.ErrRestored) || !strings.Contains(err.Error(), "pawl store restored") {
 		t.Fatalf("a store that lacks calls: %v", err)
-		_ = refused.Close()
 	}
 	if code, said := w.pawl("store", "restored"); code != 0 || !strings.Contains(said, "permits that are void now: 0") {
 		t.Fatalf("pawl store restored: %d %s", code, said)
