@@ -93,9 +93,11 @@ func TestEachClientAsksWithItsOwnCredential(t *testing.T) {
 			t.Errorf("answered %s", got)
 		}
 	}
-	if len(api.tokens) == 0 || !api.tokens["Bearer ana"] || !api.tokens["Bearer bob"] || len(api.tokens) != 2 {
+	api.mu.Lock() // it is told of the tools by the way
+	if !api.tokens["Bearer ana"] || !api.tokens["Bearer bob"] || len(api.tokens) != 2 {
 		t.Errorf("asked with %v", api.tokens)
 	}
+	api.mu.Unlock()
 	for name, c := range map[string]struct {
 		status int
 		down   http.HandlerFunc
