@@ -4,6 +4,7 @@
 package packed
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -85,6 +86,9 @@ func Pack(doc []byte, known ...string) []byte {
 			out, i = append(out, code...), i+n
 		}
 	}
+	if back, err := Unpack(out, known...); err != nil || !bytes.Equal(back, doc) {
+		return doc // a fault of this package must not lose a record
+	}
 	return out
 }
 
@@ -149,7 +153,7 @@ func binaryOf(text string) []byte {
 			op, value = opTime, binary.BigEndian.AppendUint64(nil, uint64(micros))[1:]
 		}
 	}
-	if len(value) != sizes[op] || textOf(op, value) != text { // or it is written in another way
+	if op == 0 || len(value) != sizes[op] || textOf(op, value) != text { // or it is written in another way
 		return nil
 	}
 	return append([]byte{op}, value...)
