@@ -25,7 +25,7 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // world is a stack, and the tools' other side, which outlives it.
 type world struct {

@@ -160,8 +160,7 @@ describe("deciding", () => {
     await statement(ana).getByText("Yours is the last approval").waitFor();
     await armed(ana);
     await page.waitForFunction(() => document.activeElement?.textContent?.startsWith("Approve"));
-    await page.keyboard.press("Enter");
-    await answer(ana).getByText("Approved.").waitFor();
+    await step(() => page.keyboard.press("Enter"), answer(ana).getByText("Approved."));
     await s.until(first, (r) => r.status === "executed");
     await page.keyboard.press("u");
     assert.equal(new URL(page.url()).pathname, "/");

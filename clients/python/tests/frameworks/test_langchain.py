@@ -28,7 +28,7 @@ class Model(GenericFakeChatModel):
 
 
 @tool
-def send_email(to: str) -> str:
+def send_note(to: str) -> str:
     """Send an email."""
     ran.append(to)
     if to == "nobody":
@@ -37,9 +37,9 @@ def send_email(to: str) -> str:
 
 
 def agent(client: pawl.Client, prefix: str, *to: str) -> Any:
-    calls = [{"name": "send_email", "args": {"to": t}, "id": f"c{i}"} for i, t in enumerate(to)]
+    calls = [{"name": "send_note", "args": {"to": t}, "id": f"c{i}"} for i, t in enumerate(to)]
     model = Model(messages=iter([AIMessage("", tool_calls=calls), AIMessage("done")]))
-    return create_agent(model, [send_email], middleware=[PawlMiddleware(client, prefix=prefix)])
+    return create_agent(model, [send_note], middleware=[PawlMiddleware(client, prefix=prefix)])
 
 
 def ask(made: Any, how: str, thread: str = "t") -> list[ToolMessage]:
@@ -60,13 +60,13 @@ def test_decisions(client: pawl.Client, name: Name, people: People, how: str) ->
     assert "the policy forbids" in str(denied.content)
     assert ran == []
     prefix = name("ask") + "."
-    with people.reject_next(prefix + "send_email", "not to her"):
+    with people.reject_next(prefix + "send_note", "not to her"):
         rejected = ask(agent(client, prefix, "ana"), how)[0]
     assert rejected.status == "error"
     assert "not to her" in str(rejected.content)
     assert "pawl-" in str(rejected.content)
     assert ran == []
-    with people.approve_next(prefix + "send_email"):
+    with people.approve_next(prefix + "send_note"):
         assert ask(agent(client, prefix, "ana"), how)[0].content == "sent to ana"
     assert ran == ["ana"]
     with pytest.raises(ValueError, match="no such address"):
@@ -77,11 +77,11 @@ def test_decisions(client: pawl.Client, name: Name, people: People, how: str) ->
 def test_documents(api: str, people: People, monkeypatch: pytest.MonkeyPatch, page: Path) -> None:
     monkeypatch.setenv("PAWL_API", api)
     (block,) = blocks(page, langchain=True)
-    call = {"name": "send_email", "args": {"to": "ana"}, "id": "c1"}
+    call = {"name": "send_note", "args": {"to": "ana"}, "id": "c1"}
     model = Model(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("done")]))
-    given: dict[str, Any] = {"model": model, "tools": [send_email]}
+    given: dict[str, Any] = {"model": model, "tools": [send_note]}
     exec(block, given)
-    with people.reject_next("send_email", "not to her"):
+    with people.reject_next("send_note", "not to her"):
         assert "not to her" in str(ask(given["agent"], "sync")[0].content)
     assert ran == []
 
