@@ -155,7 +155,9 @@ func TestStoreAgainstTemporal(t *testing.T) {
 	w.post("/api/calls/"+callers+"/start", "{"+startOne+"}")
 	w.post("/api/calls/"+callers+"/outcome", `{`+startOne+`,"status":"executed","result":{"files":["a"]}}`)
 	w.until("the caller's call ends", func() bool { return w.status(callers) == approval.StatusExecuted })
-	w.behave = func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "mailbox of hunter2 is full", http.StatusConflict) }
+	w.behave = func(rw http.ResponseWriter, _ *http.Request) {
+		http.Error(rw, "mailbox of hunter2 is full", http.StatusConflict)
+	}
 	w.ends(w.post("/api/calls", `{"tool":"read","args":{"to":"x","secret":"hunter2"},"wait":"20s"}`).text("id"), approval.StatusFailed, 1)
 	w.behave = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	unknown := w.post("/api/calls", `{"tool":"read","args":{"to":"x"},"wait":"20s"}`).text("id")
