@@ -7,6 +7,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
@@ -106,7 +107,11 @@ def test_temporal(api: str, people: People, monkeypatch: pytest.MonkeyPatch) -> 
         async with worker:
             try:
                 return await client.execute_workflow(
-                    recipe.Support.run, to, id=f"support-{uuid.uuid4()}", task_queue="support"
+                    recipe.Support.run,
+                    to,
+                    id=f"support-{uuid.uuid4()}",
+                    task_queue="support",
+                    execution_timeout=timedelta(minutes=3),  # if nobody decides
                 )
             except WorkflowFailureError as e:
                 return f"{e.cause} {getattr(e.cause, 'cause', '')}"
