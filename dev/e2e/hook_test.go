@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +88,18 @@ func (h *agentHost) decide(id, what, body string) {
 	}
 }
 
+// noted reports whether a record of the hook names a call.
+func (h *agentHost) noted(id string) bool {
+	records, err := filepath.Glob(filepath.Join(h.dir, "*", "*"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return slices.ContainsFunc(records, func(path string) bool {
+		record, err := os.ReadFile(path)
+		return err == nil && strings.Contains(string(record), id)
+	})
+}
+
 // Claude Code's hook against a real Pawl, with the ready policy: through kills and an outage, to the
 // session's end.
 func TestClaudeCodeHook(t *testing.T) {
@@ -128,7 +142,7 @@ func TestClaudeCodeHook(t *testing.T) {
 		got, _ := h.fire(ctx, time.Minute, before, "make all")
 		waits <- got
 	}()
-	waitFor(t, "it waits", func() bool { return h.last() != id })
+	waitFor(t, "it waits, and has noted for which call", func() bool { return h.last() != id && h.noted(h.last()) })
 	kill()
 	if got := <-waits; got != "deny" {
 		t.Errorf("a killed process says %s", got)
