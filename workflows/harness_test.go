@@ -102,19 +102,16 @@ func setup(t *testing.T) *harness {
 	return h
 }
 
-// testTimeout bounds a workflow of a test in real time.
-const testTimeout = time.Minute
-
 // again makes a fresh run over the same store, as a reset or a start after retention would.
 func (h *harness) again(id string) {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
 	h.TestWorkflowEnvironment = suite.NewTestWorkflowEnvironment()
 	h.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id, TaskQueue: approval.TaskQueue})
-	h.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: testTimeout}) // the race detector makes floods slow
+	h.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 5 * time.Second}) // as package worker has it
 	h.RegisterWorkflowWithOptions(workflows.GuardedCall, workflow.RegisterOptions{Name: approval.WorkflowType})
 	h.RegisterActivity(h.acts)
-	h.SetTestTimeout(testTimeout)
+	h.SetTestTimeout(20 * time.Second)
 }
 
 func (h *harness) call(doc string) approval.Outcome {

@@ -153,7 +153,7 @@ func (w *world) begin(now time.Time, old bool) {
 	w.env, w.stopped = suite.NewTestWorkflowEnvironment(), false
 	w.steps = &stepping{}
 	w.env.SetStartTime(now)
-	w.env.SetTestTimeout(testTimeout)
+	w.env.SetTestTimeout(20 * time.Second)
 	w.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: w.id, TaskQueue: approval.TaskQueue})
 	w.env.RegisterWorkflowWithOptions(w.guarded, workflow.RegisterOptions{Name: approval.WorkflowType})
 	if old {

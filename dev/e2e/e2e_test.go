@@ -25,7 +25,7 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
-const patience = time.Minute
+const patience = 30 * time.Second
 
 // world is a stack, and the tools' other side, which outlives it.
 type world struct {

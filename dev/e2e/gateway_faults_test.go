@@ -205,7 +205,9 @@ func (w gatewayWorld) faulty(t *testing.T, fault gatewayFault, verdict string, a
 	g := w.gateway(t, "count", mcp.Remote(web.URL, nil), func(o *mcp.Options) {
 		o.Wait = 5 * time.Second
 		o.API = func(string) (*client.Client, error) {
-			return client.New(client.Options{URL: w.API, HTTP: &http.Client{Transport: f.detour}})
+			return client.New(client.Options{
+				URL: w.API, HTTP: &http.Client{Transport: f.detour}, Timeout: 5 * time.Second, // shorter than patience
+			})
 		}
 	})
 	f.cs = stdio(t, g)

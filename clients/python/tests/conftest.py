@@ -87,12 +87,12 @@ class People:
         thread = threading.Thread(target=decide, daemon=True)
         thread.start()
         yield
-        thread.join(120)
+        thread.join(30)
         if not failed.empty():
             raise failed.get()
 
 
-def until(condition: Callable[[], Any], patience: float = 120) -> Any:
+def until(condition: Callable[[], Any], patience: float = 30) -> Any:
     """Waits for what condition returns."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
