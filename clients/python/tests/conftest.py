@@ -37,7 +37,7 @@ class People:
         doc = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "X-Pawl-Reviewer": "ana"}
         request = urllib.request.Request(self.api + path, doc, headers, method=method)
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     def waiting(self, tool: str) -> list[str]:
