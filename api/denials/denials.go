@@ -21,7 +21,7 @@ const (
 	// Most is how many different events are told apart at the same time; others are one for each kind.
 	Most = 50
 
-	timeout = 10 * time.Second // of a write that no request waits for
+	timeout = 10 * time.Second // of a write
 )
 
 // Log writes them. It is safe for concurrent use.
@@ -70,7 +70,7 @@ func (l *Log) add(ctx context.Context, event, several audit.Payload) {
 	}
 	l.counts[event] = &count{end: time.AfterFunc(Window, func() { l.ends(event) })}
 	l.mu.Unlock()
-	l.put(context.WithoutCancel(ctx), event, 1, now)
+	l.put(ctx, event, 1, now)
 }
 
 // ends writes how many more of an event there were.
@@ -82,9 +82,7 @@ func (l *Log) ends(event audit.Payload) {
 	if c == nil || c.more == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	l.put(ctx, event, c.more, c.since)
+	l.put(context.Background(), event, c.more, c.since)
 }
 
 // Close writes what is counted so far.
@@ -101,7 +99,10 @@ func (l *Log) Close() {
 	}
 }
 
+// put writes an entry, even where whoever was kept out has gone.
 func (l *Log) put(ctx context.Context, p audit.Payload, count int, since time.Time) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
 	switch event := p.(type) {
 	case audit.SignInFailed:
 		event.Count, event.Since = count, since

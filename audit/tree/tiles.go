@@ -72,7 +72,12 @@ func OpenTiles(dir string) (*Tiles, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNotTiles, dir, err)
 	}
-	return t, nil
+	return t, t.publish() // who wrote the state may have died before the checkpoint
+}
+
+// publish writes the checkpoint of what is on the disk.
+func (t *Tiles) publish() error {
+	return osfile.Replace(filepath.Join(t.dir, "checkpoint"), []byte(t.kept.Checkpoint), 0o644)
 }
 
 // Cursor is behind what is on the disk: from where the export goes on.
@@ -223,17 +228,17 @@ func (t *Tiles) Flush() error {
 	if err == nil {
 		err = osfile.Replace(filepath.Join(t.dir, stateFile), doc, 0o644)
 	}
-	if err == nil {
-		err = osfile.Replace(filepath.Join(t.dir, "checkpoint"), []byte(t.reached.Checkpoint), 0o644)
+	if err != nil {
+		return err
 	}
+	before := t.kept.Size
+	t.kept = t.reached
+	err = t.publish()
 	for level := -1; err == nil && level < len(t.partial.levels); level++ {
 		up := max(level, 0) * store.NodeLevels
-		if n := t.kept.Size >> up / tileWidth; t.reached.Size>>up/tileWidth > n { // it is full by now
+		if n := before >> up / tileWidth; t.kept.Size>>up/tileWidth > n { // it is full by now
 			err = os.RemoveAll(t.path(level, n, tileWidth) + ".p")
 		}
-	}
-	if err == nil {
-		t.kept = t.reached
 	}
 	return err
 }

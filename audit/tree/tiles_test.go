@@ -180,10 +180,29 @@ func TestTilesGoOnAfterADeath(t *testing.T) {
 		l.tree.Add(tlog.RecordHash(metadata(n)), nil)
 	}
 	l.grow(t, tiles, 900)
+	checkpoint := filepath.Join(dir, "checkpoint")
+	older, err := os.ReadFile(checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := tiles.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	l.check(t, dir, 900)
+
+	// It died before the checkpoint, and no entry came since.
+	for name, back := range map[string]func() error{
+		"an older one": func() error { return os.WriteFile(checkpoint, older, 0o600) },
+		"none":         func() error { return os.Remove(checkpoint) },
+	} {
+		if err := back(); err != nil {
+			t.Fatal(err)
+		}
+		if tiles, err = tree.OpenTiles(dir); err != nil || tiles.Flush() != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		l.check(t, dir, 900)
+	}
 }
 
 func TestTilesBelieveNothing(t *testing.T) {
