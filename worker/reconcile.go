@@ -20,8 +20,8 @@ const (
 	settleTime = 10 * time.Minute
 )
 
-// OpenStatuses are those of calls that have not ended.
-func OpenStatuses() []approval.Status {
+// openStatuses are those of calls that have not ended.
+func openStatuses() []approval.Status {
 	return slices.DeleteFunc(slices.Clone(approval.Statuses), approval.Status.Ended)
 }
 
@@ -40,36 +40,54 @@ func (s *sweeper) reconcile(ctx context.Context) error {
 		}
 		s.caughtUp = true
 	}
-	for q := (store.CallQuery{Statuses: OpenStatuses(), Limit: calls.MaxSweep}); ; {
-		page, err := s.o.Store.Calls(ctx, q)
+	return Disagreeing(ctx, s.o.Store, s.calls, settleTime, func(p Disagreement) (bool, error) {
+		for _, id := range p.Ended {
+			if err := s.endCompleted(ctx, id); err != nil {
+				return false, err
+			}
+		}
+		for _, id := range p.Missing {
+			if err := s.endMissing(ctx, id); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+}
+
+// Disagreement is what Temporal's lists, which may lag, say of a page of calls that are open in the store.
+type Disagreement struct {
+	Looked  int      // at calls of the store
+	Ended   []string // calls whose workflows have ended
+	Missing []string // calls whose workflows are not to be seen
+	Last    bool     // no page follows
+}
+
+// Disagreeing tells visit, the newest first and page by page until it says no, of calls that are open in
+// the store and were asked for longer than age ago. Errors: what the store, Temporal and visit say.
+func Disagreeing(
+	ctx context.Context, s store.Reader, c *calls.Client, age time.Duration,
+	visit func(Disagreement) (more bool, err error),
+) error {
+	for q := (store.CallQuery{Statuses: openStatuses(), Limit: calls.MaxSweep}); ; {
+		page, err := s.Calls(ctx, q)
 		if err != nil {
 			return err
 		}
 		var ids []string
 		for _, v := range page.Items {
-			if time.Since(v.CreatedAt) > settleTime {
+			if time.Since(v.CreatedAt) > age {
 				ids = append(ids, v.ID)
 			}
 		}
-		if len(ids) > 0 {
-			ended, missing, err := s.calls.Sweep(ctx, ids)
-			if err != nil {
-				return err
-			}
-			for _, id := range ended {
-				if err := s.endCompleted(ctx, id); err != nil {
-					return err
-				}
-			}
-			for _, id := range missing {
-				if err := s.endMissing(ctx, id); err != nil {
-					return err
-				}
-			}
+		p := Disagreement{Looked: len(page.Items), Last: page.Next == ""}
+		if p.Ended, p.Missing, err = c.Sweep(ctx, ids); err != nil {
+			return err
 		}
-		if q.Cursor = page.Next; q.Cursor == "" {
-			return nil
+		if more, err := visit(p); err != nil || !more || p.Last {
+			return err
 		}
+		q.Cursor = page.Next
 	}
 }
 

@@ -126,32 +126,18 @@ func (d *doctorCommand) disagreeing(ctx context.Context) finding {
 	})
 	var of []named
 	looked, more := 0, false
-	for q := (store.CallQuery{Statuses: worker.OpenStatuses(), Limit: calls.MaxSweep}); ; {
-		page, err := d.store.Calls(ctx, q)
-		if err != nil {
-			return failed(what, err, "")
-		}
-		var ids []string
-		for _, v := range page.Items {
-			if time.Since(v.CreatedAt) > reconciled {
-				ids = append(ids, v.ID)
-			}
-		}
-		ended, missing, err := c.Sweep(ctx, ids)
-		if err != nil {
-			return failed(what, err, "")
-		}
-		for _, id := range ended {
+	err := worker.Disagreeing(ctx, d.store, c, reconciled, func(p worker.Disagreement) (bool, error) {
+		for _, id := range p.Ended {
 			of = append(of, named{id, "its workflow has ended"})
 		}
-		for _, id := range missing {
+		for _, id := range p.Missing {
 			of = append(of, named{id, "its workflow is gone"})
 		}
-		looked += len(page.Items)
-		if q.Cursor = page.Next; q.Cursor == "" || looked >= maxLooked {
-			more = q.Cursor != ""
-			break
-		}
+		looked, more = looked+p.Looked, !p.Last
+		return looked < maxLooked, nil
+	})
+	if err != nil {
+		return failed(what, err, "")
 	}
 	if len(of) == 0 {
 		said := found(what, stateOK, "Temporal has the workflows of all %d", looked)
