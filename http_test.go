@@ -148,17 +148,7 @@ func TestAskedAtTheMomentOfAnothersStart(t *testing.T) {
 				_ = json.NewEncoder(w).Encode(answer)
 			}))
 			defer api.Close()
-			a, err := ConnectHTTP(t.Context(), HTTPOptions{Agent: "bot", URL: api.URL, Dir: t.TempDir()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			job, err := GuardHTTP(a, "job", func(context.Context, struct{}) (string, error) {
-				t.Error("it ran")
-				return "", nil
-			}, Tool{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			job := waitingJob(t, HTTPOptions{URL: api.URL, Dir: t.TempDir()})
 			out, err := job(With(t.Context(), About{Key: "k"}), struct{}{})
 			if !errors.Is(err, c.want) || c.want == nil && out != "by another" {
 				t.Errorf("%q, %v", out, err)
