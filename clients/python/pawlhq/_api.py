@@ -178,6 +178,9 @@ class API:
     async def cancel(self, call_id: str, notes: str, limit: float = 0) -> View:
         return await self.ask("POST", _path(call_id, "cancel"), {"notes": notes}, limit=limit)
 
+    async def release(self, call_id: str, limit: float) -> None:
+        await self.ask("POST", _path(call_id, "release"), limit=limit)
+
 
 def ended(view: View) -> bool:
     """Whether nothing more will become of the call. One that was cut off in Temporal has an error, and

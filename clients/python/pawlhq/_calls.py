@@ -3,6 +3,7 @@ was decided by then is in the journal or at Pawl."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import time
@@ -98,7 +99,7 @@ class Guarded:
             return await self._begin()
         if not self.key:
             self._start_id = new_start_id()
-            return await self._begin_or_withdraw()
+            return await self._begin_or_let_go()
         assert self.folder is not None
         self._journal, over = await self._take_up(self.folder)
         if self._journal is None:
@@ -150,27 +151,32 @@ class Guarded:
             journal.write()
         return begun
 
-    async def _begin_or_withdraw(self) -> Permit | View:
+    async def _begin_or_let_go(self) -> Permit | View:
         try:
             return await self._begin()
         except GeneratorExit:
             raise
         except BaseException as e:
-            # Without a key, nobody could take the call up any more: people need not be asked.
-            if not self.attach and self._view and not isinstance(e, APIError):
-                await self._withdraw()
+            if self._view and not isinstance(e, APIError):
+                with contextlib.suppress(Exception):  # e says why nobody waits any more
+                    await self._let_go()
             raise
 
-    async def _withdraw(self) -> None:
+    async def _let_go(self) -> None:
+        """Nobody waits for the call any more. Where it may be taken up, the next one who asks the same
+        gets it at once. Else nobody could use the answer, and people need not be asked."""
         call_id, notes = self._view["id"], "its caller does not wait any more"
+        not_run = {"start_id": self._start_id, "status": "not_run", "error": notes}
+        if self.attach:
+            if self._view["status"] in ("approved", "executing"):  # the start may have got through
+                await self._quietly(call_id, not_run)
+            await self.api.release(call_id, LAST_WORDS)
+            return
         try:
             await self.api.cancel(call_id, notes, LAST_WORDS)
         except APIError as e:
             if e.status == 409:  # the tool was started, and the answer did not come
-                report = {"start_id": self._start_id, "status": "not_run", "error": notes}
-                await self._quietly(call_id, report)
-        except Error:
-            pass  # it ends at its deadline
+                await self._quietly(call_id, not_run)
 
     async def _begin(self) -> Permit | View:
         until = None if self.wait is None else time.monotonic() + self.wait

@@ -142,7 +142,7 @@ import pawlhq as pawl
 
 client = pawl.Client(sys.argv[1], agent="tester", on_wait=lambda w: print(w.id, flush=True))
 
-@client.guard(name=sys.argv[2])
+@client.guard(name=sys.argv[2], attach=sys.argv[4] == "attach")
 DEF act():
     print("ran")
 
@@ -160,11 +160,13 @@ else:
 """
 
 
+@pytest.mark.parametrize("attach", ["", "attach"])
 @pytest.mark.parametrize("how", ["sync", "thread", "async"])
-def test_ctrl_c(api: str, name: Name, people: People, how: str) -> None:
+def test_ctrl_c(api: str, name: Name, people: People, how: str, attach: str) -> None:
     program = PROGRAM.replace("DEF", "async def" if how == "async" else "def")
+    tool = name("ask")
     child = subprocess.Popen(
-        [sys.executable, "-c", program, api, name("ask"), how],
+        [sys.executable, "-c", program, api, tool, how, attach],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
     )  # fmt: skip
     assert child.stdout is not None
@@ -176,6 +178,60 @@ def test_ctrl_c(api: str, name: Name, people: People, how: str) -> None:
     assert "ran" not in said
     assert child.returncode != 0
     assert took < 1.5, took  # a second, and the end of the interpreter
-    if how != "thread":
-        for call_id in call_ids:
-            assert until(lambda call_id=call_id: people.status(call_id) == "cancelled"), call_id
+    if how == "thread":
+        return
+    if attach:
+        assert set(_taken_up(api, people, tool, len(call_ids))) == set(call_ids)
+        return
+    for call_id in call_ids:
+        assert until(lambda call_id=call_id: people.status(call_id) == "cancelled"), call_id
+
+
+def _taken_up(api: str, people: People, tool: str, count: int = 1) -> list[str]:
+    """The calls that another process gets that asks the same: it approves what it waits for."""
+    other = pawl.Client(api, token="", agent="tester", on_wait=lambda waiting: people.approve(waiting.id))
+
+    @other.guard(name=tool, attach=True)
+    async def act() -> str:
+        return pawl.call_id()
+
+    async def run() -> list[str]:
+        return await asyncio.gather(*(act() for _ in range(count)))
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+@pytest.mark.parametrize("end", ["time is up", "exception", "cancelled"])
+def test_release(api: str, name: Name, people: People, how: str, end: str) -> None:
+    """Whoever stops waiting gives the call back: the next one who asks the same takes it up at once."""
+    tool, told = name("ask"), []
+
+    def tell(waiting: pawl.Waiting) -> None:
+        told.append(waiting.id)
+        if end == "exception":
+            raise ValueError("nobody is to be told")
+        if end == "cancelled" and how == "async":
+            task.cancel()
+        elif end == "cancelled":
+            raise KeyboardInterrupt
+
+    def never() -> None:
+        pytest.fail("it ran")
+
+    async def never_async() -> None:
+        never()
+
+    async def run() -> None:
+        nonlocal task
+        task = asyncio.create_task(guard(never_async)())
+        await task
+
+    task: asyncio.Task[None]
+    guard = pawl.Client(api, token="", agent="tester", on_wait=tell).guard(name=tool, attach=True)
+    cancelled = asyncio.CancelledError if how == "async" else KeyboardInterrupt
+    raised = {"time is up": pawl.PendingError, "exception": ValueError, "cancelled": cancelled}[end]
+    with pytest.raises(raised), pawl.about(wait=2 if end == "time is up" else None):
+        guard(never)() if how == "sync" else asyncio.run(run())
+    assert len(told) == 1
+    assert _taken_up(api, people, tool) == told

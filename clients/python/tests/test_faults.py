@@ -189,6 +189,30 @@ def test_pawl_is_away_and_back(make: Callable[..., tuple[Act, list[int]]], fake:
     assert ran == [1]
 
 
+@pytest.mark.parametrize("fault", ["500", "403", "garbage", "no answer", "closed"])
+@pytest.mark.parametrize("attach", [False, True])
+@pytest.mark.parametrize("status", ["pending", "approved"])
+def test_last_words_that_get_lost(
+    make: Callable[..., tuple[Act, list[int]]], fake: Fake, status: str, attach: bool, fault: str
+) -> None:
+    """Whatever becomes of the release, or the withdrawal, the caller learns why the waiting ended."""
+    fake.answers["POST /api/calls"] = json_answer(202, {"id": "pawl-1", "status": status})
+    fake.answers["/wait"] = json_answer(200, {"calls": []})
+    fake.answers["/start"] = json_answer(409, {"code": "not_approved"})
+    last = "/release" if attach else "/cancel"
+    fake.answers[last] = fake.answers["/outcome"] = FAULTS[fault]
+    act, ran = make(fake.url, attach=attach)
+    began = time.monotonic()
+    with pytest.raises(pawl.PendingError, match="pawl-1"), pawl.about(wait=0.05):
+        act()
+    assert time.monotonic() - began < 2
+    assert ran == []
+    asked = [route for route, _ in fake.asked if route.endswith(("/release", "/cancel"))]
+    assert asked == [f"POST /api/calls/pawl-1{last}"]
+    reports = [body for route, body in fake.asked if route.endswith("/outcome")]
+    assert [r["status"] for r in reports] == (["not_run"] if attach and status == "approved" else [])
+
+
 @pytest.mark.parametrize("key", [None, lambda x: "k"])
 def test_nothing_listens(make: Callable[..., tuple[Act, list[int]]], key: Any) -> None:
     with socket.socket() as free:
