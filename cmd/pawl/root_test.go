@@ -182,7 +182,7 @@ func TestNothingAnswers(t *testing.T) {
 	api.Close()
 	for _, line := range []string{"pending", "show x", "call t", "continue --key a", "cancel x", "approve x --as ana", "review --as ana", "tools", "audit list"} {
 		r := clitest.CommandLine{API: api.URL}.Run(t, strings.Split(line, " ")...)
-		r.Want(t, cli.ExitError, nil, []string{"nothing answers at " + api.URL, "`make demo`", "--api"})
+		r.Want(t, cli.ExitError, nil, []string{"nothing answers at " + api.URL, "'pawl-dev'", "--api"})
 		if r.Out != "" {
 			t.Errorf("%s: stdout %q", line, r.Out)
 		}
@@ -199,7 +199,7 @@ func TestNoTLSThatCanBeTrusted(t *testing.T) {
 		strings.Replace(clitest.NewAPI(t).URL, "http", "https", 1): "does not speak TLS",
 	} {
 		r := clitest.CommandLine{API: url}.Run(t, "pending")
-		if r.Want(t, cli.ExitError, nil, []string{want}); strings.Contains(r.Err, "make demo") {
+		if r.Want(t, cli.ExitError, nil, []string{want}); strings.Contains(r.Err, "pawl-dev") {
 			t.Errorf("%s: %s", url, r.Err)
 		}
 	}

@@ -99,7 +99,8 @@ func explain(err error) (int, string) {
 		return ExitError, "interrupted: " + err.Error()
 	case errors.As(err, &silent) && !silent.Sent && !silent.Answers():
 		return ExitError, err.Error() +
-			"\nIs Pawl running? Start it with `make demo`, or say where it is with --api or PAWL_API."
+			"\nIs Pawl running? 'pawl-dev' starts it, in Pawl's source 'make dev'; to run it\n" +
+			"for others see docs/operations.md. Or say where it is with --api or PAWL_API."
 	case NotCounted(err):
 		return ExitDenied, err.Error()
 	case errors.As(err, &refused) && refused.HTTPStatus == http.StatusUnauthorized:

@@ -174,6 +174,7 @@ type CommandLine struct {
 	Env      map[string]string
 	Terminal bool // for output
 	Width    int  // of that terminal; 0: unknown
+	LookPath func(name string) (string, error)
 	Ctx      context.Context
 }
 
@@ -209,7 +210,7 @@ func (c CommandLine) Run(t *testing.T, args ...string) Result {
 			return stream != any(c.Stdin) && c.Terminal
 		},
 		Now:     func() time.Time { return Now },
-		Columns: func() int { return c.Width },
+		Columns: func() int { return c.Width }, LookPath: c.LookPath,
 	}, args...)
 	return Result{code, out.String(), errs.String()}
 }

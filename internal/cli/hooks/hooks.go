@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/hook"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/settings"
@@ -36,6 +37,7 @@ type claude struct {
 	team     string
 	state    string
 	headless bool
+	project  bool
 }
 
 func (a *app) claudeCode() *cobra.Command {
@@ -68,6 +70,8 @@ runs programs as the same user can get around it. See docs/agents.md.`,
 		"let run what Pawl's policy allows, whatever Claude Code's own permission rules say")
 	flags.StringVar(&c.state, "state", "", "`folder` for what this hook has started "+
 		"(default pawl/claude-code in your folder for settings)")
+	flags.BoolVar(&c.project, "project", false,
+		"this hook is in a project's settings; denials say how to take it out there")
 	cmd.AddCommand(a.install(), a.uninstall())
 	return cmd
 }
@@ -143,8 +147,19 @@ func (c *claude) guarded() (func(server string) bool, error) {
 
 // trouble goes to the model, and by it to the person: the model itself can't run a command then.
 func (c *claude) trouble() string {
-	return "Ask the person to start Pawl, or to remove this guard with '" + program() +
-		" hook claude-code uninstall'."
+	undo := "run `" + quote(program()) + " hook claude-code uninstall"
+	switch folder := c.Getenv("CLAUDE_PROJECT_DIR"); {
+	case c.Getenv("CLAUDE_PLUGIN_ROOT") != "":
+		undo = "disable the plugin pawl in Claude Code"
+	case c.project && folder != "":
+		undo += " --project` in " + approval.Display(folder, 0)
+	case c.project:
+		undo += " --project` in the project's folder"
+	default:
+		undo += "`"
+	}
+	return "Ask the person to start Pawl (`pawl-dev`, or in its source `make dev`), " +
+		"or, to remove this guard, to " + undo + "."
 }
 
 // program is how this program can be run from anywhere.

@@ -153,9 +153,8 @@ func (i *install) checkHost(ctx context.Context) error {
 }
 
 // command is how Claude Code runs the hook. In a project, which others share, it is a name that each of them
-// has in PATH.
+// has in PATH, and says so: only then a denial can name the command that takes the hook out.
 func (i *install) command() (string, error) {
-	path := program()
 	if i.project {
 		if i.LookPath == nil {
 			return "", errors.New("nobody can tell whether pawl is in PATH")
@@ -164,9 +163,9 @@ func (i *install) command() (string, error) {
 			return "", errors.New("pawl is not in PATH: a project's settings are shared, " +
 				"and name no file of one machine. Put pawl into PATH, or leave out --project")
 		}
-		path = "pawl"
+		return "pawl hook claude-code --project", nil
 	}
-	return quote(path) + " hook claude-code", nil
+	return quote(program()) + " hook claude-code", nil
 }
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
