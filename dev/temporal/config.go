@@ -134,6 +134,10 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		// 50 ms: a workflow with one activity took 10 ms or 100 ms, with this 8 to 14 ms. Looking is a
 		// short read of a local file and follows only a write.
 		dynamicconfig.TransferProcessorMaxPollRPS.Key(): 1000,
+		// A workflow that somebody deletes goes when the shard has noted that its end was dealt with, which
+		// it does every 30 s by default. Noting it is one small write.
+		dynamicconfig.TransferProcessorUpdateAckInterval.Key():   time.Second,
+		dynamicconfig.VisibilityProcessorUpdateAckInterval.Key(): time.Second,
 		// After a fourth lost attempt at one workflow task, for instance because the worker was killed each
 		// time, Temporal waits longer for each further one, by default up to ten minutes more. A developer
 		// who restarts the stack often would then watch an approved call do nothing.
