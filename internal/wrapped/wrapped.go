@@ -88,12 +88,12 @@ func (r Record) Covers(name, home, project string) bool {
 	found := false
 	for _, place := range places(home, project) {
 		var entries map[string]json.RawMessage
-		doc, err := os.ReadFile(place.file)
+		settings, err := ReadSettings(place.file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err == nil {
-			entries, err = objectAt(doc, place.keys)
+			entries, err = objectAt(settings.Text, place.keys)
 		}
 		if err != nil {
 			return false // what can't be read can't be judged

@@ -17,7 +17,6 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/internal/wrapped"
 	"github.com/pawlhq/pawl/strictjson"
 )
@@ -43,7 +42,14 @@ FILE is, for example:
   pawl mcp wrap --undo .mcp.json`,
 		Args: cli.OneArg("FILE", "which settings? Name the file of your MCP client"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.rewrite(cmd, args[0], func(doc []byte, file string, r *wrapped.Record) (change, error) {
+			var api *client.Client
+			if !undo { // what is wrong with the token's file is said before anything is changed
+				var err error
+				if api, err = a.Client(cmd); err != nil {
+					return err
+				}
+			}
+			return a.rewrite(cmd, args[0], api, func(doc []byte, file string, r *wrapped.Record) (change, error) {
 				if undo {
 					return unwrapAll(doc, file, only, r)
 				}
@@ -66,19 +72,21 @@ type change struct {
 	left  []string // servers that stay as they are, and why
 }
 
-// rewrite changes settings and the record of that. The record is written first: a server that goes
-// through Pawl and is not on it could not be put back.
+// rewrite changes settings and the record of that, and looks whether the API is there, if one is given.
+// The record is written first: a server that goes through Pawl and is not on it could not be put back.
 func (a *app) rewrite(
-	cmd *cobra.Command, path string, with func([]byte, string, *wrapped.Record) (change, error),
+	cmd *cobra.Command, path string, api *client.Client,
+	with func([]byte, string, *wrapped.Record) (change, error),
 ) error {
 	file, err := filepath.Abs(path)
 	if err != nil {
 		return err
 	}
-	doc, err := os.ReadFile(file)
+	settings, err := wrapped.ReadSettings(file)
 	if err != nil {
 		return fmt.Errorf("the client's settings: %w", err)
 	}
+	doc := settings.Text
 	config, err := os.UserConfigDir()
 	if err != nil {
 		return err
@@ -88,6 +96,7 @@ func (a *app) rewrite(
 	if err != nil {
 		return err
 	}
+	before := wrapped.Record{Servers: slices.Clone(record.Servers)}
 	c, err := with(doc, file, &record)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -97,11 +106,14 @@ func (a *app) rewrite(
 		if !json.Valid(wrapped.Plain(text)) {
 			return fmt.Errorf("%s: it is laid out in a way that can't be changed safely; nothing was changed", path)
 		}
+		if err := settings.Writable(); err != nil {
+			return fmt.Errorf("the client's settings: %w", err)
+		}
 		if err := record.Write(kept); err != nil {
 			return err
 		}
-		if err := osfile.Replace(file, text, 0o600); err != nil {
-			return fmt.Errorf("the client's settings: %w", err)
+		if err := settings.Write(text); err != nil {
+			return errors.Join(fmt.Errorf("the client's settings: %w", err), before.Write(kept))
 		}
 	}
 	for _, text := range c.left {
@@ -111,24 +123,19 @@ func (a *app) rewrite(
 		return a.Print("nothing to change\n")
 	}
 	err = a.Print(strings.Join(c.done, "\n") + "\nRestart the client: it reads its settings when it starts.\n")
-	return errors.Join(err, a.looksForPawl(cmd))
+	if api != nil {
+		a.lookForPawl(cmd.Context(), api)
+	}
+	return err
 }
 
-// looksForPawl tells who has just put servers behind a Pawl that is not there.
-func (a *app) looksForPawl(cmd *cobra.Command) error {
-	if undo, _ := cmd.Flags().GetBool("undo"); undo {
-		return nil
-	}
-	api, err := a.Client(cmd)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+// lookForPawl tells who has just put servers behind a Pawl that is not there.
+func (a *app) lookForPawl(ctx context.Context, api *client.Client) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if _, err := api.Version(ctx); errors.As(err, new(*client.UnreachableError)) {
 		a.Note("no Pawl answers at %s now: until one does, these servers run no tool", api.URL())
 	}
-	return nil
 }
 
 // clients are known by where their settings are.
@@ -138,12 +145,12 @@ var clients = []struct{ part, name string }{
 }
 
 // arguments are those of 'pawl mcp' that hold for every server of a file.
-func (a *app) arguments(cmd *cobra.Command, file, agent string) ([]string, error) {
+func (a *app) arguments(cmd *cobra.Command, settings, agent string) ([]string, error) {
 	var out []string
 	token := a.Setting(cmd, "token") != "" || a.Setting(cmd, "token-file") != ""
 	if agent == "" && !token {
 		for _, c := range clients {
-			if slices.Contains(strings.Split(filepath.ToSlash(file), "/"), c.part) {
+			if slices.Contains(strings.Split(filepath.ToSlash(settings), "/"), c.part) {
 				agent = c.name
 				break
 			}
@@ -155,12 +162,18 @@ func (a *app) arguments(cmd *cobra.Command, file, agent string) ([]string, error
 	if api := a.Setting(cmd, "api"); api != "" { // clients start servers without the variables of this shell
 		out = append(out, "--api", api)
 	}
-	if cmd.Flag("token").Changed {
+	file := a.Setting(cmd, "token-file")
+	switch inShell := a.Setting(cmd, "token") != ""; {
+	case cmd.Flag("token").Changed:
 		return nil, cli.UsageError(errors.New("a token would be on view in the settings: " +
 			"write it to a file, and give --token-file"))
-	}
-	if f := cmd.Flag("token-file"); f.Changed {
-		path, err := filepath.Abs(f.Value.String())
+	case inShell && !cmd.Flag("token-file").Changed:
+		return nil, cli.UsageError(errors.New("the client starts the servers without PAWL_TOKEN,\n" +
+			"and in the settings a token would be on view. Make one for the agent,\n" +
+			"  pawl token new agent:NAME --role agent --out agent.token\n" +
+			"and give --token-file agent.token. To use none, unset PAWL_TOKEN"))
+	case file != "":
+		path, err := filepath.Abs(file)
 		if err != nil {
 			return nil, err
 		}

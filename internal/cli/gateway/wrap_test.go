@@ -202,6 +202,117 @@ func TestWrapGuardsWhatItIsGiven(t *testing.T) {
 	}
 }
 
+// A token of the shell's goes into no settings, and servers without one would run no tool.
+func TestWrapNamesTheTokensFile(t *testing.T) {
+	const text = `{"mcpServers":{"a":{"command":"x"}}}`
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("pawl_secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		env   map[string]string
+		flags []string
+		code  int
+		says  string
+		wrote string // the token's file in the settings
+	}{
+		"token":               {map[string]string{"PAWL_TOKEN": "pawl_secret"}, nil, 2, "--token-file agent.token", ""},
+		"token and file":      {map[string]string{"PAWL_TOKEN": "pawl_secret", "PAWL_TOKEN_FILE": token}, nil, 2, "PAWL_TOKEN", ""},
+		"token, file by flag": {map[string]string{"PAWL_TOKEN": "pawl_secret"}, []string{"--token-file", token}, 0, "", token},
+		"file":                {map[string]string{"PAWL_TOKEN_FILE": token}, nil, 0, "", token},
+		"no such file":        {map[string]string{"PAWL_TOKEN_FILE": token + "s"}, nil, 1, "the token's file", ""},
+		"none":                {nil, nil, 0, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, record := settings(t, ".mcp.json", text)
+			cmd := clitest.CommandLine{Env: c.env}
+			got := cmd.Run(t, append([]string{"mcp", "wrap", file}, c.flags...)...)
+			if got.Want(t, c.code, nil, []string{c.says}); strings.Contains(got.Err, "pawl_secret") {
+				t.Errorf("it says the token: %s", got.Err)
+			}
+			after, _ := os.ReadFile(file)
+			if c.code != 0 {
+				if string(after) != text || len(record().Servers) != 0 {
+					t.Errorf("it changed %s and %v", after, record())
+				}
+				return
+			}
+			if wrote := strings.Contains(string(after), `"--token-file",`+quoted(c.wrote)); wrote != (c.wrote != "") {
+				t.Errorf("wrote %s", after)
+			}
+			cmd.Env = map[string]string{"PAWL_TOKEN": "another"} // is of no use to put things back
+			cmd.Run(t, "mcp", "wrap", "--undo", file).Want(t, 0, []string{"a is as it was"}, nil)
+		})
+	}
+}
+
+func quoted(text string) string {
+	doc, _ := json.Marshal(text)
+	return string(doc)
+}
+
+// What an editor on Windows writes is read, and stays as it was.
+func TestWrapKeepsTheEncoding(t *testing.T) {
+	const mark, plain = "\xef\xbb\xbf", `{"mcpServers":{"a":{"command":"x"}}}`
+	file, record := settings(t, ".mcp.json", mark+plain)
+	cmd := clitest.CommandLine{}
+	cmd.Run(t, "mcp", "wrap", file).Want(t, 0, []string{"a now goes"}, nil)
+	after, _ := os.ReadFile(file)
+	if !strings.HasPrefix(string(after), mark+`{"mcpServers"`) || strings.Count(string(after), mark) != 1 {
+		t.Errorf("wrote %q", after)
+	}
+	if !record().Covers("a", t.TempDir(), filepath.Dir(file)) {
+		t.Error("a hook would ask again")
+	}
+	cmd.Run(t, "mcp", "wrap", "--undo", file).Want(t, 0, []string{"a is as it was"}, nil)
+	if back, _ := os.ReadFile(file); string(back) != mark+plain {
+		t.Errorf("undone, it is %q", back)
+	}
+	for text, problem := range map[string]string{
+		"\xff\xfe{\x00}\x00": "is in UTF-16: save it as UTF-8", "\xfe\xff\x00{\x00}": "is in UTF-16",
+		"{\"mcpServers\":{\"a\":{\"command\":\"caf\xe9\"}}}": "is not in UTF-8", mark: "line 1: it is not JSON",
+		mark + mark + plain: "line 1: it is not JSON",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Run(t, "mcp", "wrap", file).Want(t, 1, nil, []string{problem})
+		if after, _ := os.ReadFile(file); string(after) != text {
+			t.Errorf("wrote %q", after)
+		}
+	}
+}
+
+// Settings that can't be written stay as they are, and so does the record.
+func TestWrapChangesNothingByHalves(t *testing.T) {
+	const text = `{"mcpServers":{"a":{"command":"x"}}}`
+	for name, undo := range map[string]bool{"wrap": false, "undo": true} {
+		t.Run(name, func(t *testing.T) {
+			file, record := settings(t, ".mcp.json", text)
+			cmd, args := clitest.CommandLine{}, []string{"mcp", "wrap", file}
+			if undo {
+				cmd.Run(t, args...).Want(t, 0, []string{"a now goes"}, nil)
+				args = append(args, "--undo")
+			}
+			before, _ := os.ReadFile(file)
+			servers := len(record().Servers)
+			if err := os.Chmod(file, 0o400); err != nil {
+				t.Fatal(err)
+			}
+			cmd.Run(t, args...).Want(t, 1, nil, []string{"can't be written, so nothing was changed: make it writable"})
+			if after, _ := os.ReadFile(file); string(after) != string(before) {
+				t.Errorf("wrote %s", after)
+			}
+			if n := len(record().Servers); n != servers {
+				t.Errorf("%d servers are on record, not %d", n, servers)
+			}
+			if left, _ := os.ReadDir(filepath.Dir(file)); len(left) != 1 {
+				t.Errorf("it left %v", left)
+			}
+		})
+	}
+}
+
 // Entries that nobody could start stay as they are, and whoever wraps is told of a Pawl that is not there.
 func TestWrapTellsWhatIsWrong(t *testing.T) {
 	for entry, why := range map[string]string{
