@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import re
+import signal
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,15 +38,22 @@ class People:
         doc = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "X-Pawl-Reviewer": "ana"}
         request = urllib.request.Request(self.api + path, doc, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as e:
+            e.add_note(f"{method} {path}: {e.read().decode(errors='replace')}")
+            raise
 
     def waiting(self, tool: str) -> list[str]:
         items = self.send("GET", f"/api/requests?limit=100&tool={tool}")["items"]
         return [item["id"] for item in items]
 
     def wait_for(self, tool: str, count: int = 1) -> list[str]:
-        return until(lambda: ids if len(ids := self.waiting(tool)) >= count else None)
+        def enough() -> list[str] | None:
+            return ids if len(ids := self.waiting(tool)) >= count else None
+
+        return until(enough, what=f"{count} waiting calls of {tool}")
 
     def approve(self, call_id: str) -> None:
         self.send("POST", f"/api/requests/{call_id}/approve", {})
@@ -76,30 +84,48 @@ class People:
 
     @contextlib.contextmanager
     def _beside(self, do: Callable[[], None]) -> Iterator[None]:
-        failed: queue.Queue[BaseException] = queue.Queue()
+        """Does something while the block runs. Where that fails, nobody decides what the block may wait
+        for: it is interrupted, and the failure is raised."""
+        failed: list[BaseException] = []
+        lock = threading.Lock()
+        interrupt = [threading.main_thread().ident]  # until the block is over
 
         def decide() -> None:
             try:
                 do()
             except BaseException as e:
-                failed.put(e)
+                failed.append(e)
+                with lock:
+                    for ident in interrupt:
+                        assert ident is not None
+                        signal.pthread_kill(ident, signal.SIGINT)
 
         thread = threading.Thread(target=decide, daemon=True)
-        thread.start()
-        yield
-        thread.join(30)
-        if not failed.empty():
-            raise failed.get()
+        try:
+            try:
+                thread.start()
+                yield
+            finally:
+                with lock:
+                    interrupt.clear()
+            thread.join(30)
+            assert not thread.is_alive(), "who decides has not ended"
+        except BaseException as e:
+            if failed:
+                raise failed[0] from e
+            raise
+        if failed:
+            raise failed[0]
 
 
-def until(condition: Callable[[], Any], patience: float = 30) -> Any:
+def until(condition: Callable[[], Any], patience: float = 30, what: str = "it") -> Any:
     """Waits for what condition returns."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
         if found := condition():
             return found
         time.sleep(0.02)
-    raise AssertionError("it did not come about in time")
+    raise AssertionError(f"{what} did not come about in time")
 
 
 @pytest.fixture(scope="session")
