@@ -1,8 +1,11 @@
 package pythonclient_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,6 +54,37 @@ def refund(order: str, cents: int) -> str:
 
 print(refund(sys.argv[1], int(sys.argv[2])))
 `)
+	n.write("chain.py", `import sys
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
+
+class Model(GenericFakeChatModel):
+    def bind_tools(self, tools, **_):
+        return self
+
+    def _generate(self, messages, *more, **named):
+        print("the model reads:", messages[-1].content, flush=True)
+        return super()._generate(messages, *more, **named)
+
+@tool
+def refund(order: str, cents: int) -> str:
+    """Pay an order's money back."""
+    with open("refunds", "a") as f:
+        f.write(order + "\n")
+    return f"paid {cents} cents for order {order}"
+
+model, tools = Model(messages=iter([])), [refund]
+`+shown(t, page, `(?s)\x60\x60\x60python\n(from langchain.*?)\x60\x60\x60`)+`
+for line in sys.stdin:
+    order, cents = line.split()
+    call = {"name": "refund", "args": {"order": order, "cents": int(cents)}, "id": "call-" + order}
+    model.messages = iter([AIMessage("", tool_calls=[call]), AIMessage("done")])
+    try:
+        agent.invoke({"messages": [("user", "pay it back")]})
+    except Exception as e:
+        print("failed:", e, flush=True)
+`)
 	curl := shown(t, "../../README.md", `(?s)\x60\x60\x60sh\n(curl -s .*?)\x60\x60\x60`)
 
 	t.Run("Python", func(t *testing.T) {
@@ -87,6 +121,39 @@ print(refund(sys.argv[1], int(sys.argv[2])))
 
 		ran, _ := os.ReadFile(filepath.Join(n.dir, "ran"))
 		if string(ran) != "1\n2\n3\n4\n5\n" {
+			t.Errorf("what ran: %q", ran)
+		}
+	})
+	t.Run("LangChain", func(t *testing.T) {
+		n.t = t
+		addFrameworks(t, python)
+		agent := n.talk(python, "chain.py")
+		agent.ask("1 50")
+		agent.reads("the model reads: paid 50 cents")
+		agent.ask("2 500")
+		n.decide("reject", "--notes", "use the sandbox")
+		agent.reads("ana rejected the call: use the sandbox")
+		// Interrupted, it gives its call back, and the next process waits for the same.
+		agent.ask("3 500")
+		approve := "pawl approve " + n.waiting()
+		agent.reads(approve)
+		_ = agent.Process.Signal(os.Interrupt)
+		agent.reads("KeyboardInterrupt")
+
+		agent = n.talk(python, "chain.py")
+		agent.ask("3 500")
+		agent.reads(approve)
+		n.decide("approve")
+		agent.reads("the model reads: paid 500 cents")
+		n.stop()
+		agent.ask("4 50")
+		agent.reads("failed: nothing answers at")
+		n.start()
+		agent.ask("5 50")
+		agent.reads("the model reads: paid 50 cents")
+
+		ran, _ := os.ReadFile(filepath.Join(n.dir, "refunds"))
+		if string(ran) != "1\n3\n5\n" {
 			t.Errorf("what ran: %q", ran)
 		}
 	})
@@ -196,6 +263,50 @@ func (n *newcomer) run(name string, args ...string) *program {
 		n.t.Fatal(err)
 	}
 	return p
+}
+
+// talker is a program that is asked line by line.
+type talker struct {
+	*program
+	in  io.Writer
+	out *bufio.Scanner // what it prints and complains
+	t   *testing.T
+}
+
+func (n *newcomer) talk(name string, args ...string) *talker {
+	n.t.Helper()
+	p := &program{Cmd: exec.CommandContext(n.t.Context(), name, args...)}
+	p.Dir, p.Env, p.WaitDelay = n.dir, n.env, time.Second
+	in, err := p.StdinPipe()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	out, err := p.StdoutPipe()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	p.Stderr = p.Stdout
+	if err := p.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(p.kill)
+	return &talker{p, in, bufio.NewScanner(out), n.t}
+}
+
+func (p *talker) ask(line string) { _, _ = fmt.Fprintln(p.in, line) }
+
+// reads waits for a line with a text in it.
+func (p *talker) reads(text string) {
+	p.t.Helper()
+	defer time.AfterFunc(time.Minute, func() { _ = p.Process.Kill() }).Stop()
+	var read strings.Builder
+	for p.out.Scan() {
+		if strings.Contains(p.out.Text(), text) {
+			return
+		}
+		read.WriteString(p.out.Text() + "\n")
+	}
+	p.t.Fatalf("it did not print %q:\n%s", text, read.String())
 }
 
 // ends waits for a program that prints out, and says complaint.

@@ -69,6 +69,17 @@ assert callable(pawlhq.guard)
 	return python
 }
 
+// addFrameworks lets a Python with the wheel find the frameworks that the client's tests have.
+func addFrameworks(t *testing.T, python string) {
+	t.Helper()
+	const where = "import sysconfig; print(sysconfig.get_path('purelib'), end='')"
+	into := filepath.Join(run(t, python, "-c", where), "frameworks.pth")
+	from := run(t, pythontest.InstallForClient(t), "-c", where)
+	if err := os.WriteFile(into, []byte(from+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // run runs a Python in the client's folder, and returns what it says.
 func run(t *testing.T, python string, args ...string) string {
 	t.Helper()
