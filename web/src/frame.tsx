@@ -26,7 +26,7 @@ export function Frame({
   children,
   back,
 }: {
-  mine: number;
+  mine: string; // how many calls this person can decide; empty: none
   children: ComponentChildren;
   back?: ComponentChildren;
 }) {
@@ -52,7 +52,7 @@ export function Frame({
           {VIEWS.map(([address, words, of]) => (
             <a key={of} href={address} aria-current={isCurrent(of, view) ? "page" : undefined}>
               {words}
-              {of === "queue" && mine > 0 && <span class="count">{mine}</span>}
+              {of === "queue" && mine && <span class="count">{mine}</span>}
             </a>
           ))}
         </nav>
@@ -66,7 +66,7 @@ export function Frame({
         {VIEWS.map(([address, words, of]) => (
           <a key={of} href={address} aria-current={isCurrent(of, view) ? "page" : undefined}>
             {words}
-            {of === "queue" && mine > 0 ? ` ${mine}` : ""}
+            {of === "queue" && mine ? ` ${mine}` : ""}
           </a>
         ))}
       </nav>

@@ -1,6 +1,7 @@
 // The page for people: what waits, and decisions about it.
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { now } from "./api";
 import { Audit } from "./audit";
 import { useCell } from "./cell";
 import { applyTheme, Frame } from "./frame";
@@ -10,7 +11,7 @@ import { watch } from "./live";
 import { NothingOpen } from "./nothingopen";
 import { Icon, whileSeen } from "./parts";
 import { Policy } from "./policy";
-import { isMine, loadQueue, queue, withVotes } from "./queue";
+import { atLeast, isMine, isPart, loadQueue, queue, withVotes } from "./queue";
 import { move, QueueList, useOrder } from "./queueview";
 import { RequestPane } from "./request";
 import { followLinks, go, queueQuery, useRoute } from "./route";
@@ -23,12 +24,13 @@ function App() {
   const route = useRoute();
   const q = useCell(queue);
   const [about, setAbout] = useState("");
-  const mine = [...q.rows.values()].filter((r) => !r.gone && isMine(withVotes(r.call))).length;
+  const count = [...q.rows.values()].filter((r) => !r.gone && isMine(withVotes(r.call))).length;
+  const mine = count > 0 || isPart(q) ? atLeast(count, q) : ""; // how many I can decide
   const title = [about && route.view === "request" ? about : "", "Pawl"].filter(Boolean).join(" · ");
   // All views say how many calls wait for this person.
   useEffect(() => (s.state === "in" ? watch(loadQueue) : undefined), [s.state]);
   useEffect(() => {
-    document.title = s.state === "in" && mine > 0 ? `(${mine}) ${title}` : title;
+    document.title = s.state === "in" && mine ? `(${mine}) ${title}` : title;
   }, [mine, title, s.state]);
   if (s.state !== "in") {
     return (
@@ -62,7 +64,8 @@ function App() {
   );
 }
 
-function Deciding({ mine, id, title }: { mine: number; id: string; title: (about: string) => void }) {
+function Deciding({ mine, id, title }: { mine: string; id: string; title: (about: string) => void }) {
+  const q = useCell(queue);
   const order = useOrder();
   const at = order.findIndex((r) => r.call.id === id);
   useKeys({
@@ -78,7 +81,7 @@ function Deciding({ mine, id, title }: { mine: number; id: string; title: (about
       <a class="btn quiet to-list" href={`/${queueQuery()}`} aria-label="Back to the queue">
         <Icon name="back" />
       </a>
-      <span class="place dim">{at >= 0 && `${at + 1} of ${order.length}`}</span>
+      <span class="place dim">{at >= 0 && `${at + 1} of ${atLeast(order.length, q)}`}</span>
     </>
   ) : undefined;
   return (
@@ -96,15 +99,16 @@ function Deciding({ mine, id, title }: { mine: number; id: string; title: (about
 function NewCalls() {
   const q = useCell(queue);
   const [said, say] = useState("");
-  const [known] = useState(() => ({ ids: new Set<string>(), fresh: [] as string[], loaded: false }));
+  const [known] = useState(() => ({ ids: new Set<string>(), fresh: [] as string[], loaded: 0 }));
   useEffect(() => {
     const all = [...[...q.rows.values()].map((r) => r.call), ...q.held];
     for (const c of all) {
       if (known.ids.has(c.id)) continue;
       known.ids.add(c.id);
-      if (known.loaded) known.fresh.push(c.risk ?? "");
+      // Those of further pages are old.
+      if (known.loaded && Date.parse(c.created_at ?? "") >= known.loaded) known.fresh.push(c.risk ?? "");
     }
-    known.loaded = q.loaded;
+    if (q.loaded && !known.loaded) known.loaded = now();
   }, [q]);
   useEffect(() => {
     return whileSeen(10_000, () => {

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { get } from "./api";
 import { useCell } from "./cell";
-import { isMine, queue, withVotes } from "./queue";
+import { isMine, isPart, queue, totalOf, withVotes } from "./queue";
 import type { Listed, Page } from "./types";
 
 /** What stands beside the list while no request is open. */
@@ -21,6 +21,14 @@ export function NothingOpen() {
         </svg>
         {rows.length === 0 ? (
           <Empty />
+        ) : isPart(q) ? (
+          <>
+            <h2>{totalOf(q)} calls wait.</h2>
+            <p>
+              Of the newest {rows.length}, you can decide {mine}. Load more in the list to see older ones,
+              whose time may end sooner.
+            </p>
+          </>
         ) : mine === 0 ? (
           <>
             <h2>Nothing waits for you.</h2>

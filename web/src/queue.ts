@@ -6,6 +6,7 @@ import { type Changes, loadAgain } from "./live";
 import type { Listed, Page, Request, View } from "./types";
 
 const LIMIT = 100;
+const MOST = 500; // that the API gives at once
 const STAYS = 10_000; // ms that a call which ended is still shown
 
 export interface Row {
@@ -27,39 +28,75 @@ export const queue = new Cell<Queue>({ loaded: false, rows: new Map(), held: [],
 /** True while rows must keep their places. */
 export const still = { pointer: false, focus: false };
 
-const pages = new Map<string, Listed>(); // of further pages, which are not asked for again and again
+const EXACT = 1000; // how far the API counts
+
+const waitingRows = (q: Queue): number => [...q.rows.values()].filter((r) => !r.gone).length;
+
+/** How many of the calls that wait are here. */
+export const here = (q: Queue): number => waitingRows(q) + q.held.length;
+
+/** Whether more calls wait than are here: the list comes newest first, in pages. */
+export const isPart = (q: Queue): boolean => q.more !== "" && (q.total > EXACT || here(q) < q.total);
+
+/** How many wait, in words. */
+export const totalOf = (q: Queue): string => (q.total > EXACT ? "more than 1,000" : String(q.total));
+
+/** A count of what is here, which is the least there are while more calls wait than are here. */
+export const atLeast = (n: number, q: Queue): string => (isPart(q) ? `${n}+` : String(n));
+
+const pageOf = (limit: number, cursor = ""): Promise<Page<Listed>> =>
+  get(`/api/requests?status=pending&limit=${limit}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+
+/** The newest calls that wait: at least so many if there are, and on to those that are shown, without a gap. */
+async function newest(want: number, shown: ReadonlyMap<string, Row>): Promise<Page<Listed>> {
+  let page = await pageOf(LIMIT);
+  const items = page.items;
+  const meets = () => shown.size === 0 || items.some((c) => shown.has(c.id));
+  while (page.next_cursor && (items.length < want || !meets())) {
+    page = await pageOf(Math.min(Math.max(want - items.length, LIMIT), MOST), page.next_cursor);
+    items.push(...page.items);
+  }
+  return { ...page, items };
+}
+
+const asked = (c: Listed | undefined) => Date.parse(c?.created_at ?? "");
 
 export async function loadQueue(changes: Changes): Promise<void> {
   let page: Page<Listed>;
   try {
-    page = await get(`/api/requests?status=pending&limit=${LIMIT}`);
+    page = await newest(changes === "anything" ? waitingRows(queue.value) : LIMIT, queue.value.rows);
   } catch (e) {
     if (e instanceof Failure && e.problem) queue.value = { ...queue.value, failure: e };
     throw e;
   }
   const old = queue.value;
   const waiting = new Map(page.items.map((c) => [c.id, c]));
-  if (page.next_cursor) for (const [id, c] of pages) if (!waiting.has(id)) waiting.set(id, c);
+  const last = asked(page.items.at(-1));
   const rows = new Map<string, Row>();
   for (const [id, row] of old.rows) {
     const call = waiting.get(id);
     if (call) rows.set(id, { call });
     else if (row.gone) {
       if (now() - row.gone.at < STAYS || still.pointer) rows.set(id, row);
+    } else if (page.next_cursor) {
+      // It ended, or newer calls moved it further down than was read. Its own answer tells.
+      rows.set(id, row);
+      if (asked(row.call) >= last || (changes !== "anything" && changes.has(id))) void explain(id);
     } else {
       rows.set(id, { call: row.call, gone: { at: now(), how: "" } });
-      void explain(row.call.id);
+      void explain(id);
     }
   }
   const fresh = [...waiting.values()].filter((c) => !rows.has(c.id));
   const hold = old.loaded && (still.pointer || still.focus);
   if (!hold) for (const call of fresh) rows.set(call.id, { call });
+  const further = page.next_cursor && waitingRows(old) > page.items.length ? old.more : "";
   queue.value = {
     loaded: true,
     rows,
     held: hold ? fresh : [],
     total: page.total,
-    more: old.more && pages.size > 0 ? old.more : page.next_cursor,
+    more: further || page.next_cursor,
   };
   for (const [id, known] of refined) {
     if (!rows.has(id)) refined.delete(id);
@@ -112,29 +149,42 @@ export function showHeld(): void {
 export async function loadMore(): Promise<void> {
   const { more } = queue.value;
   if (!more) return;
-  const cursor = encodeURIComponent(more);
-  const page = await get<Page<Listed>>(`/api/requests?status=pending&limit=${LIMIT}&cursor=${cursor}`);
-  const rows = new Map(queue.value.rows);
-  for (const call of page.items) {
-    pages.set(call.id, call);
-    rows.set(call.id, { call });
+  let page: Page<Listed>;
+  try {
+    page = await pageOf(LIMIT, more);
+  } catch (e) {
+    if (!(e instanceof Failure)) throw e;
+    queue.value = { ...queue.value, failure: e };
+    return;
   }
-  queue.value = { ...queue.value, rows, more: page.next_cursor };
+  const rows = new Map(queue.value.rows);
+  for (const call of page.items) rows.set(call.id, { call });
+  queue.value = { ...queue.value, rows, total: page.total, more: page.next_cursor };
 }
 
-/** Says on the row how its call ended. */
+const explaining = new Set<string>();
+
+/** Asks for a call that is missing in the list, and says on its row how it ended, if it did. */
 async function explain(id: string): Promise<void> {
-  pages.delete(id);
+  if (explaining.has(id)) return;
+  explaining.add(id);
+  let how = "";
   try {
     const r = await get<Request>(requestPath(id));
-    const rows = new Map(queue.value.rows);
-    const row = rows.get(id);
-    if (!row?.gone) return;
-    rows.set(id, { call: row.call, gone: { ...row.gone, how: ending(r) } });
-    queue.value = { ...queue.value, rows };
+    if (r.status === "pending") return;
+    how = ending(r);
   } catch (e) {
-    if (!(e instanceof Failure)) throw e; // the row says no more than that it is gone
+    if (!(e instanceof Failure)) throw e;
+    if (e.status !== 404) return; // the row says no more than it does
+  } finally {
+    explaining.delete(id);
   }
+  const row = queue.value.rows.get(id);
+  if (!row) return;
+  const rows = new Map(queue.value.rows);
+  rows.set(id, { call: row.call, gone: { at: row.gone?.at ?? now(), how } });
+  queue.value = { ...queue.value, rows };
+  loadAgain(STAYS);
 }
 
 /** How a call left the queue, in a few words. */

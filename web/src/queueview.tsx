@@ -4,9 +4,22 @@ import { useRef, useState } from "preact/hooks";
 import { useCell } from "./cell";
 import { Choice } from "./filters";
 import { useKeys } from "./keys";
+import { Failed } from "./lists";
 import { askNow } from "./live";
 import { Icon, useLate, useSecond } from "./parts";
-import { type Filters, loadMore, ordered, queue, type Row, showHeld, still } from "./queue";
+import {
+  atLeast,
+  type Filters,
+  here,
+  isPart,
+  loadMore,
+  ordered,
+  queue,
+  type Row,
+  showHeld,
+  still,
+  totalOf,
+} from "./queue";
 import { RejectMany } from "./rejectmany";
 import { go, requestAddress, setQuery, useRoute } from "./route";
 import { OneRow } from "./row";
@@ -39,6 +52,7 @@ export function QueueList({ selected }: { selected: string }) {
   useSecond();
   const { mine, theirs } = ordered(q.rows.values(), filters);
   const order = [...mine, ...theirs];
+  const part = isPart(q);
 
   const focused = () =>
     (document.activeElement?.closest(".row") as HTMLElement | null)?.dataset.id ?? selected;
@@ -102,13 +116,17 @@ export function QueueList({ selected }: { selected: string }) {
         </div>
       </div>
       <div class="chips" role="group" aria-label="Filters">
-        {chip("", q.loaded ? `All ${everything.length}` : "All")}
+        {chip("", q.loaded ? `All ${part ? totalOf(q) : everything.length}` : "All")}
         {chip(
           "critical",
-          q.loaded ? `Critical ${count("critical")}` : "Critical",
+          q.loaded ? `Critical ${atLeast(count("critical"), q)}` : "Critical",
           <Icon name="critical" cls="r-critical" />,
         )}
-        {chip("high", q.loaded ? `High ${count("high")}` : "High", <Icon name="high" cls="r-high" />)}
+        {chip(
+          "high",
+          q.loaded ? `High ${atLeast(count("high"), q)}` : "High",
+          <Icon name="high" cls="r-high" />,
+        )}
         <Choice name="Agent" values={names("agent")} words={asIs} />
         <Choice name="Tool" values={names("tool")} words={asIs} />
       </div>
@@ -118,15 +136,24 @@ export function QueueList({ selected }: { selected: string }) {
           Show <kbd>.</kbd>
         </button>
       )}
+      {part && (
+        <p class="part">
+          The newest {here(q)} of {totalOf(q)} are here. Counts, order and search cover only these.{" "}
+          <button class="as-link" type="button" onClick={() => void loadMore()}>
+            Load more
+          </button>
+        </p>
+      )}
       {marked.size > 0 && <RejectMany marked={marked} done={() => setMarked(new Set())} />}
       <div class="rows">
+        <Failed failure={q.failure ?? null} />
         {!q.loaded ? (
-          late && <Skeleton />
+          late && !q.failure && <Skeleton />
         ) : order.length === 0 ? (
           <p class="none">
             {anyFilter ? (
               <>
-                Nothing matches.{" "}
+                {part ? "Nothing matches so far. Load more to look further back." : "Nothing matches."}{" "}
                 <button
                   class="as-link"
                   type="button"
@@ -144,26 +171,26 @@ export function QueueList({ selected }: { selected: string }) {
             <Group
               id="mine"
               title="You can decide"
-              note="nearest deadline first"
+              note={part ? "nearest deadline of these first" : "nearest deadline first"}
               rows={mine.slice(0, drawn)}
               all={mine.length}
-              {...{ selected, marked }}
+              {...{ part, selected, marked }}
             />
             <Group
               id="theirs"
               title="Waiting for others"
               rows={theirs.slice(0, Math.max(0, drawn - mine.length))}
               all={theirs.length}
-              {...{ selected, marked }}
+              {...{ part, selected, marked }}
             />
             {order.length > drawn && (
               <button class="btn small more" type="button" onClick={() => setDrawn(drawn + CHUNK)}>
                 Show {Math.min(CHUNK, order.length - drawn)} more rows
               </button>
             )}
-            {q.more && (
+            {part && (
               <button class="btn small more" type="button" onClick={() => void loadMore()}>
-                Load more: {everything.length} of {q.total > 1000 ? "more than 1,000" : q.total}
+                Load more: {here(q)} of {totalOf(q)}
               </button>
             )}
           </>
@@ -210,17 +237,18 @@ interface GroupProps {
   note?: string;
   rows: Row[];
   all: number;
+  part: boolean; // of more that wait
   selected: string;
   marked: ReadonlySet<string>;
 }
 
-function Group({ id, title, note, rows, all, selected, marked }: GroupProps) {
+function Group({ id, title, note, rows, all, part, selected, marked }: GroupProps) {
   if (all === 0) return null;
   return (
     <>
       <div class="group">
         <h2 id={id}>{title}</h2>
-        <span class="count">{all}</span>
+        <span class="count">{part ? `${all}+` : all}</span>
         {note && <p>{note}</p>}
       </div>
       <ul aria-labelledby={id}>

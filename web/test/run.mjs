@@ -1,13 +1,15 @@
 // Bundles the tests and runs them. PAWL_DEV names the program of the dev stack; PAWL_CHROMIUM the browser,
 // which is /usr/bin/chromium by default. Arguments are names of tests' files, all by default. After the
-// word shots they are names of pictures to take, all by default.
+// word shots they are names of pictures to take, all by default. The word unit runs only the tests of the
+// page's logic, which need neither.
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-if (!process.env.PAWL_DEV) {
+const unit = process.argv[2] === "unit";
+if (!unit && !process.env.PAWL_DEV) {
   console.error("PAWL_DEV must name the dev stack's program: make build makes bin/pawl-dev.");
   process.exit(2);
 }
@@ -19,7 +21,9 @@ const tests = shots
   ? ["shots.ts"]
   : readdirSync(here("."))
       .filter((f) => f.endsWith(".test.ts"))
-      .filter((f) => chosen.length === 0 || chosen.some((c) => f.startsWith(c)));
+      .filter((f) =>
+        unit ? f.endsWith(".unit.test.ts") : !chosen.length || chosen.some((c) => f.startsWith(c)),
+      );
 const out = here("../node_modules/.page-test");
 rmSync(out, { recursive: true, force: true });
 await esbuild.build({
