@@ -20,8 +20,8 @@ var LeastClaude = [3]int{2, 1, 295}
 
 var version = regexp.MustCompile(`^([0-9]+)\.([0-9]+)\.([0-9]+)\b`)
 
-// CheckClaude refuses a version, as 'claude --version' prints it, in which a hook that fails lets its tool
-// call run.
+// CheckClaude refuses a version, as 'claude --version' prints it, in which a hook that fails lets
+// its tool call run.
 func CheckClaude(printed string) error {
 	parts := version.FindStringSubmatch(strings.TrimSpace(printed))
 	if parts == nil {
@@ -36,8 +36,9 @@ func CheckClaude(printed string) error {
 		got[i] = n
 	}
 	if slices.Compare(got[:], LeastClaude[:]) < 0 {
-		return fmt.Errorf("this is Claude Code %s; before %d.%d.%d a hook that fails lets its tool call run: "+
-			"run 'claude update'", parts[0], LeastClaude[0], LeastClaude[1], LeastClaude[2])
+		return fmt.Errorf("this is Claude Code %s. Before %d.%d.%d a hook that fails\n"+
+			"lets its tool call run: run 'claude update'",
+			parts[0], LeastClaude[0], LeastClaude[1], LeastClaude[2])
 	}
 	return nil
 }
@@ -66,7 +67,8 @@ type group struct {
 // ours is a command that Install has put there, whatever the program was called.
 var ours = regexp.MustCompile(`^('[^']*'(\\''[^']*')*|[^\s']+) hook claude-code( |$)`)
 
-// groups are what has to be in the settings for each event. command runs the hook, and waits so long.
+// groups are what has to be in the settings for each event. command runs the hook, and waits so
+// long.
 func groups(command string, wait time.Duration) map[string]group {
 	all := map[string]group{}
 	for _, event := range Events {
@@ -87,8 +89,8 @@ func groups(command string, wait time.Duration) map[string]group {
 
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// Install puts the hook into Claude Code's settings, a JSON document or nothing, in place of one that is
-// there already. Everything else in them stays as it is written.
+// Install puts the hook into Claude Code's settings, a JSON document or nothing, in place of one
+// that is there already. Everything else in them stays as it is written.
 func Install(doc []byte, command string, wait time.Duration) ([]byte, error) {
 	doc, err := Uninstall(doc)
 	if err != nil {
@@ -105,7 +107,7 @@ func Install(doc []byte, command string, wait time.Duration) ([]byte, error) {
 
 // add puts a group into the list of an event.
 func add(doc []byte, event string, g group) ([]byte, error) {
-	if len(bytes.TrimSpace(doc)) == 0 {
+	if blank(doc) {
 		return append(indented(map[string]map[string][]group{"hooks": {event: {g}}}, 0, "  "), '\n'), nil
 	}
 	root, hooks, lists, err := parse(doc)
@@ -131,8 +133,15 @@ func add(doc []byte, event string, g group) ([]byte, error) {
 	return doc, nil
 }
 
+// mark is the byte-order mark that some editors write before UTF-8. It stays where it is.
+const mark = "\uFEFF"
+
+func blank(doc []byte) bool {
+	return len(bytes.TrimSpace(bytes.TrimPrefix(doc, []byte(mark)))) == 0
+}
+
 // indent finds the blanks before the first field.
-var indent = regexp.MustCompile(`^\s*\{\r?\n([ \t]+)"`)
+var indent = regexp.MustCompile(`^(?:` + mark + `)?\s*\{\r?\n([ \t]+)"`)
 
 func indented(v any, depth int, unit string) []byte {
 	doc, _ := strictjson.Marshal(v) // nothing in a group can't be marshalled
@@ -141,8 +150,8 @@ func indented(v any, depth int, unit string) []byte {
 	return b.Bytes()
 }
 
-// Uninstall takes out what Install has put in, and leaves everything else as it is written. The result
-// is nil if nothing is left.
+// Uninstall takes out what Install has put in, and leaves everything else as it is written. The
+// result is nil if nothing is left.
 func Uninstall(doc []byte) ([]byte, error) {
 	for {
 		root, hooks, lists, err := parse(doc)
@@ -190,10 +199,14 @@ type list struct {
 
 // parse finds the places in the settings where hooks are. hooks is nil where there are none.
 func parse(doc []byte) (root, hooks *container, lists []list, err error) {
-	if len(bytes.TrimSpace(doc)) == 0 {
+	if blank(doc) {
 		return &container{}, nil, nil, nil
 	}
-	if err := strictjson.CheckObject("the settings", doc, len(doc)); err != nil {
+	if bytes.HasPrefix(doc, []byte("\xFE\xFF")) || bytes.HasPrefix(doc, []byte("\xFF\xFE")) {
+		return nil, nil, nil, errors.New("the settings are UTF-16: save them as UTF-8 first")
+	}
+	text := bytes.TrimPrefix(doc, []byte(mark))
+	if err := strictjson.CheckObject("the settings", text, len(text)); err != nil {
 		return nil, nil, nil, fmt.Errorf("%w: correct them first", err)
 	}
 	fields := func(at span) (*container, []string, error) {
@@ -239,7 +252,8 @@ func (c *container) elements(doc []byte) error {
 	return nil
 }
 
-// insert adds an item at the end, on a line of its own. In a container that was empty no line ends after it.
+// insert adds an item at the end, on a line of its own. In a container that was empty no line ends
+// after it.
 func (c *container) insert(doc, item []byte, before string) []byte {
 	at, comma := c.value+1, ""
 	if n := len(c.items); n > 0 {

@@ -23,6 +23,9 @@ func TestInstallAndUninstall(t *testing.T) {
 		"one line":                           "{\"a\":1, \"hooks\":{\"PreToolUse\":[{\"matcher\":\"Bash\",\"hooks\":[{\"type\":\"command\",\"command\":\"lint\"}]}]} }",
 		"Windows' line ends":                 "{\r\n  \"a\": 1\r\n}\r\n",
 		"an empty object":                    "{}\n",
+		"a byte-order mark":                  "\uFEFF{\n    \"model\": \"x\"\n}\n",
+		"one before nothing much":            "\uFEFF{}",
+		"one and Windows' line ends":         "\uFEFF{\r\n\t\"hooks\": {\r\n\t\t\"Stop\": []\r\n\t}\r\n}\r\n",
 		"an empty one, apart":                " { } ",
 		"no hooks":                           "{\n  \"hooks\": {}\n}\n",
 		"an empty list":                      "{\"hooks\": {\"PreToolUse\": [], \"Stop\": [ ]}}",
@@ -44,6 +47,9 @@ func TestInstallAndUninstall(t *testing.T) {
 			}
 			if !hook.Installed(once) || hook.Installed([]byte(before)) {
 				t.Error("nobody can tell that it is installed")
+			}
+			if bytes.HasPrefix(once, []byte("\uFEFF")) != strings.HasPrefix(before, "\uFEFF") {
+				t.Errorf("the byte-order mark is not as it was: %q", once)
 			}
 			left, err := hook.Uninstall(again)
 			if err != nil || string(left) != before {
@@ -93,12 +99,15 @@ func TestSettingsThatAreNone(t *testing.T) {
 	for name, doc := range map[string]string{
 		"comments": "{\n// mine\n}", "a list": "[]", "cut short": "{", "twice": `{"hooks":{},"hooks":{}}`,
 		"hooks of another kind": `{"hooks":[]}`, "an event of another kind": `{"hooks":{"PreToolUse":{}}}`,
+		"two byte-order marks": "\uFEFF\uFEFF{}", "a mark inside": "{\uFEFF}",
+		"UTF-16": "\xFF\xFE{\x00}\x00", "UTF-16, the other way round": "\xFE\xFF\x00{\x00}",
 	} {
 		if out, err := hook.Install([]byte(doc), "pawl hook claude-code", time.Minute); err == nil {
 			t.Errorf("%s: %s", name, out)
 		}
-		if out, err := hook.Uninstall([]byte(doc)); err == nil {
-			t.Errorf("%s: %s", name, out)
+		out, err := hook.Uninstall([]byte(doc))
+		if err == nil || strings.HasPrefix(name, "UTF-16") && !strings.Contains(err.Error(), "save them as UTF-8") {
+			t.Errorf("%s: %s, %v", name, out, err)
 		}
 	}
 }

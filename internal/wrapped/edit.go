@@ -21,8 +21,11 @@ type Member struct {
 // Text is the value as it is written.
 func (m Member) Text() []byte { return m.document[m.Value:m.To] }
 
-// Plain returns JSON with comments and commas too many as JSON without, of the same length: what is left
-// out becomes blanks.
+// mark is the byte-order mark that some editors write before UTF-8.
+const mark = "\uFEFF"
+
+// Plain returns JSON with comments, commas too many and a byte-order mark as JSON without, of the
+// same length: what is left out becomes blanks.
 func Plain(doc []byte) []byte {
 	out := bytes.Clone(doc)
 	comma := -1 // the last one, if nothing but blanks follows
@@ -32,6 +35,9 @@ func Plain(doc []byte) []byte {
 				out[i] = ' '
 			}
 		}
+	}
+	if bytes.HasPrefix(doc, []byte(mark)) {
+		blank(0, len(mark))
 	}
 	for i := 0; i < len(doc); {
 		switch c := doc[i]; {

@@ -17,6 +17,7 @@ func TestPlain(t *testing.T) {
 		`{"a": ",}"}`:                `{"a": ",}"}`,
 		`// only`:                    ``,
 		`/* open`:                    ``,
+		"\uFEFF{\"a\": \"\uFEFF\"}":  "{\"a\": \"\uFEFF\"}",
 	} {
 		dense := strings.NewReplacer(" ", "", "\n", "").Replace
 		if got := string(wrapped.Plain([]byte(text))); len(got) != len(text) || dense(got) != dense(want) {

@@ -4,6 +4,7 @@
 package wrapped
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -137,7 +138,7 @@ func places(home, project string) []place {
 // objectAt returns the object to which keys lead; without one there is nothing in it.
 func objectAt(doc []byte, keys []string) (map[string]json.RawMessage, error) {
 	var object map[string]json.RawMessage
-	if err := json.Unmarshal(doc, &object); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(doc, []byte(mark)), &object); err != nil {
 		return nil, err
 	}
 	for _, key := range keys {

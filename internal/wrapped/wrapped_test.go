@@ -59,6 +59,7 @@ func TestCovers(t *testing.T) {
 		"wrapped for the user":             {one("github", ours), "", "github", true},
 		"laid out otherwise":               {one("github", " "+ours+"\n"), "", "github", true},
 		"wrapped in the project":           {"", one("github", ours), "github", true},
+		"with a byte-order mark":           {"\uFEFF" + one("github", ours), "", "github", true},
 		"in both":                          {one("github", ours), one("github", ours), "github", true},
 		"a name with other characters":     {one("my.files", ours), "", "my_files", true},
 		"nowhere":                          {"{}", "", "github", false},

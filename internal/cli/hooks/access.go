@@ -60,13 +60,13 @@ func (i *install) token(ctx context.Context, c *client.Client, me rest.Principal
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
-	byAdmin := fmt.Sprintf("pawl token new %s --role agent --agent %s --owner NAME > TOKEN-FILE", agent, agent)
 	if !slices.Contains(me.Roles, rest.RoleAdmin) {
 		return "", fmt.Errorf("the agent needs a token, and you may make none. Have an administrator run\n"+
-			"  %s\nand give --agent-token-file TOKEN-FILE", byAdmin)
+			"  pawl token new %s --role agent --agent %s \\\n    --owner NAME --out TOKEN-FILE\n"+
+			"and give --agent-token-file TOKEN-FILE", agent, agent)
 	}
 	if i.dryRun {
-		return path, i.Print("A token for the agent would be written to " + path + ".\n")
+		return path, i.Print("A token for the agent would be written to\n  " + approval.Display(path, 0) + "\n")
 	}
 	spec := rest.TokenSpec{
 		Subject: agent + ":" + me.Subject, Kind: rest.KindAgent, Owner: me.Subject,
@@ -83,7 +83,7 @@ func (i *install) token(ctx context.Context, c *client.Client, me rest.Principal
 		_, revoked := c.RevokeToken(ctx, made.ID)
 		return "", errors.Join(err, revoked)
 	}
-	return path, i.Print("The agent's token is in " + path + ".\n")
+	return path, i.Print("The agent's token is in\n  " + approval.Display(path, 0) + "\n")
 }
 
 // policy adds the ready layer to the active policy, unless it has one of that name.
@@ -116,20 +116,24 @@ func (i *install) policy(ctx context.Context, c *client.Client) error {
 			return i.added(active)
 		case refused != nil && refused.Code == rest.CodePolicyChanged && try < tries:
 			continue
+		case refused != nil && refused.Code == rest.CodeReviewerRequired:
+			i.Note("The policy was not changed, as it is unknown who you are: run this again with\n"+
+				"--as YOUR-NAME. Without the layer %s everything may wait for people.", layer)
+			return nil
 		}
 		file, kept := i.keepLayer()
 		if kept != nil {
 			return errors.Join(err, kept)
 		}
-		i.Note("The policy was not changed: %v\nWithout the layer %s everything may wait for people. "+
-			"Have an administrator apply it beside\nthe layers that are active: 'pawl policy apply LAYERS… %s'",
-			err, layer, file)
+		i.Note("The policy was not changed:\n  %v\nWithout the layer %s everything may wait for people. "+
+			"Have an\nadministrator apply it beside the layers that are active:\n"+
+			"  'pawl policy apply LAYERS…' with\n  %s", err, layer, file)
 		return nil
 	}
 }
 
-// added says what was done. A process that was started with policy files loads them again when they change,
-// without this layer.
+// added says what was done. A process that was started with policy files loads them again when they
+// change, without this layer.
 func (i *install) added(before rest.ActivePolicy) error {
 	text := "The layer " + layer + " was added to the active policy.\n"
 	if before.Channel == "file" {
@@ -137,8 +141,8 @@ func (i *install) added(before rest.ActivePolicy) error {
 		if err != nil {
 			return err
 		}
-		text += "The policy before came from files: give Pawl this one, too, or it is lost when they change:\n" +
-			"  --policy " + approval.Display(file, 0) + "\n"
+		text += "The policy before came from files. Give this one with --policy, too, or it is\n" +
+			"lost when they change:\n  " + approval.Display(file, 0) + "\n"
 	}
 	return i.Print(text)
 }

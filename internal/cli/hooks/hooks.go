@@ -1,4 +1,5 @@
-// Package hooks holds the commands that coding agents run as their hooks, and those that put them there.
+// Package hooks holds the commands that coding agents run as their hooks, and those that put them
+// there.
 package hooks
 
 import (
@@ -132,8 +133,8 @@ func alive(pid string) func() bool {
 	return func() bool { return !errors.Is(host.Signal(syscall.Signal(0)), os.ErrProcessDone) }
 }
 
-// guarded tells which MCP servers go through the gateway, which asks about their calls itself. Without the
-// folder of the project nobody can tell.
+// guarded tells which MCP servers go through the gateway, which asks about their calls itself.
+// Without the folder of the project nobody can tell.
 func (c *claude) guarded() (func(server string) bool, error) {
 	home, err := os.UserHomeDir()
 	config, configErr := os.UserConfigDir()

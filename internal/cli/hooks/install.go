@@ -5,44 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	udiff "github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/hook"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/internal/settings"
 )
-
-// place says which of Claude Code's settings are meant.
-type place struct {
-	project bool
-	dryRun  bool
-}
-
-func (p *place) addFlags(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&p.project, "project", false,
-		"the settings of the project in the current folder, which everybody who works on it shares")
-	cmd.Flags().BoolVar(&p.dryRun, "dry-run", false, "show what would change, and change nothing")
-}
-
-func (p *place) file() (string, error) {
-	if p.project {
-		return filepath.Abs(filepath.Join(".claude", "settings.json"))
-	}
-	home, err := os.UserHomeDir()
-	return filepath.Join(home, ".claude", "settings.json"), err
-}
 
 type install struct {
 	*app
@@ -91,12 +66,15 @@ func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
 	if err := i.checkHost(cmd.Context()); err != nil {
 		return err
 	}
+	if err := i.check(); err != nil {
+		return err
+	}
 	v, err := c.Version(cmd.Context())
 	if err != nil {
 		return err
 	}
 	if !slices.Contains(v.Features, "caller") {
-		return fmt.Errorf("the API at %s offers no calls that their callers run: upgrade it", c.URL())
+		return fmt.Errorf("this API offers no calls that their callers run, so upgrade it:\n  %s", c.URL())
 	}
 	run, err := i.command()
 	if err != nil {
@@ -136,8 +114,12 @@ func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
 	if i.dryRun {
 		return nil
 	}
+	undo := "'pawl hook claude-code uninstall'"
+	if i.project {
+		undo = "'pawl hook claude-code uninstall --project'"
+	}
 	return i.Say("Restart Claude Code. These show what waits for you, and take the hook out:\n" +
-		"  'pawl review'\n  'pawl hook claude-code uninstall'\n")
+		"  'pawl review'\n  " + undo + "\n")
 }
 
 // checkHost refuses a Claude Code that lets tools run when their hook fails.
@@ -146,22 +128,26 @@ func (i *install) checkHost(ctx context.Context) error {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, i.host, "--version").Output()
 	if err != nil {
-		return fmt.Errorf("which version of Claude Code is it? '%s --version' fails: %w\n"+
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err // the path is named already
+		}
+		return fmt.Errorf("which version of Claude Code is it? This fails:\n  %s --version\n%w\n"+
 			"Name the program with --claude", i.host, err)
 	}
 	return hook.CheckClaude(string(out))
 }
 
-// command is how Claude Code runs the hook. In a project, which others share, it is a name that each of them
-// has in PATH, and says so: only then a denial can name the command that takes the hook out.
+// command is how Claude Code runs the hook. In a project, which others share, it is a name that
+// each of them has in PATH, and says so: only then a denial can name the command that takes the
+// hook out.
 func (i *install) command() (string, error) {
 	if i.project {
 		if i.LookPath == nil {
 			return "", errors.New("nobody can tell whether pawl is in PATH")
 		}
 		if _, err := i.LookPath("pawl"); err != nil {
-			return "", errors.New("pawl is not in PATH: a project's settings are shared, " +
-				"and name no file of one machine. Put pawl into PATH, or leave out --project")
+			return "", errors.New("pawl is not in PATH. A project's settings are shared, and name no\n" +
+				"file of one machine: put pawl into PATH, or leave out --project")
 		}
 		return "pawl hook claude-code --project", nil
 	}
@@ -176,39 +162,6 @@ func quote(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-// edit shows and makes one change of the settings.
-func (p *place) edit(a *cli.App, change func(doc []byte) ([]byte, error)) error {
-	file, err := p.file()
-	if err != nil {
-		return err
-	}
-	before, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	after, err := change(before)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	if string(after) == string(before) {
-		return a.Print(approval.Display(file, 0) + " is as it should be.\n")
-	}
-	shown := udiff.Unified(file, file, string(before), string(after))
-	if err := a.Print(approval.DisplayLines(shown, 0)); err != nil {
-		return err
-	}
-	switch {
-	case p.dryRun:
-		return nil
-	case after == nil:
-		return os.Remove(file)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return osfile.Replace(file, after, 0o600)
 }
 
 func (a *app) uninstall() *cobra.Command {
