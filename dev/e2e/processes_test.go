@@ -346,6 +346,8 @@ func TestDevStackOnPostgres(t *testing.T) {
 
 	// The database stops between a decision and the tool: nothing runs until it is back.
 	id = w.pending(`{"tool":"send","args":{"to":"y"}}`)
+	// The row is there before its workflow knows the verdict; a decision before that would not count.
+	w.until("the workflow itself waits", func() bool { return w.live(id).View.Status == approval.StatusPending })
 	cluster.Stop(t)
 	if a := w.decide(id, "approve", "ana", `{}`); a.code != http.StatusServiceUnavailable || a.text("code") != rest.CodeStoreUnavailable {
 		t.Errorf("a decision without a store: %d %v", a.code, a.doc)
