@@ -11,6 +11,7 @@ import { type Act, type Answer, isFinal, refused, taken } from "./answers";
 import { type Decision, decide, Failure, get, newID, now } from "./api";
 import { useCell } from "./cell";
 import { Digest, DigestLine } from "./digest";
+import { draftOf, keepDraft } from "./drafts";
 import { ARMING, heldDown, useCalm } from "./guards";
 import { useKeys } from "./keys";
 import { link } from "./live";
@@ -18,15 +19,14 @@ import { Notes } from "./notesfield";
 import { isPhone } from "./parted";
 import { Icon, RiskTag } from "./parts";
 import { reloaded } from "./requests";
-import { signIn } from "./session";
+import { nameOf, session, signIn } from "./session";
 import { Statement, whyOff } from "./statement";
 import { Summary } from "./summary";
 import type { DecisionAnswer, Kind, Request } from "./types";
 
 export type Step = "ready" | "armed" | "critical" | "approve" | "reject" | "sending" | "answered";
 
-// What outlives the bar: notes that were not sent, and a decision whose fate is not known.
-const drafts = new Map<string, string>();
+// A decision whose fate is not known outlives the bar.
 const pending = new Map<string, Decision>();
 
 export interface BarProps {
@@ -42,7 +42,8 @@ export interface BarProps {
 export function Bar(p: BarProps) {
   const { r } = p;
   const [step, setStep] = useState<Step>("ready");
-  const [notes, setNotes] = useState(drafts.get(r.id) ?? "");
+  const who = nameOf(useCell(session));
+  const [notes, setNotes] = useState(draftOf(who, r.id));
   const [answer, setAnswer] = useState<Answer | null>(null);
   const [kind, setKind] = useState<Kind>("approve");
   const notesField = useRef<HTMLTextAreaElement>(null);
@@ -70,7 +71,7 @@ export function Bar(p: BarProps) {
 
   const write = (text: string) => {
     setNotes(text);
-    drafts.set(r.id, text);
+    keepDraft(who, r.id, text);
   };
 
   const send = async (which: Kind) => {
@@ -87,7 +88,7 @@ export function Bar(p: BarProps) {
     try {
       const taken_ = await decide(r.id, d);
       pending.delete(r.id);
-      drafts.delete(r.id);
+      keepDraft(who, r.id, "");
       a = taken(taken_, d, r, await reloaded(r));
     } catch (e) {
       if (!(e instanceof Failure)) throw e;

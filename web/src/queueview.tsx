@@ -137,7 +137,7 @@ export function QueueList({ selected }: { selected: string }) {
         </button>
       )}
       {part && (
-        <p class="part">
+        <p class="partial">
           The newest {here(q)} of {totalOf(q)} are here. Counts, order and search cover only these.{" "}
           <button class="as-link" type="button" onClick={() => void loadMore()}>
             Load more

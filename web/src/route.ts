@@ -22,7 +22,7 @@ function read(): Route {
   return { view: "nothing", ...rest };
 }
 
-function unescaped(s: string): string {
+export function unescaped(s: string): string {
   try {
     return decodeURIComponent(s);
   } catch {

@@ -2,14 +2,16 @@
 // a bearer that this tab keeps. An API that makes none takes the token itself.
 import { call, credentials, Failure, get } from "./api";
 import { Cell } from "./cell";
+import { forgetDrafts } from "./drafts";
 import { leftElsewhere, share, signedOut, tellOut } from "./live";
+import { go, unescaped } from "./route";
 import type { Me } from "./types";
 
 export type Session =
   | { state: "checking" }
   | { state: "in"; me: Me; name: string }
   | { state: "name" } // nobody is authenticated here: people say who they are
-  | { state: "token"; oidc: boolean; refused?: string; was?: boolean }
+  | { state: "token"; oidc: boolean; refused?: string; was?: boolean; failed?: string }
   | { state: "unreachable" };
 
 export const session = new Cell<Session>({ state: "checking" });
@@ -25,12 +27,35 @@ session.follow(() => {
   shared = name;
 });
 
-/** Takes up the code of a link by `pawl open`, which must not stay in the address, then looks who it is. */
+const LEFT = "pawl.left"; // the address from which somebody left to sign in
+
+/** What the server says of a sign-in at the issuer that failed, in words. */
+export const LOGIN_FAILED: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    state: "That sign-in was begun in another browser, took too long, or was used already. Try again.",
+    denied: "Your company account’s sign-in was refused or given up there. Nothing was changed here.",
+    refused: "Your company account may not use this Pawl. Its administrator says who may.",
+    unavailable: "Your company account’s sign-in does not answer as it should. Try again in a moment.",
+  }),
+);
+
+let failed: string | undefined; // why the sign-in at the issuer failed
+
+/** Keeps the whole address: what stands behind # does not come back from the issuer. */
+export function leaveToSignIn(): void {
+  sessionStorage.setItem(LEFT, location.pathname + location.search + location.hash);
+}
+
+/** Takes up what the address says of a sign-in, which must not stay in it, then looks who it is. */
 export async function begin(): Promise<void> {
-  const code = /^#signin=(.+)$/.exec(location.hash)?.[1];
-  if (code === undefined) return signIn();
-  history.replaceState(null, "", location.pathname + location.search);
-  await makeSession({ code: decodeURIComponent(code) });
+  const [, how, what = ""] = /^#(signin|signin-failed)=(.+)$/.exec(location.hash) ?? [];
+  const here = location.pathname + location.search;
+  const left = sessionStorage.getItem(LEFT) ?? "";
+  sessionStorage.removeItem(LEFT);
+  if (how || !location.hash) go(left.split("#")[0] === here ? left : here, true);
+  if (how === "signin") return makeSession({ code: unescaped(what) });
+  if (how) failed = LOGIN_FAILED.get(what) ?? "The sign-in failed.";
+  await signIn();
 }
 
 /** Signs in with a token. */
@@ -56,6 +81,7 @@ export async function signIn(): Promise<void> {
     if (me.method !== "none") session.value = { state: "in", me, name: me.subject };
     else if (credentials.reviewer) session.value = { state: "in", me, name: credentials.reviewer };
     else session.value = { state: "name" };
+    failed = undefined;
   } catch (e) {
     if (!(e instanceof Failure)) throw e;
     await refuse(e, credentials.token !== "");
@@ -69,7 +95,7 @@ async function refuse(e: Failure, shown = true): Promise<void> {
   }
   credentials.forget();
   const oidc = await withOIDC();
-  session.value = shown ? { state: "token", oidc, refused: e.message } : { state: "token", oidc };
+  session.value = { state: "token", oidc, ...(shown ? { refused: e.message } : { failed }) };
 }
 
 async function withOIDC(): Promise<boolean> {
@@ -90,6 +116,7 @@ export async function signOut(everywhere = false): Promise<void> {
 /** Ends this tab's session, or all of this person's. */
 async function leave(everywhere: boolean): Promise<void> {
   if (session.value.state !== "in") return;
+  forgetDrafts();
   try {
     await call("DELETE", `/auth/session${everywhere ? "?everywhere=true" : ""}`);
   } catch (e) {
@@ -110,6 +137,9 @@ signedOut.add(() => {
     session.value = { state: "token", oidc, was: true };
   });
 });
+
+/** The name of who looks at the page; empty: that is not known. */
+export const nameOf = (s: Session): string => (s.state === "in" ? s.name : "");
 
 export function canReview(s: Session): boolean {
   return s.state === "in" && s.me.roles.includes("reviewer");

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { credentials } from "./api";
 import { Icon } from "./parts";
-import { type Session, signIn, withToken } from "./session";
+import { leaveToSignIn, type Session, signIn, withToken } from "./session";
 import { Said } from "./text";
 
 function Card({ title, children }: { title: string; children: preact.ComponentChildren }) {
@@ -25,7 +25,7 @@ export function SignIn({ s }: { s: Session }) {
     case "name":
       return <WhoAreYou />;
     case "token":
-      return <Token refused={s.refused} was={s.was === true} oidc={s.oidc} />;
+      return <Token s={s} />;
     case "unreachable":
       return (
         <Card title="Not connected">
@@ -72,7 +72,8 @@ function WhoAreYou() {
   );
 }
 
-function Token({ refused, was, oidc }: { refused: string | undefined; was: boolean; oidc: boolean }) {
+function Token({ s }: { s: Extract<Session, { state: "token" }> }) {
+  const { refused, was, oidc, failed } = s;
   const [token, setToken] = useState("");
   const go = (e: Event) => {
     e.preventDefault();
@@ -86,12 +87,18 @@ function Token({ refused, was, oidc }: { refused: string | undefined; was: boole
           Sign in to go on; this address is kept. <b>Nothing you had typed was sent.</b>
         </p>
       )}
+      {failed && (
+        <p class="failed" role="alert">
+          <Icon name="cross" size={12} /> {failed}
+        </p>
+      )}
       {oidc && (
         <>
           {/* It leaves the page, and comes back to this address. */}
           <a
             class="btn yes full"
             target="_self"
+            onClick={leaveToSignIn}
             href={`/auth/login?to=${encodeURIComponent(location.pathname + location.search)}`}
           >
             Continue with your company account

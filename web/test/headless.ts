@@ -6,15 +6,36 @@ const storage = {
   removeItem: (name: string) => void kept.delete(name),
 };
 const nothing = () => {};
+
+function set(to: string): void {
+  const { pathname, search, hash } = new URL(to, "https://pawl.example");
+  Object.assign(globalThis, { location: { pathname, search, hash, origin: "https://pawl.example" } });
+}
+set("/");
+
+/** Opens an address, as a link from elsewhere does. */
+export function visit(to: string): void {
+  set(to);
+  for (const read of listeners.get("popstate") ?? []) read();
+}
+
+/** The address that the page has now. */
+export const address = (): string => location.pathname + location.search + location.hash;
+
+const listeners = new Map<string, (() => void)[]>();
 Object.assign(globalThis, {
-  addEventListener: nothing,
+  addEventListener: (of: string, act: () => void) =>
+    void listeners.set(of, [...(listeners.get(of) ?? []), act]),
   removeEventListener: nothing,
   document: { visibilityState: "hidden", addEventListener: nothing, removeEventListener: nothing },
   sessionStorage: storage,
   localStorage: storage,
-  location: { pathname: "/", search: "", hash: "", origin: "https://pawl.example" },
-  history: { replaceState: nothing, pushState: nothing },
+  history: {
+    replaceState: (_: unknown, __: string, to: string) => set(to),
+    pushState: (_: unknown, __: string, to: string) => set(to),
+  },
 });
+Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
 
 /** Answers what the page asks its server for, by path and query. What is thrown is a lost connection. */
 export function serve(answer: (path: string, body: unknown) => { status: number; body: unknown }): void {
