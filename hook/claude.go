@@ -54,8 +54,8 @@ type ClaudeOptions struct {
 	// and whoever resumes the session goes on with it.
 	Print bool
 	// Guarded says of an MCP server of the host whether the gateway guards it, so that this hook need
-	// not. Default: none.
-	Guarded func(server string) bool
+	// not. Subagents may have servers of their own, with the same names. Default: none.
+	Guarded func(server string, subagent bool) bool
 	// Alive says whether the host is still there. One that was killed runs nothing, so this process must leave
 	// the call to the next one. Default: it is.
 	Alive func() bool
@@ -78,7 +78,7 @@ func NewClaudeCode(o ClaudeOptions) (*ClaudeCode, error) {
 		return nil, approval.Errorf(approval.CodeInvalid, "hook.ClaudeOptions: Wait %v is negative", o.Wait)
 	}
 	if o.Guarded == nil {
-		o.Guarded = func(string) bool { return false }
+		o.Guarded = func(string, bool) bool { return false }
 	}
 	if o.Alive == nil {
 		o.Alive = func() bool { return true }
@@ -125,7 +125,7 @@ func (h *ClaudeCode) watch(ctx context.Context, gone context.CancelFunc) {
 
 // before decides about a tool call that the host is about to make.
 func (h *ClaudeCode) before(ctx context.Context, e event) Answer {
-	if server, _, ok := mcpTool(e.Tool); ok && h.o.Guarded(server) {
+	if server, _, ok := mcpTool(e.Tool); ok && h.o.Guarded(server, e.Subagent != "") {
 		return Answer{}
 	}
 	call, alike, err := h.call(e)

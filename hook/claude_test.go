@@ -141,7 +141,7 @@ func TestFaultsDeny(t *testing.T) {
 			w.fail(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		}, change: hasty, want: "deny", words: "Start Pawl."},
 		"our own panic": {event: strings.Replace(before("ls", "u"), "Bash", "mcp__a__b", 1),
-			change: func(o *hook.ClaudeOptions) { o.Guarded = func(string) bool { panic("oops") } }, want: "block", words: "oops"},
+			change: func(o *hook.ClaudeOptions) { o.Guarded = func(string, bool) bool { panic("oops") } }, want: "block", words: "oops"},
 		"a folder that is a file": {prepare: func(w *world) {
 			w.dir = filepath.Join(w.dir, "file")
 			if err := os.WriteFile(w.dir, nil, 0o600); err != nil {

@@ -74,7 +74,8 @@ func readEvent(from io.Reader) (e event, err error) {
 }
 
 // ToolName is the name that a tool has in policies. One of an MCP server is called as the gateway calls
-// it, so that one rule is about both.
+// it, so that one rule is about both. A name that can be read in two ways stays as it is: the server
+// github__evil must not come under the rules for github.
 func ToolName(host string) string {
 	if server, name, ok := mcpTool(host); ok {
 		return server + "." + name
@@ -82,10 +83,12 @@ func ToolName(host string) string {
 	return host
 }
 
+// mcpTool cuts a name where it can be cut in one way only.
 func mcpTool(host string) (server, name string, ok bool) {
 	rest, ok := strings.CutPrefix(host, "mcp__")
-	if ok {
-		server, name, ok = strings.Cut(rest, "__")
+	if !ok || strings.Index(rest, "__") != strings.LastIndex(rest, "__") {
+		return "", "", false
 	}
+	server, name, ok = strings.Cut(rest, "__")
 	return server, name, ok && server != "" && name != ""
 }

@@ -26,6 +26,7 @@ type pawl struct {
 	held      chan struct{}    // takes one value for each request that begins to wait
 	broken    http.HandlerFunc // answers everything instead
 	kill      func()           // at the next start, whose answer gets lost
+	runs      json.RawMessage  // arguments that are let run; default: those that were asked for
 }
 
 func newPawl(t *testing.T) *pawl {
@@ -130,7 +131,11 @@ func (p *pawl) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			kill()
 			panic(http.ErrAbortHandler)
 		}
-		answer(200, rest.Started{ID: id, Status: approval.StatusExecuting, Args: p.view.Args, ReportBy: time.Now()})
+		args := p.view.Args
+		if p.runs != nil {
+			args = p.runs
+		}
+		answer(200, rest.Started{ID: id, Status: approval.StatusExecuting, Args: args, ReportBy: time.Now()})
 	case strings.HasSuffix(r.URL.Path, "/outcome"):
 		var in approval.ReportSignal
 		_ = json.NewDecoder(r.Body).Decode(&in)

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pawlhq/pawl/internal/osfile"
@@ -82,12 +83,31 @@ func Digest(entry []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Covers reports whether every server of this name that Claude Code may mean, with its settings in the
-// folder home and a project at the folder project, goes through the gateway by this record: there is
-// one, and all of them are as they were written. The name is as tools have it: mcp__NAME__TOOL.
-func (r Record) Covers(name, home, project string) bool {
+// Claude is where Claude Code finds what its servers are.
+type Claude struct {
+	Own     string // its own file, .claude.json
+	Agents  string // the folder of the user's own subagents
+	Project string // the folder that it was started in
+}
+
+// ClaudeAt tells where that is, for a home folder and what CLAUDE_CONFIG_DIR says, if it says something.
+func ClaudeAt(home, config, project string) Claude {
+	if config != "" {
+		return Claude{filepath.Join(config, ".claude.json"), filepath.Join(config, "agents"), project}
+	}
+	return Claude{filepath.Join(home, ".claude.json"), filepath.Join(home, ".claude", "agents"), project}
+}
+
+// Covers reports whether every server of this name that Claude Code may mean goes through the gateway by
+// this record: there is one, and all of them are as they were written. The name is as tools have it:
+// mcp__NAME__TOOL.
+func (r Record) Covers(name string, at Claude) bool {
+	places, err := at.places()
+	if err != nil {
+		return false
+	}
 	found := false
-	for _, place := range places(home, project) {
+	for _, place := range places {
 		var entries map[string]json.RawMessage
 		settings, err := ReadSettings(place.file)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +120,7 @@ func (r Record) Covers(name, home, project string) bool {
 			return false // what can't be read can't be judged
 		}
 		for key, entry := range entries {
-			if toolName(key) != name {
+			if alike(key) != alike(name) {
 				continue
 			}
 			known := slices.ContainsFunc(r.Servers, func(s Server) bool {
@@ -110,25 +130,58 @@ func (r Record) Covers(name, home, project string) bool {
 			if !known {
 				return false
 			}
-			found = true
+			found = found || !place.elsewhere && ToolName(key) == name
 		}
 	}
 	return found
 }
 
-type place struct {
-	file string
-	keys []string
+// OwnAgents reports whether there may be subagents of the user's or the project's own: their files can
+// bring servers along, under any name.
+func (at Claude) OwnAgents() bool {
+	folders := []string{at.Agents}
+	for _, dir := range upwards(at.Project) {
+		folders = append(folders, filepath.Join(dir, ".claude", "agents"))
+	}
+	return slices.ContainsFunc(folders, func(folder string) bool {
+		_, err := os.Stat(folder)
+		return !errors.Is(err, fs.ErrNotExist)
+	})
 }
 
-// places are where Claude Code looks for servers: its own file, for everything and for one project, and
-// the file of the project, which may be above the folder where it runs.
-func places(home, project string) []place {
-	own := filepath.Join(home, ".claude.json")
-	all := []place{{own, []string{"mcpServers"}}}
-	for dir := filepath.Clean(project); ; dir = filepath.Dir(dir) {
-		all = append(all, place{own, []string{"projects", dir, "mcpServers"}},
-			place{filepath.Join(dir, ".mcp.json"), []string{"mcpServers"}})
+type place struct {
+	file      string
+	keys      []string
+	elsewhere bool // it is for another project, as far as can be told
+}
+
+// places are where Claude Code looks for servers: its own file, for everything and for each project, and
+// the file of the project, which may be above the folder where it runs. How it writes a project's folder
+// differs by system, and a worktree goes by the folder of its repository: so each project's servers count.
+func (at Claude) places() ([]place, error) {
+	all := []place{{file: at.Own, keys: []string{"mcpServers"}}}
+	above := upwards(at.Project)
+	for _, dir := range above {
+		all = append(all, place{file: filepath.Join(dir, ".mcp.json"), keys: []string{"mcpServers"}})
+	}
+	doc, err := os.ReadFile(at.Own)
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	projects, err := objectAt(doc, []string{"projects"})
+	for dir := range projects {
+		all = append(all, place{at.Own, []string{"projects", dir, "mcpServers"}, !slices.Contains(above, dir)})
+	}
+	return all, err
+}
+
+// upwards are a folder and those above it.
+func upwards(folder string) (all []string) {
+	for dir := filepath.Clean(folder); ; dir = filepath.Dir(dir) {
+		all = append(all, dir)
 		if dir == filepath.Dir(dir) {
 			return all
 		}
@@ -155,5 +208,13 @@ func objectAt(doc []byte, keys []string) (map[string]json.RawMessage, error) {
 
 var unusual = regexp.MustCompile(`[^A-Za-z0-9_-]`)
 
-// toolName is how a server's name is written in the names of its tools.
-func toolName(server string) string { return unusual.ReplaceAllString(server, "_") }
+// ToolName is how a server's name is written in the names of its tools.
+func ToolName(server string) string { return unusual.ReplaceAllString(server, "_") }
+
+var underscores = regexp.MustCompile(`_+`)
+
+// alike is the same for names that the host may write alike: some of them it writes with fewer
+// underscores.
+func alike(server string) string {
+	return strings.Trim(underscores.ReplaceAllString(ToolName(server), "_"), "_")
+}

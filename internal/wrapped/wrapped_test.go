@@ -47,10 +47,16 @@ func TestCovers(t *testing.T) {
 	local := func(name, entry string) string {
 		return fmt.Sprintf(`{"mcpServers": {"github": %s}, "projects": {%q: %s}}`, ours, project, one(name, entry))
 	}
+	elsewhere := func(top, entry string) string {
+		return fmt.Sprintf(`{"mcpServers": {%s}, "projects": {"C:/other/place": %s}}`, top, one("github", entry))
+	}
 	record := wrapped.Record{Servers: []wrapped.Server{
 		{File: user, Keys: []string{"mcpServers", "github"}, Digest: wrapped.Digest([]byte(ours))},
 		{File: shared, Keys: []string{"mcpServers", "github"}, Digest: wrapped.Digest([]byte(ours))},
 		{File: user, Keys: []string{"mcpServers", "my.files"}, Digest: wrapped.Digest([]byte(ours))},
+		{File: user, Keys: []string{"mcpServers", "a_b"}, Digest: wrapped.Digest([]byte(ours))},
+		{File: user, Keys: []string{"projects", "C:/other/place", "mcpServers", "github"},
+			Digest: wrapped.Digest([]byte(ours))},
 	}}
 	for name, c := range map[string]struct {
 		user, shared, server string
@@ -73,6 +79,11 @@ func TestCovers(t *testing.T) {
 		"settings that can't be read":      {one("github", ours), "{", "github", false},
 		"settings of an unexpected kind":   {`{"mcpServers": []}`, "", "github", false},
 		"an entry like it under a new key": {one("copy", ours), "", "copy", false},
+		"one whose name goes on":           {one("github", ours), one("github__evil", other), "github__evil", false},
+		"one that is written alike":        {one("a_b", ours), one("a__b", other), "a_b", false},
+		"one with a line at its end":       {one("a_b", ours), one("a b!", other), "a_b", false},
+		"wrapped in another project only":  {elsewhere("", ours), "", "github", false},
+		"another project has another one":  {elsewhere(`"github": `+ours, other), "", "github", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for file, text := range map[string]string{user: c.user, shared: c.shared} {
@@ -82,8 +93,32 @@ func TestCovers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := record.Covers(c.server, home, below); got != c.want {
+			if got := record.Covers(c.server, wrapped.ClaudeAt(home, "", below)); got != c.want {
 				t.Errorf("covers: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// A file of a subagent can bring servers along.
+func TestOwnAgents(t *testing.T) {
+	for name, folder := range map[string]string{
+		"the user's": "home/.claude/agents", "the project's": "work/.claude/agents",
+		"one of a folder below": "work/src/.claude/agents", "none": "work/.claude/commands",
+		"another project's": "play/.claude/agents", "the user's, kept elsewhere": "config/agents",
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(root, filepath.FromSlash(folder)), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			config := ""
+			if name == "the user's, kept elsewhere" {
+				config = filepath.Join(root, "config")
+			}
+			at := wrapped.ClaudeAt(filepath.Join(root, "home"), config, filepath.Join(root, "work", "src"))
+			if got, want := at.OwnAgents(), name != "none" && name != "another project's"; got != want {
+				t.Errorf("own subagents: %v, want %v", got, want)
 			}
 		})
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -240,11 +239,9 @@ func known(entries []wrapped.Entry, only []string) error {
 	return nil
 }
 
-var unusual = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
-
-// serverName makes a name that policies can have.
+// serverName makes a name that policies can have, the same one that the hook of a coding agent has.
 func serverName(name string) string {
-	plain := unusual.ReplaceAllString(name, "_")
+	plain := wrapped.ToolName(name)
 	if approval.CheckTool(plain) != nil {
 		plain = "_" + plain
 	}

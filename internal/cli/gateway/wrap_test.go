@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/pawlhq/pawl/hook"
 	"github.com/pawlhq/pawl/internal/cli/clitest"
 	"github.com/pawlhq/pawl/internal/wrapped"
 )
@@ -128,6 +130,19 @@ func TestWrapAndUndo(t *testing.T) {
 	}
 }
 
+// The hook of a coding agent and the gateway call a server alike, so that one rule is about both.
+func TestWrapNamesServersAsTheHookDoes(t *testing.T) {
+	for name, want := range map[string]string{
+		"github": "github", "my.files": "my_files", "bare one": "bare_one", "a/b:c": "a_b_c", "éa": "_a",
+	} {
+		file, _ := settings(t, ".mcp.json", `{"mcpServers":{`+strconv.Quote(name)+`:{"command":"x"}}}`)
+		clitest.CommandLine{}.Run(t, "mcp", "wrap", file).Want(t, 0, []string{"tools are " + want + ".TOOL"}, nil)
+		if got := hook.ToolName("mcp__" + wrapped.ToolName(name) + "__read"); got != want+".read" {
+			t.Errorf("the hook calls it %s", got)
+		}
+	}
+}
+
 func TestWrapKnowsWhereClientsKeepServers(t *testing.T) {
 	for name, c := range map[string]struct{ file, text, agent string }{
 		"Claude Code, project": {".mcp.json", `{"mcpServers":{"a":{"command":"x","args":[]}}}`, "claude-code"},
@@ -144,7 +159,7 @@ func TestWrapKnowsWhereClientsKeepServers(t *testing.T) {
 			if !strings.Contains(string(text), `"--agent","`+c.agent+`"`) {
 				t.Errorf("wrote %s", text)
 			}
-			if c.file == ".mcp.json" && !record().Covers("a", t.TempDir(), filepath.Dir(file)) {
+			if c.file == ".mcp.json" && !record().Covers("a", wrapped.ClaudeAt(t.TempDir(), "", filepath.Dir(file))) {
 				t.Error("a hook would ask again")
 			}
 			cmd.Run(t, "mcp", "wrap", "--undo", file).Want(t, 0, []string{"a is as it was"}, nil)
@@ -261,7 +276,7 @@ func TestWrapKeepsTheEncoding(t *testing.T) {
 	if !strings.HasPrefix(string(after), mark+`{"mcpServers"`) || strings.Count(string(after), mark) != 1 {
 		t.Errorf("wrote %q", after)
 	}
-	if !record().Covers("a", t.TempDir(), filepath.Dir(file)) {
+	if !record().Covers("a", wrapped.ClaudeAt(t.TempDir(), "", filepath.Dir(file))) {
 		t.Error("a hook would ask again")
 	}
 	cmd.Run(t, "mcp", "wrap", "--undo", file).Want(t, 0, []string{"a is as it was"}, nil)

@@ -135,15 +135,17 @@ func alive(pid string) func() bool {
 
 // guarded tells which MCP servers go through the gateway, which asks about their calls itself.
 // Without the folder of the project nobody can tell.
-func (c *claude) guarded() (func(server string) bool, error) {
+func (c *claude) guarded() (func(server string, subagent bool) bool, error) {
 	home, err := os.UserHomeDir()
 	config, configErr := os.UserConfigDir()
 	if err = errors.Join(err, configErr); err != nil {
 		return nil, err
 	}
 	record, err := wrapped.Read(wrapped.File(config))
-	project := c.Getenv("CLAUDE_PROJECT_DIR")
-	return func(server string) bool { return project != "" && record.Covers(server, home, project) }, err
+	at := wrapped.ClaudeAt(home, c.Getenv("CLAUDE_CONFIG_DIR"), c.Getenv("CLAUDE_PROJECT_DIR"))
+	return func(server string, subagent bool) bool {
+		return at.Project != "" && record.Covers(server, at) && (!subagent || !at.OwnAgents())
+	}, err
 }
 
 // trouble goes to the model, and by it to the person: the model itself can't run a command then.
