@@ -20,16 +20,22 @@ type Log interface {
 	// no other can come any more. With none, extend is not called, and the last checkpoint comes back.
 	// extend may be called several times.
 	Seal(ctx context.Context, most int, extend func(Sealing) (Sealed, error)) (Checkpoint, error)
-	// Cosign keeps the signatures of witnesses beside those of a checkpoint; or it is ErrNotFound.
+	// Cosign keeps the signatures of witnesses behind those of a checkpoint: cosigned begins with its
+	// note, or it is ErrNotFound.
 	Cosign(ctx context.Context, size int64, cosigned string) error
-	// RenameLog gives the log another origin, from its next checkpoint on, and writes the entry.
-	RenameLog(ctx context.Context, origin string, entry audit.Entry) error
+	// RenameLog writes an entry of an audit.LogRenamed, and gives the log the origin that it names, from
+	// the next checkpoint on. The entry must name the origin and the size that the log has now, or it is
+	// ErrSealing.
+	RenameLog(ctx context.Context, entry audit.Entry) error
 }
 
 // LogReader reads the log as it was sealed.
 type LogReader interface {
 	// Origins are the names that the log has had, the one in use last.
 	Origins(ctx context.Context) ([]string, error)
+	// Renames are what the entries about those names say, the first one first. Those that do not fit
+	// their hashes are left out.
+	Renames(ctx context.Context) ([]audit.LogRenamed, error)
 	// Checkpoints returns those of a size above the one given, at most so many, the smallest first.
 	Checkpoints(ctx context.Context, after int64, most int) ([]Checkpoint, error)
 	// LastCheckpoint is the zero Checkpoint where there is none.
@@ -63,10 +69,11 @@ type Checkpoint struct {
 
 // Sealing is what is to be added to the tree.
 type Sealing struct {
-	Origin string // for the new checkpoint
-	Last   Checkpoint
-	Leaves []audit.Hash                                          // of the entries that come next
-	Nodes  func(level int, from, to int64) ([]audit.Hash, error) // see LogReader.Nodes
+	Origin  string             // for the new checkpoint
+	Renames []audit.LogRenamed // see LogReader.Renames
+	Last    Checkpoint
+	Leaves  []audit.Hash                                          // of the entries that come next
+	Nodes   func(level int, from, to int64) ([]audit.Hash, error) // see LogReader.Nodes
 }
 
 // Sealed is the tree with them.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/pawlhq/pawl/internal/keyfile"
 	"github.com/pawlhq/pawl/store"
@@ -102,20 +103,38 @@ func Open(signed string, known note.Verifiers) (origin string, t tlog.Tree, err 
 	if err != nil {
 		return "", t, err
 	}
-	return ParseText(n.Text)
+	origin, t, err = ParseText(n.Text)
+	if err == nil && !slices.ContainsFunc(n.Sigs, func(s note.Signature) bool { return s.Name == origin }) {
+		err = fmt.Errorf("it is of the log %q, and the key that signed it is of another one", origin)
+	}
+	return origin, t, err
 }
 
-// open is Open for a log with one of some names.
-func (k Keys) open(signed string, origins ...string) (origin string, t tlog.Tree, err error) {
-	var known []note.Verifier
-	for _, origin := range origins {
-		list, err := k.verifiers(origin)
+// AnyName are public keys under whatever name a log has or had: who renames a log keeps its key. It is
+// a note.Verifiers.
+type AnyName []ed25519.PublicKey
+
+// Verifier implements note.Verifiers.
+func (keys AnyName) Verifier(name string, hash uint32) (note.Verifier, error) {
+	for _, key := range keys {
+		text, err := note.NewEd25519VerifierKey(name, key)
 		if err != nil {
-			return "", t, err
+			break
 		}
-		known = append(known, list...)
+		if v, err := note.NewVerifier(text); err == nil && v.KeyHash() == hash {
+			return v, nil
+		}
 	}
-	origin, t, err = Open(signed, note.VerifierList(known...))
+	return nil, &note.UnknownVerifierError{Name: name, KeyHash: hash}
+}
+
+// open is Open for a log of any name.
+func (k Keys) open(signed string) (origin string, t tlog.Tree, err error) {
+	var public AnyName
+	for _, key := range k {
+		public = append(public, key.Public().(ed25519.PublicKey))
+	}
+	origin, t, err = Open(signed, public)
 	if errors.As(err, new(*note.UnverifiedNoteError)) {
 		err = ErrKey
 	}

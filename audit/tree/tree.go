@@ -112,6 +112,24 @@ func ParseText(text string) (origin string, t tlog.Tree, err error) {
 	return lines[0], t, nil
 }
 
+// Renamed follows what a log's entries say of its names from one to another, through any others. size
+// is how many entries were sealed under the first one.
+func Renamed(entries []audit.LogRenamed, from, to string) (size int64, ok bool) {
+	name := from
+	for _, e := range entries {
+		if e.Previous != name {
+			continue
+		}
+		if name == from {
+			size = e.Size
+		}
+		if name = e.Origin; name == to {
+			return size, true
+		}
+	}
+	return 0, false
+}
+
 // Prove makes a proof that an entry is in the tree of some size, as https://c2sp.org/tlog-proof has it.
 // extra stands in it for whoever reads it; signed is the checkpoint of that size.
 func Prove(from tlog.HashReader, size, index int64, extra []byte, signed string) ([]byte, error) {

@@ -114,6 +114,25 @@ func write(t *testing.T, s store.Store, steps ...string) {
 	}
 }
 
+// rename gives a log another name, with the entry that says so.
+func rename(t *testing.T, s store.Log, name string) {
+	t.Helper()
+	origins, err := s.Origins(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := s.LastCheckpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := audit.New(audit.SubjectLog, name, time.Now(), audit.LogRenamed{
+		Origin: name, Previous: origins[len(origins)-1], Size: last.Size,
+	})
+	if err := errors.Join(err, s.RenameLog(t.Context(), e)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // seal seals with a new sealer, as after a restart.
 func seal(t *testing.T, s store.Log, keys tree.Keys, places ...tree.Place) error {
 	t.Helper()
@@ -162,11 +181,8 @@ func TestSealingAfterARestore(t *testing.T) {
 	if err := seal(t, s, keys, file); !errors.Is(err, tree.ErrAhead) || !strings.Contains(err.Error(), "other entries") {
 		t.Errorf("another log of the same size: %v", err)
 	}
-	renamed, err := audit.New("@log", "renamed", time.Now(), audit.TokenCreated{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(s.RenameLog(t.Context(), "pawl/restored", renamed), seal(t, s, keys, file)); err != nil {
+	rename(t, s, "pawl/restored")
+	if err := seal(t, s, keys, file); err != nil {
 		t.Fatalf("under another name: %v", err)
 	}
 	signed, err := file.Published(t.Context())

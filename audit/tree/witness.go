@@ -177,12 +177,16 @@ type Witnesses struct {
 	policy Policy
 	log    store.Log
 	known  []int64 // the size that each witness signed last, as far as is known
+	done   string  // the note that enough of them signed last
 }
 
 // NewWitnesses asks the witnesses of a policy about a log.
 func NewWitnesses(p Policy, log store.Log) *Witnesses {
-	return &Witnesses{p, log, make([]int64, len(p.witnesses))}
+	return &Witnesses{policy: p, log: log, known: make([]int64, len(p.witnesses))}
 }
+
+// errQuorum: too few witnesses signed, or said what they signed before.
+var errQuorum = errors.New("which is not the quorum")
 
 func (w *Witnesses) String() string { return fmt.Sprintf("%d witnesses", len(w.policy.witnesses)) }
 
@@ -191,6 +195,9 @@ func (w *Witnesses) Published(context.Context) (string, error) { return "", nil 
 
 // Publish implements Place.
 func (w *Witnesses) Publish(ctx context.Context, c store.Checkpoint) error {
+	if c.Note == w.done {
+		return nil // only their own signatures are new
+	}
 	lines, failed := make([]string, len(w.policy.witnesses)), make([]error, len(w.policy.witnesses))
 	var asked sync.WaitGroup
 	for i := range w.policy.witnesses {
@@ -207,12 +214,15 @@ func (w *Witnesses) Publish(ctx context.Context, c store.Checkpoint) error {
 		}
 	}
 	if err := errors.Join(failed...); errors.Is(err, ErrAhead) || !w.policy.met(w.policy.quorum, signed) {
-		return fmt.Errorf("%d of %d witnesses signed, which is not the quorum: %w", len(signed), len(failed), err)
+		return fmt.Errorf("%d of %d witnesses signed, %w: %w", len(signed), len(failed), errQuorum, err)
 	}
-	if len(signed) == 0 {
-		return nil
+	if len(signed) > 0 {
+		if err := w.log.Cosign(ctx, c.Size, cosigned); err != nil {
+			return err
+		}
 	}
-	return w.log.Cosign(ctx, c.Size, cosigned)
+	w.done = c.Note
+	return nil
 }
 
 // ask asks a witness to sign, and returns its line of the note.

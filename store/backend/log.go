@@ -22,6 +22,27 @@ func (b Base) Origins(ctx context.Context) ([]string, error) {
 	return list(ctx, b.db, "read the names of the log", selectOrigins, nil, scanText)
 }
 
+// Renames implements store.LogReader.
+func (b Base) Renames(ctx context.Context) (found []audit.LogRenamed, err error) {
+	err = b.db.Snapshot(ctx, "read the names of the log", func(tx Querier) (err error) {
+		found, err = renames(ctx, tx)
+		return err
+	})
+	return found, err
+}
+
+func renames(ctx context.Context, tx Querier) (found []audit.LogRenamed, err error) {
+	const query = `SELECT ` + entryColumns + ` FROM pawl.entries WHERE call = $1 AND kind = $2 ORDER BY seq`
+	entries, err := all(ctx, tx, query, []any{audit.SubjectLog, string(audit.KindLogRenamed)}, scanEntry)
+	for _, e := range entries {
+		payload, err := audit.ReadPayload(e.Kind, e.Payload)
+		if r, ok := payload.(audit.LogRenamed); ok && err == nil && e.Damage == "" {
+			found = append(found, r)
+		}
+	}
+	return found, err
+}
+
 // Checkpoints implements store.LogReader.
 func (b Base) Checkpoints(ctx context.Context, after int64, most int) ([]store.Checkpoint, error) {
 	const query = `SELECT ` + checkpointColumns + ` FROM pawl.checkpoints WHERE size > $1 ORDER BY size LIMIT $2`
@@ -128,17 +149,38 @@ func (b Base) Seal(
 	ctx context.Context, most int, extend func(store.Sealing) (store.Sealed, error),
 ) (c store.Checkpoint, err error) {
 	err = b.db.Write(ctx, "seal the audit log", "", func(tx Tx) error {
-		held, err := all(ctx, tx, b.dialect.SealLock, nil, scanNumber)
-		if err != nil {
+		if err := b.lockSeal(ctx, tx); err != nil {
 			return err
-		}
-		if held[0] == 0 {
-			return Errorf("%w", store.ErrSealing)
 		}
 		c, err = seal(ctx, tx, b.dialect.Settled, most, extend)
 		return err
 	})
 	return c, err
+}
+
+// lockSeal lets nobody else seal until the transaction ends.
+func (b Base) lockSeal(ctx context.Context, tx Tx) error {
+	held, err := all(ctx, tx, b.dialect.SealLock, nil, scanNumber)
+	if err == nil && held[0] == 0 {
+		err = Errorf("%w", store.ErrSealing)
+	}
+	return err
+}
+
+// latest reads the log's name and its last checkpoint.
+func latest(ctx context.Context, tx Tx) (origin string, c store.Checkpoint, err error) {
+	origins, err := all(ctx, tx, selectOrigins, nil, scanText)
+	if err == nil && len(origins) == 0 {
+		err = fmt.Errorf("%w: the audit log has no name", store.ErrDamaged)
+	}
+	if err != nil {
+		return "", c, err
+	}
+	last, err := all(ctx, tx, selectLast, nil, scanCheckpoint)
+	if len(last) > 0 {
+		c = last[0]
+	}
+	return origins[len(origins)-1], c, err
 }
 
 func seal(
@@ -149,16 +191,9 @@ func seal(
 	if err != nil {
 		return c, err
 	}
-	origins, err := all(ctx, tx, selectOrigins, nil, scanText)
+	origin, c, err := latest(ctx, tx)
 	if err != nil {
 		return c, err
-	}
-	last, err := all(ctx, tx, selectLast, nil, scanCheckpoint)
-	if err != nil {
-		return c, err
-	}
-	if len(last) > 0 {
-		c = last[0]
 	}
 	var sealed, place int64 // how many there are, and the last one's place
 	const end = `SELECT log_index + 1, entry FROM pawl.sealed ORDER BY log_index DESC LIMIT 1`
@@ -173,11 +208,14 @@ func seal(
 	if err != nil {
 		return c, err
 	}
-	if sealed != c.Size || len(origins) == 0 {
+	if sealed != c.Size {
 		return c, fmt.Errorf("%w: %d entries of the audit log are sealed, and its last checkpoint is of %d: "+
 			"run 'pawl audit verify'", store.ErrDamaged, sealed, c.Size)
 	}
-	s := store.Sealing{Origin: origins[len(origins)-1], Last: c}
+	s := store.Sealing{Origin: origin, Last: c}
+	if s.Renames, err = renames(ctx, tx); err != nil {
+		return c, err
+	}
 	s.Nodes = func(level int, from, to int64) ([]audit.Hash, error) { return nodes(ctx, tx, level, from, to) }
 	first := place
 	const next = `SELECT seq, leaf FROM pawl.entries WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3`
@@ -216,7 +254,8 @@ func keep(ctx context.Context, tx Tx, sealed, after, until int64, add store.Seal
 
 // Cosign implements store.Log.
 func (b Base) Cosign(ctx context.Context, size int64, cosigned string) error {
-	const cosign = `UPDATE pawl.checkpoints SET cosigned = $2 WHERE size = $1 RETURNING origin`
+	const cosign = `UPDATE pawl.checkpoints SET cosigned = $2
+		WHERE size = $1 AND substr($2, 1, length(note)) = note RETURNING origin`
 	known, err := b.update(ctx, "keep the signatures of witnesses", cosign, size, cosigned)
 	if err == nil && len(known) == 0 {
 		err = Errorf("checkpoint of %d entries: %w", size, store.ErrNotFound)
@@ -225,12 +264,30 @@ func (b Base) Cosign(ctx context.Context, size int64, cosigned string) error {
 }
 
 // RenameLog implements store.Log.
-func (b Base) RenameLog(ctx context.Context, origin string, entry audit.Entry) error {
+func (b Base) RenameLog(ctx context.Context, entry audit.Entry) error {
 	if err := entry.Check(); err != nil {
 		return approval.Errorf(approval.CodeInvalid, "%w", err)
 	}
+	payload, err := audit.ReadPayload(entry.Kind, entry.Payload)
+	if err != nil {
+		return err
+	}
+	renamed, ok := payload.(audit.LogRenamed)
+	if !ok || entry.Subject != audit.SubjectLog {
+		return approval.Errorf(approval.CodeInvalid, "the entry is not one of a log that gets another name")
+	}
 	return b.db.Write(ctx, "rename the audit log", "", func(tx Tx) error {
-		if err := tx.Exec(ctx, `INSERT INTO pawl.origins (origin) VALUES ($1)`, origin); err != nil {
+		if err := b.lockSeal(ctx, tx); err != nil {
+			return err
+		}
+		origin, last, err := latest(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if renamed.Previous != origin || renamed.Size != last.Size {
+			return Errorf("%w: it is %q with %d entries by now", store.ErrSealing, origin, last.Size)
+		}
+		if err := tx.Exec(ctx, `INSERT INTO pawl.origins (origin) VALUES ($1)`, renamed.Origin); err != nil {
 			return err
 		}
 		return tx.Exec(ctx, AddEntry, EntryArgs(entry)...)

@@ -249,7 +249,7 @@ func TestLeastRights(t *testing.T) {
 	run(t, connect(t, database), `GRANT UPDATE (cosigned) ON pawl.checkpoints TO "`+name+`"`)
 	sealErr := storetest.Seal(t.Context(), worker)
 	last, lastErr := worker.LastCheckpoint(t.Context())
-	err = errors.Join(publishErr, sealErr, lastErr, worker.Cosign(t.Context(), last.Size, "cosigned"),
+	err = errors.Join(publishErr, sealErr, lastErr, worker.Cosign(t.Context(), last.Size, last.Note),
 		worker.Append(t.Context(), ending("b").Entries...), finishErr, applyErr)
 	if err != nil {
 		t.Error(err)

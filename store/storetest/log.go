@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -114,24 +115,44 @@ func logSealed(t *testing.T, s store.Store) {
 	if err != nil || first.Size != 3 || first.Cosigned != "" {
 		t.Errorf("the checkpoint is %+v, %v", first, err)
 	}
-	if err := s.Cosign(t.Context(), 3, "cosigned"); err != nil {
+	if err := s.Cosign(t.Context(), 3, first.Note+"cosigned"); err != nil {
 		t.Error(err)
 	}
-	fails(t, "cosigning what is not there", s.Cosign(t.Context(), 2, "x"), store.ErrNotFound)
+	fails(t, "cosigning what is not there", s.Cosign(t.Context(), 2, first.Note), store.ErrNotFound)
 
 	origins, err := s.Origins(t.Context())
 	if err != nil || len(origins) != 1 {
 		t.Fatalf("origins %q, %v", origins, err)
 	}
-	if err := s.RenameLog(t.Context(), "another", entry(t, "@log", "another", audit.KindEnded)); err != nil {
-		t.Fatal(err)
+	if err := s.Cosign(t.Context(), 3, "signed by others"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("cosigning another note: %v", err)
 	}
-	if err := s.RenameLog(t.Context(), "another", entry(t, "@log", "again", audit.KindEnded)); err == nil {
-		t.Error("one name was given twice")
+	for _, c := range []struct {
+		step string
+		is   audit.Payload
+		want string // empty: it is renamed
+	}{
+		{"an entry of another kind", audit.TokenCreated{}, "not one of a log"},
+		{"from another name", audit.LogRenamed{Origin: "another", Previous: "pawl/x", Size: 3}, store.ErrSealing.Error()},
+		{"after another size", audit.LogRenamed{Origin: "another", Previous: origins[0], Size: 2}, store.ErrSealing.Error()},
+		{"as it is", audit.LogRenamed{Origin: "another", Previous: origins[0], Size: 3}, ""},
+		{"again, as it was", audit.LogRenamed{Origin: "more", Previous: origins[0], Size: 3}, store.ErrSealing.Error()},
+		{"to a name that it had", audit.LogRenamed{Origin: origins[0], Previous: "another", Size: 3}, "origin"},
+	} {
+		e, err := audit.New(audit.SubjectLog, c.step, after(9), c.is)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RenameLog(t.Context(), e); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v; want %q", c.step, err, c.want)
+		}
+	}
+	if found, err := s.Renames(t.Context()); err != nil || len(found) != 1 || found[0].Previous != origins[0] || found[0].Origin != "another" {
+		t.Errorf("the names were changed like %+v, %v", found, err)
 	}
 	seal()
 	all, err := s.Checkpoints(t.Context(), 0, 10)
-	if err != nil || len(all) != 2 || all[0].Cosigned != "cosigned" || all[0].Origin != origins[0] || all[1].Origin != "another" {
+	if err != nil || len(all) != 2 || all[0].Cosigned != first.Note+"cosigned" || all[0].Origin != origins[0] || all[1].Origin != "another" {
 		t.Errorf("the checkpoints are %+v, %v", all, err)
 	}
 	if some, err := s.Checkpoints(t.Context(), 3, 1); err != nil || len(some) != 1 || some[0].Size != 4 {

@@ -79,7 +79,7 @@ func (r *renameCommand) rename(ctx context.Context, s store.Store) error {
 	if err != nil {
 		return err
 	}
-	if err := s.RenameLog(ctx, name, entry); err != nil {
+	if err := s.RenameLog(ctx, entry); err != nil {
 		return err
 	}
 	return r.Show(map[string]string{"origin": name, "previous": previous},

@@ -111,9 +111,13 @@ func TestVerifyFindsAFork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	renamed, err := audit.New(audit.SubjectLog, "x", clitest.Now, audit.LogRenamed{Origin: origins[0]})
+	others, err := another.store.Origins(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed, err := audit.New(audit.SubjectLog, "x", clitest.Now, audit.LogRenamed{Origin: origins[0], Previous: others[0], Size: 2})
 	if err == nil {
-		err = another.store.RenameLog(t.Context(), origins[0], renamed)
+		err = another.store.RenameLog(t.Context(), renamed)
 	}
 	if err != nil {
 		t.Fatal(err)
