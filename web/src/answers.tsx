@@ -6,7 +6,7 @@ import { Said } from "./text";
 import { clock, length } from "./time";
 import type { DecisionAnswer, Request } from "./types";
 
-export type Act = "next" | "change" | "reload" | "again" | "sign-in";
+export type Act = "next" | "change" | "reject" | "reload" | "again" | "sign-in";
 
 export interface Answer {
   kind: "good" | "bad" | "warn";
@@ -14,7 +14,7 @@ export interface Answer {
   head: ComponentChildren;
   more?: ComponentChildren;
   acts: readonly Act[];
-  /** The bar stays open with what was typed. */
+  /** The bar stays open with what was typed, which can be mended. */
   open?: boolean;
   /** The same decision is sent again by itself at this time of this computer's. */
   retry?: number;
@@ -25,14 +25,15 @@ export interface Answer {
 const agentOf = (r: Request) => <Said text={r.agent || r.requester || "the agent"} />;
 
 /** The answer to a decision that was taken. after is the request as it is now, if that could be loaded. */
-export function taken(a: DecisionAnswer, d: Decision, before: Request, after: Request): Answer {
+export function taken(a: DecisionAnswer, d: Decision, sent: number, before: Request, after: Request): Answer {
   const good = { kind: "good", icon: "check", acts: ["next"] } as const;
   if (a.outcome === "not_judged_yet") {
+    const since = now() - sent;
     return {
       kind: "warn",
       icon: "clock",
       head: "Sent and kept. Not judged yet.",
-      more: `No worker has answered yet. It counts from when it was sent, ${clock(now())}. You can leave; the answer will be here.`,
+      more: `No worker has answered ${since < 1000 ? "yet" : `for ${length(since)}`}. It counts from when it was sent, ${clock(sent)}. You can leave; the answer will be here.`,
       acts: ["next"],
       ...(a.location ? { ask: a.location } : {}),
     };
@@ -155,7 +156,13 @@ export function refused(e: Failure, d: Decision, sent: number, after: Request): 
       };
     case "forbidden":
     case "not_permitted":
-      return { ...bad, icon: "lock", head: firstSentence(p.detail), more: otherSentences(p.detail) };
+      return {
+        ...bad,
+        icon: "lock",
+        head: firstSentence(p.detail),
+        more: otherSentences(p.detail),
+        acts: d.kind === "approve" ? ["reject", "next"] : ["next"],
+      };
     case "unknown":
     case "not_found":
       return {
@@ -188,7 +195,11 @@ export function refused(e: Failure, d: Decision, sent: number, after: Request): 
   return {
     kind: "warn",
     icon: "warn",
-    head: <>Not accepted: {firstSentence(p.detail)}</>,
+    head: (
+      <>
+        Not accepted: <Said text={p.detail.replace(/\.$/, "")} />.
+      </>
+    ),
     more: "Nothing was decided.",
     acts: [],
     open: true,
@@ -196,14 +207,13 @@ export function refused(e: Failure, d: Decision, sent: number, after: Request): 
 }
 
 function firstSentence(s: string): ComponentChildren {
-  const end = s.search(/[.:] /);
+  const end = s.indexOf(". ");
   return <Said text={end < 0 ? s : s.slice(0, end + 1)} />;
 }
 
 function otherSentences(s: string): ComponentChildren {
-  const end = s.search(/[.:] /);
-  const rest = end < 0 ? "" : s.slice(end + 2);
-  return rest && <Said text={rest.slice(0, 1).toUpperCase() + rest.slice(1)} />;
+  const end = s.indexOf(". ");
+  return end >= 0 && <Said text={s.slice(end + 2)} />;
 }
 
 /** Whether a failure says that the decision was certainly not taken. */

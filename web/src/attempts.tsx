@@ -42,8 +42,7 @@ export function Attempts({ r }: { r: Request }) {
               <time>{clock(r.created_at, false)}</time>
               <p>
                 <b>Attempt {before.length + 1}</b>, this call
-                {r.created_at && `, ${length(Date.parse(r.created_at) - Date.parse(last.at))} after the last`}
-                .
+                {r.created_at && `, ${sooner(Date.parse(r.created_at) - Date.parse(last.at))} the last`}.
               </p>
             </li>
           </ol>
@@ -66,6 +65,8 @@ export function Attempts({ r }: { r: Request }) {
     </>
   );
 }
+
+const sooner = (ms: number) => (ms < 1000 ? "right after" : `${length(ms)} after`);
 
 function Past({ call: c, what }: { call: PastCall; what: string }) {
   const words = c.status.replaceAll("_", " ");

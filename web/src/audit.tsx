@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Failure, get, requestPath } from "./api";
 import { useCell } from "./cell";
-import { Choice, Days, daysOf, ENDED, Field, queryOf, RISKS } from "./filters";
+import { Choice, Days, daysOf, ENDED, Field, NoMatch, queryOf, RISKS } from "./filters";
 import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
 import { watch } from "./live";
 import { Notice } from "./parts";
@@ -62,7 +62,7 @@ function AuditOfRequest({ id }: { id: string }) {
       }
     >
       <Failed failure={failure} />
-      {entries ? <Entries entries={entries} /> : !failure && <Waiting />}
+      {entries ? <Entries entries={entries} one /> : !failure && <Waiting />}
       {r?.timeline_cursor && <p class="dim">There are more: pawl audit list, by an auditor.</p>}
     </PageFrame>
   );
@@ -112,11 +112,9 @@ function AuditLog({ id }: { id: string }) {
       </div>
       <Failed failure={list.failure} />
       {list.items?.length === 0 ? (
-        <p class="dim">
-          {list.next ? "Nothing matches so far. Load more to look further back." : "Nothing matches."}
-        </p>
+        <NoMatch more={Boolean(list.next)} />
       ) : list.items ? (
-        <Entries entries={list.items} />
+        <Entries entries={list.items} one={id !== ""} />
       ) : (
         !list.failure && <Waiting />
       )}
@@ -125,7 +123,8 @@ function AuditLog({ id }: { id: string }) {
   );
 }
 
-function Entries({ entries }: { entries: Omit<Entry, "step">[] }) {
+/** Entries of the log, or of one call, which is not named in each row. */
+function Entries({ entries, one }: { entries: Omit<Entry, "step">[]; one: boolean }) {
   const hashes = entries.some((e) => e.leaf_hash);
   return (
     <WideTable>
@@ -135,7 +134,7 @@ function Entries({ entries }: { entries: Omit<Entry, "step">[] }) {
             <th>Time</th>
             <th>Kind</th>
             <th>What</th>
-            <th>Call</th>
+            {!one && <th>Call</th>}
             {hashes && <th>Leaf hash</th>}
           </tr>
         </thead>
@@ -154,13 +153,15 @@ function Entries({ entries }: { entries: Omit<Entry, "step">[] }) {
                   </span>
                 )}
               </td>
-              <td class="mono">
-                {e.call_id.startsWith("@") ? (
-                  e.call_id
-                ) : (
-                  <a href={requestAddress(e.call_id)}>{e.call_id.slice(0, 20)}</a>
-                )}
-              </td>
+              {!one && (
+                <td class="mono">
+                  {e.call_id.startsWith("@") ? (
+                    e.call_id
+                  ) : (
+                    <a href={requestAddress(e.call_id)}>{e.call_id.slice(0, 20)}</a>
+                  )}
+                </td>
+              )}
               {hashes && (
                 <td class="mono dim nowrap" title={e.leaf_hash}>
                   {e.leaf_hash.slice(0, 4)} {e.leaf_hash.slice(4, 8)} …

@@ -54,7 +54,8 @@ export function Bar(p: BarProps) {
   const armedAt = useRef(0);
   const connected = useCell(link).state !== "off";
 
-  const off = whyOff(p, connected, notes, () => notesField.current?.focus());
+  const toNotes = () => notesField.current?.focus();
+  const off = whyOff(p, connected, notes, toNotes);
   const mayReject = r.you === undefined || r.you.may.includes("reject");
   const rejectOff = off?.reject ? off : null;
   const risky = r.risk === "critical";
@@ -70,6 +71,7 @@ export function Bar(p: BarProps) {
   };
 
   const write = (text: string) => {
+    setAnswer(null);
     setNotes(text);
     keepDraft(who, r.id, text);
   };
@@ -89,14 +91,14 @@ export function Bar(p: BarProps) {
       const taken_ = await decide(r.id, d);
       pending.delete(r.id);
       keepDraft(who, r.id, "");
-      a = taken(taken_, d, r, await reloaded(r));
+      a = taken(taken_, d, sent, r, await reloaded(r));
     } catch (e) {
       if (!(e instanceof Failure)) throw e;
       if (isFinal(e)) pending.delete(r.id);
       a = refused(e, d, sent, e.problem ? await reloaded(r) : r);
     }
     setAnswer(a);
-    setStep("answered");
+    setStep(a.open ? "ready" : "answered");
   };
 
   const approve = () => {
@@ -136,6 +138,7 @@ export function Bar(p: BarProps) {
     if (step === "reject" || step === "approve") notesField.current?.focus();
     if (step === "critical") backButton.current?.focus();
     if (step === "answered") heading.current?.focus();
+    if (step === "ready" && answer) document.getElementById("statement")?.focus();
     if (step !== "armed") return;
     const drop = (e: KeyboardEvent) => {
       if (e.key === "Escape" || performance.now() - armedAt.current >= ARMING) return;
@@ -172,7 +175,7 @@ export function Bar(p: BarProps) {
         const after = await reloaded(r);
         setAnswer(
           a.outcome === "resolved" || a.outcome === "recorded"
-            ? taken(a, d, r, after)
+            ? taken(a, d, now(), r, after)
             : refused(
                 new Failure({ title: "", status: 409, detail: a.message ?? "", code: a.outcome }),
                 d,
@@ -199,7 +202,7 @@ export function Bar(p: BarProps) {
     );
   }
 
-  if (step === "answered" && answer && !answer.open) {
+  if (step === "answered" && answer) {
     const acts: Record<Act, ComponentChildren> = {
       next: p.next && (
         <button class="btn" type="button" onClick={press(p.next)}>
@@ -209,6 +212,11 @@ export function Bar(p: BarProps) {
       change: mayReject && (
         <button class="btn quiet" type="button" onClick={press(toReject)}>
           Change it
+        </button>
+      ),
+      reject: mayReject && (
+        <button class="btn quiet" type="button" onClick={press(toReject)}>
+          Reject…
         </button>
       ),
       reload: (
@@ -305,8 +313,14 @@ export function Bar(p: BarProps) {
       </div>
       <div class="r2">
         {(r.risk === "high" || risky) && <RiskTag risk={r.risk} />}
-        <div class="stmt" id="statement">
-          <Statement p={p} step={step} off={off} answer={step === "answered" ? answer : null} />
+        <div class="stmt" id="statement" tabIndex={-1}>
+          <Statement
+            p={p}
+            step={step}
+            off={off}
+            answer={step === "ready" ? answer : null}
+            toNotes={toNotes}
+          />
         </div>
         {step === "reject" ? (
           <>

@@ -43,6 +43,20 @@ export function Days({ from = "From" }: { from?: string }) {
   );
 }
 
+/** Said in place of a list of which nothing matches the filters. */
+export function NoMatch({ more }: { more: boolean }) {
+  const { query } = useRoute();
+  const clear = () => setQuery(Object.fromEntries([...query.keys()].map((name) => [name, ""])));
+  return (
+    <p class="dim">
+      <span>{more ? "Nothing matches so far. Load more to look further back." : "Nothing matches."}</span>{" "}
+      <button class="as-link" type="button" onClick={clear}>
+        Clear filters
+      </button>
+    </p>
+  );
+}
+
 const spaced = (word: string) => word.replaceAll("_", " ");
 
 interface ChoiceProps {

@@ -1,5 +1,5 @@
 // What people were asked about, and how it ended.
-import { Choice, Days, daysOf, ENDED, Field, queryOf, RISKS } from "./filters";
+import { Choice, Days, daysOf, ENDED, Field, NoMatch, queryOf, RISKS } from "./filters";
 import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
 import { Icon, Notice, Quote, StatusMark } from "./parts";
 import { requestAddress, setQuery, useRoute } from "./route";
@@ -62,13 +62,11 @@ export function History() {
       {!list.items ? (
         !list.failure && <Waiting />
       ) : shown.length === 0 ? (
-        <p class="dim">
-          {list.next
-            ? "Nothing matches so far. Load more to look further back."
-            : any || q
-              ? "Nothing matches."
-              : "Nothing has ended yet. What people were asked about is listed here."}
-        </p>
+        any || q || list.next ? (
+          <NoMatch more={Boolean(list.next)} />
+        ) : (
+          <p class="dim">Nothing has ended yet. What people were asked about is listed here.</p>
+        )
       ) : (
         <WideTable>
           <table class="tbl">
@@ -129,7 +127,7 @@ function HistoryRow({ c }: { c: Listed }) {
       <td class="name">
         <Said text={c.agent || c.requester} most={60} />
       </td>
-      <td>
+      <td class="name">
         <Said text={by} most={60} />
       </td>
       <td class="dim">

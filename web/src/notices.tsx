@@ -9,6 +9,7 @@ import { Notice, type NoticeProps, Quote } from "./parts";
 import { maySettle } from "./settle";
 import { Said } from "./text";
 import { clock, length } from "./time";
+import { WITHDRAWN } from "./timeline";
 import type { PolicyNow, Request } from "./types";
 
 /** Notices by weight: the first is shown in full, the others on demand. */
@@ -159,13 +160,13 @@ function endedNotice(r: Request): NoticeProps | null {
             Withdrawn by {by} at {at}.
           </>
         ),
-        children: notes || (r.error?.message !== "the call was withdrawn" && why),
+        children: notes || (r.error?.message !== WITHDRAWN && why),
       };
     case "blocked":
       return {
         kind: "stop",
         icon: "lock",
-        head: <>Blocked: {why}</>,
+        head: <>Blocked: {why}.</>,
         children: !r.error?.message.includes("nothing ran") && "Nothing ran.",
       };
     case "approved":

@@ -86,6 +86,10 @@ const SHAPES: Partial<Record<Status, [kind: string, icon: string, words: string]
   executing: ["flat", "live", "running"],
 };
 
+/** A status as people say it. */
+export const inWords = (status: string): string =>
+  SHAPES[status as Status]?.[2] ?? status.replaceAll("_", " ");
+
 export function StatusMark({ status }: { status: Status }) {
   const [kind, icon, words] = SHAPES[status] ?? ["flat", "help", status];
   return (

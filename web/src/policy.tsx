@@ -66,7 +66,10 @@ export function Policy({ digest, rule }: { digest: string; rule: string }) {
             <Layer key={l.name} name={l.name} text={l.text} rule={rule} />
           ))}
           {!text && !failure && <Waiting />}
-          <p class="dim">Changing it is the command line’s: pawl policy test, diff and apply.</p>
+          <p class="dim">
+            The command line changes it: <code>pawl policy test</code>, <code>diff</code> and{" "}
+            <code>apply</code>.
+          </p>
         </div>
       </div>
     </PageFrame>
@@ -93,7 +96,8 @@ function Layer({ name, text, rule }: { name: string; text: string; rule: string 
         </b>
         {at > 0 && (
           <>
-            , line {at}: the rule <Quote text={rule.replace(/^.*?:\d+ ?/, "") || rule} />
+            , {end - at > 1 ? `lines ${at}–${end - 1}` : `line ${at}`}, the rule{" "}
+            <Quote text={rule.replace(/^.*?:\d+ ?/, "") || rule} />
           </>
         )}
       </p>

@@ -173,14 +173,14 @@ export function QueueList({ selected }: { selected: string }) {
               title="You can decide"
               note={part ? "nearest deadline of these first" : "nearest deadline first"}
               rows={mine.slice(0, drawn)}
-              all={mine.length}
+              waiting={waiting(mine)}
               {...{ part, selected, marked }}
             />
             <Group
               id="theirs"
               title="Waiting for others"
               rows={theirs.slice(0, Math.max(0, drawn - mine.length))}
-              all={theirs.length}
+              waiting={waiting(theirs)}
               {...{ part, selected, marked }}
             />
             {order.length > drawn && (
@@ -236,19 +236,21 @@ interface GroupProps {
   title: string;
   note?: string;
   rows: Row[];
-  all: number;
+  waiting: number; // how many still wait, also of those that are not drawn
   part: boolean; // of more that wait
   selected: string;
   marked: ReadonlySet<string>;
 }
 
-function Group({ id, title, note, rows, all, part, selected, marked }: GroupProps) {
-  if (all === 0) return null;
+const waiting = (rows: Row[]) => rows.filter((r) => !r.gone).length;
+
+function Group({ id, title, note, rows, waiting, part, selected, marked }: GroupProps) {
+  if (rows.length === 0) return null;
   return (
     <>
       <div class="group">
         <h2 id={id}>{title}</h2>
-        <span class="count">{part ? `${all}+` : all}</span>
+        <span class="count">{part ? `${waiting}+` : waiting}</span>
         {note && <p>{note}</p>}
       </div>
       <ul aria-labelledby={id}>

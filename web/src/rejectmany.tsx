@@ -60,7 +60,9 @@ export function RejectMany({ marked, done }: { marked: ReadonlySet<string>; done
         <button class="btn small quiet" type="button" onClick={done}>
           {results ? "Close" : "Unmark all"}
         </button>
-        <span class="dim">Approving many: pawl approve</span>
+      </p>
+      <p class="dim">
+        To approve many: <code>pawl approve</code>
       </p>
     </form>
   );

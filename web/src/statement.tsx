@@ -4,6 +4,7 @@ import type { Answer } from "./answers";
 import { argumentBlocks, redactedIn } from "./args";
 import type { BarProps, Step } from "./bar";
 import { Icon, Left } from "./parts";
+import { ending } from "./queue";
 import { Summary } from "./summary";
 import { Said } from "./text";
 
@@ -13,6 +14,7 @@ export interface Off {
   why: ComponentChildren;
   act?: { words: string; do: () => void };
   reject?: boolean; // rejecting is off, too
+  head?: string; // said instead of "Approve is off"
 }
 
 /** The first reason for which Approve is off. */
@@ -33,8 +35,14 @@ export function whyOff(p: BarProps, connected: boolean, notes: string, write: ()
     return { icon: "plug", why, reject: true };
   }
   if (r.you && !r.you.may.includes("approve")) {
-    const why = <Said text={r.you.why || "you may not decide this one."} />;
-    return { icon: r.you.voted ? "check" : "lock", why };
+    if (r.status !== "pending") {
+      const next = p.next && { act: { words: "Next request", do: p.next } };
+      return { icon: "lock", head: "Decided meanwhile:", why: `${ending(r)}.`, ...next };
+    }
+    // What is said of an approval after its words: that it can't be given is said before them.
+    const why = (r.you.why || "you may not decide this one.").replace(/^You can't approve this one: /, "");
+    const head = r.you.voted || why.startsWith("You can't") ? "" : "Approve is off:";
+    return { icon: r.you.voted ? "check" : "lock", head, why: <Said text={why} /> };
   }
   if (p.changed) {
     return {
@@ -62,11 +70,13 @@ export function Statement({
   step,
   off,
   answer,
+  toNotes,
 }: {
   p: BarProps;
   step: Step;
   off: Off | null;
   answer: Answer | null;
+  toNotes: () => void;
 }) {
   const { r } = p;
   if (answer) {
@@ -74,7 +84,10 @@ export function Statement({
       <span class="why" role="alert">
         <Icon name={answer.icon} />
         <span>
-          <b>{answer.head}</b> {answer.more}
+          <b>{answer.head}</b> {answer.more}{" "}
+          <button class="as-link" type="button" onClick={toNotes}>
+            Go there
+          </button>
         </span>
       </span>
     );
@@ -115,8 +128,7 @@ export function Statement({
       <span class="why">
         <Icon name={off.icon} />
         <span>
-          {r.you?.voted ? null : <b>Approve is off: </b>}
-          {off.why}{" "}
+          <b>{off.head ?? "Approve is off:"}</b> {off.why}{" "}
           {off.act && (
             <button class="as-link" type="button" onClick={off.act.do}>
               {off.act.words}

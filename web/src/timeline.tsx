@@ -1,16 +1,25 @@
 // What happened to a call so far, from its part of the audit log.
 import type { ComponentChildren } from "preact";
-import { Quote } from "./parts";
+import { logged } from "./logged";
+import { inWords, Quote } from "./parts";
 import { Said } from "./text";
 import { clock, full } from "./time";
 import type { Json, Request, TimelineEvent } from "./types";
 
-type Fields = { [key: string]: Json };
-const fields = (v: Json | undefined): Fields =>
+export type Fields = { [key: string]: Json };
+export const fields = (v: Json | undefined): Fields =>
   v !== null && typeof v === "object" && !Array.isArray(v) ? (v as Fields) : {};
-const text = (v: Json | undefined): string => (typeof v === "string" ? v : "");
+export const text = (v: Json | undefined): string => (typeof v === "string" ? v : "");
 
-export function describe(kind: string, payload: Json): { cls: string; words: ComponentChildren } {
+/** What the outcome of a withdrawn call says, which goes without saying. */
+export const WITHDRAWN = "the call was withdrawn";
+
+/** An entry in words. below: it stands right below the decision that it tells of. */
+export function describe(
+  kind: string,
+  payload: Json,
+  below = false,
+): { cls: string; words: ComponentChildren } {
   const p = fields(payload);
   const plain = (words: ComponentChildren, cls = "") => ({ cls, words });
   if (payload === null) return plain(`${kind}: what it held was removed by retention.`);
@@ -60,8 +69,8 @@ export function describe(kind: string, payload: Json): { cls: string; words: Com
       const why = text(fields(outcome.error).message);
       return plain(
         <>
-          Ended: {status.replaceAll("_", " ")}.
-          {why && (
+          Ended: {inWords(status)}.
+          {why && !below && why !== WITHDRAWN && (
             <>
               {" "}
               <Quote text={why} />
@@ -84,7 +93,7 @@ export function describe(kind: string, payload: Json): { cls: string; words: Com
       );
     }
   }
-  return plain(<Said text={kind} />);
+  return plain(logged(kind, p) || <Said text={kind} />);
 }
 
 function decision(kind: string, p: Fields): { cls: string; words: ComponentChildren } {
@@ -175,8 +184,8 @@ export function Timeline({ r }: { r: Request }) {
         </span>
       </header>
       <ol class="time">
-        {entries(r).map((e, i) => (
-          <Item key={i} e={e} />
+        {entries(r).map((e, i, all) => (
+          <Item key={i} e={e} below={r.status === "rejected" && all[i - 1]?.kind === "decision.counted"} />
         ))}
         {r.timeline_cursor && (
           <li>
@@ -198,8 +207,8 @@ export function Timeline({ r }: { r: Request }) {
   );
 }
 
-function Item({ e }: { e: TimelineEvent }) {
-  const { cls, words } = describe(e.kind, e.payload);
+function Item({ e, below }: { e: TimelineEvent; below: boolean }) {
+  const { cls, words } = describe(e.kind, e.payload, below);
   return (
     <li class={cls}>
       <time dateTime={e.at} title={full(e.at)}>

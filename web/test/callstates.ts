@@ -48,7 +48,7 @@ export async function askAll(s: Stack) {
   await s.until(expired, (r) => r.status === "expired");
   const payout = await s.asks({ ...calls.rows, args: { batch: "2026-10" } });
   await reject(payout, "The IBAN changed last week. Who confirmed it?");
-  const soon = await s.asks({ ...calls.publish, args: { page: "Prices" }, timeout: "4m" });
+  await s.asks({ ...calls.publish, args: { page: "Prices" }, timeout: "4m" });
   const cancelled = await s.asks({ ...calls.publish, args: { page: "Jobs" } });
   await s.as("ci-runner", "POST", `/api/calls/${cancelled}/cancel`, {});
   const blocked = await s.asks({ tool: "reason.tool", args: { n: 1 } });
@@ -69,7 +69,6 @@ export async function askAll(s: Stack) {
     expired,
     toApprove,
     payout,
-    soon,
     cancelled,
     blocked,
     changed,

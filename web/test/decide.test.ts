@@ -60,6 +60,25 @@ describe("deciding", () => {
     await ana.page.getByText(/^ana rejected this at/).waitFor();
   });
 
+  test("what was not accepted is mended and sent again", async () => {
+    const id = await s.asks({ tool: "docs.publish", args: { page: "Long notes" } });
+    const ana = await enter("ana", `/requests/${id}`);
+    const notes = ana.page.locator("textarea");
+    await notes.fill("Because. ".repeat(500));
+    await press(approve(ana));
+    await statement(ana)
+      .getByText("Not accepted: notes is 4500 bytes long; at most 4096 are taken. Nothing was decided.")
+      .waitFor();
+    assert.equal((await s.look(id)).status, "pending");
+    await statement(ana).getByRole("button", { name: "Go there" }).click();
+    await ana.page.keyboard.press("Control+a");
+    await ana.page.keyboard.type("Because.");
+    await statement(ana).getByText("Yours is the last approval it needs").waitFor();
+    await press(approve(ana));
+    await answer(ana).getByText("Approved. docs.publish is released and runs now.").waitFor();
+    assert.equal((await s.until(id, (r) => r.status === "executed")).decision?.notes, "Because.");
+  });
+
   test("two people, stage by stage", async () => {
     const args = { service: "checkout", version: "2.14.1", environment: "production" };
     const id = await s.asks({ tool: "deploy", args });

@@ -47,11 +47,18 @@ const problem = (status: number, code: string, title: string, detail: string) =>
     body: JSON.stringify({ type: "about:blank", status, code, title, detail }),
   });
 
+const shownAnswer = ".answer:not(.busy) h4";
+
 let nth = 0;
 /** A new call is approved, and the page gets this answer. */
-const answered = (s: Stack, how: (r: Route, id: string) => Promise<unknown>, shown = ".answer h4") => {
+const answered = (
+  s: Stack,
+  how: (r: Route, id: string) => Promise<unknown>,
+  shown = shownAnswer,
+  timeout = "1h",
+) => {
   return async (p: Page) => {
-    const id = await fresh(s, p, { ...calls.publish, args: { page: `Changelog ${nth++}` } });
+    const id = await fresh(s, p, { ...calls.publish, timeout, args: { page: `Changelog ${nth++}` } });
     await p.route("**/approve", (r) => how(r, id));
     await press(p, /^Approve/);
     await p.locator(shown).waitFor();
@@ -154,7 +161,14 @@ export function states(s: Stack, id: Calls): Shot[] {
       },
     },
     { name: "one-rejection", who: "cy", address: at("payout"), there: "form.bar" },
-    { name: "soon", address: at("soon"), there: "form.bar" },
+    {
+      name: "soon",
+      address: "/",
+      there: ".row",
+      do: async (p) => {
+        await fresh(s, p, { ...calls.publish, timeout: "4m", args: { page: `Soon ${nth++}` } });
+      },
+    },
     { name: "cancelled", address: at("cancelled"), there: ".notice" },
     {
       name: "running",
@@ -185,9 +199,8 @@ export function states(s: Stack, id: Calls): Shot[] {
       there: ".row",
       do: async (p) => {
         await p.locator(".list").hover();
-        const call = await s.asks({ ...calls.publish, args: { page: `New ${nth++}` } });
-        await p.locator(".newer").waitFor();
-        await s.as("bo", "POST", `/api/requests/${call}/reject`, { notes: "No." });
+        for (const _ of [1, 2]) await s.asks({ ...calls.publish, args: { page: `New ${nth++}` } });
+        await p.locator(".newer", { hasText: "2 new calls" }).waitFor();
       },
     },
     {
@@ -204,7 +217,7 @@ export function states(s: Stack, id: Calls): Shot[] {
     },
     {
       name: "marked-rows",
-      address: at("money"),
+      address: at("shell"),
       there: ".row[aria-current]",
       do: async (p) => {
         await p.keyboard.press("x");
@@ -245,7 +258,7 @@ export function states(s: Stack, id: Calls): Shot[] {
       do: async (p) => {
         await fresh(s, p, { ...calls.rows, args: { batch: `2026-12-${nth++}` } });
         await press(p, /^Approve/);
-        await p.locator(".answer h4").waitFor();
+        await p.locator(shownAnswer).waitFor();
       },
     },
     {
@@ -257,7 +270,7 @@ export function states(s: Stack, id: Calls): Shot[] {
         await press(p, /^Reject/);
         await p.locator("textarea").fill("Not before Monday.");
         await press(p, /^Reject/);
-        await p.locator(".answer h4").waitFor();
+        await p.locator(shownAnswer).waitFor();
       },
     },
     {
@@ -273,7 +286,15 @@ export function states(s: Stack, id: Calls): Shot[] {
       name: "answer-expired",
       address: "/",
       there: ".row",
-      do: answered(s, problem(410, "expired", "Expired", "Nobody decided in time.")),
+      do: answered(
+        s,
+        async (r, call) => {
+          await s.until(call, (c) => c.status === "expired");
+          await r.continue();
+        },
+        shownAnswer,
+        "6s",
+      ),
     },
     {
       name: "answer-forbidden",
@@ -285,7 +306,7 @@ export function states(s: Stack, id: Calls): Shot[] {
           403,
           "forbidden",
           "Forbidden",
-          "You can't approve this one: you asked for it. You may reject it, and somebody else may approve it.",
+          "You can't approve this one: you asked for it. Somebody else has to. You may reject it.",
         ),
       ),
     },
@@ -293,24 +314,22 @@ export function states(s: Stack, id: Calls): Shot[] {
       name: "answer-invalid",
       address: "/",
       there: ".row",
-      do: answered(s, problem(422, "invalid", "Invalid", "notes: at most 4096 characters."), ".stmt .why"),
+      do: async (p) => {
+        await fresh(s, p, { ...calls.publish, args: { page: `Invalid ${nth++}` } });
+        await p.locator("textarea").fill("Because. ".repeat(500));
+        await press(p, /^Approve/);
+        await p.locator(".stmt .why").waitFor();
+      },
     },
     {
       name: "answer-not-judged",
       address: "/",
       there: ".row",
-      do: answered(s, (r) =>
-        r.fulfill({
-          status: 202,
-          json: {
-            id: "x",
-            status: "pending",
-            outcome: "not_judged_yet",
-            decision_id: "d",
-            location: "/api/none",
-          },
-        }),
-      ),
+      do: answered(s, async (r) => {
+        await new Promise((done) => setTimeout(done, 6000)); // as long as the API waits for a worker
+        const json = { id: "x", status: "pending", outcome: "not_judged_yet", decision_id: "d" };
+        await r.fulfill({ status: 202, json: { ...json, location: "/api/none" } });
+      }),
     },
     { name: "answer-unsure", address: "/", there: ".row", do: answered(s, (r) => r.abort()) },
     {
@@ -390,7 +409,7 @@ export function states(s: Stack, id: Calls): Shot[] {
         await press(p, /^Reject/);
         await p.locator("textarea").fill("Not before Monday.");
         await press(p, /^Reject/);
-        await p.locator(".answer h4").waitFor();
+        await p.locator(shownAnswer).waitFor();
       },
     },
     { name: "phone-sql", address: at("sql"), there: "form.bar", size: phone },
@@ -416,7 +435,7 @@ export function states(s: Stack, id: Calls): Shot[] {
       there: "form.bar",
       do: async (p) => {
         await press(p, /^Approve/);
-        await p.locator(".answer h4").waitFor();
+        await p.locator(shownAnswer).waitFor();
       },
     },
     {
