@@ -118,7 +118,9 @@ func (s *Server) getRequest(c *gin.Context) error {
 		}
 		out.You, out.Rack, out.Approvals = offer(now.View, out.PolicyNow, s.reader(c))
 	}
-	shown := present.Of(out.View.View, s.presentable(ctx)[out.Tool])
+	tool := s.presentable(ctx)[out.Tool]
+	tool.Redacts = r.Verdict.Redact
+	shown := present.Of(out.View.View, tool)
 	out.Summary, out.Blocks = shown.Summary, shown.Blocks
 	if shown.Found.Any() {
 		out.Found = &shown.Found

@@ -93,6 +93,19 @@ func TestShownHonestTexts(t *testing.T) {
 	}
 }
 
+// A hidden value is said to be so by the field that the call's verdict names.
+func TestShownRedactions(t *testing.T) {
+	w := newWorld(t)
+	v := approval.View{ID: "pawl-1", Tool: "send", Args: raw(`{"cardNumber":"[redacted]"}`), Status: approval.StatusPending}
+	w.store.put(store.Record{View: v, IsRequest: true, Verdict: approval.Verdict{Redact: []string{"pin", "card"}}})
+	var one rest.Request
+	read(t, w.get("/api/requests/pawl-1").Body.Bytes(), &one)
+	want := present.Span{Kind: present.Redacted, Text: "[redacted]", Name: "redacted: card"}
+	if got := one.Blocks[0].Rows[0].Value[0].Spans; len(got) != 1 || got[0] != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 func read(t *testing.T, doc []byte, into any) {
 	t.Helper()
 	if err := json.Unmarshal(doc, into); err != nil {

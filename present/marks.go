@@ -2,6 +2,7 @@ package present
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,11 +129,7 @@ func (m *marker) all() []Span {
 			i++
 		case r == '[' && m.redacted(i) != "":
 			text := m.redacted(i)
-			name := "redacted by policy"
-			if text == redact.Repeat {
-				name = "same as a redacted field"
-			}
-			m.put(Span{Kind: Redacted, Text: text, Name: name})
+			m.put(Span{Kind: Redacted, Text: text, Name: m.why(i, i+len(text))})
 			i += len(text)
 		case r == ' ' || r == '\t':
 			m.spaces(i, end)
@@ -172,6 +169,22 @@ func (m *marker) redacted(i int) string {
 		}
 	}
 	return ""
+}
+
+// user is what stands before the password in a URL.
+var user = regexp.MustCompile(`://[^\s/@]*:$`)
+
+// why says why the text from start to end is hidden, as far as its place tells.
+func (m *marker) why(start, end int) string {
+	const longest = 200 // of what is looked at
+	if string(m.runes[start:end]) == redact.Repeat {
+		return "same as a redacted field"
+	}
+	before := string(m.runes[max(0, start-longest):start])
+	if end < len(m.runes) && m.runes[end] == '@' && user.MatchString(before) {
+		return "redacted: password in a URL"
+	}
+	return "redacted by policy"
 }
 
 func (m *marker) spaces(i, end int) {

@@ -173,6 +173,8 @@ type Tool struct {
 	// Trusted: an operator published the tool. Of the others, only what a schema says of values
 	// counts, and not how they are to be shown.
 	Trusted bool
+	// Redacts are the names of the fields that the policy hides in the call.
+	Redacts []string
 }
 
 // Call is a call as it is shown.
@@ -186,6 +188,9 @@ type Call struct {
 func Of(v approval.View, t Tool) Call {
 	p := presenter{schema: readSchema(t)}
 	args, err := parse(v.Args)
+	if err == nil && len(t.Redacts) > 0 {
+		args.nameFields(t.Redacts)
+	}
 	var out Call
 	if facts := facts(v); len(facts.Rows) > 0 {
 		out.Blocks = append(out.Blocks, facts)

@@ -163,3 +163,32 @@ func TestFilesAreHighlighted(t *testing.T) {
 		}
 	}
 }
+
+// A mark names the policy's field that hides the value, never what the agent calls it, or what stands
+// in the place of a URL's password.
+func TestRedactionsSayWhy(t *testing.T) {
+	fields := []string{"password", "api_key"}
+	for _, tt := range []struct{ name, args, want string }{
+		{"a field", `{"api_key":"[redacted]"}`, "api_key: ⟦redacted: api_key⟧"},
+		{"in another spelling", `{"openaiApiKey":"[redacted]"}`, "openaiApiKey: ⟦redacted: api_key⟧"},
+		{"an agent's words", `{"password, approved by ana":"[redacted]"}`, `ana": ⟦redacted: password⟧`},
+		{"in a tree", `{"a":{"b":{"password":"[redacted]"}}}`, `password: "⟦redacted: password⟧"`},
+		{"in a list", `{"l":[{"a":"1","password":"[redacted]"},{"a":"2","password":"[redacted]"}]}`,
+			"⟦2⟧ a: 2\n  │     password: ⟦redacted: password⟧"},
+		{"of no field", `{"data":"[redacted]"}`, "data: ⟦redacted by policy⟧"},
+		{"a part", `{"api_key":"x [redacted]"}`, "api_key: x ⟦redacted by policy⟧"},
+		{"repeated", `{"note":"[same as a redacted field]"}`, "note: ⟦same as a redacted field⟧"},
+		{"in a URL", `{"command":"psql postgres://app:[redacted]@db/x"}`, "app:⟦redacted: password in a URL⟧@db"},
+		{"in a URL's path", `{"command":"curl https://db:80/[redacted]@x"}`, "80/⟦redacted by policy⟧@x"},
+		{"a URL's end", `{"command":"curl https://app:[redacted]"}`, "app:⟦redacted by policy⟧"},
+		{"before an @", `{"command":"mail app:[redacted]@db"}`, "app:⟦redacted by policy⟧@db"},
+	} {
+		var s Sheet
+		for _, b := range Of(approval.View{Args: json.RawMessage(tt.args)}, Tool{Redacts: fields}).Blocks {
+			s.Block(b)
+		}
+		if !strings.Contains(s.String(), tt.want) {
+			t.Errorf("%s: got\n%s\nwant %s", tt.name, s.String(), tt.want)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func cell(v *value) []Span {
 	case v.kind == 's' && v.text == "":
 		return []Span{{Kind: Note, Text: "empty text"}}
 	case v.kind == 's':
-		spans := mark(v.text, "", false)
+		spans := v.marked("", false)
 		for _, edge := range []struct {
 			there bool
 			text  string

@@ -70,7 +70,7 @@ var picture = regexp.MustCompile(`(?i)(!\[[^\]]*\]\(\s*|<img\b[^>]*\bsrc\s*=\s*[
 func scalarSpans(v *value, strict bool) []Span {
 	switch v.kind {
 	case 's':
-		return inQuotes(mark(v.text, String, strict))
+		return inQuotes(v.marked(String, strict))
 	case 0:
 		return []Span{{Kind: Text, Text: "null", Style: Number}}
 	case '{', '[':

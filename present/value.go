@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/redact"
 	"github.com/pawlhq/pawl/strictjson"
 )
 
@@ -20,11 +22,34 @@ type value struct {
 	text    string // of a string, a number or a bool
 	members []member
 	items   []*value
+	field   string // of the policy, which hides the text
 }
 
 type member struct {
 	name  string
 	value *value
+}
+
+// nameFields says of each hidden text which of the policy's fields hides it, if one does by its name.
+// It is the policy's word that people see: the name is the agent's.
+func (v *value) nameFields(fields []string) {
+	for _, m := range v.members {
+		if m.value.kind == 's' && m.value.text == redact.Mark {
+			m.value.field = redact.Field(fields, m.name)
+		}
+		m.value.nameFields(fields)
+	}
+	for _, item := range v.items {
+		item.nameFields(fields)
+	}
+}
+
+// marked is mark of a value's text.
+func (v *value) marked(style Style, strict bool) []Span {
+	if v.field != "" {
+		return []Span{{Kind: Redacted, Text: v.text, Name: "redacted: " + approval.Display(v.field, 60)}}
+	}
+	return mark(v.text, style, strict)
 }
 
 // deepest nesting that is read. Arguments are nested less.

@@ -53,6 +53,15 @@ func Key(name string) string {
 	return strictjson.Fold(name)
 }
 
+// Field returns the first of the fields that hides what stands under a name. Empty: none does.
+func Field(fields []string, name string) string {
+	at := slices.IndexFunc(fields, func(field string) bool { return newNames([]string{field}).in(name) })
+	if at < 0 {
+		return ""
+	}
+	return fields[at]
+}
+
 // in reports whether a name is one of the names, or holds one as a run of its words.
 func (n *names) in(name string) bool { return n.match(name, false) }
 

@@ -1,23 +1,17 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/cli/clitest"
-	"github.com/pawlhq/pawl/policy"
 )
 
 func everyCommand(cmd *cobra.Command, visit func(*cobra.Command)) {
@@ -252,22 +246,4 @@ func TestVersion(t *testing.T) {
 	clitest.CommandLine{}.Run(t, "version").Want(t, cli.ExitDone, []string{"pawl "}, nil)
 	clitest.CommandLine{}.Run(t, "version", "-o", "json").Want(t, cli.ExitDone, []string{`"version":`}, nil)
 	clitest.CommandLine{}.Run(t, "--version").Want(t, cli.ExitDone, []string{"pawl "}, nil)
-}
-
-// The ready policy for coding agents forbids them every command of Pawl but those that only look.
-func TestCodingAgentsRunNoCommandOfPawl(t *testing.T) {
-	set, err := policy.Load(filepath.Join("..", "..", "examples", "policy", "ready", "coding-agent.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	look := []string{"completion", "doctor", "help", "pending", "show", "tools", "version", "whoami"}
-	for _, cmd := range testRoot().Commands() {
-		for _, command := range []string{"pawl " + cmd.Name() + " x", "env A=b /opt/bin/pawl --as ana " + cmd.Name()} {
-			args, _ := json.Marshal(map[string]string{"command": command})
-			v := set.Evaluate(approval.Call{Tool: "Bash", Agent: "claude-code", Args: args}, time.Now())
-			if denied := v.Kind == approval.VerdictDeny; denied == slices.Contains(look, cmd.Name()) {
-				t.Errorf("%s is denied: %v", command, denied)
-			}
-		}
-	}
 }
