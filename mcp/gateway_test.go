@@ -90,7 +90,7 @@ func TestNothingRunsUnasked(t *testing.T) {
 		{"a page", plain(200, "text/html", `<html>`), `{}`, "not Pawl's API"},
 		{"an old API", plain(200, "application/json", `{"version":"0.1"}`), `{}`, "upgrade it"},
 		{"an answer that broke", closed, `{}`, "did not answer"},
-		{"rejected", nil, `{"x":"reject"}`, `rejected this call.\nDecided by ana.\nNotes: not on Fridays`},
+		{"rejected", nil, `{"x":"reject"}`, `rejected this call.\nDecided by ana.\nNotes: not on Fridays\nCall ID: pawl-0`},
 		{"started by another", nil, `{"x":"taken"}`, "Another request has started the same call, pawl-1"},
 		{"a large integer", nil, `{"a":{"n":12345678901234567890}}`, "/a/n: the integer is beyond 2^53"},
 		{"arguments of a list", nil, `[1]`, "args: must be a JSON object"},
@@ -146,6 +146,27 @@ func TestNothingIsSmuggledPast(t *testing.T) {
 				t.Errorf("%s ran", runs)
 			}
 		})
+	}
+}
+
+// Without a public URL, the API that the gateway asks serves the page of each call.
+func TestPendingCallsSayWhereTheyAreDecided(t *testing.T) {
+	for _, private := range []bool{false, true} {
+		api := newAPI(t)
+		api.private = private
+		page := "http://pawl/requests/pawl-0"
+		if private {
+			page = api.URL + "/requests/pawl-0"
+		}
+		r := connect(t, api, func(o *mcp.Options) { o.Wait = 50 * time.Millisecond })
+		for text, got := range map[string]string{
+			"Approve at: " + page:                         r.ask(1, call(1, "echo", `{"x":"wait"}`)),
+			`Approve at: ` + page + `\nTo get its result`: r.ask(2, call(2, "pawl_approval_status", `{"id":"pawl-0"}`)),
+		} {
+			if !strings.Contains(got, text) {
+				t.Errorf("private %v: answered %s", private, got)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -215,7 +216,7 @@ func (s *session) ask(ctx context.Context, r request) []byte {
 	case late && begun.ID != "":
 		p.view = begun.View
 		s.park(same, p)
-		return answer(r.id, pending(begun.View, len(def.Output) > 0, err))
+		return answer(r.id, pending(begun.View, s.page(begun.View), len(def.Output) > 0, err))
 	}
 	if p.view = begun.View; !refused(err) { // it may go on when Pawl answers again
 		s.park(same, p)
@@ -322,7 +323,7 @@ func (s *session) tell(ctx context.Context, r request, v client.View) <-chan str
 			// Less than anything that the server will say of its own progress.
 			doc, err := newRequest("", methodProgress, map[string]any{
 				"progressToken": json.RawMessage(r.progress), "progress": float64(n) / 1e9,
-				"message": "Waiting for approval of " + v.ID + orAt(v.URL),
+				"message": "Waiting for approval of " + v.ID + " at " + s.page(v),
 			})
 			if err == nil && !v.Status.Ended() && v.Status != approval.StatusApproved {
 				s.answer(doc)
@@ -336,11 +337,9 @@ func (s *session) tell(ctx context.Context, r request, v client.View) <-chan str
 	return done
 }
 
-func orAt(url string) string {
-	if url == "" {
-		return ""
-	}
-	return " at " + url
+// page is where people decide about a call. Without a public URL, the API serves the page itself.
+func (s *session) page(v client.View) string {
+	return cmp.Or(v.URL, s.api.URL()+"/requests/"+url.PathEscape(v.ID))
 }
 
 // labels show people which client asks, as it says.
@@ -378,7 +377,7 @@ func (s *session) status(ctx context.Context, r request) []byte {
 	case v.Status == approval.StatusExecuting:
 		return answer(r.id, said(false, "Call "+v.ID+" runs now."))
 	}
-	return answer(r.id, pending(v, false, nil))
+	return answer(r.id, pending(v, s.page(v), false, nil))
 }
 
 // unasked refuses a call about which Pawl gave no permission.
@@ -388,6 +387,6 @@ func (s *session) unasked(r request, err error) []byte {
 			cmp.Or(e.ID, "its ID is unknown")+". It was not run for this one. "+
 			"See what came of it before you call again."))
 	}
-	s.o.Logger.Warn("a call was refused: Pawl could not be asked", "tool", r.name, "error", reason(err))
+	s.o.Logger.Warn("a call was refused: Pawl did not permit it", "tool", r.name, "error", reason(err))
 	return answer(r.id, said(true, "Not run: Pawl did not permit this call. "+reason(err)))
 }

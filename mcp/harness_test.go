@@ -32,10 +32,12 @@ type fakeAPI struct {
 	changed chan struct{}
 	tokens  map[string]bool // all that were shown, as headers
 	who     string          // what GET /api/whoami answers; empty: the token
+	private bool            // it has no public URL
 }
 
 type fakeCall struct {
 	id, status, end string
+	url             string          // a field
 	args            json.RawMessage // to run with; nil: the call's own
 	start           string
 	reports         []map[string]any
@@ -89,6 +91,9 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(parts) == 2 {
 		c := &fakeCall{id: fmt.Sprintf("pawl-%d", len(f.started)), status: "approved"}
+		if !f.private {
+			c.url = `,"url":"http://pawl/requests/` + c.id + `"`
+		}
 		var raw struct{ Args json.RawMessage }
 		_ = json.Unmarshal(body, &raw)
 		c.args = raw.Args
@@ -96,7 +101,8 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case in["require_approval"] == true, strings.Contains(string(raw.Args), "wait"):
 			c.status = "pending"
 		case strings.Contains(string(raw.Args), "reject"):
-			c.status, c.end = "rejected", `,"decision":{"kind":"rejected","by":"ana","notes":"not on Fridays"}`
+			c.status, c.end = "rejected", `,"decision":{"kind":"rejected","by":"ana","notes":"not on Fridays"},`+
+				`"error":{"code":"rejected","message":"ana rejected the call: not on Fridays"}`
 		case strings.Contains(string(raw.Args), "unchecked"):
 			c.end = `,"schema_unknown":true`
 		case strings.Contains(string(raw.Args), "taken"):
@@ -159,7 +165,7 @@ func (f *fakeAPI) news() {
 }
 
 func (c *fakeCall) view() string {
-	return fmt.Sprintf(`{"id":%q,"status":%q,"url":"http://pawl/requests/%s"%s}`, c.id, c.status, c.id, c.end)
+	return fmt.Sprintf(`{"id":%q,"status":%q%s%s}`, c.id, c.status, c.url, c.end)
 }
 
 // decide sets the status of the n-th call.

@@ -106,6 +106,9 @@ func (l *Listener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		if status == http.StatusUnauthorized {
 			rw.Header().Set("WWW-Authenticate", "Bearer")
+			if token == "" {
+				err = errors.New("have the client send an agent's token for Pawl, as Authorization: Bearer TOKEN")
+			}
 		}
 		http.Error(rw, "Pawl: "+approval.Display(err.Error(), 500), status)
 		return

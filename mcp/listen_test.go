@@ -98,6 +98,20 @@ func TestEachClientAsksWithItsOwnCredential(t *testing.T) {
 		t.Errorf("asked with %v", api.tokens)
 	}
 	api.mu.Unlock()
+	refused := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(401)
+		fmt.Fprint(w, `{"code":"token_missing","detail":"the command line takes it from PAWL_TOKEN"}`)
+	}
+	api.mu.Lock()
+	api.down = refused
+	api.mu.Unlock()
+	res := h.do("POST", initialize)
+	text, _ := io.ReadAll(res.Body)
+	if res.StatusCode != 401 || res.Header.Get("WWW-Authenticate") != "Bearer" ||
+		!strings.Contains(string(text), "have the client send an agent's token for Pawl, as Authorization: Bearer") {
+		t.Errorf("without a credential: %d %s", res.StatusCode, text)
+	}
 	for name, c := range map[string]struct {
 		status int
 		down   http.HandlerFunc

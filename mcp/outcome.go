@@ -68,7 +68,7 @@ func (s *session) continues(r request) *running {
 func (s *session) abandon(run *running, why error, acted bool) toolResult {
 	if !acted {
 		s.report(run, approval.ReportSignal{Status: approval.ReportNotRun})
-		return said(true, "Not run: the server could not be reached: "+why.Error()+"\nCall ID: "+run.call)
+		return said(true, "Not run: the server did not take it: "+why.Error()+"\nCall ID: "+run.call)
 	}
 	s.report(run, approval.ReportSignal{
 		Status: approval.ReportUnknown, Error: approval.Display(why.Error(), 1000),

@@ -171,7 +171,7 @@ func (r *remote) post(m message) {
 		if answers, _ := r.take(doc, m, refused); err == nil && answers {
 			return
 		}
-		lost(fmt.Errorf("it answered with HTTP status %d", res.StatusCode), !refused)
+		lost(fmt.Errorf("HTTP status %d (%s)", res.StatusCode, http.StatusText(res.StatusCode)), !refused)
 		return
 	}
 	if m.method == methodInitialize {

@@ -87,7 +87,7 @@ func TestRemoteServers(t *testing.T) {
 		"cut":     {"It may have run", "outcome_unknown"},
 		"moved":   {"It may have run", "outcome_unknown"},
 		"says":    {"no such thing", "failed"},
-		"refused": {"Not run: the server could not be reached: it answered with HTTP status 404", "not_run"},
+		"refused": {"Not run: the server did not take it: HTTP status 404 (Not Found)\\nCall ID", "not_run"},
 	} {
 		t.Run(tool, func(t *testing.T) {
 			web, api := newWebServer(t), newAPI(t)
@@ -128,7 +128,7 @@ func TestRemoteServerThatIsNotThere(t *testing.T) {
 	web, api := newWebServer(t), newAPI(t)
 	web.Close()
 	r := connect(t, api, func(o *mcp.Options) { o.Upstream = mcp.Remote(web.URL, nil) })
-	if got := r.ask(1, `{"jsonrpc":"2.0","id":1,"method":"ping"}`); !strings.Contains(got, "gave no answer") {
+	if got := r.ask(1, `{"jsonrpc":"2.0","id":1,"method":"ping"}`); !strings.Contains(got, "gave no answer: dial tcp") {
 		t.Errorf("answered %s", got)
 	}
 	r.send("%s", call(2, "json", "{}"))

@@ -13,13 +13,18 @@ import (
 func TestProgressComesOftenEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		last, n := time.Now(), 0
-		s := &session{out: func(m message) {
+		api, err := client.New(client.Options{URL: "http://pawl"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &session{api: api, out: func(m message) {
 			if gap := time.Since(last); gap > 20*time.Second {
 				t.Errorf("%v passed without progress", gap)
 			}
 			last = time.Now()
 			n++
-			if !strings.Contains(string(m.raw), `"progressToken":"t1"`) {
+			if text := string(m.raw); !strings.Contains(text, `"progressToken":"t1"`) ||
+				!strings.Contains(text, `"Waiting for approval of pawl-1 at http://pawl/requests/pawl-1"`) {
 				t.Errorf("sent %s", m.raw)
 			}
 		}}

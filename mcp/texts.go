@@ -53,7 +53,9 @@ func denied(v client.View) toolResult {
 			fmt.Fprintf(&b, "\nNotes: %s", d.Notes)
 		}
 	}
-	b.WriteString(errorOf(v))
+	if o.Status != approval.StatusRejected || o.Decision == nil { // else it repeats the decision
+		b.WriteString(errorOf(v))
+	}
 	fmt.Fprintf(&b, "\nCall ID: %s", v.ID)
 	if o.Status == approval.StatusRejected || o.Status == approval.StatusBlocked {
 		b.WriteString("\nDo not repeat it unchanged.")
@@ -70,11 +72,8 @@ func errorOf(v client.View) string {
 
 // pending says that nobody has decided yet. As an ordinary result it would not fit the schema that some
 // tools declare for theirs, and clients would drop it.
-func pending(v client.View, schema bool, trouble error) toolResult {
-	where := ""
-	if v.URL != "" {
-		where = "\nApprove at: " + v.URL
-	}
+func pending(v client.View, page string, schema bool, trouble error) toolResult {
+	where := "\nApprove at: " + page
 	var silent *client.UnreachableError
 	if errors.As(trouble, &silent) {
 		where += "\nPawl's API does not answer now: " + silent.Error()

@@ -54,7 +54,7 @@ def refund(order: str, cents: int) -> str:
 
 print(refund(sys.argv[1], int(sys.argv[2])))
 `)
-	n.write("chain.py", `import sys
+	n.write("chain.py", `import asyncio, sys
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
@@ -81,7 +81,7 @@ for line in sys.stdin:
     call = {"name": "refund", "args": {"order": order, "cents": int(cents)}, "id": "call-" + order}
     model.messages = iter([AIMessage("", tool_calls=[call]), AIMessage("done")])
     try:
-        agent.invoke({"messages": [("user", "pay it back")]})
+        asyncio.run(agent.ainvoke({"messages": [("user", "pay it back")]}))
     except Exception as e:
         print("failed:", e, flush=True)
 `)

@@ -15,6 +15,7 @@ import pytest
 from conftest import People, until
 
 import pawlhq as pawl
+from pawlhq import _calls
 
 Name = Callable[[str], str]
 
@@ -203,8 +204,11 @@ def _taken_up(api: str, people: People, tool: str, count: int = 1) -> list[str]:
 
 @pytest.mark.parametrize("how", ["sync", "async"])
 @pytest.mark.parametrize("end", ["time is up", "exception", "cancelled"])
-def test_release(api: str, name: Name, people: People, how: str, end: str) -> None:
+def test_release(
+    api: str, name: Name, people: People, monkeypatch: pytest.MonkeyPatch, how: str, end: str
+) -> None:
     """Whoever stops waiting gives the call back: the next one who asks the same takes it up at once."""
+    monkeypatch.setattr(_calls, "FIRST", 0.05)
     tool, told = name("ask"), []
 
     def tell(waiting: pawl.Waiting) -> None:

@@ -91,6 +91,9 @@ func (a *app) serve(cmd *cobra.Command, f flags, command []string) error {
 	if f.server == "" {
 		return cli.UsageError(errors.New("--server is missing: name the server, as policies are to name it"))
 	}
+	if f.listen != "" && (cmd.Flag("token").Changed || cmd.Flag("token-file").Changed) {
+		return cli.UsageError(errors.New("with --listen each client shows a token of its own: leave this one out"))
+	}
 	upstream, how, err := a.upstream(f, command)
 	if err != nil {
 		return cli.UsageError(err)

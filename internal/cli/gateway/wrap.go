@@ -169,7 +169,7 @@ func (a *app) arguments(cmd *cobra.Command, settings, agent string) ([]string, e
 	case inShell && !cmd.Flag("token-file").Changed:
 		return nil, cli.UsageError(errors.New("the client starts the servers without PAWL_TOKEN,\n" +
 			"and in the settings a token would be on view. Make one for the agent,\n" +
-			"  pawl token new agent:NAME --role agent --out agent.token\n" +
+			"  pawl token new agent:NAME --role agent --owner YOU --out agent.token\n" +
 			"and give --token-file agent.token. To use none, unset PAWL_TOKEN"))
 	case file != "":
 		path, err := filepath.Abs(file)

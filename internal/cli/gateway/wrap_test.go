@@ -356,6 +356,7 @@ func TestGatewaySettingsAreChecked(t *testing.T) {
 		"variable B is not set":  {"--server", "a", "--url", "http://x", "--header-env", "A=B"},
 		"--header-env is for":    {"--server", "a", "--header-env", "A=B", "--", "y"},
 		"the server's name: use": {"--server", "a b", "--", "y"},
+		"each client shows":      {"--server", "a", "--listen", "127.0.0.1:0", "--token-file", "x", "--", "y"},
 	} {
 		cmd := clitest.CommandLine{}
 		cmd.Run(t, append([]string{"mcp"}, args...)...).Want(t, 2, nil, []string{problem})
