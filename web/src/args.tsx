@@ -1,9 +1,10 @@
 // The arguments: as package present lays them out, and as JSON.
 import { useState } from "preact/hooks";
 import { BlockView, type Title, titleOf } from "./blocks";
+import { Copy } from "./copy";
 import { useKeys } from "./keys";
 import { Parted } from "./parted";
-import { Spans, spans } from "./text";
+import { escaped, Spans, spans } from "./text";
 import type { Block, Json, Request } from "./types";
 
 const plural = (n: number, one: string) => (n === 1 ? `1 ${one}` : `${n} ${one}s`);
@@ -75,9 +76,10 @@ export function Arguments({ r }: { r: Request }) {
 
 const OTHERS: Title = { head: "Other arguments", note: "" };
 
-/** The canonical text, in lines. What is hidden in it stands as escapes, so that copying keeps it. */
+/** The JSON in lines. What is hidden in it stands as escapes, and is copied as such. */
 export function AsJSON({ value }: { value: Json }) {
-  const lines = JSON.stringify(value, null, 2).split("\n");
+  const text = JSON.stringify(value, null, 2);
+  const lines = text.split("\n");
   return (
     <div class="data">
       <div class="code lines" translate={false}>
@@ -89,12 +91,15 @@ export function AsJSON({ value }: { value: Json }) {
             <p class="cl" key={i}>
               <i>{i + 1}</i>
               <span>
-                <Spans spans={spans(l)} />
+                <Spans spans={spans(l, true)} />
               </span>
             </p>
           ))}
         />
       </div>
+      <p class="copies">
+        <Copy what="the JSON" text={() => escaped(text)} />
+      </p>
     </div>
   );
 }

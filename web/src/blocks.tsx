@@ -1,6 +1,7 @@
 // Draws what package present makes of a call: each kind of block, line by line and span by span.
 // What stands in a block is from outside; only the marks and notes in it are Pawl's.
 import type { ComponentChildren } from "preact";
+import { CopyAddress } from "./copy";
 import { Parted } from "./parted";
 import { charsOf, Spans, textOf } from "./text";
 import { Tree } from "./tree";
@@ -158,6 +159,7 @@ function TableRow({ r }: { r: Row }) {
             <bdi dir="auto">
               <Spans spans={l.spans} />
             </bdi>
+            <CopyAddress spans={l.spans} />
           </p>
         ))}
       </div>
@@ -203,6 +205,7 @@ function Grid({ b, id, columns }: { b: Block; id: string; columns: Span[][] }) {
           <bdi dir="auto">
             <Spans spans={c} />
           </bdi>
+          <CopyAddress spans={c} />
         </span>
       ))}
     </div>

@@ -1,5 +1,6 @@
 // The digest of a call, which says what exactly is decided on.
 import { useRef } from "preact/hooks";
+import { Copy } from "./copy";
 
 const inFours = (s: string) => s.replace(/(.{4})(?=.)/g, "$1 ");
 
@@ -25,9 +26,7 @@ export function Digest({ digest }: { digest: string }) {
         <p>SHA-256 of this call as shown. It goes with your decision, which counts for nothing else.</p>
         <p class="mono all">{inFours(digest)}</p>
         <p class="acts">
-          <button class="btn small" type="button" onClick={() => void navigator.clipboard?.writeText(digest)}>
-            Copy
-          </button>
+          <Copy what="the digest" text={() => digest} />
           <button class="btn small" type="button" onClick={() => dialog.current?.close()}>
             Close
           </button>

@@ -41,8 +41,17 @@ const NAMES: Record<number, string> = {
   65279: "byte order mark",
 };
 
-/** Text of one line as spans: what is hidden, and long gaps, stand out. */
-export function spans(text: string): Span[] {
+/** JSON in which each character that can't be seen is an escape. */
+export const escaped = (json: string): string => json.replace(new RegExp(HIDDEN.source, "gu"), asEscape);
+
+const asEscape = (character: string): string =>
+  Array.from({ length: character.length }, (_, i) => {
+    return `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`;
+  }).join("");
+
+/** Text of one line as spans: what is hidden, and long gaps, stand out. In JSON what is hidden is written
+ *  as escapes. */
+export function spans(text: string, json = false): Span[] {
   const out: Span[] = [];
   const keep = (s: string) => {
     const last = out.at(-1);
@@ -58,7 +67,7 @@ export function spans(text: string): Span[] {
       const hex = code.toString(16).toUpperCase().padStart(4, "0");
       out.push({
         t: "hidden",
-        s: code === 0x1b ? "ESC" : `U+${hex}`,
+        s: json ? asEscape(piece) : code === 0x1b ? "ESC" : `U+${hex}`,
         name: NAMES[code] ?? `character U+${hex}`,
       });
     } else keep(piece);
