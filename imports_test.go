@@ -83,7 +83,7 @@ var rooms = map[string][]string{
 	"internal/cli/call":     {"client", "internal/cli", "internal/cli/admin", "internal/settings", "policy", "policy/active", "rest", "tool"},
 	"internal/cli/clitest":  {"approval", "internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/gateway", "internal/cli/hooks", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "policy", "rest"},
 	"internal/cli/operate":  {"api", "audit/tree", "auth", "auth/oidc", "auth/session", "codec", "health", "internal/cli", "internal/calls", "internal/cli/admin", "internal/cli/temporal", "internal/retry", "internal/settings", "notify", "policy", "policy/active", "rest", "store", "tool", "worker"},
-	"internal/cli/gateway":  {"client", "internal/build", "internal/cli", "internal/settings", "internal/wrapped", "mcp"},
+	"internal/cli/gateway":  {"client", "internal/build", "internal/cli", "internal/settings", "internal/wrapped", "mcp", "rest"},
 	"internal/cli/hooks":    {"client", "examples/policy/ready", "hook", "internal/cli", "internal/osfile", "internal/settings", "internal/wrapped", "rest"},
 	"internal/cli/policies": {"client", "internal/cli", "internal/cli/admin", "internal/settings", "internal/yamlfile", "policy", "policy/active", "policy/policydiff", "policy/policytest", "policy/requirement", "policy/schema", "rest"},
 	"internal/cli/sealed":   {"audit", "audit/crosscheck", "audit/tree", "audit/verify", "health", "internal/cli", "internal/cli/temporal", "internal/keyfile", "internal/settings", "store"},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/rest"
 )
 
 const (
@@ -25,6 +26,11 @@ const (
 	idle        = 30 * time.Minute // after which a session that nobody uses ends
 	maxSessions = 64               // of one credential
 )
+
+// ErrOpen is why clients of other machines are served only where Pawl's API knows its callers: else whoever
+// reaches the gateway could use its server's tools, as whoever they say.
+var ErrOpen = errors.New("Pawl's API does not ask who its callers are, so this gateway serves this machine alone: " +
+	"listen on 127.0.0.1, or start the API with --auth")
 
 // Listener serves clients by Streamable HTTP. Each shows a credential of its own for Pawl.
 type Listener struct {
@@ -102,7 +108,7 @@ func (l *Listener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	token := strings.TrimSpace(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
-	api, status, err := l.authenticate(r.Context(), token)
+	api, status, err := l.authenticate(r, token)
 	if err != nil {
 		if status == http.StatusUnauthorized {
 			rw.Header().Set("WWW-Authenticate", "Bearer")
@@ -148,39 +154,47 @@ func (l *Listener) local(r *http.Request) error {
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
 		return err
 	}
-	if ip := net.ParseIP(l.host); l.host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil
-	}
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	if host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if loopback(l.host) && !loopback(strings.Trim(host, "[]")) {
 		return errors.New("this address is for this machine only")
 	}
 	return nil
 }
 
+// loopback reports whether a host is this machine, for nobody else.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // authenticate asks Pawl who shows a token.
-func (l *Listener) authenticate(ctx context.Context, token string) (*client.Client, int, error) {
+func (l *Listener) authenticate(r *http.Request, token string) (*client.Client, int, error) {
 	api, err := l.g.o.API(token)
 	if err != nil {
 		return nil, http.StatusUnauthorized, err
 	}
 	key := digest(token)
+	if proxied(r) {
+		key += " by a proxy"
+	}
 	l.mu.Lock()
 	fresh := time.Since(l.known[key]) < trusted
 	l.mu.Unlock()
 	if fresh {
 		return api, 0, nil
 	}
-	_, err = api.Whoami(ctx)
+	who, err := api.Whoami(r.Context())
 	if e, ok := errors.AsType[*client.Error](err); ok && e.HTTPStatus < 500 {
 		return nil, e.HTTPStatus, err
 	}
 	if err != nil {
 		return nil, http.StatusServiceUnavailable, err
+	}
+	if who.Method == rest.MethodNone && (!loopback(l.host) || proxied(r)) {
+		return nil, http.StatusForbidden, ErrOpen
 	}
 	l.mu.Lock()
 	for old, at := range l.known {
@@ -191,6 +205,11 @@ func (l *Listener) authenticate(ctx context.Context, token string) (*client.Clie
 	l.known[key] = time.Now()
 	l.mu.Unlock()
 	return api, 0, nil
+}
+
+// proxied reports whether a proxy says that it hands a request on from elsewhere.
+func proxied(r *http.Request) bool {
+	return r.Header.Get("Forwarded")+r.Header.Get("X-Forwarded-For")+r.Header.Get("X-Real-Ip") != ""
 }
 
 func digest(token string) string {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,10 +23,14 @@ type hub struct {
 	ran  string
 }
 
-func listen(t *testing.T, api *fakeAPI) *hub {
+func listen(t *testing.T, api *fakeAPI, change ...func(*mcp.Options)) *hub {
 	t.Helper()
 	h := &hub{t: t, ran: filepath.Join(t.TempDir(), "ran")}
-	g, err := mcp.New(options(t, api, h.ran))
+	o := options(t, api, h.ran)
+	for _, f := range change {
+		f(&o)
+	}
+	g, err := mcp.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,5 +261,47 @@ func TestListenerUsesNoCredentialOfItsOwn(t *testing.T) {
 	h.ask(initialize)
 	if len(api.tokens) != 1 || !api.tokens[""] {
 		t.Errorf("asked with %v", api.tokens)
+	}
+}
+
+// Where Pawl knows no callers, only this machine is served, and nobody by a proxy.
+func TestListenerServesThisMachineAloneWithoutSignIn(t *testing.T) {
+	const nobody, ana = `{"subject":"local","roles":["agent"],"method":"none"}`,
+		`{"subject":"ana","roles":["agent"],"method":"token"}`
+	for name, c := range map[string]struct {
+		address, who string
+		header       []string
+		status       int
+	}{
+		"this machine":                     {"127.0.0.1:0", nobody, nil, 200},
+		"this machine, by its name":        {"localhost:0", nobody, nil, 200},
+		"by IPv6":                          {"[::1]:0", nobody, nil, 200},
+		"every address":                    {"0.0.0.0:0", nobody, nil, 403},
+		"every address, by none":           {":0", nobody, nil, 403},
+		"every address of IPv6":            {"[::]:0", nobody, nil, 403},
+		"a name":                           {"pawl.example.com:7300", nobody, nil, 403},
+		"with any token":                   {"0.0.0.0:0", nobody, []string{"Authorization", "Bearer x"}, 403},
+		"a proxy on this machine":          {"127.0.0.1:0", nobody, []string{"X-Forwarded-For", "192.0.2.1"}, 403},
+		"a proxy of another kind":          {"127.0.0.1:0", nobody, []string{"Forwarded", "for=192.0.2.1"}, 403},
+		"sign-in, every address":           {"0.0.0.0:0", ana, []string{"Authorization", "Bearer x"}, 200},
+		"sign-in, and a proxy before this": {"127.0.0.1:0", ana, []string{"X-Forwarded-For", "192.0.2.1"}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := newAPI(t)
+			api.who = c.who
+			g, err := mcp.New(options(t, api, filepath.Join(t.TempDir(), "ran")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := g.Listen(c.address)
+			defer l.Close()
+			server := httptest.NewServer(l)
+			defer server.Close()
+			h := &hub{t: t, url: server.URL}
+			h.ask(initialize, "Authorization", "Bearer x") // known by now, if it can be
+			if got := h.do("POST", initialize, c.header...); got.StatusCode != c.status {
+				t.Errorf("answered %d, want %d", got.StatusCode, c.status)
+			}
+		})
 	}
 }

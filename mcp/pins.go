@@ -14,7 +14,7 @@ import (
 )
 
 // pins keep what a server said of each tool when it was first called, or when people last approved a
-// call after a change.
+// call after a change. Gateways of one server share the file: each client starts its own.
 type pins struct {
 	file string
 
@@ -29,35 +29,42 @@ type pin struct {
 
 func readPins(file string) (*pins, error) {
 	p := &pins{file: file, Tools: map[string]pin{}}
-	if file == "" {
-		return p, nil
+	return p, p.read()
+}
+
+// read adds what the file has to what is known. What is known stays, whoever removes the file meanwhile.
+func (p *pins) read() error {
+	if p.file == "" {
+		return nil
 	}
-	doc, err := os.ReadFile(file)
+	doc, err := os.ReadFile(p.file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return p, nil
+		return nil
 	}
 	if err == nil {
 		err = json.Unmarshal(doc, p)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("what the server said of its tools, %s: %w; remove the file to begin anew",
-			file, err)
+		return fmt.Errorf("what the server said of its tools, %s: %w; remove the file to begin anew", p.file, err)
 	}
-	return p, nil
+	return nil
 }
 
 // check pins a tool that is not pinned yet, and says what has changed of one that is.
 func (p *pins) check(name string, def definition) (change string) {
-	p.mu.Lock()
-	was, known := p.Tools[name]
-	p.mu.Unlock()
-	switch {
-	case !known:
-		if err := p.put(name, def); err != nil {
-			return fmt.Sprintf("ATTENTION: what the server says of this tool can't be kept, so a change would go "+
-				"unnoticed: %v", err)
+	var was pin
+	var known bool
+	err := p.update(func() bool {
+		if was, known = p.Tools[name]; !known {
+			p.set(name, def)
 		}
-	case was.Tool.digest() != def.digest():
+		return !known
+	})
+	switch {
+	case err != nil:
+		return fmt.Sprintf("ATTENTION: what the server says of this tool can't be kept, so a change would go "+
+			"unnoticed: %v", err)
+	case known && was.Tool.digest() != def.digest():
 		return changes(was.Tool, def, was.Since)
 	}
 	return ""
@@ -65,18 +72,41 @@ func (p *pins) check(name string, def definition) (change string) {
 
 // put pins a tool.
 func (p *pins) put(name string, def definition) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	return p.update(func() bool {
+		p.set(name, def)
+		return true
+	})
+}
+
+func (p *pins) set(name string, def definition) {
 	def.Output = nil
 	p.Tools[name] = pin{time.Now().UTC().Truncate(time.Second), def}
+}
+
+// update reads what is kept now, and writes it if change did change it. No other gateway does so meanwhile.
+func (p *pins) update(change func() bool) (err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.file == "" {
+		change()
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(p.file), 0o700); err != nil {
+		return err
+	}
+	lock, err := osfile.OpenLocked(p.file+".lock", os.O_RDWR|os.O_CREATE, osfile.Wait)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := p.read(); err != nil {
+		return err
+	}
+	if !change() {
 		return nil
 	}
 	doc, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(p.file), 0o700); err != nil {
 		return err
 	}
 	return osfile.Replace(p.file, append(doc, '\n'), 0o600)

@@ -50,6 +50,14 @@ type remote struct {
 	mu               sync.Mutex
 	session, version string
 	streaming        bool
+	open             map[string]*opened // requests under way, by their ID
+}
+
+// opened is a request under way.
+type opened struct {
+	newEra    bool // it is cancelled by closing it
+	hangUp    context.CancelFunc
+	cancelled bool
 }
 
 // Remote returns how to reach a server at an address. The headers go with every request. Redirects are
@@ -58,7 +66,7 @@ func Remote(url string, header http.Header) Upstream {
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c := &http.Client{CheckRedirect: stay}
 	return Upstream{dial: func(to receiver) (upstream, error) {
-		r := &remote{url: url, header: header, http: c, to: to}
+		r := &remote{url: url, header: header, http: c, to: to, open: map[string]*opened{}}
 		r.ctx, r.cancel = context.WithCancel(context.Background())
 		return r, nil
 	}}
@@ -68,8 +76,54 @@ func (r *remote) send(m message) error {
 	if r.closed.Load() {
 		return errors.New("the session has ended")
 	}
-	r.posts.Go(func() { r.post(m) })
+	if m.method == methodCancelled && r.hangUp(m) {
+		return nil
+	}
+	ctx, hangUp := context.WithCancel(r.ctx)
+	o := &opened{newEra: r.versionFor(m) >= newEra, hangUp: hangUp}
+	if m.method != "" && m.id != nil {
+		r.mu.Lock()
+		r.open[m.key()] = o
+		r.mu.Unlock()
+	}
+	r.posts.Go(func() {
+		defer hangUp()
+		r.post(ctx, m, o)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.open[m.key()] == o {
+			delete(r.open, m.key())
+		}
+	})
 	return nil
+}
+
+// hangUp closes the request that a frame cancels, if that is how its server hears of it.
+func (r *remote) hangUp(cancel message) bool {
+	at, ok := locate(cancel.raw, "params", "requestId")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := r.open[idKey(at.of(cancel.raw))]
+	if !ok || o == nil || !o.newEra {
+		return false
+	}
+	o.cancelled = true
+	o.hangUp()
+	return true
+}
+
+// versionFor is the version of the protocol that a frame is of: it says so itself, or the session does.
+func (r *remote) versionFor(m message) string {
+	r.mu.Lock()
+	version := r.version
+	r.mu.Unlock()
+	if at, ok := locate(m.raw, "params", "_meta", metaVersion); ok {
+		var own string
+		if json.Unmarshal(at.of(m.raw), &own) == nil {
+			version = cmp.Or(own, version)
+		}
+	}
+	return version
 }
 
 // close lets what runs go on for a while, and ends the session.
@@ -108,8 +162,8 @@ func (r *remote) do(ctx context.Context, method string, m message, after string)
 	for name, values := range r.header {
 		req.Header[name] = values
 	}
+	version := r.versionFor(m)
 	r.mu.Lock()
-	version := r.version
 	if r.session != "" {
 		req.Header.Set(headerSession, r.session)
 	}
@@ -126,16 +180,10 @@ func (r *remote) do(ctx context.Context, method string, m message, after string)
 		req.Header.Set("Last-Event-ID", after)
 	}
 	params := m.field("params")
-	if at, err := fields(params, "_meta", "name", "uri"); err == nil {
-		meta := at["_meta"].of(params)
-		if about, err := fields(meta, metaVersion); err == nil {
-			version = cmp.Or(text(meta, about, metaVersion), version)
-		}
-		if version >= newEra && m.method != "" {
-			req.Header.Set("Mcp-Method", m.method)
-			if name := cmp.Or(text(params, at, "name"), text(params, at, "uri")); name != "" {
-				req.Header.Set("Mcp-Name", headerValue(name))
-			}
+	if at, err := fields(params, "name", "uri"); err == nil && version >= newEra && m.method != "" {
+		req.Header.Set("Mcp-Method", m.method)
+		if name := cmp.Or(text(params, at, "name"), text(params, at, "uri")); name != "" {
+			req.Header.Set("Mcp-Name", headerValue(name))
 		}
 	}
 	if version != "" {
@@ -144,10 +192,14 @@ func (r *remote) do(ctx context.Context, method string, m message, after string)
 	return r.http.Do(req)
 }
 
-// post sends a frame, and takes what comes in answer to it.
-func (r *remote) post(m message) {
+// post sends a frame, and takes what comes in answer to it. Of a request that its client cancelled nobody
+// hears any more.
+func (r *remote) post(ctx context.Context, m message, o *opened) {
 	lost := func(why error, acted bool) {
-		if m.method == "" || m.id == nil {
+		r.mu.Lock()
+		cancelled := o.cancelled
+		r.mu.Unlock()
+		if m.method == "" || m.id == nil || cancelled {
 			return
 		}
 		r.one.Lock()
@@ -155,7 +207,7 @@ func (r *remote) post(m message) {
 		r.to.lost(m.id, why, acted)
 	}
 	var sent atomic.Bool
-	ctx := httptrace.WithClientTrace(r.ctx, &httptrace.ClientTrace{
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
 	})
 	res, err := r.do(ctx, http.MethodPost, m, "")

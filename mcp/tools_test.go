@@ -69,6 +69,83 @@ func TestChangedToolsAreShown(t *testing.T) {
 	}
 }
 
+// Two clients of one server have a gateway each, and one file: what one pins the other knows.
+func TestGatewaysShareWhatTheyKeep(t *testing.T) {
+	api := newAPI(t)
+	file := filepath.Join(t.TempDir(), "pins.json")
+	pinned := func(o *mcp.Options) { o.Pins = file }
+	one, other := connect(t, api, pinned), connect(t, api, pinned)
+	asks := func(r *rig, id, n int, tool string, decided string) (people bool) {
+		t.Helper()
+		r.send("%s", call(id, tool, `{}`))
+		api.until("the call", func() bool { return len(api.started) == n+1 })
+		people = api.started[n]["require_approval"] == true
+		if people {
+			api.decide(n, decided)
+		}
+		r.next(fmt.Sprintf(`"id":%d`, id))
+		return people
+	}
+	for n, tool := range []string{"echo", "env"} { // each pins one, without having read the other's
+		if asks([]*rig{one, other}[n], 1, n, tool, "") {
+			t.Errorf("people were asked about %s", tool)
+		}
+	}
+	doc, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(doc), `"echo"`) || !strings.Contains(string(doc), `"env"`) {
+		t.Fatalf("kept %s, %v", doc, err)
+	}
+	for _, r := range []*rig{one, other} {
+		r.send(`{"jsonrpc":"2.0","method":"test/change"}`)
+		r.next("list_changed")
+	}
+	if !asks(other, 2, 2, "echo", "rejected") { // which it has never called itself
+		t.Error("a change was taken for a new tool")
+	}
+	if !asks(one, 2, 3, "echo", "approved") {
+		t.Error("a change that was rejected by the way was taken for known")
+	}
+	if asks(other, 3, 4, "echo", "") {
+		t.Error("people were asked again about what they approved through the other gateway")
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	asks(one, 3, 5, "fail", "")
+	if doc, _ := os.ReadFile(file); !strings.Contains(string(doc), `"echo"`) {
+		t.Errorf("what was known is gone with the file: %s", doc)
+	}
+	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !asks(other, 4, 6, "echo", "approved") {
+		t.Error("people were not asked, though nobody can tell whether the tool changed")
+	}
+}
+
+// Many gateways at once lose nothing.
+func TestGatewaysKeepAtOnce(t *testing.T) {
+	api := newAPI(t)
+	file := filepath.Join(t.TempDir(), "pins.json")
+	tools := []string{"echo", "env", "shaped", "flood", "fail", "wrong"}
+	rigs := make([]*rig, len(tools))
+	for i := range rigs {
+		rigs[i] = connect(t, api, func(o *mcp.Options) { o.Pins = file })
+	}
+	for i, r := range rigs {
+		r.send("%s", call(1, tools[i], `{}`))
+	}
+	for _, r := range rigs {
+		r.next(`"id":1`)
+	}
+	doc, err := os.ReadFile(file)
+	for _, tool := range tools {
+		if err != nil || !strings.Contains(string(doc), `"`+tool+`"`) {
+			t.Errorf("%s is lost: %s, %v", tool, doc, err)
+		}
+	}
+}
+
 // Pawl hears of the server's tools once, with the schemas that it can use, and again when they change or
 // it has lost them.
 func TestPawlHearsOfTheTools(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,6 +56,14 @@ func Read(file string) (Record, error) {
 		return Record{}, fmt.Errorf("the record of wrapped servers, %s: %w", file, err)
 	}
 	return r, nil
+}
+
+// Lock keeps other processes from changing a record, and the settings that it is about, until it is closed.
+func Lock(file string) (io.Closer, error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, err
+	}
+	return osfile.OpenLocked(file+".lock", os.O_RDWR|os.O_CREATE, osfile.Wait)
 }
 
 // Write replaces a record. Only its owner may read it: entries may hold secrets.

@@ -2,6 +2,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -24,6 +25,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/mcp"
+	"github.com/pawlhq/pawl/rest"
 )
 
 type app struct{ *cli.App }
@@ -111,9 +113,7 @@ func (a *app) serve(cmd *cobra.Command, f flags, command []string) error {
 			if f.listen == "" {
 				return a.Client(cmd)
 			}
-			return client.New(client.Options{
-				URL: a.Setting(cmd, "api"), Token: token, UserAgent: "pawl-mcp/" + build.Version(),
-			})
+			return a.clientOf(cmd, token)
 		},
 	})
 	if err != nil {
@@ -124,13 +124,37 @@ func (a *app) serve(cmd *cobra.Command, f flags, command []string) error {
 		if err != nil {
 			return fmt.Errorf("--listen: %w", err)
 		}
-		a.Note("serving MCP clients at http://%s/mcp", ln.Addr())
 		if ip := net.ParseIP(hostOf(ln.Addr())); ip == nil || !ip.IsLoopback() {
+			if err := a.knowsCallers(cmd); err != nil {
+				return errors.Join(cli.UsageError(err), ln.Close())
+			}
 			a.Note("warning: clients' tokens come unencrypted; put a proxy that speaks TLS before it")
 		}
+		a.Note("serving MCP clients at http://%s/mcp", ln.Addr())
 		return g.Serve(cmd.Context(), ln)
 	}
 	return g.ServeStdio(cmd.Context(), io.NopCloser(a.Stdin), a.Stdout)
+}
+
+// clientOf asks Pawl for a client of the gateway's.
+func (a *app) clientOf(cmd *cobra.Command, token string) (*client.Client, error) {
+	return client.New(client.Options{
+		URL: a.Setting(cmd, "api"), Token: token, UserAgent: "pawl-mcp/" + build.Version(),
+	})
+}
+
+// knowsCallers refuses an API that takes everybody, as far as can be told now: each request asks it again.
+func (a *app) knowsCallers(cmd *cobra.Command) error {
+	api, err := a.clientOf(cmd, "")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
+	defer cancel()
+	if who, err := api.Whoami(ctx); err == nil && who.Method == rest.MethodNone {
+		return mcp.ErrOpen
+	}
+	return nil
 }
 
 // upstream is how to reach the server, and what tells it from others.

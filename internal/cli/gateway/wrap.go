@@ -81,16 +81,21 @@ func (a *app) rewrite(
 	if err != nil {
 		return err
 	}
-	settings, err := wrapped.ReadSettings(file)
-	if err != nil {
-		return fmt.Errorf("the client's settings: %w", err)
-	}
-	doc := settings.Text
 	config, err := os.UserConfigDir()
 	if err != nil {
 		return err
 	}
 	kept := wrapped.File(config)
+	lock, err := wrapped.Lock(kept)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // nothing was written to it
+	settings, err := wrapped.ReadSettings(file)
+	if err != nil {
+		return fmt.Errorf("the client's settings: %w", err)
+	}
+	doc := settings.Text
 	record, err := wrapped.Read(kept)
 	if err != nil {
 		return err
