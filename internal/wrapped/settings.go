@@ -12,9 +12,6 @@ import (
 	"github.com/pawlhq/pawl/internal/osfile"
 )
 
-// byteOrderMark begins files that some Windows editors write.
-var byteOrderMark = []byte("\xef\xbb\xbf")
-
 // Settings is the file in which a client keeps its settings.
 type Settings struct {
 	Text []byte // without its byte-order mark
@@ -29,8 +26,10 @@ func ReadSettings(file string) (Settings, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Text, s.mark = bytes.CutPrefix(doc, byteOrderMark)
+	s.Text, s.mark = bytes.CutPrefix(doc, []byte(mark))
 	switch {
+	case bytes.HasPrefix(s.Text, []byte(mark)):
+		return s, fmt.Errorf("%s, line 1: it is not JSON: two byte-order marks", file)
 	case bytes.HasPrefix(doc, []byte("\xff\xfe")), bytes.HasPrefix(doc, []byte("\xfe\xff")):
 		return s, fmt.Errorf("%s is in UTF-16: save it as UTF-8", file)
 	case !utf8.Valid(doc):
@@ -67,7 +66,7 @@ func (s Settings) Write(text []byte) error {
 		return err
 	}
 	if s.mark {
-		text = slices.Concat(byteOrderMark, text)
+		text = slices.Concat([]byte(mark), text)
 	}
 	if err := osfile.Replace(s.file, text, 0o600); err != nil {
 		return fmt.Errorf("%s was not written: %w", s.file, err)
