@@ -80,12 +80,13 @@ crash: ## kill -9, pauses and outages over every part for CRASHTIME (10m); SEED=
 race: ## the end-to-end tests under the race detector, too (builds Temporal's server anew)
 	cd dev && $(GO) test $(RACE) -timeout 60m -count=$(COUNT) ./...
 
-lint: ## gofmt, vet, staticcheck, workflowcheck, ruff, mypy, tidy modules, known vulnerabilities
+lint: ## gofmt, vet, staticcheck, workflowcheck, types on macOS and Windows, ruff, mypy, tidy modules, known vulnerabilities
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w is needed for:"; echo "$$bad"; exit 1; fi
 	@mkdir -p $(TOOLS)
 	@GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
 	@GOBIN=$(TOOLS) $(GO) install $(WORKFLOWCHECK)
 	@for m in $(MODULES); do (cd $$m && echo "lint $$m" && $(GO) mod tidy -diff && $(GO) vet ./... && $(TOOLS)/staticcheck ./...) || exit 1; done
+	@cd dev && $(GO) run ./cmd/typecheck .. darwin/arm64 windows/amd64
 	@cd dev && $(GO) test -count=1 -run '^TestLint$$' ./pythonclient
 	@$(TOOLS)/workflowcheck -config .ci/workflowcheck.yaml ./workflows/...
 	@GOBIN=$(TOOLS) $(GO) install $(GOVULNCHECK)
