@@ -27,8 +27,8 @@ type Callers interface {
 	StartCaller(ctx context.Context, id string, call approval.Call, start string) (store.Record, error)
 	// ReportLate keeps a report about a call that has ended.
 	ReportLate(ctx context.Context, id string, call approval.Call, report approval.ReportSignal) error
-	// Settle keeps what a person says became of a call; call is what Temporal has of it, maybe nothing.
-	// Errors: those of store.Calls.Settle.
+	// Settle keeps what a person says became of a call; call is what Temporal has of it, maybe
+	// nothing. Errors: those of store.Calls.Settle.
 	Settle(ctx context.Context, id string, call approval.Call, said audit.Settled) (store.Record, error)
 	// OfferOwn replaces the list of a source of tools that an agent runs itself. Errors with
 	// approval.CodeInvalid are about a tool that can't be used.
@@ -49,8 +49,8 @@ func (s *Server) callers() (Callers, error) {
 	return s.o.Callers, nil
 }
 
-// How often the store is asked whether calls that are waited for have changed, and how often a lease
-// is renewed.
+// How often the store is asked whether calls that are waited for have changed, and how often a
+// lease is renewed.
 var (
 	watchPause = retry.Backoff{Most: time.Second}
 	renewEvery = store.Lease / 3
@@ -59,17 +59,23 @@ var (
 // reportWait is how long the answer to a report waits for the workflow to take it.
 const reportWait = 10 * time.Second
 
-// attachTo finds a call of the same caller that is the same and that nobody uses, or returns "".
-func (s *Server) attachTo(ctx context.Context, call approval.Call) (id string, err error) {
+// attachTo finds a call of the same caller that is the same and that nobody uses, or returns "". A
+// key that has a call finds that one, whoever uses it.
+func (s *Server) attachTo(ctx context.Context, begin calls.Start) (id string, err error) {
 	callers, err := s.callers()
 	if err != nil {
 		return "", err
+	}
+	if begin.Call.IdempotencyKey != "" {
+		if _, err := s.o.Store.Call(ctx, begin.ID); !errors.Is(err, store.ErrNotFound) {
+			return "", fromStore(err)
+		}
 	}
 	key, err := callers.AlikeKey(ctx)
 	if err != nil {
 		return "", fromStore(err)
 	}
-	alike := store.Alike(key, call)
+	alike := store.Alike(key, begin.Call)
 	if alike == "" {
 		return "", nil
 	}
@@ -80,8 +86,8 @@ func (s *Server) attachTo(ctx context.Context, call approval.Call) (id string, e
 	return id, fromStore(err)
 }
 
-// followCaller is follow for a call whose caller runs the tool: the waiting ends, too, when the tool
-// may be started, and as long as it lasts the call is this caller's.
+// followCaller is follow for a call whose caller runs the tool: the waiting ends, too, when the
+// tool may be started, and as long as it lasts the call is this caller's.
 func (s *Server) followCaller(
 	ctx context.Context, id string, wait time.Duration,
 ) (*approval.Outcome, *calls.Description, error) {
@@ -196,8 +202,8 @@ func (s *Server) startTool(c *gin.Context) error {
 	return s.start(c, id, in.StartID)
 }
 
-// start uses a call's permit for its caller, and answers with the arguments. The workflow hears of it
-// before the answer; if it does not, it finds out at its next look at the store.
+// start uses a call's permit for its caller, and answers with the arguments. The workflow hears of
+// it before the answer; if it does not, it finds out at its next look at the store.
 func (s *Server) start(c *gin.Context, id, startID string) error {
 	callers, err := s.callers()
 	if err != nil {
@@ -294,7 +300,8 @@ func (s *Server) endOf(c *gin.Context, r store.Record) (approval.Outcome, error)
 }
 
 // delivers readies a call's end for an answer: it lays over it what a person said became of the
-// call, which only the store knows, and notes that it is told: nobody attaches to the call any more.
+// call, which only the store knows, and notes that it is told: nobody attaches to the call any
+// more.
 func (s *Server) delivers(c *gin.Context, o *approval.Outcome) error {
 	ctx := c.Request.Context()
 	o.Settled = nil // the workflow's word alone is no proof

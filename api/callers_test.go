@@ -88,7 +88,6 @@ func TestBadRequestsOfCallers(t *testing.T) {
 		{"POST", "/api/calls", `{"tool":"bash","attach":true}`},
 		{"POST", "/api/calls", `{"tool":"bash","start_id":"0123456789abcdef"}`},
 		{"POST", "/api/calls", `{"tool":"bash","execution":"caller","start_id":"short"}`},
-		{"POST", "/api/calls", `{"tool":"bash","execution":"caller","attach":true,"idempotency_key":"k"}`},
 		{"POST", "/api/calls", `{"tool":"bash","execution":"reviewer"}`},
 		{"POST", "/api/calls", `{"tool":"bash","execution":"caller","report_within":"25h"}`},
 		{"POST", "/api/calls/pawl-1/release", `{"start_id":"0123456789abcdef"}`},

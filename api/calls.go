@@ -77,7 +77,7 @@ func (s *Server) startCall(c *gin.Context) error {
 	}
 	defer done()
 	if in.Attach {
-		switch found, err := s.attachTo(c.Request.Context(), begin.Call); {
+		switch found, err := s.attachTo(c.Request.Context(), begin); {
 		case err != nil:
 			return err
 		case found != "":
@@ -131,8 +131,6 @@ func (s *Server) checkCaller(in rest.StartRequest) error {
 	switch {
 	case !byCaller && (in.Attach || in.StartID != ""):
 		return invalid("attach and start_id are for calls with execution: caller")
-	case in.Attach && in.IdempotencyKey != "":
-		return invalid("attach and idempotency_key: a key finds its call by itself; give one of them")
 	case in.StartID != "":
 		if err := approval.CheckStartID(in.StartID); err != nil {
 			return err

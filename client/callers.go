@@ -22,8 +22,8 @@ type Begun struct {
 }
 
 // StartAs starts a call whose tool this process runs itself, under call.IdempotencyKey, which is
-// required, and starts the tool in the same request where that is allowed: startID is this process's
-// own. It may be sent again under the same key. Errors: those of Start.
+// required, and starts the tool in the same request where that is allowed: startID is this
+// process's own. It may be sent again under the same key. Errors: those of Start.
 func (c *Client) StartAs(
 	ctx context.Context, call approval.Call, startID string, wait time.Duration,
 ) (b Begun, err error) {
@@ -46,24 +46,20 @@ func (c *Client) StartAs(
 	return b, err
 }
 
-// Attach starts a call whose tool this process runs itself and that has no key of its own, or takes up
-// the same call: one of this caller's with equal tool, arguments, agent and session that is not started,
-// or that ended unstarted and was told to nobody, and for which nobody waits. attached says that it did.
-// It returns as soon as the tool may be started or the call has ended, at most after wait (the server
-// caps it at 60 s); Permit goes on from there.
+// Attach starts a call whose tool this process runs itself, or takes up the same call: that of its
+// key, if it has one, or one of this caller's with equal tool, arguments, agent and session that is
+// not started, or that ended unstarted and was told to nobody, and for which nobody waits. attached
+// says that it did. It returns as soon as the tool may be started or the call has ended, at most
+// after wait (the server caps it at 60 s); Permit goes on from there.
 //
-// Nothing is started here, so an answer that got lost costs nothing but a call for which nobody waits:
-// a later Attach takes it up, 30 s after it began or a request last waited for it, or after Release.
-// Errors: those of Start.
+// Nothing is started here, so an answer that got lost costs nothing but a call for which nobody
+// waits: a later Attach takes it up, 30 s after it began or a request last waited for it, or after
+// Release, and at once by its key. Errors: those of Start.
 func (c *Client) Attach(
 	ctx context.Context, call approval.Call, wait time.Duration,
 ) (v View, attached bool, err error) {
 	call.Execution = approval.ExecutionCaller
 	call.Normalize()
-	if call.IdempotencyKey != "" {
-		return v, false, approval.Errorf(approval.CodeInvalid,
-			"a call with an idempotency key is found by that: start it with StartAs")
-	}
 	if err := call.Validate(); err != nil {
 		return v, false, err
 	}
@@ -71,7 +67,7 @@ func (c *Client) Attach(
 	if call.Timeout > 0 {
 		body.Timeout = &call.Timeout
 	}
-	err = c.resend(ctx, "", func() error {
+	err = c.resend(ctx, call.IdempotencyKey, func() error {
 		res, err := c.send(ctx, request{method: http.MethodPost, path: "/api/calls", body: body, wait: wait})
 		if err != nil {
 			return err
@@ -84,12 +80,13 @@ func (c *Client) Attach(
 }
 
 // Permit waits until it can start the tool of a call for startID, or until the call has ended or is
-// Lost, and goes on from v, the call as it was last seen; only its ID is needed. While it waits the call
-// is this caller's: nobody attaches to it. It asks again while the API does not answer.
+// Lost, and goes on from v, the call as it was last seen; only its ID is needed. While it waits the
+// call is this caller's: nobody attaches to it. It asks again while the API does not answer.
 //
 // When ctx ends first it releases the call and returns it as it was last seen, with an error that
-// wraps ctx's, and the API's if that was silent then; the tool may be started by then, so startID is
-// still its. Errors beside that: *Error, with rest.CodeStarted where somebody else has started the tool.
+// wraps ctx's, and the API's if that was silent then; the tool may be started by then, so startID
+// is still its. Errors beside that: *Error, with rest.CodeStarted where somebody else has started
+// the tool.
 func (c *Client) Permit(ctx context.Context, v View, startID string) (Begun, error) {
 	b, err := c.permit(ctx, v, startID)
 	if ctx.Err() != nil && err != nil && !errors.As(err, new(*UnreachableError)) {
@@ -103,8 +100,8 @@ func (c *Client) Permit(ctx context.Context, v View, startID string) (Begun, err
 // releaseWithin is how long a process that ends tries to release what it has waited for.
 const releaseWithin = 2 * time.Second
 
-// Release says that this process waits no longer for a call: the next Attach that asks the same takes
-// it up. Errors: *Error, *UnreachableError, *UncertainError.
+// Release says that this process waits no longer for a call: the next Attach that asks the same
+// takes it up. Errors: *Error, *UnreachableError, *UncertainError.
 func (c *Client) Release(ctx context.Context, id string) error {
 	if err := checkID("the call's ID", id); err != nil {
 		return err

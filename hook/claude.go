@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -19,7 +20,8 @@ import (
 
 const (
 	// DefaultWait is how long a tool call waits for people before the model hears that it is pending.
-	// DefaultTimeout is the host's own limit; the difference is what an answer may take beyond the wait.
+	// DefaultTimeout is the host's own limit; the difference is what an answer may take beyond the
+	// wait.
 	DefaultWait    = 4*time.Minute + 30*time.Second
 	DefaultTimeout = 5 * time.Minute
 
@@ -44,14 +46,15 @@ type ClaudeOptions struct {
 	// Agent names the agent, to reviewers and in the policy. Default: claude-code.
 	Agent string
 	Team  string // default: none
-	// Project is the folder that the host was started in. Default: where the event says that it is now.
+	// Project is the folder that the host was started in. Default: where the event says that it is
+	// now.
 	Project string
 	// Wait is how long one tool call waits for people. Default: DefaultWait.
 	Wait time.Duration
 	// Headless lets what the policy allows run without the host's own permission rules, too.
 	Headless bool
-	// Print says that the host ends when its answer is complete. Then it may hold a call that waits back,
-	// and whoever resumes the session goes on with it.
+	// Print says that the host ends when its answer is complete. Then it may hold a call that waits
+	// back, and whoever resumes the session goes on with it.
 	Print bool
 	// Guarded says of an MCP server of the host whether the gateway guards it, so that this hook need
 	// not. Subagents may have servers of their own, with the same names. Default: none.
@@ -144,8 +147,8 @@ func (h *ClaudeCode) before(ctx context.Context, e event) Answer {
 			"Find out before you try again.")
 	}
 	b, err := h.permit(ctx, call, r)
-	if r.Call == "" { // nothing was started, as far as anybody knows
-		r.close(true)
+	if r.Call == "" {
+		r.close(!mayHaveBegun(err))
 		return h.trouble(err)
 	}
 	a, open := h.decided(ctx, s, r, e, b, err)
@@ -174,8 +177,8 @@ func (h *ClaudeCode) call(e event) (c approval.Call, alike string, err error) {
 	return c, hash(c.Tool, string(canonical)), err
 }
 
-// take finds the record of a call that the host held back, or of one that the model tries again after it
-// was told that it waits. Else it makes a new one.
+// take finds the record of a call that the host held back, or of one that the model tries again
+// after it was told that it waits. Else it makes a new one.
 func (h *ClaudeCode) take(s session, use, alike string) (*record, error) {
 	r, err := s.find(func(r *record) bool { return r.Use == use })
 	if r == nil && err == nil {
@@ -212,6 +215,10 @@ func (h *ClaudeCode) permit(ctx context.Context, call approval.Call, r *record) 
 		}
 	}
 	// Without a wait: a process that is killed while it waits has left the call's ID to the next one.
+	// One that is killed before has left the key, by its record.
+	if call.IdempotencyKey, err = r.key(call); err != nil {
+		return b, err
+	}
 	v, _, err = h.o.Client.Attach(ctx, call, 0)
 	if err != nil {
 		return b, err
@@ -221,6 +228,19 @@ func (h *ClaudeCode) permit(ctx context.Context, call approval.Call, r *record) 
 		return client.Begun{View: v}, err
 	}
 	return h.o.Client.Permit(ctx, v, r.Start)
+}
+
+// mayHaveBegun reports whether there may be a call whose ID no answer has named.
+func mayHaveBegun(err error) bool {
+	var refused *client.Error
+	var silent *client.UnreachableError
+	switch {
+	case errors.As(err, new(*client.UncertainError)):
+		return true
+	case errors.As(err, &refused):
+		return refused.HTTPStatus < http.StatusBadRequest || refused.HTTPStatus >= http.StatusInternalServerError
+	}
+	return !errors.As(err, &silent) || silent.Sent
 }
 
 // decided answers by what became of a call. open says that its record is still needed.
@@ -247,8 +267,8 @@ func (h *ClaudeCode) decided(
 	return deny(denial(b.View)), false
 }
 
-// let lets the host run a tool that is started. What is said here is on the disk first: a record without
-// Answered proves that the tool was not run.
+// let lets the host run a tool that is started. What is said here is on the disk first: a record
+// without Answered proves that the tool was not run.
 func (h *ClaudeCode) let(ctx context.Context, r *record, e event, b client.Begun) (a Answer, open bool) {
 	if !h.o.Alive() {
 		return h.trouble(errors.New("the host, Claude Code, has ended")), true

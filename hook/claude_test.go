@@ -285,6 +285,50 @@ func TestKilledWhileItWaits(t *testing.T) {
 	}
 }
 
+// A process that ended after its call had begun and before it knew has left it to the next one.
+func TestKilledBeforeItKnowsItsCall(t *testing.T) {
+	problem := func(status int) func(http.ResponseWriter) {
+		return func(rw http.ResponseWriter) {
+			rw.Header().Set("Content-Type", "application/problem+json")
+			rw.WriteHeader(status)
+			_, _ = io.WriteString(rw, `{"code":"x","detail":"x"}`)
+		}
+	}
+	for name, tt := range map[string]struct {
+		lose  func(http.ResponseWriter) // instead of the first answer
+		again string                    // the event by which the model tries again
+		asked int
+	}{
+		"killed":                {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, before("ls", "u2"), 1},
+		"killed, and the same":  {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, before("ls", "u1"), 1},
+		"an answer cut short":   {func(rw http.ResponseWriter) { _, _ = io.WriteString(rw, `{"id":`) }, before("ls", "u2"), 1},
+		"an error of the API's": {problem(500), before("ls", "u2"), 1},
+		"refused":               {problem(422), before("ls", "u2"), 2},
+		"another command":       {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, before("pwd", "u2"), 2},
+		"by a subagent": {func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+			strings.Replace(before("ls", "u2"), `"cwd"`, `"agent_type":"tester","cwd"`, 1), 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			ctx, kill := context.WithCancel(t.Context())
+			w.lose = func(rw http.ResponseWriter) {
+				if name != "refused" { // that one is told
+					kill()
+				}
+				tt.lose(rw)
+			}
+			if got, _ := said(t, w.fireCtx(ctx, before("ls", "u1"))); got != "deny" {
+				t.Errorf("a killed process says %s", got)
+			}
+			w.set(approval.StatusApproved, byAna)
+			w.want(w.fire(tt.again), "allow", "ana")
+			if w.asked() != tt.asked {
+				t.Errorf("asked %d times, want %d", w.asked(), tt.asked)
+			}
+		})
+	}
+}
+
 // The host was killed while its hook waited. That process must not take the approval along: the next one
 // runs the call.
 func TestTheHostHasGone(t *testing.T) {

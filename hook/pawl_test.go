@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,11 +23,12 @@ type pawl struct {
 	withdrawn []string
 	changed   chan struct{} // closed when the view changes
 	reports   []approval.ReportSignal
-	begun     []approval.Call
-	held      chan struct{}    // takes one value for each request that begins to wait
-	broken    http.HandlerFunc // answers everything instead
-	kill      func()           // at the next start, whose answer gets lost
-	runs      json.RawMessage  // arguments that are let run; default: those that were asked for
+	begun     []approval.Call           // without those that are found by their key
+	held      chan struct{}             // takes one value for each request that begins to wait
+	broken    http.HandlerFunc          // answers everything instead
+	kill      func()                    // at the next start, whose answer gets lost
+	lose      func(http.ResponseWriter) // instead of the answer to the next call, which has begun
+	runs      json.RawMessage           // arguments that are let run; default: those that were asked for
 }
 
 func newPawl(t *testing.T) *pawl {
@@ -113,10 +115,18 @@ func (p *pawl) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer(400, rest.NewProblem(400, rest.CodeInvalidRequest, "the first request holds the call's ID back"))
 			return
 		}
-		p.begun = append(p.begun, in.Call)
+		at := slices.IndexFunc(p.begun, func(c approval.Call) bool { return c.IdempotencyKey == in.IdempotencyKey })
+		if at < 0 {
+			at, p.begun = len(p.begun), append(p.begun, in.Call)
+		}
 		p.view.Tool, p.view.Args, p.view.Execution = in.Tool, in.Args, in.Execution
+		if lose := p.lose; lose != nil {
+			p.lose = nil
+			lose(w)
+			return
+		}
 		view = p.view
-		view.ID = "pawl-" + string(rune('a'+len(p.begun)-1))
+		view.ID = "pawl-" + string(rune('a'+at))
 		answer(http.StatusAccepted, view)
 	case strings.HasSuffix(r.URL.Path, "/start"):
 		var in rest.StartToolRequest

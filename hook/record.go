@@ -18,8 +18,8 @@ import (
 // keptFor is how long a session's folder may lie there unused: the host was killed.
 const keptFor = 30 * 24 * time.Hour
 
-// record is what is known of one tool call between two processes of the hook. Whoever has it open has a
-// lock on it.
+// record is what is known of one tool call between two processes of the hook. Whoever has it open
+// has a lock on it.
 type record struct {
 	file *osfile.Journal
 
@@ -36,6 +36,13 @@ type record struct {
 
 // write adds what is known to the file; it is on the disk when it returns.
 func (r *record) write() error { return r.file.Append(r) }
+
+// key is the idempotency key of the call that the record is for. It tells calls apart that differ
+// in more than tool and arguments, such as the subagent that asks.
+func (r *record) key(call approval.Call) (string, error) {
+	sum, err := call.Fingerprint()
+	return hash("key", r.Start, sum), err
+}
 
 // close lets the record go: to another process, or for ever.
 func (r *record) close(done bool) {
@@ -84,8 +91,8 @@ func started(doc []byte) (r record, ok bool) {
 	return r, err == nil && r.Start != ""
 }
 
-// find takes the first record that wanted says yes to and that no other process has open. It is nil where
-// there is none.
+// find takes the first record that wanted says yes to and that no other process has open. It is nil
+// where there is none.
 func (s session) find(wanted func(*record) bool) (found *record, err error) {
 	failed := s.all(func(path string, r *record) bool {
 		if !wanted(r) {
@@ -135,11 +142,12 @@ func (s session) open(use, alike string) (*record, error) {
 	return r, nil
 }
 
-// holder is the file that names the Use of the one call that the host holds back. Only one is held at a
-// time: of several the host resumes the last alone.
+// holder is the file that names the Use of the one call that the host holds back. Only one is held
+// at a time: of several the host resumes the last alone.
 func (s session) holder() string { return filepath.Join(string(s), "deferred") }
 
-// hold notes that the host is to hold this call. It reports false if it holds another one that still waits.
+// hold notes that the host is to hold this call. It reports false if it holds another one that
+// still waits.
 func (s session) hold(r *record) (bool, error) {
 	f, err := os.OpenFile(s.holder(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

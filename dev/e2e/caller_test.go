@@ -125,6 +125,21 @@ func TestCallersRunTheirTools(t *testing.T) {
 		post("/api/calls/"+id+"/cancel", `{}`, http.StatusOK)
 	}
 
+	// A key finds its call at once, and before others that are the same.
+	keyed := begin("mkdir", `,"attach":true,"idempotency_key":"k"`, http.StatusAccepted).text("id")
+	id = begin("mkdir", `,"attach":true`, http.StatusAccepted).text("id")
+	waitFor(t, "it waits", func() bool { return w.http(http.MethodGet, w.API+"/api/requests/"+id, "").text("status") == "pending" })
+	post("/api/calls/"+id+"/release", ``, http.StatusOK)
+	if a := begin("mkdir", `,"attach":true,"idempotency_key":"k"`, http.StatusAccepted); a.text("id") != keyed || keyed == id {
+		t.Errorf("by its key: %v, want %s and not %s", a.doc, keyed, id)
+	}
+	if a := begin("mkdir", `,"attach":true,"idempotency_key":"another"`, http.StatusAccepted); a.text("id") != id {
+		t.Errorf("by a key that is new: %v, want %s", a.doc, id)
+	}
+	for _, id := range []string{keyed, id} {
+		post("/api/calls/"+id+"/cancel", `{}`, http.StatusOK)
+	}
+
 	// Withdrawn before the start.
 	id = begin("ls", `,"wait":"20s"`, http.StatusAccepted).text("id")
 	post("/api/calls/"+id+"/cancel", `{}`, http.StatusOK)

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -25,13 +26,26 @@ type agentHost struct {
 	api  string
 	dir  string // of the hook's records
 	uses int
+	http *http.Client // nil: the usual one
+}
+
+// killedAtAnswer is the network of a process that is killed when the answer about its new call comes.
+type killedAtAnswer struct{ kill func() }
+
+func (k killedAtAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil && r.Method == http.MethodPost && r.URL.Path == "/api/calls" {
+		k.kill()
+		return nil, errors.Join(r.Context().Err(), res.Body.Close())
+	}
+	return res, err
 }
 
 // fire has a new process of the hook answer an event about a shell command. It returns what the host is
 // to do, by the hook's word or else its exit code, and why.
 func (h *agentHost) fire(ctx context.Context, wait time.Duration, event, command string) (decision, reason string) {
 	h.t.Helper()
-	c, err := client.New(client.Options{URL: h.api})
+	c, err := client.New(client.Options{URL: h.api, HTTP: h.http})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -153,6 +167,16 @@ func TestClaudeCodeHook(t *testing.T) {
 	if h.last() != first {
 		t.Error("it was asked for twice")
 	}
+
+	// Killed before it knows its call, which has begun: the next process finds that.
+	ctx, kill = context.WithCancel(t.Context())
+	h.http = &http.Client{Transport: killedAtAnswer{kill}}
+	if got, _ := h.fire(ctx, time.Minute, before, "make check"); got != "deny" {
+		t.Errorf("a killed process says %s", got)
+	}
+	h.http = nil
+	waitFor(t, "the call has begun", func() bool { return h.last() != first })
+	h.want("deny", h.last(), before, "make check")
 
 	// A new hook without the records of the one before takes up what it left: the lease was given back.
 	h.want("deny", "pending", before, "make dist")

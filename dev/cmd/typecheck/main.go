@@ -1,6 +1,6 @@
-// Command typecheck checks the types of a module's packages, with their tests, as other systems see them.
-// It compiles nothing, but reads the packages and all that they import from source: 'go vet' compiles every
-// dependency for each system first, which takes minutes.
+// Command typecheck checks the types of a module's packages, with their tests, as other systems see
+// them. It compiles nothing, but reads the packages and all that they import from source: 'go vet'
+// compiles every dependency for each system first, which takes minutes.
 //
 //	typecheck MODULE-FOLDER GOOS/GOARCH…
 package main
@@ -149,8 +149,8 @@ func list(dir, goos, goarch string) (all []*listed, err error) {
 	}
 }
 
-// check checks one package, after those that it imports. What other modules do in their functions does not
-// matter: their own authors compile them.
+// check checks one package, after those that it imports. What other modules do in their functions
+// does not matter: their own authors compile them.
 func (p *listed) check(byPath map[string]*listed, sizes types.Sizes) error {
 	if p.Error != nil {
 		return fmt.Errorf("%s: %s", p.ImportPath, p.Error.Err)
