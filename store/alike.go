@@ -31,7 +31,7 @@ func Alike(key []byte, call approval.Call) string {
 }
 
 // identicalSize is how many digits tell calls apart.
-const identicalSize = 24
+const identicalSize = 16
 
 // Identical is AdmitParams.Identical of a call: the same for calls of one requester and agent with
 // equal tool and arguments, whatever else they say. Nobody can guess redacted arguments by it without

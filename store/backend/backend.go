@@ -4,6 +4,7 @@
 package backend
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -28,13 +29,12 @@ func Admitted(a store.AdmitParams) (d Documents, r store.Record, err error) {
 			Executor: a.View.Execution,
 		}
 	}
-	if d, r.View, err = documents(r); err != nil {
+	if d, r, err = documents(r, payloadOf("admit", a.Entries), nil); err != nil {
 		return d, r, err
 	}
 	d.Entries = packedEntries(a.Entries, a.IsRequest)
 	r.Verdict = approval.Verdict{}
-	err = decode(d.Verdict, &r.Verdict)
-	if packed.Is(d.Packed) {
+	if err = decode(d.Verdict, &r.Verdict); packed.Is(d.Packed) || bytes.Equal(d.Packed, inLog) {
 		d.View, d.Verdict = "", ""
 	} else {
 		d.Packed = nil

@@ -126,7 +126,7 @@ func (b Base) ChangesUntil(
 // Previous implements store.Reader.
 func (b Base) Previous(ctx context.Context, id string) ([]approval.View, error) {
 	query := `SELECT ` + documentColumns("c") + ` FROM pawl.calls AS this JOIN pawl.calls AS c
-		ON substr(c.identical, 1, 24) = substr(this.identical, 1, 24) AND c.identical IS NOT NULL
+		ON substr(c.identical, 1, 16) = substr(this.identical, 1, 16) AND c.identical IS NOT NULL
 			AND c.seq < this.seq
 		WHERE this.id = $1 ORDER BY c.seq DESC LIMIT `
 	if !Storable(id) {

@@ -43,13 +43,13 @@ func (b Base) Erase(ctx context.Context, p store.EraseParams) (erased []string, 
 			return err
 		}
 		for _, id := range erased {
+			if err := eraseRow(ctx, tx, id, p); err != nil { // which may need what its entries say
+				return err
+			}
 			const payloads = `UPDATE pawl.entries SET salt = NULL, payload = NULL,
 					hash = CASE WHEN octet_length(metadata) = 0 THEN payload_hash(salt, payload, call) END
 				WHERE call = $1 AND payload IS NOT NULL AND kind <> 'call.erased'`
 			if err := tx.Exec(ctx, payloads, id); err != nil {
-				return err
-			}
-			if err := eraseRow(ctx, tx, id, p); err != nil {
 				return err
 			}
 		}
@@ -63,12 +63,18 @@ func (b Base) Erase(ctx context.Context, p store.EraseParams) (erased []string, 
 }
 
 func eraseRow(ctx context.Context, tx Tx, id string, p store.EraseParams) error {
-	if p.Erase == store.ErasePayloads {
-		return tx.Exec(ctx, `UPDATE pawl.calls SET erased = 1 WHERE id = $1`, id)
-	}
 	_, r, err := Call(id, &selected{ctx: ctx, tx: tx, id: id})
 	if err != nil {
 		return err
+	}
+	if p.Erase == store.ErasePayloads {
+		const keep = `UPDATE pawl.calls SET erased = 1,
+			packed = CASE WHEN octet_length(packed) = 1 THEN $2 ELSE packed END WHERE id = $1`
+		doc, err := PackedRow(r)
+		if err != nil {
+			return err
+		}
+		return tx.Exec(ctx, keep, id, doc)
 	}
 	view, verdict, err := store.Tombstone(r, p.Entry.At)
 	if err != nil {
@@ -81,6 +87,13 @@ func eraseRow(ctx context.Context, tx Tx, id string, p store.EraseParams) error 
 	}
 	return tx.Exec(ctx, `UPDATE pawl.calls SET view = $2, verdict = $3, agent = '', session = '', requester = '',
 		twin = NULL, alike = NULL, identical = NULL, packed = NULL, erased = 2 WHERE id = $1`, id, view, verdict)
+}
+
+// PackedRow is the column packed of a call's row that says everything itself: what its entries said of it
+// is erased.
+func PackedRow(r store.Record) ([]byte, error) {
+	docs, _, err := documents(r)
+	return docs.Packed, err
 }
 
 // selected is the row of SelectCall in a transaction.

@@ -18,7 +18,7 @@ import (
 // row in claims, if there is one.
 var (
 	callColumns = documentColumns("c") + `, c.verdict, c.run, c.waits, c.revision,
-		k.call IS NOT NULL, coalesce(k.run, ''), k.at, k.good_until, k.used_at, coalesce(k.void, false),
+		k.call IS NOT NULL, coalesce(nullif(k.run, ''), c.run), k.at, k.good_until, k.used_at, coalesce(k.void, false),
 		coalesce(k.queue, ''), coalesce(k.evidence, ''),
 		coalesce(k.executor, ''), coalesce(k.start, '')`
 )
@@ -27,7 +27,7 @@ const (
 	permitColumns = `c.waits, c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
 		coalesce(k.queue, '') <> '', coalesce(k.evidence, '') <> '',
 		coalesce(k.executor, '') <> '', k.good_until, k.used_at IS NOT NULL,
-		coalesce(k.used_run, ''), coalesce(k.used_activity, ''), coalesce(k.used_token, '')`
+		coalesce(nullif(k.used_run, ''), c.run), coalesce(k.used_activity, ''), coalesce(k.used_token, '')`
 	fromCall = ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 
 	entryColumns = `call, step, kind, at, metadata, leaf, salt, hash, payload,
@@ -63,7 +63,9 @@ const (
 		packed = CASE WHEN packed IS NULL THEN packed ELSE $3 END WHERE seq = $4`
 	InsertPermit = `INSERT INTO pawl.claims (call, run, at, good_until, queue, evidence, policy, executor)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-	UsePermit = `UPDATE pawl.claims SET used_at = $1, used_run = $2, used_activity = $3, used_token = $4
+	// The run of the call's row is not kept again in the permit of a call that is no request.
+	UsePermit = `UPDATE pawl.claims SET used_at = $1, used_activity = $3, used_token = $4, used_run = CASE WHEN
+			run = '' AND (SELECT c.run FROM pawl.calls AS c WHERE c.seq = claims.call) = $2 THEN '' ELSE $2 END
 		WHERE call = $5`
 	StartPermit = `UPDATE pawl.claims SET used_at = $1, used_run = '', used_activity = '', used_token = '',
 		start = $2 WHERE call = $3`
@@ -81,10 +83,15 @@ type Row interface{ Scan(...any) error }
 // to. No row is store.ErrNotFound.
 func Call(id string, row Row, last ...any) (seq int64, r store.Record, err error) {
 	var docs stored
+	seq, r, err = docs.call(id, row, last...)
+	return seq, r, err
+}
+
+func (s *stored) call(id string, row Row, last ...any) (seq int64, r store.Record, err error) {
 	var verdict string
 	var claimed bool
 	var p store.Permit
-	err = row.Scan(slices.Concat([]any{&seq}, docs.into(), []any{
+	err = row.Scan(slices.Concat([]any{&seq}, s.into(), []any{
 		&verdict, &r.Run, &r.IsRequest, &r.Revision, &claimed, &p.Run, (*instant)(&p.At),
 		(*instant)(&p.GoodUntil), (*instant)(&p.UsedAt), &p.Void, &p.Queue, &p.Evidence, &p.Executor, &p.Start,
 	}, last)...)
@@ -92,7 +99,7 @@ func Call(id string, row Row, last ...any) (seq int64, r store.Record, err error
 		err = About("call", id, store.ErrNotFound)
 	}
 	if err == nil {
-		err = docs.decode(verdict, &r.View, &r.Verdict)
+		err = s.decode(verdict, &r.View, &r.Verdict)
 	}
 	if err != nil {
 		return 0, store.Record{}, err

@@ -47,8 +47,7 @@ func (b Base) Tighten(ctx context.Context, p store.TightenParams) (store.Record,
 		if err != nil || !changed {
 			return next, About("call", p.ID, err)
 		}
-		docs, view, err := documents(next)
-		next.View = view
+		docs, next, err := documents(next)
 		w.add(TightenCall, docs.View, next.Revision, seq)
 		w.Entries = p.Entries
 		return next, err
@@ -130,7 +129,8 @@ func (b Base) Finish(ctx context.Context, f store.FinishParams) (r store.Record,
 	}
 	id := f.Outcome.ID
 	return b.step(ctx, "end a call", id, SelectCall, func(row Row, w *Writes) (store.Record, error) {
-		seq, stored, err := Call(id, row)
+		var docs stored
+		seq, stored, err := docs.call(id, row)
 		if err != nil {
 			return stored, err
 		}
@@ -142,7 +142,7 @@ func (b Base) Finish(ctx context.Context, f store.FinishParams) (r store.Record,
 			w.add(VoidPermit, seq)
 		}
 		w.Entries = packedEntries(f.Entries, stored.IsRequest)
-		return w.save(seq, next)
+		return w.save(seq, next, docs.payloads[0], payloadOf("end", f.Entries))
 	})
 }
 
@@ -162,8 +162,7 @@ func (b Base) Settle(ctx context.Context, p store.SettleParams) (r store.Record,
 		if before = stored; err != nil || !changed {
 			return next, About("call", p.ID, err)
 		}
-		docs, view, err := documents(next)
-		next.View = view
+		docs, next, err := documents(next)
 		w.Ended = true
 		w.add(SettleCall, p.Settled.At, docs.View, docs.Packed, seq)
 		w.Entries = p.Entries
@@ -191,13 +190,12 @@ func (b Base) step(
 	return r, changed, nil
 }
 
-// save writes a changed record, and returns it as it will be read back.
-func (w *Writes) save(seq int64, r store.Record) (store.Record, error) {
-	docs, view, err := documents(r)
+// save writes a changed record, and returns it as it will be read back. payloads are as in documents.
+func (w *Writes) save(seq int64, r store.Record, payloads ...[]byte) (store.Record, error) {
+	docs, r, err := documents(r, payloads...)
 	if err != nil {
 		return r, err
 	}
-	r.View = view
-	w.add(UpdateCall, string(view.Status), view.EndedAt, docs.View, docs.Packed, seq)
+	w.add(UpdateCall, string(r.View.Status), r.View.EndedAt, docs.View, docs.Packed, seq)
 	return r, nil
 }

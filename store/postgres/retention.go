@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/backend"
 )
 
 // Erase implements store.Retention, by a function of the database: it has the right to empty entries,
@@ -30,7 +32,7 @@ func (s *Store) Erase(ctx context.Context, p store.EraseParams) (erased []string
 		case !r.View.Status.Ended():
 			continue
 		}
-		view, verdict, err := store.Tombstone(r, p.Entry.At)
+		view, verdict, err := remains(r, p)
 		if err != nil {
 			return nil, err
 		}
@@ -53,6 +55,16 @@ func (s *Store) Erase(ctx context.Context, p store.EraseParams) (erased []string
 		return nil, err
 	}
 	return erased, nil
+}
+
+// remains is what pawl.erase is to leave of a call's row: a tombstone, or, where only the payloads of its
+// entries go, what they said of it.
+func remains(r store.Record, p store.EraseParams) (view, verdict string, err error) {
+	if p.Erase == store.EraseRow {
+		return store.Tombstone(r, p.Entry.At)
+	}
+	doc, err := backend.PackedRow(r)
+	return base64.StdEncoding.EncodeToString(doc), "", err
 }
 
 // PruneTokens implements store.Retention, by a function of the database likewise.

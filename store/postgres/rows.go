@@ -20,7 +20,7 @@ const (
 			ON CONFLICT DO NOTHING RETURNING seq
 		), claim AS (
 			INSERT INTO pawl.claims (call, run, at, good_until, queue, policy, executor)
-			SELECT seq, $9, $10, $15, $16, $26, $28 FROM call WHERE $14
+			SELECT seq, '', $10, $15, $16, $26, $28 FROM call WHERE $14
 		), log AS (
 			INSERT INTO pawl.entries (call, step, kind, at, salt, leaf, payload, metadata)
 			SELECT e.call, e.step, e.kind, e.at, e.salt, e.leaf, e.payload, '' FROM call,

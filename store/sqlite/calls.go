@@ -36,9 +36,9 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 		}
 		fresh, r = true, admitted
 		if r.Permit != nil {
-			p := r.Permit
+			p := r.Permit // its run is the row's
 			if _, err := t.exec(ctx, backend.InsertPermit,
-				seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, a.Policy, string(p.Executor)); err != nil {
+				seq, "", p.At, p.GoodUntil, p.Queue, p.Evidence, a.Policy, string(p.Executor)); err != nil {
 				return err
 			}
 		}

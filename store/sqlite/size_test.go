@@ -16,5 +16,5 @@ func TestSizeOfACall(t *testing.T) {
 			t.Fatal(err)
 		}
 		return bytes
-	}, 2800)
+	}, 2200)
 }

@@ -68,6 +68,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"entries: of calls and by people", entriesOfCalls},
 			{"entries: large ones end a page early", entriesLarge},
 			{"entries: none that would not verify", entriesChecked},
+			{"calls: what the log says of them is not kept twice", inLog},
 			{"erase: payloads, then rows, and the log verifies", eraseInSteps},
 			{"erase: nothing of what is open", eraseOpen},
 			{"erase: what is written afterwards", erasedStays},
