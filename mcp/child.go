@@ -32,8 +32,15 @@ type receiver interface {
 // dial connects one client's session with the server.
 type dial func(receiver) (upstream, error)
 
-// grace is how long a server that was asked to end may take, each time it is asked.
-const grace = 5 * time.Second
+const (
+	// grace is how long a server that ends may take for it.
+	grace = 5 * time.Second
+	// A server that was asked to end gets endWithin after the end of its input and killAfter more after
+	// the signal. Both together are less than what clients give the gateway before they kill it: two
+	// seconds after the end of its input, and two more after a signal.
+	endWithin = 2500 * time.Millisecond
+	killAfter = time.Second
+)
 
 // child is a server that runs as a process of the gateway's own and talks by its standard streams.
 type child struct {
@@ -51,6 +58,7 @@ func Child(command []string, env []string, stderr io.Writer) Upstream {
 	return Upstream{dial: func(to receiver) (upstream, error) {
 		c := &child{cmd: exec.Command(command[0], command[1:]...), done: make(chan struct{})}
 		c.cmd.Env, c.cmd.Stderr, c.cmd.WaitDelay = withoutPawl(env), stderr, grace
+		together(c.cmd)
 		stdin, err := c.cmd.StdinPipe()
 		if err != nil {
 			return nil, err
@@ -75,12 +83,12 @@ func (c *child) read(to receiver) {
 	defer close(c.done)
 	err := lines(c.out, to.receive)
 	if err != nil { // what comes next can't be read, so what runs can't be followed
-		_ = c.cmd.Process.Kill()
+		kill(c.cmd.Process)
 	}
 	_ = c.out.Close()
 	_ = c.stdin.Close()
 	// One that goes on without its output is of no use.
-	stop := time.AfterFunc(grace, func() { _ = c.cmd.Process.Kill() })
+	stop := time.AfterFunc(grace, func() { kill(c.cmd.Process) })
 	if waited := c.cmd.Wait(); err == nil && waited != nil {
 		err = waited
 	}
@@ -100,16 +108,19 @@ func (c *child) send(m message) error {
 
 func (c *child) close() {
 	_ = c.stdin.Close() // ends also a write that nobody reads
-	for _, end := range []func(){
-		func() { _ = c.cmd.Process.Signal(terminate) },
-		func() { _ = c.cmd.Process.Kill() },
-		func() { _ = c.out.Close() }, // a process of its own may hold the other end
+	for _, step := range []struct {
+		wait time.Duration
+		end  func()
+	}{
+		{endWithin, func() { terminate(c.cmd.Process) }},
+		{killAfter, func() { kill(c.cmd.Process) }},
+		{killAfter, func() { _ = c.out.Close() }}, // a process that left the group may hold the other end
 	} {
 		select {
 		case <-c.done:
 			return
-		case <-time.After(grace):
-			end()
+		case <-time.After(step.wait):
+			step.end()
 		}
 	}
 	<-c.done

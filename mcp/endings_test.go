@@ -1,12 +1,15 @@
 package mcp_test
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/mcp"
 )
 
@@ -122,6 +125,51 @@ func TestServerEndsTheGateway(t *testing.T) {
 	r.ended <- err
 	if err == nil || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("ended with %v", err)
+	}
+}
+
+// When the gateway has ended, nothing of its server is left, whoever started it and however it clings to life;
+// and it has ended before clients lose patience and kill it.
+func TestNothingOfAServerIsLeft(t *testing.T) {
+	for _, way := range []string{"busy", "deaf", "wrapped busy", "wrapped deaf", "wrapped wrapped deaf"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel() // for it waits much
+			var file string
+			r := connect(t, newAPI(t), func(o *mcp.Options) {
+				file = filepath.Join(t.TempDir(), "ran")
+				env := append(environment(file), "TEST_SERVER_WAY="+way)
+				o.Upstream = mcp.Child([]string{os.Args[0]}, env, io.Discard)
+			})
+			r.ask(1, `{"jsonrpc":"2.0","id":1,"method":"test/raw"}`)
+			began := time.Now()
+			_ = r.to.Close()
+			err := <-r.ended
+			r.ended <- err
+			if took := time.Since(began); took > 9*time.Second { // usually 3.5
+				t.Errorf("it took %v", took)
+			}
+			limit := time.After(5 * time.Second)
+			for {
+				alive, err := osfile.OpenLocked(file+".alive", os.O_RDWR, osfile.Lock)
+				if err == nil {
+					_ = alive.Close()
+					return
+				}
+				select {
+				case <-time.After(10 * time.Millisecond):
+					continue
+				case <-limit:
+				}
+				var pid int
+				if doc, err := os.ReadFile(file + ".alive"); err == nil {
+					_, _ = fmt.Sscan(string(doc), &pid)
+				}
+				if server, err := os.FindProcess(pid); err == nil && pid > 0 {
+					_ = server.Kill()
+				}
+				t.Fatalf("server %d goes on: %v", pid, err)
+			}
+		})
 	}
 }
 

@@ -220,7 +220,7 @@ type rig struct {
 }
 
 func options(t testing.TB, api *fakeAPI, ran string) mcp.Options {
-	env := append(os.Environ(), "TEST_SERVER_RAN="+ran, "PAWL_TOKEN=secret", "pawl_x=secret")
+	env := environment(ran)
 	return mcp.Options{
 		Server: "srv", Agent: "coder", Wait: 20 * time.Second,
 		Upstream: mcp.Child([]string{os.Args[0]}, env, io.Discard),
@@ -229,6 +229,11 @@ func options(t testing.TB, api *fakeAPI, ran string) mcp.Options {
 		},
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
+}
+
+// environment is that of a server.
+func environment(ran string) []string {
+	return append(os.Environ(), "TEST_SERVER_RAN="+ran, "PAWL_TOKEN=secret", "pawl_x=secret")
 }
 
 func connect(t testing.TB, api *fakeAPI, change ...func(*mcp.Options)) *rig {

@@ -5,17 +5,49 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/pawlhq/pawl/internal/osfile"
 )
 
 // TestMain lets the test's own program be the server behind the gateway.
 func TestMain(m *testing.M) {
 	if ran := os.Getenv("TEST_SERVER_RAN"); ran != "" {
-		serve(ran)
+		started(ran, os.Getenv("TEST_SERVER_WAY"))
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// started serves, in a way that makes it hard to end: "wrapped" as another process, as npx does, "busy" also
+// after the end of its input, "deaf" also after a signal.
+func started(ran, way string) {
+	if rest, ok := strings.CutPrefix(way, "wrapped "); ok {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "TEST_SERVER_WAY="+rest)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		_ = cmd.Run()
+		return
+	}
+	if way == "" {
+		serve(ran)
+		return
+	}
+	if way == "deaf" {
+		signal.Ignore(syscall.SIGTERM)
+	}
+	alive, err := osfile.OpenLocked(ran+".alive", os.O_RDWR|os.O_CREATE, osfile.Lock)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprint(alive, os.Getpid())
+	serve(ran)
+	time.Sleep(time.Hour)
 }
 
 // serve answers each call with the line that asked for it, and writes down what ran.
