@@ -128,13 +128,17 @@ func (keys AnyName) Verifier(name string, hash uint32) (note.Verifier, error) {
 	return nil, &note.UnknownVerifierError{Name: name, KeyHash: hash}
 }
 
-// open is Open for a log of any name.
-func (k Keys) open(signed string) (origin string, t tlog.Tree, err error) {
-	var public AnyName
+// Public are the public halves.
+func (k Keys) Public() (public AnyName) {
 	for _, key := range k {
 		public = append(public, key.Public().(ed25519.PublicKey))
 	}
-	origin, t, err = Open(signed, public)
+	return public
+}
+
+// open is Open for a log of any name.
+func (k Keys) open(signed string) (origin string, t tlog.Tree, err error) {
+	origin, t, err = Open(signed, k.Public())
 	if errors.As(err, new(*note.UnverifiedNoteError)) {
 		err = ErrKey
 	}

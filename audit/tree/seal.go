@@ -266,11 +266,17 @@ func (s *Sealer) publish(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(append(failed, err)...)
 		}
-		signed := cmp.Or(last.Cosigned, last.Note)
-		if last.Size == 0 || s.done[i] == signed {
+		if last.Size == 0 {
 			continue
 		}
-		if err := p.Publish(ctx, last); err != nil {
+		signed, err := Signed(last)
+		if err == nil && s.done[i] == signed {
+			continue
+		}
+		if err == nil {
+			err = p.Publish(ctx, last)
+		}
+		if err != nil {
 			failed = append(failed, fmt.Errorf("publish a checkpoint to %s: %w", p, err))
 			continue
 		}

@@ -3,6 +3,7 @@
 package tree
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -94,6 +96,19 @@ func Text(origin string, t tlog.Tree) string {
 	return fmt.Sprintf("%s\n%d\n%s\n", origin, t.N, t.Hash)
 }
 
+// Signed is the note of a checkpoint in a store, with the signatures of witnesses if there are any.
+// The error is store.ErrDamaged: its row holds another one than the log signed, or none.
+func Signed(c store.Checkpoint) (string, error) {
+	signed := cmp.Or(c.Cosigned, c.Note)
+	_, err := note.Open([]byte(signed), note.VerifierList())
+	_, isNote := errors.AsType[*note.UnverifiedNoteError](err)
+	if !isNote || !strings.HasPrefix(signed, c.Note) || !strings.HasPrefix(c.Note, Text(c.Origin, treeOf(c))) {
+		return "", fmt.Errorf("%w: the checkpoint of %d entries of the audit log is not the one that was signed",
+			store.ErrDamaged, c.Size)
+	}
+	return signed, nil
+}
+
 var errText = errors.New("it is not the text of a checkpoint: origin, size and root, each on a line")
 
 // ParseText reads the text of a checkpoint. What follows its three lines is left out.
@@ -130,12 +145,20 @@ func Renamed(entries []audit.LogRenamed, from, to string) (size int64, ok bool) 
 	return 0, false
 }
 
-// Prove makes a proof that an entry is in the tree of some size, as https://c2sp.org/tlog-proof has it.
-// extra stands in it for whoever reads it; signed is the checkpoint of that size.
-func Prove(from tlog.HashReader, size, index int64, extra []byte, signed string) ([]byte, error) {
-	hashes, err := tlog.ProveRecord(size, index, from)
+// Prove makes a proof that an entry is in the tree of a checkpoint, as https://c2sp.org/tlog-proof has
+// it, and checks it. extra stands in it for whoever reads it.
+func Prove(from tlog.HashReader, c store.Checkpoint, index int64, leaf audit.Hash, extra []byte) ([]byte, error) {
+	signed, err := Signed(c)
 	if err != nil {
 		return nil, err
+	}
+	hashes, err := tlog.ProveRecord(c.Size, index, from)
+	if err != nil {
+		return nil, err
+	}
+	if err := tlog.CheckRecord(hashes, c.Size, tlog.Hash(c.Root), index, tlog.Hash(leaf)); err != nil {
+		return nil, fmt.Errorf("%w: the stored hashes of the audit log's tree do not lead from entry number %d to the "+
+			"checkpoint of %d entries: run 'pawl audit verify'", store.ErrDamaged, index, c.Size)
 	}
 	proof := fmt.Appendf(nil, "c2sp.org/tlog-proof@v1\nextra %s\nindex %d\n",
 		base64.StdEncoding.EncodeToString(extra), index)

@@ -118,6 +118,16 @@ func (p *Policy) define(name string, g group) error {
 	return nil
 }
 
+// Signed reports whether enough witnesses signed a checkpoint.
+func (p *Policy) Signed(checkpoint string) bool {
+	signed := map[string]bool{}
+	for _, w := range p.witnesses {
+		_, err := note.Open([]byte(checkpoint), note.VerifierList(w.key))
+		signed[w.name] = err == nil
+	}
+	return p.met(p.quorum, signed)
+}
+
 // met reports whether the signatures of some witnesses are enough for a witness or a group.
 func (p *Policy) met(name string, signed map[string]bool) bool {
 	g := p.groups[name]

@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/internal/osfile"
 	"github.com/pawlhq/pawl/store"
 )
@@ -63,7 +64,11 @@ func (s *stored) Next(ctx context.Context) (*audit.Entry, string, error) {
 		if s.checkpoints = s.checkpoints[1:]; c.Size > s.sealed {
 			return s.Next(ctx)
 		}
-		return nil, c.Note, nil
+		signed, err := tree.Signed(c)
+		if err != nil {
+			err = &Problem{Fault: Forged, Message: err.Error()}
+		}
+		return nil, signed, err
 	}
 	if len(s.rows) == 0 && !s.ended {
 		var err error

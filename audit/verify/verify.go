@@ -3,10 +3,13 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
@@ -28,6 +31,7 @@ const (
 	Forged     Fault = "forged"      // a checkpoint was not signed by the log's key, or is missing
 	RolledBack Fault = "rolled_back" // the log is shorter than it was
 	Forked     Fault = "forked"      // the log is another one than the one that was seen before
+	Empty      Fault = "empty"       // nothing is sealed, so that nothing can be said of it
 )
 
 // Problem is the first thing that is wrong.
@@ -56,17 +60,21 @@ func (p *Problem) Error() string {
 
 // Report is what a verifier found.
 type Report struct {
-	OK       bool     `json:"ok"`
-	Origin   string   `json:"origin,omitempty"` // the log's name, as its last checkpoint says
-	Size     int64    `json:"size"`             // how many sealed entries were checked
-	Root     string   `json:"root,omitempty"`   // the root of the tree over them, in base64
-	Unsealed int64    `json:"unsealed"`         // entries behind them that have no index yet
-	Signed   int64    `json:"checkpoints"`      // checkpoints that were checked
-	OtherKey int64    `json:"other_key"`        // checkpoints before the last one that another key signed
-	Erased   int64    `json:"erased"`           // entries whose payload was removed
-	Problem  *Problem `json:"problem,omitempty"`
+	OK       bool   `json:"ok"`
+	Origin   string `json:"origin,omitempty"` // the log's name, as its last checkpoint says
+	Size     int64  `json:"size"`             // how many sealed entries were checked
+	Root     string `json:"root,omitempty"`   // the root of the tree over them, in base64
+	Unsealed int64  `json:"unsealed"`         // entries behind them that have no index yet
+	Signed   int64  `json:"checkpoints"`      // checkpoints that were checked
+	OtherKey int64  `json:"other_key"`        // checkpoints before the last one that another key signed
+	Erased   int64  `json:"erased"`           // entries whose payload was removed
+	Renamed  int64  `json:"renamed"`          // how often the log got another name
+	// Witnessed is up to where enough witnesses signed, where Options names them.
+	Witnessed int64    `json:"witnessed,omitempty"`
+	Problem   *Problem `json:"problem,omitempty"`
 
-	last string // the last checkpoint, as it was signed
+	last     string   // the last checkpoint, as it was signed
+	accepted []string // names in the State whose end is known to be lost
 }
 
 // Seen is a checkpoint that the log must go on from.
@@ -77,10 +85,15 @@ type Seen struct {
 
 // Options say how a log is verified.
 type Options struct {
-	Known    note.Verifiers // the log's public keys. Required
-	State    State          // what the verifier saw before. Default: nothing
-	Others   []Seen         // checkpoints that were published
-	Progress func(entries int64)
+	Known note.Verifiers // the log's public keys. Required
+	// AnyName are the same under whatever name: they tell what was seen of this log before it was
+	// renamed from what was seen of others. Default: Known.
+	AnyName   note.Verifiers
+	State     State        // what the verifier saw before. Default: nothing
+	Others    []Seen       // checkpoints that were published
+	Renamed   bool         // the log may lack what was seen before it was renamed: see tree.Renamed
+	Witnesses *tree.Policy // who must have signed the last checkpoint, too. Default: nobody
+	Progress  func(entries int64)
 }
 
 // Source gives the items of a log one after the other: an entry, or a signed checkpoint behind the
@@ -89,11 +102,19 @@ type Source interface {
 	Next(ctx context.Context) (e *audit.Entry, signed string, err error)
 }
 
-// expected is a root that the tree must have at some size.
+// expected is a checkpoint of this log, or of another one, that was seen before.
 type expected struct {
-	root  tlog.Hash
-	from  string
-	fault Fault
+	origin  string
+	at      tlog.Tree
+	ours    bool // a key of this log signed it
+	from    string
+	differs bool // the tree had another root at that size
+}
+
+// change is one of the log's name, between two checkpoints.
+type change struct {
+	from, to string
+	size     int64 // of the first one
 }
 
 type verifier struct {
@@ -101,7 +122,9 @@ type verifier struct {
 	report   Report
 	tree     tree.Range
 	good     int64 // up to where a checkpoint confirmed the entries
-	expected map[int64][]expected
+	expected []expected
+	renames  []audit.LogRenamed
+	changes  []change
 	missing  *Problem     // an entry that was deleted, or comes later
 	unsealed *audit.Entry // the first entry without an index
 	foreign  string       // the last checkpoint, if another key signed it
@@ -136,6 +159,7 @@ func (v *verifier) entry(e *audit.Entry) error {
 		if e.Damage != "" {
 			return v.fail(Edited, e, nil, "%s", e.Damage)
 		}
+		v.renamed(e)
 		return nil
 	case v.unsealed != nil:
 		return v.fail(Inserted, v.unsealed, nil, "it has no number, and entries behind it were sealed")
@@ -153,15 +177,34 @@ func (v *verifier) entry(e *audit.Entry) error {
 		v.report.Erased++
 	}
 	v.tree.Add(tlog.Hash(e.Leaf), nil)
-	if known := v.expected[v.tree.Size()]; known != nil {
-		for _, x := range known {
-			if x.root != v.tree.Root() {
-				return v.fail(x.fault, nil, nil, "the first %d entries are not those of the checkpoint %s: "+
-					"an entry from number %d on was changed", v.tree.Size(), x.from, v.good)
-			}
+	v.renamed(e)
+	for i := range v.expected {
+		if x := &v.expected[i]; x.at.N == v.tree.Size() {
+			x.differs = x.at.Hash != v.tree.Root()
 		}
 	}
 	return nil
+}
+
+// renamed notes what an entry says of the log's name.
+func (v *verifier) renamed(e *audit.Entry) {
+	if e.Kind != audit.KindLogRenamed || e.Subject != audit.SubjectLog {
+		return
+	}
+	payload, err := audit.ReadPayload(e.Kind, e.Payload)
+	if r, ok := payload.(audit.LogRenamed); ok && err == nil {
+		v.renames = append(v.renames, r)
+	}
+}
+
+// open reads a checkpoint. foreign says that none of the keys signed it.
+func open(signed string, known note.Verifiers) (origin string, t tlog.Tree, foreign bool, err error) {
+	origin, t, err = tree.Open(signed, known)
+	if unverified, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
+		origin, t, err = tree.ParseText(unverified.Note.Text)
+		return origin, t, true, err
+	}
+	return origin, t, false, err
 }
 
 // checkpoint compares a checkpoint of the log with the tree.
@@ -169,13 +212,8 @@ func (v *verifier) checkpoint(signed string) error {
 	if v.missing != nil {
 		return nil
 	}
-	origin, t, err := tree.Open(signed, v.o.Known)
-	foreign := errors.As(err, new(*note.UnverifiedNoteError))
-	if foreign { // signed by a key that was replaced; or forged, and then its root is wrong or it is the last
-		unverified := new(note.UnverifiedNoteError)
-		errors.As(err, &unverified)
-		origin, t, err = tree.ParseText(unverified.Note.Text)
-	}
+	// Foreign: signed by a key that was replaced; or forged, and then its root is wrong or it is the last.
+	origin, t, foreign, err := open(signed, v.o.Known)
 	if err != nil {
 		return v.fail(Forged, nil, nil, "the checkpoint behind %d entries: %v", v.tree.Size(), err)
 	}
@@ -204,8 +242,14 @@ func (v *verifier) checkpoint(signed string) error {
 			"this entry, or one behind it up to number %d, was changed, inserted or "+
 				"exchanged together with its hashes: the checkpoint of %d entries has another root", t.N-1, t.N)
 	}
+	if before := v.report.Origin; before != "" && before != origin {
+		v.changes = append(v.changes, change{before, origin, v.good})
+	}
 	v.good = t.N
 	v.report.Origin, v.report.last = origin, signed
+	if v.o.Witnesses != nil && v.o.Witnesses.Signed(signed) {
+		v.report.Witnessed = t.N
+	}
 	return nil
 }
 
@@ -229,20 +273,58 @@ func (v *verifier) end() error {
 			"it and what follows has no checkpoint: %d entries are sealed, and the "+
 				"last checkpoint is of %d", size, v.good)
 	}
-	for at, list := range v.expected {
-		if at > size {
-			return v.fail(RolledBack, nil, &size,
-				"it and what follows is missing: the checkpoint %s is of %d entries, "+
-					"and %d are there", list[0].from, at, size)
+	for _, c := range v.changes {
+		if at, ok := tree.Renamed(v.renames, c.from, c.to); !ok || at != c.size {
+			return v.fail(Forged, nil, nil, "behind %d entries the checkpoints are of the log %q instead of %q, and "+
+				"no entry says that it was renamed then", c.size, c.to, c.from)
 		}
 	}
+	v.report.Renamed = int64(len(v.changes))
+	for _, x := range v.expected {
+		if err := v.goesOn(x); err != nil {
+			return err
+		}
+	}
+	switch {
+	case size == 0:
+		return v.fail(Empty, nil, nil, "nothing is sealed: whatever was there may have been removed")
+	case v.o.Witnesses != nil && v.report.Witnessed < size:
+		return v.fail(Forged, nil, &v.report.Witnessed, "it and what follows is in no checkpoint that enough "+
+			"witnesses signed. They sign a few seconds later than the log: if it is new, try again")
+	}
 	return nil
+}
+
+// goesOn looks whether the log goes on from a checkpoint that was seen before.
+func (v *verifier) goesOn(x expected) error {
+	size, now := v.tree.Size(), v.report.Origin
+	at, renamed := tree.Renamed(v.renames, x.origin, now)
+	later := ""
+	if renamed {
+		later = fmt.Sprintf(". The log was renamed to %q after %d entries", now, at)
+	}
+	switch {
+	case !x.ours && !renamed && x.origin != now:
+		return nil // it is of another log
+	case !renamed && x.origin != now && now != "":
+		return v.fail(Forked, nil, nil, "the checkpoint %s is of the log %q, signed by the same key, and no entry of "+
+			"this log, %q, says that it was renamed. Logs that share a key are not told apart", x.from, x.origin, now)
+	case x.at.N <= size && !x.differs:
+		return nil
+	case renamed && v.o.Renamed:
+		v.report.accepted = append(v.report.accepted, x.origin)
+		return nil
+	case x.at.N > size:
+		return v.fail(RolledBack, nil, &size, "it and what follows is missing: the checkpoint %s is of %d entries, "+
+			"and %d are there%s", x.from, x.at.N, size, later)
+	}
+	return v.fail(Forked, nil, nil, "the first %d entries are not those of the checkpoint %s%s", x.at.N, x.from, later)
 }
 
 // Run verifies a log. It returns an error only if the log can't be read, or what it is compared with;
 // what is wrong with the log is the report's Problem.
 func Run(ctx context.Context, from Source, o Options) (Report, error) {
-	v := &verifier{o: o, expected: map[int64][]expected{}}
+	v := &verifier{o: o}
 	if err := v.expect(); err != nil {
 		return v.report, err
 	}
@@ -252,6 +334,7 @@ func Run(ctx context.Context, from Source, o Options) (Report, error) {
 		case errors.Is(err, io.EOF):
 			err = v.end()
 		case errors.As(err, &v.report.Problem):
+			v.report.Problem = cmp.Or(v.missing, v.report.Problem)
 		case err != nil:
 			return v.report, err
 		case e != nil:
@@ -273,30 +356,46 @@ func Run(ctx context.Context, from Source, o Options) (Report, error) {
 // progressEvery is how many entries lie between two reports of progress.
 const progressEvery = 10_000
 
-// expect notes which roots the tree must have.
+// expect notes what was seen before.
 func (v *verifier) expect() error {
-	add := func(signed string, x expected) error {
-		_, t, err := tree.Open(signed, v.o.Known)
-		x.root = t.Hash
+	keys := v.o.AnyName
+	if keys == nil {
+		keys = v.o.Known
+	}
+	add := func(signed, from string) (foreign bool, err error) {
+		origin, t, foreign, err := open(signed, keys)
 		if err == nil && t.N > 0 {
-			v.expected[t.N] = append(v.expected[t.N], x)
+			v.expected = append(v.expected, expected{origin: origin, at: t, ours: !foreign, from: from})
 		}
-		return err
+		return foreign, err
 	}
 	for _, signed := range v.o.State {
-		// One of another name, or of a key that was replaced, says nothing about this log.
-		err := add(signed, expected{from: "that this verifier saw before", fault: Forked})
-		if err != nil && !errors.As(err, new(*note.UnverifiedNoteError)) {
+		if _, err := add(signed, "that this verifier saw before"); err != nil {
 			return fmt.Errorf("the checkpoint that was seen before: %w", err)
 		}
 	}
 	for _, other := range v.o.Others {
-		if err := add(other.Signed, expected{from: "in " + other.From, fault: Forked}); err != nil {
+		foreign, err := add(other.Signed, "in "+other.From)
+		if err == nil && foreign {
+			err = errors.New("none of the keys that were given signed it")
+		}
+		if err != nil {
 			return fmt.Errorf("the checkpoint in %s: %w", other.From, err)
 		}
 	}
+	slices.SortFunc(v.expected, func(a, b expected) int { return cmp.Compare(a.at.N, b.at.N) })
 	return nil
 }
 
-// Last is the last checkpoint of a log that is as it should be, by the log's name, for the next State.
+// Last is the last checkpoint of a log that is as it should be, by the log's name.
 func (r Report) Last() (origin, signed string) { return r.Origin, r.last }
+
+// Next is the State from which such a log must go on.
+func (r Report) Next(s State) State {
+	next := maps.Clone(s)
+	for _, origin := range r.accepted {
+		delete(next, origin)
+	}
+	next[r.Origin] = r.last
+	return next
+}

@@ -192,8 +192,11 @@ func signed(t *testing.T, origin string, size int64, root tlog.Hash, keys tree.K
 func rawSigned(t *testing.T, origin string, size int64, root tlog.Hash, keys tree.Keys) string {
 	t.Helper()
 	text := tree.Text(origin, tlog.Tree{N: size, Hash: root})
-	_, public := knownAs(t, keys)
-	v, err := note.NewVerifier(public)
+	public, err := keys.Verifiers(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := note.NewVerifier(public[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,6 +312,24 @@ func TestTamperedExports(t *testing.T) {
 			l[81] = signed(t, "pawl/test", 80, tlog.Hash{1}, stranger)
 			return l
 		}, verify.Forged, -1},
+		{"a checkpoint that can't be read", func(l lines) lines {
+			l[81] = `{"checkpoint":"garbage"}` + "\n"
+			return l
+		}, verify.Forged, -1},
+		{"a checkpoint with a line too much", func(l lines) lines {
+			l[81] = strings.Replace(l[81], `\n"`, `\ngarbage\n"`, 1)
+			return l
+		}, verify.Forged, -1},
+		{"a checkpoint of another log", func(l lines) lines {
+			_, at, err := tree.Open(noteOf(t, l[81]), first(known(t)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l[81] = signed(t, "pawl/other", 80, at.Hash, logKey)
+			return l
+		}, verify.Forged, -1},
+		{"everything", func(lines) lines { return nil }, verify.Empty, -1},
+		{"everything that was sealed", func(l lines) lines { return l[103:] }, verify.Empty, -1},
 		{"a checkpoint in another place", func(l lines) lines { return swap(l, 40, 41) }, verify.Forged, -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -79,19 +79,22 @@ def read_keys(path):
 
 
 def open_checkpoint(note, keys):
-    """The size and the root, and whether one of the keys signed them."""
+    """The log's name, the size and the root, and whether one of the keys signed them."""
     text, _, signatures = note.rpartition("\n\n")
     text += "\n"
-    origin, size, root = text.split("\n")[:3]
     known = False
-    for line in signatures.splitlines():
-        need(line.startswith("\u2014 "), "forged: a checkpoint has a signature that can't be read")
-        name, raw = line[2:].split(" ")
-        raw = base64.b64decode(raw)
-        if key := keys.get((name, raw[:4])):
-            need(name == origin and signed_by(key, text.encode(), raw[4:]), "forged: a checkpoint's signature is wrong")
-            known = True
-    return int(size), base64.b64decode(root), known
+    try:
+        origin, size, root = text.split("\n")[:3]
+        for line in signatures.splitlines():
+            need(line.startswith("\u2014 "), "forged: a checkpoint has a signature that can't be read")
+            name, raw = line[2:].split(" ")
+            raw = base64.b64decode(raw)
+            if key := keys.get((name, raw[:4])):
+                need(name == origin and signed_by(key, text.encode(), raw[4:]), "forged: a checkpoint's signature is wrong")
+                known = True
+        return origin, int(size), base64.b64decode(root), known
+    except ValueError:
+        raise Bad("forged: a checkpoint can't be read")
 
 
 # Entries and the tree, by RFC 6962.
@@ -126,8 +129,24 @@ def check_entry(line):
     return e, leaf, name
 
 
+def renames_in(e):
+    return [e["payload"]] if (e["kind"], e["call_id"]) == ("log.renamed", "@log") and e["payload"] else []
+
+
+def renamed(entries, old, new):
+    """How many entries were sealed under a log's old name, by the entries about its names."""
+    name, size = old, None
+    for e in entries:
+        if e["previous"] == name:
+            size, name = e["size"] if name == old else size, e["origin"]
+            if name == new:
+                return size
+    return None
+
+
 def check_export(lines, keys, published):
     stack, size, good, known, unsealed = [], 0, 0, False, None
+    now, renames, changes, differs = None, [], [], []
 
     def root():
         total = stack[-1]
@@ -138,13 +157,14 @@ def check_export(lines, keys, published):
     missing = None
     for line in lines:
         if line.startswith('{"checkpoint":'):
-            at, signed, known = open_checkpoint(json.loads(line)["checkpoint"], keys)
+            origin, at, signed, known = open_checkpoint(json.loads(line)["checkpoint"], keys)
             if missing is None:
                 need(at <= size, f"truncated: entry number {size} is missing: a checkpoint is of {at} entries")
                 need(at == size, f"forged: a checkpoint of {at} entries stands behind {size}")
                 need(signed == root(), f"changed: an entry from number {good} to {at - 1}: the root differs" if known else
                      "forged: a checkpoint has another root, and a key that is not the log's")
-                good = at
+                changes += [(now, origin, good)] if now not in (None, origin) else []
+                good, now = at, origin
             continue
         if missing is not None:
             need(json.loads(line).get("index") != missing, f"reordered: entry number {missing} is not in its place")
@@ -152,6 +172,7 @@ def check_export(lines, keys, published):
         e, leaf, name = check_entry(line)
         if "index" not in e:
             unsealed = unsealed or name
+            renames += renames_in(e)
             continue
         need(unsealed is None, f"inserted: {unsealed}: entries behind it were sealed")
         need(e["index"] >= size, f"inserted: {name}: its number was there before")
@@ -162,12 +183,19 @@ def check_export(lines, keys, published):
         while n & 1:
             leaf, n = node(stack.pop(), leaf), n >> 1
         stack.append(leaf)
-        need(published.get(size, root() if size in published else None) is None or published[size] == root(),
-             f"forked: the first {size} entries are not those that were published")
+        renames += renames_in(e)
+        differs += [p for p in published if p[1] == size and p[2] != root()]
     need(missing is None, f"deleted: entry number {missing} is missing")
     need(good == size, f"forged: entry number {good} and what follows has no checkpoint")
     need(known or size == 0, "forged: none of the keys signed the last checkpoint")
-    need(max(published, default=0) <= size, f"rolled_back: {max(published, default=0)} entries were published, {size} are there")
+    for old, new, at in changes:
+        need(renamed(renames, old, new) == at, f"forged: no entry says that the log {old} was renamed to {new}")
+    for p in sorted(published, key=lambda p: p[1]):
+        need(now in (None, p[0]) or renamed(renames, p[0], now) is not None,
+             f"forked: the log {p[0]} was published, and no entry says that it was renamed to {now}")
+        need(p[1] <= size, f"rolled_back: {p[1]} entries were published, {size} are there")
+        need(p not in differs, f"forked: the first {p[1]} entries are not those that were published")
+    need(size > 0, "empty: nothing is sealed")
     return f"{size} entries"
 
 
@@ -177,7 +205,7 @@ def check_proof(text, keys):
     need(lines[0] == "c2sp.org/tlog-proof@v1" and lines[1].startswith("extra "), "it is not a proof of an entry")
     e, leaf, name = check_entry(base64.b64decode(lines[1][6:]).decode())
     index, proof = int(lines[2].removeprefix("index ")), [base64.b64decode(h) for h in lines[3:]]
-    size, root, known = open_checkpoint(note, keys)
+    _, size, root, known = open_checkpoint(note, keys)
     need(known, "forged: none of the keys signed the checkpoint")
     need(0 <= index < size and index == e["index"], f"edited: {name}: it has another number than its proof")
     at, last = index, size - 1
@@ -200,18 +228,17 @@ def main():
     options.add_argument("--checkpoint", action="append", default=[], help="file with a published checkpoint")
     options.add_argument("file", nargs="+")
     given, failed = options.parse_args(), False
-    keys, published = read_keys(given.key), {}
+    keys, published = read_keys(given.key), []
     for path in given.checkpoint:
-        size, root, known = open_checkpoint(open(path, encoding="utf-8").read(), keys)
-        need(known, f"{path}: none of the keys signed it")
-        published[size] = root
+        published.append(open_checkpoint(open(path, encoding="utf-8").read(), keys))
+        need(published[-1][3], f"{path}: none of the keys signed it")
     for path in given.file:
         try:
             with open(path, encoding="utf-8", newline="\n") as f:
                 proof = f.read(23).startswith("c2sp.org/tlog-proof")
                 f.seek(0)
                 print(f"{path}: ok: {check_proof(f.read(), keys) if proof else check_export(f, keys, published)}")
-        except (Bad, ValueError, KeyError, IndexError) as problem:
+        except (Bad, ValueError, KeyError, IndexError, TypeError) as problem:
             failed = True
             print(f"{path}: NOT OK: {problem if isinstance(problem, Bad) else f'it can not be read: {problem!r}'}")
     sys.exit(1 if failed else 0)

@@ -72,7 +72,7 @@ func (s *Settings) Table() Table {
 		{"log-key", "worker.sealing.keys", Worker | LogKey, Paths(&s.LogKeys),
 			"`file` with the key that seals the audit log (default .pawl/log-key.pem); made if it is missing. " +
 				"Repeat it while a key is replaced: all of them sign"},
-		{"witnesses", "worker.sealing.witnesses", Worker, Path(&s.Witnesses, ""),
+		{"witnesses", "worker.sealing.witnesses", Worker | Histories, Path(&s.Witnesses, ""),
 			"`file` with the witnesses that sign checkpoints, too, and how many are enough (default none)"},
 		{"checkpoint-file", "worker.sealing.checkpoint_file", Worker, Path(&s.CheckpointFile, ""),
 			"`file` that holds the log's last checkpoint, where the database's administrators can't write " +
@@ -229,7 +229,7 @@ const (
 	LogKey  // commands that check the audit log
 	Client  // commands that ask the API
 
-	Histories // the command that reads Temporal's histories
+	Histories // the command that verifies the audit log, also by Temporal's histories
 )
 
 const (

@@ -54,6 +54,15 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 			`DELETE FROM pawl.entries WHERE seq >= ` + at(6), `DELETE FROM pawl.sealed WHERE log_index >= 6`,
 			`DELETE FROM pawl.checkpoints WHERE size > 6`,
 		}, verify.RolledBack, 6, false},
+		{"the end cut off, and another name", []string{
+			`DELETE FROM pawl.entries WHERE seq >= ` + at(6), `DELETE FROM pawl.sealed WHERE log_index >= 6`,
+			`DELETE FROM pawl.checkpoints WHERE size > 6`, `INSERT INTO pawl.origins (origin) VALUES ('pawl/other')`,
+		}, verify.RolledBack, 6, false},
+		{"another name", []string{`INSERT INTO pawl.origins (origin) VALUES ('pawl/other')`}, "", 0, false},
+		{"everything deleted", []string{
+			`DELETE FROM pawl.entries WHERE seq > 0`, `DELETE FROM pawl.sealed WHERE log_index >= 0`,
+			`DELETE FROM pawl.checkpoints WHERE size > 0`,
+		}, verify.RolledBack, 0, false},
 		{"entries exchanged", []string{
 			`UPDATE pawl.sealed SET log_index = -1 WHERE log_index = 3`, `UPDATE pawl.sealed SET log_index = 3 WHERE log_index = 4`,
 			`UPDATE pawl.sealed SET log_index = 4 WHERE log_index = -1`,
@@ -62,6 +71,16 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 		{"a checkpoint forged", []string{`UPDATE pawl.checkpoints SET note = replace(note, 'pawl/', 'paws/') WHERE size = 9`}, verify.Forged, -1, false},
 		{"a checkpoint of another size", []string{
 			`UPDATE pawl.checkpoints SET note = (SELECT c.note FROM pawl.checkpoints AS c WHERE c.size = 6) WHERE size = 9`,
+		}, verify.Forged, -1, false},
+		{"the root of a checkpoint", []string{`UPDATE pawl.checkpoints SET root = (SELECT e.leaf FROM pawl.entries AS e WHERE e.seq = ` +
+			last + `) WHERE size = 9`}, verify.Forged, -1, false},
+		{"the name of a checkpoint", []string{`UPDATE pawl.checkpoints SET origin = 'pawl/other' WHERE size = 9`}, verify.Forged, -1, false},
+		{"witnesses' signatures that are none", []string{`UPDATE pawl.checkpoints SET cosigned = 'garbage' WHERE size = 9`}, verify.Forged, -1, false},
+		{"witnesses' signatures that can't be read", []string{
+			`UPDATE pawl.checkpoints SET cosigned = note || 'garbage' WHERE size = 9`,
+		}, verify.Forged, -1, false},
+		{"witnesses' signatures of another note", []string{
+			`UPDATE pawl.checkpoints SET cosigned = (SELECT c.note FROM pawl.checkpoints AS c WHERE c.size = 3) WHERE size = 6`,
 		}, verify.Forged, -1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,7 +142,8 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 			// A sealer never signs what follows from a forged end.
 			appendAll(t, s, entry(t, "later", "2", audit.KindRefused))
 			err = Seal(t.Context(), s)
-			if end := strings.Contains(c.name, "checkpoint") && c.want != verify.RolledBack; end && err == nil {
+			end := strings.Contains(c.name, "checkpoint") && c.want != verify.RolledBack || strings.Contains(c.name, "name")
+			if end && err == nil {
 				t.Error("the log was sealed on")
 			}
 		})

@@ -128,7 +128,7 @@ func (p *proveCommand) write(
 	nodes := tree.Nodes(func(level int, from, to int64) ([]audit.Hash, error) {
 		return s.Nodes(ctx, level, from, to)
 	})
-	proof, err := tree.Prove(nodes, last.Size, *e.Index, doc, signedBy(last))
+	proof, err := tree.Prove(nodes, last, *e.Index, e.Leaf, doc)
 	if err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ package sealed
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -60,13 +61,12 @@ func origin(ctx context.Context, log store.LogReader) (string, error) {
 	return all[len(all)-1], nil
 }
 
-// publicKeys are the public halves of the keys in the files that the settings name.
-func (l *log) publicKeys(origin string) ([]string, error) {
+// ownKeys are the keys in the files that the settings name.
+func (l *log) ownKeys() (keys tree.Keys, err error) {
 	files := l.LogKeys
 	if len(files) == 0 {
 		files = []string{settings.DefaultLogKey}
 	}
-	var keys tree.Keys
 	for _, file := range files {
 		k, err := keyfile.Read(file)
 		if err != nil {
@@ -74,11 +74,11 @@ func (l *log) publicKeys(origin string) ([]string, error) {
 		}
 		keys = append(keys, ed25519.PrivateKey(k))
 	}
-	return keys.Verifiers(origin)
+	return keys, nil
 }
 
 // verifiers reads public keys: as text, or from files that hold one on each line.
-func verifiers(given []string) (note.Verifiers, error) {
+func verifiers(given []string) (known note.Verifiers, keys tree.AnyName, err error) {
 	var list []note.Verifier
 	for _, text := range given {
 		lines := []string{text}
@@ -88,15 +88,20 @@ func verifiers(given []string) (note.Verifiers, error) {
 			})
 		}
 		for _, line := range lines {
-			v, err := note.NewVerifier(strings.TrimSpace(line))
+			line = strings.TrimSpace(line)
+			v, err := note.NewVerifier(line)
 			if err != nil {
-				return nil, cli.UsageError(errors.New("--key takes a public key as 'pawl audit key' prints it, " +
+				return nil, nil, cli.UsageError(errors.New("--key takes a public key as 'pawl audit key' prints it, " +
 					"NAME+HASH+KEY, or a file of such lines"))
 			}
-			list = append(list, v)
+			raw, err := base64.StdEncoding.DecodeString(strings.SplitN(line, "+", 3)[2])
+			if err != nil {
+				return nil, nil, err
+			}
+			list, keys = append(list, v), append(keys, raw[1:]) // behind the algorithm
 		}
 	}
-	return note.VerifierList(list...), nil
+	return note.VerifierList(list...), keys, nil
 }
 
 func key(base *cli.App) *cobra.Command {
@@ -120,7 +125,11 @@ change it, and give it to 'pawl audit verify --key'.
 				if err != nil {
 					return err
 				}
-				public, err := l.publicKeys(name)
+				keys, err := l.ownKeys()
+				if err != nil {
+					return err
+				}
+				public, err := keys.Verifiers(name)
 				if err != nil {
 					return err
 				}
@@ -157,19 +166,15 @@ the log still goes on from it.
 					return errors.New("the audit log has no checkpoint yet: a worker that has its key makes one " +
 						"every few seconds when there is something new")
 				}
+				signed, err := tree.Signed(last)
+				if err != nil {
+					return err
+				}
 				return l.Show(map[string]any{"origin": last.Origin, "size": last.Size, "root": last.Root,
-					"at": last.At, "checkpoint": signedBy(last)}, signedBy(last))
+					"at": last.At, "checkpoint": signed}, signed)
 			})
 		},
 	}
 	l.addFlags(cmd, 0)
 	return cmd
-}
-
-// signedBy is a checkpoint with all signatures that there are.
-func signedBy(c store.Checkpoint) string {
-	if c.Cosigned != "" {
-		return c.Cosigned
-	}
-	return c.Note
 }

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/pawlhq/pawl/audit/crosscheck"
+	"github.com/pawlhq/pawl/audit/tree"
 	audit "github.com/pawlhq/pawl/audit/verify"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/settings"
@@ -25,6 +25,7 @@ type verifyCommand struct {
 	keys      []string
 	published []string // files
 	state     string
+	renamed   bool
 	temporal  bool
 }
 
@@ -43,7 +44,11 @@ the file of --log-key, which is good only where you are its owner. An export
 needs --key.
 
 The last checkpoint that was found good is kept in the file of --state. The next
-time the log must go on from there.
+time the log must go on from there. If it was renamed after a restore, it lacks
+what came after the backup: give --renamed if you know of that.
+
+With --witnesses enough of those that the file names must have signed the last
+checkpoint, too.
 
 With --temporal it also compares outcomes, decisions and permits, in the store
 and in the log, with the histories of Temporal's workflows, as far as Temporal
@@ -86,34 +91,32 @@ Temporal does not, or something can't be read.`,
 		"`file` with a checkpoint that was published; the log must go on from it; repeatable")
 	f.StringVar(&v.state, "state", "", "`file` with the last checkpoints that were seen "+
 		"(default pawl/log-state.json in your folder of configurations; - for none)")
+	f.BoolVar(&v.renamed, "renamed", false, "accept that the log lost its end when it was renamed after a restore")
 	f.BoolVar(&v.temporal, "temporal", false,
 		"compare the store with the histories of Temporal's workflows, too")
 	return cmd
 }
 
 func (v *verifyCommand) store(ctx context.Context, s store.Store) error {
-	given := v.keys
-	if len(given) == 0 {
-		name, err := origin(ctx, s)
+	if len(v.keys) > 0 {
+		known, anyName, err := verifiers(v.keys)
 		if err != nil {
 			return err
 		}
-		if given, err = v.publicKeys(name); err != nil {
-			return fmt.Errorf("%w; or give the log's public key with --key", err)
-		}
+		return v.run(ctx, audit.FromStore(s), audit.Options{Known: known, AnyName: anyName}, s)
 	}
-	known, err := verifiers(given)
+	own, err := v.ownKeys()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; or give the log's public key with --key", err)
 	}
-	return v.run(ctx, audit.FromStore(s), known, s)
+	return v.run(ctx, audit.FromStore(s), audit.Options{Known: own.Public()}, s)
 }
 
 func (v *verifyCommand) export(cmd *cobra.Command, path string) error {
 	if len(v.keys) == 0 {
 		return cli.UsageError(errors.New("an export is verified with the log's public key: give --key"))
 	}
-	known, err := verifiers(v.keys)
+	known, anyName, err := verifiers(v.keys)
 	if err != nil {
 		return err
 	}
@@ -126,14 +129,21 @@ func (v *verifyCommand) export(cmd *cobra.Command, path string) error {
 		defer f.Close()
 		from = f
 	}
-	return v.run(cmd.Context(), audit.FromExport(from), known, nil)
+	return v.run(cmd.Context(), audit.FromExport(from), audit.Options{Known: known, AnyName: anyName}, nil)
 }
 
 // run verifies a log. of is the store that it is in, to compare with Temporal.
 func (v *verifyCommand) run(
-	ctx context.Context, from audit.Source, known note.Verifiers, of store.Store,
+	ctx context.Context, from audit.Source, o audit.Options, of store.Store,
 ) error {
-	o := audit.Options{Known: known, Progress: v.progress("checked so far: %d")}
+	o.Progress, o.Renamed = v.progress("checked so far: %d"), v.renamed
+	if v.Witnesses != "" {
+		policy, err := tree.LoadPolicy(v.Witnesses)
+		if err != nil {
+			return err
+		}
+		o.Witnesses = &policy
+	}
 	path, err := v.stateFile()
 	if err != nil {
 		return err
@@ -160,8 +170,7 @@ func (v *verifyCommand) run(
 		if _, seen := state[origin]; !seen && v.Output != cli.OutputJSON {
 			v.Note("this is the first time that this log is verified here; its checkpoint is kept in %s", path)
 		}
-		state[origin] = signed
-		if err := state.Write(path); err != nil {
+		if err := report.Next(state).Write(path); err != nil {
 			return fmt.Errorf("keeping what was seen: %w", err)
 		}
 	}
@@ -244,6 +253,12 @@ func describe(r audit.Report) string {
 	row("checkpoints", "%d", r.Signed)
 	if r.OtherKey > 0 {
 		row("", "%d of them were signed by a key that you did not give; their roots fit", r.OtherKey)
+	}
+	if r.Witnessed > 0 {
+		row("witnessed", "%d entries, by enough witnesses", r.Witnessed)
+	}
+	if r.Renamed > 0 {
+		row("renamed", "changes of the log's name: %d; 'pawl audit list --kind log.renamed' shows them", r.Renamed)
 	}
 	if r.Erased > 0 {
 		row("erased", "%d entries have no details any more", r.Erased)
