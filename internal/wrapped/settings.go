@@ -54,7 +54,7 @@ func (s Settings) Writable() error {
 	}
 	const ownerWrites = 0o200
 	if err != nil || info.Mode().Perm()&ownerWrites == 0 {
-		return fmt.Errorf("%s can't be written, so nothing was changed: "+
+		return fmt.Errorf("%s can't be written, so nothing was changed:\n"+
 			"make it writable, or ask whoever manages it", s.file)
 	}
 	return nil

@@ -138,7 +138,7 @@ func (a *app) lookForPawl(ctx context.Context, api *client.Client) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if _, err := api.Version(ctx); errors.As(err, new(*client.UnreachableError)) {
-		a.Note("no Pawl answers at %s now: until one does, these servers run no tool", api.URL())
+		a.Note("no Pawl answers at %s now:\nuntil one does, these servers run no tool", api.URL())
 	}
 }
 
@@ -275,7 +275,7 @@ func through(e wrapped.Entry, program string, general []string) (edits []wrapped
 	base := strings.TrimSuffix(filepath.Base(strings.ReplaceAll(s.Command, `\`, "/")), ".exe")
 	switch {
 	case base == "pawl" && len(s.Args) > 0 && s.Args[0] == "mcp" || s.Command == program:
-		return nil, "it goes through Pawl already"
+		return nil, "it goes through Pawl already; --undo first to change how"
 	case s.Command != "" && s.URL != "":
 		return nil, "it has a command and an address"
 	case s.Type == "sse" || s.Type == "ws":

@@ -314,7 +314,7 @@ func TestWrapChangesNothingByHalves(t *testing.T) {
 			if err := os.Chmod(file, 0o400); err != nil {
 				t.Fatal(err)
 			}
-			cmd.Run(t, args...).Want(t, 1, nil, []string{"can't be written, so nothing was changed: make it writable"})
+			cmd.Run(t, args...).Want(t, 1, nil, []string{"can't be written, so nothing was changed:\nmake it writable"})
 			if after, _ := os.ReadFile(file); string(after) != string(before) {
 				t.Errorf("wrote %s", after)
 			}
