@@ -67,8 +67,7 @@ export function Policy({ digest, rule }: { digest: string; rule: string }) {
           ))}
           {!text && !failure && <Waiting />}
           <p class="dim">
-            The command line changes it: <code>pawl policy test</code>, <code>diff</code> and{" "}
-            <code>apply</code>.
+            To change it: <code>pawl policy test</code>, <code>diff</code> and <code>apply</code>.
           </p>
         </div>
       </div>
