@@ -104,7 +104,7 @@ func Open(signed string, known note.Verifiers) (origin string, t tlog.Tree, err 
 		return "", t, err
 	}
 	origin, t, err = ParseText(n.Text)
-	if err == nil && !slices.ContainsFunc(n.Sigs, func(s note.Signature) bool { return s.Name == origin }) {
+	if err == nil && slices.ContainsFunc(n.Sigs, func(s note.Signature) bool { return s.Name != origin }) {
 		err = fmt.Errorf("it is of the log %q, and the key that signed it is of another one", origin)
 	}
 	return origin, t, err

@@ -193,8 +193,8 @@ func damaged(c store.Checkpoint) error {
 func goesOn(origin string, seen tlog.Tree, size int64, log names, nodes Nodes) error {
 	if origin != log.now {
 		if _, ok := Renamed(log.renames, origin, log.now); !ok {
-			return fmt.Errorf("%w: it is of the log %q, and no entry says that this was renamed to %q",
-				ErrAhead, origin, log.now)
+			return fmt.Errorf("%w: it is of the log %q, and no entry says that this was renamed to %q. If a backup from "+
+				"before that name was restored, remove the checkpoint", ErrAhead, origin, log.now)
 		}
 		return nil // somebody renamed the log, to go on from an older state
 	}

@@ -109,7 +109,9 @@ func TestRenamedLogs(t *testing.T) {
 		{"much more was seen before, which is known", honest, at(a, 70, another, logKey), true, ""},
 		{"more was seen under its name now", honest, at(b, 70, another, logKey), true, verify.RolledBack},
 		{"other entries were seen under its name now", honest, at(b, 6, another, logKey), true, verify.Forked},
-		{"a name was seen that no entry tells of", honest, at(c, 5, same, logKey), true, verify.Forked},
+		{"a name was seen that no entry tells of", honest, at(c, 5, same, logKey), false, verify.Forked},
+		{"a name was seen that no entry tells of, which is known", honest, at(c, 9, another, logKey), true, ""},
+		{"more was seen before, and no entry says so", func(m *maker) { m.entries(1) }, at(a, 7, another, logKey), true, verify.Forged},
 		{"a log of another key was seen", honest, at(c, 70, another, stranger), false, ""},
 		{"its key was replaced", honest, at(b, 6, another, stranger), false, verify.Forked},
 	} {

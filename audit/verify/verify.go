@@ -306,13 +306,13 @@ func (v *verifier) goesOn(x expected) error {
 	switch {
 	case !x.ours && !renamed && x.origin != now:
 		return nil // it is of another log
+	case v.o.Renamed && x.origin != now && len(v.renames) > 0: // also where the backup lacks that name
+		v.report.accepted = append(v.report.accepted, x.origin)
+		return nil
 	case !renamed && x.origin != now && now != "":
 		return v.fail(Forked, nil, nil, "the checkpoint %s is of the log %q, signed by the same key, and no entry of "+
 			"this log, %q, says that it was renamed. Logs that share a key are not told apart", x.from, x.origin, now)
 	case x.at.N <= size && !x.differs:
-		return nil
-	case renamed && v.o.Renamed:
-		v.report.accepted = append(v.report.accepted, x.origin)
 		return nil
 	case x.at.N > size:
 		return v.fail(RolledBack, nil, &size, "it and what follows is missing: the checkpoint %s is of %d entries, "+

@@ -105,6 +105,9 @@ func (p *proveCommand) prove(ctx context.Context, s store.Store, id string) erro
 	for _, f := range files {
 		fmt.Fprintf(&text, "%s  %s\n", f.File, cli.Cell(f.Kind, 40))
 	}
+	if len(files)+unsealed == 0 {
+		return fmt.Errorf("%w: the audit log has no entry of the call: run 'pawl audit verify'", store.ErrDamaged)
+	}
 	err = p.Show(map[string]any{"id": id, "proofs": files, "unsealed": unsealed}, text.String())
 	if err == nil && unsealed > 0 {
 		err = fmt.Errorf("%d entries of the call are not sealed yet: try again in a few seconds; 'pawl doctor' "+

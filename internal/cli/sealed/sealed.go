@@ -58,7 +58,13 @@ func origin(ctx context.Context, log store.LogReader) (string, error) {
 	if err != nil || len(all) == 0 {
 		return "", errors.Join(err, store.ErrDamaged)
 	}
-	return all[len(all)-1], nil
+	now := all[len(all)-1]
+	renames, err := log.Renames(ctx)
+	if _, ok := tree.Renamed(renames, all[0], now); err == nil && !ok && now != all[0] {
+		err = fmt.Errorf("%w: the audit log is called %q, and no entry says that it was renamed: "+
+			"run 'pawl audit verify'", store.ErrDamaged, now)
+	}
+	return now, err
 }
 
 // ownKeys are the keys in the files that the settings name.

@@ -161,6 +161,9 @@ func TestAnotherNameInTheDatabase(t *testing.T) {
 			if strings.HasPrefix(c.want, "ok") {
 				code = cli.ExitDone
 			}
+			if strings.Contains(name, "another name") {
+				w.run(t, "key").Want(t, cli.ExitError, nil, []string{"no entry says that it was renamed"})
+			}
 			w.run(t, "verify", "--state", state).Want(t, code, []string{c.want}, nil)
 			w.run(t, "verify", "--state", "-", "--checkpoint", published).Want(t, code, []string{c.want}, nil)
 		})
@@ -205,6 +208,7 @@ func TestProofsAreChecked(t *testing.T) {
 		"a root":                 `UPDATE checkpoints SET root = (SELECT leaf FROM sealed WHERE log_index = 1)`,
 		"a checkpoint":           `UPDATE checkpoints SET note = 'garbage'`,
 		"witnesses' signatures":  `UPDATE checkpoints SET cosigned = 'garbage'`,
+		"its entry":              `DELETE FROM entries WHERE call = 'pawl-abcdefgh'`,
 		"signatures behind them": `UPDATE checkpoints SET cosigned = note || 'garbage'`,
 	} {
 		w := newWorld(t)
