@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,19 +70,45 @@ func (b Base) Nodes(ctx context.Context, level int, from, to int64) (hashes []au
 
 func nodes(ctx context.Context, tx Querier, level int, from, to int64) ([]audit.Hash, error) {
 	if level == 0 {
-		const leaves = `SELECT leaf FROM pawl.sealed WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index`
-		return all(ctx, tx, leaves, []any{from, to}, scanHash)
+		return sealedLeaves(ctx, tx, from, to)
 	}
 	const query = `SELECT hash FROM pawl.nodes WHERE level = $1 AND n >= $2 AND n < $3 ORDER BY n`
 	return all(ctx, tx, query, []any{level, from, to}, scanHash)
 }
 
+// maxRun is how many entries one row of sealed has at most: as many as fill a page of either database.
+const maxRun = 40
+
+// sealedLeaves are the leaf hashes of entries from one index to before another.
+func sealedLeaves(ctx context.Context, tx Querier, from, to int64) (leaves []audit.Hash, err error) {
+	const runs = `SELECT log_index, leaf, more FROM pawl.sealed WHERE log_index > $1 AND log_index < $2
+		ORDER BY log_index`
+	err = tx.Query(ctx, runs, []any{from - maxRun, to}, func(rows Rows) error {
+		leaves = nil
+		for rows.Next() {
+			var index int64
+			var first, more []byte
+			if err := rows.Scan(&index, &first, &more); err != nil {
+				return err
+			}
+			for leaf := range slices.Chunk(slices.Concat(first, more), len(audit.Hash{})) {
+				if len(leaf) != len(audit.Hash{}) {
+					return errCut
+				}
+				if index >= from && index < to {
+					leaves = append(leaves, audit.Hash(leaf))
+				}
+				index++
+			}
+		}
+		return rows.Err()
+	})
+	return leaves, err
+}
+
 // Rows implements store.LogReader.
 func (b Base) Rows(ctx context.Context, after int64, most int) (rows []store.LogRow, err error) {
-	const query = `SELECT e.seq, e.call, e.step, e.kind, e.at, e.metadata, e.leaf, e.salt, e.hash, e.payload,
-			s.log_index, s.leaf
-		FROM pawl.entries AS e LEFT JOIN pawl.sealed AS s ON s.entry = e.seq
-		WHERE e.seq > $1 ORDER BY e.seq LIMIT $2`
+	const query = `SELECT seq, ` + entryColumns + ` FROM pawl.entries WHERE seq > $1 ORDER BY seq LIMIT $2`
 	err = b.db.Select(ctx, "read the audit log", query, []any{after, most}, func(found Rows) error {
 		// Entries are checked while others are read: whoever verifies a log waits for both.
 		var read []*readEntry
@@ -122,8 +149,9 @@ const checkRows = 250
 
 // IndexOf implements store.LogReader.
 func (b Base) IndexOf(ctx context.Context, subject, step string) (int64, error) {
-	const query = `SELECT s.log_index FROM pawl.entries AS e JOIN pawl.sealed AS s ON s.entry = e.seq
-		WHERE e.call = $1 AND e.step = $2`
+	const query = `SELECT s.log_index + e.seq - s.entry FROM pawl.entries AS e JOIN pawl.sealed AS s
+			ON s.entry = (SELECT max(entry) FROM pawl.sealed WHERE entry <= e.seq)
+		WHERE e.call = $1 AND e.step = $2 AND e.seq <= s.entry + octet_length(s.more) / 32`
 	n, err := one(ctx, b.db, "sealed entry", query, subject, scanNumber, step)
 	return int64(n), err
 }
@@ -131,7 +159,9 @@ func (b Base) IndexOf(ctx context.Context, subject, step string) (int64, error) 
 // Unsealed implements store.LogReader.
 func (b Base) Unsealed(ctx context.Context) (count int, since time.Time, err error) {
 	query := fmt.Sprintf(`SELECT count(*), min(at) FROM (SELECT at FROM pawl.entries
-		WHERE seq > coalesce((SELECT max(entry) FROM pawl.sealed), 0) ORDER BY seq LIMIT %d) AS tail`,
+		WHERE seq > coalesce((SELECT entry + octet_length(more) / 32
+			FROM pawl.sealed ORDER BY entry DESC LIMIT 1), 0)
+		ORDER BY seq LIMIT %d) AS tail`,
 		store.ExactTotal+1)
 	err = b.db.Select(ctx, "look how much of the log is not sealed", query, nil, func(rows Rows) error {
 		for rows.Next() {
@@ -196,7 +226,8 @@ func seal(
 		return c, err
 	}
 	var sealed, place int64 // how many there are, and the last one's place
-	const end = `SELECT log_index + 1, entry FROM pawl.sealed ORDER BY log_index DESC LIMIT 1`
+	const end = `SELECT log_index + 1 + octet_length(more) / 32, entry + octet_length(more) / 32
+		FROM pawl.sealed ORDER BY log_index DESC LIMIT 1`
 	err = tx.Query(ctx, end, nil, func(rows Rows) error {
 		for rows.Next() {
 			if err := rows.Scan(&sealed, &place); err != nil {
@@ -217,11 +248,13 @@ func seal(
 		return c, err
 	}
 	s.Nodes = func(level int, from, to int64) ([]audit.Hash, error) { return nodes(ctx, tx, level, from, to) }
-	first := place
+	var places []int64
 	const next = `SELECT seq, leaf FROM pawl.entries WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3`
 	args := []any{place, bound[0], most}
 	s.Leaves, err = all(ctx, tx, next, args, func(row Row, _ ...any) (audit.Hash, error) {
-		return scanHash(row, &place)
+		leaf, err := scanHash(row, &place)
+		places = append(places, place)
+		return leaf, err
 	})
 	if err != nil || len(s.Leaves) == 0 {
 		return c, err
@@ -230,17 +263,32 @@ func seal(
 	if err != nil {
 		return c, err
 	}
-	return add.Checkpoint, keep(ctx, tx, sealed, first, place, add)
+	if err := number(ctx, tx, sealed, places, s.Leaves); err != nil {
+		return c, err
+	}
+	return add.Checkpoint, keep(ctx, tx, add)
 }
 
-// keep writes what a sealer made of the entries after one place up to another.
-func keep(ctx context.Context, tx Tx, sealed, after, until int64, add store.Sealed) error {
-	const number = `INSERT INTO pawl.sealed (log_index, entry, leaf)
-		SELECT CAST($1 AS bigint) + row_number() OVER (ORDER BY seq) - 1, seq, leaf
-		FROM pawl.entries WHERE seq > $2 AND seq <= $3 ORDER BY seq`
-	if err := tx.Exec(ctx, number, sealed, after, until); err != nil {
-		return err
+// number gives the entries at some places the indexes from one on. Those whose places follow each other
+// are in one row.
+func number(ctx context.Context, tx Tx, index int64, places []int64, leaves []audit.Hash) error {
+	const insert = `INSERT INTO pawl.sealed (log_index, entry, leaf, more) VALUES ($1, $2, $3, $4)`
+	for len(places) > 0 {
+		n, more := 1, []byte{}
+		for n < min(maxRun, len(places)) && places[n] == places[0]+int64(n) {
+			more = append(more, leaves[n][:]...)
+			n++
+		}
+		if err := tx.Exec(ctx, insert, index, places[0], leaves[0][:], more); err != nil {
+			return err
+		}
+		index, places, leaves = index+int64(n), places[n:], leaves[n:]
 	}
+	return nil
+}
+
+// keep writes what a sealer made of the tree.
+func keep(ctx context.Context, tx Tx, add store.Sealed) error {
 	for _, n := range add.Nodes {
 		const insert = `INSERT INTO pawl.nodes (level, n, hash) VALUES ($1, $2, $3)`
 		if err := tx.Exec(ctx, insert, n.Level, n.N, n.Hash[:]); err != nil {
@@ -304,7 +352,9 @@ func scanCheckpoint(row Row, _ ...any) (c store.Checkpoint, err error) {
 func scanHash(row Row, first ...any) (h audit.Hash, err error) {
 	var hash []byte
 	if err = row.Scan(append(first, &hash)...); err == nil && copy(h[:], hash) != len(h) {
-		err = fmt.Errorf("%w: a hash of the audit log is cut off", store.ErrDamaged)
+		err = errCut
 	}
 	return h, err
 }
+
+var errCut = fmt.Errorf("%w: a hash of the audit log is cut off", store.ErrDamaged)

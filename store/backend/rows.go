@@ -18,8 +18,8 @@ import (
 // row in claims, if there is one.
 var (
 	callColumns = documentColumns("c") + `, c.verdict, c.run, c.waits, c.revision,
-		k.call IS NOT NULL, coalesce(nullif(k.run, ''), c.run), k.at, k.good_until, k.used_at, coalesce(k.void, false),
-		coalesce(k.queue, ''), coalesce(k.evidence, ''),
+		k.call IS NOT NULL, coalesce(nullif(k.run, ''), c.run), k.at, k.good_until, k.used_at,
+		coalesce(k.void, false), coalesce(k.queue, ''), coalesce(k.evidence, ''),
 		coalesce(k.executor, ''), coalesce(k.start, '')`
 )
 
@@ -31,8 +31,14 @@ const (
 	fromCall = ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 
 	entryColumns = `call, step, kind, at, metadata, leaf, salt, hash, payload,
-		(SELECT log_index FROM pawl.sealed AS s WHERE s.entry = entries.seq),
-		(SELECT s.leaf FROM pawl.sealed AS s WHERE s.entry = entries.seq)`
+		(SELECT CASE WHEN entries.seq <= s.entry + octet_length(s.more) / 32
+			THEN s.log_index + entries.seq - s.entry END` + sealedRun + `),
+		(SELECT CASE WHEN entries.seq = s.entry THEN s.leaf
+			WHEN entries.seq <= s.entry + octet_length(s.more) / 32
+			THEN substr(s.more, CAST(32 * (entries.seq - s.entry) - 31 AS int), 32) END` + sealedRun + `)`
+	// sealedRun is the row of sealed that an entry is in, if it is in one.
+	sealedRun = ` FROM pawl.sealed AS s WHERE s.entry <= entries.seq ORDER BY s.entry DESC LIMIT 1`
+
 	toolColumns  = `publisher, tool`
 	tokenColumns = `hash, token, revoked_at, revoked_by`
 	keyColumns   = `public, key, retired_at, retired_by, revoked_at, revoked_by`

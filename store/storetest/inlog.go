@@ -77,7 +77,8 @@ func inLog(t *testing.T, s store.Store) {
 			want := a.View
 			want.End(f.Outcome, store.Micros(f.At))
 			want.Args, want.Result = nil, nil
-			if v := r.View; r.Permit.Run != a.Run || !sameNumbers(v.Args, a.View.Args) || !sameNumbers(v.Result, f.Outcome.Result) {
+			v := r.View
+			if r.Permit.Run != a.Run || !sameNumbers(v.Args, a.View.Args) || !sameNumbers(v.Result, f.Outcome.Result) {
 				t.Errorf("read back: %s, %s, the permit of run %q", v.Args, v.Result, r.Permit.Run)
 			}
 			rest := r.View

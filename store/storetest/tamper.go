@@ -18,7 +18,9 @@ import (
 // are off, and returns what runs SQL of both databases, in which the tables of Pawl begin with pawl.
 func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql string))) {
 	const last = `(SELECT max(seq) FROM pawl.entries)`
-	at := func(n int) string { return fmt.Sprintf("(SELECT entry FROM pawl.sealed WHERE log_index = %d)", n) }
+	at := func(n int) string { // the first of its three, which are sealed together, is number 0, 3 or 6
+		return fmt.Sprintf("(SELECT s.entry + %d FROM pawl.sealed AS s WHERE s.log_index = %d)", n%3, n-n%3)
+	}
 	for _, c := range []struct {
 		name string
 		sql  []string
@@ -31,6 +33,9 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 			verify.Edited, 3, true},
 		{"a salt removed", []string{`UPDATE pawl.entries SET salt = NULL WHERE seq = ` + at(3)}, verify.Edited, 3, true},
 		{"a payload", []string{`UPDATE pawl.entries SET payload = metadata WHERE seq = ` + at(3)}, verify.Edited, 3, true},
+		{"a payload of one behind it", []string{`UPDATE pawl.entries SET payload = metadata WHERE seq = ` + at(5)}, verify.Edited, 5, true},
+		{"what is sealed of one behind it", []string{`UPDATE pawl.sealed SET more = substr(more, 33) WHERE log_index = 3`},
+			verify.Edited, 4, true},
 		{"a kind", []string{`UPDATE pawl.entries SET kind = 'call.blocked' WHERE seq = ` + at(3)}, verify.Edited, 3, true},
 		{"a call", []string{`UPDATE pawl.entries SET call = 'another' WHERE seq = ` + at(3)}, verify.Edited, 3, true},
 		{"another entry in its place", []string{ // with fitting hashes
@@ -43,12 +48,15 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 		}, verify.Edited, 3, true},
 		{"an entry deleted", []string{`DELETE FROM pawl.entries WHERE seq = ` + at(3)}, verify.Deleted, 3, false},
 		{"an entry deleted, with its number", []string{
-			`DELETE FROM pawl.entries WHERE seq = ` + at(3), `DELETE FROM pawl.sealed WHERE log_index = 3`,
+			`DELETE FROM pawl.entries WHERE seq = ` + at(3),
+			`UPDATE pawl.sealed SET log_index = 4, entry = entry + 1, leaf = substr(more, 1, 32), more = substr(more, 33) WHERE log_index = 3`,
 		}, verify.Deleted, 3, false},
 		{"the first entry deleted", []string{`DELETE FROM pawl.entries WHERE seq = ` + at(0)}, verify.Deleted, 0, false},
-		{"an entry that loses its number", []string{`DELETE FROM pawl.sealed WHERE log_index = 3`}, verify.Inserted, -1, false},
+		{"an entry that loses its number", []string{`UPDATE pawl.sealed SET more = substr(more, 1, 32) WHERE log_index = 3`},
+			verify.Inserted, -1, false},
+		{"entries that lose their numbers", []string{`DELETE FROM pawl.sealed WHERE log_index = 3`}, verify.Inserted, -1, false},
 		{"the end cut off", []string{
-			`DELETE FROM pawl.entries WHERE seq >= ` + at(8), `DELETE FROM pawl.sealed WHERE log_index >= 8`,
+			`DELETE FROM pawl.entries WHERE seq >= ` + at(8), `UPDATE pawl.sealed SET more = substr(more, 1, 32) WHERE log_index = 6`,
 		}, verify.Truncated, 8, false},
 		{"the end cut off, with its checkpoint", []string{
 			`DELETE FROM pawl.entries WHERE seq >= ` + at(6), `DELETE FROM pawl.sealed WHERE log_index >= 6`,
@@ -64,8 +72,8 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 			`DELETE FROM pawl.checkpoints WHERE size > 0`,
 		}, verify.RolledBack, 0, false},
 		{"entries exchanged", []string{
-			`UPDATE pawl.sealed SET log_index = -1 WHERE log_index = 3`, `UPDATE pawl.sealed SET log_index = 3 WHERE log_index = 4`,
-			`UPDATE pawl.sealed SET log_index = 4 WHERE log_index = -1`,
+			`UPDATE pawl.sealed SET log_index = -1 WHERE log_index = 3`, `UPDATE pawl.sealed SET log_index = 3 WHERE log_index = 6`,
+			`UPDATE pawl.sealed SET log_index = 6 WHERE log_index = -1`,
 		}, verify.Reordered, 3, false},
 		{"the last checkpoint deleted", []string{`DELETE FROM pawl.checkpoints WHERE size = 9`}, verify.Forged, 6, false},
 		{"a checkpoint forged", []string{`UPDATE pawl.checkpoints SET note = replace(note, 'pawl/', 'paws/') WHERE size = 9`}, verify.Forged, -1, false},
