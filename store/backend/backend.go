@@ -29,7 +29,7 @@ func Admitted(a store.AdmitParams) (d Documents, r store.Record, err error) {
 			Executor: a.View.Execution,
 		}
 	}
-	if d, r, err = documents(r, payloadOf("admit", a.Entries), nil); err != nil {
+	if d, r, err = documents(r, told{admit: payloadOf("admit", a.Entries)}); err != nil {
 		return d, r, err
 	}
 	d.Entries = packedEntries(a.Entries, a.IsRequest)

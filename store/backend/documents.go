@@ -23,13 +23,18 @@ type Documents struct {
 	Entries       []audit.Entry // of a new call
 }
 
-// inLog is the Packed of a call whose view and verdict are what two of its entries say: that of the step
-// admit and, once it has ended, of the step end. SQL knows it by its length.
+// inLog is the Packed of a call whose view and verdict are what told holds. SQL knows it by its length.
 var inLog = []byte{2}
 
-// documents are what is to be written of a record, and the record as it will be read back. payloads are
-// those of the entries that inLog is about.
-func documents(r store.Record, payloads ...[]byte) (d Documents, back store.Record, err error) {
+// told is what says of a call what its row then does not.
+type told struct {
+	admit, report, end []byte     // payloads of its entries of these steps; nil: there is none yet
+	usedAt, endedAt    *time.Time // by its permit and its row
+}
+
+// documents are what is to be written of a record, and the record as it will be read back. l are the
+// payloads that inLog is about.
+func documents(r store.Record, l told) (d Documents, back store.Record, err error) {
 	back, back.View = r, approval.View{}
 	if d.View, err = store.Encode(r.View); err == nil {
 		err = decode(d.View, &back.View)
@@ -40,7 +45,11 @@ func documents(r store.Record, payloads ...[]byte) (d Documents, back store.Reco
 	if err != nil || r.IsRequest {
 		return d, back, err
 	}
-	if v, verdict, ok := said(payloads, back.View.EndedAt); ok && d.same(v, verdict) {
+	l.usedAt, l.endedAt = nil, back.View.EndedAt
+	if r.Permit != nil && !r.Permit.UsedAt.IsZero() {
+		l.usedAt = &r.Permit.UsedAt
+	}
+	if v, verdict, ok := l.said(); ok && d.same(v, verdict) {
 		d.Packed, back.View, back.Verdict = inLog, v, verdict
 	} else {
 		d.Packed = packed.Pack([]byte("["+d.View+","+d.Verdict+"]"), columns(back.View)...)
@@ -48,27 +57,39 @@ func documents(r store.Record, payloads ...[]byte) (d Documents, back store.Reco
 	return d, back, nil
 }
 
-// said is the view and the verdict of a call by the payloads of its entries.
-func said(payloads [][]byte, endedAt *time.Time) (v approval.View, verdict approval.Verdict, ok bool) {
-	for i, payload := range payloads {
-		switch {
-		case len(payload) > packed.MaxSize: // pages are cut by the sizes of rows, without these
+// said is the view and the verdict of a call.
+func (l told) said() (v approval.View, verdict approval.Verdict, ok bool) {
+	if max(len(l.admit), len(l.report), len(l.end)) > packed.MaxSize {
+		return v, verdict, false // pages are cut by the sizes of rows, without these
+	}
+	var first audit.Requested // or audit.Blocked, which says the same of it
+	if decode(string(l.admit), &first) != nil || first.Call.ID == "" {
+		return v, verdict, false
+	}
+	v, verdict = first.Call, first.Verdict
+	if l.usedAt != nil && v.Execution == approval.ExecutionCaller {
+		v.Status, v.StartedAt = approval.StatusExecuting, l.usedAt
+	}
+	if len(l.report) > 0 && l.endedAt != nil {
+		var r audit.Reported
+		if decode(string(l.report), &r) != nil {
 			return v, verdict, false
-		case i == 0:
-			var first audit.Requested // or audit.Blocked, which says the same of it
-			if decode(string(payload), &first) != nil || first.Call.ID == "" {
-				return v, verdict, false
-			}
-			v, verdict, ok = first.Call, first.Verdict, true
-		case len(payload) > 0:
-			var last audit.Ended
-			if decode(string(payload), &last) != nil || endedAt == nil {
-				return v, verdict, false
-			}
-			v.End(last.Outcome, *endedAt)
+		}
+		v.Report = &approval.Report{
+			Status: r.Status, ResultDigest: r.ResultDigest, ResultSize: r.ResultSize, At: *l.endedAt,
+		}
+		if r.Error != nil && r.Error.Code == approval.CodeNotRun {
+			v.Report.Code = r.Error.Code
 		}
 	}
-	return v, verdict, ok && (v.EndedAt != nil) == v.Status.Ended() && (v.EndedAt != nil) == (endedAt != nil)
+	if len(l.end) > 0 && l.endedAt != nil {
+		var last audit.Ended
+		if decode(string(l.end), &last) != nil {
+			return v, verdict, false
+		}
+		v.End(last.Outcome, *l.endedAt)
+	}
+	return v, verdict, (v.EndedAt != nil) == v.Status.Ended() && (v.EndedAt != nil) == (l.endedAt != nil)
 }
 
 // same reports whether documents differ from a view and a verdict in the order of keys at most.
@@ -92,27 +113,29 @@ func columns(v approval.View) []string {
 
 // documentColumns are what stored reads, of calls under some name.
 func documentColumns(calls string) string {
-	const payload = "(SELECT e.payload FROM pawl.entries AS e WHERE octet_length(%[1]s.packed) = 1 " +
-		"AND e.call = %[1]s.id AND e.step = '%[2]s')"
-	return fmt.Sprintf("%[1]s.view, %[1]s.packed, %[1]s.id, %[1]s.digest, %[1]s.tool, %[1]s.agent, "+
-		"%[1]s.session, %[1]s.requester, %[1]s.ended_at", calls) +
-		", " + fmt.Sprintf(payload, calls, "admit") + ", " + fmt.Sprintf(payload, calls, "end")
+	doc := fmt.Sprintf("%[1]s.view, %[1]s.packed, %[1]s.id, %[1]s.digest, %[1]s.tool, %[1]s.agent, "+
+		"%[1]s.session, %[1]s.requester, %[1]s.ended_at, (SELECT k.used_at FROM pawl.claims AS k "+
+		"WHERE octet_length(%[1]s.packed) = 1 AND k.call = %[1]s.seq)", calls)
+	for _, step := range []string{"admit", "report", "end"} {
+		doc += fmt.Sprintf(", (SELECT e.payload FROM pawl.entries AS e "+
+			"WHERE octet_length(%[1]s.packed) = 1 AND e.call = %[1]s.id AND e.step = '%[2]s')", calls, step)
+	}
+	return doc
 }
 
 // stored is a row's documentColumns.
 type stored struct {
-	view     string
-	packed   []byte
-	known    [6]string
-	endedAt  *time.Time
-	payloads [2][]byte // if packed is inLog, those of the entries admit and end
+	view   string
+	packed []byte
+	known  [6]string
+	told   // if packed is inLog, else only the times
 }
 
 func (s *stored) into() []any {
 	k := &s.known
 	return []any{
-		&s.view, &s.packed, &k[0], &k[1], &k[2], &k[3], &k[4], &k[5], instantPtr{&s.endedAt},
-		&s.payloads[0], &s.payloads[1],
+		&s.view, &s.packed, &k[0], &k[1], &k[2], &k[3], &k[4], &k[5],
+		instantPtr{&s.endedAt}, instantPtr{&s.usedAt}, &s.admit, &s.report, &s.end,
 	}
 }
 
@@ -143,12 +166,12 @@ func (s *stored) decode(verdict string, view *approval.View, into *approval.Verd
 
 func (s *stored) fromLog(view *approval.View, into *approval.Verdict) (err error) {
 	id := s.known[0]
-	for i, payload := range s.payloads {
-		if s.payloads[i], err = packed.Unpack(payload, id); err != nil {
+	for _, payload := range []*[]byte{&s.admit, &s.report, &s.end} {
+		if *payload, err = packed.Unpack(*payload, id); err != nil {
 			break
 		}
 	}
-	v, verdict, ok := said(s.payloads[:], s.endedAt)
+	v, verdict, ok := s.said()
 	if err != nil || !ok || v.ID != id {
 		return Errorf("call %s: %w: its entries in the audit log are not there, or say nothing of it: "+
 			"run 'pawl audit verify'", approval.Display(id, 80), store.ErrDamaged)

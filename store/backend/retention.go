@@ -92,7 +92,7 @@ func eraseRow(ctx context.Context, tx Tx, id string, p store.EraseParams) error 
 // PackedRow is the column packed of a call's row that says everything itself: what its entries said of it
 // is erased.
 func PackedRow(r store.Record) ([]byte, error) {
-	docs, _, err := documents(r)
+	docs, _, err := documents(r, told{})
 	return docs.Packed, err
 }
 

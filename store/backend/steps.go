@@ -27,7 +27,7 @@ func (b Base) Claim(ctx context.Context, c store.ClaimParams) (store.Record, err
 		w.add(InsertPermit, seq, p.Run, p.At, p.GoodUntil, p.Queue, p.Evidence, c.Policy,
 			string(p.Executor))
 		w.Entries = c.Entries
-		return w.save(seq, next)
+		return w.save(seq, next, told{})
 	})
 	return r, err
 }
@@ -47,7 +47,7 @@ func (b Base) Tighten(ctx context.Context, p store.TightenParams) (store.Record,
 		if err != nil || !changed {
 			return next, About("call", p.ID, err)
 		}
-		docs, next, err := documents(next)
+		docs, next, err := documents(next, told{})
 		w.add(TightenCall, docs.View, next.Revision, seq)
 		w.Entries = p.Entries
 		return next, err
@@ -82,7 +82,8 @@ func (b Base) Start(ctx context.Context, p store.StartParams) (r store.Record, f
 	}
 	return b.step(ctx, "start a call", p.ID, SelectStart, func(row Row, w *Writes) (store.Record, error) {
 		var now time.Time
-		seq, stored, err := Call(p.ID, row, (*instant)(&now))
+		var docs stored
+		seq, stored, err := docs.call(p.ID, row, (*instant)(&now))
 		if err != nil {
 			return stored, err
 		}
@@ -96,7 +97,7 @@ func (b Base) Start(ctx context.Context, p store.StartParams) (r store.Record, f
 			return next, err
 		}
 		w.Entries = packedEntries([]audit.Entry{e}, stored.IsRequest)
-		return w.save(seq, next)
+		return w.save(seq, next, docs.told)
 	})
 }
 
@@ -107,7 +108,8 @@ func (b Base) Report(ctx context.Context, p store.ReportParams) (r store.Record,
 	}
 	id := p.Outcome.ID
 	return b.step(ctx, "keep a report", id, SelectCall, func(row Row, w *Writes) (store.Record, error) {
-		seq, stored, err := Call(id, row)
+		var docs stored
+		seq, stored, err := docs.call(id, row)
 		if err != nil {
 			return stored, err
 		}
@@ -115,10 +117,11 @@ func (b Base) Report(ctx context.Context, p store.ReportParams) (r store.Record,
 		if err != nil || !changed {
 			return next, About("call", id, err)
 		}
+		docs.report, docs.end = payloadOf("report", p.Entries), payloadOf("end", p.Entries)
 		if w.Entries = packedEntries(p.Entries, stored.IsRequest); late {
-			w.Entries, w.Ended = p.Late, true
+			w.Entries, w.Ended, docs.told = p.Late, true, told{}
 		}
-		return w.save(seq, next)
+		return w.save(seq, next, docs.told)
 	})
 }
 
@@ -142,7 +145,8 @@ func (b Base) Finish(ctx context.Context, f store.FinishParams) (r store.Record,
 			w.add(VoidPermit, seq)
 		}
 		w.Entries = packedEntries(f.Entries, stored.IsRequest)
-		return w.save(seq, next, docs.payloads[0], payloadOf("end", f.Entries))
+		docs.end = payloadOf("end", f.Entries)
+		return w.save(seq, next, docs.told)
 	})
 }
 
@@ -162,7 +166,7 @@ func (b Base) Settle(ctx context.Context, p store.SettleParams) (r store.Record,
 		if before = stored; err != nil || !changed {
 			return next, About("call", p.ID, err)
 		}
-		docs, next, err := documents(next)
+		docs, next, err := documents(next, told{})
 		w.Ended = true
 		w.add(SettleCall, p.Settled.At, docs.View, docs.Packed, seq)
 		w.Entries = p.Entries
@@ -190,9 +194,9 @@ func (b Base) step(
 	return r, changed, nil
 }
 
-// save writes a changed record, and returns it as it will be read back. payloads are as in documents.
-func (w *Writes) save(seq int64, r store.Record, payloads ...[]byte) (store.Record, error) {
-	docs, r, err := documents(r, payloads...)
+// save writes a changed record, and returns it as it will be read back. l is as in documents.
+func (w *Writes) save(seq int64, r store.Record, l told) (store.Record, error) {
+	docs, r, err := documents(r, l)
 	if err != nil {
 		return r, err
 	}

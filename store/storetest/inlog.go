@@ -122,3 +122,58 @@ func sameNumbers(a, b json.RawMessage) bool {
 	}
 	return bytes.Equal(form(a), form(b))
 }
+
+// LiveByCaller is Live of a call that its caller runs. It returns its ID.
+func LiveByCaller(t *testing.T, s store.Store, n int, report approval.Report) string {
+	t.Helper()
+	a, _, f := life(t, n)
+	a = byCaller(a)
+	id, digest, out := a.View.ID, a.View.Digest, f.Outcome
+	written := func(step string, payload audit.Payload) audit.Entry {
+		e, err := audit.New(id, step, a.View.CreatedAt, payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	out.Status = report.Status
+	if report.Status == approval.StatusFailed {
+		out.Result, out.Error = nil, &approval.CallError{Code: approval.CodeNotRun, Message: "no"}
+	}
+	a.Entries = []audit.Entry{written("admit", audit.Requested{Call: a.View, Verdict: a.Verdict, Run: a.Run})}
+	isStored(t, s, admit(t, s, a))
+	isStored(t, s, start(t, s, store.StartParams{ID: id, Digest: digest, Start: approval.HashStartID("one")}))
+	r, fresh, err := s.Report(t.Context(), store.ReportParams{
+		Outcome: out, Start: approval.HashStartID("one"), Report: report, At: f.At,
+		Entries: []audit.Entry{
+			written("report", audit.Reported{Status: out.Status, Error: out.Error, ResultDigest: report.ResultDigest,
+				ResultSize: report.ResultSize}),
+			written("end", audit.Ended{Outcome: out}),
+		},
+		Late: []audit.Entry{written("late report", audit.Reported{Status: out.Status, Late: true})},
+	})
+	if err != nil || !fresh {
+		t.Fatal(fresh, err)
+	}
+	v := isStored(t, s, r).View
+	if v.Report == nil || !v.Report.Same(report) || v.StartedAt == nil || v.Status != report.Status {
+		t.Errorf("read back: %+v, started %v, %s", v.Report, v.StartedAt, v.Status)
+	}
+	return id
+}
+
+func inLogOfCallers(t *testing.T, s store.Store) {
+	for i, report := range []approval.Report{
+		{Status: approval.StatusExecuted, ResultSize: 7, ResultDigest: digestOf("result")},
+		{Status: approval.StatusFailed, Code: approval.CodeNotRun},
+		{Status: approval.StatusExecuted, Code: "a code that its entry does not say"},
+	} {
+		id := LiveByCaller(t, s, i, report)
+		r, err := s.Call(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		erase(t, s, erasing(t, store.ErasePayloads, id))
+		isStored(t, s, r)
+	}
+}

@@ -69,6 +69,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"entries: large ones end a page early", entriesLarge},
 			{"entries: none that would not verify", entriesChecked},
 			{"calls: what the log says of them is not kept twice", inLog},
+			{"calls: nor of those that their callers run", inLogOfCallers},
 			{"erase: payloads, then rows, and the log verifies", eraseInSteps},
 			{"erase: nothing of what is open", eraseOpen},
 			{"erase: what is written afterwards", erasedStays},
