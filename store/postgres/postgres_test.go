@@ -131,6 +131,9 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 	if _, _, err := s.ApplyPolicy(t.Context(), applying); err != nil {
 		t.Fatal(err)
 	}
+	if err := storetest.Seal(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
 	conn := connect(t, url)
 	for _, c := range []struct{ query, want string }{
 		{`UPDATE pawl.entries SET step = 'other' WHERE seq = 1`, "append-only"},
@@ -161,6 +164,9 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 		{`TRUNCATE pawl.policy_versions`, "never deleted"},
 		{`INSERT INTO pawl.policy_versions SELECT 1, digest, at, by, channel, authenticated, note FROM pawl.policy_versions`, "constraint"},
 		{`INSERT INTO pawl.policy_versions SELECT 2, 'other', at, by, channel, authenticated, note FROM pawl.policy_versions`, "constraint"},
+		{`INSERT INTO pawl.sealed (log_index, entry, leaf, more) SELECT log_index + 1, entry + 1000, leaf, more FROM pawl.sealed`, "comes after"},
+		{`INSERT INTO pawl.sealed (log_index, entry, leaf, more) SELECT log_index + 1000, entry + 1, leaf, more FROM pawl.sealed`, "comes after"},
+		{`INSERT INTO pawl.sealed (log_index, entry, leaf, more) SELECT 1000, 1000, leaf, substr(leaf, 1, 31) FROM pawl.sealed`, "constraint"},
 	} {
 		_, err := conn.Exec(t.Context(), c.query)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -25,7 +25,7 @@ func TestSizeOfACall(t *testing.T) {
 			t.Fatal(err)
 		}
 		return bytes
-	}, 3100)
+	}, 2750)
 }
 
 // The database reads what is packed as this program does.

@@ -17,7 +17,7 @@ func TestSizeOfACall(t *testing.T) {
 			t.Fatal(err)
 		}
 		return bytes
-	}, 2200)
+	}, 2048)
 }
 
 // Rows of calls that nobody waits for say that they are in the log, whoever runs the tool.

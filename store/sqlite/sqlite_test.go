@@ -255,6 +255,9 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 	if _, _, err := s.ApplyPolicy(t.Context(), applying); err != nil {
 		t.Fatal(err)
 	}
+	if err := storetest.Seal(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ query, want string }{
 		{`UPDATE entries SET step = 'other' WHERE seq = 1`, "append-only"},
 		{`UPDATE entries SET at = at + 1 WHERE seq = 1`, "append-only"},
@@ -277,6 +280,9 @@ func TestTheDatabaseKeepsItsRules(t *testing.T) {
 		{`DELETE FROM policy_versions`, "never deleted"},
 		{`INSERT INTO policy_versions SELECT 1, digest, at, by, channel, authenticated, note FROM policy_versions`, "constraint"},
 		{`INSERT INTO policy_versions SELECT 2, 'other', at, by, channel, authenticated, note FROM policy_versions`, "constraint"},
+		{`INSERT INTO sealed (log_index, entry, leaf, more) SELECT log_index + 1, entry + 1000, leaf, more FROM sealed`, "comes after"},
+		{`INSERT INTO sealed (log_index, entry, leaf, more) SELECT log_index + 1000, entry + 1, leaf, more FROM sealed`, "comes after"},
+		{`INSERT INTO sealed (log_index, entry, leaf, more) SELECT 1000, 1000, leaf, substr(leaf, 1, 31) FROM sealed`, "constraint"},
 	} {
 		_, err := s.writes.ExecContext(t.Context(), c.query)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -13,7 +13,7 @@ func TestTampered(t *testing.T) {
 	storetest.Tampered(t, func(t *testing.T) (store.Store, func(string)) {
 		s := open(t, fresh(t))
 		for _, trigger := range []string{
-			"entries_are_final", "entries_stay", "sealed_are_final", "sealed_stay", "checkpoints_are_final", "checkpoints_stay",
+			"entries_are_final", "entries_stay", "sealed_are_final", "sealed_stay", "sealed_follow", "checkpoints_are_final", "checkpoints_stay",
 		} {
 			run(t, s, `DROP TRIGGER `+trigger)
 		}

@@ -29,6 +29,13 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 		seen bool         // whoever reads the entry sees it at once
 	}{
 		{"nothing", nil, "", 0, false},
+		{"nothing, in a log that was sealed with a row for each entry", []string{
+			`INSERT INTO pawl.sealed (log_index, entry, leaf, more) SELECT log_index + 1, entry + 1, substr(more, 1, 32), substr(more, 1, 0) ` +
+				`FROM pawl.sealed WHERE log_index = 3`,
+			`INSERT INTO pawl.sealed (log_index, entry, leaf, more) SELECT log_index + 2, entry + 2, substr(more, 33, 32), substr(more, 1, 0) ` +
+				`FROM pawl.sealed WHERE log_index = 3`,
+			`UPDATE pawl.sealed SET more = substr(more, 1, 0) WHERE log_index = 3`,
+		}, "", 0, false},
 		{"a payload removed, without its hash", []string{`UPDATE pawl.entries SET payload = NULL, salt = NULL WHERE seq = ` + at(3)},
 			verify.Edited, 3, true},
 		{"a salt removed", []string{`UPDATE pawl.entries SET salt = NULL WHERE seq = ` + at(3)}, verify.Edited, 3, true},
