@@ -5,16 +5,24 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/redact"
+	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/strictjson"
 )
 
 func (in ClaimInput) redactor() *redact.Redactor {
 	return learntRedactor(in.Redact, in.RedactValues, in.Call)
+}
+
+// hide makes hidden what the store's verdict hides, whatever the workflow says.
+func (in *RecordInput) hide(record store.Record) {
+	in.Redact = append(slices.Clip(record.Verdict.Redact), in.Redact...)
+	in.RedactValues = record.Verdict.RedactValues.And(in.RedactValues)
 }
 
 func (in RecordInput) redactor() *redact.Redactor {

@@ -16,7 +16,8 @@ import (
 // must be steps that trust the store alone.
 func TestOnlyStepsCanBeScheduled(t *testing.T) {
 	steps := []string{
-		"Admit", "AnswerTimes", "CallerState", "Claim", "Execute", "JudgeAndClaim", "Keys", "Publish", "Record", "Refuse", "Report",
+		"Admit", "AnswerTimes", "CallerState", "Claim", "Execute", "JudgeAndClaim", "Keys", "Publish", "Record", "RecordVotes", "Refuse",
+		"Report",
 	}
 	var methods []string
 	for m := range reflect.TypeFor[*activities.Activities]().Methods() {

@@ -46,9 +46,9 @@ func (g *guarded) awaitCaller(ctx workflow.Context) *approval.Outcome {
 	for {
 		g.until(ctx, func() bool {
 			return c.woken || timer.IsReady() || len(c.reports)+len(c.withdrawals) > 0 || g.leaves(ctx) ||
-				g.mustRefuse()
+				g.mustNote()
 		})
-		g.startRefusing(ctx)
+		g.startNoting(ctx)
 		switch {
 		case len(c.reports) > 0: // they win over the timer
 			if out := g.judgeReport(ctx); out != nil {

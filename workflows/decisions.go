@@ -103,6 +103,20 @@ func (g *guarded) count(ctx workflow.Context, d decision) {
 		}
 		g.answer(d, j.Outcome, j.Message)
 		g.showVotes()
+		if j.Outcome == approval.AnswerRecorded {
+			g.noteVote(ctx, d.ID)
+		}
+	}
+}
+
+// noteVote has a vote put on record that left the call waiting, as the tally holds it: who follows the
+// record hears of it now, and a vote that a later one replaces is not lost. A repeat that changes
+// nothing is no vote. A call that went on without this goes on without.
+func (g *guarded) noteVote(ctx workflow.Context, id string) {
+	votes := g.tally.Votes()
+	i := slices.IndexFunc(votes, func(v approval.Decision) bool { return v.ID == id })
+	if i >= 0 && workflow.GetVersion(ctx, "votes-on-record", workflow.DefaultVersion, 1) >= 1 {
+		g.counted = append(g.counted, votes[i])
 	}
 }
 

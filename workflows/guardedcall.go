@@ -65,8 +65,9 @@ type guarded struct {
 	caller callerWait
 
 	refusals    []activities.Refusal
-	refusedMore int // beyond maxRefusals
-	refusing    workflow.Future
+	refusedMore int                 // beyond maxRefusals
+	counted     []approval.Decision // left the call waiting, and are not on record yet
+	noting      workflow.Future
 	refuseSeq   int
 }
 
@@ -187,10 +188,10 @@ func (g *guarded) wait(ctx workflow.Context) *approval.Outcome {
 	deadline := *g.view.Deadline
 	for {
 		g.until(ctx, func() bool {
-			return g.withdrawn(ctx) != nil || g.tally.Settled() != nil || g.overdue(ctx) || g.mustRefuse() ||
+			return g.withdrawn(ctx) != nil || g.tally.Settled() != nil || g.overdue(ctx) || g.mustNote() ||
 				len(g.unknown)+len(g.late) > 0
 		})
-		g.startRefusing(ctx)
+		g.startNoting(ctx)
 		g.detail(ctx)
 		switch {
 		case g.withdrawn(ctx) != nil:
@@ -282,7 +283,7 @@ func (g *guarded) claim(ctx workflow.Context) (out *approval.Outcome, again bool
 	if res.WaitsOn() && g.tally.Settled() != nil {
 		return nil, true // the votes meet that, too: claim again at once
 	}
-	g.answerSettling()
+	g.answerSettling(ctx)
 	g.judgeHeld(ctx)
 	g.detail(ctx)
 	return res.Outcome, res.WaitsOn()
@@ -309,7 +310,7 @@ func (g *guarded) countAgain(ctx workflow.Context, res activities.ClaimResult) {
 }
 
 // answerSettling answers the vote that would have settled the call, by what came of its claim.
-func (g *guarded) answerSettling() {
+func (g *guarded) answerSettling(ctx workflow.Context) {
 	d := g.settling
 	if d == nil {
 		return // settled before in this run: the claim comes again
@@ -361,7 +362,7 @@ func (g *guarded) record(ctx workflow.Context, out approval.Outcome) *approval.O
 	return &out
 }
 
-// close answers the last signals, puts the refused ones on record and shows the end.
+// close answers the last signals, puts on record what is not yet, and shows the end.
 func (g *guarded) close(ctx workflow.Context, out approval.Outcome) {
 	at := now(ctx)
 	g.view.Status, g.view.Decision, g.view.EndedAt = out.Status, out.Decision, &at
@@ -372,11 +373,11 @@ func (g *guarded) close(ctx workflow.Context, out approval.Outcome) {
 	// Bounded, so that a flood of signals can't keep a finished call open. What is left then is in
 	// Temporal's history alone.
 	for range 10 {
-		g.startRefusing(ctx)
-		if g.refusing == nil {
+		g.startNoting(ctx)
+		if g.noting == nil {
 			return
 		}
-		g.until(ctx, g.refusing.IsReady)
+		g.until(ctx, g.noting.IsReady)
 		g.pump(ctx)
 	}
 }

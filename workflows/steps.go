@@ -89,26 +89,34 @@ func startOrdinary(ctx workflow.Context, activity, in any) workflow.Future {
 	}), activity, in)
 }
 
-// mustRefuse reports whether refused decisions wait to be put on record.
-func (g *guarded) mustRefuse() bool {
-	return len(g.refusals) > 0 && (g.refusing == nil || g.refusing.IsReady())
+// mustNote reports whether decisions wait to be put on record.
+func (g *guarded) mustNote() bool {
+	return len(g.refusals)+len(g.counted) > 0 && (g.noting == nil || g.noting.IsReady())
 }
 
-// startRefusing puts the refused decisions on record, many in one entry, and waits for nothing: it
-// must never hold up a call.
-func (g *guarded) startRefusing(ctx workflow.Context) {
-	if g.refusing != nil && g.refusing.IsReady() {
-		g.refusing = nil
+// startNoting puts decisions on record: those that did not count, many in one entry, or those that did
+// and left the call waiting. It waits for nothing: it must never hold up a call.
+func (g *guarded) startNoting(ctx workflow.Context) {
+	if g.noting != nil && g.noting.IsReady() {
+		g.noting = nil
 	}
-	if g.refusing != nil || len(g.refusals) == 0 {
-		return
+	switch {
+	case g.noting != nil:
+	case len(g.refusals) > 0:
+		g.refuseSeq++
+		g.noting = startOrdinary(ctx, steps.Refuse, activities.RefuseInput{
+			ID: g.view.ID, Run: runID(ctx), Batch: g.refuseSeq, Refusals: g.refusals, More: g.refusedMore, At: now(ctx),
+			Nonce: g.call.Nonce,
+		})
+		g.refusals, g.refusedMore = nil, 0
+	case len(g.counted) > 0:
+		some := g.counted[:min(len(g.counted), maxRefusals)]
+		g.noting = startOrdinary(ctx, steps.RecordVotes, activities.RecordInput{
+			ID: g.view.ID, Run: runID(ctx), Call: g.call, Redact: g.adm.Verdict.Redact,
+			RedactValues: g.adm.Verdict.RedactValues, Votes: some, At: now(ctx),
+		})
+		g.counted = g.counted[len(some):]
 	}
-	g.refuseSeq++
-	g.refusing = startOrdinary(ctx, steps.Refuse, activities.RefuseInput{
-		ID: g.view.ID, Run: runID(ctx), Batch: g.refuseSeq, Refusals: g.refusals, More: g.refusedMore, At: now(ctx),
-		Nonce: g.call.Nonce,
-	})
-	g.refusals, g.refusedMore = nil, 0
 }
 
 // detail refreshes what Temporal's UI says of a call that waits, or waited. It costs no event in

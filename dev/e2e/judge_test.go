@@ -115,6 +115,9 @@ func testPolicyChangesUnderRequests(t *testing.T, w *world, api string, unusable
 	if entries := w.http(http.MethodGet, api+"/api/audit?kind=call.tightened&request_id="+flips, "").doc["total"]; entries != 1.0 {
 		t.Errorf("it was tightened %v times", entries)
 	}
+	waitFor(t, "the vote is on record while the call waits", func() bool {
+		return w.http(http.MethodGet, api+"/api/audit?kind=decision.counted&request_id="+flips, "").doc["total"] == 1.0
+	})
 	if a := approve(flips, "ben"); a.text("outcome") != "resolved" || status(flips).text("status") != "executed" {
 		t.Errorf("the second of two: %d %v", a.code, a.doc)
 	}

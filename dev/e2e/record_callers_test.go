@@ -3,10 +3,12 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/dev/stack"
 )
 
@@ -166,6 +168,14 @@ func recordVotes(w *world, prefix string) {
 		yes(id, "ana")
 		no(id, "bo")
 		w.ends(id, approval.StatusRejected, 0)
+		return id
+	})
+	record("executed-with-votes-on-record", func() string {
+		id := w.pending(hastyDoc)
+		yes(id, "ana")
+		w.until("the vote is on record", func() bool { return slices.Contains(w.checkEntries(id), audit.KindDecided) })
+		yes(id, "bo")
+		w.ends(id, approval.StatusExecuted, 1)
 		return id
 	})
 	record("rejected-by-a-changed-vote", func() string {
