@@ -324,6 +324,7 @@ func (g *guarded) answerSettling(ctx workflow.Context) {
 		g.answers.add(g.afterClaim(*d))
 	case slices.ContainsFunc(g.tally.Votes(), isIt):
 		g.answer(*d, approval.AnswerRecorded, g.change)
+		g.noteVote(ctx, d.ID)
 	default:
 		g.answer(*d, approval.AnswerForbidden, g.change+": decide again")
 	}

@@ -101,6 +101,9 @@ func TestTightenedCallsWaitOn(t *testing.T) {
 		if v := s.View; s.Judging || v.Status != approval.StatusPending || v.Decision != nil || len(v.Votes) != 1 || v.Requirement.Approvals[0].Count != 2 {
 			t.Errorf("judging %v, %+v", s.Judging, v)
 		}
+		if votes := h.votesOnRecord(); votes != "d1" {
+			t.Errorf("on record are %q", votes)
+		}
 		h.SignalWorkflow(approval.SignalApprove, signal("d2", "ann")) // again the same person
 	})
 	h.after(3*time.Second, func() { h.SignalWorkflow(approval.SignalApprove, signal("d3", "bob")) })
