@@ -23,8 +23,9 @@ const (
 	extendedWait = 3*time.Minute + 30*time.Second
 )
 
-// extending are the clients, by the name that they give themselves, whose patience progress extends.
-var extending = []string{"claude-code"}
+// extending are the clients, by the name that they give themselves, whose patience progress extends. Of
+// Claude Desktop (60 s in some versions), Cursor and VS Code it is not known.
+var extending = []string{"claude-code", "opencode"}
 
 // Options configure a Gateway. Server, Upstream and API are needed.
 type Options struct {

@@ -51,7 +51,11 @@ func TestPatience(t *testing.T) {
 	}{
 		{"claude-code", true, extendedWait},
 		{"claude-code", false, defaultWait},
+		{"opencode", true, extendedWait},
+		{"opencode", false, defaultWait}, // older ones, which give up after a minute, ask for no progress
 		{"claude-ai", true, defaultWait},
+		{"cursor-vscode", true, defaultWait},
+		{"Visual Studio Code", true, defaultWait},
 		{"", true, defaultWait},
 	} {
 		if got := g.waitFor(c.name, c.progress); got != c.want {

@@ -252,11 +252,15 @@ func gatewayWithServersOfOthers(t *testing.T, w gatewayWorld) {
 				t.Fatalf("%v\n%s", err, trouble.String())
 			}
 			var seen struct {
+				Version           string
 				Tools             []string
 				Echo, Denied, Sum string
 			}
 			if err := json.Unmarshal([]byte(said.String()), &seen); err != nil {
 				t.Fatalf("%v: %s", err, said.String())
+			}
+			if seen.Version == "" || seen.Version >= "2026" {
+				t.Errorf("they speak %q, which the server does not", seen.Version)
 			}
 			if len(seen.Tools) < 10 || seen.Tools[0] != "pawl_approval_status" || seen.Echo != "Echo: hi" ||
 				!strings.Contains(seen.Denied, "policy does not allow") || seen.Sum != "The sum of 1 and 2 is 3." {

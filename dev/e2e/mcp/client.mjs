@@ -8,7 +8,7 @@ const transport = args.length > 0
   : new StreamableHTTPClientTransport(new URL(command));
 const client = new Client({ name: "typescript-test", version: "1" });
 await client.connect(transport);
-const seen = { tools: (await client.listTools()).tools.map((t) => t.name) };
+const seen = { version: client.getNegotiatedProtocolVersion(), tools: (await client.listTools()).tools.map((t) => t.name) };
 for (const [key, name, given] of [
   ["echo", "echo", { message: "hi" }], ["denied", "get-env", {}], ["sum", "get-sum", { a: 1, b: 2 }],
 ]) {

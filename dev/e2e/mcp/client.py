@@ -18,7 +18,7 @@ async def main() -> None:
         target = stdio_client(StdioServerParameters(command=sys.argv[1], args=sys.argv[2:], env=dict(os.environ)))
     async with Client(target) as client:
         tools = await client.list_tools()
-        seen = {"tools": [t.name for t in tools.tools]}
+        seen = {"version": client.protocol_version, "tools": [t.name for t in tools.tools]}
         for name, tool, args in [
             ("echo", "echo", {"message": "hi"}),
             ("denied", "get-env", {}),

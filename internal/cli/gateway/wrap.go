@@ -16,6 +16,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/internal/cli"
+	"github.com/pawlhq/pawl/internal/settings"
 	"github.com/pawlhq/pawl/internal/wrapped"
 	"github.com/pawlhq/pawl/strictjson"
 )
@@ -24,6 +25,7 @@ func (a *app) wrap() *cobra.Command {
 	var undo bool
 	var agent string
 	var only []string
+	var wait settings.Length
 	cmd := &cobra.Command{
 		Use:   "wrap FILE",
 		Short: "Send the servers in an MCP client's settings through Pawl",
@@ -41,6 +43,9 @@ FILE is, for example:
   pawl mcp wrap --undo .mcp.json`,
 		Args: cli.OneArg("FILE", "which settings? Name the file of your MCP client"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flag("wait").Changed && wait <= 0 {
+				return cli.UsageError(errors.New("--wait leaves no time"))
+			}
 			var api *client.Client
 			if !undo { // what is wrong with the token's file is said before anything is changed
 				var err error
@@ -61,6 +66,8 @@ FILE is, for example:
 	fs.StringVar(&agent, "agent", "",
 		"`name` of the agent (default: the client's, or the token's if one is given)")
 	fs.StringArrayVar(&only, "only", nil, "only the server of this `name`; repeatable")
+	fs.Var(&wait, "wait", "how long a call waits for people before it is pending: less than the client "+
+		"gives a server (default as 'pawl mcp' has it)")
 	return cmd
 }
 
@@ -149,12 +156,12 @@ var clients = []struct{ part, name string }{
 }
 
 // arguments are those of 'pawl mcp' that hold for every server of a file.
-func (a *app) arguments(cmd *cobra.Command, settings, agent string) ([]string, error) {
+func (a *app) arguments(cmd *cobra.Command, place, agent string) ([]string, error) {
 	var out []string
 	token := a.Setting(cmd, "token") != "" || a.Setting(cmd, "token-file") != ""
 	if agent == "" && !token {
 		for _, c := range clients {
-			if slices.Contains(strings.Split(filepath.ToSlash(settings), "/"), c.part) {
+			if slices.Contains(strings.Split(filepath.ToSlash(place), "/"), c.part) {
 				agent = c.name
 				break
 			}
@@ -162,6 +169,9 @@ func (a *app) arguments(cmd *cobra.Command, settings, agent string) ([]string, e
 	}
 	if agent != "" {
 		out = append(out, "--agent", agent)
+	}
+	if wait, ok := cmd.Flag("wait").Value.(*settings.Length); ok && *wait > 0 {
+		out = append(out, "--wait", time.Duration(*wait).String())
 	}
 	if api := a.Setting(cmd, "api"); api != "" { // clients start servers without the variables of this shell
 		out = append(out, "--api", api)

@@ -130,6 +130,17 @@ func TestWrapAndUndo(t *testing.T) {
 	}
 }
 
+// How long calls wait for people is the client's patience, which whoever wraps its servers may know.
+func TestWrapSaysHowLongToWait(t *testing.T) {
+	file, _ := settings(t, ".cursor/mcp.json", `{"mcpServers":{"a":{"command":"x"}}}`)
+	cmd := clitest.CommandLine{}
+	cmd.Run(t, "mcp", "wrap", file, "--wait", "3m").Want(t, 0, []string{"a now"}, nil)
+	if text, _ := os.ReadFile(file); !strings.Contains(string(text), `"--wait","3m`) {
+		t.Errorf("wrote %s", text)
+	}
+	cmd.Run(t, "mcp", "wrap", file, "--wait", "0s").Want(t, 2, nil, []string{"--wait"})
+}
+
 // The hook of a coding agent and the gateway call a server alike, so that one rule is about both.
 func TestWrapNamesServersAsTheHookDoes(t *testing.T) {
 	for name, want := range map[string]string{
