@@ -37,13 +37,9 @@ func once(command string) func([]string) []use {
 	}
 }
 
-// TestClaudeCode runs the real Claude Code: 'make hosts'. PAWL_CLAUDE is the program, and PAWL_PROGRAMS the
-// folder with Pawl's own.
+// TestClaudeCode runs the real Claude Code: 'make hosts'.
 func TestClaudeCode(t *testing.T) {
-	claude, programs := os.Getenv("PAWL_CLAUDE"), os.Getenv("PAWL_PROGRAMS")
-	if claude == "" || programs == "" {
-		t.Skip("******** NOT TESTED: the real Claude Code; 'make hosts' fetches it from npm and tests it ********")
-	}
+	claude, programs := realClaude(t)
 	c := pawlDev(t, programs, policy)
 	start := func(t *testing.T, wait string, wrap func(string) string) *host {
 		t.Helper()

@@ -68,6 +68,17 @@ type host struct {
 	pawl         *client.Client
 	claude       string
 	home, folder string
+	api          string // PAWL_API; default: as the hook was installed
+}
+
+// realClaude is Claude Code, and the folder with Pawl's own programs. 'make hosts' sets both.
+func realClaude(t *testing.T) (claude, programs string) {
+	t.Helper()
+	claude, programs = os.Getenv("PAWL_CLAUDE"), os.Getenv("PAWL_PROGRAMS")
+	if claude == "" || programs == "" {
+		t.Skip("******** NOT TESTED: the real Claude Code; 'make hosts' fetches it from npm and tests it ********")
+	}
+	return claude, programs
 }
 
 // newHost installs the hook as a person would. wrap changes the command of the hook before tools.
@@ -108,7 +119,7 @@ func newHost(t *testing.T, claude, programs string, c *client.Client, wait strin
 
 func (h *host) environment() []string {
 	return []string{
-		"HOME=" + h.home, "PATH=" + os.Getenv("PATH"), "ANTHROPIC_BASE_URL=" + h.model.URL, "ANTHROPIC_API_KEY=x",
+		"PAWL_API=" + h.api, "HOME=" + h.home, "PATH=" + os.Getenv("PATH"), "ANTHROPIC_BASE_URL=" + h.model.URL, "ANTHROPIC_API_KEY=x",
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1",
 	}
 }
