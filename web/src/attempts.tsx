@@ -1,7 +1,7 @@
 // What the agent tried before this call, and what it changed since.
 import { BlockView } from "./blocks";
 import { Compared } from "./compared";
-import { Quote } from "./parts";
+import { inWords, Quote } from "./parts";
 import { requestAddress } from "./route";
 import { Said } from "./text";
 import { clock, full, length } from "./time";
@@ -69,12 +69,11 @@ export function Attempts({ r }: { r: Request }) {
 const sooner = (ms: number) => (ms < 1000 ? "right after" : `${length(ms)} after`);
 
 function Past({ call: c, what }: { call: PastCall; what: string }) {
-  const words = c.status.replaceAll("_", " ");
   return (
     <li class={c.status === "executed" ? "yes" : "nay"}>
       <time title={full(c.at)}>{clock(c.at, false)}</time>
       <p>
-        <b>{what}</b>: {words}
+        <b>{what}</b>: {inWords(c.status)}
         {c.by && (
           <>
             {" "}
@@ -112,7 +111,7 @@ function Comparison({ last, nth }: { last: Attempt; nth: number }) {
             b={b}
             was={
               <>
-                attempt {nth}, {last.status.replaceAll("_", " ")}
+                attempt {nth}, {inWords(last.status)}
                 {last.by && (
                   <>
                     {" "}

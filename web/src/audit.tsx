@@ -5,7 +5,7 @@ import { useCell } from "./cell";
 import { Choice, Days, daysOf, ENDED, Field, NoMatch, queryOf, RISKS } from "./filters";
 import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
 import { watch } from "./live";
-import { Notice } from "./parts";
+import { inWords, Notice } from "./parts";
 import { requestAddress, setQuery, useRoute } from "./route";
 import { canAudit, session } from "./session";
 import { Said } from "./text";
@@ -97,18 +97,20 @@ function AuditLog({ id }: { id: string }) {
       }
     >
       <div class="fbar">
-        <Choice name="Kind" values={KINDS} />
-        <Field name="Tool" param="tool" />
-        <Field name="Agent" param="agent" />
-        <Field name="Decided by" param="by" />
-        <Choice name="Status" values={[...ENDED, "pending", "approved", "executing"]} />
-        <Choice name="Risk" values={RISKS} />
-        <Days />
-        {id && (
-          <button class="chip" type="button" onClick={() => setQuery({ request_id: "" })}>
-            All requests
-          </button>
-        )}
+        <div class="choices">
+          <Choice name="Kind" values={KINDS} />
+          <Field name="Tool" param="tool" />
+          <Field name="Agent" param="agent" />
+          <Field name="Decided by" param="by" />
+          <Choice name="Status" values={[...ENDED, "pending", "approved", "executing"]} words={inWords} />
+          <Choice name="Risk" values={RISKS} />
+          <Days />
+          {id && (
+            <button class="chip" type="button" onClick={() => setQuery({ request_id: "" })}>
+              All requests
+            </button>
+          )}
+        </div>
       </div>
       <Failed failure={list.failure} />
       {list.items?.length === 0 ? (
@@ -145,7 +147,7 @@ function Entries({ entries, one }: { entries: Omit<Entry, "step">[]; one: boolea
                 {clock(e.at)}
               </td>
               <td class="nowrap">{e.kind}</td>
-              <td>
+              <td class="whole">
                 {describe(e.kind, e.payload).words}
                 {e.damage && (
                   <span class="u">
@@ -155,7 +157,9 @@ function Entries({ entries, one }: { entries: Omit<Entry, "step">[]; one: boolea
               </td>
               {!one && (
                 <td class="mono">
-                  {e.call_id.startsWith("@") ? (
+                  {e.call_id === "@policy" ? (
+                    <a href="/policy">{e.call_id}</a>
+                  ) : e.call_id.startsWith("@") ? (
                     e.call_id
                   ) : (
                     <a href={requestAddress(e.call_id)}>{e.call_id.slice(0, 20)}</a>
@@ -163,7 +167,7 @@ function Entries({ entries, one }: { entries: Omit<Entry, "step">[]; one: boolea
                 </td>
               )}
               {hashes && (
-                <td class="mono dim nowrap" title={e.leaf_hash}>
+                <td class="mono dim nowrap" data-of="leaf" title={e.leaf_hash}>
                   {e.leaf_hash.slice(0, 4)} {e.leaf_hash.slice(4, 8)} …
                 </td>
               )}

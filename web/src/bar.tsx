@@ -55,13 +55,17 @@ export function Bar(p: BarProps) {
   const connected = useCell(link).state !== "off";
 
   const toNotes = () => notesField.current?.focus();
-  const off = whyOff(p, connected, notes, toNotes);
+  const off = whyOff(p, connected, notes, step, toNotes);
   const mayReject = r.you === undefined || r.you.may.includes("reject");
   const rejectOff = off?.reject ? off : null;
   const risky = r.risk === "critical";
+  const reasonNeeded = r.requirement?.require_reason === true;
 
   const isCalm = useCalm(
-    JSON.stringify([r.you?.may, r.you?.if_approve, r.you?.if_reject, r.status, connected, r.digest]),
+    JSON.stringify([
+      ...[r.you?.may, r.you?.if_approve, r.you?.if_reject, r.status, connected, r.digest],
+      step === "critical", // its button may stand where one of the step before stood
+    ]),
   ); // (b)
 
   /** A press counts unless a guard stops it. */
@@ -103,13 +107,21 @@ export function Bar(p: BarProps) {
 
   const approve = () => {
     if (off || step !== "ready") return;
-    if (risky) setStep("critical");
-    else if (isPhone()) setStep("approve");
+    // A phone's notes are written in a step of their own.
+    if (isPhone() && (!risky || reasonNeeded)) setStep("approve");
+    else if (risky) setStep("critical");
+    else void send("approve");
+  };
+  const approveNoted = () => {
+    if (off) notesField.current?.focus();
+    else if (risky) setStep("critical");
     else void send("approve");
   };
   const arm = () => {
+    if (off?.act?.byKey && step === "ready") return off.act.do();
     if (off || step !== "ready" || !isCalm()) return;
-    if (risky) setStep("critical");
+    if (isPhone() && reasonNeeded) setStep("approve");
+    else if (risky) setStep("critical");
     else {
       armedAt.current = performance.now();
       setStep("armed");
@@ -127,10 +139,15 @@ export function Bar(p: BarProps) {
     requestAnimationFrame(() => (from === "reject" ? rejectButton : approveButton).current?.focus());
   };
 
+  const leaveNotes = () => {
+    if (document.activeElement !== notesField.current) return false;
+    return notesField.current?.blur();
+  };
+
   useKeys({
     a: step === "ready" ? arm : undefined,
     r: step === "ready" ? () => isCalm() && toReject() : undefined,
-    Escape: ["armed", "critical", "approve", "reject"].includes(step) ? back : undefined,
+    Escape: ["armed", "critical", "approve", "reject"].includes(step) ? back : leaveNotes,
   });
 
   // Focus: to where the step begins, and to an answer's heading.
@@ -155,8 +172,8 @@ export function Bar(p: BarProps) {
 
   // A call that changed, or was decided by others, while a step was open: back to the start.
   useEffect(() => {
-    if (off && ["armed", "critical", "approve"].includes(step)) setStep("ready");
-  }, [off !== null]);
+    if (off && !off.inStep && ["armed", "critical", "approve"].includes(step)) setStep("ready");
+  }, [off !== null && !off.inStep]);
 
   // An answer that is not the last word.
   useEffect(() => {
@@ -294,7 +311,6 @@ export function Bar(p: BarProps) {
     e.preventDefault();
     if (step === "reject" && !rejectOff) void send("reject");
   };
-  const reasonNeeded = r.requirement?.require_reason === true;
   return (
     <form class="bar" aria-label="Your decision" onSubmit={(e) => e.preventDefault()}>
       <div class={inStep ? "r1 step" : "r1"}>
@@ -344,9 +360,11 @@ export function Bar(p: BarProps) {
               class="btn yes"
               type="button"
               onKeyDown={heldDown}
-              onClick={press(() => void send("approve"))}
+              onClick={press(approveNoted)}
+              aria-disabled={off ? true : undefined}
+              aria-describedby="statement"
             >
-              Approve it
+              {risky ? "Approve…" : "Approve it"}
             </button>
             <button class="btn back" type="button" ref={backButton} onClick={back}>
               Go back

@@ -1,7 +1,7 @@
 // What people were asked about, and how it ended.
 import { Choice, Days, daysOf, ENDED, Field, NoMatch, queryOf, RISKS } from "./filters";
 import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
-import { Icon, Notice, Quote, StatusMark } from "./parts";
+import { Icon, inWords, Notice, Quote, StatusMark } from "./parts";
 import { requestAddress, setQuery, useRoute } from "./route";
 import { SummaryLine } from "./summary";
 import { Said } from "./text";
@@ -51,12 +51,14 @@ export function History() {
             onInput={(e) => setQuery({ q: e.currentTarget.value })}
           />
         </div>
-        <Choice name="Status" none="Any end" values={[...ENDED, "approved", "executing"]} />
-        <Choice name="Risk" values={RISKS} />
-        <Field name="Tool" param="tool" />
-        <Field name="Agent" param="agent" />
-        <Field name="Decided by" param="by" />
-        <Days from="Asked from" />
+        <div class="choices">
+          <Choice name="Status" none="Any end" values={[...ENDED, "approved", "executing"]} words={inWords} />
+          <Choice name="Risk" values={RISKS} />
+          <Field name="Tool" param="tool" />
+          <Field name="Agent" param="agent" />
+          <Field name="Decided by" param="by" />
+          <Days from="Asked from" />
+        </div>
       </div>
       <Failed failure={list.failure} />
       {!list.items ? (
@@ -105,7 +107,7 @@ function HistoryRow({ c }: { c: Listed }) {
   ) : c.status === "expired" && d?.kind === "expire" ? (
     "denied by silence"
   ) : (
-    <Said text={c.error?.message} most={120} />
+    c.status !== "cancelled" && <Said text={c.error?.message} most={120} />
   );
   const decided = d?.at && c.created_at ? Date.parse(d.at) - Date.parse(c.created_at) : null;
   return (
@@ -124,16 +126,18 @@ function HistoryRow({ c }: { c: Listed }) {
           <SummaryLine v={c} />
         </span>
       </td>
-      <td class="name">
+      <td class="name" data-of="agent">
         <Said text={c.agent || c.requester} most={60} />
       </td>
-      <td class="name">
-        <Said text={by} most={60} />
+      <td class="name" data-of="by">
+        {by && <Said text={by} most={60} />}
       </td>
-      <td class="dim">
+      <td class="dim last">
         {note} {c.status === "outcome_unknown" && !c.settled && <a href={requestAddress(c.id)}>Look…</a>}
       </td>
-      <td class="num">{decided !== null && length(decided)}</td>
+      <td class="num" data-of="waited">
+        {decided !== null && length(decided)}
+      </td>
     </tr>
   );
 }

@@ -74,7 +74,8 @@ function Deciding({ mine, id, title }: { mine: string; id: string; title: (about
     u: id ? () => go(`/${queueQuery()}`) : undefined,
   });
   const others = order.filter((r) => r.call.id !== id && !r.gone && isMine(r.call));
-  const following = order.slice(at + 1).find((r) => !r.gone && r.call.id !== id) ?? others[0];
+  const after = order.slice(at + 1).filter((r) => !r.gone && r.call.id !== id);
+  const following = after.find((r) => isMine(r.call)) ?? others[0] ?? after[0];
   const next = following && (() => go(`/requests/${encodeURIComponent(following.call.id)}${queueQuery()}`));
   const back = id ? (
     <>

@@ -122,7 +122,8 @@ function endedNotice(r: Request): NoticeProps | null {
   const agent = <Said text={r.agent || r.requester || "The agent"} />;
   const notes = r.decision?.notes && <Quote text={r.decision.notes} />;
   const by = <Said text={r.decision?.by || "Somebody"} />;
-  const at = clock(r.ended_at);
+  // What says that a call has ended may come before what says when, and by whom.
+  const at = r.ended_at ? ` at ${clock(r.ended_at)}` : "";
   const yes = (r.votes ?? []).filter((v) => v.kind === "approve").map((v) => v.reviewer || "somebody");
   const approved = yes.length > 0 && (
     <>
@@ -133,21 +134,23 @@ function endedNotice(r: Request): NoticeProps | null {
   switch (r.status) {
     case "expired":
       return r.decision?.kind === "approve"
-        ? { kind: "stop", icon: "clock", head: `Expired at ${at}.`, children: why }
+        ? { kind: "stop", icon: "clock", head: `Expired${at}.`, children: why }
         : {
             kind: "stop",
             icon: "clock",
-            head: `Expired at ${at}. Nobody decided, so it was denied.`,
+            head: `Expired${at}. Nobody decided, so it was denied.`,
             children: <>Nothing ran. {agent} was told “expired”.</>,
           };
     case "rejected":
       return {
         kind: "stop",
         icon: "cross",
-        head: (
+        head: r.decision ? (
           <>
-            {by} rejected this at {clock(r.decision?.at ?? r.ended_at)}.
+            {by} rejected this at {clock(r.decision.at)}.
           </>
+        ) : (
+          `Rejected${at}.`
         ),
         children: notes,
       };
@@ -157,7 +160,8 @@ function endedNotice(r: Request): NoticeProps | null {
         icon: "cross",
         head: (
           <>
-            Withdrawn by {by} at {at}.
+            Withdrawn{r.decision && <> by {by}</>}
+            {at}.
           </>
         ),
         children: notes || (r.error?.message !== WITHDRAWN && why),
@@ -194,7 +198,7 @@ function endedNotice(r: Request): NoticeProps | null {
       return {
         kind: "good",
         icon: "check",
-        head: `Executed at ${at}${took}.`,
+        head: `Executed${at}${took}.`,
         children: (
           <>
             {approved} {r.result !== undefined && "The result stands below."}
@@ -208,7 +212,7 @@ function endedNotice(r: Request): NoticeProps | null {
         icon: "warn",
         head: (
           <>
-            Failed at {at}: the tool said {r.error ? <Quote text={r.error.message} /> : "nothing"}.
+            Failed{at}: the tool said {r.error ? <Quote text={r.error.message} /> : "nothing"}.
           </>
         ),
         children: "It did not run, or said so itself.",
@@ -231,10 +235,19 @@ function endedNotice(r: Request): NoticeProps | null {
       return {
         kind: "warn",
         icon: "help",
-        head: <>Outcome unknown since {at}. It may have run; Pawl never tries again by itself.</>,
+        head: (
+          <>
+            Outcome unknown{at.replace(" at ", " since ")}. It may have run; Pawl never tries again by itself.
+          </>
+        ),
         children: (
           <>
-            {r.error && <Quote text={r.error.message} />} Look at the tool’s own records
+            {r.error && (
+              <>
+                What is known: <Quote text={r.error.message} />.{" "}
+              </>
+            )}
+            Look at the tool’s own records
             {maySettle(r) ? ", then say what you found. You can’t take it back." : "."}{" "}
             <Said text={r.you?.why} />
           </>

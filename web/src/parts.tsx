@@ -91,11 +91,11 @@ export const inWords = (status: string): string =>
   SHAPES[status as Status]?.[2] ?? status.replaceAll("_", " ");
 
 export function StatusMark({ status }: { status: Status }) {
-  const [kind, icon, words] = SHAPES[status] ?? ["flat", "help", status];
+  const [kind, icon] = SHAPES[status] ?? ["flat", "help"];
   return (
     <span class={`st ${kind}`}>
       <Icon name={icon} />
-      {words}
+      {inWords(status)}
     </span>
   );
 }

@@ -29,9 +29,12 @@ export function Policy({ digest, rule }: { digest: string; rule: string }) {
     });
   }, [digest]);
   const version = digest ? history.items?.find((v) => v.digest === digest) : text;
+  const active = digest ? history.items?.[0] : text; // the newest comes first
+  const isActive = version?.digest === active?.digest;
   const about = version && version.version > 0 && (
     <>
-      version {version.version}, applied {clock(version.at, false)} by <Said text={version.by} />
+      version {version.version}, {isActive && "active since "}
+      {clock(version.at, false)}, applied by <Said text={version.by} />
       {version.note && (
         <>
           : <Quote text={version.note} />
@@ -40,7 +43,7 @@ export function Policy({ digest, rule }: { digest: string; rule: string }) {
     </>
   );
   return (
-    <PageFrame title={digest ? "A policy" : "Policy"} about={about}>
+    <PageFrame title="Policy" about={about}>
       <Failed failure={failure} />
       <div class="split2">
         <ol class="time">
@@ -57,6 +60,11 @@ export function Policy({ digest, rule }: { digest: string; rule: string }) {
           ))}
         </ol>
         <div class="stack">
+          {version && active && !isActive && (
+            <Notice kind="info" icon="clock" head={`Version ${active.version} is active now, not this one.`}>
+              <a href="/policy">Show version {active.version}</a>
+            </Notice>
+          )}
           {text && text.layers.length === 0 && (
             <Notice kind="info" icon="lock" head="No policy is applied yet: everything needs approval.">
               An administrator applies one: pawl policy apply FILE

@@ -163,7 +163,9 @@ export function QueueList({ selected }: { selected: string }) {
                 </button>
               </>
             ) : (
-              "Nothing waits."
+              <>
+                Nothing waits.<span class="narrow"> New calls appear here by themselves.</span>
+              </>
             )}
           </p>
         ) : (

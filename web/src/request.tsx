@@ -247,18 +247,17 @@ function Requirement({ r }: { r: Request }) {
   const s = r.approvals;
   const deny = r.requirement?.deny_count ?? 1;
   const against = (r.votes ?? []).filter((v) => v.kind === "reject");
+  const rejections = deny === 1 ? "One rejection" : deny === 2 ? "Two rejections" : `${deny} rejections`;
+  const waits = r.status === "pending" || r.status === "evaluating";
   return (
     <section class="sec">
       <header>
         <h3>What it takes</h3>
         <span class="note">
           {s && `${s.given} of ${s.needed} ${s.needed === 1 ? "approval" : "approvals"}. `}
-          {deny === 1
-            ? "One rejection ends it."
-            : deny === 2
-              ? "Two rejections end it."
-              : `${deny} rejections end it.`}
-          {r.requirement?.require_reason && " An approval needs a reason."}
+          {waits && `${rejections} ${deny === 1 ? "ends" : "end"} it.`}
+          {r.status === "rejected" && `${rejections} ended it.`}
+          {waits && r.requirement?.require_reason && " An approval needs a reason."}
         </span>
       </header>
       <Rack rack={r.rack} />

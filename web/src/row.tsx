@@ -37,7 +37,7 @@ export function OneRow({ row, current, marked }: { row: Row; current: boolean; m
         </span>
         <span>·</span>
         {age(c.created_at)}
-        {s && (
+        {s && !gone && (
           <>
             <span>·</span>
             <Mini given={s.given} needed={s.needed} />

@@ -4,6 +4,7 @@ import { Failure, settle } from "./api";
 import { useCell } from "./cell";
 import { useKeys } from "./keys";
 import { link } from "./live";
+import { isPhone } from "./parted";
 import { Icon } from "./parts";
 import { loadRequest } from "./requests";
 import { Said } from "./text";
@@ -85,7 +86,7 @@ export function SettleBar({ r, finding }: { r: Request; finding: Finding }) {
           <textarea
             ref={field}
             rows={1}
-            placeholder="How you know (required), for example the payment’s own reference"
+            placeholder={`How you know (required)${isPhone() ? "" : ", for example the payment’s own reference"}`}
             value={notes}
             onInput={(e) => setNotes(e.currentTarget.value)}
           />

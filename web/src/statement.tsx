@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import type { Answer } from "./answers";
 import { argumentBlocks, redactedIn } from "./args";
 import type { BarProps, Step } from "./bar";
+import { isPhone } from "./parted";
 import { Icon, Left } from "./parts";
 import { ending } from "./queue";
 import { Summary } from "./summary";
@@ -12,13 +13,20 @@ import { Said } from "./text";
 export interface Off {
   icon: string;
   why: ComponentChildren;
-  act?: { words: string; do: () => void };
+  act?: { words: string; do: () => void; byKey?: boolean }; // byKey: the key for approving does it, too
   reject?: boolean; // rejecting is off, too
   head?: string; // said instead of "Approve is off"
+  inStep?: boolean; // the step that is open takes what is missing
 }
 
 /** The first reason for which Approve is off. */
-export function whyOff(p: BarProps, connected: boolean, notes: string, write: () => void): Off | null {
+export function whyOff(
+  p: BarProps,
+  connected: boolean,
+  notes: string,
+  step: Step,
+  write: () => void,
+): Off | null {
   const { r } = p;
   if (!connected) {
     const why = (
@@ -60,7 +68,9 @@ export function whyOff(p: BarProps, connected: boolean, notes: string, write: ()
   }
   if (p.hidden.found && !p.hidden.read) return { icon: "warn", why: "" };
   if (r.requirement?.require_reason && notes.trim() === "") {
-    return { icon: "warn", why: "write a reason first.", act: { words: "Write", do: write } };
+    const missing = { icon: "warn", why: "write a reason first." };
+    if (!isPhone()) return { ...missing, act: { words: "Write", do: write, byKey: true } };
+    return step === "approve" ? { ...missing, inStep: true } : null; // its field is in that step
   }
   return null;
 }

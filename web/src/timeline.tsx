@@ -11,6 +11,12 @@ export const fields = (v: Json | undefined): Fields =>
   v !== null && typeof v === "object" && !Array.isArray(v) ? (v as Fields) : {};
 export const text = (v: Json | undefined): string => (typeof v === "string" ? v : "");
 
+const VERDICTS: Record<string, string> = {
+  allow: "Allowed",
+  require_approval: "Needs approval",
+  deny: "Denied",
+};
+
 /** What the outcome of a withdrawn call says, which goes without saying. */
 export const WITHDRAWN = "the call was withdrawn";
 
@@ -32,10 +38,10 @@ export function describe(
           Asked for by{" "}
           <b>{<Said text={text(fields(p.call).requester) || text(fields(p.call).agent) || "an agent"} />}</b>.{" "}
           <span class="dim">
-            {text(verdict.verdict).replaceAll("_", " ")}
+            {VERDICTS[text(verdict.verdict)] ?? text(verdict.verdict)}
             {rule && (
               <>
-                , <Said text={rule} />
+                : <Said text={rule} />
               </>
             )}
           </span>

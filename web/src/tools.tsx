@@ -48,18 +48,18 @@ export function Tools() {
             <tbody>
               {tools.map((t) => (
                 <tr key={t.name}>
-                  <td class="mono">
+                  <td class="mono whole">
                     <b>
                       <Said text={t.name} />
                     </b>
                   </td>
-                  <td>
+                  <td class="whole">
                     <Said text={t.description} most={300} />
                   </td>
-                  <td>
+                  <td data-of="run by">
                     <Said text={t.queue === "pawl-tools" || t.queue === "pawl" ? "a Pawl worker" : t.queue} />
                   </td>
-                  <td>
+                  <td data-of="served">
                     {t.served === true ? (
                       <span class="st ok">
                         <Icon name="check" />

@@ -218,6 +218,18 @@ describe("deciding", () => {
     assert.equal((await s.look(id)).decision?.notes, "Looked at it with bo.");
   });
 
+  test("a reason is written and sent by the keyboard alone", async () => {
+    const id = await s.asks({ tool: "reason.tool", args: { a: 2 } });
+    const ana = await enter("ana", `/requests/${id}`);
+    await statement(ana).getByText("write a reason first.").waitFor();
+    await ana.page.keyboard.press("a");
+    await ana.page.keyboard.type("a reason");
+    await ana.page.keyboard.press("Escape"); // leaves the field, and what is in it
+    await armed(ana);
+    await step(() => ana.page.keyboard.press("Enter"), answer(ana).getByText("Approved."));
+    assert.equal((await s.look(id)).decision?.notes, "a reason");
+  });
+
   test("a rejection of several marked calls, each answered on its own", async () => {
     const ids = [
       await s.asks({ tool: "docs.publish", args: { n: 1 } }),

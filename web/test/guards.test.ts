@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
 import { briefly, launch, leave, type Person, person, press, step } from "./browser";
-import { Stack } from "./stack";
+import { ruled, Stack } from "./stack";
 
 let s: Stack;
 let b: Browser;
@@ -46,6 +46,21 @@ async function opened(tool: string, args: object, o = {}): Promise<Person & { id
   p.page.on("request", (r) => r.method() === "POST" && sent.push(r.postData() ?? ""));
   await p.page.locator("form.bar").waitFor();
   return { ...p, id, sent };
+}
+
+/** Presses the button of a phone's step, and the one of the dialog that comes then as soon as it is there. */
+function pressTwice(): Promise<void> {
+  const button = (where: string) => document.querySelector<HTMLButtonElement>(where);
+  button(".step + .r2 .yes")?.click();
+  return new Promise((done) => {
+    const again = () => {
+      const sure = button("[role=alertdialog] .crit");
+      if (!sure) return requestAnimationFrame(again);
+      sure.click();
+      return done();
+    };
+    again();
+  });
 }
 
 describe("guards", () => {
@@ -227,6 +242,32 @@ describe("guards", () => {
     await press(p.page.getByRole("button", { name: "Approve it" }));
     await p.page.getByText("Approved. docs.publish is released").waitFor();
     assert.match(p.sent[0] ?? "", /from the train/);
+  });
+
+  test("on a phone, a reason that is needed is written in that step, at critical risk too", async () => {
+    await s.apply(ruled("files.write", "approvals: 1, risk_level: critical, require_reason: true"));
+    for (const tool of ["reason.tool", "files.write"]) {
+      const p = await opened(tool, { n: 12 }, { width: 360, height: 760, touch: true });
+      const notes = p.page.getByRole("textbox", { name: "Notes" });
+      await step(() => p.page.getByRole("button", { name: /^Approve…/ }).tap(briefly), notes);
+      await statement(p).getByText("write a reason first.").waitFor();
+      const go = p.page.locator(".step + .r2 .yes");
+      await go.tap({ force: true });
+      await notes.fill("Asked bo.");
+      await notes.fill(""); // the step stays open
+      assert.equal(await go.getAttribute("aria-disabled"), "true");
+      await notes.fill("Asked cy.");
+      assert.deepEqual(p.sent, []);
+      if (tool === "files.write") {
+        const dialog = p.page.getByRole("alertdialog");
+        await calm(p);
+        await p.page.evaluate(pressTwice);
+        assert.deepEqual(p.sent, []);
+        await press(dialog.getByRole("button", { name: "Approve it" }));
+      } else await press(go);
+      await p.page.getByText(`Approved. ${tool} is released`).waitFor();
+      assert.match(p.sent[0] ?? "", /Asked cy\./);
+    }
   });
 
   test("a decision whose fate is unknown is sent again under one ID", async () => {

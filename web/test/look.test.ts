@@ -198,6 +198,21 @@ async function findings(page: Page, ...rules: string[]): Promise<string[]> {
 const overflow = (page: Page) =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
+/** What people touch that is less than 44 px high, with the ground around it that counts as it. */
+function lowTargets(): string[] {
+  return [
+    ...document.querySelectorAll<HTMLElement>("a[href], button, select, textarea, input, label:has(input)"),
+  ]
+    .filter((e) => {
+      const { width, height } = e.getBoundingClientRect();
+      if (width <= 4 || (e.localName !== "label" && e.closest("label"))) return false;
+      const around = getComputedStyle(e, "::after");
+      const more = around.position === "absolute" ? Number.parseFloat(around.top) * -2 : 0;
+      return height > 0 && height + Math.max(0, more) < 43;
+    })
+    .map((e) => `${e.localName}.${e.className}: ${e.textContent || e.getAttribute("placeholder")}`);
+}
+
 describe("every view", () => {
   test("has no serious finding of axe, in both themes and in forced colours", async () => {
     await each(views(), {}, async ({ page }, v) => {
@@ -217,7 +232,20 @@ describe("every view", () => {
     const small = views().filter((v) => !others.includes(v.name));
     await each(small, { width: 360, height: 760, touch: true }, async ({ page }, v) => {
       assert.ok((await overflow(page)) <= 0, `${v.name} is too wide`);
+      const scrolls = page.locator(".scroll:visible, .page").first();
+      if ((await scrolls.count()) > 0) {
+        await scrolls.evaluate((e) => e.scrollTo(0, e.scrollHeight));
+        await page.evaluate(
+          () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+        );
+        assert.ok((await overflow(page)) <= 0, `${v.name} is too wide at its end`);
+        for (const table of await page.locator(".page .wide-table").all()) {
+          const inner = await table.evaluate((e) => getComputedStyle(e).overflowY);
+          assert.equal(inner, "visible", `${v.name}: only the page scrolls`);
+        }
+      }
       assert.equal(await page.locator(".grid .heads:visible").count(), 0, "names stand beside their values");
+      assert.deepEqual(await page.evaluate(lowTargets), [], `${v.name}: too low to be touched`);
       assert.deepEqual(await findings(page), [], v.name);
     });
   });
