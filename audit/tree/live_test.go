@@ -195,6 +195,33 @@ func TestWitnessesThatAreDown(t *testing.T) {
 	}
 }
 
+// TestFirstCheckpoint seals a log that has no checkpoint yet while the witness is down: the first one is
+// signed, since there is nothing to ask with, and no other before the witness has answered.
+func TestFirstCheckpoint(t *testing.T) {
+	keys := tree.Keys{key(1)}
+	s := open(t, filepath.Join(t.TempDir(), "pawl.db"))
+	w, p := witnessed(t, s, keys)
+	sealer, err := tree.NewSealer(tree.Options{Store: s, Keys: keys, Places: []tree.Place{tree.NewWitnesses(p, s)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sealer.Seal(t.Context()); err != nil {
+		t.Errorf("nothing is there: %v", err)
+	}
+	for i, step := range []struct {
+		down bool
+		size int64
+	}{{true, 1}, {true, 1}, {false, 3}, {true, 4}, {true, 5}} {
+		w.mu.Lock()
+		w.down = step.down
+		w.mu.Unlock()
+		write(t, s, fmt.Sprint(i))
+		if _, err := sealer.Seal(t.Context()); (err != nil) != step.down || lastSize(t, s) != step.size {
+			t.Errorf("step %d: %d are sealed, want %d: %v", i, lastSize(t, s), step.size, err)
+		}
+	}
+}
+
 // TestLateWitnesses seals while the witness is down: what it signs later is published, too, and once.
 func TestLateWitnesses(t *testing.T) {
 	keys := tree.Keys{key(1)}

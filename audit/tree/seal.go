@@ -103,7 +103,7 @@ func (s *Sealer) Seal(ctx context.Context) (more bool, err error) {
 		if err := s.publish(ctx); errors.Is(err, ErrAhead) || errors.Is(err, errQuorum) {
 			return false, err
 		}
-		s.sure = true
+		s.sure = s.last.Size > 0 // or nobody was asked: there is nothing to sign yet
 	}
 	signed := false
 	kept, err := s.o.Store.Seal(ctx, batch, func(in store.Sealing) (out store.Sealed, err error) {
@@ -119,7 +119,7 @@ func (s *Sealer) Seal(ctx context.Context) (more bool, err error) {
 		s.last = kept
 	}
 	err = s.publish(ctx)
-	s.sure = !errors.Is(err, ErrAhead)
+	s.sure = (s.sure || s.last.Size > 0 && !errors.Is(err, errQuorum)) && !errors.Is(err, ErrAhead)
 	return more, err
 }
 
