@@ -92,6 +92,12 @@ class API:
 
     async def ask(self, method: str, path: str, body: Any = None, wait: float = 0, limit: float = 0) -> View:
         """Sends one request. Errors: APIError, UnreachableError."""
+        got, _ = await self._send(method, path, body, wait, limit)
+        return got
+
+    async def _send(
+        self, method: str, path: str, body: Any, wait: float, limit: float
+    ) -> tuple[View, Answer]:
         doc = b"" if body is None else json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
         data = self.target.request(method, path, self._headers, doc)
         try:
@@ -109,7 +115,7 @@ class API:
             raise _problem(answer, got)
         if not isinstance(got, dict):
             raise self.strange("its answer is no JSON object")
-        return got
+        return got, answer
 
     def strange(self, why: str) -> UnreachableError:
         """What is no answer of Pawl's: it says nothing for sure, so it permits nothing."""
@@ -130,6 +136,15 @@ class API:
     async def start(self, call: View, wait: float) -> View | Permit:
         body = {**call, "wait": seconds(wait)}
         return self._begun(await self.ask("POST", "/api/calls", body, wait))
+
+    async def find(self, call: View, limit: float) -> tuple[View, bool]:
+        """The call of a start whose answer did not come. False: it is a new one, since the API had not got
+        that, or had taken up a call of another key."""
+        body = {name: value for name, value in call.items() if name != "start_id"}
+        got, answer = await self._send("POST", "/api/calls", {**body, "wait": "0s"}, 0, limit)
+        if not text(got, "status") or not text(got, "id"):
+            raise self.strange("its answer is about no call")
+        return got, answer.headers.get("Pawl-Attached") == "true"
 
     async def start_tool(self, call_id: str, start_id: str) -> Permit:
         body = {"start_id": start_id}

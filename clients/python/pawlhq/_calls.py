@@ -84,6 +84,7 @@ class Guarded:
     on_wait: Callable[[Waiting], None] = print_waiting
     _journal: Journal | None = None
     _start_id: str = ""
+    _asked: View = field(default_factory=dict)  # the body of the start
     _view: View = field(default_factory=dict)
     _told: str = ""
     _look: float = 0.0  # seconds after which PendingError ends the waiting, of one who follows
@@ -157,7 +158,9 @@ class Guarded:
         except GeneratorExit:
             raise
         except BaseException as e:
-            if self._view and not isinstance(e, APIError):
+            # Where the waiting ended otherwise than by an error of ours, Pawl may have got a start that it
+            # had not answered yet.
+            if not isinstance(e, APIError) and (self._view or (self._asked and not isinstance(e, Error))):
                 with contextlib.suppress(Exception):  # e says why nobody waits any more
                     await self._let_go()
             raise
@@ -165,9 +168,13 @@ class Guarded:
     async def _let_go(self) -> None:
         """Nobody waits for the call any more. Where it may be taken up, the next one who asks the same
         gets it at once. Else nobody could use the answer, and people need not be asked."""
+        attached = self.attach
+        if not self._view:
+            self._view, again = await self.api.find(self._asked, LAST_WORDS)
+            attached = attached and again
         call_id, notes = self._view["id"], "its caller does not wait any more"
         not_run = {"start_id": self._start_id, "status": "not_run", "error": notes}
-        if self.attach:
+        if attached:
             if self._view["status"] in ("approved", "executing"):  # the start may have got through
                 await self._quietly(call_id, not_run)
             await self.api.release(call_id, LAST_WORDS)
@@ -218,13 +225,12 @@ class Guarded:
         return permit
 
     async def _start(self, until: float | None) -> Permit | View:
-        body = dict(self.body)
+        body = {**self.body, "idempotency_key": self.key or secrets.token_hex(16)}
         if self.attach:
             body["attach"] = True  # what it finds is started in a step of its own
-        else:
-            body["idempotency_key"] = self.key or secrets.token_hex(16)
-            if self.runs:
-                body["start_id"] = self._start_id
+        elif self.runs:
+            body["start_id"] = self._start_id
+        self._asked = body
         give_up = time.monotonic() + PATIENCE
         give_up = give_up if until is None else min(give_up, until)
         pause, sent = Backoff(), False

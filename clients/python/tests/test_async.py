@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -200,6 +201,36 @@ def _taken_up(api: str, people: People, tool: str, count: int = 1) -> list[str]:
         return await asyncio.gather(*(act() for _ in range(count)))
 
     return asyncio.run(run())
+
+
+@pytest.mark.parametrize("attach", [False, True])
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_interrupted_before_the_first_answer(
+    api: str, name: Name, people: People, monkeypatch: pytest.MonkeyPatch, how: str, attach: bool
+) -> None:
+    monkeypatch.setattr(_calls, "FIRST", 20.0)
+    tool, ids = name("ask"), []
+
+    def interrupt() -> None:
+        ids.extend(people.wait_for(tool))
+        signal.pthread_kill(main, signal.SIGINT)
+
+    def never() -> None:
+        pytest.fail("it ran")
+
+    async def never_async() -> None:
+        never()
+
+    main = threading.get_ident()
+    guard = pawl.Client(api, token="", agent="tester").guard(name=tool, attach=attach)
+    with pytest.raises(KeyboardInterrupt), people._beside(interrupt):
+        guard(never)() if how == "sync" else asyncio.run(guard(never_async)())
+    if attach:
+        monkeypatch.setattr(_calls, "FIRST", 0.05)
+        assert _taken_up(api, people, tool) == ids
+    else:
+        assert until(lambda: people.status(ids[0]) == "cancelled")
+    assert people.waiting(tool) == []
 
 
 @pytest.mark.parametrize("how", ["sync", "async"])
