@@ -68,7 +68,10 @@ function resolved(d: Decision, r: Request): Pick<Answer, "head" | "more"> {
   if (r.execution === "caller") {
     return {
       head: <>Approved. {agentOf(r)} may run it now.</>,
-      more: "Yours was the last approval. What came of it will appear here.",
+      more:
+        r.status === "approved" && r.waiting?.until
+          ? `Its permit is good until ${clock(r.waiting.until, false)}. What came of it will appear here.`
+          : "Yours was the last approval. What came of it will appear here.",
     };
   }
   return {

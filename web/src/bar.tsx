@@ -52,6 +52,7 @@ export function Bar(p: BarProps) {
   const backButton = useRef<HTMLButtonElement>(null);
   const heading = useRef<HTMLHeadingElement>(null);
   const armedAt = useRef(0);
+  const sentAt = useRef(0); // on the server's clock
   const connected = useCell(link).state !== "off";
 
   const toNotes = () => notesField.current?.focus();
@@ -90,6 +91,7 @@ export function Bar(p: BarProps) {
     setKind(which);
     setStep("sending");
     const sent = now();
+    sentAt.current = sent;
     let a: Answer;
     try {
       const taken_ = await decide(r.id, d);
@@ -192,11 +194,11 @@ export function Bar(p: BarProps) {
         const after = await reloaded(r);
         setAnswer(
           a.outcome === "resolved" || a.outcome === "recorded"
-            ? taken(a, d, now(), r, after)
+            ? taken(a, d, sentAt.current, r, after)
             : refused(
                 new Failure({ title: "", status: 409, detail: a.message ?? "", code: a.outcome }),
                 d,
-                now(),
+                sentAt.current,
                 after,
               ),
         );
@@ -313,7 +315,7 @@ export function Bar(p: BarProps) {
   };
   return (
     <form class="bar" aria-label="Your decision" onSubmit={(e) => e.preventDefault()}>
-      <div class={inStep ? "r1 step" : "r1"}>
+      <div class={inStep ? `r1 step ${step}` : "r1"}>
         <Notes
           field={notesField}
           value={notes}

@@ -6,6 +6,7 @@ import { useCell } from "./cell";
 import { keysOn, switchKeys, useKeys } from "./keys";
 import { askNow, link } from "./live";
 import { Icon, useSecond } from "./parts";
+import { queue, waitingHere } from "./queue";
 import { go, useRoute } from "./route";
 import { type Session, session, signOut } from "./session";
 import { Said } from "./text";
@@ -101,15 +102,23 @@ function LinkState() {
   );
 }
 
+export const connectedAgain = (fresh: number): string =>
+  `Connected again.${fresh === 0 ? "" : fresh === 1 ? " 1 call is new." : ` ${fresh} calls are new.`}`;
+
 function Strip() {
   const l = useCell(link);
   useSecond();
   const [back, setBack] = useState("");
-  const before = useRef(l.state);
+  const before = useRef<ReadonlySet<string> | null>(null); // the calls that were here when it was lost
   useEffect(() => {
-    if (before.current === "off" && l.state === "live") setBack("Connected again.");
-    if (l.state === "off") setBack("");
-    before.current = l.state;
+    if (l.state === "off") {
+      before.current ??= waitingHere(queue.value);
+      setBack("");
+    } else if (before.current) {
+      const n = [...waitingHere(queue.value)].filter((id) => !before.current?.has(id)).length;
+      setBack(connectedAgain(n));
+      before.current = null;
+    }
   }, [l.state]);
   const seconds = Math.max(0, Math.ceil((l.retry - Date.now()) / 1000));
   return (

@@ -28,12 +28,16 @@ export const queue = new Cell<Queue>({ loaded: false, rows: new Map(), held: [],
 /** True while rows must keep their places. */
 export const still = { pointer: false, focus: false };
 
+/** The calls that wait, as far as they are here. */
+export const waitingHere = (q: Queue): Set<string> =>
+  new Set([...[...q.rows.values()].filter((r) => !r.gone).map((r) => r.call), ...q.held].map((c) => c.id));
+
 const EXACT = 1000; // how far the API counts
 
 const waitingRows = (q: Queue): number => [...q.rows.values()].filter((r) => !r.gone).length;
 
 /** How many of the calls that wait are here. */
-export const here = (q: Queue): number => waitingRows(q) + q.held.length;
+export const here = (q: Queue): number => waitingHere(q).size;
 
 /** Whether more calls wait than are here: the list comes newest first, in pages. */
 export const isPart = (q: Queue): boolean => q.more !== "" && (q.total > EXACT || here(q) < q.total);

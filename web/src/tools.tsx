@@ -1,11 +1,9 @@
 // The tools, and who serves them.
 import { useEffect, useState } from "preact/hooks";
 import { Failure, get } from "./api";
-import { useCell } from "./cell";
 import { Failed, PageFrame, Waiting, WideTable } from "./lists";
 import { watch } from "./live";
 import { Icon } from "./parts";
-import { canReview, session } from "./session";
 import { Said } from "./text";
 import type { Page, Tool } from "./types";
 
@@ -26,7 +24,6 @@ export function Tools() {
       }),
     [],
   );
-  const reviewer = canReview(useCell(session));
   return (
     <PageFrame title="Tools" about={tools && `${tools.length} offered`}>
       <Failed failure={failure} />
@@ -80,7 +77,10 @@ export function Tools() {
           </table>
         </WideTable>
       )}
-      {reviewer && <p class="dim">Tools are offered by workers and agents; nothing is changed here.</p>}
+      <p class="dim">
+        Nothing is changed here: a worker’s tools are changed in its tools file or Go code, an agent’s by the
+        agent.
+      </p>
     </PageFrame>
   );
 }

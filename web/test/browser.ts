@@ -97,9 +97,9 @@ export async function step(act: () => Promise<unknown>, shows: Locator): Promise
 }
 
 /** Presses a button until a decision leaves the page. The button must be none that is there afterwards. */
-export async function press(button: Locator): Promise<void> {
+export async function press(button: Locator, act = () => button.click(briefly)): Promise<void> {
   return again(
-    () => button.click(briefly),
+    act,
     button.page().waitForRequest((r) => r.method() === "POST"),
   );
 }

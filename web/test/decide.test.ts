@@ -139,6 +139,61 @@ describe("deciding", () => {
     assert.equal((await s.look(id)).decision?.by, "bo");
   });
 
+  for (const [first, second] of [
+    ["approve", "approve"],
+    ["approve", "reject"],
+    ["reject", "reject"],
+  ] as const) {
+    test(`of two pages that ${first} and ${second} together, exactly one settles it`, async () => {
+      const page = `Two pages: ${first}, ${second}`;
+      const id = await s.asks({ tool: "docs.publish", args: { page } });
+      // Both decisions have left before the first arrives.
+      let left = 0;
+      let go = () => {};
+      const both = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      const racing = [];
+      for (const [who, kind] of [
+        ["ana", first],
+        ["bo", second],
+      ] as const) {
+        const p = await enter(who, `/requests/${id}`);
+        await p.page.route(/\/(approve|reject)$/, async (r) => {
+          if (++left === 2) go();
+          await both;
+          await r.continue();
+        });
+        await ready(p);
+        if (kind === "reject") await toReject(p);
+        racing.push({ p, who, kind });
+      }
+      await Promise.all(
+        racing.map(({ p, kind }) =>
+          press(kind === "approve" ? approve(p) : p.page.getByRole("button", { name: /^Reject Ctrl/ })),
+        ),
+      );
+      // On a slow machine it takes a while until they are judged.
+      const words = await Promise.all(
+        racing.map(async ({ p }) => {
+          const last = answer(p).getByText(/^(Approved\.|Rejected\.|Already decided)/);
+          await last.waitFor();
+          return (await last.textContent()) ?? "";
+        }),
+      );
+      const { decision } = await s.until(id, (r) => r.decision !== undefined);
+      const won = racing.findIndex((r) => r.who === decision?.by);
+      assert.equal(racing[won]?.kind, decision?.kind);
+      const done = decision?.kind === "approve" ? "approved" : "rejected";
+      assert.match(words[won] ?? "", done === "approved" ? /^Approved\./ : /^Rejected\./);
+      // Who it was may be on record only a moment later.
+      assert.match(words[1 - won] ?? "", new RegExp(`^Already decided: (${decision?.by} ${done} it|it is )`));
+      await s.until(id, (r) => r.status === (decision?.kind === "approve" ? "executed" : "rejected"));
+      const ran = s.runs.filter((r) => JSON.parse(r.body).page === page).length;
+      assert.equal(ran, decision?.kind === "approve" ? 1 : 0);
+    });
+  }
+
   test("silence denies, and the page says so", async () => {
     const id = await s.asks({ tool: "slow.tool", args: {} });
     const ana = await enter("ana", `/requests/${id}`);

@@ -38,6 +38,8 @@ const calm = (p: Person) =>
       }),
   );
 
+const phone = { width: 360, height: 760, touch: true };
+
 /** Opens a new request of a tool, and counts the decisions that leave the page. */
 async function opened(tool: string, args: object, o = {}): Promise<Person & { id: string; sent: string[] }> {
   const id = await s.asks({ tool, args: args as never });
@@ -149,6 +151,88 @@ describe("guards", () => {
     assert.equal(p.sent.length, 1);
   });
 
+  for (const [name, tool, o, open, button] of [
+    ["the button of the step for critical calls", "db.execute", {}, /^Approve…/, "Approve it"],
+    ["the button of the step on a phone", "docs.publish", phone, /^Approve…/, "Approve it"],
+    ["the button that rejects", "docs.publish", {}, /^Reject/, "Reject Ctrl Enter"],
+  ] as const) {
+    test(`a key that is held down does not press ${name}`, async () => {
+      const p = await opened(tool, { n: 5, statement: "SELECT 2" }, o);
+      await calm(p);
+      const sends = p.page.locator(".bar").getByRole("button", { name: button, exact: !("width" in o) });
+      await step(() => p.page.getByRole("button", { name: open }).click(briefly), sends);
+      await p.page.waitForTimeout(600);
+      await sends.focus();
+      // What a browser does while a key is held: it repeats the press, and each would click.
+      for (const key of ["Enter", " "]) {
+        const taken = await sends.evaluate(
+          (b, key) =>
+            b.dispatchEvent(
+              new KeyboardEvent("keydown", { key, repeat: true, bubbles: true, cancelable: true }),
+            ),
+          key,
+        );
+        assert.equal(taken, false, `${key} held down would press it`);
+      }
+      assert.deepEqual(p.sent, []);
+    });
+  }
+
+  test("Ctrl and Enter held down reject nothing, pressed anew they do", async () => {
+    const p = await opened("docs.publish", { n: 5 });
+    await calm(p);
+    await step(
+      () => p.page.getByRole("button", { name: /^Reject/ }).click(briefly),
+      p.page.getByText("reads your notes"),
+    );
+    await p.page.waitForTimeout(600);
+    const notes = p.page.getByRole("textbox", { name: "Notes" });
+    for (const which of ["ctrlKey", "metaKey"]) {
+      await notes.evaluate(
+        (field, which) =>
+          field.dispatchEvent(
+            new KeyboardEvent("keydown", { key: "Enter", [which]: true, repeat: true, bubbles: true }),
+          ),
+        which,
+      );
+    }
+    assert.deepEqual(p.sent, []);
+    await press(notes, () => p.page.keyboard.press("Control+Enter"));
+    await p.page.locator(".answer h4").waitFor();
+    assert.equal(p.sent.length, 1);
+  });
+
+  for (const [name, decide] of [
+    ["an approval", (p: Person) => press(approve(p))],
+    [
+      "a rejection",
+      async (p: Person) => {
+        await step(
+          () => p.page.getByRole("button", { name: /^Reject/ }).click(briefly),
+          p.page.getByText("reads your notes"),
+        );
+        await press(p.page.getByRole("button", { name: /^Reject Ctrl/ }));
+      },
+    ],
+  ] as const) {
+    test(`after ${name} the page stays on the request, while others wait`, async () => {
+      const others = [await s.asks({ tool: "docs.publish", args: { n: 50 } })];
+      const p = await opened("docs.publish", { n: 51 });
+      others.push(await s.asks({ tool: "docs.publish", args: { n: 52 } }));
+      for (const id of others) await p.page.locator(`[data-id="${id}"]`).waitFor();
+      await calm(p);
+      await decide(p);
+      await p.page.locator(".answer h4").waitFor();
+      await s.until(p.id, (r) => r.status !== "pending");
+      await p.page.locator(`.row.gone[data-id="${p.id}"]`).waitFor();
+      assert.equal(new URL(p.page.url()).pathname, `/requests/${p.id}`);
+      assert.equal(await p.page.locator(".answer h4").count(), 1);
+      const next = p.page.getByRole("button", { name: /^Next request/ });
+      await step(() => next.click(briefly), p.page.locator("form.bar"));
+      assert.notEqual(new URL(p.page.url()).pathname, `/requests/${p.id}`);
+    });
+  }
+
   test("no single key decides", async () => {
     const p = await opened("docs.publish", { n: 6 });
     await calm(p);
@@ -169,24 +253,36 @@ describe("guards", () => {
     assert.equal(await statement(p).getByText("Press Enter").count(), 0);
   });
 
-  test("what takes the place of a decision's button is harmless", async () => {
-    const p = await opened("docs.publish", { n: 8 });
-    await calm(p);
-    const place = async (name: RegExp) => {
-      const box = await p.page.locator("form.bar, .bar").getByRole("button", { name }).boundingBox();
-      assert.ok(box);
-      return box;
-    };
-    const [yes, no] = [await place(/^Approve/), await place(/^Reject/)];
-    await p.page.getByRole("button", { name: /^Reject/ }).click();
-    const [back, sure] = [await place(/^Go back/), await place(/^Reject/)];
-    assert.ok(sure.x < yes.x && sure.x + sure.width <= yes.x, "rejecting stands where approving stood");
-    assert.ok(
-      Math.abs(back.x + back.width - (yes.x + yes.width)) < 2,
-      "going back stands where approving stood",
-    );
-    assert.ok(sure.x < no.x + no.width);
-  });
+  for (const [size, o, tool, step_, mark] of [
+    ["a screen", {}, "docs.publish", /^Reject/, /^Reject/],
+    ["a screen", {}, "db.execute", /^Approve…/, /^Approve it/],
+    ["a phone", phone, "docs.publish", /^Reject/, /^Reject/],
+    ["a phone", phone, "docs.publish", /^Approve…/, /^Approve it/],
+    ["a phone", phone, "db.execute", /^Approve…/, /^Approve it/],
+  ] as const) {
+    test(`what takes the place of a decision's button is harmless: ${tool}, ${mark.source} on ${size}`, async () => {
+      const p = await opened(tool, { n: 8, statement: "SELECT 1" }, o);
+      await calm(p);
+      const bar = p.page.locator(".bar");
+      const place = async (name: RegExp) => {
+        const box = await bar.getByRole("button", { name }).boundingBox();
+        assert.ok(box);
+        return box;
+      };
+      const [yes, no] = [await place(/^Approve/), await place(/^Reject/)];
+      await step(
+        () => bar.getByRole("button", { name: step_ }).click(briefly),
+        bar.getByRole("button", { name: /^Go back/ }),
+      );
+      const [back, sure] = [await place(/^Go back/), await place(mark)];
+      type Box = typeof back;
+      const meet = (a: Box, b: Box) =>
+        a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+      assert.ok(!meet(sure, yes), "what sends stands where approving stood");
+      if (mark.source !== "^Reject") assert.ok(!meet(sure, no), "what approves stands where rejecting stood");
+      assert.ok(meet(back, yes), "going back stands where approving stood");
+    });
+  }
 
   test("what was not on the screen turns approving off at high risk", async () => {
     const text = Array.from({ length: 150 }, (_, i) => `line ${i}`);
@@ -233,7 +329,7 @@ describe("guards", () => {
   });
 
   test("on a phone, approving always takes a step, and notes stand in it", async () => {
-    const p = await opened("docs.publish", { n: 9 }, { width: 360, height: 760, touch: true });
+    const p = await opened("docs.publish", { n: 9 }, phone);
     const notes = p.page.getByRole("textbox", { name: "Notes" });
     await step(() => p.page.getByRole("button", { name: /^Approve…/ }).tap(briefly), notes);
     assert.deepEqual(p.sent, []);

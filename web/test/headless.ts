@@ -1,4 +1,7 @@
 // What the page's logic needs of a browser, for tests without one. It is imported before the page.
+import type { ComponentChildren, FunctionComponent, VNode } from "preact";
+
+process.env.TZ = "UTC";
 const kept = new Map<string, string>();
 const storage = {
   getItem: (name: string) => kept.get(name) ?? null,
@@ -43,4 +46,13 @@ export function serve(answer: (path: string, body: unknown) => { status: number;
     const { status, body } = answer(path, init?.body ? JSON.parse(String(init.body)) : undefined);
     return new Response(JSON.stringify(body), { status, headers: { Date: new Date().toUTCString() } });
   }) as typeof fetch;
+}
+
+/** What people read in a piece of the page. Its components must use no hooks. */
+export function words(piece: ComponentChildren): string {
+  if (Array.isArray(piece)) return piece.map(words).join("");
+  if (piece === null || piece === undefined || typeof piece === "boolean") return "";
+  if (typeof piece !== "object") return String(piece);
+  const { type, props } = piece as VNode<{ children?: ComponentChildren }>;
+  return words(typeof type === "function" ? (type as FunctionComponent)(props) : props.children);
 }

@@ -1,60 +1,17 @@
 // The queue, while more calls wait than one page of the list holds.
 import "./headless";
 import assert from "node:assert/strict";
-import { beforeEach, describe, test } from "node:test";
-import { atLeast, here, isPart, loadMore, loadQueue, queue, still, totalOf } from "../src/queue";
-import type { Listed, Status } from "../src/types";
+import { beforeEach, describe, mock, test } from "node:test";
+import { atLeast, here, isPart, loadMore, loadQueue, queue, showHeld, still, totalOf } from "../src/queue";
 import { serve } from "./headless";
-
-/** The calls of a server, oldest first, listed as it lists them. */
-class Calls {
-  readonly all: Listed[] = [];
-  asked: string[] = [];
-  lost = false; // the answers about single calls
-  add(n: number): void {
-    for (let i = 0; i < n; i++) {
-      const at = this.all.length + 1;
-      const created_at = new Date(Date.UTC(2026, 0, 1) + at * 1000).toISOString();
-      this.all.push({ id: `c${at}`, status: "pending", created_at, deadline: created_at });
-    }
-  }
-  end(id: string, status: Status = "rejected"): void {
-    const c = this.all.find((c) => c.id === id);
-    assert.ok(c);
-    Object.assign(c, { status, decision: { kind: "reject", by: "bo", at: c.created_at } });
-  }
-  answer(path: string) {
-    this.asked.push(path);
-    const url = new URL(path, "https://pawl.example");
-    const id = url.pathname.split("/")[3];
-    if (id) {
-      const call = this.all.find((c) => c.id === id);
-      if (this.lost) throw new Error("lost");
-      return call
-        ? { status: 200, body: call }
-        : { status: 404, body: { status: 404, detail: "", code: "" } };
-    }
-    const limit = Number(url.searchParams.get("limit"));
-    const before = Number(url.searchParams.get("cursor") || this.all.length + 1);
-    const waiting = this.all.map((c, i) => ({ c, at: i + 1 })).filter(({ c }) => c.status === "pending");
-    const rest = waiting.filter(({ at }) => at < before).reverse();
-    const items = rest.slice(0, limit);
-    return {
-      status: 200,
-      body: {
-        items: items.map(({ c }) => c),
-        total: Math.min(waiting.length, 1001),
-        next_cursor: rest.length > limit ? String(items.at(-1)?.at) : "",
-      },
-    };
-  }
-}
+import { Calls } from "./listed";
 
 let calls: Calls;
 beforeEach(() => {
   calls = new Calls();
   serve((path) => calls.answer(path));
   still.pointer = false;
+  still.focus = false;
   queue.value = { loaded: false, rows: new Map(), held: [], total: 0, more: "" };
 });
 
@@ -193,4 +150,59 @@ test("without further pages, what is missing has ended, and says how", async () 
   calls.lost = true;
   await load();
   assert.equal(how("c4"), "");
+});
+
+describe("nothing moves under the pointer", () => {
+  for (const how of ["pointer", "focus"] as const) {
+    test(`new calls wait while the ${how} is inside`, async () => {
+      calls.add(3);
+      still[how] = true;
+      await load();
+      shows(["c1", "c2", "c3"]); // the first ones move nothing
+      calls.add(2);
+      await load(["c4", "c5"]);
+      shows(["c1", "c2", "c3"]);
+      assert.deepEqual(
+        queue.value.held.map((c) => c.id),
+        ["c5", "c4"],
+      );
+      showHeld();
+      shows(names(1, 5));
+      assert.equal(queue.value.held.length, 0);
+      calls.add(1);
+      await load();
+      still[how] = false;
+      await load();
+      shows(names(1, 6));
+    });
+  }
+
+  test("what ended keeps its place for ten seconds, and for as long as the pointer is inside", async () => {
+    mock.timers.enable({ apis: ["Date"], now: Date.parse("2026-03-05T14:20:00.5Z") });
+    try {
+      calls.add(3);
+      await load();
+      calls.end("c2");
+      await load();
+      const places = () => [...queue.value.rows.keys()];
+      assert.equal(how("c2"), "rejected by bo");
+      mock.timers.tick(9_000);
+      await load();
+      assert.deepEqual(places(), ["c3", "c2", "c1"]);
+      still.pointer = true;
+      mock.timers.tick(60_000);
+      await load();
+      assert.deepEqual(places(), ["c3", "c2", "c1"]);
+      still.pointer = false;
+      await load();
+      assert.deepEqual(places(), ["c3", "c1"]);
+      calls.end("c1", "expired");
+      await load();
+      mock.timers.tick(10_000);
+      await load();
+      assert.deepEqual(places(), ["c3"]);
+    } finally {
+      mock.timers.reset();
+    }
+  });
 });

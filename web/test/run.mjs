@@ -24,7 +24,7 @@ const tests = shots
       .filter((f) =>
         unit ? f.endsWith(".unit.test.ts") : !chosen.length || chosen.some((c) => f.startsWith(c)),
       );
-const out = here("../node_modules/.page-test");
+const out = here(`../node_modules/.page-${unit ? "unit" : shots ? "shots" : "test"}`);
 rmSync(out, { recursive: true, force: true });
 await esbuild.build({
   entryPoints: tests.map(here),

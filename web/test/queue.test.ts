@@ -1,0 +1,150 @@
+// The queue, as somebody sees it who looks at it, and what survives their signing in.
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { launch, leave, type Person, person } from "./browser";
+import { Calls } from "./listed";
+import { Stack } from "./stack";
+
+let s: Stack;
+let b: Browser;
+
+before(async () => {
+  s = await Stack.start(process.env.PAWL_DEV ?? "");
+  b = await launch();
+});
+afterEach(leave);
+after(async () => {
+  await b?.close();
+  await s?.stop();
+});
+
+const row = (p: Person, id: string) => p.page.locator(`.row[data-id="${id}"]`);
+const asks = (n: number) => s.asks({ tool: "docs.publish", args: { n } });
+
+describe("the queue", () => {
+  test("says so while more calls wait than were loaded, and counts no more than it has", async () => {
+    const calls = new Calls();
+    calls.add(250);
+    for (const c of calls.all) {
+      Object.assign(c, { tool: `tool.${c.id}`, you: { may: ["approve", "reject"] } });
+      c.deadline = new Date(Date.now() + 3_600_000).toISOString();
+    }
+    const late = calls.all[200];
+    if (late) late.deadline = new Date(Date.now() - 1000).toISOString();
+    const p = await person(b, s, "ana", "/history");
+    await p.page.route("**/api/requests?status=pending*", async (r) => {
+      const { pathname, search } = new URL(r.request().url());
+      await r.fulfill({ json: calls.answer(pathname + search).body });
+    });
+    await p.page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Queue" }).click();
+    await p.page.getByText("The newest 100 of 250 are here.").waitFor();
+    await p.page.waitForFunction(() => document.title === "(100+) Pawl");
+    assert.equal(await p.page.locator(".group .count").textContent(), "100+");
+    await p.page.getByText("250 calls wait.").waitFor();
+    await p.page.getByRole("button", { name: "All 250" }).waitFor();
+    // A time that is over is said to be ending, until the server says what came of it.
+    assert.match((await row(p, "c201").locator(".left").textContent()) ?? "", /^ending/);
+    const search = p.page.getByRole("searchbox", { name: "Search the queue" });
+    await search.fill("tool.c7");
+    await p.page.getByText("Nothing matches so far. Load more to look further back.").waitFor();
+    await p.page.getByRole("button", { name: "Clear filters" }).waitFor();
+    await p.page.getByRole("button", { name: "Load more", exact: true }).click();
+    await p.page.getByText("The newest 200 of 250 are here.").waitFor();
+    await p.page.getByRole("button", { name: "Load more", exact: true }).click();
+    await row(p, "c7").waitFor();
+    await search.fill("");
+    await p.page.waitForFunction(() => document.title === "(250) Pawl");
+    assert.equal(await p.page.getByText("are here.").count(), 0);
+    assert.equal(await p.page.locator(".group .count").textContent(), "250");
+  });
+
+  test("counts down, and never shows more than is left", async () => {
+    const id = await s.asks({ tool: "mail.send", args: { to: "a@example.com" } });
+    const end = Date.parse((await s.look(id)).deadline ?? "");
+    const p = await person(b, s, "ana");
+    const shown = async () => {
+      const text = await row(p, id).locator(".left").textContent();
+      const [, minutes, seconds] = /^(\d+):(\d\d)/.exec(text ?? "") ?? [];
+      assert.ok(minutes && seconds, text ?? "");
+      return Number(minutes) * 60 + Number(seconds);
+    };
+    await row(p, id).waitFor();
+    const first = await shown();
+    // The page's clock is the server's to half a second.
+    assert.ok(
+      first * 1000 <= end - Date.now() + 2000,
+      `${first} s are shown, ${end - Date.now()} ms are left`,
+    );
+    assert.ok(first > 48 * 60);
+    await p.page.waitForFunction(
+      ([id, first]) => !document.querySelector(`.row[data-id="${id}"] .left`)?.textContent?.startsWith(first),
+      [id, `${Math.floor(first / 60)}:${String(first % 60).padStart(2, "0")}`] as const,
+    );
+    assert.ok((await shown()) < first);
+  });
+
+  test("moves nothing under the pointer", async () => {
+    const [first, second] = [await asks(1), await asks(2)];
+    const p = await person(b, s, "ana", "/?tool=docs.publish");
+    await row(p, second).waitFor();
+    await row(p, second).hover();
+    const places = async () => [await row(p, first).boundingBox(), await row(p, second).boundingBox()];
+    const before = await places();
+    const third = await asks(3);
+    await p.page.getByRole("button", { name: /^1 new call/ }).waitFor();
+    assert.equal(await row(p, third).count(), 0);
+    // The line about new calls stands above the list, whose rows keep their order.
+    await s.as("bo", "POST", `/api/requests/${first}/reject`, {});
+    await p.page.locator(`.row.gone[data-id="${first}"]`, { hasText: "rejected by bo" }).waitFor();
+    const after = await places();
+    const between = (of: typeof before) => (of[1]?.y ?? 0) - (of[0]?.y ?? 0);
+    assert.equal(between(after), between(before));
+    await p.page.keyboard.press(".");
+    await row(p, third).waitFor();
+    const fourth = await asks(4);
+    await p.page.getByRole("button", { name: /^1 new call/ }).waitFor();
+    await p.page.mouse.move(1000, 500);
+    await row(p, fourth).waitFor();
+  });
+});
+
+describe("signing in at the issuer", () => {
+  const withOIDC = (p: Person) =>
+    p.page.route("**/auth/session", (r) =>
+      r.request().method() === "GET" ? r.fulfill({ json: { oidc: true, tokens: true } }) : r.continue(),
+    );
+
+  test("says why it failed", async () => {
+    const p = await person(b, s, "nobody");
+    await withOIDC(p);
+    await p.page.goto(`${s.api}/history?status=expired#signin-failed=refused`);
+    await p.page.getByRole("alert").getByText("Your company account may not use this Pawl.").waitFor();
+    await p.page.getByRole("link", { name: "Continue with your company account" }).waitFor();
+    assert.equal(new URL(p.page.url()).hash, "");
+    assert.equal(new URL(p.page.url()).search, "?status=expired");
+  });
+
+  test("keeps the address and the notes", async () => {
+    const id = await asks(5);
+    const p = await person(b, s, "ana", `/requests/${id}#part`);
+    await withOIDC(p);
+    // A page elsewhere, which sends them back at once.
+    await p.page.route("**/auth/login?*", (r) => {
+      const to = new URL(r.request().url()).searchParams.get("to") ?? "";
+      const body = `<script>location.replace(${JSON.stringify(s.api + to)})</script>`;
+      return r.fulfill({ contentType: "text/html", body });
+    });
+    await p.page.getByRole("textbox", { name: "Notes" }).fill("Looked at it with bo.");
+    await p.page.evaluate(() => sessionStorage.setItem("pawl.token", "pawl_ended"));
+    await asks(6); // what changes is asked for with that token
+    await p.page.getByRole("heading", { name: "Signed out" }).waitFor();
+    await p.page.evaluate((token) => sessionStorage.setItem("pawl.token", token ?? ""), s.tokens.ana);
+    await p.page.getByRole("link", { name: "Continue with your company account" }).click();
+    const notes = p.page.getByRole("textbox", { name: "Notes" });
+    await notes.waitFor();
+    assert.equal(await notes.inputValue(), "Looked at it with bo.");
+    const { pathname, hash } = new URL(p.page.url());
+    assert.deepEqual([pathname, hash], [`/requests/${id}`, "#part"]);
+  });
+});
