@@ -256,6 +256,7 @@ describe("guards", () => {
   for (const [size, o, tool, step_, mark] of [
     ["a screen", {}, "docs.publish", /^Reject/, /^Reject/],
     ["a screen", {}, "db.execute", /^Approve…/, /^Approve it/],
+    ["a small screen", { width: 900 }, "db.execute", /^Approve…/, /^Approve it/],
     ["a phone", phone, "docs.publish", /^Reject/, /^Reject/],
     ["a phone", phone, "docs.publish", /^Approve…/, /^Approve it/],
     ["a phone", phone, "db.execute", /^Approve…/, /^Approve it/],
