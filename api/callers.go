@@ -114,6 +114,9 @@ func (s *Server) watchStart(ctx context.Context, id string) bool {
 		if err == nil && startable(r) {
 			return true
 		}
+		if err == nil && r.View.Execution != approval.ExecutionCaller {
+			return false
+		}
 		if err == nil && s.o.Callers != nil && time.Since(renewed) > renewEvery {
 			renewed = time.Now()
 			if err := s.o.Callers.Renew(ctx, id); err != nil && ctx.Err() == nil {

@@ -317,7 +317,8 @@ func (s *Server) showCall(c *gin.Context, id string, wait time.Duration) error {
 	follow := s.follow
 	if wait > 0 {
 		r, err := s.o.Store.Call(ctx, id)
-		if err == nil && r.View.Execution == approval.ExecutionCaller {
+		// One that nobody has judged yet may be a caller's, too.
+		if errors.Is(err, store.ErrNotFound) || err == nil && r.View.Execution == approval.ExecutionCaller {
 			follow = s.followCaller
 		}
 	}
