@@ -85,7 +85,7 @@ func TestRenamedLogs(t *testing.T) {
 			e := m.renaming(audit.SubjectLog, a, b, 5)
 			e.Payload, e.Salt = nil, nil
 			m.add(true, e)
-		}, nil, false, verify.Forged},
+		}, nil, false, verify.Edited},
 		{"an entry that was changed", func(m *maker) {
 			honest(m)
 			last := &m.lines[len(m.lines)-1]

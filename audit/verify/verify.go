@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
@@ -102,15 +101,6 @@ type Source interface {
 	Next(ctx context.Context) (e *audit.Entry, signed string, err error)
 }
 
-// expected is a checkpoint of this log, or of another one, that was seen before.
-type expected struct {
-	origin  string
-	at      tlog.Tree
-	ours    bool // a key of this log signed it
-	from    string
-	differs bool // the tree had another root at that size
-}
-
 // change is one of the log's name, between two checkpoints.
 type change struct {
 	from, to string
@@ -123,6 +113,7 @@ type verifier struct {
 	tree     tree.Range
 	good     int64 // up to where a checkpoint confirmed the entries
 	expected []expected
+	erasures erasures
 	renames  []audit.LogRenamed
 	changes  []change
 	missing  *Problem     // an entry that was deleted, or comes later
@@ -160,6 +151,7 @@ func (v *verifier) entry(e *audit.Entry) error {
 			return v.fail(Edited, e, nil, "%s", e.Damage)
 		}
 		v.renamed(e)
+		v.erasures.add(e)
 		return nil
 	case v.unsealed != nil:
 		return v.fail(Inserted, v.unsealed, nil, "it has no number, and entries behind it were sealed")
@@ -178,6 +170,7 @@ func (v *verifier) entry(e *audit.Entry) error {
 	}
 	v.tree.Add(tlog.Hash(e.Leaf), nil)
 	v.renamed(e)
+	v.erasures.add(e)
 	for i := range v.expected {
 		if x := &v.expected[i]; x.at.N == v.tree.Size() {
 			x.differs = x.at.Hash != v.tree.Root()
@@ -273,6 +266,9 @@ func (v *verifier) end() error {
 			"it and what follows has no checkpoint: %d entries are sealed, and the "+
 				"last checkpoint is of %d", size, v.good)
 	}
+	if gone, ok := v.erasures.unrecorded(); ok {
+		return v.fail(Edited, nil, gone.index, "its details were removed, and no entry says that its call was erased")
+	}
 	for _, c := range v.changes {
 		if at, ok := tree.Renamed(v.renames, c.from, c.to); !ok || at != c.size {
 			return v.fail(Forged, nil, nil, "behind %d entries the checkpoints are of the log %q instead of %q, and "+
@@ -293,32 +289,6 @@ func (v *verifier) end() error {
 			"witnesses signed. They sign a few seconds later than the log: if it is new, try again")
 	}
 	return nil
-}
-
-// goesOn looks whether the log goes on from a checkpoint that was seen before.
-func (v *verifier) goesOn(x expected) error {
-	size, now := v.tree.Size(), v.report.Origin
-	at, renamed := tree.Renamed(v.renames, x.origin, now)
-	later := ""
-	if renamed {
-		later = fmt.Sprintf(". The log was renamed to %q after %d entries", now, at)
-	}
-	switch {
-	case !x.ours && !renamed && x.origin != now:
-		return nil // it is of another log
-	case v.o.Renamed && x.origin != now && len(v.renames) > 0: // also where the backup lacks that name
-		v.report.accepted = append(v.report.accepted, x.origin)
-		return nil
-	case !renamed && x.origin != now && now != "":
-		return v.fail(Forked, nil, nil, "the checkpoint %s is of the log %q, signed by the same key, and no entry of "+
-			"this log, %q, says that it was renamed. Logs that share a key are not told apart", x.from, x.origin, now)
-	case x.at.N <= size && !x.differs:
-		return nil
-	case x.at.N > size:
-		return v.fail(RolledBack, nil, &size, "it and what follows is missing: the checkpoint %s is of %d entries, "+
-			"and %d are there%s", x.from, x.at.N, size, later)
-	}
-	return v.fail(Forked, nil, nil, "the first %d entries are not those of the checkpoint %s%s", x.at.N, x.from, later)
 }
 
 // Run verifies a log. It returns an error only if the log can't be read, or what it is compared with;
@@ -355,37 +325,6 @@ func Run(ctx context.Context, from Source, o Options) (Report, error) {
 
 // progressEvery is how many entries lie between two reports of progress.
 const progressEvery = 10_000
-
-// expect notes what was seen before.
-func (v *verifier) expect() error {
-	keys := v.o.AnyName
-	if keys == nil {
-		keys = v.o.Known
-	}
-	add := func(signed, from string) (foreign bool, err error) {
-		origin, t, foreign, err := open(signed, keys)
-		if err == nil && t.N > 0 {
-			v.expected = append(v.expected, expected{origin: origin, at: t, ours: !foreign, from: from})
-		}
-		return foreign, err
-	}
-	for _, signed := range v.o.State {
-		if _, err := add(signed, "that this verifier saw before"); err != nil {
-			return fmt.Errorf("the checkpoint that was seen before: %w", err)
-		}
-	}
-	for _, other := range v.o.Others {
-		foreign, err := add(other.Signed, "in "+other.From)
-		if err == nil && foreign {
-			err = errors.New("none of the keys that were given signed it")
-		}
-		if err != nil {
-			return fmt.Errorf("the checkpoint in %s: %w", other.From, err)
-		}
-	}
-	slices.SortFunc(v.expected, func(a, b expected) int { return cmp.Compare(a.at.N, b.at.N) })
-	return nil
-}
 
 // Last is the last checkpoint of a log that is as it should be, by the log's name.
 func (r Report) Last() (origin, signed string) { return r.Origin, r.last }

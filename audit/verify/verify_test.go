@@ -180,6 +180,28 @@ func log(t *testing.T, edit func(i int, e *audit.Entry)) []string {
 	return lines
 }
 
+func entryOf(t *testing.T, subject, step string, payload audit.Payload) audit.Entry {
+	t.Helper()
+	e, err := audit.New(subject, step, time.UnixMicro(0), payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// emptied is an export without the payloads of some of its first 40 entries.
+func emptied(t *testing.T, lines []string, at ...int) []string {
+	t.Helper()
+	for _, i := range at {
+		e, _, err := audit.ReadExport([]byte(lines[i]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines[i] = strings.Replace(lines[i], string(e.Payload), "null", 1)
+	}
+	return lines
+}
+
 func signed(t *testing.T, origin string, size int64, root tlog.Hash, keys tree.Keys) string {
 	t.Helper()
 	line, err := json.Marshal(rest.ExportedCheckpoint{Checkpoint: rawSigned(t, origin, size, root, keys)})
@@ -233,6 +255,13 @@ func TestTamperedExports(t *testing.T) {
 			*e = anEntry(t, 999)
 		}
 	})
+	erasing := func(at int) []string { // call-1, which has entries 5 to 9
+		return log(t, func(i int, e *audit.Entry) {
+			if i == at {
+				*e = entryOf(t, "@retention", "erase", audit.Erased{Calls: []string{"call-1"}, By: "retention"})
+			}
+		})
+	}
 	stranger := tree.Keys{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))}
 	last := slices.Index(honest, honest[102]) // the last checkpoint; entry n before 40 is line n, before 80 n+1
 	swap := func(lines []string, i, j int) []string {
@@ -251,14 +280,11 @@ func TestTamperedExports(t *testing.T) {
 		at     int64        // the number of the bad entry; -1: not said
 	}{
 		{"nothing", func(l lines) lines { return l }, "", 0},
-		{"a payload erased", func(l lines) lines {
-			e, _, err := audit.ReadExport([]byte(l[5]))
-			if err != nil {
-				t.Fatal(err)
-			}
-			l[5] = strings.Replace(l[5], string(e.Payload), "null", 1)
-			return l
-		}, "", 0},
+		{"a payload removed", func(l lines) lines { return emptied(t, l, 5) }, verify.Edited, 5},
+		{"a payload erased", func(lines) lines { return emptied(t, erasing(94), 5, 6) }, "", 0},
+		{"a payload erased, which is not sealed yet", func(lines) lines { return emptied(t, erasing(100), 6) }, "", 0},
+		{"a payload removed of another call than was erased", func(lines) lines { return emptied(t, erasing(94), 5, 17) }, verify.Edited, 17},
+		{"the record of an erasure removed, too", func(lines) lines { return emptied(t, erasing(30), 5, 30) }, verify.Edited, 5},
 		{"a payload", func(l lines) lines { l[5] = strings.Replace(l[5], `an \"a\" 5,`, `an \"b\" 5,`, 1); return l }, verify.Edited, 5},
 		{"a space in a payload", func(l lines) lines {
 			l[5] = strings.Replace(l[5], `"payload":{`, `"payload":{ `, 1)

@@ -146,6 +146,7 @@ def renamed(entries, old, new):
 
 def check_export(lines, keys, published):
     stack, size, good, known, unsealed = [], 0, 0, False, None
+    emptied, erased = {}, set()
     now, renames, changes, differs = None, [], [], []
 
     def root():
@@ -170,6 +171,10 @@ def check_export(lines, keys, published):
             need(json.loads(line).get("index") != missing, f"reordered: entry number {missing} is not in its place")
             continue
         e, leaf, name = check_entry(line)
+        if e["payload"] is None:
+            emptied.setdefault(e["call_id"], name)
+        elif e["kind"] == "call.erased":
+            erased.update(e["payload"]["calls"])
         if "index" not in e:
             unsealed = unsealed or name
             renames += renames_in(e)
@@ -188,6 +193,8 @@ def check_export(lines, keys, published):
     need(missing is None, f"deleted: entry number {missing} is missing")
     need(good == size, f"forged: entry number {good} and what follows has no checkpoint")
     need(known or size == 0, "forged: none of the keys signed the last checkpoint")
+    for call, name in emptied.items():
+        need(call in erased, f"edited: {name}: its details were removed, and no entry says that its call was erased")
     for old, new, at in changes:
         need(renamed(renames, old, new) == at, f"forged: no entry says that the log {old} was renamed to {new}")
     for p in sorted(published, key=lambda p: p[1]):

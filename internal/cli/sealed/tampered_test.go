@@ -182,6 +182,16 @@ func TestNothingSealed(t *testing.T) {
 	w.run(t, "verify", w.file("empty"), "--state", "-", "--key", key).Want(t, cli.ExitError, []string{"NOT OK: empty"}, nil)
 }
 
+// TestDetailsRemoved has somebody remove what entries say, and keep their hashes as an erasure does.
+func TestDetailsRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.reopen(t, func() {
+		w.sql(t, `UPDATE entries SET hash = payload_hash(salt, payload, call), payload = NULL, salt = NULL WHERE seq = 2`)
+	})
+	w.run(t, "verify", "--state", "-").Want(t, cli.ExitError,
+		[]string{"NOT OK: edited: entry number 1", "no entry says that its call was erased"}, nil)
+}
+
 // TestVerifyAsksForWitnesses has a witness that never signed.
 func TestVerifyAsksForWitnesses(t *testing.T) {
 	w := newWorld(t)
