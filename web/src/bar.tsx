@@ -19,6 +19,7 @@ import { Notes } from "./notesfield";
 import { isPhone } from "./parted";
 import { Icon, RiskTag } from "./parts";
 import { reloaded } from "./requests";
+import { Sending } from "./sending";
 import { nameOf, session, signIn } from "./session";
 import { Statement, whyOff } from "./statement";
 import { Summary } from "./summary";
@@ -209,17 +210,7 @@ export function Bar(p: BarProps) {
     return () => clearInterval(timer);
   }, [step, answer]);
 
-  if (step === "sending") {
-    return (
-      <div class="bar busy" role="status">
-        <div class="answer busy">
-          <Icon name="spin" />
-          <h4>Sending your {kind === "approve" ? "approval" : "rejection"}…</h4>
-          <p>Buttons are locked. Leaving this page is safe: once sent it is kept.</p>
-        </div>
-      </div>
-    );
-  }
+  if (step === "sending") return <Sending kind={kind} />;
 
   if (step === "answered" && answer) {
     const acts: Record<Act, ComponentChildren> = {
