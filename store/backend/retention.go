@@ -67,6 +67,11 @@ func eraseRow(ctx context.Context, tx Tx, id string, p store.EraseParams) error 
 	if err != nil {
 		return err
 	}
+	const evidence = `UPDATE pawl.claims SET evidence = ''
+		WHERE evidence <> '' AND call = (SELECT seq FROM pawl.calls WHERE id = $1)`
+	if err := tx.Exec(ctx, evidence, id); err != nil {
+		return err
+	}
 	if p.Erase == store.ErasePayloads {
 		const keep = `UPDATE pawl.calls SET erased = 1,
 			packed = CASE WHEN octet_length(packed) = 1 THEN $2 ELSE packed END WHERE id = $1`
@@ -78,11 +83,6 @@ func eraseRow(ctx context.Context, tx Tx, id string, p store.EraseParams) error 
 	}
 	view, verdict, err := store.Tombstone(r, p.Entry.At)
 	if err != nil {
-		return err
-	}
-	const evidence = `UPDATE pawl.claims SET evidence = ''
-		WHERE evidence <> '' AND call = (SELECT seq FROM pawl.calls WHERE id = $1)`
-	if err := tx.Exec(ctx, evidence, id); err != nil {
 		return err
 	}
 	return tx.Exec(ctx, `UPDATE pawl.calls SET view = $2, verdict = $3, agent = '', session = '', requester = '',

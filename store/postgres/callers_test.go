@@ -81,7 +81,7 @@ func TestLeastRightsForCallers(t *testing.T) {
 			t.Errorf("without the right to, %s: %v, want %v", step.what, err, ErrAccess)
 		}
 	}
-	for _, grant := range documentedGrants(t) {
+	for _, grant := range documentedGrants(t, "architecture.md") {
 		if strings.Contains(grant, "TO api") {
 			run(t, conn, strings.ReplaceAll(grant, "TO api", `TO "`+name+`"`))
 		}

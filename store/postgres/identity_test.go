@@ -17,7 +17,7 @@ func TestTokensAndKeysAreFinal(t *testing.T) {
 	owner := connect(t, url)
 	name, his := role(t, url, "")
 	t.Cleanup(func() { pgtest.Exec(t, url, `DROP OWNED BY "`+name+`"`) })
-	for _, grant := range documentedGrants(t) {
+	for _, grant := range documentedGrants(t, "architecture.md") {
 		run(t, owner, strings.ReplaceAll(strings.ReplaceAll(grant, "TO worker", `TO "`+name+`"`), "TO api", `TO "`+name+`"`))
 	}
 	const random = `decode(repeat(md5(random()::text), 2), 'hex')`
@@ -60,10 +60,10 @@ func TestTokensAndKeysAreFinal(t *testing.T) {
 	run(t, conn, `UPDATE pawl.signing_keys SET revoked_at = now(), revoked_by = 'ana' WHERE id = 'retired'`)
 }
 
-// documentedGrants are those of docs/architecture.md, for a worker and an API.
-func documentedGrants(t *testing.T) []string {
+// documentedGrants are those that a document shows first, for a worker and an API.
+func documentedGrants(t *testing.T, doc string) []string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/architecture.md")
+	text, err := os.ReadFile("../../docs/" + doc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func documentedGrants(t *testing.T) []string {
 		grants = append(grants, strings.SplitN(line, ";", 2)[0])
 	}
 	if len(grants) < 5 {
-		t.Fatalf("docs/architecture.md shows the grants %q", grants)
+		t.Fatalf("docs/%s shows the grants %q", doc, grants)
 	}
 	return grants
 }

@@ -36,7 +36,8 @@ func erase(t *testing.T, s store.Store, p store.EraseParams) []string {
 
 const secret = "the one thing to forget"
 
-// endedCalls are an allowed call that ran, and one that nobody answered. Both say secret.
+// endedCalls are an allowed call that ran, and one that nobody answered, which say secret, and a call
+// whose signed approval says it.
 func endedCalls(t *testing.T, s store.Store) {
 	ran, asked := allowed(t, "ran"), waiting(t, "asked")
 	for _, a := range []*store.AdmitParams{&ran, &asked} {
@@ -53,6 +54,26 @@ func endedCalls(t *testing.T, s store.Store) {
 	f.Outcome.Result = []byte(`"` + secret + `"`)
 	finish(t, s, f)
 	finish(t, s, ending(t, "asked", approval.StatusExpired))
+
+	admit(t, s, waiting(t, "signed"))
+	c := claiming(t, "signed")
+	c.Evidence = evidence
+	claim(t, s, c)
+	u := using(t, "signed")
+	u.Verified = true
+	use(t, s, u)
+	finish(t, s, ending(t, "signed", approval.StatusExecuted))
+}
+
+const evidence = `[{"payload":"` + secret + `"}]`
+
+// restsOn fails unless the call signed has its permit, which rests on want.
+func restsOn(t *testing.T, s store.Store, want string) {
+	t.Helper()
+	r, err := s.Call(t.Context(), "signed")
+	if err != nil || r.Permit == nil || r.Permit.UsedAt.IsZero() || r.Permit.Evidence != want {
+		t.Errorf("the permit is %+v, %v; want the evidence %q", r.Permit, err, want)
+	}
 }
 
 func says(t *testing.T, s store.Store) (entries, rows bool) {
@@ -88,10 +109,12 @@ func eraseInSteps(t *testing.T, s store.Store) {
 	if entries, rows := says(t, s); !entries || !rows {
 		t.Fatal("nothing is there to be erased")
 	}
-	got := erase(t, s, erasing(t, store.ErasePayloads, "asked", "none", "ran"))
-	if !slices.Equal(got, []string{"asked", "ran"}) {
+	restsOn(t, s, evidence)
+	got := erase(t, s, erasing(t, store.ErasePayloads, "asked", "none", "ran", "signed"))
+	if !slices.Equal(got, []string{"asked", "ran", "signed"}) {
 		t.Errorf("erased %q", got)
 	}
+	restsOn(t, s, "")
 	if entries, rows := says(t, s); entries || !rows {
 		t.Errorf("after the payloads: entries say it %v, rows %v", entries, rows)
 	}
