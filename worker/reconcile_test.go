@@ -125,6 +125,17 @@ func restoredStore(t *testing.T) *sqlite.Store {
 	return s
 }
 
+func sayRestored(t *testing.T, s store.Store) {
+	t.Helper()
+	e, err := audit.New(audit.SubjectStore, "restored/now", time.Now(), audit.Restored{By: "ana"})
+	if err == nil {
+		_, err = s.Restored(t.Context(), e)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func admitted(t *testing.T, s store.Store, id string, ago time.Duration, ends bool) {
 	t.Helper()
 	admittedAs(t, s, id, ago, ends, true)
@@ -174,13 +185,7 @@ func TestCheckRestored(t *testing.T) {
 			if err := check(); errors.Is(err, ErrRestored) != c.older || err != nil && !c.older {
 				t.Errorf("%v", err)
 			}
-			e, err := audit.New(audit.SubjectStore, "restored/now", time.Now(), audit.Restored{By: "ana"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := s.Restored(t.Context(), e); err != nil {
-				t.Fatal(err)
-			}
+			sayRestored(t, s)
 			if err := check(); err != nil {
 				t.Errorf("after somebody said so: %v", err)
 			}
@@ -216,6 +221,10 @@ func TestReconcileEndsWhatTemporalForgot(t *testing.T) {
 		"allowed and executed there": approval.StatusExecuted,
 	}}
 	w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
+	if err := w.reconcile(t.Context()); !errors.Is(err, ErrRestored) {
+		t.Fatalf("before anybody said that it was restored: %v", err)
+	}
+	sayRestored(t, s)
 	for range 2 {
 		if err := w.reconcile(t.Context()); err != nil {
 			t.Fatal(err)
@@ -252,13 +261,7 @@ func TestReconcileEndsWhatARestoredStoreLacks(t *testing.T) {
 	if err := w.reconcile(t.Context()); err != nil || len(temporal.terminated) > 0 {
 		t.Fatalf("before anybody said that it was restored: %v, %v", temporal.terminated, err)
 	}
-	e, err := audit.New(audit.SubjectStore, "restored/now", time.Now(), audit.Restored{By: "ana"})
-	if err == nil {
-		_, err = s.Restored(t.Context(), e)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	sayRestored(t, s)
 	for range 2 {
 		if err := w.reconcile(t.Context()); err != nil {
 			t.Fatal(err)
@@ -296,5 +299,28 @@ func TestReconcileEndsWhatARestoredTemporalRepeats(t *testing.T) {
 	}
 	if !slices.Equal(temporal.withdrawn, []string{"cancel_call ended"}) {
 		t.Errorf("withdrawn: %q", temporal.withdrawn)
+	}
+}
+
+// A store that is restored under a running worker stops it before anything is ended, and once.
+func TestRestoredUnderAWorker(t *testing.T) {
+	for name, completed := range map[string]approval.Status{
+		"waits": approval.StatusRejected, "gone": approval.StatusExecuted, "gone, and may have run": approval.StatusOutcomeUnknown,
+	} {
+		s := restoredStore(t)
+		admitted(t, s, "waits", time.Hour, false)
+		admitted(t, s, "deleted", time.Hour, false)
+		temporal := &otherTemporal{completed: map[string]approval.Status{name: completed}}
+		w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
+		var told []error
+		w.fatal = func(err error) { told = append(told, err) }
+		w.run(t.Context())
+		if len(told) != 1 || !errors.Is(told[0], ErrRestored) {
+			t.Errorf("%s: told %v", name, told)
+		}
+		log, err := s.Entries(t.Context(), store.EntryQuery{Kind: audit.KindEnded})
+		if err != nil || len(log.Items) > 0 {
+			t.Errorf("%s: ended %v, %v", name, log.Items, err)
+		}
 	}
 }

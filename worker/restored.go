@@ -9,6 +9,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -65,6 +66,26 @@ func CheckRestored(
 			w.GetCloseTime().AsTime().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// awaitCompared is CheckRestored, again while Temporal gives no answer: its lists may be away for longer
+// than the rest of it, and a store that was not compared with them must not be served.
+func awaitCompared(ctx context.Context, o Options) error {
+	for pause := (retry.Backoff{}); ; {
+		err := CheckRestored(ctx, o.Client, o.Namespace, o.TaskQueue, o.Store)
+		if err == nil || errors.Is(err, ErrRestored) {
+			return err
+		}
+		err = fmt.Errorf("looking whether the store is older than what Temporal knows: %w", err)
+		if !silent(err) {
+			return err
+		}
+		o.Logger.WarnContext(ctx, "the worker does not serve yet: Temporal's list of calls, which shows whether "+
+			"the store was restored from a backup, can't be read; trying again", "error", err)
+		if !pause.Wait(ctx) {
+			return err
+		}
+	}
 }
 
 // restoredAt is when somebody last said that the store was restored; zero: never.

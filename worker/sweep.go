@@ -34,6 +34,8 @@ type sweeper struct {
 	done  map[string]bool // runs that need no further look
 	told  map[string]bool // runs of calls that a person has to look at
 
+	fatal func(error) // told once of ErrRestored: the worker must not serve any more
+
 	caughtUp bool // it was looked for calls that a restored Temporal repeats
 }
 
@@ -44,13 +46,18 @@ func newSweeper(o Options) sweeper {
 	})}
 }
 
-// run sweeps until ctx ends.
+// run sweeps until ctx ends, or the store turns out to be restored.
 func (s *sweeper) run(ctx context.Context) {
 	var reconciled time.Time
 	for again := true; again; again = retry.Sleep(ctx, sweepEvery) {
 		err := s.sweep(ctx)
 		if err == nil && time.Since(reconciled) >= reconcileEvery {
 			reconciled, err = time.Now(), s.reconcile(ctx)
+		}
+		if errors.Is(err, ErrRestored) {
+			s.o.Logger.ErrorContext(ctx, "the worker stops", "error", err)
+			s.fatal(err)
+			return
 		}
 		if err != nil && ctx.Err() == nil {
 			s.o.Logger.WarnContext(ctx,

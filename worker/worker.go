@@ -83,8 +83,8 @@ type Options struct {
 	WorkflowCache int
 
 	// OnFatal is called, at most once and from another goroutine, with the reason why the worker has
-	// stopped polling and can't go on: the namespace is gone, for instance. Call Stop then. Default:
-	// nothing is called.
+	// stopped polling and can't go on: the namespace is gone, for instance, or ErrRestored. Call Stop
+	// then. Default: nothing is called.
 	OnFatal func(error)
 }
 
@@ -123,6 +123,7 @@ func (o *Options) validate() error {
 // Worker serves guarded calls until it is stopped.
 type Worker struct {
 	worker  worker.Worker
+	stop    func()         // stops worker, once
 	policy  *active.Policy // nil: Options.Policy judges
 	sweeper sweeper
 	sealer  *tree.Sealer // nil: none
@@ -149,11 +150,8 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	if err := bind(ctx, o, storeID); err != nil {
 		return nil, err
 	}
-	switch err := CheckRestored(ctx, o.Client, o.Namespace, o.TaskQueue, o.Store); {
-	case errors.Is(err, ErrRestored):
+	if err := awaitCompared(ctx, o); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
-	case err != nil:
-		o.Logger.WarnContext(ctx, "could not look whether the store is older than Temporal; going on", "error", err)
 	}
 	if err := publish(ctx, o, registry); err != nil {
 		return nil, err
@@ -170,10 +168,16 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	if err != nil {
 		o.Logger.WarnContext(ctx, "search attributes could not be looked up; going on without them", "error", err)
 	}
+	var once sync.Once
+	fatal := func(err error) {
+		if o.OnFatal != nil {
+			once.Do(func() { o.OnFatal(err) })
+		}
+	}
 	worker.SetStickyWorkflowCacheSize(o.WorkflowCache)
 	w := worker.New(o.Client, o.TaskQueue, worker.Options{
 		WorkerStopTimeout: o.StopTimeout,
-		OnFatalError:      o.OnFatal,
+		OnFatalError:      fatal,
 		// The default second is short for a busy machine: what it catches is a workflow that blocks for
 		// good.
 		DeadlockDetectionTimeout: 5 * time.Second,
@@ -188,8 +192,13 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		Ordinary: o.OrdinarySteps, Decisions: o.Decisions, SearchAttributes: err == nil && len(missing) == 0,
 		PublicURL: o.PublicURL,
 	})
+	sweeps, stop := newSweeper(o), sync.OnceFunc(w.Stop)
+	sweeps.fatal = func(err error) {
+		stop()
+		fatal(err)
+	}
 	return &Worker{
-		worker: w, policy: follows, sweeper: newSweeper(o), sealer: o.Sealer,
+		worker: w, stop: stop, policy: follows, sweeper: sweeps, sealer: o.Sealer,
 		retainer: retainer{o.Retention, o.Store, o.Logger},
 	}, nil
 }
@@ -227,7 +236,7 @@ func (w *Worker) Start() error {
 // Stop takes no more work, waits for running tools as long as Options.StopTimeout says, and
 // returns. A tool that runs on is cut off: its call ends outcome_unknown.
 func (w *Worker) Stop() {
-	w.worker.Stop()
+	w.stop()
 	if w.cancel != nil {
 		w.cancel()
 		w.beside.Wait()
@@ -255,11 +264,16 @@ func bind(ctx context.Context, o Options, id string) error {
 	var pause retry.Backoff
 	for until := time.Now().Add(bindWithin); ; {
 		err := bindOnce(ctx, o, id)
-		silent, ok := errors.AsType[*calls.Error](calls.Classify(err))
-		if err == nil || !ok || silent.Refused || time.Now().After(until) || !pause.Wait(ctx) {
+		if !silent(err) || time.Now().After(until) || !pause.Wait(ctx) {
 			return err
 		}
 	}
+}
+
+// silent reports whether an error is that Temporal gave no answer: it may give one later.
+func silent(err error) bool {
+	failed, ok := errors.AsType[*calls.Error](calls.Classify(err))
+	return ok && !failed.Refused
 }
 
 // bindOnce says in Temporal that the task queue's calls are kept in this store, or finds that they
