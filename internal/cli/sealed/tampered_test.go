@@ -68,7 +68,7 @@ func (w *world) grow(t *testing.T, step string) {
 
 // cut are statements that cut the log off behind its first two entries, which have a checkpoint.
 var cut = []string{
-	`DELETE FROM entries WHERE seq > (SELECT entry FROM sealed WHERE log_index = 1)`, `DELETE FROM sealed WHERE log_index > 1`,
+	`DELETE FROM entries WHERE seq > (SELECT entry + 1 FROM sealed WHERE log_index = 0)`, `DELETE FROM sealed WHERE log_index > 1`,
 	`DELETE FROM checkpoints WHERE size > 2`,
 }
 
@@ -213,9 +213,9 @@ func TestVerifyAsksForWitnesses(t *testing.T) {
 // TestProofsAreChecked has somebody change what proofs are made of.
 func TestProofsAreChecked(t *testing.T) {
 	for name, c := range map[string]string{
-		"a stored hash":          `UPDATE nodes SET hash = (SELECT leaf FROM sealed WHERE log_index = 1) WHERE level = 8`,
-		"a sealed leaf":          `UPDATE sealed SET leaf = (SELECT leaf FROM sealed WHERE log_index = 3) WHERE log_index = 1`,
-		"a root":                 `UPDATE checkpoints SET root = (SELECT leaf FROM sealed WHERE log_index = 1)`,
+		"a stored hash":          `UPDATE nodes SET hash = (SELECT leaf FROM sealed ORDER BY log_index DESC LIMIT 1) WHERE level = 8`,
+		"a sealed leaf":          `UPDATE sealed SET more = CAST(leaf || substr(more, 33) AS BLOB) WHERE log_index = 0`,
+		"a root":                 `UPDATE checkpoints SET root = (SELECT leaf FROM sealed ORDER BY log_index DESC LIMIT 1)`,
 		"a checkpoint":           `UPDATE checkpoints SET note = 'garbage'`,
 		"witnesses' signatures":  `UPDATE checkpoints SET cosigned = 'garbage'`,
 		"its entry":              `DELETE FROM entries WHERE call = 'pawl-abcdefgh'`,
