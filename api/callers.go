@@ -9,7 +9,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/internal/calls"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/rest"
@@ -17,29 +16,6 @@ import (
 )
 
 // The routes of calls whose callers run the tools themselves.
-
-// Callers is what an API needs to serve those who run tools themselves, and those who find out what
-// became of a call; package worker makes one.
-type Callers interface {
-	// StartCaller judges a call once more and lets its caller run the tool; start is its
-	// approval.HashStartID. A call that may not run any more comes back ended. Errors: those of
-	// store.Calls.Start.
-	StartCaller(ctx context.Context, id string, call approval.Call, start string) (store.Record, error)
-	// ReportLate keeps a report about a call that has ended.
-	ReportLate(ctx context.Context, id string, call approval.Call, report approval.ReportSignal) error
-	// Settle keeps what a person says became of a call; call is what Temporal has of it, maybe
-	// nothing. Errors: those of store.Calls.Settle.
-	Settle(ctx context.Context, id string, call approval.Call, said audit.Settled) (store.Record, error)
-	// OfferOwn replaces the list of a source of tools that an agent runs itself. Errors with
-	// approval.CodeInvalid are about a tool that can't be used.
-	OfferOwn(ctx context.Context, agent, source string, tools []store.OwnTool) (taken []string, err error)
-
-	Attach(ctx context.Context, alike string) (id string, err error) // as of store.Callers
-	Renew(ctx context.Context, id string) error
-	Release(ctx context.Context, id string) error
-	Deliver(ctx context.Context, id string) error
-	AlikeKey(ctx context.Context) ([]byte, error)
-}
 
 // callers returns Options.Callers, or says that this API may not write.
 func (s *Server) callers() (Callers, error) {
@@ -303,8 +279,8 @@ func (s *Server) endOf(c *gin.Context, r store.Record) (approval.Outcome, error)
 }
 
 // delivers readies a call's end for an answer: it lays over it what a person said became of the
-// call, which only the store knows, and notes that it is told: nobody attaches to the call any
-// more.
+// call, which only the store knows, and notes that it is told, unless nobody may see the answer:
+// nobody attaches to the call any more.
 func (s *Server) delivers(c *gin.Context, o *approval.Outcome) error {
 	ctx := c.Request.Context()
 	o.Settled = nil // the workflow's word alone is no proof
@@ -319,7 +295,8 @@ func (s *Server) delivers(c *gin.Context, o *approval.Outcome) error {
 		}
 		o.Settled = r.View.Settled
 	}
-	if o.Execution != approval.ExecutionCaller || !o.Status.Denied() || s.o.Callers == nil {
+	if o.Execution != approval.ExecutionCaller || !o.Status.Denied() || s.o.Callers == nil ||
+		looksAhead(c.Request) {
 		return nil
 	}
 	if err := s.o.Callers.Deliver(ctx, o.ID); err != nil && !errors.Is(err, store.ErrReadOnly) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
@@ -18,6 +19,7 @@ type fakeCallers struct {
 	taken     []string
 	delivered []string
 	released  []string
+	renewed   atomic.Int32
 	said      []audit.Settled
 	sources   []string // of lists
 }
@@ -50,8 +52,12 @@ func (f *fakeCallers) OfferOwn(_ context.Context, _, source string, _ []store.Ow
 }
 
 func (*fakeCallers) Attach(context.Context, string) (string, error) { return "", store.ErrNotFound }
-func (*fakeCallers) Renew(context.Context, string) error            { return nil }
 func (*fakeCallers) AlikeKey(context.Context) ([]byte, error)       { return []byte("key"), nil }
+
+func (f *fakeCallers) Renew(context.Context, string) error {
+	f.renewed.Add(1)
+	return nil
+}
 
 func (f *fakeCallers) Release(_ context.Context, id string) error {
 	f.released = append(f.released, id)

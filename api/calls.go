@@ -283,6 +283,9 @@ func (s *Server) getCall(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if looksAhead(c.Request) {
+		wait = 0 // as whoever waits for a call holds it
+	}
 	done, err := s.quotas.hold(principal(c), wait)
 	if err != nil {
 		return err

@@ -107,6 +107,13 @@ func (s *Server) checkSource(c *gin.Context) {
 	c.Next()
 }
 
+// looksAhead tells whether nobody may ever see the answer to a request: a browser asks ahead, or for
+// the header only.
+func looksAhead(r *http.Request) bool {
+	purpose := r.Header.Get("Sec-Purpose") + r.Header.Get("Purpose")
+	return r.Method == http.MethodHead || r.Method == http.MethodGet && strings.Contains(purpose, "prefetch")
+}
+
 // unencryptedTwin tells whether a page of the public URL's host, but without TLS, sends a request that
 // changes something. Who is on the network can write such a page, and the check for other sites
 // compares hosts only where a browser does not say Sec-Fetch-Site.

@@ -189,6 +189,29 @@ func (o *Options) validate() error {
 	return nil
 }
 
+// Callers is what an API needs to serve those who run tools themselves, and those who find out what
+// became of a call; package worker makes one.
+type Callers interface {
+	// StartCaller judges a call once more and lets its caller run the tool; start is its
+	// approval.HashStartID. A call that may not run any more comes back ended. Errors: those of
+	// store.Calls.Start.
+	StartCaller(ctx context.Context, id string, call approval.Call, start string) (store.Record, error)
+	// ReportLate keeps a report about a call that has ended.
+	ReportLate(ctx context.Context, id string, call approval.Call, report approval.ReportSignal) error
+	// Settle keeps what a person says became of a call; call is what Temporal has of it, maybe
+	// nothing. Errors: those of store.Calls.Settle.
+	Settle(ctx context.Context, id string, call approval.Call, said audit.Settled) (store.Record, error)
+	// OfferOwn replaces the list of a source of tools that an agent runs itself. Errors with
+	// approval.CodeInvalid are about a tool that can't be used.
+	OfferOwn(ctx context.Context, agent, source string, tools []store.OwnTool) (taken []string, err error)
+
+	Attach(ctx context.Context, alike string) (id string, err error) // as of store.Callers
+	Renew(ctx context.Context, id string) error
+	Release(ctx context.Context, id string) error
+	Deliver(ctx context.Context, id string) error
+	AlikeKey(ctx context.Context) ([]byte, error)
+}
+
 // Server is the API. It is an http.Handler, safe for concurrent use.
 type Server struct {
 	o       Options

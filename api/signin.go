@@ -193,14 +193,13 @@ func (s *Server) login(c *gin.Context) error {
 	return nil
 }
 
-// callback takes who comes back from the issuer. It is the one GET that changes something, so what
-// is only looked ahead at does not count.
+// callback takes who comes back from the issuer. It is a GET that uses up a state, so what is only
+// looked ahead at does not count.
 func (s *Server) callback(c *gin.Context) error {
 	if s.o.Login == nil {
 		return noLogin
 	}
-	ahead := c.Request.Header.Get("Sec-Purpose") + c.Request.Header.Get("Purpose")
-	if c.Request.Method != http.MethodGet || strings.Contains(ahead, "prefetch") {
+	if looksAhead(c.Request) {
 		return newProblem(http.StatusForbidden, rest.CodeNotPermitted, "This address is for browsers that sign in.")
 	}
 	ctx, answer := c.Request.Context(), c.Request.URL.Query()
