@@ -51,8 +51,8 @@ type Message struct {
 // Data is what a message says: of one call, or how many there are. Arguments are never in it.
 type Data struct {
 	ID     string          `json:"id,omitempty"`
-	URL    string          `json:"url,omitempty"` // where people see it; nothing is decided by opening it
-	Tool   string          `json:"tool,omitempty"`
+	URL    string          `json:"url,omitempty"`  // where people see it; nothing is decided by opening it
+	Tool   string          `json:"tool,omitempty"` // as approval.Display writes it, like the agent
 	Agent  string          `json:"agent,omitempty"`
 	Risk   approval.Risk   `json:"risk,omitempty"`
 	Status approval.Status `json:"status,omitempty"`
@@ -80,7 +80,10 @@ func messageOf(n store.Notice, t Type, publicURL string) Message {
 	at := n.At.UTC()
 	m := Message{
 		Type: t, Timestamp: at, id: messageID("entry", n.ID, n.Step), place: n.Place,
-		Data: Data{ID: n.ID, Tool: n.Tool, Agent: n.Agent, Risk: n.Risk, Status: n.Status, At: &at},
+		Data: Data{
+			ID: n.ID, Tool: approval.Display(n.Tool, 0), Agent: approval.Display(n.Agent, 0),
+			Risk: n.Risk, Status: n.Status, At: &at,
+		},
 	}
 	if publicURL != "" {
 		m.Data.URL = approval.RequestURL(publicURL, n.ID)

@@ -53,12 +53,15 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	if !slices.Contains(strings.Fields(q.Header.Get("webhook-signature")), want) || err != nil {
 		r.Errorf("the signature of %s is %q: %v", body, q.Header.Get("webhook-signature"), err)
 	}
+	if q.URL.Path == "/elsewhere" {
+		r.Error("a redirect was followed")
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.tries++; r.answer != nil {
 		record := httptest.NewRecorder()
 		if r.answer(record, q, r.tries); record.Code != 200 {
-			w.Header().Set("Location", "http://127.0.0.1:1/elsewhere")
+			w.Header().Set("Location", r.URL+"/elsewhere")
 			w.WriteHeader(record.Code)
 			return
 		}
