@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
@@ -144,4 +145,39 @@ func TestCallersAreTold(t *testing.T) {
 	}
 	f.taken = []string{"deploy"}
 	expect(t, w.send("PUT", "/api/agents/a/tools", `{"tools":[{"name":"deploy"}]}`), http.StatusConflict, rest.CodeToolTaken)
+}
+
+// lateStore does not know calls at first, as before they are judged.
+type lateStore struct {
+	*fakeStore
+	misses atomic.Int32
+}
+
+func (s *lateStore) Call(ctx context.Context, id string) (store.Record, error) {
+	if s.misses.Add(-1) >= 0 {
+		return store.Record{}, store.ErrNotFound
+	}
+	return s.fakeStore.Call(ctx, id)
+}
+
+// A wait that began before the call was judged ends when the tool may start, and not when the time is up.
+func TestAWaitFromBeforeTheVerdict(t *testing.T) {
+	for _, misses := range []int32{0, 1, 2, 3, 5} {
+		late := &lateStore{}
+		w := newWorld(t, func(o *Options) {
+			late.fakeStore = o.Store.(*fakeStore)
+			o.Store, o.Callers = late, &fakeCallers{}
+		})
+		id, _ := expect(t, w.send("POST", "/api/calls", `{"tool":"bash","execution":"caller"}`), 202, "")["id"].(string)
+		v := view(id, approval.StatusApproved)
+		v.Execution = approval.ExecutionCaller
+		w.temporal.get(id).state = approval.State{View: v}
+		w.store.put(store.Record{View: v, Permit: &store.Permit{}})
+		late.misses.Store(misses)
+		begun := time.Now()
+		expect(t, w.get("/api/calls/"+id+"?wait=25s"), 200, "")
+		if took := time.Since(begun); took > 20*time.Second {
+			t.Errorf("with %d readings too early it took %v", misses, took)
+		}
+	}
 }
