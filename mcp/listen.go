@@ -29,7 +29,7 @@ const (
 
 // ErrOpen is why clients of other machines are served only where Pawl's API knows its callers: else whoever
 // reaches the gateway could use its server's tools, as whoever they say.
-var ErrOpen = errors.New("Pawl's API does not ask who its callers are, so this gateway serves this machine " +
+var ErrOpen = errors.New("the API does not ask who its callers are, so this gateway serves this machine " +
 	"alone: listen on 127.0.0.1, or start the API with --auth")
 
 // Listener serves clients by Streamable HTTP. Each shows a credential of its own for Pawl.
