@@ -109,6 +109,7 @@ var stepNames = map[string]string{
 	claimStep:     "judges the approved call again and claims the permit to run the tool",
 	"Claim":       "records the approval and claims the permit to run the tool",
 	"Record":      "records the call's end",
+	"RecordVotes": "records the votes so far",
 	"Refuse":      "records which answers did not count",
 	"CallerState": "looks whether the caller has started the tool",
 	"Report":      "records the caller's report",

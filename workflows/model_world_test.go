@@ -168,6 +168,9 @@ func (w *world) begin(now time.Time, old bool) {
 	step(w, "CallerState", (*activities.Activities).CallerState)
 	step(w, "Report", (*activities.Activities).Report)
 	step(w, "AnswerTimes", w.answerTimes)
+	step(w, "RecordVotes", func(a *activities.Activities, ctx context.Context, in activities.RecordInput) (bool, error) {
+		return true, a.RecordVotes(ctx, in)
+	})
 	step(w, "Refuse", func(a *activities.Activities, ctx context.Context, in activities.RefuseInput) (bool, error) {
 		return true, a.Refuse(ctx, in)
 	})

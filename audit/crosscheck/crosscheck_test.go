@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -234,6 +235,16 @@ func TestGone(t *testing.T) {
 		r.record.View.EndedAt, r.events = &ended, nil
 		if report := r.run(t); report.Gone != map[bool]int64{true: 1}[gone] {
 			t.Errorf("ended %v ago: %+v", ago, report)
+		}
+	}
+}
+
+// Every activity that a worker offers is known for one that writes down, but those that run tools or
+// belong to no call.
+func TestStepsAreKnown(t *testing.T) {
+	for m := range reflect.TypeFor[*activities.Activities]().Methods() {
+		if known := slices.Contains(steps, m.Name); known == slices.Contains([]string{"Execute", "Publish"}, m.Name) {
+			t.Errorf("%s is taken for a step: %v", m.Name, known)
 		}
 	}
 }

@@ -66,7 +66,7 @@ var (
 
 // steps are the activities that write things down. Whatever else is scheduled runs a tool.
 var steps = []string{
-	"Admit", "Claim", "JudgeAndClaim", "Record", "AnswerTimes", "Refuse", "Keys", "CallerState", "Report",
+	"Admit", "Claim", "JudgeAndClaim", "Record", "RecordVotes", "AnswerTimes", "Refuse", "Keys", "CallerState", "Report",
 }
 
 // reader reads histories one after the other.

@@ -25,7 +25,7 @@ import (
 // recordingActivities are the activities that write things down. Whatever else a history schedules
 // runs a tool.
 var recordingActivities = []string{
-	"Admit", "JudgeAndClaim", "Record", "AnswerTimes", "Refuse", "Keys", "Publish", "CallerState", "Report",
+	"Admit", "JudgeAndClaim", "Record", "RecordVotes", "AnswerTimes", "Refuse", "Keys", "Publish", "CallerState", "Report",
 }
 
 // history is what Temporal's history tells of one call.
@@ -271,6 +271,14 @@ func (h history) agrees(r store.Record) error {
 	return nil
 }
 
+// sameJSON reports whether two documents say the same, each number with its digits. The store gives the
+// keys of a result in order, if what it knows of the call is in its log.
+func sameJSON(a, b json.RawMessage) bool {
+	one, err := strictjson.Canonical([]json.RawMessage{a})
+	other, errOther := strictjson.Canonical([]json.RawMessage{b})
+	return err == nil && errOther == nil && string(one) == string(other)
+}
+
 // fits looks at the ways by which the call came to its end.
 func (h history) fits(r store.Record) error {
 	v := r.View
@@ -289,7 +297,7 @@ func (h history) fits(r store.Record) error {
 		return errors.New("its caller runs the tool, and it was scheduled")
 	case v.Status.NeedsPermit() && !callers && len(h.runs) == 0:
 		return errors.New("its tool was never scheduled")
-	case v.Status == approval.StatusExecuted && !callers && string(h.runs[0].result) != string(v.Result):
+	case v.Status == approval.StatusExecuted && !callers && !sameJSON(h.runs[0].result, v.Result):
 		return fmt.Errorf("its tool answered %s", h.runs[0].result)
 	case v.Status.Denied() && v.Status != approval.StatusExpired && len(h.runs) > 0:
 		return errors.New("its tool was scheduled")
