@@ -18,7 +18,11 @@ func TestPage(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "npm", "test")
 	cmd.Dir = dir
 	cmd.WaitDelay = 10 * time.Second
-	cmd.Env = append(os.Environ(), "PAWL_CHROMIUM="+browser,
+	source, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), "PAWL_CHROMIUM="+browser, "PAWL_SOURCE="+source,
 		"PAWL_DEV="+filepath.Join(programs.Build(t, "pawl-dev"), "pawl-dev"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

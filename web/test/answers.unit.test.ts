@@ -314,7 +314,7 @@ describe("answers", () => {
   test("every outcome that the server knows is one of them", () => {
     const known = new Set(cases.map((c) => c.outcome ?? c.problem?.outcome));
     for (const file of ["approval/wire.go", "rest/calls.go"]) {
-      const source = readFileSync(join(process.env.PAWL_WEB_ROOT ?? "", "..", file), "utf8");
+      const source = readFileSync(join(process.env.PAWL_SOURCE ?? "", file), "utf8");
       const outcomes = [...source.matchAll(/AnswerOutcome = "(\w+)"/g)].map(([, outcome]) => outcome);
       assert.ok(outcomes.length > 2);
       for (const outcome of outcomes) assert.ok(known.has(outcome), `${outcome} of ${file}`);

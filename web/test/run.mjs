@@ -1,7 +1,7 @@
 // Bundles the tests and runs them. PAWL_DEV names the program of the dev stack; PAWL_CHROMIUM the browser,
-// which is /usr/bin/chromium by default. Arguments are names of tests' files, all by default. After the
-// word shots they are names of pictures to take, all by default. The word unit runs only the tests of the
-// page's logic, which need neither.
+// which is /usr/bin/chromium by default; PAWL_SOURCE the repository, which is around web by default.
+// Arguments are names of tests' files, all by default. After the word shots they are names of pictures to
+// take, all by default. The word unit runs only the tests of the page's logic, which need neither.
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -44,6 +44,6 @@ const tested = ["--test", "--test-concurrency=1", "--test-reporter=spec", ...opt
 const ran = spawnSync(
   process.execPath,
   ["--enable-source-maps", ...(shots ? [...files, ...pictures] : tested)],
-  { stdio: "inherit", env: { ...process.env, PAWL_WEB_ROOT: here("..") } },
+  { stdio: "inherit", env: { PAWL_SOURCE: here("../.."), ...process.env, PAWL_WEB_ROOT: here("..") } },
 );
 process.exit(ran.status ?? 1);

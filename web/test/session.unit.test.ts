@@ -30,7 +30,7 @@ beforeEach(() => {
 
 describe("a sign-in at the issuer that failed", () => {
   // As the server names the reasons.
-  const source = readFileSync(join(process.env.PAWL_WEB_ROOT ?? "", "../api/signin.go"), "utf8");
+  const source = readFileSync(join(process.env.PAWL_SOURCE ?? "", "api/signin.go"), "utf8");
   const reasons = [...source.matchAll(/^\tlogin[A-Z]\w+\s+= "(\w+)"/gm)].map(([, reason]) => reason ?? "");
   assert.equal(reasons.length, 4);
   assert.deepEqual(new Set(LOGIN_FAILED.keys()), new Set(reasons));
