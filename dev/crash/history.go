@@ -3,6 +3,7 @@
 package crash
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -271,12 +272,14 @@ func (h history) agrees(r store.Record) error {
 	return nil
 }
 
-// sameJSON reports whether two documents say the same, each number with its digits. The store gives the
-// keys of a result in order, if what it knows of the call is in its log.
-func sameJSON(a, b json.RawMessage) bool {
-	one, err := strictjson.Canonical([]json.RawMessage{a})
-	other, errOther := strictjson.Canonical([]json.RawMessage{b})
-	return err == nil && errOther == nil && string(one) == string(other)
+// asAnswered reports whether the store has a tool's result byte for byte, or, if it has it from its log,
+// exactly as that writes the same: with its keys in order.
+func asAnswered(answered, kept json.RawMessage) bool {
+	if bytes.Equal(answered, kept) {
+		return true
+	}
+	inOrder, err := strictjson.Canonical(answered)
+	return err == nil && bytes.Equal(inOrder, kept)
 }
 
 // fits looks at the ways by which the call came to its end.
@@ -297,7 +300,7 @@ func (h history) fits(r store.Record) error {
 		return errors.New("its caller runs the tool, and it was scheduled")
 	case v.Status.NeedsPermit() && !callers && len(h.runs) == 0:
 		return errors.New("its tool was never scheduled")
-	case v.Status == approval.StatusExecuted && !callers && !sameJSON(h.runs[0].result, v.Result):
+	case v.Status == approval.StatusExecuted && !callers && !asAnswered(h.runs[0].result, v.Result):
 		return fmt.Errorf("its tool answered %s", h.runs[0].result)
 	case v.Status.Denied() && v.Status != approval.StatusExpired && len(h.runs) > 0:
 		return errors.New("its tool was scheduled")

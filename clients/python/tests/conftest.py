@@ -53,8 +53,7 @@ class People:
         def enough() -> list[str] | None:
             return ids if len(ids := self.waiting(tool)) >= count else None
 
-        # A framework may take long to come to its call, beside other tests.
-        return until(enough, patience=90, what=f"{count} waiting calls of {tool}")
+        return until(enough, what=f"{count} waiting calls of {tool}")
 
     def approve(self, call_id: str) -> None:
         self.send("POST", f"/api/requests/{call_id}/approve", {})
