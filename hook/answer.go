@@ -22,8 +22,6 @@ const exitNoted = 1
 type Answer struct {
 	Out, Err string
 	Exit     int
-
-	said *decision
 }
 
 // decision is Out before a tool, in Claude Code's words.
@@ -34,32 +32,22 @@ type decision struct {
 	Input    json.RawMessage `json:"updatedInput,omitempty"`
 }
 
-func say(d decision) Answer {
+func (h *ClaudeCode) say(d decision) Answer {
 	d.Event = beforeTool
 	out, err := strictjson.Marshal(map[string]decision{"hookSpecificOutput": d})
 	if err != nil {
-		return Blocked(err, "")
+		return Blocked(err, h.o.Trouble)
 	}
-	return Answer{Out: string(out) + "\n", said: &d}
+	return Answer{Out: string(out) + "\n"}
 }
 
-func allow(reason string) Answer { return say(decision{Decision: "allow", Reason: reason}) }
-
-func deny(reason string) Answer { return say(decision{Decision: "deny", Reason: "Pawl: " + reason}) }
-
-func deferred(reason string) Answer { return say(decision{Decision: "defer", Reason: reason}) }
-
-// updatedInput makes the host run other arguments than it asked about.
-func (a *Answer) updatedInput(args json.RawMessage) {
-	d := decision{}
-	if a.said != nil {
-		d = *a.said
-	}
-	d.Input = args
-	*a = say(d)
+// deny passes on what Pawl has said of a call. Everything else that denies is trouble.
+func (h *ClaudeCode) deny(reason string) Answer {
+	return h.say(decision{Decision: "deny", Reason: "Pawl: " + reason})
 }
 
-// Blocked stops the tool call where it is not even known which one it is.
+// Blocked stops the tool call where it is not even known which one it is. trouble says how to start Pawl, or
+// do without it.
 func Blocked(err error, trouble string) Answer {
 	return Answer{Err: "Pawl: " + troubleText(err, trouble) + "\n", Exit: exitBlocks}
 }

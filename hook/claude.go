@@ -133,7 +133,7 @@ func (h *ClaudeCode) before(ctx context.Context, e event) Answer {
 	}
 	call, alike, err := h.call(e)
 	if err != nil {
-		return deny(fmt.Sprintf("This call can't be put before Pawl: %v", err))
+		return h.trouble(fmt.Errorf("this call can't be put before Pawl: %w", err))
 	}
 	s := h.session(e.Session)
 	h.flush(ctx, s)
@@ -143,7 +143,7 @@ func (h *ClaudeCode) before(ctx context.Context, e event) Answer {
 	}
 	if r.Answered {
 		r.close(false)
-		return deny("Claude Code was let run this call before, so it may have run already. " +
+		return h.deny("Claude Code was let run this call before, so it may have run already. " +
 			"Find out before you try again.")
 	}
 	b, err := h.permit(ctx, call, r)
@@ -252,7 +252,7 @@ func (h *ClaudeCode) decided(
 	case b.Started:
 		return h.let(ctx, r, e, b)
 	case errors.As(err, &refused) && refused.Code == rest.CodeStarted:
-		return deny(fmt.Sprintf("Somebody else has started this call (%s), so it may have run already. "+
+		return h.deny(fmt.Sprintf("Somebody else has started this call (%s), so it may have run already. "+
 			"Find out before you try again.", shown(r.Call))), false
 	case errors.Is(err, context.DeadlineExceeded) && b.Status == approval.StatusPending:
 		return h.pending(s, r, b.View)
@@ -262,9 +262,9 @@ func (h *ClaudeCode) decided(
 	case err != nil:
 		return h.trouble(err), true
 	case b.Lost():
-		return deny(fmt.Sprintf("The call %s goes no further: %s", shown(r.Call), b.Error.Message)), false
+		return h.trouble(fmt.Errorf("the call %s goes no further: %s", shown(r.Call), b.Error.Message)), false
 	}
-	return deny(denial(b.View)), false
+	return h.deny(denial(b.View)), false
 }
 
 // let lets the host run a tool that is started. What is said here is on the disk first: a record
@@ -282,17 +282,20 @@ func (h *ClaudeCode) let(ctx context.Context, r *record, e event, b client.Begun
 		r.Report = &approval.ReportSignal{Status: approval.ReportNotRun, Error: "the hook could not keep its start"}
 		return h.trouble(fmt.Errorf("what this hook has started can't be kept: %w", err)), !h.send(ctx, r)
 	}
-	approved := b.Decision != nil && b.Decision.Kind == approval.FinalApprove
-	switch {
+	var d decision
+	switch approved := b.Decision != nil && b.Decision.Kind == approval.FinalApprove; {
 	case approved:
-		a = allow(fmt.Sprintf("%s approved this call in Pawl (%s).", shown(b.Decision.By), shown(r.Call)))
+		d.Decision = "allow"
+		d.Reason = fmt.Sprintf("%s approved this call in Pawl (%s).", shown(b.Decision.By), shown(r.Call))
 	case h.o.Headless:
-		a = allow(fmt.Sprintf("Pawl's policy allows this call (%s).", shown(r.Call)))
+		d.Decision, d.Reason = "allow", fmt.Sprintf("Pawl's policy allows this call (%s).", shown(r.Call))
+	case !changed:
+		return Answer{}, true
 	}
-	if changed {
-		a.updatedInput(b.Args)
+	if changed { // the host is to run other arguments than it asked about
+		d.Input = b.Args
 	}
-	return a, true
+	return h.say(d), true
 }
 
 // differ reports whether Pawl lets other arguments run than the host is about to.
@@ -317,10 +320,11 @@ func (h *ClaudeCode) pending(s session, r *record, v client.View) (a Answer, ope
 			return h.trouble(err), true
 		}
 		if held {
-			return deferred(fmt.Sprintf("Pawl: %s waits for approval %s.", shown(r.Call), where)), true
+			reason := fmt.Sprintf("Pawl: %s waits for approval %s.", shown(r.Call), where)
+			return h.say(decision{Decision: "defer", Reason: reason}), true
 		}
 	}
-	return deny(fmt.Sprintf("This call is pending: %s still waits for a person, who decides %s. "+
+	return h.deny(fmt.Sprintf("This call is pending: %s still waits for a person, who decides %s. "+
 		"Nothing has run. Go on with something else, and make the same call again later: it goes on where it "+
 		"stopped.", shown(r.Call), where)), true
 }
@@ -329,5 +333,5 @@ func (h *ClaudeCode) trouble(err error) Answer {
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("this hook was stopped while it waited")
 	}
-	return deny(troubleText(err, h.o.Trouble))
+	return h.deny(troubleText(err, h.o.Trouble))
 }

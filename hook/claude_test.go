@@ -120,9 +120,9 @@ func TestFaultsDeny(t *testing.T) {
 		want    string
 		words   string
 	}{
-		"the API is down":        {prepare: func(w *world) { w.Close() }, want: "deny", words: "Start Pawl."},
+		"the API is down":        {prepare: func(w *world) { w.Close() }, want: "deny"},
 		"500":                    {prepare: reply(500, "application/problem+json", `{"code":"internal_error"}`), want: "deny", words: "500"},
-		"500 without a body":     {prepare: reply(500, "text/html", ""), want: "deny", words: "Start Pawl."},
+		"500 without a body":     {prepare: reply(500, "text/html", ""), want: "deny"},
 		"garbage":                {prepare: reply(200, "application/json", "<html>"), want: "deny", words: "can't be used"},
 		"a page":                 {prepare: reply(200, "text/html", "<html>"), want: "deny", words: "not Pawl's API"},
 		"an empty answer":        {prepare: reply(200, "application/json", "{}"), want: "deny", words: "names no call"},
@@ -136,10 +136,10 @@ func TestFaultsDeny(t *testing.T) {
 				_, _ = io.Copy(io.Discard, r.Body) // else nobody notices that the client has gone
 				<-r.Context().Done()
 			})
-		}, change: hasty, want: "deny", words: "Start Pawl."},
+		}, change: hasty, want: "deny"},
 		"a connection that breaks": {prepare: func(w *world) {
 			w.fail(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		}, change: hasty, want: "deny", words: "Start Pawl."},
+		}, change: hasty, want: "deny"},
 		"our own panic": {event: strings.Replace(before("ls", "u"), "Bash", "mcp__a__b", 1),
 			change: func(o *hook.ClaudeOptions) { o.Guarded = func(string, bool) bool { panic("oops") } }, want: "block", words: "oops"},
 		"a folder that is a file": {prepare: func(w *world) {
@@ -176,7 +176,7 @@ func TestFaultsDeny(t *testing.T) {
 			if change == nil {
 				change = headless
 			}
-			w.want(w.fire(e, change), tt.want, tt.words)
+			w.want(w.fire(e, change), tt.want, tt.words, "Start Pawl.")
 			if len(w.started) > 0 && name != "approved by a word" {
 				t.Error("it was started")
 			}
@@ -214,7 +214,11 @@ func TestAnswers(t *testing.T) {
 			if change == nil {
 				change = func(*hook.ClaudeOptions) {}
 			}
-			w.want(w.fire(before("ls", "u"), change), tt.want, tt.words...)
+			a := w.fire(before("ls", "u"), change)
+			w.want(a, tt.want, tt.words...)
+			if strings.Contains(a.Out+a.Err, "Start Pawl.") {
+				t.Errorf("Pawl has answered, and is to be started: %s%s", a.Out, a.Err)
+			}
 			if w.records() != tt.kept {
 				t.Errorf("%d records, want %d", w.records(), tt.kept)
 			}

@@ -56,7 +56,8 @@ func TestNothingRunsBeforePawlAnswers(t *testing.T) {
 			})
 			w.failing.Store(&c.end)
 			got := r.ask(1, call(1, "echo", `{}`))
-			if c.answer != "" && (!strings.Contains(got, c.answer) || !strings.Contains(got, `"isError":true`) || r.runs() != "") {
+			if c.answer != "" && (!strings.Contains(got, c.answer) ||
+				!strings.Contains(got, undo) || !strings.Contains(got, `"isError":true`) || r.runs() != "") {
 				t.Errorf("answered %s, ran %q", got, r.runs())
 			}
 			w.failing.Store(nil)

@@ -66,7 +66,12 @@ func TestApprovedArgumentsRun(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, nothing runs and the client is told why.
+// undo is in every answer by which the gateway itself keeps a tool from running, and in none that Pawl has
+// given about a call.
+const undo = "start Pawl ('pawl-dev', in its source 'make dev'), or take the gateway out of the client's settings " +
+	"with 'pawl mcp wrap --undo FILE'."
+
+// Whatever goes wrong, nothing runs and the client is told why, and what to do.
 func TestNothingRunsUnasked(t *testing.T) {
 	plain := func(code int, kind, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -104,14 +109,32 @@ func TestNothingRunsUnasked(t *testing.T) {
 			if !strings.Contains(got, c.want) || !strings.Contains(got, `"isError":true`) {
 				t.Errorf("answered %s, want %q", got, c.want)
 			}
+			if byPawl := strings.Contains(c.want, "pawl-"); strings.Contains(got, undo) == byPawl {
+				t.Errorf("answered %s", got)
+			}
 			if runs := r.runs(); runs != "" {
 				t.Errorf("%s ran", runs)
 			}
 		})
 	}
+	api.mu.Lock()
+	api.down = nil
+	api.mu.Unlock()
+	for name, frame := range map[string]string{
+		"a task":      strings.Replace(call(98, "echo", "{}"), `"name"`, `"task":{},"name"`, 1),
+		"two methods": strings.Replace(call(98, "echo", "{}"), `"method"`, `"method":"ping","method"`, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.send("%s", frame)
+			if got := r.next("Pawl did not forward this"); !strings.Contains(got, undo) || r.runs() != "" {
+				t.Errorf("answered %s, ran %q", got, r.runs())
+			}
+		})
+	}
 	t.Run("nobody listens", func(t *testing.T) {
 		api.Close()
-		if got := r.ask(99, call(99, "echo", "{}")); !strings.Contains(got, "nothing answers at") || r.runs() != "" {
+		got := r.ask(99, call(99, "echo", "{}"))
+		if !strings.Contains(got, "nothing answers at") || !strings.Contains(got, undo) || r.runs() != "" {
 			t.Errorf("answered %s, ran %q", got, r.runs())
 		}
 	})

@@ -100,7 +100,7 @@ func (s *session) hold(m message) {
 	}
 	r, err := readCall(m)
 	if err != nil {
-		s.answer(refusal(m.id, codeInvalidParams, "Pawl did not forward this call: "+err.Error()))
+		s.answer(refusal(m.id, codeInvalidParams, "Pawl did not forward this call: "+reason(err)))
 		return
 	}
 	key := m.key()
@@ -152,7 +152,7 @@ func (s *session) answerTo(ctx context.Context, r request) (reply []byte) {
 		s.mu.Unlock()
 		if !forwarded {
 			reply = answer(r.id, said(true,
-				"Not run: the gateway has a fault, which is in its log. Please report it."))
+				"Not run: the gateway has a fault, which is in its log. Please report it. "+escape))
 		}
 	}()
 	return s.ask(ctx, r)
@@ -364,7 +364,11 @@ func (s *session) status(ctx context.Context, r request) []byte {
 	}
 	v, err := s.api.Get(ctx, in.ID, 0)
 	if err != nil {
-		return answer(r.id, said(true, "Pawl could not say what became of this call: "+reason(err)))
+		why := err.Error()
+		if !refused(err) {
+			why = reason(err)
+		}
+		return answer(r.id, said(true, "Pawl could not say what became of this call: "+why))
 	}
 	switch {
 	case v.Status.Denied():
@@ -387,6 +391,6 @@ func (s *session) unasked(r request, err error) []byte {
 			cmp.Or(e.ID, "its ID is unknown")+". It was not run for this one. "+
 			"See what came of it before you call again."))
 	}
-	s.o.Logger.Warn("a call was refused: Pawl did not permit it", "tool", r.name, "error", reason(err))
+	s.o.Logger.Warn("a call was refused: Pawl did not permit it", "tool", r.name, "error", err)
 	return answer(r.id, said(true, "Not run: Pawl did not permit this call. "+reason(err)))
 }

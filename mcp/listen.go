@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/rest"
 )
@@ -116,7 +115,7 @@ func (l *Listener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 				err = errors.New("have the client send an agent's token for Pawl, as Authorization: Bearer TOKEN")
 			}
 		}
-		http.Error(rw, "Pawl: "+approval.Display(err.Error(), 500), status)
+		http.Error(rw, "Pawl: "+reason(err), status)
 		return
 	}
 	credential := digest(token)
@@ -230,19 +229,20 @@ func (l *Listener) find(id, credential string) *web {
 
 // post takes a frame.
 func (l *Listener) post(rw http.ResponseWriter, r *http.Request, api *client.Client, credential, id string) {
-	refuse := func(status int, code int, text string) {
+	refuse := func(status, code int, err error) {
 		rw.Header().Set("Content-Type", "application/json")
 		rw.WriteHeader(status)
-		_, _ = rw.Write(refusal(nil, code, text))
+		_, _ = rw.Write(refusal(nil, code, "Pawl did not forward this: "+reason(err)))
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxPosted))
 	if err != nil {
-		refuse(http.StatusRequestEntityTooLarge, codeInvalidRequest, "the frame can't be read, or is too long")
+		refuse(http.StatusRequestEntityTooLarge, codeInvalidRequest,
+			errors.New("the frame can't be read, or is too long"))
 		return
 	}
 	m, err := parse(body)
 	if err != nil {
-		refuse(http.StatusBadRequest, codeInvalidRequest, "Pawl did not forward this: "+err.Error())
+		refuse(http.StatusBadRequest, codeInvalidRequest, err)
 		return
 	}
 	var w *web
@@ -259,7 +259,7 @@ func (l *Listener) post(rw http.ResponseWriter, r *http.Request, api *client.Cli
 		w, err = l.open(api, credential, "shared "+credential, true)
 	}
 	if err != nil {
-		refuse(http.StatusServiceUnavailable, codeServer, err.Error())
+		refuse(http.StatusServiceUnavailable, codeServer, err)
 		return
 	}
 	if !w.shared {

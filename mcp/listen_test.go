@@ -114,7 +114,8 @@ func TestEachClientAsksWithItsOwnCredential(t *testing.T) {
 	res := h.do("POST", initialize)
 	text, _ := io.ReadAll(res.Body)
 	if res.StatusCode != 401 || res.Header.Get("WWW-Authenticate") != "Bearer" ||
-		!strings.Contains(string(text), "have the client send an agent's token for Pawl, as Authorization: Bearer") {
+		!strings.Contains(string(text), "have the client send an agent's token for Pawl, as Authorization: Bearer") ||
+		!strings.Contains(string(text), undo) {
 		t.Errorf("without a credential: %d %s", res.StatusCode, text)
 	}
 	for name, c := range map[string]struct {
@@ -132,8 +133,9 @@ func TestEachClientAsksWithItsOwnCredential(t *testing.T) {
 			api.mu.Lock()
 			api.down = c.down
 			api.mu.Unlock()
-			if got := h.do("POST", initialize, "Authorization", fmt.Sprint("Bearer ", c.status)); got.StatusCode != c.status {
-				t.Errorf("answered %d", got.StatusCode)
+			got := h.ask(initialize, "Authorization", fmt.Sprint("Bearer ", c.status))
+			if !strings.HasPrefix(got, fmt.Sprint(c.status)) || !strings.Contains(got, undo) {
+				t.Errorf("answered %s", got)
 			}
 		})
 	}
@@ -213,8 +215,13 @@ func TestListenerRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h.t, h.host = t, c.host
-			if got := h.do(c.method, c.body, c.header...); got.StatusCode != c.status {
+			got := h.do(c.method, c.body, c.header...)
+			if got.StatusCode != c.status {
 				t.Errorf("answered %d, want %d", got.StatusCode, c.status)
+			}
+			unread := c.status == http.StatusBadRequest || c.status == http.StatusRequestEntityTooLarge
+			if text, err := io.ReadAll(got.Body); err != nil || strings.Contains(string(text), undo) != unread {
+				t.Errorf("answered %s, %v", text, err)
 			}
 		})
 	}

@@ -91,7 +91,7 @@ func (s *session) fromClient(raw []byte) {
 		if m.raw == nil {
 			code = codeParse
 		}
-		s.answer(refusal(m.id, code, "Pawl did not forward this: "+err.Error()))
+		s.answer(refusal(m.id, code, "Pawl did not forward this: "+reason(err)))
 		return
 	}
 	switch m.method {

@@ -74,9 +74,8 @@ func errorOf(v client.View) string {
 // tools declare for theirs, and clients would drop it.
 func pending(v client.View, page string, schema bool, trouble error) toolResult {
 	where := "\nApprove at: " + page
-	var silent *client.UnreachableError
-	if errors.As(trouble, &silent) {
-		where += "\nPawl's API does not answer now: " + silent.Error()
+	if silent, ok := errors.AsType[*client.UnreachableError](trouble); ok {
+		where += "\n" + reason(silent)
 	}
 	return said(schema, fmt.Sprintf("Pending: people have not decided about this call yet. Nothing has run.\n"+
 		"Call ID: %s%s\nTo get its result, repeat the call with the same arguments once it is approved. "+
@@ -89,14 +88,16 @@ func abandoned(call string, why error) toolResult {
 		"It may have run. Find out before you call it again.\nCall ID: %s", why, call))
 }
 
-// reason is an error in words for whoever called the tool.
+// escape is how a person goes on where the gateway itself is what keeps a tool from running.
+const escape = "Whoever runs it: start Pawl ('pawl-dev', in its source 'make dev'), or take the gateway out of the " +
+	"client's settings with 'pawl mcp wrap --undo FILE'."
+
+// reason is in words, for whoever called a tool, why the gateway does not let it run. What Pawl itself has
+// said of a call is no such reason: see denied.
 func reason(err error) string {
-	text := approval.DisplayLines(err.Error(), 2000)
-	var silent *client.UnreachableError
-	var unsure *client.UncertainError
-	if errors.As(err, &silent) || errors.As(err, &unsure) {
-		return "Pawl's API did not answer: " + text + ". Calls run again once it does. Whoever runs it: " +
-			"start Pawl, or take the gateway out of the client's settings with 'pawl mcp wrap --undo FILE'."
+	text := strings.TrimRight(approval.DisplayLines(err.Error(), 2000), ".\n")
+	if errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*client.UncertainError)) {
+		text = "Pawl's API did not answer: " + text + ". Calls run again once it does"
 	}
-	return text
+	return text + ". " + escape
 }

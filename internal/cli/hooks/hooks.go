@@ -4,6 +4,7 @@ package hooks
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -60,9 +61,22 @@ The tool runs in Claude Code, so this is cooperation, not enforcement: whoever
 runs programs as the same user can get around it. See docs/agents.md.`,
 		Example: `  pawl hook claude-code install
   pawl hook claude-code --wait 2m`,
-		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.answer(cmd) },
 	}
+	// Settings that somebody has written by hand block, too.
+	refuse := func(err error) error { return fmt.Errorf("%w. Nothing has run. %s", err, c.trouble()) }
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := cli.NoArgs(cmd, args); err != nil {
+			return refuse(err)
+		}
+		return nil
+	}
+	cmd.SetFlagErrorFunc(func(failed *cobra.Command, err error) error {
+		if failed == cmd {
+			err = refuse(err)
+		}
+		return cli.UsageError(err)
+	})
 	flags := cmd.Flags()
 	flags.Var(&c.wait, "wait", "how long a tool call waits for people; less than the hook's timeout")
 	flags.StringVar(&c.agent, "agent", "claude-code", "`name` of the agent, in the policy and to reviewers")
@@ -87,7 +101,7 @@ func (c *claude) answer(cmd *cobra.Command) error {
 		a = h.Answer(cmd.Context(), c.Stdin)
 	}
 	if err := c.Print(a.Out); err != nil {
-		a = hook.Blocked(err, "")
+		a = hook.Blocked(err, c.trouble())
 	}
 	if a.Err != "" {
 		_, _ = c.Stderr.Write([]byte(a.Err)) // nobody is left to be told

@@ -157,7 +157,7 @@ func TestInstallMakesAToken(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with the command itself blocks: exit code 2 is Claude Code's for that.
+// Whatever is wrong with the command itself blocks, and says what to do: exit code 2 is Claude Code's for that.
 func TestTheHookBlocks(t *testing.T) {
 	home(t, "2.1.332")
 	for name, args := range map[string][]string{
@@ -166,8 +166,13 @@ func TestTheHookBlocks(t *testing.T) {
 		"no event": nil,
 	} {
 		r := clitest.CommandLine{}.Run(t, append([]string{"hook", "claude-code"}, args...)...)
-		if r.Code != 2 || r.Err == "" || r.Out != "" {
-			t.Errorf("%s: %d %q %q", name, r.Code, r.Out, r.Err)
+		if r.Code != 2 || r.Out != "" {
+			t.Errorf("%s: %d %q", name, r.Code, r.Out)
+		}
+		for _, want := range []string{"`pawl-dev`", "hook claude-code uninstall"} {
+			if !strings.Contains(r.Err, want) {
+				t.Errorf("%s: %q does not say %q", name, r.Err, want)
+			}
 		}
 	}
 }

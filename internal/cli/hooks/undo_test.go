@@ -76,6 +76,14 @@ func TestDenialsNameTheirUndo(t *testing.T) {
 					}
 				}
 			}
+			// So does a mistake in settings that somebody has written by hand.
+			for _, more := range []string{"--nonsense", "now"} {
+				hook := clitest.CommandLine{API: down.URL, Env: tt.env, Stdin: strings.NewReader(toolCall)}
+				r := hook.Run(t, append(run[1:len(run):len(run)], more)...)
+				if r.Code != 2 || !strings.Contains(r.Err, tt.want) || !strings.Contains(r.Err, "`pawl-dev`") {
+					t.Errorf("%s: %d %s%s", more, r.Code, r.Out, r.Err)
+				}
+			}
 			if line.Run(t, undo...).Want(t, cli.ExitDone, []string{"---"}, nil); installed(t, settings) {
 				t.Error("what the denial names leaves the hook where it is")
 			}
