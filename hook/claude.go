@@ -64,6 +64,8 @@ type ClaudeOptions struct {
 	Alive func() bool
 	// Trouble is added to each denial that nobody has decided: how to start Pawl, or do without it.
 	Trouble string
+	// NoToken is added instead where Pawl does not know who asks. Default: Trouble.
+	NoToken string
 	// Now is the clock by which old records are removed. Default: time.Now.
 	Now func() time.Time
 }
@@ -333,5 +335,9 @@ func (h *ClaudeCode) trouble(err error) Answer {
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("this hook was stopped while it waited")
 	}
-	return h.deny(troubleText(err, h.o.Trouble))
+	trouble := h.o.Trouble
+	if e, ok := errors.AsType[*client.Error](err); ok && e.HTTPStatus == http.StatusUnauthorized {
+		trouble = cmp.Or(h.o.NoToken, trouble)
+	}
+	return h.deny(troubleText(err, trouble))
 }

@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -36,54 +33,6 @@ func (i *install) named(cmd *cobra.Command, c *client.Client, me rest.Principal)
 	}
 	cmd.Flag("as").Changed = true
 	return i.Client(cmd)
-}
-
-// token is the file with the agent's token; none where the API knows nobody.
-func (i *install) token(ctx context.Context, c *client.Client, me rest.Principal) (string, error) {
-	if i.agentToken != "" {
-		path, err := filepath.Abs(i.agentToken)
-		if err == nil {
-			_, err = os.Stat(path)
-		}
-		return path, err
-	}
-	if me.Method == rest.MethodNone {
-		return "", nil
-	}
-	path, err := ownDir(agent + ".token")
-	if err != nil {
-		return "", err
-	}
-	switch _, err := os.Stat(path); {
-	case err == nil:
-		return path, nil // of an earlier install; the hook's first denial says if it has ended
-	case !errors.Is(err, fs.ErrNotExist):
-		return "", err
-	}
-	if !slices.Contains(me.Roles, rest.RoleAdmin) {
-		return "", fmt.Errorf("the agent needs a token, and you may make none. Have an administrator run\n"+
-			"  pawl token new %s --role agent --agent %s \\\n    --owner NAME --out TOKEN-FILE\n"+
-			"and give --agent-token-file TOKEN-FILE", agent, agent)
-	}
-	if i.dryRun {
-		return path, i.Print("A token for the agent would be written to\n  " + approval.Display(path, 0) + "\n")
-	}
-	spec := rest.TokenSpec{
-		Subject: agent + ":" + me.Subject, Kind: rest.KindAgent, Owner: me.Subject,
-		Roles: []rest.Role{rest.RoleAgent}, Agents: []string{agent}, Note: "pawl hook claude-code install",
-	}
-	text, made, err := c.NewToken(ctx, spec)
-	if err != nil {
-		return "", fmt.Errorf("the agent's token was not made: %w", err)
-	}
-	if err := osfile.PrivateDir(filepath.Dir(path)); err != nil {
-		return "", err
-	}
-	if err := osfile.Replace(path, []byte(text+"\n"), 0o600); err != nil {
-		_, revoked := c.RevokeToken(ctx, made.ID)
-		return "", errors.Join(err, revoked)
-	}
-	return path, i.Print("The agent's token is in\n  " + approval.Display(path, 0) + "\n")
 }
 
 // policy adds the ready layer to the active policy, unless it has one of that name.

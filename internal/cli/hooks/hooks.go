@@ -3,8 +3,10 @@
 package hooks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/hook"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/settings"
@@ -95,9 +98,12 @@ runs programs as the same user can get around it. See docs/agents.md.`,
 func (c *claude) answer(cmd *cobra.Command) error {
 	var a hook.Answer
 	h, err := c.hook(cmd)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // the token's file
+		a = hook.Blocked(err, c.noToken(cmp.Or(c.Setting(cmd, "api"), client.DefaultURL)))
+	case err != nil:
 		a = hook.Blocked(err, c.trouble())
-	} else {
+	default:
 		a = h.Answer(cmd.Context(), c.Stdin)
 	}
 	if err := c.Print(a.Out); err != nil {
@@ -110,7 +116,7 @@ func (c *claude) answer(cmd *cobra.Command) error {
 }
 
 func (c *claude) hook(cmd *cobra.Command) (*hook.ClaudeCode, error) {
-	api, err := c.Client(cmd)
+	api, err := c.client(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -129,8 +135,26 @@ func (c *claude) hook(cmd *cobra.Command) (*hook.ClaudeCode, error) {
 		// How 'claude -p' calls itself to its hooks.
 		Print:   c.Getenv("CLAUDE_CODE_ENTRYPOINT") == "sdk-cli",
 		Alive:   alive(c.Getenv("CLAUDE_PID")),
-		Trouble: c.trouble(), Now: c.Now,
+		Trouble: c.trouble(), NoToken: c.noToken(api.URL()), Now: c.Now,
 	})
+}
+
+// client asks Pawl with the token that is given, else with the one that the user's agent has for this API. A
+// project's settings, which others share, name no token.
+func (c *claude) client(cmd *cobra.Command) (*client.Client, error) {
+	api, err := c.Client(cmd)
+	if err != nil || c.Setting(cmd, "token") != "" || c.Setting(cmd, "token-file") != "" {
+		return api, err
+	}
+	file, noted, err := tokenFile(api.URL())
+	if err != nil || !noted { // without one: Pawl may take calls from everybody
+		return api, err
+	}
+	if err := cmd.Flag("token-file").Value.Set(file); err != nil {
+		return nil, err
+	}
+	cmd.Flag("token-file").Changed = true
+	return c.Client(cmd)
 }
 
 // alive tells whether a process is still there; one that nobody names is.
@@ -164,19 +188,35 @@ func (c *claude) guarded() (func(server string, subagent bool) bool, error) {
 
 // trouble goes to the model, and by it to the person: the model itself can't run a command then.
 func (c *claude) trouble() string {
-	undo := "run `" + quote(program()) + " hook claude-code uninstall"
-	switch folder := c.Getenv("CLAUDE_PROJECT_DIR"); {
-	case c.Getenv("CLAUDE_PLUGIN_ROOT") != "":
-		undo = "disable the plugin pawl in Claude Code"
-	case c.project && folder != "":
-		undo += " --project` in " + approval.Display(folder, 0)
-	case c.project:
-		undo += " --project` in the project's folder"
-	default:
-		undo += "`"
+	return c.advise("start Pawl (`pawl-dev`, or in its source `make dev`)")
+}
+
+// noToken is said instead where the API does not know who asks.
+func (c *claude) noToken(api string) string {
+	if c.plugin() {
+		return c.advise("have an agent's token in a file that PAWL_TOKEN_FILE names")
 	}
-	return "Ask the person to start Pawl (`pawl-dev`, or in its source `make dev`), " +
-		"or, to remove this guard, to " + undo + "."
+	return c.advise(c.run("install --api "+quote(api)) + ", which gives this agent a token, or says who can")
+}
+
+func (c *claude) advise(begin string) string {
+	undo := c.run("uninstall")
+	if c.plugin() {
+		undo = "disable the plugin pawl in Claude Code"
+	}
+	return "Ask the person to " + begin + ", or, to remove this guard, to " + undo + "."
+}
+
+func (c *claude) plugin() bool { return c.Getenv("CLAUDE_PLUGIN_ROOT") != "" }
+
+// run is a command about this hook, for whoever sits at the host.
+func (c *claude) run(what string) string {
+	text := "run `" + quote(program()) + " hook claude-code " + what
+	if !c.project {
+		return text + "`"
+	}
+	folder := approval.Display(c.Getenv("CLAUDE_PROJECT_DIR"), 0)
+	return text + " --project` in " + cmp.Or(folder, "the project's folder")
 }
 
 // program is how this program can be run from anywhere.

@@ -38,7 +38,14 @@ func api(t *testing.T, whoami string) *clitest.API {
 	t.Helper()
 	a := clitest.NewAPI(t)
 	a.On("GET /api/version", clitest.Reply(200, `{"version":"devel","features":["caller"]}`))
-	a.On("GET /api/whoami", clitest.Reply(200, whoami))
+	a.On("GET /api/whoami", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer pawl_tok1_secret" {
+			clitest.Reply(200, `{"subject":"claude-code:ana","kind":"agent","owner":"ana","roles":["agent"],`+
+				`"agents":["claude-code"],"method":"token","token_id":"tok1","expires":"2026-05-01T00:00:00Z"}`)(w, r)
+			return
+		}
+		clitest.Reply(200, whoami)(w, r)
+	})
 	a.On("GET /api/policy", clitest.Reply(200, `{"version":3,"digest":"d","channel":"api","layers":[{"name":"org.yaml","text":"rules: []"}]}`))
 	a.On("PUT /api/policy", clitest.Reply(200, `{"changed":true,"version":4,"digest":"e","warnings":[]}`))
 	return a
@@ -84,8 +91,6 @@ func TestInstall(t *testing.T) {
 }
 
 func TestInstallRefuses(t *testing.T) {
-	admin := `{"subject":"ana","kind":"person","roles":["admin"],"method":"token"}`
-	reviewer := `{"subject":"ana","kind":"person","roles":["reviewer"],"method":"token"}`
 	for name, tt := range map[string]struct {
 		version, whoami string
 		args            []string
@@ -140,7 +145,7 @@ func TestInstallMakesAToken(t *testing.T) {
 	for range 2 {
 		clitest.CommandLine{API: a.URL}.Run(t, "hook", "claude-code", "install", "--claude", claude).Want(t, cli.ExitDone, nil, nil)
 	}
-	file := filepath.Join(dir, ".config", "pawl", "claude-code.token")
+	file := tokenFile(t, dir)
 	text, err := os.ReadFile(file)
 	if err != nil || string(text) != "pawl_tok1_secret\n" || made != 1 {
 		t.Errorf("%q, %v after %d tokens", text, err, made)
@@ -152,7 +157,7 @@ func TestInstallMakesAToken(t *testing.T) {
 		t.Errorf("%+v", spec)
 	}
 	settings, err := os.ReadFile(filepath.Join(dir, ".claude", "settings.json"))
-	if err != nil || !strings.Contains(string(settings), "--token-file "+file) || strings.Contains(string(settings), "secret") {
+	if err != nil || !strings.Contains(string(settings), "--token-file "+file+" --api "+a.URL+" ") || strings.Contains(string(settings), "secret") {
 		t.Errorf("%v\n%s", err, settings)
 	}
 }
@@ -169,7 +174,11 @@ func TestTheHookBlocks(t *testing.T) {
 		if r.Code != 2 || r.Out != "" {
 			t.Errorf("%s: %d %q", name, r.Code, r.Out)
 		}
-		for _, want := range []string{"`pawl-dev`", "hook claude-code uninstall"} {
+		begin := "`pawl-dev`"
+		if args != nil && args[0] == "--token-file" {
+			begin = "hook claude-code install"
+		}
+		for _, want := range []string{begin, "hook claude-code uninstall"} {
 			if !strings.Contains(r.Err, want) {
 				t.Errorf("%s: %q does not say %q", name, r.Err, want)
 			}

@@ -91,10 +91,12 @@ func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if token != "" {
+	// In the user's own settings nothing is left to the environment, which a project's settings can change. In
+	// a project's the address is the one of each user, unless another is given, and so is the file.
+	if token != "" && !i.project {
 		run += " --token-file " + quote(token)
 	}
-	if api := i.Setting(cmd, "api"); api != "" && c.URL() != client.DefaultURL {
+	if !i.project || c.URL() != client.DefaultURL {
 		run += " --api " + quote(c.URL())
 	}
 	if i.headless {

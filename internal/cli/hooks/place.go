@@ -1,7 +1,6 @@
 package hooks
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -128,7 +127,7 @@ func write(file string, doc []byte) error {
 	_, err := os.Stat(dir)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if missing {
-		if err := made(func(all []string) []string { return append(all, dir) }); err != nil {
+		if err := changeRecord(func(r *record) { r.Folders = append(r.Folders, dir) }); err != nil {
 			return err
 		}
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -151,9 +150,9 @@ func remove(a *cli.App, file string) error {
 		return err
 	}
 	dir, ours := filepath.Dir(file), false
-	err := made(func(all []string) []string {
-		ours = slices.Contains(all, dir)
-		return slices.DeleteFunc(all, func(s string) bool { return s == dir })
+	err := changeRecord(func(r *record) {
+		ours = slices.Contains(r.Folders, dir)
+		r.Folders = slices.DeleteFunc(r.Folders, func(s string) bool { return s == dir })
 	})
 	if err != nil {
 		return fmt.Errorf("the hook was taken out. Did install make this folder?\n  %s\n%w", dir, err)
@@ -162,37 +161,4 @@ func remove(a *cli.App, file string) error {
 		return nil
 	}
 	return a.Print("The folder that install made is empty, and was removed:\n  " + approval.Display(dir, 0) + "\n")
-}
-
-// made changes the list of folders that install has made.
-func made(change func([]string) []string) error {
-	list, err := ownDir(agent + ".folders")
-	if err != nil {
-		return err
-	}
-	var folders []string
-	doc, err := os.ReadFile(list)
-	if err == nil {
-		err = json.Unmarshal(doc, &folders)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", list, err)
-	}
-	before := slices.Clone(folders)
-	folders = change(folders)
-	slices.Sort(folders)
-	folders = slices.Compact(folders)
-	switch {
-	case slices.Equal(before, folders):
-		return nil
-	case len(folders) == 0:
-		return os.Remove(list)
-	}
-	if doc, err = json.Marshal(folders); err != nil {
-		return err
-	}
-	if err := osfile.PrivateDir(filepath.Dir(list)); err != nil {
-		return err
-	}
-	return osfile.Replace(list, doc, 0o600)
 }

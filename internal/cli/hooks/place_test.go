@@ -62,7 +62,7 @@ func TestTheFolderThatInstallMade(t *testing.T) {
 			if _, err := os.Stat(folder); os.IsNotExist(err) == tt.stays {
 				t.Errorf("the folder: %v", err)
 			}
-			lists, err := filepath.Glob(filepath.Join(dir, ".config", "pawl", "*.folders"))
+			lists, err := filepath.Glob(filepath.Join(dir, ".config", "pawl", "*.json"))
 			if err != nil || !tt.stays && len(lists) != 0 {
 				t.Errorf("%v is left, %v", lists, err)
 			}
@@ -184,8 +184,6 @@ func TestInstallWithoutAName(t *testing.T) {
 // What install and uninstall say fits 80 columns with the paths of a usual machine, but for the
 // settings themselves.
 func TestTextsFit(t *testing.T) {
-	admin := `{"subject":"ana","kind":"person","roles":["admin"],"method":"token"}`
-	reviewer := `{"subject":"ana","kind":"person","roles":["reviewer"],"method":"token"}`
 	refuse := func(status int, code, detail string) func(*clitest.API) {
 		return func(a *clitest.API) {
 			a.On("PUT /api/policy", clitest.Reply(status, `{"code":"`+code+`","detail":"`+detail+`"}`))
@@ -266,15 +264,15 @@ func TestTextsFit(t *testing.T) {
 	}
 }
 
-// A list of folders that can't be read takes none away, and says so.
+// A record that can't be read takes none away, and says so.
 func TestAListThatIsNone(t *testing.T) {
 	dir, claude := home(t, "2.1.332")
 	line := clitest.CommandLine{API: api(t, none).URL}
 	line.Run(t, "hook", "claude-code", "install", "--claude", claude).Want(t, cli.ExitDone, nil, nil)
-	list := filepath.Join(dir, ".config", "pawl", "claude-code.folders")
+	list := filepath.Join(dir, ".config", "pawl", "claude-code.json")
 	doc, err := os.ReadFile(list)
-	var folders []string
-	if err != nil || json.Unmarshal(doc, &folders) != nil || len(folders) != 1 {
+	var noted struct{ Folders []string }
+	if err != nil || json.Unmarshal(doc, &noted) != nil || len(noted.Folders) != 1 {
 		t.Fatalf("%s, %v", doc, err)
 	}
 	write(t, list, "[", 0o600)

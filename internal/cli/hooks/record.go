@@ -1,0 +1,81 @@
+package hooks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/pawlhq/pawl/internal/osfile"
+)
+
+// record is what install has done for this user: for hooks to find their token, and for uninstall.
+type record struct {
+	Folders []string        `json:"folders,omitempty"` // of settings, made by install
+	APIs    map[string]kept `json:"apis,omitempty"`    // by their address
+}
+
+// kept is what there is for one API.
+type kept struct {
+	Token string `json:"token,omitempty"` // the file with the agent's token
+}
+
+func recordFile() (string, error) { return ownDir(agent + ".json") }
+
+func readRecord() (r record, err error) {
+	file, err := recordFile()
+	if err != nil {
+		return r, err
+	}
+	doc, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(doc, &r)
+	}
+	if err != nil {
+		err = fmt.Errorf("what 'pawl hook claude-code install' has noted can't be read:\n  %s\n%w", file, err)
+	}
+	return r, err
+}
+
+// changeRecord changes the record. One without anything in it is removed.
+func changeRecord(change func(*record)) error {
+	r, err := readRecord()
+	if err != nil {
+		return err
+	}
+	if r.APIs == nil {
+		r.APIs = map[string]kept{}
+	}
+	change(&r)
+	slices.Sort(r.Folders)
+	r.Folders = slices.Compact(r.Folders)
+	for api, k := range r.APIs {
+		if k == (kept{}) {
+			delete(r.APIs, api)
+		}
+	}
+	file, err := recordFile()
+	if err != nil {
+		return err
+	}
+	if len(r.Folders)+len(r.APIs) == 0 {
+		if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	doc, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := osfile.PrivateDir(filepath.Dir(file)); err != nil {
+		return err
+	}
+	return osfile.Replace(file, append(doc, '\n'), 0o600)
+}
