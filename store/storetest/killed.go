@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/audit/verify"
 	"github.com/pawlhq/pawl/store"
 )
 
 // Killed appends to a store and seals its log, and has each of their steps fail in turn. arm makes the
 // nth step from then on fail, as a connection does that is killed; what it returns ends that, and says
-// whether a step has failed.
+// whether a step has failed. In the end the log must verify.
 func Killed(t *testing.T, s store.Store, arm func(n int) (failed func() bool)) {
 	t.Helper()
 	written := 0
@@ -53,9 +54,28 @@ func Killed(t *testing.T, s store.Store, arm func(n int) (failed func() bool)) {
 	})
 	each("seal", 5, func(n int) func() error {
 		appendAll(t, s, some(fmt.Sprint("seal-", n), 1<<store.NodeLevels)...)
-		return func() error { return Seal(t.Context(), s) }
+		return func() error {
+			for waiting := 1; waiting > 0; { // for a server that has not noticed yet whose connection is gone: it holds the lock
+				err := Seal(t.Context(), s)
+				if err == nil {
+					waiting, _, err = s.Unsealed(t.Context())
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 	})
-	log := Log(t, s)
+	last, err := s.LastCheckpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := verify.Run(t.Context(), verify.FromStore(s), verify.Options{Known: LogKeys(t, last.Origin)})
+	if err != nil || !r.OK || r.Size != int64(written) || r.Unsealed != 0 {
+		t.Errorf("the log does not verify: %+v, %v; want %d entries", r, err, written)
+	}
+	log := Log(t, s) // and the tree that is stored
 	seen := map[string]bool{}
 	for _, e := range log {
 		seen[e.Subject+"/"+e.Step] = true
