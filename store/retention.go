@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
@@ -50,6 +51,12 @@ func (p EraseParams) Check() error {
 	}
 	if err := p.Entry.Check(); err != nil {
 		return approval.Errorf(approval.CodeInvalid, "%w", err)
+	}
+	payload, err := audit.ReadPayload(p.Entry.Kind, p.Entry.Payload)
+	said, ok := payload.(audit.Erased)
+	unnamed := func(id string) bool { return !slices.Contains(said.Calls, id) }
+	if err != nil || !ok || said.Rows != (p.Erase == EraseRow) || slices.ContainsFunc(p.IDs, unnamed) {
+		return approval.Errorf(approval.CodeInvalid, "erase: its entry does not name each call, and what of it is erased")
 	}
 	return nil
 }

@@ -177,6 +177,8 @@ func eraseOpen(t *testing.T, s store.Store) {
 		"no entry":     func(p *store.EraseParams) { p.Entry = audit.Entry{} },
 		"another kind": func(p *store.EraseParams) { p.Entry = entry(t, "a", "1", audit.KindEnded) },
 		"a bad entry":  func(p *store.EraseParams) { p.Entry.Leaf[0]++ },
+		"one unnamed":  func(p *store.EraseParams) { p.IDs = append(p.IDs, "more") },
+		"rows unsaid":  func(p *store.EraseParams) { p.Entry = erasing(t, store.ErasePayloads, p.IDs...).Entry },
 	} {
 		bad := p
 		spoil(&bad)
