@@ -71,7 +71,7 @@ var rooms = map[string][]string{
 	"api/denials":           {"audit", "store"},
 	"api/events":            {"health", "rest", "store"},
 	"api/web":               {},
-	"api":                   {"api/denials", "api/events", "api/web", "audit", "auth", "auth/session", "ballot", "codec", "health", "internal/attempts", "internal/build", "internal/calls", "internal/retry", "internal/yamlfile", "policy", "policy/active", "policy/requirement", "present", "rest", "store"},
+	"api":                   {"api/denials", "api/events", "api/web", "audit", "audit/tree", "auth", "auth/session", "ballot", "codec", "health", "internal/attempts", "internal/build", "internal/calls", "internal/retry", "internal/yamlfile", "policy", "policy/active", "policy/requirement", "present", "rest", "store"},
 	"client":                {"internal/retry", "rest"},
 	"cmd/pawl":              {"internal/cli", "internal/cli/access", "internal/cli/call", "internal/cli/gateway", "internal/cli/hooks", "internal/cli/operate", "internal/cli/policies", "internal/cli/review", "internal/osfile"},
 	"internal/settings":     {"api", "audit/tree", "auth/oidc", "client", "internal/yamlfile", "rest", "store"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -28,6 +29,7 @@ func TestEveryRouteWithoutAuthentication(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			w := newWorld(t, func(o *Options) { o.Callers, o.QueryBudget = &fakeCallers{}, 100*time.Millisecond })
 			w.request("pawl-1")
+			w.entry("pawl-1", "admit", audit.Requested{})
 			r := w.store.records["pawl-1"]
 			r.View.Requester = "agent:billing" // nobody's word is taken for who that is
 			w.store.put(r)

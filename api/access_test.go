@@ -51,6 +51,8 @@ var matrix = map[string]string{
 	"POST /api/requests/{id}/settle":                 "-a--",
 	"GET /api/audit":                                 "--aa",
 	"GET /api/audit/export":                          "--aa",
+	"GET /api/audit/checkpoint":                      "--aa",
+	"GET /api/audit/proof/{id}":                      "--aa",
 	"POST /api/sessions/{session}/cancel":            "o--a",
 	"POST /api/decisions":                            "-a--",
 	"GET /api/tools":                                 "aaaa",
@@ -164,6 +166,7 @@ func TestEveryRouteWithEveryIdentity(t *testing.T) {
 	fresh := func(t *testing.T) (*world, map[string]string) {
 		w := guardedWorld(t)
 		w.request("pawl-1")
+		w.entry("pawl-1", "admit", audit.Requested{})
 		spare := w.token("spare", rest.RoleAuditor)
 		identities := map[string]string{
 			"agent": w.token("agent:billing", rest.RoleAgent), "reviewer": w.token("rita", rest.RoleReviewer),

@@ -160,7 +160,7 @@ func TestContractHasEveryField(t *testing.T) {
 		"PolicyVersion": rest.PolicyVersion{}, "AppliedPolicy": rest.AppliedPolicy{}, "PolicyTrial": rest.PolicyTrial{},
 		"Principal": rest.Principal{}, "TokenSpec": rest.TokenSpec{}, "Token": rest.Token{}, "NewToken": rest.NewToken{},
 		"SigningKey": rest.SigningKey{}, "RotateRequest": rest.RotateRequest{}, "Rotated": rest.Rotated{},
-		"Readiness": rest.Readiness{}, "Version": rest.Version{},
+		"Readiness": rest.Readiness{}, "Proofs": rest.Proofs{}, "Version": rest.Version{},
 	} {
 		ref := doc.Components.Schemas[name]
 		if ref == nil {

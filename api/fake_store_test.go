@@ -58,6 +58,10 @@ func (s *fakeStore) Checkpoints(_ context.Context, after int64, _ int) (found []
 	return found, s.begin()
 }
 
+func (s *fakeStore) Nodes(context.Context, int, int64, int64) ([]audit.Hash, error) {
+	return nil, s.begin()
+}
+
 func (s *fakeStore) put(r store.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

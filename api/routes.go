@@ -128,6 +128,10 @@ func (s *Server) routes() []route {
 		{get, "/api/audit/export", access{auditor: all, admin: all},
 			"request_id kind tool agent status risk by since until cursor", "the audit log, as lines of JSON",
 			s.exportAudit},
+		{get, "/api/audit/checkpoint", access{auditor: all, admin: all}, "",
+			"the last signed checkpoint of the audit log", s.getCheckpoint},
+		{get, "/api/audit/proof/{id}", access{auditor: all, admin: all}, paging,
+			"proofs that a call's entries are in the audit log", s.proveAudit},
 		{get, "/api/tools", everybody, "", "the catalogue of tools", s.listTools},
 
 		{get, "/api/policy", people, "", "the active policy", s.getPolicy},

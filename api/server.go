@@ -84,6 +84,7 @@ type Store interface {
 	Append(ctx context.Context, entries ...audit.Entry) error
 	LastCheckpoint(ctx context.Context) (store.Checkpoint, error)
 	Checkpoints(ctx context.Context, after int64, most int) ([]store.Checkpoint, error)
+	Nodes(ctx context.Context, level int, from, to int64) ([]audit.Hash, error)
 	Erase(ctx context.Context, p store.EraseParams) (erased []string, err error)
 	// Ping fails when the store can't be used now.
 	Ping(ctx context.Context) error

@@ -24,7 +24,7 @@ func TestUnavailable(t *testing.T) {
 	routes := []struct{ method, path string }{
 		{"POST", "/api/calls"}, {"GET", "/api/calls/pawl-1"}, {"POST", "/api/calls/pawl-1/cancel"},
 		{"POST", "/api/requests/pawl-1/approve"}, {"GET", "/api/requests"}, {"GET", "/api/requests/pawl-1"},
-		{"GET", "/api/requests/pawl-1/decisions/d"}, {"GET", "/api/audit"}, {"GET", "/api/tools"},
+		{"GET", "/api/requests/pawl-1/decisions/d"}, {"GET", "/api/audit"}, {"GET", "/api/audit/checkpoint"}, {"GET", "/api/audit/proof/pawl-1"}, {"GET", "/api/tools"},
 	}
 	send := func(w *world, method, path string) *httptest.ResponseRecorder {
 		if path == "/api/calls" {

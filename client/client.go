@@ -129,6 +129,7 @@ type request struct {
 	body         any
 	wait         time.Duration // how long the server was asked to hold the answer
 	also         int           // a status beyond 2xx that is an answer, too
+	media        string        // of the answer; default: application/json
 }
 
 type response struct {
@@ -160,7 +161,8 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 		return response{}, fmt.Errorf("request: %w", err)
 	}
 	req.URL.RawQuery = r.query.Encode()
-	req.Header.Set("Accept", "application/json")
+	media := cmp.Or(r.media, "application/json")
+	req.Header.Set("Accept", media)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -179,9 +181,9 @@ func (c *Client) send(ctx context.Context, r request) (response, error) {
 	if (out.status < 200 || out.status > 299) && out.status != r.also {
 		return response{}, problem(out)
 	}
-	if !isJSON(out.header, "application/json") {
+	if !isOf(out.header, media) {
 		return response{}, &Error{HTTPStatus: out.status, Code: approval.CodeInternalError,
-			Detail: "what answers at " + c.base + " is not Pawl's API: its answer is not JSON"}
+			Detail: "what answers at " + c.base + " is not Pawl's API: its answer is not " + media}
 	}
 	return out, nil
 }
@@ -229,7 +231,7 @@ func (c *Client) exchange(req *http.Request) (response, error) {
 	return response{status: res.StatusCode, header: res.Header, body: body}, nil
 }
 
-func isJSON(h http.Header, want string) bool {
+func isOf(h http.Header, want string) bool {
 	got, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	return err == nil && got == want
 }

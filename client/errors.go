@@ -109,7 +109,7 @@ func problem(r response) *Error {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
 	switch {
-	case isJSON(r.header, rest.ProblemType):
+	case isOf(r.header, rest.ProblemType):
 		var doc rest.Problem
 		if json.Unmarshal(r.body, &doc) == nil {
 			e.Code, e.Title, e.Detail = cmp.Or(doc.Code, e.Code), doc.Title, doc.Detail

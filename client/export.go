@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/rest"
@@ -37,7 +38,7 @@ func (c *Client) Export(ctx context.Context, q EntryQuery, take func(line []byte
 		}
 		return problem(response{status: res.StatusCode, header: res.Header, body: body})
 	}
-	if !isJSON(res.Header, rest.NDJSON) {
+	if !isOf(res.Header, rest.NDJSON) {
 		return &Error{HTTPStatus: res.StatusCode, Code: approval.CodeInternalError,
 			Detail: "what answers at " + c.base + " is not Pawl's API: its answer is no export"}
 	}
@@ -63,3 +64,21 @@ func (c *Client) Export(ctx context.Context, q EntryQuery, take func(line []byte
 
 // ErrExportCut: an export ended before its end.
 var ErrExportCut = errors.New("the export was cut off")
+
+// Checkpoint returns the last signed checkpoint of the audit log, with the signatures of witnesses if
+// there are any. The error's code is rest.CodeNotSealed: there is none yet.
+func (c *Client) Checkpoint(ctx context.Context) (string, error) {
+	res, err := c.send(ctx, request{path: "/api/audit/checkpoint", media: "text/plain"})
+	return string(res.body), err
+}
+
+// Proofs returns proofs of a page of the entries about a call; p.Next is the cursor of the next one. The
+// error's code is rest.CodeNotSealed: none of them is sealed yet.
+func (c *Client) Proofs(ctx context.Context, id, cursor string) (rest.Proofs, error) {
+	if err := checkID("id", id); err != nil {
+		return rest.Proofs{}, err
+	}
+	query := url.Values{}
+	set(query, "cursor", cursor)
+	return ask[rest.Proofs](ctx, c, request{path: path("api", "audit", "proof", id), query: query})
+}

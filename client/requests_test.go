@@ -116,6 +116,30 @@ func TestEntriesAndTools(t *testing.T) {
 	}
 }
 
+func TestProofs(t *testing.T) {
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) error {
+		if r.URL.Path == "/api/audit/checkpoint" {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, err := w.Write([]byte("pawl/x\n1\n"))
+			return err
+		}
+		if r.URL.Path != "/api/audit/proof/"+id || r.URL.RawQuery != "cursor=x" {
+			t.Errorf("asked for %s", r.URL)
+		}
+		return answer(w, 200, `{"id":"`+id+`","proofs":[{"index":7,"step":"end","kind":"call.ended","proof":"c2sp"}],"unsealed":2,"next_cursor":"y"}`)
+	})
+	if text, err := c.Checkpoint(t.Context()); err != nil || text != "pawl/x\n1\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	p, err := c.Proofs(t.Context(), id, "x")
+	if err != nil || len(p.Proofs) != 1 || p.Proofs[0].Index != 7 || p.Proofs[0].Proof != "c2sp" || p.Unsealed != 2 || p.Next != "y" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if _, err := c.Proofs(t.Context(), "", ""); approval.CodeOf(err) != approval.CodeInvalid {
+		t.Error(err)
+	}
+}
+
 func TestDecide(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

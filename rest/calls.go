@@ -350,6 +350,22 @@ type ExportedCheckpoint struct {
 	Cursor     string `json:"cursor"`     // as of the entry before
 }
 
+// Proofs is the answer of GET /api/audit/proof/{id}: proofs that entries about a call are in the log.
+type Proofs struct {
+	ID       string  `json:"id"` // the call's, or what else the entries are about
+	Proofs   []Proof `json:"proofs"`
+	Unsealed int     `json:"unsealed"`    // so many entries of this page have none yet
+	Next     string  `json:"next_cursor"` // as in Page
+}
+
+// Proof proves an entry to whoever has the log's public key.
+type Proof struct {
+	Index int64  `json:"index"` // the entry's number in the log
+	Step  string `json:"step"`
+	Kind  string `json:"kind"`
+	Proof string `json:"proof"` // a C2SP tlog-proof, with the entry as its extra data: what goes into a file
+}
+
 // Tool is one tool of the catalogue.
 type Tool struct {
 	CatalogueTool

@@ -66,6 +66,8 @@ const (
 	CodeNotUnknown         = "not_unknown"       // the call's outcome is known, or still open: nothing to settle
 	CodeNotEnded           = "not_ended"         // the call has not: nothing of it is erased
 	CodeSettled            = "already_settled"   // somebody said something else of what became of the call
+	CodeNotSealed          = "not_sealed"        // no checkpoint covers it yet: try again in a few seconds
+	CodeLogDamaged         = "log_damaged"       // the store's audit log is not what was sealed
 	CodeToolTaken          = "tool_taken"        // workers run tools of these names
 	CodeReadOnly           = "read_only"         // this API may not write to its store
 	CodeSigningUnavailable = "signing_unavailable"

@@ -4,7 +4,6 @@ package tree
 
 import (
 	"cmp"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -143,27 +142,4 @@ func Renamed(entries []audit.LogRenamed, from, to string) (size int64, ok bool) 
 		}
 	}
 	return 0, false
-}
-
-// Prove makes a proof that an entry is in the tree of a checkpoint, as https://c2sp.org/tlog-proof has
-// it, and checks it. extra stands in it for whoever reads it.
-func Prove(from tlog.HashReader, c store.Checkpoint, index int64, leaf audit.Hash, extra []byte) ([]byte, error) {
-	signed, err := Signed(c)
-	if err != nil {
-		return nil, err
-	}
-	hashes, err := tlog.ProveRecord(c.Size, index, from)
-	if err != nil {
-		return nil, err
-	}
-	if err := tlog.CheckRecord(hashes, c.Size, tlog.Hash(c.Root), index, tlog.Hash(leaf)); err != nil {
-		return nil, fmt.Errorf("%w: the stored hashes of the audit log's tree do not lead from entry number %d to the "+
-			"checkpoint of %d entries: run 'pawl audit verify'", store.ErrDamaged, index, c.Size)
-	}
-	proof := fmt.Appendf(nil, "c2sp.org/tlog-proof@v1\nextra %s\nindex %d\n",
-		base64.StdEncoding.EncodeToString(extra), index)
-	for _, hash := range hashes {
-		proof = fmt.Appendf(proof, "%s\n", hash)
-	}
-	return append(append(proof, '\n'), signed...), nil
 }

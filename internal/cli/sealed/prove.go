@@ -10,8 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/store"
@@ -60,14 +58,45 @@ Exit code 1: the call is not known, or not all of its entries are sealed yet.`,
 }
 
 func (p *proveCommand) prove(ctx context.Context, s store.Store, id string) error {
-	id, err := s.Resolve(ctx, id)
-	if err != nil {
-		return err
+	var files []proved
+	unsealed := 0
+	for cursor := ""; ; {
+		page, err := tree.ProveAll(ctx, s, id, cursor, store.MaxPage)
+		if err != nil {
+			return err
+		}
+		if id = page.Subject; cursor == "" {
+			if err := p.folder(id); err != nil {
+				return err
+			}
+		}
+		unsealed += page.Unsealed
+		for _, e := range page.Proved {
+			file := proved{Index: *e.Entry.Index, Step: e.Entry.Step, Kind: string(e.Entry.Kind)}
+			file.File = filepath.Join(p.dir, fmt.Sprintf("%08d.tlog-proof", file.Index))
+			if err := os.WriteFile(file.File, e.Proof, 0o600); err != nil {
+				return errors.Join(errors.New("the proof could not be written"), err)
+			}
+			files = append(files, file)
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
 	}
-	last, err := s.LastCheckpoint(ctx)
-	if err != nil {
-		return err
+	var text strings.Builder
+	for _, f := range files {
+		fmt.Fprintf(&text, "%s  %s\n", f.File, cli.Cell(f.Kind, 40))
 	}
+	err := p.Show(map[string]any{"id": id, "proofs": files, "unsealed": unsealed}, text.String())
+	if err == nil && unsealed > 0 {
+		err = fmt.Errorf("%d entries of the call are not sealed yet: try again in a few seconds; 'pawl doctor' "+
+			"says whether somebody seals the log", unsealed)
+	}
+	return err
+}
+
+// folder makes the folder for the proofs of a call.
+func (p *proveCommand) folder(id string) error {
 	if p.dir == "" {
 		p.dir = strings.Map(func(r rune) rune {
 			if r == '/' || r == '\\' || r == ':' || r < ' ' {
@@ -76,68 +105,5 @@ func (p *proveCommand) prove(ctx context.Context, s store.Store, id string) erro
 			return r
 		}, id) + ".proofs"
 	}
-	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return err
-	}
-	unsealed := 0
-	var files []proved
-	for q := (store.EntryQuery{Subject: id, Limit: store.MaxPage}); ; {
-		page, err := s.Entries(ctx, q)
-		if err != nil {
-			return err
-		}
-		for _, e := range page.Items {
-			if e.Index == nil || *e.Index >= last.Size {
-				unsealed++
-				continue
-			}
-			file, err := p.write(ctx, s, last, e)
-			if err != nil {
-				return err
-			}
-			files = append(files, proved{Index: *e.Index, Step: e.Step, Kind: string(e.Kind), File: file})
-		}
-		if q.Cursor = page.Next; q.Cursor == "" {
-			break
-		}
-	}
-	var text strings.Builder
-	for _, f := range files {
-		fmt.Fprintf(&text, "%s  %s\n", f.File, cli.Cell(f.Kind, 40))
-	}
-	if len(files)+unsealed == 0 {
-		return fmt.Errorf("%w: the audit log has no entry of the call: run 'pawl audit verify'", store.ErrDamaged)
-	}
-	err = p.Show(map[string]any{"id": id, "proofs": files, "unsealed": unsealed}, text.String())
-	if err == nil && unsealed > 0 {
-		err = fmt.Errorf("%d entries of the call are not sealed yet: try again in a few seconds; 'pawl doctor' "+
-			"says whether somebody seals the log", unsealed)
-	}
-	return err
-}
-
-// write writes the proof of an entry, and returns the name of the file.
-func (p *proveCommand) write(
-	ctx context.Context, s store.LogReader, last store.Checkpoint, e audit.Entry,
-) (string, error) {
-	if e.Damage != "" {
-		return "", fmt.Errorf("entry %s/%s can't be proved: %s", approval.Display(e.Subject, 80),
-			approval.Display(e.Step, 80), e.Damage)
-	}
-	doc, err := audit.ExportLine(e)
-	if err != nil {
-		return "", err
-	}
-	nodes := tree.Nodes(func(level int, from, to int64) ([]audit.Hash, error) {
-		return s.Nodes(ctx, level, from, to)
-	})
-	proof, err := tree.Prove(nodes, last, *e.Index, e.Leaf, doc)
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(p.dir, fmt.Sprintf("%08d.tlog-proof", *e.Index))
-	if err := os.WriteFile(path, proof, 0o600); err != nil {
-		return "", errors.Join(errors.New("the proof could not be written"), err)
-	}
-	return path, nil
+	return os.MkdirAll(p.dir, 0o700)
 }

@@ -146,6 +146,7 @@ func TestProve(t *testing.T) {
 	dir := w.file("proofs")
 	w.run(t, "prove", "pawl-abc", "--dir", dir).Want(t, cli.ExitDone, []string{"00000000.tlog-proof  call.requested"}, nil)
 	w.run(t, "prove", "pawl-x", "--dir", dir).Want(t, cli.ExitError, nil, []string{"pawl-x"})
+	w.run(t, "prove", "@policy", "--dir", dir).Want(t, cli.ExitError, nil, []string{"@policy"})
 	if err := os.WriteFile(w.file("log.pub"), []byte(w.run(t, "key").Out), 0o600); err != nil {
 		t.Fatal(err)
 	}
