@@ -281,7 +281,7 @@ func (a *Activities) readmit(
 ) (store.Record, error) {
 	if !sameCall(in, record) {
 		message := "the idempotency key was used for another call; use a new key for a new call"
-		said := audit.Blocked{Run: in.Run, Digest: in.Digest, Code: approval.CodeConflict, Via: in.Via}
+		said := audit.Blocked{Run: in.Run, Digest: in.Digest, Code: approval.CodeConflict, By: in.Call.Requester, Via: in.Via}
 		step, err := contentStep("conflict/"+in.Run, in.Call.Nonce, said)
 		if err != nil {
 			return record, err

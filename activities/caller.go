@@ -2,6 +2,7 @@ package activities
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,7 +166,7 @@ func (a *Activities) ending(r store.Record, call approval.Call, now time.Time) R
 type ReportInput struct {
 	ID, Run, Digest string
 	Call            approval.Call
-	Report          approval.ReportSignal
+	Report          approval.SentReport
 }
 
 // ReportResult says what became of a report: it ended the call, the call had ended otherwise, or why
@@ -222,7 +223,7 @@ func (a *Activities) report(
 	}
 	said := audit.Reported{
 		Status: hides.Status, Error: hides.Error, Run: in.Run,
-		ResultDigest: brief.ResultDigest, ResultSize: brief.ResultSize,
+		ResultDigest: brief.ResultDigest, ResultSize: brief.ResultSize, Actor: reporter(record, in.Report.Actor),
 	}
 	reported, err := entry(in.ID, "report", now, said)
 	if err != nil {
@@ -244,4 +245,17 @@ func (a *Activities) report(
 		a.logEnd(ctx, after.View)
 	}
 	return after, kept, err
+}
+
+// reporter is who reported. Only who asked for a call may, by an API that knows them, so a signal that
+// names somebody else is not believed.
+func reporter(record store.Record, said approval.Actor) approval.Actor {
+	if said.By != record.View.Requester || checkVia(said.Via) != nil {
+		return approval.Actor{}
+	}
+	return said
+}
+
+func checkVia(v approval.Via) error {
+	return cmp.Or(approval.CheckName("channel", v.Channel), approval.CheckName("method", v.Method))
 }

@@ -19,7 +19,7 @@ type CallerAPI struct{ Steps *Activities }
 
 // ReportLate keeps a report that came when the call had ended.
 func (c CallerAPI) ReportLate(
-	ctx context.Context, id string, call approval.Call, report approval.ReportSignal,
+	ctx context.Context, id string, call approval.Call, report approval.SentReport,
 ) error {
 	a := c.Steps
 	record, err := a.Store.Call(ctx, id)
@@ -90,11 +90,11 @@ func (c CallerAPI) OfferOwn(
 }
 
 // StartCaller lets the caller of a call run its tool: it judges the call once more, by the policy
-// that is active now, and then uses the permit. start is the caller's approval.HashStartID. The
-// record is as it is then: a call that may not run any more has ended. Errors: those of
+// that is active now, and then uses the permit. start is the caller's approval.HashStartID, and by who
+// they are. The record is as it is then: a call that may not run any more has ended. Errors: those of
 // store.Calls.Start.
 func (c CallerAPI) StartCaller(
-	ctx context.Context, id string, call approval.Call, start string,
+	ctx context.Context, id string, call approval.Call, start string, by approval.Actor,
 ) (store.Record, error) {
 	a := c.Steps
 	record, err := a.Store.Call(ctx, id)
@@ -104,48 +104,49 @@ func (c CallerAPI) StartCaller(
 	if !isOf(record, call) {
 		return record, store.ErrDigest
 	}
-	p, digest := record.Permit, record.View.Digest
+	p := record.Permit
+	use := store.StartParams{ID: id, Digest: record.View.Digest, Start: start, By: by}
 	if p == nil || !p.UsedAt.IsZero() || record.View.Status.Ended() {
-		return a.useStart(ctx, id, digest, start, false)
+		return a.useStart(ctx, use)
 	}
-	why, err := a.forbidden(ctx, ExecuteInput{ID: id, Call: call}, time.Now().UTC())
+	why, policy, err := a.forbidden(ctx, ExecuteInput{ID: id, Call: call}, time.Now().UTC())
+	use.Policy = policy
 	switch {
 	case err != nil:
 		return record, err
 	case why != "":
-		return a.blockStart(ctx, record, call, start, approval.CodePolicyChanged, why)
+		return a.blockStart(ctx, record, call, use, approval.CodePolicyChanged, why)
 	}
 	if p.Evidence != "" {
 		err := a.reverify(ctx, id)
 		switch {
 		case errors.Is(err, errUntrusted):
-			return a.blockStart(ctx, record, call, start, approval.CodeUntrusted, err.Error())
+			return a.blockStart(ctx, record, call, use, approval.CodeUntrusted, err.Error())
 		case err != nil:
 			return record, err
 		}
 	}
-	return a.useStart(ctx, id, digest, start, p.Evidence != "")
+	use.Verified = p.Evidence != ""
+	return a.useStart(ctx, use)
 }
 
-func (a *Activities) useStart(
-	ctx context.Context, id, digest, start string, verified bool,
-) (store.Record, error) {
-	r, _, err := a.Store.Start(ctx, store.StartParams{ID: id, Digest: digest, Start: start, Verified: verified})
+func (a *Activities) useStart(ctx context.Context, use store.StartParams) (store.Record, error) {
+	r, _, err := a.Store.Start(ctx, use)
 	return r, err
 }
 
 // blockStart ends a call that may not start any more. Somebody may have started it meanwhile: then
 // it goes on.
 func (a *Activities) blockStart(
-	ctx context.Context, record store.Record, call approval.Call, start, code, why string,
+	ctx context.Context, record store.Record, call approval.Call, use store.StartParams, code, why string,
 ) (store.Record, error) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	in := a.ending(record, call, now)
-	in.Outcome = blocked(code, why+"; nothing ran", now)
+	in.Outcome, in.policy = blocked(code, why+"; nothing ran", now), &use.Policy
 	in.Outcome.Digest = record.View.Digest
 	ended, _, err := a.end(ctx, in)
 	if errors.Is(err, store.ErrStarted) {
-		return a.useStart(ctx, in.ID, record.View.Digest, start, false)
+		return a.useStart(ctx, use)
 	}
 	return ended, err
 }

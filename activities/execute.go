@@ -114,23 +114,21 @@ func (a *Activities) execute(ctx context.Context, in ExecuteInput) (json.RawMess
 func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Tool) error {
 	info := activity.GetInfo(ctx)
 	began, started := time.Now(), info.StartedTime.UTC().Truncate(time.Microsecond)
-	e, err := entry(in.ID, "start", started,
-		audit.Started{Digest: in.Digest, Run: info.WorkflowExecution.RunID, SchemaDigest: t.SchemaDigest()})
-	if err != nil {
-		return err
-	}
+	said := audit.Started{Digest: in.Digest, Run: info.WorkflowExecution.RunID, SchemaDigest: t.SchemaDigest()}
 	use := store.UseParams{
 		ID: in.ID, Digest: in.Digest,
 		Run: info.WorkflowExecution.RunID, Activity: info.ActivityID, Token: rand.Text(),
-		Retry: t.Idempotent() && info.Attempt > 1, Entries: []audit.Entry{e},
+		Retry: t.Idempotent() && info.Attempt > 1,
 	}
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		// The server's clock when it started this attempt, and what has passed since.
 		tried := time.Now()
 		use.At = started.Add(tried.Sub(began))
-		err := a.use(ctx, in, use)
+		err := a.use(ctx, in, use, started, said)
+		forbidden, isForbidden := errors.AsType[forbiddenError](err)
 		switch {
-		case errors.As(err, new(forbiddenError)):
+		case isForbidden:
+			a.endForbidden(ctx, in, use, forbidden)
 			return runner.Ended(approval.CodePolicyChanged, err.Error()+"; nothing ran")
 		case err == nil && time.Since(tried) > runner.HeartbeatTimeout:
 			// The process may have been asleep, and the call may have ended since: nobody expects the tool
@@ -163,21 +161,58 @@ func (a *Activities) usePermit(ctx context.Context, in ExecuteInput, t *tool.Too
 }
 
 // forbiddenError is why, by the policy that is active now, a call may not run any more.
-type forbiddenError string
+type forbiddenError struct {
+	why string
+	by  approval.PolicyRef
+}
 
-func (e forbiddenError) Error() string { return string(e) }
+func (e forbiddenError) Error() string { return e.why }
+
+// endForbidden ends a call that the policy forbids by now, so that its record says which one: the
+// workflow, which would end it so, does not know. It is left to the workflow where that fails, and where
+// the permit is not one that could be used: then somebody else asks for the tool.
+func (a *Activities) endForbidden(ctx context.Context, in ExecuteInput, use store.UseParams, by forbiddenError) {
+	record, err := a.Store.Call(ctx, in.ID)
+	if err == nil && (record.View.Digest != in.Digest || record.Permit == nil || !record.Permit.CanVoid(use.Run)) {
+		return
+	}
+	if err == nil {
+		end := a.ending(record, in.Call, use.At)
+		end.Run, end.policy = use.Run, &by.by
+		end.Outcome = approval.Outcome{
+			Status: approval.StatusBlocked, Decision: record.View.Decision, Digest: in.Digest,
+			Error: &approval.CallError{Code: approval.CodePolicyChanged, Message: by.why + "; nothing ran"},
+		}
+		_, _, err = a.end(ctx, end)
+	}
+	if err != nil && !errors.Is(err, store.ErrStarted) {
+		a.Logger.WarnContext(ctx, "which policy forbade a call is not on record", "call", in.ID, "error", err)
+	}
+}
 
 // use uses the permit up, and before that judges the call again and verifies the signed decisions
 // that the permit rests on. An allowed call has none, and costs no query. On a retry they were
-// verified before, but a key may have been revoked since.
-func (a *Activities) use(ctx context.Context, in ExecuteInput, u store.UseParams) error {
-	why, err := a.forbidden(ctx, in, u.At)
+// verified before, but a key may have been revoked since. said goes on record, with what judged.
+func (a *Activities) use(
+	ctx context.Context, in ExecuteInput, u store.UseParams, at time.Time, said audit.Started,
+) error {
+	why, by, err := a.forbidden(ctx, in, u.At)
 	if err != nil {
 		return err
 	}
 	if why != "" {
-		return forbiddenError(why)
+		return forbiddenError{why, by}
 	}
+	unchanged, err := entry(in.ID, "start", at, said)
+	if err != nil {
+		return err
+	}
+	said.Policy = &by
+	judged, err := entry(in.ID, "start", at, said)
+	if err != nil {
+		return err
+	}
+	u.Policy, u.Entries, u.Unchanged = by, []audit.Entry{judged}, []audit.Entry{unchanged}
 	if !u.Retry {
 		if err := a.Store.Use(ctx, u); !errors.Is(err, store.ErrUnverified) {
 			return err

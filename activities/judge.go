@@ -104,6 +104,7 @@ func (a *Activities) judgeAgain(ctx context.Context, in *ClaimInput, record stor
 	verdict, version := a.evaluate(in.Call, now)
 	in.Redact = append(slices.Clip(in.Redact), verdict.Redact...)
 	in.RedactValues = in.RedactValues.And(verdict.RedactValues)
+	in.policy = &verdict.Policy
 	c := requirement.Changed(in.Call, record.View, verdict)
 	if c.Forbids != "" {
 		ended, err := a.endUnclaimed(ctx, *in, now, approval.StatusBlocked, approval.FinalDeny,
@@ -143,19 +144,22 @@ func tightened(r store.Record) ClaimResult {
 
 // forbidden judges a call once more, just before its permit is used, by the policy that is active
 // now, or in force here if that can't be found out. It returns why the call may not run any more:
-// the policy forbids it, or allowed it without asking anybody and now does not.
-func (a *Activities) forbidden(ctx context.Context, in ExecuteInput, now time.Time) (string, error) {
+// the policy forbids it, or allowed it without asking anybody and now does not. by is what judged.
+func (a *Activities) forbidden(
+	ctx context.Context, in ExecuteInput, now time.Time,
+) (why string, by approval.PolicyRef, err error) {
 	_ = a.refresh(ctx) // the policy has logged it, and a store that is away has no permit either
 	verdict, _ := a.evaluate(in.Call, now)
+	by = verdict.Policy
 	if why := requirement.Forbids(verdict); why != "" || verdict.Kind == approval.VerdictAllow {
-		return why, nil
+		return why, by, nil
 	}
 	record, err := a.Store.Call(ctx, in.ID)
 	if errors.Is(err, store.ErrNotFound) {
-		return "", nil // the permit's use says what is wrong
+		return "", by, nil // the permit's use says what is wrong
 	}
-	if by := record.View.Decision; err == nil && by != nil && by.Kind == approval.FinalAllow {
-		return "the policy that is active now wants people asked first (" + verdict.Policy.Rule + ")", nil
+	if d := record.View.Decision; err == nil && d != nil && d.Kind == approval.FinalAllow {
+		return "the policy that is active now wants people asked first (" + by.Rule + ")", by, nil
 	}
-	return "", err
+	return "", by, err
 }

@@ -24,7 +24,8 @@ type ClaimInput struct {
 	Now             time.Time             // the workflow's now
 	Revision        int64                 // of the call, by which the workflow counted
 
-	execution approval.Execution // as the store has it
+	execution approval.Execution  // as the store has it
+	policy    *approval.PolicyRef // that judged the call again
 }
 
 // ClaimResult says whether a call may run. If Outcome is not nil the call has ended so, as the
@@ -187,7 +188,7 @@ func (a *Activities) endClaim(ctx context.Context, in ClaimInput, at time.Time,
 	}
 	end := RecordInput{
 		ID: in.ID, Run: in.Run, Call: in.Call, Redact: in.Redact, RedactValues: in.RedactValues, Votes: in.Votes,
-		At: at,
+		At: at, policy: in.policy,
 	}
 	ended, err := a.finishAs(ctx, end, out)
 	return ClaimResult{Outcome: ended, Votes: shown(end.redactor(), in.Votes)}, err
@@ -205,6 +206,8 @@ type RecordInput struct {
 	At           time.Time
 	// Again is whether an earlier attempt at the tool ended unknown.
 	Again bool `json:",omitempty"`
+
+	policy *approval.PolicyRef // that judged the call last, if it was judged here
 }
 
 // RecordResult holds how the call ended, as the store holds it, if that is not as Record was told:
@@ -303,7 +306,11 @@ func (a *Activities) end(ctx context.Context, in RecordInput) (record store.Reco
 	if err != nil {
 		return record, false, err
 	}
-	end, err := entry(in.ID, "end", in.At, audit.Ended{Outcome: entryOutcome(out), Run: in.Run})
+	said := audit.Ended{Outcome: entryOutcome(out), Run: in.Run}
+	if out.Error != nil && out.Error.Code == approval.CodePolicyChanged {
+		said.Policy = in.policy
+	}
+	end, err := entry(in.ID, "end", in.At, said)
 	if err != nil {
 		return record, false, err
 	}

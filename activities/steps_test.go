@@ -33,8 +33,8 @@ func TestCallersPartsCantBeScheduled(t *testing.T) {
 	start := approval.HashStartID("start-of-an-attacker")
 	tools := []store.OwnTool{{Name: "bash", Description: "harmless"}}
 	for name, args := range map[string][]any{
-		"StartCaller": {"c1", approval.Call{Tool: "bash"}, start},
-		"ReportLate":  {"c1", approval.Call{Tool: "bash"}, approval.ReportSignal{StartID: "start-of-an-attacker"}},
+		"StartCaller": {"c1", approval.Call{Tool: "bash"}, start, approval.Actor{By: "ana"}},
+		"ReportLate":  {"c1", approval.Call{Tool: "bash"}, approval.SentReport{ReportSignal: approval.ReportSignal{StartID: "start-of-an-attacker"}}},
 		"OfferOwn":    {"coder", tools},
 		"Settle":      {"c1", approval.Call{Tool: "bash"}, audit.Settled{Settled: approval.Settled{By: "ana", Notes: "forged"}}},
 	} {

@@ -204,7 +204,7 @@ func (s *Server) start(c *gin.Context, id, startID string) error {
 	if err != nil {
 		return err
 	}
-	r, err = callers.StartCaller(context.WithoutCancel(ctx), id, call, approval.HashStartID(startID))
+	r, err = callers.StartCaller(context.WithoutCancel(ctx), id, call, approval.HashStartID(startID), actor(c))
 	switch {
 	case errors.Is(err, store.ErrStarted):
 		return newProblem(http.StatusConflict, rest.CodeStarted,
@@ -337,7 +337,8 @@ func (s *Server) reportOutcome(c *gin.Context) error {
 	case r.View.Status.Ended():
 		return s.reported(c, r, in)
 	}
-	err = s.calls.Signal(context.WithoutCancel(ctx), id, approval.SignalReport, in)
+	err = s.calls.Signal(context.WithoutCancel(ctx), id, approval.SignalReport,
+		approval.SentReport{ReportSignal: in, Actor: actor(c)})
 	if err != nil && !errors.Is(err, calls.ErrEnded) {
 		return err
 	}
@@ -378,7 +379,8 @@ func (s *Server) reported(c *gin.Context, r store.Record, in approval.ReportSign
 	if err != nil {
 		return err
 	}
-	if err := s.o.Callers.ReportLate(context.WithoutCancel(ctx), r.View.ID, call, in); err != nil {
+	late := approval.SentReport{ReportSignal: in, Actor: actor(c)}
+	if err := s.o.Callers.ReportLate(context.WithoutCancel(ctx), r.View.ID, call, late); err != nil {
 		return fromStore(err)
 	}
 	return s.ended(c, r, rest.CodeReportedLate,

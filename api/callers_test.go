@@ -25,11 +25,11 @@ type fakeCallers struct {
 	sources   []string // of lists
 }
 
-func (*fakeCallers) StartCaller(context.Context, string, approval.Call, string) (store.Record, error) {
+func (*fakeCallers) StartCaller(context.Context, string, approval.Call, string, approval.Actor) (store.Record, error) {
 	return store.Record{}, store.ErrNoPermit
 }
 
-func (*fakeCallers) ReportLate(context.Context, string, approval.Call, approval.ReportSignal) error {
+func (*fakeCallers) ReportLate(context.Context, string, approval.Call, approval.SentReport) error {
 	return nil
 }
 

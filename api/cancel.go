@@ -25,7 +25,10 @@ func (s *Server) cancelCall(c *gin.Context) error {
 	ctx := c.Request.Context()
 	o, d, err := s.follow(ctx, id, 0) // also keeps the signal from workflows that are no calls
 	if err == nil && o == nil && calls.IsOpen(d.Status) {
-		signal := approval.CancelSignal{DecisionID: newDecisionID(), By: by, Channel: channel(c), Notes: notes}
+		how := via(c)
+		signal := approval.CancelSignal{
+			DecisionID: newDecisionID(), By: by, Channel: how.Channel, Method: how.Method, Notes: notes,
+		}
 		err = s.calls.Signal(context.WithoutCancel(ctx), id, approval.SignalCancel, signal)
 		if err != nil && !over(err) {
 			return err

@@ -128,7 +128,10 @@ func (s *Server) cancelSession(c *gin.Context) error {
 	withdrawn := 0
 	var failed *problem
 	for _, id := range out.IDs {
-		signal := approval.CancelSignal{DecisionID: newDecisionID(), By: by, Channel: channel(c), Notes: notes}
+		how := via(c)
+		signal := approval.CancelSignal{
+			DecisionID: newDecisionID(), By: by, Channel: how.Channel, Method: how.Method, Notes: notes,
+		}
 		err := s.calls.Signal(ctx, id, approval.SignalCancel, signal)
 		if err == nil || over(err) {
 			withdrawn++

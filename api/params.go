@@ -151,3 +151,8 @@ func via(c *gin.Context) approval.Via {
 	}
 	return v
 }
+
+// actor says who sent a request, and how they act.
+func actor(c *gin.Context) approval.Actor {
+	return approval.Actor{By: principal(c).Subject, Via: via(c)}
+}

@@ -196,9 +196,11 @@ type Callers interface {
 	// StartCaller judges a call once more and lets its caller run the tool; start is its
 	// approval.HashStartID. A call that may not run any more comes back ended. Errors: those of
 	// store.Calls.Start.
-	StartCaller(ctx context.Context, id string, call approval.Call, start string) (store.Record, error)
+	StartCaller(
+		ctx context.Context, id string, call approval.Call, start string, by approval.Actor,
+	) (store.Record, error)
 	// ReportLate keeps a report about a call that has ended.
-	ReportLate(ctx context.Context, id string, call approval.Call, report approval.ReportSignal) error
+	ReportLate(ctx context.Context, id string, call approval.Call, report approval.SentReport) error
 	// Settle keeps what a person says became of a call; call is what Temporal has of it, maybe
 	// nothing. Errors: those of store.Calls.Settle.
 	Settle(ctx context.Context, id string, call approval.Call, said audit.Settled) (store.Record, error)

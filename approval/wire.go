@@ -21,7 +21,7 @@ const (
 
 	// Of a call whose caller runs the tool.
 	SignalStarted = "started" // nothing: the store has news, and is asked for them
-	SignalReport  = "report"  // ReportSignal
+	SignalReport  = "report"  // SentReport
 
 	QueryState = "state" // answers State
 	QueryCall  = "call"  // answers the Call as its workflow has it, not redacted
@@ -119,15 +119,29 @@ type Via struct {
 	Method  string `json:"method,omitempty"`  // by which they were known, such as "token"; empty: by none
 }
 
+// Actor says who acted, and how: as an API knows them that authenticated them.
+type Actor struct {
+	By string `json:"by,omitempty"`
+	Via
+}
+
 // CancelSignal is the payload of SignalCancel. Every field is optional.
 type CancelSignal struct {
 	DecisionID string `json:"decision_id,omitempty"`
 	By         string `json:"by,omitempty"`
 	Channel    string `json:"channel,omitempty"`
+	Method     string `json:"method,omitempty"` // as in Via
 	Notes      string `json:"notes,omitempty"`
 }
 
-// ReportSignal is the payload of SignalReport: how the tool ended that the caller ran. StartID
+// SentReport is a report as an API sends it to the call's workflow. Workers of before leave unread who
+// reports.
+type SentReport struct {
+	ReportSignal
+	Actor
+}
+
+// ReportSignal is a caller's report: how the tool ended that the caller ran. StartID
 // proves who says so, and enters Temporal only here.
 type ReportSignal struct {
 	StartID string          `json:"start_id"`

@@ -46,7 +46,12 @@ func TestWireGolden(t *testing.T) {
 		},
 		"decision_signal": approval.DecisionSignal{DecisionID: "d", Reviewer: "r", Channel: "c", Notes: "n", Digest: "x", Groups: []string{"g"}, Method: "token", Envelope: json.RawMessage(`{"payloadType":"p"}`), NotesSalt: "s"},
 		"settled":         approval.Settled{Ran: true, By: "b", At: at, Notes: "n", Result: json.RawMessage(`1`), SelfApproval: true},
-		"cancel_signal":   approval.CancelSignal{DecisionID: "d", By: "b", Channel: "c", Notes: "n"},
+		"cancel_signal":   approval.CancelSignal{DecisionID: "d", By: "b", Channel: "c", Method: "m", Notes: "n"},
+		"report_signal": approval.SentReport{
+			ReportSignal: approval.ReportSignal{StartID: "i", Status: approval.ReportExecuted, Result: json.RawMessage(`1`), Error: "e", ResultDigest: "d", ResultSize: 7},
+			Actor:        approval.Actor{By: "b", Via: approval.Via{Channel: "c", Method: "m"}},
+		},
+		"withdrawal": approval.FinalDecision{Kind: approval.FinalCancel, By: "b", Channel: "c", Method: "m", At: at},
 		"outcome": approval.Outcome{
 			ID: "i", Tool: "t", Status: approval.StatusExecuted, Result: json.RawMessage(`{"ok":true}`),
 			Error: &approval.CallError{Code: "c", Message: "m"}, Decision: final, Digest: "d", Edited: true, DuplicateOf: "s",

@@ -29,6 +29,7 @@ type Blocked struct {
 	Run          string            `json:"run"`
 	Digest       string            `json:"digest,omitempty"` // of the call that was not admitted
 	Code         string            `json:"code,omitempty"`
+	By           string            `json:"by,omitempty"` // who asked, where there is no Call
 	approval.Via                   // of who asked
 }
 
@@ -91,6 +92,11 @@ type Started struct {
 	Run          string `json:"run"`
 	SchemaDigest string `json:"schema_digest"`   // of the tool's arguments
 	Start        string `json:"start,omitempty"` // of the caller that runs the tool: the hash of its start_id
+	// Actor is that caller. A worker's tool nobody starts but the run.
+	approval.Actor
+	// Policy is what judged last, before the permit was used. Nil: the one of the call's admission, which
+	// allowed it; or the entry is of before it was kept.
+	Policy *approval.PolicyRef `json:"policy,omitempty"`
 }
 
 // Reported: a caller said how the tool ended that it ran.
@@ -101,6 +107,8 @@ type Reported struct {
 	ResultSize   int64               `json:"result_size,omitempty"`
 	Late         bool                `json:"late,omitempty"` // the call had ended otherwise, and stays so
 	Run          string              `json:"run,omitempty"`  // empty: the API kept it, and no workflow saw it
+	// Actor is who reported, if it is who asked for the call: nobody else may.
+	approval.Actor
 }
 
 // NotStarted: somebody asked for a tool without a valid permit. The entry's subject is who asked;
@@ -117,6 +125,8 @@ type NotStarted struct {
 type Ended struct {
 	Outcome approval.Outcome `json:"outcome"`
 	Run     string           `json:"run"`
+	// Policy is what forbade the call after its admission: it ended blocked, with CodePolicyChanged.
+	Policy *approval.PolicyRef `json:"policy,omitempty"`
 }
 
 // Settled: a person says what became of a call whose outcome is unknown.

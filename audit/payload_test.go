@@ -48,6 +48,7 @@ func TestPayloadGolden(t *testing.T) {
 	}
 
 	var seen []audit.Kind
+	bot := approval.Actor{By: "agent:bot", Via: approval.Via{Channel: "api", Method: "token"}}
 	for _, c := range []struct {
 		name, subject, step string
 		payload             audit.Payload
@@ -216,6 +217,28 @@ func TestPayloadGolden(t *testing.T) {
 		},
 			`{"by":"bob","channel":"api","code":"not_permitted","count":1,"method":"token","remote":"2001:db8::/64","route":"GET /api/tokens","since":"2026-01-02T03:04:05.678901Z","token_id":"tok1"}`,
 			"097c0c05b62474b3ea0a6f03045d89e691e2fb2a444c136b4a903fdf2a7ae680"},
+		{"started by its caller, who is known", "pawl-1", "start", audit.Started{Digest: "d1", Start: "s", Actor: bot},
+			`{"by":"agent:bot","channel":"api","digest":"d1","method":"token","run":"","schema_digest":"","start":"s"}`,
+			"daf5d99f0485a80fbe0d0dd57f16bc94333b4850b54a6cfddd3f8a8be7e66293"},
+		{"started, judged last", "pawl-1", "start", audit.Started{Digest: "d1", Run: "run-1", Policy: &approval.PolicyRef{Digest: "p", Layer: "org", Rule: "r"}},
+			`{"digest":"d1","policy":{"digest":"p","layer":"org","rule":"r"},"run":"run-1","schema_digest":""}`,
+			"6c494371f4e96826af9e165f0bad5ddf94d0d980673483a8d66aa0e82894a21d"},
+		{"reported by somebody who is known", "pawl-1", "report", audit.Reported{Status: approval.StatusExecuted, Run: "run-1", Actor: bot},
+			`{"by":"agent:bot","channel":"api","method":"token","run":"run-1","status":"executed"}`,
+			"ba8921b70c396f96b772954c0e7f074542fc38ede69e6074efbf2f3f32eb6d56"},
+		{"ended by a policy that came later", "pawl-1", "end", audit.Ended{
+			Outcome: approval.Outcome{ID: "pawl-1", Status: approval.StatusBlocked}, Run: "run-1", Policy: &approval.PolicyRef{Digest: "p", Rule: "r"},
+		},
+			`{"outcome":{"id":"pawl-1","status":"blocked","tool":""},"policy":{"digest":"p","rule":"r"},"run":"run-1"}`,
+			"e865a21a71a3277c2b7932797683f4b73760e73208a572e12690c3a16dbc52ea"},
+		{"withdrawn by somebody who is known", "pawl-1", "end", audit.Ended{Outcome: approval.Outcome{
+			ID: "pawl-1", Status: approval.StatusCancelled, Decision: &approval.FinalDecision{Kind: approval.FinalCancel, By: "bob", Channel: "api", Method: "token", At: at},
+		}},
+			`{"outcome":{"decision":{"at":"2026-01-02T03:04:05.678901Z","authenticated":false,"by":"bob","channel":"api","kind":"cancel","method":"token"},"id":"pawl-1","status":"cancelled","tool":""},"run":""}`,
+			"8e7d1e9b886ced8d4dfc4620410c1d3861bd6af035b772ed1757aea162930d41"},
+		{"blocked: key of another call, by somebody who is known", "pawl-1", "conflict/run-1", audit.Blocked{Run: "run-1", Digest: "d2", Code: approval.CodeConflict, By: "agent:bot"},
+			`{"by":"agent:bot","code":"idempotency_conflict","digest":"d2","run":"run-1"}`,
+			"0e3b0aa0599ca181c1dc074a5b4d09c364fd6b12b616df50bf456610bc46863c"},
 		{"token revoked through the API", "@token/tok1", "revoked", audit.TokenRevoked{TokenID: "tok1", RevokedBy: "ann", Via: approval.Via{Channel: "api", Method: "oidc"}},
 			`{"channel":"api","method":"oidc","revoked_by":"ann","token_id":"tok1"}`,
 			"a0fb62fa9817b507231956e95f2ff545b9dcf5065ad0af3793c0979a25ec20f1"},

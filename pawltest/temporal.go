@@ -273,7 +273,7 @@ func (f temporal) Cancel(_ context.Context, id string, s approval.CancelSignal) 
 	case !c.executing: // else the tool's end is what counts
 		o := failed(approval.StatusCancelled, approval.CodeCancelled, "the call was withdrawn")
 		o.Decision = &approval.FinalDecision{
-			Kind: approval.FinalCancel, By: s.By, Notes: s.Notes, Channel: s.Channel, At: time.Now().UTC(),
+			Kind: approval.FinalCancel, By: s.By, Notes: s.Notes, Channel: s.Channel, Method: s.Method, At: time.Now().UTC(),
 		}
 		f.end(c, o)
 	}

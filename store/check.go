@@ -66,7 +66,9 @@ func (t TightenParams) Check() error {
 }
 
 // Check refuses a use without a time or with an entry that would not verify.
-func (u UseParams) Check() error { return checkChange(u.At, u.Entries) }
+func (u UseParams) Check() error {
+	return checkChange(u.At, append(slices.Clip(u.Entries), u.Unchanged...))
+}
 
 // Check refuses a start by nobody.
 func (p StartParams) Check() error {

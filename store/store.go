@@ -302,6 +302,10 @@ type UseParams struct {
 	Verified      bool   // the permit's Evidence was verified for this use
 	At            time.Time
 	Entries       []audit.Entry
+	// Unchanged goes on record instead of Entries where nobody was asked about the call, and its admission
+	// was by the same Policy: that keeps most calls small. Nil: Entries always do.
+	Unchanged []audit.Entry
+	Policy    approval.PolicyRef // that judged the call last
 }
 
 // StartParams uses the permit of a caller.
@@ -309,6 +313,8 @@ type StartParams struct {
 	ID, Digest string
 	Start      string // approval.HashStartID
 	Verified   bool   // see UseParams
+	By         approval.Actor
+	Policy     approval.PolicyRef // see UseParams
 }
 
 // ReportParams ends a call as its caller says. Outcome is redacted.

@@ -62,16 +62,17 @@ func ApplyTighten(r Record, t TightenParams) (next Record, changed bool, err err
 // PermitState is what decides whether a call's permit may be used, and is read without the large
 // parts of a call.
 type PermitState struct {
-	IsRequest bool      // see Record
-	Digest    string    // of the call
-	Ended     bool      // the call has
-	Claimed   bool      // there is a permit; else nothing of what follows is set
-	Void      bool      // see Permit
-	Remote    bool      // it is with another queue; see Permit.Queue
-	Signed    bool      // it rests on signed decisions; see Permit.Evidence
-	Caller    bool      // it is for the call's caller; see Permit.Executor
-	GoodUntil time.Time // after that it can't be used
-	Used      bool      // and then by whom:
+	IsRequest bool               // see Record
+	Policy    approval.PolicyRef // that admitted a call which is no request
+	Digest    string             // of the call
+	Ended     bool               // the call has
+	Claimed   bool               // there is a permit; else nothing of what follows is set
+	Void      bool               // see Permit
+	Remote    bool               // it is with another queue; see Permit.Queue
+	Signed    bool               // it rests on signed decisions; see Permit.Evidence
+	Caller    bool               // it is for the call's caller; see Permit.Executor
+	GoodUntil time.Time          // after that it can't be used
+	Used      bool               // and then by whom:
 
 	Run, Activity, Token string
 }

@@ -24,7 +24,7 @@ type callerWait struct {
 // judged.
 type numberedReport struct {
 	nth int
-	approval.ReportSignal
+	approval.SentReport
 }
 
 // Bounds of reports. A caller sends one, a few times at most.
@@ -105,7 +105,8 @@ func (g *guarded) withdrawal(ctx workflow.Context) *approval.Outcome {
 	by := &approval.FinalDecision{Kind: approval.FinalCancel, Channel: channelTemporal, At: now(ctx)}
 	if len(g.caller.withdrawals) > 0 {
 		d := g.caller.withdrawals[0]
-		by.By, by.Channel, by.Notes, by.At = d.Reviewer, d.Channel, g.redacted(d.Notes), d.At
+		by.By, by.Channel, by.Method = d.Reviewer, d.Channel, d.Method
+		by.Notes, by.At = g.redacted(d.Notes), d.At
 	} else {
 		g.caller.left = true
 	}
@@ -145,7 +146,7 @@ func (g *guarded) judgeReport(ctx workflow.Context) *approval.Outcome {
 	report := c.reports[0]
 	var res activities.ReportResult
 	g.ordinary(ctx, steps.Report, activities.ReportInput{
-		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Report: report.ReportSignal,
+		ID: g.view.ID, Run: runID(ctx), Digest: g.digest, Call: g.call, Report: report.SentReport,
 	}, &res)
 	c.reports = c.reports[1:]
 	out := res.Outcome
@@ -166,7 +167,7 @@ func (g *guarded) judgeReport(ctx workflow.Context) *approval.Outcome {
 // lose it.
 func (g *guarded) onReport(raw converter.RawValue) {
 	s := numberedReport{nth: g.inbox.nth[approval.SignalReport]}
-	err := readUpTo(maxReport, raw, &s.ReportSignal, strictjson.DecodeKnown)
+	err := readUpTo(maxReport, raw, &s.SentReport, strictjson.DecodeKnown)
 	if err == nil {
 		err = s.Validate()
 	}

@@ -197,7 +197,7 @@ func (h *harness) late(doc, start string) {
 }
 
 // keep lets the store have a report of which the workflow does not know.
-func (h *harness) keep(doc string, s approval.ReportSignal) activities.ReportResult {
+func (h *harness) keep(doc string, s approval.SentReport) activities.ReportResult {
 	h.t.Helper()
 	call, err := approval.ParseCall([]byte(doc))
 	if err != nil {
@@ -336,7 +336,7 @@ func TestResultAfterItsLateReport(t *testing.T) {
 	h.want(h.call(freeDoc), approval.StatusOutcomeUnknown, approval.CodeNotReported, 0)
 	h.late(freeDoc, firstStart)
 	before, kinds := h.stored(), h.kinds("call-1")
-	for _, s := range []approval.ReportSignal{
+	for _, s := range []approval.SentReport{
 		report(firstStart, approval.ReportExecuted, "7"), report(firstStart, approval.ReportExecuted, "8"),
 		report(firstStart, approval.ReportFailed, ""), report(otherStart, approval.ReportExecuted, "7"),
 	} {

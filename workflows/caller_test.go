@@ -41,7 +41,7 @@ func (h *harness) start(doc, id string) (store.Record, error) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return h.callers().StartCaller(context.Background(), "call-1", call, approval.HashStartID(id))
+	return h.callers().StartCaller(context.Background(), "call-1", call, approval.HashStartID(id), caller)
 }
 
 func (h *harness) callers() activities.CallerAPI { return activities.CallerAPI{Steps: h.acts} }
@@ -59,8 +59,13 @@ func is(err, want error) bool {
 
 func large() string { return `"` + strings.Repeat("x", approval.MaxResult) + `"` }
 
-func report(id string, status approval.ReportStatus, result string) approval.ReportSignal {
-	return approval.ReportSignal{StartID: id, Status: status, Result: json.RawMessage(result)}
+// caller is who starts tools and reports.
+var caller = approval.Actor{By: "agent:coder", Via: approval.Via{Channel: "api", Method: "token"}}
+
+func report(id string, status approval.ReportStatus, result string) approval.SentReport {
+	return approval.SentReport{Actor: caller, ReportSignal: approval.ReportSignal{
+		StartID: id, Status: status, Result: json.RawMessage(result),
+	}}
 }
 
 func (h *harness) stored() store.Record {

@@ -73,7 +73,8 @@ func (g *guarded) judge(ctx workflow.Context, d decision) {
 		g.answer(d, approval.AnswerAlreadyResolved, "the call was withdrawn before")
 	case d.signal == approval.SignalCancel && g.tally.Settled() == nil:
 		g.cancelled = &approval.FinalDecision{
-			Kind: approval.FinalCancel, By: d.Reviewer, Channel: d.Channel, Notes: g.redacted(d.Notes), At: d.At,
+			Kind: approval.FinalCancel, By: d.Reviewer, Channel: d.Channel, Method: d.Method,
+			Notes: g.redacted(d.Notes), At: d.At,
 		}
 		g.answer(d, approval.AnswerResolved, "")
 	default:

@@ -301,7 +301,7 @@ func (w *world) do(e event) {
 	case applies:
 		w.apply(e.policy)
 	case starts:
-		r, err := w.callers().StartCaller(context.Background(), w.id, w.call, approval.HashStartID(e.by))
+		r, err := w.callers().StartCaller(context.Background(), w.id, w.call, approval.HashStartID(e.by), approval.Actor{By: "bot"})
 		if err == nil && !e.lost {
 			if r.View.Status == approval.StatusExecuting {
 				w.ran(e.by)
@@ -309,7 +309,7 @@ func (w *world) do(e event) {
 			w.signal(approval.SignalStarted, nil)
 		}
 	case reports:
-		said := approval.ReportSignal{StartID: e.by, Status: e.report}
+		said := approval.SentReport{ReportSignal: approval.ReportSignal{StartID: e.by, Status: e.report}}
 		w.signal(approval.SignalReport, said)
 		if r, err := w.Store.Call(context.Background(), w.id); err == nil && r.View.Status.Ended() {
 			if err := w.callers().ReportLate(context.Background(), w.id, w.call, said); !errors.Is(err, store.ErrStarted) && !errors.Is(err, store.ErrNoPermit) && !errors.Is(err, errAway) {

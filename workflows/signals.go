@@ -140,9 +140,10 @@ func (g *guarded) onCancel(ctx workflow.Context, d decision, raw converter.RawVa
 	var s approval.CancelSignal
 	err := readNo(ctx, raw, &s)
 	if err == nil {
-		err = checkSignal(s.DecisionID, s.Notes, [2]string{"by", s.By}, [2]string{"channel", s.Channel})
+		err = checkSignal(s.DecisionID, s.Notes, [2]string{"by", s.By}, [2]string{"channel", s.Channel},
+			[2]string{"method", s.Method})
 	}
-	d.Reviewer, d.Channel, d.Notes = s.By, channel(s.Channel), s.Notes
+	d.Reviewer, d.Channel, d.Method, d.Notes = s.By, channel(s.Channel), s.Method, s.Notes
 	g.take(ctx, d, s.DecisionID, err)
 }
 

@@ -51,6 +51,10 @@ func (x *comparison) settled() {
 // outcome compares an end with that of the workflow, which may hold what is hidden elsewhere.
 func (x *comparison) outcome(where string, have approval.Outcome) {
 	raw := *x.before.outcome
+	if raw.Decision != nil && have.Decision != nil && have.Decision.Method == "" {
+		known := *raw.Decision // a worker of before keeps no method
+		known.Method, raw.Decision = "", &known
+	}
 	hidden := x.hidden(raw)
 	differs := func(what string, have, raw, hidden any) {
 		x.add(Outcome, "%s: %s is %s, and %s by its workflow", where, what, shown(have), shown(hidden))

@@ -27,7 +27,8 @@ const (
 	permitColumns = `c.waits, c.digest, c.ended_at IS NOT NULL, k.call IS NOT NULL, coalesce(k.void, false),
 		coalesce(k.queue, '') <> '', coalesce(k.evidence, '') <> '',
 		coalesce(k.executor, '') <> '', k.good_until, k.used_at IS NOT NULL,
-		coalesce(nullif(k.used_run, ''), c.run), coalesce(k.used_activity, ''), coalesce(k.used_token, '')`
+		coalesce(nullif(k.used_run, ''), c.run), coalesce(k.used_activity, ''), coalesce(k.used_token, ''),
+		(SELECT e.payload FROM pawl.entries AS e WHERE NOT c.waits AND e.call = c.id AND e.step = 'admit')`
 	fromCall = ` FROM pawl.calls c LEFT JOIN pawl.claims k ON k.call = c.seq WHERE c.id = $1`
 
 	entryColumns = `call, step, kind, at, metadata, leaf, salt, hash, payload,
@@ -125,10 +126,17 @@ func callNow(id string, row Row) (seq int64, r store.Record, now store.Now, err 
 // Permit reads what SelectPermit finds: its columns after the call's number. No row is
 // store.ErrNotFound.
 func Permit(id string, row Row) (seq int64, s store.PermitState, err error) {
+	var admit []byte
 	err = row.Scan(&seq, &s.IsRequest, &s.Digest, &s.Ended, &s.Claimed, &s.Void, &s.Remote, &s.Signed, &s.Caller,
-		(*instant)(&s.GoodUntil), &s.Used, &s.Run, &s.Activity, &s.Token)
+		(*instant)(&s.GoodUntil), &s.Used, &s.Run, &s.Activity, &s.Token, &admit)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = About("call", id, store.ErrNotFound)
+	}
+	var said struct {
+		Verdict struct{ Policy approval.PolicyRef }
+	}
+	if doc, broken := packed.Unpack(admit, id); broken == nil && json.Unmarshal(doc, &said) == nil {
+		s.Policy = said.Verdict.Policy
 	}
 	return seq, s, err
 }

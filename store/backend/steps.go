@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
 )
@@ -70,7 +71,11 @@ func (b Base) Use(ctx context.Context, u store.UseParams) error {
 			return About("call", u.ID, err)
 		}
 		w.add(UsePermit, u.At, u.Run, u.Activity, u.Token, seq)
-		w.Entries = packedEntries(u.Entries, state.IsRequest)
+		entries := u.Entries
+		if u.Unchanged != nil && !state.IsRequest && state.Policy == u.Policy {
+			entries = u.Unchanged
+		}
+		w.Entries = packedEntries(entries, state.IsRequest)
 		return nil
 	})
 }
@@ -92,7 +97,11 @@ func (b Base) Start(ctx context.Context, p store.StartParams) (r store.Record, f
 			return next, About("call", p.ID, err)
 		}
 		w.add(StartPermit, next.Permit.UsedAt, p.Start, seq)
-		e, err := audit.New(p.ID, "start", next.Permit.UsedAt, audit.Started{Digest: p.Digest, Start: p.Start})
+		said := audit.Started{Digest: p.Digest, Start: p.Start, Actor: p.By}
+		if p.Policy != (approval.PolicyRef{}) && (stored.IsRequest || p.Policy != stored.Verdict.Policy) {
+			said.Policy = &p.Policy
+		}
+		e, err := audit.New(p.ID, "start", next.Permit.UsedAt, said)
 		if err != nil {
 			return next, err
 		}
