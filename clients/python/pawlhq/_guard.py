@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import re
-from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,16 @@ def call_id() -> str:
     """The ID of the call that the guarded function runs for: the idempotency key to pass on. It is
     empty outside of one."""
     return _call_id.get()
+
+
+@contextlib.contextmanager
+def within(permit: Permit) -> Iterator[None]:
+    """Has call_id say which call runs."""
+    token = _call_id.set(permit.id)
+    try:
+        yield
+    finally:
+        _call_id.reset(token)
 
 
 @dataclass(frozen=True)
@@ -141,14 +152,12 @@ def _of_function(function: Function) -> Callable[..., Any]:
         running = run(function.enter(function.client().blocking, args, kwargs))
         if isinstance(running, _Over):
             return running.result
-        token = _call_id.set(running.permit.id)
         try:
-            result = function.fn(*running.bound.args, **running.bound.kwargs)
+            with within(running.permit):
+                result = function.fn(*running.bound.args, **running.bound.kwargs)
         except BaseException as e:
             run(function.leave(running, e))
             raise
-        finally:
-            _call_id.reset(token)
         run(running.call.finish(executed(result)))
         return result
 
@@ -160,14 +169,12 @@ def _of_coroutine(function: Function) -> Callable[..., Any]:
         running = await function.enter(function.client().streaming, args, kwargs)
         if isinstance(running, _Over):
             return running.result
-        token = _call_id.set(running.permit.id)
         try:
-            result = await function.fn(*running.bound.args, **running.bound.kwargs)
+            with within(running.permit):
+                result = await function.fn(*running.bound.args, **running.bound.kwargs)
         except BaseException as e:
             await function.leave(running, e)
             raise
-        finally:
-            _call_id.reset(token)
         await running.call.finish(executed(result))
         return result
 
@@ -184,7 +191,7 @@ def _of_generator(function: Function) -> Callable[..., Any]:
             return None
         items: list[Any] = []
         try:
-            returned = yield from _kept(function.fn(*running.bound.args, **running.bound.kwargs), items)
+            returned = yield from _passed(function, running, items)
         except BaseException as e:
             run(function.leave(running, e))
             raise
@@ -194,23 +201,27 @@ def _of_generator(function: Function) -> Callable[..., Any]:
     return guarded
 
 
-def _kept(inner: Generator[Any, Any, Any], items: list[Any]) -> Generator[Any, Any, Any]:
-    """Passes on what a generator yields, is sent and returns, and keeps the items."""
-    try:
-        item = next(inner)
-        while True:
-            items.append(item)
-            try:
-                sent = yield item
-            except GeneratorExit:
+def _passed(function: Function, running: _Running, items: list[Any]) -> Generator[Any, Any, Any]:
+    """Runs a generator: passes on what it yields, is sent and returns, and keeps the items. It is told of
+    its call only while it runs itself: between the items others do."""
+    inner = function.fn(*running.bound.args, **running.bound.kwargs)
+    go_on = inner.send
+    given: Any = None
+    while True:
+        try:
+            with within(running.permit):
+                item = go_on(given)
+        except StopIteration as end:
+            return end.value
+        items.append(item)
+        try:
+            go_on, given = inner.send, (yield item)
+        except GeneratorExit:
+            with within(running.permit):
                 inner.close()
-                raise
-            except BaseException as e:
-                item = inner.throw(e)
-            else:
-                item = inner.send(sent)
-    except StopIteration as end:
-        return end.value
+            raise
+        except BaseException as e:
+            go_on, given = inner.throw, e
 
 
 def _items(result: Any) -> list[Any]:
@@ -229,12 +240,24 @@ def _of_async_generator(function: Function) -> Callable[..., Any]:
             return
         items: list[Any] = []
         inner = function.fn(*running.bound.args, **running.bound.kwargs)
+        go_on = inner.asend
+        given: Any = None
         try:
-            async for item in inner:
+            while True:  # as in _passed
+                with within(running.permit):
+                    item = await go_on(given)
                 items.append(item)
-                yield item
+                try:
+                    go_on, given = inner.asend, (yield item)
+                except GeneratorExit:
+                    with within(running.permit):
+                        await inner.aclose()
+                    raise
+                except BaseException as e:
+                    go_on, given = inner.athrow, e
+        except StopAsyncIteration:
+            pass
         except BaseException as e:
-            await inner.aclose()
             await function.leave(running, e)
             raise
         await running.call.finish(executed(items))
@@ -242,4 +265,4 @@ def _of_async_generator(function: Function) -> Callable[..., Any]:
     return guarded
 
 
-__all__ = ["UNKNOWN_IF", "Denied", "Function", "Options", "call_id", "wrap"]
+__all__ = ["UNKNOWN_IF", "Denied", "Function", "Options", "call_id", "within", "wrap"]

@@ -26,7 +26,7 @@ from ._arguments import executed, plain, same
 from ._calls import Guarded, result_of
 from ._client import Client, Core
 from ._errors import DeniedError, FailedError, OutcomeUnknownError
-from ._guard import UNKNOWN_IF, raised
+from ._guard import UNKNOWN_IF, raised, within
 
 Result = ToolMessage | Command[Any]
 
@@ -53,11 +53,12 @@ class PawlMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> Result:
         if request.tool_call["name"] in self._skip:
             return handler(request)
-        call, permitted = run(self._ask(self._client.blocking, request))
-        if not isinstance(permitted, ToolCallRequest):
-            return permitted
+        call, begun = run(self._ask(self._client.blocking, request))
+        if not isinstance(begun, Permit):
+            return _told(request, begun)
         try:
-            result = handler(permitted)
+            with within(begun):
+                result = handler(_permitted(request, begun))
         except BaseException as e:
             run(raised(call, e, UNKNOWN_IF))
             raise
@@ -69,19 +70,19 @@ class PawlMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> Result:
         if request.tool_call["name"] in self._skip:
             return await handler(request)
-        call, permitted = await self._ask(self._client.streaming, request)
-        if not isinstance(permitted, ToolCallRequest):
-            return permitted
+        call, begun = await self._ask(self._client.streaming, request)
+        if not isinstance(begun, Permit):
+            return _told(request, begun)
         try:
-            result = await handler(permitted)
+            with within(begun):
+                result = await handler(_permitted(request, begun))
         except BaseException as e:
             await raised(call, e, UNKNOWN_IF)
             raise
         await call.finish(_report(result))
         return result
 
-    async def _ask(self, api: API, request: ToolCallRequest) -> tuple[Guarded, ToolCallRequest | ToolMessage]:
-        """What is to run, or what the model is told."""
+    async def _ask(self, api: API, request: ToolCallRequest) -> tuple[Guarded, Permit | View]:
         args = plain(request.tool_call["args"])
         about = _about.current()
         if not about.session:
@@ -89,13 +90,9 @@ class PawlMiddleware(AgentMiddleware[Any, Any, Any]):
         tool = self._tool(request)
         call = await self._client.guarded(api, tool, "langchain", args, about, key=about.key, attach=True)
         begun = await call.begin()
-        if not isinstance(begun, Permit):
-            return call, _told(request, begun)
-        if same(begun.args, args):
-            return call, request
-        approved = request.tool_call.copy()
-        approved["args"] = begun.args
-        return call, request.override(tool_call=approved)
+        if isinstance(begun, Permit) and same(begun.args, args):
+            begun = replace(begun, args=args)  # JSON has 1 for 1.0
+        return call, begun
 
     def _tool(self, request: ToolCallRequest) -> View:
         name = self._prefix + request.tool_call["name"]
@@ -111,6 +108,13 @@ class PawlMiddleware(AgentMiddleware[Any, Any, Any]):
 def _thread(request: ToolCallRequest) -> str:
     config = getattr(request.runtime, "config", None) or {}
     return str(config.get("configurable", {}).get("thread_id", ""))
+
+
+def _permitted(request: ToolCallRequest, permit: Permit) -> ToolCallRequest:
+    """The request with what was approved, whatever became of its arguments meanwhile."""
+    approved = request.tool_call.copy()
+    approved["args"] = permit.args
+    return request.override(tool_call=approved)
 
 
 def _told(request: ToolCallRequest, view: View) -> ToolMessage:

@@ -64,6 +64,11 @@ class People:
     def status(self, call_id: str) -> str:
         return str(self.send("GET", f"/api/calls/{call_id}")["status"])
 
+    def result(self, call_id: str) -> Any:
+        call = self.send("GET", f"/api/calls/{call_id}")
+        assert call["status"] == "executed"
+        return call["result"]
+
     def approve_next(self, tool: str) -> contextlib.AbstractContextManager[None]:
         return self._beside(lambda: self.approve(self.wait_for(tool)[0]))
 

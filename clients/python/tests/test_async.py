@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from conftest import People, until
@@ -54,6 +55,79 @@ def test_async_functions(async_client: pawl.AsyncClient, name: Name, people: Peo
 
     with people.approve_next(tool):
         asyncio.run(run())
+
+
+def test_async_generators_that_are_talked_to(
+    async_client: pawl.AsyncClient, name: Name, people: People
+) -> None:
+    """What is sent, thrown and closed reaches the function."""
+    ids: list[str] = []
+    closed: list[str] = []
+
+    @async_client.guard(name=name("free"))
+    async def talk() -> AsyncGenerator[list[Any], Any]:
+        ids.append(pawl.call_id())
+        said = "begun"
+        try:
+            while said != "enough":
+                try:
+                    said = yield [said, pawl.call_id() == ids[-1]]
+                    await asyncio.sleep(0)
+                except ValueError as e:
+                    said = f"caught {e}"
+        finally:
+            await asyncio.sleep(0)
+            closed.append(pawl.call_id())
+
+    async def run() -> None:
+        talking = talk()
+        with pytest.raises(TypeError):
+            await talking.asend("too early")
+        assert ids == []
+        talking = talk()
+        assert await anext(talking) == ["begun", True]
+        assert pawl.call_id() == ""  # others run between the items
+        assert await talking.asend("more") == ["more", True]
+        assert await talking.athrow(ValueError("that")) == ["caught that", True]
+        with pytest.raises(StopAsyncIteration):
+            await talking.asend("enough")
+
+        talking = talk()
+        await anext(talking)
+        error = KeyError("not caught")
+        with pytest.raises(KeyError) as e:
+            await talking.athrow(error)
+        assert e.value is error
+
+        talking = talk()
+        await anext(talking)
+        await talking.aclose()
+        assert closed == ids  # when it returns, and not when somebody clears up
+        assert pawl.call_id() == ""
+
+        waiting = asyncio.create_task(wait())
+        await asyncio.wait_for(begun.wait(), 30)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    async def wait() -> None:
+        async for _ in hang():
+            pytest.fail("it yields nothing")
+
+    @async_client.guard(name=name("free") + ".hang")
+    async def hang() -> AsyncGenerator[int, None]:
+        ids.append(pawl.call_id())
+        begun.set()
+        await asyncio.sleep(3600)
+        yield 1
+
+    begun = asyncio.Event()
+    asyncio.run(run())
+    assert people.result(ids[0]) == [["begun", True], ["more", True], ["caught that", True]]
+    assert people.status(ids[1]) == "failed"
+    assert until(lambda: people.status(ids[2]) == "outcome_unknown")
+    assert until(lambda: people.status(ids[3]) == "outcome_unknown")
 
 
 def test_cancelled_tasks(async_client: pawl.AsyncClient, name: Name, people: People) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,23 +150,24 @@ def test_own_exceptions(client: pawl.Client, name: Name, people: People) -> None
 
 def test_generators(client: pawl.Client, name: Name, people: People) -> None:
     ran: list[str] = []
-    tool = name("free")
+    ids: list[str] = []
 
-    @client.guard(name=tool)
+    @client.guard(name=name("free"))
     def count(n: int) -> Iterator[int]:
-        ran.append("begun")
+        ids.append(pawl.call_id())
         yield from range(n)
         ran.append("ended")
 
     items = count(3)
-    assert ran == []  # it asks when the first item is wanted
+    assert ids == []  # it asks when the first item is wanted
     assert list(items) == [0, 1, 2]
-    assert ran == ["begun", "ended"]
+    assert ran == ["ended"]
+    assert people.result(ids[0]) == [0, 1, 2]
     started = count(3)
     assert next(started) == 0
     started.close()  # type: ignore[attr-defined]
-    unknown = people.send("GET", f"/api/requests?status=all&tool={tool}")["items"]
-    assert isinstance(unknown, list)
+    assert until(lambda: people.status(ids[1]) == "outcome_unknown")  # who knows what is left undone
+    assert ran == ["ended"]
 
     @client.guard(name=name("deny"))
     def never() -> Iterator[int]:
@@ -175,7 +176,56 @@ def test_generators(client: pawl.Client, name: Name, people: People) -> None:
 
     with pytest.raises(pawl.BlockedError):
         next(never())
-    assert "never" not in ran
+    assert ran == ["ended"]
+
+
+def test_generators_that_are_talked_to(client: pawl.Client, name: Name, people: People) -> None:
+    """What is sent, thrown and closed reaches the function, and what it returns its caller."""
+    ids: list[str] = []
+    closed: list[str] = []
+
+    @client.guard(name=name("free"))
+    def talk() -> Generator[list[Any], Any, str]:
+        ids.append(pawl.call_id())
+        said = "begun"
+        try:
+            while said != "enough":
+                try:
+                    said = yield [said, pawl.call_id() == ids[-1]]
+                except ValueError as e:
+                    said = f"caught {e}"
+        finally:
+            closed.append(pawl.call_id())
+        return "bye"
+
+    talking = talk()
+    with pytest.raises(TypeError):
+        talking.send("too early")
+    assert ids == []
+    talking = talk()
+    assert next(talking) == ["begun", True]
+    assert pawl.call_id() == ""  # others run between the items
+    assert talking.send("more") == ["more", True]
+    assert talking.throw(ValueError("that")) == ["caught that", True]
+    with pytest.raises(StopIteration) as end:
+        talking.send("enough")
+    assert end.value.value == "bye"
+    assert people.result(ids[0]) == [["begun", True], ["more", True], ["caught that", True]]
+
+    talking = talk()
+    next(talking)
+    error = KeyError("not caught")
+    with pytest.raises(KeyError) as e:
+        talking.throw(error)
+    assert e.value is error
+    assert people.status(ids[1]) == "failed"
+
+    talking = talk()
+    next(talking)
+    talking.close()
+    assert until(lambda: people.status(ids[2]) == "outcome_unknown")
+    assert closed == ids
+    assert pawl.call_id() == ""
 
 
 def test_keys(client: pawl.Client, name: Name, tmp_path: Path) -> None:
