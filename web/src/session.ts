@@ -109,7 +109,8 @@ async function withOIDC(): Promise<boolean> {
 
 /** Signs out in all tabs of this browser, or everywhere. */
 export async function signOut(everywhere = false): Promise<void> {
-  tellOut();
+  // Another tab may have the same session. If it ended that first, nobody could end the others by it.
+  if (!everywhere) tellOut();
   await leave(everywhere);
 }
 

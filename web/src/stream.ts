@@ -2,7 +2,7 @@
 // that listens, and a channel takes what it hears to the others.
 import { credentialHeaders } from "./api";
 
-/** What one tab tells the others, and itself. */
+/** What one tab tells the others, and itself but for "out". */
 export type Message =
   | { kind: "changed"; ids: string[] | null } // requests; null: anything may have changed
   | { kind: "alive" } // nothing changed
@@ -42,7 +42,7 @@ export class Stream {
   say(m: Message): void {
     if (this.closed) return;
     this.channel.postMessage(m);
-    this.hear(m);
+    if (m.kind !== "out") this.hear(m); // who signs out knows
   }
 
   /** Opens the stream now if it is this tab's and waits to be opened again. */
