@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import type { Stack } from "./stack";
 
-export async function launch(): Promise<Browser> {
+export async function launch(...args: string[]): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env.PAWL_CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox"],
+    args: ["--no-sandbox", ...args],
   });
 }
 
@@ -19,7 +19,7 @@ export interface PersonOptions {
   touch?: boolean;
 }
 
-/** Somebody who has signed in and looks at an address. Whatever the browser complains of is kept. */
+/** Somebody at the page. Whatever their browser complains of is kept. */
 export interface Person {
   context: BrowserContext;
   page: Page;
@@ -45,27 +45,21 @@ async function serve(context: BrowserContext, from: string): Promise<void> {
   });
 }
 
-export async function person(
+/** Somebody who looks at an address, and has not signed in. */
+export async function visitor(
   b: Browser,
-  s: Stack,
-  who: string,
-  address = "/",
+  address: string,
   o: PersonOptions = {},
+  prepare?: (context: BrowserContext) => Promise<unknown>,
 ): Promise<Person> {
   const context = await b.newContext({
     viewport: { width: o.width ?? 1280, height: o.height ?? 880 },
     colorScheme: o.dark ? "dark" : "light",
     hasTouch: o.touch ?? false,
     reducedMotion: "reduce",
+    ignoreHTTPSErrors: true, // no authority knows the certificate
   });
-  const token = s.tokens[who];
-  await context.addInitScript(
-    ([name, value]) => {
-      if (!sessionStorage.getItem("pawl.test")) sessionStorage.setItem(name ?? "", value ?? "");
-      sessionStorage.setItem("pawl.test", "1");
-    },
-    token ? ["pawl.token", token] : ["pawl.reviewer", who],
-  );
+  await prepare?.(context);
   if (built) await serve(context, built);
   const page = await context.newPage();
   const complaints: string[] = [];
@@ -74,10 +68,30 @@ export async function person(
       complaints.push(m.text());
   });
   page.on("pageerror", (e) => complaints.push(String(e)));
-  await page.goto(s.api + address);
+  await page.goto(address);
   const p = { context, page, complaints };
   present.push(p);
   return p;
+}
+
+/** Somebody who has signed in with their token. */
+export async function person(
+  b: Browser,
+  s: Stack,
+  who: string,
+  address = "/",
+  o: PersonOptions = {},
+): Promise<Person> {
+  const token = s.tokens[who];
+  return visitor(b, s.api + address, o, (context) =>
+    context.addInitScript(
+      ([name, value]) => {
+        if (!sessionStorage.getItem("pawl.test")) sessionStorage.setItem(name ?? "", value ?? "");
+        sessionStorage.setItem("pawl.test", "1");
+      },
+      token ? ["pawl.token", token] : ["pawl.reviewer", who],
+    ),
+  );
 }
 
 const present: Person[] = [];

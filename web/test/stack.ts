@@ -103,8 +103,37 @@ interface Reply {
   body: string;
 }
 
+/** Starts one of Pawl's programs, and returns what it says when it is ready. */
+export async function serve(program: string, args: string[], cwd: string, env = process.env) {
+  const child = spawn(program, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+  process.on("exit", () => child.kill("SIGKILL"));
+  let out = "";
+  let err = "";
+  child.stderr.on("data", (b: Buffer) => {
+    err += b;
+  });
+  const ready = await new Promise<{ api: string; temporal: string }>((done, fail) => {
+    child.stdout.on("data", (b: Buffer) => {
+      out += b;
+      if (out.includes("\n")) done(JSON.parse(out.split("\n")[0] ?? ""));
+    });
+    child.on("error", fail);
+    child.on("exit", (code) => fail(new Error(`${program} ended with ${code}: ${err}`)));
+  });
+  return { child, ready };
+}
+
+/** Ends a program as a power cut would. */
+export async function kill(child: ChildProcess | undefined): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((done) => child.on("exit", done));
+  child.kill("SIGKILL");
+  await ended;
+}
+
 export class Stack {
   api = "";
+  temporal = "";
   readonly tokens: Record<string, string> = {};
   /** What the tools got: the arguments of each run. */
   readonly runs: { tool: string; body: string }[] = [];
@@ -113,16 +142,19 @@ export class Stack {
   private process: ChildProcess | undefined;
   private constructor(
     private readonly program: string,
-    private readonly data: string,
+    /** The folder of all its files. */
+    readonly data: string,
     private readonly tools: Server,
     private readonly auth: "tokens" | "none",
+    private readonly database: string,
   ) {}
 
-  static async start(program: string, auth: "tokens" | "none" = "tokens"): Promise<Stack> {
+  /** Starts one, with an empty Postgres for Pawl's store if its URL is given, else with SQLite. */
+  static async start(program: string, auth: "tokens" | "none" = "tokens", database = ""): Promise<Stack> {
     const data = await mkdtemp(join(tmpdir(), "pawl-page-"));
     const tools = createServer();
     await new Promise<void>((done) => tools.listen(0, "127.0.0.1", done));
-    const s = new Stack(program, data, tools, auth);
+    const s = new Stack(program, data, tools, auth, database);
     tools.on("request", (req, res) => {
       const parts: Buffer[] = [];
       req.on("data", (b: Buffer) => parts.push(b));
@@ -156,7 +188,7 @@ export class Stack {
 
   /** Starts the stack, or starts it again at the same address. */
   async run(): Promise<void> {
-    const child = spawn(
+    const { child, ready } = await serve(
       this.program,
       [
         ...[
@@ -170,33 +202,18 @@ export class Stack {
         ],
         ...["--api-listen", this.api ? new URL(this.api).host : "127.0.0.1:0"],
         ...["--policy", join(this.data, "policy.yaml"), "--tools", join(this.data, "tools.yaml")],
+        ...(this.database ? ["--database-url", this.database] : []),
       ],
-      { cwd: this.data, stdio: ["ignore", "pipe", "pipe"] },
+      this.data,
     );
     this.process = child;
-    process.on("exit", () => child.kill("SIGKILL"));
-    let out = "";
-    let err = "";
-    child.stderr.on("data", (b: Buffer) => {
-      err += b;
-    });
-    const ready = await new Promise<{ api: string }>((done, fail) => {
-      child.stdout.on("data", (b: Buffer) => {
-        out += b;
-        if (out.includes("\n")) done(JSON.parse(out.split("\n")[0] ?? ""));
-      });
-      child.on("exit", (code) => fail(new Error(`the stack ended with ${code}: ${err}`)));
-    });
     this.api = ready.api;
+    this.temporal = ready.temporal;
   }
 
   /** Ends the stack as a power cut would; run starts it again. */
-  async kill(): Promise<void> {
-    const child = this.process;
-    if (!child || child.exitCode !== null) return;
-    const ended = new Promise((done) => child.on("exit", done));
-    child.kill("SIGKILL");
-    await ended;
+  kill(): Promise<void> {
+    return kill(this.process);
   }
 
   async stop(): Promise<void> {
