@@ -1,5 +1,7 @@
 // What comes before and after decisions: signing in and out, settling, and earlier attempts.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser, Locator } from "playwright-core";
 import { launch, leave, person, press } from "./browser";
@@ -251,5 +253,50 @@ describe("after a decision", () => {
     await ana.page.getByText("Ended: executed.").waitFor();
     assert.equal(await said.count(), 1);
     assert.match((await said.textContent()) ?? "", /approved: “I know them.” signed in by token/);
+  });
+});
+
+describe("the record", () => {
+  // What an administrator of the database can do, past its triggers. Node 20 has no SQLite.
+  const CHANGE = `
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=30)
+db.execute("DROP TRIGGER entries_are_final")
+changed = db.execute("""UPDATE entries SET payload = CAST(replace(CAST(payload AS TEXT), ?, ?) AS BLOB)
+    WHERE call = ? AND kind = 'decision.counted'""", sys.argv[3:5] + sys.argv[2:3]).rowcount
+db.commit()
+assert changed == 1, changed
+`;
+
+  test("says of an entry that somebody changed in the database that it was", async () => {
+    const ids: string[] = [];
+    for (const page of ["Plans", "Pictures"]) {
+      const id = await s.asks({ tool: "docs.publish", args: { page }, agent: "record-bot" });
+      await s.as("bo", "POST", `/api/requests/${id}/reject`, { notes: "Not before Monday." });
+      await s.until(id, (r) => r.status === "rejected");
+      ids.push(id);
+    }
+    const [id = "", other = ""] = ids;
+    const file = join(s.data, "data", "pawl.db");
+    execFileSync("python3", ["-c", CHANGE, file, id, "Not before Monday.", "Go on, by all means."]);
+
+    const eva = await person(b, s, "eva", "/audit?agent=record-bot&kind=decision.counted");
+    const row = (id: string) => eva.page.locator("tr").filter({ has: eva.page.locator(`[href$="${id}"]`) });
+    await row(id).getByText("Go on, by all means.").waitFor();
+    await row(id).locator(".u", { hasText: "changed: " }).waitFor();
+    await row(other).getByText("Not before Monday.").waitFor();
+    assert.equal(await eva.page.locator(".u").count(), 1);
+    // Reviewers read it with the request.
+    for (const [of, marks] of [
+      [id, 1],
+      [other, 0],
+    ] as const) {
+      const { page } = await person(b, s, "ana", `/requests/${of}`);
+      await page.locator("ol.time li", { hasText: "bo rejected" }).waitFor();
+      assert.equal(await page.locator("ol.time .u", { hasText: "this entry was changed" }).count(), marks);
+    }
+    const ana = await person(b, s, "ana", `/audit?request_id=${id}`);
+    await ana.page.locator(".u", { hasText: "changed: " }).waitFor();
+    assert.equal(await ana.page.locator(".u").count(), 1);
   });
 });
