@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type install struct {
 	wait       settings.Length
 	headless   bool
 	noPolicy   bool
+	policyOnly bool
 	host       string
 	agentToken string
 }
@@ -40,7 +42,8 @@ Claude Code reads its settings when it starts.
 
 Where Pawl knows its callers by sign-in, this makes a token for the agent, if
 yours is an administrator's. It also adds the layer coding-agent to the active
-policy, unless there is one: see examples/policy/ready/coding-agent.yaml.`,
+policy, unless there is one: see examples/policy/ready/coding-agent.yaml. If it
+can't, it says so, and what to do, and ends with exit code 1.`,
 		Example: `  pawl hook claude-code install
   pawl hook claude-code install --project --wait 2m
   pawl hook claude-code install --dry-run`,
@@ -53,6 +56,8 @@ policy, unless there is one: see examples/policy/ready/coding-agent.yaml.`,
 	flags.BoolVar(&i.headless, "headless", false,
 		"let run what Pawl's policy allows, whatever Claude Code's own permission rules say")
 	flags.BoolVar(&i.noPolicy, "no-policy", false, "leave the active policy as it is")
+	flags.BoolVar(&i.policyOnly, "policy-only", false,
+		"only add the layer to the active policy: for an administrator, on any machine")
 	flags.StringVar(&i.host, "claude", "claude", "`program` that is Claude Code, to check its version")
 	flags.StringVar(&i.agentToken, "agent-token-file", "",
 		"`file` with a token that the agent has already (default: one is made where it needs one)")
@@ -62,6 +67,19 @@ policy, unless there is one: see examples/policy/ready/coding-agent.yaml.`,
 func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
 	if i.wait <= 0 {
 		return cli.UsageError(errors.New("--wait is 0s: nobody can answer in no time"))
+	}
+	if i.policyOnly && (i.noPolicy || i.project) {
+		return cli.UsageError(errors.New("--policy-only goes without --no-policy and --project"))
+	}
+	if i.policyOnly {
+		me, err := c.Whoami(cmd.Context())
+		if err == nil {
+			c, err = i.named(cmd, c, me)
+		}
+		if err != nil {
+			return err
+		}
+		return i.policy(cmd.Context(), c)
 	}
 	if err := i.checkHost(cmd.Context()); err != nil {
 		return err
@@ -108,20 +126,33 @@ func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if !i.noPolicy {
-		if err := i.policy(cmd.Context(), c); err != nil {
+	if !i.dryRun {
+		if err := i.noteSettings(); err != nil {
 			return err
 		}
 	}
+	var missing error // the hook works without the layer, so the rest is said first
+	if !i.noPolicy {
+		missing = i.policy(cmd.Context(), c)
+	}
 	if i.dryRun {
-		return nil
+		return missing
 	}
 	undo := "'pawl hook claude-code uninstall'"
 	if i.project {
 		undo = "'pawl hook claude-code uninstall --project'"
 	}
-	return i.Say("Restart Claude Code. These show what waits for you, and take the hook out:\n" +
-		"  'pawl review'\n  " + undo + "\n")
+	return cmp.Or(i.Say("Restart Claude Code. These show what waits for you, and take the hook out:\n"+
+		"  'pawl review'\n  "+undo+"\n"), missing)
+}
+
+// noteSettings has uninstall know that these settings need what install has done.
+func (i *install) noteSettings() error {
+	file, err := i.file()
+	if err != nil {
+		return err
+	}
+	return changeRecord(func(r *record) { r.Settings = append(r.Settings, file) })
 }
 
 // checkHost refuses a Claude Code that lets tools run when their hook fails.
@@ -164,21 +195,4 @@ func quote(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-func (a *app) uninstall() *cobra.Command {
-	p := &place{}
-	cmd := &cobra.Command{
-		Use:   "uninstall",
-		Short: "Take the hook out of Claude Code's settings",
-		Long: `Take out of Claude Code's settings what 'pawl hook claude-code install' has put
-there, and nothing else. The policy's layer coding-agent and the agent's token
-stay: they hurt nobody. Restart Claude Code afterwards.`,
-		Example: `  pawl hook claude-code uninstall
-  pawl hook claude-code uninstall --project`,
-		Args: cli.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return p.edit(a.App, hook.Uninstall) },
-	}
-	p.addFlags(cmd)
-	return cmd
 }

@@ -174,7 +174,7 @@ func TestInstallWithoutAName(t *testing.T) {
 	nobody := map[string]string{"USER": "", "USERNAME": ""}
 	for _, env := range []map[string]string{nil, nobody} {
 		r := clitest.CommandLine{API: a.URL, Env: env}.Run(t, "hook", "claude-code", "install", "--claude", claude)
-		r.Want(t, cli.ExitDone, nil, []string{"--as YOUR-NAME", "coding-agent"})
+		r.Want(t, cli.ExitError, []string{"Restart"}, []string{"--as YOUR-NAME", "coding-agent"})
 		if strings.Contains(r.Err, rest.HeaderReviewer) || strings.Contains(r.Err, "administrator") {
 			t.Errorf("it names what nobody can give: %s", r.Err)
 		}

@@ -14,13 +14,16 @@ import (
 
 // record is what install has done for this user: for hooks to find their token, and for uninstall.
 type record struct {
-	Folders []string        `json:"folders,omitempty"` // of settings, made by install
-	APIs    map[string]kept `json:"apis,omitempty"`    // by their address
+	Folders  []string        `json:"folders,omitempty"`  // of settings, made by install
+	Settings []string        `json:"settings,omitempty"` // that the hook was put into
+	APIs     map[string]kept `json:"apis,omitempty"`     // by their address
 }
 
 // kept is what there is for one API.
 type kept struct {
-	Token string `json:"token,omitempty"` // the file with the agent's token
+	Token   string `json:"token,omitempty"`    // the file with the agent's token
+	TokenID string `json:"token_id,omitempty"` // of one that install has made
+	Layer   string `json:"layer,omitempty"`    // SHA-256 of the layer that install has added
 }
 
 func recordFile() (string, error) { return ownDir(agent + ".json") }
@@ -53,8 +56,10 @@ func changeRecord(change func(*record)) error {
 		r.APIs = map[string]kept{}
 	}
 	change(&r)
-	slices.Sort(r.Folders)
-	r.Folders = slices.Compact(r.Folders)
+	for _, list := range []*[]string{&r.Folders, &r.Settings} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
 	for api, k := range r.APIs {
 		if k == (kept{}) {
 			delete(r.APIs, api)
@@ -64,7 +69,7 @@ func changeRecord(change func(*record)) error {
 	if err != nil {
 		return err
 	}
-	if len(r.Folders)+len(r.APIs) == 0 {
+	if len(r.Folders)+len(r.Settings)+len(r.APIs) == 0 {
 		if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -44,11 +44,11 @@ func tokenFile(api string) (path string, noted bool, err error) {
 	}
 }
 
-// note has the hook show a token to the API that has taken it.
-func note(api, path string) error {
+// note has the hook show a token to the API that has taken it. id is that of one that was made here.
+func note(api, path, id string) error {
 	return changeRecord(func(r *record) {
 		k := r.APIs[api]
-		k.Token = path
+		k.Token, k.TokenID = path, id
 		r.APIs[api] = k
 	})
 }
@@ -86,7 +86,7 @@ func (i *install) token(ctx context.Context, c *client.Client, me rest.Principal
 		if noted || i.dryRun || i.agentToken != "" {
 			return path, nil
 		}
-		return path, note(c.URL(), path)
+		return path, note(c.URL(), path, "")
 	case err != nil && !refused && !errors.Is(err, fs.ErrNotExist), i.agentToken != "":
 		return "", fmt.Errorf("the agent's token can't be used:\n  %s\n%w", path, err)
 	case !mayMake:
@@ -132,7 +132,7 @@ func (i *install) makeToken(ctx context.Context, c *client.Client, me rest.Princ
 		err = osfile.Replace(path, []byte(text+"\n"), 0o600)
 	}
 	if err == nil {
-		err = note(c.URL(), path)
+		err = note(c.URL(), path, made.ID)
 	}
 	if err != nil {
 		_, revoked := c.RevokeToken(ctx, made.ID)

@@ -96,6 +96,34 @@ func TestProjectsShareNoToken(t *testing.T) {
 	}
 }
 
+// What a repository's settings put into the environment redirects no hook of a user's own settings.
+func TestTheEnvironmentRedirectsNoHook(t *testing.T) {
+	for name, whoami := range map[string]string{"sign-in": admin, "none": none} {
+		t.Run(name, func(t *testing.T) {
+			dir, claude := home(t, "2.1.332")
+			a, evil := api(t, whoami), clitest.NewAPI(t)
+			makesTokens(a)
+			asked := ""
+			a.On("POST /api/calls", func(w http.ResponseWriter, r *http.Request) {
+				asked = "by " + r.Header.Get("Authorization")
+				clitest.Reply(422, `{"code":"invalid","detail":"not today"}`)(w, r)
+			})
+			install := []string{"hook", "claude-code", "install", "--claude", claude}
+			clitest.CommandLine{API: a.URL}.Run(t, install...).Want(t, cli.ExitDone, nil, nil)
+			run := command(t, filepath.Join(dir, ".claude", "settings.json"))[1:]
+			env := map[string]string{"PAWL_API": evil.URL, "PAWL_TOKEN": "evil", "PAWL_TOKEN_FILE": "/nowhere"}
+			if whoami == none {
+				env = map[string]string{"PAWL_API": evil.URL}
+			}
+			hook := clitest.CommandLine{Env: env, Stdin: strings.NewReader(toolCall)}
+			hook.Run(t, run...).Want(t, 0, []string{"not today"}, nil)
+			if len(evil.Requests("POST"))+len(evil.Requests("GET")) > 0 || strings.Contains(asked, "evil") {
+				t.Errorf("asked %q, and another API", asked)
+			}
+		})
+	}
+}
+
 // A token that is there already is kept as long as Pawl takes it, and renewed when it ends soon.
 func TestInstallChecksTheToken(t *testing.T) {
 	who := func(more string) http.HandlerFunc {

@@ -1,0 +1,140 @@
+package hooks
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/examples/policy/ready"
+	"github.com/pawlhq/pawl/internal/osfile"
+	"github.com/pawlhq/pawl/rest"
+)
+
+// agent is the agent's name in the ready policy, and layer that policy's.
+const (
+	agent = "claude-code"
+	layer = "coding-agent"
+)
+
+// named is a client for one who says who they are, as an API wants it that knows nobody.
+func (a *app) named(cmd *cobra.Command, c *client.Client, me rest.Principal) (*client.Client, error) {
+	name := cmp.Or(a.Getenv("USER"), a.Getenv("USERNAME"))
+	if me.Method != rest.MethodNone || a.Setting(cmd, "as") != "" || name == "" {
+		return c, nil
+	}
+	if err := cmd.Flag("as").Value.Set(name); err != nil {
+		return nil, err
+	}
+	cmd.Flag("as").Changed = true
+	return a.Client(cmd)
+}
+
+// layerAt is where the layer is in a policy, or -1.
+func layerAt(p rest.ActivePolicy) int {
+	return slices.IndexFunc(p.Layers, func(l rest.PolicyLayer) bool {
+		return l.Name == layer+".yaml" || l.Name == layer
+	})
+}
+
+// followed reports whether the policy comes from files that a process applies again whenever they change,
+// without anything that was added by the API. Workers take theirs for a store that has no policy only.
+func followed(p rest.ActivePolicy) bool { return p.Channel == "file" && p.By != "pawl worker" }
+
+func sumOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// changePolicy gives the active policy the layers that with says, unless those are nil, and reports whether it did.
+func changePolicy(
+	ctx context.Context, c *client.Client, note string, dryRun bool,
+	with func(rest.ActivePolicy) ([]rest.PolicyLayer, error),
+) (changed bool, err error) {
+	const tries = 3 // somebody else may apply another policy at the same time
+	for try := 1; ; try++ {
+		active, err := c.Policy(ctx)
+		if err != nil {
+			return false, err
+		}
+		layers, err := with(active)
+		if layers == nil || err != nil {
+			return false, err
+		}
+		to := rest.PolicyChange{Layers: layers, Expect: &active.Version, Note: note}
+		if dryRun {
+			_, err = c.TryPolicy(ctx, to)
+		} else {
+			_, err = c.ApplyPolicy(ctx, to)
+		}
+		if approval.CodeOf(err) != rest.CodePolicyChanged || try == tries {
+			return err == nil, err
+		}
+	}
+}
+
+var errFollowed = errors.New("the policy comes from files that a process follows")
+
+// policy adds the ready layer to the active policy, unless it has one of that name. Whatever keeps it from
+// that is an error: without the layer everything may wait for people.
+func (i *install) policy(ctx context.Context, c *client.Client) error {
+	added, err := changePolicy(ctx, c, "pawl hook claude-code install", i.dryRun,
+		func(active rest.ActivePolicy) ([]rest.PolicyLayer, error) {
+			switch {
+			case layerAt(active) >= 0:
+				return nil, nil
+			case followed(active):
+				return nil, errFollowed
+			}
+			own := rest.PolicyLayer{Name: layer + ".yaml", Text: ready.CodingAgent}
+			return append(slices.Clone(active.Layers), own), nil
+		})
+	switch {
+	case err == nil && !added:
+		return i.Print("The active policy has the layer " + layer + " already.\n")
+	case err == nil && i.dryRun:
+		return i.Print("The layer " + layer + " would be added to the active policy.\n")
+	case err == nil:
+		err = changeRecord(func(r *record) {
+			k := r.APIs[c.URL()]
+			k.Layer = sumOf(ready.CodingAgent)
+			r.APIs[c.URL()] = k
+		})
+		return errors.Join(err, i.Print("The layer "+layer+" was added to the active policy.\n"))
+	}
+	const without = "WITHOUT THE LAYER " + layer + " EVERYTHING MAY WAIT FOR PEOPLE"
+	switch {
+	case errors.Is(err, errFollowed):
+		file, kept := i.keepLayer()
+		if kept != nil {
+			return errors.Join(err, kept)
+		}
+		return fmt.Errorf("%w, as pawl-dev\ndoes with --policy. What is added here would be lost at their next change, so\n"+
+			"nothing was.\n%s.\nStart that process with one more --policy, for this file:\n  %s", err, without, file)
+	case approval.CodeOf(err) == rest.CodeReviewerRequired:
+		return fmt.Errorf("the policy was not changed, as it is unknown who you are.\n%s.\n"+
+			"Run this again with --as YOUR-NAME", without)
+	}
+	return fmt.Errorf("the policy was not changed: %w\n%s.\nAn administrator adds it to the active layers by\n"+
+		"  pawl hook claude-code install --policy-only --api %s", err, without, quote(c.URL()))
+}
+
+// keepLayer writes the layer to a file of the user's.
+func (i *install) keepLayer() (string, error) {
+	file, err := ownDir(layer + ".yaml")
+	if err != nil || i.dryRun {
+		return file, err
+	}
+	if err := osfile.PrivateDir(filepath.Dir(file)); err != nil {
+		return "", err
+	}
+	return file, osfile.Replace(file, []byte(ready.CodingAgent), 0o600)
+}
