@@ -100,7 +100,7 @@ func (w *world) records() int {
 
 func headless(o *hook.ClaudeOptions) { o.Headless = true }
 func inPrint(o *hook.ClaudeOptions)  { o.Print = true }
-func hasty(o *hook.ClaudeOptions)    { o.Wait = 200 * time.Millisecond }
+func hasty(o *hook.ClaudeOptions)    { o.Wait = time.Second }
 
 // Whatever goes wrong before a tool denies it, in the host's own way, and says what to do.
 func TestFaultsDeny(t *testing.T) {

@@ -153,6 +153,9 @@ func (p *pawl) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		o, _ := in.Outcome()
 		o.ID = id
 		answer(200, o)
+	case r.URL.Path == "/api/sessions/s/cancel":
+		p.withdrawn = append(p.withdrawn, "all")
+		answer(200, rest.SessionCancelled{})
 	case strings.HasSuffix(r.URL.Path, "/cancel"):
 		p.withdrawn = append(p.withdrawn, id)
 		view.Status = approval.StatusCancelled

@@ -133,20 +133,23 @@ func (h *ClaudeCode) end(ctx context.Context, e event) error {
 	return unsent
 }
 
-// withdraw withdraws what waits for people, and for nobody else any more.
+// withdraw withdraws what waits for people, and for nobody else any more. A process that was killed before it
+// knew its call has left it unnamed: then everything goes that waits in the session.
 func (h *ClaudeCode) withdraw(ctx context.Context, s session, id string) error {
 	for {
 		r, err := s.find(func(r *record) bool { return !r.Answered })
 		if r == nil || err != nil {
 			return err
 		}
-		if r.Call != "" {
-			_, err := h.o.Client.Cancel(ctx, r.Call, "The session of Claude Code ended.")
-			var refused *client.Error
-			if err != nil && !errors.As(err, &refused) {
-				r.close(false)
-				return fmt.Errorf("the call %s could not be withdrawn: %w", shown(r.Call), err)
-			}
+		const notes = "The session of Claude Code ended."
+		if r.Call == "" {
+			_, err = h.o.Client.CancelSession(ctx, id, notes)
+		} else {
+			_, err = h.o.Client.Cancel(ctx, r.Call, notes)
+		}
+		if err != nil && !errors.As(err, new(*client.Error)) {
+			r.close(false)
+			return fmt.Errorf("what waits in this session could not be withdrawn (%s): %w", shown(r.Call), err)
 		}
 		r.close(true)
 	}

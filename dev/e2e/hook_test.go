@@ -201,7 +201,17 @@ func TestClaudeCodeHook(t *testing.T) {
 	// withdrawn, and nothing is left.
 	h.want("deny", "pending", before, "make clean")
 	open := h.last()
+	// So is a call whose process was killed before it knew which one it is.
+	ctx, kill = context.WithCancel(t.Context())
+	h.http = &http.Client{Transport: killedAtAnswer{kill}}
+	if got, _ := h.fire(ctx, time.Minute, before, "make test"); got != "deny" {
+		t.Errorf("a killed process says %s", got)
+	}
+	h.http = nil
+	waitFor(t, "the call waits", func() bool { return h.last() != open })
+	unnamed := h.last()
 	h.want("0", "", "SessionEnd", "")
+	w.ends(unnamed, approval.StatusCancelled, 0)
 	w.ends(id, approval.StatusOutcomeUnknown, 0)
 	w.ends(open, approval.StatusCancelled, 0)
 	w.ends(first, approval.StatusCancelled, 0)

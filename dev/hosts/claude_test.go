@@ -37,6 +37,8 @@ func once(command string) func([]string) []use {
 	}
 }
 
+func TestThereIsAClaudeCode(t *testing.T) { realClaude(t) }
+
 // TestClaudeCode runs the real Claude Code: 'make hosts'.
 func TestClaudeCode(t *testing.T) {
 	claude, programs := realClaude(t)
