@@ -20,7 +20,9 @@ import (
 
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/audit/tree"
+	"github.com/pawlhq/pawl/dev/programs"
 	"github.com/pawlhq/pawl/store/sqlite"
+	"github.com/pawlhq/pawl/store/storetest"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 	_ "modernc.org/sqlite" // the witness's list of logs is in a file of it
@@ -29,8 +31,8 @@ import (
 // torchwood is the module of litewitness. It is in no module of Pawl: it needs large libraries.
 const torchwood = "filippo.io/torchwood@v0.9.0"
 
-// build builds litewitness, with the libraries that this module has anyway.
-func build(t *testing.T) string {
+// build builds litewitness, and testdata/proofs.go, with the libraries that this module has anyway.
+func build(t *testing.T) (witness, proofs string) {
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "\t{{.Path}} {{.Version}}", "modernc.org/sqlite",
 		"modernc.org/libc", "golang.org/x/crypto", "golang.org/x/net", "golang.org/x/sys", "golang.org/x/mod")
@@ -41,18 +43,23 @@ func build(t *testing.T) string {
 	dir := t.TempDir()
 	path, version, _ := strings.Cut(torchwood, "@")
 	mod := fmt.Sprintf("module witness\n\ngo 1.26\n\nrequire (\n\t%s %s\n%s)\n", path, version, versions)
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o600); err != nil {
+	source, err := os.ReadFile("testdata/proofs.go")
+	err = errors.Join(err, os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o600),
+		os.WriteFile(filepath.Join(dir, "proofs.go"), source, 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-o", "litewitness", path+"/cmd/litewitness")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "true" {
-			t.Skipf("SKIPPED: litewitness could not be fetched and built, so no witness was asked: %v\n%s", err, out)
+	for program, of := range map[string]string{"litewitness": path + "/cmd/litewitness", "proofs": "./proofs.go"} {
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-o", program, of)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			if os.Getenv("CI") != "true" {
+				t.Skipf("SKIPPED: %s could not be fetched and built, so no witness was asked: %v\n%s", program, err, out)
+			}
+			t.Fatalf("build %s: %v\n%s", program, err, out)
 		}
-		t.Fatalf("build litewitness: %v\n%s", err, out)
 	}
-	return filepath.Join(dir, "litewitness")
+	return filepath.Join(dir, "litewitness"), filepath.Join(dir, "proofs")
 }
 
 // keyholder is an ssh-agent with the witness's key, and its socket.
@@ -108,7 +115,7 @@ func knowing(t *testing.T, origin, public string) (path string) {
 }
 
 // start runs a witness, and returns the file that names it.
-func start(t *testing.T, origin, public string) (policy string) {
+func start(t *testing.T, program, origin, public string) (policy string) {
 	t.Helper()
 	const name = "witness.example.com/w"
 	public = strings.TrimSpace(public)
@@ -124,7 +131,7 @@ func start(t *testing.T, origin, public string) (policy string) {
 	address := free.Addr().String()
 	_ = free.Close()
 	var log strings.Builder
-	cmd := exec.CommandContext(t.Context(), build(t), "-name", name, "-db", knowing(t, origin, public),
+	cmd := exec.CommandContext(t.Context(), program, "-name", name, "-db", knowing(t, origin, public),
 		"-ssh-agent", keyholder(t, key), "-key", ssh.FingerprintSHA256(shown), "-listen", address)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
@@ -189,7 +196,16 @@ func TestLitewitness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := tree.LoadPolicy(start(t, origins[0], public[0]))
+	litewitness, proofs := build(t)
+	witnesses := start(t, litewitness, origins[0], public[0])
+	policy, err := tree.LoadPolicy(witnesses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := storetest.Sample(call, true)
+	if err == nil {
+		_, _, err = s.Admit(t.Context(), a)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +237,7 @@ func TestLitewitness(t *testing.T) {
 	if err := grow(s, "1", "2", "3"); err != nil {
 		t.Fatal(err)
 	}
-	signed(s, 3)
+	signed(s, 4)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -238,16 +254,78 @@ func TestLitewitness(t *testing.T) {
 		if err := grow(s, steps...); err != nil {
 			t.Fatal(err)
 		}
-		signed(s, size-5+8)
+		signed(s, size-5+9)
 	}
 	old := open(backup)
 	if err := grow(old, "another", "log"); !errors.Is(err, tree.ErrAhead) {
 		t.Errorf("an older copy goes on: %v", err)
 	}
-	if last, err := old.LastCheckpoint(t.Context()); err != nil || last.Size != 3 {
+	if last, err := old.LastCheckpoint(t.Context()); err != nil || last.Size != 4 {
 		t.Errorf("the older copy was sealed up to %d, %v", last.Size, err)
 	}
 	if err := grow(s, "last"); err != nil {
 		t.Errorf("the log itself goes on: %v", err)
+	}
+	prove(t, path, proofs, witnesses, public[0])
+}
+
+const call = "pawl-abcdefgh"
+
+// prove has 'pawl audit prove' write a proof, and a reader that others wrote check it by the keys of the
+// log and the witness.
+func prove(t *testing.T, database, reader, witnesses, public string) {
+	t.Helper()
+	dir := t.TempDir()
+	pawl := exec.CommandContext(t.Context(), filepath.Join(programs.Build(t, "pawl"), "pawl"),
+		"audit", "prove", call, "--database-url", "sqlite://"+database, "--dir", dir)
+	pawl.Dir, pawl.Env = dir, programs.Environment()
+	if out, err := pawl.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	file, policy := filepath.Join(dir, "00000000.tlog-proof"), filepath.Join(dir, "policy")
+	proof, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(witnesses)
+	if err = errors.Join(err, os.WriteFile(policy, fmt.Appendf(text, "log %s\n", public), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(proof), "\n") // header, extra, index, hashes
+	extra, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(strings.TrimSpace(lines[1]), "extra "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := strings.ReplaceAll(string(extra), "call.requested", "call.blocked")
+	another := func(line string) string { // another hash, or signature
+		letter := map[bool]string{true: "B", false: "A"}
+		return line[:len(line)-20] + letter[line[len(line)-20] == 'A'] + line[len(line)-19:]
+	}
+	for name, c := range map[string]struct {
+		from, to string
+		want     string // that it says
+	}{
+		"as it was written":       {"", "", "ok: " + string(extra)},
+		"another entry":           {lines[1], "extra " + base64.StdEncoding.EncodeToString([]byte(edited)) + "\n", "proof verification failed"},
+		"another number":          {"index 0\n", "index 1\n", "proof verification failed"},
+		"another hash":            {lines[3], another(lines[3]), "proof verification failed"},
+		"a hash removed":          {lines[3], "", "proof verification failed"},
+		"another size":            {public[:strings.Index(public, "+")] + "\n", public[:strings.Index(public, "+")] + "\n1", "invalid signature"},
+		"another signature":       {lines[len(lines)-3], another(lines[len(lines)-3]), "invalid signature"},
+		"without the log's":       {lines[len(lines)-3], "", "policy"},
+		"without the witness's":   {lines[len(lines)-2], "", "policy"},
+		"another kind of a proof": {"tlog-proof@v1", "tlog-proof@v0", "malformed"},
+	} {
+		changed := strings.Replace(string(proof), c.from, c.to, 1)
+		if c.from != c.to && changed == string(proof) {
+			t.Fatalf("%s: %q is not in the proof", name, c.from)
+		}
+		if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), reader, policy, file).CombinedOutput()
+		if ok := c.from == ""; !strings.Contains(string(out), c.want) || (err == nil) != ok {
+			t.Errorf("%s: the reader says %q, %v, want %q", name, out, err, c.want)
+		}
 	}
 }
