@@ -62,14 +62,14 @@ func (s *Server) exportAudit(c *gin.Context) error {
 	}
 	unfiltered := q
 	unfiltered.Cursor, unfiltered.Limit = "", 0
-	x := exporter{store: s.o.Store, sealed: sealed.Size, whole: unfiltered == store.EntryQuery{}}
+	x := store.Exporter{Log: s.o.Store, Sealed: sealed.Size, Whole: unfiltered == store.EntryQuery{}}
 	out := http.NewResponseController(c.Writer)
 	q.Limit = store.MaxPage
 	for first := true; ; first = false {
 		found, err := s.o.Store.Entries(ctx, q)
 		var page []any
 		if err == nil {
-			page, err = x.lines(ctx, found.Items)
+			page, err = x.Lines(ctx, found.Items)
 		}
 		if err == nil {
 			err = s.reauthenticate(c)
@@ -99,42 +99,6 @@ func (s *Server) exportAudit(c *gin.Context) error {
 
 // exportPageTime is how long a reader may take for a page of an export, beside a wait.
 const exportPageTime = 45 * time.Second
-
-// exporter makes the lines of an export. Entries that are sealed while it runs are shown without an
-// index, as those before them were.
-type exporter struct {
-	store  Store
-	sealed int64 // how many entries were sealed when the export began
-	whole  bool  // checkpoints are among the lines: nothing is filtered out
-}
-
-func (x exporter) lines(ctx context.Context, entries []audit.Entry) (lines []any, err error) {
-	var signed []store.Checkpoint
-	from := slices.IndexFunc(entries, func(e audit.Entry) bool { return e.Index != nil })
-	if x.whole && from >= 0 {
-		signed, err = x.store.Checkpoints(ctx, *entries[from].Index, len(entries))
-		if err != nil {
-			return nil, err
-		}
-	}
-	for _, e := range entries {
-		size := int64(-1)
-		if e.Index != nil && *e.Index >= x.sealed {
-			e.Index = nil
-		} else if e.Index != nil {
-			size = *e.Index + 1
-		}
-		lines = append(lines, e.Exported())
-		for len(signed) > 0 && signed[0].Size <= size {
-			if signed[0].Size == size {
-				note := cmp.Or(signed[0].Cosigned, signed[0].Note)
-				lines = append(lines, rest.ExportedCheckpoint{Checkpoint: note, Cursor: e.Cursor})
-			}
-			signed = signed[1:]
-		}
-	}
-	return lines, nil
-}
 
 // eraseCall erases what the store knows of a call that has ended, but for a tombstone, for good.
 func (s *Server) eraseCall(c *gin.Context) error {

@@ -1,7 +1,13 @@
 package storetest
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -135,6 +141,7 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 			if found != c.want || r.OK != (c.want == "") {
 				t.Errorf("found %v; want %q", r.Problem, c.want)
 			}
+			exportTampered(t, s, before, c.name, c.want != "")
 			shown := damagedIn(t, s, store.EntryQuery{Newest: true})
 			if (len(shown) > 0) != c.seen {
 				t.Errorf("a list shows %d damaged entries", len(shown))
@@ -162,6 +169,65 @@ func Tampered(t *testing.T, open func(t *testing.T) (s store.Store, run func(sql
 				t.Error("the log was sealed on")
 			}
 		})
+	}
+}
+
+// notExported are columns of a checkpoint beside what was signed of it. No export has them, so that it
+// is as it should be when they are changed.
+var notExported = []string{"the root of a checkpoint", "the name of a checkpoint"}
+
+// exportTampered exports a log as the API does, and has both verifiers find what is wrong with it by the
+// export alone and a checkpoint that was published: the one in Go, and the one in Python.
+func exportTampered(t *testing.T, s store.Store, published store.Checkpoint, name string, wrong bool) {
+	t.Helper()
+	last, err := s.LastCheckpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var export bytes.Buffer
+	x, to := store.Exporter{Log: s, Sealed: last.Size, Whole: true}, json.NewEncoder(&export)
+	to.SetEscapeHTML(false)
+	walk(t, func(cursor string) string {
+		page, err := s.Entries(t.Context(), store.EntryQuery{Cursor: cursor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := x.Lines(t.Context(), page.Items)
+		for _, line := range lines {
+			err = errors.Join(err, to.Encode(line))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page.Next
+	})
+	public, err := tree.Keys{LogKey}.Verifiers(published.Origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	key, checkpoint, file := filepath.Join(dir, "key"), filepath.Join(dir, "checkpoint"), filepath.Join(dir, "export")
+	for path, text := range map[string]string{key: public[0], checkpoint: published.Note, file: export.String()} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := verify.Run(t.Context(), verify.FromExport(&export), verify.Options{
+		Known: LogKeys(t, published.Origin), State: verify.State{published.Origin: published.Note},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wrong = wrong && !slices.Contains(notExported, name); wrong == r.OK {
+		t.Errorf("in the export: %+v, %v", r, r.Problem)
+	}
+	want := ": ok: "
+	if r.Problem != nil {
+		want = ": NOT OK: " + string(r.Problem.Fault) + ": "
+	}
+	out, err := exec.Command("python3", "../../examples/verify/verify.py", "--key", key, "--checkpoint", checkpoint, file).CombinedOutput()
+	if !strings.Contains(string(out), want) || (err != nil) != wrong {
+		t.Errorf("of the export Python says %q, %v; want %q", out, err, want)
 	}
 }
 
