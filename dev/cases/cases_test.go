@@ -1,5 +1,5 @@
-// Package cases_test runs clients/cases.json with each client of Pawl: the Go SDK, Python, LangChain, the MCP
-// gateway and the hook.
+// Package cases_test runs clients/cases.json with each client of Pawl: the Go SDK, package client, Python,
+// LangChain, the MCP gateway and Claude Code's hook.
 package cases_test
 
 import (
@@ -24,7 +24,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlhq/pawl/dev/programs"
 	"github.com/pawlhq/pawl/dev/pythontest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -35,6 +34,8 @@ type caseStep struct {
 	Key       bool
 	Attach    bool
 	Dies      bool
+	Unsure    bool
+	Brief     bool
 	Waiting   int
 	Approve   bool
 	Reject    string
@@ -45,6 +46,7 @@ type caseStep struct {
 	Ends, As  string
 	Runs      *int
 	Calls     *int
+	Unknown   *int
 }
 
 type caseOf struct {
@@ -60,11 +62,17 @@ func (c caseOf) waits() (seconds int64) {
 		if s.Abandoned {
 			seconds += int64(store.Lease / time.Second)
 		}
+		if s.Brief {
+			seconds += brief
+		}
 	}
 	return seconds
 }
 
-const atOnce = 8 // cases
+const (
+	atOnce = 8 // cases
+	brief  = 5 // seconds that a brief call waits
+)
 
 // pycache keeps what Python compiles out of the source tree.
 var pycache = filepath.Join(os.TempDir(), "pawl-pycache")
@@ -78,14 +86,17 @@ type caseCall struct {
 	Key    string `json:"key"`
 	Attach bool   `json:"attach"`
 	Dies   bool   `json:"dies"`
-	Ran    string `json:"ran"` // the file that has a line for each run
+	Unsure bool   `json:"unsure"`
+	Wait   int64  `json:"wait"` // seconds that it waits for people at most
+	Ran    string `json:"ran"`  // the file that has a line for each run
 }
 
 const caseMode = "PAWL_CASE"
 
 // caseClients start the process of a call.
 var caseClients = map[string]func(*testing.T) *exec.Cmd{
-	"go":        func(*testing.T) *exec.Cmd { return caseProcessOf("1") },
+	goMode:      func(*testing.T) *exec.Cmd { return caseProcessOf(goMode) },
+	clientMode:  func(*testing.T) *exec.Cmd { return caseProcessOf(clientMode) },
 	gatewayMode: func(*testing.T) *exec.Cmd { return caseProcessOf(gatewayMode) },
 	hookMode:    func(*testing.T) *exec.Cmd { return caseProcessOf(hookMode) },
 	"python":    func(*testing.T) *exec.Cmd { return pythonProcess("python3", "tests/caller.py") },
@@ -263,13 +274,19 @@ func (r *caseRun) step(i int, s caseStep) {
 			r.t.Errorf("step %d: there are %d calls, want %d: %v", i+1, len(ids), *s.Calls, ids)
 		}
 	}
+	if s.Unknown != nil {
+		until("its outcome is unknown", func() bool { return len(r.listed("outcome_unknown")) == *s.Unknown })
+	}
 }
 
 func (r *caseRun) start(s caseStep) {
 	r.t.Helper()
 	call := caseCall{
 		API: r.api, Agent: r.agent, Dir: filepath.Join(r.dir, "journal"), Tool: r.tool,
-		Attach: s.Attach, Dies: s.Dies, Ran: filepath.Join(r.dir, "ran"),
+		Attach: s.Attach, Dies: s.Dies, Unsure: s.Unsure, Wait: 300, Ran: filepath.Join(r.dir, "ran"),
+	}
+	if s.Brief {
+		call.Wait = brief
 	}
 	if s.Key {
 		call.Key = "key of " + r.tool
@@ -308,79 +325,3 @@ func (r *caseRun) send(method, path, body string) answer {
 	r.t.Helper()
 	return send(r.t, method, r.real+path, body)
 }
-
-type answer struct {
-	code int
-	doc  map[string]any
-}
-
-// send is a request of Ana's.
-func send(t *testing.T, method, url, body string) (a answer) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Pawl-Reviewer", "ana")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&a.doc); err != nil {
-		t.Fatal(err)
-	}
-	a.code = res.StatusCode
-	return a
-}
-
-func waitFor(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !f(); {
-		if time.Now().After(end) {
-			t.Fatalf("in vain: %s", what)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-}
-
-// pawlDev starts a dev stack with the cases' policies and returns its API's address. PAWL_TEST_API is
-// one that runs already.
-func pawlDev(t *testing.T) (api string) {
-	t.Helper()
-	if api = os.Getenv("PAWL_TEST_API"); api != "" {
-		return api
-	}
-	dir := t.TempDir()
-	file := filepath.Join(dir, "policy.yaml")
-	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(filepath.Join(programs.Build(t, "pawl-dev"), "pawl-dev"), "--data", filepath.Join(dir, "data"),
-		"--policy", file, "--api-listen", "127.0.0.1:0", "--temporal-listen", "127.0.0.1:0", "--no-ui")
-	cmd.Dir = dir
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-	})
-	var ready struct{ API string }
-	if err := json.NewDecoder(out).Decode(&ready); err != nil {
-		t.Fatal(err)
-	}
-	return ready.API
-}
-
-const policy = `rules:
-  - {tool: "free.*", auto_approve: true}
-  - {tool: "deny.*", deny: true}
-  - {tool: "ask.*", require_approval: true, timeout: 10m}
-  - {tool: "hasty.*", require_approval: true, timeout: 1s}
-`

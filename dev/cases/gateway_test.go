@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -31,7 +30,7 @@ func (asked caseCall) throughGateway(ctx context.Context) (string, error) {
 	server, tool, _ := strings.Cut(asked.Tool, ".")
 	command := []string{os.Args[0], "-test.run=^TestCaseProcess$"}
 	g, err := mcp.New(mcp.Options{
-		Server: server, Agent: asked.Agent, Wait: 5 * time.Minute,
+		Server: server, Agent: asked.Agent, Wait: asked.patience(),
 		Upstream: mcp.Child(command, append(os.Environ(), serverMode+"="+string(doc)), os.Stderr),
 		API:      func(string) (*client.Client, error) { return client.New(client.Options{URL: asked.API}) },
 	})
@@ -70,6 +69,10 @@ func gatewaySays(text string) string {
 		return "expired"
 	case lines[0] == "Not run: the policy does not allow this call.":
 		return "blocked"
+	case strings.HasPrefix(text, "Pending: "):
+		return "pending"
+	case strings.HasPrefix(text, "Outcome unknown: "):
+		return "outcome_unknown"
 	case strings.HasPrefix(text, "Not run: Pawl did not permit this call. Pawl's API did not answer"):
 		return "unreachable"
 	}
@@ -83,10 +86,13 @@ func (asked caseCall) serve(ctx context.Context) error {
 	server := sdk.NewServer(&sdk.Implementation{Name: "case", Version: "1"}, nil)
 	server.AddTool(&sdk.Tool{Name: tool, InputSchema: map[string]any{"type": "object"}},
 		func(ctx context.Context, _ *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
-			dies := asked.Dies
+			dies, unsure := asked.Dies, asked.Unsure
 			asked.Dies = false // it is the gateway that dies
 			if err := asked.act(); err != nil {
 				return nil, err
+			}
+			if unsure {
+				os.Exit(1)
 			}
 			if dies {
 				p, err := os.FindProcess(gateway)

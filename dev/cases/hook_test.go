@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/hook"
@@ -23,7 +22,7 @@ func (asked caseCall) throughHook(ctx context.Context) (string, error) {
 		return "", err
 	}
 	h, err := hook.NewClaudeCode(hook.ClaudeOptions{
-		Client: c, Dir: asked.Dir, Agent: asked.Agent, Wait: 5 * time.Minute, Trouble: "Start Pawl.",
+		Client: c, Dir: asked.Dir, Agent: asked.Agent, Wait: asked.patience(), Trouble: "Start Pawl.",
 	})
 	if err != nil {
 		return "", err
@@ -34,8 +33,8 @@ func (asked caseCall) throughHook(ctx context.Context) (string, error) {
 	}
 	fire := func(event string) hook.Answer {
 		return h.Answer(ctx, strings.NewReader(fmt.Sprintf(
-			`{"session_id":"case","hook_event_name":%q,"tool_name":%q,"tool_input":{"x":1},"tool_use_id":%q}`,
-			event, asked.Tool, use)))
+			`{"session_id":"case","hook_event_name":%q,"tool_name":%q,"tool_input":{"x":1},"tool_use_id":%q,"is_interrupt":%v}`,
+			event, asked.Tool, use, asked.Unsure)))
 	}
 	a := fire("PreToolUse")
 	if a.Exit != 0 {
@@ -55,10 +54,14 @@ func (asked caseCall) throughHook(ctx context.Context) (string, error) {
 	if err := asked.act(); err != nil {
 		return "", err
 	}
-	if a := fire("PostToolUse"); a.Err != "" {
+	after, end := "PostToolUse", "executed"
+	if asked.Unsure {
+		after, end = "PostToolUseFailure", "outcome_unknown"
+	}
+	if a := fire(after); a.Err != "" {
 		return "", errors.New(a.Err)
 	}
-	return "executed", nil
+	return end, nil
 }
 
 // hookSays is a denial of the hook's in the words of the cases.
@@ -68,6 +71,7 @@ func hookSays(reason string) string {
 		"rejected this call":                "rejected: " + notes,
 		"Nobody approved this call in time": "expired",
 		"This call is not allowed":          "blocked",
+		"This call is pending":              "pending",
 		"may have run already":              "outcome_unknown",
 		"Nothing has run. Start Pawl.":      "unreachable",
 	} {

@@ -12,10 +12,17 @@ import (
 	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/client"
+	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/tool"
 )
 
-// TestCaseProcess is the process of one call in clients/cases.json, by the Go SDK, the MCP gateway or the hook, or
-// the server behind the latter. It does nothing unless TestCases runs it.
+const (
+	goMode     = "go"
+	clientMode = "client"
+)
+
+// TestCaseProcess is the process of one call in clients/cases.json, by the Go SDK, package client, the MCP gateway
+// or the hook, or the server behind the gateway. It does nothing unless TestCases runs it.
 func TestCaseProcess(t *testing.T) {
 	var asked caseCall
 	if doc := os.Getenv(serverMode); doc != "" {
@@ -38,6 +45,8 @@ func TestCaseProcess(t *testing.T) {
 		said = ended(denied.Status, denied.Decision)
 	case errors.Is(err, pawl.ErrOutcomeUnknown):
 		said = "outcome_unknown"
+	case errors.Is(err, context.DeadlineExceeded):
+		said = "pending"
 	case errors.As(err, new(*client.UnreachableError)):
 		said = "unreachable"
 	case err != nil:
@@ -71,14 +80,20 @@ func (asked caseCall) act() error {
 	return nil
 }
 
+// patience is how long the call waits for people.
+func (asked caseCall) patience() time.Duration { return time.Duration(asked.Wait) * time.Second }
+
 func (asked caseCall) run(ctx context.Context) (string, error) {
-	switch {
-	case os.Getenv(caseMode) == gatewayMode:
+	switch os.Getenv(caseMode) {
+	case gatewayMode:
 		return asked.throughGateway(ctx)
-	case os.Getenv(caseMode) == hookMode:
+	case hookMode:
 		return asked.throughHook(ctx)
-	case asked.Attach:
-		return asked.attach(ctx)
+	}
+	waits, cancel := context.WithTimeout(ctx, asked.patience())
+	defer cancel()
+	if os.Getenv(caseMode) == clientMode {
+		return asked.byClient(ctx, waits)
 	}
 	a, err := pawl.ConnectHTTP(ctx, pawl.HTTPOptions{Agent: asked.Agent, URL: asked.API, Dir: asked.Dir})
 	if err != nil {
@@ -87,33 +102,56 @@ func (asked caseCall) run(ctx context.Context) (string, error) {
 	type in struct {
 		X int `json:"x"`
 	}
-	act := func(context.Context, in) (string, error) { return "executed", asked.act() }
+	act := func(context.Context, in) (string, error) {
+		err := asked.act()
+		if err == nil && asked.Unsure {
+			err = tool.Unknown(errors.New("the line went dead"))
+		}
+		return "executed", err
+	}
 	guarded, err := pawl.GuardHTTP(a, asked.Tool, act, pawl.Tool{})
 	if err != nil {
 		return "", err
 	}
-	return guarded(pawl.With(ctx, pawl.About{Key: asked.Key}), in{1})
+	return guarded(pawl.With(waits, pawl.About{Key: asked.Key}), in{1})
 }
 
-// attach takes up what waits by package client, on which hooks and gateways stand.
-func (asked caseCall) attach(ctx context.Context) (string, error) {
+// byClient asks by package client, on which hooks and gateways stand. It waits as long as waits, and
+// follows a call that another process has started.
+func (asked caseCall) byClient(ctx, waits context.Context) (string, error) {
 	c, err := client.New(client.Options{URL: asked.API})
 	if err != nil {
 		return "", err
 	}
-	call := approval.Call{Tool: asked.Tool, Agent: asked.Agent, Args: []byte(`{"x":1}`)}
-	v, _, err := c.Attach(ctx, call, time.Second) // which holds it from its start
+	call := approval.Call{
+		Tool: asked.Tool, Agent: asked.Agent, Args: []byte(`{"x":1}`), IdempotencyKey: asked.Key,
+		Execution: approval.ExecutionCaller,
+	}
+	var v client.View
+	if asked.Attach {
+		v, _, err = c.Attach(waits, call, time.Second) // which holds it from its start
+	} else {
+		v, _, err = c.Start(waits, call, 0)
+	}
 	if err != nil {
 		return "", err
 	}
 	start := approval.NewNonce()
-	b, err := c.Permit(ctx, v, start)
+	b, err := c.Permit(waits, v, start)
+	var refused *client.Error
+	if errors.As(err, &refused) && refused.Code == rest.CodeStarted {
+		b.View, err = c.Wait(waits, v.ID)
+	}
 	if err != nil || !b.Started {
 		return ended(b.Status, b.Decision), err
 	}
 	if err := asked.act(); err != nil {
 		return "", err
 	}
-	v, err = c.Report(ctx, v.ID, approval.ReportSignal{StartID: start, Status: approval.ReportExecuted})
+	report := approval.ReportSignal{StartID: start, Status: approval.ReportExecuted}
+	if asked.Unsure {
+		report.Status = approval.ReportUnknown
+	}
+	v, err = c.Report(ctx, v.ID, report)
 	return string(v.Status), err
 }

@@ -20,14 +20,18 @@ try:
             f.write("ran\n")
         if asked["dies"]:
             os.kill(os.getpid(), signal.SIGKILL)
+        if asked["unsure"]:
+            raise pawl.Unknown("the line went dead")
         return "done"
 
-    with pawl.about(key=asked["key"]):
+    with pawl.about(key=asked["key"], wait=asked["wait"]):
         said = "executed" if act(1) == "done" else "another result"
 except pawl.DeniedError as e:
     said = e.status + (f": {e.notes}" if e.notes else "")
-except pawl.OutcomeUnknownError:
+except (pawl.Unknown, pawl.OutcomeUnknownError):
     said = "outcome_unknown"
+except pawl.PendingError:
+    said = "pending"
 except pawl.UnreachableError:
     said = "unreachable"
 print(said)

@@ -21,6 +21,8 @@ def act(x: int) -> str:
         f.write("ran\n")
     if asked["dies"]:
         os.kill(os.getpid(), signal.SIGKILL)
+    if asked["unsure"]:
+        raise pawl.Unknown("the line went dead")
     return "executed"
 
 
@@ -40,7 +42,12 @@ def ended(text: str) -> str:
 client = pawl.Client(asked["api"], token="", agent=asked["agent"], dir=asked["dir"])
 tool = StructuredTool.from_function(act, name=asked["tool"], description="Acts.")
 try:
-    (told,) = ask(agent(client, tool, [{"x": 1}]))
+    with pawl.about(wait=asked["wait"]):
+        (told,) = ask(agent(client, tool, [{"x": 1}]))
     print(ended(str(told.content)) if told.status == "error" else told.content)
+except pawl.PendingError:
+    print("pending")
+except pawl.Unknown:
+    print("outcome_unknown")
 except pawl.UnreachableError:
     print("unreachable")
