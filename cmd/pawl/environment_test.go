@@ -23,6 +23,7 @@ func TestVariablesThatNobodyReads(t *testing.T) {
 
 		"PAWL_DECISIONS": "", "PAWL_AUTH": "", "PAWL_API": "", "PAWL_AS": "", "PAWL_TOKEN": "", "PAWL_CONFIG": "", "PAWL_PAYLOAD_KEYS": "",
 		"PAWL_STOP_TIMEOUT": "", "PAWL_SIGNING_KEY": "", "PAWL_LOG_LEVEL": "", "PAWLS_OWN": "", "MY_PAWL_AUHT": "",
+		"PAWL_AGENT": "", "PAWL_DIR": "", // the Python client's
 		key: "", "PAWL_SERVICE_HOST": "", "PAWL_PORT": "", "PAWL_PORT_7295_TCP_ADDR": "", "PAWL_API_SERVICE_PORT_HTTP": "", "PAWL_API_PORT_7295_TCP": "",
 	} {
 		env := map[string]string{name: "hunter2"}

@@ -198,10 +198,10 @@ func split(f *pflag.Flag, value string) []string {
 
 const prefix = "PAWL_"
 
-// foreign are names that begin like Pawl's and are not: those of its tests, which the processes
-// that they start inherit, and those that Kubernetes sets for a service that is called pawl, or
-// pawl-api.
-var foreign = regexp.MustCompile(`^PAWL_TEST_|_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$` +
+// foreign are names that begin like Pawl's and are not this program's: those of the Python client, those of
+// Pawl's tests, which the processes that they start inherit, and those that Kubernetes sets for a service
+// that is called pawl, or pawl-api.
+var foreign = regexp.MustCompile(`^PAWL_(AGENT|DIR)$|^PAWL_TEST_|_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$` +
 	`|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 
 // Unknown says of each variable of an environment (NAME=VALUE) that begins like Pawl's, and that no
