@@ -28,16 +28,8 @@ func readmeProgram(t *testing.T, root string) (dir string, env []string) {
 	if program == nil {
 		t.Fatal("the README shows no Go program")
 	}
-	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir = t.TempDir()
-	write(t, dir, "main.go", string(program[1]))
-	write(t, dir, "go.sum", string(sums))
-	write(t, dir, "go.mod", "module newcomer\n\ngo 1.26.0\n\nrequire github.com/pawlhq/pawl v0.0.0\n\nreplace github.com/pawlhq/pawl => "+root+"\n")
-	// Everything it needs was downloaded to build this test.
-	return dir, append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -mod=mod", "GOPROXY=off", "GOWORK=off")
+	return dir, programs.NewModule(t, root, dir, string(program[1]))
 }
 
 func buildReadmeProgram(t *testing.T, dir string, env []string, to string) {

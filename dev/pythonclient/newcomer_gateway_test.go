@@ -21,7 +21,7 @@ import (
 	"github.com/pawlhq/pawl/dev/programs"
 )
 
-// newcomerServer names the file in which the server of TestNewcomerGateway writes down what ran.
+// newcomerServer names the file in which the server of a newcomer writes down what ran.
 const newcomerServer = "NEWCOMER_SERVER"
 
 type refundCall struct {
@@ -149,19 +149,28 @@ func (n *newcomer) answers(from chan string, words ...string) {
 	}
 }
 
-// TestNewcomerGateway goes a new user's way with an MCP client: the client's settings in an empty folder,
-// pawl mcp wrap, and the very commands that are in the settings then.
-func TestNewcomerGateway(t *testing.T) {
+// TestNewcomerAgents goes a new user's way with agents that are not Python's, as docs/agents.md shows it.
+func TestNewcomerAgents(t *testing.T) {
 	n := &newcomer{t: t, bin: programs.Build(t, "pawl-dev", "pawl"), dir: t.TempDir()}
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(n.dir, ".config"))
-	n.write("policy.yaml", "rules:\n  - {tool: billing.refund, when: args.cents >= 0 && args.cents < 100, auto_approve: true}\n"+
-		"  - {tool: tracker.refund, when: args.cents >= 0 && args.cents < 100, auto_approve: true}\n")
+	n.write("policy.yaml", "rules:\n"+
+		"  - {tool: [refund, \"*.refund\"], when: args.cents >= 0 && args.cents < 100, auto_approve: true}\n")
 	n.args = []string{
 		"--no-ui", "--policy", "policy.yaml", "--api-listen", "127.0.0.1:0", "--temporal-listen", "127.0.0.1:0",
 	}
 	n.start()
 	defer n.stop()
+	t.Run("MCP", n.gateway)
+	t.Run("Claude Code", n.claudeCode)
+	t.Run("Go", n.goProgram)
+	t.Run("JavaScript", n.javaScript)
+}
 
+// gateway goes this way with an MCP client: its settings, pawl mcp wrap, and the very commands that are in
+// the settings then.
+func (n *newcomer) gateway(t *testing.T) {
+	n.t = t
+	wrap := recipe(t, "MCP clients")[0]
 	var description atomic.Value // of the tool that is reached by HTTP
 	description.Store("Pay it back.")
 	var paid atomic.Int64
@@ -175,13 +184,16 @@ func TestNewcomerGateway(t *testing.T) {
 			&sdk.StreamableHTTPOptions{Stateless: true}).ServeHTTP(w, r)
 	}))
 	defer web.Close()
-	const file = ".mcp.json"
+	file := strings.TrimPrefix(wrap[strings.LastIndex(wrap, " ")+1:], "~/")
 	before := fmt.Sprintf(`{"mcpServers": {
   "billing": {"command": %q, "args": ["-test.run=^TestNewcomerServer$"], "env": {%q: %q}},
   "tracker": {"type": "http", "url": %q, "headers": {"X-Key": "s3cret"}}
 }}`, os.Args[0], newcomerServer, filepath.Join(n.dir, "ran"), web.URL)
+	if err := os.Mkdir(filepath.Join(n.dir, filepath.Dir(file)), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	n.write(file, before)
-	if said := n.paste("mcp", "wrap", file); !strings.Contains(said, "billing now goes through Pawl") {
+	if said := n.types(wrap); !strings.Contains(said, "billing now goes through Pawl") {
 		t.Fatalf("wrap said %s", said)
 	}
 
@@ -277,7 +289,7 @@ func TestNewcomerGateway(t *testing.T) {
 		n.answers(asked, "paid 500 cents for order 9")
 	})
 	n.t = t
-	n.paste("mcp", "wrap", "--undo", file)
+	n.types(strings.Replace(shown(t, agentsPage, "`(pawl mcp wrap --undo FILE)`"), "FILE", file, 1))
 	if after, _ := os.ReadFile(filepath.Join(n.dir, file)); string(after) != before {
 		t.Errorf("undone, the settings are %s", after)
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/pawlhq/pawl/dev/programs"
 )
 
+const agentsPage = "../../docs/agents.md"
+
 // newcomer has built binaries, an empty folder, and what the documents say.
 type newcomer struct {
 	t         *testing.T
