@@ -155,11 +155,12 @@ func TestNewcomerAgents(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(n.dir, ".config"))
 	n.write("policy.yaml", "rules:\n"+
 		"  - {tool: [refund, \"*.refund\"], when: args.cents >= 0 && args.cents < 100, auto_approve: true}\n")
-	n.args = []string{
-		"--no-ui", "--policy", "policy.yaml", "--api-listen", "127.0.0.1:0", "--temporal-listen", "127.0.0.1:0",
-	}
+	n.args = []string{"--no-ui", "--api-listen", "127.0.0.1:0", "--temporal-listen", "127.0.0.1:0"}
 	n.start()
 	defer n.stop()
+	n.paste("policy", "apply", "policy.yaml")
+	n.stop() // a start has it in force at once
+	n.start()
 	t.Run("MCP", n.gateway)
 	t.Run("Claude Code", n.claudeCode)
 	t.Run("Go", n.goProgram)

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -206,13 +205,9 @@ unset PAWL_API PAWL_DIR PAWL_AS # a person who follows the page has none of them
 		t.Fatal(err)
 	}
 
-	said := n.types(install)
-	layer := regexp.MustCompile(`(?m)^\s*(\S+/coding-agent\.yaml)$`).FindStringSubmatch(said)
-	if layer == nil {
+	if said := n.types(install); !strings.Contains(said, "was added") {
 		t.Fatalf("%s says %s", install, said)
 	}
-	n.args = append(n.args, "--policy", layer[1]) // as it says, so that the next start has it, too
-
 	agent := n.shell(claude)
 	agent.ask("2 echo 2 >> commands")
 	n.waiting()
@@ -267,7 +262,10 @@ unset PAWL_API PAWL_DIR PAWL_AS # a person who follows the page has none of them
 	if ran, _ := os.ReadFile(filepath.Join(n.dir, "commands")); string(ran) != "2\n4\ndies\n8\n" {
 		t.Errorf("what ran: %q", ran)
 	}
-	n.types(shown(t, agentsPage, "`(pawl hook claude-code uninstall)`"))
+	undo := shown(t, agentsPage, "`(pawl hook claude-code uninstall)`")
+	if said := n.types(undo, "y"); !strings.Contains(said, "was taken out") {
+		t.Errorf("%s says %s", undo, said)
+	}
 	settings := filepath.Join(n.dir, ".claude", "settings.json")
 	if _, err := os.Stat(settings); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("there were no settings, and now there are: %v", err)
