@@ -164,6 +164,7 @@ func TestNewcomerAgents(t *testing.T) {
 	t.Run("MCP", n.gateway)
 	t.Run("Claude Code", n.claudeCode)
 	t.Run("Go", n.goProgram)
+	t.Run("Go by Temporal", n.goSDK)
 	t.Run("JavaScript", n.javaScript)
 }
 

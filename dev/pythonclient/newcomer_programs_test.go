@@ -69,7 +69,7 @@ func (n *newcomer) pays(p payer) {
 	}
 }
 
-// goPaid is what a test's Go program has beside the page's.
+// goPaid is what a test's Go program has beside the page's. Its third argument is a file for what ran.
 const goPaid = `package main
 
 import (
@@ -77,6 +77,8 @@ import (
 	"strconv"
 	"strings"
 )
+
+func key() string { return os.Args[3] + os.Args[1] }
 
 func asked() Refund {
 	cents, err := strconv.Atoi(os.Args[2])
@@ -87,7 +89,7 @@ func asked() Refund {
 }
 
 func paid(order string) {
-	f, err := os.OpenFile("go-paid", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(os.Args[3], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = f.WriteString(order + "\n")
 	}
@@ -102,48 +104,64 @@ func paid(order string) {
 }
 `
 
-// goProgram goes this way with a module in an empty folder and the Go program of docs/agents.md: as it is
-// there, and then with the key that the page names, an order of the test's, and a note of what ran.
-func (n *newcomer) goProgram(t *testing.T) {
-	n.t = t
-	root, err := programs.Root(t.Context())
+// goModule builds a Go program in an empty folder.
+func (n *newcomer) goModule(name, text, more string) (path string) {
+	n.t.Helper()
+	root, err := programs.Root(n.t.Context())
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
-	text := shown(t, agentsPage, `(?s)## Go programs\n.*?\x60\x60\x60go\n(.*?)\x60\x60\x60`)
-	key := shown(t, agentsPage, `\x60(pawl\.With\(ctx, pawl\.About\{Key: [^\x60]*)\x60`)
-	build := func(name, text, more string) (path string) {
-		folder := filepath.Join(n.dir, name)
-		env := programs.NewModule(t, root, folder, text)
-		if more != "" {
-			n.write(filepath.Join(name, "more.go"), more)
-		}
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", "program", ".")
-		cmd.Dir, cmd.Env = folder, env
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		return filepath.Join(folder, "program")
+	folder := filepath.Join(n.dir, name)
+	env := programs.NewModule(n.t, root, folder, text)
+	if more != "" {
+		n.write(filepath.Join(name, "more.go"), more)
 	}
-	first := n.run(build("first", text, ""))
-	n.decide("approve")
-	n.ends(first, "paid 1900 cents for order 4711 <nil>\n", "")
+	cmd := exec.CommandContext(n.t.Context(), "go", "build", "-o", "program", ".")
+	cmd.Dir, cmd.Env = folder, env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		n.t.Fatalf("%v\n%s", err, out)
+	}
+	return filepath.Join(folder, "program")
+}
 
+// goPayer is a page's Go program, with an order of the test's, that order's key, and a note of what ran.
+func (n *newcomer) goPayer(name, text, down string) payer {
+	n.t.Helper()
 	for old, by := range map[string]string{
-		`refund(ctx, Refund{Order: "4711", Cents: 1900})`: "refund(" +
-			strings.Replace(key, `"refund-4711"`, "os.Args[1]", 1) + ", asked())",
-		"\treturn fmt.Sprintf(": "\tpaid(in.Order)\n\treturn fmt.Sprintf(",
+		`Refund{Order: "4711", Cents: 1900}`: "asked()",
+		`"refund-4711"`:                      "key()",
+		"\treturn fmt.Sprintf(":              "\tpaid(in.Order)\n\treturn fmt.Sprintf(",
 	} {
 		if strings.Count(text, old) != 1 {
-			t.Fatalf("the program is without %q", old)
+			n.t.Fatalf("the program is without %q", old)
 		}
 		text = strings.Replace(text, old, by, 1)
 	}
-	keyed := build("keyed", text, goPaid)
-	n.pays(payer{
-		pay:  func(order, cents string) *program { return n.run(keyed, order, cents) },
-		file: "go-paid", maybe: "may or may not have run", down: "no answer from Pawl's API",
-	})
+	built, file := n.goModule(name, text, goPaid), name+"-paid"
+	pay := func(order, cents string) *program { return n.run(built, order, cents, file) }
+	return payer{pay: pay, file: file, maybe: "may or may not have run", down: down}
+}
+
+// goProgram goes this way with the Go program of docs/agents.md: as it is there, and with the key that the
+// page names.
+func (n *newcomer) goProgram(t *testing.T) {
+	n.t = t
+	text := shown(t, agentsPage, `(?s)## Go programs\n.*?\x60\x60\x60go\n(.*?)\x60\x60\x60`)
+	key := shown(t, agentsPage, `\x60(pawl\.With\(ctx, pawl\.About\{Key: [^\x60]*)\x60`)
+	first := n.run(n.goModule("first", text, ""))
+	n.decide("approve")
+	n.ends(first, "paid 1900 cents for order 4711 <nil>\n", "")
+	text = strings.Replace(text, "refund(ctx, ", "refund("+key+", ", 1)
+	n.pays(n.goPayer("http", text, "no answer from Pawl's API"))
+}
+
+// goSDK goes this way with the Go program of the README, whose function Pawl starts by Temporal.
+func (n *newcomer) goSDK(t *testing.T) {
+	n.t = t
+	text := shown(t, "../../README.md", `(?s)\x60\x60\x60go\n(package main\n.*?)\x60\x60\x60`)
+	// Another tool than that of the program before, which ran it itself.
+	text = strings.Replace(text, `"refund", payBack`, `"sdk.refund", payBack`, 1)
+	n.pays(n.goPayer("sdk", text, "no answer from Temporal"))
 }
 
 // javaScript goes this way with what docs/agents.md shows for programs in other languages.

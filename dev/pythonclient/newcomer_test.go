@@ -225,7 +225,8 @@ func (n *newcomer) start() {
 		n.t.Fatal(err)
 	}
 	journal := filepath.Join(n.dir, "journal")
-	n.env = programs.Environment("PAWL_API="+ready.API, "PAWL_DIR="+journal, "PAWL_AS=ana")
+	n.env = programs.Environment("PAWL_API="+ready.API, "PAWL_DIR="+journal, "PAWL_AS=ana",
+		"TEMPORAL_ADDRESS="+ready.Temporal)
 	for i, arg := range n.args {
 		switch arg {
 		case "--api-listen":
