@@ -12,6 +12,11 @@ import (
 	"github.com/pawlhq/pawl/store"
 )
 
+const (
+	bashRuns = "rules: [{tool: bash, auto_approve: true}]"
+	startID  = "0123456789abcdef"
+)
+
 // said reads what the entry of a step says of a call; nil: there is none.
 func (b *bench) said(id, step string) audit.Payload {
 	b.t.Helper()
@@ -138,14 +143,16 @@ func TestRecordSaysWhichPolicyLetItStart(t *testing.T) {
 		for _, execution := range []approval.Execution{"", approval.ExecutionCaller} {
 			t.Run(name+" "+string(execution), func(t *testing.T) {
 				b := setup(t)
-				b.follow(tc.admitted)
+				policies := map[string]string{allow: allow, askOne: askOne, allow + "\n": allow + "\n"}
+				if execution != "" {
+					policies = map[string]string{
+						allow: bashRuns, askOne: "rules: [{tool: bash, require_approval: true}]", allow + "\n": bashRuns + "\n",
+					}
+				}
+				b.follow(policies[tc.admitted])
 				call, bot := b.call(), approval.Actor{By: "bot", Via: approval.Via{Channel: "api", Method: "token"}}
 				if execution != "" {
 					call.Tool, call.Execution = "bash", execution
-					b.apply("rules: [{tool: bash, auto_approve: true}]")
-					if tc.admitted == askOne {
-						b.apply("rules: [{tool: bash, require_approval: true}]")
-					}
 				}
 				digest := b.admitCall("c1", call).View.Digest
 				if tc.admitted == askOne {
@@ -154,16 +161,14 @@ func TestRecordSaysWhichPolicyLetItStart(t *testing.T) {
 						t.Fatalf("%+v, %v", res, err)
 					}
 				}
-				if tc.later != "" && execution != "" {
-					b.apply("rules: [{tool: bash, auto_approve: true}]\n\n")
-				} else if tc.later != "" {
-					b.apply(tc.later)
+				if tc.later != "" {
+					b.apply(policies[tc.later])
 				}
 				var err error
 				if execution == "" {
 					err = b.execute(nil)
 				} else {
-					_, err = activities.CallerAPI{Steps: b.acts}.StartCaller(t.Context(), "c1", call, approval.HashStartID("s"), bot)
+					_, err = activities.CallerAPI{Steps: b.acts}.StartCaller(t.Context(), "c1", call, approval.HashStartID(startID), bot)
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -183,11 +188,11 @@ func TestRecordSaysWhichPolicyLetItStart(t *testing.T) {
 // A caller's start that the policy forbids by now says by which.
 func TestRecordSaysWhichPolicyForbadeAStart(t *testing.T) {
 	b := setup(t)
-	b.follow("rules: [{tool: bash, auto_approve: true}]")
+	b.follow(bashRuns)
 	call := approval.Call{Tool: "bash", Args: json.RawMessage(`{}`), Nonce: "n", Execution: approval.ExecutionCaller, Requester: "bot"}
 	b.admitCall("c1", call)
 	b.apply("rules: [{tool: bash, deny: true}]")
-	r, err := activities.CallerAPI{Steps: b.acts}.StartCaller(t.Context(), "c1", call, approval.HashStartID("s"), approval.Actor{By: "bot"})
+	r, err := activities.CallerAPI{Steps: b.acts}.StartCaller(t.Context(), "c1", call, approval.HashStartID(startID), approval.Actor{By: "bot"})
 	if end, _ := b.said("c1", "end").(audit.Ended); err != nil || r.View.Status != approval.StatusBlocked || !b.isActive(end.Policy) {
 		t.Errorf("%s, by %+v, %v", r.View.Status, end.Policy, err)
 	}
@@ -204,14 +209,14 @@ func TestRecordSaysWhoReported(t *testing.T) {
 	} {
 		for _, late := range []bool{false, true} {
 			b := setup(t)
-			b.follow("rules: [{tool: bash, auto_approve: true}]")
+			b.follow(bashRuns)
 			call := approval.Call{Tool: "bash", Args: json.RawMessage(`{}`), Nonce: "n", Execution: approval.ExecutionCaller, Requester: "bot"}
 			digest := b.admitCall("c1", call).View.Digest
 			api := activities.CallerAPI{Steps: b.acts}
-			if _, err := api.StartCaller(t.Context(), "c1", call, approval.HashStartID("s"), approval.Actor{By: "bot"}); err != nil {
+			if _, err := api.StartCaller(t.Context(), "c1", call, approval.HashStartID(startID), approval.Actor{By: "bot"}); err != nil {
 				t.Fatal(err)
 			}
-			report := approval.SentReport{ReportSignal: approval.ReportSignal{StartID: "s", Status: approval.ReportExecuted}, Actor: tc.said}
+			report := approval.SentReport{ReportSignal: approval.ReportSignal{StartID: startID, Status: approval.ReportExecuted}, Actor: tc.said}
 			in := activities.ReportInput{ID: "c1", Run: "r1", Digest: digest, Call: call, Report: report}
 			if late {
 				in.Report.Status, in.Report.Actor = approval.ReportFailed, approval.Actor{}
