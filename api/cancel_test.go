@@ -7,6 +7,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/store"
 	enumspb "go.temporal.io/api/enums/v1"
 )
 
@@ -79,4 +80,30 @@ func TestCancelSaysWho(t *testing.T) {
 		t.Errorf("signal %+v", f.signals[0])
 	}
 	expect(t, w.as("a\x01b", "/api/calls/pawl-1/cancel", ""), 400, rest.CodeInvalidRequest)
+}
+
+// By what somebody is known goes to the workflow with their withdrawal or report, and by nobody's word.
+func TestSignalsSayHow(t *testing.T) {
+	w := guardedWorld(t)
+	f := w.request("pawl-1")
+	v := view("pawl-1", approval.StatusExecuting)
+	v.Execution, v.Requester = approval.ExecutionCaller, "agent:bot"
+	const start = "0123456789abcdef"
+	w.store.put(store.Record{View: v, Permit: &store.Permit{UsedAt: testTime, Start: approval.HashStartID(start)}})
+	w.with(w.token("root", rest.RoleAdmin), "POST", "/api/calls/pawl-1/cancel", "")
+	f.onSignal = func(f *fakeWorkflow, _ fakeSignal) {
+		f.close(enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, approval.Outcome{ID: "pawl-1", Status: approval.StatusExecuted})
+	}
+	bot := w.token("agent:bot", rest.RoleAgent)
+	claims := `{"start_id":"` + start + `","status":"not_run","by":"ana"}`
+	expect(t, w.with(bot, "POST", "/api/calls/pawl-1/outcome", claims), 400, rest.CodeInvalidRequest)
+	w.with(bot, "POST", "/api/calls/pawl-1/outcome", `{"start_id":"`+start+`","status":"not_run"}`)
+	if len(f.signals) != 2 {
+		t.Fatalf("signals %+v", f.signals)
+	}
+	for i, by := range []string{"root", "agent:bot"} {
+		if s := f.signals[i]; s.by != by || s.Method != string(rest.MethodToken) || s.Channel != "api" {
+			t.Errorf("%s by %q, known by %q, through %q", s.name, s.by, s.Method, s.Channel)
+		}
+	}
 }

@@ -289,6 +289,11 @@ func (f *fakeTemporal) signal(req *workflowservice.SignalWorkflowExecutionReques
 		var cancel approval.CancelSignal
 		unpack(req.Input, &cancel)
 		s.by, s.Notes, s.Channel, s.DecisionID = cancel.By, cancel.Notes, cancel.Channel, cancel.DecisionID
+		s.Method = cancel.Method
+	} else if s.name == approval.SignalReport {
+		var report approval.SentReport
+		unpack(req.Input, &report)
+		s.by, s.Channel, s.Method = report.By, report.Channel, report.Method
 	} else {
 		unpack(req.Input, &s.DecisionSignal)
 	}

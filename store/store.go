@@ -356,8 +356,9 @@ type CallQuery struct {
 	Tool, Agent, Session string
 	Requester            string
 	Risk                 approval.Risk
-	// By is whose approval or rejection counted, or who settled the call. No index tells that, so it
-	// is looked for in MaxLook calls a page, as in EntryQuery.
+	// By is who asked for the call or answers for that, who withdrew it, whose approval or rejection
+	// counted, or who settled it. No index tells that, so it is looked for in MaxLook calls a page, as in
+	// EntryQuery.
 	By string
 	// Since and Until are when calls were admitted: at Since or later, and before Until. With either,
 	// the list is in that order.

@@ -35,6 +35,9 @@ type Dialect struct {
 	Requests string // the condition by which partial indexes know a request
 	Hint     string // goes before columns that tell fewer calls apart than their status does
 	Holds    string // the condition that a payload holds %s
+	Plain    string // the condition that a payload is not packed, as the schema has it
+	Owner    string // who answers for a call, by its view
+	Decider  string // who settled it, likewise
 	SealLock string // takes the lock of sealers until the transaction ends: 1, or 0 if another has it
 	Settled  string // the place in the log in front of which nothing comes any more
 }
@@ -62,7 +65,11 @@ func (b Base) EntrySeqs(ctx context.Context, q store.EntryQuery) (store.Page[aud
 	if err != nil {
 		return store.Page[audit.Entry]{}, nil, err
 	}
-	return page(ctx, b.db, l)
+	p, seqs, err := page(ctx, b.db, l)
+	if err == nil && q.By != "" {
+		p.Items, seqs = named(q.By, p.Items, seqs)
+	}
+	return p, seqs, err
 }
 
 // Tokens implements store.TokenReader.
@@ -204,13 +211,19 @@ func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 		l.Where.in(dayHint+"status", slices.Compact(statuses))
 	}
 	if q.By != "" {
-		done, err := acts(q.By)
+		done, err := naming(q.By)
 		if err != nil {
 			return l, err
 		}
 		l.Sift = func(f *Filter) {
-			f.add("(SELECT 1 FROM pawl.entries AS e WHERE e.call = looked.id AND e.kind IN ("+
-				literals(decidingKinds)+") AND "+d.holdsOne(done)+" LIMIT 1) = 1", done...)
+			if !Storable(q.By) {
+				f.add("false")
+				return
+			}
+			f.add("(requester = %s OR %s IN ("+d.Owner+", "+d.Decider+")"+
+				" OR (SELECT 1 FROM pawl.entries AS e WHERE e.call = looked.id AND e.kind IN ("+
+				literals(decidingKinds)+") AND "+d.holdsOne(done[:2])+" LIMIT 1) = 1)",
+				append([]any{q.By, q.By}, done[:2]...)...)
 		}
 	}
 	return l, nil

@@ -7,6 +7,7 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/packed"
 	"github.com/pawlhq/pawl/strictjson"
 )
 
@@ -35,12 +36,15 @@ func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 			return l, err
 		}
 	}
-	var done []any
+	every := slices.Contains(frequentKinds, q.Kind) || q.Subject != "" // also those that are packed
+	var names []any
 	if q.By != "" {
-		l.Where.add("kind IN (" + literals(actKinds) + ")")
 		var err error
-		if done, err = acts(q.By); err != nil {
+		if names, err = naming(q.By); err != nil {
 			return l, err
+		}
+		if q.Kind == "" && !every {
+			l.Where.add(d.Plain)
 		}
 	}
 	if q.Tool != "" || q.Agent != "" || q.Status != "" || q.Risk != "" || q.By != "" {
@@ -48,26 +52,36 @@ func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 			f.ofCall([][2]string{
 				{"tool", q.Tool}, {"agent", q.Agent}, {"status", string(q.Status)}, {"risk", string(q.Risk)},
 			})
-			if len(done) > 0 {
-				f.add(d.holdsOne(done), done...)
+			switch {
+			case q.By == "":
+			case !Storable(q.By):
+				f.add("false")
+			case every:
+				f.add("("+d.holdsOne(names)+" OR NOT ("+d.Plain+") AND "+d.Holds+")",
+					append(slices.Clip(names), packed.Value(text(names[0])))...)
+			default:
+				f.add(d.holdsOne(names), names...)
 			}
 		}
 	}
 	return l, nil
 }
 
+// named are the entries of a page that name somebody, and their places. What the database finds may be
+// an argument of a call that looks like a name. One that can't be read is not left out.
+func named(name string, found []audit.Entry, places []int64) (entries []audit.Entry, seqs []int64) {
+	for i, e := range found {
+		p, err := audit.ReadPayload(e.Kind, e.Payload)
+		if err != nil || slices.Contains(audit.Names(p), name) {
+			entries, seqs = append(entries, e), append(seqs, places[i])
+		}
+	}
+	return entries, seqs
+}
+
 // frequentKinds are the kinds of entries that every call has: no index but that of time finds them.
 // The schema says the same.
 var frequentKinds = []audit.Kind{audit.KindRequested, audit.KindClaimed, audit.KindStarted, audit.KindEnded}
-
-// actKinds are the kinds of entries that record what somebody did, and say who. The schema says the
-// same.
-var actKinds = []audit.Kind{
-	audit.KindDecided, audit.KindRefused, audit.KindSettled, audit.KindPolicyApplied,
-	audit.KindTokenCreated, audit.KindTokenRevoked,
-	audit.KindKeyAdded, audit.KindKeyRetired, audit.KindKeyRevoked,
-	audit.KindErased, audit.KindRestored, audit.KindLogRenamed, audit.KindForbidden,
-}
 
 // decidingKinds are the kinds of entries by which somebody decided on a call.
 var decidingKinds = []audit.Kind{audit.KindDecided, audit.KindSettled}
@@ -86,11 +100,13 @@ func literals(kinds []audit.Kind) string {
 	return strings.Join(quoted, ", ")
 }
 
-// acts are what the payload of an entry of actKinds holds one of if somebody of that name did it.
-// Payloads are canonical JSON, so a field and its value have one form; and a quotation mark in a
-// text is escaped, so no text can hold that form.
-func acts(name string) (found []any, err error) {
-	for _, field := range []string{"reviewer", "by", "created_by", "revoked_by", "retired_by", "renamed_by"} {
+// naming are what a payload, in JSON, holds one of if it names somebody; see audit.Names. Payloads are
+// canonical JSON, so a field and its value have one form; and a quotation mark in a text is escaped, so
+// no text can hold that form.
+func naming(name string) (found []any, err error) {
+	for _, field := range []string{
+		"by", "reviewer", "requester", "owner", "subject", "created_by", "revoked_by", "retired_by", "renamed_by",
+	} {
 		object, err := strictjson.Canonical(map[string]string{field: name})
 		if err != nil {
 			return nil, err
@@ -98,4 +114,9 @@ func acts(name string) (found []any, err error) {
 		found = append(found, object[1:len(object)-1])
 	}
 	return found, nil
+}
+
+// text is the name in the first of naming, as it stands between its quotation marks.
+func text(first any) string {
+	return strings.TrimSuffix(strings.TrimPrefix(string(first.([]byte)), `"by":"`), `"`)
 }

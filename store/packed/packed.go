@@ -138,6 +138,14 @@ func value(text []byte, known, again []string) (code []byte, n int, now []string
 	return code, end, append(again, found)
 }
 
+// Value is what stands for a text in a packed document, the first time that it is a whole text of it.
+func Value(text string) []byte {
+	if code := binaryOf(text); code != nil {
+		return code
+	}
+	return []byte(text)
+}
+
 // binaryOf is the code of a hash, a UUID or a time, or nil.
 func binaryOf(text string) []byte {
 	var op byte

@@ -106,7 +106,9 @@ func fill(t *testing.T, conn *pgx.Conn) {
 		SELECT 'call-' || i, CASE WHEN last THEN 'end' ELSE 'admit' END,
 			CASE WHEN NOT last THEN 'call.requested' WHEN i % 100 = 0 THEN 'decision.counted' ELSE 'call.ended' END,
 			$2::timestamptz + ((2 * i - 2 + last::int) * interval '1 second'), '{}', decode(repeat('00', 32), 'hex'),
-			convert_to('{"reviewer":"reviewer-' || (i / 100 % 10) || '"}', 'UTF8')
+			CASE WHEN i % 50 NOT IN (0, 7) THEN '\x017b7d'::bytea WHEN i % 100 = 0 AND last
+				THEN convert_to('{"decision":{"reviewer":"reviewer-' || (i / 100 % 10) || '"}}', 'UTF8')
+				ELSE convert_to('{"call":{"requester":"requester-' || (i / 50 % 10) || '"}}', 'UTF8') END
 		FROM generate_series(1, $1::int / 2) AS i, (VALUES (false), (true)) AS l (last)
 		ORDER BY i, last`, storetest.Filled, storetest.SearchesBegin)
 }

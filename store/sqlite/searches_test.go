@@ -105,7 +105,9 @@ func fill(t *testing.T, s *Store) {
 			SELECT 'call-' || i, iif(last, 'end', 'admit'),
 				iif(NOT last, 'call.requested', iif(i % 100 = 0, 'decision.counted', 'call.ended')),
 				$2 + (2 * i - 2 + last) * 1000000, CAST('{}' AS BLOB), zeroblob(32),
-				CAST('{"reviewer":"reviewer-' || (i / 100 % 10) || '"}' AS BLOB)
+				iif(i % 50 NOT IN (0, 7), x'017b7d', CAST(iif(i % 100 = 0 AND last,
+					'{"decision":{"reviewer":"reviewer-' || (i / 100 % 10) || '"}}',
+					'{"call":{"requester":"requester-' || (i / 50 % 10) || '"}}') AS BLOB))
 			FROM n, (SELECT 0 AS last UNION ALL SELECT 1) ORDER BY i, last`,
 			storetest.Filled, storetest.SearchesBegin.UnixMicro())
 	})

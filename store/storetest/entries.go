@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -186,6 +187,14 @@ func entriesOfCalls(t *testing.T, s store.Store) {
 		audit.KindErased:   audit.Erased{Calls: []string{"x"}, By: "eve"},
 		audit.KindRestored: audit.Restored{By: "eve"}, audit.KindLogRenamed: audit.LogRenamed{RenamedBy: "eve"},
 		audit.KindForbidden: audit.Forbidden{By: "eve"}, audit.KindKeyRetired: audit.KeyRetired{RetiredBy: "eve"},
+		audit.KindSent: audit.Sent{Reviewer: "eve"}, audit.KindSignInFailed: audit.SignInFailed{Subject: "eve"},
+		audit.KindReported: audit.Reported{Actor: approval.Actor{By: "eve"}}, audit.KindBlocked: audit.Blocked{By: "eve"},
+		audit.KindStarted:      audit.Started{Actor: approval.Actor{By: "eve"}},
+		audit.KindTokenCreated: audit.TokenCreated{Token: rest.Token{Subject: "eve", CreatedBy: "root"}},
+		audit.KindRequested:    audit.Requested{Call: approval.View{Owner: "eve", Requester: "bot of eve"}},
+		audit.KindEnded: audit.Ended{Outcome: approval.Outcome{
+			Decision: &approval.FinalDecision{Kind: approval.FinalCancel, By: "eve"},
+		}},
 	} {
 		e, err := audit.New("about "+string(kind), "1", after(4), payload)
 		if err != nil {
@@ -194,6 +203,32 @@ func entriesOfCalls(t *testing.T, s store.Store) {
 		appendAll(t, s, e)
 		if got := entries(t, s, store.EntryQuery{By: "eve", Kind: kind}).Items; len(got) != 1 {
 			t.Errorf("%d entries of kind %s by eve", len(got), kind)
+		}
+		about := entries(t, s, store.EntryQuery{By: "eve", Subject: "about " + string(kind), Newest: true}).Items
+		if len(about) != 1 {
+			t.Errorf("%d entries about %s by eve", len(about), kind)
+		}
+	}
+	// What somebody asks for may look like a name.
+	like, err := audit.New("like", "1", after(4), audit.Requested{
+		Call: approval.View{Requester: "bot", Args: json.RawMessage(`{"owner":"eve"}`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, s, like)
+	if got := entries(t, s, store.EntryQuery{By: "eve", Subject: "like"}).Items; len(got) != 0 {
+		t.Errorf("an argument is taken for a name: %v", steps(got))
+	}
+	// Of calls that nobody was asked about, kinds that all have are found with their kind.
+	Live(t, s, 1)
+	for kind, want := range map[audit.Kind]int{"": 0, audit.KindRequested: 1, audit.KindEnded: 0} {
+		if got := entries(t, s, store.EntryQuery{By: "support-bot", Kind: kind}).Items; len(got) != want {
+			t.Errorf("of an allowed call, %q: %v, want %d", kind, steps(got), want)
+		}
+		for _, e := range entries(t, s, store.EntryQuery{Kind: audit.KindRequested, By: "support-bot"}).Items {
+			if got := entries(t, s, store.EntryQuery{By: "support-bot", Subject: e.Subject}).Items; len(got) != 1 {
+				t.Errorf("of the call itself: %v", steps(got))
+			}
 		}
 	}
 	appendAll(t, s, decided("mail-1", "d1", "ana", ""), decided("mail-1", "d2", "ben", `"reviewer":"ana"`),

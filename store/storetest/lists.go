@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -183,10 +184,15 @@ func callsByDaysAndPeople(t *testing.T, s store.Store) {
 		a := waiting(t, strconv.Itoa(day))
 		a.View.CreatedAt = began.AddDate(0, 0, day)
 		a.View.Tool = []string{"pay", "drop"}[i%2]
+		a.View.Requester = map[int]string{3: "bo"}[day]
+		a.View.Owner = map[int]string{2: "bo"}[day]
+		a.View.Args = json.RawMessage(`{"owner":"cy","decision":{"by":"cy"}}`)
 		a.Entries = nil
 		admit(t, s, a)
 	}
-	finish(t, s, ending(t, "1", approval.StatusRejected))
+	withdrawn := ending(t, "1", approval.StatusRejected)
+	withdrawn.Outcome.Decision = &approval.FinalDecision{Kind: approval.FinalCancel, By: "bo", At: after(1)}
+	finish(t, s, withdrawn)
 	decided := func(id, step string, kind audit.Kind, field, name string) {
 		payload, err := strictjson.Canonical(map[string]any{"decision": map[string]string{field: name}})
 		if err != nil {
@@ -223,6 +229,9 @@ func callsByDaysAndPeople(t *testing.T, s store.Store) {
 		{store.CallQuery{By: "ana"}, "4 1 2"},
 		{store.CallQuery{By: "be\"n"}, "2"},
 		{store.CallQuery{By: "an"}, ""},
+		{store.CallQuery{By: "bo"}, "3 1 2"}, // who asked, withdrew, answers for it
+		{store.CallQuery{By: "bo", Since: day(2)}, "3 2"},
+		{store.CallQuery{By: "cy"}, ""},
 		{store.CallQuery{By: "\x00"}, ""},
 		{store.CallQuery{By: "ana", Since: day(2), Requests: true}, "4 2"},
 		{store.CallQuery{By: "ana", Ended: true, Tool: "drop"}, "1"},

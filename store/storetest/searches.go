@@ -13,8 +13,9 @@ import (
 // Filled is how many entries Searches needs: of half as many calls call-1, call-2 … of tool-0 to
 // tool-19 and agent-0 to agent-6, call.requested and then call.ended, a second apart from
 // SearchesBegin on. One call in fifty waited for people, one in a thousand still does; every
-// hundredth call has a decision.counted by reviewer-0 to reviewer-9 instead of its end. call-1 is of
-// the tool rare.
+// hundredth call has a decision.counted by reviewer-0 to reviewer-9 instead of its end. Other entries of
+// those that waited name requester-0 to requester-9, and those of the others are packed. call-1 is of the
+// tool rare.
 const Filled = 50_000
 
 // SearchesBegin is the time of the first of those entries.
@@ -34,6 +35,8 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 	// row of its call.
 	const found, sifted = total + 3*page, 7 * store.MaxLook
 	const requests = Filled / 50
+	// Who is named is looked for, three times, in the two entries of each request.
+	const named = 3*2*requests + page
 	begin, last := SearchesBegin, SearchesBegin.Add((Filled-1)*time.Second)
 	for _, search := range []struct {
 		name string
@@ -49,7 +52,10 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 		{"a kind that all have", store.EntryQuery{Kind: audit.KindEnded}, 50, 3 * found},
 		{"a rare kind", store.EntryQuery{Kind: audit.KindDecided}, 50, found},
 		{"a kind that nothing has", store.EntryQuery{Kind: audit.KindPolicyApplied}, 0, 20},
-		{"what one person did", store.EntryQuery{By: "reviewer-3"}, 25, found},
+		{"what one person decided", store.EntryQuery{By: "reviewer-3", Kind: audit.KindDecided}, 25, found},
+		{"what names one person", store.EntryQuery{By: "reviewer-3"}, 25, named},
+		{"what nobody did", store.EntryQuery{By: "nobody"}, 0, named},
+		{"what one person asked for", store.EntryQuery{By: "requester-3", Kind: audit.KindRequested}, 50, sifted},
 		{"a tool's", store.EntryQuery{Tool: "tool-3"}, 50, sifted},
 		{"an agent's that failed", store.EntryQuery{Agent: "agent-3", Status: approval.StatusRejected}, 50, sifted},
 		{"a risk that nothing has", store.EntryQuery{Risk: approval.RiskHigh}, 0, sifted},
@@ -62,7 +68,7 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 				if err != nil || len(p.Items) != search.want {
 					t.Errorf("%d entries, want %d; %v", len(p.Items), search.want, err)
 				}
-				if search.want == 0 && search.q.Kind == "" && p.Next == "" {
+				if search.want == 0 && search.q.Kind == "" && search.q.By == "" && p.Next == "" {
 					t.Error("no page follows, though not all was looked at")
 				}
 			}, search.rows)

@@ -127,7 +127,7 @@ func (a *app) pending() *cobra.Command {
 	cmd.Flags().StringVar(&status, "status", "", "only this `status` (default pending), or ended: any end; "+
 		"of outcome_unknown, only calls that nobody has settled")
 	cmd.Flags().StringVar(&by, "by", "",
-		"only calls on which this `person`'s decision counted, or that they settled")
+		"only calls that this `person` asked for, withdrew, decided or settled")
 	times.add(cmd.Flags(), "calls asked for")
 	cmd.Flags().BoolVar(&watch, "watch", false, "show the list again every 2 s until Ctrl-C")
 	return cmd
