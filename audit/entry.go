@@ -38,6 +38,7 @@ const (
 	KindSettled    Kind = "call.settled"     // what a person says became of a call whose outcome is unknown
 
 	KindRestored Kind = "store.restored" // from a backup: permits that were not used are void
+	KindLost     Kind = "call.lost"      // Temporal has a call that the restored store does not have
 
 	KindPolicyApplied Kind = "policy.applied" // another policy became the active one
 	KindTokenCreated  Kind = "token.created"  // somebody may use the API from now on
@@ -58,7 +59,7 @@ const (
 var Kinds = []Kind{
 	KindRequested, KindBlocked, KindDecided, KindRefused, KindSent, KindTightened, KindClaimed,
 	KindStarted, KindNotStarted, KindReported, KindEnded, KindSettled,
-	KindErased, KindRestored,
+	KindErased, KindRestored, KindLost,
 	KindPolicyApplied, KindTokenCreated, KindTokenRevoked, KindKeyAdded, KindKeyRetired, KindKeyRevoked,
 	KindLogRenamed, KindTokensPruned, KindSignInFailed, KindForbidden,
 }

@@ -20,7 +20,7 @@ func TestNames(t *testing.T) {
 		&audit.Sent{}, &audit.Claimed{Decision: &settle}, &audit.Started{}, &audit.Reported{},
 		&audit.Ended{Outcome: approval.Outcome{Decision: &settle}}, &audit.Settled{}, &audit.Erased{}, &audit.Restored{}, &audit.PolicyApplied{},
 		&audit.TokenCreated{Token: rest.Token{}}, &audit.TokenRevoked{}, &audit.TokensPruned{}, &audit.KeyAdded{}, &audit.KeyRetired{},
-		&audit.KeyRevoked{}, &audit.LogRenamed{}, &audit.SignInFailed{}, &audit.Forbidden{}, &audit.Tightened{}, &audit.NotStarted{},
+		&audit.KeyRevoked{}, &audit.LogRenamed{}, &audit.SignInFailed{}, &audit.Forbidden{}, &audit.Tightened{}, &audit.NotStarted{}, &audit.Lost{},
 	} {
 		settle, call = approval.FinalDecision{}, approval.View{}
 		want := fill(reflect.ValueOf(p).Elem(), 0)

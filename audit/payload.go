@@ -154,6 +154,16 @@ type Restored struct {
 	approval.Via
 }
 
+// Lost: the store, which was restored from a backup, does not have a call that Temporal has. What Temporal
+// says of it is its workflow's word, and all that is on record.
+type Lost struct {
+	Run    string          `json:"run"`
+	Status approval.Status `json:"status"` // how it ended; of one that goes on, how it stood
+	Tool   string          `json:"tool,omitempty"`
+	Digest string          `json:"digest,omitempty"`
+	Code   string          `json:"code,omitempty"` // of its error
+}
+
 // PolicyApplied: another version of the policy became the active one.
 type PolicyApplied struct {
 	Policy rest.PolicyVersion `json:"policy"`
@@ -255,6 +265,7 @@ func (Ended) Kind() Kind         { return KindEnded }
 func (Settled) Kind() Kind       { return KindSettled }
 func (Erased) Kind() Kind        { return KindErased }
 func (Restored) Kind() Kind      { return KindRestored }
+func (Lost) Kind() Kind          { return KindLost }
 func (PolicyApplied) Kind() Kind { return KindPolicyApplied }
 func (TokenCreated) Kind() Kind  { return KindTokenCreated }
 func (TokenRevoked) Kind() Kind  { return KindTokenRevoked }
@@ -272,7 +283,7 @@ var payloads = map[Kind]func([]byte) (Payload, error){
 	KindTightened: read[Tightened], KindClaimed: read[Claimed],
 	KindStarted: read[Started], KindNotStarted: read[NotStarted],
 	KindReported: read[Reported], KindEnded: read[Ended], KindSettled: read[Settled],
-	KindErased: read[Erased], KindRestored: read[Restored],
+	KindErased: read[Erased], KindRestored: read[Restored], KindLost: read[Lost],
 	KindPolicyApplied: read[PolicyApplied],
 	KindTokenCreated:  read[TokenCreated], KindTokenRevoked: read[TokenRevoked],
 	KindKeyAdded: read[KeyAdded], KindKeyRetired: read[KeyRetired], KindKeyRevoked: read[KeyRevoked],

@@ -29,7 +29,8 @@ func openStatuses() []approval.Status {
 // are open in the store, and unknown in Temporal, because their workflows were deleted or Temporal was
 // restored from a backup; those that are open in the store and have ended in Temporal, because the
 // store was; and those that wait in Temporal, and that such a store does not have. The first time it
-// also looks for those that have ended in the store and wait in Temporal, because that was restored.
+// also looks for those that have ended in the store and wait in Temporal, because that was restored, and
+// puts on record those that have ended in Temporal and that a restored store does not have.
 //
 // It touches nothing where the store was restored and nobody has said so: ErrRestored.
 func (s *sweeper) reconcile(ctx context.Context) error {
@@ -40,6 +41,9 @@ func (s *sweeper) reconcile(ctx context.Context) error {
 		return err
 	}
 	if !s.caughtUp {
+		if err := s.recordLostEnds(ctx); err != nil {
+			return err
+		}
 		if err := s.endRepeated(ctx); err != nil {
 			return err
 		}
@@ -145,8 +149,8 @@ func (s *sweeper) endCompleted(ctx context.Context, id string) error {
 }
 
 // endLost ends calls that wait in Temporal since before the store was restored, and that it does not
-// have: no step of theirs can be done any more. One that was let go may be running its tool, and is
-// left to a person, who is told of it once by the log, and by 'pawl doctor'.
+// have: no step of theirs can be done any more. One that was let go may be running its tool: that is put
+// on record, once, and left to a person, who is told of it by 'pawl doctor', too.
 func (s *sweeper) endLost(ctx context.Context) error {
 	return Lost(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, s.o.Store, func(id, run string) error {
 		if s.told[run] {
@@ -159,6 +163,12 @@ func (s *sweeper) endLost(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("asking the workflow of call %s: %w", id, err)
 		case status != approval.StatusPending:
+			err := s.recordLost(ctx, id, audit.Lost{
+				Run: run, Status: status, Tool: state.View.Tool, Digest: state.View.Digest,
+			})
+			if err != nil {
+				return err
+			}
 			s.told[run] = true
 			s.o.Logger.WarnContext(ctx, "a call goes on in Temporal that the restored store does not have, and may "+
 				"be running its tool: look at the tool's own records, and terminate its workflow",
@@ -180,6 +190,45 @@ func (s *sweeper) endLost(ctx context.Context) error {
 		}
 		s.o.Logger.WarnContext(ctx, "call ended: "+why, "call", id)
 		return nil
+	})
+}
+
+// recordLost puts on record what Temporal says of a call that the store does not have.
+func (s *sweeper) recordLost(ctx context.Context, id string, said audit.Lost) error {
+	said.Tool = approval.Display(said.Tool, approval.MaxID)
+	said.Digest, said.Code = approval.Display(said.Digest, 64), approval.Display(said.Code, 64)
+	e, err := audit.New(id, "lost/"+said.Run, time.Now(), said)
+	if err == nil {
+		err = s.o.Store.Append(ctx, e) // another worker may have written it
+	}
+	if err != nil {
+		return fmt.Errorf("recording that the store does not have call %s: %w", id, err)
+	}
+	return nil
+}
+
+// recordLostEnds puts on record the calls that ended in Temporal before somebody said that the store was
+// restored, and that it does not have.
+func (s *sweeper) recordLostEnds(ctx context.Context) error {
+	return lostEnds(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, s.o.Store, func(id, run string) error {
+		out, err := s.calls.Outcome(ctx, id, run)
+		switch {
+		case errors.Is(err, calls.ErrNoOutcome), errors.As(err, new(*calls.UnreadableError)):
+			out = &approval.Outcome{Status: approval.StatusOutcomeUnknown}
+		case errors.Is(err, calls.ErrClosed):
+			return nil // it has gone meanwhile
+		case err != nil:
+			return fmt.Errorf("asking how call %s ended: %w", id, err)
+		case out.Status == approval.StatusBlocked:
+			return nil // of one that was never admitted there is no row, and nothing ran
+		}
+		said := audit.Lost{Run: run, Status: out.Status, Tool: out.Tool, Digest: out.Digest}
+		if out.Error != nil {
+			said.Code = out.Error.Code
+		}
+		s.o.Logger.WarnContext(ctx, "a call ended in Temporal that the restored store does not have",
+			"call", id, "status", out.Status)
+		return s.recordLost(ctx, id, said)
 	})
 }
 

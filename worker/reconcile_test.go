@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -273,6 +274,48 @@ func TestReconcileEndsWhatARestoredStoreLacks(t *testing.T) {
 	log, err := s.Entries(t.Context(), store.EntryQuery{Kind: audit.KindEnded})
 	if err != nil || len(log.Items) != 1 || log.Items[0].Subject != "waits" || !strings.Contains(string(log.Items[0].Payload), approval.CodeTerminated) {
 		t.Errorf("on record: %+v, %v", log.Items, err)
+	}
+}
+
+// Calls that ran or run in Temporal, and that a restored store does not have, are on record: each once,
+// however many workers look, and however often.
+func TestReconcileRecordsWhatARestoredStoreLacks(t *testing.T) {
+	s := restoredStore(t)
+	admitted(t, s, "known", time.Hour, true)
+	sayRestored(t, s)
+	temporal := &otherTemporal{
+		running: map[string]approval.Status{"runs": approval.StatusExecuting, "approved": approval.StatusApproved},
+		completed: map[string]approval.Status{
+			"known": approval.StatusRejected, "ran": approval.StatusExecuted, "rejected": approval.StatusRejected,
+			"never admitted": approval.StatusBlocked,
+		},
+	}
+	for range 2 {
+		w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
+		for range 2 {
+			if err := w.reconcile(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	page, err := s.Entries(t.Context(), store.EntryQuery{Kind: audit.KindLost})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]approval.Status{}
+	for _, e := range page.Items {
+		p, err := audit.ReadPayload(e.Kind, e.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[e.Subject] = p.(audit.Lost).Status
+	}
+	want := map[string]approval.Status{
+		"runs": approval.StatusExecuting, "approved": approval.StatusApproved,
+		"ran": approval.StatusExecuted, "rejected": approval.StatusRejected,
+	}
+	if !maps.Equal(got, want) || len(page.Items) != len(want) {
+		t.Errorf("on record: %v in %d entries, want %v", got, len(page.Items), want)
 	}
 }
 

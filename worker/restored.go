@@ -117,6 +117,49 @@ func Lost(
 	})
 }
 
+// lostEnds tells visit of each call that completed in Temporal before somebody said that the store was
+// restored, and that the store does not have. Temporal lists the last ones first: it is done with a page of
+// calls whose ends the store knew before, since those of the backup are older still.
+func lostEnds(
+	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
+	visit func(id, run string) error,
+) error {
+	since, err := restoredAt(ctx, s)
+	if err != nil || since.IsZero() {
+		return err
+	}
+	query := fmt.Sprintf("WorkflowType = '%s' AND TaskQueue = '%s' AND ExecutionStatus = 'Completed' AND "+
+		"CloseTime <= '%s'", approval.WorkflowType, queue, since.Format(time.RFC3339Nano))
+	for page, more := []byte(nil), true; more; {
+		listed, err := temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Namespace: namespace, Query: query, PageSize: store.MaxPage, NextPageToken: page,
+		})
+		if err != nil {
+			return fmt.Errorf("listing the calls that ended before the restore: %w", err)
+		}
+		known := true
+		for _, w := range listed.GetExecutions() {
+			id := w.GetExecution().GetWorkflowId()
+			if approval.CheckID(id) != nil {
+				continue
+			}
+			r, err := s.Call(ctx, id)
+			switch ended := r.View.EndedAt; {
+			case errors.Is(err, store.ErrNotFound):
+				known, err = false, visit(id, w.GetExecution().GetRunId())
+			case err == nil:
+				known = known && ended != nil && ended.Before(since)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		page = listed.GetNextPageToken()
+		more = !known && len(page) > 0
+	}
+	return nil
+}
+
 // running tells visit of each call that goes on in Temporal and was started before a time.
 func running(
 	ctx context.Context, temporal client.Client, namespace, queue string, before time.Time,

@@ -149,6 +149,10 @@ func TestDrillOfAnOlderStore(t *testing.T) {
 	if s := w.workflow(lostAndRun); s != enums.WORKFLOW_EXECUTION_STATUS_COMPLETED || w.status(lostAndRun) != "" {
 		t.Errorf("the call that ran is %s in Temporal and %q in the store", s, w.status(lostAndRun))
 	}
+	w.until("the call that ran is on record", func() bool {
+		lost, err := w.Store.Entries(t.Context(), store.EntryQuery{Kind: audit.KindLost})
+		return err == nil && len(lost.Items) == 1 && lost.Items[0].Subject == lostAndRun
+	})
 	// 3. What ran since the backup is found.
 	report, found := w.compare()
 	if about := found[lostAndRun]; report.Disagreements != 1 || len(about) != 1 || about[0].Kind != crosscheck.Unknown {

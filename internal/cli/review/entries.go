@@ -237,6 +237,8 @@ func describe(p audit.Payload) string {
 		return settled(&p.Settled)
 	case audit.Restored:
 		return "by " + p.By
+	case audit.Lost:
+		return "the restored store does not have the call; in Temporal it is " + string(p.Status)
 	case audit.Erased:
 		return withNote(fmt.Sprintf("%d by %s", len(p.Calls), p.By), ": ", p.Reason)
 	case audit.PolicyApplied:
