@@ -4,14 +4,17 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/pawlhq/pawl"
 	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/client"
 	"github.com/pawlhq/pawl/rest"
+	"github.com/pawlhq/pawl/store"
 )
 
 // releaseRule is what two people of two groups must approve, and one may stop.
@@ -91,6 +94,16 @@ func callersWithTokens(t *testing.T, w *world, agent, other string, finance, ops
 		t.Error(err)
 	}
 	others("at its end")
+	me, err := mine.Whoami(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []audit.Kind{audit.KindStarted, audit.KindReported} {
+		page, err := w.Store.Entries(t.Context(), store.EntryQuery{Subject: id, Kind: kind, By: me.Subject})
+		if err != nil || len(page.Items) != 1 || !strings.Contains(string(page.Items[0].Payload), `"method":"token"`) {
+			t.Errorf("%s does not say who, and how they were known: %+v, %v", kind, page.Items, err)
+		}
+	}
 
 	// Whoever approved may turn that into a rejection, and never back.
 	call.IdempotencyKey = "release-8"
