@@ -125,7 +125,9 @@ class Function:
 
 async def raised(call: Guarded, e: BaseException, unknown_if: tuple[type[BaseException], ...]) -> None:
     """Reports a function that raised."""
-    unknown = isinstance(e, (Unknown, *unknown_if)) or not isinstance(e, Exception)
+    # One that was closed early says nothing of what it left undone, whatever its end raises.
+    closed = isinstance(e.__context__, GeneratorExit)
+    unknown = closed or isinstance(e, (Unknown, *unknown_if)) or not isinstance(e, Exception)
     if isinstance(e, ConnectionRefusedError):
         unknown = False
     said = display(f"{type(e).__name__}: {e}" if str(e) else type(e).__name__, 1000)

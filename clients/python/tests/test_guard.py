@@ -227,6 +227,20 @@ def test_generators_that_are_talked_to(client: pawl.Client, name: Name, people: 
     assert closed == ids
     assert pawl.call_id() == ""
 
+    @client.guard(name=name("free") + ".end")
+    def end_badly() -> Generator[int, None, None]:
+        ids.append(pawl.call_id())
+        try:
+            yield 1
+        finally:
+            raise ValueError("at its end")
+
+    talks = end_badly()
+    next(talks)
+    with pytest.raises(ValueError, match="at its end"):
+        talks.close()
+    assert people.status(ids[3]) == "outcome_unknown"
+
 
 def test_keys(client: pawl.Client, name: Name, tmp_path: Path) -> None:
     ran: list[int] = []
