@@ -31,12 +31,7 @@ func openStatuses() []approval.Status {
 // store was; and those that wait in Temporal, and that such a store does not have. The first time it
 // also looks for those that have ended in the store and wait in Temporal, because that was restored, and
 // puts on record those that have ended in Temporal and that a restored store does not have.
-//
-// It touches nothing where the store was restored and nobody has said so: ErrRestored.
 func (s *sweeper) reconcile(ctx context.Context) error {
-	if err := CheckRestored(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, s.o.Store); err != nil {
-		return err
-	}
 	if err := s.endLost(ctx); err != nil {
 		return err
 	}

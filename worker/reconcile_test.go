@@ -31,6 +31,7 @@ type otherTemporal struct {
 	client.Client
 	completed  map[string]approval.Status
 	open       []string
+	closed     []string                   // whose runs an operator terminated
 	running    map[string]approval.Status // calls that go on since before the restore
 	terminated []string
 	withdrawn  []string
@@ -56,6 +57,10 @@ func (o *otherTemporal) ListWorkflow(
 			if !slices.Contains(o.terminated, id) {
 				add(id, enums.WORKFLOW_EXECUTION_STATUS_RUNNING)
 			}
+		}
+	case q == closed:
+		for _, id := range o.closed {
+			add(id, enums.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 		}
 	case strings.Contains(q, "'Completed'") && !strings.Contains(q, "CloseTime >"), strings.Contains(q, "WorkflowId IN"):
 		for id := range o.completed {
@@ -92,8 +97,12 @@ func (o *otherTemporal) DescribeWorkflow(
 	if slices.Contains(o.open, id) {
 		return d, nil
 	}
+	at := time.Now()
+	if slices.Contains(o.closed, id) {
+		d.Status, d.WorkflowExecution.RunID, d.WorkflowCloseTime = enums.WORKFLOW_EXECUTION_STATUS_TERMINATED, "run", &at
+		return d, nil
+	}
 	if o.completed[id] != "" {
-		at := time.Now()
 		d.Status, d.WorkflowExecution.RunID, d.WorkflowCloseTime = enums.WORKFLOW_EXECUTION_STATUS_COMPLETED, "run", &at
 		return d, nil
 	}
@@ -222,7 +231,7 @@ func TestReconcileEndsWhatTemporalForgot(t *testing.T) {
 		"allowed and executed there": approval.StatusExecuted,
 	}}
 	w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
-	if err := w.reconcile(t.Context()); !errors.Is(err, ErrRestored) {
+	if err := w.look(t.Context()); !errors.Is(err, ErrRestored) {
 		t.Fatalf("before anybody said that it was restored: %v", err)
 	}
 	sayRestored(t, s)
@@ -353,7 +362,8 @@ func TestRestoredUnderAWorker(t *testing.T) {
 		s := restoredStore(t)
 		admitted(t, s, "waits", time.Hour, false)
 		admitted(t, s, "deleted", time.Hour, false)
-		temporal := &otherTemporal{completed: map[string]approval.Status{name: completed}}
+		admitted(t, s, "terminated", time.Hour, false)
+		temporal := &otherTemporal{completed: map[string]approval.Status{name: completed}, closed: []string{"terminated"}}
 		w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
 		var told []error
 		w.fatal = func(err error) { told = append(told, err) }
@@ -364,6 +374,13 @@ func TestRestoredUnderAWorker(t *testing.T) {
 		log, err := s.Entries(t.Context(), store.EntryQuery{Kind: audit.KindEnded})
 		if err != nil || len(log.Items) > 0 {
 			t.Errorf("%s: ended %v, %v", name, log.Items, err)
+		}
+		sayRestored(t, s)
+		if err := w.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.Call(t.Context(), "terminated"); err != nil || r.View.Status != approval.StatusCancelled {
+			t.Errorf("%s: once somebody has said it, the terminated call is %s, %v", name, r.View.Status, err)
 		}
 	}
 }

@@ -36,7 +36,8 @@ type sweeper struct {
 
 	fatal func(error) // told once of ErrRestored: the worker must not serve any more
 
-	caughtUp bool // it was looked for calls that a restored Temporal repeats
+	reconciled time.Time // the last time
+	caughtUp   bool      // it was looked for calls that a restored Temporal repeats
 }
 
 func newSweeper(o Options) sweeper {
@@ -46,14 +47,10 @@ func newSweeper(o Options) sweeper {
 	})}
 }
 
-// run sweeps until ctx ends, or the store turns out to be restored.
+// run looks after calls until ctx ends, or the store turns out to be restored.
 func (s *sweeper) run(ctx context.Context) {
-	var reconciled time.Time
 	for again := true; again; again = retry.Sleep(ctx, sweepEvery) {
-		err := s.sweep(ctx)
-		if err == nil && time.Since(reconciled) >= reconcileEvery {
-			reconciled, err = time.Now(), s.reconcile(ctx)
-		}
+		err := s.look(ctx)
 		if errors.Is(err, ErrRestored) {
 			s.o.Logger.ErrorContext(ctx, "the worker stops", "error", err)
 			s.fatal(err)
@@ -64,6 +61,20 @@ func (s *sweeper) run(ctx context.Context) {
 				"could not look for calls whose workflows were closed from outside; trying again", "error", err)
 		}
 	}
+}
+
+// look sweeps, and reconciles now and then. It touches nothing where the store was restored and nobody
+// has said so: ErrRestored.
+func (s *sweeper) look(ctx context.Context) error {
+	err := CheckRestored(ctx, s.o.Client, s.o.Namespace, s.o.TaskQueue, s.o.Store)
+	if err == nil {
+		err = s.sweep(ctx)
+	}
+	if err == nil && time.Since(s.reconciled) >= reconcileEvery {
+		s.reconciled = time.Now()
+		err = s.reconcile(ctx)
+	}
+	return err
 }
 
 // sweep looks at each run once. One that it can't deal with does not stop it, and is looked at

@@ -17,8 +17,10 @@ import (
 	"github.com/pawlhq/pawl/dev/programs"
 	"github.com/pawlhq/pawl/dev/stack"
 	"github.com/pawlhq/pawl/store"
+	"github.com/pawlhq/pawl/store/sqlite"
 	pawlworker "github.com/pawlhq/pawl/worker"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 )
 
 // The drills of docs/operations.md, "Backups and restores", on a real Temporal. Backups are copies of
@@ -112,16 +114,72 @@ func (w *world) workflow(id string) enums.WorkflowExecutionStatus {
 
 const drilled = `{"tool":"send","args":{"to":"x"}}`
 
+// copyOfStore opens a copy of the store, whose stack is stopped.
+func (w *world) copyOfStore() *sqlite.Store {
+	w.t.Helper()
+	kept, err := os.ReadFile(filepath.Join(w.config.Data, "pawl.db"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s, err := sqlite.Open(w.t.Context(), sqlite.Options{Path: write(w.t, w.t.TempDir(), "pawl.db", string(kept))})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// stopsOnRestored starts a worker whose store became older than what Temporal knows since it was made: it
+// stops by itself, says so once, and has ended and recorded nothing. What follows, other workers do.
+func (w *world) stopsOnRestored(fooled *pawlworker.Worker, older store.Store, stopped <-chan error) {
+	w.t.Helper()
+	entries := func() int {
+		last, err := older.Entries(w.t.Context(), store.EntryQuery{Newest: true, Limit: 1})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return last.Total
+	}
+	w.until("Temporal lists what the older store lacks", func() bool {
+		err := pawlworker.CheckRestored(w.t.Context(), w.Client, client.DefaultNamespace, approval.TaskQueue, older)
+		return errors.Is(err, pawlworker.ErrRestored)
+	})
+	before := entries()
+	if err := fooled.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until("the worker stops", func() bool { return len(stopped) > 0 })
+	fooled.Stop()
+	if err := <-stopped; !errors.Is(err, pawlworker.ErrRestored) || len(stopped) > 0 {
+		w.t.Errorf("the worker stopped because of %v, and %d more", err, len(stopped))
+	}
+	if after := entries(); after != before {
+		w.t.Errorf("in the older store %d entries were written", after-before)
+	}
+}
+
 func TestDrillOfAnOlderStore(t *testing.T) {
 	w := newWorld(t)
 	waits, rejected, executed := w.pending(drilled), w.pending(drilled), w.pending(drilled)
+	terminated := w.pending(drilled)
 	w.stop()
-	restore := w.backUp("pawl.db")
+	restore, older := w.backUp("pawl.db"), w.copyOfStore()
 	w.start()
+	stopped := make(chan error, 2)
+	fooled, err := pawlworker.New(t.Context(), pawlworker.Options{ // nothing has ended yet in Temporal
+		Client: w.Client, Store: older, OnFatal: func(err error) { stopped <- err },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.decide(rejected, "reject", "bo", ``)
 	w.ends(rejected, approval.StatusRejected, 0)
 	w.decide(executed, "approve", "ana", ``)
 	w.ends(executed, approval.StatusExecuted, 1)
+	if err := w.Client.TerminateWorkflow(t.Context(), terminated, "", "test"); err != nil {
+		t.Fatal(err)
+	}
+	w.stopsOnRestored(fooled, older, stopped)
 	lostAndRun := w.pending(drilled)
 	w.decide(lostAndRun, "approve", "ana", ``)
 	w.ends(lostAndRun, approval.StatusExecuted, 1)
@@ -142,6 +200,7 @@ func TestDrillOfAnOlderStore(t *testing.T) {
 	w.start()
 	w.ended(rejected, approval.StatusCancelled, "ended rejected in Temporal")
 	w.ended(executed, approval.StatusOutcomeUnknown, "ended executed in Temporal")
+	w.ended(terminated, approval.StatusCancelled, "closed in Temporal by an operator")
 	w.until("the call that the store lacks ends in Temporal", func() bool {
 		return w.workflow(lostAndWaiting) == enums.WORKFLOW_EXECUTION_STATUS_TERMINATED
 	})
