@@ -188,7 +188,7 @@ type Check struct {
 	Needs string
 	// Optional: the process is ready even if the check fails, and the answer says so.
 	Optional bool
-	// Says is what the answer says where the check succeeded, after it ran. Default: nothing.
+	// Says is what the answer says after the check ran, before the advice if it failed. Default: nothing.
 	Says func() string
 }
 
@@ -251,11 +251,11 @@ func Look(ctx context.Context, logger *slog.Logger, pace *Pace, checks ...Check)
 			delete(left, a.Name)
 			if a.err == nil {
 				r.Checks[a.Name] = rest.CheckOK
-				if a.Says != nil {
-					r.Detail[a.Name] = a.Says()
-				}
 			} else {
 				failed(a.Check, a.err)
+			}
+			if a.Says != nil {
+				r.Detail[a.Name] = strings.Trim(a.Says()+". "+r.Detail[a.Name], ". ")
 			}
 		case <-ctx.Done():
 			for _, c := range left {
