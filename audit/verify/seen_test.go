@@ -1,9 +1,12 @@
 package verify_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +15,8 @@ import (
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/audit/verify"
+	"github.com/pawlhq/pawl/store/sqlite"
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -100,17 +105,30 @@ func TestState(t *testing.T) {
 }
 
 // TestLongLog verifies an honest log of longLog entries, and one that was changed near its end, in the
-// store and as an export; Python agrees.
+// store and as an export; Python agrees. Meanwhile it says how far it is, and needs no more memory than
+// for a tenth of that.
 func TestLongLog(t *testing.T) {
 	const size = longLog
-	s := sealed(t, size, 4096)
-	o := verify.Options{Known: knownOf(t, s)}
+	s, short := sealed(t, size, 4096), sealed(t, size/10, 4096)
+	needsNoMore(t, "the store", verify.FromStore(short), verify.FromStore(s), knownOf(t, short), knownOf(t, s))
+	var told []int64
+	o := verify.Options{Known: knownOf(t, s), Progress: func(n int64) { told = append(told, n) }}
 	began := time.Now()
 	r, err := verify.Run(t.Context(), verify.FromStore(s), o)
 	if err != nil || !r.OK || r.Size != size || r.Signed != (size+4095)/4096 || r.Unsealed != 2 {
 		t.Fatalf("the store: %+v, %v", r, err)
 	}
 	t.Logf("from the store: %.0f entries/s", size/time.Since(began).Seconds())
+	for i, n := range told {
+		if n != int64(i+1)*10_000 {
+			t.Errorf("progress is %d", told)
+			break
+		}
+	}
+	if len(told) != size/10_000 {
+		t.Errorf("progress was told %d times", len(told))
+	}
+	needsNoMore(t, "an export", exportFile(t, short), exportFile(t, s), knownOf(t, short), knownOf(t, s))
 	lines := export(t, s)
 	whole := strings.Join(lines, "")
 	began = time.Now()
@@ -127,4 +145,63 @@ func TestLongLog(t *testing.T) {
 		t.Errorf("the export with one letter changed: %+v, %v", r, err)
 	}
 	python(t, publicOf(t, s), verify.Edited, []string{tampered})
+}
+
+// exportFile is a log in a file.
+func exportFile(t *testing.T, s *sqlite.Store) verify.Source {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "log.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	for _, line := range export(t, s) {
+		if _, err := f.WriteString(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	return verify.FromExport(f)
+}
+
+// needsNoMore verifies two logs and compares how much of Go's heap is in use at most meanwhile.
+func needsNoMore(t *testing.T, from string, short, long verify.Source, ofShort, ofLong note.Verifiers) {
+	t.Helper()
+	little, much := &weighed{Source: short}, &weighed{Source: long}
+	for i, w := range []*weighed{little, much} {
+		before := inUse()
+		r, err := verify.Run(t.Context(), w, verify.Options{Known: []note.Verifiers{ofShort, ofLong}[i]})
+		if err != nil || !r.OK {
+			t.Fatalf("%s: %+v, %v", from, r, err)
+		}
+		w.most -= min(w.most, before)
+	}
+	t.Logf("%s: at most %d KiB in use for %d items, %d KiB for %d", from, little.most>>10, little.items, much.most>>10, much.items)
+	if much.items < 9*little.items || little.most == 0 || much.most > 2*little.most {
+		t.Errorf("%s: the heap grows with the log", from)
+	}
+}
+
+// weighed is a source beside which the heap is weighed now and then.
+type weighed struct {
+	verify.Source
+	items int
+	most  uint64 // bytes in use
+}
+
+func (w *weighed) Next(ctx context.Context) (*audit.Entry, string, error) {
+	e, signed, err := w.Source.Next(ctx)
+	if w.items++; w.items%1999 == 0 {
+		w.most = max(w.most, inUse())
+	}
+	return e, signed, err
+}
+
+func inUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
