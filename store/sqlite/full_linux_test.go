@@ -3,7 +3,6 @@ package sqlite
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -11,11 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/pawlhq/pawl/approval"
-	"github.com/pawlhq/pawl/audit"
-	"github.com/pawlhq/pawl/store"
 	"github.com/pawlhq/pawl/store/storetest"
 )
 
@@ -134,23 +129,8 @@ func TestFullDiskAtEachStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	admit(t, s, "a", "b")
-	if err := s.Use(t.Context(), using("b")); err != nil {
-		t.Fatal(err)
-	}
-	more, err := audit.New("a", "more", time.Now(), storetest.Payload{Of: audit.KindRefused})
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps := map[string]func() error{
-		"admit":  func() error { _, _, err := s.Admit(t.Context(), admission("c", nil)); return err },
-		"use":    func() error { return s.Use(t.Context(), using("a")) },
-		"end":    func() error { _, _, err := s.Finish(t.Context(), ending("b")); return err },
-		"append": func() error { return s.Append(t.Context(), more) },
-		"seal":   func() error { return storetest.Seal(t.Context(), s) },
-	}
 	filler := filepath.Join(dir, "filler")
-	fill := func() {
+	storetest.FullDisk(t, s, ErrFull, func() {
 		f, err := os.Create(filler)
 		if err != nil {
 			t.Fatal(err)
@@ -162,61 +142,12 @@ func TestFullDiskAtEachStep(t *testing.T) {
 		if !errors.Is(err, syscall.ENOSPC) {
 			t.Fatal(err)
 		}
-	}
-	state := func() string {
-		var all []string
-		for _, id := range []string{"a", "b", "c"} {
-			r, err := s.Call(t.Context(), id)
-			log, logErr := s.Entries(t.Context(), store.EntryQuery{Subject: id})
-			all = append(all, fmt.Sprint(r.View.Status, r.Permit != nil && !r.Permit.UsedAt.IsZero(), err, len(log.Items), logErr))
+	}, func() {
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
 		}
-		return strings.Join(all, "\n")
-	}
-	before := state()
-	fill()
-	for name, step := range steps {
-		// Each needs room in the log that SQLite writes ahead: the first ones may find some.
-		if err := step(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), s.path) {
-			t.Errorf("%s on a full disk: %v, want %v with the file's name", name, err, ErrFull)
-		}
-	}
-	if after := state(); after != before {
-		t.Errorf("the store held\n%s\nand holds\n%s", before, after)
-	}
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
-	for name, step := range steps {
-		if err := step(); err != nil {
-			t.Errorf("%s with space again: %v", name, err)
-		}
-	}
-	if err := storetest.Seal(t.Context(), s); err != nil {
-		t.Error(err)
-	}
-	if got := len(storetest.Log(t, s)); got != 7 {
-		t.Errorf("%d entries are sealed", got)
-	}
+	})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func using(id string) store.UseParams {
-	return store.UseParams{ID: id, Digest: "digest", Run: "run", Activity: "1", At: time.Now(), Entries: []audit.Entry{logged(id, "started", audit.KindStarted)}}
-}
-
-func ending(id string) store.FinishParams {
-	return store.FinishParams{
-		Outcome: approval.Outcome{ID: id, Tool: "search", Status: approval.StatusFailed}, At: time.Now(),
-		Entries: []audit.Entry{logged(id, "ended", audit.KindEnded)},
-	}
-}
-
-func logged(id, step string, kind audit.Kind) audit.Entry {
-	e, err := audit.New(id, step, time.Now(), storetest.Payload{Of: kind})
-	if err != nil {
-		panic(err)
-	}
-	return e
 }

@@ -1,9 +1,14 @@
 package storetest
 
 import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/audit/verify"
 	"github.com/pawlhq/pawl/store"
@@ -82,5 +87,78 @@ func Killed(t *testing.T, s store.Store, arm func(n int) (failed func() bool)) {
 	}
 	if len(log) != written || len(seen) != written {
 		t.Errorf("%d entries are sealed, %d different ones; want %d", len(log), len(seen), written)
+	}
+}
+
+// FullDisk takes the steps of calls on a disk that is full: fill takes all the room that is left on it, and
+// empty gives it back. No step is taken and none is half written: each fails with full, and is taken when
+// there is space again.
+func FullDisk(t *testing.T, s store.Store, full error, fill, empty func()) {
+	t.Helper()
+	admit(t, s, allowed(t, "permitted"))
+	admit(t, s, allowed(t, "runs"))
+	use(t, s, using(t, "runs"))
+	admit(t, s, waiting(t, "waits"))
+	// Entries need pages of their own: there may be room in others.
+	large := func(id, step string, kind audit.Kind) []audit.Entry {
+		noise := make([]byte, 40<<10) // so that no database makes it small
+		_, _ = rand.Read(noise)
+		e, err := audit.New(id, step, after(5), Payload{Of: kind, Note: base64.StdEncoding.EncodeToString(noise)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []audit.Entry{e}
+	}
+	asked, claim, start, end := allowed(t, "asked"), claiming(t, "waits"), using(t, "permitted"), ending(t, "runs", approval.StatusFailed)
+	asked.Entries = large("asked", "requested", audit.KindRequested)
+	claim.Entries = large("waits", "claimed", audit.KindClaimed)
+	start.Entries = large("permitted", "started", audit.KindStarted)
+	end.Entries = large("runs", "ended", audit.KindEnded)
+	more := large("waits", "more", audit.KindRefused)
+	steps := map[string]func() error{
+		"admit":  func() error { _, _, err := s.Admit(t.Context(), asked); return err },
+		"claim":  func() error { _, err := s.Claim(t.Context(), claim); return err },
+		"use":    func() error { return s.Use(t.Context(), start) },
+		"end":    func() error { _, _, err := s.Finish(t.Context(), end); return err },
+		"append": func() error { return s.Append(t.Context(), more...) },
+		"seal":   func() error { return Seal(t.Context(), s) },
+	}
+	entries := 0
+	state := func() string {
+		var all []string
+		entries = 0
+		for _, id := range []string{"permitted", "runs", "waits", "asked"} {
+			r, err := s.Call(t.Context(), id)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				t.Fatal(err)
+			}
+			log := entriesOf(t, s, id)
+			entries += len(log)
+			all = append(all, fmt.Sprint(id, " ", r.View.Status, r.Permit != nil, r.Permit != nil && !r.Permit.UsedAt.IsZero(), err, len(log)))
+		}
+		return strings.Join(all, "\n")
+	}
+	before := state()
+	fill()
+	for name, step := range steps {
+		if err := step(); !errors.Is(err, full) {
+			t.Errorf("%s on a full disk: %v, want %v", name, err, full)
+		}
+	}
+	if after := state(); after != before {
+		t.Errorf("the store held\n%s\nand holds\n%s", before, after)
+	}
+	empty()
+	for name, step := range steps {
+		if err := step(); err != nil {
+			t.Errorf("%s with space again: %v", name, err)
+		}
+	}
+	if err := Seal(t.Context(), s); err != nil {
+		t.Error(err)
+	}
+	state()
+	if got := len(Log(t, s)); got != entries || !strings.Contains(state(), "runs failed") {
+		t.Errorf("%d of %d entries are sealed; the store holds\n%s", got, entries, state())
 	}
 }

@@ -1,11 +1,14 @@
 package pgtest
 
 import (
+	"errors"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
+	"testing"
 )
 
 // account is whom Postgres runs as where the tests run as root, which it refuses to do; nil
@@ -44,6 +47,46 @@ func giveAway(paths ...string) error {
 		}
 	}
 	return nil
+}
+
+// SmallDisk makes a tablespace on a disk of 24 MiB; fill takes what is left of it, and empty gives it back.
+// Without the right to mount one the test is skipped.
+func (c *Cluster) SmallDisk(t testing.TB, tablespace string) (fill, empty func()) {
+	t.Helper()
+	dir := filepath.Join(c.dir, tablespace)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m,mode=700"); err != nil {
+		t.Skipf("SKIPPED: a small disk can't be mounted here (%v): nothing shows what happens on a full one", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil { // the server still has files open
+			t.Error(err)
+		}
+	})
+	data, filler := filepath.Join(dir, "data"), filepath.Join(dir, "filler")
+	if err := errors.Join(os.Mkdir(data, 0o700), giveAway(dir, data)); err != nil {
+		t.Fatal(err)
+	}
+	Exec(t, c.URL, `CREATE TABLESPACE `+tablespace+` LOCATION '`+data+`'`)
+	return func() {
+			f, err := os.Create(filler)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			for piece := make([]byte, 4096); err == nil; {
+				_, err = f.Write(piece)
+			}
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(err)
+			}
+		}, func() {
+			if err := os.Remove(filler); err != nil {
+				t.Fatal(err)
+			}
+		}
 }
 
 func attributes() *syscall.SysProcAttr {
