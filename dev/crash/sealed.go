@@ -3,21 +3,21 @@
 package crash
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"os/exec"
 	"path/filepath"
 
-	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit/crosscheck"
-	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/audit/verify"
-	"github.com/pawlhq/pawl/dev/temporal"
-	"github.com/pawlhq/pawl/internal/keyfile"
+	"github.com/pawlhq/pawl/dev/programs"
 	"github.com/pawlhq/pawl/store"
-	temporalclient "go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 )
 
-// checkLog waits until the audit log is sealed whole, and verifies it with the key that the workers
-// made.
+// checkLog waits until the audit log is sealed whole, and lets 'pawl audit verify --temporal' verify it
+// with the key that the workers made, and compare the store, in which no call is open, with Temporal's
+// histories.
 func (w *world) checkLog(log store.LogReader) {
 	w.t.Helper()
 	var waiting int
@@ -30,47 +30,36 @@ func (w *world) checkLog(log store.LogReader) {
 		w.t.Errorf("after %v %d entries of the audit log are not sealed: %v", patience, waiting, err)
 		return
 	}
-	key, err := keyfile.Read(filepath.Join(w.dir, w.logKey))
+	temporal, err := w.serving(w.t.Context(), w.temporal)
 	if err != nil {
 		w.t.Error(err)
 		return
 	}
-	origins, err := log.Origins(w.t.Context())
-	if err != nil || len(origins) != 1 {
-		w.t.Errorf("the log has the names %q: %v", origins, err)
-		return
+	settings := []string{
+		"PAWL_DATABASE_URL=" + cmp.Or(w.databaseURL, "sqlite://"+filepath.Join(w.dir, "data", "pawl.db")),
+		"PAWL_LOG_KEY=" + w.logKey, "TEMPORAL_ADDRESS=" + temporal.at.Temporal,
 	}
-	known, err := tree.Keys{key}.Known(origins[0])
-	if err != nil {
-		w.t.Error(err)
-		return
-	}
-	r, err := verify.Run(w.t.Context(), verify.FromStore(log), verify.Options{Known: known})
-	if err != nil || !r.OK || r.OtherKey > 0 {
-		w.t.Errorf("the audit log of %d entries: %v, %v", r.Size, r.Problem, err)
-	}
-}
-
-// compareWithTemporal lets 'pawl audit verify --temporal' compare the store, in which no call is open,
-// with Temporal's histories.
-func (w *world) compareWithTemporal(reader store.Reader, c temporalclient.Client) {
-	w.t.Helper()
-	o := temporalclient.Options{DataConverter: converter.GetDefaultDataConverter()}
 	if w.hardening != nil {
-		keys, err := w.hardening.load()
-		if err == nil {
-			err = keys.Configure(&o)
-		}
-		if err != nil {
-			w.t.Error(err)
-			return
-		}
+		settings = append(settings, w.hardening.keys())
 	}
-	r, err := crosscheck.Run(w.t.Context(), crosscheck.Options{
-		Store: reader, Temporal: c, Converter: o.DataConverter, TaskQueue: approval.TaskQueue,
-		Retention: temporal.DefaultRetention,
-	})
-	if err != nil || !r.OK || r.Compared != r.Calls || r.Calls == 0 {
-		w.t.Errorf("the store and Temporal: %+v, %v", r, err)
+	cmd := exec.CommandContext(w.t.Context(), w.program("pawl"),
+		"audit", "verify", "--temporal", "--state", "-", "-o", "json")
+	var said, complained bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = w.dir, programs.Environment(settings...), &said, &complained
+	err = cmd.Run()
+	var r struct {
+		verify.Report
+		Temporal crosscheck.Report
 	}
+	if err == nil {
+		err = json.Unmarshal(said.Bytes(), &r)
+	}
+	calls := r.Temporal
+	if err != nil || !r.OK || r.Size == 0 || r.OtherKey+r.Renamed+r.Erased > 0 ||
+		!calls.OK || calls.Compared != calls.Calls || calls.Calls == 0 {
+		w.t.Errorf("pawl audit verify --temporal: %v\n%s%s", err, said.Bytes(), complained.Bytes())
+		return
+	}
+	w.t.Logf("verified %d entries by %d checkpoints; compared %d calls with %d workflows",
+		r.Size, r.Signed, calls.Compared, calls.Workflows)
 }
