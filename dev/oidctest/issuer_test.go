@@ -88,7 +88,7 @@ func newIssuer(t *testing.T) *issuer {
 		CoreStrategy:               compose.NewOAuth2JWTStrategy(key, compose.NewOAuth2HMACStrategy(config), config),
 		OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(key, config),
 		Signer:                     &jwt.DefaultSigner{GetPrivateKey: key},
-	}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2ClientCredentialsGrantFactory, compose.OpenIDConnectExplicitFactory)
+	}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2ClientCredentialsGrantFactory, compose.OpenIDConnectExplicitFactory, compose.OAuth2PKCEFactory)
 
 	first, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -208,11 +208,18 @@ func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 // signIn is a browser's way to an ID token.
 func (i *issuer) signIn(name string) string {
 	i.t.Helper()
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	back, err := client.Get(i.URL + "/authorize?" + url.Values{
+	code := i.browse(name, i.URL+"/authorize?"+url.Values{
 		"client_id": {clientID}, "response_type": {"code"}, "scope": {"openid"}, "redirect_uri": {i.URL + "/back"},
-		"state": {"a state that is long enough"}, "nonce": {"a nonce that is long enough"}, "login_hint": {name},
-	}.Encode())
+		"state": {"a state that is long enough"}, "nonce": {"a nonce that is long enough"},
+	}.Encode()).Get("code")
+	return i.fetch("id_token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {i.URL + "/back"}})
+}
+
+// browse goes to an address for signing in, and returns what the issuer sends back along with somebody.
+func (i *issuer) browse(name, address string) url.Values {
+	i.t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	back, err := client.Get(address + "&" + url.Values{"login_hint": {name}}.Encode())
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -221,7 +228,7 @@ func (i *issuer) signIn(name string) string {
 	if err != nil || place.Query().Get("code") == "" {
 		i.t.Fatalf("sign-in answers %s to %v, %v", back.Status, place, err)
 	}
-	return i.fetch("id_token", url.Values{"grant_type": {"authorization_code"}, "code": {place.Query().Get("code")}, "redirect_uri": {i.URL + "/back"}})
+	return place.Query()
 }
 
 // program is a program's way to an access token.

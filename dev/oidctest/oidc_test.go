@@ -1,12 +1,14 @@
 package oidctest
 
 import (
+	"net/url"
 	"reflect"
 	"testing"
 	"time"
 
 	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/auth/oidc"
+	"github.com/pawlhq/pawl/auth/session"
 	"github.com/pawlhq/pawl/rest"
 )
 
@@ -55,6 +57,38 @@ func TestSignIn(t *testing.T) {
 	i.groups = []string{"finance"}
 	if p, err := a.Authenticate(t.Context(), i.signIn("rita")); err != nil || p.Has(rest.RoleReviewer) {
 		t.Errorf("without the group: %+v, %v", p, err)
+	}
+}
+
+// Pawl's own way to the issuer and back, as people go it in browsers: the code is good with its verifier
+// alone, and once.
+func TestLogin(t *testing.T) {
+	i := newIssuer(t)
+	a := i.authenticator(func(o *oidc.Options) { o.ClientID, o.ClientSecret, o.Scopes = clientID, secret, []string{} })
+	redirect := i.URL + "/back"
+	begin := func() (session.Login, url.Values) {
+		l := session.NewLogin("/")
+		address, err := a.LoginURL(t.Context(), l, redirect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := i.browse("rita", address)
+		if answer.Get("state") != l.State() {
+			t.Fatalf("the issuer sends back %v", answer)
+		}
+		return l, answer
+	}
+	l, answer := begin()
+	p, err := a.Exchange(t.Context(), l, redirect, answer)
+	if err != nil || p.Subject != "rita" || !p.Has(rest.RoleReviewer) || p.Method != rest.MethodOIDC {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if p, err := a.Exchange(t.Context(), l, redirect, answer); err == nil {
+		t.Errorf("the code is good twice: %+v", p)
+	}
+	_, answer = begin()
+	if p, err := a.Exchange(t.Context(), l, redirect, answer); err == nil {
+		t.Errorf("the code is good with another sign-in's verifier: %+v", p)
 	}
 }
 
