@@ -154,7 +154,9 @@ function decision(kind: string, p: Fields): { cls: string; words: ComponentChild
           "."
         )}{" "}
         <span class="dim">
-          {d.authenticated === true ? `signed in by ${text(d.method) || "token"}` : "not verified"}
+          {d.authenticated === true
+            ? `signed in by ${text(d.method).replace("oidc", "OIDC") || "token"}`
+            : "not verified"}
         </span>
       </>
     ),

@@ -38,6 +38,17 @@ async function before(): Promise<void> {
   const first: Shot[] = [
     { name: "first-start", address: "/", there: ".mid" },
     { name: "sign-in", who: "nobody", address: "/", there: ".card" },
+    {
+      name: "sign-in-failed",
+      who: "nobody",
+      address: "/",
+      there: ".card",
+      do: async (p) => {
+        await p.route("**/auth/session", (r) => r.fulfill({ json: { tokens: true, oidc: true } }));
+        await p.goto(`${s.api}/?#signin-failed=denied`);
+        await p.locator(".failed").waitFor();
+      },
+    },
   ];
   await take(first, join(root, "shots"), wanted);
   if (wanted.length === 0 || wanted.includes("who-are-you")) {

@@ -116,7 +116,7 @@ describe("over TLS", { skip }, () => {
     await p.page.locator(`.row[data-id="${id}"]`).click();
     await press(p.page.getByRole("button", { name: /^Approve/ }));
     await p.page.getByText("Approved. docs.publish is released").waitFor();
-    await p.page.locator("ol.time li", { hasText: /^.*ana approved.*signed in by oidc/ }).waitFor();
+    await p.page.locator("ol.time li", { hasText: /^.*ana approved.*signed in by OIDC/ }).waitFor();
     const { decision } = await s.until(id, (r) => r.status === "executed");
     assert.equal(decision?.by, "ana");
   });
