@@ -89,8 +89,8 @@ func abandoned(call string, why error) toolResult {
 }
 
 // escape is how a person goes on where the gateway itself is what keeps a tool from running.
-const escape = "Whoever runs it: start Pawl ('pawl-dev', in its source 'make dev'), or take the gateway out of the " +
-	"client's settings with 'pawl mcp wrap --undo FILE'."
+const escape = "Whoever runs it: start Pawl ('pawl-dev', in its source 'make dev'), or take the gateway out " +
+	"of the client's settings with 'pawl mcp wrap --undo FILE'."
 
 // reason is in words, for whoever called a tool, why the gateway does not let it run. What Pawl itself has
 // said of a call is no such reason: see denied.

@@ -54,7 +54,8 @@ func sumOf(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// changePolicy gives the active policy the layers that with says, unless those are nil, and reports whether it did.
+// changePolicy gives the active policy the layers that with says, unless those are nil, and reports whether it
+// did.
 func changePolicy(
 	ctx context.Context, c *client.Client, note string, dryRun bool,
 	with func(rest.ActivePolicy) ([]rest.PolicyLayer, error),
@@ -117,8 +118,8 @@ func (i *install) policy(ctx context.Context, c *client.Client) error {
 		if kept != nil {
 			return errors.Join(err, kept)
 		}
-		return fmt.Errorf("%w, as pawl-dev\ndoes with --policy. What is added here would be lost at their next change, so\n"+
-			"nothing was.\n%s.\nStart that process with one more --policy, for this file:\n  %s", err, without, file)
+		return fmt.Errorf("%w, as pawl-dev\ndoes with --policy. "+
+			"What is added here would be lost at their next change, so\nnothing was.\n%s.\nStart that process with one more --policy, for this file:\n  %s", err, without, file)
 	case approval.CodeOf(err) == rest.CodeReviewerRequired:
 		return fmt.Errorf("the policy was not changed, as it is unknown who you are.\n%s.\n"+
 			"Run this again with --as YOUR-NAME", without)
