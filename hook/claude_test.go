@@ -381,7 +381,8 @@ func TestRecordedSessions(t *testing.T) {
 			t.Errorf("a result was sent: %s", r.Result)
 		}
 	}
-	if statuses[approval.ReportFailed] != 1 || statuses[approval.ReportUnknown] != 1 {
+	if statuses[approval.ReportFailed] != 1 || statuses[approval.ReportUnknown] != 1 ||
+		statuses[approval.ReportNotRun] != 1 {
 		t.Errorf("%v", statuses)
 	}
 	for _, c := range w.begun {

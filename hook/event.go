@@ -15,7 +15,9 @@ const (
 	beforeTool = "PreToolUse"
 	afterTool  = "PostToolUse"
 	toolFailed = "PostToolUseFailure"
-	denied     = "PermissionDenied" // by the host's own rules, after this hook let the call pass
+	// By the host's own check in auto or plan mode, after this hook let the call pass. What one of its rules, the
+	// mode dontAsk or a person refuses fires nothing: those calls end with the session.
+	denied     = "PermissionDenied"
 	sessionEnd = "SessionEnd"
 )
 

@@ -47,7 +47,7 @@ func said(e event) approval.ReportSignal {
 	switch e.Name {
 	case denied:
 		return approval.ReportSignal{
-			Status: approval.ReportNotRun, Error: "Claude Code's own permission rules denied it",
+			Status: approval.ReportNotRun, Error: "Claude Code's own check denied it",
 		}
 	case toolFailed:
 		r := approval.ReportSignal{Status: approval.ReportFailed, Error: "the tool failed"}

@@ -139,7 +139,7 @@ func TestClaudeCodeHook(t *testing.T) {
 		t.Errorf("the result is there: %v", o)
 	}
 
-	// Approved, and then denied by the host's own rules: it has not run, and may be asked for again.
+	// Approved, and then denied by the host's own check: it has not run, and may be asked for again.
 	h.want("deny", "pending", before, "make doc")
 	id = h.last()
 	h.decide(id, "approve", `{}`)

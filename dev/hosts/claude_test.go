@@ -110,7 +110,7 @@ func TestClaudeCode(t *testing.T) {
 			return strings.ReplaceAll(strings.ReplaceAll(s, c.URL(), httptestServer(t, stuck)), "30s", "1s")
 		}, "uninstall"},
 		"its own failure":       {func(s string) string { return s + " --state /dev/null/x" }, "uninstall"},
-		"a wrong flag":          {func(s string) string { return s + " --nonsense" }, "nonsense"},
+		"a wrong flag":          {func(s string) string { return s + " --nonsense" }, "uninstall"},
 		"an exit code":          {func(s string) string { return "exit 1; " + s }, "onFailure"},
 		"garbage from the hook": {func(s string) string { return "echo '{'; exit 3; " + s }, "onFailure"},
 		"a killed hook":         {func(s string) string { return "kill -9 $$; " + s }, "onFailure"},
@@ -125,6 +125,23 @@ func TestClaudeCode(t *testing.T) {
 		})
 	}
 
+	// The check of auto mode runs at Anthropic's, so the host refuses what needs it here, and says so by an event.
+	t.Run("refused by the host's own check", func(t *testing.T) {
+		h := start(t, "30s", nil)
+		h.model.does(once("echo allowed >> ran; curl http://127.0.0.1:1/")) // what stays in the folder needs no check
+		cmd, out := h.start(t.Context(), "--permission-mode", "auto", "go on")
+		if err := cmd.Wait(); err == nil {
+			t.Errorf("it could check the call: %s", out)
+		}
+		h.want(0)
+		h.until(func() bool {
+			page, err := c.Entries(t.Context(), client.EntryQuery{Kind: "tool.reported", Newest: true, Limit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(page.Items) == 1 && strings.Contains(string(page.Items[0].Payload), "own check denied it")
+		})
+	})
 	t.Run("held back and resumed", func(t *testing.T) {
 		h := start(t, "2s", nil)
 		h.model.does(once("echo asked >> ran"))

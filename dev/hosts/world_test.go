@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,7 +134,10 @@ type ended struct {
 // start starts Claude Code in print mode.
 func (h *host) start(ctx context.Context, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	h.t.Helper()
-	args = append(append([]string{"-p"}, args...), "--output-format", "json", "--allowedTools", "Bash")
+	args = append(append([]string{"-p"}, args...), "--output-format", "json")
+	if !slices.Contains(args, "--permission-mode") {
+		args = append(args, "--allowedTools", "Bash")
+	}
 	cmd := exec.CommandContext(ctx, h.claude, args...)
 	var out bytes.Buffer
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = h.environment(), h.folder, &out, h.t.Output()

@@ -54,8 +54,8 @@ func sumOf(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// changePolicy gives the active policy the layers that with says, unless those are nil, and reports whether it
-// did.
+// changePolicy gives the active policy the layers that with says, unless those are nil, and reports whether
+// it did.
 func changePolicy(
 	ctx context.Context, c *client.Client, note string, dryRun bool,
 	with func(rest.ActivePolicy) ([]rest.PolicyLayer, error),
@@ -82,50 +82,65 @@ func changePolicy(
 	}
 }
 
-var errFollowed = errors.New("the policy comes from files that a process follows")
-
 // policy adds the ready layer to the active policy, unless it has one of that name. Whatever keeps it from
-// that is an error: without the layer everything may wait for people.
+// that, or from lasting, is an error: without the layer everything may wait for people.
 func (i *install) policy(ctx context.Context, c *client.Client) error {
+	fromFiles := false
 	added, err := changePolicy(ctx, c, "pawl hook claude-code install", i.dryRun,
 		func(active rest.ActivePolicy) ([]rest.PolicyLayer, error) {
-			switch {
-			case layerAt(active) >= 0:
+			fromFiles = followed(active)
+			if layerAt(active) >= 0 {
 				return nil, nil
-			case followed(active):
-				return nil, errFollowed
 			}
 			own := rest.PolicyLayer{Name: layer + ".yaml", Text: ready.CodingAgent}
 			return append(slices.Clone(active.Layers), own), nil
 		})
 	switch {
-	case err == nil && !added:
-		return i.Print("The active policy has the layer " + layer + " already.\n")
-	case err == nil && i.dryRun:
+	case err == nil && i.dryRun && added:
 		return i.Print("The layer " + layer + " would be added to the active policy.\n")
 	case err == nil:
-		err = changeRecord(func(r *record) {
-			k := r.APIs[c.URL()]
-			k.Layer = sumOf(ready.CodingAgent)
-			r.APIs[c.URL()] = k
-		})
-		return errors.Join(err, i.Print("The layer "+layer+" was added to the active policy.\n"))
+		return i.lasts(c.URL(), added, fromFiles)
 	}
 	const without = "WITHOUT THE LAYER " + layer + " EVERYTHING MAY WAIT FOR PEOPLE"
-	switch {
-	case errors.Is(err, errFollowed):
-		file, kept := i.keepLayer()
-		if kept != nil {
-			return errors.Join(err, kept)
-		}
-		return fmt.Errorf("%w, as pawl-dev\ndoes with --policy. "+
-			"What is added here would be lost at their next change, so\nnothing was.\n%s.\nStart that process with one more --policy, for this file:\n  %s", err, without, file)
-	case approval.CodeOf(err) == rest.CodeReviewerRequired:
+	if approval.CodeOf(err) == rest.CodeReviewerRequired {
 		return fmt.Errorf("the policy was not changed, as it is unknown who you are.\n%s.\n"+
 			"Run this again with --as YOUR-NAME", without)
 	}
 	return fmt.Errorf("the policy was not changed: %w\n%s.\nAn administrator adds it to the active layers by\n"+
 		"  pawl hook claude-code install --policy-only --api %s", err, without, quote(c.URL()))
+}
+
+// lasts notes that the layer is there, and whether it lasts. A process that follows files applies them again
+// when they change and when it starts, and only whoever started it can give it one more.
+func (i *install) lasts(api string, added, fromFiles bool) error {
+	said := "The active policy has the layer " + layer + " already.\n"
+	if added {
+		said = "The layer " + layer + " was added to the active policy.\n"
+	}
+	r, err := readRecord()
+	k := r.APIs[api]
+	switch {
+	case err != nil:
+		return err
+	case added:
+		k.Layer, k.Followed = sumOf(ready.CodingAgent), fromFiles
+	case fromFiles: // the files have it
+		k.Followed = false
+	}
+	if k != r.APIs[api] && !i.dryRun {
+		err = changeRecord(func(r *record) { r.APIs[api] = k })
+	}
+	if err = errors.Join(err, i.Print(said)); err != nil || !k.Followed {
+		return err
+	}
+	file, err := i.keepLayer()
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("THE LAYER %s WILL BE LOST. The policy comes from files that a\n"+
+		"process follows, as pawl-dev does: they replace it when they change, and when\n"+
+		"that process starts. Give it this file, too, beside the others, with --policy or\n"+
+		"in policy: of its temporal-dev.yaml, and run this again:\n  %s", layer, file)
 }
 
 // keepLayer writes the layer to a file of the user's.

@@ -41,7 +41,7 @@ func policyAPI(t *testing.T, whoami string) (a *clitest.API, active *rest.Active
 			clitest.Reply(409, `{"code":"policy_changed","detail":"another one is active"}`)(w, r)
 			return
 		}
-		active.Version, active.Layers = active.Version+1, change.Layers
+		active.Version, active.Layers, active.Channel = active.Version+1, change.Layers, "api"
 		clitest.Reply(200, `{"changed":true,"version":4,"digest":"e","warnings":[]}`)(w, r)
 	})
 	return a, active
@@ -62,45 +62,60 @@ func TestInstallSaysThatTheLayerIsMissing(t *testing.T) {
 			a.On("PUT /api/policy", clitest.Reply(status, `{"code":"`+code+`","detail":"not now"}`))
 		}
 	}
-	byFile := func(by string) func(*clitest.API, *rest.ActivePolicy) {
-		return func(_ *clitest.API, p *rest.ActivePolicy) { p.Channel, p.By = "file", by }
-	}
 	const run = "\n  pawl hook claude-code install --policy-only --api http"
 	for name, tt := range map[string]struct {
 		prepare func(*clitest.API, *rest.ActivePolicy)
-		code    int
 		words   []string
 	}{
-		"no right":       {refuse(403, "forbidden"), cli.ExitError, []string{"not now", run}},
-		"an error":       {refuse(500, "internal_error"), cli.ExitError, []string{"not now", run}},
-		"read only":      {refuse(409, "read_only"), cli.ExitError, []string{"not now", run}},
-		"always another": {refuse(409, "policy_changed"), cli.ExitError, []string{"not now", run}},
+		"no right":       {refuse(403, "forbidden"), []string{"not now", run}},
+		"an error":       {refuse(500, "internal_error"), []string{"not now", run}},
+		"read only":      {refuse(409, "read_only"), []string{"not now", run}},
+		"always another": {refuse(409, "policy_changed"), []string{"not now", run}},
 		"no policy to see": {func(a *clitest.API, _ *rest.ActivePolicy) {
 			a.On("GET /api/policy", clitest.Reply(403, `{"code":"forbidden","detail":"not now"}`))
-		}, cli.ExitError, []string{"not now", run}},
-		"followed files":   {byFile("pawl-dev"), cli.ExitError, []string{"files that a process follows", "one more --policy, for this file:\n  /"}},
-		"a worker's files": {byFile("pawl worker"), cli.ExitDone, nil},
+		}, []string{"not now", run}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, claude := home(t, "2.1.332")
 			a, active := policyAPI(t, none)
 			tt.prepare(a, active)
 			r := clitest.CommandLine{API: a.URL}.Run(t, "hook", "claude-code", "install", "--claude", claude)
-			r.Want(t, tt.code, []string{"Restart"}, tt.words)
+			r.Want(t, cli.ExitError, []string{"Restart"}, tt.words)
 			if !installed(t, filepath.Join(dir, ".claude", "settings.json")) {
 				t.Error("the hook is not there")
 			}
-			if tt.code == cli.ExitError && (!strings.Contains(r.Err, "EVERYTHING MAY WAIT") || len(active.Layers) != 1) {
+			if !strings.Contains(r.Err, "EVERYTHING MAY WAIT") || len(active.Layers) != 1 {
 				t.Errorf("%s\n%s", layers(active), r.Err)
-			}
-			if _, file, found := strings.Cut(r.Err, "for this file:\n"); found {
-				text, err := os.ReadFile(strings.TrimSpace(file))
-				if err != nil || string(text) != ready.CodingAgent {
-					t.Errorf("%v: %q", err, text)
-				}
 			}
 		})
 	}
+}
+
+// Over files that a process follows the layer counts until they are applied again: that is not done until
+// they have it. A worker takes its files once.
+func TestInstallOverPolicyFiles(t *testing.T) {
+	dir, claude := home(t, "2.1.332")
+	a, active := policyAPI(t, none)
+	line := clitest.CommandLine{API: a.URL}
+	install := []string{"hook", "claude-code", "install", "--claude", claude}
+	file := filepath.Join(dir, ".config", "pawl", "coding-agent.yaml")
+	active.Channel, active.By = "file", "pawl-dev"
+	for _, words := range []string{"was added", "already"} {
+		line.Run(t, install...).Want(t, cli.ExitError, []string{words, "Restart"}, []string{"WILL BE LOST", "\n  " + file + "\n"})
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || string(text) != ready.CodingAgent || layers(active) != "org.yaml coding-agent.yaml " {
+		t.Errorf("%v: %q, %s", err, text, layers(active))
+	}
+	active.Channel = "file" // the file was given to the process
+	line.Run(t, install...).Want(t, cli.ExitDone, []string{"already"}, nil)
+	active.Channel = "api" // and somebody has added another since
+	line.Run(t, install...).Want(t, cli.ExitDone, []string{"already"}, nil)
+
+	_, claude = home(t, "2.1.332")
+	active.Channel, active.By, active.Layers = "file", "pawl worker", active.Layers[:1]
+	install = []string{"hook", "claude-code", "install", "--claude", claude}
+	line.Run(t, install...).Want(t, cli.ExitDone, []string{"was added"}, nil)
 }
 
 // An administrator adds and removes the layer alone, from any machine.

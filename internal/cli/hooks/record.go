@@ -24,6 +24,8 @@ type kept struct {
 	Token   string `json:"token,omitempty"`    // the file with the agent's token
 	TokenID string `json:"token_id,omitempty"` // of one that install has made
 	Layer   string `json:"layer,omitempty"`    // SHA-256 of the layer that install has added
+	// Followed says that it was added over files that a process follows, and so gets lost.
+	Followed bool `json:"followed,omitempty"`
 }
 
 func recordFile() (string, error) { return ownDir(agent + ".json") }

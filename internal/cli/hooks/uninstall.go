@@ -215,7 +215,7 @@ func (u *uninstall) layer(ctx context.Context, c *client.Client, sum string) err
 	default:
 		err = u.Print("The active policy has no layer " + layer + ".\n")
 	}
-	return errors.Join(err, u.forget(c.URL(), func(k *kept) { k.Layer = "" }))
+	return errors.Join(err, u.forget(c.URL(), func(k *kept) { k.Layer, k.Followed = "", false }))
 }
 
 // confirm asks a person.
