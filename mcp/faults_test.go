@@ -42,7 +42,7 @@ func TestNothingRunsBeforePawlAnswers(t *testing.T) {
 		"a panic before it asks":   {"/version", "the gateway has a fault", func() (*http.Response, error) { panic("ours") }, 1},
 		"a panic at the start":     {"/start", "the gateway has a fault", func() (*http.Response, error) { panic("ours") }, 2},
 		"500 at the start":         {"/start", "broken", says(500, `{"detail":"broken"}`), 1},
-		"garbage at the start":     {"/start", "not JSON", says(200, `{"x`), 1},
+		"garbage at the start":     {"/start", "not application/json", says(200, `{"x`), 1},
 		"a refusal of the start":   {"/start", "not yours", says(403, `{"detail":"not yours"}`), 2},
 		"a list that is not taken": {"/tools", "", says(500, `{"detail":"broken"}`), 1},
 		"a list that gets lost":    {"/tools", "", func() (*http.Response, error) { return nil, errors.New("gone") }, 1},
