@@ -22,7 +22,7 @@ func TestLeastRightsToErase(t *testing.T) {
 	t.Parallel()
 	database := pgtest.New(t)
 	owner := open(t, database)
-	endedOf(t, owner, "a", "b")
+	endedOf(t, owner, "a", "b", "c")
 	token := store.Token{Token: rest.Token{ID: "token", Subject: "ana", CreatedAt: time.Now()}, Hash: [32]byte{1}}
 	if err := owner.AddToken(t.Context(), token); err != nil {
 		t.Fatal(err)
@@ -74,12 +74,15 @@ func TestLeastRightsToErase(t *testing.T) {
 	if r, err := worker.Call(t.Context(), "a"); err != nil || r.View.ErasedAt == nil {
 		t.Errorf("the tombstone is %+v, %v", r.View, err)
 	}
-	for _, query := range []string{
-		`UPDATE pawl.entries SET payload = NULL, salt = NULL`, `DELETE FROM pawl.entries`,
-		`DELETE FROM pawl.tokens`, `DELETE FROM pawl.calls`, `DELETE FROM pawl.claims`,
+	for query, want := range map[string]string{
+		`UPDATE pawl.entries SET payload = NULL, salt = NULL`: "permission denied", `DELETE FROM pawl.entries`: "permission denied",
+		`DELETE FROM pawl.tokens`: "permission denied", `DELETE FROM pawl.calls`: "permission denied", `DELETE FROM pawl.claims`: "permission denied",
+		`UPDATE pawl.calls SET erased = 2, view = '{}' WHERE id = 'c'`: "erased by pawl.erase", `UPDATE pawl.calls SET erased = 1 WHERE id = 'c'`: "erased by pawl.erase",
+		`UPDATE pawl.calls SET status = 'executed' WHERE id = 'b'`: "never changes", `UPDATE pawl.calls SET digest = 'other' WHERE id = 'b'`: "never changes",
+		`UPDATE pawl.calls SET ended_at = now() WHERE id = 'a'`: "never changes", `UPDATE pawl.calls SET verdict = '{}' WHERE id = 'a'`: "never changes",
 	} {
-		if _, err := connect(t, his).Exec(t.Context(), query); err == nil || !strings.Contains(err.Error(), "permission denied") {
-			t.Errorf("%s: %v", query, err)
+		if _, err := connect(t, his).Exec(t.Context(), query); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %s", query, err, want)
 		}
 	}
 }

@@ -22,6 +22,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		storetest.Unpack,
 		`DROP FUNCTION pawl.erase, pawl.forget_tokens, pawl.unpacked`,
 		`DROP TRIGGER calls_stay_erased ON pawl.calls`,
+		`DROP TRIGGER calls_erased_on_record ON pawl.calls`,
 		`ALTER TABLE pawl.calls DROP COLUMN packed`,
 		`DROP TRIGGER claims_are_final ON pawl.claims`,
 		`DROP TRIGGER entries_are_final ON pawl.entries`,
