@@ -51,7 +51,10 @@ func (asked caseCall) throughGateway(ctx context.Context) (string, error) {
 		return "", err
 	}
 	said, _ := res.Content[0].(*sdk.TextContent)
-	err = errors.Join(to.Close(), <-served) // until the call is reported
+	err = to.Close()
+	if end := <-served; !asked.Unsure { // until the call is reported; whose server died may end with that
+		err = errors.Join(err, end)
+	}
 	if said == nil || err != nil {
 		return "", errors.Join(err, errors.New("the answer is no text"))
 	}
