@@ -59,6 +59,13 @@ func (s *Server) listRequests(c *gin.Context) error {
 			q.Unsettled = true // what nobody has to look into any more is found among all
 		}
 	}
+	switch c.Query("order") {
+	case "", "newest":
+	case "deadline":
+		q.Nearest = true
+	default:
+		return invalid("order: must be newest or deadline")
+	}
 	var err error
 	if risk := c.Query("risk"); risk != "" {
 		if q.Risk, err = approval.ParseRisk(risk); err != nil {

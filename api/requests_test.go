@@ -24,6 +24,8 @@ func TestListRequestsAsksTheStore(t *testing.T) {
 		"/api/requests?tool=a&agent=b+c&session=d%2Fe&risk=high&cursor=f&limit=7": {
 			Statuses: pending, Tool: "a", Agent: "b c", Session: "d/e", Risk: approval.RiskHigh, Cursor: "f", Limit: 7,
 		},
+		"/api/requests?order=newest":                  {Statuses: pending, Limit: store.DefaultPage},
+		"/api/requests?order=deadline&status=pending": {Statuses: pending, Nearest: true, Limit: store.DefaultPage},
 		"/api/requests?by=ana&since=2026-01-05T00:00:00Z&until=2026-01-06T00:00:00.5Z": {
 			Statuses: pending, By: "ana", Limit: store.DefaultPage,
 			Since: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 1, 6, 0, 0, 0, 5e8, time.UTC),
@@ -37,7 +39,7 @@ func TestListRequestsAsksTheStore(t *testing.T) {
 		}
 	}
 	for query, field := range map[string]string{
-		"status=over": "status", "since=today": "since", "until=2026-01-05": "until", "since=2026-13-01T00:00:00Z": "since",
+		"status=over": "status", "order=oldest": "order", "since=today": "since", "until=2026-01-05": "until", "since=2026-13-01T00:00:00Z": "since",
 	} {
 		body := expect(t, newWorld(t).get("/api/requests?"+query), 400, rest.CodeInvalidRequest)
 		if detail := body["detail"].(string); !strings.HasPrefix(detail, field+": must be ") {

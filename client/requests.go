@@ -39,11 +39,14 @@ type RequestQuery struct {
 	By                   string // whose approval or rejection counted, or who settled the call
 	// Since and Until are cut to whole seconds: only calls asked for at Since or later, before Until.
 	Since, Until time.Time
-	Cursor       string // Page.Next of an earlier answer
-	Limit        int    // how many at most, over as many HTTP pages as it takes; 0: all
+	// Nearest has the nearest deadline first, and else the newest call. Status must be pending with it.
+	// An API from before it answers rest.CodeInvalidRequest.
+	Nearest bool
+	Cursor  string // Page.Next of an earlier answer
+	Limit   int    // how many at most, over as many HTTP pages as it takes; 0: all
 }
 
-// Requests lists calls that wait, or waited, for people, newest first.
+// Requests lists calls that wait, or waited, for people.
 func (c *Client) Requests(ctx context.Context, q RequestQuery) (Page[View], error) {
 	query := url.Values{}
 	set(query, "status", q.Status)
@@ -53,6 +56,9 @@ func (c *Client) Requests(ctx context.Context, q RequestQuery) (Page[View], erro
 	set(query, "risk", string(q.Risk))
 	set(query, "by", q.By)
 	setTimes(query, q.Since, q.Until)
+	if q.Nearest {
+		query.Set("order", "deadline")
+	}
 	page, err := list[View](ctx, c, "/api/requests", query, q.Cursor, q.Limit)
 	for i := range page.Items {
 		page.Items[i].Raw = page.Raw[i]

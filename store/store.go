@@ -361,8 +361,9 @@ type CallQuery struct {
 	// EntryQuery.
 	By string
 	// Since and Until are when calls were admitted: at Since or later, and before Until. With either,
-	// the list is in that order.
+	// the list is in that order, but with Nearest.
 	Since, Until time.Time
+	Nearest      bool   // the nearest deadline first; Statuses must be pending alone
 	Cursor       string // as in Paging, of a list in the same order
 	Limit        int
 }

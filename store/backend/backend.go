@@ -64,17 +64,16 @@ func Added(r record, document any) (doc string, entry audit.Entry, err error) {
 	return doc, entry, err
 }
 
-// Cursor marks a place in a list. It names its table, so that one list's cursor is not taken by
-// another.
-func Cursor(table string, seq int64) string { return table + "-" + strconv.FormatInt(seq, 10) }
+// Cursor marks a place in a list. It names the list, so that its cursor is not taken by another.
+func Cursor(list string, seq int64) string { return list + "-" + strconv.FormatInt(seq, 10) }
 
 // ParseCursor is the place that Cursor marked. The error's code is approval.CodeInvalid.
-func ParseCursor(table, text string) (int64, error) {
-	number, ok := strings.CutPrefix(text, table+"-")
+func ParseCursor(list, text string) (int64, error) {
+	number, ok := strings.CutPrefix(text, list+"-")
 	seq, err := strconv.ParseInt(number, 10, 64)
-	if !ok || err != nil || seq < 1 || text != Cursor(table, seq) {
+	if !ok || err != nil || seq < 1 || text != Cursor(list, seq) {
 		return 0, approval.Errorf(approval.CodeInvalid,
-			"cursor: it is not one this list gave out; start again without one")
+			"cursor: it is not one that this list, in this order, gave out; start again without one")
 	}
 	return seq, nil
 }

@@ -17,7 +17,8 @@ type List[T any] struct {
 	Table  string
 	Newest bool // newest first, else oldest first
 
-	ByTime string // newest first by this column of times, and by seq among equals; empty: by seq
+	By    string // the order, and among equals that of seq: an expression of times; empty: by seq alone
+	Order string // what cursors are named by beside the table, where lists of it are in several orders
 
 	Columns string // that Scan reads
 	Size    string // a row's bytes, as SQL that does not read them
@@ -125,7 +126,7 @@ func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs [
 				return err
 			}
 			if len(ends) > 0 { // more may fit behind what is looked at
-				p.Next = Cursor(l.Table, int64(ends[0]))
+				p.Next = l.cursor(int64(ends[0]))
 			}
 		}
 		// One row more than the limit shows whether there are more.
@@ -136,7 +137,7 @@ func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs [
 			var seq int64
 			for held, size := 0, 0; rows.Next(); held += size {
 				if len(seqs) == limit || held >= store.PageBytes {
-					p.Next = Cursor(l.Table, seqs[len(seqs)-1])
+					p.Next = l.cursor(seqs[len(seqs)-1])
 					return nil
 				}
 				if err := rows.Scan(&seq, &size); err != nil {
@@ -180,22 +181,34 @@ func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 		}
 		statuses = append(statuses, string(status))
 	}
-	days := !q.Since.IsZero() || !q.Until.IsZero()
+	const pending = string(approval.StatusPending)
+	if q.Nearest && !slices.Equal(statuses, []string{pending}) {
+		return l, approval.Errorf(approval.CodeInvalid,
+			"order: by deadline, only calls that wait are listed: the status must be %s alone", pending)
+	}
+	days := (!q.Since.IsZero() || !q.Until.IsZero()) && !q.Nearest
 	hint, dayHint := "", "" // the list goes by days, whatever else is asked for
+	q.Requests = q.Requests || q.Nearest
 	if q.Requests && (len(statuses) > 0 || q.Unsettled || days) {
 		hint = d.Hint
 	}
 	if q.Requests && days {
 		dayHint = d.Hint
 	}
+	created := "created_at"
+	switch {
+	case days:
+		l.By = created
+	case q.Nearest:
+		l.By, l.Order, l.Newest = "coalesce(deadline, created_at)", "-deadline", false
+		l.Where.add("status = '" + pending + "'") // by which the index knows them
+		created, statuses = d.Hint+created, nil
+	}
 	l.Where.equal(hint+"tool", q.Tool)
 	l.Where.equal(hint+"agent", q.Agent)
 	l.Where.equal(hint+"session", q.Session)
 	l.Where.equal(dayHint+"requester", q.Requester) // its index has the status, too
-	if days {
-		l.ByTime = "created_at"
-		l.Where.within(l.ByTime, q.Since, q.Until)
-	}
+	l.Where.within(created, q.Since, q.Until)
 	l.Where.equal(hint+"risk", string(q.Risk))
 	if q.Requests {
 		l.Where.add(d.Requests)
@@ -242,7 +255,7 @@ func (l List[T]) Page() (rest Filter, limit int, err error) {
 	}
 	rest = l.Where.clone()
 	if l.Cursor != "" {
-		after, err := ParseCursor(l.Table, l.Cursor)
+		after, err := ParseCursor(l.Table+l.Order, l.Cursor)
 		if err != nil {
 			return rest, 0, err
 		}
@@ -253,26 +266,30 @@ func (l List[T]) Page() (rest Filter, limit int, err error) {
 
 // order is the order of the list.
 func (l List[T]) order() string {
-	switch {
-	case l.ByTime != "":
-		return l.ByTime + " DESC, seq DESC"
-	case l.Newest:
-		return "seq DESC"
+	down := ""
+	if l.Newest {
+		down = " DESC"
 	}
-	return "seq"
+	if l.By != "" {
+		return l.By + down + ", seq" + down
+	}
+	return "seq" + down
 }
 
 // behind asks for the rows that come after one of the list.
 func (l List[T]) behind(f *Filter, seq int64) {
-	switch {
-	case l.ByTime != "":
-		f.add("("+l.ByTime+", seq) < ((SELECT "+l.ByTime+" FROM pawl."+l.Table+" WHERE seq = %s), %s)", seq, seq)
-	case l.Newest:
-		f.add("seq < %s", seq)
-	default:
-		f.add("seq > %s", seq)
+	is := " > "
+	if l.Newest {
+		is = " < "
+	}
+	if l.By != "" {
+		f.add("("+l.By+", seq)"+is+"((SELECT "+l.By+" FROM pawl."+l.Table+" WHERE seq = %s), %s)", seq, seq)
+	} else {
+		f.add("seq"+is+"%s", seq)
 	}
 }
+
+func (l List[T]) cursor(seq int64) string { return Cursor(l.Table+l.Order, seq) }
 
 // sifted is what rows are taken from, as SQL: those that fit the filter and, of the first
 // store.MaxLook of them, Sift.

@@ -23,7 +23,7 @@ func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 		l.Where.add("kind NOT IN (" + literals(frequentKinds) + ")") // by which an index knows it
 	}
 	if q.Newest {
-		l.ByTime = "at"
+		l.By = "at"
 	}
 	l.Where.within("at", q.Since, q.Until)
 	if q.Status != "" {

@@ -26,7 +26,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 		a.Run, v.CreatedAt, v.EndedAt, docs.View, docs.Verdict, a.TakePermit, a.GoodUntil, a.Queue}
 	args = append(args, entryArgs(docs.Entries)...)
 	args = append(args, v.Requester, a.DuplicateKey, a.Policy, a.Alike,
-		string(v.Execution), a.Identical, docs.Packed)
+		string(v.Execution), a.Identical, docs.Packed, v.Deadline)
 	err = s.run(ctx, "admit a call", func(ctx context.Context, conn *pgxpool.Conn) error {
 		for try := 0; ; try++ {
 			if err := conn.QueryRow(ctx, admitCall, args...).Scan(&fresh); err != nil {

@@ -14,9 +14,9 @@ const (
 	admitCall = `WITH call AS (
 			INSERT INTO pawl.calls
 				(id, status, waits, tool, agent, session, risk, digest, run, created_at, ended_at, view, verdict,
-					requester, twin, alike, identical, packed, lease_until)
+					requester, twin, alike, identical, packed, lease_until, deadline)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, nullif($25, ''), nullif($27, ''),
-				nullif($29, ''), $30, CASE WHEN $27 <> '' AND $11::timestamptz IS NULL THEN pawl.clock(30) END)
+				nullif($29, ''), $30, CASE WHEN $27 <> '' AND $11::timestamptz IS NULL THEN pawl.clock(30) END, $31)
 			ON CONFLICT DO NOTHING RETURNING seq
 		), claim AS (
 			INSERT INTO pawl.claims (call, run, at, good_until, queue, policy, executor)

@@ -34,6 +34,7 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`DROP INDEX pawl.entries_acts`,
 		`DROP INDEX pawl.calls_waited`,
 		`DROP INDEX pawl.calls_days`,
+		`ALTER TABLE pawl.calls DROP COLUMN deadline`,
 		`DROP TRIGGER claims_keep_executors ON pawl.claims`,
 		`ALTER TABLE pawl.claims DROP COLUMN start, DROP COLUMN executor`,
 		`DROP TRIGGER calls_settle_once ON pawl.calls`,

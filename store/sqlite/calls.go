@@ -18,7 +18,7 @@ func (s *Store) Admit(ctx context.Context, a store.AdmitParams) (r store.Record,
 		v := a.View
 		result, err := t.exec(ctx, insertCall, v.ID, v.Status, a.IsRequest, v.Tool, v.Agent, v.Session,
 			v.Requester, v.Risk, v.Digest, a.Run, v.CreatedAt, v.EndedAt, docs.View, docs.Verdict, docs.Packed,
-			a.DuplicateKey, a.Alike, a.Identical)
+			a.DuplicateKey, a.Alike, a.Identical, v.Deadline)
 		if err != nil {
 			return err
 		}

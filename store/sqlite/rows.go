@@ -19,9 +19,9 @@ const (
 	// insertCall does nothing where the ID is known, or the duplicate is pending.
 	insertCall = `INSERT INTO calls
 		(id, status, waits, tool, agent, session, requester, risk, digest, run, created_at, ended_at, view,
-			verdict, packed, twin, alike, identical, lease_until)
+			verdict, packed, twin, alike, identical, lease_until, deadline)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?17, ''), nullif(?18, ''),
-			CASE WHEN ?17 <> '' AND ?12 IS NULL THEN clock(30) END)
+			CASE WHEN ?17 <> '' AND ?12 IS NULL THEN clock(30) END, ?19)
 		ON CONFLICT DO NOTHING`
 	// insertEntry keeps no payload where the call's were erased before.
 	insertEntry = `INSERT INTO entries (call, step, kind, at, salt, leaf, payload, metadata, hash)

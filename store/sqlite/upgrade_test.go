@@ -29,6 +29,8 @@ func TestOpenUpgradesVersion1(t *testing.T) {
 		`DROP INDEX entries_acts`,
 		`DROP INDEX calls_waited`,
 		`DROP INDEX calls_days`,
+		`DROP INDEX calls_deadline`,
+		`ALTER TABLE calls DROP COLUMN deadline`,
 		`DROP INDEX calls_identical`,
 		`ALTER TABLE calls DROP COLUMN identical`,
 		`DROP TRIGGER claims_have_executors`,

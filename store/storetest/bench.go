@@ -154,7 +154,7 @@ func BenchmarkPending(b *testing.B, s store.Store, fill func(from, to int)) {
 		fill(have+1, n)
 		have = n
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			q := store.CallQuery{Requests: true, Statuses: []approval.Status{approval.StatusPending}, Limit: 100}
+			q := store.CallQuery{Nearest: true, Statuses: []approval.Status{approval.StatusPending}, Limit: 100}
 			for b.Loop() {
 				page, err := s.Calls(b.Context(), q)
 				if err != nil || len(page.Items) != 100 {

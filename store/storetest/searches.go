@@ -2,6 +2,9 @@ package storetest
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,23 +91,29 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 			t.Errorf("the pages have %q", got)
 		}
 	})
+	pending := []approval.Status{approval.StatusPending}
 	for _, search := range []struct {
 		name string
 		q    store.CallQuery
 		want int
 	}{
-		{"pending", store.CallQuery{Statuses: []approval.Status{approval.StatusPending}}, 25},
+		{"pending", store.CallQuery{Statuses: pending}, 25},
 		{"all", store.CallQuery{}, 50},
 		{"rejected", store.CallQuery{Statuses: []approval.Status{approval.StatusRejected}}, 50},
 		{"a tool's", store.CallQuery{Tool: "tool-0"}, 50},
 		{"pending of an agent", store.CallQuery{
-			Agent: "agent-0", Statuses: []approval.Status{approval.StatusPending}}, 3},
+			Agent: "agent-0", Statuses: pending}, 3},
+		{"pending, by deadline", store.CallQuery{Nearest: true, Statuses: pending}, 25},
+		{"pending of an agent, by deadline", store.CallQuery{
+			Nearest: true, Statuses: pending, Agent: "agent-0"}, 3},
+		{"pending of a day, by deadline", store.CallQuery{
+			Nearest: true, Statuses: pending, Since: last.Add(-time.Hour)}, 2},
 		{"unsettled", store.CallQuery{Unsettled: true}, 0},
 		{"ended", store.CallQuery{Ended: true}, 50},
 		{"of a day", store.CallQuery{Since: begin.Add(time.Hour), Until: begin.Add(2 * time.Hour)}, 50},
 		{"of before", store.CallQuery{Until: begin.Add(time.Hour), Ended: true}, 50},
 		{"of a day, pending", store.CallQuery{
-			Since: last.Add(-time.Hour), Statuses: []approval.Status{approval.StatusPending}}, 2},
+			Since: last.Add(-time.Hour), Statuses: pending}, 2},
 		{"of a day, of a tool", store.CallQuery{Since: last.Add(-time.Hour), Tool: "tool-0"}, 18},
 		{"what one person decided", store.CallQuery{By: "reviewer-3"}, 25},
 		{"what one person decided on a day", store.CallQuery{
@@ -116,7 +125,7 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 			switch ofDays := search.q.Since != search.q.Until; {
 			case search.q.By != "":
 				most = 7*requests + page // looked at three times, twice with the two entries of each
-			case ofDays && (search.q.Ended || search.q.Tool != ""):
+			case ofDays && !search.q.Nearest && (search.q.Ended || search.q.Tool != ""):
 				most = 2*requests + page // so few that one may read all of them for a day
 			}
 			run(t, func() {
@@ -126,5 +135,62 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 				}
 			}, most)
 		})
+	}
+}
+
+// callsByDeadline admits seven calls of which the first ones end last.
+func callsByDeadline(t *testing.T, s store.Store) {
+	q := store.CallQuery{Nearest: true, Statuses: []approval.Status{approval.StatusPending}, Limit: 2}
+	add := func(n, seconds int, tool string) {
+		a := waiting(t, strconv.Itoa(n))
+		deadline := after(seconds).Add(time.Duration(n) * time.Microsecond)
+		a.View.Deadline, a.View.Tool, a.Entries = &deadline, tool, nil
+		a.View.CreatedAt = began.Add(time.Duration(n) * time.Minute)
+		admit(t, s, a)
+	}
+	for n := range 7 {
+		add(n, 5000-600*n, []string{"pay", "drop"}[n%2])
+	}
+	admit(t, s, ended(t, "over", approval.StatusBlocked))
+	admit(t, s, allowed(t, "allowed"))
+	finish(t, s, ending(t, "4", approval.StatusRejected))
+	if _, err := s.Tighten(t.Context(), tightening(t, "1", 0, 2)); err != nil {
+		t.Fatal(err)
+	}
+	first := calls(t, s, q)
+	same(t, "the first page", ids(first.Items), strings.Fields("6 5"))
+	if first.Total != 6 {
+		t.Errorf("%d wait, want 6", first.Total)
+	}
+	add(7, 100, "pay")  // in front of what was listed
+	add(8, 9000, "pay") // behind everything
+	finish(t, s, ending(t, "5", approval.StatusExpired))
+	claim(t, s, claiming(t, "2"))
+	got := ids(first.Items)
+	walk(t, func(cursor string) string {
+		q.Cursor = cursor
+		if cursor == "" {
+			return first.Next // of a call that has ended since
+		}
+		page := calls(t, s, q)
+		got = append(got, ids(page.Items)...)
+		return page.Next
+	})
+	same(t, "what goes on where the first page ended", got, strings.Fields("6 5 3 1 0 8"))
+	for want, q := range map[string]store.CallQuery{
+		"7 6 3 1 0 8": {}, "7 6 0 8": {Tool: "pay"}, "7 6 8": {Since: began.Add(5 * time.Minute)}, "3 1 0": {Until: began.Add(4 * time.Minute)},
+	} {
+		q.Nearest, q.Statuses = true, []approval.Status{approval.StatusPending}
+		same(t, fmt.Sprintf("%+v", q), ids(calls(t, s, q).Items), strings.Fields(want))
+	}
+	newest := calls(t, s, store.CallQuery{Limit: 1})
+	for what, q := range map[string]store.CallQuery{
+		"a cursor of newest first":     {Nearest: true, Statuses: q.Statuses, Cursor: newest.Next},
+		"a cursor of the nearest":      {Statuses: q.Statuses, Cursor: first.Next},
+		"the nearest of all":           {Nearest: true},
+		"the nearest of what has gone": {Nearest: true, Statuses: []approval.Status{approval.StatusExpired}},
+	} {
+		_, err := s.Calls(t.Context(), q)
+		invalid(t, what, err)
 	}
 }

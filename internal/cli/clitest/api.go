@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -102,6 +103,11 @@ func (f *API) list(w http.ResponseWriter, r *http.Request) {
 		if status == "all" || field(f.t, v, "status") == status {
 			fits = append(fits, v)
 		}
+	}
+	if r.URL.Query().Get("order") == "deadline" {
+		slices.SortStableFunc(fits, func(a, b string) int {
+			return strings.Compare(field(f.t, a, "deadline"), field(f.t, b, "deadline"))
+		})
 	}
 	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
 	from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))

@@ -21,6 +21,7 @@ import (
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/present"
+	"github.com/pawlhq/pawl/rest"
 )
 
 type app struct{ *cli.App }
@@ -160,35 +161,13 @@ func (a *app) watch(ctx context.Context, c *client.Client, q client.RequestQuery
 // requests lists requests: those that wait with the nearest deadline first, others newest first.
 func requests(
 	ctx context.Context, c *client.Client, q client.RequestQuery) (client.Page[client.View], error) {
-	if q.Status != "" && q.Status != string(approval.StatusPending) {
-		return c.Requests(ctx, q)
-	}
-	limit := q.Limit
-	if limit > 0 {
-		q.Limit = max(limit, client.MoreThan) // the nearest deadline may be that of an old call
-	}
+	q.Nearest = q.Status == "" || q.Status == string(approval.StatusPending)
 	page, err := c.Requests(ctx, q)
-	slices.SortStableFunc(page.Items, nearestDeadline)
-	if limit > 0 && len(page.Items) > limit {
-		page.Items = page.Items[:limit]
-	}
-	page.Raw = nil
-	for _, v := range page.Items {
-		page.Raw = append(page.Raw, v.Raw)
+	if q.Nearest && approval.CodeOf(err) == rest.CodeInvalidRequest { // an older API has only the newest first
+		q.Nearest = false
+		page, err = c.Requests(ctx, q)
 	}
 	return page, err
-}
-
-func nearestDeadline(a, b client.View) int {
-	switch {
-	case a.Deadline == nil && b.Deadline == nil:
-		return a.CreatedAt.Compare(b.CreatedAt)
-	case a.Deadline == nil:
-		return 1
-	case b.Deadline == nil:
-		return -1
-	}
-	return a.Deadline.Compare(*b.Deadline)
 }
 
 // printRequests prints a list, and what keeps its calls from going on.

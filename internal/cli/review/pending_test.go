@@ -99,6 +99,24 @@ func TestPendingFits(t *testing.T) {
 	}
 }
 
+// TestPendingOfAnOlderAPI lists by deadline, or as an API lists that does not know that order.
+func TestPendingOfAnOlderAPI(t *testing.T) {
+	api := clitest.NewAPI(t)
+	list := clitest.Reply(200, `{"items":[`+clitest.Fixture(t, "request.json")+`],"total":1,"next_cursor":""}`)
+	clitest.CommandLine{API: api.URL}.Run(t, "pending").Want(t, cli.ExitDone, nil, []string{"nothing waits"})
+	if got := api.Requests("GET"); got[0] != "GET /api/requests?limit=100&order=deadline" {
+		t.Errorf("asked %q", got)
+	}
+	api.On("GET /api/requests", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("order") {
+			clitest.Reply(400, `{"detail":"unknown parameter \"order\"","code":"invalid_request"}`)(w, r)
+		} else {
+			list(w, r)
+		}
+	})
+	clitest.CommandLine{API: api.URL}.Run(t, "pending").Want(t, cli.ExitDone, []string{"send_email"}, nil)
+}
+
 // TestPendingAsksForVotes asks the calls that take several approvals how many they have: lists do not
 // know.
 func TestPendingAsksForVotes(t *testing.T) {
@@ -338,7 +356,7 @@ func TestPendingByPersonAndTime(t *testing.T) {
 		{"--status ended --by ana --last 24h", cli.ExitDone, "by=ana&limit=100&since=2026-02-28T12%3A00%3A00Z&status=ended"},
 		{"--all --until 2026-03-01T10:00:00+01:00 --tool mail", cli.ExitDone,
 			"limit=100&status=all&tool=mail&until=2026-03-01T09%3A00%3A00Z"},
-		{"--since 2026-03-01T10:00:00Z", cli.ExitDone, "limit=100&since=2026-03-01T10%3A00%3A00Z"},
+		{"--since 2026-03-01T10:00:00Z", cli.ExitDone, "limit=100&order=deadline&since=2026-03-01T10%3A00%3A00Z"},
 		{"--status over", cli.ExitUsage, "--status"},
 		{"--until now", cli.ExitUsage, "--until is not a time"},
 		{"--last 0s", cli.ExitUsage, "--last must say how far"},
