@@ -25,8 +25,8 @@ export function NothingOpen() {
           <>
             <h2>{totalOf(q)} calls wait.</h2>
             <p>
-              Of the newest {rows.length}, you can decide {mine}. Load more in the list to see older ones,
-              whose time may end sooner.
+              Of the {rows.length} whose time ends first, you can decide {mine}. Load more in the list to see
+              the others.
             </p>
           </>
         ) : mine === 0 ? (

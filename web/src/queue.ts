@@ -28,18 +28,18 @@ export const queue = new Cell<Queue>({ loaded: false, rows: new Map(), held: [],
 /** True while rows must keep their places. */
 export const still = { pointer: false, focus: false };
 
+const waitingRows = (q: Queue): Listed[] => [...q.rows.values()].filter((r) => !r.gone).map((r) => r.call);
+const callsHere = (q: Queue): Listed[] => [...waitingRows(q), ...q.held];
+
 /** The calls that wait, as far as they are here. */
-export const waitingHere = (q: Queue): Set<string> =>
-  new Set([...[...q.rows.values()].filter((r) => !r.gone).map((r) => r.call), ...q.held].map((c) => c.id));
+export const waitingHere = (q: Queue): Set<string> => new Set(callsHere(q).map((c) => c.id));
 
 const EXACT = 1000; // how far the API counts
-
-const waitingRows = (q: Queue): number => [...q.rows.values()].filter((r) => !r.gone).length;
 
 /** How many of the calls that wait are here. */
 export const here = (q: Queue): number => waitingHere(q).size;
 
-/** Whether more calls wait than are here: the list comes newest first, in pages. */
+/** Whether more calls wait than are here: the list comes in pages, the nearest deadline first. */
 export const isPart = (q: Queue): boolean => q.more !== "" && (q.total > EXACT || here(q) < q.total);
 
 /** How many wait, in words. */
@@ -48,34 +48,44 @@ export const totalOf = (q: Queue): string => (q.total > EXACT ? "more than 1,000
 /** A count of what is here, which is the least there are while more calls wait than are here. */
 export const atLeast = (n: number, q: Queue): string => (isPart(q) ? `${n}+` : String(n));
 
-const pageOf = (limit: number, cursor = ""): Promise<Page<Listed>> =>
-  get(`/api/requests?status=pending&limit=${limit}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+/** When a call's time ends. That never changes, so calls keep their order. */
+const end = (c: Listed | undefined): number => Date.parse(c?.deadline ?? "") || Number.POSITIVE_INFINITY;
 
-/** The newest calls that wait: at least so many if there are, and on to those that are shown, without a gap. */
-async function newest(want: number, shown: ReadonlyMap<string, Row>): Promise<Page<Listed>> {
+function pageOf(limit: number, cursor = ""): Promise<Page<Listed>> {
+  const after = cursor && `&cursor=${encodeURIComponent(cursor)}`;
+  return get(`/api/requests?status=pending&order=deadline&limit=${limit}${after}`);
+}
+
+/**
+ * The calls that wait, nearest deadline first: as many as are here, and all of them, up to MOST, if all
+ * were. Where only calls changed that are shown, the first page is enough: their own answers tell the rest.
+ */
+async function nearest(changes: Changes): Promise<Page<Listed>> {
+  const q = queue.value;
+  const few = changes !== "anything" && [...changes].every((id) => q.rows.has(id));
+  const want = few ? 0 : here(q);
+  const all = !few && q.loaded && !isPart(q);
   let page = await pageOf(LIMIT);
   const items = page.items;
-  const meets = () => shown.size === 0 || items.some((c) => shown.has(c.id));
-  while (page.next_cursor && (items.length < want || !meets())) {
-    page = await pageOf(Math.min(Math.max(want - items.length, LIMIT), MOST), page.next_cursor);
+  while (page.next_cursor && (items.length < want || (all && items.length < MOST))) {
+    const rest = want - items.length;
+    page = await pageOf(rest > 0 ? Math.min(rest, MOST) : LIMIT, page.next_cursor);
     items.push(...page.items);
   }
   return { ...page, items };
 }
 
-const asked = (c: Listed | undefined) => Date.parse(c?.created_at ?? "");
-
 export async function loadQueue(changes: Changes): Promise<void> {
   let page: Page<Listed>;
   try {
-    page = await newest(changes === "anything" ? waitingRows(queue.value) : LIMIT, queue.value.rows);
+    page = await nearest(changes);
   } catch (e) {
     if (e instanceof Failure && e.problem) queue.value = { ...queue.value, failure: e };
     throw e;
   }
   const old = queue.value;
   const waiting = new Map(page.items.map((c) => [c.id, c]));
-  const last = asked(page.items.at(-1));
+  const read = page.next_cursor ? end(page.items.at(-1)) : Number.POSITIVE_INFINITY; // all up to it
   const rows = new Map<string, Row>();
   for (const [id, row] of old.rows) {
     const call = waiting.get(id);
@@ -83,24 +93,24 @@ export async function loadQueue(changes: Changes): Promise<void> {
     else if (row.gone) {
       if (now() - row.gone.at < STAYS || still.pointer) rows.set(id, row);
     } else if (page.next_cursor) {
-      // It ended, or newer calls moved it further down than was read. Its own answer tells.
+      // It ended, or its deadline is behind what was read. Its own answer tells.
       rows.set(id, row);
-      if (asked(row.call) >= last || (changes !== "anything" && changes.has(id))) void explain(id);
+      if (end(row.call) <= read || (changes !== "anything" && changes.has(id))) void explain(id);
     } else {
       rows.set(id, { call: row.call, gone: { at: now(), how: "" } });
       void explain(id);
     }
   }
-  const fresh = [...waiting.values()].filter((c) => !rows.has(c.id));
+  const further = old.held.filter((c) => end(c) > read);
+  const fresh = [...waiting.values(), ...further].filter((c) => !rows.has(c.id));
   const hold = old.loaded && (still.pointer || still.focus);
   if (!hold) for (const call of fresh) rows.set(call.id, { call });
-  const further = page.next_cursor && waitingRows(old) > page.items.length ? old.more : "";
   queue.value = {
     loaded: true,
     rows,
     held: hold ? fresh : [],
     total: page.total,
-    more: further || page.next_cursor,
+    more: (callsHere(old).some((c) => end(c) > read) && old.more) || page.next_cursor,
   };
   for (const [id, known] of refined) {
     if (!rows.has(id)) refined.delete(id);
@@ -245,8 +255,7 @@ export function isMine(c: Listed): boolean {
 /** The rows in the order in which they are shown: mine by deadline, then those of others. */
 export function ordered(rows: Iterable<Row>, f: Filters): { mine: Row[]; theirs: Row[] } {
   const shown = [...rows].filter((r) => matches(r.call, f)).map((r) => ({ ...r, call: withVotes(r.call) }));
-  const by = (a: Row, b: Row) =>
-    Date.parse(a.call.deadline ?? "") - Date.parse(b.call.deadline ?? "") || (a.call.id < b.call.id ? -1 : 1);
+  const by = (a: Row, b: Row) => end(a.call) - end(b.call) || (a.call.id < b.call.id ? -1 : 1);
   const mine = shown.filter((r) => isMine(r.call)).sort(by);
   const theirs = shown.filter((r) => !isMine(r.call)).sort(by);
   return { mine, theirs };

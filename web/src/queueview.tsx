@@ -132,13 +132,14 @@ export function QueueList({ selected }: { selected: string }) {
       </div>
       {q.held.length > 0 && (
         <button class="newer" type="button" onClick={showHeld}>
-          {q.held.length} new {q.held.length === 1 ? "call" : "calls"} <span class="grow" />
+          {q.held.length} {part ? "more" : "new"} {q.held.length === 1 ? "call" : "calls"}{" "}
+          <span class="grow" />
           Show <kbd>.</kbd>
         </button>
       )}
       {part && (
         <p class="partial">
-          The newest {here(q)} of {totalOf(q)} are here. Counts, order and search cover only these.{" "}
+          Here are the {here(q)} of {totalOf(q)} whose time ends first. Counts and search stop there.{" "}
           <button class="as-link" type="button" onClick={() => void loadMore()}>
             Load more
           </button>
@@ -153,7 +154,7 @@ export function QueueList({ selected }: { selected: string }) {
           <p class="none">
             {anyFilter ? (
               <>
-                {part ? "Nothing matches so far. Load more to look further back." : "Nothing matches."}{" "}
+                {part ? "Nothing matches so far. Load more to look further." : "Nothing matches."}{" "}
                 <button
                   class="as-link"
                   type="button"
@@ -173,7 +174,7 @@ export function QueueList({ selected }: { selected: string }) {
             <Group
               id="mine"
               title="You can decide"
-              note={part ? "nearest deadline of these first" : "nearest deadline first"}
+              note="nearest deadline first"
               rows={mine.slice(0, drawn)}
               waiting={waiting(mine)}
               {...{ part, selected, marked }}

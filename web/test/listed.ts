@@ -2,16 +2,18 @@
 import assert from "node:assert/strict";
 import type { Listed, Status } from "../src/types";
 
-/** The calls of a server, oldest first, listed as it lists them. */
+/** The calls of a server, oldest first, listed as it lists them: the nearest deadline first. */
 export class Calls {
   readonly all: Listed[] = [];
   asked: string[] = [];
   lost = false; // the answers about single calls
-  add(n: number): void {
+  /** Adds calls whose time ends a second after each other, behind all others or in front of them. */
+  add(n: number, where: "behind" | "in front" = "behind"): void {
     for (let i = 0; i < n; i++) {
       const at = this.all.length + 1;
       const created_at = new Date(Date.UTC(2026, 0, 1) + at * 1000).toISOString();
-      this.all.push({ id: `c${at}`, status: "pending", created_at, deadline: created_at });
+      const deadline = new Date(Date.UTC(2026, 0, 2) + (where === "behind" ? at : -at) * 1000).toISOString();
+      this.all.push({ id: `c${at}`, status: "pending", created_at, deadline });
     }
   }
   end(id: string, status: Status = "rejected"): void {
@@ -30,17 +32,20 @@ export class Calls {
         ? { status: 200, body: call }
         : { status: 404, body: { status: 404, detail: "", code: "" } };
     }
+    assert.equal(url.searchParams.get("order"), "deadline");
     const limit = Number(url.searchParams.get("limit"));
-    const before = Number(url.searchParams.get("cursor") || this.all.length + 1);
-    const waiting = this.all.map((c, i) => ({ c, at: i + 1 })).filter(({ c }) => c.status === "pending");
-    const rest = waiting.filter(({ at }) => at < before).reverse();
+    const place = (c: Listed | undefined) => Date.parse(c?.deadline ?? "");
+    const after = url.searchParams.get("cursor");
+    const from = after ? place(this.all.find((c) => c.id === after)) : 0;
+    const waiting = this.all.filter((c) => c.status === "pending");
+    const rest = waiting.filter((c) => place(c) > from).sort((a, b) => place(a) - place(b));
     const items = rest.slice(0, limit);
     return {
       status: 200,
       body: {
-        items: items.map(({ c }) => c),
+        items,
         total: Math.min(waiting.length, 1001),
-        next_cursor: rest.length > limit ? String(items.at(-1)?.at) : "",
+        next_cursor: rest.length > limit ? items.at(-1)?.id : "",
       },
     };
   }

@@ -26,9 +26,9 @@ describe("the queue", () => {
   test("says so while more calls wait than were loaded, and counts no more than it has", async () => {
     const calls = new Calls();
     calls.add(250);
-    for (const c of calls.all) {
+    for (const [i, c] of calls.all.entries()) {
       Object.assign(c, { tool: `tool.${c.id}`, you: { may: ["approve", "reject"] } });
-      c.deadline = new Date(Date.now() + 3_600_000).toISOString();
+      c.deadline = new Date(Date.now() + 3_600_000 + i * 1000).toISOString();
     }
     const late = calls.all[200];
     if (late) late.deadline = new Date(Date.now() - 1000).toISOString();
@@ -38,7 +38,7 @@ describe("the queue", () => {
       await r.fulfill({ json: calls.answer(pathname + search).body });
     });
     await p.page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Queue" }).click();
-    await p.page.getByText("The newest 100 of 250 are here.").waitFor();
+    await p.page.getByText("Here are the 100 of 250 whose time ends first.").waitFor();
     await p.page.waitForFunction(() => document.title === "(100+) Pawl");
     assert.equal(await p.page.locator(".group .count").textContent(), "100+");
     await p.page.getByText("250 calls wait.").waitFor();
@@ -46,16 +46,16 @@ describe("the queue", () => {
     // A time that is over is said to be ending, until the server says what came of it.
     assert.match((await row(p, "c201").locator(".left").textContent()) ?? "", /^ending/);
     const search = p.page.getByRole("searchbox", { name: "Search the queue" });
-    await search.fill("tool.c7");
-    await p.page.getByText("Nothing matches so far. Load more to look further back.").waitFor();
+    await search.fill("tool.c240");
+    await p.page.getByText("Nothing matches so far. Load more to look further.").waitFor();
     await p.page.getByRole("button", { name: "Clear filters" }).waitFor();
     await p.page.getByRole("button", { name: "Load more", exact: true }).click();
-    await p.page.getByText("The newest 200 of 250 are here.").waitFor();
+    await p.page.getByText("Here are the 200 of 250 whose time ends first.").waitFor();
     await p.page.getByRole("button", { name: "Load more", exact: true }).click();
-    await row(p, "c7").waitFor();
+    await row(p, "c240").waitFor();
     await search.fill("");
     await p.page.waitForFunction(() => document.title === "(250) Pawl");
-    assert.equal(await p.page.getByText("are here.").count(), 0);
+    assert.equal(await p.page.getByText("Here are the").count(), 0);
     assert.equal(await p.page.locator(".group .count").textContent(), "250");
   });
 
@@ -106,6 +106,35 @@ describe("the queue", () => {
     await p.page.getByRole("button", { name: /^1 new call/ }).waitFor();
     await p.page.mouse.move(1000, 500);
     await row(p, fourth).waitFor();
+  });
+
+  test("has in front what ends first, however many are newer, and strikes out nothing that waits", async () => {
+    const publishes = (n: number, timeout: string) =>
+      s.asks({ tool: "docs.publish", args: { n }, agent: "writer", timeout });
+    const oldest = await publishes(100, "30m");
+    const newer = await Promise.all(Array.from({ length: 110 }, (_, i) => publishes(101 + i, "45m")));
+    const { total } = (await s.as("root", "GET", "/api/requests?limit=1")) as { total: number };
+    const p = await person(b, s, "ana");
+    const says = (here: number, of: number) =>
+      p.page.getByText(`Here are the ${here} of ${of} whose time ends first.`).waitFor();
+    const first = () => p.page.locator(".row").first().getAttribute("data-id");
+    await says(100, total);
+    assert.equal(await first(), oldest);
+    const last = await publishes(300, "1h");
+    await says(100, total + 1);
+    assert.equal(await row(p, last).count(), 0);
+    const nearest = await publishes(301, "10m");
+    await row(p, nearest).waitFor();
+    await says(101, total + 2);
+    assert.equal(await first(), nearest);
+    await s.as("bo", "POST", `/api/requests/${oldest}/reject`, {});
+    await p.page.locator(`.row.gone[data-id="${oldest}"]`, { hasText: "rejected by bo" }).waitFor();
+    assert.equal(await p.page.locator(".row.gone").count(), 1);
+    await p.page.getByRole("button", { name: "Load more", exact: true }).click();
+    await row(p, last).waitFor();
+    assert.equal(await p.page.locator(".row").last().getAttribute("data-id"), last);
+    for (const id of newer) assert.equal(await row(p, id).count(), 1);
+    assert.equal(await p.page.locator(".row.gone").count(), 1);
   });
 });
 

@@ -25,52 +25,76 @@ const how = (id: string) => queue.value.rows.get(id)?.gone?.how;
 const names = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => `c${from + i}`);
 const shows = (ids: string[]) => assert.deepEqual(new Set(live()), new Set(ids));
 
-describe("calls that newer ones moved off the page still wait", () => {
+describe("calls that others moved off the first page still wait", () => {
   for (const [more, changed] of [
     [1, "anything"],
     [1, ["c101"]],
     [50, "anything"],
     [50, names(101, 150)],
     [150, names(101, 250)],
-    [450, "anything"],
+    [350, "anything"],
   ] as const) {
-    const what = changed === "anything" ? "anything" : "these";
-    test(`${more} new ones, and ${what} may have changed`, async () => {
-      calls.add(100);
-      await load();
-      assert.equal(isPart(queue.value), false);
-      calls.add(more);
-      await load(changed === "anything" ? changed : [...changed]);
-      await load();
-      shows(names(1, 100 + more));
-      assert.equal(how("c1"), undefined);
-      assert.equal(isPart(queue.value), false, "all of them are here");
-    });
+    for (const where of ["behind", "in front"] as const) {
+      const what = changed === "anything" ? "anything" : "these";
+      test(`${more} new ones ${where}, and ${what} may have changed`, async () => {
+        calls.add(100);
+        await load();
+        assert.equal(isPart(queue.value), false);
+        calls.add(more, where);
+        await load(changed === "anything" ? changed : [...changed]);
+        await load(["c1"]);
+        await load();
+        shows(names(1, 100 + more));
+        assert.equal(how("c1"), undefined);
+        assert.equal(how("c100"), undefined);
+        assert.equal(isPart(queue.value), false, "all of them are here");
+      });
+    }
   }
+
+  test("and not all are loaded where very many are new", async () => {
+    calls.add(100);
+    await load();
+    calls.add(900);
+    await load();
+    shows(names(1, 500));
+    assert.equal(isPart(queue.value), true);
+  });
 
   test("whatever the pointer holds back", async () => {
     calls.add(100);
     await load();
     still.pointer = true;
-    calls.add(3);
+    calls.add(3, "in front");
     await load(["c101", "c102", "c103"]);
     shows(names(1, 100));
     assert.equal(queue.value.held.length, 3);
+    await load(["c7"]); // which reads no further than the first page
+    shows(names(1, 100));
+    assert.equal(queue.value.held.length, 3);
     assert.equal(isPart(queue.value), false);
+    calls.add(60);
+    await load();
+    calls.end("c150");
+    await load(["c150"]);
+    await load(["c7"]);
+    assert.equal(queue.value.held.length, 62);
+    showHeld();
+    shows(names(1, 163).filter((id) => id !== "c150"));
   });
 
   test("and go once they ended", async () => {
     calls.add(100);
     await load();
-    calls.add(20);
+    calls.add(20, "in front");
     await load();
-    calls.end("c5");
-    await load(["c5"]);
-    assert.equal(how("c5"), "rejected by bo");
-    calls.end("c6", "expired");
+    calls.end("c95");
+    await load(["c95"]);
+    assert.equal(how("c95"), "rejected by bo");
+    calls.end("c96", "expired");
     await load(); // nobody told of it
-    assert.equal(how("c6"), "denied by silence");
-    shows(names(1, 120).filter((id) => id !== "c5" && id !== "c6"));
+    assert.equal(how("c96"), "denied by silence");
+    shows(names(1, 120).filter((id) => id !== "c95" && id !== "c96"));
   });
 });
 
@@ -81,53 +105,81 @@ describe("of more calls than were loaded", () => {
   });
 
   test("counts are said to be the least there are", async () => {
-    shows(names(151, 250));
+    shows(names(1, 100));
     assert.equal(isPart(queue.value), true);
     assert.deepEqual([here(queue.value), totalOf(queue.value)], [100, "250"]);
     assert.equal(atLeast(7, queue.value), "7+");
     await loadMore();
+    shows(names(1, 200));
     assert.equal(isPart(queue.value), true);
     await loadMore();
     shows(names(1, 250));
     assert.equal(isPart(queue.value), false);
     assert.equal(atLeast(7, queue.value), "7");
-    await load(["c250"]);
+    await load(["c1"]);
     assert.equal(isPart(queue.value), false, "also after a look at the first page alone");
+  });
+
+  test("the oldest is here if its time ends first, and a new one if its time ends soon", async () => {
+    const late = calls.all[249];
+    if (late) late.deadline = new Date(Date.UTC(2026, 0, 1)).toISOString();
+    await load();
+    shows([...names(1, 100), "c250"]);
+    calls.add(1, "in front");
+    await load(["c251"]);
+    shows([...names(1, 100), "c250", "c251"]);
+    calls.add(1);
+    await load(["c252"]);
+    shows([...names(1, 100), "c250", "c251"]);
+    assert.equal(queue.value.total, 252);
+    await loadMore();
+    await loadMore();
+    shows(names(1, 252));
   });
 
   test("those of further pages leave once they ended, told of or not", async () => {
     await loadMore();
-    calls.end("c60");
-    await load(["c60"]);
-    assert.equal(how("c60"), "rejected by bo");
-    calls.end("c61");
+    calls.end("c160");
+    await load(["c160"]);
+    assert.equal(how("c160"), "rejected by bo");
+    calls.end("c161");
     await load();
-    assert.equal(how("c61"), "rejected by bo");
-    calls.end("c200");
-    await load(["c200"]);
-    assert.equal(how("c200"), "rejected by bo");
-    // What was shown is looked through as far as before, which is two calls further down now.
-    shows(names(49, 250).filter((id) => !["c60", "c61", "c200"].includes(id)));
+    assert.equal(how("c161"), "rejected by bo");
+    calls.end("c20");
+    await load(["c20"]);
+    assert.equal(how("c20"), "rejected by bo");
+    // As many are read as were shown.
+    shows(names(1, 201).filter((id) => !["c160", "c161", "c20"].includes(id)));
+  });
+
+  test("as many are here as before when the first ones end", async () => {
+    for (const id of names(1, 60)) calls.end(id, "expired");
+    await load();
+    shows(names(61, 160));
+    assert.equal(isPart(queue.value), true);
+    await loadMore();
+    shows(names(61, 250));
+    assert.equal(isPart(queue.value), false);
   });
 
   test("one that still waits by its own answer, or gives none, stays", async () => {
     calls.lost = true;
-    calls.end("c200");
+    calls.end("c20");
     await load();
-    assert.equal(how("c200"), undefined);
+    assert.equal(how("c20"), undefined);
     calls.lost = false;
     await load();
-    assert.equal(how("c200"), "rejected by bo");
+    assert.equal(how("c20"), "rejected by bo");
   });
 
   test("single calls are asked for only where the list does not tell", async () => {
     calls.asked = [];
-    calls.add(100);
+    calls.add(100, "in front");
     await load();
     await load(["c300"]);
     const single = calls.asked.filter((path) => path.startsWith("/api/requests/"));
     assert.deepEqual(single, []);
-    shows(names(151, 350));
+    shows([...names(1, 100), ...names(251, 350)]);
   });
 
   test("more than the API counts are said to be more", async () => {
@@ -164,7 +216,7 @@ describe("nothing moves under the pointer", () => {
       shows(["c1", "c2", "c3"]);
       assert.deepEqual(
         queue.value.held.map((c) => c.id),
-        ["c5", "c4"],
+        ["c4", "c5"],
       );
       showHeld();
       shows(names(1, 5));
@@ -188,14 +240,14 @@ describe("nothing moves under the pointer", () => {
       assert.equal(how("c2"), "rejected by bo");
       mock.timers.tick(9_000);
       await load();
-      assert.deepEqual(places(), ["c3", "c2", "c1"]);
+      assert.deepEqual(places(), ["c1", "c2", "c3"]);
       still.pointer = true;
       mock.timers.tick(60_000);
       await load();
-      assert.deepEqual(places(), ["c3", "c2", "c1"]);
+      assert.deepEqual(places(), ["c1", "c2", "c3"]);
       still.pointer = false;
       await load();
-      assert.deepEqual(places(), ["c3", "c1"]);
+      assert.deepEqual(places(), ["c1", "c3"]);
       calls.end("c1", "expired");
       await load();
       mock.timers.tick(10_000);
