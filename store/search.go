@@ -7,6 +7,27 @@ import (
 	"github.com/pawlhq/pawl/audit"
 )
 
+// CallQuery selects calls. Zero fields do not restrict.
+type CallQuery struct {
+	Requests             bool // only calls that wait or waited for people
+	Statuses             []approval.Status
+	Ended                bool // only calls that have ended
+	Unsettled            bool // only outcome_unknown of which nobody has said what became of it
+	Tool, Agent, Session string
+	Requester            string
+	Risk                 approval.Risk
+	// By is who asked for the call or answers for that, who withdrew it, whose approval or rejection
+	// counted, or who settled it. No index tells that, so it is looked for in MaxLook calls a page, as in
+	// EntryQuery.
+	By string
+	// Since and Until are when calls were admitted: at Since or later, and before Until. With either,
+	// the list is in that order, but with Nearest.
+	Since, Until time.Time
+	Nearest      bool   // the nearest deadline first; Statuses must be pending alone
+	Cursor       string // as in Paging, of a list in the same order
+	Limit        int
+}
+
 // EntryQuery selects audit entries. Zero fields do not restrict. What no index tells, which is all of
 // a call and who acted, is looked for in MaxLook entries a page: such a page may be empty and have a
 // next one, and its total is of as many entries, some of which may turn out not to fit.
