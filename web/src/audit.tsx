@@ -13,8 +13,8 @@ import { clock, full } from "./time";
 import { describe } from "./timeline";
 import type { Entry, Request } from "./types";
 
-const KINDS =
-  "call.requested call.blocked decision.counted decision.refused decision.sent call.tightened call.claimed tool.started tool.not_started tool.reported call.ended call.settled call.erased access.forbidden signin.failed policy.applied token.created token.pruned token.revoked store.restored log.renamed key.added key.retired key.revoked".split(
+export const KINDS =
+  "call.requested call.blocked decision.counted decision.refused decision.sent call.tightened call.claimed tool.started tool.not_started tool.reported call.ended call.settled call.erased access.forbidden signin.failed policy.applied token.created token.pruned token.revoked store.restored call.lost log.renamed key.added key.retired key.revoked".split(
     " ",
   );
 

@@ -65,6 +65,14 @@ export function logged(kind: string, p: Fields): ComponentChildren {
       );
     case "store.restored":
       return <>{person(p.by)} said that the store was restored: permits that were not used are void.</>;
+    case "call.lost":
+      return (
+        <>
+          The restored store lacks this call, which Temporal has as{" "}
+          {said(text(p.status).replaceAll("_", " "))}
+          {text(p.tool) && <>: {said(p.tool)}</>}.
+        </>
+      );
     case "call.erased":
       return (
         <>
