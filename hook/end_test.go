@@ -2,12 +2,68 @@ package hook_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/hook"
+	"github.com/pawlhq/pawl/rest"
 )
+
+// fireInVain runs one whose time is up as soon as it waits for people.
+func (w *world) fireInVain(event string, change ...func(*hook.ClaudeOptions)) hook.Answer {
+	w.t.Helper()
+	for len(w.held) > 0 { // of those that waited before
+		<-w.held
+	}
+	ctx := timeUp{w.t.Context(), make(chan struct{})}
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-w.held:
+			close(ctx.up)
+		case <-done:
+		}
+	}()
+	return w.fireCtx(ctx, event, change...)
+}
+
+// timeUp is a context whose deadline comes when the test says so.
+type timeUp struct {
+	context.Context
+	up chan struct{}
+}
+
+func (c timeUp) Done() <-chan struct{} { return c.up }
+
+func (c timeUp) Err() error {
+	select {
+	case <-c.up:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// leave makes a call that waits, of which the hook knows the name unless the answer gets lost that names it.
+func (w *world) leave(lost bool, change func(*hook.ClaudeOptions)) {
+	w.t.Helper()
+	if !lost {
+		w.fireInVain(before("ls", "u1"), change)
+		return
+	}
+	ctx, kill := context.WithCancel(w.t.Context())
+	defer kill()
+	w.lose = func(http.ResponseWriter) {
+		kill()
+		panic(http.ErrAbortHandler)
+	}
+	w.fireCtx(ctx, before("ls", "u1"), change)
+}
 
 // A session that ends withdraws what waits, by its name where that is known.
 func TestTheSessionEnds(t *testing.T) {
@@ -17,22 +73,14 @@ func TestTheSessionEnds(t *testing.T) {
 		change func(*hook.ClaudeOptions)
 		want   string
 	}{
-		"waits":                    {false, hasty, "pawl-a"},
-		"nobody knows which":       {true, hasty, "all"},
-		"held back, in print mode": {false, func(o *hook.ClaudeOptions) { inPrint(o); hasty(o) }, ""},
-		"not known, in print mode": {true, func(o *hook.ClaudeOptions) { inPrint(o); hasty(o) }, ""},
+		"waits":                    {false, headless, "pawl-a"},
+		"nobody knows which":       {true, headless, "all"},
+		"held back, in print mode": {false, inPrint, ""},
+		"not known, in print mode": {true, inPrint, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			ctx, kill := context.WithCancel(t.Context())
-			defer kill()
-			if tt.lose {
-				w.lose = func(http.ResponseWriter) {
-					kill()
-					panic(http.ErrAbortHandler)
-				}
-			}
-			w.fireCtx(ctx, before("ls", "u1"), tt.change)
+			w.leave(tt.lose, tt.change)
 			w.want(w.fire(end, tt.change), "none")
 			kept := 0
 			if tt.want == "" {
@@ -43,13 +91,52 @@ func TestTheSessionEnds(t *testing.T) {
 			}
 		})
 	}
-	// Where Pawl is down, a later end does it.
-	w := newWorld(t)
-	w.want(w.fire(before("ls", "u1"), hasty), "deny", "pending")
-	w.fail(func(rw http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) })
-	w.want(w.fire(end), "noted", "could not be withdrawn")
-	w.fail(nil)
-	if w.want(w.fire(end), "none"); strings.Join(w.withdrawn, " ") != "pawl-a" {
-		t.Errorf("withdrawn %q", w.withdrawn)
+}
+
+// An end that could not withdraw what waits says so, and a later one does it.
+func TestAnEndThatWithdrawsNothing(t *testing.T) {
+	answer := func(status int) http.HandlerFunc {
+		return func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", rest.ProblemType)
+			rw.WriteHeader(status)
+			_ = json.NewEncoder(rw).Encode(rest.NewProblem(status, approval.CodeInternalError, "not now"))
+		}
+	}
+	end := event("SessionEnd", "", "")
+	for name, tt := range map[string]struct {
+		with http.HandlerFunc
+		kept bool
+	}{
+		"Pawl is down":           {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, true},
+		"an error":               {answer(500), true},
+		"not yet up":             {answer(503), true},
+		"asked too fast":         {answer(429), true},
+		"no longer who asked":    {answer(403), true},
+		"it has ended by itself": {answer(409), false},
+		"nobody knows of it":     {answer(404), false},
+	} {
+		for _, lost := range []bool{false, true} { // whether the answer that names the call got lost
+			t.Run(fmt.Sprintf("%s, its name lost %v", name, lost), func(t *testing.T) {
+				w := newWorld(t)
+				want := "pawl-a"
+				if lost {
+					want = "all"
+				}
+				w.leave(lost, headless)
+				w.fail(tt.with)
+				if !tt.kept {
+					if w.want(w.fire(end), "none"); w.records() != 0 {
+						t.Errorf("%d records are left", w.records())
+					}
+					return
+				}
+				w.want(w.fire(end), "noted", "could not be withdrawn")
+				w.fail(nil)
+				w.want(w.fire(end), "none")
+				if got := strings.Join(w.withdrawn, " "); got != want || w.records() != 0 {
+					t.Errorf("withdrawn %q, want %q; %d records are left", got, want, w.records())
+				}
+			})
+		}
 	}
 }

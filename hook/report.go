@@ -77,11 +77,13 @@ func (h *ClaudeCode) send(ctx context.Context, r *record) bool {
 	report := *r.Report
 	report.StartID = r.Start
 	v, err := h.o.Client.Report(ctx, r.Call, report)
-	var refused *client.Error
-	if errors.As(err, &refused) {
-		return refused.HTTPStatus == http.StatusConflict || refused.HTTPStatus == http.StatusNotFound
-	}
-	return err == nil && v.Status.Ended()
+	return settled(err) || err == nil && v.Status.Ended()
+}
+
+// settled reports an answer after which there is nothing left to do about a call: it has ended, or is unknown.
+func settled(err error) bool {
+	e, ok := errors.AsType[*client.Error](err)
+	return ok && (e.HTTPStatus == http.StatusConflict || e.HTTPStatus == http.StatusNotFound)
 }
 
 // flush sends what earlier processes could not report.
@@ -147,10 +149,17 @@ func (h *ClaudeCode) withdraw(ctx context.Context, s session, id string) error {
 		} else {
 			_, err = h.o.Client.Cancel(ctx, r.Call, notes)
 		}
-		if err != nil && !errors.As(err, new(*client.Error)) {
+		if err != nil && !settled(err) { // a later end tries again
 			r.close(false)
-			return fmt.Errorf("what waits in this session could not be withdrawn (%s): %w", shown(r.Call), err)
+			return fmt.Errorf("what waits in this session could not be withdrawn%s: %w", named(r.Call), err)
 		}
 		r.close(true)
 	}
+}
+
+func named(call string) string {
+	if call == "" {
+		return ""
+	}
+	return " (" + shown(call) + ")"
 }
