@@ -57,11 +57,12 @@ func (s *Server) proveAudit(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := tree.ProveAll(c.Request.Context(), s.o.Store, id, c.Query("cursor"), limit)
+	cursor := c.Query("cursor")
+	found, err := tree.ProveAll(c.Request.Context(), s.o.Store, id, cursor, limit)
 	if err != nil {
 		return fromLog(err)
 	}
-	if len(found.Proved) == 0 && found.Unsealed > 0 {
+	if len(found.Proved) == 0 && found.Unsealed > 0 && cursor == "" {
 		return notSealed("These entries are not sealed yet.").about(found.Subject, "")
 	}
 	out := rest.Proofs{ID: found.Subject, Proofs: []rest.Proof{}, Unsealed: found.Unsealed, Next: found.Next}

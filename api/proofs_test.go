@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/pawlhq/pawl/approval"
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store/sqlite"
@@ -42,6 +45,20 @@ func TestProofs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A call that a restored store has no row of goes by its whole ID, which may begin another's.
+	lost := func(steps ...string) {
+		t.Helper()
+		for _, step := range steps {
+			e, err := audit.New("pawl-ijk", step, time.Now(), audit.Lost{Run: step, Status: approval.StatusExecuted})
+			if err == nil {
+				err = s.Append(t.Context(), e)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	lost("lost/1", "lost/2")
 	expect(t, log.with(auditor, "GET", "/api/audit/proof/pawl-abc", ""), 409, rest.CodeNotSealed)
 	expect(t, log.with(auditor, "GET", "/api/audit/proof/pawl-", ""), 409, rest.CodeAmbiguous)
 	expect(t, log.with(auditor, "GET", "/api/audit/proof/@policy", ""), 404, "unknown")
@@ -67,6 +84,15 @@ func TestProofs(t *testing.T) {
 	proofs := got["proofs"].([]any)
 	if got["id"] != "pawl-abcdefgh" || got["unsealed"] != 0.0 || got["next_cursor"] != "" || len(proofs) != 1 {
 		t.Fatalf("%v", got)
+	}
+	lost("lost/3")
+	first := get("/api/audit/proof/pawl-ijk?limit=2")
+	if first["id"] != "pawl-ijk" || len(first["proofs"].([]any)) != 2 || first["unsealed"] != 0.0 {
+		t.Errorf("%v", first)
+	}
+	last := get("/api/audit/proof/pawl-ijk?limit=2&cursor=" + first["next_cursor"].(string))
+	if last["id"] != "pawl-ijk" || len(last["proofs"].([]any)) != 0 || last["unsealed"] != 1.0 || last["next_cursor"] != "" {
+		t.Errorf("%v", last)
 	}
 	public, err := keys.Verifiers(origin)
 	if err != nil {

@@ -3,7 +3,6 @@ package tree
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 
 	"github.com/pawlhq/pawl/approval"
@@ -38,12 +37,7 @@ type Proved struct {
 // cursor. A call that the store has no row of, and what is no call, goes by its whole ID. Errors:
 // store.ErrNotFound, store.ErrAmbiguous; store.ErrDamaged: what the store holds is not what was sealed.
 func ProveAll(ctx context.Context, log Log, prefix, cursor string, limit int) (p Proofs, err error) {
-	p.Subject, err = log.Resolve(ctx, prefix)
-	unknown := errors.Is(err, store.ErrNotFound)
-	switch {
-	case unknown && prefix != "":
-		p.Subject = prefix
-	case err != nil:
+	if p.Subject, err = subject(ctx, log, prefix); err != nil {
 		return p, err
 	}
 	last, err := log.LastCheckpoint(ctx)
@@ -54,8 +48,6 @@ func ProveAll(ctx context.Context, log Log, prefix, cursor string, limit int) (p
 	switch {
 	case err != nil:
 		return p, err
-	case len(page.Items) == 0 && cursor == "" && unknown:
-		return p, fmt.Errorf("entries about %s: %w", approval.Display(prefix, 80), store.ErrNotFound)
 	case len(page.Items) == 0 && cursor == "":
 		return p, fmt.Errorf("%w: the audit log has no entry of the call: run 'pawl audit verify'", store.ErrDamaged)
 	}
@@ -81,6 +73,21 @@ func ProveAll(ctx context.Context, log Log, prefix, cursor string, limit int) (p
 	}
 	p.Next = page.Next
 	return p, nil
+}
+
+// subject is the whole ID that prefix is or begins. What has entries and no row may begin another's ID.
+func subject(ctx context.Context, log Log, prefix string) (string, error) {
+	if prefix != "" {
+		page, err := log.Entries(ctx, store.EntryQuery{Subject: prefix, Limit: 1})
+		if err != nil || len(page.Items) > 0 {
+			return prefix, err
+		}
+	}
+	id, err := log.Resolve(ctx, prefix)
+	if err != nil {
+		return "", fmt.Errorf("entries about %s: %w", approval.Display(prefix, 80), err)
+	}
+	return id, nil
 }
 
 // Prove makes a proof that an entry is in the tree of a checkpoint, as https://c2sp.org/tlog-proof has

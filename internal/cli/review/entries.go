@@ -78,7 +78,8 @@ func entryFlags(f *pflag.FlagSet, q *client.EntryQuery) {
 	f.StringVar(&q.Agent, "agent", "", "only entries of calls by this `agent`")
 	f.StringVar(&q.Status, "status", "", "only entries of calls with this `status` now")
 	f.StringVar(&q.Risk, "risk", "", "only entries of calls of this `risk`")
-	f.StringVar(&q.By, "by", "", "only entries that name this `person` or agent")
+	f.StringVar(&q.By, "by", "", "only entries that name this `person` or agent; "+
+		"of calls that nobody was asked about only with --kind")
 }
 
 // entryFilters completes what the flags say, and connects.
