@@ -67,6 +67,7 @@ class _Running:
     call: Guarded
     bound: inspect.BoundArguments
     permit: Permit
+    closed: bool = False  # early, by whoever wanted a generator's items
 
 
 class Function:
@@ -120,16 +121,18 @@ class Function:
             raise
 
     async def leave(self, running: _Running, e: BaseException) -> None:
-        await raised(running.call, e, self.options.unknown_if)
+        await raised(running.call, e, self.options.unknown_if, running.closed)
 
 
-async def raised(call: Guarded, e: BaseException, unknown_if: tuple[type[BaseException], ...]) -> None:
+async def raised(
+    call: Guarded, e: BaseException, unknown_if: tuple[type[BaseException], ...], closed: bool = False
+) -> None:
     """Reports a function that raised."""
-    # One that was closed early says nothing of what it left undone, whatever its end raises.
-    closed = isinstance(e.__context__, GeneratorExit)
-    unknown = closed or isinstance(e, (Unknown, *unknown_if)) or not isinstance(e, Exception)
+    unknown = isinstance(e, (Unknown, *unknown_if)) or not isinstance(e, Exception)
     if isinstance(e, ConnectionRefusedError):
         unknown = False
+    # One that was closed early says nothing of what it left undone, whatever its end raises.
+    unknown = unknown or closed
     said = display(f"{type(e).__name__}: {e}" if str(e) else type(e).__name__, 1000)
     report = {"status": "outcome_unknown" if unknown else "failed", "error": said}
     await call.finish(report, quick=not isinstance(e, Exception))
@@ -219,6 +222,7 @@ def _passed(function: Function, running: _Running, items: list[Any]) -> Generato
         try:
             go_on, given = inner.send, (yield item)
         except GeneratorExit:
+            running.closed = True
             with within(running.permit):
                 inner.close()
             raise
@@ -252,6 +256,7 @@ def _of_async_generator(function: Function) -> Callable[..., Any]:
                 try:
                     go_on, given = inner.asend, (yield item)
                 except GeneratorExit:
+                    running.closed = True
                     with within(running.permit):
                         await inner.aclose()
                     raise

@@ -275,3 +275,22 @@ def fake() -> Iterator[Fake]:
     yield server
     server.server.shutdown()
     server.server.server_close()
+
+
+def say_no() -> None:
+    raise ValueError("at its end")
+
+
+def say_no_again() -> None:
+    try:
+        say_no()
+    except ValueError as e:
+        raise KeyError("and at that") from e
+
+
+def meet_nobody() -> None:
+    raise ConnectionRefusedError("nobody is there")
+
+
+# How a generator may end badly.
+BAD_ENDS = [say_no, say_no_again, meet_nobody]

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from conftest import People, until
+from conftest import BAD_ENDS, People, until
 
 import pawlhq as pawl
 from pawlhq import _calls
@@ -344,3 +344,29 @@ def test_release(
         guard(never)() if how == "sync" else asyncio.run(run())
     assert len(told) == 1
     assert _taken_up(api, people, tool) == told
+
+
+@pytest.mark.parametrize("end", BAD_ENDS)
+def test_async_generators_that_end_badly(
+    async_client: pawl.AsyncClient, name: Name, people: People, end: Callable[[], None]
+) -> None:
+    ids = []
+
+    @async_client.guard(name=name("free"))
+    async def count() -> AsyncGenerator[int, None]:
+        ids.append(pawl.call_id())
+        try:
+            yield 1
+        finally:
+            end()
+
+    async def run() -> None:
+        counting = count()
+        await anext(counting)
+        with pytest.raises((ValueError, KeyError, ConnectionRefusedError)):
+            await counting.aclose()
+        with pytest.raises((ValueError, KeyError, ConnectionRefusedError)):
+            _ = [i async for i in count()]
+
+    asyncio.run(run())
+    assert [people.status(i) for i in ids] == ["outcome_unknown", "failed"]
