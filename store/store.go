@@ -41,6 +41,8 @@ var (
 	ErrNewer = fmt.Errorf("%w: a newer Pawl made it", ErrSchema)
 	// ErrDamaged: the stored data can't be read.
 	ErrDamaged = errors.New("the store is damaged")
+	// ErrRefused: what was to be written contradicts what the store has.
+	ErrRefused = errors.New("the store refuses what contradicts it")
 	// ErrClosed: the handle was used after Close.
 	ErrClosed = errors.New("the store is closed")
 	// ErrReadOnly: this handle may read only.

@@ -173,7 +173,8 @@ func (s *sweeper) endLost(ctx context.Context) error {
 		const why = "the store, which was restored from an older backup, does not have the call"
 		at := time.Now().UTC().Truncate(time.Microsecond)
 		out := outside(store.Record{View: state.View}, at, why+"; nothing ran")
-		entry, err := audit.New(id, "end", at, audit.Ended{Outcome: out, Run: run})
+		// Not "end": that is of a call that is admitted, as this one may still be, by a reset or its key.
+		entry, err := audit.New(id, "lost-end/"+run, at, audit.Ended{Outcome: out, Run: run})
 		if err == nil {
 			err = s.o.Store.Append(ctx, entry)
 		}

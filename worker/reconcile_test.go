@@ -284,6 +284,16 @@ func TestReconcileEndsWhatARestoredStoreLacks(t *testing.T) {
 	if err != nil || len(log.Items) != 1 || log.Items[0].Subject != "waits" || !strings.Contains(string(log.Items[0].Payload), approval.CodeTerminated) {
 		t.Errorf("on record: %+v, %v", log.Items, err)
 	}
+	// Asked for again, with its key, it is allowed and runs: its end is its own.
+	admittedAs(t, s, "waits", 0, false, false)
+	out := approval.Outcome{ID: "waits", Tool: "search", Digest: "digest", Status: approval.StatusOutcomeUnknown}
+	if err := w.finish(t.Context(), out, "run 2", time.Now(), true); err != nil {
+		t.Fatal(err)
+	}
+	log, err = s.Entries(t.Context(), store.EntryQuery{Subject: "waits", Kind: audit.KindEnded})
+	if r, unread := s.Call(t.Context(), "waits"); unread != nil || r.View.Status != out.Status || err != nil || len(log.Items) != 2 {
+		t.Errorf("admitted again: %+v, %v; on record: %+v, %v", r.View, unread, log.Items, err)
+	}
 }
 
 // Calls that ran or run in Temporal, and that a restored store does not have, are on record: each once,

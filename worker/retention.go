@@ -2,10 +2,13 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
@@ -56,45 +59,80 @@ func (r retainer) run(ctx context.Context) {
 	}
 }
 
-// erase erases what is too old at a time.
+// erase erases what is too old at a time. What fails of one kind does not keep the others.
 func (r retainer) erase(ctx context.Context, now time.Time) error {
+	var failed error
 	for _, level := range []struct {
 		erase store.Erasure
 		kept  time.Duration
 	}{{store.EraseRow, r.keep.Rows}, {store.ErasePayloads, r.keep.Payloads}} {
-		for more := level.kept > 0; more; {
-			n, err := r.batch(ctx, level.erase, store.Micros(now.Add(-level.kept)))
-			if err != nil {
-				return err
-			}
-			more = n == eraseBatch
+		if level.kept > 0 {
+			failed = errors.Join(failed, r.level(ctx, level.erase, store.Micros(now.Add(-level.kept))))
 		}
 	}
 	if r.keep.Tokens == 0 {
-		return nil
+		return failed
 	}
 	n, err := r.in.PruneTokens(ctx, now.Add(-r.keep.Tokens))
 	if n > 0 {
 		r.log.InfoContext(ctx, "tokens that ended long ago are deleted", "count", n)
 	}
-	return err
+	return errors.Join(failed, err)
 }
 
-func (r retainer) batch(ctx context.Context, e store.Erasure, before time.Time) (int, error) {
-	ids, err := r.in.Erasable(ctx, e, before, eraseBatch)
-	if err != nil || len(ids) == 0 {
-		return 0, err
+// level erases so much of the calls that ended before a time, and passes over those that the store does
+// not let go.
+func (r retainer) level(ctx context.Context, e store.Erasure, before time.Time) error {
+	for passed := map[string]bool{}; ; {
+		// The oldest come first, so those that stay come again.
+		ids, err := r.in.Erasable(ctx, e, before, eraseBatch+len(passed))
+		ids = slices.DeleteFunc(ids, func(id string) bool { return passed[id] })
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		ids = ids[:min(eraseBatch, len(ids))]
+		erased, err := r.batch(ctx, e, before, ids)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if !slices.Contains(erased, id) {
+				passed[id] = true
+			}
+		}
 	}
+}
+
+// batch erases calls at once, or one by one if the store refuses one of them.
+func (r retainer) batch(
+	ctx context.Context, e store.Erasure, before time.Time, ids []string,
+) (erased []string, err error) {
 	step := fmt.Sprintf("%s/%d/%s", before.Format(time.RFC3339Nano), e, ids[0])
 	entry, err := audit.New(audit.SubjectRetention, step, time.Now(),
 		audit.Erased{Calls: ids, Rows: e == store.EraseRow, By: "retention", Before: &before})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	erased, err := r.in.Erase(ctx, store.EraseParams{IDs: ids, Erase: e, Entry: entry})
+	erased, err = r.in.Erase(ctx, store.EraseParams{IDs: ids, Erase: e, Entry: entry})
+	switch refused := errors.Is(err, store.ErrRefused) || errors.Is(err, store.ErrDamaged) ||
+		approval.CodeOf(err) == approval.CodeInvalid; {
+	case refused && len(ids) == 1:
+		r.log.WarnContext(ctx, "a call is not erased, though it is kept no longer: the store refuses that; "+
+			"see what its row and its entries say", "call", ids[0], "rows", e == store.EraseRow, "error", err)
+		return nil, nil
+	case refused:
+		for _, id := range ids {
+			one, err := r.batch(ctx, e, before, []string{id})
+			if err != nil {
+				return nil, err
+			}
+			erased = append(erased, one...)
+		}
+		return erased, nil
+	}
 	if len(erased) > 0 {
 		r.log.InfoContext(ctx, "calls are erased, as retention says",
 			"count", len(erased), "rows", e == store.EraseRow)
 	}
-	return len(ids), err
+	return erased, err
 }

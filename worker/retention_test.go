@@ -1,10 +1,13 @@
 package worker
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +23,8 @@ type aging struct {
 	erased map[string]store.Erasure
 	told   []audit.Erased
 	tokens time.Time
+
+	refused map[string]error // of calls that the store does not let go
 }
 
 func (a *aging) Erasable(_ context.Context, e store.Erasure, before time.Time, limit int) (ids []string, _ error) {
@@ -39,6 +44,11 @@ func (a *aging) Erase(_ context.Context, p store.EraseParams) ([]string, error) 
 	told, err := audit.ReadPayload(p.Entry.Kind, p.Entry.Payload)
 	if err != nil {
 		return nil, err
+	}
+	for _, id := range p.IDs {
+		if err := a.refused[id]; err != nil {
+			return nil, err
+		}
 	}
 	a.told = append(a.told, told.(audit.Erased))
 	for _, id := range p.IDs {
@@ -86,6 +96,43 @@ func TestRetentionErasesByAge(t *testing.T) {
 	}
 	if told != 399+50 || !a.tokens.Equal(now.Add(-48*time.Hour)) {
 		t.Errorf("%d calls are on record, tokens before %v", told, a.tokens)
+	}
+}
+
+// Calls that the store refuses, more and older than a batch, keep no others, and neither keeps what fails
+// of one kind another.
+func TestRetentionPassesOver(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	a := &aging{ended: map[string]int{}, now: now, erased: map[string]store.Erasure{}, refused: map[string]error{}}
+	for n := range 3 * eraseBatch {
+		id := fmt.Sprintf("call-%03d", n)
+		a.ended[id] = 200
+		switch {
+		case n < eraseBatch+1:
+			a.refused[id] = fmt.Errorf("erase calls: %w", store.ErrRefused)
+		case n%100 == 0:
+			a.refused[id] = store.ErrDamaged
+		}
+	}
+	var said bytes.Buffer
+	r := retainer{Retention{Rows: 100 * time.Hour, Tokens: 48 * time.Hour}, a, slog.New(slog.NewTextHandler(&said, nil))}
+	if err := r.erase(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	for id := range a.ended {
+		want, told := store.EraseRow, 0
+		if a.refused[id] != nil {
+			want, told = 0, 1
+		}
+		if a.erased[id] != want || strings.Count(said.String(), "call="+id) != told {
+			t.Errorf("%s: %d, want %d; the log has it %d times", id, a.erased[id], want, strings.Count(said.String(), "call="+id))
+		}
+	}
+	away := errors.New("the store is away")
+	a.refused["call-599"], a.erased, a.tokens, r.keep.Payloads = away, map[string]store.Erasure{}, time.Time{}, 50*time.Hour
+	a.ended["young"] = 60
+	if err := r.erase(t.Context(), now); strings.Count(err.Error(), away.Error()) != 2 || a.tokens.IsZero() {
+		t.Errorf("%v; tokens before %v", err, a.tokens)
 	}
 }
 

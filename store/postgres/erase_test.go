@@ -244,7 +244,22 @@ func TestEraseLeavesWhatWas(t *testing.T) {
 	// Whoever may write the row can't make its entries say the same.
 	run(t, conn, `UPDATE pawl.calls SET status = 'executed' WHERE id = 'log'`)
 	refused("an end", "status", call(store.ErasePayloads, "log", kept(func(r *store.Record) { r.View.Status = approval.StatusExecuted }), ""))
+	e, err := audit.New(audit.SubjectRetention, "by Pawl", at, audit.Erased{Calls: []string{"log"}, By: "ana"})
+	if err == nil {
+		_, err = s.Erase(t.Context(), store.EraseParams{IDs: []string{"log"}, Erase: store.ErasePayloads, Entry: e})
+	}
+	if !errors.Is(err, store.ErrRefused) { // which stops no other
+		t.Errorf("Pawl itself is told %v", err)
+	}
 	run(t, conn, `UPDATE pawl.calls SET status = 'cancelled' WHERE id = 'log'`)
+	// What a worker said of an earlier workflow of the call, which a restored store lacked, is not its end.
+	e, err = audit.New("log", "lost-end/run", at, audit.Ended{Outcome: approval.Outcome{ID: "log", Status: approval.StatusExecuted}})
+	if err == nil {
+		err = s.Append(t.Context(), e)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	doc, _, err := remains(r, store.EraseParams{Erase: store.ErasePayloads})
 	if err == nil {

@@ -48,6 +48,8 @@ var faults = map[string]struct {
 	advice string
 }{
 	"08":    {ErrUnavailable, adviceAgain},
+	"22":    {store.ErrRefused, "it is no value of its kind"},
+	"23001": {store.ErrRefused, "look with 'pawl audit verify' whether the store was changed"},
 	"25006": {ErrStandby, adviceStandby},
 	"25P03": {ErrBusy, "Pawl was silent in a transaction: its machine may be overloaded"},
 	"28":    {ErrAccess, "check user and password, and the server's pg_hba.conf"},
