@@ -40,7 +40,7 @@ type FinalDecision struct {
 	Kind          FinalKind `json:"kind"`
 	By            string    `json:"by,omitempty"`
 	Channel       string    `json:"channel,omitempty"`
-	Method        string    `json:"method,omitempty"` // of a withdrawal: as in Via
+	Method        string    `json:"method,omitempty"` // of a withdrawal: as in Via, and a mere claim
 	Authenticated bool      `json:"authenticated"`
 	Notes         string    `json:"notes,omitempty"`
 	At            time.Time `json:"at"`

@@ -18,6 +18,10 @@ const (
 	reconcileEvery = 10 * time.Minute
 	// settleTime is how long a call is left alone after it was asked for: Temporal's lists lag.
 	settleTime = 10 * time.Minute
+
+	// lostEnd, and its run, is the step at which a call ends that the store does not have. Not "end": that
+	// is of a call that was admitted, as this one may still be, by a reset or under its key.
+	lostEnd = "lost-end/"
 )
 
 // openStatuses are those of calls that have not ended.
@@ -158,6 +162,9 @@ func (s *sweeper) endLost(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("asking the workflow of call %s: %w", id, err)
 		case status != approval.StatusPending:
+			if _, err := approval.ParseStatus(string(status)); err != nil { // whoever writes to Temporal says it
+				status = approval.StatusOutcomeUnknown
+			}
 			err := s.recordLost(ctx, id, audit.Lost{
 				Run: run, Status: status, Tool: state.View.Tool, Digest: state.View.Digest,
 			})
@@ -173,8 +180,7 @@ func (s *sweeper) endLost(ctx context.Context) error {
 		const why = "the store, which was restored from an older backup, does not have the call"
 		at := time.Now().UTC().Truncate(time.Microsecond)
 		out := outside(store.Record{View: state.View}, at, why+"; nothing ran")
-		// Not "end": that is of a call that is admitted, as this one may still be, by a reset or its key.
-		entry, err := audit.New(id, "lost-end/"+run, at, audit.Ended{Outcome: out, Run: run})
+		entry, err := audit.New(id, lostEnd+run, at, audit.Ended{Outcome: out, Run: run})
 		if err == nil {
 			err = s.o.Store.Append(ctx, entry)
 		}
@@ -211,8 +217,11 @@ func (s *sweeper) recordLostEnds(ctx context.Context) error {
 		switch {
 		case errors.Is(err, calls.ErrNoOutcome), errors.As(err, new(*calls.UnreadableError)):
 			out = &approval.Outcome{Status: approval.StatusOutcomeUnknown}
-		case errors.Is(err, calls.ErrClosed):
-			return nil // it has gone meanwhile
+		case errors.Is(err, calls.ErrClosed): // terminated, say, and its tool may have run
+			if gone, err := s.forgotten(ctx, id, run); gone || err != nil {
+				return err
+			}
+			out = &approval.Outcome{Status: approval.StatusOutcomeUnknown}
 		case err != nil:
 			return fmt.Errorf("asking how call %s ended: %w", id, err)
 		case out.Status == approval.StatusBlocked:
@@ -226,6 +235,19 @@ func (s *sweeper) recordLostEnds(ctx context.Context) error {
 			"call", id, "status", out.Status)
 		return s.recordLost(ctx, id, said)
 	})
+}
+
+// forgotten reports whether there is nothing to put on record of a run that was closed: it has gone
+// meanwhile, or endLost closed it, and said so, before the store was restored a second time.
+func (s *sweeper) forgotten(ctx context.Context, id, run string) (bool, error) {
+	if _, err := s.calls.Describe(ctx, id); err != nil {
+		if errors.Is(err, calls.ErrUnknown) {
+			return true, nil
+		}
+		return false, fmt.Errorf("looking at the workflow of call %s: %w", id, err)
+	}
+	log, err := s.o.Store.Entries(ctx, store.EntryQuery{Subject: id, Kind: audit.KindEnded})
+	return slices.ContainsFunc(log.Items, func(e audit.Entry) bool { return e.Step == lostEnd+run }), err
 }
 
 // endRepeated withdraws calls that wait in Temporal, and that had ended in the store long ago: a Temporal

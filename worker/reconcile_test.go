@@ -23,6 +23,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 )
 
 // otherTemporal has calls that completed, with their status, and calls that are open. Its list shows
@@ -52,15 +53,20 @@ func (o *otherTemporal) ListWorkflow(
 	}
 	q := r.GetQuery()
 	switch {
-	case strings.Contains(q, "'Running'"):
+	case strings.Contains(q, "ExecutionStatus = 'Running'"):
 		for id := range o.running {
 			if !slices.Contains(o.terminated, id) {
 				add(id, enums.WORKFLOW_EXECUTION_STATUS_RUNNING)
 			}
 		}
-	case q == closed:
+	case q == closed, strings.Contains(q, "!= 'Running'"):
 		for _, id := range o.closed {
 			add(id, enums.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+		}
+		for id := range o.completed {
+			if q != closed {
+				add(id, enums.WORKFLOW_EXECUTION_STATUS_COMPLETED)
+			}
 		}
 	case strings.Contains(q, "'Completed'") && !strings.Contains(q, "CloseTime >"), strings.Contains(q, "WorkflowId IN"):
 		for id := range o.completed {
@@ -120,6 +126,9 @@ type result struct {
 }
 
 func (r result) Get(_ context.Context, into any) error {
+	if r.status == "" {
+		return &temporal.WorkflowExecutionError{}
+	}
 	doc, err := json.Marshal(approval.Outcome{ID: r.id, Status: r.status})
 	*into.(*json.RawMessage) = doc
 	return err
@@ -170,36 +179,6 @@ func admittedAs(t *testing.T, s store.Store, id string, ago time.Duration, ends,
 	}
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestCheckRestored(t *testing.T) {
-	for name, c := range map[string]struct {
-		completed map[string]approval.Status
-		older     bool
-	}{
-		"nothing ended":                      {nil, false},
-		"what ended is known":                {map[string]approval.Status{"ended": approval.StatusRejected}, false},
-		"what ended waits here":              {map[string]approval.Status{"waits": approval.StatusRejected}, true},
-		"what ran is unknown":                {map[string]approval.Status{"unknown": approval.StatusExecuted}, true},
-		"what may have run is unknown":       {map[string]approval.Status{"unknown": approval.StatusOutcomeUnknown}, true},
-		"what was never admitted is unknown": {map[string]approval.Status{"unknown": approval.StatusBlocked}, false},
-		"one of many is unknown":             {map[string]approval.Status{"ended": approval.StatusRejected, "x": approval.StatusFailed}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := restoredStore(t)
-			admitted(t, s, "ended", time.Hour, true)
-			admitted(t, s, "waits", time.Hour, false)
-			temporal := &otherTemporal{completed: c.completed}
-			check := func() error { return CheckRestored(t.Context(), temporal, "default", "pawl", s) }
-			if err := check(); errors.Is(err, ErrRestored) != c.older || err != nil && !c.older {
-				t.Errorf("%v", err)
-			}
-			sayRestored(t, s)
-			if err := check(); err != nil {
-				t.Errorf("after somebody said so: %v", err)
-			}
-		})
 	}
 }
 
@@ -303,11 +282,21 @@ func TestReconcileRecordsWhatARestoredStoreLacks(t *testing.T) {
 	admitted(t, s, "known", time.Hour, true)
 	sayRestored(t, s)
 	temporal := &otherTemporal{
-		running: map[string]approval.Status{"runs": approval.StatusExecuting, "approved": approval.StatusApproved},
+		running: map[string]approval.Status{
+			"runs": approval.StatusExecuting, "approved": approval.StatusApproved, "forged": approval.Status(strings.Repeat("x", 1e6)),
+		},
 		completed: map[string]approval.Status{
 			"known": approval.StatusRejected, "ran": approval.StatusExecuted, "rejected": approval.StatusRejected,
-			"never admitted": approval.StatusBlocked,
+			"never admitted": approval.StatusBlocked, "gone meanwhile": "",
 		},
+		closed: []string{"terminated", "ended by a worker"},
+	}
+	ended, err := audit.New("ended by a worker", "lost-end/run of ended by a worker", time.Now(), audit.Ended{})
+	if err == nil {
+		err = s.Append(t.Context(), ended)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	for range 2 {
 		w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
@@ -332,6 +321,7 @@ func TestReconcileRecordsWhatARestoredStoreLacks(t *testing.T) {
 	want := map[string]approval.Status{
 		"runs": approval.StatusExecuting, "approved": approval.StatusApproved,
 		"ran": approval.StatusExecuted, "rejected": approval.StatusRejected,
+		"terminated": approval.StatusOutcomeUnknown, "forged": approval.StatusOutcomeUnknown,
 	}
 	if !maps.Equal(got, want) || len(page.Items) != len(want) {
 		t.Errorf("on record: %v in %d entries, want %v", got, len(page.Items), want)
@@ -361,36 +351,5 @@ func TestReconcileEndsWhatARestoredTemporalRepeats(t *testing.T) {
 	}
 	if !slices.Equal(temporal.withdrawn, []string{"cancel_call ended"}) {
 		t.Errorf("withdrawn: %q", temporal.withdrawn)
-	}
-}
-
-// A store that is restored under a running worker stops it before anything is ended, and once.
-func TestRestoredUnderAWorker(t *testing.T) {
-	for name, completed := range map[string]approval.Status{
-		"waits": approval.StatusRejected, "gone": approval.StatusExecuted, "gone, and may have run": approval.StatusOutcomeUnknown,
-	} {
-		s := restoredStore(t)
-		admitted(t, s, "waits", time.Hour, false)
-		admitted(t, s, "deleted", time.Hour, false)
-		admitted(t, s, "terminated", time.Hour, false)
-		temporal := &otherTemporal{completed: map[string]approval.Status{name: completed}, closed: []string{"terminated"}}
-		w := newSweeper(Options{Client: temporal, Store: s, Logger: slog.New(slog.DiscardHandler)})
-		var told []error
-		w.fatal = func(err error) { told = append(told, err) }
-		w.run(t.Context())
-		if len(told) != 1 || !errors.Is(told[0], ErrRestored) {
-			t.Errorf("%s: told %v", name, told)
-		}
-		log, err := s.Entries(t.Context(), store.EntryQuery{Kind: audit.KindEnded})
-		if err != nil || len(log.Items) > 0 {
-			t.Errorf("%s: ended %v, %v", name, log.Items, err)
-		}
-		sayRestored(t, s)
-		if err := w.look(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if r, err := s.Call(t.Context(), "terminated"); err != nil || r.View.Status != approval.StatusCancelled {
-			t.Errorf("%s: once somebody has said it, the terminated call is %s, %v", name, r.View.Status, err)
-		}
 	}
 }

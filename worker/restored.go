@@ -117,8 +117,8 @@ func Lost(
 	})
 }
 
-// lostEnds tells visit of each call that completed in Temporal before somebody said that the store was
-// restored, and that the store does not have. Temporal lists the last ones first: it is done with a page of
+// lostEnds tells visit of each call that ended in Temporal, however its workflow did, before somebody said
+// that the store was restored, and that the store does not have. Temporal lists the last ones first: it is done with a page of
 // calls whose ends the store knew before, since those of the backup are older still.
 func lostEnds(
 	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
@@ -128,7 +128,7 @@ func lostEnds(
 	if err != nil || since.IsZero() {
 		return err
 	}
-	query := fmt.Sprintf("WorkflowType = '%s' AND TaskQueue = '%s' AND ExecutionStatus = 'Completed' AND "+
+	query := fmt.Sprintf("WorkflowType = '%s' AND TaskQueue = '%s' AND ExecutionStatus != 'Running' AND "+
 		"CloseTime <= '%s'", approval.WorkflowType, queue, since.Format(time.RFC3339Nano))
 	for page, more := []byte(nil), true; more; {
 		listed, err := temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{

@@ -183,7 +183,10 @@ func TestDrillOfAnOlderStore(t *testing.T) {
 	lostAndRun := w.pending(drilled)
 	w.decide(lostAndRun, "approve", "ana", ``)
 	w.ends(lostAndRun, approval.StatusExecuted, 1)
-	lostAndWaiting := w.pending(drilled)
+	lostAndWaiting, lostAndTerminated := w.pending(drilled), w.pending(drilled)
+	if err := w.Client.TerminateWorkflow(t.Context(), lostAndTerminated, "", "test"); err != nil {
+		t.Fatal(err)
+	}
 
 	// 1. Stop. 2. Restore the store: it is refused until somebody says so.
 	w.stop()
@@ -208,9 +211,13 @@ func TestDrillOfAnOlderStore(t *testing.T) {
 	if s := w.workflow(lostAndRun); s != enums.WORKFLOW_EXECUTION_STATUS_COMPLETED || w.status(lostAndRun) != "" {
 		t.Errorf("the call that ran is %s in Temporal and %q in the store", s, w.status(lostAndRun))
 	}
-	w.until("the call that ran is on record", func() bool {
+	w.until("what ended is on record", func() bool {
 		lost, err := w.Store.Entries(t.Context(), store.EntryQuery{Kind: audit.KindLost})
-		return err == nil && len(lost.Items) == 1 && lost.Items[0].Subject == lostAndRun
+		said := map[string]bool{}
+		for _, e := range lost.Items {
+			said[e.Subject] = true
+		}
+		return err == nil && len(lost.Items) == 2 && said[lostAndRun] && said[lostAndTerminated]
 	})
 	// 3. What ran since the backup is found.
 	report, found := w.compare()
