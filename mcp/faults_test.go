@@ -28,11 +28,14 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 // What can't be trusted to have been permitted does not run, and does when Pawl answers again: the same
 // call, which is asked for once.
 func TestNothingRunsBeforePawlAnswers(t *testing.T) {
-	says := func(code int, text string) func() (*http.Response, error) {
+	answers := func(code int, kind, text string) func() (*http.Response, error) {
 		return func() (*http.Response, error) {
-			head := http.Header{"Content-Type": {"application/problem+json"}}
+			head := http.Header{"Content-Type": {kind}}
 			return &http.Response{StatusCode: code, Header: head, Body: io.NopCloser(strings.NewReader(text))}, nil
 		}
+	}
+	says := func(code int, text string) func() (*http.Response, error) {
+		return answers(code, "application/problem+json", text)
 	}
 	for name, c := range map[string]struct {
 		end, answer string
@@ -43,6 +46,7 @@ func TestNothingRunsBeforePawlAnswers(t *testing.T) {
 		"a panic at the start":     {"/start", "the gateway has a fault", func() (*http.Response, error) { panic("ours") }, 2},
 		"500 at the start":         {"/start", "broken", says(500, `{"detail":"broken"}`), 1},
 		"garbage at the start":     {"/start", "not application/json", says(200, `{"x`), 1},
+		"broken JSON at the start": {"/start", "can't be used", answers(200, "application/json", `{"x`), 1},
 		"a refusal of the start":   {"/start", "not yours", says(403, `{"detail":"not yours"}`), 2},
 		"a list that is not taken": {"/tools", "", says(500, `{"detail":"broken"}`), 1},
 		"a list that gets lost":    {"/tools", "", func() (*http.Response, error) { return nil, errors.New("gone") }, 1},
