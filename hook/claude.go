@@ -259,7 +259,7 @@ func (h *ClaudeCode) decided(
 	case errors.Is(err, context.DeadlineExceeded) && b.Status == approval.StatusPending:
 		return h.pending(s, r, b.View)
 	case errors.Is(err, context.DeadlineExceeded) && b.Status == approval.StatusEvaluating:
-		return h.trouble(fmt.Errorf("nobody has judged the call %s in time: does a worker run",
+		return h.trouble(fmt.Errorf("nobody has judged the call %s in time: does a worker run?",
 			shown(r.Call))), true
 	case err != nil:
 		return h.trouble(err), true

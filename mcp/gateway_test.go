@@ -68,8 +68,10 @@ func TestApprovedArgumentsRun(t *testing.T) {
 
 // undo is in every answer by which the gateway itself keeps a tool from running, and in none that Pawl has
 // given about a call.
-const undo = "start Pawl ('pawl-dev', in its source 'make dev'), or take the gateway out of the client's settings " +
-	"with 'pawl mcp wrap --undo FILE'."
+const undo = "take the gateway out of the client's settings ('pawl mcp wrap --undo FILE', where 'wrap' put it there)."
+
+// start is in those alone behind which Pawl is not there, or broken.
+const start = "start Pawl ('pawl-dev', in its source 'make dev'), or " + undo
 
 // Whatever goes wrong, nothing runs and the client is told why, and what to do.
 func TestNothingRunsUnasked(t *testing.T) {
@@ -112,6 +114,9 @@ func TestNothingRunsUnasked(t *testing.T) {
 			if byPawl := strings.Contains(c.want, "pawl-"); strings.Contains(got, undo) == byPawl {
 				t.Errorf("answered %s", got)
 			}
+			if down := n == 0 || c.want == "did not answer"; strings.Contains(got, start) != down {
+				t.Errorf("answered %s", got)
+			}
 			if runs := r.runs(); runs != "" {
 				t.Errorf("%s ran", runs)
 			}
@@ -126,7 +131,8 @@ func TestNothingRunsUnasked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r.send("%s", frame)
-			if got := r.next("Pawl did not forward this"); !strings.Contains(got, undo) || r.runs() != "" {
+			if got := r.next("Pawl did not forward this"); !strings.Contains(got, undo) ||
+				strings.Contains(got, start) || r.runs() != "" {
 				t.Errorf("answered %s, ran %q", got, r.runs())
 			}
 		})
@@ -134,7 +140,7 @@ func TestNothingRunsUnasked(t *testing.T) {
 	t.Run("nobody listens", func(t *testing.T) {
 		api.Close()
 		got := r.ask(99, call(99, "echo", "{}"))
-		if !strings.Contains(got, "nothing answers at") || !strings.Contains(got, undo) || r.runs() != "" {
+		if !strings.Contains(got, "nothing answers at") || !strings.Contains(got, start) || r.runs() != "" {
 			t.Errorf("answered %s, ran %q", got, r.runs())
 		}
 	})

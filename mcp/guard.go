@@ -152,7 +152,7 @@ func (s *session) answerTo(ctx context.Context, r request) (reply []byte) {
 		s.mu.Unlock()
 		if !forwarded {
 			reply = answer(r.id, said(true,
-				"Not run: the gateway has a fault, which is in its log. Please report it. "+escape))
+				"Not run: the gateway has a fault, which is in its log. Please report it. Whoever runs it can "+escape))
 		}
 	}()
 	return s.ask(ctx, r)

@@ -115,7 +115,7 @@ func TestEachClientAsksWithItsOwnCredential(t *testing.T) {
 	text, _ := io.ReadAll(res.Body)
 	if res.StatusCode != 401 || res.Header.Get("WWW-Authenticate") != "Bearer" ||
 		!strings.Contains(string(text), "have the client send an agent's token for Pawl, as Authorization: Bearer") ||
-		!strings.Contains(string(text), undo) {
+		!strings.Contains(string(text), undo) || strings.Contains(string(text), start) {
 		t.Errorf("without a credential: %d %s", res.StatusCode, text)
 	}
 	for name, c := range map[string]struct {
@@ -134,7 +134,8 @@ func TestEachClientAsksWithItsOwnCredential(t *testing.T) {
 			api.down = c.down
 			api.mu.Unlock()
 			got := h.ask(initialize, "Authorization", fmt.Sprint("Bearer ", c.status))
-			if !strings.HasPrefix(got, fmt.Sprint(c.status)) || !strings.Contains(got, undo) {
+			if !strings.HasPrefix(got, fmt.Sprint(c.status)) || !strings.Contains(got, undo) ||
+				strings.Contains(got, start) != (c.status == 503) {
 				t.Errorf("answered %s", got)
 			}
 		})

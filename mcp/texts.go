@@ -3,6 +3,7 @@ package mcp
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/pawlhq/pawl/approval"
@@ -89,15 +90,23 @@ func abandoned(call string, why error) toolResult {
 }
 
 // escape is how a person goes on where the gateway itself is what keeps a tool from running.
-const escape = "Whoever runs it: start Pawl ('pawl-dev', in its source 'make dev'), or take the gateway out " +
-	"of the client's settings with 'pawl mcp wrap --undo FILE'."
+const escape = "take the gateway out of the client's settings " +
+	"('pawl mcp wrap --undo FILE', where 'wrap' put it there)."
 
 // reason is in words, for whoever called a tool, why the gateway does not let it run. What Pawl itself has
 // said of a call is no such reason: see denied.
 func reason(err error) string {
-	text := strings.TrimRight(approval.DisplayLines(err.Error(), 2000), ".\n")
-	if errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*client.UncertainError)) {
-		text = "Pawl's API did not answer: " + text + ". Calls run again once it does"
+	text := approval.DisplayLines(err.Error(), 2000)
+	silent := errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*client.UncertainError))
+	if silent {
+		text = "Pawl's API did not answer: " + strings.TrimRight(text, ".\n") + ". Calls run again once it does"
 	}
-	return text + ". " + escape
+	if text = strings.TrimRight(text, ".\n"); !strings.HasSuffix(text, "?") {
+		text += "."
+	}
+	e, ok := errors.AsType[*client.Error](err)
+	if silent || ok && e.HTTPStatus >= http.StatusInternalServerError {
+		return text + " Whoever runs it: start Pawl ('pawl-dev', in its source 'make dev'), or " + escape
+	}
+	return text + " Whoever runs it can " + escape
 }
