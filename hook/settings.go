@@ -160,9 +160,14 @@ func Uninstall(doc []byte) ([]byte, error) {
 		}
 		at, i := -1, -1
 		for n, l := range lists {
-			if i = slices.IndexFunc(l.items, func(s span) bool { return isOurs(doc[s.value:s.to]) }); i >= 0 {
-				at = n
-				break
+			for g, s := range l.items {
+				all, mine := handlers(doc, s)
+				if len(mine) > 0 && len(mine) < len(all.items) { // somebody has added others
+					return Uninstall(all.cut(doc, mine[0]))
+				}
+				if len(mine) > 0 {
+					at, i = n, g
+				}
 			}
 		}
 		if at < 0 {
@@ -283,20 +288,33 @@ func (c *container) cut(doc []byte, i int) []byte {
 	return slices.Concat(doc[:from], doc[to:])
 }
 
-// isOurs reports whether a group holds this hook and no other.
-func isOurs(raw []byte) bool {
-	var g group
-	if json.Unmarshal(raw, &g) != nil || len(g.Hooks) == 0 {
-		return false
+// handlers are the hooks of a group, and which of them Install has put there.
+func handlers(doc []byte, g span) (all container, mine []int) {
+	members, err := wrapped.Members(doc, doc, g.value, g.to)
+	i := slices.IndexFunc(members, func(m wrapped.Member) bool { return m.Name == "hooks" })
+	if err != nil || i < 0 {
+		return all, nil
 	}
-	return !slices.ContainsFunc(g.Hooks, func(h handler) bool { return !ours.MatchString(h.Command) })
+	all.span = span{members[i].From, members[i].Value, members[i].To}
+	if all.elements(doc) != nil {
+		return all, nil
+	}
+	for n, s := range all.items {
+		var h struct{ Command string }
+		if json.Unmarshal(doc[s.value:s.to], &h) == nil && ours.MatchString(h.Command) {
+			mine = append(mine, n)
+		}
+	}
+	return all, mine
 }
 
 // Installed reports whether the hook is in the settings.
 func Installed(doc []byte) bool {
 	_, _, lists, err := parse(doc)
 	return err == nil && slices.ContainsFunc(lists, func(l list) bool {
-		return l.event == beforeTool &&
-			slices.ContainsFunc(l.items, func(s span) bool { return isOurs(doc[s.value:s.to]) })
+		return l.event == beforeTool && slices.ContainsFunc(l.items, func(s span) bool {
+			_, mine := handlers(doc, s)
+			return len(mine) > 0
+		})
 	})
 }

@@ -30,7 +30,6 @@ func TestInstallAndUninstall(t *testing.T) {
 		"no hooks":                           "{\n  \"hooks\": {}\n}\n",
 		"an empty list":                      "{\"hooks\": {\"PreToolUse\": [], \"Stop\": [ ]}}",
 		"one like it":                        "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"lint; pawl hook claude-code\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
-		"one beside ours":                    "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      {\n        \"hooks\": [\n          {\n            \"type\": \"command\",\n            \"command\": \"/bin/pawl hook claude-code\"\n          },\n          {\n            \"type\": \"command\",\n            \"command\": \"lint\"\n          }\n        ]\n      }\n    ]\n  }\n}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			once, err := hook.Install([]byte(before), command, hook.DefaultWait)
@@ -57,6 +56,31 @@ func TestInstallAndUninstall(t *testing.T) {
 			}
 			if left, err = hook.Uninstall([]byte(before)); err != nil || string(left) != before {
 				t.Errorf("uninstalled where it was not: %v\n%s", err, left)
+			}
+		})
+	}
+}
+
+// Where somebody has added hooks of their own to a group of ours, or changed ours, ours alone is taken out.
+func TestUninstallFromSharedGroups(t *testing.T) {
+	const ours, theirs = `{"type":"command","timeout":1.5,"command":"/bin/pawl hook claude-code"}`, `{"command": "lint"}`
+	for name, tt := range map[string][2]string{
+		"the first":      {ours + ", " + theirs, theirs},
+		"the last":       {theirs + ", " + ours, theirs},
+		"in the middle":  {theirs + ",\n" + ours + ",\n" + theirs, theirs + ",\n" + theirs},
+		"twice":          {ours + "," + theirs + "," + ours, theirs},
+		"beside nothing": {theirs + `, "x", ` + ours, theirs + `, "x"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := func(hooks string) string {
+				return `{"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [` + hooks + "]}]}}\n"
+			}
+			if !hook.Installed([]byte(doc(tt[0]))) {
+				t.Error("nobody can tell that it is installed")
+			}
+			left, err := hook.Uninstall([]byte(doc(tt[0])))
+			if err != nil || string(left) != doc(tt[1]) {
+				t.Errorf("%v\n%s\nwant\n%s", err, left, doc(tt[1]))
 			}
 		})
 	}

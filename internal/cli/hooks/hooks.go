@@ -146,8 +146,8 @@ func (c *claude) client(cmd *cobra.Command) (*client.Client, error) {
 	if err != nil || c.Setting(cmd, "token") != "" || c.Setting(cmd, "token-file") != "" {
 		return api, err
 	}
-	file, noted, err := tokenFile(api.URL())
-	if err != nil || !noted { // without one: Pawl may take calls from everybody
+	file, k, err := tokenFile(api.URL())
+	if err != nil || k.Token == "" { // without one: Pawl may take calls from everybody
 		return api, err
 	}
 	if err := cmd.Flag("token-file").Value.Set(file); err != nil {

@@ -120,16 +120,16 @@ func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
 	if i.headless {
 		run += " --headless"
 	}
+	if !i.dryRun {
+		if err := i.noteSettings(); err != nil {
+			return err
+		}
+	}
 	err = i.edit(i.App, func(doc []byte) ([]byte, error) {
 		return hook.Install(doc, run, time.Duration(i.wait))
 	})
 	if err != nil {
 		return err
-	}
-	if !i.dryRun {
-		if err := i.noteSettings(); err != nil {
-			return err
-		}
 	}
 	var missing error // the hook works without the layer, so the rest is said first
 	if !i.noPolicy {
@@ -146,7 +146,8 @@ func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
 		"  'pawl review'\n  "+undo+"\n"), missing)
 }
 
-// noteSettings has uninstall know that these settings need what install has done.
+// noteSettings has uninstall know that these settings need what install has done. That comes before they are
+// written, which a crash may keep from happening: uninstall looks for the hook in them.
 func (i *install) noteSettings() error {
 	file, err := i.file()
 	if err != nil {

@@ -86,6 +86,10 @@ func changePolicy(
 // that, or from lasting, is an error: without the layer everything may wait for people.
 func (i *install) policy(ctx context.Context, c *client.Client) error {
 	fromFiles := false
+	before, err := readRecord()
+	if err != nil {
+		return err
+	}
 	added, err := changePolicy(ctx, c, "pawl hook claude-code install", i.dryRun,
 		func(active rest.ActivePolicy) ([]rest.PolicyLayer, error) {
 			fromFiles = followed(active)
@@ -93,13 +97,19 @@ func (i *install) policy(ctx context.Context, c *client.Client) error {
 				return nil, nil
 			}
 			own := rest.PolicyLayer{Name: layer + ".yaml", Text: ready.CodingAgent}
-			return append(slices.Clone(active.Layers), own), nil
+			// After a crash uninstall knows the layer, added or not.
+			noted := i.noteLayer(c.URL(), sumOf(ready.CodingAgent), fromFiles)
+			return append(slices.Clone(active.Layers), own), noted
 		})
 	switch {
 	case err == nil && i.dryRun && added:
 		return i.Print("The layer " + layer + " would be added to the active policy.\n")
 	case err == nil:
 		return i.lasts(c.URL(), added, fromFiles)
+	}
+	if e, ok := errors.AsType[*client.Error](err); ok && e.HTTPStatus < 500 { // it was surely not added
+		k := before.APIs[c.URL()]
+		err = errors.Join(err, i.noteLayer(c.URL(), k.Layer, k.Followed))
 	}
 	const without = "WITHOUT THE LAYER " + layer + " EVERYTHING MAY WAIT FOR PEOPLE"
 	if approval.CodeOf(err) == rest.CodeReviewerRequired {
@@ -110,7 +120,19 @@ func (i *install) policy(ctx context.Context, c *client.Client) error {
 		"  pawl hook claude-code install --policy-only --api %s", err, without, quote(c.URL()))
 }
 
-// lasts notes that the layer is there, and whether it lasts. A process that follows files applies them again
+// noteLayer notes the layer that install adds, and whether files that a process follows will replace it.
+func (i *install) noteLayer(api, sum string, fromFiles bool) error {
+	if i.dryRun {
+		return nil
+	}
+	return changeRecord(func(r *record) {
+		k := r.APIs[api]
+		k.Layer, k.Followed = sum, fromFiles
+		r.APIs[api] = k
+	})
+}
+
+// lasts says whether the layer, which is there, lasts. A process that follows files applies them again
 // when they change and when it starts, and only whoever started it can give it one more.
 func (i *install) lasts(api string, added, fromFiles bool) error {
 	said := "The active policy has the layer " + layer + " already.\n"
@@ -122,13 +144,9 @@ func (i *install) lasts(api string, added, fromFiles bool) error {
 	switch {
 	case err != nil:
 		return err
-	case added:
-		k.Layer, k.Followed = sumOf(ready.CodingAgent), fromFiles
-	case fromFiles: // the files have it
+	case !added && fromFiles && k.Followed: // the files have it
 		k.Followed = false
-	}
-	if k != r.APIs[api] && !i.dryRun {
-		err = changeRecord(func(r *record) { r.APIs[api] = k })
+		err = i.noteLayer(api, k.Layer, false)
 	}
 	if err = errors.Join(err, i.Print(said)); err != nil || !k.Followed {
 		return err

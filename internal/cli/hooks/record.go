@@ -48,8 +48,20 @@ func readRecord() (r record, err error) {
 	return r, err
 }
 
-// changeRecord changes the record. One without anything in it is removed.
+// changeRecord changes the record, as nobody else does meanwhile. One without anything in it is removed.
 func changeRecord(change func(*record)) error {
+	file, err := recordFile()
+	if err == nil {
+		err = osfile.PrivateDir(filepath.Dir(file))
+	}
+	if err != nil {
+		return err
+	}
+	lock, err := osfile.OpenLocked(file+".lock", os.O_RDWR|os.O_CREATE, osfile.Wait)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	r, err := readRecord()
 	if err != nil {
 		return err
@@ -67,10 +79,6 @@ func changeRecord(change func(*record)) error {
 			delete(r.APIs, api)
 		}
 	}
-	file, err := recordFile()
-	if err != nil {
-		return err
-	}
 	if len(r.Folders)+len(r.Settings)+len(r.APIs) == 0 {
 		if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -79,9 +87,6 @@ func changeRecord(change func(*record)) error {
 	}
 	doc, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
-		return err
-	}
-	if err := osfile.PrivateDir(filepath.Dir(file)); err != nil {
 		return err
 	}
 	return osfile.Replace(file, append(doc, '\n'), 0o600)

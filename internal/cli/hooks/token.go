@@ -3,10 +3,11 @@ package hooks
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,24 +25,17 @@ import (
 // endsSoon is how long before its end a token is renewed: they last for 90 days.
 const endsSoon = 14 * 24 * time.Hour
 
-// tokenFile is where this user's agent has its token for one API. Another API is never shown it, whatever
-// address the settings of a project name. noted says that the token was taken there before.
-func tokenFile(api string) (path string, noted bool, err error) {
+// tokenFile is where this user's agent has its token for one API, and what is noted about that. Its name
+// says which API, so another is never shown it, whatever address the settings of a project name.
+func tokenFile(api string) (path string, k kept, err error) {
 	r, err := readRecord()
-	if k := r.APIs[api]; err != nil || k.Token != "" {
-		return k.Token, true, err
+	if k = r.APIs[api]; err != nil || k.Token != "" {
+		return k.Token, k, err
 	}
-	for n := 1; ; n++ { // a name that no other API has
-		name := agent
-		if n > 1 {
-			name += fmt.Sprint("-", n)
-		}
-		path, err := ownDir(name + ".token")
-		taken := func(k kept) bool { return k.Token == path }
-		if err != nil || !slices.ContainsFunc(slices.Collect(maps.Values(r.APIs)), taken) {
-			return path, false, err
-		}
-	}
+	sum := sha256.Sum256([]byte(api))
+	name := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:12])
+	path, err = ownDir("claude-" + name + ".token")
+	return path, k, err
 }
 
 // note has the hook show a token to the API that has taken it. id is that of one that was made here.
@@ -55,7 +49,7 @@ func note(api, path, id string) error {
 
 // token is the file with the agent's token; none where the API knows nobody.
 func (i *install) token(ctx context.Context, c *client.Client, me rest.Principal) (string, error) {
-	path, noted, err := tokenFile(c.URL())
+	path, k, err := tokenFile(c.URL())
 	switch {
 	case err != nil:
 		return "", err
@@ -83,10 +77,10 @@ func (i *install) token(ctx context.Context, c *client.Client, me rest.Principal
 			i.Note("warning: the agent's token ends %s. Have an administrator make a new one:\n%s",
 				cli.Timestamp(held.Expires), tokenCommand(me.Subject, path))
 		}
-		if noted || i.dryRun || i.agentToken != "" {
+		if k.Token != "" && held.TokenID == k.TokenID || i.dryRun || i.agentToken != "" {
 			return path, nil
 		}
-		return path, note(c.URL(), path, "")
+		return path, note(c.URL(), path, "") // somebody else has made it
 	case err != nil && !refused && !errors.Is(err, fs.ErrNotExist), i.agentToken != "":
 		return "", fmt.Errorf("the agent's token can't be used:\n  %s\n%w", path, err)
 	case !mayMake:
@@ -100,11 +94,12 @@ func (i *install) token(ctx context.Context, c *client.Client, me rest.Principal
 	if i.dryRun {
 		return path, i.Print("A token for the agent would be written to\n  " + approval.Display(path, 0) + "\n")
 	}
-	if err := i.makeToken(ctx, c, me, path); err != nil {
+	if err := i.makeToken(ctx, c, me, path, k); err != nil {
 		return "", err
 	}
-	if soon { // nothing else has it
-		if _, err := c.RevokeToken(ctx, held.TokenID); err != nil {
+	lost := errors.Is(err, fs.ErrNotExist)
+	if k.TokenID != "" && (lost || soon && held.TokenID == k.TokenID) { // install made it, and nothing else has it
+		if _, err := c.RevokeToken(ctx, k.TokenID); err != nil && !isStatus(err, http.StatusNotFound) {
 			i.Note("warning: the token before this one works until its end: %v", err)
 		}
 	}
@@ -119,7 +114,10 @@ func tokenCommand(owner, path string) string {
 
 func subject(owner string) string { return agent + ":" + owner }
 
-func (i *install) makeToken(ctx context.Context, c *client.Client, me rest.Principal, path string) error {
+// makeToken notes the token before it is in its file: after a crash uninstall knows which to revoke.
+func (i *install) makeToken(
+	ctx context.Context, c *client.Client, me rest.Principal, path string, before kept,
+) error {
 	text, made, err := c.NewToken(ctx, rest.TokenSpec{
 		Subject: subject(me.Subject), Kind: rest.KindAgent, Owner: me.Subject,
 		Roles: []rest.Role{rest.RoleAgent}, Agents: []string{agent}, Note: "pawl hook claude-code install",
@@ -127,16 +125,16 @@ func (i *install) makeToken(ctx context.Context, c *client.Client, me rest.Princ
 	if err != nil {
 		return fmt.Errorf("the agent's token was not made: %w", err)
 	}
-	err = osfile.PrivateDir(filepath.Dir(path))
+	err = note(c.URL(), path, made.ID)
+	if err == nil {
+		err = osfile.PrivateDir(filepath.Dir(path))
+	}
 	if err == nil {
 		err = osfile.Replace(path, []byte(text+"\n"), 0o600)
 	}
-	if err == nil {
-		err = note(c.URL(), path, made.ID)
-	}
 	if err != nil {
 		_, revoked := c.RevokeToken(ctx, made.ID)
-		err = errors.Join(err, revoked)
+		err = errors.Join(err, revoked, note(c.URL(), before.Token, before.TokenID))
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pawlhq/pawl/internal/cli"
@@ -20,7 +21,7 @@ const (
 // tokenFile is the one file with a token.
 func tokenFile(t *testing.T, home string) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(home, ".config", "pawl", "claude-code*.token"))
+	files, err := filepath.Glob(filepath.Join(home, ".config", "pawl", "claude-*.token"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%v %v", files, err)
 	}
@@ -146,6 +147,7 @@ func TestInstallChecksTheToken(t *testing.T) {
 		"expired, a dry run":        {admin, gone, []string{"--dry-run"}, cli.ExitDone, 0, 0, "would be written"},
 		"expired, no administrator": {reviewer, gone, nil, cli.ExitError, 0, 0, "The token expired on 2026-02-01."},
 		"it ends soon":              {admin, who(agent + soon), nil, cli.ExitDone, 1, 1, "token is in"},
+		"somebody else's ends soon": {admin, who(agent + soon), nil, cli.ExitDone, 1, 0, "token is in"},
 		"soon, no administrator":    {reviewer, who(agent + soon), nil, cli.ExitDone, 0, 0, "warning: the agent's token ends 2026-03-10"},
 		"a person's":                {admin, who(`,"roles":["reviewer"]`), nil, cli.ExitError, 0, 0, "no agent's"},
 		"another agent's":           {admin, who(agent + `,"agents":["billing"]`), nil, cli.ExitError, 0, 0, "not for the agent claude-code"},
@@ -164,6 +166,13 @@ func TestInstallChecksTheToken(t *testing.T) {
 			write(t, file, "old\n", 0o600)
 			write(t, filepath.Join(dir, "given"), "old\n", 0o600)
 			*made = 0
+			if record := filepath.Join(dir, ".config", "pawl", "claude-code.json"); name == "it ends soon" { // install made it
+				doc, err := os.ReadFile(record)
+				write(t, record, strings.Replace(string(doc), `"tok1"`, `"old"`, 1), 0o600)
+				if err != nil {
+					t.Error(err)
+				}
+			}
 			a.On("GET /api/whoami", func(w http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("Authorization") == "Bearer old" {
 					tt.who(w, r)
@@ -185,5 +194,111 @@ func TestInstallChecksTheToken(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A token that lies there is shown to the API that its file's name is for, and to no other. Once somebody else
+// has put theirs there, uninstall leaves that as it is.
+func TestTokensOfSomebodyElse(t *testing.T) {
+	for name, again := range map[string]bool{"installed again": true, "replaced since": false} {
+		t.Run(name, func(t *testing.T) {
+			dir, claude := home(t, "2.1.332")
+			a, other := api(t, admin), api(t, admin)
+			makesTokens(a)
+			makesTokens(other)
+			install := []string{"hook", "claude-code", "install", "--claude", claude}
+			clitest.CommandLine{API: a.URL}.Run(t, install...).Want(t, cli.ExitDone, nil, nil)
+			file := tokenFile(t, dir)
+			write(t, file, "theirs\n", 0o600)
+			write(t, filepath.Join(dir, ".config", "pawl", "claude-code.token"), "nobody's\n", 0o600)
+			a.On("GET /api/whoami", func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") == "Bearer theirs" {
+					clitest.Reply(200, `{"subject":"claude-code:ana","kind":"agent","roles":["agent"],"token_id":"t2"}`)(w, r)
+				} else {
+					clitest.Reply(200, admin)(w, r)
+				}
+			})
+			if again {
+				clitest.CommandLine{API: a.URL}.Run(t, install...).Want(t, cli.ExitDone, nil, nil)
+			}
+			revoked := 0
+			a.On("POST /api/tokens/tok1/revoke", func(w http.ResponseWriter, r *http.Request) {
+				revoked++
+				clitest.Reply(200, `{"id":"tok1"}`)(w, r)
+			})
+			uninstall := clitest.CommandLine{API: a.URL}
+			uninstall.Run(t, "hook", "claude-code", "uninstall", "--yes").Want(t, cli.ExitDone, []string{"token stays, as somebody else"}, nil)
+			if text, err := os.ReadFile(file); err != nil || string(text) != "theirs\n" || revoked > 0 == again {
+				t.Errorf("%q, %v, %d revoked", text, err, revoked)
+			}
+			whoami := other.Replies["GET /api/whoami"]
+			other.On("GET /api/whoami", func(w http.ResponseWriter, r *http.Request) {
+				if shown := r.Header.Get("Authorization"); strings.Contains(shown, "theirs") || strings.Contains(shown, "nobody's") {
+					t.Errorf("another API is shown %q", shown)
+				}
+				whoami(w, r)
+			})
+			clitest.CommandLine{API: other.URL}.Run(t, install...).Want(t, cli.ExitDone, []string{"token is in"}, nil)
+			if text, err := os.ReadFile(file); err != nil || string(text) != "theirs\n" {
+				t.Errorf("the first API's token became %q, %v", text, err)
+			}
+		})
+	}
+}
+
+// A crash at any write leaves what uninstall needs: what was begun is noted before it is done.
+func TestInstallNotesFirst(t *testing.T) {
+	dir, claude := home(t, "2.1.332")
+	a, _ := policyAPI(t, admin)
+	makesTokens(a)
+	noted := func(want string) {
+		doc, err := os.ReadFile(filepath.Join(dir, ".config", "pawl", "claude-code.json"))
+		if err != nil || !strings.Contains(string(doc), want) {
+			t.Errorf("%s is not noted: %v\n%s", want, err, doc)
+		}
+	}
+	change := a.Replies["PUT /api/policy"]
+	a.On("PUT /api/policy", func(w http.ResponseWriter, r *http.Request) {
+		noted(`"layer": "`)
+		change(w, r)
+	})
+	line := clitest.CommandLine{API: a.URL}
+	install := []string{"hook", "claude-code", "install", "--claude", claude}
+	line.Run(t, install...).Want(t, cli.ExitDone, nil, nil)
+	noted(`"token_id": "tok1"`)
+	noted(filepath.Join(dir, ".claude", "settings.json"))
+	if err := os.Remove(filepath.Join(dir, ".claude", "settings.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(tokenFile(t, dir)); err != nil {
+		t.Fatal(err)
+	}
+	revoked := 0
+	a.On("POST /api/tokens/tok1/revoke", func(w http.ResponseWriter, r *http.Request) {
+		revoked++
+		clitest.Reply(200, `{"id":"tok1"}`)(w, r)
+	})
+	line.Run(t, "hook", "claude-code", "uninstall", "--yes").Want(t, cli.ExitDone, []string{"was taken out", "token was revoked"}, nil)
+	doc, err := os.ReadFile(filepath.Join(dir, ".config", "pawl", "claude-code.json"))
+	if err != nil || strings.Contains(string(doc), "apis") || strings.Contains(string(doc), "settings") || revoked != 1 {
+		t.Errorf("%v, %d revoked, the record is\n%s", err, revoked, doc)
+	}
+}
+
+// Installs at the same time lose none of each other's notes.
+func TestInstallsAtOnce(t *testing.T) {
+	dir, _ := home(t, "2.1.332")
+	var all sync.WaitGroup
+	const installs = 8
+	for range installs {
+		a, _ := policyAPI(t, none)
+		all.Go(func() {
+			clitest.CommandLine{API: a.URL}.Run(t, "hook", "claude-code", "install", "--policy-only").Want(t, cli.ExitDone, nil, nil)
+		})
+	}
+	all.Wait()
+	doc, err := os.ReadFile(filepath.Join(dir, ".config", "pawl", "claude-code.json"))
+	if n := strings.Count(string(doc), `"layer"`); err != nil || n != installs {
+		t.Errorf("%v, %d are noted:\n%s", err, n, doc)
 	}
 }

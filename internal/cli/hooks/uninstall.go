@@ -106,12 +106,14 @@ func (u *uninstall) left() (record, error) {
 	if err = errors.Join(wrong, err); err != nil {
 		return r, err
 	}
-	r.Settings = slices.DeleteFunc(r.Settings, func(name string) bool {
+	before := len(r.Settings)
+	without := func(name string) bool {
 		doc, err := os.ReadFile(name)
-		return name == file || errors.Is(err, fs.ErrNotExist) || err == nil && !hook.Installed(doc)
-	})
-	if !u.dryRun {
-		err = changeRecord(func(now *record) { now.Settings = r.Settings })
+		return name == file && u.dryRun || errors.Is(err, fs.ErrNotExist) || err == nil && !hook.Installed(doc)
+	}
+	r.Settings = slices.DeleteFunc(r.Settings, without)
+	if !u.dryRun && len(r.Settings) < before {
+		err = changeRecord(func(now *record) { now.Settings = slices.DeleteFunc(now.Settings, without) })
 	}
 	return r, err
 }
@@ -142,21 +144,28 @@ func (u *uninstall) forget(api string, what func(*kept)) error {
 	})
 }
 
-// token revokes the token that install has made, and removes its file.
+// token revokes the token that install has made, and removes its file, unless that holds another one now.
 func (u *uninstall) token(ctx context.Context, c *client.Client, k kept) error {
+	stays := func() error {
+		return errors.Join(u.forget(c.URL(), func(k *kept) { k.Token, k.TokenID = "", "" }),
+			u.Print("The agent's token stays, as somebody else has made it:\n  "+approval.Display(k.Token, 0)+"\n"))
+	}
 	switch {
 	case k.Token == "":
 		return nil
 	case k.TokenID == "":
-		return errors.Join(u.forget(c.URL(), func(k *kept) { k.Token = "" }),
-			u.Print("The agent's token stays, as somebody else has made it:\n  "+approval.Display(k.Token, 0)+"\n"))
+		return stays()
 	case u.dryRun:
 		return u.Print("The agent's token would be revoked, and its file removed:\n  " +
 			approval.Display(k.Token, 0) + "\n")
 	}
+	held, wrong := holder(ctx, c.URL(), k.Token)
 	if _, err := c.RevokeToken(ctx, k.TokenID); err != nil && !isStatus(err, http.StatusNotFound) {
 		return fmt.Errorf("the agent's token stays: %w\nAn administrator revokes it by\n"+
 			"  pawl token revoke %s --api %s", err, k.TokenID, quote(c.URL()))
+	}
+	if wrong == nil && held.TokenID != k.TokenID {
+		return stays()
 	}
 	if err := os.Remove(k.Token); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the agent's token was revoked, and its file stays: %w", err)
