@@ -65,6 +65,7 @@ can't, it says so, and what to do, and ends with exit code 1.`,
 }
 
 func (i *install) run(cmd *cobra.Command, c *client.Client, _ []string) error {
+	i.config = i.Getenv("CLAUDE_CONFIG_DIR")
 	if i.wait <= 0 {
 		return cli.UsageError(errors.New("--wait is 0s: nobody can answer in no time"))
 	}

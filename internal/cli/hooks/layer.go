@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -153,7 +155,8 @@ func (i *install) lasts(api string, added, fromFiles bool) error {
 	}
 	file, err := i.keepLayer()
 	if err != nil {
-		return err
+		return fmt.Errorf("THE LAYER %s WILL BE LOST, as the policy comes from files that a\n"+
+			"process follows, and it was not written for that: %w", layer, err)
 	}
 	return fmt.Errorf("THE LAYER %s WILL BE LOST. The policy comes from files that a\n"+
 		"process follows, as pawl-dev does: they replace it when they change, and when\n"+
@@ -161,10 +164,19 @@ func (i *install) lasts(api string, added, fromFiles bool) error {
 		"in policy: of its temporal-dev.yaml, and run this again:\n  %s", layer, file)
 }
 
-// keepLayer writes the layer to a file of the user's.
+func layerFile() (string, error) { return ownDir(layer + ".yaml") }
+
+// keepLayer writes the layer to a file of the user's. One that is there may be edited: it stays.
 func (i *install) keepLayer() (string, error) {
-	file, err := ownDir(layer + ".yaml")
+	file, err := layerFile()
 	if err != nil || i.dryRun {
+		return file, err
+	}
+	switch text, err := os.ReadFile(file); {
+	case err == nil && string(text) != ready.CodingAgent:
+		i.Note("This file stays as it is, as it is not the layer of this Pawl:\n  %s", file)
+		return file, nil
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
 		return file, err
 	}
 	if err := osfile.PrivateDir(filepath.Dir(file)); err != nil {

@@ -107,10 +107,18 @@ func TestInstallOverPolicyFiles(t *testing.T) {
 	if err != nil || string(text) != ready.CodingAgent || layers(active) != "org.yaml coding-agent.yaml " {
 		t.Errorf("%v: %q, %s", err, text, layers(active))
 	}
+	write(t, file, "rules: [] # mine\n", 0o600)
+	line.Run(t, install...).Want(t, cli.ExitError, nil, []string{"WILL BE LOST", "stays as it is"})
+	if text, err := os.ReadFile(file); err != nil || string(text) != "rules: [] # mine\n" {
+		t.Errorf("what somebody has edited became %q, %v", text, err)
+	}
 	active.Channel = "file" // the file was given to the process
 	line.Run(t, install...).Want(t, cli.ExitDone, []string{"already"}, nil)
 	active.Channel = "api" // and somebody has added another since
 	line.Run(t, install...).Want(t, cli.ExitDone, []string{"already"}, nil)
+	line.Run(t, "hook", "claude-code", "uninstall", "--yes").Want(t, cli.ExitDone,
+		[]string{"for everybody who uses this Pawl", "file stays, for the process that follows it, if one does:\n  " + file}, nil)
+	active.Layers = append(active.Layers, rest.PolicyLayer{Name: "coding-agent.yaml", Text: ready.CodingAgent})
 
 	_, claude = home(t, "2.1.332")
 	active.Channel, active.By, active.Layers = "file", "pawl worker", active.Layers[:1]

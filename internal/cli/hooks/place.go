@@ -21,6 +21,7 @@ import (
 type place struct {
 	project bool
 	dryRun  bool
+	config  string // what CLAUDE_CONFIG_DIR says: the folder with the user's settings
 }
 
 func (p *place) addFlags(cmd *cobra.Command) {
@@ -32,6 +33,9 @@ func (p *place) addFlags(cmd *cobra.Command) {
 func (p *place) file() (string, error) {
 	if p.project {
 		return filepath.Abs(filepath.Join(".claude", "settings.json"))
+	}
+	if p.config != "" {
+		return filepath.Abs(filepath.Join(p.config, "settings.json"))
 	}
 	home, err := os.UserHomeDir()
 	return filepath.Join(home, ".claude", "settings.json"), err

@@ -264,6 +264,21 @@ func TestTextsFit(t *testing.T) {
 	}
 }
 
+// Claude Code that is told of another folder has its settings there.
+func TestSettingsElsewhere(t *testing.T) {
+	dir, claude := home(t, "2.1.332")
+	file := filepath.Join(dir, "elsewhere", "settings.json")
+	line := clitest.CommandLine{API: api(t, none).URL, Env: map[string]string{"CLAUDE_CONFIG_DIR": filepath.Dir(file)}}
+	line.Run(t, "hook", "claude-code", "install", "--claude", claude).Want(t, cli.ExitDone, nil, nil)
+	if _, err := os.Stat(filepath.Join(dir, ".claude")); err == nil || !installed(t, file) {
+		t.Errorf("it is in the wrong place: %v", err)
+	}
+	line.Run(t, "hook", "claude-code", "uninstall").Want(t, cli.ExitDone, nil, nil)
+	if _, err := os.Stat(file); err == nil {
+		t.Error("it is still there")
+	}
+}
+
 // A record that can't be read takes none away, and says so.
 func TestAListThatIsNone(t *testing.T) {
 	dir, claude := home(t, "2.1.332")

@@ -57,6 +57,7 @@ asks first. What it can't undo now it names; run it again then.`,
 
 // run begins with the settings, which must not need Pawl: it may be down for good.
 func (u *uninstall) run(cmd *cobra.Command) error {
+	u.config = u.Getenv("CLAUDE_CONFIG_DIR")
 	if u.policyOnly {
 		c, err := u.Client(cmd)
 		if err != nil {
@@ -202,7 +203,8 @@ func (u *uninstall) layer(ctx context.Context, c *client.Client, sum string) err
 				return slices.Delete(slices.Clone(active.Layers), at, at+1), nil
 			}
 			shown := approval.DisplayLines(udiff.Unified(l.Name, l.Name+" (gone)", l.Text, ""), 0)
-			question := "\nThe other layers alone judge the agent then. Take this one out of the active policy? [y/N] "
+			question := "\nThat is for everybody who uses this Pawl: the other layers alone judge their agents\n" +
+				"then. Take this one out of the active policy? [y/N] "
 			var err error
 			if sure, err = u.confirm(ctx, shown+question); err != nil || !sure {
 				stays = "you did not say yes"
@@ -210,6 +212,7 @@ func (u *uninstall) layer(ctx context.Context, c *client.Client, sum string) err
 			}
 			return slices.Delete(slices.Clone(active.Layers), at, at+1), nil
 		})
+	const everybody = "for everybody who uses this Pawl.\n"
 	const how = "'pawl policy show' shows the policy, and 'pawl policy apply' replaces it."
 	switch {
 	case err != nil:
@@ -218,11 +221,17 @@ func (u *uninstall) layer(ctx context.Context, c *client.Client, sum string) err
 	case stays != "":
 		return u.Say(fmt.Sprintf("The policy's layer %s stays: %s.\n%s\n", layer, stays, how))
 	case gone && u.dryRun:
-		return u.Print("The layer " + layer + " would be taken out of the active policy.\n")
+		return u.Print("The layer " + layer + " would be taken out of the active policy,\n" + everybody)
 	case gone:
-		err = u.Print("The layer " + layer + " was taken out of the active policy.\n")
+		err = u.Print("The layer " + layer + " was taken out of the active policy,\n" + everybody)
 	default:
 		err = u.Print("The active policy has no layer " + layer + ".\n")
+	}
+	if file, wrong := layerFile(); wrong == nil {
+		if _, wrong = os.Stat(file); wrong == nil {
+			err = errors.Join(err, u.Print("This file stays, for the process that follows it, if one does:\n  "+
+				approval.Display(file, 0)+"\n"))
+		}
 	}
 	return errors.Join(err, u.forget(c.URL(), func(k *kept) { k.Layer, k.Followed = "", false }))
 }
