@@ -21,6 +21,7 @@ type List[T any] struct {
 	Order string // what cursors are named by beside the table, where lists of it are in several orders
 
 	Columns string // that Scan reads
+	Given   []any  // the arguments of Columns
 	Size    string // a row's bytes, as SQL that does not read them
 	Where   Filter // what an index finds
 
@@ -37,8 +38,7 @@ type Dialect struct {
 	Hint     string // goes before columns that tell fewer calls apart than their status does
 	Holds    string // the condition that a payload holds %s
 	Plain    string // the condition that a payload is not packed, as the schema has it
-	Owner    string // who answers for a call, by its view
-	Decider  string // who settled it, likewise
+	InView   string // the condition that a view holds %s
 	SealLock string // takes the lock of sealers until the transaction ends: 1, or 0 if another has it
 	Settled  string // the place in the log in front of which nothing comes any more
 }
@@ -51,6 +51,9 @@ func (b Base) Calls(ctx context.Context, q store.CallQuery) (store.Page[approval
 		return store.Page[approval.View]{}, err
 	}
 	p, _, err := page(ctx, b.db, l)
+	if q.By != "" { // of what is not theirs, Scan reads nothing
+		p.Items = slices.DeleteFunc(p.Items, func(v approval.View) bool { return v.ID == "" })
+	}
 	return p, err
 }
 
@@ -152,7 +155,7 @@ func page[T any](ctx context.Context, db DB, l List[T]) (p store.Page[T], seqs [
 		}
 		items := "SELECT seq, " + l.Columns + " FROM " + table + " WHERE seq IN (" +
 			strings.Join(chosen, ", ") + ")" + ordered
-		p.Items, err = all(ctx, tx, items, nil, func(row Row, _ ...any) (T, error) {
+		p.Items, err = all(ctx, tx, items, l.Given, func(row Row, _ ...any) (T, error) {
 			return l.Scan(row, new(int64))
 		})
 		return err
@@ -224,20 +227,7 @@ func (d Dialect) calls(q store.CallQuery) (List[approval.View], error) {
 		l.Where.in(dayHint+"status", slices.Compact(statuses))
 	}
 	if q.By != "" {
-		done, err := naming(q.By)
-		if err != nil {
-			return l, err
-		}
-		l.Sift = func(f *Filter) {
-			if !Storable(q.By) {
-				f.add("false")
-				return
-			}
-			f.add("(requester = %s OR %s IN ("+d.Owner+", "+d.Decider+")"+
-				" OR (SELECT 1 FROM pawl.entries AS e WHERE e.call = looked.id AND e.kind IN ("+
-				literals(decidingKinds)+") AND "+d.holdsOne(done[:2])+" LIMIT 1) = 1)",
-				append([]any{q.By, q.By}, done[:2]...)...)
-		}
+		return l, d.ofPerson(&l, q.By)
 	}
 	return l, nil
 }

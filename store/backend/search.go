@@ -67,6 +67,44 @@ func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 	return l, nil
 }
 
+// ofPerson looks in a list of calls for those of somebody. Views are searched as texts: what a tool
+// answered may be JSON that a database does not read. So what is found, and counted, may be an answer that
+// looks like a name: Scan reads nothing of a call that is not theirs otherwise.
+func (d Dialect) ofPerson(l *List[approval.View], name string) error {
+	done, err := naming(name)
+	if err != nil {
+		return err
+	}
+	quoted, err := store.Encode(name)
+	if err != nil {
+		return err
+	}
+	if !Storable(name) {
+		l.Sift = func(f *Filter) { f.add("false") }
+		return nil
+	}
+	// As the fields of a view follow each other: FinalDecision.By is behind a text.
+	values := []any{`,"owner":` + quoted + `,"created_at":"`, `","by":` + quoted, name, done[0], done[1]}
+	inView := "(" + d.InView + " OR " + d.InView + ")"
+	other := "(requester = %s OR (SELECT 1 FROM pawl.entries AS e WHERE e.call = looked.id AND e.kind IN (" +
+		literals(decidingKinds) + ") AND " + d.holdsOne(done[:2]) + " LIMIT 1) = 1)"
+	l.Sift = func(f *Filter) { f.add("("+inView+" OR "+other+")", values...) }
+
+	var column Filter
+	column.add("CASE WHEN "+inView+" THEN coalesce("+strings.Replace(other, "looked", "calls", 1)+
+		", false) ELSE true END, ", values...)
+	l.Columns, l.Given = column.conditions[0]+l.Columns, column.Args
+	l.Scan = func(row Row, first ...any) (approval.View, error) {
+		var theirs bool
+		v, err := scanView(row, append(first, &theirs)...)
+		if theirs || v.Owner == name || v.Decision != nil && v.Decision.By == name {
+			return v, err
+		}
+		return approval.View{}, err
+	}
+	return nil
+}
+
 // named are the entries of a page that name somebody, and their places. What the database finds may be
 // an argument of a call that looks like a name. One that can't be read is not left out.
 func named(name string, found []audit.Entry, places []int64) (entries []audit.Entry, seqs []int64) {

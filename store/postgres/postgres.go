@@ -99,8 +99,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	s.Base = backend.NewBase(database{s}, backend.Dialect{
 		Requests: "waits", Holds: "position(%s::bytea in payload) > 0",
 		Plain:    `substr(payload, 1, 1) = '\x7b'::bytea`,
-		Owner:    "nullif(view, '')::json ->> 'owner'",
-		Decider:  "nullif(view, '')::json #>> '{decision,by}'",
+		InView:   "strpos(view, %s) > 0",
 		SealLock: "SELECT pg_try_advisory_xact_lock(" + strconv.Itoa(sealLock) + ")::int",
 		Settled:  "SELECT pawl.settled()",
 	})

@@ -76,8 +76,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		Requests: "waits = 1", Hint: "+", // keeps SQLite from the index of a column
 		Holds:    "instr(payload, %s) > 0",
 		Plain:    "substr(payload, 1, 1) = x'7b'",
-		Owner:    "json_extract(nullif(view, ''), '$.owner')",
-		Decider:  "json_extract(nullif(view, ''), '$.decision.by')",
+		InView:   "instr(view, %s) > 0",
 		SealLock: "SELECT 1", // there is one write transaction at a time
 		Settled:  "SELECT coalesce(max(seq), 0) FROM entries",
 	})

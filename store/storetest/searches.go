@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -135,6 +136,49 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 				}
 			}, most)
 		})
+	}
+}
+
+// callsOfOddAnswers lists calls whose tools answered what not every reader of JSON takes, and what looks
+// like the names of people in a view.
+func callsOfOddAnswers(t *testing.T, s store.Store) {
+	for i, answer := range []string{
+		`{"a":"\u0000","b":"\ud800"}`,
+		strings.Repeat("[", 9500) + strings.Repeat("]", 9500),
+		`{"a":"\ud800","owner":"cy","created_at":"now","decision":{"kind":"approve","by":"cy"}}`,
+		`{"decision":{"kind":"approve","by":"ana","notes":"\u0000"}}`,
+	} {
+		id := strconv.Itoa(i)
+		a, c := waiting(t, id), claiming(t, id)
+		a.View.Owner = map[int]string{0: "bo", 1: "bo"}[i]
+		admit(t, s, a)
+		if c.Decision.By = "ana"; i > 1 {
+			c.Decision.By = "eve"
+		}
+		claim(t, s, c)
+		use(t, s, using(t, id))
+		f := ending(t, id, approval.StatusExecuted)
+		f.Outcome.Result, f.Outcome.Decision = json.RawMessage(answer), c.Decision
+		finish(t, s, f)
+	}
+	settled, err := audit.New("2", "settled", after(9), Payload{
+		Of: audit.KindSettled, JSON: json.RawMessage(`{"by":"di \"<"}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, s, settled)
+	for by, want := range map[string]string{"ana": "1 0", "bo": "1 0", "eve": "3 2", "cy": "", `di "<`: "2", "fay": ""} {
+		q := store.CallQuery{By: by}
+		same(t, "by "+by, strings.Join(ids(calls(t, s, q).Items), " "), want)
+		var walked []string
+		walk(t, func(cursor string) string {
+			q.Limit, q.Cursor = 1, cursor
+			page := calls(t, s, q)
+			walked = append(walked, ids(page.Items)...)
+			return page.Next
+		})
+		same(t, "by "+by+", one by one", strings.Join(walked, " "), want)
 	}
 }
 

@@ -79,6 +79,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 			{"calls: newest first, by stable pages", callsPaged},
 			{"calls: filters", callsFiltered},
 			{"calls: days and people", callsByDaysAndPeople},
+			{"calls: by people, whatever tools answered", callsOfOddAnswers},
 			{"calls: the nearest deadline first", callsByDeadline},
 			{"calls: totals are exact up to a thousand", callsTotal},
 			{"lists: bad cursors, limits and filters", listsInvalid},
