@@ -118,8 +118,8 @@ func Lost(
 }
 
 // lostEnds tells visit of each call that ended in Temporal, however its workflow did, before somebody said
-// that the store was restored, and that the store does not have. Temporal lists the last ones first: it is done with a page of
-// calls whose ends the store knew before, since those of the backup are older still.
+// that the store was restored, and that the store does not have. Temporal lists the last ones first: it is
+// done with a page of calls whose ends the store knew before, since those of the backup are older still.
 func lostEnds(
 	ctx context.Context, temporal client.Client, namespace, queue string, s store.Reader,
 	visit func(id, run string) error,

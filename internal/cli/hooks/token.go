@@ -98,7 +98,8 @@ func (i *install) token(ctx context.Context, c *client.Client, me rest.Principal
 		return "", err
 	}
 	lost := errors.Is(err, fs.ErrNotExist)
-	if k.TokenID != "" && (lost || soon && held.TokenID == k.TokenID) { // install made it, and nothing else has it
+	// install made it, and nothing else has it
+	if k.TokenID != "" && (lost || soon && held.TokenID == k.TokenID) {
 		if _, err := c.RevokeToken(ctx, k.TokenID); err != nil && !isStatus(err, http.StatusNotFound) {
 			i.Note("warning: the token before this one works until its end: %v", err)
 		}
