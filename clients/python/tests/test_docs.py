@@ -48,7 +48,7 @@ def test_agents(people: People) -> None:
 @pytest.mark.parametrize("page", [README, AGENTS], ids=["readme", "agents"])
 def test_names(page: Path) -> None:
     text = page.read_text()
-    go = ("ConnectHTTP", "GuardHTTP", "HTTPOptions", "Tool")
+    go = ("About", "ConnectHTTP", "GuardHTTP", "HTTPOptions", "Tool", "With")
     named = set(re.findall(r"\bpawl\.([A-Za-z_]+)\(?", text)) - {*go, "Error"}
     named |= set(re.findall(r"`([A-Z][A-Za-z]+Error)`", text)) - {"TimeoutError", "ConnectionError"}
     assert named
