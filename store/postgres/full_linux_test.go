@@ -12,7 +12,7 @@ import (
 func TestFullDiskAtEachStep(t *testing.T) {
 	t.Parallel()
 	c := pgtest.NewCluster(t)
-	fill, empty := c.SmallDisk(t, "small")
+	disk := c.SmallDisk(t, "small")
 	s := open(t, pgtest.Create(t, c.URL, "TABLESPACE small"))
-	storetest.FullDisk(t, s, ErrFull, fill, empty)
+	storetest.FullDisk(t, s, ErrFull, disk)
 }

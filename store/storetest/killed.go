@@ -5,7 +5,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/pawlhq/pawl/approval"
@@ -90,10 +93,10 @@ func Killed(t *testing.T, s store.Store, arm func(n int) (failed func() bool)) {
 	}
 }
 
-// FullDisk takes the steps of calls on a disk that is full: fill takes all the room that is left on it, and
-// empty gives it back. No step is taken and none is half written: each fails with full, and is taken when
-// there is space again.
-func FullDisk(t *testing.T, s store.Store, full error, fill, empty func()) {
+// FullDisk takes the steps of calls on a disk that is full, for which it fills the one that dir is on: a small
+// one, where the store keeps what it holds. No step is taken and none is half written: each fails with full,
+// and is taken when there is space again.
+func FullDisk(t *testing.T, s store.Store, full error, dir string) {
 	t.Helper()
 	admit(t, s, allowed(t, "permitted"))
 	admit(t, s, allowed(t, "runs"))
@@ -139,7 +142,8 @@ func FullDisk(t *testing.T, s store.Store, full error, fill, empty func()) {
 		return strings.Join(all, "\n")
 	}
 	before := state()
-	fill()
+	filler := filepath.Join(dir, "filler")
+	fill(t, filler)
 	for name, step := range steps {
 		if err := step(); !errors.Is(err, full) {
 			t.Errorf("%s on a full disk: %v, want %v", name, err, full)
@@ -148,7 +152,9 @@ func FullDisk(t *testing.T, s store.Store, full error, fill, empty func()) {
 	if after := state(); after != before {
 		t.Errorf("the store held\n%s\nand holds\n%s", before, after)
 	}
-	empty()
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
 	for name, step := range steps {
 		if err := step(); err != nil {
 			t.Errorf("%s with space again: %v", name, err)
@@ -160,5 +166,21 @@ func FullDisk(t *testing.T, s store.Store, full error, fill, empty func()) {
 	state()
 	if got := len(Log(t, s)); got != entries || !strings.Contains(state(), "runs failed") {
 		t.Errorf("%d of %d entries are sealed; the store holds\n%s", got, entries, state())
+	}
+}
+
+// fill has a file take all the room that is left on its disk.
+func fill(t *testing.T, file string) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for piece := make([]byte, 4096); err == nil; {
+		_, err = f.Write(piece)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
 	}
 }
