@@ -44,6 +44,9 @@ func (s *Server) attachTo(ctx context.Context, begin calls.Start) (id string, er
 	}
 	if begin.Call.IdempotencyKey != "" {
 		if _, err := s.o.Store.Call(ctx, begin.ID); !errors.Is(err, store.ErrNotFound) {
+			if err == nil {
+				err = callers.Retake(ctx, begin.ID)
+			}
 			return "", fromStore(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -20,6 +21,7 @@ type fakeCallers struct {
 	taken     []string
 	delivered []string
 	released  []string
+	retaken   []string
 	renewed   atomic.Int32
 	said      []audit.Settled
 	sources   []string // of lists
@@ -62,6 +64,11 @@ func (f *fakeCallers) Renew(context.Context, string) error {
 
 func (f *fakeCallers) Release(_ context.Context, id string) error {
 	f.released = append(f.released, id)
+	return nil
+}
+
+func (f *fakeCallers) Retake(_ context.Context, id string) error {
+	f.retaken = append(f.retaken, id)
 	return nil
 }
 
@@ -108,6 +115,23 @@ func TestBadRequestsOfCallers(t *testing.T) {
 		{"PUT", "/api/agents/a/tools", `{"tools":[{"name":"no name"}]}`},
 	} {
 		expect(t, w.send(c.method, c.path, c.body), http.StatusBadRequest, rest.CodeInvalidRequest)
+	}
+}
+
+// Whoever comes back to a call by its key has it again, though it was given back.
+func TestAttachByKeyRetakes(t *testing.T) {
+	f := &fakeCallers{}
+	w := newWorld(t, func(o *Options) { o.Callers = f })
+	id := approval.KeyedID(auth.LocalSubject, "k1")
+	const call = `{"tool":"bash","execution":"caller","idempotency_key":"k1","attach":true}`
+	expect(t, w.send("POST", "/api/calls", call), http.StatusAccepted, "")
+	if len(f.retaken) != 0 {
+		t.Errorf("a new call was taken again: %q", f.retaken)
+	}
+	w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true})
+	expect(t, w.send("POST", "/api/calls", call), http.StatusAccepted, "")
+	if len(f.retaken) != 1 || f.retaken[0] != id {
+		t.Errorf("taken again: %q, want %s", f.retaken, id)
 	}
 }
 

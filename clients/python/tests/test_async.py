@@ -215,7 +215,9 @@ def _approve_all(people: People, tool: str) -> None:
 PROGRAM = """
 import asyncio, sys, threading
 import pawlhq as pawl
+from pawlhq import _calls
 
+_calls.LAST_WORDS = float(sys.argv[5])
 client = pawl.Client(sys.argv[1], agent="tester", on_wait=lambda w: print(w.id, flush=True))
 
 @client.guard(name=sys.argv[2], attach=sys.argv[4] == "attach")
@@ -241,19 +243,17 @@ else:
 def test_ctrl_c(api: str, name: Name, people: People, how: str, attach: str) -> None:
     program = PROGRAM.replace("DEF", "async def" if how == "async" else "def")
     tool = name("ask")
+    # All of the last words must get through on a busy machine, too; test_faults.py has some that don't.
     child = subprocess.Popen(
-        [sys.executable, "-c", program, api, tool, how, attach],
+        [sys.executable, "-c", program, api, tool, how, attach, "10"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
     )  # fmt: skip
     assert child.stdout is not None
     call_ids = [child.stdout.readline().strip() for _ in range(20 if how == "async" else 1)]
-    began = time.monotonic()
     child.send_signal(signal.SIGINT)
-    said, _ = child.communicate(timeout=20)
-    took = time.monotonic() - began
+    said, _ = child.communicate(timeout=15)  # Pawl holds its answer for 25
     assert "ran" not in said
     assert child.returncode != 0
-    assert took < 1.5, took  # a second, and the end of the interpreter
     if how == "thread":
         return
     if attach:
