@@ -1,10 +1,8 @@
 // The audit log, or the entries of one request.
-import { useEffect, useState } from "preact/hooks";
-import { Failure, get, requestPath } from "./api";
+import { requestPath } from "./api";
 import { useCell } from "./cell";
 import { Choice, Days, daysOf, ENDED, Field, NoMatch, queryOf, RISKS } from "./filters";
-import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
-import { watch } from "./live";
+import { Failed, More, PageFrame, useList, useLoaded, Waiting, WideTable } from "./lists";
 import { inWords, Notice } from "./parts";
 import { requestAddress, setQuery, useRoute } from "./route";
 import { canAudit, session } from "./session";
@@ -36,21 +34,7 @@ function NoAudit() {
 
 /** A reviewer sees the entries of one request, which come with it. */
 function AuditOfRequest({ id }: { id: string }) {
-  const [r, setR] = useState<Request | null>(null);
-  const [failure, setFailure] = useState<Failure | null>(null);
-  useEffect(
-    () =>
-      watch(async () => {
-        try {
-          setR(await get<Request>(requestPath(id)));
-          setFailure(null);
-        } catch (e) {
-          if (e instanceof Failure && e.problem) setFailure(e);
-          throw e;
-        }
-      }),
-    [id],
-  );
+  const { value: r, failure } = useLoaded<Request>(requestPath(id));
   const entries = r?.timeline.map((e) => ({ ...e, call_id: r.id, leaf_hash: "" })).reverse();
   return (
     <PageFrame

@@ -4,8 +4,10 @@ import { Copy } from "./copy";
 
 const inFours = (s: string) => s.replace(/(.{4})(?=.)/g, "$1 ");
 
+const ends = (digest: string) => `${inFours(digest.slice(0, 8))} … ${inFours(digest.slice(-8))}`;
+
 export function DigestLine({ digest }: { digest: string }) {
-  return <span class="digest">{`${inFours(digest.slice(0, 8))} … ${inFours(digest.slice(-8))}`}</span>;
+  return <span class="digest">{ends(digest)}</span>;
 }
 
 /** What is decided on. Pressing shows all of it. */
@@ -20,7 +22,7 @@ export function Digest({ digest }: { digest: string }) {
         onClick={() => dialog.current?.showModal()}
       >
         <b>You decide on exactly this</b>
-        {`${inFours(digest.slice(0, 8))} … ${inFours(digest.slice(-8))}`}
+        {ends(digest)}
       </button>
       <dialog class="sheet" ref={dialog} aria-label="The digest of this call">
         <p>SHA-256 of this call as shown. It goes with your decision, which counts for nothing else.</p>

@@ -44,12 +44,12 @@ export function Days({ from = "From" }: { from?: string }) {
 }
 
 /** Said in place of a list of which nothing matches the filters. */
-export function NoMatch({ more }: { more: boolean }) {
+export function NoMatch({ more, cls = "dim" }: { more: boolean; cls?: string }) {
   const { query } = useRoute();
   const clear = () => setQuery(Object.fromEntries([...query.keys()].map((name) => [name, ""])));
   return (
-    <p class="dim">
-      <span>{more ? "Nothing matches so far. Load more to look further back." : "Nothing matches."}</span>{" "}
+    <p class={cls}>
+      <span>{more ? "Nothing matches so far. Load more to look further." : "Nothing matches."}</span>{" "}
       <button class="as-link" type="button" onClick={clear}>
         Clear filters
       </button>

@@ -78,17 +78,10 @@ export function Frame({
 
 function LinkState() {
   const l = useCell(link);
-  if (l.state === "off") {
+  if (l.state === "off" || l.state === "asking") {
+    const title = l.state === "asking" ? "No events reach this page: it asks every two seconds" : undefined;
     return (
-      <span class="link-state off">
-        <Icon name="plug" />
-        Not live
-      </span>
-    );
-  }
-  if (l.state === "asking") {
-    return (
-      <span class="link-state off" title="No events reach this page: it asks every two seconds">
+      <span class="link-state off" title={title}>
         <Icon name="plug" />
         Not live
       </span>

@@ -3,7 +3,7 @@ import { Choice, Days, daysOf, ENDED, Field, NoMatch, queryOf, RISKS } from "./f
 import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
 import { Icon, inWords, Notice, Quote, StatusMark } from "./parts";
 import { requestAddress, setQuery, useRoute } from "./route";
-import { SummaryLine } from "./summary";
+import { Summary } from "./summary";
 import { Said } from "./text";
 import { clock, full, length } from "./time";
 import type { Listed } from "./types";
@@ -123,7 +123,7 @@ function HistoryRow({ c }: { c: Listed }) {
           <Said text={c.tool} most={60} />
         </a>
         <span class="sub">
-          <SummaryLine v={c} />
+          <Summary v={c} row />
         </span>
       </td>
       <td class="name" data-of="agent">

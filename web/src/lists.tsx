@@ -7,18 +7,16 @@ import { Notice, useLate } from "./parts";
 import { Said } from "./text";
 import type { Page } from "./types";
 
-/** A list by pages, of which the first is kept up to date. */
-export function useList<T>(path: string, idOf: (t: T) => string) {
-  const [first, setFirst] = useState<Page<T> | null>(null);
-  const [more, setMore] = useState<{ items: T[]; next: string } | null>(null);
+/** What an address holds, kept up to date. */
+export function useLoaded<T>(path: string) {
+  const [value, setValue] = useState<T | null>(null);
   const [failure, setFailure] = useState<Failure | null>(null);
   useEffect(() => {
-    setFirst(null);
-    setMore(null);
+    setValue(null);
     setFailure(null);
     return watch(async () => {
       try {
-        setFirst(await get<Page<T>>(path));
+        setValue(await get<T>(path));
         setFailure(null);
       } catch (e) {
         if (e instanceof Failure && e.problem) setFailure(e);
@@ -26,6 +24,14 @@ export function useList<T>(path: string, idOf: (t: T) => string) {
       }
     });
   }, [path]);
+  return { value, failure, setFailure };
+}
+
+/** A list by pages, of which the first is kept up to date. */
+export function useList<T>(path: string, idOf: (t: T) => string) {
+  const { value: first, failure, setFailure } = useLoaded<Page<T>>(path);
+  const [more, setMore] = useState<{ items: T[]; next: string } | null>(null);
+  useEffect(() => setMore(null), [path]);
   const next = more ? more.next : (first?.next_cursor ?? "");
   const loadMore = useCallback(async () => {
     try {

@@ -14,7 +14,7 @@ import { Policy } from "./policy";
 import { atLeast, isMine, isPart, loadQueue, queue, withVotes } from "./queue";
 import { move, QueueList, useOrder } from "./queueview";
 import { RequestPane } from "./request";
-import { followLinks, go, queueQuery, useRoute } from "./route";
+import { followLinks, go, queueQuery, requestAddress, useRoute } from "./route";
 import { begin, session } from "./session";
 import { SignIn } from "./signin";
 import { Tools } from "./tools";
@@ -76,7 +76,7 @@ function Deciding({ mine, id, title }: { mine: string; id: string; title: (about
   const others = order.filter((r) => r.call.id !== id && !r.gone && isMine(r.call));
   const after = order.slice(at + 1).filter((r) => !r.gone && r.call.id !== id);
   const following = after.find((r) => isMine(r.call)) ?? others[0] ?? after[0];
-  const next = following && (() => go(`/requests/${encodeURIComponent(following.call.id)}${queueQuery()}`));
+  const next = following && (() => go(requestAddress(following.call.id)));
   const back = id ? (
     <>
       <a class="btn quiet to-list" href={`/${queueQuery()}`} aria-label="Back to the queue">

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Said } from "./text";
-import { isSoon, left } from "./time";
+import { clock, isSoon, left } from "./time";
 import type { Risk as Level, Request, Segment, Status } from "./types";
 
 export function Icon({ name, size, cls }: { name: string; size?: number; cls?: string }) {
@@ -119,16 +119,13 @@ export function Rack({ rack }: { rack: Segment[] }) {
               <span class="vh">{s.state}: </span>
               {s.label}
             </b>
-            {s.note ?? (s.at ? timeOf(s.at) : "")}
+            {s.note ?? clock(s.at)}
           </span>
         </li>
       ))}
     </ol>
   );
 }
-
-const timeOf = (at: string) =>
-  new Date(at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 /** One tooth for each approval, for a row. */
 export function Mini({ given, needed }: { given: number; needed: number }) {

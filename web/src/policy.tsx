@@ -1,8 +1,6 @@
 // The policy's text, with the rule that a request names, and the versions before.
-import { useEffect, useRef, useState } from "preact/hooks";
-import { Failure, get } from "./api";
-import { Failed, PageFrame, useList, Waiting } from "./lists";
-import { watch } from "./live";
+import { useEffect, useRef } from "preact/hooks";
+import { Failed, PageFrame, useList, useLoaded, Waiting } from "./lists";
 import { Notice, Quote } from "./parts";
 import { Said, Spans, spans } from "./text";
 import { clock, full } from "./time";
@@ -11,23 +9,10 @@ import type { PolicyText, PolicyVersion } from "./types";
 type ActivePolicy = PolicyVersion & PolicyText;
 
 export function Policy({ digest, rule }: { digest: string; rule: string }) {
-  const [text, setText] = useState<ActivePolicy | null>(null);
-  const [failure, setFailure] = useState<Failure | null>(null);
+  const { value: text, failure } = useLoaded<ActivePolicy>(
+    `/api/policy${digest && `/${encodeURIComponent(digest)}`}`,
+  );
   const history = useList<PolicyVersion>("/api/policy/history?limit=50", (v) => String(v.version));
-  useEffect(() => {
-    setText(null);
-    return watch(async () => {
-      try {
-        setText(
-          await get<ActivePolicy>(digest ? `/api/policy/${encodeURIComponent(digest)}` : "/api/policy"),
-        );
-        setFailure(null);
-      } catch (e) {
-        if (e instanceof Failure && e.problem) setFailure(e);
-        throw e;
-      }
-    });
-  }, [digest]);
   const version = digest ? history.items?.find((v) => v.digest === digest) : text;
   const active = digest ? history.items?.[0] : text; // the newest comes first
   const isActive = version?.digest === active?.digest;

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { useCell } from "./cell";
-import { Choice } from "./filters";
+import { Choice, NoMatch } from "./filters";
 import { useKeys } from "./keys";
 import { Failed } from "./lists";
 import { askNow } from "./live";
@@ -151,24 +151,13 @@ export function QueueList({ selected }: { selected: string }) {
         {!q.loaded ? (
           late && !q.failure && <Skeleton />
         ) : order.length === 0 ? (
-          <p class="none">
-            {anyFilter ? (
-              <>
-                {part ? "Nothing matches so far. Load more to look further." : "Nothing matches."}{" "}
-                <button
-                  class="as-link"
-                  type="button"
-                  onClick={() => setQuery({ risk: "", tool: "", agent: "", q: "" })}
-                >
-                  Clear filters
-                </button>
-              </>
-            ) : (
-              <>
-                Nothing waits.<span class="narrow"> New calls appear here by themselves.</span>
-              </>
-            )}
-          </p>
+          anyFilter ? (
+            <NoMatch more={part} cls="none" />
+          ) : (
+            <p class="none">
+              Nothing waits.<span class="narrow"> New calls appear here by themselves.</span>
+            </p>
+          )
         ) : (
           <>
             <Group

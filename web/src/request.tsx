@@ -17,7 +17,7 @@ import { Head } from "./requesthead";
 import { loadRequest, requests } from "./requests";
 import { useSeen } from "./seen";
 import { FindingChoice, maySettle, SettleBar } from "./settle";
-import { SummaryLine } from "./summary";
+import { Summary } from "./summary";
 import { Said, Spans } from "./text";
 import { clock } from "./time";
 import { Timeline } from "./timeline";
@@ -134,7 +134,7 @@ function Open({
               <Said text={r.tool} most={60} />
             </span>
             <span class="one">
-              <SummaryLine v={shown} />
+              <Summary v={shown} row />
             </span>
             {waits && r.deadline && <Left deadline={r.deadline} />}
           </div>

@@ -1,5 +1,5 @@
 // The page's addresses. All state that is worth sharing is in them: back, reload and links work.
-import { useEffect, useState } from "preact/hooks";
+import { Cell, useCell } from "./cell";
 
 export type View = "queue" | "request" | "history" | "audit" | "policy" | "tools" | "nothing";
 
@@ -30,26 +30,15 @@ export function unescaped(s: string): string {
   }
 }
 
-const listeners = new Set<() => void>();
-let route = read();
-
-function changed() {
-  route = read();
-  for (const l of listeners) l();
-}
+const route = new Cell(read());
+const changed = () => {
+  route.value = read();
+};
 addEventListener("popstate", changed);
 
-export function useRoute(): Route {
-  const [, draw] = useState(0);
-  useEffect(() => {
-    const l = () => draw((n) => n + 1);
-    listeners.add(l);
-    return () => void listeners.delete(l);
-  }, []);
-  return route;
-}
+export const useRoute = (): Route => useCell(route);
 
-export const current = (): Route => route;
+export const current = (): Route => route.value;
 
 export function go(address: string, replace = false): void {
   if (address === location.pathname + location.search + location.hash) return;
@@ -64,7 +53,7 @@ export function requestAddress(id: string): string {
 
 /** The queue's filters go along, so that going back finds them. */
 export function queueQuery(): string {
-  return ["queue", "request"].includes(route.view) ? location.search : "";
+  return ["queue", "request"].includes(route.value.view) ? location.search : "";
 }
 
 export function setQuery(change: Record<string, string>): void {

@@ -2,7 +2,7 @@
 import { Mini, RiskShape } from "./parts";
 import { isMine, type Row } from "./queue";
 import { requestAddress } from "./route";
-import { SummaryLine } from "./summary";
+import { Summary } from "./summary";
 import { Said } from "./text";
 import { age, isSoon, left } from "./time";
 
@@ -28,7 +28,7 @@ export function OneRow({ row, current, marked }: { row: Row; current: boolean; m
         <span class="vh">{gone ? "," : " left,"}</span>
       </span>
       <span class="sum">
-        <SummaryLine v={c} />
+        <Summary v={c} row />
         <span class="vh">,</span>
       </span>
       <span class="meta">

@@ -142,10 +142,6 @@ signedOut.add(() => {
 /** The name of who looks at the page; empty: that is not known. */
 export const nameOf = (s: Session): string => (s.state === "in" ? s.name : "");
 
-export function canReview(s: Session): boolean {
-  return s.state === "in" && s.me.roles.includes("reviewer");
-}
-
 export function canAudit(s: Session): boolean {
   return s.state === "in" && (s.me.roles.includes("auditor") || s.me.roles.includes("admin"));
 }

@@ -14,29 +14,21 @@ function runs(all: Span[]): { ours: boolean; spans: Span[] }[] {
   return out;
 }
 
-/** The line as a sentence, in which words from outside have their own ground. */
-export function Summary({ v }: { v: Listed }) {
+/**
+ * The line as a sentence, in which words from outside have their own ground. A row has none, and its end
+ * may be cut off, because nothing is decided there.
+ */
+export function Summary({ v, row = false }: { v: Listed; row?: boolean }) {
   return (
     <>
       {runs(v.summary ?? []).map((r, i) =>
         r.ours ? (
           <Spans key={i} spans={r.spans} />
         ) : (
-          <bdi key={i} class="v" dir="auto">
+          <bdi key={i} class={row ? undefined : "v"} dir={row ? undefined : "auto"}>
             <Spans spans={r.spans} />
           </bdi>
         ),
-      )}
-    </>
-  );
-}
-
-/** The same for a row, whose end may be cut off because nothing is decided there. */
-export function SummaryLine({ v }: { v: Listed }) {
-  return (
-    <>
-      {runs(v.summary ?? []).map((r, i) =>
-        r.ours ? <Spans key={i} spans={r.spans} /> : <bdi key={i}>{<Spans spans={r.spans} />}</bdi>,
       )}
     </>
   );

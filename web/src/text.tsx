@@ -171,12 +171,3 @@ export function Redacted({ why }: { why: string }) {
     </span>
   );
 }
-
-/** A value inside a sentence of ours. */
-export function V({ children }: { children: string }) {
-  return (
-    <span class="v">
-      <Said text={children} most={60} />
-    </span>
-  );
-}

@@ -1,29 +1,12 @@
 // The tools, and who serves them.
-import { useEffect, useState } from "preact/hooks";
-import { Failure, get } from "./api";
-import { Failed, PageFrame, Waiting, WideTable } from "./lists";
-import { watch } from "./live";
+import { Failed, PageFrame, useLoaded, Waiting, WideTable } from "./lists";
 import { Icon } from "./parts";
 import { Said } from "./text";
 import type { Page, Tool } from "./types";
 
 export function Tools() {
-  const [tools, setTools] = useState<Tool[] | null>(null);
-  const [failure, setFailure] = useState<Failure | null>(null);
-  useEffect(
-    () =>
-      watch(async () => {
-        try {
-          const got = await get<Page<Tool> | Tool[]>("/api/tools");
-          setTools(Array.isArray(got) ? got : got.items);
-          setFailure(null);
-        } catch (e) {
-          if (e instanceof Failure && e.problem) setFailure(e);
-          throw e;
-        }
-      }),
-    [],
-  );
+  const { value, failure } = useLoaded<Page<Tool>>("/api/tools");
+  const tools = value?.items;
   return (
     <PageFrame title="Tools" about={tools && `${tools.length} offered`}>
       <Failed failure={failure} />

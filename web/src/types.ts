@@ -83,7 +83,6 @@ export interface View {
   reason?: string;
   labels?: Record<string, string>;
   requester?: string;
-  owner?: string;
   created_at?: string;
   deadline?: string;
   ended_at?: string;
@@ -96,8 +95,6 @@ export interface View {
   error?: { code: string; message: string };
   execution?: string;
   schema_unknown?: boolean;
-  attempt_of?: string;
-  revision?: string;
   settled?: Settled;
 }
 
@@ -177,7 +174,6 @@ export interface Problem {
   detail: string;
   code: string;
   outcome?: string;
-  call_status?: Status;
   location?: string;
 }
 
@@ -202,9 +198,7 @@ export interface Tool {
   description?: string;
   kind: string;
   queue: string;
-  publisher: string;
   timeout: string;
-  idempotent: boolean;
   served: boolean | null;
 }
 
