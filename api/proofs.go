@@ -62,14 +62,8 @@ func (s *Server) proveAudit(c *gin.Context) error {
 	if err != nil {
 		return fromLog(err)
 	}
-	if len(found.Proved) == 0 && found.Unsealed > 0 && cursor == "" {
-		return notSealed("These entries are not sealed yet.").about(found.Subject, "")
+	if len(found.Proofs) == 0 && found.Unsealed > 0 && cursor == "" {
+		return notSealed("These entries are not sealed yet.").about(found.ID, "")
 	}
-	out := rest.Proofs{ID: found.Subject, Proofs: []rest.Proof{}, Unsealed: found.Unsealed, Next: found.Next}
-	for _, p := range found.Proved {
-		out.Proofs = append(out.Proofs, rest.Proof{
-			Index: *p.Entry.Index, Step: p.Entry.Step, Kind: string(p.Entry.Kind), Proof: string(p.Proof),
-		})
-	}
-	return reply(c, http.StatusOK, out)
+	return reply(c, http.StatusOK, found)
 }

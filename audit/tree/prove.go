@@ -7,6 +7,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
+	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -19,32 +20,19 @@ type Log interface {
 	Nodes(ctx context.Context, level int, from, to int64) ([]audit.Hash, error)
 }
 
-// Proofs prove a page of the entries about one call, or about what else is a subject of entries.
-type Proofs struct {
-	Subject  string // its whole ID
-	Proved   []Proved
-	Unsealed int    // how many entries of the page have no proof yet
-	Next     string // the cursor of the page that follows; empty: none does
-}
-
-// Proved is an entry with its proof, which is all that goes into a file.
-type Proved struct {
-	Entry audit.Entry
-	Proof []byte
-}
-
 // ProveAll proves the entries about a call whose ID begins with prefix, at most limit of them behind a
 // cursor. A call that the store has no row of, and what is no call, goes by its whole ID. Errors:
 // store.ErrNotFound, store.ErrAmbiguous; store.ErrDamaged: what the store holds is not what was sealed.
-func ProveAll(ctx context.Context, log Log, prefix, cursor string, limit int) (p Proofs, err error) {
-	if p.Subject, err = subject(ctx, log, prefix); err != nil {
+func ProveAll(ctx context.Context, log Log, prefix, cursor string, limit int) (p rest.Proofs, err error) {
+	p.Proofs = []rest.Proof{}
+	if p.ID, err = subject(ctx, log, prefix); err != nil {
 		return p, err
 	}
 	last, err := log.LastCheckpoint(ctx)
 	if err != nil {
 		return p, err
 	}
-	page, err := log.Entries(ctx, store.EntryQuery{Subject: p.Subject, Cursor: cursor, Limit: limit})
+	page, err := log.Entries(ctx, store.EntryQuery{Subject: p.ID, Cursor: cursor, Limit: limit})
 	switch {
 	case err != nil:
 		return p, err
@@ -69,7 +57,9 @@ func ProveAll(ctx context.Context, log Log, prefix, cursor string, limit int) (p
 		if err != nil {
 			return p, err
 		}
-		p.Proved = append(p.Proved, Proved{e, proof})
+		p.Proofs = append(p.Proofs, rest.Proof{
+			Index: *e.Index, Step: e.Step, Kind: string(e.Kind), Proof: string(proof),
+		})
 	}
 	p.Next = page.Next
 	return p, nil

@@ -10,9 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/internal/cli"
-	"github.com/pawlhq/pawl/store"
 )
 
 type proveCommand struct {
@@ -39,17 +37,15 @@ public key can check such a file without Pawl and without the database. It is a
 C2SP tlog-proof, with the entry as its extra data; examples/verify/verify.py
 checks it.
 
-` + cli.SettingsHelp + `
+` + either + cli.SettingsHelp + `
 
 Exit code 1: the call is not known, or not all of its entries are sealed yet.`,
-		Example: `  pawl audit prove pawl-k3vq2m7 --database-url sqlite://.pawl/pawl.db
+		Example: `  pawl audit prove pawl-k3vq2m7 --api https://pawl.example.com
+  pawl audit prove pawl-k3vq2m7 --database-url sqlite://.pawl/pawl.db
   python3 examples/verify/verify.py --key log.pub pawl-k3vq2m7.proofs/*`,
 		Args: cli.OneArg("ID", cli.WhichCall),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := p.Read(p.App, cmd); err != nil {
-				return err
-			}
-			return p.use(cmd, func(ctx context.Context, s store.Store) error { return p.prove(ctx, s, args[0]) })
+			return p.ask(cmd, func(ctx context.Context, from reader) error { return p.prove(ctx, from, args[0]) })
 		},
 	}
 	p.addFlags(cmd, 0)
@@ -57,27 +53,30 @@ Exit code 1: the call is not known, or not all of its entries are sealed yet.`,
 	return cmd
 }
 
-func (p *proveCommand) prove(ctx context.Context, s store.Store, id string) error {
+func (p *proveCommand) prove(ctx context.Context, from reader, id string) error {
 	var files []proved
 	unsealed := 0
 	for cursor := ""; ; {
-		page, err := tree.ProveAll(ctx, s, id, cursor, store.MaxPage)
+		page, err := from.Proofs(ctx, id, cursor)
 		if err != nil {
 			return err
 		}
-		if id = page.Subject; cursor == "" {
+		if id = page.ID; cursor == "" {
 			if err := p.folder(id); err != nil {
 				return err
 			}
 		}
 		unsealed += page.Unsealed
-		for _, e := range page.Proved {
-			file := proved{Index: *e.Entry.Index, Step: e.Entry.Step, Kind: string(e.Entry.Kind)}
+		for _, e := range page.Proofs {
+			file := proved{Index: e.Index, Step: e.Step, Kind: e.Kind}
 			file.File = filepath.Join(p.dir, fmt.Sprintf("%08d.tlog-proof", file.Index))
-			if err := os.WriteFile(file.File, e.Proof, 0o600); err != nil {
+			if err := os.WriteFile(file.File, []byte(e.Proof), 0o600); err != nil {
 				return errors.Join(errors.New("the proof could not be written"), err)
 			}
 			files = append(files, file)
+		}
+		if page.Next == cursor && cursor != "" {
+			return errors.New("what answered is not Pawl's API: its list of proofs does not end")
 		}
 		if cursor = page.Next; cursor == "" {
 			break

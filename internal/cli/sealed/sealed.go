@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/pawlhq/pawl/audit"
 	"github.com/pawlhq/pawl/audit/tree"
 	"github.com/pawlhq/pawl/internal/cli"
 	"github.com/pawlhq/pawl/internal/keyfile"
@@ -156,28 +157,22 @@ func checkpoint(base *cli.App) *cobra.Command {
 there are any. Keep it, and 'pawl audit verify --checkpoint' shows later that
 the log still goes on from it.
 
-` + cli.SettingsHelp,
-		Example: "  pawl audit checkpoint --database-url sqlite://.pawl/pawl.db",
-		Args:    cli.NoArgs,
+` + either + cli.SettingsHelp,
+		Example: `  pawl audit checkpoint --api https://pawl.example.com
+  pawl audit checkpoint --database-url sqlite://.pawl/pawl.db`,
+		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := l.Read(l.App, cmd); err != nil {
-				return err
-			}
-			return l.use(cmd, func(ctx context.Context, s store.Store) error {
-				last, err := s.LastCheckpoint(ctx)
+			return l.ask(cmd, func(ctx context.Context, from reader) error {
+				signed, err := from.Checkpoint(ctx)
 				if err != nil {
 					return err
 				}
-				if last.Size == 0 {
-					return errors.New("the audit log has no checkpoint yet: a worker that has its key makes one " +
-						"every few seconds when there is something new")
-				}
-				signed, err := tree.Signed(last)
+				origin, of, err := tree.ParseText(signed)
 				if err != nil {
-					return err
+					return fmt.Errorf("the checkpoint: %w", err)
 				}
-				return l.Show(map[string]any{"origin": last.Origin, "size": last.Size, "root": last.Root,
-					"at": last.At, "checkpoint": signed}, signed)
+				return l.Show(map[string]any{"origin": origin, "size": of.N, "root": audit.Hash(of.Hash),
+					"checkpoint": signed}, signed)
 			})
 		},
 	}
