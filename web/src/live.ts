@@ -1,6 +1,6 @@
 // How the page learns of changes. One stream of events for all tabs of a person says which requests
 // changed, and whoever shows something registers how to load it. While the stream is silent, a tab that
-// can be seen asks again every two seconds.
+// can be seen asks again every two seconds, and ever less often while it shows nothing that could change.
 import { Failure, get, now } from "./api";
 import { Cell } from "./cell";
 import { type Message, Stream } from "./stream";
@@ -8,6 +8,7 @@ import { type Message, Stream } from "./stream";
 const EVERY = 2000; // ms between questions while nobody tells what changed
 const RARELY = 15_000; // while the stream does: workers, tools and policies make no events
 const AGAIN = 4000; // while the server can't be reached
+const AT_MOST = 30_000; // while nothing is shown that could change, of pauses that double
 const SILENCE = 12_000; // two heartbeats of the server, and the time they may take
 const GRACE = 3000; // in which a stream may be opened, or opened again
 
@@ -35,6 +36,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 let asking = false;
 let due: Changes | undefined;
 let failed = 0; // times in a row
+let pause = EVERY; // between questions while nothing is shown, as to somebody who is signed out
 let asked = 0; // when everything was loaded last, on this computer's clock
 let soonest = Number.POSITIVE_INFINITY; // when something is to be loaded again
 
@@ -86,6 +88,7 @@ function hear(m: Message) {
 /** Loads something now and whenever it may have changed, until the returned function is called. */
 export function watch(load: Load, request = ""): () => void {
   watched.set(load, request);
+  pause = EVERY;
   if (link.value.state !== "off") void once(load, "anything").then(follow);
   schedule();
   return () => void watched.delete(load);
@@ -120,9 +123,10 @@ function follow(answered: "live" | "off") {
 function schedule() {
   clearTimeout(timer);
   if (document.visibilityState === "hidden") return;
-  let next = asked + (told ? RARELY : EVERY);
+  const every = watched.size === 0 ? pause : EVERY;
+  let next = asked + (told ? RARELY : every);
   if (told) next = Math.min(next, trusted);
-  if (link.value.state === "off") next = asked + AGAIN;
+  if (link.value.state === "off") next = asked + Math.max(AGAIN, every);
   else if (failed > 0) next = asked + 500;
   timer = setTimeout(tick, Math.max(0, Math.min(next, soonest) - Date.now()));
 }
@@ -155,7 +159,10 @@ async function ask(changes: Changes) {
       }
       const concerned = [...watched].filter(([, id]) => news === "anything" || !id || news.has(id));
       const states = await Promise.all(concerned.map(([load]) => once(load, news)));
-      if (watched.size === 0) states.push(await once(async () => void (await get("/api/version")), news));
+      if (watched.size === 0) {
+        pause = Math.min(2 * pause, AT_MOST);
+        states.push(await once(async () => void (await get("/api/version")), news));
+      }
       if (states.length > 0) follow(states.includes("off") ? "off" : "live");
     }
   } finally {

@@ -19,18 +19,24 @@ set("/");
 /** Opens an address, as a link from elsewhere does. */
 export function visit(to: string): void {
   set(to);
-  for (const read of listeners.get("popstate") ?? []) read();
+  happens("popstate");
 }
 
 /** The address that the page has now. */
 export const address = (): string => location.pathname + location.search + location.hash;
 
+/** Tells the page that something happened. */
+export function happens(of: string): void {
+  for (const act of listeners.get(of) ?? []) act();
+}
+
 const listeners = new Map<string, (() => void)[]>();
+const addEventListener = (of: string, act: () => void) =>
+  void listeners.set(of, [...(listeners.get(of) ?? []), act]);
 Object.assign(globalThis, {
-  addEventListener: (of: string, act: () => void) =>
-    void listeners.set(of, [...(listeners.get(of) ?? []), act]),
+  addEventListener,
   removeEventListener: nothing,
-  document: { visibilityState: "hidden", addEventListener: nothing, removeEventListener: nothing },
+  document: { visibilityState: "hidden", addEventListener, removeEventListener: nothing },
   sessionStorage: storage,
   localStorage: storage,
   history: {
