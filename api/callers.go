@@ -25,10 +25,12 @@ func (s *Server) callers() (Callers, error) {
 	return s.o.Callers, nil
 }
 
-// How often the store is asked whether calls that are waited for have changed, and how often a
-// lease is renewed.
+// How often the store is asked whether calls that are waited for have changed, and when a wait renews
+// the lease of its calls: not before it is clear that somebody waits. A caller that gives up closes its
+// request and releases the call at once, and the two may come in any order.
 var (
 	watchPause = retry.Backoff{Most: time.Second}
+	renewAfter = time.Second
 	renewEvery = store.Lease / 3
 )
 
@@ -44,9 +46,6 @@ func (s *Server) attachTo(ctx context.Context, begin calls.Start) (id string, er
 	}
 	if begin.Call.IdempotencyKey != "" {
 		if _, err := s.o.Store.Call(ctx, begin.ID); !errors.Is(err, store.ErrNotFound) {
-			if err == nil {
-				err = callers.Retake(ctx, begin.ID)
-			}
 			return "", fromStore(err)
 		}
 	}
@@ -74,7 +73,7 @@ func (s *Server) followCaller(
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		if s.watchStart(waiting, id) {
+		if s.watchStart(ctx, waiting, id) {
 			cancel()
 		}
 	}()
@@ -85,10 +84,10 @@ func (s *Server) followCaller(
 	return s.calls.Follow(ctx, waiting, id)
 }
 
-// watchStart waits until the store says that a call's tool may be started.
-func (s *Server) watchStart(ctx context.Context, id string) bool {
-	pause, renewed := watchPause, time.Time{}
-	for {
+// watchStart waits until the store says that a call's tool may be started. It keeps the call's lease.
+func (s *Server) watchStart(ctx, waiting context.Context, id string) bool {
+	lease := newRenewal()
+	for pause := watchPause; ; {
 		r, err := s.o.Store.Call(ctx, id)
 		if err == nil && startable(r) {
 			return true
@@ -96,15 +95,22 @@ func (s *Server) watchStart(ctx context.Context, id string) bool {
 		if err == nil && r.View.Execution != approval.ExecutionCaller {
 			return false
 		}
-		if err == nil && s.o.Callers != nil && time.Since(renewed) > renewEvery {
-			renewed = time.Now()
-			if err := s.o.Callers.Renew(ctx, id); err != nil && ctx.Err() == nil {
-				s.o.Logger.DebugContext(ctx, "the lease of a call was not renewed", "id", id, "error", err)
-			}
+		if err == nil && lease.due() {
+			s.renew(ctx, r)
 		}
-		if !retry.Sleep(ctx, pause.Next()) {
+		if lease.last || !lease.sleep(ctx, waiting, pause.Next()) {
 			return false
 		}
+	}
+}
+
+// renew keeps the lease of a call that is waited for, if its caller runs it.
+func (s *Server) renew(ctx context.Context, r store.Record) {
+	if s.o.Callers == nil || r.View.Execution != approval.ExecutionCaller {
+		return
+	}
+	if err := s.o.Callers.Renew(ctx, r.View.ID); err != nil && ctx.Err() == nil {
+		s.o.Logger.DebugContext(ctx, "the lease of a call was not renewed", "id", r.View.ID, "error", err)
 	}
 }
 

@@ -3,14 +3,15 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/audit"
-	"github.com/pawlhq/pawl/auth"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -21,7 +22,6 @@ type fakeCallers struct {
 	taken     []string
 	delivered []string
 	released  []string
-	retaken   []string
 	renewed   atomic.Int32
 	said      []audit.Settled
 	sources   []string // of lists
@@ -64,11 +64,6 @@ func (f *fakeCallers) Renew(context.Context, string) error {
 
 func (f *fakeCallers) Release(_ context.Context, id string) error {
 	f.released = append(f.released, id)
-	return nil
-}
-
-func (f *fakeCallers) Retake(_ context.Context, id string) error {
-	f.retaken = append(f.retaken, id)
 	return nil
 }
 
@@ -118,23 +113,6 @@ func TestBadRequestsOfCallers(t *testing.T) {
 	}
 }
 
-// Whoever comes back to a call by its key has it again, though it was given back.
-func TestAttachByKeyRetakes(t *testing.T) {
-	f := &fakeCallers{}
-	w := newWorld(t, func(o *Options) { o.Callers = f })
-	id := approval.KeyedID(auth.LocalSubject, "k1")
-	const call = `{"tool":"bash","execution":"caller","idempotency_key":"k1","attach":true}`
-	expect(t, w.send("POST", "/api/calls", call), http.StatusAccepted, "")
-	if len(f.retaken) != 0 {
-		t.Errorf("a new call was taken again: %q", f.retaken)
-	}
-	w.store.put(store.Record{View: view(id, approval.StatusPending), IsRequest: true})
-	expect(t, w.send("POST", "/api/calls", call), http.StatusAccepted, "")
-	if len(f.retaken) != 1 || f.retaken[0] != id {
-		t.Errorf("taken again: %q, want %s", f.retaken, id)
-	}
-}
-
 // What a call's end is in stops others from attaching to it; and workers' names stay theirs.
 func TestCallersAreTold(t *testing.T) {
 	f := &fakeCallers{}
@@ -169,6 +147,36 @@ func TestCallersAreTold(t *testing.T) {
 	}
 	f.taken = []string{"deploy"}
 	expect(t, w.send("PUT", "/api/agents/a/tools", `{"tools":[{"name":"deploy"}]}`), http.StatusConflict, rest.CodeToolTaken)
+}
+
+// Every wait for a call that its caller runs keeps the call its own, and one that was given up does not.
+func TestWaitsRenew(t *testing.T) {
+	for _, c := range []struct{ method, path, body string }{
+		{"GET", "/api/calls/pawl-1?wait=10ms", ""},
+		{"POST", "/api/calls/wait", `{"calls":[{"id":"pawl-1","revision":"REVISION"}],"wait":"10ms"}`},
+	} {
+		f := &fakeCallers{}
+		w := newWorld(t, func(o *Options) { o.Callers = f })
+		v := view("pawl-1", approval.StatusPending)
+		v.Execution = approval.ExecutionCaller
+		w.temporal.add(&fakeWorkflow{id: "pawl-1", state: approval.State{View: v}})
+		w.store.put(store.Record{View: v, IsRequest: true})
+		revision, _ := expect(t, w.get("/api/calls/pawl-1"), 200, "")["revision"].(string)
+		body := strings.Replace(c.body, "REVISION", revision, 1)
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		r := httptest.NewRequestWithContext(gone, c.method, c.path, strings.NewReader(body))
+		r.Host = "localhost"
+		r.Header.Set("Content-Type", "application/json")
+		w.server.ServeHTTP(httptest.NewRecorder(), r)
+		if n := f.renewed.Load(); n != 0 {
+			t.Errorf("%s %s: renewed %d times for nobody", c.method, c.path, n)
+		}
+		w.send(c.method, c.path, body)
+		if n := f.renewed.Load(); n != 1 {
+			t.Errorf("%s %s: renewed %d times", c.method, c.path, n)
+		}
+	}
 }
 
 // lateStore does not know calls at first, as before they are judged.

@@ -12,7 +12,6 @@ import (
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/ballot"
 	"github.com/pawlhq/pawl/internal/calls"
-	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/rest"
 	"github.com/pawlhq/pawl/store"
 )
@@ -177,10 +176,12 @@ func (s *Server) waitCalls(c *gin.Context) error {
 	defer done()
 	ctx, cancel := waiting(c.Request.Context(), wait)
 	defer cancel()
+	lease := newRenewal()
 	for pause := watchPause; ; {
 		out := rest.WaitAnswer{Calls: []rest.WaitedCall{}}
+		renew := lease.due()
 		for _, w := range in.Calls {
-			changed, err := s.changed(c, w)
+			changed, err := s.changed(c, w, renew)
 			if err != nil {
 				return err
 			}
@@ -188,7 +189,7 @@ func (s *Server) waitCalls(c *gin.Context) error {
 				out.Calls = append(out.Calls, *changed)
 			}
 		}
-		if len(out.Calls) == 0 && wait > 0 && retry.Sleep(ctx, pause.Next()) {
+		if len(out.Calls) == 0 && wait > 0 && !lease.last && lease.sleep(c.Request.Context(), ctx, pause.Next()) {
 			continue
 		}
 		if wait > 0 {
@@ -208,8 +209,8 @@ func (s *Server) waitCalls(c *gin.Context) error {
 	}
 }
 
-// changed is a call that has ended or has another revision, or nil.
-func (s *Server) changed(c *gin.Context, w rest.WaitCall) (*rest.WaitedCall, error) {
+// changed is a call that has ended or has another revision, or nil. Its lease is renewed if renew.
+func (s *Server) changed(c *gin.Context, w rest.WaitCall, renew bool) (*rest.WaitedCall, error) {
 	ctx := c.Request.Context()
 	if err := s.visible(c, w.ID); errors.Is(err, store.ErrNotFound) {
 		return &rest.WaitedCall{ID: w.ID, Code: approval.CodeNotFound}, nil
@@ -235,6 +236,9 @@ func (s *Server) changed(c *gin.Context, w rest.WaitCall) (*rest.WaitedCall, err
 			o = &kept
 		}
 		return &rest.WaitedCall{ID: w.ID, Outcome: o}, nil
+	}
+	if renew {
+		s.renew(ctx, r)
 	}
 	v := s.shown(r.View)
 	if v.Revision == w.Revision {

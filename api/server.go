@@ -211,7 +211,6 @@ type Callers interface {
 	Attach(ctx context.Context, alike string) (id string, err error) // as of store.Callers
 	Renew(ctx context.Context, id string) error
 	Release(ctx context.Context, id string) error
-	Retake(ctx context.Context, id string) error
 	Deliver(ctx context.Context, id string) error
 	AlikeKey(ctx context.Context) ([]byte, error)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pawlhq/pawl/approval"
 	"github.com/pawlhq/pawl/internal/calls"
+	"github.com/pawlhq/pawl/internal/retry"
 	"github.com/pawlhq/pawl/store"
 )
 
@@ -18,6 +19,30 @@ func waiting(ctx context.Context, d time.Duration) (context.Context, context.Can
 		release()
 		cancel()
 	}
+}
+
+// renewal says when a wait renews the lease of its calls: see renewAfter.
+type renewal struct {
+	next time.Time
+	done bool // once at least
+	last bool // the wait is over, and its caller still there
+}
+
+func newRenewal() *renewal { return &renewal{next: time.Now().Add(renewAfter)} }
+
+// due reports whether to renew now; what is due is done.
+func (r *renewal) due() bool {
+	due := !time.Now().Before(r.next) || r.last && !r.done
+	if due {
+		r.next, r.done = time.Now().Add(renewEvery), true
+	}
+	return due
+}
+
+// sleep reports whether the wait goes on, for one last look if its time is up. ctx is the request's.
+func (r *renewal) sleep(ctx, waiting context.Context, pause time.Duration) bool {
+	r.last = !retry.Sleep(waiting, pause)
+	return ctx.Err() == nil && (!r.last || errors.Is(waiting.Err(), context.DeadlineExceeded))
 }
 
 // follow waits for a call to end, at most wait, as calls.Client.Follow does. Without wait, it looks

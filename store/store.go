@@ -167,12 +167,9 @@ type Callers interface {
 	// takes the lease, which a call that waits or is approved has from its admission on. Else
 	// ErrNotFound.
 	Attach(ctx context.Context, alike string) (id string, err error)
-	// Renew keeps the lease of a call that may be attached to, and Release gives it back. It stays given
-	// back until somebody attaches to the call, or takes it again by its key with Retake: a wait that its
-	// caller gave up may still renew when the release has come.
+	// Renew keeps the lease of a call that may be attached to, and Release gives it back.
 	Renew(ctx context.Context, id string) error
 	Release(ctx context.Context, id string) error
-	Retake(ctx context.Context, id string) error
 	// Deliver notes that a call's end is about to be in an answer.
 	Deliver(ctx context.Context, id string) error
 	// AlikeKey is the key of AdmitParams.Alike and Identical. It is random, and the store's own.

@@ -153,21 +153,13 @@ func (b Base) Attach(ctx context.Context, alike string) (string, error) {
 	return ids[0], nil
 }
 
-// Retake implements store.Callers.
-func (b Base) Retake(ctx context.Context, id string) error {
-	_, err := b.update(ctx, "lease a call", lease+` RETURNING id`, id)
-	return err
-}
-
 // Renew implements store.Callers.
 func (b Base) Renew(ctx context.Context, id string) error {
-	const renew = lease + ` AND lease_until IS NOT NULL RETURNING id`
+	const renew = `UPDATE pawl.calls SET lease_until = pawl.clock(30)
+		WHERE id = $1 AND alike IS NOT NULL AND ended_at IS NULL RETURNING id`
 	_, err := b.update(ctx, "renew the lease of a call", renew, id)
 	return err
 }
-
-const lease = `UPDATE pawl.calls SET lease_until = pawl.clock(30)
-	WHERE id = $1 AND alike IS NOT NULL AND ended_at IS NULL`
 
 // Release implements store.Callers.
 func (b Base) Release(ctx context.Context, id string) error {

@@ -288,15 +288,10 @@ func attachOnce(t *testing.T, s store.Store) {
 		return a
 	}())
 	release("told")
-	if err := errors.Join(s.Retake(t.Context(), "told"), s.Renew(t.Context(), "told")); err != nil {
+	if err := s.Renew(t.Context(), "told"); err != nil {
 		t.Fatal(err)
 	}
 	attach("")
-	release("told")
-	if err := s.Renew(t.Context(), "told"); err != nil { // by a wait that was given up before the release
-		t.Fatal(err)
-	}
-	attach("told")
 	again := byCaller(waiting(t, "ended"))
 	again.Alike = "k"
 	admit(t, s, again)
@@ -313,7 +308,7 @@ func attachOnce(t *testing.T, s store.Store) {
 	admit(t, s, blocked)
 	attach("blocked") // nobody was told yet
 	for _, unknown := range []string{"nobody"} {
-		if err := errors.Join(s.Renew(t.Context(), unknown), s.Retake(t.Context(), unknown), s.Release(t.Context(), unknown), s.Deliver(t.Context(), unknown)); err != nil {
+		if err := errors.Join(s.Renew(t.Context(), unknown), s.Release(t.Context(), unknown), s.Deliver(t.Context(), unknown)); err != nil {
 			t.Errorf("%q: %v", unknown, err)
 		}
 	}
