@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -81,11 +82,27 @@ func (s *Server) listRequests(c *gin.Context) error {
 	if onlyOwn(c) {
 		q.Requester = principal(c).Subject
 	}
-	found, err := s.o.Store.Calls(c.Request.Context(), q)
+	list, reader := s.o.Store.Calls, s.reader(c)
+	switch c.Query("may") {
+	case "":
+	case approval.MayApprove:
+		if !slices.Equal(q.Statuses, []approval.Status{approval.StatusPending}) {
+			return invalid("may: only calls that wait can be approved: the status must be pending")
+		}
+		if q.By != "" {
+			return invalid("may: must not be given together with by: both are looked for call by call")
+		}
+		list = func(ctx context.Context, q store.CallQuery) (store.Page[approval.View], error) {
+			return s.approvable(ctx, q, reader)
+		}
+	default:
+		return invalid("may: must be %s", approval.MayApprove)
+	}
+	found, err := list(c.Request.Context(), q)
 	if err != nil {
 		return fromStore(err)
 	}
-	page, reader := rest.Page[rest.ListedRequest]{Total: found.Total, Next: found.Next}, s.reader(c)
+	page := rest.Page[rest.ListedRequest]{Total: found.Total, Next: found.Next}
 	tools := s.presentable(c.Request.Context())
 	for _, v := range found.Items {
 		item := rest.ListedRequest{View: s.shown(v), Summary: present.Summary(v, tools[v.Tool])}

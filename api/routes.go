@@ -111,7 +111,7 @@ func (s *Server) routes() []route {
 		{post, "/api/sessions/{session}/cancel", access{agent: own, admin: all}, "",
 			"withdraw all calls of a session that have not started", s.cancelSession},
 
-		{get, "/api/requests", readers, "status tool agent session risk by since until order " + paging,
+		{get, "/api/requests", readers, "status tool agent session risk by may since until order " + paging,
 			"calls that wait or waited for people", s.listRequests},
 		{get, "/api/requests/{id}", readers, "", "one call with its timeline", s.getRequest},
 		{post, "/api/requests/{id}/approve", reviewers, "", "approve", s.decide(approval.Approve)},

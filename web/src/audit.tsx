@@ -1,7 +1,7 @@
 // The audit log, or the entries of one request.
 import { requestPath } from "./api";
 import { useCell } from "./cell";
-import { Choice, Days, daysOf, ENDED, Field, NoMatch, queryOf, RISKS } from "./filters";
+import { Choice, chosenIn, Days, ENDED, Field, NoMatch, queryOf, RISKS } from "./filters";
 import { Failed, More, PageFrame, useList, useLoaded, Waiting, WideTable } from "./lists";
 import { inWords, Notice } from "./parts";
 import { requestAddress, setQuery, useRoute } from "./route";
@@ -54,14 +54,11 @@ function AuditOfRequest({ id }: { id: string }) {
 
 function AuditLog({ id }: { id: string }) {
   const { query } = useRoute();
-  const param = (name: string) => query.get(name) ?? "";
-  const named = ["kind", "tool", "agent", "by", "status", "risk"].map((name) => [name, param(name)]);
   const params = queryOf({
-    ...Object.fromEntries(named),
+    ...chosenIn(query, ["kind", "tool", "agent", "by", "status", "risk"]),
     order: "newest",
     limit: "100",
     request_id: id,
-    ...daysOf(query),
   });
   const list = useList<Entry>(`/api/audit?${params}`, (e) => `${e.call_id} ${e.step}`);
   return (

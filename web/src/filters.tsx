@@ -1,5 +1,7 @@
 // The filters of lists. What is chosen stands in the page's address.
+import type { RefObject } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { Icon } from "./parts";
 import { setQuery, useRoute } from "./route";
 
 export const ENDED = ["executed", "rejected", "expired", "blocked", "failed", "outcome_unknown", "cancelled"];
@@ -17,9 +19,13 @@ function dayAt(day: string | null, after = 0): string {
   return new Date(Number(found[1]), Number(found[2]) - 1, Number(found[3]) + after).toISOString();
 }
 
-/** The days that Days has chosen, as parameters of a list: the last one is in it. */
-export function daysOf(query: URLSearchParams): { since: string; until: string } {
-  return { since: dayAt(query.get("since")), until: dayAt(query.get("until"), 1) };
+/** What is chosen, as parameters of a list: those named, and the days, of which the last one is in it. */
+export function chosenIn(query: URLSearchParams, names: string[]): Record<string, string> {
+  return {
+    ...Object.fromEntries(names.map((name) => [name, query.get(name) ?? ""])),
+    since: dayAt(query.get("since")),
+    until: dayAt(query.get("until"), 1),
+  };
 }
 
 /** The days from which and to which a list goes. */
@@ -83,6 +89,32 @@ export function Choice({ name, none = name, values, words = spaced }: ChoiceProp
         </option>
       ))}
     </select>
+  );
+}
+
+/** The field for text that is looked for in what the page has loaded. */
+export function Search({
+  of,
+  hint,
+  field,
+}: {
+  of: string;
+  hint: string;
+  field?: RefObject<HTMLInputElement | null>;
+}) {
+  return (
+    <div class="search">
+      <Icon name="search" />
+      <input
+        type="search"
+        ref={field}
+        aria-label={of}
+        placeholder={hint}
+        value={useRoute().query.get("q") ?? ""}
+        onInput={(e) => setQuery({ q: e.currentTarget.value })}
+      />
+      {field && <kbd>/</kbd>}
+    </div>
   );
 }
 

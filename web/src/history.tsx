@@ -1,7 +1,7 @@
 // What people were asked about, and how it ended.
-import { Choice, Days, daysOf, ENDED, Field, NoMatch, queryOf, RISKS } from "./filters";
+import { Choice, chosenIn, Days, ENDED, Field, NoMatch, queryOf, RISKS, Search } from "./filters";
 import { Failed, More, PageFrame, useList, Waiting, WideTable } from "./lists";
-import { Icon, inWords, Notice, Quote, StatusMark } from "./parts";
+import { inWords, Notice, Quote, StatusMark } from "./parts";
 import { requestAddress, setQuery, useRoute } from "./route";
 import { Summary } from "./summary";
 import { Said } from "./text";
@@ -11,10 +11,7 @@ import type { Listed } from "./types";
 export function History() {
   const { query } = useRoute();
   const param = (name: string) => query.get(name) ?? "";
-  const filters = queryOf({
-    ...Object.fromEntries(["tool", "agent", "risk", "by", "status"].map((name) => [name, param(name)])),
-    ...daysOf(query),
-  });
+  const filters = queryOf(chosenIn(query, ["tool", "agent", "risk", "by", "status"]));
   const any = filters.size > 0;
   if (!param("status")) filters.set("status", "ended");
   const list = useList<Listed>(`/api/requests?${filters}&limit=100`, (c) => c.id);
@@ -41,16 +38,7 @@ export function History() {
         </Notice>
       )}
       <div class="fbar">
-        <div class="search">
-          <Icon name="search" />
-          <input
-            type="search"
-            aria-label="Search"
-            placeholder="Tool, agent, person, text"
-            value={param("q")}
-            onInput={(e) => setQuery({ q: e.currentTarget.value })}
-          />
-        </div>
+        <Search of="Search" hint="Tool, agent, person, text" />
         <div class="choices">
           <Choice name="Status" none="Any end" values={[...ENDED, "approved", "executing"]} words={inWords} />
           <Choice name="Risk" values={RISKS} />

@@ -25,7 +25,8 @@ function App() {
   const q = useCell(queue);
   const [about, setAbout] = useState("");
   const count = [...q.rows.values()].filter((r) => !r.gone && isMine(withVotes(r.call))).length;
-  const mine = count > 0 || isPart(q) ? atLeast(count, q) : ""; // how many I can decide
+  // How many I can decide.
+  const mine = count > 0 || (isPart(q) && q.looked?.found !== "none") ? atLeast(count, q) : "";
   const title = [about && route.view === "request" ? about : "", "Pawl"].filter(Boolean).join(" · ");
   // All views say how many calls wait for this person.
   useEffect(() => (s.state === "in" ? watch(loadQueue) : undefined), [s.state]);

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { get } from "./api";
 import { useCell } from "./cell";
-import { isMine, isPart, queue, totalOf, withVotes } from "./queue";
+import { isMine, isPart, noneSoFar, queue, totalOf, withVotes } from "./queue";
 import type { Listed, Page } from "./types";
 
 /** What stands beside the list while no request is open. */
@@ -21,21 +21,18 @@ export function NothingOpen() {
         </svg>
         {rows.length === 0 ? (
           <Empty />
-        ) : isPart(q) ? (
-          <>
-            <h2>{totalOf(q)} calls wait.</h2>
-            <p>
-              Of the {rows.length} whose time ends first, you can decide {mine}. Load more in the list to see
-              the others.
-            </p>
-          </>
-        ) : mine === 0 ? (
+        ) : mine === 0 && (!isPart(q) || q.looked?.found === "none") ? (
           <>
             <h2>Nothing waits for you.</h2>
             <p>
-              {others === 1 ? "1 call waits" : `${others} calls wait`} for others. New ones appear here by
-              themselves; the tab’s title shows how many.
+              {others === 1 ? "1 call waits" : `${isPart(q) ? totalOf(q) : others} calls wait`} for others.
+              New ones appear here by themselves; the tab’s title shows how many.
             </p>
+          </>
+        ) : isPart(q) ? (
+          <>
+            <h2>{totalOf(q)} calls wait.</h2>
+            <p>{(mine === 0 && noneSoFar(q)) || `You can decide ${mine} of those in the list so far.`}</p>
           </>
         ) : (
           <>

@@ -8,19 +8,24 @@ import type { Listed, Page, Request, View } from "./types";
 const LIMIT = 100;
 const MOST = 500; // that the API gives at once
 const STAYS = 10_000; // ms that a call which ended is still shown
+const LOOK_AGAIN = 15_000; // ms, for calls of mine where none was found
+
+/** A call of the list; far: from behind what was read, because this person can decide it. */
+type Known = Listed & { far?: boolean };
 
 export interface Row {
-  call: Listed;
+  call: Known;
   gone?: { at: number; how: string };
 }
 
 export interface Queue {
   loaded: boolean;
   rows: Map<string, Row>;
-  held: Listed[]; // new, and not shown yet
+  held: Known[]; // new, and not shown yet
   total: number;
   more: string; // the cursor of what comes after
   failure?: Failure | undefined;
+  looked?: { at: number; found: "some" | "none" | "none so far" }; // for calls that are far
 }
 
 export const queue = new Cell<Queue>({ loaded: false, rows: new Map(), held: [], total: 0, more: "" });
@@ -28,16 +33,20 @@ export const queue = new Cell<Queue>({ loaded: false, rows: new Map(), held: [],
 /** True while rows must keep their places. */
 export const still = { pointer: false, focus: false };
 
-const waitingRows = (q: Queue): Listed[] => [...q.rows.values()].filter((r) => !r.gone).map((r) => r.call);
-const callsHere = (q: Queue): Listed[] => [...waitingRows(q), ...q.held];
+const waitingRows = (q: Queue): Known[] => [...q.rows.values()].filter((r) => !r.gone).map((r) => r.call);
+const callsHere = (q: Queue): Known[] => [...waitingRows(q), ...q.held];
+const near = (q: Queue): Known[] => callsHere(q).filter((c) => !c.far);
 
 /** The calls that wait, as far as they are here. */
 export const waitingHere = (q: Queue): Set<string> => new Set(callsHere(q).map((c) => c.id));
 
 const EXACT = 1000; // how far the API counts
 
-/** How many of the calls that wait are here. */
-export const here = (q: Queue): number => waitingHere(q).size;
+/** How many of the calls that wait are here, of those whose time ends first. */
+export const here = (q: Queue): number => near(q).length;
+
+/** Whether calls are here whose time ends later than that of others which are not. */
+export const anyFar = (q: Queue): boolean => callsHere(q).some((c) => c.far);
 
 /** Whether more calls wait than are here: the list comes in pages, the nearest deadline first. */
 export const isPart = (q: Queue): boolean => q.more !== "" && (q.total > EXACT || here(q) < q.total);
@@ -45,26 +54,36 @@ export const isPart = (q: Queue): boolean => q.more !== "" && (q.total > EXACT |
 /** How many wait, in words. */
 export const totalOf = (q: Queue): string => (q.total > EXACT ? "more than 1,000" : String(q.total));
 
+/** Said where none of the calls that were looked at is this person's. */
+export const noneSoFar = (q: Queue): string =>
+  q.looked?.found === "none so far"
+    ? "None of those whose time ends first, up to 20,000, is yours to decide. The rest was not looked at."
+    : "";
+
 /** A count of what is here, which is the least there are while more calls wait than are here. */
 export const atLeast = (n: number, q: Queue): string => (isPart(q) ? `${n}+` : String(n));
 
 /** When a call's time ends. That never changes, so calls keep their order. */
 const end = (c: Listed | undefined): number => Date.parse(c?.deadline ?? "") || Number.POSITIVE_INFINITY;
 
-function pageOf(limit: number, cursor = ""): Promise<Page<Listed>> {
+function pageOf(limit: number, cursor = "", more = ""): Promise<Page<Known>> {
   const after = cursor && `&cursor=${encodeURIComponent(cursor)}`;
-  return get(`/api/requests?status=pending&order=deadline&limit=${limit}${after}`);
+  return get(`/api/requests?status=pending&order=deadline&limit=${limit}${after}${more}`);
 }
+
+/** Where only calls changed that are shown, their own answers tell. */
+const few = (q: Queue, changes: Changes): boolean =>
+  changes !== "anything" && [...changes].every((id) => q.rows.has(id));
 
 /**
  * The calls that wait, nearest deadline first: as many as are here, and all of them, up to MOST, if all
  * were. Where only calls changed that are shown, the first page is enough: their own answers tell the rest.
  */
-async function nearest(changes: Changes): Promise<Page<Listed>> {
+async function nearest(changes: Changes): Promise<Page<Known>> {
   const q = queue.value;
-  const few = changes !== "anything" && [...changes].every((id) => q.rows.has(id));
-  const want = few ? 0 : here(q);
-  const all = !few && q.loaded && !isPart(q);
+  const first = few(q, changes);
+  const want = first ? 0 : here(q);
+  const all = !first && q.loaded && !isPart(q);
   let page = await pageOf(LIMIT);
   const items = page.items;
   while (page.next_cursor && (items.length < want || (all && items.length < MOST))) {
@@ -75,16 +94,30 @@ async function nearest(changes: Changes): Promise<Page<Listed>> {
   return { ...page, items };
 }
 
+/** The calls behind a page that this person can decide, if none of the page is. */
+async function mineBehind(page: Page<Known>, changes: Changes): Promise<Page<Known> | undefined> {
+  const q = queue.value;
+  const mine = page.items.some((c) => isMine(withVotes(c)));
+  const wait = q.looked && q.looked.found !== "some" && now() - q.looked.at < LOOK_AGAIN;
+  if (!page.next_cursor || wait) return;
+  if (few(q, changes) ? mine || anyFar(q) || here(q) > LIMIT : mine && !anyFar(q)) return;
+  const found = await pageOf(LIMIT, page.next_cursor, "&may=approve");
+  for (const c of found.items) c.far = true;
+  return found;
+}
+
 export async function loadQueue(changes: Changes): Promise<void> {
-  let page: Page<Listed>;
+  let page: Page<Known>;
+  let behind: Page<Known> | undefined;
   try {
     page = await nearest(changes);
+    behind = await mineBehind(page, changes);
   } catch (e) {
     if (e instanceof Failure && e.problem) queue.value = { ...queue.value, failure: e };
     throw e;
   }
   const old = queue.value;
-  const waiting = new Map(page.items.map((c) => [c.id, c]));
+  const waiting = new Map([...page.items, ...(behind?.items ?? [])].map((c) => [c.id, c]));
   const read = page.next_cursor ? end(page.items.at(-1)) : Number.POSITIVE_INFINITY; // all up to it
   const rows = new Map<string, Row>();
   for (const [id, row] of old.rows) {
@@ -95,13 +128,14 @@ export async function loadQueue(changes: Changes): Promise<void> {
     } else if (page.next_cursor) {
       // It ended, or its deadline is behind what was read. Its own answer tells.
       rows.set(id, row);
-      if (end(row.call) <= read || (changes !== "anything" && changes.has(id))) void explain(id);
+      const told = changes !== "anything" && changes.has(id);
+      if (end(row.call) <= read || told || (behind && row.call.far)) void explain(id);
     } else {
       rows.set(id, { call: row.call, gone: { at: now(), how: "" } });
       void explain(id);
     }
   }
-  const further = old.held.filter((c) => end(c) > read);
+  const further = old.held.filter((c) => end(c) > read && !(behind && c.far));
   const fresh = [...waiting.values(), ...further].filter((c) => !rows.has(c.id));
   const hold = old.loaded && (still.pointer || still.focus);
   if (!hold) for (const call of fresh) rows.set(call.id, { call });
@@ -110,7 +144,10 @@ export async function loadQueue(changes: Changes): Promise<void> {
     rows,
     held: hold ? fresh : [],
     total: page.total,
-    more: (callsHere(old).some((c) => end(c) > read) && old.more) || page.next_cursor,
+    more: (near(old).some((c) => end(c) > read) && old.more) || page.next_cursor,
+    looked: behind
+      ? { at: now(), found: behind.items.length ? "some" : behind.next_cursor ? "none so far" : "none" }
+      : old.looked,
   };
   for (const [id, known] of refined) {
     if (!rows.has(id)) refined.delete(id);
@@ -163,7 +200,7 @@ export function showHeld(): void {
 export async function loadMore(): Promise<void> {
   const { more } = queue.value;
   if (!more) return;
-  let page: Page<Listed>;
+  let page: Page<Known>;
   try {
     page = await pageOf(LIMIT, more);
   } catch (e) {

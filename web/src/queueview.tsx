@@ -2,17 +2,19 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { useCell } from "./cell";
-import { Choice, NoMatch } from "./filters";
+import { Choice, NoMatch, Search } from "./filters";
 import { useKeys } from "./keys";
 import { Failed } from "./lists";
 import { askNow } from "./live";
 import { Icon, useLate, useSecond } from "./parts";
 import {
+  anyFar,
   atLeast,
   type Filters,
   here,
   isPart,
   loadMore,
+  noneSoFar,
   ordered,
   queue,
   type Row,
@@ -102,18 +104,7 @@ export function QueueList({ selected }: { selected: string }) {
       onFocusOut={(e) => inside("focus", list.current?.contains(e.relatedTarget as Node | null) ?? false)}
     >
       <div class="filters">
-        <div class="search">
-          <Icon name="search" />
-          <input
-            type="search"
-            ref={search}
-            aria-label="Search the queue"
-            placeholder="Search tool, agent, session, text"
-            value={filters.q}
-            onInput={(e) => setQuery({ q: e.currentTarget.value })}
-          />
-          <kbd>/</kbd>
-        </div>
+        <Search of="Search the queue" hint="Search tool, agent, session, text" field={search} />
       </div>
       <div class="chips" role="group" aria-label="Filters">
         {chip("", q.loaded ? `All ${part ? totalOf(q) : everything.length}` : "All")}
@@ -139,7 +130,9 @@ export function QueueList({ selected }: { selected: string }) {
       )}
       {part && (
         <p class="partial">
-          Here are the {here(q)} of {totalOf(q)} whose time ends first. Counts and search stop there.{" "}
+          Here are the {here(q)} of {totalOf(q)} whose time ends first
+          {anyFar(q) && ", and of the others those that you can decide"}. Counts and search stop there.{" "}
+          {mine.length === 0 && noneSoFar(q)}{" "}
           <button class="as-link" type="button" onClick={() => void loadMore()}>
             Load more
           </button>

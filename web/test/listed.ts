@@ -7,6 +7,7 @@ export class Calls {
   readonly all: Listed[] = [];
   asked: string[] = [];
   lost = false; // the answers about single calls
+  looks = 1000; // through so many for those that somebody may approve
   /** Adds calls whose time ends a second after each other, behind all others or in front of them. */
   add(n: number, where: "behind" | "in front" = "behind"): void {
     for (let i = 0; i < n; i++) {
@@ -38,8 +39,14 @@ export class Calls {
     const after = url.searchParams.get("cursor");
     const from = after ? place(this.all.find((c) => c.id === after)) : 0;
     const waiting = this.all.filter((c) => c.status === "pending");
-    const rest = waiting.filter((c) => place(c) > from).sort((a, b) => place(a) - place(b));
+    const behind = waiting.filter((c) => place(c) > from).sort((a, b) => place(a) - place(b));
+    const may = url.searchParams.get("may");
+    const rest = may ? behind.slice(0, this.looks).filter((c) => c.you?.may.includes(may)) : behind;
     const items = rest.slice(0, limit);
+    if (may && items.length < limit && behind.length > this.looks) {
+      const next_cursor = behind[this.looks - 1]?.id;
+      return { status: 200, body: { items, total: Math.min(waiting.length, 1001), next_cursor } };
+    }
     return {
       status: 200,
       body: {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
-import { launch, leave, type Person, person } from "./browser";
+import { launch, leave, type Person, person, press } from "./browser";
 import { Calls } from "./listed";
 import { Stack } from "./stack";
 
@@ -37,6 +37,7 @@ describe("the queue", () => {
       const { pathname, search } = new URL(r.request().url());
       await r.fulfill({ json: calls.answer(pathname + search).body });
     });
+    await p.page.reload(); // it had asked the server itself
     await p.page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Queue" }).click();
     await p.page.getByText("Here are the 100 of 250 whose time ends first.").waitFor();
     await p.page.waitForFunction(() => document.title === "(100+) Pawl");
@@ -106,6 +107,40 @@ describe("the queue", () => {
     await p.page.getByRole("button", { name: /^1 new call/ }).waitFor();
     await p.page.mouse.move(1000, 500);
     await row(p, fourth).waitFor();
+  });
+
+  test("shows what somebody can decide behind more of others' calls than it has loaded", async () => {
+    const grants = (n: number) =>
+      s.asks({ tool: "iam.grant_role", args: { n }, session: "grants", timeout: "15m" });
+    const ids = await Promise.all(Array.from({ length: 105 }, (_, i) => grants(i)));
+    const own = await s.asks({ tool: "docs.publish", args: { n: 50 }, timeout: "2h" });
+    const p = await person(b, s, "ana"); // the grants take somebody from security
+    const mine = p.page.locator('ul[aria-labelledby="mine"] .row');
+    const theirs = p.page.locator('ul[aria-labelledby="theirs"] .row');
+    await row(p, own).waitFor();
+    await p.page
+      .getByText(/^Here are the 100 of \d+ whose time ends first, and of the others those that/)
+      .waitFor();
+    assert.equal(
+      await p.page.locator(".row").first().getAttribute("data-id"),
+      await mine.first().getAttribute("data-id"),
+    );
+    assert.equal(await mine.last().getAttribute("data-id"), own);
+    assert.equal(await theirs.count(), 100);
+    const next = await s.asks({ tool: "docs.publish", args: { n: 51 }, timeout: "3h" });
+    await row(p, next).waitFor();
+    assert.equal(await mine.last().getAttribute("data-id"), next);
+    await row(p, own).click();
+    await press(p.page.getByRole("button", { name: /^Approve/ }));
+    await p.page.locator(`.row.gone[data-id="${own}"]`, { hasText: "approved by ana" }).waitFor();
+    // For somebody from security, the grants themselves are in front.
+    const cy = await person(b, s, "cy");
+    await row(cy, ids[0] ?? "").waitFor();
+    assert.equal(await cy.page.locator('ul[aria-labelledby="theirs"]').count(), 0);
+    await s.as("root", "POST", "/api/sessions/grants/cancel", {});
+    for (const id of ids) await s.until(id, (r) => r.status === "cancelled");
+    await p.page.getByText("Here are the").waitFor({ state: "detached" });
+    await row(p, next).waitFor();
   });
 
   test("has in front what ends first, however many are newer, and strikes out nothing that waits", async () => {

@@ -2,7 +2,19 @@
 import "./headless";
 import assert from "node:assert/strict";
 import { beforeEach, describe, mock, test } from "node:test";
-import { atLeast, here, isPart, loadMore, loadQueue, queue, showHeld, still, totalOf } from "../src/queue";
+import {
+  anyFar,
+  atLeast,
+  here,
+  isPart,
+  loadMore,
+  loadQueue,
+  noneSoFar,
+  queue,
+  showHeld,
+  still,
+  totalOf,
+} from "../src/queue";
 import { serve } from "./headless";
 import { Calls } from "./listed";
 
@@ -95,6 +107,101 @@ describe("calls that others moved off the first page still wait", () => {
     await load(); // nobody told of it
     assert.equal(how("c96"), "denied by silence");
     shows(names(1, 120).filter((id) => id !== "c95" && id !== "c96"));
+  });
+});
+
+describe("calls that are mine, behind a page of those of others", () => {
+  const gives = (may: string[], ...ids: string[]) => {
+    for (const c of calls.all) if (ids.length === 0 || ids.includes(c.id)) c.you = { may };
+  };
+  const looks = () => calls.asked.filter((path) => path.includes("may=approve")).length;
+  const later = () => {
+    const { looked } = queue.value;
+    if (looked) looked.at -= 15_000;
+  };
+  beforeEach(() => {
+    calls.add(250);
+    gives([]);
+  });
+
+  test("are here, and what is theirs between is not", async () => {
+    gives(["approve"], "c180", "c220");
+    await load();
+    shows([...names(1, 100), "c180", "c220"]);
+    assert.equal(anyFar(queue.value), true);
+    for (const changes of ["anything", ["c7"], ["c220"], "anything"] as const) {
+      await load(changes === "anything" ? changes : [...changes]);
+      shows([...names(1, 100), "c180", "c220"]);
+      assert.deepEqual([here(queue.value), isPart(queue.value)], [100, true]);
+    }
+    await loadMore();
+    shows([...names(1, 200), "c220"]);
+    assert.deepEqual([here(queue.value), isPart(queue.value)], [200, true]);
+    await loadMore();
+    shows(names(1, 250));
+    assert.deepEqual([anyFar(queue.value), isPart(queue.value)], [false, false]);
+  });
+
+  test("leave once they ended, told of or not, and new ones come", async () => {
+    gives(["approve"], "c180", "c190", "c220");
+    await load();
+    calls.end("c180");
+    await load(["c180"]);
+    assert.equal(how("c180"), "rejected by bo");
+    calls.end("c190", "expired");
+    await load();
+    assert.equal(how("c190"), "denied by silence");
+    calls.add(1);
+    gives(["approve"], "c251");
+    await load(["c251"]);
+    shows([...names(1, 100), "c220", "c251"]);
+  });
+
+  test("are looked for once the last of mine is decided", async () => {
+    gives(["approve"], "c3", "c200");
+    await load();
+    assert.equal(looks(), 0, "one is on the first page");
+    shows(names(1, 100));
+    calls.end("c3");
+    await load(["c3"]);
+    shows([...names(1, 101), "c200"].filter((id) => id !== "c3"));
+  });
+
+  test("are looked for again after a while, where there are none", async () => {
+    await load();
+    assert.equal(queue.value.looked?.found, "none");
+    await load();
+    await load(["c7"]);
+    assert.equal(looks(), 1);
+    assert.equal(noneSoFar(queue.value), "");
+    calls.add(1);
+    gives(["approve"], "c251");
+    later();
+    still.pointer = true;
+    await load();
+    shows(names(1, 100));
+    assert.deepEqual(
+      queue.value.held.map((c) => c.id),
+      ["c251"],
+    );
+    await load();
+    assert.equal(queue.value.held.length, 1);
+    showHeld();
+    shows([...names(1, 100), "c251"]);
+    assert.equal(here(queue.value), 100);
+  });
+
+  test("and where the server looked no further, that is said", async () => {
+    gives(["approve"], "c240");
+    calls.looks = 50;
+    await load();
+    shows(names(1, 100));
+    assert.match(noneSoFar(queue.value), /^None of those whose time ends first/);
+    calls.looks = 200;
+    later();
+    await load();
+    assert.equal(noneSoFar(queue.value), "");
+    shows([...names(1, 100), "c240"]);
   });
 });
 
