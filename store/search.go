@@ -32,9 +32,9 @@ type CallQuery struct {
 // a call and who acted, is looked for in MaxLook entries a page: such a page may be empty and have a
 // next one, and its total is of as many entries, some of which may turn out not to fit.
 //
-// By finds every entry but those of the kinds that each call has, audit.KindRequested, KindClaimed,
-// KindStarted and KindEnded, of calls that nobody was asked about: these are found with their Kind or
-// Subject.
+// By finds every entry, but for one search: of Newest alone, or with Until. It leaves out those of the
+// kinds that each call has, audit.KindRequested, KindClaimed, KindStarted and KindEnded, of calls that
+// nobody was asked about; Whole says so.
 type EntryQuery struct {
 	Subject      string
 	Kind         audit.Kind
@@ -46,6 +46,13 @@ type EntryQuery struct {
 	Newest       bool            // the newest first, by their time; else in the order written
 	Cursor       string          // as in Paging, of a list in the same order
 	Limit        int
+}
+
+// Whole reports whether By is looked for in every entry: also in those that an index of who acted does
+// not have. So it is where something else bounds how many entries that takes, or it takes all.
+func (q EntryQuery) Whole() bool {
+	return q.By == "" || !q.Newest || q.Subject != "" || q.Kind != "" || !q.Since.IsZero() ||
+		q.Tool != "" || q.Agent != "" || q.Status != "" || q.Risk != ""
 }
 
 // MaxLook is how many entries, or calls, are looked at for one page of those that no index finds.

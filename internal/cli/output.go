@@ -165,7 +165,7 @@ func PrintPage[T any](a *App, p client.Page[T]) error {
 // NoteMore tells people on standard error that a list was cut.
 func NoteMore[T any](a *App, p client.Page[T]) {
 	switch {
-	case p.Next == "" && len(p.Items) >= p.Total || a.Output == OutputJSON:
+	case p.Next == "" || a.Output == OutputJSON: // nothing was cut, though some of the total may not have fit
 	case len(p.Items) >= p.Total: // the total is of a part of the log
 		a.Note("%d shown; there may be more, and --limit 0 shows all", len(p.Items))
 	case p.Total > client.MoreThan:

@@ -71,7 +71,9 @@ func (b Base) EntrySeqs(ctx context.Context, q store.EntryQuery) (store.Page[aud
 	}
 	p, seqs, err := page(ctx, b.db, l)
 	if err == nil && q.By != "" {
-		p.Items, seqs = named(q.By, p.Items, seqs)
+		if p.Items, seqs = named(q.By, p.Items, seqs); q.Cursor == "" && p.Next == "" {
+			p.Total = len(p.Items) // which was of what only looked like the name, too
+		}
 	}
 	return p, seqs, err
 }

@@ -36,14 +36,13 @@ func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 			return l, err
 		}
 	}
-	every := slices.Contains(frequentKinds, q.Kind) || q.Subject != "" // also those that are packed
 	var names []any
 	if q.By != "" {
 		var err error
 		if names, err = naming(q.By); err != nil {
 			return l, err
 		}
-		if q.Kind == "" && !every {
+		if !q.Whole() {
 			l.Where.add(d.Plain)
 		}
 	}
@@ -56,7 +55,7 @@ func (d Dialect) entries(q store.EntryQuery) (List[audit.Entry], error) {
 			case q.By == "":
 			case !Storable(q.By):
 				f.add("false")
-			case every:
+			case q.Whole() && (q.Kind == "" || slices.Contains(frequentKinds, q.Kind)): // also what is packed
 				f.add("("+d.holdsOne(names)+" OR NOT ("+d.Plain+") AND "+d.Holds+")",
 					append(slices.Clip(names), packed.Value(text(names[0])))...)
 			default:

@@ -60,6 +60,8 @@ func Searches(t *testing.T, s Lists, run func(t *testing.T, list func(), rows in
 		{"what names one person", store.EntryQuery{By: "reviewer-3"}, 25, named},
 		{"what nobody did", store.EntryQuery{By: "nobody"}, 0, named},
 		{"what one person asked for", store.EntryQuery{By: "requester-3", Kind: audit.KindRequested}, 50, sifted},
+		{"what names one person in an hour", store.EntryQuery{By: "requester-3", Since: last.Add(-time.Hour)}, 6, 4 * 3600},
+		{"a tool's that name one person", store.EntryQuery{By: "requester-3", Tool: "tool-10"}, 20, sifted},
 		{"a tool's", store.EntryQuery{Tool: "tool-3"}, 50, sifted},
 		{"an agent's that failed", store.EntryQuery{Agent: "agent-3", Status: approval.StatusRejected}, 50, sifted},
 		{"a risk that nothing has", store.EntryQuery{Risk: approval.RiskHigh}, 0, sifted},

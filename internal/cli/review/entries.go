@@ -35,6 +35,12 @@ func (a *app) auditList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List audit entries, newest first",
+		Long: `List audit entries, newest first.
+
+--by finds every entry that names somebody if --since, --last, --request,
+--kind, --tool, --agent, --status or --risk bounds the search. Alone, or with
+--until, it leaves out the entries that every call has of calls that nobody was
+asked about, since no index has them. 'pawl audit export --by' leaves out none.`,
 		Example: `  pawl audit list --request pawl-k3vq2m7
   pawl audit list --by ana --last 24h
   pawl audit list --tool charge_card --since 720h --limit 0 -o json`,
@@ -50,6 +56,10 @@ func (a *app) auditList() *cobra.Command {
 				return err
 			}
 			a.warnDamage(page.Items)
+			if leftOut(q) {
+				defer a.Note("entries of calls that nobody was asked about were not searched: --last 24h or another " +
+					"filter has them searched, too")
+			}
 			defer cli.NoteMore(a.App, page)
 			return entryList.PrintPage(a.App, page)
 		},
@@ -78,8 +88,14 @@ func entryFlags(f *pflag.FlagSet, q *client.EntryQuery) {
 	f.StringVar(&q.Agent, "agent", "", "only entries of calls by this `agent`")
 	f.StringVar(&q.Status, "status", "", "only entries of calls with this `status` now")
 	f.StringVar(&q.Risk, "risk", "", "only entries of calls of this `risk`")
-	f.StringVar(&q.By, "by", "", "only entries that name this `person` or agent; "+
-		"of calls that nobody was asked about only with --kind")
+	f.StringVar(&q.By, "by", "", "only entries that name this `person` or agent")
+}
+
+// leftOut reports whether --by was not looked for in every entry; see store.EntryQuery.
+func leftOut(q client.EntryQuery) bool {
+	bounds := q
+	bounds.By, bounds.Until, bounds.Newest, bounds.Limit = "", time.Time{}, false, 0
+	return q.By != "" && bounds == (client.EntryQuery{})
 }
 
 // entryFilters completes what the flags say, and connects.

@@ -337,12 +337,18 @@ func TestAuditListFilters(t *testing.T) {
 		{"--last -1h", cli.ExitUsage, "--last must say how far"},
 		{"--since yesterday", cli.ExitUsage, "--since is not a time"},
 		{"--since 2026-03-01T10:00:00Z --last 1h", cli.ExitUsage, "exclude each other"},
+		{"--by bot", cli.ExitDone, "were not searched: --last 24h"},
+		{"--by bot --limit 0 --until 2026-03-01T10:00:00Z -o json", cli.ExitDone, "were not searched: --last 24h"},
 	} {
 		api := clitest.NewAPI(t)
-		api.On("GET /api/audit", clitest.Reply(200, `{"items":[],"total":0,"next_cursor":""}`))
+		// What the total is of may turn out not to fit.
+		api.On("GET /api/audit", clitest.Reply(200, `{"items":[],"total":3,"next_cursor":""}`))
 		r := clitest.CommandLine{API: api.URL}.Run(t, append([]string{"audit", "list"}, strings.Fields(tt.line)...)...)
 		if all := strings.Join(api.Requests("GET"), " ") + r.Err; r.Code != tt.code || !strings.Contains(all, tt.want) {
 			t.Errorf("%s: code %d, %s", tt.line, r.Code, all)
+		}
+		if strings.Contains(r.Err, "shown") || strings.Contains(r.Err, "not searched") != strings.HasPrefix(tt.line, "--by bot") {
+			t.Errorf("%s says %s", tt.line, r.Err)
 		}
 	}
 }
