@@ -48,6 +48,7 @@ type retainer struct {
 	keep Retention
 	in   store.Retention
 	log  *slog.Logger
+	told map[string]bool // of which calls the store refuses to erase what; they are tried again each time
 }
 
 // run erases until ctx ends.
@@ -117,8 +118,12 @@ func (r retainer) batch(
 	switch refused := errors.Is(err, store.ErrRefused) || errors.Is(err, store.ErrDamaged) ||
 		approval.CodeOf(err) == approval.CodeInvalid; {
 	case refused && len(ids) == 1:
-		r.log.WarnContext(ctx, "a call is not erased, though it is kept no longer: the store refuses that; "+
-			"see what its row and its entries say", "call", ids[0], "rows", e == store.EraseRow, "error", err)
+		if what := fmt.Sprint(e, " of ", ids[0]); !r.told[what] {
+			r.told[what] = true
+			r.log.WarnContext(ctx, "a call is not erased, though it is kept no longer: the store refuses that; "+
+				"see what its row and its entries say; it is tried again, and told again only after a restart",
+				"call", ids[0], "rows", e == store.EraseRow, "error", err)
+		}
 		return nil, nil
 	case refused:
 		for _, id := range ids {

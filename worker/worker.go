@@ -199,7 +199,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	}
 	return &Worker{
 		worker: w, stop: stop, policy: follows, sweeper: sweeps, sealer: o.Sealer,
-		retainer: retainer{o.Retention, o.Store, o.Logger},
+		retainer: retainer{o.Retention, o.Store, o.Logger, map[string]bool{}},
 	}, nil
 }
 
