@@ -52,6 +52,11 @@ function AuditOfRequest({ id }: { id: string }) {
   );
 }
 
+/** Whether the API looks for somebody in a part of the log only: by, order, limit and until do not bound a search. */
+export function leavesOut(params: URLSearchParams): boolean {
+  return params.has("by") && [...params.keys()].every((name) => /^[boul]/.test(name));
+}
+
 function AuditLog({ id }: { id: string }) {
   const { query } = useRoute();
   const params = queryOf({
@@ -74,6 +79,7 @@ function AuditLog({ id }: { id: string }) {
             "newest first, "
           )}
           {list.items?.length ?? 0} of {list.total > 1000 ? "more than 1,000" : list.total}
+          {leavesOut(params) && ", without calls that nobody was asked about: choose a kind or From"}
         </>
       }
     >

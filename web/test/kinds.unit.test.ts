@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { KINDS } from "../src/audit";
+import { KINDS, leavesOut } from "../src/audit";
 import { describe } from "../src/timeline";
 import { words } from "./headless";
 
@@ -22,6 +22,19 @@ for (const kind of kinds) {
     assert.ok(said && said !== kind, said);
   });
 }
+
+test("what a search for somebody leaves out is told", () => {
+  for (const [query, told] of [
+    ["by=bot&order=newest", true],
+    ["by=bot&until=2026-03-01T00:00:00Z&limit=100", true],
+    ["by=bot&since=2026-03-01T00:00:00Z", false],
+    ["by=bot&kind=call.requested", false],
+    ["by=bot&request_id=pawl-k3vq2m7", false],
+    ["tool=mail", false],
+  ] as const) {
+    assert.equal(leavesOut(new URLSearchParams(query)), told, query);
+  }
+});
 
 test("a kind of a newer Pawl is shown by its name", () => {
   assert.equal(words(describe("call.imagined", {}).words), "call.imagined");
