@@ -55,13 +55,14 @@ func LastLine[T any](doc []byte, accept func(line []byte) (T, bool)) (last T, fo
 	return last, false
 }
 
-// Append adds a document, which is on the disk when it returns.
+// Append adds a document, which is on the disk when it returns. It begins a line: what a crash or a full
+// disk has cut short before it has no end.
 func (j *Journal) Append(v any) error {
 	doc, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	if _, err := j.file.Write(append(doc, '\n')); err != nil {
+	if _, err := j.file.Write(slices.Concat([]byte("\n"), doc, []byte("\n"))); err != nil {
 		return err
 	}
 	return j.file.Sync()

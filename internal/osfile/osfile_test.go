@@ -1,6 +1,7 @@
 package osfile_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -113,5 +114,38 @@ func TestReplace(t *testing.T) {
 	}
 	if osfile.Replace(filepath.Join(dir, "absent", "x"), nil, 0o600) == nil {
 		t.Error("a folder that is not there was no error")
+	}
+}
+
+// A line that a crash has cut short takes none with it that is written later.
+func TestJournalAfterACrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	for n, torn := range []string{"", "{", `{"N":100`, `{"N":100}`, "\n", "\n{"} {
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = file.WriteString(torn)
+		if err := errors.Join(err, file.Close()); err != nil {
+			t.Fatal(err)
+		}
+		j, err := osfile.OpenJournal(path, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = j.Read()
+		if err := errors.Join(err, j.Append(map[string]int{"N": n}), j.Close()); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, found := osfile.LastLine(doc, func(line []byte) (last map[string]int, ok bool) {
+			return last, json.Unmarshal(line, &last) == nil
+		})
+		if !found || last["N"] != n {
+			t.Errorf("behind %q, %v is found, want %d", torn, last, n)
+		}
 	}
 }

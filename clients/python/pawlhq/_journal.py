@@ -7,6 +7,7 @@ nobody else's. Each write is one line; a line that a crash cut short was never a
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -91,7 +92,8 @@ class Journal:
                 os.close(folder)
 
     def write(self) -> None:
-        """Adds a line, which is on the disk when it returns."""
+        """Adds a line, which is on the disk when it returns. It begins a line, too: what a crash or a full
+        disk has cut short before it has no end."""
         report = self.report
         if report and len(json.dumps(report.get("result"))) > MAX_KEPT:
             report = {**report, **digest_of(report["result"])}
@@ -101,7 +103,9 @@ class Journal:
             "running": self.running, "report": report,
         })  # fmt: skip
         os.lseek(self._file, 0, os.SEEK_END)
-        os.write(self._file, line.encode() + b"\n")
+        whole = f"\n{line}\n".encode()
+        if os.write(self._file, whole) != len(whole):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         os.fsync(self._file)
 
     def close(self, done: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from conftest import Fake, json_answer, raw_answer, until
 
 import pawlhq as pawl
 from pawlhq import _api, _calls, _guard, _http
+from pawlhq._journal import Journal
 
 Act = Callable[[], Any]
 Make = Callable[..., tuple[Act, list[int]]]
@@ -360,6 +362,43 @@ class TestLangChain:
         act, ran = make(fake.url)
         act()
         assert ran == [2]
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"start_id": "cut off"}', "\n", "\n{"])
+def test_journals_after_a_crash(tmp_path: Path, torn: str) -> None:
+    """A line that was cut short takes none with it that is written later: the function runs once."""
+
+    def opened() -> Journal:
+        journal = Journal.open(tmp_path, "k")
+        assert journal
+        return journal
+
+    begun = opened()
+    begun.close(done=False)
+    with next(tmp_path.iterdir()).open("a") as file:
+        file.write(torn)
+    again = opened()
+    again.running = True
+    again.write()
+    again.close(done=False)
+    last = opened()
+    assert (last.start_id, last.running) == (begun.start_id, True)
+    last.close(done=True)
+
+
+def test_journals_on_a_full_disk(make: Make, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(file: int, doc: bytes) -> int:
+        return write(file, doc if begun else doc[: len(doc) // 2])
+
+    write, begun = os.write, False
+    act, ran = make(fake.url, key=lambda x: "k")
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(pawl.SetupError, match="No space left"):
+        act()
+    assert ran == []
+    begun = True
+    act()
+    assert ran == [1]
 
 
 @pytest.mark.parametrize("where", ["missing", "shared", "a file"])
