@@ -73,7 +73,7 @@ type EntryQuery struct {
 	Tool, Agent string // of the call that the entry is about
 	Status      string // of that call now
 	Risk        string // of that call
-	By          string // whom the entry names
+	By          string // whom the entry names; alone, Newest, not every one: see docs/audit.md
 	// Since and Until are cut to whole seconds: only what is of Since or later, and of before Until.
 	Since, Until time.Time
 	Newest       bool // the newest first, by their time; else in the order written

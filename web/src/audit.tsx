@@ -79,7 +79,7 @@ function AuditLog({ id }: { id: string }) {
             "newest first, "
           )}
           {list.items?.length ?? 0} of {list.total > 1000 ? "more than 1,000" : list.total}
-          {leavesOut(params) && ", without calls that nobody was asked about: choose a kind or From"}
+          {leavesOut(params) && ", without calls that nobody was asked about: add a kind or From"}
         </>
       }
     >
